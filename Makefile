@@ -1,0 +1,88 @@
+# Everything runs in .venv, which is made on first use. Needs GNU make and Python 3.11 or newer.
+#
+#   make demo         install what the demonstration needs and run it
+#   make test         the fast tests and the doctests         make test-slow   the others
+#   make lint         ruff, import-linter, mypy               make format      let ruff rewrite
+#   make docs         the documentation, warnings are errors  make bench       the benchmarks
+#   make clean        what was built                          make distclean   and .venv
+#
+# Variables:  PYTHON=python3.12   PYTEST_ARGS="-x -k tiling"   VENV=/elsewhere   DEMO_ARGS=...
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV ?= .venv
+CONSTRAINTS ?= requirements/constraints.txt
+PIP_ARGS ?=
+PYTEST_ARGS ?=
+DEMO_ARGS ?=
+# The index to look in for a CPU build of torch when the default one has none.
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+
+# What each kind of task has installed.
+EXTRAS_demo := cli,plot
+EXTRAS_test := all,test
+EXTRAS_lint := lint
+EXTRAS_docs := all,docs
+EXTRAS_bench := all,test
+
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install -qq $(PIP_ARGS) -c $(CONSTRAINTS)
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help demo test test-slow lint format docs bench clean distclean
+
+help:
+	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
+
+demo: $(VENV)/.installed-demo
+	$(BIN)/sk-ednn demo $(DEMO_ARGS)
+
+test: $(VENV)/.installed-test
+	$(BIN)/python -m pytest -m "not slow" $(PYTEST_ARGS)
+
+test-slow: $(VENV)/.installed-test
+	$(BIN)/python -m pytest -m slow --timeout=3600 $(PYTEST_ARGS)
+
+lint: $(VENV)/.installed-lint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/mypy
+
+format: $(VENV)/.installed-lint
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: $(VENV)/.installed-docs
+	$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build/html
+
+bench: $(VENV)/.installed-bench
+	@set -e; for file in benchmarks/[!_]*.py; do echo "== $$file"; $(BIN)/python "$$file"; done
+
+clean:
+	rm -rf build dist *.egg-info docs/_build docs/api/generated docs/auto_examples
+	rm -rf .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis .coverage htmlcov
+	find sk_ednn tests benchmarks examples -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
+
+distclean: clean
+	rm -rf $(VENV) .tox
+
+# ---------------------------------------------------------------------------------------- .venv
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "no Python found; say: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	    || { echo "$(PYTHON) is older than 3.11; say: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+# Installed again only when one of these files is newer than the stamp. On Linux the constraints
+# name torch's CPU build (PyPI's brings gigabytes of CUDA), so it comes first and by itself: from
+# the index pip is set up with if that has it, else from TORCH_INDEX. Then the rest finds it there.
+.PRECIOUS: $(VENV)/.installed-%
+$(VENV)/.installed-%: pyproject.toml setup.py $(CONSTRAINTS) | $(BIN)/python
+	@echo "installing .[$(EXTRAS_$*)] in $(VENV)"
+	$(if $(findstring all,$(EXTRAS_$*)),\
+	    @$(INSTALL) torch 2>/dev/null || $(INSTALL) --extra-index-url $(TORCH_INDEX) torch)
+	@$(INSTALL) -e ".[$(EXTRAS_$*)]"
+	@touch $@

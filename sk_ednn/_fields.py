@@ -1,0 +1,158 @@
+"""What a batch of fields is: checked once, then stacked by shape.
+
+A field is one system on a grid: spins, an image of atoms, a density. Users hand over arrays of
+equal fields, lists or object arrays of fields of different sizes; the layers below see `Fields`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.utils import check_array
+
+from .exceptions import TilingError
+
+# Fields of a list are copied next to each other only while they are small: a stack saves a
+# Python step per field, which no longer matters where one field holds this many bytes.
+_STACKED_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Fields of one shape.
+
+    Attributes
+    ----------
+    samples : ndarray of int of shape (n,)
+        Where each field stands in the batch.
+    values : ndarray of shape (n, *field_shape)
+    """
+
+    samples: np.ndarray
+    values: np.ndarray
+
+
+@dataclass(frozen=True)
+class Fields:
+    """A checked batch of fields, grouped by shape.
+
+    Attributes
+    ----------
+    stacks : tuple of Stack
+    n_samples : int
+    ragged : bool
+        Whether the batch came as a list of fields, each with a size of its own.
+    """
+
+    stacks: tuple[Stack, ...]
+    n_samples: int
+    ragged: bool
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes of one field, channel axis included."""
+        return self.stacks[0].values.ndim - 1
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The type that holds every value of the batch."""
+        return np.result_type(*(stack.values.dtype for stack in self.stacks))
+
+    def take(self, indices) -> Fields:
+        """Return the batch of the samples at `indices`, in that order."""
+        indices = np.asarray(indices)
+        place = np.full(self.n_samples, -1)
+        place[indices] = np.arange(len(indices))
+        stacks = []
+        for stack in self.stacks:
+            kept = np.flatnonzero(place[stack.samples] >= 0)
+            if len(kept):
+                stacks.append(Stack(place[stack.samples[kept]], stack.values[kept]))
+        return Fields(tuple(stacks), len(indices), self.ragged)
+
+
+def is_list_of_fields(X) -> bool:
+    """Tell whether `X` is a list of separate fields rather than one array of equal ones.
+
+    A list (or 1-D object array) of arrays is a list of fields, whatever their lengths; a list of
+    lists of numbers is an array, as everywhere in scikit-learn.
+    """
+    if isinstance(X, np.ndarray):
+        return X.dtype == object and X.ndim == 1 and len(X) > 0 and _is_field(X[0])
+    return isinstance(X, (list, tuple)) and len(X) > 0 and _is_field(X[0])
+
+
+def _is_field(x) -> bool:
+    return getattr(x, "ndim", 0) >= 1 and hasattr(x, "__array__")
+
+
+def check_fields(X, *, caller="sk_ednn") -> Fields:
+    """Check fields given by a user and group them by shape.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_samples, *field_shape) or list of arrays of shape field_shape
+        Numbers, all finite. Fields of a list may differ in size, not in dimension.
+    caller : str or estimator
+        Who asks, for the messages.
+
+    Returns
+    -------
+    Fields
+
+    Raises
+    ------
+    ValueError
+        Where `X` is empty, holds NaN, infinity or something that is not a number, or where the
+        fields of a list differ in dimension.
+    """
+    if isinstance(X, Fields):
+        return X
+    if isinstance(X, (list, tuple)) and len(X) == 0:
+        raise ValueError("Found array with 0 sample(s): expected at least one field in the list.")
+    if not is_list_of_fields(X):
+        values = check_array(X, allow_nd=True, dtype="numeric", estimator=caller, input_name="X")
+        return Fields((Stack(np.arange(len(values)), values),), len(values), False)
+
+    arrays = [_check_field(field, index, caller) for index, field in enumerate(X)]
+    dimensions = {array.ndim for array in arrays}
+    if len(dimensions) > 1:
+        first = next(i for i, array in enumerate(arrays) if array.ndim != arrays[0].ndim)
+        raise TilingError(
+            f"The fields of a list must have one dimension: X[0] has shape {arrays[0].shape}, "
+            f"X[{first}] has shape {arrays[first].shape}."
+        )
+    places: dict[tuple, list[int]] = {}
+    for index, array in enumerate(arrays):
+        key = (array.shape, array.dtype.str)
+        if array.nbytes > _STACKED_BYTES:
+            key += (index,)
+        places.setdefault(key, []).append(index)
+    stacks = tuple(
+        Stack(
+            np.array(indices),
+            arrays[indices[0]][None]
+            if len(indices) == 1
+            else np.stack([arrays[index] for index in indices]),
+        )
+        for indices in places.values()
+    )
+    return Fields(stacks, len(arrays), True)
+
+
+def _check_field(field, index, caller) -> np.ndarray:
+    if not _is_field(field):
+        raise TilingError(
+            f"A list of fields must hold arrays only: X[0] is an array, X[{index}] is "
+            f"{type(field).__name__}. Convert it with numpy.asarray."
+        )
+    return check_array(
+        field,
+        allow_nd=True,
+        ensure_2d=False,
+        dtype="numeric",
+        ensure_min_samples=1,
+        estimator=caller,
+        input_name=f"X[{index}]",
+    )

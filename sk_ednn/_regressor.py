@@ -1,0 +1,440 @@
+"""The estimator: check, tile, fit a sum; evaluate."""
+
+from __future__ import annotations
+
+import warnings
+from numbers import Integral
+
+import numpy as np
+from sklearn.base import BaseEstimator, RegressorMixin, clone
+from sklearn.kernel_ridge import KernelRidge
+from sklearn.utils import check_array, check_random_state
+from sklearn.utils._param_validation import StrOptions
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from ._baseline import fit_baseline
+from ._fields import check_fields, is_list_of_fields
+from .evaluation import AbstractEvaluation, AutoEvaluation
+from .exceptions import ExtensivityWarning, TileModelError, TilingError
+from .summing import AbstractSumFit, AutoSumFit, SumProblem, Term
+from .tiling import AbstractTiling, GridTiling
+
+
+class EDNNRegressor(RegressorMixin, BaseEstimator):
+    """Predict an extensive quantity as a sum over tiles of one tile model.
+
+    A field is cut into tiles, each a focus with its context; the same model sees every tile; its
+    outputs are added up, and it is fitted to the sums alone::
+
+        y  =  sum over tiles t of  c(t)          c: the tile model, plus the baseline
+
+    So it is trained on small systems and predicts systems of any size, in time linear in their
+    size.
+
+    Parameters
+    ----------
+    tile_model : estimator, torch module, or list of (name, tile_model, tiling), default=None
+        Any scikit-learn regressor, a Pipeline that ends in one, a skorch net, a torch module (or
+        its class). It is cloned. None for ``KernelRidge(kernel="rbf", alpha=1e-6)``. With a list,
+        several terms are added, each seeing the field through a tiling of its own.
+    tiling : AbstractTiling, default=None
+        Where the tiles are. None for ``GridTiling(focus=1, context=1)``.
+    summing : AbstractSumFit, default=None
+        How the tile model is fitted to sums. None chooses by the tile model (`AutoSumFit`).
+    evaluation : AbstractEvaluation, default=None
+        How all tiles are evaluated. None chooses by the fields (`AutoEvaluation`).
+    baseline : {None, "size", "content"}, default="size"
+        What is fitted first, by least squares, and taken off the targets: nothing, a multiple of
+        the number of sites, or that and the content of each channel. Centring by a constant per
+        sample would not be extensive; this is.
+    weighting : {"total", "site"}, default="total"
+        Whether squared errors count per total, where systems of N times the size count N squared
+        times as much, or per site.
+    n_jobs : int, default=None
+        Workers for parts whose own `n_jobs` is None.
+    warm_start : bool, default=False
+        Go on from the fitted model where the strategy can (networks, boosting). Baseline and
+        scale are then kept.
+    random_state : int, RandomState or None, default=None
+        Seeds the parts whose own `random_state` is None.
+    verbose : int, default=0
+        For parts whose own `verbose` is None: progress bars where something takes long.
+
+    Attributes
+    ----------
+    tile_model_ : TileModel, or list of TileModel
+        The fitted tile model: ``tile_model_.predict(tiles)`` returns contributions;
+        ``tile_model_.estimator`` is the estimator given, fitted.
+    tiling_ : AbstractTiling, or list
+    summing_ : AbstractSumFit
+        The strategy that was used.
+    evaluation_ : AbstractEvaluation
+    n_outputs_ : int
+    n_features_in_ : int
+        Width of `X`, where it was 2-D in `fit`. Larger fields may change their size.
+
+    Notes
+    -----
+    Only sums are known, so only sums are determined: a contribution may be moved from a tile to
+    its neighbours without a change of any total.
+
+    References
+    ----------
+    K. Mills, K. Ryczko, I. Luchak, A. Domurad, C. Beeler, I. Tamblyn, "Extensive deep neural
+    networks for transferring small scale learning to large scale systems", Chem. Sci. 2019, 10,
+    4129.
+
+    Examples
+    --------
+    Trained on 8 x 8 spins, asked for 128 x 128:
+
+    >>> from sk_ednn import EDNNRegressor, GridTiling
+    >>> from sk_ednn.datasets import make_ising
+    >>> small = make_ising(1000, (8, 8), random_state=0)
+    >>> large = make_ising(3, (128, 128), random_state=1)
+    >>> model = EDNNRegressor(tiling=GridTiling(focus=1, context=1))
+    >>> model = model.fit(small.fields, small.energies)
+    >>> error = model.predict(large.fields) - large.energies
+    >>> bool(abs(error).max() < 1e-3)  # of some 10,000 J
+    True
+    >>> model.predict_contributions(large.fields).shape
+    (3, 128, 128)
+    """
+
+    _parameter_constraints = {
+        "tile_model": "no_validation",
+        "tiling": [AbstractTiling, None],
+        "summing": [AbstractSumFit, None],
+        "evaluation": [AbstractEvaluation, None],
+        "baseline": [StrOptions({"size", "content"}), None],
+        "weighting": [StrOptions({"total", "site"})],
+        "n_jobs": [Integral, None],
+        "warm_start": ["boolean"],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        tile_model=None,
+        tiling=None,
+        *,
+        summing=None,
+        evaluation=None,
+        baseline="size",
+        weighting="total",
+        n_jobs=None,
+        warm_start=False,
+        random_state=None,
+        verbose=0,
+    ):
+        self.tile_model = tile_model
+        self.tiling = tiling
+        self.summing = summing
+        self.evaluation = evaluation
+        self.baseline = baseline
+        self.weighting = weighting
+        self.n_jobs = n_jobs
+        self.warm_start = warm_start
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def fit(self, X, y, sample_weight=None, *, groups=None):
+        """Fit the tile model to totals.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, *field_shape), or list of arrays of shape field_shape
+            The fields. 2-D `X` is a batch of 1-D fields. A list of arrays may hold fields of
+            different sizes.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            The totals. Neither centre nor standardise them: a constant added per sample is not
+            extensive.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the squared errors.
+        groups : array-like of shape (n_samples,), default=None
+            Samples of one group stay together where a part of the data is held back to stop early.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        TilingError
+            Where the fields do not suit the tiling.
+        TileModelError
+            Where the tile model cannot be fitted to sums, or returns no valid contributions.
+        TileMemoryError
+            Where a method would need more memory than there is.
+        """
+        self._validate_params()
+        random_state = check_random_state(self.random_state)
+        evaluation = self._filled(self.evaluation or AutoEvaluation(), random_state)
+        summing = self._filled(self.summing or AutoSumFit(), random_state)
+        terms = [
+            Term(name, self._filled(tile_model, random_state), clone(tiling))
+            for name, tile_model, tiling in self._terms()
+        ]
+        _check_terms(terms)
+        if isinstance(summing, AutoSumFit):
+            summing = self._filled(summing._for_terms(terms), random_state)
+
+        fields = terms[0].tiling.check(X)
+        for term in terms[1:]:
+            term.tiling.check(fields)
+        y_in = y
+        y, sample_weight, groups = _check_targets(self, fields, y, sample_weight, groups)
+        if self.weighting == "site":
+            sample_weight = _per_site(terms[0].tiling.counts(fields), sample_weight)
+        if sample_weight is not None and (sample_weight == 0).any():
+            kept = np.flatnonzero(sample_weight)
+            fields, y, sample_weight = fields.take(kept), y[kept], sample_weight[kept]
+            groups = None if groups is None else groups[kept]
+
+        start = self._start()
+        if not summing.centred and self.baseline is not None:
+            raise TileModelError(
+                f"{summing!r} models the targets as they come: set baseline=None, got "
+                f"baseline={self.baseline!r}."
+            )
+        if start is None:
+            tiling = terms[0].tiling
+            baseline, totals = fit_baseline(self.baseline, tiling, fields, y, sample_weight)
+        else:
+            baseline = start[0].baseline
+            totals = _baseline_totals(baseline, terms[0].tiling, fields, y)
+        problem = SumProblem(
+            terms, fields, y - totals, sample_weight, groups, start, random_state,
+            self.n_jobs, self.verbose,
+        )  # fmt: skip
+        tile_models = summing.fit(problem)
+        tile_models[0] = tile_models[0].with_baseline(baseline)
+
+        # Nothing above has touched the estimator: a call that failed leaves it as it was.
+        several = isinstance(self.tile_model, list)
+        self.tile_model_ = tile_models if several else tile_models[0]
+        self.tiling_ = [term.tiling for term in terms] if several else terms[0].tiling
+        self.summing_ = summing
+        self.evaluation_ = evaluation
+        self.n_outputs_ = y.shape[1]
+        self._y_ndim = np.ndim(y_in)
+        self._field_ndim = fields.ndim
+        self._keep_width(X, reset=True)
+        return self
+
+    def predict(self, X, return_std=False):
+        """Predict totals.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, *field_shape), or list of arrays of shape field_shape
+            Fields of any size that the tiling allows.
+        return_std : bool, default=False
+            Also return the standard deviation, where the tile model has one (Gaussian processes).
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+        std : ndarray like y
+            Only if `return_std`.
+
+        Raises
+        ------
+        TilingError, TileModelError
+            Where the fields do not suit the tiling or the tile model.
+        """
+        fields = self._check_predicted(X)
+        totals = 0.0
+        for tile_model, tiling in self._fitted_terms():
+            totals = totals + self.evaluation_.totals(tile_model, tiling, fields)
+        y = self._as_fitted(totals)
+        if not return_std:
+            return y
+        tile_models = [tile_model for tile_model, _ in self._fitted_terms()]
+        if not hasattr(tile_models[0], "total_std"):
+            raise TileModelError(
+                f"{type(tile_models[0].estimator).__name__} has no standard deviation. Use a "
+                "GaussianProcessRegressor as tile model, or an EDNNCommittee."
+            )
+        return y, self._as_fitted(tile_models[0].total_std(self.tiling_, fields))
+
+    def predict_contributions(self, X):
+        """Predict what each tile holds of the total.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, *field_shape), or list of arrays of shape field_shape
+
+        Returns
+        -------
+        ndarray of shape (n_samples, *tile_grid) or (n_samples, *tile_grid, n_outputs)
+            They add up to `predict`, baseline included. For a list of fields, a list of arrays
+            without the sample axis; for several terms, a dict of such by the names of the terms.
+        """
+        fields = self._check_predicted(X)
+        maps = {}
+        for (name, _, _), (tile_model, tiling) in zip(
+            self._terms(), self._fitted_terms(), strict=True
+        ):
+            stacks = self.evaluation_.contributions(tile_model, tiling, fields)
+            if self._y_ndim == 1:
+                stacks = [values[..., 0] for values in stacks]
+            maps[name] = stacks[0]
+            if fields.ragged:
+                samples = [None] * fields.n_samples
+                for stack, values in zip(fields.stacks, stacks, strict=True):
+                    for place, value in zip(stack.samples, values, strict=True):
+                        samples[place] = value
+                maps[name] = samples
+        return maps if isinstance(self.tile_model_, list) else next(iter(maps.values()))
+
+    # --- parts ------------------------------------------------------------------------------
+
+    def _terms(self):
+        """Return the terms as the user gave them, (name, tile_model, tiling)."""
+        if isinstance(self.tile_model, list):
+            if self.tiling is not None:
+                raise TilingError(
+                    "With several terms each has its own tiling, in the list: leave `tiling` at "
+                    f"None, got {self.tiling!r}."
+                )
+            return self.tile_model
+        tile_model = self.tile_model
+        if tile_model is None:
+            tile_model = KernelRidge(kernel="rbf", alpha=1e-6)
+        return [("tile_model", tile_model, GridTiling() if self.tiling is None else self.tiling)]
+
+    def _fitted_terms(self):
+        if isinstance(self.tile_model_, list):
+            return list(zip(self.tile_model_, self.tiling_, strict=True))
+        return [(self.tile_model_, self.tiling_)]
+
+    def _start(self):
+        if not self.warm_start or not hasattr(self, "tile_model_"):
+            return None
+        return [tile_model for tile_model, _ in self._fitted_terms()]
+
+    def _filled(self, part, random_state):
+        """Return a clone of a part, its open n_jobs, verbose and random_state filled in."""
+        part = clone(part, safe=False)
+        if not hasattr(part, "get_params"):
+            return part
+        fill = {}
+        for name, value in sorted(part.get_params(deep=True).items()):
+            own = name.rpartition("__")[2]
+            if value is not None:
+                continue
+            if own == "random_state" and self.random_state is not None:
+                fill[name] = random_state.randint(np.iinfo(np.int32).max)
+            elif own == "n_jobs" and self.n_jobs is not None:
+                fill[name] = self.n_jobs
+            elif own == "verbose":
+                fill[name] = self.verbose
+        return part.set_params(**fill) if fill else part
+
+    # --- checks -----------------------------------------------------------------------------
+
+    def _check_predicted(self, X):
+        check_is_fitted(self)
+        fields = check_fields(X, caller=self)
+        if fields.ndim != self._field_ndim:
+            raise TilingError(
+                f"The model was fitted to fields of {self._field_ndim} dimension(s), X holds "
+                f"fields of shape {fields.stacks[0].values.shape[1:]}. X is (n_samples, "
+                "*field_shape): give a single field as field[None]."
+            )
+        self._keep_width(X, reset=False)
+        for tile_model, tiling in self._fitted_terms():
+            tiling.check(fields)
+            for stack in fields.stacks:
+                tile_model.check_shape(tiling.tile_shape(stack.values.shape[1:]))
+        return fields
+
+    def _keep_width(self, X, reset):
+        # scikit-learn keeps the width of 2-D X; any other field may change its size.
+        if not is_list_of_fields(X) and np.ndim(X) == 2:
+            if reset or hasattr(self, "n_features_in_"):
+                validate_data(self, X, reset=reset, skip_check_array=True)
+        elif reset:
+            for name in ("n_features_in_", "feature_names_in_"):
+                self.__dict__.pop(name, None)
+
+    def _as_fitted(self, values):
+        return values[:, 0] if self._y_ndim == 1 else values
+
+    def __sklearn_tags__(self):
+        """Say what scikit-learn may expect."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        tags.target_tags.single_output = True
+        tags.target_tags.multi_output = True
+        # Weights shared by all tiles cannot fit what depends on where in the field it is.
+        tags.regressor_tags.poor_score = True
+        return tags
+
+
+def _check_terms(terms) -> None:
+    names = [term.name for term in terms]
+    if len(set(names)) < len(names) or not terms:
+        raise TileModelError(f"Terms need names of their own, at least one; got {names}.")
+    for term in terms:
+        if not isinstance(term.tiling, AbstractTiling):
+            raise TilingError(
+                f"Term {term.name!r} needs a tiling such as GridTiling(), got {term.tiling!r}."
+            )
+
+
+def _check_targets(caller, fields, y, sample_weight, groups):
+    name = type(caller).__name__
+    if y is None:
+        raise ValueError(f"This {name} estimator requires y to be passed, but the target y is None.")
+    y = check_array(y, ensure_2d=False, dtype="numeric", input_name="y", estimator=caller)
+    y = np.asarray(y, dtype=np.float64).reshape(len(y), -1)
+    _check_length("y", y, fields)
+    if sample_weight is not None:
+        sample_weight = check_array(
+            sample_weight, ensure_2d=False, dtype=np.float64, input_name="sample_weight"
+        )
+        if sample_weight.ndim != 1 or (sample_weight < 0).any() or not sample_weight.any():
+            raise ValueError(
+                "Sample weights must be 1D array or scalar, not negative and not all zero; got "
+                f"shape {sample_weight.shape} with minimum {sample_weight.min()}."
+            )
+        _check_length("sample_weight", sample_weight, fields)
+    if groups is not None:
+        groups = np.asarray(groups)
+        _check_length("groups", groups, fields)
+    varies = len(y) > 10 and np.all(np.std(y, axis=0) > 0)
+    if varies and np.allclose(y.mean(axis=0), 0, atol=1e-9) and np.allclose(y.std(axis=0), 1):
+        warnings.warn(
+            "y has mean 0 and standard deviation 1, as a StandardScaler or a "
+            "TransformedTargetRegressor would make it. A constant taken off per sample is not "
+            "extensive: predictions at other sizes will be wrong by it. Give the raw totals; "
+            "they are scaled inside, extensively.",
+            ExtensivityWarning,
+            stacklevel=3,
+        )
+    return y, sample_weight, groups
+
+
+def _check_length(name, values, fields):
+    if len(values) != fields.n_samples:
+        raise ValueError(
+            "Found input variables with inconsistent numbers of samples: "
+            f"X has {fields.n_samples}, {name} has {len(values)}."
+        )
+
+
+def _per_site(counts, sample_weight):
+    """Return weights that make squared errors count per site, 1 where all sizes are equal."""
+    weights = (counts.mean() / counts) ** 2
+    return weights if sample_weight is None else weights * sample_weight
+
+
+def _baseline_totals(baseline, tiling, fields, y):
+    if baseline is None:
+        return np.zeros_like(y)
+    return sum(
+        tiles.total(baseline.predict(tiles.array())) for tiles in tiling.blocks(fields, 1 << 16)
+    )

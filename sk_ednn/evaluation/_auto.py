@@ -1,0 +1,84 @@
+"""Which evaluation suits which fields: the only if-chain of the package's evaluating half."""
+
+from __future__ import annotations
+
+from ._base import AbstractEvaluation
+from ._direct import Direct
+from ._unique import Unique
+
+# Tiles looked at to see whether they repeat.
+_PROBED = 4096
+
+
+class AutoEvaluation(AbstractEvaluation):
+    """Choose by the fields: `Unique` where at least half the tiles repeat, else `Direct`.
+
+    Parameters
+    ----------
+    n_jobs : int or None, default=None
+        Workers. None for 1, -1 for all cores.
+    max_tiles : int or None, default=None
+        Most tiles of a block. None to follow from `max_bytes`.
+    max_bytes : int, default=2**26
+        What the tiles of a block and their evaluation may take, roughly, for each worker.
+    verbose : int or None, default=None
+        Whether to show a progress bar.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sk_ednn import EDNNRegressor
+    >>> rng = np.random.default_rng(0)
+    >>> spins, noise = rng.choice([-1, 1], size=(40, 16)), rng.normal(size=(40, 16))
+    >>> for X in (spins, noise):
+    ...     model = EDNNRegressor().fit(X, X.sum(axis=1))
+    ...     print(model.evaluation_.select(model.tile_model_, model.tiling_, X))
+    Unique()
+    Direct()
+    """
+
+    _parameter_constraints = Direct._parameter_constraints
+
+    def __init__(self, n_jobs=None, *, max_tiles=None, max_bytes=2**26, verbose=None):
+        self.n_jobs = n_jobs
+        self.max_tiles = max_tiles
+        self.max_bytes = max_bytes
+        self.verbose = verbose
+
+    def select(self, tile_model, tiling, X) -> AbstractEvaluation:
+        """Return the evaluation that would run on these fields.
+
+        Parameters
+        ----------
+        tile_model : TileModel
+        tiling : AbstractTiling
+        X : fields, as `EDNNRegressor.predict` takes them
+        """
+        self._validate_params()
+        fields = tiling.check(X)
+        probe = next(iter(tiling.blocks(fields, _PROBED)))
+        chosen = self._parts()[Unique if probe.repeats() else Direct]
+        params = self.get_params()
+        return chosen.set_params(**params)
+
+    def block_contributions(self, tile_model, tiling, fields):
+        """Yield each block with its contributions; see `AbstractEvaluation`."""
+        return self.select(tile_model, tiling, fields).block_contributions(
+            tile_model, tiling, fields
+        )
+
+    def block_totals(self, tile_model, tiling, fields):
+        """Yield each block with its totals; see `AbstractEvaluation`."""
+        return self.select(tile_model, tiling, fields).block_totals(tile_model, tiling, fields)
+
+    def _parts(self):
+        # One of each for the life of this object: `Unique` remembers what it has evaluated.
+        if "_chosen" not in self.__dict__:
+            self._chosen = {kind: kind() for kind in (Direct, Unique)}
+        return self._chosen
+
+    def __getstate__(self):
+        """Leave out the parts, which are made again when they are needed."""
+        state = dict(super().__getstate__())
+        state.pop("_chosen", None)
+        return state

@@ -1,0 +1,92 @@
+"""The contract of an evaluation: a fitted tile model over all tiles of some fields."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+
+import numpy as np
+from sklearn.base import BaseEstimator
+
+from .._fields import Fields
+from .._tile_model import TileModel
+from ..tiling import AbstractTiling, Block
+
+
+class AbstractEvaluation(BaseEstimator, ABC):
+    """How the contributions of all tiles are computed and added up.
+
+    All evaluations give the same numbers. One takes one term at a time; what it is handed has
+    been checked.
+    """
+
+    @abstractmethod
+    def block_contributions(
+        self, tile_model: TileModel, tiling: AbstractTiling, fields: Fields
+    ) -> Iterable[tuple[Block, np.ndarray]]:
+        """Yield each block with its contributions, (n_samples * n_tiles, n_outputs), in order."""
+
+    @abstractmethod
+    def block_totals(
+        self, tile_model: TileModel, tiling: AbstractTiling, fields: Fields
+    ) -> Iterable[tuple[Block, np.ndarray]]:
+        """Yield each block with the totals of its samples, (n_samples, n_outputs), in order."""
+
+    def totals(self, tile_model, tiling, fields) -> np.ndarray:
+        """Return the totals of fields.
+
+        Parameters
+        ----------
+        tile_model : TileModel
+        tiling : AbstractTiling
+        fields : Fields
+            As ``tiling.check(X)`` returns them.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_outputs), float64
+            The correctly rounded sum of the totals of the blocks.
+        """
+        totals = np.zeros((fields.n_samples, tile_model.n_outputs))
+        parts: dict[int, list[np.ndarray]] = {}
+        for block, block_totals in self.block_totals(tile_model, tiling, fields):
+            samples = fields.stacks[block.stack].samples[block.samples]
+            if _covers(block, tiling, fields):
+                totals[samples] = block_totals
+            else:
+                parts.setdefault(int(samples[0]), []).append(block_totals[0])
+        for sample, pieces in parts.items():
+            # Exact, whatever the number of blocks: naive sums of 10^6 equal signs lose digits.
+            totals[sample] = [math.fsum(column) for column in zip(*pieces, strict=True)]
+        return totals
+
+    def contributions(self, tile_model, tiling, fields) -> list[np.ndarray]:
+        """Return what each tile holds, per stack of the fields.
+
+        Returns
+        -------
+        list of ndarray of shape (n_samples, *tile_grid, n_outputs), one for each stack
+        """
+        out = [
+            np.empty(
+                (len(stack.samples), *tiling.tile_grid(stack.values.shape[1:]), tile_model.n_outputs)
+            )
+            for stack in fields.stacks
+        ]
+        for block, values in self.block_contributions(tile_model, tiling, fields):
+            shape = (block.n_samples, *block.grid, tile_model.n_outputs)
+            out[block.stack][(block.samples, *block.region)] = values.reshape(shape)
+        return out
+
+
+def _covers(block: Block, tiling, fields) -> bool:
+    """Tell whether a block holds all tiles of its samples."""
+    return block.grid == tuple(tiling.tile_grid(fields.stacks[block.stack].values.shape[1:]))
+
+
+def block_size(max_tiles, max_bytes, tile_model: TileModel) -> int:
+    """Return the most tiles of a block, by count or by what the tile model needs for one."""
+    if max_tiles is not None:
+        return int(max_tiles)
+    return max(1, int(max_bytes) // tile_model.bytes_per_tile)

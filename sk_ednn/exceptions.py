@@ -1,0 +1,34 @@
+"""What can go wrong, and what deserves a warning."""
+
+__all__ = [
+    "EDNNError",
+    "ExtensivityWarning",
+    "MissingExtraError",
+    "TileMemoryError",
+    "TileModelError",
+    "TilingError",
+]
+
+
+class EDNNError(Exception):
+    """Base class of the errors that sk_ednn raises on its own account."""
+
+
+class TilingError(EDNNError, ValueError):
+    """A field cannot be cut into tiles as asked: wrong size, dimension, channels or parameters."""
+
+
+class TileModelError(EDNNError, ValueError):
+    """A tile model cannot be fitted to sums, or returned something that is not a contribution."""
+
+
+class TileMemoryError(EDNNError, MemoryError):
+    """A method would need more memory than there is; raised before it is allocated."""
+
+
+class MissingExtraError(EDNNError, ImportError):
+    """An optional library is not installed; the message names the extra to install."""
+
+
+class ExtensivityWarning(UserWarning):
+    """Something in the data or the settings makes the predicted total not extensive."""

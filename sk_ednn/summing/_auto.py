@@ -1,0 +1,96 @@
+"""Which strategy fits which tile model: the only if-chain of the package's fitting half."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from ..exceptions import TileModelError
+from ._base import AbstractSumFit, SumProblem, Term
+
+# In the order they are asked; the last one takes every regressor. Modules are imported when they
+# are reached, since one of them needs torch.
+_STRATEGIES = (
+    ("_gradient", "GradientSumFit"),
+    ("_linear", "LinearSumFit"),
+    ("_kernel", "KernelSumFit"),
+    ("_gaussian_process", "GaussianProcessSumFit"),
+    ("_boosting", "BoostingSumFit"),
+)
+
+
+class AutoSumFit(AbstractSumFit):
+    """Choose a strategy by the tile model.
+
+    ==========================================================  =======================
+    Tile model (the last step, if it is a Pipeline)             Strategy
+    ==========================================================  =======================
+    torch module, skorch net, `MLPRegressor`                    `GradientSumFit`
+    linear models                                               `LinearSumFit`
+    `KernelRidge`                                               `KernelSumFit`
+    `GaussianProcessRegressor`                                  `GaussianProcessSumFit`
+    any other regressor                                         `BoostingSumFit`
+    ==========================================================  =======================
+
+    Examples
+    --------
+    >>> from sklearn.ensemble import RandomForestRegressor
+    >>> from sk_ednn.summing import AutoSumFit
+    >>> AutoSumFit().select(RandomForestRegressor())
+    BoostingSumFit()
+    """
+
+    def select(self, tile_model) -> AbstractSumFit:
+        """Return the strategy that would fit this tile model.
+
+        Parameters
+        ----------
+        tile_model : estimator, or list of (name, tile_model, tiling)
+
+        Raises
+        ------
+        TileModelError
+            Where `tile_model` is not a regressor, or the terms need different strategies.
+        """
+        if isinstance(tile_model, list):
+            return self._for_terms([Term(*term) for term in tile_model])
+        return self._for_terms([Term("tile_model", tile_model, None)])
+
+    def _for_terms(self, terms) -> AbstractSumFit:
+        for module, name in _STRATEGIES:
+            if name == "GradientSumFit" and not needs_gradient(terms):
+                continue
+            strategy = getattr(import_module(f".{module}", __package__), name)()
+            if strategy.suits(terms):
+                return strategy
+        names = ", ".join(type(term.tile_model).__name__ for term in terms)
+        raise TileModelError(
+            f"No strategy fits {names} to sums. A tile model is a scikit-learn regressor (or a "
+            "Pipeline that ends in one), a torch module or a skorch NeuralNetRegressor; several "
+            "terms must be of one kind, or all be fitted by boosting: "
+            "EDNNRegressor(..., summing=BoostingSumFit())."
+        )
+
+    def suits(self, terms) -> bool:
+        """Tell whether any strategy suits the terms."""
+        try:
+            self._for_terms(terms)
+        except TileModelError:
+            return False
+        return True
+
+    def fit(self, problem: SumProblem):
+        """Fit with the strategy that `select` returns."""
+        return self._for_terms(problem.terms).fit(problem)
+
+
+def needs_gradient(terms) -> bool:
+    """Tell whether terms are networks, without importing torch to ask."""
+    from sklearn.neural_network import MLPRegressor
+
+    from .._tile_model import is_torch
+    from ._base import last_step
+
+    return any(
+        is_torch(last_step(term.tile_model)) or isinstance(last_step(term.tile_model), MLPRegressor)
+        for term in terms
+    )

@@ -1,0 +1,123 @@
+"""The contract of a strategy that fits tile models to sums."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from sklearn.base import BaseEstimator
+
+from .._fields import Fields
+from .._tile_model import TileModel
+from ..exceptions import TileModelError
+from ..tiling import AbstractTiling
+
+
+class Term(NamedTuple):
+    """One term of the sum: an unfitted tile model and the tiling it sees the field through.
+
+    Attributes
+    ----------
+    name : str
+    tile_model : estimator
+        A clone that the strategy may fit.
+    tiling : AbstractTiling
+    """
+
+    name: str
+    tile_model: Any
+    tiling: AbstractTiling
+
+
+@dataclass(frozen=True)
+class SumProblem:
+    """What a strategy is to fit: ``sum_k S_k c_k(T_k) = y``.
+
+    Attributes
+    ----------
+    terms : list of Term
+    fields : Fields
+    y : ndarray of shape (n_samples, n_outputs), float64
+        The totals less the baseline.
+    sample_weight : ndarray of shape (n_samples,) or None
+        Weights of the squared errors.
+    groups : ndarray of shape (n_samples,) or None
+        Samples that must stay together where some are held back.
+    start : list of TileModel or None
+        Models to go on from.
+    random_state : int, RandomState or None
+    n_jobs : int or None
+    verbose : int
+    """
+
+    terms: list[Term]
+    fields: Fields
+    y: np.ndarray
+    sample_weight: np.ndarray | None = None
+    groups: np.ndarray | None = None
+    start: list[TileModel] | None = None
+    random_state: Any = None
+    n_jobs: int | None = None
+    verbose: int = 0
+
+    @property
+    def n_outputs(self) -> int:
+        """Number of totals per sample."""
+        return self.y.shape[1]
+
+    def tile_model(self, term: Term, estimator, scale=1.0, kind=TileModel) -> TileModel:
+        """Return the `TileModel` of a term, once its estimator is fitted."""
+        return kind(
+            estimator=estimator,
+            tile_shape=self.tile_shape(term),
+            n_outputs=self.n_outputs,
+            has_channels=getattr(term.tiling, "channel_axis", None) is not None,
+            scale=scale,
+        )
+
+    def tile_shape(self, term: Term) -> tuple[int, ...]:
+        """Return the shape of the tiles of a term."""
+        return term.tiling.tile_shape(self.fields.stacks[0].values.shape[1:])
+
+
+class AbstractSumFit(BaseEstimator, ABC):
+    """How tile models are fitted when only the sums over their tiles are known.
+
+    Whatever the strategy, what it leaves is the same: fitted tile models with ``predict(tiles)``.
+    Evaluation knows nothing about fitting.
+    """
+
+    # Whether y is to arrive with the baseline taken off. A loss that needs the raw counts sets
+    # it to False.
+    centred = True
+
+    @abstractmethod
+    def suits(self, terms: list[Term]) -> bool:
+        """Tell whether this strategy can fit these terms."""
+
+    @abstractmethod
+    def fit(self, problem: SumProblem) -> list[TileModel]:
+        """Fit the terms and return one `TileModel` for each.
+
+        Raises
+        ------
+        TileModelError
+            Where the terms do not suit the strategy.
+        """
+
+    def _require_suited(self, terms) -> None:
+        if not self.suits(terms):
+            names = ", ".join(type(term.tile_model).__name__ for term in terms)
+            raise TileModelError(
+                f"{type(self).__name__} cannot fit {names}. Leave `summing` at None to have a "
+                "strategy chosen, or ask AutoSumFit().select(tile_model) which one suits."
+            )
+
+
+def last_step(tile_model):
+    """Return the last step of a Pipeline, or the estimator itself: what decides the strategy."""
+    while hasattr(tile_model, "steps"):
+        tile_model = tile_model.steps[-1][1]
+    return tile_model

@@ -1,0 +1,105 @@
+"""Features of tiles: the steps of a Pipeline before its last one, fitted on tiles, then summed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from scipy.sparse import issparse
+from sklearn.pipeline import Pipeline
+from sklearn.utils import get_tags
+
+from .._fields import Fields
+from .._memory import require_memory
+from .._tile_model import flat
+from .._tiles import Tiles
+from ..exceptions import TileModelError
+from ._base import Term, last_step
+
+# What the features of one block of tiles may take.
+_BLOCK_BYTES = 1 << 26
+
+
+class TileFeatures:
+    """The features that the last step of a tile model sees.
+
+    Parameters
+    ----------
+    term : Term
+        A tile model without fitted steps. Its transformers are fitted on the tiles of `fields`,
+        every tile counting once for each time it occurs.
+    fields : Fields
+    """
+
+    def __init__(self, term: Term, fields: Fields):
+        self.term = term
+        self.final = last_step(term.tile_model)
+        self._steps = _transformers(term.tile_model)
+        if self._steps:
+            self._fit_transformers(fields)
+
+    def _fit_transformers(self, fields):
+        tiling = self.term.tiling
+        shape = tiling.tile_shape(fields.stacks[0].values.shape[1:])
+        n_bytes = 3 * tiling.counts(fields).sum() * np.prod(shape) * fields.dtype.itemsize
+        require_memory(
+            n_bytes,
+            f"Fitting the transformers of {type(self.term.tile_model).__name__} on all tiles",
+            "Fit it to fewer or smaller fields, or take a wider focus (fewer tiles).",
+        )
+        rows = flat(tiling.tiles(fields).array())
+        for step in self._steps[:-1]:
+            rows = step.fit_transform(rows)
+        self._steps[-1].fit(rows)
+
+    def __call__(self, tiles) -> np.ndarray:
+        """Return the features of tiles (n, *tile_shape): (n, n_features), dense or sparse."""
+        rows = flat(tiles)
+        for step in self._steps:
+            rows = step.transform(rows)
+        return rows
+
+    def assemble(self, fitted):
+        """Return the whole tile model, with `fitted` as its last step."""
+        return _rebuilt(self.term.tile_model, fitted)
+
+    def blocks(self, fields: Fields) -> Iterator[tuple[np.ndarray, Tiles]]:
+        """Yield features and tiles block by block, equal tiles merged where many are equal."""
+        tiling = self.term.tiling
+        shape = tiling.tile_shape(fields.stacks[0].values.shape[1:])
+        per_tile = 8 * int(np.prod(shape))
+        if self._steps:
+            probe = next(iter(tiling.blocks(fields, 1))).array()
+            per_tile += 8 * self(probe).shape[1]
+        for tiles in tiling.blocks(fields, max(1, _BLOCK_BYTES // per_tile)):
+            tiles = tiles.condensed()
+            yield self(tiles.array()), tiles
+
+    def summed(self, fields: Fields) -> np.ndarray:
+        """Return S Phi(T), of shape (n_samples, n_features)."""
+        total = 0.0
+        for features, tiles in self.blocks(fields):
+            part = tiles.sum_matrix @ features
+            total = total + (part.toarray() if issparse(part) else np.asarray(part, np.float64))
+        return total
+
+
+def _transformers(tile_model) -> list:
+    """Return the transformers of (nested) Pipelines, in order; refuse those that need y."""
+    if not isinstance(tile_model, Pipeline):
+        return []
+    steps = [step for _, step in tile_model.steps[:-1] if step not in (None, "passthrough")]
+    for step in steps:
+        if get_tags(step).target_tags.required:
+            raise TileModelError(
+                f"{type(step).__name__} needs y for every row, but the y of a single tile is not "
+                "known, only sums are. Use a transformer that looks at X alone."
+            )
+    return steps + _transformers(tile_model.steps[-1][1])
+
+
+def _rebuilt(tile_model, fitted):
+    if not isinstance(tile_model, Pipeline):
+        return fitted
+    *front, (name, last) = tile_model.steps
+    return Pipeline([*front, (name, _rebuilt(last, fitted))])
