@@ -18,7 +18,7 @@ DEMO_ARGS ?=
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 
 # What each kind of task has installed.
-EXTRAS_demo := cli,plot
+EXTRAS_demo := cli,plot,torch
 EXTRAS_test := all,test
 EXTRAS_lint := lint
 EXTRAS_docs := all,docs
@@ -47,7 +47,7 @@ test-slow: $(VENV)/.installed-test
 lint: $(VENV)/.installed-lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-logo
 	$(BIN)/mypy
 
 format: $(VENV)/.installed-lint
@@ -82,7 +82,8 @@ $(BIN)/python:
 .PRECIOUS: $(VENV)/.installed-%
 $(VENV)/.installed-%: pyproject.toml setup.py $(CONSTRAINTS) | $(BIN)/python
 	@echo "installing .[$(EXTRAS_$*)] in $(VENV)"
-	$(if $(findstring all,$(EXTRAS_$*)),\
-	    @$(INSTALL) torch 2>/dev/null || $(INSTALL) --extra-index-url $(TORCH_INDEX) torch)
+	$(if $(findstring torch,$(subst all,torch,$(EXTRAS_$*))),\
+	    @$(INSTALL) torch 2>/dev/null || $(INSTALL) --extra-index-url $(TORCH_INDEX) torch \
+	    || { echo "no CPU build of torch to be had; say: make TORCH_INDEX=<an index with one>" >&2; exit 1; })
 	@$(INSTALL) -e ".[$(EXTRAS_$*)]"
 	@touch $@

@@ -193,11 +193,6 @@ class EDNNRegressor(RegressorMixin, BaseEstimator):
             groups = None if groups is None else groups[kept]
 
         start = self._start()
-        if not summing.centred and self.baseline is not None:
-            raise TileModelError(
-                f"{summing!r} models the targets as they come: set baseline=None, got "
-                f"baseline={self.baseline!r}."
-            )
         if start is None:
             tiling = terms[0].tiling
             baseline, totals = fit_baseline(self.baseline, tiling, fields, y, sample_weight)
@@ -205,9 +200,17 @@ class EDNNRegressor(RegressorMixin, BaseEstimator):
             baseline = start[0].baseline
             totals = _baseline_totals(baseline, terms[0].tiling, fields, y)
         problem = SumProblem(
-            terms, fields, y - totals, sample_weight, groups, start, random_state,
-            self.n_jobs, self.verbose,
-        )  # fmt: skip
+            terms=terms,
+            fields=fields,
+            y=y - totals,
+            sample_weight=sample_weight,
+            groups=groups,
+            start=start,
+            baseline=self.baseline,
+            random_state=random_state,
+            n_jobs=self.n_jobs,
+            verbose=self.verbose,
+        )
         tile_models = summing.fit(problem)
         tile_models[0] = tile_models[0].with_baseline(baseline)
 

@@ -101,6 +101,12 @@ def flat(tiles) -> np.ndarray:
     return np.ascontiguousarray(tiles).reshape(len(tiles), -1)
 
 
+def channels_first(tiles, has_channels) -> np.ndarray:
+    """Return tiles as float32 (n, n_channels or 1, *window): what torch modules take."""
+    tiles = np.moveaxis(tiles, -1, 1) if has_channels else tiles[:, None]
+    return np.ascontiguousarray(tiles, dtype=np.float32)
+
+
 def checked_outputs(outputs, n_tiles, n_outputs, estimator) -> np.ndarray:
     """Return a tile model's outputs as float64 of shape (n_tiles, n_outputs), or say what is wrong.
 

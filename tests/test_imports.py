@@ -21,7 +21,9 @@ MODULES = {module_name(path): path for path in sorted(PACKAGE.rglob("*.py"))}
 PUBLIC_PACKAGES = [
     name
     for name, path in MODULES.items()
-    if path.name == "__init__.py" and not any(part.startswith("_") for part in name.split("."))
+    if path.name == "__init__.py"
+    and not any(part.startswith("_") for part in name.split("."))
+    and name != "sk_ednn.cli"  # a command, no API
 ]
 
 

@@ -51,6 +51,8 @@ def draw_gaussians(centres, image, weights, out, *, width, cutoff, n_jobs=None):
     n_jobs : int or None
         The number of threads.
     """
+    if not len(centres):
+        return
     across, along = (_Profile(w, cutoff, out.dtype) for w in width)
     stripes = _Stripes.cut(out.shape[1], across.reach)
     n_columns = out.shape[2]

@@ -52,7 +52,8 @@ class GaussianRasterizer(TransformerMixin, BaseEstimator):
         (1.5e-8) and ``2 * erfc(cutoff / sqrt(2))`` of its sum over all pixels (4e-9).
 
     dtype : {"float32", "float64"}, default="float32"
-        Of the fields. In float32, a pixel is within 1e-6 of the maximum of its field.
+        Of the fields. In float32, a pixel is within 1e-6 of the maximum of its field, unless
+        hundreds of Gaussians overlap there.
 
     n_jobs : int or None, default=None
         Number of threads. ``None`` means 1 unless in a `joblib.parallel_config`. Their number
@@ -189,6 +190,7 @@ class GaussianRasterizer(TransformerMixin, BaseEstimator):
         self._check_species(atoms)
         shapes = _grid_shapes(atoms.lengths, self.spacing_)
         distinct, group = np.unique(shapes, axis=0, return_inverse=True)
+        group = group.ravel()  # numpy 2.0 alone returns a column
         if len(distinct) == 1:
             return self._draw(atoms, np.arange(len(atoms)), distinct[0])
         fields = [None] * len(atoms)

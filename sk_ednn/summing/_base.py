@@ -47,6 +47,8 @@ class SumProblem:
         Samples that must stay together where some are held back.
     start : list of TileModel or None
         Models to go on from.
+    baseline : str or None
+        Which baseline was taken off y.
     random_state : int, RandomState or None
     n_jobs : int or None
     verbose : int
@@ -58,6 +60,7 @@ class SumProblem:
     sample_weight: np.ndarray | None = None
     groups: np.ndarray | None = None
     start: list[TileModel] | None = None
+    baseline: str | None = None
     random_state: Any = None
     n_jobs: int | None = None
     verbose: int = 0
@@ -88,10 +91,6 @@ class AbstractSumFit(BaseEstimator, ABC):
     Whatever the strategy, what it leaves is the same: fitted tile models with ``predict(tiles)``.
     Evaluation knows nothing about fitting.
     """
-
-    # Whether y is to arrive with the baseline taken off. A loss that needs the raw counts sets
-    # it to False.
-    centred = True
 
     @abstractmethod
     def suits(self, terms: list[Term]) -> bool:

@@ -1,0 +1,59 @@
+"""What the benchmarks share: threads, clocks, memory, tables. Import it before numpy or torch."""
+
+import argparse
+import os
+import platform
+import resource
+import statistics
+import time
+
+THREADS = os.environ.setdefault("OMP_NUM_THREADS", "2")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", THREADS)
+os.environ.setdefault("MKL_NUM_THREADS", THREADS)
+
+
+def arguments(description, **options):
+    """Parse the command line: ``--quick`` and the options named, each with its default."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--quick", action="store_true", help="smaller, to see that it runs")
+    for name, default in options.items():
+        flag = f"--{name.replace('_', '-')}"
+        if default is False:
+            parser.add_argument(flag, action="store_true")
+        else:
+            parser.add_argument(flag, type=type(default), default=default)
+    return parser.parse_args()
+
+
+def machine():
+    """Print what this runs on."""
+    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, {THREADS} threads")
+
+
+def seconds(function, repeat=5, warm_up=1):
+    """Return the median time of calling `function`, after some calls that do not count."""
+    for _ in range(warm_up):
+        function()
+    times = []
+    for _ in range(repeat):
+        start = time.perf_counter()
+        function()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+
+def peak_megabytes():
+    """Return the most memory this process has held so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def table(headers, rows):
+    """Print rows under headers, aligned."""
+    cells = [headers, *[[_text(value) for value in row] for row in rows]]
+    widths = [max(len(row[k]) for row in cells) for k in range(len(headers))]
+    for row in cells:
+        print("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)))
+
+
+def _text(value):
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,17 @@
+"""Systems with known totals: sampled lattices, drawn dots, and computed sheets of atoms."""
+
+from ._dots import make_dots
+from ._ising import ising_energy, make_ising
+from ._porous import load_porous
+from ._potts import make_potts, potts_energy
+from ._sheets import load_sheets
+
+__all__ = [
+    "ising_energy",
+    "load_porous",
+    "load_sheets",
+    "make_dots",
+    "make_ising",
+    "make_potts",
+    "potts_energy",
+]

@@ -1,0 +1,120 @@
+"""Porous graphene, from files that are too large to bundle."""
+
+from pathlib import Path
+
+import numpy as np
+from sklearn.utils import Bunch
+from sklearn.utils._param_validation import validate_params
+
+from ._structures import assemble, split
+
+_CARBON = 6
+
+
+@validate_params(
+    {"path": [str, Path], "as_ase": ["boolean"], "return_X_y": ["boolean"]},
+    prefer_skip_nested_validation=True,
+)
+def load_porous(path, *, as_ase=False, return_X_y=False):
+    """Load porous graphene sheets from a file.
+
+    Snapshots of flat, porous, thermally moving sheets with their energies, as the porous sheets
+    of Mills et al. 2019 (Fig. 7).
+
+    Parameters
+    ----------
+    path : str or Path
+        An ``.npz`` file with ``positions`` (n_atoms, 2), of all structures one after another,
+        ``energy`` (n_structures,), ``cell`` (n_structures, 3) and ``offsets``
+        (n_structures + 1,), which says where structures begin. Without ``offsets``, the file is
+        one structure, with ``energy`` of shape () and ``cell`` of shape (3,). ``forces``
+        (n_atoms, 2), ``sheet``, ``snapshot`` and ``nholes`` (n_structures,) may be absent. All
+        atoms are carbon. In Å, eV and eV/Å.
+
+    as_ase : bool, default=False
+        Whether structures are `ase.Atoms` or Bunches, as in `load_sheets`.
+
+    return_X_y : bool, default=False
+        Return ``(structures, energies)`` instead of a `Bunch`.
+
+    Returns
+    -------
+    data : Bunch
+        structures : list of n_structures Bunch or ase.Atoms
+
+        numbers : list of n_structures ndarray of shape (n_atoms,), uint8
+
+        positions : list of n_structures ndarray of shape (n_atoms, 2), in Å
+
+        forces : list of n_structures ndarray of shape (n_atoms, 2), in eV/Å, or None
+
+        energies : ndarray of shape (n_structures,), float64, in eV
+
+        cells : ndarray of shape (n_structures, 3), in Å
+
+        groups : ndarray of shape (n_structures,), int64
+            The sheet that each is a snapshot of. Snapshots of one sheet are correlated: split
+            with `sklearn.model_selection.GroupKFold` or the like. Without ``sheet`` in the file,
+            each structure is a group of its own.
+
+        snapshots, n_holes : ndarray of shape (n_structures,), or None
+
+    Raises
+    ------
+    ValueError
+        If the file lacks an array, or the arrays do not fit together.
+
+    MissingExtraError
+        If `as_ase` and ASE is not installed.
+
+    Examples
+    --------
+    >>> import numpy as np, os, tempfile
+    >>> from sk_ednn.datasets import load_porous
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "two.npz")
+    ...     np.savez(path, positions=np.zeros((5, 2)), offsets=[0, 3, 5], energy=[-22.2, -14.8],
+    ...              cell=np.full((2, 3), 35.0), sheet=[7, 7])
+    ...     sheets = load_porous(path)
+    >>> [len(Z) for Z in sheets.numbers], sheets.groups
+    ([3, 2], array([7, 7]))
+    """
+    with np.load(path, allow_pickle=False) as stored:
+        stored = {name: stored[name] for name in stored.files}
+    missing = {"positions", "energy", "cell"} - set(stored)
+    if missing:
+        raise ValueError(
+            f"{path} lacks {', '.join(sorted(missing))}; it has {', '.join(sorted(stored))}. "
+            "Expected a file of porous sheets, laid out as the documentation of load_porous says."
+        )
+    n_atoms = len(stored["positions"])
+    offsets = stored.get("offsets", np.array([0, n_atoms]))
+    energies = np.atleast_1d(stored["energy"]).astype(np.float64)
+    cells = np.atleast_2d(stored["cell"])
+    if not len(offsets) - 1 == len(energies) == len(cells) or offsets[-1] != n_atoms:
+        raise ValueError(
+            f"The arrays of {path} do not fit together: {len(offsets) - 1} structures with "
+            f"{offsets[-1]} atoms by offsets, {len(energies)} energies, {len(cells)} cells, "
+            f"{n_atoms} positions."
+        )
+    positions = split(stored["positions"], offsets)
+    numbers = split(np.full(n_atoms, _CARBON, dtype=np.uint8), offsets)
+    structures = assemble(numbers, positions, cells, as_ase=as_ase)
+    if return_X_y:
+        return structures, energies
+
+    def by_structure(name):
+        return np.atleast_1d(stored[name]) if name in stored else None
+
+    sheet = by_structure("sheet")
+    return Bunch(
+        structures=structures,
+        numbers=numbers,
+        positions=positions,
+        forces=split(stored["forces"], offsets) if "forces" in stored else None,
+        energies=energies,
+        cells=cells,
+        groups=np.arange(len(energies)) if sheet is None else sheet,
+        snapshots=by_structure("snapshot"),
+        n_holes=by_structure("nholes"),
+    )

@@ -1,0 +1,81 @@
+"""Sums of Gaussians against the plain sum over all periodic images."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sk_ednn.atoms._gaussians import _Stripes, draw_gaussians
+
+
+def plain_sum(centres, image, weights, shape, width):
+    """Every image of every Gaussian within nine widths, at every pixel."""
+    fields = np.zeros(shape)
+    factors = []
+    for axis in range(2):
+        n = shape[axis + 1]
+        far = int(np.ceil(9 * width[axis] / n)) + 1
+        shifts = n * np.arange(-far, far + 1)
+        d = np.arange(n)[:, None] - centres[:, axis, None, None] - shifts
+        factors.append(np.exp(-((d / width[axis]) ** 2) / 2).sum(axis=-1))
+    for m, w, g, h in zip(image, weights, *factors, strict=True):
+        fields[m] += w * np.outer(g, h)
+    return fields
+
+
+@pytest.mark.parametrize("width", [(2.0, 2.0), (0.6, 4.5)])
+@pytest.mark.parametrize(
+    ("shape", "dtype", "tolerance"),
+    [
+        ((1, 64, 64), "float32", 1e-6),
+        ((3, 61, 47), "float32", 1e-6),
+        ((3, 61, 47), "float64", 1e-12),
+        ((2, 5, 90), "float64", 1e-12),
+        ((2, 90, 5), "float64", 1e-12),
+        ((1, 1, 1), "float64", 1e-12),  # a thousand images of each Gaussian in one pixel
+    ],
+)
+def test_equals_the_plain_sum(shape, width, dtype, tolerance, rng):
+    n = 40
+    centres = rng.random((n, 2)) * shape[1:]
+    image, weights = rng.integers(shape[0], size=n), rng.random(n)
+    out = np.zeros(shape, dtype=dtype)
+    draw_gaussians(centres, image, weights, out, width=width, cutoff=7.5)
+    expected = plain_sum(centres, image, weights, shape, width)
+    np.testing.assert_allclose(out, expected, rtol=0, atol=tolerance * np.abs(expected).max())
+
+
+def test_draws_to_the_cutoff_and_at_most_a_pixel_beyond():
+    out = np.zeros((1, 101, 101))
+    draw_gaussians(np.array([[50.3, 50.0]]), np.zeros(1, int), np.ones(1), out, width=(4, 4), cutoff=3.0)
+    along_x = np.abs(np.arange(101) - 50.3)
+    drawn = out[0, :, 50] > 0
+    assert drawn[along_x <= 12].all()
+    assert not drawn[along_x > 13].any()
+
+
+@pytest.mark.parametrize("shape", [(1, 640, 640), (40, 131, 67)])
+def test_threads_change_no_bit(shape, rng):
+    n = 5_000
+    centres, image = rng.random((n, 2)) * shape[1:], rng.integers(shape[0], size=n)
+    one, two = np.zeros(shape, dtype="float32"), np.zeros(shape, dtype="float32")
+    draw_gaussians(centres, image, np.ones(n), one, width=(2, 2), cutoff=6)
+    draw_gaussians(centres, image, np.ones(n), two, width=(2, 2), cutoff=6, n_jobs=2)
+    assert one.any()
+    assert np.array_equal(one, two)
+
+
+@given(st.integers(1, 400), st.integers(0, 90), st.data())
+def test_each_gaussian_meets_every_stripe_in_its_reach(n_rows, reach, data):
+    stripes = _Stripes.cut(n_rows, reach)
+    row = data.draw(st.integers(0, n_rows))
+    index, stripe, offset = stripes.meet(np.array([row]))
+    assert set(index) == {0}
+    expected = {
+        (s, row + wrapped - r - first)
+        for r in range(row - reach, row + reach + 1)
+        for s, first in enumerate(stripes.first.tolist())
+        if first <= (wrapped := r % n_rows) < first + stripes.width
+    }
+    assert set(zip(stripe.tolist(), offset.tolist(), strict=True)) == expected
+    assert len(stripe) == len(expected)
