@@ -27,7 +27,8 @@ def arguments(description, **options):
 
 def machine():
     """Print what this runs on."""
-    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, {THREADS} threads")
+    processor = platform.processor() or platform.machine()
+    print(f"{processor}, {os.cpu_count()} cores, {THREADS} threads")
 
 
 def seconds(function, repeat=5, warm_up=1):

@@ -33,7 +33,7 @@ def main():
         model = EDNNRegressor(
             network(),
             GridTiling(FOCUS, CONTEXT),
-            summing=GradientSumFit(max_epochs=10 if options.quick else 40, lr=2e-3),
+            summing=GradientSumFit(max_epochs=10 if options.quick else 20),
             random_state=seed,
         )
         start = time.perf_counter()

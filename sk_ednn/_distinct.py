@@ -97,7 +97,7 @@ def _alphabet(values, tile_ndim, most) -> np.ndarray | None:
         whole = place.astype(np.int16)
         if values.dtype.kind == "f" and not np.array_equal(whole, place):
             return None
-        found[np.bincount((whole.ravel() + np.int16(n_values))).nonzero()[0]] = True
+        found[np.bincount(whole.ravel() + np.int16(n_values)).nonzero()[0]] = True
         if np.count_nonzero(found) > most:
             return None
     return np.flatnonzero(found) - n_values

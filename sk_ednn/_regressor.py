@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from numbers import Integral
+from numbers import Integral, Real
 
 import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin, clone
@@ -13,7 +13,7 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ._baseline import fit_baseline
-from ._fields import check_fields, is_list_of_fields
+from ._fields import check_fields
 from .evaluation import AbstractEvaluation, AutoEvaluation
 from .exceptions import ExtensivityWarning, TileModelError, TilingError
 from .summing import AbstractSumFit, AutoSumFit, SumProblem, Term
@@ -36,7 +36,8 @@ class EDNNRegressor(RegressorMixin, BaseEstimator):
     tile_model : estimator, torch module, or list of (name, tile_model, tiling), default=None
         Any scikit-learn regressor, a Pipeline that ends in one, a skorch net, a torch module (or
         its class). It is cloned. None for ``KernelRidge(kernel="rbf", alpha=1e-6)``. With a list,
-        several terms are added, each seeing the field through a tiling of its own.
+        several terms are added, each seeing the field through a tiling of its own; their parameters
+        are set as ``name__tile_model``, ``name__tiling__focus``, and so on.
     tiling : AbstractTiling, default=None
         Where the tiles are. None for ``GridTiling(focus=1, context=1)``.
     summing : AbstractSumFit, default=None
@@ -90,12 +91,12 @@ class EDNNRegressor(RegressorMixin, BaseEstimator):
 
     >>> from sk_ednn import EDNNRegressor, GridTiling
     >>> from sk_ednn.datasets import make_ising
-    >>> small = make_ising(1000, (8, 8), random_state=0)
-    >>> large = make_ising(3, (128, 128), random_state=1)
+    >>> small = make_ising(1000, (8, 8), sampling="flat", random_state=0)
+    >>> large = make_ising(3, (128, 128), n_sweeps=100, random_state=1)
     >>> model = EDNNRegressor(tiling=GridTiling(focus=1, context=1))
     >>> model = model.fit(small.fields, small.energies)
     >>> error = model.predict(large.fields) - large.energies
-    >>> bool(abs(error).max() < 1e-3)  # of some 10,000 J
+    >>> bool(abs(error).max() < 1e-4)  # of some 10,000 J
     True
     >>> model.predict_contributions(large.fields).shape
     (3, 128, 128)
@@ -138,6 +139,48 @@ class EDNNRegressor(RegressorMixin, BaseEstimator):
         self.warm_start = warm_start
         self.random_state = random_state
         self.verbose = verbose
+
+    def get_params(self, deep=True):
+        """Return the parameters of this estimator.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+            Also those of its parts, and of each term: ``name``, the pair of its tile model and
+            tiling, ``name__tile_model``, ``name__tiling``, and theirs.
+
+        Returns
+        -------
+        dict
+        """
+        params = super().get_params(deep=deep)
+        if deep and _is_list_of_terms(self.tile_model):
+            for name, *pair in self.tile_model:
+                params[name] = tuple(pair)
+                for key, value in _TermParts(*pair).get_params().items():
+                    params[f"{name}__{key}"] = value
+        return params
+
+    def set_params(self, **params):
+        """Set parameters of this estimator, of its parts and of its terms.
+
+        Parameters
+        ----------
+        **params : dict
+            With the names that `get_params` returns.
+
+        Returns
+        -------
+        self
+        """
+        # First, since what else is named may belong to a term of the new list.
+        self.tile_model = params.pop("tile_model", self.tile_model)
+        if _is_list_of_terms(self.tile_model):
+            named = {name for name, _, _ in self.tile_model}
+            inner = {key: params.pop(key) for key in list(params) if key.split("__")[0] in named}
+            if inner:
+                self.tile_model = [_with_params(term, inner) for term in self.tile_model]
+        return super().set_params(**params)
 
     def fit(self, X, y, sample_weight=None, *, groups=None):
         """Fit the tile model to totals.
@@ -183,7 +226,7 @@ class EDNNRegressor(RegressorMixin, BaseEstimator):
         fields = terms[0].tiling.check(X)
         for term in terms[1:]:
             term.tiling.check(fields)
-        y_in = y
+        y_ndim = np.asarray(y).ndim
         y, sample_weight, groups = _check_targets(self, fields, y, sample_weight, groups)
         if self.weighting == "site":
             sample_weight = _per_site(terms[0].tiling.counts(fields), sample_weight)
@@ -192,7 +235,7 @@ class EDNNRegressor(RegressorMixin, BaseEstimator):
             fields, y, sample_weight = fields.take(kept), y[kept], sample_weight[kept]
             groups = None if groups is None else groups[kept]
 
-        start = self._start()
+        start = self._start(terms)
         if start is None:
             tiling = terms[0].tiling
             baseline, totals = fit_baseline(self.baseline, tiling, fields, y, sample_weight)
@@ -221,9 +264,10 @@ class EDNNRegressor(RegressorMixin, BaseEstimator):
         self.summing_ = summing
         self.evaluation_ = evaluation
         self.n_outputs_ = y.shape[1]
-        self._y_ndim = np.ndim(y_in)
+        self._y_ndim = y_ndim
         self._field_ndim = fields.ndim
-        self._keep_width(X, reset=True)
+        self._term_names = [term.name for term in terms]
+        self._keep_width(X, fields, reset=True)
         return self
 
     def predict(self, X, return_std=False):
@@ -254,13 +298,13 @@ class EDNNRegressor(RegressorMixin, BaseEstimator):
         y = self._as_fitted(totals)
         if not return_std:
             return y
-        tile_models = [tile_model for tile_model, _ in self._fitted_terms()]
-        if not hasattr(tile_models[0], "total_std"):
+        tile_model, tiling = self._fitted_terms()[0]
+        if not hasattr(tile_model, "total_std"):
             raise TileModelError(
-                f"{type(tile_models[0].estimator).__name__} has no standard deviation. Use a "
+                f"{type(tile_model.estimator).__name__} has no standard deviation. Use a "
                 "GaussianProcessRegressor as tile model, or an EDNNCommittee."
             )
-        return y, self._as_fitted(tile_models[0].total_std(self.tiling_, fields))
+        return y, self._as_fitted(tile_model.total_std(tiling, fields))
 
     def predict_contributions(self, X):
         """Predict what each tile holds of the total.
@@ -277,9 +321,7 @@ class EDNNRegressor(RegressorMixin, BaseEstimator):
         """
         fields = self._check_predicted(X)
         maps = {}
-        for (name, _, _), (tile_model, tiling) in zip(
-            self._terms(), self._fitted_terms(), strict=True
-        ):
+        for name, (tile_model, tiling) in zip(self._term_names, self._fitted_terms(), strict=True):
             stacks = self.evaluation_.contributions(tile_model, tiling, fields)
             if self._y_ndim == 1:
                 stacks = [values[..., 0] for values in stacks]
@@ -290,13 +332,19 @@ class EDNNRegressor(RegressorMixin, BaseEstimator):
                     for place, value in zip(stack.samples, values, strict=True):
                         samples[place] = value
                 maps[name] = samples
-        return maps if isinstance(self.tile_model_, list) else next(iter(maps.values()))
+        return maps if isinstance(self.tile_model_, list) else maps["tile_model"]
 
     # --- parts ------------------------------------------------------------------------------
 
     def _terms(self):
         """Return the terms as the user gave them, (name, tile_model, tiling)."""
         if isinstance(self.tile_model, list):
+            if not _is_list_of_terms(self.tile_model):
+                raise TileModelError(
+                    "A list of terms holds (name, tile_model, tiling) for each, such as "
+                    f"('near', Ridge(), GridTiling()); got {self.tile_model!r}."
+                )
+            _check_names([name for name, _, _ in self.tile_model])
             if self.tiling is not None:
                 raise TilingError(
                     "With several terms each has its own tiling, in the list: leave `tiling` at "
@@ -313,9 +361,15 @@ class EDNNRegressor(RegressorMixin, BaseEstimator):
             return list(zip(self.tile_model_, self.tiling_, strict=True))
         return [(self.tile_model_, self.tiling_)]
 
-    def _start(self):
+    def _start(self, terms):
         if not self.warm_start or not hasattr(self, "tile_model_"):
             return None
+        names = [term.name for term in terms]
+        if names != self._term_names:
+            raise TileModelError(
+                f"warm_start goes on with the terms that were fitted, {self._term_names}, got "
+                f"{names}. Set warm_start=False to fit anew."
+            )
         return [tile_model for tile_model, _ in self._fitted_terms()]
 
     def _filled(self, part, random_state):
@@ -347,16 +401,16 @@ class EDNNRegressor(RegressorMixin, BaseEstimator):
                 f"fields of shape {fields.stacks[0].values.shape[1:]}. X is (n_samples, "
                 "*field_shape): give a single field as field[None]."
             )
-        self._keep_width(X, reset=False)
+        self._keep_width(X, fields, reset=False)
         for tile_model, tiling in self._fitted_terms():
             tiling.check(fields)
             for stack in fields.stacks:
                 tile_model.check_shape(tiling.tile_shape(stack.values.shape[1:]))
         return fields
 
-    def _keep_width(self, X, reset):
+    def _keep_width(self, X, fields, reset):
         # scikit-learn keeps the width of 2-D X; any other field may change its size.
-        if not is_list_of_fields(X) and np.ndim(X) == 2:
+        if fields.ndim == 1 and not fields.ragged:
             if reset or hasattr(self, "n_features_in_"):
                 validate_data(self, X, reset=reset, skip_check_array=True)
         elif reset:
@@ -377,10 +431,44 @@ class EDNNRegressor(RegressorMixin, BaseEstimator):
         return tags
 
 
-def _check_terms(terms) -> None:
-    names = [term.name for term in terms]
-    if len(set(names)) < len(names) or not terms:
+class _TermParts(BaseEstimator):
+    """The parameters of one term, nested as scikit-learn nests them."""
+
+    def __init__(self, tile_model=None, tiling=None):
+        self.tile_model = tile_model
+        self.tiling = tiling
+
+
+def _is_list_of_terms(tile_model) -> bool:
+    return isinstance(tile_model, list) and all(
+        isinstance(term, tuple) and len(term) == 3 and isinstance(term[0], str)
+        for term in tile_model
+    )
+
+
+def _with_params(term, params):
+    """Return a term with those of some parameters that begin with its name."""
+    name, *pair = term
+    parts = _TermParts(*params.get(name, pair))
+    prefix = f"{name}__"
+    parts.set_params(
+        **{key.removeprefix(prefix): params[key] for key in params if key.startswith(prefix)}
+    )
+    return name, parts.tile_model, parts.tiling
+
+
+def _check_names(names) -> None:
+    if len(set(names)) < len(names) or not names:
         raise TileModelError(f"Terms need names of their own, at least one; got {names}.")
+    taken = [n for n in names if "__" in n or n in EDNNRegressor._parameter_constraints]
+    if taken:
+        raise TileModelError(
+            f"Terms cannot be called {taken}: '__' and the names of EDNNRegressor's own "
+            "parameters have a meaning in set_params."
+        )
+
+
+def _check_terms(terms) -> None:
     for term in terms:
         if not isinstance(term.tiling, AbstractTiling):
             raise TilingError(
@@ -391,10 +479,14 @@ def _check_terms(terms) -> None:
 def _check_targets(caller, fields, y, sample_weight, groups):
     name = type(caller).__name__
     if y is None:
-        raise ValueError(f"This {name} estimator requires y to be passed, but the target y is None.")
+        raise ValueError(
+            f"This {name} estimator requires y to be passed, but the target y is None."
+        )
     y = check_array(y, ensure_2d=False, dtype="numeric", input_name="y", estimator=caller)
     y = np.asarray(y, dtype=np.float64).reshape(len(y), -1)
     _check_length("y", y, fields)
+    if isinstance(sample_weight, Real):
+        sample_weight = np.full(fields.n_samples, float(sample_weight))
     if sample_weight is not None:
         sample_weight = check_array(
             sample_weight, ensure_2d=False, dtype=np.float64, input_name="sample_weight"

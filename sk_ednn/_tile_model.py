@@ -104,7 +104,8 @@ def flat(tiles) -> np.ndarray:
 def channels_first(tiles, has_channels) -> np.ndarray:
     """Return tiles as float32 (n, n_channels or 1, *window): what torch modules take."""
     tiles = np.moveaxis(tiles, -1, 1) if has_channels else tiles[:, None]
-    return np.ascontiguousarray(tiles, dtype=np.float32)
+    # A copy always: torch must not see memory that is read-only, or the user's.
+    return np.array(tiles, dtype=np.float32, order="C")
 
 
 def checked_outputs(outputs, n_tiles, n_outputs, estimator) -> np.ndarray:
@@ -119,7 +120,9 @@ def checked_outputs(outputs, n_tiles, n_outputs, estimator) -> np.ndarray:
     if outputs.shape != (n_tiles, n_outputs) and not (
         n_outputs == 1 and outputs.shape == (n_tiles,)
     ):
-        wanted = f"({n_tiles},) or ({n_tiles}, 1)" if n_outputs == 1 else f"({n_tiles}, {n_outputs})"
+        wanted = (
+            f"({n_tiles},) or ({n_tiles}, 1)" if n_outputs == 1 else f"({n_tiles}, {n_outputs})"
+        )
         raise TileModelError(
             f"The tile model {name} must return one row of outputs per tile, shape {wanted}; "
             f"it returned shape {outputs.shape}."

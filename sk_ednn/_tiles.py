@@ -91,6 +91,7 @@ class Tiles:
         merged = csr_array(
             (self.sum_matrix.data, inverse[self.sum_matrix.indices], self.sum_matrix.indptr),
             shape=(self.n_samples, len(first)),
+            copy=True,  # sum_duplicates works in place, and would change this very matrix
         )
         merged.sum_duplicates()
         return Tiles(self.array(first), merged, self.tile_shape), inverse

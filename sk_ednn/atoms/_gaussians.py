@@ -59,8 +59,8 @@ def draw_gaussians(centres, image, weights, out, *, width, cutoff, n_jobs=None):
     pixel, fraction = _nearest_pixel(centres)
     atom, number, row = stripes.meet(pixel[:, 0])
     number += image[atom] * len(stripes)
-    # By atom within a stripe too: a pixel then adds up its atoms in one order, whatever the stripe.
-    order = np.argsort(number * len(centres) + atom, kind="stable")
+    # Stable, so that a pixel adds up its Gaussians in the same order in every stripe.
+    order = np.argsort(number, kind="stable")
     atom, number, row = atom[order], number[order], row[order]
 
     def draw(first, last):

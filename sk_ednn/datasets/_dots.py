@@ -156,8 +156,10 @@ def _check_n_dots(n_dots, shape, radius):
     if n_dots is None:
         return 0, max(1, int(0.3 / area))
     pair = (n_dots, n_dots) if isinstance(n_dots, Integral) else tuple(n_dots)
-    if len(pair) != 2 or not all(isinstance(n, Integral) for n in pair) or not (
-        0 <= pair[0] <= pair[1]
+    if (
+        len(pair) != 2
+        or not all(isinstance(n, Integral) for n in pair)
+        or not (0 <= pair[0] <= pair[1])
     ):
         raise ValueError(
             "The 'n_dots' parameter must be a count or a pair (lowest, highest) of counts. "
@@ -167,7 +169,7 @@ def _check_n_dots(n_dots, shape, radius):
     if pair[1] > most:
         raise ValueError(
             f"At most {most} dots of radius {radius} can be put at random on {shape[0]} by "
-            f"{shape[1]} pixels. Got n_dots={n_dots!r}; use fewer or smaller dots or a larger shape."
+            f"{shape[1]} pixels. Got n_dots={n_dots!r}; use fewer or smaller dots or more pixels."
         )
     return pair
 

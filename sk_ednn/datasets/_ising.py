@@ -55,8 +55,8 @@ def make_ising(
         "boltzmann" draws from the canonical distribution at each temperature. "flat" makes
         energies as nearly uniform as can be, from the lowest to the highest there are: canonical
         samples are drawn at temperatures, negative ones among them, that spread the mean energy
-        evenly; as many are kept of each energy as of any other, or all of an energy that is rare.
-        Fields of equal energy are equally likely.
+        evenly, and as many are kept of each energy as of any other. Fields of equal energy are
+        equally likely. Above 512 energies, bins of energy are filled instead.
 
     couplings : float or array-like of shape (n_axes,), default=1.0
         J, one for all axes or one for each; positive where like spins attract.
@@ -198,7 +198,9 @@ def ising_energy(fields, couplings=1.0):
 def _energy_of_stack(fields, couplings):
     if not np.all((fields == 1) | (fields == -1)):
         wrong = fields[(fields != 1) & (fields != -1)][0]
-        raise ValueError(f"Expected spins of -1 and 1. Got {wrong} instead; map states to ±1 first.")
+        raise ValueError(
+            f"Expected spins of -1 and 1. Got {wrong} instead; map states to ±1 first."
+        )
     couplings = check_couplings(couplings, fields.ndim - 1)
     return fields[0].size * couplings.sum() - 2 * (like_pairs(fields) @ couplings)
 

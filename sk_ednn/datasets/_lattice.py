@@ -76,9 +76,7 @@ def like_pairs(fields):
         along = np.moveaxis(fields, axis + 1, 1)
         # Without a rolled copy: pairs inside, then those across the boundary.
         for one, next_one in ((along[:, :-1], along[:, 1:]), (along[:, -1], along[:, 0])):
-            counts[:, axis] += np.count_nonzero(
-                one == next_one, axis=tuple(range(1, one.ndim))
-            )
+            counts[:, axis] += np.count_nonzero(one == next_one, axis=tuple(range(1, one.ndim)))
     return counts
 
 

@@ -73,8 +73,14 @@ def load_porous(path, *, as_ase=False, return_X_y=False):
     >>> from sk_ednn.datasets import load_porous
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = os.path.join(folder, "two.npz")
-    ...     np.savez(path, positions=np.zeros((5, 2)), offsets=[0, 3, 5], energy=[-22.2, -14.8],
-    ...              cell=np.full((2, 3), 35.0), sheet=[7, 7])
+    ...     np.savez(
+    ...         path,
+    ...         positions=np.zeros((5, 2)),
+    ...         offsets=[0, 3, 5],
+    ...         energy=[-22.2, -14.8],
+    ...         cell=np.full((2, 3), 35.0),
+    ...         sheet=[7, 7],
+    ...     )
     ...     sheets = load_porous(path)
     >>> [len(Z) for Z in sheets.numbers], sheets.groups
     ([3, 2], array([7, 7]))

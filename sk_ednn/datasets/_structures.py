@@ -1,12 +1,14 @@
 """Structures stored one after another in arrays, taken apart."""
 
+from itertools import pairwise
+
 import numpy as np
 from sklearn.utils import Bunch
 
 
 def split(values, offsets):
     """List of the parts ``values[offsets[k]:offsets[k + 1]]``, which are views."""
-    return [values[a:b] for a, b in zip(offsets[:-1], offsets[1:], strict=True)]
+    return [values[a:b] for a, b in pairwise(offsets)]
 
 
 def assemble(numbers, positions, cells, *, as_ase):

@@ -32,9 +32,10 @@ class AutoEvaluation(AbstractEvaluation):
     >>> spins, noise = rng.choice([-1, 1], size=(40, 16)), rng.normal(size=(40, 16))
     >>> for X in (spins, noise):
     ...     model = EDNNRegressor().fit(X, X.sum(axis=1))
-    ...     print(model.evaluation_.select(model.tile_model_, model.tiling_, X))
-    Unique()
-    Direct()
+    ...     chosen = model.evaluation_.select(model.tile_model_, model.tiling_, X)
+    ...     print(type(chosen).__name__)
+    Unique
+    Direct
     """
 
     _parameter_constraints = Direct._parameter_constraints

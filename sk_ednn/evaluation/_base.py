@@ -70,7 +70,11 @@ class AbstractEvaluation(BaseEstimator, ABC):
         """
         out = [
             np.empty(
-                (len(stack.samples), *tiling.tile_grid(stack.values.shape[1:]), tile_model.n_outputs)
+                (
+                    len(stack.samples),
+                    *tiling.tile_grid(stack.values.shape[1:]),
+                    tile_model.n_outputs,
+                )
             )
             for stack in fields.stacks
         ]

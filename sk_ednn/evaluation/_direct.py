@@ -5,13 +5,10 @@ from __future__ import annotations
 from numbers import Integral, Real
 
 import numpy as np
-from joblib import cpu_count, effective_n_jobs
 from sklearn.utils._param_validation import Interval
-from sklearn.utils.parallel import Parallel, delayed
-from threadpoolctl import threadpool_limits
 
 from ._base import AbstractEvaluation, block_size
-from ._progress import progress
+from ._workers import map_blocks
 
 
 class Direct(AbstractEvaluation):
@@ -63,19 +60,9 @@ class Direct(AbstractEvaluation):
     def _map(self, function, tile_model, tiling, fields):
         self._validate_params()
         plan = tiling.plan(fields, block_size(self.max_tiles, self.max_bytes, tile_model))
-        n_jobs = min(effective_n_jobs(self.n_jobs), len(plan))
-        bar = progress(len(plan), self.verbose)
-        if n_jobs == 1:
-            for block in bar(plan):
-                yield block, function(tile_model, tiling, fields, block)
-            return
-        # Loky limits the threads of its own processes; for workers that are threads of this
-        # process it is done here.
-        with threadpool_limits(max(1, cpu_count() // n_jobs)):
-            results = Parallel(n_jobs=n_jobs, prefer="threads", return_as="generator")(
-                delayed(function)(tile_model, tiling, fields, block) for block in plan
-            )
-            yield from zip(plan, bar(results), strict=True)
+        return map_blocks(
+            function, plan, tile_model, tiling, fields, n_jobs=self.n_jobs, verbose=self.verbose
+        )
 
 
 def _contributions(tile_model, tiling, fields, block) -> np.ndarray:

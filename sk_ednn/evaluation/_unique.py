@@ -6,14 +6,11 @@ from numbers import Integral, Real
 from weakref import WeakKeyDictionary
 
 import numpy as np
-from joblib import cpu_count, effective_n_jobs
 from sklearn.utils._param_validation import Interval
-from sklearn.utils.parallel import Parallel, delayed
-from threadpoolctl import threadpool_limits
 
 from .._distinct import distinct
 from ._base import AbstractEvaluation
-from ._progress import progress
+from ._workers import map_blocks
 
 
 class Unique(AbstractEvaluation):
@@ -89,18 +86,11 @@ class Unique(AbstractEvaluation):
         self._validate_params()
         per_tile = 8 + int(np.prod(tile_model.tile_shape)) * fields.dtype.itemsize
         plan = tiling.plan(fields, self.max_tiles or max(1, int(self.max_bytes) // per_tile))
-        n_jobs = min(effective_n_jobs(self.n_jobs), len(plan))
-        bar = progress(len(plan), self.verbose)
-        if n_jobs == 1:
-            for block in bar(plan):
-                yield (block, *_distinct(tiling, fields, block))
-            return
-        with threadpool_limits(max(1, cpu_count() // n_jobs)):
-            found = Parallel(n_jobs=n_jobs, prefer="threads", return_as="generator")(
-                delayed(_distinct)(tiling, fields, block) for block in plan
-            )
-            for block, (kinds, inverse) in zip(plan, bar(found), strict=True):
-                yield block, kinds, inverse
+        found = map_blocks(
+            _distinct, plan, tiling, fields, n_jobs=self.n_jobs, verbose=self.verbose
+        )
+        for block, (kinds, inverse) in found:
+            yield block, kinds, inverse
 
     def _look_up(self, tile_model, kinds) -> np.ndarray:
         """Return the contributions of distinct tiles, evaluating those that are new."""

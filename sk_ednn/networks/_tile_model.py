@@ -42,5 +42,7 @@ class NetworkTileModel(TileModel):
             x = torch.from_numpy(np.ascontiguousarray(inputs[start : start + n_batch]))
             out = net.evaluation_step((x, None), training=False)
             out = out[0] if isinstance(out, tuple) else out
-            parts.append((torch.nn.functional.softplus(out) if self.positive else out).cpu().numpy())
+            parts.append(
+                (torch.nn.functional.softplus(out) if self.positive else out).cpu().numpy()
+            )
         return checked_outputs(np.concatenate(parts), len(tiles), self.n_outputs, net)

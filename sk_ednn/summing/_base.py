@@ -12,7 +12,6 @@ from sklearn.base import BaseEstimator
 from .._fields import Fields
 from .._tile_model import TileModel
 from ..exceptions import TileModelError
-from ..tiling import AbstractTiling
 
 
 class Term(NamedTuple):
@@ -23,12 +22,13 @@ class Term(NamedTuple):
     name : str
     tile_model : estimator
         A clone that the strategy may fit.
-    tiling : AbstractTiling
+    tiling : AbstractTiling or None
+        None only where a strategy is asked whether it suits.
     """
 
     name: str
     tile_model: Any
-    tiling: AbstractTiling
+    tiling: Any
 
 
 @dataclass(frozen=True)

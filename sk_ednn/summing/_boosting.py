@@ -10,6 +10,7 @@ conjugate gradients.
 
 from __future__ import annotations
 
+from itertools import repeat
 from numbers import Integral, Real
 
 import numpy as np
@@ -176,7 +177,7 @@ class BoostingSumFit(AbstractSumFit):
         random_state = check_random_state(own)
         sums = [_Learner(term, problem, random_state, self.max_bytes) for term in problem.terms]
         stages = _Stages(sums, problem)
-        for learner, start in zip(sums, problem.start or [None] * len(sums), strict=True):
+        for learner, start in zip(sums, problem.start or repeat(None, len(sums)), strict=True):
             stages.adopt(learner, start)
 
         train, held_back = self._split(problem, random_state)
@@ -285,9 +286,7 @@ class _Stages:
         self.y = problem.y
         self.problem = problem
         n = len(self.y)
-        self.sample_weight = (
-            np.ones(n) if problem.sample_weight is None else problem.sample_weight
-        )
+        self.sample_weight = np.ones(n) if problem.sample_weight is None else problem.sample_weight
         self.owners: list[_Learner] = []
         self.regressors: list = []
         self.sums: list[np.ndarray] = []  # each (n_samples, n_outputs)
@@ -334,6 +333,8 @@ class _Stages:
 
     def weigh(self, samples, alpha):
         """Weigh all stages anew, by (almost unpenalised) least squares on the totals."""
+        if not len(self):  # nothing was left to fit once the baseline was taken off
+            return
         root = np.sqrt(self.sample_weight[samples])
         for k in range(self.y.shape[1]):
             columns = np.stack([sums[samples, k] for sums in self.sums], axis=1) * root[:, None]

@@ -77,11 +77,11 @@ class TileFeatures:
 
     def summed(self, fields: Fields) -> np.ndarray:
         """Return S Phi(T), of shape (n_samples, n_features)."""
-        total = 0.0
+        total: np.ndarray | float = 0.0
         for features, tiles in self.blocks(fields):
             part = tiles.sum_matrix @ features
             total = total + (part.toarray() if issparse(part) else np.asarray(part, np.float64))
-        return total
+        return np.asarray(total)
 
 
 def _transformers(tile_model) -> list:

@@ -59,7 +59,7 @@ class GaussianProcessSumFit(AbstractSumFit):
     >>> model = EDNNRegressor(process, GridTiling(focus=1, context=0))
     >>> model = model.fit(waves, np.sin(waves).sum(axis=1))
     >>> totals, std = model.predict(np.hstack([waves, waves])[:, :8], return_std=True)
-    >>> model.tile_model_.estimator.kernel_.length_scale > 1.0  # found on totals alone
+    >>> bool(model.tile_model_.estimator.kernel_.length_scale > 1.0)  # found on totals alone
     True
     """
 
@@ -294,7 +294,7 @@ class SummedKernel(Kernel):
             and self.kernel == other.kernel
         )
 
-    __hash__ = None
+    __hash__ = None  # type: ignore[assignment]
 
 
 def _summed(kernel, systems, eval_gradient):

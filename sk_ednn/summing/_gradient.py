@@ -17,6 +17,7 @@ from sklearn.neural_network import MLPRegressor
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from skorch import NeuralNet, NeuralNetRegressor
+from skorch.callbacks import LRScheduler
 from skorch.dataset import ValidSplit
 from torch import nn
 from torch.utils.data import BatchSampler, DataLoader
@@ -60,8 +61,8 @@ class GradientSumFit(AbstractSumFit):
         needs ``baseline=None`` too.
     max_epochs : int, default=100
         For bare modules; a skorch net has its own.
-    lr : float, default=1e-3
-        Learning rate of Adam, for bare modules.
+    lr : float, default=3e-3
+        Largest learning rate of Adam, in one cycle up and down, for bare modules.
     batch_size : int, default=32
         Samples of a batch, for bare modules.
     device : str, default="cpu"
@@ -74,8 +75,8 @@ class GradientSumFit(AbstractSumFit):
     Notes
     -----
     The network is trained on targets that are centred (by the baseline, extensively) and scaled
-    to unit spread per total: losses are reported in those units. ``tile_model_.predict`` scales
-    back.
+    so that contributions are about 1: the unit of a total is its spread over the square root of
+    the number of tiles, and losses are reported in it. ``tile_model_.predict`` scales back.
 
     A skorch net holds back a fifth of the data by default (its `train_split`); bare modules use
     it all.
@@ -91,7 +92,7 @@ class GradientSumFit(AbstractSumFit):
     >>> fit = GradientSumFit(max_epochs=100, lr=1e-2)
     >>> model = EDNNRegressor(net, GridTiling(focus=1, context=1), summing=fit, random_state=0)
     >>> model = model.fit(X, y)
-    >>> large = make_ising(5, (32, 32), random_state=1)
+    >>> large = make_ising(5, (32, 32), n_sweeps=100, random_state=1)
     >>> bool(model.score(large.fields, large.energies) > 0.99)
     True
     """
@@ -113,7 +114,7 @@ class GradientSumFit(AbstractSumFit):
         *,
         positive=False,
         max_epochs=100,
-        lr=1e-3,
+        lr=3e-3,
         batch_size=32,
         device="cpu",
         random_state=None,
@@ -150,7 +151,7 @@ class GradientSumFit(AbstractSumFit):
         if positive or getattr(final, "loss", None) == "poisson":
             _require_counts(problem, self if positive else final)
         start = None if problem.start is None else problem.start[0]
-        scale = _spread(problem.y, problem.sample_weight) if start is None else start.scale
+        scale = _unit(problem, positive) if start is None else start.scale
         own = problem.random_state if self.random_state is None else self.random_state
         random_state = check_random_state(own)
         if isinstance(final, MLPRegressor):
@@ -172,7 +173,7 @@ class GradientSumFit(AbstractSumFit):
 
         def prepare(array):
             if in_pipeline:
-                return torch.as_tensor(np.asarray(features(array), dtype=np.float32))
+                return torch.tensor(features(array), dtype=torch.float32)
             return network_input(array, has_channels)
 
         seed = int(random_state.randint(np.iinfo(np.int32).max))
@@ -207,6 +208,7 @@ class GradientSumFit(AbstractSumFit):
                 device=self.device,
                 train_split=None,
                 iterator_train__shuffle=True,
+                callbacks=[self._schedule(len(problem.y))],
                 verbose=problem.verbose if self.verbose is None else self.verbose,
             )
         if self.loss is not None:
@@ -231,6 +233,16 @@ class GradientSumFit(AbstractSumFit):
             )
         return net
 
+    def _schedule(self, n_samples) -> LRScheduler:
+        # One cycle of the learning rate, up and down, with the whole training as its length.
+        n_steps = self.max_epochs * -(-n_samples // self.batch_size)
+        return LRScheduler(
+            torch.optim.lr_scheduler.OneCycleLR,
+            max_lr=self.lr,
+            total_steps=n_steps + 1,
+            step_every="batch",
+        )
+
 
 def _require_counts(problem, asks):
     if problem.baseline is not None:
@@ -244,10 +256,16 @@ def _require_counts(problem, asks):
         )
 
 
-def _spread(y, sample_weight) -> np.ndarray:
-    """Return the root mean square of each total, as the unit that the network is trained in."""
-    spread = np.sqrt(np.average(y**2, axis=0, weights=sample_weight))
-    return np.where(spread > 0, spread, 1.0)
+def _unit(problem, positive) -> np.ndarray:
+    """Return the unit of each total in which a network's outputs are about 1.
+
+    Independent contributions of unit spread make a total of spread sqrt(n_tiles); positive ones
+    make a total of n_tiles.
+    """
+    weight = problem.sample_weight
+    n_tiles = np.average(problem.terms[0].tiling.counts(problem.fields), weights=weight)
+    spread = np.sqrt(np.average(problem.y**2, axis=0, weights=weight))
+    return np.where(spread > 0, spread, 1.0) / (n_tiles if positive else np.sqrt(n_tiles))
 
 
 def _train(net: NeuralNet, sums: TileSums, groups, start, positive) -> NeuralNet:
@@ -394,5 +412,3 @@ class _Batches(torch.utils.data.Dataset):
     def __getitem__(self, samples):
         samples = np.asarray(samples)
         return self.sums[samples if self.indices is None else self.indices[samples]]
-
-

@@ -16,7 +16,6 @@ from sklearn.kernel_ridge import KernelRidge
 from sklearn.metrics.pairwise import pairwise_kernels
 
 from .._memory import require_memory
-from .._tiles import Tiles
 from ..exceptions import TileModelError
 from ._base import AbstractSumFit, SumProblem, last_step
 from ._features import TileFeatures
@@ -48,8 +47,8 @@ class KernelSumFit(AbstractSumFit):
     >>> from sklearn.kernel_ridge import KernelRidge
     >>> from sk_ednn import EDNNRegressor, GridTiling
     >>> from sk_ednn.datasets import make_ising
-    >>> small = make_ising(500, (8, 8), random_state=0)
-    >>> large = make_ising(2, (64, 64), random_state=1)
+    >>> small = make_ising(1000, (8, 8), sampling="flat", random_state=0)
+    >>> large = make_ising(2, (64, 64), n_sweeps=100, random_state=1)
     >>> tile_model = KernelRidge(kernel="rbf", gamma=0.1, alpha=1e-6)
     >>> model = EDNNRegressor(tile_model, GridTiling(focus=1, context=1))
     >>> model = model.fit(small.fields, small.energies)
@@ -123,7 +122,10 @@ class KernelSumFit(AbstractSumFit):
         )
         # K = B B' with as many columns as K has rank; c = B w is then ridge regression on S B.
         roots, backs = zip(
-            *(_root(function(kernel.rows)) for kernel, function in zip(kernels, functions, strict=True)),
+            *(
+                _root(function(kernel.rows))
+                for kernel, function in zip(kernels, functions, strict=True)
+            ),
             strict=True,
         )
         weight = 1.0 if problem.sample_weight is None else np.sqrt(problem.sample_weight)[:, None]
@@ -132,17 +134,20 @@ class KernelSumFit(AbstractSumFit):
         for start in range(0, len(problem.y), 8 * _BLOCK):
             part = slice(start, start + 8 * _BLOCK)
             rows = np.hstack(
-                [kernel.sum_matrix[part] @ root for kernel, root in zip(kernels, roots, strict=True)]
+                [
+                    kernel.sum_matrix[part] @ root
+                    for kernel, root in zip(kernels, roots, strict=True)
+                ]
                 + [problem.y[part]]
             )
             rows *= 1.0 if problem.sample_weight is None else weight[part]
             # A running QR keeps the condition of S B, where normal equations would square it.
-            triangle = qr(np.vstack([triangle, rows]), mode="r", overwrite_a=True)[0][: rank + problem.n_outputs]
+            triangle = qr(np.vstack([triangle, rows]), mode="r", overwrite_a=True)[0][
+                : rank + problem.n_outputs
+            ]
         solution = _ridge(triangle[:, :rank], triangle[:, rank:], alpha)
         splits = np.cumsum([root.shape[1] for root in roots])[:-1]
-        return [
-            back @ part for back, part in zip(backs, np.split(solution, splits), strict=True)
-        ]
+        return [back @ part for back, part in zip(backs, np.split(solution, splits), strict=True)]
 
 
 class SummedTiles:

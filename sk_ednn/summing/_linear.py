@@ -109,11 +109,16 @@ def _is_linear(model) -> bool:
 def _require_alike(finals) -> None:
     first = finals[0]
     for other in finals[1:]:
-        if type(other) is not type(first) or str(other.get_params()) != str(first.get_params()):
+        if type(other) is not type(first) or _settings(other) != _settings(first):
             raise TileModelError(
                 "Linear terms are fitted side by side, as one model: their last steps must be "
                 f"equal, got {first!r} and {other!r}."
             )
+
+
+def _settings(final) -> str:
+    # Terms are seeded one by one; their one fit takes the seed of the first.
+    return str(final.get_params() | {"random_state": None})
 
 
 def _copy_of_fitted(model, final):

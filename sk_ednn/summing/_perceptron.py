@@ -16,6 +16,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import r2_score
 from sklearn.model_selection import train_test_split
 from sklearn.neural_network import MLPRegressor
+from sklearn.neural_network._stochastic_optimizers import AdamOptimizer, SGDOptimizer
 from sklearn.utils import check_random_state, gen_batches, shuffle
 
 from .._tile_model import TileModel
@@ -58,11 +59,9 @@ def fit_perceptron(problem: SumProblem, scale, random_state) -> TileModel:
         size = n_samples
 
     def prepare(array):
-        return torch.as_tensor(np.asarray(features(array), dtype=np.float64))
+        return torch.tensor(features(array), dtype=torch.float64)
 
-    sums = TileSums(
-        tiles, prepare, problem.y / scale, problem.sample_weight, size, torch.float64
-    )
+    sums = TileSums(tiles, prepare, problem.y / scale, problem.sample_weight, size, torch.float64)
     own = random_state if model.random_state is None else check_random_state(model.random_state)
     n_features = prepare(tiles.array(np.arange(1))).shape[1]
     start = None if problem.start is None else last_step(problem.start[0].estimator)
@@ -79,9 +78,11 @@ class _Training:
         self.model, self.sums, self.random_state = model, sums, random_state
         self.n_outputs = n_outputs
         self.poisson = getattr(model, "loss", "squared_error") == "poisson"
-        hidden = np.atleast_1d(model.hidden_layer_sizes).tolist() if np.size(
-            model.hidden_layer_sizes
-        ) else []
+        hidden = (
+            np.atleast_1d(model.hidden_layer_sizes).tolist()
+            if np.size(model.hidden_layer_sizes)
+            else []
+        )
         self.units = [n_features, *hidden, n_outputs]
         weights = self._drawn() if start is None else [*start.coefs_, *start.intercepts_]
         self.parameters = [torch.tensor(w, dtype=torch.float64) for w in weights]
@@ -181,7 +182,9 @@ class _Training:
                     "early_stopping needs at least two samples held back: raise "
                     f"validation_fraction={model.validation_fraction}, or give more samples."
                 )
-        optimizer = self._optimizer()
+        # scikit-learn's own optimizers, which work in place on the memory of the tensors.
+        arrays = [p.detach().numpy() for p in self.parameters]
+        optimizer = self._optimizer(arrays)
         order = np.arange(len(train))
         model.loss_curve_, model.validation_scores_ = [], [] if model.early_stopping else None
         best, best_parameters, n_worse, n_seen = np.inf, None, 0, 0
@@ -192,7 +195,7 @@ class _Training:
             for batch in gen_batches(len(train), min(batch_size, len(train))):
                 chosen = train[order[batch]]
                 loss += self._gradients(chosen) * len(chosen)
-                optimizer.step()
+                optimizer.update_params(arrays, [p.grad.numpy() for p in self.parameters])
             n_seen += len(train)
             model.n_iter_, model.loss_ = epoch, loss / len(train)
             model.loss_curve_.append(model.loss_)
@@ -209,14 +212,11 @@ class _Training:
                 best = current
                 if model.early_stopping:
                     best_parameters = [p.detach().clone() for p in self.parameters]
-            if model.solver == "sgd" and model.learning_rate == "invscaling":
-                rate = model.learning_rate_init / (n_seen + 1) ** model.power_t
-                optimizer.param_groups[0]["lr"] = rate
+            optimizer.iteration_ends(n_seen)
             if n_worse > model.n_iter_no_change:
-                adaptive = model.solver == "sgd" and model.learning_rate == "adaptive"
-                if not adaptive or optimizer.param_groups[0]["lr"] <= 1e-6:
+                message = f"No improvement by tol={model.tol} in {model.n_iter_no_change} epochs."
+                if optimizer.trigger_stopping(message, model.verbose):
                     break
-                optimizer.param_groups[0]["lr"] /= 5
                 n_worse = 0
         else:
             warnings.warn(
@@ -230,20 +230,19 @@ class _Training:
         if best_parameters is not None:
             self.parameters = best_parameters
 
-    def _optimizer(self):
+    def _optimizer(self, arrays):
         model = self.model
         if model.solver == "sgd":
-            return torch.optim.SGD(
-                self.parameters,
-                lr=model.learning_rate_init,
-                momentum=model.momentum,
-                nesterov=model.nesterovs_momentum and model.momentum > 0,
+            return SGDOptimizer(
+                arrays,
+                model.learning_rate_init,
+                model.learning_rate,
+                model.momentum,
+                model.nesterovs_momentum,
+                model.power_t,
             )
-        return torch.optim.Adam(
-            self.parameters,
-            lr=model.learning_rate_init,
-            betas=(model.beta_1, model.beta_2),
-            eps=model.epsilon,
+        return AdamOptimizer(
+            arrays, model.learning_rate_init, model.beta_1, model.beta_2, model.epsilon
         )
 
     def _score(self, samples):

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.sparse import csr_array
 from sklearn.base import BaseEstimator, TransformerMixin
 
-from .._fields import Fields, check_fields
+from .._fields import Fields
 from .._tiles import Tiles
 
 

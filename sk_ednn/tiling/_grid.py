@@ -11,7 +11,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from sklearn.utils import Tags
 from sklearn.utils.validation import validate_data
 
-from .._fields import Fields, Stack, check_fields, is_list_of_fields
+from .._fields import Fields, check_fields, is_list_of_fields
 from ..exceptions import TilingError
 from ._base import AbstractTiling, Block
 from ._windows import BOUNDARIES, OUTSIDE, axis_positions, axis_windows, legal_sizes, n_windows
@@ -245,9 +245,9 @@ class GridTiling(AbstractTiling):
                 f"changed must be integers of shape (n_sites, {len(axes)}), got shape "
                 f"{changed.shape} of type {changed.dtype}."
             )
-        lengths = np.array([length for length, _, _ in axes])
+        lengths = tuple(length for length, _, _ in axes)
         if np.any((changed < 0) | (changed >= lengths)):
-            raise TilingError(f"changed must lie within the grid {tuple(lengths)}, got {changed}.")
+            raise TilingError(f"changed must lie within the grid {lengths}, got {changed}.")
         seen_by = [_seen_by(*axis, self.boundary, self.remainder) for axis in axes]
         tiles = {
             place
@@ -270,8 +270,7 @@ class GridTiling(AbstractTiling):
         -------
         self
         """
-        self.check(X)
-        self._keep_width(X, reset=True)
+        self._keep_width(X, self.check(X), reset=True)
         return self
 
     def transform(self, X):
@@ -287,7 +286,7 @@ class GridTiling(AbstractTiling):
             without the sample axis where `X` is a list of fields.
         """
         fields = self.check(X)
-        self._keep_width(X, reset=False)
+        self._keep_width(X, fields, reset=False)
         whole = self.plan(fields, np.iinfo(np.intp).max)
         parts = [self.read(fields, block) for block in whole]
         if not fields.ragged:
@@ -331,15 +330,17 @@ class GridTiling(AbstractTiling):
             order += [1 + axis, 1 + ndim + axis]
         order += list(range(1 + 2 * ndim, foci.ndim))
         fields = foci.transpose(order).reshape(
-            len(foci), *(g * f for g, f in zip(grid, focus, strict=True)), *foci.shape[1 + 2 * ndim :]
+            len(foci),
+            *(g * f for g, f in zip(grid, focus, strict=True)),
+            *foci.shape[1 + 2 * ndim :],
         )
         if self.channel_axis is not None:
             fields = np.moveaxis(fields, -1, 1 + self._channel(fields.ndim - 1))
         return fields
 
-    def _keep_width(self, X, reset):
+    def _keep_width(self, X, fields, reset):
         # Only 2-D X has a width that scikit-learn wants kept; larger fields may change size.
-        if not is_list_of_fields(X) and np.ndim(X) == 2:
+        if fields.ndim == 1 and not fields.ragged:
             if reset or hasattr(self, "n_features_in_"):
                 validate_data(self, X, reset=reset, skip_check_array=True)
         elif reset:

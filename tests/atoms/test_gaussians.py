@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sk_ednn.atoms import _gaussians
 from sk_ednn.atoms._gaussians import _Stripes, draw_gaussians
 
 
@@ -45,13 +46,18 @@ def test_equals_the_plain_sum(shape, width, dtype, tolerance, rng):
     np.testing.assert_allclose(out, expected, rtol=0, atol=tolerance * np.abs(expected).max())
 
 
-def test_draws_to_the_cutoff_and_at_most_a_pixel_beyond():
+@pytest.mark.parametrize("centre", [50.0, 50.3, 50.45, 50.55])
+@pytest.mark.parametrize("reach", [12.0, 12.4, 12.6])
+def test_draws_to_the_cutoff_and_at_most_a_pixel_beyond(centre, reach):
     out = np.zeros((1, 101, 101))
-    draw_gaussians(np.array([[50.3, 50.0]]), np.zeros(1, int), np.ones(1), out, width=(4, 4), cutoff=3.0)
-    along_x = np.abs(np.arange(101) - 50.3)
+    centres = np.array([[centre, 50.0]])
+    draw_gaussians(
+        centres, np.zeros(1, int), np.ones(1), out, width=(4, 4), cutoff=reach / 4 + 1e-9
+    )
+    distance = np.abs(np.arange(101) - centre)
     drawn = out[0, :, 50] > 0
-    assert drawn[along_x <= 12].all()
-    assert not drawn[along_x > 13].any()
+    assert drawn[distance <= reach].all()
+    assert not drawn[distance > reach + 1].any()
 
 
 @pytest.mark.parametrize("shape", [(1, 640, 640), (40, 131, 67)])
@@ -62,6 +68,24 @@ def test_threads_change_no_bit(shape, rng):
     draw_gaussians(centres, image, np.ones(n), one, width=(2, 2), cutoff=6)
     draw_gaussians(centres, image, np.ones(n), two, width=(2, 2), cutoff=6, n_jobs=2)
     assert one.any()
+    assert np.array_equal(one, two)
+
+
+@pytest.mark.parametrize("n_rows", [61, 97, 131, 200])
+def test_stripes_agree_to_the_bit_where_they_overlap(n_rows, rng, monkeypatch):
+    """So it makes no difference which thread writes last: here each does, in its turn."""
+
+    def last_first(**params):
+        return lambda tasks: [f(*args, **kwargs) for f, args, kwargs in reversed(list(tasks))]
+
+    n = 2_000
+    centres, weights = rng.random((n, 2)) * [n_rows, 40], rng.random(n)
+    one, two = (np.zeros((1, n_rows, 40), dtype="float32") for _ in range(2))
+    args = {"width": (2.3, 2.3), "cutoff": 6.0, "n_jobs": 2}
+    monkeypatch.setattr(_gaussians, "_PIXELS_AT_A_TIME", 1)
+    draw_gaussians(centres, np.zeros(n, int), weights, one, **args)
+    monkeypatch.setattr(_gaussians, "Parallel", last_first)
+    draw_gaussians(centres, np.zeros(n, int), weights, two, **args)
     assert np.array_equal(one, two)
 
 

@@ -21,7 +21,9 @@ def draw(*structures, spacing=SPACING, width=WIDTH, **params):
 
 def equation_2(structure, shape, spacing=SPACING, width=WIDTH):
     """Sum over all atoms and their periodic images at every pixel, with numbers as heights."""
-    x, y = np.meshgrid(*(np.arange(n) * s for n, s in zip(shape, spacing, strict=True)), indexing="ij")
+    x, y = np.meshgrid(
+        *(np.arange(n) * s for n, s in zip(shape, spacing, strict=True)), indexing="ij"
+    )
     cell = np.array(shape) * spacing
     field = np.zeros(shape)
     for Z, r in zip(structure.numbers, structure.positions % cell, strict=True):
@@ -256,7 +258,11 @@ def test_a_cell_that_is_no_whole_number_of_pixels_is_refused():
 
 def test_unknown_species_are_refused():
     carbon = Structure([6], [[0, 0]], [2.0, 2.0])
-    for params in ({"channels": "species"}, {"channels": ["B", "N"]}, {"weights": {"B": 1, "N": 2}}):
+    for params in (
+        {"channels": "species"},
+        {"channels": ["B", "N"]},
+        {"weights": {"B": 1, "N": 2}},
+    ):
         model = GaussianRasterizer(0.1, 0.2, **params).fit([SMALL])
         with pytest.raises(
             ValueError, match=r"Expected the species B, N. structure 1, atom 0, is C \(Z=6\)"

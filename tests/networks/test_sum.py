@@ -1,0 +1,58 @@
+"""Batches of tiles in torch add up as the sum operator does."""
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from sk_ednn import GridTiling  # noqa: E402
+from sk_ednn.networks import TileSums  # noqa: E402
+from sk_ednn.networks import _sum as sum_module  # noqa: E402
+from sk_ednn.networks._sum import network_input  # noqa: E402
+
+
+def spins(n, shape, seed=0):
+    return np.random.default_rng(seed).choice([-1, 1], size=(n, *shape)).astype(np.int8)
+
+
+def served(tiles, y, weights, batch_size):
+    return TileSums(tiles, lambda a: network_input(a, False), y, weights, batch_size)
+
+
+@pytest.mark.parametrize("kind", ["dense table", "sparse table", "gathered"])
+def test_batch_totals_are_those_of_the_sum_operator(kind, monkeypatch):
+    if kind == "sparse table":
+        monkeypatch.setattr(sum_module, "_DENSE_BYTES", 0)
+    fields = spins(20, (4, 4))
+    tiles = GridTiling(1, 1).tiles(fields)
+    tiles = tiles if kind == "gathered" else tiles.unique()[0]
+    sums = served(tiles, np.arange(20.0)[:, None], None, 2 if kind == "gathered" else 20)
+    chosen = [7, 3, 11]
+    batch, y = sums[chosen]
+    assert y.ravel().tolist() == chosen and len(batch) == 3
+    contributions = batch.tiles.reshape(len(batch.tiles), -1) @ torch.arange(9.0)[:, None]
+    windows = GridTiling(1, 1).tiles(fields[chosen]).array().reshape(-1, 9)
+    expected = (windows @ np.arange(9.0)).reshape(3, -1).sum(axis=1)
+    np.testing.assert_allclose(batch.total(contributions)[:, 0].numpy(), expected, rtol=1e-6)
+
+
+def test_a_batch_holds_no_tile_twice():
+    fields = spins(50, (6,))
+    tiles = GridTiling(1, 1).tiles(fields).unique()[0]
+    batch, _ = served(tiles, np.zeros((50, 1)), None, 4)[np.arange(4)]
+    rows = batch.tiles.reshape(len(batch.tiles), -1).numpy()
+    assert len(np.unique(rows, axis=0)) == len(rows) <= 8
+
+
+def test_weights_travel_with_their_samples():
+    tiles = GridTiling(1, 0).tiles(spins(6, (3,)))
+    weights = np.arange(6.0)
+    batch, _ = served(tiles, np.zeros((6, 1)), weights, 6)[[5, 2]]
+    assert batch.weights.ravel().tolist() == [5.0, 2.0]
+
+
+def test_network_input_puts_channels_first():
+    tiles = np.arange(2 * 3 * 4 * 5).reshape(2, 3, 4, 5)
+    assert network_input(tiles, True).shape == (2, 5, 3, 4)
+    assert network_input(tiles, False).shape == (2, 1, 3, 4, 5)
+    assert network_input(tiles, True)[1, 4, 2, 3] == tiles[1, 2, 3, 4]
