@@ -96,13 +96,14 @@ class Watch(Callback):
 
 def speed(context, data, n_steps):
     """Compare an epoch over distinct tiles with one over all tiles, in one run."""
-    net = network(4, callbacks=[Watch()]).set_params(iterator_train__shuffle=False)
+    epochs = 4 if context == 1 else 2
+    net = network(epochs, callbacks=[Watch()]).set_params(iterator_train__shuffle=False)
     model = EDNNRegressor(net, GridTiling(1, context), baseline=None, random_state=0)
     model.fit(data.fields, data.energies)
     fitted = model.tile_model_.estimator
     watch = callback_of(fitted, Watch)
     slow, slow_time = tile_by_tile(data.fields, data.energies, context, watch.weights, n_steps)
-    per_epoch = float(np.median([fitted.history[k, "dur"] for k in range(1, 4)]))
+    per_epoch = float(np.median([fitted.history[k, "dur"] for k in range(1, epochs)]))
     n_batches = -(-len(data.fields) // BATCH)
     difference = max(abs(a - b) / b for a, b in zip(watch.losses[:n_steps], slow, strict=True))
     table(

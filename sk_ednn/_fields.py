@@ -112,7 +112,10 @@ def check_fields(X, *, caller="sk_ednn") -> Fields:
     if isinstance(X, (list, tuple)) and len(X) == 0:
         raise ValueError("Found array with 0 sample(s): expected at least one field in the list.")
     if not is_list_of_fields(X):
-        values = check_array(X, allow_nd=True, dtype="numeric", estimator=caller, input_name="X")
+        values = check_array(
+            X, allow_nd=True, dtype="numeric", ensure_all_finite=False, estimator=caller
+        )
+        require_finite(values, "X")
         return Fields((Stack(np.arange(len(values)), values),), len(values), False)
 
     arrays = [_check_field(field, index, caller) for index, field in enumerate(X)]
@@ -147,12 +150,30 @@ def _check_field(field, index, caller) -> np.ndarray:
             f"A list of fields must hold arrays only: X[0] is an array, X[{index}] is "
             f"{type(field).__name__}. Convert it with numpy.asarray."
         )
-    return check_array(
+    values = check_array(
         field,
         allow_nd=True,
         ensure_2d=False,
         dtype="numeric",
-        ensure_min_samples=1,
+        ensure_all_finite=False,
         estimator=caller,
-        input_name=f"X[{index}]",
+    )
+    require_finite(values, f"X[{index}]")
+    return values
+
+
+def require_finite(values, name) -> None:
+    """Raise ValueError where an array holds NaN or infinity, saying where the first one is."""
+    # Summing is several times faster than asking each value, and overflows only where one is huge.
+    if values.dtype.kind != "f" or np.isfinite(np.sum(values, dtype=np.float64)):
+        return
+    bad = ~np.isfinite(values)
+    if not bad.any():
+        return
+    place = tuple(int(k) for k in np.argwhere(bad)[0])
+    what = "NaN" if np.isnan(values[place]) else "infinity"
+    raise ValueError(
+        f"Input {name} contains {what} at {list(place)}, one of {int(bad.sum())} values that are "
+        "not finite numbers. Sums over tiles need all of them: leave these samples out, or fill in "
+        "what is missing."
     )

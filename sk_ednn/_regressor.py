@@ -13,7 +13,7 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ._baseline import fit_baseline
-from ._fields import check_fields
+from ._fields import check_fields, require_finite
 from .evaluation import AbstractEvaluation, AutoEvaluation
 from .exceptions import ExtensivityWarning, TileModelError, TilingError
 from .summing import AbstractSumFit, AutoSumFit, SumProblem, Term
@@ -482,7 +482,11 @@ def _check_targets(caller, fields, y, sample_weight, groups):
         raise ValueError(
             f"This {name} estimator requires y to be passed, but the target y is None."
         )
-    y = check_array(y, ensure_2d=False, dtype="numeric", input_name="y", estimator=caller)
+    y = check_array(
+        y, ensure_2d=False, dtype="numeric", ensure_all_finite=False, input_name="y",
+        estimator=caller,
+    )  # fmt: skip
+    require_finite(y, "y")
     y = np.asarray(y, dtype=np.float64).reshape(len(y), -1)
     _check_length("y", y, fields)
     if isinstance(sample_weight, Real):

@@ -14,7 +14,7 @@ from itertools import repeat
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.base import BaseEstimator, RegressorMixin, clone
+from sklearn.base import BaseEstimator, RegressorMixin, clone, is_classifier
 from sklearn.model_selection import GroupShuffleSplit, ShuffleSplit
 from sklearn.multioutput import MultiOutputRegressor
 from sklearn.utils import check_random_state
@@ -65,7 +65,7 @@ class BoostedSum(RegressorMixin, BaseEstimator):
         -------
         ndarray of shape (n_tiles,) or (n_tiles, n_outputs)
         """
-        outputs = np.zeros((len(X), self.weights_.shape[1]))
+        outputs = np.zeros((X.shape[0], self.weights_.shape[1]))
         for estimator, weights in zip(self.estimators_, self.weights_, strict=True):
             if weights.any():
                 outputs += weights * _predicted(estimator, X, len(weights))
@@ -166,6 +166,7 @@ class BoostingSumFit(AbstractSumFit):
         return all(
             hasattr(last_step(term.tile_model), "fit")
             and hasattr(last_step(term.tile_model), "predict")
+            and not is_classifier(last_step(term.tile_model))
             for term in terms
         )
 
@@ -276,7 +277,13 @@ class _Learner:
             regressor = MultiOutputRegressor(regressor)
         given = {"sample_weight": counts[seen]} if self.takes_weights else {}
         rows = self.rows if len(seen) == len(counts) else self.rows[seen]
-        return regressor.fit(rows, targets[:, 0] if n_outputs == 1 else targets, **given)
+        try:
+            return regressor.fit(rows, targets[:, 0] if n_outputs == 1 else targets, **given)
+        except ValueError as error:
+            raise TileModelError(
+                f"{type(self.regressor).__name__} could not be fitted to what the sums leave "
+                "unexplained, numbers of both signs: " + str(error)
+            ) from error
 
 
 class _Stages:

@@ -48,9 +48,16 @@ class TileFeatures:
             "Fit it to fewer or smaller fields, or take a wider focus (fewer tiles).",
         )
         rows = flat(tiling.tiles(fields).array())
-        for step in self._steps[:-1]:
-            rows = step.fit_transform(rows)
-        self._steps[-1].fit(rows)
+        for step in self._steps:
+            try:
+                step.fit(rows)
+            except (TypeError, ValueError) as error:
+                raise TileModelError(
+                    f"{type(step).__name__} could not be fitted to tiles: {error}. It has to look "
+                    "at X alone: the y of a single tile is not known, only sums are."
+                ) from error
+            if step is not self._steps[-1]:
+                rows = step.transform(rows)
 
     def __call__(self, tiles) -> np.ndarray:
         """Return the features of tiles (n, *tile_shape): (n, n_features), dense or sparse."""
@@ -80,8 +87,13 @@ class TileFeatures:
         total: np.ndarray | float = 0.0
         for features, tiles in self.blocks(fields):
             part = tiles.sum_matrix @ features
-            total = total + (part.toarray() if issparse(part) else np.asarray(part, np.float64))
+            total = total + dense(part)
         return np.asarray(total)
+
+
+def dense(rows) -> np.ndarray:
+    """Return features as a dense array of float64."""
+    return np.asarray(rows.toarray() if issparse(rows) else rows, dtype=np.float64)
 
 
 def _transformers(tile_model) -> list:

@@ -28,6 +28,7 @@ from .._memory import require_memory
 from .._tile_model import TileModel, flat
 from ..exceptions import TileModelError
 from ._base import AbstractSumFit, SumProblem, last_step
+from ._features import dense
 from ._kernel import SummedTiles
 
 # Distinct tiles of the fields predicted whose joint covariance is made at a time.
@@ -88,6 +89,7 @@ class GaussianProcessSumFit(AbstractSumFit):
         kernel = given.kernel
         if kernel is None:  # the regressor's own default
             kernel = ConstantKernel(1.0, "fixed") * RBF(1.0, "fixed")
+        _refuse_noise_inside(kernel)
         spread = np.ones(problem.n_outputs)
         if given.normalize_y:
             spread = problem.y.std(axis=0)
@@ -137,7 +139,7 @@ class SummedGaussianProcess(RegressorMixin, BaseEstimator):
 
     def predict(self, X):
         """Return the mean contributions of tiles as rows of features."""
-        mean = between(self.kernel_, X, self.X_train_) @ self.alpha_
+        mean = between(self.kernel_, dense(X), self.X_train_) @ self.alpha_
         return mean[:, 0] if mean.shape[1] == 1 else mean
 
     def covariance_with_totals(self, X):
@@ -178,6 +180,7 @@ class GaussianTileModel(TileModel):
             rows = flat(tiles.array())
             for step in steps:
                 rows = step.transform(rows)
+            rows = dense(rows)
             counts = tiles.sum_matrix.toarray()[0]
             prior[sample] = _quadratic_form(process.kernel_, rows, counts)
             covariance[:, sample] = sum(
@@ -311,7 +314,6 @@ def _summed(kernel, systems, eval_gradient):
         if eval_gradient and not kernel.hyperparameter_noise_level.fixed:
             gradient = noise[:, :, None]
         return noise, gradient
-    _refuse_noise_inside(kernel)
     tiles = systems.tiles
     if not eval_gradient:
         return tiles.between_samples(lambda A, B: between(kernel, A, B)), None
@@ -359,14 +361,14 @@ def noise_of(kernel) -> float:
 
 def _refuse_noise_inside(kernel):
     inner = []
-    if isinstance(kernel, Product):
+    if isinstance(kernel, (Sum, Product)):
         inner = [kernel.k1, kernel.k2]
     elif isinstance(kernel, Exponentiation):
         inner = [kernel.kernel]
     elif isinstance(kernel, CompoundKernel):
         raise TileModelError("A CompoundKernel has several values and cannot be summed.")
     for part in inner:
-        if isinstance(part, (WhiteKernel, Sum)) and noise_of(part):
+        if noise_of(part) and not isinstance(kernel, Sum):
             raise TileModelError(
                 f"The noise in {kernel} is multiplied by another kernel; noise of totals must be a "
                 "term of its own: write kernel + WhiteKernel()."

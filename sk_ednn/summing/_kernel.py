@@ -18,12 +18,14 @@ from sklearn.metrics.pairwise import pairwise_kernels
 from .._memory import require_memory
 from ..exceptions import TileModelError
 from ._base import AbstractSumFit, SumProblem, last_step
-from ._features import TileFeatures
+from ._features import TileFeatures, dense
 
 # Rows of a kernel matrix made at a time.
 _BLOCK = 1024
 # Eigenvalues of a kernel matrix below this, relative to the largest, are rounding errors.
 _RANK_TOLERANCE = 1e-13
+# Below minus this they are not: the kernel is indefinite (such as "sigmoid").
+_SIGN_TOLERANCE = 1e-10
 
 
 class KernelSumFit(AbstractSumFit):
@@ -32,7 +34,8 @@ class KernelSumFit(AbstractSumFit):
     With ``n`` samples and ``m`` distinct tiles, ``K`` is the kernel between those tiles and ``S``
     counts how often each sample holds each. Where ``n <= m`` the dual problem is solved by the
     unmodified `KernelRidge` on ``S K S'``; where samples outnumber the distinct tiles, the same
-    minimum is found as ridge regression on ``S K^(1/2)``, in one pass over the samples.
+    minimum is found as ridge regression on ``S K^(1/2)``, in one pass over the samples. Kernels
+    that are not positive semi-definite have no such root, and take the dual way.
 
     The kernel is made in blocks: memory grows with ``min(n, m)**2``, not with the number of
     tiles; time grows with ``m**2``.
@@ -84,7 +87,7 @@ class KernelSumFit(AbstractSumFit):
         if problem.y.shape[0] <= n_distinct:
             coefficients = self._fit_dual(problem, kernels, functions, models[0])
         else:
-            coefficients = self._fit_primal(problem, kernels, functions, models[0].alpha)
+            coefficients = self._fit_primal(problem, kernels, functions, models[0])
 
         fitted = []
         for kernel, model, weights in zip(kernels, models, coefficients, strict=True):
@@ -111,7 +114,7 @@ class KernelSumFit(AbstractSumFit):
         dual = solver.fit(summed, problem.y, problem.sample_weight).dual_coef_
         return [kernel.sum_matrix.T @ dual for kernel in kernels]
 
-    def _fit_primal(self, problem, kernels, functions, alpha):
+    def _fit_primal(self, problem, kernels, functions, model):
         m = sum(kernel.n_distinct for kernel in kernels)
         require_memory(
             4 * 8 * m * m,
@@ -121,13 +124,12 @@ class KernelSumFit(AbstractSumFit):
             self.max_bytes,
         )
         # K = B B' with as many columns as K has rank; c = B w is then ridge regression on S B.
-        roots, backs = zip(
-            *(
-                _root(function(kernel.rows))
-                for kernel, function in zip(kernels, functions, strict=True)
-            ),
-            strict=True,
-        )
+        pairs = [
+            _root(function(kernel.rows)) for kernel, function in zip(kernels, functions, strict=True)
+        ]
+        if any(pair is None for pair in pairs):
+            return self._fit_dual(problem, kernels, functions, model)
+        roots, backs = zip(*pairs, strict=True)
         weight = 1.0 if problem.sample_weight is None else np.sqrt(problem.sample_weight)[:, None]
         rank = sum(root.shape[1] for root in roots)
         triangle = np.zeros((0, rank + problem.n_outputs))
@@ -145,7 +147,7 @@ class KernelSumFit(AbstractSumFit):
             triangle = qr(np.vstack([triangle, rows]), mode="r", overwrite_a=True)[0][
                 : rank + problem.n_outputs
             ]
-        solution = _ridge(triangle[:, :rank], triangle[:, rank:], alpha)
+        solution = _ridge(triangle[:, :rank], triangle[:, rank:], model.alpha)
         splits = np.cumsum([root.shape[1] for root in roots])[:-1]
         return [back @ part for back, part in zip(backs, np.split(solution, splits), strict=True)]
 
@@ -177,7 +179,7 @@ class SummedTiles:
             "such as make_pipeline(Nystroem(n_components=1000), Ridge()).",
             max_bytes,
         )
-        self.rows = np.asarray(self.features(tiles.array()), dtype=np.float64)
+        self.rows = dense(self.features(tiles.array()))
         self.sum_matrix = tiles.sum_matrix
 
     @property
@@ -219,9 +221,11 @@ def tile_kernel(model: KernelRidge):
     return function
 
 
-def _root(kernel) -> tuple[np.ndarray, np.ndarray]:
-    """Return B with K = B B', and the matrix that turns w into a with K a = B w."""
+def _root(kernel) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return B with K = B B', and the matrix that turns w into a with K a = B w; None if none."""
     values, vectors = eigh(kernel)
+    if values[0] < -_SIGN_TOLERANCE * abs(values).max():
+        return None
     kept = values > max(values[-1], 0.0) * _RANK_TOLERANCE
     root = np.sqrt(values[kept])
     return vectors[:, kept] * root, vectors[:, kept] / root

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 from sklearn import linear_model as lm
+from sklearn.base import is_classifier
 from sklearn.utils.validation import has_fit_parameter
 
 from ..exceptions import TileModelError
@@ -103,7 +104,9 @@ class LinearSumFit(AbstractSumFit):
 
 def _is_linear(model) -> bool:
     params = getattr(model, "get_params", dict)()
-    return "fit_intercept" in params and not isinstance(model, _LINKED)
+    return (
+        "fit_intercept" in params and not isinstance(model, _LINKED) and not is_classifier(model)
+    )
 
 
 def _require_alike(finals) -> None:

@@ -1,0 +1,419 @@
+"""Features of tiles that neither rotation nor reflection changes."""
+
+from __future__ import annotations
+
+from numbers import Integral, Real
+
+import numpy as np
+from joblib import Parallel, delayed
+from scipy.linalg import eigh
+from sklearn.base import (
+    BaseEstimator,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    _fit_context,
+)
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval
+from sklearn.utils.validation import check_is_fitted, validate_data
+from threadpoolctl import threadpool_limits
+
+from ._modes import LocalModes
+
+# What the numbers of a block of tiles may take: a core's own cache, and enough of them that calls
+# take less time than the arithmetic.
+_BLOCK_BYTES = 2**22
+
+
+class LocalInvariants(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+    """Describe tiles by what surrounds each pixel, whatever its orientation.
+
+    For a tile model in the plane: with a linear model behind it, a sum over tiles of interactions
+    between each pixel and its neighbourhood, two at a time and in threes, fours and fives. At
+    every pixel r of the focus, the field ρ_c of channel c around it is written in circular
+    harmonics, its coefficients in Laguerre–Gauss modes ψ_nm::
+
+        A_cnm(r) = ∫ ρ_c(r + r') ψ_nm(r' / scale) dr' / scale²,        m + 2n <= degree
+
+    Turning the surroundings by an angle α multiplies A_cnm by exp(imα), a reflection conjugates
+    it. So these are invariant, the power spectrum of the neighbourhood::
+
+        p(r) = (A_cn0;  Re A_cnm A*_c'n'm)
+
+    Let u be their leading principal components, over pixels weighted with the density
+    Σ_c \\|ρ_c\\|. The features of a tile are density-weighted sums over its focus::
+
+        Σ_r ρ_a(r) p_i(r)        and        Σ_r ρ_a(r) u_i(r) u_j(r),  i <= j
+
+    for each channel a. As sums over pixels they are extensive: they add up over the tiles of a
+    field to what they are for the field as one tile.
+
+    Parameters
+    ----------
+    focus : int or pair of int, in pixels
+        Of the `GridTiling` that cuts the tiles, along both axes or along x and along y.
+
+    context : int or pair of int, in pixels
+        Of the same tiling. Each pixel sees as far as this along each axis, and modes reach about
+        ``scale * sqrt(2 * degree + 1)``: a context much shorter cuts them off.
+
+    spacing : float or pair of float, in Å
+        Distance of neighbouring pixels, as `GaussianRasterizer` takes it. (Any unit, if `scale`
+        has the same.)
+
+    n_channels : int or None, default=1
+        Channels of the fields. None takes what the width of `X` gives, but a `focus` and `context`
+        that differ from those of the tiling are then noticed only where no whole number comes out.
+
+    scale : float, default=0.8, in Å
+        Width of the modes: the lowest is a Gaussian of this standard deviation.
+
+    degree : int, default=8
+        Highest degree of the modes. There are (degree + 1) (degree + 2) / 2 for each channel.
+
+    n_components : int, default=64
+        Principal components whose products are taken. There are about half its square of them
+        for each channel; 0 for none.
+
+    whitening : float between 0 and 1, default=0.5
+        How far components are brought to equal variance: each is divided by the power `whitening`
+        of its standard deviation, relative to the first.
+
+    quadratic_weight : float, default=0.3
+        Variance of all products together relative to that of the invariants, which is 1. A ridge
+        behind this transformer so penalises them more (below 1) or less.
+
+    subsample : int or None, default=800
+        Tiles used in `fit`, drawn at random if there are more. None uses all.
+
+    n_jobs : int or None, default=None
+        Number of threads. ``None`` means 1 unless in a `joblib.parallel_config`. Their number
+        changes no bit of the result.
+
+    random_state : int, RandomState or None, default=None
+        Draws the subsample.
+
+    Attributes
+    ----------
+    n_channels_ : int
+
+    mean_ : ndarray of shape (n_invariants,), float64
+        Of the invariants, over pixels weighted with the density.
+
+    explained_variance_ : ndarray of shape (n_components_,), float64
+        Of each component, over the same.
+
+    components_ : ndarray of shape (n_components_, n_invariants), float64
+        In the units that `whitening` gives them: ``u = components_ @ (p - mean_)``.
+
+    n_components_ : int
+        At most the rank of the invariants.
+
+    scale_ : ndarray of shape (n_features_out,), float64
+        What the sums are multiplied with. Each of the first kind then has a variance of 1 over
+        their number; those of the second keep their ratios, and have a mean variance of
+        `quadratic_weight` over their number.
+
+    n_features_in_ : int
+
+    See Also
+    --------
+    GaussianRasterizer : Draws structures as the fields this is for.
+
+    Notes
+    -----
+    `X` holds tiles as `EDNNRegressor` hands them to the tile model where the tiling is a
+    ``GridTiling(focus, context, channel_axis=-1)``, or one without channels: rows of ``window_x *
+    window_y * n_channels`` numbers in C order, ``window = focus + 2 * context``.
+
+    Invariance to quarter turns and mirrors is exact for square pixels; to other turns and to
+    shifts by a part of a pixel, as far as the pixels resolve the modes and the field. Numbers are
+    computed in float32 for float32 `X`, else in float64. The features of a tile do not depend on
+    what other tiles `X` holds.
+
+    References
+    ----------
+    A. P. Bartók, R. Kondor, G. Csányi, "On representing chemical environments", Phys. Rev. B 2013,
+    87, 184115: rotation-invariant power spectra of a density around a point.
+
+    Examples
+    --------
+    A tile of 24 × 24 pixels, turned by 90° and mirrored:
+
+    >>> import numpy as np
+    >>> from sk_ednn.atoms import LocalInvariants
+    >>> tiles = np.random.default_rng(0).random((20, 24, 24))
+    >>> turned = np.rot90(tiles, axes=(1, 2))
+    >>> mirrored = tiles[:, ::-1]
+    >>> invariants = LocalInvariants(focus=8, context=8, spacing=0.4)
+    >>> features = invariants.fit_transform(tiles.reshape(20, -1))
+    >>> features.shape
+    (20, 2145)
+    >>> np.allclose(invariants.transform(turned.reshape(20, -1)), features, rtol=1e-10)
+    True
+    >>> np.allclose(invariants.transform(mirrored.reshape(20, -1)), features, rtol=1e-10)
+    True
+    """
+
+    _parameter_constraints = {
+        "focus": [Interval(Integral, 1, None, closed="left"), "array-like"],
+        "context": [Interval(Integral, 0, None, closed="left"), "array-like"],
+        "spacing": [Interval(Real, 0, None, closed="neither"), "array-like"],
+        "n_channels": [Interval(Integral, 1, None, closed="left"), None],
+        "scale": [Interval(Real, 0, None, closed="neither")],
+        "degree": [Interval(Integral, 0, None, closed="left")],
+        "n_components": [Interval(Integral, 0, None, closed="left")],
+        "whitening": [Interval(Real, 0, 1, closed="both")],
+        "quadratic_weight": [Interval(Real, 0, None, closed="left")],
+        "subsample": [Interval(Integral, 1, None, closed="left"), None],
+        "n_jobs": [Integral, None],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(
+        self,
+        focus,
+        context,
+        spacing,
+        *,
+        n_channels=1,
+        scale=0.8,
+        degree=8,
+        n_components=64,
+        whitening=0.5,
+        quadratic_weight=0.3,
+        subsample=800,
+        n_jobs=None,
+        random_state=None,
+    ):
+        self.focus = focus
+        self.context = context
+        self.spacing = spacing
+        self.n_channels = n_channels
+        self.scale = scale
+        self.degree = degree
+        self.n_components = n_components
+        self.whitening = whitening
+        self.quadratic_weight = quadratic_weight
+        self.subsample = subsample
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y=None):
+        """Learn the principal components of the invariants, and the scale of the features.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_tiles, window_x * window_y * n_channels)
+            Tiles, flat in C order.
+
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self : object
+
+        Raises
+        ------
+        ValueError
+            If a parameter is not what it must be, or the width of `X` is not that of tiles with
+            this focus, context and number of channels.
+        """
+        X = validate_data(self, X, dtype=[np.float64, np.float32])
+        focus = _pair(self, "focus", Integral, 1)
+        context = _pair(self, "context", Integral, 0)
+        self._window = tuple(f + 2 * c for f, c in zip(focus, context, strict=True))
+        self.n_channels_ = self._count_channels(focus, context)
+        self._modes = LocalModes(
+            focus, context, _pair(self, "spacing", Real, 0), self.scale, self.degree
+        )
+        self._focus = tuple(slice(c, c + f) for f, c in zip(focus, context, strict=True))
+        n_vectors = [self.n_channels_ * k for k in self._modes.n_modes]
+        self._n_invariants = n_vectors[0] + sum(k * (k + 1) // 2 for k in n_vectors)
+        per_pixel = self._n_invariants + self.n_components + sum(n_vectors) * 4
+        self._numbers_per_tile = focus[0] * focus[1] * per_pixel
+        if self.subsample is not None and self.subsample < len(X):
+            random = check_random_state(self.random_state)
+            X = X[np.sort(random.permutation(len(X))[: self.subsample])]
+        self._fit_components(X)
+        self._fit_scale(X)
+        return self
+
+    def transform(self, X):
+        """Return the features of tiles.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_tiles, window_x * window_y * n_channels)
+
+        Returns
+        -------
+        ndarray of shape (n_tiles, n_features_out)
+            The sums of invariants, channel by channel, then those of products of components.
+
+        Raises
+        ------
+        ValueError
+            If the width of `X` is not what it was in `fit`.
+        """
+        check_is_fitted(self)
+        X = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
+        features = np.empty((len(X), len(self.scale_)), dtype=X.dtype)
+        scale = self.scale_.astype(X.dtype)
+
+        def write(rows):
+            np.multiply(self._sums(X[rows]), scale, out=features[rows])
+
+        self._map(write, X)
+        return features
+
+    # --- fit --------------------------------------------------------------------------------
+
+    def _count_channels(self, focus, context):
+        pixels = self._window[0] * self._window[1]
+        n_channels, left = divmod(self.n_features_in_, pixels)
+        if left == 0 and self.n_channels in (None, n_channels):
+            return n_channels
+        wanted = "a whole number of" if self.n_channels is None else self.n_channels
+        if left == 0:
+            fits = f" They are windows of {n_channels} channels: is it n_channels={n_channels}?"
+        else:
+            fits = ""
+        raise ValueError(
+            f"Each row of X must be a flat tile of focus + 2 * context = {self._window[0]} × "
+            f"{self._window[1]} pixels and {wanted} channel(s), as LocalInvariants has "
+            f"focus={focus}, context={context} and n_channels={self.n_channels}. X has "
+            f"{self.n_features_in_} features.{fits} Give it the focus and context of the tiling."
+        )
+
+    def _fit_components(self, X):
+        def moments(rows):
+            density, invariants = self._invariants(X[rows])
+            weights = np.abs(density).sum(axis=1)[:, None]
+            weighted = invariants * weights
+            return (
+                weights.sum(dtype=np.float64),
+                weighted.sum(axis=(0, 2), dtype=np.float64),
+                np.matmul(weighted, invariants.transpose(0, 2, 1)).sum(axis=0, dtype=np.float64),
+            )
+
+        # In the order of the blocks, so that sums do not depend on who was first.
+        weight, first, second = (
+            sum(parts) for parts in zip(*self._map(moments, X), strict=True)
+        )
+        weight = weight or 1.0  # fields of zeros: all moments are 0
+        self.mean_ = first / weight
+        covariance = second / weight - np.outer(self.mean_, self.mean_)
+        values, vectors = eigh(covariance)
+        values, vectors = values[::-1], vectors[:, ::-1]
+        rounding = np.finfo(X.dtype).eps * np.trace(second) / weight
+        n_components = min(self.n_components, int(np.sum(values > rounding)))
+        values, vectors = values[:n_components], vectors[:, :n_components]
+        # Eigenvectors have no sign of their own: their largest entry is made positive.
+        largest = np.abs(vectors).argmax(axis=0)
+        vectors = vectors * np.sign(vectors[largest, np.arange(n_components)])
+        unit = np.sqrt(values[:1] * (values / values[:1]) ** self.whitening)
+        self.components_ = (vectors / unit).T
+        self.explained_variance_ = values
+        self.n_components_ = n_components
+
+    def _fit_scale(self, X):
+        def moments(rows):
+            sums = self._sums(X[rows]).astype(np.float64)
+            return sums.sum(axis=0), np.square(sums).sum(axis=0)
+
+        first, second = (sum(parts) for parts in zip(*self._map(moments, X), strict=True))
+        variance = np.maximum(second / len(X) - np.square(first / len(X)), 0)
+        n_linear = self.n_channels_ * len(self.mean_)
+        linear, quadratic = variance[:n_linear], variance[n_linear:]
+        # What hardly varies, as a species that is rare, must not be blown up.
+        linear = np.maximum(linear, 1e-8 * linear.max(initial=0))
+        self.scale_ = np.concatenate(
+            [
+                _inverse_root(n_linear * linear),
+                np.full(len(quadratic), np.sqrt(self.quadratic_weight))
+                * _inverse_root(quadratic.sum()),
+            ]
+        )
+        self._n_features_out = len(self.scale_)
+
+    # --- features ---------------------------------------------------------------------------
+
+    def _sums(self, X):
+        """Sums over the focus of each tile, not scaled: (n, n_features_out)."""
+        density, invariants = self._invariants(X)
+        n, n_channels, _ = density.shape
+        linear = np.matmul(density, invariants.transpose(0, 2, 1)).reshape(n, -1)
+        if not self.n_components_:
+            return linear
+        components = np.matmul(self.components_.astype(X.dtype), invariants)
+        components -= (self.components_ @ self.mean_).astype(X.dtype)[:, None]
+        i, j = np.triu_indices(self.n_components_)
+        upper = i * self.n_components_ + j
+        sums = [linear]
+        for c in range(n_channels):
+            products = np.matmul(density[:, c, None] * components, components.transpose(0, 2, 1))
+            sums.append(products.reshape(n, -1).take(upper, axis=1))
+        return np.hstack(sums)
+
+    def _invariants(self, X):
+        """Density (n, n_channels, n_pixels) and invariants (n, n_invariants, n_pixels)."""
+        n, n_channels = len(X), self.n_channels_
+        tiles = X.reshape(n, *self._window, n_channels)
+        density = tiles[(slice(None), *self._focus)].reshape(n, -1, n_channels).transpose(0, 2, 1)
+        modes = self._modes(tiles)
+        n_pixels = modes.shape[-1]
+        n_vectors = [n_channels * k for k in self._modes.n_modes]
+        invariants = np.empty((n, self._n_invariants, n_pixels), dtype=X.dtype)
+        modes = modes.reshape(n, -1, n_pixels)
+        invariants[:, : n_vectors[0]] = modes[:, : n_vectors[0]]
+        place, row = n_vectors[0], 0
+        for m, k in enumerate(n_vectors):
+            real = modes[:, row : row + k]
+            imaginary = modes[:, row + k : row + 2 * k]
+            row += 2 * k if m else k
+            for v in range(k):
+                products = invariants[:, place : place + k - v]
+                np.multiply(real[:, v : v + 1], real[:, v:], out=products)
+                if m:
+                    products += imaginary[:, v : v + 1] * imaginary[:, v:]
+                place += k - v
+        return np.ascontiguousarray(density), invariants
+
+    def _map(self, function, X):
+        """Results of `function` for the slices of `X`, in order."""
+        size = max(1, _BLOCK_BYTES // (X.itemsize * self._numbers_per_tile))
+        blocks = [slice(first, first + size) for first in range(0, len(X), size)]
+        # Matrix products are small, and threads share out the blocks.
+        with threadpool_limits(1, user_api="blas"):
+            return Parallel(n_jobs=self.n_jobs, require="sharedmem")(
+                delayed(function)(rows) for rows in blocks
+            )
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+
+def _pair(model, name, kind, least):
+    """A parameter along x and y, from one number or two."""
+    value = getattr(model, name)
+    pair = (value, value) if isinstance(value, Real) else tuple(value)
+    exact = kind is Integral
+    if len(pair) != 2 or not all(
+        isinstance(v, kind) and (v >= least if exact else v > least) for v in pair
+    ):
+        what = f"integer of at least {least}" if exact else "positive number"
+        raise ValueError(
+            f"The {name!r} parameter of LocalInvariants must be one {what} or a pair of them, "
+            f"along x and y. Got {value!r} instead."
+        )
+    return tuple(int(v) if exact else float(v) for v in pair)
+
+
+def _inverse_root(variance):
+    """``1 / sqrt(variance)``, and 1 where there is none."""
+    return 1 / np.sqrt(np.where(variance > 0, variance, 1.0))
