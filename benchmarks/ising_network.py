@@ -156,12 +156,13 @@ def train(context, data, test, large, epochs, seed):
 
 
 def main():
-    options = arguments(__doc__, context=1, epochs=500, seeds=3, full=False)
+    options = arguments(__doc__, context=1, epochs=500, seeds=3, full=False, no_speed=False)
     machine()
     n = 10_000 if options.quick else 100_000
     data = make_ising(n, (8, 8), random_state=0)
     context = options.context
-    speed(context, data, n_steps=min(5 if context == 1 else 2, n // BATCH))
+    if not options.no_speed:
+        speed(context, data, n_steps=min(5 if context == 1 else 2, n // BATCH))
     if options.full or options.epochs != 500:
         test = make_ising(5000, (8, 8), random_state=1)
         large = make_ising(20, (128, 128), n_sweeps=100, random_state=2)

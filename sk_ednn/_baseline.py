@@ -28,26 +28,33 @@ class Baseline:
     focus : tuple of slice
         Where the focus lies in a tile.
     kind : {"size", "content"}
+    tile_ndim : int
+        Number of axes of a tile, a channel axis included.
     """
 
     coefficients: np.ndarray
     focus: tuple[slice, ...]
     kind: str
+    tile_ndim: int
 
     def predict(self, tiles) -> np.ndarray:
-        """Return the contributions of tiles (n, *tile_shape), shape (n, n_outputs)."""
-        return focus_features(tiles, self.focus, self.kind) @ self.coefficients
+        """Return the contributions of tiles (*batch, *tile_shape), shape (n_tiles, n_outputs)."""
+        return focus_features(tiles, self.focus, self.kind, self.tile_ndim) @ self.coefficients
 
 
-def focus_features(tiles, focus, kind) -> np.ndarray:
-    """Return phi of tiles of shape (n, *tile_shape): (n, 1 or 1 + n_channels)."""
-    foci = tiles[(slice(None), *focus)]
-    axes = tuple(range(1, 1 + len(focus)))
-    n_sites = float(np.prod([foci.shape[axis] for axis in axes]))
-    sizes = np.full((len(foci), 1), n_sites)
+def focus_features(tiles, focus, kind, tile_ndim) -> np.ndarray:
+    """Return phi of tiles of shape (*batch, *tile_shape): (n_tiles, 1 or 1 + n_channels).
+
+    The focus is summed where it lies: of a view of overlapping windows, no window is copied.
+    """
+    n_batch = tiles.ndim - tile_ndim
+    foci = tiles[(*[slice(None)] * n_batch, *focus)]
+    axes = tuple(range(n_batch, n_batch + len(focus)))
+    n_tiles = int(np.prod(foci.shape[:n_batch]))
+    sizes = np.full((n_tiles, 1), float(np.prod([foci.shape[axis] for axis in axes])))
     if kind == "size":
         return sizes
-    content = foci.sum(axis=axes, dtype=np.float64).reshape(len(foci), -1)
+    content = foci.sum(axis=axes, dtype=np.float64).reshape(n_tiles, -1)
     return np.hstack([sizes, content])
 
 
@@ -74,10 +81,14 @@ def fit_baseline(kind, tiling, fields, y, sample_weight) -> tuple[Baseline | Non
     features = 0.0
     if kind == "size":
         one_tile = np.broadcast_to(np.zeros(1), (1, *tile_shape))
-        features = tiling.counts(fields)[:, None] * focus_features(one_tile, focus, kind)
+        features = tiling.counts(fields)[:, None] * focus_features(
+            one_tile, focus, kind, len(tile_shape)
+        )
     else:
         for tiles in tiling.blocks(fields, _BLOCK):
-            features = features + tiles.total(focus_features(tiles.array(), focus, kind))
+            phi = focus_features(tiles.values, focus, kind, len(tile_shape))
+            features = features + tiles.total(phi)
     root = np.ones(len(y)) if sample_weight is None else np.sqrt(sample_weight)
     coefficients = np.linalg.lstsq(features * root[:, None], y * root[:, None], rcond=None)[0]
-    return Baseline(coefficients, focus, kind), features @ coefficients
+    baseline = Baseline(coefficients, focus, kind, len(tile_shape))
+    return baseline, features @ coefficients

@@ -19,6 +19,9 @@ from .exceptions import ExtensivityWarning, TileModelError, TilingError
 from .summing import AbstractSumFit, AutoSumFit, SumProblem, Term
 from .tiling import AbstractTiling, GridTiling
 
+# What the baseline leaves of y is nothing where it is no more than this, relative to y.
+_ROUNDING = 1e-14
+
 
 class EDNNRegressor(RegressorMixin, BaseEstimator):
     """Predict an extensive quantity as a sum over tiles of one tile model.
@@ -242,10 +245,13 @@ class EDNNRegressor(RegressorMixin, BaseEstimator):
         else:
             baseline = start[0].baseline
             totals = _baseline_totals(baseline, terms[0].tiling, fields, y)
+        left = y - totals
+        # Rounding errors of y are nothing: no strategy is to scale them up and fit them.
+        left[np.abs(left) <= _ROUNDING * np.abs(y)] = 0.0
         problem = SumProblem(
             terms=terms,
             fields=fields,
-            y=y - totals,
+            y=left,
             sample_weight=sample_weight,
             groups=groups,
             start=start,
@@ -375,7 +381,7 @@ class EDNNRegressor(RegressorMixin, BaseEstimator):
     def _filled(self, part, random_state):
         """Return a clone of a part, its open n_jobs, verbose and random_state filled in."""
         part = clone(part, safe=False)
-        if not hasattr(part, "get_params"):
+        if isinstance(part, type) or not hasattr(part, "get_params"):
             return part
         fill = {}
         for name, value in sorted(part.get_params(deep=True).items()):
@@ -535,5 +541,5 @@ def _baseline_totals(baseline, tiling, fields, y):
     if baseline is None:
         return np.zeros_like(y)
     return sum(
-        tiles.total(baseline.predict(tiles.array())) for tiles in tiling.blocks(fields, 1 << 16)
+        tiles.total(baseline.predict(tiles.values)) for tiles in tiling.blocks(fields, 1 << 16)
     )

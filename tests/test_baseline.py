@@ -66,10 +66,10 @@ def test_none_takes_nothing_off():
 def test_focus_features_of_a_tile():
     tile = np.arange(2 * 4 * 3 * 2.0).reshape(2, 4, 3, 2)  # windows 4 x 3, two channels
     focus = (slice(1, 3), slice(1, 2))
-    np.testing.assert_array_equal(focus_features(tile, focus, "size"), [[2.0], [2.0]])
+    np.testing.assert_array_equal(focus_features(tile, focus, "size", 3), [[2.0], [2.0]])
     content = tile[:, 1:3, 1].sum(axis=1)
     np.testing.assert_array_equal(
-        focus_features(tile, focus, "content"), np.hstack([[[2.0], [2.0]], content])
+        focus_features(tile, focus, "content", 3), np.hstack([[[2.0], [2.0]], content])
     )
 
 
@@ -87,5 +87,5 @@ def test_integers_do_not_overflow():
     tiling = GridTiling(16, 0)
     X = np.full((3, 16, 16), 127, dtype=np.int8)
     tiles = tiling.tiles(X).array()
-    features = focus_features(tiles, tiling.focus_sites((16, 16)), "content")
+    features = focus_features(tiles, tiling.focus_sites((16, 16)), "content", 2)
     np.testing.assert_array_equal(features, [[256.0, 127.0 * 256]] * 3)

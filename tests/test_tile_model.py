@@ -37,7 +37,7 @@ def test_one_row_of_outputs_per_tile(n_outputs):
 
 def test_scale_and_baseline():
     focus = (slice(1, 2), slice(0, 2))
-    baseline = Baseline(np.array([[0.5], [2.0]]), focus, "content")
+    baseline = Baseline(np.array([[0.5], [2.0]]), focus, "content", 2)
     model = tile_model(scale=3.0).with_baseline(baseline)
     content = TILES[:, 1].sum(axis=1)
     expected = 3 * TILES.sum(axis=(1, 2)) + 0.5 * 2 + 2.0 * content

@@ -11,7 +11,10 @@ _PROBED = 4096
 
 
 class AutoEvaluation(AbstractEvaluation):
-    """Choose by the fields: `Unique` where at least half the tiles repeat, else `Direct`.
+    """Choose by the fields and the tile model.
+
+    `Unique` where at least half the tiles repeat; else `Network` for networks that have an exact
+    dense form; else `Direct`.
 
     Parameters
     ----------
@@ -58,9 +61,17 @@ class AutoEvaluation(AbstractEvaluation):
         self._validate_params()
         fields = tiling.check(X)
         probe = next(iter(tiling.blocks(fields, _PROBED)))
-        chosen = self._parts()[Unique if probe.repeats() else Direct]
-        params = self.get_params()
-        return chosen.set_params(**params)
+        if probe.repeats():
+            kind = Unique
+        elif hasattr(tile_model, "dense_form"):  # a network; asking loads torch, which it has
+            from ._network import Network, has_dense_form
+
+            kind = Network if has_dense_form(tile_model, tiling) else Direct
+        else:
+            kind = Direct
+        # One of each for the life of this object: `Unique` remembers what it has evaluated.
+        chosen = self._parts().setdefault(kind, kind())
+        return chosen.set_params(**self.get_params())
 
     def block_contributions(self, tile_model, tiling, fields):
         """Yield each block with its contributions; see `AbstractEvaluation`."""
@@ -72,10 +83,9 @@ class AutoEvaluation(AbstractEvaluation):
         """Yield each block with its totals; see `AbstractEvaluation`."""
         return self.select(tile_model, tiling, fields).block_totals(tile_model, tiling, fields)
 
-    def _parts(self):
-        # One of each for the life of this object: `Unique` remembers what it has evaluated.
+    def _parts(self) -> dict:
         if "_chosen" not in self.__dict__:
-            self._chosen = {kind: kind() for kind in (Direct, Unique)}
+            self._chosen = {}
         return self._chosen
 
     def __getstate__(self):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, is_classifier
 
 from .._fields import Fields
 from .._tile_model import TileModel
@@ -113,6 +113,13 @@ class AbstractSumFit(BaseEstimator, ABC):
                 f"{type(self).__name__} cannot fit {names}. Leave `summing` at None to have a "
                 "strategy chosen, or ask AutoSumFit().select(tile_model) which one suits."
             )
+
+
+def is_regressor_object(model) -> bool:
+    """Tell whether a model can be fitted and predicts numbers; a class is none yet."""
+    if isinstance(model, type) or not (hasattr(model, "fit") and hasattr(model, "predict")):
+        return False
+    return not (hasattr(model, "__sklearn_tags__") and is_classifier(model))
 
 
 def last_step(tile_model):

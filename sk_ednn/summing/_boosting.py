@@ -14,7 +14,7 @@ from itertools import repeat
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.base import BaseEstimator, RegressorMixin, clone, is_classifier
+from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.model_selection import GroupShuffleSplit, ShuffleSplit
 from sklearn.multioutput import MultiOutputRegressor
 from sklearn.utils import check_random_state
@@ -25,7 +25,7 @@ from tqdm.auto import tqdm
 from .._memory import require_memory
 from .._tile_model import TileModel, checked_outputs
 from ..exceptions import TileModelError
-from ._base import AbstractSumFit, SumProblem, last_step
+from ._base import AbstractSumFit, SumProblem, is_regressor_object, last_step
 from ._features import TileFeatures
 
 # Fewer samples than this are all used for fitting: what could be held back would tell nothing.
@@ -53,6 +53,10 @@ class BoostedSum(RegressorMixin, BaseEstimator):
 
     def __init__(self, estimator=None):
         self.estimator = estimator
+
+    def fit(self, X, y):
+        """Refuse: made by `BoostingSumFit`. A Pipeline wants its last step to have it."""
+        raise TileModelError("Fit an EDNNRegressor: the contributions of tiles are not known.")
 
     def predict(self, X):
         """Predict contributions of tiles as rows of features.
@@ -163,12 +167,7 @@ class BoostingSumFit(AbstractSumFit):
 
     def suits(self, terms) -> bool:
         """Tell whether all terms are regressors with fit and predict."""
-        return all(
-            hasattr(last_step(term.tile_model), "fit")
-            and hasattr(last_step(term.tile_model), "predict")
-            and not is_classifier(last_step(term.tile_model))
-            for term in terms
-        )
+        return all(is_regressor_object(last_step(term.tile_model)) for term in terms)
 
     def fit(self, problem: SumProblem) -> list[TileModel]:
         """Fit the terms; see `AbstractSumFit.fit`."""

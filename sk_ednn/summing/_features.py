@@ -84,11 +84,16 @@ class TileFeatures:
 
     def summed(self, fields: Fields) -> np.ndarray:
         """Return S Phi(T), of shape (n_samples, n_features)."""
-        total: np.ndarray | float = 0.0
+        total = np.zeros((fields.n_samples, 0))
         for features, tiles in self.blocks(fields):
-            part = tiles.sum_matrix @ features
-            total = total + dense(part)
-        return np.asarray(total)
+            # The samples of this block alone: all of them would be as large as the result, for
+            # every block.
+            owners = np.flatnonzero(np.diff(tiles.sum_matrix.indptr))
+            part = tiles.sum_matrix[owners] @ features
+            if total.shape[1] == 0:  # the width is known with the first block
+                total = np.zeros((fields.n_samples, features.shape[1]))
+            total[owners] += dense(part)
+        return total
 
 
 def dense(rows) -> np.ndarray:

@@ -102,10 +102,14 @@ class GaussianProcessSumFit(AbstractSumFit):
         )
         y = problem.y / spread
         process.fit(np.arange(n, dtype=float)[:, None], y[:, 0] if y.shape[1] == 1 else y)
-        dual = process.alpha_.reshape(n, -1)
-        fitted = SummedGaussianProcess(
-            given, process, process.kernel_.kernel, tiles.rows, tiles.sum_matrix, dual
-        )
+        fitted = SummedGaussianProcess(given)
+        fitted.process_ = process
+        fitted.kernel_ = process.kernel_.kernel
+        fitted.X_train_ = tiles.rows
+        fitted.sum_matrix_ = tiles.sum_matrix
+        fitted.alpha_ = tiles.sum_matrix.T @ process.alpha_.reshape(n, -1)
+        fitted.log_marginal_likelihood_value_ = process.log_marginal_likelihood_value_
+        fitted.n_features_in_ = tiles.rows.shape[1]
         estimator = tiles.features.assemble(fitted)
         return [problem.tile_model(term, estimator, scale=spread, kind=GaussianTileModel)]
 
@@ -113,29 +117,32 @@ class GaussianProcessSumFit(AbstractSumFit):
 class SummedGaussianProcess(RegressorMixin, BaseEstimator):
     """A Gaussian process of contributions, known from totals.
 
-    Attributes
+    Parameters
     ----------
     regressor : GaussianProcessRegressor
         As it was given.
+
+    Attributes
+    ----------
     process_ : GaussianProcessRegressor
         Fitted to the totals.
     kernel_ : Kernel
         Between tiles, with the hyperparameters found.
     X_train_ : ndarray of shape (n_distinct, n_features)
         Distinct training tiles.
+    sum_matrix_ : csr_array of shape (n_samples, n_distinct)
+        How often each training sample holds each of them.
+    alpha_ : ndarray of shape (n_distinct, n_outputs)
+        Dual coefficients of the tiles.
+    log_marginal_likelihood_value_ : float
     """
 
-    def __init__(
-        self, regressor=None, process=None, kernel=None, rows=None, sum_matrix=None, dual=None
-    ):
+    def __init__(self, regressor=None):
         self.regressor = regressor
-        self.process_ = process
-        self.kernel_ = kernel
-        self.X_train_ = rows
-        self.sum_matrix_ = sum_matrix
-        self.alpha_ = sum_matrix.T @ dual
-        self.log_marginal_likelihood_value_ = process.log_marginal_likelihood_value_
-        self.n_features_in_ = rows.shape[1]
+
+    def fit(self, X, y):
+        """Refuse: made by `GaussianProcessSumFit`. A Pipeline wants its last step to have it."""
+        raise TileModelError("Fit an EDNNRegressor: the contributions of tiles are not known.")
 
     def predict(self, X):
         """Return the mean contributions of tiles as rows of features."""

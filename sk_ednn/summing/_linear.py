@@ -12,11 +12,10 @@ from __future__ import annotations
 
 import numpy as np
 from sklearn import linear_model as lm
-from sklearn.base import is_classifier
 from sklearn.utils.validation import has_fit_parameter
 
 from ..exceptions import TileModelError
-from ._base import AbstractSumFit, SumProblem, last_step
+from ._base import AbstractSumFit, SumProblem, is_regressor_object, last_step
 from ._features import TileFeatures
 
 # Squared loss, penalty (if any) on the coefficients alone: here the intercept's column can be
@@ -84,29 +83,30 @@ class LinearSumFit(AbstractSumFit):
         features = [TileFeatures(term, problem.fields) for term in problem.terms]
         _require_alike([feature.final for feature in features])
         columns = [feature.summed(problem.fields) for feature in features]
+        widths = [column.shape[1] for column in columns]
+        sums = columns.pop() if len(columns) == 1 else np.hstack(columns)
         counts = problem.terms[0].tiling.counts(problem.fields)
         model = features[0].final
-        coefficients, intercept = _fit_summed(
-            model, np.hstack(columns), counts, problem.y, problem.sample_weight
-        )
-        splits = np.cumsum([column.shape[1] for column in columns])[:-1]
+        coefficients, intercept = _fit_summed(model, sums, counts, problem.y, problem.sample_weight)
         models = []
-        for feature, part, column in zip(
-            features, np.split(coefficients, splits, axis=-1), columns, strict=True
+        for feature, part, width in zip(
+            features,
+            np.split(coefficients, np.cumsum(widths)[:-1], axis=-1),
+            widths,
+            strict=True,
         ):
             fitted = model if len(features) == 1 else _copy_of_fitted(model, feature.final)
             fitted.coef_ = np.ascontiguousarray(part)
             fitted.intercept_ = intercept if feature is features[0] else np.zeros_like(intercept)
-            fitted.n_features_in_ = column.shape[1]
+            fitted.n_features_in_ = width
             models.append(problem.tile_model(feature.term, feature.assemble(fitted)))
         return models
 
 
 def _is_linear(model) -> bool:
-    params = getattr(model, "get_params", dict)()
-    return (
-        "fit_intercept" in params and not isinstance(model, _LINKED) and not is_classifier(model)
-    )
+    if not is_regressor_object(model) or isinstance(model, _LINKED):
+        return False
+    return "fit_intercept" in getattr(model, "get_params", dict)()
 
 
 def _require_alike(finals) -> None:
@@ -130,7 +130,10 @@ def _copy_of_fitted(model, final):
 
 
 def _fit_summed(model, sums, counts, y, sample_weight) -> tuple[np.ndarray, np.ndarray]:
-    """Fit `model` to sums of features; return its coefficients and its intercept per tile."""
+    """Fit `model` to sums of features; return its coefficients and its intercept per tile.
+
+    Where the intercept is projected out, that is done in place: `sums` may be most of the memory.
+    """
     targets = y[:, 0] if y.shape[1] == 1 else y
     weights = {}
     if sample_weight is not None:
@@ -150,7 +153,8 @@ def _fit_summed(model, sums, counts, y, sample_weight) -> tuple[np.ndarray, np.n
         means, mean = share @ sums / norm, share @ targets / norm
         model.set_params(fit_intercept=False)
         try:
-            model.fit(sums - np.outer(counts, means), _less(targets, counts, mean), **weights)
+            sums -= np.outer(counts, means)
+            model.fit(sums, _less(targets, counts, mean), **weights)
         finally:
             model.set_params(fit_intercept=True)
         return model.coef_, np.asarray(mean - np.asarray(model.coef_) @ means)

@@ -197,8 +197,8 @@ class GridTiling(AbstractTiling):
                 )
         return fields
 
-    def read(self, fields: Fields, block: Block) -> np.ndarray:
-        """Return what the tiles of a block see: (n_samples, *block.grid, *tile_shape)."""
+    def padded(self, fields: Fields, block: Block) -> np.ndarray:
+        """Return the region of a block with its context: (n_samples, *region[, n_channels])."""
         values = fields.stacks[block.stack].values[block.samples]
         axes = self._axes(values.shape[1:])
         if self.channel_axis is not None:
@@ -210,6 +210,12 @@ class GridTiling(AbstractTiling):
                 part.start * focus : part.stop * focus + 2 * context
             ]
             values = _take(values, places, axis)
+        return values
+
+    def read(self, fields: Fields, block: Block) -> np.ndarray:
+        """Return what the tiles of a block see: (n_samples, *block.grid, *tile_shape)."""
+        axes = self._axes(fields.stacks[block.stack].values.shape[1:])
+        values = self.padded(fields, block)
         grid_axes = tuple(range(1, 1 + len(axes)))
         windows = sliding_window_view(values, [f + 2 * c for _, f, c in axes], axis=grid_axes)
         windows = windows[(slice(None), *(slice(None, None, f) for _, f, _ in axes))]

@@ -24,6 +24,9 @@ from sk_ednn.exceptions import TileMemoryError, TileModelError
 from sk_ednn.summing import GaussianProcessSumFit, Term, _gaussian_process, _kernel
 from tests._cases import TILINGS, left_as_it_was, make_field, make_spins
 
+# Where a hyperparameter ends at a bound is not the matter here.
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
 KERNELS = {
     "rbf": ConstantKernel(0.5) * RBF(2.0),
     "matern": Matern(1.5, nu=2.5),
@@ -302,6 +305,16 @@ def test_transformers_come_before_the_kernel(scaler):
     ours = model.predict(Z, return_std=True)
     np.testing.assert_allclose(ours[0], mean, rtol=1e-7)
     np.testing.assert_allclose(ours[1], std, rtol=1e-6)
+
+
+def test_what_is_fitted_is_an_estimator_like_others():
+    tiling, X, y, _ = systems()
+    fitted = EDNNRegressor(GaussianProcessRegressor(alpha=0.1), tiling).fit(X, y)
+    process = fitted.tile_model_.estimator
+    assert "GaussianProcessRegressor(alpha=0.1)" in repr(process)
+    assert clone(process).regressor.alpha == 0.1
+    with pytest.raises(TileModelError, match="Fit an EDNNRegressor"):
+        process.fit(X, y)
 
 
 def test_a_list_of_one_term_has_a_deviation_too():

@@ -1,0 +1,104 @@
+"""Evaluate a network over whole regions: no context is computed twice."""
+
+from __future__ import annotations
+
+from numbers import Integral, Real
+
+import numpy as np
+from sklearn.utils._param_validation import Interval
+
+from ..networks import NetworkTileModel, NotConvolutional
+from ._base import AbstractEvaluation
+from ._workers import map_blocks
+
+
+class Network(AbstractEvaluation):
+    """Run a network's dense form over the padded field, block by block.
+
+    For networks whose convolutions do not pad and whose strides divide the focus; see
+    `sk_ednn.networks.as_convolution`. Contributions are those of the tiled network, to rounding,
+    at up to ``(1 + 2 context / focus) ** dimension`` times less work.
+
+    Parameters
+    ----------
+    n_jobs : int or None, default=None
+        Workers. None for 1, -1 for all cores.
+    max_tiles : int or None, default=None
+        Most tiles of a block. None to follow from `max_bytes`.
+    max_bytes : int, default=2**25
+        What the largest layer may take, roughly, for each worker.
+    verbose : int or None, default=None
+        Whether to show a progress bar.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import torch
+    >>> from sk_ednn import EDNNRegressor, GridTiling
+    >>> from sk_ednn.evaluation import Network
+    >>> from sk_ednn.summing import GradientSumFit
+    >>> fields = np.random.default_rng(0).normal(size=(20, 16, 16))
+    >>> net = torch.nn.Sequential(
+    ...     torch.nn.Conv2d(1, 4, 3), torch.nn.SiLU(), torch.nn.Flatten(), torch.nn.Linear(144, 1)
+    ... )
+    >>> fit = GradientSumFit(max_epochs=1)
+    >>> model = EDNNRegressor(net, GridTiling(focus=4, context=2), summing=fit)
+    >>> model = model.fit(fields, (fields**2).sum(axis=(1, 2)))
+    >>> chosen = model.evaluation_.select(model.tile_model_, model.tiling_, fields)
+    >>> type(chosen).__name__
+    'Network'
+    """
+
+    _parameter_constraints = {
+        "n_jobs": [Integral, None],
+        "max_tiles": [Interval(Integral, 1, None, closed="left"), None],
+        "max_bytes": [Interval(Real, 1, None, closed="left")],
+        "verbose": ["verbose", None],
+    }
+
+    def __init__(self, n_jobs=None, *, max_tiles=None, max_bytes=2**25, verbose=None):
+        self.n_jobs = n_jobs
+        self.max_tiles = max_tiles
+        self.max_bytes = max_bytes
+        self.verbose = verbose
+
+    def block_contributions(self, tile_model, tiling, fields):
+        """Yield each block with its contributions; see `AbstractEvaluation`."""
+        return self._map(_contributions, tile_model, tiling, fields)
+
+    def block_totals(self, tile_model, tiling, fields):
+        """Yield each block with its totals; see `AbstractEvaluation`."""
+        return self._map(_totals, tile_model, tiling, fields)
+
+    def _map(self, function, tile_model, tiling, fields):
+        self._validate_params()
+        dense = tile_model.dense_form(tiling)
+        n_tiles = self.max_tiles or max(1, int(self.max_bytes) // (4 * dense.numbers_per_tile))
+        plan = tiling.plan(fields, n_tiles)
+        return map_blocks(
+            function, plan, tile_model, tiling, fields, n_jobs=self.n_jobs, verbose=self.verbose
+        )
+
+
+def has_dense_form(tile_model, tiling) -> bool:
+    """Tell whether `Network` can evaluate a tile model."""
+    if not isinstance(tile_model, NetworkTileModel):
+        return False
+    try:
+        tile_model.dense_form(tiling)
+    except NotConvolutional:
+        return False
+    return True
+
+
+def _contributions(tile_model, tiling, fields, block) -> np.ndarray:
+    contributions = tile_model.dense_predict(tiling.padded(fields, block), tiling)
+    if tile_model.baseline is not None:
+        contributions += tile_model.baseline.predict(tiling.read(fields, block))
+    return contributions
+
+
+def _totals(tile_model, tiling, fields, block) -> np.ndarray:
+    return tiling.block_tiles(fields, block).total(
+        _contributions(tile_model, tiling, fields, block)
+    )

@@ -1,0 +1,445 @@
+"""The dense form of a tile network: the same contributions, no context computed twice.
+
+Neighbouring tiles overlap, so a network that sees them one by one computes their common context
+again for each. If it uses no padding, running its convolutions over the whole padded field gives
+the same numbers: what a tile's layer holds is a window of what the field's layer holds, at ``i *
+focus / stride`` for tile i. The first layer that sees the whole of a tile (Flatten and Linear, or
+an average over all of it) becomes a convolution of that window, one step a tile.
+"""
+
+from __future__ import annotations
+
+import operator
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import torch
+from torch import fx, nn
+from torch.nn import functional as F
+
+from ..exceptions import TileModelError
+
+_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+_POOLS = (
+    nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d, nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d,
+)  # fmt: skip
+_GLOBAL_POOLS = (nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d)
+_BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+_DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout)
+_POINTWISE = (
+    nn.CELU, nn.ELU, nn.GELU, nn.Hardsigmoid, nn.Hardswish, nn.Hardtanh, nn.Identity, nn.LeakyReLU,
+    nn.LogSigmoid, nn.Mish, nn.PReLU, nn.ReLU, nn.ReLU6, nn.SELU, nn.SiLU, nn.Sigmoid, nn.Softplus,
+    nn.Softsign, nn.Tanh, nn.Tanhshrink,
+)  # fmt: skip
+_POINTWISE_FUNCTIONS = {
+    F.celu, F.elu, F.gelu, F.hardsigmoid, F.hardswish, F.hardtanh, F.leaky_relu, F.logsigmoid,
+    F.mish, F.relu, F.relu6, F.selu, F.silu, F.softplus, F.softsign, F.tanhshrink,
+    torch.abs, torch.cos, torch.exp, torch.log1p, torch.neg, torch.relu, torch.sigmoid, torch.sin,
+    torch.square, torch.tanh, torch.sqrt, operator.neg, operator.pow, torch.pow,
+}  # fmt: skip
+_POINTWISE_METHODS = {"abs", "exp", "relu", "sigmoid", "tanh", "square", "neg", "sin", "cos", "pow"}
+_BINARY = {
+    operator.add, operator.sub, operator.mul, operator.truediv, operator.iadd, operator.imul,
+    torch.add, torch.sub, torch.mul, torch.div,
+}  # fmt: skip
+_CONVOLVE = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
+_AVERAGE = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}
+
+
+class NotConvolutional(TileModelError):
+    """A network has no exact dense form; the message names the layer and the reason."""
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """What a value of the network is, for one tile, and where it is in the dense form.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Of one tile, (n_channels, *window).
+    stride : tuple of int
+        Sites of the field from one element to the next.
+    flat : bool
+        Whether the network has flattened it to (n_features,).
+    """
+
+    shape: tuple[int, ...]
+    stride: tuple[int, ...]
+    flat: bool = False
+
+    @property
+    def window(self):
+        return self.shape[1:]
+
+    @property
+    def is_vector(self) -> bool:
+        """Whether a tile has one place only, so that features are channels."""
+        return self.flat and prod(self.window) == 1
+
+
+class DenseForm(nn.Module):
+    """A tile network as one pass over a padded field, sharing the network's weights.
+
+    Made by `as_convolution`. ``forward`` takes padded fields (n, n_channels, *padded) in which each
+    axis is ``n_tiles * focus + 2 * context`` long, and returns contributions (n, n_outputs,
+    *tile_grid). Autograd goes through it to the weights and to the field.
+
+    Attributes
+    ----------
+    module : torch.nn.Module
+        The tile network itself.
+    numbers_per_tile : int
+        Numbers in the largest layer, for each tile of a large field.
+    """
+
+    def __init__(self, module, graph, steps, numbers_per_tile):
+        super().__init__()
+        self.module = module
+        self.numbers_per_tile = numbers_per_tile
+        self._traced = graph
+        self._steps = steps
+
+    def forward(self, fields):
+        """Return the contributions of all tiles, (n, n_outputs, *tile_grid)."""
+        return _DenseRun(self._traced, self._steps).run(fields)
+
+
+class _DenseRun(fx.Interpreter):
+    """Run a traced network with some of its steps replaced."""
+
+    def __init__(self, traced, steps):
+        super().__init__(traced, garbage_collect_values=True)
+        self.steps = steps
+
+    def run_node(self, node):
+        if node.name not in self.steps:
+            return super().run_node(node)
+        args, kwargs = self.fetch_args_kwargs_from_env(node)
+        return self.steps[node.name](*args, **kwargs)
+
+
+def as_convolution(module, tiling, tile_shape) -> DenseForm:
+    """Return the dense form of a tile network, where it has an exact one.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        Traceable by `torch.fx`: layers and functions in any order, no branches that depend on
+        values. In eval mode if it holds batch normalisation or dropout.
+    tiling : GridTiling
+        For its focus, context and whether there is a channel axis.
+    tile_shape : tuple of int
+        Shape of a tile, ``(*window[, n_channels])``.
+
+    Returns
+    -------
+    DenseForm
+
+    Raises
+    ------
+    NotConvolutional
+        Naming the layer that forbids it: one that pads, whose stride does not divide the focus,
+        that mixes samples, or that is not known.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sk_ednn import GridTiling
+    >>> from sk_ednn.networks import as_convolution
+    >>> net = torch.nn.Sequential(
+    ...     torch.nn.Conv2d(1, 8, 3), torch.nn.SiLU(), torch.nn.Flatten(), torch.nn.Linear(512, 1)
+    ... )
+    >>> dense = as_convolution(net, GridTiling(focus=4, context=3), (10, 10))
+    >>> dense(torch.zeros(1, 1, 40 + 6, 40 + 6)).shape  # 10 x 10 tiles
+    torch.Size([1, 1, 10, 10])
+    """
+    has_channels = tiling.channel_axis is not None
+    window = tuple(tile_shape[:-1] if has_channels else tile_shape)
+    n_channels = tile_shape[-1] if has_channels else 1
+    if len(window) > 3:
+        raise NotConvolutional(f"torch convolves up to 3 dimensions, the tiles have {len(window)}.")
+    sites = tiling.focus_sites(tile_shape)
+    focus = tuple(part.stop - part.start for part in sites)
+    try:
+        traced = fx.symbolic_trace(module)
+    except Exception as error:  # whatever a user's forward raises when it is traced
+        raise NotConvolutional(
+            f"{type(module).__name__} cannot be traced by torch.fx: {error}"
+        ) from error
+    planner = _Planner(traced, focus, module.training)
+    example = next(iter(module.parameters()), torch.zeros(()))
+    tile = torch.zeros(2, n_channels, *window, dtype=example.dtype, device=example.device)
+    with torch.no_grad():
+        planner.run(tile)
+    return DenseForm(module, traced, planner.steps, planner.numbers_per_tile())
+
+
+class _Planner(fx.Interpreter):
+    """Run a network on one tile, and find out for each step what it is in the dense form."""
+
+    def __init__(self, traced, focus, training):
+        super().__init__(traced, garbage_collect_values=False)
+        self.extra_traceback = False  # the message names the layer already
+        self.focus, self.training = focus, training
+        self.layers: dict[str, _Layer] = {}
+        self.steps: dict[str, Any] = {}
+
+    def run_node(self, node):
+        try:
+            value = super().run_node(node)
+        except (RuntimeError, ValueError) as error:
+            raise NotConvolutional(
+                f"{self._name(node)} fails on a tile of this shape: {error}"
+            ) from error
+        handler = {
+            "placeholder": self._input,
+            "get_attr": lambda node, value: None,
+            "call_module": self._module,
+            "call_function": self._function,
+            "call_method": self._method,
+            "output": self._output,
+        }[node.op]
+        layer = handler(node, value)
+        if layer is not None:
+            self.layers[node.name] = layer
+            expected = (prod(layer.shape),) if layer.flat else layer.shape
+            if tuple(value.shape[1:]) != expected:
+                self._refuse(node, f"gives shape {tuple(value.shape[1:])}, not {expected}")
+        return value
+
+    def numbers_per_tile(self) -> int:
+        """Return how many numbers the largest layer holds for each focus."""
+        return max(
+            layer.shape[0] * prod(f // s for f, s in zip(self.focus, layer.stride, strict=True))
+            for layer in self.layers.values()
+        )
+
+    # --- kinds of node ----------------------------------------------------------------------
+
+    def _input(self, node, value):
+        if self.layers:
+            self._refuse(node, "is a second input; a tile network takes one")
+        return _Layer(tuple(value.shape[1:]), (1,) * (value.ndim - 2))
+
+    def _output(self, node, value):
+        inner = node.args[0]
+        layer = self.layers.get(getattr(inner, "name", ""))
+        if layer is None or not layer.is_vector:
+            self._refuse(node, "must be one row of outputs per tile")
+        step = tuple(f // s for f, s in zip(self.focus, layer.stride, strict=True))
+        self.steps[node.name] = lambda x: _every(x, step)
+
+    def _module(self, node, value):
+        module = self.fetch_attr(node.target)
+        layer = self._only_input(node)
+        if isinstance(module, _CONVOLUTIONS):
+            self._refuse_padding(node, module)
+            return self._strided(node, layer, value, module.stride)
+        if isinstance(module, _POOLS):
+            self._refuse_padding(node, module)
+            if getattr(module, "ceil_mode", False):
+                self._refuse(node, "rounds its output up (ceil_mode), which pads")
+            return self._strided(node, layer, value, module.stride)
+        if isinstance(module, _GLOBAL_POOLS):
+            if any(size not in (1, None) for size in _tuple(module.output_size, 1)):
+                self._refuse(node, "adapts to the size of its input; only size 1 has a dense form")
+            return self._average(node, layer)
+        if isinstance(module, nn.Flatten):
+            if module.start_dim != 1 or module.end_dim not in (-1, value.ndim):
+                self._refuse(node, "must flatten all but the first axis")
+            return self._flattened(node, layer)
+        if isinstance(module, nn.Linear):
+            return self._linear(node, layer, module)
+        if isinstance(module, _BATCH_NORMS):
+            if self.training:
+                self._refuse(node, "mixes samples while training; call eval() first")
+            if layer.flat and not layer.is_vector:
+                self._refuse(node, "normalises places of a tile one by one")
+            self.steps[node.name] = lambda x: F.batch_norm(
+                x, module.running_mean, module.running_var, module.weight, module.bias,
+                False, 0.0, module.eps,
+            )  # fmt: skip
+            return layer
+        if isinstance(module, nn.LayerNorm):
+            return self._layer_norm(node, layer, module)
+        if isinstance(module, _DROPOUTS):
+            if self.training and module.p > 0:
+                self._refuse(node, "draws other numbers for every tile while training")
+            return layer
+        if isinstance(module, _POINTWISE):
+            return layer
+        return self._refuse(node, "has no known dense form")
+
+    def _function(self, node, value):
+        if node.target is getattr:
+            return None
+        if node.target is operator.getitem:
+            layer = self.layers.get(getattr(node.args[0], "name", ""))
+            return None if layer is None else self._crop(node, layer, value)
+        if node.target is torch.flatten:
+            start = node.kwargs.get("start_dim", node.args[1] if len(node.args) > 1 else 0)
+            if start != 1:
+                self._refuse(node, "must flatten all but the first axis")
+            return self._flattened(node, self._only_input(node))
+        if node.target is torch.cat or node.target is torch.concat:
+            return self._concatenate(node, value)
+        if node.target in _BINARY:
+            return self._binary(node)
+        if node.target in _POINTWISE_FUNCTIONS:
+            return self._only_input(node)
+        if node.target in {F.dropout}:
+            if node.kwargs.get("training", True):
+                self._refuse(node, "draws other numbers for every tile while training")
+            return self._only_input(node)
+        if not isinstance(value, torch.Tensor):
+            return None
+        return self._refuse(node, "has no known dense form")
+
+    def _method(self, node, value):
+        if not isinstance(value, torch.Tensor):
+            return None  # x.size(0) and the like
+        layer = self._only_input(node)
+        if node.target in {"flatten", "view", "reshape"}:
+            if value.ndim != 2 or len(value) != 2 or value.shape[1] != prod(layer.shape):
+                self._refuse(node, "must flatten all but the first axis")
+            return self._flattened(node, layer)
+        if node.target == "mean":
+            axes = node.kwargs.get("dim", node.args[1] if len(node.args) > 1 else None)
+            axes = {a % (len(layer.shape) + 1) for a in _tuple(axes, 1)} if axes else set()
+            if layer.flat or axes != set(range(2, len(layer.shape) + 1)):
+                self._refuse(node, "must average over all places of a tile, and nothing else")
+            keep = node.kwargs.get("keepdim", node.args[2] if len(node.args) > 2 else False)
+            averaged = self._average(node, layer)
+            return averaged if keep else _Layer(averaged.shape, averaged.stride, True)
+        if node.target in _POINTWISE_METHODS:
+            return layer
+        return self._refuse(node, "has no known dense form")
+
+    # --- what a layer becomes ---------------------------------------------------------------
+
+    def _strided(self, node, layer, value, stride):
+        if layer.flat:
+            self._refuse(node, "comes after the tile was flattened")
+        steps = _tuple(stride, len(layer.stride))
+        total = tuple(s * t for s, t in zip(layer.stride, steps, strict=True))
+        if any(f % s for f, s in zip(self.focus, total, strict=True)):
+            self._refuse(
+                node,
+                f"makes a total stride of {total}, which does not divide the focus {self.focus}",
+            )
+        return _Layer(tuple(value.shape[1:]), total)
+
+    def _average(self, node, layer):
+        step = tuple(f // s for f, s in zip(self.focus, layer.stride, strict=True))
+        average, window = _AVERAGE[len(layer.window)], layer.window
+        self.steps[node.name] = lambda x, *args, **kwargs: average(x, window, step)
+        return _Layer((layer.shape[0], *(1 for _ in window)), self.focus)
+
+    def _flattened(self, node, layer):
+        # Nothing happens to the map; the Linear that follows sees all of the window.
+        self.steps[node.name] = lambda x, *args, **kwargs: x
+        return _Layer(layer.shape, layer.stride, True)
+
+    def _linear(self, node, layer, module):
+        if not layer.flat:
+            self._refuse(node, "acts on the last axis of a map; put a Flatten before it")
+        step = tuple(f // s for f, s in zip(self.focus, layer.stride, strict=True))
+        convolve, shape = _CONVOLVE[len(layer.window)], layer.shape
+        self.steps[node.name] = lambda x: convolve(
+            x, module.weight.reshape(-1, *shape), module.bias, stride=step
+        )
+        return _Layer((module.out_features, *(1 for _ in layer.window)), self.focus, True)
+
+    def _layer_norm(self, node, layer, module):
+        if not layer.is_vector:
+            self._refuse(node, "normalises over places of a tile")
+        step = tuple(f // s for f, s in zip(self.focus, layer.stride, strict=True))
+        self.steps[node.name] = lambda x: module(_every(x, step).movedim(1, -1)).movedim(-1, 1)
+        return _Layer(layer.shape, self.focus, True)
+
+    def _crop(self, node, layer, value):
+        index = node.args[1] if isinstance(node.args[1], tuple) else (node.args[1],)
+        index = (*index, *[slice(None)] * (value.ndim - len(index)))
+        if layer.flat or any(
+            not isinstance(part, slice) or part.step not in (None, 1) for part in index
+        ):
+            self._refuse(node, "picks places of a tile; only cropping has a dense form")
+        if index[0] != slice(None) or index[1] != slice(None):
+            self._refuse(node, "picks samples or channels")
+        cut = [slice(None), slice(None)]
+        for part, length in zip(index[2:], layer.window, strict=True):
+            start, stop, _ = part.indices(length)
+            # From either end: the map of a field is longer than that of a tile.
+            cut.append(slice(start, stop - length or None))
+        self.steps[node.name] = lambda x, _: x[tuple(cut)]
+        return _Layer(tuple(value.shape[1:]), layer.stride)
+
+    def _concatenate(self, node, value):
+        layers = [self.layers.get(getattr(arg, "name", "")) for arg in node.args[0]]
+        axis = node.kwargs.get("dim", node.args[1] if len(node.args) > 1 else 0)
+        first = layers[0]
+        if axis != 1 or any(
+            layer is None or layer.flat != first.flat or layer.stride != first.stride
+            or layer.window != first.window or (layer.flat and not layer.is_vector)
+            for layer in layers
+        ):  # fmt: skip
+            self._refuse(node, "must join channels of maps of one stride and size")
+        channels = sum(layer.shape[0] for layer in layers)
+        return _Layer((channels, *first.window), first.stride, first.flat)
+
+    def _binary(self, node):
+        layers = [
+            self.layers[arg.name]
+            for arg in node.args
+            if isinstance(arg, fx.Node) and arg.name in self.layers
+        ]
+        others = [
+            self.env[arg] for arg in node.args
+            if isinstance(arg, fx.Node) and arg.name not in self.layers
+        ]  # fmt: skip
+        if any(isinstance(x, torch.Tensor) and x.numel() > 1 for x in others):
+            self._refuse(node, "combines a map with a constant of its own shape")
+        if not layers:
+            return None
+        if any((x.stride, x.window, x.flat) != (layers[0].stride, layers[0].window, layers[0].flat)
+               for x in layers[1:]):  # fmt: skip
+            self._refuse(node, "combines maps of different strides or sizes")
+        return max(layers, key=lambda layer: layer.shape[0])
+
+    # --- helpers ----------------------------------------------------------------------------
+
+    def _only_input(self, node):
+        names = [arg.name for arg in node.all_input_nodes if arg.name in self.layers]
+        if len(names) != 1:
+            self._refuse(node, "must take one map")
+        return self.layers[names[0]]
+
+    def _refuse_padding(self, node, module):
+        padding = module.padding
+        if padding == "valid" or (padding != "same" and not any(_tuple(padding, 1))):
+            return
+        self._refuse(
+            node, f"pads its input (padding={padding!r}), which a tile sees and a field does not"
+        )
+
+    def _name(self, node):
+        if node.op == "call_module":
+            return f"Layer {node.target!r} ({type(self.fetch_attr(node.target)).__name__})"
+        target = getattr(node.target, "__name__", node.target)
+        return f"Step {node.name!r} ({target})"
+
+    def _refuse(self, node, why):
+        raise NotConvolutional(f"No exact dense form: {self._name(node)} {why}.")
+
+
+def _every(x, step):
+    """Take one place a tile of a map whose places are closer than that."""
+    if all(s == 1 for s in step):
+        return x
+    return x[(slice(None), slice(None), *(slice(None, None, s) for s in step))]
+
+
+def _tuple(value, n):
+    return tuple(value) if isinstance(value, (tuple, list, torch.Size)) else (value,) * n

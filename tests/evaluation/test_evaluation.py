@@ -1,0 +1,253 @@
+"""How totals are evaluated: blocks, workers, tables of what is known, and which is chosen."""
+
+import gc
+import math
+import pickle
+from importlib.util import find_spec
+
+import numpy as np
+import pytest
+from joblib import parallel_config
+from sklearn.base import clone
+from sklearn.linear_model import LinearRegression
+from threadpoolctl import threadpool_info
+
+from sk_ednn import EDNNRegressor, GridTiling
+from sk_ednn.evaluation import AutoEvaluation, Direct, Unique
+from sk_ednn.exceptions import TileModelError
+from tests._cases import CountsCalls, Returns, as_nan, fitted, make_field, make_spins
+
+
+def case(kind="spins", n_samples=4, shape=(9, 7), tile_model="kernel"):
+    """Return (tile model, tiling, fields) of fields with many blocks."""
+    model = fitted(tile_model, "2-D", kind)
+    return model.tile_model_, model.tiling_, model.tiling_.check(make_field(kind, n_samples, shape))
+
+
+def counting(kind="spins"):
+    """Return a case whose tile model counts the tiles it is asked about."""
+    X = make_field(kind, 12, (4, 3))
+    model = EDNNRegressor(CountsCalls(kernel="rbf", gamma=0.1), GridTiling())
+    model.fit(X, X.astype(float).sum(axis=(1, 2)))
+    CountsCalls.asked = 0
+    fields = model.tiling_.check(make_field(kind, 4, (9, 7), 3))
+    return model.tile_model_, model.tiling_, fields
+
+
+# --- workers ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("evaluation", [Direct(max_tiles=20), Unique(max_tiles=20)])
+@pytest.mark.parametrize("backend", ["threading", "loky", "sequential"])
+@pytest.mark.parametrize("n_jobs", [2, 3])
+def test_workers_of_any_kind_give_the_same_bits(backend, n_jobs, evaluation):
+    arguments = case("float64")
+    expected = clone(evaluation).set_params(n_jobs=1).totals(*arguments)
+    maps = clone(evaluation).set_params(n_jobs=1).contributions(*arguments)
+    several = clone(evaluation).set_params(n_jobs=n_jobs)
+    with parallel_config(backend):
+        np.testing.assert_array_equal(several.totals(*arguments), expected)
+        for one, other in zip(several.contributions(*arguments), maps, strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.skipif(find_spec("distributed") is None, reason="distributed is not installed")
+def test_workers_of_a_dask_cluster_give_the_same_bits():
+    from distributed import Client, LocalCluster
+
+    arguments = case("float64")
+    expected = Direct(max_tiles=20).totals(*arguments)
+    cluster = LocalCluster(
+        n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None
+    )
+    with cluster, Client(cluster), parallel_config("dask"):
+        np.testing.assert_array_equal(Direct(n_jobs=2, max_tiles=20).totals(*arguments), expected)
+
+
+def test_joblib_may_say_how_many_workers():
+    arguments = case("float64")
+    expected = Direct(max_tiles=20).totals(*arguments)
+    with parallel_config("threading", n_jobs=2):
+        np.testing.assert_array_equal(Direct(max_tiles=20).totals(*arguments), expected)
+
+
+def test_workers_leave_the_threads_of_the_process_as_they_were():
+    before = [(pool["filepath"], pool["num_threads"]) for pool in threadpool_info()]
+    arguments = case("float64", shape=(30, 30), tile_model="linear")
+    for _ in range(5):
+        Direct(n_jobs=2, max_tiles=20).totals(*arguments)
+    after = [(pool["filepath"], pool["num_threads"]) for pool in threadpool_info()]
+    assert after[: len(before)] == before
+
+
+# --- blocks -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [Direct, Unique])
+def test_blocks_hold_no_more_than_they_may(kind):
+    tile_model, tiling, fields = case("float64")
+    seen = []
+
+    class Spy(type(tile_model)):
+        def predict(self, tiles):
+            seen.append(len(tiles))
+            return super().predict(tiles)
+
+    spy = Spy(tile_model.estimator, tile_model.tile_shape, tile_model.n_outputs)
+    kind(max_tiles=10).totals(spy, tiling, fields)
+    assert max(seen) <= 10
+    seen.clear()
+    kind(max_bytes=10 * spy.bytes_per_tile if kind is Direct else 800).totals(spy, tiling, fields)
+    assert max(seen) <= 10
+    seen.clear()
+    kind().totals(spy, tiling, fields)
+    assert seen == [4 * 9 * 7]
+
+
+def test_totals_of_many_blocks_are_rounded_once():
+    """Parts that nearly cancel, in an order in which adding them one by one loses digits."""
+    X = np.zeros((1, 30_000))
+    X[0, ::3], X[0, 1::3], X[0, 2::3] = 1e16, 1.0, -1e16
+    model = EDNNRegressor(LinearRegression(), GridTiling(1, 0), baseline=None)
+    model.fit([np.ones(3), 2 * np.ones(3), np.ones(5)], [3.0, 6.0, 5.0])
+    tile_model, tiling = model.tile_model_, model.tiling_
+    fields = tiling.check(list(X))
+    exact = math.fsum(Direct().contributions(tile_model, tiling, fields)[0].ravel())
+    total = Direct(max_tiles=1).totals(tile_model, tiling, fields)[0, 0]
+    assert total == exact
+
+
+@pytest.mark.parametrize("evaluation", [Direct(max_tiles=10), Unique(max_tiles=10), AutoEvaluation()])
+def test_a_tile_model_that_returns_nan_is_stopped(evaluation):
+    X = make_field("float64", 12, (4, 3))
+    model = EDNNRegressor(Returns(as_nan), GridTiling()).fit(X, X.sum(axis=(1, 2)))
+    with pytest.raises(TileModelError, match="Returns returned NaN or infinity"):
+        evaluation.totals(model.tile_model_, model.tiling_, model.tiling_.check(X))
+
+
+# --- the table of what is known -------------------------------------------------------------------
+
+
+def test_what_was_evaluated_is_not_asked_again():
+    tile_model, tiling, fields = counting()
+    evaluation = Unique()
+    totals = evaluation.totals(tile_model, tiling, fields)
+    assert 0 < CountsCalls.asked <= 512
+    assert evaluation.table_length(tile_model) == CountsCalls.asked
+    CountsCalls.asked = 0
+    np.testing.assert_array_equal(evaluation.totals(tile_model, tiling, fields), totals)
+    evaluation.contributions(tile_model, tiling, fields)
+    assert CountsCalls.asked == 0
+    others = tiling.check(make_spins(4, (8, 8), 9))
+    np.testing.assert_allclose(
+        evaluation.totals(tile_model, tiling, others),
+        Unique(table_size=0).totals(tile_model, tiling, others),
+        rtol=1e-12,
+    )
+
+
+def test_the_table_outlives_a_call_of_predict():
+    X = make_spins(12, (4, 4))
+    model = EDNNRegressor(CountsCalls(kernel="rbf", gamma=0.1)).fit(X, X.sum(axis=(1, 2)))
+    first = model.predict(X)
+    CountsCalls.asked = 0
+    np.testing.assert_array_equal(model.predict(X), first)
+    assert CountsCalls.asked == 0
+    assert isinstance(model.evaluation_, AutoEvaluation)
+
+
+@pytest.mark.parametrize("max_tiles", [None, 9])
+@pytest.mark.parametrize("size", [0, 1, 10, 10_000])
+def test_the_table_is_bounded(size, max_tiles):
+    tile_model, tiling, fields = counting()
+    expected = Direct().totals(tile_model, tiling, fields)
+    evaluation = Unique(table_size=size, max_tiles=max_tiles)
+    for _ in range(3):
+        np.testing.assert_allclose(
+            evaluation.totals(tile_model, tiling, fields), expected, rtol=1e-12
+        )
+        assert evaluation.table_length(tile_model) <= size
+
+
+@pytest.mark.parametrize("kind", ["levels", "float32", "bool"])
+def test_the_table_knows_values_not_types(kind):
+    tile_model, tiling, fields = case(kind)
+    evaluation = Unique()
+    for dtype in (None, np.float64, np.float32):
+        X = fields.stacks[0].values
+        X = X if dtype is None else X.astype(dtype)
+        np.testing.assert_allclose(
+            evaluation.totals(tile_model, tiling, tiling.check(X)),
+            Direct().totals(tile_model, tiling, tiling.check(X)),
+            rtol=1e-6,
+        )
+
+
+def test_negative_zero_is_zero():
+    tile_model, tiling, _ = counting("levels")
+    zeros = tiling.check(np.zeros((1, 4, 4)))
+    evaluation = Unique()
+    total = evaluation.totals(tile_model, tiling, zeros)
+    CountsCalls.asked = 0
+    np.testing.assert_array_equal(
+        evaluation.totals(tile_model, tiling, tiling.check(-np.zeros((1, 4, 4)))), total
+    )
+    assert CountsCalls.asked == 0
+
+
+def test_each_tile_model_has_a_table_of_its_own_for_as_long_as_it_lives():
+    tile_model, tiling, fields = counting()
+    doubled = tile_model.__class__(
+        tile_model.estimator, tile_model.tile_shape, tile_model.n_outputs, scale=2.0
+    )
+    evaluation = Unique()
+    once = evaluation.totals(tile_model.with_baseline(None), tiling, fields)
+    np.testing.assert_allclose(evaluation.totals(doubled, tiling, fields), 2 * once, rtol=1e-12)
+    assert evaluation.table_length(doubled) > 0
+    gc.collect()
+    assert len(evaluation._tables()) == 1  # the first model is gone, and its table
+    assert evaluation.table_length(tile_model) == 0
+
+
+@pytest.mark.parametrize("evaluation", [Unique(), AutoEvaluation()])
+def test_tables_are_not_pickled_nor_cloned(evaluation):
+    arguments = case()
+    evaluation = clone(evaluation)
+    totals = evaluation.totals(*arguments)
+    for copy in (pickle.loads(pickle.dumps(evaluation)), clone(evaluation)):
+        assert vars(copy) == copy.get_params()
+        np.testing.assert_array_equal(copy.totals(*arguments), totals)
+
+
+# --- which is chosen ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"), [("spins", Unique), ("bool", Unique), ("float64", Direct), ("float32", Direct)]
+)
+def test_chosen_by_whether_tiles_repeat(kind, expected):
+    arguments = case(kind, 12, (9, 9))
+    auto = AutoEvaluation(n_jobs=2, max_tiles=50, verbose=0)
+    chosen = auto.select(*arguments)
+    assert type(chosen) is expected
+    assert (chosen.n_jobs, chosen.max_tiles) == (2, 50)
+    assert auto.select(*arguments) is chosen  # which remembers
+    plain = expected(max_tiles=50)
+    np.testing.assert_array_equal(auto.totals(*arguments), plain.totals(*arguments))
+
+
+@pytest.mark.parametrize("kind", [Direct, Unique, AutoEvaluation])
+@pytest.mark.parametrize(("param", "value"), [("max_tiles", 0), ("max_bytes", 0), ("n_jobs", 1.5)])
+def test_parameters_are_validated(kind, param, value):
+    with pytest.raises(ValueError, match=f"The '{param}' parameter of .* must be"):
+        kind(**{param: value}).totals(*case())
+
+
+def test_the_number_of_workers_comes_from_the_regressor_unless_said_otherwise():
+    X = make_field("float64", 12, (4, 3))
+    y = X.sum(axis=(1, 2))
+    assert EDNNRegressor(n_jobs=2).fit(X, y).evaluation_.n_jobs == 2
+    assert EDNNRegressor(n_jobs=2, evaluation=Direct(1)).fit(X, y).evaluation_.n_jobs == 1
+    model = EDNNRegressor(evaluation=Direct()).fit(X, y)
+    assert model.evaluation.n_jobs is None
+    assert model.evaluation_ is not model.evaluation
