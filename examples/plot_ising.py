@@ -50,7 +50,7 @@ for name, tile_model in tile_models.items():
 # %%
 # Fit each to the same totals. Errors are medians of ten systems, in J.
 
-errors = {}
+errors, fitted = {}, {}
 for name, tile_model in tile_models.items():
     model = EDNNRegressor(
         tile_model,
@@ -59,7 +59,7 @@ for name, tile_model in tile_models.items():
         random_state=0,
     )
     start = time.perf_counter()
-    model.fit(small.fields, small.energies)
+    fitted[name] = model.fit(small.fields, small.energies)
     seconds = time.perf_counter() - start
     errors[name] = [
         extensive_errors(data.energies, model.predict(data.fields)).median
@@ -91,10 +91,8 @@ plt.show()
 # The contributions add up to the total. Only the total is determined: half of a bond could as well
 # be moved to the neighbour. This is a model's own way of dividing the energy, here kernel ridge's.
 
-model = EDNNRegressor(tile_models["kernel ridge"], GridTiling(focus=1, context=1))
-model.fit(small.fields, small.energies)
 spins = make_ising(1, (64, 64), temperature=2.3, n_sweeps=200, random_state=3).fields
-contributions = model.predict_contributions(spins)
+contributions = fitted["kernel ridge"].predict_contributions(spins)
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(8.2, 3.8), layout="constrained")
 left.imshow(spins[0], cmap="Greys", vmin=-3, vmax=3)

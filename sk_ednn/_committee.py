@@ -132,10 +132,10 @@ class EDNNCommittee(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
         self.estimators_ = estimators
         self.estimators_samples_ = samples
         self.oob_prediction_ = oob
-        if hasattr(estimators[0], "n_features_in_"):
-            self.n_features_in_ = estimators[0].n_features_in_
-        if hasattr(estimators[0], "feature_names_in_"):
-            self.feature_names_in_ = estimators[0].feature_names_in_
+        for name in ("n_features_in_", "feature_names_in_"):
+            self.__dict__.pop(name, None)  # of an earlier fit
+            if hasattr(estimators[0], name):
+                setattr(self, name, getattr(estimators[0], name))
         return self
 
     def predict(self, X, return_std=False):

@@ -219,7 +219,7 @@ class EDNNRegressor(RegressorMixin, BaseEstimator):
         evaluation = self._filled(self.evaluation or AutoEvaluation(), random_state)
         summing = self._filled(self.summing or AutoSumFit(), random_state)
         terms = [
-            Term(name, self._filled(tile_model, random_state), clone(tiling))
+            Term(name, self._filled(tile_model, random_state), clone(tiling, safe=False))
             for name, tile_model, tiling in self._terms()
         ]
         _check_terms(terms)

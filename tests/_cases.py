@@ -149,8 +149,8 @@ def all_but_one(outputs):
 class Returns(Ridge):
     """A tile model whose predictions have been tampered with by `tamper`."""
 
-    def __init__(self, tamper=None):
-        super().__init__()
+    def __init__(self, tamper=None, fit_intercept=True):
+        super().__init__(fit_intercept=fit_intercept)
         self.tamper = tamper
 
     def predict(self, X):

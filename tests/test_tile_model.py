@@ -84,7 +84,11 @@ def test_tiles_of_another_shape_are_refused(shape, has_channels, words):
         (lambda y: y.sum(), 1, r"it returned shape \(\)"),
         (lambda y: y[:, 0], 2, r"shape \(10, 2\); it returned shape \(10,\)"),
         (lambda y: y.T, 2, r"shape \(10, 2\); it returned shape \(2, 10\)"),
-        (lambda y: np.where(np.arange(10) == 4, np.nan, y), 1, r"NaN or .* 1 contribution.* tile 4"),
+        (
+            lambda y: np.where(np.arange(10) == 4, np.nan, y),
+            1,
+            r"NaN or .* 1 contribution.* tile 4",
+        ),
         (lambda y: y / 0, 1, "NaN or infinity for 10 contribution"),
     ],
 )

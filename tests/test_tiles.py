@@ -84,9 +84,7 @@ def test_merged_tiles_do_not_depend_on_the_order_of_the_samples(kind, rng):
     order = rng.permutation(6)
     one, other = tiling.tiles(X).unique()[0], tiling.tiles(X[order]).unique()[0]
     np.testing.assert_array_equal(one.array(), other.array())
-    np.testing.assert_array_equal(
-        one.sum_matrix.toarray()[order], other.sum_matrix.toarray()
-    )
+    np.testing.assert_array_equal(one.sum_matrix.toarray()[order], other.sum_matrix.toarray())
 
 
 def test_spins_have_no_more_kinds_than_states():

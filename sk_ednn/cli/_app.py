@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import joblib
 import numpy as np
@@ -17,7 +18,7 @@ from .._regressor import EDNNRegressor
 from ..exceptions import EDNNError
 from ..metrics import extensive_errors
 from ..tiling import GridTiling
-from ._files import read_array
+from ._files import check_writable, read_array
 from ._models import TILE_MODELS
 
 app = typer.Typer(
@@ -27,32 +28,15 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-out = Console()
-err = Console(stderr=True)
 
 FIELD_KEYS = ("X", "fields", "x", "data")
 TARGET_KEYS = ("y", "targets", "energies", "energy", "totals")
-
-
-def _fail(error) -> typer.Exit:
-    err.print(f"[red]error:[/red] {error}", soft_wrap=True, highlight=False)
-    return typer.Exit(1)
-
-
-def _sizes(text: str, name: str):
-    """Read '2', 'none' or '2,2,1' as GridTiling takes it."""
-    try:
-        values = [None if part.strip().lower() == "none" else int(part) for part in text.split(",")]
-    except ValueError:
-        raise typer.BadParameter(
-            f"expected a whole number, or one per axis with commas, got {text!r}",
-            param_hint=name,
-        ) from None
-    return values[0] if len(values) == 1 else tuple(values)
-
+BASELINES = {"size": "size", "content": "content", "none": None}
 
 Fields = Annotated[str, typer.Argument(help="Fields: .npy, .npz, .h5 or .zarr, ::NAME behind it.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
+Jobs = Annotated[int | None, typer.Option(help="Workers; -1 for all cores.")]
 
 
 @app.command()
@@ -64,7 +48,9 @@ def fit(
     model: Annotated[
         str, typer.Option("--model", "-m", help=f"Tile model: {', '.join(TILE_MODELS)}.")
     ] = "kernel",
-    focus: Annotated[str, typer.Option(help="Sites of a focus, or one per axis: 2,2.")] = "1",
+    focus: Annotated[
+        str, typer.Option(help="Sites of a focus, or one per axis, as 2,2; none: the whole axis.")
+    ] = "1",
     context: Annotated[str, typer.Option(help="Sites of context, or one per axis.")] = "1",
     boundary: Annotated[str, typer.Option(help="periodic, zero, reflect or nearest.")] = "periodic",
     channel_axis: Annotated[
@@ -74,61 +60,68 @@ def fit(
     test_fraction: Annotated[
         float, typer.Option(min=0.0, max=0.9, help="Part held back to measure the error.")
     ] = 0.2,
-    seed: Annotated[int, typer.Option(help="Random state.")] = 0,
-    jobs: Annotated[int | None, typer.Option(help="Workers.")] = None,
-    output: Annotated[Path, typer.Option("--output", "-o")] = Path("model.joblib"),
+    seed: Annotated[int, typer.Option(min=0, help="Random state.")] = 0,
+    jobs: Jobs = None,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="File for the fitted model.")
+    ] = Path("model.joblib"),
     as_json: Json = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    quiet: Quiet = False,
 ):
     """Fit a tile model to totals, and write the fitted model to a file."""
-    if model not in TILE_MODELS:
-        raise typer.BadParameter(
-            f"expected one of {', '.join(TILE_MODELS)}, got {model!r}", param_hint="--model"
-        )
-    try:
-        X = read_array(fields, FIELD_KEYS)
-        y = np.asarray(read_array(targets or fields, TARGET_KEYS))
-        n = len(X)
-        if len(y) != n:
-            raise ValueError(f"{fields} holds {n} fields, but there are {len(y)} targets.")
-        held_back = np.sort(np.random.default_rng(seed).permutation(n)[: round(test_fraction * n)])
-        train = np.setdiff1d(np.arange(n), held_back)
+    with _one_line_errors():
+        tile_model = _chosen("--model", model, TILE_MODELS)[0]()
         estimator = EDNNRegressor(
-            TILE_MODELS[model][0](),
+            tile_model,
             GridTiling(
-                _sizes(focus, "--focus"),
-                _sizes(context, "--context"),
+                _sizes("--focus", focus),
+                _sizes("--context", context),
                 boundary=boundary,
                 channel_axis=channel_axis,
             ),
-            baseline=None if baseline == "none" else baseline,
+            baseline=_chosen("--baseline", baseline, BASELINES),
             random_state=seed,
             n_jobs=jobs,
             verbose=0 if quiet or as_json else 1,
         )
-        estimator.fit(X[train], y[train])
-        report = {
-            "n_train": len(train),
-            "n_test": len(held_back),
-            "strategy": type(estimator.summing_).__name__,
+        check_writable(output)
+        X, y = _read_fields(fields), _read_targets(targets or fields)
+        if len(y) != len(X):
+            raise ValueError(
+                f"{fields} holds {len(X)} fields, but {targets or fields} holds {len(y)} targets."
+            )
+        y = y[:, 0] if y.shape[1:] == (1,) else y
+        order = np.random.default_rng(seed).permutation(len(X))
+        parts = dict(
+            zip(
+                ("test", "train"),
+                map(np.sort, np.split(order, [round(test_fraction * len(X))])),
+                strict=True,
+            )
+        )
+        estimator.fit(X[parts["train"]], y[parts["train"]])
+        report: dict[str, Any] = {
             "model": model,
+            "strategy": type(estimator.summing_).__name__,
+            "n_train": len(parts["train"]),
+            "n_test": len(parts["test"]),
             "output": str(output),
         }
-        for name, part in (("train", train), ("test", held_back)):
-            if len(part) and y.ndim == 1:
-                report[name] = extensive_errors(y[part], estimator.predict(X[part])).as_dict()
+        for name in ("train", "test"):
+            if len(parts[name]):
+                report[name] = _errors(y[parts[name]], estimator.predict(X[parts[name]]))
         joblib.dump(estimator, output)
-    except (EDNNError, ValueError, OSError) as error:
-        raise _fail(error) from None
     if as_json:
-        out.print_json(json.dumps(report))
+        _print_json(report)
         return
     table = Table("errors of totals", "median", "mean", "rmse", "bias")
     for name in ("train", "test"):
-        if name in report:
-            table.add_row(name, *(f"{value:.4g}" for value in report[name].values()))
-    out.print(table)
-    out.print(f"{report['strategy']} on {len(train)} systems; written to {output}")
+        errors = report.get(name, [])
+        for k, values in enumerate([errors] if isinstance(errors, dict) else errors):
+            label = name if y.ndim == 1 else f"{name}, output {k}"
+            table.add_row(label, *(f"{value:.4g}" for value in values.values()))
+    Console().print(table)
+    typer.echo(f"{report['strategy']} on {report['n_train']} systems; written to {output}")
 
 
 @app.command()
@@ -141,47 +134,47 @@ def predict(
     contributions: Annotated[
         bool, typer.Option(help="Also write what each tile holds (needs an .npz output).")
     ] = False,
-    jobs: Annotated[int | None, typer.Option(help="Workers.")] = None,
+    jobs: Jobs = None,
     as_json: Json = False,
+    quiet: Quiet = False,
 ):
     """Predict totals of fields of any size.
 
     The model file is unpickled, which runs what is in it: open only files that you trust.
     """
-    try:
+    with _one_line_errors():
+        if output is not None:
+            if output.suffix not in {".npy", ".npz"}:
+                raise ValueError(f"--output must end in .npy or .npz, got {output}.")
+            check_writable(output)
         if contributions and (output is None or output.suffix != ".npz"):
             raise ValueError("--contributions needs --output with a name that ends in .npz.")
-        if output is not None and output.suffix not in {".npy", ".npz"}:
-            raise ValueError(f"--output must end in .npy or .npz, got {output}.")
-        if not model.exists():
-            raise FileNotFoundError(f"{model} does not exist.")
-        estimator = joblib.load(model)
-        if not hasattr(estimator, "predict_contributions"):
-            raise ValueError(f"{model} holds a {type(estimator).__name__}, not a fitted model.")
-        X = read_array(fields, FIELD_KEYS)
+        estimator = _load_model(model)
+        X = _read_fields(fields)
+        estimator.evaluation_.set_params(verbose=0 if quiet or as_json else 1)
         if jobs is not None:
             estimator.evaluation_.set_params(n_jobs=jobs)
-        y = estimator.predict(X)
-        results = {"y": y}
+        results = {"y": estimator.predict(X)}
         if contributions:
-            results["contributions"] = estimator.predict_contributions(X)
+            maps = estimator.predict_contributions(X)
+            named = maps.items() if isinstance(maps, dict) else [("", maps)]
+            results |= {"_".join(filter(None, ["contributions", k])): v for k, v in named}
+        y = results["y"]
         if output is not None:
             np.save(output, y) if output.suffix == ".npy" else np.savez(output, **results)
-    except (EDNNError, ValueError, OSError) as error:
-        raise _fail(error) from None
     if as_json:
-        out.print_json(json.dumps({"y": np.asarray(y).tolist(), "output": output and str(output)}))
+        _print_json({"y": y.tolist(), "output": None if output is None else str(output)})
     elif output is None:
-        for value in y:
-            out.print(repr(value.tolist()), highlight=False)
+        for value in y.tolist():
+            typer.echo(repr(value))
     else:
-        out.print(f"{len(y)} totals written to {output}")
+        typer.echo(f"{len(y)} totals written to {output}")
 
 
 @app.command()
 def info(as_json: Json = False):
     """Say which optional libraries are there, and which tile models."""
-    versions = {}
+    versions: dict[str, str | None] = {}
     for name in ("sk-ednn", "numpy", "scipy", "scikit-learn", "torch", "skorch", "dask",
                  "distributed", "ase", "matplotlib", "h5py", "zarr"):  # fmt: skip
         try:
@@ -190,16 +183,16 @@ def info(as_json: Json = False):
             versions[name] = None
     models = {name: text for name, (_, text) in TILE_MODELS.items()}
     if as_json:
-        out.print_json(json.dumps({"versions": versions, "models": models}))
+        _print_json({"versions": versions, "models": models})
         return
     table = Table("library", "version")
     for name, number in versions.items():
         table.add_row(name, number or "[dim]not installed[/dim]")
-    out.print(table)
+    Console().print(table)
     table = Table("tile model", "what it is")
     for name, text in models.items():
         table.add_row(name, text)
-    out.print(table)
+    Console().print(table)
 
 
 @app.command()
@@ -207,15 +200,107 @@ def demo(
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Folder for the figure and the numbers.")
     ] = Path("demo"),
-    seed: Annotated[int, typer.Option(help="Random state.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Random state.")] = 0,
     as_json: Json = False,
 ):
     """Train on 8 x 8 spins and predict 128 x 128; fit real sheets and predict larger ones."""
     from ._demo import run
 
-    try:
-        report = run(output, seed, err if as_json else out)
-    except (EDNNError, OSError) as error:
-        raise _fail(error) from None
+    with _one_line_errors():
+        report = run(output, seed, Console(stderr=as_json))
     if as_json:
-        out.print_json(json.dumps(report))
+        _print_json(report)
+
+
+# --- what goes in -----------------------------------------------------------------------------
+
+
+def _chosen(option: str, value: str, choices: dict[str, Any]):
+    if value not in choices:
+        raise ValueError(f"{option} must be one of {', '.join(choices)}; got {value!r}.")
+    return choices[value]
+
+
+def _sizes(option: str, text: str):
+    """Read '2', 'none' or '2,2,1' as GridTiling takes it."""
+    try:
+        values = [None if part.strip().lower() == "none" else int(part) for part in text.split(",")]
+    except ValueError:
+        raise ValueError(
+            f"{option} must be a whole number, or one per axis with commas; got {text!r}."
+        ) from None
+    return values[0] if len(values) == 1 else tuple(values)
+
+
+def _read_fields(name: str) -> np.ndarray:
+    X = read_array(name, FIELD_KEYS)
+    if X.ndim < 2:
+        raise ValueError(
+            f"{name} must hold fields, an array of shape (n_samples, *field_shape); got {X.shape}."
+        )
+    return _numbers(name, X)
+
+
+def _read_targets(name: str) -> np.ndarray:
+    y = read_array(name, TARGET_KEYS)
+    if y.ndim not in (1, 2):
+        raise ValueError(
+            f"{name} must hold targets, an array of shape (n_samples,) or (n_samples, n_outputs); "
+            f"got {y.shape}. Name their file behind that of the fields."
+        )
+    return _numbers(name, y)
+
+
+def _numbers(name: str, values: np.ndarray) -> np.ndarray:
+    """Return values as they are, or say which is no number, counted as in the file."""
+    if values.dtype.kind not in "biuf":
+        raise ValueError(f"{name} must hold real numbers; got an array of type {values.dtype}.")
+    if values.dtype.kind == "f":
+        for k, value in enumerate(values):
+            if not np.isfinite(value).all():
+                place = [k, *np.argwhere(~np.isfinite(value))[0].tolist()]
+                raise ValueError(f"{name} holds NaN or infinity, first at {place}.")
+    return values
+
+
+def _load_model(path: Path):
+    if not path.exists():
+        raise FileNotFoundError(f"{path} does not exist.")
+    try:
+        estimator = joblib.load(path)
+    except ImportError as error:
+        raise ValueError(f"{path} needs a library that is not installed: {error}") from error
+    except Exception as error:  # what is raised depends on where the file is broken
+        raise ValueError(
+            f"{path} cannot be read: it is broken, or was not written by `sk-ednn fit`."
+        ) from error
+    if not hasattr(estimator, "tile_model_"):
+        raise ValueError(
+            f"{path} holds a {type(estimator).__name__}, not a model fitted by `sk-ednn fit`."
+        )
+    return estimator
+
+
+# --- what comes out ---------------------------------------------------------------------------
+
+
+def _errors(true, predicted):
+    """Return the errors by name; a list of such where there are several outputs."""
+    if true.ndim == 1:
+        return extensive_errors(true, predicted).as_dict()
+    return [extensive_errors(*column).as_dict() for column in zip(true.T, predicted.T, strict=True)]
+
+
+def _print_json(report) -> None:
+    typer.echo(json.dumps(report))
+
+
+@contextmanager
+def _one_line_errors():
+    """Say in one line what is wrong with what was given, and exit with 1."""
+    try:
+        yield
+    except (EDNNError, ValueError, TypeError, OSError, MemoryError) as error:
+        why = str(error).partition("\n")[0] or type(error).__name__
+        typer.echo(f"error: {why}", err=True)
+        raise typer.Exit(1) from None

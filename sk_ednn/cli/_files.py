@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 
 from ..exceptions import MissingExtraError
 
-
-def split_name(name: str) -> tuple[Path, str | None]:
-    """Split ``file.npz::key`` into the file and the key."""
-    path, _, key = name.partition("::")
-    return Path(path), key or None
+# What numpy, h5py and zarr raise where a file is cut off, or is not what its name says.
+_UNREADABLE = (ValueError, OSError, EOFError, KeyError, BadZipFile)
 
 
 def read_array(name: str, default_keys: tuple[str, ...]) -> np.ndarray:
@@ -27,46 +27,119 @@ def read_array(name: str, default_keys: tuple[str, ...]) -> np.ndarray:
 
     Raises
     ------
-    ValueError, FileNotFoundError
+    FileNotFoundError, ValueError
         Saying what the file holds.
+    MissingExtraError
+        Where the library that reads it is not installed.
     """
     path, key = split_name(name)
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist.")
-    if path.suffix == ".npy":
-        return np.load(path, mmap_mode="r")
-    if path.suffix == ".npz":
-        with np.load(path) as archive:
-            return archive[_choose(path, key, list(archive.files), default_keys)]
-    if path.suffix in {".h5", ".hdf5", ".hdf"}:
-        h5py = _optional("h5py", "hdf5")
-        with h5py.File(path, "r") as file:
-            names: list[str] = []
-            file.visititems(lambda n, o: names.append(n) if hasattr(o, "shape") else None)
-            return file[_choose(path, key, names, default_keys)][...]
-    if path.suffix == ".zarr":
-        zarr = _optional("zarr", "zarr")
-        node = zarr.open(str(path), mode="r")
-        if hasattr(node, "shape"):
-            return node[...]
-        return node[_choose(path, key, list(node.array_keys()), default_keys)][...]
-    raise ValueError(
-        f"{path}: expected a file that ends in .npy, .npz, .h5, .hdf5 or .zarr, got "
-        f"{path.suffix or 'no ending'!r}."
-    )
+    reader = _READERS.get(path.suffix.lower())
+    if reader is None:
+        raise ValueError(
+            f"{path}: expected a name that ends in .npy, .npz, .h5, .hdf5 or .zarr, got "
+            f"{path.suffix or 'no ending'!r}."
+        )
+    return reader(path, key, default_keys)
+
+
+def split_name(name: str) -> tuple[Path, str | None]:
+    """Split ``file.npz::key`` into the file and the key."""
+    path, _, key = name.partition("::")
+    return Path(path), key or None
+
+
+def check_writable(path: Path) -> None:
+    """Raise where a file cannot be written: before hours of work, not after.
+
+    Raises
+    ------
+    OSError
+    """
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder; give the name of a file.")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(
+            f"The folder {path.parent} does not exist; {path} cannot be written."
+        )
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise PermissionError(f"{path} cannot be written: permission denied.")
+
+
+# --- formats ----------------------------------------------------------------------------------
+
+
+def _npy(path, key, default_keys) -> np.ndarray:
+    if key is not None:
+        raise ValueError(f"{path} holds a single array, without a name: leave out ::{key}.")
+    with path.open("rb") as file:
+        if file.read(6) != b"\x93NUMPY":
+            raise ValueError(f"{path} is not an .npy file, whatever its name.")
+    return _attempt(path, lambda: np.load(path, mmap_mode="r", allow_pickle=False))
+
+
+def _npz(path, key, default_keys) -> np.ndarray:
+    archive = _attempt(path, lambda: np.load(path, allow_pickle=False))
+    if not hasattr(archive, "files"):
+        raise ValueError(f"{path} is not an .npz file: it holds a single array. Call it .npy.")
+    with archive:
+        name = _choose(path, key, archive.files, default_keys)
+        return _attempt(path, lambda: archive[name])
+
+
+def _hdf5(path, key, default_keys) -> np.ndarray:
+    h5py = _optional("h5py", "hdf5")
+    with _attempt(path, lambda: h5py.File(path, "r")) as file:
+        names: list[str] = []
+        file.visititems(lambda n, item: names.append(n) if hasattr(item, "shape") else None)
+        name = _choose(path, key, names, default_keys)
+        return _attempt(path, lambda: file[name][...])
+
+
+def _zarr(path, key, default_keys) -> np.ndarray:
+    zarr = _optional("zarr", "zarr")
+    node = _attempt(path, lambda: zarr.open(str(path), mode="r"))
+    if hasattr(node, "shape"):
+        if key is not None:
+            raise ValueError(f"{path} holds a single array, without a name: leave out ::{key}.")
+        return _attempt(path, lambda: node[...])
+    name = _choose(path, key, sorted(node.array_keys()), default_keys)
+    return _attempt(path, lambda: node[name][...])
+
+
+_READERS: dict[str, Callable[..., np.ndarray]] = {
+    ".npy": _npy,
+    ".npz": _npz,
+    ".h5": _hdf5,
+    ".hdf5": _hdf5,
+    ".hdf": _hdf5,
+    ".zarr": _zarr,
+}
+
+
+def _attempt(path, read):
+    try:
+        return read()
+    except _UNREADABLE as error:
+        why = str(error).partition("\n")[0] or type(error).__name__
+        raise ValueError(f"{path} cannot be read: {why}") from error
 
 
 def _choose(path, key, names, default_keys) -> str:
+    held = ", ".join(names) or "none"
     if key is not None:
         if key in names:
             return key
-        raise ValueError(f"{path} holds no array {key!r}; it holds {', '.join(names) or 'none'}.")
+        raise ValueError(f"{path} holds no array {key!r}; it holds {held}.")
     found = [name for name in default_keys if name in names]
     if found:
         return found[0]
+    if not names:
+        raise ValueError(f"{path} holds no arrays.")
     raise ValueError(
-        f"{path} holds the arrays {', '.join(names) or '(none)'}: say which one is meant, as "
-        f"{path}::{names[0] if names else 'NAME'}."
+        f"{path} holds the arrays {held}, none of them called {', '.join(default_keys)}: say "
+        f"which one is meant, as {path}::NAME."
     )
 
 

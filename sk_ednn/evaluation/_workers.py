@@ -43,12 +43,15 @@ def map_blocks(function, plan, *args, n_jobs, verbose):
         n_threads = max(1, cpu_count() // n_jobs)
         size = -(-len(plan) // (_TASKS_PER_WORKER * n_jobs))
         groups = [plan[start : start + size] for start in range(0, len(plan), size)]
-        results = Parallel(n_jobs=n_jobs, prefer="threads", return_as="generator")(
-            delayed(_work)(function, args, group, n_threads) for group in groups
-        )
-        for group, values in zip(groups, results, strict=True):
-            yield from zip(group, values, strict=True)
-            bar.update(len(group))
+        # Here too: OpenBLAS has one number for the whole process, which workers that overlap would
+        # put back to what another of them had set.
+        with _pools().limit(limits=n_threads):
+            results = Parallel(n_jobs=n_jobs, prefer="threads", return_as="generator")(
+                delayed(_work)(function, args, group, n_threads) for group in groups
+            )
+            for group, values in zip(groups, results, strict=True):
+                yield from zip(group, values, strict=True)
+                bar.update(len(group))
 
 
 def _work(function, args, blocks, n_threads):

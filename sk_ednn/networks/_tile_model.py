@@ -127,8 +127,9 @@ class NetworkTileModel(TileModel):
         difference = np.abs(self.dense_predict(padded, tiling) - tiled).max()
         if not difference <= _TOLERANCE * max(np.abs(tiled).max(), 1e-30):
             raise NotConvolutional(
-                f"The dense form differs from the tiled one by {difference:.1e} where contributions "
-                f"are up to {np.abs(tiled).max():.1e}: some layer looks at where it is in a tile."
+                f"The dense form differs from the tiled one by {difference:.1e} where "
+                f"contributions are up to {np.abs(tiled).max():.1e}: some layer looks at where it "
+                "is in a tile."
             )
 
     @cached_property

@@ -125,7 +125,8 @@ class KernelSumFit(AbstractSumFit):
         )
         # K = B B' with as many columns as K has rank; c = B w is then ridge regression on S B.
         pairs = [
-            _root(function(kernel.rows)) for kernel, function in zip(kernels, functions, strict=True)
+            _root(function(kernel.rows))
+            for kernel, function in zip(kernels, functions, strict=True)
         ]
         if any(pair is None for pair in pairs):
             return self._fit_dual(problem, kernels, functions, model)

@@ -63,7 +63,7 @@ def test_several_terms_need_one_strategy(models, expected):
 
 @pytest.mark.parametrize("tile_model", [StandardScaler(), BaseEstimator(), "ridge", 1.0, lm.Ridge])
 def test_what_is_no_regressor_is_refused(tile_model):
-    with pytest.raises(TileModelError, match="No strategy fits .* A tile model is a scikit-learn"):
+    with pytest.raises(TileModelError, match=r"No strategy fits .* A tile model is a scikit-learn"):
         AutoSumFit().select(tile_model)
     model = EDNNRegressor(tile_model)
     X = make_field("float64", 5, (4,))

@@ -4,7 +4,11 @@ import numpy as np
 import pytest
 from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.dummy import DummyRegressor
-from sklearn.ensemble import ExtraTreesRegressor, HistGradientBoostingRegressor, RandomForestRegressor
+from sklearn.ensemble import (
+    ExtraTreesRegressor,
+    HistGradientBoostingRegressor,
+    RandomForestRegressor,
+)
 from sklearn.linear_model import LinearRegression, Ridge
 from sklearn.neighbors import KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
@@ -33,7 +37,9 @@ def noisy(n=40, n_outputs=1, seed=0):
     """Return fields of two sizes with totals that no sum over tiles can give exactly."""
     X = [*make_field("float64", n, (6,), seed), *make_field("float64", n // 2, (10,), seed + 1)]
     rng = np.random.default_rng(seed)
-    y = np.array([[np.abs(x).sum() + k * (x * np.roll(x, 1)).sum() for k in range(n_outputs)] for x in X])
+    y = np.array(
+        [[np.abs(x).sum() + k * (x * np.roll(x, 1)).sum() for k in range(n_outputs)] for x in X]
+    )
     y += rng.normal(scale=0.5, size=y.shape)
     return X, y[:, 0] if n_outputs == 1 else y
 
@@ -125,7 +131,10 @@ def test_zero_weights_and_repeated_samples():
 def test_stops_early_where_what_is_held_back_gains_nothing(rng):
     X = make_field("float64", 80, (6,))
     model = boosted(
-        DecisionTreeRegressor(random_state=0), n_stages=60, validation_fraction=0.3, n_iter_no_change=3
+        DecisionTreeRegressor(random_state=0),
+        n_stages=60,
+        validation_fraction=0.3,
+        n_iter_no_change=3,
     ).fit(X, rng.normal(size=80))
     loss, kept = losses(model), len(model.tile_model_.estimator.estimators_)
     assert len(loss) < 60
@@ -256,7 +265,10 @@ def test_any_regressor_learns_ising(tile_model):
     model = boosted(tile_model, n_stages=15).fit(spins, ising_energy(spins))
     large = list(make_spins(20, (100,), 1))
     assert model.score(large, ising_energy(large)) > 0.99
-    assert isinstance(getattr(model.tile_model_.estimator, "steps", [(0, model.tile_model_.estimator)])[-1][1], BoostedSum)
+    assert isinstance(
+        getattr(model.tile_model_.estimator, "steps", [(0, model.tile_model_.estimator)])[-1][1],
+        BoostedSum,
+    )
 
 
 def test_two_dimensional_ising():
@@ -332,7 +344,10 @@ def test_a_regressor_that_returns_another_shape_is_named():
 def test_too_many_tiles_are_refused():
     X, y = noisy()
     model = boosted(max_bytes=100)
-    with left_as_it_was(model), pytest.raises(TileMemoryError, match="Boosting on .* distinct tiles"):
+    with (
+        left_as_it_was(model),
+        pytest.raises(TileMemoryError, match=r"Boosting on .* distinct tiles"),
+    ):
         model.fit(X, y)
 
 

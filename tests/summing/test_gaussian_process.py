@@ -345,7 +345,7 @@ def test_noise_within_a_product_is_refused(kernel, words):
 def test_other_models_have_no_deviation():
     tiling, X, y, Z = systems()
     model = EDNNRegressor(Ridge(), tiling).fit(X, y)
-    with pytest.raises(TileModelError, match="Ridge has no standard deviation. Use a Gaussian"):
+    with pytest.raises(TileModelError, match=r"Ridge has no standard deviation. Use a Gaussian"):
         model.predict(Z, return_std=True)
 
 

@@ -14,6 +14,9 @@ from sk_ednn.exceptions import TileMemoryError, TileModelError
 from sk_ednn.summing import KernelSumFit, Term, _kernel
 from tests._cases import TILINGS, ising_energy, left_as_it_was, make_field, make_spins
 
+# Of KernelRidge, which solves such systems by least squares then.
+pytestmark = pytest.mark.filterwarnings("ignore:Singular matrix in solving dual problem")
+
 INDEFINITE = ("additive_chi2", "sigmoid")
 
 
@@ -236,7 +239,10 @@ def test_ising_is_learned_from_small_systems():
 def test_precomputed_kernels_are_refused():
     tiling, X, y = few_samples()
     model = EDNNRegressor(KernelRidge(kernel="precomputed"), tiling)
-    with left_as_it_was(model), pytest.raises(TileModelError, match="kernel='precomputed' cannot be"):
+    with (
+        left_as_it_was(model),
+        pytest.raises(TileModelError, match="kernel='precomputed' cannot be"),
+    ):
         model.fit(X, y)
 
 

@@ -28,7 +28,10 @@ def tilings(draw, remainder=False):
     n = draw(st.tuples(*[st.integers(1, 3)] * ndim))
     shape = [f * k for f, k in zip(focus, n, strict=True)]
     if remainder:
-        shape = [draw(st.integers(length - f + 1, length)) for length, f in zip(shape, focus, strict=True)]
+        shape = [
+            draw(st.integers(length - f + 1, length))
+            for length, f in zip(shape, focus, strict=True)
+        ]
     tiling = GridTiling(
         focus, context, boundary=boundary, remainder="pad" if remainder else "error"
     )
@@ -189,10 +192,8 @@ def test_a_block_reads_no_more_than_its_region_and_context():
     block = tiling.plan(fields, 200)[3]
     values = tiling.read(fields, block)
     assert values.shape[:3] == (1, 2, 100)
-    low, high = np.lib.array_utils.byte_bounds(values) if hasattr(np.lib, "array_utils") else (
-        np.byte_bounds(values)
-    )
-    assert high - low <= 4 * 102 * 8
+    spanned = sum((n - 1) * stride for n, stride in zip(values.shape, values.strides, strict=True))
+    assert spanned < 4 * 102 * 8
 
 
 # --- blocks ---------------------------------------------------------------------------------
@@ -206,6 +207,7 @@ def test_blocks_add_up_to_the_whole(name, max_tiles):
     if name != "whole axis":
         batches.append([*numbers(shape), *numbers(other, 1), *numbers(shape, 2)])
     for X in batches:
+
         def contributions(tiles):
             rows = tiles.array().reshape(tiles.n_tiles, -1)
             return np.stack([np.cos(rows).sum(axis=1), rows[:, 0] ** 2], axis=1)
@@ -318,7 +320,8 @@ def test_affected_refuses_what_is_no_site(changed, words):
 @pytest.mark.parametrize(
     ("params", "shape", "words"),
     [
-        ({"focus": 4}, (8, 30), "axis 1 has length 30, not a multiple of focus=4; use 28 or 32 sites, or a focus of 1, 2, 3, 5, 6, 10, 15 or 30."),
+        ({"focus": 4}, (8, 30), "axis 1 has length 30, not a multiple of focus=4; use 28 or 32"),
+        ({"focus": 4}, (8, 30), "or a focus of 1, 2, 3, 5, 6, 10, 15 or 30."),
         ({"focus": 4, "boundary": "zero"}, (8, 30), r"set remainder='pad'"),
         ({"focus": (2, 3, 1)}, (6, 6), r"focus=\(2, 3, 1\) has 3 entries, but the fields have 2"),
         ({"context": (1,)}, (6, 6), r"context=\(1,\) has 1 entries, but the fields have 2"),
@@ -363,7 +366,11 @@ def test_parameters_that_do_not_suit_are_named(params, shape, words):
         ({}, [np.ones((4, 4)), np.ones(4)], r"one dimension: X\[0\] .* \(4, 4\), X\[1\] .* \(4,\)"),
         ({}, [np.ones(4), [1.0, 2.0]], r"hold arrays only: X\[0\] is an array, X\[1\] is list"),
         ({"focus": 2}, [np.ones(4), np.ones(5)], r"X\[1\]: axis 0 has length 5"),
-        ({"channel_axis": 0}, [np.ones((2, 4)), np.ones((3, 4))], r"same channels: a tile of X\[0\]"),
+        (
+            {"channel_axis": 0},
+            [np.ones((2, 4)), np.ones((3, 4))],
+            r"same channels: a tile of X\[0\]",
+        ),
         ({"focus": None}, [np.ones(4), np.ones(6)], "same tiles, with focus=None"),
     ],
 )

@@ -90,7 +90,11 @@ def test_a_length_that_does_not_fit_is_refused_with_what_would():
         (3, 4, "use 4 sites, or a focus of 1 or 3."),  # nothing shorter is legal
         (1, 2, "use 2 sites, or a focus of 1."),
         (7, 2, "use 6 or 8 sites, or a focus of 1 or 7."),
-        (720, 7, "use 714 or 721 sites, or a focus of 1, 2, 3, 4, 5, 6, ..., 180, 240, 360 or 720."),
+        (
+            720,
+            7,
+            "use 714 or 721 sites, or a focus of 1, 2, 3, 4, 5, 6, ..., 180, 240, 360 or 720.",
+        ),
     ],
 )
 def test_legal_sizes(length, focus, words):

@@ -1,0 +1,130 @@
+"""A ridge on local invariants learns the sheets' energies to 2 meV/Å², and keeps that on larger ones.
+
+Beside it, on the same splits: the composition alone, and a model of the whole cell as one tile,
+which sees every pixel but can neither share what it learns nor be asked for another size.
+"""
+
+from time import perf_counter
+
+from _measure import arguments, machine, peak_megabytes, table
+
+import numpy as np
+from scipy.spatial.distance import pdist
+from sklearn.kernel_ridge import KernelRidge
+from sklearn.linear_model import LinearRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+
+from sk_ednn import EDNNRegressor, GridTiling
+from sk_ednn.atoms import GaussianRasterizer
+from sk_ednn.cli._demo import sheets_model
+from sk_ednn.datasets import load_sheets
+from sk_ednn.exceptions import EDNNError
+from sk_ednn.metrics import extensive_errors
+
+TEST = 480
+
+
+def composition(structures):
+    """How many atoms of each species, and the area."""
+    counts = [[np.sum(s["numbers"] == z) for z in (5, 6, 7)] for s in structures]
+    return np.column_stack([counts, [np.prod(s["cell"][:2]) for s in structures]])
+
+
+def local(structures, seed):
+    return sheets_model(seed=seed)
+
+
+def composition_alone(structures, seed):
+    return make_pipeline(FunctionTransformer(composition), LinearRegression(fit_intercept=False))
+
+
+def whole_cell(structures, seed):
+    ones = {"B": 1.0, "C": 1.0, "N": 1.0}
+    draw = GaussianRasterizer((12.5 / 32, 13 / 32), 0.4, weights=ones, channels=tuple(ones))
+    few = draw.fit_transform(structures[:300]).reshape(min(300, len(structures)), -1)
+    kernel = KernelRidge(kernel="rbf", gamma=1 / np.median(pdist(few, "sqeuclidean")), alpha=1e-3)
+    return make_pipeline(
+        draw,
+        EDNNRegressor(kernel, GridTiling(None, 0, channel_axis=-1), baseline="content"),
+    )
+
+
+MODELS = {
+    "sum over tiles, local invariants": local,
+    "composition alone": composition_alone,
+    "whole cell, RBF kernel": whole_cell,
+}
+
+
+def errors(model, data, chosen):
+    """Errors per area and per atom, in meV; None where the model refuses."""
+    structures = [data.structures[k] for k in chosen]
+    try:
+        predicted = 1e3 * model.predict(structures)
+    except EDNNError:
+        return None
+    true = 1e3 * data.energies[chosen]
+    area = data.cells[chosen, 0] * data.cells[chosen, 1]
+    n_atoms = np.array([len(data.numbers[k]) for k in chosen])
+    per_area = extensive_errors(true, predicted, area)
+    return [
+        *(getattr(per_area, k) for k in COLUMNS),
+        extensive_errors(true, predicted, n_atoms).mean,
+    ]
+
+
+COLUMNS = ("mean", "median", "rmse", "bias")
+
+
+def main():
+    options = arguments(__doc__, splits=3)
+    machine()
+    sheets, large = load_sheets(), load_sheets(cells="large")
+    n_splits, most = (1, 400) if options.quick else (options.splits, len(sheets.energies) - TEST)
+    headers = ["model", "sheets", *COLUMNS, "mean, meV/atom", "splits' range of mean", "fit, s"]
+
+    print(f"errors in meV/Å², trained on {most:,} sheets, average of {n_splits} random split(s)\n")
+    rows = []
+    for name, make in MODELS.items():
+        found, took = {"unseen": [], "larger": []}, []
+        for seed in range(n_splits):
+            order = np.random.default_rng(seed).permutation(len(sheets.energies))
+            train = order[TEST : TEST + most]
+            structures = [sheets.structures[k] for k in train]
+            model = make(structures, seed)
+            start = perf_counter()
+            model.fit(structures, sheets.energies[train])
+            took.append(perf_counter() - start)
+            found["unseen"].append(errors(model, sheets, order[:TEST]))
+            found["larger"].append(errors(model, large, np.arange(len(large.energies))))
+        for part, values in found.items():
+            if None in values:
+                rows.append([name, part, *["refused"] * 5, "", ""])
+                continue
+            means = [row[0] for row in values]
+            shown = np.mean(values, axis=0).tolist()
+            spread = f"{min(means):.2f} to {max(means):.2f}"
+            rows.append([name, part, *shown, spread, float(np.mean(took))])
+        print(f"{name}: peak memory of the process so far {peak_megabytes():.0f} MB")
+    print()
+    table(headers, rows)
+
+    sizes = (100, 200, 400) if options.quick else (125, 250, 500, 1000, 2000, most)
+    print("\nlearning curve of the sum over tiles, first split")
+    order = np.random.default_rng(0).permutation(len(sheets.energies))
+    rows = []
+    for size in sizes:
+        train = order[TEST : TEST + size]
+        model = sheets_model()
+        start = perf_counter()
+        model.fit([sheets.structures[k] for k in train], sheets.energies[train])
+        seconds = perf_counter() - start
+        unseen = errors(model, sheets, order[:TEST])
+        larger = errors(model, large, np.arange(len(large.energies)))
+        rows.append([size, *unseen[:2], *larger[:2], seconds])
+    table(["sheets", "unseen mean", "median", "larger mean", "median", "fit, s"], rows)
+
+
+if __name__ == "__main__":
+    main()
