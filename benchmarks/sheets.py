@@ -1,4 +1,4 @@
-"""A ridge on local invariants learns the sheets' energies to 2 meV/Å², and keeps that on larger ones.
+"""A ridge on local invariants learns the sheets to 2 meV/Å², and keeps that on larger ones.
 
 Beside it, on the same splits: the composition alone, and a model of the whole cell as one tile,
 which sees every pixel but can neither share what it learns nor be asked for another size.
