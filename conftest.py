@@ -11,7 +11,7 @@ import pytest
 # Read by numpy and torch when they are imported, which nothing above does: sums over threads are
 # then grouped the same way on every machine.
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ.setdefault(_name, "2")
+    os.environ.setdefault(_name, "1")
 os.environ.setdefault("MPLBACKEND", "agg")
 
 # Library: the words which show that a file or an example needs it.

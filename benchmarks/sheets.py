@@ -43,7 +43,7 @@ def whole_cell(structures, seed):
     ones = {"B": 1.0, "C": 1.0, "N": 1.0}
     draw = GaussianRasterizer((12.5 / 32, 13 / 32), 0.4, weights=ones, channels=tuple(ones))
     few = draw.fit_transform(structures[:300]).reshape(min(300, len(structures)), -1)
-    kernel = KernelRidge(kernel="rbf", gamma=1 / np.median(pdist(few, "sqeuclidean")), alpha=1e-3)
+    kernel = KernelRidge(kernel="rbf", gamma=4 / np.median(pdist(few, "sqeuclidean")), alpha=1e-3)
     return make_pipeline(
         draw,
         EDNNRegressor(kernel, GridTiling(None, 0, channel_axis=-1), baseline="content"),

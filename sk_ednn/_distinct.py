@@ -10,6 +10,9 @@ import numpy as np
 
 # Codes below this are counted in a table, which is several times faster than sorting them.
 _TABLE_SIZE = 1 << 23
+# Tiles looked at together, and the size of whole numbers that are taken as digits.
+_SLAB = 1 << 15
+_LARGEST = 1 << 12
 _ODD = np.uint64(0x9E3779B97F4A7C15)  # 2**64 over the golden ratio: spreads the bits of a product
 
 
@@ -35,8 +38,8 @@ def distinct(values: np.ndarray, tile_ndim: int) -> tuple[np.ndarray, np.ndarray
     n_tiles = int(np.prod(batch))
     codes = _exact_codes(values, tile_ndim)
     if codes is not None:
-        return _rank(codes.reshape(n_tiles), None)
-    first, inverse = _rank(_hashes(values, tile_ndim).reshape(n_tiles), None)
+        return _rank(codes.reshape(n_tiles))
+    first, inverse = _rank(_hashes(values, tile_ndim).reshape(n_tiles))
     if not _verified(values, tile_ndim, first, inverse):
         # Two kinds of tile share a hash: compare the tiles themselves.
         rows = np.ascontiguousarray(values.reshape(n_tiles, -1)) + values.dtype.type(0)
@@ -44,7 +47,7 @@ def distinct(values: np.ndarray, tile_ndim: int) -> tuple[np.ndarray, np.ndarray
     return first, inverse.reshape(n_tiles)
 
 
-def _rank(codes, size) -> tuple[np.ndarray, np.ndarray]:
+def _rank(codes) -> tuple[np.ndarray, np.ndarray]:
     top = int(codes.max()) + 1 if len(codes) else 0
     if codes.dtype != np.uint64 and top <= min(_TABLE_SIZE, 64 * len(codes) + 1024):
         first_of = np.full(top, -1, dtype=np.intp)
@@ -63,57 +66,82 @@ def _places(values, tile_ndim):
         yield values[(..., *place)]
 
 
+def _slabs(values, tile_ndim):
+    """Yield indices that cut the batch into pieces which stay in the caches."""
+    batch = values.shape[: values.ndim - tile_ndim]
+    axis = int(np.argmax(batch))
+    step = max(1, _SLAB * batch[axis] // max(int(np.prod(batch)), 1))
+    for start in range(0, batch[axis], step):
+        yield (*[slice(None)] * axis, slice(start, start + step))
+
+
 def _exact_codes(values, tile_ndim) -> np.ndarray | None:
     """Number the tiles by their values as digits, where they are few enough for 63 bits."""
     n_places = int(np.prod(values.shape[values.ndim - tile_ndim :]))
-    alphabet = _alphabet(values, tile_ndim, most=int(2.0 ** (63.0 / max(n_places, 1))))
-    if alphabet is None:
+    found = _range(values, tile_ndim)
+    if found is None:
         return None
-    base, low, digit_of = len(alphabet), int(alphabet[0]), None
-    if not np.array_equal(alphabet, np.arange(low, low + base)):
-        digit_of = np.zeros(int(alphabet[-1]) - low + 1, dtype=np.int64)
+    low, high = found
+    base, digit_of = high - low + 1, None
+    if base**n_places > 2**63:
+        alphabet = _alphabet(values, tile_ndim, low, high)
+        base = len(alphabet)
+        if base**n_places > 2**63:
+            return None
+        digit_of = np.zeros(high - low + 1, dtype=np.int64)
         digit_of[alphabet - low] = np.arange(base)
-    codes = np.zeros(values.shape[: values.ndim - tile_ndim], dtype=np.int64)
-    narrow = np.int16 if alphabet[-1] - low < 2**15 and abs(low) < 2**14 else np.int64
-    for place in _places(values, tile_ndim):
-        digits = place.astype(narrow) - narrow(low)
-        codes *= base
-        codes += digits if digit_of is None else digit_of[digits]
+    # As narrow as they may be: at several bytes a tile, this is a matter of memory traffic.
+    dtype = next(t for t in (np.int16, np.int32, np.int64) if base**n_places - 1 <= np.iinfo(t).max)
+    codes = np.zeros(values.shape[: values.ndim - tile_ndim], dtype=dtype)
+    for slab in _slabs(values, tile_ndim):
+        part = codes[slab]
+        for place in _places(values[slab], tile_ndim):
+            digits = place.astype(np.int16) - np.int16(low)
+            part *= dtype(base)
+            part += digits if digit_of is None else digit_of[digits].astype(dtype)
     return codes
 
 
-def _alphabet(values, tile_ndim, most) -> np.ndarray | None:
-    """Return the sorted whole numbers that occur in the tiles, None if others occur or too many."""
-    if most < 2 or values.size == 0:
+def _range(values, tile_ndim) -> tuple[int, int] | None:
+    """Return the least and the largest value, None if any is not a small whole number."""
+    if values.size == 0:
         return None
-    n_values = 1 << 12
-    found = np.zeros(2 * n_values, dtype=bool)
-    for place in _places(values, tile_ndim):
-        if values.dtype == bool:
-            return np.arange(2)
-        low, high = place.min(), place.max()
-        if not (-n_values <= low and high < n_values):
-            return None
-        whole = place.astype(np.int16)
-        if values.dtype.kind == "f" and not np.array_equal(whole, place):
-            return None
-        found[np.bincount(whole.ravel() + np.int16(n_values)).nonzero()[0]] = True
-        if np.count_nonzero(found) > most:
-            return None
-    return np.flatnonzero(found) - n_values
+    if values.dtype == bool:
+        return 0, 1
+    low, high = _LARGEST, -_LARGEST
+    for slab in _slabs(values, tile_ndim):
+        for place in _places(values[slab], tile_ndim):
+            least, most = place.min(), place.max()
+            if not (-_LARGEST < least and most < _LARGEST):
+                return None
+            if values.dtype.kind == "f" and not np.array_equal(place.astype(np.int16), place):
+                return None
+            low, high = min(low, int(least)), max(high, int(most))
+    return low, high
+
+
+def _alphabet(values, tile_ndim, low, high) -> np.ndarray:
+    """Return the sorted whole numbers that occur in the tiles."""
+    found = np.zeros(high - low + 1, dtype=bool)
+    for slab in _slabs(values, tile_ndim):
+        for place in _places(values[slab], tile_ndim):
+            found[np.unique(place.astype(np.int16)) - low] = True
+    return np.flatnonzero(found) + low
 
 
 def _hashes(values, tile_ndim) -> np.ndarray:
     hashes = np.zeros(values.shape[: values.ndim - tile_ndim], dtype=np.uint64)
-    for place in _places(values, tile_ndim):
-        if values.dtype.kind == "f":
-            # Adding zero turns -0.0 into 0.0, which has other bits.
-            bits = (place.astype(np.float64) + 0.0).view(np.uint64)
-        else:
-            bits = place.astype(np.int64).view(np.uint64)
-        hashes ^= bits
-        hashes *= _ODD
-        hashes ^= hashes >> np.uint64(29)
+    for slab in _slabs(values, tile_ndim):
+        part = hashes[slab]
+        for place in _places(values[slab], tile_ndim):
+            if values.dtype.kind == "f":
+                # Adding zero turns -0.0 into 0.0, which has other bits.
+                bits = (place.astype(np.float64) + 0.0).view(np.uint64)
+            else:
+                bits = place.astype(np.int64).view(np.uint64)
+            part ^= bits
+            part *= _ODD
+            part ^= part >> np.uint64(29)
     return hashes
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.sparse import csr_array
+from scipy.sparse import csr_array, eye_array
 
 from ._distinct import distinct
 
@@ -88,12 +88,13 @@ class Tiles:
         (64000, 512)
         """
         first, inverse = distinct(self.values, len(self.tile_shape))
-        merged = csr_array(
+        renamed = csr_array(
             (self.sum_matrix.data, inverse[self.sum_matrix.indices], self.sum_matrix.indptr),
             shape=(self.n_samples, len(first)),
-            copy=True,  # sum_duplicates works in place, and would change this very matrix
         )
-        merged.sum_duplicates()
+        # A product adds entries of the same tile up without sorting them, as sum_duplicates would.
+        merged = renamed @ eye_array(len(first), format="csr")
+        merged.sort_indices()
         return Tiles(self.array(first), merged, self.tile_shape), inverse
 
     def repeats(self) -> bool:

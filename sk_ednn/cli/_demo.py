@@ -45,7 +45,7 @@ def run(folder: Path, seed: int, console: Console) -> dict:
     Parameters
     ----------
     folder : Path
-        Where ``demo.png`` and ``demo.json`` are written.
+        Where ``parity.png`` and ``demo.json`` are written.
     seed : int
     console : Console
         Where progress is shown.
@@ -62,7 +62,7 @@ def run(folder: Path, seed: int, console: Console) -> dict:
     started = time.perf_counter()
     ising = _ising(seed, console)
     sheets, parity = _sheets(seed, console)
-    figure = folder / "demo.png"
+    figure = folder / "parity.png"
     _plot(ising, parity, figure)
     report = {"ising": ising, "sheets": sheets, "seconds": time.perf_counter() - started}
     (folder / "demo.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")

@@ -206,7 +206,7 @@ def test_demo_writes_a_figure_and_its_numbers(run, folder):
     pytest.importorskip("matplotlib")
     pytest.importorskip("skorch")
     report = json.loads(run("demo -o shown --json").stdout)
-    assert (folder / "shown" / "demo.png").stat().st_size > 10_000
+    assert (folder / "shown" / "parity.png").stat().st_size > 10_000
     assert json.loads((folder / "shown" / "demo.json").read_text(encoding="utf-8")) == report
     kernel, tree, network = report["ising"]
     assert kernel["errors"]["128"]["median"] < 1e-3
