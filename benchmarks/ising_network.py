@@ -63,8 +63,8 @@ def tile_by_tile(fields, y, context, weights, n_steps):
     estimator, so that losses can be compared.
     """
     tiles = GridTiling(1, context).tiles(fields)
-    unit = np.sqrt(np.mean(y**2) / fields[0].size)
-    target = torch.as_tensor(y / unit, dtype=torch.float32)[:, None]
+    share = fields[0].size ** -0.5
+    target = torch.as_tensor(y / np.sqrt(np.mean(y**2)), dtype=torch.float32)[:, None]
     module = PaperDenseNet((1 + 2 * context,) * 2)
     module.load_state_dict(weights)
     optimizer = torch.optim.Adam(module.parameters(), lr=RATE, fused=True)
@@ -75,7 +75,7 @@ def tile_by_tile(fields, y, context, weights, n_steps):
         windows = tiles.values[batch].reshape(-1, *tiles.tile_shape)
         inputs = torch.from_numpy(channels_first(windows, has_channels=False))
         predicted = module(inputs).reshape(-1, fields[0].size).sum(1, keepdim=True)
-        loss = torch.nn.functional.mse_loss(predicted, target[batch])
+        loss = torch.nn.functional.mse_loss(share * predicted, target[batch])
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -81,8 +81,8 @@ class GradientSumFit(AbstractSumFit):
     Notes
     -----
     The network is trained on targets that are centred (by the baseline, extensively) and scaled
-    so that contributions are about 1: the unit of a total is its spread over the square root of
-    the number of tiles, and losses are reported in it. ``tile_model_.predict`` scales back.
+    so that contributions are about 1; the loss is that of totals in units of their spread.
+    ``tile_model_.predict`` scales back.
 
     A skorch net holds back a fifth of the data by default (its `train_split`); bare modules use
     it all.
@@ -157,7 +157,8 @@ class GradientSumFit(AbstractSumFit):
         if positive or getattr(final, "loss", None) == "poisson":
             _require_counts(problem, self if positive else final)
         start = None if problem.start is None else problem.start[0]
-        scale = _unit(problem, positive) if start is None else start.scale
+        scale, share = _units(problem, positive)
+        scale = scale if start is None else start.scale
         own = problem.random_state if self.random_state is None else self.random_state
         random_state = check_random_state(own)
         if isinstance(final, MLPRegressor):
@@ -165,10 +166,11 @@ class GradientSumFit(AbstractSumFit):
                 raise TileModelError(
                     "loss and positive are for torch networks; an MLPRegressor has its own `loss`."
                 )
-            return [fit_perceptron(problem, scale, random_state)]
-        return [self._fit_network(problem, term, positive, start, scale, random_state)]
+            return [fit_perceptron(problem, scale, share, random_state)]
+        return [self._fit_network(problem, term, positive, start, (scale, share), random_state)]
 
-    def _fit_network(self, problem, term, positive, start, scale, random_state) -> TileModel:
+    def _fit_network(self, problem, term, positive, start, units, random_state) -> TileModel:
+        scale, share = units
         features = TileFeatures(term, problem.fields)
         has_channels = getattr(term.tiling, "channel_axis", None) is not None
         in_pipeline = features.final is not term.tile_model
@@ -188,9 +190,9 @@ class GradientSumFit(AbstractSumFit):
         with torch.random.fork_rng(devices=devices):
             torch.manual_seed(seed)
             batch_size = len(problem.y) if net.batch_size == -1 else net.batch_size
-            y = problem.y / scale
+            y = problem.y / scale * share
             sums = TileSums(tiles, prepare, y, problem.sample_weight, batch_size)
-            net = _train(net, sums, problem.groups, start, positive)
+            net = _train(net, sums, problem.groups, start, positive, share)
         return NetworkTileModel(
             estimator=features.assemble(net),
             tile_shape=tiles.tile_shape,
@@ -262,23 +264,25 @@ def _require_counts(problem, asks):
         )
 
 
-def _unit(problem, positive) -> np.ndarray:
-    """Return the unit of each total in which a network's outputs are about 1.
+def _units(problem, positive) -> tuple[np.ndarray, float]:
+    """Return the unit in which a network's outputs are about 1, and its share in that of totals.
 
-    Independent contributions of unit spread make a total of spread sqrt(n_tiles); positive ones
-    make a total of n_tiles.
+    Independent contributions of unit spread make a total of spread sqrt(n_tiles), positive ones a
+    total of n_tiles. Totals enter the loss in units of their own spread, so that learning rates and
+    penalties mean what they mean for one tile a sample.
     """
     weight = problem.sample_weight
     n_tiles = np.average(problem.terms[0].tiling.counts(problem.fields), weights=weight)
     spread = np.sqrt(np.average(problem.y**2, axis=0, weights=weight))
-    return np.where(spread > 0, spread, 1.0) / (n_tiles if positive else np.sqrt(n_tiles))
+    share = float(1 / n_tiles if positive else 1 / np.sqrt(n_tiles))
+    return np.where(spread > 0, spread, 1.0) * share, share
 
 
-def _train(net: NeuralNet, sums: TileSums, groups, start, positive) -> NeuralNet:
+def _train(net: NeuralNet, sums: TileSums, groups, start, positive, share) -> NeuralNet:
     """Train a net on sums; the same object comes back, of the class it had."""
     kind = type(net)
     net.__class__ = type(kind.__name__, (_SummingNet, kind), {})
-    net._groups, net._positive = groups, positive
+    net._groups, net._positive, net._share = groups, positive, share
     try:
         net.initialize()
         if start is not None:
@@ -286,7 +290,7 @@ def _train(net: NeuralNet, sums: TileSums, groups, start, positive) -> NeuralNet
         net.partial_fit(sums, None)
     finally:
         net.__class__ = kind
-        del net._groups, net._positive
+        del net._groups, net._positive, net._share
     return net
 
 
@@ -325,7 +329,7 @@ class _SummingNet:
                 "The network must return one row of outputs per tile: for input of shape "
                 f"{tuple(batch.tiles.shape)} it returned {tuple(out.shape)}."
             )
-        return batch.total(nn.functional.softplus(out) if self._positive else out)
+        return self._share * batch.total(nn.functional.softplus(out) if self._positive else out)
 
     def get_loss(self, y_pred, y_true, X=None, training=False):
         if y_pred.shape != y_true.shape:

@@ -33,7 +33,7 @@ _ACTIVATIONS = {
 }
 
 
-def fit_perceptron(problem: SumProblem, scale, random_state) -> TileModel:
+def fit_perceptron(problem: SumProblem, scale, share, random_state) -> TileModel:
     """Fit a term that ends in an `MLPRegressor`; see `GradientSumFit`.
 
     Parameters
@@ -41,7 +41,9 @@ def fit_perceptron(problem: SumProblem, scale, random_state) -> TileModel:
     problem : SumProblem
         With one term.
     scale : ndarray of shape (n_outputs,)
-        The unit in which the totals are learned.
+        The unit of the perceptron's output.
+    share : float
+        That unit, in those of totals in the loss.
     random_state : RandomState
         Used where the perceptron has none of its own.
     """
@@ -61,12 +63,17 @@ def fit_perceptron(problem: SumProblem, scale, random_state) -> TileModel:
     def prepare(array):
         return torch.tensor(features(array), dtype=torch.float64)
 
-    sums = TileSums(tiles, prepare, problem.y / scale, problem.sample_weight, size, torch.float64)
+    sums = TileSums(
+        tiles, prepare, problem.y / scale * share, problem.sample_weight, size, torch.float64
+    )
     own = random_state if model.random_state is None else check_random_state(model.random_state)
     n_features = prepare(tiles.array(np.arange(1))).shape[1]
     start = None if problem.start is None else last_step(problem.start[0].estimator)
-    training = _Training(model, sums, n_features, problem.n_outputs, own, start)
-    (training.lbfgs if model.solver == "lbfgs" else lambda: training.stochastic(size))()
+    training = _Training(model, sums, n_features, problem.n_outputs, share, own, start)
+    if model.solver == "lbfgs":
+        training.lbfgs()
+    else:
+        training.stochastic(size)
     training.store(n_features)
     return problem.tile_model(term, features.assemble(model), scale=scale)
 
@@ -74,9 +81,9 @@ def fit_perceptron(problem: SumProblem, scale, random_state) -> TileModel:
 class _Training:
     """The weights while they are learned, and the loops that learn them."""
 
-    def __init__(self, model, sums, n_features, n_outputs, random_state, start):
+    def __init__(self, model, sums, n_features, n_outputs, share, random_state, start):
         self.model, self.sums, self.random_state = model, sums, random_state
-        self.n_outputs = n_outputs
+        self.n_outputs, self.share = n_outputs, share
         self.poisson = getattr(model, "loss", "squared_error") == "poisson"
         hidden = (
             np.atleast_1d(model.hidden_layer_sizes).tolist()
@@ -107,7 +114,7 @@ class _Training:
             x = x @ self.parameters[layer] + self.parameters[self.n_layers + layer]
             if layer < self.n_layers - 1:
                 x = activation(x)
-        return batch.total(torch.exp(x) if self.poisson else x)
+        return self.share * batch.total(torch.exp(x) if self.poisson else x)
 
     def loss(self, samples):
         """Return the penalised loss of some samples, as scikit-learn defines it."""

@@ -87,8 +87,10 @@ def test_one_step_follows_the_gradient_of_the_summed_loss(fields):
     tiles = GridTiling(1, 1).tiles(fields).array().astype(float)
     inputs = torch.from_numpy(tiles)[:, None]
     totals = reference(inputs).reshape(40, -1).sum(axis=1)
-    target = torch.from_numpy(y / model.tile_model_.scale)
-    torch.nn.functional.mse_loss(totals, target).backward()
+    # Outputs are in units of a tile, totals in the loss in units of their spread: 6 x 6 tiles.
+    target = torch.from_numpy(y / model.tile_model_.scale) / 6
+    np.testing.assert_allclose(torch.mean(target**2), 1.0)
+    torch.nn.functional.mse_loss(totals / 6, target).backward()
     fitted = model.tile_model_.estimator.module_
     for ours, theirs in zip(fitted.parameters(), reference.parameters(), strict=True):
         step = theirs.detach() - 1e-3 * theirs.grad
