@@ -56,8 +56,26 @@ def _rank(codes) -> tuple[np.ndarray, np.ndarray]:
         rank = np.empty(top, dtype=np.intp)
         rank[present] = np.arange(len(present))
         return first_of[present], rank[codes]
-    _, first, inverse = np.unique(codes, return_index=True, return_inverse=True)
-    return first, inverse
+    if len(codes) == 0:
+        return np.empty(0, dtype=np.intp), np.empty(0, dtype=np.intp)
+    _, starts, order = in_order(codes)
+    inverse = np.empty(len(codes), dtype=np.intp)
+    inverse[order] = np.repeat(np.arange(len(starts)), np.diff(starts, append=len(codes)))
+    return np.minimum.reduceat(order, starts), inverse
+
+
+def in_order(codes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the distinct codes, where in their order each begins, and that order.
+
+    Like `numpy.unique`, without the stable sort that makes it several times slower: equal codes
+    come in any order.
+    """
+    order = np.argsort(codes)
+    ranked = codes[order]
+    new = np.ones(len(codes), dtype=bool)
+    np.not_equal(ranked[1:], ranked[:-1], out=new[1:])
+    starts = np.flatnonzero(new)
+    return ranked[starts], starts, order
 
 
 def _places(values, tile_ndim):
@@ -125,7 +143,8 @@ def _alphabet(values, tile_ndim, low, high) -> np.ndarray:
     found = np.zeros(high - low + 1, dtype=bool)
     for slab in _slabs(values, tile_ndim):
         for place in _places(values[slab], tile_ndim):
-            found[np.unique(place.astype(np.int16)) - low] = True
+            digits = (place.astype(np.int16) - np.int16(low)).ravel()
+            found |= np.bincount(digits, minlength=len(found)) > 0
     return np.flatnonzero(found) + low
 
 
@@ -147,8 +166,11 @@ def _hashes(values, tile_ndim) -> np.ndarray:
 
 def _verified(values, tile_ndim, first, inverse) -> bool:
     batch = values.shape[: values.ndim - tile_ndim]
-    kinds = np.unravel_index(first, batch)
-    for place in _places(values, tile_ndim):
-        if not np.array_equal(place[kinds][inverse], place.ravel()):
+    merged = np.flatnonzero(first[inverse] != np.arange(len(inverse)))
+    for start in range(0, len(merged), _SLAB):
+        these = merged[start : start + _SLAB]
+        kinds = np.unravel_index(first[inverse[these]], batch)
+        tiles = np.unravel_index(these, batch)
+        if not np.array_equal(values[tiles], values[kinds]):
             return False
     return True

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.sparse import csr_array, eye_array
 
-from ._distinct import distinct
+from ._distinct import distinct, in_order
 
 # Tiles looked at before all are compared: enough to see repetition, quick to skip where none is.
 _PROBED = 2048
+# With more distinct tiles than this, a row of the sum matrix no longer stays in the caches.
+_WIDE = 1 << 15
 
 
 @dataclass(frozen=True)
@@ -88,14 +90,30 @@ class Tiles:
         (64000, 512)
         """
         first, inverse = distinct(self.values, len(self.tile_shape))
-        renamed = csr_array(
-            (self.sum_matrix.data, inverse[self.sum_matrix.indices], self.sum_matrix.indptr),
-            shape=(self.n_samples, len(first)),
-        )
-        # A product adds entries of the same tile up without sorting them, as sum_duplicates would.
-        merged = renamed @ eye_array(len(first), format="csr")
-        merged.sort_indices()
-        return Tiles(self.array(first), merged, self.tile_shape), inverse
+        if 2 * len(first) > self.n_tiles:
+            # Most are kept: one pass through the field, then rows in order, is the faster way.
+            kept = np.take(self.array(), first, axis=0)
+        else:
+            kept = self.array(first)
+        return Tiles(kept, self._renamed(inverse, len(first)), self.tile_shape), inverse
+
+    def _renamed(self, inverse, n_distinct) -> csr_array:
+        """Return the sum matrix with the tiles renamed, and entries of the same tile added up."""
+        old = self.sum_matrix
+        shape = (self.n_samples, n_distinct)
+        columns = inverse[old.indices]
+        if n_distinct <= _WIDE:
+            # A product adds entries up without sorting them, as sum_duplicates would.
+            renamed = csr_array((old.data, columns, old.indptr), shape=shape)
+            renamed = renamed @ eye_array(n_distinct, format="csr")
+            renamed.sort_indices()
+            return renamed
+        rows = np.repeat(np.arange(self.n_samples), np.diff(old.indptr))
+        keys, starts, order = in_order(rows * n_distinct + columns)
+        data = np.add.reduceat(old.data[order], starts)
+        rows, columns = np.divmod(keys, n_distinct)
+        indptr = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=self.n_samples))])
+        return csr_array((data, columns, indptr), shape=shape)
 
     def repeats(self) -> bool:
         """Tell from a sample of the tiles whether merging equal ones would pay."""

@@ -100,10 +100,10 @@ class LocalInvariants(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     mean_ : ndarray of shape (n_invariants,), float64
         Of the invariants, over pixels weighted with the density.
 
-    explained_variance_ : ndarray of shape (n_components_,), float64
+    explained_variance_ : ndarray of shape (n_components,), float64
         Of each component, over the same.
 
-    components_ : ndarray of shape (n_components_, n_invariants), float64
+    components_ : ndarray of shape (n_components, n_invariants), float64
         In the units that `whitening` gives them: ``u = components_ @ (p - mean_)``.
 
     n_components_ : int

@@ -82,9 +82,9 @@ class _Layer:
 class DenseForm(nn.Module):
     """A tile network as one pass over a padded field, sharing the network's weights.
 
-    Made by `as_convolution`. ``forward`` takes padded fields (n, n_channels, *padded) in which each
-    axis is ``n_tiles * focus + 2 * context`` long, and returns contributions (n, n_outputs,
-    *tile_grid). Autograd goes through it to the weights and to the field.
+    Made by `as_convolution`. Takes padded fields of shape ``(n, n_channels, *padded)``, each axis
+    ``n_tiles * focus + 2 * context`` long, and returns contributions of shape ``(n, n_outputs,
+    *tile_grid)``. Autograd goes through it to the weights and to the field.
 
     Attributes
     ----------
