@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_array
 
 torch = pytest.importorskip("torch")
 
 from sk_ednn import GridTiling  # noqa: E402
 from sk_ednn.networks import TileSums  # noqa: E402
-from sk_ednn.networks import _sum as sum_module  # noqa: E402
-from sk_ednn.networks._sum import network_input  # noqa: E402
+from sk_ednn.networks._sum import _SparseSum, network_input  # noqa: E402
 
 
 def spins(n, shape, seed=0):
@@ -19,10 +19,9 @@ def served(tiles, y, weights, batch_size):
     return TileSums(tiles, lambda a: network_input(a, False), y, weights, batch_size)
 
 
-@pytest.mark.parametrize("kind", ["dense table", "sparse table", "gathered"])
-def test_batch_totals_are_those_of_the_sum_operator(kind, monkeypatch):
-    if kind == "sparse table":
-        monkeypatch.setattr(sum_module, "_DENSE_BYTES", 0)
+@pytest.mark.parametrize("on_device", [False, True])
+@pytest.mark.parametrize("kind", ["table", "gathered"])
+def test_batch_totals_are_those_of_the_sum_operator(kind, on_device):
     fields = spins(20, (4, 4))
     tiles = GridTiling(1, 1).tiles(fields)
     tiles = tiles if kind == "gathered" else tiles.unique()[0]
@@ -30,10 +29,22 @@ def test_batch_totals_are_those_of_the_sum_operator(kind, monkeypatch):
     chosen = [7, 3, 11]
     batch, y = sums[chosen]
     assert y.ravel().tolist() == chosen and len(batch) == 3
+    if on_device:  # sums take the form they have on an accelerator; numbers need none to compare
+        shape = batch.to("meta")
+        assert shape.tiles.device.type == "meta" and isinstance(shape.sums, tuple)
+        coordinates = batch.sums.tocoo()
+        batch.sums = tuple(map(torch.as_tensor, (*coordinates.coords, coordinates.data)))
     contributions = batch.tiles.reshape(len(batch.tiles), -1) @ torch.arange(9.0)[:, None]
     windows = GridTiling(1, 1).tiles(fields[chosen]).array().reshape(-1, 9)
     expected = (windows @ np.arange(9.0)).reshape(3, -1).sum(axis=1)
     np.testing.assert_allclose(batch.total(contributions)[:, 0].numpy(), expected, rtol=1e-6)
+
+
+def test_the_sum_has_first_and_second_derivatives():
+    matrix = csr_array(np.random.default_rng(0).integers(0, 3, size=(3, 5)).astype(float))
+    contributions = torch.randn(5, 2, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda c: _SparseSum.apply(c, matrix), contributions)
+    assert torch.autograd.gradgradcheck(lambda c: _SparseSum.apply(c**2, matrix), contributions)
 
 
 def test_a_batch_holds_no_tile_twice():
