@@ -95,11 +95,11 @@ class AbstractTiling(TransformerMixin, BaseEstimator, ABC):
         for index, stack in enumerate(fields.stacks):
             grid = self.tile_grid(stack.values.shape[1:])
             n_tiles = int(np.prod(grid))
-            regions = list(_regions(grid, max_tiles))
+            boxes = list(regions(grid, max_tiles))
             step = max(1, max_tiles // max(n_tiles, 1))
             for start in range(0, len(stack.samples), step):
                 samples = slice(start, min(start + step, len(stack.samples)))
-                blocks.extend(Block(index, samples, region) for region in regions)
+                blocks.extend(Block(index, samples, region) for region in boxes)
         return blocks
 
     def tiles(self, X) -> Tiles:
@@ -166,7 +166,7 @@ class AbstractTiling(TransformerMixin, BaseEstimator, ABC):
         return counts
 
 
-def _regions(grid, max_tiles) -> Iterator[tuple[slice, ...]]:
+def regions(grid, max_tiles) -> Iterator[tuple[slice, ...]]:
     """Cut a tile grid into boxes of at most `max_tiles`, whole along the trailing axes."""
     if not grid:
         yield ()
@@ -178,7 +178,7 @@ def _regions(grid, max_tiles) -> Iterator[tuple[slice, ...]]:
         if inner <= max_tiles:
             yield (first, *(slice(0, n) for n in grid[1:]))
         else:
-            for rest in _regions(grid[1:], max_tiles):
+            for rest in regions(grid[1:], max_tiles):
                 yield (first, *rest)
 
 

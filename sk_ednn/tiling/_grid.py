@@ -105,6 +105,17 @@ class GridTiling(AbstractTiling):
             return window
         return (*window, field_shape[self._channel(len(field_shape))])
 
+    def padded_positions(self, field_shape) -> list[np.ndarray]:
+        """Return the site behind each place of a padded field, per grid axis.
+
+        `OUTSIDE`, which is -1, where a place lies beyond a "zero" boundary. Tile i of an axis
+        covers the places from ``i * focus`` to ``(i + 1) * focus + 2 * context``.
+        """
+        return [
+            _positions(*axis, self.boundary, self.remainder)
+            for axis in self._axes(tuple(field_shape))
+        ]
+
     def focus_sites(self, tile_shape) -> tuple[slice, ...]:
         """Return the slices that cut the focus out of a tile of this shape."""
         window = tile_shape if self.channel_axis is None else tile_shape[:-1]
