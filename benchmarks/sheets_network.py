@@ -117,8 +117,8 @@ def fit(name, sheets, train, epochs, seed, checkpoint=None):
 
 def main():
     options = arguments(
-        __doc__, models="paper,valid,whole,forces", minutes=15.0, epochs=0, sheets=0, seed=0, save="",
-        checkpoint="",
+        __doc__, models="paper,valid,whole,forces", minutes=15.0, epochs=0, sheets=0, seed=0,
+        save="", checkpoint="",
     )  # fmt: skip
     machine()
     sheets, large = load_sheets(), load_sheets(cells="large")

@@ -59,6 +59,7 @@ class FieldBatch:
         totals : Tensor of shape (n_samples, 1)
         gradients : list of n_samples Tensor
         """
+        known = self.gradients or []
         totals, gradients = [], [None] * self.n_samples
         for places, values in self.stacks:
             leaf = values.detach().requires_grad_()
@@ -66,7 +67,7 @@ class FieldBatch:
             (slope,) = torch.autograd.grad(total.sum(), leaf, create_graph=create_graph)
             totals.append(total)
             for place, of_field in zip(places.tolist(), slope, strict=True):
-                gradients[place] = self.gradients[place].pull(of_field)
+                gradients[place] = known[place].pull(of_field)
         return self._in_order(totals), gradients
 
     def _in_order(self, totals):

@@ -171,16 +171,18 @@ class SumOverTiles(nn.Module):
             largest = self._dense[0].numbers_per_tile
         else:
             largest = prod(self._window) * around.shape[1]
+        by_memory = int(self.max_bytes // (around.element_size() * self._held_per_tile()))
         if around.device.type == "cpu":
-            return max(_PART_NUMBERS // largest, 1)
-        return max(self.max_bytes // (around.element_size() * self._held_per_tile()), 1)
+            by_memory = min(by_memory, _PART_NUMBERS // largest)
+        return max(by_memory, 1)
 
     def _held_per_tile(self) -> int:
         """Numbers that the layers keep for the backward pass, for each tile."""
         if self._dense:
             return self._dense[0].held_per_tile
         if self._held is None:
-            self._held = _layer_outputs(self.module, self._window, self.tile_shape)
+            n_channels = prod(self.tile_shape) // prod(self._window)
+            self._held = layer_outputs(self.module, (n_channels, *self._window))
         return self._held
 
 
@@ -201,10 +203,9 @@ def mixes_tiles(module) -> bool:
     return any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in module.modules())
 
 
-def _layer_outputs(module, window, tile_shape) -> int:
-    """Return how many numbers the layers of a network give for one tile."""
-    n_channels = tile_shape[-1] if len(tile_shape) > len(window) else 1
-    held = [n_channels * prod(window)]
+def layer_outputs(module, input_shape) -> int:
+    """Return how many numbers the layers of a network give for one tile, its input included."""
+    held = [prod(input_shape)]
 
     def count(layer, inputs, output):
         if isinstance(output, torch.Tensor):
@@ -216,9 +217,14 @@ def _layer_outputs(module, window, tile_shape) -> int:
     example = next(iter(module.parameters()), torch.zeros(()))
     try:
         with torch.no_grad():
-            module.eval()(example.new_zeros(1, n_channels, *window))
+            module.eval()(example.new_zeros(1, *input_shape))
     finally:
         module.train(training)
         for hook in hooks:
             hook.remove()
     return sum(held)
+
+
+def out_of_memory(error) -> bool:
+    """Tell whether an error of torch says that memory ran out, on any device."""
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)

@@ -29,10 +29,10 @@ def padded(fields: torch.Tensor, positions) -> torch.Tensor:
     for axis, places in enumerate(positions, start=2):
         runs = _runs(tuple(places.tolist()))
         if len(runs) > _RUNS:
-            index = torch.as_tensor(places, device=fields.device).clamp(min=0)
+            index = torch.tensor(places, device=fields.device).clamp(min=0)
             gathered = fields.index_select(axis, index)
             if (places == OUTSIDE).any():
-                inside = torch.as_tensor(places != OUTSIDE, device=fields.device)
+                inside = torch.tensor(places != OUTSIDE, device=fields.device)
                 shape = [-1 if a == axis else 1 for a in range(fields.ndim)]
                 gathered = gathered * inside.reshape(shape).to(fields.dtype)
             fields = gathered
@@ -54,9 +54,8 @@ def _runs(places) -> list[tuple[int, int]]:
     """Return (first site, length) of each run of neighbours, and of places outside."""
     runs: list[tuple[int, int]] = []
     for place in places:
-        start, length = runs[-1] if runs else (None, 0)
-        follows = place == (OUTSIDE if start == OUTSIDE else (start or 0) + length)
-        if length and follows:
+        start, length = runs[-1] if runs else (0, 0)
+        if length and place == (OUTSIDE if start == OUTSIDE else start + length):
             runs[-1] = (start, length + 1)
         else:
             runs.append((place, 1))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-from numbers import Real
 from pathlib import Path
 
+import numpy as np
 import torch
 from skorch.callbacks import Callback
 from skorch.history import History
@@ -112,7 +112,7 @@ def _callback_state(name, callback):
     return {
         "name": name,
         "values": {
-            key: value
+            key: _plain(value)
             for key, value in vars(callback).items()
             if isinstance(value, (bool, int, float, str)) and key.endswith("_")
         },
@@ -126,9 +126,7 @@ def _plain(value):
         return {key: _plain(inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(inner) for inner in value]
-    if isinstance(value, Real) and not isinstance(value, (bool, int, float)):
-        return float(value)
-    return value
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def training_digest(net, fields, y, sample_weight) -> str:

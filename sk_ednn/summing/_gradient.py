@@ -258,7 +258,7 @@ class GradientSumFit(AbstractSumFit):
         devices = list(range(torch.cuda.device_count())) if on_cuda else []
         with torch.random.fork_rng(devices=devices):
             torch.manual_seed(seed)
-            how = Training(share, positive, self.precision, problem.groups)
+            how = Training(share, positive, self.precision, problem.groups, self.max_bytes)
             kind = type(net)
             net.__class__, net.summing_ = summing_class(kind), how
             try:

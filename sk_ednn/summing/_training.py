@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from numbers import Integral, Real
 from typing import Any
 
@@ -19,16 +20,19 @@ from sklearn.model_selection import GroupKFold, GroupShuffleSplit
 from skorch import NeuralNet
 from skorch.dataset import ValidSplit
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 from torch.utils.data import BatchSampler, DataLoader
 
 from ..exceptions import TileModelError
 from ..networks import FieldBatch, SumOverTiles
-from ..networks._over_fields import mixes_tiles, row_per_tile
+from ..networks._over_fields import layer_outputs, mixes_tiles, out_of_memory, row_per_tile
 from ._base import last_step
 
 # A batch may hold many tiles. They go through the network in parts of about this many numbers, so
 # that what its layers hold stays in the caches: up to twice as fast as all at once.
 _PART_NUMBERS = 1 << 16
+# With less than this for the layers, it is something else that fills the memory.
+_LEAST_BYTES = 1 << 20
 
 
 @dataclass
@@ -44,6 +48,8 @@ class Training:
     precision : {"float32", "bfloat16", "float64"}
     groups : ndarray of shape (n_samples,) or None
         Samples that stay together where some are held back.
+    max_bytes : float
+        What layers may hold for the backward pass. Halved where memory runs out.
     over_fields : SumOverTiles or None
         The network over whole fields, where batches are such.
     augment : function or None
@@ -52,16 +58,20 @@ class Training:
         Weight of the loss of gradients, by epoch from 0.
     gradient_spread : float
         Root mean square of the gradients to learn.
+    held_per_tile : int or None
+        Numbers that the layers hold for a tile, once that is known.
     """
 
     share: float
     positive: bool = False
     precision: str = "float32"
     groups: np.ndarray | None = None
+    max_bytes: float = 2**30
     over_fields: SumOverTiles | None = None
     augment: Callable | None = None
     gradient_weight: Callable[[int], float] = lambda epoch: 1.0
     gradient_spread: float = 1.0
+    held_per_tile: int | None = None
 
     @property
     def dtype(self) -> torch.dtype:
@@ -73,6 +83,13 @@ class Training:
         if self.precision == "bfloat16":
             return torch.autocast(torch.device(device).type, dtype=torch.bfloat16)
         return nullcontext()
+
+    def shrink(self) -> bool:
+        """Let layers hold half as much; tell whether that is still worth trying."""
+        self.max_bytes /= 2
+        if self.over_fields is not None:
+            self.over_fields.max_bytes = self.max_bytes
+        return self.max_bytes > _LEAST_BYTES
 
     def finish(self, out):
         """Turn the network's output into contributions that can be summed."""
@@ -102,7 +119,7 @@ def go_on(net, start):
     net.history_ = earlier.history_
 
 
-def has_own_infer(kind: type) -> bool:
+def has_own_infer(kind: type[NeuralNet]) -> bool:
     """Tell whether a class of nets calls its module in a way of its own."""
     return kind.infer is not NeuralNet.infer
 
@@ -125,9 +142,27 @@ class _SummingNet:
             if not (self.module_.training and mixes_tiles(self.module_)):
                 n_inputs = max(1, batch.tiles[0].numel())
                 parts = batch.tiles.split(min(max(_PART_NUMBERS // n_inputs, 256), 4096))
+            if torch.is_grad_enabled() and self._held_bytes(batch.tiles) > how.max_bytes:
+                network = partial(checkpoint, network, use_reentrant=False)
             outs = [row_per_tile(network(part), part) for part in parts]
         out = outs[0] if len(outs) == 1 else torch.cat(outs)
         return how.share * batch.total(how.finish(out))
+
+    def train_step(self, batch, **fit_params):
+        while True:
+            try:
+                return super().train_step(batch, **fit_params)
+            except RuntimeError as error:
+                if not (out_of_memory(error) and self.summing_.shrink()):
+                    raise
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+
+    def _held_bytes(self, tiles):
+        how = self.summing_
+        if how.held_per_tile is None:
+            how.held_per_tile = layer_outputs(self.module_, tuple(tiles.shape[1:]))
+        return len(tiles) * how.held_per_tile * tiles.element_size()
 
     def _of_fields(self, batch, network):
         how, training = self.summing_, self.module_.training
