@@ -13,6 +13,7 @@ from .._tile_model import TileModel, channels_first, checked_outputs, flat
 from ..exceptions import TileModelError
 from ._convolutional import DenseForm, NotConvolutional, as_convolution
 from ._field_sums import field_input
+from ._layout import laid_out, lay_out
 from ._over_fields import SumOverTiles
 from ._slopes import baseline_slope
 
@@ -46,10 +47,13 @@ class NetworkTileModel(TileModel):
             inputs = np.asarray(inputs, dtype=self._dtype)
         else:
             inputs = channels_first(tiles, self.has_channels, self._dtype)
+        if "laid out" not in self._cache:
+            self._cache["laid out"] = lay_out(net.module_, inputs.shape[1:])
         n_batch = int(np.clip(_BATCH_NUMBERS // inputs[0].size, 16, 8192))
         parts = []
         for start in range(0, len(inputs), n_batch):
             x = torch.from_numpy(np.ascontiguousarray(inputs[start : start + n_batch]))
+            x = laid_out(x) if self._cache["laid out"] else x
             with self._autocast():
                 out = net.evaluation_step((x, None), training=False)
             out = out[0] if isinstance(out, tuple) else out
@@ -116,7 +120,7 @@ class NetworkTileModel(TileModel):
         x = torch.from_numpy(channels_first(padded, self.has_channels, self._dtype))
         dense.module.eval()
         with torch.no_grad(), self._autocast():
-            out = dense(x.to(self.estimator.device))
+            out = dense(laid_out(x.to(self.estimator.device)))
         out = self._finish(out).cpu().numpy()
         out = np.moveaxis(out, 1, -1).reshape(-1, self.n_outputs)
         return checked_outputs(out, len(out), self.n_outputs, self.estimator) * self.scale

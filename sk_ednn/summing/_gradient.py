@@ -258,8 +258,16 @@ class GradientSumFit(AbstractSumFit):
         devices = list(range(torch.cuda.device_count())) if on_cuda else []
         with torch.random.fork_rng(devices=devices):
             torch.manual_seed(seed)
-            how = Training(share, positive, self.precision, problem.groups, self.max_bytes)
             kind = type(net)
+            how = Training(
+                share,
+                positive=positive,
+                precision=self.precision,
+                # A net that calls its module in its own way must be given tiles.
+                form="tiled" if has_own_infer(kind) else self.form,
+                groups=problem.groups,
+                max_bytes=self.max_bytes,
+            )
             net.__class__, net.summing_ = summing_class(kind), how
             try:
                 self._train(net, problem, term, features if in_pipeline else None, scale, start)
@@ -313,9 +321,8 @@ class GradientSumFit(AbstractSumFit):
         tiles = tiling.tiles(problem.fields)
         condensed = tiles if of_fields or self.form == "dense" else tiles.condensed()
         if features is None and condensed is tiles and hasattr(tiling, "padded_positions"):
-            form = "tiled" if has_own_infer(type(net).__mro__[2]) else self.form
             network = SumOverTiles(
-                net.module_.train(), tiling, tile_shape, form=form, max_bytes=self.max_bytes
+                net.module_.train(), tiling, tile_shape, form=how.form, max_bytes=self.max_bytes
             )
             if of_fields or network.form_ == "dense":
                 how.over_fields = network

@@ -46,6 +46,7 @@ class Training:
     positive : bool
         Whether contributions go through a softplus.
     precision : {"float32", "bfloat16", "float64"}
+    form : {"auto", "dense", "tiled"}
     groups : ndarray of shape (n_samples,) or None
         Samples that stay together where some are held back.
     max_bytes : float
@@ -65,6 +66,7 @@ class Training:
     share: float
     positive: bool = False
     precision: str = "float32"
+    form: str = "auto"
     groups: np.ndarray | None = None
     max_bytes: float = 2**30
     over_fields: SumOverTiles | None = None
