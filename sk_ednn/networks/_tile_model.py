@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from .._tile_model import TileModel, channels_first, checked_outputs, flat
+from ..exceptions import TileModelError
 from ._convolutional import DenseForm, NotConvolutional, as_convolution
 
 # Numbers in a batch of tiles; small enough that the layers' outputs stay near the caches.
@@ -49,6 +50,89 @@ class NetworkTileModel(TileModel):
             out = out[0] if isinstance(out, tuple) else out
             parts.append(self._positive(out).cpu().numpy())
         return checked_outputs(np.concatenate(parts), len(tiles), self.n_outputs, net)
+
+    def input_gradient(self, tiles, output=0) -> np.ndarray:
+        """Return the derivative of each contribution with respect to its tile.
+
+        Parameters
+        ----------
+        tiles : ndarray of shape (n_tiles, *tile_shape)
+        output : int, default=0
+            Which output of the network.
+
+        Returns
+        -------
+        ndarray of shape (n_tiles, *tile_shape), float64
+            In units of y per unit of the field; without the baseline, which is linear.
+
+        Raises
+        ------
+        TileModelError
+            Where transformers stand before the network.
+        """
+        scale = float(np.broadcast_to(self.scale, (self.n_outputs,))[output])
+        parts = []
+        for x in self._batches(tiles):
+            x = x.to(self.estimator.device).requires_grad_(True)
+            out = self._positive(self._module(x))
+            (gradient,) = torch.autograd.grad(out.reshape(len(x), -1)[:, output].sum(), x)
+            parts.append(gradient.cpu().numpy())
+        gradient = np.concatenate(parts).astype(np.float64) * scale
+        return np.moveaxis(gradient, 1, -1) if self.has_channels else gradient[:, 0]
+
+    def hidden(self, tiles) -> np.ndarray:
+        """Return what the network's last layer with weights is given: its own features of tiles.
+
+        Parameters
+        ----------
+        tiles : ndarray of shape (n_tiles, *tile_shape)
+
+        Returns
+        -------
+        ndarray of shape (n_tiles, n_features), float32
+
+        Raises
+        ------
+        TileModelError
+            Where transformers stand before the network.
+        """
+        module, seen = self._eval_module(), []
+        layers = [
+            m for m in module.modules() if next(m.parameters(recurse=False), None) is not None
+        ]
+        hooks = [
+            layer.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+            for layer in layers
+        ]
+        parts = []
+        try:
+            with torch.no_grad():
+                for x in self._batches(tiles):
+                    seen.clear()
+                    module(x.to(self.estimator.device))
+                    parts.append(seen[-1].reshape(len(x), -1).cpu().numpy())
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return np.concatenate(parts)
+
+    def _module(self, x):
+        return self._eval_module()(x)
+
+    def _eval_module(self):
+        if hasattr(self.estimator, "steps"):
+            raise TileModelError(
+                "Transformers before the network hide it from its tiles: its gradient and its "
+                "hidden layers are known for networks that are given the tiles themselves."
+            )
+        return self.estimator.module_.eval()
+
+    def _batches(self, tiles):
+        """Yield tiles as torch takes them, in batches."""
+        inputs = channels_first(np.asarray(tiles), self.has_channels)
+        n_batch = int(np.clip(_BATCH_NUMBERS // inputs[0].size, 16, 8192))
+        for start in range(0, len(inputs), n_batch):
+            yield torch.from_numpy(inputs[start : start + n_batch])
 
     def _positive(self, out):
         return torch.nn.functional.softplus(out) if self.positive else out
