@@ -99,7 +99,7 @@ def _triangle(counts) -> np.ndarray:
         block /= np.linalg.norm(block, axis=1, keepdims=True)
         rows = np.vstack([rows, block])
         if len(rows) > counts.shape[1]:
-            rows = np.linalg.qr(rows, mode="r")
+            rows = np.asarray(np.linalg.qr(rows, mode="r"))
     return rows
 
 
