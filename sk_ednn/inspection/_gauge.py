@@ -73,10 +73,10 @@ def gauge(tiles, *, max_basis=512):
     counts = _triangle(distinct.sum_matrix)
     if n_distinct <= max_basis:
         _, values, right = svd(counts)
-        basis = right[_rank(values, counts.shape) :].T
+        basis = right[_rank(values, distinct.sum_matrix.shape) :].T
     else:
         values, basis = svd(counts, compute_uv=False), None
-    rank = _rank(values, counts.shape)
+    rank = _rank(values, distinct.sum_matrix.shape)
     return Bunch(
         dimension=n_distinct - rank,
         rank=rank,
@@ -104,4 +104,5 @@ def _triangle(counts) -> np.ndarray:
 
 
 def _rank(values, shape) -> int:
+    # The shape is that of all samples: rounding grows with their number, too.
     return int(np.sum(values > values.max(initial=0.0) * max(shape) * np.finfo(float).eps))
