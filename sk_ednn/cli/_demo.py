@@ -302,8 +302,10 @@ def _plot_sheets(axes, parity):
         [f"{len(part[0])} sheets, {name}" for name, part in parity.items()],
         [len(part[0]) for part in parity.values()],
     )
-    ParityDisplay.from_predictions(energies, predicted, sizes=n_atoms, groups=groups, ax=axes,
-                                   name="energy", unit="eV", per="atom", show_errors=False)  # fmt: skip
+    ParityDisplay.from_predictions(
+        energies, predicted, sizes=n_atoms, groups=groups, ax=axes, name="energy", unit="eV",
+        per="atom", show_errors=False,
+    )  # fmt: skip
     inset = axes.inset_axes((0.58, 0.16, 0.4, 0.34))
     in_mev = 1e3 * energies, 1e3 * predicted
     ErrorDisplay.from_predictions(

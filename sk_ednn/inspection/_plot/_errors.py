@@ -128,14 +128,18 @@ class ErrorDisplay:
             raise ValueError(f"kind must be 'histogram' or 'size', got {kind!r}.")
         if kind == "size" and self.sizes is None:
             raise ValueError("kind='size' draws errors against sizes: give `sizes`.")
-        self.figure_, self.ax_ = new_axes(ax)
+        beside = kind == "histogram" and self.groups is not None
+        self.figure_, self.ax_ = new_axes(ax, size=(5.8 if beside else 4.8, 3.8))
         groups = by_group(self.groups, len(self.y_true))
         if kind == "histogram":
             self._plot_histogram(groups, name, unit, per, limit, bins)
         else:
             self._plot_sizes(groups, name, unit, per)
-        if self.groups is not None or kind == "size":
-            self.ax_.legend(frameon=False, fontsize=9)
+        if kind == "size":
+            self.ax_.legend(frameon=False, fontsize=9, loc="upper left")
+        elif self.groups is not None:  # beside: bins and strokes may be anywhere
+            beside = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)}
+            self.ax_.legend(frameon=False, fontsize=9, **beside)
         return self
 
     def _plot_histogram(self, groups, name, unit, per, limit, bins):
@@ -170,12 +174,15 @@ class ErrorDisplay:
             ax.set_yticks([tick for tick in ax.get_yticks() if 0 <= tick <= 1.1 * tallest])
         else:
             ax.set_yticks([])
-        ax.set(xlabel=with_unit(f"error of {name}", unit), ylabel="share of systems")
+        ax.set(
+            xlabel=with_unit(f"error of {name}", unit),
+            ylabel="share of systems" if tallest else "systems",
+        )
 
     def _plot_sizes(self, groups, name, unit, per):
         ax = self.ax_
         self.size_transfer_ = {}
-        lowest = None
+        below: dict[float, float] = {}
         for k, (label, own) in enumerate(groups):
             found = size_transfer(self.y_true[own], self.y_pred[own], self.sizes[own])
             self.size_transfer_[label or "all"] = found
@@ -190,12 +197,14 @@ class ErrorDisplay:
             if (expected > 0).all():
                 ax.plot(N, expected, color=colour, lw=1.2, zorder=3,
                         label=None if label else "bias and noise")  # fmt: skip
-            if kept.any() and (lowest is None or found.rmse[kept][0] < lowest):
-                lowest = found.rmse[kept][0]
+            for power in (1.0, 0.5):
+                heights = found.rmse[kept] / found.sizes[kept] ** power
+                below[power] = min(below.get(power, np.inf), heights.min(initial=np.inf))
         ends = np.array([self.sizes.min(), self.sizes.max()], dtype=float)
-        if lowest is not None and ends[1] > ends[0]:
+        if np.isfinite(list(below.values())).all() and ends[1] > ends[0]:
             for power, style, text in ((1.0, ":", f"∝ {per}s"), (0.5, "--", f"∝ root of {per}s")):
-                guide = 0.4 * lowest * (ends / ends[0]) ** power
+                # Just below all points, so that slopes can be compared and nothing is covered.
+                guide = 0.6 * below[power] * ends**power
                 ax.plot(ends, guide, style, color=GREY, lw=1.1, label=text, zorder=1)
         ax.set(
             xscale="log", yscale="log", xlabel=f"{per}s", ylabel=with_unit(f"error of {name}", unit)

@@ -138,7 +138,7 @@ class FamiliarityDisplay:
         self
         """
         self.ranking_ = error_ranking(self.indicator, self.errors, n_bins=self.n_bins)
-        self.figure_, self.ax_ = new_axes(ax)
+        self.figure_, self.ax_ = new_axes(ax, size=(6.0, 3.8))
         found = self.ranking_
         self.ax_.plot(
             self.indicator, np.abs(self.errors), ".", color=COLOURS[0], alpha=0.45, mew=0, ms=7,
@@ -154,7 +154,10 @@ class FamiliarityDisplay:
         self.ax_.set_ylim(bottom=0)
         self.ax_.set(xlabel=self.label, ylabel=with_unit(f"absolute {name}", unit))
         self.ax_.set_title(f"Spearman correlation {found.spearman:.2f}", fontsize=10)
-        self.ax_.legend(frameon=False, fontsize=9)
+        self.ax_.ticklabel_format(scilimits=(-3, 4))
+        self.ax_.locator_params(axis="x", nbins=6)
+        # Points may be anywhere: beside them.
+        self.ax_.legend(frameon=False, fontsize=9, loc="upper left", bbox_to_anchor=(1.0, 1.0))
         return self
 
 

@@ -79,7 +79,9 @@ class ContextSensitivityDisplay:
         -------
         self
         """
-        self.figure_, self.ax_ = new_axes(ax)
+        self.figure_, self.ax_ = new_axes(ax, size=(6.4, 3.8))
+        from matplotlib.ticker import MaxNLocator
+
         found = self.result
         colours = {"context": CONTEXT_COLOUR, "focus": FOCUS_COLOUR}
         for k, kind in enumerate(found.kinds):
@@ -96,6 +98,7 @@ class ContextSensitivityDisplay:
         if found.reference:
             self.ax_.axhline(found.reference, color=GREY, lw=1, label="nothing hidden", zorder=0)
         self.ax_.set_ylim(bottom=0)
+        self.ax_.xaxis.set_major_locator(MaxNLocator(integer=True))
         self.ax_.set(
             xlabel="hidden sites of a tile",
             ylabel=with_unit(f"mean absolute error of {name}", unit),
@@ -219,9 +222,9 @@ class LocalityDisplay:
                 f"A map is drawn of windows of two dimensions, this one has {found.map.ndim}: use "
                 "kind='profile'."
             )
+        self.figure_, self.ax_ = new_axes(ax, size=(4.4, 3.8), despine=False)
         from matplotlib.patches import Rectangle
 
-        self.figure_, self.ax_ = new_axes(ax, size=(4.4, 3.8), despine=False)
         n, m = found.map.shape
         image = self.ax_.imshow(found.map, cmap="viridis", vmin=0, extent=(0, m, n, 0))
         rows, columns = found.focus
@@ -297,14 +300,14 @@ class InteractionDisplay:
         -------
         self
         """
-        from matplotlib.ticker import MaxNLocator
-
         found = self.result
         self.figure_, self.ax_ = new_axes(ax)
+        from matplotlib.ticker import MaxNLocator
+
         for axis, (strength, error) in enumerate(zip(found.strength, found.std_error, strict=True)):
             self.ax_.errorbar(
                 found.distances, strength, error, color=COLOURS[axis % len(COLOURS)], capsize=2,
-                marker=MARKERS[axis % len(MARKERS)], mfc="white", mew=1.3, ms=5,
+                marker=MARKERS[axis % len(MARKERS)], mfc="none", mew=1.3, ms=9 - 3 * (axis % 3),
                 label=f"along axis {axis}",
             )  # fmt: skip
         edge = max(found.window) - 0.5

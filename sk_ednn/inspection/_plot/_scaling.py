@@ -8,7 +8,7 @@ import time
 import numpy as np
 from sklearn.base import clone
 
-from .._extensivity import _grid_axes, _samples
+from .._extensivity import _grid_axes, _samples, _terms
 from .._reach import unwrap
 from ._style import COLOURS, GREY, MARKERS, by_group, new_axes, with_unit
 
@@ -105,7 +105,8 @@ class ScalingDisplay:
         n_jobs : sequence of int, default=None
             Numbers of workers; needed for "speedup".
         n_repeats : int, default=3
-            The shortest of so many times counts: what else a machine does only adds to it.
+            The shortest of so many times counts: what else a machine does only adds to it. No
+            evaluation remembers tiles of an earlier one.
         sizes : array-like of shape (n_samples,), default=None
             None for the number of sites.
         ax : matplotlib Axes, default=None
@@ -119,13 +120,10 @@ class ScalingDisplay:
             if n_jobs is None:
                 raise ValueError("kind='speedup' needs n_jobs, such as n_jobs=[1, 2, 4].")
             inner, fields = unwrap(estimator, X)
-            times = [
-                _shortest(lambda n=n: _with_workers(inner, n).predict(fields), n_repeats)
-                for n in n_jobs
-            ]
+            times = [_shortest(_fresh(inner, n_jobs=n), fields, n_repeats) for n in n_jobs]
             return cls.from_measurements(n_jobs, times, kind=kind, ax=ax, **style)
         inner, fields = unwrap(estimator, X)
-        tiling = inner._fitted_terms()[0][1]
+        tiling = _terms(inner)[0][1]
         samples = _samples(tiling.check(fields))
         if sizes is None:
             axes = _grid_axes(tiling, samples[0].ndim)
@@ -133,7 +131,8 @@ class ScalingDisplay:
         if kind == "total":
             values = inner.predict(samples)
         else:
-            values = [_shortest(lambda x=x: inner.predict([x]), n_repeats) for x in samples]
+            inner.predict([samples[0]])  # what a first call loads is no part of any time
+            values = [_shortest(_fresh(inner), [x], n_repeats) for x in samples]
         return cls.from_measurements(sizes, values, kind=kind, ax=ax, **style)
 
     def plot(self, ax=None, *, name="total", unit="", per="site"):
@@ -163,7 +162,7 @@ class ScalingDisplay:
             if self.kind == "speedup":
                 values = values[0] * sizes[0] / values
                 self.exponents_[label or "all"] = np.nan
-                self.ax_.plot(sizes, values, label=label, **style)
+                self.ax_.plot(sizes, values, label=label or "measured", **style)
                 continue
             exponent = _exponent(sizes, values)
             self.exponents_[label or "all"] = exponent
@@ -207,17 +206,21 @@ def _exponent(sizes, values) -> float:
     return float(np.polyfit(np.log(sizes), np.log(np.abs(values)), 1)[0])
 
 
-def _shortest(run, n_repeats) -> float:
+def _shortest(regressor, X, n_repeats) -> float:
     times = []
     for _ in range(n_repeats):
+        cold = _fresh(regressor)
         start = time.perf_counter()
-        run()
+        cold.predict(X)
         times.append(time.perf_counter() - start)
     return min(times)
 
 
-def _with_workers(regressor, n_jobs):
-    """Return a shallow copy that evaluates with so many workers; the user's stays as it is."""
+def _fresh(regressor, **params):
+    """Return a shallow copy that has evaluated nothing yet; the user's stays as it is."""
     regressor = copy.copy(regressor)
-    regressor.evaluation_ = clone(regressor.evaluation_).set_params(n_jobs=n_jobs)
+    if hasattr(regressor, "estimators_"):
+        regressor.estimators_ = [_fresh(member, **params) for member in regressor.estimators_]
+    else:
+        regressor.evaluation_ = clone(regressor.evaluation_).set_params(**params)
     return regressor

@@ -134,9 +134,9 @@ class TilingDisplay:
         -------
         self
         """
+        self.figure_, self.ax_ = new_axes(ax, size=(4.4, 4.7), despine=False)
         from matplotlib.patches import Patch, Rectangle
 
-        self.figure_, self.ax_ = new_axes(ax, size=(4.4, 4.7), despine=False)
         ax = self.ax_
         draw_field(ax, self.field, cmap)
         height, width = self.field.shape
