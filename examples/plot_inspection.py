@@ -101,8 +101,8 @@ InteractionDisplay.from_estimator(wide, train.fields, ax=right, unit="J", random
 plt.show()
 
 # %%
-# Because only sums are known, much is left open: so many directions in which contributions can be
-# moved and no total of the training data changes.
+# Because only sums are known, much is left open: in so many directions contributions can be moved,
+# and no total of the training data changes.
 
 tiles = GridTiling(1, 1).tiles(train.fields)
 found = gauge(tiles)

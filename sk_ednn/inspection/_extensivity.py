@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.utils import Bunch, check_consistent_length
 
 from ..exceptions import TilingError
-from ._reach import unwrap
+from ._reach import all_terms, grid_axes, predict_list, samples_of, unwrap
 
 
 def size_transfer(y_true, y_pred, sizes):
@@ -144,22 +144,22 @@ def extensivity_report(estimator, X, y=None, *, sizes=None):
     shifted by a site, totals change by 1.3 J
     """
     regressor, X = unwrap(estimator, X)
-    tilings = [tiling for _, tiling in _terms(regressor)]
+    tilings = [tiling for _, tiling in all_terms(regressor)]
     if any(not hasattr(tiling, "boundary") for tiling in tilings):
         raise TilingError(
             "extensivity_report doubles and shifts fields on grids: all tilings must be "
             f"GridTiling, got {[type(tiling).__name__ for tiling in tilings]}."
         )
     fields = tilings[0].check(X)
-    samples = _samples(fields)
-    total = _predict(regressor, samples)
+    samples = samples_of(fields)
+    total = predict_list(regressor, samples)
     scale = np.sqrt(np.mean(total**2)) or 1.0
-    axes = _grid_axes(tilings[0], samples[0].ndim)
+    axes = grid_axes(tilings[0], samples[0].ndim)
     report = Bunch(
         copies=np.array(
             [
                 np.abs(
-                    _predict(regressor, [np.concatenate([x, x], axis=axis) for x in samples])
+                    predict_list(regressor, [np.concatenate([x, x], axis=axis) for x in samples])
                     - 2 * total
                 ).max()
                 / scale
@@ -176,7 +176,7 @@ def extensivity_report(estimator, X, y=None, *, sizes=None):
         for number, axis in enumerate(axes):
             focus = _common_focus(tilings, number, samples)
             changes = [
-                _predict(regressor, [np.roll(x, shift, axis=axis) for x in samples]) - total
+                predict_list(regressor, [np.roll(x, shift, axis=axis) for x in samples]) - total
                 for shift in range(focus + 1)
             ]
             report.shifts.append(np.array([np.sqrt(np.mean(c**2)) for c in changes[:-1]]))
@@ -187,29 +187,6 @@ def extensivity_report(estimator, X, y=None, *, sizes=None):
             sizes = [np.prod([x.shape[axis] for axis in axes]) for x in samples]
         report.size_transfer = size_transfer(y, total, sizes)
     return report
-
-
-def _terms(regressor):
-    members = getattr(regressor, "estimators_", [regressor])
-    return [term for member in members for term in member._fitted_terms()]
-
-
-def _samples(fields) -> list[np.ndarray]:
-    samples = [np.empty(0)] * fields.n_samples
-    for stack in fields.stacks:
-        for place, values in zip(stack.samples, stack.values, strict=True):
-            samples[place] = values
-    return samples
-
-
-def _predict(regressor, samples) -> np.ndarray:
-    # A list: 2-D arrays keep the width they were fitted to.
-    return np.asarray(regressor.predict(samples), dtype=float)
-
-
-def _grid_axes(tiling, ndim) -> list[int]:
-    channel = None if tiling.channel_axis is None else tiling.channel_axis % ndim
-    return [axis for axis in range(ndim) if axis != channel]
 
 
 def _common_focus(tilings, number, samples) -> int:

@@ -9,8 +9,7 @@ from sklearn.utils import Bunch, check_random_state
 from sklearn.utils._param_validation import Interval, validate_params
 
 from ..exceptions import TilingError
-from ._extensivity import _grid_axes, _predict, _samples
-from ._reach import reach
+from ._reach import grid_axes, predict_list, reach, samples_of
 
 
 @validate_params(
@@ -85,8 +84,8 @@ def interaction_profile(
     """
     rng = check_random_state(random_state)
     reached = reach(estimator, X, term)
-    samples = _samples(reached.fields)
-    axes = _grid_axes(reached.tiling, samples[0].ndim)
+    samples = samples_of(reached.fields)
+    axes = grid_axes(reached.tiling, samples[0].ndim)
     window = reached.tile_model.tile_shape[: len(axes)]
     periodic = getattr(reached.tiling, "boundary", "periodic") == "periodic"
     if max_distance is None:
@@ -102,7 +101,7 @@ def interaction_profile(
             fit = [x for x in samples if x.shape[axis] >= least]
             if fit:
                 pairs = [_changed(fit, axes, axis, d, rng) for _ in range(n_pairs)]
-                totals = _predict(reached.regressor, [x for four in pairs for x in four])
+                totals = predict_list(reached.regressor, [x for four in pairs for x in four])
                 neither, first, second, both = totals.reshape(n_pairs, 4, -1).swapaxes(0, 1)
                 found = np.abs(both - first - second + neither).mean(axis=-1)
                 strength[number, d - 1] = found.mean()

@@ -112,3 +112,30 @@ def sampled_tiles(tiling, fields, n_tiles, rng) -> np.ndarray:
             parts.append(np.array(tiling.block_tiles(fields, block).array(own)))
         start += count
     return np.concatenate(parts)
+
+
+def all_terms(regressor) -> list[tuple[TileModel, AbstractTiling]]:
+    """Return (tile model, tiling) of every term, of every member where it is a committee."""
+    members = getattr(regressor, "estimators_", [regressor])
+    return [term for member in members for term in member._fitted_terms()]
+
+
+def samples_of(fields) -> list[np.ndarray]:
+    """Return the fields of a batch one by one, in their order."""
+    samples = [np.empty(0)] * fields.n_samples
+    for stack in fields.stacks:
+        for place, values in zip(stack.samples, stack.values, strict=True):
+            samples[place] = values
+    return samples
+
+
+def grid_axes(tiling, ndim) -> list[int]:
+    """Return the axes of a field of `ndim` that are not its channel axis."""
+    channel_axis = getattr(tiling, "channel_axis", None)
+    channel = None if channel_axis is None else channel_axis % ndim
+    return [axis for axis in range(ndim) if axis != channel]
+
+
+def predict_list(regressor, samples) -> np.ndarray:
+    """Predict a list of fields: given as one array, fields of one axis have to keep their width."""
+    return np.asarray(regressor.predict(list(samples)), dtype=float)

@@ -421,6 +421,13 @@ def test_gauge_of_all_rings(context, n_states):
     assert found.dimension == n_states ** (w - 1) - 1
 
 
+def test_gauge_of_planes(rng):
+    """Neighbouring tiles of 3 x 3 both see 2 x 3 spins, along either axis."""
+    found = gauge(GridTiling(1, 1).tiles(rng.choice([-1, 1], size=(600, 8, 8))))
+    assert found.n_distinct == 2**9
+    assert found.dimension == 2**6 + 2**6 - 2**4 - 1
+
+
 def test_moving_along_the_gauge_changes_no_total():
     X, y = make_ising(60, (4, 4))
     model = EDNNRegressor(PAIRS, GridTiling(1, 1)).fit(X, y)

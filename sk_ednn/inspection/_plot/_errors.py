@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .._extensivity import size_transfer
-from ._style import COLOURS, GREY, MARKERS, by_group, checked, new_axes, with_unit
+from ._style import COLOURS, GREY, MARKERS, by_group, checked, log_sizes, new_axes, with_unit
 
 # With fewer errors than this, each is drawn: a histogram would say nothing.
 _FEWEST_FOR_BINS = 50
@@ -206,6 +206,5 @@ class ErrorDisplay:
                 # Just below all points, so that slopes can be compared and nothing is covered.
                 guide = 0.6 * below[power] * ends**power
                 ax.plot(ends, guide, style, color=GREY, lw=1.1, label=text, zorder=1)
-        ax.set(
-            xscale="log", yscale="log", xlabel=f"{per}s", ylabel=with_unit(f"error of {name}", unit)
-        )
+        log_sizes(ax, self.sizes)
+        ax.set(yscale="log", xlabel=f"{per}s", ylabel=with_unit(f"error of {name}", unit))

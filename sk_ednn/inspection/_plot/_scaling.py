@@ -8,9 +8,8 @@ import time
 import numpy as np
 from sklearn.base import clone
 
-from .._extensivity import _grid_axes, _samples, _terms
-from .._reach import unwrap
-from ._style import COLOURS, GREY, MARKERS, by_group, new_axes, with_unit
+from .._reach import all_terms, grid_axes, samples_of, unwrap
+from ._style import COLOURS, GREY, MARKERS, by_group, log_sizes, new_axes, with_unit
 
 _KINDS = ("total", "time", "speedup")
 
@@ -123,10 +122,10 @@ class ScalingDisplay:
             times = [_shortest(_fresh(inner, n_jobs=n), fields, n_repeats) for n in n_jobs]
             return cls.from_measurements(n_jobs, times, kind=kind, ax=ax, **style)
         inner, fields = unwrap(estimator, X)
-        tiling = _terms(inner)[0][1]
-        samples = _samples(tiling.check(fields))
+        tiling = all_terms(inner)[0][1]
+        samples = samples_of(tiling.check(fields))
         if sizes is None:
-            axes = _grid_axes(tiling, samples[0].ndim)
+            axes = grid_axes(tiling, samples[0].ndim)
             sizes = [np.prod([x.shape[axis] for axis in axes]) for x in samples]
         if kind == "total":
             values = inner.predict(samples)
@@ -195,7 +194,8 @@ class ScalingDisplay:
                 ylabel = f"|{name}|" + (f" / {unit}" if unit else "")
             if self.kind == "time":
                 ylabel = "time / s"
-            ax.set(xscale="log", yscale="log", xlabel=f"{per}s", ylabel=ylabel)
+            log_sizes(ax, self.sizes)
+            ax.set(yscale="log", xlabel=f"{per}s", ylabel=ylabel)
         ax.legend(frameon=False, fontsize=9, loc="upper left")
 
 

@@ -40,6 +40,17 @@ def with_unit(name, unit) -> str:
     return name if not unit else f"{name} / {unit}"
 
 
+def log_sizes(ax, sizes) -> None:
+    """Make the x axis logarithmic; say the sizes themselves where they are few."""
+    from matplotlib.ticker import NullFormatter
+
+    ax.set_xscale("log")
+    values = np.unique(sizes)
+    if 1 < len(values) <= 6:
+        ax.set_xticks(values, [f"{value:,.6g}" for value in values])
+        ax.xaxis.set_minor_formatter(NullFormatter())
+
+
 def by_group(groups, n_samples) -> list[tuple[str | None, np.ndarray]]:
     """Return (label, indices of samples) of each group, in the order they first come."""
     if groups is None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .._extensivity import _samples
-from .._reach import unwrap
+from .._reach import samples_of, unwrap
 from ._style import CONTEXT_COLOUR, FOCUS_COLOUR, GREY, INK, new_axes, with_unit
 
 # Lines between more focus regions than this along an axis would hide the field.
@@ -86,7 +85,7 @@ class TilingDisplay:
         ValueError
             Where the field has not two dimensions, or there is no such tile.
         """
-        whole = _samples(tiling.check(X))[sample]
+        whole = samples_of(tiling.check(X))[sample]
         field = shown_field(whole, getattr(tiling, "channel_axis", None), channel)
         grid = tiling.tile_grid(whole.shape)
         if len(grid) != 2:
@@ -256,7 +255,7 @@ class ContributionDisplay:
         if name not in tiling or (term is None and len(tiling) > 1):
             raise ValueError(f"Name one of the terms {list(tiling)} with `term`, got {term!r}.")
         tiling = tiling[name][1]
-        whole = _samples(tiling.check(X))[sample]
+        whole = samples_of(tiling.check(X))[sample]
         maps = regressor.predict_contributions([whole])
         values = np.asarray((maps[name] if isinstance(maps, dict) else maps)[0])
         n_axes = len(tiling.tile_grid(whole.shape))
