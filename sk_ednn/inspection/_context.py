@@ -27,6 +27,7 @@ _N_PLACES = 32
         "areas": ["array-like", None],
         "n_repeats": [Interval(Integral, 1, None, closed="left")],
         "blur_width": [Interval(Real, 0, None, closed="neither"), None],
+        "with_baseline": ["boolean"],
         "random_state": ["random_state"],
     },
     prefer_skip_nested_validation=True,
@@ -40,6 +41,7 @@ def context_sensitivity(
     areas=None,
     n_repeats=3,
     blur_width=None,
+    with_baseline=True,
     term=None,
     random_state=None,
 ):
@@ -64,6 +66,9 @@ def context_sensitivity(
         How often the patches are drawn.
     blur_width : float, default=None
         Standard deviation of the blur, in sites. None for a quarter of the window.
+    with_baseline : bool, default=True
+        Whether it is hidden from the baseline, too. A ``baseline="content"`` holds most of many totals, and
+        hides what the tile model does: leave it out to look at that alone.
     term : str, default=None
         Which term to look at, where the estimator has several.
     random_state : int, RandomState or None, default=None
@@ -123,6 +128,8 @@ def context_sensitivity(
     if blur_width is None:
         blur_width = max(focus.shape) / 4
 
+    if not with_baseline:  # nothing is hidden from it: in a difference it drops out
+        tile_model = tile_model.with_baseline(None)
     predicted = np.asarray(reached.regressor.predict(reached.X)).reshape(fields.n_samples, -1)
     y = predicted if y is None else np.asarray(y, dtype=float).reshape(-1, predicted.shape[1])
     if len(y) != fields.n_samples:

@@ -77,6 +77,7 @@ def familiarity(
         spread : ndarray of shape (n_samples,) or (n_samples, n_outputs), or None
             Of a committee, the standard deviation between its members, in units of y.
         space : str
+            "tiles" or "features".
 
     Notes
     -----

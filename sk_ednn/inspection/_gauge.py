@@ -39,6 +39,7 @@ def gauge(tiles, *, max_basis=512):
         rank : int
             Of M: how many combinations of contributions the totals determine.
         n_distinct : int
+            Number of distinct tiles.
         tiles : ndarray of shape (n_distinct, *tile_shape)
             The distinct tiles.
         basis : ndarray of shape (n_distinct, dimension) or None

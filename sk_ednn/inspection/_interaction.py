@@ -57,6 +57,7 @@ def interaction_profile(
             Mean absolute interaction, in units of y; NaN where an axis is too short. Exactly zero,
             but for rounding, beyond a window.
         std_error : ndarray of shape (n_axes, n_distances)
+            Of that mean.
         window : tuple of int
             Sites of a tile along each axis.
 

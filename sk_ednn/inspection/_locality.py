@@ -23,6 +23,7 @@ _BLOCK = 8192
         "max_sites": [Interval(Integral, 1, None, closed="left"), None],
         "coverage": [Interval(Real, 0, 1, closed="neither")],
         "output": [Interval(Integral, 0, None, closed="left")],
+        "with_baseline": ["boolean"],
         "random_state": ["random_state"],
     },
     prefer_skip_nested_validation=True,
@@ -37,6 +38,7 @@ def locality_profile(
     max_sites=None,
     coverage=0.99,
     output=0,
+    with_baseline=True,
     term=None,
     random_state=None,
 ):
@@ -66,6 +68,9 @@ def locality_profile(
         The share of the influence that lies within `reach`.
     output : int, default=0
         Which column of y.
+    with_baseline : bool, default=True
+        Whether the baseline counts, too. A ``baseline="content"`` holds most of many totals, and
+        hides what the tile model does: leave it out to look at that alone.
     term : str, default=None
         Which term to look at, where the estimator has several.
     random_state : int, RandomState or None, default=None
@@ -122,6 +127,8 @@ def locality_profile(
     rng = check_random_state(random_state)
     reached = reach(estimator, X, term)
     tile_model, tiling = reached.tile_model, reached.tiling
+    if not with_baseline:
+        tile_model = tile_model.with_baseline(None)
     if output >= tile_model.n_outputs:
         raise TileModelError(f"The model has {tile_model.n_outputs} output(s), got {output=}.")
     tiles = sampled_tiles(tiling, reached.fields, max_tiles, rng)

@@ -88,6 +88,7 @@ def suggest_tiling(
         focuses, contexts : list
             The tilings tried, in that order.
         scores : ndarray of shape (n_tried, n_folds)
+            Of each fold.
         mean_scores, std_errors : ndarray of shape (n_tried,)
             The standard error is that of the difference to the best, 0 for the best itself.
         fit_times : ndarray of shape (n_tried,)

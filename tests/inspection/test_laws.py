@@ -90,6 +90,21 @@ def test_a_product_has_its_exact_derivative():
     assert found.reach == 1
 
 
+def test_the_baseline_may_be_left_out():
+    """A total that is the content: all of it is the baseline's, nothing the tile model's."""
+    X = make_field("float64", 40, (6, 6))
+    model = EDNNRegressor(Ridge(), GridTiling(2, 1), baseline="content")
+    model = model.fit(X, 3 * X.sum(axis=(1, 2)))
+    found = locality_profile(model, X, max_tiles=20)
+    np.testing.assert_allclose(found.influence, [3, 0], atol=1e-6)
+    alone = locality_profile(model, X, max_tiles=20, with_baseline=False)
+    np.testing.assert_allclose(alone.influence, [0, 0], atol=1e-6)
+    hidden = context_sensitivity(model, X, kinds="noise", random_state=0)
+    assert hidden.errors[0, 1].min() > 1
+    alone = context_sensitivity(model, X, kinds="noise", with_baseline=False, random_state=0)
+    assert alone.errors.max() < 1e-6
+
+
 def test_spins_are_swapped_and_trees_seen():
     X = make_spins(60, (6, 6))
     y = X.sum(axis=(1, 2)).astype(float)
