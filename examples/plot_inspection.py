@@ -31,9 +31,10 @@ from sk_ednn.inspection import (
     ParityDisplay,
     ScalingDisplay,
     TilingDisplay,
+    TilingPathDisplay,
     extensivity_report,
     gauge,
-    suggest_tiling,
+    size_transfer,
 )
 
 train = make_ising(400, (8, 8), random_state=0)
@@ -64,12 +65,12 @@ plt.show()
 # The laws: copies, additivity, shifts by a focus hold to the last digits. Shifts by less than a
 # focus change the tiles, and measure the error.
 
-report = extensivity_report(model, X, y)
+report = extensivity_report(model, X[:60])
 print(f"copies      {report.copies.max():.0e}")
 print(f"additivity  {report.additivity:.0e}")
 print(f"shift by 2  {report.shift_by_focus.max():.0e}")
 print(f"shift by 1  {report.shifts[0][1]:.1f} J")
-transfer = report.size_transfer
+transfer = size_transfer(y, predicted, n_spins)
 print(f"bias {transfer.bias:.4f} ± {transfer.bias_std_error:.4f} J per spin")
 print(f"noise {transfer.noise:.2f} J per root of spins")
 
@@ -117,12 +118,15 @@ plt.show()
 # %%
 # Cross-validation along a short path finds the context that is enough.
 
-path = suggest_tiling(
-    train.fields, train.energies, estimator=EDNNRegressor(pairs, GridTiling(1, 1)), min_gain=0.01
+path = TilingPathDisplay.from_data(
+    train.fields,
+    train.energies,
+    estimator=EDNNRegressor(pairs, GridTiling(1, 1)),
+    min_gain=0.01,
+    unit="J",
 )
-for context, score in zip(path.contexts, path.mean_scores, strict=True):
-    print(f"context {context}: mean absolute error {-score:.2g} J")
-print("suggested:", path.tiling)
+print("suggested:", path.result.tiling)
+plt.show()
 
 # %%
 # Sheets of carbon, boron and nitrogen, drawn with a channel for each species. Four members of a

@@ -11,6 +11,7 @@ from ._plot._familiarity import FamiliarityDisplay
 from ._plot._parity import ParityDisplay
 from ._plot._profiles import ContextSensitivityDisplay, InteractionDisplay, LocalityDisplay
 from ._plot._scaling import ScalingDisplay
+from ._plot._suggest import TilingPathDisplay
 from ._plot._tiles import ContributionDisplay, TilingDisplay
 from ._suggest import suggest_tiling
 
@@ -24,6 +25,7 @@ __all__ = [
     "ParityDisplay",
     "ScalingDisplay",
     "TilingDisplay",
+    "TilingPathDisplay",
     "context_sensitivity",
     "error_ranking",
     "extensivity_report",

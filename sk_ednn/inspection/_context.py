@@ -67,8 +67,8 @@ def context_sensitivity(
     blur_width : float, default=None
         Standard deviation of the blur, in sites. None for a quarter of the window.
     with_baseline : bool, default=True
-        Whether it is hidden from the baseline, too. A ``baseline="content"`` holds most of many totals, and
-        hides what the tile model does: leave it out to look at that alone.
+        Whether sites are hidden from the baseline, too. A ``baseline="content"`` holds most of many
+        totals, and covers what the tile model does: leave it out to look at that alone.
     term : str, default=None
         Which term to look at, where the estimator has several.
     random_state : int, RandomState or None, default=None

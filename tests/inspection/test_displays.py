@@ -27,6 +27,7 @@ from sk_ednn.inspection import (  # noqa: E402
     ParityDisplay,
     ScalingDisplay,
     TilingDisplay,
+    TilingPathDisplay,
 )
 
 PAIRS = make_pipeline(PolynomialFeatures(2), Ridge(1e-3))
@@ -228,6 +229,21 @@ def test_the_power_of_a_law_is_found(power):
         ScalingDisplay.from_measurements([1, 2], [0.0, 1.0], kind="time")
     with pytest.raises(ValueError, match="kind must be one of"):
         ScalingDisplay.from_measurements([1, 2], [0.0, 1.0], kind="colour")
+
+
+def test_the_path_of_tilings_is_shown():
+    X, y = make_ising(60, (6, 6))
+    display = TilingPathDisplay.from_data(
+        X, y, estimator=EDNNRegressor(PAIRS, GridTiling(1, 1)), focuses=[1, 2], max_context=1, cv=3,
+        name="mean absolute error", unit="J",
+    )  # fmt: skip
+    found = display.result
+    for label, line in zip((1, 2), display.lines_, strict=True):
+        own = np.array(found.focuses) == label
+        np.testing.assert_array_equal(line.get_xdata(), np.array(found.contexts)[own])
+        np.testing.assert_allclose(line.get_ydata(), -found.mean_scores[own])
+    assert display.ax_.get_ylabel() == "mean absolute error / J"
+    assert (found.focus, found.context) == (1, 1)
 
 
 def test_familiarity_shows_whether_it_ranks():
