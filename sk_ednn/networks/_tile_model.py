@@ -46,19 +46,104 @@ class NetworkTileModel(TileModel):
                 inputs = step.transform(inputs)
             inputs = np.asarray(inputs, dtype=self._dtype)
         else:
-            inputs = channels_first(tiles, self.has_channels, self._dtype)
-        if "laid out" not in self._cache:
-            self._cache["laid out"] = lay_out(net.module_, inputs.shape[1:])
-        n_batch = int(np.clip(_BATCH_NUMBERS // inputs[0].size, 16, 8192))
+            inputs = self._inputs(tiles)
         parts = []
-        for start in range(0, len(inputs), n_batch):
-            x = torch.from_numpy(np.ascontiguousarray(inputs[start : start + n_batch]))
-            x = laid_out(x) if self._cache["laid out"] else x
+        for x in self._batches(inputs):
             with self._autocast():
                 out = net.evaluation_step((x, None), training=False)
             out = out[0] if isinstance(out, tuple) else out
             parts.append(self._finish(out).cpu().numpy())
         return checked_outputs(np.concatenate(parts), len(tiles), self.n_outputs, net)
+
+    def input_gradient(self, tiles, output=0) -> np.ndarray:
+        """Return the derivative of each contribution with respect to its tile.
+
+        Parameters
+        ----------
+        tiles : ndarray of shape (n_tiles, *tile_shape)
+        output : int, default=0
+            Which output of the network.
+
+        Returns
+        -------
+        ndarray of shape (n_tiles, *tile_shape), float64
+            In units of y per unit of the field; without the baseline, which is linear.
+
+        Raises
+        ------
+        TileModelError
+            Where transformers stand before the network.
+        """
+        scale = float(np.broadcast_to(self.scale, (self.n_outputs,))[output])
+        parts = []
+        for x in self._batches(self._inputs(tiles)):
+            x = x.to(self.estimator.device).requires_grad_(True)
+            with self._autocast():
+                out = self._module(x)
+            out = self._finish(out)
+            (gradient,) = torch.autograd.grad(out.reshape(len(x), -1)[:, output].sum(), x)
+            parts.append(gradient.cpu().numpy())
+        gradient = np.concatenate(parts).astype(np.float64) * scale
+        return np.moveaxis(gradient, 1, -1) if self.has_channels else gradient[:, 0]
+
+    def hidden(self, tiles) -> np.ndarray:
+        """Return what the network's last layer with weights is given: its own features of tiles.
+
+        Parameters
+        ----------
+        tiles : ndarray of shape (n_tiles, *tile_shape)
+
+        Returns
+        -------
+        ndarray of shape (n_tiles, n_features), float32
+
+        Raises
+        ------
+        TileModelError
+            Where transformers stand before the network.
+        """
+        module, seen = self._eval_module(), []
+        layers = [
+            m for m in module.modules() if next(m.parameters(recurse=False), None) is not None
+        ]
+        hooks = [
+            layer.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+            for layer in layers
+        ]
+        parts = []
+        try:
+            with torch.no_grad():
+                for x in self._batches(self._inputs(tiles)):
+                    seen.clear()
+                    module(x.to(self.estimator.device))
+                    parts.append(seen[-1].reshape(len(x), -1).cpu().numpy())
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return np.concatenate(parts)
+
+    def _module(self, x):
+        return self._eval_module()(x)
+
+    def _eval_module(self):
+        if hasattr(self.estimator, "steps"):
+            raise TileModelError(
+                "Transformers before the network hide it from its tiles: its gradient and its "
+                "hidden layers are known for networks that are given the tiles themselves."
+            )
+        return self.estimator.module_.eval()
+
+    def _inputs(self, tiles):
+        return channels_first(np.asarray(tiles), self.has_channels, self._dtype)
+
+    def _batches(self, inputs):
+        """Yield the network's input as tensors, in batches that stay near the caches."""
+        if "laid out" not in self._cache:
+            self._cache["laid out"] = lay_out(self._net.module_, inputs.shape[1:])
+        n_batch = int(np.clip(_BATCH_NUMBERS // inputs[0].size, 16, 8192))
+        for start in range(0, len(inputs), n_batch):
+            x = torch.from_numpy(np.ascontiguousarray(inputs[start : start + n_batch]))
+            yield laid_out(x) if self._cache["laid out"] else x
 
     @property
     def _dtype(self):
