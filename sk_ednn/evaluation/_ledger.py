@@ -128,7 +128,7 @@ class _Term:
         self.held = held.reshape(-1, tile_model.n_outputs)  # (n_fields * n_tiles, n_outputs)
 
     def propose(self, fields, grid, owners, sites, flat, values):
-        """Return the change of each move, and (move, tile, contribution) of each tile it changes."""
+        """Return the changes, and (move, tile, contribution) for each tile that a move changes."""
         moves, tiles = self._affected(sites)
         owner = owners[moves]
         content = self._read(fields, grid, owner, tiles, moves, flat, values)
@@ -140,7 +140,7 @@ class _Term:
 
     def _affected(self, sites) -> tuple[np.ndarray, np.ndarray]:
         """Return pairs of a move and a tile that sees one of its sites, none twice, in order."""
-        n_moves, n_sites, n_axes = sites.shape
+        n_moves, n_sites = sites.shape[:2]
         tiles, seen = np.zeros((n_moves, n_sites, 1), dtype=np.intp), True
         for axis, length in enumerate(self.grid):
             along = self.seen_by[axis][sites[..., axis]]

@@ -119,7 +119,7 @@ def test_drift_of_many_flips(evaluation):
     rng = np.random.default_rng(1)
     local = LocalUpdates(model, make_spins(1, (64, 64), 2)[0])
     # On sites three apart no tile sees two: as many flips at once as there are.
-    for step in range(1000):
+    for _ in range(1000):
         corner = rng.integers(3, size=2)
         sites = np.stack(np.meshgrid(*(np.arange(c, 63, 3) for c in corner)), -1)
         sites = rng.permutation(sites.reshape(-1, 1, 2))[:100]
@@ -147,8 +147,8 @@ def test_any_focus_and_context(ndim, focus, context, repeats, data):
     shape = (focus * repeats,) * ndim
     tiling = GridTiling(focus, min(context, 6 // (focus * ndim)))
     X = make_field("float64", 6, shape)
-    model = EDNNRegressor(LinearRegression(), tiling, baseline="content").fit(X, np.sin(X[:, 0]).sum(
-        axis=tuple(range(1, ndim))) if ndim > 1 else np.sin(X[:, 0]))  # fmt: skip
+    y = np.sin(X[:, 0]).reshape(6, -1).sum(axis=1)
+    model = EDNNRegressor(LinearRegression(), tiling, baseline="content").fit(X, y)
     n_sites = data.draw(st.integers(1, min(3, X[0].size)))
     rng = np.random.default_rng(data.draw(st.integers(0, 99)))
     sites, values = draw_move(rng, shape, (), n_sites)
