@@ -154,7 +154,8 @@ class _Table:
         weights : ndarray of int of shape (n_sites_of_a_move, n_most, n_moves)
         """
         n_axes, n_sites = len(self.shape), len(part.positions[0])
-        tiles, weights, absent = 0, 1, False
+        tiles, absent = np.zeros((), dtype=np.intp), np.zeros((), dtype=bool)
+        weights = np.ones((), dtype=np.intp)
         for axis, along in enumerate(part.positions):
             seen = union(self.seen[axis], along)  # (n_along_axis, n_most)
             there = self.windows[axis][seen]

@@ -117,13 +117,13 @@ def test_drift_of_many_flips(evaluation):
     X, y = make_ising(60, (8, 8))
     model.fit(X, y)
     rng = np.random.default_rng(1)
-    local = LocalUpdates(model, make_spins(1, (64, 64), 2)[0])
+    local = LocalUpdates(model, make_spins(1, (66, 66), 2)[0])
     # On sites three apart no tile sees two: as many flips at once as there are.
-    for _ in range(1000):
+    for _ in range(250):
         corner = rng.integers(3, size=2)
-        sites = np.stack(np.meshgrid(*(np.arange(c, 63, 3) for c in corner)), -1)
-        sites = rng.permutation(sites.reshape(-1, 1, 2))[:100]
-        local.propose(sites, rng.choice(np.array([-1, 1], dtype=np.int8), size=(100, 1)))
+        sites = np.stack(np.meshgrid(*(np.arange(c, 66, 3) for c in corner)), -1)
+        sites = rng.permutation(sites.reshape(-1, 1, 2))[:400]
+        local.propose(sites, rng.choice(np.array([-1, 1], dtype=np.int8), size=(400, 1)))
         local.accept()
     assert abs(local.total - model.predict(local.field[None])[0]) < 1e-9
 

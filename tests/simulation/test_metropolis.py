@@ -31,6 +31,7 @@ SYSTEMS = {
     "whole axis": (GridTiling((None, 2), (0, 1)), (3, 2), SPINS),
     "channels": (GridTiling(1, 1, channel_axis=0), (2, 2, 2), ((0, 0), (1, 0), (-1, 2))),
 }
+LARGE_TILES = ("2-D, zero", "3-D, reflect", "padded", "wider than the grid")
 
 
 def all_fields(shape, values, channel_axis=None):
@@ -90,11 +91,13 @@ def way(request, monkeypatch):
 @pytest.mark.parametrize("name", SYSTEMS)
 def test_states_come_as_often_as_boltzmann_says(name):
     model, every, energies = system(name)
-    temperature = 0.7 * energies.std()
+    temperature = np.ptp(energies) / 4  # so that nothing stays caught
+    # Without a table, where tiles of many sites are evaluated, it takes longer.
+    n_replicas = 1_000 if name in LARGE_TILES else 5_000
     sampler = Metropolis(
-        model, temperature, values=SYSTEMS[name][2], n_replicas=10_000, random_state=1
+        model, temperature, values=SYSTEMS[name][2], n_replicas=n_replicas, random_state=1
     )
-    chain = sampler.run(every[0], 25, interval=25)
+    chain = sampler.run(every[0], 15, interval=15)
     found = index_of(chain.fields, every)
     np.testing.assert_allclose(chain.energies[-1, 0], energies[found], rtol=1e-9, atol=1e-9)
     counts = np.bincount(found, minlength=len(every))
@@ -105,12 +108,13 @@ def test_states_come_as_often_as_boltzmann_says(name):
 def test_exchanges_keep_the_composition(name):
     model, every, energies = system(name)
     start = every[len(every) // 3]
-    temperature = 0.7 * energies.std()
+    temperature = np.ptp(energies) / 4
+    n_replicas = 1_000 if name in LARGE_TILES else 5_000
     sampler = Metropolis(
-        model, temperature, moves="exchange", n_replicas=8_000, values=SYSTEMS[name][2],
+        model, temperature, moves="exchange", n_replicas=n_replicas, values=SYSTEMS[name][2],
         random_state=2,
     )  # fmt: skip
-    chain = sampler.run(start, 30, interval=30)
+    chain = sampler.run(start, 20, interval=20)
     channel = SYSTEMS[name][0].channel_axis
 
     def content(field):
@@ -145,7 +149,7 @@ def test_detailed_balance_of_a_sweep():
     model, every, energies = system("1-D, three states")
     weights = boltzmann(energies, energies.std())
     rng = np.random.default_rng(4)
-    before = rng.choice(len(every), size=40_000, p=weights)
+    before = rng.choice(len(every), size=25_000, p=weights)
     sampler = Metropolis(
         model, energies.std(), values=STATES, n_replicas=len(before), random_state=5
     )
@@ -163,7 +167,7 @@ def test_detailed_balance_of_a_sweep():
 
 def test_infinite_temperature_reaches_every_state():
     model, every, _ = system("2-D, oblong")
-    sampler = Metropolis(model, np.inf, values=SPINS, n_replicas=20_000, random_state=0)
+    sampler = Metropolis(model, np.inf, values=SPINS, n_replicas=8_000, random_state=0)
     chain = sampler.run(every[0], 20)
     counts = np.bincount(index_of(chain.fields, every), minlength=len(every))
     assert chisquare(counts).pvalue > 1e-4
@@ -193,7 +197,7 @@ def test_a_model_of_totals_has_the_exact_thermodynamics(ising):
     """Trained on totals of 8 x 8 alone, on a lattice that can be enumerated."""
     temperatures = np.array([1.5, 2.0, 2.5, 3.0, 4.0])
     sampler = Metropolis(
-        ising, temperatures, values=SPINS, n_replicas=400, swap_interval=2, random_state=0
+        ising, temperatures, values=SPINS, n_replicas=200, swap_interval=2, random_state=0
     )
     chain = sampler.run(np.ones((4, 4)), 150, burn_in=60)
     energies, sizes = chain.energies, np.abs(chain.magnetisations)
@@ -206,7 +210,7 @@ def test_a_model_of_totals_has_the_exact_thermodynamics(ising):
             assert abs(values.mean() - exact) < 4 * error
             assert error < 0.06 * abs(exact)
         # The variance of all records together, with error bars from groups of replicas.
-        groups = energies[:, k].reshape(150, 20, 20).transpose(1, 0, 2).reshape(20, -1)
+        groups = energies[:, k].reshape(150, 20, 10).transpose(1, 0, 2).reshape(20, -1)
         heats = groups.var(axis=1) / temperature**2
         assert abs(heats.mean() - heat) < 4 * heats.std(ddof=1) / np.sqrt(20) + 0.02 * heat
     assert np.all(np.diff(chain.acceptance) > 0)
@@ -217,7 +221,7 @@ def test_replica_exchange_leaves_each_temperature_its_distribution():
     model, every, energies = system("2-D")
     temperatures = energies.std() * np.array([0.4, 0.8, 1.6])
     sampler = Metropolis(
-        model, temperatures, values=SPINS, n_replicas=6_000, swap_interval=1, random_state=0
+        model, temperatures, values=SPINS, n_replicas=3_000, swap_interval=1, random_state=0
     )
     chain = sampler.run(every[5], 25, interval=25)
     for fields, temperature in zip(chain.fields, temperatures, strict=True):
