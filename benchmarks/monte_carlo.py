@@ -1,4 +1,4 @@
-"""Monte Carlo: a flip costs the same in any field; sweeps try more than a million flips a second."""
+"""Monte Carlo: a flip costs the same in any field; sweeps try over a million flips a second."""
 
 import os
 

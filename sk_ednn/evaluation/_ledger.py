@@ -56,7 +56,7 @@ class Ledger:
         """Sums over the tiles of each field, (n_fields, n_outputs)."""
         n_fields = len(self.values)
         parts = [term.held.reshape(n_fields, term.n_tiles, -1).sum(axis=1) for term in self._terms]
-        return np.sum(parts, axis=0)
+        return np.asarray(np.sum(parts, axis=0))
 
     def propose(self, owners, sites, values) -> np.ndarray:
         """Return what each move alone would add to the total of its field.

@@ -217,6 +217,60 @@ def test_a_model_of_totals_has_the_exact_thermodynamics(ising):
     assert np.all((chain.swap_acceptance > 0.3) & (chain.swap_acceptance < 1))
 
 
+def onsager(temperature):
+    """Return energy, specific heat and magnetisation per spin of the infinite lattice.
+
+    The first two from the free energy as an integral over one angle (Onsager 1944), differentiated
+    numerically; the last from Yang 1952.
+    """
+    angle = np.pi * (np.arange(20_000) + 0.5) / 20_000
+
+    def log_partition(beta):
+        k = 2 * np.sinh(2 * beta) / np.cosh(2 * beta) ** 2
+        root = np.sqrt(np.maximum(1 - (k * np.sin(angle)) ** 2, 0))
+        return np.log(2 * np.cosh(2 * beta)) + np.log((1 + root) / 2).mean() / 2
+
+    beta, step = 1 / temperature, 1e-3
+    lower, middle, upper = (log_partition(beta + k * step) for k in (-1, 0, 1))
+    order = max(1 - np.sinh(2 * beta) ** -4.0, 0) ** (1 / 8)
+    heat = beta**2 * (upper - 2 * middle + lower) / step**2
+    return -(upper - lower) / (2 * step), heat, order
+
+
+def test_the_exact_solution_is_the_exact_solution():
+    """By what is known in closed form: the critical energy, and the series of hot systems."""
+    critical = 2 / np.log(1 + np.sqrt(2))
+    assert abs(onsager(critical)[0] + np.sqrt(2)) < 1e-2  # smooth but for a logarithm
+    energy, heat, order = onsager(20.0)
+    t = np.tanh(1 / 20)
+    assert abs(energy + 2 * t + 4 * t**3) < 20 * t**5
+    assert abs(heat - (2 + 10 * t**2) / 20**2) < 100 / 20**6
+    assert order == 0
+
+
+@pytest.mark.slow
+def test_large_lattices_approach_the_exact_solution(ising):
+    """Away from the transition, where 64 x 64 spins are as good as infinitely many."""
+    temperatures = [1.8, 2.0, 2.7, 3.5]
+    sampler = Metropolis(ising, temperatures, values=SPINS, n_replicas=12, random_state=0)
+    chain = sampler.run(np.ones((64, 64), dtype=np.int8), 400, burn_in=120, interval=2)
+    sites = 64**2
+    for k, temperature in enumerate(temperatures):
+        energy, heat, order = onsager(temperature)
+        energies = chain.energies[:, k] / sites
+        records = {
+            "energy": (energies.mean(axis=0), energy),
+            "heat": (energies.var(axis=0) * sites / temperature**2, heat),
+        }
+        if order:
+            sizes = np.abs(chain.magnetisations[:, k]).mean(axis=0) / sites
+            records["magnetisation"] = (sizes, order)
+        for name, (values, exact) in records.items():
+            error = values.std(ddof=1) / np.sqrt(len(values))
+            assert abs(values.mean() - exact) < 4 * error, (name, temperature)
+            assert error < 0.06 * abs(exact), (name, temperature)
+
+
 def test_replica_exchange_leaves_each_temperature_its_distribution():
     model, every, energies = system("2-D")
     temperatures = energies.std() * np.array([0.4, 0.8, 1.6])
