@@ -74,7 +74,7 @@ class Ledger:
         ndarray of shape (n_moves, n_outputs)
         """
         flat = np.ravel_multi_index(tuple(np.moveaxis(sites, -1, 0)), self.grid)
-        changes, tiles = 0.0, []
+        changes, tiles = np.zeros(()), []
         for term in self._terms:
             change, seen = term.propose(self.values, self.grid, owners, sites, flat, values)
             changes = changes + change
