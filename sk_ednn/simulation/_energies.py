@@ -19,9 +19,7 @@ _TABLE_SIZE = 1 << 22
 # Numbers in hand at a time, so that they stay in the caches.
 _IN_HAND = 1 << 16
 # Most bytes for remembering which tiles the moves change; beyond, that is computed each time.
-_REMEMBERED = 1 << 27
-# From so many replicas on, writing all of a row is faster than picking those that have changed.
-_MANY_REPLICAS = 8
+_REMEMBERED = 1 << 28
 
 
 def has_tables(terms, windows, n_values) -> bool:
@@ -64,10 +62,9 @@ class TabulatedEnergies:
             np.prod([seen_by(w, n).shape[1] for w, n in zip(along, grid, strict=True)])
             for along in windows
         )
-        n_sites, n_replicas = states.shape
-        self.n_moves_at_once = max(1, int(_IN_HAND // (per_move * n_replicas)))
-        self._remembers = 24 * per_move * n_sites * len(terms) * len(grid) <= _REMEMBERED
+        self.n_moves_at_once = max(1, int(_IN_HAND // (per_move * states.shape[1])))
         self._known: dict[Sublattice, list] = {}
+        self._room = _REMEMBERED
 
     def changes(self, part, before, after) -> np.ndarray:
         """Return the cost of each move, (n_moves, n_replicas).
@@ -82,8 +79,10 @@ class TabulatedEnergies:
         affected = self._known.get(part)
         if affected is None:
             affected = [term.affected(part) for term in self._terms]
-            if self._remembers:
+            size = sum(array.nbytes for arrays in affected for array in arrays)
+            if size <= self._room:
                 self._known[part] = affected
+                self._room -= size
         return sum(
             term.changes(tiles, weights, steps)
             for term, (tiles, weights) in zip(self._terms, affected, strict=True)
@@ -186,11 +185,12 @@ class _Table:
 
     def accept(self, mask) -> None:
         tiles, old, new = self._proposed
-        if mask.shape[1] >= _MANY_REPLICAS:
-            self.codes[tiles] = np.where(mask, new, old)
+        if mask.shape[1] == 1:
+            # One column: picking the moves that were made is faster than writing all.
+            made = np.flatnonzero(mask)
+            self.codes[np.take(tiles, made, axis=1), 0] = np.take(new[..., 0], made, axis=1)
         else:
-            moves, replicas = np.nonzero(mask)
-            self.codes[tiles[:, moves], replicas] = new[:, moves, replicas]
+            self.codes[tiles] = np.where(mask, new, old)
 
     @property
     def totals(self) -> np.ndarray:
