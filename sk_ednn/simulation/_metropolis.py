@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from numbers import Integral
 
 import numpy as np
@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import Interval, StrOptions
 from tqdm.auto import tqdm
 
-from .._fields import require_finite
+from .._fields import check_fields, require_finite
 from ..datasets._random import generator
 from ..evaluation._ledger import common_channel_axis
 from ..evaluation._local import checked_terms, running
@@ -249,17 +249,18 @@ class Metropolis(BaseEstimator):
             )
         fields = np.asarray(fields)
         lead = (len(temperatures), self.n_replicas)
-        if fields.ndim == model._field_ndim + 2:
-            if fields.shape[:2] != lead:
-                raise TilingError(
-                    f"fields must start with (n_temperatures, n_replicas) = {lead}, or be one "
-                    f"field for all; got shape {fields.shape}."
-                )
-            start = fields.reshape(-1, *fields.shape[2:])
-        else:
-            start = np.broadcast_to(fields, (*lead, *fields.shape)).reshape(-1, *fields.shape)
-        start = model._check_predicted(list(start)).stacks
-        start = start[0].values if len(start) == 1 else np.concatenate([s.values for s in start])
+        one_for_all = fields.ndim != model._field_ndim + 2
+        if not one_for_all and fields.shape[:2] != lead:
+            raise TilingError(
+                f"fields must start with (n_temperatures, n_replicas) = {lead}, or be one field "
+                f"for all; got shape {fields.shape}."
+            )
+        batch = fields[None] if one_for_all else fields.reshape(-1, *fields.shape[2:])
+        # As separate fields, which may be of another width than those of the fit.
+        checked = replace(check_fields(batch), ragged=True)
+        start = model._check_predicted(checked).stacks[0].values
+        if one_for_all:
+            start = np.broadcast_to(start, (lead[0] * lead[1], *start.shape[1:]))
         return _System(model, terms, start, self.values, self.moves, temperatures)
 
 
