@@ -73,7 +73,7 @@ class Ledger:
         -------
         ndarray of shape (n_moves, n_outputs)
         """
-        flat = np.ravel_multi_index(tuple(np.moveaxis(sites, -1, 0)), self.grid)
+        flat = flat_sites(sites, self.grid)
         changes, tiles = np.zeros(()), []
         for term in self._terms:
             change, seen = term.propose(self.values, self.grid, owners, sites, flat, values)
@@ -120,6 +120,9 @@ class _Term:
                 self.windows, tiling._grid_shape(fields.shape[1:]), strict=True
             )
         ]
+        # What holds for most fields, and spares single moves some work.
+        self.evenly_seen = all((table >= 0).all() for table in self.seen_by)
+        self.reaches_out = any((windows == OUTSIDE).any() for windows in self.windows)
         self.grid = tuple(len(windows) for windows in self.windows)
         self.n_tiles = int(np.prod(self.grid))
         self.n_channel_axes = n_channel_axes
@@ -146,8 +149,11 @@ class _Term:
             tiles = (tiles[..., :, None] * length + along[..., None, :]).reshape(
                 n_moves, n_sites, -1
             )
-            seen = np.asarray(seen)[..., None] & (along >= 0)[..., None, :]
-            seen = seen.reshape(n_moves, n_sites, -1)
+            if not self.evenly_seen:
+                seen = np.asarray(seen)[..., None] & (along >= 0)[..., None, :]
+                seen = seen.reshape(n_moves, n_sites, -1)
+        if n_sites == 1 and self.evenly_seen:
+            return np.repeat(np.arange(n_moves), tiles.shape[-1]), tiles.ravel()
         tiles = np.where(seen, tiles, -1).reshape(n_moves, -1)
         tiles.sort(axis=1)
         new = tiles >= 0
@@ -165,18 +171,29 @@ class _Term:
             shape[1 + axis] = -1
             along = self.windows[axis][place].reshape(shape)
             sites = sites * grid[axis] + along
-            outside = outside | (along == OUTSIDE)
-        # A position beyond the boundary has no site: read any, then write the zero.
-        sites = np.where(outside, -1, sites)
+            if self.reaches_out:
+                outside = outside | (along == OUTSIDE)
         owner = owner.reshape(-1, *[1] * n_axes)
+        if self.reaches_out:
+            # A position beyond the boundary has no site: read any, then write the zero.
+            sites = np.where(outside, -1, sites)
         content = fields[owner, sites]
-        content[np.broadcast_to(outside, sites.shape)] = 0
+        if self.reaches_out:
+            content[np.broadcast_to(outside, sites.shape)] = 0
         for k in range(flat.shape[1]):
             changed = sites == flat[moves, k].reshape(owner.shape)
             new = values[moves, k].reshape(len(moves), *[1] * n_axes, *values.shape[2:])
             where = changed if self.n_channel_axes == 0 else changed[..., None]
             content = np.where(where, new, content)
         return content
+
+
+def flat_sites(sites, grid) -> np.ndarray:
+    """Return grid indices (..., n_axes) as numbers of sites in C order."""
+    flat = sites[..., 0]
+    for axis in range(1, len(grid)):
+        flat = flat * grid[axis] + sites[..., axis]
+    return flat
 
 
 def seen_by(windows, length) -> np.ndarray:

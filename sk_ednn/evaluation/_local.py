@@ -9,7 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._fields import check_fields, require_finite
 from ..exceptions import TileModelError, TilingError
-from ._ledger import Ledger
+from ._ledger import Ledger, flat_sites
 
 
 class LocalUpdates:
@@ -148,7 +148,8 @@ class LocalUpdates:
                 f"mask must be booleans of shape ({self._n_moves},), one for each move proposed; "
                 f"got shape {mask.shape} of type {mask.dtype}."
             )
-        mask = np.broadcast_to(mask, (self._n_moves,))
+        if mask.ndim == 0:
+            mask = np.full(self._n_moves, mask)
         clash = self._ledger.clash(mask)
         if clash is not None:
             raise ValueError(
@@ -210,8 +211,7 @@ class LocalUpdates:
 
     def _no_site_twice(self, sites, several):
         if sites.shape[1] > 1:
-            flat = np.ravel_multi_index(tuple(np.moveaxis(sites, -1, 0)), self._ledger.grid)
-            flat.sort(axis=1)
+            flat = np.sort(flat_sites(sites, self._ledger.grid), axis=1)
             twice = np.flatnonzero((flat[:, 1:] == flat[:, :-1]).any(axis=1))
             if len(twice):
                 raise TilingError(
