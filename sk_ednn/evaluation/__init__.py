@@ -5,9 +5,10 @@ from importlib import import_module
 from ._auto import AutoEvaluation
 from ._base import AbstractEvaluation
 from ._direct import Direct
+from ._local import LocalUpdates
 from ._unique import Unique
 
-__all__ = ["AbstractEvaluation", "AutoEvaluation", "Direct", "Network", "Unique"]
+__all__ = ["AbstractEvaluation", "AutoEvaluation", "Direct", "LocalUpdates", "Network", "Unique"]
 
 
 def __getattr__(name):

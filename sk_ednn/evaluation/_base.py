@@ -33,6 +33,20 @@ class AbstractEvaluation(BaseEstimator, ABC):
     ) -> Iterable[tuple[Block, np.ndarray]]:
         """Yield each block with the totals of its samples, (n_samples, n_outputs), in order."""
 
+    def tile_contributions(self, tile_model, tiles) -> np.ndarray:
+        """Return the contributions of single tiles, wherever they come from.
+
+        Parameters
+        ----------
+        tile_model : TileModel
+        tiles : ndarray of shape (n_tiles, *tile_shape)
+
+        Returns
+        -------
+        ndarray of shape (n_tiles, n_outputs), float64
+        """
+        return tile_model.predict(tiles)
+
     def totals(self, tile_model, tiling, fields) -> np.ndarray:
         """Return the totals of fields.
 

@@ -12,6 +12,9 @@ from .._distinct import distinct
 from ._base import AbstractEvaluation
 from ._workers import map_blocks
 
+# Fewer tiles than this are looked up one by one sooner than they are compared.
+_FEW = 64
+
 
 class Unique(AbstractEvaluation):
     """Evaluate each distinct tile once.
@@ -64,6 +67,13 @@ class Unique(AbstractEvaluation):
     def table_length(self, tile_model) -> int:
         """Return how many contributions of a tile model are remembered."""
         return len(self._tables().get(tile_model, ()))
+
+    def tile_contributions(self, tile_model, tiles):
+        """Return the contributions of single tiles; see `AbstractEvaluation`."""
+        if len(tiles) < _FEW:
+            return self._look_up(tile_model, tiles)
+        first, inverse = distinct(tiles, tiles.ndim - 1)
+        return self._look_up(tile_model, tiles[first])[inverse]
 
     def block_contributions(self, tile_model, tiling, fields):
         """Yield each block with its contributions; see `AbstractEvaluation`."""

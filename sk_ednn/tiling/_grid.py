@@ -116,6 +116,33 @@ class GridTiling(AbstractTiling):
             for axis in self._axes(tuple(field_shape))
         ]
 
+    def axis_windows(self, field_shape) -> list[np.ndarray]:
+        """Return, for each grid axis, the sites that each window along it sees.
+
+        Parameters
+        ----------
+        field_shape : tuple of int
+            Shape of one field, its channel axis included.
+
+        Returns
+        -------
+        list of ndarray of int of shape (n_windows, focus + 2 * context), one for each grid axis
+            Positions along the axis, -1 beyond a "zero" boundary. A tile is the product of one
+            window of each axis.
+
+        Examples
+        --------
+        >>> from sk_ednn import GridTiling
+        >>> GridTiling(focus=2, context=1).axis_windows((6,))
+        [array([[5, 0, 1, 2],
+                [1, 2, 3, 4],
+                [3, 4, 5, 0]])]
+        """
+        return [
+            axis_windows(length, focus, context, self.boundary, self.remainder)
+            for length, focus, context in self._axes(tuple(field_shape))
+        ]
+
     def focus_sites(self, tile_shape) -> tuple[slice, ...]:
         """Return the slices that cut the focus out of a tile of this shape."""
         window = tile_shape if self.channel_axis is None else tile_shape[:-1]
