@@ -11,7 +11,14 @@ _CONVOLUTIONS = (nn.Conv2d, nn.Conv3d)
 
 def laid_out(x):
     """Return a tensor (n, n_channels, *window) with its channels next to each other."""
-    return x.contiguous(memory_format=_FORMATS[x.ndim]) if x.ndim in _FORMATS else x
+    if x.ndim not in _FORMATS:
+        return x
+    x = x.contiguous(memory_format=_FORMATS[x.ndim])
+    if x.shape[1] == 1 and x.stride(1) != 1:
+        # One channel lies next to itself in any layout; torch is told which one is meant, or the
+        # first convolution gives the plain one and the second has to convert it.
+        x = x.as_strided(x.shape, (x.stride(0), 1, *x.stride()[2:]))
+    return x
 
 
 def lay_out(module, input_shape) -> bool:

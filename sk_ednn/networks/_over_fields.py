@@ -16,9 +16,9 @@ from ._layout import laid_out, lay_out
 from ._padding import padded
 
 FORMS = ("auto", "dense", "tiled")
-# Numbers in the largest layer of a part. What the layers hold then stays in the caches of a core;
-# on an accelerator the parts are as large as memory allows.
-_PART_NUMBERS = 1 << 21
+# Numbers in the largest layer of a part of a field, in the dense form: with fewer, too much context
+# is computed again between parts. On an accelerator memory alone decides.
+_PART_NUMBERS = 1 << 24
 # The dense form is taken where it saves at least this share of the multiplications; where it saves
 # none, one matrix product over many tiles is faster than a convolution.
 _WORTH = 1.05
@@ -168,14 +168,15 @@ class SumOverTiles(nn.Module):
     def _tiles_at_once(self, around) -> int:
         if self.module.training and mixes_tiles(self.module):
             return around.numel()
-        if self._dense:
-            largest = self._dense[0].numbers_per_tile
-        else:
-            largest = prod(self._window) * around.shape[1]
-        by_memory = int(self.max_bytes // (around.element_size() * self._held_per_tile()))
+        at_once = int(self.max_bytes // (around.element_size() * self._held_per_tile()))
         if around.device.type == "cpu":
-            by_memory = min(by_memory, _PART_NUMBERS // largest)
-        return max(by_memory, 1)
+            at_once = min(
+                at_once,
+                _PART_NUMBERS // self._dense[0].numbers_per_tile
+                if self._dense
+                else tiles_together(prod(self._window) * around.shape[1]),
+            )
+        return max(at_once, 1)
 
     def _held_per_tile(self) -> int:
         """Numbers that the layers keep for the backward pass, for each tile."""
@@ -185,6 +186,16 @@ class SumOverTiles(nn.Module):
             n_channels = prod(self.tile_shape) // prod(self._window)
             self._held = layer_outputs(self.module, (n_channels, *self._window))
         return self._held
+
+
+def tiles_together(n_inputs) -> int:
+    """Return how many tiles of so many numbers go through a network together, on the CPU.
+
+    Few enough that what its layers hold stays in the caches, which for perceptrons is up to twice
+    as fast as all tiles at once; convolutions need more to be busy.
+    """
+    by_cache, by_work = (1 << 16) // max(n_inputs, 1), (1 << 19) // max(n_inputs, 1)
+    return max(1, min(max(by_cache, min(by_work, 256)), 4096))
 
 
 def row_per_tile(out, tiles):

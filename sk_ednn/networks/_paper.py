@@ -235,7 +235,9 @@ def _check_window(tile_shape) -> int:
 def _activation(name) -> nn.Module:
     if name not in ACTIVATIONS:
         raise TileModelError(f"activation must be one of {sorted(ACTIVATIONS)}, got {name!r}.")
-    return ACTIVATIONS[name]()
+    kind = ACTIVATIONS[name]
+    # In place where that can be: half the memory, and half the way through it.
+    return kind(inplace=True) if kind in (nn.ReLU, nn.SiLU) else kind()
 
 
 def _head(n_features, n_outputs, activation, hidden=_HIDDEN) -> list[nn.Module]:

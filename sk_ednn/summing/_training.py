@@ -25,12 +25,15 @@ from torch.utils.data import BatchSampler, DataLoader
 
 from ..exceptions import TileModelError
 from ..networks import FieldBatch, SumOverTiles
-from ..networks._over_fields import layer_outputs, mixes_tiles, out_of_memory, row_per_tile
+from ..networks._over_fields import (
+    layer_outputs,
+    mixes_tiles,
+    out_of_memory,
+    row_per_tile,
+    tiles_together,
+)
 from ._base import last_step
 
-# A batch may hold many tiles. They go through the network in parts of about this many numbers, so
-# that what its layers hold stays in the caches: up to twice as fast as all at once.
-_PART_NUMBERS = 1 << 16
 # With less than this for the layers, it is something else that fills the memory.
 _LEAST_BYTES = 1 << 20
 
@@ -142,8 +145,7 @@ class _SummingNet:
                 return self._of_fields(batch, network)
             parts = [batch.tiles]
             if not (self.module_.training and mixes_tiles(self.module_)):
-                n_inputs = max(1, batch.tiles[0].numel())
-                parts = batch.tiles.split(min(max(_PART_NUMBERS // n_inputs, 256), 4096))
+                parts = batch.tiles.split(tiles_together(batch.tiles[0].numel()))
             if torch.is_grad_enabled() and self._held_bytes(batch.tiles) > how.max_bytes:
                 network = partial(checkpoint, network, use_reentrant=False)
             outs = [row_per_tile(network(part), part) for part in parts]

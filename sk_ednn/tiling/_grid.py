@@ -14,7 +14,16 @@ from sklearn.utils.validation import validate_data
 from .._fields import Fields, check_fields, is_list_of_fields
 from ..exceptions import TilingError
 from ._base import AbstractTiling, Block
-from ._windows import BOUNDARIES, OUTSIDE, axis_positions, axis_windows, legal_sizes, n_windows
+from ._windows import (
+    BOUNDARIES,
+    FEW_RUNS,
+    OUTSIDE,
+    axis_positions,
+    axis_windows,
+    legal_sizes,
+    n_windows,
+    runs,
+)
 
 REMAINDERS = ("error", "pad")
 
@@ -445,12 +454,11 @@ def _seen_by(length, focus, context, boundary, remainder) -> list[list[int]]:
 
 def _take(values, places, axis) -> np.ndarray:
     """Gather along an axis, as a view where the places follow each other."""
-    if places[0] != OUTSIDE and np.array_equal(
-        places, np.arange(places[0], places[0] + len(places))
-    ):
-        index = [slice(None)] * values.ndim
-        index[axis] = slice(int(places[0]), int(places[0]) + len(places))
-        return values[tuple(index)]
+    pieces = runs(places)
+    if len(pieces) == 1 and pieces[0][0] != OUTSIDE:
+        return _piece(values, axis, *pieces[0])
+    if len(pieces) <= FEW_RUNS:
+        return np.concatenate([_piece(values, axis, *piece) for piece in pieces], axis=axis)
     taken = np.take(values, places, axis=axis)
     outside = np.flatnonzero(places == OUTSIDE)
     if len(outside):
@@ -458,3 +466,13 @@ def _take(values, places, axis) -> np.ndarray:
         index[axis] = outside
         taken[tuple(index)] = 0
     return taken
+
+
+def _piece(values, axis, start, length) -> np.ndarray:
+    if start == OUTSIDE:
+        shape = list(values.shape)
+        shape[axis] = length
+        return np.zeros(shape, dtype=values.dtype)
+    index = [slice(None)] * values.ndim
+    index[axis] = slice(start, start + length)
+    return values[tuple(index)]
