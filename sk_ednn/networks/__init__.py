@@ -2,7 +2,7 @@
 
 from ._convolutional import DenseForm, NotConvolutional, as_convolution
 from ._field_sums import FieldBatch, FieldSums
-from ._over_fields import SumOverTiles
+from ._over_fields import SumOfBranches, SumOverTiles
 from ._paper import PaperCNN, PaperDenseNet, ValidCNN, initialise_summed
 from ._sum import TileBatch, TileSums
 from ._symmetry import RandomSymmetry
@@ -17,6 +17,7 @@ __all__ = [
     "PaperCNN",
     "PaperDenseNet",
     "RandomSymmetry",
+    "SumOfBranches",
     "SumOverTiles",
     "TileBatch",
     "TileSums",

@@ -188,6 +188,24 @@ class SumOverTiles(nn.Module):
         return self._held
 
 
+class SumOfBranches(nn.ModuleList):
+    """Several networks over the same fields, each with a tiling of its own, added up."""
+
+    def forward(self, fields, network=None, finish=None):
+        """Return the totals of fields, (n, n_outputs)."""
+        return sum(branch(fields, finish=finish) for branch in self)
+
+    @property
+    def max_bytes(self):
+        """What the layers of each may hold."""
+        return self[0].max_bytes
+
+    @max_bytes.setter
+    def max_bytes(self, value):
+        for branch in self:
+            branch.max_bytes = value
+
+
 def tiles_together(n_inputs) -> int:
     """Return how many tiles of so many numbers go through a network together, on the CPU.
 

@@ -5,6 +5,7 @@ skorch trains, see `_training`. Here stands what is to be trained, on what, and 
 
 from __future__ import annotations
 
+import copy
 import inspect
 from numbers import Integral, Real
 from pathlib import Path
@@ -25,6 +26,7 @@ from ..networks import (
     FieldSums,
     NetworkTileModel,
     RandomSymmetry,
+    SumOfBranches,
     SumOverTiles,
     TileSums,
 )
@@ -58,8 +60,11 @@ class GradientSumFit(AbstractSumFit):
     hyperparameters are used, and which comes back with its ``coefs_``). Where tiles repeat, each
     distinct one is evaluated once per batch.
 
-    A module whose ``__init__`` takes `tile_shape`, `n_channels` or `n_outputs` is given them, so
-    that a search over focus and context needs nothing else.
+    A module whose ``__init__`` takes `tile_shape`, `focus`, `n_channels` or `n_outputs` is given
+    them, so that a search over focus and context needs nothing else.
+
+    Several terms, each a bare module with a tiling of its own, are trained as one network: such as
+    one that sees a small window finely and one that sees a large window pooled.
 
     Parameters
     ----------
@@ -218,13 +223,8 @@ class GradientSumFit(AbstractSumFit):
         """Fit the terms; see `AbstractSumFit.fit`."""
         self._validate_params()
         self._require_suited(problem.terms)
-        if len(problem.terms) > 1:
-            raise TileModelError(
-                "Several networks are fitted as one: put them into one module that adds their "
-                "outputs, and use one term."
-            )
-        (term,) = problem.terms
-        final = last_step(term.tile_model)
+        finals = [last_step(term.tile_model) for term in problem.terms]
+        final = finals[0]
         positive = self.positive or self.loss == "poisson"
         if positive or getattr(final, "loss", None) == "poisson":
             _require_counts(problem, self if positive else final)
@@ -233,6 +233,11 @@ class GradientSumFit(AbstractSumFit):
         scale = scale if start is None else start.scale
         own = problem.random_state if self.random_state is None else self.random_state
         random_state = check_random_state(own)
+        if len(finals) > 1:
+            return self._fit_branches(
+                problem, positive, units=(scale, share), random_state=random_state
+            )
+        (term,) = problem.terms
         if isinstance(final, MLPRegressor):
             if self.loss is not None or self.positive or problem.gradient is not None:
                 raise TileModelError(
@@ -274,11 +279,58 @@ class GradientSumFit(AbstractSumFit):
             finally:
                 net.__class__ = kind
                 del net.summing_
+        return self._tile_model(problem, term, features.assemble(net), scale, positive)
+
+    def _fit_branches(self, problem, positive, units, random_state) -> list[TileModel]:
+        """Fit several bare modules as one network, whose output is their sum."""
+        scale, share = units
+        for term in problem.terms:
+            if isinstance(term.tile_model, NeuralNet) or not is_torch(term.tile_model):
+                raise TileModelError(
+                    f"Several networks are trained as one, with the settings of GradientSumFit: "
+                    f"give torch modules or their classes, got {type(term.tile_model).__name__} "
+                    f"for term {term.name!r}."
+                )
+        seed = int(random_state.randint(np.iinfo(np.int32).max))
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            modules = [self._module(problem, term) for term in problem.terms]
+            net = self._bare(nn.ModuleList(modules), problem)
+            if self.loss is not None:
+                net.set_params(criterion=_LOSSES[self.loss])
+            _require_device(net.device)
+            net.__class__ = summing_class(NeuralNetRegressor)
+            net.summing_ = Training(
+                share, positive=positive, precision=self.precision, form=self.form,
+                groups=problem.groups, max_bytes=self.max_bytes,
+            )  # fmt: skip
+            try:
+                self._train(net, problem, None, None, scale, None)
+            finally:
+                net.__class__ = NeuralNetRegressor
+                del net.summing_
+        tile_models = []
+        for term, module in zip(problem.terms, net.module_, strict=True):
+            branch = copy.copy(net)
+            branch.module_ = module
+            tile_models.append(self._tile_model(problem, term, branch, scale, positive))
+        return tile_models
+
+    def _module(self, problem, term) -> nn.Module:
+        module = term.tile_model
+        if not inspect.isclass(module):
+            return module
+        tiling, shape = term.tiling, problem.tile_shape(term)
+        known = _known(tiling, shape, shape, tiling.channel_axis is not None, problem.n_outputs)
+        takes = inspect.signature(module).parameters
+        return module(**{name: value for name, value in known.items() if name in takes})
+
+    def _tile_model(self, problem, term, estimator, scale, positive) -> NetworkTileModel:
         return NetworkTileModel(
-            estimator=features.assemble(net),
-            tile_shape=tile_shape,
+            estimator=estimator,
+            tile_shape=problem.tile_shape(term),
             n_outputs=problem.n_outputs,
-            has_channels=has_channels,
+            has_channels=getattr(term.tiling, "channel_axis", None) is not None,
             scale=scale,
             positive=positive,
             precision=self.precision,
@@ -309,6 +361,8 @@ class GradientSumFit(AbstractSumFit):
 
     def _batches(self, net, problem, term, features, y, scale):
         """Return the samples as sums over tiles, or as whole fields where that is cheaper."""
+        if term is None:
+            return self._branch_batches(net, problem, y, scale)
         how, tiling = net.summing_, term.tiling
         weights, tile_shape = problem.sample_weight, problem.tile_shape(term)
         of_fields = problem.gradient is not None or self.symmetries is not None
@@ -338,6 +392,21 @@ class GradientSumFit(AbstractSumFit):
 
         batch_size = len(problem.y) if net.batch_size == -1 else net.batch_size
         return TileSums(condensed, prepare, y, weights, batch_size, how.dtype)
+
+    def _branch_batches(self, net, problem, y, scale):
+        how, first = net.summing_, problem.terms[0]
+        how.over_fields = SumOfBranches(
+            SumOverTiles(
+                module.train(), term.tiling, problem.tile_shape(term), form=self.form,
+                max_bytes=self.max_bytes,
+            )
+            for module, term in zip(net.module_, problem.terms, strict=True)
+        )  # fmt: skip
+        how.augment = self._symmetries(first.tiling, problem.tile_shape(first))
+        slopes = self._slopes(problem, first, scale / how.share, how)
+        return FieldSums(
+            problem.fields, first.tiling.channel_axis, y, problem.sample_weight, slopes, how.dtype
+        )
 
     def _symmetries(self, tiling, tile_shape):
         if self.symmetries is None or callable(self.symmetries):
@@ -373,14 +442,9 @@ class GradientSumFit(AbstractSumFit):
             if self.loss == "poisson":
                 net.set_params(criterion__log_input=False)
         if inspect.isclass(net.module):
-            window = shape[:-1] if has_channels else shape
-            sites = term.tiling.focus_sites(problem.tile_shape(term))
-            known = {
-                "tile_shape": tuple(window),
-                "focus": tuple(site.stop - site.start for site in sites),
-                "n_channels": shape[-1] if has_channels else 1,
-                "n_outputs": problem.n_outputs,
-            }
+            known = _known(
+                term.tiling, problem.tile_shape(term), shape, has_channels, problem.n_outputs
+            )
             takes = inspect.signature(net.module).parameters
             already = net.get_params(deep=False)
             net.set_params(
@@ -439,6 +503,17 @@ class GradientSumFit(AbstractSumFit):
             total_steps=n_steps + 1,
             step_every="batch",
         )
+
+
+def _known(tiling, tile_shape, shape, has_channels, n_outputs) -> dict:
+    """Return what a module's class may want to be told of its input, by the parameters' names."""
+    sites = tiling.focus_sites(tile_shape)
+    return {
+        "tile_shape": tuple(shape[:-1] if has_channels else shape),
+        "focus": tuple(site.stop - site.start for site in sites),
+        "n_channels": shape[-1] if has_channels else 1,
+        "n_outputs": n_outputs,
+    }
 
 
 def _require_device(name) -> None:

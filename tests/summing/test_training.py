@@ -367,6 +367,53 @@ def test_a_search_over_focus_and_context_builds_the_network_it_needs():
     assert len(search.cv_results_["params"]) == 4
 
 
+class TestBranches:
+    """Networks at several scales, trained as one: each with its own focus and context."""
+
+    X = waves(16, (8, 8))
+
+    def terms(self):
+        torch.manual_seed(0)
+        far = nn.Sequential(
+            nn.AvgPool2d(2), nn.Conv2d(1, 4, 3), nn.SiLU(), nn.Flatten(), nn.Linear(16, 1)
+        )
+        return [("near", convolutional(), GridTiling(2, 2)), ("far", far, GridTiling(4, 2))]
+
+    def fitted(self, terms, **params):
+        fit = GradientSumFit(max_epochs=20, lr=1e-2, precision="float64", **params)
+        return EDNNRegressor(terms, summing=fit, random_state=0).fit(self.X, energy(self.X)[0])
+
+    @pytest.mark.parametrize("params", [{}, {"form": "tiled"}, {"symmetries": "shift"}])
+    def test_they_add_up_and_totals_stay_extensive(self, params):
+        model = self.fitted(self.terms(), **params)
+        maps = model.predict_contributions(self.X)
+        assert maps["near"].shape == (16, 4, 4) and maps["far"].shape == (16, 2, 2)
+        total = sum(part.reshape(16, -1).sum(1) for part in maps.values())
+        np.testing.assert_allclose(model.predict(self.X), total, rtol=1e-10)
+        np.testing.assert_allclose(
+            model.predict(np.concatenate([self.X, self.X], axis=2)), 2 * total, rtol=1e-10
+        )
+        trained = model.tile_model_[1].estimator.module_
+        assert trained[1].weight.shape == (4, 1, 3, 3)
+
+    def test_they_are_trained_together(self):
+        apart = self.fitted(self.terms()[:1])
+        together = self.fitted(self.terms())
+        assert losses_of(together)[-1] < losses_of(apart)[-1]
+        moved = together.tile_model_[1].estimator.module_[1].weight
+        assert not torch.equal(moved, self.terms()[1][1][1].weight.double())
+
+    def test_nets_with_settings_of_their_own_are_refused(self):
+        terms = self.terms()
+        terms[0] = ("near", NeuralNetRegressor(terms[0][1]), terms[0][2])
+        with pytest.raises(TileModelError, match="term 'near'"):
+            self.fitted(terms)
+
+
+def losses_of(model):
+    return model.tile_model_[0].estimator.history[:, "train_loss"]
+
+
 def test_progress_is_shown(capsys):
     X = waves(6, (4, 4))
     fit = GradientSumFit(max_epochs=3, verbose=1)
