@@ -161,6 +161,7 @@ def save(path, name, draw, model):
     weights["scale"] = torch.as_tensor(np.ravel(tile_model.scale))
     tiling = MODELS[name][4]
     about = {
+        "species": list(ONES),
         "spacing": draw.spacing_,
         "width": draw.width,
         "focus": tiling.focus,

@@ -278,16 +278,23 @@ class EDNNRegressor(RegressorMixin, BaseEstimator):
         tile_models[0] = tile_models[0].with_baseline(baseline)
 
         # Nothing above has touched the estimator: a call that failed leaves it as it was.
-        several = isinstance(self.tile_model, list)
-        self.tile_model_ = tile_models if several else tile_models[0]
-        self.tiling_ = [term.tiling for term in terms] if several else terms[0].tiling
         self.summing_ = summing
         self.evaluation_ = evaluation
-        self.n_outputs_ = y.shape[1]
-        self._y_ndim = y_ndim
-        self._field_ndim = fields.ndim
-        self._term_names = [term.name for term in terms]
+        self._of_parts(tile_models, [term.tiling for term in terms], y_ndim, fields.ndim)
         self._keep_width(X, fields, reset=True)
+        return self
+
+    def _of_parts(self, tile_models, tilings, y_ndim, field_ndim):
+        """Become fitted, with fitted parts; return self."""
+        several = isinstance(self.tile_model, list)
+        self.tile_model_ = tile_models if several else tile_models[0]
+        self.tiling_ = tilings if several else tilings[0]
+        self.n_outputs_ = tile_models[0].n_outputs
+        self._y_ndim = y_ndim
+        self._field_ndim = field_ndim
+        self._term_names = [name for name, *_ in self._terms()]
+        if not hasattr(self, "evaluation_"):
+            self.evaluation_ = self._filled(self.evaluation or AutoEvaluation(), None)
         return self
 
     def predict(self, X, return_std=False):
