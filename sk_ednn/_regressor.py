@@ -12,6 +12,7 @@ from sklearn.utils import check_array, check_random_state
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from . import evaluation as evaluations
 from ._baseline import fit_baseline
 from ._fields import check_fields, require_finite
 from .evaluation import AbstractEvaluation, AutoEvaluation
@@ -298,12 +299,18 @@ class EDNNRegressor(RegressorMixin, BaseEstimator):
             Where the fields do not suit the tiling or the tile model.
         """
         fields = self._check_predicted(X)
+        evaluation = self._evaluation_of(fields)
         totals = 0.0
         for tile_model, tiling in self._fitted_terms():
-            totals = totals + self.evaluation_.totals(tile_model, tiling, fields)
+            totals = totals + evaluation.totals(tile_model, tiling, fields)
         y = self._as_fitted(totals)
         if not return_std:
             return y
+        if fields.lazy:
+            raise TileModelError(
+                "Standard deviations are computed for fields in memory only, from all their tiles "
+                "at once. Leave out return_std, or hand over arrays."
+            )
         tile_model, tiling = self._fitted_terms()[0]
         if not hasattr(tile_model, "total_std"):
             raise TileModelError(
@@ -326,9 +333,10 @@ class EDNNRegressor(RegressorMixin, BaseEstimator):
             without the sample axis; for several terms, a dict of such by the names of the terms.
         """
         fields = self._check_predicted(X)
+        evaluation = self._evaluation_of(fields)
         maps = {}
         for name, (tile_model, tiling) in zip(self._term_names, self._fitted_terms(), strict=True):
-            stacks = self.evaluation_.contributions(tile_model, tiling, fields)
+            stacks = evaluation.contributions(tile_model, tiling, fields)
             if self._y_ndim == 1:
                 stacks = [values[..., 0] for values in stacks]
             maps[name] = stacks[0]
@@ -422,6 +430,12 @@ class EDNNRegressor(RegressorMixin, BaseEstimator):
         elif reset:
             for name in ("n_features_in_", "feature_names_in_"):
                 self.__dict__.pop(name, None)
+
+    def _evaluation_of(self, fields) -> AbstractEvaluation:
+        """Return the evaluation that suits where the fields are."""
+        if not fields.lazy or hasattr(self.evaluation_, "blocks_per_task"):
+            return self.evaluation_
+        return evaluations.DaskBlocks(self.evaluation_, verbose=self.verbose)
 
     def _as_fitted(self, values):
         return values[:, 0] if self._y_ndim == 1 else values
