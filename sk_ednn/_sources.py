@@ -22,9 +22,9 @@ from ._digest import digest
 class FieldSource(Protocol):
     """What can be read box by box in place of an array.
 
-    A batch of fields, (n_samples, \\*field_shape), where it is given as `X`; one field where it is
-    in a list. It must be picklable, small when pickled, and return the same numbers for a site
-    whatever box it is read with.
+    A batch of fields, the samples along its first axis, where it is given as `X`; one field where
+    it is in a list. It must be picklable, small when pickled, and return the same numbers for a
+    site whatever box it is read with.
 
     Attributes
     ----------
@@ -117,10 +117,12 @@ class ArraySource:
         if _is_from(array, "h5py"):
             return f"{_file_identity(array.file.filename)} {array.name} {_kind(array)}"
         if _is_from(array, "zarr"):
-            return f"{array.store} {array.path} {_folder_identity(array)} {array.metadata}"
+            stored = f"{array.store} {array.path} {_folder_identity(array)} {array.metadata}"
+            return f"{stored} missing: {self.missing_chunks}"
         if hasattr(array, "__dask_graph__"):
             return str(array.name)
-        return digest(np.asarray(array))
+        # In one layout: strides do not outlive a pickle.
+        return digest(np.ascontiguousarray(array))
 
     def __getstate__(self):
         """Name files in place of what is in them."""

@@ -44,6 +44,9 @@ class AbstractEvaluation(BaseEstimator, ABC):
     ) -> Iterable[tuple[Block, np.ndarray]]:
         """Yield each block with the totals of its samples, (n_samples, n_outputs), in order."""
 
+    def prepare(self, tile_model: TileModel, tiling: AbstractTiling) -> None:
+        """Do once what several threads must not do at the same time; most have nothing to do."""
+
     def totals(self, tile_model, tiling, fields) -> np.ndarray:
         """Return the totals of fields.
 
@@ -62,7 +65,7 @@ class AbstractEvaluation(BaseEstimator, ABC):
         totals = ExactTotals(tile_model.n_outputs)
         for block, block_totals in self.block_totals(tile_model, tiling, fields):
             samples = fields.stacks[block.stack].samples[block.samples]
-            totals.add(samples, block_totals, covers(block, tiling, fields))
+            totals.add(samples, block_totals, _covers(block, tiling, fields))
         return totals.rounded(fields.n_samples)
 
     def contributions(self, tile_model, tiling, fields) -> list[np.ndarray]:
@@ -88,7 +91,7 @@ class AbstractEvaluation(BaseEstimator, ABC):
         return out
 
 
-def covers(block: Block, tiling, fields) -> bool:
+def _covers(block: Block, tiling, fields) -> bool:
     """Tell whether a block holds all tiles of its samples."""
     return block.grid == tuple(tiling.tile_grid(fields.stacks[block.stack].values.shape[1:]))
 

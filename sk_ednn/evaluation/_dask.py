@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import sys
+import warnings
 from collections import defaultdict
+from dataclasses import dataclass, field
 from itertools import product
 from numbers import Integral
+from pathlib import Path
 
 import dask
 import dask.array as da
 import numpy as np
+from dask.array import PerformanceWarning
 from dask.highlevelgraph import HighLevelGraph
 from sklearn.base import clone
 from sklearn.utils._param_validation import Interval
@@ -27,9 +33,18 @@ from ._groups import (
     group_contributions,
     group_sites,
     group_totals,
+    key_of,
 )  # fmt: skip
+from ._journal import Journal
 from ._packed import pack
+from ._progress import ProgressBar
+from ._unique import Unique
 
+# Goes into the names of runs: another number where records of old journals no longer hold.
+_FORMAT = 1
+_TOPIC = "sk-ednn-blocks"
+# From a warning here up to whoever called `EDNNRegressor.predict`.
+_CALLER = 8
 # Sums that one task adds up.
 _FAN_IN = 64
 # Tasks below which groups are made smaller, so that there is work for many workers.
@@ -39,25 +54,67 @@ _LEAST_TASKS = 64
 class DaskBlocks(AbstractEvaluation):
     """Evaluate groups of blocks as tasks of Dask, wherever these run.
 
+    `EDNNRegressor.predict` takes it for fields that are read piece by piece: dask arrays and
+    sources (`ArraySource`, `sk_ednn.atoms.AtomsSource`). It then returns a dask array; what is
+    active when that is computed does the work: threads where nothing is, processes, or a
+    `distributed.Client`. Fields in memory are evaluated at once. Totals are the same to the last
+    bit for any scheduler, any number of workers, any chunks and any groups, and equal to those of
+    `evaluation` without Dask.
+
     Parameters
     ----------
     evaluation : AbstractEvaluation or None, default=None
         What runs in the blocks: `Direct`, `Unique` or `Network`. None for `AutoEvaluation`.
     blocks_per_task : int, default=64
-        Most blocks of a task.
+        Most neighbouring blocks of a task. It takes fewer where there are few blocks, or where
+        they hold more than 256 MiB of the field.
+    journal : str, path or None, default=None
+        A folder that all workers see. Each total of a block is recorded there; when the same
+        totals are asked for again, by another process too, only blocks that are not recorded are
+        computed. Records are found by a digest of the model, the tiling, the evaluation and the
+        source, whose files are known by their path, size and time.
     verbose : int or None, default=None
-        Whether to show a progress bar.
+        Whether to show a progress bar while totals are computed.
+
+    Notes
+    -----
+    A task reads what its blocks see and no more, so that memory does not grow with the field. The
+    model is a task of the graph, known by its content: workers that are lost, all of them too,
+    cost the groups they were at. `Unique` remembers nothing from block to block here: totals are
+    to the last bit those of ``Unique(table_size=0)``.
+
+    References
+    ----------
+    K. Mills et al., Chem. Sci. 2019, 10, 4129, section 3.4: tiles are independent, so that the
+    evaluation of large systems is divided among machines.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> import numpy as np
+    >>> from sk_ednn import EDNNRegressor
+    >>> from sk_ednn.datasets import make_ising
+    >>> small = make_ising(300, (8, 8), random_state=0)
+    >>> model = EDNNRegressor().fit(small.fields, small.energies)
+    >>> spins = da.random.default_rng(0).integers(0, 2, (1, 1024, 1024), chunks=300) * 2 - 1
+    >>> lazy = model.predict(spins.astype(np.int8))
+    >>> lazy.shape, lazy.dtype
+    ((1,), dtype('float64'))
+    >>> bool(lazy.compute()[0] == model.predict(spins.astype(np.int8).compute())[0])
+    True
     """
 
     _parameter_constraints = {
         "evaluation": [AbstractEvaluation, None],
         "blocks_per_task": [Interval(Integral, 1, None, closed="left")],
+        "journal": [str, Path, None],
         "verbose": ["verbose", None],
     }
 
-    def __init__(self, evaluation=None, *, blocks_per_task=64, verbose=None):
+    def __init__(self, evaluation=None, *, blocks_per_task=64, journal=None, verbose=None):
         self.evaluation = evaluation
         self.blocks_per_task = blocks_per_task
+        self.journal = journal
         self.verbose = verbose
 
     def tiles_per_block(self, tile_model, tiling, fields):
@@ -101,7 +158,11 @@ class DaskBlocks(AbstractEvaluation):
         inner = AutoEvaluation() if self.evaluation is None else self.evaluation
         if isinstance(inner, AutoEvaluation):
             inner = inner.select(tile_model, tiling, fields)
-        return clone(inner).set_params(n_jobs=1, verbose=0)
+        inner = clone(inner).set_params(n_jobs=1, verbose=0)
+        if isinstance(inner, Unique):
+            # A table would make batches, and so last digits, depend on which blocks came before.
+            inner.set_params(table_size=0)
+        return inner
 
 
 class _Work:
@@ -122,8 +183,9 @@ class _Work:
         graph = self._graph(index, "totals")
         sums = defaultdict(list)
         sizes = {}
+        record = _Record.of(self.blocks, graph)
         for place, group in graph.groups:
-            sums[place[0]].append(graph.add("group", place, _totals, group))
+            sums[place[0]].append(graph.add("group", place, _totals, group, record))
             sizes[place[0]] = group.box[0].stop - group.box[0].start
         for first, keys in sums.items():
             level = 0
@@ -162,15 +224,15 @@ class _Graph:
 
     def __init__(self, work: _Work, index, what, groups):
         self.groups = groups
-        self.tiling = work.term.tiling
+        self.fields = work.fields
+        self.term = work.term
         source = work.fields.stacks[index].values
-        self.name = "-".join(
-            ["sk-ednn", what, dask.base.tokenize(work.identity, source_identity(source), groups)]
-        )
-        self.term = f"sk-ednn-term-{work.identity}"
+        self.run = digest((_FORMAT, work.identity, source_identity(source)))
+        self.name = f"sk-ednn-{what}-{digest((self.run, groups))}"
+        self.term_key = f"sk-ednn-term-{work.identity}"
         packed = pack(work.term, work.identity, "tile model")
         # A task and not a value, so that it is computed again wherever it was lost.
-        self.tasks = {self.term: (_handed, packed)}
+        self.tasks: dict = {self.term_key: (_handed, packed)}
         self.inputs = []
         self.chunked = _dask_array(source)
         if self.chunked is None:
@@ -179,21 +241,108 @@ class _Graph:
             self.tasks[self.source] = (_handed, pack(source, identity, "source of the fields"))
         else:
             self.inputs.append(self.chunked)
+            _note_small_chunks(self.chunked, work.term.tiling, groups[0][1])
 
-    def add(self, part, place, function, group):
+    def add(self, part, place, function, group, record=None):
         """Add the task of a group and return its key."""
         key = (f"{self.name}-{part}" if part else self.name, *place)
-        if self.chunked is None:
-            self.tasks[key] = (function, self.term, self.source, None, group)
+        done = {} if record is None else record.known(group)
+        job = _Job(group, done, record)
+        if len(done) == len(group):
+            # Nothing to read: not the chunks of a dask array either.
+            values = self.fields.stacks[group.stack].values
+            self.tasks[key] = (_handed, group_totals(self.term, values, group, done))
+        elif self.chunked is None:
+            self.tasks[key] = (function, self.term_key, self.source, None, job)
         else:
-            layout, keys = _chunks_seen(self.chunked, self.tiling, group)
-            self.tasks[key] = (function, self.term, layout, keys, group)
+            layout, keys = _chunks_seen(self.chunked, self.term.tiling, group)
+            self.tasks[key] = (function, self.term_key, layout, keys, job)
         return key
 
     def array(self, chunks) -> da.Array:
         """Return the array of these chunks."""
         graph = HighLevelGraph.from_collections(self.name, self.tasks, dependencies=self.inputs)
         return da.Array(graph, self.name, chunks, dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class _Record:
+    """What a task tells of the blocks it has done: a journal, a progress bar."""
+
+    journal: str | None
+    run: str
+    verbose: bool
+    _known: dict = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, blocks: DaskBlocks, graph: _Graph) -> _Record | None:
+        """Return the record of a run, or None where nothing is to be told."""
+        if blocks.journal is None and not blocks.verbose:
+            return None
+        folder = None if blocks.journal is None else os.path.abspath(blocks.journal)
+        known = {} if folder is None else Journal.read(folder, graph.run)
+        record = cls(folder, graph.run, bool(blocks.verbose), known)
+        if record.verbose:
+            n_done = sum(len(record.known(group)) for _, group in graph.groups)
+            n_blocks = sum(len(group) for _, group in graph.groups)
+            _listen(ProgressBar(graph.run, n_blocks, n_done))
+        return record
+
+    def known(self, group) -> dict:
+        """Return what is recorded of a group's blocks."""
+        if not self._known:
+            return {}
+        keys = (key_of(group.stack, block) for block in group.blocks())
+        return {key: self._known[key] for key in keys if key in self._known}
+
+    def finished(self, block, totals) -> None:
+        """Record a block."""
+        if self.journal is not None:
+            Journal.of_process(self.journal, self.run).write(block, totals)
+        if self.verbose:
+            _tell(self.run, block)
+
+    def sync(self) -> None:
+        """Have what was recorded put on the disk."""
+        if self.journal is not None:
+            Journal.of_process(self.journal, self.run).sync()
+
+    def __reduce__(self):
+        # Without what other groups have done.
+        return _Record, (self.journal, self.run, self.verbose)
+
+
+def _tell(run, block) -> None:
+    """Count a block where the bar is: in this process, or with the client of the cluster."""
+    bar = ProgressBar.of(run)
+    if bar is not None:
+        bar.report(block)
+        return
+    distributed = sys.modules.get("distributed")
+    if distributed is not None:
+        try:
+            distributed.get_worker().log_event(_TOPIC, {"run": run, "block": block})
+        except ValueError:
+            return  # a process of another scheduler, which has no way to say it
+
+
+def _listen(bar) -> None:
+    """Have the client of a cluster, if there is one, hear of blocks."""
+    distributed = sys.modules.get("distributed")
+    if distributed is None:
+        return
+    try:
+        client = distributed.get_client()
+    except ValueError:
+        return
+    client.subscribe_topic(_TOPIC, _heard)
+
+
+def _heard(event):
+    _, message = event
+    bar = ProgressBar.of(message["run"])
+    if bar is not None:
+        bar.report(tuple(message["block"]))
 
 
 # --- what tasks do --------------------------------------------------------------------------------
@@ -203,12 +352,26 @@ def _handed(packed):
     return packed
 
 
-def _totals(term, source, chunks, group):
-    return group_totals(term.open(), _opened(source, chunks), group, {})
+@dataclass(frozen=True)
+class _Job:
+    """A group, what is known of it already, and whom to tell: one object, opaque to Dask."""
+
+    group: Group
+    done: dict
+    record: _Record | None
 
 
-def _contributions(term, source, chunks, group):
-    return group_contributions(term.open(), _opened(source, chunks), group)
+def _totals(term, source, chunks, job):
+    source, record = _opened(source, chunks), job.record
+    if record is None:
+        return group_totals(term.open(), source, job.group, job.done)
+    totals = group_totals(term.open(), source, job.group, job.done, record.finished)
+    record.sync()
+    return totals
+
+
+def _contributions(term, source, chunks, job):
+    return group_contributions(term.open(), _opened(source, chunks), job.group)
 
 
 def _merged(totals) -> ExactTotals:
@@ -277,6 +440,22 @@ def _chunks_seen(array, tiling, group):
     ]
     indices = list(product(*seen))
     return _Layout(array.shape, array.dtype, bounds, indices), [(array.name, *i) for i in indices]
+
+
+def _note_small_chunks(array, tiling, group) -> None:
+    """Say so where chunks are smaller than what lies around a focus."""
+    shape = array.shape
+    one = Group(group.stack, tuple((slice(0, 1),) for _ in group.cuts))
+    seen = [len(along) for along in group_sites(tiling, shape, one)]
+    pairs = zip(shape, seen, array.chunksize, strict=True)
+    if any(2 * chunk < around - 1 < length for length, around, chunk in pairs):
+        warnings.warn(
+            f"Chunks of {array.chunksize} are smaller than the context around a tile, which sees "
+            f"{tuple(seen)}: totals are right, but each chunk is sent to many tasks. A larger "
+            "chunk, by rechunk(), is faster.",
+            PerformanceWarning,
+            stacklevel=_CALLER,
+        )
 
 
 class _Layout:

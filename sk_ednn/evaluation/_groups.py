@@ -16,7 +16,7 @@ from .._sources import Window, read_sites
 from .._tile_model import TileModel
 from ..exceptions import BlockError, EDNNError
 from ..tiling import AbstractTiling, Block
-from ._base import AbstractEvaluation, covers
+from ._base import AbstractEvaluation
 from ._exact import ExactTotals
 
 # What a group may hold of its field while its blocks are evaluated.
@@ -33,8 +33,7 @@ class Term:
 
     def prepare(self) -> None:
         """Do what several threads must not do at the same time."""
-        if hasattr(self.tile_model, "dense_form"):
-            self.evaluation.tiles_per_block(self.tile_model, self.tiling, None)
+        self.evaluation.prepare(self.tile_model, self.tiling)
 
 
 @dataclass(frozen=True)
@@ -79,28 +78,35 @@ def group_totals(term: Term, source, group: Group, done: dict, finished=None) ->
     ----------
     term : Term
     source : FieldSource
+        Read for the blocks that are not known.
     group : Group
-    done : dict of tuple to list
+    done : dict of tuple to ndarray
         Totals of blocks that are known, by `key_of`.
     finished : callable or None
         Told of each block that was evaluated, with its totals.
     """
     totals = ExactTotals(term.tile_model.n_outputs)
-    fields = _fields(term, source, group)
-    open_blocks = []
+    grid = term.tiling.tile_grid(tuple(source.shape[1:]))
     first = group.box[0].start
+
+    def add(block, block_totals):
+        samples = np.arange(block.samples.start - first, block.samples.stop - first)
+        totals.add(samples, block_totals, block.grid == tuple(grid))
+
+    unknown = []
     for block in group.blocks():
-        known = done.get(key_of(group.stack, block))
-        if known is None:
-            open_blocks.append(block)
+        key = key_of(group.stack, block)
+        if key in done:
+            add(block, done[key])
         else:
-            _add(totals, block, np.array(known), first, term, fields)
-    for block, block_totals in _evaluated(
-        term.evaluation.block_totals, term, fields, group, open_blocks
-    ):
-        _add(totals, block, block_totals, first, term, fields)
-        if finished is not None:
-            finished(key_of(group.stack, block), block_totals)
+            unknown.append(block)
+    if unknown:
+        fields = _fields(term, source, group)
+        function = term.evaluation.block_totals
+        for block, block_totals in _evaluated(function, term, fields, group, unknown):
+            add(block, block_totals)
+            if finished is not None:
+                finished(key_of(group.stack, block), block_totals)
     return totals.condensed()
 
 
@@ -118,11 +124,6 @@ def group_contributions(term: Term, source, group: Group) -> np.ndarray:
         )
         out[place] = values.reshape(out[place].shape)
     return out
-
-
-def _add(totals, block, block_totals, first, term, fields):
-    samples = np.arange(block.samples.start - first, block.samples.stop - first)
-    totals.add(samples, block_totals, covers(block, term.tiling, fields))
 
 
 def _fields(term, source, group) -> Fields:

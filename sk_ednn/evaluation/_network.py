@@ -68,6 +68,10 @@ class Network(AbstractEvaluation):
         dense = tile_model.dense_form(tiling)
         return self.max_tiles or max(1, int(self.max_bytes) // (4 * dense.numbers_per_tile))
 
+    def prepare(self, tile_model, tiling):
+        """Make the dense form, which is tried out with the network in evaluation mode."""
+        tile_model.dense_form(tiling)
+
     def block_contributions(self, tile_model, tiling, fields, blocks=None):
         """Yield each block with its contributions; see `AbstractEvaluation`."""
         return self._map(_contributions, tile_model, tiling, fields, blocks)
