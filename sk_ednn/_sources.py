@@ -94,6 +94,11 @@ class ArraySource:
         return len(self.shape)
 
     @property
+    def in_memory(self) -> bool:
+        """Whether the numbers themselves are held, and not the name of a file."""
+        return isinstance(self.array, np.ndarray) and not _is_whole_memmap(self.array)
+
+    @property
     def chunks(self) -> tuple[int, ...] | None:
         """Shape of what the store reads at a time, or None."""
         chunks = getattr(self.array, "chunks", None)

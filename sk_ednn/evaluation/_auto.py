@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..tiling import Block
 from ._base import AbstractEvaluation
 from ._direct import Direct
 from ._unique import Unique
@@ -105,4 +106,7 @@ class AutoEvaluation(AbstractEvaluation):
 def _repeats(tiling, fields) -> bool:
     if any(hasattr(getattr(s.values, "array", None), "__dask_graph__") for s in fields.stacks):
         return fields.dtype.kind in "biu"
-    return next(iter(tiling.blocks(fields, _PROBED))).repeats()
+    stack = fields.stacks[0]
+    cuts = tiling.cuts(len(stack.samples), stack.values.shape[1:], _PROBED)
+    samples, *region = (along[0] for along in cuts)
+    return tiling.block_tiles(fields, Block(0, samples, tuple(region))).repeats()

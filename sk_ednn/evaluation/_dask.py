@@ -170,10 +170,10 @@ class _Work:
 
     def __init__(self, blocks: DaskBlocks, tile_model, tiling, fields: Fields):
         self.blocks = blocks
+        evaluation = blocks._inner(tile_model, tiling, fields)
         self.fields = _as_sources(fields)
-        evaluation = blocks._inner(tile_model, tiling, self.fields)
         self.term = Term(evaluation, tile_model, tiling)
-        self.max_tiles = evaluation.tiles_per_block(tile_model, tiling, self.fields)
+        self.max_tiles = evaluation.tiles_per_block(tile_model, tiling, fields)
         self.identity = digest(
             (tile_model.identity(), tiling.get_params(), type(evaluation), evaluation.get_params())
         )
@@ -227,8 +227,9 @@ class _Graph:
         self.fields = work.fields
         self.term = work.term
         source = work.fields.stacks[index].values
+        most = work.blocks.blocks_per_task
         self.run = digest((_FORMAT, work.identity, source_identity(source)))
-        self.name = f"sk-ednn-{what}-{digest((self.run, groups))}"
+        self.name = f"sk-ednn-{what}-{digest((self.run, source.shape, work.max_tiles, most))}"
         self.term_key = f"sk-ednn-term-{work.identity}"
         packed = pack(work.term, work.identity, "tile model")
         # A task and not a value, so that it is computed again wherever it was lost.
@@ -285,7 +286,8 @@ class _Record:
         if record.verbose:
             n_done = sum(len(record.known(group)) for _, group in graph.groups)
             n_blocks = sum(len(group) for _, group in graph.groups)
-            _listen(ProgressBar(graph.run, n_blocks, n_done))
+            ProgressBar(graph.run, n_blocks, n_done)
+            _listen()
         return record
 
     def known(self, group) -> dict:
@@ -299,34 +301,28 @@ class _Record:
         """Record a block."""
         if self.journal is not None:
             Journal.of_process(self.journal, self.run).write(block, totals)
-        if self.verbose:
-            _tell(self.run, block)
+        bar = ProgressBar.of(self.run) if self.verbose else None
+        if bar is not None:
+            bar.report(block)
 
-    def sync(self) -> None:
-        """Have what was recorded put on the disk."""
-        if self.journal is not None:
+    def end(self, finished) -> None:
+        """Put what was recorded on the disk, and tell the client of the blocks of a group."""
+        if self.journal is not None and finished:
             Journal.of_process(self.journal, self.run).sync()
+        distributed = sys.modules.get("distributed")
+        if self.verbose and distributed is not None and ProgressBar.of(self.run) is None:
+            try:
+                worker = distributed.get_worker()
+            except ValueError:
+                return  # a process of another scheduler, which has no way to say it
+            worker.log_event(_TOPIC, {"run": self.run, "blocks": finished})
 
     def __reduce__(self):
         # Without what other groups have done.
         return _Record, (self.journal, self.run, self.verbose)
 
 
-def _tell(run, block) -> None:
-    """Count a block where the bar is: in this process, or with the client of the cluster."""
-    bar = ProgressBar.of(run)
-    if bar is not None:
-        bar.report(block)
-        return
-    distributed = sys.modules.get("distributed")
-    if distributed is not None:
-        try:
-            distributed.get_worker().log_event(_TOPIC, {"run": run, "block": block})
-        except ValueError:
-            return  # a process of another scheduler, which has no way to say it
-
-
-def _listen(bar) -> None:
+def _listen() -> None:
     """Have the client of a cluster, if there is one, hear of blocks."""
     distributed = sys.modules.get("distributed")
     if distributed is None:
@@ -342,7 +338,8 @@ def _heard(event):
     _, message = event
     bar = ProgressBar.of(message["run"])
     if bar is not None:
-        bar.report(tuple(message["block"]))
+        for block in message["blocks"]:
+            bar.report(tuple(block))
 
 
 # --- what tasks do --------------------------------------------------------------------------------
@@ -365,8 +362,14 @@ def _totals(term, source, chunks, job):
     source, record = _opened(source, chunks), job.record
     if record is None:
         return group_totals(term.open(), source, job.group, job.done)
-    totals = group_totals(term.open(), source, job.group, job.done, record.finished)
-    record.sync()
+    finished: list = []
+
+    def tell(block, block_totals):
+        record.finished(block, block_totals)
+        finished.append(block)
+
+    totals = group_totals(term.open(), source, job.group, job.done, tell)
+    record.end(finished)
     return totals
 
 
@@ -411,14 +414,16 @@ def _groups(index, tiling, source, max_tiles, most) -> list[tuple[tuple[int, ...
 
 
 def _as_sources(fields: Fields) -> Fields:
-    """Return the same fields, those in memory as dask arrays."""
-    stacks = tuple(
-        Stack(stack.samples, ArraySource(da.from_array(stack.values)))
-        if isinstance(stack.values, np.ndarray)
-        else stack
-        for stack in fields.stacks
-    )
-    return Fields(stacks, fields.n_samples, fields.ragged)
+    """Return the same fields, those in memory as dask arrays, which are sent chunk by chunk."""
+    stacks = []
+    for stack in fields.stacks:
+        values = stack.values
+        if isinstance(values, ArraySource) and values.in_memory:
+            values = values.array
+        if isinstance(values, np.ndarray):
+            values = ArraySource(da.from_array(values))
+        stacks.append(Stack(stack.samples, values))
+    return Fields(tuple(stacks), fields.n_samples, fields.ragged)
 
 
 def _dask_array(source) -> da.Array | None:

@@ -180,6 +180,6 @@ class _Placed:
                 "it again where it is not"
             )
         raise BlockError(
-            f"{where}{type(error).__name__}: {str(error).rstrip('.')}. {advice}; nothing but the "
-            "blocks that failed is computed again where a journal is kept (DaskBlocks(journal=...))."
+            f"{where}{type(error).__name__}: {str(error).rstrip('.')}. {advice}. With a journal, "
+            "DaskBlocks(journal=...), only the blocks that failed are computed again."
         ) from error

@@ -36,8 +36,7 @@ class Journal:
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         name = f"{run}-{socket.gethostname()}-{self.process}-{uuid.uuid4().hex[:8]}.jsonl"
-        # Unbuffered: a record is one write, and what was written outlives the process.
-        self._file = open(folder / name, "xb", buffering=0)
+        self._path = folder / name
         self._lock = threading.Lock()
 
     @classmethod
@@ -61,12 +60,14 @@ class Journal:
             [list(block), [[value.hex() for value in row] for row in totals.tolist()]]
         )
         line = f"{zlib.crc32(text.encode()):08x} {text}\n".encode()
-        with self._lock:
-            self._file.write(line)
+        # One unbuffered write: what was written outlives the process.
+        with self._lock, open(self._path, "ab", buffering=0) as file:
+            file.write(line)
 
     def sync(self) -> None:
         """Have the system put what was written on the disk."""
-        os.fsync(self._file.fileno())
+        with open(self._path, "ab") as file:
+            os.fsync(file.fileno())
 
     @staticmethod
     def read(folder, run) -> dict[tuple[int, ...], np.ndarray]:
