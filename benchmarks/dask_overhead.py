@@ -125,7 +125,7 @@ def memory(sides):
 def main():
     options = _measure.arguments(__doc__.splitlines()[0])
     _measure.machine()
-    rows = overhead(*((200, 3) if options.quick else (2000, 5)))
+    rows = overhead(*((400, 3) if options.quick else (2000, 5)))
     long = [row[5] for row in rows if row[2] >= 5]
     print(f"\nFor blocks of 5 ms or more: {max(long, default=float('nan')):.1f} %\n")
     from distributed import Client, LocalCluster

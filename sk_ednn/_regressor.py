@@ -283,13 +283,16 @@ class EDNNRegressor(RegressorMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (n_samples, *field_shape), or list of arrays of shape field_shape
-            Fields of any size that the tiling allows.
+            Fields of any size that the tiling allows. A dask array or a source
+            (`sk_ednn.evaluation.FieldSource`), or a list with any of these, is read block by block
+            when the result is computed.
         return_std : bool, default=False
             Also return the standard deviation, where the tile model has one (Gaussian processes).
 
         Returns
         -------
-        y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+        y : ndarray or dask array of shape (n_samples,) or (n_samples, n_outputs)
+            A dask array, not yet computed, where `X` is read block by block.
         std : ndarray like y
             Only if `return_std`.
 
@@ -297,6 +300,10 @@ class EDNNRegressor(RegressorMixin, BaseEstimator):
         ------
         TilingError, TileModelError
             Where the fields do not suit the tiling or the tile model.
+        BlockError
+            When a dask array is computed, where a block cannot be read.
+        MissingExtraError
+            Where `X` is read block by block and Dask is not installed.
         """
         fields = self._check_predicted(X)
         evaluation = self._evaluation_of(fields)
@@ -329,7 +336,8 @@ class EDNNRegressor(RegressorMixin, BaseEstimator):
         Returns
         -------
         ndarray of shape (n_samples, *tile_grid) or (n_samples, *tile_grid, n_outputs)
-            They add up to `predict`, baseline included. For a list of fields, a list of arrays
+            They add up to `predict`, baseline included. Dask arrays where `X` is read block by
+            block, see `predict`. For a list of fields, a list of arrays
             without the sample axis; for several terms, a dict of such by the names of the terms.
         """
         fields = self._check_predicted(X)

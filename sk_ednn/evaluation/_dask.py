@@ -80,8 +80,9 @@ class DaskBlocks(AbstractEvaluation):
     -----
     A task reads what its blocks see and no more, so that memory does not grow with the field. The
     model is a task of the graph, known by its content: workers that are lost, all of them too,
-    cost the groups they were at. `Unique` remembers nothing from block to block here: totals are
-    to the last bit those of ``Unique(table_size=0)``.
+    cost the groups whose sums they held, and with a journal only those they were at. `Unique`
+    remembers nothing from block to block here: totals are to the last bit those of
+    ``Unique(table_size=0)``.
 
     References
     ----------
@@ -297,10 +298,24 @@ class _Record:
         keys = (key_of(group.stack, block) for block in group.blocks())
         return {key: self._known[key] for key in keys if key in self._known}
 
+    def found(self, group, done) -> dict:
+        """Return what this process finds recorded of a group's blocks, beside what is known."""
+        if self.journal is None:
+            return {}
+        found = Journal.of_process(self.journal, self.run).found
+        keys = (key_of(group.stack, block) for block in group.blocks()) if found else ()
+        found = {key: found[key] for key in keys if key in found and key not in done}
+        for key in found:
+            self._count(key)
+        return found
+
     def finished(self, block, totals) -> None:
         """Record a block."""
         if self.journal is not None:
             Journal.of_process(self.journal, self.run).write(block, totals)
+        self._count(block)
+
+    def _count(self, block) -> None:
         bar = ProgressBar.of(self.run) if self.verbose else None
         if bar is not None:
             bar.report(block)
@@ -362,13 +377,15 @@ def _totals(term, source, chunks, job):
     source, record = _opened(source, chunks), job.record
     if record is None:
         return group_totals(term.open(), source, job.group, job.done)
-    finished: list = []
+    found = record.found(job.group, job.done)
+    finished = list(found)
 
     def tell(block, block_totals):
         record.finished(block, block_totals)
         finished.append(block)
 
-    totals = group_totals(term.open(), source, job.group, job.done, tell)
+    done = {**job.done, **found}
+    totals = group_totals(term.open(), source, job.group, done, tell)
     record.end(finished)
     return totals
 

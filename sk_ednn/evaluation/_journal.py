@@ -38,6 +38,8 @@ class Journal:
         name = f"{run}-{socket.gethostname()}-{self.process}-{uuid.uuid4().hex[:8]}.jsonl"
         self._path = folder / name
         self._lock = threading.Lock()
+        # What others had finished when this process began, perhaps in place of one that was lost.
+        self.found = self.read(folder, run)
 
     @classmethod
     def of_process(cls, folder, run) -> Journal:
