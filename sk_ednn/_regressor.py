@@ -186,7 +186,7 @@ class EDNNRegressor(RegressorMixin, BaseEstimator):
                 self.tile_model = [_with_params(term, inner) for term in self.tile_model]
         return super().set_params(**params)
 
-    def fit(self, X, y, sample_weight=None, *, groups=None):
+    def fit(self, X, y, sample_weight=None, *, groups=None, gradient=None):
         """Fit the tile model to totals.
 
         Parameters
@@ -201,6 +201,11 @@ class EDNNRegressor(RegressorMixin, BaseEstimator):
             Weights of the squared errors.
         groups : array-like of shape (n_samples,), default=None
             Samples of one group stay together where a part of the data is held back to stop early.
+        gradient : array-like like X, or list of n_samples objects, default=None
+            Derivative of each total with respect to its field, learned beside the totals by torch
+            networks. Where it is known with respect to something else (the positions of atoms that
+            the field was drawn from: `GaussianRasterizer.gradients`), objects with ``values`` and
+            ``pull(slope)``, which turns the one into the other.
 
         Returns
         -------
@@ -232,12 +237,20 @@ class EDNNRegressor(RegressorMixin, BaseEstimator):
             term.tiling.check(fields)
         y_ndim = np.asarray(y).ndim
         y, sample_weight, groups = _check_targets(self, fields, y, sample_weight, groups)
+        if gradient is not None:
+            _check_length("gradient", gradient, fields)
+            if not summing.learns_gradients:
+                raise TileModelError(
+                    f"{type(summing).__name__} learns from totals alone. Gradients are learned by "
+                    "torch networks (GradientSumFit)."
+                )
         if self.weighting == "site":
             sample_weight = _per_site(terms[0].tiling.counts(fields), sample_weight)
         if sample_weight is not None and (sample_weight == 0).any():
             kept = np.flatnonzero(sample_weight)
             fields, y, sample_weight = fields.take(kept), y[kept], sample_weight[kept]
             groups = None if groups is None else groups[kept]
+            gradient = None if gradient is None else [gradient[k] for k in kept]
 
         start = self._start(terms)
         if start is None:
@@ -256,7 +269,8 @@ class EDNNRegressor(RegressorMixin, BaseEstimator):
             sample_weight=sample_weight,
             groups=groups,
             start=start,
-            baseline=self.baseline,
+            baseline=baseline,
+            gradient=gradient,
             random_state=random_state,
             n_jobs=self.n_jobs,
             verbose=self.verbose,
@@ -347,14 +361,42 @@ class EDNNRegressor(RegressorMixin, BaseEstimator):
             stacks = evaluation.contributions(tile_model, tiling, fields)
             if self._y_ndim == 1:
                 stacks = [values[..., 0] for values in stacks]
-            maps[name] = stacks[0]
-            if fields.ragged:
-                samples = [None] * fields.n_samples
-                for stack, values in zip(fields.stacks, stacks, strict=True):
-                    for place, value in zip(stack.samples, values, strict=True):
-                        samples[place] = value
-                maps[name] = samples
+            maps[name] = self._by_sample(fields, stacks)
         return maps if isinstance(self.tile_model_, list) else maps["tile_model"]
+
+    def predict_gradient(self, X):
+        """Predict how totals change with the field: their derivative at every site.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, *field_shape), or list of arrays of shape field_shape
+
+        Returns
+        -------
+        ndarray of shape (n_samples, *field_shape), float64, or a list of such fields
+            Baseline included. For fields drawn of atoms `GaussianRasterizer.forces` turns it into
+            forces.
+
+        Raises
+        ------
+        TileModelError
+            Where a tile model is not a torch network, or there are several totals per sample.
+        """
+        fields = self._check_predicted(X)
+        if self.n_outputs_ > 1:
+            raise TileModelError(
+                f"The derivative is that of one total, the model predicts {self.n_outputs_}."
+            )
+        parts: list = [0.0] * len(fields.stacks)
+        for tile_model, tiling in self._fitted_terms():
+            if not hasattr(tile_model, "gradient"):
+                raise TileModelError(
+                    f"{type(tile_model.estimator).__name__} cannot be differentiated. Use a torch "
+                    "network as tile model."
+                )
+            for number, slopes in enumerate(tile_model.gradient(tiling, fields)):
+                parts[number] = parts[number] + slopes
+        return self._by_sample(fields, parts)
 
     # --- parts ------------------------------------------------------------------------------
 
@@ -444,6 +486,16 @@ class EDNNRegressor(RegressorMixin, BaseEstimator):
         if not fields.lazy or hasattr(self.evaluation_, "blocks_per_task"):
             return self.evaluation_
         return evaluations.DaskBlocks(self.evaluation_, verbose=self.verbose)
+
+    def _by_sample(self, fields, stacks):
+        """Return what belongs to each stack in the order of the samples."""
+        if not fields.ragged:
+            return stacks[0]
+        samples = [None] * fields.n_samples
+        for stack, values in zip(fields.stacks, stacks, strict=True):
+            for place, value in zip(stack.samples, values, strict=True):
+                samples[place] = value
+        return samples
 
     def _as_fitted(self, values):
         return values[:, 0] if self._y_ndim == 1 else values

@@ -112,11 +112,11 @@ def flat(tiles) -> np.ndarray:
     return np.ascontiguousarray(tiles).reshape(len(tiles), -1)
 
 
-def channels_first(tiles, has_channels) -> np.ndarray:
-    """Return tiles as float32 (n, n_channels or 1, *window): what torch modules take."""
+def channels_first(tiles, has_channels, dtype=np.float32) -> np.ndarray:
+    """Return tiles as floats (n, n_channels or 1, *window): what torch modules take."""
     tiles = np.moveaxis(tiles, -1, 1) if has_channels else tiles[:, None]
     # A copy always: torch must not see memory that is read-only, or the user's.
-    return np.array(tiles, dtype=np.float32, order="C")
+    return np.array(tiles, dtype=dtype, order="C")
 
 
 def checked_outputs(outputs, n_tiles, n_outputs, estimator) -> np.ndarray:

@@ -11,6 +11,8 @@ from ._distinct import distinct, in_order
 
 # Tiles looked at before all are compared: enough to see repetition, quick to skip where none is.
 _PROBED = 2048
+# Places of a tile looked at first.
+_PLACES = 32
 # With more distinct tiles than this, a row of the sum matrix no longer stays in the caches.
 _WIDE = 1 << 15
 
@@ -120,9 +122,19 @@ class Tiles:
         n_probed = min(self.n_tiles, _PROBED)
         if n_probed < 2:
             return False
-        step = self.n_tiles // n_probed
-        probe = self.array(np.arange(0, n_probed * step, step))
-        first, _ = distinct(probe, len(self.tile_shape))
+        probed = np.arange(n_probed) * (self.n_tiles // n_probed)
+        n_places = int(np.prod(self.tile_shape))
+        if n_places > _PLACES:
+            # Tiles that differ at a few places differ: there is no need to read the others.
+            batch = self.values.shape[: self.values.ndim - len(self.tile_shape)]
+            few = np.unravel_index(
+                np.linspace(0, n_places - 1, _PLACES).astype(int), self.tile_shape
+            )
+            at = np.unravel_index(probed[:, None], batch)
+            first, _ = distinct(self.values[(*at, *few)], 1)
+            if 2 * len(first) > n_probed:
+                return False
+        first, _ = distinct(self.array(probed), len(self.tile_shape))
         return 2 * len(first) <= n_probed
 
     def condensed(self) -> Tiles:

@@ -104,6 +104,36 @@ def reach(width, cutoff):
     return int(np.floor(cutoff * width + 0.5))
 
 
+def gaussians_near(centres, n_pixels, width, cutoff):
+    """Gaussians along one periodic axis, and their derivatives, at the pixels drawn.
+
+    Parameters
+    ----------
+    centres : ndarray of shape (n_gaussians,), in pixels
+        In ``[0, n_pixels]``.
+
+    n_pixels : int
+
+    width : float, in pixels
+
+    cutoff : float, in widths
+
+    Returns
+    -------
+    pixels : ndarray of int of shape (n_gaussians, n_near)
+        Where each is drawn; one that is wider than the axis comes to a pixel more than once.
+
+    values, slopes : ndarray of shape (n_gaussians, n_near)
+        There, and the derivatives of the values with respect to the centres.
+    """
+    profile = _Profile(width, cutoff, np.dtype(np.float64))
+    pixel, fraction = nearest_pixel(centres)
+    offsets = np.arange(-profile.reach, profile.reach + 1)
+    values = profile.near(fraction)
+    slopes = values * (offsets - fraction[:, None]) / width**2
+    return (pixel[:, None] + offsets) % n_pixels, values, slopes
+
+
 def nearest_pixel(centres):
     """The nearest pixel, and the rest.
 

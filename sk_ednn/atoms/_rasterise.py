@@ -9,6 +9,7 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from ._gaussians import draw_gaussians
+from ._gradients import DrawnGradient
 from ._structure import HEAVIEST, atomic_number, gather, symbol
 
 # A cell is a whole number of pixels if it is one to this relative tolerance: looser than a float
@@ -158,6 +159,7 @@ class GaussianRasterizer(TransformerMixin, BaseEstimator):
             self.channels_ = tuple(np.unique(atoms.numbers).tolist())
         else:
             self.channels_ = _distinct(self.channels)
+        self._order = None if self.channels_ is None else np.argsort(self.channels_)
         self._heights = _heights(self.weights, self.channels_)
         self._check_species(atoms)
         _grid_shapes(atoms.lengths, self.spacing_)
@@ -200,6 +202,96 @@ class GaussianRasterizer(TransformerMixin, BaseEstimator):
                 fields[k] = field
         return fields
 
+    def position_gradients(self, X, forces=None):
+        """Say how totals change with the positions of atoms, for `EDNNRegressor.fit`.
+
+        Parameters
+        ----------
+        X : sequence of structures
+            As they are drawn.
+        forces : sequence of array-like of shape (n_atoms, 2 or 3), default=None
+            Minus the derivative of each total with respect to the positions. Along z there is
+            nothing to learn, as the field does not depend on it: a third column is not used.
+
+        Returns
+        -------
+        list of DrawnGradient
+            With ``values``, the derivatives of shape (n_atoms, 2), NaN where no `forces` were
+            given, and ``pull(slope)``, which turns the derivative of a total with respect to the
+            field into that with respect to the positions.
+
+        Raises
+        ------
+        ValueError
+            If the forces are not one row for each atom.
+
+        Examples
+        --------
+        The sum over a field does not change when an atom moves.
+
+        >>> import numpy as np
+        >>> from sk_ednn.atoms import GaussianRasterizer, Structure
+        >>> pair = Structure([5, 7], [[0.0, 0.0], [1.45, 0.0]], [12.8, 12.8])
+        >>> draw = GaussianRasterizer(spacing=0.1, width=0.2).fit([pair])
+        >>> (drawn,) = draw.position_gradients([pair])
+        >>> bool(np.abs(drawn.pull(np.ones((1, 128, 128)))).max() < 1e-5)
+        True
+        """
+        check_is_fitted(self)
+        atoms = gather(X)
+        self._check_species(atoms)
+        shapes = _grid_shapes(atoms.lengths, self.spacing_)
+        if forces is not None and len(forces) != len(atoms):
+            raise ValueError(
+                f"Expected forces for each of the {len(atoms)} structures, got {len(forces)}."
+            )
+        scaled = atoms.positions / atoms.lengths[atoms.owner]
+        centres = (scaled - np.floor(scaled)) * shapes[atoms.owner]
+        channels = np.zeros(len(atoms.numbers), dtype=np.intp)
+        if self.channels_ is not None:
+            channels = np.searchsorted(self.channels_, atoms.numbers, sorter=self._order)
+            channels = self._order[channels]
+        gradients = []
+        for k, shape in enumerate(shapes):
+            own = atoms.owner == k
+            values = np.full((int(own.sum()), 2), np.nan)
+            if forces is not None:
+                values = _plane(forces[k], k, len(values))
+            gradients.append(
+                DrawnGradient(
+                    values, centres[own], channels[own], self._heights[atoms.numbers[own]],
+                    tuple(shape.tolist()), self.spacing_, self.width, self.cutoff,
+                )
+            )  # fmt: skip
+        return gradients
+
+    def forces(self, X, slopes):
+        """Return the forces on atoms.
+
+        Parameters
+        ----------
+        X : sequence of structures
+        slopes : sequence of ndarray of the shape of each field
+            Derivatives of the totals with respect to the fields, as
+            `EDNNRegressor.predict_gradient` returns them.
+
+        Returns
+        -------
+        list of ndarray of shape (n_atoms, 2), float64
+            Minus the derivatives with respect to the positions, in the unit of the totals per Å.
+        """
+        drawn = self.position_gradients(X)
+        if len(slopes) != len(drawn):
+            raise ValueError(
+                f"Expected {len(drawn)} derivatives, one a structure, got {len(slopes)}."
+            )
+        forces = []
+        for gradient, slope in zip(drawn, slopes, strict=True):
+            slope = np.asarray(slope, dtype=np.float64)
+            slope = slope[None] if self.channels_ is None else np.moveaxis(slope, -1, 0)
+            forces.append(-gradient.pull(slope))
+        return forces
+
     def _draw(self, atoms, members, shape):
         """Fields of the structures `members`, all of one shape."""
         image = np.full(len(atoms), -1)
@@ -238,6 +330,16 @@ class GaussianRasterizer(TransformerMixin, BaseEstimator):
         tags.input_tags.two_d_array = False
         tags.no_validation = True
         return tags
+
+
+def _plane(forces, k, n_atoms):
+    forces = np.asarray(forces, dtype=np.float64)
+    if forces.ndim != 2 or len(forces) != n_atoms or forces.shape[1] not in (2, 3):
+        raise ValueError(
+            f"Structure {k}: expected forces of shape ({n_atoms}, 2) or ({n_atoms}, 3), got "
+            f"{forces.shape}."
+        )
+    return -forces[:, :2]
 
 
 def _pair(spacing):

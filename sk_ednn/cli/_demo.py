@@ -26,6 +26,7 @@ from .._regressor import EDNNRegressor
 from ..atoms import GaussianRasterizer, LocalInvariants
 from ..datasets import load_sheets, make_ising
 from ..exceptions import MissingExtraError
+from ..inspection import ErrorDisplay, ParityDisplay
 from ..metrics import extensive_errors
 from ..tiling import GridTiling
 
@@ -294,29 +295,28 @@ def _label(axes, point, text, colour, offset, side):
 
 
 def _plot_sheets(axes, parity):
-    inset = axes.inset_axes((0.58, 0.12, 0.4, 0.34))
-    ends = []
-    styles = ({"marker": ".", "ms": 5, "alpha": 0.6}, {"marker": "o", "ms": 7, "mfc": "none"})
-    for (name, part), colour, style in zip(parity.items(), _COLOURS, styles, strict=False):
-        energies, predicted, area, n_atoms = part
-        per_atom = energies / n_atoms
-        ends += [per_atom.min(), per_atom.max()]
-        label = f"{len(energies)} sheets, {name}"
-        axes.plot(per_atom, predicted / n_atoms, ls="none", color=colour, label=label, **style)
-        errors = np.clip(1e3 * (predicted - energies) / area, -10, 10)
-        if len(errors) > 100:
-            counts, *_ = inset.hist(errors, np.linspace(-10, 10, 41), color=colour, alpha=0.6)
-        else:  # too few for a histogram: one stroke each, below it
-            inset.vlines(errors, -0.2 * counts.max(), -0.04 * counts.max(), color=colour, lw=1)
-    axes.plot([min(ends), max(ends)], [min(ends), max(ends)], color="0.5", lw=0.8, zorder=0)
+    energies, predicted, area, n_atoms = (
+        np.concatenate(parts) for parts in zip(*parity.values(), strict=True)
+    )
+    groups = np.repeat(
+        [f"{len(part[0])} sheets, {name}" for name, part in parity.items()],
+        [len(part[0]) for part in parity.values()],
+    )
+    ParityDisplay.from_predictions(
+        energies, predicted, sizes=n_atoms, groups=groups, ax=axes, name="energy", unit="eV",
+        per="atom", show_errors=False,
+    )  # fmt: skip
+    inset = axes.inset_axes((0.58, 0.16, 0.4, 0.34))
+    in_mev = 1e3 * energies, 1e3 * predicted
+    ErrorDisplay.from_predictions(
+        *in_mev, sizes=area, groups=groups, ax=inset, limit=10, name="energy", per="area"
+    )
+    inset.get_legend().remove()
+    inset.set(xlabel="", ylabel="", yticks=[], xticks=[-10, -5, 0, 5, 10])
     inset.set_title("error / meV Å⁻²", fontsize=8)
-    inset.set_yticks([])
-    inset.set_xticks([-10, -5, 0, 5, 10])
     inset.tick_params(labelsize=8)
-    inset.spines[["top", "right", "left"]].set_visible(False)
+    inset.spines["left"].set_visible(False)
     axes.set(
         title="Graphene, boron nitride and both",
-        xlabel="energy per atom / eV",
         ylabel="predicted, trained on small sheets / eV",
     )
-    axes.legend(fontsize=8, frameon=False, loc="upper left")

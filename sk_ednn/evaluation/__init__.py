@@ -7,6 +7,7 @@ from ..exceptions import MissingExtraError
 from ._auto import AutoEvaluation
 from ._base import AbstractEvaluation
 from ._direct import Direct
+from ._local import LocalUpdates
 from ._unique import Unique
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "DaskBlocks",
     "Direct",
     "FieldSource",
+    "LocalUpdates",
     "Network",
     "Unique",
 ]

@@ -47,6 +47,20 @@ class AbstractEvaluation(BaseEstimator, ABC):
     def prepare(self, tile_model: TileModel, tiling: AbstractTiling) -> None:
         """Do once what several threads must not do at the same time; most have nothing to do."""
 
+    def tile_contributions(self, tile_model, tiles) -> np.ndarray:
+        """Return the contributions of single tiles, wherever they come from.
+
+        Parameters
+        ----------
+        tile_model : TileModel
+        tiles : ndarray of shape (n_tiles, *tile_shape)
+
+        Returns
+        -------
+        ndarray of shape (n_tiles, n_outputs), float64
+        """
+        return tile_model.predict(tiles)
+
     def totals(self, tile_model, tiling, fields) -> np.ndarray:
         """Return the totals of fields.
 

@@ -25,7 +25,7 @@ class Network(AbstractEvaluation):
         Workers. None for 1, -1 for all cores.
     max_tiles : int or None, default=None
         Most tiles of a block. None to follow from `max_bytes`.
-    max_bytes : int, default=2**25
+    max_bytes : int, default=2**26
         What the largest layer may take, roughly, for each worker.
     verbose : int or None, default=None
         Whether to show a progress bar.
@@ -56,7 +56,7 @@ class Network(AbstractEvaluation):
         "verbose": ["verbose", None],
     }
 
-    def __init__(self, n_jobs=None, *, max_tiles=None, max_bytes=2**25, verbose=None):
+    def __init__(self, n_jobs=None, *, max_tiles=None, max_bytes=2**26, verbose=None):
         self.n_jobs = n_jobs
         self.max_tiles = max_tiles
         self.max_bytes = max_bytes

@@ -12,6 +12,9 @@ from .._distinct import distinct
 from ._base import AbstractEvaluation
 from ._workers import map_blocks
 
+# Fewer tiles than this are looked up one by one sooner than they are compared.
+_FEW = 64
+
 
 class Unique(AbstractEvaluation):
     """Evaluate each distinct tile once.
@@ -70,6 +73,13 @@ class Unique(AbstractEvaluation):
         self._validate_params()
         per_tile = 8 + int(np.prod(tile_model.tile_shape)) * fields.dtype.itemsize
         return self.max_tiles or max(1, int(self.max_bytes) // per_tile)
+
+    def tile_contributions(self, tile_model, tiles):
+        """Return the contributions of single tiles; see `AbstractEvaluation`."""
+        if len(tiles) < _FEW:
+            return self._look_up(tile_model, tiles)
+        first, inverse = distinct(tiles, tiles.ndim - 1)
+        return self._look_up(tile_model, tiles[first])[inverse]
 
     def block_contributions(self, tile_model, tiling, fields, blocks=None):
         """Yield each block with its contributions; see `AbstractEvaluation`."""

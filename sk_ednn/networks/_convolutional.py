@@ -43,6 +43,9 @@ _BINARY = {
     operator.add, operator.sub, operator.mul, operator.truediv, operator.iadd, operator.imul,
     torch.add, torch.sub, torch.mul, torch.div,
 }  # fmt: skip
+# How far the dense form may be from the tiled one, relative to the largest contribution, where it
+# is tried: rounding errors of float32, with room to spare.
+_TOLERANCE = 1e-4
 _CONVOLVE = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 _AVERAGE = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}
 
@@ -92,14 +95,20 @@ class DenseForm(nn.Module):
         The tile network itself.
     numbers_per_tile : int
         Numbers in the largest layer, for each tile of a large field.
+    held_per_tile : int
+        Numbers in all layers, for each tile of a large field.
+    dense_work, tiled_work : int
+        Multiplications for each tile of a large field, and for each tile by itself.
     """
 
-    def __init__(self, module, graph, steps, numbers_per_tile):
+    def __init__(self, module, graph, planner):
         super().__init__()
         self.module = module
-        self.numbers_per_tile = numbers_per_tile
+        sizes = planner.numbers_per_tile()
+        self.numbers_per_tile, self.held_per_tile = max(sizes), sum(sizes)
+        self.dense_work, self.tiled_work = planner.dense_work, planner.tiled_work
         self._traced = graph
-        self._steps = steps
+        self._steps = planner.steps
 
     def forward(self, fields):
         """Return the contributions of all tiles, (n, n_outputs, *tile_grid)."""
@@ -173,7 +182,41 @@ def as_convolution(module, tiling, tile_shape) -> DenseForm:
     tile = torch.zeros(2, n_channels, *window, dtype=example.dtype, device=example.device)
     with torch.no_grad():
         planner.run(tile)
-    return DenseForm(module, traced, planner.steps, planner.numbers_per_tile())
+    dense = DenseForm(module, traced, planner)
+    _compare(dense, n_channels, window, focus)
+    return dense
+
+
+def _compare(dense, n_channels, window, focus) -> None:
+    """Try both forms on noise of two tiles along each axis."""
+    module, training = dense.module, dense.module.training
+    example = next(iter(module.parameters()), torch.zeros(()))
+    shape = (1, n_channels, *(f + w for f, w in zip(focus, window, strict=True)))
+    generator = torch.Generator().manual_seed(0)  # torch's own stays as it was
+    noise = torch.rand(shape, generator=generator, dtype=torch.float64).to(example)
+    try:
+        with torch.no_grad():
+            module.eval()
+            by_tiles = tiles_of(noise, window, focus)
+            tiled = module(by_tiles.reshape(-1, n_channels, *window))
+            tiled = tiled.reshape(*by_tiles.shape[: 1 + len(focus)], -1).movedim(-1, 1)
+            difference = float((dense(noise) - tiled).abs().max())
+    finally:
+        module.train(training)
+    largest = float(tiled.abs().max())
+    if not difference <= _TOLERANCE * max(largest, 1e-30):
+        raise NotConvolutional(
+            f"The dense form differs from the tiled one by {difference:.1e} where contributions "
+            f"are up to {largest:.1e}: some layer looks at where it is in a tile."
+        )
+
+
+def tiles_of(padded, window, focus) -> torch.Tensor:
+    """Return the tiles of padded fields as a view, (n, *tile_grid, n_channels, *window)."""
+    tiles = padded
+    for axis, (w, f) in enumerate(zip(window, focus, strict=True), start=2):
+        tiles = tiles.unfold(axis, w, f)
+    return tiles.movedim(1, 1 + len(focus))
 
 
 class _Planner(fx.Interpreter):
@@ -185,6 +228,7 @@ class _Planner(fx.Interpreter):
         self.focus, self.training = focus, training
         self.layers: dict[str, _Layer] = {}
         self.steps: dict[str, Any] = {}
+        self.dense_work = self.tiled_work = 0
 
     def run_node(self, node):
         try:
@@ -209,12 +253,17 @@ class _Planner(fx.Interpreter):
                 self._refuse(node, f"gives shape {tuple(value.shape[1:])}, not {expected}")
         return value
 
-    def numbers_per_tile(self) -> int:
-        """Return how many numbers the largest layer holds for each focus."""
-        return max(
-            layer.shape[0] * prod(f // s for f, s in zip(self.focus, layer.stride, strict=True))
-            for layer in self.layers.values()
-        )
+    def numbers_per_tile(self) -> list[int]:
+        """Return how many numbers each layer holds for each focus."""
+        return [layer.shape[0] * self._places(layer) for layer in self.layers.values()]
+
+    def _places(self, layer) -> int:
+        """Return how many places of a layer there are for each focus."""
+        return prod(f // s for f, s in zip(self.focus, layer.stride, strict=True))
+
+    def _count(self, layer, per_place) -> None:
+        self.dense_work += per_place * self._places(layer)
+        self.tiled_work += per_place * prod(layer.window)
 
     # --- kinds of node ----------------------------------------------------------------------
 
@@ -236,7 +285,9 @@ class _Planner(fx.Interpreter):
         layer = self._only_input(node)
         if isinstance(module, _CONVOLUTIONS):
             self._refuse_padding(node, module)
-            return self._strided(node, layer, value, module.stride)
+            out = self._strided(node, layer, value, module.stride)
+            self._count(out, module.weight.numel())
+            return out
         if isinstance(module, _POOLS):
             self._refuse_padding(node, module)
             if getattr(module, "ceil_mode", False):
@@ -270,6 +321,8 @@ class _Planner(fx.Interpreter):
             return layer
         if isinstance(module, _POINTWISE):
             return layer
+        if "Pad" in type(module).__name__:
+            self._refuse(node, "pads its input, which a tile sees and a field does not")
         return self._refuse(node, "has no known dense form")
 
     def _function(self, node, value):
@@ -347,10 +400,16 @@ class _Planner(fx.Interpreter):
             self._refuse(node, "acts on the last axis of a map; put a Flatten before it")
         step = tuple(f // s for f, s in zip(self.focus, layer.stride, strict=True))
         convolve, shape = _CONVOLVE[len(layer.window)], layer.shape
-        self.steps[node.name] = lambda x: convolve(
-            x, module.weight.reshape(-1, *shape), module.bias, stride=step
-        )
-        return _Layer((module.out_features, *(1 for _ in layer.window)), self.focus, True)
+        if layer.is_vector:
+            # A matrix product over places: faster than a convolution of one place.
+            self.steps[node.name] = lambda x: module(_every(x, step).movedim(1, -1)).movedim(-1, 1)
+        else:
+            self.steps[node.name] = lambda x: convolve(
+                x, module.weight.reshape(-1, *shape), module.bias, stride=step
+            )
+        out = _Layer((module.out_features, *(1 for _ in layer.window)), self.focus, True)
+        self._count(out, module.weight.numel())
+        return out
 
     def _layer_norm(self, node, layer, module):
         if not layer.is_vector:

@@ -13,6 +13,8 @@ from torch.utils.data import Dataset
 from .._tile_model import channels_first
 from .._tiles import Tiles
 
+NUMPY = {torch.float32: np.float32, torch.float64: np.float64}
+
 
 class _SparseSum(torch.autograd.Function):
     """Multiply with a sparse matrix of scipy's, on the CPU: half the time of a dense product."""
@@ -99,7 +101,7 @@ class TileSums(Dataset):
         )
         matrix = tiles.sum_matrix
         self.sum_matrix = csr_array(
-            (matrix.data.astype(torch.empty(0, dtype=dtype).numpy().dtype), *_narrow(matrix)),
+            (matrix.data.astype(NUMPY[dtype]), *_narrow(matrix)),
             shape=matrix.shape,
         )
         n_samples, n_tiles = matrix.shape
@@ -136,4 +138,4 @@ def _narrow(matrix):
 
 def network_input(tiles, has_channels, dtype=torch.float32) -> torch.Tensor:
     """Return tiles (n, *tile_shape) as a tensor (n, n_channels or 1, *window)."""
-    return torch.from_numpy(channels_first(tiles, has_channels)).to(dtype)
+    return torch.from_numpy(channels_first(tiles, has_channels, NUMPY[dtype]))

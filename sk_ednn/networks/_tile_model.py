@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -9,13 +10,15 @@ import numpy as np
 import torch
 
 from .._tile_model import TileModel, channels_first, checked_outputs, flat
+from ..exceptions import TileModelError
 from ._convolutional import DenseForm, NotConvolutional, as_convolution
+from ._field_sums import field_input
+from ._layout import laid_out, lay_out
+from ._over_fields import SumOverTiles
+from ._slopes import baseline_slope
 
 # Numbers in a batch of tiles; small enough that the layers' outputs stay near the caches.
 _BATCH_NUMBERS = 1 << 18
-# How far the dense form may be from the tiled one, relative to the largest contribution, where it
-# is tried: rounding errors of float32, with room to spare.
-_TOLERANCE = 1e-4
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,9 +29,12 @@ class NetworkTileModel(TileModel):
     ----------
     positive : bool, default=False
         Whether the network's output goes through softplus, so that no contribution is negative.
+    precision : {"float32", "bfloat16", "float64"}, default="float32"
+        Of the network.
     """
 
     positive: bool = False
+    precision: str = "float32"
 
     def _outputs(self, tiles) -> np.ndarray:
         net, steps = self.estimator, []
@@ -38,19 +44,126 @@ class NetworkTileModel(TileModel):
             inputs = flat(tiles)
             for step in steps:
                 inputs = step.transform(inputs)
-            inputs = np.asarray(inputs, dtype=np.float32)
+            inputs = np.asarray(inputs, dtype=self._dtype)
         else:
-            inputs = channels_first(tiles, self.has_channels)
-        n_batch = int(np.clip(_BATCH_NUMBERS // inputs[0].size, 16, 8192))
+            inputs = self._inputs(tiles)
         parts = []
-        for start in range(0, len(inputs), n_batch):
-            x = torch.from_numpy(np.ascontiguousarray(inputs[start : start + n_batch]))
-            out = net.evaluation_step((x, None), training=False)
+        for x in self._batches(inputs):
+            with self._autocast():
+                out = net.evaluation_step((x, None), training=False)
             out = out[0] if isinstance(out, tuple) else out
-            parts.append(self._positive(out).cpu().numpy())
+            parts.append(self._finish(out).cpu().numpy())
         return checked_outputs(np.concatenate(parts), len(tiles), self.n_outputs, net)
 
-    def _positive(self, out):
+    def input_gradient(self, tiles, output=0) -> np.ndarray:
+        """Return the derivative of each contribution with respect to its tile.
+
+        Parameters
+        ----------
+        tiles : ndarray of shape (n_tiles, *tile_shape)
+        output : int, default=0
+            Which output of the network.
+
+        Returns
+        -------
+        ndarray of shape (n_tiles, *tile_shape), float64
+            In units of y per unit of the field; without the baseline, which is linear.
+
+        Raises
+        ------
+        TileModelError
+            Where transformers stand before the network.
+        """
+        scale = float(np.broadcast_to(self.scale, (self.n_outputs,))[output])
+        parts = []
+        for x in self._batches(self._inputs(tiles)):
+            x = x.to(self.estimator.device).requires_grad_(True)
+            with self._autocast():
+                out = self._module(x)
+            out = self._finish(out)
+            (gradient,) = torch.autograd.grad(out.reshape(len(x), -1)[:, output].sum(), x)
+            parts.append(gradient.cpu().numpy())
+        gradient = np.concatenate(parts).astype(np.float64) * scale
+        return np.moveaxis(gradient, 1, -1) if self.has_channels else gradient[:, 0]
+
+    def hidden(self, tiles) -> np.ndarray:
+        """Return what the network's last layer with weights is given: its own features of tiles.
+
+        Parameters
+        ----------
+        tiles : ndarray of shape (n_tiles, *tile_shape)
+
+        Returns
+        -------
+        ndarray of shape (n_tiles, n_features), float32
+
+        Raises
+        ------
+        TileModelError
+            Where transformers stand before the network.
+        """
+        module, seen = self._eval_module(), []
+        layers = [
+            m for m in module.modules() if next(m.parameters(recurse=False), None) is not None
+        ]
+        hooks = [
+            layer.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+            for layer in layers
+        ]
+        parts = []
+        try:
+            with torch.no_grad():
+                for x in self._batches(self._inputs(tiles)):
+                    seen.clear()
+                    module(x.to(self.estimator.device))
+                    parts.append(seen[-1].reshape(len(x), -1).cpu().numpy())
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return np.concatenate(parts)
+
+    def _module(self, x):
+        return self._eval_module()(x)
+
+    def _eval_module(self):
+        if hasattr(self.estimator, "steps"):
+            raise TileModelError(
+                "Transformers before the network hide it from its tiles: its gradient and its "
+                "hidden layers are known for networks that are given the tiles themselves."
+            )
+        return self.estimator.module_.eval()
+
+    def _inputs(self, tiles):
+        return channels_first(np.asarray(tiles), self.has_channels, self._dtype)
+
+    def _batches(self, inputs):
+        """Yield the network's input as tensors, in batches that stay near the caches."""
+        if "laid out" not in self._cache:
+            self._cache["laid out"] = lay_out(self._net.module_, inputs.shape[1:])
+        n_batch = int(np.clip(_BATCH_NUMBERS // inputs[0].size, 16, 8192))
+        for start in range(0, len(inputs), n_batch):
+            x = torch.from_numpy(np.ascontiguousarray(inputs[start : start + n_batch]))
+            yield laid_out(x) if self._cache["laid out"] else x
+
+    @property
+    def _dtype(self):
+        return np.float64 if self.precision == "float64" else np.float32
+
+    @property
+    def _torch_dtype(self):
+        return torch.float64 if self.precision == "float64" else torch.float32
+
+    def _autocast(self):
+        if self.precision != "bfloat16":
+            return nullcontext()
+        return torch.autocast(torch.device(self._net.device).type, dtype=torch.bfloat16)
+
+    @property
+    def _net(self):
+        return self.estimator.steps[-1][1] if hasattr(self.estimator, "steps") else self.estimator
+
+    def _finish(self, out):
+        out = out.float() if self.precision == "bfloat16" else out
         return torch.nn.functional.softplus(out) if self.positive else out
 
     def dense_form(self, tiling) -> DenseForm:
@@ -68,7 +181,7 @@ class NetworkTileModel(TileModel):
         """
         if "dense" not in self._cache:
             try:
-                self._cache["dense"] = self._tried_dense_form(tiling)
+                self._cache["dense"] = self._as_convolution(tiling)
             except NotConvolutional as error:
                 self._cache["dense"] = error
         if isinstance(self._cache["dense"], NotConvolutional):
@@ -89,48 +202,61 @@ class NetworkTileModel(TileModel):
         ndarray of shape (n_tiles, n_outputs), float64
         """
         dense = self.dense_form(tiling)
-        x = torch.from_numpy(channels_first(padded, self.has_channels))
+        x = torch.from_numpy(channels_first(padded, self.has_channels, self._dtype))
         dense.module.eval()
-        with torch.no_grad():
-            out = self._positive(dense(x.to(self.estimator.device))).cpu().numpy()
+        with torch.no_grad(), self._autocast():
+            out = dense(laid_out(x.to(self.estimator.device)))
+        out = self._finish(out).cpu().numpy()
         out = np.moveaxis(out, 1, -1).reshape(-1, self.n_outputs)
         return checked_outputs(out, len(out), self.n_outputs, self.estimator) * self.scale
 
-    def _tried_dense_form(self, tiling) -> DenseForm:
+    def gradient(self, tiling, fields) -> list[np.ndarray]:
+        """Return the derivative of each total with respect to its field.
+
+        Parameters
+        ----------
+        tiling : GridTiling
+        fields : Fields
+
+        Returns
+        -------
+        list of ndarray of shape (n, *field_shape), float64
+            One for each stack, the baseline's included.
+        """
+        if hasattr(self.estimator, "steps"):
+            raise TileModelError(
+                "Transformers before the network cannot be differentiated: put what they do into "
+                "the network."
+            )
+        module = self.estimator.module_
+        network = SumOverTiles(module.eval(), tiling, self.tile_shape)
+        axis, scale = tiling.channel_axis, float(np.ravel(self.scale)[0])
+        parts = []
+        for stack in fields.stacks:
+            slopes = np.empty(stack.values.shape)
+            for k, values in enumerate(stack.values):
+                leaf = field_input(values[None], axis, self._torch_dtype)
+                leaf = leaf.to(self.estimator.device).requires_grad_()
+                with torch.enable_grad(), self._autocast():
+                    total = network(leaf, finish=self._finish).sum()
+                (slope,) = torch.autograd.grad(total, leaf)
+                slope = slope[0].double().cpu() * scale
+                if self.baseline is not None:
+                    slope = slope + baseline_slope(self.baseline, tiling, values.shape)
+                slope = slope.numpy()
+                slopes[k] = slope[0] if axis is None else np.moveaxis(slope, 0, axis)
+            parts.append(slopes)
+        return parts
+
+    def _as_convolution(self, tiling) -> DenseForm:
         if hasattr(self.estimator, "steps"):
             raise NotConvolutional("Transformers before the network see tiles one by one.")
         module = self.estimator.module_
         training = module.training
         try:
-            dense = as_convolution(module.eval(), tiling, self.tile_shape)
-            self._cache["dense"] = dense
-            self._compare(dense, tiling)
+            return as_convolution(module.eval(), tiling, self.tile_shape)
         finally:
             module.train(training)
-            self._cache.pop("dense", None)
-        return dense
-
-    def _compare(self, dense, tiling):
-        """Try both forms on noise of three tiles along each axis."""
-        sites = tiling.focus_sites(self.tile_shape)
-        window = self.tile_shape[: len(sites)]
-        lengths = [3 * (s.stop - s.start) + n - (s.stop - s.start) for s, n in
-                   zip(sites, window, strict=True)]  # fmt: skip
-        channels = self.tile_shape[len(sites) :]
-        padded = np.random.default_rng(0).random((1, *lengths, *channels))
-        windows = np.lib.stride_tricks.sliding_window_view(
-            padded[0], window, axis=tuple(range(len(sites)))
-        )[tuple(slice(None, None, s.stop - s.start) for s in sites)]
-        if channels:
-            windows = np.moveaxis(windows, len(sites), -1)
-        tiled = self._outputs(windows.reshape(-1, *self.tile_shape)) * self.scale
-        difference = np.abs(self.dense_predict(padded, tiling) - tiled).max()
-        if not difference <= _TOLERANCE * max(np.abs(tiled).max(), 1e-30):
-            raise NotConvolutional(
-                f"The dense form differs from the tiled one by {difference:.1e} where "
-                f"contributions are up to {np.abs(tiled).max():.1e}: some layer looks at where it "
-                "is in a tile."
-            )
 
     def _content(self) -> dict:
         # Of the net the module alone: its history holds times, and its optimiser what is past.

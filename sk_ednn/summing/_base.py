@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.base import BaseEstimator, is_classifier
 
+from .._baseline import Baseline
 from .._fields import Fields
 from .._tile_model import TileModel
 from ..exceptions import TileModelError
@@ -47,8 +48,12 @@ class SumProblem:
         Samples that must stay together where some are held back.
     start : list of TileModel or None
         Models to go on from.
-    baseline : str or None
-        Which baseline was taken off y.
+    baseline : Baseline or None
+        What was taken off y.
+    gradient : list or None
+        For each sample, what is known of the derivative of its total: ``values``, an array, and
+        ``pull(slope)``, which turns the derivative with respect to the field into one of that
+        kind.
     random_state : int, RandomState or None
     n_jobs : int or None
     verbose : int
@@ -60,7 +65,8 @@ class SumProblem:
     sample_weight: np.ndarray | None = None
     groups: np.ndarray | None = None
     start: list[TileModel] | None = None
-    baseline: str | None = None
+    baseline: Baseline | None = None
+    gradient: list[Any] | None = None
     random_state: Any = None
     n_jobs: int | None = None
     verbose: int = 0
@@ -91,6 +97,8 @@ class AbstractSumFit(BaseEstimator, ABC):
     Whatever the strategy, what it leaves is the same: fitted tile models with ``predict(tiles)``.
     Evaluation knows nothing about fitting.
     """
+
+    learns_gradients = False  # whether `fit` takes derivatives of y
 
     @abstractmethod
     def suits(self, terms: list[Term]) -> bool:

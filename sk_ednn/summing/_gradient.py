@@ -1,40 +1,47 @@
 """Networks: the gradient of the loss of the sums, by automatic differentiation.
 
-skorch trains. All that is added to the user's net is what a sample is: not one input but the sum
-of the network over the sample's tiles. Everything else (callbacks, schedules, optimizer, module,
-subclassed methods) is the user's, and so is the fitted net that comes back.
+skorch trains, see `_training`. Here stands what is to be trained, on what, and in which units.
 """
 
 from __future__ import annotations
 
+import copy
 import inspect
 from numbers import Integral, Real
+from pathlib import Path
 
 import numpy as np
 import torch
-from sklearn.model_selection import GroupKFold, GroupShuffleSplit
 from sklearn.neural_network import MLPRegressor
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from skorch import NeuralNet, NeuralNetRegressor
-from skorch.callbacks import LRScheduler
+from skorch.callbacks import EarlyStopping, GradientNormClipping, LRScheduler
 from skorch.dataset import ValidSplit
 from torch import nn
-from torch.utils.data import BatchSampler, DataLoader
 
 from .._tile_model import TileModel, is_torch
 from ..exceptions import TileModelError
-from ..networks import NetworkTileModel, TileSums
+from ..networks import (
+    FieldSums,
+    NetworkTileModel,
+    RandomSymmetry,
+    SumOfBranches,
+    SumOverTiles,
+    TileSums,
+)
+from ..networks._over_fields import FORMS
+from ..networks._slopes import known_slopes
 from ..networks._sum import network_input
 from ._base import AbstractSumFit, SumProblem, last_step
+from ._checkpoint import Checkpoint, training_digest
 from ._features import TileFeatures
 from ._perceptron import fit_perceptron
+from ._progress import TrainingBar
+from ._training import Training, go_on, has_own_infer, summing_class
 
-# A batch may hold many tiles. They go through the network in parts of about this many numbers, so
-# that what its layers hold stays in the caches: up to twice as fast as all at once.
-_PART_NUMBERS = 1 << 16
-# Layers whose result for a tile depends on the others beside it.
-_MIXING = nn.modules.batchnorm._BatchNorm
+PRECISIONS = ("float32", "bfloat16", "float64")
+SCHEDULES = ("one_cycle", "cosine", "constant")
 
 _LOSSES = {
     "squared_error": nn.MSELoss,
@@ -53,8 +60,11 @@ class GradientSumFit(AbstractSumFit):
     hyperparameters are used, and which comes back with its ``coefs_``). Where tiles repeat, each
     distinct one is evaluated once per batch.
 
-    A module whose ``__init__`` takes `tile_shape`, `n_channels` or `n_outputs` is given them, so
-    that a search over focus and context needs nothing else.
+    A module whose ``__init__`` takes `tile_shape`, `focus`, `n_channels` or `n_outputs` is given
+    them, so that a search over focus and context needs nothing else.
+
+    Several terms, each a bare module with a tiling of its own, are trained as one network: such as
+    one that sees a small window finely and one that sees a large window pooled.
 
     Parameters
     ----------
@@ -68,11 +78,39 @@ class GradientSumFit(AbstractSumFit):
     max_epochs : int, default=100
         For bare modules; a skorch net has its own.
     lr : float, default=3e-3
-        Largest learning rate of Adam, in one cycle up and down, for bare modules.
+        Largest learning rate of Adam, for bare modules.
+    schedule : {"one_cycle", "cosine", "constant"}, default="one_cycle"
+        How the learning rate changes over the training of a bare module: up to `lr` and down to
+        nothing, from `lr` down, or not.
     batch_size : int, default=32
         Samples of a batch, for bare modules.
+    max_norm : float or None, default=None
+        Largest norm of the gradient of the loss, for bare modules; longer ones are shortened.
+    early_stopping : bool or int, default=False
+        Whether to hold back `validation_fraction` of the samples, to stop when the loss on them
+        has not fallen for so many epochs (True for 10), and to keep the weights of the best
+        epoch. For bare modules.
+    validation_fraction : float, default=0.1
+        Samples of one group (see `EDNNRegressor.fit`) stay together.
     device : str, default="cpu"
-        For bare modules.
+        For bare modules: "auto" is the first CUDA device, or the CPU where there is none.
+    precision : {"float32", "bfloat16", "float64"}, default="float32"
+        Of the network. With "bfloat16" weights and sums stay in float32.
+    form : {"auto", "dense", "tiled"}, default="auto"
+        Whether to run the network over whole fields, where `sk_ednn.networks.as_convolution` can,
+        or over tiles. "auto" takes the cheaper, "dense" raises where it is not exact.
+    max_bytes : int, default=2**30
+        What layers may hold between the forward and the backward pass; beyond it, they are
+        computed again.
+    symmetries : sequence of {"shift", "reflect", "rotate"}, or function, default=None
+        What totals do not change under, drawn anew for every batch; see
+        `sk_ednn.networks.RandomSymmetry`. A function takes and returns a Tensor of fields
+        (n, n_channels, *grid).
+    gradient_weight : float or function, default=1.0
+        Weight of the loss of gradients, where `fit` was given any, relative to that of totals,
+        each in units of its spread; or a function of the epoch, counted from 0.
+    checkpoint : str or Path, default=None
+        File that the training is saved to after every epoch, and taken up from if it exists.
     random_state : int, RandomState or None, default=None
         Seeds weights and batches; torch's global generator is left as it was.
     verbose : int or None, default=None
@@ -85,7 +123,14 @@ class GradientSumFit(AbstractSumFit):
     ``tile_model_.predict`` scales back.
 
     A skorch net holds back a fifth of the data by default (its `train_split`); bare modules use
-    it all.
+    it all unless they stop early.
+
+    Where tiles repeat, each distinct one is evaluated once for a batch. Where they do not and the
+    network has an exact dense form that saves work, no context is computed twice.
+
+    A training that is killed and called again with the same `checkpoint`, data and `random_state`
+    gives, on the CPU, the same weights to the last bit as one that was not. The file of a
+    training that has ended is taken as it is.
 
     Examples
     --------
@@ -108,8 +153,18 @@ class GradientSumFit(AbstractSumFit):
         "positive": ["boolean"],
         "max_epochs": [Interval(Integral, 1, None, closed="left")],
         "lr": [Interval(Real, 0, None, closed="neither")],
+        "schedule": [StrOptions(set(SCHEDULES))],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "max_norm": [Interval(Real, 0, None, closed="neither"), None],
+        "early_stopping": ["boolean", Interval(Integral, 1, None, closed="left")],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "device": [str],
+        "precision": [StrOptions(set(PRECISIONS))],
+        "form": [StrOptions(set(FORMS))],
+        "max_bytes": [Interval(Real, 1, None, closed="left")],
+        "symmetries": ["array-like", str, callable, None],
+        "gradient_weight": [Interval(Real, 0, None, closed="left"), callable],
+        "checkpoint": [str, Path, None],
         "random_state": ["random_state"],
         "verbose": ["verbose", None],
     }
@@ -121,8 +176,18 @@ class GradientSumFit(AbstractSumFit):
         positive=False,
         max_epochs=100,
         lr=3e-3,
+        schedule="one_cycle",
         batch_size=32,
+        max_norm=None,
+        early_stopping=False,
+        validation_fraction=0.1,
         device="cpu",
+        precision="float32",
+        form="auto",
+        max_bytes=2**30,
+        symmetries=None,
+        gradient_weight=1.0,
+        checkpoint=None,
         random_state=None,
         verbose=None,
     ):
@@ -130,10 +195,22 @@ class GradientSumFit(AbstractSumFit):
         self.positive = positive
         self.max_epochs = max_epochs
         self.lr = lr
+        self.schedule = schedule
         self.batch_size = batch_size
+        self.max_norm = max_norm
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
         self.device = device
+        self.precision = precision
+        self.form = form
+        self.max_bytes = max_bytes
+        self.symmetries = symmetries
+        self.gradient_weight = gradient_weight
+        self.checkpoint = checkpoint
         self.random_state = random_state
         self.verbose = verbose
+
+    learns_gradients = True
 
     def suits(self, terms) -> bool:
         """Tell whether all terms end in networks of one kind."""
@@ -146,13 +223,8 @@ class GradientSumFit(AbstractSumFit):
         """Fit the terms; see `AbstractSumFit.fit`."""
         self._validate_params()
         self._require_suited(problem.terms)
-        if len(problem.terms) > 1:
-            raise TileModelError(
-                "Several networks are fitted as one: put them into one module that adds their "
-                "outputs, and use one term."
-            )
-        (term,) = problem.terms
-        final = last_step(term.tile_model)
+        finals = [last_step(term.tile_model) for term in problem.terms]
+        final = finals[0]
         positive = self.positive or self.loss == "poisson"
         if positive or getattr(final, "loss", None) == "poisson":
             _require_counts(problem, self if positive else final)
@@ -161,10 +233,16 @@ class GradientSumFit(AbstractSumFit):
         scale = scale if start is None else start.scale
         own = problem.random_state if self.random_state is None else self.random_state
         random_state = check_random_state(own)
+        if len(finals) > 1:
+            return self._fit_branches(
+                problem, positive, units=(scale, share), random_state=random_state
+            )
+        (term,) = problem.terms
         if isinstance(final, MLPRegressor):
-            if self.loss is not None or self.positive:
+            if self.loss is not None or self.positive or problem.gradient is not None:
                 raise TileModelError(
-                    "loss and positive are for torch networks; an MLPRegressor has its own `loss`."
+                    "loss, positive and gradients are for torch networks; an MLPRegressor has its "
+                    "own `loss`, of totals alone."
                 )
             return [fit_perceptron(problem, scale, share, random_state)]
         return [self._fit_network(problem, term, positive, start, (scale, share), random_state)]
@@ -172,64 +250,201 @@ class GradientSumFit(AbstractSumFit):
     def _fit_network(self, problem, term, positive, start, units, random_state) -> TileModel:
         scale, share = units
         features = TileFeatures(term, problem.fields)
-        has_channels = getattr(term.tiling, "channel_axis", None) is not None
         in_pipeline = features.final is not term.tile_model
-        tiles = term.tiling.tiles(problem.fields).condensed()
-        shape = tiles.tile_shape
+        has_channels = getattr(term.tiling, "channel_axis", None) is not None
+        tile_shape = problem.tile_shape(term)
+        shape = tile_shape
         if in_pipeline:
-            shape = features(tiles.array(np.arange(1))).shape[1:]
-
-        def prepare(array):
-            if in_pipeline:
-                return torch.tensor(features(array), dtype=torch.float32)
-            return network_input(array, has_channels)
-
+            shape = features(np.zeros((1, *tile_shape))).shape[1:]
         seed = int(random_state.randint(np.iinfo(np.int32).max))
-        net = self._as_net(features.final, problem, shape, has_channels and not in_pipeline)
-        devices = list(range(torch.cuda.device_count())) if "cuda" in str(net.device) else []
+        net = self._as_net(features.final, problem, term, shape, has_channels and not in_pipeline)
+        _require_device(net.device)
+        on_cuda = torch.device(net.device).type == "cuda"
+        devices = list(range(torch.cuda.device_count())) if on_cuda else []
         with torch.random.fork_rng(devices=devices):
             torch.manual_seed(seed)
-            batch_size = len(problem.y) if net.batch_size == -1 else net.batch_size
-            y = problem.y / scale * share
-            sums = TileSums(tiles, prepare, y, problem.sample_weight, batch_size)
-            net = _train(net, sums, problem.groups, start, positive, share)
+            kind = type(net)
+            how = Training(
+                share,
+                positive=positive,
+                precision=self.precision,
+                # A net that calls its module in its own way must be given tiles.
+                form="tiled" if has_own_infer(kind) else self.form,
+                groups=problem.groups,
+                max_bytes=self.max_bytes,
+            )
+            net.__class__, net.summing_ = summing_class(kind), how
+            try:
+                self._train(net, problem, term, features if in_pipeline else None, scale, start)
+            finally:
+                net.__class__ = kind
+                del net.summing_
+        return self._tile_model(problem, term, features.assemble(net), scale, positive)
+
+    def _fit_branches(self, problem, positive, units, random_state) -> list[TileModel]:
+        """Fit several bare modules as one network, whose output is their sum."""
+        scale, share = units
+        for term in problem.terms:
+            if isinstance(term.tile_model, NeuralNet) or not is_torch(term.tile_model):
+                raise TileModelError(
+                    f"Several networks are trained as one, with the settings of GradientSumFit: "
+                    f"give torch modules or their classes, got {type(term.tile_model).__name__} "
+                    f"for term {term.name!r}."
+                )
+        seed = int(random_state.randint(np.iinfo(np.int32).max))
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            modules = [self._module(problem, term) for term in problem.terms]
+            net = self._bare(nn.ModuleList(modules), problem)
+            if self.loss is not None:
+                net.set_params(criterion=_LOSSES[self.loss])
+            _require_device(net.device)
+            net.__class__ = summing_class(NeuralNetRegressor)
+            net.summing_ = Training(
+                share, positive=positive, precision=self.precision, form=self.form,
+                groups=problem.groups, max_bytes=self.max_bytes,
+            )  # fmt: skip
+            try:
+                self._train(net, problem, None, None, scale, None)
+            finally:
+                net.__class__ = NeuralNetRegressor
+                del net.summing_
+        tile_models = []
+        for term, module in zip(problem.terms, net.module_, strict=True):
+            branch = copy.copy(net)
+            branch.module_ = module
+            tile_models.append(self._tile_model(problem, term, branch, scale, positive))
+        return tile_models
+
+    def _module(self, problem, term) -> nn.Module:
+        module = term.tile_model
+        if not inspect.isclass(module):
+            return module
+        tiling, shape = term.tiling, problem.tile_shape(term)
+        known = _known(tiling, shape, shape, tiling.channel_axis is not None, problem.n_outputs)
+        takes = inspect.signature(module).parameters
+        return module(**{name: value for name, value in known.items() if name in takes})
+
+    def _tile_model(self, problem, term, estimator, scale, positive) -> NetworkTileModel:
         return NetworkTileModel(
-            estimator=features.assemble(net),
-            tile_shape=tiles.tile_shape,
+            estimator=estimator,
+            tile_shape=problem.tile_shape(term),
             n_outputs=problem.n_outputs,
-            has_channels=has_channels,
+            has_channels=getattr(term.tiling, "channel_axis", None) is not None,
             scale=scale,
             positive=positive,
+            precision=self.precision,
         )
 
-    def _as_net(self, given, problem, shape, has_channels) -> NeuralNet:
+    def _train(self, net, problem, term, features, scale, start):
+        how = net.summing_
+        net.initialize()
+        net.module_.to(how.dtype)
+        if start is not None:
+            go_on(net, start)
+        sums = self._batches(net, problem, term, features, problem.y / scale * how.share, scale)
+        epochs = net.max_epochs
+        if self.checkpoint is not None:
+            digest = training_digest(net, problem.fields, problem.y, problem.sample_weight)
+            checkpoint = Checkpoint(self.checkpoint, digest)
+            epochs = checkpoint.found(epochs)
+            net.callbacks_.append(("checkpoint", checkpoint))
+        try:
+            if epochs > 0:
+                net.partial_fit(sums, None, epochs=epochs)
+            else:
+                net.notify("on_train_begin", X=sums, y=None)
+        finally:
+            if self.checkpoint is not None:
+                net.callbacks_.pop()
+            how.over_fields = None
+
+    def _batches(self, net, problem, term, features, y, scale):
+        """Return the samples as sums over tiles, or as whole fields where that is cheaper."""
+        if term is None:
+            return self._branch_batches(net, problem, y, scale)
+        how, tiling = net.summing_, term.tiling
+        weights, tile_shape = problem.sample_weight, problem.tile_shape(term)
+        of_fields = problem.gradient is not None or self.symmetries is not None
+        if features is not None and (of_fields or self.form == "dense"):
+            raise TileModelError(
+                "Gradients, symmetries and the dense form are for networks that see the tiles "
+                "themselves; here transformers stand before the network. Put what they do into "
+                "the network."
+            )
+        tiles = tiling.tiles(problem.fields)
+        condensed = tiles if of_fields or self.form == "dense" else tiles.condensed()
+        if features is None and condensed is tiles and hasattr(tiling, "padded_positions"):
+            network = SumOverTiles(
+                net.module_.train(), tiling, tile_shape, form=how.form, max_bytes=self.max_bytes
+            )
+            if of_fields or network.form_ == "dense":
+                how.over_fields = network
+                how.augment = self._symmetries(tiling, tile_shape)
+                slopes = self._slopes(problem, term, scale / how.share, how)
+                return FieldSums(problem.fields, tiling.channel_axis, y, weights, slopes, how.dtype)
+        has_channels = getattr(tiling, "channel_axis", None) is not None
+
+        def prepare(array):
+            if features is not None:
+                return torch.tensor(features(array), dtype=how.dtype)
+            return network_input(array, has_channels, how.dtype)
+
+        batch_size = len(problem.y) if net.batch_size == -1 else net.batch_size
+        return TileSums(condensed, prepare, y, weights, batch_size, how.dtype)
+
+    def _branch_batches(self, net, problem, y, scale):
+        how, first = net.summing_, problem.terms[0]
+        how.over_fields = SumOfBranches(
+            SumOverTiles(
+                module.train(), term.tiling, problem.tile_shape(term), form=self.form,
+                max_bytes=self.max_bytes,
+            )
+            for module, term in zip(net.module_, problem.terms, strict=True)
+        )  # fmt: skip
+        how.augment = self._symmetries(first.tiling, problem.tile_shape(first))
+        slopes = self._slopes(problem, first, scale / how.share, how)
+        return FieldSums(
+            problem.fields, first.tiling.channel_axis, y, problem.sample_weight, slopes, how.dtype
+        )
+
+    def _symmetries(self, tiling, tile_shape):
+        if self.symmetries is None or callable(self.symmetries):
+            return self.symmetries
+        return RandomSymmetry(tiling, tile_shape, self.symmetries)
+
+    def _slopes(self, problem, term, unit, how):
+        if problem.gradient is None:
+            return None
+        if problem.n_outputs > 1:
+            raise TileModelError(
+                f"Gradients are learned for one total per sample, y has {problem.n_outputs} "
+                "columns."
+            )
+        if isinstance(self.gradient_weight, Real):
+            weight = float(self.gradient_weight)
+            how.gradient_weight = lambda epoch: weight
+        else:
+            how.gradient_weight = self.gradient_weight
+        slopes = known_slopes(problem, term.tiling, float(np.ravel(unit)[0]))
+        squares = sum(float(np.sum(np.square(slope.values))) for slope in slopes)
+        spread = np.sqrt(squares / sum(slope.values.size for slope in slopes))
+        how.gradient_spread = float(spread) if spread > 0 else 1.0
+        return slopes
+
+    def _as_net(self, given, problem, term, shape, has_channels) -> NeuralNet:
         if isinstance(given, NeuralNet):
             net = given
         else:
-            net = NeuralNetRegressor(
-                given,
-                optimizer=torch.optim.Adam,
-                optimizer__fused=True,
-                lr=self.lr,
-                max_epochs=self.max_epochs,
-                batch_size=self.batch_size,
-                device=self.device,
-                train_split=None,
-                iterator_train__shuffle=True,
-                callbacks=[self._schedule(len(problem.y))],
-                verbose=problem.verbose if self.verbose is None else self.verbose,
-            )
+            net = self._bare(given, problem)
         if self.loss is not None:
             net.set_params(criterion=_LOSSES[self.loss])
             if self.loss == "poisson":
                 net.set_params(criterion__log_input=False)
         if inspect.isclass(net.module):
-            window = shape[:-1] if has_channels else shape
-            known = {
-                "tile_shape": tuple(window),
-                "n_channels": shape[-1] if has_channels else 1,
-                "n_outputs": problem.n_outputs,
-            }
+            known = _known(
+                term.tiling, problem.tile_shape(term), shape, has_channels, problem.n_outputs
+            )
             takes = inspect.signature(net.module).parameters
             already = net.get_params(deep=False)
             net.set_params(
@@ -241,9 +456,47 @@ class GradientSumFit(AbstractSumFit):
             )
         return net
 
+    def _bare(self, module, problem) -> NeuralNet:
+        """Return a net that trains a module as the parameters say."""
+        device = self.device
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        callbacks, n_train, split = [], len(problem.y), None
+        if self.early_stopping:
+            patience = 10 if self.early_stopping is True else int(self.early_stopping)
+            seed = self.random_state if isinstance(self.random_state, Integral) else 0
+            split = ValidSplit(self.validation_fraction, random_state=seed)
+            n_train -= int(np.ceil(self.validation_fraction * n_train))
+            callbacks.append(EarlyStopping(patience=patience, load_best=True))
+        if self.schedule != "constant":
+            callbacks.append(self._schedule(n_train))
+        if self.max_norm is not None:
+            callbacks.append(GradientNormClipping(self.max_norm))
+        verbose = problem.verbose if self.verbose is None else self.verbose
+        if verbose == 1:
+            callbacks.append(TrainingBar())
+        return NeuralNetRegressor(
+            module,
+            optimizer=torch.optim.Adam,
+            optimizer__fused=True,
+            lr=self.lr,
+            max_epochs=self.max_epochs,
+            batch_size=self.batch_size,
+            device=device,
+            train_split=split,
+            iterator_train__shuffle=True,
+            callbacks=callbacks,
+            verbose=max(verbose - 1, 0),
+        )
+
     def _schedule(self, n_samples) -> LRScheduler:
-        # One cycle of the learning rate, up and down, with the whole training as its length.
-        n_steps = self.max_epochs * -(-n_samples // self.batch_size)
+        # The whole training is the length of the schedule. With groups, the number of samples
+        # held back is not known exactly: one more batch an epoch is allowed for.
+        n_steps = self.max_epochs * (-(-n_samples // self.batch_size) + bool(self.early_stopping))
+        if self.schedule == "cosine":
+            return LRScheduler(
+                torch.optim.lr_scheduler.CosineAnnealingLR, T_max=n_steps, step_every="batch"
+            )
         return LRScheduler(
             torch.optim.lr_scheduler.OneCycleLR,
             max_lr=self.lr,
@@ -252,11 +505,35 @@ class GradientSumFit(AbstractSumFit):
         )
 
 
+def _known(tiling, tile_shape, shape, has_channels, n_outputs) -> dict:
+    """Return what a module's class may want to be told of its input, by the parameters' names."""
+    sites = tiling.focus_sites(tile_shape)
+    return {
+        "tile_shape": tuple(shape[:-1] if has_channels else shape),
+        "focus": tuple(site.stop - site.start for site in sites),
+        "n_channels": shape[-1] if has_channels else 1,
+        "n_outputs": n_outputs,
+    }
+
+
+def _require_device(name) -> None:
+    """Raise where a device is not there, saying which are."""
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:
+        there = ["cpu", *(f"cuda:{k}" for k in range(torch.cuda.device_count()))]
+        if torch.backends.mps.is_available():
+            there.append("mps")
+        raise TileModelError(
+            f"device={name!r} is not there; these are: {', '.join(there)}."
+        ) from error
+
+
 def _require_counts(problem, asks):
     if problem.baseline is not None:
         raise TileModelError(
             f"{asks!r} keeps contributions positive, which a baseline would undo: set "
-            f"baseline=None in the estimator, got {problem.baseline!r}."
+            f"baseline=None in the estimator, got {problem.baseline.kind!r}."
         )
     if (problem.y < 0).any():
         raise TileModelError(
@@ -276,154 +553,3 @@ def _units(problem, positive) -> tuple[np.ndarray, float]:
     spread = np.sqrt(np.average(problem.y**2, axis=0, weights=weight))
     share = float(1 / n_tiles if positive else 1 / np.sqrt(n_tiles))
     return np.where(spread > 0, spread, 1.0) * share, share
-
-
-def _train(net: NeuralNet, sums: TileSums, groups, start, positive, share) -> NeuralNet:
-    """Train a net on sums; the same object comes back, of the class it had."""
-    kind = type(net)
-    net.__class__ = type(kind.__name__, (_SummingNet, kind), {})
-    net._groups, net._positive, net._share = groups, positive, share
-    try:
-        net.initialize()
-        if start is not None:
-            _go_on(net, start)
-        net.partial_fit(sums, None)
-    finally:
-        net.__class__ = kind
-        del net._groups, net._positive, net._share
-    return net
-
-
-def _go_on(net, start):
-    """Take over weights, optimizer state and history of an earlier fit."""
-    earlier = last_step(start.estimator)
-    if not isinstance(earlier, NeuralNet):
-        raise TileModelError(
-            f"Networks go on from networks, got {type(earlier).__name__}. Set warm_start=False to "
-            "fit anew."
-        )
-    net.module_.load_state_dict(earlier.module_.state_dict())
-    if type(net.optimizer_) is type(earlier.optimizer_):
-        state = earlier.optimizer_.state_dict()
-        net.optimizer_.load_state_dict(
-            {**state, "param_groups": net.optimizer_.state_dict()["param_groups"]}
-        )
-    net.history_ = earlier.history_
-
-
-class _SummingNet:
-    """What a net must do differently while it is trained on sums."""
-
-    def infer(self, x, **fit_params):
-        batch = x.to(self.device)
-        parts = [batch.tiles]
-        if not any(isinstance(layer, _MIXING) for layer in self.module_.modules()):
-            n_inputs = max(1, batch.tiles[0].numel())
-            parts = batch.tiles.split(min(max(_PART_NUMBERS // n_inputs, 256), 4096))
-        outs = [super(_SummingNet, self).infer(part, **fit_params) for part in parts]
-        outs = [out[0] if isinstance(out, tuple) else out for out in outs]
-        out = outs[0] if len(outs) == 1 else torch.cat(outs)
-        out = out[:, None] if out.ndim == 1 else out
-        if out.ndim != 2 or len(out) != len(batch.tiles):
-            raise TileModelError(
-                "The network must return one row of outputs per tile: for input of shape "
-                f"{tuple(batch.tiles.shape)} it returned {tuple(out.shape)}."
-            )
-        return self._share * batch.total(nn.functional.softplus(out) if self._positive else out)
-
-    def get_loss(self, y_pred, y_true, X=None, training=False):
-        if y_pred.shape != y_true.shape:
-            raise TileModelError(
-                f"The network returns {y_pred.shape[1]} output(s) per tile, y has "
-                f"{y_true.shape[1]} column(s)."
-            )
-        if X is None or X.weights is None:
-            loss = super().get_loss(y_pred, y_true, X=X, training=training)
-        else:
-            loss = self._weighted_loss(y_pred, y_true, X, training)
-        if training and not torch.isfinite(loss):
-            epoch = len(self.history)
-            raise TileModelError(
-                f"The loss became {loss.item()} in epoch {epoch}. Lower the learning rate, clip "
-                "gradients (skorch.callbacks.GradientNormClipping), or scale the fields."
-            )
-        return loss
-
-    def _weighted_loss(self, y_pred, y_true, X, training):
-        criterion = self.criterion_
-        if getattr(criterion, "reduction", None) != "mean":
-            raise TileModelError(
-                f"sample_weight needs a criterion that averages over samples (reduction='mean'), "
-                f"got {criterion}."
-            )
-        criterion.reduction = "none"
-        try:
-            losses = super().get_loss(y_pred, y_true, X=X, training=training)
-        finally:
-            criterion.reduction = "mean"
-        weights = X.weights.to(losses.device)
-        return (losses * weights).sum() / (weights.sum() * losses.shape[1])
-
-    def get_iterator(self, dataset, training=False):
-        settings = dict(self.get_params_for("iterator_train" if training else "iterator_valid"))
-        size = settings.pop("batch_size", self.batch_size)
-        size = len(dataset) if size == -1 else size
-        drop_last = settings.pop("drop_last", False)
-        shuffle = settings.pop("shuffle", False)
-        sampler = settings.pop("sampler", None)
-        if sampler is None:
-            batches = _Order(len(dataset), size, shuffle, drop_last, settings.get("generator"))
-        else:
-            batches = BatchSampler(sampler, size, drop_last)
-        # A batch is made in one piece, from its samples' numbers: their tiles are merged.
-        return DataLoader(_Batches(dataset), sampler=batches, batch_size=None, **settings)
-
-    def get_split_datasets(self, X, y=None, **fit_params):
-        split = self.train_split
-        if self._groups is not None and isinstance(split, ValidSplit):
-            cv = split.cv
-            if isinstance(cv, Integral):
-                split = ValidSplit(GroupKFold(cv))
-            elif isinstance(cv, Real):
-                seed = split.random_state
-                split = ValidSplit(GroupShuffleSplit(1, test_size=cv, random_state=seed))
-            train, valid = split(X, y, groups=self._groups)
-            return train, valid
-        return super().get_split_datasets(X, y, **fit_params)
-
-
-class _Order:
-    """The samples of each batch, as arrays: torch's own samplers go through lists of integers."""
-
-    def __init__(self, n_samples, batch_size, shuffle, drop_last, generator):
-        self.n_samples, self.batch_size = n_samples, batch_size
-        self.shuffle, self.drop_last, self.generator = shuffle, drop_last, generator
-
-    def __len__(self):
-        whole, rest = divmod(self.n_samples, self.batch_size)
-        return whole + (rest > 0 and not self.drop_last)
-
-    def __iter__(self):
-        order = np.arange(self.n_samples)
-        if self.shuffle:
-            order = torch.randperm(self.n_samples, generator=self.generator).numpy()
-        for index in range(len(self)):
-            yield order[index * self.batch_size : (index + 1) * self.batch_size]
-
-
-class _Batches(torch.utils.data.Dataset):
-    """Look through a subset made by a split, so that whole batches can be asked for."""
-
-    def __init__(self, dataset):
-        self.sums, self.indices = dataset, None
-        while isinstance(self.sums, torch.utils.data.Subset):
-            chosen = np.asarray(self.sums.indices)
-            self.indices = chosen if self.indices is None else chosen[self.indices]
-            self.sums = self.sums.dataset
-
-    def __len__(self):
-        return len(self.sums) if self.indices is None else len(self.indices)
-
-    def __getitem__(self, samples):
-        samples = np.asarray(samples)
-        return self.sums[samples if self.indices is None else self.indices[samples]]

@@ -192,6 +192,11 @@ def box_sides(grid, max_tiles) -> list[int]:
     return sides
 
 
+def boxes(grid, max_tiles) -> list[tuple[slice, ...]]:
+    """Cut a tile grid into boxes of at most `max_tiles`, as near to cubes as it goes."""
+    return list(product(*map(cut, grid, box_sides(grid, max_tiles))))
+
+
 def cut(length, side) -> tuple[slice, ...]:
     """Cut an axis into the fewest equal parts that are no longer than `side`, the last shorter."""
     n_parts = -(-length // side)

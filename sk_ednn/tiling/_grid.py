@@ -15,7 +15,16 @@ from .._fields import Fields, check_fields, is_list_of_fields, require_finite
 from .._sources import ArraySource, read_sites
 from ..exceptions import TilingError
 from ._base import AbstractTiling, Block
-from ._windows import BOUNDARIES, OUTSIDE, axis_positions, axis_windows, legal_sizes, n_windows
+from ._windows import (
+    BOUNDARIES,
+    FEW_RUNS,
+    OUTSIDE,
+    axis_positions,
+    axis_windows,
+    legal_sizes,
+    n_windows,
+    runs,
+)
 
 REMAINDERS = ("error", "pad")
 
@@ -105,6 +114,44 @@ class GridTiling(AbstractTiling):
         if self.channel_axis is None:
             return window
         return (*window, field_shape[self._channel(len(field_shape))])
+
+    def padded_positions(self, field_shape) -> list[np.ndarray]:
+        """Return the site behind each place of a padded field, per grid axis.
+
+        `OUTSIDE`, which is -1, where a place lies beyond a "zero" boundary. Tile i of an axis
+        covers the places from ``i * focus`` to ``(i + 1) * focus + 2 * context``.
+        """
+        return [
+            _positions(*axis, self.boundary, self.remainder)
+            for axis in self._axes(tuple(field_shape))
+        ]
+
+    def axis_windows(self, field_shape) -> list[np.ndarray]:
+        """Return, for each grid axis, the sites that each window along it sees.
+
+        Parameters
+        ----------
+        field_shape : tuple of int
+            Shape of one field, its channel axis included.
+
+        Returns
+        -------
+        list of ndarray of int of shape (n_windows, focus + 2 * context), one for each grid axis
+            Positions along the axis, -1 beyond a "zero" boundary. A tile is the product of one
+            window of each axis.
+
+        Examples
+        --------
+        >>> from sk_ednn import GridTiling
+        >>> GridTiling(focus=2, context=1).axis_windows((6,))
+        [array([[5, 0, 1, 2],
+                [1, 2, 3, 4],
+                [3, 4, 5, 0]])]
+        """
+        return [
+            axis_windows(length, focus, context, self.boundary, self.remainder)
+            for length, focus, context in self._axes(tuple(field_shape))
+        ]
 
     def focus_sites(self, tile_shape) -> tuple[slice, ...]:
         """Return the slices that cut the focus out of a tile of this shape."""
@@ -454,12 +501,11 @@ def _wraps_partly(places, length) -> bool:
 
 def _take(values, places, axis) -> np.ndarray:
     """Gather along an axis, as a view where the places follow each other."""
-    if places[0] != OUTSIDE and np.array_equal(
-        places, np.arange(places[0], places[0] + len(places))
-    ):
-        index = [slice(None)] * values.ndim
-        index[axis] = slice(int(places[0]), int(places[0]) + len(places))
-        return values[tuple(index)]
+    pieces = runs(places)
+    if len(pieces) == 1 and pieces[0][0] != OUTSIDE:
+        return _piece(values, axis, *pieces[0])
+    if len(pieces) <= FEW_RUNS:
+        return np.concatenate([_piece(values, axis, *piece) for piece in pieces], axis=axis)
     taken = np.take(values, places, axis=axis)
     outside = np.flatnonzero(places == OUTSIDE)
     if len(outside):
@@ -467,3 +513,13 @@ def _take(values, places, axis) -> np.ndarray:
         index[axis] = outside
         taken[tuple(index)] = 0
     return taken
+
+
+def _piece(values, axis, start, length) -> np.ndarray:
+    if start == OUTSIDE:
+        shape = list(values.shape)
+        shape[axis] = length
+        return np.zeros(shape, dtype=values.dtype)
+    index = [slice(None)] * values.ndim
+    index[axis] = slice(start, start + length)
+    return values[tuple(index)]

@@ -13,6 +13,7 @@ from ..exceptions import TilingError
 BOUNDARIES = ("periodic", "zero", "reflect", "nearest")
 
 OUTSIDE = -1  # the position of a site beyond a "zero" boundary: its value is 0
+FEW_RUNS = 8
 
 
 def n_windows(length: int, focus: int, remainder: str = "error") -> int:
@@ -83,6 +84,27 @@ def axis_positions(
     period = max(2 * (length - 1), 1)
     folded = places % period
     return np.minimum(folded, period - folded) if length > 1 else np.zeros_like(places)
+
+
+def runs(positions) -> list[tuple[int, int]]:
+    """Return (first site, length) of each run of sites that follow each other.
+
+    A run of places beyond a "zero" boundary begins with `OUTSIDE`. Slices are copied several times
+    faster than single sites; gather by those where there are more than `FEW_RUNS`.
+
+    Examples
+    --------
+    >>> from sk_ednn.tiling._windows import axis_positions, runs
+    >>> runs(axis_positions(6, focus=2, context=1, boundary="periodic"))
+    [(5, 1), (0, 6), (0, 1)]
+    """
+    positions = np.asarray(positions)
+    steps = np.diff(positions)
+    outside = positions[1:] == OUTSIDE
+    follows = np.where(outside, positions[:-1] == OUTSIDE, (steps == 1) & (positions[:-1] >= 0))
+    starts = np.concatenate([[0], np.flatnonzero(~follows) + 1])
+    lengths = np.diff(starts, append=len(positions))
+    return list(zip(positions[starts].tolist(), lengths.tolist(), strict=True))
 
 
 def axis_windows(

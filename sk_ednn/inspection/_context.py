@@ -1,0 +1,231 @@
+"""What it costs to hide part of what a tile sees."""
+
+from __future__ import annotations
+
+from numbers import Integral, Real
+
+import numpy as np
+from scipy.ndimage import gaussian_filter
+from sklearn.utils import Bunch, check_random_state
+from sklearn.utils._param_validation import Interval, validate_params
+
+from ..exceptions import TilingError
+from ._reach import focus_mask, reach
+
+KINDS = ("blur", "noise", "occlude")
+REGIONS = ("context", "focus")
+
+# Tiles of a block: what is hidden is copied once for each way of hiding it.
+_BLOCK = 2048
+# Places of the hidden patch; each tile is given one of them.
+_N_PLACES = 32
+
+
+@validate_params(
+    {
+        "kinds": ["array-like", str],
+        "areas": ["array-like", None],
+        "n_repeats": [Interval(Integral, 1, None, closed="left")],
+        "blur_width": [Interval(Real, 0, None, closed="neither"), None],
+        "with_baseline": ["boolean"],
+        "random_state": ["random_state"],
+    },
+    prefer_skip_nested_validation=True,
+)
+def context_sensitivity(
+    estimator,
+    X,
+    y=None,
+    *,
+    kinds=KINDS,
+    areas=None,
+    n_repeats=3,
+    blur_width=None,
+    with_baseline=True,
+    term=None,
+    random_state=None,
+):
+    """Measure the error of totals when part of what each tile sees is hidden.
+
+    In every tile a connected patch is hidden, once in the context and once in the focus, at equal
+    areas. A model whose tiles count what is in their focus, and look at the context to do it
+    well, suffers from either; one that needs no context suffers only from the focus.
+
+    Parameters
+    ----------
+    estimator : EDNNRegressor, Pipeline that ends in one, or search over either; fitted
+    X : what the estimator predicts
+    y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+        The true totals. None to compare with what the model predicts when nothing is hidden.
+    kinds : str or sequence of {"blur", "noise", "occlude"}, default=("blur", "noise", "occlude")
+        How sites are hidden: by a Gaussian blur of the tile; by the values that the same site has
+        in other tiles, each site by another one; by the mean of all values (of each channel).
+    areas : array-like of int, default=None
+        Numbers of sites to hide. None for five numbers up to the smaller of focus and context.
+    n_repeats : int, default=3
+        How often the patches are drawn.
+    blur_width : float, default=None
+        Standard deviation of the blur, in sites. None for a quarter of the window.
+    with_baseline : bool, default=True
+        Whether sites are hidden from the baseline, too. A ``baseline="content"`` holds most of many
+        totals, and covers what the tile model does: leave it out to look at that alone.
+    term : str, default=None
+        Which term to look at, where the estimator has several.
+    random_state : int, RandomState or None, default=None
+
+    Returns
+    -------
+    result : Bunch
+        areas : ndarray of int of shape (n_areas,)
+            Hidden sites of each tile.
+        errors : ndarray of shape (n_kinds, 2, n_areas, n_repeats)
+            Mean absolute errors of the totals, in units of y; the second axis is that of
+            `regions`.
+        reference : float
+            The error when nothing is hidden; 0 if `y` is None.
+        kinds, regions : tuple of str
+            `regions` is ("context", "focus").
+        n_sites : dict of str to int
+            Sites of a tile's context and of its focus.
+
+    Raises
+    ------
+    TilingError
+        If the tiles have no context, or an area is larger than the smaller of focus and context.
+
+    References
+    ----------
+    K. Mills et al., Chem. Sci. 2019, 10, 4129, Fig. 6.
+
+    Examples
+    --------
+    A total that is a sum over sites needs no context, and with the content of the focus as a
+    baseline there is nothing left to take from it:
+
+    >>> import numpy as np
+    >>> from sklearn.linear_model import Ridge
+    >>> from sk_ednn import EDNNRegressor, GridTiling
+    >>> from sk_ednn.inspection import context_sensitivity
+    >>> X = np.random.default_rng(0).normal(size=(200, 8, 8))
+    >>> model = EDNNRegressor(Ridge(1e-6), GridTiling(2, 1), baseline="content")
+    >>> model = model.fit(X, X.sum(axis=(1, 2)))
+    >>> hidden = context_sensitivity(model, X, kinds="noise", random_state=0)
+    >>> for region, errors in zip(hidden.regions, hidden.errors[0].mean(axis=-1)):
+    ...     print(region, *(f"{error:.1f}" for error in errors))
+    context 0.0 0.0 0.0 0.0
+    focus 4.5 6.5 8.1 9.2
+    """
+    kinds = (kinds,) if isinstance(kinds, str) else tuple(kinds)
+    if not kinds or set(kinds) - set(KINDS):
+        raise ValueError(f"kinds must be some of {KINDS}, got {kinds}.")
+    rng = check_random_state(random_state)
+    reached = reach(estimator, X, term)
+    tiling, fields, tile_model = reached.tiling, reached.fields, reached.tile_model
+    n_axes = len(tiling.focus_sites(tile_model.tile_shape))
+    focus = focus_mask(tiling, tile_model.tile_shape, n_axes)
+    regions = {"context": np.argwhere(~focus), "focus": np.argwhere(focus)}
+    areas = _checked_areas(areas, regions)
+    if blur_width is None:
+        blur_width = max(focus.shape) / 4
+
+    if not with_baseline:  # nothing is hidden from it: in a difference it drops out
+        tile_model = tile_model.with_baseline(None)
+    predicted = np.asarray(reached.regressor.predict(reached.X)).reshape(fields.n_samples, -1)
+    y = predicted if y is None else np.asarray(y, dtype=float).reshape(-1, predicted.shape[1])
+    if len(y) != fields.n_samples:
+        raise ValueError(f"X has {fields.n_samples} samples, y has {len(y)}.")
+
+    fill = _mean_values(tiling, fields, n_axes)
+    orders = {
+        region: [_patch_orders(sites, rng) for _ in range(n_repeats)]
+        for region, sites in regions.items()
+    }
+    changes = np.zeros((len(kinds), 2, len(areas), n_repeats, *predicted.shape))
+    for block in tiling.plan(fields, _BLOCK):
+        tiles = tiling.block_tiles(fields, block)
+        samples = fields.stacks[block.stack].samples[block.samples]
+        values = np.array(tiles.array())
+        if values.dtype.kind != "f":
+            values = values.astype(float)
+        values = values.reshape(len(values), focus.size, -1)
+        before = tile_model.predict(values.reshape(-1, *tile_model.tile_shape))
+        for k, kind in enumerate(kinds):
+            for g, region in enumerate(REGIONS):
+                for r in range(n_repeats):
+                    instead = _replacement(kind, values, focus.shape, blur_width, fill, rng)
+                    patches = orders[region][r]
+                    order = patches[rng.randint(len(patches), size=len(values))]
+                    order = np.ravel_multi_index(regions[region].T, focus.shape)[order]
+                    for a, area in enumerate(areas):
+                        hidden = _hide(values, instead, order[:, :area])
+                        after = tile_model.predict(hidden.reshape(-1, *tile_model.tile_shape))
+                        changes[k, g, a, r, samples] += tiles.total(after - before)
+    return Bunch(
+        areas=areas,
+        errors=np.abs(predicted - y + changes).mean(axis=(-2, -1)),
+        reference=float(np.abs(predicted - y).mean()),
+        kinds=kinds,
+        regions=REGIONS,
+        n_sites={region: len(regions[region]) for region in REGIONS},
+    )
+
+
+def _checked_areas(areas, regions) -> np.ndarray:
+    most = min(len(sites) for sites in regions.values())
+    if most == 0:
+        raise TilingError(
+            "context_sensitivity compares focus and context, but the tiles have no context. Fit "
+            "with GridTiling(context=1) or more."
+        )
+    if areas is None:
+        return np.unique(np.linspace(1, most, 5).round().astype(int))
+    areas = np.asarray(areas)
+    if areas.ndim != 1 or areas.dtype.kind not in "iu" or len(areas) == 0:
+        raise TilingError(f"areas must be a sequence of integers, got {areas!r}.")
+    if areas.min() < 1 or areas.max() > most:
+        raise TilingError(
+            f"areas must lie between 1 and {most}, the number of sites of the smaller of focus "
+            f"and context, got {areas.tolist()}."
+        )
+    return areas
+
+
+def _mean_values(tiling, fields, n_axes) -> np.ndarray:
+    """Return the mean over all sites, of each channel."""
+    total, count = 0.0, 0
+    for tiles in tiling.blocks(fields, _BLOCK):
+        focus = tiles.array()[(slice(None), *tiling.focus_sites(tiles.tile_shape))]
+        axes = tuple(range(1 + n_axes))
+        total = total + focus.sum(axis=axes, dtype=np.float64)
+        count += int(np.prod([focus.shape[axis] for axis in axes]))
+    return np.atleast_1d(total / count)
+
+
+def _patch_orders(sites, rng) -> np.ndarray:
+    """Order the sites of a region by their distance from one of them, for several of them.
+
+    The first n of an order are a connected patch of n sites, or as near to one as the region
+    allows.
+    """
+    starts = rng.permutation(len(sites))[:_N_PLACES]
+    distances = np.linalg.norm(sites[starts][:, None] - sites[None], axis=-1)
+    return np.argsort(distances + 1e-6 * rng.uniform(size=distances.shape), axis=1)
+
+
+def _replacement(kind, values, window, blur_width, fill, rng) -> np.ndarray:
+    """Return what stands in for each value that is hidden, of the shape of values."""
+    if kind == "occlude":
+        return np.broadcast_to(fill, values.shape)
+    if kind == "noise":
+        n_tiles, n_sites, _ = values.shape
+        return values[rng.randint(n_tiles, size=(n_tiles, n_sites)), np.arange(n_sites)]
+    images = values.reshape(len(values), *window, -1)
+    width = (0, *[blur_width] * len(window), 0)
+    return gaussian_filter(images, width, mode="nearest").reshape(values.shape)
+
+
+def _hide(values, instead, sites) -> np.ndarray:
+    hidden = values.copy()
+    rows = np.arange(len(values))[:, None]
+    hidden[rows, sites] = instead[rows, sites]
+    return hidden

@@ -1,0 +1,1 @@
+"""What the inspections look like; matplotlib is imported where something is drawn."""

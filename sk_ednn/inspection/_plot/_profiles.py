@@ -1,0 +1,328 @@
+"""What a tile sees: sensitivity to what is hidden, locality, and the range of interactions."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .._context import context_sensitivity
+from .._interaction import interaction_profile
+from .._locality import locality_profile
+from ._style import COLOURS, CONTEXT_COLOUR, FOCUS_COLOUR, GREY, INK, MARKERS, new_axes, with_unit
+
+_PAST = {"blur": "blurred", "noise": "noise", "occlude": "occluded"}
+_DASHES = {"blur": "-", "noise": "--", "occlude": ":"}
+
+
+class ContextSensitivityDisplay:
+    """The error of totals against how much of each tile is hidden, in context and in focus.
+
+    Parameters
+    ----------
+    result : Bunch
+        What `sk_ednn.inspection.context_sensitivity` returns.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+    figure_ : matplotlib Figure
+
+    References
+    ----------
+    K. Mills et al., Chem. Sci. 2019, 10, 4129, Fig. 6.
+
+    Examples
+    --------
+    >>> import matplotlib
+    >>> matplotlib.use("agg")
+    >>> from sk_ednn import EDNNRegressor, GridTiling
+    >>> from sk_ednn.datasets import make_ising
+    >>> from sk_ednn.inspection import ContextSensitivityDisplay
+    >>> X, y = make_ising(100, (8, 8), random_state=0, return_X_y=True)
+    >>> model = EDNNRegressor(tiling=GridTiling(focus=2, context=1)).fit(X, y)
+    >>> display = ContextSensitivityDisplay.from_estimator(
+    ...     model, X, y, kinds="noise", name="energy", unit="J", random_state=0
+    ... )
+    >>> display.ax_.get_ylabel()
+    'mean absolute error of energy / J'
+    """
+
+    def __init__(self, result):
+        self.result = result
+
+    @classmethod
+    def from_estimator(cls, estimator, X, y=None, *, ax=None, name="total", unit="", **options):
+        """Measure and draw.
+
+        Parameters
+        ----------
+        estimator, X, y, **options : as for `sk_ednn.inspection.context_sensitivity`
+        ax, name, unit : as for `plot`
+
+        Returns
+        -------
+        ContextSensitivityDisplay
+        """
+        result = context_sensitivity(estimator, X, y, **options)
+        return cls(result).plot(ax, name=name, unit=unit)
+
+    def plot(self, ax=None, *, name="total", unit=""):
+        """Draw the figure.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            None for a new figure.
+        name, unit : str
+            What the totals are, for the labels.
+
+        Returns
+        -------
+        self
+        """
+        self.figure_, self.ax_ = new_axes(ax, size=(6.4, 3.8))
+        from matplotlib.ticker import MaxNLocator
+
+        found = self.result
+        colours = {"context": CONTEXT_COLOUR, "focus": FOCUS_COLOUR}
+        for k, kind in enumerate(found.kinds):
+            for g, region in enumerate(found.regions):
+                errors = found.errors[k, g]
+                mean = errors.mean(axis=-1)
+                # The spread over repeated draws of the patches.
+                spread = errors.std(axis=-1, ddof=1) if errors.shape[-1] > 1 else None
+                self.ax_.errorbar(
+                    found.areas, mean, spread, color=colours[region], ls=_DASHES[kind],
+                    marker=MARKERS[k], mfc="white", ms=5, mew=1.3, lw=1.4, capsize=2,
+                    label=f"{region}, {_PAST[kind]}",
+                )  # fmt: skip
+        if found.reference:
+            self.ax_.axhline(found.reference, color=GREY, lw=1, label="nothing hidden", zorder=0)
+        self.ax_.set_ylim(bottom=0)
+        self.ax_.xaxis.set_major_locator(MaxNLocator(integer=True))
+        self.ax_.set(
+            xlabel="hidden sites of a tile",
+            ylabel=with_unit(f"mean absolute error of {name}", unit),
+        )
+        # Errors grow with the area, to the right: outside is the one place that stays free.
+        self.ax_.legend(frameon=False, fontsize=9, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+        return self
+
+
+class LocalityDisplay:
+    """The influence of a site on a tile's contribution, against its distance from the focus.
+
+    Parameters
+    ----------
+    result : Bunch
+        What `sk_ednn.inspection.locality_profile` returns.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+    figure_ : matplotlib Figure
+
+    Examples
+    --------
+    >>> import matplotlib
+    >>> matplotlib.use("agg")
+    >>> from sk_ednn import EDNNRegressor, GridTiling
+    >>> from sk_ednn.datasets import make_ising
+    >>> from sk_ednn.inspection import LocalityDisplay
+    >>> X, y = make_ising(100, (8, 8), random_state=0, return_X_y=True)
+    >>> model = EDNNRegressor(tiling=GridTiling(focus=1, context=1)).fit(X, y)
+    >>> display = LocalityDisplay.from_estimator(model, X, unit="J", random_state=0)
+    >>> display.result.map.shape
+    (3, 3)
+    """
+
+    def __init__(self, result):
+        self.result = result
+
+    @classmethod
+    def from_estimator(cls, estimator, X, *, ax=None, kind="profile", unit="", **options):
+        """Measure and draw.
+
+        Parameters
+        ----------
+        estimator, X, **options : as for `sk_ednn.inspection.locality_profile`
+        ax, kind, unit : as for `plot`
+
+        Returns
+        -------
+        LocalityDisplay
+        """
+        return cls(locality_profile(estimator, X, **options)).plot(ax, kind=kind, unit=unit)
+
+    def plot(self, ax=None, *, kind="profile", unit=""):
+        """Draw the figure.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            None for a new figure.
+        kind : {"profile", "map"}, default="profile"
+            Against the distance, or over the window (of two dimensions).
+        unit : str, default=""
+            Of the totals ("swap"), or of totals per unit of the field.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            Where the map of a window that has not two dimensions is asked for.
+        """
+        if kind not in ("profile", "map"):
+            raise ValueError(f"kind must be 'profile' or 'map', got {kind!r}.")
+        if kind == "map":
+            return self._plot_map(ax, unit)
+        found = self.result
+        self.figure_, self.ax_ = new_axes(ax)
+        ax = self.ax_
+        ax.axvspan(-0.5, 0.5, color=FOCUS_COLOUR, alpha=0.13, lw=0)
+        ax.axvspan(0.5, found.distances[-1] + 0.5, color=CONTEXT_COLOUR, alpha=0.13, lw=0)
+        ax.plot(
+            found.distances, found.influence, "o-", color=COLOURS[0], mfc="white", mew=1.4,
+            clip_on=False, zorder=4,
+        )  # fmt: skip
+        for k, (x, y, share) in enumerate(
+            zip(found.distances, found.influence, found.share, strict=True)
+        ):
+            if len(found.distances) <= 8 or k % (len(found.distances) // 8 + 1) == 0:
+                ax.annotate(
+                    f"{share:.0%}", (x, y), (0, 9), textcoords="offset points", fontsize=8.5,
+                    ha="center", color=INK, zorder=5,
+                )  # fmt: skip
+        ax.set_ylim(0, 1.22 * (found.influence.max() or 1.0))
+        ax.set_xlim(-0.5, found.distances[-1] + 0.5)
+        ax.text(0.0, 0.985, "focus", ha="center", va="top", color=FOCUS_COLOUR, weight="bold",
+                transform=ax.get_xaxis_transform(), fontsize=9)  # fmt: skip
+        if len(found.distances) > 1:
+            ax.text(
+                0.5 + found.distances[-1] / 2, 0.985, "context", ha="center", va="top",
+                color="#a87410", weight="bold", transform=ax.get_xaxis_transform(), fontsize=9,
+            )  # fmt: skip
+        from matplotlib.ticker import MaxNLocator
+
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+        ax.set(
+            xlabel="distance from the focus / sites",
+            ylabel=with_unit("mean influence of a site", unit),
+            title="labels: share of the influence of all sites",
+        )
+        ax.title.set(fontsize=9, color=INK)
+        return self
+
+    def _plot_map(self, ax, unit):
+        found = self.result
+        if found.map.ndim != 2:
+            raise ValueError(
+                f"A map is drawn of windows of two dimensions, this one has {found.map.ndim}: use "
+                "kind='profile'."
+            )
+        self.figure_, self.ax_ = new_axes(ax, size=(4.4, 3.8), despine=False)
+        from matplotlib.patches import Rectangle
+
+        n, m = found.map.shape
+        image = self.ax_.imshow(found.map, cmap="viridis", vmin=0, extent=(0, m, n, 0))
+        rows, columns = found.focus
+        self.ax_.add_patch(
+            Rectangle(
+                (columns.start, rows.start), columns.stop - columns.start, rows.stop - rows.start,
+                fill=False, ec=FOCUS_COLOUR, lw=2.5, joinstyle="round",
+            )
+        )  # fmt: skip
+        self.ax_.set(xticks=[], yticks=[])
+        bar = self.figure_.colorbar(image, ax=self.ax_, shrink=0.85)
+        bar.set_label(with_unit("mean influence of a site", unit))
+        bar.outline.set_visible(False)
+        return self
+
+
+class InteractionDisplay:
+    """How strongly two sites act on each other in the total, against their distance.
+
+    Parameters
+    ----------
+    result : Bunch
+        What `sk_ednn.inspection.interaction_profile` returns.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+    figure_ : matplotlib Figure
+
+    Examples
+    --------
+    >>> import matplotlib
+    >>> matplotlib.use("agg")
+    >>> from sk_ednn import EDNNRegressor, GridTiling
+    >>> from sk_ednn.datasets import make_ising
+    >>> from sk_ednn.inspection import InteractionDisplay
+    >>> X, y = make_ising(100, (8, 8), random_state=0, return_X_y=True)
+    >>> model = EDNNRegressor(tiling=GridTiling(focus=1, context=1)).fit(X, y)
+    >>> display = InteractionDisplay.from_estimator(model, X, n_pairs=10, random_state=0)
+    >>> display.result.window
+    (3, 3)
+    """
+
+    def __init__(self, result):
+        self.result = result
+
+    @classmethod
+    def from_estimator(cls, estimator, X, *, ax=None, unit="", **options):
+        """Measure and draw.
+
+        Parameters
+        ----------
+        estimator, X, **options : as for `sk_ednn.inspection.interaction_profile`
+        ax, unit : as for `plot`
+
+        Returns
+        -------
+        InteractionDisplay
+        """
+        return cls(interaction_profile(estimator, X, **options)).plot(ax, unit=unit)
+
+    def plot(self, ax=None, *, unit=""):
+        """Draw the figure.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            None for a new figure.
+        unit : str, default=""
+            Of the totals.
+
+        Returns
+        -------
+        self
+        """
+        found = self.result
+        self.figure_, self.ax_ = new_axes(ax)
+        from matplotlib.ticker import MaxNLocator
+
+        for axis, (strength, error) in enumerate(zip(found.strength, found.std_error, strict=True)):
+            self.ax_.errorbar(
+                found.distances, strength, error, color=COLOURS[axis % len(COLOURS)], capsize=2,
+                marker=MARKERS[axis % len(MARKERS)], mfc="none", mew=1.3, ms=9 - 3 * (axis % 3),
+                label=f"along axis {axis}",
+            )  # fmt: skip
+        edge = max(found.window) - 0.5
+        if edge < found.distances[-1] + 0.5:
+            self.ax_.axvspan(edge, found.distances[-1] + 0.5, color="0.92", lw=0, zorder=0)
+            self.ax_.text(
+                found.distances[-1] + 0.4, 0.5, "never in one tile", rotation=90, ha="right",
+                va="center", color=GREY, fontsize=9, transform=self.ax_.get_xaxis_transform(),
+            )  # fmt: skip
+        self.ax_.set_xlim(0.5, found.distances[-1] + 0.5)
+        self.ax_.set_ylim(bottom=min(0.0, float(np.nanmin(found.strength))))
+        self.ax_.xaxis.set_major_locator(MaxNLocator(integer=True))
+        self.ax_.set(
+            xlabel="distance of two sites / sites",
+            ylabel=with_unit("mean interaction in the total", unit),
+        )
+        self.ax_.legend(frameon=False, fontsize=9)
+        return self

@@ -1,0 +1,226 @@
+"""How totals and times grow with the size of a system, and times shrink with workers."""
+
+from __future__ import annotations
+
+import copy
+import time
+
+import numpy as np
+from sklearn.base import clone
+
+from .._reach import all_terms, grid_axes, samples_of, unwrap
+from ._style import COLOURS, GREY, MARKERS, by_group, log_sizes, new_axes, with_unit
+
+_KINDS = ("total", "time", "speedup")
+
+
+class ScalingDisplay:
+    """Totals against size, time against size, or speed-up against the number of workers.
+
+    Made by `from_measurements` or `from_estimator`; `plot` draws it once more.
+
+    Parameters
+    ----------
+    sizes : ndarray of shape (n,)
+        Sizes of systems; numbers of workers for ``kind="speedup"``.
+    values : ndarray of shape (n,)
+        Totals, or times in seconds.
+    kind : {"total", "time", "speedup"}
+    groups : array-like of shape (n,) or None, default=None
+        Labels; each group gets a colour of its own.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+    figure_ : matplotlib Figure
+    exponents_ : dict of str to float
+        By group, the power of the size in a fit to all totals or times (1: extensive, linear); NaN
+        for speed-ups, or where values change sign.
+
+    References
+    ----------
+    K. Mills et al., Chem. Sci. 2019, 10, 4129, Figs. 9 to 11.
+
+    Examples
+    --------
+    >>> import matplotlib
+    >>> matplotlib.use("agg")
+    >>> from sk_ednn.inspection import ScalingDisplay
+    >>> display = ScalingDisplay.from_measurements([1e4, 1e5, 1e6], [0.02, 0.2, 2.0], kind="time")
+    >>> print(f"{display.exponents_['all']:.2f}")
+    1.00
+    """
+
+    def __init__(self, sizes, values, *, kind, groups=None):
+        self.sizes = sizes
+        self.values = values
+        self.kind = kind
+        self.groups = groups
+
+    @classmethod
+    def from_measurements(cls, sizes, values, *, kind="total", groups=None, ax=None, **style):
+        """Draw what has been measured.
+
+        Parameters
+        ----------
+        sizes, values : array-like of shape (n,)
+        kind : {"total", "time", "speedup"}, default="total"
+        groups : array-like of shape (n,), default=None
+        ax : matplotlib Axes, default=None
+        **style : keywords of `plot`
+
+        Returns
+        -------
+        ScalingDisplay
+
+        Raises
+        ------
+        ValueError
+            Where shapes differ, or sizes or times are not positive.
+        """
+        sizes, values = np.asarray(sizes, dtype=float), np.asarray(values, dtype=float)
+        if kind not in _KINDS:
+            raise ValueError(f"kind must be one of {_KINDS}, got {kind!r}.")
+        if sizes.ndim != 1 or sizes.shape != values.shape or len(sizes) == 0:
+            raise ValueError(
+                f"sizes and values must be of one shape (n,), got {sizes.shape} and {values.shape}."
+            )
+        if not (sizes > 0).all() or (kind != "total" and not (values > 0).all()):
+            raise ValueError("Sizes, numbers of workers and times must be positive.")
+        return cls(sizes, values, kind=kind, groups=groups).plot(ax, **style)
+
+    @classmethod
+    def from_estimator(
+        cls, estimator, X, *, kind="time", n_jobs=None, n_repeats=3, sizes=None, ax=None, **style
+    ):
+        """Predict fields of several sizes one by one, or with several numbers of workers.
+
+        Parameters
+        ----------
+        estimator : EDNNRegressor, Pipeline that ends in one, or search over either; fitted
+        X : list of what the estimator predicts, of several sizes
+        kind : {"total", "time", "speedup"}, default="time"
+            For "speedup" all of `X` is predicted at once.
+        n_jobs : sequence of int, default=None
+            Numbers of workers; needed for "speedup".
+        n_repeats : int, default=3
+            The shortest of so many times counts: what else a machine does only adds to it. No
+            evaluation remembers tiles of an earlier one.
+        sizes : array-like of shape (n_samples,), default=None
+            None for the number of sites.
+        ax : matplotlib Axes, default=None
+        **style : keywords of `plot`
+
+        Returns
+        -------
+        ScalingDisplay
+        """
+        if kind == "speedup":
+            if n_jobs is None:
+                raise ValueError("kind='speedup' needs n_jobs, such as n_jobs=[1, 2, 4].")
+            inner, fields = unwrap(estimator, X)
+            times = [_shortest(_fresh(inner, n_jobs=n), fields, n_repeats) for n in n_jobs]
+            return cls.from_measurements(n_jobs, times, kind=kind, ax=ax, **style)
+        inner, fields = unwrap(estimator, X)
+        tiling = all_terms(inner)[0][1]
+        samples = samples_of(tiling.check(fields))
+        if sizes is None:
+            axes = grid_axes(tiling, samples[0].ndim)
+            sizes = [np.prod([x.shape[axis] for axis in axes]) for x in samples]
+        if kind == "total":
+            values = inner.predict(samples)
+        else:
+            inner.predict([samples[0]])  # what a first call loads is no part of any time
+            values = [_shortest(_fresh(inner), [x], n_repeats) for x in samples]
+        return cls.from_measurements(sizes, values, kind=kind, ax=ax, **style)
+
+    def plot(self, ax=None, *, name="total", unit="", per="site"):
+        """Draw the figure.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            None for a new figure.
+        name, unit : str
+            What the totals are, for the labels.
+        per : str, default="site"
+            What sizes count.
+
+        Returns
+        -------
+        self
+        """
+        self.figure_, self.ax_ = new_axes(ax)
+        self.exponents_ = {}
+        groups = by_group(self.groups, len(self.sizes))
+        for k, (label, own) in enumerate(groups):
+            colour, marker = COLOURS[k % len(COLOURS)], MARKERS[k % len(MARKERS)]
+            style = {"marker": marker, "mfc": "white", "mew": 1.4, "ms": 6, "color": colour}
+            own = own[np.argsort(self.sizes[own], kind="stable")]
+            sizes, values = self.sizes[own], self.values[own]
+            if self.kind == "speedup":
+                values = values[0] * sizes[0] / values
+                self.exponents_[label or "all"] = np.nan
+                self.ax_.plot(sizes, values, label=label or "measured", **style)
+                continue
+            exponent = _exponent(sizes, values)
+            self.exponents_[label or "all"] = exponent
+            shown = f"size to the power {exponent:.2f}"
+            if np.isnan(exponent):
+                shown = label
+            elif label is not None:
+                shown = f"{label}: {shown}"
+            self.ax_.plot(sizes, np.abs(values), ls="none", label=shown, **style)
+            # A line of slope one through the middle: what is extensive, or linear in time.
+            ends = np.array([sizes[0], sizes[-1]])
+            if (values != 0).all():
+                middle = np.exp(np.mean(np.log(np.abs(values) / sizes)))
+                self.ax_.plot(ends, middle * ends, color=colour, lw=1, zorder=1)
+        self._dress(groups, name, unit, per)
+        return self
+
+    def _dress(self, groups, name, unit, per):
+        ax = self.ax_
+        if self.kind == "speedup":
+            ends = np.array([self.sizes.min(), self.sizes.max()])
+            ax.plot(ends, ends, color=GREY, lw=1, ls="--", label="ideal", zorder=1)
+            ax.set(xlabel="workers", ylabel="speed-up", xlim=(0.9 * ends[0], 1.05 * ends[1]))
+            ax.set_ylim(bottom=0)
+            ax.set_xticks(np.unique(self.sizes))
+        else:
+            negative = self.kind == "total" and (self.values < 0).all()
+            ylabel = with_unit(f"\N{MINUS SIGN} {name}" if negative else name, unit)
+            if self.kind == "total" and not negative and (self.values < 0).any():
+                ylabel = f"|{name}|" + (f" / {unit}" if unit else "")
+            if self.kind == "time":
+                ylabel = "time / s"
+            log_sizes(ax, self.sizes)
+            ax.set(yscale="log", xlabel=f"{per}s", ylabel=ylabel)
+        ax.legend(frameon=False, fontsize=9, loc="upper left")
+
+
+def _exponent(sizes, values) -> float:
+    same_sign = (values > 0).all() or (values < 0).all()
+    if not same_sign or len(np.unique(sizes)) < 2:
+        return float("nan")
+    return float(np.polyfit(np.log(sizes), np.log(np.abs(values)), 1)[0])
+
+
+def _shortest(regressor, X, n_repeats) -> float:
+    times = []
+    for _ in range(n_repeats):
+        cold = _fresh(regressor)
+        start = time.perf_counter()
+        cold.predict(X)
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+def _fresh(regressor, **params):
+    """Return a shallow copy that has evaluated nothing yet; the user's stays as it is."""
+    regressor = copy.copy(regressor)
+    if hasattr(regressor, "estimators_"):
+        regressor.estimators_ = [_fresh(member, **params) for member in regressor.estimators_]
+    else:
+        regressor.evaluation_ = clone(regressor.evaluation_).set_params(**params)
+    return regressor

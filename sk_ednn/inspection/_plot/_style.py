@@ -1,0 +1,89 @@
+"""What the figures have in common."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ...exceptions import MissingExtraError
+
+# Okabe and Ito's, which also the colour-blind tell apart.
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+MARKERS = "osD^vP"
+INK, GREY = "#22303c", "#8a949c"
+FOCUS_COLOUR, CONTEXT_COLOUR = "#d1495b", "#edae49"
+
+
+def new_axes(ax, *, size=(4.8, 3.8), despine=True):
+    """Return the figure and the axes to draw in, new ones where `ax` is None.
+
+    Raises
+    ------
+    MissingExtraError
+        Where matplotlib is not installed.
+    """
+    try:
+        import matplotlib.pyplot as plt
+    except ImportError as error:
+        raise MissingExtraError(
+            "Drawing needs matplotlib: pip install 'sk-ednn[plot]'. The numbers are there without "
+            "it, in the attributes of the display."
+        ) from error
+    if ax is None:
+        _, ax = plt.subplots(figsize=size, layout="constrained")
+    if despine:
+        ax.spines[["top", "right"]].set_visible(False)
+    return ax.figure, ax
+
+
+def with_unit(name, unit) -> str:
+    """Return an axis label: the name, and the unit where there is one."""
+    return name if not unit else f"{name} / {unit}"
+
+
+def log_sizes(ax, sizes) -> None:
+    """Make the x axis logarithmic; say the sizes themselves where they are few."""
+    from matplotlib.ticker import NullFormatter
+
+    ax.set_xscale("log")
+    values = np.unique(sizes)
+    if 1 < len(values) <= 6:
+        ax.set_xticks(values, [f"{value:,.6g}" for value in values])
+        ax.xaxis.set_minor_formatter(NullFormatter())
+
+
+def by_group(groups, n_samples) -> list[tuple[str | None, np.ndarray]]:
+    """Return (label, indices of samples) of each group, in the order they first come."""
+    if groups is None:
+        return [(None, np.arange(n_samples))]
+    groups = np.asarray(groups)
+    if groups.shape != (n_samples,):
+        raise ValueError(
+            f"groups must name one group for each of {n_samples} samples, got shape {groups.shape}."
+        )
+    names, first = np.unique(groups, return_index=True)
+    return [(str(name), np.flatnonzero(groups == name)) for name in names[np.argsort(first)]]
+
+
+def checked(*, y_true, y_pred, sizes=None):
+    """Return true and predicted totals, and sizes, as floats of shape (n_samples,).
+
+    Raises
+    ------
+    ValueError
+        Where they are not of that shape, or sizes are not positive.
+    """
+    y_true, y_pred = np.asarray(y_true, dtype=float), np.asarray(y_pred, dtype=float)
+    if y_true.ndim != 1 or y_true.shape != y_pred.shape or len(y_true) == 0:
+        raise ValueError(
+            "Expected true and predicted totals of shape (n_samples,), got "
+            f"{y_true.shape} and {y_pred.shape}. Draw several outputs one by one."
+        )
+    if sizes is None:
+        return y_true, y_pred, None
+    sizes = np.asarray(sizes, dtype=float)
+    if sizes.shape != y_true.shape or not (sizes > 0).all():
+        raise ValueError(
+            f"sizes must be positive, one for each of {len(y_true)} systems, got shape "
+            f"{sizes.shape} from {sizes.min(initial=np.inf)}."
+        )
+    return y_true, y_pred, sizes

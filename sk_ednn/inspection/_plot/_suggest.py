@@ -1,0 +1,107 @@
+"""The scores along a path of tilings."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .._suggest import suggest_tiling
+from ._style import COLOURS, FOCUS_COLOUR, MARKERS, new_axes, with_unit
+
+
+class TilingPathDisplay:
+    """Scores of cross-validation against the context, a curve for each focus.
+
+    Made by `from_data`; `plot` draws it once more.
+
+    Parameters
+    ----------
+    result : Bunch
+        What `sk_ednn.inspection.suggest_tiling` returns.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+    figure_ : matplotlib Figure
+    lines_ : list of matplotlib Line2D
+        One for each focus.
+
+    Examples
+    --------
+    >>> import matplotlib
+    >>> matplotlib.use("agg")
+    >>> import numpy as np
+    >>> from sklearn.linear_model import Ridge
+    >>> from sk_ednn import EDNNRegressor, GridTiling
+    >>> from sk_ednn.inspection import TilingPathDisplay
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.normal(size=(60, 16))
+    >>> y = X.sum(axis=1) + 0.1 * rng.normal(size=60)
+    >>> model = EDNNRegressor(Ridge(), GridTiling())
+    >>> display = TilingPathDisplay.from_data(X, y, estimator=model, unit="eV")
+    >>> display.result.contexts, display.result.context
+    ([0, 1], 0)
+    """
+
+    def __init__(self, result):
+        self.result = result
+
+    @classmethod
+    def from_data(cls, X, y, *, ax=None, name="mean absolute error", unit="", **options):
+        """Search and draw.
+
+        Parameters
+        ----------
+        X, y, **options : as for `sk_ednn.inspection.suggest_tiling`
+        ax, name, unit : as for `plot`
+
+        Returns
+        -------
+        TilingPathDisplay
+        """
+        return cls(suggest_tiling(X, y, **options)).plot(ax, name=name, unit=unit)
+
+    def plot(self, ax=None, *, name="mean absolute error", unit=""):
+        """Draw the figure.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            None for a new figure.
+        name, unit : str
+            What the scores are, for the labels. Scores that are negative throughout (errors, by
+            scikit-learn's convention) are drawn with their sign turned.
+
+        Returns
+        -------
+        self
+        """
+        self.figure_, self.ax_ = new_axes(ax)
+        from matplotlib.ticker import MaxNLocator
+
+        found = self.result
+        sign = -1.0 if (found.mean_scores <= 0).all() else 1.0
+        contexts = np.array([np.max(context) for context in found.contexts])
+        labels = [str(focus) for focus in found.focuses]
+        self.lines_ = []
+        for k, label in enumerate(dict.fromkeys(labels)):
+            own = [place for place, other in enumerate(labels) if other == label]
+            # Of the difference to the best: the scores of one fold rise and fall together.
+            bars = self.ax_.errorbar(
+                contexts[own], sign * found.mean_scores[own], found.std_errors[own],
+                color=COLOURS[k % len(COLOURS)], marker=MARKERS[k % len(MARKERS)], mfc="white",
+                mew=1.4, capsize=2, label=f"focus {label}",
+            )  # fmt: skip
+            self.lines_.append(bars[0])
+        chosen = next(
+            place
+            for place, tried in enumerate(zip(found.focuses, found.contexts, strict=True))
+            if tried == (found.focus, found.context)
+        )
+        self.ax_.plot(
+            contexts[chosen], sign * found.mean_scores[chosen], "o", ms=13, mfc="none", mew=1.6,
+            color=FOCUS_COLOUR, label="suggested", zorder=4,
+        )  # fmt: skip
+        self.ax_.xaxis.set_major_locator(MaxNLocator(integer=True))
+        self.ax_.set(xlabel="context / sites", ylabel=with_unit(name, unit))
+        self.ax_.legend(frameon=False, fontsize=9)
+        return self

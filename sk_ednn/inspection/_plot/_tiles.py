@@ -1,0 +1,377 @@
+"""Fields: where their tiles are, and what each tile holds of the total."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .._reach import samples_of, unwrap
+from ._style import CONTEXT_COLOUR, FOCUS_COLOUR, GREY, INK, new_axes, with_unit
+
+# Lines between more focus regions than this along an axis would hide the field.
+_MOST_LINES = 64
+
+
+class TilingDisplay:
+    """A field, the focus regions that partition it, and one tile with its context.
+
+    Made by `from_tiling`; `plot` draws it once more. A context that reaches over the edge of a
+    periodic field is drawn where it comes from, at the other side.
+
+    Parameters
+    ----------
+    field : ndarray of shape (height, width)
+        What is shown.
+    focus : tuple of (start, stop)
+        Sites of the focus of the tile shown, along each axis.
+    context : tuple of int
+        Sites of context on either side, along each axis.
+    grid : tuple of int
+        Number of tiles along each axis.
+    boundary : str
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+    figure_ : matplotlib Figure
+
+    References
+    ----------
+    K. Mills et al., Chem. Sci. 2019, 10, 4129, Figs. 2 and 4.
+
+    Examples
+    --------
+    >>> import matplotlib
+    >>> matplotlib.use("agg")
+    >>> from sk_ednn import GridTiling
+    >>> from sk_ednn.datasets import make_ising
+    >>> from sk_ednn.inspection import TilingDisplay
+    >>> spins = make_ising(1, (12, 12), random_state=0).fields
+    >>> display = TilingDisplay.from_tiling(GridTiling(focus=4, context=2), spins, tile=(1, 2))
+    >>> display.grid, display.focus
+    ((3, 3), ((4, 8), (8, 12)))
+    """
+
+    def __init__(self, field, focus, context, grid, boundary="periodic"):
+        self.field = field
+        self.focus = focus
+        self.context = context
+        self.grid = grid
+        self.boundary = boundary
+
+    @classmethod
+    def from_tiling(cls, tiling, X, *, sample=0, tile=None, channel=None, ax=None, **style):
+        """Draw the tiles of one field.
+
+        Parameters
+        ----------
+        tiling : GridTiling
+        X : array-like of shape (n_samples, *field_shape), or list of such fields
+            Fields of two dimensions, with channels or without.
+        sample : int, default=0
+            Which field.
+        tile : tuple of int, default=None
+            Which tile is drawn with its context; None for one in the middle.
+        channel : int, default=None
+            Which channel is shown; None for the sum of all.
+        ax : matplotlib Axes, default=None
+        **style : keywords of `plot`
+
+        Returns
+        -------
+        TilingDisplay
+
+        Raises
+        ------
+        ValueError
+            Where the field has not two dimensions, or there is no such tile.
+        """
+        whole = samples_of(tiling.check(X))[sample]
+        field = shown_field(whole, getattr(tiling, "channel_axis", None), channel)
+        grid = tiling.tile_grid(whole.shape)
+        if len(grid) != 2:
+            raise ValueError(f"Fields of two dimensions are drawn, these have {len(grid)}.")
+        tile = tuple(n // 2 for n in grid) if tile is None else tuple(tile)
+        if len(tile) != 2 or not all(0 <= k < n for k, n in zip(tile, grid, strict=True)):
+            raise ValueError(f"tile must be a place in the tile grid {grid}, got {tile}.")
+        tile_shape = tiling.tile_shape(whole.shape)
+        parts = tiling.focus_sites(tile_shape)
+        focus = tuple(
+            (k * (p.stop - p.start), (k + 1) * (p.stop - p.start))
+            for k, p in zip(tile, parts, strict=True)
+        )
+        context = tuple(p.start for p in parts)
+        return cls(field, focus, context, grid, tiling.boundary).plot(ax, **style)
+
+    @classmethod
+    def from_estimator(cls, estimator, X, **options):
+        """Draw the tiles that a fitted model sees in a field.
+
+        Parameters
+        ----------
+        estimator : EDNNRegressor, Pipeline that ends in one, or search over either; fitted
+        X : what the estimator predicts
+        **options : keywords of `from_tiling`
+
+        Returns
+        -------
+        TilingDisplay
+        """
+        regressor, X = unwrap(estimator, X)
+        return cls.from_tiling(regressor._fitted_terms()[0][1], X, **options)
+
+    def plot(self, ax=None, *, cmap="Greys", legend=True):
+        """Draw the figure.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            None for a new figure.
+        cmap : str or Colormap, default="Greys"
+        legend : bool, default=True
+
+        Returns
+        -------
+        self
+        """
+        self.figure_, self.ax_ = new_axes(ax, size=(4.4, 4.7), despine=False)
+        from matplotlib.patches import Patch, Rectangle
+
+        ax = self.ax_
+        draw_field(ax, self.field, cmap)
+        height, width = self.field.shape
+        for length, n, draw in (
+            (height, self.grid[0], ax.axhline),
+            (width, self.grid[1], ax.axvline),
+        ):
+            if n <= _MOST_LINES:
+                for k in range(1, n):
+                    draw(k * length / n, color="white", lw=1.6, zorder=2)
+                    draw(k * length / n, color=GREY, lw=0.7, zorder=2)
+        (top, bottom), (left, right) = self.focus
+        up, aside = self.context
+        # Wrapped copies of the window; those outside the field are clipped away.
+        shifts = [(0, 0)]
+        if self.boundary == "periodic":
+            shifts = [(i * height, j * width) for i in (-1, 0, 1) for j in (-1, 0, 1)]
+        for i, j in shifts:
+            corner = (left - aside + j, top - up + i)
+            size = (right - left + 2 * aside, bottom - top + 2 * up)
+            ax.add_patch(
+                Rectangle(
+                    corner, *size, fc=CONTEXT_COLOUR, alpha=0.28, lw=0, zorder=3, clip_on=True
+                )
+            )
+            ax.add_patch(Rectangle(corner, *size, fill=False, ec=CONTEXT_COLOUR, lw=2.6, zorder=4))
+        ax.add_patch(
+            Rectangle((left, top), right - left, bottom - top, fc=FOCUS_COLOUR, alpha=0.3, lw=0,
+                      zorder=4)
+        )  # fmt: skip
+        ax.add_patch(
+            Rectangle((left, top), right - left, bottom - top, fill=False, ec=FOCUS_COLOUR, lw=2.6,
+                      zorder=5)
+        )  # fmt: skip
+        if legend:
+            ax.legend(
+                handles=[
+                    Patch(fc=FOCUS_COLOUR, alpha=0.7, label="focus"),
+                    Patch(fc=CONTEXT_COLOUR, alpha=0.7, label="context"),
+                ],
+                loc="upper center", bbox_to_anchor=(0.5, -0.01), ncols=2, frameon=False,
+            )  # fmt: skip
+        return self
+
+
+class ContributionDisplay:
+    """What each tile holds of the total, beside the field or alone.
+
+    Made by `from_estimator` or `from_contributions`; `plot` draws it once more.
+
+    Parameters
+    ----------
+    contributions : ndarray of shape (height, width) or (length,)
+        One for each tile.
+    field : ndarray of shape (height, width) or (length,), or None, default=None
+        What the tiles see; None to leave it out.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes, or ndarray of two of them where the field is drawn, too
+    figure_ : matplotlib Figure
+
+    Notes
+    -----
+    Only the sum of the contributions is determined by the data. A map is a model's own way of
+    dividing it, and a part may be moved to neighbouring tiles without a change of any total: see
+    `sk_ednn.inspection.gauge`.
+
+    Examples
+    --------
+    >>> import matplotlib
+    >>> matplotlib.use("agg")
+    >>> from sk_ednn import EDNNRegressor
+    >>> from sk_ednn.datasets import make_ising
+    >>> from sk_ednn.inspection import ContributionDisplay
+    >>> X, y = make_ising(200, (8, 8), random_state=0, return_X_y=True)
+    >>> display = ContributionDisplay.from_estimator(EDNNRegressor().fit(X, y), X[:1], unit="J")
+    >>> display.contributions.shape, len(display.ax_)
+    ((8, 8), 2)
+    """
+
+    def __init__(self, contributions, field=None):
+        self.contributions = contributions
+        self.field = field
+
+    @classmethod
+    def from_estimator(
+        cls, estimator, X, *, sample=0, term=None, output=0, channel=None, with_field=True, ax=None,
+        **style,
+    ):  # fmt: skip
+        """Predict the contributions of one field and draw them.
+
+        Parameters
+        ----------
+        estimator : EDNNRegressor, Pipeline that ends in one, or search over either; fitted
+        X : what the estimator predicts
+        sample : int, default=0
+            Which field.
+        term : str, default=None
+            Which term, where the estimator has several.
+        output : int, default=0
+            Which column of y.
+        channel : int, default=None
+            Which channel of the field is shown; None for the sum of all.
+        with_field : bool, default=True
+            Whether the field is drawn, too.
+        ax : matplotlib Axes, or two of them where the field is drawn; default=None
+        **style : keywords of `plot`
+
+        Returns
+        -------
+        ContributionDisplay
+        """
+        regressor, X = unwrap(estimator, X)
+        tiling = dict(zip(regressor._term_names, regressor._fitted_terms(), strict=True))
+        name = next(iter(tiling)) if term is None else term
+        if name not in tiling or (term is None and len(tiling) > 1):
+            raise ValueError(f"Name one of the terms {list(tiling)} with `term`, got {term!r}.")
+        tiling = tiling[name][1]
+        whole = samples_of(tiling.check(X))[sample]
+        maps = regressor.predict_contributions([whole])
+        values = np.asarray((maps[name] if isinstance(maps, dict) else maps)[0])
+        n_axes = len(tiling.tile_grid(whole.shape))
+        if values.ndim > n_axes:
+            values = values[..., output]
+        field = None
+        if with_field:
+            field = shown_field(whole, getattr(tiling, "channel_axis", None), channel)
+        return cls.from_contributions(values, field, ax=ax, **style)
+
+    @classmethod
+    def from_contributions(cls, contributions, field=None, *, ax=None, **style):
+        """Draw contributions of one or two dimensions.
+
+        Parameters
+        ----------
+        contributions : array-like of shape (height, width) or (length,)
+        field : array-like or None, default=None
+        ax : matplotlib Axes, or two of them where the field is drawn; default=None
+        **style : keywords of `plot`
+
+        Returns
+        -------
+        ContributionDisplay
+        """
+        contributions = np.asarray(contributions, dtype=float)
+        if contributions.ndim not in (1, 2):
+            raise ValueError(
+                "Contributions of one or two dimensions are drawn, these have shape "
+                f"{contributions.shape}: cut a plane out first."
+            )
+        return cls(contributions, None if field is None else np.asarray(field)).plot(ax, **style)
+
+    def plot(self, ax=None, *, name="contribution", unit="", cmap="cividis", field_cmap="Greys"):
+        """Draw the figure.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, or two of them where there is a field; default=None
+            None for a new figure.
+        name, unit : str
+            What is contributed, for the labels.
+        cmap, field_cmap : str or Colormap
+
+        Returns
+        -------
+        self
+        """
+        both = self.field is not None
+        flat = self.contributions.ndim == 1
+        if ax is None and both:
+            new_axes(None, despine=False)  # says what is missing where matplotlib is
+            import matplotlib.pyplot as plt
+
+            plt.close()
+            shape = (2, 1) if flat else (1, 2)
+            _, ax = plt.subplots(
+                *shape, figsize=(6, 4) if flat else (7.6, 3.9), layout="constrained"
+            )
+        first, last = (ax[0], ax[1]) if both else (None, ax)
+        self.figure_, last = new_axes(last, size=(4.4, 3.9), despine=flat)
+        self.ax_ = np.array([first, last]) if both else last
+        total = f"{self.contributions.sum():,.6g} {unit}".rstrip()
+        total = total.replace("-", "\N{MINUS SIGN}")
+        if both:
+            if flat:
+                first.step(np.arange(len(self.field)), self.field, where="mid", color=INK, lw=1)
+                first.spines[["top", "right"]].set_visible(False)
+                first.set(xlabel="site", ylabel="field")
+            else:
+                draw_field(first, self.field, field_cmap)
+                first.set_title("field", fontsize=10)
+        if flat:
+            last.bar(np.arange(len(self.contributions)), self.contributions, color="#0072b2")
+            last.set(xlabel="tile", ylabel=with_unit(name, unit))
+            last.set_title(f"sum {total}; only the sum is determined", fontsize=10)
+            return self
+        height, width = self.contributions.shape
+        image = last.imshow(
+            self.contributions, cmap=cmap, interpolation="none", extent=(0, width, height, 0),
+            aspect="auto" if not both else _aspect(self.field, self.contributions),
+        )  # fmt: skip
+        if not both:
+            last.set_aspect("equal")
+        last.set(xticks=[], yticks=[])
+        last.set_title(f"sum {total}", fontsize=10)
+        last.set_xlabel("only the sum is determined", fontsize=8.5, color=GREY)
+        bar = self.figure_.colorbar(image, ax=last, shrink=0.8)
+        bar.set_label(with_unit(name, unit))
+        bar.outline.set_visible(False)
+        return self
+
+
+def shown_field(field, channel_axis, channel) -> np.ndarray:
+    """Return what is drawn of a field with channels: one of them, or their sum."""
+    if channel_axis is None:
+        return field
+    field = np.moveaxis(field, channel_axis, -1)
+    return field.sum(axis=-1) if channel is None else field[..., channel]
+
+
+def draw_field(ax, field, cmap) -> None:
+    """Draw a field of two dimensions, sites as squares."""
+    if field.ndim != 2:
+        raise ValueError(f"Fields of two dimensions are drawn, this one has shape {field.shape}.")
+    height, width = field.shape
+    values = field.astype(float)
+    low, high = values.min(), values.max()
+    # Lighter than the colour map's end: what is drawn on top has to stand out.
+    ax.imshow(
+        values, cmap=cmap, interpolation="none", extent=(0, width, height, 0),
+        vmin=low, vmax=high + 0.6 * ((high - low) or 1.0),
+    )  # fmt: skip
+    ax.set(xlim=(0, width), ylim=(height, 0), xticks=[], yticks=[])
+
+
+def _aspect(field, contributions) -> float:
+    """Return the aspect that gives a map of tiles the shape of its field."""
+    return (field.shape[0] / contributions.shape[0]) / (field.shape[1] / contributions.shape[1])

@@ -1,0 +1,134 @@
+"""Batches of whole fields, in torch: for the dense form, for symmetries and for gradients."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from .._tile_model import channels_first
+from ._over_fields import SumOverTiles
+from ._sum import NUMPY
+
+
+@dataclass
+class FieldBatch:
+    """Some fields, grouped by shape.
+
+    Attributes
+    ----------
+    stacks : list of (Tensor of int, Tensor of shape (n, n_channels, *grid))
+        Where each field stands in the batch, and the fields.
+    n_samples : int
+    weights : Tensor of shape (n_samples, 1) or None
+        Sample weights.
+    gradients : list or None
+        For each sample, what the derivative of its total is known with respect to; see
+        `FieldSums`.
+    """
+
+    stacks: list[tuple[torch.Tensor, torch.Tensor]]
+    n_samples: int
+    weights: torch.Tensor | None = None
+    gradients: list[Any] | None = field(default=None)
+
+    def __len__(self):
+        return self.n_samples
+
+    def to(self, device) -> FieldBatch:
+        """Return the batch on a device."""
+        stacks = [(places.to(device), fields.to(device)) for places, fields in self.stacks]
+        weights = None if self.weights is None else self.weights.to(device)
+        return FieldBatch(stacks, self.n_samples, weights, self.gradients)
+
+    def total(self, sums: SumOverTiles, augment=None, **how) -> torch.Tensor:
+        """Return the totals of a network, (n_samples, n_outputs)."""
+        return self._in_order(
+            [sums(fields if augment is None else augment(fields), **how)
+             for _, fields in self.stacks]
+        )  # fmt: skip
+
+    def total_and_gradients(self, sums: SumOverTiles, create_graph, augment=None, **how):
+        """Return the totals, and the derivative of each with respect to what its sample names.
+
+        Returns
+        -------
+        totals : Tensor of shape (n_samples, 1)
+        gradients : list of n_samples Tensor
+        """
+        known = self.gradients or []
+        totals, gradients = [], [None] * self.n_samples
+        for places, values in self.stacks:
+            leaf = values.detach().requires_grad_()
+            total = sums(leaf if augment is None else augment(leaf), **how)
+            (slope,) = torch.autograd.grad(total.sum(), leaf, create_graph=create_graph)
+            totals.append(total)
+            for place, of_field in zip(places.tolist(), slope, strict=True):
+                gradients[place] = known[place].pull(of_field)
+        return self._in_order(totals), gradients
+
+    def _in_order(self, totals):
+        if len(totals) == 1:
+            return totals[0][torch.argsort(self.stacks[0][0])]
+        order = torch.cat([places for places, _ in self.stacks])
+        return torch.cat(totals)[torch.argsort(order)]
+
+
+class FieldSums(Dataset):
+    """Samples as whole fields, served in batches.
+
+    Parameters
+    ----------
+    fields : Fields
+    has_channels : bool
+        Whether the last axis of a field is a channel axis.
+    y : ndarray of shape (n_samples, n_outputs)
+    sample_weight : ndarray of shape (n_samples,) or None
+    gradients : list or None
+        One for each sample, with ``values``, an array, and ``pull(slope)``, which turns the
+        derivative of the total with respect to the field, a Tensor (n_channels, *grid), into one
+        of the shape of `values`.
+    dtype : torch.dtype
+    """
+
+    def __init__(self, fields, channel_axis, y, sample_weight, gradients=None, dtype=torch.float32):
+        self.fields, self.channel_axis, self.dtype = fields, channel_axis, dtype
+        self.y = torch.as_tensor(y, dtype=dtype)
+        self.weights = (
+            None if sample_weight is None else torch.as_tensor(sample_weight, dtype=dtype)[:, None]
+        )
+        self.gradients = gradients
+        self._stack = np.empty(fields.n_samples, dtype=np.intp)
+        self._row = np.empty(fields.n_samples, dtype=np.intp)
+        for number, stack in enumerate(fields.stacks):
+            self._stack[stack.samples] = number
+            self._row[stack.samples] = np.arange(len(stack.samples))
+
+    def __len__(self):
+        return len(self.y)
+
+    def __getitem__(self, samples):
+        """Return (FieldBatch, y) of one sample, or of a list of samples."""
+        index = np.atleast_1d(np.asarray(samples))
+        stacks = []
+        for number in np.unique(self._stack[index]):
+            places = np.flatnonzero(self._stack[index] == number)
+            values = self.fields.stacks[number].values[self._row[index[places]]]
+            stacks.append(
+                (torch.as_tensor(places), field_input(values, self.channel_axis, self.dtype))
+            )
+        rows = torch.from_numpy(index)
+        weights = None if self.weights is None else self.weights.index_select(0, rows)
+        gradients = None if self.gradients is None else [self.gradients[k] for k in index]
+        return FieldBatch(stacks, len(index), weights, gradients), self.y.index_select(0, rows)
+
+
+def field_input(values, channel_axis, dtype=torch.float32) -> torch.Tensor:
+    """Return fields (n, *field_shape) as a tensor (n, n_channels or 1, *grid)."""
+    if channel_axis is not None:
+        axis = channel_axis % (values.ndim - 1)
+        values = np.moveaxis(values, 1 + axis, -1)
+    return torch.from_numpy(channels_first(values, channel_axis is not None, NUMPY[dtype]))

@@ -1,0 +1,472 @@
+"""Metropolis sampling of lattice fields with the energies of a fitted model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from numbers import Integral
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils._param_validation import Interval, StrOptions
+from tqdm.auto import tqdm
+
+from .._fields import check_fields, require_finite
+from ..datasets._random import generator
+from ..evaluation._ledger import common_channel_axis
+from ..evaluation._local import checked_terms, running
+from ..exceptions import TileModelError, TilingError
+from ._energies import LedgerEnergies, TabulatedEnergies, has_tables
+from ._sublattices import changes, exchanges
+
+# Probability of a move that costs nothing. At 1, systems that are infinitely hot would turn all
+# sites of a sublattice together for ever, and so reach few of their states only.
+_EAGERNESS = 0.9
+# A progress bar appears after this many seconds; before, it is only noise.
+_DELAY = 2.0
+# More values than this are hardly those of a lattice field.
+_MOST_VALUES = 255
+
+
+@dataclass(frozen=True)
+class Chain:
+    """What a Monte Carlo run has recorded.
+
+    Attributes
+    ----------
+    temperatures : ndarray of shape (n_temperatures,)
+        In units of energy (k_B = 1), as they were given.
+    energies : ndarray of shape (n_records, n_temperatures, n_replicas)
+        Totals of the model, float64.
+    magnetisations : ndarray of shape (n_records, n_temperatures, n_replicas[, n_channels])
+        Sums of the values of all sites, float64.
+    observables : dict of ndarray of shape (n_records, n_temperatures, n_replicas, ...)
+        What the user's functions have returned.
+    acceptance : ndarray of shape (n_temperatures,)
+        Mean of min(1, exp(-change / temperature)) over all moves tried after the burn-in.
+        Exchanges of equal values, which change nothing, are not counted; NaN where there were no
+        others.
+    swap_acceptance : ndarray of shape (n_temperatures - 1,)
+        The same for swaps between a temperature and the next. NaN where none was tried.
+    fields : ndarray of shape (n_temperatures, n_replicas, *field_shape)
+        The last fields, to go on from.
+    """
+
+    temperatures: np.ndarray
+    energies: np.ndarray
+    magnetisations: np.ndarray
+    acceptance: np.ndarray
+    swap_acceptance: np.ndarray
+    fields: np.ndarray
+    observables: dict[str, np.ndarray] = field(default_factory=dict)
+
+
+class Metropolis(BaseEstimator):
+    """Sample fields from the Boltzmann distribution of a fitted model's totals.
+
+    The sites of a field take values from a finite set: spins, occupancies, species. Sites so far
+    apart that no tile sees two of them are updated together, for all replicas at once; what they
+    cost follows from the focus and the context of the model's tilings alone, and detailed balance
+    holds exactly.
+
+    Parameters
+    ----------
+    model : EDNNRegressor
+        Fitted, with one output, the energy.
+    temperature : float or array-like of shape (n_temperatures,), default=1.0
+        Positive, in the units of the energy (k_B = 1). `numpy.inf` accepts every move.
+    values : array-like of shape (n_values,) or (n_values, n_channels), default=None
+        What a site may hold. None for the values that the starting fields hold.
+    moves : {"change", "exchange"}, default="change"
+        Give a site another of the values (for two values, a spin flip), or exchange the values of
+        two neighbouring sites (Kawasaki), which keeps how often each value occurs.
+    n_replicas : int, default=1
+        Independent systems for each temperature.
+    swap_interval : int or None, default=None
+        Parallel tempering: after so many sweeps, replicas of neighbouring temperatures are
+        offered each other's place. None for never. Sort the temperatures, so that neighbours are
+        close.
+    random_state : int, RandomState or None, default=None
+        An int gives the same chain on every call of `run`; to go on from the last one, pass a
+        RandomState, or another int.
+    verbose : int, default=0
+        Whether to show a progress bar, where it takes more than two seconds.
+
+    See Also
+    --------
+    sk_ednn.evaluation.LocalUpdates : Propose and accept moves of your own, in one field.
+    sk_ednn.datasets.make_ising : Independent samples of Ising systems with their exact energies.
+
+    Notes
+    -----
+    A sweep tries each site (each pair of neighbours) once, sublattice by sublattice, in a random
+    order of those. Moves are accepted with probability ``0.9 min(1, exp(-change / temperature))``:
+    the factor leaves the distribution what it is, and lets hot systems reach all their states.
+
+    Where a tile has at most 4 million states, contributions stand in a table that is filled as
+    it is needed, and a change is found from the numbers of the states alone. Otherwise tiles are
+    evaluated as in `sk_ednn.evaluation.LocalUpdates`.
+
+    Energies are summed anew for each record, so that rounding errors do not add up.
+
+    References
+    ----------
+    N. Metropolis et al., J. Chem. Phys. 1953, 21, 1087. K. Kawasaki, Phys. Rev. 1966, 145, 224.
+    K. Hukushima, K. Nemoto, J. Phys. Soc. Jpn. 1996, 65, 1604 (replica exchange).
+
+    Examples
+    --------
+    Trained on totals of 8 x 8 spins, run on 32 x 32. Onsager's energy per site of the infinite
+    lattice is -0.8173 J at T = 3:
+
+    >>> import numpy as np
+    >>> from sk_ednn import EDNNRegressor
+    >>> from sk_ednn.datasets import make_ising
+    >>> from sk_ednn.simulation import Metropolis
+    >>> small = make_ising(500, (8, 8), random_state=0)
+    >>> model = EDNNRegressor().fit(small.fields, small.energies)
+    >>> sampler = Metropolis(model, 3.0, values=[-1, 1], n_replicas=20, random_state=0)
+    >>> chain = sampler.run(np.ones((32, 32), dtype=np.int8), 100, burn_in=50)
+    >>> chain.energies.shape
+    (100, 1, 20)
+    >>> print(f"{chain.energies.mean() / 32**2:.2f}")
+    -0.82
+    """
+
+    _parameter_constraints = {
+        "model": "no_validation",
+        "temperature": "no_validation",
+        "values": ["array-like", None],
+        "moves": [StrOptions({"change", "exchange"})],
+        "n_replicas": [Interval(Integral, 1, None, closed="left")],
+        "swap_interval": [Interval(Integral, 1, None, closed="left"), None],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        model,
+        temperature=1.0,
+        *,
+        values=None,
+        moves="change",
+        n_replicas=1,
+        swap_interval=None,
+        random_state=None,
+        verbose=0,
+    ):
+        self.model = model
+        self.temperature = temperature
+        self.values = values
+        self.moves = moves
+        self.n_replicas = n_replicas
+        self.swap_interval = swap_interval
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def run(self, fields, n_sweeps, *, burn_in=0, interval=1, observables=None) -> Chain:
+        """Sample, and record every so many sweeps.
+
+        Parameters
+        ----------
+        fields : array-like of shape field_shape or (n_temperatures, n_replicas, *field_shape)
+            Where to start: one field for all replicas, or one for each, as `Chain.fields`.
+        n_sweeps : int
+            Sweeps after the burn-in. Each tries as many moves as there are sites (for exchanges,
+            pairs of neighbours).
+        burn_in : int, default=0
+            Sweeps before anything is recorded.
+        interval : int, default=1
+            Sweeps from one record to the next; ``n_sweeps // interval`` records are made.
+        observables : dict of callable, default=None
+            By name, functions that take fields (n, *field_shape) and return (n, ...).
+
+        Returns
+        -------
+        Chain
+
+        Raises
+        ------
+        TilingError, TileModelError, ValueError
+            Where the fields do not suit the model, hold a value that is not in `values`, or where
+            a parameter is not what it must be.
+        """
+        self._validate_params()
+        temperatures = _check_temperatures(self.temperature)
+        for name, count, least in (
+            ("n_sweeps", n_sweeps, 1),
+            ("burn_in", burn_in, 0),
+            ("interval", interval, 1),
+        ):
+            if not isinstance(count, Integral) or isinstance(count, bool) or count < least:
+                raise ValueError(f"{name} must be an integer of at least {least}, got {count!r}.")
+        if interval > n_sweeps:
+            raise ValueError(
+                f"interval={interval} is longer than n_sweeps={n_sweeps}: nothing would be "
+                "recorded."
+            )
+        rng = generator(self.random_state)
+        system = self._system(fields, temperatures)
+        recorder = _Recorder(observables or {})
+        swaps = _Swaps(len(temperatures))
+        tried = np.zeros((2, len(temperatures)))
+        with tqdm(
+            total=burn_in + n_sweeps,
+            desc="Monte Carlo",
+            unit="sweep",
+            delay=_DELAY,
+            disable=not self.verbose,
+        ) as bar:
+            for step in range(1, burn_in + n_sweeps + 1):
+                counts = system.sweep(rng)
+                recording = step > burn_in
+                if recording:
+                    tried += counts
+                if self.swap_interval and step % self.swap_interval == 0:
+                    swaps.attempt(system, rng, recording)
+                if recording and (step - burn_in) % interval == 0:
+                    recorder.record(system)
+                bar.update()
+        with np.errstate(invalid="ignore"):
+            acceptance = tried[0] / tried[1]
+        return Chain(
+            temperatures,
+            np.array(recorder.energies),
+            np.array(recorder.magnetisations),
+            acceptance,
+            swaps.acceptance,
+            system.fields(),
+            {name: np.array(values) for name, values in recorder.observed.items()},
+        )
+
+    def _system(self, fields, temperatures) -> _System:
+        model = self.model
+        terms = checked_terms(model)
+        if model.n_outputs_ != 1:
+            raise TileModelError(
+                f"Metropolis needs a model of one total, the energy; this one was fitted to "
+                f"{model.n_outputs_}."
+            )
+        fields = np.asarray(fields)
+        lead = (len(temperatures), self.n_replicas)
+        one_for_all = fields.ndim != model._field_ndim + 2
+        if not one_for_all and fields.shape[:2] != lead:
+            raise TilingError(
+                f"fields must start with (n_temperatures, n_replicas) = {lead}, or be one field "
+                f"for all; got shape {fields.shape}."
+            )
+        batch = fields[None] if one_for_all else fields.reshape(-1, *fields.shape[2:])
+        # As separate fields, which may be of another width than those of the fit.
+        checked = replace(check_fields(batch), ragged=True)
+        start = model._check_predicted(checked).stacks[0].values
+        if one_for_all:
+            start = np.broadcast_to(start, (lead[0] * lead[1], *start.shape[1:]))
+        return _System(model, terms, start, self.values, self.moves, temperatures)
+
+
+class _System:
+    """All replicas: their states, what moves cost, and the temperature of each.
+
+    Replicas are columns. `column[t, r]` says which of them is replica r of temperature t: swaps
+    exchange these numbers, not the fields.
+    """
+
+    def __init__(self, model, terms, start, values, moves, temperatures):
+        shape = start.shape[1:]
+        self.channel = common_channel_axis([tiling for _, tiling in terms], len(shape))
+        moved = start if self.channel is None else np.moveaxis(start, 1 + self.channel, -1)
+        channels = () if self.channel is None else moved.shape[-1:]
+        grid = moved.shape[1 : moved.ndim - len(channels)]
+        flat = moved.reshape(len(start), -1, *channels)
+        self.values = _check_values(values, flat)
+        self.states = np.ascontiguousarray(_states(flat, self.values).T)
+        self.grid, self.moves = grid, moves
+        self.column = np.arange(len(start)).reshape(len(temperatures), -1)
+        self.beta = 1 / temperatures
+
+        windows = [tiling.axis_windows(shape) for _, tiling in terms]
+        if moves == "change":
+            found = changes(windows, grid)
+        else:
+            periodic = all(tiling.boundary == "periodic" for _, tiling in terms)
+            found = exchanges(windows, grid, periodic)
+            if not found:
+                raise TilingError(f"There are no neighbours to exchange in a field of {shape}.")
+        terms = running(model, terms, [start[0]])
+        arguments = (terms, windows, grid, self.values, self.states)
+        if has_tables(terms, windows, len(self.values)):
+            self.energy = TabulatedEnergies(*arguments)
+        else:
+            self.energy = LedgerEnergies(*arguments, start)
+        self.sublattices = [
+            [(part, part.sites()) for part in sublattice.parts(self.energy.n_moves_at_once)]
+            for sublattice in found
+        ]
+
+    def sweep(self, rng) -> np.ndarray:
+        """Try every move once; return the acceptance and the number of moves by temperature."""
+        n_temperatures = len(self.beta)
+        beta = np.empty(self.column.size)
+        beta[self.column] = self.beta[:, None]
+        sums = np.zeros((2, self.column.size))
+        for index in rng.permutation(len(self.sublattices)):
+            for part, sites in self.sublattices[index]:
+                before = self.states[sites]
+                after = self._proposed(before, rng)
+                cost = self.energy.changes(part, before, after)
+                # The exponent is never positive, and a cost of 0 at beta 0 stays 0.
+                probability = np.exp(-beta * np.maximum(cost, 0))
+                accepted = rng.random(cost.shape) < _EAGERNESS * probability
+                if self.moves == "exchange":
+                    differ = before[0] != before[1]
+                    probability *= differ
+                    sums[1] += differ.sum(axis=0)
+                else:
+                    sums[1] += len(probability)
+                sums[0] += probability.sum(axis=0)
+                self.energy.accept(accepted)
+                self.states[sites] = np.where(accepted, after, before)
+        return sums[:, self.column].reshape(2, n_temperatures, -1).sum(axis=-1)
+
+    def _proposed(self, before, rng):
+        if self.moves == "exchange":
+            return before[::-1]
+        n = len(self.values)
+        if n == 2:
+            return 1 - before
+        # Another value, each of them as likely.
+        step = rng.integers(1, n, size=before.shape, dtype=np.uint8)
+        return ((before.astype(np.int16) + step) % n).astype(np.uint8)
+
+    def energies(self) -> np.ndarray:
+        """Return energies in the order of `column`, (n_temperatures, n_replicas)."""
+        return self.energy.totals[self.column]
+
+    def magnetisations(self) -> np.ndarray:
+        counts = np.stack([(self.states == k).sum(axis=0) for k in range(len(self.values))])
+        sums = np.tensordot(counts, self.values.astype(np.float64), axes=(0, 0))
+        return sums[self.column]
+
+    def fields(self) -> np.ndarray:
+        """Return fields, (n_temperatures, n_replicas, *field_shape)."""
+        flat = self.values[self.states.T[self.column.ravel()]]
+        fields = flat.reshape(*self.column.shape, *self.grid, *self.values.shape[1:])
+        return fields if self.channel is None else np.moveaxis(fields, -1, 2 + self.channel)
+
+
+class _Swaps:
+    """Replica exchange between neighbouring temperatures, even and odd pairs by turns."""
+
+    def __init__(self, n_temperatures):
+        self._sums = np.zeros((2, max(n_temperatures - 1, 0)))
+        self._first = 0
+
+    def attempt(self, system, rng, counted) -> None:
+        energies = system.energies()
+        lower = np.arange(self._first, len(energies) - 1, 2)
+        self._first = 1 - self._first
+        gain = (system.beta[lower + 1] - system.beta[lower])[:, None] * (
+            energies[lower + 1] - energies[lower]
+        )
+        probability = np.exp(np.minimum(gain, 0))
+        swapped = rng.random(gain.shape) < probability
+        one, other = system.column[lower], system.column[lower + 1]
+        system.column[lower] = np.where(swapped, other, one)
+        system.column[lower + 1] = np.where(swapped, one, other)
+        if counted:
+            self._sums[0, lower] += probability.sum(axis=1)
+            self._sums[1, lower] += gain.shape[1]
+
+    @property
+    def acceptance(self) -> np.ndarray:
+        with np.errstate(invalid="ignore"):
+            return self._sums[0] / self._sums[1]
+
+
+class _Recorder:
+    """Energies, magnetisations and the user's observables, record by record."""
+
+    def __init__(self, observables):
+        for name, function in observables.items():
+            if not callable(function):
+                raise ValueError(f"Observable {name!r} must be a function, got {function!r}.")
+        self._functions = observables
+        self.energies: list[np.ndarray] = []
+        self.magnetisations: list[np.ndarray] = []
+        self.observed: dict[str, list[np.ndarray]] = {name: [] for name in observables}
+
+    def record(self, system) -> None:
+        self.energies.append(system.energies())
+        self.magnetisations.append(system.magnetisations())
+        if not self._functions:
+            return
+        fields = system.fields()
+        lead = fields.shape[:2]
+        for name, function in self._functions.items():
+            result = np.asarray(function(fields.reshape(-1, *fields.shape[2:])))
+            if result.shape[:1] != (lead[0] * lead[1],):
+                raise ValueError(
+                    f"Observable {name!r} must return one row for each of the "
+                    f"{lead[0] * lead[1]} fields it is given; it returned shape {result.shape}."
+                )
+            self.observed[name].append(result.reshape(*lead, *result.shape[1:]))
+
+
+def _check_temperatures(temperature) -> np.ndarray:
+    values = np.atleast_1d(np.asarray(temperature))
+    if values.ndim > 1 or values.dtype.kind not in "iuf" or not values.size:
+        raise ValueError(
+            f"temperature must be a number, or one for each of some systems; got {temperature!r}."
+        )
+    if not np.all(values > 0):
+        raise ValueError(
+            f"Temperatures must be positive, in units of energy (k_B = 1); got {temperature!r}."
+        )
+    return values.astype(np.float64)
+
+
+def _check_values(values, flat) -> np.ndarray:
+    """Return what a site may hold, in the type of the fields, (n_values[, n_channels])."""
+    channels = flat.shape[2:]
+    if values is None:
+        found = np.unique(flat.reshape(-1, *channels), axis=0 if channels else None)
+        if not 2 <= len(found) <= _MOST_VALUES:
+            raise ValueError(
+                f"The starting fields hold {len(found)} different value(s); from 2 to "
+                f"{_MOST_VALUES} can be sampled. Say with `values` what a site may hold."
+            )
+        return found
+    given = np.asarray(values)
+    if given.dtype.kind not in "biuf" or given.shape[1:] != channels or given.ndim == 0:
+        raise ValueError(
+            f"values must be numbers of shape {('n_values', *channels)}; got shape {given.shape} "
+            f"of type {given.dtype}."
+        )
+    require_finite(given, "values")
+    distinct = np.unique(given, axis=0)
+    if len(distinct) < len(given) or not 2 <= len(given) <= _MOST_VALUES:
+        raise ValueError(
+            f"values must be from 2 to {_MOST_VALUES} different ones; got {given.tolist()}."
+        )
+    cast = given.astype(flat.dtype)
+    if flat.dtype.kind != "f" and np.any(cast != given):
+        raise ValueError(
+            f"The starting fields are of type {flat.dtype}, which cannot hold all of "
+            f"{given.tolist()}. Give fields of a type that can."
+        )
+    return cast
+
+
+def _states(flat, values) -> np.ndarray:
+    """Return which of the values each site holds, (n_fields, n_sites)."""
+    states = np.full(flat.shape[:2], len(values), dtype=np.uint8)
+    for state, value in enumerate(values):
+        same = flat == value
+        states[same if flat.ndim == 2 else same.all(axis=-1)] = state
+    wrong = np.argwhere(states == len(values))
+    if len(wrong):
+        raise ValueError(
+            f"The starting fields hold {flat[tuple(wrong[0])]}, which is not one of the values "
+            f"{values.tolist()}; {len(wrong)} site(s) do."
+        )
+    return states

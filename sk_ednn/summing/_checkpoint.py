@@ -1,0 +1,144 @@
+"""Training that goes on after it was killed, with the same numbers to the last bit."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+import numpy as np
+import torch
+from skorch.callbacks import Callback
+from skorch.history import History
+
+from ..exceptions import TileModelError
+
+_VERSION = 1
+
+
+class Checkpoint(Callback):
+    """Save all that a training depends on after each epoch, and take it up again.
+
+    Weights, optimizer, learning-rate schedule, history, the counters of other callbacks and the
+    state of torch's random generators. The file is replaced in one step, so that there is always
+    a whole one.
+
+    Parameters
+    ----------
+    path : str or Path
+    digest : str
+        Of the data and the network: a file that belongs to another training is refused.
+    """
+
+    def __init__(self, path, digest):
+        self.path = path
+        self.digest = digest
+
+    def found(self, max_epochs: int) -> int:
+        """Read the file if there is one; return how many epochs are left of `max_epochs`.
+
+        Raises
+        ------
+        TileModelError
+            Where it is no checkpoint, or one of another training.
+        """
+        self.saved_ = None
+        path = Path(self.path)
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            return max_epochs
+        try:
+            saved = torch.load(path, weights_only=True)
+            version, digest = saved["version"], saved["digest"]
+        except Exception as error:  # torch raises many kinds, for files that are damaged or no such
+            raise TileModelError(
+                f"{path} is not a checkpoint of a training, or is damaged ({error}). Remove it, or "
+                "give another path."
+            ) from error
+        if version != _VERSION or digest != self.digest:
+            raise TileModelError(
+                f"{path} is the checkpoint of another training: of other fields, totals, network "
+                "or settings. Remove it to begin anew, or give another path."
+            )
+        self.saved_ = saved
+        return 0 if saved["finished"] else max_epochs - len(saved["history"])
+
+    def on_train_begin(self, net, **kwargs):
+        saved = self.saved_
+        if saved is None:
+            return
+        net.module_.load_state_dict(saved["module"])
+        net.optimizer_.load_state_dict(saved["optimizer"])
+        net.history_ = History(saved["history"])
+        for (name, callback), state in zip(net.callbacks_, saved["callbacks"], strict=True):
+            if name != state["name"]:
+                raise TileModelError(f"{self.path} was written with other callbacks.")
+            vars(callback).update(state["values"])
+            if state["schedule"] is not None:
+                callback.lr_scheduler_.load_state_dict(state["schedule"])
+        torch.set_rng_state(saved["random"])
+        if saved["random_cuda"]:
+            torch.cuda.set_rng_state_all(saved["random_cuda"])
+
+    def on_epoch_end(self, net, **kwargs):
+        self._save(net, finished=False)
+
+    def on_train_end(self, net, **kwargs):
+        # A callback may have stopped the training early; it is then not to go on.
+        self._save(net, finished=True)
+
+    def _save(self, net, finished):
+        state = {
+            "version": _VERSION,
+            "digest": self.digest,
+            "finished": finished,
+            "module": net.module_.state_dict(),
+            "optimizer": net.optimizer_.state_dict(),
+            "history": _plain(list(net.history)),
+            "callbacks": [_callback_state(name, callback) for name, callback in net.callbacks_],
+            "random": torch.get_rng_state(),
+            "random_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        }
+        temporary = Path(f"{self.path}.writing")
+        with open(temporary, "wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, self.path)
+
+
+def _callback_state(name, callback):
+    schedule = getattr(callback, "lr_scheduler_", None)
+    return {
+        "name": name,
+        "values": {
+            key: _plain(value)
+            for key, value in vars(callback).items()
+            if isinstance(value, (bool, int, float, str)) and key.endswith("_")
+        },
+        "schedule": None if schedule is None else _plain(schedule.state_dict()),
+    }
+
+
+def _plain(value):
+    """Return a value in types that can be loaded without running code."""
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(inner) for inner in value]
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def training_digest(net, fields, y, sample_weight) -> str:
+    """Return what tells one training from another: its data, and the shapes of its network."""
+    digest = hashlib.sha256()
+    for stack in fields.stacks:
+        digest.update(repr((stack.values.shape, stack.values.dtype.str)).encode())
+        digest.update(memoryview(stack.samples.tobytes()))
+        for values in stack.values:
+            digest.update(memoryview(values.tobytes()))
+    digest.update(y.tobytes())
+    digest.update(b"" if sample_weight is None else sample_weight.tobytes())
+    shapes = {name: tuple(value.shape) for name, value in net.module_.state_dict().items()}
+    digest.update(repr((shapes, net.batch_size, net.lr, type(net.optimizer_).__name__)).encode())
+    return digest.hexdigest()

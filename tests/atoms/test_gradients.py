@@ -1,0 +1,73 @@
+"""Derivatives with respect to positions are those of what is drawn."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sk_ednn.atoms import GaussianRasterizer, Structure
+
+
+def moved(structure, atom, axis, by):
+    positions = np.array(structure.positions, dtype=float)
+    positions[atom, axis] += by
+    return Structure(structure.numbers, positions, structure.cell)
+
+
+def some(cell, n_atoms, seed):
+    rng = np.random.default_rng(seed)
+    positions = rng.uniform(-1, 2, size=(n_atoms, 2)) * cell  # outside the cell too
+    return Structure(rng.choice([5, 6, 7], n_atoms), positions, list(cell))
+
+
+@settings(max_examples=10, deadline=None)
+@given(
+    st.integers(0, 10**6),
+    st.sampled_from([None, ("C", "N", "B"), "species"]),
+    st.tuples(st.integers(6, 20), st.integers(6, 20)),
+)
+def test_pull_is_the_derivative_of_what_is_drawn(seed, channels, pixels):
+    spacing = (0.15, 0.2)
+    structure = some(np.multiply(pixels, spacing), 4, seed)
+    draw = GaussianRasterizer(spacing, 0.25, channels=channels, dtype="float64", cutoff=9.0)
+    field = draw.fit_transform([structure])[0]
+    slope = np.random.default_rng(seed).normal(size=field.shape)
+    (drawn,) = draw.position_gradients([structure])
+    channels_first = slope[None] if channels is None else np.moveaxis(slope, -1, 0)
+    found, step = drawn.pull(channels_first), 1e-5
+    assert np.isnan(drawn.values).all() and found.shape == (4, 2)
+    for atom, axis in np.ndindex(4, 2):
+        ends = [
+            np.sum(slope * draw.transform([moved(structure, atom, axis, sign * step)])[0])
+            for sign in (1, -1)
+        ]
+        expected = (ends[0] - ends[1]) / (2 * step)
+        assert found[atom, axis] == pytest.approx(expected, rel=1e-6, abs=1e-5)
+    (forces,) = draw.forces([structure], [slope])
+    np.testing.assert_array_equal(forces, -found)
+
+
+def test_torch_and_numpy_pull_alike():
+    torch = pytest.importorskip("torch")
+    structure = some(np.array([2.0, 3.0]), 5, 0)
+    draw = GaussianRasterizer(0.1, 0.2, channels=("B", "C", "N")).fit([structure])
+    (drawn,) = draw.position_gradients([structure])
+    slope = np.random.default_rng(0).normal(size=(3, 20, 30))
+    tensor = torch.from_numpy(slope).requires_grad_()
+    pulled = drawn.pull(tensor)
+    np.testing.assert_allclose(pulled.detach().numpy(), drawn.pull(slope), rtol=1e-12)
+    assert torch.autograd.gradcheck(drawn.pull, tensor, fast_mode=True)
+
+
+def test_forces_are_minus_gradients():
+    structure = Structure([6, 6], [[0.0, 0.0], [1.0, 0.5]], [2.0, 2.0])
+    draw = GaussianRasterizer(0.1, 0.2).fit([structure])
+    forces = np.arange(6.0).reshape(2, 3)
+    (drawn,) = draw.position_gradients([structure], [forces])
+    np.testing.assert_array_equal(drawn.values, -forces[:, :2])
+    with pytest.raises(ValueError, match=r"shape \(2, 2\) or \(2, 3\)"):
+        draw.position_gradients([structure], [forces[:1]])
+    with pytest.raises(ValueError, match="each of the 1 structures"):
+        draw.position_gradients([structure], [forces, forces])
+    with pytest.raises(ValueError, match="Expected 1 derivatives"):
+        draw.forces([structure], [])

@@ -1,0 +1,312 @@
+"""Local updates against evaluating the whole field again."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.exceptions import NotFittedError
+from sklearn.kernel_ridge import KernelRidge
+from sklearn.linear_model import LinearRegression
+
+from sk_ednn import EDNNCommittee, EDNNRegressor, GridTiling
+from sk_ednn.evaluation import Direct, LocalUpdates, Unique
+from sk_ednn.evaluation._ledger import seen_by
+from sk_ednn.exceptions import TileModelError, TilingError
+from tests._cases import (
+    TILE_MODELS,
+    TILINGS,
+    CountsCalls,
+    fitted,
+    make_field,
+    make_ising,
+    make_spins,
+)
+
+
+def grid_of(tiling, shape):
+    """Return the shape of a field without its channels, and the number of those."""
+    if tiling.channel_axis is None:
+        return shape, ()
+    channel = tiling.channel_axis % len(shape)
+    return shape[:channel] + shape[channel + 1 :], (shape[channel],)
+
+
+def changed(tiling, field, sites, values):
+    """Return a field with some sites changed, the plain way."""
+    field = field.copy()
+    view = field if tiling.channel_axis is None else np.moveaxis(field, tiling.channel_axis, -1)
+    for site, value in zip(sites, values, strict=True):
+        view[tuple(site)] = value
+    return field
+
+
+def draw_move(rng, grid, channels, n_sites):
+    flat = rng.choice(int(np.prod(grid)), size=n_sites, replace=False)
+    sites = np.stack(np.unravel_index(flat, grid), axis=-1)
+    return sites, rng.normal(size=(n_sites, *channels))
+
+
+def ising(**params):
+    X, y = make_ising(300, (8, 8))
+    return EDNNRegressor(KernelRidge(kernel="rbf", gamma=0.1, alpha=1e-6), **params).fit(X, y)
+
+
+# --- law 7: a local update equals full re-evaluation ------------------------------------------
+
+
+@pytest.mark.parametrize("tile_model", TILE_MODELS)
+@pytest.mark.parametrize("tiling", TILINGS)
+def test_a_local_update_is_the_whole_evaluation(tile_model, tiling, rng):
+    model = fitted(tile_model, tiling)
+    tiling, _, shape = TILINGS[tiling]
+    grid, channels = grid_of(tiling, shape)
+    field = make_field("float64", 1, shape, 3)[0]
+    local = LocalUpdates(model, field)
+    original, n_most = field.copy(), min(4, int(np.prod(grid)))
+    for step in range(12):
+        sites, values = draw_move(rng, grid, channels, 1 + step % n_most)
+        before = model.predict([field])[0]
+        after = changed(tiling, field, sites, values)
+        change = local.propose(sites, values)
+        np.testing.assert_allclose(change, model.predict([after])[0] - before, atol=1e-10)
+        np.testing.assert_allclose(local.total, before, atol=1e-10)  # proposing changes nothing
+        if step % 3:
+            local.accept()
+            field = after
+        np.testing.assert_array_equal(local.field, field)
+        np.testing.assert_allclose(local.total, model.predict([field])[0], atol=1e-10)
+    # What was handed in is still what it was.
+    np.testing.assert_array_equal(make_field("float64", 1, shape, 3)[0], original)
+
+
+@pytest.mark.parametrize("tiling", TILINGS)
+def test_each_of_several_moves_is_taken_alone(tiling, rng):
+    model = fitted("kernel", tiling)
+    tiling, _, shape = TILINGS[tiling]
+    grid, channels = grid_of(tiling, shape)
+    field = make_field("float64", 1, shape, 3)[0]
+    n_sites = min(2, int(np.prod(grid)))
+    moves = [draw_move(rng, grid, channels, n_sites) for _ in range(9)]
+    local = LocalUpdates(model, field)
+    changes = local.propose(np.array([m[0] for m in moves]), np.array([m[1] for m in moves]))
+    alone = [model.predict([changed(tiling, field, *move)])[0] for move in moves]
+    np.testing.assert_allclose(changes, np.array(alone) - local.total, atol=1e-10)
+    one = np.arange(9) == 4
+    local.accept(one)
+    np.testing.assert_array_equal(local.field, changed(tiling, field, *moves[4]))
+    np.testing.assert_allclose(local.total, alone[4], atol=1e-10)
+
+
+@pytest.mark.parametrize("tiling", TILINGS)
+def test_the_tiles_evaluated_again_are_those_affected(tiling):
+    tiling, shape, _ = TILINGS[tiling]
+    grid, _ = grid_of(tiling, shape)
+    tables = [
+        seen_by(windows, length)
+        for windows, length in zip(tiling.axis_windows(shape), grid, strict=True)
+    ]
+    for site in np.ndindex(grid):
+        along = [by[s][by[s] >= 0] for by, s in zip(tables, site, strict=True)]
+        product = np.stack(np.meshgrid(*along, indexing="ij"), axis=-1).reshape(-1, len(grid))
+        np.testing.assert_array_equal(product, tiling.affected(shape, [site]))
+
+
+@pytest.mark.parametrize("evaluation", [Direct(), Unique()])
+def test_drift_of_many_flips(evaluation):
+    model = EDNNRegressor(LinearRegression(), GridTiling(1, 1), evaluation=evaluation)
+    X, y = make_ising(60, (8, 8))
+    model.fit(X, y)
+    rng = np.random.default_rng(1)
+    local = LocalUpdates(model, make_spins(1, (66, 66), 2)[0])
+    # On sites three apart no tile sees two: as many flips at once as there are.
+    for _ in range(250):
+        corner = rng.integers(3, size=2)
+        sites = np.stack(np.meshgrid(*(np.arange(c, 66, 3) for c in corner)), -1)
+        sites = rng.permutation(sites.reshape(-1, 1, 2))[:400]
+        local.propose(sites, rng.choice(np.array([-1, 1], dtype=np.int8), size=(400, 1)))
+        local.accept()
+    assert abs(local.total - model.predict(local.field[None])[0]) < 1e-9
+
+
+def test_single_flips_and_their_reversal_return_the_total(rng):
+    model = ising()
+    field = make_spins(1, (32, 32))[0]
+    local = LocalUpdates(model, field)
+    start = local.total
+    for site in rng.integers(32, size=(300, 1, 2)):
+        old = field[tuple(site[0])]
+        forward = local.propose(site, [-old])
+        local.accept()
+        assert abs(local.propose(site, [old]) + forward) < 1e-12
+        local.accept()
+    assert abs(local.total - start) < 1e-12
+
+
+@given(st.integers(1, 3), st.integers(1, 3), st.integers(0, 4), st.integers(1, 3), st.data())
+def test_any_focus_and_context(ndim, focus, context, repeats, data):
+    shape = (focus * repeats,) * ndim
+    tiling = GridTiling(focus, min(context, 6 // (focus * ndim)))
+    X = make_field("float64", 6, shape)
+    y = np.sin(X[:, 0]).reshape(6, -1).sum(axis=1)
+    model = EDNNRegressor(LinearRegression(), tiling, baseline="content").fit(X, y)
+    n_sites = data.draw(st.integers(1, min(3, X[0].size)))
+    rng = np.random.default_rng(data.draw(st.integers(0, 99)))
+    sites, values = draw_move(rng, shape, (), n_sites)
+    local = LocalUpdates(model, X[0])
+    after = model.predict([changed(tiling, X[0], sites, values)])[0]
+    np.testing.assert_allclose(
+        local.propose(sites, values) + local.total, after, rtol=1e-9, atol=1e-9
+    )
+
+
+# --- several terms, several totals, networks --------------------------------------------------
+
+
+def test_terms_are_added_up(rng):
+    X, y = make_ising(100, (6, 6))
+    terms = [
+        ("near", KernelRidge(kernel="rbf", gamma=0.1, alpha=1e-3), GridTiling(1, 1)),
+        ("far", KernelRidge(kernel="rbf", gamma=0.05, alpha=1e-3), GridTiling(2, 1)),
+    ]
+    model = EDNNRegressor(terms).fit(X, y)
+    field = make_spins(1, (12, 8), 4)[0]
+    local = LocalUpdates(model, field)
+    for _ in range(10):
+        sites = np.array(np.unravel_index(rng.choice(96, 2, replace=False), (12, 8))).T
+        after = field.copy()
+        after[tuple(sites.T)] *= -1
+        change = local.propose(sites, after[tuple(sites.T)])
+        local.accept()
+        field = after
+        np.testing.assert_allclose(local.total, model.predict(field[None])[0], atol=1e-9)
+    assert change != 0
+
+
+def test_terms_that_mean_different_sites_are_refused():
+    terms = [
+        ("a", LinearRegression(), GridTiling(1, 1, channel_axis=-1)),
+        ("b", LinearRegression(), GridTiling(1, 1, channel_axis=0)),
+    ]
+    X = make_field("float64", 10, (4, 4, 4))
+    model = EDNNRegressor(terms).fit(X, X.sum(axis=(1, 2, 3)))
+    with pytest.raises(TilingError, match="channels on the same axis"):
+        LocalUpdates(model, X[0])
+
+
+def test_several_totals(rng):
+    model = fitted("kernel", "2-D", n_outputs=3)
+    field = make_field("float64", 1, (3, 5))[0]
+    local = LocalUpdates(model, field)
+    assert local.total.shape == (3,)
+    sites, values = draw_move(rng, (3, 5), (), 2)
+    after = model.predict([changed(TILINGS["2-D"][0], field, sites, values)])[0]
+    np.testing.assert_allclose(local.total + local.propose(sites, values), after, atol=1e-10)
+    assert local.propose(sites[None], values[None]).shape == (1, 3)
+
+
+def test_networks(rng):
+    torch = pytest.importorskip("torch")
+    from sk_ednn.summing import GradientSumFit
+
+    X, y = make_ising(50, (8, 8))
+    net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(9, 8), torch.nn.Tanh(),
+                              torch.nn.Linear(8, 1))  # fmt: skip
+    model = EDNNRegressor(net, summing=GradientSumFit(max_epochs=2), random_state=0).fit(X, y)
+    field = make_field("float64", 1, (8, 8))[0]
+    local = LocalUpdates(model, field)
+    for _ in range(5):
+        local.propose(*draw_move(rng, (8, 8), (), 3))
+        local.accept()
+    np.testing.assert_allclose(local.total, model.predict(local.field[None])[0], rtol=1e-5)
+
+
+# --- what is evaluated, and what is not --------------------------------------------------------
+
+
+def test_only_affected_tiles_are_evaluated():
+    X = make_field("float64", 12, (6, 6))
+    model = EDNNRegressor(CountsCalls(kernel="rbf", gamma=0.1), GridTiling())
+    model.fit(X, X.sum(axis=(1, 2)))
+    local = LocalUpdates(model, make_field("float64", 1, (24, 24))[0])
+    CountsCalls.asked = 0
+    local.propose([[3, 3]], [0.5])
+    assert CountsCalls.asked == 9
+    local.propose([[3, 3], [3, 4]], [0.5, 0.1])
+    assert CountsCalls.asked == 9 + 12  # the two share six tiles
+
+
+def test_what_repeats_is_looked_up(rng):
+    X, y = make_ising(100, (8, 8))
+    model = EDNNRegressor(CountsCalls(kernel="rbf", gamma=0.1), evaluation=Unique()).fit(X, y)
+    local = LocalUpdates(model, make_spins(1, (128, 128))[0])
+    CountsCalls.asked = 0
+    for n_moves in (1, 30):
+        local.propose(rng.integers(128, size=(n_moves, 1, 2)), rng.choice([-1, 1], (n_moves, 1)))
+    assert CountsCalls.asked == 0  # all 512 states of 3 x 3 spins were in the field
+
+
+# --- what cannot be --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("sites", "values", "message"),
+    [
+        ([[8, 0]], [1], r"within the grid \(8, 8\); got \[8, 0\]"),
+        ([[0, -1]], [1], r"within the grid"),
+        ([[0.0, 1.0]], [1], "integers of shape"),
+        ([0, 1], [1], "integers of shape"),
+        ([[0, 1, 2]], [1], "integers of shape"),
+        (np.zeros((0, 2), int), [], "at least one site"),
+        ([[0, 1]], 1, r"values must have shape \(1,\)"),
+        ([[0, 1]], [np.nan], "NaN"),
+        ([[0, 1]], [0.5], "int8, which cannot hold 0.5"),
+        ([[0, 1]], [300], "int8, which cannot hold 300"),
+        ([[0, 1]], ["up"], "must be numbers"),
+        ([[0, 1], [2, 3], [0, 1]], [1, 1, -1], "changes a site twice"),
+    ],
+)
+def test_moves_that_are_refused(sites, values, message):
+    local = LocalUpdates(ising(), make_spins(1, (8, 8))[0])
+    total = local.total
+    with pytest.raises(ValueError, match=message):
+        local.propose(sites, values)
+    with pytest.raises(ValueError, match="nothing to accept"):
+        local.accept()
+    assert local.total == total
+
+
+def test_moves_that_share_a_tile_are_not_accepted_together():
+    local = LocalUpdates(ising(), make_spins(1, (8, 8))[0])
+    before = local.field
+    flips = -before[[0, 2, 3], 0][:, None]
+    local.propose([[[0, 0]], [[2, 0]], [[3, 0]]], flips)
+    with pytest.raises(ValueError, match="Moves 0 and 1 cannot be accepted together"):
+        local.accept()
+    np.testing.assert_array_equal(local.field, before)
+    local.accept([True, False, True])  # three apart: no 3 x 3 window holds both
+    np.testing.assert_allclose(local.total, local._ledger.totals[0, 0], atol=1e-9)
+    with pytest.raises(ValueError, match="nothing to accept"):
+        local.accept()
+
+
+def test_masks_that_are_refused():
+    local = LocalUpdates(ising(), make_spins(1, (8, 8))[0])
+    local.propose([[[0, 0]], [[4, 0]]], [[1], [1]])
+    for mask in ([True], [0, 1], [[True, False]]):
+        with pytest.raises(ValueError, match=r"booleans of shape \(2,\)"):
+            local.accept(mask)
+
+
+def test_models_and_fields_that_are_refused():
+    spins = make_spins(1, (8, 8))[0]
+    with pytest.raises(NotFittedError):
+        LocalUpdates(EDNNRegressor(), spins)
+    with pytest.raises(TileModelError, match="fitted EDNNRegressor, got EDNNCommittee"):
+        LocalUpdates(EDNNCommittee(EDNNRegressor()), spins)
+    model = ising(tiling=GridTiling(2, 1))
+    with pytest.raises(TilingError, match="not a multiple of focus=2"):
+        LocalUpdates(model, make_spins(1, (8, 7))[0])
+    with pytest.raises(TilingError, match=r"fields of 2 dimension"):
+        LocalUpdates(model, spins[None])
+    with pytest.raises(ValueError, match="NaN"):
+        LocalUpdates(model, np.full((8, 8), np.nan))
