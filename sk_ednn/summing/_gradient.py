@@ -309,7 +309,7 @@ class GradientSumFit(AbstractSumFit):
             finally:
                 net.__class__ = NeuralNetRegressor
                 del net.summing_
-        tile_models = []
+        tile_models: list[TileModel] = []
         for term, module in zip(problem.terms, net.module_, strict=True):
             branch = copy.copy(net)
             branch.module_ = module
