@@ -7,10 +7,12 @@ equal fields, lists or object arrays of fields of different sizes; the layers be
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from sklearn.utils import check_array
 
+from ._sources import ArraySource, OneField, is_read_in_pieces
 from .exceptions import TilingError
 
 # Fields of a list are copied next to each other only while they are small: a stack saves a
@@ -26,11 +28,11 @@ class Stack:
     ----------
     samples : ndarray of int of shape (n,)
         Where each field stands in the batch.
-    values : ndarray of shape (n, *field_shape)
+    values : ndarray or FieldSource of shape (n, *field_shape)
     """
 
     samples: np.ndarray
-    values: np.ndarray
+    values: Any
 
 
 @dataclass(frozen=True)
@@ -52,12 +54,17 @@ class Fields:
     @property
     def ndim(self) -> int:
         """Number of axes of one field, channel axis included."""
-        return self.stacks[0].values.ndim - 1
+        return len(self.stacks[0].values.shape) - 1
 
     @property
     def dtype(self) -> np.dtype:
         """The type that holds every value of the batch."""
         return np.result_type(*(stack.values.dtype for stack in self.stacks))
+
+    @property
+    def lazy(self) -> bool:
+        """Whether fields are read piece by piece, from sources."""
+        return not all(isinstance(stack.values, np.ndarray) for stack in self.stacks)
 
     def take(self, indices) -> Fields:
         """Return the batch of the samples at `indices`, in that order."""
@@ -84,6 +91,8 @@ def is_list_of_fields(X) -> bool:
 
 
 def _is_field(x) -> bool:
+    if is_read_in_pieces(x):
+        return True
     return getattr(x, "ndim", 0) >= 1 and hasattr(x, "__array__")
 
 
@@ -111,6 +120,16 @@ def check_fields(X, *, caller="sk_ednn") -> Fields:
         return X
     if isinstance(X, (list, tuple)) and len(X) == 0:
         raise ValueError("Found array with 0 sample(s): expected at least one field in the list.")
+    if is_read_in_pieces(X):
+        source = _check_source(X, "X")
+        if source.shape[0] == 0:
+            raise ValueError("Found array with 0 sample(s): expected at least one field.")
+        return Fields((Stack(np.arange(source.shape[0]), source),), source.shape[0], False)
+    if is_list_of_fields(X) and any(is_read_in_pieces(field) for field in X):
+        sources = [OneField(_check_source(field, f"X[{i}]")) for i, field in enumerate(X)]
+        _check_dimensions(sources, 1)
+        stacks = tuple(Stack(np.array([i]), source) for i, source in enumerate(sources))
+        return Fields(stacks, len(sources), True)
     if not is_list_of_fields(X):
         values = check_array(
             X, allow_nd=True, dtype="numeric", ensure_all_finite=False, estimator=caller
@@ -119,13 +138,7 @@ def check_fields(X, *, caller="sk_ednn") -> Fields:
         return Fields((Stack(np.arange(len(values)), values),), len(values), False)
 
     arrays = [_check_field(field, index, caller) for index, field in enumerate(X)]
-    dimensions = {array.ndim for array in arrays}
-    if len(dimensions) > 1:
-        first = next(i for i, array in enumerate(arrays) if array.ndim != arrays[0].ndim)
-        raise TilingError(
-            f"The fields of a list must have one dimension: X[0] has shape {arrays[0].shape}, "
-            f"X[{first}] has shape {arrays[first].shape}."
-        )
+    _check_dimensions(arrays, 0)
     places: dict[tuple, list[int]] = {}
     for index, array in enumerate(arrays):
         key = (array.shape, array.dtype.str)
@@ -142,6 +155,31 @@ def check_fields(X, *, caller="sk_ednn") -> Fields:
         for indices in places.values()
     )
     return Fields(stacks, len(arrays), True)
+
+
+def _check_dimensions(arrays, n_leading) -> None:
+    if len({array.ndim for array in arrays}) > 1:
+        first = next(i for i, array in enumerate(arrays) if array.ndim != arrays[0].ndim)
+        raise TilingError(
+            f"The fields of a list must have one dimension: X[0] has shape "
+            f"{arrays[0].shape[n_leading:]}, X[{first}] has shape "
+            f"{arrays[first].shape[n_leading:]}."
+        )
+
+
+def _check_source(x, name):
+    source = x if hasattr(x, "read") else ArraySource(x)
+    kind = np.dtype(source.dtype).kind
+    if kind not in "biuf":
+        raise ValueError(
+            f"{name} must hold numbers: booleans, integers or floats; got dtype {source.dtype}."
+        )
+    if not all(n == n for n in source.shape):
+        raise TilingError(
+            f"{name} has an unknown shape, {tuple(source.shape)}: where tiles are follows from it. "
+            "Call compute_chunk_sizes() on the dask array first."
+        )
+    return source
 
 
 def _check_field(field, index, caller) -> np.ndarray:

@@ -12,6 +12,7 @@ from sklearn.utils import check_array, check_random_state
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from . import evaluation as evaluations
 from ._baseline import fit_baseline
 from ._fields import check_fields, require_finite
 from .evaluation import AbstractEvaluation, AutoEvaluation
@@ -303,13 +304,16 @@ class EDNNRegressor(RegressorMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (n_samples, *field_shape), or list of arrays of shape field_shape
-            Fields of any size that the tiling allows.
+            Fields of any size that the tiling allows. A dask array or a source
+            (`sk_ednn.evaluation.FieldSource`), or a list with any of these, is read block by block
+            when the result is computed.
         return_std : bool, default=False
             Also return the standard deviation, where the tile model has one (Gaussian processes).
 
         Returns
         -------
-        y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+        y : ndarray or dask array of shape (n_samples,) or (n_samples, n_outputs)
+            A dask array, not yet computed, where `X` is read block by block.
         std : ndarray like y
             Only if `return_std`.
 
@@ -317,14 +321,24 @@ class EDNNRegressor(RegressorMixin, BaseEstimator):
         ------
         TilingError, TileModelError
             Where the fields do not suit the tiling or the tile model.
+        BlockError
+            When a dask array is computed, where a block cannot be read.
+        MissingExtraError
+            Where `X` is read block by block and Dask is not installed.
         """
         fields = self._check_predicted(X)
+        evaluation = self._evaluation_of(fields)
         totals = 0.0
         for tile_model, tiling in self._fitted_terms():
-            totals = totals + self.evaluation_.totals(tile_model, tiling, fields)
+            totals = totals + evaluation.totals(tile_model, tiling, fields)
         y = self._as_fitted(totals)
         if not return_std:
             return y
+        if fields.lazy:
+            raise TileModelError(
+                "Standard deviations are computed for fields in memory only, from all their tiles "
+                "at once. Leave out return_std, or hand over arrays."
+            )
         tile_model, tiling = self._fitted_terms()[0]
         if not hasattr(tile_model, "total_std"):
             raise TileModelError(
@@ -343,13 +357,15 @@ class EDNNRegressor(RegressorMixin, BaseEstimator):
         Returns
         -------
         ndarray of shape (n_samples, *tile_grid) or (n_samples, *tile_grid, n_outputs)
-            They add up to `predict`, baseline included. For a list of fields, a list of arrays
+            They add up to `predict`, baseline included. Dask arrays where `X` is read block by
+            block, see `predict`. For a list of fields, a list of arrays
             without the sample axis; for several terms, a dict of such by the names of the terms.
         """
         fields = self._check_predicted(X)
+        evaluation = self._evaluation_of(fields)
         maps = {}
         for name, (tile_model, tiling) in zip(self._term_names, self._fitted_terms(), strict=True):
-            stacks = self.evaluation_.contributions(tile_model, tiling, fields)
+            stacks = evaluation.contributions(tile_model, tiling, fields)
             if self._y_ndim == 1:
                 stacks = [values[..., 0] for values in stacks]
             maps[name] = self._by_sample(fields, stacks)
@@ -471,6 +487,12 @@ class EDNNRegressor(RegressorMixin, BaseEstimator):
         elif reset:
             for name in ("n_features_in_", "feature_names_in_"):
                 self.__dict__.pop(name, None)
+
+    def _evaluation_of(self, fields) -> AbstractEvaluation:
+        """Return the evaluation that suits where the fields are."""
+        if not fields.lazy or hasattr(self.evaluation_, "blocks_per_task"):
+            return self.evaluation_
+        return evaluations.DaskBlocks(self.evaluation_, verbose=self.verbose)
 
     def _by_sample(self, fields, stacks):
         """Return what belongs to each stack in the order of the samples."""

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ._baseline import Baseline
+from ._digest import digest
 from .exceptions import TileModelError
 
 
@@ -90,6 +91,16 @@ class TileModel:
         """Roughly what one tile costs in memory while it is evaluated."""
         n_features = int(np.prod(self.tile_shape))
         return 16 * n_features + 8 * _widest_step(self.estimator) + 8 * self.n_outputs
+
+    def identity(self) -> str:
+        """Return a name that differs where predictions may: a digest of all that they follow from.
+
+        It is the same in another process.
+        """
+        return digest((type(self).__qualname__, self._content()))
+
+    def _content(self) -> dict:
+        return dict(self.__dict__)
 
     def with_baseline(self, baseline) -> TileModel:
         """Return the same model with a baseline."""

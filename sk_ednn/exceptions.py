@@ -1,6 +1,7 @@
 """What can go wrong, and what deserves a warning."""
 
 __all__ = [
+    "BlockError",
     "EDNNError",
     "ExtensivityWarning",
     "MissingExtraError",
@@ -20,6 +21,10 @@ class TilingError(EDNNError, ValueError):
 
 class TileModelError(EDNNError, ValueError):
     """A tile model cannot be fitted to sums, or returned something that is not a contribution."""
+
+
+class BlockError(EDNNError, RuntimeError):
+    """A block of tiles could not be read or evaluated; the message names the block."""
 
 
 class TileMemoryError(EDNNError, MemoryError):

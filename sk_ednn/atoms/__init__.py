@@ -2,6 +2,13 @@
 
 from ._invariants import LocalInvariants
 from ._rasterise import GaussianRasterizer
+from ._source import AtomsInWindow, AtomsSource
 from ._structure import Structure
 
-__all__ = ["GaussianRasterizer", "LocalInvariants", "Structure"]
+__all__ = [
+    "AtomsInWindow",
+    "AtomsSource",
+    "GaussianRasterizer",
+    "LocalInvariants",
+    "Structure",
+]

@@ -51,16 +51,24 @@ def draw_gaussians(centres, image, weights, out, *, width, cutoff, n_jobs=None):
     n_jobs : int or None
         The number of threads.
     """
-    if not len(centres):
+    pixel, fraction = nearest_pixel(centres)
+    draw_at_pixels(pixel, fraction, image, weights, out, width=width, cutoff=cutoff, n_jobs=n_jobs)
+
+
+def draw_at_pixels(pixel, fraction, image, weights, out, *, width, cutoff, n_jobs=None):
+    """Draw as `draw_gaussians` does, centres given as `nearest_pixel` returns them.
+
+    Every pixel adds up its Gaussians in the order in which they are given.
+    """
+    if not len(pixel):
         return
     across, along = (_Profile(w, cutoff, out.dtype) for w in width)
     stripes = _Stripes.cut(out.shape[1], across.reach)
     n_columns = out.shape[2]
-    pixel, fraction = _nearest_pixel(centres)
     atom, number, row = stripes.meet(pixel[:, 0])
     number += image[atom] * len(stripes)
-    # Stable, so that a pixel adds up its Gaussians in the same order in every stripe.
-    order = np.argsort(number, kind="stable")
+    # By atom within a stripe, so that a pixel's sum does not depend on where stripes are cut.
+    order = np.argsort(number * len(pixel) + atom, kind="stable")
     atom, number, row = atom[order], number[order], row[order]
 
     def draw(first, last):
@@ -90,6 +98,12 @@ def draw_gaussians(centres, image, weights, out, *, width, cutoff, n_jobs=None):
         Parallel(n_jobs=n_jobs, require="sharedmem")(delayed(draw)(*task) for task in tasks)
 
 
+def reach(width, cutoff):
+    """How many pixels from the one nearest to its centre a Gaussian is drawn."""
+    # A pixel within the cutoff of a centre is within half a pixel more of its nearest pixel.
+    return int(np.floor(cutoff * width + 0.5))
+
+
 def gaussians_near(centres, n_pixels, width, cutoff):
     """Gaussians along one periodic axis, and their derivatives, at the pixels drawn.
 
@@ -113,14 +127,14 @@ def gaussians_near(centres, n_pixels, width, cutoff):
         There, and the derivatives of the values with respect to the centres.
     """
     profile = _Profile(width, cutoff, np.dtype(np.float64))
-    pixel, fraction = _nearest_pixel(centres)
+    pixel, fraction = nearest_pixel(centres)
     offsets = np.arange(-profile.reach, profile.reach + 1)
     values = profile.near(fraction)
     slopes = values * (offsets - fraction[:, None]) / width**2
     return (pixel[:, None] + offsets) % n_pixels, values, slopes
 
 
-def _nearest_pixel(centres):
+def nearest_pixel(centres):
     """The nearest pixel, and the rest.
 
     Kept apart because the distance to any pixel is then an exact integer less a fraction, which
@@ -142,8 +156,7 @@ class _Profile:
     def __init__(self, width, cutoff, dtype):
         self.scale = 1 / (np.sqrt(2) * width)
         self.dtype = dtype
-        # A pixel within the cutoff of a centre is within half a pixel more of its nearest pixel.
-        self.reach = int(np.floor(cutoff * width + 0.5))
+        self.reach = reach(width, cutoff)
 
     def near(self, fraction):
         """Values at the nearest pixel and at `reach` pixels to either side of it."""

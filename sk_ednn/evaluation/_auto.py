@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..tiling import Block
 from ._base import AbstractEvaluation
 from ._direct import Direct
 from ._unique import Unique
@@ -14,7 +15,8 @@ class AutoEvaluation(AbstractEvaluation):
     """Choose by the fields and the tile model.
 
     `Unique` where at least half the tiles repeat; else `Network` for networks that have an exact
-    dense form; else `Direct`.
+    dense form; else `Direct`. Of dask arrays, which are not looked at, integers and booleans are
+    taken to repeat.
 
     Parameters
     ----------
@@ -60,8 +62,7 @@ class AutoEvaluation(AbstractEvaluation):
         """
         self._validate_params()
         fields = tiling.check(X)
-        probe = next(iter(tiling.blocks(fields, _PROBED)))
-        if probe.repeats():
+        if _repeats(tiling, fields):
             kind = Unique
         elif hasattr(tile_model, "dense_form"):  # a network; asking loads torch, which it has
             from ._network import Network, has_dense_form
@@ -73,15 +74,22 @@ class AutoEvaluation(AbstractEvaluation):
         chosen = self._parts().setdefault(kind, kind())
         return chosen.set_params(**self.get_params())
 
-    def block_contributions(self, tile_model, tiling, fields):
+    def tiles_per_block(self, tile_model, tiling, fields):
+        """Return the most tiles of a block; see `AbstractEvaluation`."""
+        chosen = self.select(tile_model, tiling, fields)
+        return chosen.tiles_per_block(tile_model, tiling, fields)
+
+    def block_contributions(self, tile_model, tiling, fields, blocks=None):
         """Yield each block with its contributions; see `AbstractEvaluation`."""
         return self.select(tile_model, tiling, fields).block_contributions(
-            tile_model, tiling, fields
+            tile_model, tiling, fields, blocks
         )
 
-    def block_totals(self, tile_model, tiling, fields):
+    def block_totals(self, tile_model, tiling, fields, blocks=None):
         """Yield each block with its totals; see `AbstractEvaluation`."""
-        return self.select(tile_model, tiling, fields).block_totals(tile_model, tiling, fields)
+        return self.select(tile_model, tiling, fields).block_totals(
+            tile_model, tiling, fields, blocks
+        )
 
     def _parts(self) -> dict:
         if "_chosen" not in self.__dict__:
@@ -93,3 +101,12 @@ class AutoEvaluation(AbstractEvaluation):
         state = dict(super().__getstate__())
         state.pop("_chosen", None)
         return state
+
+
+def _repeats(tiling, fields) -> bool:
+    if any(hasattr(getattr(s.values, "array", None), "__dask_graph__") for s in fields.stacks):
+        return fields.dtype.kind in "biu"
+    stack = fields.stacks[0]
+    cuts = tiling.cuts(len(stack.samples), stack.values.shape[1:], _PROBED)
+    samples, *region = (along[0] for along in cuts)
+    return tiling.block_tiles(fields, Block(0, samples, tuple(region))).repeats()

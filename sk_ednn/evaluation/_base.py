@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 
@@ -12,6 +11,7 @@ from sklearn.base import BaseEstimator
 from .._fields import Fields
 from .._tile_model import TileModel
 from ..tiling import AbstractTiling, Block
+from ._exact import ExactTotals
 
 
 class AbstractEvaluation(BaseEstimator, ABC):
@@ -22,16 +22,30 @@ class AbstractEvaluation(BaseEstimator, ABC):
     """
 
     @abstractmethod
+    def tiles_per_block(self, tile_model: TileModel, tiling: AbstractTiling, fields: Fields) -> int:
+        """Return the most tiles of a block; it depends on parameters and types alone."""
+
+    def plan(self, tile_model, tiling, fields) -> list[Block]:
+        """Return the blocks of the fields."""
+        return tiling.plan(fields, self.tiles_per_block(tile_model, tiling, fields))
+
+    @abstractmethod
     def block_contributions(
-        self, tile_model: TileModel, tiling: AbstractTiling, fields: Fields
+        self, tile_model: TileModel, tiling: AbstractTiling, fields: Fields, blocks=None
     ) -> Iterable[tuple[Block, np.ndarray]]:
-        """Yield each block with its contributions, (n_samples * n_tiles, n_outputs), in order."""
+        """Yield each block with its contributions, (n_samples * n_tiles, n_outputs), in order.
+
+        `blocks` are some of the plan's, None for all.
+        """
 
     @abstractmethod
     def block_totals(
-        self, tile_model: TileModel, tiling: AbstractTiling, fields: Fields
+        self, tile_model: TileModel, tiling: AbstractTiling, fields: Fields, blocks=None
     ) -> Iterable[tuple[Block, np.ndarray]]:
         """Yield each block with the totals of its samples, (n_samples, n_outputs), in order."""
+
+    def prepare(self, tile_model: TileModel, tiling: AbstractTiling) -> None:
+        """Do once what several threads must not do at the same time; most have nothing to do."""
 
     def tile_contributions(self, tile_model, tiles) -> np.ndarray:
         """Return the contributions of single tiles, wherever they come from.
@@ -62,18 +76,11 @@ class AbstractEvaluation(BaseEstimator, ABC):
         ndarray of shape (n_samples, n_outputs), float64
             The correctly rounded sum of the totals of the blocks.
         """
-        totals = np.zeros((fields.n_samples, tile_model.n_outputs))
-        parts: dict[int, list[np.ndarray]] = {}
+        totals = ExactTotals(tile_model.n_outputs)
         for block, block_totals in self.block_totals(tile_model, tiling, fields):
             samples = fields.stacks[block.stack].samples[block.samples]
-            if _covers(block, tiling, fields):
-                totals[samples] = block_totals
-            else:
-                parts.setdefault(int(samples[0]), []).append(block_totals[0])
-        for sample, pieces in parts.items():
-            # Exact, whatever the number of blocks: naive sums of 10^6 equal signs lose digits.
-            totals[sample] = [math.fsum(column) for column in zip(*pieces, strict=True)]
-        return totals
+            totals.add(samples, block_totals, _covers(block, tiling, fields))
+        return totals.rounded(fields.n_samples)
 
     def contributions(self, tile_model, tiling, fields) -> list[np.ndarray]:
         """Return what each tile holds, per stack of the fields.

@@ -49,17 +49,21 @@ class Direct(AbstractEvaluation):
         self.max_bytes = max_bytes
         self.verbose = verbose
 
-    def block_contributions(self, tile_model, tiling, fields):
-        """Yield each block with its contributions; see `AbstractEvaluation`."""
-        return self._map(_contributions, tile_model, tiling, fields)
-
-    def block_totals(self, tile_model, tiling, fields):
-        """Yield each block with its totals; see `AbstractEvaluation`."""
-        return self._map(_totals, tile_model, tiling, fields)
-
-    def _map(self, function, tile_model, tiling, fields):
+    def tiles_per_block(self, tile_model, tiling, fields):
+        """Return the most tiles of a block; see `AbstractEvaluation`."""
         self._validate_params()
-        plan = tiling.plan(fields, block_size(self.max_tiles, self.max_bytes, tile_model))
+        return block_size(self.max_tiles, self.max_bytes, tile_model)
+
+    def block_contributions(self, tile_model, tiling, fields, blocks=None):
+        """Yield each block with its contributions; see `AbstractEvaluation`."""
+        return self._map(_contributions, tile_model, tiling, fields, blocks)
+
+    def block_totals(self, tile_model, tiling, fields, blocks=None):
+        """Yield each block with its totals; see `AbstractEvaluation`."""
+        return self._map(_totals, tile_model, tiling, fields, blocks)
+
+    def _map(self, function, tile_model, tiling, fields, blocks):
+        plan = self.plan(tile_model, tiling, fields) if blocks is None else blocks
         return map_blocks(
             function, plan, tile_model, tiling, fields, n_jobs=self.n_jobs, verbose=self.verbose
         )

@@ -62,19 +62,26 @@ class Network(AbstractEvaluation):
         self.max_bytes = max_bytes
         self.verbose = verbose
 
-    def block_contributions(self, tile_model, tiling, fields):
-        """Yield each block with its contributions; see `AbstractEvaluation`."""
-        return self._map(_contributions, tile_model, tiling, fields)
-
-    def block_totals(self, tile_model, tiling, fields):
-        """Yield each block with its totals; see `AbstractEvaluation`."""
-        return self._map(_totals, tile_model, tiling, fields)
-
-    def _map(self, function, tile_model, tiling, fields):
+    def tiles_per_block(self, tile_model, tiling, fields):
+        """Return the most tiles of a block; see `AbstractEvaluation`."""
         self._validate_params()
         dense = tile_model.dense_form(tiling)
-        n_tiles = self.max_tiles or max(1, int(self.max_bytes) // (4 * dense.numbers_per_tile))
-        plan = tiling.plan(fields, n_tiles)
+        return self.max_tiles or max(1, int(self.max_bytes) // (4 * dense.numbers_per_tile))
+
+    def prepare(self, tile_model, tiling):
+        """Make the dense form, which is tried out with the network in evaluation mode."""
+        tile_model.dense_form(tiling)
+
+    def block_contributions(self, tile_model, tiling, fields, blocks=None):
+        """Yield each block with its contributions; see `AbstractEvaluation`."""
+        return self._map(_contributions, tile_model, tiling, fields, blocks)
+
+    def block_totals(self, tile_model, tiling, fields, blocks=None):
+        """Yield each block with its totals; see `AbstractEvaluation`."""
+        return self._map(_totals, tile_model, tiling, fields, blocks)
+
+    def _map(self, function, tile_model, tiling, fields, blocks):
+        plan = self.plan(tile_model, tiling, fields) if blocks is None else blocks
         return map_blocks(
             function, plan, tile_model, tiling, fields, n_jobs=self.n_jobs, verbose=self.verbose
         )

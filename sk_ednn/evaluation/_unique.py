@@ -68,6 +68,12 @@ class Unique(AbstractEvaluation):
         """Return how many contributions of a tile model are remembered."""
         return len(self._tables().get(tile_model, ()))
 
+    def tiles_per_block(self, tile_model, tiling, fields):
+        """Return the most tiles of a block; see `AbstractEvaluation`."""
+        self._validate_params()
+        per_tile = 8 + int(np.prod(tile_model.tile_shape)) * fields.dtype.itemsize
+        return self.max_tiles or max(1, int(self.max_bytes) // per_tile)
+
     def tile_contributions(self, tile_model, tiles):
         """Return the contributions of single tiles; see `AbstractEvaluation`."""
         if len(tiles) < _FEW:
@@ -75,14 +81,14 @@ class Unique(AbstractEvaluation):
         first, inverse = distinct(tiles, tiles.ndim - 1)
         return self._look_up(tile_model, tiles[first])[inverse]
 
-    def block_contributions(self, tile_model, tiling, fields):
+    def block_contributions(self, tile_model, tiling, fields, blocks=None):
         """Yield each block with its contributions; see `AbstractEvaluation`."""
-        for block, kinds, inverse in self._distinct_tiles(tile_model, tiling, fields):
+        for block, kinds, inverse in self._distinct_tiles(tile_model, tiling, fields, blocks):
             yield block, self._look_up(tile_model, kinds)[inverse]
 
-    def block_totals(self, tile_model, tiling, fields):
+    def block_totals(self, tile_model, tiling, fields, blocks=None):
         """Yield each block with its totals; see `AbstractEvaluation`."""
-        for block, kinds, inverse in self._distinct_tiles(tile_model, tiling, fields):
+        for block, kinds, inverse in self._distinct_tiles(tile_model, tiling, fields, blocks):
             contributions = self._look_up(tile_model, kinds)
             if block.n_samples == 1:
                 counts = np.bincount(inverse, minlength=len(kinds))[None]
@@ -91,11 +97,9 @@ class Unique(AbstractEvaluation):
                 rows = contributions[inverse].reshape(block.n_samples, -1, tile_model.n_outputs)
                 yield block, rows.sum(axis=1)
 
-    def _distinct_tiles(self, tile_model, tiling, fields):
+    def _distinct_tiles(self, tile_model, tiling, fields, blocks):
         """Yield (block, distinct tiles, which of them each tile is), in order."""
-        self._validate_params()
-        per_tile = 8 + int(np.prod(tile_model.tile_shape)) * fields.dtype.itemsize
-        plan = tiling.plan(fields, self.max_tiles or max(1, int(self.max_bytes) // per_tile))
+        plan = self.plan(tile_model, tiling, fields) if blocks is None else blocks
         found = map_blocks(
             _distinct, plan, tiling, fields, n_jobs=self.n_jobs, verbose=self.verbose
         )

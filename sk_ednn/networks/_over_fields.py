@@ -10,7 +10,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from ..exceptions import TileModelError
-from ..tiling._base import regions
+from ..tiling._base import boxes
 from ._convolutional import NotConvolutional, as_convolution, tiles_of
 from ._layout import laid_out, lay_out
 from ._padding import padded
@@ -143,11 +143,11 @@ class SumOverTiles(nn.Module):
         if torch.is_grad_enabled() and held > self.max_bytes:
             run = partial(checkpoint, contributions, use_reentrant=False)
         step = max(1, at_once // n_tiles)
-        boxes = [self._sites(box) for box in regions(grid, at_once)]
+        places = [self._sites(box) for box in boxes(grid, at_once)]
         totals = []
         for start in range(0, len(fields), step):
             some = around[start : start + step]
-            totals.append(sum(run(some[(slice(None), slice(None), *box)]) for box in boxes))
+            totals.append(sum(run(some[(slice(None), slice(None), *box)]) for box in places))
         return torch.cat(totals)
 
     def _sites(self, box) -> tuple[slice, ...]:

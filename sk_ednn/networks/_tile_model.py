@@ -258,6 +258,18 @@ class NetworkTileModel(TileModel):
         finally:
             module.train(training)
 
+    def _content(self) -> dict:
+        # Of the net the module alone: its history holds times, and its optimiser what is past.
+        content = self.__getstate__()
+        net, steps = content.pop("estimator"), []
+        if hasattr(net, "steps"):
+            steps, net = [step for _, step in net.steps[:-1]], net.steps[-1][1]
+        layers = {
+            name: {k: v for k, v in layer.__dict__.items() if k not in ("training", "_modules")}
+            for name, layer in net.module_.named_modules()
+        }
+        return {**content, "steps": steps, "module": str(net.module_), "layers": layers}
+
     @cached_property
     def _cache(self) -> dict:
         return {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 from scipy.sparse import csr_array
@@ -85,21 +86,32 @@ class AbstractTiling(TransformerMixin, BaseEstimator, ABC):
         Only the region and its context are read from the fields.
         """
 
-    def plan(self, fields: Fields, max_tiles: int) -> list[Block]:
-        """Divide the tiles of all fields into blocks of at most `max_tiles`.
+    def sites(self, field_shape, region) -> list[np.ndarray]:
+        """Return the sites that the tiles of a region see: per axis of the field, sorted.
 
-        A field with more tiles than that is divided along its leading axes. At least one tile
-        stands in a block.
+        They see no site beyond the product of these. Unless a tiling says it better, all sites.
         """
+        return [np.arange(length) for length in field_shape]
+
+    def cuts(self, n_samples, field_shape, max_tiles: int) -> tuple[tuple[slice, ...], ...]:
+        """Return where the blocks of equal fields are cut: along the samples, then along each axis.
+
+        The blocks are the product of these. Each has at most `max_tiles` tiles and at least one;
+        a field with more is cut into boxes as near to cubes as it goes, which share the least
+        context.
+        """
+        grid = self.tile_grid(field_shape)
+        step = max(1, max_tiles // max(int(np.prod(grid)), 1))
+        return (cut(n_samples, step), *map(cut, grid, box_sides(grid, max_tiles)))
+
+    def plan(self, fields: Fields, max_tiles: int) -> list[Block]:
+        """Divide the tiles of all fields into blocks of at most `max_tiles`; see `cuts`."""
         blocks = []
         for index, stack in enumerate(fields.stacks):
-            grid = self.tile_grid(stack.values.shape[1:])
-            n_tiles = int(np.prod(grid))
-            boxes = list(regions(grid, max_tiles))
-            step = max(1, max_tiles // max(n_tiles, 1))
-            for start in range(0, len(stack.samples), step):
-                samples = slice(start, min(start + step, len(stack.samples)))
-                blocks.extend(Block(index, samples, region) for region in boxes)
+            cuts = self.cuts(len(stack.samples), stack.values.shape[1:], max_tiles)
+            blocks.extend(
+                Block(index, samples, tuple(region)) for samples, *region in product(*cuts)
+            )
         return blocks
 
     def tiles(self, X) -> Tiles:
@@ -166,20 +178,30 @@ class AbstractTiling(TransformerMixin, BaseEstimator, ABC):
         return counts
 
 
-def regions(grid, max_tiles) -> Iterator[tuple[slice, ...]]:
-    """Cut a tile grid into boxes of at most `max_tiles`, whole along the trailing axes."""
-    if not grid:
-        yield ()
-        return
-    inner = int(np.prod(grid[1:]))
-    step = max(1, max_tiles // max(inner, 1))
-    for start in range(0, grid[0], step):
-        first = slice(start, min(start + step, grid[0]))
-        if inner <= max_tiles:
-            yield (first, *(slice(0, n) for n in grid[1:]))
-        else:
-            for rest in regions(grid[1:], max_tiles):
-                yield (first, *rest)
+def box_sides(grid, max_tiles) -> list[int]:
+    """Return how long boxes of at most `max_tiles` cells may be along each axis of a grid."""
+    sides = [1] * len(grid)
+    left = max_tiles
+    # The shortest axis first: what it does not need is left to the others.
+    for n_open, axis in zip(range(len(grid), 0, -1), np.argsort(grid, kind="stable"), strict=True):
+        side = int(left ** (1 / n_open)) + 1
+        while side > 1 and side**n_open > left:
+            side -= 1
+        sides[axis] = min(grid[axis], side)
+        left //= sides[axis]
+    return sides
+
+
+def boxes(grid, max_tiles) -> list[tuple[slice, ...]]:
+    """Cut a tile grid into boxes of at most `max_tiles`, as near to cubes as it goes."""
+    return list(product(*map(cut, grid, box_sides(grid, max_tiles))))
+
+
+def cut(length, side) -> tuple[slice, ...]:
+    """Cut an axis into the fewest equal parts that are no longer than `side`, the last shorter."""
+    n_parts = -(-length // side)
+    step = max(1, -(-length // max(1, n_parts)))
+    return tuple(slice(start, min(start + step, length)) for start in range(0, length, step))
 
 
 def _sum_matrix(owners, n_samples) -> csr_array:

@@ -11,7 +11,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 from sklearn.utils import Tags
 from sklearn.utils.validation import validate_data
 
-from .._fields import Fields, check_fields, is_list_of_fields
+from .._fields import Fields, check_fields, is_list_of_fields, require_finite
+from .._sources import ArraySource, read_sites
 from ..exceptions import TilingError
 from ._base import AbstractTiling, Block
 from ._windows import (
@@ -246,18 +247,58 @@ class GridTiling(AbstractTiling):
 
     def padded(self, fields: Fields, block: Block) -> np.ndarray:
         """Return the region of a block with its context: (n_samples, *region[, n_channels])."""
-        values = fields.stacks[block.stack].values[block.samples]
+        values = fields.stacks[block.stack].values
         axes = self._axes(values.shape[1:])
+        places = self._region_places(axes, block.region)
+        if not isinstance(values, np.ndarray):
+            values, places = self._read_source(values, block.samples, places)
+        elif any(_wraps_partly(a, length) for a, (length, *_) in zip(places, axes, strict=True)):
+            # Along one axis after the other, the other axes would be copied in their full length.
+            source = ArraySource(values)
+            values, places = self._read_source(source, block.samples, places, check=False)
+        else:
+            values = values[block.samples]
         if self.channel_axis is not None:
             values = np.moveaxis(values, 1 + self._channel(values.ndim - 1), -1)
-        for axis, ((length, focus, context), part) in enumerate(
-            zip(axes, block.region, strict=True), start=1
-        ):
-            places = _positions(length, focus, context, self.boundary, self.remainder)[
+        for axis, along in enumerate(places, start=1):
+            values = _take(values, along, axis)
+        return values
+
+    def sites(self, field_shape, region) -> list[np.ndarray]:
+        """Return the sites that the tiles of a region see: per axis of the field, sorted."""
+        places = self._region_places(self._axes(tuple(field_shape)), region)
+        return self._sites(field_shape, places)
+
+    def _region_places(self, axes, region) -> list[np.ndarray]:
+        return [
+            _positions(length, focus, context, self.boundary, self.remainder)[
                 part.start * focus : part.stop * focus + 2 * context
             ]
-            values = _take(values, places, axis)
-        return values
+            for (length, focus, context), part in zip(axes, region, strict=True)
+        ]
+
+    def _sites(self, field_shape, places) -> list[np.ndarray]:
+        sites = [np.unique(along[along != OUTSIDE]) for along in places]
+        if self.channel_axis is not None:
+            channel = self._channel(len(field_shape))
+            sites.insert(channel, np.arange(field_shape[channel]))
+        return sites
+
+    def _read_source(self, source, samples, places, check=True):
+        """Read the sites at some places of a source; return them and where each place is now."""
+        sites = self._sites(source.shape[1:], places)
+        boxes = [np.arange(samples.start, samples.stop), *sites]
+        values = read_sites(source, boxes)
+        if check:
+            ends = ", ".join(f"{box[0]}:{box[-1] + 1}" for box in boxes)
+            require_finite(values, f"X[{ends}]")
+        if self.channel_axis is not None:
+            sites.pop(self._channel(len(source.shape) - 1))
+        found = [
+            np.where(along == OUTSIDE, OUTSIDE, np.searchsorted(own, along))
+            for own, along in zip(sites, places, strict=True)
+        ]
+        return values, found
 
     def read(self, fields: Fields, block: Block) -> np.ndarray:
         """Return what the tiles of a block see: (n_samples, *block.grid, *tile_shape)."""
@@ -450,6 +491,12 @@ def _seen_by(length, focus, context, boundary, remainder) -> list[list[int]]:
             if site != OUTSIDE:
                 seen_by[site].add(index)
     return [sorted(by) for by in seen_by]
+
+
+def _wraps_partly(places, length) -> bool:
+    """Tell whether places of a part of an axis reach over its ends."""
+    inside = places[places != OUTSIDE]
+    return len(places) > inside[-1] - inside[0] + 1 and len(np.unique(inside)) < length
 
 
 def _take(values, places, axis) -> np.ndarray:

@@ -57,7 +57,9 @@ def close(field, expected, tolerance=1e-6):
 @given(structures())
 def test_is_equation_2(case):
     structure, shape = case
-    close(draw(structure)[0], equation_2(structure, shape))
+    # Where hundreds of Gaussians overlap in a cell smaller than one, rounding errors add up.
+    overlapping = len(structure.numbers) * (12 * WIDTH) ** 2 / np.prod(structure.cell)
+    close(draw(structure)[0], equation_2(structure, shape), 1e-6 * max(1, overlapping / 100))
 
 
 def test_axis_0_is_x_and_pixels_are_points():

@@ -385,10 +385,3 @@ def test_poisson_refuses_a_baseline_and_negative_counts():
 def test_auto_selects_gradient():
     for tile_model in tile_models().values():
         assert isinstance(AutoSumFit().select(tile_model), GradientSumFit)
-
-
-def test_a_sum_of_networks_needs_one_module():
-    X, y = spins(10)
-    terms = [("a", small_net(), GridTiling()), ("b", small_net(), GridTiling())]
-    with pytest.raises(TileModelError, match="one module"):
-        EDNNRegressor(terms).fit(X, y)

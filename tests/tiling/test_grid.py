@@ -189,11 +189,25 @@ def test_overlapping_windows_share_one_copy_of_the_padded_field():
 def test_a_block_reads_no_more_than_its_region_and_context():
     tiling = GridTiling(1, 1)
     fields = check_fields(numbers((100, 100)))
-    block = tiling.plan(fields, 200)[3]
-    values = tiling.read(fields, block)
-    assert values.shape[:3] == (1, 2, 100)
-    spanned = sum((n - 1) * stride for n, stride in zip(values.shape, values.strides, strict=True))
-    assert spanned < 4 * 102 * 8
+    for block in tiling.plan(fields, 200):
+        values = tiling.read(fields, block)
+        assert values.shape[:3] == (1, *block.grid)
+        if not np.shares_memory(values, fields.stacks[0].values):
+            read = zip(values.shape, values.strides, strict=True)
+            assert sum((n - 1) * stride for n, stride in read) < np.prod(np.add(block.grid, 2)) * 8
+
+
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=3), st.integers(1, 300))
+def test_blocks_are_boxes_as_near_to_cubes_as_they_can_be(grid, max_tiles):
+    cuts = GridTiling(1, 0).cuts(1, grid, max_tiles)[1:]
+    sides = [max(part.stop - part.start for part in along) for along in cuts]
+    assert np.prod(sides) <= max_tiles
+    for along, length in zip(cuts, grid, strict=True):
+        np.testing.assert_array_equal(np.concatenate([np.r_[p] for p in along]), range(length))
+    # An axis that is cut is cut no finer than a cube of that many tiles would be.
+    side = int(max_tiles ** (1 / len(grid)) + 1e-9)
+    for along, length in zip(cuts, grid, strict=True):
+        assert len(along) <= -(-length // side)
 
 
 # --- blocks ---------------------------------------------------------------------------------

@@ -1,0 +1,145 @@
+"""Dask costs at most 5 % over the same blocks in one process, and memory does not grow.
+
+Run with ``python benchmarks/dask_overhead.py``; some minutes, ``--quick`` for half a minute. Three
+tables: time over the same blocks without Dask and with it, by what a block takes; time to build and
+to submit graphs of up to 100,000 blocks; peak memory of a process against the size of the field.
+"""
+
+import _measure
+
+import subprocess
+import sys
+from time import perf_counter, process_time
+
+import dask
+import numpy as np
+from sklearn.linear_model import Ridge
+
+from sk_ednn import EDNNRegressor, GridTiling
+from sk_ednn.evaluation import Direct
+
+FOCUS, CONTEXT = 16, 8
+
+
+class Waves:
+    """A field of any size, computed where it is read."""
+
+    dtype = np.dtype(np.float32)
+    spacing = None
+
+    def __init__(self, shape):
+        self.shape = shape
+
+    def read(self, slices):
+        x, y = (np.arange(part.start, part.stop, dtype=np.float32) for part in slices)
+        return np.sin(0.37 * x)[:, None] * np.cos(0.11 * y)
+
+    def identity(self):
+        return f"waves {self.shape}"
+
+
+def fitted(max_tiles):
+    """A linear tile model: cheap, so that what Dask adds is seen."""
+    X = np.random.default_rng(0).normal(size=(200, 48, 48)).astype(np.float32)
+    tiling = GridTiling(FOCUS, CONTEXT)
+    model = EDNNRegressor(Ridge(), tiling, evaluation=Direct(max_tiles=max_tiles))
+    return model.fit(X, X.sum(axis=(1, 2)))
+
+
+def field(n_blocks, max_tiles):
+    """A field that is cut into at least so many blocks of so many tiles."""
+    side = int(np.ceil(n_blocks**0.5)) * int(max_tiles**0.5) * FOCUS
+    return [Waves((side, side))]
+
+
+def overhead(n_blocks, repeat):
+    rows = []
+    for max_tiles in (64, 256, 1024):
+        model = fitted(max_tiles)
+        X = field(n_blocks, max_tiles)
+        parts = model.evaluation_, model.tile_model_, model.tiling_
+        fields = parts[2].check(X)
+        n = len(parts[0].plan(*parts[1:], fields))
+        ways = (
+            lambda e=parts[0], rest=(*parts[1:], fields): e.totals(*rest)[0, 0],
+            lambda m=model, x=X: m.predict(x).compute(scheduler="synchronous")[0],
+        )
+        assert len({float(way()) for way in ways}) == 1
+        # In turn, and in processor time, so that what else the machine does does not count.
+        times = []
+        for _ in range(repeat):
+            for way in ways:
+                start = process_time()
+                way()
+                times.append(process_time() - start)
+        alone, together = min(times[::2]), min(times[1::2])
+        rows.append([max_tiles, n, 1e3 * alone / n, alone, together, 100 * (together / alone - 1)])
+    headers = ["tiles/block", "blocks", "ms/block", "alone/s", "Dask/s", "more/%"]
+    _measure.table(headers, rows)
+    return rows
+
+
+def building(sizes, client):
+    rows = []
+    model = fitted(64)
+    for n_blocks in sizes:
+        X = field(n_blocks, 64)
+        start = perf_counter()
+        lazy = model.predict(X)
+        built = perf_counter() - start
+        tasks = len(dict(lazy.dask))
+        start = perf_counter()
+        future = client.compute(lazy)
+        client.run_on_scheduler(lambda: None)  # answered once the graph has arrived
+        submitted = perf_counter() - start
+        future.cancel()
+        rows.append([n_blocks, tasks, built, submitted])
+    _measure.table(["blocks", "tasks", "build/s", "submit/s"], rows)
+    return rows
+
+
+PEAK = """
+import sys, dask
+sys.path[:0] = [{folder!r}]
+import dask_overhead as this
+side = int(sys.argv[1])
+model = this.fitted(256)
+lazy = model.predict([this.Waves((side, side))])
+lazy.compute(scheduler="threads", num_workers=2)
+print(this._measure.peak_megabytes())
+"""
+
+
+def memory(sides):
+    rows = []
+    for side in sides:
+        code = PEAK.format(folder=__file__.rpartition("/")[0] or ".")
+        done = subprocess.run(
+            [sys.executable, "-c", code, str(side)], capture_output=True, text=True, check=True
+        )
+        rows.append([side**2, side**2 * 4 / 2**20, float(done.stdout)])
+    _measure.table(["sites", "field/MiB", "peak/MiB"], rows)
+    return rows
+
+
+def main():
+    options = _measure.arguments(__doc__.splitlines()[0])
+    _measure.machine()
+    rows = overhead(*((400, 3) if options.quick else (2000, 5)))
+    long = [row[5] for row in rows if row[2] >= 5]
+    print(f"\nFor blocks of 5 ms or more: {max(long, default=float('nan')):.1f} %\n")
+    from distributed import Client, LocalCluster
+
+    cluster = LocalCluster(
+        n_workers=2, threads_per_worker=1, dashboard_address=None, host="127.0.0.1"
+    )
+    with cluster, Client(cluster) as client, dask.config.set(scheduler=None):
+        rows = building((1000, 10_000, 100_000), client)
+    assert rows[-1][2] + rows[-1][3] < 10
+    print()
+    rows = memory((2048, 8192) if options.quick else (2048, 8192, 32_768, 131_072))
+    assert rows[-1][2] < 1.5 * rows[0][2]
+
+
+if __name__ == "__main__":
+    main()

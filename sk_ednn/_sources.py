@@ -1,0 +1,339 @@
+"""Fields that are read piece by piece: files, stores, arrays computed elsewhere, atoms.
+
+A source knows its shape and reads a box of it. What reads it gathers the sites of a block, those
+beyond the ends of an axis included, and asks for no others.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import mmap
+import os
+from itertools import product
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+
+from ._digest import digest
+
+
+@runtime_checkable
+class FieldSource(Protocol):
+    """What can be read box by box in place of an array.
+
+    A batch of fields, the samples along its first axis, where it is given as `X`; one field where
+    it is in a list. It must be picklable, small when pickled, and return the same numbers for a
+    site whatever box it is read with.
+
+    Attributes
+    ----------
+    shape : tuple of int
+    dtype : numpy.dtype
+        A boolean, an integer or a float.
+    spacing : tuple of float or None
+        Distance between neighbouring sites along each axis, None where that has no meaning.
+
+    Notes
+    -----
+    A source may have a method ``identity()``, which returns a string that differs where the
+    numbers do; without one its pickle is taken. Resuming a run rests on it.
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    spacing: tuple[float, ...] | None
+
+    def read(self, slices) -> np.ndarray:
+        """Return the box of these slices, one per axis, with start and stop and no step."""
+
+
+class ArraySource:
+    """Read an array box by box: numpy, a memory map, HDF5, zarr, dask.
+
+    Parameters
+    ----------
+    array : array-like with ``shape``, ``dtype`` and slicing, or path to a ``.npy`` file
+        Memory maps of whole ``.npy`` files, h5py datasets and zarr arrays are pickled as the
+        names of their files, and opened again by whoever reads: worker processes must see the
+        same file system.
+    spacing : tuple of float or None, default=None
+        Distance between neighbouring sites along each axis.
+    missing_chunks : {"error", "fill"}, default="error"
+        What to do where a chunk of a zarr array is not in the store: refuse, or read its fill
+        value. Zarr itself leaves out chunks that hold nothing else, unless it is told
+        ``write_empty_chunks``; a chunk that was lost looks the same.
+
+    Examples
+    --------
+    >>> import numpy as np, os, tempfile
+    >>> from sk_ednn.evaluation import ArraySource
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "fields.npy")
+    ...     np.save(path, np.arange(24).reshape(1, 4, 6))
+    ...     source = ArraySource(path)
+    ...     source.shape, source.read((slice(0, 1), slice(2, 4), slice(0, 2)))
+    ((1, 4, 6), array([[[12, 13],
+            [18, 19]]]))
+    """
+
+    def __init__(self, array, spacing=None, *, missing_chunks="error"):
+        if isinstance(array, (str, Path)):
+            array = np.load(array, mmap_mode="r", allow_pickle=False)
+        if missing_chunks not in ("error", "fill"):
+            raise ValueError(f"missing_chunks must be 'error' or 'fill', got {missing_chunks!r}.")
+        self.array = array
+        self.spacing = spacing
+        self.missing_chunks = missing_chunks
+        self.shape = tuple(array.shape)
+        self.dtype = np.dtype(array.dtype)
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.shape)
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether the numbers themselves are held, and not the name of a file."""
+        return isinstance(self.array, np.ndarray) and not _is_whole_memmap(self.array)
+
+    @property
+    def chunks(self) -> tuple[int, ...] | None:
+        """Shape of what the store reads at a time, or None."""
+        chunks = getattr(self.array, "chunks", None)
+        return chunks if chunks and all(isinstance(n, int) for n in chunks) else None
+
+    def read(self, slices) -> np.ndarray:
+        """Return the box of these slices as an array in memory."""
+        if self.missing_chunks == "error" and _is_from(self.array, "zarr"):
+            _require_chunks(self.array, slices)
+        return np.asarray(self.array[tuple(slices)])
+
+    def identity(self) -> str:
+        """Return a name that changes with the numbers.
+
+        For files: their path, size and time of the last change. For zarr arrays elsewhere than in
+        a folder: their store and metadata alone.
+        """
+        array = self.array
+        if _is_whole_memmap(array):
+            return f"{_file_identity(array.filename)} {array.offset} {_kind(array)}"
+        if _is_from(array, "h5py"):
+            return f"{_file_identity(array.file.filename)} {array.name} {_kind(array)}"
+        if _is_from(array, "zarr"):
+            stored = f"{array.store} {array.path} {_folder_identity(array)} {array.metadata}"
+            return f"{stored} missing: {self.missing_chunks}"
+        if hasattr(array, "__dask_graph__"):
+            return str(array.name)
+        # In one layout: strides do not outlive a pickle.
+        return digest(np.ascontiguousarray(array))
+
+    def __getstate__(self):
+        """Name files in place of what is in them."""
+        state = dict(self.__dict__)
+        array = self.array
+        if _is_whole_memmap(array):
+            order = "C" if array.flags.c_contiguous else "F"
+            state["array"] = _Map(
+                str(array.filename), array.dtype, array.offset, array.shape, order
+            )
+        elif _is_from(array, "h5py"):
+            state["array"] = _Dataset(os.path.abspath(array.file.filename), array.name)
+        return state
+
+    def __setstate__(self, state):
+        """Open files again."""
+        self.__dict__.update(state)
+        if isinstance(self.array, (_Map, _Dataset)):
+            self.array = self.array.open()
+
+
+class OneField:
+    """A source of one field as a batch of one.
+
+    Parameters
+    ----------
+    source : FieldSource of shape field_shape
+    """
+
+    def __init__(self, source):
+        self.source = source
+        self.shape = (1, *source.shape)
+        self.dtype = np.dtype(source.dtype)
+        self.spacing = source.spacing
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.shape)
+
+    @property
+    def chunks(self) -> tuple[int, ...] | None:
+        """Shape of what is read at a time, or None."""
+        chunks = getattr(self.source, "chunks", None)
+        return None if chunks is None else (1, *chunks)
+
+    def read(self, slices) -> np.ndarray:
+        """Return the box of these slices."""
+        return self.source.read(slices[1:])[None]
+
+    def identity(self) -> str:
+        """Return a name that changes with the numbers."""
+        return f"one field of {source_identity(self.source)}"
+
+
+class Window:
+    """A box of a source that is in memory, read by the places of the source.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Of the source.
+    places : list of ndarray
+        Which sites are held, sorted, per axis.
+    values : ndarray
+        The numbers at the product of those.
+    """
+
+    def __init__(self, shape, places, values):
+        self.shape = shape
+        self.dtype = values.dtype
+        self.spacing = None
+        self.places = places
+        self.values = values
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.shape)
+
+    def read(self, slices) -> np.ndarray:
+        """Return the box of these slices, all of it held."""
+        held = [
+            slice(*np.searchsorted(place, (part.start, part.stop)))
+            for place, part in zip(self.places, slices, strict=True)
+        ]
+        return self.values[tuple(held)]
+
+
+def source_identity(source) -> str:
+    """Return a name that changes with what a source holds."""
+    return str(source.identity()) if hasattr(source, "identity") else digest(source)
+
+
+def is_read_in_pieces(x) -> bool:
+    """Tell whether `x` is a source, or an array that some graph computes (dask)."""
+    if isinstance(x, np.ndarray):
+        return False
+    if hasattr(x, "__dask_graph__"):
+        return hasattr(x, "shape") and hasattr(x, "dtype") and hasattr(x, "chunks")
+    return isinstance(x, FieldSource) and callable(x.read)
+
+
+def read_sites(source, sites) -> np.ndarray:
+    """Read the product of some sites along each axis, in as few boxes as they make.
+
+    Parameters
+    ----------
+    source : FieldSource
+    sites : list of ndarray of int
+        Sorted, none twice.
+    """
+    runs = [_runs(along) for along in sites]
+    counts = [len(run) for run in runs]
+    if all(n == 1 for n in counts):
+        return source.read(tuple(run[0] for run in runs))
+    out = np.empty([len(along) for along in sites], dtype=source.dtype)
+    for index in product(*(range(n) for n in counts)):
+        box = tuple(run[i] for run, i in zip(runs, index, strict=True))
+        place = tuple(
+            slice(*np.searchsorted(along, (part.start, part.stop)))
+            for along, part in zip(sites, box, strict=True)
+        )
+        out[place] = source.read(box)
+    return out
+
+
+def _runs(sites) -> list[slice]:
+    """Return sorted sites as slices."""
+    breaks = np.flatnonzero(np.diff(sites) > 1) + 1
+    return [slice(int(run[0]), int(run[-1]) + 1) for run in np.split(sites, breaks)]
+
+
+# --- files and stores -----------------------------------------------------------------------------
+
+
+class _Map:
+    def __init__(self, filename, dtype, offset, shape, order):
+        self.filename, self.dtype, self.offset = os.path.abspath(filename), dtype, offset
+        self.shape, self.order = shape, order
+
+    def open(self):
+        return np.memmap(
+            self.filename, self.dtype, "r", offset=self.offset, shape=self.shape, order=self.order
+        )
+
+
+class _Dataset:
+    def __init__(self, filename, name):
+        self.filename, self.name = filename, name
+
+    def open(self):
+        import h5py
+
+        return h5py.File(self.filename, "r")[self.name]
+
+
+def _is_from(array, package) -> bool:
+    return type(array).__module__.partition(".")[0] == package
+
+
+def _is_whole_memmap(array) -> bool:
+    # A slice of a memory map keeps the name of the file, and not where in it it begins.
+    return (
+        isinstance(array, np.memmap)
+        and array.filename is not None
+        and isinstance(array.base, mmap.mmap)
+        and (array.flags.c_contiguous or array.flags.f_contiguous)
+    )
+
+
+def _kind(array) -> str:
+    return f"{np.dtype(array.dtype).str} {tuple(array.shape)}"
+
+
+def _file_identity(filename) -> str:
+    stat = os.stat(filename)
+    return f"{os.path.abspath(filename)} {stat.st_size} {stat.st_mtime_ns}"
+
+
+def _folder_identity(array) -> str:
+    root = getattr(array.store, "root", None)
+    if not isinstance(root, Path):
+        return ""
+    found = hashlib.sha1(usedforsecurity=False)
+    for folder, subfolders, files in os.walk(root / array.path):
+        subfolders.sort()
+        for name in sorted(files):
+            found.update(_file_identity(os.path.join(folder, name)).encode())
+    return found.hexdigest()
+
+
+def _require_chunks(array: Any, slices) -> None:
+    from zarr.core.sync import sync  # no public way asks a store whether it has a key
+
+    # Of sharded arrays it is the shards that are stored.
+    stored = getattr(array, "shards", None) or array.chunks
+    ranges = [
+        range(part.start // n, -(-part.stop // n)) for part, n in zip(slices, stored, strict=True)
+    ]
+    for chunk in product(*ranges):
+        key = array.metadata.encode_chunk_key(chunk)
+        path = f"{array.path}/{key}" if array.path else key
+        if not sync(array.store.exists(path)):
+            raise FileNotFoundError(
+                f"chunk {path!r} is not in the store {array.store}. If zarr left it out because it "
+                f"holds nothing but the fill value {array.fill_value!r}, say so with "
+                "ArraySource(array, missing_chunks='fill'); else it was lost."
+            )

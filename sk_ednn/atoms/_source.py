@@ -1,0 +1,225 @@
+"""Fields of atoms that are drawn where they are looked at, so that the image never exists."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from .._digest import digest
+from .._sources import source_identity
+from ._gaussians import draw_at_pixels, nearest_pixel, reach
+from ._rasterise import _grid_shapes
+from ._structure import Atoms, gather
+
+# Sides of the squares by which atoms are found, in pixels.
+_SQUARE = 256
+
+
+@runtime_checkable
+class AtomsInWindow(Protocol):
+    """Atoms that are found by where they are: a file with an index, or a formula.
+
+    It must be picklable, and small when pickled: each worker process is sent it once.
+
+    Attributes
+    ----------
+    cell : array-like of shape (2,), in Å
+        Edges of the cell, which repeats in x and y.
+    """
+
+    cell: tuple[float, float]
+
+    def within(self, lower, upper) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the atoms of a window of the cell, and perhaps others, none twice.
+
+        Parameters
+        ----------
+        lower, upper : ndarray of shape (2,), in Å
+            Corners of the window; it may reach past the edges of the cell, where nothing is.
+
+        Returns
+        -------
+        index : ndarray of int of shape (n_atoms,)
+            A number of its own for each atom, whatever the window.
+        numbers : ndarray of int of shape (n_atoms,)
+            Atomic numbers.
+        positions : ndarray of shape (n_atoms, 2), in Å
+            In ``[0, cell]``.
+        """
+
+
+class AtomsSource:
+    """A structure as a field that is drawn piece by piece.
+
+    Parameters
+    ----------
+    rasterizer : GaussianRasterizer
+        Fitted.
+    atoms : structure or AtomsInWindow
+        A structure (an `ase.Atoms`, a `Structure`) is held in memory and sent whole to each worker
+        process. Something that finds its atoms by window may hold any number of them.
+
+    Attributes
+    ----------
+    shape : tuple of int, (nx, ny) or (nx, ny, n_channels)
+    dtype : numpy.dtype
+    spacing : tuple of two float, in Å
+
+    Raises
+    ------
+    ValueError
+        If the cell is not a whole number of pixels, or a species was not declared.
+
+    Notes
+    -----
+    A box of the field is what that box would be if the whole were drawn, to the last bit: a pixel
+    adds up its atoms in the order of their index.
+
+    References
+    ----------
+    K. Mills et al., Chem. Sci. 2019, 10, 4129, eq. 2, and section 3.3 on large sheets.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sk_ednn.atoms import AtomsSource, GaussianRasterizer, Structure
+    >>> rng = np.random.default_rng(0)
+    >>> sheet = Structure(np.full(3800, 6), rng.random((3800, 2)) * 100, [100.0, 100.0])
+    >>> draw = GaussianRasterizer(spacing=0.1, width=0.2).fit([sheet])
+    >>> source = AtomsSource(draw, sheet)
+    >>> source.shape
+    (1000, 1000)
+    >>> corner = source.read((slice(0, 50), slice(950, 1000)))
+    >>> bool(np.all(corner == draw.transform([sheet])[0, :50, 950:]))
+    True
+    """
+
+    def __init__(self, rasterizer, atoms):
+        check_is_fitted(rasterizer)
+        self.rasterizer = rasterizer
+        self.spacing = rasterizer.spacing_
+        self.dtype = np.dtype(rasterizer.dtype)
+        if isinstance(atoms, AtomsInWindow):
+            self.atoms = atoms
+        else:
+            gathered = gather([atoms])
+            rasterizer._check_species(gathered)
+            self.atoms = _Binned.of(gathered, np.multiply(_SQUARE, self.spacing))
+        self._lengths = np.asarray(self.atoms.cell, dtype=np.float64)[:2]
+        nx, ny = (int(n) for n in _grid_shapes(self._lengths[None], self.spacing)[0])
+        self._grid = np.array([nx, ny])
+        channels = rasterizer.channels_
+        self.shape = (nx, ny) if channels is None else (nx, ny, len(channels))
+
+    def read(self, slices) -> np.ndarray:
+        """Return the box of these slices."""
+        first = np.array([part.start for part in slices[:2]])
+        last = np.array([part.stop for part in slices[:2]])
+        width = [self.rasterizer.width / s for s in self.spacing]
+        margin = np.array([reach(w, self.rasterizer.cutoff) for w in width])
+        numbers, pixel, fraction = self._near(first - margin, last + margin)
+        known = self.rasterizer._heights[numbers]
+        if np.isnan(known).any():
+            self._refuse(numbers)
+        channels = self.rasterizer.channels_
+        chosen = (None,) if channels is None else channels[slices[2]]
+        # Beyond the margin a Gaussian comes back at the other end, and is cut off with it.
+        shape = last - first + 2 * margin
+        image = np.zeros((1, *shape, len(chosen)), dtype=self.dtype)
+        for c, number in enumerate(chosen):
+            drawn = slice(None) if number is None else numbers == number
+            draw_at_pixels(
+                pixel[drawn],
+                fraction[drawn],
+                np.zeros(len(pixel[drawn]), dtype=np.int64),
+                known[drawn],
+                image[..., c],
+                width=width,
+                cutoff=self.rasterizer.cutoff,
+                n_jobs=1,
+            )
+        rows, columns = (slice(m, n - m) for m, n in zip(margin, shape, strict=True))
+        box = image[0, rows, columns]
+        return box[..., 0] if channels is None else box
+
+    def identity(self) -> str:
+        """Return a name that changes with the numbers."""
+        rasterizer = {k: v for k, v in self.rasterizer.get_params().items() if k != "n_jobs"}
+        return digest((rasterizer, self.rasterizer.channels_, source_identity(self.atoms)))
+
+    def _near(self, first, last):
+        """Return the atoms, periodic images included, whose nearest pixels lie in a box.
+
+        Numbers, pixels counted from `first`, and fractions, in the order of their index.
+        """
+        images = [
+            range(-(-(low - n) // n) - 1, (high // n) + 1)
+            for low, high, n in zip(first, last, self._grid, strict=True)
+        ]
+        found = []
+        for x in images[0]:
+            for y in images[1]:
+                shift = np.array([x, y]) * self._grid
+                low, high = first - shift, last - shift
+                # A pixel more, so that rounding leaves out none whose nearest pixel is inside.
+                lower, upper = (low - 1) * self.spacing, (high + 1) * self.spacing
+                if np.any(upper < 0) or np.any(lower > self._lengths):
+                    continue
+                index, numbers, positions = self.atoms.within(lower, upper)
+                scaled = positions / self._lengths
+                pixel, fraction = nearest_pixel((scaled - np.floor(scaled)) * self._grid)
+                inside = np.flatnonzero(((pixel >= low) & (pixel < high)).all(axis=1))
+                order = (np.full(len(inside), k) for k in (-y, x))
+                found.append(
+                    (*order, index[inside], numbers[inside], pixel[inside] - low, fraction[inside])
+                )
+        if not found:
+            return np.zeros(0, dtype=int), np.zeros((0, 2), dtype=int), np.zeros((0, 2))
+        *keys, numbers, pixel, fraction = (
+            np.concatenate(part) for part in zip(*found, strict=True)
+        )
+        order = np.lexsort(keys)
+        return numbers[order], pixel[order], fraction[order]
+
+    def _refuse(self, numbers):
+        start = np.array([0, len(numbers)])
+        some = Atoms(numbers, np.zeros((len(numbers), 2)), start, self._lengths[None])
+        self.rasterizer._check_species(some)
+
+
+@dataclass(frozen=True, eq=False)
+class _Binned:
+    """Atoms in memory, sorted by the square of a grid in which they lie."""
+
+    cell: np.ndarray  # (2,), in Å
+    n_squares: np.ndarray  # (2,)
+    starts: np.ndarray  # (n_squares[0] * n_squares[1] + 1,)
+    index: np.ndarray
+    numbers: np.ndarray
+    positions: np.ndarray
+
+    @classmethod
+    def of(cls, atoms: Atoms, side) -> _Binned:
+        cell = atoms.lengths[0]
+        n_squares = np.maximum(cell // side, 1).astype(np.int64)
+        scaled = atoms.positions / cell
+        scaled -= np.floor(scaled)
+        square = np.minimum((scaled * n_squares).astype(np.int64), n_squares - 1)
+        flat = square[:, 0] * n_squares[1] + square[:, 1]
+        order = np.argsort(flat, kind="stable")
+        starts = np.searchsorted(flat[order], np.arange(np.prod(n_squares) + 1))
+        return cls(cell, n_squares, starts, order, atoms.numbers[order], atoms.positions[order])
+
+    def within(self, lower, upper):
+        size = self.cell / self.n_squares
+        # A hair wider than asked: which square an atom is in was rounded.
+        low = np.clip(np.floor(lower / size - 1e-9).astype(int), 0, self.n_squares - 1)
+        high = np.clip(np.floor(upper / size + 1e-9).astype(int), 0, self.n_squares - 1)
+        rows = np.arange(low[0], high[0] + 1) * self.n_squares[1]
+        some = np.concatenate(
+            [np.arange(self.starts[r + low[1]], self.starts[r + high[1] + 1]) for r in rows]
+        )
+        return self.index[some], self.numbers[some], self.positions[some]

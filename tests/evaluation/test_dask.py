@@ -1,0 +1,563 @@
+"""Evaluation with Dask: lazy, past memory, the same to the last bit whoever does what."""
+
+import math
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.linear_model import Ridge
+
+from sk_ednn import EDNNRegressor, GridTiling
+from sk_ednn._fields import check_fields
+from sk_ednn.evaluation import ArraySource, Direct, Unique
+from sk_ednn.evaluation._exact import ExactTotals, exact_parts
+from sk_ednn.exceptions import BlockError, MissingExtraError, TileModelError, TilingError
+from tests._cases import Returns, as_nan
+from tests._sources import Formula, Slow, lines
+
+dask = pytest.importorskip("dask")
+da = pytest.importorskip("dask.array")
+DaskBlocks = pytest.importorskip("sk_ednn.evaluation._dask").DaskBlocks
+
+pytestmark = pytest.mark.filterwarnings("ignore:Chunks of")
+ROOT = Path(__file__).parents[2]
+BOUNDARIES = ("periodic", "zero", "reflect", "nearest")
+
+
+@pytest.fixture(autouse=True)
+def one_by_one(request):
+    scheduler = None if "client" in request.fixturenames else "synchronous"
+    with dask.config.set(scheduler=scheduler):
+        yield
+
+
+def numbers(shape, seed=0, dtype=np.float64):
+    return np.random.default_rng(seed).normal(size=shape).astype(dtype)
+
+
+def fit(tiling=None, tile_model=None, evaluation=None, shape=(12, 8), n_outputs=1, **params):
+    X = numbers((20, *shape), 1)
+    y = np.stack([(X**2).reshape(20, -1).sum(axis=1), X.reshape(20, -1).sum(axis=1)], axis=1)
+    model = EDNNRegressor(
+        Ridge() if tile_model is None else tile_model,
+        tiling or GridTiling(2, 3),
+        evaluation=evaluation or Direct(max_tiles=10),
+        **params,
+    )
+    return model.fit(X, y[:, 0] if n_outputs == 1 else y)
+
+
+# --- the same as without ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+@pytest.mark.parametrize("chunks", [(1, 24, 20), (2, 7, 20), (3, 5, 1), ((1, 2), (20, 4), (3, 17))])
+def test_any_chunks_and_boundary_give_the_bits_of_the_serial_path(boundary, chunks):
+    """Chunks larger than a task, cut anywhere, and smaller than the context."""
+    model = fit(GridTiling(2, 3, boundary=boundary))
+    X = numbers((3, 24, 20))
+    lazy = model.predict(da.from_array(X, chunks=chunks))
+    maps = model.predict_contributions(da.from_array(X, chunks=chunks))
+    assert isinstance(lazy, da.Array)
+    assert isinstance(maps, da.Array)
+    assert (lazy.shape, maps.shape) == ((3,), (3, 12, 10))
+    np.testing.assert_array_equal(lazy.compute(), model.predict(X))
+    np.testing.assert_array_equal(maps.compute(), model.predict_contributions(X))
+
+
+@given(st.data())
+def test_any_shape_tiling_and_grouping_give_the_bits_of_the_serial_path(data):
+    ndim = data.draw(st.integers(1, 3))
+    focus = data.draw(st.lists(st.integers(1, 3), min_size=ndim, max_size=ndim))
+    context = data.draw(st.lists(st.integers(0, 4), min_size=ndim, max_size=ndim))
+    shape = [f * data.draw(st.integers(1, 4)) for f in focus]
+    channels = data.draw(st.sampled_from([None, 0, -1]))
+    if channels is not None:
+        shape.insert(0 if channels == 0 else ndim, 2)
+    tiling = GridTiling(
+        tuple(focus), tuple(context), channel_axis=channels,
+        boundary=data.draw(st.sampled_from(BOUNDARIES)),
+    )  # fmt: skip
+    model = EDNNRegressor(
+        Ridge(), tiling, evaluation=Direct(max_tiles=data.draw(st.integers(1, 20)))
+    )
+    X = numbers((data.draw(st.integers(2, 5)), *shape))
+    model.fit(X, X.reshape(len(X), -1).sum(axis=1))
+    expected = model.predict(X)
+    chunks = tuple(data.draw(st.integers(1, n)) for n in X.shape)
+    model.evaluation_ = DaskBlocks(model.evaluation_, blocks_per_task=data.draw(st.integers(1, 9)))
+    lazy = da.from_array(X, chunks=chunks)
+    np.testing.assert_array_equal(model.predict(lazy).compute(), expected)
+    np.testing.assert_array_equal(model.predict(X), expected)
+    np.testing.assert_array_equal(
+        model.predict_contributions(lazy).compute(), model.predict_contributions(X)
+    )
+
+
+@pytest.mark.parametrize("scheduler", ["threads", "synchronous"])
+@pytest.mark.parametrize("evaluation", [Direct(max_tiles=30), Unique(max_tiles=30, table_size=0)])
+@pytest.mark.parametrize("n_outputs", [1, 2])
+def test_evaluations_outputs_and_schedulers(scheduler, evaluation, n_outputs):
+    model = fit(evaluation=evaluation, n_outputs=n_outputs)
+    X = np.sign(numbers((2, 24, 32))).astype(np.int8)
+    lazy = model.predict(da.from_array(X, chunks=(1, 10, 10)))
+    assert lazy.shape == (2,) if n_outputs == 1 else (2, 2)
+    np.testing.assert_array_equal(lazy.compute(scheduler=scheduler), model.predict(X))
+
+
+def test_a_network_runs_its_dense_form_in_the_blocks():
+    torch = pytest.importorskip("torch")
+    from sk_ednn.evaluation import Network
+    from sk_ednn.summing import GradientSumFit
+
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(
+        torch.nn.Conv2d(1, 4, 3), torch.nn.SiLU(), torch.nn.Flatten(), torch.nn.Linear(144, 1)
+    )
+    model = fit(
+        GridTiling(4, 2), net, Network(max_tiles=20), (16, 16),
+        summing=GradientSumFit(max_epochs=1), random_state=0,
+    )  # fmt: skip
+    X = numbers((2, 64, 48), dtype=np.float32)
+    lazy = model.predict(da.from_array(X, chunks=(1, 30, 30)))
+    np.testing.assert_array_equal(lazy.compute(scheduler="threads"), model.predict(X))
+    # What it is known by does not change with where its weights lie, nor with what was evaluated.
+    again = pickle.loads(pickle.dumps(model.tile_model_))
+    assert again.identity() == model.tile_model_.identity()
+    with torch.no_grad():
+        next(iter(again.estimator.module_.parameters()))[...] += 1
+    assert again.identity() != model.tile_model_.identity()
+
+
+def test_lists_of_fields_of_any_size_and_several_terms():
+    terms = [("near", Ridge(), GridTiling(2, 1)), ("far", Ridge(), GridTiling(4, 4))]
+    model = EDNNRegressor(terms, evaluation=Direct(max_tiles=10))
+    model.fit(numbers((20, 12, 8), 1), numbers(20, 2))
+    X = [numbers((24, 16)), numbers((8, 8)), numbers((24, 16), 1), numbers((4, 40))]
+    lazy = [da.from_array(x, chunks=6) if k != 1 else x for k, x in enumerate(X)]
+    np.testing.assert_array_equal(model.predict(lazy).compute(), model.predict(X))
+    maps, expected = model.predict_contributions(lazy), model.predict_contributions(X)
+    for name in ("near", "far"):
+        for one, other in zip(maps[name], expected[name], strict=True):
+            np.testing.assert_array_equal(one.compute(), other)
+
+
+def test_nothing_is_computed_before_it_is_asked_for():
+    def refuse(block):
+        raise AssertionError("computed")
+
+    X = da.from_array(numbers((2, 24, 20)), chunks=10).map_blocks(
+        refuse, dtype=float, meta=np.empty((0, 0, 0))
+    )
+    for evaluation in (None, Direct()):
+        model = fit(evaluation=evaluation).set_params(evaluation=evaluation)
+        lazy, maps = model.predict(X), model.predict_contributions(X)
+        with pytest.raises(AssertionError, match="computed"):
+            lazy.compute()
+        with pytest.raises(AssertionError, match="computed"):
+            maps[0, :1, :1].compute()
+
+
+def test_a_part_of_a_map_computes_that_part_alone():
+    computed = []
+
+    def watch(block, block_info=None):
+        computed.append(block_info[0]["chunk-location"])
+        return block
+
+    X = da.from_array(numbers((1, 200, 200)), chunks=(1, 20, 20))
+    X = X.map_blocks(watch, dtype=X.dtype, meta=np.empty((0, 0, 0)))
+    maps = fit(GridTiling(2, 2)).predict_contributions(X)
+    maps[0, 50, 50].compute()
+    assert 0 < len(computed) <= 9
+
+
+def test_the_graph_has_few_tasks_each_with_what_it_sees_and_the_model_once():
+    X = da.zeros((1, 20_000, 20_000), chunks=2000)
+    model = fit(GridTiling(10, 5), evaluation=Direct(max_tiles=400), shape=(20, 20))
+    lazy = model.predict(X)
+    own = [key for key in dict(lazy.dask) if "sk-ednn" in str(key)]
+    assert 10_000 / 64 <= len(own) < 400
+    payloads = [key for key in own if str(key).startswith("sk-ednn-term")]
+    assert len(payloads) == 1
+
+
+def test_the_same_question_has_the_same_name():
+    X = numbers((2, 24, 20))
+    one, other = fit(), fit()
+    assert one.predict(da.from_array(X)).name == other.predict(da.from_array(X)).name
+    changed = fit(tile_model=Ridge(alpha=2.0))
+    assert one.predict(da.from_array(X)).name != changed.predict(da.from_array(X)).name
+
+
+# --- exact sums -------------------------------------------------------------------------------
+
+floats = st.floats(-1e300, 1e300, allow_nan=False, allow_subnormal=True)
+
+
+@given(st.lists(floats, max_size=40), st.randoms())
+def test_sums_do_not_depend_on_order_or_grouping(values, random):
+    expected = math.fsum(values)
+    parts = exact_parts(values)
+    assert math.fsum(parts) == expected
+    shuffled = random.sample(values, len(values))
+    cut = random.randint(0, len(values))
+    merged = ExactTotals(1)
+    for part in (shuffled[:cut], shuffled[cut:]):
+        totals = ExactTotals(1)
+        for value in part:
+            totals.add(np.array([0]), np.array([[value]]), whole=False)
+        merged.merge(totals.condensed())
+    assert merged.rounded(1)[0, 0] == expected
+
+
+def test_a_long_sum_is_kept_in_few_numbers():
+    totals = ExactTotals(1)
+    values = numbers(20_000) * 10.0 ** np.random.default_rng(1).integers(-12, 12, 20_000)
+    for value in values:
+        totals.add(np.array([0]), np.array([[value]]), whole=False)
+    assert sum(len(column) for column in totals._parts[0]) < 5000
+    assert len(totals.condensed()._parts[0][0]) < 10
+    assert totals.rounded(1)[0, 0] == math.fsum(values)
+
+
+def test_the_bar_of_a_local_run_counts_each_block_once(capsys, monkeypatch):
+    monkeypatch.setattr("sk_ednn.evaluation._progress._DELAY", 0.0)
+    model = fit(verbose=1)
+    lazy = model.predict(da.from_array(numbers((3, 24, 20)), chunks=10))
+    for _ in range(2):
+        lazy.compute()
+        assert "48/48" in capsys.readouterr().err
+
+
+# --- workers that die -------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def client():
+    distributed = pytest.importorskip("distributed")
+    cluster = distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, dashboard_address=None, host="127.0.0.1"
+    )
+    with cluster, distributed.Client(cluster) as client:
+        yield client
+
+
+def slow(seconds, tmp_path, **params):
+    """Return a model whose blocks take a while, 64 of them, and what it predicts without Dask."""
+    model = fit(GridTiling(2, 1), Slow(log=str(tmp_path / "log"), seconds=seconds), shape=(8, 8))
+    source = [Formula((160, 160))]
+    quick = fit(GridTiling(2, 1), Slow(), Direct(max_tiles=100), shape=(8, 8))
+    model.evaluation_ = DaskBlocks(Direct(max_tiles=100), **params)
+    (tmp_path / "log").unlink(missing_ok=True)
+    fields = check_fields(source)
+    expected = quick.evaluation_.totals(quick.tile_model_, quick.tiling_, fields)
+    return model, source, expected[:, 0]
+
+
+@pytest.mark.slow
+def test_a_cluster_gives_the_same_bits_and_counts_its_blocks(client, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("sk_ednn.evaluation._progress._DELAY", 0.0)
+    model, source, expected = slow(0.03, tmp_path, verbose=1)
+    lazy = model.predict(source)
+    assert client.compute(lazy).result(timeout=60) == expected
+    assert len(lines(tmp_path / "log")) == 64
+    assert len(set(lines(tmp_path / "log"))) == 2
+    shown = []
+    until(lambda: shown.append(capsys.readouterr().err) or "64/64" in "".join(shown))
+
+
+@pytest.mark.parametrize("journal", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_killed_workers_change_no_bit(client, tmp_path, journal):
+    """One worker killed early, and both later: the model and all sums with them."""
+    folder = str(tmp_path / "journal") if journal else None
+    model, source, expected = slow(0.03, tmp_path, journal=folder)
+    future = client.compute(model.predict(source))
+    for n_done, how_many in ((10, 1), (35, 2)):
+        until(lambda n=n_done: len(lines(tmp_path / "log")) >= n)
+        for pid in list(client.run(os.getpid).values())[:how_many]:
+            os.kill(pid, signal.SIGKILL)
+    assert future.result(timeout=60) == expected
+    # At least 30 of 64 blocks were finished by workers that died. With a journal, those that took
+    # their places found them; what one worker had done and the other was given is done again.
+    if journal:
+        assert len(lines(tmp_path / "log")) <= 80
+
+
+# --- runs that die, and go on -------------------------------------------------------------------
+
+RUN = """
+import sys, time, dask
+from tests.evaluation.test_dask import slow
+from pathlib import Path
+folder = Path(sys.argv[1])
+model, source, expected = slow(float(sys.argv[2]), folder, journal=folder / "journal")
+with dask.config.set(scheduler=sys.argv[3]):
+    print(model.predict(source).compute()[0].hex(), expected[0].hex())
+"""
+
+
+def run(tmp_path, seconds, scheduler="synchronous"):
+    return subprocess.Popen(
+        [sys.executable, "-c", RUN, str(tmp_path), str(seconds), scheduler],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("how", "scheduler"),
+    [
+        (signal.SIGKILL, "synchronous"),
+        pytest.param(signal.SIGINT, "threads", marks=pytest.mark.slow),
+    ],
+)
+def test_a_stopped_run_goes_on_where_it_was(tmp_path, how, scheduler):
+    """Killed, or stopped by Ctrl-C: what it had finished is not computed again."""
+    process = run(tmp_path, 0.03, scheduler)
+    until(lambda: len(lines(tmp_path / "log")) >= 20)
+    process.send_signal(how)
+    process.wait(timeout=30)
+    assert process.returncode != 0
+    n_recorded = sum(len(lines(path)) for path in (tmp_path / "journal").iterdir())
+    assert 18 <= n_recorded <= 63
+    if how == signal.SIGKILL:  # as if it had been killed while it wrote
+        (path,) = (tmp_path / "journal").iterdir()
+        path.write_bytes(path.read_bytes()[:-7])
+        n_recorded -= 1
+    model, source, expected = slow(0.03, tmp_path, journal=tmp_path / "journal")
+    assert model.predict(source).compute() == expected
+    assert len(lines(tmp_path / "log")) == 64 - n_recorded
+    # A third time nothing is left to do.
+    assert model.predict(source).compute() == expected
+    assert len(lines(tmp_path / "log")) == 64 - n_recorded
+
+
+def test_damaged_records_are_computed_again(tmp_path):
+    model, source, expected = slow(0.0, tmp_path, journal=tmp_path / "journal")
+    assert model.predict(source).compute() == expected
+    (path,) = (tmp_path / "journal").iterdir()
+    whole = path.read_bytes()
+    damaged = bytearray(whole)
+    for place in np.random.default_rng(0).integers(0, len(whole), 20):
+        damaged[place] ^= 4
+    path.write_bytes(damaged)
+    (tmp_path / "log").unlink()
+    assert model.predict(source).compute() == expected
+    assert 5 <= len(lines(tmp_path / "log")) <= 40
+
+
+def test_another_model_source_or_tiling_does_not_take_these_records(tmp_path):
+    model, source, _ = slow(0.0, tmp_path, journal=tmp_path)
+    model.predict(source).compute()
+    other = fit(GridTiling(2, 1), Slow(alpha=2.0), shape=(8, 8))
+    other.evaluation_ = model.evaluation_
+    for one, X in ((other, source), (model, [Formula((162, 160))])):
+        fields = check_fields(X)
+        expected = Direct(max_tiles=100).totals(one.tile_model_, one.tiling_, fields)[:, 0]
+        assert one.predict(X).compute() == expected
+
+
+def test_finished_groups_do_not_read_their_chunks_again(tmp_path):
+    computed = []
+
+    def watch(block):
+        computed.append(block.shape)
+        return block
+
+    X = da.from_array(numbers((1, 40, 40)), chunks=(1, 10, 10))
+    X = X.map_blocks(watch, dtype=X.dtype, meta=np.empty((0, 0, 0)))
+    model = fit()
+    model.evaluation_ = DaskBlocks(Direct(max_tiles=20), journal=str(tmp_path))
+    first = model.predict(X).compute()
+    assert len(computed) == 16
+    assert model.predict(X).compute() == first
+    assert len(computed) == 16
+
+
+# --- files and stores -------------------------------------------------------------------------
+
+
+def sources(folder, X):
+    """Return the same numbers as every kind of source."""
+    np.save(folder / "x.npy", X)
+    np.save(folder / "f.npy", np.asfortranarray(X))
+    found = {
+        "ndarray": X,
+        "path": folder / "x.npy",
+        "memmap": np.load(folder / "x.npy", mmap_mode="r"),
+        "fortran": np.load(folder / "f.npy", mmap_mode="r"),
+        "part of a memmap": np.load(folder / "x.npy", mmap_mode="r")[:, 2:],
+        "dask": da.from_array(X, chunks=5),
+    }
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(folder / "x.h5", "w") as file:
+        file.create_dataset("a/chunked", data=X, chunks=(1, 5, 7), compression="gzip")
+        file.create_dataset("whole", data=X)
+    file = h5py.File(folder / "x.h5", "r")
+    found["h5py, chunked"], found["h5py"] = file["a/chunked"], file["whole"]
+    zarr = pytest.importorskip("zarr")
+    stored = zarr.create_array(folder / "x.zarr", shape=X.shape, chunks=(1, 5, 7), dtype=X.dtype)
+    stored[...] = X
+    found["zarr"] = zarr.open_array(folder / "x.zarr", mode="r")
+    sharded = zarr.create_array(
+        folder / "s.zarr", shape=X.shape, chunks=(1, 5, 7), shards=(1, 10, 14), dtype=X.dtype
+    )
+    sharded[...] = X
+    found["zarr, sharded"] = sharded
+    return found
+
+
+def test_every_kind_of_source_gives_the_same_bits(tmp_path):
+    X = numbers((2, 24, 20), dtype=np.float32)
+    model = fit()
+    for name, array in sources(tmp_path, X).items():
+        source = ArraySource(array)
+        whole = X[:, 2:] if source.shape[1] < 24 else X
+        assert source.dtype == X.dtype
+        # By way of its pickle, as in another process; what is pickled is a name, not the data.
+        there = pickle.loads(pickle.dumps(source))
+        if name not in ("ndarray", "dask", "part of a memmap"):
+            assert len(pickle.dumps(source)) < 2000, name
+        assert there.identity() == source.identity(), name
+        for one in (source, there):
+            np.testing.assert_array_equal(
+                model.predict(one).compute(), model.predict(whole), err_msg=name
+            )
+        np.testing.assert_array_equal(
+            model.predict_contributions(source).compute(), model.predict_contributions(whole)
+        )
+
+
+def test_a_source_that_was_written_again_is_another(tmp_path):
+    X = numbers((2, 24, 20))
+    for name, array in sources(tmp_path, X).items():
+        if name in ("dask", "part of a memmap"):
+            continue
+        before = ArraySource(array).identity()
+        for file in [tmp_path / "x.npy", tmp_path / "f.npy", tmp_path / "x.h5"]:
+            os.utime(file, ns=(1, 1))
+        for file in (path for path in tmp_path.rglob("c/0/*/*") if path.is_file()):
+            os.utime(file, ns=(1, 1))
+        assert (ArraySource(array).identity() != before) == (name != "ndarray"), name
+        for file in (path for path in tmp_path.rglob("*") if path.is_file()):
+            os.utime(file)
+
+
+def test_a_field_of_ten_thousand_megapixels_takes_no_memory_to_plan():
+    model = fit(GridTiling(100, 10), evaluation=Direct(max_tiles=16), shape=(100, 100))
+    lazy = model.predict([Formula((100_000, 100_000))])
+    assert lazy.shape == (1,)
+    part = model.predict_contributions([Formula((100_000, 100_000))])[0][750, 999:]
+    rows = slice(74_990, 75_110)  # the tile sees the other end of the columns
+    field = Formula((100_000, 100_000))
+    seen = [field.read((rows, slice(*ends))) for ends in ((99_890, 100_000), (0, 10))]
+    expected = model.tile_model_.predict(np.concatenate(seen, axis=1)[None])[0, 0]
+    np.testing.assert_allclose(part.compute(), [expected], rtol=1e-9)
+
+
+# --- what is wrong is said --------------------------------------------------------------------
+
+
+def test_a_block_that_cannot_be_read_is_named():
+    model = fit(GridTiling(2, 3, boundary="nearest"), evaluation=Direct(max_tiles=25))
+    lazy = model.predict([Formula((40, 40), bad=(25, 37))])
+    with pytest.raises(BlockError, match=r"block of tiles \[10:15, 15:20\] of sample\(s\) 0:1.*"
+                       r"OSError: checksum does not match.*write it again"):  # fmt: skip
+        lazy.compute()
+
+
+def test_a_value_that_is_not_finite_is_named():
+    X = numbers((2, 24, 20))
+    X[1, 13, 7] = np.nan
+    model = fit(GridTiling(2, 0))
+    with pytest.raises(BlockError, match=r"of sample\(s\) 1:2 .*X\[.*NaN"):
+        model.predict(da.from_array(X, chunks=10)).compute()
+
+
+def test_a_tile_model_that_returns_nan_is_named_with_its_block():
+    model = EDNNRegressor(Returns(as_nan), GridTiling(2, 1), evaluation=Direct(max_tiles=20))
+    model.fit(numbers((20, 8, 8)), numbers(20))
+    with pytest.raises(TileModelError, match=r"block of tiles .* returned NaN or infinity"):
+        model.predict(da.zeros((1, 24, 24))).compute()
+
+
+@pytest.mark.parametrize("damage", ["missing", "corrupt"])
+def test_a_chunk_that_is_missing_or_corrupt_is_named(tmp_path, damage):
+    zarr = pytest.importorskip("zarr")
+    X = numbers((1, 40, 40))
+    stored = zarr.create_array(tmp_path / "x.zarr", shape=X.shape, chunks=(1, 20, 20), dtype="f8")
+    stored[...] = X
+    chunk = tmp_path / "x.zarr" / "c" / "0" / "1" / "0"
+    model = fit(GridTiling(2, 0))
+    if damage == "missing":
+        chunk.unlink()
+        said = "'c/0/1/0' is not in the store.*missing_chunks='fill'"
+    else:
+        chunk.write_bytes(chunk.read_bytes()[:50])
+        said = "block of tiles .* failed"
+    with pytest.raises(BlockError, match=said):
+        model.predict(ArraySource(stored)).compute()
+    if damage == "missing":
+        X[0, 20:, :20] = 0
+        filled = ArraySource(stored, missing_chunks="fill")
+        assert model.predict(filled).compute() == model.predict(X)
+
+
+def test_a_worker_without_a_library_of_the_model_says_which(monkeypatch):
+    torch = pytest.importorskip("torch")
+    from sk_ednn.evaluation._packed import Packed, _opened, pack
+
+    net = torch.nn.Linear(9, 1)
+    packed = pack(net, "some network", "tile model")
+    monkeypatch.setitem(sys.modules, "torch", None)
+    for name in [name for name in sys.modules if name.startswith("torch.")]:
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(MissingExtraError, match=r"torch.*pip install sk-ednn\[torch\]"):
+        Packed(packed.payload, packed.identity, packed.what).open()
+    assert "some network" not in _opened
+
+
+def test_unknown_chunk_sizes_are_refused():
+    X = da.from_array(numbers((4, 8, 8)))
+    with pytest.raises(TilingError, match="compute_chunk_sizes"):
+        fit().predict(X[X[:, 0, 0] > 0])
+
+
+def test_what_is_no_number_no_multiple_of_the_focus_or_empty_is_refused():
+    model = fit()
+    with pytest.raises(ValueError, match="must hold numbers"):
+        model.predict(da.zeros((1, 8, 8), dtype=complex))
+    with pytest.raises(TilingError, match="axis 1 has length 9"):
+        model.predict(da.zeros((1, 8, 9)))
+    with pytest.raises(ValueError, match=r"0 sample\(s\)"):
+        model.predict(da.zeros((0, 8, 8)))
+    with pytest.raises(TilingError, match="one dimension"):
+        model.predict([da.zeros((8, 8)), da.zeros((8, 8, 8))])
+    with pytest.raises(TileModelError, match="Standard deviations"):
+        model.predict(da.zeros((1, 8, 8)), return_std=True)
+
+
+def test_chunks_that_many_tasks_read_are_noted():
+    model = fit(GridTiling(2, 30), shape=(60, 60))
+    with pytest.warns(da.PerformanceWarning, match="smaller than the context.*rechunk"):
+        lazy = model.predict(da.zeros((1, 64, 64), chunks=8))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        expected = model.predict(da.zeros((1, 64, 64), chunks=64))
+    assert lazy.compute() == expected.compute()
+
+
+def until(condition, seconds=30):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.01)
