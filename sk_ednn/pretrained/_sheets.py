@@ -22,8 +22,8 @@ def load_sheets_model():
     """Load a network that predicts the energies of sheets of carbon, boron and nitrogen.
 
     Trained on the energies and forces of 4,175 of the sheets of `sk_ednn.datasets.load_sheets`, by
-    ``benchmarks/sheets_network.py``, which says how and how large its errors are; the 480 others are
-    ``np.random.default_rng(0).permutation(4655)[:480]``. It knows flat periodic sheets at about
+    ``benchmarks/sheets_network.py``, which says how and how large its errors are; the 480 others
+    are ``np.random.default_rng(0).permutation(4655)[:480]``. It knows flat periodic sheets at about
     their equilibrium with a few vacancies, and nothing else.
 
     Returns
@@ -56,7 +56,7 @@ def load_sheets_model():
         ) from error
     with as_file(files(__package__) / "data" / _FILE) as path, safe_open(path, "pt") as stored:
         about = json.loads(stored.metadata()["sk_ednn"])
-        weights = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+        weights = {name: stored.get_tensor(name) for name in stored.keys()}
     baseline, scale = weights.pop("baseline").numpy(), weights.pop("scale").numpy()
     ones = dict.fromkeys(about["species"], 1.0)
     draw = GaussianRasterizer(
