@@ -13,6 +13,7 @@ from ._plot._profiles import ContextSensitivityDisplay, InteractionDisplay, Loca
 from ._plot._scaling import ScalingDisplay
 from ._plot._suggest import TilingPathDisplay
 from ._plot._tiles import ContributionDisplay, TilingDisplay
+from ._plot._training import TrainingDisplay
 from ._suggest import suggest_tiling
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "ScalingDisplay",
     "TilingDisplay",
     "TilingPathDisplay",
+    "TrainingDisplay",
     "context_sensitivity",
     "error_ranking",
     "extensivity_report",

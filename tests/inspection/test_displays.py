@@ -10,7 +10,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PolynomialFeatures
 
 from sk_ednn import EDNNCommittee, EDNNRegressor, GridTiling
-from sk_ednn.exceptions import MissingExtraError
+from sk_ednn.exceptions import MissingExtraError, TileModelError
 from tests._cases import make_field, make_ising
 
 matplotlib = pytest.importorskip("matplotlib")
@@ -28,6 +28,7 @@ from sk_ednn.inspection import (  # noqa: E402
     ScalingDisplay,
     TilingDisplay,
     TilingPathDisplay,
+    TrainingDisplay,
 )
 
 PAIRS = make_pipeline(PolynomialFeatures(2), Ridge(1e-3))
@@ -267,7 +268,7 @@ def test_without_matplotlib_the_numbers_are_there():
     code = """if True:
         import sys
         sys.modules["matplotlib"] = sys.modules["matplotlib.pyplot"] = None
-        from sk_ednn.exceptions import MissingExtraError
+        from sk_ednn.exceptions import MissingExtraError, TileModelError
         from sk_ednn.inspection import ParityDisplay, size_transfer
         print(size_transfer([0., 0.], [1., 2.], [1., 2.]).bias)
         try:
@@ -279,3 +280,23 @@ def test_without_matplotlib_the_numbers_are_there():
     assert done.stdout.splitlines()[0] == "1.0"
     assert "sk-ednn[plot]" in done.stdout
     assert issubclass(MissingExtraError, ImportError)
+
+
+def test_the_history_of_a_training_is_drawn():
+    torch = pytest.importorskip("torch")
+    from sk_ednn.summing import GradientSumFit
+
+    X = np.random.default_rng(0).normal(size=(30, 8))
+    net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3, 1))
+    fit = GradientSumFit(max_epochs=6, early_stopping=3)
+    model = EDNNRegressor(net, GridTiling(1, 1), summing=fit, random_state=0)
+    display = TrainingDisplay.from_estimator(model.fit(X, (X**2).sum(axis=1)))
+    history = model.tile_model_.estimator.history
+    train, valid, best = display.ax_.lines
+    np.testing.assert_array_equal(train.get_ydata(), history[:, "train_loss"])
+    np.testing.assert_array_equal(valid.get_ydata(), history[:, "valid_loss"])
+    assert best.get_xdata()[0] == np.argmin(history[:, "valid_loss"]) + 1
+    with pytest.raises(TileModelError, match="Ridge has none"):
+        TrainingDisplay.from_estimator(
+            EDNNRegressor(Ridge(), GridTiling(1, 1)).fit(X, X.sum(axis=1))
+        )

@@ -1,0 +1,46 @@
+"""The network that is shipped predicts sheets it was not trained on, of any size, and forces."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+
+from sk_ednn.atoms import Structure
+from sk_ednn.datasets import load_sheets
+from sk_ednn.pretrained import load_sheets_model
+
+SHEETS = load_sheets()
+UNSEEN = np.random.default_rng(0).permutation(len(SHEETS.energies))[:480]
+
+
+@pytest.fixture(scope="module")
+def model():
+    return load_sheets_model()
+
+
+def test_energies_of_unseen_sheets(model):
+    some = UNSEEN[:40]
+    predicted = model.predict([SHEETS.structures[k] for k in some])
+    off = 1e3 * np.abs(predicted - SHEETS.energies[some]) / SHEETS.cells[some, :2].prod(axis=1)
+    assert np.mean(off) < MEAN and np.median(off) < MEDIAN
+
+
+def test_forces_of_unseen_sheets(model):
+    draw, regress = model
+    structures = [SHEETS.structures[k] for k in UNSEEN[:5]]
+    forces = draw.forces(structures, regress.predict_gradient(draw.transform(structures)))
+    true = [SHEETS.forces[k] for k in UNSEEN[:5]]
+    off = np.concatenate(forces) - np.concatenate(true)
+    assert np.abs(off).mean() < FORCES
+
+
+def test_a_repeated_sheet_has_repeated_energy(model):
+    one = SHEETS.structures[UNSEEN[0]]
+    positions, cell = np.asarray(one["positions"], float), np.asarray(one["cell"], float)
+    twice = Structure(
+        np.tile(one["numbers"], 2),
+        np.concatenate([positions, positions + np.array([cell[0], 0.0])]),
+        [2 * cell[0], cell[1]],
+    )
+    energy = model.predict([one])[0]
+    assert model.predict([twice])[0] == pytest.approx(2 * energy, rel=1e-6)
