@@ -21,6 +21,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from sk_ednn import EDNNRegressor, GridTiling
 from sk_ednn.networks import SumOverTiles, ValidCNN, initialise_summed
 from sk_ednn.networks._convolutional import tiles_of
+from sk_ednn.networks._layout import laid_out
 from sk_ednn.networks._padding import padded
 from sk_ednn.summing import GradientSumFit
 
@@ -163,7 +164,7 @@ def overhead(repeat):
     large = np.random.default_rng(1).random((1, 1024, 1024)).astype(np.float32)
     dense = model.tile_model_.dense_form(model.tiling_)
     around = padded(torch.from_numpy(large)[None], model.tiling_.padded_positions((1024, 1024)))
-    around = around.contiguous(memory_format=torch.channels_last)
+    around = laid_out(around)
 
     def bare():
         with torch.no_grad():

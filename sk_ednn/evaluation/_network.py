@@ -99,13 +99,14 @@ def has_dense_form(tile_model, tiling) -> bool:
 
 
 def _contributions(tile_model, tiling, fields, block) -> np.ndarray:
-    contributions = tile_model.dense_predict(tiling.padded(fields, block), tiling)
+    padded = tiling.padded(fields, block)
+    contributions = tile_model.dense_predict(padded, tiling)
     if tile_model.baseline is not None:
-        contributions += tile_model.baseline.predict(tiling.read(fields, block))
+        field_shape = fields.stacks[block.stack].values.shape[1:]
+        contributions += tile_model.baseline.predict(tiling.windows(padded, field_shape))
     return contributions
 
 
 def _totals(tile_model, tiling, fields, block) -> np.ndarray:
-    return tiling.block_tiles(fields, block).total(
-        _contributions(tile_model, tiling, fields, block)
-    )
+    contributions = _contributions(tile_model, tiling, fields, block)
+    return contributions.reshape(block.n_samples, -1, tile_model.n_outputs).sum(axis=1)

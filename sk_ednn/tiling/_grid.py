@@ -302,10 +302,14 @@ class GridTiling(AbstractTiling):
 
     def read(self, fields: Fields, block: Block) -> np.ndarray:
         """Return what the tiles of a block see: (n_samples, *block.grid, *tile_shape)."""
-        axes = self._axes(fields.stacks[block.stack].values.shape[1:])
-        values = self.padded(fields, block)
+        field_shape = fields.stacks[block.stack].values.shape[1:]
+        return self.windows(self.padded(fields, block), field_shape)
+
+    def windows(self, padded, field_shape) -> np.ndarray:
+        """Return the tiles of regions with their context, as `padded` gives them: a view."""
+        axes = self._axes(field_shape)
         grid_axes = tuple(range(1, 1 + len(axes)))
-        windows = sliding_window_view(values, [f + 2 * c for _, f, c in axes], axis=grid_axes)
+        windows = sliding_window_view(padded, [f + 2 * c for _, f, c in axes], axis=grid_axes)
         windows = windows[(slice(None), *(slice(None, None, f) for _, f, _ in axes))]
         if self.channel_axis is not None:
             windows = np.moveaxis(windows, 1 + len(axes), -1)
