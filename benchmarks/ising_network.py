@@ -6,6 +6,7 @@ absolute error of 0.028 J (context 1), 1.090 J (context 2) and 14.816 J (context
     python benchmarks/ising_network.py                 # a few epochs: speed, and equal loss curves
     python benchmarks/ising_network.py --full          # 500 epochs, three seeds (context 1)
     python benchmarks/ising_network.py --context 2 --epochs 20
+    python benchmarks/ising_network.py --context 3 --epochs 20 --checkpoint build/context3.ckpt
 """
 
 from _measure import arguments, machine, peak_megabytes, table
@@ -24,6 +25,7 @@ from sk_ednn._tile_model import channels_first
 from sk_ednn.datasets import make_ising
 from sk_ednn.metrics import extensive_errors
 from sk_ednn.networks import PaperDenseNet
+from sk_ednn.summing import GradientSumFit
 
 BATCH, RATE, PAPER = 2000, 1e-4, {1: 0.028, 2: 1.090, 3: 14.816}
 
@@ -126,19 +128,23 @@ def callback_of(net, kind):
     return next(callback for callback in net.callbacks if isinstance(callback, kind))
 
 
-def train(context, data, test, large, epochs, seed):
+def train(context, data, test, large, epochs, seed, checkpoint=None):
     """Train for all epochs; errors with the best and with the last weights."""
     split = ValidSplit(0.02, random_state=seed)
-    model = EDNNRegressor(
-        network(epochs, split, [BestWeights()]), GridTiling(1, context), random_state=seed
-    )
+    net = network(epochs, split, [BestWeights()]).set_params(verbose=int(checkpoint is not None))
+    summing = GradientSumFit(checkpoint=checkpoint)
+    model = EDNNRegressor(net, GridTiling(1, context), summing=summing, random_state=seed)
     start = time.perf_counter()
     model.fit(data.fields, data.energies)
     took = time.perf_counter() - start
     net = model.tile_model_.estimator
     best = callback_of(net, BestWeights)
     rows = []
-    for name, state in (("last", net.module_.state_dict()), ("best", best.state)):
+    # A training that was taken up again knows the best weights since then only.
+    states = [("last", net.module_.state_dict())] + [("best", best.state)] * (
+        best.state is not None
+    )
+    for name, state in states:
         net.module_.load_state_dict(copy.deepcopy(state))
         # A fresh evaluation: what it remembers are contributions of other weights.
         model.evaluation_ = type(model.evaluation_)()
@@ -156,7 +162,9 @@ def train(context, data, test, large, epochs, seed):
 
 
 def main():
-    options = arguments(__doc__, context=1, epochs=500, seeds=3, full=False, no_speed=False)
+    options = arguments(
+        __doc__, context=1, epochs=500, seeds=3, full=False, no_speed=False, checkpoint=""
+    )
     machine()
     n = 10_000 if options.quick else 100_000
     data = make_ising(n, (8, 8), random_state=0)
@@ -168,7 +176,8 @@ def main():
         large = make_ising(20, (128, 128), n_sweeps=100, random_state=2)
         rows = []
         for seed in range(options.seeds):
-            rows += train(context, data, test, large, options.epochs, seed)
+            checkpoint = f"{options.checkpoint}.{seed}" if options.checkpoint else None
+            rows += train(context, data, test, large, options.epochs, seed, checkpoint)
         print(f"paper, context {context}: {PAPER[context]} J median on 8x8")
         table(
             ["context", "seed", "epoch", "8x8 median J", "mean", "bias", "128x128 median J",
