@@ -42,9 +42,10 @@ def load_sheets_model():
     >>> from sk_ednn.datasets import load_sheets
     >>> from sk_ednn.pretrained import load_sheets_model
     >>> model, large = load_sheets_model(), load_sheets(cells="large")
-    >>> off = model.predict(large.structures[:5]) - large.energies[:5]
-    >>> bool((abs(off) / large.cells[:5, :2].prod(axis=1) < 0.01).all())  # eV/Å²
-    True
+    >>> area = large.cells[:, :2].prod(axis=1)
+    >>> off = abs(model.predict(large.structures) - large.energies) / area
+    >>> print(f"{1e3 * off.mean():.1f} meV/Å²")  # of cells 2 to 4 times larger than any seen
+    2.2 meV/Å²
     """
     try:
         import torch  # noqa: F401
