@@ -228,22 +228,24 @@ class NetworkTileModel(TileModel):
                 "Transformers before the network cannot be differentiated: put what they do into "
                 "the network."
             )
-        module = self.estimator.module_
-        network = SumOverTiles(module.eval(), tiling, self.tile_shape)
+        module = self.estimator.module_.eval()
+        if "sums" not in self._cache:
+            self._cache["sums"] = SumOverTiles(module, tiling, self.tile_shape)
+        network = self._cache["sums"]
         axis, scale = tiling.channel_axis, float(np.ravel(self.scale)[0])
         parts = []
         for stack in fields.stacks:
             slopes = np.empty(stack.values.shape)
+            of_baseline = 0.0
+            if self.baseline is not None:
+                of_baseline = baseline_slope(self.baseline, tiling, stack.values.shape[1:])
             for k, values in enumerate(stack.values):
                 leaf = field_input(values[None], axis, self._torch_dtype)
                 leaf = leaf.to(self.estimator.device).requires_grad_()
                 with torch.enable_grad(), self._autocast():
                     total = network(leaf, finish=self._finish).sum()
                 (slope,) = torch.autograd.grad(total, leaf)
-                slope = slope[0].double().cpu() * scale
-                if self.baseline is not None:
-                    slope = slope + baseline_slope(self.baseline, tiling, values.shape)
-                slope = slope.numpy()
+                slope = (slope[0].double().cpu() * scale + of_baseline).numpy()
                 slopes[k] = slope[0] if axis is None else np.moveaxis(slope, 0, axis)
             parts.append(slopes)
         return parts

@@ -10,8 +10,7 @@ from sklearn.pipeline import make_pipeline
 
 from .._baseline import Baseline
 from .._regressor import EDNNRegressor
-from ..atoms import GaussianRasterizer
-from ..datasets import load_sheets
+from ..atoms import GaussianRasterizer, Structure
 from ..exceptions import MissingExtraError
 from ..tiling import GridTiling
 
@@ -62,7 +61,9 @@ def load_sheets_model():
     ones = dict.fromkeys(about["species"], 1.0)
     draw = GaussianRasterizer(
         tuple(about["spacing"]), about["width"], weights=ones, channels=tuple(ones)
-    ).fit(load_sheets(cells="large").structures)
+    )
+    # Its species are given: what it is fitted to only has to be a structure.
+    draw.fit([Structure([6], [[0.0, 0.0]], [64 * s for s in about["spacing"]])])
     tiling = GridTiling(about["focus"], about["context"], channel_axis=-1)
     return make_pipeline(draw, _fitted(about["settings"], weights, tiling, baseline, scale))
 

@@ -84,8 +84,11 @@ class Checkpoint(Callback):
         self._save(net, finished=False)
 
     def on_train_end(self, net, **kwargs):
-        # A callback may have stopped the training early; it is then not to go on.
-        self._save(net, finished=True)
+        # A callback may have stopped the training early, after an epoch: it is then not to go on.
+        # skorch ends it in the same way where the user interrupts it, which is within an epoch:
+        # what was saved after the one before is then where to go on.
+        if "train_loss" in net.history[-1]:
+            self._save(net, finished=True)
 
     def _save(self, net, finished):
         state = {
@@ -114,10 +117,15 @@ def _callback_state(name, callback):
         "values": {
             key: _plain(value)
             for key, value in vars(callback).items()
-            if isinstance(value, (bool, int, float, str)) and key.endswith("_")
+            if key.endswith("_") and (isinstance(value, (bool, int, float, str)) or _weights(value))
         },
         "schedule": None if schedule is None else _plain(schedule.state_dict()),
     }
+
+
+def _weights(value) -> bool:
+    """Tell whether a callback keeps the weights of a network, such as those of the best epoch."""
+    return isinstance(value, dict) and all(isinstance(v, torch.Tensor) for v in value.values())
 
 
 def _plain(value):
@@ -129,16 +137,20 @@ def _plain(value):
     return value.item() if isinstance(value, np.generic) else value
 
 
-def training_digest(net, fields, y, sample_weight) -> str:
-    """Return what tells one training from another: its data, and the shapes of its network."""
+def training_digest(net, problem, settings) -> str:
+    """Return what tells one training from another: its data, network and settings."""
     digest = hashlib.sha256()
-    for stack in fields.stacks:
+    for stack in problem.fields.stacks:
         digest.update(repr((stack.values.shape, stack.values.dtype.str)).encode())
         digest.update(memoryview(stack.samples.tobytes()))
         for values in stack.values:
             digest.update(memoryview(values.tobytes()))
-    digest.update(y.tobytes())
-    digest.update(b"" if sample_weight is None else sample_weight.tobytes())
+    known = [problem.y, problem.sample_weight]
+    for slope in problem.gradient if problem.gradient is not None else ():
+        known.append(getattr(slope, "values", slope))
+    for values in known:
+        digest.update(b"" if values is None else np.ascontiguousarray(values).tobytes())
     shapes = {name: tuple(value.shape) for name, value in net.module_.state_dict().items()}
-    digest.update(repr((shapes, net.batch_size, net.lr, type(net.optimizer_).__name__)).encode())
+    of_net = net.batch_size, net.lr, type(net.optimizer_).__name__
+    digest.update(repr((shapes, of_net, settings)).encode())
     return digest.hexdigest()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+from contextlib import contextmanager
 from numbers import Integral, Real
 from pathlib import Path
 
@@ -41,6 +42,8 @@ from ._progress import TrainingBar
 from ._training import Training, go_on, has_own_infer, summing_class
 
 PRECISIONS = ("float32", "bfloat16", "float64")
+# Tiles looked at, to see whether they repeat.
+_PROBED = 4096
 SCHEDULES = ("one_cycle", "cosine", "constant")
 
 _LOSSES = {
@@ -228,15 +231,16 @@ class GradientSumFit(AbstractSumFit):
         positive = self.positive or self.loss == "poisson"
         if positive or getattr(final, "loss", None) == "poisson":
             _require_counts(problem, self if positive else final)
-        start = None if problem.start is None else problem.start[0]
+        if problem.start is not None and self.checkpoint is not None:
+            raise TileModelError(
+                "warm_start and checkpoint are two ways to go on with a training: use one of them."
+            )
         scale, share = _units(problem, positive)
-        scale = scale if start is None else start.scale
+        scale = scale if problem.start is None else problem.start[0].scale
         own = problem.random_state if self.random_state is None else self.random_state
         random_state = check_random_state(own)
         if len(finals) > 1:
-            return self._fit_branches(
-                problem, positive, units=(scale, share), random_state=random_state
-            )
+            return self._fit_branches(problem, positive, (scale, share), random_state)
         (term,) = problem.terms
         if isinstance(final, MLPRegressor):
             if self.loss is not None or self.positive or problem.gradient is not None:
@@ -245,9 +249,9 @@ class GradientSumFit(AbstractSumFit):
                     "own `loss`, of totals alone."
                 )
             return [fit_perceptron(problem, scale, share, random_state)]
-        return [self._fit_network(problem, term, positive, start, (scale, share), random_state)]
+        return [self._fit_network(problem, term, positive, (scale, share), random_state)]
 
-    def _fit_network(self, problem, term, positive, start, units, random_state) -> TileModel:
+    def _fit_network(self, problem, term, positive, units, random_state) -> TileModel:
         scale, share = units
         features = TileFeatures(term, problem.fields)
         in_pipeline = features.final is not term.tile_model
@@ -256,29 +260,15 @@ class GradientSumFit(AbstractSumFit):
         shape = tile_shape
         if in_pipeline:
             shape = features(np.zeros((1, *tile_shape))).shape[1:]
-        seed = int(random_state.randint(np.iinfo(np.int32).max))
-        net = self._as_net(features.final, problem, term, shape, has_channels and not in_pipeline)
-        _require_device(net.device)
-        on_cuda = torch.device(net.device).type == "cuda"
-        devices = list(range(torch.cuda.device_count())) if on_cuda else []
-        with torch.random.fork_rng(devices=devices):
-            torch.manual_seed(seed)
-            kind = type(net)
-            how = Training(
-                share,
-                positive=positive,
-                precision=self.precision,
-                # A net that calls its module in its own way must be given tiles.
-                form="tiled" if has_own_infer(kind) else self.form,
-                groups=problem.groups,
-                max_bytes=self.max_bytes,
+        inputs = features if in_pipeline else None
+        with _seeded(random_state):
+            net = self._as_net(
+                features.final, problem, term, shape, has_channels and not in_pipeline
             )
-            net.__class__, net.summing_ = summing_class(kind), how
-            try:
-                self._train(net, problem, term, features if in_pipeline else None, scale, start)
-            finally:
-                net.__class__ = kind
-                del net.summing_
+            self._train(
+                net, problem, positive, share,
+                lambda net: self._batches(net, problem, term, inputs, scale),
+            )  # fmt: skip
         return self._tile_model(problem, term, features.assemble(net), scale, positive)
 
     def _fit_branches(self, problem, positive, units, random_state) -> list[TileModel]:
@@ -291,24 +281,13 @@ class GradientSumFit(AbstractSumFit):
                     f"give torch modules or their classes, got {type(term.tile_model).__name__} "
                     f"for term {term.name!r}."
                 )
-        seed = int(random_state.randint(np.iinfo(np.int32).max))
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
+        with _seeded(random_state):
             modules = [self._module(problem, term) for term in problem.terms]
-            net = self._bare(nn.ModuleList(modules), problem)
-            if self.loss is not None:
-                net.set_params(criterion=_LOSSES[self.loss])
-            _require_device(net.device)
-            net.__class__ = summing_class(NeuralNetRegressor)
-            net.summing_ = Training(
-                share, positive=positive, precision=self.precision, form=self.form,
-                groups=problem.groups, max_bytes=self.max_bytes,
+            net = self._with_loss(self._bare(nn.ModuleList(modules), problem))
+            self._train(
+                net, problem, positive, share,
+                lambda net: self._branch_batches(net, problem, scale),
             )  # fmt: skip
-            try:
-                self._train(net, problem, None, None, scale, None)
-            finally:
-                net.__class__ = NeuralNetRegressor
-                del net.summing_
         tile_models: list[TileModel] = []
         for term, module in zip(problem.terms, net.module_, strict=True):
             branch = copy.copy(net)
@@ -336,33 +315,47 @@ class GradientSumFit(AbstractSumFit):
             precision=self.precision,
         )
 
-    def _train(self, net, problem, term, features, scale, start):
-        how = net.summing_
-        net.initialize()
-        net.module_.to(how.dtype)
-        if start is not None:
-            go_on(net, start)
-        sums = self._batches(net, problem, term, features, problem.y / scale * how.share, scale)
-        epochs = net.max_epochs
-        if self.checkpoint is not None:
-            digest = training_digest(net, problem.fields, problem.y, problem.sample_weight)
-            checkpoint = Checkpoint(self.checkpoint, digest)
-            epochs = checkpoint.found(epochs)
-            net.callbacks_.append(("checkpoint", checkpoint))
+    def _train(self, net, problem, positive, share, batches):
+        """Train a net in place, on the data set that `batches` makes of it once it has a module."""
+        kind = type(net)
+        if has_own_infer(kind) and self.form == "dense":
+            raise TileModelError(
+                f"{kind.__name__} calls its module in a way of its own (`infer`), which must be "
+                "given tiles: leave form at 'auto'."
+            )
+        _require_device(net.device)
+        how = Training(
+            share,
+            positive=positive,
+            precision=self.precision,
+            form="tiled" if has_own_infer(kind) else self.form,
+            groups=problem.groups,
+            max_bytes=self.max_bytes,
+        )
+        net.__class__, net.summing_ = summing_class(kind), how
         try:
+            net.initialize()
+            net.module_.to(how.dtype)
+            if problem.start is not None:
+                go_on(net, problem.start)
+            sums, epochs = batches(net), net.max_epochs
+            if self.checkpoint is not None:
+                settings = self.precision, self.loss, positive
+                checkpoint = Checkpoint(self.checkpoint, training_digest(net, problem, settings))
+                epochs = checkpoint.found(epochs)
+                net.callbacks_.append(("checkpoint", checkpoint))
             if epochs > 0:
                 net.partial_fit(sums, None, epochs=epochs)
             else:
                 net.notify("on_train_begin", X=sums, y=None)
         finally:
-            if self.checkpoint is not None:
+            if getattr(net, "callbacks_", None) and net.callbacks_[-1][0] == "checkpoint":
                 net.callbacks_.pop()
-            how.over_fields = None
+            net.__class__ = kind
+            del net.summing_
 
-    def _batches(self, net, problem, term, features, y, scale):
+    def _batches(self, net, problem, term, features, scale):
         """Return the samples as sums over tiles, or as whole fields where that is cheaper."""
-        if term is None:
-            return self._branch_batches(net, problem, y, scale)
         how, tiling = net.summing_, term.tiling
         weights, tile_shape = problem.sample_weight, problem.tile_shape(term)
         of_fields = problem.gradient is not None or self.symmetries is not None
@@ -372,9 +365,10 @@ class GradientSumFit(AbstractSumFit):
                 "themselves; here transformers stand before the network. Put what they do into "
                 "the network."
             )
-        tiles = tiling.tiles(problem.fields)
-        condensed = tiles if of_fields or self.form == "dense" else tiles.condensed()
-        if features is None and condensed is tiles and hasattr(tiling, "padded_positions"):
+        y = problem.y / scale * how.share
+        # Seen on some tiles: all of them may be many times as large as the fields.
+        repeats = next(iter(tiling.blocks(problem.fields, _PROBED))).repeats()
+        if features is None and (of_fields or self.form == "dense" or not repeats):
             network = SumOverTiles(
                 net.module_.train(), tiling, tile_shape, form=how.form, max_bytes=self.max_bytes
             )
@@ -383,6 +377,8 @@ class GradientSumFit(AbstractSumFit):
                 how.augment = self._symmetries(tiling, tile_shape)
                 slopes = self._slopes(problem, term, scale / how.share, how)
                 return FieldSums(problem.fields, tiling.channel_axis, y, weights, slopes, how.dtype)
+        tiles = tiling.tiles(problem.fields)
+        tiles = tiles.unique()[0] if repeats else tiles
         has_channels = getattr(tiling, "channel_axis", None) is not None
 
         def prepare(array):
@@ -391,10 +387,11 @@ class GradientSumFit(AbstractSumFit):
             return network_input(array, has_channels, how.dtype)
 
         batch_size = len(problem.y) if net.batch_size == -1 else net.batch_size
-        return TileSums(condensed, prepare, y, weights, batch_size, how.dtype)
+        return TileSums(tiles, prepare, y, weights, batch_size, how.dtype)
 
-    def _branch_batches(self, net, problem, y, scale):
+    def _branch_batches(self, net, problem, scale):
         how, first = net.summing_, problem.terms[0]
+        y = problem.y / scale * how.share
         how.over_fields = SumOfBranches(
             SumOverTiles(
                 module.train(), term.tiling, problem.tile_shape(term), form=self.form,
@@ -437,10 +434,7 @@ class GradientSumFit(AbstractSumFit):
             net = given
         else:
             net = self._bare(given, problem)
-        if self.loss is not None:
-            net.set_params(criterion=_LOSSES[self.loss])
-            if self.loss == "poisson":
-                net.set_params(criterion__log_input=False)
+        net = self._with_loss(net)
         if inspect.isclass(net.module):
             known = _known(
                 term.tiling, problem.tile_shape(term), shape, has_channels, problem.n_outputs
@@ -456,6 +450,13 @@ class GradientSumFit(AbstractSumFit):
             )
         return net
 
+    def _with_loss(self, net) -> NeuralNet:
+        if self.loss is not None:
+            net.set_params(criterion=_LOSSES[self.loss])
+            if self.loss == "poisson":
+                net.set_params(criterion__log_input=False)
+        return net
+
     def _bare(self, module, problem) -> NeuralNet:
         """Return a net that trains a module as the parameters say."""
         device = self.device
@@ -466,7 +467,8 @@ class GradientSumFit(AbstractSumFit):
             patience = 10 if self.early_stopping is True else int(self.early_stopping)
             seed = self.random_state if isinstance(self.random_state, Integral) else 0
             split = ValidSplit(self.validation_fraction, random_state=seed)
-            n_train -= int(np.ceil(self.validation_fraction * n_train))
+            if problem.groups is None:
+                n_train -= int(np.ceil(self.validation_fraction * n_train))
             callbacks.append(EarlyStopping(patience=patience, load_best=True))
         if self.schedule != "constant":
             callbacks.append(self._schedule(n_train))
@@ -490,19 +492,33 @@ class GradientSumFit(AbstractSumFit):
         )
 
     def _schedule(self, n_samples) -> LRScheduler:
-        # The whole training is the length of the schedule. With groups, the number of samples
-        # held back is not known exactly: one more batch an epoch is allowed for.
-        n_steps = self.max_epochs * (-(-n_samples // self.batch_size) + bool(self.early_stopping))
+        # The whole training is the length of the schedule, or a little less: how many samples are
+        # in the groups that are held back is not known here.
+        # A warm start begins another one: last_epoch, which skorch would take from the history.
+        n_steps = self.max_epochs * -(-n_samples // self.batch_size)
         if self.schedule == "cosine":
             return LRScheduler(
-                torch.optim.lr_scheduler.CosineAnnealingLR, T_max=n_steps, step_every="batch"
+                torch.optim.lr_scheduler.CosineAnnealingLR,
+                T_max=n_steps,
+                step_every="batch",
+                last_epoch=-1,
             )
         return LRScheduler(
             torch.optim.lr_scheduler.OneCycleLR,
             max_lr=self.lr,
             total_steps=n_steps + 1,
             step_every="batch",
+            last_epoch=-1,
         )
+
+
+@contextmanager
+def _seeded(random_state):
+    """Seed torch's global generators for what is done within, and put them back."""
+    devices = list(range(torch.cuda.device_count()))
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(int(random_state.randint(np.iinfo(np.int32).max)))
+        yield
 
 
 def _known(tiling, tile_shape, shape, has_channels, n_outputs) -> dict:

@@ -108,14 +108,18 @@ def summing_class(kind: type) -> type:
 
 
 def go_on(net, start):
-    """Take over weights, optimizer state and history of an earlier fit."""
-    earlier = last_step(start.estimator)
-    if not isinstance(earlier, NeuralNet):
-        raise TileModelError(
-            f"Networks go on from networks, got {type(earlier).__name__}. Set warm_start=False to "
-            "fit anew."
-        )
-    net.module_.load_state_dict(earlier.module_.state_dict())
+    """Take over weights, optimizer state and history of an earlier fit, one model for each term."""
+    nets = [last_step(model.estimator) for model in start]
+    for earlier in nets:
+        if not isinstance(earlier, NeuralNet):
+            raise TileModelError(
+                f"Networks go on from networks, got {type(earlier).__name__}. Set "
+                "warm_start=False to fit anew."
+            )
+    modules = [net.module_] if len(nets) == 1 else net.module_
+    for module, earlier in zip(modules, nets, strict=True):
+        module.load_state_dict(earlier.module_.state_dict())
+    earlier = nets[0]  # terms that were trained as one share optimizer and history
     if type(net.optimizer_) is type(earlier.optimizer_):
         state = earlier.optimizer_.state_dict()
         net.optimizer_.load_state_dict(

@@ -275,6 +275,90 @@ def test_a_checkpoint_of_another_training_is_refused(tmp_path):
         model.fit(X, energy(X)[0])
 
 
+class Interrupt(Callback):
+    """What Ctrl-C does, in the second batch of an epoch."""
+
+    def __init__(self, epoch):
+        self.epoch = epoch
+
+    def on_batch_end(self, net, **kwargs):
+        if len(net.history) == self.epoch and len(net.history[-1, "batches"]) == 2:
+            raise KeyboardInterrupt
+
+
+def bare_checkpointed(path, interrupted_in=0, **params):
+    class Fit(GradientSumFit):
+        def _bare(self, module, problem):
+            net = super()._bare(module, problem)
+            return net.set_params(callbacks=[*net.callbacks, Interrupt(interrupted_in)])
+
+    X = waves(40, (6, 6))
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Flatten(), nn.Linear(25, 64), nn.ReLU(), nn.Linear(64, 1))
+    fit = Fit(lr=3e-2, batch_size=8, checkpoint=path, **params)
+    model = EDNNRegressor(net, GridTiling(1, 2), summing=fit, random_state=0)
+    return model.fit(X, energy(X)[0])
+
+
+@pytest.mark.parametrize("interrupted_in", [3, 9])
+def test_an_interrupted_training_goes_on(tmp_path, interrupted_in):
+    # With the constant rate it gets worse after its best epoch, whose weights are kept.
+    params = {"max_epochs": 40, "schedule": "constant", "early_stopping": 6}
+    whole, path = bare_checkpointed(None, **params), tmp_path / "training.ckpt"
+    bare_checkpointed(path, interrupted_in, **params)
+    resumed = bare_checkpointed(path, **params)
+    np.testing.assert_array_equal(losses(resumed), losses(whole))
+    for a, b in zip(weights(resumed), weights(whole), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_the_weights_of_the_best_epoch_are_not_lost(tmp_path):
+    params = {"max_epochs": 40, "schedule": "constant", "early_stopping": 6}
+    whole = bare_checkpointed(None, **params)
+    valid = whole.tile_model_.estimator.history[:, "valid_loss"]
+    best = int(np.argmin(valid)) + 1
+    assert best < len(valid) - 2  # or the test would not see them lost
+    path = tmp_path / "training.ckpt"
+    bare_checkpointed(path, best + 2, **params)
+    for a, b in zip(weights(bare_checkpointed(path, **params)), weights(whole), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_other_gradients_are_another_training(tmp_path):
+    X = waves(8, (4, 4))
+    y, slope = energy(X)
+    fit = GradientSumFit(max_epochs=1, checkpoint=tmp_path / "training.ckpt")
+    model = EDNNRegressor(convolutional(), GridTiling(2, 2), summing=fit, random_state=0)
+    model.fit(X, y, gradient=slope).fit(X, y, gradient=slope)
+    with pytest.raises(TileModelError, match="another training"):
+        model.fit(X, y, gradient=2 * slope)
+    with pytest.raises(TileModelError, match="use one of them"):
+        model.set_params(warm_start=True).fit(X, y, gradient=slope)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_schedules_are_long_enough_for_groups_of_any_size(seed):
+    X = waves(40, (4, 4))
+    groups = np.r_[np.zeros(30), np.arange(1, 11)]  # a small one may be all that is held back
+    fit = GradientSumFit(max_epochs=3, batch_size=4, early_stopping=5, random_state=seed)
+    model = EDNNRegressor(convolutional(), GridTiling(2, 2), summing=fit)
+    assert len(losses(model.fit(X, energy(X)[0], groups=groups))) == 3
+
+
+def test_a_net_that_calls_its_module_in_its_own_way_is_given_tiles():
+    class Own(NeuralNetRegressor):
+        def infer(self, x, **fit_params):
+            assert x.shape[1:] == (1, 6, 6)
+            return super().infer(x, **fit_params)
+
+    X = waves(6, (8, 8))
+    net = Own(convolutional(), max_epochs=1, train_split=None, verbose=0)
+    model = EDNNRegressor(net, GridTiling(2, 2), summing=GradientSumFit())
+    model.fit(X, energy(X)[0])
+    with pytest.raises(TileModelError, match="a way of its own"):
+        model.set_params(summing__form="dense").fit(X, energy(X)[0])
+
+
 def test_it_stops_early_at_the_best_epoch():
     X = waves(40, (6, 6))
     y = energy(X)[0]
@@ -354,6 +438,19 @@ def test_layers_computed_again_give_the_same_training(form):
         np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.parametrize("schedule", ["one_cycle", "cosine", "constant"])
+def test_a_warm_start_begins_another_schedule(schedule):
+    X = waves(12, (8, 8))
+    y = energy(X)[0]
+    fit = GradientSumFit(max_epochs=15, lr=1e-2, batch_size=4, schedule=schedule)
+    model = EDNNRegressor(
+        convolutional(), GridTiling(2, 2), summing=fit, random_state=0, warm_start=True
+    ).fit(X, y)
+    first = losses(model)[-1]
+    model.fit(X, y)
+    assert len(losses(model)) == 30 and losses(model)[-1] < first
+
+
 def test_a_search_over_focus_and_context_builds_the_network_it_needs():
     from sklearn.model_selection import GridSearchCV
 
@@ -402,6 +499,23 @@ class TestBranches:
         assert losses_of(together)[-1] < losses_of(apart)[-1]
         moved = together.tile_model_[1].estimator.module_[1].weight
         assert not torch.equal(moved, self.terms()[1][1][1].weight.double())
+
+    def test_they_go_on_from_where_they_were(self):
+        model = self.fitted(self.terms())
+        before = losses_of(model)[-1]
+        model.set_params(warm_start=True, summing__max_epochs=1, summing__lr=1e-6)
+        model.fit(self.X, energy(self.X)[0])
+        history = losses_of(model)
+        assert len(history) == 21 and history[-1] < 1.5 * before
+
+    def test_they_count(self):
+        counts = np.random.default_rng(0).poisson(3, size=(30, 8, 8))
+        X = counts + 0.1 * waves(30, (8, 8))
+        fit = GradientSumFit("poisson", max_epochs=30, lr=1e-2)
+        model = EDNNRegressor(self.terms(), summing=fit, baseline=None, random_state=0)
+        y = counts.sum(axis=(1, 2))
+        predicted = model.fit(X, y).predict(X)
+        assert np.mean(predicted) == pytest.approx(np.mean(y), rel=0.1)
 
     def test_nets_with_settings_of_their_own_are_refused(self):
         terms = self.terms()
