@@ -43,6 +43,26 @@ def seconds(function, repeat=5, warm_up=1):
     return statistics.median(times)
 
 
+def in_turns(ways, repeat=5):
+    """Return the times of functions called one after the other, `repeat` times over.
+
+    For ratios: what else the machine does meets all of them. A list for each name of `ways`.
+    """
+    times = {name: [] for name in ways}
+    for turn in range(repeat + 1):
+        for name, function in ways.items():
+            start = time.perf_counter()
+            function()
+            if turn:  # the first one warms up
+                times[name].append(time.perf_counter() - start)
+    return times
+
+
+def ratio(times, others):
+    """Return the median of the ratios of times taken in turns."""
+    return statistics.median(a / b for a, b in zip(times, others, strict=True))
+
+
 def peak_megabytes():
     """Return the most memory this process has held so far."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

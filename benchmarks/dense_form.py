@@ -5,13 +5,15 @@
 
 For each focus and context, on one field: a Python loop over tiles, all tiles in one batch, MONAI's
 sliding windows where it is installed (for time only: it averages where windows overlap), the
-fastest of several batch sizes and memory formats of tiles, and the dense form. Ratios are to the
-fastest tiled one, beside the ratio of multiply-adds counted on both.
+fastest of several batch sizes and memory formats of tiles, and the dense form. The gain is over the
+fastest tiled one, the median of ratios of runs taken in turns, beside the ratio of multiply-adds
+counted on both.
 """
 
+from copy import deepcopy
 from functools import partial
 
-from _measure import arguments, machine, peak_megabytes, seconds, table
+from _measure import arguments, in_turns, machine, peak_megabytes, ratio, seconds, table
 
 import numpy as np
 import torch
@@ -46,48 +48,45 @@ def network(focus, context, ndim):
     return initialise_summed(net)
 
 
-def timed(run, share, train, repeat):
-    """Median time of `run`, forward only or with the backward pass, for the whole field."""
+def step(run, train):
+    """Return a function that runs the network, with the backward pass or without."""
 
     def predict():
         with torch.no_grad():
             run()
 
-    def step():
+    def learn():
         run().backward()
 
-    return seconds(step if train else predict, repeat=repeat) / share
+    return learn if train else predict
 
 
 def in_batches(net, tiles, batch):
     return sum(net(part).sum() for part in tiles.split(batch))
 
 
-def tiled(net, tiles, train, repeat):
-    """Return the times of the tiled ways, and how the fastest of them does it."""
-    ndim = tiles.ndim - 2
-    few = tiles[: max(1, min(len(tiles), 16))]
-    times = {"loop": timed(lambda: sum(net(t[None]).sum() for t in few), len(few) / len(tiles),
-                           train, 2)}  # fmt: skip
+def fastest_tiled(net, tiles, train):
+    """Try batch sizes and memory formats on some of the tiles; return the fastest of each.
+
+    As (function for all tiles, what it is called).
+    """
     best = {}
-    for layout in (torch.contiguous_format, LAYOUTS[ndim]):
-        net = net.to(memory_format=layout)
+    for layout, called in ((torch.contiguous_format, "plain"), (LAYOUTS[tiles.ndim - 2], "last")):
+        net.to(memory_format=layout)
         for batch in BATCHES:
             some = tiles[: min(len(tiles), 4 * batch)].to(memory_format=layout)
             if batch > len(tiles) or some.numel() > 2**27:
                 continue
-            share = len(some) / len(tiles)
-            how = f"{batch}, {'channels last' if layout in LAYOUTS.values() else 'plain'}"
-            best[how] = timed(partial(in_batches, net, some, batch), share, train, repeat)
-    net.to(memory_format=torch.contiguous_format)
-    if tiles.numel() * (17 if train else 5) < 2**29:
-        times["all at once"] = timed(lambda: net(tiles).sum(), 1, train, repeat)
-    fastest = min(best, key=best.get)
-    return {**times, "fastest tiled": best[fastest]}, fastest
+            taken = seconds(step(partial(in_batches, net, some, batch), train), repeat=3)
+            best[batch, layout, called] = taken / len(some)
+    batch, layout, called = min(best, key=best.get)
+    net.to(memory_format=layout)
+    laid = tiles.to(memory_format=layout) if layout is not torch.contiguous_format else tiles
+    return partial(in_batches, net, laid, batch), f"{batch}, {called}"
 
 
 def monai(net, field, focus, context):
-    """Time MONAI's inferer on a padded field."""
+    """Return MONAI's inferer on a padded field as a function, or None where it is not installed."""
     try:
         from monai.inferers import sliding_window_inference
     except ImportError:
@@ -101,7 +100,7 @@ def monai(net, field, focus, context):
             overlap=2 * context / window,
         ).sum()  # fmt: skip
 
-    return timed(run, 1, False, 2)
+    return run
 
 
 def operations(net, x, train):
@@ -126,19 +125,36 @@ def compare(focus, context, precision, repeat):
     around = padded(field, tiling.padded_positions(shape))
     tiles = tiles_of(around, window, (focus,) * ndim).reshape(-1, 1, *window)
     rows = []
+    few = tiles[:16]
     with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
         for train in (False, True):
-            times, how = tiled(net, tiles, train, repeat)
-            if not train:
-                times["MONAI"] = monai(net, around, focus, context)
             sums = SumOverTiles(net, tiling, window, form="dense", max_bytes=2**34)
-            times["dense"] = timed(partial(total_of, sums, field), 1, train, repeat)
             work = operations(net, tiles[:1], train) * len(tiles) / operations(sums, field, train)
-            gain = times["fastest tiled"] / times["dense"]
+            tiled, how = fastest_tiled(net, tiles, train)
+            loop = seconds(step(lambda: sum(net(t[None]).sum() for t in few), train), repeat=3)
+            loop *= len(tiles) / len(few)
+            # What follows lays the weights out for itself, so each in its own turns.
+            others = {
+                "all at once": None,
+                "MONAI": None if train else monai(net, around, focus, context),
+            }
+            if tiles.numel() * (17 if train else 5) < 2**29:
+                others["all at once"] = lambda: net(tiles).sum()
+            others = {
+                name: seconds(step(run, train), repeat=2) if run else ""
+                for name, run in others.items()
+            }
+            dense_net = deepcopy(net)
+            sums = SumOverTiles(dense_net, tiling, window, form="dense", max_bytes=2**34)
+            times = in_turns(
+                {"tiled": step(tiled, train), "dense": step(partial(total_of, sums, field), train)},
+                repeat,
+            )  # fmt: skip
+            gain, dense = ratio(times["tiled"], times["dense"]), np.median(times["dense"])
             rows.append([
                 f"{focus}, {context} in {ndim}-D", "training" if train else "prediction",
-                len(tiles), *(times.get(name) or "" for name in COLUMNS), how, gain, work,
-                gain / work, times["loop"] / times["dense"],
+                len(tiles), loop, *others.values(), np.median(times["tiled"]), dense, how,
+                gain, work, gain / work, loop / dense,
             ])  # fmt: skip
     with torch.no_grad():
         exact = float(
@@ -170,17 +186,15 @@ def overhead(repeat):
         with torch.no_grad():
             dense(around)
 
-    ours, plain = [], []
-    for _ in range(repeat):  # in turns, so that what else the machine does meets both
-        ours.append(seconds(lambda: model.predict(large), repeat=1))
-        plain.append(seconds(bare, repeat=1))
-    ours, plain = np.median(ours), np.median(plain)
+    times = in_turns({"ours": lambda: model.predict(large), "bare": bare}, repeat)
+    extra = ratio(times["ours"], times["bare"]) - 1
+    ours, plain = np.median(times["ours"]), np.median(times["bare"])
     print(f"predict of 1024 x 1024: {ours:.3f} s, the bare call on the padded field {plain:.3f} s: "
-          f"{100 * (ours / plain - 1):+.0f} %")  # fmt: skip
+          f"{100 * extra:+.0f} %")  # fmt: skip
 
 
 def main():
-    options = arguments(__doc__, cases="", precision="float32", repeat=3)
+    options = arguments(__doc__, cases="", precision="float32", repeat=7)
     machine()
     chosen = list(CASES)
     if options.quick:
