@@ -5,9 +5,9 @@
 
 "paper" is the paper's network, tiles of 128 pixels of 0.1 Å with a focus of 64, energies alone;
 "valid" the one without padding; "whole" the paper's network on the whole cell as one tile; "forces"
-a small one without padding at 0.2 Å a pixel, with energies and forces. Each trains for the same time
-of a processor, as many epochs as fit, measured beforehand. Errors are of 480 sheets not trained on,
-and of 21 larger cells.
+a small one without padding at 0.2 Å a pixel, with energies and forces. Each trains for the same
+time of one core, as many epochs as fit, measured beforehand. Errors are of 480 sheets not trained
+on, and of 21 larger cells.
 """
 
 import json

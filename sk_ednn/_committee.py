@@ -89,7 +89,7 @@ class EDNNCommittee(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
         self.random_state = random_state
         self.verbose = verbose
 
-    def fit(self, X, y, sample_weight=None, *, groups=None):
+    def fit(self, X, y, sample_weight=None, *, groups=None, gradient=None):
         """Fit the members.
 
         Parameters
@@ -99,6 +99,8 @@ class EDNNCommittee(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
         sample_weight : array-like of shape (n_samples,), default=None
         groups : array-like of shape (n_samples,), default=None
             Groups are drawn whole, and stay together in the members' own splits.
+        gradient : array-like like X, or list of n_samples objects, default=None
+            Known derivatives of the totals; see `EDNNRegressor.fit`.
 
         Returns
         -------
@@ -109,7 +111,7 @@ class EDNNCommittee(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
             raise ValueError(
                 "This EDNNCommittee estimator requires y to be passed, but the target y is None."
             )
-        X, y, sample_weight, groups = indexable(X, y, sample_weight, groups)
+        X, y, sample_weight, groups, gradient = indexable(X, y, sample_weight, groups, gradient)
         n_samples = check_fields(X, caller=self).n_samples
         random_state = check_random_state(self.random_state)
         template = EDNNRegressor() if self.estimator is None else self.estimator
@@ -125,7 +127,9 @@ class EDNNCommittee(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
         estimators = Parallel(
             n_jobs=self.n_jobs, verbose=self.verbose, prefer="threads" if _light(self) else None
         )(
-            delayed(_fit_member)(member, X, y, sample_weight, groups, drawn)
+            delayed(_fit_member)(
+                member, X, y, drawn, sample_weight=sample_weight, groups=groups, gradient=gradient
+            )
             for member, drawn in zip(members, samples, strict=True)
         )
         oob = _out_of_bag(estimators, samples, X, np.asarray(y, dtype=float))
@@ -188,12 +192,10 @@ def _drawn(n_samples, groups, random_state) -> np.ndarray:
     return np.concatenate([np.flatnonzero(group_of == name) for name in drawn])
 
 
-def _fit_member(member, X, y, sample_weight, groups, drawn):
-    given = {}
-    if sample_weight is not None:
-        given["sample_weight"] = _safe_indexing(sample_weight, drawn)
-    if groups is not None:
-        given["groups"] = np.asarray(groups)[drawn]
+def _fit_member(member, X, y, drawn, **known):
+    given = {
+        name: _safe_indexing(values, drawn) for name, values in known.items() if values is not None
+    }
     return member.fit(_safe_indexing(X, drawn), _safe_indexing(y, drawn), **given)
 
 

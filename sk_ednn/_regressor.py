@@ -23,6 +23,14 @@ from .tiling import AbstractTiling, GridTiling
 # What the baseline leaves of y is nothing where it is no more than this, relative to y.
 _ROUNDING = 1e-14
 
+# Parameters that may be None, and what to give in order to set parameters of theirs.
+_PARTS = {
+    "tile_model": "KernelRidge()",
+    "tiling": "GridTiling()",
+    "summing": "KernelSumFit()",
+    "evaluation": "Direct()",
+}
+
 
 class EDNNRegressor(RegressorMixin, BaseEstimator):
     """Predict an extensive quantity as a sum over tiles of one tile model.
@@ -176,6 +184,11 @@ class EDNNRegressor(RegressorMixin, BaseEstimator):
         Returns
         -------
         self
+
+        Raises
+        ------
+        ValueError
+            Where a name is not one of those, or a part is None, so that it has no parameters yet.
         """
         # First, since what else is named may belong to a term of the new list.
         self.tile_model = params.pop("tile_model", self.tile_model)
@@ -184,6 +197,13 @@ class EDNNRegressor(RegressorMixin, BaseEstimator):
             inner = {key: params.pop(key) for key in list(params) if key.split("__")[0] in named}
             if inner:
                 self.tile_model = [_with_params(term, inner) for term in self.tile_model]
+        for key in params:
+            part = key.partition("__")[0]
+            if part != key and part in _PARTS and params.get(part, getattr(self, part)) is None:
+                raise ValueError(
+                    f"{key!r} cannot be set: {part} is None, which has no parameters. Give a part "
+                    f"that has, such as {part}={_PARTS[part]}."
+                )
         return super().set_params(**params)
 
     def fit(self, X, y, sample_weight=None, *, groups=None, gradient=None):

@@ -94,6 +94,19 @@ def test_weights_are_handed_on():
     np.testing.assert_allclose(committee.predict(X), expected)
 
 
+def test_derivatives_are_handed_on():
+    class Fitted(EDNNRegressor):
+        def fit(self, X, y, *, gradient):
+            self.given_ = X, gradient
+            return super().fit(X, y)
+
+    X, y = data()
+    committee = EDNNCommittee(Fitted(), 3, random_state=0).fit(X, y, gradient=2 * X)
+    for member, drawn in zip(committee.estimators_, committee.estimators_samples_, strict=True):
+        np.testing.assert_array_equal(member.given_[0], X[drawn])
+        np.testing.assert_array_equal(member.given_[1], 2 * X[drawn])
+
+
 @pytest.mark.parametrize("n_jobs", [1, 2])
 def test_the_same_seed_gives_the_same_committee(n_jobs):
     X, y = data()

@@ -207,6 +207,18 @@ def test_unknown_parameters_are_refused(name):
         two_terms().set_params(**{name: 1})
 
 
+@pytest.mark.parametrize("part", ["tile_model", "tiling", "summing", "evaluation"])
+def test_parameters_of_a_part_that_is_none_are_refused(part):
+    model = EDNNRegressor()
+    before = model.get_params()
+    with pytest.raises(ValueError, match=f"{part} is None"):
+        model.set_params(**{f"{part}__some": 1})
+    assert model.get_params() == before
+    if part == "tiling":
+        model.set_params(tiling=GridTiling(2), tiling__focus=4)
+        assert model.tiling.focus == 4
+
+
 def test_terms_are_cloned_with_all_they_hold():
     model = two_terms().set_params(near__tiling__focus=2)
     copy = clone(model)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from .._extensivity import size_transfer
-from ._style import COLOURS, GREY, MARKERS, by_group, checked, log_sizes, new_axes, with_unit
+from ._style import COLOURS, GREY, MARKERS, by_group, log_sizes, new_axes, with_unit
+from ._totals import TotalsDisplay
 
 # With fewer errors than this, each is drawn: a histogram would say nothing.
 _FEWEST_FOR_BINS = 50
 
 
-class ErrorDisplay:
+class ErrorDisplay(TotalsDisplay):
     """Errors of totals, as a histogram or against the size of the system.
 
     Made by `from_estimator` or `from_predictions`; `plot` draws it once more.
@@ -52,47 +53,6 @@ class ErrorDisplay:
     >>> print(f"{display.size_transfer_['all'].exponent:.2f}")
     1.00
     """
-
-    def __init__(self, y_true, y_pred, *, sizes=None, groups=None):
-        self.y_true = y_true
-        self.y_pred = y_pred
-        self.sizes = sizes
-        self.groups = groups
-
-    @classmethod
-    def from_estimator(cls, estimator, X, y, **options):
-        """Predict totals and draw their errors.
-
-        Parameters
-        ----------
-        estimator : fitted estimator
-        X : what it predicts
-        y : array-like of shape (n_samples,)
-        **options : keywords of `from_predictions`
-
-        Returns
-        -------
-        ErrorDisplay
-        """
-        return cls.from_predictions(y, estimator.predict(X), **options)
-
-    @classmethod
-    def from_predictions(cls, y_true, y_pred, *, sizes=None, groups=None, ax=None, **options):
-        """Draw the errors of totals that have been predicted.
-
-        Parameters
-        ----------
-        y_true, y_pred : array-like of shape (n_samples,)
-        sizes, groups : as for the class
-        ax : matplotlib Axes, default=None
-        **options : keywords of `plot`
-
-        Returns
-        -------
-        ErrorDisplay
-        """
-        y_true, y_pred, sizes = checked(y_true=y_true, y_pred=y_pred, sizes=sizes)
-        return cls(y_true, y_pred, sizes=sizes, groups=groups).plot(ax, **options)
 
     def plot(
         self, ax=None, *, kind="histogram", name="total", unit="", per="site", limit=None, bins=40

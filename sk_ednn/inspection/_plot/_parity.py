@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from ._style import COLOURS, GREY, MARKERS, by_group, checked, new_axes, with_unit
+from ._style import COLOURS, GREY, MARKERS, by_group, new_axes, with_unit
+from ._totals import TotalsDisplay
 
 # More points than this are drawn as dots that shine through.
 _MANY = 150
 
 
-class ParityDisplay:
+class ParityDisplay(TotalsDisplay):
     """Predicted against true totals.
 
     Made by `from_estimator` or `from_predictions`; `plot` draws it once more.
@@ -46,47 +47,6 @@ class ParityDisplay:
     >>> display.ax_.get_xlabel(), display.y_pred.tolist()
     ('true energy per site / eV', [-8.1, -16.0, -35.8])
     """
-
-    def __init__(self, y_true, y_pred, *, sizes=None, groups=None):
-        self.y_true = y_true
-        self.y_pred = y_pred
-        self.sizes = sizes
-        self.groups = groups
-
-    @classmethod
-    def from_estimator(cls, estimator, X, y, **options):
-        """Predict totals and draw them.
-
-        Parameters
-        ----------
-        estimator : fitted estimator
-        X : what it predicts
-        y : array-like of shape (n_samples,)
-        **options : keywords of `from_predictions`
-
-        Returns
-        -------
-        ParityDisplay
-        """
-        return cls.from_predictions(y, estimator.predict(X), **options)
-
-    @classmethod
-    def from_predictions(cls, y_true, y_pred, *, sizes=None, groups=None, ax=None, **options):
-        """Draw totals that have been predicted.
-
-        Parameters
-        ----------
-        y_true, y_pred : array-like of shape (n_samples,)
-        sizes, groups : as for the class
-        ax : matplotlib Axes, default=None
-        **options : keywords of `plot`
-
-        Returns
-        -------
-        ParityDisplay
-        """
-        y_true, y_pred, sizes = checked(y_true=y_true, y_pred=y_pred, sizes=sizes)
-        return cls(y_true, y_pred, sizes=sizes, groups=groups).plot(ax, **options)
 
     def plot(self, ax=None, *, name="total", unit="", per="site", show_errors=True):
         """Draw the figure.

@@ -62,28 +62,3 @@ def by_group(groups, n_samples) -> list[tuple[str | None, np.ndarray]]:
         )
     names, first = np.unique(groups, return_index=True)
     return [(str(name), np.flatnonzero(groups == name)) for name in names[np.argsort(first)]]
-
-
-def checked(*, y_true, y_pred, sizes=None):
-    """Return true and predicted totals, and sizes, as floats of shape (n_samples,).
-
-    Raises
-    ------
-    ValueError
-        Where they are not of that shape, or sizes are not positive.
-    """
-    y_true, y_pred = np.asarray(y_true, dtype=float), np.asarray(y_pred, dtype=float)
-    if y_true.ndim != 1 or y_true.shape != y_pred.shape or len(y_true) == 0:
-        raise ValueError(
-            "Expected true and predicted totals of shape (n_samples,), got "
-            f"{y_true.shape} and {y_pred.shape}. Draw several outputs one by one."
-        )
-    if sizes is None:
-        return y_true, y_pred, None
-    sizes = np.asarray(sizes, dtype=float)
-    if sizes.shape != y_true.shape or not (sizes > 0).all():
-        raise ValueError(
-            f"sizes must be positive, one for each of {len(y_true)} systems, got shape "
-            f"{sizes.shape} from {sizes.min(initial=np.inf)}."
-        )
-    return y_true, y_pred, sizes
