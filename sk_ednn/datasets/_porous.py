@@ -1,35 +1,48 @@
-"""Porous graphene, from files that are too large to bundle."""
+"""Porous graphene: the bundled sheets, or a file of them."""
 
+from importlib.resources import as_file, files
 from pathlib import Path
 
 import numpy as np
 from sklearn.utils import Bunch
-from sklearn.utils._param_validation import validate_params
+from sklearn.utils._param_validation import StrOptions, validate_params
 
 from ._structures import assemble, split
 
 _CARBON = 6
+_FILES = {"small": "porous.npz", "large": "porous_large.npz"}
 
 
 @validate_params(
-    {"path": [str, Path], "as_ase": ["boolean"], "return_X_y": ["boolean"]},
+    {
+        "path": [str, Path, None],
+        "cells": [StrOptions(set(_FILES))],
+        "as_ase": ["boolean"],
+        "return_X_y": ["boolean"],
+    },
     prefer_skip_nested_validation=True,
 )
-def load_porous(path, *, as_ase=False, return_X_y=False):
-    """Load porous graphene sheets from a file.
+def load_porous(path=None, *, cells="small", as_ase=False, return_X_y=False):
+    """Load porous graphene sheets.
 
-    Snapshots of flat, porous, thermally moving sheets with their energies, as the porous sheets
-    of Mills et al. 2019 (Fig. 7).
+    Snapshots of flat, porous, thermally moving sheets with their energies: 332 of 35 by 35 Å, and
+    34 larger ones to test transfer, of up to 95,987 atoms. Computed with the REBO potential for
+    this project, as the counterpart of the porous sheets of Mills et al. 2019 (Fig. 7). ``DESCR``
+    says how.
 
     Parameters
     ----------
-    path : str or Path
-        An ``.npz`` file with ``positions`` (n_atoms, 2), of all structures one after another,
-        ``energy`` (n_structures,), ``cell`` (n_structures, 3) and ``offsets``
-        (n_structures + 1,), which says where structures begin. Without ``offsets``, the file is
-        one structure, with ``energy`` of shape () and ``cell`` of shape (3,). ``forces``
-        (n_atoms, 2), ``sheet``, ``snapshot`` and ``nholes`` (n_structures,) may be absent. All
-        atoms are carbon. In Å, eV and eV/Å.
+    path : str or Path, default=None
+        None for the sheets that come with the package; or an ``.npz`` file of others, with
+        ``positions`` (n_atoms, 2), of all structures one after another, ``energy``
+        (n_structures,), ``cell`` (n_structures, 3) and ``offsets`` (n_structures + 1,), which says
+        where structures begin. Without ``offsets``, the file is one structure, with ``energy`` of
+        shape () and ``cell`` of shape (3,). ``forces`` (n_atoms, 2), ``sheet``, ``snapshot`` and
+        ``nholes`` (n_structures,) may be absent. All atoms are carbon. In Å, eV and eV/Å.
+
+    cells : {"small", "large"}, default="small"
+        Of the bundled sheets the small ones, or the larger: 32 of 70 by 70 Å, one of 175 by 175 Å
+        and one of 525 by 525 Å.
 
     as_ase : bool, default=False
         Whether structures are `ase.Atoms` or Bunches, as in `load_sheets`.
@@ -59,6 +72,9 @@ def load_porous(path, *, as_ase=False, return_X_y=False):
 
         snapshots, n_holes : ndarray of shape (n_structures,), or None
 
+        DESCR : str
+            Of the bundled sheets.
+
     Raises
     ------
     ValueError
@@ -69,22 +85,30 @@ def load_porous(path, *, as_ase=False, return_X_y=False):
 
     Examples
     --------
-    >>> import numpy as np, os, tempfile
+    What a sheet is bound by grows with it:
+
     >>> from sk_ednn.datasets import load_porous
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     path = os.path.join(folder, "two.npz")
-    ...     np.savez(
-    ...         path,
-    ...         positions=np.zeros((5, 2)),
-    ...         offsets=[0, 3, 5],
-    ...         energy=[-22.2, -14.8],
-    ...         cell=np.full((2, 3), 35.0),
-    ...         sheet=[7, 7],
-    ...     )
-    ...     sheets = load_porous(path)
-    >>> [len(Z) for Z in sheets.numbers], sheets.groups
-    ([3, 2], array([7, 7]))
+    >>> small, large = load_porous(), load_porous(cells="large")
+    >>> [len(data.energies) for data in (small, large)]
+    [332, 34]
+    >>> atoms = [len(numbers) for numbers in large.numbers]
+    >>> print(f"{atoms[-1]:,} atoms, {large.energies[-1] / atoms[-1]:.2f} eV each")
+    95,987 atoms, -7.19 eV each
     """
+    if path is None:
+        folder = files(__package__) / "data"
+        about = {"DESCR": (folder / "porous.rst").read_text(encoding="utf-8")}
+        with as_file(folder / _FILES[cells]) as bundled:
+            return _read(bundled, as_ase, return_X_y, about)
+    if cells != "small":
+        raise ValueError(
+            f"cells={cells!r} chooses among the bundled sheets; the file {path} holds what it "
+            "holds. Leave out one of the two."
+        )
+    return _read(path, as_ase, return_X_y, {})
+
+
+def _read(path, as_ase, return_X_y, about):
     with np.load(path, allow_pickle=False) as stored:
         stored = {name: stored[name] for name in stored.files}
     missing = {"positions", "energy", "cell"} - set(stored)
@@ -123,4 +147,5 @@ def load_porous(path, *, as_ase=False, return_X_y=False):
         groups=np.arange(len(energies)) if sheet is None else sheet,
         snapshots=by_structure("snapshot"),
         n_holes=by_structure("nholes"),
+        **about,
     )

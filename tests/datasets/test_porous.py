@@ -26,6 +26,30 @@ def write(folder, arrays):
     return path
 
 
+@pytest.mark.parametrize(("cells", "sizes"), [("small", {35.0}), ("large", {70.0, 175.0, 525.0})])
+def test_the_bundled_sheets(cells, sizes):
+    data = load_porous(cells=cells)
+    assert set(data.cells[:, 0]) == set(data.cells[:, 1]) == sizes
+    assert len(np.unique(data.groups)) == len(data.energies) == len(data.structures)
+    n_atoms = np.array([len(Z) for Z in data.numbers])
+    for structure in data.structures:
+        assert (structure.positions >= 0).all() and (structure.positions < structure.cell[:2]).all()
+    # Sites of the lattice, less the holes; and what REBO says of an atom of hot graphene.
+    sites = 448 / 35**2 * data.cells[:, 0] * data.cells[:, 1]
+    assert (n_atoms <= np.rint(sites)).all() and (n_atoms > 0.8 * sites).all()
+    assert (np.abs(data.energies / n_atoms + 7.15) < 0.2).all()
+    if cells == "small":
+        # Nothing pulls on a whole sheet.
+        net = np.array([force.astype(float).sum(axis=0) for force in data.forces])
+        assert np.abs(net).max() < 1e-3
+    assert data.DESCR.startswith("Porous graphene")
+
+
+def test_cells_are_chosen_of_the_bundled_sheets_only(stored, tmp_path):
+    with pytest.raises(ValueError, match=r"the file .* holds what it holds"):
+        load_porous(write(tmp_path, stored), cells="large")
+
+
 def test_many_structures(stored, tmp_path):
     data = load_porous(write(tmp_path, stored))
     assert [len(Z) for Z in data.numbers] == [4, 5]

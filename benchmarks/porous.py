@@ -1,0 +1,86 @@
+"""Porous graphene: trained on totals of 430 atoms, asked for sheets of up to a million.
+
+    python benchmarks/porous.py
+    python benchmarks/porous.py --file big.npz
+
+A ridge on local invariants learns the binding energies of 35 by 35 Å sheets and predicts sheets it
+has not seen: of the same size, 70 by 70 Å, 175 by 175 Å and 525 by 525 Å, and those of a ``--file``
+of one's own, laid out as `sk_ednn.datasets.load_porous` says. Beside it, the number of atoms alone.
+"""
+
+from time import perf_counter
+
+from _measure import arguments, machine, peak_megabytes, table
+
+import numpy as np
+from sklearn.linear_model import LinearRegression, Ridge
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+
+from sk_ednn import EDNNRegressor, GridTiling
+from sk_ednn.atoms import GaussianRasterizer, LocalInvariants
+from sk_ednn.datasets import load_porous
+from sk_ednn.metrics import extensive_errors
+
+TEST = 60
+PIXELS, FOCUS, CONTEXT = 80, 16, 9  # of a sheet of 35 Å; a tile sees 3.9 Å around it
+
+
+def local(seed):
+    spacing = 35 / PIXELS
+    describe = LocalInvariants(FOCUS, CONTEXT, spacing, scale=0.6, random_state=seed, n_jobs=2)
+    return make_pipeline(
+        GaussianRasterizer(spacing, width=0.4, weights={"C": 1.0}, n_jobs=2),
+        EDNNRegressor(
+            make_pipeline(describe, Ridge(1e-6)), GridTiling(FOCUS, CONTEXT), baseline="content"
+        ),
+    )
+
+
+def atoms_and_area(structures):
+    return np.array([[len(s["numbers"]), np.prod(s["cell"][:2])] for s in structures])
+
+
+def atoms_alone(seed):
+    return make_pipeline(FunctionTransformer(atoms_and_area), LinearRegression(fit_intercept=False))
+
+
+def main():
+    options = arguments(__doc__, seed=0, file="")
+    machine()
+    small, large = load_porous(), load_porous(cells="large")
+    order = np.random.default_rng(options.seed).permutation(len(small.energies))
+    n_train = 40 if options.quick else len(order) - TEST
+    test, train = order[:TEST], order[TEST : TEST + n_train]
+    widths = large.cells[:, 0]
+    parts = {"35 Å, unseen": (small, test)}
+    for width in np.unique(widths)[: 2 if options.quick else None]:
+        parts[f"{width:.0f} Å"] = large, np.flatnonzero(widths == width)
+    if options.file:
+        own = load_porous(options.file)
+        parts[options.file] = own, np.arange(len(own.energies))
+    rows = []
+    for name, make in (("local invariants", local), ("atoms and area", atoms_alone)):
+        model = make(options.seed)
+        start = perf_counter()
+        model.fit([small.structures[k] for k in train], small.energies[train])
+        print(f"{name}: fitted to {n_train} sheets in {perf_counter() - start:.1f} s")
+        for part, (data, chosen) in parts.items():
+            start = perf_counter()
+            predicted = model.predict([data.structures[k] for k in chosen])
+            took = perf_counter() - start
+            area = data.cells[chosen, 0] * data.cells[chosen, 1]
+            n_atoms = np.array([len(data.numbers[k]) for k in chosen])
+            in_mev = 1e3 * data.energies[chosen], 1e3 * predicted
+            found = extensive_errors(*in_mev, area)
+            per_atom = extensive_errors(*in_mev, n_atoms)
+            rows.append([name, part, len(chosen), int(n_atoms.sum()), found.mean, found.median,
+                         found.bias, per_atom.mean, n_atoms.sum() / took])  # fmt: skip
+        print(f"peak memory so far {peak_megabytes():.0f} MB", flush=True)
+    print("\nerrors in meV/Å²")
+    table(["model", "sheets", "n", "atoms", "mean", "median", "bias", "mean, meV/atom", "atoms/s"],
+          rows)  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
