@@ -7,12 +7,15 @@
 #   make clean        what was built                          make distclean   and .venv
 #
 # Variables:  PYTHON=python3.12   PYTEST_ARGS="-x -k tiling"   VENV=/elsewhere   DEMO_ARGS=...
+#             WORKERS=  to run tests one after another, as --pdb needs
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 CONSTRAINTS ?= requirements/constraints.txt
 PIP_ARGS ?=
 PYTEST_ARGS ?=
+# Tests run beside each other, one thread each.
+WORKERS ?= -n logical --maxprocesses=4 --dist worksteal
 DEMO_ARGS ?=
 # The index to look in for a CPU build of torch when the default one has none.
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
@@ -39,7 +42,7 @@ demo: $(VENV)/.installed-demo
 	$(BIN)/sk-ednn demo $(DEMO_ARGS)
 
 test: $(VENV)/.installed-test
-	$(BIN)/python -m pytest -m "not slow" $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -m "not slow" $(WORKERS) $(PYTEST_ARGS)
 
 test-slow: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -m slow --timeout=3600 $(PYTEST_ARGS)
