@@ -299,10 +299,7 @@ class GaussianRasterizer(TransformerMixin, BaseEstimator):
                 f"Expected forces for each of the {len(atoms)} structures, got {len(forces)}."
             )
         centres = atoms.scaled * shapes[atoms.owner]
-        channels = np.zeros(len(atoms.numbers), dtype=np.intp)
-        if self.channels_ is not None:
-            channels = np.searchsorted(self.channels_, atoms.numbers, sorter=self._order)
-            channels = self._order[channels]
+        channels = self._channel_of(atoms.numbers)
         gradients = []
         for k, shape in enumerate(shapes):
             own = atoms.owner == k
@@ -393,6 +390,12 @@ class GaussianRasterizer(TransformerMixin, BaseEstimator):
             atoms.vectors, atoms.periodic, self._cosines, np.array(self.periodic_), self.plane
         )
         return atoms
+
+    def _channel_of(self, numbers):
+        """The channel each atom is drawn in."""
+        if self.channels_ is None:
+            return np.zeros(len(numbers), dtype=np.intp)
+        return self._order[np.searchsorted(self.channels_, numbers, sorter=self._order)]
 
     def _check_species(self, atoms):
         unknown = np.flatnonzero(np.isnan(self._heights[atoms.numbers]))
