@@ -11,76 +11,101 @@ _SAME = 1e-6
 _ROUNDING = 1e-9
 
 
-def edge_vectors(cell, pbc, plane, k):
-    """Edges of a cell along the axes of a plane, or along all three.
+def cell_matrices(cells, plane):
+    """Cells given in any form, as edge vectors in three dimensions.
 
     Parameters
     ----------
-    cell : array-like of shape (2,), (3,), (2, 2) or (3, 3)
+    cells : sequence of array-like of shape (2,), (3,), (2, 2) or (3, 3)
         Edge lengths, or edge vectors as rows.
-    pbc : sequence of three bool
     plane : str
-    k : int
-        The structure's number, for messages.
 
     Returns
     -------
-    ndarray of shape (d, d)
+    ndarray of shape (n_structures, 3, 3)
+        The third edge of those given in two dimensions is zero.
+    """
+    matrices = np.zeros((len(cells), 3, 3))
+    for k, cell in enumerate(cells):
+        cell = np.asarray(cell, dtype=np.float64)
+        shape = cell.shape
+        if shape == (3, 3):
+            matrices[k] = cell
+        elif shape == (3,):
+            matrices[k].flat[::4] = cell
+        elif shape == (2, 2) and plane == "xy":
+            matrices[k, :2, :2] = cell
+        elif shape == (2,) and plane == "xy":
+            matrices[k, 0, 0], matrices[k, 1, 1] = cell
+        else:
+            raise ValueError(
+                f"Structure {k}: the cell must be edge lengths of shape (2,) or (3,), or edge "
+                f"vectors of shape (2, 2) or (3, 3), for plane={plane!r} those with "
+                f"{'2 or 3' if plane == 'xy' else '3'}. Got shape {shape}."
+            )
+        if len(shape) == 1 and not cell[: 2 if plane == "xy" else 3].min() > 0:
+            raise ValueError(
+                f"Structure {k}: the edges of the cell must be positive and finite. "
+                f"Got {cell.tolist()}."
+            )
+    return matrices
+
+
+def edge_vectors(cells, pbc, plane):
+    """Edges of cells along the axes of a plane, or along all three.
+
+    Parameters
+    ----------
+    cells : ndarray of shape (n_structures, 3, 3)
+    pbc : ndarray of bool of shape (n_structures, 3)
+    plane : str
+
+    Returns
+    -------
+    ndarray of shape (n_structures, d, d)
         Rows are edges; what is off the diagonal by rounding alone is exactly zero.
     """
     axes = list(AXES[plane])
-    vectors = np.asarray(cell, dtype=np.float64)
-    if vectors.shape in ((2,), (3,)):
-        _require_positive(vectors[axes] if len(vectors) == 3 else vectors, k)
-        vectors = np.diag(vectors)
-    if vectors.shape not in ((2, 2), (3, 3)) or (len(vectors) == 2 and plane != "xy"):
-        raise ValueError(
-            f"Structure {k}: the cell must be edge lengths of shape (2,) or (3,), or edge vectors "
-            f"of shape (2, 2) or (3, 3), for plane={plane!r} those with "
-            f"{'2 or 3' if plane == 'xy' else '3'}. Got shape {np.shape(cell)}."
-        )
-    if not np.isfinite(vectors).all():
+    wrong = np.flatnonzero(~np.isfinite(cells).all(axis=(1, 2)))
+    if wrong.size:
+        k = wrong[0]
         raise ValueError(
             f"Structure {k}: the edges of the cell must be positive and finite. "
-            f"Got {vectors.tolist()}."
+            f"Got {cells[k].tolist()}."
         )
-    edges = vectors[axes][:, axes]
-    longest = np.abs(vectors[axes]).max()
-    if len(vectors) > len(axes):
+    edges = cells[:, axes][:, :, axes]
+    rounding = _ROUNDING * np.abs(cells[:, axes]).max(axis=(1, 2))
+    if len(axes) == 2:
         (normal,) = {0, 1, 2} - set(axes)
-        _require_flat(vectors, axes, normal, pbc[normal], plane, k)
-    lengths = np.sqrt((edges**2).sum(axis=1))
-    volume = abs(np.linalg.det(edges))
-    if not volume > 1e-9 * np.prod(lengths):
+        _require_flat(cells, pbc[:, normal], axes, normal, rounding, plane)
+    lengths = np.sqrt((edges**2).sum(axis=-1))
+    flat = ~(np.abs(np.linalg.det(edges)) > 1e-9 * np.prod(lengths, axis=-1))
+    if flat.any():
+        k = np.flatnonzero(flat)[0]
         raise ValueError(
             f"Structure {k}: the edges of the cell along {' and '.join(plane)} must be positive "
-            f"and finite and no two of them parallel. Got {vectors.tolist()}. Give what has no "
+            f"and finite and no two of them parallel. Got {cells[k].tolist()}. Give what has no "
             "cell a box, as ase.Atoms.center(vacuum=...) does."
         )
-    return np.where(np.abs(edges) > _ROUNDING * longest, edges, 0.0)
+    return np.where(np.abs(edges) > rounding[:, None, None], edges, 0.0)
 
 
-def _require_positive(lengths, k):
-    if not (np.isfinite(lengths).all() and (lengths > 0).all()):
-        raise ValueError(
-            f"Structure {k}: the edges of the cell must be positive and finite. "
-            f"Got {lengths.tolist()}."
-        )
-
-
-def _require_flat(vectors, axes, normal, repeats, plane, k):
+def _require_flat(cells, repeats, axes, normal, rounding, plane):
     """Refuse edges that leave the plane, and images along the normal that do not coincide."""
-    rounding = _ROUNDING * np.abs(vectors[axes]).max()
-    if np.abs(vectors[axes, normal]).max() > rounding:
+    wrong = np.flatnonzero(np.abs(cells[:, axes, normal]).max(axis=1) > rounding)
+    if wrong.size:
+        k = wrong[0]
         raise ValueError(
             f"Structure {k}: the edges of the cell along {plane[0]} and {plane[1]} must lie in the "
-            f"plane {plane}. Got edge vectors {vectors.tolist()}. Turn the structure, or draw it "
+            f"plane {plane}. Got edge vectors {cells[k].tolist()}. Turn the structure, or draw it "
             "in another plane."
         )
-    if repeats and np.abs(vectors[normal, axes]).max() > rounding:
+    wrong = np.flatnonzero(repeats & (np.abs(cells[:, normal, axes]).max(axis=1) > rounding))
+    if wrong.size:
+        k = wrong[0]
         raise ValueError(
             f"Structure {k}: the third edge of the cell must be normal to the plane {plane}, or "
-            f"images along it do not project to one place. Got edge vectors {vectors.tolist()}. "
+            f"images along it do not project to one place. Got edge vectors {cells[k].tolist()}. "
             f"Where it does not repeat along {'xyz'[normal]}, set pbc to False there."
         )
 

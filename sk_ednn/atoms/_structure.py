@@ -10,7 +10,7 @@ from numbers import Integral
 
 import numpy as np
 
-from ._frame import AXES, edge_lengths, edge_vectors, scaled_positions
+from ._frame import AXES, cell_matrices, edge_lengths, edge_vectors, scaled_positions
 from ._overlaps import check_overlaps
 from ._paths import is_path, read_one, read_structures
 
@@ -152,12 +152,13 @@ def gather(X, plane="xy", slab=None):
         X = read_structures(X)
     _check_sequence(X)
     read = [_read(X[k], k, plane) for k in range(len(X))]
-    numbers, positions, vectors, periodic = zip(*read, strict=True)
+    numbers, positions, cells, pbc = zip(*read, strict=True)
     start = np.zeros(len(X) + 1, dtype=np.int64)
     np.cumsum([len(Z) for Z in numbers], out=start[1:])
     owner = np.repeat(np.arange(len(X)), np.diff(start))
     in_plane, heights = _split(positions, plane)
-    vectors, periodic = np.array(vectors), np.array(periodic)
+    pbc = np.array(pbc)
+    vectors, periodic = edge_vectors(cell_matrices(cells, plane), pbc, plane), pbc[:, AXES[plane]]
     lengths = edge_lengths(vectors)
     with np.errstate(invalid="ignore"):  # positions that are not finite are told of below
         scaled = scaled_positions(in_plane, owner, vectors, lengths, periodic)
@@ -210,15 +211,14 @@ def _read(structure, k, plane):
             f"Structure {k}: numbers must be a 1-D array of integers, the atomic numbers. "
             f"Got shape {numbers.shape} and dtype {numbers.dtype}."
         )
-    shapes = [(len(numbers), 2), (len(numbers), 3)][0 if plane == "xy" else 1 :]
-    if positions.shape not in shapes:
+    n_axes = positions.shape[-1] if positions.ndim == 2 else 0
+    if len(positions) != len(numbers) or not (n_axes == 3 or (n_axes == 2 and plane == "xy")):
+        shapes = [(len(numbers), 2), (len(numbers), 3)][0 if plane == "xy" else 1 :]
         raise ValueError(
             f"Structure {k} has {len(numbers)} numbers, so positions for plane={plane!r} must be "
             f"of shape {' or '.join(map(str, shapes))}. Got {positions.shape}."
         )
-    pbc = _repeats(parts[3], k)
-    vectors = edge_vectors(parts[2], pbc, plane, k)
-    return numbers.astype(np.int64), positions, vectors, [pbc[axis] for axis in AXES[plane]]
+    return numbers.astype(np.int64), positions, parts[2], _repeats(parts[3], k)
 
 
 def _repeats(pbc, k):

@@ -92,7 +92,7 @@ def test_what_cannot_be_read_is_told(tmp_path, monkeypatch):
         draw().fit([path])
     with pytest.raises(FileNotFoundError):
         draw().fit(tmp_path / "nowhere.xyz")
-    with pytest.raises(ValueError, match="There are no structures in .*@5:"):
+    with pytest.raises(ValueError, match="There are no structures in"):
         draw().fit(f"{path}@5:")
     plain = builtins.__import__
 
