@@ -9,9 +9,10 @@ from ._lattice_gradients import LatticeGradient
 from ._stencil import Stencil, draw_stencils, images_that_reach
 
 
-def pixel_stencil(rasterizer):
-    """A Gaussian on the pixels of a fitted rasteriser."""
-    return Stencil(rasterizer.spacing_, rasterizer._cosines, rasterizer.width, rasterizer.cutoff)
+def pixel_stencil(rasterizer, spacing=None):
+    """A Gaussian on the pixels of a fitted rasteriser, or on such that are stretched."""
+    spacing = rasterizer.spacing_ if spacing is None else spacing
+    return Stencil(spacing, rasterizer._cosines, rasterizer.width, rasterizer.cutoff)
 
 
 def draw_lattices(stencil, centres, image, heights, out, periodic):

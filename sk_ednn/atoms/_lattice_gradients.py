@@ -72,7 +72,37 @@ class LatticeGradient:
             joined[number * step : number * step + len(part)] = part
         return joined
 
-    def _pull(self, slope, some):
+    def strain(self, slope):
+        """Return the derivative with respect to a strain of the cell, atoms and pixels with it.
+
+        A pixel at a distance r from an atom is then at ``r + strain @ r``; the number of pixels
+        and the width of the Gaussians stay.
+
+        Parameters
+        ----------
+        slope : ndarray of shape (n_channels, *shape)
+            Derivative with respect to the field.
+
+        Returns
+        -------
+        ndarray of shape (d, d)
+            Symmetric.
+        """
+        step = max(1, _AT_A_TIME // self.stencil.size)
+        total = np.zeros_like(self.edges)
+        mesh = np.stack(np.meshgrid(*self.stencil.offsets, indexing="ij"), axis=-1)
+        for start in range(0, len(self.centres), step):
+            some = slice(start, start + step)
+            fraction, values, near = self._windows(slope, some)
+            weights = (values.reshape(near.shape) * near)[:, :, None]
+            apart = (mesh.reshape(1, -1, mesh.shape[-1]) - fraction[:, None]) @ self.edges
+            total -= np.einsum("npi,npj->ij", weights * apart, apart, optimize=True)
+        # The metric is that of the pixel's edges, over width squared.
+        width = np.sqrt((self.edges[0] ** 2).sum() / self.stencil.metric[0, 0])
+        return total / width**2
+
+    def _windows(self, slope, some):
+        """Fractions, Gaussians at the pixels of their windows, and what `slope` holds there."""
         pixel, fraction = nearest_pixel(self.centres[some])
         values = self.stencil.values(fraction, self.heights[some])
         n, n_axes = fraction.shape
@@ -88,7 +118,11 @@ class LatticeGradient:
                 values = values * ((along >= 0) & (along < length)).reshape(form)
                 along = np.clip(along, 0, length - 1)
             places.append(along.reshape(form))
-        near = slope[tuple(places)].reshape(n, -1)
+        return fraction, values, slope[tuple(places)].reshape(n, -1)
+
+    def _pull(self, slope, some):
+        fraction, values, near = self._windows(slope, some)
+        n = len(fraction)
         # exp(-(p - f)·G(p - f) / 2) changes with f as itself times G(p - f), f with the position
         # as the inverse of the pixel's edges.
         change = self.stencil.metric @ np.linalg.inv(self.edges).T

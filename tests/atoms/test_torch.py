@@ -96,6 +96,24 @@ def test_forces_are_those_of_the_rasteriser():
     np.testing.assert_allclose(-found, draw.forces([structure], [slope])[0], rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.parametrize("name", ["slanted", "triclinic", "slab"])
+def test_strains_are_those_of_the_rasteriser(name):
+    draw, structure = fitted(*CASES[name], channels="species")
+    field = draw.transform([structure])[0]
+    slope = np.random.default_rng(0).normal(size=field.shape)
+    d = field.ndim - 1
+    strain = torch.zeros(d, d, dtype=torch.float64, requires_grad=True)
+    positions, cell = tensors(Structure(None, structure.positions[:, :d], structure.cell[:d, :d]))
+    moved = torch.eye(d) + (strain + strain.T) / 2
+    field = TorchRasterizer(draw)(
+        structure.numbers, positions @ moved, cell @ moved, field.shape[:d]
+    )
+    (expected,) = torch.autograd.grad((torch.tensor(slope) * field).sum(), strain)
+    (drawn,) = draw.position_gradients([structure])
+    found = drawn.strain(np.moveaxis(slope, -1, 0))
+    np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9 * np.abs(found).max())
+
+
 def test_a_uniform_strain_scales_the_field():
     """Positions, cell and width larger by one factor: the same numbers, on strained pixels."""
     draw, structure = fitted(*CASES["triclinic"])
