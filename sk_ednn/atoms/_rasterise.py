@@ -1,4 +1,4 @@
-"""Fields of atoms: a Gaussian well at each, on a periodic pixel grid (Mills et al. 2019, eq. 2)."""
+"""Fields of atoms: a Gaussian well at each, on a grid of pixels (Mills et al. 2019, eq. 2)."""
 
 from collections.abc import Mapping
 from numbers import Integral, Real
@@ -8,8 +8,10 @@ from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from ._frame import AXES, angles, check_frames, cosines, is_straight
 from ._gaussians import draw_gaussians
 from ._gradients import DrawnGradient
+from ._lattice import draw_lattices, lattice_gradient, pixel_stencil, warn_of_open_edges
 from ._structure import HEAVIEST, atomic_number, gather, symbol
 
 # A cell is a whole number of pixels if it is one to this relative tolerance: looser than a float
@@ -26,11 +28,13 @@ class GaussianRasterizer(TransformerMixin, BaseEstimator):
 
     periodic in x (axis 0) and y (axis 1), for a cell of ``(nx · sx, ny · sy)``. The end point of
     the period is not repeated. The distance lies in the plane: a third coordinate is not used.
+    Other planes, grids in three dimensions, slanted cells, whose pixels lie along their edges,
+    and axes that do not repeat are drawn by the same equation.
 
     Parameters
     ----------
-    spacing : float or pair of float, in Å
-        Distance between neighbouring pixels, along both axes or along x and along y. A part of
+    spacing : float or one float per axis, in Å
+        Distance between neighbouring pixels, along all axes or along each. A part of
         whatever model is fitted to the fields: cells that are not a whole number of pixels (to a
         relative 1e-6) are refused, not stretched.
 
@@ -48,9 +52,18 @@ class GaussianRasterizer(TransformerMixin, BaseEstimator):
         its own, ``"species"`` one to each species seen in `fit`, by atomic number.
 
     cutoff : float, default=6.0, in widths
-        Gaussians are drawn out to this distance along each axis, to the nearest pixel outwards.
+        Gaussians are drawn out to this distance along the normal of each face of the cell, to the
+        nearest pixel outwards: wherever the distance is within it, and somewhat beyond.
         What is left off is at most ``exp(-cutoff**2 / 2)`` of the height of an atom in any pixel
-        (1.5e-8) and ``2 * erfc(cutoff / sqrt(2))`` of its sum over all pixels (4e-9).
+        (1.5e-8) and ``erfc(cutoff / sqrt(2))`` per axis of its sum over all pixels (4e-9 for two).
+
+    plane : {"xy", "xz", "yz", "xyz"}, default="xy"
+        The axes of the fields: a plane onto which atoms are projected, or all three. Of a cell
+        given by edge vectors the two of these names span the plane, in any direction.
+
+    slab : pair of float or None, default=None, in Å
+        Where atoms may be along the axis that is projected away; one that is not is an error.
+        Coordinates are taken as they are, not wrapped into the cell.
 
     dtype : {"float32", "float64"}, default="float32"
         Of the fields. In float32, a pixel is within 1e-6 of the maximum of its field, unless
@@ -58,26 +71,39 @@ class GaussianRasterizer(TransformerMixin, BaseEstimator):
 
     n_jobs : int or None, default=None
         Number of threads. ``None`` means 1 unless in a `joblib.parallel_config`. Their number
-        changes no bit of the result.
+        changes no bit of the result. Used in two dimensions with right angles.
 
     Attributes
     ----------
-    spacing_ : tuple of two float, in Å
-        Along x and y.
+    spacing_ : tuple of float, in Å
+        Along each axis.
+
+    angles_ : tuple of float, in degrees
+        Between the edges of a pixel: one in a plane; in three dimensions those opposite to the
+        first, second and third, as in cell parameters. Cells with others are refused, as other
+        spacings are.
+
+    periodic_ : tuple of bool
+        Along which axes structures repeat (their ``pbc``); others are refused.
 
     channels_ : tuple of int, or None
         Atomic numbers, one a channel; ``None`` if there is no channel axis.
 
     Notes
     -----
-    A structure is whatever has ``numbers`` (n_atoms,), ``positions`` (n_atoms, 2 or 3) in Å and
-    ``cell``: an `ase.Atoms`, a `Structure`, a `Bunch`, or a dict. Cells must be orthogonal; atoms
-    outside are drawn where they belong inside. Where a cell is smaller than twice the cutoff, all
-    periodic images within the cutoff are drawn and not the nearest only, so that a repeated cell
-    always gives a repeated field.
+    A structure is whatever has ``numbers`` (n_atoms,), ``positions`` (n_atoms, 2 or 3) in Å,
+    ``cell`` and perhaps ``pbc`` (all axes repeat where nothing is said): an `ase.Atoms`, a
+    `Structure`, a `Bunch`, a dict, or a tuple of these arrays. In place of a list of them, the path
+    of a file that ASE reads (extxyz, POSCAR, CIF, a trajectory) stands for all its structures.
 
-    Time is linear in the number of atoms and the number of pixels: Gaussians are separable, and
-    only the pixels near each are visited.
+    Along axes that repeat, atoms outside of the cell are drawn where they belong inside. Where a
+    cell is smaller than twice the cutoff, all periodic images within the cutoff are drawn and not
+    the nearest only, so that a repeated cell always gives a repeated field. Along axes that do not
+    repeat, nothing comes back at the other end: atoms outside are an error, and what of a Gaussian
+    lies beyond the box is not in the field, of which a warning tells.
+
+    Time is linear in the number of atoms and the number of pixels: only the pixels near each atom
+    are visited.
 
     References
     ----------
@@ -97,6 +123,18 @@ class GaussianRasterizer(TransformerMixin, BaseEstimator):
     ((1, 128, 128), dtype('float32'))
     >>> print(f"{field.sum() * (12.5 / 128) * (13 / 128) / (2 * np.pi * 0.2**2):.5f}")
     12.00000
+
+    So it is in three dimensions and in slanted cells, with the volume of a pixel.
+
+    >>> hexagonal = [[2.5, 0, 0], [-1.25, 1.25 * 3**0.5, 0], [0, 0, 6.6]]
+    >>> nitride = Structure([5, 7], [[0, 0, 0], [0, 1.443, 0]], hexagonal)
+    >>> draw = GaussianRasterizer(spacing=0.1, width=0.2, plane="xyz")
+    >>> field = draw.fit_transform([nitride])
+    >>> field.shape, [round(angle, 6) for angle in draw.angles_]
+    ((1, 25, 25, 66), [90.0, 90.0, 120.0])
+    >>> volume = 0.1**3 * np.sin(np.deg2rad(120))
+    >>> print(f"{field.sum() * volume / (2 * np.pi * 0.2**2) ** 1.5:.5f}")
+    12.00000
     """
 
     _parameter_constraints = {
@@ -105,6 +143,8 @@ class GaussianRasterizer(TransformerMixin, BaseEstimator):
         "weights": [StrOptions({"number"}), HasMethods(["keys", "__getitem__"])],
         "channels": [StrOptions({"species"}), "array-like", None],
         "cutoff": [Interval(Real, 0, None, closed="neither")],
+        "plane": [StrOptions({"xy", "xz", "yz", "xyz"})],
+        "slab": ["array-like", None],
         "dtype": [StrOptions({"float32", "float64"})],
         "n_jobs": [Integral, None],
     }
@@ -117,6 +157,8 @@ class GaussianRasterizer(TransformerMixin, BaseEstimator):
         weights="number",
         channels=None,
         cutoff=6.0,
+        plane="xy",
+        slab=None,
         dtype="float32",
         n_jobs=None,
     ):
@@ -125,6 +167,8 @@ class GaussianRasterizer(TransformerMixin, BaseEstimator):
         self.weights = weights
         self.channels = channels
         self.cutoff = cutoff
+        self.plane = plane
+        self.slab = slab
         self.dtype = dtype
         self.n_jobs = n_jobs
 
@@ -134,7 +178,7 @@ class GaussianRasterizer(TransformerMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : sequence of structures
+        X : sequence of structures, or path of a file of them
 
         y : None
             Ignored.
@@ -151,8 +195,13 @@ class GaussianRasterizer(TransformerMixin, BaseEstimator):
         ValueError
             If a parameter is not what it must be, or a structure cannot be drawn.
         """
-        atoms = gather(X)
-        self.spacing_ = _pair(self.spacing)
+        spacing = _per_axis(self.spacing, len(self.plane))
+        atoms = gather(X, self.plane, _checked_slab(self.slab, self.plane))
+        cosine, periodic = cosines(atoms.vectors[0]), atoms.periodic[0]
+        check_frames(atoms.vectors, atoms.periodic, cosine, periodic, self.plane)
+        self.spacing_ = spacing
+        self.angles_, self._cosines = angles(cosine), cosine
+        self.periodic_ = tuple(periodic.tolist())
         if self.channels is None:
             self.channels_ = None
         elif isinstance(self.channels, str):
@@ -162,7 +211,7 @@ class GaussianRasterizer(TransformerMixin, BaseEstimator):
         self._order = None if self.channels_ is None else np.argsort(self.channels_)
         self._heights = _heights(self.weights, self.channels_)
         self._check_species(atoms)
-        _grid_shapes(atoms.lengths, self.spacing_)
+        _grid_shapes(atoms.lengths, self.spacing_, self.plane)
         return self
 
     def transform(self, X):
@@ -170,13 +219,14 @@ class GaussianRasterizer(TransformerMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : sequence of structures
+        X : sequence of structures, or path of a file of them
 
         Returns
         -------
         fields : ndarray of shape (n_structures, nx, ny) or (n_structures, nx, ny, n_channels), \
                 or list of such arrays without the first axis
-            A list if the structures differ in their number of pixels.
+            A list if the structures differ in their number of pixels. With an axis ``nz`` where
+            ``plane="xyz"``.
 
         Raises
         ------
@@ -184,13 +234,15 @@ class GaussianRasterizer(TransformerMixin, BaseEstimator):
             If `X` is not a sequence of structures, such as when it is one structure.
 
         ValueError
-            If a structure is empty, has positions that are not finite or species that were not
-            declared, or a cell that is not orthogonal or not a whole number of pixels.
+            If a structure is empty, has positions that are not finite, two atoms at one place,
+            atoms outside of the slab or of the box along an axis that does not repeat, species that
+            were not declared, or a cell that is not a whole number of pixels of the fitted spacing
+            and angles.
         """
         check_is_fitted(self)
-        atoms = gather(X)
-        self._check_species(atoms)
-        shapes = _grid_shapes(atoms.lengths, self.spacing_)
+        atoms = self._gathered(X)
+        shapes = _grid_shapes(atoms.lengths, self.spacing_, self.plane)
+        warn_of_open_edges(atoms, self)
         distinct, group = np.unique(shapes, axis=0, return_inverse=True)
         group = group.ravel()  # numpy 2.0 alone returns a column
         if len(distinct) == 1:
@@ -207,16 +259,18 @@ class GaussianRasterizer(TransformerMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : sequence of structures
+        X : sequence of structures, or path of a file of them
             As they are drawn.
         forces : sequence of array-like of shape (n_atoms, 2 or 3), default=None
-            Minus the derivative of each total with respect to the positions. Along z there is
-            nothing to learn, as the field does not depend on it: a third column is not used.
+            Minus the derivative of each total with respect to the positions. Along the normal of a
+            plane there is nothing to learn, as the field does not depend on it: of three columns
+            that one is not used.
 
         Returns
         -------
-        list of DrawnGradient
-            With ``values``, the derivatives of shape (n_atoms, 2), NaN where no `forces` were
+        list of DrawnGradient or LatticeGradient
+            With ``values``, the derivatives of shape (n_atoms, 2), or (n_atoms, 3) where
+            ``plane="xyz"``, NaN where no `forces` were
             given, and ``pull(slope)``, which turns the derivative of a total with respect to the
             field into that with respect to the positions.
 
@@ -238,25 +292,28 @@ class GaussianRasterizer(TransformerMixin, BaseEstimator):
         True
         """
         check_is_fitted(self)
-        atoms = gather(X)
-        self._check_species(atoms)
-        shapes = _grid_shapes(atoms.lengths, self.spacing_)
+        atoms = self._gathered(X)
+        shapes = _grid_shapes(atoms.lengths, self.spacing_, self.plane)
         if forces is not None and len(forces) != len(atoms):
             raise ValueError(
                 f"Expected forces for each of the {len(atoms)} structures, got {len(forces)}."
             )
-        scaled = atoms.positions / atoms.lengths[atoms.owner]
-        centres = (scaled - np.floor(scaled)) * shapes[atoms.owner]
-        channels = np.zeros(len(atoms.numbers), dtype=np.intp)
-        if self.channels_ is not None:
-            channels = np.searchsorted(self.channels_, atoms.numbers, sorter=self._order)
-            channels = self._order[channels]
+        centres = atoms.scaled * shapes[atoms.owner]
+        channels = self._channel_of(atoms.numbers)
         gradients = []
         for k, shape in enumerate(shapes):
             own = atoms.owner == k
-            values = np.full((int(own.sum()), 2), np.nan)
+            values = np.full((int(own.sum()), len(shape)), np.nan)
             if forces is not None:
-                values = _plane(forces[k], k, len(values))
+                values = _plane(forces[k], k, len(values), self.plane)
+            if not (self._separable and is_straight(atoms.vectors[k])):
+                gradients.append(
+                    lattice_gradient(
+                        self, values, centres[own], channels[own],
+                        self._heights[atoms.numbers[own]], shape, atoms.vectors[k],
+                    )
+                )  # fmt: skip
+                continue
             gradients.append(
                 DrawnGradient(
                     values, centres[own], channels[own], self._heights[atoms.numbers[own]],
@@ -270,14 +327,14 @@ class GaussianRasterizer(TransformerMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : sequence of structures
+        X : sequence of structures, or path of a file of them
         slopes : sequence of ndarray of the shape of each field
             Derivatives of the totals with respect to the fields, as
             `EDNNRegressor.predict_gradient` returns them.
 
         Returns
         -------
-        list of ndarray of shape (n_atoms, 2), float64
+        list of ndarray of shape (n_atoms, 2) or (n_atoms, 3), float64
             Minus the derivatives with respect to the positions, in the unit of the totals per Å.
         """
         drawn = self.position_gradients(X)
@@ -297,22 +354,48 @@ class GaussianRasterizer(TransformerMixin, BaseEstimator):
         image = np.full(len(atoms), -1)
         image[members] = np.arange(len(members))
         image = image[atoms.owner]
-        scaled = atoms.positions / atoms.lengths[atoms.owner]
-        centres = (scaled - np.floor(scaled)) * shape
+        centres = atoms.scaled * shape
         channels = (None,) if self.channels_ is None else self.channels_
         fields = np.zeros((len(members), *shape, len(channels)), dtype=self.dtype)
+        stencil = None if self._separable else pixel_stencil(self)
         for c, number in enumerate(channels):
             drawn = image >= 0 if number is None else (image >= 0) & (atoms.numbers == number)
+            heights = self._heights[atoms.numbers[drawn]]
+            if stencil is not None:
+                draw_lattices(
+                    stencil, centres[drawn], image[drawn], heights, fields[..., c], self.periodic_
+                )
+                continue
             draw_gaussians(
                 centres[drawn],
                 image[drawn],
-                self._heights[atoms.numbers[drawn]],
+                heights,
                 fields[..., c],
                 width=[self.width / s for s in self.spacing_],
                 cutoff=self.cutoff,
                 n_jobs=self.n_jobs,
             )
         return fields[..., 0] if self.channels_ is None else fields
+
+    @property
+    def _separable(self):
+        """Whether a Gaussian is the product of one along each of two axes that repeat."""
+        return len(self._cosines) == 2 and not self._cosines[0, 1] and all(self.periodic_)
+
+    def _gathered(self, X):
+        """Atoms of structures that can be drawn, but for the number of pixels."""
+        atoms = gather(X, self.plane, self.slab)
+        self._check_species(atoms)
+        check_frames(
+            atoms.vectors, atoms.periodic, self._cosines, np.array(self.periodic_), self.plane
+        )
+        return atoms
+
+    def _channel_of(self, numbers):
+        """The channel each atom is drawn in."""
+        if self.channels_ is None:
+            return np.zeros(len(numbers), dtype=np.intp)
+        return self._order[np.searchsorted(self.channels_, numbers, sorter=self._order)]
 
     def _check_species(self, atoms):
         unknown = np.flatnonzero(np.isnan(self._heights[atoms.numbers]))
@@ -332,24 +415,42 @@ class GaussianRasterizer(TransformerMixin, BaseEstimator):
         return tags
 
 
-def _plane(forces, k, n_atoms):
+def _plane(forces, k, n_atoms, plane):
     forces = np.asarray(forces, dtype=np.float64)
-    if forces.ndim != 2 or len(forces) != n_atoms or forces.shape[1] not in (2, 3):
+    shapes = [(n_atoms, n) for n in sorted({len(plane), 3})]
+    if forces.shape not in shapes:
         raise ValueError(
-            f"Structure {k}: expected forces of shape ({n_atoms}, 2) or ({n_atoms}, 3), got "
+            f"Structure {k}: expected forces of shape {' or '.join(map(str, shapes))}, got "
             f"{forces.shape}."
         )
-    return -forces[:, :2]
+    return -(forces[:, list(AXES[plane])] if forces.shape[1] == 3 else forces)
 
 
-def _pair(spacing):
-    pair = (spacing, spacing) if isinstance(spacing, Real) else tuple(spacing)
-    if len(pair) != 2 or not all(isinstance(s, Real) and 0 < s < np.inf for s in pair):
+def _per_axis(spacing, n_axes):
+    each = (spacing,) * n_axes if isinstance(spacing, Real) else tuple(spacing)
+    if len(each) != n_axes or not all(isinstance(s, Real) and 0 < s < np.inf for s in each):
+        form = "a pair of them, along x and y" if n_axes == 2 else "three of them, along each axis"
         raise ValueError(
-            "The 'spacing' parameter of GaussianRasterizer must be a positive float or a pair of "
-            f"them, along x and y, in Å. Got {spacing!r} instead."
+            f"The 'spacing' parameter of GaussianRasterizer must be a positive float or {form}, "
+            f"in Å. Got {spacing!r} instead."
         )
-    return tuple(float(s) for s in pair)
+    return tuple(float(s) for s in each)
+
+
+def _checked_slab(slab, plane):
+    if slab is None:
+        return None
+    if plane == "xyz":
+        raise ValueError(
+            f"slab={slab!r} says where atoms may be along the axis that is projected away; "
+            "plane='xyz' has none. Leave it at None."
+        )
+    if len(slab) != 2 or not slab[0] < slab[1]:
+        raise ValueError(
+            "The 'slab' parameter of GaussianRasterizer must be a lower and an upper bound, in Å. "
+            f"Got {slab!r} instead."
+        )
+    return slab
 
 
 def _distinct(channels):
@@ -386,8 +487,8 @@ def _heights(weights, channels):
     return heights
 
 
-def _grid_shapes(lengths, spacing):
-    """Pixels along x and y, of shape (n_structures, 2)."""
+def _grid_shapes(lengths, spacing, plane="xyz"):
+    """Pixels along each axis, of shape (n_structures, d)."""
     pixels = lengths / spacing
     whole = np.maximum(np.rint(pixels), 1)
     wrong = np.argwhere(np.abs(pixels - whole) > _WHOLE * whole)
@@ -395,7 +496,7 @@ def _grid_shapes(lengths, spacing):
         k, axis = wrong[0]
         n, length = int(whole[k, axis]), lengths[k, axis]
         raise ValueError(
-            f"Structure {k}: its cell is {length:.10g} Å along {'xy'[axis]}, which is "
+            f"Structure {k}: its cell is {length:.10g} Å along {plane[axis]}, which is "
             f"{pixels[k, axis]:.6f} pixels of {spacing[axis]:.10g} Å and must be a whole number. "
             f"The nearest spacing is {length / n:.10g} Å, the nearest cell "
             f"{n * spacing[axis]:.10g} Å ({n} pixels). A model fitted at another spacing cannot "

@@ -10,9 +10,12 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._digest import digest
 from .._sources import source_identity
+from ._frame import is_straight
 from ._gaussians import draw_at_pixels, nearest_pixel, reach
+from ._lattice import warn_of_open_edges
+from ._lattice_source import LatticeAtoms
 from ._rasterise import _grid_shapes
-from ._structure import Atoms, gather
+from ._structure import Atoms
 
 # Sides of the squares by which atoms are found, in pixels.
 _SQUARE = 256
@@ -60,13 +63,14 @@ class AtomsSource:
         Fitted.
     atoms : structure or AtomsInWindow
         A structure (an `ase.Atoms`, a `Structure`) is held in memory and sent whole to each worker
-        process. Something that finds its atoms by window may hold any number of them.
+        process. Something that finds its atoms by window may hold any number of them, in a
+        rectangle that repeats along x and y.
 
     Attributes
     ----------
-    shape : tuple of int, (nx, ny) or (nx, ny, n_channels)
+    shape : tuple of int, (nx, ny) or (nx, ny, nz), and n_channels last if there are channels
     dtype : numpy.dtype
-    spacing : tuple of two float, in Å
+    spacing : tuple of float, in Å
 
     Raises
     ------
@@ -102,30 +106,50 @@ class AtomsSource:
         self.rasterizer = rasterizer
         self.spacing = rasterizer.spacing_
         self.dtype = np.dtype(rasterizer.dtype)
+        if not isinstance(atoms, AtomsInWindow):
+            gathered = rasterizer._gathered([atoms])
+            self._lengths = gathered.lengths[0]
+        elif rasterizer._separable and rasterizer.plane == "xy":
+            self._lengths = np.asarray(atoms.cell, dtype=np.float64)[:2]
+        else:
+            raise ValueError(
+                "Atoms that are found by window lie in a rectangle that repeats along x and y. The "
+                f"rasterizer draws {rasterizer.plane}, periodic_={rasterizer.periodic_}, "
+                f"angles_={rasterizer.angles_}: give a structure in memory."
+            )
+        self._grid = _grid_shapes(self._lengths[None], self.spacing, rasterizer.plane)[0]
         if isinstance(atoms, AtomsInWindow):
             self.atoms = atoms
-        else:
-            gathered = gather([atoms])
-            rasterizer._check_species(gathered)
+        elif not rasterizer._separable:
+            warn_of_open_edges(gathered, rasterizer)
+            self.atoms = LatticeAtoms.of(gathered, self._grid.tolist())
+        elif is_straight(gathered.vectors[0]):
             self.atoms = _Binned.of(gathered, np.multiply(_SQUARE, self.spacing))
-        self._lengths = np.asarray(self.atoms.cell, dtype=np.float64)[:2]
-        nx, ny = (int(n) for n in _grid_shapes(self._lengths[None], self.spacing)[0])
-        self._grid = np.array([nx, ny])
+        else:
+            raise ValueError(
+                "A cell with a right angle must have its edges along the axes of the plane, "
+                f"{rasterizer.plane}. Got edges {gathered.vectors[0].tolist()}. Turn the structure."
+            )
         channels = rasterizer.channels_
-        self.shape = (nx, ny) if channels is None else (nx, ny, len(channels))
+        grid = tuple(self._grid.tolist())
+        self.shape = grid if channels is None else (*grid, len(channels))
 
     def read(self, slices) -> np.ndarray:
         """Return the box of these slices."""
-        first = np.array([part.start for part in slices[:2]])
-        last = np.array([part.stop for part in slices[:2]])
+        n_axes = len(self._grid)
+        first = np.array([part.start for part in slices[:n_axes]])
+        last = np.array([part.stop for part in slices[:n_axes]])
+        channels = self.rasterizer.channels_
+        chosen = (None,) if channels is None else channels[slices[n_axes]]
+        if isinstance(self.atoms, LatticeAtoms):
+            box = self.atoms.draw(self.rasterizer, first, last, chosen)
+            return box[..., 0] if channels is None else box
         width = [self.rasterizer.width / s for s in self.spacing]
         margin = np.array([reach(w, self.rasterizer.cutoff) for w in width])
         numbers, pixel, fraction = self._near(first - margin, last + margin)
         known = self.rasterizer._heights[numbers]
         if np.isnan(known).any():
             self._refuse(numbers)
-        channels = self.rasterizer.channels_
-        chosen = (None,) if channels is None else channels[slices[2]]
         # Beyond the margin a Gaussian comes back at the other end, and is cut off with it.
         shape = last - first + 2 * margin
         image = np.zeros((1, *shape, len(chosen)), dtype=self.dtype)

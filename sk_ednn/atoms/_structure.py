@@ -1,4 +1,4 @@
-"""What a structure is: atomic numbers, positions and an orthogonal cell that repeats in x and y.
+"""What a structure is: atomic numbers, positions, a cell, and the axes along which it repeats.
 
 Nothing here asks for a type. Whatever carries ``numbers``, ``positions`` and ``cell`` is a
 structure, so that `ase.Atoms` needs neither a conversion nor an import of ASE.
@@ -10,9 +10,13 @@ from numbers import Integral
 
 import numpy as np
 
+from ._frame import AXES, cell_matrices, edge_lengths, edge_vectors, scaled_positions
+from ._overlaps import check_overlaps
+from ._paths import is_path, read_one, read_structures
+
 _FORMS = (
     "Each must have numbers, positions and cell: an ase.Atoms, a sk_ednn.atoms.Structure, a "
-    "sklearn.utils.Bunch, or a dict with these keys."
+    "sklearn.utils.Bunch, a dict with these keys, or a tuple of these arrays."
 )
 
 _SYMBOLS = (
@@ -71,6 +75,9 @@ class Structure:
     cell : array-like of shape (2,), (3,), (2, 2) or (3, 3), in Å
         Edge lengths, or the edge vectors as rows.
 
+    pbc : bool or sequence of three bool, default=True
+        The axes along which it repeats.
+
     Examples
     --------
     >>> from sk_ednn.atoms import Structure
@@ -81,16 +88,24 @@ class Structure:
     numbers: object
     positions: object
     cell: object
+    pbc: object = True
 
 
 @dataclass(frozen=True)
 class Atoms:
-    """The atoms of several structures one after another: structure k owns start[k]:start[k + 1]."""
+    """The atoms of several structures one after another: structure k owns start[k]:start[k + 1].
+
+    Positions, edges and what follows from them are those along the d axes of a field.
+    """
 
     numbers: np.ndarray  # (n_atoms,), int64
-    positions: np.ndarray  # (n_atoms, 2), float64, in Å
+    positions: np.ndarray  # (n_atoms, d), float64, in Å
     start: np.ndarray  # (n_structures + 1,), int64
-    lengths: np.ndarray  # (n_structures, 2), float64, in Å: the edges of the cells along x and y
+    lengths: np.ndarray  # (n_structures, d), float64, in Å: the edges of the cells
+    vectors: np.ndarray | None = None  # (n_structures, d, d), in Å, edges as rows
+    periodic: np.ndarray | None = None  # (n_structures, d)
+    scaled: np.ndarray | None = None  # (n_atoms, d), in edges; in [0, 1] where periodic
+    heights: np.ndarray | None = None  # (n_atoms,), in Å: along the normal of a plane, if given
 
     def __len__(self):
         return len(self.start) - 1
@@ -106,12 +121,18 @@ class Atoms:
         return f"structure {structure}, atom {atom - self.start[structure]}"
 
 
-def gather(X):
+def gather(X, plane="xy", slab=None):
     """Check structures and lay their atoms end to end.
 
     Parameters
     ----------
-    X : sequence of structures
+    X : sequence of structures, or path of a file of them
+
+    plane : {"xy", "xz", "yz", "xyz"}, default="xy"
+        The axes that count.
+
+    slab : pair of float or None, in Å
+        Where atoms may be along the normal of the plane.
 
     Returns
     -------
@@ -123,19 +144,30 @@ def gather(X):
         If `X` is one structure, or not a sequence of structures.
 
     ValueError
-        If a structure is empty, has positions that are not finite or of another shape, unknown
-        elements, or a cell that is not orthogonal or does not repeat in x and y.
+        If a structure is empty, has positions that are not finite, of another shape, outside of
+        the slab or of the box along an axis that does not repeat, two atoms at one place, unknown
+        elements, or a cell without a volume.
     """
+    if is_path(X):
+        X = read_structures(X)
     _check_sequence(X)
-    numbers, positions, lengths = [], [], np.empty((len(X), 2))
-    for k in range(len(X)):
-        Z, xy, lengths[k] = _read(X[k], k)
-        numbers.append(Z)
-        positions.append(xy)
+    read = [_read(X[k], k, plane) for k in range(len(X))]
+    numbers, positions, cells, pbc = zip(*read, strict=True)
     start = np.zeros(len(X) + 1, dtype=np.int64)
     np.cumsum([len(Z) for Z in numbers], out=start[1:])
-    atoms = Atoms(np.concatenate(numbers), np.concatenate(positions), start, lengths)
+    owner = np.repeat(np.arange(len(X)), np.diff(start))
+    in_plane, heights = _split(positions, plane)
+    pbc = np.array(pbc)
+    vectors, periodic = edge_vectors(cell_matrices(cells, plane), pbc, plane), pbc[:, AXES[plane]]
+    lengths = edge_lengths(vectors)
+    with np.errstate(invalid="ignore"):  # positions that are not finite are told of below
+        scaled = scaled_positions(in_plane, owner, vectors, lengths, periodic)
+    atoms = Atoms(
+        np.concatenate(numbers), in_plane, start, lengths, vectors, periodic, scaled, heights
+    )
     _check_values(atoms)
+    _check_places(atoms, plane, slab)
+    check_overlaps(atoms)
     return atoms
 
 
@@ -148,7 +180,7 @@ def _check_sequence(X):
             else "Put it in a list, [structure]."
         )
         raise TypeError(f"Expected a sequence of structures. Got one {type(X).__name__}. {hint}")
-    if isinstance(X, str) or not (hasattr(X, "__len__") and hasattr(X, "__getitem__")):
+    if not (hasattr(X, "__len__") and hasattr(X, "__getitem__")):
         raise TypeError(
             f"Expected a sequence of structures. Got {type(X).__name__} instead. {_FORMS}"
         )
@@ -156,11 +188,16 @@ def _check_sequence(X):
         raise ValueError("Expected at least one structure. Got an empty sequence.")
 
 
-def _read(structure, k):
+def _read(structure, k, plane):
+    if is_path(structure):
+        structure = read_one(structure, k)
+    names = ("numbers", "positions", "cell", "pbc")
     if isinstance(structure, Mapping):
-        parts = [structure.get(name) for name in ("numbers", "positions", "cell", "pbc")]
+        parts = [structure.get(name) for name in names]
+    elif isinstance(structure, tuple) and len(structure) in (3, 4):
+        parts = [*structure, None][:4]
     else:
-        parts = [getattr(structure, name, None) for name in ("numbers", "positions", "cell", "pbc")]
+        parts = [getattr(structure, name, None) for name in names]
     if any(part is None for part in parts[:3]):
         raise TypeError(
             f"Expected structures. X[{k}] is of type {type(structure).__name__} and lacks "
@@ -174,53 +211,89 @@ def _read(structure, k):
             f"Structure {k}: numbers must be a 1-D array of integers, the atomic numbers. "
             f"Got shape {numbers.shape} and dtype {numbers.dtype}."
         )
-    if positions.shape not in ((len(numbers), 2), (len(numbers), 3)):
+    n_axes = positions.shape[-1] if positions.ndim == 2 else 0
+    if len(positions) != len(numbers) or not (n_axes == 3 or (n_axes == 2 and plane == "xy")):
+        shapes = [(len(numbers), 2), (len(numbers), 3)][0 if plane == "xy" else 1 :]
         raise ValueError(
-            f"Structure {k} has {len(numbers)} numbers, so positions must be of shape "
-            f"({len(numbers)}, 2) or ({len(numbers)}, 3). Got {positions.shape}."
+            f"Structure {k} has {len(numbers)} numbers, so positions for plane={plane!r} must be "
+            f"of shape {' or '.join(map(str, shapes))}. Got {positions.shape}."
         )
-    if parts[3] is not None and not np.all(np.broadcast_to(parts[3], 3)[:2]):
-        raise ValueError(
-            f"Structure {k} must repeat in x and y, as its field does. Got pbc={parts[3]}. "
-            "Set pbc to (True, True, False)."
-        )
-    return numbers.astype(np.int64), positions[:, :2], _edges(parts[2], k)
+    return numbers.astype(np.int64), positions, parts[2], _repeats(parts[3], k)
 
 
-def _edges(cell, k):
-    vectors = np.asarray(cell, dtype=np.float64)
-    if vectors.shape in ((2,), (3,)):
-        vectors = np.diag(vectors)
-    if vectors.shape not in ((2, 2), (3, 3)):
+def _repeats(pbc, k):
+    """Whether a structure repeats along x, y and z; it does where nothing is said."""
+    if pbc is None or pbc is True:
+        return [True, True, True]
+    if np.ndim(pbc) == 0:
+        return [bool(pbc)] * 3
+    if len(pbc) == 2:
+        return [bool(pbc[0]), bool(pbc[1]), True]
+    if len(pbc) != 3:
         raise ValueError(
-            f"Structure {k}: the cell must be edge lengths of shape (2,) or (3,), or edge vectors "
-            f"of shape (2, 2) or (3, 3). Got shape {vectors.shape}."
+            f"Structure {k}: pbc must be a bool, or one for each of x, y and z. Got {pbc!r}."
         )
-    edges = np.diag(vectors)[:2]
-    if not (np.isfinite(vectors).all() and (edges > 0).all()):
-        raise ValueError(
-            f"Structure {k}: the edges of the cell along x and y must be positive and finite. "
-            f"Got {vectors.tolist()}."
-        )
-    off_axis = np.abs(vectors - np.diag(np.diag(vectors))).max()
-    if off_axis > 1e-9 * edges.max():  # rounding of a rotation, not a slant
-        raise ValueError(
-            f"Structure {k}: the cell must be orthogonal with edges along x, y (and z). Got edge "
-            f"vectors {vectors.tolist()}. Repeat it to a rectangular supercell first."
-        )
-    return edges
+    return [bool(repeats) for repeats in pbc]
+
+
+def _split(positions, plane):
+    """Coordinates along the axes of the field, and the one along its normal where all have it."""
+    axes = AXES[plane]
+    if axes == (0, 1):
+        in_plane = np.concatenate([r[:, :2] for r in positions])
+    else:
+        in_plane = np.concatenate(positions)[:, axes]
+    if len(axes) == 3 or any(r.shape[1] == 2 for r in positions):
+        return in_plane, None
+    (normal,) = {0, 1, 2} - set(axes)
+    return in_plane, np.concatenate([r[:, normal] for r in positions])
 
 
 def _check_values(atoms):
-    wrong = np.flatnonzero(~np.isfinite(atoms.positions).all(axis=1))
+    where = atoms.positions
+    if atoms.heights is not None:
+        where = np.column_stack([where, atoms.heights])
+    wrong = np.flatnonzero(~np.isfinite(where).all(axis=1))
     if wrong.size:
         raise ValueError(
             f"Positions must be finite. {atoms.place(wrong[0])}, is at "
-            f"{atoms.positions[wrong[0]].tolist()}; {wrong.size} such atom(s) in all."
+            f"{where[wrong[0]].tolist()}; {wrong.size} such atom(s) in all."
         )
     wrong = np.flatnonzero((atoms.numbers < 1) | (atoms.numbers > HEAVIEST))
     if wrong.size:
         raise ValueError(
             f"Atomic numbers must be from 1 to {HEAVIEST}. {atoms.place(wrong[0])}, has "
             f"{atoms.numbers[wrong[0]]}."
+        )
+
+
+def _check_places(atoms, plane, slab):
+    """Refuse atoms outside of the box along axes that do not repeat, or of the slab."""
+    if not atoms.periodic.all():
+        off = np.maximum(atoms.scaled - 1, -atoms.scaled) > 1e-9
+        outside = np.argwhere(off & ~atoms.periodic[atoms.owner])
+        if outside.size:
+            atom, axis = outside[0]
+            length = atoms.lengths[atoms.owner[atom], axis]
+            raise ValueError(
+                f"{atoms.place(atom)}, lies outside of the cell, at "
+                f"{atoms.scaled[atom, axis] * length:.6g} of {length:.6g} Å along "
+                f"{plane[axis]}, where the structure does not repeat (pbc); {len(outside)} such "
+                "coordinate(s) in all. Give it a larger box, as ase.Atoms.center(vacuum=...) does."
+            )
+    if slab is None:
+        return
+    (normal,) = set("xyz") - set(plane)
+    if atoms.heights is None:
+        raise ValueError(
+            f"slab={tuple(slab)} says where atoms may be along {normal}. Positions have no "
+            f"coordinate {normal}: give three coordinates, or leave slab at None."
+        )
+    heights = atoms.heights
+    outside = np.flatnonzero((heights < slab[0]) | (heights > slab[1]))
+    if outside.size:
+        raise ValueError(
+            f"{atoms.place(outside[0])}, is at {normal} = {heights[outside[0]]:.6g} Å, outside of "
+            f"the slab from {slab[0]:g} to {slab[1]:g} Å; {outside.size} such atom(s) in all. "
+            "Shift or wrap the structure, or widen the slab."
         )

@@ -71,3 +71,67 @@ def test_forces_are_minus_gradients():
         draw.position_gradients([structure], [forces, forces])
     with pytest.raises(ValueError, match="Expected 1 derivatives"):
         draw.forces([structure], [])
+
+
+TRICLINIC = np.array([[1.2, 0.0, 0.0], [0.4, 1.1, 0.0], [-0.3, 0.25, 1.0]])
+LATTICES = {
+    "slanted": ("xy", [[2.4, 0, 0], [-1.05, 1.82, 0], [0, 0, 5]], True, (16, 14)),
+    "turned": ("xz", [[0, 0, 1.5], [0, 3, 0], [-2.0, 0, 0]], True, (10, 13)),
+    "open along y": ("xy", [2.4, 2.2, 5], (True, False, True), (16, 15)),
+    "box": ("xyz", [1.2, 1.4, 1.0], True, (8, 9, 6)),
+    "triclinic": ("xyz", TRICLINIC, True, (8, 7, 6)),
+    "slab": ("xyz", TRICLINIC, (True, True, False), (8, 7, 6)),
+}
+
+
+def on_lattice(plane, cell, pbc, shape, channels=None):
+    """A rasteriser fitted to a structure in such a cell, some atoms outside where it repeats."""
+    rng = np.random.default_rng(3)
+    vectors = np.diag(cell) if np.ndim(cell) == 1 else np.asarray(cell, dtype=float)
+    scaled = rng.uniform(0.05, 0.95, (4, 3)) + np.where(pbc, rng.integers(-1, 2, (4, 3)), 0)
+    structure = Structure(np.array([5, 6, 6, 7]), scaled @ vectors, vectors, pbc)
+    axes = ["xyz".index(axis) for axis in plane]
+    spacing = tuple(np.sqrt((vectors[axes] ** 2).sum(axis=1)) / shape)
+    draw = GaussianRasterizer(
+        spacing, 0.25, plane=plane, channels=channels, dtype="float64", cutoff=9.0
+    )
+    return draw.fit([structure]), structure, axes
+
+
+@pytest.mark.filterwarnings("ignore:The Gaussians of")
+@pytest.mark.parametrize("channels", [None, ("C", "N", "B")])
+@pytest.mark.parametrize("case", LATTICES.values(), ids=LATTICES)
+def test_pull_is_the_derivative_on_any_lattice(case, channels):
+    draw, structure, axes = on_lattice(*case, channels)
+    field = draw.transform([structure])[0]
+    slope = np.random.default_rng(0).normal(size=field.shape)
+    (forces,) = draw.forces([structure], [slope])
+    assert forces.shape == (4, len(axes))
+    step = 1e-5
+    for direction in np.random.default_rng(1).normal(size=(2, *forces.shape)):
+        ends = []
+        for sign in (1, -1):
+            positions = structure.positions.copy()
+            positions[:, axes] += sign * step * direction
+            moved = Structure(structure.numbers, positions, structure.cell, structure.pbc)
+            ends.append(np.sum(slope * draw.transform([moved])[0]))
+        expected = -(ends[0] - ends[1]) / (2 * step)
+        assert np.sum(forces * direction) == pytest.approx(expected, rel=1e-6, abs=1e-5)
+    columns = np.arange(12.0).reshape(4, 3)
+    (drawn,) = draw.position_gradients([structure], [columns])
+    np.testing.assert_array_equal(drawn.values, -columns[:, axes])
+
+
+@pytest.mark.filterwarnings("ignore:The Gaussians of")
+@pytest.mark.parametrize("name", ["slanted", "slab"])
+def test_torch_and_numpy_pull_alike_on_any_lattice(name, monkeypatch):
+    torch = pytest.importorskip("torch")
+    draw, structure, _ = on_lattice(*LATTICES[name], ("B", "C", "N"))
+    (drawn,) = draw.position_gradients([structure])
+    slope = np.random.default_rng(0).normal(size=(3, *drawn.shape))
+    whole = drawn.pull(slope)
+    monkeypatch.setattr("sk_ednn.atoms._lattice_gradients._AT_A_TIME", 1)  # atom by atom
+    tensor = torch.from_numpy(slope).requires_grad_()
+    np.testing.assert_allclose(drawn.pull(slope), whole, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(drawn.pull(tensor).detach(), whole, rtol=1e-12, atol=1e-12)
+    assert torch.autograd.gradcheck(drawn.pull, tensor, fast_mode=True)

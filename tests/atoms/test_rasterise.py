@@ -4,7 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
@@ -43,6 +43,10 @@ def structures(draw_from):
     coordinate = st.floats(-20, 20, allow_subnormal=False)
     positions = draw_from(st.lists(st.tuples(coordinate, coordinate), min_size=n, max_size=n))
     numbers = draw_from(st.lists(st.sampled_from([1, 5, 6, 7, 79]), min_size=n, max_size=n))
+    cell = np.array(shape) * SPACING
+    apart = np.array(positions)[:, None] - np.array(positions)
+    apart -= cell * np.round(apart / cell)
+    assume((np.abs(apart).max(axis=-1)[~np.eye(n, dtype=bool)] > 1e-3).all())  # no atom twice
     return Structure(np.array(numbers), np.array(positions), np.array(shape) * SPACING), shape
 
 

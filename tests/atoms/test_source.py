@@ -111,3 +111,44 @@ def test_what_cannot_be_drawn_is_refused():
     source = AtomsSource(only_carbon, Strange())
     with pytest.raises(ValueError, match=r"Expected the species C.*is N"):
         source.read((slice(0, 100), slice(0, 100), slice(0, 1)))
+
+
+LATTICES = {
+    "slanted": ("xy", [[30.0, 0, 0], [-12.0, 28.0, 0], [0, 0, 9]], True, (300, 280)),
+    "open": ("xy", [[30.0, 0, 0], [0, 4.0, 0], [0, 0, 9]], (True, False, False), (300, 40)),
+    "box": ("xyz", np.diag([7.0, 1.0, 2.0]), True, (70, 10, 20)),
+    "triclinic": ("xyz", [[7.0, 0, 0], [1.0, 2.0, 0], [0.5, -0.3, 1.5]], True, (70, 20, 15)),
+    "slab": ("xyz", np.diag([2.0, 7.0, 3.0]), (True, True, False), (20, 70, 30)),
+}
+
+
+@pytest.mark.filterwarnings("ignore:The Gaussians of")
+@pytest.mark.parametrize("channels", [None, ["C", "N"]])
+@pytest.mark.parametrize("case", LATTICES.values(), ids=LATTICES)
+def test_any_box_of_any_lattice_is_a_part_of_the_whole(case, channels, rng):
+    plane, cell, pbc, shape = case
+    scaled = rng.random((60, 3)) + np.where(pbc, rng.integers(-1, 2, (60, 3)), 0)
+    structure = Structure(rng.choice([6, 7], 60), scaled @ np.asarray(cell), cell, pbc)
+    lengths = np.sqrt((np.asarray(cell) ** 2).sum(axis=1))
+    rasterizer = GaussianRasterizer(
+        tuple(lengths[: len(shape)] / shape), 0.2, plane=plane, channels=channels
+    ).fit([structure])
+    whole = rasterizer.transform([structure])[0]
+    source = pickle.loads(pickle.dumps(AtomsSource(rasterizer, structure)))
+    assert (source.shape, source.dtype) == (whole.shape, whole.dtype)
+    assert source.identity() == AtomsSource(rasterizer, structure).identity()
+    for _ in range(6):
+        first = [int(rng.integers(n)) for n in source.shape]
+        box = tuple(
+            slice(a, int(rng.integers(a, n)) + 1) for a, n in zip(first, source.shape, strict=True)
+        )
+        np.testing.assert_array_equal(source.read(box), whole[box])
+
+
+def test_windows_and_turned_rectangles_are_refused_where_they_do_not_suit():
+    slanted = Structure([6], [[0.1, 0.2]], [[3.0, 0.0], [1.5, 2.0]])
+    with pytest.raises(ValueError, match=r"repeats along x and y.*give a structure in memory"):
+        AtomsSource(GaussianRasterizer((0.1, 0.25), 0.2).fit([slanted]), Chain())
+    turned = Structure([6], [[0.1, 0.2]], [[0.0, 3.0], [2.0, 0.0]])
+    with pytest.raises(ValueError, match=r"along the axes of the plane, xy.*Turn the structure"):
+        AtomsSource(GaussianRasterizer(0.1, 0.2).fit([turned]), turned)
