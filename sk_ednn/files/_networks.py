@@ -64,6 +64,8 @@ def encode(value, encoder, place) -> dict:
         return _net_node(value, encoder, place)
     if _PARTS.get(type(value).__name__) is type(value):
         return _part_node(value, encoder, place)
+    if not isinstance(value, nn.Module):
+        raise ModelFileError(f"{place} is a {type(value).__name__}, which is not stored.")
     return _module_node(value, encoder, place)
 
 
@@ -197,7 +199,7 @@ def _net_node(net, encoder, place) -> dict:
     kind = type(net)
     kwargs, left_out = {}, []
     for name, value in net.get_params(deep=False).items():
-        if name == "module" or _is_default(kind, name, value):
+        if name == "module" or name.startswith("_") or _is_default(kind, name, value):
             continue
         try:
             kwargs[name] = encoder(value, f"{place}.{name}")
