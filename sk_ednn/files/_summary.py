@@ -23,7 +23,7 @@ def training_of(model) -> dict:
     if len(members) > 1:
         found["members"] = len(members)
     for step in members[:1]:
-        found["strategy"] = type(step.summing_).__name__
+        found["strategy"] = type(getattr(step, "summing_", step.summing)).__name__
         found["n_outputs"] = int(step.n_outputs_)
         several = isinstance(step.tile_model_, list)
         for tile_model in step.tile_model_ if several else [step.tile_model_]:
