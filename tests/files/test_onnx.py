@@ -42,6 +42,7 @@ def run(path, **given):
     return session.run(None, given)[0]
 
 
+@pytest.mark.slow  # the example of export_onnx is the fast one
 @pytest.mark.timeout(300)
 def test_the_tile_network(model, tmp_path):
     export_onnx(model, tmp_path / "tile.onnx")
