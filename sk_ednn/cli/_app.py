@@ -322,8 +322,8 @@ def _load_model(path: Path):
     estimator = model_files.load(path)
     if not hasattr(estimator, "tile_model_"):
         raise ValueError(
-            f"{path} holds a {type(estimator).__name__}; `sk-ednn predict` is for an EDNNRegressor, "
-            "as `sk-ednn fit` writes it. Use it from Python, with sk_ednn.files.load."
+            f"{path} holds a {type(estimator).__name__}; `sk-ednn predict` is for an "
+            "EDNNRegressor, as `sk-ednn fit` writes it. Use it from Python: sk_ednn.files.load."
         )
     return estimator
 

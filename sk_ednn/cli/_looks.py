@@ -79,9 +79,7 @@ def draw_cut(tiling, X, sample, output: Path) -> None:
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise MissingExtraError(
-            "Drawing needs matplotlib: pip install 'sk-ednn[plot]'."
-        ) from error
+        raise MissingExtraError("Drawing needs matplotlib: pip install 'sk-ednn[plot]'.") from error
     from ..inspection import TilingDisplay
 
     # No pyplot: nothing is shown, and nothing of the user's settings is changed.

@@ -32,7 +32,7 @@ _CHUNK = 1 << 20
 _BYTES_PER_VALUE = 640
 _LEAST_FOR_TEXT = 1 << 26
 # The first bytes of files that pickle, joblib, torch and the compressions that joblib knows write.
-_PICKLES = (b"\x80", b"x", b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x04\"M\x18", b"ZF")
+_PICKLES = (b"\x80", b"x", b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b'\x04"M\x18', b"ZF")
 
 
 def write(path, parts) -> str:
@@ -167,8 +167,10 @@ class Container:
         info = self._infos[name]
         self._file.seek(info.header_offset)
         header = self._file.read(30)
-        start = info.header_offset + 30 + sum(
-            int.from_bytes(header[at : at + 2], "little") for at in (26, 28)
+        start = (
+            info.header_offset
+            + 30
+            + sum(int.from_bytes(header[at : at + 2], "little") for at in (26, 28))
         )
         if header[:4] != b"PK\x03\x04" or start + info.file_size > self.size:
             raise self._broken(f"the part {name} is not where it should be")

@@ -327,6 +327,8 @@ def _of_torch(value) -> bool:
         return False
     if isinstance(value, type):
         return issubclass(value, torch.nn.Module) or _of(value, "torch") or _of(value, "skorch")
-    return isinstance(value, torch.nn.Module) or _of(value, "skorch") or (
-        "skorch" in sys.modules and isinstance(value, sys.modules["skorch"].NeuralNet)
+    return (
+        isinstance(value, torch.nn.Module)
+        or _of(value, "skorch")
+        or ("skorch" in sys.modules and isinstance(value, sys.modules["skorch"].NeuralNet))
     )

@@ -186,11 +186,14 @@ def _look_over(container, part, max_bytes):
 
 
 def _check_array(file, info):
-    """Raise where an array would be of another size than its bytes: it is made before it is read."""
+    """Raise where an array, which is made before it is read, would not be as large as its bytes."""
     if not info.filename.endswith(".npy"):
         raise ValueError(f"{info.filename} is no array")
     version = np.lib.format.read_magic(file)
-    read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    read = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }
     if version not in read:
         raise ValueError(f"{info.filename} is of numpy's format {version}")
     shape, _, dtype = read[version](file)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections import OrderedDict
+from typing import Any
 
 import numpy as np
 import torch
@@ -128,7 +129,7 @@ def _built_node(module, encoder, place, kwargs=None) -> dict:
 
 
 def _settings(layer) -> dict:
-    settings = {}
+    settings: dict[str, Any] = {}
     for name, parameter in inspect.signature(type(layer).__init__).parameters.items():
         if name in ("self", "device", "dtype") or parameter.kind == parameter.VAR_KEYWORD:
             continue

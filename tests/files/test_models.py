@@ -73,9 +73,7 @@ class MeanOfRows(RegressorMixin, BaseEstimator):
 
 
 def boosted(tile_model, **params):
-    return EDNNRegressor(
-        tile_model, summing=BoostingSumFit(n_stages=3), random_state=0, **params
-    )
+    return EDNNRegressor(tile_model, summing=BoostingSumFit(n_stages=3), random_state=0, **params)
 
 
 FAMILIES = {
@@ -89,7 +87,9 @@ FAMILIES = {
         Ridge(), GridTiling((2, 1), (0, 1), boundary="zero"), baseline=None, evaluation=Direct()
     ),
     "baseline of content": EDNNRegressor(Ridge(), GridTiling(1, 1), baseline="content"),
-    "process": EDNNRegressor(GaussianProcessRegressor(RBF(2.0) + WhiteKernel(1e-2), optimizer=None)),
+    "process": EDNNRegressor(
+        GaussianProcessRegressor(RBF(2.0) + WhiteKernel(1e-2), optimizer=None)
+    ),
     "forest": boosted(RandomForestRegressor(3, random_state=0)),
     "extra trees": boosted(ExtraTreesRegressor(3, max_depth=4, random_state=0)),
     "gradient boosting": boosted(GradientBoostingRegressor(n_estimators=5)),

@@ -7,10 +7,11 @@ from sklearn.neural_network import MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-torch = pytest.importorskip("torch")
-skorch = pytest.importorskip("skorch")
+pytest.importorskip("skorch")
 pytest.importorskip("skops")
 
+import skorch
+import torch
 from skorch.callbacks import EpochScoring, LRScheduler
 from torch import nn
 
@@ -55,11 +56,10 @@ def convolutions():
     )
 
 
-def small_cnn(kind, window):
+def small_cnn(kind):
     extra = {"layers": [(4, 3, 2), (4, 3, 1)], "hidden": 8} if kind is ValidCNN else {}
-    return skorch.NeuralNetRegressor(
-        kind, max_epochs=1, verbose=0, train_split=None, **{f"module__{k}": v for k, v in extra.items()}
-    )  # fmt: skip
+    extra = {f"module__{name}": value for name, value in extra.items()}
+    return skorch.NeuralNetRegressor(kind, max_epochs=1, verbose=0, train_split=None, **extra)
 
 
 FAMILIES = {
@@ -70,7 +70,7 @@ FAMILIES = {
     "convolutions": EDNNRegressor(convolutions(), GridTiling(4, 2), summing=FIT),
     "PaperDenseNet": EDNNRegressor(PaperDenseNet, summing=FIT),
     "PaperDenseNet, made": EDNNRegressor(PaperDenseNet((3, 3)), summing=FIT),
-    "ValidCNN": EDNNRegressor(small_cnn(ValidCNN, 8), GridTiling(4, 2)),
+    "ValidCNN": EDNNRegressor(small_cnn(ValidCNN), GridTiling(4, 2)),
     "user's class": EDNNRegressor(Mine, summing=FIT),
     "user's module": EDNNRegressor(Mine(), summing=FIT),
     "user's layer": EDNNRegressor(
@@ -78,17 +78,23 @@ FAMILIES = {
     ),
     "skorch": EDNNRegressor(
         skorch.NeuralNetRegressor(
-            Mine, module__width=5, max_epochs=2, lr=1e-3, optimizer=torch.optim.AdamW, verbose=0,
+            Mine,
+            module__width=5,
+            max_epochs=2,
+            lr=1e-3,
+            optimizer=torch.optim.AdamW,
+            verbose=0,
             callbacks=[LRScheduler("StepLR", step_size=1)],
         )
-    ),  # fmt: skip
+    ),
     "user's net": EDNNRegressor(MyNet(Mine(), max_epochs=1, verbose=0)),
     "scaled": EDNNRegressor(
         make_pipeline(StandardScaler(), skorch.NeuralNetRegressor(Mine, max_epochs=1, verbose=0))
     ),
     "doubles": EDNNRegressor(Mine, summing=GradientSumFit(max_epochs=1, precision="float64")),
     "terms": EDNNRegressor(
-        [("near", PaperDenseNet, GridTiling(1, 1)), ("far", convolutions(), GridTiling(4, 2))], summing=FIT
+        [("near", PaperDenseNet, GridTiling(1, 1)), ("far", convolutions(), GridTiling(4, 2))],
+        summing=FIT,
     ),
     "perceptron": EDNNRegressor(MLPRegressor(hidden_layer_sizes=(8,), max_iter=2)),
 }
@@ -119,7 +125,7 @@ def test_predictions_and_gradients_are_the_same_to_the_last_bit(family, tmp_path
 @pytest.mark.slow
 def test_the_papers_network(tmp_path):
     fields = RNG.normal(size=(4, 32, 32))
-    model = EDNNRegressor(small_cnn(PaperCNN, 32), GridTiling(16, 8), random_state=0)
+    model = EDNNRegressor(small_cnn(PaperCNN), GridTiling(16, 8), random_state=0)
     model.fit(fields, fields.sum(axis=(1, 2)))
     save(model, tmp_path / "a.ednn")
     loaded = load(tmp_path / "a.ednn")

@@ -3,12 +3,11 @@
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch")
 pytest.importorskip("skorch")
-pytest.importorskip("onnx")
 pytest.importorskip("onnxscript")
-onnxruntime = pytest.importorskip("onnxruntime")
+pytest.importorskip("onnxruntime")
 
+import onnxruntime
 from torch import nn
 
 from sk_ednn import EDNNRegressor, GridTiling
@@ -34,7 +33,9 @@ def model():
     fields = RNG.normal(size=(6, 8, 8, 2)).astype(np.float32)
     tiling = GridTiling(4, 2, channel_axis=-1)
     model = EDNNRegressor(convolutions(2), tiling, baseline="content", summing=FIT, random_state=0)
-    return model.fit(fields, 7.0 + (fields**2).sum(axis=(1, 2, 3)) + fields[..., 1].sum(axis=(1, 2)))
+    return model.fit(
+        fields, 7.0 + (fields**2).sum(axis=(1, 2, 3)) + fields[..., 1].sum(axis=(1, 2))
+    )
 
 
 def run(path, **given):
@@ -125,6 +126,8 @@ def test_a_network_that_does_not_carry_over_is_not_written(tmp_path, monkeypatch
         onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=10), path)
 
     monkeypatch.setattr(_onnx, "_export", wrong)
-    with pytest.raises(TileModelError, match="ONNX Runtime gives contributions .* that are off by"):
+    with pytest.raises(
+        TileModelError, match=r"ONNX Runtime gives contributions .* that are off by"
+    ):
         export_onnx(model, tmp_path / "a.onnx")
     assert not list(tmp_path.iterdir())
