@@ -26,6 +26,8 @@ OPTIONAL = {
     "rich": r"rich",
     "h5py": r"h5py",
     "zarr": r"zarr",
+    "skops": r"skops|sk_ednn\.files",
+    "onnxruntime": r"onnxruntime",
 }
 MISSING = [name for name in OPTIONAL if importlib.util.find_spec(name) is None]
 NEEDS_MISSING = re.compile(

@@ -365,7 +365,9 @@ class EDNNRegressor(RegressorMixin, BaseEstimator):
                 f"{type(tile_model.estimator).__name__} has no standard deviation. Use a "
                 "GaussianProcessRegressor as tile model, or an EDNNCommittee."
             )
-        return y, self._as_fitted(tile_model.total_std(tiling, fields))
+        std = tile_model.total_std(tiling, fields)
+        _require_numbers(std, "standard deviation", tile_model)
+        return y, self._as_fitted(std)
 
     def predict_contributions(self, X):
         """Predict what each tile holds of the total.
@@ -422,6 +424,7 @@ class EDNNRegressor(RegressorMixin, BaseEstimator):
                     "network as tile model."
                 )
             for number, slopes in enumerate(tile_model.gradient(tiling, fields)):
+                _require_numbers(slopes, "derivative", tile_model)
                 parts[number] = parts[number] + slopes
         return self._by_sample(fields, parts)
 
@@ -622,6 +625,15 @@ def _check_targets(caller, fields, y, sample_weight, groups):
             stacklevel=3,
         )
     return y, sample_weight, groups
+
+
+def _require_numbers(values, what, tile_model):
+    if not np.isfinite(values).all():
+        raise TileModelError(
+            f"The {what} of {type(tile_model.estimator).__name__} is NaN or infinity at "
+            f"{np.sum(~np.isfinite(values))} place(s). Look at its training (learning rate, scale "
+            "of the inputs), or at the fields it was given."
+        )
 
 
 def _check_length(name, values, fields):

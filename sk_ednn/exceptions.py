@@ -5,6 +5,7 @@ __all__ = [
     "EDNNError",
     "ExtensivityWarning",
     "MissingExtraError",
+    "ModelFileError",
     "TileMemoryError",
     "TileModelError",
     "TilingError",
@@ -33,6 +34,10 @@ class TileMemoryError(EDNNError, MemoryError):
 
 class MissingExtraError(EDNNError, ImportError):
     """An optional library is not installed; the message names the extra to install."""
+
+
+class ModelFileError(EDNNError, ValueError):
+    """A model cannot be stored, or a file is not a model as it was written."""
 
 
 class ExtensivityWarning(UserWarning):

@@ -30,9 +30,9 @@ def test_page(page, tmp_path, monkeypatch):
     text = page.read_text(encoding="utf-8")
     if ">>>" not in text:
         pytest.skip("no examples")
-    for module in ("torch", "skorch", "typer", "dask.array", "zarr"):
+    for module in ("torch", "skorch", "typer", "dask.array", "zarr", "sk_ednn.files"):
         if module in text:
-            pytest.importorskip(module)
+            pytest.importorskip("skops" if module == "sk_ednn.files" else module)
     monkeypatch.chdir(tmp_path)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

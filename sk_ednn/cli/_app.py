@@ -8,17 +8,18 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated, Any
 
-import joblib
 import numpy as np
 import typer
 from rich.console import Console
 from rich.table import Table
 
+from .. import files as model_files
 from .._regressor import EDNNRegressor
 from ..exceptions import EDNNError
 from ..metrics import extensive_errors
 from ..tiling import GridTiling
 from ._files import check_writable, read_array
+from ._looks import cut, draw_cut, printable, report_of
 from ._models import TILE_MODELS
 
 app = typer.Typer(
@@ -36,6 +37,14 @@ BASELINES = {"size": "size", "content": "content", "none": None}
 Fields = Annotated[str, typer.Argument(help="Fields: .npy, .npz, .h5 or .zarr, ::NAME behind it.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
+Focus = Annotated[
+    str, typer.Option(help="Sites of a focus, or one per axis, as 2,2; none: the whole axis.")
+]
+Context = Annotated[str, typer.Option(help="Sites of context, or one per axis.")]
+Boundary = Annotated[str, typer.Option(help="periodic, zero, reflect or nearest.")]
+ChannelAxis = Annotated[
+    int | None, typer.Option(help="Axis of one field that holds channels; -1 is the last.")
+]
 Jobs = Annotated[int | None, typer.Option(help="Workers; -1 for all cores.")]
 
 
@@ -48,23 +57,22 @@ def fit(
     model: Annotated[
         str, typer.Option("--model", "-m", help=f"Tile model: {', '.join(TILE_MODELS)}.")
     ] = "kernel",
-    focus: Annotated[
-        str, typer.Option(help="Sites of a focus, or one per axis, as 2,2; none: the whole axis.")
-    ] = "1",
-    context: Annotated[str, typer.Option(help="Sites of context, or one per axis.")] = "1",
-    boundary: Annotated[str, typer.Option(help="periodic, zero, reflect or nearest.")] = "periodic",
-    channel_axis: Annotated[
-        int | None, typer.Option(help="Axis of one field that holds channels; -1 is the last.")
-    ] = None,
+    focus: Focus = "1",
+    context: Context = "1",
+    boundary: Boundary = "periodic",
+    channel_axis: ChannelAxis = None,
     baseline: Annotated[str, typer.Option(help="size, content or none.")] = "size",
     test_fraction: Annotated[
         float, typer.Option(min=0.0, max=0.9, help="Part held back to measure the error.")
     ] = 0.2,
     seed: Annotated[int, typer.Option(min=0, help="Random state.")] = 0,
     jobs: Jobs = None,
+    units: Annotated[
+        str | None, typer.Option(help="Of the totals, such as eV: for those who read the file.")
+    ] = None,
     output: Annotated[
         Path, typer.Option("--output", "-o", help="File for the fitted model.")
-    ] = Path("model.joblib"),
+    ] = Path("model.ednn"),
     as_json: Json = False,
     quiet: Quiet = False,
 ):
@@ -73,17 +81,13 @@ def fit(
         tile_model = _chosen("--model", model, TILE_MODELS)[0]()
         estimator = EDNNRegressor(
             tile_model,
-            GridTiling(
-                _sizes("--focus", focus),
-                _sizes("--context", context),
-                boundary=boundary,
-                channel_axis=channel_axis,
-            ),
+            _tiling(focus, context, boundary, channel_axis),
             baseline=_chosen("--baseline", baseline, BASELINES),
             random_state=seed,
             n_jobs=jobs,
             verbose=0 if quiet or as_json else 1,
         )
+        _require_model_name(output)
         check_writable(output)
         X, y = _read_fields(fields), _read_targets(targets or fields)
         if len(y) != len(X):
@@ -110,7 +114,9 @@ def fit(
         for name in ("train", "test"):
             if len(parts[name]):
                 report[name] = _errors(y[parts[name]], estimator.predict(X[parts[name]]))
-        joblib.dump(estimator, output)
+        errors = {name: report[name] for name in ("train", "test") if name in report}
+        about = {"made by": "sk-ednn fit", "errors of totals": errors}
+        report["sha256"] = model_files.save(estimator, output, units=units, about=about)
     if as_json:
         _print_json(report)
         return
@@ -140,7 +146,7 @@ def predict(
 ):
     """Predict totals of fields of any size.
 
-    The model file is unpickled, which runs what is in it: open only files that you trust.
+    Nothing in the model file is run, and a damaged one is refused.
     """
     with _one_line_errors():
         if output is not None:
@@ -169,6 +175,54 @@ def predict(
             typer.echo(repr(value))
     else:
         typer.echo(f"{len(y)} totals written to {output}")
+
+
+@app.command()
+def inspect(
+    model: Annotated[Path, typer.Argument(help="A file written by `sk-ednn fit` or Python.")],
+    as_json: Json = False,
+):
+    """Say what a model file holds; nothing of it is run."""
+    with _one_line_errors():
+        _require_file(model)
+        found = model_files.describe(model)
+    if as_json:
+        _print_json(found)
+        return
+    table = Table("", "", title=str(model), show_header=False)
+    for name, value in report_of(found):
+        table.add_row(printable(name), printable(value))
+    Console().print(table)
+
+
+@app.command()
+def tile(
+    fields: Fields,
+    focus: Focus = "1",
+    context: Context = "1",
+    boundary: Boundary = "periodic",
+    channel_axis: ChannelAxis = None,
+    sample: Annotated[int, typer.Option(min=0, help="Which field.")] = 0,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Draw it into this .png, .pdf or .svg.")
+    ] = None,
+    as_json: Json = False,
+):
+    """Say, and draw, how fields are cut into tiles, and which sizes can be."""
+    with _one_line_errors():
+        if output is not None:
+            check_writable(output)
+        tiling = _tiling(focus, context, boundary, channel_axis)
+        X = _read_fields(fields)
+        report = cut(tiling, X, sample)
+        if output is not None:
+            draw_cut(tiling, X, sample, output)
+            report["output"] = str(output)
+    if as_json:
+        _print_json(report)
+        return
+    for name, value in report.items():
+        typer.echo(f"{name}: {value}")
 
 
 @app.command()
@@ -264,21 +318,36 @@ def _numbers(name: str, values: np.ndarray) -> np.ndarray:
 
 
 def _load_model(path: Path):
-    if not path.exists():
-        raise FileNotFoundError(f"{path} does not exist.")
-    try:
-        estimator = joblib.load(path)
-    except ImportError as error:
-        raise ValueError(f"{path} needs a library that is not installed: {error}") from error
-    except Exception as error:  # what is raised depends on where the file is broken
-        raise ValueError(
-            f"{path} cannot be read: it is broken, or was not written by `sk-ednn fit`."
-        ) from error
+    _require_file(path)
+    estimator = model_files.load(path)
     if not hasattr(estimator, "tile_model_"):
         raise ValueError(
-            f"{path} holds a {type(estimator).__name__}, not a model fitted by `sk-ednn fit`."
+            f"{path} holds a {type(estimator).__name__}; `sk-ednn predict` is for an "
+            "EDNNRegressor, as `sk-ednn fit` writes it. Use it from Python: sk_ednn.files.load."
         )
     return estimator
+
+
+def _require_file(path: Path) -> None:
+    if not path.exists():
+        raise FileNotFoundError(f"{path} does not exist.")
+
+
+def _require_model_name(path: Path) -> None:
+    if path.suffix.lower() in {".joblib", ".pkl", ".pickle"}:
+        raise ValueError(
+            f"{path} would be taken for a pickle, which it will not be: call it "
+            f"{path.with_suffix('.ednn')}."
+        )
+
+
+def _tiling(focus, context, boundary, channel_axis) -> GridTiling:
+    return GridTiling(
+        _sizes("--focus", focus),
+        _sizes("--context", context),
+        boundary=boundary,
+        channel_axis=channel_axis,
+    )
 
 
 # --- what comes out ---------------------------------------------------------------------------

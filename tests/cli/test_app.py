@@ -5,13 +5,16 @@ import json
 import joblib
 import numpy as np
 import pytest
+from sklearn.linear_model import Ridge
 
-from sk_ednn import EDNNRegressor, GridTiling
+from sk_ednn import EDNNCommittee, EDNNRegressor, GridTiling
 from sk_ednn.datasets import make_ising
+from sk_ednn.files import load, save
 from sk_ednn.metrics import extensive_errors
 
 testing = pytest.importorskip("typer.testing")
 pytest.importorskip("rich")
+pytest.importorskip("skops")
 
 
 @pytest.fixture(scope="session")
@@ -36,11 +39,13 @@ def folder(tmp_path_factory):
         values = values.astype(float)
         values[(3, 2, 1)[: values.ndim]] = np.nan if "nan" in name else np.inf
         np.save(folder / name, values)
-    (folder / "broken.joblib").write_bytes(b"nonsense")
-    joblib.dump({"a": 1}, folder / "dict.joblib")
-    joblib.dump(EDNNRegressor(), folder / "unfitted.joblib")
+    np.save(folder / "cube.npy", np.zeros((2, 4, 4, 4)))
+    (folder / "broken.ednn").write_bytes(b"nonsense")
+    committee = EDNNCommittee(EDNNRegressor(Ridge()), n_members=2, random_state=0)
+    save(committee.fit(X[:20], y[:20]), folder / "committee.ednn")
     model = EDNNRegressor(None, GridTiling(1, 1), random_state=0).fit(X, y)
-    joblib.dump(model, folder / "model.joblib")
+    save(model, folder / "model.ednn")
+    joblib.dump(model, folder / "old.joblib")
     return folder
 
 
@@ -66,12 +71,12 @@ def held_back(n, fraction=0.2):
 
 
 def test_fit_writes_the_model_that_python_would_fit(run, folder):
-    report = json.loads(run("fit small.npz -o fitted.joblib --json").stdout)
+    report = json.loads(run("fit small.npz -o fitted.ednn --json").stdout)
     fields, y = np.load(folder / "X.npy"), np.load(folder / "y.npy")
     test = held_back(200)
     train = np.setdiff1d(np.arange(200), test)
     expected = EDNNRegressor(None, GridTiling(1, 1), random_state=0).fit(fields[train], y[train])
-    model = joblib.load(folder / "fitted.joblib")
+    model = load(folder / "fitted.ednn")
     np.testing.assert_array_equal(model.predict(fields), expected.predict(fields))
     assert (report["n_train"], report["n_test"]) == (160, 40)
     assert report["strategy"] == "KernelSumFit"
@@ -82,47 +87,47 @@ def test_fit_writes_the_model_that_python_would_fit(run, folder):
     "files", ["X.npy y.npy", "odd.npz::spins odd.npz::work", "X.npy column.npy"]
 )
 def test_fit_takes_fields_and_targets_from_where_they_are(run, files):
-    result = run(f"fit {files} -m quadratic -q -o other.joblib")
-    assert "LinearSumFit on 160 systems; written to other.joblib" in result.stdout
+    result = run(f"fit {files} -m quadratic -q -o other.ednn")
+    assert "LinearSumFit on 160 systems; written to other.ednn" in result.stdout
     assert "train" in result.stdout
     assert "test" in result.stdout
 
 
 def test_fit_reports_each_of_several_outputs(run):
-    report = json.loads(run("fit two.npz -m quadratic -o two.joblib --json").stdout)
+    report = json.loads(run("fit two.npz -m quadratic -o two.ednn --json").stdout)
     assert len(report["test"]) == 2
-    assert "test, output 1" in run("fit two.npz -m quadratic -o two.joblib").stdout
-    assert run("predict two.joblib large.npy").stdout.count("[") == 3
+    assert "test, output 1" in run("fit two.npz -m quadratic -o two.ednn").stdout
+    assert run("predict two.ednn large.npy").stdout.count("[") == 3
 
 
 def test_fit_options_reach_the_model(run, folder):
     run(
         "fit small.npz --focus 2,1 --context 0,1 --boundary zero --baseline none "
-        "--test-fraction 0 --seed 3 -o options.joblib -q"
+        "--test-fraction 0 --seed 3 -o options.ednn -q"
     )
-    model = joblib.load(folder / "options.joblib")
+    model = load(folder / "options.ednn")
     assert model.tiling.get_params() == GridTiling((2, 1), (0, 1), boundary="zero").get_params()
     assert model.baseline is None
     assert model.random_state == 3
-    run("fit small.npz --focus none --context 0 -m quadratic -o options.joblib -q")
-    assert joblib.load(folder / "options.joblib").tiling.focus is None
+    run("fit small.npz --focus none --context 0 -m quadratic -o options.ednn -q")
+    assert load(folder / "options.ednn").tiling.focus is None
 
 
 def test_predict_prints_what_python_predicts(run, folder):
-    expected = joblib.load(folder / "model.joblib").predict(np.load(folder / "large.npy"))
-    printed = run("predict model.joblib large.npy").stdout.split()
+    expected = load(folder / "model.ednn").predict(np.load(folder / "large.npy"))
+    printed = run("predict model.ednn large.npy").stdout.split()
     np.testing.assert_array_equal([float(value) for value in printed], expected)
     np.testing.assert_allclose(expected, np.load(folder / "large_y.npz")["energies"], atol=1.0)
-    report = json.loads(run("predict model.joblib large.npy --json --jobs 2").stdout)
+    report = json.loads(run("predict model.ednn large.npy --json --jobs 2").stdout)
     assert report == {"y": expected.tolist(), "output": None}
 
 
 def test_predict_writes_files(run, folder):
-    model, large = joblib.load(folder / "model.joblib"), np.load(folder / "large.npy")
-    result = run("predict model.joblib large.npy -o out.npy")
+    model, large = load(folder / "model.ednn"), np.load(folder / "large.npy")
+    result = run("predict model.ednn large.npy -o out.npy")
     assert result.stdout == "3 totals written to out.npy\n"
     np.testing.assert_array_equal(np.load(folder / "out.npy"), model.predict(large))
-    run("predict model.joblib large.npy -o out.npz --contributions")
+    run("predict model.ednn large.npy -o out.npz --contributions")
     with np.load(folder / "out.npz") as written:
         assert set(written.files) == {"y", "contributions"}
         np.testing.assert_array_equal(written["contributions"], model.predict_contributions(large))
@@ -147,18 +152,26 @@ BAD = {
     "fit small.npz --baseline all": "--baseline must be one of size, content, none; got 'all'.",
     "fit small.npz --channel-axis 5": "channel_axis=5 needs a field with that axis",
     "fit small.npz --model magic": "--model must be one of kernel, ",
-    "fit small.npz -o nowhere/model.joblib": "The folder nowhere does not exist",
+    "fit small.npz -o nowhere/model.ednn": "The folder nowhere does not exist",
     "fit small.npz -o .": ". is a folder",
-    "predict nowhere.joblib X.npy": "nowhere.joblib does not exist.",
-    "predict broken.joblib X.npy": "broken.joblib cannot be read: it is broken, or was not written",
-    "predict dict.joblib X.npy": "dict.joblib holds a dict, not a model fitted by `sk-ednn fit`.",
-    "predict unfitted.joblib X.npy": "unfitted.joblib holds a EDNNRegressor, not a model fitted",
-    "predict model.joblib y.npy": "y.npy must hold fields",
-    "predict model.joblib nan_X.npy": "nan_X.npy holds NaN or infinity, first at [3, 2, 1].",
-    "predict model.joblib X.npy -o out.txt": "--output must end in .npy or .npz, got out.txt.",
-    "predict model.joblib X.npy -o nowhere/out.npy": "The folder nowhere does not exist",
-    "predict model.joblib X.npy --contributions": "--contributions needs --output",
-    "predict model.joblib X.npy -o a.npy --contributions": "--contributions needs --output",
+    "predict nowhere.ednn X.npy": "nowhere.ednn does not exist.",
+    "predict broken.ednn X.npy": "broken.ednn cannot be read: it is no model file.",
+    "predict old.joblib X.npy": "old.joblib looks like a pickle (as joblib and older versions",
+    "predict committee.ednn X.npy": "committee.ednn holds a EDNNCommittee; `sk-ednn predict` is",
+    "fit small.npz -o m.joblib": "m.joblib would be taken for a pickle, which it will not be: call",
+    "inspect nowhere.ednn": "nowhere.ednn does not exist.",
+    "inspect old.joblib": "old.joblib looks like a pickle (as joblib and older versions",
+    "inspect X.npy": "X.npy cannot be read: it is no model file.",
+    "tile X.npy --focus 3": "axis 0 has length 8, not a multiple of focus=3; use 6 or 9 sites",
+    "tile X.npy --sample 999": "--sample must be from 0 to 199, got 999.",
+    "tile X.npy -o cut.txt": "--output must end in .pdf, .png, .svg, got cut.txt.",
+    "tile cube.npy -o cut.png": "Fields of two dimensions are drawn, these have 3.",
+    "predict model.ednn y.npy": "y.npy must hold fields",
+    "predict model.ednn nan_X.npy": "nan_X.npy holds NaN or infinity, first at [3, 2, 1].",
+    "predict model.ednn X.npy -o out.txt": "--output must end in .npy or .npz, got out.txt.",
+    "predict model.ednn X.npy -o nowhere/out.npy": "The folder nowhere does not exist",
+    "predict model.ednn X.npy --contributions": "--contributions needs --output",
+    "predict model.ednn X.npy -o a.npy --contributions": "--contributions needs --output",
 }
 
 
@@ -175,11 +188,34 @@ def test_bad_usage_exits_with_2(line, run):
     assert "Usage" in run(line, expected=2).stderr
 
 
-def test_a_model_of_a_library_that_is_missing_names_it(run, folder):
-    # A pickle that asks for sk_nothing.thing.
-    (folder / "foreign.joblib").write_bytes(b"\x80\x04csk_nothing\nthing\n.")
-    stderr = run("predict foreign.joblib X.npy", expected=1).stderr
-    assert "not installed: No module named 'sk_nothing'" in stderr
+def test_inspect_says_what_a_file_holds(run, folder):
+    run("fit small.npz -o seen.ednn --units J -q")
+    found = json.loads(run("inspect seen.ednn --json").stdout)
+    assert found["units"] == "J"
+    assert found["training"]["strategy"] == "KernelSumFit"
+    assert found["about"]["errors of totals"]["test"]["rmse"] > 0
+    assert found["parameters"]["tiling.focus"] == "1"
+    assert found["size"] == (folder / "seen.ednn").stat().st_size
+    shown = run("inspect seen.ednn").stdout
+    assert "parameters: tiling.focus" in shown and found["digest"][:20] in shown
+
+
+def test_inspect_shows_no_control_characters(run, folder):
+    model = EDNNRegressor(Ridge()).fit(np.load(folder / "X.npy"), np.load(folder / "y.npy"))
+    save(model, folder / "odd.ednn", about={"\x1b[2J": "\x1b]0;title\x07 [red]x[/red]"})
+    shown = run("inspect odd.ednn").stdout
+    assert "\x1b" not in shown and "\x07" not in shown and "[red]x" in shown
+
+
+def test_tile_says_and_draws_how_fields_are_cut(run, folder):
+    shown = run("tile X.npy --focus 4 --context 2").stdout
+    assert "fields: 200 of shape (8, 8)" in shown
+    assert "tiles: 4 of shape (8, 8), 2 x 2" in shown
+    assert "multiples of 4" in shown and "a focus of 1, 2, 4 or 8" in shown
+    pytest.importorskip("matplotlib")
+    report = json.loads(run("tile X.npy --focus 2,4 -o cut.png --json").stdout)
+    assert report["focus"] == "(2, 4)"
+    assert (folder / "cut.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_info_lists_libraries_and_models(run):
@@ -195,7 +231,7 @@ def test_info_lists_libraries_and_models(run):
 def test_every_tile_model_fits(model, run):
     if model == "dense":
         pytest.importorskip("torch")
-    line = f"fit small.npz -m {model} --test-fraction 0.9 --json -o any.joblib"
+    line = f"fit small.npz -m {model} --test-fraction 0.9 --json -o any.ednn"
     errors = json.loads(run(line).stdout)["train"]
     assert errors["rmse"] < 10  # of 75, the standard deviation of the totals
 

@@ -1,0 +1,93 @@
+"""What a model file holds, and how fields are cut, for reading."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ..exceptions import MissingExtraError
+from ..tiling._windows import legal_sizes
+
+_PICTURES = {".png", ".pdf", ".svg"}
+
+
+def report_of(found: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return what a file says of itself as rows of a name and a text."""
+    rows = [
+        ("schema", str(found["schema"])),
+        ("sha256", str(found["digest"])),
+        ("size", f"{found['size']:,} bytes"),
+    ]
+    for name in ("units", "spacing"):
+        if found.get(name) is not None:
+            rows.append((name, str(found[name])))
+    for title in ("parameters", "training", "about", "versions"):
+        rows += [(f"{title}: {key}", text) for key, text in _flat(found.get(title) or {})]
+    for name, part in found["parts"].items():
+        rows.append((f"part: {name}", f"{part['size']:,} bytes, sha256 {part['sha256']}"))
+    return rows
+
+
+def _flat(values, prefix=""):
+    if not isinstance(values, dict):
+        return [(prefix.rstrip("."), str(values))]
+    return [row for key, value in values.items() for row in _flat(value, f"{prefix}{key}.")]
+
+
+def printable(text: str) -> str:
+    """Return a text of a file as a terminal may show it: no control characters, no markup."""
+    from rich.markup import escape
+
+    return escape("".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text))
+
+
+def cut(tiling, X, sample) -> dict[str, Any]:
+    """Return how a field is cut, and which sizes the focus allows."""
+    fields = tiling.check(X)
+    _require_sample(X, sample)
+    shape = fields.stacks[0].values.shape[1:]
+    tile_shape, grid = tiling.tile_shape(shape), tiling.tile_grid(shape)
+    focus = tuple(site.stop - site.start for site in tiling.focus_sites(tile_shape))
+    lengths = [n * f for n, f in zip(grid, focus, strict=True)]
+    n_tiles = 1
+    for n in grid:
+        n_tiles *= n
+    return {
+        "fields": f"{len(X)} of shape {shape}",
+        "focus": str(focus),
+        "tiles": f"{n_tiles} of shape {tile_shape}, {' x '.join(map(str, grid))}",
+        "sizes": "; ".join(
+            f"axis {axis}: multiples of {f}, as {n} is ({legal_sizes(n, f)})"
+            for axis, (n, f) in enumerate(zip(lengths, focus, strict=True))
+        ),
+    }
+
+
+def draw_cut(tiling, X, sample, output: Path) -> None:
+    """Draw the tiles of a field into a file.
+
+    Raises
+    ------
+    ValueError
+        Where the file is to be of another kind, or the field has not two dimensions.
+    MissingExtraError
+        Where matplotlib is not installed.
+    """
+    if output.suffix.lower() not in _PICTURES:
+        raise ValueError(f"--output must end in {', '.join(sorted(_PICTURES))}, got {output}.")
+    _require_sample(X, sample)
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise MissingExtraError("Drawing needs matplotlib: pip install 'sk-ednn[plot]'.") from error
+    from ..inspection import TilingDisplay
+
+    # No pyplot: nothing is shown, and nothing of the user's settings is changed.
+    axes = Figure(figsize=(5, 5), layout="constrained").subplots()
+    TilingDisplay.from_tiling(tiling, X[sample : sample + 1], ax=axes)
+    axes.figure.savefig(output, dpi=150)
+
+
+def _require_sample(X, sample):
+    if not 0 <= sample < len(X):
+        raise ValueError(f"--sample must be from 0 to {len(X) - 1}, got {sample}.")

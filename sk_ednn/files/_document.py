@@ -1,0 +1,334 @@
+"""A fitted model as a tree of plain values, with its arrays beside it; and back.
+
+What JSON has stands for itself; everything else is a mapping with the key ``"$"``, which says what
+it is. Objects are made without calling anything of theirs, and only those of the classes listed
+here, or handed to `load`: no name in a file is ever imported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+from sklearn.base import BaseEstimator
+
+from ..exceptions import ModelFileError
+from ._arrays import storable
+
+# Classes whose attributes are stored one by one, by the name they have in files. Names of files
+# stay when modules move.
+_CLASSES = {
+    "EDNNRegressor": "sk_ednn._regressor",
+    "EDNNCommittee": "sk_ednn._committee",
+    "TileModel": "sk_ednn._tile_model",
+    "Baseline": "sk_ednn._baseline",
+    "GridTiling": "sk_ednn.tiling._grid",
+    "AutoSumFit": "sk_ednn.summing._auto",
+    "LinearSumFit": "sk_ednn.summing._linear",
+    "KernelSumFit": "sk_ednn.summing._kernel",
+    "SummedTiles": "sk_ednn.summing._kernel",
+    "GaussianProcessSumFit": "sk_ednn.summing._gaussian_process",
+    "SummedGaussianProcess": "sk_ednn.summing._gaussian_process",
+    "SummedKernel": "sk_ednn.summing._gaussian_process",
+    "GaussianTileModel": "sk_ednn.summing._gaussian_process",
+    "_Systems": "sk_ednn.summing._gaussian_process",
+    "BoostingSumFit": "sk_ednn.summing._boosting",
+    "BoostedSum": "sk_ednn.summing._boosting",
+    "GradientSumFit": "sk_ednn.summing._gradient",
+    "AutoEvaluation": "sk_ednn.evaluation._auto",
+    "Direct": "sk_ednn.evaluation._direct",
+    "Unique": "sk_ednn.evaluation._unique",
+    "Network": "sk_ednn.evaluation._network",
+    "DaskBlocks": "sk_ednn.evaluation._dask",
+    "NetworkTileModel": "sk_ednn.networks._tile_model",
+    "GaussianRasterizer": "sk_ednn.atoms._rasterise",
+    "LocalInvariants": "sk_ednn.atoms._invariants",
+    "LocalModes": "sk_ednn.atoms._modes",
+    "Pipeline": "sklearn.pipeline",
+    "TransformedTargetRegressor": "sklearn.compose._target",
+    "MultiOutputRegressor": "sklearn.multioutput",
+    "GaussianProcessRegressor": "sklearn.gaussian_process._gpr",
+}
+# Attributes that only fitting needs, or that are made again when they are needed.
+_DERIVED = {"SummedTiles": ("features",), "Pipeline": ("memory",)}
+_PLAIN = (type(None), bool, str)
+
+
+class Encoder:
+    """Turn a model into plain values, arrays and scikit-learn's estimators.
+
+    Attributes
+    ----------
+    arrays : dict of str to ndarray
+        By their place in the model.
+    estimators, places : list
+        scikit-learn's, and where they stand.
+    """
+
+    def __init__(self):
+        self.arrays: dict[str, np.ndarray] = {}
+        self.estimators: list[Any] = []
+        self.places: list[str] = []
+        self._known: dict[int, tuple[Any, dict]] = {}
+
+    def __call__(self, value, place="model"):
+        """Return a value of the model as what JSON can hold."""
+        if isinstance(value, _PLAIN) or type(value) is int:
+            return value
+        if type(value) is float:
+            return value if isfinite(value) else {"$": "float", "value": repr(value)}
+        if type(value) is list:
+            return [self(each, f"{place}.{k}") for k, each in enumerate(value)]
+        # Two that are one object stay one: a large array that two attributes hold, above all.
+        if id(value) not in self._known:
+            self._known[id(value)] = (value, self._tagged(value, place))
+        return self._known[id(value)][1]
+
+    def _tagged(self, value, place) -> dict:
+        if type(value) is tuple:
+            return {"$": "tuple", "values": self(list(value), place)}
+        if isinstance(value, dict) and type(value) is dict:
+            pairs = [[self(k, place), self(v, f"{place}.{k}")] for k, v in value.items()]
+            return {"$": "dict", "pairs": pairs}
+        if isinstance(value, slice):
+            return {"$": "slice", "values": self([value.start, value.stop, value.step], place)}
+        if isinstance(value, Path):
+            return {"$": "path", "value": str(value)}
+        if isinstance(value, np.generic) and storable(np.asarray(value)):
+            return {**self._array(np.asarray(value), place), "$": "scalar"}
+        if type(value) is np.ndarray:
+            return self._array(value, place)
+        if sparse.issparse(value) and value.format == "csr":
+            return {
+                "$": "csr",
+                "matrix": isinstance(value, sparse.spmatrix),
+                "parts": self([value.data, value.indices, value.indptr], place),
+                "shape": [int(n) for n in value.shape],
+            }
+        name = type(value).__name__
+        if name in _CLASSES and _class(name) is type(value):
+            state = value.__getstate__() if hasattr(value, "__getstate__") else vars(value)
+            return self._object("object", value, state, place)
+        if _of_torch(value):
+            from ._networks import encode
+
+            return encode(value, self, place)
+        if _of(value, "sklearn") and not isinstance(value, type):
+            self.estimators.append(value)
+            self.places.append(place)
+            about = {} if not hasattr(value, "get_params") else {"shown": repr(value)}
+            return {"$": "estimator", "number": len(self.estimators) - 1, **about}
+        if isinstance(value, (np.random.RandomState, np.ufunc)):
+            self.estimators.append(value)
+            self.places.append(place)
+            return {"$": "estimator", "number": len(self.estimators) - 1}
+        if isinstance(value, BaseEstimator):
+            return self._object("yours", value, vars(value), place)
+        raise ModelFileError(
+            f"{place} is a {type(value).__name__}, {value!r:.80}, which is no data and cannot be "
+            "stored. Set it to something that is (a number, an array, an estimator, or None, where "
+            "it only serves the fit) with set_params, or pickle the model for yourself alone."
+        )
+
+    def _object(self, tag, value, state, place) -> dict:
+        name = type(value).__name__
+        kept = {k: v for k, v in state.items() if k not in _DERIVED.get(name, ())}
+        kept.pop("_sklearn_version", None)
+        shown = place.removeprefix("model.")
+        prefix = "" if place == "model" else f"{shown}."
+        return {
+            "$": tag,
+            "class": name,
+            "vars": {k: self(v, f"{prefix}{k}") for k, v in kept.items()},
+        }
+
+    def _array(self, array, place) -> dict:
+        if array.dtype == object or array.dtype.kind == "U":
+            return {
+                "$": "strings" if array.dtype.kind == "U" else "objects",
+                "shape": list(array.shape),
+                "values": self(array.ravel().tolist(), place),
+            }
+        if not storable(array):
+            raise ModelFileError(f"{place} is an array of type {array.dtype}, which is not stored.")
+        name, k = place, 1
+        while name in self.arrays:
+            k += 1
+            name = f"{place}.{k}"
+        # Products with a matrix that is stored by columns differ in the last bits.
+        by_columns = array.ndim > 1 and array.flags.f_contiguous and not array.flags.c_contiguous
+        self.arrays[name] = array.T if by_columns else array
+        return {"$": "array", "name": name, **({"by_columns": True} if by_columns else {})}
+
+
+class Decoder:
+    """Turn plain values back into a model.
+
+    Parameters
+    ----------
+    arrays : dict of str to ndarray
+    estimators : list
+    modules : mapping of str to class or function
+        The user's own.
+    device : str
+        Where networks are put.
+    """
+
+    def __init__(self, arrays, estimators, modules, device):
+        self.arrays, self.estimators = arrays, estimators
+        self.modules, self.device = modules, device
+
+    def __call__(self, node):
+        """Return what a node stands for."""
+        if isinstance(node, list):
+            return [self(each) for each in node]
+        if not isinstance(node, dict):
+            return node
+        make = _MAKERS.get(node.get("$"))
+        if make is None:
+            raise ModelFileError(f"it holds a {node.get('$')!r}, which this version does not know")
+        return make(self, node)
+
+    def vars(self, node) -> dict:
+        """Return the attributes that a node describes."""
+        if not all(key.isidentifier() and not key.startswith("__") for key in node["vars"]):
+            raise ModelFileError("it names attributes that no object has")
+        return {key: self(value) for key, value in node["vars"].items()}
+
+    def own(self, name):
+        """Return a class or function of the user's, by its name."""
+        if name not in self.modules:
+            raise ModelFileError(
+                f"it holds a {name}, which is not a part of sk_ednn: hand over what makes it, as "
+                f"load(path, modules=[{name}]) or modules={{{name!r}: function}}"
+            )
+        return self.modules[name]
+
+
+def _float(decoder, node):
+    return {"nan": float("nan"), "inf": float("inf"), "-inf": float("-inf")}[node["value"]]
+
+
+def _array(decoder, node):
+    array = decoder.arrays[node["name"]]
+    return array.T if node.get("by_columns") else array
+
+
+def _strings(decoder, node):
+    values = decoder(node["values"])
+    if not all(isinstance(value, str) for value in values):
+        raise ModelFileError("an array of strings holds something else")
+    return np.array(values, dtype=str).reshape(node["shape"])
+
+
+def _objects(decoder, node):
+    values = decoder(node["values"])
+    out = np.empty(len(values), dtype=object)
+    out[:] = values
+    return out.reshape(node["shape"])
+
+
+def _csr(decoder, node):
+    kind = sparse.csr_matrix if node["matrix"] else sparse.csr_array
+    matrix = kind(tuple(decoder(node["parts"])), shape=tuple(node["shape"]))
+    matrix.check_format(full_check=True)  # compiled code follows its indices
+    return matrix
+
+
+def _object(decoder, node):
+    name = node["class"]
+    if name not in _CLASSES:
+        raise ModelFileError(f"it holds a {name}, which this version does not know")
+    made = object.__new__(_class(name))
+    made.__dict__.update(decoder.vars(node))
+    for derived in _DERIVED.get(name, ()):
+        made.__dict__[derived] = None
+    return made
+
+
+def _yours(decoder, node):
+    kind = decoder.own(node["class"])
+    if not isinstance(kind, type):
+        raise ModelFileError(f"modules[{node['class']!r}] must be the class itself, got {kind!r}")
+    made = object.__new__(kind)
+    made.__dict__.update(decoder.vars(node))
+    return made
+
+
+def _of_networks(decoder, node):
+    from ._networks import decode
+
+    return decode(node, decoder)
+
+
+_MAKERS = {
+    "float": _float,
+    "tuple": lambda decoder, node: tuple(decoder(node["values"])),
+    "dict": lambda decoder, node: {decoder(k): decoder(v) for k, v in node["pairs"]},
+    "slice": lambda decoder, node: slice(*decoder(node["values"])),
+    "path": lambda decoder, node: Path(node["value"]),
+    "scalar": lambda decoder, node: decoder.arrays[node["name"]][()],
+    "array": _array,
+    "strings": _strings,
+    "objects": _objects,
+    "csr": _csr,
+    "estimator": lambda decoder, node: decoder.estimators[node["number"]],
+    "object": _object,
+    "yours": _yours,
+    "module": _of_networks,
+    "layers": _of_networks,
+    "your module": _of_networks,
+    "net": _of_networks,
+    "part": _of_networks,
+    "class": _of_networks,
+}
+
+
+def named(modules) -> dict:
+    """Return the user's classes and functions by the name that files know them by.
+
+    Raises
+    ------
+    TypeError
+        Where they are neither a mapping nor classes.
+    """
+    if modules is None:
+        return {}
+    if isinstance(modules, Mapping):
+        return dict(modules)
+    modules = [modules] if isinstance(modules, type) else list(modules)
+    if not all(isinstance(module, type) for module in modules):
+        raise TypeError(
+            "modules are classes, or a mapping from the name of a class to what makes it, got "
+            f"{modules!r}."
+        )
+    return {module.__name__: module for module in modules}
+
+
+def _class(name) -> type:
+    return getattr(import_module(_CLASSES[name]), name)
+
+
+def _of(value, library) -> bool:
+    kind = value if isinstance(value, type) else type(value)
+    return kind.__module__.partition(".")[0] == library
+
+
+def _of_torch(value) -> bool:
+    import sys
+
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return False
+    if isinstance(value, type):
+        return issubclass(value, torch.nn.Module) or _of(value, "torch") or _of(value, "skorch")
+    return (
+        isinstance(value, torch.nn.Module)
+        or _of(value, "skorch")
+        or ("skorch" in sys.modules and isinstance(value, sys.modules["skorch"].NeuralNet))
+    )

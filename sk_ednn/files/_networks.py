@@ -1,0 +1,295 @@
+"""Networks in files: how they are built, by the names of layers, and their weights as arrays."""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from collections import OrderedDict
+from typing import Any
+
+import numpy as np
+import torch
+from skorch import NeuralNet, NeuralNetRegressor
+from skorch.callbacks import EarlyStopping, GradientNormClipping, LRScheduler
+from skorch.dataset import ValidSplit
+from skorch.history import History
+from torch import nn
+from torch.optim import lr_scheduler
+
+from ..exceptions import ModelFileError
+from ..networks import PaperCNN, PaperDenseNet, ValidCNN
+
+# Networks that are what their layers are, one after the other.
+_SEQUENTIAL = {kind.__name__: kind for kind in (nn.Sequential, PaperDenseNet, PaperCNN, ValidCNN)}
+# Layers that are what their parameters and weights are; each keeps its parameters by their names.
+_LAYERS = {
+    kind.__name__: kind
+    for kind in (
+        nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d, nn.AdaptiveMaxPool1d,
+        nn.AdaptiveMaxPool2d, nn.AdaptiveMaxPool3d, nn.AlphaDropout, nn.AvgPool1d, nn.AvgPool2d,
+        nn.AvgPool3d, nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.CELU, nn.CircularPad1d,
+        nn.CircularPad2d, nn.CircularPad3d, nn.ConstantPad1d, nn.ConstantPad2d, nn.ConstantPad3d,
+        nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d,
+        nn.ELU, nn.Flatten, nn.GELU, nn.GroupNorm, nn.Hardsigmoid, nn.Hardswish, nn.Hardtanh,
+        nn.Identity, nn.LayerNorm, nn.LeakyReLU, nn.Linear, nn.LogSigmoid, nn.MaxPool1d,
+        nn.MaxPool2d, nn.MaxPool3d, nn.Mish, nn.PReLU, nn.ReLU, nn.ReLU6, nn.ReflectionPad1d,
+        nn.ReflectionPad2d, nn.ReflectionPad3d, nn.ReplicationPad1d, nn.ReplicationPad2d,
+        nn.ReplicationPad3d, nn.SELU, nn.SiLU, nn.Sigmoid, nn.Softplus, nn.Softsign, nn.Tanh,
+        nn.Tanhshrink, nn.ZeroPad1d, nn.ZeroPad2d, nn.ZeroPad3d,
+    )
+}  # fmt: skip
+# Classes that stand as parameters of nets.
+_CLASSES = {
+    f"{kind.__module__.partition('.')[0]}.{kind.__name__}": kind
+    for kind in (
+        torch.optim.Adam, torch.optim.AdamW, torch.optim.NAdam, torch.optim.RAdam, torch.optim.SGD,
+        torch.optim.RMSprop, torch.optim.LBFGS, nn.MSELoss, nn.L1Loss, nn.HuberLoss,
+        nn.SmoothL1Loss, nn.PoissonNLLLoss, torch.utils.data.DataLoader, *_SEQUENTIAL.values(),
+        lr_scheduler.CosineAnnealingLR, lr_scheduler.ExponentialLR, lr_scheduler.OneCycleLR,
+        lr_scheduler.ReduceLROnPlateau, lr_scheduler.StepLR,
+    )
+}  # fmt: skip
+_NAMES = {kind: name for name, kind in _CLASSES.items()}
+_NETS = {"NeuralNet": NeuralNet, "NeuralNetRegressor": NeuralNetRegressor}
+# Parts of nets that are what they were made with.
+_PARTS = {
+    kind.__name__: kind for kind in (EarlyStopping, GradientNormClipping, LRScheduler, ValidSplit)
+}
+
+
+def encode(value, encoder, place) -> dict:
+    """Return a network, a net of skorch, or a class of them as plain values."""
+    if isinstance(value, type):
+        return _class_node(value)
+    if isinstance(value, NeuralNet):
+        return _net_node(value, encoder, place)
+    if _PARTS.get(type(value).__name__) is type(value):
+        return _part_node(value, encoder, place)
+    if not isinstance(value, nn.Module):
+        raise ModelFileError(f"{place} is a {type(value).__name__}, which is not stored.")
+    return _module_node(value, encoder, place)
+
+
+def decode(node, decoder):
+    """Return what a node of `encode` stands for."""
+    tag = node["$"]
+    if tag == "class":
+        if "yours" in node:
+            return decoder.own(node["yours"])
+        return _CLASSES[node["name"]]
+    if tag == "part":
+        settings = {key: decoder(each) for key, each in node["with"].items()}
+        return _PARTS[node["class"]](**settings)
+    if tag == "net":
+        return _net(node, decoder)
+    if tag == "module":
+        return _module(node, decoder)
+    raise ModelFileError(f"a {tag} stands outside of a network")
+
+
+def _class_node(kind) -> dict:
+    if kind in _NAMES:
+        return {"$": "class", "name": _NAMES[kind]}
+    return {"$": "class", "yours": kind.__name__}
+
+
+# --- modules ----------------------------------------------------------------------------------
+
+
+def _module_node(module, encoder, place, kwargs=None) -> dict:
+    for name, part in module.named_modules():
+        if any(getattr(part, hooks) for hooks in ("_forward_hooks", "_forward_pre_hooks")):
+            raise ModelFileError(
+                f"{place}.{name} has hooks, which are code and cannot be stored: remove them."
+            )
+    weights = {}
+    for name, tensor in module.state_dict().items():
+        array = tensor.detach().cpu().contiguous().numpy()
+        weights[name] = encoder(array, f"{place}.{name}")
+    frozen = [name for name, weight in module.named_parameters() if not weight.requires_grad]
+    return {
+        "$": "module",
+        "built": _built_node(module, encoder, place, kwargs),
+        "weights": weights,
+        "frozen": frozen,
+    }
+
+
+def _built_node(module, encoder, place, kwargs=None) -> dict:
+    name, kind = type(module).__name__, type(module)
+    if _SEQUENTIAL.get(name) is kind:
+        layers = [
+            [key, _built_node(layer, encoder, f"{place}.{key}")]
+            for key, layer in module.named_children()
+        ]
+        return {"$": "layers", "class": name, "layers": layers}
+    if _LAYERS.get(name) is kind:
+        return {"$": "layers", "class": name, "with": encoder(_settings(module), place)}
+    return {"$": "your module", "class": name, "with": encoder(kwargs or {}, place)}
+
+
+def _settings(layer) -> dict:
+    settings: dict[str, Any] = {}
+    for name, parameter in inspect.signature(type(layer).__init__).parameters.items():
+        if name in ("self", "device", "dtype") or parameter.kind == parameter.VAR_KEYWORD:
+            continue
+        if name == "bias":
+            settings[name] = layer.bias is not None
+        elif parameter.kind != parameter.VAR_POSITIONAL:  # those of Identity, which keeps none
+            value = getattr(layer, name)
+            settings[name] = tuple(value) if isinstance(value, torch.Size) else value
+    return settings
+
+
+def _module(node, decoder) -> nn.Module:
+    module = _built(node["built"], decoder)
+    weights = {name: torch.from_numpy(decoder(array)) for name, array in node["weights"].items()}
+    own = module.state_dict()
+    for name in [*own.keys() - weights.keys(), *weights.keys() - own.keys()]:
+        raise ModelFileError(
+            f"the network that was built and the one that was stored differ in {name!r}: was it "
+            "built with the same settings?"
+        )
+    for name, weight in own.items():
+        if weight.shape != weights[name].shape:
+            raise ModelFileError(
+                f"the network that was built has {name!r} of shape {tuple(weight.shape)}, stored "
+                f"was {tuple(weights[name].shape)}: was it built with the same settings?"
+            )
+    # The arrays of the file become the weights: nothing is copied, whatever the file says it is.
+    module.load_state_dict(weights, strict=True, assign=True)
+    for name, weight in module.named_parameters():
+        weight.requires_grad_(name not in node["frozen"])
+    return module
+
+
+def _built(node, decoder) -> nn.Module:
+    name = node["class"]
+    if node["$"] == "your module":
+        make = decoder.own(name)
+        if isinstance(make, nn.Module):
+            return make
+        settings = decoder(node["with"])
+        try:
+            module = make(**settings)
+        except TypeError as error:
+            raise ModelFileError(
+                f"{name}({settings}) cannot be built: {error}. Hand over a function that builds "
+                f"it, as load(path, modules={{{name!r}: lambda: {name}(...)}})"
+            ) from error
+        if not isinstance(module, nn.Module):
+            raise ModelFileError(f"modules[{name!r}] made {module!r}, which is no torch module")
+        return module
+    if node["$"] != "layers":
+        raise ModelFileError(f"a {node['$']!r} stands where a layer should be")
+    if name in _SEQUENTIAL:
+        layers = OrderedDict((key, _built(layer, decoder)) for key, layer in node["layers"])
+        module = _SEQUENTIAL[name].__new__(_SEQUENTIAL[name])
+        nn.Sequential.__init__(module, layers)  # not its own, which would draw weights
+        return module
+    if name not in _LAYERS:
+        raise ModelFileError(f"it holds a layer {name}, which this version does not know")
+    with torch.device("meta"):  # a layer without memory, however large the file says it is
+        return _LAYERS[name](**decoder(node["with"]))
+
+
+# --- nets of skorch ---------------------------------------------------------------------------
+
+
+def _net_node(net, encoder, place) -> dict:
+    kind = type(net)
+    kwargs, left_out = {}, []
+    for name, value in net.get_params(deep=False).items():
+        if name == "module" or name.startswith("_") or _is_default(kind, name, value):
+            continue
+        try:
+            kwargs[name] = encoder(value, f"{place}.{name}")
+        except ModelFileError:
+            left_out.append(name)
+    if getattr(net, "initialized_", False):
+        own = {
+            key.removeprefix("module__"): value
+            for key, value in net.get_params(deep=False).items()
+            if key.startswith("module__")
+        }
+        fitted = _module_node(net.module_, encoder, f"{place}.module_", own)
+    else:
+        fitted = None
+        if left_out:
+            warnings.warn(
+                f"{place}: {', '.join(left_out)} of the net cannot be stored. The model that is "
+                "loaded predicts the same, but would be fitted again without them.",
+                UserWarning,
+                stacklevel=2,
+            )
+    module = None
+    if fitted is None or isinstance(net.module, type):
+        module = encoder(net.module, f"{place}.module")
+    return {
+        "$": "net",
+        "class": kind.__name__,
+        "yours": _NETS.get(kind.__name__) is not kind,
+        "module": module,
+        "with": kwargs,
+        "fitted": fitted,
+        "history": _history(net, encoder, place),
+        "left out": left_out,
+    }
+
+
+def _history(net, encoder, place) -> list:
+    """Return what was noted of each epoch: a learning curve is drawn of it."""
+    rows = []
+    for row in getattr(net, "history_", None) or ():
+        numbers = {key: _number(value) for key, value in row.items()}
+        rows.append(encoder({k: v for k, v in numbers.items() if v is not None}, place))
+    return rows
+
+
+def _number(value):
+    value = value.item() if isinstance(value, np.generic) else value
+    return value if isinstance(value, (int, float, bool)) else None
+
+
+def _part_node(part, encoder, place) -> dict:
+    settings = dict(getattr(part, "kwargs", {}))
+    for name in inspect.signature(type(part).__init__).parameters:
+        value = getattr(part, name, None)
+        if name not in ("self", "kwargs") and not _is_default(type(part), name, value):
+            settings[name] = value
+    return {
+        "$": "part",
+        "class": type(part).__name__,
+        "with": {key: encoder(value, f"{place}.{key}") for key, value in settings.items()},
+    }
+
+
+def _is_default(kind, name, value) -> bool:
+    for base in kind.__mro__:
+        parameter = inspect.signature(base.__init__).parameters.get(name)
+        if parameter is not None:
+            default = parameter.default
+            return value is default or (
+                type(value) is type(default) and repr(value) == repr(default)
+                and not repr(value).startswith("<")
+            )  # fmt: skip
+    return False
+
+
+def _net(node, decoder) -> NeuralNet:
+    name = node["class"]
+    kind = decoder.own(name) if node["yours"] else _NETS[name]
+    kwargs = {key: decoder(value) for key, value in node["with"].items()}
+    if node["fitted"] is None:
+        return kind(decoder(node["module"]), **kwargs)
+    kwargs["device"] = decoder.device
+    of_module = {key: kwargs.pop(key) for key in list(kwargs) if key.startswith("module__")}
+    module = decoder(node["fitted"])
+    net = kind(module, **kwargs).initialize()
+    # It was initialised with the weights that it has: its class, as it was given, is for clones.
+    if node["module"] is not None:
+        vars(net)["module"] = decoder(node["module"])
+    vars(net).update(of_module)
+    # skorch looks for batches in every row.
+    net.history_ = History([{**decoder(row), "batches": []} for row in node["history"]])
+    return net

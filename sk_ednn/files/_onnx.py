@@ -1,0 +1,247 @@
+"""Networks for other programs, as ONNX."""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from contextlib import contextmanager
+from pathlib import Path
+from secrets import token_hex
+
+import numpy as np
+import torch
+from torch import nn
+
+from ..exceptions import MissingExtraError, TileModelError
+from ..networks import NetworkTileModel
+
+FORMS = ("tile", "dense")
+# How far ONNX Runtime may be from torch, relative to the largest contribution: rounding of
+# float32, whose sums run in another order, with room to spare.
+_TOLERANCE = 1e-4
+
+
+def export_onnx(model, path, form="tile", *, term=None) -> None:
+    """Write the network of a fitted model as an ONNX file, for programs without Python.
+
+    What is exported returns contributions in the units of y, scale, softplus and baseline
+    included: cutting, padding and adding up are left to who runs it. Two forms:
+
+    "tile"
+        ``tiles`` of shape (n, n_channels or 1, *window) to ``contributions`` (n, n_outputs), for
+        any n.
+    "dense"
+        ``fields`` of shape (n, n_channels or 1, *padded), each axis ``n_tiles * focus + 2 *
+        context`` long, with what the boundary says around them, to ``contributions`` (n, n_outputs,
+        *tile_grid), for any n and any number of tiles. Only networks that have a dense form (see
+        `sk_ednn.networks.as_convolution`) can be exported so.
+
+    Parameters
+    ----------
+    model : fitted EDNNRegressor
+        With a torch network as tile model.
+    path : str or Path
+    form : {"tile", "dense"}, default="tile"
+    term : str, default=None
+        Which of several terms.
+
+    Raises
+    ------
+    TileModelError
+        Where the tile model is no torch network, or ONNX cannot express it, or where ONNX Runtime
+        computes something else.
+    NotConvolutional
+        Where the network has no dense form; the message names the layer.
+    MissingExtraError
+        Where onnx, onnxscript or onnxruntime are not installed.
+
+    Notes
+    -----
+    Before the file is put in its place ONNX Runtime runs it on random tiles, of other numbers than
+    it was traced with, and its contributions are compared with torch's. A model whose precision is
+    bfloat16 is exported in float32.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> from torch import nn
+    >>> from sk_ednn import EDNNRegressor, GridTiling
+    >>> from sk_ednn.files import export_onnx
+    >>> from sk_ednn.summing import GradientSumFit
+    >>> fields = np.random.default_rng(0).normal(size=(20, 8, 8)).astype("float32")
+    >>> net = nn.Sequential(nn.Flatten(), nn.Linear(9, 8), nn.SiLU(), nn.Linear(8, 1))
+    >>> model = EDNNRegressor(net, GridTiling(1, 1), summing=GradientSumFit(max_epochs=1))
+    >>> model = model.fit(fields, (fields**2).sum(axis=(1, 2)))
+    >>> path = Path(tempfile.mkdtemp()) / "tile.onnx"
+    >>> export_onnx(model, path)
+    >>> import onnxruntime
+    >>> session = onnxruntime.InferenceSession(path)
+    >>> tiles = model.tiling_.transform(fields).reshape(-1, 1, 3, 3)
+    >>> (contributions,) = session.run(None, {"tiles": tiles})
+    >>> totals = contributions.reshape(20, 64).sum(axis=1)
+    >>> bool(np.abs(totals - model.predict(fields)).max() < 1e-3)
+    True
+    """
+    if form not in FORMS:
+        raise ValueError(f"form must be one of {', '.join(FORMS)}, got {form!r}.")
+    runtime = _runtime()
+    tile_model, tiling = _chosen(model, term)
+    traced = _Contributions(tile_model, tiling, form).eval()
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{token_hex(4)}")
+    try:
+        _export(traced, temporary)
+        _compare(runtime, temporary, traced)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+class _Contributions(nn.Module):
+    """What is exported: the network, its scale and its baseline, one of the two forms."""
+
+    def __init__(self, tile_model, tiling, form):
+        super().__init__()
+        self.form, self.ndim = form, len(tiling.focus_sites(tile_model.tile_shape))
+        module = tile_model.estimator.module_
+        self.network = module if form == "tile" else tile_model.dense_form(tiling)
+        self.positive = tile_model.positive
+        dtype = np.float64 if tile_model.precision == "float64" else np.float32
+        self.dtype = torch.from_numpy(np.empty(0, dtype)).dtype
+        shape = (-1, *[1] * self.ndim) if form == "dense" else (-1,)
+        outputs = np.broadcast_to(tile_model.scale, (tile_model.n_outputs,)).astype(dtype)
+        self.register_buffer("scale", torch.from_numpy(outputs).reshape(shape))
+        self.sites = tiling.focus_sites(tile_model.tile_shape)
+        self.focus = tuple(site.stop - site.start for site in self.sites)
+        self.window = tile_model.tile_shape[: self.ndim]
+        self.n_channels = tile_model.tile_shape[-1] if tile_model.has_channels else 1
+        baseline = tile_model.baseline
+        self.content, constant = False, np.zeros(tile_model.n_outputs)
+        if baseline is not None:
+            constant = baseline.coefficients[0] * np.prod(self.focus)
+            self.content = baseline.kind == "content"
+        self.register_buffer("constant", torch.from_numpy(constant.astype(dtype)).reshape(shape))
+        if self.content:
+            slopes = torch.from_numpy(baseline.coefficients[1:].T.astype(dtype))
+            # The content of a focus, as a convolution whose steps are the tiles.
+            kernel = slopes.reshape(*slopes.shape, *[1] * self.ndim)
+            self.register_buffer("kernel", kernel.expand(*slopes.shape, *self.focus).contiguous())
+
+    def forward(self, x):
+        """Return contributions of tiles (n, n_channels, *window), or of padded fields."""
+        out = self.network(x)
+        out = nn.functional.softplus(out) if self.positive else out
+        out = out * self.scale + self.constant
+        if not self.content:
+            return out
+        inner = x
+        for axis, (site, length) in enumerate(zip(self.sites, self.window, strict=True), start=2):
+            around = length - site.stop
+            inner = inner.narrow(axis, site.start, inner.shape[axis] - site.start - around)
+        convolve = (nn.functional.conv1d, nn.functional.conv2d, nn.functional.conv3d)[self.ndim - 1]
+        content = convolve(inner, self.kernel, stride=self.focus)
+        return out + (content if self.form == "dense" else content.flatten(1))
+
+    def probe(self, n, n_tiles):
+        """Return random inputs, with so many samples and tiles along each axis."""
+        generator = torch.Generator().manual_seed(0)
+        lengths = self.window
+        if self.form == "dense":
+            lengths = [w + (k - 1) * f for w, f, k in zip(self.window, self.focus, n_tiles)]  # noqa: B905
+        return torch.randn(n, self.n_channels, *lengths, generator=generator, dtype=self.dtype)
+
+    @property
+    def names(self):
+        """Names of what goes in and what comes out."""
+        return ("tiles" if self.form == "tile" else "fields"), "contributions"
+
+
+def _export(traced, path):
+    several = [3, 4, 5][: traced.ndim]
+    dynamic = {0: torch.export.Dim.DYNAMIC}
+    if traced.form == "dense":
+        dynamic |= {axis: torch.export.Dim.DYNAMIC for axis in range(2, 2 + traced.ndim)}
+    given, returned = traced.names
+    try:
+        with _quietly():
+            torch.onnx.export(
+                traced,
+                (traced.probe(3, several),),
+                path,
+                input_names=[given],
+                output_names=[returned],
+                dynamic_shapes=(dynamic,),
+                external_data=False,
+                dynamo=True,
+                verbose=False,
+            )
+    except Exception as error:  # torch's exporter raises many kinds
+        raise TileModelError(
+            f"This network cannot be exported to ONNX: {str(error).strip().splitlines()[0]}"
+        ) from error
+
+
+def _compare(runtime, path, traced):
+    """Raise where ONNX Runtime computes something else, for other sizes than were traced."""
+    session = runtime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    for n, n_tiles in ((1, (2, 3, 1)), (4, (5, 2, 3))):
+        x = traced.probe(n, n_tiles)
+        with torch.no_grad():
+            expected = traced(x).numpy()
+        (found,) = session.run(None, {traced.names[0]: x.numpy()})
+        off = np.abs(found - expected).max() if found.shape == expected.shape else np.inf
+        if not off <= _TOLERANCE * max(np.abs(expected).max(), 1e-30):
+            raise TileModelError(
+                f"ONNX Runtime gives contributions of shape {found.shape} that are off by {off}, "
+                f"torch those of shape {expected.shape}. The network does something that its "
+                "exporter does not carry over, such as a branch on a shape."
+            )
+
+
+def _chosen(model, term):
+    if not hasattr(model, "tile_model_"):
+        raise TileModelError(
+            f"A fitted EDNNRegressor is exported, got {type(model).__name__}: take it out of its "
+            "Pipeline, as model[-1]."
+        )
+    names = list(model._term_names)
+    if term is None and len(names) > 1:
+        raise TileModelError(f"Say which term is meant, as term={names[0]!r}; there are {names}.")
+    if term is not None and term not in names:
+        raise TileModelError(f"There is no term {term!r}; there are {names}.")
+    tile_model, tiling = model._fitted_terms()[0 if term is None else names.index(term)]
+    if not isinstance(tile_model, NetworkTileModel) or hasattr(tile_model.estimator, "steps"):
+        raise TileModelError(
+            f"Torch networks that see the tiles themselves are exported, the tile model is a "
+            f"{type(tile_model.estimator).__name__}."
+        )
+    return tile_model, tiling
+
+
+def _runtime():
+    try:
+        import onnx  # noqa: F401
+        import onnxruntime
+        import onnxscript  # noqa: F401
+    except ImportError as error:
+        raise MissingExtraError(
+            f"{error.name} is not installed, which export_onnx needs: pip install 'sk-ednn[onnx]'."
+        ) from error
+    return onnxruntime
+
+
+@contextmanager
+def _quietly():
+    """Keep the exporter's own warnings and its progress to itself; its errors come through."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)

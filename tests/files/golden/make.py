@@ -1,0 +1,93 @@
+"""Write the golden files of a schema: once, with the version that introduces it.
+
+    python tests/files/golden/make.py
+
+They are never written again: a later version has to read what this one wrote. A new schema, or a
+new kind of part, gets files of its own beside them.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from sklearn.ensemble import HistGradientBoostingRegressor, RandomForestRegressor
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import RBF, WhiteKernel
+from sklearn.kernel_ridge import KernelRidge
+from sklearn.linear_model import Ridge
+from sklearn.neighbors import KNeighborsRegressor
+from sklearn.neural_network import MLPRegressor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import PolynomialFeatures, StandardScaler
+
+from sk_ednn import EDNNCommittee, EDNNRegressor, GridTiling
+from sk_ednn.atoms import GaussianRasterizer, Structure
+from sk_ednn.files import save
+from sk_ednn.networks import PaperDenseNet, ValidCNN
+from sk_ednn.summing import BoostingSumFit, GradientSumFit
+
+FOLDER = Path(__file__).parent
+BOOSTING, GRADIENT = BoostingSumFit(n_stages=2), GradientSumFit(max_epochs=2)
+
+
+class Golden(torch.nn.Module):
+    """What a user's own network is."""
+
+    def __init__(self, width=4):
+        super().__init__()
+        self.inner, self.outer = torch.nn.Linear(3, width), torch.nn.Linear(width, 1)
+
+    def forward(self, x):
+        return self.outer(torch.tanh(self.inner(x.flatten(1))))
+
+
+TINY_TREE = {"max_iter": 2, "max_leaf_nodes": 4}
+MODELS = {
+    "linear": EDNNRegressor(make_pipeline(PolynomialFeatures(2), Ridge()), baseline="content"),
+    "kernel": EDNNRegressor(KernelRidge(kernel="rbf", gamma=0.1, alpha=1e-3)),
+    "process": EDNNRegressor(
+        GaussianProcessRegressor(RBF(2.0) + WhiteKernel(1e-2), optimizer=None), GridTiling(2, 1)
+    ),
+    "forest": EDNNRegressor(RandomForestRegressor(2, max_depth=3), summing=BOOSTING),
+    "histograms": EDNNRegressor(HistGradientBoostingRegressor(**TINY_TREE), summing=BOOSTING),
+    "neighbours": EDNNRegressor(KNeighborsRegressor(2), summing=BOOSTING),
+    "perceptron": EDNNRegressor(
+        make_pipeline(StandardScaler(), MLPRegressor(hidden_layer_sizes=(4,), max_iter=2))
+    ),
+    "terms": EDNNRegressor([("a", Ridge(), GridTiling(1, 1)), ("b", Ridge(), GridTiling(2, 0))]),
+    "committee": EDNNCommittee(EDNNRegressor(Ridge()), n_members=2),
+    "dense net": EDNNRegressor(PaperDenseNet, GridTiling(2, 0), summing=GRADIENT),
+    "convolutions": EDNNRegressor(
+        ValidCNN((4,), (2,), layers=[(2, 3, 1)], hidden=4), GridTiling(2, 1), summing=GRADIENT
+    ),
+    "user's net": EDNNRegressor(Golden, summing=GRADIENT),
+}
+
+
+def fields(n=8, length=8):
+    return np.random.default_rng(0).normal(size=(n, length))
+
+
+def structures():
+    rng = np.random.default_rng(0)
+    cell = [1.6, 1.6]
+    return [Structure([6, 7], rng.uniform(0, 1.6, (2, 2)), cell) for _ in range(6)]
+
+
+def main():
+    predictions = {}
+    X = fields()
+    for name, model in MODELS.items():
+        model.set_params(random_state=0).fit(X, np.sin(X).sum(axis=1))
+        save(model, FOLDER / f"schema 1, {name}.ednn")
+        predictions[name] = model.predict(X)
+    draw = GaussianRasterizer(0.2, 0.2, channels=("C", "N"))
+    model = make_pipeline(draw, EDNNRegressor(Ridge(), GridTiling(4, 0, channel_axis=-1)))
+    model.fit(structures(), np.arange(6.0))
+    save(model, FOLDER / "schema 1, atoms.ednn", units="eV")
+    predictions["atoms"] = model.predict(structures())
+    np.savez(FOLDER / "schema 1.npz", **predictions)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,113 @@
+"""NaN and infinity are refused by name, wherever they come from and whichever way they would go."""
+
+import importlib.util
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.kernel_ridge import KernelRidge
+from sklearn.linear_model import Ridge
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.tree import DecisionTreeRegressor
+
+from sk_ednn import EDNNCommittee, EDNNRegressor, GridTiling
+from sk_ednn.evaluation import Direct, LocalUpdates, Unique
+from sk_ednn.exceptions import TileModelError
+from sk_ednn.summing import BoostingSumFit
+from tests._cases import left_as_it_was
+
+TILING = GridTiling(2, 1)
+X = np.random.default_rng(0).normal(size=(12, 4, 4))
+Y = np.sin(X).sum(axis=(1, 2))
+MODELS = {
+    "linear": EDNNRegressor(Ridge(), TILING),
+    "scaled": EDNNRegressor(make_pipeline(StandardScaler(), Ridge()), TILING),
+    "kernel": EDNNRegressor(KernelRidge(), TILING),
+    "process": EDNNRegressor(GaussianProcessRegressor(), TILING),
+    "boosted": EDNNRegressor(DecisionTreeRegressor(), TILING, summing=BoostingSumFit(n_stages=2)),
+    "terms": EDNNRegressor([("a", Ridge(), TILING), ("b", Ridge(), GridTiling(1, 0))]),
+    "committee": EDNNCommittee(EDNNRegressor(Ridge(), TILING), n_members=2, random_state=0),
+}
+BAD = {"NaN": np.nan, "infinity": np.inf}
+
+
+def spoilt(values, value):
+    values = np.array(values, dtype=float)
+    values[(1,) * values.ndim] = value
+    return values
+
+
+@pytest.mark.parametrize("bad", BAD)
+@pytest.mark.parametrize("name", MODELS)
+def test_no_model_is_fitted_to_what_is_no_number(name, bad):
+    model = clone(MODELS[name])
+    given = {
+        "X": ((spoilt(X, BAD[bad]), Y), {}),
+        "X of several sizes": (([X[0, :2], *spoilt(X, BAD[bad])[:5]], Y[:6]), {}),
+        "y": ((X, spoilt(Y, BAD[bad])), {}),
+        "sample_weight": ((X, Y), {"sample_weight": spoilt(np.ones(12), BAD[bad])}),
+    }
+    for where, (args, more) in given.items():
+        with left_as_it_was(model), pytest.raises(ValueError, match=r"NaN|infinity|inf") as caught:
+            model.fit(*args, **more)
+        assert where.partition(" ")[0] in str(caught.value)
+
+
+@pytest.mark.parametrize("bad", BAD)
+@pytest.mark.parametrize("name", MODELS)
+def test_no_model_predicts_from_what_is_no_number(name, bad):
+    model = clone(MODELS[name]).fit(X, Y)
+    fields = spoilt(X, BAD[bad])
+    ways = [model.predict, lambda X: model.predict([X[0, :2], *X])]
+    if hasattr(model, "predict_contributions"):
+        ways.append(model.predict_contributions)
+    if name in ("process", "committee"):
+        ways.append(lambda X: model.predict(X, return_std=True))
+    for way in ways:
+        with pytest.raises(ValueError, match=r"X.*(NaN|infinity)"):
+            way(fields)
+
+
+@pytest.mark.parametrize("evaluation", [Direct(), Unique(), None], ids=repr)
+@pytest.mark.parametrize("bad", BAD)
+def test_no_output_of_a_tile_is_passed_on_that_is_no_number(evaluation, bad):
+    model = EDNNRegressor(Ridge(), TILING, evaluation=evaluation).fit(X, Y)
+    model.tile_model_.estimator.intercept_ = BAD[bad]
+    for way in (model.predict, model.predict_contributions, lambda X: LocalUpdates(model, X[0])):
+        with pytest.raises(TileModelError, match="Ridge returned NaN or infinity"):
+            way(X)
+
+
+def test_no_standard_deviation_is_passed_on_that_is_no_number():
+    model = clone(MODELS["process"]).fit(X, Y)
+    model.tile_model_.estimator.process_.L_[2, 1] = np.nan
+    assert np.isfinite(model.predict(X)).all()
+    with pytest.raises(TileModelError, match="standard deviation of SummedGaussianProcess is NaN"):
+        model.predict(X, return_std=True)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("skorch") is None, reason="needs skorch")
+@pytest.mark.parametrize("form", ["tiled", "dense"])
+def test_no_network_passes_on_what_is_no_number(form):
+    import torch
+    from torch import nn
+
+    from sk_ednn.summing import GradientSumFit
+
+    net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Tanh(), nn.Flatten(), nn.Linear(8, 1))
+    evaluation = Direct() if form == "tiled" else None
+    model = EDNNRegressor(net, TILING, summing=GradientSumFit(max_epochs=1), evaluation=evaluation)
+    for name, value in (("X", X), ("y", Y)):
+        given = {"X": X, "y": Y, name: spoilt(value, np.nan)}
+        with pytest.raises(ValueError, match=f"{name} contains NaN"):
+            model.fit(**given)
+    model.fit(X, Y)
+    with torch.no_grad():
+        model.tile_model_.estimator.module_[3].weight[0, 0] = torch.nan
+    for way in (model.predict, model.predict_contributions):
+        with pytest.raises(TileModelError, match="returned NaN or infinity"):
+            way(X)
+    with pytest.raises(TileModelError, match="derivative of NeuralNetRegressor is NaN"):
+        model.predict_gradient(X)
