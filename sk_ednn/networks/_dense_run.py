@@ -9,6 +9,7 @@ windows of the tiles are cut out, and nothing is computed that no tile needs.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from math import prod
 from typing import Any
 
@@ -170,9 +171,7 @@ def find_cut(nodes, layers, work, focus) -> Cut | None:
             for user in other.users
         ):
             continue
-        mixed = sum(
-            work.get(other.name, (0, 0))[k > number] for k, other in enumerate(nodes)
-        )  # fmt: skip
+        mixed = sum(work.get(other.name, (0, 0))[k > number] for k, other in enumerate(nodes))
         saved = whole - mixed
         if saved > max(_WORTH_CUTTING * whole, _PER_NUMBER * prod(layer.shape)):
             step = tuple(f // s for f, s in zip(focus, layer.stride, strict=True))
@@ -194,8 +193,8 @@ def find_strips(nodes, layers, calls, cut) -> Strips | None:
     cut : Cut or None
     """
     names, done = [nodes[0].name], []
-    seen, step, largest = 1, 1, 0.0
-    for before, node in zip(nodes, nodes[1:], strict=False):
+    seen, step, largest, held = 1, 1, 0.0, 0.0
+    for before, node in pairwise(nodes):
         if node.name not in calls or len(before.users) > 1:
             break
         call, kernel, stride = calls[node.name]
@@ -203,15 +202,15 @@ def find_strips(nodes, layers, calls, cut) -> Strips | None:
         numbers = layer.shape[0] / prod(layer.stride)
         if not done and kernel == 1:
             break  # nothing is gained, and what works in place would write to the field
-        if done and (kernel, stride) != (1, 1) and 2 * numbers_here <= largest:
+        if done and (kernel, stride) != (1, 1) and 2 * held <= largest:
             break  # the map has shrunk already
         names.append(node.name)
         done.append(call)
         seen, step = seen + (kernel - 1) * step, step * stride
-        numbers_here, largest = numbers, max(largest, numbers)
+        held, largest = numbers, max(largest, numbers)
         if cut is not None and node.name == cut.name:
             break
-    if not done or 2 * numbers_here > largest:
+    if not done or 2 * held > largest:
         return None
     return Strips(tuple(names), tuple(done), seen, step, largest)
 
