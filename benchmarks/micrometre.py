@@ -8,13 +8,16 @@ sheets whose energy is a sum of bonds, so that the energy of every sheet is know
 formula (`_sheet.py`): neither its atoms nor its image ever exist as a whole.
 
 With ``--journal`` a run that was stopped goes on where it was, and its time is that of all
-attempts. Each row is added to ``--results`` when it is measured, and not measured again: what is
-written there is what ``docs/_static/make_scaling_figures.py`` draws.
+attempts. ``--scheduler cluster`` takes worker processes in place of threads; ``--report
+FILE.html`` has them write a performance report. Each row is added to ``--results`` when it is
+measured, and not measured again: what is written there is what
+``docs/_static/make_scaling_figures.py`` draws.
 """
 
 import _measure
 from _sheet import CELL, PorousSheet, bonds
 
+from contextlib import nullcontext
 import json
 import os
 import subprocess
@@ -126,11 +129,12 @@ def evaluate(job):
         with dask.config.set(num_workers=job["workers"]):
             row = total(scheduler="threads" if job["workers"] > 1 else "synchronous")
     else:
-        from distributed import Client, LocalCluster
+        from distributed import Client, LocalCluster, performance_report
 
+        report = performance_report(job["report"]) if job["report"] else nullcontext()
         local = {"dashboard_address": None, "host": "127.0.0.1", "memory_limit": 0}
         cluster = LocalCluster(n_workers=job["workers"], threads_per_worker=1, **local)
-        with cluster, Client(cluster):
+        with cluster, Client(cluster), report:
             row = total()
     print(json.dumps({**row, "pixels": int(np.prod(source.shape))}))
 
@@ -167,7 +171,7 @@ def main():
         return
     options = _measure.arguments(
         __doc__.splitlines()[0], workers=2, scheduler="threads", fraction=1.0, journal="",
-        results="", model="", train="", epochs=6, block_bytes=2**26,
+        results="", model="", train="", epochs=6, block_bytes=2**26, report="",
     )  # fmt: skip
     _measure.machine()
     with tempfile.TemporaryDirectory() as folder:
@@ -189,7 +193,8 @@ def measure(options, model):
         key = {"cells": cells, "workers": workers, "scheduler": options.scheduler}
         row = next((row for row in rows if key.items() <= row.items()), None)
         if row is None:
-            job = {**key, "model": str(model), "block_bytes": options.block_bytes, "journal": None}
+            job = {**key, "model": str(model), "block_bytes": options.block_bytes}
+            job |= {"journal": None, "report": options.report}
             row = {**key, **measured(job, Path(options.journal) if options.journal else None)}
             row["atoms"], row["true_energy"] = PorousSheet(cells, cells).true_energy()
             rows.append(row)

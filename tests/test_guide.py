@@ -30,7 +30,7 @@ def test_page(page, tmp_path, monkeypatch):
     text = page.read_text(encoding="utf-8")
     if ">>>" not in text:
         pytest.skip("no examples")
-    for module in ("torch", "skorch", "typer", "dask.array", "zarr"):
+    for module in ("torch", "skorch", "typer", "dask.array", "dask.distributed", "zarr"):
         if module in text:
             pytest.importorskip(module)
     monkeypatch.chdir(tmp_path)
