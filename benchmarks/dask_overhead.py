@@ -1,9 +1,9 @@
 """Dask costs at most 5 % over the same blocks in one process, and changes no bit of a total.
 
-Run with ``python benchmarks/dask_overhead.py``; some minutes, ``--quick`` for one. Tables: time over
-the same blocks without Dask and with it, by what a block takes; time to build and to submit graphs
-of up to 100,000 blocks; the total of a network from one process, from threads and from 1, 2 and 4
-worker processes, and the time each took; peak memory of a process against the size of the field.
+Run with ``python benchmarks/dask_overhead.py``; some minutes, ``--quick`` for one. Tables: time
+over the same blocks without Dask and with it, by what a block takes; time to build and to submit
+graphs of up to 100,000 blocks; the total of a network from one process, from threads and from 1, 2
+and 4 worker processes, and the time each took; peak memory of a process against the field's size.
 """
 
 import _measure
