@@ -20,6 +20,7 @@ from _sheet import CELL, PorousSheet, bonds
 from contextlib import nullcontext
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -95,13 +96,13 @@ def work():
                 lambda m, _, out: counted.append(m.weight.numel() * out[0, 0].numel())
             )
     lay_out(padded, (1, *window))
-    tiles = laid_out(torch.rand(64, 1, *window))
+    tiles = laid_out(torch.rand(32, 1, *window))
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     with torch.inference_mode():
         padded(tiles)
         n_padded = sum(counted)
-        seconds = _measure.seconds(lambda: padded(tiles), repeat=3, warm_up=0) / len(tiles)
+        seconds = _measure.seconds(lambda: padded(tiles), repeat=2, warm_up=0) / len(tiles)
     torch.set_num_threads(threads)
     print(
         f"multiply-adds a tile: {dense.dense_work / 1e6:.1f} million (tile by tile "
@@ -154,11 +155,15 @@ def measured(job, folder):
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, text=True, env={**os.environ, **threads}
     )
-    while process.poll() is None:
-        peak = max(peak, _measure.shared_megabytes(process.pid))
-        if spent is not None:
-            _replace(spent, str(before + perf_counter() - start))
-        sleep(0.5)
+    try:
+        while process.poll() is None:
+            peak = max(peak, _measure.shared_megabytes(process.pid))
+            if spent is not None:
+                _replace(spent, str(before + perf_counter() - start))
+            sleep(0.5)
+    finally:
+        process.terminate()
+        process.wait()
     if process.returncode:
         raise SystemExit(f"The sheet of {job['cells']} cells failed.")
     row = json.loads(process.stdout.read().splitlines()[-1])
@@ -169,6 +174,7 @@ def main():
     if len(sys.argv) > 1 and sys.argv[1] == "evaluate":
         evaluate(json.loads(sys.argv[2]))
         return
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # not without what it has started
     options = _measure.arguments(
         __doc__.splitlines()[0], workers=2, scheduler="threads", fraction=1.0, journal="",
         results="", model="", train="", epochs=6, block_bytes=2**26, report="",

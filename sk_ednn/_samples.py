@@ -116,7 +116,7 @@ def _bounds(source: FieldSource) -> np.ndarray | None:
         return None
     n_samples = source.shape[0]
     array = getattr(source, "array", None)
-    if hasattr(array, "__dask_graph__"):
+    if array is not None and hasattr(array, "__dask_graph__"):
         return np.concatenate([[0], np.cumsum(array.chunks[0])])
     chunks = getattr(source, "chunks", None)
     if chunks is None:

@@ -207,8 +207,8 @@ def _halves(block) -> tuple[int, list[Block]] | None:
     middle = box[axis].start + lengths[axis] // 2
     halves = []
     for ends in ((box[axis].start, middle), (middle, box[axis].stop)):
-        samples, *region = (*box[:axis], slice(*ends), *box[axis + 1 :])
-        halves.append(Block(block.stack, samples, tuple(region)))
+        half = (*box[:axis], slice(*ends), *box[axis + 1 :])
+        halves.append(Block(block.stack, half[0], half[1:]))
     return axis, halves
 
 
