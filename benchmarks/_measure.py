@@ -68,6 +68,29 @@ def peak_megabytes():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
+def shared_megabytes(pid):
+    """Return what a process and all it has started hold, shared pages counted once (PSS)."""
+    import psutil
+
+    total = 0
+    try:
+        process = psutil.Process(pid)
+        for one in (process, *process.children(recursive=True)):
+            total += one.memory_full_info().pss
+    except psutil.Error:
+        pass  # one has ended meanwhile
+    return total / 2**20
+
+
+def processor_seconds():
+    """Return the processor time of this process and of those it has started and that still run."""
+    import psutil
+
+    process = psutil.Process()
+    times = [one.cpu_times() for one in (process, *process.children(recursive=True))]
+    return sum(time.user + time.system for time in times)
+
+
 def table(headers, rows):
     """Print rows under headers, aligned."""
     cells = [headers, *[[_text(value) for value in row] for row in rows]]

@@ -1,8 +1,9 @@
-"""Dask costs at most 5 % over the same blocks in one process, and memory does not grow.
+"""Dask costs at most 5 % over the same blocks in one process, and changes no bit of a total.
 
-Run with ``python benchmarks/dask_overhead.py``; some minutes, ``--quick`` for half a minute. Three
-tables: time over the same blocks without Dask and with it, by what a block takes; time to build and
-to submit graphs of up to 100,000 blocks; peak memory of a process against the size of the field.
+Run with ``python benchmarks/dask_overhead.py``; some minutes, ``--quick`` for one. Tables: time
+over the same blocks without Dask and with it, by what a block takes; time to build and to submit
+graphs of up to 100,000 blocks; the total of a network from one process, from threads and from 1, 2
+and 4 worker processes, and the time each took; peak memory of a process against the field's size.
 """
 
 import _measure
@@ -16,7 +17,8 @@ import numpy as np
 from sklearn.linear_model import Ridge
 
 from sk_ednn import EDNNRegressor, GridTiling
-from sk_ednn.evaluation import Direct
+from sk_ednn.evaluation import Direct, Network
+from sk_ednn.summing import GradientSumFit
 
 FOCUS, CONTEXT = 16, 8
 
@@ -98,6 +100,50 @@ def building(sizes, client):
     return rows
 
 
+def same_bits(side):
+    """One total of a float32 network, by everything that may compute it."""
+    import torch
+    from distributed import Client, LocalCluster
+
+    torch.manual_seed(0)
+    torch.set_num_threads(1)
+    net = torch.nn.Sequential(
+        torch.nn.Conv2d(1, 8, 5), torch.nn.SiLU(), torch.nn.Conv2d(8, 8, 5, stride=2),
+        torch.nn.SiLU(), torch.nn.Flatten(), torch.nn.Linear(8 * 12 * 12, 1),
+    )  # fmt: skip
+    X = np.random.default_rng(0).normal(size=(20, 48, 48)).astype(np.float32)
+    model = EDNNRegressor(
+        net, GridTiling(FOCUS, CONTEXT), summing=GradientSumFit(max_epochs=1),
+        evaluation=Network(max_tiles=256), random_state=0,
+    ).fit(X, (X**2).sum(axis=(1, 2)))  # fmt: skip
+    source = Waves((side, side))
+    field = source.read((slice(0, side), slice(0, side)))
+    rows, totals = [], []
+
+    def timed(what, function):
+        start = perf_counter()
+        totals.append(float(function()[0]))
+        rows.append([what, perf_counter() - start, totals[-1].hex()])
+
+    timed("in memory", lambda: model.predict(field[None]))
+    for scheduler in ("synchronous", "threads"):
+        timed(scheduler, lambda s=scheduler: model.predict([source]).compute(scheduler=s))
+    for n_workers in (1, 2, 4):
+        local = {"dashboard_address": None, "host": "127.0.0.1"}
+        with (
+            LocalCluster(n_workers=n_workers, threads_per_worker=1, **local) as cluster,
+            Client(cluster) as client,
+        ):
+            small = [Waves((1024, 1024))]
+            client.compute(model.predict(small)).result()  # start-up does not count
+            timed(
+                f"{n_workers} processes",
+                lambda c=client: c.compute(model.predict([source])).result(),
+            )
+    _measure.table(["by", "s", "total"], rows)
+    assert len(set(totals)) == 1
+
+
 PEAK = """
 import sys, dask
 sys.path[:0] = [{folder!r}]
@@ -136,6 +182,8 @@ def main():
     with cluster, Client(cluster) as client, dask.config.set(scheduler=None):
         rows = building((1000, 10_000, 100_000), client)
     assert rows[-1][2] + rows[-1][3] < 10
+    print()
+    same_bits(4096 if options.quick else 16_384)
     print()
     rows = memory((2048, 8192) if options.quick else (2048, 8192, 32_768, 131_072))
     assert rows[-1][2] < 1.5 * rows[0][2]

@@ -1,157 +1,267 @@
-"""A square micrometre of porous graphene, 35 million atoms, drawn block by block and summed.
+"""A square micrometre of porous graphene, 35.2 million atoms, drawn block by block and summed.
 
-Run with ``python benchmarks/micrometre.py``; about an hour, ``--quick`` for a minute. Prints time,
-energy per atom and peak memory against the number of atoms, from 1,000 up. The sheet is a formula:
-where its atoms are follows from their number, so that neither they nor their image ever exist as a
-whole. The model learns from the bundled sheets of graphene, or from ``--train FILE`` as
-`sk_ednn.datasets.load_porous` reads it; ``--journal FOLDER`` goes on with a run that was stopped.
+Run with ``python benchmarks/micrometre.py --workers 2 --journal FOLDER``; ``--quick`` for a minute,
+``--fraction 0.1`` for a tenth of the sheet. First sheets from a thousand atoms to 1 % and 10 % of a
+square micrometre, with a projection of the whole from each, then the whole. The network is
+`ValidCNN` on tiles of 128 pixels (focus 64, context 32) at 0.0911 Å a pixel, trained first on small
+sheets whose energy is a sum of bonds, so that the energy of every sheet is known. The sheet is a
+formula (`_sheet.py`): neither its atoms nor its image ever exist as a whole.
+
+With ``--journal`` a run that was stopped goes on where it was, and its time is that of all
+attempts. ``--scheduler cluster`` takes worker processes in place of threads; ``--report
+FILE.html`` has them write a performance report. Each row is added to ``--results`` when it is
+measured, and not measured again: what is written there is what
+``docs/_static/make_scaling_figures.py`` draws.
 """
 
 import _measure
+from _sheet import CELL, PorousSheet, bonds
 
-import pickle
+from contextlib import nullcontext
+import json
+import os
+import signal
 import subprocess
 import sys
 import tempfile
+from itertools import pairwise
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, sleep
 
 import dask
+import joblib
 import numpy as np
-from sklearn.linear_model import Ridge
+import torch
 from sklearn.pipeline import make_pipeline
 
 from sk_ednn import EDNNRegressor, GridTiling
-from sk_ednn.atoms import AtomsSource, GaussianRasterizer, LocalInvariants
-from sk_ednn.datasets import load_porous, load_sheets
-from sk_ednn.evaluation import DaskBlocks
+from sk_ednn.atoms import AtomsSource, GaussianRasterizer
+from sk_ednn.datasets import load_porous
+from sk_ednn.evaluation import DaskBlocks, Network
+from sk_ednn.networks import PaperCNN, ValidCNN, as_convolution
+from sk_ednn.networks._layout import laid_out, lay_out
+from sk_ednn.summing import GradientSumFit
 
-CELL = np.array([12.5, 13.0])  # of the bundled sheets, in Å: 5 by 3 rectangles of four atoms
-RECTANGLE = CELL / [5, 3]
-BASIS = np.array([[0, 0], [1 / 2, 1 / 6], [1 / 2, 1 / 2], [0, 2 / 3]])
-SPACING, FOCUS, CONTEXT = tuple(CELL / 32), 16, 10
-DISPLACED = 0.08  # Å, standard deviation along each axis; none by more than four of these
-PORE = 2  # cells along an edge of the square that each pore lies in
-RADIUS = 5.5  # Å, of the largest pore
-
-
-class PorousSheet:
-    """Graphene of any size with a pore in each square and atoms displaced at random."""
-
-    def __init__(self, nx, ny, seed=0):
-        assert nx % PORE == ny % PORE == 0
-        self.n = np.array([5 * nx, 3 * ny])  # rectangles
-        self.cell = CELL * [nx, ny]
-        self.seed = seed
-
-    def within(self, lower, upper):
-        far = 4 * DISPLACED
-        first = np.floor((lower - far) / RECTANGLE).astype(int)
-        last = np.floor((upper + far) / RECTANGLE).astype(int) + 1
-        last = np.minimum(last, first + self.n)
-        x, y = (np.arange(a, b) % n for a, b, n in zip(first, last, self.n, strict=True))
-        return self.atoms(x, y)
-
-    def atoms(self, x, y):
-        """Atoms of the rectangles at the product of `x` and `y`."""
-        rectangle = np.stack(np.meshgrid(x, y, indexing="ij"), axis=-1).reshape(-1, 1, 2)
-        index = (rectangle[..., 0] * self.n[1] + rectangle[..., 1]) * 4 + np.arange(4)
-        ideal = ((rectangle + BASIS) * RECTANGLE).reshape(-1, 2)
-        index = index.ravel()
-        square = PORE * CELL
-        which = np.floor(ideal / square).astype(np.int64)
-        key = which[:, 0] * 1_000_003 + which[:, 1]
-        # Squares hold their pore whole.
-        chance = np.stack([self.random(key, k) for k in (1, 2, 3)], axis=1)
-        centre = which * square + RADIUS + chance[:, :2] * (square - 2 * RADIUS)
-        kept = np.linalg.norm(ideal - centre, axis=1) > RADIUS * chance[:, 2]
-        index, ideal = index[kept], ideal[kept]
-        # Four uniform numbers make nearly a normal one, with an end.
-        draws = [self.random(index, 10 + k) for k in range(8)]
-        moved = np.stack([sum(draws[:4]), sum(draws[4:])], axis=1) - 2
-        positions = (ideal + moved * DISPLACED * np.sqrt(3)) % self.cell
-        return index, np.full(len(index), 6), positions
-
-    def random(self, index, stream):
-        """Uniform numbers that follow from an index (splitmix64)."""
-        z = index.astype(np.uint64) * np.uint64(64) + np.uint64(stream + 1_000_003 * self.seed)
-        for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
-            z = (z + np.uint64(0x9E3779B97F4A7C15)) & np.uint64(0xFFFFFFFFFFFFFFFF)
-            z = (z ^ (z >> np.uint64(shift))) * np.uint64(factor)
-        return ((z ^ (z >> np.uint64(31))) >> np.uint64(11)).astype(np.float64) / 2**53
-
-    def count(self):
-        """Number of atoms, a stripe at a time."""
-        y = np.arange(self.n[1])
-        return sum(
-            len(self.atoms(np.arange(x, min(x + 10, self.n[0])), y)[0])
-            for x in range(0, self.n[0], 10)
-        )
-
-    def identity(self):
-        return f"porous sheet {self.n} {self.seed} {DISPLACED} {PORE} {RADIUS}"
+FOCUS, CONTEXT = 64, 32
+SPACING = CELL / 384  # 0.0911 Å: six foci along a cell
+WELL = 0.2  # Å
+WHOLE = 286  # cells along an edge of 1.001 µm
+SIZES = {"quick": (2, 4), "full": (2, 5, 9, 29, 90, WHOLE)}  # 29 and 90: 1 % and 10 %
+SPEEDUP = 29  # cells of the sheet that is evaluated with one worker and with several
 
 
-def fitted(train, n_structures):
-    """A ridge on local invariants of the tiles of a carbon image."""
-    data = load_porous(train) if train else load_sheets(subset="graphene")
-    draw = GaussianRasterizer(SPACING, width=0.4, weights={"C": 1.0})
-    describe = LocalInvariants(FOCUS, CONTEXT, SPACING, random_state=0)
+def trained(path, train, epochs, n_sheets):
+    """Fit a pipeline and write it to a file, if it is not there."""
+    if path.exists():
+        return
+    if train:
+        data = load_porous(train)
+        chosen = np.random.default_rng(0).permutation(len(data.structures))[:n_sheets]
+        structures = [data.structures[k] for k in chosen]
+        energies = data.energies[chosen]
+    else:
+        structures, energies = [], []
+        for seed in range(1, n_sheets + 1):
+            sheet = PorousSheet(1, 1, seed)
+            _, numbers, positions = sheet.within(np.zeros(2), sheet.cell - 1e-6)
+            structures.append({"numbers": numbers, "positions": positions, "cell": sheet.cell})
+            energies.append(bonds(positions, sheet.cell))
+    draw = GaussianRasterizer(SPACING, width=WELL)
+    fit = GradientSumFit(max_epochs=epochs, batch_size=4, lr=1e-3, max_norm=1.0)
     regress = EDNNRegressor(
-        make_pipeline(describe, Ridge(2e-4)), GridTiling(FOCUS, CONTEXT), baseline="content"
+        ValidCNN, GridTiling(FOCUS, CONTEXT), summing=fit, baseline="content", random_state=0
     )
-    chosen = np.random.default_rng(0).permutation(len(data.structures))[:n_structures]
-    structures = [data.structures[k] for k in chosen]
-    return make_pipeline(draw, regress).fit(structures, data.energies[chosen])
-
-
-def run(path, nx, ny, journal, n_workers):
-    """Predict one sheet in this process and print what it took."""
-    model = pickle.loads(Path(path).read_bytes())
-    sheet = PorousSheet(nx, ny)
-    draw, regress = model[0], model[1]
-    regress.evaluation_ = DaskBlocks(regress.evaluation_, journal=journal or None)
-    source = AtomsSource(draw, sheet)
-    start = perf_counter()
-    lazy = regress.predict([source])
-    scheduler = "threads" if n_workers > 1 else "synchronous"
-    energy = float(lazy.compute(scheduler=scheduler, num_workers=n_workers)[0])
+    held, start = n_sheets // 10, perf_counter()
+    model = make_pipeline(draw, regress).fit(structures[held:], energies[held:])
     seconds = perf_counter() - start
-    print(sheet.count(), np.prod(source.shape), seconds, energy, _measure.peak_megabytes())
+    n_atoms = [len(structure["numbers"]) for structure in structures[:held]]
+    off = 1e3 * (model.predict(structures[:held]) - energies[:held]) / n_atoms
+    print(
+        f"trained {epochs} epochs of {n_sheets - held} sheets in {seconds:.0f} s; on {held} others "
+        f"mean error {np.abs(off).mean():.1f} meV/atom, bias {off.mean():.1f}"
+    )
+    joblib.dump(model, path)
+
+
+def work():
+    """Print multiply-adds of a tile, and return seconds of one for the paper's padded network."""
+    window = (FOCUS + 2 * CONTEXT,) * 2
+    dense = as_convolution(
+        ValidCNN(window, (FOCUS,) * 2).eval(), GridTiling(FOCUS, CONTEXT), window
+    )
+    padded, counted = PaperCNN(window).eval(), []
+    for layer in padded:
+        if hasattr(layer, "weight"):
+            layer.register_forward_hook(
+                lambda m, _, out: counted.append(m.weight.numel() * out[0, 0].numel())
+            )
+    lay_out(padded, (1, *window))
+    tiles = laid_out(torch.rand(32, 1, *window))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    with torch.inference_mode():
+        padded(tiles)
+        n_padded = sum(counted)
+        seconds = _measure.seconds(lambda: padded(tiles), repeat=2, warm_up=0) / len(tiles)
+    torch.set_num_threads(threads)
+    print(
+        f"multiply-adds a tile: {dense.dense_work / 1e6:.1f} million (tile by tile "
+        f"{dense.tiled_work / 1e6:.1f}); the paper's padded network {n_padded / 1e6:.1f}"
+    )
+    return seconds
+
+
+def evaluate(job):
+    """Predict one sheet in this process, and print what it took."""
+    torch.set_num_threads(1)
+    draw, regress = (step for _, step in joblib.load(job["model"]).steps)
+    sheet = PorousSheet(job["cells"], job["cells"])
+    source = AtomsSource(draw, sheet)
+    network = Network(max_bytes=job["block_bytes"])
+    regress.evaluation_ = DaskBlocks(network, journal=job["journal"], verbose=1)
+
+    def total(**options):
+        start, cpu = perf_counter(), _measure.processor_seconds()
+        energy = float(regress.predict([source]).compute(**options)[0])
+        cpu = _measure.processor_seconds() - cpu
+        return {"seconds": perf_counter() - start, "cpu": cpu, "energy": energy}
+
+    if job["scheduler"] == "threads":
+        with dask.config.set(num_workers=job["workers"]):
+            row = total(scheduler="threads" if job["workers"] > 1 else "synchronous")
+    else:
+        from distributed import Client, LocalCluster, performance_report
+
+        report = performance_report(job["report"]) if job["report"] else nullcontext()
+        local = {"dashboard_address": None, "host": "127.0.0.1", "memory_limit": 0}
+        cluster = LocalCluster(n_workers=job["workers"], threads_per_worker=1, **local)
+        with cluster, Client(cluster), report:
+            row = total()
+    print(json.dumps({**row, "pixels": int(np.prod(source.shape))}))
+
+
+def measured(job, folder):
+    """Evaluate in a process of its own; watch the memory of it and of those that it starts."""
+    spent = None
+    before = 0.0
+    if folder:
+        job["journal"] = str(folder / f"cells-{job['cells']}-{job['workers']}-{job['scheduler']}")
+        Path(job["journal"]).mkdir(parents=True, exist_ok=True)
+        spent = Path(job["journal"]) / "seconds"
+        before = float(spent.read_text()) if spent.exists() else 0.0
+    command = [sys.executable, __file__, "evaluate", json.dumps(job)]
+    threads = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "MKL", "OPENBLAS")}
+    start, peak = perf_counter(), 0.0
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, env={**os.environ, **threads}
+    )
+    try:
+        while process.poll() is None:
+            peak = max(peak, _measure.shared_megabytes(process.pid))
+            if spent is not None:
+                _replace(spent, str(before + perf_counter() - start))
+            sleep(0.5)
+    finally:
+        process.terminate()
+        process.wait()
+    if process.returncode:
+        raise SystemExit(f"The sheet of {job['cells']} cells failed.")
+    row = json.loads(process.stdout.read().splitlines()[-1])
+    return {**row, "seconds": before + row["seconds"], "resumed": before > 0, "pss": peak}
 
 
 def main():
-    if len(sys.argv) > 1 and sys.argv[1] == "run":
-        path, nx, ny, journal, n_workers = sys.argv[2:]
-        run(path, int(nx), int(ny), journal, int(n_workers))
+    if len(sys.argv) > 1 and sys.argv[1] == "evaluate":
+        evaluate(json.loads(sys.argv[2]))
         return
-    options = _measure.arguments(__doc__.splitlines()[0], train="", journal="", workers=2)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # not without what it has started
+    options = _measure.arguments(
+        __doc__.splitlines()[0], workers=2, scheduler="threads", fraction=1.0, journal="",
+        results="", model="", train="", epochs=6, block_bytes=2**26, report="",
+    )  # fmt: skip
     _measure.machine()
-    sizes = [(4, 4), (12, 12), (40, 40)]
-    if not options.quick:
-        sizes += [(126, 126), (400, 400), (800, 770)]
-    rows = []
-    with tempfile.TemporaryDirectory() as folder, dask.config.set(scheduler="synchronous"):
-        path = Path(folder) / "model.pkl"
-        path.write_bytes(pickle.dumps(fitted(options.train, 300 if options.quick else 5000)))
-        for nx, ny in sizes:
-            # In a process of its own, for its peak of memory.
-            command = [sys.executable, __file__, "run", path, nx, ny, options.journal]
-            done = subprocess.run(
-                [str(part) for part in [*command, options.workers]],
-                capture_output=True, text=True, check=False,
-            )  # fmt: skip
-            if done.returncode:
-                raise SystemExit(done.stderr)
-            n_atoms, pixels, seconds, energy, peak = (float(v) for v in done.stdout.split())
-            rows.append([int(n_atoms), int(pixels), seconds, n_atoms / seconds,
-                         energy / n_atoms, peak])  # fmt: skip
-            _measure.table(["atoms", "pixels", "s", "atoms/s", "eV/atom", "peak/MB"], rows[-1:])
-    atoms, times = np.array([[row[0], row[2]] for row in rows[1:]]).T
+    with tempfile.TemporaryDirectory() as folder:
+        model = Path(options.model) if options.model else Path(folder) / "model.pkl"
+        trained(model, options.train, *((1, 40) if options.quick else (options.epochs, 400)))
+        measure(options, model)
+
+
+def measure(options, model):
+    results = Path(options.results) if options.results else None
+    rows = json.loads(results.read_text()) if results and results.exists() else []
+    padded = work()
+    sizes = SIZES["quick" if options.quick else "full"]
+    jobs = [(n, options.workers) for n in sizes if (n / WHOLE) ** 2 <= 1.04 * options.fraction]
+    if SPEEDUP in sizes:
+        at = next((k for k, (n, _) in enumerate(jobs) if n > SPEEDUP), len(jobs))
+        jobs[at:at] = [(SPEEDUP, w) for w in range(1, options.workers)]
+    for cells, workers in jobs:
+        key = {"cells": cells, "workers": workers, "scheduler": options.scheduler}
+        row = next((row for row in rows if key.items() <= row.items()), None)
+        if row is None:
+            job = {**key, "model": str(model), "block_bytes": options.block_bytes}
+            job |= {"journal": None, "report": options.report}
+            row = {**key, **measured(job, Path(options.journal) if options.journal else None)}
+            row["atoms"], row["true_energy"] = PorousSheet(cells, cells).true_energy()
+            rows.append(row)
+            if results:
+                _replace(results, json.dumps(rows, indent=1))
+        show(row)
+        if workers == options.workers and row["atoms"] > 1e5 and cells < WHOLE:
+            project(row, padded)
+    check([row for row in rows if row["workers"] == options.workers])
+
+
+def show(row):
+    atoms = row["atoms"]
+    off = 1e3 * (row["energy"] - row["true_energy"]) / atoms
+    headers = [
+        "cells",
+        "workers",
+        "atoms",
+        "pixels",
+        "s",
+        "atoms/s",
+        "eV/atom",
+        "off/meV",
+        "PSS/MB",
+    ]
+    values = [row["cells"], row["workers"], atoms, row["pixels"], row["seconds"]]
+    values += [atoms / row["seconds"], row["energy"] / atoms, off, row["pss"]]
+    _measure.table(headers, [values])
+
+
+def project(row, padded):
+    """Say what the whole sheet would take, and with the paper's padded network."""
+    times = (WHOLE / row["cells"]) ** 2
+    n_tiles = row["pixels"] * times / FOCUS**2
+    minutes = padded * n_tiles / row["workers"] / 60
+    print(
+        f"  -> the square micrometre: {row['seconds'] * times / 60:.1f} min, "
+        f"{row['cpu'] * times / 60:.1f} min of one core; its {n_tiles / 1e6:.2f} million tiles "
+        f"through the paper's padded network: {minutes:.0f} min"
+    )
+
+
+def check(rows):
+    """State the laws: linear in time, flat in memory and in energy per atom."""
+    rows = sorted((row for row in rows if row["atoms"] > 3e5), key=lambda row: row["atoms"])
+    if len(rows) < 2:
+        return
+    atoms, times = (np.array([row[name] for row in rows]) for name in ("atoms", "seconds"))
     print(f"time ~ atoms ** {np.polyfit(np.log(atoms), np.log(times), 1)[0]:.2f}")
-    spread = np.ptp([row[4] for row in rows[1:]])
-    print(f"energy per atom from {rows[1][0]:,} atoms on: within {1e3 * spread:.2f} meV")
-    assert rows[-1][5] < 1.5 * rows[-2][5]
+    off = [1e3 * (row["energy"] - row["true_energy"]) / row["atoms"] for row in rows]
+    print(f"error per atom from {atoms[0]:,} atoms on: within {np.ptp(off):.2f} meV")
+    for small, large in pairwise(rows):
+        print(f"memory, {large['atoms'] / small['atoms']:.1f} times the area: "
+              f"{large['pss'] / small['pss']:.2f} times")  # fmt: skip
+    assert rows[-1]["pss"] < 2000
+
+
+def _replace(path, text):
+    part = path.with_suffix(".part")
+    part.write_text(text)
+    os.replace(part, path)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from sklearn.utils import check_array
 
-from ._sources import ArraySource, OneField, is_read_in_pieces
+from ._samples import ChosenSamples
+from ._sources import ArraySource, FieldSource, OneField, is_read_in_pieces
 from .exceptions import TilingError
 
 # Fields of a list are copied next to each other only while they are small: a stack saves a
@@ -75,7 +76,12 @@ class Fields:
         for stack in self.stacks:
             kept = np.flatnonzero(place[stack.samples] >= 0)
             if len(kept):
-                stacks.append(Stack(place[stack.samples[kept]], stack.values[kept]))
+                values = stack.values
+                if isinstance(values, np.ndarray):
+                    values = values[kept]
+                elif len(kept) < len(stack.samples):
+                    values = ChosenSamples(values, kept)
+                stacks.append(Stack(place[stack.samples[kept]], values))
         return Fields(tuple(stacks), len(indices), self.ragged)
 
 
@@ -168,7 +174,7 @@ def _check_dimensions(arrays, n_leading) -> None:
 
 
 def _check_source(x, name):
-    source = x if hasattr(x, "read") else ArraySource(x)
+    source = x if isinstance(x, FieldSource) else ArraySource(x)
     kind = np.dtype(source.dtype).kind
     if kind not in "biuf":
         raise ValueError(

@@ -213,7 +213,8 @@ class EDNNRegressor(RegressorMixin, BaseEstimator):
         ----------
         X : array-like of shape (n_samples, *field_shape), or list of arrays of shape field_shape
             The fields. 2-D `X` is a batch of 1-D fields. A list of arrays may hold fields of
-            different sizes.
+            different sizes. Dask, zarr and HDF5 arrays and sources are read piece by piece: blocks
+            by linear models, batches by torch networks; what needs all tiles refuses them.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             The totals. Neither centre nor standardise them: a constant added per sample is not
             extensive.

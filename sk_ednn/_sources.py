@@ -223,9 +223,11 @@ def source_identity(source) -> str:
 
 
 def is_read_in_pieces(x) -> bool:
-    """Tell whether `x` is a source, or an array that some graph computes (dask)."""
+    """Tell whether `x` is a source, or an array that is computed (dask) or stored (zarr, HDF5)."""
     if isinstance(x, np.ndarray):
         return False
+    if _is_from(x, "zarr") or _is_from(x, "h5py"):
+        return hasattr(x, "shape") and hasattr(x, "dtype")  # a group has neither
     if hasattr(x, "__dask_graph__"):
         return hasattr(x, "shape") and hasattr(x, "dtype") and hasattr(x, "chunks")
     return isinstance(x, FieldSource) and callable(x.read)

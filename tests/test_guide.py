@@ -30,7 +30,9 @@ def test_page(page, tmp_path, monkeypatch):
     text = page.read_text(encoding="utf-8")
     if ">>>" not in text:
         pytest.skip("no examples")
-    for module in ("torch", "skorch", "typer", "dask.array", "zarr", "sk_ednn.files"):
+    for module in (
+        "torch", "skorch", "typer", "dask.array", "dask.distributed", "zarr", "sk_ednn.files",
+    ):  # fmt: skip
         if module in text:
             pytest.importorskip("skops" if module == "sk_ednn.files" else module)
     monkeypatch.chdir(tmp_path)

@@ -18,6 +18,7 @@ from dask.array import PerformanceWarning
 from dask.highlevelgraph import HighLevelGraph
 from sklearn.base import clone
 from sklearn.utils._param_validation import Interval
+from tqdm.auto import tqdm
 
 from .._digest import digest
 from .._fields import Fields, Stack
@@ -74,7 +75,8 @@ class DaskBlocks(AbstractEvaluation):
         computed. Records are found by a digest of the model, the tiling, the evaluation and the
         source, whose files are known by their path, size and time.
     verbose : int or None, default=None
-        Whether to show a progress bar while totals are computed.
+        Whether to show a progress bar while totals are computed, and with a `distributed.Client`
+        the address of its dashboard.
 
     Notes
     -----
@@ -338,7 +340,7 @@ class _Record:
 
 
 def _listen() -> None:
-    """Have the client of a cluster, if there is one, hear of blocks."""
+    """Have the client of a cluster, if there is one, hear of blocks; say where its dashboard is."""
     distributed = sys.modules.get("distributed")
     if distributed is None:
         return
@@ -347,6 +349,8 @@ def _listen() -> None:
     except ValueError:
         return
     client.subscribe_topic(_TOPIC, _heard)
+    if "dashboard" in client.scheduler_info(n_workers=0)["services"]:
+        tqdm.write(f"Dashboard: {client.dashboard_link}", file=sys.stderr)
 
 
 def _heard(event):

@@ -103,7 +103,9 @@ def group_totals(term: Term, source, group: Group, done: dict, finished=None) ->
     if unknown:
         fields = _fields(term, source, group)
         function = term.evaluation.block_totals
-        for block, block_totals in _evaluated(function, term, fields, group, unknown):
+        for block, block_totals in _evaluated(
+            function, _joined_totals, term, fields, group, unknown
+        ):
             add(block, block_totals)
             if finished is not None:
                 finished(key_of(group.stack, block), block_totals)
@@ -116,7 +118,12 @@ def group_contributions(term: Term, source, group: Group) -> np.ndarray:
     box = group.box
     out = np.empty((*(part.stop - part.start for part in box), term.tile_model.n_outputs))
     for block, values in _evaluated(
-        term.evaluation.block_contributions, term, fields, group, list(group.blocks())
+        term.evaluation.block_contributions,
+        _joined_contributions,
+        term,
+        fields,
+        group,
+        list(group.blocks()),
     ):
         place = tuple(
             slice(part.start - whole.start, part.stop - whole.start)
@@ -144,12 +151,77 @@ def group_sites(tiling, shape, group) -> list[np.ndarray]:
     return [np.arange(samples.start, samples.stop), *tiling.sites(shape[1:], tuple(region))]
 
 
-def _evaluated(function, term, fields, group, blocks):
-    """Yield what a function of an evaluation does, saying where it went wrong if it does."""
-    found = iter(function(term.tile_model, term.tiling, fields, blocks))
-    for block in blocks:
+def _evaluated(function, join, term, fields, group, blocks):
+    """Yield what a function of an evaluation does, saying where it went wrong if it does.
+
+    A block that does not fit into memory is evaluated in parts, which `join` puts together.
+    """
+
+    def evaluated(some):
+        return iter(function(term.tile_model, term.tiling, fields, some))
+
+    def in_parts(block, error):
+        halves = _halves(block)
+        if halves is None:
+            raise error
+        axis, parts = halves
+        values = []
+        for part in parts:
+            try:
+                values.append(next(evaluated([part]))[1])
+            except Exception as lack:
+                if not _is_lack_of_memory(lack):
+                    raise
+                values.append(in_parts(part, lack))
+        return join(values, parts, axis)
+
+    found = evaluated(blocks)
+    for number, block in enumerate(blocks):
         with _Placed(group, block):
-            yield next(found)
+            try:
+                pair = next(found)
+            except Exception as error:
+                if not _is_lack_of_memory(error):
+                    raise
+                pair = block, in_parts(block, error)
+                found = evaluated(blocks[number + 1 :])
+            yield pair
+
+
+def _is_lack_of_memory(error) -> bool:
+    # torch's have types of their own, and torch may not be there to ask.
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or "can't allocate memory" in str(error)
+    )
+
+
+def _halves(block) -> tuple[int, list[Block]] | None:
+    """Return two halves of a block and the axis they are cut along, None where it is one tile."""
+    box = (block.samples, *block.region)
+    lengths = [part.stop - part.start for part in box]
+    axis = int(np.argmax(lengths))
+    if lengths[axis] == 1:
+        return None
+    middle = box[axis].start + lengths[axis] // 2
+    halves = []
+    for ends in ((box[axis].start, middle), (middle, box[axis].stop)):
+        half = (*box[:axis], slice(*ends), *box[axis + 1 :])
+        halves.append(Block(block.stack, half[0], half[1:]))
+    return axis, halves
+
+
+def _joined_totals(values, parts, axis) -> np.ndarray:
+    return np.concatenate(values) if axis == 0 else values[0] + values[1]
+
+
+def _joined_contributions(values, parts, axis) -> np.ndarray:
+    values = [
+        part.reshape(block.n_samples, *block.grid, -1)
+        for part, block in zip(values, parts, strict=True)
+    ]
+    return np.concatenate(values, axis=axis).reshape(-1, values[0].shape[-1])
 
 
 class _Placed:

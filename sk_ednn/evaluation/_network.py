@@ -66,7 +66,9 @@ class Network(AbstractEvaluation):
         """Return the most tiles of a block; see `AbstractEvaluation`."""
         self._validate_params()
         dense = tile_model.dense_form(tiling)
-        return self.max_tiles or max(1, int(self.max_bytes) // (4 * dense.numbers_per_tile))
+        on_cpu = next(dense.parameters()).device.type == "cpu"
+        numbers = dense.numbers_in_strips if on_cpu else dense.numbers_per_tile
+        return self.max_tiles or max(1, int(self.max_bytes) // (4 * numbers))
 
     def prepare(self, tile_model, tiling):
         """Make the dense form, which is tried out with the network in evaluation mode."""

@@ -19,6 +19,7 @@ from torch import fx, nn
 from torch.nn import functional as F
 
 from ..exceptions import TileModelError
+from ._dense_run import DenseRun, find_cut, find_strips, tiles_of
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _POOLS = (
@@ -95,6 +96,9 @@ class DenseForm(nn.Module):
         The tile network itself.
     numbers_per_tile : int
         Numbers in the largest layer, for each tile of a large field.
+    numbers_in_strips : int
+        The same where no gradient is asked for, on the CPU: large maps of the first layers are
+        then made strip by strip.
     held_per_tile : int
         Numbers in all layers, for each tile of a large field.
     dense_work, tiled_work : int
@@ -104,29 +108,27 @@ class DenseForm(nn.Module):
     def __init__(self, module, graph, planner):
         super().__init__()
         self.module = module
-        sizes = planner.numbers_per_tile()
-        self.numbers_per_tile, self.held_per_tile = max(sizes), sum(sizes)
-        self.dense_work, self.tiled_work = planner.dense_work, planner.tiled_work
+        nodes = list(graph.graph.nodes)
+        work = planner.work
+        self._cut = find_cut(nodes, planner.layers, work, planner.focus)
+        self._strips = find_strips(nodes, planner.layers, planner.calls, self._cut)
+        sizes = planner.numbers_per_tile(self._cut)
+        self.numbers_per_tile, self.held_per_tile = max(sizes.values()), sum(sizes.values())
+        inside = () if self._strips is None else self._strips.names[1:-1]
+        self.numbers_in_strips = max(n for name, n in sizes.items() if name not in inside)
+        self.tiled_work = sum(tiled for _, tiled in work.values())
+        self.dense_work = sum(dense for dense, _ in work.values())
+        if self._cut is not None:
+            self.dense_work = self._cut.work
         self._traced = graph
         self._steps = planner.steps
 
     def forward(self, fields):
         """Return the contributions of all tiles, (n, n_outputs, *tile_grid)."""
-        return _DenseRun(self._traced, self._steps).run(fields)
-
-
-class _DenseRun(fx.Interpreter):
-    """Run a traced network with some of its steps replaced."""
-
-    def __init__(self, traced, steps):
-        super().__init__(traced, garbage_collect_values=True)
-        self.steps = steps
-
-    def run_node(self, node):
-        if node.name not in self.steps:
-            return super().run_node(node)
-        args, kwargs = self.fetch_args_kwargs_from_env(node)
-        return self.steps[node.name](*args, **kwargs)
+        run = DenseRun(self._traced, self._steps, self._strips, self._cut)
+        if torch.is_grad_enabled() or fields.device.type != "cpu":
+            return run.run(fields)
+        return run.run_strips(fields)
 
 
 def as_convolution(module, tiling, tile_shape) -> DenseForm:
@@ -211,14 +213,6 @@ def _compare(dense, n_channels, window, focus) -> None:
         )
 
 
-def tiles_of(padded, window, focus) -> torch.Tensor:
-    """Return the tiles of padded fields as a view, (n, *tile_grid, n_channels, *window)."""
-    tiles = padded
-    for axis, (w, f) in enumerate(zip(window, focus, strict=True), start=2):
-        tiles = tiles.unfold(axis, w, f)
-    return tiles.movedim(1, 1 + len(focus))
-
-
 class _Planner(fx.Interpreter):
     """Run a network on one tile, and find out for each step what it is in the dense form."""
 
@@ -228,7 +222,8 @@ class _Planner(fx.Interpreter):
         self.focus, self.training = focus, training
         self.layers: dict[str, _Layer] = {}
         self.steps: dict[str, Any] = {}
-        self.dense_work = self.tiled_work = 0
+        self.work: dict[str, tuple[int, int]] = {}  # in the dense form, and for a tile by itself
+        self.calls: dict[str, tuple[Any, int, int]] = {}  # layers that strips may go through
 
     def run_node(self, node):
         try:
@@ -253,17 +248,22 @@ class _Planner(fx.Interpreter):
                 self._refuse(node, f"gives shape {tuple(value.shape[1:])}, not {expected}")
         return value
 
-    def numbers_per_tile(self) -> list[int]:
+    def numbers_per_tile(self, cut) -> dict[str, int]:
         """Return how many numbers each layer holds for each focus."""
-        return [layer.shape[0] * self._places(layer) for layer in self.layers.values()]
+        sizes, by_tile = {}, False
+        for name, layer in self.layers.items():
+            places = prod(layer.window) if by_tile else self._places(layer)
+            sizes[name] = layer.shape[0] * places
+            if cut is not None and name == cut.name:
+                sizes[name], by_tile = max(sizes[name], prod(layer.shape)), True
+        return sizes
 
     def _places(self, layer) -> int:
         """Return how many places of a layer there are for each focus."""
         return prod(f // s for f, s in zip(self.focus, layer.stride, strict=True))
 
-    def _count(self, layer, per_place) -> None:
-        self.dense_work += per_place * self._places(layer)
-        self.tiled_work += per_place * prod(layer.window)
+    def _count(self, node, layer, per_place) -> None:
+        self.work[node.name] = per_place * self._places(layer), per_place * prod(layer.window)
 
     # --- kinds of node ----------------------------------------------------------------------
 
@@ -286,12 +286,14 @@ class _Planner(fx.Interpreter):
         if isinstance(module, _CONVOLUTIONS):
             self._refuse_padding(node, module)
             out = self._strided(node, layer, value, module.stride)
-            self._count(out, module.weight.numel())
+            self._count(node, out, module.weight.numel())
+            self._along(node, module)
             return out
         if isinstance(module, _POOLS):
             self._refuse_padding(node, module)
             if getattr(module, "ceil_mode", False):
                 self._refuse(node, "rounds its output up (ceil_mode), which pads")
+            self._along(node, module)
             return self._strided(node, layer, value, module.stride)
         if isinstance(module, _GLOBAL_POOLS):
             if any(size not in (1, None) for size in _tuple(module.output_size, 1)):
@@ -320,6 +322,7 @@ class _Planner(fx.Interpreter):
                 self._refuse(node, "draws other numbers for every tile while training")
             return layer
         if isinstance(module, _POINTWISE):
+            self.calls[node.name] = module, 1, 1
             return layer
         if "Pad" in type(module).__name__:
             self._refuse(node, "pads its input, which a tile sees and a field does not")
@@ -408,7 +411,7 @@ class _Planner(fx.Interpreter):
                 x, module.weight.reshape(-1, *shape), module.bias, stride=step
             )
         out = _Layer((module.out_features, *(1 for _ in layer.window)), self.focus, True)
-        self._count(out, module.weight.numel())
+        self._count(node, out, module.weight.numel())
         return out
 
     def _layer_norm(self, node, layer, module):
@@ -466,6 +469,14 @@ class _Planner(fx.Interpreter):
                for x in layers[1:]):  # fmt: skip
             self._refuse(node, "combines maps of different strides or sizes")
         return max(layers, key=lambda layer: layer.shape[0])
+
+    def _along(self, node, module):
+        """Note what a layer does along the first axis of the field."""
+        kernel, stride, dilation = (
+            _tuple(along, 1)[0]
+            for along in (module.kernel_size, module.stride, getattr(module, "dilation", 1))
+        )
+        self.calls[node.name] = module, (kernel - 1) * dilation + 1, stride
 
     # --- helpers ----------------------------------------------------------------------------
 

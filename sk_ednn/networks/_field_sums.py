@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from .._fields import require_finite
+from .._samples import SampleReader
 from .._tile_model import channels_first
 from ._over_fields import SumOverTiles
 from ._sum import NUMPY
@@ -106,6 +108,10 @@ class FieldSums(Dataset):
         for number, stack in enumerate(fields.stacks):
             self._stack[stack.samples] = number
             self._row[stack.samples] = np.arange(len(stack.samples))
+        self._values = [
+            stack.values if isinstance(stack.values, np.ndarray) else SampleReader(stack.values)
+            for stack in fields.stacks
+        ]
 
     def __len__(self):
         return len(self.y)
@@ -116,7 +122,9 @@ class FieldSums(Dataset):
         stacks = []
         for number in np.unique(self._stack[index]):
             places = np.flatnonzero(self._stack[index] == number)
-            values = self.fields.stacks[number].values[self._row[index[places]]]
+            values = self._values[number][self._row[index[places]]]
+            if self.fields.lazy:
+                require_finite(values, f"X (samples {index[places].tolist()} as read)")
             stacks.append(
                 (torch.as_tensor(places), field_input(values, self.channel_axis, self.dtype))
             )

@@ -5,15 +5,15 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-_FORMATS = {4: torch.channels_last, 5: torch.channels_last_3d}
+FORMATS = {4: torch.channels_last, 5: torch.channels_last_3d}
 _CONVOLUTIONS = (nn.Conv2d, nn.Conv3d)
 
 
 def laid_out(x):
     """Return a tensor (n, n_channels, *window) with its channels next to each other."""
-    if x.ndim not in _FORMATS:
+    if x.ndim not in FORMATS:
         return x
-    x = x.contiguous(memory_format=_FORMATS[x.ndim])
+    x = x.contiguous(memory_format=FORMATS[x.ndim])
     if x.shape[1] == 1 and x.stride(1) != 1:
         # One channel lies next to itself in any layout; torch is told which one is meant, or the
         # first convolution gives the plain one and the second has to convert it.
@@ -46,4 +46,4 @@ def lay_out(module, input_shape) -> bool:
 def _convert(layers, layout):
     for layer in layers:
         weight = layer.weight
-        weight.data = weight.data.contiguous(memory_format=layout or _FORMATS[weight.ndim])
+        weight.data = weight.data.contiguous(memory_format=layout or FORMATS[weight.ndim])

@@ -11,7 +11,8 @@ from torch.utils.checkpoint import checkpoint
 
 from ..exceptions import TileModelError
 from ..tiling._base import boxes
-from ._convolutional import NotConvolutional, as_convolution, tiles_of
+from ._convolutional import NotConvolutional, as_convolution
+from ._dense_run import tiles_of
 from ._layout import laid_out, lay_out
 from ._padding import padded
 

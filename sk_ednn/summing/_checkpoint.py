@@ -11,6 +11,7 @@ import torch
 from skorch.callbacks import Callback
 from skorch.history import History
 
+from .._sources import source_identity
 from ..exceptions import TileModelError
 
 _VERSION = 1
@@ -143,6 +144,9 @@ def training_digest(net, problem, settings) -> str:
     for stack in problem.fields.stacks:
         digest.update(repr((stack.values.shape, stack.values.dtype.str)).encode())
         digest.update(memoryview(stack.samples.tobytes()))
+        if not isinstance(stack.values, np.ndarray):
+            digest.update(source_identity(stack.values).encode())
+            continue
         for values in stack.values:
             digest.update(memoryview(values.tobytes()))
     known = [problem.y, problem.sample_weight]

@@ -41,6 +41,9 @@ class TileFeatures:
     def _fit_transformers(self, fields):
         tiling = self.term.tiling
         shape = tiling.tile_shape(fields.stacks[0].values.shape[1:])
+        if fields.lazy and all(hasattr(step, "partial_fit") for step in self._steps):
+            self._fit_transformers_in_pieces(fields)
+            return
         n_bytes = 3 * tiling.counts(fields).sum() * np.prod(shape) * fields.dtype.itemsize
         require_memory(
             n_bytes,
@@ -58,6 +61,17 @@ class TileFeatures:
                 ) from error
             if step is not self._steps[-1]:
                 rows = step.transform(rows)
+
+    def _fit_transformers_in_pieces(self, fields):
+        tiling = self.term.tiling
+        shape = tiling.tile_shape(fields.stacks[0].values.shape[1:])
+        at_once = max(1, _BLOCK_BYTES // (8 * int(np.prod(shape))))
+        for number, step in enumerate(self._steps):
+            for tiles in tiling.blocks(fields, at_once):
+                rows = flat(tiles.array())
+                for earlier in self._steps[:number]:
+                    rows = earlier.transform(rows)
+                step.partial_fit(rows)
 
     def __call__(self, tiles) -> np.ndarray:
         """Return the features of tiles (n, *tile_shape): (n, n_features), dense or sparse."""

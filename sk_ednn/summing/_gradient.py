@@ -366,8 +366,10 @@ class GradientSumFit(AbstractSumFit):
                 "the network."
             )
         y = problem.y / scale * how.share
+        # What is read piece by piece is read a batch at a time.
+        of_fields = features is None and (of_fields or problem.fields.lazy)
         # Seen on some tiles: all of them may be many times as large as the fields.
-        repeats = next(iter(tiling.blocks(problem.fields, _PROBED))).repeats()
+        repeats = not of_fields and next(iter(tiling.blocks(problem.fields, _PROBED))).repeats()
         if features is None and (of_fields or self.form == "dense" or not repeats):
             network = SumOverTiles(
                 net.module_.train(), tiling, tile_shape, form=how.form, max_bytes=self.max_bytes

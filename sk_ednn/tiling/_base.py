@@ -13,6 +13,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 
 from .._fields import Fields
 from .._tiles import Tiles
+from ..exceptions import TilingError
 
 
 @dataclass(frozen=True)
@@ -124,8 +125,23 @@ class AbstractTiling(TransformerMixin, BaseEstimator, ABC):
         Returns
         -------
         Tiles
+
+        Raises
+        ------
+        TilingError
+            Where `X` is read piece by piece: it may be larger than memory.
         """
         fields = self.check(X)
+        if fields.lazy:
+            sizes = [np.prod([float(n) for n in stack.values.shape]) for stack in fields.stacks]
+            gib = sum(sizes) * fields.dtype.itemsize / 2**30
+            raise TilingError(
+                "All tiles at once were asked for, of fields that are read piece by piece "
+                f"({gib:.3g} GiB in all). Read block by block are linear models, Pipelines of "
+                "transformers with partial_fit that end in one, and torch networks that see the "
+                "tiles themselves. For all others, read the fields into memory first, such as by "
+                "X.compute() or X[...]."
+            )
         parts = [self.read(fields, block) for block in self.plan(fields, np.iinfo(np.intp).max)]
         tile_shape = self.tile_shape(fields.stacks[0].values.shape[1:])
         owners = np.concatenate(

@@ -10,11 +10,14 @@ import time
 import warnings
 from pathlib import Path
 
+import joblib
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.base import clone
 from sklearn.linear_model import Ridge
+from sklearn.model_selection import GridSearchCV
 
 from sk_ednn import EDNNRegressor, GridTiling
 from sk_ednn._fields import check_fields
@@ -27,6 +30,7 @@ from tests._sources import Formula, Slow, lines
 dask = pytest.importorskip("dask")
 da = pytest.importorskip("dask.array")
 DaskBlocks = pytest.importorskip("sk_ednn.evaluation._dask").DaskBlocks
+packing = pytest.importorskip("sk_ednn.evaluation._packed")
 
 pytestmark = pytest.mark.filterwarnings("ignore:Chunks of")
 ROOT = Path(__file__).parents[2]
@@ -239,6 +243,20 @@ def test_the_bar_of_a_local_run_counts_each_block_once(capsys, monkeypatch):
         assert "48/48" in capsys.readouterr().err
 
 
+def test_the_dashboard_is_named_where_there_is_one(capsys):
+    distributed = pytest.importorskip("distributed")
+    pytest.importorskip("bokeh")
+    model = fit(evaluation=DaskBlocks(Direct(), verbose=1))
+    lazy = da.from_array(numbers((2, 8, 8)), chunks=4)
+    with distributed.Client(
+        processes=False, n_workers=1, threads_per_worker=1, dashboard_address="127.0.0.1:0"
+    ) as client:
+        model.predict(lazy)
+        assert f"Dashboard: {client.dashboard_link}" in capsys.readouterr().err
+    model.predict(lazy)
+    assert "Dashboard" not in capsys.readouterr().err
+
+
 # --- workers that die -------------------------------------------------------------------------
 
 
@@ -274,6 +292,22 @@ def test_a_cluster_gives_the_same_bits_and_counts_its_blocks(client, tmp_path, c
     assert len(set(lines(tmp_path / "log"))) == 2
     shown = []
     until(lambda: shown.append(capsys.readouterr().err) or "64/64" in "".join(shown))
+
+
+@pytest.mark.slow
+def test_a_search_is_spread_over_the_cluster(client):
+    """By joblib's dask backend: every fit on a worker, and the scores of the serial search."""
+    model = EDNNRegressor(Ridge(), GridTiling(1, 1))
+    X = numbers((30, 8, 8))
+    y = X.sum(axis=(1, 2))
+    grid = {"tiling__context": [0, 1], "tile_model__alpha": [1e-3, 1.0]}
+    search = GridSearchCV(model, grid, cv=3)
+    serial = clone(search).fit(X, y)
+    with joblib.parallel_config("dask"):
+        spread = clone(search).set_params(n_jobs=-1).fit(X, y)
+    scores = "mean_test_score"
+    np.testing.assert_array_equal(spread.cv_results_[scores], serial.cv_results_[scores])
+    assert spread.best_params_ == serial.best_params_
 
 
 @pytest.mark.parametrize("journal", [False, pytest.param(True, marks=pytest.mark.slow)])
@@ -475,6 +509,68 @@ def test_a_block_that_cannot_be_read_is_named():
         lazy.compute()
 
 
+class Damaged(Formula):
+    """What cannot be read in one place today, and is the same field for all that."""
+
+    def identity(self):
+        return Formula(self.shape).identity()
+
+
+def test_what_was_finished_before_a_block_failed_is_kept(tmp_path):
+    model = fit(GridTiling(2, 3, boundary="nearest"), shape=(8, 8))
+    model.evaluation_ = DaskBlocks(Direct(max_tiles=16), journal=tmp_path / "journal")
+
+    def recorded():
+        return sum(len(lines(path)) for path in (tmp_path / "journal").glob("*.jsonl"))
+
+    with pytest.raises(BlockError, match=r"only the blocks that failed are computed again"):
+        model.predict([Damaged((84, 84), bad=(70, 70))]).compute()
+    packing._opened.clear()  # as in another process: what is open is known by its identity
+    n_blocks = 11 * 11  # 42 tiles an axis, 4 of them in a block
+    assert 0 < recorded() < n_blocks
+    total = model.predict([Formula((84, 84))]).compute()
+    assert recorded() == n_blocks
+    model.evaluation_ = Direct(max_tiles=16)
+    whole = Formula((84, 84)).read((slice(0, 84), slice(0, 84)))
+    assert total == model.predict(whole[None])
+
+
+class Full:
+    """A linear tile model that has no room for more than some tiles."""
+
+    def __init__(self, inner, most):
+        self.inner, self.most = inner, most
+        self.sizes = []
+
+    def __call__(self, tiles):
+        self.sizes.append(len(tiles))
+        if len(tiles) > self.most:
+            raise MemoryError(f"no room for {len(tiles)}")
+        return self.inner(tiles)
+
+
+@pytest.mark.parametrize("most", [1, 7])
+def test_a_block_that_does_not_fit_is_split(monkeypatch, most):
+    model = fit(GridTiling(2, 1), evaluation=Direct(max_tiles=36))
+    X = numbers((3, 20, 24))
+    expected, maps = model.predict(X), model.predict_contributions(X)
+    predict = type(model.tile_model_.estimator).predict
+    full = Full(None, most)
+
+    def crowded(self, rows):
+        full.inner = lambda tiles: predict(self, tiles)
+        return full(rows)
+
+    monkeypatch.setattr(type(model.tile_model_.estimator), "predict", crowded)
+    lazy = da.from_array(X, chunks=(2, 9, 9))
+    np.testing.assert_allclose(model.predict(lazy).compute(), expected, rtol=1e-12)
+    np.testing.assert_allclose(model.predict_contributions(lazy).compute(), maps, rtol=1e-12)
+    assert max(full.sizes) > most and min(full.sizes) <= most
+    full.most = 0
+    with pytest.raises(MemoryError, match="no room for 1"):
+        model.predict(lazy).compute()
+
+
 def test_a_value_that_is_not_finite_is_named():
     X = numbers((2, 24, 20))
     X[1, 13, 7] = np.nan
@@ -514,16 +610,14 @@ def test_a_chunk_that_is_missing_or_corrupt_is_named(tmp_path, damage):
 
 def test_a_worker_without_a_library_of_the_model_says_which(monkeypatch):
     torch = pytest.importorskip("torch")
-    from sk_ednn.evaluation._packed import Packed, _opened, pack
-
     net = torch.nn.Linear(9, 1)
-    packed = pack(net, "some network", "tile model")
+    packed = packing.pack(net, "some network", "tile model")
     monkeypatch.setitem(sys.modules, "torch", None)
     for name in [name for name in sys.modules if name.startswith("torch.")]:
         monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(MissingExtraError, match=r"torch.*pip install sk-ednn\[torch\]"):
-        Packed(packed.payload, packed.identity, packed.what).open()
-    assert "some network" not in _opened
+        packing.Packed(packed.payload, packed.identity, packed.what).open()
+    assert "some network" not in packing._opened
 
 
 def test_unknown_chunk_sizes_are_refused():

@@ -1,0 +1,22 @@
+#!/bin/bash
+# Predict on several nodes: sbatch slurm.sh model.pkl field.zarr
+#SBATCH --job-name=sk-ednn
+#SBATCH --nodes=4
+#SBATCH --ntasks-per-node=16
+#SBATCH --cpus-per-task=1
+#SBATCH --mem-per-cpu=2G
+#SBATCH --time=01:00:00
+set -euo pipefail
+
+# A process for each core, and no more threads than that.
+export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
+file="$PWD/scheduler-$SLURM_JOB_ID.json"
+trap 'kill $(jobs -p) 2>/dev/null; rm -f "$file"' EXIT
+
+# Others on the network of the cluster can reach it: where that matters, use Dask's TLS.
+dask scheduler --host "$(hostname -i | cut -d' ' -f1)" --scheduler-file "$file" &
+while [ ! -s "$file" ]; do sleep 1; done
+srun dask worker --nthreads 1 --nworkers 1 --memory-limit 0 --scheduler-file "$file" &
+
+# Handed in again after it was stopped, it computes what is not in the journal.
+python predict.py "$1" "$2" --scheduler-file "$file" --journal journal

@@ -1,0 +1,124 @@
+"""Samples of a source, chosen one by one: what a training that goes in batches needs."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+
+import numpy as np
+
+from ._sources import FieldSource, OneField, read_sites
+
+# Of what was read, kept for batches to come.
+_HELD_BYTES = 1 << 28
+
+
+class ChosenSamples:
+    """Some samples of a source, in an order of their own, as a source.
+
+    Parameters
+    ----------
+    source : FieldSource of shape (n, *field_shape)
+    index : ndarray of int of shape (n_chosen,)
+    """
+
+    def __init__(self, source, index):
+        self.source = source
+        self.index = np.asarray(index)
+        self.shape = (len(self.index), *source.shape[1:])
+        self.dtype = np.dtype(source.dtype)
+        self.spacing = source.spacing
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.shape)
+
+    def read(self, slices) -> np.ndarray:
+        """Return the box of these slices."""
+        wanted, place = np.unique(self.index[slices[0]], return_inverse=True)
+        sites = [np.arange(part.start, part.stop) for part in slices[1:]]
+        return read_sites(self.source, [wanted, *sites])[place.ravel()]
+
+
+class SampleReader:
+    """Read whole samples of a source in any order, a chunk at a time where it has chunks.
+
+    The chunks that were used last are kept, as many as `held_bytes` allow: data that fit are read
+    once, and of larger data no more is ever held.
+
+    Parameters
+    ----------
+    source : FieldSource of shape (n, *field_shape)
+    held_bytes : float
+    """
+
+    def __init__(self, source, held_bytes=_HELD_BYTES):
+        self.source = source
+        self.held_bytes = held_bytes
+        self._bounds = _bounds(source)
+        self._forget()
+
+    def __getitem__(self, index):
+        """Return the samples at `index`, (n_chosen, *field_shape)."""
+        index = np.asarray(index)
+        if self._bounds is None:
+            return self._rows(index)
+        chunk = np.searchsorted(self._bounds, index, side="right") - 1
+        out = np.empty((len(index), *self.source.shape[1:]), dtype=self.source.dtype)
+        for number in np.unique(chunk):
+            of_chunk = np.flatnonzero(chunk == number)
+            first, last = self._bounds[number], self._bounds[number + 1]
+            if (last - first) * out[0].nbytes > self.held_bytes:
+                out[of_chunk] = self._rows(index[of_chunk])
+            else:
+                out[of_chunk] = self._chunk(int(number))[index[of_chunk] - first]
+        return out
+
+    def _rows(self, index):
+        wanted, place = np.unique(index, return_inverse=True)
+        return read_sites(self.source, [wanted, *self._fields()])[place.ravel()]
+
+    def _fields(self):
+        return [np.arange(length) for length in self.source.shape[1:]]
+
+    def _chunk(self, number):
+        with self._lock:
+            if number in self._held:
+                self._held.move_to_end(number)
+                return self._held[number]
+        samples = np.arange(self._bounds[number], self._bounds[number + 1])
+        values = read_sites(self.source, [samples, *self._fields()])
+        with self._lock:
+            self._held[number] = values
+            while sum(held.nbytes for held in self._held.values()) > self.held_bytes:
+                self._held.popitem(last=False)
+        return values
+
+    def _forget(self):
+        self._held: OrderedDict[int, np.ndarray] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def __getstate__(self):
+        """Leave out what was read: workers read for themselves."""
+        left_out = ("_held", "_lock")
+        return {name: value for name, value in self.__dict__.items() if name not in left_out}
+
+    def __setstate__(self, state):
+        """Begin with nothing read."""
+        self.__dict__.update(state)
+        self._forget()
+
+
+def _bounds(source: FieldSource) -> np.ndarray | None:
+    """Return where the chunks of a source lie along its samples, None where it has none."""
+    if isinstance(source, OneField):
+        return None
+    n_samples = source.shape[0]
+    array = getattr(source, "array", None)
+    if array is not None and hasattr(array, "__dask_graph__"):
+        return np.concatenate([[0], np.cumsum(array.chunks[0])])
+    chunks = getattr(source, "chunks", None)
+    if chunks is None:
+        return None
+    return np.append(np.arange(0, n_samples, chunks[0]), n_samples)

@@ -1,0 +1,235 @@
+"""How a dense form is run: its first layers strip by strip, its last ones tile by tile.
+
+The first layers of most networks have many channels on a large map: written to memory as a whole
+and read again, they take longer than their arithmetic. Strips of rows stay in the caches. The last
+layers see few places of each tile, fewer than there are from one focus to the next: there the
+windows of the tiles are cut out, and nothing is computed that no tile needs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from math import prod
+from typing import Any
+
+import torch
+from torch import fx
+
+from ._layout import FORMATS as _LAYOUTS
+
+# Numbers in the largest map of a strip: 4 MB, of which the caches hold a good part.
+_STRIP_NUMBERS = 1 << 20
+# Strips have so many times the rows that two neighbours both compute.
+_LEAST_ROWS = 8
+# A network goes on tile by tile where that saves this share of its multiplications, and so many
+# for each number that is copied.
+_WORTH_CUTTING = 0.05
+_PER_NUMBER = 32
+
+
+@dataclass(frozen=True)
+class Strips:
+    """The first layers of a network, without branches, which shrink a large map.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Steps of the traced network, its input first.
+    layers : tuple of callable
+        What they do, the input left out.
+    seen, step : int
+        Rows of the field that a row of the result sees, and rows to the next.
+    numbers : float
+        In the largest map on the way, for each site of the field.
+    """
+
+    names: tuple[str, ...]
+    layers: tuple[Any, ...]
+    seen: int
+    step: int
+    numbers: float
+
+    def run(self, fields) -> torch.Tensor | None:
+        """Return the result, or None where all of it is one strip."""
+        n_rows = (fields.shape[2] - self.seen) // self.step + 1
+        per_row = self.numbers * fields[:, 0, 0].numel() * self.step
+        at_once = max(
+            int(_STRIP_NUMBERS // per_row), -(-_LEAST_ROWS * (self.seen - self.step) // self.step)
+        )
+        if at_once >= n_rows:
+            return None
+        out: Any = None
+        for start in range(0, n_rows, at_once):
+            stop = min(start + at_once, n_rows)
+            strip = fields[:, :, start * self.step : (stop - 1) * self.step + self.seen]
+            for layer in self.layers:
+                strip = layer(strip)
+            if out is None:
+                out = _like(strip, n_rows)
+            out[:, :, start:stop] = strip
+        return out
+
+
+class DenseRun(fx.Interpreter):
+    """Run a traced network over fields, with some of its steps replaced.
+
+    Parameters
+    ----------
+    traced : torch.fx.GraphModule
+    steps : dict of str to callable
+        What replaces steps, by their names.
+    strips : Strips or None
+        Layers to run strip by strip.
+    cut : Cut or None
+        Where to go on tile by tile.
+    """
+
+    def __init__(self, traced, steps, strips, cut):
+        super().__init__(traced, garbage_collect_values=True)
+        self.steps, self.strips, self.cut = steps, strips, cut
+        self._by_tile, self._grid = False, ()
+
+    def run_strips(self, fields):
+        """Return what `run` does, the first layers strip by strip where that is several."""
+        first = None if self.strips is None else self.strips.run(fields)
+        if first is None:
+            return self.run(fields)
+        nodes = {node.name: node for node in self.graph.nodes}
+        done = dict.fromkeys((nodes[name] for name in self.strips.names), None)
+        last = nodes[self.strips.names[-1]]
+        done[last] = self._at_cut(last, first)
+        return self.run(initial_env=done, enable_io_processing=False)
+
+    def run_node(self, node):
+        if self._by_tile:
+            value = super().run_node(node)
+            if node.op != "output":
+                return value
+            return value.reshape(*self._grid, -1).movedim(-1, 1)
+        if node.name in self.steps:
+            args, kwargs = self.fetch_args_kwargs_from_env(node)
+            return self._at_cut(node, self.steps[node.name](*args, **kwargs))
+        return self._at_cut(node, super().run_node(node))
+
+    def _at_cut(self, node, value):
+        if self.cut is None or node.name != self.cut.name:
+            return value
+        tiles = tiles_of(value, self.cut.window, self.cut.step)
+        self._by_tile, self._grid = True, tiles.shape[: value.ndim - 1]
+        if not _is_laid_out(value):
+            return tiles.reshape(-1, *tiles.shape[value.ndim - 1 :])
+        # As the map was, in one copy: the layers behind were laid out for it.
+        tiles = tiles.movedim(value.ndim - 1, -1)
+        return tiles.reshape(-1, *tiles.shape[value.ndim - 1 :]).movedim(-1, 1)
+
+
+@dataclass(frozen=True)
+class Cut:
+    """The step behind which a network goes on tile by tile.
+
+    Attributes
+    ----------
+    name : str
+        Of the step.
+    window, step : tuple of int
+        Places of its result that a tile sees, and places to the next tile.
+    work : int
+        Multiplications for each tile, before and after.
+    """
+
+    name: str
+    window: tuple[int, ...]
+    step: tuple[int, ...]
+    work: int
+
+
+def find_cut(nodes, layers, work, focus) -> Cut | None:
+    """Return where to go on tile by tile, None where that does not pay.
+
+    Parameters
+    ----------
+    nodes : list of torch.fx.Node
+    layers : dict of str to Layer
+        By the names of nodes.
+    work : dict of str to (int, int)
+        Multiplications for each tile, in the dense form and for a tile by itself.
+    focus : tuple of int
+    """
+    whole = sum(dense for dense, _ in work.values())
+    best = None
+    for number, node in enumerate(nodes):
+        layer = layers.get(node.name)
+        if layer is None or layer.flat or node.op in ("placeholder", "output"):
+            continue
+        after = set(nodes[number + 1 :])
+        # Nothing but this result may be wanted later.
+        if any(
+            user in after
+            for other in nodes[:number]
+            if other.op != "get_attr"
+            for user in other.users
+        ):
+            continue
+        mixed = sum(work.get(other.name, (0, 0))[k > number] for k, other in enumerate(nodes))
+        saved = whole - mixed
+        if saved > max(_WORTH_CUTTING * whole, _PER_NUMBER * prod(layer.shape)):
+            step = tuple(f // s for f, s in zip(focus, layer.stride, strict=True))
+            if best is None or mixed < best.work:
+                best = Cut(node.name, layer.window, step, mixed)
+    return best
+
+
+def find_strips(nodes, layers, calls, cut) -> Strips | None:
+    """Return the first layers if strips of them need less memory, else None.
+
+    Parameters
+    ----------
+    nodes : list of torch.fx.Node
+    layers : dict of str to Layer
+    calls : dict of str to (callable, int, int)
+        What a layer does that may be run on strips, and its kernel (from its first to its last
+        site) and stride along the first axis of the field.
+    cut : Cut or None
+    """
+    names, done = [nodes[0].name], []
+    seen, step, largest, held = 1, 1, 0.0, 0.0
+    for before, node in pairwise(nodes):
+        if node.name not in calls or len(before.users) > 1:
+            break
+        call, kernel, stride = calls[node.name]
+        layer = layers[node.name]
+        numbers = layer.shape[0] / prod(layer.stride)
+        if not done and kernel == 1:
+            break  # nothing is gained, and what works in place would write to the field
+        if done and (kernel, stride) != (1, 1) and 2 * held <= largest:
+            break  # the map has shrunk already
+        names.append(node.name)
+        done.append(call)
+        seen, step = seen + (kernel - 1) * step, step * stride
+        held, largest = numbers, max(largest, numbers)
+        if cut is not None and node.name == cut.name:
+            break
+    if not done or 2 * held > largest:
+        return None
+    return Strips(tuple(names), tuple(done), seen, step, largest)
+
+
+def tiles_of(padded, window, focus) -> torch.Tensor:
+    """Return the tiles of padded fields as a view, (n, *tile_grid, n_channels, *window)."""
+    tiles = padded
+    for axis, (w, f) in enumerate(zip(window, focus, strict=True), start=2):
+        tiles = tiles.unfold(axis, w, f)
+    return tiles.movedim(1, 1 + len(focus))
+
+
+def _like(strip, n_rows) -> torch.Tensor:
+    """Return room for all rows, in the layout of a strip."""
+    shape = (*strip.shape[:2], n_rows, *strip.shape[3:])
+    layout = _LAYOUTS[strip.ndim] if _is_laid_out(strip) else torch.contiguous_format
+    return torch.empty(shape, dtype=strip.dtype, device=strip.device, memory_format=layout)
+
+
+def _is_laid_out(x) -> bool:
+    """Tell whether channels lie next to each other."""
+    return x.ndim in _LAYOUTS and x.is_contiguous(memory_format=_LAYOUTS[x.ndim])
