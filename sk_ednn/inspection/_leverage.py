@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from numbers import Real
+from typing import Any
 
 import numpy as np
 from scipy.linalg import eigh
@@ -133,14 +134,14 @@ class KnownSums:
 
 
 def _penalty(final) -> float:
-    alpha = None
+    alpha: Any = None
     if isinstance(final, BayesianRidge):
         alpha = final.lambda_ / final.alpha_
     elif isinstance(final, RidgeCV):
         alpha = final.alpha_
     elif isinstance(final, Ridge):
         alpha = final.alpha
-    if not isinstance(alpha, Real) or not alpha > 0:
+    if not isinstance(alpha, Real) or not float(alpha) > 0:
         raise TileModelError(
             "Leverages are those of a Ridge, RidgeCV or BayesianRidge with one positive penalty; "
             f"got {final!r}. Gaussian processes and committees have standard deviations, and every "
