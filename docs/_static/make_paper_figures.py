@@ -223,10 +223,11 @@ def fig9():
         show_errors=False, ax=axes[0], **style,
     )  # fmt: skip
     ErrorDisplay.from_predictions(
-        both["energies"], both["predicted"], sizes=162.5 * cells, kind="size", per="Å²",
+        both["energies"], both["predicted"], sizes=cells, kind="size", per="cell",
         ax=axes[1], **style,
     )  # fmt: skip
-    axes[1].set_xlabel("area / Å²")
+    axes[1].set_xlabel("cells of 12.5 × 13.0 Å")
+    axes[1].set_ylim(top=6)  # room for the legend
     for n in np.unique(cells):
         own = cells == n
         off = extensive_errors(

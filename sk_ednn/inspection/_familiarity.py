@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from numbers import Integral, Real
 
 import numpy as np
@@ -206,15 +207,28 @@ def tile_features(tile_model, space):
     estimator = tile_model.estimator
     if space != "tiles":
         if hasattr(estimator, "steps") and len(estimator.steps) > 1:
-            return lambda tiles: _dense(estimator[:-1].transform(flat(tiles))), "features"
+            return partial(_transformed, estimator[:-1]), "features"
         if hasattr(tile_model, "hidden"):
-            return lambda tiles: np.asarray(tile_model.hidden(tiles), dtype=float), "features"
+            return partial(_hidden, tile_model), "features"
         if space == "features":
             raise ValueError(
                 f"The tile model {type(estimator).__name__} is given the tiles as they are: it has "
                 "no features of its own. Use space='tiles'."
             )
-    return lambda tiles: flat(tiles).astype(float), "tiles"
+    return _as_they_are, "tiles"
+
+
+# No lambdas: what holds one of these can be pickled.
+def _transformed(transformers, tiles) -> np.ndarray:
+    return _dense(transformers.transform(flat(tiles)))
+
+
+def _hidden(tile_model, tiles) -> np.ndarray:
+    return np.asarray(tile_model.hidden(tiles), dtype=float)
+
+
+def _as_they_are(tiles) -> np.ndarray:
+    return flat(tiles).astype(float)
 
 
 def _dense(features) -> np.ndarray:
