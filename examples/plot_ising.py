@@ -98,7 +98,8 @@ figure, (left, right) = plt.subplots(1, 2, figsize=(8.2, 3.8), layout="constrain
 left.imshow(spins[0], cmap="Greys", vmin=-3, vmax=3)
 left.set_title("spins")
 image = right.imshow(contributions[0], cmap="cividis", vmin=-2, vmax=2)
-right.set_title(f"contributions, sum {contributions.sum():.2f} J")
+total = f"{contributions.sum():,.2f} J".replace("-", "−")
+right.set_title(f"contributions, sum {total}")
 figure.colorbar(image, ax=right, label="J", shrink=0.85)
 for ax in (left, right):
     ax.set(xticks=[], yticks=[])

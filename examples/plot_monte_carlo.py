@@ -107,7 +107,7 @@ for ax, values, exact, label in zip(
     ax.axvline(critical, ls=":", color="0.7")
     ax.set(xlabel="kT / J", ylabel=f"{label} per spin")
     ax.spines[["top", "right"]].set_visible(False)
-axes[0].legend(frameon=False)
+axes[0].legend(frameon=False, loc="lower right", fontsize=9)
 plt.show()
 
 away = np.abs(temperatures - critical) > 0.2

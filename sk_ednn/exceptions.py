@@ -9,6 +9,7 @@ __all__ = [
     "TileMemoryError",
     "TileModelError",
     "TilingError",
+    "UnfamiliarWarning",
 ]
 
 
@@ -42,3 +43,7 @@ class ModelFileError(EDNNError, ValueError):
 
 class ExtensivityWarning(UserWarning):
     """Something in the data or the settings makes the predicted total not extensive."""
+
+
+class UnfamiliarWarning(UserWarning):
+    """A model is asked for samples that are unlike those it was fitted to."""

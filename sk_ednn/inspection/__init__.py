@@ -4,7 +4,9 @@ from ._context import context_sensitivity
 from ._extensivity import extensivity_report, size_transfer
 from ._familiarity import error_ranking, familiarity
 from ._gauge import gauge
+from ._guard import FamiliarityGuard
 from ._interaction import interaction_profile
+from ._leverage import leverage
 from ._locality import locality_profile
 from ._plot._errors import ErrorDisplay
 from ._plot._familiarity import FamiliarityDisplay
@@ -21,6 +23,7 @@ __all__ = [
     "ContributionDisplay",
     "ErrorDisplay",
     "FamiliarityDisplay",
+    "FamiliarityGuard",
     "InteractionDisplay",
     "LocalityDisplay",
     "ParityDisplay",
@@ -34,6 +37,7 @@ __all__ = [
     "familiarity",
     "gauge",
     "interaction_profile",
+    "leverage",
     "locality_profile",
     "size_transfer",
     "suggest_tiling",

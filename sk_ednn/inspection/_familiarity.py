@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from numbers import Integral, Real
 
 import numpy as np
@@ -99,39 +100,53 @@ def familiarity(
     >>> familiarity(model, train, np.concatenate([train[:2], strange])).share
     array([0.  , 0.  , 0.25])
     """
-    rng = check_random_state(random_state)
     inner, X_train = unwrap(estimator, X_train)
     _, X = unwrap(estimator, X)
     spread = None
     if isinstance(inner, EDNNCommittee):
         _, spread = inner.predict(X, return_std=True)
-        inner = inner.estimators_[0]
-    reached = reach(inner, X, term)
-    tile_model, tiling, fields = reached.tile_model, reached.tiling, reached.fields
-    features, space = _features(tile_model, space)
+    known = KnownTiles(
+        inner, X_train, space=space, quantile=quantile, max_tiles=max_tiles, term=term,
+        random_state=random_state,
+    )  # fmt: skip
+    return Bunch(**known.compare(X), threshold=known.threshold, spread=spread, space=known.space)
 
-    known = _distinct_tiles(tiling, tiling.check(X_train), max_tiles, rng)
-    known = features(known)
-    scale = known.std(axis=0)
-    # Distances in units of a feature's spread; one that never varies, as it stands.
-    scale[scale == 0] = 1.0
-    index = NearestNeighbors(n_neighbors=1).fit(known / scale)
-    threshold = _threshold(index, len(known), quantile)
 
-    unfamiliar, far, counts = (np.zeros(fields.n_samples) for _ in range(3))
-    for tiles in tiling.blocks(fields, _BLOCK):
-        merged, inverse = tiles.unique()
-        nearest = index.kneighbors(features(np.array(merged.array())) / scale)[0][:, 0][inverse]
-        unfamiliar += tiles.total(nearest > threshold * (1 + 1e-6))
-        far += tiles.total(nearest)
-        counts += tiles.counts()
-    return Bunch(
-        share=unfamiliar / counts,
-        distance=far / counts,
-        threshold=threshold,
-        spread=spread,
-        space=space,
-    )
+class KnownTiles:
+    """The tiles of training data, to be compared with those of others.
+
+    Parameters
+    ----------
+    inner : EDNNRegressor or EDNNCommittee, fitted
+    X_train : what it was given
+    space, quantile, max_tiles, term, random_state : as for `familiarity`
+    """
+
+    def __init__(self, inner, X_train, *, space, quantile, max_tiles, term, random_state):
+        rng = check_random_state(random_state)
+        member = inner.estimators_[0] if isinstance(inner, EDNNCommittee) else inner
+        reached = reach(member, X_train, term)
+        self.tiling = reached.tiling
+        self.features, self.space = tile_features(reached.tile_model, space)
+        known = self.features(_distinct_tiles(reached.tiling, reached.fields, max_tiles, rng))
+        self.scale = known.std(axis=0)
+        # Distances in units of a feature's spread; one that never varies, as it stands.
+        self.scale[self.scale == 0] = 1.0
+        self.index = NearestNeighbors(n_neighbors=1).fit(known / self.scale)
+        self.threshold = _threshold(self.index, len(known), quantile)
+
+    def compare(self, X) -> dict[str, np.ndarray]:
+        """Return the share of unfamiliar tiles, and the mean distance, of each sample."""
+        fields = self.tiling.check(X)
+        unfamiliar, far, counts = (np.zeros(fields.n_samples) for _ in range(3))
+        for tiles in self.tiling.blocks(fields, _BLOCK):
+            merged, inverse = tiles.unique()
+            features = self.features(np.array(merged.array())) / self.scale
+            nearest = self.index.kneighbors(features)[0][:, 0][inverse]
+            unfamiliar += tiles.total(nearest > self.threshold * (1 + 1e-6))
+            far += tiles.total(nearest)
+            counts += tiles.counts()
+        return {"share": unfamiliar / counts, "distance": far / counts}
 
 
 def error_ranking(indicator, errors, *, n_bins=5):
@@ -187,20 +202,33 @@ def error_ranking(indicator, errors, *, n_bins=5):
     )
 
 
-def _features(tile_model, space):
+def tile_features(tile_model, space):
     """Return a function of tiles, and the name of the space it leads to."""
     estimator = tile_model.estimator
     if space != "tiles":
         if hasattr(estimator, "steps") and len(estimator.steps) > 1:
-            return lambda tiles: _dense(estimator[:-1].transform(flat(tiles))), "features"
+            return partial(_transformed, estimator[:-1]), "features"
         if hasattr(tile_model, "hidden"):
-            return lambda tiles: np.asarray(tile_model.hidden(tiles), dtype=float), "features"
+            return partial(_hidden, tile_model), "features"
         if space == "features":
             raise ValueError(
                 f"The tile model {type(estimator).__name__} is given the tiles as they are: it has "
                 "no features of its own. Use space='tiles'."
             )
-    return lambda tiles: flat(tiles).astype(float), "tiles"
+    return _as_they_are, "tiles"
+
+
+# No lambdas: what holds one of these can be pickled.
+def _transformed(transformers, tiles) -> np.ndarray:
+    return _dense(transformers.transform(flat(tiles)))
+
+
+def _hidden(tile_model, tiles) -> np.ndarray:
+    return np.asarray(tile_model.hidden(tiles), dtype=float)
+
+
+def _as_they_are(tiles) -> np.ndarray:
+    return flat(tiles).astype(float)
 
 
 def _dense(features) -> np.ndarray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
+from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from .._committee import EDNNCommittee
@@ -63,6 +64,10 @@ def unwrap(estimator, X=None):
     while not isinstance(estimator, (EDNNRegressor, EDNNCommittee)):
         if hasattr(estimator, "best_estimator_"):
             estimator = estimator.best_estimator_
+        elif isinstance(estimator, FrozenEstimator):
+            estimator = estimator.estimator
+        elif hasattr(estimator, "known_"):  # a FamiliarityGuard
+            estimator = estimator.estimator_
         elif hasattr(estimator, "steps"):
             X = X if X is None else estimator[:-1].transform(X)
             estimator = estimator.steps[-1][1]

@@ -47,7 +47,8 @@ def log_sizes(ax, sizes) -> None:
     ax.set_xscale("log")
     values = np.unique(sizes)
     if 1 < len(values) <= 6:
-        ax.set_xticks(values, [f"{value:,.6g}" for value in values])
+        whole = (values == values.round()).all()
+        ax.set_xticks(values, [f"{value:,.0f}" if whole else f"{value:,.6g}" for value in values])
         ax.xaxis.set_minor_formatter(NullFormatter())
 
 
