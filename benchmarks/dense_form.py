@@ -116,6 +116,29 @@ def total_of(sums, field):
     return sums(field).sum()
 
 
+def agreement(net, tiling, tiles, field):
+    """Return how far the dense form's total is from that of the tiles in float64, as text.
+
+    Relative to the total, and to the sum of absolute contributions, by which rounding is measured:
+    those of a network that is not trained nearly cancel.
+    """
+    window = tuple(tiles.shape[2:])
+    parts = []
+    with torch.no_grad():
+        net.double()
+        exact = torch.cat([net(part) for part in tiles.double().split(64)])
+        for name, dtype in (
+            ("float64", torch.float64), ("float32", torch.float32), ("bfloat16", torch.bfloat16)
+        ):  # fmt: skip
+            wide = torch.float64 if dtype == torch.float64 else torch.float32
+            sums = SumOverTiles(net.to(wide), tiling, window, form="dense")
+            with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
+                off = abs(float(sums(field.to(wide))) - float(exact.sum()))
+            parts.append(f"{off / abs(exact.sum()):.1e} ({off / exact.abs().sum():.1e}) in {name}")
+    net.float()
+    return ", ".join(parts)
+
+
 def compare(focus, context, precision, repeat):
     ndim, length = CASES[focus, context]
     net = network(focus, context, ndim)
@@ -156,15 +179,7 @@ def compare(focus, context, precision, repeat):
                 len(tiles), loop, *others.values(), np.median(times["tiled"]), dense, how,
                 gain, work, gain / work, loop / dense,
             ])  # fmt: skip
-    with torch.no_grad():
-        exact = float(
-            sum(part.double().sum() for part in map(net.double(), tiles.double().split(64)))
-        )
-        double = float(SumOverTiles(net, tiling, window, form="dense")(field.double()))
-    single = float(SumOverTiles(net.float(), tiling, window, form="dense")(field).detach())
-    off = abs(double / exact - 1), abs(single / exact - 1)
-    print(f"focus {focus}, context {context}: total off by {off[0]:.1e} in float64, {off[1]:.1e} "
-          "in float32")  # fmt: skip
+    print(f"focus {focus}, context {context}: total off by {agreement(net, tiling, tiles, field)}")
     return rows
 
 
