@@ -118,12 +118,12 @@ def same_bits(side):
     ).fit(X, (X**2).sum(axis=(1, 2)))  # fmt: skip
     source = Waves((side, side))
     field = source.read((slice(0, side), slice(0, side)))
-    rows, totals = [], []
+    totals = []
 
     def timed(what, function):
         start = perf_counter()
         totals.append(float(function()[0]))
-        rows.append([what, perf_counter() - start, totals[-1].hex()])
+        print(f"{what:>14}: {perf_counter() - start:7.2f} s  {totals[-1].hex()}", flush=True)
 
     timed("in memory", lambda: model.predict(field[None]))
     for scheduler in ("synchronous", "threads"):
@@ -140,7 +140,6 @@ def same_bits(side):
                 f"{n_workers} processes",
                 lambda c=client: c.compute(model.predict([source])).result(),
             )
-    _measure.table(["by", "s", "total"], rows)
     assert len(set(totals)) == 1
 
 
