@@ -8,6 +8,7 @@ __all__ = [
     "TileMemoryError",
     "TileModelError",
     "TilingError",
+    "UnfamiliarWarning",
 ]
 
 
@@ -37,3 +38,7 @@ class MissingExtraError(EDNNError, ImportError):
 
 class ExtensivityWarning(UserWarning):
     """Something in the data or the settings makes the predicted total not extensive."""
+
+
+class UnfamiliarWarning(UserWarning):
+    """A simulation has come to where tiles are unlike those that the model was fitted to."""

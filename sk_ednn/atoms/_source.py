@@ -11,7 +11,6 @@ from sklearn.utils.validation import check_is_fitted
 from .._digest import digest
 from .._sources import source_identity
 from ._gaussians import draw_at_pixels, nearest_pixel, reach
-from ._rasterise import _grid_shapes
 from ._structure import Atoms, gather
 
 # Sides of the squares by which atoms are found, in pixels.
@@ -109,7 +108,10 @@ class AtomsSource:
             rasterizer._check_species(gathered)
             self.atoms = _Binned.of(gathered, np.multiply(_SQUARE, self.spacing))
         self._lengths = np.asarray(self.atoms.cell, dtype=np.float64)[:2]
-        nx, ny = (int(n) for n in _grid_shapes(self._lengths[None], self.spacing)[0])
+        alone = Atoms(np.zeros(0), np.zeros((0, 2)), np.zeros(2, dtype=int), self._lengths[None])
+        shapes = rasterizer._shapes(alone)
+        self.spacing = tuple(rasterizer._spacings(alone, shapes)[0].tolist())
+        nx, ny = (int(n) for n in shapes[0])
         self._grid = np.array([nx, ny])
         channels = rasterizer.channels_
         self.shape = (nx, ny) if channels is None else (nx, ny, len(channels))
