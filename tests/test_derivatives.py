@@ -25,8 +25,12 @@ MODELS = {
     "sigmoid kernel": KernelRidge(kernel="sigmoid", gamma=0.05, alpha=1.0),
     "ridge": Ridge(),
     "lasso": Lasso(alpha=0.1),
-    "perceptron": MLPRegressor(hidden_layer_sizes=(5, 4), activation="tanh", max_iter=5, random_state=0),
-    "logistic": MLPRegressor(hidden_layer_sizes=(5,), activation="logistic", max_iter=5, random_state=0),
+    "perceptron": MLPRegressor(
+        hidden_layer_sizes=(5, 4), activation="tanh", max_iter=5, random_state=0
+    ),
+    "logistic": MLPRegressor(
+        hidden_layer_sizes=(5,), activation="logistic", max_iter=5, random_state=0
+    ),
     "scaled": make_pipeline(StandardScaler(), KernelRidge(kernel="rbf", gamma=0.1, alpha=1e-3)),
     "reduced": make_pipeline(
         MinMaxScaler(), "passthrough", PCA(4, whiten=True), KernelRidge(kernel="rbf", alpha=1e-3)

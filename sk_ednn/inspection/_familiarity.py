@@ -107,9 +107,7 @@ def familiarity(
         estimator, X_train, space=space, quantile=quantile, max_tiles=max_tiles, term=term,
         random_state=random_state,
     )  # fmt: skip
-    return Bunch(
-        **known.compare(X), threshold=known.threshold_, spread=spread, space=known.space_
-    )
+    return Bunch(**known.compare(X), threshold=known.threshold_, spread=spread, space=known.space_)
 
 
 class KnownTiles:
