@@ -33,6 +33,8 @@ def test_page(page, tmp_path, monkeypatch):
     for module in ("torch", "skorch", "typer", "dask.array", "zarr"):
         if module in text:
             pytest.importorskip(module)
+    if "from ase" in text:
+        pytest.importorskip("ase")
     monkeypatch.chdir(tmp_path)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
