@@ -39,8 +39,8 @@ print(f"{len(atoms)} atoms, energy off by {error:.1f} meV/atom, forces by "
 
 # %%
 # Arrows are forces: those of the network in black, and in orange the ones of the quantum-mechanical
-# method that it learned from. The map to the right is the energy of the tiles, less what their atoms
-# hold by themselves on average: they are 0.8 Å wide, and their sum is what was learned.
+# method that it learned from. The map to the right is the energy of the tiles, less what their
+# atoms hold by themselves on average. They are 0.8 Å wide, and their sum is what was learned.
 
 species = np.array([5, 6, 7])
 per_species = np.array([(sheet.numbers[:, None] == species).sum(0) for sheet in sheets.structures])
