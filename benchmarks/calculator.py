@@ -24,6 +24,7 @@ from sk_ednn.atoms import EDNNCalculator
 from sk_ednn.datasets import load_sheets
 from sk_ednn.exceptions import UnfamiliarWarning
 from sk_ednn.pretrained import load_sheets_model
+from sk_ednn.simulation import AtomUpdates
 
 
 def least(function, repeat):
@@ -54,6 +55,15 @@ def speed(model, sheet, quick):
             ):  # fmt: skip
                 found = least(lambda ask=ask: moved(ask), 3 if quick else 30 // repeat + 4)
                 rows.append([len(atoms), precision or "float32", what, *found])
+        local = AtomUpdates(model, sheet.repeat((repeat, repeat, 1)))
+
+        def one_atom(local=local):
+            atom = int(rng.integers(len(local.positions)))
+            local.propose(atom, local.positions[atom] + 0.03 * rng.normal(size=2))
+            local.accept()
+
+        n_atoms = len(local.positions)
+        rows.append([n_atoms, "float32", "one atom moved", *least(one_atom, 3 if quick else 20)])
     print(f"\nmilliseconds a calculation, {THREADS} thread(s)")
     table(["atoms", "precision", "what", "least", "median", "least processor"], rows)
 
