@@ -41,6 +41,15 @@ class Baseline:
         """Return the contributions of tiles (*batch, *tile_shape), shape (n_tiles, n_outputs)."""
         return focus_features(tiles, self.focus, self.kind, self.tile_ndim) @ self.coefficients
 
+    def slope(self, tile_shape) -> np.ndarray:
+        """Return how the first output changes with each number of a tile, of shape tile_shape."""
+        slope = np.zeros(tile_shape)
+        if self.kind == "content":
+            # One coefficient a channel, which is the last axis, or one where there is none.
+            per_channel = self.coefficients[1:, 0]
+            slope[self.focus] = per_channel if len(self.focus) < self.tile_ndim else per_channel[0]
+        return slope
+
 
 def focus_features(tiles, focus, kind, tile_ndim) -> np.ndarray:
     """Return phi of tiles of shape (*batch, *tile_shape): (n_tiles, 1 or 1 + n_channels).

@@ -410,7 +410,10 @@ class EDNNRegressor(RegressorMixin, BaseEstimator):
         Raises
         ------
         TileModelError
-            Where a tile model is not a torch network, or there are several totals per sample.
+            Where the derivative of a tile model is not known, or there are several totals per
+            sample. It is known of torch networks and, exactly, of linear models, `KernelRidge`
+            (linear, polynomial, RBF, sigmoid kernels) and `MLPRegressor`, also behind scalers, PCA
+            and Nystroem.
         """
         fields = self._check_predicted(X)
         if self.n_outputs_ > 1:
@@ -419,11 +422,6 @@ class EDNNRegressor(RegressorMixin, BaseEstimator):
             )
         parts: list = [0.0] * len(fields.stacks)
         for tile_model, tiling in self._fitted_terms():
-            if not hasattr(tile_model, "gradient"):
-                raise TileModelError(
-                    f"{type(tile_model.estimator).__name__} cannot be differentiated. Use a torch "
-                    "network as tile model."
-                )
             for number, slopes in enumerate(tile_model.gradient(tiling, fields)):
                 _require_numbers(slopes, "derivative", tile_model)
                 parts[number] = parts[number] + slopes

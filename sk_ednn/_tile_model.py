@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from dataclasses import dataclass, replace
 from typing import Any
@@ -9,8 +10,15 @@ from typing import Any
 import numpy as np
 
 from ._baseline import Baseline
+from ._derivatives import prediction_slope
 from ._digest import digest
+from ._fields import Fields, Stack
 from .exceptions import TileModelError
+from .tiling import Block, GridTiling
+from .tiling._adjoint import add_tiles
+
+# Numbers in a block of tiles that are differentiated at a time.
+_SLOPE_NUMBERS = 1 << 22
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,6 +93,66 @@ class TileModel:
         """Return the estimator's own output for tiles, (n_tiles, n_outputs) in float64."""
         outputs = self.estimator.predict(flat(tiles))
         return checked_outputs(outputs, len(tiles), self.n_outputs, self.estimator)
+
+    def gradient(self, tiling, fields) -> list[np.ndarray]:
+        """Return the derivative of each total with respect to its field.
+
+        Parameters
+        ----------
+        tiling : GridTiling
+        fields : Fields
+
+        Returns
+        -------
+        list of ndarray of shape (n, *field_shape), float64
+            One for each stack, the baseline's included.
+
+        Raises
+        ------
+        TileModelError
+            Where the derivative of the estimator is not known; see `_derivatives`.
+        """
+        if not isinstance(tiling, GridTiling):
+            raise TileModelError(
+                f"Derivatives with respect to fields need a GridTiling, got {tiling!r}."
+            )
+        max_tiles = max(1, _SLOPE_NUMBERS // int(np.prod(self.tile_shape)))
+        parts = [np.zeros(stack.values.shape) for stack in fields.stacks]
+        for block in tiling.plan(fields, max_tiles):
+            tiles = tiling.read(fields, block)
+            slopes = self._input_slopes(tiles.reshape(-1, *self.tile_shape))
+            if self.baseline is not None:
+                slopes = slopes + self.baseline.slope(self.tile_shape)
+            own = parts[block.stack][block.samples]
+            add_tiles(own, tiling, block.region, slopes.reshape(tiles.shape))
+        return parts
+
+    def total_and_gradient(self, tiling, values, gradient=True):
+        """Return the total of one field and its derivative; see `NetworkTileModel`.
+
+        Parameters
+        ----------
+        tiling : GridTiling
+        values : ndarray of shape field_shape
+        gradient : bool, default=True
+
+        Returns
+        -------
+        total : float
+        gradient : ndarray of shape field_shape, float64, or None
+        """
+        field = Fields((Stack(np.arange(1), values[None]),), 1, False)
+        whole = (slice(0, n) for n in tiling.tile_grid(values.shape))
+        total = self.predict(
+            tiling.read(field, Block(0, slice(0, 1), tuple(whole))).reshape(-1, *self.tile_shape)
+        )
+        slope = self.gradient(tiling, field)[0][0] if gradient else None
+        return math.fsum(total[:, 0]), slope
+
+    def _input_slopes(self, tiles) -> np.ndarray:
+        """Return how the first output changes with each tile, without the baseline, float64."""
+        slopes = prediction_slope(self.estimator, flat(tiles))
+        return slopes.reshape(np.shape(tiles)) * float(np.ravel(self.scale)[0])
 
     @property
     def bytes_per_tile(self) -> int:

@@ -46,4 +46,4 @@ class ExtensivityWarning(UserWarning):
 
 
 class UnfamiliarWarning(UserWarning):
-    """A model is asked for samples that are unlike those it was fitted to."""
+    """A model is asked for what is unlike all that it was fitted to."""

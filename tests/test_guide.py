@@ -35,6 +35,8 @@ def test_page(page, tmp_path, monkeypatch):
     ):  # fmt: skip
         if module in text:
             pytest.importorskip("skops" if module == "sk_ednn.files" else module)
+    if "from ase" in text:
+        pytest.importorskip("ase")
     monkeypatch.chdir(tmp_path)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -1,4 +1,4 @@
-"""Structures of atoms as fields."""
+"""Structures of atoms as fields, and fitted models as calculators of ASE."""
 
 from importlib import import_module
 
@@ -11,6 +11,7 @@ from ._structure import Structure
 __all__ = [
     "AtomsInWindow",
     "AtomsSource",
+    "EDNNCalculator",
     "GaussianRasterizer",
     "LocalInvariants",
     "Structure",
@@ -18,19 +19,23 @@ __all__ = [
 ]
 
 # Imported when they are asked for: they need libraries that `import sk_ednn` does not load.
-_LATER = {"TorchRasterizer": "._torch"}
+_LATER = {
+    "EDNNCalculator": ("._calculator", "ase", "atoms"),
+    "TorchRasterizer": ("._torch", "torch", "torch"),
+}
 
 
 def __getattr__(name):
     if name not in _LATER:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, library, extra = _LATER[name]
     try:
-        return getattr(import_module(_LATER[name], __name__), name)
+        return getattr(import_module(module, __name__), name)
     except ImportError as error:
-        if error.name != "torch":
+        if (error.name or "").split(".")[0] != library:
             raise
         raise MissingExtraError(
-            f"{name} needs torch, which is not installed. Install it with "
-            "'pip install sk-ednn[torch]'.",
-            name="torch",
+            f"{name} needs {library}, which is not installed. Install it with "
+            f"'pip install sk-ednn[{extra}]'.",
+            name=library,
         ) from error

@@ -9,9 +9,8 @@ from ._lattice_gradients import LatticeGradient
 from ._stencil import Stencil, draw_stencils, images_that_reach
 
 
-def pixel_stencil(rasterizer, spacing=None):
-    """A Gaussian on the pixels of a fitted rasteriser, or on such that are stretched."""
-    spacing = rasterizer.spacing_ if spacing is None else spacing
+def pixel_stencil(rasterizer, spacing):
+    """A Gaussian on the pixels of a fitted rasteriser, stretched to this spacing."""
     return Stencil(spacing, rasterizer._cosines, rasterizer.width, rasterizer.cutoff)
 
 
@@ -36,7 +35,7 @@ def draw_lattices(stencil, centres, image, heights, out, periodic):
     draw_stencils(stencil, pixel, fraction[index], image[index], heights[index], out)
 
 
-def lattice_gradient(rasterizer, values, centres, channels, heights, shape, vectors):
+def lattice_gradient(rasterizer, values, centres, channels, heights, shape, spacing, vectors):
     """Gradient of one structure, see `LatticeGradient`."""
     return LatticeGradient(
         values,
@@ -46,7 +45,7 @@ def lattice_gradient(rasterizer, values, centres, channels, heights, shape, vect
         tuple(shape.tolist()),
         vectors / shape[:, None],
         rasterizer.periodic_,
-        pixel_stencil(rasterizer),
+        pixel_stencil(rasterizer, spacing),
     )
 
 

@@ -62,12 +62,14 @@ class LatticeAtoms:
             np.concatenate([self.order[self.starts[b] : self.starts[b + 1]] for b in flat])
         )
 
-    def draw(self, rasterizer, first, last, channels):
+    def draw(self, rasterizer, spacing, first, last, channels):
         """Draw a box of the field.
 
         Parameters
         ----------
         rasterizer : GaussianRasterizer
+        spacing : sequence of d floats
+            Of the pixels.
         first, last : ndarray of int of shape (d,)
         channels : sequence of int or None
             Atomic numbers; None stands for all atoms.
@@ -76,7 +78,7 @@ class LatticeAtoms:
         -------
         ndarray of shape (*(last - first), len(channels))
         """
-        stencil = pixel_stencil(rasterizer)
+        stencil = pixel_stencil(rasterizer, spacing)
         near = self.near(first - stencil.reach, last + stencil.reach, rasterizer.periodic_)
         index, pixel = images_that_reach(
             self.pixel[near], self.grid, rasterizer.periodic_, stencil.reach, first, last

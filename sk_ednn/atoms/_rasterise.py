@@ -65,6 +65,15 @@ class GaussianRasterizer(TransformerMixin, BaseEstimator):
         Where atoms may be along the axis that is projected away; one that is not is an error.
         Coordinates are taken as they are, not wrapped into the cell.
 
+    adjust : float, default=0.0
+        How far, relative to `spacing`, the pixels of a cell that is not a whole number of them may
+        be stretched or squeezed to make it one. Widths stay what they are in Å. A model knows
+        what is drawn: fit it to cells of many sizes, drawn so, or it takes a stretched pixel for
+        one that is not. The calculator of such a model has a stress.
+
+    multiple : int or pair of int, default=1
+        The number of pixels along an axis is a multiple of this, such as the focus of a tiling.
+
     dtype : {"float32", "float64"}, default="float32"
         Of the fields. In float32, a pixel is within 1e-6 of the maximum of its field, unless
         hundreds of Gaussians overlap there.
@@ -145,6 +154,8 @@ class GaussianRasterizer(TransformerMixin, BaseEstimator):
         "cutoff": [Interval(Real, 0, None, closed="neither")],
         "plane": [StrOptions({"xy", "xz", "yz", "xyz"})],
         "slab": ["array-like", None],
+        "adjust": [Interval(Real, 0, 0.5, closed="left")],
+        "multiple": [Interval(Integral, 1, None, closed="left"), "array-like"],
         "dtype": [StrOptions({"float32", "float64"})],
         "n_jobs": [Integral, None],
     }
@@ -159,6 +170,8 @@ class GaussianRasterizer(TransformerMixin, BaseEstimator):
         cutoff=6.0,
         plane="xy",
         slab=None,
+        adjust=0.0,
+        multiple=1,
         dtype="float32",
         n_jobs=None,
     ):
@@ -169,6 +182,8 @@ class GaussianRasterizer(TransformerMixin, BaseEstimator):
         self.cutoff = cutoff
         self.plane = plane
         self.slab = slab
+        self.adjust = adjust
+        self.multiple = multiple
         self.dtype = dtype
         self.n_jobs = n_jobs
 
@@ -211,7 +226,7 @@ class GaussianRasterizer(TransformerMixin, BaseEstimator):
         self._order = None if self.channels_ is None else np.argsort(self.channels_)
         self._heights = _heights(self.weights, self.channels_)
         self._check_species(atoms)
-        _grid_shapes(atoms.lengths, self.spacing_, self.plane)
+        self._shapes(atoms.lengths)
         return self
 
     def transform(self, X):
@@ -241,18 +256,8 @@ class GaussianRasterizer(TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         atoms = self._gathered(X)
-        shapes = _grid_shapes(atoms.lengths, self.spacing_, self.plane)
         warn_of_open_edges(atoms, self)
-        distinct, group = np.unique(shapes, axis=0, return_inverse=True)
-        group = group.ravel()  # numpy 2.0 alone returns a column
-        if len(distinct) == 1:
-            return self._draw(atoms, np.arange(len(atoms)), distinct[0])
-        fields = [None] * len(atoms)
-        for g, shape in enumerate(distinct):
-            members = np.flatnonzero(group == g)
-            for k, field in zip(members, self._draw(atoms, members, shape), strict=True):
-                fields[k] = field
-        return fields
+        return self._fields(atoms, self._shapes(atoms.lengths))
 
     def position_gradients(self, X, forces=None):
         """Say how totals change with the positions of atoms, for `EDNNRegressor.fit`.
@@ -293,14 +298,17 @@ class GaussianRasterizer(TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         atoms = self._gathered(X)
-        shapes = _grid_shapes(atoms.lengths, self.spacing_, self.plane)
+        return self._gradients(atoms, self._shapes(atoms.lengths), forces)
+
+    def _gradients(self, atoms, shapes, forces=None):
+        """Return a gradient for each structure, drawn with so many pixels."""
         if forces is not None and len(forces) != len(atoms):
             raise ValueError(
                 f"Expected forces for each of the {len(atoms)} structures, got {len(forces)}."
             )
         centres = atoms.scaled * shapes[atoms.owner]
         channels = self._channel_of(atoms.numbers)
-        gradients = []
+        spacings, gradients = self._spacings(atoms.lengths, shapes), []
         for k, shape in enumerate(shapes):
             own = atoms.owner == k
             values = np.full((int(own.sum()), len(shape)), np.nan)
@@ -310,14 +318,14 @@ class GaussianRasterizer(TransformerMixin, BaseEstimator):
                 gradients.append(
                     lattice_gradient(
                         self, values, centres[own], channels[own],
-                        self._heights[atoms.numbers[own]], shape, atoms.vectors[k],
+                        self._heights[atoms.numbers[own]], shape, spacings[k], atoms.vectors[k],
                     )
                 )  # fmt: skip
                 continue
             gradients.append(
                 DrawnGradient(
                     values, centres[own], channels[own], self._heights[atoms.numbers[own]],
-                    tuple(shape.tolist()), self.spacing_, self.width, self.cutoff,
+                    tuple(shape.tolist()), tuple(spacings[k].tolist()), self.width, self.cutoff,
                 )
             )  # fmt: skip
         return gradients
@@ -337,27 +345,92 @@ class GaussianRasterizer(TransformerMixin, BaseEstimator):
         list of ndarray of shape (n_atoms, 2) or (n_atoms, 3), float64
             Minus the derivatives with respect to the positions, in the unit of the totals per Å.
         """
+        drawn, slopes = self._paired(X, slopes)
+        return [-gradient.pull(slope) for gradient, slope in zip(drawn, slopes, strict=True)]
+
+    def strain_gradients(self, X, slopes):
+        """Return how totals change with a strain of the cell, the number of pixels kept.
+
+        Atoms, cell and pixels move together, ``r -> r + strain @ r``; Gaussians keep their width.
+        It is what the field says of the cell's size, which is meant where `adjust` is not 0.
+
+        Parameters
+        ----------
+        X : sequence of structures
+        slopes : sequence of ndarray of the shape of each field
+            Derivatives of the totals with respect to the fields, as
+            `EDNNRegressor.predict_gradient` returns them.
+
+        Returns
+        -------
+        list of ndarray of shape (2, 2), float64
+            Symmetric, in the unit of the totals: stress times volume.
+
+        Examples
+        --------
+        An atom fills as many pixels as its area is worth: fewer, as the pixels grow with the cell.
+
+        >>> import numpy as np
+        >>> from sk_ednn.atoms import GaussianRasterizer, Structure
+        >>> atom = Structure([6], [[1.0, 1.0]], [6.4, 6.4])
+        >>> draw = GaussianRasterizer(spacing=0.1, width=0.2).fit([atom])
+        >>> (strain,) = draw.strain_gradients([atom], [np.ones((64, 64))])
+        >>> print(np.round(strain / draw.transform([atom]).sum(), 4) + 0.0)
+        [[-1.  0.]
+         [ 0. -1.]]
+        """
+        drawn, slopes = self._paired(X, slopes)
+        return [gradient.strain(slope) for gradient, slope in zip(drawn, slopes, strict=True)]
+
+    def _paired(self, X, slopes):
         drawn = self.position_gradients(X)
         if len(slopes) != len(drawn):
             raise ValueError(
                 f"Expected {len(drawn)} derivatives, one a structure, got {len(slopes)}."
             )
-        forces = []
-        for gradient, slope in zip(drawn, slopes, strict=True):
-            slope = np.asarray(slope, dtype=np.float64)
-            slope = slope[None] if self.channels_ is None else np.moveaxis(slope, -1, 0)
-            forces.append(-gradient.pull(slope))
-        return forces
+        return drawn, [self._channels_first(slope) for slope in slopes]
 
-    def _draw(self, atoms, members, shape):
-        """Fields of the structures `members`, all of one shape."""
+    def _channels_first(self, slope):
+        slope = np.asarray(slope, dtype=np.float64)
+        if self.channels_ is None:
+            return slope[None]
+        return np.ascontiguousarray(np.moveaxis(slope, -1, 0))
+
+    def _shapes(self, lengths):
+        """Pixels along each axis of cells, of shape (n_structures, d)."""
+        return _grid_shapes(lengths, self.spacing_, self.plane, self.adjust, self.multiple)
+
+    def _spacings(self, lengths, shapes):
+        """Distances of pixels along each axis, of shape (n_structures, d)."""
+        if self.adjust == 0:
+            return np.broadcast_to(self.spacing_, shapes.shape)
+        return lengths / shapes
+
+    def _fields(self, atoms, shapes):
+        """Fields with so many pixels: an array, or a list where their numbers differ."""
+        spacings = self._spacings(atoms.lengths, shapes)
+        grids = np.hstack([shapes, spacings])
+        distinct, group = np.unique(grids, axis=0, return_inverse=True)
+        group = group.ravel()  # numpy 2.0 alone returns a column
+        if len(distinct) == 1:
+            return self._draw(atoms, np.arange(len(atoms)), shapes[0], spacings[0])
+        fields = [None] * len(atoms)
+        for g in range(len(distinct)):
+            members = np.flatnonzero(group == g)
+            drawn = self._draw(atoms, members, shapes[members[0]], spacings[members[0]])
+            for k, field in zip(members, drawn, strict=True):
+                fields[k] = field
+        return np.stack(fields) if (shapes == shapes[0]).all() else fields
+
+    def _draw(self, atoms, members, shape, spacing):
+        """Fields of the structures `members`, all on one grid."""
         image = np.full(len(atoms), -1)
         image[members] = np.arange(len(members))
         image = image[atoms.owner]
         centres = atoms.scaled * shape
         channels = (None,) if self.channels_ is None else self.channels_
         fields = np.zeros((len(members), *shape, len(channels)), dtype=self.dtype)
-        stencil = None if self._separable else pixel_stencil(self)
+        stencil = None if self._separable else pixel_stencil(self, spacing)
         for c, number in enumerate(channels):
             drawn = image >= 0 if number is None else (image >= 0) & (atoms.numbers == number)
             heights = self._heights[atoms.numbers[drawn]]
@@ -371,7 +444,7 @@ class GaussianRasterizer(TransformerMixin, BaseEstimator):
                 image[drawn],
                 heights,
                 fields[..., c],
-                width=[self.width / s for s in self.spacing_],
+                width=[self.width / s for s in spacing],
                 cutoff=self.cutoff,
                 n_jobs=self.n_jobs,
             )
@@ -487,19 +560,33 @@ def _heights(weights, channels):
     return heights
 
 
-def _grid_shapes(lengths, spacing, plane="xyz"):
+def _grid_shapes(lengths, spacing, plane="xyz", adjust=0.0, multiple=1):
     """Pixels along each axis, of shape (n_structures, d)."""
+    multiple = _multiples(multiple, lengths.shape[1])
     pixels = lengths / spacing
-    whole = np.maximum(np.rint(pixels), 1)
-    wrong = np.argwhere(np.abs(pixels - whole) > _WHOLE * whole)
+    whole = np.maximum(np.rint(pixels / multiple), 1) * multiple
+    wrong = np.argwhere(np.abs(pixels - whole) > max(adjust, _WHOLE) * whole)
     if wrong.size:
         k, axis = wrong[0]
         n, length = int(whole[k, axis]), lengths[k, axis]
+        of = f"multiple of {multiple[axis]}" if multiple[axis] > 1 else "whole number"
+        off = abs(length / n / spacing[axis] - 1)
         raise ValueError(
             f"Structure {k}: its cell is {length:.10g} Å along {plane[axis]}, which is "
-            f"{pixels[k, axis]:.6f} pixels of {spacing[axis]:.10g} Å and must be a whole number. "
+            f"{pixels[k, axis]:.6f} pixels of {spacing[axis]:.10g} Å and must be a {of}. "
             f"The nearest spacing is {length / n:.10g} Å, the nearest cell "
             f"{n * spacing[axis]:.10g} Å ({n} pixels). A model fitted at another spacing cannot "
-            "be used."
+            "be used; one that was fitted to cells of many sizes, with adjust, may stretch its "
+            f"pixels (by {100 * off:.2g} % here, adjust={adjust:g})."
         )
     return whole.astype(np.int64)
+
+
+def _multiples(multiple, n_axes):
+    each = (multiple,) * n_axes if isinstance(multiple, Integral) else tuple(multiple)
+    if len(each) != n_axes or not all(isinstance(m, Integral) and m >= 1 for m in each):
+        raise ValueError(
+            "The 'multiple' parameter of GaussianRasterizer must be a positive integer or one for "
+            f"each of the {n_axes} axes. Got {multiple!r} instead."
+        )
+    return np.array(each)

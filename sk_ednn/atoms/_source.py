@@ -14,7 +14,6 @@ from ._frame import is_straight
 from ._gaussians import draw_at_pixels, nearest_pixel, reach
 from ._lattice import warn_of_open_edges
 from ._lattice_source import LatticeAtoms
-from ._rasterise import _grid_shapes
 from ._structure import Atoms
 
 # Sides of the squares by which atoms are found, in pixels.
@@ -104,7 +103,6 @@ class AtomsSource:
     def __init__(self, rasterizer, atoms):
         check_is_fitted(rasterizer)
         self.rasterizer = rasterizer
-        self.spacing = rasterizer.spacing_
         self.dtype = np.dtype(rasterizer.dtype)
         if not isinstance(atoms, AtomsInWindow):
             gathered = rasterizer._gathered([atoms])
@@ -117,7 +115,9 @@ class AtomsSource:
                 f"rasterizer draws {rasterizer.plane}, periodic_={rasterizer.periodic_}, "
                 f"angles_={rasterizer.angles_}: give a structure in memory."
             )
-        self._grid = _grid_shapes(self._lengths[None], self.spacing, rasterizer.plane)[0]
+        shapes = rasterizer._shapes(self._lengths[None])
+        self._grid = shapes[0]
+        self.spacing = tuple(rasterizer._spacings(self._lengths[None], shapes)[0].tolist())
         if isinstance(atoms, AtomsInWindow):
             self.atoms = atoms
         elif not rasterizer._separable:
@@ -142,7 +142,7 @@ class AtomsSource:
         channels = self.rasterizer.channels_
         chosen = (None,) if channels is None else channels[slices[n_axes]]
         if isinstance(self.atoms, LatticeAtoms):
-            box = self.atoms.draw(self.rasterizer, first, last, chosen)
+            box = self.atoms.draw(self.rasterizer, self.spacing, first, last, chosen)
             return box[..., 0] if channels is None else box
         width = [self.rasterizer.width / s for s in self.spacing]
         margin = np.array([reach(w, self.rasterizer.cutoff) for w in width])

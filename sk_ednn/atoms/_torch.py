@@ -9,7 +9,6 @@ from sklearn.utils.validation import check_is_fitted
 from ._frame import AXES
 from ._gaussians import nearest_pixel
 from ._lattice import pixel_stencil
-from ._rasterise import _grid_shapes
 from ._structure import Structure, gather
 
 # Pixels of windows made at a time: 128 MB of float64.
@@ -103,7 +102,8 @@ class TorchRasterizer(torch.nn.Module):
         n_channels = 1 if draw.channels_ is None else len(draw.channels_)
         channels = torch.as_tensor(draw._channel_of(atoms.numbers), device=positions.device)
         heights = positions.new_tensor(draw._heights[atoms.numbers])
-        stencil = pixel_stencil(draw)
+        spacing = draw._spacings(atoms.lengths, np.array([shape]))[0]
+        stencil = pixel_stencil(draw, spacing)
         field = positions.new_zeros(int(np.prod(shape)) * n_channels)
         step = max(1, _AT_A_TIME // stencil.size)
         for start in range(0, len(pixel), step):
@@ -134,7 +134,7 @@ class TorchRasterizer(torch.nn.Module):
         structure = Structure(numbers, *held, pbc)
         if shape is None:
             atoms = draw._gathered([structure])
-            return tuple(_grid_shapes(atoms.lengths, draw.spacing_, draw.plane)[0].tolist()), atoms
+            return tuple(draw._shapes(atoms.lengths)[0].tolist()), atoms
         atoms = gather([structure], draw.plane, draw.slab)
         draw._check_species(atoms)
         shape = tuple(int(n) for n in shape)

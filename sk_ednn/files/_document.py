@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import import_module
+from inspect import Parameter, signature
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -246,6 +247,10 @@ def _object(decoder, node):
         raise ModelFileError(f"it holds a {name}, which this version does not know")
     made = object.__new__(_class(name))
     made.__dict__.update(decoder.vars(node))
+    # Parameters that came after the file was written.
+    for parameter in signature(type(made)).parameters.values():
+        if parameter.default is not Parameter.empty:
+            made.__dict__.setdefault(parameter.name, parameter.default)
     for derived in _DERIVED.get(name, ()):
         made.__dict__[derived] = None
     return made

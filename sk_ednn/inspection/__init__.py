@@ -2,7 +2,7 @@
 
 from ._context import context_sensitivity
 from ._extensivity import extensivity_report, size_transfer
-from ._familiarity import error_ranking, familiarity
+from ._familiarity import KnownTiles, error_ranking, familiarity
 from ._gauge import gauge
 from ._guard import FamiliarityGuard
 from ._interaction import interaction_profile
@@ -25,6 +25,7 @@ __all__ = [
     "FamiliarityDisplay",
     "FamiliarityGuard",
     "InteractionDisplay",
+    "KnownTiles",
     "LocalityDisplay",
     "ParityDisplay",
     "ScalingDisplay",

@@ -100,53 +100,99 @@ def familiarity(
     >>> familiarity(model, train, np.concatenate([train[:2], strange])).share
     array([0.  , 0.  , 0.25])
     """
-    inner, X_train = unwrap(estimator, X_train)
-    _, X = unwrap(estimator, X)
+    inner, X = unwrap(estimator, X)
     spread = None
     if isinstance(inner, EDNNCommittee):
         _, spread = inner.predict(X, return_std=True)
     known = KnownTiles(
-        inner, X_train, space=space, quantile=quantile, max_tiles=max_tiles, term=term,
+        estimator, X_train, space=space, quantile=quantile, max_tiles=max_tiles, term=term,
         random_state=random_state,
     )  # fmt: skip
-    return Bunch(**known.compare(X), threshold=known.threshold, spread=spread, space=known.space)
+    return Bunch(**known.compare(X), threshold=known.threshold_, spread=spread, space=known.space_)
 
 
 class KnownTiles:
-    """The tiles of training data, to be compared with those of others.
+    """The tiles of the training data, to compare those of one system after another with.
+
+    What `familiarity` does at once, for simulations.
 
     Parameters
     ----------
-    inner : EDNNRegressor or EDNNCommittee, fitted
-    X_train : what it was given
-    space, quantile, max_tiles, term, random_state : as for `familiarity`
+    estimator : EDNNRegressor or EDNNCommittee, Pipeline that ends in one, or search; fitted
+    X_train : what the estimator was fitted to
+    space : {"auto", "tiles", "features"}, default="auto"
+    quantile : float, default=0.99
+    max_tiles : int, default=10_000
+    term : str, default=None
+    random_state : int, RandomState or None, default=None
+        All of them as in `familiarity`.
+
+    Attributes
+    ----------
+    threshold_ : float
+        The distance above which a tile is unfamiliar.
+    space_ : str
+        "tiles" or "features".
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sk_ednn import EDNNRegressor, GridTiling
+    >>> from sk_ednn.inspection import KnownTiles
+    >>> train = np.random.default_rng(0).normal(size=(20, 8, 8))
+    >>> model = EDNNRegressor(tiling=GridTiling(1, 1)).fit(train, train.sum(axis=(1, 2)))
+    >>> known = KnownTiles(model, train)
+    >>> strange = train[:1].copy()
+    >>> strange[0, 3:5, 3:5] = 20.0
+    >>> known.compare(strange).share
+    array([0.25])
     """
 
-    def __init__(self, inner, X_train, *, space, quantile, max_tiles, term, random_state):
-        rng = check_random_state(random_state)
-        member = inner.estimators_[0] if isinstance(inner, EDNNCommittee) else inner
-        reached = reach(member, X_train, term)
+    def __init__(
+        self, estimator, X_train, *, space="auto", quantile=0.99, max_tiles=10_000, term=None,
+        random_state=None,
+    ):  # fmt: skip
+        inner, X_train = unwrap(estimator, X_train)
+        if isinstance(inner, EDNNCommittee):
+            inner = inner.estimators_[0]
+        reached = reach(inner, X_train, term)
         self.tiling = reached.tiling
-        self.features, self.space = tile_features(reached.tile_model, space)
-        known = self.features(_distinct_tiles(reached.tiling, reached.fields, max_tiles, rng))
-        self.scale = known.std(axis=0)
+        self._features, self.space_ = tile_features(reached.tile_model, space)
+        rng = check_random_state(random_state)
+        known = self._features(_distinct_tiles(self.tiling, reached.fields, max_tiles, rng))
+        scale = known.std(axis=0)
         # Distances in units of a feature's spread; one that never varies, as it stands.
-        self.scale[self.scale == 0] = 1.0
-        self.index = NearestNeighbors(n_neighbors=1).fit(known / self.scale)
-        self.threshold = _threshold(self.index, len(known), quantile)
+        scale[scale == 0] = 1.0
+        self._scale = scale
+        self._index = NearestNeighbors(n_neighbors=1).fit(known / scale)
+        self.threshold_ = _threshold(self._index, len(known), quantile)
 
-    def compare(self, X) -> dict[str, np.ndarray]:
-        """Return the share of unfamiliar tiles, and the mean distance, of each sample."""
-        fields = self.tiling.check(X)
+    def compare(self, fields):
+        """Return how far the tiles of fields are from the known ones.
+
+        Parameters
+        ----------
+        fields : array-like of shape (n_samples, *field_shape), or list of fields
+            What the EDNNRegressor is given: of a Pipeline, what its transformers return.
+
+        Returns
+        -------
+        result : Bunch
+            share : ndarray of shape (n_samples,)
+                Of a sample's tiles, those that are unfamiliar: 0 to 1.
+            distance : ndarray of shape (n_samples,)
+                Mean distance of a sample's tiles to the nearest known one.
+        """
+        fields = self.tiling.check(fields)
         unfamiliar, far, counts = (np.zeros(fields.n_samples) for _ in range(3))
         for tiles in self.tiling.blocks(fields, _BLOCK):
             merged, inverse = tiles.unique()
-            features = self.features(np.array(merged.array())) / self.scale
-            nearest = self.index.kneighbors(features)[0][:, 0][inverse]
-            unfamiliar += tiles.total(nearest > self.threshold * (1 + 1e-6))
+            features = self._features(np.array(merged.array()))
+            nearest = self._index.kneighbors(features / self._scale)[0][:, 0][inverse]
+            unfamiliar += tiles.total(nearest > self.threshold_ * (1 + 1e-6))
             far += tiles.total(nearest)
             counts += tiles.counts()
-        return {"share": unfamiliar / counts, "distance": far / counts}
+        return Bunch(share=unfamiliar / counts, distance=far / counts)
 
 
 def error_ranking(indicator, errors, *, n_bins=5):

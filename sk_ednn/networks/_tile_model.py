@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from dataclasses import dataclass
+from copy import deepcopy
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -228,11 +229,7 @@ class NetworkTileModel(TileModel):
                 "Transformers before the network cannot be differentiated: put what they do into "
                 "the network."
             )
-        module = self.estimator.module_.eval()
-        if "sums" not in self._cache:
-            self._cache["sums"] = SumOverTiles(module, tiling, self.tile_shape)
-        network = self._cache["sums"]
-        axis, scale = tiling.channel_axis, float(np.ravel(self.scale)[0])
+        axis = tiling.channel_axis
         parts = []
         for stack in fields.stacks:
             slopes = np.empty(stack.values.shape)
@@ -240,15 +237,83 @@ class NetworkTileModel(TileModel):
             if self.baseline is not None:
                 of_baseline = baseline_slope(self.baseline, tiling, stack.values.shape[1:])
             for k, values in enumerate(stack.values):
-                leaf = field_input(values[None], axis, self._torch_dtype)
-                leaf = leaf.to(self.estimator.device).requires_grad_()
-                with torch.enable_grad(), self._autocast():
-                    total = network(leaf, finish=self._finish).sum()
-                (slope,) = torch.autograd.grad(total, leaf)
-                slope = (slope[0].double().cpu() * scale + of_baseline).numpy()
+                _, slope = self._total_and_slope(tiling, values)
+                slope = (slope + of_baseline).numpy()
                 slopes[k] = slope[0] if axis is None else np.moveaxis(slope, 0, axis)
             parts.append(slopes)
         return parts
+
+    def total_and_gradient(self, tiling, values, gradient=True):
+        """Return the total of one field and its derivative, in one pass and with few checks.
+
+        For simulations, which ask for one field after another of the same shape.
+
+        Parameters
+        ----------
+        tiling : GridTiling
+        values : ndarray of shape field_shape
+            A field that suits the tiling.
+        gradient : bool, default=True
+            Whether the derivative is wanted. The total is the same.
+
+        Returns
+        -------
+        total : float
+        gradient : ndarray of shape field_shape, float64, or None
+        """
+        total, slope = self._total_and_slope(tiling, values, gradient)
+        axis, shape = tiling.channel_axis, values.shape
+        if self.baseline is None:
+            of_baseline = 0.0
+        else:
+            # Linear in the field: the size is what is left of it where there is nothing.
+            key = ("baseline", shape)
+            if key not in self._cache:
+                self._cache[key] = baseline_slope(self.baseline, tiling, shape).numpy()
+            of_baseline = self._cache[key]
+            total += float(self.baseline.coefficients[0, 0]) * self._focus_sites(tiling, shape)
+            channels = values[None] if axis is None else np.moveaxis(values, axis, 0)
+            total += float(np.vdot(of_baseline, channels))
+        if not np.isfinite(total):
+            raise TileModelError(
+                f"The network returned {total} for a field of shape {shape}. Look at its training, "
+                "or at the field it was given."
+            )
+        if slope is None:
+            return total, None
+        slope = slope.numpy() + of_baseline
+        return total, slope[0] if axis is None else np.moveaxis(slope, 0, axis)
+
+    def _focus_sites(self, tiling, shape) -> int:
+        focus = [part.stop - part.start for part in tiling.focus_sites(self.tile_shape)]
+        return int(np.prod(focus)) * int(np.prod(tiling.tile_grid(shape)))
+
+    def _total_and_slope(self, tiling, values, gradient=True):
+        """Return the total and its derivative (n_channels, *grid) of the network alone."""
+        module = self.estimator.module_.eval()
+        if "sums" not in self._cache:
+            self._cache["sums"] = SumOverTiles(module, tiling, self.tile_shape)
+        network, scale = self._cache["sums"], float(np.ravel(self.scale)[0])
+        leaf = field_input(values[None], tiling.channel_axis, self._torch_dtype)
+        leaf = leaf.to(self.estimator.device).requires_grad_(gradient)
+        with torch.set_grad_enabled(gradient), self._autocast():
+            # Contributions are rounded, their sum is not.
+            total = network(leaf, finish=lambda out: self._finish(out).double()).sum()
+        if not gradient:
+            return float(total) * scale, None
+        (slope,) = torch.autograd.grad(total, leaf)
+        return float(total.detach()) * scale, slope[0].double().cpu() * scale
+
+    def with_precision(self, precision) -> NetworkTileModel:
+        """Return the same network with its weights in "float32" or "float64"."""
+        if hasattr(self.estimator, "steps"):
+            raise TileModelError(
+                "Transformers before the network compute in a precision of their own; fit with "
+                "GradientSumFit(precision=...) instead."
+            )
+        net = deepcopy(self.estimator)
+        net.module_.to(torch.float64 if precision == "float64" else torch.float32)
+        return replace(self, estimator=net, precision=precision)
 
     def _as_convolution(self, tiling) -> DenseForm:
         if hasattr(self.estimator, "steps"):

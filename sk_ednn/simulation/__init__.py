@@ -1,5 +1,6 @@
-"""Monte Carlo with fitted models: many replicas at once, at one temperature or a ladder of them."""
+"""Monte Carlo with fitted models: of lattice fields, many replicas at once, and of atoms."""
 
+from ._atoms import AtomMetropolis, AtomUpdates
 from ._metropolis import Chain, Metropolis
 
-__all__ = ["Chain", "Metropolis"]
+__all__ = ["AtomMetropolis", "AtomUpdates", "Chain", "Metropolis"]

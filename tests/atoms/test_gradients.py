@@ -135,3 +135,44 @@ def test_torch_and_numpy_pull_alike_on_any_lattice(name, monkeypatch):
     np.testing.assert_allclose(drawn.pull(slope), whole, rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(drawn.pull(tensor).detach(), whole, rtol=1e-12, atol=1e-12)
     assert torch.autograd.gradcheck(drawn.pull, tensor, fast_mode=True)
+
+
+def on_strained_pixels(structure, field_shape, width, strain, slope):
+    """Total of a slope with eq. 2, on pixels, atoms and cell that are strained, skewed or not."""
+    deform = np.eye(2) + strain
+    cell = np.diag(structure.cell) @ deform
+    grid = np.stack(np.meshgrid(*(np.arange(n) / n for n in field_shape), indexing="ij"), -1)
+    scaled = np.asarray(structure.positions) / structure.cell
+    images = np.array([[i, j] for i in range(-3, 4) for j in range(-3, 4)])
+    field = np.zeros(field_shape)
+    for number, place in zip(structure.numbers, scaled - np.floor(scaled), strict=True):
+        for image in images:
+            away = (grid - place - image) @ cell
+            field += number * np.exp(-(away**2).sum(-1) / (2 * width**2))
+    return np.sum(field * slope)
+
+
+@pytest.mark.parametrize("pixels", [(9, 14), (16, 12)])
+def test_strain_is_the_derivative_on_strained_pixels(pixels):
+    spacing, width = (0.15, 0.2), 0.25
+    structure = some(np.multiply(pixels, spacing), 3, 1)
+    draw = GaussianRasterizer(spacing, width, dtype="float64", cutoff=9.0).fit([structure])
+    slope = np.random.default_rng(0).normal(size=pixels)
+    (found,) = draw.strain_gradients([structure], [slope])
+    assert on_strained_pixels(structure, pixels, width, np.zeros((2, 2)), slope) == pytest.approx(
+        np.sum(slope * draw.transform([structure])[0])
+    )
+    step = 1e-4
+    for i, j in ((0, 0), (1, 1), (0, 1)):
+        strain = np.zeros((2, 2))
+        strain[i, j] += 0.5
+        strain[j, i] += 0.5
+        expected = np.dot(
+            [1, -8, 8, -1],
+            [
+                on_strained_pixels(structure, pixels, width, k * step * strain, slope)
+                for k in (-2, -1, 1, 2)
+            ],
+        ) / (12 * step)
+        assert found[i, j] == pytest.approx(expected, rel=1e-7, abs=1e-7)
+    np.testing.assert_allclose(found, found.T, rtol=1e-12)

@@ -10,7 +10,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.utils._param_validation import InvalidParameterError
 
-from sk_ednn.atoms import GaussianRasterizer, Structure
+from sk_ednn.atoms import AtomsSource, GaussianRasterizer, Structure
 
 SPACING, WIDTH = (0.1, 0.125), 0.2
 
@@ -274,3 +274,55 @@ def test_unknown_species_are_refused():
             ValueError, match=r"Expected the species B, N. structure 1, atom 0, is C \(Z=6\)"
         ):
             model.transform([SMALL, carbon])
+
+
+# ------------------------------------------------------------------------------ stretched pixels
+
+
+def off_grid(stretch, seed=0):
+    cell = np.array([2.0, 3.2]) * (1 + np.asarray(stretch))
+    rng = np.random.default_rng(seed)
+    return Structure(rng.choice([5, 7], 5), rng.random((5, 2)) * cell, cell.tolist())
+
+
+def test_a_cell_near_a_whole_number_of_pixels_is_drawn_with_the_nearest_spacing():
+    structure = off_grid([0.013, -0.008])
+    with pytest.raises(ValueError, match=r"adjust=0\)"):
+        GaussianRasterizer(0.1, 0.2).fit([structure])
+    draw = GaussianRasterizer(0.1, 0.2, adjust=0.02, dtype="float64").fit([structure])
+    (field,) = draw.transform([structure])
+    spacing = tuple(structure.cell / np.array([20, 32]))
+    expected = GaussianRasterizer(spacing, 0.2, dtype="float64").fit_transform([structure])[0]
+    np.testing.assert_allclose(field, expected, rtol=1e-12, atol=1e-12)
+    with pytest.raises(ValueError, match=r"The nearest spacing is 0.1025.*2.5 % here, adjust=0.02"):
+        draw.transform([off_grid([0.025, 0.0])])
+
+
+def test_pixels_come_in_multiples():
+    structure = off_grid([0.0, 0.0])
+    draw = GaussianRasterizer(0.1, 0.2, adjust=0.3, multiple=(8, 4)).fit([structure])
+    assert draw.transform([structure]).shape == (1, 16, 32)  # 20 is half way to 24
+    with pytest.raises(ValueError, match=r"20.000000 pixels of 0.1 Å and must be a multiple of 8"):
+        GaussianRasterizer(0.1, 0.2, multiple=8).fit([structure])
+    with pytest.raises(ValueError, match="'multiple' parameter"):
+        GaussianRasterizer(0.1, 0.2, multiple=(8, 0)).fit([structure])
+
+
+def test_fields_of_one_shape_and_several_spacings_are_one_array():
+    structures = [off_grid(stretch) for stretch in ([0, 0], [0.01, 0], [0.5, 0], [0, 0.01])]
+    draw = GaussianRasterizer(0.1, 0.2, adjust=0.02)
+    alike = draw.fit_transform([structures[k] for k in (0, 1, 3)])
+    assert alike.shape == (3, 20, 32)
+    mixed = draw.transform(structures)
+    assert [field.shape for field in mixed] == [(20, 32), (20, 32), (30, 32), (20, 32)]
+    for k, field in zip((0, 1, 3), alike, strict=True):
+        np.testing.assert_array_equal(mixed[k], field)
+
+
+def test_stretched_pixels_are_read_block_by_block():
+    structure = off_grid([0.013, -0.008])
+    draw = GaussianRasterizer(0.1, 0.2, adjust=0.02).fit([structure])
+    source = AtomsSource(draw, structure)
+    assert source.shape == (20, 32) and source.spacing == pytest.approx((0.1013, 0.0992))
+    whole = draw.transform([structure])[0]
+    np.testing.assert_array_equal(source.read((slice(3, 11), slice(20, 32))), whole[3:11, 20:32])

@@ -357,3 +357,15 @@ def test_no_warning_of_our_own(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         returned(clone(FAMILIES["forest"]).fit(X, Y), tmp_path / "a.ednn")
+
+
+def test_parameters_that_files_do_not_know_have_their_defaults(tmp_path):
+    model = EDNNRegressor(Ridge(), GridTiling(2, 1)).fit(X, Y)
+    expected = model.predict(LARGER)
+    # As a version without them wrote it.
+    del model.tiling_.remainder, model.verbose
+    save(model, tmp_path / "old.ednn")
+    loaded = load(tmp_path / "old.ednn")
+    assert loaded.tiling_.get_params() == GridTiling(2, 1).get_params()
+    assert loaded.verbose == 0
+    np.testing.assert_array_equal(loaded.predict(LARGER), expected)

@@ -1,0 +1,144 @@
+"""Derivatives of scikit-learn's models with respect to their features, where they are known.
+
+A Pipeline is differentiated from its end: the last step says how its prediction changes with each
+feature, and every transformer before it turns that into how it changes with what it was given.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from sklearn import linear_model
+from sklearn.decomposition import PCA
+from sklearn.kernel_approximation import Nystroem
+from sklearn.kernel_ridge import KernelRidge
+from sklearn.linear_model._base import LinearModel
+from sklearn.neural_network import MLPRegressor
+from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
+
+from .exceptions import TileModelError
+
+_KERNELS = ("linear", "poly", "polynomial", "rbf", "sigmoid")
+_SCALERS = (StandardScaler, MinMaxScaler, MaxAbsScaler, RobustScaler)
+# What an activation's derivative is, from the activation itself.
+_ACTIVATIONS = {
+    "identity": np.ones_like,
+    "tanh": lambda a: 1 - a**2,
+    "logistic": lambda a: a * (1 - a),
+    "relu": lambda a: (a > 0).astype(float),
+}
+_KNOWN = (
+    "Known are linear models, KernelRidge (linear, poly, rbf, sigmoid) and MLPRegressor, behind "
+    "scalers, PCA and Nystroem, and torch networks."
+)
+
+
+def prediction_slope(estimator, rows) -> np.ndarray:
+    """Return how a fitted regressor's predictions change with their features.
+
+    Parameters
+    ----------
+    estimator : a linear model, KernelRidge, MLPRegressor, or a Pipeline that ends in one
+        With a single output.
+    rows : ndarray of shape (n, n_features)
+
+    Returns
+    -------
+    ndarray of shape (n, n_features), float64
+
+    Raises
+    ------
+    TileModelError
+        Where the derivative of a step is not known.
+    """
+    rows = np.asarray(rows, dtype=np.float64)
+    steps = [step for _, step in estimator.steps] if hasattr(estimator, "steps") else [estimator]
+    seen = []
+    for step in steps[:-1]:
+        seen.append(rows)
+        rows = rows if _passes(step) else np.asarray(step.transform(rows))
+    slope = _of_regressor(steps[-1], rows)
+    for step, given in zip(reversed(steps[:-1]), reversed(seen), strict=True):
+        slope = _through(step, given, slope)
+    return slope
+
+
+def _of_regressor(model, rows):
+    if isinstance(model, KernelRidge):
+        weights = np.ravel(model.dual_coef_)[None]
+        gamma, degree, coef0 = model.gamma, model.degree, model.coef0
+        return _kernel_slope(model, model.kernel, gamma, degree, coef0, model.X_fit_, rows, weights)
+    if isinstance(model, MLPRegressor):
+        return _of_perceptron(model, rows)
+    if isinstance(model, (LinearModel, linear_model.SGDRegressor)):
+        return np.broadcast_to(np.ravel(model.coef_).astype(np.float64), rows.shape)
+    raise TileModelError(f"The derivative of {type(model).__name__} is not known. {_KNOWN}")
+
+
+def _of_perceptron(model, rows):
+    activations = [rows]
+    for weights, bias in zip(model.coefs_[:-1], model.intercepts_[:-1], strict=True):
+        before = activations[-1] @ weights + bias
+        activations.append(_activated(model.activation, before))
+    slope = np.broadcast_to(model.coefs_[-1][:, 0], activations[-1].shape)
+    derivative = _ACTIVATIONS[model.activation]
+    for weights, after in zip(reversed(model.coefs_[:-1]), reversed(activations[1:]), strict=True):
+        slope = (slope * derivative(after)) @ weights.T
+    return np.asarray(slope, dtype=np.float64)
+
+
+def _activated(name, x):
+    if name == "logistic":
+        return 0.5 * (1 + np.tanh(0.5 * x))
+    return {"identity": lambda x: x, "tanh": np.tanh, "relu": lambda x: np.maximum(x, 0)}[name](x)
+
+
+def _through(step, given, slope):
+    """Return the slope with respect to what a transformer was given."""
+    if _passes(step):
+        return slope
+    if isinstance(step, _SCALERS):
+        if getattr(step, "clip", False):
+            raise TileModelError("MinMaxScaler(clip=True) has no derivative where it clips.")
+        scale = step.scale_ if getattr(step, "scale_", None) is not None else 1.0
+        # MinMaxScaler multiplies by its scale_, the others divide.
+        return slope * scale if isinstance(step, MinMaxScaler) else slope / scale
+    if isinstance(step, PCA):
+        components = step.components_
+        if step.whiten:
+            components = components / np.sqrt(step.explained_variance_)[:, None]
+        return slope @ components
+    if isinstance(step, Nystroem):
+        return _kernel_slope(
+            step, step.kernel, step.gamma, step.degree, step.coef0, step.components_, given,
+            slope @ step.normalization_,
+        )  # fmt: skip
+    raise TileModelError(f"The derivative of {type(step).__name__} is not known. {_KNOWN}")
+
+
+def _passes(step) -> bool:
+    return step is None or (isinstance(step, str) and step == "passthrough")
+
+
+def _kernel_slope(model, kernel, gamma, degree, coef0, known, rows, weights):
+    """Return ``sum_j weights[i, j] dk(x_i, u_j) / dx_i`` for known rows u."""
+    if kernel not in _KERNELS:
+        raise TileModelError(
+            f"The derivative of {type(model).__name__} is known for the kernels "
+            f"{', '.join(_KERNELS)}, got kernel={kernel!r}."
+        )
+    # scikit-learn's own defaults, where its kernels are left open.
+    gamma = 1.0 / rows.shape[1] if gamma is None else gamma
+    degree = 3 if degree is None else degree
+    coef0 = 1 if coef0 is None else coef0
+    known = np.asarray(known, dtype=np.float64)
+    if kernel == "linear":
+        return np.broadcast_to(weights @ known, rows.shape)
+    inner = rows @ known.T
+    if kernel == "rbf":
+        squares = (rows**2).sum(1)[:, None] + (known**2).sum(1) - 2 * inner
+        pull = weights * np.exp(-gamma * np.maximum(squares, 0)) * (-2 * gamma)
+        return rows * pull.sum(1)[:, None] - pull @ known
+    inner = gamma * inner + coef0
+    if kernel == "sigmoid":
+        return (weights * gamma * (1 - np.tanh(inner) ** 2)) @ known
+    return (weights * gamma * degree * inner ** (degree - 1)) @ known
