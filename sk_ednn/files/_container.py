@@ -28,8 +28,8 @@ _END = 22  # bytes of a zip's end record before its comment
 _NAME = re.compile(r"[a-z0-9_]+\.(json|safetensors|skops)")
 _MOST_PARTS = 16
 _CHUNK = 1 << 20
-# What one value of a JSON text takes once it is read: measured were 33 (lists of empty lists) to 252
-# (many names in one mapping), on Python 3.11.
+# What one value of a JSON text takes once it is read: measured were 33 (lists of empty lists) to
+# 252 (many names in one mapping), on Python 3.11.
 _BYTES_PER_VALUE = 260
 _LEAST_FOR_TEXT = 1 << 26
 # The first bytes of files that pickle, joblib, torch and the compressions that joblib knows write.
