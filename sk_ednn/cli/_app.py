@@ -141,6 +141,9 @@ def predict(
         bool, typer.Option(help="Also write what each tile holds (needs an .npz output).")
     ] = False,
     jobs: Jobs = None,
+    max_bytes: Annotated[
+        int | None, typer.Option(help="Memory for what the model file says of itself.")
+    ] = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ):
@@ -155,7 +158,7 @@ def predict(
             check_writable(output)
         if contributions and (output is None or output.suffix != ".npz"):
             raise ValueError("--contributions needs --output with a name that ends in .npz.")
-        estimator = _load_model(model)
+        estimator = _load_model(model, max_bytes)
         X = _read_fields(fields)
         estimator.evaluation_.set_params(verbose=0 if quiet or as_json else 1)
         if jobs is not None:
@@ -317,9 +320,9 @@ def _numbers(name: str, values: np.ndarray) -> np.ndarray:
     return values
 
 
-def _load_model(path: Path):
+def _load_model(path: Path, max_bytes: int | None):
     _require_file(path)
-    estimator = model_files.load(path)
+    estimator = model_files.load(path, max_bytes=max_bytes)
     if not hasattr(estimator, "tile_model_"):
         raise ValueError(
             f"{path} holds a {type(estimator).__name__}; `sk-ednn predict` is for an "

@@ -20,6 +20,9 @@ from ._container import read_json
 
 PART = "estimators.skops"
 _SCHEMA = "schema.json"
+# What skops takes for each value of its description: 127 to 176 were measured, for forests,
+# histogram trees and linear models.
+_BYTES_PER_VALUE = 180
 _NODES = {
     "DictNode", "FunctionNode", "JsonNode", "ListNode", "LossNode", "NdArrayNode", "ObjectNode",
     "RandomGeneratorNode", "RandomStateNode", "SliceNode", "TreeNode", "TupleNode", "TypeNode",
@@ -66,26 +69,32 @@ def dump(estimators: list, places: list[str]) -> bytes:
         Naming the place in the model of one that would not be loaded.
     """
     skops = library()
-    for estimator, place in zip(estimators, places, strict=True):
-        _require_loadable(skops, estimator, place)
-    return _compact(skops.dumps([_without_derived(each) for each in estimators]))
-
-
-def _require_loadable(skops, estimator, place):
+    stored = [_without_derived(each) for each in estimators]
     try:
-        content = skops.dumps(_without_derived(estimator))
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            schema = read_json(archive.read(_SCHEMA), _SCHEMA, _Unlimited)
-            _require_plain(schema, "it")
-        unknown = set(skops.get_untrusted_types(data=content)) - set(trusted())
-        if unknown:
-            raise ModelFileError(f"it holds {', '.join(sorted(unknown))}")
-    except Exception as error:  # skops raises what it meets
-        raise ModelFileError(
-            f"{place}, a {type(estimator).__name__}, cannot be stored: {error}. Give it something "
-            "that is data (a class of scikit-learn, arrays, numbers), or pickle the model for "
-            "yourself alone: opening a pickle runs what is in it."
-        ) from error
+        return _compact(_loadable(skops, stored))
+    except Exception:  # skops raises what it meets: one by one, to say which of them it is
+        for estimator, place in zip(stored, places, strict=True):
+            try:
+                _loadable(skops, estimator)
+            except Exception as error:
+                raise ModelFileError(
+                    f"{place}, a {type(estimator).__name__}, cannot be stored: {error}. Give it "
+                    "something that is data (a class of scikit-learn, arrays, numbers), or pickle "
+                    "the model for yourself alone: opening a pickle runs what is in it."
+                ) from error
+        raise
+
+
+def _loadable(skops, stored) -> bytes:
+    """Return what skops makes of something, or raise where it would not be loaded."""
+    content = skops.dumps(stored)
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        schema = read_json(archive.read(_SCHEMA), _SCHEMA, _Unlimited)
+    _require_plain(schema, "it")
+    unknown = set(skops.get_untrusted_types(data=content)) - set(trusted())
+    if unknown:
+        raise ModelFileError(f"it holds {', '.join(sorted(unknown))}")
+    return content
 
 
 class _Unlimited:
@@ -175,7 +184,8 @@ def _look_over(container, part, max_bytes):
                     raise ValueError("it is compressed")
             if sum(info.file_size for info in infos) > container.parts[PART]["size"]:
                 raise ValueError("its parts are larger than it is")
-            schema = read_json(archive.read(_SCHEMA), _SCHEMA, container, max_bytes)
+            content = archive.read(_SCHEMA)
+            schema = read_json(content, _SCHEMA, container, max_bytes, _BYTES_PER_VALUE)
             _require_plain(schema, "it")
             for info in infos:
                 if info.filename != _SCHEMA:

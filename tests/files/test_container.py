@@ -409,7 +409,7 @@ def test_an_array_of_an_estimator_is_made_only_as_large_as_its_bytes(grown, tmp_
 @pytest.mark.parametrize("part", ["config.json", "estimators.skops", "weights.safetensors"])
 @pytest.mark.parametrize("filling", [b"[],", b"{},", b"1,", b'"",'])
 def test_a_text_of_many_small_values_is_not_made(part, filling, path, tmp_path):
-    """A list of empty lists takes twenty times the memory of its text."""
+    """A list of empty lists takes ten times the memory of its text."""
     file, parts = tmp_path / "hostile.ednn", parts_of(path)
     text = b'{"schema": 1, "model": [' + filling * (6_000_000 // len(filling)) + b"null]}"
     if part == "estimators.skops":

@@ -22,7 +22,7 @@ GOLDEN = Path(__file__).parent / "golden"
 FEW = settings(
     max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-MANY = settings(FEW, max_examples=3000)
+MANY = settings(FEW, max_examples=400)
 # What a call may answer with: errors of ours, and Python's own for what is no array or no number.
 CLEAR = (EDNNError, ValueError, TypeError)
 
