@@ -1,6 +1,6 @@
 """Draw our counterparts of the figures of Mills et al. 2019.
 
-``python docs/_static/make_paper_figures.py [folder] [--only fig3]``; about ten minutes of one core.
+``python docs/_static/make_paper_figures.py [folder] [--only fig3]``; some minutes of one core.
 Numbers of the page "The paper, figure by figure" are what this prints.
 """
 
