@@ -244,6 +244,7 @@ class AtomMetropolis(BaseEstimator):
         -------
         chain : Bunch
             energies : ndarray of shape (n_records,)
+                Totals of the structure.
             positions : ndarray of shape (n_records, n_atoms, 2), in Å
                 Not brought back into the cell.
             acceptance : float
