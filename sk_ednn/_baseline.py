@@ -13,6 +13,9 @@ import numpy as np
 
 KINDS = (None, "size", "content")
 
+# Features of which one follows from the others to this relative accuracy are told apart by rounding
+# alone, such as the pixels and the contents of structures of one size that are drawn in float32.
+_RESOLVED = 1e-6
 # Tiles read at a time when contents are summed up.
 _BLOCK = 1 << 16
 
@@ -98,6 +101,10 @@ def fit_baseline(kind, tiling, fields, y, sample_weight) -> tuple[Baseline | Non
             phi = focus_features(tiles.values, focus, kind, len(tile_shape))
             features = features + tiles.total(phi)
     root = np.ones(len(y)) if sample_weight is None else np.sqrt(sample_weight)
-    coefficients = np.linalg.lstsq(features * root[:, None], y * root[:, None], rcond=None)[0]
+    weighted = features * root[:, None]
+    norms = np.linalg.norm(weighted, axis=0)
+    norms[norms == 0] = 1.0
+    coefficients = np.linalg.lstsq(weighted / norms, y * root[:, None], rcond=_RESOLVED)[0]
+    coefficients = coefficients / norms[:, None]
     baseline = Baseline(coefficients, focus, kind, len(tile_shape))
     return baseline, features @ coefficients

@@ -117,8 +117,8 @@ class Tiles:
         indptr = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=self.n_samples))])
         return csr_array((data, columns, indptr), shape=shape)
 
-    def repeats(self) -> bool:
-        """Tell from a sample of the tiles whether merging equal ones would pay."""
+    def repeats(self, times=2.0) -> bool:
+        """Tell from a sample of the tiles whether there are so many of each that merging pays."""
         n_probed = min(self.n_tiles, _PROBED)
         if n_probed < 2:
             return False
@@ -132,10 +132,10 @@ class Tiles:
             )
             at = np.unravel_index(probed[:, None], batch)
             first, _ = distinct(self.values[(*at, *few)], 1)
-            if 2 * len(first) > n_probed:
+            if times * len(first) > n_probed:
                 return False
         first, _ = distinct(self.array(probed), len(self.tile_shape))
-        return 2 * len(first) <= n_probed
+        return times * len(first) <= n_probed
 
     def condensed(self) -> Tiles:
         """Return the distinct tiles where many are equal, else the tiles as they are."""

@@ -83,6 +83,20 @@ def test_a_constant_field_is_extensive_whatever_the_baseline(baseline):
     np.testing.assert_allclose(model.predict(big), 7.0 * 96 + big.sum(axis=(1, 2)), rtol=1e-7)
 
 
+@pytest.mark.parametrize("noise", [0.0, 1e-9, 1e-7])
+def test_what_differs_by_rounding_alone_is_not_told_apart(noise, rng):
+    """All samples hold as much of each channel, as structures of one formula do when drawn."""
+    tiling = GridTiling(1, 0, channel_axis=-1)
+    X = rng.random((20, 4, 4, 2))
+    X *= 5 / X.sum(axis=(1, 2), keepdims=True) * (1 + noise * rng.normal(size=(20, 1, 1, 2)))
+    y = -40.0 + 0.1 * rng.normal(size=(20, 1))
+    baseline, totals = fit_baseline("content", tiling, tiling.check(X), y, None)
+    assert np.abs(totals + 40.0).max() < 0.2
+    other = rng.random((1, 8, 8, 2))
+    predicted = baseline.predict(tiling.tiles(other).values).sum()
+    assert abs(predicted) < 1000  # of some 200: no huge coefficients that cancel
+
+
 def test_integers_do_not_overflow():
     tiling = GridTiling(16, 0)
     X = np.full((3, 16, 16), 127, dtype=np.int8)

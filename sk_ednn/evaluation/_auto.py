@@ -14,9 +14,10 @@ _PROBED = 4096
 class AutoEvaluation(AbstractEvaluation):
     """Choose by the fields and the tile model.
 
-    `Unique` where at least half the tiles repeat; else `Network` for networks that have an exact
-    dense form; else `Direct`. Of dask arrays, which are not looked at, integers and booleans are
-    taken to repeat.
+    `Unique` where every second tile or more repeats one seen before; else `Network` for networks
+    that have an exact dense form; else `Direct`. Where a dense form saves work, tiles have to
+    repeat by twice that factor before evaluating each once is less. Of dask arrays, which are not
+    looked at, integers and booleans are taken to repeat.
 
     Parameters
     ----------
@@ -62,14 +63,15 @@ class AutoEvaluation(AbstractEvaluation):
         """
         self._validate_params()
         fields = tiling.check(X)
-        if _repeats(tiling, fields):
-            kind = Unique
-        elif hasattr(tile_model, "dense_form"):  # a network; asking loads torch, which it has
+        saving, kind = 1.0, Direct
+        if hasattr(tile_model, "dense_form"):  # a network; asking loads torch, which it has
             from ._network import Network, has_dense_form
 
-            kind = Network if has_dense_form(tile_model, tiling) else Direct
-        else:
-            kind = Direct
+            if has_dense_form(tile_model, tiling):
+                dense, kind = tile_model.dense_form(tiling), Network
+                saving = dense.tiled_work / max(dense.dense_work, 1)
+        if _repeats(tiling, fields, 2 * max(saving, 1.0)):
+            kind = Unique
         # One of each for the life of this object: `Unique` remembers what it has evaluated.
         chosen = self._parts().setdefault(kind, kind())
         return chosen.set_params(**self.get_params())
@@ -103,10 +105,10 @@ class AutoEvaluation(AbstractEvaluation):
         return state
 
 
-def _repeats(tiling, fields) -> bool:
+def _repeats(tiling, fields, times) -> bool:
     if any(hasattr(getattr(s.values, "array", None), "__dask_graph__") for s in fields.stacks):
         return fields.dtype.kind in "biu"
     stack = fields.stacks[0]
     cuts = tiling.cuts(len(stack.samples), stack.values.shape[1:], _PROBED)
     samples, *region = (along[0] for along in cuts)
-    return tiling.block_tiles(fields, Block(0, samples, tuple(region))).repeats()
+    return tiling.block_tiles(fields, Block(0, samples, tuple(region))).repeats(times)

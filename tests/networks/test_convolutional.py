@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 
 from sk_ednn import EDNNRegressor, GridTiling  # noqa: E402
-from sk_ednn.evaluation import AutoEvaluation, Direct, Network  # noqa: E402
+from sk_ednn.evaluation import AutoEvaluation, Direct, Network, Unique  # noqa: E402
 from sk_ednn.networks import NotConvolutional, as_convolution  # noqa: E402
 from sk_ednn.networks._sum import network_input  # noqa: E402
 from sk_ednn.summing import GradientSumFit  # noqa: E402
@@ -168,6 +168,19 @@ def test_auto_chooses_the_dense_form_where_there_is_one():
     padded = nn.Sequential(nn.Conv2d(1, 1, 3, padding=1), nn.Flatten(), nn.Linear(18 * 18, 1))
     model = fitted(padded, tiling, X)
     assert isinstance(auto.select(model.tile_model_, model.tiling_, X), Direct)
+
+
+def test_tiles_must_repeat_more_often_than_the_dense_form_saves():
+    X = np.random.default_rng(0).normal(size=(6, 16, 24))
+    module, tiling, _ = cases()["strides and pools"]
+    model = fitted(module, tiling, X)
+    dense = model.tile_model_.dense_form(model.tiling_)
+    saving = dense.tiled_work / dense.dense_work
+    assert saving > 1.5
+    for copies in (1, 2, 3, 6, 12, 24):
+        supercell = np.tile(X[:1], (1, copies, 1))
+        chosen = AutoEvaluation().select(model.tile_model_, model.tiling_, supercell)
+        assert isinstance(chosen, Unique if copies >= 2 * saving else Network)
 
 
 def test_a_network_that_knows_where_it_is_is_found_out():
