@@ -1,7 +1,7 @@
 """Porous graphene: trained on totals of 430 atoms, asked for sheets of up to a million.
 
     python benchmarks/porous.py
-    python benchmarks/porous.py --file big.npz
+    python benchmarks/porous.py --file big.npz --figure porous.png
 
 A ridge on local invariants learns the binding energies of 35 by 35 Å sheets and predicts sheets it
 has not seen: of the same size, 70 by 70 Å, 175 by 175 Å and 525 by 525 Å, and those of a ``--file``
@@ -46,7 +46,7 @@ def atoms_alone(seed):
 
 
 def main():
-    options = arguments(__doc__, seed=0, file="")
+    options = arguments(__doc__, seed=0, file="", figure="")
     machine()
     small, large = load_porous(), load_porous(cells="large")
     order = np.random.default_rng(options.seed).permutation(len(small.energies))
@@ -58,8 +58,10 @@ def main():
         parts[f"{width:.0f} Å"] = large, np.flatnonzero(widths == width)
     if options.file:
         own = load_porous(options.file)
-        parts[options.file] = own, np.arange(len(own.energies))
-    rows = []
+        for width in np.unique(own.cells[:, 0]):
+            chosen = np.flatnonzero(own.cells[:, 0] == width)
+            parts[f"{width:,.0f} Å, of the file"] = own, chosen
+    rows, shown = [], []
     for name, make in (("local invariants", local), ("atoms and area", atoms_alone)):
         model = make(options.seed)
         start = perf_counter()
@@ -74,12 +76,38 @@ def main():
             in_mev = 1e3 * data.energies[chosen], 1e3 * predicted
             found = extensive_errors(*in_mev, area)
             per_atom = extensive_errors(*in_mev, n_atoms)
+            if make is local:
+                shown.append((part, n_atoms, data.energies[chosen], predicted, area))
             rows.append([name, part, len(chosen), int(n_atoms.sum()), found.mean, found.median,
                          found.bias, per_atom.mean, n_atoms.sum() / took])  # fmt: skip
         print(f"peak memory so far {peak_megabytes():.0f} MB", flush=True)
     print("\nerrors in meV/Å²")
     table(["model", "sheets", "n", "atoms", "mean", "median", "bias", "mean, meV/atom", "atoms/s"],
           rows)  # fmt: skip
+    if options.figure:
+        draw(shown).savefig(options.figure, dpi=100)
+
+
+def draw(shown):
+    """Parity of energies per atom, and errors per area, by the size of the sheets."""
+    import matplotlib.pyplot as plt
+
+    from sk_ednn.inspection import ErrorDisplay, ParityDisplay
+
+    n_atoms, energies, predicted, area = (
+        np.concatenate([part[k] for part in shown]) for k in (1, 2, 3, 4)
+    )
+    groups = np.repeat([part[0] for part in shown], [len(part[1]) for part in shown])
+    figure, axes = plt.subplots(1, 2, figsize=(10.6, 4.1), layout="constrained")
+    ParityDisplay.from_predictions(
+        energies, predicted, sizes=n_atoms, groups=groups, ax=axes[0], name="energy", unit="eV",
+        per="atom", show_errors=False,
+    )  # fmt: skip
+    ErrorDisplay.from_predictions(
+        1e3 * energies, 1e3 * predicted, sizes=area, groups=groups, ax=axes[1], name="energy",
+        unit="meV Å⁻²", per="area",
+    )  # fmt: skip
+    return figure
 
 
 if __name__ == "__main__":
