@@ -94,7 +94,7 @@ def trained(path, kind, train, epochs, n_sheets):
     n_atoms = [len(structure["numbers"]) for structure in structures[:held]]
     off = 1e3 * (model.predict(structures[:held]) - energies[:held]) / n_atoms
     print(
-        f"trained {epochs} epochs of {n_sheets - held} sheets in {seconds:.0f} s; on {held} others "
+        f"trained on {n_sheets - held} sheets in {seconds:.0f} s; on {held} others "
         f"mean error {np.abs(off).mean():.1f} meV/atom, bias {off.mean():.1f}"
     )
     joblib.dump(model, path)
