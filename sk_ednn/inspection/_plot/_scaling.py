@@ -151,7 +151,7 @@ class ScalingDisplay:
         self
         """
         self.figure_, self.ax_ = new_axes(ax)
-        self.exponents_ = {}
+        self.exponents_, lined = {}, False
         groups = by_group(self.groups, len(self.sizes))
         for k, (label, own) in enumerate(groups):
             colour, marker = COLOURS[k % len(COLOURS)], MARKERS[k % len(MARKERS)]
@@ -175,7 +175,9 @@ class ScalingDisplay:
             ends = np.array([sizes[0], sizes[-1]])
             if (values != 0).all():
                 middle = np.exp(np.mean(np.log(np.abs(values) / sizes)))
-                self.ax_.plot(ends, middle * ends, color=colour, lw=1, zorder=1)
+                named = {} if lined else {"label": f"in proportion to {per}s"}
+                self.ax_.plot(ends, middle * ends, "--", color=colour, lw=1, zorder=1, **named)
+                lined = True
         self._dress(groups, name, unit, per)
         return self
 
