@@ -1,6 +1,5 @@
 """Fields of atoms: a Gaussian well at each, on a grid of pixels (Mills et al. 2019, eq. 2)."""
 
-from collections.abc import Mapping
 from numbers import Integral, Real
 
 import numpy as np
@@ -8,15 +7,19 @@ from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from ._frame import AXES, angles, check_frames, cosines, is_straight
+from ._frame import angles, check_frames, cosines, is_straight
 from ._gaussians import draw_gaussians
 from ._gradients import DrawnGradient
 from ._lattice import draw_lattices, lattice_gradient, pixel_stencil, warn_of_open_edges
-from ._structure import HEAVIEST, atomic_number, gather, symbol
-
-# A cell is a whole number of pixels if it is one to this relative tolerance: looser than a float
-# read from a file with seven digits, and far tighter than one pixel in any field that can be held.
-_WHOLE = 1e-6
+from ._settings import (
+    checked_slab,
+    distinct_species,
+    grid_shapes,
+    heights_by_number,
+    in_plane,
+    spacing_per_axis,
+)
+from ._structure import gather, symbol
 
 
 class GaussianRasterizer(TransformerMixin, BaseEstimator):
@@ -210,8 +213,8 @@ class GaussianRasterizer(TransformerMixin, BaseEstimator):
         ValueError
             If a parameter is not what it must be, or a structure cannot be drawn.
         """
-        spacing = _per_axis(self.spacing, len(self.plane))
-        atoms = gather(X, self.plane, _checked_slab(self.slab, self.plane))
+        spacing = spacing_per_axis(self.spacing, len(self.plane))
+        atoms = gather(X, self.plane, checked_slab(self.slab, self.plane))
         cosine, periodic = cosines(atoms.vectors[0]), atoms.periodic[0]
         check_frames(atoms.vectors, atoms.periodic, cosine, periodic, self.plane)
         self.spacing_ = spacing
@@ -222,9 +225,9 @@ class GaussianRasterizer(TransformerMixin, BaseEstimator):
         elif isinstance(self.channels, str):
             self.channels_ = tuple(np.unique(atoms.numbers).tolist())
         else:
-            self.channels_ = _distinct(self.channels)
+            self.channels_ = distinct_species(self.channels)
         self._order = None if self.channels_ is None else np.argsort(self.channels_)
-        self._heights = _heights(self.weights, self.channels_)
+        self._heights = heights_by_number(self.weights, self.channels_)
         self._check_species(atoms)
         self._shapes(atoms.lengths)
         return self
@@ -313,7 +316,7 @@ class GaussianRasterizer(TransformerMixin, BaseEstimator):
             own = atoms.owner == k
             values = np.full((int(own.sum()), len(shape)), np.nan)
             if forces is not None:
-                values = _plane(forces[k], k, len(values), self.plane)
+                values = in_plane(forces[k], k, len(values), self.plane)
             if not (self._separable and is_straight(atoms.vectors[k])):
                 gradients.append(
                     lattice_gradient(
@@ -398,7 +401,7 @@ class GaussianRasterizer(TransformerMixin, BaseEstimator):
 
     def _shapes(self, lengths):
         """Pixels along each axis of cells, of shape (n_structures, d)."""
-        return _grid_shapes(lengths, self.spacing_, self.plane, self.adjust, self.multiple)
+        return grid_shapes(lengths, self.spacing_, self.plane, self.adjust, self.multiple)
 
     def _spacings(self, lengths, shapes):
         """Distances of pixels along each axis, of shape (n_structures, d)."""
@@ -486,107 +489,3 @@ class GaussianRasterizer(TransformerMixin, BaseEstimator):
         tags.input_tags.two_d_array = False
         tags.no_validation = True
         return tags
-
-
-def _plane(forces, k, n_atoms, plane):
-    forces = np.asarray(forces, dtype=np.float64)
-    shapes = [(n_atoms, n) for n in sorted({len(plane), 3})]
-    if forces.shape not in shapes:
-        raise ValueError(
-            f"Structure {k}: expected forces of shape {' or '.join(map(str, shapes))}, got "
-            f"{forces.shape}."
-        )
-    return -(forces[:, list(AXES[plane])] if forces.shape[1] == 3 else forces)
-
-
-def _per_axis(spacing, n_axes):
-    each = (spacing,) * n_axes if isinstance(spacing, Real) else tuple(spacing)
-    if len(each) != n_axes or not all(isinstance(s, Real) and 0 < s < np.inf for s in each):
-        form = "a pair of them, along x and y" if n_axes == 2 else "three of them, along each axis"
-        raise ValueError(
-            f"The 'spacing' parameter of GaussianRasterizer must be a positive float or {form}, "
-            f"in Å. Got {spacing!r} instead."
-        )
-    return tuple(float(s) for s in each)
-
-
-def _checked_slab(slab, plane):
-    if slab is None:
-        return None
-    if plane == "xyz":
-        raise ValueError(
-            f"slab={slab!r} says where atoms may be along the axis that is projected away; "
-            "plane='xyz' has none. Leave it at None."
-        )
-    if len(slab) != 2 or not slab[0] < slab[1]:
-        raise ValueError(
-            "The 'slab' parameter of GaussianRasterizer must be a lower and an upper bound, in Å. "
-            f"Got {slab!r} instead."
-        )
-    return slab
-
-
-def _distinct(channels):
-    numbers = tuple(atomic_number(c.item() if hasattr(c, "item") else c) for c in channels)
-    if not numbers or len(set(numbers)) < len(numbers):
-        raise ValueError(
-            "The 'channels' parameter of GaussianRasterizer must name at least one species, and "
-            f"each only once. Got {channels!r} instead."
-        )
-    return numbers
-
-
-def _heights(weights, channels):
-    """Height by atomic number; NaN for species that may not be drawn."""
-    heights = np.full(HEAVIEST + 1, np.nan)
-    if isinstance(weights, Mapping):
-        for species, weight in weights.items():
-            if not (isinstance(weight, Real) and np.isfinite(weight)):
-                raise ValueError(
-                    "The 'weights' parameter of GaussianRasterizer must map species to finite "
-                    f"numbers. Got {weight!r} for {species!r}."
-                )
-            heights[atomic_number(species)] = weight
-    else:
-        heights[1:] = np.arange(1, HEAVIEST + 1)
-    if channels is not None:
-        without = [symbol(z) for z in channels if np.isnan(heights[z])]
-        if without:
-            raise ValueError(
-                f"Every channel needs a weight; {', '.join(without)} has none in "
-                f"weights={weights!r}. Add it there."
-            )
-        heights[np.setdiff1d(np.arange(HEAVIEST + 1), channels)] = np.nan
-    return heights
-
-
-def _grid_shapes(lengths, spacing, plane="xyz", adjust=0.0, multiple=1):
-    """Pixels along each axis, of shape (n_structures, d)."""
-    multiple = _multiples(multiple, lengths.shape[1])
-    pixels = lengths / spacing
-    whole = np.maximum(np.rint(pixels / multiple), 1) * multiple
-    wrong = np.argwhere(np.abs(pixels - whole) > max(adjust, _WHOLE) * whole)
-    if wrong.size:
-        k, axis = wrong[0]
-        n, length = int(whole[k, axis]), lengths[k, axis]
-        of = f"multiple of {multiple[axis]}" if multiple[axis] > 1 else "whole number"
-        off = abs(length / n / spacing[axis] - 1)
-        raise ValueError(
-            f"Structure {k}: its cell is {length:.10g} Å along {plane[axis]}, which is "
-            f"{pixels[k, axis]:.6f} pixels of {spacing[axis]:.10g} Å and must be a {of}. "
-            f"The nearest spacing is {length / n:.10g} Å, the nearest cell "
-            f"{n * spacing[axis]:.10g} Å ({n} pixels). A model fitted at another spacing cannot "
-            "be used; one that was fitted to cells of many sizes, with adjust, may stretch its "
-            f"pixels (by {100 * off:.2g} % here, adjust={adjust:g})."
-        )
-    return whole.astype(np.int64)
-
-
-def _multiples(multiple, n_axes):
-    each = (multiple,) * n_axes if isinstance(multiple, Integral) else tuple(multiple)
-    if len(each) != n_axes or not all(isinstance(m, Integral) and m >= 1 for m in each):
-        raise ValueError(
-            "The 'multiple' parameter of GaussianRasterizer must be a positive integer or one for "
-            f"each of the {n_axes} axes. Got {multiple!r} instead."
-        )
-    return np.array(each)
