@@ -100,11 +100,16 @@ def fit_baseline(kind, tiling, fields, y, sample_weight) -> tuple[Baseline | Non
         for tiles in tiling.blocks(fields, _BLOCK):
             phi = focus_features(tiles.values, focus, kind, len(tile_shape))
             features = features + tiles.total(phi)
-    root = np.ones(len(y)) if sample_weight is None else np.sqrt(sample_weight)
-    weighted = features * root[:, None]
-    norms = np.linalg.norm(weighted, axis=0)
-    norms[norms == 0] = 1.0
-    coefficients = np.linalg.lstsq(weighted / norms, y * root[:, None], rcond=_RESOLVED)[0]
-    coefficients = coefficients / norms[:, None]
+    coefficients = _least_squares(features, y, sample_weight)
     baseline = Baseline(coefficients, focus, kind, len(tile_shape))
     return baseline, features @ coefficients
+
+
+def _least_squares(features, y, sample_weight) -> np.ndarray:
+    root = np.ones((len(y), 1)) if sample_weight is None else np.sqrt(sample_weight)[:, None]
+    features, y = features * root, y * root
+    if features.shape[1] == 1:
+        return np.linalg.lstsq(features, y, rcond=None)[0]
+    norms = np.linalg.norm(features, axis=0)
+    norms[norms == 0] = 1.0
+    return np.linalg.lstsq(features / norms, y, rcond=_RESOLVED)[0] / norms[:, None]
