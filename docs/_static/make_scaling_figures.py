@@ -68,7 +68,7 @@ def draw_energy(ax, atoms, rows):
         ax.semilogx(atoms, values, marker, color=colour, mfc="white", label=label)
     off = 1e3 * (rows[-1]["energy"] - rows[-1]["true_energy"]) / atoms[-1]
     ax.set(xlabel="atoms", ylabel="energy per atom / eV")
-    ax.set_title(f"energy per atom; the largest sheet is off by {off:.1f} meV", color=INK)
+    ax.set_title(f"energy per atom; the largest sheet is off by {off:.2g} meV", color=INK)
     ax.legend(frameon=False)
 
 
