@@ -120,7 +120,8 @@ def go_on(net, start):
     for module, earlier in zip(modules, nets, strict=True):
         module.load_state_dict(earlier.module_.state_dict())
     earlier = nets[0]  # terms that were trained as one share optimizer and history
-    if type(net.optimizer_) is type(earlier.optimizer_):
+    # A net that comes from a file or another process may have left its optimizer behind.
+    if type(net.optimizer_) is type(getattr(earlier, "optimizer_", None)):
         state = earlier.optimizer_.state_dict()
         net.optimizer_.load_state_dict(
             {**state, "param_groups": net.optimizer_.state_dict()["param_groups"]}
