@@ -31,6 +31,7 @@ from ..networks import (
     SumOverTiles,
     TileSums,
 )
+from ..networks._layout import plain_module
 from ..networks._over_fields import FORMS
 from ..networks._slopes import known_slopes
 from ..networks._sum import network_input
@@ -348,6 +349,9 @@ class GradientSumFit(AbstractSumFit):
         finally:
             if getattr(net, "callbacks_", None) and net.callbacks_[-1][0] == "checkpoint":
                 net.callbacks_.pop()
+            # What torch.compile makes of a module cannot be pickled, copied or traced.
+            if hasattr(net, "module_"):
+                net.module_ = plain_module(net.module_)
             net.__class__ = kind
             del net.summing_
 

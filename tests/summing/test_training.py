@@ -2,6 +2,7 @@
 
 import copy
 import os
+import pickle
 import signal
 
 import numpy as np
@@ -13,7 +14,8 @@ from skorch import NeuralNetRegressor  # noqa: E402
 from skorch.callbacks import Callback, LRScheduler  # noqa: E402
 from torch import nn  # noqa: E402
 
-from sk_ednn import EDNNRegressor, GridTiling  # noqa: E402
+from sk_ednn import EDNNRegressor, GridTiling, files  # noqa: E402
+from sk_ednn.evaluation._network import has_dense_form  # noqa: E402
 from sk_ednn.exceptions import TileModelError  # noqa: E402
 from sk_ednn.networks import ValidCNN  # noqa: E402
 from sk_ednn.summing import GradientSumFit  # noqa: E402
@@ -446,6 +448,34 @@ def test_a_killed_warm_start_goes_on_to_the_same_bits(tmp_path, monkeypatch, fro
     np.testing.assert_array_equal(losses(resumed), losses(whole))
     for a, b in zip(weights(resumed), weights(whole), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("form", ["auto", "tiled"])
+def test_a_compiled_net_is_a_net_like_any_other(tmp_path, form):
+    X = waves(12, (8, 8))
+    y, _ = energy(X)
+
+    def trained(**params):
+        torch.manual_seed(0)
+        net = NeuralNetRegressor(
+            convolutional(), optimizer=torch.optim.Adam, lr=1e-2, max_epochs=2, batch_size=5,
+            verbose=0, train_split=None, **params,
+        )  # fmt: skip
+        fit = GradientSumFit(form=form)
+        model = EDNNRegressor(net, GridTiling(2, 2), summing=fit, random_state=0)
+        return model.fit(X, y), model
+
+    (plain, _), (compiled, model) = trained(), trained(compile=True, compile__backend="eager")
+    np.testing.assert_allclose(losses(compiled), losses(plain), rtol=1e-6)
+    expected = plain.predict(X)
+    for each in (compiled, copy.deepcopy(compiled), pickle.loads(pickle.dumps(compiled))):
+        np.testing.assert_allclose(each.predict(X), expected, rtol=1e-5)
+    files.save(compiled, tmp_path / "model.ednn")
+    np.testing.assert_array_equal(
+        files.load(tmp_path / "model.ednn").predict(X), compiled.predict(X)
+    )
+    assert has_dense_form(compiled.tile_model_, compiled.tiling_)
+    assert len(losses(model.set_params(warm_start=True).fit(X, y))) == 4
 
 
 @pytest.mark.parametrize("seed", range(3))
