@@ -477,8 +477,9 @@ def test_arrays_with_labels_are_what_they_wrap(tmp_path):
     X = numbers((2, 24, 20), dtype=np.float32)
     model, names = fit(), ("sample", "x", "y")
     labelled = xarray.DataArray(X, dims=names, name="density")
-    labelled.to_dataset().to_zarr(tmp_path / "x.zarr", zarr_format=3, consolidated=False)
-    stored = xarray.open_dataset(tmp_path / "x.zarr", engine="zarr")["density"]
+    path, plain = tmp_path / "x.zarr", {"consolidated": False}
+    labelled.to_dataset().to_zarr(path, zarr_format=3, **plain)
+    stored = xarray.open_dataset(path, engine="zarr", **plain)["density"]
     expected = model.predict(X)
     assert isinstance(model.predict(labelled), np.ndarray)
     np.testing.assert_array_equal(model.predict(labelled), expected)
@@ -486,7 +487,7 @@ def test_arrays_with_labels_are_what_they_wrap(tmp_path):
     lazy = {
         "chunked": labelled.chunk({"x": 10}),
         "stored": stored,
-        "stored, chunked": xarray.open_zarr(tmp_path / "x.zarr")["density"],
+        "stored, chunked": xarray.open_zarr(path, **plain)["density"],
         "a source": ArraySource(stored),
     }
     for name, array in lazy.items():
