@@ -13,6 +13,7 @@ from ._page import Value, number
 
 # Outputs drawn; the tables have all of them.
 MOST_OUTPUTS = 6
+_LONGEST_NOTE = 300
 TRAINING, HELD_BACK = "training", "held back"
 
 
@@ -34,7 +35,8 @@ class Shown(NamedTuple):
 
 def first_line(error) -> str:
     """Return what went wrong, in a line."""
-    return str(error).partition("\n")[0] or type(error).__name__
+    words = " ".join(str(error).split()) or type(error).__name__
+    return words if len(words) <= _LONGEST_NOTE else f"{words[: _LONGEST_NOTE - 1]}…"
 
 
 def part_of_page(make, *given):
