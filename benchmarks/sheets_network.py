@@ -5,21 +5,24 @@
 
 "paper" is the paper's network, tiles of 128 pixels of 0.1 Å with a focus of 64, energies alone;
 "valid" the one without padding; "whole" the paper's network on the whole cell as one tile; "forces"
-a small one without padding at 0.2 Å a pixel, with energies and forces. Each trains for the same
-time of one core, as many epochs as fit, measured beforehand. Errors are of 480 sheets not trained
-on, and of 21 larger cells.
+a small one without padding at 0.2 Å a pixel, with energies and forces, "energies" the same one
+without forces. Each trains for the same time of one core, as many epochs as fit, measured
+beforehand. ``--start sheets.ednn`` goes on from a model that was saved. Errors are of 480 sheets
+not trained on, and of 21 larger cells.
 """
-
-from time import process_time
 
 from _measure import arguments, machine, peak_megabytes, table
 
+import argparse
+from time import process_time
+
 import numpy as np
 import torch
+from sklearn.pipeline import make_pipeline
 from skorch import NeuralNetRegressor
 from skorch.callbacks import GradientNormClipping, LRScheduler
 
-from sk_ednn import EDNNRegressor, GridTiling
+from sk_ednn import EDNNRegressor, GridTiling, files
 from sk_ednn.atoms import GaussianRasterizer
 from sk_ednn.datasets import load_sheets
 from sk_ednn.exceptions import EDNNError
@@ -31,16 +34,19 @@ TEST = 480
 ONES = {"B": 1.0, "C": 1.0, "N": 1.0}
 SMALL = ((48, 5, 2), (96, 4, 2), (96, 3, 1), (96, 3, 1), (96, 3, 1))
 
+SMALL_NETWORK = (
+    ValidCNN, {"layers": SMALL, "hidden": 96, "activation": "silu"},
+    64, 0.25, GridTiling(4, 16, channel_axis=-1),
+)  # fmt: skip
+
 # Name: (module, its parameters, pixels a cell, width of an atom, tiling, with forces, batch, rate)
 MODELS = {
     "paper": (PaperCNN, {}, 128, 0.2, GridTiling(64, 32, channel_axis=-1), False, 16, 5e-4),
     "valid": (ValidCNN, {}, 128, 0.2, GridTiling(64, 32, channel_axis=-1), False, 16, 5e-4),
     "whole": (PaperCNN, {}, 128, 0.2, GridTiling(None, 0, channel_axis=-1), False, 16, 5e-4),
-    "forces": (
-        ValidCNN, {"layers": SMALL, "hidden": 96, "activation": "silu"},
-        64, 0.25, GridTiling(4, 16, channel_axis=-1), True, 8, 1.2e-3,
-    ),
-}  # fmt: skip
+    "energies": (*SMALL_NETWORK, False, 8, 1.2e-3),
+    "forces": (*SMALL_NETWORK, True, 8, 1.2e-3),
+}
 
 
 def drawn(name):
@@ -51,8 +57,10 @@ def drawn(name):
     )
 
 
-def estimator(name, n_samples, epochs, seed, checkpoint=None):
+def estimator(name, n_samples, epochs, options):
     module, settings, _, _, tiling, _, batch_size, rate = MODELS[name]
+    batch_size, rate = options.batch_size or batch_size, options.rate or rate
+    first = 1 if options.start else 10  # weight of forces at first
     net = NeuralNetRegressor(
         module,
         **{f"module__{key}": value for key, value in settings.items()},
@@ -75,11 +83,20 @@ def estimator(name, n_samples, epochs, seed, checkpoint=None):
 
     def weight(epoch):
         # Forces first, which are many; energies at the end, by which the model is judged.
-        return 10 * 0.1 ** np.clip((epoch / epochs - 0.4) / 0.5, 0, 1)
+        return first ** (1 - np.clip((epoch / epochs - 0.4) / 0.5, 0, 1))
 
     symmetries = ("reflect",) if tiling.focus is None else ("shift", "reflect")
-    summing = GradientSumFit(symmetries=symmetries, gradient_weight=weight, checkpoint=checkpoint)
-    return EDNNRegressor(net, tiling, summing=summing, baseline="content", random_state=seed)
+    summing = GradientSumFit(
+        symmetries=symmetries, gradient_weight=weight, checkpoint=options.checkpoint or None
+    )
+    if options.start:
+        started = files.load(options.start)[-1]
+        return started.set_params(
+            tile_model=net, summing=summing, warm_start=True, random_state=options.seed
+        )
+    return EDNNRegressor(
+        net, tiling, summing=summing, baseline="content", random_state=options.seed
+    )
 
 
 def errors(model, draw, data, chosen):
@@ -101,7 +118,7 @@ def errors(model, draw, data, chosen):
             extensive_errors(true, predicted, n_atoms).mean, 1e3 * float(np.mean(off))]  # fmt: skip
 
 
-def fit(name, sheets, train, epochs, seed, checkpoint=None):
+def fit(name, sheets, train, epochs, options):
     draw = drawn(name)
     structures = [sheets.structures[k] for k in train]
     fields = draw.fit_transform(structures)
@@ -109,7 +126,7 @@ def fit(name, sheets, train, epochs, seed, checkpoint=None):
     if MODELS[name][5]:
         forces = [sheets.forces[k] for k in train]
         known["gradient"] = draw.position_gradients(structures, forces)
-    model = estimator(name, len(train), epochs, seed, checkpoint)
+    model = estimator(name, len(train), epochs, options)
     start = process_time()
     model.fit(fields, sheets.energies[train], **known)
     return draw, model, process_time() - start
@@ -117,8 +134,8 @@ def fit(name, sheets, train, epochs, seed, checkpoint=None):
 
 def main():
     options = arguments(
-        __doc__, models="paper,valid,whole,forces", minutes=15.0, epochs=0, sheets=0, seed=0,
-        save="", checkpoint="",
+        __doc__, models=",".join(MODELS), minutes=15.0, epochs=0, sheets=0, seed=0, save="",
+        checkpoint="", start="", batch_size=0, rate=0.0,
     )  # fmt: skip
     machine()
     sheets, large = load_sheets(), load_sheets(cells="large")
@@ -127,12 +144,8 @@ def main():
     test, train = order[:TEST], order[TEST : TEST + n_train]
     rows = []
     for name in options.models.split(","):
-        _, _, trial = fit(name, sheets, train[:64], 1, options.seed)
-        _, _, trial = fit(name, sheets, train[:64], 1, options.seed)
-        minutes = 0.1 if options.quick else options.minutes
-        epochs = options.epochs or max(2, round(60 * minutes / (trial * n_train / 64)))
-        checkpoint = options.checkpoint or None
-        draw, model, took = fit(name, sheets, train, epochs, options.seed, checkpoint)
+        epochs = options.epochs or epochs_in(name, sheets, train, options)
+        draw, model, took = fit(name, sheets, train, epochs, options)
         if options.save:
             save(options.save, draw, model)
         for part, data, chosen in (
@@ -149,12 +162,17 @@ def main():
     )  # fmt: skip
 
 
+def epochs_in(name, sheets, train, options):
+    """Return how many epochs fit into the time given, by a trial with a few sheets."""
+    trial = argparse.Namespace(**{**vars(options), "checkpoint": "", "start": ""})
+    for _ in range(2):  # the first one warms up
+        _, _, took = fit(name, sheets, train[:64], 1, trial)
+    minutes = 0.1 if options.quick else options.minutes
+    return max(2, round(60 * minutes / (took * len(train) / 64)))
+
+
 def save(path, draw, model):
     """Write the model that `sk_ednn.pretrained` loads to one file."""
-    from sklearn.pipeline import make_pipeline
-
-    from sk_ednn import files
-
     about = {
         "trained on": "energies and forces of 4,175 of the 4,655 bundled sheets",
         "held back": "np.random.default_rng(0).permutation(4655)[:480]",

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .tiling._adjoint import add_tiles
+
 KINDS = (None, "size", "content")
 
 # Features of which one follows from the others to this relative accuracy are told apart by rounding
@@ -44,14 +46,19 @@ class Baseline:
         """Return the contributions of tiles (*batch, *tile_shape), shape (n_tiles, n_outputs)."""
         return focus_features(tiles, self.focus, self.kind, self.tile_ndim) @ self.coefficients
 
-    def slope(self, tile_shape) -> np.ndarray:
-        """Return how the first output changes with each number of a tile, of shape tile_shape."""
-        slope = np.zeros(tile_shape)
-        if self.kind == "content":
-            # One coefficient a channel, which is the last axis, or one where there is none.
-            per_channel = self.coefficients[1:, 0]
-            slope[self.focus] = per_channel if len(self.focus) < self.tile_ndim else per_channel[0]
-        return slope
+    def slope(self, tiling, field_shape) -> np.ndarray:
+        """Return how the first total changes with each number of a field, of shape field_shape."""
+        slope = np.zeros((1, *field_shape))
+        if self.kind == "size":
+            return slope[0]
+        # One coefficient a channel, which is a tile's last axis, or one where there is none.
+        tile_shape, grid = tiling.tile_shape(field_shape), tiling.tile_grid(field_shape)
+        per_channel = self.coefficients[1:, 0]
+        held = np.zeros(tile_shape)
+        held[self.focus] = per_channel if len(self.focus) < self.tile_ndim else per_channel[0]
+        tiles = np.broadcast_to(held, (1, *grid, *tile_shape))
+        add_tiles(slope, tiling, tuple(slice(0, n) for n in grid), tiles)
+        return slope[0]
 
 
 def focus_features(tiles, focus, kind, tile_ndim) -> np.ndarray:

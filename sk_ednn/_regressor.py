@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import warnings
-from numbers import Integral, Real
+from numbers import Integral
+from pathlib import Path
 
 import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.kernel_ridge import KernelRidge
-from sklearn.utils import check_array, check_random_state
-from sklearn.utils._param_validation import StrOptions
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import HasMethods, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from . import evaluation as evaluations
 from ._baseline import fit_baseline
-from ._fields import check_fields, require_finite
+from ._fields import check_fields
+from ._remember import remembered
+from ._targets import check_length, check_targets, per_site
+from ._terms import TermParts, check_names, check_terms, is_list_of_terms, with_params
 from .evaluation import AbstractEvaluation, AutoEvaluation
-from .exceptions import ExtensivityWarning, TileModelError, TilingError
+from .exceptions import TileModelError, TilingError
 from .summing import AbstractSumFit, AutoSumFit, SumProblem, Term
 from .tiling import AbstractTiling, GridTiling
 
@@ -65,6 +68,10 @@ class EDNNRegressor(RegressorMixin, BaseEstimator):
         times as much, or per site.
     n_jobs : int, default=None
         Workers for parts whose own `n_jobs` is None.
+    memory : str, Path or joblib.Memory, default=None
+        Where fits are kept, as in a `Pipeline`: one with the same parameters and data is read from
+        there and not made again, so that a `GridSearchCV` that was killed goes on where it was.
+        They are pickled: take a folder that nobody else writes to.
     warm_start : bool, default=False
         Go on from the fitted model where the strategy can (networks, boosting). Baseline and
         scale are then kept.
@@ -122,6 +129,7 @@ class EDNNRegressor(RegressorMixin, BaseEstimator):
         "baseline": [StrOptions({"size", "content"}), None],
         "weighting": [StrOptions({"total", "site"})],
         "n_jobs": [Integral, None],
+        "memory": [str, Path, HasMethods("cache"), None],
         "warm_start": ["boolean"],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
@@ -137,6 +145,7 @@ class EDNNRegressor(RegressorMixin, BaseEstimator):
         baseline="size",
         weighting="total",
         n_jobs=None,
+        memory=None,
         warm_start=False,
         random_state=None,
         verbose=0,
@@ -148,6 +157,7 @@ class EDNNRegressor(RegressorMixin, BaseEstimator):
         self.baseline = baseline
         self.weighting = weighting
         self.n_jobs = n_jobs
+        self.memory = memory
         self.warm_start = warm_start
         self.random_state = random_state
         self.verbose = verbose
@@ -166,10 +176,10 @@ class EDNNRegressor(RegressorMixin, BaseEstimator):
         dict
         """
         params = super().get_params(deep=deep)
-        if deep and _is_list_of_terms(self.tile_model):
+        if deep and is_list_of_terms(self.tile_model):
             for name, *pair in self.tile_model:
                 params[name] = tuple(pair)
-                for key, value in _TermParts(*pair).get_params().items():
+                for key, value in TermParts(*pair).get_params().items():
                     params[f"{name}__{key}"] = value
         return params
 
@@ -192,11 +202,11 @@ class EDNNRegressor(RegressorMixin, BaseEstimator):
         """
         # First, since what else is named may belong to a term of the new list.
         self.tile_model = params.pop("tile_model", self.tile_model)
-        if _is_list_of_terms(self.tile_model):
+        if is_list_of_terms(self.tile_model):
             named = {name for name, _, _ in self.tile_model}
             inner = {key: params.pop(key) for key in list(params) if key.split("__")[0] in named}
             if inner:
-                self.tile_model = [_with_params(term, inner) for term in self.tile_model]
+                self.tile_model = [with_params(term, inner) for term in self.tile_model]
         for key in params:
             part = key.partition("__")[0]
             if part != key and part in _PARTS and params.get(part, getattr(self, part)) is None:
@@ -242,6 +252,10 @@ class EDNNRegressor(RegressorMixin, BaseEstimator):
             Where a method would need more memory than there is.
         """
         self._validate_params()
+        if self.memory is not None:
+            known = {"sample_weight": sample_weight, "groups": groups, "gradient": gradient}
+            vars(self).update(remembered(self, X, y, known))
+            return self
         random_state = check_random_state(self.random_state)
         evaluation = self._filled(self.evaluation or AutoEvaluation(), random_state)
         summing = self._filled(self.summing or AutoSumFit(), random_state)
@@ -249,7 +263,7 @@ class EDNNRegressor(RegressorMixin, BaseEstimator):
             Term(name, self._filled(tile_model, random_state), clone(tiling, safe=False))
             for name, tile_model, tiling in self._terms()
         ]
-        _check_terms(terms)
+        check_terms(terms)
         if isinstance(summing, AutoSumFit):
             summing = self._filled(summing._for_terms(terms), random_state)
 
@@ -257,16 +271,16 @@ class EDNNRegressor(RegressorMixin, BaseEstimator):
         for term in terms[1:]:
             term.tiling.check(fields)
         y_ndim = np.asarray(y).ndim
-        y, sample_weight, groups = _check_targets(self, fields, y, sample_weight, groups)
+        y, sample_weight, groups = check_targets(self, fields, y, sample_weight, groups)
         if gradient is not None:
-            _check_length("gradient", gradient, fields)
+            check_length("gradient", gradient, fields)
             if not summing.learns_gradients:
                 raise TileModelError(
                     f"{type(summing).__name__} learns from totals alone. Gradients are learned by "
                     "torch networks (GradientSumFit)."
                 )
         if self.weighting == "site":
-            sample_weight = _per_site(terms[0].tiling.counts(fields), sample_weight)
+            sample_weight = per_site(terms[0].tiling.counts(fields), sample_weight)
         if sample_weight is not None and (sample_weight == 0).any():
             kept = np.flatnonzero(sample_weight)
             fields, y, sample_weight = fields.take(kept), y[kept], sample_weight[kept]
@@ -432,12 +446,12 @@ class EDNNRegressor(RegressorMixin, BaseEstimator):
     def _terms(self):
         """Return the terms as the user gave them, (name, tile_model, tiling)."""
         if isinstance(self.tile_model, list):
-            if not _is_list_of_terms(self.tile_model):
+            if not is_list_of_terms(self.tile_model):
                 raise TileModelError(
                     "A list of terms holds (name, tile_model, tiling) for each, such as "
                     f"('near', Ridge(), GridTiling()); got {self.tile_model!r}."
                 )
-            _check_names([name for name, _, _ in self.tile_model])
+            check_names([n for n, _, _ in self.tile_model], self._parameter_constraints)
             if self.tiling is not None:
                 raise TilingError(
                     "With several terms each has its own tiling, in the list: leave `tiling` at "
@@ -540,92 +554,6 @@ class EDNNRegressor(RegressorMixin, BaseEstimator):
         return tags
 
 
-class _TermParts(BaseEstimator):
-    """The parameters of one term, nested as scikit-learn nests them."""
-
-    def __init__(self, tile_model=None, tiling=None):
-        self.tile_model = tile_model
-        self.tiling = tiling
-
-
-def _is_list_of_terms(tile_model) -> bool:
-    return isinstance(tile_model, list) and all(
-        isinstance(term, tuple) and len(term) == 3 and isinstance(term[0], str)
-        for term in tile_model
-    )
-
-
-def _with_params(term, params):
-    """Return a term with those of some parameters that begin with its name."""
-    name, *pair = term
-    parts = _TermParts(*params.get(name, pair))
-    prefix = f"{name}__"
-    parts.set_params(
-        **{key.removeprefix(prefix): params[key] for key in params if key.startswith(prefix)}
-    )
-    return name, parts.tile_model, parts.tiling
-
-
-def _check_names(names) -> None:
-    if len(set(names)) < len(names) or not names:
-        raise TileModelError(f"Terms need names of their own, at least one; got {names}.")
-    taken = [n for n in names if "__" in n or n in EDNNRegressor._parameter_constraints]
-    if taken:
-        raise TileModelError(
-            f"Terms cannot be called {taken}: '__' and the names of EDNNRegressor's own "
-            "parameters have a meaning in set_params."
-        )
-
-
-def _check_terms(terms) -> None:
-    for term in terms:
-        if not isinstance(term.tiling, AbstractTiling):
-            raise TilingError(
-                f"Term {term.name!r} needs a tiling such as GridTiling(), got {term.tiling!r}."
-            )
-
-
-def _check_targets(caller, fields, y, sample_weight, groups):
-    name = type(caller).__name__
-    if y is None:
-        raise ValueError(
-            f"This {name} estimator requires y to be passed, but the target y is None."
-        )
-    y = check_array(
-        y, ensure_2d=False, dtype="numeric", ensure_all_finite=False, input_name="y",
-        estimator=caller,
-    )  # fmt: skip
-    require_finite(y, "y")
-    y = np.asarray(y, dtype=np.float64).reshape(len(y), -1)
-    _check_length("y", y, fields)
-    if isinstance(sample_weight, Real):
-        sample_weight = np.full(fields.n_samples, float(sample_weight))
-    if sample_weight is not None:
-        sample_weight = check_array(
-            sample_weight, ensure_2d=False, dtype=np.float64, input_name="sample_weight"
-        )
-        if sample_weight.ndim != 1 or (sample_weight < 0).any() or not sample_weight.any():
-            raise ValueError(
-                "Sample weights must be 1D array or scalar, not negative and not all zero; got "
-                f"shape {sample_weight.shape} with minimum {sample_weight.min()}."
-            )
-        _check_length("sample_weight", sample_weight, fields)
-    if groups is not None:
-        groups = np.asarray(groups)
-        _check_length("groups", groups, fields)
-    varies = len(y) > 10 and np.all(np.std(y, axis=0) > 0)
-    if varies and np.allclose(y.mean(axis=0), 0, atol=1e-9) and np.allclose(y.std(axis=0), 1):
-        warnings.warn(
-            "y has mean 0 and standard deviation 1, as a StandardScaler or a "
-            "TransformedTargetRegressor would make it. A constant taken off per sample is not "
-            "extensive: predictions at other sizes will be wrong by it. Give the raw totals; "
-            "they are scaled inside, extensively.",
-            ExtensivityWarning,
-            stacklevel=3,
-        )
-    return y, sample_weight, groups
-
-
 def _require_numbers(values, what, tile_model):
     if not np.isfinite(values).all():
         raise TileModelError(
@@ -633,20 +561,6 @@ def _require_numbers(values, what, tile_model):
             f"{np.sum(~np.isfinite(values))} place(s). Look at its training (learning rate, scale "
             "of the inputs), or at the fields it was given."
         )
-
-
-def _check_length(name, values, fields):
-    if len(values) != fields.n_samples:
-        raise ValueError(
-            "Found input variables with inconsistent numbers of samples: "
-            f"X has {fields.n_samples}, {name} has {len(values)}."
-        )
-
-
-def _per_site(counts, sample_weight):
-    """Return weights that make squared errors count per site, 1 where all sizes are equal."""
-    weights = (counts.mean() / counts) ** 2
-    return weights if sample_weight is None else weights * sample_weight
 
 
 def _baseline_totals(baseline, tiling, fields, y):

@@ -49,7 +49,7 @@ class FieldSource(Protocol):
 
 
 class ArraySource:
-    """Read an array box by box: numpy, a memory map, HDF5, zarr, dask.
+    """Read an array box by box: numpy, a memory map, HDF5, zarr, dask, xarray.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ class ArraySource:
             array = np.load(array, mmap_mode="r", allow_pickle=False)
         if missing_chunks not in ("error", "fill"):
             raise ValueError(f"missing_chunks must be 'error' or 'fill', got {missing_chunks!r}.")
-        self.array = array
+        self.array = array = without_labels(array)
         self.spacing = spacing
         self.missing_chunks = missing_chunks
         self.shape = tuple(array.shape)
@@ -223,14 +223,33 @@ def source_identity(source) -> str:
 
 
 def is_read_in_pieces(x) -> bool:
-    """Tell whether `x` is a source, or an array that is computed (dask) or stored (zarr, HDF5)."""
+    """Tell whether `x` is a source, or an array that is computed (dask) or stored (zarr, HDF5).
+
+    Also what xarray makes of such.
+    """
     if isinstance(x, np.ndarray):
         return False
+    if _is_from(x, "xarray"):
+        return x.chunks is not None or not _in_memory(x)
     if _is_from(x, "zarr") or _is_from(x, "h5py"):
         return hasattr(x, "shape") and hasattr(x, "dtype")  # a group has neither
     if hasattr(x, "__dask_graph__"):
         return hasattr(x, "shape") and hasattr(x, "dtype") and hasattr(x, "chunks")
     return isinstance(x, FieldSource) and callable(x.read)
+
+
+def without_labels(x):
+    """Return what an xarray.DataArray wraps, as a dask array where it is not in memory."""
+    if not _is_from(x, "xarray"):
+        return x
+    if x.chunks is None:
+        x = x if _in_memory(x) else x.chunk("auto")
+    return x.data
+
+
+def _in_memory(labelled) -> bool:
+    # Asking for the numbers would read them, and xarray has no other word for it.
+    return getattr(labelled.variable, "_in_memory", True)
 
 
 def read_sites(source, sites) -> np.ndarray:

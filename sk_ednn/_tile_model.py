@@ -118,11 +118,12 @@ class TileModel:
             )
         max_tiles = max(1, _SLOPE_NUMBERS // int(np.prod(self.tile_shape)))
         parts = [np.zeros(stack.values.shape) for stack in fields.stacks]
+        if self.baseline is not None:
+            for part in parts:
+                part += self.baseline.slope(tiling, part.shape[1:])
         for block in tiling.plan(fields, max_tiles):
             tiles = tiling.read(fields, block)
             slopes = self._input_slopes(tiles.reshape(-1, *self.tile_shape))
-            if self.baseline is not None:
-                slopes = slopes + self.baseline.slope(self.tile_shape)
             own = parts[block.stack][block.samples]
             add_tiles(own, tiling, block.region, slopes.reshape(tiles.shape))
         return parts

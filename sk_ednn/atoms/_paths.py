@@ -2,7 +2,7 @@
 
 from os import PathLike, fspath
 
-from ..exceptions import MissingExtraError
+from .._optional import needing
 
 
 def is_path(x):
@@ -29,14 +29,8 @@ def read_structures(path):
     ValueError
         If there are no structures in the file.
     """
-    try:
+    with needing(f"Reading structures from {fspath(path)!r}"):
         from ase.io import iread
-    except ImportError as error:
-        raise MissingExtraError(
-            f"Structures are read from {fspath(path)!r} by ASE, which is not installed: pip "
-            "install 'sk-ednn[atoms]'.",
-            name="ase",
-        ) from error
     structures = list(iread(fspath(path)))
     if not structures:
         raise ValueError(f"There are no structures in {fspath(path)!r}.")

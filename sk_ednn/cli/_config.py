@@ -11,7 +11,7 @@ from typing import Annotated, Any, get_args, get_type_hints
 
 import typer
 
-from ..exceptions import MissingExtraError
+from .._optional import needing
 from ._errors import one_line_errors
 from ._files import check_writable
 
@@ -210,10 +210,6 @@ def _short(value) -> str:
 
 
 def _yaml() -> Any:
-    try:
+    with needing("A file of settings"):
         import yaml
-    except ImportError as error:
-        raise MissingExtraError(
-            "Files of settings need PyYAML: pip install 'sk-ednn[cli]'."
-        ) from error
     return yaml

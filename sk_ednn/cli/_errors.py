@@ -8,9 +8,6 @@ import typer
 
 from ..exceptions import EDNNError
 
-# What commands import that this package does not import for them.
-_EXTRAS = {"torch": "torch", "skorch": "torch", "matplotlib": "plot"}
-
 
 @contextmanager
 def one_line_errors():
@@ -20,13 +17,4 @@ def one_line_errors():
     except (EDNNError, ValueError, TypeError, OSError, MemoryError) as error:
         why = str(error).partition("\n")[0] or type(error).__name__
         typer.echo(f"error: {why}", err=True)
-        raise typer.Exit(1) from None
-    except ImportError as error:
-        missing = (error.name or "").partition(".")[0]
-        if missing not in _EXTRAS:
-            raise
-        typer.echo(
-            f"error: {missing} is not installed: pip install 'sk-ednn[{_EXTRAS[missing]}]'.",
-            err=True,
-        )
         raise typer.Exit(1) from None

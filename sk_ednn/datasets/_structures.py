@@ -5,6 +5,8 @@ from itertools import pairwise
 import numpy as np
 from sklearn.utils import Bunch
 
+from .._optional import needing
+
 
 def split(values, offsets):
     """List of the parts ``values[offsets[k]:offsets[k + 1]]``, which are views."""
@@ -32,15 +34,8 @@ def assemble(numbers, positions, cells, *, as_ase):
     parts = zip(numbers, positions, cells, strict=True)
     if not as_ase:
         return [Bunch(numbers=Z, positions=xy, cell=cell) for Z, xy, cell in parts]
-    try:
+    with needing("as_ase=True", otherwise="The rasteriser draws what as_ase=False returns, too."):
         from ase import Atoms
-    except ImportError as error:
-        from sk_ednn.exceptions import MissingExtraError
-
-        raise MissingExtraError(
-            "as_ase=True needs ASE, which is not installed. Install it with "
-            "'pip install sk-ednn[atoms]', or use as_ase=False: the rasteriser draws those too."
-        ) from error
     return [
         Atoms(Z, np.pad(xy, ((0, 0), (0, 1))), cell=cell, pbc=(True, True, False))
         for Z, xy, cell in parts

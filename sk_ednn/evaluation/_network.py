@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from numbers import Integral, Real
-
 import numpy as np
-from sklearn.utils._param_validation import Interval
 
 from ..networks import NetworkTileModel, NotConvolutional
-from ._base import AbstractEvaluation
-from ._workers import map_blocks
+from ._blockwise import BlockwiseEvaluation
 
 
-class Network(AbstractEvaluation):
+class Network(BlockwiseEvaluation):
     """Run a network's dense form over the padded field, block by block.
 
     For networks whose convolutions do not pad and whose strides divide the focus; see
@@ -49,19 +45,6 @@ class Network(AbstractEvaluation):
     'Network'
     """
 
-    _parameter_constraints = {
-        "n_jobs": [Integral, None],
-        "max_tiles": [Interval(Integral, 1, None, closed="left"), None],
-        "max_bytes": [Interval(Real, 1, None, closed="left")],
-        "verbose": ["verbose", None],
-    }
-
-    def __init__(self, n_jobs=None, *, max_tiles=None, max_bytes=2**26, verbose=None):
-        self.n_jobs = n_jobs
-        self.max_tiles = max_tiles
-        self.max_bytes = max_bytes
-        self.verbose = verbose
-
     def tiles_per_block(self, tile_model, tiling, fields):
         """Return the most tiles of a block; see `AbstractEvaluation`."""
         self._validate_params()
@@ -74,19 +57,21 @@ class Network(AbstractEvaluation):
         """Make the dense form, which is tried out with the network in evaluation mode."""
         tile_model.dense_form(tiling)
 
-    def block_contributions(self, tile_model, tiling, fields, blocks=None):
-        """Yield each block with its contributions; see `AbstractEvaluation`."""
-        return self._map(_contributions, tile_model, tiling, fields, blocks)
+    @staticmethod
+    def contributions_of(tile_model, tiling, fields, block) -> np.ndarray:
+        """Return the contributions of one block; see `BlockwiseEvaluation`."""
+        padded = tiling.padded(fields, block)
+        contributions = tile_model.dense_predict(padded, tiling)
+        if tile_model.baseline is not None:
+            field_shape = fields.stacks[block.stack].values.shape[1:]
+            contributions += tile_model.baseline.predict(tiling.windows(padded, field_shape))
+        return contributions
 
-    def block_totals(self, tile_model, tiling, fields, blocks=None):
-        """Yield each block with its totals; see `AbstractEvaluation`."""
-        return self._map(_totals, tile_model, tiling, fields, blocks)
-
-    def _map(self, function, tile_model, tiling, fields, blocks):
-        plan = self.plan(tile_model, tiling, fields) if blocks is None else blocks
-        return map_blocks(
-            function, plan, tile_model, tiling, fields, n_jobs=self.n_jobs, verbose=self.verbose
-        )
+    @staticmethod
+    def totals_of(tile_model, tiling, fields, block) -> np.ndarray:
+        """Return the totals of one block; see `BlockwiseEvaluation`."""
+        contributions = Network.contributions_of(tile_model, tiling, fields, block)
+        return contributions.reshape(block.n_samples, -1, tile_model.n_outputs).sum(axis=1)
 
 
 def has_dense_form(tile_model, tiling) -> bool:
@@ -98,17 +83,3 @@ def has_dense_form(tile_model, tiling) -> bool:
     except NotConvolutional:
         return False
     return True
-
-
-def _contributions(tile_model, tiling, fields, block) -> np.ndarray:
-    padded = tiling.padded(fields, block)
-    contributions = tile_model.dense_predict(padded, tiling)
-    if tile_model.baseline is not None:
-        field_shape = fields.stacks[block.stack].values.shape[1:]
-        contributions += tile_model.baseline.predict(tiling.windows(padded, field_shape))
-    return contributions
-
-
-def _totals(tile_model, tiling, fields, block) -> np.ndarray:
-    contributions = _contributions(tile_model, tiling, fields, block)
-    return contributions.reshape(block.n_samples, -1, tile_model.n_outputs).sum(axis=1)

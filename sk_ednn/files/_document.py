@@ -56,7 +56,11 @@ _CLASSES = {
     "GaussianProcessRegressor": "sklearn.gaussian_process._gpr",
 }
 # Attributes that only fitting needs, or that are made again when they are needed.
-_DERIVED = {"SummedTiles": ("features",), "Pipeline": ("memory",)}
+_DERIVED = {
+    "SummedTiles": ("features",),
+    "Pipeline": ("memory",),
+    "EDNNRegressor": ("memory",),
+}
 _PLAIN = (type(None), bool, str)
 
 

@@ -15,7 +15,8 @@ import zipfile
 
 import numpy as np
 
-from ..exceptions import MissingExtraError, ModelFileError
+from .._optional import needing
+from ..exceptions import ModelFileError
 from ._container import read_json
 
 PART = "estimators.skops"
@@ -38,12 +39,8 @@ _TRUSTED = [
 
 def library():
     """Return skops.io, or say what to install."""
-    try:
+    with needing("A file with scikit-learn's estimators"):
         import skops.io
-    except ImportError as error:
-        raise MissingExtraError(
-            "Files with scikit-learn's estimators need skops: pip install 'sk-ednn[files]'."
-        ) from error
     return skops.io
 
 

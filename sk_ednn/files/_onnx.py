@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..exceptions import MissingExtraError, TileModelError
+from .._optional import needing
+from ..exceptions import TileModelError
 from ..networks import NetworkTileModel
 
 FORMS = ("tile", "dense")
@@ -222,14 +223,10 @@ def _chosen(model, term):
 
 
 def _runtime():
-    try:
+    with needing("export_onnx"):
         import onnx  # noqa: F401
         import onnxruntime
         import onnxscript  # noqa: F401
-    except ImportError as error:
-        raise MissingExtraError(
-            f"{error.name} is not installed, which export_onnx needs: pip install 'sk-ednn[onnx]'."
-        ) from error
     return onnxruntime
 
 

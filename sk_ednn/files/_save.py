@@ -9,7 +9,8 @@ from typing import Any
 
 from sklearn.utils.validation import check_is_fitted
 
-from .._remembered import spacing_of, training_of
+from .._optional import needing
+from .._provenance import spacing_of, training_of
 from ..exceptions import ModelFileError
 from . import _arrays, _container, _estimators
 from ._document import Decoder, Encoder, named
@@ -162,9 +163,10 @@ def load(path, *, modules=None, device="cpu", max_bytes=None):
             estimators = _estimators.load(container, max_bytes)
         decode = Decoder(arrays, estimators, modules, device)
         try:
-            model = decode(config["model"])
-        except ImportError as error:
-            raise _missing(error, path, config) from error
+            with needing(f"The model in {path}"):
+                model = decode(config["model"])
+        except ImportError:
+            raise
         except ModelFileError as error:
             raise ModelFileError(f"{path} cannot be read: {error}.") from error
         # What is raised depends on what is wrong in a file whose hashes are right.
@@ -249,14 +251,3 @@ def _own_version() -> str:
         return version("sk-ednn")
     except PackageNotFoundError:
         return "unknown"
-
-
-def _missing(error, path, config):
-    from ..exceptions import MissingExtraError
-
-    needed = (error.name or "").partition(".")[0] or str(error)
-    known = (config.get("versions") or {}).get(needed)
-    return MissingExtraError(
-        f"{path} holds a model that needs {needed}{f' {known}' if known else ''}, which is not "
-        f"installed: pip install 'sk-ednn[{ {'dask': 'dask'}.get(needed, 'torch') }]'."
-    )

@@ -1,12 +1,15 @@
 """Torch: sums over tiles, networks as tile models, and the networks of the paper."""
 
-from ._convolutional import DenseForm, NotConvolutional, as_convolution
-from ._field_sums import FieldBatch, FieldSums
-from ._over_fields import SumOfBranches, SumOverTiles
-from ._paper import PaperCNN, PaperDenseNet, ValidCNN, initialise_summed
-from ._sum import TileBatch, TileSums
-from ._symmetry import RandomSymmetry
-from ._tile_model import NetworkTileModel
+from .._optional import needing
+
+with needing("sk_ednn.networks"):
+    from ._convolutional import DenseForm, NotConvolutional, as_convolution
+    from ._field_sums import FieldBatch, FieldSums
+    from ._over_fields import SumOfBranches, SumOverTiles
+    from ._paper import PaperCNN, PaperDenseNet, ValidCNN, initialise_summed
+    from ._sum import TileBatch, TileSums
+    from ._symmetry import RandomSymmetry
+    from ._tile_model import NetworkTileModel
 
 __all__ = [
     "DenseForm",

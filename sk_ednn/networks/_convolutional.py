@@ -20,6 +20,7 @@ from torch.nn import functional as F
 
 from ..exceptions import TileModelError
 from ._dense_run import DenseRun, find_cut, find_strips, tiles_of
+from ._layout import plain_module
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _POOLS = (
@@ -173,6 +174,7 @@ def as_convolution(module, tiling, tile_shape) -> DenseForm:
         raise NotConvolutional(f"torch convolves up to 3 dimensions, the tiles have {len(window)}.")
     sites = tiling.focus_sites(tile_shape)
     focus = tuple(part.stop - part.start for part in sites)
+    module = plain_module(module)
     try:
         traced = fx.symbolic_trace(module)
     except Exception as error:  # whatever a user's forward raises when it is traced

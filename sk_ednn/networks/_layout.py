@@ -9,6 +9,11 @@ FORMATS = {4: torch.channels_last, 5: torch.channels_last_3d}
 _CONVOLUTIONS = (nn.Conv2d, nn.Conv3d)
 
 
+def plain_module(module) -> nn.Module:
+    """Return a module without what torch.compile wraps around it, which has the same weights."""
+    return getattr(module, "_orig_mod", module)
+
+
 def laid_out(x):
     """Return a tensor (n, n_channels, *window) with its channels next to each other."""
     if x.ndim not in FORMATS:

@@ -6,10 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 
 from ..exceptions import TileModelError
-from ._padding import padded
 
 
 @dataclass(frozen=True)
@@ -44,7 +42,8 @@ def known_slopes(problem, tiling, unit) -> list:
         shape = stack.values.shape[1:]
         of_baseline = None
         if problem.baseline is not None:
-            of_baseline = baseline_slope(problem.baseline, tiling, shape)
+            slope = problem.baseline.slope(tiling, shape)
+            of_baseline = _channels_first(slope, tiling.channel_axis)
         for place in stack.samples:
             known = problem.gradient[place]
             if not hasattr(known, "pull"):
@@ -58,27 +57,6 @@ def known_slopes(problem, tiling, unit) -> list:
     return slopes
 
 
-def baseline_slope(baseline, tiling, field_shape) -> torch.Tensor:
-    """Return the derivative of a baseline's total with respect to a field: (n_channels, *grid)."""
-    axis = tiling.channel_axis
-    grid, n_channels = tuple(field_shape), 1
-    if axis is not None:
-        axis %= len(grid)
-        n_channels, grid = grid[axis], (*grid[:axis], *grid[axis + 1 :])
-    leaf = torch.zeros(1, n_channels, *grid, dtype=torch.float64, requires_grad=True)
-    if baseline.kind == "size":
-        return leaf[0].detach()
-    around = padded(leaf, tiling.padded_positions(tuple(field_shape)))
-    counts = tiling.tile_grid(tuple(field_shape))
-    inner = tuple(
-        slice(site.start, site.start + n * (site.stop - site.start))
-        for site, n in zip(baseline.focus, counts, strict=True)
-    )
-    content = around[(slice(None), slice(None), *inner)].flatten(2).sum((0, 2))
-    total = content @ torch.from_numpy(baseline.coefficients[1:, 0])
-    return torch.autograd.grad(total, leaf)[0][0]
-
-
 def _field_slope(values, shape, channel_axis, place):
     values = np.asarray(values, dtype=np.float64)
     if values.shape != shape:
@@ -86,6 +64,8 @@ def _field_slope(values, shape, channel_axis, place):
             f"gradient[{place}] is the derivative with respect to the field and must have its "
             f"shape {shape}, got {values.shape}."
         )
-    if channel_axis is not None:
-        return np.moveaxis(values, channel_axis, 0)
-    return values[None]
+    return _channels_first(values, channel_axis)
+
+
+def _channels_first(values, channel_axis):
+    return values[None] if channel_axis is None else np.moveaxis(values, channel_axis, 0)

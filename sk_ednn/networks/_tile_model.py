@@ -16,7 +16,6 @@ from ._convolutional import DenseForm, NotConvolutional, as_convolution
 from ._field_sums import field_input
 from ._layout import laid_out, lay_out
 from ._over_fields import SumOverTiles
-from ._slopes import baseline_slope
 
 # Numbers in a batch of tiles; small enough that the layers' outputs stay near the caches.
 _BATCH_NUMBERS = 1 << 18
@@ -232,14 +231,12 @@ class NetworkTileModel(TileModel):
         axis = tiling.channel_axis
         parts = []
         for stack in fields.stacks:
-            slopes = np.empty(stack.values.shape)
-            of_baseline = 0.0
+            slopes = np.zeros(stack.values.shape)
             if self.baseline is not None:
-                of_baseline = baseline_slope(self.baseline, tiling, stack.values.shape[1:])
+                slopes += self.baseline.slope(tiling, stack.values.shape[1:])
             for k, values in enumerate(stack.values):
-                _, slope = self._total_and_slope(tiling, values)
-                slope = (slope + of_baseline).numpy()
-                slopes[k] = slope[0] if axis is None else np.moveaxis(slope, 0, axis)
+                slope = self._total_and_slope(tiling, values)[1].numpy()
+                slopes[k] += slope[0] if axis is None else np.moveaxis(slope, 0, axis)
             parts.append(slopes)
         return parts
 
@@ -269,11 +266,10 @@ class NetworkTileModel(TileModel):
             # Linear in the field: the size is what is left of it where there is nothing.
             key = ("baseline", shape)
             if key not in self._cache:
-                self._cache[key] = baseline_slope(self.baseline, tiling, shape).numpy()
+                self._cache[key] = self.baseline.slope(tiling, shape)
             of_baseline = self._cache[key]
             total += float(self.baseline.coefficients[0, 0]) * self._focus_sites(tiling, shape)
-            channels = values[None] if axis is None else np.moveaxis(values, axis, 0)
-            total += float(np.vdot(of_baseline, channels))
+            total += float(np.vdot(of_baseline, values))
         if not np.isfinite(total):
             raise TileModelError(
                 f"The network returned {total} for a field of shape {shape}. Look at its training, "
@@ -281,8 +277,9 @@ class NetworkTileModel(TileModel):
             )
         if slope is None:
             return total, None
-        slope = slope.numpy() + of_baseline
-        return total, slope[0] if axis is None else np.moveaxis(slope, 0, axis)
+        slope = slope.numpy()
+        slope = slope[0] if axis is None else np.moveaxis(slope, 0, axis)
+        return total, slope + of_baseline
 
     def _focus_sites(self, tiling, shape) -> int:
         focus = [part.stop - part.start for part in tiling.focus_sites(self.tile_shape)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib.resources import as_file, files
 
-from ..exceptions import MissingExtraError
+from .._optional import needing
 from ..files import load
 
 _FILE = "sheets.ednn"
@@ -39,13 +39,8 @@ def load_sheets_model():
     >>> print(f"{1e3 * off.mean():.1f} meV/Å²")  # of cells 2 to 4 times larger than any seen
     2.2 meV/Å²
     """
-    try:
+    with needing("A pretrained network"):
         import skorch  # noqa: F401
         import torch  # noqa: F401
-    except ImportError as error:
-        raise MissingExtraError(
-            f"{error.name} is not installed, which pretrained networks need: pip install "
-            "'sk-ednn[torch]'."
-        ) from error
     with as_file(files(__package__) / "data" / _FILE) as path:
         return load(path)

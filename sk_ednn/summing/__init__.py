@@ -1,7 +1,6 @@
 """How a tile model is fitted when only sums over tiles are known."""
 
-from importlib import import_module
-
+from .._optional import later
 from ._auto import AutoSumFit
 from ._base import AbstractSumFit, SumProblem, Term
 from ._boosting import BoostedSum, BoostingSumFit
@@ -22,9 +21,5 @@ __all__ = [
     "Term",
 ]
 
-
-def __getattr__(name):
-    # Imported when it is asked for: it needs torch, which `import sk_ednn` does not load.
-    if name == "GradientSumFit":
-        return import_module("._gradient", __name__).GradientSumFit
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+# It needs torch, which `import sk_ednn` does not load.
+__getattr__ = later(__name__, {"GradientSumFit": "._gradient"})

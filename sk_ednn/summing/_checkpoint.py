@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
+from pickle import PicklingError
 
 import numpy as np
 import torch
 from skorch.callbacks import Callback
 from skorch.history import History
 
+from .._digest import digest as digest_of
 from .._sources import source_identity
 from ..exceptions import TileModelError
 
@@ -29,11 +31,14 @@ class Checkpoint(Callback):
     path : str or Path
     digest : str
         Of the data and the network: a file that belongs to another training is refused.
+    n_before : int, default=0
+        Epochs that the history held when the training began, of an earlier one.
     """
 
-    def __init__(self, path, digest):
+    def __init__(self, path, digest, n_before=0):
         self.path = path
         self.digest = digest
+        self.n_before = n_before
 
     def found(self, max_epochs: int) -> int:
         """Read the file if there is one; return how many epochs are left of `max_epochs`.
@@ -62,7 +67,8 @@ class Checkpoint(Callback):
                 "or settings. Remove it to begin anew, or give another path."
             )
         self.saved_ = saved
-        return 0 if saved["finished"] else max_epochs - len(saved["history"])
+        done = len(saved["history"]) - self.n_before
+        return 0 if saved["finished"] else max_epochs - done
 
     def on_train_begin(self, net, **kwargs):
         saved = self.saved_
@@ -138,6 +144,35 @@ def _plain(value):
     return value.item() if isinstance(value, np.generic) else value
 
 
+def file_of(checkpoint, *training) -> Path:
+    """Return the file of a training: in a folder, one for each data, network and settings.
+
+    Parameters
+    ----------
+    checkpoint : str or Path
+        A file; or a folder, which is there or is written with a separator at its end.
+    *training
+        What tells one training from another.
+
+    Raises
+    ------
+    TileModelError
+        Where that cannot be told, in a folder.
+    """
+    path = Path(checkpoint)
+    if not path.is_dir() and not str(checkpoint).endswith(("/", os.sep)):
+        return path
+    try:
+        return path / f"{digest_of(training)[:32]}.ckpt"
+    except (PicklingError, TypeError, AttributeError) as error:
+        raise TileModelError(
+            f"checkpoint={str(checkpoint)!r} is a folder, where each training has a file by its "
+            f"settings; of these, one cannot be told from others ({error}). Functions and classes "
+            "are told by their names: define them in a module, not within a function. Or give a "
+            "file."
+        ) from error
+
+
 def training_digest(net, problem, settings) -> str:
     """Return what tells one training from another: its data, network and settings."""
     digest = hashlib.sha256()
@@ -152,9 +187,12 @@ def training_digest(net, problem, settings) -> str:
     known = [problem.y, problem.sample_weight]
     for slope in problem.gradient if problem.gradient is not None else ():
         known.append(getattr(slope, "values", slope))
+    state = net.module_.state_dict()
+    if problem.start is not None:  # it begins with the weights of an earlier one
+        known += [value.cpu().numpy() for value in state.values()]
     for values in known:
         digest.update(b"" if values is None else np.ascontiguousarray(values).tobytes())
-    shapes = {name: tuple(value.shape) for name, value in net.module_.state_dict().items()}
-    of_net = net.batch_size, net.lr, type(net.optimizer_).__name__
+    shapes = {name: tuple(value.shape) for name, value in state.items()}
+    of_net = net.batch_size, net.lr, net.max_epochs, type(net.optimizer_).__name__
     digest.update(repr((shapes, of_net, settings)).encode())
     return digest.hexdigest()

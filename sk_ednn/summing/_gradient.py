@@ -31,11 +31,12 @@ from ..networks import (
     SumOverTiles,
     TileSums,
 )
+from ..networks._layout import plain_module
 from ..networks._over_fields import FORMS
 from ..networks._slopes import known_slopes
 from ..networks._sum import network_input
 from ._base import AbstractSumFit, SumProblem, last_step
-from ._checkpoint import Checkpoint, training_digest
+from ._checkpoint import Checkpoint, file_of, training_digest
 from ._features import TileFeatures
 from ._perceptron import fit_perceptron
 from ._progress import TrainingBar
@@ -113,7 +114,9 @@ class GradientSumFit(AbstractSumFit):
         Weight of the loss of gradients, where `fit` was given any, relative to that of totals,
         each in units of its spread; or a function of the epoch, counted from 0.
     checkpoint : str or Path, default=None
-        File that the training is saved to after every epoch, and taken up from if it exists.
+        File that the training is saved to after every epoch, and taken up from if it exists. Or a
+        folder, there already or ending in a separator: each training has a file of its own in it,
+        so that a `GridSearchCV` that was killed goes on where it was.
     random_state : int, RandomState or None, default=None
         Seeds weights and batches; torch's global generator is left as it was.
     verbose : int or None, default=None
@@ -231,10 +234,6 @@ class GradientSumFit(AbstractSumFit):
         positive = self.positive or self.loss == "poisson"
         if positive or getattr(final, "loss", None) == "poisson":
             _require_counts(problem, self if positive else final)
-        if problem.start is not None and self.checkpoint is not None:
-            raise TileModelError(
-                "warm_start and checkpoint are two ways to go on with a training: use one of them."
-            )
         scale, share = _units(problem, positive)
         scale = scale if problem.start is None else problem.start[0].scale
         own = problem.random_state if self.random_state is None else self.random_state
@@ -340,8 +339,7 @@ class GradientSumFit(AbstractSumFit):
                 go_on(net, problem.start)
             sums, epochs = batches(net), net.max_epochs
             if self.checkpoint is not None:
-                settings = self.precision, self.loss, positive
-                checkpoint = Checkpoint(self.checkpoint, training_digest(net, problem, settings))
+                checkpoint = self._checkpoint(net, problem, positive)
                 epochs = checkpoint.found(epochs)
                 net.callbacks_.append(("checkpoint", checkpoint))
             if epochs > 0:
@@ -351,8 +349,21 @@ class GradientSumFit(AbstractSumFit):
         finally:
             if getattr(net, "callbacks_", None) and net.callbacks_[-1][0] == "checkpoint":
                 net.callbacks_.pop()
+            # What torch.compile makes of a module cannot be pickled, copied or traced.
+            if hasattr(net, "module_"):
+                net.module_ = plain_module(net.module_)
             net.__class__ = kind
             del net.summing_
+
+    def _checkpoint(self, net, problem, positive) -> Checkpoint:
+        digest = training_digest(net, problem, (self.precision, self.loss, positive))
+        settings = {**self.get_params(), "checkpoint": None, "random_state": None, "verbose": None}
+        if self.random_state is not None or problem.random_state is not np.random.mtrand._rand:
+            settings["random_state"] = torch.initial_seed()  # of this training, see `_seeded`
+        of_net = {**net.get_params(deep=False), "verbose": None}
+        return Checkpoint(
+            file_of(self.checkpoint, digest, settings, of_net), digest, len(net.history)
+        )
 
     def _batches(self, net, problem, term, features, scale):
         """Return the samples as sums over tiles, or as whole fields where that is cheaper."""

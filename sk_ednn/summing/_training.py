@@ -25,6 +25,7 @@ from torch.utils.data import BatchSampler, DataLoader
 
 from ..exceptions import TileModelError
 from ..networks import FieldBatch, SumOverTiles
+from ..networks._layout import plain_module
 from ..networks._over_fields import (
     layer_outputs,
     mixes_tiles,
@@ -116,11 +117,12 @@ def go_on(net, start):
                 f"Networks go on from networks, got {type(earlier).__name__}. Set "
                 "warm_start=False to fit anew."
             )
-    modules = [net.module_] if len(nets) == 1 else net.module_
+    modules = [plain_module(net.module_)] if len(nets) == 1 else net.module_
     for module, earlier in zip(modules, nets, strict=True):
         module.load_state_dict(earlier.module_.state_dict())
     earlier = nets[0]  # terms that were trained as one share optimizer and history
-    if type(net.optimizer_) is type(earlier.optimizer_):
+    # A net that comes from a file or another process may have left its optimizer behind.
+    if type(net.optimizer_) is type(getattr(earlier, "optimizer_", None)):
         state = earlier.optimizer_.state_dict()
         net.optimizer_.load_state_dict(
             {**state, "param_groups": net.optimizer_.state_dict()["param_groups"]}

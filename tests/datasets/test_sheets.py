@@ -113,11 +113,11 @@ def test_as_ase_atoms():
 def test_as_ase_atoms_without_ase(monkeypatch):
     def refuse(name, *args, imported=builtins.__import__, **kwargs):
         if name.partition(".")[0] == "ase":
-            raise ImportError(name)
+            raise ImportError(name, name=name)
         return imported(name, *args, **kwargs)
 
     monkeypatch.setattr(builtins, "__import__", refuse)
-    with pytest.raises(MissingExtraError, match=r"needs ASE.*pip install sk-ednn\[atoms\]"):
+    with pytest.raises(MissingExtraError, match=r"needs ase.*pip install 'sk-ednn\[atoms\]'"):
         load_sheets(cells="large", as_ase=True)
 
 

@@ -471,6 +471,36 @@ def test_every_kind_of_source_gives_the_same_bits(tmp_path):
         )
 
 
+def test_arrays_with_labels_are_what_they_wrap(tmp_path):
+    xarray = pytest.importorskip("xarray")
+    pytest.importorskip("zarr")
+    X = numbers((2, 24, 20), dtype=np.float32)
+    model, names = fit(), ("sample", "x", "y")
+    labelled = xarray.DataArray(X, dims=names, name="density")
+    path, plain = tmp_path / "x.zarr", {"consolidated": False}
+    labelled.to_dataset().to_zarr(path, zarr_format=3, **plain)
+    stored = xarray.open_dataset(path, engine="zarr", **plain)["density"]
+    expected = model.predict(X)
+    assert isinstance(model.predict(labelled), np.ndarray)
+    np.testing.assert_array_equal(model.predict(labelled), expected)
+    np.testing.assert_array_equal(model.predict([labelled[1]]), expected[1:])
+    lazy = {
+        "chunked": labelled.chunk({"x": 10}),
+        "stored": stored,
+        "stored, chunked": xarray.open_zarr(path, **plain)["density"],
+        "a source": ArraySource(stored),
+    }
+    for name, array in lazy.items():
+        found = model.predict(array)
+        assert isinstance(found, da.Array), name
+        np.testing.assert_array_equal(found.compute(), expected, err_msg=name)
+    np.testing.assert_array_equal(model.predict([stored[0], stored[1]]).compute(), expected)
+    assert not stored._in_memory  # nothing has loaded it
+    # Arrays of one name are told apart by what they hold.
+    other = xarray.DataArray(X + 1, dims=names, name="density").chunk({"x": 10})
+    assert ArraySource(other).identity() != ArraySource(lazy["chunked"]).identity()
+
+
 def test_a_source_that_was_written_again_is_another(tmp_path):
     X = numbers((2, 24, 20))
     for name, array in sources(tmp_path, X).items():

@@ -1,17 +1,21 @@
 """Training of networks: forms, gradients, symmetries, precision, checkpoints, memory."""
 
+import copy
 import os
+import pickle
 import signal
 
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
+from sklearn.model_selection import GridSearchCV  # noqa: E402
 from skorch import NeuralNetRegressor  # noqa: E402
 from skorch.callbacks import Callback, LRScheduler  # noqa: E402
 from torch import nn  # noqa: E402
 
-from sk_ednn import EDNNRegressor, GridTiling  # noqa: E402
+from sk_ednn import EDNNRegressor, GridTiling, files  # noqa: E402
+from sk_ednn.evaluation._network import has_dense_form  # noqa: E402
 from sk_ednn.exceptions import TileModelError  # noqa: E402
 from sk_ednn.networks import ValidCNN  # noqa: E402
 from sk_ednn.summing import GradientSumFit  # noqa: E402
@@ -275,6 +279,78 @@ def test_a_checkpoint_of_another_training_is_refused(tmp_path):
         model.fit(X, energy(X)[0])
 
 
+def test_more_epochs_are_another_training(tmp_path):
+    X = waves(8, (4, 4))
+    fit = GradientSumFit(max_epochs=2, checkpoint=tmp_path / "training.ckpt")
+    model = EDNNRegressor(convolutional(), GridTiling(2, 2), summing=fit, random_state=0)
+    model.fit(X, energy(X)[0])
+    with pytest.raises(TileModelError, match="another training"):
+        model.set_params(summing__max_epochs=4).fit(X, energy(X)[0])
+
+
+class Watched(Callback):
+    """Count epochs, and kill the process when there were as many as it was told to let be."""
+
+    epochs, least = 0, np.inf
+
+    def on_epoch_begin(self, net, **kwargs):
+        Watched.epochs += 1
+
+    def on_batch_end(self, net, **kwargs):
+        if Watched.epochs > Watched.least:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def searched(folder):
+    X = waves(18, (8, 8))
+    net = NeuralNetRegressor(
+        WithDropout, optimizer=torch.optim.Adam, lr=1e-2, max_epochs=3, batch_size=5, verbose=0,
+        iterator_train__shuffle=True, train_split=None, callbacks=[Watched()],
+    )  # fmt: skip
+    fit = GradientSumFit(checkpoint=folder)
+    model = EDNNRegressor(net, GridTiling(2, 2), summing=fit, random_state=0)
+    # All but one of these change no shape of a weight.
+    grid = {
+        "tile_model__optimizer__weight_decay": [0.0, 0.1],
+        "summing__symmetries": [None, ("shift",), ("reflect",)],
+    }
+    return GridSearchCV(model, grid, cv=3, error_score="raise").fit(X, energy(X)[0])
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="kills a fork of this process")
+def test_a_killed_grid_search_goes_on_to_the_same_bits(tmp_path, monkeypatch):
+    whole = searched(None)
+    n_epochs, killed_after = 3 * (3 * 6 + 1), (10, 14)
+    assert Watched.epochs == n_epochs
+    for least in killed_after:
+        child = os.fork()
+        if child == 0:
+            try:
+                Watched.epochs, Watched.least = 0, least
+                searched(f"{tmp_path / 'trainings'}/")
+            finally:
+                os._exit(0)
+        _, status = os.waitpid(child, 0)
+        assert os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
+    monkeypatch.setattr(Watched, "epochs", 0)
+    resumed = searched(tmp_path / "trainings")
+    assert Watched.epochs == n_epochs - sum(killed_after)
+    for name in (f"split{k}_test_score" for k in range(3)):
+        np.testing.assert_array_equal(resumed.cv_results_[name], whole.cv_results_[name])
+    best = (search.best_estimator_ for search in (resumed, whole))
+    for a, b in zip(*map(weights, best), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_folder_of_trainings_needs_settings_with_names(tmp_path):
+    X = waves(8, (4, 4))
+    fit = GradientSumFit(max_epochs=1, checkpoint=tmp_path, symmetries=lambda fields: fields)
+    model = EDNNRegressor(convolutional(), GridTiling(2, 2), summing=fit, random_state=0)
+    with pytest.raises(TileModelError, match="define them in a module"):
+        model.fit(X, energy(X)[0])
+    model.set_params(summing__checkpoint=tmp_path / "training.ckpt").fit(X, energy(X)[0])
+
+
 class Interrupt(Callback):
     """What Ctrl-C does, in the second batch of an epoch."""
 
@@ -332,8 +408,74 @@ def test_other_gradients_are_another_training(tmp_path):
     model.fit(X, y, gradient=slope).fit(X, y, gradient=slope)
     with pytest.raises(TileModelError, match="another training"):
         model.fit(X, y, gradient=2 * slope)
-    with pytest.raises(TileModelError, match="use one of them"):
+    with pytest.raises(TileModelError, match="another training"):  # it begins elsewhere
         model.set_params(warm_start=True).fit(X, y, gradient=slope)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="kills a fork of this process")
+@pytest.mark.parametrize("from_file", [False, True])
+def test_a_killed_warm_start_goes_on_to_the_same_bits(tmp_path, monkeypatch, from_file):
+    X = waves(20, (8, 8))
+    y, _ = energy(X)
+    net = NeuralNetRegressor(
+        convolutional(), optimizer=torch.optim.Adam, lr=1e-2, max_epochs=4, batch_size=5,
+        verbose=0, iterator_train__shuffle=True, train_split=None, callbacks=[Watched()],
+    )  # fmt: skip
+    first = EDNNRegressor(net, GridTiling(2, 2), summing=GradientSumFit(), random_state=0)
+    first.fit(X, y)
+
+    def gone_on(checkpoint):
+        model = copy.deepcopy(first)
+        if from_file:  # which keeps weights, not the state of the optimizer
+            del model.tile_model_.estimator.optimizer_
+        model.set_params(warm_start=True, summing__checkpoint=checkpoint)
+        return model.fit(X, y)
+
+    whole, path = gone_on(None), tmp_path / "training.ckpt"
+    child = os.fork()
+    if child == 0:
+        try:
+            Watched.epochs, Watched.least = 0, 2
+            gone_on(path)
+        finally:
+            os._exit(0)
+    _, status = os.waitpid(child, 0)
+    assert os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
+    monkeypatch.setattr(Watched, "epochs", 0)
+    resumed = gone_on(path)
+    assert Watched.epochs == 2
+    assert len(losses(resumed)) == 8
+    np.testing.assert_array_equal(losses(resumed), losses(whole))
+    for a, b in zip(weights(resumed), weights(whole), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("form", ["auto", "tiled"])
+def test_a_compiled_net_is_a_net_like_any_other(tmp_path, form):
+    X = waves(12, (8, 8))
+    y, _ = energy(X)
+
+    def trained(**params):
+        torch.manual_seed(0)
+        net = NeuralNetRegressor(
+            convolutional(), optimizer=torch.optim.Adam, lr=1e-2, max_epochs=2, batch_size=5,
+            verbose=0, train_split=None, **params,
+        )  # fmt: skip
+        fit = GradientSumFit(form=form)
+        model = EDNNRegressor(net, GridTiling(2, 2), summing=fit, random_state=0)
+        return model.fit(X, y), model
+
+    (plain, _), (compiled, model) = trained(), trained(compile=True, compile__backend="eager")
+    np.testing.assert_allclose(losses(compiled), losses(plain), rtol=1e-6)
+    expected = plain.predict(X)
+    for each in (compiled, copy.deepcopy(compiled), pickle.loads(pickle.dumps(compiled))):
+        np.testing.assert_allclose(each.predict(X), expected, rtol=1e-5)
+    files.save(compiled, tmp_path / "model.ednn")
+    np.testing.assert_array_equal(
+        files.load(tmp_path / "model.ednn").predict(X), compiled.predict(X)
+    )
+    assert has_dense_form(compiled.tile_model_, compiled.tiling_)
+    assert len(losses(model.set_params(warm_start=True).fit(X, y))) == 4
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...exceptions import MissingExtraError
+from ..._optional import needing
 
 # Okabe and Ito's, which also the colour-blind tell apart.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
@@ -21,13 +21,9 @@ def new_axes(ax, *, size=(4.8, 3.8), despine=True):
     MissingExtraError
         Where matplotlib is not installed.
     """
-    try:
+    without = "The numbers are there without it, in the attributes of the display."
+    with needing("Drawing", otherwise=without):
         import matplotlib.pyplot as plt
-    except ImportError as error:
-        raise MissingExtraError(
-            "Drawing needs matplotlib: pip install 'sk-ednn[plot]'. The numbers are there without "
-            "it, in the attributes of the display."
-        ) from error
     if ax is None:
         _, ax = plt.subplots(figsize=size, layout="constrained")
     if despine:

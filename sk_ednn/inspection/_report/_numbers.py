@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from sklearn.metrics import r2_score
 
+from ..._provenance import spacing_of, training_of
 from ..._regressor import EDNNRegressor
-from ..._remembered import spacing_of, training_of
 from ...metrics import extensive_errors
 from ...summing._base import last_step
 from .._reach import grid_axes, unwrap

@@ -7,7 +7,7 @@ import re
 from contextlib import contextmanager
 from xml.etree.ElementTree import Element, fromstring
 
-from ...exceptions import MissingExtraError
+from ..._optional import needing
 from .._plot._style import COLOURS, GREY, INK
 
 # A page may be dark: what is drawn in black is drawn as its text is, and the rest in colours that
@@ -28,12 +28,8 @@ _DPI = 200
 
 def require_matplotlib() -> None:
     """Raise MissingExtraError where nothing can be drawn."""
-    try:
+    with needing("A report, which has figures,"):
         import matplotlib.figure  # noqa: F401
-    except ImportError as error:
-        raise MissingExtraError(
-            "A report has figures, and needs matplotlib: pip install 'sk-ednn[plot]'."
-        ) from error
 
 
 @contextmanager

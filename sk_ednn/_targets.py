@@ -1,0 +1,69 @@
+"""Totals, weights and groups, one for each sample."""
+
+from __future__ import annotations
+
+import warnings
+from numbers import Real
+
+import numpy as np
+from sklearn.utils import check_array
+
+from ._fields import require_finite
+from .exceptions import ExtensivityWarning
+
+
+def check_targets(caller, fields, y, sample_weight, groups):
+    """Return totals (n_samples, n_outputs), weights and groups, or say what is wrong with them."""
+    name = type(caller).__name__
+    if y is None:
+        raise ValueError(
+            f"This {name} estimator requires y to be passed, but the target y is None."
+        )
+    y = check_array(
+        y, ensure_2d=False, dtype="numeric", ensure_all_finite=False, input_name="y",
+        estimator=caller,
+    )  # fmt: skip
+    require_finite(y, "y")
+    y = np.asarray(y, dtype=np.float64).reshape(len(y), -1)
+    check_length("y", y, fields)
+    if isinstance(sample_weight, Real):
+        sample_weight = np.full(fields.n_samples, float(sample_weight))
+    if sample_weight is not None:
+        sample_weight = check_array(
+            sample_weight, ensure_2d=False, dtype=np.float64, input_name="sample_weight"
+        )
+        if sample_weight.ndim != 1 or (sample_weight < 0).any() or not sample_weight.any():
+            raise ValueError(
+                "Sample weights must be 1D array or scalar, not negative and not all zero; got "
+                f"shape {sample_weight.shape} with minimum {sample_weight.min()}."
+            )
+        check_length("sample_weight", sample_weight, fields)
+    if groups is not None:
+        groups = np.asarray(groups)
+        check_length("groups", groups, fields)
+    varies = len(y) > 10 and np.all(np.std(y, axis=0) > 0)
+    if varies and np.allclose(y.mean(axis=0), 0, atol=1e-9) and np.allclose(y.std(axis=0), 1):
+        warnings.warn(
+            "y has mean 0 and standard deviation 1, as a StandardScaler or a "
+            "TransformedTargetRegressor would make it. A constant taken off per sample is not "
+            "extensive: predictions at other sizes will be wrong by it. Give the raw totals; "
+            "they are scaled inside, extensively.",
+            ExtensivityWarning,
+            stacklevel=3,
+        )
+    return y, sample_weight, groups
+
+
+def check_length(name, values, fields):
+    """Raise where there are not as many values as samples."""
+    if len(values) != fields.n_samples:
+        raise ValueError(
+            "Found input variables with inconsistent numbers of samples: "
+            f"X has {fields.n_samples}, {name} has {len(values)}."
+        )
+
+
+def per_site(counts, sample_weight):
+    """Return weights that make squared errors count per site, 1 where all sizes are equal."""
+    weights = (counts.mean() / counts) ** 2
+    return weights if sample_weight is None else weights * sample_weight
