@@ -8,6 +8,7 @@ from xml.etree.ElementTree import Element, SubElement, tostring
 
 from ._svg import svg_of
 
+_NO_BREAK = "\N{NO-BREAK SPACE}"
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -15,16 +16,16 @@ class Value(float):
     """A number that a page shows rounded, and keeps as it is."""
 
 
-def number(value, unit="") -> str:
-    """Return a number for reading, to four digits."""
+def number(value, unit="", digits=4) -> str:
+    """Return a number and its unit for reading, on one line."""
     if not math.isfinite(value):
         return "–" if math.isnan(value) else ("∞" if value > 0 else "\N{MINUS SIGN}∞")
     whole = float(value).is_integer() and abs(value) < 1e9
-    mantissa, _, power = (f"{value:,.0f}" if whole else f"{value:.4g}").partition("e")
+    mantissa, _, power = (f"{value:,.0f}" if whole else f"{value:.{digits}g}").partition("e")
     text = mantissa.replace("-", "\N{MINUS SIGN}")
     if power:
-        text += f" × 10{str(int(power)).translate(_SUPERSCRIPT)}"
-    return f"{text} {unit}".rstrip()
+        text += f"{_NO_BREAK}×{_NO_BREAK}10{str(int(power)).translate(_SUPERSCRIPT)}"
+    return f"{text}{_NO_BREAK}{unit}" if unit else text
 
 
 def element(tag, text=None, *children, **attributes) -> Element:

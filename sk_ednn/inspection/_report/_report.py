@@ -107,11 +107,12 @@ def fit_report(
     >>> from sk_ednn import EDNNRegressor
     >>> from sk_ednn.datasets import make_ising
     >>> from sk_ednn.inspection import fit_report
-    >>> X, y = make_ising(60, (4, 4), random_state=0, return_X_y=True)
-    >>> model = EDNNRegressor().fit(X[:50], y[:50])
-    >>> report = fit_report(model, X[:50], y[:50], test=(X[50:], y[50:]), name="energies", unit="J")
-    >>> bool(report.numbers["errors"]["held back"][0]["rmse"] < 1e-3)
-    True
+    >>> X, y = make_ising(220, (6, 6), random_state=0, return_X_y=True)
+    >>> held_back = X[200:], y[200:]
+    >>> model = EDNNRegressor().fit(X[:200], y[:200])
+    >>> report = fit_report(model, X[:200], y[:200], test=held_back, name="energies", unit="J")
+    >>> print(f"{report.numbers['errors']['held back'][0]['rmse']:.1f} J")
+    0.1 J
     >>> bool(max(report.numbers["extensivity"]["copies"]) < 1e-12)
     True
     >>> path = Path(tempfile.mkdtemp()) / "fit.html"

@@ -59,10 +59,11 @@ def lead(numbers, labels, unit) -> str:
     n_systems = numbers["data"][where]["systems"]
     systems = f"{n_systems:,} systems " + ("held back" if where == HELD_BACK else "trained on")
     spread = numbers["data"][where]["totals"][0]["std"]
-    share = f", {100 * found['rmse'] / spread:.3g} % of their standard deviation" if spread else ""
+    share = number(100 * found["rmse"] / spread, "%", 2) if spread else None
     return (
-        f"On {systems}, {labels[0]} are wrong by {number(found['median'], unit)} in the median "
-        f"and {number(found['rmse'], unit)} in the root mean square{share}."
+        f"On {systems}, {labels[0]} are wrong by {number(found['median'], unit, 3)} in the median "
+        f"and {number(found['rmse'], unit, 3)} in the root mean square"
+        f"{f', {share} of their standard deviation' if share else ''}."
     )
 
 
@@ -74,8 +75,8 @@ def cards(numbers, unit) -> list[tuple[str, str]]:
     where, (first, *_) = list(numbers["errors"].items())[-1]
     return [
         *found,
-        (f"RMSE, {where}", number(first["rmse"], unit)),
-        (f"RMSE per site, {where}", number(first["per_site"], unit)),
+        (f"RMSE, {where}", number(first["rmse"], unit, 3)),
+        (f"RMSE per site, {where}", number(first["per_site"], unit, 3)),
         (f"R², {where}", number(first["r2"])),
     ]
 
