@@ -6,7 +6,7 @@ from importlib import import_module
 
 from .._optional import needing
 from ..exceptions import TileModelError
-from ._base import AbstractSumFit, SumProblem, Term, last_step
+from ._base import AbstractSumFit, SumProblem, Term
 
 # In the order they are asked; the last one takes every regressor. Modules are imported when they
 # are reached, since one of them needs torch.
@@ -60,7 +60,7 @@ class AutoSumFit(AbstractSumFit):
         for module, name in _STRATEGIES:
             if name == "GradientSumFit" and not needs_gradient(terms):
                 continue
-            with needing(f"Training a {type(last_step(terms[0].tile_model)).__name__}"):
+            with needing("Training networks and perceptrons"):
                 strategy = getattr(import_module(f".{module}", __package__), name)()
             if strategy.suits(terms):
                 return strategy
