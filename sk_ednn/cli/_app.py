@@ -24,6 +24,7 @@ from ._inputs import (
     load_model,
     read_fields,
     read_targets,
+    require_different,
     require_file,
     require_model_name,
     tiling_of,
@@ -104,6 +105,7 @@ def fit(
         check_writable(output)
         check_report(report)
         _config.check(save_config)
+        require_different(output, report, save_config)
         X, y = read_fields(fields), read_targets(targets or fields)
         if len(y) != len(X):
             raise ValueError(
@@ -187,6 +189,7 @@ def predict(
         if contributions and (output is None or output.suffix != ".npz"):
             raise ValueError("--contributions needs --output with a name that ends in .npz.")
         _config.check(save_config)
+        require_different(output, save_config)
         estimator = load_model(model, max_bytes)
         X = read_fields(fields)
         estimator.evaluation_.set_params(verbose=0 if quiet or as_json else 1)

@@ -60,7 +60,7 @@ class AutoSumFit(AbstractSumFit):
         for module, name in _STRATEGIES:
             if name == "GradientSumFit" and not needs_gradient(terms):
                 continue
-            with needing("Training networks and perceptrons"):
+            with needing("Training a network or perceptron"):
                 strategy = getattr(import_module(f".{module}", __package__), name)()
             if strategy.suits(terms):
                 return strategy

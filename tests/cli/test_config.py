@@ -235,6 +235,8 @@ def test_the_command_in_a_report_makes_the_same_model(run, folder):
         ("fit.txt", "--report must end in .html, got fit.txt."),
         ("nowhere/fit.html", "The folder nowhere does not exist"),
         (".", "--report must end in .html, got .."),
+        ("a.html -o ./a.html", "Each file to be written needs a name of its own, got a.html, a."),
+        ("a.html --save-config a.html", "Each file to be written needs a name of its own, got"),
     ],
 )
 def test_a_report_that_cannot_be_written_costs_no_fit(name, message, run, folder):

@@ -10,7 +10,7 @@ from sklearn.linear_model import Ridge
 from sklearn.metrics import r2_score
 from sklearn.neural_network import MLPRegressor
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import PolynomialFeatures
+from sklearn.preprocessing import FunctionTransformer, PolynomialFeatures
 
 from sk_ednn import EDNNCommittee, EDNNRegressor, GridTiling
 from sk_ednn.inspection import extensivity_report, fit_report
@@ -283,6 +283,20 @@ def test_many_systems_are_pixels_and_large_fields_are_left_out(plain, monkeypatc
     assert (
         sum("It has 36 sites, and fields of up to 10 are shown." in line for line in missing) == 3
     )
+
+
+def test_fields_may_be_read_in_pieces_and_drawn_by_a_pipeline(plain):
+    da = pytest.importorskip("dask.array")
+    model, (X, y), _ = spins()
+    lazy = fit_report(model, da.from_array(X, chunks=(10, 3, 3)), y, n_probes=2)
+    (errors,) = lazy.numbers["errors"]["training"]
+    assert errors == pytest.approx(plain.numbers["errors"]["training"][0], abs=1e-12)
+    assert lazy.numbers["data"]["training"]["values"] is None
+    assert "read in pieces, not looked at" in lazy.html
+    chain = make_pipeline(FunctionTransformer(np.negative), model)
+    report = fit_report(chain, -X, y, test=(-X[:2], y[:2]), n_probes=2)
+    assert report.numbers["errors"]["training"] == plain.numbers["errors"]["training"]
+    assert report.numbers["model"]["estimator"].startswith("Pipeline(")
 
 
 def test_a_report_is_saved_and_shown(plain, tmp_path):

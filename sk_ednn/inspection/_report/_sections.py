@@ -59,7 +59,7 @@ def lead(numbers, labels, unit) -> str:
     n_systems = numbers["data"][where]["systems"]
     systems = f"{n_systems:,} systems " + ("held back" if where == HELD_BACK else "trained on")
     spread = numbers["data"][where]["totals"][0]["std"]
-    share = number(100 * found["rmse"] / spread, "%", 2) if spread else None
+    share = number(100 * found["rmse"] / spread, "%", 3) if spread else None
     return (
         f"On {systems}, {labels[0]} are wrong by {number(found['median'], unit, 3)} in the median "
         f"and {number(found['rmse'], unit, 3)} in the root mean square"
