@@ -21,7 +21,7 @@ OPTIONAL = {
     "dask": r"dask",
     "distributed": r"distributed",
     "ase": r"ase",
-    "matplotlib": r"matplotlib",
+    "matplotlib": r"matplotlib|sk_ednn\.inspection import fit_report",
     "typer": r"typer|sk_ednn\.cli",
     "rich": r"rich",
     "h5py": r"h5py",

@@ -14,7 +14,7 @@ _LIBRARIES = {
     "distributed": ("distributed", "bokeh"),
     "atoms": ("ase",),
     "plot": ("matplotlib",),
-    "cli": ("typer", "rich"),
+    "cli": ("typer", "rich", "yaml"),
     "hdf5": ("h5py",),
     "zarr": ("zarr",),
     "files": ("skops",),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from contextlib import contextmanager
+import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,11 +15,21 @@ from rich.table import Table
 
 from .. import files as model_files
 from .._regressor import EDNNRegressor
-from ..exceptions import EDNNError
 from ..metrics import extensive_errors
-from ..tiling import GridTiling
-from ._files import check_writable, read_array
-from ._looks import cut, draw_cut, printable, report_of
+from . import _config
+from ._errors import one_line_errors
+from ._files import check_writable
+from ._inputs import (
+    chosen,
+    load_model,
+    read_fields,
+    read_targets,
+    require_different,
+    require_file,
+    require_model_name,
+    tiling_of,
+)
+from ._looks import check_report, cut, draw_cut, printable, report_of, write_report
 from ._models import TILE_MODELS
 
 app = typer.Typer(
@@ -30,8 +40,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-FIELD_KEYS = ("X", "fields", "x", "data")
-TARGET_KEYS = ("y", "targets", "energies", "energy", "totals")
 BASELINES = {"size": "size", "content": "content", "none": None}
 
 Fields = Annotated[str, typer.Argument(help="Fields: .npy, .npz, .h5 or .zarr, ::NAME behind it.")]
@@ -50,6 +58,7 @@ Jobs = Annotated[int | None, typer.Option(help="Workers; -1 for all cores.")]
 
 @app.command()
 def fit(
+    ctx: typer.Context,
     fields: Fields,
     targets: Annotated[
         str | None, typer.Argument(help="Totals; left out, they are in the same file.")
@@ -73,65 +82,84 @@ def fit(
     output: Annotated[
         Path, typer.Option("--output", "-o", help="File for the fitted model.")
     ] = Path("model.ednn"),
+    report: Annotated[
+        Path | None, typer.Option(help="Also write a page on the fit, .html, for any browser.")
+    ] = None,
+    config: _config.ConfigFile = None,
+    save_config: _config.SaveConfig = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ):
     """Fit a tile model to totals, and write the fitted model to a file."""
-    with _one_line_errors():
-        tile_model = _chosen("--model", model, TILE_MODELS)[0]()
+    with one_line_errors():
+        tile_model = chosen("--model", model, TILE_MODELS)[0]()
         estimator = EDNNRegressor(
             tile_model,
-            _tiling(focus, context, boundary, channel_axis),
-            baseline=_chosen("--baseline", baseline, BASELINES),
+            tiling_of(focus, context, boundary, channel_axis),
+            baseline=chosen("--baseline", baseline, BASELINES),
             random_state=seed,
             n_jobs=jobs,
             verbose=0 if quiet or as_json else 1,
         )
-        _require_model_name(output)
+        require_model_name(output)
         check_writable(output)
-        X, y = _read_fields(fields), _read_targets(targets or fields)
+        check_report(report)
+        _config.check(save_config)
+        require_different(output, report, save_config)
+        X, y = read_fields(fields), read_targets(targets or fields)
         if len(y) != len(X):
             raise ValueError(
                 f"{fields} holds {len(X)} fields, but {targets or fields} holds {len(y)} targets."
             )
         y = y[:, 0] if y.shape[1:] == (1,) else y
         order = np.random.default_rng(seed).permutation(len(X))
-        parts = dict(
-            zip(
-                ("test", "train"),
-                map(np.sort, np.split(order, [round(test_fraction * len(X))])),
-                strict=True,
-            )
+        test, train = map(np.sort, np.split(order, [round(test_fraction * len(X))]))
+        parts = {"train": (X[train], y[train])} | (
+            {"test": (X[test], y[test])} if len(test) else {}
         )
-        estimator.fit(X[parts["train"]], y[parts["train"]])
-        report: dict[str, Any] = {
+        start = time.perf_counter()
+        estimator.fit(*parts["train"])
+        seconds = time.perf_counter() - start
+        errors = {
+            name: _errors(part[1], estimator.predict(part[0])) for name, part in parts.items()
+        }
+        about = {"made by": "sk-ednn fit", "errors of totals": errors}
+        found: dict[str, Any] = {
             "model": model,
             "strategy": type(estimator.summing_).__name__,
-            "n_train": len(parts["train"]),
-            "n_test": len(parts["test"]),
+            "n_train": len(train),
+            "n_test": len(test),
             "output": str(output),
+            **errors,
+            "sha256": model_files.save(estimator, output, units=units, about=about),
         }
-        for name in ("train", "test"):
-            if len(parts[name]):
-                report[name] = _errors(y[parts[name]], estimator.predict(X[parts[name]]))
-        errors = {name: report[name] for name in ("train", "test") if name in report}
-        about = {"made by": "sk-ednn fit", "errors of totals": errors}
-        report["sha256"] = model_files.save(estimator, output, units=units, about=about)
+        if report is not None:
+            about = {
+                "command": _config.command_line(ctx),
+                "model file": str(output),
+                "sha256": found["sha256"],
+                "time of the fit": f"{seconds:.3g} s",
+            }
+            write_report(report, estimator, parts, units, about)
+            found["report"] = str(report)
+        _config.write(ctx, save_config)
     if as_json:
-        _print_json(report)
+        _print_json(found)
         return
     table = Table("errors of totals", "median", "mean", "rmse", "bias")
-    for name in ("train", "test"):
-        errors = report.get(name, [])
-        for k, values in enumerate([errors] if isinstance(errors, dict) else errors):
+    for name, values in errors.items():
+        for k, column in enumerate([values] if isinstance(values, dict) else values):
             label = name if y.ndim == 1 else f"{name}, output {k}"
-            table.add_row(label, *(f"{value:.4g}" for value in values.values()))
+            table.add_row(label, *(f"{value:.4g}" for value in column.values()))
     Console().print(table)
-    typer.echo(f"{report['strategy']} on {report['n_train']} systems; written to {output}")
+    typer.echo(f"{found['strategy']} on {found['n_train']} systems; written to {output}")
+    if report is not None:
+        typer.echo(f"report written to {report}")
 
 
 @app.command()
 def predict(
+    ctx: typer.Context,
     model: Annotated[Path, typer.Argument(help="A file written by `sk-ednn fit`.")],
     fields: Fields,
     output: Annotated[
@@ -144,6 +172,8 @@ def predict(
     max_bytes: Annotated[
         int | None, typer.Option(help="Memory for what the model file says of itself.")
     ] = None,
+    config: _config.ConfigFile = None,
+    save_config: _config.SaveConfig = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ):
@@ -151,15 +181,17 @@ def predict(
 
     Nothing in the model file is run, and a damaged one is refused.
     """
-    with _one_line_errors():
+    with one_line_errors():
         if output is not None:
             if output.suffix not in {".npy", ".npz"}:
                 raise ValueError(f"--output must end in .npy or .npz, got {output}.")
             check_writable(output)
         if contributions and (output is None or output.suffix != ".npz"):
             raise ValueError("--contributions needs --output with a name that ends in .npz.")
-        estimator = _load_model(model, max_bytes)
-        X = _read_fields(fields)
+        _config.check(save_config)
+        require_different(output, save_config)
+        estimator = load_model(model, max_bytes)
+        X = read_fields(fields)
         estimator.evaluation_.set_params(verbose=0 if quiet or as_json else 1)
         if jobs is not None:
             estimator.evaluation_.set_params(n_jobs=jobs)
@@ -171,6 +203,7 @@ def predict(
         y = results["y"]
         if output is not None:
             np.save(output, y) if output.suffix == ".npy" else np.savez(output, **results)
+        _config.write(ctx, save_config)
     if as_json:
         _print_json({"y": y.tolist(), "output": None if output is None else str(output)})
     elif output is None:
@@ -186,8 +219,8 @@ def inspect(
     as_json: Json = False,
 ):
     """Say what a model file holds; nothing of it is run."""
-    with _one_line_errors():
-        _require_file(model)
+    with one_line_errors():
+        require_file(model)
         found = model_files.describe(model)
     if as_json:
         _print_json(found)
@@ -212,11 +245,11 @@ def tile(
     as_json: Json = False,
 ):
     """Say, and draw, how fields are cut into tiles, and which sizes can be."""
-    with _one_line_errors():
+    with one_line_errors():
         if output is not None:
             check_writable(output)
-        tiling = _tiling(focus, context, boundary, channel_axis)
-        X = _read_fields(fields)
+        tiling = tiling_of(focus, context, boundary, channel_axis)
+        X = read_fields(fields)
         report = cut(tiling, X, sample)
         if output is not None:
             draw_cut(tiling, X, sample, output)
@@ -263,94 +296,10 @@ def demo(
     """Train on 8 x 8 spins and predict 128 x 128; fit real sheets and predict larger ones."""
     from ._demo import run
 
-    with _one_line_errors():
+    with one_line_errors():
         report = run(output, seed, Console(stderr=as_json))
     if as_json:
         _print_json(report)
-
-
-# --- what goes in -----------------------------------------------------------------------------
-
-
-def _chosen(option: str, value: str, choices: dict[str, Any]):
-    if value not in choices:
-        raise ValueError(f"{option} must be one of {', '.join(choices)}; got {value!r}.")
-    return choices[value]
-
-
-def _sizes(option: str, text: str):
-    """Read '2', 'none' or '2,2,1' as GridTiling takes it."""
-    try:
-        values = [None if part.strip().lower() == "none" else int(part) for part in text.split(",")]
-    except ValueError:
-        raise ValueError(
-            f"{option} must be a whole number, or one per axis with commas; got {text!r}."
-        ) from None
-    return values[0] if len(values) == 1 else tuple(values)
-
-
-def _read_fields(name: str) -> np.ndarray:
-    X = read_array(name, FIELD_KEYS)
-    if X.ndim < 2:
-        raise ValueError(
-            f"{name} must hold fields, an array of shape (n_samples, *field_shape); got {X.shape}."
-        )
-    return _numbers(name, X)
-
-
-def _read_targets(name: str) -> np.ndarray:
-    y = read_array(name, TARGET_KEYS)
-    if y.ndim not in (1, 2):
-        raise ValueError(
-            f"{name} must hold targets, an array of shape (n_samples,) or (n_samples, n_outputs); "
-            f"got {y.shape}. Name their file behind that of the fields."
-        )
-    return _numbers(name, y)
-
-
-def _numbers(name: str, values: np.ndarray) -> np.ndarray:
-    """Return values as they are, or say which is no number, counted as in the file."""
-    if values.dtype.kind not in "biuf":
-        raise ValueError(f"{name} must hold real numbers; got an array of type {values.dtype}.")
-    if values.dtype.kind == "f":
-        for k, value in enumerate(values):
-            if not np.isfinite(value).all():
-                place = [k, *np.argwhere(~np.isfinite(value))[0].tolist()]
-                raise ValueError(f"{name} holds NaN or infinity, first at {place}.")
-    return values
-
-
-def _load_model(path: Path, max_bytes: int | None):
-    _require_file(path)
-    estimator = model_files.load(path, max_bytes=max_bytes)
-    if not hasattr(estimator, "tile_model_"):
-        raise ValueError(
-            f"{path} holds a {type(estimator).__name__}; `sk-ednn predict` is for an "
-            "EDNNRegressor, as `sk-ednn fit` writes it. Use it from Python: sk_ednn.files.load."
-        )
-    return estimator
-
-
-def _require_file(path: Path) -> None:
-    if not path.exists():
-        raise FileNotFoundError(f"{path} does not exist.")
-
-
-def _require_model_name(path: Path) -> None:
-    if path.suffix.lower() in {".joblib", ".pkl", ".pickle"}:
-        raise ValueError(
-            f"{path} would be taken for a pickle, which it will not be: call it "
-            f"{path.with_suffix('.ednn')}."
-        )
-
-
-def _tiling(focus, context, boundary, channel_axis) -> GridTiling:
-    return GridTiling(
-        _sizes("--focus", focus),
-        _sizes("--context", context),
-        boundary=boundary,
-        channel_axis=channel_axis,
-    )
 
 
 # --- what comes out ---------------------------------------------------------------------------
@@ -365,14 +314,3 @@ def _errors(true, predicted):
 
 def _print_json(report) -> None:
     typer.echo(json.dumps(report))
-
-
-@contextmanager
-def _one_line_errors():
-    """Say in one line what is wrong with what was given, and exit with 1."""
-    try:
-        yield
-    except (EDNNError, ValueError, TypeError, OSError, MemoryError) as error:
-        why = str(error).partition("\n")[0] or type(error).__name__
-        typer.echo(f"error: {why}", err=True)
-        raise typer.Exit(1) from None

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..exceptions import MissingExtraError
 from ..tiling._windows import legal_sizes
+from ._files import check_writable
 
 _PICTURES = {".png", ".pdf", ".svg"}
 
@@ -86,6 +87,44 @@ def draw_cut(tiling, X, sample, output: Path) -> None:
     axes = Figure(figsize=(5, 5), layout="constrained").subplots()
     TilingDisplay.from_tiling(tiling, X[sample : sample + 1], ax=axes)
     axes.figure.savefig(output, dpi=150)
+
+
+def check_report(path: Path | None) -> None:
+    """Raise where no report can be written: before the fit, not after.
+
+    Raises
+    ------
+    ValueError, OSError, MissingExtraError
+    """
+    if path is None:
+        return
+    if path.suffix.lower() not in {".html", ".htm"}:
+        raise ValueError(f"--report must end in .html, got {path}.")
+    check_writable(path)
+    from ..inspection._report._svg import require_matplotlib
+
+    require_matplotlib()
+
+
+def write_report(path: Path, estimator, parts, units, about) -> None:
+    """Write a page on a fit.
+
+    Parameters
+    ----------
+    path : Path
+    estimator : EDNNRegressor
+    parts : dict of str to (X, y)
+        "train", and "test" where systems were held back.
+    units : str or None
+    about : dict of str to str
+    """
+    from ..inspection import fit_report
+
+    estimator.evaluation_.set_params(verbose=0)  # a report predicts many times
+    page = fit_report(
+        estimator, *parts["train"], test=parts.get("test"), unit=units or "", about=about
+    )
+    page.save(path)
 
 
 def _require_sample(X, sample):

@@ -10,10 +10,10 @@ from typing import Any
 from sklearn.utils.validation import check_is_fitted
 
 from .._optional import needing
+from .._provenance import spacing_of, training_of
 from ..exceptions import ModelFileError
 from . import _arrays, _container, _estimators
 from ._document import Decoder, Encoder, named
-from ._summary import spacing_of, training_of
 
 SCHEMA = 1
 WEIGHTS = "weights.safetensors"

@@ -16,6 +16,7 @@ from ._plot._scaling import ScalingDisplay
 from ._plot._suggest import TilingPathDisplay
 from ._plot._tiles import ContributionDisplay, TilingDisplay
 from ._plot._training import TrainingDisplay
+from ._report._report import FitReport, fit_report
 from ._suggest import suggest_tiling
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "ErrorDisplay",
     "FamiliarityDisplay",
     "FamiliarityGuard",
+    "FitReport",
     "InteractionDisplay",
     "KnownTiles",
     "LocalityDisplay",
@@ -36,6 +38,7 @@ __all__ = [
     "error_ranking",
     "extensivity_report",
     "familiarity",
+    "fit_report",
     "gauge",
     "interaction_profile",
     "leverage",

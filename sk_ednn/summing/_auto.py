@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from importlib import import_module
 
+from .._optional import needing
 from ..exceptions import TileModelError
 from ._base import AbstractSumFit, SumProblem, Term
 
@@ -59,7 +60,8 @@ class AutoSumFit(AbstractSumFit):
         for module, name in _STRATEGIES:
             if name == "GradientSumFit" and not needs_gradient(terms):
                 continue
-            strategy = getattr(import_module(f".{module}", __package__), name)()
+            with needing("Training a network or perceptron"):
+                strategy = getattr(import_module(f".{module}", __package__), name)()
             if strategy.suits(terms):
                 return strategy
         names = ", ".join(type(term.tile_model).__name__ for term in terms)

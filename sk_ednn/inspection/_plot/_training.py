@@ -72,10 +72,11 @@ class TrainingDisplay:
         net = tile_model.estimator
         net = net.steps[-1][1] if hasattr(net, "steps") else net
         history = getattr(net, "history_", None)
+        if not history and getattr(net, "loss_curve_", None):  # an MLPRegressor
+            history = [{"train_loss": loss} for loss in net.loss_curve_]
         if not history:
             raise TileModelError(
-                f"A history is kept while torch networks are trained; {type(net).__name__} has "
-                "none."
+                f"A history is kept while networks are trained; {type(net).__name__} has none."
             )
         losses = {
             name: np.array([float(epoch[key]) for epoch in history])

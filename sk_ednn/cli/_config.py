@@ -1,0 +1,215 @@
+"""The settings of a command from a YAML file, and into one."""
+
+from __future__ import annotations
+
+import inspect
+import reprlib
+import shlex
+from pathlib import Path
+from types import NoneType
+from typing import Annotated, Any, get_args, get_type_hints
+
+import typer
+
+from .._optional import needing
+from ._errors import one_line_errors
+from ._files import check_writable
+
+# What says where settings are is none of them.
+_NO_SETTINGS = ("config", "save_config", "help")
+_PER_AXIS = ("focus", "context")
+_KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
+
+
+def _read(ctx: typer.Context, path: Path | None) -> Path | None:
+    """Make the settings of a file the defaults of this call: what is given besides wins."""
+    if path is not None and not ctx.resilient_parsing:
+        with one_line_errors():
+            ctx.default_map = {**(ctx.default_map or {}), **_settings(ctx, path)}
+    return path
+
+
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        metavar="FILE",
+        is_eager=True,
+        callback=_read,
+        help="Take settings from this YAML file: names of arguments and options. "
+        "Those given on the command line win.",
+    ),
+]
+SaveConfig = Annotated[
+    Path | None,
+    typer.Option(
+        "--save-config",
+        metavar="FILE",
+        help="Write the settings of this run to a YAML file, for --config.",
+    ),
+]
+
+
+def check(path: Path | None) -> None:
+    """Raise where settings cannot be written to a file: before the work, not after."""
+    if path is not None:
+        _yaml()
+        check_writable(path)
+
+
+def write(ctx: typer.Context, path: Path | None) -> None:
+    """Write the settings of a call, those left at their defaults too."""
+    if path is None:
+        return
+    values = ((key, ctx.params[p.name], p.name) for key, p in _known(ctx).items())
+    settings = {key: _plain(name, value) for key, value, name in values if value is not None}
+    yaml = _yaml()
+
+    base: Any = yaml.SafeDumper
+
+    class Dumper(base):
+        """Lists in a line: [2, 2]."""
+
+        def represent_sequence(self, tag, sequence, flow_style=None):
+            return super().represent_sequence(tag, sequence, flow_style=True)
+
+    text = yaml.dump(settings, Dumper=Dumper, sort_keys=False, allow_unicode=True)
+    head = f"# Run again: sk-ednn {ctx.info_name} --config {path.name}\n"
+    path.write_text(head + text, encoding="utf-8")
+
+
+def command_line(ctx: typer.Context) -> str:
+    """Return the command that makes this call, without a file of settings."""
+    words, options = ["sk-ednn", str(ctx.info_name)], []
+    for key, param in _known(ctx).items():
+        value, source = ctx.params[param.name], ctx.get_parameter_source(param.name)
+        if value is None or source is None or source.name == "DEFAULT":
+            continue
+        if param.param_type_name == "argument":
+            words.append(str(value))
+        elif isinstance(value, bool):
+            options += [f"--{key}"] if value else param.secondary_opts[:1]
+        else:
+            options += [f"--{key}", str(value)]
+    return shlex.join(words + options)
+
+
+# --- parts ------------------------------------------------------------------------------------
+
+
+def _known(ctx) -> dict[str, Any]:
+    """Return the parameters of a command by the names that they have in a file."""
+    return {_key(p): p for p in ctx.command.params if p.name not in _NO_SETTINGS}
+
+
+def _key(param) -> str:
+    """Return the long name of an option, or the name of an argument."""
+    long = [name[2:] for name in param.opts if name.startswith("--")]
+    return long[0] if long else param.name
+
+
+def _settings(ctx, path) -> dict[str, Any]:
+    known = _known(ctx)
+    hints = get_type_hints(inspect.unwrap(ctx.command.callback))
+    found = {}
+    for key, value in _load(path).items():
+        if key not in known:
+            raise ValueError(
+                f"{path}: there is no setting {_short(key)}; there are {', '.join(known)}."
+            )
+        param = known[key]
+        value = _checked(f"{path}: {key}", value, hints[param.name], param.name in _PER_AXIS)
+        if value is not None:
+            try:
+                param.process_value(ctx, value)
+            except typer.BadParameter as error:
+                raise ValueError(f"{path}: {key}: {error.message}; got {_short(value)}.") from None
+        found[param.name] = value
+    return found
+
+
+def _load(path) -> dict:
+    yaml = _yaml()
+    if not path.exists():
+        raise FileNotFoundError(f"{path} does not exist.")
+
+    base: Any = yaml.SafeLoader
+
+    class Loader(base):
+        """Plain values only, and each key once: YAML's own would keep the last, and say nothing."""
+
+        def construct_mapping(self, node, deep=False):
+            seen = set()
+            for key, _ in node.value:
+                why = None
+                if not isinstance(key, yaml.ScalarNode):
+                    why = "the name of a setting must be a word"
+                elif key.value in seen:
+                    why = f"{_short(key.value)} is there twice"
+                if why:
+                    raise yaml.MarkedYAMLError(problem=why, problem_mark=key.start_mark)
+                seen.add(key.value)
+            return super().construct_mapping(node, deep)
+
+    try:
+        settings = yaml.load(path.read_text(encoding="utf-8"), Loader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
+        why = getattr(error, "problem", None) or str(error).partition("\n")[0]
+        raise ValueError(f"{path} cannot be read as YAML: {why}{where}.") from None
+    except UnicodeDecodeError:
+        raise ValueError(f"{path} cannot be read as YAML: it is not text in UTF-8.") from None
+    except RecursionError:
+        raise ValueError(f"{path} cannot be read as YAML: it is nested too deeply.") from None
+    if not isinstance(settings, dict):
+        raise ValueError(
+            f"{path} must hold settings, as 'focus: 2'; got {_short(settings)} for all of it."
+        )
+    return settings
+
+
+def _checked(what, value, hint, per_axis):
+    """Return a value as the command line takes it, or say which was expected."""
+    kinds = get_args(hint) or (hint,)
+    if value is None and NoneType in kinds:
+        return None
+    if per_axis:
+        values = value if isinstance(value, list) else [value]
+        if values and all(_is(int, each) or isinstance(each, str) for each in values):
+            return ",".join(map(str, values))
+        expected = "a whole number, none, or a list with one for each axis"
+    else:
+        kind = next(kind for kind in kinds if kind is not NoneType)
+        kind = str if kind is Path else kind
+        if _is(kind, value):
+            return value
+        expected = _KINDS[kind]
+        if kind is float and isinstance(value, str):
+            expected += ", with a point (YAML takes 1e-3 for text, and 1.0e-3 for a number)"
+    raise ValueError(f"{what} must be {expected}; got {_short(value)}.")
+
+
+def _is(kind, value) -> bool:
+    if isinstance(value, bool):
+        return kind is bool
+    return isinstance(value, (int, float) if kind is float else kind)
+
+
+def _plain(name, value):
+    if name in _PER_AXIS:
+        parts = [part.strip() for part in value.split(",")]
+        parts = [part if part.lower() == "none" else int(part) for part in parts]
+        return parts[0] if len(parts) == 1 else parts
+    return str(value) if isinstance(value, Path) else value
+
+
+def _short(value) -> str:
+    """Return a value for a message; files can make values that are larger than themselves."""
+    return "null" if value is None else reprlib.repr(value)
+
+
+def _yaml() -> Any:
+    with needing("A file of settings"):
+        import yaml
+    return yaml

@@ -1,0 +1,112 @@
+"""What the commands are given, checked: fields, targets, models, tilings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import files as model_files
+from ..tiling import GridTiling
+from ._files import read_array
+
+FIELD_KEYS = ("X", "fields", "x", "data")
+TARGET_KEYS = ("y", "targets", "energies", "energy", "totals")
+
+
+def chosen(option: str, value: str, choices: dict[str, Any]):
+    """Return what a word on the command line stands for."""
+    if value not in choices:
+        raise ValueError(f"{option} must be one of {', '.join(choices)}; got {value!r}.")
+    return choices[value]
+
+
+def _sizes(option: str, text: str):
+    """Read '2', 'none' or '2,2,1' as GridTiling takes it."""
+    try:
+        values = [None if part.strip().lower() == "none" else int(part) for part in text.split(",")]
+    except ValueError:
+        raise ValueError(
+            f"{option} must be a whole number, or one per axis with commas; got {text!r}."
+        ) from None
+    return values[0] if len(values) == 1 else tuple(values)
+
+
+def read_fields(name: str) -> np.ndarray:
+    """Read fields of shape (n_samples, *field_shape)."""
+    X = read_array(name, FIELD_KEYS)
+    if X.ndim < 2:
+        raise ValueError(
+            f"{name} must hold fields, an array of shape (n_samples, *field_shape); got {X.shape}."
+        )
+    return _numbers(name, X)
+
+
+def read_targets(name: str) -> np.ndarray:
+    """Read targets of shape (n_samples,) or (n_samples, n_outputs)."""
+    y = read_array(name, TARGET_KEYS)
+    if y.ndim not in (1, 2):
+        raise ValueError(
+            f"{name} must hold targets, an array of shape (n_samples,) or (n_samples, n_outputs); "
+            f"got {y.shape}. Name their file behind that of the fields."
+        )
+    return _numbers(name, y)
+
+
+def _numbers(name: str, values: np.ndarray) -> np.ndarray:
+    """Return values as they are, or say which is no number, counted as in the file."""
+    if values.dtype.kind not in "biuf":
+        raise ValueError(f"{name} must hold real numbers; got an array of type {values.dtype}.")
+    if values.dtype.kind == "f":
+        for k, value in enumerate(values):
+            if not np.isfinite(value).all():
+                place = [k, *np.argwhere(~np.isfinite(value))[0].tolist()]
+                raise ValueError(f"{name} holds NaN or infinity, first at {place}.")
+    return values
+
+
+def load_model(path: Path, max_bytes: int | None):
+    """Read a fitted EDNNRegressor."""
+    require_file(path)
+    estimator = model_files.load(path, max_bytes=max_bytes)
+    if not hasattr(estimator, "tile_model_"):
+        raise ValueError(
+            f"{path} holds a {type(estimator).__name__}; `sk-ednn predict` is for an "
+            "EDNNRegressor, as `sk-ednn fit` writes it. Use it from Python: sk_ednn.files.load."
+        )
+    return estimator
+
+
+def require_file(path: Path) -> None:
+    """Raise where there is no such file."""
+    if not path.exists():
+        raise FileNotFoundError(f"{path} does not exist.")
+
+
+def require_model_name(path: Path) -> None:
+    """Raise where a model file would be taken for something else."""
+    if path.suffix.lower() in {".joblib", ".pkl", ".pickle"}:
+        raise ValueError(
+            f"{path} would be taken for a pickle, which it will not be: call it "
+            f"{path.with_suffix('.ednn')}."
+        )
+
+
+def require_different(*paths: Path | None) -> None:
+    """Raise where two of the files to be written are one."""
+    given = [path for path in paths if path is not None]
+    if len({path.resolve() for path in given}) < len(given):
+        raise ValueError(
+            f"Each file to be written needs a name of its own, got {', '.join(map(str, given))}."
+        )
+
+
+def tiling_of(focus, context, boundary, channel_axis) -> GridTiling:
+    """Return the tiling of the words on the command line."""
+    return GridTiling(
+        _sizes("--focus", focus),
+        _sizes("--context", context),
+        boundary=boundary,
+        channel_axis=channel_axis,
+    )

@@ -1,0 +1,1 @@
+"""A page on how a model was fitted and how good it is."""

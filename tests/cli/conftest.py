@@ -1,0 +1,61 @@
+"""Files to work on, and a way to run the command line among them."""
+
+import joblib
+import numpy as np
+import pytest
+from sklearn.linear_model import Ridge
+
+from sk_ednn import EDNNCommittee, EDNNRegressor, GridTiling
+from sk_ednn.datasets import make_ising
+from sk_ednn.files import save
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory):
+    """Files of all kinds, good and bad."""
+    folder = tmp_path_factory.mktemp("cli")
+    small = make_ising(200, (8, 8), sampling="flat", random_state=0)
+    large = make_ising(3, (16, 16), random_state=1)
+    X, y = small.fields, small.energies
+    np.savez(folder / "small.npz", X=X, y=y)
+    np.savez(folder / "odd.npz", spins=X, work=y)
+    np.savez(folder / "two.npz", X=X, y=np.stack([y, 2 * y], axis=1))
+    np.save(folder / "X.npy", X)
+    np.save(folder / "y.npy", y)
+    np.save(folder / "column.npy", y[:, None])
+    np.save(folder / "large.npy", large.fields)
+    np.savez(folder / "large_y.npz", energies=large.energies)
+    np.save(folder / "short.npy", y[:10])
+    np.save(folder / "words.npy", np.array(["a"] * 200))
+    np.save(folder / "scalar.npy", np.array(1.0))
+    for name, values in (("nan_X.npy", X), ("inf_y.npy", y)):
+        values = values.astype(float)
+        values[(3, 2, 1)[: values.ndim]] = np.nan if "nan" in name else np.inf
+        np.save(folder / name, values)
+    np.save(folder / "cube.npy", np.zeros((2, 4, 4, 4)))
+    (folder / "broken.ednn").write_bytes(b"nonsense")
+    committee = EDNNCommittee(EDNNRegressor(Ridge()), n_members=2, random_state=0)
+    save(committee.fit(X[:20], y[:20]), folder / "committee.ednn")
+    model = EDNNRegressor(None, GridTiling(1, 1), random_state=0).fit(X, y)
+    save(model, folder / "model.ednn")
+    joblib.dump(model, folder / "old.joblib")
+    return folder
+
+
+@pytest.fixture
+def run(folder, monkeypatch):
+    """Run a command line in the folder of the files; return what it printed."""
+    monkeypatch.chdir(folder)
+
+    def run(line, expected=0):
+        from typer.testing import CliRunner
+
+        from sk_ednn.cli._app import app
+
+        result = CliRunner().invoke(app, line.split())
+        assert result.exit_code == expected, result.output
+        # SystemExit is how a command ends; anything else would have been a traceback.
+        assert result.exception is None or isinstance(result.exception, SystemExit)
+        return result
+
+    return run

@@ -1,0 +1,263 @@
+"""Settings in files are flags, and what was run can be run again."""
+
+import inspect
+import json
+import shlex
+import sys
+
+import numpy as np
+import pytest
+
+from sk_ednn.files import load
+
+pytest.importorskip("typer")
+pytest.importorskip("rich")
+pytest.importorskip("skops")
+yaml = pytest.importorskip("yaml")
+
+# A value for each setting that there is, none of them the default.
+FIT = {
+    "fields": "odd.npz::spins",
+    "targets": "odd.npz::work",
+    "model": "quadratic",
+    "focus": [2, 1],
+    "context": [0, 1],
+    "boundary": "zero",
+    "channel-axis": None,
+    "baseline": "none",
+    "test-fraction": 0.5,
+    "seed": 3,
+    "jobs": 1,
+    "units": "J",
+    "output": "from_file.ednn",
+    "report": None,
+    "json": True,
+    "quiet": True,
+}
+PREDICT = {
+    "model": "model.ednn",
+    "fields": "large.npy",
+    "output": "from_file.npz",
+    "contributions": True,
+    "jobs": 1,
+    "max-bytes": 10_000_000,
+    "json": True,
+    "quiet": True,
+}
+
+
+def flags(settings):
+    """Return the same settings as a command line."""
+    words = []
+    for key, value in settings.items():
+        if key in ("fields", "targets") or (key == "model" and "max-bytes" in settings):
+            words.insert(0 if key == "model" else len(words), str(value))
+        elif value is True:
+            words.append(f"--{key}")
+        elif value is not None:
+            words += [f"--{key}", ",".join(map(str, value)) if type(value) is list else str(value)]
+    return shlex.join(words)
+
+
+def written(folder, name, settings):
+    (folder / name).write_text(yaml.safe_dump(settings), encoding="utf-8")
+    return name
+
+
+def test_a_file_and_flags_make_the_same_model(run, folder):
+    written(folder, "fit.yaml", FIT)
+    from_file = json.loads(run("fit --config fit.yaml").stdout)
+    from_flags = json.loads(run(f"fit {flags(FIT | {'output': 'from_flags.ednn'})}").stdout)
+    assert from_file["sha256"] == from_flags["sha256"]
+    assert {**from_file, "output": None} == {**from_flags, "output": None}
+    assert (folder / "from_file.ednn").read_bytes() == (folder / "from_flags.ednn").read_bytes()
+    model = load(folder / "from_file.ednn")
+    assert (model.tiling.focus, model.tiling.context) == ((2, 1), (0, 1))
+    assert (model.baseline, model.random_state, from_file["n_test"]) == (None, 3, 100)
+
+
+def test_a_file_and_flags_predict_the_same(run, folder):
+    written(folder, "predict.yaml", PREDICT)
+    from_file = json.loads(run("predict --config predict.yaml").stdout)
+    from_flags = json.loads(run(f"predict {flags(PREDICT | {'output': 'flags.npz'})}").stdout)
+    assert from_file["y"] == from_flags["y"] and from_file["output"] == "from_file.npz"
+    with np.load(folder / "from_file.npz") as file, np.load(folder / "flags.npz") as flagged:
+        assert set(file.files) == {"y", "contributions"}
+        for name in file.files:
+            np.testing.assert_array_equal(file[name], flagged[name])
+
+
+@pytest.mark.parametrize(("command", "settings"), [("fit", FIT), ("predict", PREDICT)])
+def test_every_setting_goes_round(command, settings, run, folder):
+    """From a file, through a run, into another, and through that again."""
+    from sk_ednn.cli import _app
+
+    known = set(inspect.signature(getattr(_app, command)).parameters)
+    names = {key.replace("-", "_") for key in settings} - {"json"} | {"as_json"}
+    assert names == known - {"ctx", "config", "save_config"}  # none is left out here
+    report = {"report": "round.html"} if command == "fit" and HAS_MATPLOTLIB else {}
+    given = written(folder, "given.yaml", settings | report)
+    run(f"{command} --config {given} --save-config first.yaml")
+    run(f"{command} --config first.yaml --save-config second.yaml")
+    first, second = (
+        yaml.safe_load((folder / name).read_text(encoding="utf-8"))
+        for name in ("first.yaml", "second.yaml")
+    )
+    assert first == second == {k: v for k, v in (settings | report).items() if v is not None}
+
+
+def test_defaults_are_written_too(run, folder):
+    run("fit small.npz -o a.ednn -q --save-config defaults.yaml")
+    saved = yaml.safe_load((folder / "defaults.yaml").read_text(encoding="utf-8"))
+    assert (saved["focus"], saved["seed"], saved["test-fraction"]) == (1, 0, 0.2)
+    assert "targets" not in saved and "config" not in saved
+    run("fit --config defaults.yaml -o b.ednn")
+    assert (folder / "a.ednn").read_bytes() == (folder / "b.ednn").read_bytes()
+
+
+def test_flags_win_over_the_file(run, folder):
+    written(folder, "half.yaml", {"fields": "nowhere.npz", "model": "quadratic", "focus": 2})
+    line = "fit small.npz --config half.yaml --focus 1 -o won.ednn --json"
+    assert json.loads(run(line).stdout)["strategy"] == "LinearSumFit"
+    assert load(folder / "won.ednn").tiling.focus == 1
+    # Wherever the file stands on the line.
+    run("fit small.npz --focus 4 -o won.ednn -q --config half.yaml")
+    assert load(folder / "won.ednn").tiling.focus == 4
+
+
+@pytest.mark.parametrize(
+    ("text", "setting"), [("none", None), ("[2, none]", (2, None)), ("2,4", (2, 4)), ("'4'", 4)]
+)
+def test_a_focus_in_a_file(text, setting, run, folder):
+    (folder / "focus.yaml").write_text(f"focus: {text}\ncontext: 0\n", encoding="utf-8")
+    run("fit small.npz -m quadratic --config focus.yaml -o focus.ednn -q")
+    assert load(folder / "focus.ednn").tiling.focus == setting
+
+
+BAD = {
+    "focsu: 2": "there is no setting 'focsu'; there are fields, targets, model, focus, context,",
+    "test_fraction: 0.1": "there is no setting 'test_fraction'; there are fields, ",
+    "config: other.yaml": "there is no setting 'config'; there are fields, ",
+    "1: 2": "there is no setting 1; there are fields, ",
+    "focus: null": "focus must be a whole number, none, or a list with one for each axis; got null",
+    "focus: []": "focus must be a whole number, none, or a list with one for each axis; got [].",
+    "focus: [2, 1.5]": "focus must be a whole number, none, or a list with one for each axis; got",
+    "focus: true": "focus must be a whole number, none, or a list with one for each axis; got True",
+    "seed: 3.5": "seed must be a whole number; got 3.5.",
+    "seed: '3'": "seed must be a whole number; got '3'.",
+    "seed: false": "seed must be a whole number; got False.",
+    "seed: -1": "seed: ",
+    "test-fraction: 2": "test-fraction: ",
+    "test-fraction: 1e-1": "test-fraction must be a number, with a point (YAML takes 1e-3 for text",
+    "units: 5": "units must be text; got 5.",
+    "output: [a, b]": "output must be text; got ['a', 'b'].",
+    "json: maybe": "json must be true or false; got 'maybe'.",
+    "a: &a [1, *a]\nb: [*a, *a, *a]": "there is no setting 'a'; there are fields, ",
+    "focus: [1": "cannot be read as YAML: ",
+    "seed: 1\nseed: 2": "cannot be read as YAML: 'seed' is there twice (line 2, column 1).",
+    "[a]: 1": "cannot be read as YAML: the name of a setting must be a word (line 1, column",
+    "seed: !!python/object/apply:os.mkdir [owned]": "cannot be read as YAML: could not determine",
+    "a: \x00": "cannot be read as YAML: ",
+    "[" * 2_000: "cannot be read as YAML: it is nested too deeply.",
+    "\xff": "cannot be read as YAML: it is not text in UTF-8.",
+    "- focus": "must hold settings, as 'focus: 2'; got ['focus'] for all of it.",
+    "": "must hold settings, as 'focus: 2'; got null for all of it.",
+}
+
+
+@pytest.mark.parametrize("text", BAD, ids=lambda text: text[:20])
+def test_a_bad_file_is_refused_in_one_line(text, run, folder):
+    (folder / "bad.yaml").write_bytes(text.encode("latin-1"))
+    result = run("fit small.npz --config bad.yaml", expected=1)
+    message = BAD[text]
+    colon = "" if message.startswith(("cannot", "must")) else ":"
+    assert result.stderr.startswith(f"error: bad.yaml{colon} {message}")
+    assert result.stderr.count("\n") == 1 and len(result.stderr) < 400
+    assert result.stdout == "" and not (folder / "owned").exists()
+
+
+def test_files_that_cannot_be_read_or_written(run, folder):
+    lines = {
+        "fit small.npz --config nowhere.yaml": "error: nowhere.yaml does not exist.",
+        "fit small.npz --config .": "error: ",
+        "fit small.npz --save-config nowhere/a.yaml": "error: The folder nowhere does not exist",
+        "predict model.ednn X.npy --save-config .": "error: . is a folder",
+        "predict --config fit.yaml": "error: fit.yaml: there is no setting 'focus'; there are mod",
+    }
+    written(folder, "fit.yaml", {"focus": 1})
+    for line, message in lines.items():
+        result = run(line, expected=1)
+        assert result.stderr.startswith(message) and result.stderr.count("\n") == 1
+    # What a file leaves out is missing as ever, and help is given whatever stands in the file.
+    assert "fields" in run("fit --config fit.yaml", expected=2).stderr
+    assert "--save-config" in run("fit --help --config nowhere.yaml").stdout
+
+
+# --- reports ----------------------------------------------------------------------------------
+
+try:
+    import matplotlib.figure  # noqa: F401
+
+    HAS_MATPLOTLIB = True
+except ImportError:
+    HAS_MATPLOTLIB = False
+
+
+def test_a_report_holds_the_errors_that_are_printed(run, folder):
+    pytest.importorskip("matplotlib")
+    line = "fit two.npz -m quadratic --units J -o fit.ednn --report fit.html --json"
+    printed = json.loads(run(line).stdout)
+    page = (folder / "fit.html").read_text(encoding="utf-8")
+    assert printed["report"] == "fit.html"
+    for part in ("train", "test"):
+        for errors in printed[part]:
+            for value in errors.values():
+                assert f'<data value="{value!r}">' in page
+    assert printed["sha256"] in page
+    assert "sk-ednn fit two.npz --model quadratic --units J --output fit.ednn" in page
+    assert "report written to fit.html" in run(line.removesuffix(" --json")).stdout
+
+
+def test_the_command_in_a_report_makes_the_same_model(run, folder):
+    pytest.importorskip("matplotlib")
+    written(folder, "long.yaml", FIT | {"report": "long.html", "quiet": False})
+    printed = json.loads(run("fit --config long.yaml --seed 4").stdout)
+    page = (folder / "long.html").read_text(encoding="utf-8")
+    command = page.partition("sk-ednn fit ")[2].partition("<")[0]
+    assert "--seed 4" in command and "--config" not in command
+    again = json.loads(run(f"fit {command} --output again.ednn").stdout)
+    assert again["sha256"] == printed["sha256"]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("fit.txt", "--report must end in .html, got fit.txt."),
+        ("nowhere/fit.html", "The folder nowhere does not exist"),
+        (".", "--report must end in .html, got .."),
+        ("a.html -o ./a.html", "Each file to be written needs a name of its own, got a.html, a."),
+        ("a.html --save-config a.html", "Each file to be written needs a name of its own, got"),
+    ],
+)
+def test_a_report_that_cannot_be_written_costs_no_fit(name, message, run, folder):
+    result = run(f"fit small.npz -o unfitted.ednn --report {name}", expected=1)
+    assert result.stderr.startswith(f"error: {message}") and result.stderr.count("\n") == 1
+    assert not (folder / "unfitted.ednn").exists()
+
+
+@pytest.mark.parametrize(
+    ("missing", "line", "extra"),
+    [
+        ("matplotlib.figure", "--report a.html", "plot"),
+        ("yaml", "--save-config a.yaml", "cli"),
+        ("yaml", "--config a.yaml", "cli"),
+    ],
+)
+def test_a_library_that_is_missing_is_named(missing, line, extra, run, folder, monkeypatch):
+    monkeypatch.setitem(sys.modules, missing, None)
+    result = run(f"fit small.npz -o unfitted.ednn {line}", expected=1)
+    library = missing.partition(".")[0]
+    assert result.stderr.startswith("error: ") and result.stderr.count("\n") == 1
+    message = f"needs {library}, which is not installed: pip install 'sk-ednn[{extra}]'.\n"
+    assert result.stderr.endswith(message)
+    assert not (folder / "unfitted.ednn").exists()

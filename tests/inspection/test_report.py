@@ -1,0 +1,322 @@
+"""A report says what the functions say, is one whole page, and needs nothing else."""
+
+import re
+from collections import Counter
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from sklearn.linear_model import Ridge
+from sklearn.metrics import r2_score
+from sklearn.neural_network import MLPRegressor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, PolynomialFeatures
+
+from sk_ednn import EDNNCommittee, EDNNRegressor, GridTiling
+from sk_ednn.inspection import extensivity_report, fit_report
+from sk_ednn.metrics import extensive_errors
+from sk_ednn.tiling import AbstractTiling
+from tests._cases import make_field, make_ising
+
+matplotlib = pytest.importorskip("matplotlib")
+
+VOID = {"meta", "br", "img", "hr", "input", "link"}
+HOSTILE = "</style><script>alert('x')</script><img src=x onerror=alert(1)>\"'&amp;"
+
+
+class Page(HTMLParser):
+    """A page taken apart; raises where tags do not match."""
+
+    def __init__(self, html):
+        super().__init__(convert_charrefs=True)
+        self.open, self.tags, self.attributes = [], Counter(), []
+        self.values, self.text, self.styles, self.headless = [], [], [], 0
+        self.feed(html)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags[tag] += 1
+        self.attributes += [(tag, key, value or "") for key, value in attrs]
+        if tag not in VOID:
+            self.open.append(tag)
+        if tag == "data":
+            self.values.append(float(dict(attrs)["value"]))
+        if tag == "tr":
+            self.in_row = []
+        elif tag in ("th", "td"):
+            self.in_row.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+        if tag == "tr":
+            self.headless += "th" not in self.in_row
+
+    def handle_data(self, data):
+        (self.styles if self.open and self.open[-1] == "style" else self.text).append(data)
+
+    def all(self, key):
+        return [value for _, name, value in self.attributes if name == key]
+
+
+class Halves(AbstractTiling):
+    """Tiles that are on no grid of ours, and that nobody draws: two halves of a chain."""
+
+    def __init__(self):
+        self.grid = GridTiling(4, 0, boundary="zero")
+
+    def check(self, X):
+        return self.grid.check(X)
+
+    def tiles(self, X):
+        return self.grid.tiles(X)
+
+    def tile_grid(self, field_shape):
+        return self.grid.tile_grid(field_shape)
+
+    def tile_shape(self, field_shape):
+        return self.grid.tile_shape(field_shape)
+
+    def focus_sites(self, tile_shape):
+        return self.grid.focus_sites(tile_shape)
+
+    def affected(self, field_shape, changed):
+        return self.grid.affected(field_shape, changed)
+
+    def read(self, fields, block):
+        return self.grid.read(fields, block)
+
+
+def spins():
+    X, y = make_ising(38, (6, 6))
+    model = EDNNRegressor(Ridge(), GridTiling(2, 1)).fit(X[:30], y[:30])
+    return model, (X[:30], y[:30]), (X[30:], y[30:])
+
+
+def chains():
+    X = make_field("float64", 26, (12, 2))
+    y = np.stack([(X**2).sum(axis=(1, 2)), X.sum(axis=(1, 2))], axis=1)
+    model = EDNNRegressor(Ridge(), GridTiling(2, 3, channel_axis=-1)).fit(X[:20], y[:20])
+    return model, (X[:20], y[:20]), (X[20:], y[20:])
+
+
+def cubes():
+    X = make_field("float32", 8, (4, 4, 6))
+    model = EDNNRegressor(Ridge(), GridTiling(2, 1, boundary="zero"))
+    return model.fit(X, X.sum(axis=(1, 2, 3))), (X, X.sum(axis=(1, 2, 3))), None
+
+
+def sizes():
+    X = [make_field("float64", 1, (n, 4), seed=n)[0] for n in (4, 6, 8) * 5]
+    y = np.array([(x**2).sum() for x in X])
+    terms = [("near", Ridge(), GridTiling(1, 1)), ("<wide>", Ridge(), GridTiling(2, 1))]
+    return EDNNRegressor(terms).fit(X[:9], y[:9]), (X[:9], y[:9]), (X[9:], y[9:])
+
+
+def committee():
+    X, y = make_ising(24, (4, 4))
+    member = EDNNRegressor(make_pipeline(PolynomialFeatures(2), Ridge()))
+    return EDNNCommittee(member, 2, random_state=0).fit(X, y), (X, y), (X[:1], y[:1])
+
+
+def perceptron():
+    pytest.importorskip("torch")
+    X = make_field("float64", 20, (8,))
+    # It stops by itself, without a warning, when nothing is gained for so many epochs.
+    net = MLPRegressor(hidden_layer_sizes=(4,), n_iter_no_change=3, tol=1e9)
+    model = EDNNRegressor(net, GridTiling(2, 1), random_state=0)
+    return model.fit(X, X.sum(axis=1)), (X, X.sum(axis=1)), None
+
+
+def whole():  # of one size alone: copies cannot be predicted
+    X = make_field("float64", 12, (6,))
+    model = EDNNRegressor(Ridge(), GridTiling(None, 0))
+    return model.fit(X, X.sum(axis=1)), (X, X.sum(axis=1)), None
+
+
+CASES = [spins, chains, cubes, sizes, perceptron, whole]
+CASES += [pytest.param(committee, marks=pytest.mark.slow)]
+
+
+@pytest.fixture(scope="module")
+def plain():
+    model, train, test = spins()
+    return fit_report(model, *train, test=test, name="energies", unit="eV", n_probes=99)
+
+
+@pytest.fixture(scope="module", params=CASES, ids=lambda case: case.__name__)
+def case(request, plain):
+    model, train, test = request.param()
+    report = plain
+    if request.param is not spins:
+        report = fit_report(model, *train, test=test, name="energies", unit="eV", n_probes=99)
+    return request.param.__name__, model, train, test, report, Page(report.html)
+
+
+def test_numbers_are_those_of_the_functions(case):
+    _, model, train, test, report, page = case
+    expected = []
+    for which, part in (("training", train), ("held back", test)):
+        if part is None:
+            assert which not in report.numbers["errors"]
+            continue
+        X, y = part
+        true, predicted = (np.reshape(v, (len(y), -1)) for v in (y, model.predict(X)))
+        channels = 2 if np.ndim(y) == 2 else 1
+        n_sites = np.array([np.size(x) / channels for x in X])
+        for k, found in enumerate(report.numbers["errors"][which]):
+            errors = extensive_errors(true[:, k], predicted[:, k]).as_dict()
+            errors["per_site"] = extensive_errors(true[:, k], predicted[:, k], n_sites).rmse
+            errors["r2"] = r2_score(true[:, k], predicted[:, k]) if len(y) > 1 else np.nan
+            assert found == pytest.approx(errors, nan_ok=True, abs=1e-12)
+            expected += [found[key] for key in ("median", "mean", "rmse", "bias", "per_site", "r2")]
+        assert report.numbers["data"][which]["systems"] == len(X)
+    laws = report.numbers["extensivity"]
+    if "why_not" not in laws:
+        probes = [np.asarray(x) for x in (train if test is None else test)[0]]
+        found = extensivity_report(model, probes)
+        assert laws["n_probes"] == len(probes)
+        np.testing.assert_array_equal(laws["copies"], found.copies)
+        np.testing.assert_array_equal(laws["shift_by_focus"], found.shift_by_focus)
+        assert laws["additivity"] == found.additivity
+        expected += [laws["additivity"], *laws["copies"], *laws["shift_by_focus"]]
+        expected += [max(along) for along in laws["shifts"] if len(along) > 1]
+    np.testing.assert_array_equal(page.values, expected)
+
+
+def test_a_page_is_whole_and_refers_to_nothing_outside(case):
+    *_, page = case
+    ids = page.all("id")
+    assert len(ids) == len(set(ids))
+    for reference in page.all("href") + page.all("src"):
+        assert reference.startswith("data:image/png;base64,") or reference[1:] in ids
+    for value in page.all("style") + page.all("clip-path") + page.styles:
+        assert set(re.findall(r"url\(([^)]*)\)", value)) <= {f"#{name}" for name in ids}
+        assert "@import" not in value and "expression" not in value
+    assert not {"script", "link", "iframe", "object", "img"} & set(page.tags)
+    assert not [key for _, key, _ in page.attributes if key.startswith("on")]
+    remote = [v for _, _, v in page.attributes if re.match(r"\s*(https?:|//|file:|javascript:)", v)]
+    assert remote == []
+    assert page.tags["title"] == page.tags["h1"] == page.tags["main"] == 1
+
+
+def test_a_page_can_be_read_aloud(case):
+    *_, page = case
+    labels = [v for tag, key, v in page.attributes if tag == "svg" and key == "aria-label"]
+    assert len(labels) == page.tags["svg"] == page.tags["figcaption"]
+    assert all(labels)
+    assert page.headless == 0
+    assert ("html", "lang", "en") in page.attributes
+    # No colour that a dark page would swallow: what was black is drawn as text is.
+    drawn = " ".join(v for tag, key, v in page.attributes if key == "style" and tag != "svg")
+    assert "#000000" not in drawn and "currentColor" in drawn
+
+
+def test_each_kind_of_field_is_drawn_or_it_is_said_why_not(case):
+    name, *_, page = case
+    text = " ".join(page.text)
+    missing = [line for line in page.text if line.startswith("Not ")]
+    no_history = "Not shown: A history is kept while networks are trained; Ridge has none."
+    if name == "perceptron":
+        assert missing == [] and re.search(r"The loss of [45] epochs\.", text)
+    elif name == "whole":
+        assert missing[0] == no_history and len(missing) == 2
+        assert missing[1].startswith("Not measured: ") and "8" not in missing[1].partition(":")[0]
+    else:
+        assert missing == [no_history]
+    n_figures = {"spins": 4, "chains": 6, "cubes": 4, "sizes": 7, "committee": 4, "perceptron": 5}
+    assert page.tags["figure"] == n_figures.get(name, 4)
+    assert "Only the sum is determined by the data" in text
+    if name == "cubes":
+        assert "the plane at site 3 along axis 0" in text and "not periodic" in text
+    if name == "chains":
+        assert "the sum of 2 channels is shown" in text
+    if name == "sizes":
+        assert "<wide>: " in text and "per root of sites" in text
+    if name == "committee":
+        assert "by the first member of the committee" in text
+
+
+def test_whatever_is_said_stays_text():
+    model, train, _ = spins()
+    given = dict.fromkeys(("name", "unit", "title"), HOSTILE)
+    given["about"] = {HOSTILE: HOSTILE, "bell\x07": "escape\x1b[2J\x00"}
+    page = Page(fit_report(model, *train, sample=3, **given).html)
+    assert "field 3 of the training data" in " ".join(page.text)
+    assert not {"script", "img"} & set(page.tags) and page.tags["style"] == 1
+    assert page.text.count(HOSTILE) == 4  # title, heading, and both sides of `about`
+    assert "escape\N{REPLACEMENT CHARACTER}[2J\N{REPLACEMENT CHARACTER}" in page.text
+
+
+def test_what_cannot_be_drawn_costs_nothing_else():
+    X = make_field("float64", 10, (8,))
+    model = EDNNRegressor(Ridge(), Halves()).fit(X, X.sum(axis=1))
+    page = Page(fit_report(model, X, X.sum(axis=1), name="$\\nonsense$").html)
+    missing = [line for line in page.text if line.startswith("Not ")]
+    # No history, twice a name that is no formula, and no boundary to double a field at.
+    assert len(missing) == 4 and page.tags["figure"] == 2
+    assert sum("nonsense" in line for line in missing) == 2
+    assert "all tilings must be GridTiling" in missing[-1]
+
+
+def test_nothing_of_matplotlib_is_touched_nor_taken_over(plain):
+    import matplotlib.pyplot as plt
+
+    model, train, test = spins()
+    with plt.style.context("dark_background"), plt.rc_context({"font.size": 30}):
+        before, figures = dict(matplotlib.rcParams), plt.get_fignums()
+        given = {"test": test, "name": "energies", "unit": "eV", "n_probes": 99}
+        html = fit_report(model, *train, **given).html
+        assert dict(matplotlib.rcParams) == before and plt.get_fignums() == figures
+    end = 'id="how-it-was-made"'  # which says when, and what else is imported by now
+    assert html[: html.index(end)] == plain.html[: plain.html.index(end)]
+
+
+def test_many_systems_are_pixels_and_large_fields_are_left_out(plain, monkeypatch):
+    from sk_ednn.inspection._report import _report
+
+    model, (X, y), _ = spins()
+    monkeypatch.setattr(_report, "_MOST_SITES", 10)
+    many = fit_report(model, np.tile(X, (60, 1, 1)), np.tile(y, 60))
+    assert len(many.html) < 2 * len(plain.html)
+    missing = [line for line in Page(many.html).text if line.startswith("Not ")]
+    assert (
+        sum("It has 36 sites, and fields of up to 10 are shown." in line for line in missing) == 3
+    )
+
+
+def test_fields_may_be_read_in_pieces_and_drawn_by_a_pipeline(plain):
+    da = pytest.importorskip("dask.array")
+    model, (X, y), _ = spins()
+    lazy = fit_report(model, da.from_array(X, chunks=(10, 3, 3)), y, n_probes=2)
+    (errors,) = lazy.numbers["errors"]["training"]
+    assert errors == pytest.approx(plain.numbers["errors"]["training"][0], abs=1e-12)
+    assert lazy.numbers["data"]["training"]["values"] is None
+    assert "read in pieces, not looked at" in lazy.html
+    chain = make_pipeline(FunctionTransformer(np.negative), model)
+    report = fit_report(chain, -X, y, test=(-X[:2], y[:2]), n_probes=2)
+    assert report.numbers["errors"]["training"] == plain.numbers["errors"]["training"]
+    assert report.numbers["model"]["estimator"].startswith("Pipeline(")
+
+
+def test_a_report_is_saved_and_shown(plain, tmp_path):
+    plain.save(tmp_path / "fit.html")
+    assert (tmp_path / "fit.html").read_text(encoding="utf-8") == plain.html
+    (inner,) = [v for tag, key, v in Page(plain._repr_html_()).attributes if key == "srcdoc"]
+    assert inner == plain.html
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"y": np.zeros(3)}, r"y must have shape \(n_samples,\).*for 30 systems, got \(3,\)"),
+        ({"y": np.zeros((30, 2))}, r"y has shape \(30, 2\), but the model predicts"),
+        ({"sample": 30}, "sample must be from 0 to 29, got 30"),
+        ({"estimator": Ridge()}, "Expected a fitted EDNNRegressor"),
+    ],
+)
+def test_what_is_refused(changed, message):
+    model, (X, y), _ = spins()
+    given = {"estimator": model, "X": X, "y": y} | changed
+    with pytest.raises(ValueError, match=message):
+        fit_report(given.pop("estimator"), given.pop("X"), given.pop("y"), **given)
