@@ -36,7 +36,9 @@ CASES = {
     ),
     "one tile": (EDNNRegressor(KERNEL, GridTiling((None, 2), 0)), (3, 4), (0, 1), (3, 2)),
     "terms": (
-        EDNNRegressor([("a", Ridge(1e-2), GridTiling((2, 1), 1)), ("b", QUADRATIC, GridTiling((1, 3), 0))]),
+        EDNNRegressor(
+            [("a", Ridge(1e-2), GridTiling((2, 1), 1)), ("b", QUADRATIC, GridTiling((1, 3), 0))]
+        ),
         (4, 6), (0, 1), (2, 3),
     ),
     "committee": (

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from sklearn.exceptions import NotFittedError
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.pipeline import make_pipeline
 
@@ -14,7 +15,7 @@ from ase.md.langevin import Langevin
 from ase.md.verlet import VelocityVerlet
 from ase.optimize import BFGS
 
-from sk_ednn import EDNNRegressor, GridTiling
+from sk_ednn import EDNNRegressor, GridTiling, ShiftAveraged
 from sk_ednn.atoms import EDNNCalculator, GaussianRasterizer
 from sk_ednn.exceptions import TileModelError, UnfamiliarWarning
 from sk_ednn.inspection import familiarity
@@ -92,7 +93,12 @@ def network():
     return fitted(net, summing=GradientSumFit(max_epochs=3), baseline="content", random_state=0)
 
 
-MODELS = ["kernel", "network", "stretched"]
+@pytest.fixture(scope="module")
+def averaged(network):
+    return ShiftAveraged.of(network, 3)
+
+
+MODELS = ["kernel", "network", "stretched", "averaged"]
 
 
 def on_borders():
@@ -185,6 +191,46 @@ def test_energies_are_predictions_and_add_up(name, request):
     twice.calc = atoms.calc
     assert twice.get_potential_energy() == pytest.approx(2 * energy, rel=1e-6)
     np.testing.assert_allclose(twice.get_forces()[: len(atoms)], atoms.get_forces(), atol=1e-5)
+
+
+def test_averaged_over_all_shifts_energies_do_not_depend_on_where_a_sheet_begins(network):
+    atoms, rng = sheet(8), np.random.default_rng(0)
+    energies, forces = {}, {}
+    for model in (network, ShiftAveraged.of(network, "all")):
+        kind = type(model[-1])
+        atoms.calc = EDNNCalculator(model, precision="float64")
+        energies[kind], forces[kind] = [], []
+        start = atoms.positions.copy()
+        for pixels in ((0, 0), (1, 0), (2, 3), (-7, 5)):
+            atoms.positions = start + np.append(np.multiply(SPACING, pixels), 0)
+            energies[kind].append(atoms.get_potential_energy())
+            forces[kind].append(atoms.get_forces())
+        atoms.positions = start
+    apart = {kind: np.ptp(found) for kind, found in energies.items()}
+    assert apart[ShiftAveraged] < 1e-11 * abs(energies[ShiftAveraged][0]) < apart[EDNNRegressor]
+    first, *others = forces[ShiftAveraged]
+    for other in others:
+        np.testing.assert_allclose(other, first, atol=1e-10)
+    # Fields of Gaussians know little of where pixels are: in between it hardly changes either.
+    atoms.calc, start = EDNNCalculator(model, precision="float64"), atoms.positions.copy()
+    between = []
+    for by in rng.random((5, 2)) * SPACING:
+        atoms.positions = start + np.append(by, 0)
+        between.append(atoms.get_potential_energy())
+    assert np.ptp(between) < 0.2 * apart[EDNNRegressor]
+
+
+def test_tile_energies_and_forces_of_averages_are_those_of_the_regressor(averaged):
+    atoms = sheet(4)
+    atoms.calc = EDNNCalculator(averaged)
+    tiles = atoms.calc.get_property("tile_energies", atoms)
+    fields = averaged[0].transform([atoms])
+    np.testing.assert_allclose(tiles, averaged[-1].predict_contributions(fields)[0], rtol=1e-6)
+    forces = averaged[0].forces([atoms], averaged[-1].predict_gradient(fields))[0]
+    np.testing.assert_allclose(atoms.get_forces()[:, :2], forces, atol=1e-5)
+    inner = make_pipeline(averaged[0], ShiftAveraged(EDNNRegressor()))
+    with pytest.raises(NotFittedError):
+        EDNNCalculator(inner)
 
 
 # ------------------------------------------------------------------------------- conventions
