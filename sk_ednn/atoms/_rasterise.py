@@ -278,8 +278,8 @@ class GaussianRasterizer(TransformerMixin, BaseEstimator):
             times volume, with the sign that ASE gives to a stress; a virial has the opposite one.
             None for a structure of which it is not known. Of interest where `adjust` is not 0.
         strain_weight : float, default=0.1, in 1/Å
-            What a derivative of 1 with respect to strain counts as in the loss, beside one of
-            `strain_weight` with respect to a position: it grows with the structure, they do not.
+            A derivative of 1 eV with respect to strain counts in the loss as a force of so many
+            eV/Å. The one grows with the structure, the other does not.
 
         Returns
         -------

@@ -68,6 +68,35 @@ def fitted(tile_model, strained=False, n_train=40, **options):
     return make_pipeline(draw, model).fit(train, [pair_energy(atoms) for atoms in train])
 
 
+def strained(atoms, i, j, by):
+    """Return a copy of a sheet, cell and atoms strained by a symmetric matrix."""
+    deform = np.eye(3)
+    deform[i, j] += by / 2
+    deform[j, i] += by / 2
+    copy = atoms.copy()
+    copy.set_cell(atoms.cell @ deform, scale_atoms=True)
+    return copy
+
+
+def slanted_pair_energy(atoms):
+    """As `pair_energy`, in any cell."""
+    vectors = atoms.cell.array[:2, :2]
+    away = atoms.positions[:, None, :2] - atoms.positions[None, :, :2]
+    shifts = np.array([[i, j] for i in (-2, -1, 0, 1, 2) for j in (-2, -1, 0, 1, 2)]) @ vectors
+    squares = ((away[:, :, None] + shifts) ** 2).sum(-1)
+    return 2.0 * (np.exp(-squares / 0.8**2)).sum() - 2.0 * len(atoms)
+
+
+def strain_gradient(atoms):
+    """Derivative of the energy with respect to strain, (2, 2)."""
+    out = np.empty((2, 2))
+    for i, j in ((0, 0), (1, 1), (0, 1)):
+        out[i, j] = out[j, i] = derivative(
+            lambda by, i=i, j=j: slanted_pair_energy(strained(atoms, i, j, by))
+        )
+    return out
+
+
 @pytest.fixture(scope="module")
 def kernel():
     return fitted(KernelRidge(kernel="rbf", gamma=0.01, alpha=1e-4), baseline="content")
@@ -173,6 +202,42 @@ def test_the_stress_of_a_model_of_many_cells_is_that_of_its_energies(stretched):
             true.append(derivative(energy))
     assert abs(np.mean(errors)) < 0.15 * abs(np.mean(true))
     assert np.std(errors) < 0.7 * np.std(true)
+
+
+@pytest.mark.slow
+def test_networks_that_learn_strain_derivatives_predict_better_stress():
+    pytest.importorskip("torch")
+    from sk_ednn.networks import ValidCNN
+    from sk_ednn.summing import GradientSumFit
+
+    rng = np.random.default_rng(5)
+    train = [sheet(k, cell=CELL * (1 + rng.uniform(-0.02, 0.02, 2))) for k in range(30)]
+    energies = [pair_energy(atoms) for atoms in train]
+    known = [strain_gradient(atoms) for atoms in train]
+    draw = GaussianRasterizer(
+        SPACING, 0.35, channels=("B", "N"), adjust=0.025, multiple=FOCUS
+    ).fit(train)  # fmt: skip
+    fields, off = draw.transform(train), {}
+    unseen = [sheet(1000 + k) for k in range(8)]
+    true = np.array([strain_gradient(atoms) for atoms in unseen])
+    for learn in (None, known):
+        gradient = draw.position_gradients(train, strain_gradients=learn)
+        net = ValidCNN(
+            (10, 10), focus=(FOCUS,) * 2, n_channels=2, activation="silu",
+            layers=((8, 3, 2), (16, 3, 1)), hidden=16,
+        )  # fmt: skip
+        summing = GradientSumFit(max_epochs=30, lr=1e-2, batch_size=8)
+        model = EDNNRegressor(
+            net, GridTiling(FOCUS, 3, channel_axis=-1), summing=summing, random_state=0,
+            baseline="content",
+        )  # fmt: skip
+        model.fit(fields, energies, gradient=gradient if learn else None)
+        pipe, found = make_pipeline(draw, model), []
+        for atoms in unseen:
+            atoms.calc = EDNNCalculator(pipe)
+            found.append(atoms.get_stress(voigt=False)[:2, :2] * atoms.get_volume())
+        off[learn is not None] = np.abs(found - true).mean()
+    assert off[True] < 0.6 * off[False], off
 
 
 @pytest.mark.parametrize("name", MODELS)
