@@ -72,7 +72,8 @@ class ShiftAveraged(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
     Notes
     -----
     Where there are several terms, or a committee's members differ, shifts are below the least
-    common multiple of their focuses.
+    common multiple of their focuses. For the spread of a committee, average its members:
+    ``EDNNCommittee(ShiftAveraged(...))``.
 
     Examples
     --------
