@@ -175,7 +175,7 @@ class ShiftAveraged(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
 
     def _around(self, estimator):
         """Become fitted, with a fitted estimator; return self."""
-        regressors = _regressors(estimator)
+        regressors = regressors_of(estimator)
         check_is_fitted(regressors[0])
         terms = [term for regressor in regressors for term in regressor._fitted_terms()]
         for _, tiling in terms:
@@ -284,7 +284,7 @@ class ShiftAveraged(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
 
     def _in_place(self, maps, shift):
         """Return contributions of shifted tiles as those of the tiles where they were fitted."""
-        (regressor, *_) = _regressors(self.estimator_)
+        (regressor, *_) = regressors_of(self.estimator_)
         terms = dict(zip(regressor._term_names, regressor._fitted_terms(), strict=True))
         if not isinstance(maps, dict):
             (term,) = terms.values()
@@ -317,11 +317,14 @@ def _each(function, *found):
     return function(*found)
 
 
-def _regressors(estimator) -> list[EDNNRegressor]:
+def regressors_of(estimator) -> list[EDNNRegressor]:
     """Return the regressors that a prediction is made of."""
     while not isinstance(estimator, (EDNNRegressor, EDNNCommittee)):
         if hasattr(estimator, "best_estimator_"):
             estimator = estimator.best_estimator_
+        elif isinstance(estimator, ShiftAveraged):
+            check_is_fitted(estimator)
+            estimator = estimator.estimator_
         elif isinstance(estimator, FrozenEstimator):
             estimator = estimator.estimator
         else:
@@ -333,7 +336,7 @@ def _regressors(estimator) -> list[EDNNRegressor]:
     if isinstance(estimator, EDNNRegressor):
         return [estimator]
     check_is_fitted(estimator)
-    return [one for member in estimator.estimators_ for one in _regressors(member)]
+    return [one for member in estimator.estimators_ for one in regressors_of(member)]
 
 
 def _require_periodic(tiling, name):
