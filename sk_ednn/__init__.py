@@ -6,8 +6,9 @@ larger than those the model was trained on.
 
 from ._committee import EDNNCommittee
 from ._regressor import EDNNRegressor
+from ._shift_averaged import ShiftAveraged
 from .tiling import GridTiling
 
 __version__ = "0.1.0"
 
-__all__ = ["EDNNCommittee", "EDNNRegressor", "GridTiling", "__version__"]
+__all__ = ["EDNNCommittee", "EDNNRegressor", "GridTiling", "ShiftAveraged", "__version__"]

@@ -1,7 +1,8 @@
 """Derivatives of scikit-learn's models with respect to their features, where they are known.
 
 A Pipeline is differentiated from its end: the last step says how its prediction changes with each
-feature, and every transformer before it turns that into how it changes with what it was given.
+feature, and every transformer before it turns that into how it changes with what it was given. A
+transformer of one's own does so in a method ``pull(X, slope)``.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ _ACTIVATIONS = {
 }
 _KNOWN = (
     "Known are linear models, KernelRidge (linear, poly, rbf, sigmoid) and MLPRegressor, behind "
-    "scalers, PCA and Nystroem, and torch networks."
+    "scalers, PCA, Nystroem and transformers with a method pull(X, slope), as LocalInvariants has, "
+    "and torch networks."
 )
 
 
@@ -112,6 +114,8 @@ def _through(step, given, slope):
             step, step.kernel, step.gamma, step.degree, step.coef0, step.components_, given,
             slope @ step.normalization_,
         )  # fmt: skip
+    if hasattr(step, "pull"):
+        return step.pull(given, slope)
     raise TileModelError(f"The derivative of {type(step).__name__} is not known. {_KNOWN}")
 
 

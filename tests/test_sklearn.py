@@ -30,7 +30,7 @@ from sklearn.preprocessing import FunctionTransformer, PolynomialFeatures, Stand
 from sklearn.tree import DecisionTreeRegressor
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from sk_ednn import EDNNCommittee, EDNNRegressor, GridTiling
+from sk_ednn import EDNNCommittee, EDNNRegressor, GridTiling, ShiftAveraged
 from sk_ednn.exceptions import ExtensivityWarning
 from sk_ednn.summing import BoostingSumFit
 from tests._cases import TILE_MODELS, TILINGS, fitted, left_as_it_was, make_field, regressor
@@ -65,6 +65,8 @@ CHECKED = [
         EDNNCommittee(EDNNRegressor(Ridge()), n_members=2),
         {WEIGHTS: "a bootstrap draws other samples where they are repeated"},
     ),
+    (ShiftAveraged(EDNNRegressor(Ridge())), {}),
+    (ShiftAveraged(EDNNRegressor(Ridge(), GridTiling(None, 0)), 2), {}),
     (GridTiling(), {}),
 ]
 

@@ -12,6 +12,8 @@ from ase.stress import full_3x3_to_voigt_6_stress
 from sklearn.utils.validation import check_is_fitted
 
 from .._regressor import EDNNRegressor
+from .._shift_averaged import ShiftAveraged
+from .._shifts import shared
 from ..exceptions import TileModelError, UnfamiliarWarning
 from ..inspection import KnownTiles
 from ._frame import AXES
@@ -26,7 +28,8 @@ class EDNNCalculator(Calculator):
     Parameters
     ----------
     model : Pipeline of a GaussianRasterizer and an EDNNRegressor, or a search over it; fitted
-        Such as `sk_ednn.pretrained.load_sheets_model` returns. Its totals are energies in eV.
+        Such as `sk_ednn.pretrained.load_sheets_model` returns. Its totals are energies in eV. With
+        `ShiftAveraged` around the regressor, energies and what derives from them are the averages.
     precision : {None, "float32", "float64"}, default=None
         Of the fields and of networks; None for that of the model. In float64 forces are the
         derivative of the energy to ten digits, at two to three times the cost.
@@ -103,13 +106,13 @@ class EDNNCalculator(Calculator):
         check_every=1,
         **options,
     ):
-        draw, regressor = _parts_of(model)
+        draw, regressor, shifts = _parts_of(model)
         if precision not in _PRECISIONS:
             raise ValueError(f"precision must be one of {_PRECISIONS}, got {precision!r}.")
         self._known = None
         if training is not None:
             self._known = KnownTiles(regressor, draw.transform(training))
-        self._draw, self._terms = draw, regressor._fitted_terms()
+        self._draw, self._terms, self._shifts = draw, regressor._fitted_terms(), shifts
         if precision is not None:
             self._draw = copy.copy(draw)
             self._draw.dtype = precision
@@ -141,11 +144,7 @@ class EDNNCalculator(Calculator):
         shape = self._shape(system, system_changes)
         field = self._draw._fields(system, shape[None])[0]
         needs_slope = not {"forces", "stress"}.isdisjoint(properties)
-        energy, slope = 0.0, 0.0
-        for tile_model, tiling in self._terms:
-            total, of_term = tile_model.total_and_gradient(tiling, field, needs_slope)
-            energy += total
-            slope = slope + of_term if needs_slope else None
+        energy, slope = self._mean(field, needs_slope)
         self.results |= {"energy": energy, "free_energy": energy}
         if needs_slope:
             self._differentiate(system, shape, slope)
@@ -155,6 +154,19 @@ class EDNNCalculator(Calculator):
             if self._n_calculated % self.check_every == 0 or "unfamiliar" in properties:
                 self._compare(field)
             self._n_calculated += 1
+
+    def _mean(self, field, needs_slope):
+        """Return the mean of the energy over the shifts of the model, and its derivative."""
+        energy, slope, axes = 0.0, 0.0, tuple(range(self._shifts.shape[1]))
+        for shift in self._shifts:
+            moved = np.roll(field, -shift, axes) if shift.any() else field
+            for tile_model, tiling in self._terms:
+                total, of_term = tile_model.total_and_gradient(tiling, moved, needs_slope)
+                energy += total
+                if needs_slope:
+                    slope = slope + (np.roll(of_term, shift, axes) if shift.any() else of_term)
+        n = len(self._shifts)
+        return (energy, slope) if n == 1 else (energy / n, slope / n)
 
     def _differentiate(self, system, shape, slope):
         (drawn,) = self._draw._gradients(system, shape[None])
@@ -217,8 +229,12 @@ class EDNNCalculator(Calculator):
     def _tile_energies(self, field):
         ((tile_model, tiling),) = self._terms
         grid = tuple(tiling.tile_grid(field.shape))
-        tiles = tiling.tiles(field[None]).array()
-        return tile_model.predict(tiles)[:, 0].reshape(grid)
+        axes, found = tuple(range(self._shifts.shape[1])), np.zeros(grid)
+        focus = [site.stop - site.start for site in tiling.focus_sites(tile_model.tile_shape)]
+        for shift in self._shifts:
+            tiles = tiling.tiles(np.roll(field, -shift, axes)[None]).array()
+            found += shared(tile_model.predict(tiles)[:, 0].reshape(grid), shift, focus)
+        return found / len(self._shifts)
 
     def _compare(self, field):
         share = float(self._known.compare(field[None]).share[0])
@@ -236,9 +252,14 @@ class EDNNCalculator(Calculator):
 
 
 def _parts_of(model):
+    """Return the rasteriser, the regressor, and the shifts over which it is averaged."""
     while hasattr(model, "best_estimator_"):
         model = model.best_estimator_
     steps = [step for _, step in getattr(model, "steps", [])]
+    averaged = steps[-1] if steps and isinstance(steps[-1], ShiftAveraged) else None
+    if averaged is not None:
+        check_is_fitted(averaged)
+        steps[-1] = averaged.estimator_
     if (
         len(steps) != 2
         or not isinstance(steps[0], GaussianRasterizer)
@@ -247,7 +268,8 @@ def _parts_of(model):
         found = " and ".join(type(step).__name__ for step in steps) or type(model).__name__
         raise TypeError(
             "Expected a fitted Pipeline of a GaussianRasterizer and an EDNNRegressor, as "
-            f"make_pipeline(rasterizer, regressor) makes it. Got {found}."
+            f"make_pipeline(rasterizer, regressor) makes it, with ShiftAveraged around the "
+            f"regressor or not. Got {found}."
         )
     for step in steps:
         check_is_fitted(step)
@@ -255,7 +277,8 @@ def _parts_of(model):
         raise TileModelError(
             f"An energy is one number a structure, the model predicts {steps[1].n_outputs_}."
         )
-    return steps
+    at_rest = np.zeros((1, len(steps[0].spacing_)), dtype=int)
+    return *steps, at_rest if averaged is None else averaged.shifts_
 
 
 def _checked_slab(slab):

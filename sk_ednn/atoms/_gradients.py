@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from ._frame import AXES
 from ._gaussians import gaussians_near, nearest_pixel
 
 
@@ -72,13 +74,13 @@ class DrawnGradient:
 
         Parameters
         ----------
-        slope : ndarray of shape (n_channels, nx, ny)
+        slope : ndarray or Tensor of shape (n_channels, nx, ny)
             Derivative with respect to the field.
 
         Returns
         -------
-        ndarray of shape (2, 2)
-            Symmetric.
+        ndarray or Tensor of shape (2, 2)
+            Symmetric; linear in `slope`, as `pull`.
         """
         (rows, g, _), (columns, h, _) = self._near()
         near = self._seen(slope, rows, columns)
@@ -86,10 +88,13 @@ class DrawnGradient:
             (np.arange(p.shape[1]) - p.shape[1] // 2 - nearest_pixel(centre)[1][:, None]) * s
             for p, centre, s in zip((rows, columns), self.centres.T, self.spacing, strict=True)
         )
-        along = near @ np.stack([h, h * dy, h * dy**2], axis=-1)
-        across = np.stack([g, g * dx, g * dx**2], axis=-1) * self.heights[:, None, None]
-        moments = np.einsum("api,apj->ij", across, along, optimize=True)
-        second = np.array([[moments[2, 0], moments[1, 1]], [moments[1, 1], moments[0, 2]]])
+        along = np.stack([h, h * dy, h * dy**2], axis=-1)
+        across = np.stack([g, g * dx, g * dx**2], axis=1) * self.heights[:, None, None]
+        if not isinstance(near, np.ndarray):
+            along, across = near.new_tensor(along), near.new_tensor(across)
+        moments = (across @ (near @ along)).sum(0)
+        # xx, xy, yx, yy of the second moments.
+        second = moments.reshape(-1)[[6, 4, 4, 2]].reshape(2, 2)
         return -second / self.width**2
 
     def _near(self):
@@ -103,3 +108,85 @@ class DrawnGradient:
         nx, ny = self.shape
         places = (self.channels[:, None] * nx + rows)[:, :, None] * ny + columns[:, None, :]
         return slope.reshape(-1)[places]
+
+
+@dataclass(frozen=True, eq=False)
+class StrainedGradient:
+    """How the total of one structure changes with a strain of its cell, and with its positions.
+
+    Made by `GaussianRasterizer.position_gradients`, where derivatives with respect to strain are
+    known.
+
+    Attributes
+    ----------
+    positions : DrawnGradient or LatticeGradient
+    strain : ndarray of shape (d, d)
+        What is known of the derivative with respect to a strain, in the unit of the total.
+    weight : float, in 1/Å
+        What it counts as, beside derivatives with respect to positions.
+    """
+
+    positions: Any
+    strain: np.ndarray
+    weight: float
+
+    @property
+    def values(self) -> np.ndarray:
+        """The weighted strain's entries, then, where they are known, those of the positions."""
+        return self._joined(self.strain, self.positions.values)
+
+    def pull(self, slope):
+        """Return the derivatives with respect to what is known, in the order of `values`."""
+        moved = self.positions.pull(slope) if self._knows_positions else None
+        return self._joined(self.positions.strain(slope), moved)
+
+    @property
+    def _knows_positions(self) -> bool:
+        return not np.isnan(self.positions.values).all()
+
+    def _joined(self, strain, moved):
+        strain = strain.reshape(-1) * self.weight
+        if not self._knows_positions:
+            return strain
+        if isinstance(strain, np.ndarray):
+            return np.concatenate([strain, moved.reshape(-1)])
+        joined = strain.new_empty(len(strain) + moved.numel())
+        joined[: len(strain)], joined[len(strain) :] = strain, moved.reshape(-1)
+        return joined
+
+
+def with_strain(gradients, known, weight, plane) -> list:
+    """Return gradients that know derivatives with respect to strain too.
+
+    Parameters
+    ----------
+    gradients : list of DrawnGradient or LatticeGradient
+    known : sequence of array-like of shape (d, d) or (3, 3), or None where nothing is known
+    weight : float, in 1/Å
+    plane : str
+
+    Raises
+    ------
+    ValueError
+        If they are not one symmetric matrix for each structure.
+    """
+    if len(known) != len(gradients):
+        raise ValueError(
+            f"Expected derivatives with respect to strain for each of the {len(gradients)} "
+            f"structures, got {len(known)}."
+        )
+    axes, out = list(AXES[plane]), []
+    for k, (gradient, strain) in enumerate(zip(gradients, known, strict=True)):
+        if strain is None:
+            out.append(gradient)
+            continue
+        strain = np.asarray(strain, dtype=np.float64)
+        strain = strain[np.ix_(axes, axes)] if strain.shape == (3, 3) else strain
+        if strain.shape != (len(axes),) * 2 or not np.allclose(strain, strain.T, rtol=1e-4):
+            raise ValueError(
+                f"The derivative of structure {k} with respect to strain must be a symmetric "
+                f"matrix of shape {(len(axes),) * 2} or (3, 3): stress times volume. Got shape "
+                f"{strain.shape}{'' if strain.ndim != 2 else ', ' + str(strain.tolist())}."
+            )
+        out.append(StrainedGradient(gradient, strain, float(weight)))
+    return out

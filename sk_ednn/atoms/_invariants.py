@@ -19,6 +19,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from threadpoolctl import threadpool_limits
 
 from ._modes import LocalModes
+from ._power_spectrum import power_spectrum, spectrum_size, spectrum_slopes
 
 # What the numbers of a block of tiles may take: small enough for a cache, and so many tiles that
 # the arithmetic takes longer than calling it.
@@ -230,9 +231,8 @@ class LocalInvariants(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             focus, context, _pair(self, "spacing", Real, 0), self.scale, self.degree
         )
         self._focus = tuple(slice(c, c + f) for f, c in zip(focus, context, strict=True))
-        n_vectors = [self.n_channels_ * k for k in self._modes.n_modes]
-        self._n_invariants = n_vectors[0] + sum(k * (k + 1) // 2 for k in n_vectors)
-        per_pixel = self._n_invariants + self.n_components + sum(n_vectors) * 4
+        n_vectors = self._n_vectors
+        per_pixel = spectrum_size(n_vectors) + self.n_components + sum(n_vectors) * 4
         self._numbers_per_tile = focus[0] * focus[1] * per_pixel
         if self.subsample is not None and self.subsample < len(X):
             random = check_random_state(self.random_state)
@@ -268,6 +268,31 @@ class LocalInvariants(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
 
         self._map(write, X)
         return features
+
+    def pull(self, X, slope):
+        """Return how something changes with tiles, from how it changes with their features.
+
+        With it `EDNNRegressor.predict_gradient`, and so forces, are known of models behind this
+        transformer.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_tiles, window_x * window_y * n_channels)
+        slope : array-like of shape (n_tiles, n_features_out)
+
+        Returns
+        -------
+        ndarray of shape (n_tiles, window_x * window_y * n_channels), float64
+        """
+        check_is_fitted(self)
+        X = validate_data(self, X, dtype=np.float64, reset=False)
+        slope, out = np.asarray(slope, dtype=np.float64), np.empty(X.shape)
+
+        def write(rows):
+            out[rows] = self._pull(X[rows], slope[rows] * self.scale_)
+
+        self._map(write, X)
+        return out
 
     # --- fit --------------------------------------------------------------------------------
 
@@ -358,27 +383,48 @@ class LocalInvariants(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
 
     def _invariants(self, X):
         """Density (n, n_channels, n_pixels) and invariants (n, n_invariants, n_pixels)."""
+        density, modes = self._surroundings(X)
+        return density, power_spectrum(modes, self._n_vectors)
+
+    def _surroundings(self, X):
+        """Density (n, n_channels, n_pixels) and modes (n, n_rows, n_pixels)."""
         n, n_channels = len(X), self.n_channels_
         tiles = X.reshape(n, *self._window, n_channels)
         density = tiles[(slice(None), *self._focus)].reshape(n, -1, n_channels).transpose(0, 2, 1)
         modes = self._modes(tiles)
-        n_pixels = modes.shape[-1]
-        n_vectors = [n_channels * k for k in self._modes.n_modes]
-        invariants = np.empty((n, self._n_invariants, n_pixels), dtype=X.dtype)
-        modes = modes.reshape(n, -1, n_pixels)
-        invariants[:, : n_vectors[0]] = modes[:, : n_vectors[0]]
-        place, row = n_vectors[0], 0
-        for m, k in enumerate(n_vectors):
-            real = modes[:, row : row + k]
-            imaginary = modes[:, row + k : row + 2 * k]
-            row += 2 * k if m else k
-            for v in range(k):
-                products = invariants[:, place : place + k - v]
-                np.multiply(real[:, v : v + 1], real[:, v:], out=products)
-                if m:
-                    products += imaginary[:, v : v + 1] * imaginary[:, v:]
-                place += k - v
-        return np.ascontiguousarray(density), invariants
+        return np.ascontiguousarray(density), modes.reshape(n, -1, modes.shape[-1])
+
+    @property
+    def _n_vectors(self):
+        return [self.n_channels_ * k for k in self._modes.n_modes]
+
+    def _pull(self, X, slopes):
+        """Derivative with respect to tiles, from that with respect to the sums, not scaled."""
+        density, modes = self._surroundings(X)
+        invariants = power_spectrum(modes, self._n_vectors)
+        n, n_channels, n_pixels = density.shape
+        n_linear = n_channels * invariants.shape[1]
+        linear = slopes[:, :n_linear].reshape(n, n_channels, -1)
+        of_density = np.matmul(linear, invariants)
+        of_invariants = np.matmul(linear.transpose(0, 2, 1), density)
+        if self.n_components_:
+            components = np.matmul(self.components_, invariants)
+            components -= (self.components_ @ self.mean_)[:, None]
+            i, j = np.triu_indices(self.n_components_)
+            of_components = np.zeros_like(components)
+            for c, own in enumerate(np.split(slopes[:, n_linear:], n_channels, axis=1)):
+                pairs = np.zeros((n, self.n_components_, self.n_components_))
+                pairs[:, i, j] = own
+                partners = np.matmul(pairs, components)
+                of_density[:, c] += (components * partners).sum(axis=1)
+                partners += np.matmul(pairs.transpose(0, 2, 1), components)
+                of_components += density[:, c, None] * partners
+            of_invariants += np.matmul(self.components_.T, of_components)
+        of_modes = spectrum_slopes(modes, self._n_vectors, of_invariants)
+        out = self._modes.adjoint(of_modes.reshape(n, -1, n_channels, n_pixels))
+        focus = out[(slice(None), *self._focus)]
+        focus += of_density.transpose(0, 2, 1).reshape(focus.shape)
+        return out.reshape(n, -1)
 
     def _map(self, function, X):
         """Results of `function` for the slices of `X`, in order."""

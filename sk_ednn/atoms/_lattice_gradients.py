@@ -80,23 +80,27 @@ class LatticeGradient:
 
         Parameters
         ----------
-        slope : ndarray of shape (n_channels, *shape)
+        slope : ndarray or Tensor of shape (n_channels, *shape)
             Derivative with respect to the field.
 
         Returns
         -------
-        ndarray of shape (d, d)
-            Symmetric.
+        ndarray or Tensor of shape (d, d)
+            Symmetric; linear in `slope`, as `pull`.
         """
         step = max(1, _AT_A_TIME // self.stencil.size)
-        total = np.zeros_like(self.edges)
+        total = 0.0
         mesh = np.stack(np.meshgrid(*self.stencil.offsets, indexing="ij"), axis=-1)
         for start in range(0, len(self.centres), step):
             some = slice(start, start + step)
             fraction, values, near = self._windows(slope, some)
-            weights = (values.reshape(near.shape) * near)[:, :, None]
             apart = (mesh.reshape(1, -1, mesh.shape[-1]) - fraction[:, None]) @ self.edges
-            total -= np.einsum("npi,npj->ij", weights * apart, apart, optimize=True)
+            values = values.reshape(near.shape)
+            if not isinstance(near, np.ndarray):
+                apart, values = near.new_tensor(apart), near.new_tensor(values)
+            weights = (values * near)[:, :, None]
+            n_axes = apart.shape[-1]
+            total = total - (weights * apart).reshape(-1, n_axes).T @ apart.reshape(-1, n_axes)
         # The metric is that of the pixel's edges, over width squared.
         width = np.sqrt((self.edges[0] ** 2).sum() / self.stencil.metric[0, 0])
         return total / width**2

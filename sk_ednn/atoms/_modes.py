@@ -133,6 +133,36 @@ class LocalModes:
         mixed = np.matmul(self.mixing.astype(tiles.dtype), products.reshape(n, first, -1))
         return mixed.reshape(n, -1, n_channels, focus_x * focus_y)
 
+    def adjoint(self, slopes):
+        """Return how something changes with tiles, from how it changes with their coefficients.
+
+        Parameters
+        ----------
+        slopes : ndarray of shape (n, n_rows, n_channels, focus_x * focus_y)
+
+        Returns
+        -------
+        ndarray of shape (n, window_x, window_y, n_channels), of the same type
+            ``<adjoint(s), t> == <s, self(t)>``.
+        """
+        n, n_rows, n_channels, _ = slopes.shape
+        focus_x, focus_y = self.focus
+        along_x, along_y = (filters.astype(slopes.dtype) for filters in self.filters)
+        window_x, window_y = along_x.shape[-1], along_y.shape[-1]
+        products = np.matmul(self.mixing.T.astype(slopes.dtype), slopes.reshape(n, n_rows, -1))
+        products = products.reshape(n, -1, n_channels, focus_x, focus_y)
+        fields = np.empty((n, self.degree + 1, focus_x * n_channels, window_y), slopes.dtype)
+        first = 0
+        for i in range(self.degree + 1):
+            last = first + self.degree + 1 - i
+            part = products[:, first:last].transpose(0, 3, 2, 1, 4)
+            part = part.reshape(n, focus_x * n_channels, -1)
+            np.matmul(part, along_y[: last - first].reshape(-1, window_y), out=fields[:, i])
+            first = last
+        fields = fields.reshape(n, (self.degree + 1) * focus_x, n_channels * window_y)
+        tiles = np.matmul(along_x.reshape(-1, window_x).T, fields)
+        return tiles.reshape(n, window_x, n_channels, window_y).transpose(0, 1, 3, 2)
+
 
 def _filters(focus, context, spacing, scale, degree):
     """Hermite functions about each pixel of a focus, at the pixels of a window."""

@@ -9,7 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._frame import angles, check_frames, cosines, is_straight
 from ._gaussians import draw_gaussians
-from ._gradients import DrawnGradient
+from ._gradients import DrawnGradient, with_strain
 from ._lattice import draw_lattices, lattice_gradient, pixel_stencil, warn_of_open_edges
 from ._settings import (
     checked_slab,
@@ -262,7 +262,7 @@ class GaussianRasterizer(TransformerMixin, BaseEstimator):
         warn_of_open_edges(atoms, self)
         return self._fields(atoms, self._shapes(atoms.lengths))
 
-    def position_gradients(self, X, forces=None):
+    def position_gradients(self, X, forces=None, *, strain_gradients=None, strain_weight=0.1):
         """Say how totals change with the positions of atoms, for `EDNNRegressor.fit`.
 
         Parameters
@@ -273,19 +273,28 @@ class GaussianRasterizer(TransformerMixin, BaseEstimator):
             Minus the derivative of each total with respect to the positions. Along the normal of a
             plane there is nothing to learn, as the field does not depend on it: of three columns
             that one is not used.
+        strain_gradients : sequence of array-like of shape (2, 2) or (3, 3), default=None
+            Derivative of each total with respect to a strain of cell and atoms together: stress
+            times volume, with the sign that ASE gives to a stress; a virial has the opposite one.
+            None for a structure of which it is not known. Of interest where `adjust` is not 0.
+        strain_weight : float, default=0.1, in 1/Å
+            A derivative of 1 eV with respect to strain counts in the loss as a force of so many
+            eV/Å. The one grows with the structure, the other does not.
 
         Returns
         -------
-        list of DrawnGradient or LatticeGradient
+        list of DrawnGradient, LatticeGradient or StrainedGradient
             With ``values``, the derivatives of shape (n_atoms, 2), or (n_atoms, 3) where
             ``plane="xyz"``, NaN where no `forces` were
             given, and ``pull(slope)``, which turns the derivative of a total with respect to the
-            field into that with respect to the positions.
+            field into that with respect to the positions. Where that with respect to strain is
+            known, both in one row.
 
         Raises
         ------
         ValueError
-            If the forces are not one row for each atom.
+            If the forces are not one row for each atom, or derivatives with respect to strain not
+            a symmetric matrix for each structure.
 
         Examples
         --------
@@ -301,7 +310,10 @@ class GaussianRasterizer(TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         atoms = self._gathered(X)
-        return self._gradients(atoms, self._shapes(atoms.lengths), forces)
+        gradients = self._gradients(atoms, self._shapes(atoms.lengths), forces)
+        if strain_gradients is None:
+            return gradients
+        return with_strain(gradients, strain_gradients, strain_weight, self.plane)
 
     def _gradients(self, atoms, shapes, forces=None):
         """Return a gradient for each structure, drawn with so many pixels."""

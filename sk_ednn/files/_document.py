@@ -26,6 +26,7 @@ from ._arrays import storable
 _CLASSES = {
     "EDNNRegressor": "sk_ednn._regressor",
     "EDNNCommittee": "sk_ednn._committee",
+    "ShiftAveraged": "sk_ednn._shift_averaged",
     "TileModel": "sk_ednn._tile_model",
     "Baseline": "sk_ednn._baseline",
     "GridTiling": "sk_ednn.tiling._grid",

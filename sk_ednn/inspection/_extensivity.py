@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from sklearn.utils import Bunch, check_consistent_length
 
+from .._shift_averaged import ShiftAveraged
 from ..exceptions import TilingError
 from ._reach import all_terms, grid_axes, predict_list, samples_of, unwrap
 
@@ -99,6 +100,7 @@ def extensivity_report(estimator, X, y=None, *, sizes=None):
     Parameters
     ----------
     estimator : EDNNRegressor, Pipeline that ends in one, or search over either; fitted
+        Or an EDNNCommittee, or ShiftAveraged around one of these.
     X : what the estimator predicts
         Of several sizes, in a list, for the transfer between sizes.
     y : array-like of shape (n_samples,), default=None
@@ -143,7 +145,7 @@ def extensivity_report(estimator, X, y=None, *, sizes=None):
     >>> print(f"shifted by a site, totals change by {report.shifts[0][1]:.1f} J")
     shifted by a site, totals change by 1.3 J
     """
-    regressor, X = unwrap(estimator, X)
+    regressor, X = unwrap(estimator, X, others=(ShiftAveraged,))
     tilings = [tiling for _, tiling in all_terms(regressor)]
     if any(not hasattr(tiling, "boundary") for tiling in tilings):
         raise TilingError(

@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 from .._committee import EDNNCommittee
 from .._fields import Fields
 from .._regressor import EDNNRegressor
+from .._shift_averaged import regressors_of
 from .._tile_model import TileModel
 from ..exceptions import TileModelError
 from ..tiling import AbstractTiling
@@ -59,9 +60,12 @@ def reach(estimator, X, term=None) -> Reached:
     return Reached(regressor, tile_model, tiling, tiling.check(X), X)
 
 
-def unwrap(estimator, X=None):
-    """Return the regressor or committee inside searches and Pipelines, and what it is given."""
-    while not isinstance(estimator, (EDNNRegressor, EDNNCommittee)):
+def unwrap(estimator, X=None, others=()):
+    """Return the regressor or committee inside searches and Pipelines, and what it is given.
+
+    `others` are classes that will do as well.
+    """
+    while not isinstance(estimator, (EDNNRegressor, EDNNCommittee, *others)):
         if hasattr(estimator, "best_estimator_"):
             estimator = estimator.best_estimator_
         elif isinstance(estimator, FrozenEstimator):
@@ -121,8 +125,7 @@ def sampled_tiles(tiling, fields, n_tiles, rng) -> np.ndarray:
 
 def all_terms(regressor) -> list[tuple[TileModel, AbstractTiling]]:
     """Return (tile model, tiling) of every term, of every member where it is a committee."""
-    members = getattr(regressor, "estimators_", [regressor])
-    return [term for member in members for term in member._fitted_terms()]
+    return [term for member in regressors_of(regressor) for term in member._fitted_terms()]
 
 
 def samples_of(fields) -> list[np.ndarray]:

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from sklearn.exceptions import NotFittedError
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.pipeline import make_pipeline
 
@@ -14,7 +15,7 @@ from ase.md.langevin import Langevin
 from ase.md.verlet import VelocityVerlet
 from ase.optimize import BFGS
 
-from sk_ednn import EDNNRegressor, GridTiling
+from sk_ednn import EDNNRegressor, GridTiling, ShiftAveraged
 from sk_ednn.atoms import EDNNCalculator, GaussianRasterizer
 from sk_ednn.exceptions import TileModelError, UnfamiliarWarning
 from sk_ednn.inspection import familiarity
@@ -67,6 +68,35 @@ def fitted(tile_model, strained=False, n_train=40, **options):
     return make_pipeline(draw, model).fit(train, [pair_energy(atoms) for atoms in train])
 
 
+def strained(atoms, i, j, by):
+    """Return a copy of a sheet, cell and atoms strained by a symmetric matrix."""
+    deform = np.eye(3)
+    deform[i, j] += by / 2
+    deform[j, i] += by / 2
+    copy = atoms.copy()
+    copy.set_cell(atoms.cell @ deform, scale_atoms=True)
+    return copy
+
+
+def slanted_pair_energy(atoms):
+    """As `pair_energy`, in any cell."""
+    vectors = atoms.cell.array[:2, :2]
+    away = atoms.positions[:, None, :2] - atoms.positions[None, :, :2]
+    shifts = np.array([[i, j] for i in (-2, -1, 0, 1, 2) for j in (-2, -1, 0, 1, 2)]) @ vectors
+    squares = ((away[:, :, None] + shifts) ** 2).sum(-1)
+    return 2.0 * (np.exp(-squares / 0.8**2)).sum() - 2.0 * len(atoms)
+
+
+def strain_gradient(atoms):
+    """Derivative of the energy with respect to strain, (2, 2)."""
+    out = np.empty((2, 2))
+    for i, j in ((0, 0), (1, 1), (0, 1)):
+        out[i, j] = out[j, i] = derivative(
+            lambda by, i=i, j=j: slanted_pair_energy(strained(atoms, i, j, by))
+        )
+    return out
+
+
 @pytest.fixture(scope="module")
 def kernel():
     return fitted(KernelRidge(kernel="rbf", gamma=0.01, alpha=1e-4), baseline="content")
@@ -92,7 +122,12 @@ def network():
     return fitted(net, summing=GradientSumFit(max_epochs=3), baseline="content", random_state=0)
 
 
-MODELS = ["kernel", "network", "stretched"]
+@pytest.fixture(scope="module")
+def averaged(network):
+    return ShiftAveraged.of(network, 3)
+
+
+MODELS = ["kernel", "network", "stretched", "averaged"]
 
 
 def on_borders():
@@ -169,6 +204,42 @@ def test_the_stress_of_a_model_of_many_cells_is_that_of_its_energies(stretched):
     assert np.std(errors) < 0.7 * np.std(true)
 
 
+@pytest.mark.slow
+def test_networks_that_learn_strain_derivatives_predict_better_stress():
+    pytest.importorskip("torch")
+    from sk_ednn.networks import ValidCNN
+    from sk_ednn.summing import GradientSumFit
+
+    rng = np.random.default_rng(5)
+    train = [sheet(k, cell=CELL * (1 + rng.uniform(-0.02, 0.02, 2))) for k in range(30)]
+    energies = [pair_energy(atoms) for atoms in train]
+    known = [strain_gradient(atoms) for atoms in train]
+    draw = GaussianRasterizer(
+        SPACING, 0.35, channels=("B", "N"), adjust=0.025, multiple=FOCUS
+    ).fit(train)  # fmt: skip
+    fields, off = draw.transform(train), {}
+    unseen = [sheet(1000 + k) for k in range(8)]
+    true = np.array([strain_gradient(atoms) for atoms in unseen])
+    for learn in (None, known):
+        gradient = draw.position_gradients(train, strain_gradients=learn)
+        net = ValidCNN(
+            (10, 10), focus=(FOCUS,) * 2, n_channels=2, activation="silu",
+            layers=((8, 3, 2), (16, 3, 1)), hidden=16,
+        )  # fmt: skip
+        summing = GradientSumFit(max_epochs=30, lr=1e-2, batch_size=8)
+        model = EDNNRegressor(
+            net, GridTiling(FOCUS, 3, channel_axis=-1), summing=summing, random_state=0,
+            baseline="content",
+        )  # fmt: skip
+        model.fit(fields, energies, gradient=gradient if learn else None)
+        pipe, found = make_pipeline(draw, model), []
+        for atoms in unseen:
+            atoms.calc = EDNNCalculator(pipe)
+            found.append(atoms.get_stress(voigt=False)[:2, :2] * atoms.get_volume())
+        off[learn is not None] = np.abs(found - true).mean()
+    assert off[True] < 0.6 * off[False], off
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_energies_are_predictions_and_add_up(name, request):
     model = request.getfixturevalue(name)
@@ -185,6 +256,46 @@ def test_energies_are_predictions_and_add_up(name, request):
     twice.calc = atoms.calc
     assert twice.get_potential_energy() == pytest.approx(2 * energy, rel=1e-6)
     np.testing.assert_allclose(twice.get_forces()[: len(atoms)], atoms.get_forces(), atol=1e-5)
+
+
+def test_averaged_over_all_shifts_energies_do_not_depend_on_where_a_sheet_begins(network):
+    atoms, rng = sheet(8), np.random.default_rng(0)
+    energies, forces = {}, {}
+    for model in (network, ShiftAveraged.of(network, "all")):
+        kind = type(model[-1])
+        atoms.calc = EDNNCalculator(model, precision="float64")
+        energies[kind], forces[kind] = [], []
+        start = atoms.positions.copy()
+        for pixels in ((0, 0), (1, 0), (2, 3), (-7, 5)):
+            atoms.positions = start + np.append(np.multiply(SPACING, pixels), 0)
+            energies[kind].append(atoms.get_potential_energy())
+            forces[kind].append(atoms.get_forces())
+        atoms.positions = start
+    apart = {kind: np.ptp(found) for kind, found in energies.items()}
+    assert apart[ShiftAveraged] < 1e-11 * abs(energies[ShiftAveraged][0]) < apart[EDNNRegressor]
+    first, *others = forces[ShiftAveraged]
+    for other in others:
+        np.testing.assert_allclose(other, first, atol=1e-10)
+    # Fields of Gaussians know little of where pixels are: in between it hardly changes either.
+    atoms.calc, start = EDNNCalculator(model, precision="float64"), atoms.positions.copy()
+    between = []
+    for by in rng.random((5, 2)) * SPACING:
+        atoms.positions = start + np.append(by, 0)
+        between.append(atoms.get_potential_energy())
+    assert np.ptp(between) < 0.2 * apart[EDNNRegressor]
+
+
+def test_tile_energies_and_forces_of_averages_are_those_of_the_regressor(averaged):
+    atoms = sheet(4)
+    atoms.calc = EDNNCalculator(averaged)
+    tiles = atoms.calc.get_property("tile_energies", atoms)
+    fields = averaged[0].transform([atoms])
+    np.testing.assert_allclose(tiles, averaged[-1].predict_contributions(fields)[0], rtol=1e-6)
+    forces = averaged[0].forces([atoms], averaged[-1].predict_gradient(fields))[0]
+    np.testing.assert_allclose(atoms.get_forces()[:, :2], forces, atol=1e-5)
+    inner = make_pipeline(averaged[0], ShiftAveraged(EDNNRegressor()))
+    with pytest.raises(NotFittedError):
+        EDNNCalculator(inner)
 
 
 # ------------------------------------------------------------------------------- conventions

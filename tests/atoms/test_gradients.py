@@ -176,3 +176,51 @@ def test_strain_is_the_derivative_on_strained_pixels(pixels):
         ) / (12 * step)
         assert found[i, j] == pytest.approx(expected, rel=1e-7, abs=1e-7)
     np.testing.assert_allclose(found, found.T, rtol=1e-12)
+
+
+@pytest.mark.filterwarnings("ignore:The Gaussians of")
+@pytest.mark.parametrize("name", [None, "slanted", "slab"])
+def test_what_is_known_of_strain_is_pulled_with_the_positions(name):
+    torch = pytest.importorskip("torch")
+    if name is None:
+        structure = some(np.array([2.0, 3.0]), 4, 0)
+        draw = GaussianRasterizer(0.1, 0.2, channels=("B", "C", "N")).fit([structure])
+    else:
+        draw, structure, _ = on_lattice(*LATTICES[name], ("B", "C", "N"))
+    d, rng = len(draw.spacing_), np.random.default_rng(0)
+    known, forces = rng.normal(size=(3, 3)), rng.normal(size=(4, 3))
+    known += known.T
+    joined, of_strain, plain = (
+        draw.position_gradients(
+            [structure], given, strain_gradients=[strain], strain_weight=0.3
+        )[0]
+        for given, strain in (([forces], known), (None, known), ([forces], None))
+    )  # fmt: skip
+    axes = ["xyz".index(axis) for axis in draw.plane]
+    in_plane = known[np.ix_(axes, axes)]
+    np.testing.assert_allclose(of_strain.values, 0.3 * in_plane.ravel())
+    np.testing.assert_allclose(joined.values, [*of_strain.values, *-forces[:, axes].ravel()])
+    np.testing.assert_array_equal(plain.values, -forces[:, axes])
+    slope = rng.normal(size=(3, *plain.shape))
+    (expected,) = draw.strain_gradients([structure], [np.moveaxis(slope, 0, -1)])
+    found = joined.pull(slope)
+    np.testing.assert_allclose(found[: d * d], 0.3 * expected.ravel(), rtol=1e-12)
+    np.testing.assert_allclose(found[d * d :], plain.pull(slope).ravel(), rtol=1e-12)
+    np.testing.assert_allclose(of_strain.pull(slope), found[: d * d], rtol=1e-12)
+    for gradient in (joined, of_strain):
+        tensor = torch.from_numpy(slope).requires_grad_()
+        pulled = gradient.pull(tensor)
+        np.testing.assert_allclose(pulled.detach(), gradient.pull(slope), rtol=1e-11)
+        assert torch.autograd.gradcheck(gradient.pull, tensor, fast_mode=True)
+
+
+def test_derivatives_with_respect_to_strain_are_symmetric_matrices():
+    structure = Structure([6, 6], [[0.0, 0.0], [1.0, 0.5]], [2.0, 2.0])
+    draw = GaussianRasterizer(0.1, 0.2).fit([structure])
+    with pytest.raises(ValueError, match="each of the 1 structures, got 2"):
+        draw.position_gradients([structure], strain_gradients=[np.eye(2)] * 2)
+    for wrong in (np.ones(3), np.eye(4), [[1.0, 2.0], [0.0, 1.0]]):
+        with pytest.raises(
+            ValueError, match=r"structure 0 .* symmetric matrix.*\(2, 2\) or \(3, 3\)"
+        ):
+            draw.position_gradients([structure], strain_gradients=[wrong])

@@ -6,7 +6,7 @@ from sklearn.base import clone
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sk_ednn import EDNNRegressor, GridTiling
-from sk_ednn.atoms import GaussianRasterizer, LocalInvariants
+from sk_ednn.atoms import GaussianRasterizer, LocalInvariants, Structure
 
 SPACING = 0.4
 CONTEXT = 6
@@ -216,6 +216,52 @@ def test_in_a_sum_over_tiles_a_ridge_on_them_is_extensive(fields, rng):
     )
     twice = model.predict(np.concatenate([fields] * 2, axis=1))
     np.testing.assert_allclose(twice, 2 * model.predict(fields), rtol=1e-10)
+
+
+@pytest.mark.parametrize("params", [{}, {"n_components": 0}, {"degree": 1}, {"subsample": 5}])
+@pytest.mark.parametrize("focus", [8, (4, 6)])
+def test_pull_is_the_derivative_of_the_features(fields, focus, params, rng):
+    model = LocalInvariants(focus, 3, SPACING, n_channels=2, **SMALL | params)
+    X = GridTiling(focus, 3, channel_axis=-1).tiles(fields).array()
+    X = X.reshape(len(X), -1)[:30]
+    model.fit(X)
+    slope = rng.normal(size=(len(X), len(model.scale_)))
+    pulled = model.pull(X, slope)
+    assert pulled.shape == X.shape and pulled.dtype == np.float64
+    for direction in rng.normal(size=(2, *X.shape)) * X.std():
+        step = 1e-3
+        ends = [model.transform(X + k * step * direction) for k in (-2, -1, 1, 2)]
+        expected = np.tensordot([1, -8, 8, -1], ends, axes=1) / (12 * step)
+        found, expected = (pulled * direction).sum(axis=1), (slope * expected).sum(axis=1)
+        np.testing.assert_allclose(found, expected, rtol=1e-7, atol=1e-9 * np.abs(found).max())
+
+
+@pytest.mark.parametrize("kernel", [False, True])
+def test_models_on_them_have_forces(kernel, rng):
+    from sklearn.kernel_ridge import KernelRidge
+    from sklearn.linear_model import Ridge
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    cell = np.array([4.8, 4.8])
+    structures = [Structure(rng.choice([5, 7], 8), rng.random((8, 2)) * cell, cell)
+                  for _ in range(12)]  # fmt: skip
+    draw = GaussianRasterizer(
+        SPACING, width=0.4, channels=("B", "N"), dtype="float64", cutoff=9.0
+    ).fit(structures)
+    last = [StandardScaler(), KernelRidge(kernel="rbf", alpha=1e-2)] if kernel else [Ridge(1e-4)]
+    describe = LocalInvariants(4, CONTEXT, SPACING, n_channels=2, **SMALL)
+    model = EDNNRegressor(make_pipeline(describe, *last), tiling(4), baseline="content")
+    model.fit(draw.transform(structures), rng.normal(size=12))
+    some = structures[0]
+    slopes = model.predict_gradient(draw.transform([some]))
+    (forces,) = draw.forces([some], slopes)
+    direction, step, ends = rng.normal(size=forces.shape), 1e-4, []
+    for k in (-2, -1, 1, 2):
+        moved = Structure(some.numbers, some.positions + k * step * direction, some.cell)
+        ends.append(model.predict(draw.transform([moved]))[0])
+    expected = -np.dot([1, -8, 8, -1], ends) / (12 * step)
+    assert np.sum(forces * direction) == pytest.approx(expected, rel=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -69,3 +69,14 @@ def test_coefficients_of_a_gaussian_are_known():
     expected = np.zeros(28)
     expected[0] = np.sqrt(np.pi)
     np.testing.assert_allclose(coefficients, expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("shape", [((3, 2), (1, 4), 2), ((1, 1), (0, 2), 1)])
+def test_adjoint(shape, rng):
+    focus, context, n_channels = shape
+    modes = LocalModes(focus, context, (0.4, 0.5), 0.7, 3)
+    window = [f + 2 * c for f, c in zip(focus, context, strict=True)]
+    tiles = rng.normal(size=(2, *window, n_channels))
+    found = modes(tiles)
+    slopes = rng.normal(size=found.shape)
+    assert np.vdot(slopes, found) == pytest.approx(np.vdot(modes.adjoint(slopes), tiles), rel=1e-12)

@@ -28,7 +28,7 @@ from threadpoolctl import threadpool_limits
 
 pytest.importorskip("skops")
 
-from sk_ednn import EDNNCommittee, EDNNRegressor, GridTiling
+from sk_ednn import EDNNCommittee, EDNNRegressor, GridTiling, ShiftAveraged
 from sk_ednn.atoms import GaussianRasterizer, LocalInvariants, Structure
 from sk_ednn.evaluation import DaskBlocks, Direct, Unique
 from sk_ednn.exceptions import ModelFileError
@@ -101,6 +101,7 @@ FAMILIES = {
         [("near", Ridge(), GridTiling(1, 1)), ("far", Ridge(), GridTiling(2, 2))]
     ),
     "committee": EDNNCommittee(EDNNRegressor(Ridge()), n_members=3, random_state=0),
+    "shifts": ShiftAveraged(EDNNRegressor(KernelRidge(), GridTiling(2, 1)), 3),
     "transformed target": TransformedTargetRegressor(
         EDNNRegressor(Ridge()), func=np.negative, inverse_func=np.negative
     ),

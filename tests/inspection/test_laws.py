@@ -14,7 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, PolynomialFeatures
 from sklearn.tree import DecisionTreeRegressor
 
-from sk_ednn import EDNNCommittee, EDNNRegressor, GridTiling
+from sk_ednn import EDNNCommittee, EDNNRegressor, GridTiling, ShiftAveraged
 from sk_ednn.exceptions import TileModelError, TilingError
 from sk_ednn.inspection import (
     context_sensitivity,
@@ -329,6 +329,17 @@ def test_shifts_below_a_focus_are_what_they_are():
         np.sqrt(np.mean((model.predict(np.roll(X, k, axis=1)) - total) ** 2)) for k in range(4)
     ]
     np.testing.assert_allclose(report.shifts[0], by_hand)
+
+
+@pytest.mark.parametrize("wrap", [None, EDNNCommittee])
+def test_averages_over_all_shifts_do_not_change_with_them(wrap):
+    X, y = make_ising(50, (8, 8))
+    model = ShiftAveraged(EDNNRegressor(Ridge(), GridTiling((4, 2), 0)), "all")
+    model = model.fit(X, y) if wrap is None else wrap(model, 2, random_state=0).fit(X, y)
+    report = extensivity_report(model, X)
+    assert [len(shifts) for shifts in report.shifts] == [4, 2]
+    assert max(shifts.max() for shifts in report.shifts) < 1e-10
+    assert report.additivity < 1e-12
 
 
 def test_a_surface_is_found():

@@ -44,3 +44,19 @@ def test_a_repeated_sheet_has_repeated_energy(model):
     )
     energy = model.predict([one])[0]
     assert model.predict([twice])[0] == pytest.approx(2 * energy, rel=1e-6)
+
+
+@pytest.mark.parametrize("n_shifts", [None, 2])
+def test_energies_of_supercells_are_multiples_to_ten_digits(model, n_shifts):
+    pytest.importorskip("ase")
+    from sk_ednn import ShiftAveraged
+    from sk_ednn.atoms import EDNNCalculator
+
+    model = model if n_shifts is None else ShiftAveraged.of(model, n_shifts)
+    sheet, energies = load_sheets(as_ase=True).structures[UNSEEN[1]], {}
+    for n, m in ((1, 1), (2, 1), (1, 2), (3, 2)):
+        atoms = sheet.repeat((n, m, 1))
+        atoms.calc = EDNNCalculator(model, precision="float64")
+        energies[n * m] = atoms.get_potential_energy()
+    for copies, energy in energies.items():
+        assert energy == pytest.approx(copies * energies[1], rel=1e-12)

@@ -1,0 +1,64 @@
+"""The power spectrum of a neighbourhood, from its modes; and back, from its derivative to theirs.
+
+Modes are of shape (n, n_rows, n_pixels): for each angular order m, first `n_vectors[m]` real parts,
+then (m > 0) as many imaginary ones.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def spectrum_size(n_vectors) -> int:
+    """Return the number of invariants: the modes of order 0, and all pairs of each order."""
+    return n_vectors[0] + sum(k * (k + 1) // 2 for k in n_vectors)
+
+
+def power_spectrum(modes, n_vectors) -> np.ndarray:
+    """Return ``A_0`` and ``Re A_v A*_w``, v <= w, of each order: (n, n_invariants, n_pixels)."""
+    n, _, n_pixels = modes.shape
+    invariants = np.empty((n, spectrum_size(n_vectors), n_pixels), dtype=modes.dtype)
+    invariants[:, : n_vectors[0]] = modes[:, : n_vectors[0]]
+    for place, (real, *imaginary), v in _pairs(n_vectors):
+        own = modes[:, real]
+        products = invariants[:, place : place + own.shape[1] - v]
+        np.multiply(own[:, v : v + 1], own[:, v:], out=products)
+        for part in imaginary:
+            own = modes[:, part]
+            products += own[:, v : v + 1] * own[:, v:]
+    return invariants
+
+
+def spectrum_slopes(modes, n_vectors, slopes) -> np.ndarray:
+    """Return the derivative with respect to modes, from that with respect to the invariants.
+
+    Parameters
+    ----------
+    modes : ndarray of shape (n, n_rows, n_pixels)
+    n_vectors : list of int
+    slopes : ndarray of shape (n, n_invariants, n_pixels)
+
+    Returns
+    -------
+    ndarray of shape (n, n_rows, n_pixels)
+    """
+    out = np.zeros_like(modes)
+    out[:, : n_vectors[0]] = slopes[:, : n_vectors[0]]
+    for place, parts, v in _pairs(n_vectors):
+        for part in parts:
+            own, of_own = modes[:, part], out[:, part]
+            of_pairs = slopes[:, place : place + own.shape[1] - v]
+            of_own[:, v] += (of_pairs * own[:, v:]).sum(axis=1)
+            of_own[:, v:] += of_pairs * own[:, v : v + 1]
+    return out
+
+
+def _pairs(n_vectors):
+    """Yield where products begin, the rows of the real and imaginary parts, and the first mode."""
+    place, row = n_vectors[0], 0
+    for m, k in enumerate(n_vectors):
+        parts = [slice(row, row + k), slice(row + k, row + 2 * k)][: 2 if m else 1]
+        row += k * len(parts)
+        for v in range(k):
+            yield place, parts, v
+            place += k - v
