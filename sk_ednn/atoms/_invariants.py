@@ -16,8 +16,8 @@ from sklearn.base import (
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted, validate_data
-from threadpoolctl import threadpool_limits
 
+from ..evaluation._workers import pools
 from ._modes import LocalModes
 from ._power_spectrum import power_spectrum, spectrum_size, spectrum_slopes
 
@@ -431,7 +431,9 @@ class LocalInvariants(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         size = max(1, _BLOCK_BYTES // (X.itemsize * self._numbers_per_tile))
         blocks = [slice(first, first + size) for first in range(0, len(X), size)]
         # Matrix products are small, and threads share out the blocks.
-        with threadpool_limits(1, user_api="blas"):
+        with pools().limit(limits=1, user_api="blas"):
+            if len(blocks) == 1:  # workers take longer to start than a few tiles
+                return [function(blocks[0])]
             return Parallel(n_jobs=self.n_jobs, require="sharedmem")(
                 delayed(function)(rows) for rows in blocks
             )

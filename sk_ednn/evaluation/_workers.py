@@ -45,7 +45,7 @@ def map_blocks(function, plan, *args, n_jobs, verbose):
         groups = [plan[start : start + size] for start in range(0, len(plan), size)]
         # Here too: OpenBLAS has one number for the whole process, which workers that overlap would
         # put back to what another of them had set.
-        with _pools().limit(limits=n_threads):
+        with pools().limit(limits=n_threads):
             results = Parallel(n_jobs=n_jobs, prefer="threads", return_as="generator")(
                 delayed(_work)(function, args, group, n_threads) for group in groups
             )
@@ -56,11 +56,12 @@ def map_blocks(function, plan, *args, n_jobs, verbose):
 
 def _work(function, args, blocks, n_threads):
     # Set in the worker itself: OpenMP counts threads for each thread that calls it.
-    with _pools().limit(limits=n_threads):
+    with pools().limit(limits=n_threads):
         return [function(*args, block) for block in blocks]
 
 
 @lru_cache(maxsize=1)
-def _pools() -> ThreadpoolController:
+def pools() -> ThreadpoolController:
+    """Return what limits the threads of BLAS and OpenMP."""
     # Finding the libraries takes milliseconds; those loaded later are not limited.
     return ThreadpoolController()
