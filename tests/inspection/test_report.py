@@ -134,8 +134,8 @@ def whole():  # of one size alone: copies cannot be predicted
     return model.fit(X, X.sum(axis=1)), (X, X.sum(axis=1)), None
 
 
-CASES = [spins, chains, cubes, sizes, perceptron, whole]
-CASES += [pytest.param(committee, marks=pytest.mark.slow)]
+CASES = [spins, chains, cubes, sizes, perceptron]
+CASES += [pytest.param(case, marks=pytest.mark.slow) for case in (committee, whole)]
 
 
 @pytest.fixture(scope="module")
