@@ -92,7 +92,7 @@ class EDNNCalculator(Calculator):
     >>> atoms.calc = EDNNCalculator(load_sheets_model())
     >>> per_atom = (atoms.get_potential_energy() - sheets.energies[0]) / len(atoms)
     >>> print(f"{1e3 * abs(per_atom):.0f} meV/atom, forces {atoms.get_forces().shape}")
-    13 meV/atom, forces (59, 3)
+    7 meV/atom, forces (59, 3)
     """
 
     def __init__(

@@ -7,6 +7,7 @@ here, or handed to `load`: no name in a file is ever imported.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from importlib import import_module
 from inspect import Parameter, signature
@@ -62,6 +63,8 @@ _DERIVED = {
     "Pipeline": ("memory",),
     "EDNNRegressor": ("memory",),
 }
+# Parameters that serve the fit alone, and may be functions: those are left out.
+_FUNCTIONS = {"GradientSumFit": ("gradient_weight", "symmetries")}
 _PLAIN = (type(None), bool, str)
 
 
@@ -145,6 +148,15 @@ class Encoder:
         name = type(value).__name__
         kept = {k: v for k, v in state.items() if k not in _DERIVED.get(name, ())}
         kept.pop("_sklearn_version", None)
+        for key in _FUNCTIONS.get(name, ()):
+            if callable(kept.get(key)):
+                del kept[key]
+                warnings.warn(
+                    f"{place}.{key} is a function, which cannot be stored. The model that is "
+                    "loaded predicts the same, but would be fitted again with the default.",
+                    UserWarning,
+                    stacklevel=2,
+                )
         shown = place.removeprefix("model.")
         prefix = "" if place == "model" else f"{shown}."
         return {

@@ -170,14 +170,10 @@ def test_what_is_left_out_of_a_net_is_told(tmp_path):
     np.testing.assert_array_equal(loaded.predict(X), model.predict(X))
 
 
-def test_hooks_and_functions_are_refused(tmp_path):
+def test_hooks_are_refused(tmp_path):
     model = clone(FAMILIES["layers"]).fit(X, Y)
     model.tile_model_.estimator.module_[1].register_forward_hook(lambda *args: None)
     with pytest.raises(ModelFileError, match="has hooks, which are code"):
-        save(model, tmp_path / "a.ednn")
-    fit = GradientSumFit(max_epochs=1, symmetries=lambda fields: fields)
-    model = EDNNRegressor(Mine, summing=fit).fit(X, Y)
-    with pytest.raises(ModelFileError, match=r"summing\.symmetries is a function"):
         save(model, tmp_path / "a.ednn")
 
 
@@ -189,3 +185,17 @@ def test_frozen_weights_stay_frozen(tmp_path):
     module = load(tmp_path / "a.ednn").tile_model_.estimator.module_
     frozen = [name for name, weight in module.named_parameters() if not weight.requires_grad]
     assert frozen == ["1.weight"]
+
+
+def test_functions_that_serve_the_fit_alone_are_left_out(tmp_path):
+    fit = GradientSumFit(
+        max_epochs=1, gradient_weight=lambda epoch: 1 / (1 + epoch), symmetries=lambda x: x
+    )
+    model = EDNNRegressor(nn.Sequential(nn.Flatten(), nn.Linear(9, 1)), summing=fit).fit(X, Y)
+    with pytest.warns(UserWarning, match=r"gradient_weight is a function") as caught:
+        save(model, tmp_path / "model.ednn")
+    assert any("symmetries is a function" in str(each.message) for each in caught)
+    loaded = load(tmp_path / "model.ednn")
+    np.testing.assert_array_equal(loaded.predict(LARGER), model.predict(LARGER))
+    assert loaded.summing.gradient_weight == GradientSumFit().gradient_weight
+    assert loaded.summing.max_epochs == 1
