@@ -6,6 +6,8 @@ import re
 from importlib import import_module
 from pathlib import Path
 
+from sphinx.util.nodes import make_refnode
+
 import sk_ednn
 
 HERE = Path(__file__).parent
@@ -24,11 +26,14 @@ extensions = [
 ]
 exclude_patterns = ["_build"]
 templates_path = ["_templates"]
-default_role = "code"
+default_role = "py:obj"  # a link where the name is one of ours, code where it is not
 
 html_theme = "pydata_sphinx_theme"
 html_title = f"sk_ednn {release}"
 html_theme_options = {"show_toc_level": 2, "navigation_with_keys": False}
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_sidebars = {"paper": []}  # it has no pages below it
 html_show_sourcelink = False
 
 # Links into other projects' pages need the network; a build without it must not fail.
@@ -88,7 +93,32 @@ def escape_axes(app, what, name, obj, options, lines):
             lines[i] = LITERAL_OR_AXES.sub(lambda found: found[1] or r"\*", line)
 
 
+BARE = {"class", "exception", "function"}
+
+
+def find_public(app, env, node, contnode):
+    """Link names as the guide writes them: `GridTiling`, `Direct(n_jobs=2)`, `files.save`."""
+    if node.get("reftype") != "obj":
+        return None
+    target = re.sub(r"\(.*\)$", "", node["reftarget"])
+    objects = env.domains["py"].objects
+    found = [
+        name
+        for name, there in objects.items()
+        if not there.aliased and (f".{name}").endswith(f".{target}")
+    ]
+    if "." not in target:  # `fit` and `max_bytes` are many objects', `atoms` is also an extra
+        found = [name for name in found if objects[name].objtype in BARE]
+    if len(found) != 1:
+        return None
+    there = objects[found[0]]
+    return make_refnode(
+        app.builder, node["refdoc"], there.docname, there.node_id, contnode, found[0]
+    )
+
+
 def setup(app):
+    app.connect("missing-reference", find_public)
     app.connect("autodoc-process-docstring", escape_axes, priority=400)  # before numpydoc
     app.connect("autodoc-skip-member", skip_member)
 

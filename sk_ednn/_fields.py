@@ -6,6 +6,8 @@ equal fields, lists or object arrays of fields of different sizes; the layers be
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -137,6 +139,7 @@ def check_fields(X, *, caller="sk_ednn") -> Fields:
         stacks = tuple(Stack(np.array([i]), source) for i, source in enumerate(sources))
         return Fields(stacks, len(sources), True)
     if not is_list_of_fields(X):
+        _require_array(X)
         values = check_array(
             X, allow_nd=True, dtype="numeric", ensure_all_finite=False, estimator=caller
         )
@@ -161,6 +164,28 @@ def check_fields(X, *, caller="sk_ednn") -> Fields:
         for indices in places.values()
     )
     return Fields(stacks, len(arrays), True)
+
+
+def _require_array(X) -> None:
+    """Refuse what newcomers hand over in the place of an array, before numpy makes one of it."""
+    if isinstance(X, (str, os.PathLike)):
+        raise ValueError(
+            f"X must be an array of shape (n_samples, *field_shape), got a path, {os.fspath(X)!r}. "
+            "Read it with numpy.load, or block by block as sk_ednn.evaluation.ArraySource(path)."
+        )
+    if isinstance(X, Mapping):
+        names = list(X)
+        raise ValueError(
+            "X must be an array of shape (n_samples, *field_shape), got a "
+            f"{type(X).__name__} of {', '.join(map(repr, names)) or 'nothing'}. "
+            f"Choose one of its arrays{f', such as [{names[0]!r}]' if names else ''}."
+        )
+    if getattr(getattr(X, "dtype", None), "kind", None) == "c":
+        raise ValueError(
+            f"Complex data not supported: X must hold real numbers, got dtype {X.dtype}. Give real "
+            "and imaginary parts as two channels, numpy.stack([X.real, X.imag], axis=-1), with "
+            "GridTiling(channel_axis=-1)."
+        )
 
 
 def _check_dimensions(arrays, n_leading) -> None:

@@ -1,5 +1,7 @@
 """What counts as a batch of fields."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -130,6 +132,10 @@ def test_taken_samples_stand_in_the_order_asked_for(case, n):
         (np.empty((0, 3)), r"0 sample\(s\)"),
         (np.ones(3), "Expected 2D array, got 1D array"),
         (np.array(1.0), "Expected 2D array, got scalar"),
+        ("fields.npy", r"got a path, 'fields.npy'. Read it with numpy.load"),
+        (Path("fields.npy"), r"got a path, 'fields.npy'. Read it with numpy.load"),
+        ({"X": A, "y": A}, r"got a dict of 'X', 'y'. Choose one of its arrays, such as \['X'\]"),
+        (A * 1j, "Complex data not supported: .* got dtype complex128. .* as two channels"),
         ([A, np.full((2, 3), np.nan)], r"Input X\[1\] contains NaN"),
         (np.full((2, 3), np.inf), "Input X contains infinity"),
         ([A, np.empty((0, 3))], r"0 sample\(s\)"),

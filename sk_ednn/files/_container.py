@@ -50,6 +50,10 @@ def write(path, parts) -> str:
         Digest of the file.
     """
     path = Path(path)
+    if not path.parent.is_dir():
+        raise FileNotFoundError(
+            f"There is no folder {path.parent} to write {path.name} in: make it, or give another."
+        )
     # Beside it, since a file is only moved in one step within a file system.
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:

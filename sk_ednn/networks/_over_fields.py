@@ -249,6 +249,14 @@ def layer_outputs(module, input_shape) -> int:
     try:
         with torch.no_grad():
             module.eval()(example.new_zeros(1, *input_shape))
+    except RuntimeError as error:
+        if out_of_memory(error):
+            raise
+        raise TileModelError(
+            f"The network cannot take a tile of shape {tuple(input_shape)}, channels first: "
+            f"{error}. Along each axis a tile is focus + 2 * context long; make the network's "
+            "inputs as many, or let it be a class that takes tile_shape."
+        ) from error
     finally:
         module.train(training)
         for hook in hooks:

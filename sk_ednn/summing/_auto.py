@@ -64,7 +64,7 @@ class AutoSumFit(AbstractSumFit):
                 strategy = getattr(import_module(f".{module}", __package__), name)()
             if strategy.suits(terms):
                 return strategy
-        names = ", ".join(type(term.tile_model).__name__ for term in terms)
+        names = ", ".join(_name(term.tile_model) for term in terms)
         raise TileModelError(
             f"No strategy fits {names} to sums. A tile model is a scikit-learn regressor (or a "
             "Pipeline that ends in one), a torch module or a skorch NeuralNetRegressor; several "
@@ -96,3 +96,9 @@ def needs_gradient(terms) -> bool:
         is_torch(last_step(term.tile_model)) or isinstance(last_step(term.tile_model), MLPRegressor)
         for term in terms
     )
+
+
+def _name(tile_model) -> str:
+    if isinstance(tile_model, type):
+        return f"the class {tile_model.__name__} (give an instance, {tile_model.__name__}())"
+    return type(tile_model).__name__

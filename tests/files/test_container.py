@@ -56,6 +56,13 @@ def refused(file):
     return False
 
 
+def test_a_folder_that_is_not_there_is_named(tmp_path):
+    model = EDNNRegressor(Ridge()).fit(X, Y)
+    with pytest.raises(FileNotFoundError, match=r"no folder .*nowhere to write model.ednn in"):
+        save(model, tmp_path / "nowhere" / "model.ednn")
+    assert not list(tmp_path.iterdir())
+
+
 def test_every_single_changed_byte_is_noticed(path, tmp_path):
     """One bit of each byte, and all bits of each byte of the parts that are not hashed alone."""
     content = path.read_bytes()

@@ -71,6 +71,11 @@ def test_what_is_no_regressor_is_refused(tile_model):
         model.fit(X, X.sum(axis=1))
 
 
+def test_a_class_in_the_place_of_its_instance_is_named():
+    with pytest.raises(TileModelError, match=r"the class Ridge \(give an instance, Ridge\(\)\)"):
+        AutoSumFit().select(lm.Ridge)
+
+
 def test_what_was_chosen_can_be_seen_and_overruled():
     X = make_field("float64", 20, (4,))
     y = X.sum(axis=1)

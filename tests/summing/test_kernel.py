@@ -1,8 +1,11 @@
 """Kernel ridge on sums: the double sum over pairs of tiles, written out."""
 
+import warnings
+
 import numpy as np
 import pytest
 from sklearn.base import clone
+from sklearn.exceptions import EfficiencyWarning
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.linear_model import Ridge
 from sklearn.metrics.pairwise import PAIRWISE_KERNEL_FUNCTIONS, pairwise_kernels
@@ -261,6 +264,17 @@ def test_too_many_distinct_tiles_are_refused_before_anything_is_made(path):
         with pytest.raises(TileMemoryError, match=f"A kernel matrix {what[path]} needs"):
             model.fit(X, y)
     model.set_params(summing__max_bytes=10**7).fit(X, y)
+
+
+def test_many_distinct_tiles_are_announced(monkeypatch, rng):
+    monkeypatch.setattr(_kernel, "_MANY_TILES", 30)
+    X = rng.normal(size=(5, 8))
+    model = EDNNRegressor(KernelRidge(kernel="rbf"), GridTiling(1, 1))
+    with pytest.warns(EfficiencyWarning, match="have 40 distinct tiles.*PolynomialFeatures"):
+        model.fit(X, X.sum(axis=1))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.fit(np.sign(X), X.sum(axis=1))  # eight states, whatever the number of tiles
 
 
 def test_suits():

@@ -163,6 +163,8 @@ def test_the_weight_of_gradients_may_follow_the_epochs():
         ({"device": "cuda:7"}, "is not there; these are: cpu"),
         ({"form": "dense", "tile_model": nn.Sequential(
             nn.Conv2d(1, 1, 3, padding=1), nn.Flatten(), nn.Linear(36, 1))}, "pads its input"),
+        ({"tile_model": nn.Sequential(nn.Flatten(), nn.Linear(9, 1))},
+         r"cannot take a tile of shape \(1, 6, 6\).* focus \+ 2 \* context long"),
         ({"lr": 1e30}, "The loss became"),
     ],
 )  # fmt: skip
