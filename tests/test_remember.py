@@ -176,6 +176,7 @@ def test_networks_are_kept(tmp_path, spins):
 
 
 def test_a_file_does_not_say_where_fits_are_kept(tmp_path, spins):
+    pytest.importorskip("skops")
     model = EDNNRegressor(Ridge(), memory=tmp_path / "memory").fit(*spins)
     files.save(model, tmp_path / "model.ednn")
     loaded = files.load(tmp_path / "model.ednn")
