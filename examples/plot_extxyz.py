@@ -1,0 +1,97 @@
+"""
+From a file of structures to a simulation
+=========================================
+
+Structures with their energies lie in an extended XYZ file, as most programs write it. A ridge
+regression learns the energies. Its derivative are the forces, with which ASE relaxes a sheet that
+it has not seen, and simulates one at 1,000 K, for a radial distribution function. That is less than
+60 lines.
+"""
+
+# %%
+# The file. Yours takes its place; here 100 sheets of porous graphene, cells of 35 × 35 Å at
+# 1,000 K, are written to one, with energies of the REBO potential.
+
+import tempfile
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+from ase import units
+from ase.calculators.singlepoint import SinglePointCalculator
+from ase.constraints import FixCartesian
+from ase.geometry.rdf import get_rdf
+from ase.io import read, write
+from ase.md.langevin import Langevin
+from ase.optimize import FIRE
+from sklearn.linear_model import Ridge
+from sklearn.pipeline import make_pipeline
+
+from sk_ednn import EDNNRegressor, GridTiling
+from sk_ednn.atoms import EDNNCalculator, GaussianRasterizer, LocalInvariants
+from sk_ednn.datasets import load_porous
+
+data = load_porous(as_ase=True)
+order = np.random.default_rng(0).permutation(len(data.structures))[:100]
+for k in order:
+    data.structures[k].calc = SinglePointCalculator(data.structures[k], energy=data.energies[k])
+path = Path(tempfile.mkdtemp()) / "sheets.extxyz"
+write(path, [data.structures[k] for k in order])
+
+# %%
+# The model. Atoms are drawn on pixels of 0.44 Å; a tile is a focus of 16 pixels, 7 Å, with 3.9 Å of
+# context around it, and is described by what does not change when it is turned.
+
+sheets = read(path, ":")
+energies = np.array([sheet.get_potential_energy() for sheet in sheets])
+spacing, tiling = 35 / 80, GridTiling(focus=16, context=9)
+describe = LocalInvariants(16, 9, spacing, scale=0.6, random_state=0)
+model = make_pipeline(
+    GaussianRasterizer(spacing, width=0.4, weights={"C": 1.0}),
+    EDNNRegressor(make_pipeline(describe, Ridge(1e-6)), tiling, baseline="content"),
+)
+model.fit(sheets[:80], energies[:80])
+off = model.predict(sheets[80:]) - energies[80:]
+print(f"{1e3 * np.mean(np.abs(off)) / 35**2:.2f} meV/Å² on 20 unseen sheets")
+
+# %%
+# Relaxation of an unseen sheet: its heat is taken out. Atoms stay in the plane, which is all that
+# the model knows of.
+
+sheet = sheets[80].copy()
+sheet.calc = EDNNCalculator(model)
+sheet.set_constraint(FixCartesian(range(len(sheet)), mask=(False, False, True)))
+hot = sheet.get_potential_energy()
+FIRE(sheet, logfile=None).run(fmax=0.3, steps=60)
+print(f"{(hot - sheet.get_potential_energy()) / len(sheet):.3f} eV an atom lower")
+
+# %%
+# Dynamics at 1,000 K, and the radial distribution function of the plane: ASE's, with rings in
+# place of shells. As many sheets of the file are beside it.
+
+rng = np.random.default_rng(0)
+heat = rng.normal(size=(len(sheet), 3)) * [1, 1, 0]
+sheet.set_momenta(heat * np.sqrt(sheet.get_masses() * units.kB * 2000)[:, None])
+images = []
+dynamics = Langevin(
+    sheet, units.fs, temperature_K=1000, friction=0.02 / units.fs, rng=rng, fixcm=False
+)
+dynamics.attach(lambda: images.append(sheet.copy()), interval=5)
+dynamics.run(150)
+
+
+def rings(structures):
+    """Return the mean radial distribution function of flat sheets, and the radii."""
+    found = [get_rdf(each, rmax=6.0, nbins=120) for each in structures]
+    r = found[0][1]
+    return r, np.mean([g for g, _ in found], axis=0) * 2 * r / structures[0].cell[2, 2]
+
+
+figure, axes = plt.subplots(1, 2, figsize=(9.6, 4), layout="constrained")
+axes[0].scatter(*images[-1].positions[:, :2].T, s=14, color="0.3")
+axes[0].set(aspect="equal", xlabel="x / Å", ylabel="y / Å", title=f"{len(sheet)} atoms at 1,000 K")
+axes[1].plot(*rings(sheets[80:]), color="#edae49", lw=3, label="20 sheets of the file")
+axes[1].plot(*rings(images[10:]), color="#22303c", lw=1, label="dynamics on the model")
+axes[1].set(xlabel="r / Å", ylabel="g(r)", title="radial distribution")
+axes[1].legend(frameon=False)
+plt.show()
