@@ -255,6 +255,8 @@ class EDNNRegressor(RegressorMixin, BaseEstimator):
         if self.memory is not None:
             known = {"sample_weight": sample_weight, "groups": groups, "gradient": gradient}
             vars(self).update(remembered(self, X, y, known))
+            # With the workers and progress asked for now, not those of the fit that was kept.
+            self.evaluation_ = self._filled(self.evaluation or AutoEvaluation(), None)
             return self
         random_state = check_random_state(self.random_state)
         evaluation = self._filled(self.evaluation or AutoEvaluation(), random_state)

@@ -110,6 +110,7 @@ def test_what_a_fit_does_not_depend_on_finds_it(tmp_path, spins, what):
     model.set_params(**what).fit(*spins)
     assert Counted.fits == n_fits
     assert all(model.get_params()[name] == value for name, value in what.items())
+    assert all(getattr(model.evaluation_, name) == value for name, value in what.items())
 
 
 def test_a_warm_start_is_told_from_a_fit(tmp_path, spins):
