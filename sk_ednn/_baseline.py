@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .tiling._adjoint import add_tiles
+from .tiling._windows import OUTSIDE
 
 KINDS = (None, "size", "content")
 
@@ -48,17 +48,21 @@ class Baseline:
 
     def slope(self, tiling, field_shape) -> np.ndarray:
         """Return how the first total changes with each number of a field, of shape field_shape."""
-        slope = np.zeros((1, *field_shape))
         if self.kind == "size":
-            return slope[0]
-        # One coefficient a channel, which is a tile's last axis, or one where there is none.
-        tile_shape, grid = tiling.tile_shape(field_shape), tiling.tile_grid(field_shape)
-        per_channel = self.coefficients[1:, 0]
-        held = np.zeros(tile_shape)
-        held[self.focus] = per_channel if len(self.focus) < self.tile_ndim else per_channel[0]
-        tiles = np.broadcast_to(held, (1, *grid, *tile_shape))
-        add_tiles(slope, tiling, tuple(slice(0, n) for n in grid), tiles)
-        return slope[0]
+            return np.zeros(field_shape)
+        # Foci do not overlap: how often a site lies in one is a product over the axes.
+        channel, slope = tiling.channel_axis, np.ones(1)
+        n_sites = list(field_shape)
+        if channel is not None:
+            del n_sites[channel]
+        for places, part, n in zip(
+            tiling.padded_positions(field_shape), self.focus, n_sites, strict=True
+        ):
+            inside = places[part.start : len(places) - part.start]
+            held = np.bincount(inside[inside != OUTSIDE], minlength=n)
+            slope = slope[..., None, :] * held[:, None]
+        slope = slope * self.coefficients[1:, 0]
+        return slope[..., 0] if channel is None else np.moveaxis(slope, -1, channel)
 
 
 def focus_features(tiles, focus, kind, tile_ndim) -> np.ndarray:
