@@ -16,9 +16,9 @@ from sklearn.linear_model._base import LinearModel
 from sklearn.neural_network import MLPRegressor
 from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
 
+from ._kernel_slopes import named_slope
 from .exceptions import TileModelError
 
-_KERNELS = ("linear", "poly", "polynomial", "rbf", "sigmoid")
 _SCALERS = (StandardScaler, MinMaxScaler, MaxAbsScaler, RobustScaler)
 # What an activation's derivative is, from the activation itself.
 _ACTIVATIONS = {
@@ -28,9 +28,9 @@ _ACTIVATIONS = {
     "relu": lambda a: (a > 0).astype(float),
 }
 _KNOWN = (
-    "Known are linear models, KernelRidge (linear, poly, rbf, sigmoid) and MLPRegressor, behind "
-    "scalers, PCA, Nystroem and transformers with a method pull(X, slope), as LocalInvariants has, "
-    "and torch networks."
+    "Known are linear models, KernelRidge (linear, poly, rbf, sigmoid), Gaussian processes and "
+    "MLPRegressor, behind scalers, PCA, Nystroem and transformers with a method pull(X, slope), as "
+    "LocalInvariants has, and torch networks."
 )
 
 
@@ -39,7 +39,7 @@ def prediction_slope(estimator, rows) -> np.ndarray:
 
     Parameters
     ----------
-    estimator : a linear model, KernelRidge, MLPRegressor, or a Pipeline that ends in one
+    estimator : a linear model, kernel model, MLPRegressor, or a Pipeline that ends in one
         With a single output.
     rows : ndarray of shape (n, n_features)
 
@@ -68,7 +68,9 @@ def _of_regressor(model, rows):
     if isinstance(model, KernelRidge):
         weights = np.ravel(model.dual_coef_)[None]
         gamma, degree, coef0 = model.gamma, model.degree, model.coef0
-        return _kernel_slope(model, model.kernel, gamma, degree, coef0, model.X_fit_, rows, weights)
+        return named_slope(model, model.kernel, gamma, degree, coef0, model.X_fit_, rows, weights)
+    if hasattr(model, "prediction_slope"):
+        return model.prediction_slope(rows)
     if isinstance(model, MLPRegressor):
         return _of_perceptron(model, rows)
     if isinstance(model, (LinearModel, linear_model.SGDRegressor)):
@@ -110,7 +112,7 @@ def _through(step, given, slope):
             components = components / np.sqrt(step.explained_variance_)[:, None]
         return slope @ components
     if isinstance(step, Nystroem):
-        return _kernel_slope(
+        return named_slope(
             step, step.kernel, step.gamma, step.degree, step.coef0, step.components_, given,
             slope @ step.normalization_,
         )  # fmt: skip
@@ -121,28 +123,3 @@ def _through(step, given, slope):
 
 def _passes(step) -> bool:
     return step is None or (isinstance(step, str) and step == "passthrough")
-
-
-def _kernel_slope(model, kernel, gamma, degree, coef0, known, rows, weights):
-    """Return ``sum_j weights[i, j] dk(x_i, u_j) / dx_i`` for known rows u."""
-    if kernel not in _KERNELS:
-        raise TileModelError(
-            f"The derivative of {type(model).__name__} is known for the kernels "
-            f"{', '.join(_KERNELS)}, got kernel={kernel!r}."
-        )
-    # scikit-learn's own defaults, where its kernels are left open.
-    gamma = 1.0 / rows.shape[1] if gamma is None else gamma
-    degree = 3 if degree is None else degree
-    coef0 = 1 if coef0 is None else coef0
-    known = np.asarray(known, dtype=np.float64)
-    if kernel == "linear":
-        return np.broadcast_to(weights @ known, rows.shape)
-    inner = rows @ known.T
-    if kernel == "rbf":
-        squares = (rows**2).sum(1)[:, None] + (known**2).sum(1) - 2 * inner
-        pull = weights * np.exp(-gamma * np.maximum(squares, 0)) * (-2 * gamma)
-        return rows * pull.sum(1)[:, None] - pull @ known
-    inner = gamma * inner + coef0
-    if kernel == "sigmoid":
-        return (weights * gamma * (1 - np.tanh(inner) ** 2)) @ known
-    return (weights * gamma * degree * inner ** (degree - 1)) @ known

@@ -428,8 +428,9 @@ class EDNNRegressor(RegressorMixin, BaseEstimator):
         TileModelError
             Where the derivative of a tile model is not known, or there are several totals per
             sample. It is known of torch networks and, exactly, of linear models, `KernelRidge`
-            (linear, polynomial, RBF, sigmoid kernels) and `MLPRegressor`, also behind scalers,
-            PCA, Nystroem and transformers with a method ``pull(X, slope)``, as `LocalInvariants`.
+            (linear, polynomial, RBF, sigmoid kernels), Gaussian processes with smooth kernels and
+            `MLPRegressor`, also behind scalers, PCA, Nystroem and transformers with a method
+            ``pull(X, slope)``, as `LocalInvariants`.
         """
         fields = self._check_predicted(X)
         if self.n_outputs_ > 1:

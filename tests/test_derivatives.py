@@ -4,6 +4,16 @@ import numpy as np
 import pytest
 from sklearn.decomposition import PCA
 from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import (
+    RBF,
+    ConstantKernel,
+    DotProduct,
+    ExpSineSquared,
+    Matern,
+    PairwiseKernel,
+    RationalQuadratic,
+    WhiteKernel,
+)
 from sklearn.kernel_approximation import Nystroem
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.linear_model import Lasso, Ridge
@@ -34,6 +44,20 @@ MODELS = {
     "scaled": make_pipeline(StandardScaler(), KernelRidge(kernel="rbf", gamma=0.1, alpha=1e-3)),
     "reduced": make_pipeline(
         MinMaxScaler(), "passthrough", PCA(4, whiten=True), KernelRidge(kernel="rbf", alpha=1e-3)
+    ),
+    "process": GaussianProcessRegressor(ConstantKernel(2.0) * RBF(1.3) + WhiteKernel(0.1)),
+    "process, one length a feature": make_pipeline(
+        StandardScaler(), PCA(3), GaussianProcessRegressor(RBF([0.7, 1.0, 2.0]), optimizer=None)
+    ),
+    "rough process": GaussianProcessRegressor(Matern(2.0, nu=2.5), alpha=1e-2, optimizer=None),
+    "rougher process": GaussianProcessRegressor(Matern(2.0, nu=1.5), alpha=1e-2, optimizer=None),
+    "process of many lengths": GaussianProcessRegressor(
+        RationalQuadratic(2.0, alpha=0.8), alpha=1e-2, normalize_y=True, optimizer=None
+    ),
+    "product and power of kernels": GaussianProcessRegressor(
+        DotProduct(0.5) ** 2 * RBF(2.0) + ExpSineSquared(1.2, 7.0) * Matern(3.0, nu=np.inf),
+        alpha=1e-2,
+        optimizer=None,
     ),
     "nystroem": make_pipeline(Nystroem(gamma=0.1, n_components=8, random_state=0), Ridge()),
 }
@@ -103,7 +127,11 @@ def test_several_terms_and_sizes(rng):
         (DecisionTreeRegressor(max_depth=2), "BoostedSum is not known"),
         (make_pipeline(PolynomialFeatures(2), Ridge()), "PolynomialFeatures is not known"),
         (KernelRidge(kernel="laplacian"), "got kernel='laplacian'"),
-        (GaussianProcessRegressor(), "is not known. Known are linear models"),
+        (GaussianProcessRegressor(Matern(nu=0.5), optimizer=None), "got nu=0.5. With nu=0.5"),
+        (
+            GaussianProcessRegressor(PairwiseKernel(), optimizer=None),
+            "PairwiseKernel.* not known",
+        ),
         (make_pipeline(MinMaxScaler(clip=True), Ridge()), "has no derivative where it clips"),
     ],
 )

@@ -24,6 +24,7 @@ from sklearn.gaussian_process.kernels import (
     WhiteKernel,
 )
 
+from .._kernel_slopes import slope as kernel_slope
 from .._memory import require_memory
 from .._tile_model import TileModel, flat
 from ..exceptions import TileModelError
@@ -148,6 +149,10 @@ class SummedGaussianProcess(RegressorMixin, BaseEstimator):
         """Return the mean contributions of tiles as rows of features."""
         mean = between(self.kernel_, dense(X), self.X_train_) @ self.alpha_
         return mean[:, 0] if mean.shape[1] == 1 else mean
+
+    def prediction_slope(self, X):
+        """Return how the first mean contribution changes with each feature, of the shape of X."""
+        return kernel_slope(self.kernel_, dense(X), self.X_train_, self.alpha_[:, 0][None])
 
     def covariance_with_totals(self, X):
         """Return the prior covariance of contributions with the training totals, (n, n_samples)."""
