@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from ..tiling import Block
 from ._base import AbstractEvaluation
 from ._direct import Direct
@@ -109,6 +111,24 @@ def _repeats(tiling, fields, times) -> bool:
     if any(hasattr(getattr(s.values, "array", None), "__dask_graph__") for s in fields.stacks):
         return fields.dtype.kind in "biu"
     stack = fields.stacks[0]
+    if isinstance(stack.values, np.ndarray) and _corners_differ(tiling, stack.values, times):
+        return False
     cuts = tiling.cuts(len(stack.samples), stack.values.shape[1:], _PROBED)
     samples, *region = (along[0] for along in cuts)
     return tiling.block_tiles(fields, Block(0, samples, tuple(region))).repeats(times)
+
+
+def _corners_differ(tiling, values, times) -> bool:
+    """Tell from one site of each focus that tiles do not repeat, before any is cut."""
+    field_shape = values.shape[1:]
+    foci = iter(tiling.focus_sites(tiling.tile_shape(field_shape)))
+    channel = tiling.channel_axis
+    channel = None if channel is None else channel % len(field_shape)
+    corner = tuple(
+        0 if axis == channel else slice(None, None, (site := next(foci)).stop - site.start)
+        for axis in range(len(field_shape))
+    )
+    corners = values[(slice(None), *corner)]
+    n = min(corners.size, _PROBED)
+    some = np.linspace(0, corners.size - 1, n).astype(int)
+    return times * len(np.unique(corners[np.unravel_index(some, corners.shape)])) > n

@@ -19,7 +19,8 @@ from torch import fx, nn
 from torch.nn import functional as F
 
 from ..exceptions import TileModelError
-from ._dense_run import DenseRun, find_cut, find_strips, tiles_of
+from ._convolve import Convolution, convolve
+from ._dense_run import DenseRun, every, find_cut, find_strips, tiles_of
 from ._layout import plain_module
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -48,7 +49,6 @@ _BINARY = {
 # How far the dense form may be from the tiled one, relative to the largest contribution, where it
 # is tried: rounding errors of float32, with room to spare.
 _TOLERANCE = 1e-4
-_CONVOLVE = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 _AVERAGE = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}
 
 
@@ -280,7 +280,7 @@ class _Planner(fx.Interpreter):
         if layer is None or not layer.is_vector:
             self._refuse(node, "must be one row of outputs per tile")
         step = tuple(f // s for f, s in zip(self.focus, layer.stride, strict=True))
-        self.steps[node.name] = lambda x: _every(x, step)
+        self.steps[node.name] = lambda x: every(x, step)
 
     def _module(self, node, value):
         module = self.fetch_attr(node.target)
@@ -290,6 +290,7 @@ class _Planner(fx.Interpreter):
             out = self._strided(node, layer, value, module.stride)
             self._count(node, out, module.weight.numel())
             self._along(node, module)
+            self.steps[node.name] = self.calls[node.name][0]
             return out
         if isinstance(module, _POOLS):
             self._refuse_padding(node, module)
@@ -404,13 +405,13 @@ class _Planner(fx.Interpreter):
         if not layer.flat:
             self._refuse(node, "acts on the last axis of a map; put a Flatten before it")
         step = tuple(f // s for f, s in zip(self.focus, layer.stride, strict=True))
-        convolve, shape = _CONVOLVE[len(layer.window)], layer.shape
+        shape = layer.shape
         if layer.is_vector:
             # A matrix product over places: faster than a convolution of one place.
-            self.steps[node.name] = lambda x: module(_every(x, step).movedim(1, -1)).movedim(-1, 1)
+            self.steps[node.name] = lambda x: module(every(x, step).movedim(1, -1)).movedim(-1, 1)
         else:
             self.steps[node.name] = lambda x: convolve(
-                x, module.weight.reshape(-1, *shape), module.bias, stride=step
+                x, module.weight.reshape(-1, *shape), module.bias, step
             )
         out = _Layer((module.out_features, *(1 for _ in layer.window)), self.focus, True)
         self._count(node, out, module.weight.numel())
@@ -420,7 +421,7 @@ class _Planner(fx.Interpreter):
         if not layer.is_vector:
             self._refuse(node, "normalises over places of a tile")
         step = tuple(f // s for f, s in zip(self.focus, layer.stride, strict=True))
-        self.steps[node.name] = lambda x: module(_every(x, step).movedim(1, -1)).movedim(-1, 1)
+        self.steps[node.name] = lambda x: module(every(x, step).movedim(1, -1)).movedim(-1, 1)
         return _Layer(layer.shape, self.focus, True)
 
     def _crop(self, node, layer, value):
@@ -478,7 +479,8 @@ class _Planner(fx.Interpreter):
             _tuple(along, 1)[0]
             for along in (module.kernel_size, module.stride, getattr(module, "dilation", 1))
         )
-        self.calls[node.name] = module, (kernel - 1) * dilation + 1, stride
+        call = Convolution(module) if isinstance(module, _CONVOLUTIONS) else module
+        self.calls[node.name] = call, (kernel - 1) * dilation + 1, stride
 
     # --- helpers ----------------------------------------------------------------------------
 
@@ -504,13 +506,6 @@ class _Planner(fx.Interpreter):
 
     def _refuse(self, node, why):
         raise NotConvolutional(f"No exact dense form: {self._name(node)} {why}.")
-
-
-def _every(x, step):
-    """Take one place a tile of a map whose places are closer than that."""
-    if all(s == 1 for s in step):
-        return x
-    return x[(slice(None), slice(None), *(slice(None, None, s) for s in step))]
 
 
 def _tuple(value, n):

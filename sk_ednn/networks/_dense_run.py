@@ -18,8 +18,10 @@ from torch import fx
 
 from ._layout import FORMATS as _LAYOUTS
 
-# Numbers in the largest map of a strip: 4 MB, of which the caches hold a good part.
-_STRIP_NUMBERS = 1 << 20
+# Numbers in the largest map of a strip: 8 MB, of which the caches hold a good part. A map of fewer
+# than four of these is run as a whole: the cache that cores share holds it.
+_STRIP_NUMBERS = 1 << 21
+_LEAST_STRIPS = 4
 # Strips have so many times the rows that two neighbours both compute.
 _LEAST_ROWS = 8
 # A network goes on tile by tile where that saves this share of its multiplications, and so many
@@ -51,14 +53,16 @@ class Strips:
     numbers: float
 
     def run(self, fields) -> torch.Tensor | None:
-        """Return the result, or None where all of it is one strip."""
+        """Return the result, or None where strips would be few."""
         n_rows = (fields.shape[2] - self.seen) // self.step + 1
         per_row = self.numbers * fields[:, 0, 0].numel() * self.step
         at_once = max(
             int(_STRIP_NUMBERS // per_row), -(-_LEAST_ROWS * (self.seen - self.step) // self.step)
         )
-        if at_once >= n_rows:
+        n_strips = -(-n_rows // at_once)
+        if n_strips < _LEAST_STRIPS:
             return None
+        at_once = -(-n_rows // n_strips)
         out: Any = None
         for start in range(0, n_rows, at_once):
             stop = min(start + at_once, n_rows)
@@ -115,8 +119,15 @@ class DenseRun(fx.Interpreter):
     def _at_cut(self, node, value):
         if self.cut is None or node.name != self.cut.name:
             return value
+        self._by_tile = True
+        if prod(self.cut.window) == 1:
+            # A row for each tile, without unfold, whose derivative is slow.
+            rows = every(value, self.cut.step).movedim(1, -1)
+            self._grid = rows.shape[:-1]
+            rows = rows.reshape(-1, rows.shape[-1])
+            return rows if self.cut.flat else rows[(..., *[None] * len(self.cut.step))]
         tiles = tiles_of(value, self.cut.window, self.cut.step)
-        self._by_tile, self._grid = True, tiles.shape[: value.ndim - 1]
+        self._grid = tiles.shape[: value.ndim - 1]
         if not _is_laid_out(value):
             return tiles.reshape(-1, *tiles.shape[value.ndim - 1 :])
         # As the map was, in one copy: the layers behind were laid out for it.
@@ -136,16 +147,23 @@ class Cut:
         Places of its result that a tile sees, and places to the next tile.
     work : int
         Multiplications for each tile, before and after.
+    flat : bool
+        Whether the network has flattened the result, so that it is a row for each tile.
     """
 
     name: str
     window: tuple[int, ...]
     step: tuple[int, ...]
     work: int
+    flat: bool = False
 
 
 def find_cut(nodes, layers, work, focus) -> Cut | None:
     """Return where to go on tile by tile, None where that does not pay.
+
+    It pays where it saves multiplications, and else from where the network flattens tiles: products
+    of matrices with a row for each tile take less time than those of maps, and their derivatives
+    much less.
 
     Parameters
     ----------
@@ -157,10 +175,10 @@ def find_cut(nodes, layers, work, focus) -> Cut | None:
     focus : tuple of int
     """
     whole = sum(dense for dense, _ in work.values())
-    best = None
+    best = rows = None
     for number, node in enumerate(nodes):
         layer = layers.get(node.name)
-        if layer is None or layer.flat or node.op in ("placeholder", "output"):
+        if layer is None or node.op in ("placeholder", "output"):
             continue
         after = set(nodes[number + 1 :])
         # Nothing but this result may be wanted later.
@@ -171,13 +189,22 @@ def find_cut(nodes, layers, work, focus) -> Cut | None:
             for user in other.users
         ):
             continue
+        step = tuple(f // s for f, s in zip(focus, layer.stride, strict=True))
+        later = [other.name for other in nodes[number + 1 :] if other.name in layers]
+        products = sum(work.get(name, (0, 0))[1] for name in later)
+        if layer.flat:
+            if rows is None and layer.is_vector and products:
+                rows = Cut(node.name, layer.window, step, whole, flat=True)
+            continue
         mixed = sum(work.get(other.name, (0, 0))[k > number] for k, other in enumerate(nodes))
+        if all(layers[name].flat for name in later):
+            if products >= _PER_NUMBER * prod(layer.shape):
+                rows = Cut(node.name, layer.window, step, mixed)
         saved = whole - mixed
         if saved > max(_WORTH_CUTTING * whole, _PER_NUMBER * prod(layer.shape)):
-            step = tuple(f // s for f, s in zip(focus, layer.stride, strict=True))
             if best is None or mixed < best.work:
                 best = Cut(node.name, layer.window, step, mixed)
-    return best
+    return best or rows
 
 
 def find_strips(nodes, layers, calls, cut) -> Strips | None:
@@ -221,6 +248,13 @@ def tiles_of(padded, window, focus) -> torch.Tensor:
     for axis, (w, f) in enumerate(zip(window, focus, strict=True), start=2):
         tiles = tiles.unfold(axis, w, f)
     return tiles.movedim(1, 1 + len(focus))
+
+
+def every(x, step) -> torch.Tensor:
+    """Take one place a tile of a map whose places are closer than that."""
+    if all(s == 1 for s in step):
+        return x
+    return x[(slice(None), slice(None), *(slice(None, None, s) for s in step))]
 
 
 def _like(strip, n_rows) -> torch.Tensor:

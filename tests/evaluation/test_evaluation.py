@@ -262,3 +262,23 @@ def test_the_number_of_workers_comes_from_the_regressor_unless_said_otherwise():
     model = EDNNRegressor(evaluation=Direct()).fit(X, y)
     assert model.evaluation.n_jobs is None
     assert model.evaluation_ is not model.evaluation
+
+
+@pytest.mark.parametrize("channel_axis", [None, 0, -1])
+def test_noise_is_known_to_be_noise_before_a_tile_is_cut(channel_axis, monkeypatch):
+    rng = np.random.default_rng(0)
+    noise = rng.random((2, 3, 12, 12) if channel_axis == 0 else (2, 12, 12, 3))
+    noise = noise[..., 0] if channel_axis is None else noise
+    tiling = GridTiling(2, 1, channel_axis=channel_axis)
+    model = EDNNRegressor(tiling=tiling).fit(noise, noise.reshape(2, -1).sum(axis=1))
+    checked, kind = model.tiling_, model.tile_model_
+    cut = []
+    real = type(checked).block_tiles
+    monkeypatch.setattr(type(checked), "block_tiles", lambda *args: cut.append(args) or real(*args))
+    auto = AutoEvaluation()
+    assert not isinstance(auto.select(kind, checked, noise), Unique) and not cut
+    # One site of each focus is the same, the rest is not: tiles have to be looked at.
+    same = noise.copy()
+    same[(slice(None), *[slice(None, None, 2) if n == 12 else 0 for n in noise.shape[1:]])] = 0.5
+    assert not isinstance(auto.select(kind, checked, same), Unique) and len(cut) == 1
+    assert isinstance(auto.select(kind, checked, np.sign(noise)), Unique) and len(cut) == 2

@@ -7,8 +7,14 @@ torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 
 from sk_ednn import GridTiling  # noqa: E402
-from sk_ednn.networks import ValidCNN, as_convolution, initialise_summed  # noqa: E402
+from sk_ednn.networks import (  # noqa: E402
+    ValidCNN,
+    _convolve,
+    as_convolution,
+    initialise_summed,
+)
 from sk_ednn.networks import _dense_run as dense_run  # noqa: E402
+from sk_ednn.networks._convolve import Convolution  # noqa: E402
 from sk_ednn.networks._dense_run import tiles_of  # noqa: E402
 from sk_ednn.networks._layout import laid_out, lay_out  # noqa: E402
 
@@ -51,6 +57,7 @@ def test_strips_of_any_height_give_the_tiled_contributions(name, layout, monkeyp
     monkeypatch.setattr(
         dense_run, "_like", lambda strip, n: seen.append(strip.shape[2]) or one_strip(strip, n)
     )
+    monkeypatch.setattr(dense_run, "_LEAST_STRIPS", 2)
     for numbers, rows in [(1, 1), (2000, 2), (1, 8)]:
         monkeypatch.setattr(dense_run, "_STRIP_NUMBERS", numbers)
         monkeypatch.setattr(dense_run, "_LEAST_ROWS", rows)
@@ -102,3 +109,43 @@ def test_no_cut_where_an_earlier_result_is_wanted_later():
         torch.testing.assert_close(
             dense(x).ravel(), dense.module(tiles).ravel(), rtol=1e-5, atol=1e-5
         )
+
+
+@pytest.mark.parametrize("layout", [False, True])
+@pytest.mark.parametrize(("stride", "dilation", "groups"), [(1, 1, 1), (2, 1, 2), (1, 2, 4)])
+def test_one_small_map_in_3d_is_convolved_as_several_are(layout, stride, dilation, groups):
+    torch.manual_seed(0)
+    layer = nn.Conv3d(4, 8, 3, stride=stride, dilation=dilation, groups=groups)
+    x = torch.rand(1, 4, 9, 10, 11)
+    x = (laid_out(x) if layout else x).requires_grad_()
+    found, expected = Convolution(layer)(x), layer(x)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+    wanted = [x, layer.weight, layer.bias]
+    slopes = []
+    for out in (found, expected):
+        first = torch.autograd.grad(out.square().sum(), wanted, create_graph=True)
+        second = torch.autograd.grad(first[0].square().sum(), layer.weight)
+        slopes.append([*first, *second])
+    for ours, torchs in zip(*slopes, strict=True):
+        largest = float(torchs.detach().abs().max())
+        torch.testing.assert_close(ours, torchs, rtol=1e-4, atol=1e-4 * largest)
+
+
+def test_3d_convolutions_keep_to_what_was_switched_off():
+    x, layer = torch.rand(1, 1, 8, 8, 8), nn.Conv3d(1, 2, 3)
+    assert _convolve._asks_for_onednn(x)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert Convolution(layer)(x).dtype == torch.bfloat16
+    exported = torch.export.export(_Convolves(layer), (x,))
+    called = {str(node.target) for node in exported.graph.nodes if node.op == "call_function"}
+    assert called == {"aten.conv3d.default"}
+    torch.testing.assert_close(exported.module()(x), layer(x), rtol=1e-5, atol=1e-5)
+
+
+class _Convolves(nn.Module):
+    def __init__(self, layer):
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x):
+        return Convolution(self.layer)(x)
