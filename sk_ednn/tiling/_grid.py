@@ -15,15 +15,14 @@ from .._fields import Fields, check_fields, is_list_of_fields, require_finite
 from .._sources import ArraySource, read_sites
 from ..exceptions import TilingError
 from ._base import AbstractTiling, Block
+from ._gather import gather, wraps_partly
 from ._windows import (
     BOUNDARIES,
-    FEW_RUNS,
     OUTSIDE,
     axis_positions,
     axis_windows,
     legal_sizes,
     n_windows,
-    runs,
 )
 
 REMAINDERS = ("error", "pad")
@@ -252,7 +251,7 @@ class GridTiling(AbstractTiling):
         places = self._region_places(axes, block.region)
         if not isinstance(values, np.ndarray):
             values, places = self._read_source(values, block.samples, places)
-        elif any(_wraps_partly(a, length) for a, (length, *_) in zip(places, axes, strict=True)):
+        elif any(wraps_partly(a, length) for a, (length, *_) in zip(places, axes, strict=True)):
             # Along one axis after the other, the other axes would be copied in their full length.
             source = ArraySource(values)
             values, places = self._read_source(source, block.samples, places, check=False)
@@ -260,9 +259,7 @@ class GridTiling(AbstractTiling):
             values = values[block.samples]
         if self.channel_axis is not None:
             values = np.moveaxis(values, 1 + self._channel(values.ndim - 1), -1)
-        for axis, along in enumerate(places, start=1):
-            values = _take(values, along, axis)
-        return values
+        return gather(values, places)
 
     def sites(self, field_shape, region) -> list[np.ndarray]:
         """Return the sites that the tiles of a region see: per axis of the field, sorted."""
@@ -495,35 +492,3 @@ def _seen_by(length, focus, context, boundary, remainder) -> list[list[int]]:
             if site != OUTSIDE:
                 seen_by[site].add(index)
     return [sorted(by) for by in seen_by]
-
-
-def _wraps_partly(places, length) -> bool:
-    """Tell whether places of a part of an axis reach over its ends."""
-    inside = places[places != OUTSIDE]
-    return len(places) > inside[-1] - inside[0] + 1 and len(np.unique(inside)) < length
-
-
-def _take(values, places, axis) -> np.ndarray:
-    """Gather along an axis, as a view where the places follow each other."""
-    pieces = runs(places)
-    if len(pieces) == 1 and pieces[0][0] != OUTSIDE:
-        return _piece(values, axis, *pieces[0])
-    if len(pieces) <= FEW_RUNS:
-        return np.concatenate([_piece(values, axis, *piece) for piece in pieces], axis=axis)
-    taken = np.take(values, places, axis=axis)
-    outside = np.flatnonzero(places == OUTSIDE)
-    if len(outside):
-        index = [slice(None)] * values.ndim
-        index[axis] = outside
-        taken[tuple(index)] = 0
-    return taken
-
-
-def _piece(values, axis, start, length) -> np.ndarray:
-    if start == OUTSIDE:
-        shape = list(values.shape)
-        shape[axis] = length
-        return np.zeros(shape, dtype=values.dtype)
-    index = [slice(None)] * values.ndim
-    index[axis] = slice(start, start + length)
-    return values[tuple(index)]
