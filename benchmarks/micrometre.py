@@ -151,6 +151,9 @@ def evaluate(job):
         from distributed import Client, LocalCluster, performance_report
 
         report = performance_report(job["report"]) if job["report"] else nullcontext()
+        # Dask has its workers hand memory back at once, and networks ask for it again at once.
+        for name, size in (("TRIM", 2**28), ("MMAP", 2**25)):
+            dask.config.set({f"distributed.nanny.pre-spawn-environ.MALLOC_{name}_THRESHOLD_": size})
         local = {"dashboard_address": None, "host": "127.0.0.1", "memory_limit": 0}
         cluster = LocalCluster(n_workers=job["workers"], threads_per_worker=1, **local)
         with cluster, Client(cluster), report:
@@ -178,7 +181,7 @@ def measured(job, folder):
             peak = max(peak, _measure.shared_megabytes(process.pid))
             if spent is not None:
                 _replace(spent, str(before + perf_counter() - start))
-            sleep(0.5)
+            sleep(0.1)  # often, as the workers reach their peaks together for moments only
     finally:
         process.terminate()
         process.wait()
@@ -195,7 +198,7 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # not without what it has started
     options = _measure.arguments(
         __doc__.splitlines()[0], workers=2, scheduler="threads", fraction=1.0, journal="",
-        results="", model="", kind="network", train="", epochs=6, block_bytes=2**26, report="",
+        results="", model="", kind="network", train="", epochs=6, block_bytes=2**25, report="",
     )  # fmt: skip
     _measure.machine()
     with tempfile.TemporaryDirectory() as folder:
