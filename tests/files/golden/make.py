@@ -2,8 +2,8 @@
 
     python tests/files/golden/make.py
 
-They are never written again: a later version has to read what this one wrote. A new schema, or a
-new kind of part, gets files of its own beside them.
+Those that are there are never written again: a later version has to read what this one wrote. A new
+schema, or a new kind of part, gets files of its own beside them, each with its predictions.
 """
 
 from pathlib import Path
@@ -20,8 +20,8 @@ from sklearn.neural_network import MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
-from sk_ednn import EDNNCommittee, EDNNRegressor, GridTiling
-from sk_ednn.atoms import GaussianRasterizer, Structure
+from sk_ednn import EDNNCommittee, EDNNRegressor, GridTiling, ShiftAveraged
+from sk_ednn.atoms import GaussianRasterizer, LocalInvariants, Structure
 from sk_ednn.files import save
 from sk_ednn.networks import PaperDenseNet, ValidCNN
 from sk_ednn.summing import BoostingSumFit, GradientSumFit
@@ -61,6 +61,24 @@ MODELS = {
         ValidCNN((4,), (2,), layers=[(2, 3, 1)], hidden=4), GridTiling(2, 1), summing=GRADIENT
     ),
     "user's net": EDNNRegressor(Golden, summing=GRADIENT),
+    "shifts": ShiftAveraged(
+        EDNNRegressor(Ridge(), GridTiling(4, 1)), n_shifts=2, selection="random", random_state=0
+    ),
+}
+ATOMS = {
+    "atoms": (
+        GaussianRasterizer(0.2, 0.2, channels=("C", "N")),
+        EDNNRegressor(Ridge(), GridTiling(4, 0, channel_axis=-1)),
+    ),
+    "invariants": (
+        GaussianRasterizer(0.2, 0.2),
+        EDNNRegressor(
+            make_pipeline(
+                LocalInvariants(4, 2, 0.2, degree=2, n_components=3, random_state=0), Ridge()
+            ),
+            GridTiling(4, 2),
+        ),
+    ),
 }
 
 
@@ -75,18 +93,17 @@ def structures():
 
 
 def main():
-    predictions = {}
-    X = fields()
-    for name, model in MODELS.items():
-        model.set_params(random_state=0).fit(X, np.sin(X).sum(axis=1))
-        save(model, FOLDER / f"schema 1, {name}.ednn")
-        predictions[name] = model.predict(X)
-    draw = GaussianRasterizer(0.2, 0.2, channels=("C", "N"))
-    model = make_pipeline(draw, EDNNRegressor(Ridge(), GridTiling(4, 0, channel_axis=-1)))
-    model.fit(structures(), np.arange(6.0))
-    save(model, FOLDER / "schema 1, atoms.ednn", units="eV")
-    predictions["atoms"] = model.predict(structures())
-    np.savez(FOLDER / "schema 1.npz", **predictions)
+    for name in (*MODELS, *ATOMS):
+        path = FOLDER / f"schema 1, {name}.ednn"
+        if path.exists():
+            continue
+        if name in ATOMS:
+            X, y, model = structures(), np.arange(6.0), make_pipeline(*ATOMS[name])
+        else:
+            X, model = fields(), MODELS[name].set_params(random_state=0)
+            y = np.sin(X).sum(axis=1)
+        save(model.fit(X, y), path, units="eV" if name in ATOMS else None)
+        np.save(path.with_suffix(".npy"), model.predict(X))
 
 
 if __name__ == "__main__":
