@@ -86,6 +86,10 @@ def skip_member(app, what, name, obj, skip, options):
 LITERAL_OR_AXES = re.compile(r"(`+[^`]*`+)|(?<=[\s(])\*(?=\w)(?![^*]*\w\*)")
 
 
+# "EDNNRegressor.predict" and its neighbours would all be cut at the same place.
+toc_object_entries_show_parents = "hide"
+
+
 def escape_axes(app, what, name, obj, options, lines):
     """Let docstrings say `of shape (n_samples, *grid)` without starting an emphasis."""
     for i, line in enumerate(lines):

@@ -1,6 +1,6 @@
 """Predict the total of a field that lies in a zarr store, on whatever cluster is there.
 
-``python predict.py model.pkl field.zarr --journal FOLDER`` and, for where the workers are, one of
+``python predict.py model.ednn field.zarr --journal FOLDER`` and, for where the workers are, one of
 
 * nothing: worker processes on this machine;
 * ``--scheduler tcp://HOST:8786``: a scheduler that runs (`compose.yaml`);
@@ -8,16 +8,16 @@
 * ``--slurm N`` or ``--pbs N``: N jobs of workers that dask-jobqueue hands in.
 
 Model and store must be at the same paths on every worker. With ``--journal`` a run that was stopped
-goes on where it was. The model is a fitted EDNNRegressor, stored by joblib.
+goes on where it was. The model is a fitted EDNNRegressor, written by `sk_ednn.files.save`.
 """
 
 import argparse
 
-import joblib
 import zarr
 from dask.distributed import Client, LocalCluster, performance_report
 
 from sk_ednn.evaluation import ArraySource, DaskBlocks
+from sk_ednn.files import load
 
 
 def connect(options):
@@ -62,7 +62,7 @@ def main():
     parser.add_argument("--queue", help="or partition, of a job")
     options = parser.parse_args()
 
-    model = joblib.load(options.model)
+    model = load(options.model)
     model.evaluation_ = DaskBlocks(model.evaluation_, journal=options.journal, verbose=1)
     source = ArraySource(zarr.open_array(options.field, mode="r"))
     with connect(options), performance_report(options.report):

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Predict on several nodes: sbatch slurm.sh model.pkl field.zarr
+# Predict on several nodes: sbatch slurm.sh model.ednn field.zarr
 #SBATCH --job-name=sk-ednn
 #SBATCH --nodes=4
 #SBATCH --ntasks-per-node=16

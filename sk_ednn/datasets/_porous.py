@@ -56,14 +56,19 @@ def load_porous(path=None, *, cells="small", as_ase=False, return_X_y=False):
         structures : list of n_structures Bunch or ase.Atoms
 
         numbers : list of n_structures ndarray of shape (n_atoms,), uint8
+            Atomic numbers.
 
         positions : list of n_structures ndarray of shape (n_atoms, 2), in Å
+            x and y; the sheets are flat.
 
         forces : list of n_structures ndarray of shape (n_atoms, 2), in eV/Å, or None
+            On each atom, where the file holds them.
 
         energies : ndarray of shape (n_structures,), float64, in eV
+            Total energies.
 
         cells : ndarray of shape (n_structures, 3), in Å
+            Edges of the orthogonal cells; periodic in x and y.
 
         groups : ndarray of shape (n_structures,), int64
             The sheet that each is a snapshot of. Snapshots of one sheet are correlated: split
@@ -71,6 +76,7 @@ def load_porous(path=None, *, cells="small", as_ase=False, return_X_y=False):
             each structure is a group of its own.
 
         snapshots, n_holes : ndarray of shape (n_structures,), or None
+            Number in its sheet's trajectory, and holes of the sheet.
 
         DESCR : str
             Of the bundled sheets.

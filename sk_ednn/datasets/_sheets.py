@@ -65,6 +65,7 @@ def load_sheets(*, cells="small", subset="all", as_ase=False, return_X_y=False):
             x and y; the sheets are flat.
 
         forces : list of n_structures ndarray of shape (n_atoms, 2), float32, in eV/Å
+            On each atom.
 
         energies : ndarray of shape (n_structures,), float64, in eV
             Mermin free energies, whose derivatives the forces are.
@@ -82,8 +83,10 @@ def load_sheets(*, cells="small", subset="all", as_ase=False, return_X_y=False):
             Index into `kind_names`.
 
         kind_names : list of str
+            What each kind is.
 
         n_vacancies : ndarray of shape (n_structures,), int8
+            Atoms taken out.
 
         modes : ndarray of shape (n_structures,), int8
             How atoms were displaced: 0 independently, 1 by molecular dynamics.
@@ -92,8 +95,10 @@ def load_sheets(*, cells="small", subset="all", as_ase=False, return_X_y=False):
             Standard deviation in Å (mode 0), or temperature in K (mode 1).
 
         units : dict
+            Of each array, by its name.
 
         DESCR : str
+            Where the data come from.
 
     Raises
     ------

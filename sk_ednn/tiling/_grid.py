@@ -61,8 +61,8 @@ class GridTiling(AbstractTiling):
 
     Notes
     -----
-    ``fit`` learns nothing. As a transformer it returns the tiles themselves, shape ``(n_samples,
-    *tile_grid, *window[, n_channels])``: a read-only view where that is possible.
+    ``fit`` learns nothing. As a transformer it returns the tiles themselves, of shape
+    ``(n_samples, *tile_grid, *window[, n_channels])``: a read-only view where that is possible.
 
     References
     ----------
@@ -377,8 +377,8 @@ class GridTiling(AbstractTiling):
 
         Returns
         -------
-        ndarray of shape (n_samples, *tile_grid, *window[, n_channels]), or a list of such arrays
-            without the sample axis where `X` is a list of fields.
+        ndarray of shape (n_samples, *tile_grid, *window[, n_channels])
+            Where `X` is a list of fields, a list of such arrays without the sample axis.
         """
         fields = self.check(X)
         self._keep_width(X, fields, reset=False)
