@@ -247,7 +247,8 @@ class EDNNRegressor(RegressorMixin, BaseEstimator):
         TilingError
             Where the fields do not suit the tiling.
         TileModelError
-            Where the tile model cannot be fitted to sums, or returns no valid contributions.
+            Where the tile model cannot be fitted to sums, or returns no valid contributions; with
+            `memory`, where a parameter cannot be pickled.
         TileMemoryError
             Where a method would need more memory than there is.
         """
