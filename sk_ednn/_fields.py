@@ -166,6 +166,16 @@ def check_fields(X, *, caller="sk_ednn") -> Fields:
     return Fields(stacks, len(arrays), True)
 
 
+def check_ndim(fields, fitted) -> None:
+    """Raise TilingError where fields have not the number of axes of those a model was fitted to."""
+    if fields.ndim != fitted:
+        raise TilingError(
+            f"The model was fitted to fields of {fitted} dimension(s), X holds fields of shape "
+            f"{fields.stacks[0].values.shape[1:]}. X is (n_samples, *field_shape): give a single "
+            "field as field[None]."
+        )
+
+
 def _require_array(X) -> None:
     """Refuse what newcomers hand over in the place of an array, before numpy makes one of it."""
     if isinstance(X, (str, os.PathLike)):

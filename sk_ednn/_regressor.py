@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from . import evaluation as evaluations
 from ._baseline import fit_baseline
-from ._fields import check_fields
+from ._fields import check_fields, check_ndim
 from ._remember import remembered
 from ._targets import check_length, check_targets, per_site
 from ._terms import TermParts, check_names, check_terms, is_list_of_terms, with_params
@@ -506,12 +506,7 @@ class EDNNRegressor(RegressorMixin, BaseEstimator):
     def _check_predicted(self, X):
         check_is_fitted(self)
         fields = check_fields(X, caller=self)
-        if fields.ndim != self._field_ndim:
-            raise TilingError(
-                f"The model was fitted to fields of {self._field_ndim} dimension(s), X holds "
-                f"fields of shape {fields.stacks[0].values.shape[1:]}. X is (n_samples, "
-                "*field_shape): give a single field as field[None]."
-            )
+        check_ndim(fields, self._field_ndim)
         self._keep_width(X, fields, reset=False)
         for tile_model, tiling in self._fitted_terms():
             tiling.check(fields)

@@ -14,8 +14,9 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
+from ._around import keep_columns_of, with_tags_of
 from ._committee import EDNNCommittee
-from ._fields import check_fields
+from ._fields import check_fields, check_ndim
 from ._regressor import EDNNRegressor
 from ._rolled import rolled
 from ._shifts import chosen, shared
@@ -195,10 +196,7 @@ class ShiftAveraged(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
         self.n_outputs_ = regressors[0].n_outputs_
         self._grid_axes = tuple(axis for axis in range(field_ndim) if axis not in channels)
         self._field_ndim = field_ndim
-        for name in ("n_features_in_", "feature_names_in_"):
-            self.__dict__.pop(name, None)  # of an earlier fit
-            if hasattr(estimator, name):
-                setattr(self, name, getattr(estimator, name))
+        keep_columns_of(self, estimator)
         return self
 
     def predict(self, X):
@@ -267,12 +265,7 @@ class ShiftAveraged(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
         """Yield each shift and the fields as they begin with that site."""
         check_is_fitted(self)
         fields = check_fields(X, caller=self)
-        if fields.ndim != self._field_ndim:
-            raise TilingError(
-                f"The model was fitted to fields of {self._field_ndim} dimension(s), X holds "
-                f"fields of shape {fields.stacks[0].values.shape[1:]}. X is (n_samples, "
-                "*field_shape): give a single field as field[None]."
-            )
+        check_ndim(fields, self._field_ndim)
         for shift in self.shifts_.tolist():
             if not any(shift):
                 yield shift, X
@@ -293,14 +286,8 @@ class ShiftAveraged(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
 
     def __sklearn_tags__(self):
         """Say what scikit-learn may expect: what it may of the estimator."""
-        from sklearn.utils import get_tags
-
-        tags = super().__sklearn_tags__()
-        inner = get_tags(EDNNRegressor() if self.estimator is None else self.estimator)
-        tags.input_tags = inner.input_tags
-        tags.target_tags = inner.target_tags
-        tags.regressor_tags = inner.regressor_tags
-        return tags
+        inner = EDNNRegressor() if self.estimator is None else self.estimator
+        return with_tags_of(super().__sklearn_tags__(), inner)
 
 
 def _shared(maps, shift, focus):

@@ -1,0 +1,36 @@
+"""What an estimator around another has from it: its tags, and the columns it was fitted to."""
+
+import numpy as np
+import pytest
+from sklearn.linear_model import Ridge
+from sklearn.utils import get_tags
+
+from sk_ednn import EDNNCommittee, EDNNRegressor, GridTiling, ShiftAveraged
+from sk_ednn.inspection import FamiliarityGuard
+
+OUTER = (EDNNCommittee, ShiftAveraged, FamiliarityGuard)
+
+
+@pytest.mark.parametrize("outer", OUTER)
+@pytest.mark.parametrize("inner", [EDNNRegressor(), Ridge()], ids=["regressor", "ridge"])
+def test_tags_are_those_of_the_estimator(outer, inner):
+    tags, known = get_tags(outer(inner)), get_tags(inner)
+    assert tags.input_tags == known.input_tags
+    assert tags.target_tags == known.target_tags
+    assert tags.regressor_tags == known.regressor_tags
+    assert tags.estimator_type == "regressor"
+    if outer is not FamiliarityGuard:
+        assert get_tags(outer()).input_tags.three_d_array
+
+
+@pytest.mark.parametrize("outer", [EDNNCommittee, ShiftAveraged])
+def test_columns_are_those_of_the_last_fit(outer):
+    pd = pytest.importorskip("pandas")
+    rng = np.random.default_rng(0)
+    wide, square = rng.normal(size=(12, 6)), rng.normal(size=(12, 4, 4))
+    model = outer(EDNNRegressor(Ridge(), GridTiling(2, 0)))
+    table = pd.DataFrame(wide, columns=list("abcdef"))
+    assert model.fit(table, wide.sum(axis=1)).feature_names_in_.tolist() == list("abcdef")
+    assert model.fit(wide, wide.sum(axis=1)).n_features_in_ == 6
+    assert not hasattr(model, "feature_names_in_")
+    assert not hasattr(model.fit(square, square.sum(axis=(1, 2))), "n_features_in_")
