@@ -15,7 +15,8 @@ import numpy as np
 from sklearn.utils import check_array
 
 from ._samples import ChosenSamples
-from ._sources import ArraySource, FieldSource, OneField, is_read_in_pieces
+from ._sources import ArraySource, FieldSource, is_read_in_pieces
+from ._views import OneField
 from .exceptions import TilingError
 
 # Fields of a list are copied next to each other only while they are small: a stack saves a
