@@ -44,7 +44,7 @@ def digest(obj) -> str:
     return _Hasher(hash_name="sha1", coerce_mmap=True).hash(obj)
 
 
-def key_of(depends_on, keeper, otherwise) -> str:
+def fit_key(depends_on, keeper, otherwise) -> str:
     """Return the digest of all that a fit depends on, under which it is kept.
 
     Parameters
@@ -62,8 +62,8 @@ def key_of(depends_on, keeper, otherwise) -> str:
 
     Examples
     --------
-    >>> from sk_ednn._digest import key_of
-    >>> key_of({"act": lambda x: x**2}, "memory keeps each fit", "Or set memory=None.")
+    >>> from sk_ednn._digest import fit_key
+    >>> fit_key({"act": lambda x: x**2}, "memory keeps each fit", "Or set memory=None.")
     Traceback (most recent call last):
     ...
     sk_ednn.exceptions.TileModelError: memory keeps each fit by what it depends on; of this, one

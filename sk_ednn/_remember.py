@@ -8,7 +8,7 @@ from os import PathLike
 
 from sklearn.utils.validation import check_memory
 
-from ._digest import key_of
+from ._digest import fit_key
 from ._sources import is_read_in_pieces
 
 # What a fitted model does not depend on.
@@ -43,7 +43,7 @@ def remembered(estimator, X, y, known) -> dict:
     if not estimator.warm_start:
         told = told.get_params(deep=False)
     depends_on = version("sk-ednn"), told, X, y, known
-    key = key_of(depends_on, "memory keeps each fit", "Or set memory=None.")
+    key = fit_key(depends_on, "memory keeps each fit", "Or set memory=None.")
     memory = estimator.memory
     memory = check_memory(str(memory) if isinstance(memory, PathLike) else memory)
     fit = memory.cache(_fitted, ignore=["estimator", "X", "y", "known"])

@@ -11,7 +11,7 @@ import torch
 from skorch.callbacks import Callback
 from skorch.history import History
 
-from .._digest import key_of
+from .._digest import fit_key
 from .._sources import source_identity
 from ..exceptions import TileModelError
 
@@ -162,7 +162,7 @@ def file_of(checkpoint, *training) -> Path:
     if not path.is_dir() and not str(checkpoint).endswith(("/", os.sep)):
         return path
     keeper = f"checkpoint={str(checkpoint)!r} is a folder: it keeps each training"
-    return path / f"{key_of(training, keeper, 'Or give a file.')[:32]}.ckpt"
+    return path / f"{fit_key(training, keeper, 'Or give a file.')[:32]}.ckpt"
 
 
 def training_digest(net, problem, settings) -> str:
