@@ -1,7 +1,8 @@
-"""What an estimator around another has from it."""
+"""What an estimator around another has from it, and the regressors at the bottom."""
 
 from __future__ import annotations
 
+from sklearn.frozen import FrozenEstimator
 from sklearn.utils import get_tags
 
 
@@ -20,3 +21,33 @@ def keep_columns_of(outer, estimator) -> None:
         outer.__dict__.pop(name, None)
         if hasattr(estimator, name):
             setattr(outer, name, getattr(estimator, name))
+
+
+def regressors_of(estimator) -> list:
+    """Return the regressors that a prediction is made of.
+
+    Parameters
+    ----------
+    estimator : EDNNRegressor, EDNNCommittee or ShiftAveraged, or a search over one
+        Fitted, but for an EDNNRegressor.
+
+    Returns
+    -------
+    list of EDNNRegressor
+
+    Raises
+    ------
+    NotFittedError, TypeError
+    """
+    while not hasattr(estimator, "_regressors"):
+        if hasattr(estimator, "best_estimator_"):
+            estimator = estimator.best_estimator_
+        elif isinstance(estimator, FrozenEstimator):
+            estimator = estimator.estimator
+        else:
+            raise TypeError(
+                "ShiftAveraged is around a fitted EDNNRegressor, an EDNNCommittee or a search over "
+                f"either, got {type(estimator).__name__}. In a Pipeline it takes the place of the "
+                "last step: make_pipeline(transformer, ShiftAveraged(EDNNRegressor()))."
+            )
+    return estimator._regressors()

@@ -12,7 +12,7 @@ from sklearn.utils._param_validation import HasMethods, Interval
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted
 
-from ._around import keep_columns_of, with_tags_of
+from ._around import keep_columns_of, regressors_of, with_tags_of
 from ._fields import check_fields
 from ._regressor import EDNNRegressor
 
@@ -158,6 +158,10 @@ class EDNNCommittee(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
         predictions = np.stack([estimator.predict(X) for estimator in self.estimators_])
         mean = predictions.mean(axis=0)
         return (mean, predictions.std(axis=0, ddof=1)) if return_std else mean
+
+    def _regressors(self):
+        check_is_fitted(self)
+        return [one for member in self.estimators_ for one in regressors_of(member)]
 
     def __sklearn_tags__(self):
         """Say what scikit-learn may expect: what it may of the members."""

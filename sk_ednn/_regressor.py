@@ -467,6 +467,9 @@ class EDNNRegressor(RegressorMixin, BaseEstimator):
             tile_model = KernelRidge(kernel="rbf", alpha=1e-6)
         return [("tile_model", tile_model, GridTiling() if self.tiling is None else self.tiling)]
 
+    def _regressors(self):
+        return [self]
+
     def _fitted_terms(self):
         if isinstance(self.tile_model_, list):
             return list(zip(self.tile_model_, self.tiling_, strict=True))

@@ -8,14 +8,12 @@ from numbers import Integral
 
 import numpy as np
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, RegressorMixin, clone
-from sklearn.frozen import FrozenEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from ._around import keep_columns_of, with_tags_of
-from ._committee import EDNNCommittee
+from ._around import keep_columns_of, regressors_of, with_tags_of
 from ._fields import check_fields, check_ndim
 from ._regressor import EDNNRegressor
 from ._rolled import rolled
@@ -261,6 +259,10 @@ class ShiftAveraged(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
 
     # --- parts ------------------------------------------------------------------------------
 
+    def _regressors(self):
+        check_is_fitted(self)
+        return regressors_of(self.estimator_)
+
     def _moved(self, X):
         """Yield each shift and the fields as they begin with that site."""
         check_is_fitted(self)
@@ -302,28 +304,6 @@ def _each(function, *found):
     if isinstance(found[0], list):
         return [function(*values) for values in zip(*found, strict=True)]
     return function(*found)
-
-
-def regressors_of(estimator) -> list[EDNNRegressor]:
-    """Return the regressors that a prediction is made of."""
-    while not isinstance(estimator, (EDNNRegressor, EDNNCommittee)):
-        if hasattr(estimator, "best_estimator_"):
-            estimator = estimator.best_estimator_
-        elif isinstance(estimator, ShiftAveraged):
-            check_is_fitted(estimator)
-            estimator = estimator.estimator_
-        elif isinstance(estimator, FrozenEstimator):
-            estimator = estimator.estimator
-        else:
-            raise TypeError(
-                "ShiftAveraged is around a fitted EDNNRegressor, an EDNNCommittee or a search over "
-                f"either, got {type(estimator).__name__}. In a Pipeline it takes the place of the "
-                "last step: make_pipeline(transformer, ShiftAveraged(EDNNRegressor()))."
-            )
-    if isinstance(estimator, EDNNRegressor):
-        return [estimator]
-    check_is_fitted(estimator)
-    return [one for member in estimator.estimators_ for one in regressors_of(member)]
 
 
 def _require_periodic(tiling, name):
