@@ -12,6 +12,7 @@ from sklearn.utils._param_validation import HasMethods, Interval
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted
 
+from ._around import keep_columns_of, regressors_of, with_tags_of
 from ._fields import check_fields
 from ._regressor import EDNNRegressor
 
@@ -136,10 +137,7 @@ class EDNNCommittee(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
         self.estimators_ = estimators
         self.estimators_samples_ = samples
         self.oob_prediction_ = oob
-        for name in ("n_features_in_", "feature_names_in_"):
-            self.__dict__.pop(name, None)  # of an earlier fit
-            if hasattr(estimators[0], name):
-                setattr(self, name, getattr(estimators[0], name))
+        keep_columns_of(self, estimators[0])
         return self
 
     def predict(self, X, return_std=False):
@@ -161,16 +159,14 @@ class EDNNCommittee(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
         mean = predictions.mean(axis=0)
         return (mean, predictions.std(axis=0, ddof=1)) if return_std else mean
 
+    def _regressors(self):
+        check_is_fitted(self)
+        return [one for member in self.estimators_ for one in regressors_of(member)]
+
     def __sklearn_tags__(self):
         """Say what scikit-learn may expect: what it may of the members."""
-        from sklearn.utils import get_tags
-
-        tags = super().__sklearn_tags__()
-        inner = get_tags(EDNNRegressor() if self.estimator is None else self.estimator)
-        tags.input_tags = inner.input_tags
-        tags.target_tags = inner.target_tags
-        tags.regressor_tags = inner.regressor_tags
-        return tags
+        inner = EDNNRegressor() if self.estimator is None else self.estimator
+        return with_tags_of(super().__sklearn_tags__(), inner)
 
 
 def _light(committee) -> bool:

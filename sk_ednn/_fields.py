@@ -15,7 +15,8 @@ import numpy as np
 from sklearn.utils import check_array
 
 from ._samples import ChosenSamples
-from ._sources import ArraySource, FieldSource, OneField, is_read_in_pieces
+from ._sources import ArraySource, FieldSource, is_read_in_pieces
+from ._views import OneField
 from .exceptions import TilingError
 
 # Fields of a list are copied next to each other only while they are small: a stack saves a
@@ -164,6 +165,16 @@ def check_fields(X, *, caller="sk_ednn") -> Fields:
         for indices in places.values()
     )
     return Fields(stacks, len(arrays), True)
+
+
+def check_ndim(fields, fitted) -> None:
+    """Raise TilingError where fields have not the number of axes of those a model was fitted to."""
+    if fields.ndim != fitted:
+        raise TilingError(
+            f"The model was fitted to fields of {fitted} dimension(s), X holds fields of shape "
+            f"{fields.stacks[0].values.shape[1:]}. X is (n_samples, *field_shape): give a single "
+            "field as field[None]."
+        )
 
 
 def _require_array(X) -> None:

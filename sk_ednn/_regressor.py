@@ -6,36 +6,27 @@ from numbers import Integral
 from pathlib import Path
 
 import numpy as np
-from sklearn.base import BaseEstimator, RegressorMixin, clone
-from sklearn.kernel_ridge import KernelRidge
+from sklearn.base import RegressorMixin, clone
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import HasMethods, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from . import evaluation as evaluations
 from ._baseline import fit_baseline
-from ._fields import check_fields
+from ._fields import check_fields, check_ndim
 from ._remember import remembered
 from ._targets import check_length, check_targets, per_site
-from ._terms import TermParts, check_names, check_terms, is_list_of_terms, with_params
+from ._terms import WithTerms, check_terms
 from .evaluation import AbstractEvaluation, AutoEvaluation
-from .exceptions import TileModelError, TilingError
+from .exceptions import TileModelError
 from .summing import AbstractSumFit, AutoSumFit, SumProblem, Term
-from .tiling import AbstractTiling, GridTiling
+from .tiling import AbstractTiling
 
 # What the baseline leaves of y is nothing where it is no more than this, relative to y.
 _ROUNDING = 1e-14
 
-# Parameters that may be None, and what to give in order to set parameters of theirs.
-_PARTS = {
-    "tile_model": "KernelRidge()",
-    "tiling": "GridTiling()",
-    "summing": "KernelSumFit()",
-    "evaluation": "Direct()",
-}
 
-
-class EDNNRegressor(RegressorMixin, BaseEstimator):
+class EDNNRegressor(RegressorMixin, WithTerms):
     """Predict an extensive quantity as a sum over tiles of one tile model.
 
     A field is cut into tiles, each a focus with its context; the same model sees every tile; its
@@ -162,60 +153,6 @@ class EDNNRegressor(RegressorMixin, BaseEstimator):
         self.random_state = random_state
         self.verbose = verbose
 
-    def get_params(self, deep=True):
-        """Return the parameters of this estimator.
-
-        Parameters
-        ----------
-        deep : bool, default=True
-            Also those of its parts, and of each term: ``name``, the pair of its tile model and
-            tiling, ``name__tile_model``, ``name__tiling``, and theirs.
-
-        Returns
-        -------
-        dict
-        """
-        params = super().get_params(deep=deep)
-        if deep and is_list_of_terms(self.tile_model):
-            for name, *pair in self.tile_model:
-                params[name] = tuple(pair)
-                for key, value in TermParts(*pair).get_params().items():
-                    params[f"{name}__{key}"] = value
-        return params
-
-    def set_params(self, **params):
-        """Set parameters of this estimator, of its parts and of its terms.
-
-        Parameters
-        ----------
-        **params : dict
-            With the names that `get_params` returns.
-
-        Returns
-        -------
-        self
-
-        Raises
-        ------
-        ValueError
-            Where a name is not one of those, or a part is None, so that it has no parameters yet.
-        """
-        # First, since what else is named may belong to a term of the new list.
-        self.tile_model = params.pop("tile_model", self.tile_model)
-        if is_list_of_terms(self.tile_model):
-            named = {name for name, _, _ in self.tile_model}
-            inner = {key: params.pop(key) for key in list(params) if key.split("__")[0] in named}
-            if inner:
-                self.tile_model = [with_params(term, inner) for term in self.tile_model]
-        for key in params:
-            part = key.partition("__")[0]
-            if part != key and part in _PARTS and params.get(part, getattr(self, part)) is None:
-                raise ValueError(
-                    f"{key!r} cannot be set: {part} is None, which has no parameters. Give a part "
-                    f"that has, such as {part}={_PARTS[part]}."
-                )
-        return super().set_params(**params)
-
     def fit(self, X, y, sample_weight=None, *, groups=None, gradient=None):
         """Fit the tile model to totals.
 
@@ -247,7 +184,8 @@ class EDNNRegressor(RegressorMixin, BaseEstimator):
         TilingError
             Where the fields do not suit the tiling.
         TileModelError
-            Where the tile model cannot be fitted to sums, or returns no valid contributions.
+            Where the tile model cannot be fitted to sums, or returns no valid contributions; with
+            `memory`, where a parameter cannot be pickled.
         TileMemoryError
             Where a method would need more memory than there is.
         """
@@ -446,25 +384,8 @@ class EDNNRegressor(RegressorMixin, BaseEstimator):
 
     # --- parts ------------------------------------------------------------------------------
 
-    def _terms(self):
-        """Return the terms as the user gave them, (name, tile_model, tiling)."""
-        if isinstance(self.tile_model, list):
-            if not is_list_of_terms(self.tile_model):
-                raise TileModelError(
-                    "A list of terms holds (name, tile_model, tiling) for each, such as "
-                    f"('near', Ridge(), GridTiling()); got {self.tile_model!r}."
-                )
-            check_names([n for n, _, _ in self.tile_model], self._parameter_constraints)
-            if self.tiling is not None:
-                raise TilingError(
-                    "With several terms each has its own tiling, in the list: leave `tiling` at "
-                    f"None, got {self.tiling!r}."
-                )
-            return self.tile_model
-        tile_model = self.tile_model
-        if tile_model is None:
-            tile_model = KernelRidge(kernel="rbf", alpha=1e-6)
-        return [("tile_model", tile_model, GridTiling() if self.tiling is None else self.tiling)]
+    def _regressors(self):
+        return [self]
 
     def _fitted_terms(self):
         if isinstance(self.tile_model_, list):
@@ -505,12 +426,7 @@ class EDNNRegressor(RegressorMixin, BaseEstimator):
     def _check_predicted(self, X):
         check_is_fitted(self)
         fields = check_fields(X, caller=self)
-        if fields.ndim != self._field_ndim:
-            raise TilingError(
-                f"The model was fitted to fields of {self._field_ndim} dimension(s), X holds "
-                f"fields of shape {fields.stacks[0].values.shape[1:]}. X is (n_samples, "
-                "*field_shape): give a single field as field[None]."
-            )
+        check_ndim(fields, self._field_ndim)
         self._keep_width(X, fields, reset=False)
         for tile_model, tiling in self._fitted_terms():
             tiling.check(fields)

@@ -8,7 +8,7 @@ from os import PathLike
 
 from sklearn.utils.validation import check_memory
 
-from ._digest import digest
+from ._digest import fit_key
 from ._sources import is_read_in_pieces
 
 # What a fitted model does not depend on.
@@ -30,6 +30,8 @@ def remembered(estimator, X, y, known) -> dict:
     ------
     ValueError
         Where `X` is read piece by piece, so that what it holds is not known beforehand.
+    TileModelError
+        Where a parameter cannot be told from others, being a lambda, say.
     """
     if any(map(is_read_in_pieces, X if isinstance(X, (list, tuple)) else [X])):
         raise ValueError(
@@ -40,7 +42,8 @@ def remembered(estimator, X, y, known) -> dict:
     told = copy.copy(estimator).set_params(**_WITHOUT_EFFECT)
     if not estimator.warm_start:
         told = told.get_params(deep=False)
-    key = digest((version("sk-ednn"), told, X, y, known))
+    depends_on = version("sk-ednn"), told, X, y, known
+    key = fit_key(depends_on, "memory keeps each fit", "Or set memory=None.")
     memory = estimator.memory
     memory = check_memory(str(memory) if isinstance(memory, PathLike) else memory)
     fit = memory.cache(_fitted, ignore=["estimator", "X", "y", "known"])

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from ._fields import Fields
-from ._sources import ArraySource, OneField, source_identity
+from ._sources import ArraySource, source_identity
+from ._views import OneField, SourceView
 
 
-class RolledSource:
+class RolledSource(SourceView):
     """A source whose first site along some axes is another one; what is before it comes last.
 
     Parameters
@@ -22,21 +23,8 @@ class RolledSource:
     """
 
     def __init__(self, source, first):
-        self.source = source
-        self.first = tuple(int(k) % n for k, n in zip(first, source.shape, strict=True))
-        self.shape = tuple(source.shape)
-        self.dtype = np.dtype(source.dtype)
-        self.spacing = source.spacing
-
-    @property
-    def ndim(self) -> int:
-        """Number of axes."""
-        return len(self.shape)
-
-    @property
-    def chunks(self) -> tuple[int, ...] | None:
-        """Shape of what is read at a time, or None."""
-        return getattr(self.source, "chunks", None)
+        super().__init__(source, source.shape)
+        self.first = tuple(int(k) % n for k, n in zip(first, self.shape, strict=True))
 
     def read(self, slices) -> np.ndarray:
         """Return the box of these slices: of the source, the two ends of every axis it wraps."""

@@ -7,13 +7,14 @@ from collections import OrderedDict
 
 import numpy as np
 
-from ._sources import FieldSource, OneField, read_sites
+from ._sources import FieldSource, read_sites
+from ._views import OneField, SourceView
 
 # Of what was read, kept for batches to come.
 _HELD_BYTES = 1 << 28
 
 
-class ChosenSamples:
+class ChosenSamples(SourceView):
     """Some samples of a source, in an order of their own, as a source.
 
     Parameters
@@ -22,17 +23,11 @@ class ChosenSamples:
     index : ndarray of int of shape (n_chosen,)
     """
 
-    def __init__(self, source, index):
-        self.source = source
-        self.index = np.asarray(index)
-        self.shape = (len(self.index), *source.shape[1:])
-        self.dtype = np.dtype(source.dtype)
-        self.spacing = source.spacing
+    chunks = None  # those of the source lie across the samples in another order
 
-    @property
-    def ndim(self) -> int:
-        """Number of axes."""
-        return len(self.shape)
+    def __init__(self, source, index):
+        self.index = np.asarray(index)
+        super().__init__(source, (len(self.index), *source.shape[1:]))
 
     def read(self, slices) -> np.ndarray:
         """Return the box of these slices."""

@@ -8,14 +8,13 @@ from numbers import Integral
 
 import numpy as np
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, RegressorMixin, clone
-from sklearn.frozen import FrozenEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from ._committee import EDNNCommittee
-from ._fields import check_fields
+from ._around import keep_columns_of, regressors_of, with_tags_of
+from ._fields import check_fields, check_ndim
 from ._regressor import EDNNRegressor
 from ._rolled import rolled
 from ._shifts import chosen, shared
@@ -195,10 +194,7 @@ class ShiftAveraged(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
         self.n_outputs_ = regressors[0].n_outputs_
         self._grid_axes = tuple(axis for axis in range(field_ndim) if axis not in channels)
         self._field_ndim = field_ndim
-        for name in ("n_features_in_", "feature_names_in_"):
-            self.__dict__.pop(name, None)  # of an earlier fit
-            if hasattr(estimator, name):
-                setattr(self, name, getattr(estimator, name))
+        keep_columns_of(self, estimator)
         return self
 
     def predict(self, X):
@@ -263,16 +259,15 @@ class ShiftAveraged(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
 
     # --- parts ------------------------------------------------------------------------------
 
+    def _regressors(self):
+        check_is_fitted(self)
+        return regressors_of(self.estimator_)
+
     def _moved(self, X):
         """Yield each shift and the fields as they begin with that site."""
         check_is_fitted(self)
         fields = check_fields(X, caller=self)
-        if fields.ndim != self._field_ndim:
-            raise TilingError(
-                f"The model was fitted to fields of {self._field_ndim} dimension(s), X holds "
-                f"fields of shape {fields.stacks[0].values.shape[1:]}. X is (n_samples, "
-                "*field_shape): give a single field as field[None]."
-            )
+        check_ndim(fields, self._field_ndim)
         for shift in self.shifts_.tolist():
             if not any(shift):
                 yield shift, X
@@ -293,14 +288,8 @@ class ShiftAveraged(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
 
     def __sklearn_tags__(self):
         """Say what scikit-learn may expect: what it may of the estimator."""
-        from sklearn.utils import get_tags
-
-        tags = super().__sklearn_tags__()
-        inner = get_tags(EDNNRegressor() if self.estimator is None else self.estimator)
-        tags.input_tags = inner.input_tags
-        tags.target_tags = inner.target_tags
-        tags.regressor_tags = inner.regressor_tags
-        return tags
+        inner = EDNNRegressor() if self.estimator is None else self.estimator
+        return with_tags_of(super().__sklearn_tags__(), inner)
 
 
 def _shared(maps, shift, focus):
@@ -315,28 +304,6 @@ def _each(function, *found):
     if isinstance(found[0], list):
         return [function(*values) for values in zip(*found, strict=True)]
     return function(*found)
-
-
-def regressors_of(estimator) -> list[EDNNRegressor]:
-    """Return the regressors that a prediction is made of."""
-    while not isinstance(estimator, (EDNNRegressor, EDNNCommittee)):
-        if hasattr(estimator, "best_estimator_"):
-            estimator = estimator.best_estimator_
-        elif isinstance(estimator, ShiftAveraged):
-            check_is_fitted(estimator)
-            estimator = estimator.estimator_
-        elif isinstance(estimator, FrozenEstimator):
-            estimator = estimator.estimator
-        else:
-            raise TypeError(
-                "ShiftAveraged is around a fitted EDNNRegressor, an EDNNCommittee or a search over "
-                f"either, got {type(estimator).__name__}. In a Pipeline it takes the place of the "
-                "last step: make_pipeline(transformer, ShiftAveraged(EDNNRegressor()))."
-            )
-    if isinstance(estimator, EDNNRegressor):
-        return [estimator]
-    check_is_fitted(estimator)
-    return [one for member in estimator.estimators_ for one in regressors_of(member)]
 
 
 def _require_periodic(tiling, name):

@@ -149,40 +149,6 @@ class ArraySource:
             self.array = self.array.open()
 
 
-class OneField:
-    """A source of one field as a batch of one.
-
-    Parameters
-    ----------
-    source : FieldSource of shape field_shape
-    """
-
-    def __init__(self, source):
-        self.source = source
-        self.shape = (1, *source.shape)
-        self.dtype = np.dtype(source.dtype)
-        self.spacing = source.spacing
-
-    @property
-    def ndim(self) -> int:
-        """Number of axes."""
-        return len(self.shape)
-
-    @property
-    def chunks(self) -> tuple[int, ...] | None:
-        """Shape of what is read at a time, or None."""
-        chunks = getattr(self.source, "chunks", None)
-        return None if chunks is None else (1, *chunks)
-
-    def read(self, slices) -> np.ndarray:
-        """Return the box of these slices."""
-        return self.source.read(slices[1:])[None]
-
-    def identity(self) -> str:
-        """Return a name that changes with the numbers."""
-        return f"one field of {source_identity(self.source)}"
-
-
 class Window:
     """A box of a source that is in memory, read by the places of the source.
 

@@ -10,9 +10,12 @@ from sklearn.ensemble import RandomForestRegressor
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 
 from sk_ednn import EDNNRegressor, GridTiling, files
 from sk_ednn.datasets import make_ising
+from sk_ednn.exceptions import TileModelError
 from sk_ednn.summing import BoostingSumFit
 
 
@@ -145,6 +148,31 @@ def test_what_is_read_piece_by_piece_is_refused(tmp_path):
     with pytest.raises(ValueError, match="read piece by piece"):
         model.fit(da.ones((4, 6, 6)), np.ones(4))
     assert not hasattr(model, "tile_model_")
+
+
+def defined_within():
+    class Inner(Ridge):
+        pass
+
+    return Inner()
+
+
+@pytest.mark.parametrize(
+    ("tile_model", "named"),
+    [
+        (make_pipeline(FunctionTransformer(lambda tiles: tiles**2), Ridge()), "<lambda>"),
+        (defined_within(), r"defined_within\.<locals>\.Inner"),
+    ],
+    ids=["lambda", "class in a function"],
+)
+def test_what_cannot_be_told_from_others_is_named(tmp_path, spins, tile_model, named):
+    model = EDNNRegressor(tile_model, memory=tmp_path / "memory")
+    words = f"^memory keeps each fit .*{named}.* define them in a module.* Or set memory=None"
+    with pytest.raises(TileModelError, match=words) as caught:
+        model.fit(*spins)
+    assert len(str(caught.value)) < 500  # and not all that the fit was given
+    assert not hasattr(model, "tile_model_") and not (tmp_path / "memory").exists()
+    model.set_params(memory=None).fit(*spins)
 
 
 def test_a_failed_fit_is_not_kept(tmp_path, spins):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import warnings
-from numbers import Real
 
 import numpy as np
 from ase.calculators.calculator import Calculator, PropertyNotImplementedError, all_changes
@@ -18,6 +17,7 @@ from ..exceptions import TileModelError, UnfamiliarWarning
 from ..inspection import KnownTiles
 from ._frame import AXES
 from ._rasterise import GaussianRasterizer
+from ._settings import checked_slab
 
 _PRECISIONS = (None, "float32", "float64")
 
@@ -34,7 +34,8 @@ class EDNNCalculator(Calculator):
         Of the fields and of networks; None for that of the model. In float64 forces are the
         derivative of the energy to ten digits, at two to three times the cost.
     slab : pair of float, default=None, in Å
-        Where atoms may be along z, which the field of a plane does not know. None for anywhere.
+        Where atoms may be along the normal of the plane, which its field does not hold, beside what
+        the rasteriser says. None for nothing else.
     training : structures, default=None
         What the model was fitted to. The share of tiles that are unlike all of theirs is then
         calculated too; see `sk_ednn.inspection.familiarity`.
@@ -112,15 +113,18 @@ class EDNNCalculator(Calculator):
         self._known = None
         if training is not None:
             self._known = KnownTiles(regressor, draw.transform(training))
-        self._draw, self._terms, self._shifts = draw, regressor._fitted_terms(), shifts
+        self._draw, self._terms, self._shifts = copy.copy(draw), regressor._fitted_terms(), shifts
+        slab = checked_slab(slab, draw.plane)
+        if slab is not None:
+            # Beside that of the rasteriser, where it has one.
+            low, high = zip(slab, slab if draw.slab is None else draw.slab, strict=True)
+            self._draw.slab = max(low), min(high)
         if precision is not None:
-            self._draw = copy.copy(draw)
             self._draw.dtype = precision
             self._terms = [
                 (m.with_precision(precision) if hasattr(m, "with_precision") else m, tiling)
                 for m, tiling in self._terms
             ]
-        self.slab = _checked_slab(slab)
         self.unfamiliar_above = unfamiliar_above
         self.check_every = int(check_every)
         self.grid = None
@@ -140,7 +144,6 @@ class EDNNCalculator(Calculator):
         if system_changes:
             self.results = {}
         system = self._draw._gathered([self.atoms])
-        self._check_slab()
         shape = self._shape(system, system_changes)
         field = self._draw._fields(system, shape[None])[0]
         needs_slope = not {"forces", "stress"}.isdisjoint(properties)
@@ -214,18 +217,6 @@ class EDNNCalculator(Calculator):
             )
         return shape
 
-    def _check_slab(self):
-        if self.slab is None:
-            return
-        z = self.atoms.positions[:, 2]
-        outside = np.flatnonzero((z < self.slab[0]) | (z > self.slab[1]))
-        if outside.size:
-            raise ValueError(
-                f"Atoms must lie in the slab {self.slab[0]:g} <= z <= {self.slab[1]:g} Å. Atom "
-                f"{outside[0]} is at z = {z[outside[0]]:g} Å; {outside.size} such atom(s) in all. "
-                "The model projects atoms onto the plane and does not see z."
-            )
-
     def _tile_energies(self, field):
         ((tile_model, tiling),) = self._terms
         grid = tuple(tiling.tile_grid(field.shape))
@@ -279,12 +270,3 @@ def _parts_of(model):
         )
     at_rest = np.zeros((1, len(steps[0].spacing_)), dtype=int)
     return *steps, at_rest if averaged is None else averaged.shifts_
-
-
-def _checked_slab(slab):
-    if slab is None:
-        return None
-    pair = tuple(slab)
-    if len(pair) != 2 or not all(isinstance(z, Real) for z in pair) or not pair[0] < pair[1]:
-        raise ValueError(f"slab must be a pair (lowest, highest) of z in Å, got {slab!r}.")
-    return pair

@@ -43,12 +43,14 @@ def checked_slab(slab, plane):
             f"slab={slab!r} says where atoms may be along the axis that is projected away; "
             "plane='xyz' has none. Leave it at None."
         )
-    if len(slab) != 2 or not slab[0] < slab[1]:
+    (normal,) = set("xyz") - set(plane)
+    pair = tuple(slab)
+    if len(pair) != 2 or not all(isinstance(r, Real) for r in pair) or not pair[0] < pair[1]:
         raise ValueError(
-            "The 'slab' parameter of GaussianRasterizer must be a lower and an upper bound, in Å. "
-            f"Got {slab!r} instead."
+            f"The 'slab' parameter must be a lower and an upper bound of {normal}, in Å. Got "
+            f"{slab!r} instead."
         )
-    return slab
+    return pair
 
 
 def distinct_species(channels):

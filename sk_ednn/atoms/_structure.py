@@ -295,5 +295,5 @@ def _check_places(atoms, plane, slab):
         raise ValueError(
             f"{atoms.place(outside[0])}, is at {normal} = {heights[outside[0]]:.6g} Å, outside of "
             f"the slab from {slab[0]:g} to {slab[1]:g} Å; {outside.size} such atom(s) in all. "
-            "Shift or wrap the structure, or widen the slab."
+            f"The field does not hold {normal}: shift or wrap the structure, or widen the slab."
         )

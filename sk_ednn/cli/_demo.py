@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import time
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.tree import DecisionTreeRegressor
 from threadpoolctl import threadpool_limits
 
+from .._optional import needing
 from .._regressor import EDNNRegressor
 from ..atoms import GaussianRasterizer, LocalInvariants
 from ..datasets import load_sheets, make_ising
-from ..exceptions import MissingExtraError
 from ..inspection import ErrorDisplay, ParityDisplay
 from ..metrics import extensive_errors
 from ..tiling import GridTiling
@@ -55,10 +56,15 @@ def run(folder: Path, seed: int, console: Console) -> dict:
     -------
     dict
         All numbers shown.
+
+    Raises
+    ------
+    MissingExtraError
+        Before anything is computed.
     """
-    _require("torch", "torch")
-    _require("skorch", "torch")
-    _require("matplotlib", "plot")
+    with needing("The demo"):
+        for library in ("torch", "skorch", "matplotlib.figure"):
+            import_module(library)
     folder.mkdir(parents=True, exist_ok=True)
     started = time.perf_counter()
     ising = _ising(seed, console)
@@ -69,13 +75,6 @@ def run(folder: Path, seed: int, console: Console) -> dict:
     (folder / "demo.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     console.print(f"{report['seconds']:.0f} s in all; figure: {figure}", highlight=False)
     return report
-
-
-def _require(module, extra):
-    from importlib.util import find_spec
-
-    if find_spec(module) is None:
-        raise MissingExtraError(f"The demo needs {module}: pip install 'sk-ednn[{extra}]'")
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from ..exceptions import MissingExtraError
+from .._optional import needing
 
 # What numpy, h5py and zarr raise where a file is cut off, or is not what its name says.
 _UNREADABLE = (ValueError, OSError, EOFError, KeyError, BadZipFile)
@@ -89,7 +89,8 @@ def _npz(path, key, default_keys) -> np.ndarray:
 
 
 def _hdf5(path, key, default_keys) -> np.ndarray:
-    h5py = _optional("h5py", "hdf5")
+    with needing(f"Reading {path}"):
+        import h5py
     with _attempt(path, lambda: h5py.File(path, "r")) as file:
         names: list[str] = []
         file.visititems(lambda n, item: names.append(n) if hasattr(item, "shape") else None)
@@ -98,7 +99,8 @@ def _hdf5(path, key, default_keys) -> np.ndarray:
 
 
 def _zarr(path, key, default_keys) -> np.ndarray:
-    zarr = _optional("zarr", "zarr")
+    with needing(f"Reading {path}"):
+        import zarr
     node = _attempt(path, lambda: zarr.open(str(path), mode="r"))
     if hasattr(node, "shape"):
         if key is not None:
@@ -141,14 +143,3 @@ def _choose(path, key, names, default_keys) -> str:
         f"{path} holds the arrays {held}, none of them called {', '.join(default_keys)}: say "
         f"which one is meant, as {path}::NAME."
     )
-
-
-def _optional(module: str, extra: str):
-    from importlib import import_module
-
-    try:
-        return import_module(module)
-    except ImportError as error:
-        raise MissingExtraError(
-            f"Reading this file needs {module}: pip install 'sk-ednn[{extra}]'"
-        ) from error

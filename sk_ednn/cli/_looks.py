@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ..exceptions import MissingExtraError
+from .._optional import needing
 from ..tiling._windows import legal_sizes
 from ._files import check_writable
 
@@ -77,10 +77,8 @@ def draw_cut(tiling, X, sample, output: Path) -> None:
     if output.suffix.lower() not in _PICTURES:
         raise ValueError(f"--output must end in {', '.join(sorted(_PICTURES))}, got {output}.")
     _require_sample(X, sample)
-    try:
+    with needing("Drawing"):
         from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingExtraError("Drawing needs matplotlib: pip install 'sk-ednn[plot]'.") from error
     from ..inspection import TilingDisplay
 
     # No pyplot: nothing is shown, and nothing of the user's settings is changed.

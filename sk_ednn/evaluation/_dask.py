@@ -22,7 +22,8 @@ from tqdm.auto import tqdm
 
 from .._digest import digest
 from .._fields import Fields, Stack
-from .._sources import ArraySource, OneField, source_identity
+from .._sources import ArraySource, source_identity
+from .._views import OneField
 from ..tiling._base import box_sides, cut
 from ._auto import AutoEvaluation
 from ._base import AbstractEvaluation

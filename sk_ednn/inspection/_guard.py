@@ -12,6 +12,7 @@ from sklearn.utils import Bunch, _safe_indexing, check_random_state, indexable
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from .._around import with_tags_of
 from .._committee import EDNNCommittee
 from ..exceptions import TileModelError, UnfamiliarWarning
 from ._familiarity import KnownTiles
@@ -254,11 +255,4 @@ class FamiliarityGuard(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
 
     def __sklearn_tags__(self):
         """Say what scikit-learn may expect: what it may of the estimator inside."""
-        from sklearn.utils import get_tags
-
-        tags = super().__sklearn_tags__()
-        inner = get_tags(self.estimator)
-        tags.input_tags = inner.input_tags
-        tags.target_tags = inner.target_tags
-        tags.regressor_tags = inner.regressor_tags
-        return tags
+        return with_tags_of(super().__sklearn_tags__(), self.estimator)

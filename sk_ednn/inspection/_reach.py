@@ -8,10 +8,10 @@ import numpy as np
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from .._around import regressors_of
 from .._committee import EDNNCommittee
 from .._fields import Fields
 from .._regressor import EDNNRegressor
-from .._shift_averaged import regressors_of
 from .._tile_model import TileModel
 from ..exceptions import TileModelError
 from ..tiling import AbstractTiling

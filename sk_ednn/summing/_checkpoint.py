@@ -5,14 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
-from pickle import PicklingError
 
 import numpy as np
 import torch
 from skorch.callbacks import Callback
 from skorch.history import History
 
-from .._digest import digest as digest_of
+from .._digest import fit_key
 from .._sources import source_identity
 from ..exceptions import TileModelError
 
@@ -162,15 +161,8 @@ def file_of(checkpoint, *training) -> Path:
     path = Path(checkpoint)
     if not path.is_dir() and not str(checkpoint).endswith(("/", os.sep)):
         return path
-    try:
-        return path / f"{digest_of(training)[:32]}.ckpt"
-    except (PicklingError, TypeError, AttributeError) as error:
-        raise TileModelError(
-            f"checkpoint={str(checkpoint)!r} is a folder, where each training has a file by its "
-            f"settings; of these, one cannot be told from others ({error}). Functions and classes "
-            "are told by their names: define them in a module, not within a function. Or give a "
-            "file."
-        ) from error
+    keeper = f"checkpoint={str(checkpoint)!r} is a folder: it keeps each training"
+    return path / f"{fit_key(training, keeper, 'Or give a file.')[:32]}.ckpt"
 
 
 def training_digest(net, problem, settings) -> str:

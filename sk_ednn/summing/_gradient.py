@@ -6,7 +6,6 @@ skorch trains, see `_training`. Here stands what is to be trained, on what, and 
 from __future__ import annotations
 
 import copy
-import inspect
 from contextlib import contextmanager
 from numbers import Integral, Real
 from pathlib import Path
@@ -16,9 +15,7 @@ import torch
 from sklearn.neural_network import MLPRegressor
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
-from skorch import NeuralNet, NeuralNetRegressor
-from skorch.callbacks import EarlyStopping, GradientNormClipping, LRScheduler
-from skorch.dataset import ValidSplit
+from skorch import NeuralNet
 from torch import nn
 
 from .._tile_model import TileModel, is_torch
@@ -38,22 +35,21 @@ from ..networks._sum import network_input
 from ._base import AbstractSumFit, SumProblem, last_step
 from ._checkpoint import Checkpoint, file_of, training_digest
 from ._features import TileFeatures
+from ._nets import (
+    LOSSES,
+    SCHEDULES,
+    bare_net,
+    module_of,
+    require_device,
+    told_of_input,
+    with_loss,
+)
 from ._perceptron import fit_perceptron
-from ._progress import TrainingBar
 from ._training import Training, go_on, has_own_infer, summing_class
 
 PRECISIONS = ("float32", "bfloat16", "float64")
 # Tiles looked at, to see whether they repeat.
 _PROBED = 4096
-SCHEDULES = ("one_cycle", "cosine", "constant")
-
-_LOSSES = {
-    "squared_error": nn.MSELoss,
-    "absolute_error": nn.L1Loss,
-    "huber": nn.HuberLoss,
-    # The totals are rates themselves, not their logarithms: logarithms do not add up.
-    "poisson": nn.PoissonNLLLoss,
-}
 
 
 class GradientSumFit(AbstractSumFit):
@@ -155,7 +151,7 @@ class GradientSumFit(AbstractSumFit):
     """
 
     _parameter_constraints = {
-        "loss": [StrOptions(set(_LOSSES)), None],
+        "loss": [StrOptions(set(LOSSES)), None],
         "positive": ["boolean"],
         "max_epochs": [Interval(Integral, 1, None, closed="left")],
         "lr": [Interval(Real, 0, None, closed="neither")],
@@ -282,7 +278,7 @@ class GradientSumFit(AbstractSumFit):
                 )
         with _seeded(random_state):
             modules = [self._module(problem, term) for term in problem.terms]
-            net = self._with_loss(self._bare(nn.ModuleList(modules), problem))
+            net = with_loss(self._bare(nn.ModuleList(modules), problem), self.loss)
             self._train(
                 net, problem, positive, share,
                 lambda net: self._branch_batches(net, problem, scale),
@@ -295,13 +291,9 @@ class GradientSumFit(AbstractSumFit):
         return tile_models
 
     def _module(self, problem, term) -> nn.Module:
-        module = term.tile_model
-        if not inspect.isclass(module):
-            return module
         tiling, shape = term.tiling, problem.tile_shape(term)
-        known = _known(tiling, shape, shape, tiling.channel_axis is not None, problem.n_outputs)
-        takes = inspect.signature(module).parameters
-        return module(**{name: value for name, value in known.items() if name in takes})
+        has_channels = getattr(tiling, "channel_axis", None) is not None
+        return module_of(term.tile_model, tiling, shape, shape, has_channels, problem.n_outputs)
 
     def _tile_model(self, problem, term, estimator, scale, positive) -> NetworkTileModel:
         return NetworkTileModel(
@@ -322,7 +314,7 @@ class GradientSumFit(AbstractSumFit):
                 f"{kind.__name__} calls its module in a way of its own (`infer`), which must be "
                 "given tiles: leave form at 'auto'."
             )
-        _require_device(net.device)
+        require_device(net.device)
         how = Training(
             share,
             positive=positive,
@@ -443,86 +435,15 @@ class GradientSumFit(AbstractSumFit):
         return slopes
 
     def _as_net(self, given, problem, term, shape, has_channels) -> NeuralNet:
-        if isinstance(given, NeuralNet):
-            net = given
-        else:
-            net = self._bare(given, problem)
-        net = self._with_loss(net)
-        if inspect.isclass(net.module):
-            known = _known(
-                term.tiling, problem.tile_shape(term), shape, has_channels, problem.n_outputs
-            )
-            takes = inspect.signature(net.module).parameters
-            already = net.get_params(deep=False)
-            net.set_params(
-                **{
-                    f"module__{name}": value
-                    for name, value in known.items()
-                    if name in takes and f"module__{name}" not in already
-                }
-            )
-        return net
-
-    def _with_loss(self, net) -> NeuralNet:
-        if self.loss is not None:
-            net.set_params(criterion=_LOSSES[self.loss])
-            if self.loss == "poisson":
-                net.set_params(criterion__log_input=False)
-        return net
+        net = given if isinstance(given, NeuralNet) else self._bare(given, problem)
+        return told_of_input(
+            with_loss(net, self.loss),
+            term.tiling, problem.tile_shape(term), shape, has_channels, problem.n_outputs,
+        )  # fmt: skip
 
     def _bare(self, module, problem) -> NeuralNet:
         """Return a net that trains a module as the parameters say."""
-        device = self.device
-        if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
-        callbacks, n_train, split = [], len(problem.y), None
-        if self.early_stopping:
-            patience = 10 if self.early_stopping is True else int(self.early_stopping)
-            seed = self.random_state if isinstance(self.random_state, Integral) else 0
-            split = ValidSplit(self.validation_fraction, random_state=seed)
-            if problem.groups is None:
-                n_train -= int(np.ceil(self.validation_fraction * n_train))
-            callbacks.append(EarlyStopping(patience=patience, load_best=True))
-        if self.schedule != "constant":
-            callbacks.append(self._schedule(n_train))
-        if self.max_norm is not None:
-            callbacks.append(GradientNormClipping(self.max_norm))
-        verbose = problem.verbose if self.verbose is None else self.verbose
-        if verbose == 1:
-            callbacks.append(TrainingBar())
-        return NeuralNetRegressor(
-            module,
-            optimizer=torch.optim.Adam,
-            optimizer__fused=True,
-            lr=self.lr,
-            max_epochs=self.max_epochs,
-            batch_size=self.batch_size,
-            device=device,
-            train_split=split,
-            iterator_train__shuffle=True,
-            callbacks=callbacks,
-            verbose=max(verbose - 1, 0),
-        )
-
-    def _schedule(self, n_samples) -> LRScheduler:
-        # The whole training is the length of the schedule, or a little less: how many samples are
-        # in the groups that are held back is not known here.
-        # A warm start begins another one: last_epoch, which skorch would take from the history.
-        n_steps = self.max_epochs * -(-n_samples // self.batch_size)
-        if self.schedule == "cosine":
-            return LRScheduler(
-                torch.optim.lr_scheduler.CosineAnnealingLR,
-                T_max=n_steps,
-                step_every="batch",
-                last_epoch=-1,
-            )
-        return LRScheduler(
-            torch.optim.lr_scheduler.OneCycleLR,
-            max_lr=self.lr,
-            total_steps=n_steps + 1,
-            step_every="batch",
-            last_epoch=-1,
-        )
+        return bare_net(self, module, problem)
 
 
 @contextmanager
@@ -532,30 +453,6 @@ def _seeded(random_state):
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(int(random_state.randint(np.iinfo(np.int32).max)))
         yield
-
-
-def _known(tiling, tile_shape, shape, has_channels, n_outputs) -> dict:
-    """Return what a module's class may want to be told of its input, by the parameters' names."""
-    sites = tiling.focus_sites(tile_shape)
-    return {
-        "tile_shape": tuple(shape[:-1] if has_channels else shape),
-        "focus": tuple(site.stop - site.start for site in sites),
-        "n_channels": shape[-1] if has_channels else 1,
-        "n_outputs": n_outputs,
-    }
-
-
-def _require_device(name) -> None:
-    """Raise where a device is not there, saying which are."""
-    try:
-        torch.empty(0, device=name)
-    except (RuntimeError, AssertionError) as error:
-        there = ["cpu", *(f"cuda:{k}" for k in range(torch.cuda.device_count()))]
-        if torch.backends.mps.is_available():
-            there.append("mps")
-        raise TileModelError(
-            f"device={name!r} is not there; these are: {', '.join(there)}."
-        ) from error
 
 
 def _require_counts(problem, asks):

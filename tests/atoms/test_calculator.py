@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.pipeline import make_pipeline
@@ -356,7 +357,7 @@ def changed(**changes):
         (changed(cell=[4.1, 4.8, 10]), r"4.1 Å along x.*multiple of 4.*nearest spacing is 0.205"),
         (changed(cell=[[4, 0.3, 0], [0, 4.8, 0], [0, 0, 10]]), "what is fitted has 90°"),
         (changed(pbc=False), "what is fitted repeats in x and y"),
-        (changed(position=[1.0, 1.0, 2.5]), r"slab -1 <= z <= 1 Å. Atom 3 is at z = 2.5 Å"),
+        (changed(position=[1.0, 1.0, 2.5]), r"atom 3, is at z = 2.5 Å.*slab from -1 to 1 Å"),
         (ase.Atoms(cell=[4, 4.8, 10], pbc=(1, 1, 0)), "has no atoms"),
     ],
 )
@@ -368,13 +369,55 @@ def test_what_cannot_be_calculated_says_why(kernel, atoms, message):
     assert not atoms.calc.results
 
 
+def test_slabs_of_model_and_calculator_both_hold(kernel):
+    draw, regressor = (step for _, step in kernel.steps)
+    train = [sheet(k) for k in range(10)]
+    draw = clone(draw).set_params(slab=(-2, 0.5)).fit(train)
+    model = make_pipeline(draw, regressor)
+    for slab, inside in ((None, 0.25), ((-1, 1), 0.25), ((-1, 1), -0.9), ((-3, 0.3), -1.5)):
+        atoms = changed(position=[1.0, 1.0, inside])
+        atoms.calc = EDNNCalculator(model, slab=slab)
+        assert np.isfinite(atoms.get_potential_energy())
+        for outside in (0.6, -2.1):
+            atoms.positions[3, 2] = outside
+            with pytest.raises(ValueError, match="outside of the slab"):
+                atoms.get_potential_energy()
+    atoms.positions[3, 2] = 0.4
+    with pytest.raises(ValueError, match=r"slab from -2 to 0\.3 Å"):
+        atoms.get_potential_energy()
+    assert draw.slab == (-2, 0.5)
+
+
+def test_a_slab_lies_along_the_normal_of_the_plane(kernel):
+    regressor = kernel.steps[-1][1]
+
+    def upright(k):
+        flat = sheet(k)
+        lengths = flat.cell.lengths()[[0, 2, 1]]
+        return ase.Atoms(flat.numbers, flat.positions[:, [0, 2, 1]], cell=lengths, pbc=(1, 0, 1))
+
+    draw = clone(kernel.steps[0][1]).set_params(plane="xz").fit([upright(k) for k in range(10)])
+    atoms = upright(1)
+    atoms.calc = EDNNCalculator(make_pipeline(draw, regressor), slab=(-1, 1))
+    flat = sheet(1)
+    flat.calc = EDNNCalculator(kernel)
+    assert atoms.get_potential_energy() == pytest.approx(flat.get_potential_energy(), rel=1e-12)
+    atoms.positions[3, 1] = 2.5
+    with pytest.raises(ValueError, match=r"atom 3, is at y = 2\.5 Å"):
+        atoms.get_potential_energy()
+    draw = clone(draw).set_params(plane="xyz", spacing=0.4, multiple=1).fit([sheet(1)])
+    with pytest.raises(ValueError, match="plane='xyz' has none"):
+        EDNNCalculator(make_pipeline(draw, regressor), slab=(-1, 1))
+
+
 def test_what_is_no_model_is_refused(kernel):
     with pytest.raises(TypeError, match=r"Expected a fitted Pipeline.*Got KernelRidge"):
         EDNNCalculator(KernelRidge())
     with pytest.raises(ValueError, match="precision must be one of"):
         EDNNCalculator(kernel, precision="half")
-    with pytest.raises(ValueError, match="slab must be a pair"):
-        EDNNCalculator(kernel, slab=(1, -1))
+    for slab in ((1, -1), (0, 1, 2), ("low", "up"), (0, np.nan)):
+        with pytest.raises(ValueError, match="a lower and an upper bound of z"):
+            EDNNCalculator(kernel, slab=slab)
     train = [sheet(k) for k in range(10)]
     draw = kernel.steps[0][1]
     many = make_pipeline(draw, EDNNRegressor(tiling=GridTiling(4, 0, channel_axis=-1)))

@@ -1,6 +1,7 @@
 """The command line, as one without Python would use it."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -183,6 +184,28 @@ def test_every_tile_model_fits(model, run):
     line = f"fit small.npz -m {model} --test-fraction 0.9 --json -o any.ednn"
     errors = json.loads(run(line).stdout)["train"]
     assert errors["rmse"] < 10  # of 75, the standard deviation of the totals
+
+
+@pytest.mark.parametrize(
+    ("line", "missing", "extra"),
+    [
+        ("demo -o unshown", "skorch", "torch"),
+        ("demo -o unshown", "matplotlib.figure", "plot"),
+        ("tile X.npy -o unshown.png", "matplotlib.figure", "plot"),
+    ],
+)
+def test_what_draws_or_trains_names_the_library_it_lacks(
+    line, missing, extra, run, folder, monkeypatch
+):
+    pytest.importorskip("torch")
+    monkeypatch.setitem(sys.modules, missing, None)
+    said = run(line, expected=1).stderr
+    library = missing.partition(".")[0]
+    assert said.endswith(
+        f" needs {library}, which is not installed: pip install 'sk-ednn[{extra}]'.\n"
+    )
+    assert said.startswith("error: ") and said.count("\n") == 1
+    assert not list(folder.glob("unshown*"))
 
 
 @pytest.mark.slow

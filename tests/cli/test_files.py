@@ -130,7 +130,10 @@ def test_missing_files_and_libraries_are_named(tmp_path, monkeypatch):
     for suffix, module, extra in ((".h5", "h5py", "hdf5"), (".zarr", "zarr", "zarr")):
         (tmp_path / f"a{suffix}").touch()
         monkeypatch.setitem(__import__("sys").modules, module, None)
-        words = f"needs {module}: pip install 'sk-ednn[{extra}]'"
+        words = (
+            f"Reading {tmp_path}/a{suffix} needs {module}, which is not installed: pip install "
+            f"'sk-ednn[{extra}]'."
+        )
         with pytest.raises(MissingExtraError, match=re.escape(words)):
             read_array(f"{tmp_path}/a{suffix}", ())
 

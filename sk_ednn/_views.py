@@ -1,0 +1,60 @@
+"""Sources that show another source in their own way."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ._sources import source_identity
+
+
+class SourceView:
+    """A source that shows another one in its own way.
+
+    Parameters
+    ----------
+    source : FieldSource
+    shape : tuple of int
+        As it is shown.
+    """
+
+    def __init__(self, source, shape):
+        self.source = source
+        self.shape = tuple(shape)
+        self.dtype = np.dtype(source.dtype)
+        self.spacing = source.spacing
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.shape)
+
+    @property
+    def chunks(self) -> tuple[int, ...] | None:
+        """Shape of what is read at a time, or None."""
+        return getattr(self.source, "chunks", None)
+
+
+class OneField(SourceView):
+    """A source of one field as a batch of one.
+
+    Parameters
+    ----------
+    source : FieldSource of shape field_shape
+    """
+
+    def __init__(self, source):
+        super().__init__(source, (1, *source.shape))
+
+    @property
+    def chunks(self) -> tuple[int, ...] | None:
+        """Shape of what is read at a time, or None."""
+        chunks = super().chunks
+        return None if chunks is None else (1, *chunks)
+
+    def read(self, slices) -> np.ndarray:
+        """Return the box of these slices."""
+        return self.source.read(slices[1:])[None]
+
+    def identity(self) -> str:
+        """Return a name that changes with the numbers."""
+        return f"one field of {source_identity(self.source)}"

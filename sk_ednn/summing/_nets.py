@@ -1,0 +1,138 @@
+"""The nets that are trained: made of what a user gave, as the settings say."""
+
+from __future__ import annotations
+
+import inspect
+from numbers import Integral
+
+import numpy as np
+import torch
+from skorch import NeuralNet, NeuralNetRegressor
+from skorch.callbacks import EarlyStopping, GradientNormClipping, LRScheduler
+from skorch.dataset import ValidSplit
+from torch import nn
+
+from ..exceptions import TileModelError
+from ._progress import TrainingBar
+
+SCHEDULES = ("one_cycle", "cosine", "constant")
+
+LOSSES = {
+    "squared_error": nn.MSELoss,
+    "absolute_error": nn.L1Loss,
+    "huber": nn.HuberLoss,
+    # The totals are rates themselves, not their logarithms: logarithms do not add up.
+    "poisson": nn.PoissonNLLLoss,
+}
+
+
+def bare_net(settings, module, problem) -> NeuralNet:
+    """Return a net that trains a module.
+
+    Parameters
+    ----------
+    settings : GradientSumFit
+    module : torch.nn.Module or its class
+    problem : SumProblem
+    """
+    device = settings.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    callbacks, n_train, split = [], len(problem.y), None
+    if settings.early_stopping:
+        patience = 10 if settings.early_stopping is True else int(settings.early_stopping)
+        seed = settings.random_state if isinstance(settings.random_state, Integral) else 0
+        split = ValidSplit(settings.validation_fraction, random_state=seed)
+        if problem.groups is None:
+            n_train -= int(np.ceil(settings.validation_fraction * n_train))
+        callbacks.append(EarlyStopping(patience=patience, load_best=True))
+    if settings.schedule != "constant":
+        callbacks.append(_schedule(settings, n_train))
+    if settings.max_norm is not None:
+        callbacks.append(GradientNormClipping(settings.max_norm))
+    verbose = problem.verbose if settings.verbose is None else settings.verbose
+    if verbose == 1:
+        callbacks.append(TrainingBar())
+    return NeuralNetRegressor(
+        module,
+        optimizer=torch.optim.Adam,
+        optimizer__fused=True,
+        lr=settings.lr,
+        max_epochs=settings.max_epochs,
+        batch_size=settings.batch_size,
+        device=device,
+        train_split=split,
+        iterator_train__shuffle=True,
+        callbacks=callbacks,
+        verbose=max(verbose - 1, 0),
+    )
+
+
+def _schedule(settings, n_samples) -> LRScheduler:
+    # The whole training is the length of the schedule, or a little less: how many samples are
+    # in the groups that are held back is not known here.
+    # A warm start begins another one: last_epoch, which skorch would take from the history.
+    n_steps = settings.max_epochs * -(-n_samples // settings.batch_size)
+    if settings.schedule == "cosine":
+        return LRScheduler(
+            torch.optim.lr_scheduler.CosineAnnealingLR,
+            T_max=n_steps,
+            step_every="batch",
+            last_epoch=-1,
+        )
+    return LRScheduler(
+        torch.optim.lr_scheduler.OneCycleLR,
+        max_lr=settings.lr,
+        total_steps=n_steps + 1,
+        step_every="batch",
+        last_epoch=-1,
+    )
+
+
+def with_loss(net, loss) -> NeuralNet:
+    """Return a net with one of the losses, None for its own."""
+    if loss is not None:
+        net.set_params(criterion=LOSSES[loss])
+        if loss == "poisson":
+            net.set_params(criterion__log_input=False)
+    return net
+
+
+def told_of_input(net, *of_input) -> NeuralNet:
+    """Return a net whose module, where it is a class, is told what it asks for of its input."""
+    if inspect.isclass(net.module):
+        already = net.get_params(deep=False)
+        asked = {f"module__{name}": value for name, value in _asked(net.module, *of_input).items()}
+        net.set_params(**{name: value for name, value in asked.items() if name not in already})
+    return net
+
+
+def module_of(module, *of_input) -> nn.Module:
+    """Return a module; where its class was given, made with what it asks for of its input."""
+    return module(**_asked(module, *of_input)) if inspect.isclass(module) else module
+
+
+def _asked(kind, tiling, tile_shape, shape, has_channels, n_outputs) -> dict:
+    """Return what a module's class asks for by the names of its parameters."""
+    sites = tiling.focus_sites(tile_shape)
+    known = {
+        "tile_shape": tuple(shape[:-1] if has_channels else shape),
+        "focus": tuple(site.stop - site.start for site in sites),
+        "n_channels": shape[-1] if has_channels else 1,
+        "n_outputs": n_outputs,
+    }
+    takes = inspect.signature(kind).parameters
+    return {name: value for name, value in known.items() if name in takes}
+
+
+def require_device(name) -> None:
+    """Raise where a device is not there, saying which are."""
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:
+        there = ["cpu", *(f"cuda:{k}" for k in range(torch.cuda.device_count()))]
+        if torch.backends.mps.is_available():
+            there.append("mps")
+        raise TileModelError(
+            f"device={name!r} is not there; these are: {', '.join(there)}."
+        ) from error
