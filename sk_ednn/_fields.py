@@ -170,10 +170,20 @@ def check_fields(X, *, caller="sk_ednn") -> Fields:
 def check_ndim(fields, fitted) -> None:
     """Raise TilingError where fields have not the number of axes of those a model was fitted to."""
     if fields.ndim != fitted:
+        single = " Give a single field as field[None]." if fields.ndim == fitted - 1 else ""
         raise TilingError(
             f"The model was fitted to fields of {fitted} dimension(s), X holds fields of shape "
-            f"{fields.stacks[0].values.shape[1:]}. X is (n_samples, *field_shape): give a single "
-            "field as field[None]."
+            f"{fields.stacks[0].values.shape[1:]}. X is (n_samples, *field_shape).{single}"
+        )
+
+
+def require_numbers(values, name) -> None:
+    """Refuse dates and strings, of which numpy and scikit-learn speak in their own words."""
+    dtype = getattr(values, "dtype", None)
+    if getattr(dtype, "kind", None) in ("m", "M", "S", "U"):
+        raise ValueError(
+            f"{name} must hold real numbers, got dtype {dtype}. Convert it, as by "
+            f"{name}.astype(float)."
         )
 
 
@@ -191,6 +201,7 @@ def _require_array(X) -> None:
             f"{type(X).__name__} of {', '.join(map(repr, names)) or 'nothing'}. "
             f"Choose one of its arrays{f', such as [{names[0]!r}]' if names else ''}."
         )
+    require_numbers(X, "X")
     if getattr(getattr(X, "dtype", None), "kind", None) == "c":
         raise ValueError(
             f"Complex data not supported: X must hold real numbers, got dtype {X.dtype}. Give real "

@@ -172,8 +172,8 @@ class EDNNRegressor(RegressorMixin, WithTerms):
         gradient : array-like like X, or list of n_samples objects, default=None
             Derivative of each total with respect to its field, learned beside the totals by torch
             networks. Where it is known with respect to something else (the positions of atoms that
-            the field was drawn from: `GaussianRasterizer.position_gradients`), objects with ``values`` and
-            ``pull(slope)``, which turns the one into the other.
+            the field was drawn from: `GaussianRasterizer.position_gradients`), objects with
+            ``values`` and ``pull(slope)``, which turns the one into the other.
 
         Returns
         -------

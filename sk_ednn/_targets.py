@@ -8,8 +8,11 @@ from numbers import Real
 import numpy as np
 from sklearn.utils import check_array
 
-from ._fields import require_finite
+from ._fields import require_finite, require_numbers
 from .exceptions import ExtensivityWarning
+
+# How near a part of standardised totals is to a mean of 0 and a spread of 1.
+_NEARLY = 0.05
 
 
 def check_targets(caller, fields, y, sample_weight, groups):
@@ -19,10 +22,22 @@ def check_targets(caller, fields, y, sample_weight, groups):
         raise ValueError(
             f"This {name} estimator requires y to be passed, but the target y is None."
         )
+    require_numbers(y, "y")
+    if isinstance(y, Real) or getattr(y, "ndim", 1) == 0:
+        raise ValueError(
+            f"y must hold a total for each sample, shape (n_samples,), got the number {y}. For a "
+            "single field give X[None] and [y]."
+        )
     y = check_array(
-        y, ensure_2d=False, dtype="numeric", ensure_all_finite=False, input_name="y",
-        estimator=caller,
+        y, ensure_2d=False, allow_nd=True, dtype="numeric", ensure_all_finite=False,
+        input_name="y", estimator=caller,
     )  # fmt: skip
+    if y.ndim > 2:
+        raise ValueError(
+            "y must hold a total, or a row of totals, for each sample: shape (n_samples,) or "
+            f"(n_samples, n_outputs), got shape {y.shape}. Sum what is known site by site over "
+            "each field."
+        )
     require_finite(y, "y")
     y = np.asarray(y, dtype=np.float64).reshape(len(y), -1)
     check_length("y", y, fields)
@@ -41,25 +56,35 @@ def check_targets(caller, fields, y, sample_weight, groups):
     if groups is not None:
         groups = np.asarray(groups)
         check_length("groups", groups, fields)
-    varies = len(y) > 10 and np.all(np.std(y, axis=0) > 0)
-    if varies and np.allclose(y.mean(axis=0), 0, atol=1e-9) and np.allclose(y.std(axis=0), 1):
+    warn_of_standardised(y, stacklevel=4)
+    return y, sample_weight, groups
+
+
+def warn_of_standardised(y, stacklevel=2) -> None:
+    """Warn of totals that were standardised, or are a part of such: mean near 0, spread near 1.
+
+    Not of a mean of 0 alone, which what is left of a fit of extensive features has by right.
+    """
+    y = np.asarray(y, dtype=np.float64)
+    spread, mean = y.std(axis=0), np.abs(y.mean(axis=0))
+    if len(y) > 10 and np.all(mean < _NEARLY) and np.all(np.abs(spread - 1) < _NEARLY):
         warnings.warn(
-            "y has mean 0 and standard deviation 1, as a StandardScaler or a "
+            "y has mean 0 and standard deviation 1, or nearly so, as a StandardScaler or a "
             "TransformedTargetRegressor would make it. A constant taken off per sample is not "
             "extensive: predictions at other sizes will be wrong by it. Give the raw totals; "
             "they are scaled inside, extensively.",
             ExtensivityWarning,
-            stacklevel=3,
+            stacklevel=stacklevel,
         )
-    return y, sample_weight, groups
 
 
 def check_length(name, values, fields):
     """Raise where there are not as many values as samples."""
     if len(values) != fields.n_samples:
+        single = " Give a single field as X[None]." if len(values) == 1 else ""
         raise ValueError(
             "Found input variables with inconsistent numbers of samples: "
-            f"X has {fields.n_samples}, {name} has {len(values)}."
+            f"X has {fields.n_samples}, {name} has {len(values)}.{single}"
         )
 
 

@@ -348,7 +348,7 @@ BAD_TARGETS = {
     "inf": (np.where(Y8 > 0, np.inf, Y8), {}, "infinity"),
     "none": (None, {}, "requires y to be passed, but the target y is None"),
     "length": (Y8[:5], {}, "inconsistent numbers of samples: X has 6, y has 5"),
-    "dimension": (np.ones((6, 2, 2)), {}, "dim 3"),
+    "dimension": (np.ones((6, 2, 2)), {}, "Sum what is known site by site"),
     "words": (np.full(6, "high"), {}, "numeric|convert|dtype"),
     "negative weight": (Y8, {"sample_weight": [-1, 1, 1, 1, 1, 1]}, "not negative"),
     "no weight": (Y8, {"sample_weight": np.zeros(6)}, "not all zero"),
@@ -486,6 +486,48 @@ def test_standardised_targets_are_warned_of():
     for targets in (StandardScaler().fit_transform(y[:, None])[:, 0], ((y - y.mean()) / y.std())):
         with pytest.warns(ExtensivityWarning, match="Give the raw totals"):
             EDNNRegressor(Ridge()).fit(X, targets)
+
+
+def test_a_part_of_standardised_targets_is_warned_of_too():
+    X, y = data((4, 4), 400)
+    part = ((y - y.mean()) / y.std())[:320]
+    assert abs(part.mean()) > 1e-9 and abs(part.std() - 1) > 1e-9
+    with pytest.warns(ExtensivityWarning, match="or nearly so"):
+        EDNNRegressor(Ridge()).fit(X[:320], part)
+
+
+@pytest.mark.parametrize(
+    ("X", "y", "named"),
+    [
+        (np.zeros((4, 4)), np.float64(1.0), r"y must hold a total.*X\[None\] and \[y\]"),
+        (np.zeros((5, 4, 4)), np.zeros((5, 4, 4)), "Sum what is known site by site"),
+        (np.zeros((4, 4)), np.zeros(1), r"X has 4, y has 1. Give a single field as X\[None\]"),
+        (
+            np.zeros((2, 4, 4), "M8[s]"),
+            np.zeros(2),
+            r"X must hold real numbers, got dtype datetime",
+        ),
+        (np.zeros((2, 4, 4), "m8[s]"), np.zeros(2), r"X must hold real numbers, got dtype timedel"),
+        (
+            np.zeros((2, 4, 4)),
+            np.zeros(2, "M8[s]"),
+            r"y must hold real numbers, got dtype datetime",
+        ),
+        (np.zeros((2, 4, 4)), np.array(["1", "2"]), r"y must hold real numbers, got dtype <U1"),
+    ],
+)
+def test_what_newcomers_hand_over_is_refused_by_name(X, y, named):
+    with pytest.raises(ValueError, match=named):
+        EDNNRegressor(Ridge()).fit(X, y)
+
+
+def test_only_a_field_without_its_sample_axis_is_told_so():
+    X, y = data((4, 4), 20)
+    model = EDNNRegressor(Ridge()).fit(X, y)
+    with pytest.raises(ValueError, match=r"Give a single field as field\[None\]"):
+        model.predict(X[0])
+    with pytest.raises(ValueError, match=r"\*field_shape\)\.$"):
+        model.predict(X[None])
 
 
 @pytest.mark.parametrize("change", [lambda y: y, lambda y: y / y.std(), lambda y: y - y.mean()])

@@ -15,6 +15,7 @@ from rich.table import Table
 
 from .. import files as model_files
 from .._regressor import EDNNRegressor
+from .._targets import warn_of_standardised
 from ..metrics import extensive_errors
 from . import _config
 from ._errors import one_line_errors
@@ -112,6 +113,7 @@ def fit(
                 f"{fields} holds {len(X)} fields, but {targets or fields} holds {len(y)} targets."
             )
         y = y[:, 0] if y.shape[1:] == (1,) else y
+        warn_of_standardised(y)  # before a part of them is taken
         order = np.random.default_rng(seed).permutation(len(X))
         test, train = map(np.sort, np.split(order, [round(test_fraction * len(X))]))
         parts = {"train": (X[train], y[train])} | (

@@ -125,6 +125,11 @@ def _attempt(path, read):
         return read()
     except _UNREADABLE as error:
         why = str(error).partition("\n")[0] or type(error).__name__
+        if "pickle" in why or "Python objects" in why:
+            why = (
+                "it holds Python objects, or is no file of arrays. Arrays are of numbers; fields "
+                "of different sizes are fitted from Python, as a list"
+            )
         raise ValueError(f"{path} cannot be read: {why}") from error
 
 

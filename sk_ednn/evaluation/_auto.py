@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..tiling import Block
+from ..tiling import Block, GridTiling
 from ._base import AbstractEvaluation
 from ._direct import Direct
 from ._unique import Unique
@@ -111,7 +111,8 @@ def _repeats(tiling, fields, times) -> bool:
     if any(hasattr(getattr(s.values, "array", None), "__dask_graph__") for s in fields.stacks):
         return fields.dtype.kind in "biu"
     stack = fields.stacks[0]
-    if isinstance(stack.values, np.ndarray) and _corners_differ(tiling, stack.values, times):
+    in_memory = isinstance(stack.values, np.ndarray) and isinstance(tiling, GridTiling)
+    if in_memory and _corners_differ(tiling, stack.values, times):
         return False
     cuts = tiling.cuts(len(stack.samples), stack.values.shape[1:], _PROBED)
     samples, *region = (along[0] for along in cuts)

@@ -207,6 +207,12 @@ class Container:
         self._file.seek(self.size - _COMMENT)
         comment = self._file.read(_COMMENT)
         if not comment.startswith(_LABEL):
+            held = _arrays_in(self._file)
+            if held:
+                raise ModelFileError(
+                    f"{self.path} is no model: it is an .npz file of the arrays "
+                    f"{', '.join(held)}. Models are written by sk_ednn.files.save."
+                )
             raise self._broken("it does not end with its digest; it is damaged or cut off")
         digest = _hash(self._file, self.size - 64)
         if comment[len(_LABEL) :] != digest.encode():
@@ -325,3 +331,17 @@ class _Slice(io.RawIOBase):
         n = self._source.readinto(memoryview(buffer)[:n])
         self._at += n
         return n
+
+
+def _arrays_in(file) -> list[str]:
+    """Return the first names of the arrays in an .npz file, none where it is something else."""
+    try:
+        # Its end record is the last of it, without the comment that a model ends with.
+        _require_few_entries(file, file.seek(0, os.SEEK_END) + _COMMENT)
+        with zipfile.ZipFile(file) as archive:
+            names = archive.namelist()
+    except (zipfile.BadZipFile, ModelFileError, ValueError, NotImplementedError, OSError):
+        return []
+    if not names or not all(name.endswith(".npy") for name in names):
+        return []
+    return [repr(name.removesuffix(".npy")[:40]) for name in names[:5]]

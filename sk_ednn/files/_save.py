@@ -82,6 +82,11 @@ def save(model, path, *, units=None, about=None) -> str:
     if not hasattr(model, "predict"):
         raise ModelFileError(f"A fitted model is saved, got {model!r:.80}.")
     check_is_fitted(model)
+    if hasattr(model, "best_estimator_"):
+        raise ModelFileError(
+            f"A {type(model).__name__} is a search with all its results, which are not stored. "
+            "Save what it found: its best_estimator_."
+        )
     encode = Encoder()
     config = {
         "schema": SCHEMA,

@@ -223,3 +223,23 @@ def test_demo_writes_a_figure_and_its_numbers(run, folder):
     same, larger = report["sheets"]
     assert same["meV/Å²"]["mean"] < 2.0
     assert larger["meV/Å²"]["mean"] < 2.0
+
+
+@pytest.mark.filterwarnings("default")  # and not an error, as they are in tests
+def test_warnings_are_lines_without_a_place_in_the_code(run, folder):
+    with np.load(folder / "small.npz") as small:
+        y = small["y"]
+        np.savez(folder / "standard.npz", X=small["X"], y=(y - y.mean()) / y.std())
+    # Told before a part is held back, behind which mean and spread are others.
+    warned = run("fit standard.npz --model quadratic --quiet -o standard.ednn").stderr
+    assert warned.startswith("warning: y has mean 0") and ".py" not in warned
+    assert warned.count("warning:") == 1
+
+
+def test_objects_and_text_are_no_arrays(run, folder):
+    np.save(folder / "objects.npy", np.array([np.zeros(2), np.zeros(3)], dtype=object))
+    (folder / "text.npz").write_text("words")
+    for name in ("objects.npy", "text.npz"):
+        said = run(f"predict model.ednn {name}", expected=1).stderr
+        assert said.startswith(f"error: {name} cannot be read: it holds Python objects, or is no")
+        assert "allow_pickle" not in said

@@ -6,14 +6,15 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
-import joblib
 import numpy as np
 import pytest
 from sklearn.linear_model import Ridge
 
 from sk_ednn import EDNNRegressor, GridTiling
+from sk_ednn.files import save
 
 pytest.importorskip("distributed")
+pytest.importorskip("skops")
 FOLDER = Path(__file__).parents[2] / "examples" / "cluster"
 
 
@@ -22,14 +23,14 @@ def stored(folder):
     zarr = pytest.importorskip("zarr")
     X = np.random.default_rng(0).normal(size=(2, 40, 40))
     model = EDNNRegressor(Ridge(), GridTiling(4, 2)).fit(X, X.sum(axis=(1, 2)))
-    joblib.dump(model, folder / "model.pkl")
+    save(model, folder / "model.ednn")
     field = zarr.create_array(folder / "field.zarr", shape=X.shape, chunks=(1, 20, 20), dtype="f8")
     field[...] = X
     return model.predict(X)
 
 
 def predicted(folder, *options):
-    command = [sys.executable, str(FOLDER / "predict.py"), "model.pkl", "field.zarr", *options]
+    command = [sys.executable, str(FOLDER / "predict.py"), "model.ednn", "field.zarr", *options]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, done.stderr
     return [float(line) for line in done.stdout.splitlines()]

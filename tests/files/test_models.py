@@ -20,6 +20,7 @@ from sklearn.gaussian_process.kernels import RBF, WhiteKernel
 from sklearn.kernel_approximation import Nystroem
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.linear_model import Lasso, LinearRegression, Ridge
+from sklearn.model_selection import GridSearchCV
 from sklearn.neighbors import KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, PolynomialFeatures, StandardScaler
@@ -370,3 +371,24 @@ def test_parameters_that_files_do_not_know_have_their_defaults(tmp_path):
     assert loaded.tiling_.get_params() == GridTiling(2, 1).get_params()
     assert loaded.verbose == 0
     np.testing.assert_array_equal(loaded.predict(LARGER), expected)
+
+
+def test_of_a_search_what_it_found_is_saved(tmp_path):
+    search = GridSearchCV(EDNNRegressor(Ridge()), {"tiling": [GridTiling(1, 0)]}, cv=2).fit(X, Y)
+    with pytest.raises(ModelFileError, match="Save what it found: its best_estimator_"):
+        save(search, tmp_path / "a.ednn")
+    assert not list(tmp_path.iterdir())
+    save(search.best_estimator_, tmp_path / "a.ednn")
+    assert (load(tmp_path / "a.ednn").predict(X) == search.predict(X)).all()
+
+
+def test_arrays_are_told_from_a_damaged_model(tmp_path):
+    np.savez(tmp_path / "data.npz", X=X, y=Y)
+    with pytest.raises(
+        ModelFileError, match=r"is no model: it is an \.npz file of the arrays 'X', 'y'"
+    ):
+        load(tmp_path / "data.npz")
+    with zipfile.ZipFile(tmp_path / "other.zip", "w") as archive:
+        archive.writestr("words.txt", "a" * 200)
+    with pytest.raises(ModelFileError, match="does not end with its digest"):
+        load(tmp_path / "other.zip")
