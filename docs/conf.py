@@ -82,12 +82,11 @@ def skip_member(app, what, name, obj, skip, options):
     return None
 
 
-# A star before a word that no other star closes, outside of backticks: the axes in a shape.
-LITERAL_OR_AXES = re.compile(r"(`+[^`]*`+)|(?<=[\s(])\*(?=\w)(?![^*]*\w\*)")
-
-
 # "EDNNRegressor.predict" and its neighbours would all be cut at the same place.
 toc_object_entries_show_parents = "hide"
+
+# A star before a word that no other star closes, outside of backticks: the axes in a shape.
+LITERAL_OR_AXES = re.compile(r"(`+[^`]*`+)|(?<=[\s(])\*(?=\w)(?![^*]*\w\*)")
 
 
 def escape_axes(app, what, name, obj, options, lines):

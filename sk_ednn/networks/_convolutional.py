@@ -19,7 +19,7 @@ from torch import fx, nn
 from torch.nn import functional as F
 
 from ..exceptions import TileModelError
-from ._convolve import Convolution, convolve
+from ._convolve import Convolution, convolve, has_hooks
 from ._dense_run import DenseRun, every, find_cut, find_strips, tiles_of
 from ._layout import plain_module
 
@@ -410,6 +410,12 @@ class _Planner(fx.Interpreter):
             # A matrix product over places: faster than a convolution of one place.
             self.steps[node.name] = lambda x: module(every(x, step).movedim(1, -1)).movedim(-1, 1)
         else:
+            if has_hooks(module):
+                self._refuse(
+                    node,
+                    "has hooks, which a convolution by its weight passes over. Instead of "
+                    "weight_norm and spectral_norm take those of torch.nn.utils.parametrizations",
+                )
             self.steps[node.name] = lambda x: convolve(
                 x, module.weight.reshape(-1, *shape), module.bias, step
             )

@@ -30,9 +30,14 @@ class Convolution:
     def __call__(self, x):
         """Return the convolution of a map."""
         layer = self.layer
-        if type(layer) is not nn.Conv3d:
+        if type(layer) is not nn.Conv3d or has_hooks(layer):
             return layer(x)
         return convolve(x, layer.weight, layer.bias, layer.stride, layer.dilation, layer.groups)
+
+
+def has_hooks(layer) -> bool:
+    """Tell whether calling a layer does more than its forward, as make its weight (weight_norm)."""
+    return bool(layer._forward_pre_hooks or layer._forward_hooks)
 
 
 def _asks_for_onednn(x) -> bool:

@@ -14,6 +14,7 @@ from sk_ednn.networks import (  # noqa: E402
     initialise_summed,
 )
 from sk_ednn.networks import _dense_run as dense_run  # noqa: E402
+from sk_ednn.networks._convolutional import NotConvolutional  # noqa: E402
 from sk_ednn.networks._convolve import Convolution  # noqa: E402
 from sk_ednn.networks._dense_run import tiles_of  # noqa: E402
 from sk_ednn.networks._layout import laid_out, lay_out  # noqa: E402
@@ -140,6 +141,28 @@ def test_3d_convolutions_keep_to_what_was_switched_off():
     called = {str(node.target) for node in exported.graph.nodes if node.op == "call_function"}
     assert called == {"aten.conv3d.default"}
     torch.testing.assert_close(exported.module()(x), layer(x), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_weights_that_hooks_make_are_those_of_now(ndim):
+    layer = (nn.Conv2d, nn.Conv3d)[ndim - 2](1, 3, 3)
+    head, hooked = nn.Linear(3 * 2**ndim, 1), pytest.warns(FutureWarning, match="weight_norm")
+    with hooked:
+        normed = nn.Sequential(nn.utils.weight_norm(layer), nn.Flatten(), head)
+    tiling, window = GridTiling(2, 1), (4,) * ndim
+    dense = as_convolution(normed.eval(), tiling, window)
+    x = torch.rand(1, 1, *(6,) * ndim)
+    with torch.no_grad():
+        for weight in normed.parameters():
+            weight.add_(0.3)  # as an optimiser does
+        tiles = tiles_of(x, window, (2,) * ndim).reshape(-1, 1, *window)
+        torch.testing.assert_close(dense(x).ravel(), normed(tiles).ravel(), rtol=1e-4, atol=1e-4)
+    with hooked:
+        net = nn.Sequential(
+            nn.Conv2d(1, 3, 3), nn.Flatten(), nn.utils.weight_norm(nn.Linear(12, 1))
+        )
+    with pytest.raises(NotConvolutional, match="has hooks.*parametrizations"):
+        as_convolution(net.eval(), GridTiling(2, 1), (4, 4))
 
 
 class _Convolves(nn.Module):
