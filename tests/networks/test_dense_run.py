@@ -161,7 +161,7 @@ def test_weights_that_hooks_make_are_those_of_now(ndim):
         net = nn.Sequential(
             nn.Conv2d(1, 3, 3), nn.Flatten(), nn.utils.weight_norm(nn.Linear(12, 1))
         )
-    with pytest.raises(NotConvolutional, match="has hooks.*parametrizations"):
+    with pytest.raises(NotConvolutional, match=r"has hooks.*parametrizations"):
         as_convolution(net.eval(), GridTiling(2, 1), (4, 4))
 
 
