@@ -181,7 +181,7 @@ def save(path, draw, model):
     # How the weight of forces changed is a function, which a file does not hold.
     model.summing = model.summing_ = GradientSumFit()
     model.warm_start = False
-    files.save(make_pipeline(draw, model), path, units="eV", about=about)
+    files.save(make_pipeline(draw, model), path, unit="eV", about=about)
 
 
 if __name__ == "__main__":

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from numbers import Real
 
 import numpy as np
 from sklearn.utils import check_array
 
+from ._doubts import warn_of_means, warn_of_standardised
 from ._fields import require_finite, require_numbers
-from .exceptions import ExtensivityWarning
-
-# How near a part of standardised totals is to a mean of 0 and a spread of 1.
-_NEARLY = 0.05
 
 
 def check_targets(caller, fields, y, sample_weight, groups):
@@ -57,25 +53,8 @@ def check_targets(caller, fields, y, sample_weight, groups):
         groups = np.asarray(groups)
         check_length("groups", groups, fields)
     warn_of_standardised(y, stacklevel=4)
+    warn_of_means(y, fields, stacklevel=4)
     return y, sample_weight, groups
-
-
-def warn_of_standardised(y, stacklevel=2) -> None:
-    """Warn of totals that were standardised, or are a part of such: mean near 0, spread near 1.
-
-    Not of a mean of 0 alone, which what is left of a fit of extensive features has by right.
-    """
-    y = np.asarray(y, dtype=np.float64)
-    spread, mean = y.std(axis=0), np.abs(y.mean(axis=0))
-    if len(y) > 10 and np.all(mean < _NEARLY) and np.all(np.abs(spread - 1) < _NEARLY):
-        warnings.warn(
-            "y has mean 0 and standard deviation 1, or nearly so, as a StandardScaler or a "
-            "TransformedTargetRegressor would make it. A constant taken off per sample is not "
-            "extensive: predictions at other sizes will be wrong by it. Give the raw totals; "
-            "they are scaled inside, extensively.",
-            ExtensivityWarning,
-            stacklevel=stacklevel,
-        )
 
 
 def check_length(name, values, fields):

@@ -537,6 +537,59 @@ def test_others_are_not(change, recwarn):
     assert not [w for w in recwarn if issubclass(w.category, ExtensivityWarning)]
 
 
+def fields_of(lengths, seed=0):
+    rng = np.random.default_rng(seed)
+    return [rng.random((n, n)) for n in lengths]
+
+
+INTENSIVE = {
+    "means": (lambda field: field.mean(), True),
+    "largest values": (lambda field: field.max(), True),
+    "totals": (lambda field: field.sum(), False),
+    "totals about zero": (lambda field: (field - 0.5).sum(), False),
+    "perimeters": (lambda field: 4 * len(field), False),
+}
+
+
+@pytest.mark.parametrize("what", INTENSIVE)
+def test_targets_that_do_not_grow_with_the_fields_are_warned_of(what, recwarn):
+    of, warned = INTENSIVE[what]
+    X = fields_of([4, 6, 8, 12] * 8)
+    y = np.array([of(field) for field in X])
+    EDNNRegressor(Ridge()).fit(X, np.stack([y, 2 * y], axis=1))
+    said = [w for w in recwarn if issubclass(w.category, ExtensivityWarning)]
+    assert bool(said) == warned
+    if warned:
+        assert "does not grow with the size" in str(said[0].message)
+        assert said[0].filename == __file__
+
+
+def test_where_sizes_are_the_same_nothing_can_be_told(recwarn):
+    X = fields_of([8] * 32 + [9] * 8)
+    EDNNRegressor(Ridge()).fit(X, [field.mean() for field in X])
+    assert not [w for w in recwarn if issubclass(w.category, ExtensivityWarning)]
+
+
+@pytest.mark.parametrize(
+    ("tiling", "warned"),
+    [
+        (GridTiling(1, 5), True),
+        (GridTiling(2, (0, 5)), True),
+        (GridTiling(1, 4), False),  # once around, each site where it should be
+        (GridTiling(None, 0), False),
+        (GridTiling(1, 5, boundary="zero"), False),
+    ],
+)
+def test_context_wider_than_a_field_is_warned_of(tiling, warned, recwarn):
+    X, y = data((4, 4), 40)
+    EDNNRegressor(Ridge(), tiling).fit(X, y)
+    said = [w for w in recwarn if issubclass(w.category, ExtensivityWarning)]
+    assert bool(said) == warned
+    if warned:
+        assert "is wider than a field of shape (4, 4)" in str(said[0].message)
+        assert said[0].filename == __file__
+
+
 def test_errors_are_the_builtin_ones_too():
     for error, builtin in [
         (TilingError, ValueError), (TileModelError, ValueError), (TileMemoryError, MemoryError)

@@ -14,8 +14,8 @@ from rich.console import Console
 from rich.table import Table
 
 from .. import files as model_files
+from .._doubts import warn_of_standardised
 from .._regressor import EDNNRegressor
-from .._targets import warn_of_standardised
 from ..metrics import extensive_errors
 from . import _config
 from ._errors import one_line_errors
@@ -31,7 +31,7 @@ from ._inputs import (
     tiling_of,
 )
 from ._looks import check_report, cut, draw_cut, printable, report_of, write_report
-from ._models import TILE_MODELS
+from ._models import TILE_MODELS, suited
 
 app = typer.Typer(
     name="sk-ednn",
@@ -62,11 +62,15 @@ def fit(
     ctx: typer.Context,
     fields: Fields,
     targets: Annotated[
-        str | None, typer.Argument(help="Totals; left out, they are in the same file.")
+        str | None,
+        typer.Argument(help="Totals, .csv or .txt too; left out, they are in the same file."),
     ] = None,
     model: Annotated[
-        str, typer.Option("--model", "-m", help=f"Tile model: {', '.join(TILE_MODELS)}.")
-    ] = "kernel",
+        str,
+        typer.Option(
+            "--model", "-m", help=f"Tile model: {', '.join(TILE_MODELS)}; auto: by the tiles."
+        ),
+    ] = "auto",
     focus: Focus = "1",
     context: Context = "1",
     boundary: Boundary = "periodic",
@@ -77,7 +81,7 @@ def fit(
     ] = 0.2,
     seed: Annotated[int, typer.Option(min=0, help="Random state.")] = 0,
     jobs: Jobs = None,
-    units: Annotated[
+    unit: Annotated[
         str | None, typer.Option(help="Of the totals, such as eV: for those who read the file.")
     ] = None,
     output: Annotated[
@@ -93,15 +97,9 @@ def fit(
 ):
     """Fit a tile model to totals, and write the fitted model to a file."""
     with one_line_errors():
-        tile_model = chosen("--model", model, TILE_MODELS)[0]()
-        estimator = EDNNRegressor(
-            tile_model,
-            tiling_of(focus, context, boundary, channel_axis),
-            baseline=chosen("--baseline", baseline, BASELINES),
-            random_state=seed,
-            n_jobs=jobs,
-            verbose=0 if quiet or as_json else 1,
-        )
+        chosen("--model", model, {"auto": None, **TILE_MODELS})
+        tiling = tiling_of(focus, context, boundary, channel_axis)
+        kept = chosen("--baseline", baseline, BASELINES)
         require_model_name(output)
         check_writable(output)
         check_report(report)
@@ -119,6 +117,19 @@ def fit(
         parts = {"train": (X[train], y[train])} | (
             {"test": (X[test], y[test])} if len(test) else {}
         )
+        why = None
+        if model == "auto":
+            model, why = suited(tiling, X[train])
+            if not (quiet or as_json):
+                typer.echo(f"tile model: {model}, as {why}; --model takes another", err=True)
+        estimator = EDNNRegressor(
+            TILE_MODELS[model][0](),
+            tiling,
+            baseline=kept,
+            random_state=seed,
+            n_jobs=jobs,
+            verbose=0 if quiet or as_json else 1,
+        )
         start = time.perf_counter()
         estimator.fit(*parts["train"])
         seconds = time.perf_counter() - start
@@ -128,12 +139,13 @@ def fit(
         about = {"made by": "sk-ednn fit", "errors of totals": errors}
         found: dict[str, Any] = {
             "model": model,
+            **({} if why is None else {"chosen as": why}),
             "strategy": type(estimator.summing_).__name__,
             "n_train": len(train),
             "n_test": len(test),
             "output": str(output),
             **errors,
-            "sha256": model_files.save(estimator, output, units=units, about=about),
+            "sha256": model_files.save(estimator, output, unit=unit, about=about),
         }
         if report is not None:
             about = {
@@ -142,7 +154,7 @@ def fit(
                 "sha256": found["sha256"],
                 "time of the fit": f"{seconds:.3g} s",
             }
-            write_report(report, estimator, parts, units, about)
+            write_report(report, estimator, parts, unit, about)
             found["report"] = str(report)
         _config.write(ctx, save_config)
     if as_json:

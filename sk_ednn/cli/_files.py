@@ -10,13 +10,14 @@ from zipfile import BadZipFile
 import numpy as np
 
 from .._optional import needing
+from ._text import read_columns
 
 # What numpy, h5py and zarr raise where a file is cut off, or is not what its name says.
 _UNREADABLE = (ValueError, OSError, EOFError, KeyError, BadZipFile)
 
 
 def read_array(name: str, default_keys: tuple[str, ...]) -> np.ndarray:
-    """Read an array from .npy, .npz, .h5/.hdf5 or .zarr.
+    """Read an array from .npy, .npz, .h5/.hdf5, .zarr, or columns from .csv, .tsv or .txt.
 
     Parameters
     ----------
@@ -38,7 +39,7 @@ def read_array(name: str, default_keys: tuple[str, ...]) -> np.ndarray:
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
         raise ValueError(
-            f"{path}: expected a name that ends in .npy, .npz, .h5, .hdf5 or .zarr, got "
+            f"{path}: expected a name that ends in {', '.join(_READERS)}, got "
             f"{path.suffix or 'no ending'!r}."
         )
     return reader(path, key, default_keys)
@@ -110,6 +111,10 @@ def _zarr(path, key, default_keys) -> np.ndarray:
     return _attempt(path, lambda: node[name][...])
 
 
+def _text(path, key, default_keys) -> np.ndarray:
+    return read_columns(path, key, lambda names: _choose(path, key, names, default_keys))
+
+
 _READERS: dict[str, Callable[..., np.ndarray]] = {
     ".npy": _npy,
     ".npz": _npz,
@@ -117,6 +122,9 @@ _READERS: dict[str, Callable[..., np.ndarray]] = {
     ".hdf5": _hdf5,
     ".hdf": _hdf5,
     ".zarr": _zarr,
+    ".csv": _text,
+    ".tsv": _text,
+    ".txt": _text,
 }
 
 

@@ -46,6 +46,11 @@ def read_fields(name: str) -> np.ndarray:
 def read_targets(name: str) -> np.ndarray:
     """Read targets of shape (n_samples,) or (n_samples, n_outputs)."""
     y = read_array(name, TARGET_KEYS)
+    if y.ndim == 0:
+        raise ValueError(
+            f"{name} must hold targets, one for each field; got a single number. A single field is "
+            "written as X=field[None], y=[total]."
+        )
     if y.ndim not in (1, 2):
         raise ValueError(
             f"{name} must hold targets, an array of shape (n_samples,) or (n_samples, n_outputs); "

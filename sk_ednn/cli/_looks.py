@@ -104,7 +104,7 @@ def check_report(path: Path | None) -> None:
     require_matplotlib()
 
 
-def write_report(path: Path, estimator, parts, units, about) -> None:
+def write_report(path: Path, estimator, parts, unit, about) -> None:
     """Write a page on a fit.
 
     Parameters
@@ -113,14 +113,14 @@ def write_report(path: Path, estimator, parts, units, about) -> None:
     estimator : EDNNRegressor
     parts : dict of str to (X, y)
         "train", and "test" where systems were held back.
-    units : str or None
+    unit : str or None
     about : dict of str to str
     """
     from ..inspection import fit_report
 
     estimator.evaluation_.set_params(verbose=0)  # a report predicts many times
     page = fit_report(
-        estimator, *parts["train"], test=parts.get("test"), unit=units or "", about=about
+        estimator, *parts["train"], test=parts.get("test"), unit=unit or "", about=about
     )
     page.save(path)
 

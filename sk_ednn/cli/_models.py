@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.util import find_spec
+from math import ceil, prod
 from typing import Any
+
+# What `suited` looks at: tiles of the first fields, distinct tiles that kernel ridge takes in
+# seconds, and numbers in a tile whose pairs are few enough (5,000).
+_PROBED = 20_000
+_FEW_TILES = 10_000
+_SMALL_TILE = 100
 
 
 def _kernel():
@@ -61,3 +69,32 @@ TILE_MODELS: dict[str, tuple[Callable[[], Any], str]] = {
     "perceptron": (_perceptron, "scikit-learn's MLPRegressor"),
     "dense": (_dense, "the dense network of Mills et al."),
 }
+
+
+def suited(tiling, X) -> tuple[str, str]:
+    """Return the name of the tile model to begin with, and why.
+
+    Parameters
+    ----------
+    tiling : GridTiling
+    X : ndarray of shape (n_samples, *field_shape)
+    """
+    tiling.check(X[:1])
+    shape = X.shape[1:]
+    n_probed = ceil(_PROBED / prod(tiling.tile_grid(shape)))
+    for n in (min(n_probed, len(X)), len(X)):
+        n_distinct = tiling.tiles(X[:n]).condensed().n_tiles
+        if n_distinct > _FEW_TILES:
+            break
+    else:
+        return "kernel", f"{n_distinct:,} distinct tiles are few"
+    more = "" if n == len(X) else "more than "
+    many = f"{more}{n_distinct:,} distinct tiles are many for kernel ridge"
+    n_numbers = prod(tiling.tile_shape(shape))
+    if n_numbers <= _SMALL_TILE:
+        return "quadratic", many
+    has_torch = all(find_spec(name) is not None for name in ("torch", "skorch"))
+    return (
+        "dense" if has_torch else "perceptron",
+        f"{many}, and tiles of {n_numbers:,} numbers have too many pairs",
+    )

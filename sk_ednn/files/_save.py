@@ -20,7 +20,7 @@ WEIGHTS = "weights.safetensors"
 _LIBRARIES = ("numpy", "scipy", "scikit-learn", "torch", "skorch", "skops")
 
 
-def save(model, path, *, units=None, about=None) -> str:
+def save(model, path, *, unit=None, about=None) -> str:
     """Write a fitted model to one file, to keep it and to hand it on.
 
     The file is a zip: ``config.json`` says what the model is made of, ``weights.safetensors``
@@ -35,7 +35,7 @@ def save(model, path, *, units=None, about=None) -> str:
         `GaussianRasterizer`, for one) or a `TransformedTargetRegressor`.
     path : str or Path
         An ending of one's own choice; this package writes ``.ednn``.
-    units : str, default=None
+    unit : str, default=None
         Of what the model predicts, such as ``"eV"``; for those who read the file.
     about : dict, default=None
         Anything else that they should know, as JSON has it.
@@ -75,7 +75,7 @@ def save(model, path, *, units=None, about=None) -> str:
     >>> fields = np.random.default_rng(0).normal(size=(20, 8))
     >>> model = EDNNRegressor(Ridge()).fit(fields, fields.sum(axis=1))
     >>> path = Path(tempfile.mkdtemp()) / "sum.ednn"
-    >>> digest = save(model, path, units="eV")
+    >>> digest = save(model, path, unit="eV")
     >>> bool((load(path).predict(fields) == model.predict(fields)).all())
     True
     """
@@ -91,7 +91,7 @@ def save(model, path, *, units=None, about=None) -> str:
     config = {
         "schema": SCHEMA,
         "versions": _versions(),
-        "units": units,
+        "units": unit,
         "spacing": spacing_of(model),
         "training": training_of(model),
         "about": about or {},
@@ -236,7 +236,7 @@ def _as_json(config) -> bytes:
     try:
         return json.dumps(config, indent=1, ensure_ascii=False, allow_nan=False).encode()
     except (TypeError, ValueError) as error:
-        raise ModelFileError(f"units and about must be what JSON can hold: {error}.") from error
+        raise ModelFileError(f"unit and about must be what JSON can hold: {error}.") from error
 
 
 def _versions() -> dict:

@@ -20,6 +20,11 @@ def folder(tmp_path_factory):
     np.savez(folder / "small.npz", X=X, y=y)
     np.savez(folder / "odd.npz", spins=X, work=y)
     np.savez(folder / "two.npz", X=X, y=np.stack([y, 2 * y], axis=1))
+    for name, n in (("few", 20), ("real", 200)):
+        noise = np.random.default_rng(0).normal(size=(n, 8, 8))
+        np.savez(folder / f"{name}.npz", X=noise, y=(noise**2).sum(axis=(1, 2)))
+    rows = "".join(f"s{k},{total!r}\n" for k, total in enumerate(y.tolist()))
+    (folder / "totals.csv").write_text("system,energy\n" + rows, encoding="utf-8")
     np.save(folder / "X.npy", X)
     np.save(folder / "y.npy", y)
     np.save(folder / "column.npy", y[:, None])

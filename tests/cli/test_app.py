@@ -83,13 +83,68 @@ def test_predict_writes_files(run, folder):
         np.testing.assert_array_equal(written["contributions"], model.predict_contributions(large))
 
 
+def test_totals_come_from_a_table_too(run, folder):
+    assert json.loads(run("fit X.npy totals.csv -o a.ednn --json").stdout)["n_train"] == 160
+    run("fit X.npy y.npy -o b.ednn -q")
+    fields = np.load(folder / "large.npy")
+    np.testing.assert_array_equal(
+        load(folder / "a.ednn").predict(fields), load(folder / "b.ednn").predict(fields)
+    )
+
+
+AUTO = {
+    # 8 x 8 spins have 512 kinds of tiles of 3 x 3.
+    "small.npz": ("kernel", "512 distinct tiles are few"),
+    "few.npz": ("kernel", "1,280 distinct tiles are few"),
+    "real.npz": ("quadratic", "12,800 distinct tiles are many for kernel ridge"),
+    "real.npz --context 5": ("dense", "12,800 distinct tiles are many for kernel ridge, and tiles"),
+}
+
+
+@pytest.mark.parametrize("line", AUTO)
+def test_the_tile_model_is_chosen_by_the_tiles(line, run, monkeypatch):
+    from sk_ednn.cli import _models
+
+    # What a network makes of them is not the question here.
+    monkeypatch.setitem(_models.TILE_MODELS, "dense", (lambda: Ridge(), ""))
+    monkeypatch.setattr(_models, "find_spec", lambda name: name)
+    name, why = AUTO[line]
+    report = json.loads(run(f"fit {line} --test-fraction 0 -o auto.ednn --json").stdout)
+    assert report["model"] == name
+    assert report["chosen as"].startswith(why)
+    said = run(f"fit {line} --test-fraction 0 -o auto.ednn").stderr
+    assert f"tile model: {name}, as {why}" in said and "--model takes another" in said
+
+
+def test_without_torch_the_choice_is_a_perceptron(monkeypatch):
+    from sk_ednn.cli import _models
+
+    X = np.random.default_rng(0).normal(size=(200, 12, 12))
+    monkeypatch.setattr(_models, "find_spec", lambda name: None)
+    assert _models.suited(GridTiling(1, 5), X)[0] == "perceptron"
+    # Of many fields a part is looked at.
+    assert "more than" in _models.suited(GridTiling(1, 1), X)[1]
+    assert _models.suited(GridTiling(2, 1), X)[0] == "kernel"
+
+
+def test_main_returns_the_exit_code(folder, monkeypatch, capsys):
+    from sk_ednn.cli import main
+
+    monkeypatch.chdir(folder)
+    assert main(["tile", "X.npy", "--focus", "2", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["focus"] == "(2, 2)"
+    assert main(["tile", "X.npy", "--focus", "3"]) == 1
+    assert main(["tile", "--nothing"]) == 2
+
+
 BAD = {
     "fit nowhere.npz": "nowhere.npz does not exist.",
     "fit odd.npz": "odd.npz holds the arrays spins, work, none of them called X",
     "fit odd.npz::X": "odd.npz holds no array 'X'; it holds spins, work.",
     "fit X.npy": "X.npy must hold targets, an array of shape",
     "fit X.npy short.npy": "X.npy holds 200 fields, but short.npy holds 10 targets.",
-    "fit X.npy scalar.npy": "scalar.npy must hold targets",
+    "fit X.npy scalar.npy": "scalar.npy must hold targets, one for each field; got a",
+    "fit X.npy totals.csv::work": "totals.csv holds no array 'work'; it holds system, energy.",
     "fit X.npy words.npy": "words.npy must hold real numbers; got an array of type <U1.",
     "fit nan_X.npy y.npy": "nan_X.npy holds NaN or infinity, first at [3, 2, 1].",
     "fit X.npy inf_y.npy": "inf_y.npy holds NaN or infinity, first at [3].",
@@ -101,7 +156,7 @@ BAD = {
     "fit small.npz --boundary round": "boundary must be one of",
     "fit small.npz --baseline all": "--baseline must be one of size, content, none; got 'all'.",
     "fit small.npz --channel-axis 5": "channel_axis=5 needs a field with that axis",
-    "fit small.npz --model magic": "--model must be one of kernel, ",
+    "fit small.npz --model magic": "--model must be one of auto, kernel, ",
     "fit small.npz -o nowhere/model.ednn": "The folder nowhere does not exist",
     "fit small.npz -o .": ". is a folder",
     "predict nowhere.ednn X.npy": "nowhere.ednn does not exist.",
@@ -139,7 +194,7 @@ def test_bad_usage_exits_with_2(line, run):
 
 
 def test_inspect_says_what_a_file_holds(run, folder):
-    run("fit small.npz -o seen.ednn --units J -q")
+    run("fit small.npz -o seen.ednn --unit J -q")
     found = json.loads(run("inspect seen.ednn --json").stdout)
     assert found["units"] == "J"
     assert found["training"]["strategy"] == "KernelSumFit"

@@ -28,7 +28,7 @@ FIT = {
     "test-fraction": 0.5,
     "seed": 3,
     "jobs": 1,
-    "units": "J",
+    "unit": "J",
     "output": "from_file.ednn",
     "report": None,
     "json": True,
@@ -150,7 +150,7 @@ BAD = {
     "seed: -1": "seed: ",
     "test-fraction: 2": "test-fraction: ",
     "test-fraction: 1e-1": "test-fraction must be a number, with a point (YAML takes 1e-3 for text",
-    "units: 5": "units must be text; got 5.",
+    "unit: 5": "unit must be text; got 5.",
     "output: [a, b]": "output must be text; got ['a', 'b'].",
     "json: maybe": "json must be true or false; got 'maybe'.",
     "a: &a [1, *a]\nb: [*a, *a, *a]": "there is no setting 'a'; there are fields, ",
@@ -206,7 +206,7 @@ except ImportError:
 
 def test_a_report_holds_the_errors_that_are_printed(run, folder):
     pytest.importorskip("matplotlib")
-    line = "fit two.npz -m quadratic --units J -o fit.ednn --report fit.html --json"
+    line = "fit two.npz -m quadratic --unit J -o fit.ednn --report fit.html --json"
     printed = json.loads(run(line).stdout)
     page = (folder / "fit.html").read_text(encoding="utf-8")
     assert printed["report"] == "fit.html"
@@ -215,7 +215,7 @@ def test_a_report_holds_the_errors_that_are_printed(run, folder):
             for value in errors.values():
                 assert f'<data value="{value!r}">' in page
     assert printed["sha256"] in page
-    assert "sk-ednn fit two.npz --model quadratic --units J --output fit.ednn" in page
+    assert "sk-ednn fit two.npz --model quadratic --unit J --output fit.ednn" in page
     assert "report written to fit.html" in run(line.removesuffix(" --json")).stdout
 
 

@@ -89,7 +89,7 @@ def test_npy_is_mapped_and_not_read(tmp_path):
         ("a.npy", b"\x93NUMPY\x01\x00", "a.npy cannot be read: "),
         ("a.npz", b"nonsense", "a.npz cannot be read: "),
         ("a.npz", b"", "a.npz cannot be read: "),
-        ("a.txt", b"1 2", "a.txt: expected a name that ends in .npy, .* got '.txt'"),
+        ("a.dat", b"1 2", "a.dat: expected a name that ends in .npy, .* got '.dat'"),
         ("a", b"1 2", "got 'no ending'"),
     ],
 )
@@ -152,3 +152,56 @@ def test_a_protected_folder_is_known_before(tmp_path, monkeypatch):
     monkeypatch.setattr("os.access", lambda *args: False)  # tests may run as root, who may all
     with pytest.raises(OSError, match="permission denied"):
         check_writable(tmp_path / "a.npy")
+
+
+TABLES = {
+    "one column": ("1.5\n-2\n\n# end\n3e2\n", None, [1.5, -2.0, 300.0]),
+    "a name of several words": ("energy (eV), relaxed\n1\n2\n", None, [1.0, 2.0]),
+    "a name above": ("energy\n1\n2\n", None, [1.0, 2.0]),
+    "a usual name": ("file,y,note\na.png,1,ok\nb.png,2,\n", None, [1.0, 2.0]),
+    "the name that is given": ('"file";"a, b";y\nx;1;5\nz;2;6\n', "a, b", [1.0, 2.0]),
+    "tabs": ("n\ttotals\n1\t7\n2\t8\n", None, [7.0, 8.0]),
+    "blanks, no names": ("1 2\n3 4\n", None, [[1.0, 2.0], [3.0, 4.0]]),
+    "a byte order mark": ("\ufeffy\n1\n", None, [1.0]),
+}
+
+
+@pytest.mark.parametrize("case", TABLES)
+@pytest.mark.parametrize("suffix", [".csv", ".txt", ".tsv"])
+def test_reads_columns_of_text(case, suffix, tmp_path):
+    text, key, expected = TABLES[case]
+    path = tmp_path / f"totals{suffix}"
+    path.write_text(text, encoding="utf-8")
+    name = str(path) if key is None else f"{path}::{key}"
+    read = read_array(name, ("y", "totals"))
+    np.testing.assert_array_equal(read, expected)
+    assert read.dtype == np.float64
+
+
+NO_TABLES = {
+    "": "holds no numbers.",
+    "# nothing\n": "holds no numbers.",
+    "y\n": "holds names of columns and no numbers.",
+    "a,b\n1,2\n": "holds the arrays a, b, none of them called y, totals",
+    "y\n1\ntwo\n": "line 3 holds 'two', which is no number.",
+    "y,z\n1,2\n3\n": "line 3 has 1 columns, the first one has 2.",
+}
+
+
+@pytest.mark.parametrize("text", NO_TABLES)
+def test_says_which_line_is_wrong(text, tmp_path):
+    path = tmp_path / "totals.csv"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ValueError, match=re.escape(NO_TABLES[text])) as raised:
+        read_array(str(path), ("y", "totals"))
+    assert str(raised.value).startswith(str(path))
+
+
+def test_says_what_text_is_not(tmp_path):
+    path = tmp_path / "totals.csv"
+    path.write_text("1\n2\n", encoding="utf-8")
+    with pytest.raises(ValueError, match="have no names: leave out ::y"):
+        read_array(f"{path}::y", ())
+    path.write_bytes(b"\xff\xfe1\n")
+    with pytest.raises(ValueError, match="not text in UTF-8"):
+        read_array(str(path), ())

@@ -236,7 +236,7 @@ WORDS = st.sampled_from([
     "fit", "predict", "inspect", "tile", "info", "X.npz", "y.npy", "m.ednn", "nowhere.npz",
     "X.npz::X", "X.npz::z", "--focus", "--context", "--boundary", "--model", "--channel-axis",
     "--baseline",
-    "--test-fraction", "--seed", "--units", "-o", "out.ednn", "out.npy", "out.npz", "out", "--json",
+    "--test-fraction", "--seed", "--unit", "-o", "out.ednn", "out.npy", "out.npz", "out", "--json",
     "-q", "--contributions", "--sample", "1", "2", "0", "-1", "2,1", "none", "zero", "linear",
     "quadratic", "size", "0.5", "1e9", "", "--", "nan", "--help",
 ])  # fmt: skip

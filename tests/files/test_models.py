@@ -209,7 +209,7 @@ def test_pipelines_of_atoms(invariant, tmp_path):
 def test_what_a_file_says_of_itself(tmp_path):
     path = tmp_path / "a.ednn"
     model = clone(FAMILIES["kernel ridge"]).fit(X, Y)
-    digest = save(model, path, units="eV", about={"data": "noise", "n": 30})
+    digest = save(model, path, unit="eV", about={"data": "noise", "n": 30})
     found = describe(path)
     assert found["digest"] == digest
     assert found["size"] == path.stat().st_size

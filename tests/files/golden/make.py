@@ -102,7 +102,7 @@ def main():
         else:
             X, model = fields(), MODELS[name].set_params(random_state=0)
             y = np.sin(X).sum(axis=1)
-        save(model.fit(X, y), path, units="eV" if name in ATOMS else None)
+        save(model.fit(X, y), path, unit="eV" if name in ATOMS else None)
         np.save(path.with_suffix(".npy"), model.predict(X))
 
 

@@ -1,0 +1,91 @@
+"""Warnings of data that can be fitted, and will not carry over to other sizes."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+
+from .exceptions import ExtensivityWarning
+
+# How near a part of standardised totals is to a mean of 0 and a spread of 1.
+_NEARLY = 0.05
+# Totals that grow with less than this power of the size do not grow with it; and how much larger
+# the large fields must be, how many there must be, and how sure their means, to tell.
+_POWER = 0.25
+_LARGER = 1.5
+_LEAST = 5
+_STANDARD_ERRORS = 5.0
+
+
+def warn_of_standardised(y, stacklevel=2) -> None:
+    """Warn of totals that were standardised, or are a part of such: mean near 0, spread near 1.
+
+    Not of a mean of 0 alone, which what is left of a fit of extensive features has by right.
+    """
+    y = np.asarray(y, dtype=np.float64)
+    spread, mean = y.std(axis=0), np.abs(y.mean(axis=0))
+    if len(y) > 10 and np.all(mean < _NEARLY) and np.all(np.abs(spread - 1) < _NEARLY):
+        warnings.warn(
+            "y has mean 0 and standard deviation 1, or nearly so, as a StandardScaler or a "
+            "TransformedTargetRegressor would make it. A constant taken off per sample is not "
+            "extensive: predictions at other sizes will be wrong by it. Give the raw totals; "
+            "they are scaled inside, extensively.",
+            ExtensivityWarning,
+            stacklevel=stacklevel,
+        )
+
+
+def warn_of_means(y, fields, stacklevel=2) -> None:
+    """Warn of targets that are as large for large fields as for small ones: means, not totals.
+
+    Told from the third of the samples with the smallest fields and the third with the largest;
+    where all have one size it cannot be told.
+    """
+    sizes = np.empty(fields.n_samples)
+    for stack in fields.stacks:
+        sizes[stack.samples] = np.prod(stack.values.shape[1:], dtype=float)
+    low, high = np.quantile(sizes, [1 / 3, 2 / 3])
+    small, large = sizes <= low, sizes >= high
+    ratio = sizes[large].mean() / sizes[small].mean()
+    if ratio < _LARGER or min(small.sum(), large.sum()) < _LEAST:
+        return
+    means = np.stack([y[part].mean(axis=0) for part in (small, large)])
+    errors = np.stack([y[part].std(axis=0) / np.sqrt(part.sum()) for part in (small, large)])
+    if np.any(np.abs(means) <= _STANDARD_ERRORS * errors) or np.any(np.prod(means, axis=0) <= 0):
+        return
+    powers = np.log(means[1] / means[0]) / np.log(ratio)
+    if np.all(np.abs(powers) < _POWER):
+        warnings.warn(
+            f"y does not grow with the size of the fields: its mean is {means[0, 0]:.4g} over the "
+            f"smallest third of them and {means[1, 0]:.4g} over the largest, which are "
+            f"{ratio:.3g} times as large. If it holds means or values per site, multiply them by "
+            "the number of sites: totals are summed over tiles.",
+            ExtensivityWarning,
+            stacklevel=stacklevel,
+        )
+
+
+def warn_of_wide_context(tiling, fields, stacklevel=2) -> None:
+    """Warn of periodic fields that a tile's context goes around more than once."""
+    if getattr(tiling, "boundary", None) != "periodic":
+        return
+    for stack in fields.stacks:
+        field_shape = stack.values.shape[1:]
+        window = tiling.tile_shape(field_shape)
+        sites = tiling.focus_sites(window)
+        lengths = [
+            n * (site.stop - site.start)
+            for n, site in zip(tiling.tile_grid(field_shape), sites, strict=True)
+        ]
+        widths = [max(s.start, w - s.stop) for s, w in zip(sites, window, strict=False)]
+        if any(width > length for width, length in zip(widths, lengths, strict=True)):
+            warnings.warn(
+                f"The context, {tuple(widths)}, is wider than a field of shape {field_shape}: each "
+                "tile sees the whole of it, and parts of it twice. Larger fields look otherwise, "
+                "so what is learned will not carry over to them. Take less context or larger "
+                "fields.",
+                ExtensivityWarning,
+                stacklevel=stacklevel,
+            )
+            return
