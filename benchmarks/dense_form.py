@@ -8,8 +8,9 @@ sliding windows where it is installed (for time only: it averages where windows 
 fastest of several batch sizes and memory formats of tiles, and the dense form. The gain is over the
 fastest tiled one, the median of ratios of runs taken in turns, beside the ratio of multiply-adds
 counted on both. Megabytes are what a run adds to the process at most; the tiles are there before.
-The last column is the dense form's time in bfloat16 over that in float32: more than 1 on processors
-without instructions for it.
+The column before the last is the dense form's time in bfloat16 over that in float32: more than 1 on
+processors without instructions for it. The last, with ``--compile``, is what `torch.compile` makes of
+the dense form over the dense form itself.
 """
 
 import warnings
@@ -145,7 +146,7 @@ def agreement(net, tiling, tiles, field):
     return ", ".join(parts)
 
 
-def compare(focus, context, precision, repeat):
+def compare(focus, context, precision, repeat, compiled):
     ndim, length = CASES[focus, context]
     net = network(focus, context, ndim)
     tiling, shape = GridTiling(focus, context), (length,) * ndim
@@ -182,13 +183,24 @@ def compare(focus, context, precision, repeat):
             gain, dense = ratio(times["tiled"], times["dense"]), np.median(times["dense"])
             with torch.autocast("cpu", torch.bfloat16):
                 half = seconds(step(partial(total_of, sums, field), train), repeat=3)
+            generated = ""
+            if compiled:
+                made = SumOverTiles(
+                    deepcopy(net), tiling, window, form="dense", max_bytes=2**34, compile={}
+                )
+                ways = {
+                    "compiled": step(partial(total_of, made, field), train),
+                    "plain": step(partial(total_of, sums, field), train),
+                }
+                generated = in_turns(ways, repeat)
+                generated = ratio(generated["compiled"], generated["plain"])
             held = {}
             for name, run in (("tiled", tiled), ("dense", partial(total_of, sums, field))):
                 held[name] = added_megabytes(step(run, train))
             rows.append([
                 f"{focus}, {context} in {ndim}-D", "training" if train else "prediction",
                 len(tiles), loop, *others.values(), np.median(times["tiled"]), dense, how,
-                gain, work, gain / work, loop / dense, *held.values(), half / dense,
+                gain, work, gain / work, loop / dense, *held.values(), half / dense, generated,
             ])  # fmt: skip
     print(f"focus {focus}, context {context}: total off by {agreement(net, tiling, tiles, field)}")
     return rows
@@ -220,7 +232,7 @@ def overhead(repeat):
 
 
 def main():
-    options = arguments(__doc__, cases="", precision="float32", repeat=7)
+    options = arguments(__doc__, cases="", precision="float32", repeat=7, compile=False)
     machine()
     chosen = list(CASES)
     if options.quick:
@@ -229,11 +241,11 @@ def main():
         chosen = [tuple(map(int, case.split(":"))) for case in options.cases.split(",")]
     rows = []
     for case in chosen:
-        rows += compare(*case, options.precision, options.repeat)
+        rows += compare(*case, options.precision, options.repeat, options.compile)
     table(
         ["focus, context", "", "tiles", *(f"{name}, s" for name in COLUMNS), "batch of fastest",
          "gain", "work ratio", "gain / work", "loop / dense", "tiled, MB", "dense, MB",
-         "bfloat16 / float32"],
+         "bfloat16 / float32", "compiled / dense"],
         rows,
     )  # fmt: skip
     overhead(options.repeat)

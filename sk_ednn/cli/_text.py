@@ -67,7 +67,7 @@ def read_columns(path: Path, key: str | None, choose: Callable[[list[str]], str]
 
 
 def _split(lines) -> list[tuple[int, list[str]]]:
-    """Cut lines at the first delimiter that cuts all into as many cells, or at blanks without one."""
+    """Cut lines at the first delimiter that cuts all into as many cells, or else at blanks."""
     found: list[str | None] = [each for each in _DELIMITERS if each in lines[0][1]]
     for delimiter in found or [None]:
         rows = [(k, _cells(line, delimiter)) for k, line in lines]

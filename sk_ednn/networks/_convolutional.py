@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 from ..exceptions import TileModelError
 from ._convolve import Convolution, convolve, has_hooks
-from ._dense_run import DenseRun, every, find_cut, find_strips, tiles_of
+from ._dense_run import dense_graph, every, find_cut, find_strips, tiles_of
 from ._layout import plain_module
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -121,15 +121,17 @@ class DenseForm(nn.Module):
         self.dense_work = sum(dense for dense, _ in work.values())
         if self._cut is not None:
             self.dense_work = self._cut.work
-        self._traced = graph
-        self._steps = planner.steps
+        self._whole = dense_graph(graph, planner.steps, self._cut)
+        self._rest = None
+        if self._strips is not None:
+            self._rest = dense_graph(graph, planner.steps, self._cut, after=self._strips)
 
     def forward(self, fields):
         """Return the contributions of all tiles, (n, n_outputs, *tile_grid)."""
-        run = DenseRun(self._traced, self._steps, self._strips, self._cut)
-        if torch.is_grad_enabled() or fields.device.type != "cpu":
-            return run.run(fields)
-        return run.run_strips(fields)
+        if self._rest is None or torch.is_grad_enabled() or fields.device.type != "cpu":
+            return self._whole(fields)
+        first = self._strips.run(fields)
+        return self._whole(fields) if first is None else self._rest(first)
 
 
 def as_convolution(module, tiling, tile_shape) -> DenseForm:

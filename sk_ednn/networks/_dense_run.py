@@ -11,10 +11,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import pairwise
 from math import prod
+from operator import attrgetter
 from typing import Any
 
 import torch
-from torch import fx
+from torch import fx, nn
 
 from ._layout import FORMATS as _LAYOUTS
 
@@ -75,64 +76,72 @@ class Strips:
         return out
 
 
-class DenseRun(fx.Interpreter):
-    """Run a traced network over fields, with some of its steps replaced.
+class _Step(nn.Module):
+    """What stands in the place of a step; it holds the layers it calls, and registers none."""
+
+    def __init__(self, function):
+        super().__init__()
+        self._function = function
+
+    def forward(self, *args, **kwargs):
+        return self._function(*args, **kwargs)
+
+
+def dense_graph(traced, steps, cut, after=None) -> fx.GraphModule:
+    """Return a traced network over fields, with some of its steps replaced.
+
+    A module like any other, which `torch.compile` and `torch.export` follow.
 
     Parameters
     ----------
     traced : torch.fx.GraphModule
     steps : dict of str to callable
         What replaces steps, by their names.
-    strips : Strips or None
-        Layers to run strip by strip.
     cut : Cut or None
         Where to go on tile by tile.
+    after : Strips or None
+        Begin behind these layers, with their result.
     """
+    graph, parts, known = fx.Graph(), {}, {}
+    grid = None  # of tiles, behind the cut
+    left_out = set() if after is None else set(after.names)
 
-    def __init__(self, traced, steps, strips, cut):
-        super().__init__(traced, garbage_collect_values=True)
-        self.steps, self.strips, self.cut = steps, strips, cut
-        self._by_tile, self._grid = False, ()
+    def call(name, function, args, kwargs):
+        name = f"sk_ednn_{name}"  # no layer's own
+        parts[name] = _Step(function)
+        return graph.call_module(name, args, kwargs)
 
-    def run_strips(self, fields):
-        """Return what `run` does, the first layers strip by strip where that is several."""
-        first = None if self.strips is None else self.strips.run(fields)
-        if first is None:
-            return self.run(fields)
-        nodes = {node.name: node for node in self.graph.nodes}
-        done = dict.fromkeys((nodes[name] for name in self.strips.names), None)
-        last = nodes[self.strips.names[-1]]
-        done[last] = self._at_cut(last, first)
-        return self.run(initial_env=done, enable_io_processing=False)
+    def copied(node):
+        if node.name in left_out:
+            if node.name != after.names[-1]:
+                return None
+            return graph.placeholder(node.name)
+        if node.op == "output":
+            (value,) = fx.node.map_arg(node.args, known.__getitem__)
+            if grid is not None:
+                value = call("joined", _joined, (value, grid), {})
+            elif node.name in steps:
+                value = call(f"step_{node.name}", steps[node.name], (value,), {})
+            return graph.output(value)
+        if node.name in steps and grid is None:
+            args, kwargs = (fx.node.map_arg(x, known.__getitem__) for x in (node.args, node.kwargs))
+            return call(f"step_{node.name}", steps[node.name], args, kwargs)
+        if node.op in ("call_module", "get_attr"):
+            parts[node.target] = attrgetter(node.target)(traced)
+        return graph.node_copy(node, known.__getitem__)
 
-    def run_node(self, node):
-        if self._by_tile:
-            value = super().run_node(node)
-            if node.op != "output":
-                return value
-            return value.reshape(*self._grid, -1).movedim(-1, 1)
-        if node.name in self.steps:
-            args, kwargs = self.fetch_args_kwargs_from_env(node)
-            return self._at_cut(node, self.steps[node.name](*args, **kwargs))
-        return self._at_cut(node, super().run_node(node))
+    for node in traced.graph.nodes:
+        value = copied(node)
+        if value is not None and cut is not None and node.name == cut.name:
+            grid = call("grid", cut.grid, (value,), {})
+            value = call("cut", cut.apart, (value,), {})
+        known[node] = value
+    return fx.GraphModule(parts, graph)
 
-    def _at_cut(self, node, value):
-        if self.cut is None or node.name != self.cut.name:
-            return value
-        self._by_tile = True
-        if prod(self.cut.window) == 1:
-            # A row for each tile, without unfold, whose derivative is slow.
-            rows = every(value, self.cut.step).movedim(1, -1)
-            self._grid = rows.shape[:-1]
-            rows = rows.reshape(-1, rows.shape[-1])
-            return rows if self.cut.flat else rows[(..., *[None] * len(self.cut.step))]
-        tiles = tiles_of(value, self.cut.window, self.cut.step)
-        self._grid = tiles.shape[: value.ndim - 1]
-        if not _is_laid_out(value):
-            return tiles.reshape(-1, *tiles.shape[value.ndim - 1 :])
-        # As the map was, in one copy: the layers behind were laid out for it.
-        tiles = tiles.movedim(value.ndim - 1, -1)
-        return tiles.reshape(-1, *tiles.shape[value.ndim - 1 :]).movedim(-1, 1)
+
+def _joined(rows, grid) -> torch.Tensor:
+    """Return rows for tiles as a map (n, n_outputs, *tile_grid)."""
+    return rows.reshape(*grid, -1).movedim(-1, 1)
 
 
 @dataclass(frozen=True)
@@ -156,6 +165,25 @@ class Cut:
     step: tuple[int, ...]
     work: int
     flat: bool = False
+
+    def grid(self, value) -> tuple[int, ...]:
+        """Return how many samples a map has, and how many tiles along each axis."""
+        along = zip(value.shape[2:], self.window, self.step, strict=True)
+        return (value.shape[0], *((length - w) // s + 1 for length, w, s in along))
+
+    def apart(self, value) -> torch.Tensor:
+        """Return what each tile sees of a map, a row for each."""
+        if prod(self.window) == 1:
+            # Without unfold, whose derivative is slow.
+            rows = every(value, self.step).movedim(1, -1)
+            rows = rows.reshape(-1, rows.shape[-1])
+            return rows if self.flat else rows[(..., *[None] * len(self.step))]
+        tiles = tiles_of(value, self.window, self.step)
+        if not _is_laid_out(value):
+            return tiles.reshape(-1, *tiles.shape[value.ndim - 1 :])
+        # As the map was, in one copy: the layers behind were laid out for it.
+        tiles = tiles.movedim(value.ndim - 1, -1)
+        return tiles.reshape(-1, *tiles.shape[value.ndim - 1 :]).movedim(-1, 1)
 
 
 def find_cut(nodes, layers, work, focus) -> Cut | None:

@@ -13,7 +13,7 @@ from ..exceptions import TileModelError
 from ..tiling._base import boxes
 from ._convolutional import NotConvolutional, as_convolution
 from ._dense_run import tiles_of
-from ._layout import laid_out, lay_out
+from ._layout import laid_out, lay_out, plain_module
 from ._padding import padded
 
 FORMS = ("auto", "dense", "tiled")
@@ -45,6 +45,9 @@ class SumOverTiles(nn.Module):
         "dense" raises where there is no exact dense form.
     max_bytes : int, default=2**30
         What the layers may hold between the forward and the backward pass.
+    compile : dict or None, default=None
+        Options of `torch.compile` for whichever form is in use, such as ``{}`` or ``{"mode":
+        "reduce-overhead"}``, which takes CUDA graphs; None not to compile.
 
     Attributes
     ----------
@@ -75,7 +78,7 @@ class SumOverTiles(nn.Module):
     True
     """
 
-    def __init__(self, module, tiling, tile_shape, *, form="auto", max_bytes=2**30):
+    def __init__(self, module, tiling, tile_shape, *, form="auto", max_bytes=2**30, compile=None):
         super().__init__()
         if form not in FORMS:
             raise TileModelError(f"form must be one of {FORMS}, got {form!r}.")
@@ -90,6 +93,10 @@ class SumOverTiles(nn.Module):
         self._laid_out = lay_out(module, (n_channels, *self._window))
         # In a tuple, so that the weights are not registered twice.
         self._dense, self.reason_ = self._choose(form)
+        self._compiled = ()
+        if compile is not None:
+            form = self._dense[0] if self._dense else plain_module(module)
+            self._compiled = (torch.compile(form, **compile),)
         self._held = None
 
     @property
@@ -134,9 +141,10 @@ class SumOverTiles(nn.Module):
         around = padded(fields, self.tiling.padded_positions(shape))
         around = laid_out(around) if self._dense else around
         n_tiles, at_once = prod(grid), self._tiles_at_once(around)
+        (dense,) = self._compiled or self._dense or (None,)
 
         def contributions(part):
-            out = self._dense[0](part) if self._dense else self._tile_by_tile(part, network)
+            out = dense(part) if self._dense else self._tile_by_tile(part, network)
             return (out if finish is None else finish(out)).flatten(2).sum(2)
 
         run = contributions
@@ -163,7 +171,8 @@ class SumOverTiles(nn.Module):
         grid = by_tiles.shape[1 : 1 + len(self._focus)]
         tiles = by_tiles.reshape(-1, part.shape[1], *self._window)
         tiles = laid_out(tiles) if self._laid_out else tiles
-        out = row_per_tile((network or self.module)(tiles), tiles)
+        (module,) = (network,) if network else self._compiled or (self.module,)
+        out = row_per_tile(module(tiles), tiles)
         return out.reshape(len(part), *grid, -1).movedim(-1, 1)
 
     def _tiles_at_once(self, around) -> int:

@@ -39,6 +39,7 @@ from ._nets import (
     LOSSES,
     SCHEDULES,
     bare_net,
+    compile_options,
     module_of,
     require_device,
     told_of_input,
@@ -99,6 +100,10 @@ class GradientSumFit(AbstractSumFit):
     form : {"auto", "dense", "tiled"}, default="auto"
         Whether to run the network over whole fields, where `sk_ednn.networks.as_convolution` can,
         or over tiles. "auto" takes the cheaper, "dense" raises where it is not exact.
+    compile : bool or dict, default=False
+        Whether to train through what `torch.compile` makes of a bare module, or of its dense form;
+        or its options, such as ``{"mode": "reduce-overhead"}`` for CUDA graphs. A skorch net has
+        its own. The fitted network is the plain one.
     max_bytes : int, default=2**30
         What layers may hold between the forward and the backward pass; beyond it, they are
         computed again.
@@ -163,6 +168,7 @@ class GradientSumFit(AbstractSumFit):
         "device": [str],
         "precision": [StrOptions(set(PRECISIONS))],
         "form": [StrOptions(set(FORMS))],
+        "compile": ["boolean", dict],
         "max_bytes": [Interval(Real, 1, None, closed="left")],
         "symmetries": ["array-like", str, callable, None],
         "gradient_weight": [Interval(Real, 0, None, closed="left"), callable],
@@ -186,6 +192,7 @@ class GradientSumFit(AbstractSumFit):
         device="cpu",
         precision="float32",
         form="auto",
+        compile=False,
         max_bytes=2**30,
         symmetries=None,
         gradient_weight=1.0,
@@ -205,6 +212,7 @@ class GradientSumFit(AbstractSumFit):
         self.device = device
         self.precision = precision
         self.form = form
+        self.compile = compile
         self.max_bytes = max_bytes
         self.symmetries = symmetries
         self.gradient_weight = gradient_weight
@@ -368,6 +376,7 @@ class GradientSumFit(AbstractSumFit):
                 "themselves; here transformers stand before the network. Put what they do into "
                 "the network."
             )
+        self._require_once(net, problem)
         y = problem.y / scale * how.share
         # What is read piece by piece is read a batch at a time.
         of_fields = features is None and (of_fields or problem.fields.lazy)
@@ -375,8 +384,9 @@ class GradientSumFit(AbstractSumFit):
         repeats = not of_fields and next(iter(tiling.blocks(problem.fields, _PROBED))).repeats()
         if features is None and (of_fields or self.form == "dense" or not repeats):
             network = SumOverTiles(
-                net.module_.train(), tiling, tile_shape, form=how.form, max_bytes=self.max_bytes
-            )
+                plain_module(net.module_.train()), tiling, tile_shape, form=how.form,
+                max_bytes=self.max_bytes, compile=compile_options(net),
+            )  # fmt: skip
             if of_fields or network.form_ == "dense":
                 how.over_fields = network
                 how.augment = self._symmetries(tiling, tile_shape)
@@ -394,15 +404,24 @@ class GradientSumFit(AbstractSumFit):
         batch_size = len(problem.y) if net.batch_size == -1 else net.batch_size
         return TileSums(tiles, prepare, y, weights, batch_size, how.dtype)
 
+    @staticmethod
+    def _require_once(net, problem) -> None:
+        if problem.gradient is not None and net.compile:
+            raise TileModelError(
+                "Gradients are learned by differentiating twice, and what torch.compile makes of a "
+                "network is differentiated once: leave compile at False."
+            )
+
     def _branch_batches(self, net, problem, scale):
         how, first = net.summing_, problem.terms[0]
+        self._require_once(net, problem)
         y = problem.y / scale * how.share
         how.over_fields = SumOfBranches(
             SumOverTiles(
                 module.train(), term.tiling, problem.tile_shape(term), form=self.form,
-                max_bytes=self.max_bytes,
+                max_bytes=self.max_bytes, compile=compile_options(net),
             )
-            for module, term in zip(net.module_, problem.terms, strict=True)
+            for module, term in zip(plain_module(net.module_), problem.terms, strict=True)
         )  # fmt: skip
         how.augment = self._symmetries(first.tiling, problem.tile_shape(first))
         slopes = self._slopes(problem, first, scale / how.share, how)

@@ -50,6 +50,7 @@ def bare_net(settings, module, problem) -> NeuralNet:
         callbacks.append(_schedule(settings, n_train))
     if settings.max_norm is not None:
         callbacks.append(GradientNormClipping(settings.max_norm))
+    options = settings.compile if isinstance(settings.compile, dict) else {}
     verbose = problem.verbose if settings.verbose is None else settings.verbose
     if verbose == 1:
         callbacks.append(TrainingBar())
@@ -65,7 +66,14 @@ def bare_net(settings, module, problem) -> NeuralNet:
         iterator_train__shuffle=True,
         callbacks=callbacks,
         verbose=max(verbose - 1, 0),
+        compile=settings.compile is not False,
+        **{f"compile__{name}": value for name, value in options.items()},
     )
+
+
+def compile_options(net) -> dict | None:
+    """Return what a net has its module compiled with; None where it has not."""
+    return net.get_params_for("compile") if net.compile else None
 
 
 def _schedule(settings, n_samples) -> LRScheduler:

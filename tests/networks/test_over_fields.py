@@ -81,6 +81,44 @@ def test_totals_and_gradients_are_those_of_the_tiles(name, boundary, form, parts
         torch.testing.assert_close(a, b, rtol=1e-11, atol=1e-11)
 
 
+@pytest.mark.parametrize("form", ["dense", "tiled"])
+@pytest.mark.parametrize("name", cases())
+def test_either_form_is_one_graph_to_torch_compile(name, form):
+    module, tiling, shape = cases()[name]
+    module = module.double().eval()
+    X = np.random.default_rng(1).normal(size=(3, *shape))
+    X = field_input(X, tiling.channel_axis, torch.float64)
+    tile_shape = tiling.tile_shape(shape)
+    if tiling.channel_axis is not None:
+        tile_shape = tiling.tiles(np.zeros((1, *shape))).tile_shape
+    plain = SumOverTiles(module, tiling, tile_shape, form=form)
+    expected = totals_and_gradients(plain(X), module)
+    torch._dynamo.reset()
+    # A graph that breaks would raise; "aot_eager" is all of it but the code that is generated.
+    options = {"backend": "aot_eager", "fullgraph": True}
+    compiled = SumOverTiles(module, tiling, tile_shape, form=form, compile=options)
+    found = totals_and_gradients(compiled(X), module)
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+    with torch.no_grad():
+        torch.testing.assert_close(compiled(X), expected[0], rtol=1e-12, atol=1e-12)
+    assert dict(compiled.named_parameters()).keys() == dict(plain.named_parameters()).keys()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["dense", "tiled"])
+def test_generated_code_gives_the_same_totals(form):
+    torch._dynamo.reset()
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Conv2d(1, 3, 2), nn.SiLU(), nn.Flatten(), nn.Linear(27, 1))
+    fields = torch.randn(2, 1, 8, 6)
+    sums = [
+        SumOverTiles(module, GridTiling(2, 1), (4, 4), form=form, compile=options)
+        for options in (None, {"fullgraph": True})
+    ]
+    expected, found = (totals_and_gradients(each(fields), module) for each in sums)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.parametrize("max_bytes", [1, 2**30])
 @pytest.mark.parametrize("form", ["dense", "tiled"])
 def test_fields_and_weights_have_second_derivatives(form, max_bytes):

@@ -482,6 +482,38 @@ def test_a_compiled_net_is_a_net_like_any_other(tmp_path, form):
     assert len(losses(model.set_params(warm_start=True).fit(X, y))) == 4
 
 
+@pytest.mark.parametrize("form", ["auto", "tiled"])
+@pytest.mark.parametrize("several", [False, True])
+def test_bare_modules_are_compiled_on_request(form, several, monkeypatch):
+    X = waves(12, (8, 8))
+    y, slopes = energy(X)
+    kinds = []
+    plain = torch.compile
+
+    def compiled(module, **options):
+        kinds.append(type(module).__name__)
+        assert options in ({"backend": "eager"}, {})
+        return plain(module, **options)
+
+    monkeypatch.setattr(torch, "compile", compiled)
+
+    def trained(**params):
+        torch.manual_seed(0)
+        net = [("a", convolutional(), GridTiling(2, 2)), ("b", convolutional(), GridTiling(2, 2))]
+        net = net if several else convolutional()
+        fit = GradientSumFit(max_epochs=2, batch_size=5, form=form, **params)
+        model = EDNNRegressor(net, None if several else GridTiling(2, 2), summing=fit)
+        return model.set_params(random_state=0)
+
+    expected = trained().fit(X, y).predict(X)
+    assert not kinds
+    found = trained(compile={"backend": "eager"}).fit(X, y).predict(X)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    assert ("DenseForm" in kinds) == (form == "auto")
+    with pytest.raises(TileModelError, match="differentiated once: leave compile at False"):
+        trained(compile=True).fit(X, y, gradient=slopes)
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_schedules_are_long_enough_for_groups_of_any_size(seed):
     X = waves(40, (4, 4))
