@@ -8,9 +8,9 @@ sliding windows where it is installed (for time only: it averages where windows 
 fastest of several batch sizes and memory formats of tiles, and the dense form. The gain is over the
 fastest tiled one, the median of ratios of runs taken in turns, beside the ratio of multiply-adds
 counted on both. Megabytes are what a run adds to the process at most; the tiles are there before.
-The column before the last is the dense form's time in bfloat16 over that in float32: more than 1 on
-processors without instructions for it. The last, with ``--compile``, is what `torch.compile` makes of
-the dense form over the dense form itself.
+The last column but one is the dense form's time in bfloat16 over that in float32: more than 1 on
+processors without instructions for it; the last, with ``--compile``, that of what `torch.compile`
+makes of the dense form over its own.
 """
 
 import warnings
