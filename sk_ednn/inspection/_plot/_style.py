@@ -37,14 +37,27 @@ def with_unit(name, unit) -> str:
 
 
 def log_sizes(ax, sizes) -> None:
-    """Make the x axis logarithmic; say the sizes themselves where they are few."""
+    """Make the x axis logarithmic; say the sizes themselves where they are few.
+
+    Of sizes whose numbers would run into each other the larger one is said.
+    """
     from matplotlib.ticker import NullFormatter
 
     ax.set_xscale("log")
     values = np.unique(sizes)
     if 1 < len(values) <= 6:
         whole = (values == values.round()).all()
-        ax.set_xticks(values, [f"{value:,.0f}" if whole else f"{value:,.6g}" for value in values])
+        named = [(v, f"{v:,.0f}" if whole else f"{v:,.6g}") for v in values]
+        # In points; a digit is some 0.6 of its height wide, and margins take a tenth of the axis.
+        points = 0.9 * 72 * ax.bbox.width / ax.figure.dpi
+        along = points / np.log(values[-1] / values[0])
+        width = 0.6 * ax.xaxis.get_ticklabels()[0].get_fontsize()
+        kept = [named[-1]]
+        for value, name in named[-2::-1]:
+            apart = along * np.log(kept[-1][0] / value)
+            if apart >= width * (len(name) + len(kept[-1][1]) + 2) / 2:
+                kept.append((value, name))
+        ax.set_xticks(*zip(*kept[::-1], strict=True))
         ax.xaxis.set_minor_formatter(NullFormatter())
 
 
