@@ -255,9 +255,13 @@ def _check_field(field, index, caller) -> np.ndarray:
 
 def require_finite(values, name) -> None:
     """Raise ValueError where an array holds NaN or infinity, saying where the first one is."""
-    # Summing is several times faster than asking each value, and overflows only where one is huge.
-    if values.dtype.kind != "f" or np.isfinite(np.sum(values, dtype=np.float64)):
+    # Summing is several times faster than asking each value, in their own type most of all; it
+    # overflows only where some are huge.
+    if values.dtype.kind != "f":
         return
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.isfinite(np.sum(values)):
+            return
     bad = ~np.isfinite(values)
     if not bad.any():
         return

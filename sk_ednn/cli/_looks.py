@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from .._optional import needing
-from ..tiling._windows import legal_sizes
+from ..tiling._windows import legal_focuses
 from ._files import check_writable
 
 _PICTURES = {".png", ".pdf", ".svg"}
@@ -58,7 +58,7 @@ def cut(tiling, X, sample) -> dict[str, Any]:
         "focus": str(focus),
         "tiles": f"{n_tiles} of shape {tile_shape}, {' x '.join(map(str, grid))}",
         "sizes": "; ".join(
-            f"axis {axis}: multiples of {f}, as {n} is ({legal_sizes(n, f)})"
+            f"axis {axis}: multiples of {f}, as {n} is; of {n} sites, a focus of {legal_focuses(n)}"
             for axis, (n, f) in enumerate(zip(lengths, focus, strict=True))
         ),
     }

@@ -35,11 +35,15 @@ def legal_sizes(length: int, focus: int) -> str:
     """Say which lengths suit the focus, and which focuses the length."""
     below, above = length // focus * focus, -(-length // focus) * focus
     sizes = f"{below} or {above}" if below else f"{above}"
+    return f"use {sizes} sites, or a focus of {legal_focuses(length)}."
+
+
+def legal_focuses(length: int) -> str:
+    """Say which focuses divide a length."""
     divisors = [str(f) for f in range(1, length + 1) if length % f == 0]
     if len(divisors) > 12:
         divisors = [*divisors[:6], "...", *divisors[-4:]]
-    focuses = divisors[0] if len(divisors) == 1 else f"{', '.join(divisors[:-1])} or {divisors[-1]}"
-    return f"use {sizes} sites, or a focus of {focuses}."
+    return divisors[0] if len(divisors) == 1 else f"{', '.join(divisors[:-1])} or {divisors[-1]}"
 
 
 def axis_positions(

@@ -1,6 +1,7 @@
 """The command line, as one without Python would use it."""
 
 import json
+import subprocess
 import sys
 
 import numpy as np
@@ -135,6 +136,13 @@ def test_main_returns_the_exit_code(folder, monkeypatch, capsys):
     assert json.loads(capsys.readouterr().out)["focus"] == "(2, 2)"
     assert main(["tile", "X.npy", "--focus", "3"]) == 1
     assert main(["tile", "--nothing"]) == 2
+
+
+def test_it_is_a_module_that_runs(folder):
+    command = [sys.executable, "-m", "sk_ednn", "tile", "X.npy", "--focus"]
+    done = subprocess.run([*command, "3"], cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: axis 0 has length 8, not a multiple of focus=3")
 
 
 BAD = {
