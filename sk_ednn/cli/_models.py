@@ -8,10 +8,10 @@ from math import ceil, prod
 from typing import Any
 
 # What `suited` looks at: tiles of the first fields, distinct tiles that kernel ridge takes in
-# seconds, and numbers in a tile whose pairs are few enough (5,000).
+# seconds, and products of pairs of sites, of all tiles together, that take a minute.
 _PROBED = 20_000
 _FEW_TILES = 10_000
-_SMALL_TILE = 100
+_MOST_PRODUCTS = 4e9
 
 
 def _kernel():
@@ -90,11 +90,12 @@ def suited(tiling, X) -> tuple[str, str]:
         return "kernel", f"{n_distinct:,} distinct tiles are few"
     more = "" if n == len(X) else "more than "
     many = f"{more}{n_distinct:,} distinct tiles are many for kernel ridge"
+    n_tiles = len(X) * prod(tiling.tile_grid(shape))
     n_numbers = prod(tiling.tile_shape(shape))
-    if n_numbers <= _SMALL_TILE:
+    if n_tiles * n_numbers**2 / 2 <= _MOST_PRODUCTS:
         return "quadratic", many
     has_torch = all(find_spec(name) is not None for name in ("torch", "skorch"))
     return (
         "dense" if has_torch else "perceptron",
-        f"{many}, and tiles of {n_numbers:,} numbers have too many pairs",
+        f"{many}, and {n_tiles:,} tiles of {n_numbers:,} numbers have too many pairs",
     )

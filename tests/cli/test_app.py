@@ -98,7 +98,10 @@ AUTO = {
     "small.npz": ("kernel", "512 distinct tiles are few"),
     "few.npz": ("kernel", "1,280 distinct tiles are few"),
     "real.npz": ("quadratic", "12,800 distinct tiles are many for kernel ridge"),
-    "real.npz --context 5": ("dense", "12,800 distinct tiles are many for kernel ridge, and tiles"),
+    "real.npz --context 15": (
+        "dense",
+        "12,800 distinct tiles are many for kernel ridge, and 12,800 tiles of 961 numbers have",
+    ),
 }
 
 
@@ -122,6 +125,8 @@ def test_without_torch_the_choice_is_a_perceptron(monkeypatch):
 
     X = np.random.default_rng(0).normal(size=(200, 12, 12))
     monkeypatch.setattr(_models, "find_spec", lambda name: None)
+    assert _models.suited(GridTiling(1, 5), X)[0] == "quadratic"
+    monkeypatch.setattr(_models, "_MOST_PRODUCTS", 1e6)
     assert _models.suited(GridTiling(1, 5), X)[0] == "perceptron"
     # Of many fields a part is looked at.
     assert "more than" in _models.suited(GridTiling(1, 1), X)[1]
