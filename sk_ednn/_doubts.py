@@ -66,24 +66,23 @@ def warn_of_means(y, fields, stacklevel=2) -> None:
         )
 
 
-def warn_of_wide_context(tiling, fields, stacklevel=2) -> None:
-    """Warn of periodic fields that a tile's context goes around more than once."""
+def warn_of_wide_tiles(tiling, fields, stacklevel=2) -> None:
+    """Warn of periodic fields that are narrower than a tile with its context."""
     if getattr(tiling, "boundary", None) != "periodic":
         return
     for stack in fields.stacks:
         field_shape = stack.values.shape[1:]
         window = tiling.tile_shape(field_shape)
         sites = tiling.focus_sites(window)
-        lengths = [
-            n * (site.stop - site.start)
-            for n, site in zip(tiling.tile_grid(field_shape), sites, strict=True)
-        ]
-        widths = [max(s.start, w - s.stop) for s, w in zip(sites, window, strict=False)]
-        if any(width > length for width, length in zip(widths, lengths, strict=True)):
+        for n, site, wide in zip(tiling.tile_grid(field_shape), sites, window, strict=False):
+            length = n * (site.stop - site.start)
+            if wide <= length:
+                continue
+            fits = (length - (site.stop - site.start)) // 2
             warnings.warn(
-                f"The context, {tuple(widths)}, is wider than a field of shape {field_shape}: each "
-                "tile sees the whole of it, and parts of it twice. Larger fields look otherwise, "
-                "so what is learned will not carry over to them. Take less context or larger "
+                f"A tile with its context is {wide} sites wide, and a field of shape {field_shape} "
+                f"{length}: it sees some of them twice. Larger fields look otherwise, so what is "
+                f"learned may not carry over to them. Take a context of at most {fits}, or larger "
                 "fields.",
                 ExtensivityWarning,
                 stacklevel=stacklevel,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -141,9 +142,12 @@ def check_fields(X, *, caller="sk_ednn") -> Fields:
         return Fields(stacks, len(sources), True)
     if not is_list_of_fields(X):
         _require_array(X)
+        _require_axes(() if isinstance(X, Real) else getattr(X, "shape", None))
         values = check_array(
-            X, allow_nd=True, dtype="numeric", ensure_all_finite=False, estimator=caller
-        )
+            X, ensure_2d=False, allow_nd=True, dtype="numeric", ensure_all_finite=False,
+            estimator=caller,
+        )  # fmt: skip
+        _require_axes(values.shape)
         require_finite(values, "X")
         return Fields((Stack(np.arange(len(values)), values),), len(values), False)
 
@@ -165,6 +169,14 @@ def check_fields(X, *, caller="sk_ednn") -> Fields:
         for indices in places.values()
     )
     return Fields(stacks, len(arrays), True)
+
+
+def _require_axes(shape) -> None:
+    if isinstance(shape, tuple) and len(shape) < 2:
+        raise ValueError(
+            f"X must hold fields, an array of shape (n_samples, *field_shape); got shape {shape}. "
+            "Reshape your data: a single field is given as X[None]. Or have X and y changed places?"
+        )
 
 
 def check_ndim(fields, fitted) -> None:

@@ -130,8 +130,8 @@ def test_taken_samples_stand_in_the_order_asked_for(case, n):
     [
         ([], r"0 sample\(s\)"),
         (np.empty((0, 3)), r"0 sample\(s\)"),
-        (np.ones(3), "Expected 2D array, got 1D array"),
-        (np.array(1.0), "Expected 2D array, got scalar"),
+        (np.ones(3), r"an array of shape \(n_samples, \*field_shape\); got shape \(3,\)"),
+        (np.array(1.0), r"got shape \(\)"),
         ("fields.npy", r"got a path, 'fields.npy'. Read it with numpy.load"),
         (Path("fields.npy"), r"got a path, 'fields.npy'. Read it with numpy.load"),
         ({"X": A, "y": A}, r"got a dict of 'X', 'y'. Choose one of its arrays, such as \['X'\]"),

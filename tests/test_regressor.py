@@ -317,7 +317,7 @@ BAD_FIELDS = {
     "nan in a list": ([*LIST8[:5], np.full((8, 8), np.nan)], r"X\[5\].* NaN"),
     "size": (X8[:, :7], r"axis 0 has length 7, not a multiple of focus=2; use 6 or 8 sites"),
     "size in a list": ([*LIST8[:5], np.ones((8, 9))], r"X\[5\]: axis 1 has length 9"),
-    "one field": (X8[0, 0], "Expected 2D array, got 1D array instead"),
+    "one field": (X8[0, 0], "X must hold fields.* Reshape your data.* changed places"),
     "dimension in a list": ([*LIST8[:5], np.ones(8)], "must have one dimension"),
     "no fields": (X8[:0], r"0 sample\(s\)"),
     "empty list": ([], r"0 sample\(s\)"),
@@ -573,20 +573,21 @@ def test_where_sizes_are_the_same_nothing_can_be_told(recwarn):
 @pytest.mark.parametrize(
     ("tiling", "warned"),
     [
-        (GridTiling(1, 5), True),
-        (GridTiling(2, (0, 5)), True),
-        (GridTiling(1, 4), False),  # once around, each site where it should be
+        (GridTiling(1, 2), True),
+        (GridTiling(2, (0, 2)), True),
+        (GridTiling(2, 1), False),  # all of the field, each site once
         (GridTiling(None, 0), False),
-        (GridTiling(1, 5, boundary="zero"), False),
+        (GridTiling(1, 2, boundary="zero"), False),
     ],
 )
-def test_context_wider_than_a_field_is_warned_of(tiling, warned, recwarn):
+def test_tiles_wider_than_a_field_are_warned_of(tiling, warned, recwarn):
     X, y = data((4, 4), 40)
     EDNNRegressor(Ridge(), tiling).fit(X, y)
     said = [w for w in recwarn if issubclass(w.category, ExtensivityWarning)]
     assert bool(said) == warned
     if warned:
-        assert "is wider than a field of shape (4, 4)" in str(said[0].message)
+        assert "a field of shape (4, 4) 4: it sees some of them twice" in str(said[0].message)
+        assert "a context of at most 1, or" in str(said[0].message)
         assert said[0].filename == __file__
 
 

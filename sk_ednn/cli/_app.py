@@ -18,10 +18,11 @@ from .._doubts import warn_of_standardised
 from .._regressor import EDNNRegressor
 from ..metrics import extensive_errors
 from . import _config
-from ._errors import one_line_errors
+from ._errors import not_half, one_line_errors
 from ._files import check_writable
 from ._inputs import (
     chosen,
+    data_line,
     load_model,
     read_fields,
     read_targets,
@@ -108,9 +109,14 @@ def fit(
         X, y = read_fields(fields), read_targets(targets or fields)
         if len(y) != len(X):
             raise ValueError(
-                f"{fields} holds {len(X)} fields, but {targets or fields} holds {len(y)} targets."
+                f"{fields} holds {len(X)} fields of shape {X.shape[1:]}, but {targets or fields} "
+                f"holds {len(y)} targets. Fields are an array of shape (n_systems, *field_shape)."
             )
         y = y[:, 0] if y.shape[1:] == (1,) else y
+        replaced = output.exists()
+        tiling.check(X[:1])
+        if not (quiet or as_json):
+            typer.echo(data_line(X, y, tiling), err=True)
         warn_of_standardised(y)  # before a part of them is taken
         order = np.random.default_rng(seed).permutation(len(X))
         test, train = map(np.sort, np.split(order, [round(test_fraction * len(X))]))
@@ -119,9 +125,9 @@ def fit(
         )
         why = None
         if model == "auto":
-            model, why = suited(tiling, X[train])
+            model, why = suited(tiling, *parts["train"], kept)
             if not (quiet or as_json):
-                typer.echo(f"tile model: {model}, as {why}; --model takes another", err=True)
+                typer.echo(f"tile model: {model} ({why}); --model takes another", err=True)
         estimator = EDNNRegressor(
             TILE_MODELS[model][0](),
             tiling,
@@ -131,7 +137,8 @@ def fit(
             verbose=0 if quiet or as_json else 1,
         )
         start = time.perf_counter()
-        estimator.fit(*parts["train"])
+        with not_half():
+            estimator.fit(*parts["train"])
         seconds = time.perf_counter() - start
         errors = {
             name: _errors(part[1], estimator.predict(part[0])) for name, part in parts.items()
@@ -166,7 +173,8 @@ def fit(
             label = name if y.ndim == 1 else f"{name}, output {k}"
             table.add_row(label, *(f"{value:.4g}" for value in column.values()))
     Console().print(table)
-    typer.echo(f"{found['strategy']} on {found['n_train']} systems; written to {output}")
+    instead = ", in the place of the file that was there" if replaced else ""
+    typer.echo(f"{found['strategy']} on {found['n_train']} systems; written to {output}{instead}")
     if report is not None:
         typer.echo(f"report written to {report}")
 
@@ -230,6 +238,9 @@ def predict(
 @app.command()
 def inspect(
     model: Annotated[Path, typer.Argument(help="A file written by `sk-ednn fit` or Python.")],
+    everything: Annotated[
+        bool, typer.Option("--all", help="Every parameter, version and part of the file, too.")
+    ] = False,
     as_json: Json = False,
 ):
     """Say what a model file holds; nothing of it is run."""
@@ -239,10 +250,10 @@ def inspect(
     if as_json:
         _print_json(found)
         return
-    table = Table("", "", title=str(model), show_header=False)
-    for name, value in report_of(found):
-        table.add_row(printable(name), printable(value))
-    Console().print(table)
+    for name, value in report_of(found, everything):
+        typer.echo(printable(f"{name}: {value}"))
+    if not everything:
+        typer.echo("(--all says the rest)")
 
 
 @app.command()

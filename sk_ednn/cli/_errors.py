@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 import warnings
 from contextlib import contextmanager
 
@@ -22,6 +24,34 @@ def one_line_errors():
         why = str(error).partition("\n")[0] or type(error).__name__
         typer.echo(f"error: {why}", err=True)
         raise typer.Exit(1) from None
+
+
+@contextmanager
+def not_half():
+    """Say so and exit with 130 where work was interrupted, also by what ends early on Ctrl-C.
+
+    Training loops do: they keep what they have, which on a command line would go into a file that
+    nobody can tell from one that was finished.
+    """
+    interrupted = []
+
+    def interrupt(number, frame):
+        interrupted.append(number)
+        raise KeyboardInterrupt
+
+    here = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGINT, interrupt) if here else None
+    try:
+        yield
+    except KeyboardInterrupt:
+        if not interrupted:
+            raise
+    finally:
+        if here:
+            signal.signal(signal.SIGINT, before)
+    if interrupted:
+        typer.echo("interrupted; nothing was written", err=True)
+        raise typer.Exit(130)
 
 
 def _shown_once():

@@ -71,6 +71,15 @@ def _numbers(name: str, values: np.ndarray) -> np.ndarray:
     return values
 
 
+def data_line(X, y, tiling) -> str:
+    """Return a line on what is fitted, in which a mistake can be seen."""
+    totals = f"{y.min():.4g} to {y.max():.4g}"
+    line = f"data: {len(X)} fields of shape {X.shape[1:]}, totals from {totals}"
+    if X.ndim > 2 and X.shape[-1] == 1 and tiling.channel_axis is None:
+        line += "; the last axis has one site: if it is a channel, --channel-axis -1"
+    return line
+
+
 def load_model(path: Path, max_bytes: int | None):
     """Read a fitted EDNNRegressor."""
     require_file(path)

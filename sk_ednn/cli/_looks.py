@@ -9,24 +9,39 @@ from .._optional import needing
 from ..tiling._windows import legal_focuses
 from ._files import check_writable
 
+# Parameters that say nothing of what is predicted.
+_DULL = ("verbose", "n_jobs", "random_state")
 _PICTURES = {".png", ".pdf", ".svg"}
 
 
-def report_of(found: dict[str, Any]) -> list[tuple[str, str]]:
-    """Return what a file says of itself as rows of a name and a text."""
-    rows = [
-        ("schema", str(found["schema"])),
-        ("sha256", str(found["digest"])),
-        ("size", f"{found['size']:,} bytes"),
-    ]
+def report_of(found: dict[str, Any], everything=True) -> list[tuple[str, str]]:
+    """Return what a file says of itself as rows of a name and a text.
+
+    Without `everything`, what the model is, how it was trained and what it is named by; not the
+    parameters that are as they were, nor versions and parts of the file.
+    """
+    rows = [("sha256", str(found["digest"])), ("size", f"{found['size']:,} bytes")]
     for name in ("units", "spacing"):
         if found.get(name) is not None:
             rows.append((name, str(found[name])))
-    for title in ("parameters", "training", "about", "versions"):
+    rows += [
+        (f"parameters: {key}", text)
+        for key, text in _flat(found.get("parameters") or {})
+        if everything or _is_telling(key, text)
+    ]
+    for title in ("training", "about"):
         rows += [(f"{title}: {key}", text) for key, text in _flat(found.get(title) or {})]
-    for name, part in found["parts"].items():
-        rows.append((f"part: {name}", f"{part['size']:,} bytes, sha256 {part['sha256']}"))
+    if everything:
+        rows.append(("schema", str(found["schema"])))
+        rows += [(f"versions: {key}", text) for key, text in _flat(found.get("versions") or {})]
+        for name, part in found["parts"].items():
+            rows.append((f"part: {name}", f"{part['size']:,} bytes, sha256 {part['sha256']}"))
     return rows
+
+
+def _is_telling(key, text) -> bool:
+    fitted = any(part.endswith("_") for part in key.split("."))
+    return not fitted and text not in ("None", "False") and not key.endswith(_DULL)
 
 
 def _flat(values, prefix=""):
@@ -36,10 +51,8 @@ def _flat(values, prefix=""):
 
 
 def printable(text: str) -> str:
-    """Return a text of a file as a terminal may show it: no control characters, no markup."""
-    from rich.markup import escape
-
-    return escape("".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text))
+    """Return a text of a file as a terminal may show it: no control characters."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def cut(tiling, X, sample) -> dict[str, Any]:

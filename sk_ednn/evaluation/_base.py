@@ -21,6 +21,8 @@ class AbstractEvaluation(BaseEstimator, ABC):
     been checked.
     """
 
+    __module__ = "sk_ednn.evaluation"  # the name that messages give
+
     @abstractmethod
     def tiles_per_block(self, tile_model: TileModel, tiling: AbstractTiling, fields: Fields) -> int:
         """Return the most tiles of a block; it depends on parameters and types alone."""

@@ -98,6 +98,8 @@ class AbstractSumFit(BaseEstimator, ABC):
     Evaluation knows nothing about fitting.
     """
 
+    __module__ = "sk_ednn.summing"  # the name that messages give
+
     learns_gradients = False  # whether `fit` takes derivatives of y
 
     @abstractmethod

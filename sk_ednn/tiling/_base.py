@@ -54,6 +54,8 @@ class AbstractTiling(TransformerMixin, BaseEstimator, ABC):
     them. That keeps totals the same to the last bit for any number of workers.
     """
 
+    __module__ = "sk_ednn.tiling"  # the name that messages give
+
     @abstractmethod
     def check(self, X) -> Fields:
         """Check fields for this tiling and return them grouped by shape.

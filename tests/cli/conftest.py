@@ -23,6 +23,8 @@ def folder(tmp_path_factory):
     for name, n in (("few", 20), ("real", 200)):
         noise = np.random.default_rng(0).normal(size=(n, 8, 8))
         np.savez(folder / f"{name}.npz", X=noise, y=(noise**2).sum(axis=(1, 2)))
+    np.savez(folder / "cubes.npz", X=noise, y=(noise**3).sum(axis=(1, 2)))
+    np.savez(folder / "channel.npz", X=X[..., None], y=y)
     rows = "".join(f"s{k},{total!r}\n" for k, total in enumerate(y.tolist()))
     (folder / "totals.csv").write_text("system,energy\n" + rows, encoding="utf-8")
     np.save(folder / "X.npy", X)

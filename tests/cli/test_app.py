@@ -1,6 +1,8 @@
 """The command line, as one without Python would use it."""
 
+import contextlib
 import json
+import signal
 import subprocess
 import sys
 
@@ -97,7 +99,10 @@ AUTO = {
     # 8 x 8 spins have 512 kinds of tiles of 3 x 3.
     "small.npz": ("kernel", "512 distinct tiles are few"),
     "few.npz": ("kernel", "1,280 distinct tiles are few"),
-    "real.npz": ("quadratic", "12,800 distinct tiles are many for kernel ridge"),
+    # Sums of squares: three sites are one too many, and one is too few.
+    "real.npz": ("quadratic", "12,800 distinct tiles are many for kernel ridge; errors in cross-"),
+    "cubes.npz": ("cubic", "12,800 distinct tiles are many for kernel ridge; errors in cross-"),
+    "real.npz --context 3": ("quadratic", "12,800 distinct tiles are many for kernel ridge"),
     "real.npz --context 15": (
         "dense",
         "12,800 distinct tiles are many for kernel ridge, and 12,800 tiles of 961 numbers have",
@@ -117,20 +122,54 @@ def test_the_tile_model_is_chosen_by_the_tiles(line, run, monkeypatch):
     assert report["model"] == name
     assert report["chosen as"].startswith(why)
     said = run(f"fit {line} --test-fraction 0 -o auto.ednn").stderr
-    assert f"tile model: {name}, as {why}" in said and "--model takes another" in said
+    assert f"tile model: {name} ({why}" in said and "--model takes another" in said
 
 
 def test_without_torch_the_choice_is_a_perceptron(monkeypatch):
     from sk_ednn.cli import _models
 
     X = np.random.default_rng(0).normal(size=(200, 12, 12))
+    y = X.sum(axis=(1, 2))
     monkeypatch.setattr(_models, "find_spec", lambda name: None)
-    assert _models.suited(GridTiling(1, 5), X)[0] == "quadratic"
+    assert _models.suited(GridTiling(1, 5), X, y)[0] == "quadratic"
     monkeypatch.setattr(_models, "_MOST_PRODUCTS", 1e6)
-    assert _models.suited(GridTiling(1, 5), X)[0] == "perceptron"
+    assert _models.suited(GridTiling(1, 5), X, y)[0] == "perceptron"
     # Of many fields a part is looked at.
-    assert "more than" in _models.suited(GridTiling(1, 1), X)[1]
-    assert _models.suited(GridTiling(2, 1), X)[0] == "kernel"
+    assert "more than" in _models.suited(GridTiling(1, 1), X, y)[1]
+    assert _models.suited(GridTiling(2, 1), X, y)[0] == "kernel"
+
+
+def test_what_is_fitted_and_what_is_replaced_is_said(run):
+    result = run("fit X.npy y.npy -o said.ednn")
+    assert "data: 200 fields of shape (8, 8), totals from -" in result.stderr
+    assert "place of the file" not in result.stdout
+    assert "in the place of the file that was there" in run("fit X.npy y.npy -o said.ednn").stdout
+    said = run("fit channel.npz -o said.ednn --focus 2,2,1 --context 1,1,0").stderr
+    assert "fields of shape (8, 8, 1)" in said and "if it is a channel, --channel-axis -1" in said
+
+
+def test_a_fit_that_is_interrupted_writes_nothing(run, folder, monkeypatch):
+    """Also where the training loop keeps what it has and ends as if nothing had been."""
+
+    def interrupted(estimator, X, y):
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        return estimator
+
+    before = signal.getsignal(signal.SIGINT)
+    monkeypatch.setattr(EDNNRegressor, "fit", interrupted)
+    result = run("fit small.npz -m quadratic -o half.ednn", expected=130)
+    assert "interrupted; nothing was written" in result.stderr
+    assert not (folder / "half.ednn").exists()
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_inspect_says_first_what_matters(run):
+    short, long = run("inspect model.ednn").stdout, run("inspect model.ednn --all").stdout
+    assert "tiling.context: 1" in short and "sha256: " in short
+    assert "versions" not in short and "tile_model_" not in short and "--all says" in short
+    assert "versions: numpy" in long and "part: config.json" in long
+    assert set(short.splitlines()[:-1]) <= set(long.splitlines())
 
 
 def test_main_returns_the_exit_code(folder, monkeypatch, capsys):
@@ -155,7 +194,7 @@ BAD = {
     "fit odd.npz": "odd.npz holds the arrays spins, work, none of them called X",
     "fit odd.npz::X": "odd.npz holds no array 'X'; it holds spins, work.",
     "fit X.npy": "X.npy must hold targets, an array of shape",
-    "fit X.npy short.npy": "X.npy holds 200 fields, but short.npy holds 10 targets.",
+    "fit X.npy short.npy": "X.npy holds 200 fields of shape (8, 8), but short.npy holds 10",
     "fit X.npy scalar.npy": "scalar.npy must hold targets, one for each field; got a",
     "fit X.npy totals.csv::work": "totals.csv holds no array 'work'; it holds system, energy.",
     "fit X.npy words.npy": "words.npy must hold real numbers; got an array of type <U1.",
