@@ -172,9 +172,10 @@ class EDNNRegressor(RegressorMixin, WithTerms):
             Samples of one group stay together where a part of the data is held back to stop early.
         gradient : array-like like X, or list of n_samples objects, default=None
             Derivative of each total with respect to its field, learned beside the totals by torch
-            networks. Where it is known with respect to something else (the positions of atoms that
+            networks and linear models. Where it is known with respect to something else (the positions of atoms that
             the field was drawn from: `GaussianRasterizer.position_gradients`), objects with
-            ``values`` and ``pull(slope)``, which turns the one into the other.
+            ``values`` and ``pull(slope)``, which turns the one into the other; linear models need
+            its adjoint too, ``push(direction)``.
 
         Returns
         -------
@@ -220,7 +221,7 @@ class EDNNRegressor(RegressorMixin, WithTerms):
             if not summing.learns_gradients:
                 raise TileModelError(
                     f"{type(summing).__name__} learns from totals alone. Gradients are learned by "
-                    "torch networks (GradientSumFit)."
+                    "torch networks (GradientSumFit) and linear models (LinearSumFit)."
                 )
         if self.weighting == "site":
             sample_weight = per_site(terms[0].tiling.counts(fields), sample_weight)
