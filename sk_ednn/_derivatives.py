@@ -36,8 +36,8 @@ _ACTIVATIONS = {
 }
 _KNOWN = (
     "Known are linear models, KernelRidge (linear, poly, rbf, sigmoid), Gaussian processes and "
-    "MLPRegressor, behind scalers, PCA, Nystroem, PolynomialFeatures and transformers with a method "
-    "pull(X, slope), as LocalInvariants has, and torch networks."
+    "MLPRegressor, behind scalers, PCA, Nystroem, PolynomialFeatures and transformers with a "
+    "method pull(X, slope), as LocalInvariants has, and torch networks."
 )
 
 
