@@ -409,6 +409,7 @@ def test_derivatives_with_respect_to_something_else():
         ({"gradient": np.full((6, 4, 4), np.nan)}, r"gradient\[0\] holds NaN"),
         ({"gradient": np.zeros((7, 4, 4))}, "inconsistent numbers"),
         ({"gradient": [None] * 6}, r"gradient\[0\] holds NaN|must have its shape"),
+        ({"gradient": 5}, "gradient must hold something for each of the 6 samples, got 5"),
         ({"gradient": ["up"] * 6}, r"gradient\[0\] must hold numbers"),
         ({"y": np.ones((6, 2))}, "one total per sample, y has 2 columns"),
         ({"kind": Unpushed}, r"gradient\[0\] \(Unpushed\) has no push\(direction\).* Add it"),
