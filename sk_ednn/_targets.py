@@ -61,7 +61,8 @@ def check_length(name, values, fields):
     """Raise where there are not as many values as samples."""
     if not hasattr(values, "__len__"):
         raise ValueError(
-            f"{name} must hold something for each of the {fields.n_samples} samples, got {values!r}."
+            f"{name} must hold something for each of the {fields.n_samples} samples, "
+            f"got {values!r}."
         )
     if len(values) != fields.n_samples:
         single = " Give a single field as X[None]." if len(values) == 1 else ""

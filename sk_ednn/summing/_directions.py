@@ -138,7 +138,7 @@ def _fill(rows, fields, feature, slopes, directions) -> None:
         most = int(n_rows[stack.samples].max())
         step = max(1, _BLOCK_BYTES // (8 * int(np.prod(shape)) * (1 + most)))
         for start in range(0, len(stack.samples), step):
-            samples = np.sort(stack.samples[start : start + step])
+            samples = stack.samples[start : start + step]
             moves = np.zeros((most, len(samples), *shape))
             for row, sample in enumerate(samples):
                 for number, direction in enumerate(directions[sample]):

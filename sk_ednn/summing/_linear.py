@@ -166,6 +166,7 @@ class LinearSumFit(AbstractSumFit):
             found = direction_rows(problem, features, widths, *how)
             rows = _with_derivatives(model, *rows, found)
             folds = [(_rows_of(train, found, len(sums)), test) for train, test in folds]
+            del sums, found  # both are in `rows` now, which may be most of the memory
         with _held_back(model, folds):
             coefficients, intercept = _fit_summed(model, *rows)
         models = []
