@@ -86,7 +86,8 @@ class LinearSumFit(AbstractSumFit):
         square (of gradients in y's unit per unit of what they are with respect to, of totals in
         y's unit, both less the baseline). It has no unit, and means what it means in
         `GradientSumFit`. A penalty of least squares keeps the weight against the totals that it
-        has without gradients.
+        has without gradients. Of weights from 0.01 to 3 the default was best for energies of
+        unseen sheets (`sk_ednn.datasets.load_sheets`), with their forces.
     random_state : int, RandomState or None, default=None
         Draws the directions.
 
