@@ -2,6 +2,9 @@
 
 Beside it, on the same splits: the composition alone, and a model of the whole cell as one tile,
 which sees every pixel but can neither share what it learns nor be asked for another size.
+
+With ``--forces`` the ridge learns forces too, along ``--directions`` of each sheet, and instead of
+all that it stands beside the one that learns energies alone.
 """
 
 from time import perf_counter
@@ -21,6 +24,7 @@ from sk_ednn.cli._demo import sheets_model
 from sk_ednn.datasets import load_sheets
 from sk_ednn.exceptions import EDNNError
 from sk_ednn.metrics import extensive_errors
+from sk_ednn.summing import LinearSumFit
 
 TEST = 480
 
@@ -78,7 +82,7 @@ COLUMNS = ("mean", "median", "rmse", "bias")
 
 
 def force_error(model, data, chosen):
-    """Mean absolute error of the components of forces, in meV/Å: fitted to energies alone."""
+    """Mean absolute error of the components of forces, in meV/Å."""
     structures = [data.structures[k] for k in chosen]
     draw, regressor = model[0], model[-1]
     forces = draw.forces(structures, regressor.predict_gradient(draw.transform(structures)))
@@ -86,10 +90,48 @@ def force_error(model, data, chosen):
     return 1e3 * float(np.mean(off))
 
 
+def forces_too(options, sheets, large):
+    """Print errors with and without forces, on the same splits."""
+    n_splits, most = (1, 100) if options.quick else (options.splits, len(sheets.energies) - TEST)
+    rows = []
+    for learned in ("energies", "energies and forces"):
+        found, took = [], []
+        for seed in range(n_splits):
+            order = np.random.default_rng(seed).permutation(len(sheets.energies))
+            train, test = order[TEST : TEST + most], order[:TEST]
+            structures = [sheets.structures[k] for k in train]
+            model = sheets_model(seed=seed)
+            known = {}
+            if learned != "energies":
+                draw = model[0].fit(structures)
+                forces = [sheets.forces[k] for k in train]
+                known["ednnregressor__gradient"] = draw.position_gradients(structures, forces)
+                how = LinearSumFit(options.directions, gradient_weight=options.weight)
+                model.set_params(ednnregressor__summing=how, ednnregressor__random_state=seed)
+            start = perf_counter()
+            model.fit(structures, sheets.energies[train], **known)
+            took.append(perf_counter() - start)
+            unseen, larger = (
+                errors(model, sheets, test),
+                errors(model, large, np.arange(len(large.energies))),
+            )
+            some = test[: 5 if options.quick else 50]
+            found.append([*unseen[:2], *larger[:2], force_error(model, sheets, some)])
+            print(f"split {seed}, {learned}: mean {unseen[0]:.2f}", flush=True)
+        rows.append([learned, *np.mean(found, axis=0).tolist(), float(np.mean(took))])
+    print(f"\nerrors in meV/Å², trained on {most:,} sheets, average of {n_splits} random split(s);")
+    print("forces in meV/Å, of 50 unseen sheets")
+    table(["learned", "unseen mean", "median", "larger mean", "median", "forces", "fit, s"], rows)
+    print(f"peak memory of the process {peak_megabytes():.0f} MB")
+
+
 def main():
-    options = arguments(__doc__, splits=3)
+    options = arguments(__doc__, splits=3, forces=False, directions=2, weight=0.3)
     machine()
     sheets, large = load_sheets(), load_sheets(cells="large")
+    if options.forces:
+        forces_too(options, sheets, large)
+        return
     n_splits, most = (1, 400) if options.quick else (options.splits, len(sheets.energies) - TEST)
     headers = ["model", "sheets", *COLUMNS, "mean, meV/atom", "splits' range of mean", "fit, s"]
 

@@ -8,13 +8,20 @@ transformer of one's own does so in a method ``pull(X, slope)``.
 from __future__ import annotations
 
 import numpy as np
+from scipy.sparse import csr_array
 from sklearn import linear_model
 from sklearn.decomposition import PCA
 from sklearn.kernel_approximation import Nystroem
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.linear_model._base import LinearModel
 from sklearn.neural_network import MLPRegressor
-from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
+from sklearn.preprocessing import (
+    MaxAbsScaler,
+    MinMaxScaler,
+    PolynomialFeatures,
+    RobustScaler,
+    StandardScaler,
+)
 
 from ._kernel_slopes import named_slope
 from .exceptions import TileModelError
@@ -29,8 +36,8 @@ _ACTIVATIONS = {
 }
 _KNOWN = (
     "Known are linear models, KernelRidge (linear, poly, rbf, sigmoid), Gaussian processes and "
-    "MLPRegressor, behind scalers, PCA, Nystroem and transformers with a method pull(X, slope), as "
-    "LocalInvariants has, and torch networks."
+    "MLPRegressor, behind scalers, PCA, Nystroem, PolynomialFeatures and transformers with a "
+    "method pull(X, slope), as LocalInvariants has, and torch networks."
 )
 
 
@@ -116,9 +123,32 @@ def _through(step, given, slope):
             step, step.kernel, step.gamma, step.degree, step.coef0, step.components_, given,
             slope @ step.normalization_,
         )  # fmt: skip
+    if isinstance(step, PolynomialFeatures):
+        return _through_monomials(step.powers_, given, slope)
     if hasattr(step, "pull"):
         return step.pull(given, slope)
     raise TileModelError(f"The derivative of {type(step).__name__} is not known. {_KNOWN}")
+
+
+def _through_monomials(powers, rows, slope):
+    """Return the slope with respect to the factors of products, ``rows ** powers``."""
+    n_inputs = rows.shape[1]
+    # Each monomial as a list of its factors, filled up with ones.
+    factors = np.full((len(powers), max(1, int(powers.sum(axis=1).max(initial=0)))), n_inputs)
+    for own, exponents in zip(factors, powers, strict=True):
+        named = np.repeat(np.arange(n_inputs), exponents)
+        own[: len(named)] = named
+    values = np.column_stack([rows, np.ones(len(rows))])
+    out = np.zeros(values.shape)
+    for place in range(factors.shape[1]):
+        others = slope.copy()
+        for other in range(factors.shape[1]):
+            if other != place:
+                others *= values[:, factors[:, other]]
+        ends = np.arange(len(factors) + 1)
+        shape = len(factors), n_inputs + 1
+        out += others @ csr_array((np.ones(len(factors)), factors[:, place], ends), shape=shape)
+    return out[:, :-1]
 
 
 def _passes(step) -> bool:

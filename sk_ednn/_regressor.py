@@ -172,9 +172,11 @@ class EDNNRegressor(RegressorMixin, WithTerms):
             Samples of one group stay together where a part of the data is held back to stop early.
         gradient : array-like like X, or list of n_samples objects, default=None
             Derivative of each total with respect to its field, learned beside the totals by torch
-            networks. Where it is known with respect to something else (the positions of atoms that
-            the field was drawn from: `GaussianRasterizer.position_gradients`), objects with
-            ``values`` and ``pull(slope)``, which turns the one into the other.
+            networks and linear models. Where it is known with respect to something else (the
+            positions of atoms that the field was drawn from:
+            `GaussianRasterizer.position_gradients`), objects with ``values`` and ``pull(slope)``,
+            which turns the one into the other; linear models need its adjoint too,
+            ``push(direction)``.
 
         Returns
         -------
@@ -220,7 +222,7 @@ class EDNNRegressor(RegressorMixin, WithTerms):
             if not summing.learns_gradients:
                 raise TileModelError(
                     f"{type(summing).__name__} learns from totals alone. Gradients are learned by "
-                    "torch networks (GradientSumFit)."
+                    "torch networks (GradientSumFit) and linear models (LinearSumFit)."
                 )
         if self.weighting == "site":
             sample_weight = per_site(terms[0].tiling.counts(fields), sample_weight)
@@ -370,8 +372,8 @@ class EDNNRegressor(RegressorMixin, WithTerms):
             Where the derivative of a tile model is not known, or there are several totals per
             sample. It is known of torch networks and, exactly, of linear models, `KernelRidge`
             (linear, polynomial, RBF, sigmoid kernels), Gaussian processes with smooth kernels and
-            `MLPRegressor`, also behind scalers, PCA, Nystroem and transformers with a method
-            ``pull(X, slope)``, as `LocalInvariants`.
+            `MLPRegressor`, also behind scalers, PCA, Nystroem, `PolynomialFeatures` and
+            transformers with a method ``pull(X, slope)``, as `LocalInvariants`.
         """
         fields = self._check_predicted(X)
         if self.n_outputs_ > 1:

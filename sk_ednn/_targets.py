@@ -59,6 +59,11 @@ def check_targets(caller, fields, y, sample_weight, groups):
 
 def check_length(name, values, fields):
     """Raise where there are not as many values as samples."""
+    if not hasattr(values, "__len__"):
+        raise ValueError(
+            f"{name} must hold something for each of the {fields.n_samples} samples, "
+            f"got {values!r}."
+        )
     if len(values) != fields.n_samples:
         single = " Give a single field as X[None]." if len(values) == 1 else ""
         raise ValueError(

@@ -19,7 +19,12 @@ from sklearn.kernel_ridge import KernelRidge
 from sklearn.linear_model import Lasso, Ridge
 from sklearn.neural_network import MLPRegressor
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import MinMaxScaler, PolynomialFeatures, StandardScaler
+from sklearn.preprocessing import (
+    MinMaxScaler,
+    PolynomialFeatures,
+    SplineTransformer,
+    StandardScaler,
+)
 from sklearn.tree import DecisionTreeRegressor
 
 from sk_ednn import EDNNRegressor, GridTiling
@@ -58,6 +63,12 @@ MODELS = {
         DotProduct(0.5) ** 2 * RBF(2.0) + ExpSineSquared(1.2, 7.0) * Matern(3.0, nu=np.inf),
         alpha=1e-2,
         optimizer=None,
+    ),
+    "products": make_pipeline(
+        StandardScaler(), PolynomialFeatures(3), PCA(9), PolynomialFeatures((2, 2)), Ridge()
+    ),
+    "products of different inputs": make_pipeline(
+        PolynomialFeatures(2, interaction_only=True, include_bias=False), Ridge()
     ),
     "nystroem": make_pipeline(Nystroem(gamma=0.1, n_components=8, random_state=0), Ridge()),
 }
@@ -125,7 +136,7 @@ def test_several_terms_and_sizes(rng):
     ("tile_model", "named"),
     [
         (DecisionTreeRegressor(max_depth=2), "BoostedSum is not known"),
-        (make_pipeline(PolynomialFeatures(2), Ridge()), "PolynomialFeatures is not known"),
+        (make_pipeline(SplineTransformer(), Ridge()), "SplineTransformer is not known"),
         (KernelRidge(kernel="laplacian"), "got kernel='laplacian'"),
         (GaussianProcessRegressor(Matern(nu=0.5), optimizer=None), "got nu=0.5. With nu=0.5"),
         (

@@ -32,6 +32,8 @@ class DrawnGradient:
     width : float
         Of a Gaussian, in the unit of `spacing`.
     cutoff : float, in widths
+    n_channels : int
+        Of the field.
     """
 
     values: np.ndarray
@@ -42,6 +44,7 @@ class DrawnGradient:
     spacing: tuple[float, float]
     width: float
     cutoff: float
+    n_channels: int
 
     def pull(self, slope):
         """Return the derivative with respect to the positions.
@@ -58,13 +61,29 @@ class DrawnGradient:
         """
         (rows, g, dg), (columns, h, dh) = self._near()
         near = self._seen(slope, rows, columns)
-        heights = self.heights[:, None]
-        # For x the derivative is taken along the rows, for y along the columns.
-        over_rows = np.stack([dg / self.spacing[0], g], axis=-1) * heights[:, None]
-        over_columns = np.stack([h, dh / self.spacing[1]], axis=-1)
+        over_rows, over_columns = self._moved((g, dg), (h, dh))
         if not isinstance(near, np.ndarray):
             over_rows, over_columns = near.new_tensor(over_rows), near.new_tensor(over_columns)
         return ((near @ over_columns) * over_rows).sum(1)
+
+    def push(self, direction):
+        """Return how the field changes as the atoms move, the adjoint of `pull`.
+
+        Parameters
+        ----------
+        direction : ndarray of shape (n_atoms, 2)
+            How fast each atom moves along x and y.
+
+        Returns
+        -------
+        ndarray of shape (n_channels, nx, ny), float64
+            ``<pull(slope), direction> == <slope, push(direction)>`` for all slopes.
+        """
+        (rows, *along_x), (columns, *along_y) = self._near()
+        over_rows, over_columns = self._moved(along_x, along_y)
+        return self._drawn(
+            (over_rows * direction[:, None]) @ over_columns.transpose(0, 2, 1), rows, columns
+        )
 
     def strain(self, slope):
         """Return the derivative with respect to a strain of the cell, atoms and pixels with it.
@@ -82,20 +101,50 @@ class DrawnGradient:
         ndarray or Tensor of shape (2, 2)
             Symmetric; linear in `slope`, as `pull`.
         """
-        (rows, g, _), (columns, h, _) = self._near()
+        rows, columns, across, along = self._stretched()
         near = self._seen(slope, rows, columns)
-        dx, dy = (
-            (np.arange(p.shape[1]) - p.shape[1] // 2 - nearest_pixel(centre)[1][:, None]) * s
-            for p, centre, s in zip((rows, columns), self.centres.T, self.spacing, strict=True)
-        )
-        along = np.stack([h, h * dy, h * dy**2], axis=-1)
-        across = np.stack([g, g * dx, g * dx**2], axis=1) * self.heights[:, None, None]
         if not isinstance(near, np.ndarray):
             along, across = near.new_tensor(along), near.new_tensor(across)
         moments = (across @ (near @ along)).sum(0)
         # xx, xy, yx, yy of the second moments.
         second = moments.reshape(-1)[[6, 4, 4, 2]].reshape(2, 2)
         return -second / self.width**2
+
+    def push_strain(self, direction):
+        """Return how the field changes with a strain of the cell, the adjoint of `strain`.
+
+        Parameters
+        ----------
+        direction : ndarray of shape (2, 2)
+
+        Returns
+        -------
+        ndarray of shape (n_channels, nx, ny), float64
+        """
+        rows, columns, across, along = self._stretched()
+        (xx, xy), (yx, yy) = -np.asarray(direction) / self.width**2
+        mixed = np.array([[0.0, 0.0, yy], [0.0, xy + yx, 0.0], [xx, 0.0, 0.0]])
+        return self._drawn(
+            across.transpose(0, 2, 1) @ mixed @ along.transpose(0, 2, 1), rows, columns
+        )
+
+    def _moved(self, along_x, along_y):
+        """Factors of the change with x and with y, (n_atoms, n_near, 2) along rows and columns."""
+        (g, dg), (h, dh) = along_x, along_y
+        # For x the derivative is taken along the rows, for y along the columns.
+        over_rows = np.stack([dg / self.spacing[0], g], axis=-1) * self.heights[:, None, None]
+        return over_rows, np.stack([h, dh / self.spacing[1]], axis=-1)
+
+    def _stretched(self):
+        """Pixels near each atom, and Gaussians times powers of the distance along x and y."""
+        (rows, g, _), (columns, h, _) = self._near()
+        dx, dy = (
+            (np.arange(p.shape[1]) - p.shape[1] // 2 - nearest_pixel(centre)[1][:, None]) * s
+            for p, centre, s in zip((rows, columns), self.centres.T, self.spacing, strict=True)
+        )
+        along = np.stack([h, h * dy, h * dy**2], axis=-1)
+        across = np.stack([g, g * dx, g * dx**2], axis=1) * self.heights[:, None, None]
+        return rows, columns, across, along
 
     def _near(self):
         return [
@@ -105,9 +154,18 @@ class DrawnGradient:
 
     def _seen(self, slope, rows, columns):
         """Return what the pixels near each atom hold, (n_atoms, n_near, n_near)."""
+        return slope.reshape(-1)[self._places(rows, columns)]
+
+    def _drawn(self, near, rows, columns):
+        """Add what each atom brings to the pixels near it: the adjoint of `_seen`."""
+        n_pixels = self.n_channels * self.shape[0] * self.shape[1]
+        places = self._places(rows, columns).ravel()
+        field = np.bincount(places, near.ravel(), minlength=n_pixels)
+        return field.reshape(self.n_channels, *self.shape)
+
+    def _places(self, rows, columns):
         nx, ny = self.shape
-        places = (self.channels[:, None] * nx + rows)[:, :, None] * ny + columns[:, None, :]
-        return slope.reshape(-1)[places]
+        return (self.channels[:, None] * nx + rows)[:, :, None] * ny + columns[:, None, :]
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,6 +197,23 @@ class StrainedGradient:
         """Return the derivatives with respect to what is known, in the order of `values`."""
         moved = self.positions.pull(slope) if self._knows_positions else None
         return self._joined(self.positions.strain(slope), moved)
+
+    def push(self, direction):
+        """Return how the field changes along a direction, the adjoint of `pull`.
+
+        Parameters
+        ----------
+        direction : ndarray of the shape of `values`
+
+        Returns
+        -------
+        ndarray of shape (n_channels, *grid), float64
+        """
+        d = len(self.strain)
+        field = self.positions.push_strain(self.weight * direction[: d * d].reshape(d, d))
+        if self._knows_positions:
+            field += self.positions.push(direction[d * d :].reshape(-1, d))
+        return field
 
     @property
     def _knows_positions(self) -> bool:

@@ -19,7 +19,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ..evaluation._workers import pools
 from ._modes import LocalModes
-from ._power_spectrum import power_spectrum, spectrum_size, spectrum_slopes
+from ._power_spectrum import power_spectrum, spectrum_along, spectrum_size, spectrum_slopes
 
 # What the numbers of a block of tiles may take: small enough for a cache, and so many tiles that
 # the arithmetic takes longer than calling it.
@@ -294,6 +294,35 @@ class LocalInvariants(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         self._map(write, X)
         return out
 
+    def push(self, X, direction):
+        """Return how the features change as tiles change along a direction, the adjoint of `pull`.
+
+        With it models behind this transformer learn derivatives, such as forces; see
+        `sk_ednn.summing.LinearSumFit`.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_tiles, window_x * window_y * n_channels)
+        direction : array-like of the shape of `X`
+
+        Returns
+        -------
+        ndarray of shape (n_tiles, n_features_out)
+            ``<push(X, d), slope> == <d, pull(X, slope)>``. In float32 for float32 `X`, else in
+            float64.
+        """
+        check_is_fitted(self)
+        X = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
+        direction = np.asarray(direction, dtype=X.dtype)
+        features = np.empty((len(X), len(self.scale_)), dtype=X.dtype)
+        scale = self.scale_.astype(X.dtype)
+
+        def write(rows):
+            np.multiply(self._push(X[rows], direction[rows]), scale, out=features[rows])
+
+        self._map(write, X)
+        return features
+
     # --- fit --------------------------------------------------------------------------------
 
     def _count_channels(self, focus, context):
@@ -397,6 +426,32 @@ class LocalInvariants(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     @property
     def _n_vectors(self):
         return [self.n_channels_ * k for k in self._modes.n_modes]
+
+    def _push(self, X, directions):
+        """Derivative of the sums along directions, not scaled: (n, n_features_out)."""
+        density, modes = self._surroundings(X)
+        of_density, of_modes = self._surroundings(directions)  # they are linear in the tiles
+        invariants = power_spectrum(modes, self._n_vectors)
+        of_invariants = spectrum_along(modes, of_modes, self._n_vectors)
+        n = len(X)
+        linear = np.matmul(of_density, invariants.transpose(0, 2, 1))
+        linear += np.matmul(density, of_invariants.transpose(0, 2, 1))
+        sums = [linear.reshape(n, -1)]
+        if self.n_components_:
+            weights = self.components_.astype(X.dtype)
+            mean = (self.components_ @ self.mean_).astype(X.dtype)
+            components = np.matmul(weights, invariants) - mean[:, None]
+            of_components = np.matmul(weights, of_invariants)
+            i, j = np.triu_indices(self.n_components_)
+            upper = i * self.n_components_ + j
+            for c in range(self.n_channels_):
+                # Half of the change of the product of the two, which is symmetric.
+                half = of_density[:, c, None] * components / 2
+                half += density[:, c, None] * of_components
+                half = np.matmul(half, components.transpose(0, 2, 1))
+                products = half + half.transpose(0, 2, 1)
+                sums.append(products.reshape(n, -1).take(upper, axis=1))
+        return np.hstack(sums)
 
     def _pull(self, X, slopes):
         """Derivative with respect to tiles, from that with respect to the sums, not scaled."""

@@ -46,6 +46,7 @@ def lattice_gradient(rasterizer, values, centres, channels, heights, shape, spac
         vectors / shape[:, None],
         rasterizer.periodic_,
         pixel_stencil(rasterizer, spacing),
+        rasterizer._n_channels,
     )
 
 

@@ -35,6 +35,8 @@ class LatticeGradient:
         Of a pixel, as rows.
     periodic : tuple of d bools
     stencil : Stencil
+    n_channels : int
+        Of the field.
     """
 
     values: np.ndarray
@@ -45,6 +47,7 @@ class LatticeGradient:
     edges: np.ndarray
     periodic: tuple[bool, ...]
     stencil: Stencil
+    n_channels: int
 
     def pull(self, slope):
         """Return the derivative with respect to the positions.
@@ -59,18 +62,51 @@ class LatticeGradient:
         ndarray or Tensor of shape (n_atoms, d)
             Linear in `slope`; of a Tensor that needs a gradient it can be differentiated.
         """
-        step = max(1, _AT_A_TIME // self.stencil.size)
-        parts = [
-            self._pull(slope, slice(start, start + step))
-            for start in range(0, len(self.centres), step)
-        ]
+        parts = [self._pull(slope, some) for some in self._parts()]
         if isinstance(slope, np.ndarray):
             return np.concatenate(parts)
         # Of the slope's library, which this module does not import.
         joined = slope.new_empty((len(self.centres), len(self.shape)))
-        for number, part in enumerate(parts):
-            joined[number * step : number * step + len(part)] = part
+        for some, part in zip(self._parts(), parts, strict=True):
+            joined[some] = part
         return joined
+
+    def push(self, direction):
+        """Return how the field changes as the atoms move, the adjoint of `pull`.
+
+        Parameters
+        ----------
+        direction : ndarray of shape (n_atoms, d)
+            How fast each atom moves along the axes of the field.
+
+        Returns
+        -------
+        ndarray of shape (n_channels, *shape), float64
+            ``<pull(slope), direction> == <slope, push(direction)>`` for all slopes.
+        """
+
+        def change(some, fraction, values, _):
+            return np.einsum("nd,ndp->np", direction[some], self._moved(fraction, values))
+
+        return self._drawn(change)
+
+    def push_strain(self, direction):
+        """Return how the field changes with a strain of the cell, the adjoint of `strain`.
+
+        Parameters
+        ----------
+        direction : ndarray of shape (d, d)
+
+        Returns
+        -------
+        ndarray of shape (n_channels, *shape), float64
+        """
+
+        def change(some, fraction, values, apart):
+            stretched = ((apart @ direction) * apart).sum(axis=-1)
+            return -values.reshape(stretched.shape) * stretched / self._width**2
+
+        return self._drawn(change)
 
     def strain(self, slope):
         """Return the derivative with respect to a strain of the cell, atoms and pixels with it.
@@ -88,25 +124,30 @@ class LatticeGradient:
         ndarray or Tensor of shape (d, d)
             Symmetric; linear in `slope`, as `pull`.
         """
-        step = max(1, _AT_A_TIME // self.stencil.size)
         total = 0.0
-        mesh = np.stack(np.meshgrid(*self.stencil.offsets, indexing="ij"), axis=-1)
-        for start in range(0, len(self.centres), step):
-            some = slice(start, start + step)
-            fraction, values, near = self._windows(slope, some)
-            apart = (mesh.reshape(1, -1, mesh.shape[-1]) - fraction[:, None]) @ self.edges
+        for some in self._parts():
+            fraction, values, places = self._windows(some)
+            near = self._seen(slope, places)
+            apart = self._apart(fraction)
             values = values.reshape(near.shape)
             if not isinstance(near, np.ndarray):
                 apart, values = near.new_tensor(apart), near.new_tensor(values)
             weights = (values * near)[:, :, None]
             n_axes = apart.shape[-1]
             total = total - (weights * apart).reshape(-1, n_axes).T @ apart.reshape(-1, n_axes)
-        # The metric is that of the pixel's edges, over width squared.
-        width = np.sqrt((self.edges[0] ** 2).sum() / self.stencil.metric[0, 0])
-        return total / width**2
+        return total / self._width**2
 
-    def _windows(self, slope, some):
-        """Fractions, Gaussians at the pixels of their windows, and what `slope` holds there."""
+    @property
+    def _width(self):
+        # The metric is that of the pixel's edges, over width squared.
+        return np.sqrt((self.edges[0] ** 2).sum() / self.stencil.metric[0, 0])
+
+    def _parts(self):
+        step = max(1, _AT_A_TIME // self.stencil.size)
+        return [slice(start, start + step) for start in range(0, len(self.centres), step)]
+
+    def _windows(self, some):
+        """Fractions, Gaussians at the pixels of their windows, and where these are."""
         pixel, fraction = nearest_pixel(self.centres[some])
         values = self.stencil.values(fraction, self.heights[some])
         n, n_axes = fraction.shape
@@ -122,10 +163,36 @@ class LatticeGradient:
                 values = values * ((along >= 0) & (along < length)).reshape(form)
                 along = np.clip(along, 0, length - 1)
             places.append(along.reshape(form))
-        return fraction, values, slope[tuple(places)].reshape(n, -1)
+        return fraction, values, tuple(places)
+
+    def _seen(self, slope, places):
+        """What a slope holds at the pixels of windows, (n, n_pixels)."""
+        return slope[places].reshape(len(places[0]), -1)
+
+    def _drawn(self, change):
+        """Field of what each atom adds to the pixels of its window: the adjoint of `_seen`."""
+        field = np.zeros((self.n_channels, *self.shape))
+        for some in self._parts():
+            fraction, values, places = self._windows(some)
+            added = change(some, fraction, values, self._apart(fraction))
+            # An atom that is wider than the cell comes to a pixel more than once.
+            np.add.at(field, places, added.reshape(values.shape))
+        return field
+
+    def _apart(self, fraction):
+        """From each centre to the pixels of its window, (n, n_pixels, d), in Å."""
+        mesh = np.stack(np.meshgrid(*self.stencil.offsets, indexing="ij"), axis=-1)
+        return (mesh.reshape(1, -1, mesh.shape[-1]) - fraction[:, None]) @ self.edges
 
     def _pull(self, slope, some):
-        fraction, values, near = self._windows(slope, some)
+        fraction, values, places = self._windows(some)
+        near, weights = self._seen(slope, places), self._moved(fraction, values)
+        if not isinstance(near, np.ndarray):
+            weights = near.new_tensor(weights)
+        return (weights @ near[:, :, None])[:, :, 0]
+
+    def _moved(self, fraction, values):
+        """How the pixels of windows change as atoms move, (n, d, n_pixels)."""
         n = len(fraction)
         # exp(-(p - f)·G(p - f) / 2) changes with f as itself times G(p - f), f with the position
         # as the inverse of the pixel's edges.
@@ -137,7 +204,4 @@ class LatticeGradient:
             ]
         )
         moments -= fraction.T[:, :, None] * values.reshape(n, -1)
-        weights = np.tensordot(change.T, moments, axes=1).transpose(1, 0, 2)
-        if not isinstance(near, np.ndarray):
-            weights = near.new_tensor(weights)
-        return (weights @ near[:, :, None])[:, :, 0]
+        return np.tensordot(change.T, moments, axes=1).transpose(1, 0, 2)

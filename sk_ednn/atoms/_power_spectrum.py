@@ -29,6 +29,22 @@ def power_spectrum(modes, n_vectors) -> np.ndarray:
     return invariants
 
 
+def spectrum_along(modes, direction, n_vectors) -> np.ndarray:
+    """Return how the invariants change as modes change along a direction, both of one shape."""
+    n, _, n_pixels = modes.shape
+    change = np.empty((n, spectrum_size(n_vectors), n_pixels), dtype=modes.dtype)
+    change[:, : n_vectors[0]] = direction[:, : n_vectors[0]]
+    for place, parts, v in _pairs(n_vectors):
+        width = parts[0].stop - parts[0].start - v
+        products = change[:, place : place + width]
+        products[:] = 0.0
+        for part in parts:
+            own, along = modes[:, part], direction[:, part]
+            products += along[:, v : v + 1] * own[:, v:]
+            products += own[:, v : v + 1] * along[:, v:]
+    return change
+
+
 def spectrum_slopes(modes, n_vectors, slopes) -> np.ndarray:
     """Return the derivative with respect to modes, from that with respect to the invariants.
 

@@ -286,8 +286,9 @@ class GaussianRasterizer(TransformerMixin, BaseEstimator):
         list of DrawnGradient, LatticeGradient or StrainedGradient
             With ``values``, the derivatives of shape (n_atoms, 2), or (n_atoms, 3) where
             ``plane="xyz"``, NaN where no `forces` were
-            given, and ``pull(slope)``, which turns the derivative of a total with respect to the
-            field into that with respect to the positions. Where that with respect to strain is
+            given, ``pull(slope)``, which turns the derivative of a total with respect to the
+            field into that with respect to the positions, and ``push(direction)``, which says how
+            the field changes as the atoms move. Where the derivative with respect to strain is
             known, both in one row.
 
         Raises
@@ -341,6 +342,7 @@ class GaussianRasterizer(TransformerMixin, BaseEstimator):
                 DrawnGradient(
                     values, centres[own], channels[own], self._heights[atoms.numbers[own]],
                     tuple(shape.tolist()), tuple(spacings[k].tolist()), self.width, self.cutoff,
+                    self._n_channels,
                 )
             )  # fmt: skip
         return gradients
@@ -478,6 +480,10 @@ class GaussianRasterizer(TransformerMixin, BaseEstimator):
             atoms.vectors, atoms.periodic, self._cosines, np.array(self.periodic_), self.plane
         )
         return atoms
+
+    @property
+    def _n_channels(self):
+        return 1 if self.channels_ is None else len(self.channels_)
 
     def _channel_of(self, numbers):
         """The channel each atom is drawn in."""

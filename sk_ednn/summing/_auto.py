@@ -32,6 +32,9 @@ class AutoSumFit(AbstractSumFit):
     any other regressor                                         `BoostingSumFit`
     ==========================================================  =======================
 
+    The first two learn derivatives of totals too, where `fit` is given them (an `MLPRegressor`
+    does not).
+
     Examples
     --------
     >>> from sklearn.ensemble import RandomForestRegressor

@@ -53,7 +53,7 @@ class SumProblem:
     gradient : list or None
         For each sample, what is known of the derivative of its total: ``values``, an array, and
         ``pull(slope)``, which turns the derivative with respect to the field into one of that
-        kind.
+        kind, and perhaps its adjoint ``push(direction)``, how the field changes along a direction.
     random_state : int, RandomState or None
     n_jobs : int or None
     verbose : int

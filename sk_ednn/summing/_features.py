@@ -34,14 +34,14 @@ class TileFeatures:
     def __init__(self, term: Term, fields: Fields):
         self.term = term
         self.final = last_step(term.tile_model)
-        self._steps = _transformers(term.tile_model)
-        if self._steps:
+        self.steps = _transformers(term.tile_model)
+        if self.steps:
             self._fit_transformers(fields)
 
     def _fit_transformers(self, fields):
         tiling = self.term.tiling
         shape = tiling.tile_shape(fields.stacks[0].values.shape[1:])
-        if fields.lazy and all(hasattr(step, "partial_fit") for step in self._steps):
+        if fields.lazy and all(hasattr(step, "partial_fit") for step in self.steps):
             self._fit_transformers_in_pieces(fields)
             return
         n_bytes = 3 * tiling.counts(fields).sum() * np.prod(shape) * fields.dtype.itemsize
@@ -51,7 +51,7 @@ class TileFeatures:
             "Fit it to fewer or smaller fields, or take a wider focus (fewer tiles).",
         )
         rows = flat(tiling.tiles(fields).array())
-        for step in self._steps:
+        for step in self.steps:
             try:
                 step.fit(rows)
             except (TypeError, ValueError) as error:
@@ -59,24 +59,24 @@ class TileFeatures:
                     f"{type(step).__name__} could not be fitted to tiles: {error}. It has to look "
                     "at X alone: the y of a single tile is not known, only sums are."
                 ) from error
-            if step is not self._steps[-1]:
+            if step is not self.steps[-1]:
                 rows = step.transform(rows)
 
     def _fit_transformers_in_pieces(self, fields):
         tiling = self.term.tiling
         shape = tiling.tile_shape(fields.stacks[0].values.shape[1:])
         at_once = max(1, _BLOCK_BYTES // (8 * int(np.prod(shape))))
-        for number, step in enumerate(self._steps):
+        for number, step in enumerate(self.steps):
             for tiles in tiling.blocks(fields, at_once):
                 rows = flat(tiles.array())
-                for earlier in self._steps[:number]:
+                for earlier in self.steps[:number]:
                     rows = earlier.transform(rows)
                 step.partial_fit(rows)
 
     def __call__(self, tiles) -> np.ndarray:
         """Return the features of tiles (n, *tile_shape): (n, n_features), dense or sparse."""
         rows = flat(tiles)
-        for step in self._steps:
+        for step in self.steps:
             rows = step.transform(rows)
         return rows
 
@@ -89,7 +89,7 @@ class TileFeatures:
         tiling = self.term.tiling
         shape = tiling.tile_shape(fields.stacks[0].values.shape[1:])
         per_tile = 8 * int(np.prod(shape))
-        if self._steps:
+        if self.steps:
             probe = next(iter(tiling.blocks(fields, 1))).array()
             per_tile += 8 * self(probe).shape[1]
         for tiles in tiling.blocks(fields, max(1, _BLOCK_BYTES // per_tile)):

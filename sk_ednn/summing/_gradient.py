@@ -30,7 +30,6 @@ from ..networks import (
 )
 from ..networks._layout import plain_module
 from ..networks._over_fields import FORMS
-from ..networks._slopes import known_slopes
 from ..networks._sum import network_input
 from ._base import AbstractSumFit, SumProblem, last_step
 from ._checkpoint import Checkpoint, file_of, training_digest
@@ -46,6 +45,7 @@ from ._nets import (
     with_loss,
 )
 from ._perceptron import fit_perceptron
+from ._slopes import known_slopes, root_mean_square
 from ._training import Training, go_on, has_own_infer, summing_class
 
 PRECISIONS = ("float32", "bfloat16", "float64")
@@ -437,20 +437,13 @@ class GradientSumFit(AbstractSumFit):
     def _slopes(self, problem, term, unit, how):
         if problem.gradient is None:
             return None
-        if problem.n_outputs > 1:
-            raise TileModelError(
-                f"Gradients are learned for one total per sample, y has {problem.n_outputs} "
-                "columns."
-            )
         if isinstance(self.gradient_weight, Real):
             weight = float(self.gradient_weight)
             how.gradient_weight = lambda epoch: weight
         else:
             how.gradient_weight = self.gradient_weight
         slopes = known_slopes(problem, term.tiling, float(np.ravel(unit)[0]))
-        squares = sum(float(np.sum(np.square(slope.values))) for slope in slopes)
-        spread = np.sqrt(squares / sum(slope.values.size for slope in slopes))
-        how.gradient_spread = float(spread) if spread > 0 else 1.0
+        how.gradient_spread = root_mean_square(slopes)
         return slopes
 
     def _as_net(self, given, problem, term, shape, has_channels) -> NeuralNet:

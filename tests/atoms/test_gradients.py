@@ -47,6 +47,89 @@ def test_pull_is_the_derivative_of_what_is_drawn(seed, channels, pixels):
     np.testing.assert_array_equal(forces, -found)
 
 
+def assert_adjoint(gradient, rng):
+    """<pull(s), d> == <s, push(d)>, for what atoms and, where it is known, the cell do."""
+    shape = (gradient.n_channels, *gradient.shape)
+    slope, direction = rng.normal(size=shape), rng.normal(size=gradient.values.shape)
+    strain = rng.normal(size=(len(gradient.shape),) * 2)
+    strain += strain.T
+    for pushed, pulled, along in (
+        (gradient.push(direction), gradient.pull(slope), direction),
+        (gradient.push_strain(strain), gradient.strain(slope), strain),
+    ):
+        assert pushed.shape == shape and pushed.dtype == np.float64
+        # Of what is added up, not of the sum: images of an atom in a small cell cancel.
+        size = np.linalg.norm(along) * np.linalg.norm(slope) * gradient.heights.sum()
+        expected = pytest.approx(np.sum(pulled * along), rel=1e-11, abs=1e-12 * size)
+        assert np.sum(slope * pushed) == expected
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.integers(0, 10**6),
+    st.sampled_from([None, ("C", "N", "B", "H"), "species"]),
+    st.tuples(st.integers(1, 20), st.integers(1, 20)),
+    st.floats(0.05, 1.5),
+    st.floats(0.5, 9.0),
+)
+def test_push_is_the_adjoint_of_pull(seed, channels, pixels, width, cutoff):
+    spacing = (0.15, 0.2)  # Gaussians wider than the cell among them
+    structure = some(np.multiply(pixels, spacing), 4, seed)
+    draw = GaussianRasterizer(spacing, width, channels=channels, cutoff=cutoff)
+    (drawn,) = draw.fit([structure]).position_gradients([structure])
+    assert_adjoint(drawn, np.random.default_rng(seed))
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.integers(0, 10**6),
+    st.sampled_from(["slanted", "turned", "open along y", "box", "triclinic", "slab"]),
+    st.sampled_from([None, ("C", "N", "B", "H")]),
+    st.floats(0.1, 0.6),
+)
+@pytest.mark.filterwarnings("ignore:The Gaussians of")
+def test_push_is_the_adjoint_of_pull_on_any_lattice(seed, name, channels, width):
+    draw, structure, _ = on_lattice(*LATTICES[name], channels)
+    draw.set_params(width=width, cutoff=3.0).fit([structure])
+    (drawn,) = draw.position_gradients([structure])
+    assert_adjoint(drawn, np.random.default_rng(seed))
+
+
+@pytest.mark.filterwarnings("ignore:The Gaussians of")
+@pytest.mark.parametrize("name", [None, "slanted", "slab"])
+@pytest.mark.parametrize("with_forces", [False, True])
+def test_push_is_the_adjoint_of_pull_with_strain(name, with_forces, monkeypatch):
+    rng = np.random.default_rng(0)
+    if name is None:
+        structure = some(np.array([2.0, 3.0]), 4, 0)
+        draw = GaussianRasterizer(0.1, 0.2, channels=("B", "C", "N")).fit([structure])
+    else:
+        draw, structure, _ = on_lattice(*LATTICES[name], ("B", "C", "N"))
+    (known,) = draw.position_gradients(
+        [structure], [rng.normal(size=(4, 3))] if with_forces else None,
+        strain_gradients=[np.eye(3)], strain_weight=0.3,
+    )  # fmt: skip
+    slope = rng.normal(size=(3, *known.positions.shape))
+    direction = rng.normal(size=known.values.shape)
+    pushed = known.push(direction)
+    assert np.sum(slope * pushed) == pytest.approx(np.sum(known.pull(slope) * direction))
+    monkeypatch.setattr("sk_ednn.atoms._lattice_gradients._AT_A_TIME", 1)  # atom by atom
+    np.testing.assert_allclose(known.push(direction), pushed, rtol=1e-12, atol=1e-12)
+
+
+def test_push_is_how_the_drawn_field_changes():
+    structure = some(np.array([2.0, 3.0]), 5, 0)
+    draw = GaussianRasterizer(0.1, 0.2, channels=("B", "C", "N"), dtype="float64", cutoff=9.0)
+    (drawn,) = draw.fit([structure]).position_gradients([structure])
+    direction, step = np.random.default_rng(0).normal(size=(5, 2)), 1e-5
+    ends = []
+    for sign in (1, -1):
+        there = structure.positions + sign * step * direction
+        ends.append(draw.transform([Structure(structure.numbers, there, structure.cell)])[0])
+    expected = np.moveaxis(ends[0] - ends[1], -1, 0) / (2 * step)
+    np.testing.assert_allclose(drawn.push(direction), expected, atol=1e-7 * expected.max())
+
+
 def test_torch_and_numpy_pull_alike():
     torch = pytest.importorskip("torch")
     structure = some(np.array([2.0, 3.0]), 5, 0)

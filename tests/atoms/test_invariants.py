@@ -236,6 +236,23 @@ def test_pull_is_the_derivative_of_the_features(fields, focus, params, rng):
         np.testing.assert_allclose(found, expected, rtol=1e-7, atol=1e-9 * np.abs(found).max())
 
 
+@pytest.mark.parametrize("params", [{}, {"n_components": 0}, {"degree": 1}])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_push_is_the_adjoint_of_pull(fields, params, dtype, rng):
+    model = LocalInvariants(8, 3, SPACING, n_channels=2, **SMALL | params)
+    X = GridTiling(8, 3, channel_axis=-1).tiles(fields.astype(dtype)).array()
+    X = X.reshape(len(X), -1)[:20]
+    model.fit(X)
+    direction, slope = rng.normal(size=X.shape), rng.normal(size=(len(X), len(model.scale_)))
+    pushed = model.push(X, direction)
+    assert pushed.dtype == dtype and pushed.shape == slope.shape
+    found, expected = (pushed * slope).sum(), (direction * model.pull(X, slope)).sum()
+    size = np.linalg.norm(pushed) * np.linalg.norm(slope)
+    assert abs(found - expected) < 100 * np.finfo(dtype).eps * size
+    # Of one tile as among others, to the last bit.
+    np.testing.assert_array_equal(model.push(X[3:4], direction[3:4]), pushed[3:4])
+
+
 @pytest.mark.parametrize("kernel", [False, True])
 def test_models_on_them_have_forces(kernel, rng):
     from sklearn.kernel_ridge import KernelRidge
