@@ -120,14 +120,14 @@ def main():
     if sys.argv[1:2] == ["program"]:
         program(sys.argv[2], sys.argv[3], int(sys.argv[4]))
         return
-    options = _measure.arguments(__doc__.splitlines()[0])
+    options = _measure.arguments(__doc__.splitlines()[0], repeat=REPEAT)
     _measure.machine()
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         model = Path(folder) / "model.pkl"
         trained(model, "network", "", 1, 40)
         for case, (_, small, large) in CASES.items():
-            size, repeat = (small, 3) if options.quick else (large, REPEAT)
+            size, repeat = (small, 3) if options.quick else (large, options.repeat)
             times = measure(case, model, size, repeat)
             for name in ("worker", "thread", "program"):
                 one, two = times[name, 1], times[name, 2]
