@@ -66,8 +66,12 @@ def warn_of_means(y, fields, stacklevel=2) -> None:
         )
 
 
-def warn_of_wide_tiles(tiling, fields, stacklevel=2) -> None:
-    """Warn of periodic fields that are narrower than a tile with its context."""
+def warn_of_wide_context(tiling, fields, stacklevel=2) -> None:
+    """Warn of periodic fields that context goes around, so that each tile sees all of them.
+
+    Not of tiles that are only somewhat wider than a field: what is periodic, such as a crystal,
+    does look like that.
+    """
     if getattr(tiling, "boundary", None) != "periodic":
         return
     for stack in fields.stacks:
@@ -76,14 +80,14 @@ def warn_of_wide_tiles(tiling, fields, stacklevel=2) -> None:
         sites = tiling.focus_sites(window)
         for n, site, wide in zip(tiling.tile_grid(field_shape), sites, window, strict=False):
             length = n * (site.stop - site.start)
-            if wide <= length:
+            context = max(site.start, wide - site.stop)
+            if 2 * context <= length:
                 continue
-            fits = (length - (site.stop - site.start)) // 2
             warnings.warn(
-                f"A tile with its context is {wide} sites wide, and a field of shape {field_shape} "
-                f"{length}: it sees some of them twice. Larger fields look otherwise, so what is "
-                f"learned may not carry over to them. Take a context of at most {fits}, or larger "
-                "fields.",
+                f"The context, {context} sites, is more than half of a field of shape "
+                f"{field_shape}: each tile sees all of the field, and parts of it twice. Larger "
+                "fields look otherwise, so what is learned may not carry over to them. Take a "
+                f"context of at most {length // 2}, or larger fields.",
                 ExtensivityWarning,
                 stacklevel=stacklevel,
             )

@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from . import evaluation as evaluations
 from ._baseline import fit_baseline
-from ._doubts import warn_of_wide_tiles
+from ._doubts import warn_of_wide_context
 from ._fields import check_fields, check_ndim
 from ._remember import remembered
 from ._targets import check_length, check_targets, per_site
@@ -214,7 +214,7 @@ class EDNNRegressor(RegressorMixin, WithTerms):
         for term in terms[1:]:
             term.tiling.check(fields)
         for term in terms:
-            warn_of_wide_tiles(term.tiling, fields, stacklevel=3)
+            warn_of_wide_context(term.tiling, fields, stacklevel=3)
         y_ndim = np.asarray(y).ndim
         y, sample_weight, groups = check_targets(self, fields, y, sample_weight, groups)
         if gradient is not None:

@@ -573,21 +573,21 @@ def test_where_sizes_are_the_same_nothing_can_be_told(recwarn):
 @pytest.mark.parametrize(
     ("tiling", "warned"),
     [
-        (GridTiling(1, 2), True),
-        (GridTiling(2, (0, 2)), True),
-        (GridTiling(2, 1), False),  # all of the field, each site once
+        (GridTiling(1, 3), True),
+        (GridTiling(2, (0, 3)), True),
+        (GridTiling(1, 2), False),
         (GridTiling(None, 0), False),
-        (GridTiling(1, 2, boundary="zero"), False),
+        (GridTiling(1, 3, boundary="zero"), False),
     ],
 )
-def test_tiles_wider_than_a_field_are_warned_of(tiling, warned, recwarn):
+def test_context_that_goes_around_a_field_is_warned_of(tiling, warned, recwarn):
     X, y = data((4, 4), 40)
     EDNNRegressor(Ridge(), tiling).fit(X, y)
     said = [w for w in recwarn if issubclass(w.category, ExtensivityWarning)]
     assert bool(said) == warned
     if warned:
-        assert "a field of shape (4, 4) 4: it sees some of them twice" in str(said[0].message)
-        assert "a context of at most 1, or" in str(said[0].message)
+        assert "3 sites, is more than half of a field of shape (4, 4)" in str(said[0].message)
+        assert "a context of at most 2, or" in str(said[0].message)
         assert said[0].filename == __file__
 
 
