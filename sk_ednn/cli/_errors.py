@@ -61,7 +61,7 @@ def _shown_once():
     def show(message, category, *_, **__):
         said = str(message)
         if issubclass(category, EfficiencyWarning):
-            said += " On the command line: --model quadratic, or a network."
+            said += " On the command line: --model cubic, quadratic or dense."
         if said not in shown:
             typer.echo(f"warning: {said}", err=True)
         shown.add(said)

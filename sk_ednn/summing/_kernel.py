@@ -95,7 +95,7 @@ class KernelSumFit(AbstractSumFit):
                 "with the square of that number, and the time of a prediction with its product "
                 "with the number of tiles: minutes, and hours soon after. Tiles of real numbers "
                 "hardly ever repeat; features of fixed number do not mind, such as "
-                "make_pipeline(PolynomialFeatures(2), Ridge(1e-6)) or "
+                "make_pipeline(StandardScaler(), PolynomialFeatures(3), Ridge(1e-6)) or "
                 "make_pipeline(Nystroem(n_components=1000), Ridge(1e-6)).",
                 EfficiencyWarning,
                 stacklevel=3,
