@@ -328,7 +328,6 @@ class _Planner(fx.Interpreter):
             return layer
         if isinstance(module, _POINTWISE):
             self.calls[node.name] = module, 1, 1
-            self._join(node, module)
             return layer
         if "Pad" in type(module).__name__:
             self._refuse(node, "pads its input, which a tile sees and a field does not")
@@ -481,17 +480,6 @@ class _Planner(fx.Interpreter):
                for x in layers[1:]):  # fmt: skip
             self._refuse(node, "combines maps of different strides or sizes")
         return max(layers, key=lambda layer: layer.shape[0])
-
-    def _join(self, node, module):
-        """Let a convolution rectify its own result, where nothing else takes it."""
-        (before,) = node.all_input_nodes
-        call = self.calls.get(before.name, (None,))[0]
-        if type(module) is nn.ReLU and isinstance(call, Convolution) and len(before.users) == 1:
-            joined = Convolution(call.layer, module)
-            self.steps[before.name] = joined
-            self.calls[before.name] = joined, *self.calls[before.name][1:]
-            self.steps[node.name] = joined.after
-            self.calls[node.name] = joined.after, 1, 1
 
     def _along(self, node, module):
         """Note what a layer does along the first axis of the field."""

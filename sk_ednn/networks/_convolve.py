@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
-
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -24,65 +22,17 @@ def convolve(x, weight, bias, stride, dilation=1, groups=1) -> torch.Tensor:
 
 
 class Convolution:
-    """What a convolutional layer does to a map; holds the layer, whose weights may change.
+    """What a convolutional layer does to a map; holds the layer, whose weights may change."""
 
-    With a `ReLU` that takes nothing else, what both do: for a prediction on the CPU in one pass,
-    as the maps of first layers are so large that reading and writing one takes its time.
-    """
-
-    def __init__(self, layer, relu=None):
-        self.layer, self.relu = layer, relu
+    def __init__(self, layer):
+        self.layer = layer
 
     def __call__(self, x):
         """Return the convolution of a map."""
         layer = self.layer
-        if has_hooks(layer):
-            return self._rectified(layer(x))
-        if self.relu is not None and not has_hooks(self.relu) and _fuses(x, layer):
-            n = x.ndim - 2
-            return torch.ops.mkldnn._convolution_pointwise(
-                x, layer.weight, layer.bias, (0,) * n, layer.stride, layer.dilation, layer.groups,
-                "relu", [], "",
-            )  # fmt: skip
-        if type(layer) is not nn.Conv3d:
-            return self._rectified(layer(x))
-        return self._rectified(
-            convolve(x, layer.weight, layer.bias, layer.stride, layer.dilation, layer.groups)
-        )
-
-    def after(self, x):
-        """Return what the `ReLU` makes of a result: nothing more, unless it has hooks."""
-        return self.relu(x) if has_hooks(self.relu) else x
-
-    def _rectified(self, x):
-        return x if self.relu is None or has_hooks(self.relu) else torch.relu_(x)
-
-
-def _fuses(x, layer) -> bool:
-    """Tell whether oneDNN may rectify what it convolves: where nothing is to be differentiated."""
-    return (
-        not torch.is_grad_enabled()
-        and x.ndim in (4, 5)
-        and type(layer) in (nn.Conv2d, nn.Conv3d)
-        and layer.weight.dtype == torch.float32
-        and _is_plain(x)
-        and _has_fused()
-    )
-
-
-@cache
-def _has_fused() -> bool:
-    """Try the call, which torch's compiler uses and does not promise to others."""
-    x, weight = torch.ones(1, 1, 3, 3), torch.full((2, 1, 2, 2), 1.0)
-    weight[1] = -1.0
-    try:
-        with torch.no_grad():
-            found = torch.ops.mkldnn._convolution_pointwise(
-                x, weight, None, (0, 0), (1, 1), (1, 1), 1, "relu", [], ""
-            )
-    except (AttributeError, RuntimeError, TypeError):
-        return False
-    return bool(torch.equal(found, torch.relu(F.conv2d(x, weight))))
+        if type(layer) is not nn.Conv3d or has_hooks(layer):
+            return layer(x)
+        return convolve(x, layer.weight, layer.bias, layer.stride, layer.dilation, layer.groups)
 
 
 def has_hooks(layer) -> bool:
@@ -91,13 +41,9 @@ def has_hooks(layer) -> bool:
 
 
 def _asks_for_onednn(x) -> bool:
-    return len(x) == 1 and _is_plain(x)
-
-
-def _is_plain(x) -> bool:
-    """Tell whether a map is one of float32 on the CPU, which oneDNN may be given directly."""
     return (
         type(x) is torch.Tensor  # none of those by which torch.export follows a network
+        and len(x) == 1
         and x.device.type == "cpu"
         and x.dtype == torch.float32
         and torch.backends.mkldnn.is_available()

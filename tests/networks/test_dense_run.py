@@ -5,7 +5,6 @@ import pytest
 
 torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
-from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
 
 from sk_ednn import GridTiling  # noqa: E402
 from sk_ednn.networks import (  # noqa: E402
@@ -173,56 +172,3 @@ class _Convolves(nn.Module):
 
     def forward(self, x):
         return Convolution(self.layer)(x)
-
-
-@pytest.mark.parametrize("fused", [True, False])
-@pytest.mark.parametrize("laid", [True, False])
-@pytest.mark.parametrize("ndim", [1, 2, 3])
-def test_convolutions_rectify_their_own_results(ndim, laid, fused, monkeypatch):
-    kind = (nn.Conv1d, nn.Conv2d, nn.Conv3d)[ndim - 1]
-    torch.manual_seed(0)
-    net = nn.Sequential(
-        kind(1, 16, 3), nn.ReLU(), kind(16, 4, 2, stride=2, bias=False), nn.ReLU(inplace=True),
-        nn.Flatten(), nn.Linear(4 * 3**ndim, 1),
-    ).eval()  # fmt: skip
-    there = _convolve._has_fused()
-    monkeypatch.setattr(_convolve, "_has_fused", lambda: fused and there)
-    dense = as_convolution(net, GridTiling(4, 2), (8,) * ndim)
-    fields = torch.randn(2, 1, *(20,) * ndim)
-    fields = laid_out(fields) if laid else fields
-    expected = tiled(net, fields, ndim)
-    torch.testing.assert_close(dense(fields), expected)  # to be differentiated
-    with torch.no_grad():
-        once = dense(fields)
-        torch.testing.assert_close(once, expected.detach())
-        # Weights are those of now, and whatever hooks do is done.
-        net[0].weight.mul_(2.0)
-        torch.testing.assert_close(dense(fields), tiled(net, fields, ndim))
-        net[1].register_forward_hook(lambda module, args, out: out + 1.0)
-        torch.testing.assert_close(dense(fields), tiled(net, fields, ndim))
-        net.double()
-        torch.testing.assert_close(dense(fields.double()), tiled(net, fields.double(), ndim))
-
-
-def tiled(net, fields, ndim):
-    tiles = tiles_of(fields, (8,) * ndim, (4,) * ndim)
-    out = net(tiles.reshape(-1, 1, *(8,) * ndim))
-    return out.reshape(*tiles.shape[: 1 + ndim], -1).movedim(-1, 1)
-
-
-def test_the_call_for_it_is_there():
-    """What torch does not promise: where it is gone, predictions are slower and nothing else."""
-    calls = []
-
-    class Seen(TorchDispatchMode):
-        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-            calls.append(str(function))
-            return function(*args, **(kwargs or {}))
-
-    net = nn.Sequential(nn.Conv2d(1, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 36, 1)).eval()
-    dense = as_convolution(net, GridTiling(4, 2), (8, 8))
-    with torch.no_grad(), Seen():
-        dense(torch.randn(1, 1, 20, 20))
-    fused = any("_convolution_pointwise" in name for name in calls)
-    assert fused == _convolve._has_fused()
-    assert fused == (not any("relu" in name for name in calls))
