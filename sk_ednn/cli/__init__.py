@@ -15,7 +15,7 @@ def main(arguments=None):
     -------
     int
         The exit code: 0, 1 where something is wrong with what was given, 2 for options that do
-        not exist.
+        not exist, 130 where a fit was interrupted.
     """
     try:
         from ._app import app

@@ -32,7 +32,8 @@ def read_columns(path: Path, key: str | None, choose: Callable[[list[str]], str]
     Raises
     ------
     ValueError
-        Naming the line that holds no number, or that is too short or too long.
+        Naming the line that holds no number, or that is too short or too long; or a name that
+        several columns have.
     """
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
@@ -57,6 +58,8 @@ def read_columns(path: Path, key: str | None, choose: Callable[[list[str]], str]
         columns = list(range(width))
     else:
         column = names[0] if width == 1 and key is None else choose(names)
+        if names.count(column) > 1:
+            raise ValueError(f"{path} has {names.count(column)} columns called {column!r}.")
         columns = [names.index(column)]
     values = np.array(
         [[_number(path, k, cells[j]) for j in columns] for k, cells in rows], dtype=float
@@ -81,7 +84,11 @@ def _split(lines) -> list[tuple[int, list[str]]]:
 def _cells(line, delimiter) -> list[str]:
     if delimiter is None:
         return line.split()
-    return [cell.strip() for cell in next(csv.reader([line], delimiter=delimiter))]
+    try:
+        (cells,) = csv.reader([line], delimiter=delimiter)
+    except csv.Error:  # a quoted cell that is longer than a line of numbers ever is
+        return line.split(delimiter)
+    return [cell.strip() for cell in cells]
 
 
 def _is_number(cell) -> bool:

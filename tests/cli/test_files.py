@@ -1,9 +1,14 @@
 """Arrays from files of every kind, and what is said where there are none."""
 
+import os
 import re
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 pytest.importorskip("typer")
 pytest.importorskip("rich")
@@ -185,6 +190,8 @@ NO_TABLES = {
     "a,b\n1,2\n": "holds the arrays a, b, none of them called y, totals",
     "y\n1\ntwo\n": "line 3 holds 'two', which is no number.",
     "y,z\n1,2\n3\n": "line 3 has 1 columns, the first one has 2.",
+    "y,y\n1,2\n": "has 2 columns called 'y'.",
+    f'y,z\n"{"1" * 200_000}",2\n': "line 2 holds '\"1111",
 }
 
 
@@ -205,3 +212,18 @@ def test_says_what_text_is_not(tmp_path):
     path.write_bytes(b"\xff\xfe1\n")
     with pytest.raises(ValueError, match="not text in UTF-8"):
         read_array(str(path), ())
+
+
+@given(text=st.text(st.sampled_from("y,;\t\n\r\x00\"'# 1.e-\u2028\u0660"), max_size=40))
+@settings(max_examples=300)
+def test_any_text_is_read_or_answered(text):
+    path = Path(tempfile.gettempdir()) / f"any-text-{os.getpid()}.csv"
+    path.write_text(text, encoding="utf-8", newline="")
+    try:
+        values = read_array(str(path), ("y",))
+    except ValueError as error:
+        assert str(error).startswith(str(path))
+    else:
+        assert values.dtype == np.float64 and values.ndim in (1, 2) and len(values)
+    finally:
+        path.unlink()
