@@ -71,8 +71,14 @@ class Tiles:
             index = np.arange(*index.indices(self.n_tiles))
         return self.values[np.unravel_index(np.asarray(index), batch)]
 
-    def unique(self) -> tuple[Tiles, np.ndarray]:
+    def unique(self, admit=None) -> tuple[Tiles, np.ndarray]:
         """Merge equal tiles into one that counts as often as they did.
+
+        Parameters
+        ----------
+        admit : callable, default=None
+            Called with the number of distinct tiles before they are copied; it may raise, for
+            instance where they would not fit into memory.
 
         Returns
         -------
@@ -92,6 +98,8 @@ class Tiles:
         (64000, 512)
         """
         first, inverse = distinct(self.values, len(self.tile_shape))
+        if admit is not None:
+            admit(len(first))
         if 2 * len(first) > self.n_tiles:
             # Most are kept: one pass through the field, then rows in order, is the faster way.
             kept = np.take(self.array(), first, axis=0)
@@ -118,7 +126,12 @@ class Tiles:
         return csr_array((data, columns, indptr), shape=shape)
 
     def repeats(self, times=2.0) -> bool:
-        """Tell from a sample of the tiles whether there are so many of each that merging pays."""
+        """Tell whether there are at least `times` as many tiles as distinct ones.
+
+        Where some thousand tiles, spread over all, differ from each other, none of them is taken
+        to repeat: of n distinct tiles that are equally frequent, 2 million / n pairs would be
+        equal. Otherwise the distinct tiles are counted.
+        """
         n_probed = min(self.n_tiles, _PROBED)
         if n_probed < 2:
             return False
@@ -132,11 +145,18 @@ class Tiles:
             )
             at = np.unravel_index(probed[:, None], batch)
             first, _ = distinct(self.values[(*at, *few)], 1)
-            if times * len(first) > n_probed:
+            if len(first) == n_probed:
                 return False
         first, _ = distinct(self.array(probed), len(self.tile_shape))
-        return times * len(first) <= n_probed
+        if len(first) == n_probed < self.n_tiles:
+            return False
+        if n_probed < self.n_tiles:
+            first, _ = distinct(self.values, len(self.tile_shape))
+        return times * len(first) <= self.n_tiles
 
     def condensed(self) -> Tiles:
-        """Return the distinct tiles where many are equal, else the tiles as they are."""
+        """Return the distinct tiles where merging pays, else the tiles as they are.
+
+        For speed alone: whatever reports or decides by the number of distinct tiles takes `unique`.
+        """
         return self.unique()[0] if self.repeats() else self

@@ -52,10 +52,8 @@ CHECKED = [
     (EDNNRegressor(KernelRidge(), GridTiling(None, 0)), {}),
     (EDNNRegressor(GaussianProcessRegressor()), {}),
     (EDNNRegressor(DecisionTreeRegressor(max_depth=3), summing=FEW), {}),
-    (
-        EDNNRegressor(RandomForestRegressor(3, max_depth=3), summing=FEW),
-        {WEIGHTS: "a bootstrap draws other tiles where samples are repeated"},
-    ),
+    # Repeated samples repeat their tiles, which are merged: a bootstrap draws from the same ones.
+    (EDNNRegressor(RandomForestRegressor(3, max_depth=3), summing=FEW), {}),
     (EDNNRegressor(KNeighborsRegressor(), summing=FEW), {}),
     (
         EDNNRegressor([("near", Ridge(), GridTiling()), ("far", Ridge(), GridTiling(context=2))]),

@@ -125,3 +125,28 @@ def test_whether_tiles_repeat_is_seen_in_a_sample():
     assert not GridTiling(1, 1).tiles(noise).repeats()
     assert not GridTiling(1, 4).tiles(spins).repeats()  # 2^81 states
     assert not GridTiling(None, 0).tiles(spins[:1]).repeats()  # one tile
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int64", "float32", "float64"])
+@pytest.mark.parametrize("n_kinds", [60, 15_000])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_tiles_that_repeat_a_few_times_each_are_counted(dtype, n_kinds, seed):
+    """Some thousand tiles drawn from many more kinds hardly repeat, though all of them do."""
+    rng = np.random.default_rng(seed)
+    kinds = rng.integers(0, 200, (n_kinds, 9)).astype(dtype) * 3
+    values = kinds[rng.integers(0, n_kinds, 60_000)]
+    tiles = Tiles(values, _sum_matrix(np.arange(60_000) // 600, 100), (9,))
+    n_distinct = len(np.unique(values, axis=0))
+    assert tiles.unique()[0].n_tiles == n_distinct
+    assert tiles.repeats() and tiles.condensed().n_tiles == n_distinct
+    assert tiles.repeats(59_999 / n_distinct) and not tiles.repeats(60_001 / n_distinct)
+
+
+def test_the_number_of_distinct_tiles_is_admitted_before_they_are_copied():
+    tiles = GridTiling(1, 1).tiles(make_spins(200, (8, 8)))
+
+    def refuse(n_distinct):
+        raise MemoryError(n_distinct)
+
+    with pytest.raises(MemoryError, match="^512$"):
+        tiles.unique(refuse)

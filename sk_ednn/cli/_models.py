@@ -92,7 +92,7 @@ def suited(tiling, X, y, baseline="size") -> tuple[str, str]:
     n_tiles = len(X) * prod(tiling.tile_grid(shape))
     n_probed = ceil(_PROBED * len(X) / n_tiles)
     for n in (min(n_probed, len(X)), len(X)):
-        n_distinct = tiling.tiles(X[:n]).condensed().n_tiles
+        n_distinct = tiling.tiles(X[:n]).unique()[0].n_tiles
         if n_distinct > _FEW_TILES:
             break
     else:

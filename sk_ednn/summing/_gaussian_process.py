@@ -188,7 +188,7 @@ class GaussianTileModel(TileModel):
         prior = np.empty(fields.n_samples)
         covariance = np.empty((len(process.process_.L_), fields.n_samples))
         for sample in range(fields.n_samples):
-            tiles = tiling.tiles(fields.take([sample])).condensed()
+            tiles = tiling.tiles(fields.take([sample])).unique()[0]
             rows = flat(tiles.array())
             for step in steps:
                 rows = step.transform(rows)

@@ -187,15 +187,19 @@ class SummedTiles:
 
     def __init__(self, term, problem: SumProblem, max_bytes=None):
         self.features = TileFeatures(term, problem.fields)
-        tiles = term.tiling.tiles(problem.fields).condensed()
-        n_bytes = 3 * 8.0 * tiles.n_tiles * np.prod(tiles.tile_shape)
-        require_memory(
-            n_bytes,
-            f"Keeping {tiles.n_tiles} distinct tiles, as a kernel method must,",
-            "Fit fewer or smaller fields, or choose a tile model with features of fixed number, "
-            "such as make_pipeline(Nystroem(n_components=1000), Ridge()).",
-            max_bytes,
-        )
+        tiles = term.tiling.tiles(problem.fields)
+        per_tile = 3 * 8.0 * np.prod(tiles.tile_shape)
+
+        def admit(n_distinct):
+            require_memory(
+                per_tile * n_distinct,
+                f"Keeping {n_distinct} distinct tiles, as a kernel method must,",
+                "Fit fewer or smaller fields, or choose a tile model with features of fixed "
+                "number, such as make_pipeline(Nystroem(n_components=1000), Ridge()).",
+                max_bytes,
+            )
+
+        tiles, _ = tiles.unique(admit)
         self.rows = dense(self.features(tiles.array()))
         self.sum_matrix = tiles.sum_matrix
 

@@ -51,7 +51,7 @@ def fit_perceptron(problem: SumProblem, scale, share, random_state) -> TileModel
     features = TileFeatures(term, problem.fields)
     model: MLPRegressor = features.final
     model._validate_params()
-    tiles = term.tiling.tiles(problem.fields).condensed()
+    tiles = term.tiling.tiles(problem.fields).unique()[0]
     n_samples = len(problem.y)
     size = min(200, n_samples) if model.batch_size == "auto" else int(model.batch_size)
     if not 1 <= size <= n_samples:
