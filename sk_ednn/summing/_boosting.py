@@ -30,6 +30,11 @@ from ._features import TileFeatures
 
 # Fewer samples than this are all used for fitting: what could be held back would tell nothing.
 _FEW = 50
+# Residuals are rounded to this part of their spread before a regressor sees them. Processors round
+# sums of targets in other ways; where residuals that are equal, or symmetric, differ in their last
+# bits, a tree decides a tie between two splits by them, and another model results. On a grid equal
+# is equal, and the sums that a tree compares are exact, so that their order does not matter either.
+_GRID = 2.0**-20
 # Boosting ends where the squared error, relative to the variance of y, has become this small.
 _EXACT = 1e-12
 
@@ -236,13 +241,18 @@ class _Learner:
         self.features = TileFeatures(term, problem.fields)
         self.regressor = self.features.final
         self.random_state = random_state
-        tiles = term.tiling.tiles(problem.fields).condensed()
-        require_memory(
-            24.0 * tiles.n_tiles * np.prod(tiles.tile_shape),
-            f"Boosting on {tiles.n_tiles} distinct tiles",
-            "Fit fewer or smaller fields, or take a wider focus (fewer tiles).",
-            max_bytes,
-        )
+        tiles = term.tiling.tiles(problem.fields)
+        per_tile = 24.0 * np.prod(tiles.tile_shape)
+
+        def admit(n_distinct):
+            require_memory(
+                per_tile * n_distinct,
+                f"Boosting on {n_distinct} distinct tiles",
+                "Fit fewer or smaller fields, or take a wider focus (fewer tiles).",
+                max_bytes,
+            )
+
+        tiles, _ = tiles.unique(admit)
         self.rows = self.features(tiles.array())
         self.sum_matrix = tiles.sum_matrix
         self.takes_weights = has_fit_parameter(self.regressor, "sample_weight")
@@ -260,7 +270,7 @@ class _Learner:
         if not np.isfinite(spread).all() or not (np.abs(targets).max() > 0):
             return None
         scale = np.where(spread > 1e-12 * np.abs(mean), spread, np.abs(mean))
-        targets = targets / np.where(scale > 0, scale, 1.0)
+        targets = np.round(targets / np.where(scale > 0, scale, 1.0) / _GRID) * _GRID
         regressor = clone(self.regressor)
         params = regressor.get_params(deep=True)
         regressor.set_params(
