@@ -50,11 +50,15 @@ class Fields:
     n_samples : int
     ragged : bool
         Whether the batch came as a list of fields, each with a size of its own.
+    known_range : InputRange or None
+        Of the fields that the model was fitted to which is asked about these. Those that are read
+        piece by piece are compared with it when they are read.
     """
 
     stacks: tuple[Stack, ...]
     n_samples: int
     ragged: bool
+    known_range: Any = None
 
     @property
     def ndim(self) -> int:

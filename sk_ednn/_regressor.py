@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from numbers import Integral
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from . import evaluation as evaluations
 from ._baseline import fit_baseline
 from ._doubts import warn_of_wide_context
 from ._fields import check_fields, check_ndim
+from ._input_range import InputRange, warn_of_range
 from ._remember import remembered
 from ._targets import check_length, check_targets, per_site
 from ._terms import WithTerms, check_terms
@@ -82,6 +84,10 @@ class EDNNRegressor(RegressorMixin, WithTerms):
         The strategy that was used.
     evaluation_ : AbstractEvaluation
     n_outputs_ : int
+    input_range_ : ndarray of shape (n_channels, 3)
+        Of the fields it was fitted to: least and largest value of each channel, and the least
+        span of one field. `predict` warns where fields lie far outside. Where fields are read
+        piece by piece, some of them were looked at.
     n_features_in_ : int
         Width of `X`, where it was 2-D in `fit`. Larger fields may change their size.
 
@@ -242,6 +248,10 @@ class EDNNRegressor(RegressorMixin, WithTerms):
         left = y - totals
         # Rounding errors of y are nothing: no strategy is to scale them up and fit them.
         left[np.abs(left) <= _ROUNDING * np.abs(y)] = 0.0
+        channel_axis = getattr(terms[0].tiling, "channel_axis", None)
+        seen = InputRange.of(fields, channel_axis)
+        if start is not None and hasattr(self, "input_range_"):
+            seen = seen.joined(InputRange.from_array(self.input_range_))
         problem = SumProblem(
             terms=terms,
             fields=fields,
@@ -261,6 +271,7 @@ class EDNNRegressor(RegressorMixin, WithTerms):
         # Nothing above has touched the estimator: a call that failed leaves it as it was.
         self.summing_ = summing
         self.evaluation_ = evaluation
+        self.input_range_ = seen.array()
         self._of_parts(tile_models, [term.tiling for term in terms], y_ndim, fields.ndim)
         self._keep_width(X, fields, reset=True)
         return self
@@ -437,7 +448,12 @@ class EDNNRegressor(RegressorMixin, WithTerms):
             tiling.check(fields)
             for stack in fields.stacks:
                 tile_model.check_shape(tiling.tile_shape(stack.values.shape[1:]))
-        return fields
+        if not hasattr(self, "input_range_"):  # of a file that was written without
+            return fields
+        known = InputRange.from_array(self.input_range_)
+        channel_axis = getattr(self._fitted_terms()[0][1], "channel_axis", None)
+        warn_of_range(known, fields, channel_axis, stacklevel=4)
+        return replace(fields, known_range=known) if fields.lazy else fields
 
     def _keep_width(self, X, fields, reset):
         # scikit-learn keeps the width of 2-D X; any other field may change its size.

@@ -148,5 +148,5 @@ def test_the_number_of_distinct_tiles_is_admitted_before_they_are_copied():
     def refuse(n_distinct):
         raise MemoryError(n_distinct)
 
-    with pytest.raises(MemoryError, match="^512$"):
+    with pytest.raises(MemoryError, match=r"^512$"):
         tiles.unique(refuse)

@@ -6,7 +6,7 @@ import os
 import sys
 import warnings
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 from numbers import Integral
 from pathlib import Path
@@ -22,8 +22,10 @@ from tqdm.auto import tqdm
 
 from .._digest import digest
 from .._fields import Fields, Stack
+from .._input_range import InputRange, WatchedSource
 from .._sources import ArraySource, source_identity
 from .._views import OneField
+from ..exceptions import UnfamiliarWarning
 from ..tiling._base import box_sides, cut
 from ._auto import AutoEvaluation
 from ._base import AbstractEvaluation
@@ -252,7 +254,8 @@ class _Graph:
         """Add the task of a group and return its key."""
         key = (f"{self.name}-{part}" if part else self.name, *place)
         done = {} if record is None else record.known(group)
-        job = _Job(group, done, record)
+        channel_axis = getattr(self.term.tiling, "channel_axis", None)
+        job = _Job(group, done, record, self.fields.known_range, channel_axis)
         if len(done) == len(group):
             # Nothing to read: not the chunks of a dask array either.
             values = self.fields.stacks[group.stack].values
@@ -376,12 +379,31 @@ class _Job:
     group: Group
     done: dict
     record: _Record | None
+    known_range: InputRange | None
+    channel_axis: int | None
+
+    def watched(self, source):
+        """Return a source that is compared with the range of the fit, where that is known."""
+        return source if self.known_range is None else WatchedSource(source, self.channel_axis)
+
+    def compare(self, source) -> None:
+        """Warn whoever computes of values far outside what the model was fitted to."""
+        if self.known_range is None:
+            return
+        doubt = source.doubt(self.known_range)
+        if doubt is not None:
+            # distributed hands it on to the client; it is loaded where its workers run.
+            distributed = sys.modules.get("distributed")
+            warn = warnings.warn if distributed is None else distributed.warn
+            warn(doubt, UnfamiliarWarning)
 
 
 def _totals(term, source, chunks, job):
-    source, record = _opened(source, chunks), job.record
+    source, record = job.watched(_opened(source, chunks)), job.record
     if record is None:
-        return group_totals(term.open(), source, job.group, job.done)
+        totals = group_totals(term.open(), source, job.group, job.done)
+        job.compare(source)
+        return totals
     found = record.found(job.group, job.done)
     finished = list(found)
 
@@ -392,11 +414,15 @@ def _totals(term, source, chunks, job):
     done = {**job.done, **found}
     totals = group_totals(term.open(), source, job.group, done, tell)
     record.end(finished)
+    job.compare(source)
     return totals
 
 
 def _contributions(term, source, chunks, job):
-    return group_contributions(term.open(), _opened(source, chunks), job.group)
+    source = job.watched(_opened(source, chunks))
+    values = group_contributions(term.open(), source, job.group)
+    job.compare(source)
+    return values
 
 
 def _merged(totals) -> ExactTotals:
@@ -445,7 +471,7 @@ def _as_sources(fields: Fields) -> Fields:
         if isinstance(values, np.ndarray):
             values = ArraySource(da.from_array(values))
         stacks.append(Stack(stack.samples, values))
-    return Fields(tuple(stacks), fields.n_samples, fields.ragged)
+    return replace(fields, stacks=tuple(stacks))
 
 
 def _dask_array(source) -> da.Array | None:
