@@ -1,4 +1,4 @@
-"""A fitted model knows the range of what it saw, and says where it is asked about something else."""
+"""A fitted model knows the range of what it saw, and says where it is asked for something else."""
 
 import pickle
 import warnings
