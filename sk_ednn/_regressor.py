@@ -230,13 +230,15 @@ class EDNNRegressor(RegressorMixin, WithTerms):
                     f"{type(summing).__name__} learns from totals alone. Gradients are learned by "
                     "torch networks (GradientSumFit) and linear models (LinearSumFit)."
                 )
-        if self.weighting == "site":
-            sample_weight = per_site(terms[0].tiling.counts(fields), sample_weight)
         if sample_weight is not None and (sample_weight == 0).any():
             kept = np.flatnonzero(sample_weight)
             fields, y, sample_weight = fields.take(kept), y[kept], sample_weight[kept]
             groups = None if groups is None else groups[kept]
             gradient = None if gradient is None else [gradient[k] for k in kept]
+
+        if self.weighting == "site":
+            # After samples of no weight are gone: their sizes are not to scale the others.
+            sample_weight = per_site(terms[0].tiling.counts(fields), sample_weight)
 
         start = self._start(terms)
         if start is None:

@@ -119,6 +119,15 @@ def test_weighting_by_site_counts_sizes_alike(rng):
     assert error[0] < error[1]
 
 
+def test_samples_of_no_weight_do_not_scale_the_weights_by_site(rng):
+    X = [rng.normal(size=n) for n in rng.integers(4, 9, 20)]
+    y = np.array([np.sin(x).sum() for x in X])
+    model = EDNNRegressor(Ridge(10.0), weighting="site")
+    expected = model.fit(X, y).predict(X)
+    more = model.fit([*X, rng.normal(size=300)], [*y, 1e3], [*np.ones(20), 0.0])
+    np.testing.assert_allclose(more.predict(X), expected, rtol=1e-9)
+
+
 def test_with_equal_sizes_the_weighting_makes_no_difference():
     X, y = data()
     one, other = (EDNNRegressor(Ridge(), weighting=w).fit(X, y) for w in ("site", "total"))

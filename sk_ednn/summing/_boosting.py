@@ -383,7 +383,15 @@ class _Stages:
         return self.problem.tile_model(learner.features.term, estimator)
 
     def _append(self, learner, regressor, weights):
-        predicted = _predicted(regressor, learner.rows, self.y.shape[1])
+        try:
+            predicted = _predicted(regressor, learner.rows, self.y.shape[1])
+        except TileModelError:
+            raise
+        except ValueError as error:
+            raise TileModelError(
+                f"{type(learner.regressor).__name__} cannot predict the {len(learner.rows)} "
+                f"distinct tiles of these fields: {error}"
+            ) from error
         sums = learner.sum_matrix @ predicted
         self.owners.append(learner)
         self.regressors.append(regressor)

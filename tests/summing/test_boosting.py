@@ -378,3 +378,9 @@ def test_what_is_fitted_is_an_estimator_like_others():
     assert clone(model).estimator.max_depth == 2
     with pytest.raises(TileModelError, match="Fit an EDNNRegressor"):
         model.fit(X, y)
+
+
+def test_too_few_distinct_tiles_for_a_regressor_are_named():
+    X = make_spins(20, (6,))
+    with pytest.raises(TileModelError, match="KNeighborsRegressor cannot predict the 2 distinct"):
+        boosted(KNeighborsRegressor(3), GridTiling(1, 0)).fit(X, X.sum(axis=1))
