@@ -5,6 +5,7 @@ The laws are those of the other tests; here they meet in combinations that nobod
 
 import os
 import pickle
+import warnings
 
 import numpy as np
 import pytest
@@ -193,7 +194,9 @@ def check_gradient(model, fields):
 
 def check_lazy(model, fields, total):
     da = pytest.importorskip("dask.array")
-    lazy = model.predict([da.from_array(x, chunks=2) for x in fields])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", da.PerformanceWarning)  # chunks narrower than the context
+        lazy = model.predict([da.from_array(x, chunks=2) for x in fields])
     np.testing.assert_allclose(lazy.compute(scheduler="synchronous"), total, rtol=1e-9, atol=1e-9)
 
 
