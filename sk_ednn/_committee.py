@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from ._around import keep_columns_of, regressors_of, with_tags_of
 from ._fields import check_fields
 from ._regressor import EDNNRegressor
+from ._utils.masks import require_unmasked
 
 
 class EDNNCommittee(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
@@ -114,6 +115,10 @@ class EDNNCommittee(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
             )
         X, y, sample_weight, groups, gradient = indexable(X, y, sample_weight, groups, gradient)
         n_samples = check_fields(X, caller=self).n_samples
+        # Before samples are drawn, which may leave the masked ones out.
+        known = {"y": y, "sample_weight": sample_weight, "groups": groups, "gradient": gradient}
+        for name, values in known.items():
+            require_unmasked(values, name)
         random_state = check_random_state(self.random_state)
         template = EDNNRegressor() if self.estimator is None else self.estimator
         members = [

@@ -17,6 +17,7 @@ from sklearn.utils import check_array
 
 from ._samples import ChosenSamples
 from ._sources import ArraySource, FieldSource, is_read_in_pieces
+from ._utils.masks import require_unmasked
 from ._views import OneField
 from .exceptions import TilingError
 
@@ -194,7 +195,8 @@ def check_ndim(fields, fitted) -> None:
 
 
 def require_numbers(values, name) -> None:
-    """Refuse dates and strings, of which numpy and scikit-learn speak in their own words."""
+    """Reject masked entries, dates and strings; numpy would use what lies under a mask."""
+    require_unmasked(values, name)
     dtype = getattr(values, "dtype", None)
     if getattr(dtype, "kind", None) in ("m", "M", "S", "U"):
         raise ValueError(
@@ -257,6 +259,7 @@ def _check_field(field, index, caller) -> np.ndarray:
             f"A list of fields must hold arrays only: X[0] is an array, X[{index}] is "
             f"{type(field).__name__}. Convert it with numpy.asarray."
         )
+    require_unmasked(field, f"X[{index}]")
     values = check_array(
         field,
         allow_nd=True,

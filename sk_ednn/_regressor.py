@@ -20,6 +20,7 @@ from ._input_range import InputRange, warn_of_range
 from ._remember import remembered
 from ._targets import check_length, check_targets, per_site
 from ._terms import WithTerms, check_terms
+from ._utils.masks import require_unmasked
 from .evaluation import AbstractEvaluation, AutoEvaluation
 from .exceptions import TileModelError
 from .summing import AbstractSumFit, AutoSumFit, SumProblem, Term
@@ -225,6 +226,7 @@ class EDNNRegressor(RegressorMixin, WithTerms):
         y, sample_weight, groups = check_targets(self, fields, y, sample_weight, groups)
         if gradient is not None:
             check_length("gradient", gradient, fields)
+            require_unmasked(list(gradient), "gradient")
             if not summing.learns_gradients:
                 raise TileModelError(
                     f"{type(summing).__name__} learns from totals alone. Gradients are learned by "

@@ -16,6 +16,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from ._digest import digest
+from ._utils.masks import unmasked
 
 
 @runtime_checkable
@@ -108,7 +109,7 @@ class ArraySource:
         """Return the box of these slices as an array in memory."""
         if self.missing_chunks == "error" and _is_from(self.array, "zarr"):
             _require_chunks(self.array, slices)
-        return np.asarray(self.array[tuple(slices)])
+        return unmasked(self.array[tuple(slices)], "X")
 
     def identity(self) -> str:
         """Return a name that changes with the numbers.

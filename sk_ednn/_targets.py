@@ -9,6 +9,7 @@ from sklearn.utils import check_array
 
 from ._doubts import warn_of_means, warn_of_standardised
 from ._fields import require_finite, require_numbers
+from ._utils.masks import unmasked
 
 
 def check_targets(caller, fields, y, sample_weight, groups):
@@ -18,6 +19,8 @@ def check_targets(caller, fields, y, sample_weight, groups):
         raise ValueError(
             f"This {name} estimator requires y to be passed, but the target y is None."
         )
+    if hasattr(y, "__dask_graph__"):
+        y = y.compute()  # here, since check_array would drop the masks of its blocks
     require_numbers(y, "y")
     if isinstance(y, Real) or getattr(y, "ndim", 1) == 0:
         raise ValueError(
@@ -41,7 +44,10 @@ def check_targets(caller, fields, y, sample_weight, groups):
         sample_weight = np.full(fields.n_samples, float(sample_weight))
     if sample_weight is not None:
         sample_weight = check_array(
-            sample_weight, ensure_2d=False, dtype=np.float64, input_name="sample_weight"
+            unmasked(sample_weight, "sample_weight"),
+            ensure_2d=False,
+            dtype=np.float64,
+            input_name="sample_weight",
         )
         if sample_weight.ndim != 1 or (sample_weight < 0).any() or not sample_weight.any():
             raise ValueError(
@@ -50,7 +56,7 @@ def check_targets(caller, fields, y, sample_weight, groups):
             )
         check_length("sample_weight", sample_weight, fields)
     if groups is not None:
-        groups = np.asarray(groups)
+        groups = unmasked(groups, "groups")
         check_length("groups", groups, fields)
     warn_of_standardised(y, stacklevel=4)
     warn_of_means(y, fields, stacklevel=4)

@@ -13,6 +13,7 @@ from ._baseline import Baseline
 from ._derivatives import prediction_slope
 from ._digest import digest
 from ._fields import Fields, Stack
+from ._utils.masks import unmasked
 from .exceptions import TileModelError
 from .tiling import Block, GridTiling
 from .tiling._adjoint import add_tiles
@@ -64,7 +65,7 @@ class TileModel:
             Where the tiles are not of the shape fitted, or where the estimator returns NaN,
             infinity, or anything but one row of outputs per tile.
         """
-        tiles = np.asarray(tiles)
+        tiles = unmasked(tiles, "tiles")
         self.check_shape(tiles.shape[1:])
         if len(tiles) == 0:
             return np.zeros((0, self.n_outputs))

@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from sklearn.utils import check_consistent_length
 
+from ._utils.masks import unmasked
+
 __all__ = ["ExtensiveErrors", "extensive_errors"]
 
 
@@ -56,14 +58,14 @@ def extensive_errors(y_true, y_pred, sizes=None) -> ExtensiveErrors:
     >>> extensive_errors([1.0, 2.0, 3.0], [1.5, 2.0, 5.5])
     ExtensiveErrors(median=0.5, mean=1.0, rmse=1.4719601443879744, bias=1.0)
     """
-    y_true, y_pred = np.asarray(y_true, dtype=float), np.asarray(y_pred, dtype=float)
+    y_true, y_pred = unmasked(y_true, "y_true", float), unmasked(y_pred, "y_pred", float)
     check_consistent_length(y_true, y_pred)
     if y_true.shape != y_pred.shape or y_true.ndim != 1:
         raise ValueError(
             "extensive_errors expects two arrays of shape (n_samples,), got "
             f"{y_true.shape} and {y_pred.shape}."
         )
-    errors = (y_pred - y_true) / (1.0 if sizes is None else np.asarray(sizes, dtype=float))
+    errors = (y_pred - y_true) / (1.0 if sizes is None else unmasked(sizes, "sizes", float))
     return ExtensiveErrors(
         median=float(np.median(np.abs(errors))),
         mean=float(np.mean(np.abs(errors))),

@@ -5,6 +5,7 @@ from numbers import Integral, Real
 
 import numpy as np
 
+from .._utils.masks import unmasked
 from ._frame import AXES
 from ._structure import HEAVIEST, atomic_number, symbol
 
@@ -14,7 +15,7 @@ _WHOLE = 1e-6
 
 
 def in_plane(forces, k, n_atoms, plane):
-    forces = np.asarray(forces, dtype=np.float64)
+    forces = unmasked(forces, "forces", np.float64)
     shapes = [(n_atoms, n) for n in sorted({len(plane), 3})]
     if forces.shape not in shapes:
         raise ValueError(

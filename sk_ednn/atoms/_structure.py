@@ -10,6 +10,7 @@ from numbers import Integral
 
 import numpy as np
 
+from .._utils.masks import require_unmasked, unmasked
 from ._frame import AXES, cell_matrices, edge_lengths, edge_vectors, scaled_positions
 from ._overlaps import check_overlaps
 from ._paths import is_path, read_one, read_structures
@@ -203,7 +204,9 @@ def _read(structure, k, plane):
             f"Expected structures. X[{k}] is of type {type(structure).__name__} and lacks "
             f"numbers, positions or cell. {_FORMS}"
         )
-    numbers, positions = np.asarray(parts[0]), np.asarray(parts[1], dtype=np.float64)
+    numbers = unmasked(parts[0], f"X[{k}].numbers")
+    positions = unmasked(parts[1], f"X[{k}].positions", np.float64)
+    require_unmasked(parts[2], f"X[{k}].cell")
     if not numbers.size:
         raise ValueError(f"Structure {k} has no atoms. Leave it out; its field would be empty.")
     if numbers.ndim != 1 or numbers.dtype.kind not in "iu":

@@ -24,6 +24,7 @@ from .._digest import digest
 from .._fields import Fields, Stack
 from .._input_range import InputRange, WatchedSource
 from .._sources import ArraySource, source_identity
+from .._utils.masks import unmasked
 from .._views import OneField
 from ..exceptions import UnfamiliarWarning
 from ..tiling._base import box_sides, cut
@@ -547,7 +548,7 @@ class _Chunks:
             for ends, part in zip(self.bounds, slices, strict=True)
         ]
         for index in product(*ranges):
-            chunk = np.asarray(self.held[index])
+            chunk = unmasked(self.held[index], "X")
             if len(index) == sum(len(r) == 1 for r in ranges):
                 offsets = [ends[k] for ends, k in zip(self.bounds, index, strict=True)]
                 box = (slice(p.start - o, p.stop - o) for p, o in zip(slices, offsets, strict=True))

@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from .._fields import check_fields, require_finite
+from .._utils.masks import unmasked
 from ..exceptions import TileModelError, TilingError
 from ._ledger import Ledger, flat_sites
 
@@ -72,7 +73,7 @@ class LocalUpdates:
     def __init__(self, model, field):
         terms = checked_terms(model)
         if isinstance(field, (list, tuple)):
-            field = np.asarray(field)
+            field = unmasked(field, "field")
         fields = model._check_predicted([field])
         self._ledger = Ledger(running(model, terms, fields), fields.stacks[0].values)
         self._single = model._y_ndim == 1
@@ -142,7 +143,7 @@ class LocalUpdates:
             raise ValueError(
                 "There is nothing to accept: call propose first. A proposal can be accepted once."
             )
-        mask = np.ones(self._n_moves, dtype=bool) if mask is None else np.asarray(mask)
+        mask = np.ones(self._n_moves, dtype=bool) if mask is None else unmasked(mask, "mask")
         if mask.dtype != bool or mask.shape not in ((self._n_moves,), ()):
             raise ValueError(
                 f"mask must be booleans of shape ({self._n_moves},), one for each move proposed; "
@@ -169,7 +170,7 @@ class LocalUpdates:
     def _checked(self, sites, values):
         """Return sites (n_moves, n_sites, n_axes), values to match, and whether there are moves."""
         grid, field = self._ledger.grid, self._ledger.values
-        sites, values = np.asarray(sites), np.asarray(values)
+        sites, values = unmasked(sites, "sites"), unmasked(values, "values")
         if sites.ndim not in (2, 3) or sites.shape[-1] != len(grid) or sites.dtype.kind not in "iu":
             raise TilingError(
                 f"sites must be integers of shape (n_sites, {len(grid)}) for one move, or "

@@ -11,6 +11,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import Bunch
 from sklearn.utils._param_validation import Interval
 
+from .._utils.masks import unmasked
 from ..atoms import GaussianRasterizer
 from ..atoms._gaussians import gaussians_near, nearest_pixel
 from ..datasets._random import generator
@@ -109,7 +110,7 @@ class AtomUpdates:
             Where the position is not finite or there is no such atom.
         """
         self._proposed = None
-        position = np.asarray(position, dtype=np.float64)
+        position = unmasked(position, "position", np.float64)
         if position.shape not in ((2,), (3,)) or not np.isfinite(position).all():
             raise ValueError(f"Expected a finite position (x, y) in Å, got {position.tolist()}.")
         if not 0 <= atom < len(self.positions):

@@ -11,6 +11,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from tqdm.auto import tqdm
 
 from .._fields import check_fields, require_finite
+from .._utils.masks import unmasked
 from ..datasets._random import generator
 from ..evaluation._ledger import common_channel_axis
 from ..evaluation._local import checked_terms, running
@@ -247,7 +248,7 @@ class Metropolis(BaseEstimator):
                 f"Metropolis needs a model of one total, the energy; this one was fitted to "
                 f"{model.n_outputs_}."
             )
-        fields = np.asarray(fields)
+        fields = unmasked(fields, "fields")
         lead = (len(temperatures), self.n_replicas)
         one_for_all = fields.ndim != model._field_ndim + 2
         if not one_for_all and fields.shape[:2] != lead:
@@ -413,7 +414,7 @@ class _Recorder:
 
 
 def _check_temperatures(temperature) -> np.ndarray:
-    values = np.atleast_1d(np.asarray(temperature))
+    values = np.atleast_1d(unmasked(temperature, "temperature"))
     if values.ndim > 1 or values.dtype.kind not in "iuf" or not values.size:
         raise ValueError(
             f"temperature must be a number, or one for each of some systems; got {temperature!r}."
@@ -436,7 +437,7 @@ def _check_values(values, flat) -> np.ndarray:
                 f"{_MOST_VALUES} can be sampled. Say with `values` what a site may hold."
             )
         return found
-    given = np.asarray(values)
+    given = unmasked(values, "values")
     if given.dtype.kind not in "biuf" or given.shape[1:] != channels or given.ndim == 0:
         raise ValueError(
             f"values must be numbers of shape {('n_values', *channels)}; got shape {given.shape} "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..._utils.masks import unmasked
 from .._familiarity import error_ranking, familiarity
 from .._reach import unwrap
 from ._style import COLOURS, GREY, new_axes, with_unit
@@ -91,9 +92,9 @@ class FamiliarityDisplay:
             raise ValueError(
                 f"Only an EDNNCommittee has a spread, got {type(unwrap(estimator)[0]).__name__}."
             )
-        errors = np.asarray(estimator.predict(X), dtype=float) - np.asarray(y, dtype=float)
+        errors = np.asarray(estimator.predict(X), dtype=float) - unmasked(y, "y", float)
         if sizes is not None:
-            errors = errors / np.asarray(sizes, dtype=float)
+            errors = errors / unmasked(sizes, "sizes", float)
             values = values / np.asarray(sizes, dtype=float) if indicator == "spread" else values
         return cls.from_predictions(
             values, errors, label=labels[indicator], n_bins=n_bins, ax=ax,
@@ -119,7 +120,8 @@ class FamiliarityDisplay:
         -------
         FamiliarityDisplay
         """
-        indicator, errors = np.asarray(indicator, dtype=float), np.asarray(errors, dtype=float)
+        indicator = unmasked(indicator, "indicator", float)
+        errors = unmasked(errors, "errors", float)
         display = cls(indicator, errors, label=label, n_bins=n_bins)
         return display.plot(ax, name=name, unit=unit)
 
