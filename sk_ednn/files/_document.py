@@ -49,6 +49,7 @@ _CLASSES = {
     "Network": "sk_ednn.evaluation._network",
     "DaskBlocks": "sk_ednn.evaluation._dask",
     "NetworkTileModel": "sk_ednn.networks._tile_model",
+    "Standardization": "sk_ednn.networks._standardize",
     "GaussianRasterizer": "sk_ednn.atoms._rasterise",
     "LocalInvariants": "sk_ednn.atoms._invariants",
     "LocalModes": "sk_ednn.atoms._modes",

@@ -26,8 +26,9 @@ _TOLERANCE = 1e-4
 def export_onnx(model, path, form="tile", *, term=None) -> None:
     """Write the network of a fitted model as an ONNX file, for programs without Python.
 
-    What is exported returns contributions in the units of y, scale, softplus and baseline
-    included: cutting, padding and adding up are left to who runs it. Two forms:
+    The exported graph takes fields in their own units and returns contributions in the units of y:
+    it includes standardisation, scale, softplus and baseline. Cutting, padding and adding up are
+    left to the program that runs it. Two forms:
 
     "tile"
         ``tiles`` of shape (n, n_channels or 1, *window) to ``contributions`` (n, n_outputs), for
@@ -124,6 +125,7 @@ class _Contributions(nn.Module):
         if baseline is not None:
             constant = baseline.coefficients[0] * np.prod(self.focus)
             self.content = baseline.kind == "content"
+        self.standardization = tile_model.standardization
         self.register_buffer("constant", torch.from_numpy(constant.astype(dtype)).reshape(shape))
         if self.content:
             slopes = torch.from_numpy(baseline.coefficients[1:].T.astype(dtype))
@@ -133,7 +135,10 @@ class _Contributions(nn.Module):
 
     def forward(self, x):
         """Return contributions of tiles (n, n_channels, *window), or of padded fields."""
-        out = self.network(x)
+        inputs = x
+        if self.standardization is not None:
+            inputs = self.standardization(x.double()).to(self.dtype)
+        out = self.network(inputs)
         out = nn.functional.softplus(out) if self.positive else out
         out = out * self.scale + self.constant
         if not self.content:
@@ -152,7 +157,8 @@ class _Contributions(nn.Module):
         lengths = self.window
         if self.form == "dense":
             lengths = [w + (k - 1) * f for w, f, k in zip(self.window, self.focus, n_tiles)]  # noqa: B905
-        return torch.randn(n, self.n_channels, *lengths, generator=generator, dtype=self.dtype)
+        drawn = torch.randn(n, self.n_channels, *lengths, generator=generator, dtype=self.dtype)
+        return drawn if self.standardization is None else self.standardization.inverse(drawn)
 
     @property
     def names(self):

@@ -7,6 +7,7 @@ with needing("sk_ednn.networks"):
     from ._field_sums import FieldBatch, FieldSums
     from ._over_fields import SumOfBranches, SumOverTiles
     from ._paper import PaperCNN, PaperDenseNet, ValidCNN, initialise_summed
+    from ._standardize import Standardization
     from ._sum import TileBatch, TileSums
     from ._symmetry import RandomSymmetry
     from ._tile_model import NetworkTileModel
@@ -20,6 +21,7 @@ __all__ = [
     "PaperCNN",
     "PaperDenseNet",
     "RandomSymmetry",
+    "Standardization",
     "SumOfBranches",
     "SumOverTiles",
     "TileBatch",

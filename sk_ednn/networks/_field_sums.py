@@ -42,7 +42,7 @@ class FieldBatch:
 
     def to(self, device) -> FieldBatch:
         """Return the batch on a device."""
-        stacks = [(places.to(device), fields.to(device)) for places, fields in self.stacks]
+        stacks = [(places.to(device), on_device(fields, device)) for places, fields in self.stacks]
         weights = None if self.weights is None else self.weights.to(device)
         return FieldBatch(stacks, self.n_samples, weights, self.gradients)
 
@@ -67,6 +67,7 @@ class FieldBatch:
             leaf = values.detach().requires_grad_()
             total = sums(leaf if augment is None else augment(leaf), **how)
             (slope,) = torch.autograd.grad(total.sum(), leaf, create_graph=create_graph)
+            slope = slope.to(total.dtype)
             totals.append(total)
             for place, of_field in zip(places.tolist(), slope, strict=True):
                 gradients[place] = known[place].pull(of_field)
@@ -94,10 +95,17 @@ class FieldSums(Dataset):
         derivative of the total with respect to the field, a Tensor (n_channels, *grid), into one
         of the shape of `values`.
     dtype : torch.dtype
+        Of totals and weights.
+    field_dtype : torch.dtype, default=None
+        Of the fields; float64 where they are standardised later. None for `dtype`.
     """
 
-    def __init__(self, fields, channel_axis, y, sample_weight, gradients=None, dtype=torch.float32):
-        self.fields, self.channel_axis, self.dtype = fields, channel_axis, dtype
+    def __init__(
+        self, fields, channel_axis, y, sample_weight, gradients=None, dtype=torch.float32,
+        field_dtype=None,
+    ):  # fmt: skip
+        self.fields, self.channel_axis = fields, channel_axis
+        self.field_dtype = dtype if field_dtype is None else field_dtype
         self.y = torch.as_tensor(y, dtype=dtype)
         self.weights = (
             None if sample_weight is None else torch.as_tensor(sample_weight, dtype=dtype)[:, None]
@@ -126,7 +134,7 @@ class FieldSums(Dataset):
             if self.fields.lazy:
                 require_finite(values, f"X (samples {index[places].tolist()} as read)")
             stacks.append(
-                (torch.as_tensor(places), field_input(values, self.channel_axis, self.dtype))
+                (torch.as_tensor(places), field_input(values, self.channel_axis, self.field_dtype))
             )
         rows = torch.from_numpy(index)
         weights = None if self.weights is None else self.weights.index_select(0, rows)
@@ -140,3 +148,10 @@ def field_input(values, channel_axis, dtype=torch.float32) -> torch.Tensor:
         axis = channel_axis % (values.ndim - 1)
         values = np.moveaxis(values, 1 + axis, -1)
     return torch.from_numpy(channels_first(values, channel_axis is not None, NUMPY[dtype]))
+
+
+def on_device(fields, device) -> torch.Tensor:
+    """Return fields on a device, in float32 where it has no float64."""
+    if torch.device(device).type == "mps" and fields.dtype == torch.float64:
+        fields = fields.float()
+    return fields.to(device)

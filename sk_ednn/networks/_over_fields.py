@@ -15,6 +15,7 @@ from ._convolutional import NotConvolutional, as_convolution
 from ._dense_run import tiles_of
 from ._layout import laid_out, lay_out, plain_module
 from ._padding import padded
+from ._trial import cannot_take, out_of_memory
 
 FORMS = ("auto", "dense", "tiled")
 # Numbers in the largest layer of a part of a field, in the dense form: with fewer, too much context
@@ -48,6 +49,10 @@ class SumOverTiles(nn.Module):
     compile : dict or None, default=None
         Options of `torch.compile` for whichever form is in use, such as ``{}`` or ``{"mode":
         "reduce-overhead"}``, which takes CUDA graphs; None not to compile.
+    standardization : Standardization or None, default=None
+        Applied to the fields once the context is around them, so that zeros beyond a boundary are
+        zeros of the fields. Fields in float64 are then rounded to the network's precision
+        afterwards.
 
     Attributes
     ----------
@@ -78,7 +83,10 @@ class SumOverTiles(nn.Module):
     True
     """
 
-    def __init__(self, module, tiling, tile_shape, *, form="auto", max_bytes=2**30, compile=None):
+    def __init__(
+        self, module, tiling, tile_shape, *, form="auto", max_bytes=2**30, compile=None,
+        standardization=None,
+    ):  # fmt: skip
         super().__init__()
         if form not in FORMS:
             raise TileModelError(f"form must be one of {FORMS}, got {form!r}.")
@@ -86,6 +94,7 @@ class SumOverTiles(nn.Module):
         self.tiling = tiling
         self.tile_shape = tuple(tile_shape)
         self.max_bytes = max_bytes
+        self.standardization = standardization
         sites = tiling.focus_sites(self.tile_shape)
         self._focus = tuple(site.stop - site.start for site in sites)
         self._window = self.tile_shape[: len(sites)]
@@ -139,6 +148,8 @@ class SumOverTiles(nn.Module):
             shape = (*shape[:channel], fields.shape[1], *shape[channel:])
         grid = self.tiling.tile_grid(shape)
         around = padded(fields, self.tiling.padded_positions(shape))
+        if self.standardization is not None:
+            around = self.standardization(around).to(self._dtype(fields))
         around = laid_out(around) if self._dense else around
         n_tiles, at_once = prod(grid), self._tiles_at_once(around)
         (dense,) = self._compiled or self._dense or (None,)
@@ -158,6 +169,10 @@ class SumOverTiles(nn.Module):
             some = around[start : start + step]
             totals.append(sum(run(some[(slice(None), slice(None), *box)]) for box in places))
         return torch.cat(totals)
+
+    def _dtype(self, fields):
+        """Return the precision of the network's weights."""
+        return next((p.dtype for p in self.module.parameters()), fields.dtype)
 
     def _sites(self, box) -> tuple[slice, ...]:
         """Return the places of a padded field that a box of tiles sees."""
@@ -261,18 +276,9 @@ def layer_outputs(module, input_shape) -> int:
     except RuntimeError as error:
         if out_of_memory(error):
             raise
-        raise TileModelError(
-            f"The network cannot take a tile of shape {tuple(input_shape)}, channels first: "
-            f"{error}. Along each axis a tile is focus + 2 * context long; make the network's "
-            "inputs as many, or let it be a class that takes tile_shape."
-        ) from error
+        raise cannot_take(input_shape, error) from error
     finally:
         module.train(training)
         for hook in hooks:
             hook.remove()
     return sum(held)
-
-
-def out_of_memory(error) -> bool:
-    """Tell whether an error of torch says that memory ran out, on any device."""
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)

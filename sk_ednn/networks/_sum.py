@@ -136,6 +136,9 @@ def _narrow(matrix):
     return matrix.indices.astype(dtype), matrix.indptr.astype(dtype)
 
 
-def network_input(tiles, has_channels, dtype=torch.float32) -> torch.Tensor:
+def network_input(tiles, has_channels, dtype=torch.float32, standardization=None) -> torch.Tensor:
     """Return tiles (n, *tile_shape) as a tensor (n, n_channels or 1, *window)."""
-    return torch.from_numpy(channels_first(tiles, has_channels, NUMPY[dtype]))
+    if standardization is None:
+        return torch.from_numpy(channels_first(tiles, has_channels, NUMPY[dtype]))
+    tiles = np.moveaxis(tiles, -1, 1) if has_channels else tiles[:, None]
+    return torch.from_numpy(standardization(tiles).astype(NUMPY[dtype], order="C"))

@@ -10,12 +10,15 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from .._tile_model import TileModel, channels_first, checked_outputs, flat
+from .._tile_model import TileModel, checked_outputs, flat
 from ..exceptions import TileModelError
 from ._convolutional import DenseForm, NotConvolutional, as_convolution
-from ._field_sums import field_input
+from ._field_sums import field_input, on_device
 from ._layout import laid_out, lay_out
 from ._over_fields import SumOverTiles
+from ._standardize import Standardization
+from ._sum import network_input
+from ._trial import explained
 
 # Numbers in a batch of tiles; small enough that the layers' outputs stay near the caches.
 _BATCH_NUMBERS = 1 << 18
@@ -31,10 +34,13 @@ class NetworkTileModel(TileModel):
         Whether the network's output goes through softplus, so that no contribution is negative.
     precision : {"float32", "bfloat16", "float64"}, default="float32"
         Of the network.
+    standardization : Standardization or None, default=None
+        Applied to tiles before the network sees them. None where it sees them as they are.
     """
 
     positive: bool = False
     precision: str = "float32"
+    standardization: Standardization | None = None
 
     def _outputs(self, tiles) -> np.ndarray:
         net, steps = self.estimator, []
@@ -44,12 +50,12 @@ class NetworkTileModel(TileModel):
             inputs = flat(tiles)
             for step in steps:
                 inputs = step.transform(inputs)
-            inputs = np.asarray(inputs, dtype=self._dtype)
+            inputs = torch.tensor(np.asarray(inputs), dtype=self._torch_dtype)
         else:
             inputs = self._inputs(tiles)
         parts = []
         for x in self._batches(inputs):
-            with self._autocast():
+            with self._autocast(), explained(x):
                 out = net.evaluation_step((x, None), training=False)
             out = out[0] if isinstance(out, tuple) else out
             parts.append(self._finish(out).cpu().numpy())
@@ -78,12 +84,15 @@ class NetworkTileModel(TileModel):
         parts = []
         for x in self._batches(self._inputs(tiles)):
             x = x.to(self.estimator.device).requires_grad_(True)
-            with self._autocast():
-                out = self._module(x)
-            out = self._finish(out)
-            (gradient,) = torch.autograd.grad(out.reshape(len(x), -1)[:, output].sum(), x)
+            with explained(x):
+                with self._autocast():
+                    out = self._module(x)
+                out = self._finish(out).reshape(len(x), -1)[:, output]
+                (gradient,) = torch.autograd.grad(out.sum(), x)
             parts.append(gradient.cpu().numpy())
         gradient = np.concatenate(parts).astype(np.float64) * scale
+        if self.standardization is not None:
+            gradient = self.standardization.pull(gradient)
         return np.moveaxis(gradient, 1, -1) if self.has_channels else gradient[:, 0]
 
     def hidden(self, tiles) -> np.ndarray:
@@ -133,21 +142,19 @@ class NetworkTileModel(TileModel):
             )
         return self.estimator.module_.eval()
 
-    def _inputs(self, tiles):
-        return channels_first(np.asarray(tiles), self.has_channels, self._dtype)
+    def _inputs(self, tiles) -> torch.Tensor:
+        return network_input(
+            np.asarray(tiles), self.has_channels, self._torch_dtype, self.standardization
+        )
 
     def _batches(self, inputs):
-        """Yield the network's input as tensors, in batches that stay near the caches."""
+        """Yield the network's input in batches that stay near the caches."""
         if "laid out" not in self._cache:
             self._cache["laid out"] = lay_out(self._net.module_, inputs.shape[1:])
-        n_batch = int(np.clip(_BATCH_NUMBERS // inputs[0].size, 16, 8192))
+        n_batch = int(np.clip(_BATCH_NUMBERS // inputs[0].numel(), 16, 8192))
         for start in range(0, len(inputs), n_batch):
-            x = torch.from_numpy(np.ascontiguousarray(inputs[start : start + n_batch]))
+            x = inputs[start : start + n_batch]
             yield laid_out(x) if self._cache["laid out"] else x
-
-    @property
-    def _dtype(self):
-        return np.float64 if self.precision == "float64" else np.float32
 
     @property
     def _torch_dtype(self):
@@ -183,10 +190,12 @@ class NetworkTileModel(TileModel):
             try:
                 self._cache["dense"] = self._as_convolution(tiling)
             except NotConvolutional as error:
-                self._cache["dense"] = error
-        if isinstance(self._cache["dense"], NotConvolutional):
-            raise self._cache["dense"]
-        return self._cache["dense"]
+                # The reason alone: an exception grows by a traceback each time it is raised.
+                self._cache["dense"] = str(error)
+        dense = self._cache["dense"]
+        if isinstance(dense, str):
+            raise NotConvolutional(dense)
+        return dense
 
     def dense_predict(self, padded, tiling) -> np.ndarray:
         """Return the contributions of all tiles of padded fields, without the baseline.
@@ -202,9 +211,9 @@ class NetworkTileModel(TileModel):
         ndarray of shape (n_tiles, n_outputs), float64
         """
         dense = self.dense_form(tiling)
-        x = torch.from_numpy(channels_first(padded, self.has_channels, self._dtype))
+        x = self._inputs(padded)
         dense.module.eval()
-        with torch.no_grad(), self._autocast():
+        with torch.no_grad(), self._autocast(), explained(x):
             out = dense(laid_out(x.to(self.estimator.device)))
         out = self._finish(out).cpu().numpy()
         out = np.moveaxis(out, 1, -1).reshape(-1, self.n_outputs)
@@ -291,16 +300,20 @@ class NetworkTileModel(TileModel):
         """Return the total and its derivative (n_channels, *grid) of the network alone."""
         module = self.estimator.module_.eval()
         if "sums" not in self._cache:
-            self._cache["sums"] = SumOverTiles(module, tiling, self.tile_shape)
+            self._cache["sums"] = SumOverTiles(
+                module, tiling, self.tile_shape, standardization=self.standardization
+            )
         network, scale = self._cache["sums"], float(np.ravel(self.scale)[0])
-        leaf = field_input(values[None], tiling.channel_axis, self._torch_dtype)
-        leaf = leaf.to(self.estimator.device).requires_grad_(gradient)
-        with torch.set_grad_enabled(gradient), self._autocast():
+        exact = self._torch_dtype if self.standardization is None else torch.float64
+        leaf = field_input(values[None], tiling.channel_axis, exact)
+        leaf = on_device(leaf, self.estimator.device).requires_grad_(gradient)
+        with torch.set_grad_enabled(gradient), self._autocast(), explained(leaf):
             # Contributions are rounded, their sum is not.
             total = network(leaf, finish=lambda out: self._finish(out).double()).sum()
         if not gradient:
             return float(total) * scale, None
-        (slope,) = torch.autograd.grad(total, leaf)
+        with explained(leaf):
+            (slope,) = torch.autograd.grad(total, leaf)
         return float(total.detach()) * scale, slope[0].double().cpu() * scale
 
     def with_precision(self, precision) -> NetworkTileModel:

@@ -20,37 +20,30 @@ from torch import nn
 
 from .._tile_model import TileModel, is_torch
 from ..exceptions import TileModelError
-from ..networks import (
-    FieldSums,
-    NetworkTileModel,
-    RandomSymmetry,
-    SumOfBranches,
-    SumOverTiles,
-    TileSums,
-)
+from ..networks import NetworkTileModel
 from ..networks._layout import plain_module
 from ..networks._over_fields import FORMS
-from ..networks._sum import network_input
+from ..networks._trial import precision_of, require_real
 from ._base import AbstractSumFit, SumProblem, last_step
+from ._batches import batches_of_one, batches_of_several, example_tiles, try_out
 from ._checkpoint import Checkpoint, file_of, training_digest
 from ._features import TileFeatures
 from ._nets import (
     LOSSES,
     SCHEDULES,
     bare_net,
-    compile_options,
+    callbacks_explained,
+    counts_are_modelled,
     module_of,
     require_device,
     told_of_input,
+    warn_of_warm_start,
     with_loss,
 )
 from ._perceptron import fit_perceptron
-from ._slopes import known_slopes, root_mean_square
 from ._training import Training, go_on, has_own_infer, summing_class
 
-PRECISIONS = ("float32", "bfloat16", "float64")
-# Tiles looked at, to see whether they repeat.
-_PROBED = 4096
+PRECISIONS = ("auto", "float32", "bfloat16", "float64")
 
 
 class GradientSumFit(AbstractSumFit):
@@ -95,8 +88,15 @@ class GradientSumFit(AbstractSumFit):
         Samples of one group (see `EDNNRegressor.fit`) stay together.
     device : str, default="cpu"
         For bare modules: "auto" is the first CUDA device, or the CPU where there is none.
-    precision : {"float32", "bfloat16", "float64"}, default="float32"
-        Of the network. With "bfloat16" weights and sums stay in float32.
+    precision : {"auto", "float32", "bfloat16", "float64"}, default="auto"
+        Of the network. "auto" keeps that of its weights: float32, or float64 after ``.double()``.
+        With "bfloat16" weights and sums stay in float32.
+    standardize : bool, default=True
+        Give networks fields of mean 0 and variance 1: with a channel axis each channel by itself,
+        over all sites of the training fields. Mean and scale belong to the fitted tile model.
+        Networks that take numbers for labels (``nn.Embedding``, ``one_hot``; anything that rounds
+        its input, turns it into integers or compares it for equality) get the fields as they are,
+        and so do networks behind the transformers of a Pipeline.
     form : {"auto", "dense", "tiled"}, default="auto"
         Whether to run the network over whole fields, where `sk_ednn.networks.as_convolution` can,
         or over tiles. "auto" takes the cheaper, "dense" raises where it is not exact.
@@ -110,7 +110,7 @@ class GradientSumFit(AbstractSumFit):
     symmetries : sequence of {"shift", "reflect", "rotate"}, or function, default=None
         What totals do not change under, drawn anew for every batch; see
         `sk_ednn.networks.RandomSymmetry`. A function takes and returns a Tensor of fields
-        (n, n_channels, *grid).
+        (n, n_channels, *grid), as they are in the data, in float64.
     gradient_weight : float or function, default=1.0
         Weight of the loss of gradients, where `fit` was given any, relative to that of totals,
         each in units of its spread; or a function of the epoch, counted from 0.
@@ -167,6 +167,7 @@ class GradientSumFit(AbstractSumFit):
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "device": [str],
         "precision": [StrOptions(set(PRECISIONS))],
+        "standardize": ["boolean"],
         "form": [StrOptions(set(FORMS))],
         "compile": ["boolean", dict],
         "max_bytes": [Interval(Real, 1, None, closed="left")],
@@ -190,7 +191,8 @@ class GradientSumFit(AbstractSumFit):
         early_stopping=False,
         validation_fraction=0.1,
         device="cpu",
-        precision="float32",
+        precision="auto",
+        standardize=True,
         form="auto",
         compile=False,
         max_bytes=2**30,
@@ -211,6 +213,7 @@ class GradientSumFit(AbstractSumFit):
         self.validation_fraction = validation_fraction
         self.device = device
         self.precision = precision
+        self.standardize = standardize
         self.form = form
         self.compile = compile
         self.max_bytes = max_bytes
@@ -236,8 +239,16 @@ class GradientSumFit(AbstractSumFit):
         finals = [last_step(term.tile_model) for term in problem.terms]
         final = finals[0]
         positive = self.positive or self.loss == "poisson"
-        if positive or getattr(final, "loss", None) == "poisson":
-            _require_counts(problem, self if positive else final)
+        asks = repr(self)
+        if isinstance(final, NeuralNet):
+            warn_of_warm_start(final)
+            if self.loss is None and counts_are_modelled(final):
+                positive, asks = True, f"PoissonNLLLoss of {type(final).__name__}"
+        of_perceptron = getattr(final, "loss", None) == "poisson"  # since scikit-learn 1.7
+        if of_perceptron:
+            asks = repr(final)
+        if positive or of_perceptron:
+            _require_counts(problem, asks)
         scale, share = _units(problem, positive)
         scale = scale if problem.start is None else problem.start[0].scale
         own = problem.random_state if self.random_state is None else self.random_state
@@ -251,11 +262,11 @@ class GradientSumFit(AbstractSumFit):
                     "loss, positive and gradients are for torch networks; an MLPRegressor has its "
                     "own `loss`, of totals alone."
                 )
-            return [fit_perceptron(problem, scale, share, random_state)]
+            return [fit_perceptron(problem, scale, share, random_state, self.standardize)]
         return [self._fit_network(problem, term, positive, (scale, share), random_state)]
 
     def _fit_network(self, problem, term, positive, units, random_state) -> TileModel:
-        scale, share = units
+        scale, _ = units
         features = TileFeatures(term, problem.fields)
         in_pipeline = features.final is not term.tile_model
         has_channels = getattr(term.tiling, "channel_axis", None) is not None
@@ -263,20 +274,16 @@ class GradientSumFit(AbstractSumFit):
         shape = tile_shape
         if in_pipeline:
             shape = features(np.zeros((1, *tile_shape))).shape[1:]
-        inputs = features if in_pipeline else None
         with _seeded(random_state):
             net = self._as_net(
                 features.final, problem, term, shape, has_channels and not in_pipeline
             )
-            self._train(
-                net, problem, positive, share,
-                lambda net: self._batches(net, problem, term, inputs, scale),
-            )  # fmt: skip
-        return self._tile_model(problem, term, features.assemble(net), scale, positive)
+            how = self._train(net, problem, positive, units, features if in_pipeline else None)
+        return self._tile_model(problem, 0, features.assemble(net), scale, how)
 
     def _fit_branches(self, problem, positive, units, random_state) -> list[TileModel]:
         """Fit several bare modules as one network, whose output is their sum."""
-        scale, share = units
+        scale, _ = units
         for term in problem.terms:
             if isinstance(term.tile_model, NeuralNet) or not is_torch(term.tile_model):
                 raise TileModelError(
@@ -287,15 +294,12 @@ class GradientSumFit(AbstractSumFit):
         with _seeded(random_state):
             modules = [self._module(problem, term) for term in problem.terms]
             net = with_loss(self._bare(nn.ModuleList(modules), problem), self.loss)
-            self._train(
-                net, problem, positive, share,
-                lambda net: self._branch_batches(net, problem, scale),
-            )  # fmt: skip
+            how = self._train(net, problem, positive, units)
         tile_models: list[TileModel] = []
-        for term, module in zip(problem.terms, net.module_, strict=True):
+        for number, module in enumerate(net.module_):
             branch = copy.copy(net)
             branch.module_ = module
-            tile_models.append(self._tile_model(problem, term, branch, scale, positive))
+            tile_models.append(self._tile_model(problem, number, branch, scale, how))
         return tile_models
 
     def _module(self, problem, term) -> nn.Module:
@@ -303,19 +307,21 @@ class GradientSumFit(AbstractSumFit):
         has_channels = getattr(tiling, "channel_axis", None) is not None
         return module_of(term.tile_model, tiling, shape, shape, has_channels, problem.n_outputs)
 
-    def _tile_model(self, problem, term, estimator, scale, positive) -> NetworkTileModel:
+    def _tile_model(self, problem, number, estimator, scale, how) -> NetworkTileModel:
+        term = problem.terms[number]
         return NetworkTileModel(
             estimator=estimator,
             tile_shape=problem.tile_shape(term),
             n_outputs=problem.n_outputs,
             has_channels=getattr(term.tiling, "channel_axis", None) is not None,
             scale=scale,
-            positive=positive,
-            precision=self.precision,
+            positive=how.positive,
+            precision=how.precision,
+            standardization=how.standardizations[number],
         )
 
-    def _train(self, net, problem, positive, share, batches):
-        """Train a net in place, on the data set that `batches` makes of it once it has a module."""
+    def _train(self, net, problem, positive, units, features=None) -> Training:
+        """Train a net in place; return how it was trained."""
         kind = type(net)
         if has_own_infer(kind) and self.form == "dense":
             raise TileModelError(
@@ -323,10 +329,11 @@ class GradientSumFit(AbstractSumFit):
                 "given tiles: leave form at 'auto'."
             )
         require_device(net.device)
+        scale, share = units
         how = Training(
             share,
             positive=positive,
-            precision=self.precision,
+            examples=[example_tiles(problem, term, features) for term in problem.terms],
             form="tiled" if has_own_infer(kind) else self.form,
             groups=problem.groups,
             max_bytes=self.max_bytes,
@@ -334,16 +341,23 @@ class GradientSumFit(AbstractSumFit):
         net.__class__, net.summing_ = summing_class(kind), how
         try:
             net.initialize()
+            how.precision = self._precision(net, problem.start)
             net.module_.to(how.dtype)
             if problem.start is not None:
                 go_on(net, problem.start)
-            sums, epochs = batches(net), net.max_epochs
+            how.standardizations = try_out(self, net, problem, features)
+            if len(problem.terms) == 1:
+                sums = batches_of_one(self, net, problem, features, scale)
+            else:
+                sums = batches_of_several(self, net, problem, scale)
+            epochs = net.max_epochs
             if self.checkpoint is not None:
-                checkpoint = self._checkpoint(net, problem, positive)
+                checkpoint = self._checkpoint(net, problem, how)
                 epochs = checkpoint.found(epochs)
                 net.callbacks_.append(("checkpoint", checkpoint))
             if epochs > 0:
-                net.partial_fit(sums, None, epochs=epochs)
+                with callbacks_explained(net):
+                    net.partial_fit(sums, None, epochs=epochs)
             else:
                 net.notify("on_train_begin", X=sums, y=None)
         finally:
@@ -354,9 +368,23 @@ class GradientSumFit(AbstractSumFit):
                 net.module_ = plain_module(net.module_)
             net.__class__ = kind
             del net.summing_
+        return how
 
-    def _checkpoint(self, net, problem, positive) -> Checkpoint:
-        digest = training_digest(net, problem, (self.precision, self.loss, positive))
+    def _precision(self, net, start) -> str:
+        """Return the precision of a training: as asked for, as before, or that of the weights."""
+        if self.precision != "auto":
+            require_real(net.module_)
+            return self.precision
+        if start is not None and hasattr(start[0], "precision"):
+            return start[0].precision
+        return precision_of(net.module_)
+
+    def _checkpoint(self, net, problem, how) -> Checkpoint:
+        inputs = [
+            None if each is None else (each.mean.tolist(), each.scale.tolist())
+            for each in how.standardizations
+        ]
+        digest = training_digest(net, problem, (how.precision, self.loss, how.positive, inputs))
         settings = {**self.get_params(), "checkpoint": None, "random_state": None, "verbose": None}
         if self.random_state is not None or problem.random_state is not np.random.mtrand._rand:
             settings["random_state"] = torch.initial_seed()  # of this training, see `_seeded`
@@ -364,87 +392,6 @@ class GradientSumFit(AbstractSumFit):
         return Checkpoint(
             file_of(self.checkpoint, digest, settings, of_net), digest, len(net.history)
         )
-
-    def _batches(self, net, problem, term, features, scale):
-        """Return the samples as sums over tiles, or as whole fields where that is cheaper."""
-        how, tiling = net.summing_, term.tiling
-        weights, tile_shape = problem.sample_weight, problem.tile_shape(term)
-        of_fields = problem.gradient is not None or self.symmetries is not None
-        if features is not None and (of_fields or self.form == "dense"):
-            raise TileModelError(
-                "Gradients, symmetries and the dense form are for networks that see the tiles "
-                "themselves; here transformers stand before the network. Put what they do into "
-                "the network."
-            )
-        self._require_once(net, problem)
-        y = problem.y / scale * how.share
-        # What is read piece by piece is read a batch at a time.
-        of_fields = features is None and (of_fields or problem.fields.lazy)
-        # Seen on some tiles: all of them may be many times as large as the fields.
-        repeats = not of_fields and next(iter(tiling.blocks(problem.fields, _PROBED))).repeats()
-        if features is None and (of_fields or self.form == "dense" or not repeats):
-            network = SumOverTiles(
-                plain_module(net.module_.train()), tiling, tile_shape, form=how.form,
-                max_bytes=self.max_bytes, compile=compile_options(net),
-            )  # fmt: skip
-            if of_fields or network.form_ == "dense":
-                how.over_fields = network
-                how.augment = self._symmetries(tiling, tile_shape)
-                slopes = self._slopes(problem, term, scale / how.share, how)
-                return FieldSums(problem.fields, tiling.channel_axis, y, weights, slopes, how.dtype)
-        tiles = tiling.tiles(problem.fields)
-        tiles = tiles.unique()[0] if repeats else tiles
-        has_channels = getattr(tiling, "channel_axis", None) is not None
-
-        def prepare(array):
-            if features is not None:
-                return torch.tensor(features(array), dtype=how.dtype)
-            return network_input(array, has_channels, how.dtype)
-
-        batch_size = len(problem.y) if net.batch_size == -1 else net.batch_size
-        return TileSums(tiles, prepare, y, weights, batch_size, how.dtype)
-
-    @staticmethod
-    def _require_once(net, problem) -> None:
-        if problem.gradient is not None and net.compile:
-            raise TileModelError(
-                "Gradients are learned by differentiating twice, and what torch.compile makes of a "
-                "network is differentiated once: leave compile at False."
-            )
-
-    def _branch_batches(self, net, problem, scale):
-        how, first = net.summing_, problem.terms[0]
-        self._require_once(net, problem)
-        y = problem.y / scale * how.share
-        how.over_fields = SumOfBranches(
-            SumOverTiles(
-                module.train(), term.tiling, problem.tile_shape(term), form=self.form,
-                max_bytes=self.max_bytes, compile=compile_options(net),
-            )
-            for module, term in zip(plain_module(net.module_), problem.terms, strict=True)
-        )  # fmt: skip
-        how.augment = self._symmetries(first.tiling, problem.tile_shape(first))
-        slopes = self._slopes(problem, first, scale / how.share, how)
-        return FieldSums(
-            problem.fields, first.tiling.channel_axis, y, problem.sample_weight, slopes, how.dtype
-        )
-
-    def _symmetries(self, tiling, tile_shape):
-        if self.symmetries is None or callable(self.symmetries):
-            return self.symmetries
-        return RandomSymmetry(tiling, tile_shape, self.symmetries)
-
-    def _slopes(self, problem, term, unit, how):
-        if problem.gradient is None:
-            return None
-        if isinstance(self.gradient_weight, Real):
-            weight = float(self.gradient_weight)
-            how.gradient_weight = lambda epoch: weight
-        else:
-            how.gradient_weight = self.gradient_weight
-        slopes = known_slopes(problem, term.tiling, float(np.ravel(unit)[0]))
-        how.gradient_spread = root_mean_square(slopes)
-        return slopes
 
     def _as_net(self, given, problem, term, shape, has_channels) -> NeuralNet:
         net = given if isinstance(given, NeuralNet) else self._bare(given, problem)
@@ -470,12 +417,12 @@ def _seeded(random_state):
 def _require_counts(problem, asks):
     if problem.baseline is not None:
         raise TileModelError(
-            f"{asks!r} keeps contributions positive, which a baseline would undo: set "
+            f"{asks} keeps contributions positive, which a baseline would undo: set "
             f"baseline=None in the estimator, got {problem.baseline.kind!r}."
         )
     if (problem.y < 0).any():
         raise TileModelError(
-            f"{asks!r} models counts, y must not be negative: its least value is {problem.y.min()}."
+            f"{asks} models counts, y must not be negative: its least value is {problem.y.min()}."
         )
 
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import inspect
+import warnings
+from contextlib import contextmanager
 from numbers import Integral
 
 import numpy as np
 import torch
+from sklearn.utils._param_validation import InvalidParameterError
 from skorch import NeuralNet, NeuralNetRegressor
 from skorch.callbacks import EarlyStopping, GradientNormClipping, LRScheduler
 from skorch.dataset import ValidSplit
+from skorch.exceptions import SkorchException
 from torch import nn
 
 from ..exceptions import TileModelError
@@ -24,6 +28,13 @@ LOSSES = {
     # The totals are rates themselves, not their logarithms: logarithms do not add up.
     "poisson": nn.PoissonNLLLoss,
 }
+
+# Of classes: they make something of totals, and nothing that makes sense.
+_CLASS_LOSSES = (
+    nn.BCELoss, nn.BCEWithLogitsLoss, nn.CrossEntropyLoss, nn.HingeEmbeddingLoss, nn.KLDivLoss,
+    nn.MultiLabelMarginLoss, nn.MultiLabelSoftMarginLoss, nn.MultiMarginLoss, nn.NLLLoss,
+    nn.SoftMarginLoss,
+)  # fmt: skip
 
 
 def bare_net(settings, module, problem) -> NeuralNet:
@@ -104,6 +115,110 @@ def with_loss(net, loss) -> NeuralNet:
         if loss == "poisson":
             net.set_params(criterion__log_input=False)
     return net
+
+
+def counts_are_modelled(net) -> bool:
+    """Tell whether a net's own criterion is the likelihood of counts.
+
+    Raises
+    ------
+    TileModelError
+        Where the criterion is for logarithms of rates, or for classes.
+    """
+    criterion = net.criterion
+    kind = criterion if inspect.isclass(criterion) else type(criterion)
+    if issubclass(kind, _CLASS_LOSSES):
+        raise TileModelError(
+            f"{kind.__name__} compares probabilities of classes, and totals are numbers: take a "
+            "criterion such as nn.MSELoss, nn.L1Loss, nn.HuberLoss, or nn.PoissonNLLLoss for "
+            "counts."
+        )
+    if not issubclass(kind, nn.PoissonNLLLoss):
+        return False
+    logarithms = getattr(criterion, "log_input", True)
+    if inspect.isclass(criterion):
+        logarithms = net.get_params_for("criterion").get("log_input", True)
+    if logarithms:
+        raise TileModelError(
+            "PoissonNLLLoss takes its input for logarithms of rates, and logarithms of "
+            "contributions do not add up: set criterion__log_input=False, or use "
+            "GradientSumFit('poisson')."
+        )
+    return True
+
+
+def warn_of_warm_start(net) -> None:
+    """Warn where a net is to go on from where it was, which only the estimator can do."""
+    if net.warm_start:
+        warnings.warn(
+            "warm_start=True of a skorch net has no effect, as each fit trains a clone of it: set "
+            "warm_start=True of the EDNNRegressor.",
+            UserWarning,
+            stacklevel=5,
+        )
+
+
+def require_weights(module) -> None:
+    """Raise where a module has nothing to learn."""
+    if not any(weights.requires_grad for weights in module.parameters()):
+        raise TileModelError(
+            f"{type(module).__name__} has no weights to train: all are frozen (requires_grad is "
+            "False), or there are none."
+        )
+
+
+def require_split(split, sums, train, valid) -> None:
+    """Raise where what a net's `train_split` returns is no part of the samples.
+
+    Parameters
+    ----------
+    split : function
+        The net's `train_split`.
+    sums : Dataset
+        All samples.
+    train, valid : Dataset or None
+    """
+    for part in (train, valid):
+        while isinstance(part, torch.utils.data.Subset):
+            if len(part.indices) and np.max(part.indices) >= len(part.dataset):
+                raise TileModelError(
+                    f"train_split names sample {np.max(part.indices)}, there are "
+                    f"{len(part.dataset)}: samples of weight 0 are left out before."
+                )
+            part = part.dataset
+        if part is not None and part is not sums:
+            raise TileModelError(
+                "train_split returns a data set of its own, and the net is trained on sums over "
+                "tiles. Append the fields and totals to validate on to X and y, and say which they "
+                "are: train_split=ValidSplit(sklearn.model_selection.PredefinedSplit(test_fold)) "
+                "with test_fold 0 for these and -1 for all others."
+            )
+    test_fold = getattr(getattr(split, "cv", None), "test_fold", None)
+    if test_fold is not None and len(test_fold) != len(sums):
+        raise TileModelError(
+            f"test_fold of PredefinedSplit has {len(test_fold)} entries for {len(sums)} samples; "
+            "samples of weight 0 are left out before."
+        )
+
+
+@contextmanager
+def callbacks_explained(net):
+    """Say what to do where a callback asks for what a training on sums does not have."""
+    try:
+        yield
+    except (KeyError, ValueError, SkorchException) as error:
+        if "valid_loss" in str(error) and not net.train_split:
+            raise TileModelError(
+                f"A callback asks for a loss on samples held back ({error.args[0]}), and there are "
+                "none: set train_split of the net, as to skorch.dataset.ValidSplit(5), or let the "
+                "callback monitor 'train_loss'."
+            ) from error
+        if isinstance(error, InvalidParameterError) and "Got None" in str(error):
+            raise TileModelError(
+                f"A callback scores samples without their totals ({error}): leave use_caching of "
+                "EpochScoring as it is, so that it is given the totals that the net has seen."
+            ) from error
+        raise
 
 
 def told_of_input(net, *of_input) -> NeuralNet:

@@ -21,7 +21,8 @@ from sklearn.utils import check_random_state, gen_batches, shuffle
 
 from .._tile_model import TileModel
 from ..exceptions import TileModelError
-from ..networks import TileSums
+from ..networks import Standardization, TileSums
+from ..networks._standardize import learn_standardization
 from ._base import SumProblem, last_step
 from ._features import TileFeatures
 
@@ -33,7 +34,7 @@ _ACTIVATIONS = {
 }
 
 
-def fit_perceptron(problem: SumProblem, scale, share, random_state) -> TileModel:
+def fit_perceptron(problem: SumProblem, scale, share, random_state, standardize=True) -> TileModel:
     """Fit a term that ends in an `MLPRegressor`; see `GradientSumFit`.
 
     Parameters
@@ -46,6 +47,9 @@ def fit_perceptron(problem: SumProblem, scale, share, random_state) -> TileModel
         That unit, in those of totals in the loss.
     random_state : RandomState
         Used where the perceptron has none of its own.
+    standardize : bool, default=True
+        Train on standardised tiles, unless transformers stand before the perceptron. Mean and scale
+        are then part of the weights and intercepts of its first layer.
     """
     (term,) = problem.terms
     features = TileFeatures(term, problem.fields)
@@ -60,8 +64,13 @@ def fit_perceptron(problem: SumProblem, scale, share, random_state) -> TileModel
     if model.solver == "lbfgs":
         size = n_samples
 
+    inputs = None
+    if standardize and not features.steps:
+        inputs = _of_features(problem, term)
+
     def prepare(array):
-        return torch.tensor(features(array), dtype=torch.float64)
+        rows = features(array)
+        return torch.tensor(rows if inputs is None else inputs(rows), dtype=torch.float64)
 
     sums = TileSums(
         tiles, prepare, problem.y / scale * share, problem.sample_weight, size, torch.float64
@@ -69,7 +78,7 @@ def fit_perceptron(problem: SumProblem, scale, share, random_state) -> TileModel
     own = random_state if model.random_state is None else check_random_state(model.random_state)
     n_features = prepare(tiles.array(np.arange(1))).shape[1]
     start = None if problem.start is None else last_step(problem.start[0].estimator)
-    training = _Training(model, sums, n_features, problem.n_outputs, share, own, start)
+    training = _Training(model, sums, n_features, problem.n_outputs, share, own, start, inputs)
     if model.solver == "lbfgs":
         training.lbfgs()
     else:
@@ -78,10 +87,23 @@ def fit_perceptron(problem: SumProblem, scale, share, random_state) -> TileModel
     return problem.tile_model(term, features.assemble(model), scale=scale)
 
 
+def _of_features(problem, term) -> Standardization:
+    """Return the standardisation of flat tiles: one mean and scale for each of their numbers."""
+    axis = getattr(term.tiling, "channel_axis", None)
+    of_channels = learn_standardization(problem.fields, axis, problem.sample_weight)
+    repeats = int(np.prod(problem.tile_shape(term))) // len(of_channels.mean)
+    return Standardization(
+        np.tile(of_channels.mean, repeats), np.tile(of_channels.scale, repeats)
+    )  # the channels of a tile are its last axis
+
+
 class _Training:
     """The weights while they are learned, and the loops that learn them."""
 
-    def __init__(self, model, sums, n_features, n_outputs, share, random_state, start):
+    def __init__(
+        self, model, sums, n_features, n_outputs, share, random_state, start, standardization=None
+    ):
+        self.standardization = standardization
         self.model, self.sums, self.random_state = model, sums, random_state
         self.n_outputs, self.share = n_outputs, share
         self.poisson = getattr(model, "loss", "squared_error") == "poisson"
@@ -91,11 +113,20 @@ class _Training:
             else []
         )
         self.units = [n_features, *hidden, n_outputs]
-        weights = self._drawn() if start is None else [*start.coefs_, *start.intercepts_]
+        self.n_layers = len(self.units) - 1
+        weights = self._drawn() if start is None else self._taken_from(start)
         self.parameters = [torch.tensor(w, dtype=torch.float64) for w in weights]
         for parameter in self.parameters:
             parameter.requires_grad_(True)
-        self.n_layers = len(self.units) - 1
+
+    def _taken_from(self, start):
+        """Return the weights of a fitted perceptron, as they are for standardised tiles."""
+        weights = [*start.coefs_, *start.intercepts_]
+        if self.standardization is not None:
+            mean, scale = self.standardization.mean, self.standardization.scale
+            first, intercept = weights[0], weights[self.n_layers]
+            weights[0], weights[self.n_layers] = scale[:, None] * first, intercept + mean @ first
+        return weights
 
     def _drawn(self):
         """Draw weights as Glorot and Bengio (2010) do, uniformly."""
@@ -263,6 +294,10 @@ class _Training:
         """Hand the weights to the estimator, which is then fitted like any other."""
         model = self.model
         arrays = [p.detach().numpy().copy() for p in self.parameters]
+        if self.standardization is not None:
+            # (x - mean) / scale @ W + b is x @ (W / scale) + (b - mean @ (W / scale)).
+            arrays[0] = arrays[0] / self.standardization.scale[:, None]
+            arrays[self.n_layers] = arrays[self.n_layers] - self.standardization.mean @ arrays[0]
         model.coefs_, model.intercepts_ = arrays[: self.n_layers], arrays[self.n_layers :]
         model.n_layers_, model.n_outputs_ = len(self.units), self.n_outputs
         model.out_activation_ = "exp" if self.poisson else "identity"

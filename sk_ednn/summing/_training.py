@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from numbers import Integral, Real
 from typing import Any
@@ -26,14 +26,10 @@ from torch.utils.data import BatchSampler, DataLoader
 from ..exceptions import TileModelError
 from ..networks import FieldBatch, SumOverTiles
 from ..networks._layout import plain_module
-from ..networks._over_fields import (
-    layer_outputs,
-    mixes_tiles,
-    out_of_memory,
-    row_per_tile,
-    tiles_together,
-)
+from ..networks._over_fields import layer_outputs, mixes_tiles, row_per_tile, tiles_together
+from ..networks._trial import explained, is_uninitialised, out_of_memory, reads_labels
 from ._base import last_step
+from ._nets import require_split, require_weights
 
 # With less than this for the layers, it is something else that fills the memory.
 _LEAST_BYTES = 1 << 20
@@ -50,6 +46,10 @@ class Training:
     positive : bool
         Whether contributions go through a softplus.
     precision : {"float32", "bfloat16", "float64"}
+    examples : list of Tensor
+        Some tiles for the network of each term, as they are in the data.
+    standardizations : list of Standardization or None
+        How the inputs of each network are standardised.
     form : {"auto", "dense", "tiled"}
     groups : ndarray of shape (n_samples,) or None
         Samples that stay together where some are held back.
@@ -70,6 +70,8 @@ class Training:
     share: float
     positive: bool = False
     precision: str = "float32"
+    examples: list[torch.Tensor] = field(default_factory=list)
+    standardizations: list[Any] = field(default_factory=list)
     form: str = "auto"
     groups: np.ndarray | None = None
     max_bytes: float = 2**30
@@ -117,8 +119,7 @@ def go_on(net, start):
                 f"Networks go on from networks, got {type(earlier).__name__}. Set "
                 "warm_start=False to fit anew."
             )
-    modules = [plain_module(net.module_)] if len(nets) == 1 else net.module_
-    for module, earlier in zip(modules, nets, strict=True):
+    for module, earlier in zip(net.term_modules(), nets, strict=True):
         module.load_state_dict(earlier.module_.state_dict())
     earlier = nets[0]  # terms that were trained as one share optimizer and history
     # A net that comes from a file or another process may have left its optimizer behind.
@@ -139,14 +140,33 @@ class _SummingNet:
     """What a net must do differently while it is trained on sums."""
 
     summing_: Training
+    module_: Any
+
+    def term_modules(self) -> list[nn.Module]:
+        """Return the network of each term."""
+        module = plain_module(self.module_)
+        return [module] if len(self.summing_.examples) == 1 else list(module)
+
+    def initialize_module(self):
+        super().initialize_module()
+        for module, example in zip(self.term_modules(), self.summing_.examples, strict=True):
+            if is_uninitialised(module):
+                reads_labels(module, module, example)
+        require_weights(self.module_)
+        return self
+
+    def infer_tiles(self, tiles, **fit_params):
+        """Return what the net makes of tiles, whatever its way to call its module."""
+        return super().infer(tiles, **fit_params)
 
     def infer(self, x, **fit_params):
         batch, how = x.to(self.device), self.summing_
+        inputs = [fields for _, fields in batch.stacks] if isinstance(batch, FieldBatch) else None
 
         def network(tiles):
-            return super(_SummingNet, self).infer(tiles, **fit_params)
+            return self.infer_tiles(tiles, **fit_params)
 
-        with how.autocast(self.device):
+        with how.autocast(self.device), explained(*(inputs or [batch.tiles])):
             if isinstance(batch, FieldBatch):
                 return self._of_fields(batch, network)
             parts = [batch.tiles]
@@ -193,10 +213,7 @@ class _SummingNet:
                 f"The network returns {y_pred.shape[1]} output(s) per tile, y has "
                 f"{y_true.shape[1]} column(s)."
             )
-        if X is None or X.weights is None:
-            loss = super().get_loss(y_pred, y_true, X=X, training=training)
-        else:
-            loss = self._weighted_loss(y_pred, y_true, X, training)
+        loss = self._loss_of_totals(y_pred, y_true, X, training)
         epoch = len(self.history)
         if slopes is not None:
             of_gradients = self._gradient_loss(slopes, X)
@@ -223,20 +240,37 @@ class _SummingNet:
         weights = sizes if X.weights is None else sizes * X.weights[:, 0].to(sizes)
         return (squares * weights).sum() / weights.sum() / self.summing_.gradient_spread**2
 
-    def _weighted_loss(self, y_pred, y_true, X, training):
+    def _loss_of_totals(self, y_pred, y_true, X, training):
+        """Return one number: criteria that give one for each sample are averaged over them."""
         criterion = self.criterion_
-        if getattr(criterion, "reduction", None) != "mean":
-            raise TileModelError(
-                f"sample_weight needs a criterion that averages over samples (reduction='mean'), "
-                f"got {criterion}."
-            )
-        criterion.reduction = "none"
+        weights = None if X is None else X.weights
+        reduction = getattr(criterion, "reduction", None)
+        if weights is not None and reduction in ("mean", "sum"):
+            criterion.reduction = "none"
         try:
             losses = super().get_loss(y_pred, y_true, X=X, training=training)
+        except (TypeError, ValueError, RuntimeError, IndexError) as error:
+            if isinstance(error, TileModelError) or out_of_memory(error):
+                raise
+            raise TileModelError(
+                f"The criterion {type(criterion).__name__} cannot compare predicted and true "
+                f"totals, both of shape {tuple(y_true.shape)}: {error}. Take one that is called "
+                "with these two alone, such as nn.MSELoss, nn.L1Loss or nn.HuberLoss."
+            ) from error
         finally:
-            criterion.reduction = "mean"
-        weights = X.weights.to(losses.device)
-        return (losses * weights).sum() / (weights.sum() * losses.shape[1])
+            if weights is not None and reduction in ("mean", "sum"):
+                criterion.reduction = reduction
+        if weights is None:
+            return losses.mean()
+        if losses.ndim == 0 or len(losses) != len(weights):
+            raise TileModelError(
+                f"sample_weight needs a criterion that gives a loss for each sample, or has a "
+                f"reduction that can be set to 'none'; {criterion} returned shape "
+                f"{tuple(losses.shape)} for {len(weights)} samples."
+            )
+        losses = losses.reshape(len(losses), -1)
+        weighted = (losses * weights.to(losses)).sum()
+        return weighted if reduction == "sum" else weighted / (weights.sum() * losses.shape[1])
 
     def get_iterator(self, dataset, training=False):
         settings = dict(self.get_params_for("iterator_train" if training else "iterator_valid"))
@@ -249,11 +283,21 @@ class _SummingNet:
             batches = _Order(len(dataset), size, shuffle, drop_last, settings.get("generator"))
         else:
             batches = BatchSampler(sampler, size, drop_last)
+        if len(batches) == 0:
+            raise TileModelError(
+                f"Batches of {size} samples with drop_last=True leave none of {len(dataset)} "
+                f"{'training' if training else 'held-back'} sample(s): take a smaller batch_size."
+            )
         # A batch is made in one piece, from its samples' numbers: their tiles are merged.
         return DataLoader(_Batches(dataset), sampler=batches, batch_size=None, **settings)
 
     def get_split_datasets(self, X, y=None, **fit_params):
         split = self.train_split
+        if getattr(split, "stratified", False):
+            raise TileModelError(
+                f"{split} keeps the shares of classes, and totals are numbers: set "
+                "stratified=False."
+            )
         if self.summing_.groups is not None and isinstance(split, ValidSplit):
             cv = split.cv
             if isinstance(cv, Integral):
@@ -262,8 +306,10 @@ class _SummingNet:
                 seed = split.random_state
                 split = ValidSplit(GroupShuffleSplit(1, test_size=cv, random_state=seed))
             train, valid = split(X, y, groups=self.summing_.groups)
-            return train, valid
-        return super().get_split_datasets(X, y, **fit_params)
+        else:
+            train, valid = super().get_split_datasets(X, y, **fit_params)
+        require_split(split, X, train, valid)
+        return train, valid
 
 
 class _Order:

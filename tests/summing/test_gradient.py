@@ -85,7 +85,7 @@ def test_one_step_follows_the_gradient_of_the_summed_loss(fields):
     model = EDNNRegressor(net, GridTiling(1, 1), baseline=None).fit(fields, y)
 
     tiles = GridTiling(1, 1).tiles(fields).array().astype(float)
-    inputs = torch.from_numpy(tiles)[:, None]
+    inputs = torch.from_numpy((tiles - fields.mean()) / fields.std())[:, None]
     totals = reference(inputs).reshape(40, -1).sum(axis=1)
     # Outputs are in units of a tile, totals in the loss in units of their spread: 6 x 6 tiles.
     target = torch.from_numpy(y / model.tile_model_.scale) / 6
@@ -326,6 +326,7 @@ def test_one_tile_per_sample_is_the_perceptron_itself(params):
     """Its hyperparameters mean what they mean, down to the random numbers."""
     rng = np.random.default_rng(0)
     X = rng.normal(size=(80, 5))
+    X = (X - X.mean()) / X.std()  # as it is standardised otherwise
     y = X[:, 0] * X[:, 1]
     y /= np.sqrt(np.mean(y**2))
     settings = {"hidden_layer_sizes": (6,), "max_iter": 15, "random_state": 0, **params}
