@@ -149,6 +149,37 @@ def test_a_perceptron_goes_on_from_where_it_was():
     np.testing.assert_allclose(model.predict(X), before, rtol=1e-6)
 
 
+# --- what it is for ------------------------------------------------------------------------------
+
+
+def grey_images(seed, n=120, size=64):
+    """Blobs on a noisy background, in 16 bits, and how many there are."""
+    rng = np.random.default_rng(seed)
+    counts, places = rng.integers(8, 31, size=n), np.arange(size)
+    images = rng.normal(4000, 400, size=(n, size, size))
+    for image, count in zip(images, counts, strict=True):
+        for centre in rng.uniform(0, size, size=(count, 2)):
+            off = (places - centre[:, None] + size / 2) % size - size / 2
+            image += rng.uniform(3000, 6000) * np.multiply.outer(*np.exp(-(off**2) / 8))
+    return images.clip(0, 65535).astype(np.uint16), counts.astype(float)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_blobs_are_counted_in_grey_images_of_16_bits(seed):
+    """Far better than by the mean, which a network was no better than."""
+    images, counts = grey_images(seed)
+    torch.manual_seed(seed)
+    net = nn.Sequential(
+        nn.Conv2d(1, 8, 5, stride=2), nn.SiLU(), nn.Conv2d(8, 16, 3, stride=2), nn.SiLU(),
+        nn.Flatten(), nn.LazyLinear(1),
+    )  # fmt: skip
+    fit = GradientSumFit(max_epochs=20, batch_size=8, lr=1e-2)
+    model = EDNNRegressor(net, GridTiling(8, 6), summing=fit, random_state=seed)
+    model.fit(images[:90], counts[:90])
+    error = np.abs(model.predict(images[90:]) - counts[90:]).mean()
+    assert 2 * error < np.abs(counts[:90].mean() - counts[90:]).mean()
+
+
 # --- what is standardised, and what is not -------------------------------------------------------
 
 
