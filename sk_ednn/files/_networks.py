@@ -18,6 +18,7 @@ from torch.optim import lr_scheduler
 
 from ..exceptions import ModelFileError
 from ..networks import PaperCNN, PaperDenseNet, ValidCNN
+from ..networks._trial import is_uninitialised
 
 # Networks that are what their layers are, one after the other.
 _SEQUENTIAL = {kind.__name__: kind for kind in (nn.Sequential, PaperDenseNet, PaperCNN, ValidCNN)}
@@ -97,6 +98,11 @@ def _class_node(kind) -> dict:
 
 
 def _module_node(module, encoder, place, kwargs=None) -> dict:
+    if is_uninitialised(module):
+        raise ModelFileError(
+            f"{place} has lazy layers, which have no weights to store yet: give them their sizes, "
+            "as nn.Linear(9, 4) in place of nn.LazyLinear(4), or give the class of the network."
+        )
     for name, part in module.named_modules():
         if any(getattr(part, hooks) for hooks in ("_forward_hooks", "_forward_pre_hooks")):
             raise ModelFileError(
@@ -144,6 +150,11 @@ def _settings(layer) -> dict:
 def _module(node, decoder) -> nn.Module:
     module = _built(node["built"], decoder)
     weights = {name: torch.from_numpy(decoder(array)) for name, array in node["weights"].items()}
+    if is_uninitialised(module):
+        raise ModelFileError(
+            "the network that was built has lazy layers, whose sizes are not known: hand over a "
+            "function that builds it and calls it with a tile, as load(path, modules={...})"
+        )
     own = module.state_dict()
     for name in [*own.keys() - weights.keys(), *weights.keys() - own.keys()]:
         raise ModelFileError(

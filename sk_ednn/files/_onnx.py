@@ -16,6 +16,7 @@ from torch import nn
 from .._optional import needing
 from ..exceptions import TileModelError
 from ..networks import NetworkTileModel
+from ..networks._trial import reads_labels
 
 FORMS = ("tile", "dense")
 # How far ONNX Runtime may be from torch, relative to the largest contribution: rounding of
@@ -126,6 +127,11 @@ class _Contributions(nn.Module):
             constant = baseline.coefficients[0] * np.prod(self.focus)
             self.content = baseline.kind == "content"
         self.standardization = tile_model.standardization
+        self.labels = False
+        if self.standardization is None:
+            tiles = torch.zeros(1, self.n_channels, *self.window, dtype=self.dtype)
+            device = tile_model.estimator.device
+            self.labels = reads_labels(module, module, tiles.to(device))
         self.register_buffer("constant", torch.from_numpy(constant.astype(dtype)).reshape(shape))
         if self.content:
             slopes = torch.from_numpy(baseline.coefficients[1:].T.astype(dtype))
@@ -157,7 +163,10 @@ class _Contributions(nn.Module):
         lengths = self.window
         if self.form == "dense":
             lengths = [w + (k - 1) * f for w, f, k in zip(self.window, self.focus, n_tiles)]  # noqa: B905
-        drawn = torch.randn(n, self.n_channels, *lengths, generator=generator, dtype=self.dtype)
+        shape = n, self.n_channels, *lengths
+        if self.labels:  # 0 and 1 are labels of any network that takes some
+            return torch.randint(2, shape, generator=generator).to(self.dtype)
+        drawn = torch.randn(shape, generator=generator, dtype=self.dtype)
         return drawn if self.standardization is None else self.standardization.inverse(drawn)
 
     @property

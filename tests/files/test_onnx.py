@@ -131,3 +131,34 @@ def test_a_network_that_does_not_carry_over_is_not_written(tmp_path, monkeypatch
     ):
         export_onnx(model, tmp_path / "a.onnx")
     assert not list(tmp_path.iterdir())
+
+
+class Looked(nn.Module):
+    """Labels, looked up."""
+
+    def __init__(self):
+        super().__init__()
+        self.table, self.outer = nn.Embedding(3, 2), nn.Linear(18, 1)
+
+    def forward(self, x):
+        return self.outer(self.table(x.flatten(1).long()).flatten(1))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("kind", ["grey", "doubles", "labels"])
+def test_units_precision_and_labels_go_along(kind, tmp_path):
+    net = nn.Sequential(nn.Flatten(), nn.Linear(9, 8), nn.SiLU(), nn.Linear(8, 1))
+    fields, near = 4000 + 300 * RNG.normal(size=(12, 6, 6)), 1e-4
+    if kind == "doubles":
+        net, fields, near = net.double(), 1e8 + RNG.normal(size=(12, 6, 6)), 1e-9
+    if kind == "labels":
+        net, fields = Looked(), RNG.integers(0, 3, size=(12, 6, 6))
+    model = EDNNRegressor(net, GridTiling(1, 1), summing=FIT, random_state=0)
+    model.fit(fields, (fields > fields.mean()).sum(axis=(1, 2)))
+    assert (model.tile_model_.standardization is None) == (kind == "labels")
+    export_onnx(model, tmp_path / "tile.onnx")
+    tiles = model.tiling_.tiles(fields).array()[:, None]
+    tiles = tiles.astype(np.float64 if kind == "doubles" else np.float32)
+    expected = model.predict_contributions(fields).reshape(-1, 1)
+    np.testing.assert_allclose(run(tmp_path / "tile.onnx", tiles=tiles), expected, atol=near)

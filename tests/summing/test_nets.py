@@ -13,7 +13,7 @@ from skorch.helper import predefined_split  # noqa: E402
 from torch import nn  # noqa: E402
 
 from sk_ednn import EDNNRegressor, GridTiling, files  # noqa: E402
-from sk_ednn.exceptions import TileModelError  # noqa: E402
+from sk_ednn.exceptions import ModelFileError, TileModelError  # noqa: E402
 from sk_ednn.summing import GradientSumFit  # noqa: E402
 
 RNG = np.random.default_rng(0)
@@ -251,6 +251,19 @@ def test_lazy_layers_get_their_sizes(tmp_path):
     both = EDNNRegressor(terms, summing=GradientSumFit(max_epochs=1), random_state=0).fit(X, Y)
     assert np.isfinite(both.predict(X)).all()
     assert lazy[-1].has_uninitialized_params()  # the user's is left as it was
+    with pytest.raises(ModelFileError, match=r"lazy layers.* or give the class"):
+        files.save(models["module"], tmp_path / "m.ednn")
+    files.save(models["class"], tmp_path / "m.ednn")
+    with pytest.raises(ModelFileError, match="function that builds it and calls it with a tile"):
+        files.load(tmp_path / "m.ednn", modules=[LazyNet])
+
+    def build():
+        made = LazyNet().eval()
+        made(torch.zeros(1, 1, 4, 4))
+        return made
+
+    loaded = files.load(tmp_path / "m.ednn", modules={"LazyNet": build})
+    np.testing.assert_array_equal(loaded.predict(X), models["class"].predict(X))
 
 
 def test_nothing_to_learn():
