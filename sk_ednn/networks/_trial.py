@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import contextmanager
 
 import torch
@@ -31,10 +32,18 @@ class _Watch(TorchDispatchMode):
         out = func(*args, **(kwargs or {}))
         floats = any(isinstance(a, torch.Tensor) and a.is_floating_point() for a in args)
         if floats and func.overloadpacket in _OF_VALUES:
-            self.found = True
+            self.found |= not _asks_if_finite(args)
         elif floats and func.overloadpacket in _CASTS and not out.is_floating_point():
             self.found = True
         return out
+
+
+def _asks_if_finite(args) -> bool:
+    """Tell whether a comparison is one of those that ``torch.isfinite`` is made of."""
+    if len(args) != 2:
+        return False
+    first, other = args
+    return first is other or (isinstance(other, float) and not math.isfinite(other))
 
 
 def reads_labels(network, module, tiles) -> bool:

@@ -55,13 +55,17 @@ def try_out(settings, net, problem, features=None) -> list:
     list of Standardization or None
         One for each term. A training that goes on keeps those it began with.
     """
-    how = net.summing_
+    how, whole = net.summing_, net.module_
     by_axis: dict[Any, Standardization] = {}
     found: list[Standardization | None] = []
     for term, module, example in zip(problem.terms, net.term_modules(), how.examples, strict=True):
         tiles = example.to(device=net.device, dtype=how.dtype)
         call = net.infer_tiles if len(problem.terms) == 1 else module
-        labels = reads_labels(call, module, tiles)
+        try:
+            net.module_ = plain_module(whole)  # not to be compiled for a few tiles
+            labels = reads_labels(call, module, tiles)
+        finally:
+            net.module_ = whole
         if not settings.standardize or labels or features is not None:
             found.append(None)
             continue

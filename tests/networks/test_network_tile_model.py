@@ -11,7 +11,8 @@ pytest.importorskip("skorch")
 from torch import nn  # noqa: E402
 
 from sk_ednn import EDNNRegressor, GridTiling  # noqa: E402
-from sk_ednn.networks import NotConvolutional  # noqa: E402
+from sk_ednn.networks import NotConvolutional, PaperCNN, ValidCNN  # noqa: E402
+from sk_ednn.networks._trial import reads_labels  # noqa: E402
 from sk_ednn.summing import GradientSumFit  # noqa: E402
 
 
@@ -29,3 +30,59 @@ def test_a_reason_that_is_known_is_raised_anew():
         depths.append(len(traceback.extract_tb(caught.value.__traceback__)))
     assert len(set(map(id, raised))) == 5 and len({str(error) for error in raised}) == 1
     assert depths[1:] == [depths[1]] * 4
+
+
+class Calls(nn.Module):
+    """A network that hands its input to a function."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, x):
+        return self.function(x)
+
+
+LABELS = {
+    "long": lambda x: x.long(),
+    "to": lambda x: x.to(torch.int32),
+    "bool": lambda x: x.bool(),
+    "type": lambda x: x.type(torch.LongTensor),
+    "equal": lambda x: x == 1,
+    "other": lambda x: x != 0,
+    "round": lambda x: x.round(),
+    "floor": lambda x: (2 * x).floor(),
+    "remainder": lambda x: x % 2,
+    "buckets": lambda x: torch.bucketize(x, torch.tensor([0.5, 1.5])),
+}
+NUMBERS = {
+    "relu": lambda x: torch.where(x > 0, x, 0 * x),
+    "largest": lambda x: x.amax(-1),
+    "checked": lambda x: x * torch.isfinite(x).all(),
+    "checked for nan": lambda x: x * ~torch.isnan(x).any(),
+    "shape": lambda x: x * torch.arange(x.shape[-1]),
+}
+
+
+@pytest.mark.parametrize("name", [*LABELS, *NUMBERS])
+def test_labels_are_told_by_what_is_done_to_them(name):
+    module = Calls({**LABELS, **NUMBERS}[name])
+    assert reads_labels(module, module, torch.ones(2, 1, 4, 4)) == (name in LABELS)
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        PaperCNN((32, 32)),
+        ValidCNN((16, 16), (8, 8)),
+        nn.Sequential(nn.Conv2d(1, 4, 3, padding=1, padding_mode="circular"), nn.GroupNorm(2, 4),
+                      nn.BatchNorm2d(4), nn.Mish(), nn.AdaptiveMaxPool2d(2), nn.Dropout(),
+                      nn.Upsample(scale_factor=2, mode="bilinear"), nn.Flatten(),
+                      nn.LayerNorm(64), nn.Linear(64, 1)),
+        nn.Sequential(nn.Flatten(2), nn.TransformerEncoderLayer(256, 4, 16, batch_first=True)),
+    ],
+    ids=lambda module: type(module[0]).__name__,
+)  # fmt: skip
+def test_layers_of_torch_take_numbers(module):
+    size = 32 if isinstance(module, PaperCNN) else 16
+    assert not reads_labels(module, module, torch.ones(2, 1, size, size))
