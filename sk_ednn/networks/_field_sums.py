@@ -95,9 +95,9 @@ class FieldSums(Dataset):
         derivative of the total with respect to the field, a Tensor (n_channels, *grid), into one
         of the shape of `values`.
     dtype : torch.dtype
-        Of totals and weights.
+        Precision of totals and weights.
     field_dtype : torch.dtype, default=None
-        Of the fields; float64 where they are standardised later. None for `dtype`.
+        Precision of the fields; float64 where they are standardised later. None for `dtype`.
     """
 
     def __init__(

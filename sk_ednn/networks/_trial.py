@@ -1,4 +1,4 @@
-"""One run of a network on a few tiles before it is trained, and errors of torch in our words."""
+"""Try a network on a few tiles before it is trained; explain the errors that torch raises."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from ..exceptions import TileModelError
 
-# What depends on the very values of its input, and not on their order or differences alone.
+# Operations that depend on exact values, not on order or differences alone.
 _OF_VALUES = {
     getattr(torch.ops.aten, name)
     for name in (
@@ -56,7 +56,7 @@ def reads_labels(network, module, tiles) -> bool:
     Parameters
     ----------
     network : function
-        What to call with tiles: the module, or what calls it.
+        Called with tiles: the module, or a function that calls it.
     module : torch.nn.Module
     tiles : Tensor of shape (n_tiles, n_channels, *window)
         As they are in the data.
@@ -92,18 +92,18 @@ def explained(*inputs):
     Parameters
     ----------
     *inputs : Tensor
-        What the network is given within the block.
+        Inputs of the network within the block.
     """
     try:
         yield
     except (RuntimeError, ValueError, IndexError) as error:
-        message = _in_our_words(str(error), inputs)
+        message = _explanation(str(error), inputs)
         if message is None:
             raise
         raise TileModelError(message) from error
 
 
-def _in_our_words(error, inputs) -> str | None:
+def _explanation(error, inputs) -> str | None:
     if "scalar types: Long, Int" in error:
         return (
             "A layer such as nn.Embedding looks up integers, and networks are given floats: turn "

@@ -1,4 +1,4 @@
-"""What networks are trained on: sums over tiles, or over whole fields where that is cheaper."""
+"""Data sets for the training of networks: sums over tiles or, where cheaper, whole fields."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def batches_of_one(settings, net, problem, features, scale):
     _require_once(net, problem)
     (standardization,) = how.standardizations
     y = problem.y / scale * how.share
-    # What is read piece by piece is read a batch at a time.
+    # Lazy fields are read a batch at a time.
     of_fields = features is None and (of_fields or problem.fields.lazy)
     # Seen on some tiles: all of them may be many times as large as the fields.
     repeats = not of_fields and next(iter(tiling.blocks(problem.fields, _PROBED))).repeats()
@@ -157,7 +157,7 @@ def _field_sums(settings, problem, term, y, scale, how) -> FieldSums:
     slopes = _slopes(settings, problem, term, scale / how.share, how)
     return FieldSums(
         problem.fields, term.tiling.channel_axis, y, problem.sample_weight, slopes, how.dtype,
-        # Of numbers such as 100000.0 ± 0.1 float32 would leave nothing to standardise.
+        # float32 would leave nothing of numbers such as 100000.0 ± 0.1 to standardise.
         torch.float64 if any(how.standardizations) else how.dtype,
     )  # fmt: skip
 

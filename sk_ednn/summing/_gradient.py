@@ -89,8 +89,8 @@ class GradientSumFit(AbstractSumFit):
     device : str, default="cpu"
         For bare modules: "auto" is the first CUDA device, or the CPU where there is none.
     precision : {"auto", "float32", "bfloat16", "float64"}, default="auto"
-        Of the network. "auto" keeps that of its weights: float32, or float64 after ``.double()``.
-        With "bfloat16" weights and sums stay in float32.
+        Precision of the network. "auto" keeps that of its weights: float32, or float64 after
+        ``.double()``. With "bfloat16" weights and sums stay in float32.
     standardize : bool, default=True
         Give networks fields of mean 0 and variance 1: with a channel axis each channel by itself,
         over all sites of the training fields. Mean and scale belong to the fitted tile model.

@@ -29,7 +29,7 @@ LOSSES = {
     "poisson": nn.PoissonNLLLoss,
 }
 
-# Of classes: they make something of totals, and nothing that makes sense.
+# Losses for classes: some accept totals without an error, and train to nothing.
 _CLASS_LOSSES = (
     nn.BCELoss, nn.BCEWithLogitsLoss, nn.CrossEntropyLoss, nn.HingeEmbeddingLoss, nn.KLDivLoss,
     nn.MultiLabelMarginLoss, nn.MultiLabelSoftMarginLoss, nn.MultiMarginLoss, nn.NLLLoss,
@@ -188,7 +188,7 @@ def require_split(split, sums, train, valid) -> None:
             part = part.dataset
         if part is not None and part is not sums:
             raise TileModelError(
-                "train_split returns a data set of its own, and the net is trained on sums over "
+                "train_split returns another data set, and the net is trained on sums over "
                 "tiles. Append the fields and totals to validate on to X and y, and say which they "
                 "are: train_split=ValidSplit(sklearn.model_selection.PredefinedSplit(test_fold)) "
                 "with test_fold 0 for these and -1 for all others."

@@ -49,7 +49,7 @@ class Training:
     examples : list of Tensor
         Some tiles for the network of each term, as they are in the data.
     standardizations : list of Standardization or None
-        How the inputs of each network are standardised.
+        Maps of the inputs of each network, None for inputs as they are.
     form : {"auto", "dense", "tiled"}
     groups : ndarray of shape (n_samples,) or None
         Samples that stay together where some are held back.
