@@ -1,17 +1,21 @@
-"""What a model file holds, and how fields are cut, for reading."""
+"""What a model file holds, for reading."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-from .._optional import needing
-from ..tiling._windows import legal_focuses
-from ._files import check_writable
+from .. import files as model_files
+from ._inputs import require_file
 
 # Parameters that say nothing of what is predicted.
 _DULL = ("verbose", "n_jobs", "random_state")
-_PICTURES = {".png", ".pdf", ".svg"}
+
+
+def held(path: Path) -> dict[str, Any]:
+    """Return what a model file says of itself."""
+    require_file(path)
+    return model_files.describe(path)
 
 
 def report_of(found: dict[str, Any], everything=True) -> list[tuple[str, str]]:
@@ -53,91 +57,3 @@ def _flat(values, prefix=""):
 def printable(text: str) -> str:
     """Return a text of a file as a terminal may show it: no control characters."""
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
-
-
-def cut(tiling, X, sample) -> dict[str, Any]:
-    """Return how a field is cut, and which sizes the focus allows."""
-    fields = tiling.check(X)
-    _require_sample(X, sample)
-    shape = fields.stacks[0].values.shape[1:]
-    tile_shape, grid = tiling.tile_shape(shape), tiling.tile_grid(shape)
-    focus = tuple(site.stop - site.start for site in tiling.focus_sites(tile_shape))
-    lengths = [n * f for n, f in zip(grid, focus, strict=True)]
-    n_tiles = 1
-    for n in grid:
-        n_tiles *= n
-    return {
-        "fields": f"{len(X)} of shape {shape}",
-        "focus": str(focus),
-        "tiles": f"{n_tiles} of shape {tile_shape}, {' x '.join(map(str, grid))}",
-        "sizes": "; ".join(
-            f"axis {axis}: multiples of {f}, as {n} is; of {n} sites, a focus of {legal_focuses(n)}"
-            for axis, (n, f) in enumerate(zip(lengths, focus, strict=True))
-        ),
-    }
-
-
-def draw_cut(tiling, X, sample, output: Path) -> None:
-    """Draw the tiles of a field into a file.
-
-    Raises
-    ------
-    ValueError
-        Where the file is to be of another kind, or the field has not two dimensions.
-    MissingExtraError
-        Where matplotlib is not installed.
-    """
-    if output.suffix.lower() not in _PICTURES:
-        raise ValueError(f"--output must end in {', '.join(sorted(_PICTURES))}, got {output}.")
-    _require_sample(X, sample)
-    with needing("Drawing"):
-        from matplotlib.figure import Figure
-    from ..inspection import TilingDisplay
-
-    # No pyplot: nothing is shown, and nothing of the user's settings is changed.
-    axes = Figure(figsize=(5, 5), layout="constrained").subplots()
-    TilingDisplay.from_tiling(tiling, X[sample : sample + 1], ax=axes)
-    axes.figure.savefig(output, dpi=150)
-
-
-def check_report(path: Path | None) -> None:
-    """Raise where no report can be written: before the fit, not after.
-
-    Raises
-    ------
-    ValueError, OSError, MissingExtraError
-    """
-    if path is None:
-        return
-    if path.suffix.lower() not in {".html", ".htm"}:
-        raise ValueError(f"--report must end in .html, got {path}.")
-    check_writable(path)
-    from ..inspection._report._svg import require_matplotlib
-
-    require_matplotlib()
-
-
-def write_report(path: Path, estimator, parts, unit, about) -> None:
-    """Write a page on a fit.
-
-    Parameters
-    ----------
-    path : Path
-    estimator : EDNNRegressor
-    parts : dict of str to (X, y)
-        "train", and "test" where systems were held back.
-    unit : str or None
-    about : dict of str to str
-    """
-    from ..inspection import fit_report
-
-    estimator.evaluation_.set_params(verbose=0)  # a report predicts many times
-    page = fit_report(
-        estimator, *parts["train"], test=parts.get("test"), unit=unit or "", about=about
-    )
-    page.save(path)
-
-
-def _require_sample(X, sample):
-    if not 0 <= sample < len(X):
-        raise ValueError(f"--sample must be from 0 to {len(X) - 1}, got {sample}.")

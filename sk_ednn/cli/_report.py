@@ -1,0 +1,45 @@
+"""The page on a fit that ``fit --report`` writes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ._files import check_writable
+
+
+def check_report(path: Path | None) -> None:
+    """Raise where no report can be written: before the fit, not after.
+
+    Raises
+    ------
+    ValueError, OSError, MissingExtraError
+    """
+    if path is None:
+        return
+    if path.suffix.lower() not in {".html", ".htm"}:
+        raise ValueError(f"--report must end in .html, got {path}.")
+    check_writable(path)
+    from ..inspection._report._svg import require_matplotlib
+
+    require_matplotlib()
+
+
+def write_report(path: Path, estimator, parts, unit, about) -> None:
+    """Write a page on a fit.
+
+    Parameters
+    ----------
+    path : Path
+    estimator : EDNNRegressor
+    parts : dict of str to (X, y)
+        "train", and "test" where systems were held back.
+    unit : str or None
+    about : dict of str to str
+    """
+    from ..inspection import fit_report
+
+    estimator.evaluation_.set_params(verbose=0)  # a report predicts many times
+    page = fit_report(
+        estimator, *parts["train"], test=parts.get("test"), unit=unit or "", about=about
+    )
+    page.save(path)

@@ -1,0 +1,82 @@
+"""The command ``tile``: how fields are cut."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from .._optional import needing
+from ..tiling._windows import legal_focuses
+from ._files import check_writable
+from ._inputs import read_fields, tiling_of
+
+_PICTURES = {".png", ".pdf", ".svg"}
+
+
+def run(asked) -> dict[str, Any]:
+    """Return how fields are cut, as the options say, and draw it where asked to.
+
+    Parameters
+    ----------
+    asked : namespace
+        The parameters of the command, by name.
+    """
+    if asked.output is not None:
+        check_writable(asked.output)
+    tiling = tiling_of(asked.focus, asked.context, asked.boundary, asked.channel_axis)
+    X = read_fields(asked.fields)
+    report = cut(tiling, X, asked.sample)
+    if asked.output is not None:
+        draw_cut(tiling, X, asked.sample, asked.output)
+        report["output"] = str(asked.output)
+    return report
+
+
+def cut(tiling, X, sample) -> dict[str, Any]:
+    """Return how a field is cut, and which sizes the focus allows."""
+    fields = tiling.check(X)
+    _require_sample(X, sample)
+    shape = fields.stacks[0].values.shape[1:]
+    tile_shape, grid = tiling.tile_shape(shape), tiling.tile_grid(shape)
+    focus = tuple(site.stop - site.start for site in tiling.focus_sites(tile_shape))
+    lengths = [n * f for n, f in zip(grid, focus, strict=True)]
+    n_tiles = 1
+    for n in grid:
+        n_tiles *= n
+    return {
+        "fields": f"{len(X)} of shape {shape}",
+        "focus": str(focus),
+        "tiles": f"{n_tiles} of shape {tile_shape}, {' x '.join(map(str, grid))}",
+        "sizes": "; ".join(
+            f"axis {axis}: multiples of {f}, as {n} is; of {n} sites, a focus of {legal_focuses(n)}"
+            for axis, (n, f) in enumerate(zip(lengths, focus, strict=True))
+        ),
+    }
+
+
+def draw_cut(tiling, X, sample, output: Path) -> None:
+    """Draw the tiles of a field into a file.
+
+    Raises
+    ------
+    ValueError
+        Where the file is to be of another kind, or the field has not two dimensions.
+    MissingExtraError
+        Where matplotlib is not installed.
+    """
+    if output.suffix.lower() not in _PICTURES:
+        raise ValueError(f"--output must end in {', '.join(sorted(_PICTURES))}, got {output}.")
+    _require_sample(X, sample)
+    with needing("Drawing"):
+        from matplotlib.figure import Figure
+    from ..inspection import TilingDisplay
+
+    # No pyplot: nothing is shown, and nothing of the user's settings is changed.
+    axes = Figure(figsize=(5, 5), layout="constrained").subplots()
+    TilingDisplay.from_tiling(tiling, X[sample : sample + 1], ax=axes)
+    axes.figure.savefig(output, dpi=150)
+
+
+def _require_sample(X, sample):
+    if not 0 <= sample < len(X):
+        raise ValueError(f"--sample must be from 0 to {len(X) - 1}, got {sample}.")
