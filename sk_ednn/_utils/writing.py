@@ -154,10 +154,11 @@ def _goal(path) -> tuple[Path, os.stat_result | None]:
     if old is not None:
         _check_old(name, goal, old)
     elif not goal.parent.is_dir():
-        link = f" {name} is a link to {goal}." if os.path.islink(name) else ""
+        linked = os.path.islink(name)
+        folder = goal.parent if linked else Path(name).parent
         raise FileNotFoundError(
-            f"There is no folder {goal.parent} to write {goal.name} in: make it, or give another."
-            f"{link}"
+            f"There is no folder {folder} to write {goal.name} in: make it, or give another."
+            + (f" {name} is a link to {goal}." if linked else "")
         )
     return goal, old
 

@@ -65,6 +65,9 @@ def fit(
     output: Annotated[
         Path, typer.Option("--output", "-o", help="File for the fitted model.")
     ] = Path("model.ednn"),
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace a model file that is there.")
+    ] = False,
     report: Annotated[
         Path | None, typer.Option(help="Also write a page on the fit, .html, for any browser.")
     ] = None,

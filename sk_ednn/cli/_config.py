@@ -12,11 +12,11 @@ from typing import Annotated, Any, get_args, get_type_hints
 import typer
 
 from .._optional import needing
+from .._utils.writing import replacing
 from ._errors import one_line_errors
-from ._files import check_writable
 
-# What says where settings are is none of them.
-_NO_SETTINGS = ("config", "save_config", "help")
+# What says where settings are is none of them, nor what replaces files that settings name.
+_NO_SETTINGS = ("config", "save_config", "help", "force")
 _PER_AXIS = ("focus", "context")
 _KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
 
@@ -51,10 +51,9 @@ SaveConfig = Annotated[
 
 
 def check(path: Path | None) -> None:
-    """Raise where settings cannot be written to a file: before the work, not after."""
+    """Raise where settings cannot be written: before the work, not after."""
     if path is not None:
         _yaml()
-        check_writable(path)
 
 
 def write(ctx: typer.Context, path: Path | None) -> None:
@@ -75,7 +74,8 @@ def write(ctx: typer.Context, path: Path | None) -> None:
 
     text = yaml.dump(settings, Dumper=Dumper, sort_keys=False, allow_unicode=True)
     head = f"# Run again: sk-ednn {ctx.info_name} --config {path.name}\n"
-    path.write_text(head + text, encoding="utf-8")
+    with replacing(path, "w", encoding="utf-8") as file:
+        file.write(head + text)
 
 
 def command_line(ctx: typer.Context) -> str:

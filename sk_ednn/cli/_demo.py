@@ -25,6 +25,7 @@ from threadpoolctl import threadpool_limits
 
 from .._optional import needing
 from .._regressor import EDNNRegressor
+from .._utils.writing import check_writable, replacing
 from ..atoms import GaussianRasterizer, LocalInvariants
 from ..datasets import load_sheets, make_ising
 from ..inspection import ErrorDisplay, ParityDisplay
@@ -66,13 +67,16 @@ def run(folder: Path, seed: int, console: Console) -> dict:
         for library in ("torch", "skorch", "matplotlib.figure"):
             import_module(library)
     folder.mkdir(parents=True, exist_ok=True)
+    figure, numbers = folder / "parity.png", folder / "demo.json"
+    for path in (figure, numbers):
+        check_writable(path)
     started = time.perf_counter()
     ising = _ising(seed, console)
     sheets, parity = _sheets(seed, console)
-    figure = folder / "parity.png"
     _plot(ising, parity, figure)
     report = {"ising": ising, "sheets": sheets, "seconds": time.perf_counter() - started}
-    (folder / "demo.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    with replacing(numbers, "w", encoding="utf-8") as file:
+        file.write(json.dumps(report, indent=1) + "\n")
     console.print(f"{report['seconds']:.0f} s in all; figure: {figure}", highlight=False)
     return report
 
@@ -260,7 +264,8 @@ def _plot(ising, parity, path):
     _plot_sheets(right, parity)
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path, dpi=160)
+    with replacing(path) as file:
+        figure.savefig(file, format="png", dpi=160)
 
 
 def _plot_ising(axes, rows):

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
 
 from .._optional import needing
+from .._utils.writing import replacing
 from ._text import read_columns
 
 # What numpy, h5py and zarr raise where a file is cut off, or is not what its name says.
@@ -51,21 +52,13 @@ def split_name(name: str) -> tuple[Path, str | None]:
     return Path(path), key or None
 
 
-def check_writable(path: Path) -> None:
-    """Raise where a file cannot be written: before hours of work, not after.
-
-    Raises
-    ------
-    OSError
-    """
-    if path.is_dir():
-        raise IsADirectoryError(f"{path} is a folder; give the name of a file.")
-    if not path.parent.is_dir():
-        raise FileNotFoundError(
-            f"The folder {path.parent} does not exist; {path} cannot be written."
-        )
-    if not os.access(path if path.exists() else path.parent, os.W_OK):
-        raise PermissionError(f"{path} cannot be written: permission denied.")
+def write_arrays(path: Path, arrays: dict[str, Any]) -> None:
+    """Write arrays into an .npz file, or the first of them into an .npy file."""
+    with replacing(path) as file:
+        if path.suffix == ".npz":
+            np.savez(file, **arrays)
+        else:
+            np.save(file, next(iter(arrays.values())))
 
 
 # --- formats ----------------------------------------------------------------------------------

@@ -14,17 +14,16 @@ from .._regressor import EDNNRegressor
 from ..metrics import extensive_errors
 from . import _config
 from ._errors import not_half
-from ._files import check_writable
 from ._inputs import (
     chosen,
     data_line,
     read_fields,
     read_targets,
-    require_different,
     require_model_name,
     tiling_of,
 )
 from ._models import TILE_MODELS, suited
+from ._paths import check_paths, may_replace
 from ._report import check_report, write_report
 
 BASELINES = {"size": "size", "content": "content", "none": None}
@@ -54,8 +53,8 @@ def run(ctx: typer.Context, asked) -> tuple[dict[str, Any], Described]:
     """
     tiling, baseline = _check(asked)
     X, y = _read(asked)
-    replaced = asked.output.exists()
     tiling.check(X[:1])
+    replaced = may_replace("--output", asked.output, asked.force)
     _say(asked, data_line(X, y, tiling))
     warn_of_standardised(y)  # before a part of them is taken
     parts = _parts(X, y, asked)
@@ -120,10 +119,9 @@ def _check(asked):
     tiling = tiling_of(asked.focus, asked.context, asked.boundary, asked.channel_axis)
     baseline = chosen("--baseline", asked.baseline, BASELINES)
     require_model_name(asked.output)
-    check_writable(asked.output)
     check_report(asked.report)
     _config.check(asked.save_config)
-    require_different(asked.output, asked.report, asked.save_config)
+    check_paths(asked)
     return tiling, baseline
 
 

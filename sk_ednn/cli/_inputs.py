@@ -107,15 +107,6 @@ def require_model_name(path: Path) -> None:
         )
 
 
-def require_different(*paths: Path | None) -> None:
-    """Raise where two of the files to be written are one."""
-    given = [path for path in paths if path is not None]
-    if len({path.resolve() for path in given}) < len(given):
-        raise ValueError(
-            f"Each file to be written needs a name of its own, got {', '.join(map(str, given))}."
-        )
-
-
 def tiling_of(focus, context, boundary, channel_axis) -> GridTiling:
     """Return the tiling of the words on the command line."""
     return GridTiling(

@@ -6,8 +6,9 @@ import numpy as np
 import typer
 
 from . import _config
-from ._files import check_writable
-from ._inputs import load_model, read_fields, require_different
+from ._files import write_arrays
+from ._inputs import load_model, read_fields
+from ._paths import check_paths
 
 
 def run(ctx: typer.Context, asked) -> np.ndarray:
@@ -36,7 +37,7 @@ def run(ctx: typer.Context, asked) -> np.ndarray:
         results |= {"_".join(filter(None, ["contributions", k])): v for k, v in named}
     y, output = results["y"], asked.output
     if output is not None:
-        np.save(output, y) if output.suffix == ".npy" else np.savez(output, **results)
+        write_arrays(output, results)
     _config.write(ctx, asked.save_config)
     return y
 
@@ -53,11 +54,9 @@ def show(y, output) -> None:
 def _check(asked) -> None:
     """Raise where what is asked for cannot be done."""
     output = asked.output
-    if output is not None:
-        if output.suffix not in {".npy", ".npz"}:
-            raise ValueError(f"--output must end in .npy or .npz, got {output}.")
-        check_writable(output)
+    if output is not None and output.suffix not in {".npy", ".npz"}:
+        raise ValueError(f"--output must end in .npy or .npz, got {output}.")
     if asked.contributions and (output is None or output.suffix != ".npz"):
         raise ValueError("--contributions needs --output with a name that ends in .npz.")
     _config.check(asked.save_config)
-    require_different(output, asked.save_config)
+    check_paths(asked)

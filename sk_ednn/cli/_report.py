@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ._files import check_writable
-
 
 def check_report(path: Path | None) -> None:
     """Raise where no report can be written: before the fit, not after.
@@ -18,7 +16,6 @@ def check_report(path: Path | None) -> None:
         return
     if path.suffix.lower() not in {".html", ".htm"}:
         raise ValueError(f"--report must end in .html, got {path}.")
-    check_writable(path)
     from ..inspection._report._svg import require_matplotlib
 
     require_matplotlib()

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from .._optional import needing
+from .._utils.writing import replacing
 from ..tiling._windows import legal_focuses
-from ._files import check_writable
 from ._inputs import read_fields, tiling_of
+from ._paths import check_paths
 
 _PICTURES = {".png", ".pdf", ".svg"}
 
@@ -21,8 +22,7 @@ def run(asked) -> dict[str, Any]:
     asked : namespace
         The parameters of the command, by name.
     """
-    if asked.output is not None:
-        check_writable(asked.output)
+    check_paths(asked)
     tiling = tiling_of(asked.focus, asked.context, asked.boundary, asked.channel_axis)
     X = read_fields(asked.fields)
     report = cut(tiling, X, asked.sample)
@@ -74,7 +74,8 @@ def draw_cut(tiling, X, sample, output: Path) -> None:
     # No pyplot: nothing is shown, and nothing of the user's settings is changed.
     axes = Figure(figsize=(5, 5), layout="constrained").subplots()
     TilingDisplay.from_tiling(tiling, X[sample : sample + 1], ax=axes)
-    axes.figure.savefig(output, dpi=150)
+    with replacing(output) as file:
+        axes.figure.savefig(file, format=output.suffix[1:].lower(), dpi=150)
 
 
 def _require_sample(X, sample):

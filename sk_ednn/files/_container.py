@@ -12,12 +12,11 @@ import io
 import json
 import os
 import re
-import secrets
 import zipfile
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
+from .._utils.writing import replacing
 from ..exceptions import ModelFileError
 
 FORMAT = "sk_ednn model"
@@ -49,23 +48,10 @@ def write(path, parts) -> str:
     str
         Digest of the file.
     """
-    path = Path(path)
-    if not path.parent.is_dir():
-        raise FileNotFoundError(
-            f"There is no folder {path.parent} to write {path.name} in: make it, or give another."
-        )
-    # Beside it, since a file is only moved in one step within a file system.
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        with open(temporary, "xb+") as file:
-            _write_zip(file, parts)
-            digest = _hash(file, os.fstat(file.fileno()).st_size)
-            file.write(digest.encode())
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path, "wb+") as file:
+        _write_zip(file, parts)
+        digest = _hash(file, os.fstat(file.fileno()).st_size)
+        file.write(digest.encode())
     return digest
 
 

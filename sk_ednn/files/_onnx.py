@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import logging
-import os
 import warnings
 from contextlib import contextmanager
-from pathlib import Path
-from secrets import token_hex
 
 import numpy as np
 import torch
 from torch import nn
 
 from .._optional import needing
+from .._utils.writing import replacing_path
 from ..exceptions import TileModelError
 from ..networks import NetworkTileModel
 from ..networks._trial import reads_labels
@@ -93,14 +91,9 @@ def export_onnx(model, path, form="tile", *, term=None) -> None:
     runtime = _runtime()
     tile_model, tiling = _chosen(model, term)
     traced = _Contributions(tile_model, tiling, form).eval()
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{token_hex(4)}")
-    try:
-        _export(traced, temporary)
-        _compare(runtime, temporary, traced)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing_path(path) as made:
+        _export(traced, made)
+        _compare(runtime, made, traced)
 
 
 class _Contributions(nn.Module):

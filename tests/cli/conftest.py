@@ -54,12 +54,15 @@ def run(folder, monkeypatch):
     """Run a command line in the folder of the files; return what it printed."""
     monkeypatch.chdir(folder)
 
-    def run(line, expected=0):
+    def run(line, expected=0, *, force=True):
         from typer.testing import CliRunner
 
         from sk_ednn.cli._app import app
 
-        result = CliRunner().invoke(app, line.split())
+        words = line.split()
+        if force and words[:1] == ["fit"] and "--force" not in words:
+            words.append("--force")  # tests fit into the same files again and again
+        result = CliRunner().invoke(app, words)
         assert result.exit_code == expected, result.output
         # SystemExit is how a command ends; anything else would have been a traceback.
         assert result.exception is None or isinstance(result.exception, SystemExit)

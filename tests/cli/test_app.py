@@ -143,7 +143,8 @@ def test_what_is_fitted_and_what_is_replaced_is_said(run):
     result = run("fit X.npy y.npy -o said.ednn")
     assert "data: 200 fields of shape (8, 8), totals from -" in result.stderr
     assert "place of the file" not in result.stdout
-    assert "in the place of the file that was there" in run("fit X.npy y.npy -o said.ednn").stdout
+    again = run("fit X.npy y.npy -o said.ednn").stdout
+    assert "in the place of the file that was there" in again
     said = run("fit channel.npz -o said.ednn --focus 2,2,1 --context 1,1,0").stderr
     assert "fields of shape (8, 8, 1)" in said and "if it is a channel, --channel-axis -1" in said
 
@@ -209,7 +210,7 @@ BAD = {
     "fit small.npz --baseline all": "--baseline must be one of size, content, none; got 'all'.",
     "fit small.npz --channel-axis 5": "channel_axis=5 needs a field with that axis",
     "fit small.npz --model magic": "--model must be one of auto, kernel, ",
-    "fit small.npz -o nowhere/model.ednn": "The folder nowhere does not exist",
+    "fit small.npz -o nowhere/model.ednn": "There is no folder nowhere to write model.ednn in",
     "fit small.npz -o .": ". is a folder",
     "predict nowhere.ednn X.npy": "nowhere.ednn does not exist.",
     "predict broken.ednn X.npy": "broken.ednn cannot be read: it is no model file.",
@@ -226,7 +227,7 @@ BAD = {
     "predict model.ednn y.npy": "y.npy must hold fields",
     "predict model.ednn nan_X.npy": "nan_X.npy holds NaN or infinity, first at [3, 2, 1].",
     "predict model.ednn X.npy -o out.txt": "--output must end in .npy or .npz, got out.txt.",
-    "predict model.ednn X.npy -o nowhere/out.npy": "The folder nowhere does not exist",
+    "predict model.ednn X.npy -o nowhere/out.npy": "There is no folder nowhere to write out.npy in",
     "predict model.ednn X.npy --contributions": "--contributions needs --output",
     "predict model.ednn X.npy -o a.npy --contributions": "--contributions needs --output",
 }

@@ -94,7 +94,7 @@ def test_every_setting_goes_round(command, settings, run, folder, monkeypatch):
 
     known = set(inspect.signature(getattr(_app, command)).parameters)
     names = {key.replace("-", "_") for key in settings} - {"json"} | {"as_json"}
-    assert names == known - {"ctx", "config", "save_config"}  # none is left out here
+    assert names == known - {"ctx", "config", "save_config", "force"}  # none is left out here
     monkeypatch.setattr(_fit, "write_report", lambda *given: None)  # what it says is tested below
     report = {"report": "round.html"} if command == "fit" and HAS_MATPLOTLIB else {}
     given = written(folder, "given.yaml", settings | report)
@@ -181,7 +181,7 @@ def test_files_that_cannot_be_read_or_written(run, folder):
     lines = {
         "fit small.npz --config nowhere.yaml": "error: nowhere.yaml does not exist.",
         "fit small.npz --config .": "error: ",
-        "fit small.npz --save-config nowhere/a.yaml": "error: The folder nowhere does not exist",
+        "fit small.npz --save-config nowhere/a.yaml": "error: There is no folder nowhere to write",
         "predict model.ednn X.npy --save-config .": "error: . is a folder",
         "predict --config fit.yaml": "error: fit.yaml: there is no setting 'focus'; there are mod",
     }
@@ -237,10 +237,10 @@ def test_the_command_in_a_report_makes_the_same_model(run, folder, monkeypatch):
     ("name", "message"),
     [
         ("fit.txt", "--report must end in .html, got fit.txt."),
-        ("nowhere/fit.html", "The folder nowhere does not exist"),
+        ("nowhere/fit.html", "There is no folder nowhere to write"),
         (".", "--report must end in .html, got .."),
-        ("a.html -o ./a.html", "Each file to be written needs a name of its own, got a.html, a."),
-        ("a.html --save-config a.html", "Each file to be written needs a name of its own, got"),
+        ("a.html -o ./a.html", "--output a.html and --report a.html are one file: each file to be"),
+        ("a.html --save-config a.html", "--report a.html and --save-config a.html are one file"),
     ],
 )
 def test_a_report_that_cannot_be_written_costs_no_fit(name, message, run, folder):

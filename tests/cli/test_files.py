@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 pytest.importorskip("typer")
 pytest.importorskip("rich")
 
-from sk_ednn.cli._files import check_writable, read_array
+from sk_ednn.cli._files import read_array
 from sk_ednn.exceptions import MissingExtraError
 
 ARRAYS = {"first": np.arange(6.0).reshape(2, 3), "second": np.arange(4)}
@@ -141,22 +141,6 @@ def test_missing_files_and_libraries_are_named(tmp_path, monkeypatch):
         )
         with pytest.raises(MissingExtraError, match=re.escape(words)):
             read_array(f"{tmp_path}/a{suffix}", ())
-
-
-def test_what_cannot_be_written_is_known_before(tmp_path):
-    check_writable(tmp_path / "new.npy")
-    (tmp_path / "old.npy").touch()
-    check_writable(tmp_path / "old.npy")
-    with pytest.raises(OSError, match="is a folder"):
-        check_writable(tmp_path)
-    with pytest.raises(OSError, match=r"The folder .*nowhere does not exist"):
-        check_writable(tmp_path / "nowhere" / "a.npy")
-
-
-def test_a_protected_folder_is_known_before(tmp_path, monkeypatch):
-    monkeypatch.setattr("os.access", lambda *args: False)  # tests may run as root, who may all
-    with pytest.raises(OSError, match="permission denied"):
-        check_writable(tmp_path / "a.npy")
 
 
 TABLES = {

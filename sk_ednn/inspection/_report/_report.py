@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..._utils.masks import unmasked
+from ..._utils.writing import replacing
 from .._extensivity import extensivity_report
 from .._reach import unwrap
 from . import _numbers, _page, _sections
@@ -43,7 +43,8 @@ class FitReport:
         ----------
         path : str or Path
         """
-        Path(path).write_text(self.html, encoding="utf-8")
+        with replacing(path, "w", encoding="utf-8") as file:
+            file.write(self.html)
 
     def _repr_html_(self) -> str:
         """Return the page within another, whose styles are not its own."""

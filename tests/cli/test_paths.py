@@ -1,0 +1,201 @@
+"""No command writes over what it reads, and none replaces a model unasked."""
+
+import os
+import shutil
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import get_args, get_type_hints
+
+import numpy as np
+import pytest
+
+pytest.importorskip("typer")
+pytest.importorskip("rich")
+pytest.importorskip("skops")
+
+from sk_ednn.cli import _inputs, _paths
+from sk_ednn.cli._paths import READ, WRITTEN, check_paths
+
+posix = pytest.mark.skipif(sys.platform == "win32", reason="links")
+
+
+@pytest.fixture
+def inputs(run, folder, tmp_path, monkeypatch):
+    """Copy inputs to a new folder, and return what is in it."""
+    for name in ("X.npy", "y.npy", "small.npz", "model.ednn"):
+        shutil.copy(folder / name, tmp_path / name)
+    (tmp_path / "set.yaml").write_text("focus: 1\n", encoding="utf-8")
+    (tmp_path / "sub").mkdir()
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def call(run, inputs, monkeypatch):
+    """Run a command line among these inputs, which must not be touched."""
+
+    def content():
+        return {path: path.read_bytes() for path in inputs.rglob("*") if path.is_file()}
+
+    def call(line, words):
+        monkeypatch.setattr(_inputs, "read_array", None)  # nothing is read before
+        before = content()
+        result = run(line, expected=1)
+        assert result.stderr.startswith("error: ")
+        assert result.stderr.count("\n") == 1
+        assert words in result.stderr
+        assert content() == before
+
+    return call
+
+
+OVERWRITING = {
+    "fit X.npy y.npy -o X.npy": "--output X.npy is the file with the fields, X.npy",
+    "fit X.npy y.npy -o y.npy": "--output y.npy is the file with the totals, y.npy",
+    "fit small.npz -o small.npz": "is the file with the fields",
+    "fit small.npz::X small.npz::y -o small.npz": "is the file with the fields, small.npz,",
+    "fit X.npy y.npy --save-config y.npy": "--save-config y.npy is the file with the totals",
+    "fit X.npy y.npy --config set.yaml --save-config set.yaml": "with the settings, set.yaml",
+    "fit X.npy y.npy --config set.yaml -o set.yaml": "with the settings",
+    "fit X.npy y.npy -o both --save-config both": "--output both and --save-config both are one",
+    "predict model.ednn X.npy -o X.npy": "--output X.npy is the file with the fields",
+    "predict model.ednn X.npy --save-config X.npy": "--save-config X.npy is the file with the",
+    "predict model.ednn X.npy --save-config model.ednn": "is the file with the model, model.ednn",
+    "predict model.ednn small.npz::X -o small.npz --contributions": "is the file with the fields",
+    "predict model.ednn X.npy -o a.npy --save-config a.npy": "--save-config a.npy are one file",
+    "tile X.npy -o X.npy": "--output X.npy is the file with the fields",
+}
+
+
+@pytest.mark.parametrize("line", OVERWRITING)
+def test_inputs_are_not_written_over(line, call):
+    call(line, OVERWRITING[line])
+
+
+SPELLINGS = {
+    "dotted": "./X.npy",
+    "around": "sub/../X.npy",
+    "absolute": "{folder}/X.npy",
+    "symbolic link": "link.npy",
+    "link to a link": "sub/link.npy",
+    "linked folder": "other/X.npy",
+    "hard link": "hard.npy",
+}
+
+
+@posix
+@pytest.mark.parametrize("spelling", SPELLINGS)
+@pytest.mark.parametrize("line", ["predict model.ednn {} -o {}", "fit {} y.npy -o {}",
+                                  "tile {} -o {}"])  # fmt: skip
+@pytest.mark.parametrize("turned", [False, True])
+def test_spelling_does_not_matter(spelling, line, turned, inputs, call):
+    Path("link.npy").symlink_to("X.npy")
+    Path("sub/link.npy").symlink_to("../link.npy")
+    Path("other").symlink_to(inputs)
+    os.link("X.npy", "hard.npy")
+    pair = ["X.npy", SPELLINGS[spelling].format(folder=inputs)]
+    call(line.format(*(pair[::-1] if turned else pair)), "is the file with the fields")
+
+
+@posix
+def test_a_file_that_is_not_there_yet_is_known_through_links(inputs, call):
+    Path("later.npy").symlink_to("new.npy")
+    call("predict model.ednn X.npy -o later.npy --save-config sub/../new.npy", "are one file")
+
+
+@pytest.mark.parametrize("output", ["S.zarr/X/0.npy", "S.zarr/X/../new.npy", "S.zarr/a.npy"])
+def test_nothing_is_written_into_a_folder_that_is_read(output, inputs, call):
+    Path("S.zarr/X").mkdir(parents=True)
+    call(f"predict model.ednn S.zarr::X -o {output}", "lies in the folder with the fields, S.zarr")
+
+
+def test_names_that_differ_by_case_alone_are_one(inputs, call):
+    call("fit X.npy y.npy -o New --save-config nEW", "--output New and --save-config nEW are one")
+
+
+def test_one_file_under_two_cases_is_one(inputs, monkeypatch):
+    """As on a file system that does not tell upper from lower case."""
+    there, same = Path.exists, os.path.samefile
+
+    def lower(path):
+        return Path(str(path).lower())
+
+    monkeypatch.setattr(Path, "exists", lambda path: there(lower(path)))
+    monkeypatch.setattr(os.path, "samefile", lambda a, b: same(lower(a), lower(b)))
+    with pytest.raises(ValueError, match="is the file with the fields"):
+        check_paths(SimpleNamespace(fields="small.npz", output=Path("SMALL.npz")))
+
+
+def test_what_stands_behind_a_path_does_not_hide_it(inputs):
+    for name in ("X.npy@:10", "X.npy::a", "X.npy::a@3"):
+        with pytest.raises(ValueError, match="is the file with the fields"):
+            check_paths(SimpleNamespace(fields=name, output=Path("X.npy")))
+
+
+def test_every_path_of_every_command_is_checked():
+    """An option that is added must be in one of the two tables."""
+    from sk_ednn.cli._app import app
+
+    for command in app.registered_commands:
+        hints = get_type_hints(command.callback).items()
+        paths = {name for name, hint in hints if Path in (hint, *get_args(hint))}
+        assert paths <= set(READ) | set(WRITTEN), command.callback
+
+
+def test_different_files_are_not_refused(inputs):
+    asked = SimpleNamespace(fields="X.npy", targets="y.npy", model="auto", output=Path("a.ednn"),
+                            report=Path("a.html"), save_config=Path("a.yaml"))  # fmt: skip
+    check_paths(asked)
+    Path("auto").touch()
+    check_paths(SimpleNamespace(fields="X.npy", model="auto", output=Path("auto")))
+
+
+# --- models that are there --------------------------------------------------------------------
+
+
+def test_a_model_is_replaced_when_asked_for(folder, run):
+    target = folder / "kept.ednn"
+    target.write_bytes(b"kept")
+    result = run("fit X.npy y.npy -m quadratic -o kept.ednn", expected=1, force=False)
+    assert result.stderr.endswith(
+        "error: kept.ednn exists: add --force to replace it, or give another name with --output.\n"
+    )
+    assert target.read_bytes() == b"kept"
+    run("fit X.npy y.npy -m quadratic -o kept.ednn --force", force=False)
+    assert target.read_bytes() != b"kept"
+
+
+@pytest.mark.parametrize(("answer", "replaced"), [("y\n", True), ("n\n", False), ("\n", False)])
+def test_on_a_terminal_it_is_asked_for(folder, run, monkeypatch, answer, replaced, tmp_path):
+    from typer.testing import CliRunner
+
+    from sk_ednn.cli._app import app
+
+    terminal = SimpleNamespace(isatty=lambda: True)
+    monkeypatch.setattr(_paths, "sys", SimpleNamespace(stdin=terminal, stderr=terminal))
+    (tmp_path / "m.ednn").write_bytes(b"kept")
+    line = f"fit X.npy y.npy -m quadratic -o {tmp_path / 'm.ednn'}"
+    monkeypatch.chdir(folder)
+    result = CliRunner().invoke(app, line.split(), input=answer)
+    assert "m.ednn exists. Replace it? [y/N]" in result.stderr
+    assert (result.exit_code == 0) is replaced
+    assert ((tmp_path / "m.ednn").read_bytes() != b"kept") is replaced
+    assert ("is kept. Give another name" in result.stderr) is not replaced
+
+
+def test_force_is_no_setting(folder, run):
+    run("fit X.npy y.npy -m quadratic -o set.ednn --save-config set.yaml")
+    assert "force" not in (folder / "set.yaml").read_text(encoding="utf-8")
+
+
+@posix
+def test_predictions_go_through_a_link_and_keep_permissions(folder, run, tmp_path):
+    goal = tmp_path / "goal.npy"
+    np.save(goal, np.zeros(1))
+    goal.chmod(0o640)
+    (tmp_path / "link.npy").symlink_to(goal)
+    run(f"predict model.ednn large.npy -o {tmp_path / 'link.npy'}")
+    assert (tmp_path / "link.npy").is_symlink()
+    assert np.load(goal).shape == (3,)
+    assert goal.stat().st_mode & 0o777 == 0o640
