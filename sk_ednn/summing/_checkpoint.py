@@ -13,6 +13,8 @@ from skorch.history import History
 
 from .._digest import fit_key
 from .._sources import source_identity
+from .._utils.locking import Lock
+from .._utils.writing import check_writable, replacing
 from ..exceptions import TileModelError
 
 _VERSION = 1
@@ -23,7 +25,7 @@ class Checkpoint(Callback):
 
     Weights, optimizer, learning-rate schedule, history, the counters of other callbacks and the
     state of torch's random generators. The file is replaced in one step, so that there is always
-    a whole one.
+    a whole one. One training has it at a time.
 
     Parameters
     ----------
@@ -38,19 +40,49 @@ class Checkpoint(Callback):
         self.path = path
         self.digest = digest
         self.n_before = n_before
+        self._lock: Lock | None = None
 
     def found(self, max_epochs: int) -> int:
         """Read the file if there is one; return how many epochs are left of `max_epochs`.
 
+        From then on until `close` no other training has the file.
+
         Raises
         ------
         TileModelError
-            Where it is no checkpoint, or one of another training.
+            Where it is no checkpoint, or one of another training, or of one that is running.
+        OSError
+            Where the file cannot be written.
         """
-        self.saved_ = None
         path = Path(self.path)
-        if not path.exists():
+        if not os.path.lexists(path):
             path.parent.mkdir(parents=True, exist_ok=True)
+        check_writable(path)
+        try:
+            self._lock = Lock(path)
+        except BlockingIOError as error:
+            raise TileModelError(
+                f"{path} is the checkpoint of a training that is running, in {error}: wait until "
+                "it ends, stop it, or give another path."
+            ) from None
+        try:
+            return self._read(path, max_epochs)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Let others have the file."""
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    def __getstate__(self):
+        return {**vars(self), "_lock": None}  # a copy of a net that is being trained
+
+    def _read(self, path, max_epochs):
+        self.saved_ = None
+        if not path.exists():
             return max_epochs
         try:
             saved = torch.load(path, weights_only=True)
@@ -108,12 +140,8 @@ class Checkpoint(Callback):
             "random": torch.get_rng_state(),
             "random_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
         }
-        temporary = Path(f"{self.path}.writing")
-        with open(temporary, "wb") as file:
+        with replacing(self.path) as file:
             torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, self.path)
 
 
 def _callback_state(name, callback):

@@ -361,8 +361,8 @@ class GradientSumFit(AbstractSumFit):
             else:
                 net.notify("on_train_begin", X=sums, y=None)
         finally:
-            if getattr(net, "callbacks_", None) and net.callbacks_[-1][0] == "checkpoint":
-                net.callbacks_.pop()
+            if isinstance(dict(getattr(net, "callbacks_", ())).get("checkpoint"), Checkpoint):
+                net.callbacks_.pop()[1].close()
             # What torch.compile makes of a module cannot be pickled, copied or traced.
             if hasattr(net, "module_"):
                 net.module_ = plain_module(net.module_)
