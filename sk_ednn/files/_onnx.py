@@ -187,6 +187,8 @@ def _export(traced, path):
                 dynamo=True,
                 verbose=False,
             )
+    except OSError:  # the file, not the network
+        raise
     except Exception as error:  # torch's exporter raises many kinds
         raise TileModelError(
             f"This network cannot be exported to ONNX: {str(error).strip().splitlines()[0]}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 from pathlib import Path
 
@@ -140,8 +141,11 @@ class Checkpoint(Callback):
             "random": torch.get_rng_state(),
             "random_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
         }
+        # By way of memory, since torch says nothing of a disk that is full.
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
         with replacing(self.path) as file:
-            torch.save(state, file)
+            file.write(buffer.getbuffer())
 
 
 def _callback_state(name, callback):

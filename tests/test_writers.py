@@ -1,0 +1,204 @@
+"""Whatever is written, a full disk or a kill leaves the file that was there."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import textwrap
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.linear_model import Ridge
+
+from sk_ednn import EDNNRegressor, GridTiling
+from sk_ednn._utils import writing
+
+resource = pytest.importorskip("resource")  # of POSIX
+
+_ROOM_BYTES = 100
+ROOT = Path(__file__).parents[1]
+X = np.random.default_rng(0).normal(size=(30, 4, 4)).astype("float32")
+Y = (X**2).sum(axis=(1, 2))
+
+
+def _command(line):
+    """Run a command line; return what it said on the error stream."""
+    pytest.importorskip("typer")
+    pytest.importorskip("rich")
+    from typer.testing import CliRunner
+
+    from sk_ednn.cli._app import app
+
+    result = CliRunner().invoke(app, line.split())
+    if result.exit_code:
+        raise OSError(result.stderr)
+
+
+def _fitted(model):
+    return EDNNRegressor(model, GridTiling(1, 1), random_state=0).fit(X, Y)
+
+
+def _model_file(path):
+    pytest.importorskip("skops")
+    from sk_ednn.files import save
+
+    save(_fitted(Ridge()), path)
+
+
+def _network():
+    nn = pytest.importorskip("torch").nn
+    pytest.importorskip("skorch")
+    from sk_ednn.summing import GradientSumFit
+
+    net = nn.Sequential(nn.Flatten(), nn.Linear(9, 64), nn.SiLU(), nn.Linear(64, 1))
+    return EDNNRegressor(net, GridTiling(1, 1), summing=GradientSumFit(max_epochs=1))
+
+
+def _onnx(path):
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    from sk_ednn.files import export_onnx
+
+    export_onnx(_network().fit(X, Y), path)
+
+
+def _checkpoint(path):
+    pytest.importorskip("torch")
+    from sk_ednn.summing._checkpoint import Checkpoint
+
+    with pytest.MonkeyPatch.context() as patch:  # what is there is none to go on with
+        patch.setattr(Checkpoint, "_read", lambda self, path, max_epochs: max_epochs)
+        patch.setattr(Checkpoint, "saved_", None, raising=False)
+        _network().set_params(summing__checkpoint=path).fit(X, Y)
+
+
+def _report(path):
+    pytest.importorskip("matplotlib")
+    from sk_ednn.inspection import fit_report
+
+    fit_report(_fitted(Ridge()), X, Y).save(path)
+
+
+def _inputs():
+    np.savez("small.npz", X=X, y=Y)
+    # Many totals, so that all that is written is larger than what fits.
+    np.save("X.npy", np.concatenate([X] * 10))
+    _model_file(Path("model.ednn"))
+
+
+WRITERS = {
+    "old.ednn": _model_file,
+    "old.onnx": _onnx,
+    "old.npy": lambda path: _command(f"predict model.ednn X.npy -o {path}"),
+    "old.npz": lambda path: _command(f"predict model.ednn X.npy -o {path} --contributions"),
+    "old.yaml": lambda path: _command(f"predict model.ednn X.npy --save-config {path}"),
+    "old.html": _report,
+    "old.png": lambda path: _command(f"tile X.npy -o {path}"),
+    "old.svg": lambda path: _command(f"tile X.npy -o {path}"),
+    "old.pdf": lambda path: _command(f"tile X.npy -o {path}"),
+    "old.ckpt": _checkpoint,
+}
+
+
+@contextmanager
+def _full():
+    """Let no file grow beyond some bytes, as if the disk were full."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def limited(function, only=None):
+        def call(*args, **kwargs):
+            made = function(*args, **kwargs)
+            if only is None or sys._getframe(1).f_code.co_name == only:  # not the check before
+                resource.setrlimit(resource.RLIMIT_FSIZE, (_ROOM_BYTES, hard))
+            return made
+
+        return call
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(writing, "_created", limited(writing._created, "replacing"))
+        patch.setattr(writing.tempfile, "mkdtemp", limited(writing.tempfile.mkdtemp))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.fixture
+def old(tmp_path, monkeypatch):
+    """Make inputs, and return where the old files are."""
+    monkeypatch.chdir(tmp_path)
+    _inputs()
+    (tmp_path / "new").mkdir()
+    return tmp_path / "new"
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_full_disk_leaves_the_old_file(old, name):
+    path = old / name
+    path.write_bytes(b"old")
+    with _full(), pytest.raises(OSError, match=re.escape(name)) as caught:
+        WRITERS[name](path)
+    assert re.search("File too large|disk full", str(caught.value))
+    assert path.read_bytes() == b"old"
+    assert list(old.iterdir()) == [path]
+    WRITERS[name](path)
+    assert len(path.read_bytes()) > _ROOM_BYTES
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_links_stay_and_permissions_are_kept(old, name):
+    path, link = old / name, old.parent / f"link-{name}"
+    path.write_bytes(b"old")
+    path.chmod(0o640)
+    link.symlink_to(path)
+    WRITERS[name](link)
+    assert link.is_symlink()
+    assert path.read_bytes() != b"old"
+    assert path.stat().st_mode & 0o777 == 0o640
+    assert list(old.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_pipes_and_folders_are_refused(old, name):
+    path = old / name
+    os.mkfifo(path)
+    with pytest.raises(OSError, match=f"{name} is a named pipe"):
+        WRITERS[name](path)
+    path.unlink()
+    if name != "old.ckpt":  # a folder of trainings
+        path.mkdir()
+        with pytest.raises(OSError, match=f"{name} is a folder"):
+            WRITERS[name](path)
+        path.rmdir()
+    path.symlink_to(old / "nowhere" / name)
+    with pytest.raises(OSError, match="There is no folder"):
+        WRITERS[name](path)
+
+
+KILLED = """
+    import os, signal, sys
+    from pathlib import Path
+    from sk_ednn._utils import writing
+    from tests.test_writers import WRITERS
+
+    os.fsync = lambda file: os.kill(os.getpid(), signal.SIGKILL)  # all is written, nothing renamed
+    path = Path(sys.argv[1])
+    WRITERS[path.name](path)
+"""
+
+
+@pytest.mark.parametrize("name", ["old.ednn", "old.npy", "old.html", "old.ckpt"])
+def test_kill_leaves_the_old_file(old, name):
+    path = old / name
+    path.write_bytes(b"old")
+    killed = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(KILLED), str(path)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])},
+    )
+    assert killed.returncode == -signal.SIGKILL
+    assert path.read_bytes() == b"old"
+    WRITERS[name](path)
+    assert path.read_bytes() != b"old"
