@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _KINDS = (
+    (stat.S_ISREG, "a file"),
     (stat.S_ISDIR, "a folder"),
     (stat.S_ISFIFO, "a named pipe"),
     (stat.S_ISSOCK, "a socket"),
@@ -70,7 +71,7 @@ def replacing(path, mode="wb", *, encoding=None):
     goal, old = _goal(path)
     temporary = _beside(goal)
     try:
-        with _naming(path):
+        with naming_errors(path):
             with _created(temporary, mode, encoding, 0o666 if old is None else 0o600) as file:
                 yield file
                 file.flush()
@@ -98,7 +99,7 @@ def replacing_path(path):
     Path
     """
     goal, old = _goal(path)
-    with _naming(path):
+    with naming_errors(path):
         folder = Path(tempfile.mkdtemp(prefix=".", suffix=".tmp", dir=goal.parent))
         try:
             made = folder / goal.name
@@ -140,6 +141,11 @@ def check_writable(path) -> None:
             probe.unlink(missing_ok=True)
 
 
+def kind_of(mode: int) -> str:
+    """Return in words what has this `st_mode`."""
+    return next((kind for is_kind, kind in _KINDS if is_kind(mode)), "something else")
+
+
 def _goal(path) -> tuple[Path, os.stat_result | None]:
     """Return the file that a path leads to, and its status if there is one."""
     name = os.fsdecode(path)
@@ -164,10 +170,10 @@ def _goal(path) -> tuple[Path, os.stat_result | None]:
 
 
 def _check_old(name, goal, old):
-    for is_kind, kind in _KINDS:
-        if is_kind(old.st_mode):
-            error = IsADirectoryError if kind == "a folder" else FileExistsError
-            raise error(f"{name} is {kind}, not a file; give the name of a file.")
+    kind = kind_of(old.st_mode)
+    if kind != "a file":
+        error = IsADirectoryError if kind == "a folder" else FileExistsError
+        raise error(f"{name} is {kind}, not a file; give the name of a file.")
     for number, stream in _STANDARD:
         if _goes_to(number, old):
             raise FileExistsError(
@@ -220,7 +226,7 @@ def _keep_permissions(path, old):
 
 
 @contextmanager
-def _naming(path):
+def naming_errors(path):
     """Add the name of the file to errors that lack it, as those of a full disk do."""
     try:
         yield

@@ -46,7 +46,7 @@ from ._progress import ProgressBar
 from ._unique import Unique
 
 # Goes into the names of runs: another number where records of old journals no longer hold.
-_FORMAT = 1
+_FORMAT = 2
 _TOPIC = "sk-ednn-blocks"
 # From a warning here up to whoever called `EDNNRegressor.predict`.
 _CALLER = 8
@@ -280,6 +280,7 @@ class _Record:
 
     journal: str | None
     run: str
+    n_outputs: int
     verbose: bool
     _known: dict = field(default_factory=dict)
 
@@ -289,8 +290,9 @@ class _Record:
         if blocks.journal is None and not blocks.verbose:
             return None
         folder = None if blocks.journal is None else os.path.abspath(blocks.journal)
-        known = {} if folder is None else Journal.read(folder, graph.run)
-        record = cls(folder, graph.run, bool(blocks.verbose), known)
+        n_outputs = graph.term.tile_model.n_outputs
+        known = {} if folder is None else Journal.read(folder, graph.run, n_outputs)
+        record = cls(folder, graph.run, n_outputs, bool(blocks.verbose), known)
         if record.verbose:
             n_done = sum(len(record.known(group)) for _, group in graph.groups)
             n_blocks = sum(len(group) for _, group in graph.groups)
@@ -309,7 +311,7 @@ class _Record:
         """Return what this process finds recorded of a group's blocks, beside what is known."""
         if self.journal is None:
             return {}
-        found = Journal.of_process(self.journal, self.run).found
+        found = self._file().found
         keys = (key_of(group.stack, block) for block in group.blocks()) if found else ()
         found = {key: found[key] for key in keys if key in found and key not in done}
         for key in found:
@@ -319,7 +321,7 @@ class _Record:
     def finished(self, block, totals) -> None:
         """Record a block."""
         if self.journal is not None:
-            Journal.of_process(self.journal, self.run).write(block, totals)
+            self._file().write(block, totals)
         self._count(block)
 
     def _count(self, block) -> None:
@@ -330,7 +332,7 @@ class _Record:
     def end(self, finished) -> None:
         """Put what was recorded on the disk, and tell the client of the blocks of a group."""
         if self.journal is not None and finished:
-            Journal.of_process(self.journal, self.run).sync()
+            self._file().sync()
         distributed = sys.modules.get("distributed")
         if self.verbose and distributed is not None and ProgressBar.of(self.run) is None:
             try:
@@ -339,9 +341,12 @@ class _Record:
                 return  # a process of another scheduler, which has no way to say it
             worker.log_event(_TOPIC, {"run": self.run, "blocks": finished})
 
+    def _file(self) -> Journal:
+        return Journal.of_process(self.journal, self.run, self.n_outputs)
+
     def __reduce__(self):
         # Without what other groups have done.
-        return _Record, (self.journal, self.run, self.verbose)
+        return _Record, (self.journal, self.run, self.n_outputs, self.verbose)
 
 
 def _listen() -> None:
