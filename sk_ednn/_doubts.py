@@ -6,7 +6,7 @@ import warnings
 
 import numpy as np
 
-from .exceptions import ExtensivityWarning
+from .exceptions import DataWarning, ExtensivityWarning
 
 # How near a part of standardised totals is to a mean of 0 and a spread of 1.
 _NEARLY = 0.05
@@ -16,6 +16,36 @@ _POWER = 0.25
 _LARGER = 1.5
 _LEAST = 5
 _STANDARD_ERRORS = 5.0
+
+# An axis of at most so many sites beside axes that are all so long, and so many times longer, is
+# taken for one of channels.
+_MOST_CHANNELS = 4
+_LONG = 8
+_TIMES_LONGER = 4
+
+
+def warn_of_channels(tiling, fields, stacklevel=2) -> None:
+    """Warn of a first or last axis that looks like channels, which the tiling takes for sites."""
+    if getattr(tiling, "channel_axis", 0) is not None:
+        return
+    for stack in fields.stacks:
+        shape = stack.values.shape[1:]
+        for axis, others in ((len(shape) - 1, shape[:-1]), (0, shape[1:])):
+            n = shape[axis]
+            if not others or n > _MOST_CHANNELS or min(others) < max(_LONG, _TIMES_LONGER * n):
+                continue
+            last = axis > 0
+            which = "last" if last else "first"
+            warnings.warn(
+                f"Fields of shape {shape} have {n} site(s) along their {which} axis and many along "
+                "the others. If these are channels, such as the colours of a picture, set "
+                f"channel_axis={-1 if last else 0} of the tiling; now they are cut "
+                "into tiles as sites. If they are sites, silence this with "
+                "warnings.simplefilter('ignore', sk_ednn.exceptions.DataWarning).",
+                DataWarning,
+                stacklevel=stacklevel,
+            )
+            return
 
 
 def warn_of_standardised(y, stacklevel=2) -> None:

@@ -6,8 +6,6 @@ equal fields, lists or object arrays of fields of different sizes; the layers be
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any
@@ -15,8 +13,10 @@ from typing import Any
 import numpy as np
 from sklearn.utils import check_array
 
+from ._array_like import as_array_like
 from ._samples import ChosenSamples
 from ._sources import ArraySource, FieldSource, is_read_in_pieces
+from ._stores import require_unpacked
 from ._utils.masks import require_unmasked
 from ._views import OneField
 from .exceptions import TilingError
@@ -133,6 +133,7 @@ def check_fields(X, *, caller="sk_ednn") -> Fields:
     """
     if isinstance(X, Fields):
         return X
+    X = as_array_like(X)
     if isinstance(X, (list, tuple)) and len(X) == 0:
         raise ValueError("Found array with 0 sample(s): expected at least one field in the list.")
     if is_read_in_pieces(X):
@@ -146,7 +147,7 @@ def check_fields(X, *, caller="sk_ednn") -> Fields:
         stacks = tuple(Stack(np.array([i]), source) for i, source in enumerate(sources))
         return Fields(stacks, len(sources), True)
     if not is_list_of_fields(X):
-        _require_array(X)
+        _require_real(X)
         _require_axes(() if isinstance(X, Real) else getattr(X, "shape", None))
         values = check_array(
             X, ensure_2d=False, allow_nd=True, dtype="numeric", ensure_all_finite=False,
@@ -180,7 +181,7 @@ def _require_axes(shape) -> None:
     if isinstance(shape, tuple) and len(shape) < 2:
         raise ValueError(
             f"X must hold fields, an array of shape (n_samples, *field_shape); got shape {shape}. "
-            "Reshape your data: a single field is given as X[None]. Or have X and y changed places?"
+            "Reshape your data: for a single field pass X[None]. Did you swap X and y?"
         )
 
 
@@ -195,8 +196,9 @@ def check_ndim(fields, fitted) -> None:
 
 
 def require_numbers(values, name) -> None:
-    """Reject masked entries, dates and strings; numpy would use what lies under a mask."""
+    """Reject masked entries, packed data, dates and strings, before numpy makes numbers of them."""
     require_unmasked(values, name)
+    require_unpacked(values, name)
     dtype = getattr(values, "dtype", None)
     if getattr(dtype, "kind", None) in ("m", "M", "S", "U"):
         raise ValueError(
@@ -205,20 +207,7 @@ def require_numbers(values, name) -> None:
         )
 
 
-def _require_array(X) -> None:
-    """Refuse what newcomers hand over in the place of an array, before numpy makes one of it."""
-    if isinstance(X, (str, os.PathLike)):
-        raise ValueError(
-            f"X must be an array of shape (n_samples, *field_shape), got a path, {os.fspath(X)!r}. "
-            "Read it with numpy.load, or block by block as sk_ednn.evaluation.ArraySource(path)."
-        )
-    if isinstance(X, Mapping):
-        names = list(X)
-        raise ValueError(
-            "X must be an array of shape (n_samples, *field_shape), got a "
-            f"{type(X).__name__} of {', '.join(map(repr, names)) or 'nothing'}. "
-            f"Choose one of its arrays{f', such as [{names[0]!r}]' if names else ''}."
-        )
+def _require_real(X) -> None:
     require_numbers(X, "X")
     if getattr(getattr(X, "dtype", None), "kind", None) == "c":
         raise ValueError(
@@ -245,6 +234,8 @@ def _check_source(x, name):
         raise ValueError(
             f"{name} must hold numbers: booleans, integers or floats; got dtype {source.dtype}."
         )
+    if len(source.shape) < (2 if name == "X" else 1):
+        _require_axes(tuple(source.shape))
     if not all(n == n for n in source.shape):
         raise TilingError(
             f"{name} has an unknown shape, {tuple(source.shape)}: where tiles are follows from it. "
@@ -260,6 +251,7 @@ def _check_field(field, index, caller) -> np.ndarray:
             f"{type(field).__name__}. Convert it with numpy.asarray."
         )
     require_unmasked(field, f"X[{index}]")
+    require_unpacked(field, f"X[{index}]")
     values = check_array(
         field,
         allow_nd=True,

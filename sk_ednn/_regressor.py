@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from . import evaluation as evaluations
 from ._baseline import fit_baseline
-from ._doubts import warn_of_wide_context
+from ._doubts import warn_of_channels, warn_of_wide_context
 from ._fields import check_fields, check_ndim
 from ._input_range import InputRange, warn_of_range
 from ._remember import remembered
@@ -221,6 +221,7 @@ class EDNNRegressor(RegressorMixin, WithTerms):
         for term in terms[1:]:
             term.tiling.check(fields)
         for term in terms:
+            warn_of_channels(term.tiling, fields, stacklevel=3)
             warn_of_wide_context(term.tiling, fields, stacklevel=3)
         y_ndim = np.asarray(y).ndim
         y, sample_weight, groups = check_targets(self, fields, y, sample_weight, groups)
@@ -252,10 +253,6 @@ class EDNNRegressor(RegressorMixin, WithTerms):
         left = y - totals
         # Rounding errors of y are nothing: no strategy is to scale them up and fit them.
         left[np.abs(left) <= _ROUNDING * np.abs(y)] = 0.0
-        channel_axis = getattr(terms[0].tiling, "channel_axis", None)
-        seen = InputRange.of(fields, channel_axis)
-        if start is not None and hasattr(self, "input_range_"):
-            seen = seen.joined(InputRange.from_array(self.input_range_))
         problem = SumProblem(
             terms=terms,
             fields=fields,
@@ -271,6 +268,9 @@ class EDNNRegressor(RegressorMixin, WithTerms):
         )
         tile_models = summing.fit(problem)
         tile_models[0] = tile_models[0].with_baseline(baseline)
+        seen = InputRange.of(fields, getattr(terms[0].tiling, "channel_axis", None))
+        if start is not None and hasattr(self, "input_range_"):
+            seen = seen.joined(InputRange.from_array(self.input_range_))
 
         # Nothing above has touched the estimator: a call that failed leaves it as it was.
         self.summing_ = summing

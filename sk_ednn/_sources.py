@@ -11,11 +11,19 @@ import mmap
 import os
 from itertools import product
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 from ._digest import digest
+from ._stores import (
+    Packing,
+    check_hdf5,
+    is_from,
+    is_in_memory,
+    require_hdf5_chunks,
+    require_zarr_chunks,
+)
 from ._utils.masks import unmasked
 
 
@@ -61,9 +69,20 @@ class ArraySource:
     spacing : tuple of float or None, default=None
         Distance between neighbouring sites along each axis.
     missing_chunks : {"error", "fill"}, default="error"
-        What to do where a chunk of a zarr array is not in the store: refuse, or read its fill
-        value. Zarr itself leaves out chunks that hold nothing else, unless it is told
-        ``write_empty_chunks``; a chunk that was lost looks the same.
+        What to do where a part of an HDF5 dataset or a chunk of a zarr array was never written or
+        is gone: refuse, or read the fill value. Zarr leaves out chunks that hold nothing else,
+        unless ``write_empty_chunks`` is set; a chunk that was lost looks the same.
+    follow_links : bool, default=False
+        Whether HDF5 datasets may read from other files (virtual datasets, external storage).
+
+    Raises
+    ------
+    ValueError
+        Where the file is closed, the dataset has no data or lies in other files, or the numbers
+        are packed (``scale_factor``, ``add_offset``). While reading, also where values occur
+        that the attributes of the array call missing (``_FillValue``, ``valid_range``).
+    FileNotFoundError
+        While reading, where a chunk is missing.
 
     Examples
     --------
@@ -78,12 +97,19 @@ class ArraySource:
             [18, 19]]]))
     """
 
-    def __init__(self, array, spacing=None, *, missing_chunks="error"):
+    def __init__(self, array, spacing=None, *, missing_chunks="error", follow_links=False):
         if isinstance(array, (str, Path)):
             array = np.load(array, mmap_mode="r", allow_pickle=False)
         if missing_chunks not in ("error", "fill"):
             raise ValueError(f"missing_chunks must be 'error' or 'fill', got {missing_chunks!r}.")
-        self.array = array = without_labels(array)
+        if is_from(array, "h5py"):
+            check_hdf5(array, follow_links)
+        self.packing = Packing.of(array)
+        array = without_labels(array)
+        if self.packing is not None and hasattr(array, "__dask_graph__"):
+            # Its chunks are read by Dask, past this source.
+            array = array.map_blocks(_checked_chunk, self.packing, dtype=array.dtype)
+        self.array = array
         self.spacing = spacing
         self.missing_chunks = missing_chunks
         self.shape = tuple(array.shape)
@@ -107,9 +133,23 @@ class ArraySource:
 
     def read(self, slices) -> np.ndarray:
         """Return the box of these slices as an array in memory."""
-        if self.missing_chunks == "error" and _is_from(self.array, "zarr"):
-            _require_chunks(self.array, slices)
-        return unmasked(self.array[tuple(slices)], "X")
+        if is_from(self.array, "h5py") and not self.array:
+            raise ValueError(
+                "The file of this HDF5 dataset was closed. Keep it open while it is read."
+            )
+        if self.missing_chunks == "error":
+            if is_from(self.array, "zarr"):
+                require_zarr_chunks(self.array, slices)
+            elif is_from(self.array, "h5py"):
+                require_hdf5_chunks(self.array, slices)
+        values = unmasked(self.array[tuple(slices)], "X")
+        if self.packing is not None:
+            self.packing.require_values(values)
+        return values
+
+    def read_all(self) -> np.ndarray:
+        """Return the whole array in memory."""
+        return self.read(tuple(slice(0, n) for n in self.shape))
 
     def identity(self) -> str:
         """Return a name that changes with the numbers.
@@ -120,9 +160,9 @@ class ArraySource:
         array = self.array
         if _is_whole_memmap(array):
             return f"{_file_identity(array.filename)} {array.offset} {_kind(array)}"
-        if _is_from(array, "h5py"):
+        if is_from(array, "h5py"):
             return f"{_file_identity(array.file.filename)} {array.name} {_kind(array)}"
-        if _is_from(array, "zarr"):
+        if is_from(array, "zarr"):
             stored = f"{array.store} {array.path} {_folder_identity(array)} {array.metadata}"
             return f"{stored} missing: {self.missing_chunks}"
         if hasattr(array, "__dask_graph__"):
@@ -139,7 +179,7 @@ class ArraySource:
             state["array"] = _Map(
                 str(array.filename), array.dtype, array.offset, array.shape, order
             )
-        elif _is_from(array, "h5py"):
+        elif is_from(array, "h5py"):
             state["array"] = _Dataset(os.path.abspath(array.file.filename), array.name)
         return state
 
@@ -184,6 +224,11 @@ class Window:
         return self.values[tuple(held)]
 
 
+def _checked_chunk(values, packing):
+    packing.require_values(values)
+    return values
+
+
 def source_identity(source) -> str:
     """Return a name that changes with what a source holds."""
     return str(source.identity()) if hasattr(source, "identity") else digest(source)
@@ -196,9 +241,9 @@ def is_read_in_pieces(x) -> bool:
     """
     if isinstance(x, np.ndarray):
         return False
-    if _is_from(x, "xarray"):
-        return x.chunks is not None or not _in_memory(x)
-    if _is_from(x, "zarr") or _is_from(x, "h5py"):
+    if is_from(x, "xarray"):
+        return hasattr(x, "dtype") and not is_in_memory(x)
+    if is_from(x, "zarr") or is_from(x, "h5py"):
         return hasattr(x, "shape") and hasattr(x, "dtype")  # a group has neither
     if hasattr(x, "__dask_graph__"):
         return hasattr(x, "shape") and hasattr(x, "dtype") and hasattr(x, "chunks")
@@ -207,16 +252,11 @@ def is_read_in_pieces(x) -> bool:
 
 def without_labels(x):
     """Return what an xarray.DataArray wraps, as a dask array where it is not in memory."""
-    if not _is_from(x, "xarray"):
+    if not is_from(x, "xarray"):
         return x
     if x.chunks is None:
-        x = x if _in_memory(x) else x.chunk("auto")
+        x = x if is_in_memory(x) else x.chunk("auto")
     return x.data
-
-
-def _in_memory(labelled) -> bool:
-    # Asking for the numbers would read them, and xarray has no other word for it.
-    return getattr(labelled.variable, "_in_memory", True)
 
 
 def read_sites(source, sites) -> np.ndarray:
@@ -273,10 +313,6 @@ class _Dataset:
         return h5py.File(self.filename, "r")[self.name]
 
 
-def _is_from(array, package) -> bool:
-    return type(array).__module__.partition(".")[0] == package
-
-
 def _is_whole_memmap(array) -> bool:
     # A slice of a memory map keeps the name of the file, and not where in it it begins.
     return (
@@ -306,22 +342,3 @@ def _folder_identity(array) -> str:
         for name in sorted(files):
             found.update(_file_identity(os.path.join(folder, name)).encode())
     return found.hexdigest()
-
-
-def _require_chunks(array: Any, slices) -> None:
-    from zarr.core.sync import sync  # no public way asks a store whether it has a key
-
-    # Of sharded arrays it is the shards that are stored.
-    stored = getattr(array, "shards", None) or array.chunks
-    ranges = [
-        range(part.start // n, -(-part.stop // n)) for part, n in zip(slices, stored, strict=True)
-    ]
-    for chunk in product(*ranges):
-        key = array.metadata.encode_chunk_key(chunk)
-        path = f"{array.path}/{key}" if array.path else key
-        if not sync(array.store.exists(path)):
-            raise FileNotFoundError(
-                f"chunk {path!r} is not in the store {array.store}. If zarr left it out because it "
-                f"holds nothing but the fill value {array.fill_value!r}, say so with "
-                "ArraySource(array, missing_chunks='fill'); else it was lost."
-            )

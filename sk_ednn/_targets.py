@@ -43,6 +43,7 @@ def check_targets(caller, fields, y, sample_weight, groups):
     if isinstance(sample_weight, Real):
         sample_weight = np.full(fields.n_samples, float(sample_weight))
     if sample_weight is not None:
+        require_numbers(sample_weight, "sample_weight")
         sample_weight = check_array(
             unmasked(sample_weight, "sample_weight"),
             ensure_2d=False,

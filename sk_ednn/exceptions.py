@@ -2,6 +2,7 @@
 
 __all__ = [
     "BlockError",
+    "DataWarning",
     "EDNNError",
     "ExtensivityWarning",
     "MissingExtraError",
@@ -43,6 +44,10 @@ class ModelFileError(EDNNError, ValueError):
 
 class ExtensivityWarning(UserWarning):
     """Something in the data or the settings makes the predicted total not extensive."""
+
+
+class DataWarning(UserWarning):
+    """The data can be used as it is, and may not be what was meant."""
 
 
 class UnfamiliarWarning(UserWarning):

@@ -1,0 +1,54 @@
+"""Warnings of data that can be used, and may not be what was meant."""
+
+import warnings
+
+import numpy as np
+import pytest
+from sklearn.linear_model import Ridge
+
+from sk_ednn import EDNNRegressor, GridTiling
+from sk_ednn.exceptions import DataWarning
+from tests._cases import make_field
+
+
+def fit(shape, channel_axis=None, kind=np.asarray):
+    X = make_field("float32", 6, shape)
+    tiling = GridTiling(1, 0, channel_axis=channel_axis)
+    return EDNNRegressor(Ridge(), tiling).fit(kind(X), X.reshape(6, -1).sum(axis=1))
+
+
+def lazy(X):
+    return pytest.importorskip("dask.array").from_array(X)
+
+
+@pytest.mark.parametrize("kind", [np.asarray, list, lazy])
+@pytest.mark.parametrize(
+    ("shape", "axis"),
+    [
+        ((12, 16, 3), -1),
+        ((3, 12, 16), 0),
+        ((8, 8, 1), -1),
+        ((4, 16, 16), 0),
+        ((40, 2), -1),
+        ((8, 9, 10, 2), -1),
+    ],
+)
+def test_axes_that_look_like_channels_are_named(shape, axis, kind):
+    with pytest.warns(DataWarning, match=rf"shape .* have \d site.* set channel_axis={axis} of"):
+        fit(shape, kind=kind)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", DataWarning)
+        fit(shape, channel_axis=axis, kind=kind)
+
+
+@pytest.mark.parametrize("shape", [(4, 4), (8, 8), (3, 3, 3), (6, 2), (16, 16, 5), (12, 4), (30,)])
+def test_other_fields_are_not_remarked_upon(shape):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", DataWarning)
+        fit(shape)
+
+
+def test_the_warning_points_at_the_caller():
+    with pytest.warns(DataWarning) as caught:
+        EDNNRegressor(Ridge(), GridTiling(1, 0)).fit(make_field("bool", 6, (9, 9, 2)), np.arange(6))
+    assert caught[0].filename == __file__
