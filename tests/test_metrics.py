@@ -1,4 +1,4 @@
-"""The verdict on a model: right where it is good, where it is bad, and where nothing can be said."""
+"""The verdict on a model: where it is good, where it is bad, and where nothing can be said."""
 
 import json
 

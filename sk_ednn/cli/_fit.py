@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,19 +12,20 @@ import typer
 from .. import files as model_files
 from .._doubts import warn_of_standardised
 from .._regressor import EDNNRegressor
-from ..metrics import extensive_errors
+from ..metrics import extensive_errors, judge
 from . import _config
 from ._errors import not_half
+from ._files import check_writable
 from ._inputs import (
     chosen,
     data_line,
     read_fields,
     read_targets,
+    require_different,
     require_model_name,
     tiling_of,
 )
-from ._models import TILE_MODELS, suited
-from ._paths import check_paths, may_replace
+from ._models import TILE_MODELS, suited, tile_model
 from ._report import check_report, write_report
 
 BASELINES = {"size": "size", "content": "content", "none": None}
@@ -53,17 +55,18 @@ def run(ctx: typer.Context, asked) -> tuple[dict[str, Any], Described]:
     """
     tiling, baseline = _check(asked)
     X, y = _read(asked)
+    replaced = asked.output.exists()
     tiling.check(X[:1])
-    replaced = may_replace("--output", asked.output, asked.force)
     _say(asked, data_line(X, y, tiling))
     warn_of_standardised(y)  # before a part of them is taken
     parts = _parts(X, y, asked)
     name, why = asked.model, None
     if name == "auto":
-        name, why = suited(tiling, *parts["train"], baseline)
+        with not_half():
+            name, why = suited(tiling, *parts["train"], baseline, lambda text: _say(asked, text))
         _say(asked, f"tile model: {name} ({why}); --model takes another")
     estimator = EDNNRegressor(
-        TILE_MODELS[name][0](),
+        tile_model(name, tiling, parts["train"][0].shape),
         tiling,
         baseline=baseline,
         random_state=asked.seed,
@@ -74,7 +77,11 @@ def run(ctx: typer.Context, asked) -> tuple[dict[str, Any], Described]:
     with not_half():
         estimator.fit(*parts["train"])
     seconds = time.perf_counter() - start
-    errors = {which: _errors(part[1], estimator.predict(part[0])) for which, part in parts.items()}
+    predicted = {which: estimator.predict(part[0]) for which, part in parts.items()}
+    errors = {
+        which: _per_output(_errors, part[1], predicted[which]) for which, part in parts.items()
+    }
+    judged = "test" if "test" in parts else "train"
     found: dict[str, Any] = {
         "model": name,
         **({} if why is None else {"chosen as": why}),
@@ -83,6 +90,9 @@ def run(ctx: typer.Context, asked) -> tuple[dict[str, Any], Described]:
         "n_test": len(parts["test"][0]) if "test" in parts else 0,
         "output": str(asked.output),
         **errors,
+        "verdict": _per_output(
+            partial(_verdict, held_back=judged == "test"), parts[judged][1], predicted[judged]
+        ),
     }
     _write(ctx, asked, estimator, parts, found, seconds)
     return found, Described(y.ndim == 2, replaced)
@@ -102,6 +112,10 @@ def show(found, described) -> None:
             label = f"{name}, output {k}" if described.several else name
             table.add_row(label, *(f"{value:.4g}" for value in column.values()))
     Console().print(table)
+    verdicts = found["verdict"] if described.several else [found["verdict"]]
+    for k, verdict in enumerate(verdicts):
+        which = f"output {k}: " if described.several else ""
+        typer.echo(f"verdict: {which}{verdict['words']}")
     instead = ", in the place of the file that was there" if described.replaced else ""
     typer.echo(
         f"{found['strategy']} on {found['n_train']} systems; written to {found['output']}{instead}"
@@ -119,9 +133,10 @@ def _check(asked):
     tiling = tiling_of(asked.focus, asked.context, asked.boundary, asked.channel_axis)
     baseline = chosen("--baseline", asked.baseline, BASELINES)
     require_model_name(asked.output)
+    check_writable(asked.output)
     check_report(asked.report)
     _config.check(asked.save_config)
-    check_paths(asked)
+    require_different(asked.output, asked.report, asked.save_config)
     return tiling, baseline
 
 
@@ -137,9 +152,14 @@ def _read(asked) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _parts(X, y, asked) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Return the systems to fit, and those that are held back where there are any."""
+    """Return the systems to fit, and those that are held back where there are any.
+
+    Those to fit are in random order: files may be sorted, and penalties are chosen by folds of
+    neighbours.
+    """
     order = np.random.default_rng(asked.seed).permutation(len(X))
-    test, train = map(np.sort, np.split(order, [round(asked.test_fraction * len(X))]))
+    test, train = np.split(order, [round(asked.test_fraction * len(X))])
+    test = np.sort(test)
     parts = {"train": (X[train], y[train])}
     return parts | ({"test": (X[test], y[test])} if len(test) else {})
 
@@ -149,6 +169,7 @@ def _write(ctx, asked, estimator, parts, found, seconds) -> None:
     about = {
         "made by": "sk-ednn fit",
         "errors of totals": {which: found[which] for which in parts},
+        "verdict": found["verdict"],
     }
     found["sha256"] = model_files.save(estimator, asked.output, unit=asked.unit, about=about)
     if asked.report is not None:
@@ -163,11 +184,20 @@ def _write(ctx, asked, estimator, parts, found, seconds) -> None:
     _config.write(ctx, asked.save_config)
 
 
-def _errors(true, predicted):
-    """Return the errors by name; a list of such where there are several outputs."""
+def _per_output(function, true, predicted):
+    """Return what a function says of totals; a list where there are several for each system."""
     if true.ndim == 1:
-        return extensive_errors(true, predicted).as_dict()
-    return [extensive_errors(*column).as_dict() for column in zip(true.T, predicted.T, strict=True)]
+        return function(true, predicted)
+    return [function(*column) for column in zip(true.T, predicted.T, strict=True)]
+
+
+def _errors(true, predicted) -> dict[str, float]:
+    return extensive_errors(true, predicted).as_dict()
+
+
+def _verdict(true, predicted, held_back) -> dict[str, Any]:
+    # All fields of a file have one size: the count of sites is a constant, as the mean is.
+    return judge(true, predicted, held_back=held_back).as_dict()
 
 
 def _say(asked, text) -> None:

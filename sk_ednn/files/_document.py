@@ -31,6 +31,7 @@ _CLASSES = {
     "TileModel": "sk_ednn._tile_model",
     "Baseline": "sk_ednn._baseline",
     "GridTiling": "sk_ednn.tiling._grid",
+    "ChannelScaler": "sk_ednn.tiling._scale",
     "AutoSumFit": "sk_ednn.summing._auto",
     "LinearSumFit": "sk_ednn.summing._linear",
     "KernelSumFit": "sk_ednn.summing._kernel",

@@ -2,5 +2,6 @@
 
 from ._base import AbstractTiling, Block
 from ._grid import GridTiling
+from ._scale import ChannelScaler
 
-__all__ = ["AbstractTiling", "Block", "GridTiling"]
+__all__ = ["AbstractTiling", "Block", "ChannelScaler", "GridTiling"]

@@ -8,31 +8,33 @@ import sys
 
 import numpy as np
 import pytest
-from sklearn.linear_model import Ridge
+from sklearn.linear_model import Ridge, RidgeCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import PolynomialFeatures
 
 from sk_ednn import EDNNRegressor, GridTiling
 from sk_ednn.files import load, save
 from sk_ednn.metrics import extensive_errors
+from sk_ednn.tiling import ChannelScaler
 
 pytest.importorskip("typer")
 pytest.importorskip("rich")
 pytest.importorskip("skops")
 
 
-def held_back(n, fraction=0.2):
-    return np.sort(np.random.default_rng(0).permutation(n)[: round(fraction * n)])
-
-
 def test_fit_writes_the_model_that_python_would_fit(run, folder):
     report = json.loads(run("fit small.npz -o fitted.ednn --json").stdout)
     fields, y = np.load(folder / "X.npy"), np.load(folder / "y.npy")
-    test = held_back(200)
-    train = np.setdiff1d(np.arange(200), test)
-    expected = EDNNRegressor(None, GridTiling(1, 1), random_state=0).fit(fields[train], y[train])
+    test, train = np.split(np.random.default_rng(0).permutation(200), [40])
+    test = np.sort(test)
+    ridge = RidgeCV(np.logspace(-6, 8, 15), cv=5)
+    tile_model = make_pipeline(ChannelScaler(), PolynomialFeatures(2), ridge)
+    expected = EDNNRegressor(tile_model, GridTiling(1, 1), random_state=0)
+    expected.fit(fields[train], y[train])
     model = load(folder / "fitted.ednn")
     np.testing.assert_array_equal(model.predict(fields), expected.predict(fields))
     assert (report["n_train"], report["n_test"]) == (160, 40)
-    assert report["strategy"] == "KernelSumFit"
+    assert (report["model"], report["strategy"]) == ("quadratic", "LinearSumFit")
     assert report["test"] == extensive_errors(y[test], expected.predict(fields[test])).as_dict()
 
 
@@ -93,50 +95,6 @@ def test_totals_come_from_a_table_too(run, folder):
     np.testing.assert_array_equal(
         load(folder / "a.ednn").predict(fields), load(folder / "b.ednn").predict(fields)
     )
-
-
-AUTO = {
-    # 8 x 8 spins have 512 kinds of tiles of 3 x 3.
-    "small.npz": ("kernel", "512 distinct tiles are few"),
-    "few.npz": ("kernel", "1,280 distinct tiles are few"),
-    # Sums of squares: three sites are one too many, and one is too few.
-    "real.npz": ("quadratic", "12,800 distinct tiles are many for kernel ridge; errors in cross-"),
-    "cubes.npz": ("cubic", "12,800 distinct tiles are many for kernel ridge; errors in cross-"),
-    "real.npz --context 3": ("quadratic", "12,800 distinct tiles are many for kernel ridge"),
-    "real.npz --context 15": (
-        "dense",
-        "12,800 distinct tiles are many for kernel ridge, and 12,800 tiles of 961 numbers have",
-    ),
-}
-
-
-@pytest.mark.parametrize("line", AUTO)
-def test_the_tile_model_is_chosen_by_the_tiles(line, run, monkeypatch):
-    from sk_ednn.cli import _models
-
-    # What a network makes of them is not the question here.
-    monkeypatch.setitem(_models.TILE_MODELS, "dense", (lambda: Ridge(), ""))
-    monkeypatch.setattr(_models, "find_spec", lambda name: name)
-    name, why = AUTO[line]
-    report = json.loads(run(f"fit {line} --test-fraction 0 -o auto.ednn --json").stdout)
-    assert report["model"] == name
-    assert report["chosen as"].startswith(why)
-    said = run(f"fit {line} --test-fraction 0 -o auto.ednn").stderr
-    assert f"tile model: {name} ({why}" in said and "--model takes another" in said
-
-
-def test_without_torch_the_choice_is_a_perceptron(monkeypatch):
-    from sk_ednn.cli import _models
-
-    X = np.random.default_rng(0).normal(size=(200, 12, 12))
-    y = X.sum(axis=(1, 2))
-    monkeypatch.setattr(_models, "find_spec", lambda name: None)
-    assert _models.suited(GridTiling(1, 5), X, y)[0] == "quadratic"
-    monkeypatch.setattr(_models, "_MOST_PRODUCTS", 1e6)
-    assert _models.suited(GridTiling(1, 5), X, y)[0] == "perceptron"
-    # Of many fields a part is looked at.
-    assert "more than" in _models.suited(GridTiling(1, 1), X, y)[1]
-    assert _models.suited(GridTiling(2, 1), X, y)[0] == "kernel"
 
 
 def test_what_is_fitted_and_what_is_replaced_is_said(run):
@@ -250,7 +208,7 @@ def test_inspect_says_what_a_file_holds(run, folder):
     run("fit small.npz -o seen.ednn --unit J -q")
     found = json.loads(run("inspect seen.ednn --json").stdout)
     assert found["units"] == "J"
-    assert found["training"]["strategy"] == "KernelSumFit"
+    assert found["training"]["strategy"] == "LinearSumFit"
     assert found["about"]["errors of totals"]["test"]["rmse"] > 0
     assert found["parameters"]["tiling.focus"] == "1"
     assert found["size"] == (folder / "seen.ednn").stat().st_size

@@ -14,7 +14,7 @@ from sklearn.preprocessing import FunctionTransformer, PolynomialFeatures
 
 from sk_ednn import EDNNCommittee, EDNNRegressor, GridTiling
 from sk_ednn.inspection import extensivity_report, fit_report
-from sk_ednn.metrics import extensive_errors
+from sk_ednn.metrics import extensive_errors, judge
 from sk_ednn.tiling import AbstractTiling
 from tests._cases import make_field, make_ising
 
@@ -320,3 +320,46 @@ def test_what_is_refused(changed, message):
     given = {"estimator": model, "X": X, "y": y} | changed
     with pytest.raises(ValueError, match=message):
         fit_report(given.pop("estimator"), given.pop("X"), given.pop("y"), **given)
+
+
+def words_of(html):
+    return " ".join(" ".join(Page(html).text).split())
+
+
+@pytest.mark.parametrize("held_back", [True, False])
+def test_the_verdict_is_that_of_judge_and_stands_first(held_back):
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(60, 6, 6)), rng.normal(100, 8, size=60)
+    model = EDNNRegressor(Ridge(1e3), GridTiling(1, 0)).fit(X[:40], y[:40])
+    test = (X[40:], y[40:]) if held_back else None
+    report = fit_report(model, X[:40], y[:40], test=test, n_probes=2)
+    judged = (X[40:], y[40:]) if held_back else (X[:40], y[:40])
+    expected = judge(judged[1], model.predict(judged[0]), held_back=held_back)
+    assert report.numbers["verdicts"] == [expected.as_dict()]
+    assert "better than predicting the mean" in expected.doubts
+    assert words_of(report.html).count(expected.doubts) == 2  # below the title, and with the errors
+    assert ("none were held back" in words_of(report.html)) is not held_back
+
+
+def test_systems_of_several_sizes_are_compared_with_their_sizes():
+    rng = np.random.default_rng(0)
+    X = [rng.normal(size=(n, n)) for n in (4, 5, 6, 8, 10, 12) * 4]
+    y = np.array([7.0 * field.size for field in X]) + rng.normal(size=len(X))
+    model = EDNNRegressor(Ridge(1e3), GridTiling(1, 0)).fit(X, y)
+    report = fit_report(model, X, y, test=(X, y), n_probes=2)
+    (verdict,) = report.numbers["verdicts"]
+    assert verdict["r2"] > 0.99 and verdict["over_size"] > 0.9
+    assert "better than a constant times the number of sites" in words_of(report.html)
+
+
+def test_each_output_of_a_report_has_a_verdict():
+    X = np.random.default_rng(0).normal(size=(40, 6, 6))
+    y = np.stack([X.sum(axis=(1, 2)), np.random.default_rng(1).normal(size=40)], axis=1)
+    model = EDNNRegressor(Ridge(1e-6), GridTiling(1, 0)).fit(X[:30], y[:30])
+    report = fit_report(model, X[:30], y[:30], test=(X[30:], y[30:]), n_probes=2)
+    good, bad = report.numbers["verdicts"]
+    assert good["over_spread"] < 1e-6 and bad["over_spread"] > 0.5
+    said = words_of(report.html)
+    assert (
+        "totals (output 1): The model is" in said and "totals (output 0): The model is" not in said
+    )

@@ -12,7 +12,7 @@ from sklearn.metrics import r2_score
 
 from ..._provenance import spacing_of, training_of
 from ..._regressor import EDNNRegressor
-from ...metrics import extensive_errors
+from ...metrics import Verdict, extensive_errors, judge
 from ...summing._base import last_step
 from .._reach import grid_axes, unwrap
 
@@ -78,6 +78,12 @@ def errors_of(y_true, y_pred, sites) -> list[dict[str, float]]:
         errors["r2"] = float(r2_score(true, predicted)) if len(true) > 1 else float("nan")
         found.append(errors)
     return found
+
+
+def verdicts_of(y_true, y_pred, sites, held_back) -> list[Verdict]:
+    """Return what is to be thought of the model, from each column of totals."""
+    columns = zip(y_true.T, y_pred.T, strict=True)
+    return [judge(*column, sites, held_back=held_back) for column in columns]
 
 
 def first_member(regressor) -> EDNNRegressor:

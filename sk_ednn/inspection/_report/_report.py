@@ -26,8 +26,9 @@ class FitReport:
     ----------
     numbers : dict
         ``data`` and ``errors`` by part ("training", "held back"; errors are a list of one dict for
-        each output), ``model``, ``fit``, ``extensivity`` and ``versions``: what the tables of the
-        page are made of.
+        each output), ``verdicts`` of each output (`sk_ednn.metrics.judge`, on systems held back
+        where there are some), ``model``, ``fit``, ``extensivity`` and ``versions``: what the
+        tables of the page are made of.
     html : str
         One page; it refers to nothing outside itself.
     """
@@ -136,6 +137,10 @@ def fit_report(
     for which, part in parts.items():
         numbers["data"][which] = _numbers.data_of(part.fields, part.y_true, part.tiling)
         numbers["errors"][which] = _numbers.errors_of(part.y_true, part.y_pred, part.sites)
+    verdicts = _numbers.verdicts_of(
+        shown.y_true, shown.y_pred, shown.sites, held_back=HELD_BACK in parts
+    )
+    numbers["verdicts"] = [verdict.as_dict() for verdict in verdicts]
     numbers["model"] = _numbers.model_of(estimator, regressor)
     numbers["fit"] = _numbers.fit_of(estimator)
     numbers["extensivity"] = _extensivity(regressor, shown, n_probes)
@@ -152,7 +157,11 @@ def fit_report(
             _page.section("Tiling", _sections.tilings(field)),
             _page.section("Model", *_sections.model(estimator, numbers)),
             _page.section("Training", _sections.training(estimator)),
-            _page.section("Errors", *_sections.errors(numbers["errors"], parts, labels, unit)),
+            _page.section(
+                "Errors",
+                *_sections.verdicts(verdicts, labels),
+                *_sections.errors(numbers["errors"], parts, labels, unit),
+            ),
             _page.section("Contributions", _sections.contributions(field, labels[0], unit)),
             _page.section("Extensivity", *_sections.laws(numbers["extensivity"], unit)),
             _page.section("How it was made", *_sections.made(about, numbers["versions"])),
@@ -160,7 +169,7 @@ def fit_report(
     kind = type(_numbers.last_step(_numbers.terms_of(regressor)[0][1].estimator)).__name__
     html = _page.page(
         title or f"{kind} fitted to {parts[TRAINING].fields.n_samples:,} systems",
-        _sections.lead(numbers, labels, unit),
+        _sections.lead(numbers, verdicts, labels, unit),
         _sections.cards(numbers, unit),
         sections,
         f"sk-ednn {numbers['versions']['sk-ednn']}, "

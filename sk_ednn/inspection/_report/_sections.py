@@ -52,19 +52,24 @@ def labels_of(name, n_outputs) -> list[str]:
     return [name] if n_outputs == 1 else [f"{name} (output {k})" for k in range(n_outputs)]
 
 
-def lead(numbers, labels, unit) -> str:
-    """Say in a sentence how good the model is."""
+def lead(numbers, verdicts, labels, unit) -> str:
+    """Say in a sentence how good the model is, and whether it is any good."""
     where = list(numbers["errors"])[-1]
     found = numbers["errors"][where][0]
     n_systems = numbers["data"][where]["systems"]
     systems = f"{n_systems:,} systems " + ("held back" if where == HELD_BACK else "trained on")
     spread = numbers["data"][where]["totals"][0]["std"]
     share = number(100 * found["rmse"] / spread, "%", 3) if spread else None
+    doubts = " ".join(
+        verdict.doubts if len(labels) == 1 else f"{label}: {verdict.doubts}"
+        for label, verdict in zip(labels, verdicts, strict=True)
+        if verdict.doubts
+    )
     return (
         f"On {systems}, {labels[0]} are wrong by {number(found['median'], unit, 3)} in the median "
         f"and {number(found['rmse'], unit, 3)} in the root mean square"
-        f"{f', {share} of their standard deviation' if share else ''}."
-    )
+        f"{f', {share} of their standard deviation' if share else ''}. {doubts}"
+    ).rstrip()
 
 
 def cards(numbers, unit) -> list[tuple[str, str]]:
@@ -132,6 +137,13 @@ def training(estimator):
     return part_of_page(
         lambda: _page.figures(_page.figure(_figures.draw_training(estimator), "training"))
     )
+
+
+def verdicts(found, labels):
+    """Say what is to be thought of the model."""
+    for label, verdict in zip(labels, found, strict=True):
+        words = f"{verdict.words[0].upper()}{verdict.words[1:]}"
+        yield _page.element("p", words if len(labels) == 1 else f"{label}: {verdict.words}")
 
 
 def errors(found, parts, labels, unit):

@@ -1,0 +1,223 @@
+"""Tile models by name: all on one scale, and the choice between them."""
+
+import json
+
+import numpy as np
+import pytest
+
+from sk_ednn import EDNNRegressor, GridTiling
+from sk_ednn.datasets import make_ising
+from sk_ednn.files import load
+from sk_ednn.tiling import ChannelScaler
+
+pytest.importorskip("typer")
+pytest.importorskip("rich")
+pytest.importorskip("skops")
+
+from sk_ednn.cli import _models
+
+NOISE = np.random.default_rng(0).normal(size=(60, 8, 8))
+# Fields whose totals are sums of such functions of neighbours, and what is to be found out.
+KINDS = {
+    "quadratic": lambda X: (X**2).sum(axis=(1, 2)),
+    "cubic": lambda X: (X**3).sum(axis=(1, 2)),
+    "kernel": lambda X: np.sin(3 * X).sum(axis=(1, 2)),
+}
+
+
+# ------------------------------------------------------------------------------------- scales
+
+
+@pytest.mark.parametrize("name", [name for name in _models.TILE_MODELS if name != "dense"])
+@pytest.mark.parametrize("channel_axis", [None, 0, -1])
+def test_every_tile_model_begins_with_a_scaler_of_channels(name, channel_axis):
+    made = _models.tile_model(name, GridTiling(1, 1, channel_axis=channel_axis), (20, 3, 8, 3))
+    scaler = made.steps[0][1]
+    assert isinstance(scaler, ChannelScaler)
+    assert scaler.n_channels == (1 if channel_axis is None else 3)
+
+
+@pytest.mark.parametrize("name", ["kernel", "quadratic", "cubic", "neighbors", "forest"])
+def test_no_fit_depends_on_the_unit_of_the_fields(name):
+    X = np.random.default_rng(1).integers(0, 5, size=(40, 6, 6))
+    y = X[:, :, :].sum(axis=(1, 2)) + (X * np.roll(X, 1, axis=1)).sum(axis=(1, 2))
+    predicted = []
+    for fields in (X, 4096 * X + 2.0**13):  # in binary, so that nothing is rounded otherwise
+        made = _models.tile_model(name, GridTiling(1, 1), (30, 6, 6))
+        model = EDNNRegressor(made, GridTiling(1, 1), random_state=0).fit(fields[:30], y[:30])
+        predicted.append(model.predict(fields[30:]))
+    np.testing.assert_allclose(*predicted, rtol=1e-6)
+
+
+def test_kernels_of_scaled_tiles_fall_over_the_distances_there_are():
+    made = _models.tile_model("kernel", GridTiling(1, 1), (20, 8, 8))
+    model = EDNNRegressor(made, GridTiling(1, 1)).fit(
+        4000 + 7 * NOISE[:20], KINDS["cubic"](NOISE)[:20]
+    )
+    _, kernel = (step for _, step in model.tile_model_.estimator.steps)
+    rows = kernel.X_fit_[:400]
+    squared = ((rows[:, None] - rows) ** 2).sum(axis=-1)
+    assert kernel.gamma is None  # that is 1 / n_features
+    assert 0.3 < np.median(squared) / rows.shape[1] / 2 < 1.5
+
+
+@pytest.mark.parametrize(("n_systems", "kind"), [(9, "Ridge"), (10, "RidgeCV"), (10**6, "Ridge")])
+def test_penalties_are_chosen_where_systems_can_be_spared_and_time(n_systems, kind):
+    made = _models.tile_model("cubic", GridTiling(1, 2), (n_systems, 8, 8))
+    assert type(made.steps[-1][1]).__name__ == kind
+
+
+def test_a_fit_without_noise_takes_the_smallest_penalty_and_one_with_noise_a_larger():
+    rng = np.random.default_rng(0)
+    for noise in (0.0, 20.0):
+        y = KINDS["quadratic"](NOISE) + noise * rng.normal(size=len(NOISE))
+        made = _models.tile_model("cubic", GridTiling(1, 1), NOISE.shape)
+        model = EDNNRegressor(made, GridTiling(1, 1)).fit(NOISE, y)
+        alpha = model.tile_model_.estimator[-1].alpha_
+        assert (alpha > 10) if noise else (alpha < 1e-3)
+
+
+# ------------------------------------------------------------------------------------- choice
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_the_tile_model_that_errs_least_is_chosen(name):
+    X = 40 + 6 * NOISE
+    chosen, why = _models.suited(GridTiling(1, 0), X, 3.0 * KINDS[name](NOISE))
+    assert chosen == name
+    for each in KINDS:
+        assert f"{each} " in why.partition("errors in cross-validation")[2]
+
+
+def test_among_those_without_error_the_first_is_chosen_on_every_processor(monkeypatch):
+    errors = {"kernel": 0.3, "quadratic": 1e-12, "cubic": 1e-13}
+    monkeypatch.setattr(_models, "_cross_validated", lambda name, *_: errors[name])
+    name, why = _models.suited(GridTiling(1, 0), NOISE, NOISE.sum(axis=(1, 2)))
+    assert name == "quadratic" and "e-1" not in why
+
+
+def test_distinct_tiles_are_counted_and_not_estimated():
+    rng = np.random.default_rng(0)
+    kinds = rng.integers(0, 60_000, size=(40, 3, 3)).astype(np.uint16)
+    X = np.concatenate([kinds[rng.integers(0, 40, size=200)], kinds])
+    said = _models.suited(GridTiling(3, 0), X, X.sum(axis=(1, 2), dtype=float))[1]
+    assert said.startswith("40 distinct tiles;")
+    # 360 of 4,096 tiles are kinds of their own, the others one: a sample would hardly see them.
+    X = np.zeros((64, 8, 8), dtype=int)
+    X.reshape(-1)[rng.choice(X.size, 360, replace=False)] = np.arange(1, 361)
+    said = _models.suited(GridTiling(1, 0), X, X.sum(axis=(1, 2), dtype=float))[1]
+    assert said.startswith("361 distinct tiles;")
+
+
+def test_many_tiles_are_said_to_be_at_least_those_that_were_counted(monkeypatch):
+    monkeypatch.setattr(_models, "_FEW_TILES", 1000)
+    monkeypatch.setattr(_models, "_PROBED", 600)
+    X, y = NOISE, KINDS["quadratic"](NOISE)
+    name, why = _models.suited(GridTiling(1, 0), X, y)
+    assert why.startswith("at least 2,560 distinct tiles are many for kernel ridge;")
+    assert name == "quadratic" and "kernel " not in why.partition(";")[2]
+    name, why = _models.suited(GridTiling(1, 0), X[:10], y[:10])
+    assert why.startswith("640 distinct tiles;")
+
+
+def test_what_would_take_long_is_not_compared(monkeypatch):
+    X, y = NOISE, KINDS["quadratic"](NOISE)
+    monkeypatch.setattr(_models, "_FEW_TILES", 1000)
+    monkeypatch.setattr(_models, "_MOST_PRODUCTS", 3e5)
+    assert _models.suited(GridTiling(1, 1), X, y)[0] == "quadratic"
+    monkeypatch.setattr(_models, "_MOST_PRODUCTS", 1e5)
+    for libraries, name in (({"torch", "skorch"}, "dense"), (set(), "perceptron")):
+        monkeypatch.setattr(
+            _models, "find_spec", lambda one, held=libraries: one if one in held else None
+        )
+        chosen, why = _models.suited(GridTiling(1, 1), X, y)
+        assert chosen == name and "3,840 tiles of 9 numbers have too many pairs" in why
+
+
+def test_few_systems_are_not_compared():
+    name, why = _models.suited(GridTiling(1, 0), NOISE[:5], NOISE[:5].sum(axis=(1, 2)))
+    assert name == "kernel" and "5 systems are too few" in why
+
+
+def test_the_choice_and_what_it_is_made_by_are_said(run, folder):
+    report = json.loads(run("fit small.npz -o auto.ednn --json").stdout)
+    assert report["model"] == "quadratic"
+    assert report["chosen as"].startswith("512 distinct tiles; errors in cross-validation")
+    said = run("fit few.npz --test-fraction 0 -o auto.ednn").stderr
+    assert "1,280 distinct tiles; comparing kernel, quadratic, cubic in cross-validation" in said
+    assert "tile model: quadratic (1,280 distinct" in said and "--model takes another" in said
+    assert load(folder / "auto.ednn").tile_model.steps[0][1].n_channels == 1
+
+
+# ------------------------------------------------------------------------------------- images
+
+
+def blobs(n, size=64, low=8, high=30, seed=0):
+    """Grey 16-bit images of blobs on a noisy background, and how many blobs each has."""
+    rng = np.random.default_rng(seed)
+    rows, columns = np.mgrid[:size, :size]
+    counts = rng.integers(low, high + 1, size=n)
+    images = 4000 + 300 * rng.normal(size=(n, size, size))
+    for image, count in zip(images, counts, strict=True):
+        for y, x in rng.uniform(0, size, size=(count, 2)):
+            width = rng.uniform(1.5, 2.0)
+            squared = (rows - y) ** 2 + (columns - x) ** 2
+            image += rng.normal(3000, 600) * np.exp(-squared / (2 * width**2))
+    return np.rint(images).clip(0, 65535).astype(np.uint16), counts.astype(float)
+
+
+def judged(run, folder, images, counts, options=""):
+    np.savez(folder / "blobs.npz", X=images, y=counts)
+    report = json.loads(run(f"fit blobs.npz -o blobs.ednn --json {options}").stdout)
+    return report, load(folder / "blobs.ednn")
+
+
+def test_sixteen_bit_images_are_counted_and_not_guessed_at(run, folder):
+    images, counts = blobs(48, size=32, low=2, high=8)
+    report, model = judged(run, folder, images, counts)
+    verdict = report["verdict"]
+    assert verdict["held_back"] and verdict["n_systems"] == 10
+    unseen, known = blobs(60, size=32, low=2, high=8, seed=1)
+    error = np.sqrt(np.mean((model.predict(unseen) - known) ** 2))
+    assert error < 0.5 * known.std()
+    assert verdict["over_spread"] < 0.5 and "better" not in verdict["words"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(
+    "options", ["", "--focus 4 --context 2", "--focus 2 --context 1 -m kernel"]
+)
+def test_images_of_usual_size_are_counted_twice_as_well_as_by_their_mean(run, folder, options):
+    report, model = judged(run, folder, *blobs(120), options)
+    unseen, known = blobs(100, seed=1)
+    error = np.sqrt(np.mean((model.predict(unseen) - known) ** 2))
+    assert error < 0.5 * known.std() or "better" in report["verdict"]["words"]
+    assert report["verdict"]["over_spread"] == pytest.approx(error / known.std(), abs=0.3)
+
+
+def test_what_has_learned_nothing_says_so(run, folder):
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 60_000, size=(40, 8, 8)).astype(np.uint16)
+    np.savez(folder / "nothing.npz", X=images, y=rng.normal(100, 8, size=40))
+    result = run("fit nothing.npz -m kernel --context 0 -o nothing.ednn")
+    assert "verdict: on 8 systems held back: R² -" in result.stdout
+    assert "The model is no better than predicting the mean of the totals." in result.stdout
+    whole = run("fit nothing.npz -m kernel --context 0 --test-fraction 0 -o nothing.ednn").stdout
+    assert "none were held back" in whole
+
+
+def test_each_output_has_a_verdict(run):
+    result = run("fit two.npz -m quadratic -o two.ednn")
+    assert "verdict: output 0: on 40 systems held back: R² 1," in result.stdout
+    assert "verdict: output 1: on 40 systems held back: R² 1," in result.stdout
+    report = json.loads(run("fit two.npz -m quadratic -o two.ednn --json").stdout)
+    assert [verdict["over_spread"] < 1e-6 for verdict in report["verdict"]] == [True, True]
+
+
+def test_spins_are_learned_as_well_as_before(run, folder):
+    small = make_ising(200, (8, 8), sampling="flat", random_state=2)
+    np.savez(folder / "other.npz", X=small.fields, y=small.energies)
+    for name in ("kernel", "quadratic", "neighbors"):
+        report = json.loads(run(f"fit other.npz -m {name} -o other.ednn --json").stdout)
+        assert report["verdict"]["over_spread"] < 0.05, name
