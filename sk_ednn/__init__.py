@@ -4,11 +4,36 @@ Predict an extensive quantity (energy, entropy, particle number, dose, count) of
 larger than those the model was trained on.
 """
 
-from ._committee import EDNNCommittee
-from ._regressor import EDNNRegressor
-from ._shift_averaged import ShiftAveraged
-from .tiling import GridTiling
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ._committee import EDNNCommittee
+    from ._regressor import EDNNRegressor
+    from ._shift_averaged import ShiftAveraged
+    from .tiling import GridTiling
 
 __version__ = "0.1.0"
 
 __all__ = ["EDNNCommittee", "EDNNRegressor", "GridTiling", "ShiftAveraged", "__version__"]
+
+# Imported when they are asked for: `sk-ednn --help` needs neither scikit-learn nor NumPy.
+_NAMES = {
+    "EDNNCommittee": "._committee",
+    "EDNNRegressor": "._regressor",
+    "GridTiling": ".tiling",
+    "ShiftAveraged": "._shift_averaged",
+}
+_PACKAGES = ("evaluation", "exceptions", "metrics", "summing", "tiling")
+
+
+def __getattr__(name):
+    if name in _NAMES:
+        return getattr(import_module(_NAMES[name], __name__), name)
+    if name in _PACKAGES:
+        return import_module(f".{name}", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted({*__all__, *_PACKAGES})

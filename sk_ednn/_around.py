@@ -51,3 +51,28 @@ def regressors_of(estimator) -> list:
                 "last step: make_pipeline(transformer, ShiftAveraged(EDNNRegressor()))."
             )
     return estimator._regressors()
+
+
+def regressors_within(estimator) -> list:
+    """Return the regressors in any fitted estimator; none where there are none.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Also a Pipeline, a search, a guard, or what transforms targets around any of them.
+
+    Returns
+    -------
+    list of EDNNRegressor
+    """
+    if hasattr(estimator, "_regressors"):
+        return estimator._regressors()
+    if hasattr(estimator, "steps"):
+        return regressors_within(estimator.steps[-1][1])
+    for name in ("best_estimator_", "regressor_", "estimator_"):
+        if hasattr(estimator, name):
+            return regressors_within(getattr(estimator, name))
+    if isinstance(estimator, FrozenEstimator):
+        return regressors_within(estimator.estimator)
+    members = getattr(estimator, "estimators_", ())
+    return [one for member in members for one in regressors_within(member)]

@@ -22,7 +22,7 @@ from ._targets import check_length, check_targets, per_site
 from ._terms import WithTerms, check_terms
 from ._utils.masks import require_unmasked
 from .evaluation import AbstractEvaluation, AutoEvaluation
-from .exceptions import TileModelError
+from .exceptions import TileModelError, TilingError
 from .summing import AbstractSumFit, AutoSumFit, SumProblem, Term
 from .tiling import AbstractTiling
 
@@ -449,7 +449,10 @@ class EDNNRegressor(RegressorMixin, WithTerms):
         check_ndim(fields, self._field_ndim)
         self._keep_width(X, fields, reset=False)
         for tile_model, tiling in self._fitted_terms():
-            tiling.check(fields)
+            try:
+                tiling.check(fields)
+            except TilingError as error:
+                raise TilingError(error.fitted) from None
             for stack in fields.stacks:
                 tile_model.check_shape(tiling.tile_shape(stack.values.shape[1:]))
         if not hasattr(self, "input_range_"):  # of a file that was written without

@@ -19,7 +19,19 @@ class EDNNError(Exception):
 
 
 class TilingError(EDNNError, ValueError):
-    """A field cannot be cut into tiles as asked: wrong size, dimension, channels or parameters."""
+    """A field cannot be cut into tiles as asked: wrong size, dimension, channels or parameters.
+
+    Parameters
+    ----------
+    message : str
+    fitted : str, default=None
+        The same for those who hold a fitted model, which cannot change its tiling; None where that
+        makes no difference.
+    """
+
+    def __init__(self, message="", *, fitted=None):
+        super().__init__(message)
+        self.fitted = message if fitted is None else fitted
 
 
 class TileModelError(EDNNError, ValueError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Annotated
@@ -13,11 +14,12 @@ from . import _config
 from ._errors import one_line_errors
 from ._models import TILE_MODELS
 
+# Nothing heavy is imported here: what a command needs, its module imports when it runs.
+
 app = typer.Typer(
     name="sk-ednn",
     help="Predict an extensive quantity of large systems, trained on small ones.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 
@@ -28,11 +30,42 @@ Focus = Annotated[
     str, typer.Option(help="Sites of a focus, or one per axis, as 2,2; none: the whole axis.")
 ]
 Context = Annotated[str, typer.Option(help="Sites of context, or one per axis.")]
-Boundary = Annotated[str, typer.Option(help="periodic, zero, reflect or nearest.")]
+Boundary = Annotated[
+    str,
+    typer.Option(
+        help="periodic, zero, reflect or nearest.",
+        autocompletion=lambda: ["periodic", "zero", "reflect", "nearest"],
+    ),
+]
+Remainder = Annotated[
+    str,
+    typer.Option(
+        help="error: the focus must divide every axis; pad: the last one may reach beyond the end.",
+        autocompletion=lambda: ["error", "pad"],
+    ),
+]
 ChannelAxis = Annotated[
     int | None, typer.Option(help="Axis of one field that holds channels; -1 is the last.")
 ]
 Jobs = Annotated[int | None, typer.Option(help="Workers; -1 for all cores.")]
+
+
+def _say_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"sk-ednn {sys.modules['sk_ednn'].__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", is_eager=True, callback=_say_version, help="Say which version this is."
+        ),
+    ] = False,
+) -> None:
+    """Predict an extensive quantity of large systems, trained on small ones."""
 
 
 @app.command()
@@ -46,19 +79,53 @@ def fit(
     model: Annotated[
         str,
         typer.Option(
-            "--model", "-m", help=f"Tile model: {', '.join(TILE_MODELS)}; auto: by the tiles."
+            "--model",
+            "-m",
+            help=f"Tile model: {', '.join(TILE_MODELS)}; auto: by the tiles.",
+            autocompletion=lambda: ["auto", *TILE_MODELS],
         ),
     ] = "auto",
     focus: Focus = "1",
     context: Context = "1",
     boundary: Boundary = "periodic",
     channel_axis: ChannelAxis = None,
-    baseline: Annotated[str, typer.Option(help="size, content or none.")] = "size",
+    remainder: Remainder = "error",
+    baseline: Annotated[
+        str,
+        typer.Option(
+            help="size, content or none.", autocompletion=lambda: ["size", "content", "none"]
+        ),
+    ] = "size",
     test_fraction: Annotated[
         float, typer.Option(min=0.0, max=0.9, help="Part held back to measure the error.")
     ] = 0.2,
     seed: Annotated[int, typer.Option(min=0, help="Random state.")] = 0,
     jobs: Jobs = None,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Passes of a network over the data.")
+    ] = None,
+    lr: Annotated[float | None, typer.Option(help="Largest learning rate of a network.")] = None,
+    early_stopping: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="End the training of a network when the error on a tenth of the systems has not "
+            "fallen for so many epochs, and keep the best.",
+        ),
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(help="Where a network is trained: cpu, cuda, auto.")
+    ] = None,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(help="Save the training of a network here after each epoch, and go on."),
+    ] = None,
+    keep_on_interrupt: Annotated[
+        bool,
+        typer.Option(
+            "--keep-on-interrupt", help="Write the network as it is on Ctrl-C, and do not ask."
+        ),
+    ] = False,
     unit: Annotated[
         str | None, typer.Option(help="Of the totals, such as eV: for those who read the file.")
     ] = None,
@@ -93,7 +160,8 @@ def predict(
     model: Annotated[Path, typer.Argument(help="A file written by `sk-ednn fit`.")],
     fields: Fields,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Write y to this .npy or .npz file.")
+        Path | None,
+        typer.Option("--output", "-o", help="Write totals to this .csv, .npy or .npz file."),
     ] = None,
     contributions: Annotated[
         bool, typer.Option(help="Also write what each tile holds (needs an .npz output).")
@@ -114,11 +182,11 @@ def predict(
     from . import _predict
 
     with one_line_errors():
-        y = _predict.run(ctx, SimpleNamespace(**ctx.params))
+        predicted = _predict.run(ctx, SimpleNamespace(**ctx.params))
     if as_json:
-        _print_json({"y": y.tolist(), "output": None if output is None else str(output)})
+        _print_json(predicted.as_dict())
     else:
-        _predict.show(y, output)
+        _predict.show(predicted)
 
 
 @app.command()
@@ -151,11 +219,16 @@ def tile(
     context: Context = "1",
     boundary: Boundary = "periodic",
     channel_axis: ChannelAxis = None,
+    remainder: Remainder = "error",
+    single: Annotated[
+        bool, typer.Option("--single", help="The file holds one field, and no axis of samples.")
+    ] = False,
     sample: Annotated[int, typer.Option(min=0, help="Which field.")] = 0,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Draw it into this .png, .pdf or .svg.")
     ] = None,
     as_json: Json = False,
+    quiet: Quiet = False,
 ):
     """Say, and draw, how fields are cut into tiles, and which sizes can be."""
     from . import _tile

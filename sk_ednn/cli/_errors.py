@@ -8,7 +8,6 @@ import warnings
 from contextlib import contextmanager
 
 import typer
-from sklearn.exceptions import EfficiencyWarning
 
 from ..exceptions import EDNNError
 
@@ -26,32 +25,50 @@ def one_line_errors():
         raise typer.Exit(1) from None
 
 
-@contextmanager
-def not_half():
-    """Say so and exit with 130 where work was interrupted, also by what ends early on Ctrl-C.
+class Interrupts:
+    """Whether Ctrl-C was pressed, also where what was interrupted ends as if nothing had been.
 
     Training loops do: they keep what they have, which on a command line would go into a file that
     nobody can tell from one that was finished.
     """
-    interrupted = []
 
-    def interrupt(number, frame):
-        interrupted.append(number)
-        raise KeyboardInterrupt
+    def __init__(self):
+        self.seen = False
 
-    here = threading.current_thread() is threading.main_thread()
-    before = signal.signal(signal.SIGINT, interrupt) if here else None
-    try:
-        yield
-    except KeyboardInterrupt:
-        if not interrupted:
-            raise
-    finally:
-        if here:
-            signal.signal(signal.SIGINT, before)
-    if interrupted:
+    @contextmanager
+    def watched(self):
+        """Take note of Ctrl-C within, and exit with 130 where it ends what is done."""
+
+        def interrupt(number, frame):
+            self.seen = True
+            raise KeyboardInterrupt
+
+        here = threading.current_thread() is threading.main_thread()
+        before = signal.signal(signal.SIGINT, interrupt) if here else None
+        try:
+            yield self
+        except KeyboardInterrupt:
+            if not self.seen:
+                raise
+            self.end()
+        finally:
+            if here:
+                signal.signal(signal.SIGINT, before)
+
+    @staticmethod
+    def end():
+        """Exit with nothing written."""
         typer.echo("interrupted; nothing was written", err=True)
         raise typer.Exit(130)
+
+
+@contextmanager
+def not_half():
+    """Say so and exit with 130 where work was interrupted."""
+    with Interrupts().watched() as interrupts:
+        yield
+    if interrupts.seen:
+        interrupts.end()
 
 
 def _shown_once():
@@ -60,7 +77,7 @@ def _shown_once():
 
     def show(message, category, *_, **__):
         said = str(message)
-        if issubclass(category, EfficiencyWarning):
+        if category.__name__ == "EfficiencyWarning":  # scikit-learn's, which may not be loaded
             said += " On the command line: --model cubic, quadratic or dense."
         if said not in shown:
             typer.echo(f"warning: {said}", err=True)

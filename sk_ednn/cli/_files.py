@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -34,16 +35,43 @@ def read_array(name: str, default_keys: tuple[str, ...]) -> np.ndarray:
     MissingExtraError
         Where the library that reads it is not installed.
     """
+    path, key = check_array_file(name)
+    return _READERS[path.suffix.lower()](path, key, default_keys)
+
+
+def check_array_file(name: str) -> tuple[Path, str | None]:
+    """Return the file and the key of a name; raise where it cannot be one of arrays.
+
+    Nothing is read: a mistake in a name is answered before anything is imported.
+
+    Raises
+    ------
+    OSError, ValueError
+    """
     path, key = split_name(name)
-    if not path.exists():
-        raise FileNotFoundError(f"{path} does not exist.")
-    reader = _READERS.get(path.suffix.lower())
-    if reader is None:
+    if path.suffix.lower() not in _READERS and path.exists():
         raise ValueError(
             f"{path}: expected a name that ends in {', '.join(_READERS)}, got "
             f"{path.suffix or 'no ending'!r}."
         )
-    return reader(path, key, default_keys)
+    check_readable(path, may_be_folder=path.suffix.lower() == ".zarr")
+    return path, key
+
+
+def check_readable(path: Path, may_be_folder=False) -> None:
+    """Raise where there is no such file, or none that may be read.
+
+    Raises
+    ------
+    OSError
+    """
+    if not path.exists():
+        link = " (it is a link to what is gone)" if path.is_symlink() else ""
+        raise FileNotFoundError(f"{path} does not exist{link}.")
+    if path.is_dir() and not may_be_folder:
+        raise IsADirectoryError(f"{path} is a folder; give the name of a file.")
+    if not os.access(path, os.R_OK):
+        raise PermissionError(f"{path} cannot be read: permission denied.")
 
 
 def split_name(name: str) -> tuple[Path, str | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from functools import partial
 from typing import Any, NamedTuple
@@ -9,13 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import typer
 
-from .. import files as model_files
-from .._doubts import warn_of_standardised
-from .._regressor import EDNNRegressor
-from ..metrics import extensive_errors, judge
 from . import _config
-from ._errors import not_half
-from ._files import check_writable
+from ._errors import Interrupts, not_half
+from ._files import check_array_file
 from ._inputs import (
     chosen,
     data_line,
@@ -26,7 +23,12 @@ from ._inputs import (
     tiling_of,
 )
 from ._models import TILE_MODELS, suited, tile_model
-from ._report import check_report, write_report
+from ._networks import NETWORKS, check_options, with_options
+from ._paths import check_paths, may_replace
+from ._report import check_name, check_report, write_report
+
+# Nothing heavy is imported here, but where it is needed: first what was asked for is checked, and
+# said.
 
 BASELINES = {"size": "size", "content": "content", "none": None}
 
@@ -53,29 +55,29 @@ def run(ctx: typer.Context, asked) -> tuple[dict[str, Any], Described]:
         What ``--json`` prints.
     described : Described
     """
-    tiling, baseline = _check(asked)
+    _check(asked)
+    inputs = f"{asked.fields} and {asked.targets}" if asked.targets else asked.fields
+    _say(asked, f"reading {inputs}")
+    check_report(asked.report)
+    tiling = tiling_of(
+        asked.focus, asked.context, asked.boundary, asked.channel_axis, asked.remainder
+    )
     X, y = _read(asked)
     replaced = asked.output.exists()
     tiling.check(X[:1])
     _say(asked, data_line(X, y, tiling))
-    warn_of_standardised(y)  # before a part of them is taken
+    _warn_of_totals(y)  # before a part of them is taken
     parts = _parts(X, y, asked)
     name, why = asked.model, None
     if name == "auto":
         with not_half():
-            name, why = suited(tiling, *parts["train"], baseline, lambda text: _say(asked, text))
+            name, why = suited(
+                tiling, *parts["train"], BASELINES[asked.baseline], lambda text: _say(asked, text)
+            )
         _say(asked, f"tile model: {name} ({why}); --model takes another")
-    estimator = EDNNRegressor(
-        tile_model(name, tiling, parts["train"][0].shape),
-        tiling,
-        baseline=baseline,
-        random_state=asked.seed,
-        n_jobs=asked.jobs,
-        verbose=0 if asked.quiet or asked.as_json else 1,
-    )
+    estimator = _estimator(name, tiling, parts["train"][0].shape, asked)
     start = time.perf_counter()
-    with not_half():
-        estimator.fit(*parts["train"])
+    kept = _fitted(estimator, name, parts["train"], asked)
     seconds = time.perf_counter() - start
     predicted = {which: estimator.predict(part[0]) for which, part in parts.items()}
     errors = {
@@ -86,6 +88,7 @@ def run(ctx: typer.Context, asked) -> tuple[dict[str, Any], Described]:
         "model": name,
         **({} if why is None else {"chosen as": why}),
         "strategy": type(estimator.summing_).__name__,
+        **({} if kept is None else {"interrupted": kept}),
         "n_train": len(parts["train"][0]),
         "n_test": len(parts["test"][0]) if "test" in parts else 0,
         "output": str(asked.output),
@@ -120,6 +123,8 @@ def show(found, described) -> None:
     typer.echo(
         f"{found['strategy']} on {found['n_train']} systems; written to {found['output']}{instead}"
     )
+    if "interrupted" in found:
+        typer.echo(f"{found['interrupted']}: the file says so, too")
     if "report" in found:
         typer.echo(f"report written to {found['report']}")
 
@@ -127,17 +132,17 @@ def show(found, described) -> None:
 # --- steps ------------------------------------------------------------------------------------
 
 
-def _check(asked):
-    """Return the tiling and the baseline; raise where anything asked for cannot be done."""
+def _check(asked) -> None:
+    """Raise where what is asked for cannot be done, as far as can be told without reading."""
     chosen("--model", asked.model, {"auto": None, **TILE_MODELS})
-    tiling = tiling_of(asked.focus, asked.context, asked.boundary, asked.channel_axis)
-    baseline = chosen("--baseline", asked.baseline, BASELINES)
+    chosen("--baseline", asked.baseline, BASELINES)
+    check_options(asked)
     require_model_name(asked.output)
-    check_writable(asked.output)
-    check_report(asked.report)
+    check_name(asked.report)
+    check_array_file(asked.fields)
+    check_array_file(asked.targets or asked.fields)
     _config.check(asked.save_config)
-    require_different(asked.output, asked.report, asked.save_config)
-    return tiling, baseline
+    check_paths(asked)
 
 
 def _read(asked) -> tuple[np.ndarray, np.ndarray]:
@@ -149,6 +154,12 @@ def _read(asked) -> tuple[np.ndarray, np.ndarray]:
             f"holds {len(y)} targets. Fields are an array of shape (n_systems, *field_shape)."
         )
     return X, y[:, 0] if y.shape[1:] == (1,) else y
+
+
+def _warn_of_totals(y) -> None:
+    from .._doubts import warn_of_standardised
+
+    warn_of_standardised(y)
 
 
 def _parts(X, y, asked) -> dict[str, tuple[np.ndarray, np.ndarray]]:
@@ -164,13 +175,53 @@ def _parts(X, y, asked) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     return parts | ({"test": (X[test], y[test])} if len(test) else {})
 
 
+def _estimator(name, tiling, shape, asked):
+    """Return the model to be fitted to fields of this shape, (n_samples, *field_shape)."""
+    from .._regressor import EDNNRegressor
+
+    made, summing = with_options(tile_model(name, tiling, shape), asked)
+    return EDNNRegressor(
+        made,
+        tiling,
+        summing=summing,
+        baseline=BASELINES[asked.baseline],
+        random_state=asked.seed,
+        n_jobs=asked.jobs,
+        verbose=0 if asked.quiet or asked.as_json else 1,
+    )
+
+
+def _fitted(estimator, name, train, asked) -> str | None:
+    """Fit; return how far that came where it was interrupted and what there is is to be kept."""
+    with Interrupts().watched() as interrupts:
+        estimator.fit(*train)
+    if not interrupts.seen:
+        return None
+    if name not in NETWORKS:
+        interrupts.end()
+    from .._provenance import training_of
+
+    epochs = training_of(estimator).get("epochs")
+    done = "interrupted" if epochs is None else f"interrupted after {epochs} epochs"
+    keep = asked.keep_on_interrupt
+    if not keep and sys.stdin.isatty() and sys.stderr.isatty():
+        best = "best" if asked.early_stopping else "network as it is"
+        keep = typer.confirm(f"{done}. Keep the {best}?", err=True)
+    if not keep:
+        interrupts.end()
+    return done
+
+
 def _write(ctx, asked, estimator, parts, found, seconds) -> None:
     """Write all files that were asked for, and say in `found` which."""
     about = {
         "made by": "sk-ednn fit",
         "errors of totals": {which: found[which] for which in parts},
         "verdict": found["verdict"],
+        **({"interrupted": found["interrupted"]} if "interrupted" in found else {}),
     }
+    from .. import files as model_files
+
     found["sha256"] = model_files.save(estimator, asked.output, unit=asked.unit, about=about)
     if asked.report is not None:
         about = {
@@ -178,6 +229,7 @@ def _write(ctx, asked, estimator, parts, found, seconds) -> None:
             "model file": str(asked.output),
             "sha256": found["sha256"],
             "time of the fit": f"{seconds:.3g} s",
+            **({"interrupted": found["interrupted"]} if "interrupted" in found else {}),
         }
         write_report(asked.report, estimator, parts, asked.unit, about)
         found["report"] = str(asked.report)
@@ -192,10 +244,14 @@ def _per_output(function, true, predicted):
 
 
 def _errors(true, predicted) -> dict[str, float]:
+    from ..metrics import extensive_errors
+
     return extensive_errors(true, predicted).as_dict()
 
 
 def _verdict(true, predicted, held_back) -> dict[str, Any]:
+    from ..metrics import judge
+
     # All fields of a file have one size: the count of sites is a constant, as the mean is.
     return judge(true, predicted, held_back=held_back).as_dict()
 

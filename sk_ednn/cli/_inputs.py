@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import typer
 
-from .. import files as model_files
-from ..tiling import GridTiling
 from ._files import read_array
+
+if TYPE_CHECKING:
+    from ..tiling import GridTiling
 
 FIELD_KEYS = ("X", "fields", "x", "data")
 TARGET_KEYS = ("y", "targets", "energies", "energy", "totals")
@@ -33,14 +35,31 @@ def _sizes(option: str, text: str):
     return values[0] if len(values) == 1 else tuple(values)
 
 
-def read_fields(name: str) -> np.ndarray:
-    """Read fields of shape (n_samples, *field_shape)."""
+def read_fields(name: str, field_ndim: int | str | None = None) -> np.ndarray:
+    """Read fields of shape (n_samples, *field_shape).
+
+    Parameters
+    ----------
+    name : str
+    field_ndim : int, "all" or None, default=None
+        Axes of one field, where they are known: an array of as many is one field, without an axis
+        of samples, and gets that. "all" for those of the array.
+    """
     X = read_array(name, FIELD_KEYS)
+    if X.ndim == field_ndim:
+        note(f"{name} is taken for one field of shape {X.shape}, as the model is for such.")
+    if X.ndim == field_ndim or (field_ndim == "all" and X.ndim):
+        X = X[None]
     if X.ndim < 2:
         raise ValueError(
             f"{name} must hold fields, an array of shape (n_samples, *field_shape); got {X.shape}."
         )
     return _numbers(name, X)
+
+
+def note(text: str) -> None:
+    """Say how something was understood, also where no progress is wanted: it may be wrong."""
+    typer.echo(f"note: {text}", err=True)
 
 
 def read_targets(name: str) -> np.ndarray:
@@ -81,21 +100,10 @@ def data_line(X, y, tiling) -> str:
 
 
 def load_model(path: Path, max_bytes: int | None):
-    """Read a fitted EDNNRegressor."""
-    require_file(path)
-    estimator = model_files.load(path, max_bytes=max_bytes)
-    if not hasattr(estimator, "tile_model_"):
-        raise ValueError(
-            f"{path} holds a {type(estimator).__name__}; `sk-ednn predict` is for an "
-            "EDNNRegressor, as `sk-ednn fit` writes it. Use it from Python: sk_ednn.files.load."
-        )
-    return estimator
+    """Read a fitted model."""
+    from .. import files as model_files
 
-
-def require_file(path: Path) -> None:
-    """Raise where there is no such file."""
-    if not path.exists():
-        raise FileNotFoundError(f"{path} does not exist.")
+    return model_files.load(path, max_bytes=max_bytes)
 
 
 def require_model_name(path: Path) -> None:
@@ -107,11 +115,14 @@ def require_model_name(path: Path) -> None:
         )
 
 
-def tiling_of(focus, context, boundary, channel_axis) -> GridTiling:
+def tiling_of(focus, context, boundary, channel_axis, remainder="error") -> GridTiling:
     """Return the tiling of the words on the command line."""
+    from ..tiling import GridTiling
+
     return GridTiling(
         _sizes("--focus", focus),
         _sizes("--context", context),
         boundary=boundary,
         channel_axis=channel_axis,
+        remainder=remainder,
     )

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from .. import files as model_files
-from ._inputs import require_file
+from ._files import check_readable
 
 # Parameters that say nothing of what is predicted.
 _DULL = ("verbose", "n_jobs", "random_state")
@@ -14,7 +13,9 @@ _DULL = ("verbose", "n_jobs", "random_state")
 
 def held(path: Path) -> dict[str, Any]:
     """Return what a model file says of itself."""
-    require_file(path)
+    check_readable(path)
+    from .. import files as model_files
+
     return model_files.describe(path)
 
 

@@ -20,7 +20,12 @@ READ = {
     "model": "the model",
     "config": "the settings",
 }
-WRITTEN = {"output": "--output", "report": "--report", "save_config": "--save-config"}
+WRITTEN = {
+    "output": "--output",
+    "report": "--report",
+    "save_config": "--save-config",
+    "checkpoint": "--checkpoint",
+}
 
 
 def check_paths(asked) -> None:

@@ -5,17 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 
 
+def check_name(path: Path | None) -> None:
+    """Raise where a report would be taken for something else."""
+    if path is not None and path.suffix.lower() not in {".html", ".htm"}:
+        raise ValueError(f"--report must end in .html, got {path}.")
+
+
 def check_report(path: Path | None) -> None:
-    """Raise where no report can be written: before the fit, not after.
+    """Raise where no report can be made: before the fit, not after.
 
     Raises
     ------
-    ValueError, OSError, MissingExtraError
+    MissingExtraError
     """
     if path is None:
         return
-    if path.suffix.lower() not in {".html", ".htm"}:
-        raise ValueError(f"--report must end in .html, got {path}.")
     from ..inspection._report._svg import require_matplotlib
 
     require_matplotlib()

@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import typer
+
 from .._optional import needing
 from .._utils.writing import replacing
-from ..tiling._windows import legal_focuses
-from ._inputs import read_fields, tiling_of
+from ._files import check_array_file
+from ._inputs import note, read_fields, tiling_of
 from ._paths import check_paths
 
 _PICTURES = {".png", ".pdf", ".svg"}
@@ -22,9 +24,19 @@ def run(asked) -> dict[str, Any]:
     asked : namespace
         The parameters of the command, by name.
     """
+    check_array_file(asked.fields)
     check_paths(asked)
-    tiling = tiling_of(asked.focus, asked.context, asked.boundary, asked.channel_axis)
-    X = read_fields(asked.fields)
+    if not (asked.quiet or asked.as_json):
+        typer.echo(f"reading {asked.fields}", err=True)
+    tiling = tiling_of(
+        asked.focus, asked.context, asked.boundary, asked.channel_axis, asked.remainder
+    )
+    X = read_fields(asked.fields, field_ndim="all" if asked.single else None)
+    if X.ndim == 2:
+        note(
+            f"{asked.fields} is taken for {len(X)} fields of one axis; --single takes it for one "
+            f"field of shape {X.shape}."
+        )
     report = cut(tiling, X, asked.sample)
     if asked.output is not None:
         draw_cut(tiling, X, asked.sample, asked.output)
@@ -34,6 +46,8 @@ def run(asked) -> dict[str, Any]:
 
 def cut(tiling, X, sample) -> dict[str, Any]:
     """Return how a field is cut, and which sizes the focus allows."""
+    from ..tiling._windows import legal_focuses
+
     fields = tiling.check(X)
     _require_sample(X, sample)
     shape = fields.stacks[0].values.shape[1:]

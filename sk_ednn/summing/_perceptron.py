@@ -82,7 +82,12 @@ def fit_perceptron(problem: SumProblem, scale, share, random_state, standardize=
     if model.solver == "lbfgs":
         training.lbfgs()
     else:
-        training.stochastic(size)
+        try:
+            training.stochastic(size)
+        except KeyboardInterrupt:  # as MLPRegressor has it: what there is is kept
+            if not hasattr(model, "n_iter_"):
+                raise  # there is nothing
+            warnings.warn("Training interrupted by user.", stacklevel=2)
     training.store(n_features)
     return problem.tile_model(term, features.assemble(model), scale=scale)
 
@@ -106,6 +111,7 @@ class _Training:
         self.standardization = standardization
         self.model, self.sums, self.random_state = model, sums, random_state
         self.n_outputs, self.share = n_outputs, share
+        self.best_parameters = None  # of the epoch that was best on samples held back
         self.poisson = getattr(model, "loss", "squared_error") == "poisson"
         hidden = (
             np.atleast_1d(model.hidden_layer_sizes).tolist()
@@ -225,7 +231,7 @@ class _Training:
         optimizer = self._optimizer(arrays)
         order = np.arange(len(train))
         model.loss_curve_, model.validation_scores_ = [], [] if model.early_stopping else None
-        best, best_parameters, n_worse, n_seen = np.inf, None, 0, 0
+        best, n_worse, n_seen = np.inf, 0, 0
         for epoch in range(1, model.max_iter + 1):
             if model.shuffle:
                 order = shuffle(order, random_state=self.random_state)
@@ -249,7 +255,7 @@ class _Training:
             if current < best:
                 best = current
                 if model.early_stopping:
-                    best_parameters = [p.detach().clone() for p in self.parameters]
+                    self.best_parameters = [p.detach().clone() for p in self.parameters]
             optimizer.iteration_ends(n_seen)
             if n_worse > model.n_iter_no_change:
                 message = f"No improvement by tol={model.tol} in {model.n_iter_no_change} epochs."
@@ -265,8 +271,6 @@ class _Training:
             )
         model.best_loss_ = None if model.early_stopping else best
         model.best_validation_score_ = -best if model.early_stopping else None
-        if best_parameters is not None:
-            self.parameters = best_parameters
 
     def _optimizer(self, arrays):
         model = self.model
@@ -293,11 +297,8 @@ class _Training:
     def store(self, n_features):
         """Hand the weights to the estimator, which is then fitted like any other."""
         model = self.model
-        arrays = [p.detach().numpy().copy() for p in self.parameters]
-        if self.standardization is not None:
-            # (x - mean) / scale @ W + b is x @ (W / scale) + (b - mean @ (W / scale)).
-            arrays[0] = arrays[0] / self.standardization.scale[:, None]
-            arrays[self.n_layers] = arrays[self.n_layers] - self.standardization.mean @ arrays[0]
+        best = self.parameters if self.best_parameters is None else self.best_parameters
+        arrays = [p.detach().numpy().copy() for p in best]
         model.coefs_, model.intercepts_ = arrays[: self.n_layers], arrays[self.n_layers :]
         model.n_layers_, model.n_outputs_ = len(self.units), self.n_outputs
         model.out_activation_ = "exp" if self.poisson else "identity"

@@ -21,6 +21,7 @@ from ._windows import (
     OUTSIDE,
     axis_positions,
     axis_windows,
+    legal_focuses,
     legal_sizes,
     n_windows,
 )
@@ -184,9 +185,12 @@ class GridTiling(AbstractTiling):
             focus = length if focus is None else focus
             if length % focus and self.remainder == "error":
                 hint = "" if self.boundary == "periodic" else " Or set remainder='pad'."
-                raise TilingError(
+                said = (
                     f"axis {axis} has length {length}, not a multiple of focus={focus}; "
-                    f"{legal_sizes(length, focus)}{hint}"
+                    f"{legal_sizes(length, focus)}"
+                )
+                raise TilingError(
+                    f"{said}, or a focus of {legal_focuses(length)}.{hint}", fitted=f"{said}."
                 )
             axes.append((length, focus, context))
         return axes
@@ -232,7 +236,8 @@ class GridTiling(AbstractTiling):
             except TilingError as error:
                 if not fields.ragged:
                     raise
-                raise TilingError(f"X[{stack.samples[0]}]: {error}") from None
+                where = f"X[{stack.samples[0]}]: "
+                raise TilingError(f"{where}{error}", fitted=f"{where}{error.fitted}") from None
             first_tile = first_tile or tile
             if tile != first_tile:
                 same_window = self.channel_axis is not None and tile[:-1] == first_tile[:-1]

@@ -32,10 +32,9 @@ def n_windows(length: int, focus: int, remainder: str = "error") -> int:
 
 
 def legal_sizes(length: int, focus: int) -> str:
-    """Say which lengths suit the focus, and which focuses the length."""
+    """Say which lengths suit the focus."""
     below, above = length // focus * focus, -(-length // focus) * focus
-    sizes = f"{below} or {above}" if below else f"{above}"
-    return f"use {sizes} sites, or a focus of {legal_focuses(length)}."
+    return f"use {below} or {above} sites" if below else f"use {above} sites"
 
 
 def legal_focuses(length: int) -> str:

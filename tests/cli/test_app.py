@@ -52,7 +52,8 @@ def test_fit_reports_each_of_several_outputs(run):
     report = json.loads(run("fit two.npz -m quadratic -o two.ednn --json").stdout)
     assert len(report["test"]) == 2
     assert "test, output 1" in run("fit two.npz -m quadratic -o two.ednn").stdout
-    assert run("predict two.ednn large.npy").stdout.count("[") == 3
+    printed = run("predict two.ednn large.npy").stdout
+    assert [len(line.split()) for line in printed.splitlines()] == [3, 3, 3]
 
 
 def test_fit_options_reach_the_model(run, folder):
@@ -70,8 +71,9 @@ def test_fit_options_reach_the_model(run, folder):
 
 def test_predict_prints_what_python_predicts(run, folder):
     expected = load(folder / "model.ednn").predict(np.load(folder / "large.npy"))
-    printed = run("predict model.ednn large.npy").stdout.split()
-    np.testing.assert_array_equal([float(value) for value in printed], expected)
+    lines = [line.split() for line in run("predict model.ednn large.npy").stdout.splitlines()]
+    assert [name for name, _ in lines] == [f"large.npy[{k}]" for k in range(3)]
+    assert [value for _, value in lines] == [f"{value:.6g}" for value in expected]
     np.testing.assert_allclose(expected, np.load(folder / "large_y.npz")["energies"], atol=1.0)
     report = json.loads(run("predict model.ednn large.npy --json --jobs 2").stdout)
     assert report == {"y": expected.tolist(), "output": None}
@@ -142,7 +144,7 @@ def test_main_returns_the_exit_code(folder, monkeypatch, capsys):
 
 
 def test_it_is_a_module_that_runs(folder):
-    command = [sys.executable, "-m", "sk_ednn", "tile", "X.npy", "--focus"]
+    command = [sys.executable, "-m", "sk_ednn", "tile", "X.npy", "--quiet", "--focus"]
     done = subprocess.run([*command, "3"], cwd=folder, capture_output=True, text=True)
     assert done.returncode == 1
     assert done.stderr.startswith("error: axis 0 has length 8, not a multiple of focus=3")
@@ -173,7 +175,7 @@ BAD = {
     "predict nowhere.ednn X.npy": "nowhere.ednn does not exist.",
     "predict broken.ednn X.npy": "broken.ednn cannot be read: it is no model file.",
     "predict old.joblib X.npy": "old.joblib looks like a pickle (as joblib and older versions",
-    "predict committee.ednn X.npy": "committee.ednn holds a EDNNCommittee; `sk-ednn predict` is",
+    "predict committee.ednn X.npy -o a.npz --contributions": "committee.ednn holds a EDNNCommittee",
     "fit small.npz -o m.joblib": "m.joblib would be taken for a pickle, which it will not be: call",
     "inspect nowhere.ednn": "nowhere.ednn does not exist.",
     "inspect old.joblib": "old.joblib looks like a pickle (as joblib and older versions",
@@ -184,7 +186,7 @@ BAD = {
     "tile cube.npy -o cut.png": "Fields of two dimensions are drawn, these have 3.",
     "predict model.ednn y.npy": "y.npy must hold fields",
     "predict model.ednn nan_X.npy": "nan_X.npy holds NaN or infinity, first at [3, 2, 1].",
-    "predict model.ednn X.npy -o out.txt": "--output must end in .npy or .npz, got out.txt.",
+    "predict model.ednn X.npy -o out.txt": "--output must end in .csv, .npy, .npz, got out.txt.",
     "predict model.ednn X.npy -o nowhere/out.npy": "There is no folder nowhere to write out.npy in",
     "predict model.ednn X.npy --contributions": "--contributions needs --output",
     "predict model.ednn X.npy -o a.npy --contributions": "--contributions needs --output",

@@ -24,10 +24,17 @@ FIT = {
     "context": [0, 1],
     "boundary": "zero",
     "channel-axis": None,
+    "remainder": "pad",
     "baseline": "none",
     "test-fraction": 0.5,
     "seed": 3,
     "jobs": 1,
+    "epochs": None,
+    "lr": None,
+    "early-stopping": None,
+    "device": None,
+    "checkpoint": None,
+    "keep-on-interrupt": False,
     "unit": "J",
     "output": "from_file.ednn",
     "report": None,
@@ -54,7 +61,7 @@ def flags(settings):
             words.insert(0 if key == "model" else len(words), str(value))
         elif value is True:
             words.append(f"--{key}")
-        elif value is not None:
+        elif value is not None and value is not False:
             words += [f"--{key}", ",".join(map(str, value)) if type(value) is list else str(value)]
     return shlex.join(words)
 

@@ -11,6 +11,7 @@ from sk_ednn.tiling._windows import (
     OUTSIDE,
     axis_positions,
     axis_windows,
+    legal_focuses,
     legal_sizes,
     n_windows,
 )
@@ -84,18 +85,15 @@ def test_a_length_that_does_not_fit_is_refused_with_what_would():
 
 
 @pytest.mark.parametrize(
-    ("length", "focus", "words"),
+    ("length", "focus", "sizes", "focuses"),
     [
-        (30, 4, "use 28 or 32 sites, or a focus of 1, 2, 3, 5, 6, 10, 15 or 30."),
-        (3, 4, "use 4 sites, or a focus of 1 or 3."),  # nothing shorter is legal
-        (1, 2, "use 2 sites, or a focus of 1."),
-        (7, 2, "use 6 or 8 sites, or a focus of 1 or 7."),
-        (
-            720,
-            7,
-            "use 714 or 721 sites, or a focus of 1, 2, 3, 4, 5, 6, ..., 180, 240, 360 or 720.",
-        ),
+        (30, 4, "use 28 or 32 sites", "1, 2, 3, 5, 6, 10, 15 or 30"),
+        (3, 4, "use 4 sites", "1 or 3"),  # nothing shorter is legal
+        (1, 2, "use 2 sites", "1"),
+        (7, 2, "use 6 or 8 sites", "1 or 7"),
+        (720, 7, "use 714 or 721 sites", "1, 2, 3, 4, 5, 6, ..., 180, 240, 360 or 720"),
     ],
 )
-def test_legal_sizes(length, focus, words):
-    assert legal_sizes(length, focus) == words
+def test_legal_sizes(length, focus, sizes, focuses):
+    assert legal_sizes(length, focus) == sizes
+    assert legal_focuses(length) == focuses

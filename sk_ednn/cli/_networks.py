@@ -1,0 +1,62 @@
+"""How long, how fast and where networks are trained, as the options of ``fit`` say."""
+
+from __future__ import annotations
+
+from typing import Any
+
+# By the tile models that take them; the names are those of the command's parameters.
+_OPTIONS = {
+    "epochs": ("dense", "perceptron"),
+    "lr": ("dense", "perceptron"),
+    "early_stopping": ("dense", "perceptron"),
+    "keep_on_interrupt": ("dense", "perceptron"),
+    "device": ("dense",),
+    "checkpoint": ("dense",),
+}
+# What they are called by scikit-learn's perceptron.
+_OF_PERCEPTRON = {"epochs": "max_iter", "lr": "learning_rate_init"}
+NETWORKS = ("dense", "perceptron")
+
+
+def check_options(asked) -> None:
+    """Raise where an option is given that the tile model has no use for.
+
+    Raises
+    ------
+    ValueError
+    """
+    for name, takers in _OPTIONS.items():
+        if getattr(asked, name) not in (None, False) and asked.model not in takers:
+            raise ValueError(
+                f"--{name.replace('_', '-')} is for --model {' or '.join(takers)}; "
+                f"the model is {asked.model}."
+            )
+
+
+def with_options(tile_model, asked) -> tuple[Any, Any]:
+    """Return a tile model and how it is fitted to sums, None for the usual way.
+
+    Parameters
+    ----------
+    tile_model : estimator, or class of torch modules
+    asked : namespace
+        The parameters of the command, by name; `check_options` has seen them.
+    """
+    given = {name: getattr(asked, name) for name in _OPTIONS if getattr(asked, name) is not None}
+    given.pop("keep_on_interrupt", None)
+    if not given:
+        return tile_model, None
+    if asked.model == "perceptron":
+        params = {_OF_PERCEPTRON[key]: given[key] for key in _OF_PERCEPTRON if key in given}
+        if "early_stopping" in given:
+            params |= {"early_stopping": True, "n_iter_no_change": given["early_stopping"]}
+        tile_model[-1].set_params(**params)
+        return tile_model, None
+    from .._optional import needing
+
+    with needing("Training a network"):
+        from ..summing import GradientSumFit
+
+    if "epochs" in given:
+        given["max_epochs"] = given.pop("epochs")
+    return tile_model, GradientSumFit(**given)
