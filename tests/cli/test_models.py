@@ -89,11 +89,24 @@ def test_the_tile_model_that_errs_least_is_chosen(name):
         assert f"{each} " in why.partition("errors in cross-validation")[2]
 
 
-def test_among_those_without_error_the_first_is_chosen_on_every_processor(monkeypatch):
-    errors = {"kernel": 0.3, "quadratic": 1e-12, "cubic": 1e-13}
+@pytest.mark.parametrize(
+    ("kernel", "quadratic", "cubic", "best"),
+    [
+        (0.3, 1e-12, 1e-13, "quadratic"),  # rounding decides nothing
+        (1e-14, 0.5, 1e-9, "cubic"),
+        (0.190, 0.194, 0.188, "quadratic"),  # nor a hair's breadth
+        (0.190, 0.30, 0.188, "cubic"),
+        (0.1, 0.2, 0.3, "kernel"),
+        (np.inf, np.inf, 0.3, "cubic"),
+    ],
+)
+def test_of_errors_that_are_alike_the_simplest_model_is_taken(
+    kernel, quadratic, cubic, best, monkeypatch
+):
+    errors = {"kernel": kernel, "quadratic": quadratic, "cubic": cubic}
     monkeypatch.setattr(_models, "_cross_validated", lambda name, *_: errors[name])
     name, why = _models.suited(GridTiling(1, 0), NOISE, NOISE.sum(axis=(1, 2)))
-    assert name == "quadratic" and "e-1" not in why
+    assert name == best and "e-1" not in why and "inf" not in why
 
 
 def test_distinct_tiles_are_counted_and_not_estimated():

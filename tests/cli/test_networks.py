@@ -1,0 +1,166 @@
+"""Options of networks, and trainings that are interrupted."""
+
+import contextlib
+import json
+import signal
+
+import numpy as np
+import pytest
+
+from sk_ednn import EDNNRegressor
+from sk_ednn.cli import _fit
+from sk_ednn.files import load
+
+pytest.importorskip("typer")
+pytest.importorskip("rich")
+pytest.importorskip("skops")
+pytest.importorskip("skorch")
+
+from sk_ednn.summing import GradientSumFit
+
+pytestmark = pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
+
+OPTIONS = {
+    "--epochs 3": ("dense", "perceptron"),
+    "--lr 0.01": ("dense", "perceptron"),
+    "--early-stopping 4": ("dense", "perceptron"),
+    "--keep-on-interrupt": ("dense", "perceptron"),
+    "--device cpu": ("dense",),
+    "--checkpoint a.ckpt": ("dense",),
+}
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+@pytest.mark.parametrize("model", ["auto", "kernel", "cubic", "forest", "perceptron", "dense"])
+def test_options_of_networks_are_refused_by_name_elsewhere(option, model, run):
+    if model in OPTIONS[option]:
+        return
+    said = run(f"fit small.npz -m {model} {option}", expected=1).stderr
+    takers = " or ".join(OPTIONS[option])
+    name = option.partition(" ")[0]
+    assert said == f"error: {name} is for --model {takers}; the model is {model}.\n"
+
+
+@pytest.fixture
+def seen(monkeypatch):
+    """The estimators that were to be fitted."""
+    found, fit = [], EDNNRegressor.fit
+
+    def look(estimator, X, y, *args):
+        found.append(estimator)
+        return fit(estimator, X, y, *args)
+
+    monkeypatch.setattr(EDNNRegressor, "fit", look)
+    return found
+
+
+def test_options_reach_the_training(run, folder, seen):
+    run("fit small.npz -m dense --epochs 2 --lr 0.01 --early-stopping 4 --device cpu "
+        "--checkpoint here.ckpt -o net.ednn")  # fmt: skip
+    summing = seen[-1].summing
+    expected = GradientSumFit(
+        max_epochs=2, lr=0.01, early_stopping=4, device="cpu", checkpoint=folder / "here.ckpt"
+    )
+    assert {**summing.get_params(), "checkpoint": None} == {
+        **expected.get_params(), "checkpoint": None,
+    }  # fmt: skip
+    assert (folder / "here.ckpt").exists()
+    run("fit small.npz -m perceptron --epochs 2 --lr 0.01 --early-stopping 4 -o net.ednn")
+    params = seen[-1].tile_model[-1].get_params()
+    assert (params["max_iter"], params["learning_rate_init"]) == (2, 0.01)
+    assert (params["early_stopping"], params["n_iter_no_change"]) == (True, 4)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("--device moon", "device='moon' is not there"),
+        ("--lr 0", "The 'lr' parameter of GradientSumFit"),
+        ("--checkpoint small.npz", "--checkpoint small.npz is the file with the fields"),
+    ],
+)
+def test_what_networks_cannot_do_is_one_line(line, said, run):
+    assert f"error: {said}" in run(f"fit small.npz -m dense {line}", expected=1).stderr
+
+
+def test_the_remainder_may_be_padded(run, folder):
+    np.savez(folder / "odd_size.npz", X=np.ones((20, 7, 7)), y=np.arange(20.0))
+    said = run("fit odd_size.npz --focus 2 --boundary zero -m quadratic", expected=1).stderr
+    assert "not a multiple of focus=2" in said and "remainder" in said
+    run("fit odd_size.npz --focus 2 --boundary zero --remainder pad -m quadratic -o pad.ednn")
+    assert load(folder / "pad.ednn").tiling.remainder == "pad"
+    said = run("fit odd_size.npz --focus 2 --remainder pad -m quadratic", expected=1).stderr
+    assert "remainder='pad' has no meaning for a periodic field" in said
+
+
+# ------------------------------------------------------------------------------- interrupted
+
+
+@pytest.fixture
+def interrupted(monkeypatch):
+    """Press Ctrl-C at the end of a fit that keeps what it has, as training loops do."""
+    fit = EDNNRegressor.fit
+
+    def pressed(estimator, X, y):
+        fit(estimator, X, y)
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        return estimator
+
+    monkeypatch.setattr(EDNNRegressor, "fit", pressed)
+
+
+@pytest.mark.parametrize("model", ["dense", "perceptron"])
+def test_what_was_interrupted_is_kept_where_that_is_asked_for_and_says_so(
+    model, run, folder, interrupted
+):
+    (folder / "half.ednn").unlink(missing_ok=True)
+    line = f"fit small.npz -m {model} --epochs 2 -o half.ednn"
+    assert "nothing was written" in run(line, expected=130).stderr
+    assert not (folder / "half.ednn").exists()
+    report = json.loads(run(f"{line} --keep-on-interrupt --json").stdout)
+    assert report["interrupted"].startswith("interrupted")
+    found = json.loads(run("inspect half.ednn --json").stdout)
+    assert found["about"]["interrupted"] == report["interrupted"]
+
+
+@pytest.mark.parametrize("answer", [True, False])
+def test_on_a_terminal_you_are_asked(answer, run, folder, interrupted, monkeypatch):
+    class Terminal:
+        stdin = stderr = type("Stream", (), {"isatty": lambda self: True})()
+
+    monkeypatch.setattr(_fit, "sys", Terminal)
+    monkeypatch.setattr(_fit.typer, "confirm", lambda text, err: answer)
+    (folder / "asked.ednn").unlink(missing_ok=True)
+    line = "fit small.npz -m perceptron --epochs 2 -o asked.ednn"
+    run(line, expected=0 if answer else 130)
+    assert (folder / "asked.ednn").exists() is answer
+
+
+def test_the_perceptron_keeps_its_best_on_ctrl_c_as_scikit_learn_has_it(monkeypatch):
+    from sklearn.neural_network import MLPRegressor
+
+    from sk_ednn.summing import _perceptron
+
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(40, 8))
+    made = MLPRegressor(hidden_layer_sizes=(8,), max_iter=50, early_stopping=True, random_state=0)
+    score, calls = _perceptron._Training._score, []
+
+    def stopped(training, samples):
+        calls.append(score(training, samples))
+        if len(calls) == 5:
+            raise KeyboardInterrupt
+        return calls[-1]
+
+    monkeypatch.setattr(_perceptron._Training, "_score", stopped)
+    with pytest.warns(UserWarning, match="interrupted by user"):
+        model = EDNNRegressor(made).fit(X, X.sum(axis=1))
+    assert np.isfinite(model.predict(X)).all() and len(calls) == 5
+
+    def at_once(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_perceptron._Training, "_gradients", at_once)
+    with pytest.raises(KeyboardInterrupt):
+        EDNNRegressor(made).fit(X, X.sum(axis=1))

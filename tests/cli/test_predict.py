@@ -1,0 +1,142 @@
+"""Totals of any fitted model, each with the field that it is of."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from sklearn.compose import TransformedTargetRegressor
+from sklearn.linear_model import Ridge
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import PolynomialFeatures, StandardScaler
+
+from sk_ednn import EDNNCommittee, EDNNRegressor, GridTiling, ShiftAveraged
+from sk_ednn.files import save
+
+pytest.importorskip("typer")
+pytest.importorskip("rich")
+pytest.importorskip("skops")
+
+RNG = np.random.default_rng(0)
+CHAINS = RNG.normal(size=(60, 8))
+SUMS = np.sum(CHAINS * np.roll(CHAINS, 1, axis=1), axis=1) + 1 / 3
+REGRESSOR = EDNNRegressor(make_pipeline(PolynomialFeatures(2), Ridge(1e-6)), GridTiling(2, 1))
+MODELS = {
+    "regressor": REGRESSOR,
+    "pipeline": make_pipeline(StandardScaler(), REGRESSOR),
+    "committee": EDNNCommittee(REGRESSOR, n_members=2, random_state=0),
+    "committee in a pipeline": make_pipeline(
+        StandardScaler(), EDNNCommittee(REGRESSOR, n_members=2, random_state=0)
+    ),
+    "shift averaged": ShiftAveraged(REGRESSOR, 2),
+    "shift averaged in a pipeline": make_pipeline(StandardScaler(), ShiftAveraged(REGRESSOR, 2)),
+    "transformed target": TransformedTargetRegressor(REGRESSOR, transformer=StandardScaler()),
+    "two terms": EDNNRegressor(
+        [("a", Ridge(), GridTiling(1, 0)), ("b", Ridge(), GridTiling(2, 1))]
+    ),
+}
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def stored(request, folder):
+    model = MODELS[request.param].fit(CHAINS, SUMS)
+    path = folder / "stored.ednn"
+    save(model, path, unit="eV")
+    np.save(folder / "chains.npy", CHAINS)
+    return request.param, model
+
+
+@pytest.mark.filterwarnings("ignore:y has mean 0")
+def test_any_fitted_model_predicts_and_is_inspected(stored, run):
+    _, model = stored
+    report = json.loads(run("predict stored.ednn chains.npy --json --jobs 2").stdout)
+    np.testing.assert_allclose(report["y"], model.predict(CHAINS), rtol=1e-12)
+    assert "units: eV" in run("inspect stored.ednn").stdout
+
+
+@pytest.mark.filterwarnings("ignore:y has mean 0")
+def test_contributions_are_asked_for_where_there_are_any(stored, run, folder):
+    name, model = stored
+    line = "predict stored.ednn chains.npy -o maps.npz --contributions"
+    if "committee" in name or "target" in name:
+        said = run(line, expected=1).stderr
+        assert "predicts totals alone: leave out --contributions" in said
+        return
+    run(line)
+    with np.load(folder / "maps.npz") as written:
+        maps = [written[key] for key in written.files if key != "y"]
+        total = sum(each.sum(axis=1) for each in maps)
+        np.testing.assert_allclose(total, model.predict(CHAINS), rtol=1e-9)
+        assert len(maps) == (2 if "terms" in name else 1)
+
+
+@pytest.fixture
+def quadratic(folder):
+    model = REGRESSOR.fit(CHAINS, SUMS)
+    save(model, folder / "quadratic.ednn", unit="eV")
+    np.save(folder / "chains.npy", CHAINS)
+    return model
+
+
+def test_totals_are_printed_to_six_digits_with_their_field_and_unit(quadratic, run):
+    lines = run("predict quadratic.ednn chains.npy").stdout.splitlines()
+    expected = quadratic.predict(CHAINS)
+    assert lines[3] == f"chains.npy[3]  {expected[3]:.6g} eV"
+    assert len(lines) == len(expected)
+
+
+def test_a_table_has_an_index_a_unit_and_all_digits(quadratic, run, folder):
+    run("predict quadratic.ednn chains.npy -o totals.csv")
+    with open(folder / "totals.csv", encoding="utf-8", newline="") as file:
+        header, *rows = csv.reader(file)
+    assert header == ["index", "total (eV)"]
+    assert [int(index) for index, _ in rows] == list(range(60))
+    np.testing.assert_array_equal([float(v) for _, v in rows], quadratic.predict(CHAINS))
+
+
+def test_a_table_of_several_outputs_has_a_column_for_each(run, folder):
+    y = np.stack([SUMS, 2 * SUMS], axis=1)
+    save(REGRESSOR.fit(CHAINS, y), folder / "several.ednn")
+    np.save(folder / "chains.npy", CHAINS)
+    run("predict several.ednn chains.npy -o several.csv")
+    header, first, *_ = (folder / "several.csv").read_text(encoding="utf-8").splitlines()
+    assert header == "index,total 0,total 1" and first.count(",") == 2
+
+
+def test_one_field_is_told_from_many_by_the_model(run, folder):
+    fields = RNG.normal(size=(30, 6, 6))
+    model = EDNNRegressor(Ridge(), GridTiling(2, 1)).fit(fields, fields.sum(axis=(1, 2)))
+    save(model, folder / "plane.ednn")
+    np.save(folder / "one.npy", fields[4])
+    np.save(folder / "many.npy", fields)
+    result = run("predict plane.ednn one.npy --quiet")
+    assert "note: one.npy is taken for one field of shape (6, 6)" in result.stderr
+    assert result.stdout.split()[1] == f"{model.predict(fields[4:5])[0]:.6g}"
+    assert "note" not in run("predict plane.ednn many.npy").stderr
+    # A file of 1-D fields is a batch for a model of such, and one of as many axes is refused.
+    line = EDNNRegressor(Ridge(), GridTiling(2, 1)).fit(CHAINS, SUMS)
+    save(line, folder / "line.ednn")
+    np.save(folder / "chains.npy", CHAINS)
+    np.save(folder / "chain.npy", CHAINS[0])
+    assert len(run("predict line.ednn chains.npy").stdout.splitlines()) == 60
+    assert len(run("predict line.ednn chain.npy").stdout.splitlines()) == 1
+    assert "error: " in run("predict line.ednn many.npy", expected=1).stderr
+
+
+def test_tile_says_how_two_axes_are_taken(run, folder):
+    np.save(folder / "plane.npy", np.zeros((6, 8)))
+    result = run("tile plane.npy --focus 2 --json")
+    assert json.loads(result.stdout)["fields"] == "6 of shape (8,)"
+    assert "6 fields of one axis; --single takes it for one field of shape (6, 8)" in result.stderr
+    single = run("tile plane.npy --focus 2 --json --single")
+    assert json.loads(single.stdout)["fields"] == "1 of shape (6, 8)" and single.stderr == ""
+
+
+def test_a_fitted_model_names_sizes_and_no_focuses(quadratic, run, folder):
+    np.save(folder / "odd.npy", np.zeros((2, 9)))
+    save(EDNNRegressor(Ridge(), GridTiling((2, 2), 1)).fit(np.zeros((9, 4, 4)), np.arange(9.0)),
+         folder / "even.ednn")  # fmt: skip
+    np.save(folder / "odd.npy", np.zeros((2, 9, 4)))
+    said = run("predict even.ednn odd.npy", expected=1).stderr
+    assert said == "error: axis 0 has length 9, not a multiple of focus=2; use 8 or 10 sites.\n"
+    assert "or a focus of" in run("tile odd.npy --focus 2", expected=1).stderr
