@@ -199,7 +199,7 @@ def test_sixteen_bit_images_are_counted_and_not_guessed_at(run, folder):
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(
-    "options", ["", "--focus 4 --context 2", "--focus 2 --context 1 -m kernel"]
+    "options", ["", "--focus 4 --context 2", "--focus 8 --context 0 -m kernel"]
 )
 def test_images_of_usual_size_are_counted_twice_as_well_as_by_their_mean(run, folder, options):
     report, model = judged(run, folder, *blobs(120), options)
