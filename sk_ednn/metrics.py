@@ -198,7 +198,7 @@ def judge(y_true, y_pred, sizes=None, *, held_back=True) -> Verdict:
     on 4 systems held back: R² 0.9983, errors 0.041 of the spread of totals, and 1.2 of those of a
     constant times the sites. The model is no better than a constant times the number of sites.
     """
-    y_true, y_pred = np.asarray(y_true, dtype=float), np.asarray(y_pred, dtype=float)
+    y_true, y_pred = unmasked(y_true, "y_true", float), unmasked(y_pred, "y_pred", float)
     error = extensive_errors(y_true, y_pred).rmse
     if not math.isfinite(error):
         raise ValueError("judge expects finite totals, got NaN or infinity among them.")
@@ -207,7 +207,7 @@ def judge(y_true, y_pred, sizes=None, *, held_back=True) -> Verdict:
     if spread <= 1e-14 * float(np.abs(y_true).max()):
         return Verdict(len(y_true), math.nan, math.nan, None, held_back)
     over_size = None
-    if sizes is not None and np.ptp(sizes := np.asarray(sizes, dtype=float)) > 0:
+    if sizes is not None and np.ptp(sizes := unmasked(sizes, "sizes", float)) > 0:
         left = y_true - sizes * (sizes @ y_true / (sizes @ sizes))
         of_size = float(np.sqrt(np.mean(left**2)))
         # Totals that the sizes alone say need no model, and none is better.

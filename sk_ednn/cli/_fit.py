@@ -18,7 +18,6 @@ from ._inputs import (
     data_line,
     read_fields,
     read_targets,
-    require_different,
     require_model_name,
     tiling_of,
 )
@@ -63,8 +62,8 @@ def run(ctx: typer.Context, asked) -> tuple[dict[str, Any], Described]:
         asked.focus, asked.context, asked.boundary, asked.channel_axis, asked.remainder
     )
     X, y = _read(asked)
-    replaced = asked.output.exists()
     tiling.check(X[:1])
+    replaced = may_replace("--output", asked.output, asked.force)
     _say(asked, data_line(X, y, tiling))
     _warn_of_totals(y)  # before a part of them is taken
     parts = _parts(X, y, asked)
