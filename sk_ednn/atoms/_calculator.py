@@ -35,7 +35,7 @@ class EDNNCalculator(Calculator):
         derivative of the energy to ten digits, at two to three times the cost.
     slab : pair of float, default=None, in Å
         Where atoms may be along the normal of the plane, which its field does not hold, beside what
-        the rasteriser says. None for nothing else.
+        the rasteriser says. None for nothing else; without either, sheets only are calculated.
     training : structures, default=None
         What the model was fitted to. The share of tiles that are unlike all of theirs is then
         calculated too; see `sk_ednn.inspection.familiarity`.

@@ -5,10 +5,11 @@ import numpy as np
 # The Cartesian axes of a field, by the name of its plane.
 AXES = {"xy": (0, 1), "xz": (0, 2), "yz": (1, 2), "xyz": (0, 1, 2)}
 
-# Two angles are one if their cosines are to this tolerance, as lengths are in pixels.
-_SAME = 1e-6
-# Rounding of a rotation, not a slant, relative to the longest edge.
-_ROUNDING = 1e-9
+# Rounding of a file with seven digits, or of a rotation: of lengths relative to them, of angles in
+# their cosines. To this tolerance cells are orthogonal, flat, at the fitted angles and a whole
+# number of pixels, here and everywhere. Positions are those in the edges that are given, rounded
+# or not, so that nothing jumps where the answer changes.
+ROUNDING = 1e-6
 
 
 def cell_matrices(cells, plane):
@@ -63,7 +64,7 @@ def edge_vectors(cells, pbc, plane):
     Returns
     -------
     ndarray of shape (n_structures, d, d)
-        Rows are edges; what is off the diagonal by rounding alone is exactly zero.
+        Rows are edges, in the plane.
     """
     axes = list(AXES[plane])
     wrong = np.flatnonzero(~np.isfinite(cells).all(axis=(1, 2)))
@@ -74,10 +75,9 @@ def edge_vectors(cells, pbc, plane):
             f"Got {cells[k].tolist()}."
         )
     edges = cells[:, axes][:, :, axes]
-    rounding = _ROUNDING * np.abs(cells[:, axes]).max(axis=(1, 2))
     if len(axes) == 2:
         (normal,) = {0, 1, 2} - set(axes)
-        _require_flat(cells, pbc[:, normal], axes, normal, rounding, plane)
+        _require_flat(cells, pbc[:, normal], axes, normal, plane)
     lengths = np.sqrt((edges**2).sum(axis=-1))
     flat = ~(np.abs(np.linalg.det(edges)) > 1e-9 * np.prod(lengths, axis=-1))
     if flat.any():
@@ -87,12 +87,13 @@ def edge_vectors(cells, pbc, plane):
             f"and finite and no two of them parallel. Got {cells[k].tolist()}. Give what has no "
             "cell a box, as ase.Atoms.center(vacuum=...) does."
         )
-    return np.where(np.abs(edges) > rounding[:, None, None], edges, 0.0)
+    return edges
 
 
-def _require_flat(cells, repeats, axes, normal, rounding, plane):
+def _require_flat(cells, repeats, axes, normal, plane):
     """Refuse edges that leave the plane, and images along the normal that do not coincide."""
-    wrong = np.flatnonzero(np.abs(cells[:, axes, normal]).max(axis=1) > rounding)
+    rounding = ROUNDING * np.sqrt((cells**2).sum(axis=2))
+    wrong = np.flatnonzero((np.abs(cells[:, axes, normal]) > rounding[:, axes]).any(axis=1))
     if wrong.size:
         k = wrong[0]
         raise ValueError(
@@ -100,7 +101,8 @@ def _require_flat(cells, repeats, axes, normal, rounding, plane):
             f"plane {plane}. Got edge vectors {cells[k].tolist()}. Turn the structure, or draw it "
             "in another plane."
         )
-    wrong = np.flatnonzero(repeats & (np.abs(cells[:, normal, axes]).max(axis=1) > rounding))
+    leans = (np.abs(cells[:, normal, axes]) > rounding[:, normal, None]).any(axis=1)
+    wrong = np.flatnonzero(repeats & leans)
     if wrong.size:
         k = wrong[0]
         raise ValueError(
@@ -112,15 +114,16 @@ def _require_flat(cells, repeats, axes, normal, rounding, plane):
 
 def edge_lengths(vectors):
     """Lengths of edges, of shape (..., d); of edges along the axes to the last bit."""
-    straight = is_straight(vectors)
+    straight = is_straight(vectors, 0.0)
     along = np.diagonal(vectors, axis1=-2, axis2=-1)
     return np.where(straight[..., None], np.abs(along), np.sqrt((vectors**2).sum(axis=-1)))
 
 
-def is_straight(vectors):
+def is_straight(vectors, tolerance=ROUNDING):
     """Tell which cells have their edges along the axes, forwards."""
     along = np.diagonal(vectors, axis1=-2, axis2=-1)
-    return ((vectors != 0).sum(axis=(-1, -2)) == along.shape[-1]) & (along > 0).all(axis=-1)
+    across = np.abs(vectors) * (1 - np.eye(along.shape[-1]))
+    return (across <= tolerance * along[..., None]).all(axis=(-1, -2)) & (along > 0).all(axis=-1)
 
 
 def scaled_positions(positions, owner, vectors, lengths, periodic):
@@ -135,7 +138,7 @@ def scaled_positions(positions, owner, vectors, lengths, periodic):
     periodic : ndarray of bool of shape (n_structures, d)
     """
     scaled = positions / lengths[owner]
-    slanted = ~is_straight(vectors)
+    slanted = ~is_straight(vectors, 0.0)
     if slanted.any():
         inverse = np.linalg.inv(vectors)
         those = np.flatnonzero(slanted[owner])
@@ -155,7 +158,7 @@ def cosines(vectors):
     """Cosines between the edges of cells, of shape (..., d, d); rounding alone is zero."""
     unit = vectors / np.sqrt((vectors**2).sum(axis=-1, keepdims=True))
     found = unit @ np.swapaxes(unit, -1, -2)
-    found = np.where(np.abs(found) > _ROUNDING, found, 0.0)
+    found = np.where(np.abs(found) > ROUNDING, found, 0.0)
     found[..., range(found.shape[-1]), range(found.shape[-1])] = 1.0
     return found
 
@@ -187,7 +190,7 @@ def check_frames(vectors, periodic, fitted_cosines, fitted_periodic, plane):
     if is_straight(vectors).all() and (fitted_cosines == np.eye(len(fitted_cosines))).all():
         return
     found = cosines(vectors)
-    other = np.flatnonzero((np.abs(found - fitted_cosines) > _SAME).any(axis=(1, 2)))
+    other = np.flatnonzero((np.abs(found - fitted_cosines) > ROUNDING).any(axis=(1, 2)))
     if other.size:
         raise ValueError(
             f"Structure {other[0]}: the angles between the edges of its cell are "

@@ -66,7 +66,10 @@ class GaussianRasterizer(TransformerMixin, BaseEstimator):
 
     slab : pair of float or None, default=None, in Å
         Where atoms may be along the axis that is projected away; one that is not is an error.
-        Coordinates are taken as they are, not wrapped into the cell.
+        Coordinates are taken as they are, not wrapped into the cell. ``None`` takes sheets, flat,
+        buckled or rippled, and refuses what has atoms above one another, such as a crystal, two
+        layers or a molecule; see Notes. With a slab, such as ``(-inf, inf)``, whatever lies in it
+        is projected.
 
     adjust : float, default=0.0
         How far, relative to `spacing`, the pixels of a cell that is not a whole number of them may
@@ -113,6 +116,16 @@ class GaussianRasterizer(TransformerMixin, BaseEstimator):
     the nearest only, so that a repeated cell always gives a repeated field. Along axes that do not
     repeat, nothing comes back at the other end: atoms outside are an error, and what of a Gaussian
     lies beyond the box is not in the field, of which a warning tells.
+
+    A plane holds no heights. Without a slab, structures are refused that repeat along the normal
+    with less than 4 Å of vacuum between, and those with two atoms within 3 Å in the plane that are
+    steeper above one another than a slope of 0.7 (and 0.5 Å): a bond would look shorter by a fifth.
+
+    Cells are orthogonal, flat and a whole number of pixels if they are to 1e-6, relative to their
+    edges. Atoms are drawn where they are in the edges that are given, so that nothing jumps there.
+
+    Only numbers, positions, cell and pbc count. Charges, magnetic moments, tags, momenta,
+    constraints and whatever else a structure carries are not read.
 
     Time is linear in the number of atoms and the number of pixels: only the pixels near each atom
     are visited.
@@ -252,10 +265,10 @@ class GaussianRasterizer(TransformerMixin, BaseEstimator):
             If `X` is not a sequence of structures, such as when it is one structure.
 
         ValueError
-            If a structure is empty, has positions that are not finite, two atoms at one place,
-            atoms outside of the slab or of the box along an axis that does not repeat, species that
-            were not declared, or a cell that is not a whole number of pixels of the fitted spacing
-            and angles.
+            If a structure is empty, has positions that are not finite, two atoms at one place or,
+            without a slab, above one another, atoms outside of the slab or of the box along an
+            axis that does not repeat, species that were not declared, or a cell that is not a
+            whole number of pixels of the fitted spacing and angles.
         """
         check_is_fitted(self)
         atoms = self._gathered(X)

@@ -6,12 +6,8 @@ from numbers import Integral, Real
 import numpy as np
 
 from .._utils.masks import unmasked
-from ._frame import AXES
+from ._frame import AXES, ROUNDING
 from ._structure import HEAVIEST, atomic_number, symbol
-
-# A cell is a whole number of pixels if it is one to this relative tolerance: looser than a float
-# read from a file with seven digits, and far tighter than one pixel in any field that can be held.
-_WHOLE = 1e-6
 
 
 def in_plane(forces, k, n_atoms, plane):
@@ -93,7 +89,7 @@ def grid_shapes(lengths, spacing, plane="xyz", adjust=0.0, multiple=1):
     multiple = _multiples(multiple, lengths.shape[1])
     pixels = lengths / spacing
     whole = np.maximum(np.rint(pixels / multiple), 1) * multiple
-    wrong = np.argwhere(np.abs(pixels - whole) > max(adjust, _WHOLE) * whole)
+    wrong = np.argwhere(np.abs(pixels - whole) > max(adjust, ROUNDING) * whole)
     if wrong.size:
         k, axis = wrong[0]
         n, length = int(whole[k, axis]), lengths[k, axis]

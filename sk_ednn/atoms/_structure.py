@@ -11,7 +11,15 @@ from numbers import Integral
 import numpy as np
 
 from .._utils.masks import require_unmasked, unmasked
-from ._frame import AXES, cell_matrices, edge_lengths, edge_vectors, scaled_positions
+from ._flatness import check_flatness
+from ._frame import (
+    AXES,
+    ROUNDING,
+    cell_matrices,
+    edge_lengths,
+    edge_vectors,
+    scaled_positions,
+)
 from ._overlaps import check_overlaps
 from ._paths import is_path, read_one, read_structures
 
@@ -147,7 +155,7 @@ def gather(X, plane="xy", slab=None):
     ValueError
         If a structure is empty, has positions that are not finite, of another shape, outside of
         the slab or of the box along an axis that does not repeat, two atoms at one place, unknown
-        elements, or a cell without a volume.
+        elements, a cell without a volume, or, without a slab, atoms above one another.
     """
     if is_path(X):
         X = read_structures(X)
@@ -158,8 +166,8 @@ def gather(X, plane="xy", slab=None):
     np.cumsum([len(Z) for Z in numbers], out=start[1:])
     owner = np.repeat(np.arange(len(X)), np.diff(start))
     in_plane, heights = _split(positions, plane)
-    pbc = np.array(pbc)
-    vectors, periodic = edge_vectors(cell_matrices(cells, plane), pbc, plane), pbc[:, AXES[plane]]
+    pbc, cells = np.array(pbc), cell_matrices(cells, plane)
+    vectors, periodic = edge_vectors(cells, pbc, plane), pbc[:, AXES[plane]]
     lengths = edge_lengths(vectors)
     with np.errstate(invalid="ignore"):  # positions that are not finite are told of below
         scaled = scaled_positions(in_plane, owner, vectors, lengths, periodic)
@@ -169,6 +177,8 @@ def gather(X, plane="xy", slab=None):
     _check_values(atoms)
     _check_places(atoms, plane, slab)
     check_overlaps(atoms)
+    if slab is None:
+        check_flatness(atoms, cells, pbc, plane)
     return atoms
 
 
@@ -273,7 +283,7 @@ def _check_values(atoms):
 def _check_places(atoms, plane, slab):
     """Refuse atoms outside of the box along axes that do not repeat, or of the slab."""
     if not atoms.periodic.all():
-        off = np.maximum(atoms.scaled - 1, -atoms.scaled) > 1e-9
+        off = np.maximum(atoms.scaled - 1, -atoms.scaled) > ROUNDING
         outside = np.argwhere(off & ~atoms.periodic[atoms.owner])
         if outside.size:
             atom, axis = outside[0]

@@ -175,8 +175,9 @@ def on_lattice(plane, cell, pbc, shape, channels=None):
     structure = Structure(np.array([5, 6, 6, 7]), scaled @ vectors, vectors, pbc)
     axes = ["xyz".index(axis) for axis in plane]
     spacing = tuple(np.sqrt((vectors[axes] ** 2).sum(axis=1)) / shape)
+    slab = None if plane == "xyz" else (-np.inf, np.inf)  # atoms lie at any height
     draw = GaussianRasterizer(
-        spacing, 0.25, plane=plane, channels=channels, dtype="float64", cutoff=9.0
+        spacing, 0.25, plane=plane, channels=channels, slab=slab, dtype="float64", cutoff=9.0
     )
     return draw.fit([structure]), structure, axes
 

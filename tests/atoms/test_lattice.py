@@ -119,7 +119,7 @@ def test_a_cutoff_leaves_off_no_more_than_it_says(name, cutoff):
     vectors, shape, _ = CASES[name]
     vectors, shape = 2 * vectors, tuple(2 * n for n in shape)
     middle = np.pad(np.sum(vectors, axis=0) * 0.503, (0, 3 - len(shape)))
-    cell = np.eye(3)
+    cell = np.eye(3) * 9
     cell[: len(shape), : len(shape)] = vectors
     one = Structure([1], [middle], cell)
     full, cut = (rasterizer(vectors, shape, cutoff=c).fit_transform([one])[0] for c in (9, cutoff))
@@ -164,7 +164,9 @@ def test_planes_are_projections():
     whole = rasterizer(BOX, (24, 28, 20), cutoff=8).fit_transform([box])[0]
     for number, (plane, (a, b)) in enumerate(axes.items()):
         flat = Structure(box.numbers, box.positions[:, [a, b]], BOX[[a, b]][:, [a, b]])
-        draw = GaussianRasterizer(0.05, WIDTH, plane=plane, dtype="float64", cutoff=8)
+        draw = GaussianRasterizer(
+            0.05, WIDTH, plane=plane, slab=(-np.inf, np.inf), dtype="float64", cutoff=8
+        )
         field = draw.fit_transform([box])[0]
         expected = GaussianRasterizer(0.05, WIDTH, dtype="float64", cutoff=8).fit_transform([flat])
         assert np.array_equal(field, expected[0])
@@ -288,7 +290,8 @@ def test_an_atom_that_is_listed_twice_is_refused(far, rng):
     with pytest.raises(
         ValueError, match=r"structure 1, atom 7, and atom 311 of it are .*Leave one"
     ):
-        GaussianRasterizer(0.1, WIDTH).fit([once, twice])
+        GaussianRasterizer(0.1, WIDTH, slab=(0, 20)).fit([once, twice])
     lifted = positions.copy()
     lifted[311, 2] += 0.5  # above one another in the projection, and apart
-    GaussianRasterizer(0.1, WIDTH).fit([Structure(np.full(500, 6), lifted, [2.0, 2.0, 20.0])])
+    lifted = Structure(np.full(500, 6), lifted, [2.0, 2.0, 20.0])
+    GaussianRasterizer(0.1, WIDTH, slab=(0, 21)).fit([lifted])

@@ -187,7 +187,7 @@ def test_weights_are_heights():
 
 def test_third_coordinates_are_not_used():
     lifted = Structure(SMALL.numbers, [[0.1, 0.2, 5.0], [1.1, 0.4, -3.0]], [2.0, 2.0, 20.0])
-    assert np.array_equal(draw(lifted), draw(SMALL))
+    assert np.array_equal(draw(lifted, slab=(-9, 9)), draw(SMALL))
 
 
 def test_ase_atoms_are_drawn():

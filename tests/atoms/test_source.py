@@ -131,7 +131,11 @@ def test_any_box_of_any_lattice_is_a_part_of_the_whole(case, channels, rng):
     structure = Structure(rng.choice([6, 7], 60), scaled @ np.asarray(cell), cell, pbc)
     lengths = np.sqrt((np.asarray(cell) ** 2).sum(axis=1))
     rasterizer = GaussianRasterizer(
-        tuple(lengths[: len(shape)] / shape), 0.2, plane=plane, channels=channels
+        tuple(lengths[: len(shape)] / shape),
+        0.2,
+        plane=plane,
+        channels=channels,
+        slab=None if plane == "xyz" else (-np.inf, np.inf),  # atoms lie at any height
     ).fit([structure])
     whole = rasterizer.transform([structure])[0]
     source = pickle.loads(pickle.dumps(AtomsSource(rasterizer, structure)))

@@ -25,6 +25,8 @@ pytestmark = pytest.mark.filterwarnings("ignore:The Gaussians of")
 def fitted(plane, cell, pbc, spacing, n_atoms=5, width=0.2, **params):
     rng = np.random.default_rng(2)
     scaled = rng.uniform(0.05, 0.95, (n_atoms, 3)) + np.where(pbc, rng.integers(-2, 3, 3), 0)
+    if plane != "xyz":  # a sheet, whose heights do not matter
+        scaled[:, "xyz".index(*set("xyz") - set(plane))] *= 0.02
     structure = Structure(rng.choice([5, 6, 7], n_atoms), scaled @ cell, cell, pbc)
     if spacing is None:
         axes = ["xyz".index(axis) for axis in plane]
@@ -57,10 +59,10 @@ def test_atoms_on_the_border_of_two_pixels_are_drawn_alike(plane):
     """Rounding decides which is the nearest, and so how far the Gaussian is drawn."""
     cell = np.array([[1.2, 0, 0], [-0.6, 0.6 * 3**0.5, 0], [0, 0, 1.3]])
     scaled = (np.indices((3, 3, 3)).reshape(3, -1).T + 0.5) / [12, 12, 13]
-    structure = Structure(np.full(27, 6), scaled @ cell, cell)
+    structure = Structure(np.full(27, 6), scaled @ cell, cell, (True, True, plane == "xyz"))
     draw = GaussianRasterizer(0.1, 0.25, plane=plane, dtype="float64", cutoff=3.0)
     if plane == "xy":
-        structure = Structure(np.full(9, 6), structure.positions[::3], cell)
+        structure = Structure(np.full(9, 6), structure.positions[::3], cell, (True, True, False))
     expected = draw.fit_transform([structure])[0]
     field = TorchRasterizer(draw)(structure.numbers, *tensors(structure))
     np.testing.assert_allclose(field, expected, rtol=0, atol=1e-12 * expected.max())
