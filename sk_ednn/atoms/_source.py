@@ -106,25 +106,30 @@ class AtomsSource:
         self.dtype = np.dtype(rasterizer.dtype)
         if not isinstance(atoms, AtomsInWindow):
             gathered = rasterizer._gathered([atoms])
-            self._lengths = gathered.lengths[0]
+            lengths = gathered.lengths[0]
         elif rasterizer._separable and rasterizer.plane == "xy":
-            self._lengths = np.asarray(atoms.cell, dtype=np.float64)[:2]
+            lengths = np.asarray(atoms.cell, dtype=np.float64)[:2]
         else:
             raise ValueError(
                 "Atoms that are found by window lie in a rectangle that repeats along x and y. The "
                 f"rasterizer draws {rasterizer.plane}, periodic_={rasterizer.periodic_}, "
                 f"angles_={rasterizer.angles_}: give a structure in memory."
             )
-        shapes = rasterizer._shapes(self._lengths[None])
+        shapes = rasterizer._shapes(lengths[None])
         self._grid = shapes[0]
-        self.spacing = tuple(rasterizer._spacings(self._lengths[None], shapes)[0].tolist())
+        self.spacing = tuple(rasterizer._spacings(lengths[None], shapes)[0].tolist())
+        # The unit of the positions that `within` returns, along each axis.
+        self._unit = lengths
         if isinstance(atoms, AtomsInWindow):
             self.atoms = atoms
         elif not rasterizer._separable:
             warn_of_open_edges(gathered, rasterizer)
             self.atoms = LatticeAtoms.of(gathered, self._grid.tolist())
         elif is_straight(gathered.vectors[0]):
-            self.atoms = _Binned.of(gathered, np.multiply(_SQUARE, self.spacing))
+            self.atoms, self._unit = (
+                _Binned.of(gathered.numbers, gathered.scaled, _SQUARE / self._grid),
+                np.ones(2),
+            )
         else:
             raise ValueError(
                 "A cell with a right angle must have its edges along the axes of the plane, "
@@ -189,11 +194,11 @@ class AtomsSource:
                 shift = np.array([x, y]) * self._grid
                 low, high = first - shift, last - shift
                 # A pixel more, so that rounding leaves out none whose nearest pixel is inside.
-                lower, upper = (low - 1) * self.spacing, (high + 1) * self.spacing
-                if np.any(upper < 0) or np.any(lower > self._lengths):
+                lower, upper = ((at / self._grid) * self._unit for at in (low - 1, high + 1))
+                if np.any(upper < 0) or np.any(lower > self._unit):
                     continue
                 index, numbers, positions = self.atoms.within(lower, upper)
-                scaled = positions / self._lengths
+                scaled = positions / self._unit
                 pixel, fraction = nearest_pixel((scaled - np.floor(scaled)) * self._grid)
                 inside = np.flatnonzero(((pixel >= low) & (pixel < high)).all(axis=1))
                 order = (np.full(len(inside), k) for k in (-y, x))
@@ -210,15 +215,14 @@ class AtomsSource:
 
     def _refuse(self, numbers):
         start = np.array([0, len(numbers)])
-        some = Atoms(numbers, np.zeros((len(numbers), 2)), start, self._lengths[None])
+        some = Atoms(numbers, np.zeros((len(numbers), 2)), start, self._unit[None])
         self.rasterizer._check_species(some)
 
 
 @dataclass(frozen=True, eq=False)
 class _Binned:
-    """Atoms in memory, sorted by the square of a grid in which they lie."""
+    """Atoms in memory, sorted by the square of a grid in which they lie; positions in edges."""
 
-    cell: np.ndarray  # (2,), in Å
     n_squares: np.ndarray  # (2,)
     starts: np.ndarray  # (n_squares[0] * n_squares[1] + 1,)
     index: np.ndarray
@@ -226,19 +230,16 @@ class _Binned:
     positions: np.ndarray
 
     @classmethod
-    def of(cls, atoms: Atoms, side) -> _Binned:
-        cell = atoms.lengths[0]
-        n_squares = np.maximum(cell // side, 1).astype(np.int64)
-        scaled = atoms.positions / cell
-        scaled -= np.floor(scaled)
+    def of(cls, numbers, scaled, side) -> _Binned:
+        n_squares = np.maximum(1 // side, 1).astype(np.int64)
         square = np.minimum((scaled * n_squares).astype(np.int64), n_squares - 1)
         flat = square[:, 0] * n_squares[1] + square[:, 1]
         order = np.argsort(flat, kind="stable")
         starts = np.searchsorted(flat[order], np.arange(np.prod(n_squares) + 1))
-        return cls(cell, n_squares, starts, order, atoms.numbers[order], atoms.positions[order])
+        return cls(n_squares, starts, order, numbers[order], scaled[order])
 
     def within(self, lower, upper):
-        size = self.cell / self.n_squares
+        size = 1 / self.n_squares
         # A hair wider than asked: which square an atom is in was rounded.
         low = np.clip(np.floor(lower / size - 1e-9).astype(int), 0, self.n_squares - 1)
         high = np.clip(np.floor(upper / size + 1e-9).astype(int), 0, self.n_squares - 1)

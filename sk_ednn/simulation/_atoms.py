@@ -83,7 +83,10 @@ class AtomUpdates:
         system = draw._gathered([structure])
         shape = draw._shapes(system.lengths)
         (self._drawn,) = draw._gradients(system, shape)
-        self._cell, self.positions = system.lengths[0], system.positions.copy()
+        self._width, self._cutoff = draw.width, draw.cutoff
+        self._spacing = draw._spacings(system.lengths, shape)[0].tolist()
+        self._vectors, self.positions = system.vectors[0], system.positions.copy()
+        self._inverse = np.linalg.inv(self._vectors)
         drawn = draw._fields(system, shape)[0]
         # In float64, so that taking Gaussians away leaves next to nothing behind.
         self._field = np.array(drawn, dtype=np.float64).reshape(*shape[0], -1)
@@ -162,11 +165,11 @@ class AtomUpdates:
 
     def _profiles(self, position):
         """Return, for each axis, what an atom at a position is drawn as."""
-        scaled = position / self._cell
+        scaled = position @ self._inverse
         centre = (scaled - np.floor(scaled)) * self._drawn.shape
         profiles = []
-        for x, n, s in zip(centre, self._drawn.shape, self._drawn.spacing, strict=True):
-            pixels, near, _ = gaussians_near(x[None], n, self._drawn.width / s, self._drawn.cutoff)
+        for x, n, s in zip(centre, self._drawn.shape, self._spacing, strict=True):
+            pixels, near, _ = gaussians_near(x[None], n, self._width / s, self._cutoff)
             values = np.zeros(n)
             np.add.at(values, pixels[0], near[0])
             profiles.append(_Profile(int(nearest_pixel(x)[0]), pixels.shape[1] // 2, values))
@@ -280,7 +283,7 @@ class AtomMetropolis(BaseEstimator):
         chance = rng.random()
         if self.closest > 0:
             away = np.delete(local.positions, atom, axis=0) - position
-            away -= local._cell * np.round(away / local._cell)
+            away -= np.round(away @ local._inverse) @ local._vectors
             if len(away) and (away**2).sum(axis=1).min() < self.closest**2:
                 return False
         cost = local.propose(atom, position)
