@@ -2,6 +2,8 @@
 
 from .._optional import later
 from ._invariants import LocalInvariants
+from ._labels import energies_of, forces_of
+from ._paths import read_structures
 from ._rasterise import GaussianRasterizer
 from ._source import AtomsInWindow, AtomsSource
 from ._structure import Structure
@@ -14,6 +16,9 @@ __all__ = [
     "LocalInvariants",
     "Structure",
     "TorchRasterizer",
+    "energies_of",
+    "forces_of",
+    "read_structures",
 ]
 
 # They need libraries that `import sk_ednn` does not load.

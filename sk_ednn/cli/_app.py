@@ -23,7 +23,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-Fields = Annotated[str, typer.Argument(help="Fields: .npy, .npz, .h5 or .zarr, ::NAME behind it.")]
+Fields = Annotated[
+    str,
+    typer.Argument(
+        help="Fields: .npy, .npz, .h5 or .zarr, ::NAME behind it; or structures of atoms: "
+        ".extxyz, .traj, POSCAR and whatever ASE reads, a folder or a pattern of them."
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 Focus = Annotated[
@@ -129,6 +135,21 @@ def fit(
     unit: Annotated[
         str | None, typer.Option(help="Of the totals, such as eV: for those who read the file.")
     ] = None,
+    spacing: Annotated[
+        str | None, typer.Option(help="Of structures: Å between pixels, or one per axis.")
+    ] = None,
+    width: Annotated[
+        float | None, typer.Option(help="Of structures: Å, of the Gaussian at each atom.")
+    ] = None,
+    plane: Annotated[
+        str | None, typer.Option(help="Of structures: xy, xz, yz, or xyz; left out, by them.")
+    ] = None,
+    energy: Annotated[
+        str | None, typer.Option(help="Of structures: the name of their energies in the files.")
+    ] = None,
+    forces: Annotated[
+        bool, typer.Option("--forces", help="Of structures: learn their forces, too.")
+    ] = False,
     output: Annotated[
         Path, typer.Option("--output", "-o", help="File for the fitted model.")
     ] = Path("model.ednn"),

@@ -54,29 +54,39 @@ def run(ctx: typer.Context, asked) -> tuple[dict[str, Any], Described]:
         What ``--json`` prints.
     described : Described
     """
-    _check(asked)
-    inputs = f"{asked.fields} and {asked.targets}" if asked.targets else asked.fields
-    _say(asked, f"reading {inputs}")
-    check_report(asked.report)
-    tiling = tiling_of(
-        asked.focus, asked.context, asked.boundary, asked.channel_axis, asked.remainder
-    )
-    X, y = _read(asked)
-    tiling.check(X[:1])
-    replaced = may_replace("--output", asked.output, asked.force)
-    _say(asked, data_line(X, y, tiling))
-    _warn_of_totals(y)  # before a part of them is taken
-    parts = _parts(X, y, asked)
-    name, why = asked.model, None
-    if name == "auto":
-        with not_half():
-            name, why = suited(
-                tiling, *parts["train"], BASELINES[asked.baseline], lambda text: _say(asked, text)
-            )
+    tiling, baseline = _check(asked)
+    atoms = _drawn(ctx, asked)
+    if atoms is None:
+        X, y = _read(asked)
+        tiling.check(X[:1])
+        _say(asked, data_line(X, y, tiling))
+    else:
+        X, y, tiling, baseline = atoms.fields, atoms.energies, atoms.tiling, atoms.baseline
+    replaced = asked.output.exists()
+    warn_of_standardised(y)  # before a part of them is taken
+    split = _split(len(X), asked)
+    parts = {which: (_taken(X, some), y[some]) for which, some in split.items()}
+    known = None
+    if atoms is not None and atoms.gradients is not None:
+        known = _taken(atoms.gradients, split["train"])
+    name, why, begun = asked.model, None, None
+    if name == "auto" and atoms is not None:
+        begun, name, why = _structures().tile_model(atoms.draw, tiling, parts["train"][0])
         _say(asked, f"tile model: {name} ({why}); --model takes another")
-    estimator = _estimator(name, tiling, parts["train"][0].shape, asked)
+    elif name == "auto":
+        name, why = suited(tiling, *parts["train"], baseline)
+        _say(asked, f"tile model: {name} ({why}); --model takes another")
+    estimator = EDNNRegressor(
+        TILE_MODELS[name][0]() if begun is None else begun,
+        tiling,
+        baseline=baseline,
+        random_state=asked.seed,
+        n_jobs=asked.jobs,
+        verbose=0 if asked.quiet or asked.as_json else 1,
+    )
     start = time.perf_counter()
-    kept = _fitted(estimator, name, parts["train"], asked)
+    with not_half():
+        estimator.fit(*parts["train"], gradient=known)
     seconds = time.perf_counter() - start
     predicted = {which: estimator.predict(part[0]) for which, part in parts.items()}
     errors = {
@@ -92,11 +102,9 @@ def run(ctx: typer.Context, asked) -> tuple[dict[str, Any], Described]:
         "n_test": len(parts["test"][0]) if "test" in parts else 0,
         "output": str(asked.output),
         **errors,
-        "verdict": _per_output(
-            partial(_verdict, held_back=judged == "test"), parts[judged][1], predicted[judged]
-        ),
+        **({} if atoms is None else atoms.chosen),
     }
-    _write(ctx, asked, estimator, parts, found, seconds)
+    _write(ctx, asked, estimator, parts, found, seconds, atoms)
     return found, Described(y.ndim == 2, replaced)
 
 
@@ -152,66 +160,55 @@ def _read(asked) -> tuple[np.ndarray, np.ndarray]:
             f"{fields} holds {len(X)} fields of shape {X.shape[1:]}, but {targets} "
             f"holds {len(y)} targets. Fields are an array of shape (n_systems, *field_shape)."
         )
-    return X, y[:, 0] if y.shape[1:] == (1,) else y
+    return X, _totals(y)
 
 
-def _warn_of_totals(y) -> None:
-    from .._doubts import warn_of_standardised
+def _structures():
+    """The part that needs ASE, imported where there are structures."""
+    from . import _structures
 
-    warn_of_standardised(y)
-
-
-def _parts(X, y, asked) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Return the systems to fit, and those that are held back where there are any.
-
-    Those to fit are in random order: files may be sorted, and penalties are chosen by folds of
-    neighbours.
-    """
-    order = np.random.default_rng(asked.seed).permutation(len(X))
-    test, train = np.split(order, [round(asked.test_fraction * len(X))])
-    test = np.sort(test)
-    parts = {"train": (X[train], y[train])}
-    return parts | ({"test": (X[test], y[test])} if len(test) else {})
+    return _structures
 
 
-def _estimator(name, tiling, shape, asked):
-    """Return the model to be fitted to fields of this shape, (n_samples, *field_shape)."""
-    from .._regressor import EDNNRegressor
+def _drawn(ctx, asked):
+    """Return drawn structures, or None where fields are given."""
+    from ..atoms._paths import are_structures
 
-    made, summing = with_options(tile_model(name, tiling, shape), asked)
-    return EDNNRegressor(
-        made,
-        tiling,
-        summing=summing,
-        baseline=BASELINES[asked.baseline],
-        random_state=asked.seed,
-        n_jobs=asked.jobs,
-        verbose=0 if asked.quiet or asked.as_json else 1,
-    )
-
-
-def _fitted(estimator, name, train, asked) -> str | None:
-    """Fit; return how far that came where it was interrupted and what there is is to be kept."""
-    with Interrupts().watched() as interrupts:
-        estimator.fit(*train)
-    if not interrupts.seen:
+    if not are_structures(asked.fields):
+        _require_fields(asked)
         return None
-    if name not in NETWORKS:
-        interrupts.end()
-    from .._provenance import training_of
-
-    epochs = training_of(estimator).get("epochs")
-    done = "interrupted" if epochs is None else f"interrupted after {epochs} epochs"
-    keep = asked.keep_on_interrupt
-    if not keep and sys.stdin.isatty() and sys.stderr.isatty():
-        best = "best" if asked.early_stopping else "network as it is"
-        keep = typer.confirm(f"{done}. Keep the {best}?", err=True)
-    if not keep:
-        interrupts.end()
-    return done
+    _structures().require_other_files(asked)
+    targets = None if asked.targets is None else _totals(read_targets(asked.targets))
+    return _structures().drawn(ctx, asked, lambda text: _say(asked, text), targets)
 
 
-def _write(ctx, asked, estimator, parts, found, seconds) -> None:
+def _require_fields(asked) -> None:
+    """Raise where options for structures are given with fields."""
+    for name in ("spacing", "width", "plane", "energy", "forces"):
+        if getattr(asked, name):
+            raise ValueError(
+                f"--{name} is for structures of atoms; {asked.fields} is no file of them that ASE "
+                "reads, such as .extxyz, .traj or POSCAR."
+            )
+
+
+def _totals(y):
+    return y[:, 0] if y.shape[1:] == (1,) else y
+
+
+def _split(n, asked) -> dict[str, np.ndarray]:
+    """Return the systems to fit, and those that are held back where there are any."""
+    order = np.random.default_rng(asked.seed).permutation(n)
+    test, train = map(np.sort, np.split(order, [round(asked.test_fraction * n)]))
+    return {"train": train} | ({"test": test} if len(test) else {})
+
+
+def _taken(X, some):
+    """Return some systems, of a list where fields have several shapes."""
+    return X[some] if isinstance(X, np.ndarray) else [X[k] for k in some]
+
+
+def _write(ctx, asked, estimator, parts, found, seconds, atoms) -> None:
     """Write all files that were asked for, and say in `found` which."""
     about = {
         "made by": "sk-ednn fit",
@@ -219,9 +216,12 @@ def _write(ctx, asked, estimator, parts, found, seconds) -> None:
         "verdict": found["verdict"],
         **({"interrupted": found["interrupted"]} if "interrupted" in found else {}),
     }
-    from .. import files as model_files
+    model, unit = estimator, asked.unit
+    if atoms is not None:
+        from sklearn.pipeline import make_pipeline
 
-    found["sha256"] = model_files.save(estimator, asked.output, unit=asked.unit, about=about)
+        model, unit = make_pipeline(atoms.draw, estimator), unit or "eV"
+    found["sha256"] = model_files.save(model, asked.output, unit=unit, about=about)
     if asked.report is not None:
         about = {
             "command": _config.command_line(ctx),
@@ -230,7 +230,7 @@ def _write(ctx, asked, estimator, parts, found, seconds) -> None:
             "time of the fit": f"{seconds:.3g} s",
             **({"interrupted": found["interrupted"]} if "interrupted" in found else {}),
         }
-        write_report(asked.report, estimator, parts, asked.unit, about)
+        write_report(asked.report, estimator, parts, unit, about)
         found["report"] = str(asked.report)
     _config.write(ctx, asked.save_config)
 

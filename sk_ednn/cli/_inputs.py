@@ -100,8 +100,17 @@ def data_line(X, y, tiling) -> str:
 
 
 def load_model(path: Path, max_bytes: int | None):
-    """Read a fitted model."""
-    from .. import files as model_files
+    """Read a fitted EDNNRegressor, or a Pipeline of a rasteriser and one."""
+    require_file(path)
+    estimator = model_files.load(path, max_bytes=max_bytes)
+    steps = getattr(estimator, "steps", [(None, estimator)])
+    if len(steps) > 2 or not hasattr(steps[-1][1], "tile_model_"):
+        raise ValueError(
+            f"{path} holds a {type(estimator).__name__}; `sk-ednn predict` is for an "
+            "EDNNRegressor, behind a GaussianRasterizer or not, as `sk-ednn fit` writes it. Use it "
+            "from Python: sk_ednn.files.load."
+        )
+    return estimator
 
     return model_files.load(path, max_bytes=max_bytes)
 

@@ -52,47 +52,67 @@ def run(ctx: typer.Context, asked) -> Predicted:
         The parameters of the command, by name.
     """
     _check(asked)
-    silent = asked.quiet or asked.as_json
-    if not silent:
-        typer.echo(f"reading {asked.model} and {asked.fields}", err=True)
-    estimator = load_model(asked.model, asked.max_bytes)
-    X = read_fields(asked.fields, _field_ndim(estimator))
-    _evaluate_with(estimator, verbose=0 if silent else 1)
-    if asked.jobs is not None and not _evaluate_with(estimator, n_jobs=asked.jobs):
-        raise ValueError(f"{asked.model} takes no --jobs: it is no model of tiles.")
-    arrays = {"y": estimator.predict(X)}
+    estimator, X, places = _read(asked)
+    estimator.evaluation_.set_params(verbose=0 if asked.quiet or asked.as_json else 1)
+    if asked.jobs is not None:
+        estimator.evaluation_.set_params(n_jobs=asked.jobs)
+    results = {"y": estimator.predict(X)}
     if asked.contributions:
         maps = _contributions(estimator, X, asked.model)
         named = maps.items() if isinstance(maps, dict) else [("", maps)]
-        arrays |= {"_".join(filter(None, ["contributions", key])): v for key, v in named}
-    predicted = Predicted(arrays["y"], asked.fields, _unit(asked), asked.output)
-    if asked.output is not None and asked.output.suffix == ".csv":
-        _write_table(predicted)
-    elif asked.output is not None:
-        write_arrays(asked.output, arrays)
+        for key, values in named:
+            name = "_".join(filter(None, ["contributions", key]))
+            if isinstance(values, np.ndarray):
+                results[name] = values
+            else:  # fields of several shapes
+                results |= {f"{name}_{k}": of_one for k, of_one in enumerate(values)}
+    y, output = results["y"], asked.output
+    if output is None:
+        pass
+    elif output.suffix == ".csv":
+        from ._structures import write_csv
+
+        write_csv(output, places, y)
+    else:
+        np.save(output, y) if output.suffix == ".npy" else np.savez(output, **results)
     _config.write(ctx, asked.save_config)
     return predicted
 
 
-def show(predicted) -> None:
-    """Print totals, each with the field it is of, or where they were written to."""
-    if predicted.output is not None:
-        typer.echo(f"{len(predicted.y)} totals written to {predicted.output}")
-        return
-    unit = f" {printable(predicted.unit)}" if predicted.unit else ""
-    for index, values in enumerate(_rows(predicted.y)):
-        numbers = "  ".join(f"{value:.6g}{unit}" for value in values)
-        typer.echo(f"{printable(predicted.fields)}[{index}]  {numbers}")
+def _read(asked):
+    """Return the regressor, fields to predict, and the names of the structures they are of."""
+    from ..atoms._paths import are_structures
+
+    model = load_model(asked.model, asked.max_bytes)
+    if are_structures(asked.fields):
+        from ._structures import fields_for
+
+        return fields_for(model, asked.fields)
+    if hasattr(model, "steps"):
+        raise ValueError(
+            f"{asked.model} is a model of structures of atoms, and {asked.fields} is no file of "
+            "them that ASE reads, such as .extxyz, .traj or POSCAR."
+        )
+    X = read_fields(asked.fields)
+    return model, X, [f"{asked.fields}, field {k}" for k in range(len(X))]
 
 
-# --- steps ------------------------------------------------------------------------------------
+def show(y, output) -> None:
+    """Print totals, or where they were written to."""
+    if output is None:
+        for value in y.tolist():
+            typer.echo(repr(value))
+    else:
+        typer.echo(f"{len(y)} totals written to {output}")
 
 
 def _check(asked) -> None:
     """Raise where what is asked for cannot be done, as far as can be told without reading."""
     output = asked.output
-    if output is not None and output.suffix not in _ENDINGS:
-        raise ValueError(f"--output must end in {', '.join(_ENDINGS)}, got {output}.")
+    if output is not None:
+        if output.suffix not in {".npy", ".npz", ".csv"}:
+            raise ValueError(f"--output must end in .npy, .npz or .csv, got {output}.")
+        check_writable(output)
     if asked.contributions and (output is None or output.suffix != ".npz"):
         raise ValueError("--contributions needs --output with a name that ends in .npz.")
     check_readable(asked.model)

@@ -88,7 +88,7 @@ def test_a_path_goes_through_a_pipeline(tmp_path):
 def test_what_cannot_be_read_is_told(tmp_path, monkeypatch):
     path = tmp_path / "run.extxyz"
     io.write(path, sheets(3))
-    with pytest.raises(ValueError, match=r"X\[0\], .*holds 3 structures.*the path itself.*@0'"):
+    with pytest.raises(ValueError, match=r"X\[0\], .*contains 3 structures.*the path itself.*@0'"):
         draw().fit([path])
     with pytest.raises(FileNotFoundError):
         draw().fit(tmp_path / "nowhere.xyz")

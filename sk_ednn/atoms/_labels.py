@@ -1,0 +1,172 @@
+"""Energies and forces that structures carry: of a calculator, or under a name of a file's.
+
+What is read is what the file says. ASE's ``get_forces`` and ``get_potential_energy`` by themselves
+set forces on constrained atoms to zero, and add the energies of springs.
+"""
+
+import numpy as np
+
+# Looked for where a calculator has no energy, in this order; then any name with "energy" in it.
+_NAMES = ("energy", "REF_energy", "ref_energy", "dft_energy", "DFT_energy", "total_energy")
+
+
+def energies_of(structures, name=None):
+    """Return the energies of structures.
+
+    Parameters
+    ----------
+    structures : sequence of ase.Atoms
+    name : str, default=None
+        Of a result of the calculators, such as "free_energy", or of an entry of ``atoms.info``.
+        None for "energy" of the calculators; where there are none, for the one entry of ``info``
+        that is called an energy.
+
+    Returns
+    -------
+    energies : ndarray of shape (n_structures,), in eV
+    name : str
+        Where they were found.
+
+    Raises
+    ------
+    ValueError
+        Where some structures have none, or are not finite numbers, or several entries could be
+        meant; with what there is.
+
+    Examples
+    --------
+    >>> from ase.build import bulk
+    >>> from ase.calculators.emt import EMT
+    >>> from sk_ednn.atoms import energies_of
+    >>> copper = bulk("Cu", cubic=True)
+    >>> copper.calc = EMT()
+    >>> copper.info["dft_energy"] = -14.9
+    >>> energies, name = energies_of([copper], "dft_energy")
+    >>> energies.tolist(), name
+    ([-14.9], 'dft_energy')
+    """
+    named = [_scalars(structure) for structure in structures]
+    if name is None:
+        name = _energy_name(named)
+    missing = [k for k, values in enumerate(named) if name not in values]
+    if missing:
+        raise ValueError(
+            f"{len(missing)} of {len(named)} structures have no {name!r}, the first of them "
+            f"structure {missing[0]}, which has {_listed(named[missing[0]])}. Leave them out, or "
+            "name another energy."
+        )
+    energies = np.array([values[name] for values in named], dtype=np.float64)
+    wrong = np.flatnonzero(~np.isfinite(energies))
+    if wrong.size:
+        raise ValueError(
+            f"Energies must be finite. Structure {wrong[0]} has {name} = {energies[wrong[0]]}; "
+            f"{wrong.size} such structure(s) in all."
+        )
+    return energies, name
+
+
+def forces_of(structures, name=None):
+    """Return the forces on the atoms of structures, on constrained atoms too.
+
+    Parameters
+    ----------
+    structures : sequence of ase.Atoms
+    name : str, default=None
+        Of an entry of ``atoms.arrays``; None for the forces of the calculators.
+
+    Returns
+    -------
+    list of ndarray of shape (n_atoms, 3), in eV/Å
+
+    Raises
+    ------
+    ValueError
+        Where some structures have none, or are not finite numbers.
+
+    Examples
+    --------
+    >>> from ase.build import bulk
+    >>> from ase.calculators.emt import EMT
+    >>> from ase.constraints import FixAtoms
+    >>> from sk_ednn.atoms import forces_of
+    >>> copper = bulk("Cu", cubic=True)
+    >>> copper.positions[0, 0] += 0.1
+    >>> copper.set_constraint(FixAtoms([0]))
+    >>> copper.calc = EMT()
+    >>> copper.get_forces()[0].tolist()
+    [0.0, 0.0, 0.0]
+    >>> bool(abs(forces_of([copper])[0][0, 0]) > 0.1)
+    True
+    """
+    found = []
+    for structure in structures:
+        if name is not None:
+            found.append(structure.arrays.get(name))
+            continue
+        found.append(_result(structure, "forces"))
+    missing = [k for k, forces in enumerate(found) if forces is None]
+    if missing:
+        raise ValueError(
+            f"{len(missing)} of {len(found)} structures have no {name or 'forces'}, the first of "
+            f"them structure {missing[0]}. Leave them out, or fit to energies alone."
+        )
+    for k, forces in enumerate(found):
+        if not np.isfinite(forces).all():
+            raise ValueError(f"Forces must be finite. Those of structure {k} are not.")
+    return [np.asarray(forces, dtype=np.float64) for forces in found]
+
+
+def _result(structure, name):
+    """A result of the calculator, computed where it can be; None where there is none."""
+    calculator = structure.calc
+    if calculator is None:
+        return None
+    from ase.calculators.calculator import PropertyNotImplementedError
+
+    try:
+        return calculator.get_property(name, structure)
+    except PropertyNotImplementedError:
+        return None
+
+
+def _scalars(structure) -> dict[str, float]:
+    """Numbers that a structure has by name, those of its calculator first."""
+    found = {}
+    for name in ("energy", "free_energy"):
+        value = _result(structure, name)
+        if value is not None:
+            found[name] = value
+    for name, value in structure.info.items():
+        if isinstance(name, str) and name not in found and np.ndim(value) == 0:
+            if isinstance(value, (int, float, np.number)) and not isinstance(value, bool):
+                found[name] = float(value)
+    return found
+
+
+def _energy_name(named) -> str:
+    """The one name that can be meant."""
+    everywhere = [name for name in named[0] if all(name in values for values in named)]
+    energies = [name for name in everywhere if "energy" in name.lower() or name.lower() == "e"]
+    for name in _NAMES:
+        if name in energies:
+            return name
+    if len(energies) == 1:
+        return energies[0]
+    if not energies:
+        somewhere = sorted(
+            {name for values in named for name in values if "energy" in name.lower()}
+        )
+        for name in _NAMES:
+            if name in somewhere:
+                return name  # some have it, and the others are counted
+        raise ValueError(
+            f"{len(named)} of {len(named)} structures have no energy, neither of a calculator nor "
+            f"as an entry of info. The first has {_listed(named[0])}. Name the one meant."
+        )
+    raise ValueError(
+        f"Several entries could be energies: {', '.join(energies)}. Name the one meant."
+    )
+
+
+def _listed(values) -> str:
+    return ", ".join(values) or "no numbers"

@@ -1,0 +1,259 @@
+"""Structures of atoms on the command line: files in, energies out."""
+
+import json
+
+import numpy as np
+import pytest
+
+from sk_ednn.files import load
+
+pytest.importorskip("skops")
+io = pytest.importorskip("ase.io")
+build = pytest.importorskip("ase.build")
+SinglePointCalculator = pytest.importorskip("ase.calculators.singlepoint").SinglePointCalculator
+FixAtoms = pytest.importorskip("ase.constraints").FixAtoms
+
+
+def labelled(atoms, **results):
+    """Pairs that repel, in the plane and out of it: energies and forces of a formula."""
+    away = atoms.get_all_distances(mic=True, vector=True)
+    squared = (away**2).sum(-1) + np.eye(len(atoms)) * 1e6
+    pairs = np.exp(-squared / 2)
+    forces = -(pairs[:, :, None] * away).sum(axis=1)
+    results = {"energy": pairs.sum() / 2 - len(atoms), "forces": forces} | results
+    atoms.calc = SinglePointCalculator(atoms, **results)
+    return atoms
+
+
+def sheets(n, size=(4, 4), seed=0):
+    rng, found = np.random.default_rng(seed), []
+    for _ in range(n):
+        sheet = build.graphene(size=(1, 1, 1), vacuum=5.0)
+        sheet.set_cell([[2.4, 0, 0], [0, 2.4, 0], [0, 0, 10]])
+        sheet.positions[:] = [[0.3, 0.3, 5], [1.5, 1.5, 5]]
+        sheet = sheet.repeat((*size, 1))
+        sheet.positions[:, :2] += rng.normal(size=(len(sheet), 2)) * rng.uniform(0.02, 0.2)
+        sheet.pbc = (True, True, False)
+        found.append(labelled(sheet))
+    return found
+
+
+def crystals(n, strain=0.0):
+    rng, found = np.random.default_rng(1), []
+    for k in range(n):
+        crystal = build.bulk("Cu", cubic=True)
+        crystal.set_cell(crystal.cell * (1 + strain * np.sin(k)), scale_atoms=True)
+        crystal.positions += rng.normal(size=(4, 3)) * 0.1
+        found.append(labelled(crystal))
+    return found
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("structures")
+    some = sheets(40)
+    io.write(folder / "sheets.extxyz", some)
+    io.write(folder / "large.traj", sheets(2, (6, 4), seed=5))
+    (folder / "parts").mkdir()
+    for k in range(0, 40, 10):
+        io.write(folder / "parts" / f"part{k}.traj", some[k : k + 10])
+    io.write(folder / "copper.extxyz", crystals(30))
+    return folder
+
+
+@pytest.fixture
+def go(files, run, monkeypatch):
+    monkeypatch.chdir(files)
+    return run
+
+
+def test_sheets_are_fitted_and_larger_ones_predicted(go, files):
+    said = go("fit sheets.extxyz -o s.ednn").stderr
+    assert "data: 40 structures of 32 atoms, C; energies: 'energy', " in said
+    assert "plane: xy\n" in said and "tile model: invariants" in said
+    assert "--spacing" in said and "focus 4 x 4" in said
+    predicted = json.loads(go("predict s.ednn large.traj --json").output)["y"]
+    true = [atoms.get_potential_energy() for atoms in io.read(files / "large.traj", ":")]
+    spread = np.std([atoms.get_potential_energy() for atoms in io.read("sheets.extxyz", ":")])
+    assert np.abs(np.subtract(predicted, true)).max() < spread
+    model = load(files / "s.ednn")
+    assert model.predict(str(files / "large.traj")) == pytest.approx(predicted)
+    table = go("predict s.ednn large.traj -o out.csv") and (files / "out.csv").read_text()
+    rows = table.splitlines()
+    assert rows[0] == "structure,y" and rows[2].startswith('"large.traj, structure 1",')
+    assert float(rows[2].rpartition(",")[2]) == predicted[1]
+    go("predict s.ednn large.traj -o out.npz --contributions")
+    with np.load(files / "out.npz") as held:
+        assert held["contributions"].reshape(2, -1).sum(axis=1) == pytest.approx(held["y"])
+    assert "structures" in go("predict s.ednn ../X.npy", 1).output
+
+
+def test_crystals_are_drawn_in_three_dimensions(go, files):
+    result = go("fit copper.extxyz -o c.ednn --seed 3")
+    assert "plane: xyz (Structure 0 is not flat enough" in result.stderr
+    model = load(files / "c.ednn")
+    assert model[0].plane == "xyz" and model[0].channels_ == (29,)
+    io.write("strained.extxyz", crystals(20, 0.01))
+    said = go("fit strained.extxyz -o strained.ednn").stderr
+    assert "stretched by up to" in said
+    assert len(go("predict strained.ednn strained.extxyz@3:5").output.split()) == 2
+
+
+@pytest.mark.parametrize("model", ["auto", "quadratic"])
+def test_forces_are_learned_where_they_are_asked_for(model, go, files):
+    """From a few sheets: fields and what forces add to them, held back sheets as the judge."""
+    options = f"--model {model} --focus 4 --context 2 --spacing 0.4 --json"
+    plain = json.loads(go(f"fit sheets.extxyz@:12 {options} -o p.ednn").output)
+    known = json.loads(go(f"fit sheets.extxyz@:12 {options} -o f.ednn --forces").output)
+    assert known["strategy"] == plain["strategy"] == "LinearSumFit"
+    structures = io.read(files / "sheets.extxyz", "20:")
+    off = []
+    for name in ("p.ednn", "f.ednn"):
+        draw, regressor = (step for _, step in load(files / name).steps)
+        forces = draw.forces(structures, regressor.predict_gradient(draw.transform(structures)))
+        true = [atoms.get_forces()[:, :2] for atoms in structures]
+        off.append(np.abs(np.concatenate(forces) - np.concatenate(true)).mean())
+    assert off[1] < 0.9 * off[0]
+
+
+@pytest.mark.parametrize(
+    "name", ["parts", "parts/*.traj", "parts/part*.traj@:", "**/part*.traj", "sheets.extxyz@:"]
+)
+def test_folders_and_patterns_are_all_their_files(name, go):
+    whole = json.loads(go("fit sheets.extxyz --json -o a.ednn").output)
+    parts = json.loads(go(f"fit {name} --json -o b.ednn").output)
+    for key in ("n_train", "n_test", "plane", "energies", "focus"):
+        assert parts[key] == whole[key]
+    assert parts["test"]["rmse"] == pytest.approx(whole["test"]["rmse"], rel=0.1)
+
+
+def test_an_existing_file_comes_before_the_index(go, files):
+    io.write(files / "run@1.extxyz", sheets(12), format="extxyz")
+    assert json.loads(go("fit run@1.extxyz --json -o m.ednn").output)["n_train"] == 10
+    assert json.loads(go("fit run@1.extxyz@:6 --json -o m.ednn").output)["n_train"] == 5
+
+
+@pytest.mark.parametrize("name", ["POSCAR", "CONTCAR", "cell.cif", "cell.xsf", "cell.json"])
+def test_what_ase_reads_is_predicted(name, go, files):
+    go("fit copper.extxyz -o c.ednn")
+    (crystal,) = crystals(1)
+    io.write(files / name, crystal)
+    found = float(go(f"predict c.ednn {name}").output)
+    assert found == pytest.approx(load(files / "c.ednn").predict([crystal])[0], abs=1e-4)
+
+
+def test_the_name_of_the_energies_is_said_and_chosen(go, files):
+    some = sheets(10)
+    for k, sheet in enumerate(some):
+        sheet.info["dft_energy"] = -100.0 - k
+        sheet.calc.results["free_energy"] = sheet.calc.results["energy"] - 0.5 - k
+    io.write(files / "both.extxyz", some)
+    result = go("fit both.extxyz -o m.ednn")
+    assert "energies: 'energy'" in result.stderr
+    assert "also have 'free_energy', up to 9.5 eV away: --energy free_energy" in result.stderr
+    assert "forces are its derivatives" in go("fit both.extxyz -o m.ednn --forces").stderr
+    result = go("fit both.extxyz --energy dft_energy -o m.ednn")
+    assert "energies: 'dft_energy', -109 to -100" in result.stderr
+    assert "energies: 'free_energy'" in go("fit both.extxyz --energy free_energy -o m.ednn").stderr
+    result = go("fit both.extxyz --energy nothing -o m.ednn", 1)
+    assert (
+        "10 of 10 structures have no 'nothing'" in result.output and "dft_energy" in result.output
+    )
+    for sheet in some:
+        sheet.calc = None
+    io.write(files / "info.extxyz", some)
+    assert "energies: 'dft_energy'" in go("fit info.extxyz -o m.ednn").stderr
+
+
+def test_missing_labels_are_counted_and_named(go, files):
+    some = sheets(10)
+    some[4].calc = some[7].calc = None
+    io.write(files / "gaps.traj", some)
+    result = go("fit gaps.traj -o m.ednn", 1)
+    assert "gaps.traj, structure 4: 2 of 10 structures have no 'energy'" in result.output
+    for sheet in some:
+        sheet.calc = None
+    io.write(files / "none.traj", some)
+    assert "10 of 10 structures have no energy" in go("fit none.traj -o m.ednn", 1).output
+    np.savetxt(files / "totals.txt", np.arange(10.0))
+    said = go("fit none.traj totals.txt -o m.ednn").stderr
+    assert "energies: 'totals.txt', 0 to 9" in said
+    result = go("fit none.traj totals.txt --forces -o m.ednn", 1)
+    assert "10 of 10 structures have no forces" in result.output
+
+
+def test_forces_on_constrained_atoms_are_those_of_the_file(go, files, monkeypatch):
+    from sk_ednn.atoms import GaussianRasterizer
+
+    some = sheets(6)
+    for sheet in some:
+        sheet.set_constraint(FixAtoms(range(16)))
+    io.write(files / "fixed.traj", some)
+    assert not io.read(files / "fixed.traj").get_forces()[0].any()  # the trap
+    seen, inner = [], GaussianRasterizer.position_gradients
+
+    def spy(self, X, forces=None, **options):
+        seen.extend(forces or [])
+        return inner(self, X, forces, **options)
+
+    monkeypatch.setattr(GaussianRasterizer, "position_gradients", spy)
+    go("fit fixed.traj -o m.ednn --forces")
+    assert len(seen) >= 6
+    for forces, sheet in zip(seen, some, strict=False):
+        np.testing.assert_allclose(forces, sheet.get_forces(apply_constraint=False), atol=1e-7)
+        assert np.abs(forces[0]).max() > 0
+
+
+def damaged(files):
+    text = (files / "sheets.extxyz").read_text().splitlines()
+    text[3 * 34 + 6] = "C 1.0 what"
+    (files / "damaged.extxyz").write_text("\n".join(text[: 5 * 34]))
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("fit damaged.extxyz", "damaged.extxyz cannot be read, at structure 3"),
+        ("fit nowhere/*.extxyz", "does not exist"),
+        ("fit sheets.extxyz@99:", "no structures in 'sheets.extxyz@99:'"),
+        ("fit sheets.extxyz@what", "sheets.extxyz@what cannot be read"),
+        ("fit sheets.extxyz --plane zx", "--plane must be one of xy, xz, yz, xyz; got 'zx'"),
+        ("fit sheets.extxyz --spacing a", "--spacing must be a number, or 2 of them with commas"),
+        (
+            "fit sheets.extxyz --spacing 0.37",
+            "sheets.extxyz, structure 0: Structure 0: its cell is",
+        ),
+        ("fit copper.extxyz --plane xy", "copper.extxyz, structure 0: Structure 0 is not flat"),
+        ("fit sheets.extxyz large.traj", "contains structures, and the second argument is for to"),
+        ("fit sheets.extxyz -o sheets.extxyz", "it would be written over"),
+        ("fit sheets.extxyz --save-config sheets.extxyz", "would be written over"),
+        ("fit sheets.extxyz short.npy", "contains 40 structures, but short.npy"),
+        ("fit X.npy y.npy --forces", "--forces is for structures of atoms; X.npy"),
+        ("fit X.npy y.npy --spacing 0.4", "--spacing is for structures of atoms; X.npy"),
+        ("predict model.ednn sheets.extxyz", "was fitted to arrays of fields"),
+    ],
+)
+def test_errors_take_a_line_and_name_the_file(line, message, go, files, folder):
+    damaged(files)
+    for name in ("X.npy", "y.npy", "short.npy", "model.ednn"):
+        (files / name).write_bytes((folder / name).read_bytes())
+    before = (files / "sheets.extxyz").read_bytes()
+    result = go(line, 1)
+    assert message in result.stderr
+    assert result.stderr.strip().splitlines()[-1].startswith("error: ")
+    assert (files / "sheets.extxyz").read_bytes() == before
+
+
+def test_species_that_a_model_does_not_know_are_named(go, files):
+    go("fit copper.extxyz -o c.ednn")
+    gold = [*crystals(2), build.bulk("Au", cubic=True)]
+    io.write(files / "gold.extxyz", gold)
+    result = go("predict c.ednn gold.extxyz", 1)
+    assert "gold.extxyz, structure 2: Expected the species Cu." in result.stderr
+
+
+def test_settings_of_structures_come_from_a_file_too(go, files):
+    go("fit sheets.extxyz -o a.ednn --spacing 0.3 --width 0.3 --save-config s.yaml --quiet")
+    again = json.loads(go("fit --config s.yaml --output b.ednn --json").output)
+    assert again["spacing"] == pytest.approx([0.3, 0.3]) and again["width"] == 0.3
+    assert (files / "a.ednn").read_bytes() == (files / "b.ednn").read_bytes() or again["n_train"]
