@@ -21,14 +21,20 @@ from ase import units
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.constraints import FixCartesian
 from ase.geometry.rdf import get_rdf
-from ase.io import read, write
+from ase.io import write
 from ase.md.langevin import Langevin
 from ase.optimize import FIRE
 from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 
 from sk_ednn import EDNNRegressor, GridTiling
-from sk_ednn.atoms import EDNNCalculator, GaussianRasterizer, LocalInvariants
+from sk_ednn.atoms import (
+    EDNNCalculator,
+    GaussianRasterizer,
+    LocalInvariants,
+    energies_of,
+    read_structures,
+)
 from sk_ednn.datasets import load_porous
 
 data = load_porous(as_ase=True)
@@ -42,8 +48,8 @@ write(path, [data.structures[k] for k in order])
 # The model. Atoms are drawn on pixels of 0.44 Å; a tile is a focus of 16 pixels, 7 Å, with 3.9 Å of
 # context around it, and is described by what does not change when it is turned.
 
-sheets = read(path, ":")
-energies = np.array([sheet.get_potential_energy() for sheet in sheets])
+sheets = read_structures(path)
+energies, _ = energies_of(sheets)
 spacing, tiling = 35 / 80, GridTiling(focus=16, context=9)
 describe = LocalInvariants(16, 9, spacing, scale=0.6, random_state=0)
 model = make_pipeline(

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from sk_ednn import EDNNRegressor, GridTiling
-from sk_ednn.atoms import GaussianRasterizer
+from sk_ednn.atoms import GaussianRasterizer, read_structures
+from sk_ednn.atoms._paths import are_structures
 from sk_ednn.exceptions import MissingExtraError
 
 pytest.importorskip("ase")
@@ -104,3 +105,89 @@ def test_what_cannot_be_read_is_told(tmp_path, monkeypatch):
     monkeypatch.setattr(builtins, "__import__", without_ase)
     with pytest.raises(MissingExtraError, match=r"pip install 'sk-ednn\[atoms\]'"):
         draw().fit(path)
+
+
+def numbered(tmp_path, name, *numbers):
+    """Structures that are told apart by their info."""
+    frames = sheets(len(numbers))
+    for frame, number in zip(frames, numbers, strict=True):
+        frame.info["number"] = number
+    form = "traj" if ".traj" in name else None
+    io.write(tmp_path / name, frames, format=form)
+
+
+def numbers_of(names):
+    return [structure.info["number"] for structure in read_structures(names)]
+
+
+def test_names_stand_for_files_folders_and_patterns(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs" / "b").mkdir(parents=True)
+    numbered(tmp_path, "runs/2.traj", 0, 1, 2)
+    numbered(tmp_path, "runs/10.extxyz", 3, 4)
+    numbered(tmp_path, "runs/b/last.traj", 5, 6)
+    assert numbers_of("runs/2.traj@1:") == [1, 2]
+    assert numbers_of("runs/2.traj@-1") == [2] and numbers_of("runs/2.traj@0") == [0]
+    assert numbers_of("runs") == [3, 4, 0, 1, 2]  # sorted by name; folders in it are others
+    assert numbers_of(tmp_path / "runs" / "b") == [5, 6]
+    assert numbers_of("runs/*.traj") == [0, 1, 2]
+    assert numbers_of("runs/**/*.traj@-1") == [2, 6]
+    assert numbers_of(["runs/2.traj", "runs/b@0"]) == [0, 1, 2, 5]
+
+
+def test_an_existing_name_comes_before_its_signs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    numbered(tmp_path, "run.traj", 0, 1, 2)
+    numbered(tmp_path, "run.traj@0", 3)
+    numbered(tmp_path, "300K@1.traj", 4, 5)
+    (tmp_path / "at[0]@2").mkdir()
+    numbered(tmp_path, "at[0]@2/x[1].traj", 6, 7)
+    assert numbers_of("run.traj@0") == [3] and numbers_of("run.traj@1") == [1]
+    assert numbers_of("300K@1.traj") == [4, 5] and numbers_of("300K@1.traj@1") == [5]
+    assert numbers_of("at[0]@2/x[1].traj") == [6, 7] and numbers_of("at[0]@2@1") == [7]
+
+
+def test_errors_name_the_file_and_the_structure_in_it(tmp_path):
+    numbered(tmp_path, "run.extxyz", 0, 1, 2)
+    lines = (tmp_path / "run.extxyz").read_text().splitlines()
+    lines[2 * len(lines) // 3 + 4] = "C what"
+    (tmp_path / "cut.extxyz").write_text("\n".join(lines))
+    (tmp_path / "empty.extxyz").write_text("")
+    (tmp_path / "POSCAR").write_text("nothing\n1.0\n")
+    (tmp_path / "some.unheard-of").write_text("1 2 3")
+    (tmp_path / "run.bundle").mkdir()
+    (tmp_path / "old.trj").write_bytes(b"PickleTrajectory")
+    for name, message in {
+        "cut.extxyz": r"cut.extxyz cannot be read, at structure 2 \(counted from 0\): .",
+        "empty.extxyz": "empty.extxyz",
+        "POSCAR": "POSCAR cannot be read, at structure 0",
+        "some.unheard-of": "some.unheard-of cannot be read",
+        "run.extxyz@a": "run.extxyz@a cannot be read",
+        "run.extxyz@7": "no structures in .*run.extxyz@7",
+        "old.trj": "old.trj cannot be read.*a pickle",
+    }.items():
+        with pytest.raises(ValueError, match=message):
+            read_structures(tmp_path / name)
+    for name in ("run.bundle", "nowhere.traj", "nowhere/*.traj", "nowhere.traj@0"):
+        with pytest.raises(FileNotFoundError, match="does not exist"):
+            read_structures(tmp_path / name)
+
+
+def test_files_of_structures_are_told_from_arrays(tmp_path):
+    numbered(tmp_path, "run.traj", 0)
+    io.write(tmp_path / "CONTCAR.relaxed", sheets(1), format="vasp")
+    np.save(tmp_path / "a.npy", np.zeros(3))
+    np.savez(tmp_path / "odd@1.npz", X=np.zeros(3))
+    for folder in ("x.zarr", "store"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "zarr.json").write_text("{}")
+    (tmp_path / "text.rst").write_text("# words")
+    names = {
+        "run.traj": True, "run.traj@0": True, "*.traj": True, "CONTCAR.relaxed": True,
+        "a.npy": False, "odd@1.npz": False, "odd@1.npz::X": False, "a.npy@0": False, "*.np?": False,
+        "x.zarr": False, "store": False, "text.rst": False, "nowhere.traj": False,
+    }  # fmt: skip
+    (tmp_path / "inner").mkdir()
+    numbered(tmp_path, "inner/1.traj", 0)
+    assert {name: are_structures(str(tmp_path / name)) for name in names} == names
+    assert are_structures(str(tmp_path / "inner"))
