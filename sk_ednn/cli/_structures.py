@@ -21,6 +21,8 @@ from ..tiling import GridTiling
 _BEGINNINGS = {2: (0.4, 0.4, 4, 4.0), 3: (0.45, 0.5, 2, 2.0)}
 # Principal components of tiles in three dimensions, and the points of a kernel over them.
 _COMPONENTS, _POINTS = 40, 300
+# Systems below which none are spared to choose a penalty, and the folds where it is.
+_LEAST, _FOLDS = 10, 5
 
 
 class Read(NamedTuple):
@@ -38,8 +40,45 @@ class Drawn(NamedTuple):
     energies: np.ndarray
     gradients: list | None
     tiling: GridTiling
-    baseline: str
-    chosen: dict[str, Any]  # for ``--json``
+    chosen: dict[str, Any]  # options, by name
+
+    def tile_model(self, fields):
+        """Return a tile model to begin with, its name, and why it is that one."""
+        draw, tiling = self.draw, self.tiling
+        from sklearn.pipeline import make_pipeline
+
+        if draw.plane != "xyz" and draw.angles_ == (90.0,):
+            from ..atoms import LocalInvariants
+
+            describe = LocalInvariants(
+                tiling.focus, tiling.context, draw.spacing_, n_channels=len(draw.channels_)
+            )
+            ridge = self._ridge(len(fields), 1e-3)
+            return make_pipeline(describe, ridge), "invariants", "sheets on orthogonal pixels"
+        from sklearn.decomposition import PCA
+        from sklearn.kernel_approximation import Nystroem
+        from sklearn.preprocessing import StandardScaler
+
+        shapes = [field.shape for field in fields]
+        n_tiles = sum(int(np.prod(tiling.tile_grid(shape))) for shape in shapes)
+        n_numbers = int(np.prod(tiling.tile_shape(shapes[0])))
+        n_components = min(_COMPONENTS, n_numbers, max(1, n_tiles // 4))
+        steps = (
+            PCA(n_components),
+            StandardScaler(),
+            Nystroem(gamma=0.2 / n_components, n_components=min(_POINTS, max(1, n_tiles // 2))),
+            self._ridge(len(fields), 1e-5),
+        )
+        why = "structures in three dimensions" if draw.plane == "xyz" else "pixels are slanted"
+        return make_pipeline(*steps), "components", why
+
+    def _ridge(self, n_systems, penalty):
+        from sklearn.linear_model import Ridge, RidgeCV
+
+        # Forces are rows of the same structures in several folds, which then judge nothing.
+        if self.gradients is not None or n_systems < _LEAST:
+            return Ridge(penalty)
+        return RidgeCV(penalty * np.logspace(-2, 6, 9), cv=_FOLDS)
 
 
 def read(name: str) -> Read:
@@ -62,6 +101,8 @@ def drawn(ctx: typer.Context, asked, say, targets=None) -> Drawn:
     targets : ndarray or None
         Totals of a file of their own, in place of the energies that structures carry.
     """
+    if asked.channel_axis is not None:
+        raise ValueError("--channel-axis is for fields; species are the channels of structures.")
     found = read(asked.fields)
     with naming(found.places):
         energies, source = _energies(found, asked, targets)
