@@ -66,6 +66,8 @@ def read_structures(names):
 
 def read_with_places(names) -> list[tuple]:
     """Read structures, each with a text on where it is: the file, and its number in it."""
+    with needing(f"Reading structures from {names!r}"):
+        import ase.io  # noqa: F401
     parts = [names] if is_path(names) else names
     return [found for name in parts for file in _files(fspath(name)) for found in _read(*file)]
 
@@ -138,9 +140,9 @@ def _matches(name) -> list[str] | None:
 
 def _read(file, index) -> Iterator[tuple]:
     """Yield the structures of a file, each with its place."""
-    with needing(f"Reading structures from {file!r}"):
-        from ase.io import iread
-        from ase.io.formats import filetype, string2index
+    from ase.io import iread
+    from ase.io.formats import filetype, string2index
+
     where = file if index is None else f"{file}@{index}"
     k = 0
     try:
