@@ -24,24 +24,34 @@ _LONG = 8
 _TIMES_LONGER = 4
 
 
+def looks_like_channels(field_shape) -> int | None:
+    """Return the axis of a field that looks like channels, 0 or -1, or None.
+
+    Parameters
+    ----------
+    field_shape : tuple of int
+    """
+    for axis, others in ((-1, field_shape[:-1]), (0, field_shape[1:])):
+        n = field_shape[axis]
+        if others and n <= _MOST_CHANNELS and min(others) >= max(_LONG, _TIMES_LONGER * n):
+            return axis
+    return None
+
+
 def warn_of_channels(tiling, fields, stacklevel=2) -> None:
     """Warn of a first or last axis that looks like channels, which the tiling takes for sites."""
     if getattr(tiling, "channel_axis", 0) is not None:
         return
     for stack in fields.stacks:
         shape = stack.values.shape[1:]
-        for axis, others in ((len(shape) - 1, shape[:-1]), (0, shape[1:])):
-            n = shape[axis]
-            if not others or n > _MOST_CHANNELS or min(others) < max(_LONG, _TIMES_LONGER * n):
-                continue
-            last = axis > 0
-            which = "last" if last else "first"
+        axis = looks_like_channels(shape)
+        if axis is not None:
             warnings.warn(
-                f"Fields of shape {shape} have {n} site(s) along their {which} axis and many along "
-                "the others. If these are channels, such as the colours of a picture, set "
-                f"channel_axis={-1 if last else 0} of the tiling; now they are cut "
-                "into tiles as sites. If they are sites, silence this with "
-                "warnings.simplefilter('ignore', sk_ednn.exceptions.DataWarning).",
+                f"Fields of shape {shape} have {shape[axis]} site(s) along their "
+                f"{'first' if axis == 0 else 'last'} axis and many along the others. If these are "
+                f"channels, such as the colours of a picture, set channel_axis={axis} of the "
+                "tiling; now they are cut into tiles as sites. If they are sites, silence this "
+                "with warnings.simplefilter('ignore', sk_ednn.exceptions.DataWarning).",
                 DataWarning,
                 stacklevel=stacklevel,
             )

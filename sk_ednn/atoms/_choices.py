@@ -68,10 +68,9 @@ def suited_pixels(lengths, wished, largest_focus, focus=None) -> Pixels:
             adjust = max(adjust, stretch)
         spacing.append(float(step))
         foci.append(int(chosen))
-    # A hair more than the largest stretch that was found, so that rounding refuses no cell.
-    return Pixels(
-        tuple(spacing), tuple(foci), 0.0 if adjust == 0 else round(1.01 * adjust, 4) + 1e-4
-    )
+    # A quarter more than the largest stretch that was found: cells to be predicted differ, too.
+    allowed = 0.0 if adjust == 0 else round(1.25 * float(adjust) + 1e-4, 4)
+    return Pixels(tuple(spacing), tuple(foci), allowed)
 
 
 def _common_length(along) -> float | None:

@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-import glob
 from collections.abc import Iterator
 from importlib.util import find_spec
 from os import PathLike, fspath
-from pathlib import Path
 
 from .._optional import needing
+from .._utils.file_names import files_of
 
 # Formats that are, or may be, pickles: reading them would run what they contain.
 _PICKLES = {"bundletrajectory", "trj", "pickle"}
-# Names that need no look into the file to be known as structures.
-_ENDINGS = {".extxyz", ".xyz", ".traj", ".cif", ".vasp", ".poscar", ".xsf", ".pdb", ".gen", ".xml"}
-# Names of arrays, tables and pictures, which ASE is not asked about.
-_OTHERS = {
-    ".npy", ".npz", ".h5", ".hdf5", ".hdf", ".zarr", ".csv", ".tsv", ".txt",
-    ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif",
-}  # fmt: skip
-_ARRAY_FOLDERS = ("zarr.json", ".zarray", ".zgroup")
-_STEMS = ("POSCAR", "CONTCAR", "XDATCAR", "OUTCAR", "vasprun")
 
 
 def is_path(x):
@@ -69,7 +59,7 @@ def read_with_places(names) -> list[tuple]:
     with needing(f"Reading structures from {names!r}"):
         import ase.io  # noqa: F401
     parts = [names] if is_path(names) else names
-    return [found for name in parts for file in _files(fspath(name)) for found in _read(*file)]
+    return [found for name in parts for file in files_of(fspath(name)) for found in _read(*file)]
 
 
 def read_one(path, k):
@@ -84,58 +74,16 @@ def read_one(path, k):
     return structures[0]
 
 
-def are_structures(name: str) -> bool:
-    """Tell whether a name stands for files of structures, by their names and first lines.
-
-    False where there are no such files, or ASE knows nothing of them.
-    """
-    folder = Path(name)
-    if folder.suffix.lower() in _OTHERS or any((folder / n).exists() for n in _ARRAY_FOLDERS):
-        return False
-    try:
-        path = Path(_files(name)[0][0])
-    except FileNotFoundError:
-        return False
-    if path.suffix.lower() in _OTHERS:
-        return False
-    if path.suffix.lower() in _ENDINGS or path.name.startswith(_STEMS):
-        return True
+def is_known_to_ase(path) -> bool:
+    """Tell whether a file is of a format of ASE, by its name and its first lines."""
     if find_spec("ase") is None:
         return False
     from ase.io.formats import UnknownFileTypeError, filetype, get_ioformat
 
     try:
-        return get_ioformat(filetype(str(path), guess=False)).name not in _PICKLES
+        return get_ioformat(filetype(fspath(path), guess=False)).name not in _PICKLES
     except (UnknownFileTypeError, OSError):
         return False
-
-
-def files_of(name: str) -> list[Path]:
-    """Return the files that a name of structures stands for."""
-    return [Path(file) for file, _ in _files(name)]
-
-
-def _files(name: str) -> list[tuple[str, str | None]]:
-    """Files that a name stands for, each with ASE's index."""
-    found = _matches(name)
-    if found is not None:
-        return [(file, None) for file in found]
-    base, at, index = name.rpartition("@")
-    found = _matches(base) if at else None
-    if found is None:
-        raise FileNotFoundError(f"{base or name} does not exist.")
-    return [(file, index) for file in found]
-
-
-def _matches(name) -> list[str] | None:
-    """Sorted names of files; None where there are none."""
-    path = Path(name)
-    if path.is_dir():
-        inside = sorted(str(each) for each in path.iterdir() if not each.name.startswith("."))
-        return [each for each in inside if Path(each).is_file()] or None
-    if path.exists():
-        return [name]
-    return sorted(glob.glob(name, recursive=True)) or None
 
 
 def _read(file, index) -> Iterator[tuple]:

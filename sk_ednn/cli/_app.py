@@ -144,6 +144,12 @@ def fit(
     plane: Annotated[
         str | None, typer.Option(help="Of structures: xy, xz, yz, or xyz; left out, by them.")
     ] = None,
+    adjust: Annotated[
+        float | None,
+        typer.Option(
+            help="Of structures: how far pixels may be stretched, as 0.02; left out, by the cells."
+        ),
+    ] = None,
     energy: Annotated[
         str | None, typer.Option(help="Of structures: the name of their energies in the files.")
     ] = None,

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import typer
 
-from ..exceptions import EDNNError
+from ..exceptions import DataWarning, EDNNError
 
 
 @contextmanager
@@ -18,6 +18,8 @@ def one_line_errors():
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _shown_once()
+            # Said in the words of the command line, with what is known of the data.
+            warnings.simplefilter("ignore", DataWarning)
             yield
     except (EDNNError, ValueError, TypeError, OSError, MemoryError) as error:
         why = str(error).partition("\n")[0] or type(error).__name__

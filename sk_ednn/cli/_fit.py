@@ -25,6 +25,7 @@ from ._models import TILE_MODELS, suited, tile_model
 from ._networks import NETWORKS, check_options, with_options
 from ._paths import check_paths, may_replace
 from ._report import check_name, check_report, write_report
+from ._structure_names import are_structures, check_structure_options
 
 # Nothing heavy is imported here, but where it is needed: first what was asked for is checked, and
 # said.
@@ -54,39 +55,42 @@ def run(ctx: typer.Context, asked) -> tuple[dict[str, Any], Described]:
         What ``--json`` prints.
     described : Described
     """
-    tiling, baseline = _check(asked)
+    _check(asked)
+    inputs = f"{asked.fields} and {asked.targets}" if asked.targets else asked.fields
+    _say(asked, f"reading {inputs}")
+    check_report(asked.report)
     atoms = _drawn(ctx, asked)
     if atoms is None:
+        tiling = tiling_of(
+            asked.focus, asked.context, asked.boundary, asked.channel_axis, asked.remainder
+        )
         X, y = _read(asked)
         tiling.check(X[:1])
-        _say(asked, data_line(X, y, tiling))
     else:
-        X, y, tiling, baseline = atoms.fields, atoms.energies, atoms.tiling, atoms.baseline
-    replaced = asked.output.exists()
-    warn_of_standardised(y)  # before a part of them is taken
+        X, y, tiling = atoms.fields, atoms.energies, atoms.tiling
+    replaced = may_replace("--output", asked.output, asked.force)
+    if atoms is None:
+        _say(asked, data_line(X, y, tiling))
+    _warn_of_totals(y)  # before a part of them is taken
     split = _split(len(X), asked)
     parts = {which: (_taken(X, some), y[some]) for which, some in split.items()}
-    known = None
-    if atoms is not None and atoms.gradients is not None:
-        known = _taken(atoms.gradients, split["train"])
-    name, why, begun = asked.model, None, None
+    name, why, made = asked.model, None, None
     if name == "auto" and atoms is not None:
-        begun, name, why = _structures().tile_model(atoms.draw, tiling, parts["train"][0])
-        _say(asked, f"tile model: {name} ({why}); --model takes another")
+        made, name, why = atoms.tile_model(parts["train"][0])
     elif name == "auto":
-        name, why = suited(tiling, *parts["train"], baseline)
+        with not_half():
+            name, why = suited(
+                tiling, *parts["train"], BASELINES[asked.baseline], lambda text: _say(asked, text)
+            )
+    if why is not None:
         _say(asked, f"tile model: {name} ({why}); --model takes another")
-    estimator = EDNNRegressor(
-        TILE_MODELS[name][0]() if begun is None else begun,
-        tiling,
-        baseline=baseline,
-        random_state=asked.seed,
-        n_jobs=asked.jobs,
-        verbose=0 if asked.quiet or asked.as_json else 1,
-    )
+    if made is None:
+        train = parts["train"][0]
+        made = tile_model(name, tiling, (len(train), *train[0].shape))
+    estimator = _estimator(made, tiling, asked)
+    gradient = None if atoms is None else atoms.gradients_of(split["train"])
     start = time.perf_counter()
-    with not_half():
-        estimator.fit(*parts["train"], gradient=known)
+    kept = _fitted(estimator, name, parts["train"], gradient, asked)
     seconds = time.perf_counter() - start
     predicted = {which: estimator.predict(part[0]) for which, part in parts.items()}
     errors = {
@@ -103,8 +107,12 @@ def run(ctx: typer.Context, asked) -> tuple[dict[str, Any], Described]:
         "output": str(asked.output),
         **errors,
         **({} if atoms is None else atoms.chosen),
+        "verdict": _per_output(
+            partial(_verdict, held_back=judged == "test"), parts[judged][1], predicted[judged]
+        ),
     }
-    _write(ctx, asked, estimator, parts, found, seconds, atoms)
+    model = estimator if atoms is None else atoms.piped(estimator)
+    _write(ctx, asked, model, estimator, parts, found, seconds)
     return found, Described(y.ndim == 2, replaced)
 
 
@@ -146,8 +154,11 @@ def _check(asked) -> None:
     check_options(asked)
     require_model_name(asked.output)
     check_name(asked.report)
-    check_array_file(asked.fields)
-    check_array_file(asked.targets or asked.fields)
+    check_structure_options(asked)
+    if not are_structures(asked.fields):
+        check_array_file(asked.fields)
+    if asked.targets is not None:
+        check_array_file(asked.targets)
     _config.check(asked.save_config)
     check_paths(asked)
 
@@ -163,44 +174,35 @@ def _read(asked) -> tuple[np.ndarray, np.ndarray]:
     return X, _totals(y)
 
 
-def _structures():
-    """The part that needs ASE, imported where there are structures."""
-    from . import _structures
-
-    return _structures
-
-
-def _drawn(ctx, asked):
-    """Return drawn structures, or None where fields are given."""
-    from ..atoms._paths import are_structures
-
-    if not are_structures(asked.fields):
-        _require_fields(asked)
-        return None
-    _structures().require_other_files(asked)
-    targets = None if asked.targets is None else _totals(read_targets(asked.targets))
-    return _structures().drawn(ctx, asked, lambda text: _say(asked, text), targets)
-
-
-def _require_fields(asked) -> None:
-    """Raise where options for structures are given with fields."""
-    for name in ("spacing", "width", "plane", "energy", "forces"):
-        if getattr(asked, name):
-            raise ValueError(
-                f"--{name} is for structures of atoms; {asked.fields} is no file of them that ASE "
-                "reads, such as .extxyz, .traj or POSCAR."
-            )
-
-
 def _totals(y):
     return y[:, 0] if y.shape[1:] == (1,) else y
 
 
+def _drawn(ctx, asked):
+    """Return drawn structures, or None where fields are given."""
+    if not are_structures(asked.fields):
+        return None
+    from ._structures import drawn
+
+    targets = None if asked.targets is None else _totals(read_targets(asked.targets))
+    return drawn(ctx, asked, partial(_say, asked), targets)
+
+
+def _warn_of_totals(y) -> None:
+    from .._doubts import warn_of_standardised
+
+    warn_of_standardised(y)
+
+
 def _split(n, asked) -> dict[str, np.ndarray]:
-    """Return the systems to fit, and those that are held back where there are any."""
+    """Return the systems to fit, and those that are held back where there are any.
+
+    Those to fit are in random order: files may be sorted, and penalties are chosen by folds of
+    neighbours.
+    """
     order = np.random.default_rng(asked.seed).permutation(n)
-    test, train = map(np.sort, np.split(order, [round(asked.test_fraction * n)]))
-    return {"train": train} | ({"test": test} if len(test) else {})
+    test, train = np.split(order, [round(asked.test_fraction * n)])
+    return {"train": train} | ({"test": np.sort(test)} if len(test) else {})
 
 
 def _taken(X, some):
@@ -208,7 +210,44 @@ def _taken(X, some):
     return X[some] if isinstance(X, np.ndarray) else [X[k] for k in some]
 
 
-def _write(ctx, asked, estimator, parts, found, seconds, atoms) -> None:
+def _estimator(made, tiling, asked):
+    """Return the model to be fitted, with this tile model."""
+    from .._regressor import EDNNRegressor
+
+    made, summing = with_options(made, asked)
+    return EDNNRegressor(
+        made,
+        tiling,
+        summing=summing,
+        baseline=BASELINES[asked.baseline],
+        random_state=asked.seed,
+        n_jobs=asked.jobs,
+        verbose=0 if asked.quiet or asked.as_json else 1,
+    )
+
+
+def _fitted(estimator, name, train, gradient, asked) -> str | None:
+    """Fit; return how far that came where it was interrupted and what there is is to be kept."""
+    with Interrupts().watched() as interrupts:
+        estimator.fit(*train, **({} if gradient is None else {"gradient": gradient}))
+    if not interrupts.seen:
+        return None
+    if name not in NETWORKS:
+        interrupts.end()
+    from .._provenance import training_of
+
+    epochs = training_of(estimator).get("epochs")
+    done = "interrupted" if epochs is None else f"interrupted after {epochs} epochs"
+    keep = asked.keep_on_interrupt
+    if not keep and sys.stdin.isatty() and sys.stderr.isatty():
+        best = "best" if asked.early_stopping else "network as it is"
+        keep = typer.confirm(f"{done}. Keep the {best}?", err=True)
+    if not keep:
+        interrupts.end()
+    return done
+
+
+def _write(ctx, asked, model, estimator, parts, found, seconds) -> None:
     """Write all files that were asked for, and say in `found` which."""
     about = {
         "made by": "sk-ednn fit",
@@ -216,12 +255,9 @@ def _write(ctx, asked, estimator, parts, found, seconds, atoms) -> None:
         "verdict": found["verdict"],
         **({"interrupted": found["interrupted"]} if "interrupted" in found else {}),
     }
-    model, unit = estimator, asked.unit
-    if atoms is not None:
-        from sklearn.pipeline import make_pipeline
+    from .. import files as model_files
 
-        model, unit = make_pipeline(atoms.draw, estimator), unit or "eV"
-    found["sha256"] = model_files.save(model, asked.output, unit=unit, about=about)
+    found["sha256"] = model_files.save(model, asked.output, unit=asked.unit, about=about)
     if asked.report is not None:
         about = {
             "command": _config.command_line(ctx),
@@ -230,7 +266,7 @@ def _write(ctx, asked, estimator, parts, found, seconds, atoms) -> None:
             "time of the fit": f"{seconds:.3g} s",
             **({"interrupted": found["interrupted"]} if "interrupted" in found else {}),
         }
-        write_report(asked.report, estimator, parts, unit, about)
+        write_report(asked.report, estimator, parts, asked.unit, about)
         found["report"] = str(asked.report)
     _config.write(ctx, asked.save_config)
 

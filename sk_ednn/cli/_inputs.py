@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import typer
 
+from .._doubts import looks_like_channels
 from ._files import read_array
 
 if TYPE_CHECKING:
@@ -94,23 +95,18 @@ def data_line(X, y, tiling) -> str:
     """Return a line on what is fitted, in which a mistake can be seen."""
     totals = f"{y.min():.4g} to {y.max():.4g}"
     line = f"data: {len(X)} fields of shape {X.shape[1:]}, totals from {totals}"
-    if X.ndim > 2 and X.shape[-1] == 1 and tiling.channel_axis is None:
-        line += "; the last axis has one site: if it is a channel, --channel-axis -1"
+    axis = looks_like_channels(X.shape[1:])
+    if axis is not None and tiling.channel_axis is None:
+        line += (
+            f"; the {'first' if axis == 0 else 'last'} axis has {X.shape[1:][axis]} site(s): if "
+            f"these are channels, --channel-axis {axis}"
+        )
     return line
 
 
 def load_model(path: Path, max_bytes: int | None):
-    """Read a fitted EDNNRegressor, or a Pipeline of a rasteriser and one."""
-    require_file(path)
-    estimator = model_files.load(path, max_bytes=max_bytes)
-    steps = getattr(estimator, "steps", [(None, estimator)])
-    if len(steps) > 2 or not hasattr(steps[-1][1], "tile_model_"):
-        raise ValueError(
-            f"{path} holds a {type(estimator).__name__}; `sk-ednn predict` is for an "
-            "EDNNRegressor, behind a GaussianRasterizer or not, as `sk-ednn fit` writes it. Use it "
-            "from Python: sk_ednn.files.load."
-        )
-    return estimator
+    """Read a fitted model."""
+    from .. import files as model_files
 
     return model_files.load(path, max_bytes=max_bytes)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import sys
 import unicodedata
@@ -82,17 +83,20 @@ def may_replace(option: str, path: Path, force: bool) -> bool:
 
 
 def _files(asked, name) -> Iterator[Path]:
-    """Yield the files and folders that a parameter may mean: ``file::key``, ``file@index``."""
+    """Yield the files and folders that a parameter may mean.
+
+    Such as ``file::key``, ``file@index`` and ``folder/*.xyz``.
+    """
     value = getattr(asked, name, None)
     # The model of `fit` is a word, that of `predict` a file.
     if value is None or (name == "model" and not isinstance(value, Path)):
         return
     text = os.fspath(value)
-    yield Path(text)
-    for mark in ("::", "@"):
-        front, found, _ = text.partition(mark)
-        if found and front:
-            yield Path(front)
+    fronts = [front for mark in ("::", "@") for front, found, _ in [text.partition(mark)] if found]
+    for front in filter(None, [text, *fronts]):
+        yield Path(front)
+        if glob.has_magic(front):
+            yield from map(Path, glob.glob(front, recursive=True))
 
 
 def _check_apart(option, path, content, file) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ from ._files import check_array_file, check_readable, write_arrays
 from ._inputs import load_model, read_fields
 from ._looks import printable
 from ._paths import check_paths
+from ._structure_names import are_structures
 
 _ENDINGS = (".csv", ".npy", ".npz")
 
@@ -30,12 +32,15 @@ class Predicted(NamedTuple):
     unit : str or None
     output : Path or None
         Where the totals were written to.
+    places : list of str or None
+        Of structures: the file, and the number in it.
     """
 
     y: np.ndarray
     fields: str
     unit: str | None
     output: Path | None
+    places: list[str] | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return what ``--json`` prints."""
@@ -52,73 +57,89 @@ def run(ctx: typer.Context, asked) -> Predicted:
         The parameters of the command, by name.
     """
     _check(asked)
-    estimator, X, places = _read(asked)
-    estimator.evaluation_.set_params(verbose=0 if asked.quiet or asked.as_json else 1)
-    if asked.jobs is not None:
-        estimator.evaluation_.set_params(n_jobs=asked.jobs)
-    results = {"y": estimator.predict(X)}
+    silent = asked.quiet or asked.as_json
+    if not silent:
+        typer.echo(f"reading {asked.model} and {asked.fields}", err=True)
+    estimator = load_model(asked.model, asked.max_bytes)
+    X, places = _read(asked, estimator)
+    _evaluate_with(estimator, verbose=0 if silent else 1)
+    if asked.jobs is not None and not _evaluate_with(estimator, n_jobs=asked.jobs):
+        raise ValueError(f"{asked.model} takes no --jobs: it is no model of tiles.")
+    with _naming(places):
+        arrays = {"y": estimator.predict(X)}
     if asked.contributions:
         maps = _contributions(estimator, X, asked.model)
-        named = maps.items() if isinstance(maps, dict) else [("", maps)]
-        for key, values in named:
+        for key, values in maps.items() if isinstance(maps, dict) else [("", maps)]:
             name = "_".join(filter(None, ["contributions", key]))
             if isinstance(values, np.ndarray):
-                results[name] = values
+                arrays[name] = values
             else:  # fields of several shapes
-                results |= {f"{name}_{k}": of_one for k, of_one in enumerate(values)}
-    y, output = results["y"], asked.output
-    if output is None:
-        pass
-    elif output.suffix == ".csv":
-        from ._structures import write_csv
-
-        write_csv(output, places, y)
-    else:
-        np.save(output, y) if output.suffix == ".npy" else np.savez(output, **results)
+                arrays |= {f"{name}_{k}": of_one for k, of_one in enumerate(values)}
+    predicted = Predicted(arrays["y"], asked.fields, _unit(asked), asked.output, places)
+    if asked.output is not None and asked.output.suffix == ".csv":
+        _write_table(predicted)
+    elif asked.output is not None:
+        write_arrays(asked.output, arrays)
     _config.write(ctx, asked.save_config)
     return predicted
 
 
-def _read(asked):
-    """Return the regressor, fields to predict, and the names of the structures they are of."""
-    from ..atoms._paths import are_structures
-
-    model = load_model(asked.model, asked.max_bytes)
-    if are_structures(asked.fields):
-        from ._structures import fields_for
-
-        return fields_for(model, asked.fields)
-    if hasattr(model, "steps"):
-        raise ValueError(
-            f"{asked.model} is a model of structures of atoms, and {asked.fields} is no file of "
-            "them that ASE reads, such as .extxyz, .traj or POSCAR."
-        )
-    X = read_fields(asked.fields)
-    return model, X, [f"{asked.fields}, field {k}" for k in range(len(X))]
+def show(predicted) -> None:
+    """Print totals, each with the field it is of, or where they were written to."""
+    if predicted.output is not None:
+        typer.echo(f"{len(predicted.y)} totals written to {predicted.output}")
+        return
+    unit = f" {printable(predicted.unit)}" if predicted.unit else ""
+    for index, values in enumerate(_rows(predicted.y)):
+        numbers = "  ".join(f"{value:.6g}{unit}" for value in values)
+        if predicted.places is None:
+            place = f"{predicted.fields}[{index}]"
+        else:
+            place = predicted.places[index]
+        typer.echo(f"{printable(place)}  {numbers}")
 
 
-def show(y, output) -> None:
-    """Print totals, or where they were written to."""
-    if output is None:
-        for value in y.tolist():
-            typer.echo(repr(value))
-    else:
-        typer.echo(f"{len(y)} totals written to {output}")
+# --- steps ------------------------------------------------------------------------------------
 
 
 def _check(asked) -> None:
     """Raise where what is asked for cannot be done, as far as can be told without reading."""
     output = asked.output
-    if output is not None:
-        if output.suffix not in {".npy", ".npz", ".csv"}:
-            raise ValueError(f"--output must end in .npy, .npz or .csv, got {output}.")
-        check_writable(output)
+    if output is not None and output.suffix not in _ENDINGS:
+        raise ValueError(f"--output must end in {', '.join(_ENDINGS)}, got {output}.")
     if asked.contributions and (output is None or output.suffix != ".npz"):
         raise ValueError("--contributions needs --output with a name that ends in .npz.")
     check_readable(asked.model)
-    check_array_file(asked.fields)
+    if not are_structures(asked.fields):
+        check_array_file(asked.fields)
     _config.check(asked.save_config)
     check_paths(asked)
+
+
+def _read(asked, estimator):
+    """Return fields, or structures and where each is."""
+    if are_structures(asked.fields):
+        from ._structures import read_for
+
+        return read_for(estimator, asked.fields)
+    if hasattr(estimator, "steps"):
+        from ._structures import is_of_structures
+
+        if is_of_structures(estimator):
+            raise ValueError(
+                f"{asked.model} is a model of structures of atoms, and {asked.fields} is no file "
+                "of them that ASE reads, such as .extxyz, .traj or POSCAR."
+            )
+    return read_fields(asked.fields, _field_ndim(estimator)), None
+
+
+def _naming(places):
+    """Add the file to errors that name a structure by its number."""
+    if places is None:
+        return nullcontext()
+    from ._structures import naming
+
+    return naming(places)
 
 
 def _field_ndim(estimator) -> int | None:
@@ -171,8 +192,12 @@ def _write_table(predicted) -> None:
     unit = f" ({predicted.unit})" if predicted.unit else ""
     with replacing(predicted.output, "w", encoding="utf-8") as file:
         table = csv.writer(file, lineterminator="\n")
-        table.writerow(["index", *(f"{name}{unit}" for name in names)])
-        table.writerows([index, *map(repr, row)] for index, row in enumerate(rows.tolist()))
+        places = predicted.places
+        column = [] if places is None else ["structure"]
+        table.writerow(["index", *column, *(f"{name}{unit}" for name in names)])
+        for index, row in enumerate(rows.tolist()):
+            place = [] if places is None else [places[index]]
+            table.writerow([index, *place, *map(repr, row)])
 
 
 def _rows(y) -> np.ndarray:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,7 +11,7 @@ import typer
 
 from ..atoms import GaussianRasterizer, energies_of, forces_of
 from ..atoms._choices import PLANES, suited_pixels, suited_plane
-from ..atoms._paths import are_structures, files_of, read_with_places
+from ..atoms._paths import read_with_places
 from ..atoms._structure import gather, symbol
 from ..tiling import GridTiling
 
@@ -41,6 +40,16 @@ class Drawn(NamedTuple):
     gradients: list | None
     tiling: GridTiling
     chosen: dict[str, Any]  # options, by name
+
+    def gradients_of(self, some) -> list | None:
+        """Return what is known of the gradients of some structures."""
+        return None if self.gradients is None else [self.gradients[k] for k in some]
+
+    def piped(self, regressor):
+        """Return the model of structures, with this model of fields in it."""
+        from sklearn.pipeline import make_pipeline
+
+        return make_pipeline(self.draw, regressor)
 
     def tile_model(self, fields):
         """Return a tile model to begin with, its name, and why it is that one."""
@@ -101,8 +110,6 @@ def drawn(ctx: typer.Context, asked, say, targets=None) -> Drawn:
     targets : ndarray or None
         Totals of a file of their own, in place of the energies that structures carry.
     """
-    if asked.channel_axis is not None:
-        raise ValueError("--channel-axis is for fields; species are the channels of structures.")
     found = read(asked.fields)
     with naming(found.places):
         energies, source = _energies(found, asked, targets)
@@ -116,79 +123,44 @@ def drawn(ctx: typer.Context, asked, say, targets=None) -> Drawn:
         gradients = None
         if forces is not None:
             gradients = draw.position_gradients(found.structures, forces)
-    return Drawn(
-        draw,
-        fields,
-        energies,
-        gradients,
-        tiling,
-        asked.baseline if _given(ctx, "baseline") else "content",
-        {
-            "energies": source,
-            "plane": draw.plane,
-            "spacing": list(draw.spacing_),
-            "width": draw.width,
-            "focus": list(tiling.focus),
-            "context": list(tiling.context),
-        },
-    )
+    chosen = {
+        "plane": draw.plane,
+        "spacing": list(draw.spacing_),
+        "width": draw.width,
+        "adjust": draw.adjust,
+        "focus": list(tiling.focus),
+        "context": list(tiling.context),
+        "boundary": tiling.boundary,
+        "baseline": asked.baseline if _given(ctx, "baseline") else "content",
+    }
+    if targets is None:
+        chosen["energy"] = source
+        asked.unit = asked.unit or "eV"
+    asked.baseline = chosen["baseline"]
+    # For ``--save-config``: what was chosen this time is what is meant the next time.
+    ctx.params |= {name: _as_option(value) for name, value in chosen.items()}
+    return Drawn(draw, fields, energies, gradients, tiling, chosen)
 
 
-def tile_model(draw, tiling, fields):
-    """Return a tile model to begin with, its name, and why it is that one."""
-    from sklearn.linear_model import Ridge
-    from sklearn.pipeline import make_pipeline
-
-    if draw.plane != "xyz" and draw.angles_ == (90.0,):
-        from ..atoms import LocalInvariants
-
-        describe = LocalInvariants(
-            tiling.focus, tiling.context, draw.spacing_, n_channels=len(draw.channels_)
-        )
-        return make_pipeline(describe, Ridge(1e-3)), "invariants", "sheets on square pixels"
-    from sklearn.decomposition import PCA
-    from sklearn.kernel_approximation import Nystroem
-    from sklearn.preprocessing import StandardScaler
-
-    shapes = [field.shape for field in fields]
-    n_tiles = sum(int(np.prod(tiling.tile_grid(shape))) for shape in shapes)
-    n_numbers = int(np.prod(tiling.tile_shape(shapes[0])))
-    n_components = min(_COMPONENTS, n_numbers, max(1, n_tiles // 4))
-    steps = (
-        PCA(n_components),
-        StandardScaler(),
-        Nystroem(gamma=0.2 / n_components, n_components=min(_POINTS, max(1, n_tiles // 2))),
-        Ridge(1e-5),
-    )
-    why = "structures in three dimensions" if draw.plane == "xyz" else "pixels are slanted"
-    return make_pipeline(*steps), "components", why
-
-
-def fields_for(model, name: str) -> tuple[Any, Any, list[str]]:
-    """Return the regressor of a model, the fields of structures that it is for, and their places.
+def read_for(model, name: str) -> Read:
+    """Read structures for a model of them.
 
     Raises
     ------
     ValueError
-        Where the model is none of structures, or a structure cannot be drawn for it.
+        Where the model is none of structures.
     """
-    draw, regressor = parts_of(model)
-    if draw is None:
+    if not is_of_structures(model):
         raise ValueError(
             f"{name} contains structures of atoms, and the model was fitted to arrays of fields. "
             "Fit it to structures, as `sk-ednn fit structures.extxyz` does."
         )
-    found = read(name)
-    with naming(found.places):
-        return regressor, draw.transform(found.structures), found.places
+    return read(name)
 
 
-def parts_of(model) -> tuple[Any, Any]:
-    """Return the rasteriser of a model, None where it has none, and its regressor."""
-    steps = [step for _, step in getattr(model, "steps", [])]
-    if len(steps) == 2 and isinstance(steps[0], GaussianRasterizer):
-        return steps[0], steps[1]
-    return None, model
+def is_of_structures(model) -> bool:
+    """Tell whether a model begins with a rasteriser."""
+    return isinstance(getattr(model, "steps", [(None, None)])[0][1], GaussianRasterizer)
 
 
 @contextmanager
@@ -209,19 +181,6 @@ def naming(places):
 def _given(ctx, name) -> bool:
     source = ctx.get_parameter_source(name)
     return source is not None and source.name != "DEFAULT"
-
-
-def require_other_files(asked) -> None:
-    """Raise where a file of structures would be written over, or is given for the totals."""
-    files = {file.resolve(): file for file in files_of(asked.fields)}
-    for path in (asked.output, asked.report, asked.save_config):
-        if path is not None and path.resolve() in files:
-            raise ValueError(f"{path} is one of the files of structures: it would be written over.")
-    if asked.targets is not None and are_structures(asked.targets):
-        raise ValueError(
-            f"{asked.targets} contains structures, and the second argument is for totals. Name "
-            "several files by their folder, or by a pattern in quotation marks, as 'runs/*.extxyz'."
-        )
 
 
 def _energies(found, asked, targets):
@@ -282,10 +241,10 @@ def _settings(ctx, asked, structures, say):
     width = width if asked.width is None else asked.width
     atoms = gather(structures, plane)
     if spacing is None:
-        pixels = suited_pixels(atoms.lengths, wished, largest_focus, focus)
-        spacing, focus, adjust = pixels
+        spacing, focus, adjust = suited_pixels(atoms.lengths, wished, largest_focus, focus)
     else:
         adjust, focus = 0.0, focus or _foci(atoms.lengths, spacing, largest_focus)
+    adjust = adjust if asked.adjust is None else asked.adjust
     species = sorted({int(z) for structure in structures for z in structure.numbers})
     draw = GaussianRasterizer(
         spacing,
@@ -303,12 +262,15 @@ def _settings(ctx, asked, structures, say):
     boundary = asked.boundary
     if not _given(ctx, "boundary") and not any(draw.periodic_):
         boundary = "zero"
-    stretched = f", stretched by up to {100 * adjust:.2g} %" if adjust else ""
+    stretched = f", stretched by up to {100 * adjust:.2g} % (--adjust)" if adjust else ""
     say(
         f"pixels: {' x '.join(f'{s:.4g}' for s in spacing)} Å{stretched} (--spacing), Gaussians of "
         f"{width:g} Å (--width); focus {_joined(focus)}, context {_joined(context)} pixels"
     )
-    return draw, GridTiling(focus, context, boundary=boundary, channel_axis=-1)
+    tiling = GridTiling(
+        focus, context, boundary=boundary, channel_axis=-1, remainder=asked.remainder
+    )
+    return draw, tiling
 
 
 def _foci(lengths, spacing, largest_focus):
@@ -332,17 +294,9 @@ def _numbers(option, text, d, kind):
     return tuple(values * d) if len(values) == 1 else tuple(values)
 
 
+def _as_option(value):
+    return ",".join(map(repr, value)) if isinstance(value, list) else value
+
+
 def _joined(values) -> str:
     return " x ".join(map(str, values))
-
-
-def write_csv(path: Path, places, y) -> None:
-    """Write totals and where each structure is, a line a structure."""
-    import csv
-
-    columns = ["y"] if y.ndim == 1 else [f"y{k}" for k in range(y.shape[1])]
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["structure", *columns])
-        for place, total in zip(places, y.reshape(len(y), -1).tolist(), strict=True):
-            writer.writerow([place, *map(repr, total)])

@@ -23,7 +23,7 @@ from sklearn.utils.validation import has_fit_parameter
 from tqdm.auto import tqdm
 
 from .._memory import require_memory
-from .._tile_model import TileModel, checked_outputs
+from .._tile_model import TileModel, checked_outputs, flat
 from ..exceptions import TileModelError
 from ._base import AbstractSumFit, SumProblem, is_regressor_object, last_step
 from ._features import TileFeatures
@@ -253,8 +253,12 @@ class _Learner:
             )
 
         tiles, _ = tiles.unique(admit)
-        self.rows = self.features(tiles.array())
-        self.sum_matrix = tiles.sum_matrix
+        values = tiles.array()
+        # By size, since bootstraps and neighbours go by the order of rows: another unit of the
+        # fields, or another processor, leaves it as it is.
+        order = np.lexsort(flat(values).T[::-1])
+        self.rows = self.features(values[order])
+        self.sum_matrix = tiles.sum_matrix[:, order]
         self.takes_weights = has_fit_parameter(self.regressor, "sample_weight")
 
     def stage(self, residuals, weights, samples):

@@ -7,7 +7,6 @@ import pytest
 
 from sk_ednn import EDNNRegressor, GridTiling
 from sk_ednn.atoms import GaussianRasterizer, read_structures
-from sk_ednn.atoms._paths import are_structures
 from sk_ednn.exceptions import MissingExtraError
 
 pytest.importorskip("ase")
@@ -171,23 +170,3 @@ def test_errors_name_the_file_and_the_structure_in_it(tmp_path):
     for name in ("run.bundle", "nowhere.traj", "nowhere/*.traj", "nowhere.traj@0"):
         with pytest.raises(FileNotFoundError, match="does not exist"):
             read_structures(tmp_path / name)
-
-
-def test_files_of_structures_are_told_from_arrays(tmp_path):
-    numbered(tmp_path, "run.traj", 0)
-    io.write(tmp_path / "CONTCAR.relaxed", sheets(1), format="vasp")
-    np.save(tmp_path / "a.npy", np.zeros(3))
-    np.savez(tmp_path / "odd@1.npz", X=np.zeros(3))
-    for folder in ("x.zarr", "store"):
-        (tmp_path / folder).mkdir()
-        (tmp_path / folder / "zarr.json").write_text("{}")
-    (tmp_path / "text.rst").write_text("# words")
-    names = {
-        "run.traj": True, "run.traj@0": True, "*.traj": True, "CONTCAR.relaxed": True,
-        "a.npy": False, "odd@1.npz": False, "odd@1.npz::X": False, "a.npy@0": False, "*.np?": False,
-        "x.zarr": False, "store": False, "text.rst": False, "nowhere.traj": False,
-    }  # fmt: skip
-    (tmp_path / "inner").mkdir()
-    numbered(tmp_path, "inner/1.traj", 0)
-    assert {name: are_structures(str(tmp_path / name)) for name in names} == names
-    assert are_structures(str(tmp_path / "inner"))

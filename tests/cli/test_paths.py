@@ -186,7 +186,7 @@ def test_on_a_terminal_it_is_asked_for(folder, run, monkeypatch, answer, replace
 
 def test_force_is_no_setting(folder, run):
     run("fit X.npy y.npy -m quadratic -o set.ednn --save-config set.yaml")
-    assert "force" not in (folder / "set.yaml").read_text(encoding="utf-8")
+    assert "\nforce:" not in (folder / "set.yaml").read_text(encoding="utf-8")
 
 
 @posix

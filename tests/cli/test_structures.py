@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from sk_ednn.cli._structure_names import are_structures
 from sk_ednn.files import load
 
 pytest.importorskip("skops")
@@ -72,7 +73,7 @@ def test_sheets_are_fitted_and_larger_ones_predicted(go, files):
     assert "data: 40 structures of 32 atoms, C; energies: 'energy', " in said
     assert "plane: xy\n" in said and "tile model: invariants" in said
     assert "--spacing" in said and "focus 4 x 4" in said
-    predicted = json.loads(go("predict s.ednn large.traj --json").output)["y"]
+    predicted = json.loads(go("predict s.ednn large.traj --json").stdout)["y"]
     true = [atoms.get_potential_energy() for atoms in io.read(files / "large.traj", ":")]
     spread = np.std([atoms.get_potential_energy() for atoms in io.read("sheets.extxyz", ":")])
     assert np.abs(np.subtract(predicted, true)).max() < spread
@@ -80,12 +81,14 @@ def test_sheets_are_fitted_and_larger_ones_predicted(go, files):
     assert model.predict(str(files / "large.traj")) == pytest.approx(predicted)
     table = go("predict s.ednn large.traj -o out.csv") and (files / "out.csv").read_text()
     rows = table.splitlines()
-    assert rows[0] == "structure,y" and rows[2].startswith('"large.traj, structure 1",')
+    assert rows[0] == "index,structure,total (eV)"
+    assert rows[2].startswith('1,"large.traj, structure 1",')
     assert float(rows[2].rpartition(",")[2]) == predicted[1]
     go("predict s.ednn large.traj -o out.npz --contributions")
     with np.load(files / "out.npz") as held:
         assert held["contributions"].reshape(2, -1).sum(axis=1) == pytest.approx(held["y"])
-    assert "structures" in go("predict s.ednn ../X.npy", 1).output
+    np.save(files / "fields.npy", np.zeros((2, 8, 8)))
+    assert "a model of structures of atoms" in go("predict s.ednn fields.npy", 1).output
 
 
 def test_crystals_are_drawn_in_three_dimensions(go, files):
@@ -96,7 +99,7 @@ def test_crystals_are_drawn_in_three_dimensions(go, files):
     io.write("strained.extxyz", crystals(20, 0.01))
     said = go("fit strained.extxyz -o strained.ednn").stderr
     assert "stretched by up to" in said
-    assert len(go("predict strained.ednn strained.extxyz@3:5").output.split()) == 2
+    assert len(go("predict strained.ednn strained.extxyz@3:5 -q").stdout.splitlines()) == 2
 
 
 @pytest.mark.parametrize("model", ["auto", "quadratic"])
@@ -122,7 +125,7 @@ def test_forces_are_learned_where_they_are_asked_for(model, go, files):
 def test_folders_and_patterns_are_all_their_files(name, go):
     whole = json.loads(go("fit sheets.extxyz --json -o a.ednn").output)
     parts = json.loads(go(f"fit {name} --json -o b.ednn").output)
-    for key in ("n_train", "n_test", "plane", "energies", "focus"):
+    for key in ("n_train", "n_test", "plane", "energy", "focus"):
         assert parts[key] == whole[key]
     assert parts["test"]["rmse"] == pytest.approx(whole["test"]["rmse"], rel=0.1)
 
@@ -138,7 +141,9 @@ def test_what_ase_reads_is_predicted(name, go, files):
     go("fit copper.extxyz -o c.ednn")
     (crystal,) = crystals(1)
     io.write(files / name, crystal)
-    found = float(go(f"predict c.ednn {name}").output)
+    line = go(f"predict c.ednn {name} -q").stdout
+    assert line.startswith(f"{name}, structure 0  ") and line.endswith(" eV\n")
+    (found,) = json.loads(go(f"predict c.ednn {name} --json").stdout)["y"]
     assert found == pytest.approx(load(files / "c.ednn").predict([crystal])[0], abs=1e-4)
 
 
@@ -225,8 +230,8 @@ def damaged(files):
         ),
         ("fit copper.extxyz --plane xy", "copper.extxyz, structure 0: Structure 0 is not flat"),
         ("fit sheets.extxyz large.traj", "contains structures, and the second argument is for to"),
-        ("fit sheets.extxyz -o sheets.extxyz", "it would be written over"),
-        ("fit sheets.extxyz --save-config sheets.extxyz", "would be written over"),
+        ("fit sheets.extxyz -o sheets.extxyz", "which would be lost"),
+        ("fit sheets.extxyz --save-config sheets.extxyz", "which would be lost"),
         ("fit sheets.extxyz short.npy", "contains 40 structures, but short.npy"),
         ("fit X.npy y.npy --forces", "--forces is for structures of atoms; X.npy"),
         ("fit sheets.extxyz --channel-axis 1", "--channel-axis is for fields"),
@@ -255,7 +260,31 @@ def test_species_that_a_model_does_not_know_are_named(go, files):
 
 
 def test_settings_of_structures_come_from_a_file_too(go, files):
-    go("fit sheets.extxyz -o a.ednn --spacing 0.3 --width 0.3 --save-config s.yaml --quiet")
-    again = json.loads(go("fit --config s.yaml --output b.ednn --json").output)
+    for name in ("sheets", "strained"):
+        io.write(files / "strained.extxyz", crystals(20, 0.01))
+        first = json.loads(go(f"fit {name}.extxyz -o a.ednn --save-config s.yaml --json").stdout)
+        again = json.loads(go("fit --config s.yaml -o b.ednn --json").stdout)
+        assert {**again, "output": None} == {**first, "output": None}  # sha256 and all
+    go("fit sheets.extxyz -o c.ednn --spacing 0.3 --width 0.3 -q --save-config s.yaml")
+    again = json.loads(go("fit --config s.yaml -o d.ednn --json").stdout)
     assert again["spacing"] == pytest.approx([0.3, 0.3]) and again["width"] == 0.3
-    assert (files / "a.ednn").read_bytes() == (files / "b.ednn").read_bytes() or again["n_train"]
+
+
+def test_files_of_structures_are_told_from_arrays(tmp_path):
+    io.write(tmp_path / "run.traj", crystals(1))
+    io.write(tmp_path / "CONTCAR.relaxed", crystals(1), format="vasp")
+    np.save(tmp_path / "a.npy", np.zeros(3))
+    np.savez(tmp_path / "odd@1.npz", X=np.zeros(3))
+    for folder in ("x.zarr", "store"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "zarr.json").write_text("{}")
+    (tmp_path / "text.rst").write_text("# words")
+    names = {
+        "run.traj": True, "run.traj@0": True, "*.traj": True, "CONTCAR.relaxed": True,
+        "a.npy": False, "odd@1.npz": False, "odd@1.npz::X": False, "a.npy@0": False, "*.np?": False,
+        "x.zarr": False, "store": False, "text.rst": False, "nowhere.traj": False,
+    }  # fmt: skip
+    (tmp_path / "inner").mkdir()
+    io.write(tmp_path / "inner" / "1.traj", crystals(1))
+    assert {name: are_structures(str(tmp_path / name)) for name in names} == names
+    assert are_structures(str(tmp_path / "inner"))
