@@ -51,7 +51,7 @@ def writer(arrays):
     return write
 
 
-def read(container, name, max_bytes=None) -> dict[str, np.ndarray]:
+def read(container, name) -> dict[str, np.ndarray]:
     """Return the arrays of a part.
 
     Raises
@@ -64,13 +64,15 @@ def read(container, name, max_bytes=None) -> dict[str, np.ndarray]:
         length = int.from_bytes(part.read(8), "little")
         if length + 8 > size:
             raise _wrong(container, name, f"its header of {length} bytes is longer than it is")
-        header = read_json(part.read(length), name, container, max_bytes)
+        with container.budget.held(length, name):
+            header = read_json(part.read(length), name, container.budget)
         if not isinstance(header, dict):
             raise _wrong(container, name, "its header is no mapping")
         header.pop("__metadata__", None)
         arrays, at = {}, 0
         for key, about in header.items():
             dtype, shape, at = _checked(container, name, key, about, at, size - 8 - length)
+            container.budget.take(dtype.itemsize * prod(shape), f"the array {key!r}")
             arrays[key] = np.empty(shape, dtype)
             flat = arrays[key].reshape(-1).view(np.uint8)
             if part.readinto(flat) != flat.nbytes:

@@ -12,12 +12,14 @@ import io
 import json
 import os
 import re
+import stat
 import zipfile
 from contextlib import contextmanager
 from typing import Any
 
 from .._utils.writing import replacing
 from ..exceptions import ModelFileError
+from ._budget import Budget
 
 FORMAT = "sk_ednn model"
 CONFIG, MANIFEST = "config.json", "manifest.json"
@@ -27,10 +29,6 @@ _END = 22  # bytes of a zip's end record before its comment
 _NAME = re.compile(r"[a-z0-9_]+\.(json|safetensors|skops)")
 _MOST_PARTS = 16
 _CHUNK = 1 << 20
-# What one value of a JSON text takes once it is read: measured were 33 (lists of empty lists) to
-# 252 (many names in one mapping), on Python 3.11.
-_BYTES_PER_VALUE = 260
-_LEAST_FOR_TEXT = 1 << 26
 # The first bytes of files that pickle, joblib, torch and the compressions that joblib knows write.
 _PICKLES = (b"\x80", b"x", b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b'\x04"M\x18', b"ZF")
 
@@ -113,11 +111,14 @@ class Container:
     size : int
     parts : dict of str to dict
         Size and sha256 of each.
+    budget : Budget
+        Of all that is made while the file is read.
     """
 
-    def __init__(self, file, path):
+    def __init__(self, file, path, max_bytes=None):
         self.path, self._file = path, file
         self.size = os.fstat(file.fileno()).st_size
+        self.budget = Budget(path, self.size, max_bytes)
         self.digest = self._whole()
         self._infos = self._entries()
         manifest = self.json(MANIFEST)
@@ -134,7 +135,7 @@ class Container:
     def __contains__(self, name):
         return name in self._infos
 
-    def json(self, name, max_bytes=None):
+    def json(self, name):
         """Return the content of a part that is JSON.
 
         Raises
@@ -142,8 +143,8 @@ class Container:
         ModelFileError
             Where it is none, or would take too much memory.
         """
-        with self.part(name) as part:
-            return read_json(part.read(), name, self, max_bytes)
+        with self.part(name) as part, self.budget.held(self._infos[name].file_size, name):
+            return read_json(part.read(), name, self.budget)
 
     def part(self, name):
         """Return a part as a binary file.
@@ -166,10 +167,6 @@ class Container:
         if header[:4] != b"PK\x03\x04" or start + info.file_size > self.size:
             raise self._broken(f"the part {name} is not where it should be")
         return io.BufferedReader(_Slice(self._file, start, info.file_size))
-
-    def text_budget(self, max_bytes=None) -> int:
-        """Return what texts may take in memory."""
-        return int(max_bytes) if max_bytes else max(2 * self.size, _LEAST_FOR_TEXT)
 
     def _broken(self, why):
         return ModelFileError(
@@ -210,7 +207,7 @@ class Container:
             _require_few_entries(self._file, self.size)
             with zipfile.ZipFile(self._file) as archive:
                 infos = archive.infolist()
-        except (zipfile.BadZipFile, ValueError, NotImplementedError, UnicodeDecodeError) as error:
+        except Exception as error:  # zipfile raises what it meets
             raise self._broken(f"it is no whole zip ({error})") from error
         names = [info.filename for info in infos]
         if len(set(names)) < len(names):
@@ -231,38 +228,86 @@ class Container:
 
 
 @contextmanager
-def opened(path):
+def opened(path, max_bytes=None):
     """Open a file for reading and check all of it; yield a `Container`.
+
+    Whatever goes wrong within the block is the file's fault, and says so.
 
     Raises
     ------
-    FileNotFoundError, IsADirectoryError
+    FileNotFoundError
     ModelFileError
-        Where any byte is not what was written.
+        Where any byte is not what was written, and in place of whatever the block raises, but for
+        a library that is not installed.
     """
-    with open(path, "rb") as file:
-        yield Container(file, path)
+    _require_file(path)
+    try:
+        with open(path, "rb") as file:
+            yield Container(file, path, max_bytes)
+    except (ImportError, Warning):  # a Warning that the user made an error
+        raise
+    except ModelFileError as error:
+        if str(error).startswith(str(path)):
+            raise
+        raise ModelFileError(f"{path} cannot be read: {error}.") from error
+    except Exception as error:  # each layer below raises what it meets
+        raise ModelFileError(f"{path} cannot be read: {reason(error)}.") from error
 
 
-def read_json(content, name, container, max_bytes=None, bytes_per_value=_BYTES_PER_VALUE):
+def _require_file(path):
+    """Raise where a path is that of no ordinary file, which might never end or never begin."""
+    try:
+        mode = os.stat(path).st_mode
+    except FileNotFoundError:
+        if not os.path.islink(path):
+            raise
+        raise ModelFileError(
+            f"{path} cannot be read: it is a link to {os.readlink(path)}, which is not there."
+        ) from None
+    except OSError as error:
+        raise ModelFileError(f"{path} cannot be read: {reason(error)}.") from error
+    if not stat.S_ISREG(mode):
+        kinds = {
+            stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe (FIFO)", stat.S_IFSOCK: "a socket",
+            stat.S_IFCHR: "a device", stat.S_IFBLK: "a device",
+        }  # fmt: skip
+        kind = kinds.get(stat.S_IFMT(mode), "no ordinary file")
+        raise ModelFileError(f"{path} cannot be read: it is {kind}, and models are files.")
+
+
+def reason(error) -> str:
+    """Return what an exception of another library says, on one line and not without end."""
+    words = " ".join(str(error).split())
+    words = f"{words[:300]}..." if len(words) > 300 else words.rstrip(".")
+    if isinstance(error, OSError):
+        return error.strerror or words
+    if isinstance(error, RecursionError):
+        return "what it describes is nested too deeply"
+    if isinstance(error, MemoryError):
+        return f"there is not enough memory for what it describes ({words})"
+    return f"it does not describe a model ({type(error).__name__}: {words})"
+
+
+def read_json(content, name, budget):
     """Return a JSON text, unless what it describes would take more memory than it may.
 
     A list of empty lists takes ten times the memory of its text, so that values are counted before
     they are made.
+
+    Parameters
+    ----------
+    content : bytes
+    name : str
+        Of the part, for messages.
+    budget : Budget
     """
-    budget = container.text_budget(max_bytes)
-    n_values = 1 + sum(content.count(mark) for mark in (b"[", b"{", b","))
-    needed = n_values * bytes_per_value
-    if needed > budget:
-        raise ModelFileError(
-            f"{container.path}: reading {name}, with {n_values} values, might take "
-            f"{needed >> 20} MiB, more than the {budget >> 20} MiB that is "
-            "allowed for. If you trust the file, give load a larger max_bytes."
-        )
-    try:
-        return json.loads(content.decode(), object_pairs_hook=_distinct)
-    except (ValueError, RecursionError) as error:
-        raise container._broken(f"{name} is not JSON ({error})") from error
+    with budget.text(content, name):
+        try:
+            return json.loads(content.decode(), object_pairs_hook=_distinct)
+        except (ValueError, RecursionError) as error:
+            raise ModelFileError(
+                f"{budget.path} cannot be read: {name} is not JSON ({reason(error)})."
+            ) from error
 
 
 def _distinct(pairs):
@@ -326,7 +371,7 @@ def _arrays_in(file) -> list[str]:
         _require_few_entries(file, file.seek(0, os.SEEK_END) + _COMMENT)
         with zipfile.ZipFile(file) as archive:
             names = archive.namelist()
-    except (zipfile.BadZipFile, ModelFileError, ValueError, NotImplementedError, OSError):
+    except Exception:  # zipfile raises what it meets
         return []
     if not names or not all(name.endswith(".npy") for name in names):
         return []

@@ -10,7 +10,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from importlib import import_module
-from inspect import Parameter, signature
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,11 @@ from scipy import sparse
 from sklearn.base import BaseEstimator
 
 from ..exceptions import ModelFileError
+from . import _known
 from ._arrays import storable
+from ._classes import require_own_attributes, ufunc
+from ._random import random_state
+from ._running import defaults, is_running, running_defaults
 
 # Classes whose attributes are stored one by one, by the name they have in files. Names of files
 # stay when modules move.
@@ -60,11 +63,7 @@ _CLASSES = {
     "GaussianProcessRegressor": "sklearn.gaussian_process._gpr",
 }
 # Attributes that only fitting needs, or that are made again when they are needed.
-_DERIVED = {
-    "SummedTiles": ("features",),
-    "Pipeline": ("memory",),
-    "EDNNRegressor": ("memory",),
-}
+_DERIVED = {"SummedTiles": ("features",)}
 # Parameters that serve the fit alone, and may be functions: those are left out.
 _FUNCTIONS = {"GradientSumFit": ("gradient_weight", "symmetries")}
 _PLAIN = (type(None), bool, str)
@@ -129,15 +128,18 @@ class Encoder:
             from ._networks import encode
 
             return encode(value, self, place)
+        if isinstance(value, np.random.RandomState):
+            return {"$": "random", "state": self(value.get_state(legacy=False), place)}
+        if isinstance(value, np.ufunc):
+            return {"$": "ufunc", "name": _name_of(value)}
+        if _known.suits(value):
+            stored = _known.stored(value)
+            return self._object("sklearn", value, stored, place) | {"shown": repr(value)}
         if _of(value, "sklearn") and not isinstance(value, type):
             self.estimators.append(value)
             self.places.append(place)
             about = {} if not hasattr(value, "get_params") else {"shown": repr(value)}
             return {"$": "estimator", "number": len(self.estimators) - 1, **about}
-        if isinstance(value, (np.random.RandomState, np.ufunc)):
-            self.estimators.append(value)
-            self.places.append(place)
-            return {"$": "estimator", "number": len(self.estimators) - 1}
         if isinstance(value, BaseEstimator):
             return self._object("yours", value, vars(value), place)
         raise ModelFileError(
@@ -148,7 +150,8 @@ class Encoder:
 
     def _object(self, tag, value, state, place) -> dict:
         name = type(value).__name__
-        kept = {k: v for k, v in state.items() if k not in _DERIVED.get(name, ())}
+        derived = _DERIVED.get(name, ())
+        kept = {k: v for k, v in state.items() if k not in derived and not is_running(k)}
         kept.pop("_sklearn_version", None)
         for key in _FUNCTIONS.get(name, ()):
             if callable(kept.get(key)):
@@ -197,11 +200,13 @@ class Decoder:
         The user's own.
     device : str
         Where networks are put.
+    budget : Budget
+        Of what is made larger than it is written.
     """
 
-    def __init__(self, arrays, estimators, modules, device):
+    def __init__(self, arrays, estimators, modules, device, budget):
         self.arrays, self.estimators = arrays, estimators
-        self.modules, self.device = modules, device
+        self.modules, self.device, self.budget = modules, device, budget
 
     def __call__(self, node):
         """Return what a node stands for."""
@@ -214,11 +219,12 @@ class Decoder:
             raise ModelFileError(f"it holds a {node.get('$')!r}, which this version does not know")
         return make(self, node)
 
-    def vars(self, node) -> dict:
-        """Return the attributes that a node describes."""
-        if not all(key.isidentifier() and not key.startswith("__") for key in node["vars"]):
-            raise ModelFileError("it names attributes that no object has")
-        return {key: self(value) for key, value in node["vars"].items()}
+    def vars(self, node, kind) -> dict:
+        """Return the attributes that a node describes, of an object of some class."""
+        names = [name for name in node["vars"] if not is_running(name)]
+        known = {*defaults(kind), *getattr(kind, "__dataclass_fields__", ())}
+        require_own_attributes(kind, names, known)
+        return {name: self(node["vars"][name]) for name in names}
 
     def own(self, name):
         """Return a class or function of the user's, by its name."""
@@ -243,19 +249,27 @@ def _strings(decoder, node):
     values = decoder(node["values"])
     if not all(isinstance(value, str) for value in values):
         raise ModelFileError("an array of strings holds something else")
+    # One long string makes all the others as long, at four bytes a character.
+    n_bytes = 4 * len(values) * max(map(len, values), default=0)
+    decoder.budget.take(n_bytes, "an array of strings")
     return np.array(values, dtype=str).reshape(node["shape"])
 
 
 def _objects(decoder, node):
     values = decoder(node["values"])
+    decoder.budget.take(8 * len(values), "an array of objects")
     out = np.empty(len(values), dtype=object)
-    out[:] = values
+    for k, value in enumerate(values):
+        out[k] = value
     return out.reshape(node["shape"])
 
 
 def _csr(decoder, node):
+    parts = decoder(node["parts"])
+    # Indices are converted to the narrowest type that there is for them.
+    decoder.budget.take(sum(part.nbytes for part in parts), "a sparse matrix")
     kind = sparse.csr_matrix if node["matrix"] else sparse.csr_array
-    matrix = kind(tuple(decoder(node["parts"])), shape=tuple(node["shape"]))
+    matrix = kind(tuple(parts), shape=tuple(node["shape"]))
     matrix.check_format(full_check=True)  # compiled code follows its indices
     return matrix
 
@@ -264,15 +278,20 @@ def _object(decoder, node):
     name = node["class"]
     if name not in _CLASSES:
         raise ModelFileError(f"it holds a {name}, which this version does not know")
-    made = object.__new__(_class(name))
-    made.__dict__.update(decoder.vars(node))
-    # Parameters that came after the file was written.
-    for parameter in signature(type(made)).parameters.values():
-        if parameter.default is not Parameter.empty:
-            made.__dict__.setdefault(parameter.name, parameter.default)
+    kind = _class(name)
+    made = object.__new__(kind)
+    # Parameters that came after the file was written, and those of running.
+    made.__dict__.update({**defaults(kind), **decoder.vars(node, kind)})
     for derived in _DERIVED.get(name, ()):
         made.__dict__[derived] = None
+    if hasattr(kind, "_parameter_constraints"):
+        made._validate_params()
     return made
+
+
+def _sklearn(decoder, node):
+    kind = _known.kind(node["class"])
+    return _known.made(kind, decoder.vars(node, kind))
 
 
 def _yours(decoder, node):
@@ -280,7 +299,7 @@ def _yours(decoder, node):
     if not isinstance(kind, type):
         raise ModelFileError(f"modules[{node['class']!r}] must be the class itself, got {kind!r}")
     made = object.__new__(kind)
-    made.__dict__.update(decoder.vars(node))
+    made.__dict__.update({**running_defaults(kind), **decoder.vars(node, kind)})
     return made
 
 
@@ -301,6 +320,9 @@ _MAKERS = {
     "strings": _strings,
     "objects": _objects,
     "csr": _csr,
+    "random": lambda decoder, node: random_state(decoder(node["state"])),
+    "ufunc": lambda decoder, node: ufunc(*node["name"].split(".")),
+    "sklearn": _sklearn,
     "estimator": lambda decoder, node: decoder.estimators[node["number"]],
     "object": _object,
     "yours": _yours,
@@ -311,6 +333,20 @@ _MAKERS = {
     "part": _of_networks,
     "class": _of_networks,
 }
+
+
+def _name_of(function) -> str:
+    """Return the name of a function of numpy or scipy.special that acts on each number."""
+    for library in ("numpy", "scipy"):
+        try:
+            if ufunc(library, function.__name__) is function:
+                return f"{library}.{function.__name__}"
+        except ValueError:
+            continue
+    raise ModelFileError(
+        f"{function!r} is a function that is neither numpy's nor of scipy.special, and functions "
+        "cannot be stored."
+    )
 
 
 def named(modules) -> dict:

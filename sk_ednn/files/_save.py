@@ -15,7 +15,8 @@ from ..exceptions import ModelFileError
 from . import _arrays, _container, _estimators
 from ._document import Decoder, Encoder, named
 
-SCHEMA = 1
+# 2: estimators of scikit-learn that are known are described in config.json itself.
+SCHEMA = 2
 WEIGHTS = "weights.safetensors"
 _LIBRARIES = ("numpy", "scipy", "scikit-learn", "torch", "skorch", "skops")
 
@@ -160,27 +161,17 @@ def load(path, *, modules=None, device="cpu", max_bytes=None):
     sk_ednn.exceptions.ModelFileError: ... its digest is not that of its bytes; it is damaged...
     """
     modules = named(modules)
-    with _container.opened(path) as container:
-        config = _config(container, max_bytes)
-        arrays = _arrays.read(container, WEIGHTS, max_bytes)
+    with _container.opened(path, max_bytes) as container:
+        config = _config(container)
+        arrays = _arrays.read(container, WEIGHTS)
         estimators = []
         if _estimators.PART in container:
-            estimators = _estimators.load(container, max_bytes)
-        decode = Decoder(arrays, estimators, modules, device)
-        try:
-            with needing(f"The model in {path}"):
-                model = decode(config["model"])
-        except ImportError:
-            raise
-        except ModelFileError as error:
-            raise ModelFileError(f"{path} cannot be read: {error}.") from error
-        # What is raised depends on what is wrong in a file whose hashes are right.
-        except (Exception, RecursionError) as error:
-            raise ModelFileError(
-                f"{path} cannot be read: it does not describe a model ({error!r:.200})."
-            ) from error
-    if not hasattr(model, "predict"):
-        raise ModelFileError(f"{path} holds a {type(model).__name__}, which is no model.")
+            estimators = _estimators.load(container)
+        decode = Decoder(arrays, estimators, modules, device, container.budget)
+        with needing(f"The model in {path}"):
+            model = decode(config["model"])
+        if not hasattr(model, "predict"):
+            raise ModelFileError(f"it holds a {type(model).__name__}, which is no model")
     return model
 
 
@@ -207,16 +198,16 @@ def describe(path, *, max_bytes=None) -> dict:
     """
     from ._summary import parameters
 
-    with _container.opened(path) as container:
-        config = _config(container, max_bytes)
+    with _container.opened(path, max_bytes) as container:
+        config = _config(container)
         found = {key: config.get(key) for key in ("schema", "versions", "units", "spacing")}
         found |= {"training": config.get("training"), "about": config.get("about")}
         found |= {"digest": container.digest, "size": container.size, "parts": container.parts}
-        return {**found, "parameters": parameters(config["model"])}
+        return {**found, "parameters": parameters(config["model"], container.budget)}
 
 
-def _config(container, max_bytes) -> dict:
-    config = container.json(_container.CONFIG, max_bytes)
+def _config(container) -> dict:
+    config = container.json(_container.CONFIG)
     schema = config.get("schema") if isinstance(config, dict) else None
     if type(schema) is not int or schema < 1 or "model" not in config:
         raise ModelFileError(f"{container.path} cannot be read: {_container.CONFIG} is no model's.")

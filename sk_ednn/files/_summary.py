@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
+_BYTES_PER_NAME = 250
 
-def parameters(node, name="model") -> dict[str, str]:
+
+def parameters(node, budget) -> dict[str, str]:
     """Return the parameters of a model that a file describes, as text, by their names."""
     found: dict[str, str] = {}
-    _collect(node, name, found)
+    _collect(node, "model", found, budget)
     return found
 
 
-def _collect(node, name, found):
+def _collect(node, name, found, budget):
+    # A name is as long as its place is deep, whatever little lies there.
+    budget.take(_BYTES_PER_NAME + len(name), "the list of its parameters")
     tag = node.get("$") if isinstance(node, dict) else None
     if tag in ("object", "yours"):
         found[name] = str(node.get("class"))
         for key, value in node.get("vars", {}).items():
             fitted = key.endswith("_") and key not in ("tile_model_", "estimators_", "regressor_")
             if not key.startswith("_") and not fitted:
-                _collect(value, key if name == "model" else f"{name}.{key}", found)
+                _collect(value, key if name == "model" else f"{name}.{key}", found, budget)
     elif tag == "tuple" and any(isinstance(each, (dict, list)) for each in node["values"]):
-        _collect(node["values"], name, found)
+        _collect(node["values"], name, found, budget)
     elif isinstance(node, list) and any(isinstance(each, (dict, list)) for each in node):
         for k, each in enumerate(node):
-            _collect(each, f"{name}.{k}", found)
+            _collect(each, f"{name}.{k}", found, budget)
     else:
-        found[name] = _shown(node)
+        shown = _shown(node)
+        budget.take(len(shown), "the text of its parameters")
+        found[name] = shown
 
 
 def _shown(node) -> str:

@@ -1,0 +1,279 @@
+"""Estimators of scikit-learn whose attributes are known one by one: most models need no other.
+
+They are described in ``config.json`` and their arrays lie among the others, so that a ridge is
+written and read without skops, which imports torch and dask and takes ten seconds for it. Each
+attribute has a type and a shape here, in letters for lengths that have to agree; an estimator with
+anything else goes to skops.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from importlib import import_module
+from inspect import signature
+from numbers import Integral, Real
+
+import numpy as np
+
+from ..exceptions import ModelFileError
+from ._running import defaults, is_running, running_defaults
+
+# A shape is a word: F for features in, o outputs, n samples, k components. "f" are floats, "i"
+# whole numbers, "b" truth values. A name with "?" may be missing from a fitted estimator.
+_LINEAR = {"coef_": "f:F f:oF", "intercept_": "num f:o", "n_iter_?": "none int nums i:o"}
+_DESCENT = {**_LINEAR, "dual_gap_?": "num f:o", "l1_ratio": "num"}
+_MULTI_TASK = {**_DESCENT, "eps_?": "num"}
+_FOLDS = {
+    **_LINEAR, "alpha_": "num f:o", "alphas_?": "f:a", "mse_path_?": "f:al f:bal",
+    "l1_ratio_?": "num", "dual_gap_?": "num f:o",
+}  # fmt: skip
+_BAYES = {
+    **_LINEAR, "alpha_": "num", "lambda_": "num f:F", "sigma_": "f:ss", "scores_": "nums f:t",
+    "X_offset_?": "num f:F", "X_scale_?": "num f:F",
+}  # fmt: skip
+_SAMPLES = {"n_samples_seen_?": "num i:F f:F"}
+_VARIANCES = {
+    "components_": "f:kF", "explained_variance_": "f:k", "explained_variance_ratio_": "f:k",
+    "singular_values_": "f:k",
+}  # fmt: skip
+_KERNEL = None  # kernels have parameters alone
+# Set by `__init__` of a class that has no such parameter.
+_CONSTANTS = {"l1_ratio"}
+_ESTIMATORS: dict[str, tuple[str, dict[str, str] | None]] = {
+    "LinearRegression": ("linear_model", {**_LINEAR, "rank_?": "int i:o", "singular_?": "f:r"}),
+    "Ridge": ("linear_model", {**_LINEAR, "solver_?": "str"}),
+    "RidgeCV": ("linear_model", {
+        **_LINEAR, "alpha_": "num f:o", "best_score_?": "num f:o", "cv_results_?": "f:nv f:nov",
+    }),
+    "Lasso": ("linear_model", _DESCENT),
+    "ElasticNet": ("linear_model", _DESCENT),
+    "LassoCV": ("linear_model", _FOLDS),
+    "ElasticNetCV": ("linear_model", _FOLDS),
+    "MultiTaskLasso": ("linear_model", _MULTI_TASK),
+    "MultiTaskElasticNet": ("linear_model", _MULTI_TASK),
+    "BayesianRidge": ("linear_model", _BAYES),
+    "ARDRegression": ("linear_model", _BAYES),
+    "HuberRegressor": ("linear_model", {**_LINEAR, "scale_": "num", "outliers_": "b:n"}),
+    "OrthogonalMatchingPursuit": ("linear_model", {**_LINEAR, "n_nonzero_coefs_?": "int none"}),
+    "KernelRidge": ("kernel_ridge", {"X_fit_": "f:nF i:nF b:nF", "dual_coef_": "f:n f:no"}),
+    "GaussianProcessRegressor": ("gaussian_process", {
+        "X_train_": "f:nF", "y_train_": "f:n f:no", "alpha_": "f:n f:no", "L_": "f:nn",
+        "_y_train_mean": "f:m num", "_y_train_std": "f:m num", "kernel_": "kernel",
+        "log_marginal_likelihood_value_?": "num", "_rng?": "random", "K_inv_?": "f:nn",
+    }),
+    "StandardScaler": ("preprocessing", {
+        "mean_": "none f:F", "var_": "none f:F", "scale_": "none f:F", **_SAMPLES,
+    }),
+    "MinMaxScaler": ("preprocessing", {
+        "min_": "f:F", "scale_": "f:F", "data_min_": "f:F", "data_max_": "f:F",
+        "data_range_": "f:F", **_SAMPLES,
+    }),
+    "MaxAbsScaler": ("preprocessing", {"max_abs_": "f:F", "scale_": "f:F", **_SAMPLES}),
+    "RobustScaler": ("preprocessing", {"center_": "none f:F", "scale_": "none f:F"}),
+    "Normalizer": ("preprocessing", {}),
+    "FunctionTransformer": ("preprocessing", {}),
+    "PolynomialFeatures": ("preprocessing", {
+        "_min_degree": "int", "_max_degree": "int", "n_output_features_": "int",
+        "_n_out_full": "int",
+    }),
+    "PCA": ("decomposition", {
+        **_VARIANCES, "mean_": "f:F", "noise_variance_": "num", "n_samples_": "int",
+        "n_components_": "int:k", "_fit_svd_solver?": "str", "_n_features_out?": "int:k",
+    }),
+    "TruncatedSVD": ("decomposition", _VARIANCES),
+    "Nystroem": ("kernel_approximation", {
+        "components_": "f:kF", "normalization_": "f:kk", "component_indices_": "i:k",
+        "_n_features_out?": "int:k",
+    }),
+    "RBFSampler": ("kernel_approximation", {
+        "random_weights_": "f:Fk", "random_offset_": "f:k", "_gamma?": "num",
+        "_n_features_out?": "int:k",
+    }),
+    **dict.fromkeys((
+        "CompoundKernel", "ConstantKernel", "DotProduct", "ExpSineSquared", "Exponentiation",
+        "Matern", "PairwiseKernel", "Product", "RBF", "RationalQuadratic", "Sum", "WhiteKernel",
+    ), ("gaussian_process.kernels", _KERNEL)),
+}  # fmt: skip
+# Products of more features than this, of a higher degree than this, are more than can be counted.
+_MOST_FACTORS = 64
+
+
+def kind(name) -> type:
+    """Return the class of a known estimator by its name.
+
+    Raises
+    ------
+    ModelFileError
+        Where it is none of them.
+    """
+    if name not in _ESTIMATORS:
+        raise ModelFileError(f"it holds a {name}, which this version does not know")
+    return getattr(import_module(f"sklearn.{_ESTIMATORS[name][0]}"), name)
+
+
+def suits(value) -> bool:
+    """Tell whether a value is a known estimator, with attributes that are known alone."""
+    name = type(value).__name__
+    if name not in _ESTIMATORS or not type(value).__module__.startswith("sklearn."):
+        return False
+    if kind(name) is not type(value):
+        return False
+    try:
+        made(type(value), stored(value))
+    except Exception:  # whatever is unusual about it, skops may take it
+        return False
+    return True
+
+
+def stored(value) -> dict:
+    """Return the attributes of an estimator that are written."""
+    return {
+        name: each
+        for name, each in vars(value).items()
+        if not is_running(name) and name != "_sklearn_version"
+    }
+
+
+def made(kind, attributes):
+    """Return an estimator of these attributes.
+
+    Parameters
+    ----------
+    kind : type
+        One of the known ones.
+    attributes : dict
+        Without those of running, which have their defaults.
+
+    Raises
+    ------
+    ValueError
+        Where an attribute is not of the type and shape that it has, or is missing.
+    """
+    params, fitted = _params(kind), _ESTIMATORS[kind.__name__][1]
+    given = {name: each for name, each in attributes.items() if name in params}
+    for name, each in given.items():
+        _require(_is_plain(each), kind, name)
+    rest = {name: each for name, each in attributes.items() if name not in params}
+    estimator = object.__new__(kind)
+    estimator.__dict__.update({**defaults(kind), **attributes, **running_defaults(kind)})
+    if fitted is _KERNEL:
+        _check_kernel(estimator, given)
+        fitted = {}
+    else:
+        estimator._validate_params()
+    if set(rest) - _CONSTANTS:
+        _check_fitted(kind, fitted, rest)
+        if kind.__name__ == "PolynomialFeatures":
+            _check_products(estimator)
+    return estimator
+
+
+def _require(fine, kind, name):
+    if not fine:
+        raise ValueError(f"{name} of a {kind.__name__} is not what it should be")
+
+
+def _check_fitted(kind, fitted, rest):
+    lengths: dict[str, int] = {}
+    known = {"n_features_in_": "int:F"}
+    known |= {name: each for name, each in fitted.items() if name not in _params(kind)}
+    for label, forms in known.items():
+        name = label.removesuffix("?")
+        if name not in rest:
+            _require(label != name, kind, name)
+            continue
+        _require(any(_fits(rest[name], form, lengths) for form in forms.split()), kind, name)
+    unknown = set(rest) - {label.removesuffix("?") for label in known}
+    if unknown:
+        raise ValueError(f"a {kind.__name__} has no attribute {min(unknown)!r}")
+
+
+def _fits(value, form, lengths) -> bool:
+    """Tell whether a value is of a form, and if so keep the lengths that its letters stand for."""
+    what, _, shape = form.partition(":")
+    if what in ("f", "i", "b"):
+        kinds = {"f": "f", "i": "iu", "b": "b"}[what]
+        if type(value) is not np.ndarray or value.dtype.kind not in kinds:
+            return False
+        return value.ndim == len(shape) and _agree(shape, value.shape, lengths)
+    if what == "int":
+        fine = isinstance(value, Integral) and not isinstance(value, bool) and value >= 0
+        return fine and (not shape or _agree(shape, (int(value),), lengths))
+    if what == "num":
+        return isinstance(value, Real) and not isinstance(value, (bool, np.bool_))
+    if what == "nums":
+        return type(value) is list and all(_fits(each, "num", lengths) for each in value)
+    if what == "kernel":
+        return _is_kernel(value)
+    kinds = {"none": type(None), "str": str, "random": np.random.RandomState}
+    return type(value) is kinds[what]
+
+
+def _agree(letters, shape, lengths) -> bool:
+    new = dict(lengths)
+    for letter, length in zip(letters, shape, strict=True):
+        if new.setdefault(letter, length) != length:
+            return False
+    lengths.update(new)
+    return True
+
+
+def _is_plain(value) -> bool:
+    """Tell whether a value is data that a parameter may be."""
+    if value is None or isinstance(value, (bool, int, float, str, np.ufunc)):
+        return True
+    if isinstance(value, np.generic):
+        return value.dtype.kind in "biuf"
+    if type(value) in (list, tuple):
+        return all(map(_is_plain, value))
+    if type(value) is dict:
+        return all(isinstance(key, str) and _is_plain(each) for key, each in value.items())
+    if type(value) is np.ndarray:
+        return value.dtype.kind in "biuf"
+    return type(value) is np.random.RandomState or _is_kernel(value)
+
+
+def _is_kernel(value) -> bool:
+    name = type(value).__name__
+    return _ESTIMATORS.get(name, ("", {}))[1] is _KERNEL and kind(name) is type(value)
+
+
+def _check_kernel(kernel, given):
+    """Raise where a kernel has parameters that its computation would trip over."""
+    for name, value in given.items():
+        if name in ("k1", "k2", "kernel"):
+            fine = _is_kernel(value)
+        elif name == "kernels":
+            fine = type(value) is list and len(value) > 0 and all(map(_is_kernel, value))
+        elif name.endswith("_bounds"):
+            fine = value == "fixed" if isinstance(value, str) else np.shape(value)[-1:] == (2,)
+        elif name in ("metric", "pairwise_kernels_kwargs"):
+            fine = isinstance(value, (str, dict, type(None)))
+        else:
+            fine = np.ndim(value) <= 1 and np.asarray(value).dtype.kind in "iuf"
+        _require(fine, type(kernel), name)
+    missing = _params(type(kernel)) - set(vars(kernel))
+    if missing:
+        raise ValueError(f"a {type(kernel).__name__} has no {min(missing)}")
+
+
+@lru_cache(maxsize=128)
+def _params(kind) -> frozenset[str]:
+    return frozenset(signature(kind).parameters)
+
+
+def _check_products(features):
+    """Raise where products are more or fewer than those of the features: each has a column."""
+    n_features, low, high = features.n_features_in_, features._min_degree, features._max_degree
+    if min(n_features, high) > _MOST_FACTORS:
+        raise ValueError("products of features are more than can be counted")
+    settings = {
+        "n_features": n_features,
+        "max_degree": high,
+        "interaction_only": features.interaction_only,
+        "include_bias": features.include_bias,
+    }
+    wanted = features._num_combinations(min_degree=low, **settings)
+    full = features._num_combinations(min_degree=0, **settings)
+    if (features.n_output_features_, features._n_out_full) != (wanted, full):
+        raise ValueError("products of features are miscounted")
