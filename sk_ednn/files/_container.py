@@ -17,7 +17,7 @@ import zipfile
 from contextlib import contextmanager
 from typing import Any
 
-from .._utils.writing import replacing
+from .._utils.writing import kind_of, replacing
 from ..exceptions import ModelFileError
 from ._budget import Budget
 
@@ -267,12 +267,7 @@ def _require_file(path):
     except OSError as error:
         raise ModelFileError(f"{path} cannot be read: {reason(error)}.") from error
     if not stat.S_ISREG(mode):
-        kinds = {
-            stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe (FIFO)", stat.S_IFSOCK: "a socket",
-            stat.S_IFCHR: "a device", stat.S_IFBLK: "a device",
-        }  # fmt: skip
-        kind = kinds.get(stat.S_IFMT(mode), "no ordinary file")
-        raise ModelFileError(f"{path} cannot be read: it is {kind}, and models are files.")
+        raise ModelFileError(f"{path} cannot be read: it is {kind_of(mode)}, and models are files.")
 
 
 def reason(error) -> str:

@@ -23,7 +23,7 @@ from . import _known
 from ._arrays import storable
 from ._classes import require_own_attributes, ufunc
 from ._random import random_state
-from ._running import defaults, is_running, running_defaults
+from ._running import completed, defaults, is_running, running_defaults
 
 # Classes whose attributes are stored one by one, by the name they have in files. Names of files
 # stay when modules move.
@@ -281,7 +281,7 @@ def _object(decoder, node):
     kind = _class(name)
     made = object.__new__(kind)
     # Parameters that came after the file was written, and those of running.
-    made.__dict__.update({**defaults(kind), **decoder.vars(node, kind)})
+    made.__dict__.update(completed(decoder.vars(node, kind), defaults(kind)))
     for derived in _DERIVED.get(name, ()):
         made.__dict__[derived] = None
     if hasattr(kind, "_parameter_constraints"):
@@ -299,7 +299,7 @@ def _yours(decoder, node):
     if not isinstance(kind, type):
         raise ModelFileError(f"modules[{node['class']!r}] must be the class itself, got {kind!r}")
     made = object.__new__(kind)
-    made.__dict__.update({**running_defaults(kind), **decoder.vars(node, kind)})
+    made.__dict__.update(completed(decoder.vars(node, kind), running_defaults(kind)))
     return made
 
 

@@ -16,7 +16,7 @@ from numbers import Integral, Real
 import numpy as np
 
 from ..exceptions import ModelFileError
-from ._running import defaults, is_running, running_defaults
+from ._running import completed, defaults, is_running
 
 # A shape is a word: F for features in, o outputs, n samples, k components. "f" are floats, "i"
 # whole numbers, "b" truth values. A name with "?" may be missing from a fitted estimator.
@@ -155,7 +155,7 @@ def made(kind, attributes):
         _require(_is_plain(each), kind, name)
     rest = {name: each for name, each in attributes.items() if name not in params}
     estimator = object.__new__(kind)
-    estimator.__dict__.update({**defaults(kind), **attributes, **running_defaults(kind)})
+    estimator.__dict__.update(completed(attributes, defaults(kind)))
     if fitted is _KERNEL:
         _check_kernel(estimator, given)
         fitted = {}

@@ -19,6 +19,7 @@ from torch.optim import lr_scheduler
 from ..exceptions import ModelFileError
 from ..networks import PaperCNN, PaperDenseNet, ValidCNN
 from ..networks._trial import is_uninitialised
+from ._running import is_running
 
 # Networks that are what their layers are, one after the other.
 _SEQUENTIAL = {kind.__name__: kind for kind in (nn.Sequential, PaperDenseNet, PaperCNN, ValidCNN)}
@@ -58,6 +59,11 @@ _PARTS = {
 }
 
 
+# What modules and nets take besides their weights: a few kB were measured, in Python and beside it.
+_BYTES_PER_LAYER = 1 << 13
+_BYTES_PER_NET = 1 << 16
+
+
 def encode(value, encoder, place) -> dict:
     """Return a network, a net of skorch, or a class of them as plain values."""
     if isinstance(value, type):
@@ -79,7 +85,8 @@ def decode(node, decoder):
             return decoder.own(node["yours"])
         return _CLASSES[node["name"]]
     if tag == "part":
-        settings = {key: decoder(each) for key, each in node["with"].items()}
+        settings = {key: decoder(each) for key, each in node["with"].items() if not is_running(key)}
+        decoder.budget.take(_BYTES_PER_LAYER, "a part of a net")
         return _PARTS[node["class"]](**settings)
     if tag == "net":
         return _net(node, decoder)
@@ -136,15 +143,23 @@ def _built_node(module, encoder, place, kwargs=None) -> dict:
 
 def _settings(layer) -> dict:
     settings: dict[str, Any] = {}
-    for name, parameter in inspect.signature(type(layer).__init__).parameters.items():
-        if name in ("self", "device", "dtype") or parameter.kind == parameter.VAR_KEYWORD:
-            continue
+    for name in _names_of_settings(type(layer)):
         if name == "bias":
             settings[name] = layer.bias is not None
-        elif parameter.kind != parameter.VAR_POSITIONAL:  # those of Identity, which keeps none
+        else:
             value = getattr(layer, name)
             settings[name] = tuple(value) if isinstance(value, torch.Size) else value
     return settings
+
+
+def _names_of_settings(kind) -> list[str]:
+    """Return the settings of a layer, without where its weights lie and of what type they are."""
+    several = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)  # of Identity
+    return [
+        name
+        for name, parameter in inspect.signature(kind.__init__).parameters.items()
+        if name not in ("self", "device", "dtype") and parameter.kind not in several
+    ]
 
 
 def _module(node, decoder) -> nn.Module:
@@ -162,6 +177,8 @@ def _module(node, decoder) -> nn.Module:
             "built with the same settings?"
         )
     for name, weight in own.items():
+        if weight.is_floating_point() != weights[name].is_floating_point():
+            raise ModelFileError(f"{name!r} holds {weights[name].dtype}, which are no weights")
         if weight.shape != weights[name].shape:
             raise ModelFileError(
                 f"the network that was built has {name!r} of shape {tuple(weight.shape)}, stored "
@@ -193,6 +210,7 @@ def _built(node, decoder) -> nn.Module:
         return module
     if node["$"] != "layers":
         raise ModelFileError(f"a {node['$']!r} stands where a layer should be")
+    decoder.budget.take(_BYTES_PER_LAYER, f"a layer {name}")
     if name in _SEQUENTIAL:
         layers = OrderedDict((key, _built(layer, decoder)) for key, layer in node["layers"])
         module = _SEQUENTIAL[name].__new__(_SEQUENTIAL[name])
@@ -200,8 +218,22 @@ def _built(node, decoder) -> nn.Module:
         return module
     if name not in _LAYERS:
         raise ModelFileError(f"it holds a layer {name}, which this version does not know")
+    settings = decoder(node["with"])
+    unknown = set(settings) - set(_names_of_settings(_LAYERS[name]))
+    if unknown or not all(map(_is_setting, settings.values())):
+        raise ModelFileError(f"a layer {name} has settings that it does not need: {settings!r:.80}")
     with torch.device("meta"):  # a layer without memory, however large the file says it is
-        return _LAYERS[name](**decoder(node["with"]))
+        layer = _LAYERS[name](**settings)
+    if not all(tensor.is_meta for tensor in (*layer.parameters(), *layer.buffers())):
+        raise ModelFileError(f"a layer {name} would be made before its weights are known")
+    return layer
+
+
+def _is_setting(value) -> bool:
+    """Tell whether something may be a setting of a layer: a number, a word, or several."""
+    if isinstance(value, (tuple, list)):
+        return all(map(_is_setting, value))
+    return value is None or type(value) in (bool, int, float, str)
 
 
 # --- nets of skorch ---------------------------------------------------------------------------
@@ -211,7 +243,9 @@ def _net_node(net, encoder, place) -> dict:
     kind = type(net)
     kwargs, left_out = {}, []
     for name, value in net.get_params(deep=False).items():
-        if name == "module" or name.startswith("_") or _is_default(kind, name, value):
+        if name == "module" or name.startswith("_") or is_running(name):
+            continue
+        if _is_default(kind, name, value):
             continue
         try:
             kwargs[name] = encoder(value, f"{place}.{name}")
@@ -290,7 +324,8 @@ def _is_default(kind, name, value) -> bool:
 def _net(node, decoder) -> NeuralNet:
     name = node["class"]
     kind = decoder.own(name) if node["yours"] else _NETS[name]
-    kwargs = {key: decoder(value) for key, value in node["with"].items()}
+    kwargs = {key: decoder(value) for key, value in node["with"].items() if not is_running(key)}
+    decoder.budget.take(_BYTES_PER_NET, "a net")
     if node["fitted"] is None:
         return kind(decoder(node["module"]), **kwargs)
     kwargs["device"] = decoder.device

@@ -48,3 +48,14 @@ def defaults(kind) -> dict:
 def running_defaults(kind) -> dict:
     """Return the parameters of a class that say how it is run, with their defaults."""
     return {name: value for name, value in defaults(kind).items() if is_running(name)}
+
+
+def completed(attributes, missing) -> dict:
+    """Return attributes in their order, and behind them those that are missing.
+
+    Equal models give equal files, and so what is read has to be in the order of what was written.
+    """
+    return {
+        **attributes,
+        **{name: each for name, each in missing.items() if name not in attributes},
+    }

@@ -24,7 +24,7 @@ from ._classes import (
 )
 from ._container import read_json
 from ._random import random_state
-from ._running import defaults, is_running, running_defaults
+from ._running import completed, defaults, is_running, running_defaults
 
 SCHEMA = "schema.json"
 _LEAST_PROTOCOL = 2
@@ -265,15 +265,19 @@ def _object(reader, node):
     reader.budget.take(_BYTES_PER_OBJECT, f"a {kind.__name__}")
     made = object.__new__(kind)
     content = node.get("content")
-    if content is None or content["__loader__"] == "JsonNode" and reader(content) is None:
+    if content is None or (content["__loader__"] == "JsonNode" and reader(content) is None):
         return made
     _require_class(content, "dict")
+    running = running_defaults(kind)
+    # In their place, so that equal models give equal files.
     attributes = {
-        key: reader(value) for key, value in content["content"].items() if not is_running(key)
+        key: running[key] if key in running else reader(value)
+        for key, value in content["content"].items()
+        if key in running or not is_running(key)
     }
     version = attributes.pop("_sklearn_version", None)
     require_own_attributes(kind, attributes, defaults(kind))
-    attributes |= running_defaults(kind)
+    attributes = completed(attributes, running)
     if hasattr(kind, "__setstate__"):
         known = {} if version is None else {"_sklearn_version": version}
         made.__setstate__(attributes | known)

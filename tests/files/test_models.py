@@ -31,7 +31,7 @@ pytest.importorskip("skops")
 
 from sk_ednn import EDNNCommittee, EDNNRegressor, GridTiling, ShiftAveraged
 from sk_ednn.atoms import GaussianRasterizer, LocalInvariants, Structure
-from sk_ednn.evaluation import DaskBlocks, Direct, Unique
+from sk_ednn.evaluation import Direct, Unique
 from sk_ednn.exceptions import ModelFileError
 from sk_ednn.files import describe, load, save
 from sk_ednn.summing import BoostingSumFit
@@ -83,7 +83,7 @@ FAMILIES = {
     "scaled lasso": EDNNRegressor(make_pipeline(StandardScaler(), Lasso(1e-3)), GridTiling(2, 1)),
     "Nystroem": EDNNRegressor(make_pipeline(Nystroem(n_components=20, random_state=0), Ridge())),
     "kernel ridge": EDNNRegressor(KernelRidge(kernel="rbf", gamma=0.1, alpha=1e-3)),
-    "kernel ridge, unique tiles": EDNNRegressor(KernelRidge(), evaluation=Unique(table_size=0)),
+    "kernel ridge, unique tiles": EDNNRegressor(KernelRidge(), evaluation=Unique()),
     "zero boundary, no baseline": EDNNRegressor(
         Ridge(), GridTiling((2, 1), (0, 1), boundary="zero"), baseline=None, evaluation=Direct()
     ),
@@ -314,13 +314,6 @@ def test_what_is_said_must_be_json(tmp_path):
     for about in ({"x": np.zeros(2)}, {"x": float("nan")}):
         with pytest.raises(ModelFileError, match="must be what JSON can hold"):
             save(model, tmp_path / "a.ednn", about=about)
-
-
-def test_dask_settings_are_kept(tmp_path):
-    pytest.importorskip("dask")
-    model = EDNNRegressor(Ridge(), evaluation=DaskBlocks(Direct(max_tiles=7))).fit(X, Y)
-    loaded = returned(model, tmp_path / "a.ednn")
-    assert loaded.evaluation_.get_params()["evaluation__max_tiles"] == 7
 
 
 def test_older_or_newer_libraries_are_told(tmp_path):
