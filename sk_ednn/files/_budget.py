@@ -48,7 +48,7 @@ class Budget:
     """
 
     def __init__(self, path, size, max_bytes=None):
-        self.path = path
+        self.path, self.size = path, size
         besides = size + _BESIDES_FILE_BYTES if max_bytes is None else int(max_bytes)
         self.left = size + besides
 

@@ -11,6 +11,12 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 _LEAF = -1
+# What estimators make arrays of while they predict, with a number at least for each in the file.
+_LENGTHS = {
+    "_n_components", "_n_features_out", "_n_out_full", "n_components", "n_components_",
+    "n_features_in_", "n_output_features_", "n_outputs_", "n_trees_per_iteration_",
+}  # fmt: skip
+_LONGEST_BYTES = 1 << 20
 
 
 def require_safe(value, budget) -> None:
@@ -29,8 +35,12 @@ def require_safe(value, budget) -> None:
         Where anything does not fit the rest, and other errors where it is of another type.
     """
     objects = list(_all_objects(value))
-    checks = _checks()
+    checks, longest = _checks(), max(budget.size, _LONGEST_BYTES)
     for each in objects:
+        for name in _LENGTHS & getattr(each, "__dict__", {}).keys():
+            length = vars(each)[name]
+            if isinstance(length, (int, np.integer)) and length > longest:
+                raise ValueError(f"{name}={length} is more than there can be")
         for kind, check in checks:
             if isinstance(each, kind):
                 check(each, budget)

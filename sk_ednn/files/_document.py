@@ -207,6 +207,8 @@ class Decoder:
     def __init__(self, arrays, estimators, modules, device, budget):
         self.arrays, self.estimators = arrays, estimators
         self.modules, self.device, self.budget = modules, device, budget
+        # Whether anything is made by the user's code.
+        self.asked = False
 
     def __call__(self, node):
         """Return what a node stands for."""
@@ -233,6 +235,7 @@ class Decoder:
                 f"it holds a {name}, which is not a part of sk_ednn: hand over what makes it, as "
                 f"load(path, modules=[{name}]) or modules={{{name!r}: function}}"
             )
+        self.asked = True
         return self.modules[name]
 
 

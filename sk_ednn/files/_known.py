@@ -11,7 +11,7 @@ from __future__ import annotations
 from functools import lru_cache
 from importlib import import_module
 from inspect import signature
-from numbers import Integral, Real
+from numbers import Real
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from ._running import completed, defaults, is_running
 
 # A shape is a word: F for features in, o outputs, n samples, k components. "f" are floats, "i"
 # whole numbers, "b" truth values. A name with "?" may be missing from a fitted estimator.
-_LINEAR = {"coef_": "f:F f:oF", "intercept_": "num f:o", "n_iter_?": "none int nums i:o"}
+_LINEAR = {"coef_": "f:F f:oF", "intercept_": "num f: f:o", "n_iter_?": "none int nums i:o"}
 _DESCENT = {**_LINEAR, "dual_gap_?": "num f:o", "l1_ratio": "num"}
 _MULTI_TASK = {**_DESCENT, "eps_?": "num"}
 _FOLDS = {
@@ -175,7 +175,7 @@ def _require(fine, kind, name):
 
 def _check_fitted(kind, fitted, rest):
     lengths: dict[str, int] = {}
-    known = {"n_features_in_": "int:F"}
+    known = {"n_features_in_": "int:F", "_sklearn_output_config?": "output"}
     known |= {name: each for name, each in fitted.items() if name not in _params(kind)}
     for label, forms in known.items():
         name = label.removesuffix("?")
@@ -197,14 +197,16 @@ def _fits(value, form, lengths) -> bool:
             return False
         return value.ndim == len(shape) and _agree(shape, value.shape, lengths)
     if what == "int":
-        fine = isinstance(value, Integral) and not isinstance(value, bool) and value >= 0
-        return fine and (not shape or _agree(shape, (int(value),), lengths))
+        fine = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+        return fine and value >= 0 and (not shape or _agree(shape, (int(value),), lengths))
     if what == "num":
         return isinstance(value, Real) and not isinstance(value, (bool, np.bool_))
     if what == "nums":
         return type(value) is list and all(_fits(each, "num", lengths) for each in value)
     if what == "kernel":
         return _is_kernel(value)
+    if what == "output":
+        return value in [{"transform": library} for library in ("default", "pandas", "polars")]
     kinds = {"none": type(None), "str": str, "random": np.random.RandomState}
     return type(value) is kinds[what]
 

@@ -15,6 +15,7 @@ from skorch.dataset import ValidSplit
 from skorch.history import History
 from torch import nn
 from torch.optim import lr_scheduler
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from ..exceptions import ModelFileError
 from ..networks import PaperCNN, PaperDenseNet, ValidCNN
@@ -189,6 +190,44 @@ def _module(node, decoder) -> nn.Module:
     for name, weight in module.named_parameters():
         weight.requires_grad_(name not in node["frozen"])
     return module
+
+
+def bytes_of_forward(tile_model) -> int:
+    """Return what one tile takes on its way through a network, counted without computing it.
+
+    Layers may be asked for any padding or size of their outputs, whatever the weights are.
+    """
+    estimator = tile_model.estimator
+    if hasattr(estimator, "steps"):
+        return 0
+    module, shape = estimator.module_, tile_model.tile_shape
+    shape = (1, shape[-1], *shape[:-1]) if tile_model.has_channels else (1, 1, *shape)
+    tensors = {**dict(module.named_parameters()), **dict(module.named_buffers())}
+    weights = {name: tensor.detach().to("meta") for name, tensor in tensors.items()}
+    dtype = next((each.dtype for each in weights.values() if each.is_floating_point()), None)
+    training = module.training
+    try:
+        with _Counting() as counting, torch.no_grad():
+            x = torch.empty(shape, dtype=dtype, device="meta")
+            torch.func.functional_call(module.eval(), weights, (x,))
+    finally:
+        module.train(training)
+    return counting.n_bytes
+
+
+class _Counting(TorchDispatchMode):
+    """Count the bytes of all that is computed."""
+
+    def __init__(self):
+        super().__init__()
+        self.n_bytes = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        for each in out if isinstance(out, (tuple, list)) else (out,):
+            if isinstance(each, torch.Tensor):
+                self.n_bytes += each.numel() * each.element_size()
+        return out
 
 
 def _built(node, decoder) -> nn.Module:

@@ -14,6 +14,7 @@ from .._provenance import spacing_of, training_of
 from ..exceptions import ModelFileError
 from . import _arrays, _container, _estimators
 from ._document import Decoder, Encoder, named
+from ._trial import require_working
 
 # 2: estimators of scikit-learn that are known are described in config.json itself.
 SCHEMA = 2
@@ -172,6 +173,8 @@ def load(path, *, modules=None, device="cpu", max_bytes=None):
             model = decode(config["model"])
         if not hasattr(model, "predict"):
             raise ModelFileError(f"it holds a {type(model).__name__}, which is no model")
+        if not decode.asked:  # code of the user's is not run but by the user
+            require_working(model, container.budget)
     return model
 
 
