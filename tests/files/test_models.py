@@ -319,7 +319,7 @@ def test_what_is_said_must_be_json(tmp_path):
 def test_older_or_newer_libraries_are_told(tmp_path):
     """scikit-learn's own warning of another version reaches the user."""
     path, other = tmp_path / "a.ednn", tmp_path / "b.ednn"
-    save(clone(FAMILIES["linear"]).fit(X, Y), path)
+    save(clone(FAMILIES["support vectors"]).fit(X, Y), path)
     from sk_ednn.files import _container
 
     with zipfile.ZipFile(path) as archive:
