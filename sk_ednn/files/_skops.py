@@ -13,6 +13,7 @@ from collections import OrderedDict
 from math import prod
 
 import numpy as np
+from sklearn.utils import Bunch
 
 from ._checks import require_tree
 from ._classes import (
@@ -157,12 +158,12 @@ def _items(content):
 
 
 def _dict(reader, node):
-    _require_class(node, "dict", "OrderedDict")
+    _require_class(node, "dict", "OrderedDict", "Bunch")
     kinds = node["key_types"]["content"]
     content = node["content"]
     if len(kinds) != len(content):
         raise ValueError("names of a mapping and their types do not agree")
-    made = OrderedDict() if node["__class__"] == "OrderedDict" else {}
+    made = {"OrderedDict": OrderedDict, "Bunch": Bunch}.get(node["__class__"], dict)()
     for kind, (key, value) in zip(kinds, content.items(), strict=True):
         made[_key(kind, key)] = reader(value)
     return made
