@@ -77,6 +77,7 @@ def inner_values(value) -> list:
 
 def _checks():
     from sklearn.cluster._kmeans import _BaseKMeans
+    from sklearn.ensemble import IsolationForest
     from sklearn.ensemble._gb import BaseGradientBoosting
     from sklearn.ensemble._hist_gradient_boosting.gradient_boosting import BaseHistGradientBoosting
     from sklearn.ensemble._hist_gradient_boosting.predictor import TreePredictor
@@ -88,6 +89,7 @@ def _checks():
     return (
         (BaseDecisionTree, _check_decision_tree),
         (BaseGradientBoosting, _check_gradient_boosting),
+        (IsolationForest, _check_isolation),
         (TreePredictor, _check_predictor),
         (BaseHistGradientBoosting, _check_histogram_boosting),
         (BaseLibSVM, _check_support_vectors),
@@ -226,6 +228,15 @@ def _check_gradient_boosting(estimator, budget):
         )  # fmt: skip
 
 
+def _check_isolation(estimator, budget):
+    if not _is_fitted(estimator, "estimators_"):
+        return
+    for known in (estimator._decision_path_lengths, estimator._average_path_length_per_tree):
+        for member, lengths in zip(estimator.estimators_, known, strict=True):
+            fine = _is_array(lengths, "fi", 1) and len(lengths) == member.tree_.node_count
+            _require(fine, "depths are not those of the trees")
+
+
 def _check_start(estimator):
     """Raise where what boosting starts from has not one number a row, into which trees write."""
     from sklearn.ensemble._gb import BaseGradientBoosting
@@ -347,8 +358,8 @@ def _check_neighbors(estimator, budget):
         return
     leaf_size = estimator.leaf_size
     _require(type(leaf_size) is int and leaf_size > 0, "leaves of a search tree have no size")
-    # Bounds of each node in float64, an index of each row, and the rows where they are converted.
-    n_nodes = 4 * max(1, len(rows) // leaf_size)
+    # Bounds and places of each node, an index of each row, and the rows where they are converted.
+    n_nodes = 2 ** (int(np.log2(max(1, (len(rows) - 1) / leaf_size))) + 1)
     n_bytes = n_nodes * (16 * rows.shape[1] + 32) + 8 * len(rows) + 8 * rows.size
     budget.take(n_bytes, "the search tree of its neighbours")
     estimator._tree = kind(

@@ -143,8 +143,9 @@ class Container:
         ModelFileError
             Where it is none, or would take too much memory.
         """
-        with self.part(name) as part, self.budget.held(self._infos[name].file_size, name):
-            return read_json(part.read(), name, self.budget)
+        size = self._infos[name].file_size if name in self else 0
+        with self.part(name) as part, self.budget.held(size, name):
+            return read_json(part.read(size), name, self.budget)
 
     def part(self, name):
         """Return a part as a binary file.

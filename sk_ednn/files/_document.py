@@ -10,6 +10,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from importlib import import_module
+from inspect import signature
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -285,6 +286,11 @@ def _object(decoder, node):
     made = object.__new__(kind)
     # Parameters that came after the file was written, and those of running.
     made.__dict__.update(completed(decoder.vars(node, kind), defaults(kind)))
+    needed = getattr(kind, "__dataclass_fields__", None)
+    needed = signature(kind).parameters if issubclass(kind, BaseEstimator) else needed
+    missing = set(needed or ()) - set(vars(made))
+    if missing:
+        raise ModelFileError(f"its {name} has no {min(missing)!r}")
     for derived in _DERIVED.get(name, ()):
         made.__dict__[derived] = None
     if hasattr(kind, "_parameter_constraints"):

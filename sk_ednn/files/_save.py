@@ -173,8 +173,7 @@ def load(path, *, modules=None, device="cpu", max_bytes=None):
             model = decode(config["model"])
         if not hasattr(model, "predict"):
             raise ModelFileError(f"it holds a {type(model).__name__}, which is no model")
-        if not decode.asked:  # code of the user's is not run but by the user
-            require_working(model, container.budget)
+        require_working(model, container.budget, decode.asked)
     return model
 
 

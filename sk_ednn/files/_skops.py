@@ -277,6 +277,8 @@ def _object(reader, node):
         if key in running or not is_running(key)
     }
     version = attributes.pop("_sklearn_version", None)
+    if not isinstance(version, (str, type(None))):
+        raise ValueError(f"it is of the version {version!r:.20} of scikit-learn")
     require_own_attributes(kind, attributes, defaults(kind))
     attributes = completed(attributes, running)
     if hasattr(kind, "__setstate__"):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import sys
 import warnings
+from dataclasses import fields
 from math import lcm, prod
 
 import numpy as np
@@ -20,15 +21,20 @@ from .._committee import EDNNCommittee
 from .._regressor import EDNNRegressor
 from .._shift_averaged import ShiftAveraged
 from .._tile_model import TileModel
-from ..evaluation import Direct
-from ..tiling import GridTiling
+from ..evaluation import AbstractEvaluation, Direct
+from ..tiling import AbstractTiling, GridTiling
 
+_N_ELEMENTS = 118
+# Rows of more numbers are not tried at their width.
+_WIDEST = 1 << 12
 # Of models that do not know the range of their inputs.
 _TRIED = (0.0, 1.0, 0.5)
 _MOST_TILES = 16
+# More than one, since arrays of one row go with any other.
+_SAMPLES = 3
 
 
-def require_working(model, budget) -> None:
+def require_working(model, budget, asked=False) -> None:
     """Raise where a model does not predict.
 
     A trial that would take more memory than is left for the file is left out, and so is that of a
@@ -38,6 +44,9 @@ def require_working(model, budget) -> None:
     ----------
     model : fitted estimator
     budget : Budget
+    asked : bool, default=False
+        Whether anything in it is the user's code, which only the user runs: contributions of zero
+        stand for those of its tile models.
 
     Raises
     ------
@@ -48,13 +57,34 @@ def require_working(model, budget) -> None:
     if not regressors and (type(model).__module__.startswith("sk_ednn.") or _inner(model)):
         raise TypeError(f"a {type(model).__name__} is no model of fields")
     for regressor in regressors:
-        _try(regressor, regressor, budget)
+        _try(regressor, regressor, budget, asked)
     top = model
     while isinstance(top, Pipeline):
+        for _, step in top.steps[:-1]:
+            _check_front(step)
         top = _inner(top)[0]
     if type(top) in (EDNNCommittee, ShiftAveraged, TransformedTargetRegressor):
         if not _has_pipeline(top):
-            _try(top, _regressors(top)[0], budget)
+            _try(top, _regressors(top)[0], budget, asked)
+
+
+def _check_front(step):
+    """Raise where what draws structures has attributes that do not fit together."""
+    atoms = sys.modules.get("sk_ednn.atoms._rasterise")
+    if atoms is None or not isinstance(step, atoms.GaussianRasterizer):
+        return
+    n_axes, channels, order = len(step.spacing_), step.channels_, step._order
+    fine = n_axes in (2, 3) and all(isinstance(n, float) and n > 0 for n in step.spacing_)
+    fine = fine and len(step.periodic_) == n_axes and all(type(p) is bool for p in step.periodic_)
+    if channels is None:
+        fine = fine and order is None
+    else:
+        fine = fine and type(channels) is tuple and all(type(n) is int for n in channels)
+        fine = fine and sorted(order.tolist()) == list(range(len(channels)))
+    heights = step._heights
+    fine = fine and heights.dtype == np.float64 and heights.shape == (_N_ELEMENTS + 1,)
+    if not fine:
+        raise ValueError("what draws its fields is not what a fit leaves")
 
 
 def _inner(model) -> list:
@@ -80,35 +110,50 @@ def _has_pipeline(model) -> bool:
     return isinstance(model, Pipeline) or any(map(_has_pipeline, _inner(model)))
 
 
-def _try(model, regressor, budget):
+def _try(model, regressor, budget, asked):
     shape = _field_shape(regressor)
     if shape is None:
         return
-    n_bytes = 64 * prod(shape) + sum(map(_bytes_of, regressor._fitted_terms()))
+    n_bytes = 64 * _SAMPLES * prod(shape)
+    if not asked:
+        n_bytes += sum(map(_bytes_of, regressor._fitted_terms()))
     if n_bytes > budget.left:
         return
-    quick, errors = _directly(model), []
+    quick, errors = _directly(model, asked), []
     for field in _fields(regressor, shape):
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
             try:
-                totals = np.asarray(quick.predict([field]))
+                totals = np.asarray(quick.predict(_samples(regressor, field)))
             except Exception as error:  # a function in it may not be defined for these values
                 errors.append(error)
                 continue
-        if totals.shape[:1] != (1,) or totals.ndim > 2 or not np.isfinite(totals).all():
+        if totals.shape[:1] != (_SAMPLES,) or totals.ndim > 2 or not np.isfinite(totals).all():
             raise ValueError(f"it predicts an array of shape {totals.shape}")
         return
     raise errors[0]
 
 
+def _samples(regressor, field):
+    """Return fields as the model was fitted to: of one axis, in rows of one width."""
+    width = regressor._field_ndim == 1 and vars(regressor).get("n_features_in_")
+    return np.stack([field] * _SAMPLES) if width == len(field) else [field] * _SAMPLES
+
+
 def _field_shape(regressor):
     """Return the shape of the smallest field, None where the tiling does not tell."""
+    width = vars(regressor).get("n_features_in_", 1)
+    if type(width) is not int or width < 1:
+        raise ValueError(f"it was fitted to {width} columns")
+    if not isinstance(regressor.evaluation_, AbstractEvaluation):
+        raise TypeError(f"a {type(regressor.evaluation_).__name__} evaluates nothing")
     terms = regressor._fitted_terms()
     lengths = None
     for tile_model, tiling in terms:
         if not isinstance(tile_model, TileModel):
             raise TypeError(f"a {type(tile_model).__name__} stands where a tile model should be")
+        if not isinstance(tiling, AbstractTiling):
+            raise TypeError(f"a {type(tiling).__name__} stands where a tiling should be")
         if not isinstance(tiling, GridTiling):
             return None
         if not all(type(n) is int and n > 0 for n in tile_model.tile_shape):
@@ -117,6 +162,8 @@ def _field_shape(regressor):
         if min(focus) < 1:
             raise ValueError(f"it has tiles of shape {tile_model.tile_shape} without a focus")
         lengths = focus if lengths is None else list(map(lcm, lengths, focus))
+    if len(lengths) == 1 and width % lengths[0] == 0 and width <= _WIDEST:
+        lengths = [width]
     axis = terms[0][1].channel_axis
     if axis is not None:
         axis %= len(lengths) + 1
@@ -151,15 +198,36 @@ def _bytes_of(term) -> int:
     return n_bytes
 
 
-def _directly(model):
+def _directly(model, asked):
     """Return a copy of a model that predicts in this process, a few tiles at a time."""
     model = copy.copy(model)
     if isinstance(model, EDNNRegressor):
         model.evaluation_ = Direct(max_tiles=_MOST_TILES)
+        if asked:
+            fitted = model.tile_model_
+            if isinstance(fitted, list):
+                model.tile_model_ = list(map(_without_estimator, fitted))
+            else:
+                model.tile_model_ = _without_estimator(fitted)
     elif isinstance(model, EDNNCommittee):
-        model.estimators_ = [_directly(each) for each in model.estimators_]
+        model.estimators_ = [_directly(each, asked) for each in model.estimators_]
     elif isinstance(model, ShiftAveraged):
-        model.estimator_ = _directly(model.estimator_)
+        model.estimator_ = _directly(model.estimator_, asked)
     elif isinstance(model, TransformedTargetRegressor):
-        model.regressor_ = _directly(model.regressor_)
+        model.regressor_ = _directly(model.regressor_, asked)
     return model
+
+
+def _without_estimator(tile_model) -> TileModel:
+    kept = {field.name: getattr(tile_model, field.name) for field in fields(TileModel)}
+    return TileModel(**kept | {"estimator": _Zero(tile_model.n_outputs)})
+
+
+class _Zero:
+    """A tile model of which every contribution is zero."""
+
+    def __init__(self, n_outputs):
+        self.n_outputs = n_outputs
+
+    def predict(self, tiles):
+        return np.zeros((len(tiles), self.n_outputs))

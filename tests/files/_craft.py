@@ -1,7 +1,7 @@
 """Files that someone made: whole by their hashes, and with something in them that does not fit.
 
-Run as a program, with a folder of such files: each is loaded, and asked for predictions if that is
-possible. What compiled code does with a wrong number ends the process, so that it is one of its own.
+Run as a program, with a folder of such files: each is loaded, and asked for predictions where that
+is possible. Compiled code that follows a wrong number may end the process.
 """
 
 import copy
@@ -147,7 +147,10 @@ def plain(value):
 
 def listed(node):
     return {
-        "__class__": "list", "__module__": "builtins", "__loader__": "ListNode", "content": [node]
+        "__class__": "list",
+        "__module__": "builtins",
+        "__loader__": "ListNode",
+        "content": [node],
     }
 
 

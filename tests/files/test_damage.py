@@ -1,0 +1,144 @@
+"""Thousands of damaged and edited files: each is refused, or is still a model that works."""
+
+import copy
+import json
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("skops")
+pytest.importorskip("skorch")
+
+from sk_ednn.files import _container
+from tests.files._craft import at, crafted, parts_of
+
+FOLDER = Path(__file__).parent
+FILES = {path.stem.partition(", ")[2]: path for path in sorted(FOLDER.glob("golden/*.ednn"))}
+VALUES = (None, True, 0, -1, 3, 10**9, 1e300, 0.5, "", "text", [], [0], {}, {"$": "tuple"})
+
+
+def flipped(rng, content):
+    content = bytearray(content)
+    for place in rng.integers(len(content), size=rng.integers(1, 4)):
+        content[place] ^= 1 << rng.integers(8)
+    return bytes(content)
+
+
+def cut(rng, content):
+    return content[: rng.integers(len(content))]
+
+
+def edited(rng, node):
+    """Return a JSON document with one value that is another, is missing, or is there twice."""
+    node = copy.deepcopy(node)
+    every = [place for place in every_place(node) if place]
+    *path, key = every[rng.integers(len(every))]
+    inner = at(node, path)
+    action = rng.integers(4)
+    if action == 0:
+        del inner[key]
+    elif action == 1 and isinstance(inner, list):
+        inner.insert(key, copy.deepcopy(inner[key]))
+    elif action == 2 and len(every) > 1:
+        inner[key] = copy.deepcopy(at(node, every[rng.integers(len(every))]))
+    else:
+        inner[key] = VALUES[rng.integers(len(VALUES))]
+    return node
+
+
+def every_place(node, path=()):
+    yield path
+    if isinstance(node, (dict, list)):
+        for key, value in node.items() if isinstance(node, dict) else enumerate(node):
+            yield from every_place(value, (*path, key))
+
+
+def with_edited_config(rng, parts):
+    config = json.loads(parts["config.json"])
+    # What a model is made of, and not what is said of it.
+    changed = config | {"model": edited(rng, {"": config["model"]}).get("")}
+    return parts | {"config.json": json.dumps(changed).encode()}
+
+
+def with_edited_header(rng, parts):
+    content = parts["weights.safetensors"]
+    length = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + length])
+    text = json.dumps(edited(rng, header)).encode()
+    content = len(text).to_bytes(8, "little") + text + content[8 + length :]
+    return parts | {"weights.safetensors": content}
+
+
+def with_flipped_numbers(rng, parts):
+    name = str(rng.choice(sorted(set(parts) - {"config.json"})))
+    return parts | {name: flipped(rng, parts[name])}
+
+
+def with_swapped_parts(rng, parts, others):
+    other = others[str(rng.choice(sorted(others)))]
+    name = str(rng.choice(sorted(parts)))
+    return parts | {name: other.get(name, b"")}
+
+
+def write_damaged(folder, n_each, rng):
+    """Write so many files of each kind of damage, of each golden file."""
+    every = {name: parts_of(path) for name, path in FILES.items()}
+    number = 0
+
+    def goal(name):
+        nonlocal number
+        number += 1
+        return folder / f"{number:05},{name},.ednn"
+
+    for name, path in FILES.items():
+        content, parts = path.read_bytes(), every[name]
+        for damage in (flipped, cut):
+            for _ in range(n_each):
+                goal(name).write_bytes(damage(rng, content))
+        for edit in (with_edited_config, with_edited_header, with_flipped_numbers):
+            for _ in range(n_each * (4 if edit is with_edited_config else 1)):
+                _container.write(goal(name), edit(rng, parts))
+        for _ in range(n_each):
+            _container.write(goal(name), with_swapped_parts(rng, parts, every))
+        if "estimators.skops" in parts:
+            possible = list(crafted(parts))
+            for k in rng.integers(len(possible), size=2 * n_each):
+                _container.write(goal(name), possible[k][1]())
+    return number
+
+
+def outcomes(folder):
+    run = subprocess.run(
+        [sys.executable, "-m", "tests.files._damage", str(folder)],
+        cwd=FOLDER.parent.parent, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    lines = [line.split("\t") for line in run.stdout.splitlines()]
+    assert run.returncode == 0, (lines[-1:], run.stderr[-2000:])
+    return lines
+
+
+def check(folder, n_each, seed):
+    n_files = write_damaged(folder, n_each, np.random.default_rng(seed))
+    lines = outcomes(folder)
+    assert len(lines) == n_files
+    wrong = [line for line in lines if line[1] not in ("refused", "works")]
+    assert wrong == []
+    assert [line for line in lines if int(line[2]) > 0] == []
+    counts = Counter(what for _, what, _ in lines)
+    assert counts["refused"] > n_files // 2 and counts["works"] > 0
+    return n_files
+
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
+
+
+@linux
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("seed", [0, 1])
+def test_damaged_files_are_refused_or_work(seed, tmp_path):
+    assert check(tmp_path, 16, seed) > 3000 / 2
