@@ -9,13 +9,15 @@ from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
+import typer
 
 from .._optional import needing
 from .._utils.writing import replacing
-from ._text import read_columns
+from ._tables import read_columns
 
 # What numpy, h5py and zarr raise where a file is cut off, or is not what its name says.
 _UNREADABLE = (ValueError, OSError, EOFError, KeyError, BadZipFile)
+_MOST_NAMES = 20  # in a message
 
 
 def read_array(name: str, default_keys: tuple[str, ...]) -> np.ndarray:
@@ -80,6 +82,11 @@ def split_name(name: str) -> tuple[Path, str | None]:
     return Path(path), key or None
 
 
+def note(text: str) -> None:
+    """Say how something was understood, since it may be wrong."""
+    typer.echo(f"note: {text}", err=True)
+
+
 def write_arrays(path: Path, arrays: dict[str, Any]) -> None:
     """Write arrays into an .npz file, or the first of them into an .npy file."""
     with replacing(path) as file:
@@ -133,7 +140,10 @@ def _zarr(path, key, default_keys) -> np.ndarray:
 
 
 def _text(path, key, default_keys) -> np.ndarray:
-    return read_columns(path, key, lambda names: _choose(path, key, names, default_keys))
+    def choose(names, numeric):
+        return _choose(path, key, names, default_keys, numeric, "columns")
+
+    return read_columns(path, key, choose)
 
 
 _READERS: dict[str, Callable[..., np.ndarray]] = {
@@ -162,18 +172,34 @@ def _attempt(path, read):
         raise ValueError(f"{path} cannot be read: {why}") from error
 
 
-def _choose(path, key, names, default_keys) -> str:
-    held = ", ".join(names) or "none"
+def _choose(path, key, names, default_keys, suitable=(), what="arrays") -> str:
+    """Return the name of the array to take: the one asked for, a usual one, or the only one.
+
+    Raises
+    ------
+    ValueError
+        Listing what there is.
+    """
     if key is not None:
         if key in names:
             return key
-        raise ValueError(f"{path} holds no array {key!r}; it holds {held}.")
+        raise ValueError(f"{path} has no {what[:-1]} {key!r}; it has {_listed(names)}.")
     found = [name for name in default_keys if name in names]
     if found:
         return found[0]
+    if len(suitable) == 1:
+        note(f"{path}::{suitable[0]} is taken, the only one of its {what} that can be meant.")
+        return suitable[0]
     if not names:
-        raise ValueError(f"{path} holds no arrays.")
+        raise ValueError(f"{path} has no {what}.")
     raise ValueError(
-        f"{path} holds the arrays {held}, none of them called {', '.join(default_keys)}: say "
-        f"which one is meant, as {path}::NAME."
+        f"{path} has the {what} {_listed(names)}, none of them called {', '.join(default_keys)}: "
+        f"say which one is meant, as {path}::NAME."
     )
+
+
+def _listed(names) -> str:
+    """Return names in a line; a file may have thousands, and of any characters."""
+    shown = [name if name.isprintable() else repr(name) for name in names[:_MOST_NAMES]]
+    more = len(names) - len(shown)
+    return (", ".join(shown) or "none") + (f" and {more} more" if more else "")

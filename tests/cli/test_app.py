@@ -152,12 +152,12 @@ def test_it_is_a_module_that_runs(folder):
 
 BAD = {
     "fit nowhere.npz": "nowhere.npz does not exist.",
-    "fit odd.npz": "odd.npz holds the arrays spins, work, none of them called X",
-    "fit odd.npz::X": "odd.npz holds no array 'X'; it holds spins, work.",
+    "fit odd.npz": "odd.npz has the arrays spins, work, none of them called X",
+    "fit odd.npz::X": "odd.npz has no array 'X'; it has spins, work.",
     "fit X.npy": "X.npy must hold targets, an array of shape",
     "fit X.npy short.npy": "X.npy holds 200 fields of shape (8, 8), but short.npy holds 10",
     "fit X.npy scalar.npy": "scalar.npy must hold targets, one for each field; got a",
-    "fit X.npy totals.csv::work": "totals.csv holds no array 'work'; it holds system, energy.",
+    "fit X.npy totals.csv::work": "totals.csv has no column 'work'; it has system, energy.",
     "fit X.npy words.npy": "words.npy must hold real numbers; got an array of type <U1.",
     "fit nan_X.npy y.npy": "nan_X.npy holds NaN or infinity, first at [3, 2, 1].",
     "fit X.npy inf_y.npy": "inf_y.npy holds NaN or infinity, first at [3].",
