@@ -14,9 +14,13 @@ import typer
 from .._optional import needing
 from .._utils.writing import replacing
 from ._errors import one_line_errors
+from ._files import check_readable
+from ._wanted import Unreadable, reading
 
 # What says where settings are is none of them, nor what replaces files that settings name.
 _NO_SETTINGS = ("config", "save_config", "help", "force")
+_MOST_BYTES = 1 << 20  # a file of settings has a few hundred
+_MERGE = "tag:yaml.org,2002:merge"
 _PER_AXIS = ("focus", "context")
 _KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
 
@@ -130,8 +134,9 @@ def _settings(ctx, path) -> dict[str, Any]:
 
 def _load(path) -> dict:
     yaml = _yaml()
-    if not path.exists():
-        raise FileNotFoundError(f"{path} does not exist.")
+    check_readable(path)
+    if path.stat().st_size > _MOST_BYTES:
+        raise ValueError(f"{path} has more than {_MOST_BYTES} bytes: it is no file of settings.")
 
     base: Any = yaml.SafeLoader
 
@@ -144,6 +149,8 @@ def _load(path) -> dict:
                 why = None
                 if not isinstance(key, yaml.ScalarNode):
                     why = "the name of a setting must be a word"
+                elif key.tag == _MERGE:  # a few of them make billions of settings
+                    why = "<< is not taken: write the settings themselves"
                 elif key.value in seen:
                     why = f"{_short(key.value)} is there twice"
                 if why:
@@ -151,17 +158,16 @@ def _load(path) -> dict:
                 seen.add(key.value)
             return super().construct_mapping(node, deep)
 
-    try:
-        settings = yaml.load(path.read_text(encoding="utf-8"), Loader)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
-        why = getattr(error, "problem", None) or str(error).partition("\n")[0]
-        raise ValueError(f"{path} cannot be read as YAML: {why}{where}.") from None
-    except UnicodeDecodeError:
-        raise ValueError(f"{path} cannot be read as YAML: it is not text in UTF-8.") from None
-    except RecursionError:
-        raise ValueError(f"{path} cannot be read as YAML: it is nested too deeply.") from None
+    with reading(path, " as YAML"):  # PyYAML has errors for syntax, and none for a date of month 13
+        try:
+            settings = yaml.load(path.read_text(encoding="utf-8"), Loader)
+        except yaml.YAMLError as error:
+            mark = getattr(error, "problem_mark", None)
+            where = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
+            why = getattr(error, "problem", None) or str(error).partition("\n")[0]
+            raise Unreadable(f"{path} cannot be read as YAML: {why}{where}.") from None
+        except UnicodeDecodeError:
+            raise Unreadable(f"{path} cannot be read as YAML: it is not text in UTF-8.") from None
     if not isinstance(settings, dict):
         raise ValueError(
             f"{path} must hold settings, as 'focus: 2'; got {_short(settings)} for all of it."

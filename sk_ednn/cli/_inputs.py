@@ -9,7 +9,7 @@ import numpy as np
 import typer
 
 from .._doubts import looks_like_channels
-from ._files import read_array
+from ._files import check_readable, read_array
 
 if TYPE_CHECKING:
     from ..tiling import GridTiling
@@ -46,7 +46,8 @@ def read_fields(name: str, field_ndim: int | str | None = None) -> np.ndarray:
         Axes of one field, where they are known: an array of as many is one field, without an axis
         of samples, and gets that. "all" for those of the array.
     """
-    X = read_array(name, FIELD_KEYS)
+    least = 1 if field_ndim == "all" else min(field_ndim or 2, 2)
+    X = read_array(name, FIELD_KEYS, range(least, 65), TARGET_KEYS)
     if X.ndim == field_ndim:
         note(f"{name} is taken for one field of shape {X.shape}, as the model is for such.")
     if X.ndim == field_ndim or (field_ndim == "all" and X.ndim):
@@ -65,7 +66,7 @@ def note(text: str) -> None:
 
 def read_targets(name: str) -> np.ndarray:
     """Read targets of shape (n_samples,) or (n_samples, n_outputs)."""
-    y = read_array(name, TARGET_KEYS)
+    y = read_array(name, TARGET_KEYS, range(1, 3), FIELD_KEYS)
     if y.ndim == 0:
         raise ValueError(
             f"{name} must hold targets, one for each field; got a single number. A single field is "
@@ -106,9 +107,11 @@ def data_line(X, y, tiling) -> str:
 
 def load_model(path: Path, max_bytes: int | None):
     """Read a fitted model."""
+    check_readable(path)
     from .. import files as model_files
 
     return model_files.load(path, max_bytes=max_bytes)
+
 
 
 def require_model_name(path: Path) -> None:

@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .._memory import require_memory
+from ._wanted import Unreadable
 
 # Marks that may cut a line, those first that cannot be a part of a number. None is for blanks.
 _SEPARATORS = ("\t", ";", "|", ",", None)
@@ -118,7 +119,7 @@ def read_columns(path: Path, key: str | None, choose: Callable) -> np.ndarray:
     rows, separator = _table(path, _text(path))
     names, rows, places = _choice(path, rows, separator, key, choose)
     if not rows:
-        raise ValueError(f"{path} holds names of columns and no numbers.")
+        raise Unreadable(f"{path} holds names of columns and no numbers.")
     _require_widths(path, names or rows[0].cells, rows, separator)
     if separator == ",":
         _require_no_halves(path, names, rows, places)
@@ -139,11 +140,11 @@ def _text(path) -> str:
     try:
         text = content.decode(encoding)
     except UnicodeDecodeError:
-        raise ValueError(
+        raise Unreadable(
             f"{path} cannot be read: it is not text in UTF-8. Save it as CSV in UTF-8."
         ) from None
     if "\0" in text:
-        raise ValueError(
+        raise Unreadable(
             f"{path} cannot be read: it is not text, or in UTF-16 without a byte order mark. Save "
             "it as CSV in UTF-8."
         )
@@ -178,7 +179,7 @@ def _table(path, text) -> tuple[list[_Row], str | None]:
     if column and not n_cut and all(_is_number(row.cells[0]) for row in column[1:]):
         return column, None
     if uneven is not None:
-        raise ValueError(f"{path}: line {uneven.line} cannot be cut into cells: {uneven.why}.")
+        raise Unreadable(f"{path}: line {uneven.line} cannot be cut into cells: {uneven.why}.")
     # A column of decimal commas, too, is cut nowhere in its name.
     if best is None or len(best[1][0].cells) == 1:
         return column, None
@@ -265,7 +266,7 @@ def _parse(lines, separator, with_hashes=False) -> tuple[list[_Row], list[tuple[
 def _choice(path, rows, separator, key, choose) -> tuple[list[str] | None, list[_Row], list[int]]:
     """Return the names of the columns, if there are, the other rows, and the columns to take."""
     if not rows:
-        raise ValueError(f"{path} holds no numbers.")
+        raise Unreadable(f"{path} holds no numbers.")
     head, below = rows[0], rows[1:]
     names = head.cells
     has_names = not any(map(_is_number, names))
@@ -278,13 +279,13 @@ def _choice(path, rows, separator, key, choose) -> tuple[list[str] | None, list[
     elif has_names:
         places = [_place(path, names, _chosen(names, below, key, choose))]
     elif key is not None:
-        raise ValueError(
+        raise Unreadable(
             f"{path}: its columns have no names, so none is {key!r}: {_by_number(path, names)}."
         )
     elif len(names) == 1:
         return None, rows, [0]
     else:
-        raise ValueError(_nameless(path, rows, separator))
+        raise Unreadable(_nameless(path, rows, separator))
     for j in places:  # nobody has said that these are names
         if names[j] and (names[j].lower() in _MISSING or _LIKE_A_NUMBER.fullmatch(names[j])):
             _number(path, head, j)
@@ -309,7 +310,7 @@ def _place(path, names, name) -> int:
     places = [j for j, each in enumerate(names) if each == name]
     if len(places) > 1:
         numbers = " or ".join(str(j + 1) for j in places)
-        raise ValueError(
+        raise Unreadable(
             f"{path} has {len(places)} columns called {name!r}: choose one by its number, "
             f"{numbers}, as {path}::{places[0] + 1}."
         )
@@ -341,7 +342,7 @@ def _places(path, key, width) -> list[int]:
         first, _, last = part.partition("-")
         start, stop = int(first), int(last or first)
         if not 1 <= start <= stop <= width:
-            raise ValueError(
+            raise Unreadable(
                 f"{path} has {width} columns, counted from 1; there is no column {part}."
             )
         places += range(start - 1, stop)
@@ -370,7 +371,7 @@ def _number(path, row, j) -> float:
     else:
         almost = (why for pattern, why in _ALMOST if len(cell) <= 40 and pattern.fullmatch(cell))
         why = f"{shown} {next(almost, 'is no number')}"
-    raise ValueError(f"{path}: line {row.line}: {why}.")
+    raise Unreadable(f"{path}: line {row.line}: {why}.")
 
 
 def _require_widths(path, first, rows, separator) -> None:
@@ -384,7 +385,7 @@ def _require_widths(path, first, rows, separator) -> None:
                 ". Are there decimal commas, or commas between thousands? Write numbers with a "
                 "decimal point, and without separators"
             )
-        raise ValueError(f"{path}: {why}.")
+        raise Unreadable(f"{path}: {why}.")
 
 
 def _require_no_halves(path, names, rows, places) -> None:
@@ -393,9 +394,9 @@ def _require_no_halves(path, names, rows, places) -> None:
         for j in places:
             before, here, after = (["", *row.cells, ""])[j : j + 3]
             if _LEADING_ZERO.fullmatch(here) and _WHOLE.fullmatch(before):
-                raise ValueError(f"{path}: line {row.line} holds {_halves(before, here)}.")
+                raise Unreadable(f"{path}: line {row.line} holds {_halves(before, here)}.")
             if after and names and not names[j + 1]:
-                raise ValueError(f"{path}: line {row.line} holds {_halves(here, after)}.")
+                raise Unreadable(f"{path}: line {row.line} holds {_halves(here, after)}.")
 
 
 def _decimal_comma(rows) -> str:

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import os
 import shlex
 import sys
 
@@ -174,6 +175,19 @@ BAD = {
     "a: \x00": "cannot be read as YAML: ",
     "[" * 2_000: "cannot be read as YAML: it is nested too deeply.",
     "\xff": "cannot be read as YAML: it is not text in UTF-8.",
+    "seed: 2001-13-40": "cannot be read as YAML: month must be in 1..12.",
+    "seed: !!bool x": "cannot be read as YAML: x.",
+    "seed: !!timestamp x": "cannot be read as YAML: ",
+    "seed: !!int x": "cannot be read as YAML: ",
+    "seed: " + "9" * 5_000: "cannot be read as YAML: Exceeds the limit",
+    "!!map [a, b]": "cannot be read as YAML: ",
+    # some billion settings in nine lines, were they merged
+    "a: &a {x: 1}\n"
+    + "".join(
+        f"{b}: &{b} {{<<: [{', '.join([f'*{a}'] * 9)}]}}\n"
+        for a, b in zip("abcdefghi", "bcdefghij", strict=True)
+    ): "cannot be read as YAML: << is not taken: write the settings themselves",
+    "#" * (1 << 20) + "\n": "has more than 1048576 bytes: it is no file of settings.",
     "- focus": "must hold settings, as 'focus: 2'; got ['focus'] for all of it.",
     "": "must hold settings, as 'focus: 2'; got null for all of it.",
 }
@@ -184,10 +198,18 @@ def test_a_bad_file_is_refused_in_one_line(text, run, folder):
     (folder / "bad.yaml").write_bytes(text.encode("latin-1"))
     result = run("fit small.npz --config bad.yaml", expected=1)
     message = BAD[text]
-    colon = "" if message.startswith(("cannot", "must")) else ":"
+    colon = "" if message.startswith(("cannot", "must", "has")) else ":"
     assert result.stderr.startswith(f"error: bad.yaml{colon} {message}")
     assert result.stderr.count("\n") == 1 and len(result.stderr) < 400
     assert result.stdout == "" and not (folder / "owned").exists()
+
+
+def test_settings_are_not_waited_for(run, folder):
+    os.mkfifo(folder / "pipe.yaml")
+    result = run("fit small.npz --config pipe.yaml", expected=1)
+    assert result.stderr == "error: pipe.yaml is a named pipe; give the name of a file.\n"
+    result = run("predict pipe.yaml small.npz", expected=1)
+    assert result.stderr == "error: pipe.yaml is a named pipe; give the name of a file.\n"
 
 
 def test_files_that_cannot_be_read_or_written(run, folder):

@@ -1,6 +1,10 @@
 """Arrays from files of every kind, and what is said where there are none."""
 
+import os
 import re
+import socket
+import zipfile
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,8 +12,9 @@ import pytest
 pytest.importorskip("typer")
 pytest.importorskip("rich")
 
+from sk_ednn import _memory
 from sk_ednn.cli._files import read_array
-from sk_ednn.exceptions import MissingExtraError
+from sk_ednn.exceptions import MissingExtraError, TileMemoryError
 
 ARRAYS = {"first": np.arange(6.0).reshape(2, 3), "second": np.arange(4)}
 
@@ -55,7 +60,7 @@ def test_says_what_a_file_holds(suffix, tmp_path):
     with pytest.raises(ValueError, match=r"has no array 'third'; it has first, second"):
         read_array(f"{name}::third", ())
     with pytest.raises(
-        ValueError, match=r"arrays first, second, none of them called X, y: .*::NAME"
+        ValueError, match=r"has the arrays first, second, none of them called X, y: .*::NAME"
     ):
         read_array(name, ("X", "y"))
 
@@ -136,3 +141,246 @@ def test_missing_files_and_libraries_are_named(tmp_path, monkeypatch):
         )
         with pytest.raises(MissingExtraError, match=re.escape(words)):
             read_array(f"{tmp_path}/a{suffix}", ())
+
+
+# --- stores: lookups, links and holes ---------------------------------------------------------
+
+
+def hdf5(path, **arrays):
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(path, "w") as file:
+        for name, array in arrays.items():
+            file[name.replace("__", "/")] = array
+    return h5py
+
+
+@pytest.mark.parametrize("suffix", [".h5", ".zarr"])
+@pytest.mark.parametrize("key", ["run/1/y", "/run/1/y", "//run/./1//y", "run/1", "/run/1/"])
+def test_names_of_stores_are_looked_up(key, suffix, tmp_path):
+    """A group is enough where one array in it may be meant."""
+    arrays = {"run/1/y": np.arange(3.0), "run/2/y": np.arange(4.0), "run/1/X": np.zeros((3, 2))}
+    name = write(tmp_path / f"a{suffix}", arrays)
+    np.testing.assert_array_equal(read_array(f"{name}::{key}", ("y",)), np.arange(3.0))
+    for wrong in ("run/1/z", "run/1/y/z", "../y", "run/../y"):
+        with pytest.raises(ValueError, match=r"has no array .*; it has run/1/X, run/1/y, run/2/y"):
+            read_array(f"{name}::{wrong}", ("y",))
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".h5", ".zarr"])
+def test_the_only_array_that_may_be_meant_is_taken_with_a_note(suffix, tmp_path, capsys):
+    arrays = {"spins": np.zeros((3, 2, 2)), "work": np.arange(3.0), "X": np.ones((3, 1))}
+    name = write(tmp_path / f"a{suffix}", arrays)
+    read = read_array(name, ("y", "totals"), range(1, 3), ("X",))
+    np.testing.assert_array_equal(read, np.arange(3.0))
+    assert f"note: {name}::work is taken" in capsys.readouterr().err
+    with pytest.raises(ValueError, match=r"has the arrays .*, none of them called y: .*::NAME"):
+        read_array(name, ("y",), range(1, 3))  # X is of two axes
+
+
+def test_many_names_are_cut_short(tmp_path):
+    name = write(tmp_path / "a.npz", {f"a{k:03}": np.zeros(2) for k in range(30)})
+    with pytest.raises(ValueError, match=r"a000, a001, .* and 10 more, none of them called y"):
+        read_array(name, ("y",))
+
+
+def test_links_within_an_hdf5_file_are_followed(tmp_path):
+    path = tmp_path / "a.h5"
+    h5py = hdf5(path, runs__1__y=np.arange(3.0))
+    with h5py.File(path, "a") as file:
+        file["last"] = h5py.SoftLink("/runs/1")
+        file["y"] = h5py.SoftLink("last/y")
+        file["runs/2"] = h5py.SoftLink("1")
+        file["gone"] = h5py.SoftLink("/runs/9/y")
+        file["circle"] = h5py.SoftLink("/circle")
+        file["elsewhere"] = h5py.ExternalLink("b.h5", "/y")
+        file["through"] = h5py.SoftLink("/elsewhere")
+    for key in ("", "::y", "::last/y", "::runs/2/y", "::/last"):
+        np.testing.assert_array_equal(read_array(f"{path}{key}", ("y",)), np.arange(3.0))
+    hdf5(tmp_path / "b.h5", y=np.ones(3))
+    for key, words in {
+        "gone": "has no array 'gone'; it has runs/1/y",
+        "circle": "is a link that leads back to itself",
+        "elsewhere": r"is a link to another file, b\.h5, which is not followed",
+        "through": r"is a link to another file, b\.h5, which is not followed",
+    }.items():
+        with pytest.raises(ValueError, match=words):
+            read_array(f"{path}::{key}", ("y",))
+
+
+def test_holes_in_stores_are_named(tmp_path):
+    """What was never written, or is gone, is not read as zeros."""
+    h5py = pytest.importorskip("h5py")
+    zarr = pytest.importorskip("zarr")
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset("half", (4, 4), float, chunks=(2, 4))[:2] = 1.0
+        file.create_dataset("never", (4, 4), float)
+        layout = h5py.VirtualLayout((4, 4), float)
+        layout[:] = h5py.VirtualSource("gone.h5", "x", (4, 4))
+        file.create_virtual_dataset("virtual", layout)
+        file.create_dataset("outside", (4, 4), float, external=[("raw.bin", 0, 128)])
+        file.create_dataset("packed", data=np.arange(4)).attrs["scale_factor"] = 0.5
+        file["nothing"] = h5py.Empty("f8")
+    array = zarr.create_array(
+        tmp_path / "a.zarr", shape=(4, 4), chunks=(2, 4), dtype=float, fill_value=0.0
+    )
+    array[:] = 1.0
+    (tmp_path / "a.zarr/c/1/0").unlink()
+    for name, words in {
+        "a.h5::half": "was never written",
+        "a.h5::never": "Nothing was ever written",
+        "a.h5::virtual": r"reads from other files, such as 'gone\.h5'",
+        "a.h5::outside": "reads from other files",
+        "a.h5::packed": "is packed",
+        "a.h5::nothing": "has no data",
+        "a.zarr": "chunk 'c/1/0' is not in the store",
+    }.items():
+        with pytest.raises(ValueError, match=words) as raised:
+            read_array(f"{tmp_path}/{name}", ("y",))
+        assert str(raised.value).startswith(f"{tmp_path}/a.")
+
+
+# --- what is no file of arrays, or one that does not fit ----------------------------------------
+
+
+def test_what_cannot_be_read_to_its_end_is_refused_by_name(tmp_path):
+    """Nothing waits for ever, and nothing is read from a device without an end."""
+    os.mkfifo(tmp_path / "pipe.npy")
+    os.symlink("/dev/zero", tmp_path / "zero.csv")
+    os.symlink("gone.npy", tmp_path / "dangling.npy")
+    os.symlink("circle.npy", tmp_path / "circle.npy")
+    (tmp_path / "folder.npz").mkdir()
+    (tmp_path / "file.npy").touch()
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / "s.h5"))
+        for name, words in {
+            "pipe.npy": "is a named pipe; give the name of a file",
+            "zero.csv": "is a device",
+            "s.h5": "is a socket",
+            "folder.npz": "is a folder",
+            "dangling.npy": r"does not exist: it is a link to gone\.npy, which is not there",
+            "circle.npy": "cannot be read: Too many levels of symbolic links",
+            "file.npy/x.npy": "does not exist",
+            "long" * 100 + ".npy": "cannot be read: File name too long",
+            "nul\0.npy": "does not exist",
+        }.items():
+            with pytest.raises(OSError, match=words) as raised:
+                read_array(f"{tmp_path}/{name}", ("y",))
+            assert str(raised.value).startswith(f"{tmp_path}/{name}")
+
+
+def test_pipes_within_a_store_are_refused_by_name(tmp_path):
+    name = write(tmp_path / "a.zarr", {"y": np.ones(3)})
+    (tmp_path / "a.zarr/y/c/0").unlink()
+    os.mkfifo(tmp_path / "a.zarr/y/c/0")
+    with pytest.raises(ValueError, match=r"a\.zarr/y/c/0 in it is a named pipe"):
+        read_array(name, ("y",))
+    (tmp_path / "b.zarr").touch()
+    with pytest.raises(ValueError, match=r"b\.zarr is a file, and a zarr store is a folder"):
+        read_array(f"{tmp_path}/b.zarr", ("y",))
+
+
+def test_files_without_permission_are_named(tmp_path, monkeypatch):
+    name = write(tmp_path / "a.npy", ARRAYS["first"])
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may read everything
+    with pytest.raises(PermissionError, match=r"a\.npy cannot be read: permission denied"):
+        read_array(name, ())
+
+
+def with_header(path, header, content=b""):
+    """Write an .npy file with a header as text."""
+    encoded = header.encode("latin-1")
+    path.write_bytes(b"\x93NUMPY\x01\x00" + len(encoded).to_bytes(2, "little") + encoded + content)
+    return path
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "{'descr': '<f8', 'fortran_order': False, 'shape': (2",  # TokenError
+        "{'descr': '<f8', 'fortran_order': False, 'shape': (1e999,), }",
+        "{'descr': '<f8', 'fortran_order': False, 'shape': (-2,), }",
+        "{'descr': '<f8', 'fortran_order': False, 'shape': (9999999999, 9999999999), }",
+        "{'descr': '<f8', 'fortran_order': False, 'shape': (1,), }",
+        "{'descr': '<f8', 'fortran_order': False, 'shape': (3,), }",
+        "{'descr': '<f9', 'fortran_order': False, 'shape': (2,), }",
+        "{'descr': '|O', 'fortran_order': False, 'shape': (2,), }",
+        "{'descr': [('a', '<f8')], 'fortran_order': False, 'shape': (2,), }",
+        "{'descr': '<U4', 'fortran_order': False, 'shape': (1,), }",
+        "{'descr': '<c16', 'fortran_order': False, 'shape': (1,), }",
+        "(" * 3000,
+        "\\",
+        "0777L",
+        "",
+    ],
+)
+@pytest.mark.parametrize("suffix", [".npy", ".npz"])
+def test_wrong_headers_are_named(header, suffix, tmp_path):
+    path = with_header(tmp_path / "a.npy", header, np.ones(2).tobytes())
+    if suffix == ".npz":
+        with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+            archive.write(path, "y.npy")
+    with pytest.raises(ValueError, match=rf"/a\{suffix}") as raised:
+        read_array(f"{tmp_path}/a{suffix}", ("y",))
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".h5", ".zarr"])
+def test_what_does_not_fit_is_not_read(suffix, tmp_path):
+    """A few hundred bytes that tell of a pebibyte."""
+    path, shape = tmp_path / f"a{suffix}", (1 << 24, 1 << 23)
+    if suffix == ".npz":
+        header = f"{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}, }}"
+        content = with_header(tmp_path / "y.npy", header).read_bytes()
+        info = zipfile.ZipInfo("y.npy")
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr(info, content)
+            info.file_size = len(content) + (1 << 50)
+    elif suffix == ".h5":
+        h5py = pytest.importorskip("h5py")
+        with h5py.File(path, "w") as file:
+            file.create_dataset("y", shape, float, chunks=(1 << 10, 1 << 10))
+    else:
+        zarr = pytest.importorskip("zarr")
+        group = zarr.open_group(path, mode="w")
+        group.create_array("y", shape=shape, dtype=float, chunks=(1 << 10, 1 << 10))
+    with pytest.raises(TileMemoryError, match=rf"Reading .*a\{suffix}::y needs 1\.05e\+06 GiB"):
+        read_array(str(path), ("y",))
+
+
+def test_a_bomb_is_not_read(tmp_path, monkeypatch):
+    name = write(tmp_path / "a.npz", {"y": np.zeros(3)})
+    np.savez_compressed(name, y=np.zeros(1 << 20))  # 8 MiB in 9 kB
+    memory = SimpleNamespace(available=1 << 20)
+    monkeypatch.setattr(_memory.psutil, "virtual_memory", lambda: memory)
+    monkeypatch.setattr(np.lib.format, "read_array", None)
+    with pytest.raises(TileMemoryError, match=r"needs 0\.00781 GiB of memory"):
+        read_array(name, ("y",))
+
+
+def test_archives_with_two_arrays_of_a_name_are_refused(tmp_path):
+    path = tmp_path / "a.npz"
+    np.savez(path, y=np.zeros(3))
+    content = zipfile.ZipFile(path).read("y.npy")
+    with zipfile.ZipFile(path, "a") as archive, pytest.warns(UserWarning, match="Duplicate"):
+        archive.writestr("y.npy", content)
+    with pytest.raises(ValueError, match="has 2 arrays called 'y'"):
+        read_array(str(path), ("y",))
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz", ".h5", ".zarr"])
+def test_arrays_of_no_real_numbers_are_refused_before_they_are_read(suffix, tmp_path):
+    for values in (np.array(["a", "b"]), np.array([1j, 2])):
+        if suffix == ".h5" and values.dtype.kind == "U":
+            values = values.astype("S")
+        arrays = values if suffix == ".npy" else {"y": values}
+        name = write(tmp_path / f"{values.dtype.kind}{suffix}", arrays)
+        with pytest.raises(ValueError, match=rf"\{suffix}.* must have real numbers; got an array"):
+            read_array(name, ("y",))
+
+
+def test_arrays_without_numbers_and_numbers_without_axes_are_read(tmp_path):
+    for values in (np.zeros((0, 3)), np.array(2.5)):
+        name = write(tmp_path / "a.npy", values)
+        np.testing.assert_array_equal(read_array(name, ()), values)
+        name = write(tmp_path / "a.npz", {"y": values})
+        np.testing.assert_array_equal(read_array(name, ("y",)), values)

@@ -1,0 +1,101 @@
+"""Arrays in numpy's files: ``.npy`` and ``.npz``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+from zipfile import ZipFile
+
+import numpy as np
+
+from .._memory import require_memory
+from .._sources import ArraySource
+from ._wanted import Unreadable, Wanted, nbytes, reading, require_numbers
+
+_MAGIC = b"\x93NUMPY"
+_READ_HEADER = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+    (3, 0): np.lib.format.read_array_header_2_0,  # differs in names of fields, which we do not take
+}
+_ADVICE = "Write it to an .npy file, which is not read into memory at once."
+
+
+class _Header(NamedTuple):
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    n_bytes: int  # of the header
+
+
+def read_npy(path: Path, wanted: Wanted) -> np.ndarray:
+    """Map the array of an ``.npy`` file into memory."""
+    if wanted.key is not None:
+        raise ValueError(f"{path} has a single array, without a name: leave out ::{wanted.key}.")
+    with reading(path):
+        if not _begins(path, _MAGIC):
+            raise Unreadable(f"{path} is not an .npy file, whatever its name.")
+        with path.open("rb") as file:
+            header = _header(path, file)
+        _require_size(str(path), header, path.stat().st_size)
+        if not nbytes(header.shape, header.dtype):  # nothing cannot be mapped
+            return np.empty(header.shape, header.dtype)
+        return ArraySource(path).array
+
+
+def read_npz(path: Path, wanted: Wanted) -> np.ndarray:
+    """Read an array of an ``.npz`` file."""
+    with reading(path):
+        if _begins(path, _MAGIC):
+            raise Unreadable(f"{path} is not an .npz file: it has a single array. Call it .npy.")
+        with ZipFile(path) as archive:
+            return _read_part(path, archive, wanted)
+
+
+def _read_part(path, archive, wanted) -> np.ndarray:
+    parts = [name for name in archive.namelist() if name.endswith(".npy")]
+    names = [name.removesuffix(".npy") for name in parts]
+    is_usual = wanted.key is not None or any(name in names for name in wanted.usual)
+    suitable = [] if is_usual else [name for name in names if _suits(archive, name, wanted)]
+    name = wanted.choose(path, names, suitable)
+    if names.count(name) > 1:
+        raise Unreadable(f"{path} has {names.count(name)} arrays called {name!r}.")
+    where, part = f"{path}::{name}", archive.getinfo(f"{name}.npy")
+    with archive.open(part) as file:
+        header = _header(where, file)
+        _require_size(where, header, part.file_size)
+        # What is compressed may be a thousand times as large.
+        require_memory(nbytes(header.shape, header.dtype), f"Reading {where}", _ADVICE)
+    with archive.open(part) as file:
+        values = np.lib.format.read_array(file, allow_pickle=False)
+        file.read(1)  # at the end of a part, its checksum is compared
+    return ArraySource(values).read_all()
+
+
+def _suits(archive, name, wanted) -> bool:
+    with archive.open(f"{name}.npy") as file:
+        header = _header(name, file)
+    return wanted.suits(name, header.shape, header.dtype)
+
+
+def _header(where, file) -> _Header:
+    version = np.lib.format.read_magic(file)
+    if version not in _READ_HEADER:
+        raise Unreadable(f"{where} is of version {version} of numpy's format, unknown here.")
+    shape, _, dtype = _READ_HEADER[version](file)
+    return _Header(shape, dtype, file.tell())
+
+
+def _require_size(where, header, n_bytes) -> None:
+    """Raise where an array would not be as large as what there is, or has no numbers."""
+    require_numbers(where, header.dtype)
+    said = nbytes(header.shape, header.dtype)
+    if min(header.shape, default=0) < 0 or said != n_bytes - header.n_bytes:
+        raise Unreadable(
+            f"{where} is damaged: its header tells of an array of shape {header.shape} and type "
+            f"{header.dtype}, {said} bytes, and there are {n_bytes - header.n_bytes}."
+        )
+
+
+def _begins(path, magic) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(magic)) == magic

@@ -1,0 +1,151 @@
+"""Arrays in stores of many: HDF5 and zarr."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from .._optional import needing
+from .._utils.writing import kind_of
+from ._wanted import Unreadable, Wanted, in_full, reading
+
+_MOST_LINKS = 32  # followed one after another, before they are taken for a circle
+
+
+def read_hdf5(path: Path, wanted: Wanted) -> np.ndarray:
+    """Read a dataset of an HDF5 file, by its name or that of a link within the file."""
+    with needing(f"Reading {path}"):
+        import h5py
+    with reading(path), h5py.File(path, "r") as file:
+        name, dataset = _chosen(
+            path, wanted, lambda name: _find(path, file, name), lambda: _datasets(file)
+        )
+        return in_full(path, name, dataset)
+
+
+def read_zarr(path: Path, wanted: Wanted) -> np.ndarray:
+    """Read an array of a zarr store, or the store that is one array."""
+    with needing(f"Reading {path}"):
+        import zarr
+    with reading(path):
+        _require_plain_files(path)
+        store = zarr.open(str(path), mode="r")
+        if hasattr(store, "shape"):
+            if wanted.key is not None:
+                raise Unreadable(
+                    f"{path} has a single array, without a name: leave out ::{wanted.key}."
+                )
+            return in_full(path, "", store)
+        name, array = _chosen(path, wanted, lambda name: _node(store, name), lambda: _arrays(store))
+        return in_full(path, name, array)
+
+
+def _chosen(path, wanted, find, all_arrays) -> tuple:
+    """Return the name and the array that is wanted.
+
+    Names are looked up, so that links are followed; arrays are listed where that finds none.
+    """
+    given = _plain(wanted.key or "")
+    found = find(given)
+    if hasattr(found, "shape"):
+        return given, found
+    arrays = all_arrays()
+    if found is not None:  # a group, or the root, which holds what is wanted
+        for usual in wanted.usual:
+            name = f"{given}/{usual}" if given else usual
+            found = find(name)
+            if hasattr(found, "shape"):
+                return name, found
+        arrays = {
+            name: each for name, each in arrays.items() if name.startswith(given and f"{given}/")
+        }
+        wanted = replace(wanted, key=None)
+    suitable = [name for name, each in arrays.items() if wanted.suits(name, each.shape, each.dtype)]
+    name = wanted.choose(path, list(arrays), suitable)
+    return name, arrays[name]
+
+
+def _plain(name: str) -> str:
+    """Return a name without slashes that say nothing: /a//b is a/b."""
+    return "/".join(part for part in name.split("/") if part not in ("", "."))
+
+
+# --- HDF5 -------------------------------------------------------------------------------------
+
+
+def _datasets(file) -> dict:
+    found = {}
+
+    def visit(name, item):
+        if hasattr(item, "shape"):
+            found[name] = item
+
+    file.visititems(visit)
+    return found
+
+
+def _find(path, file, name):
+    """Return what has a name, or None; links to other files are not followed."""
+    from h5py import Group, h5l
+
+    node, parts, n_links = file, name.split("/") if name else [], 0
+    while parts:
+        part, *parts = parts
+        key = part.encode("utf-8", "surrogateescape")
+        if not isinstance(node, Group) or not node.id.links.exists(key):
+            return None
+        kind = node.id.links.get_info(key).type
+        if kind == h5l.TYPE_HARD:
+            node = node[part]
+            continue
+        n_links += 1
+        goal = node.id.links.get_val(key)
+        if kind != h5l.TYPE_SOFT:
+            other = os.fsdecode(goal[0]) if isinstance(goal, tuple) else "of some kind"
+            raise Unreadable(
+                f"{path}::{name} is a link to another file, {other}, which is not followed: name "
+                "that file."
+            )
+        if n_links > _MOST_LINKS:
+            raise Unreadable(f"{path}::{name} is a link that leads back to itself.")
+        goal = goal.decode("utf-8", "surrogateescape")
+        node = file if goal.startswith("/") else node
+        parts = _plain(goal).split("/") + parts
+    return node
+
+
+# --- zarr -------------------------------------------------------------------------------------
+
+
+def _node(group, name):
+    if ".." in name.split("/"):  # which would be a path out of the store
+        return None
+    return group.get(name) if name else group
+
+
+def _arrays(group) -> dict:
+    members = group.members(max_depth=None)
+    return {name: each for name, each in sorted(members, key=_first) if hasattr(each, "shape")}
+
+
+def _first(pair):
+    return pair[0]
+
+
+def _require_plain_files(path) -> None:
+    """Raise where a part of a store is a pipe, on which reading would hang, or a dangling link."""
+    if not path.is_dir():
+        raise Unreadable(f"{path} is a file, and a zarr store is a folder.")
+    for folder, _, _ in os.walk(path):
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.is_file() or entry.is_dir():
+                    continue
+                try:
+                    kind = kind_of(entry.stat().st_mode)
+                except FileNotFoundError:
+                    kind = "a link to what does not exist"
+                raise Unreadable(f"{path} cannot be read: {entry.path} in it is {kind}.")
