@@ -113,7 +113,6 @@ def load_model(path: Path, max_bytes: int | None):
     return model_files.load(path, max_bytes=max_bytes)
 
 
-
 def require_model_name(path: Path) -> None:
     """Raise where a model file would be taken for something else."""
     if path.suffix.lower() in {".joblib", ".pkl", ".pickle"}:

@@ -106,7 +106,9 @@ def test_what_is_fitted_and_what_is_replaced_is_said(run):
     again = run("fit X.npy y.npy -o said.ednn").stdout
     assert "in the place of the file that was there" in again
     said = run("fit channel.npz -o said.ednn --focus 2,2,1 --context 1,1,0").stderr
-    assert "fields of shape (8, 8, 1)" in said and "if these are channels, --channel-axis -1" in said
+    assert (
+        "fields of shape (8, 8, 1)" in said and "if these are channels, --channel-axis -1" in said
+    )
 
 
 def test_a_fit_that_is_interrupted_writes_nothing(run, folder, monkeypatch):
