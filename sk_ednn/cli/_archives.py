@@ -9,7 +9,6 @@ from zipfile import ZipFile
 import numpy as np
 
 from .._memory import require_memory
-from .._sources import ArraySource
 from ._wanted import Unreadable, Wanted, nbytes, reading, require_numbers
 
 _MAGIC = b"\x93NUMPY"
@@ -29,6 +28,8 @@ class _Header(NamedTuple):
 
 def read_npy(path: Path, wanted: Wanted) -> np.ndarray:
     """Map the array of an ``.npy`` file into memory."""
+    from .._sources import ArraySource
+
     if wanted.key is not None:
         raise ValueError(f"{path} has a single array, without a name: leave out ::{wanted.key}.")
     with reading(path):
@@ -68,7 +69,7 @@ def _read_part(path, archive, wanted) -> np.ndarray:
     with archive.open(part) as file:
         values = np.lib.format.read_array(file, allow_pickle=False)
         file.read(1)  # at the end of a part, its checksum is compared
-    return ArraySource(values).read_all()
+    return values
 
 
 def _suits(archive, name, wanted) -> bool:

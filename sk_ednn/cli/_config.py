@@ -14,8 +14,6 @@ import typer
 from .._optional import needing
 from .._utils.writing import replacing
 from ._errors import one_line_errors
-from ._files import check_readable
-from ._wanted import Unreadable, reading
 
 # What says where settings are is none of them, nor what replaces files that settings name.
 _NO_SETTINGS = ("config", "save_config", "help", "force")
@@ -133,6 +131,9 @@ def _settings(ctx, path) -> dict[str, Any]:
 
 
 def _load(path) -> dict:
+    from ._files import check_readable  # numpy, which help does without
+    from ._wanted import Unreadable, reading
+
     yaml = _yaml()
     check_readable(path)
     if path.stat().st_size > _MOST_BYTES:

@@ -79,10 +79,8 @@ def check_readable(path: Path, may_be_folder=False) -> None:
     try:
         mode = os.stat(path).st_mode
     except (FileNotFoundError, NotADirectoryError, ValueError):
-        goal = ""
-        if path.is_symlink():
-            goal = f": it is a link to {os.readlink(path)}, which is not there"
-        raise FileNotFoundError(f"{path} does not exist{goal}.") from None
+        link = " (it is a link to what is gone)" if path.is_symlink() else ""
+        raise FileNotFoundError(f"{path} does not exist{link}.") from None
     except OSError as error:  # links in a circle, names that are too long, folders of others
         raise type(error)(f"{path} cannot be read: {error.strerror}.") from error
     if not (stat.S_ISREG(mode) or (may_be_folder and stat.S_ISDIR(mode))):

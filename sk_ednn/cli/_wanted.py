@@ -14,7 +14,6 @@ import numpy as np
 import typer
 
 from .._memory import require_memory
-from .._sources import ArraySource
 from ..exceptions import EDNNError
 
 _MOST_NAMES = 20  # in a message
@@ -135,11 +134,16 @@ def in_full(path: Path, name: str, array: Any) -> np.ndarray:
     TileMemoryError
         Where it does not fit, before it is read.
     """
+    from .._sources import ArraySource  # not before a mistake in a name is answered
+
     where = f"{path}::{name}" if name else str(path)
     with reading(path):
         source = ArraySource(array)
     require_numbers(where, source.dtype)
-    require_memory(nbytes(source.shape, source.dtype), f"Reading {where}", _IN_PIECES)
+    # Libraries read whole chunks, which may be larger than the array.
+    chunks = getattr(array, "shards", None) or source.chunks or ()
+    n_bytes = max(nbytes(shape, source.dtype) for shape in (source.shape, chunks))
+    require_memory(n_bytes, f"Reading {where}", _IN_PIECES)
     with reading(path):
         return source.read_all()
 
@@ -152,7 +156,7 @@ def require_numbers(where: str, dtype: np.dtype) -> None:
             "fields of different sizes are fitted from Python, as a list."
         )
     if dtype.kind not in "biuf":
-        raise Unreadable(f"{where} must have real numbers; got an array of type {dtype}.")
+        raise Unreadable(f"{where} must hold real numbers; got an array of type {dtype}.")
 
 
 def nbytes(shape, dtype) -> int:

@@ -19,6 +19,7 @@ def folder(tmp_path_factory):
     X, y = small.fields, small.energies
     np.savez(folder / "small.npz", X=X, y=y)
     np.savez(folder / "odd.npz", spins=X, work=y)
+    np.savez(folder / "many.npz", spins=X, work=y, heat=y)
     np.savez(folder / "two.npz", X=X, y=np.stack([y, 2 * y], axis=1))
     for name, n in (("few", 20), ("real", 200)):
         noise = np.random.default_rng(0).normal(size=(n, 8, 8))

@@ -48,6 +48,13 @@ def test_fit_takes_fields_and_targets_from_where_they_are(run, files):
     assert "test" in result.stdout
 
 
+def test_fit_takes_the_only_arrays_that_may_be_meant_and_says_so(run):
+    result = run("fit odd.npz -m quadratic -q -o other.ednn")
+    assert "note: odd.npz::spins is taken, the only one of its arrays that may" in result.stderr
+    assert "note: odd.npz::work is taken, the only one of its arrays that may" in result.stderr
+    assert "LinearSumFit on 160 systems" in result.stdout
+
+
 def test_fit_reports_each_of_several_outputs(run):
     report = json.loads(run("fit two.npz -m quadratic -o two.ednn --json").stdout)
     assert len(report["test"]) == 2
@@ -154,7 +161,7 @@ def test_it_is_a_module_that_runs(folder):
 
 BAD = {
     "fit nowhere.npz": "nowhere.npz does not exist.",
-    "fit odd.npz": "odd.npz has the arrays spins, work, none of them called X",
+    "fit many.npz::spins many.npz": "many.npz has the arrays spins, work, heat, none of them",
     "fit odd.npz::X": "odd.npz has no array 'X'; it has spins, work.",
     "fit X.npy": "X.npy must hold targets, an array of shape",
     "fit X.npy short.npy": "X.npy holds 200 fields of shape (8, 8), but short.npy holds 10",
