@@ -1,6 +1,7 @@
 """Columns of numbers from text, as spreadsheets, logs and scripts write them."""
 
 import codecs
+import csv
 import os
 import re
 import tempfile
@@ -171,6 +172,39 @@ def test_all_decimal_commas_are_refused(tmp_path):
             path = written(tmp_path, head + "\n".join(cells))
             with pytest.raises(ValueError, match="decimal comma"):
                 read_array(str(path), KEYS)
+
+
+WORDS = ("a.png", "#7", "7", "a b", 'the "old" one', "x; y, z|", "2,5", "", "two\nlines", "# seven")
+
+
+@given(
+    values=st.lists(st.floats(-1e9, 1e9), min_size=1, max_size=5),
+    words=st.lists(st.sampled_from(WORDS), min_size=10, max_size=10),
+    separator=st.sampled_from(",;\t|"),
+    quoting=st.sampled_from([csv.QUOTE_ALL, csv.QUOTE_MINIMAL, csv.QUOTE_NONNUMERIC]),
+    end=st.sampled_from(["\n", "\r\n", "\r"]),
+    encoding=st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "utf-32"]),
+)
+@settings(max_examples=200, deadline=None)
+def test_what_the_csv_module_writes_is_read_or_answered(
+    values, words, separator, quoting, end, encoding
+):
+    """Numbers are those that were written, whatever the separator, the quotes and the notes."""
+    path = Path(tempfile.gettempdir()) / f"written-{os.getpid()}.csv"
+    with path.open("w", encoding=encoding, newline="") as file:
+        writer = csv.writer(file, delimiter=separator, quoting=quoting, lineterminator=end)
+        writer.writerow(["id", "energy", "note"])
+        writer.writerows(zip(words[:5], values, words[5:], strict=False))
+    try:
+        read = read_array(f"{path}::energy", KEYS)
+    except ValueError as error:  # an id "# seven" without quotes is a comment, to whoever reads it
+        assert str(error).startswith(str(path))
+        assert any("#" in word for word in words)
+    else:
+        if "# seven" not in words[:5]:
+            np.testing.assert_array_equal(read, values)
+    finally:
+        path.unlink()
 
 
 def test_a_table_that_does_not_fit_is_not_read(tmp_path, monkeypatch):
