@@ -135,7 +135,7 @@ def is_in_memory(labelled) -> bool:
 
 
 def _attributes(array) -> dict[str, Any]:
-    found = getattr(array, "attrs", None)
+    found: Any = getattr(array, "attrs", None)
     if not isinstance(found, Mapping) and not hasattr(found, "keys"):
         return {}
     names = (*_PACKED, *_MISSING, "_Unsigned", "valid_range", "valid_min", "valid_max")

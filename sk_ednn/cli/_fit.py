@@ -166,6 +166,11 @@ def _check(asked) -> None:
 def _read(asked) -> tuple[np.ndarray, np.ndarray]:
     fields, targets = asked.fields, asked.targets or asked.fields
     X, y = read_fields(fields), read_targets(targets)
+    if fields == targets and np.array_equal(X, y):
+        raise ValueError(
+            f"{fields} holds a single array, which was read as fields and as totals. Give the "
+            "totals as the second argument."
+        )
     if len(y) != len(X):
         raise ValueError(
             f"{fields} holds {len(X)} fields of shape {X.shape[1:]}, but {targets} "

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import typer
 
 from .._doubts import looks_like_channels
-from ._files import check_readable, read_array
+from ._files import read_array
+from ._wanted import note
 
 if TYPE_CHECKING:
     from ..tiling import GridTiling
@@ -46,7 +46,7 @@ def read_fields(name: str, field_ndim: int | str | None = None) -> np.ndarray:
         Axes of one field, where they are known: an array of as many is one field, without an axis
         of samples, and gets that. "all" for those of the array.
     """
-    least = 1 if field_ndim == "all" else min(field_ndim or 2, 2)
+    least = min(2, field_ndim) if isinstance(field_ndim, int) else 2
     X = read_array(name, FIELD_KEYS, range(least, 65), TARGET_KEYS)
     if X.ndim == field_ndim:
         note(f"{name} is taken for one field of shape {X.shape}, as the model is for such.")
@@ -57,11 +57,6 @@ def read_fields(name: str, field_ndim: int | str | None = None) -> np.ndarray:
             f"{name} must hold fields, an array of shape (n_samples, *field_shape); got {X.shape}."
         )
     return _numbers(name, X)
-
-
-def note(text: str) -> None:
-    """Say how something was understood, also where no progress is wanted: it may be wrong."""
-    typer.echo(f"note: {text}", err=True)
 
 
 def read_targets(name: str) -> np.ndarray:
@@ -107,7 +102,6 @@ def data_line(X, y, tiling) -> str:
 
 def load_model(path: Path, max_bytes: int | None):
     """Read a fitted model."""
-    check_readable(path)
     from .. import files as model_files
 
     return model_files.load(path, max_bytes=max_bytes)

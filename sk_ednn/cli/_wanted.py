@@ -165,7 +165,7 @@ def nbytes(shape, dtype) -> int:
 
 
 def note(text: str) -> None:
-    """Say how something was understood, since it may be wrong."""
+    """Say how something was understood, also where no progress is wanted: it may be wrong."""
     typer.echo(f"note: {text}", err=True)
 
 

@@ -323,3 +323,9 @@ def test_objects_and_text_are_no_arrays(run, folder):
         said = run(f"predict model.ednn {name}", expected=1).stderr
         assert said.startswith(f"error: {name} cannot be read: {why}")
         assert "allow_pickle" not in said
+
+
+def test_one_array_is_not_fields_and_totals_at_once(folder, run):
+    np.save("alone.npy", np.random.default_rng(0).normal(size=(30, 6)))
+    for line in ("fit alone.npy", "fit alone.npy alone.npy"):
+        assert "Give the totals as the second argument" in run(line, 1).stderr
