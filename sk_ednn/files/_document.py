@@ -57,6 +57,8 @@ _CLASSES = {
     "Standardization": "sk_ednn.networks._standardize",
     "GaussianRasterizer": "sk_ednn.atoms._rasterise",
     "LocalInvariants": "sk_ednn.atoms._invariants",
+    "OneHotFields": "sk_ednn.encoders._one_hot",
+    "AngleFields": "sk_ednn.encoders._angles",
     "LocalModes": "sk_ednn.atoms._modes",
     "Pipeline": "sklearn.pipeline",
     "TransformedTargetRegressor": "sklearn.compose._target",

@@ -1,0 +1,196 @@
+"""Angles: their cosine and sine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from numbers import Real
+
+import numpy as np
+from sklearn.utils._param_validation import Interval
+from sklearn.utils.validation import check_is_fitted
+
+from .._fields import check_fields
+from ._base import AbstractFieldEncoder
+
+
+class AngleFields(AbstractFieldEncoder):
+    """Give each angle of a field two channels, its cosine and its sine.
+
+    For directions in a plane: spins of an XY model, phases, orientations. As numbers, the largest
+    angle and the smallest would be as far from each other as can be, and they are neighbours.
+    Behind it stands an `EDNNRegressor` whose tiling has ``channel_axis=-1``.
+
+    Parameters
+    ----------
+    period : float, default=2 * pi
+        What angles are equal up to: 360 for degrees; pi or 180 for axes without a direction, as
+        those of rods.
+
+    See Also
+    --------
+    OneHotFields : For labels.
+
+    Examples
+    --------
+    Energies of XY spins are linear in products of two of these channels:
+
+    >>> import numpy as np
+    >>> from sklearn.linear_model import Ridge
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import PolynomialFeatures
+    >>> from sk_ednn import EDNNRegressor, GridTiling
+    >>> from sk_ednn.encoders import AngleFields
+    >>> angles = np.random.default_rng(0).uniform(0, 2 * np.pi, size=(400, 6, 6))
+    >>> energy = -sum(np.cos(angles - np.roll(angles, 1, axis)).sum((1, 2)) for axis in (1, 2))
+    >>> pairs = make_pipeline(PolynomialFeatures(2), Ridge(1e-3))
+    >>> raw = EDNNRegressor(pairs, GridTiling(1, 1)).fit(angles[:300], energy[:300])
+    >>> tiling = GridTiling(1, 1, channel_axis=-1)
+    >>> model = make_pipeline(AngleFields(), EDNNRegressor(pairs, tiling))
+    >>> model = model.fit(angles[:300], energy[:300])
+    >>> unseen = angles[300:], energy[300:]
+    >>> raw.score(*unseen) < 0.5 < 0.999 < model.score(*unseen)
+    True
+
+    How the energy changes with each angle:
+
+    >>> channels = model[0].transform(angles[:1])
+    >>> torque = model[0].pull(angles[:1], model[1].predict_gradient(channels))
+    >>> torque.shape
+    (1, 6, 6)
+    """
+
+    _parameter_constraints = {"period": [Interval(Real, 0, None, closed="neither")]}
+
+    def __init__(self, period=2 * np.pi):
+        self.period = period
+
+    def pull(self, X, slopes):
+        """Return how totals change with angles, from how they change with the channels.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, *grid), or list of such fields
+            The angles, in memory.
+        slopes : array-like of shape (n_samples, *grid, 2), or list of such
+            As `EDNNRegressor.predict_gradient` returns them.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, *grid), float64, or list of such fields
+            In units of the totals per unit of the angles.
+        """
+        known = self.angle_gradients(X, [None] * len(X))
+        if len(slopes) != len(known):
+            raise ValueError(f"Expected {len(known)} derivatives, one a field, got {len(slopes)}.")
+        pulled = [
+            each.pull(np.moveaxis(np.asarray(slope, dtype=np.float64), -1, 0))
+            for each, slope in zip(known, slopes, strict=True)
+        ]
+        return pulled if check_fields(X).ragged else np.stack(pulled)
+
+    def angle_gradients(self, X, gradients):
+        """Say how totals change with the angles, for `EDNNRegressor.fit`.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, *grid), or list of such fields
+            In memory.
+        gradients : sequence of array-like of shape grid
+            Known derivative of each total with respect to its angles.
+
+        Returns
+        -------
+        list of AngleGradient
+        """
+        check_is_fitted(self)
+        channels = self.transform(X)
+        if len(gradients) != len(channels):
+            raise ValueError(
+                f"Expected a derivative for each of {len(channels)} fields, got {len(gradients)}."
+            )
+        found = []
+        for k, (field, values) in enumerate(zip(channels, gradients, strict=True)):
+            if not isinstance(field, np.ndarray):
+                raise TypeError(
+                    f"Derivatives are known of fields in memory, X[{k}] is read piece by piece."
+                )
+            field = np.asarray(field, dtype=np.float64)
+            shape = field.shape[:-1]
+            values = np.full(shape, np.nan) if values is None else np.array(values, dtype=float)
+            if values.shape != shape:
+                raise ValueError(
+                    f"The derivative with respect to the angles of field {k} must have their "
+                    f"shape, {shape}; got {values.shape}."
+                )
+            cosine, sine = np.moveaxis(field, -1, 0)
+            turned = np.stack([-sine, cosine]) * (2 * np.pi / self.period)
+            found.append(AngleGradient(values, turned))
+        return found
+
+    def _learn(self, fields):
+        self._validate_params()
+
+    def _channels(self, values, place=None):
+        # Of an angle in turns, so that large ones lose no more digits than they have.
+        dtype = self._dtype_of(values.dtype)
+        turns = 2 * np.pi * np.remainder(values.astype(np.float64) / self.period, 1.0)
+        return np.stack([np.cos(turns), np.sin(turns)], axis=-1).astype(dtype)
+
+    @property
+    def _n_channels(self):
+        return 2
+
+    def _dtype_of(self, dtype):
+        return np.dtype(np.float32 if dtype in (np.float32, np.float16) else np.float64)
+
+    def _described(self):
+        return f"angles of period {self.period!r}"
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "_grid_ndim")
+
+
+@dataclass(frozen=True, eq=False)
+class AngleGradient:
+    """How a total changes with the angles of its field.
+
+    Made by `AngleFields.angle_gradients`.
+
+    Attributes
+    ----------
+    values : ndarray of shape (*grid)
+        What is known of the derivative.
+    turned : ndarray of shape (2, *grid)
+        How the channels change with the angles.
+    """
+
+    values: np.ndarray
+    turned: np.ndarray
+
+    def pull(self, slope):
+        """Return the derivative with respect to the angles.
+
+        Parameters
+        ----------
+        slope : ndarray or Tensor of shape (2, *grid)
+            Derivative with respect to the channels.
+
+        Returns
+        -------
+        ndarray or Tensor of shape (*grid)
+        """
+        turned = self.turned if isinstance(slope, np.ndarray) else slope.new_tensor(self.turned)
+        return (slope * turned).sum(0)
+
+    def push(self, direction):
+        """Return how the channels change as the angles do, the adjoint of `pull`.
+
+        Parameters
+        ----------
+        direction : ndarray of shape (*grid)
+
+        Returns
+        -------
+        ndarray of shape (2, *grid)
+        """
+        return self.turned * direction

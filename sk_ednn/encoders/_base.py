@@ -1,0 +1,137 @@
+"""Whole fields with channels in the place of each value, wherever the fields are."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils.validation import check_is_fitted
+
+from .._fields import Fields, check_fields, check_ndim
+from .._sources import source_identity
+from .._views import OneField, SourceView
+
+
+class AbstractFieldEncoder(TransformerMixin, BaseEstimator, ABC):
+    """Transform fields ``(n, *grid)`` into ``(n, *grid, n_channels)``, site by site.
+
+    Arrays become arrays, lists lists, dask arrays dask arrays, and sources sources: what is read
+    piece by piece is encoded piece by piece.
+    """
+
+    @abstractmethod
+    def _learn(self, fields: Fields) -> None:
+        """Learn from checked fields."""
+
+    @abstractmethod
+    def _channels(self, values, place=None) -> np.ndarray:
+        """Return an array with an axis of channels at its end; `place` is where it begins."""
+
+    @property
+    @abstractmethod
+    def _n_channels(self) -> int: ...
+
+    @abstractmethod
+    def _dtype_of(self, dtype) -> np.dtype:
+        """Return the type of the channels of values of a type."""
+
+    def fit(self, X, y=None):
+        """Learn what there is to know of the values.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, *grid), or list of such fields
+            Without an axis of channels.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self
+        """
+        fields = check_fields(X, caller=self)
+        self._learn(fields)
+        self._grid_ndim = fields.ndim
+        return self
+
+    def transform(self, X):
+        """Return fields with channels.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, *grid), or list of such fields
+            Of any size; dask arrays and sources too.
+
+        Returns
+        -------
+        ndarray, dask array or source of shape (n_samples, *grid, n_channels), or list of such \
+                without the sample axis
+        """
+        check_is_fitted(self)
+        fields = check_fields(X, caller=self)
+        check_ndim(fields, self._grid_ndim)
+        if not fields.ragged:
+            return self._encoded(fields.stacks[0].values)
+        out: list[Any] = [None] * fields.n_samples
+        for stack in fields.stacks:
+            if isinstance(stack.values, OneField):
+                out[stack.samples[0]] = self._encoded(stack.values.source)
+                continue
+            for place, values in zip(stack.samples, self._encoded(stack.values), strict=True):
+                out[place] = values
+        return out
+
+    def _encoded(self, values):
+        if isinstance(values, np.ndarray):
+            return self._channels(values)
+        array = getattr(values, "array", None)
+        if hasattr(array, "__dask_graph__"):
+            return array.map_blocks(
+                self._channels,
+                dtype=self._dtype_of(array.dtype),
+                new_axis=array.ndim,
+                chunks=(*array.chunks, (self._n_channels,)),
+                meta=np.empty((0,) * (array.ndim + 1), dtype=self._dtype_of(array.dtype)),
+            )
+        return EncodedSource(values, self)
+
+    def __sklearn_tags__(self):
+        """Say what scikit-learn may expect."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        return tags
+
+
+class EncodedSource(SourceView):
+    """A source whose values are encoded as they are read.
+
+    Parameters
+    ----------
+    source : FieldSource
+    encoder : AbstractFieldEncoder, fitted
+    """
+
+    def __init__(self, source, encoder):
+        super().__init__(source, (*source.shape, encoder._n_channels))
+        self.dtype = encoder._dtype_of(source.dtype)
+        self.encoder = encoder
+        if self.spacing is not None and len(self.spacing) == len(source.shape):
+            self.spacing = (*self.spacing, 1.0)
+
+    @property
+    def chunks(self) -> tuple[int, ...] | None:
+        """Shape of what is read at a time, or None."""
+        chunks = super().chunks
+        return None if chunks is None else (*chunks, self.shape[-1])
+
+    def read(self, slices) -> np.ndarray:
+        """Return the box of these slices, of which the last is one of channels."""
+        *box, channels = slices
+        place = [part.start for part in box]
+        return self.encoder._channels(self.source.read(tuple(box)), place)[..., channels]
+
+    def identity(self) -> str:
+        """Return a name that changes with the numbers."""
+        return f"{self.encoder._described()} of {source_identity(self.source)}"

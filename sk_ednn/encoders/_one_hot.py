@@ -1,0 +1,139 @@
+"""Labels: a channel for each."""
+
+from __future__ import annotations
+
+import numpy as np
+from sklearn.utils._param_validation import StrOptions
+
+from .._fields import require_finite, require_numbers
+from ._base import AbstractFieldEncoder
+
+# More different values than this are no labels.
+_MOST = 256
+_NAMED = 8
+
+
+class OneHotFields(AbstractFieldEncoder):
+    """Give each label of a field a channel: 1 at the sites that hold it, 0 elsewhere.
+
+    For values that name something and are no amounts: the states of a Potts model, phases of an
+    alloy, classes of pixels. As numbers, label 2 would lie between 1 and 3, and be twice as much as
+    1. Behind it stands an `EDNNRegressor` whose tiling has ``channel_axis=-1``.
+
+    Parameters
+    ----------
+    categories : "auto" or array-like of shape (n_categories,), default="auto"
+        The labels, numbers, in the order of the channels. "auto" for those that the fields of the
+        fit hold, in ascending order.
+
+    Attributes
+    ----------
+    categories_ : ndarray of shape (n_categories,)
+
+    See Also
+    --------
+    AngleFields : For angles.
+    sklearn.preprocessing.OneHotEncoder : The same for the columns of a table.
+
+    Notes
+    -----
+    Beyond a boundary of zeros no channel is 1: there is no label. A total has no derivative with
+    respect to labels; those with respect to the channels say what a total would change by, in
+    first order, if a site held some other label.
+
+    Examples
+    --------
+    Energies of Potts spins are linear in products of two channels, and nothing of the kind in the
+    labels:
+
+    >>> from sklearn.linear_model import Ridge
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import PolynomialFeatures
+    >>> from sk_ednn import EDNNRegressor, GridTiling
+    >>> from sk_ednn.datasets import make_potts
+    >>> from sk_ednn.encoders import OneHotFields
+    >>> X, y = make_potts(4, 400, (6, 6), random_state=0, return_X_y=True)
+    >>> pairs = make_pipeline(PolynomialFeatures(2), Ridge(1e-3))
+    >>> labels = EDNNRegressor(pairs, GridTiling(1, 1)).fit(X[:300], y[:300])
+    >>> tiling = GridTiling(1, 1, channel_axis=-1)
+    >>> one_hot = make_pipeline(OneHotFields(), EDNNRegressor(pairs, tiling)).fit(X[:300], y[:300])
+    >>> bool(labels.score(X[300:], y[300:]) < 0.99 < 0.9999 < one_hot.score(X[300:], y[300:]))
+    True
+    """
+
+    _parameter_constraints = {"categories": [StrOptions({"auto"}), "array-like"]}
+
+    def __init__(self, categories="auto"):
+        self.categories = categories
+
+    def _learn(self, fields):
+        self._validate_params()
+        if not isinstance(self.categories, str):
+            self.categories_ = _checked(self.categories)
+            for stack in fields.stacks:
+                if isinstance(stack.values, np.ndarray):
+                    self._codes(stack.values)
+            return
+        if fields.lazy:
+            raise ValueError(
+                "categories='auto' looks at all values, and these fields are read piece by piece: "
+                "say which labels there are, such as OneHotFields(categories=[0, 1, 2])."
+            )
+        found = np.unique(np.concatenate([np.unique(stack.values) for stack in fields.stacks]))
+        if len(found) > _MOST:
+            raise ValueError(
+                f"The fields hold {len(found):,} different values, from {found[0]} to {found[-1]}: "
+                f"labels are at most {_MOST}. Numbers are given as they are; angles by AngleFields."
+            )
+        self.categories_ = found
+
+    def _channels(self, values, place=None):
+        codes = self._codes(values, place)
+        return (codes[..., None] == np.arange(len(self.categories_))).astype(np.int8)
+
+    def _codes(self, values, place=None):
+        """Return which category each value is."""
+        order = np.argsort(self.categories_, kind="stable")
+        known = self.categories_[order]
+        found = np.minimum(np.searchsorted(known, values), len(known) - 1)
+        wrong = known[found] != values
+        if wrong.any():
+            first = np.argwhere(wrong)[0]
+            first = first if place is None else first + np.asarray(place)
+            unknown = np.unique(values[wrong])
+            raise ValueError(
+                f"The fields hold {_listed(unknown)}, which none of the categories is: "
+                f"{_listed(self.categories_)}; {np.sum(wrong):,} site(s) do, the first at "
+                f"{first.tolist()}. Fit to fields that hold every label, or name them all in "
+                "OneHotFields(categories=...)."
+            )
+        return order[found]
+
+    @property
+    def _n_channels(self):
+        return len(self.categories_)
+
+    def _dtype_of(self, dtype):
+        return np.dtype(np.int8)
+
+    def _described(self):
+        return f"one-hot {self.categories_.tolist()}"
+
+
+def _checked(categories) -> np.ndarray:
+    values = np.array(categories)
+    require_numbers(values, "categories")
+    if values.ndim != 1 or values.dtype.kind not in "biuf" or not 1 <= len(values) <= _MOST:
+        raise ValueError(
+            f"categories must be from 1 to {_MOST} numbers, the labels; got shape {values.shape} "
+            f"of type {values.dtype}."
+        )
+    require_finite(values, "categories")
+    if len(np.unique(values)) < len(values):
+        raise ValueError(f"categories must differ from each other, got {values.tolist()}.")
+    return values
+
+
+def _listed(values) -> str:
+    named = ", ".join(str(value) for value in values[:_NAMED].tolist())
+    return named if len(values) <= _NAMED else f"{named} and {len(values) - _NAMED} more"
