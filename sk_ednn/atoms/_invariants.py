@@ -269,6 +269,41 @@ class LocalInvariants(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         self._map(write, X)
         return features
 
+    def check_tiles(self, window, n_channels) -> None:
+        """Raise where these are not the tiles that are described; a fit on tiles asks for it.
+
+        Parameters
+        ----------
+        window : tuple of int
+            Sites of a tile along each axis.
+        n_channels : int
+
+        Raises
+        ------
+        ValueError
+            Where fields have not two dimensions, or `focus` and `context` are not the tiling's.
+        """
+        if len(window) != 2:
+            raise ValueError(
+                f"LocalInvariants describes fields of two dimensions, these tiles have "
+                f"{len(window)}, {' × '.join(map(str, window))} sites. Draw structures in a plane "
+                "(GaussianRasterizer(plane='xy')), or take features of three dimensions, such as "
+                "PolynomialFeatures or a network's."
+            )
+        focus, context = _pair(self, "focus", Integral, 1), _pair(self, "context", Integral, 0)
+        wanted = tuple(f + 2 * c for f, c in zip(focus, context, strict=True))
+        if wanted != tuple(window):
+            raise ValueError(
+                f"LocalInvariants has focus={self.focus} and context={self.context}, tiles of "
+                f"{wanted[0]} × {wanted[1]} pixels; the tiling cuts tiles of {window[0]} × "
+                f"{window[1]}. Give it the focus and context of the tiling."
+            )
+        if self.n_channels not in (None, n_channels):
+            raise ValueError(
+                f"LocalInvariants has n_channels={self.n_channels}, the fields have {n_channels}: "
+                f"is it n_channels={n_channels}?"
+            )
+
     def pull(self, X, slope):
         """Return how something changes with tiles, from how it changes with their features.
 
@@ -511,6 +546,7 @@ def _pair(model, name, kind, least):
         raise ValueError(
             f"The {name!r} parameter of LocalInvariants must be one {what} or a pair of them, "
             f"along x and y. Got {value!r} instead."
+            + (" Fields of three dimensions are not described." if len(pair) == 3 else "")
         )
     return tuple(int(v) if exact else float(v) for v in pair)
 

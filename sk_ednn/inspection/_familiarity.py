@@ -15,6 +15,7 @@ from .._committee import EDNNCommittee
 from .._distinct import distinct
 from .._tile_model import flat
 from .._utils.masks import unmasked
+from .._utils.steps import dense, front_and_last, transformed
 from ._reach import reach, sampled_tiles, unwrap
 
 # Tiles compared at a time.
@@ -233,6 +234,7 @@ def error_ranking(indicator, errors, *, n_bins=5):
         raise ValueError(
             "error_ranking expects two arrays of shape (n_samples,), of at least two samples; got "
             f"{indicator.shape} and {errors.shape}."
+            + (" Give several outputs one by one." if errors.ndim == 2 else "")
         )
     if not 1 <= n_bins <= len(errors):
         raise ValueError(f"n_bins must lie between 1 and {len(errors)}, got {n_bins}.")
@@ -253,8 +255,9 @@ def tile_features(tile_model, space):
     """Return a function of tiles, and the name of the space it leads to."""
     estimator = tile_model.estimator
     if space != "tiles":
-        if hasattr(estimator, "steps") and len(estimator.steps) > 1:
-            return partial(_transformed, estimator[:-1]), "features"
+        front, _ = front_and_last(estimator)
+        if front:
+            return partial(_transformed, front), "features"
         if hasattr(tile_model, "hidden"):
             return partial(_hidden, tile_model), "features"
         if space == "features":
@@ -267,7 +270,7 @@ def tile_features(tile_model, space):
 
 # No lambdas: what holds one of these can be pickled.
 def _transformed(transformers, tiles) -> np.ndarray:
-    return _dense(transformers.transform(flat(tiles)))
+    return dense(transformed(transformers, flat(tiles)))
 
 
 def _hidden(tile_model, tiles) -> np.ndarray:
@@ -276,11 +279,6 @@ def _hidden(tile_model, tiles) -> np.ndarray:
 
 def _as_they_are(tiles) -> np.ndarray:
     return flat(tiles).astype(float)
-
-
-def _dense(features) -> np.ndarray:
-    features = features.toarray() if hasattr(features, "toarray") else features
-    return np.asarray(features, dtype=float)
 
 
 def _distinct_tiles(tiling, fields, max_tiles, rng) -> np.ndarray:

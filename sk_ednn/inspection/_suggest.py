@@ -11,10 +11,14 @@ from sklearn.metrics import check_scoring
 from sklearn.model_selection import check_cv
 from sklearn.utils import Bunch, _safe_indexing, indexable
 from sklearn.utils._param_validation import Interval, validate_params
+from tqdm.auto import tqdm
 
 from .._regressor import EDNNRegressor
 from ..exceptions import TilingError
 from ..tiling import GridTiling
+
+# A progress bar appears after this many seconds; before, it is only noise.
+_DELAY = 2.0
 
 
 @validate_params(
@@ -75,7 +79,9 @@ def suggest_tiling(
     groups : array-like of shape (n_samples,), default=None
         For the cross-validation generator.
     verbose : int, default=0
-        Whether to print a line for each tiling.
+        Whether to print a line for each tiling, with the time it took and that of the next, as it
+        would be in proportion to the sites of a tile; and to show the folds of one that takes more
+        than two seconds.
 
     Returns
     -------
@@ -134,17 +140,29 @@ def suggest_tiling(
     make, template = _factory(estimator)
     if focuses is None:
         focuses = [1 if template is None else template.focus]
+    focuses, n_axes = list(focuses), max(1, getattr(X[0], "ndim", 1))
     tried, scores, times = [], [], []
+    if verbose:
+        n_most = len(focuses) * (max_context + 1)
+        print(f"At most {n_most} tilings, each fitted once a fold; fewer where no more is gained.")
     for focus in focuses:
         best, waited = None, 0
         for context in range(max_context + 1):
-            model = make(focus, context)
-            values, seconds, overlap = _cross_validate(model, X, y, groups, cv, scoring)
+            model, start = make(focus, context), time.perf_counter()
+            described = f"focus {focus}, context {context}"
+            values, seconds, overlap = _cross_validate(
+                model, X, y, groups, cv, scoring, described if verbose else None
+            )
             tried.append((focus, context))
             scores.append(values)
             times.append(seconds)
             if verbose:
-                print(f"focus {focus}, context {context}: {values.mean():.6g}, {seconds:.2g} s")
+                took = time.perf_counter() - start
+                line = f"{described}: {values.mean():.6g}, {seconds:.2g} s a fit, {took:.2g} s"
+                if context < max_context:
+                    longer = took * _growth(focus, context, n_axes)
+                    line += f"; the next some {longer:.2g} s"
+                print(line)
             if best is None or (values - best).mean() > max(
                 tolerance * _std_error(values - best, overlap), min_gain
             ):
@@ -209,12 +227,20 @@ def _with(template, focus, context) -> GridTiling:
     return tiling.set_params(focus=focus, context=context)
 
 
-def _cross_validate(model, X, y, groups, cv, scoring):
+def _growth(focus, context, n_axes) -> float:
+    """Return how much more sites a tile has with one more site of context."""
+    widths = [f for f in np.ravel(np.array(focus, dtype=object)) if f is not None]
+    widths = widths * n_axes if len(widths) == 1 else widths
+    return float(np.prod([(f + 2 * context + 2) / (f + 2 * context) for f in widths]))
+
+
+def _cross_validate(model, X, y, groups, cv, scoring, described=None):
     """Return the scores of the folds, the mean time of a fit, and n_test / n_train."""
     scorer = check_scoring(model, scoring=scoring)
     scores, seconds, overlap = [], 0.0, 0.0
     folds = list(check_cv(cv).split(X, y, groups))
-    for train, test in folds:
+    bar = tqdm(folds, desc=described, unit="fold", delay=_DELAY, leave=False, disable=not described)
+    for train, test in bar:
         start = time.perf_counter()
         fitted = clone(model).fit(_safe_indexing(X, train), _safe_indexing(y, train))
         seconds += time.perf_counter() - start

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 from sklearn.base import clone
+from sklearn.linear_model import Ridge
+from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sk_ednn import EDNNRegressor, GridTiling
@@ -308,3 +310,37 @@ def test_errors_say_what_is_wrong(params, words, fields):
 def test_tiles_of_another_width_are_refused(fields):
     with pytest.raises(ValueError, match="LocalInvariants is expecting 800 features"):
         fitted(fields).transform(tiles(fields, 4))
+
+
+# --- tiles that are not such ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n_channels", [1, 3, None])
+def test_fields_of_three_dimensions_are_refused(n_channels):
+    """Rows of 27 numbers could be 3 x 3 pixels of 3 channels; the tiling knows better."""
+    X = np.random.default_rng(0).random((6, 4, 4, 4))
+    invariants = LocalInvariants(1, 1, 0.4, n_channels=n_channels, degree=2, n_components=0)
+    model = EDNNRegressor(make_pipeline(invariants, Ridge()), GridTiling(1, 1))
+    with pytest.raises(ValueError, match=r"two dimensions, these tiles have 3, 3 × 3 × 3 sites"):
+        model.fit(X, X.sum(axis=(1, 2, 3)))
+
+
+@pytest.mark.parametrize(
+    "tiling, words",
+    [
+        (GridTiling((1, 2), 1, channel_axis=-1), "tiles of 3 × 3 pixels; the tiling cuts .* 3 × 4"),
+        (GridTiling(2, 1, channel_axis=-1), "the tiling cuts tiles of 4 × 4"),
+        (GridTiling(1, 1, channel_axis=0), "the fields have 4: is it n_channels=4"),
+    ],
+)
+def test_the_tiling_has_to_be_the_same(tiling, words):
+    X = np.random.default_rng(0).random((6, 4, 4, 4))
+    invariants = LocalInvariants(1, 1, 0.4, n_channels=1, degree=2, n_components=0)
+    model = EDNNRegressor(make_pipeline(invariants, Ridge()), tiling)
+    with pytest.raises(ValueError, match=words):
+        model.fit(X, X.sum(axis=(1, 2, 3)))
+
+
+def test_a_focus_of_three_axes_is_refused():
+    with pytest.raises(ValueError, match="three dimensions are not described"):
+        LocalInvariants((1, 1, 1), 1, 0.4).fit(np.ones((3, 27)))

@@ -212,18 +212,32 @@ def test_a_page_can_be_read_aloud(case):
     assert "#000000" not in drawn and "currentColor" in drawn
 
 
+def test_no_seed_is_shown_that_a_fit_has_drawn():
+    X, y = make_ising(60, (4, 4))
+    tile_model = make_pipeline(PolynomialFeatures(2), Ridge())
+    for random_state in (0, np.random.RandomState(0)):
+        model = EDNNRegressor(tile_model, GridTiling(1, 1), random_state=random_state).fit(X, y)
+        drawn = model.tile_model_.estimator[-1].random_state
+        assert drawn > 1000
+        found = fit_report(model, X, y)
+        assert str(drawn) not in found.html
+        made_of = " ".join(found.numbers["model"].values())
+        assert "random_state" not in made_of and "Ridge()" in made_of
+
+
 def test_each_kind_of_field_is_drawn_or_it_is_said_why_not(case):
     name, *_, page = case
     text = " ".join(page.text)
     missing = [line for line in page.text if line.startswith("Not ")]
-    no_history = "Not shown: A history is kept while networks are trained; Ridge has none."
+    # No section on a training where there was none by epochs.
+    assert ("Training" in page.text) == (name == "perceptron")
     if name == "perceptron":
-        assert missing == [] and re.search(r"The loss of [45] epochs\.", text)
-    elif name == "whole":
-        assert missing[0] == no_history and len(missing) == 2
-        assert missing[1].startswith("Not measured: ") and "8" not in missing[1].partition(":")[0]
+        assert re.search(r"The loss of [45] epochs\.", text)
+    if name == "whole":
+        assert len(missing) == 1
+        assert missing[0].startswith("Not measured: ") and "8" not in missing[0].partition(":")[0]
     else:
-        assert missing == [no_history]
+        assert missing == []
     n_figures = {"spins": 4, "chains": 6, "cubes": 4, "sizes": 7, "committee": 4, "perceptron": 5}
     assert page.tags["figure"] == n_figures.get(name, 4)
     assert "Only the sum is determined by the data" in text
@@ -253,8 +267,8 @@ def test_what_cannot_be_drawn_costs_nothing_else():
     model = EDNNRegressor(Ridge(), Halves()).fit(X, X.sum(axis=1))
     page = Page(fit_report(model, X, X.sum(axis=1), name="$\\nonsense$").html)
     missing = [line for line in page.text if line.startswith("Not ")]
-    # No history, twice a name that is no formula, and no boundary to double a field at.
-    assert len(missing) == 4 and page.tags["figure"] == 2
+    # Twice a name that is no formula, and no boundary to double a field at.
+    assert len(missing) == 3 and page.tags["figure"] == 2
     assert sum("nonsense" in line for line in missing) == 2
     assert "all tilings must be GridTiling" in missing[-1]
 

@@ -7,7 +7,7 @@ import numpy as np
 from ..._utils.masks import unmasked
 from .._familiarity import error_ranking, familiarity
 from .._reach import unwrap
-from ._style import COLOURS, GREY, new_axes, with_unit
+from ._style import COLOURS, GREY, check_axes, new_axes, with_unit
 
 
 class FamiliarityDisplay:
@@ -79,6 +79,7 @@ class FamiliarityDisplay:
         ValueError
             Where a spread is asked of what is no committee.
         """
+        check_axes(ax)
         labels = {
             "share": "share of unfamiliar tiles",
             "distance": "mean distance to a training tile",

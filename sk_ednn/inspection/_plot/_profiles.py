@@ -7,7 +7,17 @@ import numpy as np
 from .._context import context_sensitivity
 from .._interaction import interaction_profile
 from .._locality import locality_profile
-from ._style import COLOURS, CONTEXT_COLOUR, FOCUS_COLOUR, GREY, INK, MARKERS, new_axes, with_unit
+from ._style import (
+    COLOURS,
+    CONTEXT_COLOUR,
+    FOCUS_COLOUR,
+    GREY,
+    INK,
+    MARKERS,
+    check_axes,
+    new_axes,
+    with_unit,
+)
 
 _PAST = {"blur": "blurred", "noise": "noise", "occlude": "occluded"}
 _DASHES = {"blur": "-", "noise": "--", "occlude": ":"}
@@ -62,6 +72,7 @@ class ContextSensitivityDisplay:
         -------
         ContextSensitivityDisplay
         """
+        check_axes(ax)
         result = context_sensitivity(estimator, X, y, **options)
         return cls(result).plot(ax, name=name, unit=unit)
 
@@ -151,6 +162,7 @@ class LocalityDisplay:
         -------
         LocalityDisplay
         """
+        check_axes(ax)
         return cls(locality_profile(estimator, X, **options)).plot(ax, kind=kind, unit=unit)
 
     def plot(self, ax=None, *, kind="profile", unit=""):
@@ -284,6 +296,7 @@ class InteractionDisplay:
         -------
         InteractionDisplay
         """
+        check_axes(ax)
         return cls(interaction_profile(estimator, X, **options)).plot(ax, unit=unit)
 
     def plot(self, ax=None, *, unit=""):

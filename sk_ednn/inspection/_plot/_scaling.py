@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.base import clone
 
 from .._reach import all_terms, grid_axes, samples_of, unwrap
-from ._style import COLOURS, GREY, MARKERS, by_group, log_sizes, new_axes, with_unit
+from ._style import COLOURS, GREY, MARKERS, by_group, check_axes, log_sizes, new_axes, with_unit
 
 _KINDS = ("total", "time", "speedup")
 
@@ -84,6 +84,7 @@ class ScalingDisplay:
         if sizes.ndim != 1 or sizes.shape != values.shape or len(sizes) == 0:
             raise ValueError(
                 f"sizes and values must be of one shape (n,), got {sizes.shape} and {values.shape}."
+                + (" Draw several outputs one by one." if values.ndim == 2 else "")
             )
         if not (sizes > 0).all() or (kind != "total" and not (values > 0).all()):
             raise ValueError("Sizes, numbers of workers and times must be positive.")
@@ -115,6 +116,7 @@ class ScalingDisplay:
         -------
         ScalingDisplay
         """
+        check_axes(ax)
         if kind == "speedup":
             if n_jobs is None:
                 raise ValueError("kind='speedup' needs n_jobs, such as n_jobs=[1, 2, 4].")

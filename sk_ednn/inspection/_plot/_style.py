@@ -16,19 +16,92 @@ FOCUS_COLOUR, CONTEXT_COLOUR = "#d1495b", "#edae49"
 def new_axes(ax, *, size=(4.8, 3.8), despine=True):
     """Return the figure and the axes to draw in, new ones where `ax` is None.
 
+    `ax` may also be a Figure, which gets axes, or an array or list that holds one Axes.
+
     Raises
     ------
     MissingExtraError
         Where matplotlib is not installed.
+    ValueError
+        Where `ax` is something else, or several Axes.
     """
-    without = "The numbers are there without it, in the attributes of the display."
-    with needing("Drawing", otherwise=without):
-        import matplotlib.pyplot as plt
+    plt = _pyplot()
     if ax is None:
         _, ax = plt.subplots(figsize=size, layout="constrained")
+    elif hasattr(ax, "add_subplot"):
+        ax = ax.add_subplot()
+    else:
+        ax = _one_of(ax)
     if despine:
         ax.spines[["top", "right"]].set_visible(False)
     return ax.figure, ax
+
+
+def check_axes(ax) -> None:
+    """Raise where `new_axes` would: before a measurement that may take long."""
+    if ax is not None and not hasattr(ax, "add_subplot"):
+        _one_of(ax)
+
+
+def two_axes(ax, *, shape, size) -> list:
+    """Return two axes to draw in, new ones where `ax` is None.
+
+    `ax` may be two Axes in any arrangement, a Figure, or one Axes, whose place the two then share.
+
+    Parameters
+    ----------
+    ax : None, Figure, Axes, or array or list of Axes
+    shape : tuple of int
+        How they are put, (1, 2) or (2, 1), where they are made here.
+    size : tuple of float
+        Of a new figure.
+    """
+    plt = _pyplot()
+    if ax is None:
+        return list(plt.subplots(*shape, figsize=size, layout="constrained")[1])
+    if hasattr(ax, "add_subplot"):
+        return list(ax.subplots(*shape))
+    given = [_checked(one) for one in _listed(ax)]
+    if len(given) == 2:
+        return given
+    place = given[0].get_subplotspec() if len(given) == 1 else None
+    if place is None:
+        raise ValueError(
+            "Two Axes are needed, for the field and for the contributions, or one of a grid, which "
+            f"is then divided; got {len(given)}. Or leave the field out."
+        )
+    given[0].set_axis_off()
+    cells = place.subgridspec(*shape)
+    return [given[0].figure.add_subplot(cells[k]) for k in range(2)]
+
+
+def _pyplot():
+    without = "The numbers are there without it, in the attributes of the display."
+    with needing("Drawing", otherwise=without):
+        import matplotlib.pyplot as plt
+    return plt
+
+
+def _one_of(ax):
+    given = _listed(ax)
+    if len(given) != 1:
+        raise ValueError(
+            f"This is drawn in one Axes, got {len(given)} of them: give one, such as ax[0]."
+        )
+    return _checked(given[0])
+
+
+def _listed(ax) -> list:
+    several = isinstance(ax, (list, tuple, np.ndarray))
+    return list(np.ravel(np.array(ax, dtype=object))) if several else [ax]
+
+
+def _checked(ax):
+    # Polar axes, and those of three dimensions, are called otherwise and have other edges.
+    if getattr(ax, "name", None) == "rectilinear" and hasattr(ax, "spines"):
+        return ax
+    kind = f"one with projection={ax.name!r}" if hasattr(ax, "spines") else type(ax).__name__
+    raise ValueError(f"ax must be an Axes of matplotlib with straight axes, got {kind}.")
 
 
 def with_unit(name, unit) -> str:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from .._suggest import suggest_tiling
-from ._style import COLOURS, FOCUS_COLOUR, MARKERS, new_axes, with_unit
+from ._style import COLOURS, FOCUS_COLOUR, MARKERS, check_axes, new_axes, with_unit
 
 
 class TilingPathDisplay:
     """Scores of cross-validation against the context, a curve for each focus.
 
-    Made by `from_data`; `plot` draws it once more.
+    Made by `from_data` or `from_estimator`; `plot` draws it once more.
 
     Parameters
     ----------
@@ -58,7 +58,24 @@ class TilingPathDisplay:
         -------
         TilingPathDisplay
         """
+        check_axes(ax)
         return cls(suggest_tiling(X, y, **options)).plot(ax, name=name, unit=unit)
+
+    @classmethod
+    def from_estimator(cls, estimator, X, y, **options):
+        """Search with an estimator, fitted or not, and draw.
+
+        Parameters
+        ----------
+        estimator : EDNNRegressor, or Pipeline with one
+            It is cloned; its tiling is varied.
+        X, y, **options : as for `from_data`
+
+        Returns
+        -------
+        TilingPathDisplay
+        """
+        return cls.from_data(X, y, estimator=estimator, **options)
 
     def plot(self, ax=None, *, name="mean absolute error", unit=""):
         """Draw the figure.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .._reach import samples_of, unwrap
-from ._style import CONTEXT_COLOUR, FOCUS_COLOUR, GREY, INK, new_axes, with_unit
+from ._style import CONTEXT_COLOUR, FOCUS_COLOUR, GREY, INK, new_axes, two_axes, with_unit
 
 # Lines between more focus regions than this along an axis would hide the field.
 _MOST_LINES = 64
@@ -89,7 +89,11 @@ class TilingDisplay:
         field = shown_field(whole, getattr(tiling, "channel_axis", None), channel)
         grid = tiling.tile_grid(whole.shape)
         if len(grid) != 2:
-            raise ValueError(f"Fields of two dimensions are drawn, these have {len(grid)}.")
+            raise ValueError(
+                f"Fields of two dimensions are drawn, these have {len(grid)}. "
+                + ("Cut a plane out of them, such as X[..., 0], and give a tiling of two axes."
+                   if len(grid) > 2 else "ContributionDisplay draws fields of one.")
+            )  # fmt: skip
         tile = tuple(n // 2 for n in grid) if tile is None else tuple(tile)
         if len(tile) != 2 or not all(0 <= k < n for k, n in zip(tile, grid, strict=True)):
             raise ValueError(f"tile must be a place in the tile grid {grid}, got {tile}.")
@@ -242,7 +246,8 @@ class ContributionDisplay:
             Which channel of the field is shown; None for the sum of all.
         with_field : bool, default=True
             Whether the field is drawn, too.
-        ax : matplotlib Axes, or two of them where the field is drawn; default=None
+        ax : matplotlib Axes, Figure, or two Axes where the field is drawn; default=None
+            The field and the contributions share the place of a single Axes.
         **style : keywords of `plot`
 
         Returns
@@ -274,7 +279,8 @@ class ContributionDisplay:
         ----------
         contributions : array-like of shape (height, width) or (length,)
         field : array-like or None, default=None
-        ax : matplotlib Axes, or two of them where the field is drawn; default=None
+        ax : matplotlib Axes, Figure, or two Axes where the field is drawn; default=None
+            The field and the contributions share the place of a single Axes.
         **style : keywords of `plot`
 
         Returns
@@ -294,8 +300,8 @@ class ContributionDisplay:
 
         Parameters
         ----------
-        ax : matplotlib Axes, or two of them where there is a field; default=None
-            None for a new figure.
+        ax : matplotlib Axes, Figure, or two Axes where there is a field; default=None
+            None for a new figure. Field and contributions share the place of a single Axes.
         name, unit : str
             What is contributed, for the labels.
         cmap, field_cmap : str or Colormap
@@ -306,16 +312,10 @@ class ContributionDisplay:
         """
         both = self.field is not None
         flat = self.contributions.ndim == 1
-        if ax is None and both:
-            new_axes(None, despine=False)  # says what is missing where matplotlib is
-            import matplotlib.pyplot as plt
-
-            plt.close()
-            shape = (2, 1) if flat else (1, 2)
-            _, ax = plt.subplots(
-                *shape, figsize=(6, 4) if flat else (7.6, 3.9), layout="constrained"
-            )
-        first, last = (ax[0], ax[1]) if both else (None, ax)
+        first, last = None, ax
+        if both:
+            shape, size = ((2, 1), (6, 4)) if flat else ((1, 2), (7.6, 3.9))
+            first, last = two_axes(ax, shape=shape, size=size)
         self.figure_, last = new_axes(last, size=(4.4, 3.9), despine=flat)
         self.ax_ = np.array([first, last]) if both else last
         total = f"{self.contributions.sum():,.6g} {unit}".rstrip()

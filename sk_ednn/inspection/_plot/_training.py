@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..._utils.steps import front_and_last
 from ...exceptions import TileModelError
 from .._reach import all_terms, unwrap
 from ._style import COLOURS, new_axes
@@ -67,13 +68,7 @@ class TrainingDisplay:
         TileModelError
             Where the tile model is not a network with a history.
         """
-        regressor, _ = unwrap(estimator)
-        tile_model, _ = all_terms(regressor)[0]
-        net = tile_model.estimator
-        net = net.steps[-1][1] if hasattr(net, "steps") else net
-        history = getattr(net, "history_", None)
-        if not history and getattr(net, "loss_curve_", None):  # an MLPRegressor
-            history = [{"train_loss": loss} for loss in net.loss_curve_]
+        net, history = history_of(estimator)
         if not history:
             raise TileModelError(
                 f"A history is kept while networks are trained; {type(net).__name__} has none."
@@ -101,3 +96,14 @@ class TrainingDisplay:
         if len(self.losses) > 1:
             self.ax_.legend(frameon=False)
         return self
+
+
+def history_of(estimator) -> tuple:
+    """Return the tile model of a fitted estimator, and what is kept of its epochs, if anything."""
+    regressor, _ = unwrap(estimator)
+    tile_model, _ = all_terms(regressor)[0]
+    _, net = front_and_last(tile_model.estimator)
+    history = getattr(net, "history_", None)
+    if not history and getattr(net, "loss_curve_", None):  # an MLPRegressor
+        history = [{"train_loss": loss} for loss in net.loss_curve_]
+    return net, history

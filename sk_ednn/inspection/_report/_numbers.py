@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import re
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -19,6 +20,8 @@ from .._reach import grid_axes, unwrap
 _ALWAYS = ("numpy", "scipy", "scikit-learn")
 _IF_USED = {"torch": "torch", "skorch": "skorch", "dask": "dask", "ase": "ase", "zarr": "zarr"}
 _LONGEST = 2000
+_DRAWN = r"random_state=(\d+|RandomState\([^)]*\) at 0x\w+)"
+_SEED = re.compile(rf"(?<=\(){_DRAWN},?\s*|,\s*{_DRAWN}")
 
 
 def data_of(fields, y, tiling) -> dict[str, Any]:
@@ -165,5 +168,6 @@ def _n_weights(estimator) -> int | None:
 
 
 def _text(value) -> str:
-    text = repr(value)
+    # Seeds that a fit has drawn for its parts are many digits that say nothing.
+    text = _SEED.sub("", repr(value))
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"

@@ -98,6 +98,11 @@ def section(title, *parts) -> tuple[str, Element]:
     return title, element("section", None, element("h2", title), *parts, id=name)
 
 
+def sections(title, part) -> list:
+    """Return a section of one part in a list, an empty one where there is no part."""
+    return [] if part is None else [section(title, part)]
+
+
 def page(title, lead, cards, sections, footer) -> str:
     """Return a whole page.
 

@@ -156,7 +156,7 @@ def fit_report(
             _page.section("Data", _sections.data(numbers["data"], labels, unit)),
             _page.section("Tiling", _sections.tilings(field)),
             _page.section("Model", *_sections.model(estimator, numbers)),
-            _page.section("Training", _sections.training(estimator)),
+            *_page.sections("Training", _sections.training(estimator)),
             _page.section(
                 "Errors",
                 *_sections.verdicts(verdicts, labels),

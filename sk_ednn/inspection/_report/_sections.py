@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .._plot._style import with_unit
+from .._plot._training import history_of
 from . import _figures, _numbers, _page
 from ._page import Value, number
 
@@ -133,7 +134,9 @@ def model(estimator, numbers):
 
 
 def training(estimator):
-    """Draw the curve of the training."""
+    """Draw the curve of the training; None where there is no training by epochs."""
+    if not history_of(estimator)[1]:
+        return None
     return part_of_page(
         lambda: _page.figures(_page.figure(_figures.draw_training(estimator), "training"))
     )
