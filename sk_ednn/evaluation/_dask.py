@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import uuid
 import warnings
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
@@ -20,16 +21,16 @@ from sklearn.base import clone
 from sklearn.utils._param_validation import Interval
 from tqdm.auto import tqdm
 
-from .._digest import digest
+from .._digest import digest, told_apart
 from .._fields import Fields, Stack
 from .._input_range import InputRange, WatchedSource
 from .._sources import ArraySource, source_identity
-from .._utils.masks import unmasked
 from .._views import OneField
-from ..exceptions import UnfamiliarWarning
+from ..exceptions import TileModelError, UnfamiliarWarning
 from ..tiling._base import box_sides, cut
 from ._auto import AutoEvaluation
 from ._base import AbstractEvaluation
+from ._chunks import Layout
 from ._exact import ExactTotals
 from ._groups import (
     HELD_BYTES,
@@ -77,7 +78,8 @@ class DaskBlocks(AbstractEvaluation):
         A folder that all workers see. Each total of a block is recorded there; when the same
         totals are asked for again, by another process too, only blocks that are not recorded are
         computed. Records are found by a digest of the model, the tiling, the evaluation and the
-        source, whose files are known by their path, size and time.
+        source, whose files are known by their path, size and time. All of them must be such that
+        they can be told from others: no lambda, and no class defined in a function.
     verbose : int or None, default=None
         Whether to show a progress bar while totals are computed, and with a `distributed.Client`
         the address of its dashboard.
@@ -86,7 +88,9 @@ class DaskBlocks(AbstractEvaluation):
     -----
     A task reads what its blocks see and no more, so that memory does not grow with the field. The
     model is a task of the graph, known by its content: workers that are lost, all of them too,
-    cost the groups whose sums they held, and with a journal only those they were at. `Unique`
+    cost the groups whose sums they held, and with a journal only those they were at. Lambdas and
+    classes without a name travel with it; what cannot travel at all, such as a lock, is evaluated
+    by the threads of one process. `Unique`
     remembers nothing from block to block here: totals are to the last bit those of
     ``Unique(table_size=0)``.
 
@@ -171,6 +175,21 @@ class DaskBlocks(AbstractEvaluation):
             inner.set_params(table_size=0)
         return inner
 
+    def _named(self, content, what) -> str:
+        """Return a name that differs where the content does, the same in every process.
+
+        What has no such name, being a lambda, say, gets one that nothing else has. A journal
+        cannot do with that.
+        """
+        keeper = f"journal={str(self.journal)!r} finds totals again: it knows the {what}"
+        try:
+            with told_apart(keeper, "Or set journal=None."):
+                return digest(content())
+        except TileModelError:
+            if self.journal is not None:
+                raise
+            return uuid.uuid4().hex
+
 
 class _Work:
     """One term over all fields, as graphs."""
@@ -181,8 +200,9 @@ class _Work:
         self.fields = _as_sources(fields)
         self.term = Term(evaluation, tile_model, tiling)
         self.max_tiles = evaluation.tiles_per_block(tile_model, tiling, fields)
-        self.identity = digest(
-            (tile_model.identity(), tiling.get_params(), type(evaluation), evaluation.get_params())
+        how = type(evaluation), evaluation.get_params()
+        self.identity = blocks._named(
+            lambda: (tile_model.identity(), tiling.get_params(), how), "model"
         )
 
     def totals(self, index) -> da.Array:
@@ -235,7 +255,8 @@ class _Graph:
         self.term = work.term
         source = work.fields.stacks[index].values
         most = work.blocks.blocks_per_task
-        self.run = digest((_FORMAT, work.identity, source_identity(source)))
+        identity = work.blocks._named(lambda: source_identity(source), "source")
+        self.run = digest((_FORMAT, work.identity, identity))
         self.name = f"sk-ednn-{what}-{digest((self.run, source.shape, work.max_tiles, most))}"
         self.term_key = f"sk-ednn-term-{work.identity}"
         packed = pack(work.term, work.identity, "tile model")
@@ -244,7 +265,6 @@ class _Graph:
         self.inputs = []
         self.chunked = _dask_array(source)
         if self.chunked is None:
-            identity = source_identity(source)
             self.source = f"sk-ednn-source-{digest(identity)}"
             self.tasks[self.source] = (_handed, pack(source, identity, "source of the fields"))
         else:
@@ -498,7 +518,7 @@ def _chunks_seen(array, tiling, group):
         for ends, along in zip(bounds, sites, strict=True)
     ]
     indices = list(product(*seen))
-    return _Layout(array.shape, array.dtype, bounds, indices), [(array.name, *i) for i in indices]
+    return Layout(array.shape, array.dtype, bounds, indices), [(array.name, *i) for i in indices]
 
 
 def _note_small_chunks(array, tiling, group) -> None:
@@ -515,53 +535,3 @@ def _note_small_chunks(array, tiling, group) -> None:
             PerformanceWarning,
             stacklevel=_CALLER,
         )
-
-
-class _Layout:
-    """How some chunks lie in an array."""
-
-    def __init__(self, shape, dtype, bounds, indices):
-        self.shape = shape
-        self.dtype = dtype
-        self.bounds = bounds
-        self.indices = indices
-
-    def of(self, chunks) -> _Chunks:
-        """Return the source that these chunks make."""
-        return _Chunks(self, chunks)
-
-
-class _Chunks:
-    """Some chunks of an array that are at hand, read by the places of the array."""
-
-    spacing = None
-
-    def __init__(self, layout, chunks):
-        self.shape = layout.shape
-        self.dtype = layout.dtype
-        self.bounds = layout.bounds
-        self.held = dict(zip(layout.indices, chunks, strict=True))
-
-    def read(self, slices) -> np.ndarray:
-        """Return the box of these slices."""
-        out = np.empty([part.stop - part.start for part in slices], dtype=self.dtype)
-        ranges = [
-            range(
-                int(np.searchsorted(ends, part.start, side="right")) - 1,
-                int(np.searchsorted(ends, part.stop, side="left")),
-            )
-            for ends, part in zip(self.bounds, slices, strict=True)
-        ]
-        for index in product(*ranges):
-            chunk = unmasked(self.held[index], "X")
-            if len(index) == sum(len(r) == 1 for r in ranges):
-                offsets = [ends[k] for ends, k in zip(self.bounds, index, strict=True)]
-                box = (slice(p.start - o, p.stop - o) for p, o in zip(slices, offsets, strict=True))
-                return chunk[tuple(box)]
-            here, there = [], []
-            for ends, k, part in zip(self.bounds, index, slices, strict=True):
-                start, stop = max(part.start, ends[k]), min(part.stop, ends[k + 1])
-                here.append(slice(start - ends[k], stop - ends[k]))
-                there.append(slice(start - part.start, stop - part.start))
-            out[tuple(there)] = chunk[tuple(here)]
-        return out

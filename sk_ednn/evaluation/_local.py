@@ -113,11 +113,12 @@ class LocalUpdates:
         ------
         ValueError
             Where a site is outside of the field or comes twice in a move, where a value is NaN,
-            infinite, or not one that the type of the field can hold.
+            infinite, or not one that the type of the field can hold. There is then no proposal:
+            the one before cannot be accepted any more.
         """
+        self._n_moves = None  # until it has succeeded there is no proposal
         sites, values, several = self._checked(sites, values)
         owners = np.zeros(len(sites), dtype=np.intp)
-        self._n_moves = None  # until it has succeeded there is no proposal
         changes = self._ledger.propose(owners, sites, values)
         self._changes, self._n_moves = changes, len(sites)
         if self._single:
@@ -193,9 +194,10 @@ class LocalUpdates:
         return sites.astype(np.intp), self._cast(values), self._no_site_twice(sites, several)
 
     def _cast(self, values):
+        """Return a copy of values in the type of the field: the caller may go on with theirs."""
         dtype = self._ledger.values.dtype
         if values.dtype == dtype and dtype.kind != "f":
-            return values
+            return values.copy()
         if values.dtype.kind not in "biuf":
             raise ValueError(f"values must be numbers; got {values.dtype}.")
         require_finite(values, "values")

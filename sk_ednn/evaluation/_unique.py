@@ -128,7 +128,8 @@ class Unique(AbstractEvaluation):
                 if key in table:
                     contributions[index] = table[key]
         for index in new[: max(0, self.table_size - len(table))]:
-            table[keys[index]] = contributions[index]
+            # A copy: what is returned belongs to whoever asked.
+            table[keys[index]] = contributions[index].copy()
         return contributions
 
     def _tables(self):

@@ -9,6 +9,8 @@ from sklearn.utils.parallel import Parallel, delayed
 from threadpoolctl import ThreadpoolController
 from tqdm.auto import tqdm
 
+from .._digest import sent_to_processes
+
 # Tasks for each worker: enough to even out, few enough that what a task carries (a forest may
 # take megabytes) is not sent for every block.
 _TASKS_PER_WORKER = 8
@@ -49,7 +51,9 @@ def map_blocks(function, plan, *args, n_jobs, verbose):
             results = Parallel(n_jobs=n_jobs, prefer="threads", return_as="generator")(
                 delayed(_work)(function, args, group, n_threads) for group in groups
             )
-            for group, values in zip(groups, results, strict=True):
+            for group in groups:
+                with sent_to_processes():
+                    values = next(results)
                 yield from zip(group, values, strict=True)
                 bar.update(len(group))
 
