@@ -13,6 +13,7 @@ from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted
 
 from ._around import keep_columns_of, regressors_of, with_tags_of
+from ._digest import sent_to_processes
 from ._fields import check_fields
 from ._regressor import EDNNRegressor
 from ._utils.masks import require_unmasked
@@ -130,14 +131,16 @@ class EDNNCommittee(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
             _drawn(n_samples, groups, random_state) if self.bootstrap else everything
             for _ in members
         ]
-        estimators = Parallel(
-            n_jobs=self.n_jobs, verbose=self.verbose, prefer="threads" if _light(self) else None
-        )(
-            delayed(_fit_member)(
-                member, X, y, drawn, sample_weight=sample_weight, groups=groups, gradient=gradient
-            )
-            for member, drawn in zip(members, samples, strict=True)
-        )
+        with sent_to_processes():
+            estimators = Parallel(
+                n_jobs=self.n_jobs, verbose=self.verbose, prefer="threads" if _light(self) else None
+            )(
+                delayed(_fit_member)(
+                    member, X, y, drawn,
+                    sample_weight=sample_weight, groups=groups, gradient=gradient,
+                )
+                for member, drawn in zip(members, samples, strict=True)
+            )  # fmt: skip
         oob = _out_of_bag(estimators, samples, X, np.asarray(y, dtype=float))
         self.estimators_ = estimators
         self.estimators_samples_ = samples

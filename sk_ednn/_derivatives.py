@@ -24,6 +24,7 @@ from sklearn.preprocessing import (
 )
 
 from ._kernel_slopes import named_slope
+from ._utils.steps import as_arrays, dense, front_and_last
 from .exceptions import TileModelError
 
 _SCALERS = (StandardScaler, MinMaxScaler, MaxAbsScaler, RobustScaler)
@@ -60,13 +61,14 @@ def prediction_slope(estimator, rows) -> np.ndarray:
         Where the derivative of a step is not known.
     """
     rows = np.asarray(rows, dtype=np.float64)
-    steps = [step for _, step in estimator.steps] if hasattr(estimator, "steps") else [estimator]
+    front, last = front_and_last(estimator)
     seen = []
-    for step in steps[:-1]:
-        seen.append(rows)
-        rows = rows if _passes(step) else np.asarray(step.transform(rows))
-    slope = _of_regressor(steps[-1], rows)
-    for step, given in zip(reversed(steps[:-1]), reversed(seen), strict=True):
+    with as_arrays():
+        for step in front:
+            seen.append(dense(rows))
+            rows = step.transform(rows)
+    slope = _of_regressor(last, dense(rows))
+    for step, given in zip(reversed(front), reversed(seen), strict=True):
         slope = _through(step, given, slope)
     return slope
 
@@ -105,8 +107,6 @@ def _activated(name, x):
 
 def _through(step, given, slope):
     """Return the slope with respect to what a transformer was given."""
-    if _passes(step):
-        return slope
     if isinstance(step, _SCALERS):
         if getattr(step, "clip", False):
             raise TileModelError("MinMaxScaler(clip=True) has no derivative where it clips.")
@@ -149,7 +149,3 @@ def _through_monomials(powers, rows, slope):
         shape = len(factors), n_inputs + 1
         out += others @ csr_array((np.ones(len(factors)), factors[:, place], ends), shape=shape)
     return out[:, :-1]
-
-
-def _passes(step) -> bool:
-    return step is None or (isinstance(step, str) and step == "passthrough")

@@ -21,6 +21,7 @@ from ._remember import remembered
 from ._targets import check_length, check_targets, per_site
 from ._terms import WithTerms, check_terms
 from ._utils.masks import require_unmasked
+from ._utils.steps import as_arrays
 from .evaluation import AbstractEvaluation, AutoEvaluation
 from .exceptions import TileModelError, TilingError
 from .summing import AbstractSumFit, AutoSumFit, SumProblem, Term
@@ -266,7 +267,8 @@ class EDNNRegressor(RegressorMixin, WithTerms):
             n_jobs=self.n_jobs,
             verbose=self.verbose,
         )
-        tile_models = summing.fit(problem)
+        with as_arrays():
+            tile_models = summing.fit(problem)
         tile_models[0] = tile_models[0].with_baseline(baseline)
         seen = InputRange.of(fields, getattr(terms[0].tiling, "channel_axis", None))
         if start is not None and hasattr(self, "input_range_"):

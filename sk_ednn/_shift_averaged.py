@@ -114,7 +114,7 @@ class ShiftAveraged(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
         Parameters
         ----------
         model : fitted EDNNRegressor or EDNNCommittee, search over it, or Pipeline that ends in it
-            It is not changed.
+            It is not changed, and may be fitted anew: what is averaged is the model as it is now.
         n_shifts, selection, random_state
             See `ShiftAveraged`.
 
@@ -139,7 +139,8 @@ class ShiftAveraged(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
             return model
         averaged = cls(model, n_shifts, selection=selection, random_state=random_state)
         averaged._validate_params()
-        return averaged._around(model)
+        # A fit gives an estimator other attributes, and leaves those that this copy shares.
+        return averaged._around(copy.copy(model))
 
     def fit(self, X, y, sample_weight=None, *, groups=None, gradient=None):
         """Fit the estimator.

@@ -14,6 +14,7 @@ from ._derivatives import prediction_slope
 from ._digest import digest
 from ._fields import Fields, Stack
 from ._utils.masks import unmasked
+from ._utils.steps import as_arrays, front_and_last, transformed
 from .exceptions import TileModelError
 from .tiling import Block, GridTiling
 from .tiling._adjoint import add_tiles
@@ -92,7 +93,9 @@ class TileModel:
 
     def _outputs(self, tiles) -> np.ndarray:
         """Return the estimator's own output for tiles, (n_tiles, n_outputs) in float64."""
-        outputs = self.estimator.predict(flat(tiles))
+        front, last = front_and_last(self.estimator)
+        with as_arrays():
+            outputs = last.predict(transformed(front, flat(tiles)))
         return checked_outputs(outputs, len(tiles), self.n_outputs, self.estimator)
 
     def gradient(self, tiling, fields) -> list[np.ndarray]:
@@ -234,9 +237,9 @@ def is_torch(tile_model) -> bool:
 
 def _widest_step(estimator) -> int:
     """Return the most numbers per row that an estimator makes on its way to a prediction."""
-    steps = [step for _, step in estimator.steps] if hasattr(estimator, "steps") else [estimator]
+    front, last = front_and_last(estimator)
     widest = 1
-    for step in steps:
+    for step in (*front, last):
         for name in ("X_fit_", "X_train_", "_fit_X", "support_vectors_", "components_"):
             widest = max(widest, len(getattr(step, name, ())))
         widest = max(widest, getattr(step, "n_output_features_", 1))

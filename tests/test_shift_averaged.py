@@ -228,7 +228,7 @@ def test_a_fitted_model_is_averaged_as_it_is():
     with left_as_it_was(single):
         model = ShiftAveraged.of(single, "all")
         total = model.predict(X)
-    assert model.estimator_ is single and model.estimator is single
+    assert model.estimator_.tile_model_ is single.tile_model_ and model.estimator is single
     fresh = ShiftAveraged(EDNNRegressor(KERNEL, GridTiling(2, 1)), "all").fit(X, y)
     np.testing.assert_array_equal(total, fresh.predict(X))
     np.testing.assert_array_equal(clone(model).fit(X, y).predict(X), total)

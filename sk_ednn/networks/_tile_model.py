@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from .._tile_model import TileModel, checked_outputs, flat
+from .._utils.steps import dense, front_and_last, transformed
 from ..exceptions import TileModelError
 from ._convolutional import DenseForm, NotConvolutional, as_convolution
 from ._field_sums import field_input, on_device
@@ -43,14 +44,9 @@ class NetworkTileModel(TileModel):
     standardization: Standardization | None = None
 
     def _outputs(self, tiles) -> np.ndarray:
-        net, steps = self.estimator, []
-        if hasattr(net, "steps"):
-            steps, net = [step for _, step in net.steps[:-1]], net.steps[-1][1]
+        steps, net = front_and_last(self.estimator)
         if steps:
-            inputs = flat(tiles)
-            for step in steps:
-                inputs = step.transform(inputs)
-            inputs = torch.tensor(np.asarray(inputs), dtype=self._torch_dtype)
+            inputs = torch.tensor(dense(transformed(steps, flat(tiles))), dtype=self._torch_dtype)
         else:
             inputs = self._inputs(tiles)
         parts = []
@@ -167,7 +163,7 @@ class NetworkTileModel(TileModel):
 
     @property
     def _net(self):
-        return self.estimator.steps[-1][1] if hasattr(self.estimator, "steps") else self.estimator
+        return front_and_last(self.estimator)[1]
 
     def _finish(self, out):
         out = out.float() if self.precision == "bfloat16" else out
@@ -340,9 +336,7 @@ class NetworkTileModel(TileModel):
     def _content(self) -> dict:
         # Of the net the module alone: its history holds times, and its optimiser what is past.
         content = self.__getstate__()
-        net, steps = content.pop("estimator"), []
-        if hasattr(net, "steps"):
-            steps, net = [step for _, step in net.steps[:-1]], net.steps[-1][1]
+        steps, net = front_and_last(content.pop("estimator"))
         layers = {
             name: {k: v for k, v in layer.__dict__.items() if k not in ("training", "_modules")}
             for name, layer in net.module_.named_modules()

@@ -33,11 +33,6 @@ class AtomUpdates:
         An `ase.Atoms`, a `sk_ednn.atoms.Structure`, or what else the rasteriser draws. It is
         copied.
 
-    Attributes
-    ----------
-    positions : ndarray of shape (n_atoms, 2), in Å
-        As they are now.
-
     Raises
     ------
     TileModelError, TilingError, ValueError
@@ -85,13 +80,19 @@ class AtomUpdates:
         (self._drawn,) = draw._gradients(system, shape)
         self._width, self._cutoff = draw.width, draw.cutoff
         self._spacing = draw._spacings(system.lengths, shape)[0].tolist()
-        self._vectors, self.positions = system.vectors[0], system.positions.copy()
+        # Copies: the caller may go on with theirs.
+        self._vectors, self._positions = system.vectors[0].copy(), system.positions.copy()
         self._inverse = np.linalg.inv(self._vectors)
         drawn = draw._fields(system, shape)[0]
         # In float64, so that taking Gaussians away leaves next to nothing behind.
         self._field = np.array(drawn, dtype=np.float64).reshape(*shape[0], -1)
         self._terms = [_Term(*term, drawn) for term in running(regressor, terms, [drawn])]
         self._proposed = None
+
+    @property
+    def positions(self) -> np.ndarray:
+        """A copy of the positions as they are now, (n_atoms, 2), in Å."""
+        return self._positions.copy()
 
     @property
     def total(self) -> float:
@@ -110,15 +111,16 @@ class AtomUpdates:
         Raises
         ------
         ValueError
-            Where the position is not finite or there is no such atom.
+            Where the position is not finite or there is no such atom. There is then no proposal.
         """
         self._proposed = None
-        position = unmasked(position, "position", np.float64)
+        # A copy: the caller may go on with theirs.
+        position = np.array(unmasked(position, "position", np.float64))
         if position.shape not in ((2,), (3,)) or not np.isfinite(position).all():
             raise ValueError(f"Expected a finite position (x, y) in Å, got {position.tolist()}.")
-        if not 0 <= atom < len(self.positions):
-            raise ValueError(f"Expected an atom from 0 to {len(self.positions) - 1}, got {atom}.")
-        before, after = self._profiles(self.positions[atom]), self._profiles(position[:2])
+        if not isinstance(atom, Integral) or not 0 <= int(atom) < len(self._positions):
+            raise ValueError(f"Expected an atom from 0 to {len(self._positions) - 1}, got {atom}.")
+        before, after = self._profiles(self._positions[atom]), self._profiles(position[:2])
         height, channel = self._drawn.heights[atom], self._drawn.channels[atom]
         found = []
         for term in self._terms:
@@ -160,7 +162,7 @@ class AtomUpdates:
             self._field[(*np.ix_(x, y), channel)] += sign * height * drawn
         for term, (tiles, held) in zip(self._terms, found, strict=True):
             term.held[tiles] = held
-        self.positions[atom] = position
+        self._positions[atom] = position
         self._proposed = None
 
     def _profiles(self, position):
@@ -264,25 +266,25 @@ class AtomMetropolis(BaseEstimator):
         local = AtomUpdates(self.model, structure)
         energies, positions, accepted = [], [], 0
         for sweep in range(1, burn_in + n_sweeps + 1):
-            moved = sum(self._try(local, rng) for _ in range(len(local.positions)))
+            moved = sum(self._try(local, rng) for _ in range(len(local._positions)))
             if sweep <= burn_in:
                 continue
             accepted += moved
             if (sweep - burn_in) % interval == 0:
                 energies.append(local.total)
-                positions.append(local.positions.copy())
+                positions.append(local.positions)
         return Bunch(
             energies=np.array(energies),
-            positions=np.array(positions).reshape(-1, len(local.positions), 2),
-            acceptance=accepted / (n_sweeps * len(local.positions)),
+            positions=np.array(positions).reshape(-1, len(local._positions), 2),
+            acceptance=accepted / (n_sweeps * len(local._positions)),
         )
 
     def _try(self, local, rng) -> bool:
-        atom = int(rng.integers(len(local.positions)))
-        position = local.positions[atom] + self.step * rng.normal(size=2)
+        atom = int(rng.integers(len(local._positions)))
+        position = local._positions[atom] + self.step * rng.normal(size=2)
         chance = rng.random()
         if self.closest > 0:
-            away = np.delete(local.positions, atom, axis=0) - position
+            away = np.delete(local._positions, atom, axis=0) - position
             away -= np.round(away @ local._inverse) @ local._vectors
             if len(away) and (away**2).sum(axis=1).min() < self.closest**2:
                 return False

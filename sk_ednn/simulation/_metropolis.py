@@ -404,7 +404,9 @@ class _Recorder:
         fields = system.fields()
         lead = fields.shape[:2]
         for name, function in self._functions.items():
-            result = np.asarray(function(fields.reshape(-1, *fields.shape[2:])))
+            # Copies, in and out: a function may write to its argument, or return a buffer that it
+            # fills again.
+            result = np.array(function(fields.reshape(-1, *fields.shape[2:]).copy()))
             if result.shape[:1] != (lead[0] * lead[1],):
                 raise ValueError(
                     f"Observable {name!r} must return one row for each of the "

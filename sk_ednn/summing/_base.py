@@ -12,6 +12,7 @@ from sklearn.base import BaseEstimator, is_classifier
 from .._baseline import Baseline
 from .._fields import Fields
 from .._tile_model import TileModel
+from .._utils.steps import front_and_last
 from ..exceptions import TileModelError
 
 
@@ -134,6 +135,4 @@ def is_regressor_object(model) -> bool:
 
 def last_step(tile_model):
     """Return the last step of a Pipeline, or the estimator itself: what decides the strategy."""
-    while hasattr(tile_model, "steps"):
-        tile_model = tile_model.steps[-1][1]
-    return tile_model
+    return front_and_last(tile_model)[1]

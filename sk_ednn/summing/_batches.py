@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from .._utils.steps import dense
 from ..exceptions import TileModelError
 from ..networks import FieldSums, RandomSymmetry, SumOfBranches, SumOverTiles, TileSums
 from ..networks._layout import plain_module
@@ -35,7 +36,7 @@ def example_tiles(problem, term, features=None) -> torch.Tensor:
     """
     tiles = next(iter(term.tiling.blocks(problem.fields, _TRIED))).array()
     if features is not None:
-        return torch.tensor(np.asarray(features(tiles)), dtype=torch.float32)
+        return torch.tensor(dense(features(tiles)), dtype=torch.float32)
     return network_input(tiles, getattr(term.tiling, "channel_axis", None) is not None)
 
 
@@ -123,7 +124,7 @@ def batches_of_one(settings, net, problem, features, scale):
 
     def prepare(array):
         if features is not None:
-            return torch.tensor(features(array), dtype=how.dtype)
+            return torch.tensor(dense(features(array)), dtype=how.dtype)
         return network_input(array, has_channels, how.dtype, standardization)
 
     batch_size = len(problem.y) if net.batch_size == -1 else net.batch_size

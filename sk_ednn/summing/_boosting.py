@@ -24,6 +24,7 @@ from tqdm.auto import tqdm
 
 from .._memory import require_memory
 from .._tile_model import TileModel, checked_outputs, flat
+from .._utils.steps import plain
 from ..exceptions import TileModelError
 from ._base import AbstractSumFit, SumProblem, is_regressor_object, last_step
 from ._features import TileFeatures
@@ -74,6 +75,7 @@ class BoostedSum(RegressorMixin, BaseEstimator):
         -------
         ndarray of shape (n_tiles,) or (n_tiles, n_outputs)
         """
+        X = plain(X)
         outputs = np.zeros((X.shape[0], self.weights_.shape[1]))
         for estimator, weights in zip(self.estimators_, self.weights_, strict=True):
             if weights.any():

@@ -12,7 +12,7 @@ import torch
 from skorch.callbacks import Callback
 from skorch.history import History
 
-from .._digest import fit_key
+from .._digest import fit_key, told_apart
 from .._sources import source_identity
 from .._utils.locking import Lock
 from .._utils.writing import check_writable, replacing
@@ -204,7 +204,8 @@ def training_digest(net, problem, settings) -> str:
         digest.update(repr((stack.values.shape, stack.values.dtype.str)).encode())
         digest.update(memoryview(stack.samples.tobytes()))
         if not isinstance(stack.values, np.ndarray):
-            digest.update(source_identity(stack.values).encode())
+            with told_apart("checkpoint keeps a training", "Or leave it at None."):
+                digest.update(source_identity(stack.values).encode())
             continue
         for values in stack.values:
             digest.update(memoryview(values.tobytes()))

@@ -19,9 +19,10 @@ from scipy.sparse import csr_array, issparse
 from .._fields import Fields, Stack
 from .._memory import require_memory
 from .._tile_model import flat
+from .._utils.steps import as_arrays, dense, plain, with_values
 from ..exceptions import TileModelError
 from ..tiling import GridTiling
-from ._features import _BLOCK_BYTES, dense
+from ._features import _BLOCK_BYTES
 from ._slopes import known_slopes, root_mean_square
 
 # Of central differences in float64, in units of the spread of what is varied: where rounding
@@ -196,18 +197,19 @@ def features_along(steps, rows, tangents) -> list:
     -------
     list of ndarray or sparse array of shape (n, n_features)
     """
-    for step in steps:
-        along = [_along(step, rows, tangent) for tangent in tangents]
-        if step is not steps[-1]:
-            rows = step.transform(rows)
-        tangents = along
+    with as_arrays():
+        for step in steps:
+            along = [_along(step, rows, tangent) for tangent in tangents]
+            if step is not steps[-1]:
+                rows = step.transform(rows)
+            tangents = along
     return tangents
 
 
 def _along(step, rows, tangent):
     if hasattr(step, "push"):
-        return step.push(rows, tangent)
-    rows, tangent = dense(rows), dense(tangent)
+        return step.push(plain(rows), tangent)
+    given, rows, tangent = rows, dense(rows), dense(tangent)
     # The step that keeps every column within a small part of its spread.
     whole = rows.std() or np.abs(rows).max() or 1.0
     spread = np.maximum(rows.std(axis=0), _CONSTANT * whole)
@@ -217,7 +219,10 @@ def _along(step, rows, tangent):
 
     def change(by):
         try:
-            ends = [step.transform(rows + sign * by * tangent) for sign in (1, -1)]
+            ends = [
+                plain(step.transform(with_values(given, rows + sign * by * tangent)))
+                for sign in (1, -1)
+            ]
         except (TypeError, ValueError) as error:
             raise TileModelError(
                 f"{type(step).__name__} cannot be differentiated, as it takes no tile that differs "

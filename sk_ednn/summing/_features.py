@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-from scipy.sparse import issparse
 from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
 
@@ -13,8 +12,9 @@ from .._fields import Fields
 from .._memory import require_memory
 from .._tile_model import flat
 from .._tiles import Tiles
+from .._utils.steps import as_arrays, dense, front_and_last, transformed
 from ..exceptions import TileModelError
-from ._base import Term, last_step
+from ._base import Term
 
 # What the features of one block of tiles may take.
 _BLOCK_BYTES = 1 << 26
@@ -33,10 +33,21 @@ class TileFeatures:
 
     def __init__(self, term: Term, fields: Fields):
         self.term = term
-        self.final = last_step(term.tile_model)
-        self.steps = _transformers(term.tile_model)
+        self.steps, self.final = front_and_last(term.tile_model)
+        _require_none_with_y(self.steps)
         if self.steps:
-            self._fit_transformers(fields)
+            self._check_first(fields)
+            with as_arrays():
+                self._fit_transformers(fields)
+
+    def _check_first(self, fields):
+        """Let a transformer that knows of windows look at those whose rows it will be given."""
+        if not hasattr(self.steps[0], "check_tiles"):
+            return
+        shape = self.term.tiling.tile_shape(fields.stacks[0].values.shape[1:])
+        channels = getattr(self.term.tiling, "channel_axis", None) is not None
+        window, n_channels = (shape[:-1], shape[-1]) if channels else (shape, 1)
+        self.steps[0].check_tiles(window, n_channels)
 
     def _fit_transformers(self, fields):
         tiling = self.term.tiling
@@ -50,7 +61,7 @@ class TileFeatures:
             f"Fitting the transformers of {type(self.term.tile_model).__name__} on all tiles",
             "Fit it to fewer or smaller fields, or take a wider focus (fewer tiles).",
         )
-        rows = flat(tiling.tiles(fields).array())
+        rows = self._own(flat(tiling.tiles(fields).array()), fields)
         for step in self.steps:
             try:
                 step.fit(rows)
@@ -75,10 +86,20 @@ class TileFeatures:
 
     def __call__(self, tiles) -> np.ndarray:
         """Return the features of tiles (n, *tile_shape): (n, n_features), dense or sparse."""
-        rows = flat(tiles)
-        for step in self.steps:
-            rows = step.transform(rows)
-        return rows
+        return transformed(self.steps, flat(tiles))
+
+    def of_distinct(self, tiles: Tiles, fields: Fields):
+        """Return the features of merged tiles of the fields, for a model to keep."""
+        return self._own(self(tiles.array()), fields)
+
+    @staticmethod
+    def _own(rows, fields):
+        """Return rows that do not change when the caller goes on with the fields' memory."""
+        shared = (
+            isinstance(stack.values, np.ndarray) and np.may_share_memory(rows, stack.values)
+            for stack in fields.stacks
+        )  # fmt: skip
+        return np.array(rows) if isinstance(rows, np.ndarray) and any(shared) else rows
 
     def assemble(self, fitted):
         """Return the whole tile model, with `fitted` as its last step."""
@@ -110,23 +131,13 @@ class TileFeatures:
         return total
 
 
-def dense(rows) -> np.ndarray:
-    """Return features as a dense array of float64."""
-    return np.asarray(rows.toarray() if issparse(rows) else rows, dtype=np.float64)
-
-
-def _transformers(tile_model) -> list:
-    """Return the transformers of (nested) Pipelines, in order; refuse those that need y."""
-    if not isinstance(tile_model, Pipeline):
-        return []
-    steps = [step for _, step in tile_model.steps[:-1] if step not in (None, "passthrough")]
+def _require_none_with_y(steps) -> None:
     for step in steps:
         if get_tags(step).target_tags.required:
             raise TileModelError(
                 f"{type(step).__name__} needs y for every row, but the y of a single tile is not "
                 "known, only sums are. Use a transformer that looks at X alone."
             )
-    return steps + _transformers(tile_model.steps[-1][1])
 
 
 def _rebuilt(tile_model, fitted):

@@ -27,9 +27,9 @@ from sklearn.gaussian_process.kernels import (
 from .._kernel_slopes import slope as kernel_slope
 from .._memory import require_memory
 from .._tile_model import TileModel, flat
+from .._utils.steps import dense, front_and_last, transformed
 from ..exceptions import TileModelError
 from ._base import AbstractSumFit, SumProblem, last_step
-from ._features import dense
 from ._kernel import SummedTiles
 
 # Distinct tiles of the fields predicted whose joint covariance is made at a time.
@@ -184,15 +184,12 @@ class GaussianTileModel(TileModel):
         The contributions of one system are correlated: the variance of its total is the sum of
         the kernel over all pairs of its distinct tiles. Time grows with their number squared.
         """
-        *steps, process = _steps(self.estimator)
+        steps, process = front_and_last(self.estimator)
         prior = np.empty(fields.n_samples)
         covariance = np.empty((len(process.process_.L_), fields.n_samples))
         for sample in range(fields.n_samples):
             tiles = tiling.tiles(fields.take([sample])).unique()[0]
-            rows = flat(tiles.array())
-            for step in steps:
-                rows = step.transform(rows)
-            rows = dense(rows)
+            rows = dense(transformed(steps, flat(tiles.array())))
             counts = tiles.sum_matrix.toarray()[0]
             prior[sample] = _quadratic_form(process.kernel_, rows, counts)
             covariance[:, sample] = sum(
@@ -202,12 +199,6 @@ class GaussianTileModel(TileModel):
         variance = prior + noise_of(process.kernel_) - process.explained(covariance)
         std = np.sqrt(np.maximum(variance, 0.0))
         return std[:, None] * np.broadcast_to(self.scale, (self.n_outputs,))
-
-
-def _steps(estimator) -> list:
-    if not hasattr(estimator, "steps"):
-        return [estimator]
-    return [inner for _, step in estimator.steps for inner in _steps(step) if step != "passthrough"]
 
 
 def _parts(n):

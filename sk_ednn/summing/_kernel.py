@@ -18,9 +18,10 @@ from sklearn.kernel_ridge import KernelRidge
 from sklearn.metrics.pairwise import pairwise_kernels
 
 from .._memory import require_memory
+from .._utils.steps import dense
 from ..exceptions import TileModelError
 from ._base import AbstractSumFit, SumProblem, last_step
-from ._features import TileFeatures, dense
+from ._features import TileFeatures
 
 # Rows of a kernel matrix made at a time.
 _BLOCK = 1024
@@ -200,7 +201,7 @@ class SummedTiles:
             )
 
         tiles, _ = tiles.unique(admit)
-        self.rows = dense(self.features(tiles.array()))
+        self.rows = dense(self.features.of_distinct(tiles, problem.fields))
         self.sum_matrix = tiles.sum_matrix
 
     @property

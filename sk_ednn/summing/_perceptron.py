@@ -20,6 +20,7 @@ from sklearn.neural_network._stochastic_optimizers import AdamOptimizer, SGDOpti
 from sklearn.utils import check_random_state, gen_batches, shuffle
 
 from .._tile_model import TileModel
+from .._utils.steps import dense
 from ..exceptions import TileModelError
 from ..networks import Standardization, TileSums
 from ..networks._standardize import learn_standardization
@@ -69,7 +70,7 @@ def fit_perceptron(problem: SumProblem, scale, share, random_state, standardize=
         inputs = _of_features(problem, term)
 
     def prepare(array):
-        rows = features(array)
+        rows = dense(features(array))
         return torch.tensor(rows if inputs is None else inputs(rows), dtype=torch.float64)
 
     sums = TileSums(
@@ -299,6 +300,10 @@ class _Training:
         model = self.model
         best = self.parameters if self.best_parameters is None else self.best_parameters
         arrays = [p.detach().numpy().copy() for p in best]
+        if self.standardization is not None:
+            # (x - mean) / scale @ W + b is x @ (W / scale) + (b - mean @ (W / scale)).
+            arrays[0] = arrays[0] / self.standardization.scale[:, None]
+            arrays[self.n_layers] = arrays[self.n_layers] - self.standardization.mean @ arrays[0]
         model.coefs_, model.intercepts_ = arrays[: self.n_layers], arrays[self.n_layers :]
         model.n_layers_, model.n_outputs_ = len(self.units), self.n_outputs
         model.out_activation_ = "exp" if self.poisson else "identity"
