@@ -56,7 +56,7 @@ class EDNNCommittee(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
     >>> from sklearn.preprocessing import PolynomialFeatures
     >>> from sk_ednn import EDNNCommittee, EDNNRegressor
     >>> rng = np.random.default_rng(0)
-    >>> seen, unseen = rng.normal(size=(80, 6, 6)), 3 * rng.normal(size=(80, 6, 6))
+    >>> seen, unseen = rng.normal(size=(80, 6, 6)), 2 * rng.normal(size=(80, 6, 6))
     >>> member = EDNNRegressor(make_pipeline(PolynomialFeatures(2), Ridge(1e-3)))
     >>> committee = EDNNCommittee(member, random_state=0)
     >>> committee = committee.fit(seen, (seen**4).sum(axis=(1, 2)))

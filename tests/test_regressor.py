@@ -326,14 +326,14 @@ BAD_FIELDS = {
     "nan in a list": ([*LIST8[:5], np.full((8, 8), np.nan)], r"X\[5\].* NaN"),
     "size": (X8[:, :7], r"axis 0 has length 7, not a multiple of focus=2; use 6 or 8 sites"),
     "size in a list": ([*LIST8[:5], np.ones((8, 9))], r"X\[5\]: axis 1 has length 9"),
-    "one field": (X8[0, 0], "X must hold fields.* Reshape your data.* changed places"),
+    "one field": (X8[0, 0], "X must hold fields.* Reshape your data.*swap X and y"),
     "dimension in a list": ([*LIST8[:5], np.ones(8)], "must have one dimension"),
     "no fields": (X8[:0], r"0 sample\(s\)"),
     "empty list": ([], r"0 sample\(s\)"),
     "empty axis": (X8[:, :0], "axis 0 of the field is empty"),
     "words": (np.full((6, 8, 8), "up"), "numeric|convert|dtype"),
     "complex": (X8 * 1j, "[Cc]omplex"),
-    "not arrays": ([*LIST8[:5], "up"], r"X\[5\] is str"),
+    "not arrays": ([*LIST8[:5], "up"], r"X\[5\] is .up"),
 }
 
 

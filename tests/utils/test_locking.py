@@ -16,8 +16,10 @@ from sk_ednn._utils.locking import Lock
 posix = pytest.mark.skipif(sys.platform == "win32", reason="signals and forks")
 
 HOLD = """
-    import sys, time
+    import signal, sys
     from sk_ednn._utils.locking import Lock
+    # Ignored where the tests run in the background of a shell.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     lock = Lock(sys.argv[1])
     print("held", flush=True)
     sys.stdin.read()
