@@ -210,6 +210,7 @@ class Decoder:
     def __init__(self, arrays, estimators, modules, device, budget):
         self.arrays, self.estimators = arrays, estimators
         self.modules, self.device, self.budget = modules, device, budget
+        self.by_columns: dict[str, np.ndarray] = {}
         # Whether anything is made by the user's code.
         self.asked = False
 
@@ -247,8 +248,11 @@ def _float(decoder, node):
 
 
 def _array(decoder, node):
-    array = decoder.arrays[node["name"]]
-    return array.T if node.get("by_columns") else array
+    name = node["name"]
+    if not node.get("by_columns"):
+        return decoder.arrays[name]
+    # One object for each name: attributes that share an array share it again.
+    return decoder.by_columns.setdefault(name, decoder.arrays[name].T)
 
 
 def _strings(decoder, node):

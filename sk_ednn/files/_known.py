@@ -21,7 +21,7 @@ from ._running import completed, defaults, is_running
 # A shape is a word: F for features in, o outputs, n samples, k components. "f" are floats, "i"
 # whole numbers, "b" truth values. A name with "?" may be missing from a fitted estimator.
 _LINEAR = {"coef_": "f:F f:oF", "intercept_": "num f: f:o", "n_iter_?": "none int nums i:o"}
-_DESCENT = {**_LINEAR, "dual_gap_?": "num f:o", "l1_ratio": "num"}
+_DESCENT = {**_LINEAR, "dual_gap_?": "num f:o"}
 _MULTI_TASK = {**_DESCENT, "eps_?": "num"}
 _FOLDS = {
     **_LINEAR, "alpha_": "num f:o", "alphas_?": "f:a", "mse_path_?": "f:al f:bal",
@@ -37,8 +37,9 @@ _VARIANCES = {
     "singular_values_": "f:k",
 }  # fmt: skip
 _KERNEL = None  # kernels have parameters alone
-# Set by `__init__` of a class that has no such parameter.
-_CONSTANTS = {"l1_ratio"}
+# What an estimator may have that is not fitted: set by `__init__` of a class without such a
+# parameter, or by `set_output`.
+_CONSTANTS = {"l1_ratio": "num", "_sklearn_output_config": "output"}
 _ESTIMATORS: dict[str, tuple[str, dict[str, str] | None]] = {
     "LinearRegression": ("linear_model", {**_LINEAR, "rank_?": "int i:o", "singular_?": "f:r"}),
     "Ridge": ("linear_model", {**_LINEAR, "solver_?": "str"}),
@@ -161,7 +162,9 @@ def made(kind, attributes):
         fitted = {}
     else:
         estimator._validate_params()
-    if set(rest) - _CONSTANTS:
+    for name in _CONSTANTS.keys() & rest.keys():
+        _require(_fits(rest[name], _CONSTANTS[name], {}), kind, name)
+    if rest.keys() - _CONSTANTS.keys():
         _check_fitted(kind, fitted, rest)
         if kind.__name__ == "PolynomialFeatures":
             _check_products(estimator)
@@ -175,7 +178,7 @@ def _require(fine, kind, name):
 
 def _check_fitted(kind, fitted, rest):
     lengths: dict[str, int] = {}
-    known = {"n_features_in_": "int:F", "_sklearn_output_config?": "output"}
+    known = {"n_features_in_": "int:F", **{f"{name}?": form for name, form in _CONSTANTS.items()}}
     known |= {name: each for name, each in fitted.items() if name not in _params(kind)}
     for label, forms in known.items():
         name = label.removesuffix("?")
@@ -183,7 +186,7 @@ def _check_fitted(kind, fitted, rest):
             _require(label != name, kind, name)
             continue
         _require(any(_fits(rest[name], form, lengths) for form in forms.split()), kind, name)
-    unknown = set(rest) - {label.removesuffix("?") for label in known}
+    unknown = rest.keys() - {label.removesuffix("?") for label in known}
     if unknown:
         raise ValueError(f"a {kind.__name__} has no attribute {min(unknown)!r}")
 

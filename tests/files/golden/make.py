@@ -10,15 +10,23 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from sklearn.decomposition import PCA
 from sklearn.ensemble import HistGradientBoostingRegressor, RandomForestRegressor
 from sklearn.gaussian_process import GaussianProcessRegressor
-from sklearn.gaussian_process.kernels import RBF, WhiteKernel
+from sklearn.gaussian_process.kernels import RBF, ConstantKernel, Matern, WhiteKernel
+from sklearn.kernel_approximation import Nystroem
 from sklearn.kernel_ridge import KernelRidge
-from sklearn.linear_model import Ridge
+from sklearn.linear_model import LassoCV, Ridge
 from sklearn.neighbors import KNeighborsRegressor
 from sklearn.neural_network import MLPRegressor
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import PolynomialFeatures, StandardScaler
+from sklearn.preprocessing import (
+    FunctionTransformer,
+    MinMaxScaler,
+    PolynomialFeatures,
+    RobustScaler,
+    StandardScaler,
+)
 
 from sk_ednn import EDNNCommittee, EDNNRegressor, GridTiling, ShiftAveraged
 from sk_ednn.atoms import GaussianRasterizer, LocalInvariants, Structure
@@ -61,10 +69,27 @@ MODELS = {
         ValidCNN((4,), (2,), layers=[(2, 3, 1)], hidden=4), GridTiling(2, 1), summing=GRADIENT
     ),
     "user's net": EDNNRegressor(Golden, summing=GRADIENT),
+    "products": EDNNRegressor(make_pipeline(PolynomialFeatures(3), LassoCV(cv=2))),
+    "scaled kernel": EDNNRegressor(
+        make_pipeline(MinMaxScaler(), FunctionTransformer(np.sin), KernelRidge(alpha=1e-3))
+    ),
+    "components": EDNNRegressor(
+        make_pipeline(RobustScaler(), PCA(2), Nystroem(n_components=4, random_state=0), Ridge())
+    ),
+    "sum of kernels": EDNNRegressor(
+        make_pipeline(
+            StandardScaler(),
+            GaussianProcessRegressor(
+                ConstantKernel(2.0) * Matern(1.5, nu=2.5) + WhiteKernel(1e-2), optimizer=None
+            ),
+        )
+    ),
     "shifts": ShiftAveraged(
         EDNNRegressor(Ridge(), GridTiling(4, 1)), n_shifts=2, selection="random", random_state=0
     ),
 }
+# The schema that introduced them, where it is not the first.
+SINCE = {"products": 2, "scaled kernel": 2, "components": 2, "sum of kernels": 2}
 ATOMS = {
     "atoms": (
         GaussianRasterizer(0.2, 0.2, channels=("C", "N")),
@@ -94,7 +119,7 @@ def structures():
 
 def main():
     for name in (*MODELS, *ATOMS):
-        path = FOLDER / f"schema 1, {name}.ednn"
+        path = FOLDER / f"schema {SINCE.get(name, 1)}, {name}.ednn"
         if path.exists():
             continue
         if name in ATOMS:
