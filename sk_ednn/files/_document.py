@@ -81,12 +81,15 @@ class Encoder:
         By their place in the model.
     estimators, places : list
         scikit-learn's, and where they stand.
+    asked : bool
+        Whether anything is of a class of the user's.
     """
 
     def __init__(self):
         self.arrays: dict[str, np.ndarray] = {}
         self.estimators: list[Any] = []
         self.places: list[str] = []
+        self.asked = False
         self._known: dict[int, tuple[Any, dict]] = {}
 
     def __call__(self, value, place="model"):
@@ -144,6 +147,7 @@ class Encoder:
             about = {} if not hasattr(value, "get_params") else {"shown": repr(value)}
             return {"$": "estimator", "number": len(self.estimators) - 1, **about}
         if isinstance(value, BaseEstimator):
+            self.asked = True
             return self._object("yours", value, vars(value), place)
         raise ModelFileError(
             f"{place} is a {type(value).__name__}, {value!r:.80}, which is no data and cannot be "

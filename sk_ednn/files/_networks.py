@@ -139,6 +139,7 @@ def _built_node(module, encoder, place, kwargs=None) -> dict:
         return {"$": "layers", "class": name, "layers": layers}
     if _LAYERS.get(name) is kind:
         return {"$": "layers", "class": name, "with": encoder(_settings(module), place)}
+    encoder.asked = True
     return {"$": "your module", "class": name, "with": encoder(kwargs or {}, place)}
 
 

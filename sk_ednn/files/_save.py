@@ -13,6 +13,7 @@ from .._optional import needing
 from .._provenance import spacing_of, training_of
 from ..exceptions import ModelFileError
 from . import _arrays, _container, _estimators
+from ._budget import Unlimited
 from ._document import Decoder, Encoder, named
 from ._trial import require_working
 
@@ -26,9 +27,10 @@ def save(model, path, *, unit=None, about=None) -> str:
     """Write a fitted model to one file, to keep it and to hand it on.
 
     The file is a zip: ``config.json`` says what the model is made of, ``weights.safetensors``
-    holds its arrays, ``estimators.skops`` what is scikit-learn's own, and ``manifest.json`` the
-    sha256 of each of them; its last bytes are the sha256 of all the others. It is written beside
-    its place and then moved there: there is never half a file.
+    holds its arrays, ``estimators.skops`` those estimators of scikit-learn that are not described
+    in ``config.json``, and ``manifest.json`` the sha256 of each of them; its last bytes are the
+    sha256 of all the others. It is written beside its place and then moved there: there is never
+    half a file.
 
     Parameters
     ----------
@@ -52,7 +54,9 @@ def save(model, path, *, unit=None, about=None) -> str:
     ModelFileError
         Naming the part of the model that is no data, such as a function.
     MissingExtraError
-        Where the model holds scikit-learn's estimators and skops is not installed.
+        Where the model holds estimators of scikit-learn that skops has to write (other than linear
+        models, kernel ridge, Gaussian processes, scalers, PCA, Nystroem and polynomial features)
+        and it is not installed.
 
     See Also
     --------
@@ -61,8 +65,9 @@ def save(model, path, *, unit=None, about=None) -> str:
 
     Notes
     -----
-    Stored is what pickling would keep, but for what follows from the rest: search trees of nearest
-    neighbours, dense forms of networks, tables of tiles that were evaluated. Of a network the
+    Stored is what pickling would keep, but for settings of running (paths, processes, devices,
+    limits of memory), and for what follows from the rest: search trees of nearest neighbours,
+    dense forms of networks, tables of tiles that were evaluated. Of a network the
     weights are kept, and neither the state of its optimizer nor its history: a loaded one
     predicts, and can be fitted anew.
 
@@ -90,6 +95,7 @@ def save(model, path, *, unit=None, about=None) -> str:
             "Save what it found: its best_estimator_."
         )
     encode = Encoder()
+    description = encode(model)
     config = {
         "schema": SCHEMA,
         "versions": _versions(),
@@ -97,7 +103,8 @@ def save(model, path, *, unit=None, about=None) -> str:
         "spacing": spacing_of(model),
         "training": training_of(model),
         "about": about or {},
-        "model": encode(model),
+        "tried": _works(model, encode.asked),
+        "model": description,
     }
     parts: dict[str, Any] = {_container.CONFIG: _as_json(config)}
     parts[WEIGHTS] = _arrays.writer(encode.arrays)
@@ -111,7 +118,8 @@ def load(path, *, modules=None, device="cpu", max_bytes=None):
 
     Every byte of the file is compared with its sha256 before any of it is looked at. Then objects
     are made of classes that this package names; nothing is unpickled, and no name in the file is
-    imported.
+    imported. Settings of running have their defaults, whatever the file says. At last the model is
+    tried on a small field.
 
     Parameters
     ----------
@@ -123,8 +131,8 @@ def load(path, *, modules=None, device="cpu", max_bytes=None):
     device : str, default="cpu"
         Where networks are put.
     max_bytes : int or None, default=None
-        Most memory that what the file says of itself may take, besides its arrays. None for twice
-        the file or 64 MiB, whichever is larger.
+        Most memory that reading may take besides the arrays, which are no larger than the file.
+        None for the size of the file and 64 MiB.
 
     Returns
     -------
@@ -135,7 +143,8 @@ def load(path, *, modules=None, device="cpu", max_bytes=None):
     ------
     ModelFileError
         Where a byte differs from what was written, where the file was written by a later version,
-        is a pickle, or holds what `modules` should name.
+        is a pickle, holds what `modules` should name, or does not describe a model that works; and
+        where the path is that of a folder, a pipe, a device or a broken link.
     FileNotFoundError
     MissingExtraError
         Where a library is not installed that the model needs.
@@ -173,7 +182,8 @@ def load(path, *, modules=None, device="cpu", max_bytes=None):
             model = decode(config["model"])
         if not hasattr(model, "predict"):
             raise ModelFileError(f"it holds a {type(model).__name__}, which is no model")
-        require_working(model, container.budget, decode.asked)
+        if config.get("tried", True):
+            require_working(model, container.budget, decode.asked)
     return model
 
 
@@ -221,6 +231,15 @@ def _config(container) -> dict:
     if WEIGHTS not in container:
         raise ModelFileError(f"{container.path} cannot be read: it has no part {WEIGHTS}.")
     return config
+
+
+def _works(model, asked) -> bool:
+    """Tell whether the trial that `load` makes of a model succeeds: if not, it is left out."""
+    try:
+        require_working(model, Unlimited(), asked)
+    except Exception:  # a function in it may not be defined where it is tried
+        return False
+    return True
 
 
 def _as_json(config) -> bytes:

@@ -203,12 +203,11 @@ def _directly(model, asked):
     model = copy.copy(model)
     if isinstance(model, EDNNRegressor):
         model.evaluation_ = Direct(max_tiles=_MOST_TILES)
-        if asked:
-            fitted = model.tile_model_
-            if isinstance(fitted, list):
-                model.tile_model_ = list(map(_without_estimator, fitted))
-            else:
-                model.tile_model_ = _without_estimator(fitted)
+        # Copies, so that nothing is kept of the trial.
+        copied = _without_estimator if asked else copy.copy
+        fitted = model.tile_model_
+        several = isinstance(fitted, list)
+        model.tile_model_ = list(map(copied, fitted)) if several else copied(fitted)
     elif isinstance(model, EDNNCommittee):
         model.estimators_ = [_directly(each, asked) for each in model.estimators_]
     elif isinstance(model, ShiftAveraged):

@@ -256,7 +256,7 @@ def test_equal_models_give_equal_files(tmp_path):
 def test_saving_leaves_the_model_as_it_was(tmp_path):
     from tests._cases import left_as_it_was
 
-    model = clone(FAMILIES["neighbours"]).fit(X, Y)
+    model = clone(FAMILIES["forest"]).fit(X, Y)
     with left_as_it_was(model):
         save(model, tmp_path / "a.ednn")
 
@@ -385,3 +385,18 @@ def test_arrays_are_told_from_a_damaged_model(tmp_path):
         archive.writestr("words.txt", "a" * 200)
     with pytest.raises(ModelFileError, match="does not end with its digest"):
         load(tmp_path / "other.zip")
+
+
+def test_a_model_that_is_not_defined_where_it_is_tried_is_read_all_the_same(tmp_path):
+    """Nothing of what can be saved is lost by the trial that `load` makes."""
+    pairs = np.abs(X) + np.arange(4)
+    front = make_pipeline(
+        PolynomialFeatures(1, include_bias=False), FunctionTransformer(np.arccosh)
+    )
+    model = EDNNRegressor(make_pipeline(*(s for _, s in front.steps), Ridge()), GridTiling(1, 0))
+    model.fit(pairs + 1.5, Y)
+    model.input_range_ = np.zeros((1, 3))  # as if it had seen no more than zeros
+    loaded = returned(model, tmp_path / "a.ednn")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        np.testing.assert_array_equal(loaded.predict(pairs + 1.5), model.predict(pairs + 1.5))
