@@ -16,6 +16,13 @@ _POWER = 0.25
 _LARGER = 1.5
 _LEAST = 5
 _STANDARD_ERRORS = 5.0
+# How many different integers may be labels, how many values are looked at, how near the ends of a
+# turn angles come that fill it, and what part of the mean a bin of a turn holds at least.
+_LABELS = (3, 12)
+_LOOKED_AT = 1 << 20
+_END = 0.03
+_FILLED = 0.5
+_BINS = 8
 
 # An axis of at most so many sites beside axes that are all so long, and so many times longer, is
 # taken for one of channels.
@@ -132,3 +139,60 @@ def warn_of_wide_context(tiling, fields, stacklevel=2) -> None:
                 stacklevel=stacklevel,
             )
             return
+
+
+def hint_of_kind(values) -> str | None:
+    """Say in a line that values may be labels or angles, None where they do not look like it.
+
+    A hint for readers, and no warning: counts and occupation numbers look like labels, and only
+    who made the fields knows. Two values say all in one number, and those of a spin lie evenly
+    about 0.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_samples, *grid)
+        Without channels.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sk_ednn._doubts import hint_of_kind
+    >>> hint_of_kind(np.arange(6).reshape(1, 2, 3) % 3)
+    'the fields hold the integers 0, 1, 2: if they are labels and no amounts, give each a channel'
+    >>> hint_of_kind(np.array([[-1, 0, 1]])) is None
+    True
+    """
+    values = np.ravel(values)
+    if len(values) > _LOOKED_AT:
+        values = values[:: -(-len(values) // _LOOKED_AT)]
+    if values.dtype.kind not in "iuf" or len(values) == 0:
+        return None
+    found = np.unique(values[: 1 << 12])
+    if len(found) <= _LABELS[1]:
+        found = np.unique(values)
+    if _LABELS[0] <= len(found) <= _LABELS[1]:
+        least, greatest = float(found[0]), float(found[-1])
+        if (found == np.round(found)).all() and least != -greatest:
+            listed = ", ".join(f"{int(value)}" for value in found)
+            return (
+                f"the fields hold the integers {listed}: if they are labels and no amounts, give "
+                "each a channel"
+            )
+        return None
+    for period, name in ((2 * np.pi, "2 pi"), (360.0, "360")):
+        for start in (0.0, -period / 2):
+            if _fills(values, start, period):
+                return (
+                    f"the values fill a turn of {name}, from {start:.4g}: if they are angles, give "
+                    "their cosine and sine"
+                )
+    return None
+
+
+def _fills(values, start, period) -> bool:
+    turns = (values.astype(np.float64) - start) / period
+    least, greatest = turns.min(), turns.max()
+    if not (0 <= least <= _END and 1 - _END <= greatest <= 1):
+        return False
+    counts = np.histogram(turns, _BINS, (0.0, 1.0))[0]
+    return bool(counts.min() >= _FILLED * len(turns) / _BINS)

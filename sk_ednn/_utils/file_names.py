@@ -24,10 +24,16 @@ def files_of(name: str) -> list[tuple[str, str | None]]:
     Examples
     --------
     >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
     >>> from sk_ednn._utils.file_names import files_of
-    >>> Path("run@2").touch()
-    >>> files_of("run@2"), files_of("run@2@-1"), files_of("run*@:3")
-    ([('run@2', None)], [('run@2', '-1')], [('run@2', ':3')])
+    >>> with TemporaryDirectory() as folder:
+    ...     Path(folder, "run@2").touch()
+    ...     for name in ("run@2", "run@2@-1", "run*@:3"):
+    ...         [(file, index)] = files_of(f"{folder}/{name}")
+    ...         print(Path(file).name, index)
+    run@2 None
+    run@2 -1
+    run@2 :3
     """
     found = _matches(name)
     if found is not None:

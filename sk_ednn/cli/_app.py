@@ -96,6 +96,17 @@ def fit(
     boundary: Boundary = "periodic",
     channel_axis: ChannelAxis = None,
     remainder: Remainder = "error",
+    categorical: Annotated[
+        bool,
+        typer.Option("--categorical", help="Fields hold labels: each gets a channel of 0 and 1."),
+    ] = False,
+    angles: Annotated[
+        str | None,
+        typer.Option(
+            help="Fields hold angles of this period, 2pi or 360: channels of cosine and sine.",
+            autocompletion=lambda: ["2pi", "360", "pi", "180"],
+        ),
+    ] = None,
     baseline: Annotated[
         str,
         typer.Option(

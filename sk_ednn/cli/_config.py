@@ -20,6 +20,8 @@ _NO_SETTINGS = ("config", "save_config", "help", "force")
 _MOST_BYTES = 1 << 20  # a file of settings has a few hundred
 _MERGE = "tag:yaml.org,2002:merge"
 _PER_AXIS = ("focus", "context")
+# Text that may be a number: a period, 360 or 2pi.
+_NUMBER_OR_TEXT = ("angles",)
 _KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
 
 
@@ -120,6 +122,8 @@ def _settings(ctx, path) -> dict[str, Any]:
                 f"{path}: there is no setting {_short(key)}; there are {', '.join(known)}."
             )
         param = known[key]
+        if param.name in _NUMBER_OR_TEXT and (_is(int, value) or _is(float, value)):
+            value = str(value)
         value = _checked(f"{path}: {key}", value, hints[param.name], param.name in _PER_AXIS)
         if value is not None:
             try:

@@ -11,6 +11,7 @@ import numpy as np
 import typer
 
 from . import _config
+from ._encoders import check_encoding, encoder_of
 from ._errors import Interrupts, not_half
 from ._files import check_array_file
 from ._inputs import (
@@ -60,34 +61,30 @@ def run(ctx: typer.Context, asked) -> tuple[dict[str, Any], Described]:
     _say(asked, f"reading {inputs}")
     check_report(asked.report)
     atoms = _drawn(ctx, asked)
-    if atoms is None:
-        tiling = tiling_of(
-            asked.focus, asked.context, asked.boundary, asked.channel_axis, asked.remainder
-        )
-        X, y = _read(asked)
-        tiling.check(X[:1])
-    else:
-        X, y, tiling = atoms.fields, atoms.energies, atoms.tiling
+    X, y, tiling, encoder = _systems(asked) if atoms is None else atoms.systems()
     replaced = may_replace("--output", asked.output, asked.force)
     if atoms is None:
         _say(asked, data_line(X, y, tiling))
+        _hint(asked, X, tiling)
     _warn_of_totals(y)  # before a part of them is taken
     split = _split(len(X), asked)
     parts = {which: (_taken(X, some), y[some]) for which, some in split.items()}
+    train = (_encoded(encoder, parts["train"][0]), parts["train"][1])
     name, why, made = asked.model, None, None
     if name == "auto" and atoms is not None:
-        made, name, why = atoms.tile_model(parts["train"][0])
+        made, name, why = atoms.tile_model(train[0])
     elif name == "auto":
         with not_half():
             name, why = suited(
-                tiling, *parts["train"], BASELINES[asked.baseline], lambda text: _say(asked, text)
+                tiling, *train, BASELINES[asked.baseline], lambda text: _say(asked, text)
             )
     if why is not None:
         _say(asked, f"tile model: {name} ({why}); --model takes another")
     if made is None:
-        train = parts["train"][0]
-        made = tile_model(name, tiling, (len(train), *train[0].shape))
-    estimator = _estimator(made, tiling, asked)
+        made = tile_model(name, tiling, (len(train[0]), *train[0][0].shape))
+    regressor = _estimator(made, tiling, asked)
+    estimator = _behind(encoder, regressor)
+    del train
     gradient = None if atoms is None else atoms.gradients_of(split["train"])
     start = time.perf_counter()
     kept = _fitted(estimator, name, parts["train"], gradient, asked)
@@ -100,7 +97,7 @@ def run(ctx: typer.Context, asked) -> tuple[dict[str, Any], Described]:
     found: dict[str, Any] = {
         "model": name,
         **({} if why is None else {"chosen as": why}),
-        "strategy": type(estimator.summing_).__name__,
+        "strategy": type(regressor.summing_).__name__,
         **({} if kept is None else {"interrupted": kept}),
         "n_train": len(parts["train"][0]),
         "n_test": len(parts["test"][0]) if "test" in parts else 0,
@@ -152,6 +149,7 @@ def _check(asked) -> None:
     chosen("--model", asked.model, {"auto": None, **TILE_MODELS})
     chosen("--baseline", asked.baseline, BASELINES)
     check_options(asked)
+    check_encoding(asked)
     require_model_name(asked.output)
     check_name(asked.report)
     check_structure_options(asked)
@@ -177,6 +175,20 @@ def _read(asked) -> tuple[np.ndarray, np.ndarray]:
             f"holds {len(y)} targets. Fields are an array of shape (n_systems, *field_shape)."
         )
     return X, _totals(y)
+
+
+def _systems(asked) -> tuple:
+    """Return fields, totals, how they are tiled, and an encoder of their values or None."""
+    X, y = _read(asked)
+    encoder = encoder_of(asked, X)
+    channel_axis = asked.channel_axis if encoder is None else -1
+    tiling = tiling_of(asked.focus, asked.context, asked.boundary, channel_axis, asked.remainder)
+    tiling.check(_encoded(encoder, X[:1]))
+    return X, y, tiling, encoder
+
+
+def _encoded(encoder, fields):
+    return fields if encoder is None else encoder.transform(fields)
 
 
 def _totals(y):
@@ -229,6 +241,28 @@ def _estimator(made, tiling, asked):
         n_jobs=asked.jobs,
         verbose=0 if asked.quiet or asked.as_json else 1,
     )
+
+
+def _behind(encoder, regressor):
+    """Return the regressor, in a Pipeline where an encoder stands before it."""
+    if encoder is None:
+        return regressor
+    from sklearn.pipeline import make_pipeline
+
+    return make_pipeline(encoder, regressor)
+
+
+def _hint(asked, X, tiling) -> None:
+    """Say that values look like labels or angles, where nothing is said of it."""
+    if asked.categorical or asked.angles is not None or tiling.channel_axis is not None:
+        return
+    from .._doubts import hint_of_kind
+
+    hint = hint_of_kind(X)
+    if hint is not None:
+        option = "--categorical" if "labels" in hint else "--angles 2pi"
+        option = "--angles 360" if "of 360" in hint else option
+        _say(asked, f"hint: {hint}, by {option}")
 
 
 def _fitted(estimator, name, train, gradient, asked) -> str | None:

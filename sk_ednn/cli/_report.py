@@ -31,15 +31,17 @@ def write_report(path: Path, estimator, parts, unit, about) -> None:
     Parameters
     ----------
     path : Path
-    estimator : EDNNRegressor
+    estimator : EDNNRegressor, or Pipeline that ends in one
     parts : dict of str to (X, y)
         "train", and "test" where systems were held back.
     unit : str or None
     about : dict of str to str
     """
+    from .._around import regressors_within
     from ..inspection import fit_report
 
-    estimator.evaluation_.set_params(verbose=0)  # a report predicts many times
+    for regressor in regressors_within(estimator):
+        regressor.evaluation_.set_params(verbose=0)  # a report predicts many times
     page = fit_report(
         estimator, *parts["train"], test=parts.get("test"), unit=unit or "", about=about
     )

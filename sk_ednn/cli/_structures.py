@@ -41,6 +41,10 @@ class Drawn(NamedTuple):
     tiling: GridTiling
     chosen: dict[str, Any]  # options, by name
 
+    def systems(self) -> tuple:
+        """Return fields, energies, how they are tiled, and no encoder of their values."""
+        return self.fields, self.energies, self.tiling, None
+
     def gradients_of(self, some) -> list | None:
         """Return what is known of the gradients of some structures."""
         return None if self.gradients is None else [self.gradients[k] for k in some]

@@ -30,6 +30,8 @@ FIT = {
     "test-fraction": 0.5,
     "seed": 3,
     "jobs": 1,
+    "categorical": False,
+    "angles": None,
     "epochs": None,
     "lr": None,
     "early-stopping": None,

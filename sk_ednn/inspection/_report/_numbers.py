@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from sklearn.metrics import r2_score
 
+from ..._doubts import hint_of_kind
 from ..._provenance import spacing_of, training_of
 from ..._regressor import EDNNRegressor
 from ...metrics import Verdict, extensive_errors, judge
@@ -45,6 +46,7 @@ def data_of(fields, y, tiling) -> dict[str, Any]:
         "channels": int(shapes[0][tiling.channel_axis]) if channels else None,
         "dtype": str(fields.dtype),
         "values": None,
+        "hint": None,
         "totals": [
             {"least": float(column.min()), "greatest": float(column.max()),
              "mean": float(column.mean()), "std": float(column.std())}
@@ -52,6 +54,8 @@ def data_of(fields, y, tiling) -> dict[str, Any]:
         ],
     }  # fmt: skip
     if not fields.lazy:
+        if not channels:
+            found["hint"] = hint_of_kind(fields.stacks[0].values)
         found["values"] = {
             "least": float(min(stack.values.min() for stack in fields.stacks)),
             "greatest": float(max(stack.values.max() for stack in fields.stacks)),

@@ -153,7 +153,7 @@ def fit_report(
     )
     with drawing():
         sections = [
-            _page.section("Data", _sections.data(numbers["data"], labels, unit)),
+            _page.section("Data", *_sections.data(numbers["data"], labels, unit)),
             _page.section("Tiling", _sections.tilings(field)),
             _page.section("Model", *_sections.model(estimator, numbers)),
             *_page.sections("Training", _sections.training(estimator)),

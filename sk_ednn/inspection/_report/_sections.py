@@ -104,7 +104,11 @@ def data(parts, labels, unit):
         rows.append([with_unit(label, unit), *map(_between, totals)])
         spread = (f"{number(each['mean'])} ± {number(each['std'])}" for each in totals)
         rows.append([f"{with_unit(label, unit)}, mean ± std", *spread])
-    return _page.table(rows, ["", *parts])
+    yield _page.table(rows, ["", *parts])
+    hint = every[0]["hint"]
+    if hint is not None:
+        where = "OneHotFields" if "labels" in hint else "AngleFields"
+        yield _page.note(f"A hint: {hint}, by sk_ednn.encoders.{where}.")
 
 
 def tilings(shown):

@@ -1,0 +1,154 @@
+"""Labels and angles from the command line: encoded in the fit, and by the file ever after."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+from sk_ednn import files
+from sk_ednn._doubts import hint_of_kind
+from sk_ednn.cli._encoders import period_of
+from sk_ednn.datasets import make_ising, make_potts
+
+pytest.importorskip("typer")
+pytest.importorskip("skops")
+
+
+@pytest.fixture(scope="module")
+def states(folder):
+    X, y = make_potts(4, 120, (6, 6), random_state=0, return_X_y=True)
+    np.savez(folder / "potts.npz", X=X, y=y)
+    angles = np.random.default_rng(0).uniform(0, 360, size=(120, 6, 6))
+    turns = np.radians(angles)
+    energy = -sum(np.cos(turns - np.roll(turns, 1, axis)).sum((1, 2)) for axis in (1, 2))
+    np.savez(folder / "degrees.npz", X=angles, y=energy)
+    np.savez(folder / "radians.npz", X=turns, y=energy)
+    return {"potts": X, "degrees": angles, "radians": turns}
+
+
+CASES = {
+    "potts": "--categorical",
+    "degrees": "--angles 360",
+    "radians": "--angles 2pi",
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_encoded_fields_are_fitted_better_and_predicted_from_the_file(name, run, folder, states):
+    line = f"fit {name}.npz --model quadratic --json"
+    found = {}
+    for how, options in (("raw", ""), ("encoded", CASES[name])):
+        found[how] = json.loads(run(f"{line} -o {name}-{how}.ednn {options}").stdout)
+    assert found["encoded"]["test"]["rmse"] < 0.1 * found["raw"]["test"]["rmse"]
+    model = files.load(folder / f"{name}-encoded.ednn")
+    predicted = json.loads(run(f"predict {name}-encoded.ednn {name}.npz --json").stdout)["y"]
+    np.testing.assert_allclose(predicted, model.predict(states[name]))
+    run(f"predict {name}-encoded.ednn {name}.npz --contributions -o {name}.npz.out.npz")
+    held = np.load(folder / f"{name}.npz.out.npz")["contributions"]
+    np.testing.assert_allclose(held.sum(axis=(1, 2)), predicted)
+
+
+@pytest.mark.parametrize("model", ["auto", "kernel"])
+def test_a_report_is_written_of_encoded_fields(model, run, folder, states):
+    pytest.importorskip("matplotlib")
+    run(f"fit potts.npz --categorical --model {model} -o r.ednn --report r.html")
+    page = (folder / "r.html").read_text(encoding="utf-8")
+    assert "OneHotFields" in page and "A hint" not in page
+
+
+def test_a_label_that_was_not_there_is_named(run, folder, states):
+    np.save(folder / "strange.npy", states["potts"][:2] + 1)
+    run("fit potts.npz --categorical --model quadratic -o labels.ednn --quiet")
+    said = run("predict labels.ednn strange.npy", 1).output
+    assert "hold 4, which none of the categories is: 0, 1, 2, 3" in said
+
+
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        ("--categorical --angles 360", "one of --categorical and --angles"),
+        ("--categorical --channel-axis -1", "leave out --channel-axis"),
+        ("--angles half", "a period such as 360"),
+        ("--angles -360", "a period such as 360"),
+    ],
+)
+def test_options_that_do_not_go_together(options, words, run, states):
+    assert words in run(f"fit potts.npz {options} -o none.ednn", 1).output
+
+
+@pytest.mark.parametrize("written", ["360", "'360'", "360.0"])
+def test_a_file_of_settings_may_say_a_period(written, run, folder, states):
+    settings = f"fields: degrees.npz\nmodel: quadratic\noutput: set.ednn\nangles: {written}\n"
+    (folder / "angles.yaml").write_text(settings, encoding="utf-8")
+    run("fit --config angles.yaml")
+    assert files.load(folder / "set.ednn")[0].period == 360
+
+
+@pytest.mark.parametrize(
+    "text, period",
+    [("360", 360), ("2pi", 2 * math.pi), ("pi", math.pi), ("2 * PI", 2 * math.pi), ("1e2", 100)],
+)
+def test_periods_as_they_are_written(text, period):
+    assert period_of(text) == pytest.approx(period)
+
+
+@pytest.mark.parametrize("text", ["", "pi2", "nan", "inf", "0", "two pi", "-pi"])
+def test_what_is_no_period(text):
+    with pytest.raises(ValueError, match="must be a period"):
+        period_of(text)
+
+
+# --- hints ------------------------------------------------------------------------------------
+
+RNG = np.random.default_rng(0)
+HINTS = {
+    "Potts": (RNG.integers(3, size=(9, 4, 4)), "integers 0, 1, 2"),
+    "twelve labels": (RNG.integers(12, size=(99, 8)), "integers 0, 1, 2"),
+    "labels as floats": (RNG.integers(1, 6, size=(99, 8)).astype(float), "integers 1, 2, 3, 4, 5"),
+    "species": (RNG.choice([5, 6, 7], size=(9, 4, 4)), "integers 5, 6, 7"),
+    "radians": (RNG.uniform(0, 2 * np.pi, size=(99, 8)), "turn of 2 pi, from 0"),
+    "radians about 0": (RNG.uniform(-np.pi, np.pi, size=(99, 8)), "turn of 2 pi, from -3.142"),
+    "degrees": (RNG.uniform(0, 360, size=(99, 8)).astype(np.float32), "turn of 360, from 0"),
+    "whole degrees": (RNG.integers(360, size=(99, 8)), "turn of 360, from 0"),
+}
+NO_HINTS = {
+    "Ising": make_ising(9, (4, 4), random_state=0).fields,
+    "occupancies": RNG.integers(2, size=(9, 8)),
+    "booleans": RNG.integers(2, size=(9, 8)) > 0,
+    "spin 1": RNG.integers(-1, 2, size=(9, 8)),
+    "spin 2": RNG.integers(-2, 3, size=(99, 8)),
+    "grey images": RNG.integers(256, size=(99, 8)).astype(np.uint8),
+    "noise": RNG.normal(size=(99, 8)),
+    "parts": RNG.uniform(size=(99, 8)),
+    "densities to 6": np.clip(RNG.exponential(size=(99, 8)), 0, 6.2),
+    "three levels": RNG.choice([0.0, 0.5, 1.0], size=(99, 8)),
+    "constant": np.full((3, 8), 2),
+}
+
+
+@pytest.mark.parametrize("name", HINTS)
+def test_values_that_look_like_labels_or_angles(name):
+    values, words = HINTS[name]
+    assert words in hint_of_kind(values)
+
+
+@pytest.mark.parametrize("name", NO_HINTS)
+def test_values_that_do_not(name):
+    assert hint_of_kind(NO_HINTS[name]) is None
+
+
+def test_the_hint_is_said_where_nothing_else_is(run, states):
+    said = run("fit potts.npz --model quadratic -o hinted.ednn").output
+    assert "hint: the fields hold the integers 0, 1, 2, 3" in said and "by --categorical" in said
+    assert "by --angles 360" in run("fit degrees.npz --model quadratic -o hinted.ednn").output
+    assert "by --angles 2pi" in run("fit radians.npz --model quadratic -o hinted.ednn").output
+    assert "hint:" not in run("fit potts.npz --categorical --model quadratic -o hinted.ednn").output
+    assert "hint:" not in run("fit small.npz --model quadratic -o hinted.ednn").output
+
+
+def test_a_report_has_the_hint(run, folder, states):
+    pytest.importorskip("matplotlib")
+    run("fit potts.npz --model quadratic -o hinted.ednn --report hinted.html")
+    page = (folder / "hinted.html").read_text(encoding="utf-8")
+    assert "A hint: the fields hold the integers 0, 1, 2, 3" in page
