@@ -62,9 +62,9 @@ class Budget:
         """
         if n_bytes > self.left:
             raise ModelFileError(
-                f"{self.path} cannot be read: {what} would take {_mib(n_bytes)} MiB, of the "
-                f"{_mib(self.left)} MiB that are left for this file. If you trust it, give load a "
-                "larger max_bytes."
+                f"{self.path} cannot be read: {what} would take {-(-int(n_bytes) >> 20)} MiB, of "
+                f"the {self.left >> 20} MiB that are left for this file. If you trust it, give "
+                "load a larger max_bytes."
             )
         self.left -= int(n_bytes)
 
@@ -101,7 +101,3 @@ class Unlimited(Budget):
 
     def __init__(self):
         super().__init__("a model", 1 << 62)
-
-
-def _mib(n_bytes) -> int:
-    return -(-int(n_bytes) >> 20)

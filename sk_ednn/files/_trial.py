@@ -61,6 +61,8 @@ def require_working(model, budget, asked=False) -> None:
     top = model
     while isinstance(top, Pipeline):
         for _, step in top.steps[:-1]:
+            if not hasattr(step, "transform") and step not in (None, "passthrough"):
+                raise TypeError(f"a {type(step).__name__} stands where a transformer should be")
             _check_front(step)
         top = _inner(top)[0]
     if type(top) in (EDNNCommittee, ShiftAveraged, TransformedTargetRegressor):
