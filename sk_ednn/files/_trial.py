@@ -25,7 +25,7 @@ from ..evaluation import AbstractEvaluation, Direct
 from ..tiling import AbstractTiling, GridTiling
 
 _N_ELEMENTS = 118
-# Rows of more numbers are not tried at their width.
+# Rows of more numbers are not tried at their width, and Gaussians are not so many pixels wide.
 _WIDEST = 1 << 12
 # Of models that do not know the range of their inputs.
 _TRIED = (0.0, 1.0, 0.5)
@@ -83,6 +83,8 @@ def _check_front(step):
     else:
         fine = fine and type(channels) is tuple and all(type(n) is int for n in channels)
         fine = fine and sorted(order.tolist()) == list(range(len(channels)))
+    # Atoms are drawn pixel by pixel, as far as this.
+    fine = fine and step.cutoff * step.width / min(step.spacing_) < _WIDEST
     heights = step._heights
     fine = fine and heights.dtype == np.float64 and heights.shape == (_N_ELEMENTS + 1,)
     if not fine:
@@ -154,6 +156,8 @@ def _field_shape(regressor):
     for tile_model, tiling in terms:
         if not isinstance(tile_model, TileModel):
             raise TypeError(f"a {type(tile_model).__name__} stands where a tile model should be")
+        if not hasattr(tile_model.estimator, "predict"):
+            raise TypeError(f"a {type(tile_model.estimator).__name__} predicts nothing")
         if not isinstance(tiling, AbstractTiling):
             raise TypeError(f"a {type(tiling).__name__} stands where a tiling should be")
         if not isinstance(tiling, GridTiling):
