@@ -124,7 +124,7 @@ def outcomes(folder):
     """Load each file in another process, which a crash would end."""
     run = subprocess.run(
         [sys.executable, "-m", "tests.files._craft", str(folder)],
-        cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False,
+        cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False, timeout=900,
     )  # fmt: skip
     lines = [line.split(" ", 1) for line in run.stdout.splitlines()]
     assert run.returncode == 0, (lines[-1:], run.stderr[-2000:])

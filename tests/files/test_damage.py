@@ -114,7 +114,7 @@ def write_damaged(folder, n_each, rng):
 def outcomes(folder):
     run = subprocess.run(
         [sys.executable, "-m", "tests.files._damage", str(folder)],
-        cwd=FOLDER.parent.parent, capture_output=True, text=True, check=False,
+        cwd=FOLDER.parent.parent, capture_output=True, text=True, check=False, timeout=900,
     )  # fmt: skip
     lines = [line.split("\t") for line in run.stdout.splitlines()]
     assert run.returncode == 0, (lines[-1:], run.stderr[-2000:])

@@ -197,6 +197,7 @@ for path in sorted(Path(sys.argv[1]).glob("*.ednn")):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
+@pytest.mark.slow
 def test_reading_takes_twice_the_file_and_64_mib_at_most(tmp_path):
     pytest.importorskip("skorch")
     for name, make in HOSTILE.items():
@@ -210,6 +211,14 @@ def test_reading_takes_twice_the_file_and_64_mib_at_most(tmp_path):
     assert len(lines) == 2 * len(HOSTILE)
     assert [line for line in lines if int(line[3]) > 0] == []
     assert {line[2] for line in lines if line[1] == "load"} == {"ModelFileError"}
+
+
+@pytest.mark.parametrize("name", ["one long string", "a device", "a matrix many times"])
+def test_what_would_be_large_is_refused_before_it_is_made(name, tmp_path):
+    pytest.importorskip("torch")
+    _container.write(tmp_path / "hostile.ednn", EMPTY | HOSTILE[name]())
+    with pytest.raises(ModelFileError, match=r"hostile\.ednn cannot be read: .*(MiB|settings)"):
+        load(tmp_path / "hostile.ednn")
 
 
 def test_more_memory_may_be_allowed(tmp_path):
