@@ -126,7 +126,6 @@ def test_several_outputs():
     np.testing.assert_allclose(mean[:, 0], -mean[:, 1])
 
 
-@pytest.mark.filterwarnings("ignore::sk_ednn.exceptions.UnfamiliarWarning")
 def test_members_disagree_more_about_what_they_have_not_seen():
     X, y = data("list")
     committee = EDNNCommittee(MEMBER, 6, random_state=0).fit(X, y)

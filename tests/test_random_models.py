@@ -210,14 +210,12 @@ def check_file(model, fields, total, tmp_path):
 
 @pytest.mark.parametrize("seed", range(N_FAST))
 @pytest.mark.filterwarnings("ignore::sk_ednn.exceptions.ExtensivityWarning")
-@pytest.mark.filterwarnings("ignore::sk_ednn.exceptions.UnfamiliarWarning")
 def test_some_models(seed, tmp_path):
     check(Drawn(seed), tmp_path)
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::sk_ednn.exceptions.ExtensivityWarning")
-@pytest.mark.filterwarnings("ignore::sk_ednn.exceptions.UnfamiliarWarning")
 def test_many_models(tmp_path):
     """Other seeds: ``SK_EDNN_SEED=1000``."""
     start = int(os.environ.get("SK_EDNN_SEED", N_FAST))

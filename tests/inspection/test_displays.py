@@ -247,7 +247,6 @@ def test_the_path_of_tilings_is_shown():
     assert (found.focus, found.context) == (1, 1)
 
 
-@pytest.mark.filterwarnings("ignore:The fields hold values:sk_ednn.exceptions.UnfamiliarWarning")
 def test_familiarity_shows_whether_it_ranks():
     X = make_field("float64", 30, (6, 6))
     y = (X**2).sum(axis=(1, 2))

@@ -58,7 +58,6 @@ def test_usual_samples_are_named_as_rarely_as_promised():
     assert 0.03 < np.mean(alarms) < 0.081 + 3 * 0.045 / np.sqrt(8)
 
 
-@pytest.mark.filterwarnings("ignore:The fields hold values:sk_ednn.exceptions.UnfamiliarWarning")
 def test_predict_warns_of_what_is_strange_and_of_nothing_else():
     X, y = fields(150, 0)
     guard = FamiliarityGuard(MODEL, random_state=0).fit(X, y)

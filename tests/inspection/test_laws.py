@@ -547,7 +547,6 @@ def familiar_model(kind):
 
 
 @pytest.mark.parametrize("kind", ["tiles", "features", "network", "committee"])
-@pytest.mark.filterwarnings("ignore:The fields hold values:sk_ednn.exceptions.UnfamiliarWarning")
 def test_the_training_data_are_familiar_and_far_tiles_are_not(kind):
     model, X = familiar_model(kind)
     found = familiarity(model, X, [X[0], X[1], 50 + X[2], np.full((9, 6), -50.0)])
