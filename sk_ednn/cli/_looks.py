@@ -57,4 +57,5 @@ def _flat(values, prefix=""):
 
 def printable(text: str) -> str:
     """Return a text of a file as a terminal may show it: no control characters."""
+    text = " ".join(text.split())  # arrays are shown in several lines
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
