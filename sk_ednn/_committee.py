@@ -6,7 +6,7 @@ from numbers import Integral
 
 import numpy as np
 from joblib import effective_n_jobs
-from sklearn.base import BaseEstimator, MetaEstimatorMixin, RegressorMixin, clone
+from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
 from sklearn.utils import _safe_indexing, check_random_state, indexable
 from sklearn.utils._param_validation import HasMethods, Interval
 from sklearn.utils.parallel import Parallel, delayed
@@ -16,10 +16,11 @@ from ._around import keep_columns_of, regressors_of, with_tags_of
 from ._digest import sent_to_processes
 from ._fields import check_fields
 from ._regressor import EDNNRegressor
-from ._utils.masks import require_unmasked
+from ._sources import in_memory
+from ._targets import ScoredByTotals
 
 
-class EDNNCommittee(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
+class EDNNCommittee(MetaEstimatorMixin, ScoredByTotals, BaseEstimator):
     """Bagging for fields of any dimension: the mean of several models, and their spread.
 
     Each member is fitted to samples (or groups of samples) drawn with replacement, with random
@@ -114,12 +115,11 @@ class EDNNCommittee(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
             raise ValueError(
                 "This EDNNCommittee estimator requires y to be passed, but the target y is None."
             )
+        # Before samples are drawn, which may leave out masked ones and goes past sources.
+        y, sample_weight = in_memory(y, "y"), in_memory(sample_weight, "sample_weight")
+        groups, gradient = in_memory(groups, "groups"), in_memory(gradient, "gradient")
         X, y, sample_weight, groups, gradient = indexable(X, y, sample_weight, groups, gradient)
         n_samples = check_fields(X, caller=self).n_samples
-        # Before samples are drawn, which may leave the masked ones out.
-        known = {"y": y, "sample_weight": sample_weight, "groups": groups, "gradient": gradient}
-        for name, values in known.items():
-            require_unmasked(values, name)
         random_state = check_random_state(self.random_state)
         template = EDNNRegressor() if self.estimator is None else self.estimator
         members = [

@@ -7,7 +7,7 @@ from numbers import Integral
 from pathlib import Path
 
 import numpy as np
-from sklearn.base import RegressorMixin, clone
+from sklearn.base import clone
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import HasMethods, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -18,7 +18,8 @@ from ._doubts import warn_of_channels, warn_of_wide_context
 from ._fields import check_fields, check_ndim
 from ._input_range import InputRange, warn_of_range
 from ._remember import remembered
-from ._targets import check_length, check_targets, per_site
+from ._sources import in_memory
+from ._targets import ScoredByTotals, check_length, check_targets, per_site
 from ._terms import WithTerms, check_terms
 from ._utils.masks import require_unmasked
 from ._utils.steps import as_arrays
@@ -31,7 +32,7 @@ from .tiling import AbstractTiling
 _ROUNDING = 1e-14
 
 
-class EDNNRegressor(RegressorMixin, WithTerms):
+class EDNNRegressor(ScoredByTotals, WithTerms):
     """Predict an extensive quantity as a sum over tiles of one tile model.
 
     A field is cut into tiles, each a focus with its context; the same model sees every tile; its
@@ -227,6 +228,7 @@ class EDNNRegressor(RegressorMixin, WithTerms):
         y_ndim = np.asarray(y).ndim
         y, sample_weight, groups = check_targets(self, fields, y, sample_weight, groups)
         if gradient is not None:
+            gradient = in_memory(gradient, "gradient")
             check_length("gradient", gradient, fields)
             require_unmasked(list(gradient), "gradient")
             if not summing.learns_gradients:

@@ -7,7 +7,7 @@ from math import lcm
 from numbers import Integral
 
 import numpy as np
-from sklearn.base import BaseEstimator, MetaEstimatorMixin, RegressorMixin, clone
+from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
@@ -18,6 +18,7 @@ from ._fields import check_fields, check_ndim
 from ._regressor import EDNNRegressor
 from ._rolled import rolled
 from ._shifts import chosen, shared
+from ._targets import ScoredByTotals
 from .exceptions import TilingError
 from .tiling import AbstractTiling, GridTiling
 
@@ -31,7 +32,7 @@ def _inner_has(name):
     return check
 
 
-class ShiftAveraged(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
+class ShiftAveraged(MetaEstimatorMixin, ScoredByTotals, BaseEstimator):
     """Predict the mean over shifts of the tiles, by whole sites less than the focus.
 
     A total does not change when a periodic field is shifted by a focus, but does, somewhat, when it

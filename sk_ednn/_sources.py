@@ -11,7 +11,7 @@ import mmap
 import os
 from itertools import product
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -22,9 +22,10 @@ from ._stores import (
     is_from,
     is_in_memory,
     require_hdf5_chunks,
+    require_unpacked,
     require_zarr_chunks,
 )
-from ._utils.masks import unmasked
+from ._utils.masks import require_unmasked, unmasked
 
 
 @runtime_checkable
@@ -133,19 +134,7 @@ class ArraySource:
 
     def read(self, slices) -> np.ndarray:
         """Return the box of these slices as an array in memory."""
-        if is_from(self.array, "h5py") and not self.array:
-            raise ValueError(
-                "The file of this HDF5 dataset was closed. Keep it open while it is read."
-            )
-        if self.missing_chunks == "error":
-            if is_from(self.array, "zarr"):
-                require_zarr_chunks(self.array, slices)
-            elif is_from(self.array, "h5py"):
-                require_hdf5_chunks(self.array, slices)
-        values = unmasked(self.array[tuple(slices)], "X")
-        if self.packing is not None:
-            self.packing.require_values(values)
-        return values
+        return _read_checked(self.array, slices, self.packing, self.missing_chunks == "error", "X")
 
     def read_all(self) -> np.ndarray:
         """Return the whole array in memory."""
@@ -222,6 +211,58 @@ class Window:
             for place, part in zip(self.places, slices, strict=True)
         ]
         return self.values[tuple(held)]
+
+
+def in_memory(values, name, dtype=None) -> Any:
+    """Return values that are wanted whole, such as totals, read under the rule of `ArraySource`.
+
+    Parameters
+    ----------
+    values : array-like
+        HDF5 datasets and zarr arrays are read, dask arrays computed; what is in memory is returned
+        as it is.
+    name : str
+        For messages.
+    dtype : dtype, default=None
+        Where given, an array of it is returned.
+
+    Raises
+    ------
+    ValueError, FileNotFoundError
+        Where entries are masked or called missing, numbers are packed, or chunks were never
+        written or got lost.
+    """
+    if dtype is not None:
+        return np.asarray(in_memory(values, name), dtype=dtype)
+    if isinstance(values, ArraySource):
+        return values.read_all()
+    if not is_read_in_pieces(values):
+        require_unmasked(values, name)
+        require_unpacked(values, name)
+        return values
+    if is_from(values, "h5py"):
+        check_hdf5(values, False, name)
+    packing = Packing.of(values, name)
+    array = without_labels(values)
+    if hasattr(array, "__dask_graph__"):
+        array = unmasked(array, name)  # computed first: its shape may not be known before
+    elif not hasattr(array, "__getitem__"):
+        return array.read(tuple(slice(0, n) for n in array.shape))
+    box = tuple(slice(0, n) for n in array.shape)
+    return _read_checked(array, box, packing, True, name)
+
+
+def _read_checked(array, slices, packing, refuse_holes, name) -> np.ndarray:
+    if is_from(array, "h5py") and not array:
+        raise ValueError("The file of this HDF5 dataset was closed. Keep it open while it is read.")
+    if refuse_holes and is_from(array, "zarr"):
+        require_zarr_chunks(array, slices)
+    elif refuse_holes and is_from(array, "h5py"):
+        require_hdf5_chunks(array, slices)
+    values = unmasked(array[tuple(slices)], name)
+    if packing is not None:
+        packing.require_values(values, name)
+    return values
 
 
 def _checked_chunk(values, packing):

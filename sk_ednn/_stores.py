@@ -100,7 +100,10 @@ class Packing:
             # In the type of the values: a mark of 1e20 in the text of an attribute is the float32
             # nearest to it in the data.
             with np.errstate(all="ignore"):
-                marks |= values == np.asarray(missing).astype(values.dtype, copy=False)
+                mark = np.asarray(missing).astype(values.dtype, copy=False)
+            if values.dtype.kind != "f" and not _may_be(mark, missing):
+                continue  # NaN, say, which no integer is
+            marks |= values == mark
         marks |= (values < self.valid[0]) | (values > self.valid[1])
         if marks.any():
             place = tuple(int(k) for k in np.argwhere(marks)[0])
@@ -110,6 +113,14 @@ class Packing:
                 "valid_range) call missing. Sums over tiles need all values: leave these samples "
                 "out, or fill in what is missing."
             )
+
+
+def _may_be(mark, missing) -> bool:
+    """Tell whether a mark that was turned into an integer type is what it was, or its bits are."""
+    if not np.isfinite(missing) or missing != int(missing):
+        return False
+    n_bits = 8 * mark.dtype.itemsize
+    return (int(mark) - int(missing)) % 2**n_bits == 0 and abs(int(missing)) < 2**n_bits
 
 
 def require_unpacked(values, name="X") -> None:
@@ -160,9 +171,17 @@ def _numbers(value) -> list[float]:
         return []
     parts = value if isinstance(value, (list, tuple, np.ndarray)) else [value]
     try:
-        return [float(_plain(part)) for part in parts]
+        return [_number(_plain(part)) for part in parts]
     except (TypeError, ValueError):
         return []
+
+
+def _number(part) -> float:
+    # Whole numbers stay whole: 2**63 - 1, the mark of 64-bit integers, is no float64.
+    if isinstance(part, str):
+        part = int(part) if part.strip().lstrip("+-").isdecimal() else float(part)
+    whole = isinstance(part, (int, np.integer)) and abs(int(part)) < 2**63
+    return int(part) if whole else float(part)
 
 
 # --- HDF5 -----------------------------------------------------------------------------------------

@@ -5,11 +5,12 @@ from __future__ import annotations
 from numbers import Real
 
 import numpy as np
+from sklearn.base import RegressorMixin
 from sklearn.utils import check_array
 
 from ._doubts import warn_of_means, warn_of_standardised
 from ._fields import require_finite, require_numbers
-from ._utils.masks import unmasked
+from ._sources import in_memory
 
 
 def check_targets(caller, fields, y, sample_weight, groups):
@@ -19,8 +20,7 @@ def check_targets(caller, fields, y, sample_weight, groups):
         raise ValueError(
             f"This {name} estimator requires y to be passed, but the target y is None."
         )
-    if hasattr(y, "__dask_graph__"):
-        y = y.compute()  # here, since check_array would drop the masks of its blocks
+    y = in_memory(y, "y")  # check_array would drop masks, and read holes of stores as zeros
     require_numbers(y, "y")
     if isinstance(y, Real) or getattr(y, "ndim", 1) == 0:
         raise ValueError(
@@ -43,9 +43,10 @@ def check_targets(caller, fields, y, sample_weight, groups):
     if isinstance(sample_weight, Real):
         sample_weight = np.full(fields.n_samples, float(sample_weight))
     if sample_weight is not None:
+        sample_weight = in_memory(sample_weight, "sample_weight")
         require_numbers(sample_weight, "sample_weight")
         sample_weight = check_array(
-            unmasked(sample_weight, "sample_weight"),
+            sample_weight,
             ensure_2d=False,
             dtype=np.float64,
             input_name="sample_weight",
@@ -57,7 +58,7 @@ def check_targets(caller, fields, y, sample_weight, groups):
             )
         check_length("sample_weight", sample_weight, fields)
     if groups is not None:
-        groups = unmasked(groups, "groups")
+        groups = np.asarray(in_memory(groups, "groups"))
         check_length("groups", groups, fields)
     warn_of_standardised(y, stacklevel=4)
     warn_of_means(y, fields, stacklevel=4)
@@ -83,3 +84,30 @@ def per_site(counts, sample_weight):
     """Return weights that make squared errors count per site, 1 where all sizes are equal."""
     weights = (counts.mean() / counts) ** 2
     return weights if sample_weight is None else weights * sample_weight
+
+
+class ScoredByTotals(RegressorMixin):
+    """Score predictions of totals that are checked as those of a fit are.
+
+    scikit-learn's metrics use what lies under a mask, and what a store fills its holes with.
+    """
+
+    def score(self, X, y, sample_weight=None):
+        """Return the coefficient of determination, R², of the predicted totals.
+
+        Parameters
+        ----------
+        X : what `predict` takes
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        sample_weight : array-like of shape (n_samples,), default=None
+
+        Returns
+        -------
+        float
+        """
+        y = in_memory(y, "y")
+        require_numbers(y, "y")
+        if sample_weight is not None:
+            sample_weight = in_memory(sample_weight, "sample_weight")
+            require_numbers(sample_weight, "sample_weight")
+        return super().score(X, y, sample_weight)

@@ -8,8 +8,9 @@ from sklearn.preprocessing import FunctionTransformer
 
 from sk_ednn import EDNNCommittee, EDNNRegressor, GridTiling, ShiftAveraged, metrics
 from sk_ednn.atoms import GaussianRasterizer, Structure
+from sk_ednn.encoders import AngleFields, OneHotFields
 from sk_ednn.evaluation import ArraySource, LocalUpdates
-from sk_ednn.inspection import error_ranking, size_transfer
+from sk_ednn.inspection import FamiliarityGuard, error_ranking, size_transfer
 from sk_ednn.simulation import Metropolis
 from tests._cases import left_as_it_was, make_field
 
@@ -170,3 +171,50 @@ def test_structures(part):
 def test_errors_of_totals(call):
     with pytest.raises(ValueError, match=REFUSED):
         call()
+
+
+@pytest.mark.parametrize(
+    "kind", ["EDNNRegressor", "EDNNCommittee", "ShiftAveraged", "FamiliarityGuard"]
+)
+@pytest.mark.parametrize("what", ["y", "sample_weight"])
+@pytest.mark.parametrize("lazy", [False, True])
+def test_scores_refuse_masked_totals_and_weights(kind, what, lazy):
+    X = np.random.default_rng(0).normal(size=(40, 4))
+    y = X.sum(axis=1)
+    base = EDNNRegressor(Ridge(), GridTiling(2, 0))
+    model = {
+        "EDNNRegressor": base,
+        "EDNNCommittee": EDNNCommittee(base, n_members=2),
+        "ShiftAveraged": ShiftAveraged(base),
+        "FamiliarityGuard": FamiliarityGuard(base, alarm_rate=0.2),
+    }[kind].fit(X, y)
+    hidden = np.ma.masked_array(y if what == "y" else np.ones(40), mask=np.arange(40) == 3)
+    hidden.data[3] = 1e6
+    given = hidden
+    if lazy:
+        given = pytest.importorskip("dask.array").from_array(hidden, chunks=10)
+    totals, weights = (given, None) if what == "y" else (y, given)
+    with pytest.raises(ValueError, match=f"Input {what} contains masked entries"):
+        model.score(X, totals, sample_weight=weights)
+    assert model.score(X, unhidden(y)) == model.score(X, y)
+
+
+@pytest.mark.parametrize("encoder", [AngleFields(), OneHotFields(categories=[-9999, 0, 1])])
+def test_encoders_refuse_masked_chunks_of_dask_arrays(encoder):
+    da = pytest.importorskip("dask.array")
+    values = np.ma.masked_equal([[0, 1, -9999, 1]] * 4, -9999)
+    encoder = encoder.fit(np.zeros((1, 4)))
+    with pytest.raises(ValueError, match="masked entries"):
+        encoder.transform(da.from_array(values, chunks=(2, 4))).compute()
+    kept = da.from_array(values.filled(1), chunks=(2, 4))
+    assert encoder.transform(kept).compute().shape[:2] == (4, 4)
+
+
+def test_angles_refuse_masked_derivatives():
+    X = np.zeros((2, 3))
+    encoder = AngleFields().fit(X)
+    gradients = np.ma.masked_equal([[1.0, 2.0, 3.0], [1.0, -9999.0, 3.0]], -9999)
+    with pytest.raises(ValueError, match=r"gradients\[1\] contains masked"):
+        encoder.angle_gradients(X, gradients)
+    with pytest.raises(ValueError, match=r"slopes\[1\] contains masked"):
+        encoder.pull(X, np.ma.stack([gradients, gradients], axis=-1))

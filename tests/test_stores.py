@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 from sklearn.linear_model import Ridge
 
-from sk_ednn import EDNNRegressor, GridTiling
+from sk_ednn import EDNNCommittee, EDNNRegressor, GridTiling
+from sk_ednn._stores import Packing
 from sk_ednn.evaluation import ArraySource
+from sk_ednn.inspection import FamiliarityGuard
 from tests._cases import make_field
 
 X = make_field("float64", 12, (8, 6))
@@ -340,3 +342,84 @@ def test_a_source_keeps_its_rules_in_a_pickle(h5, tmp_path):
     again = pickle.loads(pickle.dumps(ArraySource(dataset)))
     with pytest.raises(ValueError, match="call missing"):
         again.read_all()
+
+
+# --- totals, weights and gradients that lie in stores ---------------------------------------------
+
+
+def _half_written(kind, values, tmp_path):
+    """Return a store of which the second half of the chunks was never written."""
+    half = len(values) // 2
+    library = pytest.importorskip(kind)
+    chunks = (half, *values.shape[1:])
+    if kind == "h5py":
+        file = library.File(tmp_path / "half.h5", "w")
+        store = file.create_dataset("a", shape=values.shape, dtype=float, chunks=chunks)
+    else:
+        store = library.create_array({}, shape=values.shape, dtype=float, chunks=chunks)
+    store[:half] = values[:half]
+    return store
+
+
+@pytest.mark.parametrize("kind", ["h5py", "zarr"])
+@pytest.mark.parametrize("what", ["y", "sample_weight", "gradient", "score", "score weight"])
+@pytest.mark.parametrize("estimator", ["EDNNRegressor", "EDNNCommittee", "FamiliarityGuard"])
+def test_holes_are_refused_in_whatever_is_given_beside_fields(kind, what, estimator, tmp_path):
+    X = np.random.default_rng(0).normal(size=(60, 4))
+    y = (X * np.roll(X, 1, 1)).sum(axis=1)
+    base = EDNNRegressor(Ridge(), GridTiling(1, 1))
+    model = {
+        "EDNNRegressor": base,
+        "EDNNCommittee": EDNNCommittee(base, n_members=2, random_state=0),
+        "FamiliarityGuard": FamiliarityGuard(base, alarm_rate=0.2, random_state=0),
+    }[estimator]
+    if what == "gradient" and estimator == "FamiliarityGuard":
+        pytest.skip("It takes no gradients.")
+    values = X if what == "gradient" else y if what in ("y", "score") else np.ones(60)
+    store = _half_written(kind, values, tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"never written|not in the store"):
+        if what == "y":
+            model.fit(X, store)
+        elif what == "score":
+            model.fit(X, y).score(X, store)
+        elif what == "score weight":
+            model.fit(X, y).score(X, y, sample_weight=store)
+        else:
+            model.fit(X, y, **{what: store})
+
+
+def test_totals_that_a_file_calls_missing_are_refused(tmp_path):
+    h5py = pytest.importorskip("h5py")
+    X = np.random.default_rng(0).normal(size=(10, 4))
+    with h5py.File(tmp_path / "y.h5", "w") as file:
+        y = file.create_dataset("y", data=X.sum(axis=1))
+        model = EDNNRegressor(Ridge(), GridTiling(1, 0)).fit(X, y)
+        y.attrs["_FillValue"] = y[3]
+        for call in (model.fit, model.score):
+            with pytest.raises(ValueError, match=r"^y contains .* at \[3\]"):
+                call(X, y)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "mark", "value", "missing"),
+    [
+        ("i8", np.int64(2**63 - 1), 2**63 - 1, True),
+        ("i8", "9223372036854775807", 2**63 - 1, True),
+        ("i8", np.int64(2**63 - 1), 2**63 - 2, False),
+        ("i2", np.nan, 0, False),
+        ("i2", 1e20, 0, False),
+        ("i2", 0.5, 0, False),
+        ("i2", -9999.0, -9999, True),
+        ("u1", np.int8(-1), 255, True),  # bytes of netCDF 3 have a sign in their attributes
+        ("f4", 1e20, np.float32(1e20), True),
+    ],
+)
+def test_marks_of_missing_values_are_compared_as_what_they_are(dtype, mark, value, missing):
+    xr = pytest.importorskip("xarray")
+    array = xr.DataArray(np.array([[1, value]], dtype=dtype), attrs={"_FillValue": mark})
+    packing = Packing.of(array)
+    if missing:
+        with pytest.raises(ValueError, match="call missing"):
+            packing.require_values(array.data)
+    else:
+        packing.require_values(array.data)

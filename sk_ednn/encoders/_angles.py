@@ -10,6 +10,7 @@ from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
 from .._fields import check_fields
+from .._utils.masks import unmasked
 from ._base import AbstractFieldEncoder
 
 
@@ -83,8 +84,8 @@ class AngleFields(AbstractFieldEncoder):
         if len(slopes) != len(known):
             raise ValueError(f"Expected {len(known)} derivatives, one a field, got {len(slopes)}.")
         pulled = [
-            each.pull(np.moveaxis(np.asarray(slope, dtype=np.float64), -1, 0))
-            for each, slope in zip(known, slopes, strict=True)
+            each.pull(np.moveaxis(unmasked(slope, f"slopes[{k}]", np.float64), -1, 0))
+            for k, (each, slope) in enumerate(zip(known, slopes, strict=True))
         ]
         return pulled if check_fields(X).ragged else np.stack(pulled)
 
@@ -116,7 +117,10 @@ class AngleFields(AbstractFieldEncoder):
                 )
             field = np.asarray(field, dtype=np.float64)
             shape = field.shape[:-1]
-            values = np.full(shape, np.nan) if values is None else np.array(values, dtype=float)
+            if values is None:
+                values = np.full(shape, np.nan)
+            else:
+                values = np.array(unmasked(values, f"gradients[{k}]"), dtype=float)
             if values.shape != shape:
                 raise ValueError(
                     f"The derivative with respect to the angles of field {k} must have their "

@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._fields import Fields, check_fields, check_ndim
 from .._sources import source_identity
+from .._utils.masks import unmasked
 from .._views import OneField, SourceView
 
 
@@ -89,13 +90,17 @@ class AbstractFieldEncoder(TransformerMixin, BaseEstimator, ABC):
         array = getattr(values, "array", None)
         if hasattr(array, "__dask_graph__"):
             return array.map_blocks(
-                self._channels,
+                self._of_chunk,
                 dtype=self._dtype_of(array.dtype),
                 new_axis=array.ndim,
                 chunks=(*array.chunks, (self._n_channels,)),
                 meta=np.empty((0,) * (array.ndim + 1), dtype=self._dtype_of(array.dtype)),
             )
         return EncodedSource(values, self)
+
+    def _of_chunk(self, chunk):
+        # Dask reads past the source: its chunks may be masked.
+        return self._channels(unmasked(chunk, "X"))
 
     def __sklearn_tags__(self):
         """Say what scikit-learn may expect."""

@@ -9,7 +9,7 @@ from scipy.ndimage import gaussian_filter
 from sklearn.utils import Bunch, check_random_state
 from sklearn.utils._param_validation import Interval, validate_params
 
-from .._utils.masks import unmasked
+from .._sources import in_memory
 from ..exceptions import TilingError
 from ._reach import focus_mask, reach
 
@@ -132,7 +132,7 @@ def context_sensitivity(
     if not with_baseline:  # nothing is hidden from it: in a difference it drops out
         tile_model = tile_model.with_baseline(None)
     predicted = np.asarray(reached.regressor.predict(reached.X)).reshape(fields.n_samples, -1)
-    y = predicted if y is None else unmasked(y, "y", float).reshape(-1, predicted.shape[1])
+    y = predicted if y is None else in_memory(y, "y", float).reshape(-1, predicted.shape[1])
     if len(y) != fields.n_samples:
         raise ValueError(f"X has {fields.n_samples} samples, y has {len(y)}.")
 

@@ -13,8 +13,8 @@ from sklearn.utils._param_validation import Interval, StrOptions, validate_param
 
 from .._committee import EDNNCommittee
 from .._distinct import distinct
+from .._sources import in_memory
 from .._tile_model import flat
-from .._utils.masks import unmasked
 from .._utils.steps import dense, front_and_last, transformed
 from ._reach import reach, sampled_tiles, unwrap
 
@@ -228,8 +228,8 @@ def error_ranking(indicator, errors, *, n_bins=5):
     >>> error_ranking([0.1, 0.2, 0.4, 0.8], [1.0, -2.0, 3.0, -5.0], n_bins=2).spearman
     1.0
     """
-    indicator = unmasked(indicator, "indicator", float)
-    errors = np.abs(unmasked(errors, "errors", float))
+    indicator = in_memory(indicator, "indicator", float)
+    errors = np.abs(in_memory(errors, "errors", float))
     if indicator.ndim != 1 or indicator.shape != errors.shape or len(errors) < 2:
         raise ValueError(
             "error_ranking expects two arrays of shape (n_samples,), of at least two samples; got "

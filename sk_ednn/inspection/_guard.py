@@ -6,7 +6,7 @@ import warnings
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.base import BaseEstimator, MetaEstimatorMixin, RegressorMixin, clone
+from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
 from sklearn.model_selection import GroupShuffleSplit, ShuffleSplit
 from sklearn.utils import Bunch, _safe_indexing, check_random_state, indexable
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
@@ -14,6 +14,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._around import with_tags_of
 from .._committee import EDNNCommittee
+from .._sources import in_memory
+from .._targets import ScoredByTotals
 from ..exceptions import TileModelError, UnfamiliarWarning
 from ._familiarity import KnownTiles
 from ._leverage import KnownSums
@@ -23,7 +25,7 @@ from ._reach import unwrap
 _MOST_NAMED = 8
 
 
-class FamiliarityGuard(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
+class FamiliarityGuard(MetaEstimatorMixin, ScoredByTotals, BaseEstimator):
     """Warn in `predict` of samples that are unlike those of the fit.
 
     Part of the samples is held back from the fit, and how far each of them is from those of the
@@ -150,6 +152,9 @@ class FamiliarityGuard(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
                 "This FamiliarityGuard estimator requires y to be passed, but the target y is None."
             )
         rng = check_random_state(self.random_state)
+        # Before samples are held back, which may leave out masked ones and goes past sources.
+        y, sample_weight = in_memory(y, "y"), in_memory(sample_weight, "sample_weight")
+        groups = in_memory(groups, "groups")
         X, y, sample_weight, groups = indexable(X, y, sample_weight, groups)
         splitter = ShuffleSplit if groups is None else GroupShuffleSplit
         split = splitter(1, test_size=self.held_out, random_state=rng.randint(2**31 - 1))

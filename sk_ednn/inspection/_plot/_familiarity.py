@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..._utils.masks import unmasked
+from ..._sources import in_memory
 from .._familiarity import error_ranking, familiarity
 from .._reach import unwrap
 from ._style import COLOURS, GREY, check_axes, new_axes, with_unit
@@ -93,9 +93,9 @@ class FamiliarityDisplay:
             raise ValueError(
                 f"Only an EDNNCommittee has a spread, got {type(unwrap(estimator)[0]).__name__}."
             )
-        errors = np.asarray(estimator.predict(X), dtype=float) - unmasked(y, "y", float)
+        errors = np.asarray(estimator.predict(X), dtype=float) - in_memory(y, "y", float)
         if sizes is not None:
-            errors = errors / unmasked(sizes, "sizes", float)
+            errors = errors / in_memory(sizes, "sizes", float)
             values = values / np.asarray(sizes, dtype=float) if indicator == "spread" else values
         return cls.from_predictions(
             values, errors, label=labels[indicator], n_bins=n_bins, ax=ax,
@@ -121,8 +121,8 @@ class FamiliarityDisplay:
         -------
         FamiliarityDisplay
         """
-        indicator = unmasked(indicator, "indicator", float)
-        errors = unmasked(errors, "errors", float)
+        indicator = in_memory(indicator, "indicator", float)
+        errors = in_memory(errors, "errors", float)
         display = cls(indicator, errors, label=label, n_bins=n_bins)
         return display.plot(ax, name=name, unit=unit)
 

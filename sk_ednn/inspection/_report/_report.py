@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..._utils.masks import unmasked
+from ..._sources import in_memory
 from ..._utils.writing import replacing
 from .._extensivity import extensivity_report
 from .._reach import unwrap
@@ -186,7 +186,7 @@ class _Part:
         self.tiling = _numbers.terms_of(self.regressor)[0][2]
         self.fields = self.tiling.check(fields)
         self.sites = _numbers.sites_of(self.fields, self.tiling)
-        y = unmasked(y, "y", float)
+        y = in_memory(y, "y", float)
         if y.ndim not in (1, 2) or len(y) != self.fields.n_samples:
             raise ValueError(
                 f"y must have shape (n_samples,) or (n_samples, n_outputs) for "
