@@ -22,8 +22,10 @@ from ._frame import AXES
 _STEEPEST = 0.7
 # No bond is so short that it could be upright within less, so flatter structures are sheets.
 _FLAT = 0.5  # Å
-# Atoms farther apart in the plane have no bond between them.
+# Atoms farther apart in the plane have no bond between them: 3 Å, or the distance of nearest
+# neighbours where it is longer, as in xenon (4.4 Å) and caesium (5.2 Å).
 _BESIDE = 3.0  # Å
+_LONGEST_BOND = 6.0  # Å
 # Layers of a crystal are closer than this, 3.35 Å in graphite; a vacuum is wider.
 _VACUUM = 4.0  # Å
 # Atoms whose neighbours are looked for at a time.
@@ -106,8 +108,8 @@ def _upright_pair(scaled, vectors, periodic, heights):
     """
     if np.ptp(heights) <= _FLAT:
         return None
-    # Images that are near the cell, by how far _BESIDE is in edges along the normal of each side.
-    margin = _BESIDE * np.sqrt((np.linalg.inv(vectors) ** 2).sum(axis=0))
+    # Images near the cell, by how far the longest bond is in edges along the normal of each side.
+    margin = _LONGEST_BOND * np.sqrt((np.linalg.inv(vectors) ** 2).sum(axis=0))
     far = np.where(periodic, np.ceil(margin), 0).astype(int)
     index, images = [], []
     for shift in product(*(range(-n, n + 1) for n in far.tolist())):
@@ -115,11 +117,13 @@ def _upright_pair(scaled, vectors, periodic, heights):
         near = np.flatnonzero(((moved >= -margin) & (moved <= 1 + margin)).all(axis=1))
         index.append(near)
         images.append(moved[near] @ vectors)
-    index, tree = np.concatenate(index), cKDTree(np.concatenate(images))
-    places = scaled @ vectors
+    index, images = np.concatenate(index), np.concatenate(images)
+    tree, places = cKDTree(images), scaled @ vectors
+    nearest = _nearest(places, heights, images, heights[index])
+    beside = max(_BESIDE, float(nearest[nearest <= _LONGEST_BOND].max(initial=0.0)))
     for start in range(0, len(places), _AT_A_TIME):
         some = cKDTree(places[start : start + _AT_A_TIME])
-        pairs = some.sparse_distance_matrix(tree, _BESIDE, output_type="ndarray")
+        pairs = some.sparse_distance_matrix(tree, beside, output_type="ndarray")
         lower, upper = pairs["i"] + start, index[pairs["j"]]
         up = heights[upper] - heights[lower]
         found = np.flatnonzero((up > _FLAT) & (up > _STEEPEST * pairs["v"]))
@@ -130,3 +134,10 @@ def _upright_pair(scaled, vectors, periodic, heights):
                 float(pairs["v"][steepest]), float(up[steepest]),
             )  # fmt: skip
     return None
+
+
+def _nearest(places, heights, images, image_heights):
+    """Distance of each atom's nearest neighbour, infinite where there is none."""
+    tree = cKDTree(np.column_stack([images, image_heights]))
+    distances, _ = tree.query(np.column_stack([places, heights]), k=2)  # the first is the atom
+    return distances[:, 1]

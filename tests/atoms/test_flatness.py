@@ -119,6 +119,8 @@ THICK = {
     for element, name in [
         ("Cu", "fcc100"), ("Au", "fcc111"), ("Fe", "bcc100"), ("Fe", "bcc110"),
         ("Mg", "hcp0001"), ("Si", "diamond100"), ("Si", "diamond111"),
+        # Atoms farther apart than 3 Å in the plane.
+        ("Na", "bcc100"), ("Cs", "bcc100"), ("Sr", "fcc100"),
     ]
     for n in (2, 3)
 }  # fmt: skip
