@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 
 import numpy as np
@@ -80,6 +81,10 @@ class LocalUpdates:
         self._total = self._ledger.totals[0]
         self._lost = np.zeros_like(self._total)
         self._changes = self._n_moves = None
+
+    def __copy__(self):
+        """Return an independent copy: a shared field and totals apart would not match."""
+        return copy.deepcopy(self)
 
     @property
     def field(self) -> np.ndarray:

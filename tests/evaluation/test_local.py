@@ -1,5 +1,7 @@
 """Local updates against evaluating the whole field again."""
 
+import copy
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -310,3 +312,18 @@ def test_models_and_fields_that_are_refused():
         LocalUpdates(model, spins[None])
     with pytest.raises(ValueError, match="NaN"):
         LocalUpdates(model, np.full((8, 8), np.nan))
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy])
+def test_copies_are_independent(copied):
+    model = ising()
+    field = make_spins(1, (8, 8))[0]
+    local = LocalUpdates(model, field)
+    local.propose([[0, 0]], [-field[0, 0]])
+    other = copied(local)
+    other.accept()
+    np.testing.assert_array_equal(local.field, field)
+    assert local.total == LocalUpdates(model, field).total
+    np.testing.assert_allclose(other.total, model.predict(other.field[None])[0])
+    local.accept()
+    assert local.total == other.total
