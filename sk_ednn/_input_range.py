@@ -92,20 +92,21 @@ class InputRange:
             return self._message(least, largest, channel)
         return None
 
-    def narrow(self, least, largest) -> str | None:
+    def narrow(self, least, largest, span) -> str | None:
         """Return how all fields vary far less than those of the fit, None where they do not.
 
         Parameters
         ----------
-        least, largest : ndarray of shape (n_fields, n_channels)
+        least, largest : ndarray of shape (n_channels,)
+        span : ndarray of shape (n_channels,)
+            Largest minus least value within one field, the largest of all fields.
         """
-        if least.shape[1:] != self.least.shape:
+        if least.shape != self.least.shape:
             return None
-        span = (largest - least).max(axis=0)
         narrow = np.flatnonzero((span > 0) & (span < _NARROW * self.span))
         if len(narrow) == 0:
             return None
-        return self._message(least.min(axis=0), largest.max(axis=0), int(narrow[0]))
+        return self._message(least, largest, int(narrow[0]))
 
     def _message(self, least, largest, channel) -> str:
         name = f" of channel {channel}" if len(self.least) > 1 else ""
@@ -136,7 +137,9 @@ def warn_of_range(known, fields, channel_axis, stacklevel=2) -> None:
     if not parts:
         return
     least, largest = (np.concatenate([part[k] for part in parts]) for k in (0, 1))
-    doubt = known.doubt(least.min(axis=0), largest.max(axis=0)) or known.narrow(least, largest)
+    span = (largest - least).max(axis=0)
+    least, largest = least.min(axis=0), largest.max(axis=0)
+    doubt = known.doubt(least, largest) or known.narrow(least, largest, span)
     if doubt is not None:
         warnings.warn(doubt, UnfamiliarWarning, stacklevel=stacklevel)
 
@@ -185,6 +188,7 @@ class WatchedSource:
         self.shape, self.dtype = source.shape, source.dtype
         self.spacing = source.spacing
         self.least = self.largest = None
+        self._span, self._of_whole_fields = 0.0, True
 
     @property
     def ndim(self) -> int:
@@ -201,6 +205,9 @@ class WatchedSource:
         values = self.source.read(slices)
         if values.size:
             least, largest = extremes(values, self.channel_axis)
+            # A part of a field may be flat where the field is not.
+            self._of_whole_fields &= values.shape[1:] == self.shape[1:]
+            self._span = np.maximum(self._span, (largest - least).max(axis=0))
             least, largest = least.min(axis=0), largest.max(axis=0)
             if self.least is not None:
                 least, largest = np.minimum(least, self.least), np.maximum(largest, self.largest)
@@ -209,7 +216,12 @@ class WatchedSource:
 
     def doubt(self, known) -> str | None:
         """Return how what was read lies far outside a range, None where it does not."""
-        return None if self.least is None else known.doubt(self.least, self.largest)
+        if self.least is None:
+            return None
+        found = known.doubt(self.least, self.largest)
+        if found is None and self._of_whole_fields:
+            found = known.narrow(self.least, self.largest, self._span)
+        return found
 
 
 def _in_memory(values) -> Iterator[np.ndarray]:

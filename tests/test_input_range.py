@@ -13,7 +13,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeRegressor
 
 from sk_ednn import EDNNCommittee, EDNNRegressor, GridTiling, ShiftAveraged
-from sk_ednn._input_range import InputRange, extremes
+from sk_ednn._input_range import InputRange, WatchedSource, extremes
+from sk_ednn.evaluation import ArraySource
 from sk_ednn.exceptions import UnfamiliarWarning
 from tests._cases import TILINGS, make_field, make_spins
 
@@ -114,6 +115,30 @@ def test_fields_that_are_read_piece_by_piece(tmp_path):
                 lazy.compute(scheduler="synchronous")
     near = model.predict(da.from_array(X, chunks=2))
     np.testing.assert_array_equal(quiet(near.compute), model.predict(X))
+
+
+def test_lazy_fields_of_a_far_smaller_scale():
+    da = pytest.importorskip("dask.array")
+    model = fitted(pictures() * 65535)
+    for fields in (pictures(), pictures() * 65535 * 0.9):
+        lazy = da.from_array(fields, chunks=(10, -1, -1))
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            model.predict(lazy).compute(scheduler="synchronous")
+        said = any(issubclass(one.category, UnfamiliarWarning) for one in caught)
+        assert said == (fields.max() < 2)
+
+
+def test_a_flat_part_of_a_field_is_not_remarked_upon():
+    known = InputRange(np.zeros(1), np.ones(1), np.ones(1))
+    field = np.zeros((1, 8, 8))
+    field[0, 0], field[0, 7, 7] = 1.0, 0.001
+    source = WatchedSource(ArraySource(field))
+    source.read((slice(0, 1), slice(4, 8), slice(0, 8)))
+    assert source.doubt(known) is None
+    flat = WatchedSource(ArraySource(0.001 * field))
+    flat.read((slice(0, 1), slice(0, 8), slice(0, 8)))
+    assert "to 0.001," in flat.doubt(known)
 
 
 def test_workers_of_a_cluster_tell_the_client(tmp_path):
