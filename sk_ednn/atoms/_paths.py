@@ -47,8 +47,12 @@ def read_structures(names):
     >>> from ase.build import bulk
     >>> from ase.io import write
     >>> from sk_ednn.atoms import read_structures
-    >>> write("cells.extxyz", [bulk("Cu", a=a, cubic=True) for a in (3.5, 3.6, 3.7)])
-    >>> [len(atoms) for atoms in read_structures("cells.extxyz@1:")]
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "cells.extxyz"
+    ...     write(path, [bulk("Cu", a=a, cubic=True) for a in (3.5, 3.6, 3.7)])
+    ...     [len(atoms) for atoms in read_structures(f"{path}@1:")]
     [4, 4]
     """
     return [structure for structure, _ in read_with_places(names)]
