@@ -91,9 +91,10 @@ class _Row(NamedTuple):
 def read_columns(path: Path, key: str | None, choose: Callable) -> np.ndarray:
     """Read a column of a text file, or several that are chosen by number.
 
-    Separators are tabs, semicolons, bars, commas or blanks. Empty lines are left out, and lines
-    that begin with ``#``; but not where ``#`` begins a word in a line of as many cells as the
-    others, as of an id. A first line without numbers names the columns.
+    Separators are tabs, semicolons, bars, commas or blanks. Lines that begin with ``#`` are left
+    out; but not where ``#`` begins a word in a line of as many cells as the others, as of an id. So
+    are empty lines, except between the numbers of a single column, where they are empty cells of a
+    spreadsheet. A first line without numbers names the columns.
 
     Parameters
     ----------
@@ -116,11 +117,14 @@ def read_columns(path: Path, key: str | None, choose: Callable) -> np.ndarray:
     TileMemoryError
         Where the file is too large for the memory at hand.
     """
-    rows, separator = _table(path, _text(path))
+    text = _text(path)
+    rows, separator = _table(path, text)
     names, rows, places = _choice(path, rows, separator, key, choose)
     if not rows:
         raise Unreadable(f"{path} holds names of columns and no numbers.")
     _require_widths(path, names or rows[0].cells, rows, separator)
+    if len(rows[0].cells) == 1:
+        _require_no_blanks(path, text, rows)
     if separator == ",":
         _require_no_halves(path, names, rows, places)
     values = np.array([[_number(path, row, j) for j in places] for row in rows], dtype=float)
@@ -386,6 +390,17 @@ def _require_widths(path, first, rows, separator) -> None:
                 "decimal point, and without separators"
             )
         raise Unreadable(f"{path}: {why}.")
+
+
+def _require_no_blanks(path, text, rows) -> None:
+    """Raise where a line between the numbers of a single column is blank: an empty cell."""
+    lines = list(io.StringIO(text, newline=""))
+    for number in range(rows[0].line + 1, rows[-1].line):
+        if not lines[number - 1].strip():
+            raise Unreadable(
+                f"{path}: line {number} is blank: each field needs a total. Leave it out with its "
+                "field, or leave out the blank line where no total is missing."
+            )
 
 
 def _require_no_halves(path, names, rows, places) -> None:
