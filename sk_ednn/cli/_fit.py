@@ -15,6 +15,7 @@ from ._encoders import check_encoding, encoder_of
 from ._errors import Interrupts, not_half
 from ._files import check_array_file
 from ._inputs import (
+    channels_line,
     chosen,
     data_line,
     read_fields,
@@ -64,7 +65,7 @@ def run(ctx: typer.Context, asked) -> tuple[dict[str, Any], Described]:
     X, y, tiling, encoder = _systems(asked) if atoms is None else atoms.systems()
     replaced = may_replace("--output", asked.output, asked.force)
     if atoms is None:
-        _say(asked, data_line(X, y, tiling))
+        _say(asked, data_line(X, y))
         _hint(asked, X, tiling)
     _warn_of_totals(y)  # before a part of them is taken
     split = _split(len(X), asked)
@@ -253,7 +254,13 @@ def _behind(encoder, regressor):
 
 
 def _hint(asked, X, tiling) -> None:
-    """Say that values look like labels or angles, where nothing is said of it."""
+    """Say that values look like channels, labels or angles, where nothing is said of it.
+
+    Also where no progress is wanted: the numbers may mean nothing.
+    """
+    channels = channels_line(X, tiling)
+    if channels is not None:
+        typer.echo(f"warning: {channels}", err=True)
     if asked.categorical or asked.angles is not None or tiling.channel_axis is not None:
         return
     from .._doubts import hint_of_kind
@@ -262,7 +269,7 @@ def _hint(asked, X, tiling) -> None:
     if hint is not None:
         option = "--categorical" if "labels" in hint else "--angles 2pi"
         option = "--angles 360" if "of 360" in hint else option
-        _say(asked, f"hint: {hint}, by {option}")
+        typer.echo(f"hint: {hint}, by {option}", err=True)
 
 
 def _fitted(estimator, name, train, gradient, asked) -> str | None:

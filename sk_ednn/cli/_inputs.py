@@ -87,17 +87,22 @@ def _numbers(name: str, values: np.ndarray) -> np.ndarray:
     return values
 
 
-def data_line(X, y, tiling) -> str:
+def data_line(X, y) -> str:
     """Return a line on what is fitted, in which a mistake can be seen."""
-    totals = f"{y.min():.4g} to {y.max():.4g}"
-    line = f"data: {len(X)} fields of shape {X.shape[1:]}, totals from {totals}"
+    # No -0, which sums of nothing but products with 0 are.
+    totals = f"{y.min() + 0.0:.4g} to {y.max() + 0.0:.4g}"
+    return f"data: {len(X)} fields of shape {X.shape[1:]}, totals from {totals}"
+
+
+def channels_line(X, tiling) -> str | None:
+    """Return what to do where an axis that is cut into tiles looks like channels."""
     axis = looks_like_channels(X.shape[1:])
-    if axis is not None and tiling.channel_axis is None:
-        line += (
-            f"; the {'first' if axis == 0 else 'last'} axis has {X.shape[1:][axis]} site(s): if "
-            f"these are channels, --channel-axis {axis}"
-        )
-    return line
+    if axis is None or tiling.channel_axis is not None:
+        return None
+    return (
+        f"fields of shape {X.shape[1:]} have {X.shape[1:][axis]} site(s) along the "
+        f"{'first' if axis == 0 else 'last'} axis: if these are channels, --channel-axis {axis}"
+    )
 
 
 def load_model(path: Path, max_bytes: int | None):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from numbers import Real
 
@@ -11,7 +12,13 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._fields import check_fields
 from .._utils.masks import unmasked
+from ..exceptions import UnfamiliarWarning
 from ._base import AbstractFieldEncoder
+
+# Degrees taken for radians go over 57 periods, radians taken for degrees over 1/57 of one. Phases
+# that were unwrapped go over some.
+_MANY_PERIODS = 10
+_PART_OF_A_PERIOD = 1 / 50
 
 
 class AngleFields(AbstractFieldEncoder):
@@ -26,6 +33,12 @@ class AngleFields(AbstractFieldEncoder):
     period : float, default=2 * pi
         What angles are equal up to: 360 for degrees; pi or 180 for axes without a direction, as
         those of rods.
+
+    Warns
+    -----
+    UnfamiliarWarning
+        Where fields in memory go over more than 10 periods, or over less than a fiftieth of one:
+        degrees that are taken for radians, or radians for degrees, give numbers without meaning.
 
     See Also
     --------
@@ -64,6 +77,23 @@ class AngleFields(AbstractFieldEncoder):
 
     def __init__(self, period=2 * np.pi):
         self.period = period
+
+    def transform(self, X):
+        """Return fields with channels of cosines and sines.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, *grid), or list of such fields
+            Angles, in the unit of the period; dask arrays and sources too.
+
+        Returns
+        -------
+        ndarray, dask array or source of shape (n_samples, *grid, 2), or list of such \
+                without the sample axis
+        """
+        channels = super().transform(X)
+        self._warn_of_unit(check_fields(X, caller=self))
+        return channels
 
     def pull(self, X, slopes):
         """Return how totals change with angles, from how they change with the channels.
@@ -133,6 +163,24 @@ class AngleFields(AbstractFieldEncoder):
 
     def _learn(self, fields):
         self._validate_params()
+
+    def _warn_of_unit(self, fields):
+        """Warn of angles that are spread as those in another unit are."""
+        values = [stack.values for stack in fields.stacks if isinstance(stack.values, np.ndarray)]
+        values = [each for each in values if each.size]
+        if not values:
+            return
+        least = min(float(each.min()) for each in values)
+        largest = max(float(each.max()) for each in values)
+        n_periods = (largest - least) / self.period
+        if 0 < n_periods < _PART_OF_A_PERIOD or n_periods > _MANY_PERIODS:
+            warnings.warn(
+                f"The angles are from {least:.4g} to {largest:.4g}, which is {n_periods:.2g} "
+                f"periods of {self.period:.4g}. Check their unit: the period is 2 pi for radians, "
+                "360 for degrees.",
+                UnfamiliarWarning,
+                stacklevel=3,
+            )
 
     def _channels(self, values, place=None):
         # Of an angle in turns, so that large ones lose no more digits than they have.

@@ -147,6 +147,30 @@ def test_the_hint_is_said_where_nothing_else_is(run, states):
     assert "hint:" not in run("fit small.npz --model quadratic -o hinted.ednn").output
 
 
+@pytest.mark.parametrize("quiet", ["-q", "--json"])
+def test_what_numbers_may_mean_is_said_without_progress_too(quiet, run, folder, states):
+    X = np.random.default_rng(0).random((20, 8, 8, 1))
+    np.savez(folder / "grey.npz", X=X, y=X.sum((1, 2, 3)))
+    said = run(f"fit potts.npz --model quadratic -o hinted.ednn {quiet}").stderr
+    assert "hint: " in said and "reading" not in said
+    said = run(f"fit grey.npz --model quadratic -o hinted.ednn {quiet}").stderr
+    assert "warning: " in said and "--channel-axis -1" in said
+    assert (
+        "--channel-axis"
+        not in run(
+            f"fit grey.npz --channel-axis -1 --model quadratic -o hinted.ednn {quiet}"
+        ).stderr
+    )
+
+
+def test_degrees_that_are_taken_for_radians_are_warned_of(run, states):
+    said = run("fit degrees.npz --angles 2pi --model quadratic -o degrees.ednn -q").stderr
+    assert "Check their unit" in said
+    said = run("fit radians.npz --angles 2pi --model quadratic -o radians.ednn -q").stderr
+    assert "Check their unit" not in said
+    assert "Check their unit" in run("predict radians.ednn degrees.npz -q").stderr
+
+
 def test_a_report_has_the_hint(run, folder, states):
     pytest.importorskip("matplotlib")
     run("fit potts.npz --model quadratic -o hinted.ednn --report hinted.html")

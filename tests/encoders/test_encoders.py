@@ -1,5 +1,7 @@
 """Labels and angles as channels: site by site, wherever the fields are."""
 
+import warnings
+
 import numpy as np
 import pytest
 from sklearn.base import clone
@@ -12,7 +14,7 @@ from sk_ednn import EDNNRegressor, GridTiling, ShiftAveraged, files
 from sk_ednn.datasets import make_potts
 from sk_ednn.encoders import AngleFields, OneHotFields
 from sk_ednn.evaluation import ArraySource
-from sk_ednn.exceptions import TilingError
+from sk_ednn.exceptions import TilingError, UnfamiliarWarning
 from sk_ednn.inspection import familiarity
 from sk_ednn.summing import LinearSumFit
 
@@ -295,3 +297,33 @@ def test_derivatives_that_do_not_fit_are_refused():
         encoder.pull(X, np.zeros((1, 4, 5, 2)))
     with pytest.raises(TypeError, match="read piece by piece"):
         encoder.angle_gradients([ArraySource(X[0]), X[1]], X)
+
+
+@pytest.mark.parametrize(
+    ("period", "factor", "warned"),
+    [
+        (2 * np.pi, 180 / np.pi, True),
+        (np.pi, 180 / np.pi, True),
+        (360, 1.0, True),
+        (180, 1.0, True),
+        (2 * np.pi, 1.0, False),
+        (360, 180 / np.pi, False),
+        (2 * np.pi, 3.0, False),
+        (360, 0.0, False),
+    ],
+)
+@pytest.mark.parametrize("ragged", [False, True])
+def test_angles_in_another_unit_than_the_period_are_warned_of(period, factor, warned, ragged):
+    turn = 2 * np.pi if period in (2 * np.pi, 360) else np.pi
+    right = np.random.default_rng(0).uniform(0, turn, (4, 6, 6))
+    unit = period / turn
+    encoder = AngleFields(period).fit(right * unit)
+    fields = right * factor
+    given = [fields[0], fields[1][:3]] if ragged else fields
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        encoder.transform(given)
+        encoder.transform(right * unit)
+    said = [str(each.message) for each in caught if each.category is UnfamiliarWarning]
+    assert len(said) == warned
+    assert all("Check their unit" in text for text in said)
