@@ -136,12 +136,23 @@ def _first(pair):
 
 
 def _require_plain_files(path) -> None:
-    """Raise where a part of a store is a pipe, on which reading would hang, or a dangling link."""
+    """Raise where a part of a store is a pipe, on which reading would hang, or a link to elsewhere.
+
+    A link that leads out of the store reads another file's bytes as numbers.
+    """
+    home = path.resolve()
     if not path.is_dir():
         raise Unreadable(f"{path} is a file, and a zarr store is a folder.")
     for folder, _, _ in os.walk(path):
         with os.scandir(folder) as entries:
             for entry in entries:
+                if entry.is_symlink() and os.path.exists(entry.path):
+                    goal = Path(entry.path).resolve()
+                    if not goal.is_relative_to(home):
+                        raise Unreadable(
+                            f"{path} cannot be read: {entry.path} in it is a link to {goal}, "
+                            "outside of the store, which is not followed: copy it there."
+                        )
                 if entry.is_file() or entry.is_dir():
                     continue
                 try:
