@@ -55,6 +55,12 @@ def energies_of(structures, name=None):
             f"structure {missing[0]}, which has {_listed(named[missing[0]])}. Leave them out, or "
             "name another energy."
         )
+    for k, values in enumerate(named):
+        # Files are read with whatever a text in the place of a number becomes.
+        if np.ndim(values[name]) or np.asarray(values[name]).dtype.kind not in "iuf":
+            raise ValueError(
+                f"Energies must be numbers. Structure {k} has {name} = {values[name]!r}."
+            )
     energies = np.array([values[name] for values in named], dtype=np.float64)
     wrong = np.flatnonzero(~np.isfinite(energies))
     if wrong.size:
@@ -111,6 +117,8 @@ def forces_of(structures, name=None):
             f"them structure {missing[0]}. Leave them out, or fit to energies alone."
         )
     for k, forces in enumerate(found):
+        if np.asarray(forces).dtype.kind not in "iuf":
+            raise ValueError(f"Forces must be numbers. Those of structure {k} are not.")
         if not np.isfinite(forces).all():
             raise ValueError(f"Forces must be finite. Those of structure {k} are not.")
     return [np.asarray(forces, dtype=np.float64) for forces in found]

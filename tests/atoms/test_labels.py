@@ -83,6 +83,14 @@ def test_names_are_found_and_chosen():
             [copper(energy=1.0), copper(energy=np.nan)],
             "must be finite. Structure 1 has energy = nan",
         ),
+        (
+            [copper(energy=1.0), copper(energy="high")],
+            "must be numbers. Structure 1 has energy = 'high'",
+        ),
+        (
+            [copper(energy=1.0), copper(energy=np.ones(2))],
+            "must be numbers. Structure 1 has energy",
+        ),
     ],
 )
 def test_missing_energies_are_counted(some, message):
