@@ -32,10 +32,16 @@ class Interrupts:
 
     Training loops do: they keep what they have, which on a command line would go into a file that
     nobody can tell from one that was finished.
+
+    Parameters
+    ----------
+    checkpoint : Path or None, default=None
+        What training may have written, from which it can go on.
     """
 
-    def __init__(self):
+    def __init__(self, checkpoint=None):
         self.seen = False
+        self.checkpoint = checkpoint
 
     @contextmanager
     def watched(self):
@@ -57,10 +63,12 @@ class Interrupts:
             if here:
                 signal.signal(signal.SIGINT, before)
 
-    @staticmethod
-    def end():
-        """Exit with nothing written."""
-        typer.echo("interrupted; nothing was written", err=True)
+    def end(self):
+        """Exit, and say what is left of the work."""
+        left = "nothing was written"
+        if self.checkpoint is not None and self.checkpoint.exists():
+            left = f"no model was written; the same command goes on from {self.checkpoint}"
+        typer.echo(f"interrupted; {left}", err=True)
         raise typer.Exit(130)
 
 
@@ -79,6 +87,11 @@ def _shown_once():
 
     def show(message, category, *_, **__):
         said = str(message)
+        if category.__name__ == "LinAlgWarning":  # scipy's: one for each matrix, numbers within
+            said = (
+                "Some features of the tile model are collinear up to rounding; see the verdict on "
+                "whether it predicts all the same."
+            )
         if category.__name__ == "EfficiencyWarning":  # scikit-learn's, which may not be loaded
             said += " On the command line: --model cubic, quadratic or dense."
         if said not in shown:

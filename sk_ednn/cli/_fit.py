@@ -274,7 +274,7 @@ def _hint(asked, X, tiling) -> None:
 
 def _fitted(estimator, name, train, gradient, asked) -> str | None:
     """Fit; return how far that came where it was interrupted and what there is is to be kept."""
-    with Interrupts().watched() as interrupts:
+    with Interrupts(asked.checkpoint).watched() as interrupts:
         estimator.fit(*train, **({} if gradient is None else {"gradient": gradient}))
     if not interrupts.seen:
         return None

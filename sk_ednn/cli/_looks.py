@@ -49,10 +49,23 @@ def _is_telling(key, text) -> bool:
     return not fitted and text not in ("None", "False") and not key.endswith(_DULL)
 
 
-def _flat(values, prefix=""):
-    if not isinstance(values, dict):
-        return [(prefix.rstrip("."), str(values))]
-    return [row for key, value in values.items() for row in _flat(value, f"{prefix}{key}.")]
+def _flat(values):
+    """Return rows of names and texts; by a loop, since a file may be nested as deep as it likes."""
+    rows, left = [], [("", values)]
+    while left:
+        prefix, values = left.pop()
+        if isinstance(values, dict):
+            left += [(f"{prefix}{key}.", value) for key, value in reversed(values.items())]
+        else:
+            rows.append((prefix.rstrip("."), _text(values)))
+    return rows
+
+
+def _text(value) -> str:
+    try:
+        return str(value)
+    except RecursionError:
+        return "nested too deeply to be shown"
 
 
 def printable(text: str) -> str:

@@ -17,6 +17,7 @@ from .._memory import require_memory
 from ..exceptions import EDNNError
 
 _MOST_NAMES = 20  # in a message
+_MOST_CHARACTERS = 500  # of what a library says
 _IN_PIECES = "From Python, such files are read in pieces (sk_ednn.evaluation.ArraySource)."
 
 
@@ -181,5 +182,8 @@ def _why(error: Exception) -> str:
         return "it is nested too deeply"
     # The text of a KeyError is the quoted key.
     told = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
-    line = next((line for line in told.splitlines() if line.strip()), "")
-    return line.strip().rstrip(".") or type(error).__name__
+    line = next((line for line in told.splitlines() if line.strip()), "").strip().rstrip(".")
+    # Libraries quote what they could not read, however long it is.
+    if len(line) > _MOST_CHARACTERS:
+        line = line[:_MOST_CHARACTERS] + " ..."
+    return line or type(error).__name__

@@ -5,14 +5,17 @@ import json
 import signal
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pytest
+from scipy.linalg import LinAlgWarning
 from sklearn.linear_model import Ridge, RidgeCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PolynomialFeatures
 
 from sk_ednn import EDNNRegressor, GridTiling
+from sk_ednn.cli._errors import one_line_errors
 from sk_ednn.files import load, save
 from sk_ednn.metrics import extensive_errors
 from sk_ednn.tiling import ChannelScaler
@@ -232,6 +235,25 @@ def test_inspect_shows_no_control_characters(run, folder):
     save(model, folder / "odd.ednn", about={"\x1b[2J": "\x1b]0;title\x07 [red]x[/red]"})
     shown = run("inspect odd.ednn").stdout
     assert "\x1b" not in shown and "\x07" not in shown and "[red]x" in shown
+
+
+def test_inspect_shows_what_is_nested_deeply(run, folder):
+    about = 1
+    for _ in range(400):
+        about = {"a": about}
+    model = EDNNRegressor(Ridge()).fit(np.load(folder / "X.npy"), np.load(folder / "y.npy"))
+    save(model, folder / "deep.ednn", about=about)
+    assert ".a.a: 1" in run("inspect deep.ednn").stdout
+    assert "schema" in run("inspect deep.ednn --all").stdout
+
+
+def test_ill_conditioned_features_are_said_once_and_in_words(capsys):
+    with one_line_errors():
+        for number in ("7.3e-17", "5.1e-17"):
+            text = f"An ill-conditioned matrix detected: slice 0 has rcond = {number}."
+            warnings.warn(LinAlgWarning(text), stacklevel=1)
+    said = capsys.readouterr().err
+    assert "rcond" not in said and said.count("collinear up to rounding") == 1
 
 
 def test_tile_says_and_draws_how_fields_are_cut(run, folder):

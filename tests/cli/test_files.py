@@ -279,6 +279,27 @@ def test_pipes_within_a_store_are_refused_by_name(tmp_path):
         read_array(f"{tmp_path}/b.zarr", ("y",))
 
 
+@pytest.mark.parametrize("of", ["chunk", "folder"])
+def test_links_that_lead_out_of_a_store_are_not_followed(of, tmp_path):
+    name = write(tmp_path / "a.zarr", {"y": np.ones(3)})
+    part = tmp_path / ("a.zarr/y/c/0" if of == "chunk" else "a.zarr/y")
+    part.rename(tmp_path / "elsewhere")
+    part.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ValueError, match=r"is a link to .*elsewhere, outside of the store"):
+        read_array(name, ("y",))
+    part.unlink()
+    (tmp_path / "elsewhere").rename(part)
+    (tmp_path / "link.zarr").symlink_to("a.zarr")  # the store itself may lie elsewhere
+    np.testing.assert_array_equal(read_array(f"{tmp_path}/link.zarr", ("y",)), np.ones(3))
+
+
+def test_what_libraries_quote_is_cut(tmp_path):
+    path = with_header(tmp_path / "long.npy", "(" * 5000)
+    with pytest.raises(ValueError, match="cannot be read") as raised:
+        read_array(str(path), ())
+    assert len(str(raised.value)) < 700
+
+
 def test_files_without_permission_are_named(tmp_path, monkeypatch):
     name = write(tmp_path / "a.npy", ARRAYS["first"])
     monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may read everything

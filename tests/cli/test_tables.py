@@ -22,7 +22,7 @@ from sk_ednn.exceptions import TileMemoryError
 KEYS = ("y", "totals")
 # Text, the column that is asked for, and the numbers.
 TABLES = {
-    "one column": ("1.5\n-2\n\n# end\n3e2\n", None, [1.5, -2.0, 300.0]),
+    "one column": ("1.5\n-2\n# end\n3e2\n\n", None, [1.5, -2.0, 300.0]),
     "a name of several words": ("energy (eV), relaxed\n1\n2\n", None, [1.0, 2.0]),
     "a name above": ("energy\n1\n2\n", None, [1.0, 2.0]),
     "a usual name": ("file,y,note\na.png,1,ok\nb.png,2,\n", None, [1.0, 2.0]),
