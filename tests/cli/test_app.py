@@ -248,7 +248,8 @@ def test_inspect_shows_what_is_nested_deeply(run, folder):
 
 
 def test_ill_conditioned_features_are_said_once_and_in_words(capsys):
-    with one_line_errors():
+    with warnings.catch_warnings(), one_line_errors():
+        warnings.simplefilter("always")
         for number in ("7.3e-17", "5.1e-17"):
             text = f"An ill-conditioned matrix detected: slice 0 has rcond = {number}."
             warnings.warn(LinAlgWarning(text), stacklevel=1)
