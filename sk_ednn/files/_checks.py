@@ -353,6 +353,12 @@ def _check_neighbors(estimator, budget):
         and vars(estimator).get("_tree") is None and method in ("brute", "kd_tree", "ball_tree"),
         "neighbours are not those of its features",
     )  # fmt: skip
+    known = vars(estimator).get("_y")
+    _require(
+        known is None
+        or (isinstance(known, np.ndarray) and known.ndim in (1, 2) and len(known) == len(rows)),
+        "values of neighbours are not one for each",
+    )
     kind = {"kd_tree": KDTree, "ball_tree": BallTree}.get(method)
     if kind is None:
         return
