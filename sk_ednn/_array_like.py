@@ -40,9 +40,7 @@ def as_array_like(X, name="X") -> Any:
     ------
     ValueError
     """
-    doubt = _doubt(X)
-    if doubt is not None:
-        raise ValueError(f"{name} must be {_SHAPE}; got {doubt}")
+    require_array_like(X, name, _SHAPE)
     if _is_class(X, "pandas", "Series") and X.dtype == object and len(X):
         X = X.to_list()
     elif _is_class(X, "skorch", "SliceDataset") and len(X):
@@ -54,7 +52,22 @@ def as_array_like(X, name="X") -> Any:
     return X
 
 
-def _doubt(X) -> str | None:
+def require_array_like(X, name, shape) -> None:
+    """Raise where a thing is no array, by what it is and what to do instead.
+
+    Parameters
+    ----------
+    X : object
+    name : str
+    shape : str
+        What is expected, in words.
+    """
+    doubt = _doubt(X, name)
+    if doubt is not None:
+        raise ValueError(f"{name} must be {shape}; got {doubt}")
+
+
+def _doubt(X, name="X") -> str | None:
     """Return what a thing is and what to do instead, None where it may be an array."""
     kind = type(X).__name__
     if isinstance(X, (str, bytes, os.PathLike)):
@@ -66,11 +79,14 @@ def _doubt(X) -> str | None:
         return "an HDF5 dataset that has no data (h5py.Empty). Choose another."
     if _is_class(X, "h5py", "Dataset") and not X:
         return "an HDF5 dataset whose file is closed. Keep it open while it is read."
+    if _is_class(X, "h5py", "AsTypeView", "AsStrView", "AsStrWrapper", "FieldsView"):
+        return f"a view of an HDF5 dataset. Read it, {name}[...], or give the dataset."
     if _is_class(X, "pandas", "DataFrame"):
         column = next((c for c in X if X[c].dtype == object and _holds_arrays(X[c])), None)
         if column is not None:
             return (
-                f"a DataFrame whose column {column!r} holds arrays. Give X[{column!r}].to_list()."
+                f"a DataFrame whose column {column!r} holds arrays. Give "
+                f"{name}[{column!r}].to_list()."
             )
     if _is_class(X, "xarray", "Dataset", "DataTree"):
         return _of_names("an xarray.Dataset", X.data_vars)
@@ -96,15 +112,15 @@ def _doubt(X) -> str | None:
         )
     if _is_class(X, "torch", "Tensor"):
         if X.requires_grad:
-            return "a tensor that requires a gradient. Give X.detach()."
+            return f"a tensor that requires a gradient. Give {name}.detach()."
         if X.layout != _strided(X):
-            return "a sparse tensor. Give X.to_dense()."
+            return f"a sparse tensor. Give {name}.to_dense()."
         if X.device.type != "cpu":
-            return f"a tensor on {X.device}. Give X.cpu()."
+            return f"a tensor on {X.device}. Give {name}.cpu()."
     if isinstance(X, np.ndarray) and X.dtype.names:
         return _of_names("a structured array", X.dtype.names)
     if isinstance(X, Iterator):
-        return f"a {kind}, which can be read only once. Give list(X)."
+        return f"a {kind}, which can be read only once. Give list({name})."
     if isinstance(X, Set):
         return f"a {kind}, which has no order. Give a list."
     if X is None or callable(X):

@@ -225,6 +225,7 @@ class EDNNRegressor(ScoredByTotals, WithTerms):
         for term in terms:
             warn_of_channels(term.tiling, fields, stacklevel=3)
             warn_of_wide_context(term.tiling, fields, stacklevel=3)
+        y = in_memory(y, "y")
         y_ndim = np.asarray(y).ndim
         y, sample_weight, groups = check_targets(self, fields, y, sample_weight, groups)
         if gradient is not None:

@@ -15,6 +15,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from ._array_like import require_array_like
 from ._digest import digest
 from ._stores import (
     Packing,
@@ -236,6 +237,8 @@ def in_memory(values, name, dtype=None) -> Any:
         return np.asarray(in_memory(values, name), dtype=dtype)
     if isinstance(values, ArraySource):
         return values.read_all()
+    if values is not None:
+        require_array_like(values, name, "an array with something for each sample")
     if not is_read_in_pieces(values):
         require_unmasked(values, name)
         require_unpacked(values, name)

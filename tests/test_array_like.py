@@ -157,3 +157,29 @@ def test_pictures_of_pillow_are_their_pixels(mode):
     channel_axis = -1 if arrays[0].ndim == 3 else None
     fitted = EDNNRegressor(Ridge(), GridTiling(1, 1, channel_axis=channel_axis)).fit(arrays, Y)
     np.testing.assert_array_equal(fitted.predict(pictures), fitted.predict(arrays))
+
+
+@pytest.mark.parametrize("name", ["y", "sample_weight", "groups"])
+@pytest.mark.parametrize(
+    ("thing", "words"),
+    [
+        (lambda: "totals.npy", "the name 'totals.npy'"),
+        (lambda: {"a": np.ones(4)}, "a dict of 'a'"),
+        (lambda: (value for value in range(4)), r"read only once. Give list\({name}\)"),
+        (lambda: {1.0, 2.0, 3.0, 4.0}, "no order"),
+        (lambda: pytest.importorskip("h5py").Empty("f4"), "no data"),
+    ],
+)
+def test_what_is_no_array_is_named_beside_fields_too(name, thing, words):
+    X = np.arange(16.0).reshape(4, 4)
+    given = {"y": X.sum(axis=1)} | {name: thing()}
+    with pytest.raises(ValueError, match=f"^{name} must be .*{words.format(name=name)}"):
+        EDNNRegressor(Ridge(), GridTiling(1, 0)).fit(X, **given)
+
+
+def test_views_of_hdf5_datasets_are_named(tmp_path):
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        view = file.create_dataset("x", data=np.ones((4, 4))).astype("f4")
+        with pytest.raises(ValueError, match="a view of an HDF5 dataset"):
+            EDNNRegressor(Ridge(), GridTiling(1, 0)).fit(view, np.ones(4))
