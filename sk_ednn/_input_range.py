@@ -113,8 +113,8 @@ class InputRange:
         return (
             f"The fields hold values from {least[channel]:.6g} to {largest[channel]:.6g}{name}, "
             f"but the model was fitted to values from {self.least[channel]:.6g} to "
-            f"{self.largest[channel]:.6g}: it has seen nothing like them, and its predictions are "
-            "extrapolations. Check that they have the units and the scale of the training fields."
+            f"{self.largest[channel]:.6g}: its predictions are extrapolations. Check that the "
+            "fields have the units and the scale of the training fields."
         )
 
 

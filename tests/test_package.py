@@ -105,7 +105,9 @@ NEEDS = {
     "from sk_ednn.evaluation import Network; Network()": "torch",
     "from sk_ednn.pretrained import load_sheets_model; load_sheets_model()": "torch",
     "from sk_ednn.files import export_onnx; export_onnx(model, 'net.onnx')": "onnx",
-    "from sk_ednn.files import save; save(model, 'model.ednn')": "files",
+    # A forest: linear models and kernels are written without skops.
+    "from sklearn.ensemble import ExtraTreesRegressor as Forest; from sk_ednn.files import save; "
+    "save(EDNNRegressor(Forest(2)).fit(X, y), 'model.ednn')": "files",
     "from sk_ednn.evaluation import DaskBlocks; DaskBlocks()": "dask",
     "import numpy as np; from sk_ednn.evaluation import ArraySource; "
     "model.predict([ArraySource(np.ones((8, 8)))])": "dask",

@@ -330,7 +330,8 @@ def test_killed_workers_change_no_bit(client, tmp_path, journal):
 # --- runs that die, and go on -------------------------------------------------------------------
 
 RUN = """
-import sys, time, dask
+import signal, sys, time, dask
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background of a shell
 from tests.evaluation.test_dask import slow
 from pathlib import Path
 folder = Path(sys.argv[1])

@@ -261,7 +261,10 @@ def check_command(words, folder, monkeypatch):
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
     assert result.exit_code in (0, 1, 2)
     if result.exit_code == 1:
-        assert result.stderr.startswith("error: ") and result.stderr.count("\n") == 1
+        # One line on what is wrong, after those on what is done.
+        errors = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+        assert len(errors) == 1 and result.stderr.endswith(f"{errors[0]}\n")
+        assert "Traceback" not in result.stderr
 
 
 COMMANDS = st.lists(WORDS, max_size=7).filter(lambda words: "demo" not in words)
