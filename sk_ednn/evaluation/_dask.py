@@ -31,10 +31,11 @@ from ..fields._fields import Fields, Stack
 from ..fields._range import InputRange, WatchedSource
 from ..fields._sources import ArraySource, source_identity
 from ..fields._views import OneField
-from ..tiling._base import box_sides, cut
+from ..tiling._grid_base import box_sides, cut
 from ._auto import AutoEvaluation
 from ._base import AbstractEvaluation
 from ._chunks import Layout
+from ._dask_systems import contributions_of_systems, totals_of_systems
 from ._exact import ExactTotals
 from ._groups import (  # fmt: skip
     HELD_BYTES,
@@ -124,6 +125,8 @@ class DaskBlocks(AbstractEvaluation):
         "verbose": ["verbose", None],
     }
 
+    reads_pieces = True
+
     def __init__(self, evaluation=None, *, blocks_per_task=64, journal=None, verbose=None):
         self.evaluation = evaluation
         self.blocks_per_task = blocks_per_task
@@ -152,6 +155,9 @@ class DaskBlocks(AbstractEvaluation):
         dask.array.Array or ndarray of shape (n_samples, n_outputs), float64
             An ndarray where the fields are in memory.
         """
+        if not tiling.is_grid:
+            inner = self._inner(tile_model, tiling, fields)
+            return totals_of_systems(self, inner, tile_model, tiling, fields)
         work = _Work(self, tile_model, tiling, fields)
         parts = [work.totals(index) for index in range(len(work.fields.stacks))]
         totals = parts[0]
@@ -162,6 +168,9 @@ class DaskBlocks(AbstractEvaluation):
 
     def contributions(self, tile_model, tiling, fields):
         """Return what each tile holds, per stack of the fields; see `AbstractEvaluation`."""
+        if not tiling.is_grid:
+            inner = self._inner(tile_model, tiling, fields)
+            return contributions_of_systems(self, inner, tile_model, tiling, fields)
         work = _Work(self, tile_model, tiling, fields)
         maps = [work.contributions(index) for index in range(len(work.fields.stacks))]
         return maps if fields.lazy else list(dask.compute(*maps))

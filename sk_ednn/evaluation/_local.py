@@ -236,13 +236,13 @@ def checked_terms(model):
     ------
     TileModelError, NotFittedError
     """
-    if not hasattr(model, "_fitted_terms"):
+    if not hasattr(model, "fitted_terms"):
         raise TileModelError(
             f"Local updates need a fitted EDNNRegressor, got {type(model).__name__}. Of a "
             "committee or a search take one fitted model."
         )
     check_is_fitted(model)
-    return model._fitted_terms()
+    return model.fitted_terms()
 
 
 def running(model, terms, fields):

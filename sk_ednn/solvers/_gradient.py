@@ -24,7 +24,8 @@ from ..networks import NetworkTileModel
 from ..networks._layout import plain_module
 from ..networks._over_fields import FORMS
 from ..networks._trial import precision_of, require_real
-from ..tile_models._tile_model import TileModel, is_torch
+from ..tile_models._base import is_torch
+from ..tile_models._tile_model import TileModel
 from ._base import AbstractSolver, SumProblem, last_step
 from ._batches import batches_of_one, batches_of_several, example_tiles, try_out
 from ._checkpoint import Checkpoint, file_of, training_digest
@@ -271,14 +272,14 @@ class GradientSolver(AbstractSolver):
         scale, _ = units
         features = TileFeatures(term, problem.fields)
         in_pipeline = features.final is not term.tile_model
-        has_channels = getattr(term.tiling, "channel_axis", None) is not None
+        has_channels = term.tiling.has_channels
         tile_shape = problem.tile_shape(term)
         shape = tile_shape
         if in_pipeline:
             shape = features(np.zeros((1, *tile_shape))).shape[1:]
         with _seeded(random_state):
             net = self._as_net(
-                features.final, problem, term, shape, has_channels and not in_pipeline
+                features.final, problem, term, shape, None if in_pipeline else has_channels
             )
             how = self._train(net, problem, positive, units, features if in_pipeline else None)
         return self._tile_model(problem, 0, features.assemble(net), scale, how)
@@ -306,7 +307,7 @@ class GradientSolver(AbstractSolver):
 
     def _module(self, problem, term) -> nn.Module:
         tiling, shape = term.tiling, problem.tile_shape(term)
-        has_channels = getattr(tiling, "channel_axis", None) is not None
+        has_channels = tiling.has_channels
         return module_of(term.tile_model, tiling, shape, shape, has_channels, problem.n_outputs)
 
     def _tile_model(self, problem, number, estimator, scale, how) -> NetworkTileModel:
@@ -315,7 +316,7 @@ class GradientSolver(AbstractSolver):
             estimator=estimator,
             tile_shape=problem.tile_shape(term),
             n_outputs=problem.n_outputs,
-            has_channels=getattr(term.tiling, "channel_axis", None) is not None,
+            has_channels=term.tiling.has_channels,
             scale=scale,
             positive=how.positive,
             precision=how.precision,
@@ -436,7 +437,7 @@ def _units(problem, positive) -> tuple[np.ndarray, float]:
     penalties mean what they mean for one tile a sample.
     """
     weight = problem.sample_weight
-    n_tiles = np.average(problem.terms[0].tiling.counts(problem.fields), weights=weight)
+    n_tiles = np.average(problem.counts().sum(axis=1), weights=weight)
     spread = np.sqrt(np.average(problem.y**2, axis=0, weights=weight))
     share = float(1 / n_tiles if positive else 1 / np.sqrt(n_tiles))
     return np.where(spread > 0, spread, 1.0) * share, share
