@@ -109,7 +109,7 @@ def sampled_tiles(tiling, fields, n_tiles, rng) -> np.ndarray:
     """
     counts, blocks = [], tiling.plan(fields, 1 << 14)
     for block in blocks:
-        counts.append(block.n_samples * int(np.prod(block.grid)))
+        counts.append(block.n_tiles)
     total = int(np.sum(counts))
     chosen = np.arange(total)
     if n_tiles is not None and n_tiles < total:

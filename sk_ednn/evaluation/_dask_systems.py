@@ -83,7 +83,8 @@ class _Work:
             piece, blocks, samples = self.term.tiling.piece(self.systems, group)
             done = {key: known[key] for key in map(_key, group) if key in known}
             record = (folder, self.run, [_key(block) for block in group], done)
-            packed = dask.delayed(pack((piece, blocks, samples), digest(piece), "systems"))
+            identity = digest((piece, blocks))
+            packed = dask.delayed(pack((piece, blocks, samples), identity, "systems"))
             tasks.append(call(term, packed, record))
         return tasks
 

@@ -73,6 +73,12 @@ class LocalUpdates:
 
     def __init__(self, model, field):
         terms = checked_terms(model)
+        for _, tiling in terms:
+            if not tiling.is_grid:
+                raise TilingError(
+                    "Local updates change sites of a field on a grid; the model's tiling is "
+                    f"{tiling!r}. Predict the changed system anew."
+                )
         if isinstance(field, (list, tuple)):
             field = unmasked(field, "field")
         fields = model._check_predicted([field])

@@ -47,6 +47,11 @@ class Bags:
         """The memory of the batch."""
         return [self.values]
 
+    @property
+    def sizes(self) -> np.ndarray:
+        """Number of instances of each bag, shape (n_samples,), as floats."""
+        return np.diff(self.offsets).astype(float)
+
     def take(self, indices) -> Bags:
         """Return the batch of the bags at `indices`, in that order."""
         indices = np.asarray(indices)
@@ -98,9 +103,9 @@ def check_bags(X, *, caller="sk_ednn") -> Bags:
             "Bags must be in memory, and these are read piece by piece. Read them first, as by "
             "X.compute() or X[...]."
         )
-    ndim = getattr(X, "ndim", None)
-    if ndim == 2 or not (isinstance(X, (Sequence, np.ndarray)) or hasattr(X, "__array__")):
-        what = f"an array of shape {X.shape}" if ndim == 2 else f"{type(X).__name__}"
+    is_array = hasattr(X, "__array__") and hasattr(X, "shape")
+    if len(X.shape) == 2 if is_array else not isinstance(X, Sequence):
+        what = f"an array of shape {X.shape}" if is_array else type(X).__name__
         raise TilingError(
             "X must be a list of bags, arrays of shape (n_instances, n_features) each; got "
             f"{what}. With all instances in one table, and a column that says which sample each "

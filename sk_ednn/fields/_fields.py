@@ -86,6 +86,14 @@ class Fields:
         """The memory of fields that are not lazy."""
         return [stack.values for stack in self.stacks if isinstance(stack.values, np.ndarray)]
 
+    @property
+    def sizes(self) -> np.ndarray:
+        """Number of values of each field, shape (n_samples,), as floats."""
+        sizes = np.empty(self.n_samples)
+        for stack in self.stacks:
+            sizes[stack.samples] = np.prod(stack.values.shape[1:], dtype=float)
+        return sizes
+
     def by_sample(self, stacks):
         """Return what belongs to each stack in the order of the samples.
 

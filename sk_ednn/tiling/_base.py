@@ -29,6 +29,8 @@ class Systems(Protocol):
         Whether they are rows of features, whose number scikit-learn keeps.
     arrays : list of ndarray
         The memory of systems that are not lazy.
+    sizes : ndarray of shape (n_samples,)
+        How large each system is, in numbers or things that it has.
     """
 
     n_samples: int
@@ -36,6 +38,7 @@ class Systems(Protocol):
     lazy: bool
     fixed_width: bool
     arrays: list[np.ndarray]
+    sizes: np.ndarray
 
     def take(self, indices) -> Any:
         """Return the batch of the samples at `indices`, in that order."""

@@ -34,7 +34,7 @@ def test_spread_is_the_adjoint_of_total(name, n_outputs, rng):
             trailing = () if n_outputs is None else (n_outputs,)
             c = rng.normal(size=(tiles.n_tiles, *trailing))
             r = rng.normal(size=(tiles.n_samples, *trailing))
-            total, spread = tiles.total(c), tiles.spread(r)
+            total, spread = tiles.total(c), tiles.adjoint(r)
             assert (total.shape, spread.shape) == (r.shape, c.shape)
             np.testing.assert_allclose((total * r).sum(), (c * spread).sum(), rtol=1e-12)
 
