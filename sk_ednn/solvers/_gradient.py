@@ -25,7 +25,6 @@ from ..networks._layout import plain_module
 from ..networks._over_fields import FORMS
 from ..networks._trial import precision_of, require_real
 from ..tile_models._base import is_torch
-from ..tile_models._tile_model import TileModel
 from ._base import AbstractSolver, SumProblem, last_step
 from ._batches import batches_of_one, batches_of_several, example_tiles, try_out
 from ._checkpoint import Checkpoint, file_of, training_digest
@@ -235,7 +234,7 @@ class GradientSolver(AbstractSolver):
             isinstance(final, MLPRegressor) for final in finals
         )
 
-    def fit(self, problem: SumProblem) -> list[TileModel]:
+    def fit(self, problem: SumProblem) -> list:
         """Fit the terms; see `AbstractSolver.fit`."""
         self._validate_params()
         self._require_suited(problem.terms)
@@ -268,7 +267,7 @@ class GradientSolver(AbstractSolver):
             return [fit_perceptron(problem, scale, share, random_state, self.standardize)]
         return [self._fit_network(problem, term, positive, (scale, share), random_state)]
 
-    def _fit_network(self, problem, term, positive, units, random_state) -> TileModel:
+    def _fit_network(self, problem, term, positive, units, random_state) -> NetworkTileModel:
         scale, _ = units
         features = TileFeatures(term, problem.fields)
         in_pipeline = features.final is not term.tile_model
@@ -284,7 +283,7 @@ class GradientSolver(AbstractSolver):
             how = self._train(net, problem, positive, units, features if in_pipeline else None)
         return self._tile_model(problem, 0, features.assemble(net), scale, how)
 
-    def _fit_branches(self, problem, positive, units, random_state) -> list[TileModel]:
+    def _fit_branches(self, problem, positive, units, random_state) -> list:
         """Fit several bare modules as one network, whose output is their sum."""
         scale, _ = units
         for term in problem.terms:
@@ -298,7 +297,7 @@ class GradientSolver(AbstractSolver):
             modules = [self._module(problem, term) for term in problem.terms]
             net = with_loss(self._bare(nn.ModuleList(modules), problem), self.loss)
             how = self._train(net, problem, positive, units)
-        tile_models: list[TileModel] = []
+        tile_models: list = []
         for number, module in enumerate(net.module_):
             branch = copy.copy(net)
             branch.module_ = module
