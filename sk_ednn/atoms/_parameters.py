@@ -7,7 +7,7 @@ import numpy as np
 
 from .._utils.masks import unmasked
 from ..structures._cells import AXES, ROUNDING
-from ..structures._structure import HEAVIEST, atomic_number, symbol
+from ..structures._elements import HEAVIEST, atomic_number, symbol
 
 
 def in_plane(forces, k, n_atoms, plane):

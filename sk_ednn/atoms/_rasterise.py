@@ -9,7 +9,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._utils.stored import stored
 from ..structures._cells import angles, check_frames, cosines, is_straight
-from ..structures._structure import gather, symbol
+from ..structures._elements import symbol
+from ..structures._structure import gather
 from ._gaussians import draw_gaussians
 from ._gradients import DrawnGradient, with_strain
 from ._lattice import draw_lattices, lattice_gradient, pixel_stencil, warn_of_open_edges

@@ -6,13 +6,13 @@ structure, so that `ase.Atoms` needs neither a conversion nor an import of ASE.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from numbers import Integral
 
 import numpy as np
 
 from .._utils.masks import require_unmasked, unmasked
 from ._cells import AXES, ROUNDING, cell_matrices, edge_lengths, edge_vectors, scaled_positions
 from ._duplicates import check_overlaps
+from ._elements import HEAVIEST
 from ._files import is_path, read_one, read_structures
 from ._flatness import check_flatness
 
@@ -20,46 +20,6 @@ _FORMS = (
     "Each must have numbers, positions and cell: an ase.Atoms, a sk_ednn.structures.Structure, a "
     "sklearn.utils.Bunch, a dict with these keys, or a tuple of these arrays."
 )
-
-_SYMBOLS = (
-    "H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se "
-    "Br Kr Rb Sr Y Zr Nb Mo Tc Ru Rh Pd Ag Cd In Sn Sb Te I Xe Cs Ba La Ce Pr Nd Pm Sm Eu Gd Tb "
-    "Dy Ho Er Tm Yb Lu Hf Ta W Re Os Ir Pt Au Hg Tl Pb Bi Po At Rn Fr Ra Ac Th Pa U Np Pu Am Cm "
-    "Bk Cf Es Fm Md No Lr Rf Db Sg Bh Hs Mt Ds Rg Cn Nh Fl Mc Lv Ts Og"
-).split()
-HEAVIEST = len(_SYMBOLS)
-
-
-def atomic_number(species):
-    """Atomic number of a chemical symbol; an atomic number stays what it is.
-
-    Parameters
-    ----------
-    species : str or int
-        A symbol such as ``"C"`` or an atomic number such as 6.
-
-    Returns
-    -------
-    number : int
-
-    Raises
-    ------
-    ValueError
-        If there is no such element.
-    """
-    if isinstance(species, str) and species in _SYMBOLS:
-        return _SYMBOLS.index(species) + 1
-    if isinstance(species, Integral) and 1 <= species <= HEAVIEST:
-        return int(species)
-    raise ValueError(
-        f"Expected a chemical symbol such as 'C' or an atomic number from 1 to {HEAVIEST}. "
-        f"Got {species!r} instead."
-    )
-
-
-def symbol(number):
-    """Chemical symbol of an atomic number, for messages."""
-    return _SYMBOLS[number - 1] if 1 <= number <= HEAVIEST else f"Z={number}"
 
 
 @dataclass(frozen=True, eq=False)

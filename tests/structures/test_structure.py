@@ -5,7 +5,8 @@ import pytest
 from sklearn.utils import Bunch
 
 from sk_ednn.structures import Structure
-from sk_ednn.structures._structure import atomic_number, gather, symbol
+from sk_ednn.structures._elements import atomic_number, symbol
+from sk_ednn.structures._structure import gather
 
 NUMBERS, POSITIONS, CELL = np.array([5, 7]), np.array([[0.0, 1.0], [2.0, 3.0]]), [4.0, 5.0]
 
