@@ -208,7 +208,7 @@ def _check_systems(tiling, X, rng):
         )
     for max_tiles in (1, 2, 3, 5, max(1, len(every))):
         _check_plan(tiling, systems, max_tiles, every, owners)
-    if tiling.has_gradient and isinstance(X, list):
+    if tiling.has_gradient and isinstance(X, list) and all(hasattr(x, "dtype") for x in X):
         _check_gradient(tiling, X, rng)
 
 

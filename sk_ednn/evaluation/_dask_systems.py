@@ -82,7 +82,10 @@ class _Work:
         for group in self.groups:
             piece, blocks, samples = self.term.tiling.piece(self.systems, group)
             done = {key: known[key] for key in map(_key, group) if key in known}
-            record = (folder, self.run, [_key(block) for block in group], done)
+            # Of the whole systems: a piece has all tiles that it knows of.
+            whole = [self.term.tiling.covers(self.systems, block) for block in group]
+            keys = [_key(block) for block in group]
+            record = (folder, self.run, keys, whole, done)
             identity = digest((piece, blocks))
             packed = dask.delayed(pack((piece, blocks, samples), identity, "systems"))
             tasks.append(call(term, packed, record))
@@ -92,31 +95,27 @@ class _Work:
 def _group_totals(term, packed, record) -> ExactTotals:
     opened: Term = term.open()
     systems, blocks, samples = packed.open()
-    folder, run, keys, done = record
+    folder, run, keys, whole, done = record
     n_outputs = opened.tile_model.n_outputs
     totals = ExactTotals(n_outputs)
     journal = None if folder is None else Journal.of_process(folder, run, n_outputs)
     unknown = []
-    for key, block in zip(keys, blocks, strict=True):
+    for key, block, all_tiles in zip(keys, blocks, whole, strict=True):
         if key in done:
-            _add(totals, opened, systems, samples, block, done[key])
+            own = samples[opened.tiling.samples(systems, block)]
+            totals.add(own, done[key], all_tiles)
         else:
-            unknown.append((key, block))
+            unknown.append((key, block, all_tiles))
     found = opened.evaluation.block_totals(
-        opened.tile_model, opened.tiling, systems, [block for _, block in unknown]
+        opened.tile_model, opened.tiling, systems, [block for _, block, _ in unknown]
     )
-    for (key, _), (block, values) in zip(unknown, found, strict=True):
-        _add(totals, opened, systems, samples, block, values)
+    for (key, _, all_tiles), (block, values) in zip(unknown, found, strict=True):
+        totals.add(samples[opened.tiling.samples(systems, block)], values, all_tiles)
         if journal is not None:
             journal.write(key, values)
     if journal is not None and unknown:
         journal.sync()
     return totals.condensed()
-
-
-def _add(totals, term, systems, samples, block, values) -> None:
-    own = samples[term.tiling.samples(systems, block)]
-    totals.add(own, values, term.tiling.covers(systems, block))
 
 
 def _group_contributions(term, packed, record) -> list[np.ndarray]:

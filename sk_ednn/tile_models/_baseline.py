@@ -144,7 +144,7 @@ def fit_baselines(kind, tilings, systems, y, sample_weight):
 
 def _summed_features(kind, tiling, systems) -> np.ndarray:
     tile_shape = tiling.shape_of_tiles(systems)
-    focus, n_contents = tiling.focus_sites(tile_shape), tiling.n_contents(tile_shape)
+    focus, n_contents = tiling.focus_sites(tile_shape), tiling.n_contents(systems)
     if kind == "size":
         one_tile = np.broadcast_to(np.zeros(1), (1, *tile_shape))
         of_one = focus_features(one_tile, focus, kind, len(tile_shape))

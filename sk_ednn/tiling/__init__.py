@@ -1,5 +1,6 @@
 """Where the tiles of systems are."""
 
+from ._atoms import AtomTiling
 from ._bags import BagTiling
 from ._base import AbstractTiling, Systems
 from ._grid import GridTiling
@@ -11,6 +12,7 @@ __all__ = [
     "AbstractGridTiling",
     "AbstractPackedTiling",
     "AbstractTiling",
+    "AtomTiling",
     "BagTiling",
     "Block",
     "ChannelScaler",

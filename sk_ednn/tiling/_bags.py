@@ -182,9 +182,9 @@ class BagTiling(AbstractPackedTiling):
         rows = bags.values[bags.chosen(self.column, self.kind)[0][start:stop]]
         return rows[:, self._features(bags)]
 
-    def n_contents(self, tile_shape) -> int:
+    def n_contents(self, bags: Bags) -> int:
         """Return the number of features: their sums may be used by the baseline."""
-        return tile_shape[0]
+        return self.shape_of_tiles(bags)[0]
 
     def gradient_of(self, bags: Bags, slopes, max_tiles) -> list[np.ndarray]:
         """Return the gradient of each total with respect to its bag; see `AbstractTiling`."""

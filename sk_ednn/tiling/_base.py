@@ -182,7 +182,7 @@ class AbstractTiling(BaseEstimator, ABC):
         """Return the slices that cut the focus out of a tile; none where a tile is one site."""
         return ()
 
-    def n_contents(self, tile_shape) -> int:
+    def n_contents(self, systems) -> int:
         """Return the number of features of a focus, beside its size, that the baseline may use.
 
         They are the sums over the focus of each channel, and without a window the first numbers

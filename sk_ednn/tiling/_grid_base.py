@@ -188,9 +188,9 @@ class AbstractGridTiling(TransformerMixin, AbstractTiling):
         for stack in fields.stacks:
             tile_model.check_shape(self.tile_shape(stack.values.shape[1:]))
 
-    def n_contents(self, tile_shape) -> int:
+    def n_contents(self, fields: Fields) -> int:
         """Return the number of channels: their contents may be used by the baseline."""
-        return tile_shape[-1] if self.has_channels else 1
+        return self.shape_of_tiles(fields)[-1] if self.has_channels else 1
 
     def empty(self, fields: Fields, n_outputs) -> list[np.ndarray]:
         """Return an array (n_samples, *tile_grid, n_outputs) for each stack."""

@@ -194,6 +194,8 @@ class TileNovelty:
             novel += tiles.total(nearest > self.threshold_ * (1 + 1e-6))
             far += tiles.total(nearest)
             counts += tiles.counts()
+        # A sample without tiles of the term has none that is novel.
+        counts = np.maximum(counts, 1.0)
         return Bunch(share=novel / counts, distance=far / counts)
 
 
