@@ -16,6 +16,7 @@ from .._utils.steps import as_arrays
 from .._utils.stored import stored
 from ..evaluation import AbstractEvaluation, AutoEvaluation
 from ..exceptions import TileModelError, TilingError
+from ..fields._fields import check_fields, check_ndim
 from ..solvers import AbstractSolver, AutoSolver, SumProblem, Term
 from ..tile_models._baseline import baseline_totals, fit_baselines
 from ..tiling import AbstractTiling
@@ -463,14 +464,17 @@ class EDNNRegressor(ScoredByTotals, WithTerms):
 
     def _check_predicted(self, X):
         check_is_fitted(self)
-        systems = X
-        for tile_model, tiling in self.fitted_terms():
+        terms, systems = self.fitted_terms(), X
+        if terms[0][1].is_grid:
+            systems = check_fields(X, caller=self)
+            check_ndim(systems, self._described)
+            self._keep_width(X, systems, reset=False)
+        for tile_model, tiling in terms:
             try:
                 systems = tiling.check(systems, like=self._described)
             except TilingError as error:
                 raise TilingError(error.fitted) from None
             tiling.check_model(systems, tile_model)
-        self._keep_width(X, systems, reset=False)
         if not hasattr(self, "input_range_"):  # of a file that was written without
             return systems
         tiling = self.fitted_terms()[0][1]
