@@ -261,10 +261,6 @@ class GridTiling(AbstractGridTiling):
                 )
         return fields
 
-    def describe(self, fields: Fields) -> int:
-        """Return the number of axes of a field."""
-        return fields.ndim
-
     def padded(self, fields: Fields, block: Block) -> np.ndarray:
         """Return the region of a block with its context: (n_samples, *region[, n_channels])."""
         values = fields.stacks[block.stack].values

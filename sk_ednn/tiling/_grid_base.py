@@ -183,6 +183,10 @@ class AbstractGridTiling(TransformerMixin, AbstractTiling):
         samples, *region = (along[0] for along in cuts)
         return self.block_tiles(fields, Block(0, samples, tuple(region)))
 
+    def describe(self, fields: Fields) -> int:
+        """Return the number of axes of a field."""
+        return fields.ndim
+
     def check_model(self, fields: Fields, tile_model) -> None:
         """Raise where a fitted tile model does not suit the tiles of fields."""
         for stack in fields.stacks:
