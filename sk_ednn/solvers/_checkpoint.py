@@ -202,9 +202,9 @@ def file_of(checkpoint, *training) -> Path:
 def training_digest(net, problem, settings) -> str:
     """Return what tells one training from another: its data, network and settings."""
     digest = hashlib.sha256()
-    if not isinstance(problem.fields, Fields):
-        digest.update(content_digest(problem.fields).encode())
-    for stack in problem.fields.stacks if isinstance(problem.fields, Fields) else ():
+    if not isinstance(problem.systems, Fields):
+        digest.update(content_digest(problem.systems).encode())
+    for stack in problem.systems.stacks if isinstance(problem.systems, Fields) else ():
         digest.update(repr((stack.values.shape, stack.values.dtype.str)).encode())
         digest.update(memoryview(stack.samples.tobytes()))
         if not isinstance(stack.values, np.ndarray):

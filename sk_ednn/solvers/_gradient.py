@@ -269,7 +269,7 @@ class GradientSolver(AbstractSolver):
 
     def _fit_network(self, problem, term, positive, units, random_state) -> NetworkTileModel:
         scale, _ = units
-        features = TileFeatures(term, problem.fields)
+        features = TileFeatures(term, problem.systems)
         in_pipeline = features.final is not term.tile_model
         has_channels = term.tiling.has_channels
         tile_shape = problem.tile_shape(term)

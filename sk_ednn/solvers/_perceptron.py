@@ -53,10 +53,10 @@ def fit_perceptron(problem: SumProblem, scale, share, random_state, standardize=
         are then part of the weights and intercepts of its first layer.
     """
     (term,) = problem.terms
-    features = TileFeatures(term, problem.fields)
+    features = TileFeatures(term, problem.systems)
     model: MLPRegressor = features.final
     model._validate_params()
-    tiles = term.tiling.tiles(problem.fields).unique()[0]
+    tiles = term.tiling.tiles(problem.systems).unique()[0]
     n_samples = len(problem.y)
     size = min(200, n_samples) if model.batch_size == "auto" else int(model.batch_size)
     if not 1 <= size <= n_samples:
@@ -95,7 +95,7 @@ def fit_perceptron(problem: SumProblem, scale, share, random_state, standardize=
 
 def _of_features(problem, term) -> Standardization | None:
     """Return the standardisation of flat tiles: one mean and scale for each of their numbers."""
-    of_channels = standardization_of(term.tiling, problem.fields, problem.sample_weight)
+    of_channels = standardization_of(term.tiling, problem.systems, problem.sample_weight)
     if of_channels is None:
         return None
     repeats = int(np.prod(problem.tile_shape(term))) // len(of_channels.mean)

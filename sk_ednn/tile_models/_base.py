@@ -134,13 +134,13 @@ class AbstractTileModel(ABC):
         baseline = None if tiling.is_grid else self.baseline
 
         def slopes(tiles):
-            own = self._input_slopes(tiles)
-            return own if baseline is None else own + baseline.slopes(tiles)
+            own = self._input_gradients(tiles)
+            return own if baseline is None else own + baseline.tile_gradients(tiles)
 
         parts = tiling.gradient_of(systems, slopes, max_tiles)
         if tiling.is_grid and self.baseline is not None:
             for part in parts:
-                part += self.baseline.slope(tiling, part.shape[1:])
+                part += self.baseline.gradient(tiling, part.shape[1:])
         return parts
 
     def total_and_gradient(self, tiling, values, gradient=True):
@@ -165,7 +165,7 @@ class AbstractTileModel(ABC):
         slope = self.gradient(tiling, field)[0][0] if gradient else None
         return math.fsum(total[:, 0]), slope
 
-    def _input_slopes(self, tiles) -> np.ndarray:
+    def _input_gradients(self, tiles) -> np.ndarray:
         """Return how the first output changes with each tile, without the baseline, float64."""
         return self.input_gradient(tiles)
 
