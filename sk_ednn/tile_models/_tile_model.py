@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from .._utils.hashing import digest
-from .._utils.masks import unmasked
 from .._utils.steps import as_arrays, front_and_last, transformed
 from .._utils.stored import stored
 from ..exceptions import TileModelError
 from ..fields._fields import Fields, Stack
+from ..fields._sources import as_array
 from ..tiling import Block, GridTiling
 from ..tiling._adjoint import add_tiles
 from ._baseline import Baseline
@@ -68,7 +68,7 @@ class TileModel:
             Where the tiles are not of the shape fitted, or where the estimator returns NaN,
             infinity, or anything but one row of outputs per tile.
         """
-        tiles = unmasked(tiles, "tiles")
+        tiles = as_array(tiles, "tiles")
         self.check_shape(tiles.shape[1:])
         if len(tiles) == 0:
             return np.zeros((0, self.n_outputs))

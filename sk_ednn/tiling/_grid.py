@@ -14,7 +14,7 @@ from sklearn.utils.validation import validate_data
 from .._utils.stored import stored
 from ..exceptions import TilingError
 from ..fields._fields import Fields, check_fields, is_list_of_fields, require_finite
-from ..fields._sources import ArraySource, read_sites
+from ..fields._sources import ArraySource, as_array, read_sites
 from ._base import AbstractTiling, Block
 from ._gather import gather, wraps_partly
 from ._windows import (
@@ -410,7 +410,7 @@ class GridTiling(AbstractTiling):
         """
         if is_list_of_fields(X):
             return [self.inverse_transform(tiles[None])[0] for tiles in X]
-        tiles = np.asarray(X)
+        tiles = as_array(X, "X")
         n_trailing = tiles.ndim - 1 - (self.channel_axis is not None)
         if n_trailing < 2 or n_trailing % 2:
             raise TilingError(
