@@ -13,6 +13,7 @@ import torch
 from .._utils.steps import dense, front_and_last, transformed
 from .._utils.stored import stored
 from ..exceptions import TileModelError
+from ..fields._sources import as_array
 from ..tile_models._base import AbstractTileModel, checked_outputs, flat
 from ._convolutional import DenseForm, NotConvolutional, as_convolution
 from ._field_sums import field_input, on_device
@@ -151,7 +152,7 @@ class NetworkTileModel(AbstractTileModel):
 
     def _inputs(self, tiles) -> torch.Tensor:
         return network_input(
-            np.asarray(tiles), self.has_channels, self._torch_dtype, self.standardization
+            as_array(tiles, "tiles"), self.has_channels, self._torch_dtype, self.standardization
         )
 
     def _batches(self, inputs):

@@ -13,9 +13,9 @@ from .._utils.steps import dense
 from ..exceptions import TileModelError
 from ..networks import FieldSums, RandomSymmetry, SumOfBranches, SumOverTiles, TileSums
 from ..networks._layout import plain_module
+from ..networks._raw_inputs import needs_raw_inputs
 from ..networks._standardize import Standardization, standardization_of
 from ..networks._sum import BranchSums, network_input
-from ..networks._trial import reads_labels
 from ._gradients import known_gradients, root_mean_square
 from ._skorch import compile_options
 
@@ -58,6 +58,8 @@ def try_out(settings, net, problem, features=None) -> list:
         One for each term. A training that goes on keeps those it began with.
     """
     how, whole = net.solver_, net.module_
+    wanted = settings.standardize and features is None
+    asks = wanted and problem.start is None
     by_axis: dict[Any, Standardization | None] = {}
     found: list[Standardization | None] = []
     for term, module, example in zip(problem.terms, net.term_modules(), how.examples, strict=True):
@@ -65,10 +67,10 @@ def try_out(settings, net, problem, features=None) -> list:
         call = net.infer_tiles if len(problem.terms) == 1 else module
         try:
             net.module_ = plain_module(whole)  # not to be compiled for a few tiles
-            labels = reads_labels(call, module, tiles)
+            raw = needs_raw_inputs(call, module, tiles, asks)
         finally:
             net.module_ = whole
-        if not settings.standardize or labels or features is not None:
+        if raw or not wanted:
             found.append(None)
             continue
         key = ("grid", term.tiling.channel_axis) if term.tiling.is_grid else term.name

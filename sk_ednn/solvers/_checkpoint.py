@@ -111,9 +111,13 @@ class Checkpoint(Callback):
         net.module_.load_state_dict(saved["module"])
         net.optimizer_.load_state_dict(saved["optimizer"])
         net.history_ = History(saved["history"])
-        for (name, callback), state in zip(net.callbacks_, saved["callbacks"], strict=True):
-            if name != state["name"]:
-                raise TileModelError(f"{self.path} was written with other callbacks.")
+        names = [name for name, _ in net.callbacks_]
+        if names != [state["name"] for state in saved["callbacks"]]:
+            raise TileModelError(
+                f"{self.path} was written with other callbacks, or by another version. Remove it "
+                "to begin anew, or give another path."
+            )
+        for (_, callback), state in zip(net.callbacks_, saved["callbacks"], strict=True):
             vars(callback).update(state["values"])
             if state["schedule"] is not None:
                 callback.lr_scheduler_.load_state_dict(state["schedule"])

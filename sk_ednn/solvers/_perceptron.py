@@ -85,10 +85,13 @@ def fit_perceptron(problem: SumProblem, scale, share, random_state, standardize=
     else:
         try:
             training.stochastic(size)
-        except KeyboardInterrupt:  # as MLPRegressor has it: what there is is kept
-            if not hasattr(model, "n_iter_"):
+        except KeyboardInterrupt:  # the best there is is kept
+            if training.best_parameters is None:
                 raise  # there is nothing
             warnings.warn("Training interrupted by user.", stacklevel=2)
+        else:
+            if not model.early_stopping:
+                training.best_parameters = None
     training.store(n_features)
     return problem.tile_model(term, features.assemble(model), scale=scale)
 
@@ -113,7 +116,8 @@ class _Training:
         self.standardization = standardization
         self.model, self.sums, self.random_state = model, sums, random_state
         self.n_outputs, self.share = n_outputs, share
-        self.best_parameters = None  # of the epoch that was best on samples held back
+        # Of the epoch that was best, on samples held back where there are any.
+        self.best_parameters = None
         self.poisson = getattr(model, "loss", "squared_error") == "poisson"
         hidden = (
             np.atleast_1d(model.hidden_layer_sizes).tolist()
@@ -256,8 +260,7 @@ class _Training:
             n_worse = n_worse + 1 if current > best - margin else 0
             if current < best:
                 best = current
-                if model.early_stopping:
-                    self.best_parameters = [p.detach().clone() for p in self.parameters]
+                self.best_parameters = [p.detach().clone() for p in self.parameters]
             optimizer.iteration_ends(n_seen)
             if n_worse > model.n_iter_no_change:
                 message = f"No improvement by tol={model.tol} in {model.n_iter_no_change} epochs."

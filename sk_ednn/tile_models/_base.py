@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from .._utils.hashing import digest
-from .._utils.masks import unmasked
 from .._utils.steps import front_and_last
 from ..exceptions import TileModelError
 from ..fields._fields import Fields, Stack
+from ..fields._sources import as_array
 from ..tiling import Block
 from ._baseline import Baseline
 
@@ -80,7 +80,7 @@ class AbstractTileModel(ABC):
             Where the tiles are not of the shape fitted, or where the estimator returns NaN,
             infinity, or anything but one row of outputs per tile.
         """
-        tiles = unmasked(tiles, "tiles")
+        tiles = as_array(tiles, "tiles")
         self.check_shape(tiles.shape[1:])
         if len(tiles) == 0:
             return np.zeros((0, self.n_outputs))
