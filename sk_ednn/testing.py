@@ -12,8 +12,8 @@ from sklearn.base import clone
 from sklearn.linear_model import Ridge
 from sklearn.utils import check_random_state
 
-from ._fields import Fields
-from ._tile_model import TileModel
+from .fields._fields import Fields
+from .tile_models._tile_model import TileModel
 from .tiling import GridTiling
 
 __all__ = ["check_evaluation", "check_extensive_estimator", "check_tiling"]

@@ -101,7 +101,7 @@ def test_it_works_without_anything_optional(clean, tmp_path):
 # What a user would write, and the extra it needs.
 NEEDS = {
     "from sk_ednn.networks import ValidCNN; ValidCNN": "torch",
-    "from sk_ednn.summing import GradientSumFit; GradientSumFit()": "torch",
+    "from sk_ednn.solvers import GradientSolver; GradientSolver()": "torch",
     "from sk_ednn.evaluation import Network; Network()": "torch",
     "from sk_ednn.pretrained import load_sheets_model; load_sheets_model()": "torch",
     "from sk_ednn.files import export_onnx; export_onnx(model, 'net.onnx')": "onnx",

@@ -8,22 +8,16 @@ from functools import lru_cache
 
 import numpy as np
 
-from ..exceptions import MissingExtraError
+from .._utils.optional import needing
 
 _NORM = np.sqrt(4.0 * np.pi)
 
 
 @lru_cache(maxsize=8)
 def _harmonics(max_l):
-    try:
+    with needing("Angular descriptors"):
         from sphericart import SphericalHarmonics
-    except ModuleNotFoundError as error:
-        if error.name != "sphericart":
-            raise
-        raise MissingExtraError(
-            "Angular descriptors need sphericart, which is not installed: pip install sphericart.",
-            name="sphericart",
-        ) from error
+
     return SphericalHarmonics(max_l)
 
 

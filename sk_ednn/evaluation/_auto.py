@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from .._utils.stored import stored
 from ..tiling import Block, GridTiling
 from ._base import AbstractEvaluation
 from ._direct import Direct
@@ -13,6 +14,7 @@ from ._unique import Unique
 _PROBED = 4096
 
 
+@stored("AutoEvaluation")
 class AutoEvaluation(AbstractEvaluation):
     """Choose by the fields and the tile model.
 

@@ -8,8 +8,8 @@ from collections.abc import Iterable
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from .._fields import Fields
-from .._tile_model import TileModel
+from ..fields._fields import Fields
+from ..tile_models._tile_model import TileModel
 from ..tiling import AbstractTiling, Block
 from ._exact import ExactTotals
 

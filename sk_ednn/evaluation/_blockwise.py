@@ -8,8 +8,8 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.utils._param_validation import Interval
 
+from .._parallel.workers import map_blocks
 from ._base import AbstractEvaluation
-from ._workers import map_blocks
 
 
 class BlockwiseEvaluation(AbstractEvaluation):

@@ -21,18 +21,22 @@ from sklearn.base import clone
 from sklearn.utils._param_validation import Interval
 from tqdm.auto import tqdm
 
-from .._digest import digest, told_apart
-from .._fields import Fields, Stack
-from .._input_range import InputRange, WatchedSource
-from .._sources import ArraySource, source_identity
-from .._views import OneField
-from ..exceptions import TileModelError, UnfamiliarWarning
+from .._parallel.journal import Journal
+from .._parallel.payloads import pack
+from .._parallel.progress import ProgressBar
+from .._utils.hashing import digest, told_apart
+from .._utils.stored import stored
+from ..exceptions import NoveltyWarning, TileModelError
+from ..fields._fields import Fields, Stack
+from ..fields._range import InputRange, WatchedSource
+from ..fields._sources import ArraySource, source_identity
+from ..fields._views import OneField
 from ..tiling._base import box_sides, cut
 from ._auto import AutoEvaluation
 from ._base import AbstractEvaluation
 from ._chunks import Layout
 from ._exact import ExactTotals
-from ._groups import (
+from ._groups import (  # fmt: skip
     HELD_BYTES,
     Group,
     Term,
@@ -40,10 +44,7 @@ from ._groups import (
     group_sites,
     group_totals,
     key_of,
-)  # fmt: skip
-from ._journal import Journal
-from ._packed import pack
-from ._progress import ProgressBar
+)
 from ._unique import Unique
 
 # Goes into the names of runs: another number where records of old journals no longer hold.
@@ -57,6 +58,7 @@ _FAN_IN = 64
 _LEAST_TASKS = 64
 
 
+@stored("DaskBlocks")
 class DaskBlocks(AbstractEvaluation):
     """Evaluate groups of blocks as tasks of Dask, wherever these run.
 
@@ -421,7 +423,7 @@ class _Job:
             # distributed hands it on to the client; it is loaded where its workers run.
             distributed = sys.modules.get("distributed")
             warn = warnings.warn if distributed is None else distributed.warn
-            warn(doubt, UnfamiliarWarning)
+            warn(doubt, NoveltyWarning)
 
 
 def _totals(term, source, chunks, job):

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from .._utils.stored import stored
 from ._base import block_size
 from ._blockwise import BlockwiseEvaluation
 
 
+@stored("Direct")
 class Direct(BlockwiseEvaluation):
     """Evaluate every tile.
 

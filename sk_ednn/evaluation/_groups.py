@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from .._fields import Fields, Stack
-from .._sources import Window, read_sites
-from .._tile_model import TileModel
 from ..exceptions import BlockError, EDNNError
+from ..fields._fields import Fields, Stack
+from ..fields._sources import Window, read_sites
+from ..tile_models._tile_model import TileModel
 from ..tiling import AbstractTiling, Block
 from ._base import AbstractEvaluation
 from ._exact import ExactTotals

@@ -8,9 +8,9 @@ import math
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from .._fields import check_fields, require_finite
 from .._utils.masks import unmasked
 from ..exceptions import TileModelError, TilingError
+from ..fields._fields import check_fields, require_finite
 from ._ledger import Ledger, flat_sites
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from .._utils.stored import stored
 from ..networks import NetworkTileModel, NotConvolutional
 from ._blockwise import BlockwiseEvaluation
 
 
+@stored("Network")
 class Network(BlockwiseEvaluation):
     """Run a network's dense form over the padded field, block by block.
 
@@ -32,13 +34,13 @@ class Network(BlockwiseEvaluation):
     >>> import torch
     >>> from sk_ednn import EDNNRegressor, GridTiling
     >>> from sk_ednn.evaluation import Network
-    >>> from sk_ednn.summing import GradientSumFit
+    >>> from sk_ednn.solvers import GradientSolver
     >>> fields = np.random.default_rng(0).normal(size=(20, 16, 16))
     >>> net = torch.nn.Sequential(
     ...     torch.nn.Conv2d(1, 4, 3), torch.nn.SiLU(), torch.nn.Flatten(), torch.nn.Linear(144, 1)
     ... )
-    >>> fit = GradientSumFit(max_epochs=1)
-    >>> model = EDNNRegressor(net, GridTiling(focus=4, context=2), summing=fit)
+    >>> fit = GradientSolver(max_epochs=1)
+    >>> model = EDNNRegressor(net, GridTiling(focus=4, context=2), solver=fit)
     >>> model = model.fit(fields, (fields**2).sum(axis=(1, 2)))
     >>> chosen = model.evaluation_.select(model.tile_model_, model.tiling_, fields)
     >>> type(chosen).__name__

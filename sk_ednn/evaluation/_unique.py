@@ -8,14 +8,16 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from sklearn.utils._param_validation import Interval
 
-from .._distinct import distinct
+from .._parallel.workers import map_blocks
+from .._utils.stored import stored
+from ..tiling._unique import distinct
 from ._base import AbstractEvaluation
-from ._workers import map_blocks
 
 # Fewer tiles than this are looked up one by one sooner than they are compared.
 _FEW = 64
 
 
+@stored("Unique")
 class Unique(AbstractEvaluation):
     """Evaluate each distinct tile once.
 

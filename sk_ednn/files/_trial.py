@@ -17,11 +17,11 @@ from sklearn.compose import TransformedTargetRegressor
 from sklearn.multioutput import MultiOutputRegressor
 from sklearn.pipeline import Pipeline
 
-from .._committee import EDNNCommittee
-from .._regressor import EDNNRegressor
-from .._shift_averaged import ShiftAveraged
-from .._tile_model import TileModel
+from ..estimators._committee import EDNNCommittee
+from ..estimators._regressor import EDNNRegressor
+from ..estimators._shift_averaged import ShiftAveraged
 from ..evaluation import AbstractEvaluation, Direct
+from ..tile_models._tile_model import TileModel
 from ..tiling import AbstractTiling, GridTiling
 
 _N_ELEMENTS = 118

@@ -8,15 +8,17 @@ from typing import Any
 import numpy as np
 import torch
 
-from .._fields import Fields, require_finite
-from .._samples import SampleReader
+from .._utils.stored import stored
 from ..exceptions import TileModelError
+from ..fields._fields import Fields, require_finite
+from ..fields._samples import SampleReader
 
 # Numbers of the fields that are looked at together.
 _BLOCK_NUMBERS = 1 << 20
 _EPS = np.finfo(np.float64).eps
 
 
+@stored("Standardization")
 @dataclass(frozen=True, eq=False)
 class Standardization:
     """An affine map of each channel: ``(x - mean) / scale``, computed in float64.

@@ -10,8 +10,8 @@ import torch
 from scipy.sparse import csr_array
 from torch.utils.data import Dataset
 
-from .._tile_model import channels_first
-from .._tiles import Tiles
+from ..tile_models._tile_model import channels_first
+from ..tiling._tiles import Tiles
 
 NUMPY = {torch.float32: np.float32, torch.float64: np.float64}
 

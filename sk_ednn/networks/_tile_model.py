@@ -10,9 +10,10 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from .._tile_model import TileModel, checked_outputs, flat
 from .._utils.steps import dense, front_and_last, transformed
+from .._utils.stored import stored
 from ..exceptions import TileModelError
+from ..tile_models._tile_model import TileModel, checked_outputs, flat
 from ._convolutional import DenseForm, NotConvolutional, as_convolution
 from ._field_sums import field_input, on_device
 from ._layout import laid_out, lay_out
@@ -25,6 +26,7 @@ from ._trial import explained
 _BATCH_NUMBERS = 1 << 18
 
 
+@stored("NetworkTileModel")
 @dataclass(frozen=True, eq=False)
 class NetworkTileModel(TileModel):
     """A fitted skorch net and how tiles are handed to it.
@@ -317,7 +319,7 @@ class NetworkTileModel(TileModel):
         if hasattr(self.estimator, "steps"):
             raise TileModelError(
                 "Transformers before the network compute in a precision of their own; fit with "
-                "GradientSumFit(precision=...) instead."
+                "GradientSolver(precision=...) instead."
             )
         net = deepcopy(self.estimator)
         net.module_.to(torch.float64 if precision == "float64" else torch.float32)

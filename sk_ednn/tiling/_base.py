@@ -11,9 +11,9 @@ import numpy as np
 from scipy.sparse import csr_array
 from sklearn.base import BaseEstimator, TransformerMixin
 
-from .._fields import Fields
-from .._tiles import Tiles
 from ..exceptions import TilingError
+from ..fields._fields import Fields
+from ._tiles import Tiles
 
 
 @dataclass(frozen=True)

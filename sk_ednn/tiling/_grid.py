@@ -11,9 +11,10 @@ from numpy.lib.stride_tricks import sliding_window_view
 from sklearn.utils import Tags
 from sklearn.utils.validation import validate_data
 
-from .._fields import Fields, check_fields, is_list_of_fields, require_finite
-from .._sources import ArraySource, read_sites
+from .._utils.stored import stored
 from ..exceptions import TilingError
+from ..fields._fields import Fields, check_fields, is_list_of_fields, require_finite
+from ..fields._sources import ArraySource, read_sites
 from ._base import AbstractTiling, Block
 from ._gather import gather, wraps_partly
 from ._windows import (
@@ -29,6 +30,7 @@ from ._windows import (
 REMAINDERS = ("error", "pad")
 
 
+@stored("GridTiling")
 class GridTiling(AbstractTiling):
     """Cut fields on a grid into focus regions, each seen with its context.
 

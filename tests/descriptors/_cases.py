@@ -1,6 +1,7 @@
 """Descriptors and structures, over whose products the laws of descriptors are tested."""
 
 import numpy as np
+import pytest
 
 from sk_ednn.descriptors import (
     ChebyshevDescriptor,
@@ -10,6 +11,9 @@ from sk_ednn.descriptors import (
     SymmetryFunctions,
 )
 from sk_ednn.structures import Structures
+
+for library in ("vesin", "sphericart"):
+    pytest.importorskip(library)
 
 SPECIES = ("B", "C", "N")
 NUMBERS = [5, 6, 7]

@@ -13,8 +13,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, PolynomialFeatures
 
 from sk_ednn import EDNNCommittee, EDNNRegressor, GridTiling
-from sk_ednn.inspection import extensivity_report, fit_report
+from sk_ednn.inspection import extensivity_report
 from sk_ednn.metrics import extensive_errors, judge
+from sk_ednn.report import fit_report
 from sk_ednn.tiling import AbstractTiling
 from tests._cases import make_field, make_ising
 
@@ -287,7 +288,7 @@ def test_nothing_of_matplotlib_is_touched_nor_taken_over(plain):
 
 
 def test_many_systems_are_pixels_and_large_fields_are_left_out(plain, monkeypatch):
-    from sk_ednn.inspection._report import _report
+    from sk_ednn.report import _report
 
     model, (X, y), _ = spins()
     monkeypatch.setattr(_report, "_MOST_SITES", 10)

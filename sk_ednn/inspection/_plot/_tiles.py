@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .._reach import samples_of, unwrap
+from ...estimators._reach import samples_of, unwrap
 from ._style import CONTEXT_COLOUR, FOCUS_COLOUR, GREY, INK, new_axes, two_axes, with_unit
 
 # Lines between more focus regions than this along an axis would hide the field.
@@ -206,7 +206,7 @@ class ContributionDisplay:
     -----
     Only the sum of the contributions is determined by the data. A map is a model's own way of
     dividing it, and a part may be moved to neighbouring tiles without a change of any total: see
-    `sk_ednn.inspection.gauge`.
+    `sk_ednn.inspection.null_space`.
 
     Examples
     --------
