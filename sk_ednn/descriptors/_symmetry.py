@@ -225,13 +225,12 @@ class SymmetryFunctions(AbstractPairDescriptor):
 
     def _triples(self, pairs):
         """Yield which angular functions have each η, and these functions of all triples."""
-        triples = Triples(pairs)
+        triples = Triples(pairs, self.angular_form == "G4")
         g45, (widths, which) = self._g45(), self._widths()
-        third_leg = self.angular_form == "G4"
         for k in range(len(widths)):
             members = np.flatnonzero(which == k)
             leg = self._gaussians(widths[k : k + 1], np.zeros(1))
-            yield members, TripleFunctions(triples, pairs.vectors, leg, g45[members, 1:], third_leg)
+            yield members, TripleFunctions(triples, leg, g45[members, 1:])
 
     # ---------------------------------------------------------------------------- the contract
 
