@@ -109,7 +109,7 @@ NEEDS = {
     "from sklearn.ensemble import ExtraTreesRegressor as Forest; from sk_ednn.files import save; "
     "save(EDNNRegressor(Forest(2)).fit(X, y), 'model.ednn')": "files",
     "from sk_ednn.evaluation import DaskBlocks; DaskBlocks()": "dask",
-    "import numpy as np; from sk_ednn.evaluation import ArraySource; "
+    "import numpy as np; from sk_ednn.fields import ArraySource; "
     "model.predict([ArraySource(np.ones((8, 8)))])": "dask",
     "from sk_ednn.datasets import load_sheets; load_sheets(as_ase=True)": "atoms",
     "from sk_ednn.atoms import EDNNCalculator; EDNNCalculator(model)": "atoms",

@@ -33,7 +33,7 @@ def map_blocks(function, plan, *args, n_jobs, verbose):
     verbose : int or None
         Whether to show a progress bar.
     """
-    n_jobs = min(effective_n_jobs(n_jobs), len(plan))
+    n_jobs = max(1, min(effective_n_jobs(n_jobs), len(plan)))
     with tqdm(
         total=len(plan), desc="tiles", unit="block", delay=_DELAY, disable=not verbose
     ) as bar:

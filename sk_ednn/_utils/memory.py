@@ -7,6 +7,11 @@ import psutil
 from ..exceptions import TileMemoryError
 
 
+def free_bytes() -> int:
+    """Return how much memory the machine has free."""
+    return int(psutil.virtual_memory().available)
+
+
 def require_memory(n_bytes, what, advice, limit=None) -> None:
     """Raise where `n_bytes` do not fit.
 
@@ -23,7 +28,7 @@ def require_memory(n_bytes, what, advice, limit=None) -> None:
     ------
     TileMemoryError
     """
-    at_hand = 0.75 * psutil.virtual_memory().available if limit is None else limit
+    at_hand = 0.75 * free_bytes() if limit is None else limit
     if n_bytes > at_hand:
         raise TileMemoryError(
             f"{what} needs {_gib(n_bytes)} of memory, {_gib(at_hand)} are at hand. {advice}"

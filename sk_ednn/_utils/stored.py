@@ -13,7 +13,7 @@ from importlib import import_module
 
 # Packages whose import declares the classes of files, the cheapest first: the last ones load torch.
 _PACKAGES = (
-    "estimators", "tiling", "tile_models", "solvers", "evaluation", "encoders", "structures",
+    "estimators", "tiling", "tile_models", "solvers", "evaluation", "encoders", "descriptors",
     "atoms", "networks",
 )  # fmt: skip
 _DECLARED: dict[str, type] = {}
@@ -85,9 +85,16 @@ def stored_class(name) -> type | None:
     """Return the class that files call `name`, or None."""
     for package in _PACKAGES:
         if name in _DECLARED:
-            break
+            return _DECLARED[name]
         module = import_module(f"sk_ednn.{package}")
-        # A public class that needs an optional library is imported when it is asked for.
-        if name in getattr(module, "__all__", ()):
+        # A public class may be imported only when it is asked for.
+        if name in module.__all__:
             getattr(module, name)
+    for package in _PACKAGES:
+        # An earlier name of such a class: ask for all of them.
+        module = import_module(f"sk_ednn.{package}")
+        for public in module.__all__:
+            if name in _DECLARED:
+                return _DECLARED[name]
+            getattr(module, public)
     return _DECLARED.get(name)

@@ -113,7 +113,7 @@ class EDNNCalculator(Calculator):
         self._known = None
         if training is not None:
             self._known = TileNovelty(regressor, draw.transform(training))
-        self._draw, self._terms, self._shifts = copy.copy(draw), regressor._fitted_terms(), shifts
+        self._draw, self._terms, self._shifts = copy.copy(draw), regressor.fitted_terms(), shifts
         slab = checked_slab(slab, draw.plane)
         if slab is not None:
             # Beside that of the rasteriser, where it has one.

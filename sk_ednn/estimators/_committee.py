@@ -16,6 +16,7 @@ from .._utils.hashing import sent_to_processes
 from .._utils.stored import stored
 from ..fields._fields import check_fields
 from ..fields._sources import in_memory
+from ..tiling import AbstractTiling
 from ._regressor import EDNNRegressor
 from ._targets import ScoredByTotals
 from ._unwrap import keep_columns_of, regressors_of, with_tags_of
@@ -121,9 +122,9 @@ class EDNNCommittee(MetaEstimatorMixin, ScoredByTotals, BaseEstimator):
         y, sample_weight = in_memory(y, "y"), in_memory(sample_weight, "sample_weight")
         groups, gradient = in_memory(groups, "groups"), in_memory(gradient, "gradient")
         X, y, sample_weight, groups, gradient = indexable(X, y, sample_weight, groups, gradient)
-        n_samples = check_fields(X, caller=self).n_samples
-        random_state = check_random_state(self.random_state)
         template = EDNNRegressor() if self.estimator is None else self.estimator
+        n_samples = _n_samples(X, template, self)
+        random_state = check_random_state(self.random_state)
         members = [
             _seeded(clone(template), random_state.randint(np.iinfo(np.int32).max))
             for _ in range(self.n_members)
@@ -177,6 +178,15 @@ class EDNNCommittee(MetaEstimatorMixin, ScoredByTotals, BaseEstimator):
         """Say what scikit-learn may expect: what it may of the members."""
         inner = EDNNRegressor() if self.estimator is None else self.estimator
         return with_tags_of(super().__sklearn_tags__(), inner)
+
+
+def _n_samples(X, template, caller) -> int:
+    """Return the number of samples, of data that are as the members need them."""
+    if isinstance(template, EDNNRegressor):
+        _, _, tiling = template._terms()[0]
+        if isinstance(tiling, AbstractTiling) and not tiling.is_grid:
+            return tiling.check(X).n_samples
+    return check_fields(X, caller=caller).n_samples
 
 
 def _light(committee) -> bool:

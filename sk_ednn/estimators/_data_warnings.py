@@ -89,12 +89,10 @@ def warn_of_means(y, fields, stacklevel=2) -> None:
     Told from the third of the samples with the smallest fields and the third with the largest;
     where all have one size it cannot be told.
     """
-    sizes = np.empty(fields.n_samples)
-    for stack in fields.stacks:
-        sizes[stack.samples] = np.prod(stack.values.shape[1:], dtype=float)
+    sizes = fields.sizes
     low, high = np.quantile(sizes, [1 / 3, 2 / 3])
     small, large = sizes <= low, sizes >= high
-    ratio = sizes[large].mean() / sizes[small].mean()
+    ratio = sizes[large].mean() / max(sizes[small].mean(), np.finfo(float).tiny)
     if ratio < _LARGER or min(small.sum(), large.sum()) < _LEAST:
         return
     means = np.stack([y[part].mean(axis=0) for part in (small, large)])

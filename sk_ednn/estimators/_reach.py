@@ -10,7 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ..exceptions import TileModelError
 from ..fields._fields import Fields
-from ..tile_models._tile_model import TileModel
+from ..tile_models import AbstractTileModel
 from ..tiling import AbstractTiling
 from ._committee import EDNNCommittee
 from ._regressor import EDNNRegressor
@@ -23,14 +23,14 @@ class Reached(NamedTuple):
     Attributes
     ----------
     regressor : EDNNRegressor
-    tile_model : TileModel
+    tile_model : AbstractTileModel
     tiling : AbstractTiling
     fields : Fields
     X : fields as the regressor takes them
     """
 
     regressor: EDNNRegressor
-    tile_model: TileModel
+    tile_model: AbstractTileModel
     tiling: AbstractTiling
     fields: Fields
     X: Any
@@ -85,7 +85,7 @@ def unwrap(estimator, X=None, others=()):
 
 
 def _term(regressor, term):
-    terms = dict(zip(regressor._term_names, regressor._fitted_terms(), strict=True))
+    terms = dict(zip(regressor._term_names, regressor.fitted_terms(), strict=True))
     if term is None and len(terms) == 1:
         return next(iter(terms.values()))
     if term not in terms:
@@ -109,7 +109,7 @@ def sampled_tiles(tiling, fields, n_tiles, rng) -> np.ndarray:
     """
     counts, blocks = [], tiling.plan(fields, 1 << 14)
     for block in blocks:
-        counts.append(block.n_samples * int(np.prod(block.grid)))
+        counts.append(block.n_tiles)
     total = int(np.sum(counts))
     chosen = np.arange(total)
     if n_tiles is not None and n_tiles < total:
@@ -123,9 +123,9 @@ def sampled_tiles(tiling, fields, n_tiles, rng) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def all_terms(regressor) -> list[tuple[TileModel, AbstractTiling]]:
+def all_terms(regressor) -> list[tuple[AbstractTileModel, AbstractTiling]]:
     """Return (tile model, tiling) of every term, of every member where it is a committee."""
-    return [term for member in regressors_of(regressor) for term in member._fitted_terms()]
+    return [term for member in regressors_of(regressor) for term in member.fitted_terms()]
 
 
 def samples_of(fields) -> list[np.ndarray]:

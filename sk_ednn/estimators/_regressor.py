@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from numbers import Integral
 from pathlib import Path
 
@@ -13,27 +12,27 @@ from sklearn.utils._param_validation import HasMethods, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .. import evaluation as evaluations
-from .._utils.masks import require_unmasked
 from .._utils.steps import as_arrays
 from .._utils.stored import stored
 from ..evaluation import AbstractEvaluation, AutoEvaluation
 from ..exceptions import TileModelError, TilingError
 from ..fields._fields import check_fields, check_ndim
-from ..fields._range import InputRange, warn_of_range
-from ..fields._sources import in_memory
 from ..solvers import AbstractSolver, AutoSolver, SumProblem, Term
-from ..tile_models._baseline import fit_baseline
+from ..tile_models._baseline import baseline_totals, fit_baselines
 from ..tiling import AbstractTiling
-from ._data_warnings import warn_of_channels, warn_of_wide_context
+from ._admission import admit
 from ._fit_cache import remembered
-from ._targets import ScoredByTotals, check_length, check_targets, per_site
+from ._targets import ScoredByTotals, per_site
 from ._terms import WithTerms, check_terms
 
 # What the baseline leaves of y is nothing where it is no more than this, relative to y.
 _ROUNDING = 1e-14
 
 
-@stored("EDNNRegressor", renamed={"summing": "solver", "summing_": "solver_"})
+@stored(
+    "EDNNRegressor",
+    renamed={"summing": "solver", "summing_": "solver_", "_field_ndim": "_described"},
+)
 class EDNNRegressor(ScoredByTotals, WithTerms):
     """Predict an extensive quantity as a sum over tiles of one tile model.
 
@@ -212,6 +211,22 @@ class EDNNRegressor(ScoredByTotals, WithTerms):
             return self
         random_state = check_random_state(self.random_state)
         evaluation = self._filled(self.evaluation or AutoEvaluation(), random_state)
+        solver, terms = self._parts(random_state)
+        admitted = admit(self, terms, X, y, sample_weight, groups, gradient)
+        if gradient is not None and not solver.learns_gradients:
+            raise TileModelError(
+                f"{type(solver).__name__} learns from totals alone. Gradients are learned by "
+                "torch networks (GradientSolver) and linear models (LinearSolver)."
+            )
+        problem = self._problem(terms, admitted, self._start(terms), random_state)
+        with as_arrays():
+            tile_models = solver.fit(problem)
+        # Nothing above has touched the estimator: a call that failed leaves it as it was.
+        self._store(solver, evaluation, problem, tile_models, admitted, X)
+        return self
+
+    def _parts(self, random_state):
+        """Return the solver and the terms of a fit, cloned and with open parameters filled in."""
         solver = self._filled(self.solver or AutoSolver(), random_state)
         terms = [
             Term(name, self._filled(tile_model, random_state), clone(tiling, safe=False))
@@ -220,81 +235,66 @@ class EDNNRegressor(ScoredByTotals, WithTerms):
         check_terms(terms)
         if isinstance(solver, AutoSolver):
             solver = self._filled(solver._for_terms(terms), random_state)
+        return solver, terms
 
-        fields = terms[0].tiling.check(X)
-        for term in terms[1:]:
-            term.tiling.check(fields)
-        for term in terms:
-            warn_of_channels(term.tiling, fields, stacklevel=3)
-            warn_of_wide_context(term.tiling, fields, stacklevel=3)
-        y = in_memory(y, "y")
-        y_ndim = np.asarray(y).ndim
-        y, sample_weight, groups = check_targets(self, fields, y, sample_weight, groups)
-        if gradient is not None:
-            gradient = in_memory(gradient, "gradient")
-            check_length("gradient", gradient, fields)
-            require_unmasked(list(gradient), "gradient")
-            if not solver.learns_gradients:
-                raise TileModelError(
-                    f"{type(solver).__name__} learns from totals alone. Gradients are learned by "
-                    "torch networks (GradientSolver) and linear models (LinearSolver)."
-                )
-        if sample_weight is not None and (sample_weight == 0).any():
-            kept = np.flatnonzero(sample_weight)
-            fields, y, sample_weight = fields.take(kept), y[kept], sample_weight[kept]
-            groups = None if groups is None else groups[kept]
-            gradient = None if gradient is None else [gradient[k] for k in kept]
-
+    def _problem(self, terms, admitted, start, random_state) -> SumProblem:
+        """Return what is left to fit once the baseline is taken off."""
+        systems, y, tilings = admitted.systems, admitted.y, [term.tiling for term in terms]
+        sample_weight = admitted.sample_weight
         if self.weighting == "site":
-            # After samples of no weight are gone: their sizes are not to scale the others.
-            sample_weight = per_site(terms[0].tiling.counts(fields), sample_weight)
-
-        start = self._start(terms)
+            counted = tilings[:1] if all(each.shares_sites for each in tilings) else tilings
+            sizes = np.sum([tiling.counts(systems) for tiling in counted], axis=0)
+            sample_weight = per_site(sizes, sample_weight)
         if start is None:
-            tiling = terms[0].tiling
-            baseline, totals = fit_baseline(self.baseline, tiling, fields, y, sample_weight)
+            baselines, totals = fit_baselines(self.baseline, tilings, systems, y, sample_weight)
         else:
-            baseline = start[0].baseline
-            totals = _baseline_totals(baseline, terms[0].tiling, fields, y)
+            baselines = [tile_model.baseline for tile_model in start]
+            totals = baseline_totals(baselines, tilings, systems, y)
         left = y - totals
-        # Rounding errors of y are nothing: no strategy is to scale them up and fit them.
+        # Rounding errors of y are nothing: no solver is to scale them up and fit them.
         left[np.abs(left) <= _ROUNDING * np.abs(y)] = 0.0
-        problem = SumProblem(
+        return SumProblem(
             terms=terms,
-            fields=fields,
+            fields=systems,
             y=left,
             sample_weight=sample_weight,
-            groups=groups,
+            groups=admitted.groups,
             start=start,
-            baseline=baseline,
-            gradient=gradient,
+            baselines=baselines,
+            gradient=admitted.gradient,
             random_state=random_state,
             n_jobs=self.n_jobs,
             verbose=self.verbose,
         )
-        with as_arrays():
-            tile_models = solver.fit(problem)
-        tile_models[0] = tile_models[0].with_baseline(baseline)
-        seen = InputRange.of(fields, getattr(terms[0].tiling, "channel_axis", None))
-        if start is not None and hasattr(self, "input_range_"):
-            seen = seen.joined(InputRange.from_array(self.input_range_))
 
-        # Nothing above has touched the estimator: a call that failed leaves it as it was.
+    def _store(self, solver, evaluation, problem, tile_models, admitted, X):
+        """Become fitted by what a solver returned."""
+        tilings = [term.tiling for term in problem.terms]
+        tile_models = [
+            tile_model if baseline is None else tile_model.with_baseline(baseline)
+            for tile_model, baseline in zip(tile_models, problem.baselines, strict=True)
+        ]
+        seen = tilings[0].range_of(admitted.systems)
+        if seen is None:
+            self.__dict__.pop("input_range_", None)
+        else:
+            if problem.start is not None and hasattr(self, "input_range_"):
+                seen = seen.joined(tilings[0].range_from(self.input_range_))
+            self.input_range_ = seen.array()
         self.solver_ = solver
         self.evaluation_ = evaluation
-        self.input_range_ = seen.array()
-        self._of_parts(tile_models, [term.tiling for term in terms], y_ndim, fields.ndim)
-        self._keep_width(X, fields, reset=True)
-        return self
+        described = tilings[0].describe(admitted.systems)
+        self._of_parts(tile_models, tilings, admitted.y_ndim, described)
+        self._keep_width(X, admitted.systems, reset=True)
 
-    def _of_parts(self, tile_models, tilings, y_ndim, field_ndim):
+    def _of_parts(self, tile_models, tilings, y_ndim, described):
         """Become fitted, with fitted parts; return self."""
         several = isinstance(self.tile_model, list)
         self.tile_model_ = tile_models if several else tile_models[0]
         self.tiling_ = tilings if several else tilings[0]
         self.n_outputs_ = tile_models[0].n_outputs
         self._y_ndim = y_ndim
-        self._field_ndim = field_ndim
+        self._described = described
         self._term_names = [name for name, *_ in self._terms()]
         if not hasattr(self, "evaluation_"):
             self.evaluation_ = self._filled(self.evaluation or AutoEvaluation(), None)
@@ -328,26 +328,21 @@ class EDNNRegressor(ScoredByTotals, WithTerms):
         MissingExtraError
             Where `X` is read block by block and Dask is not installed.
         """
-        fields = self._check_predicted(X)
-        evaluation = self._evaluation_of(fields)
+        systems = self._check_predicted(X)
+        evaluation = self._evaluation_of(systems)
         totals = 0.0
-        for tile_model, tiling in self._fitted_terms():
-            totals = totals + evaluation.totals(tile_model, tiling, fields)
+        for tile_model, tiling in self.fitted_terms():
+            totals = totals + evaluation.totals(tile_model, tiling, systems)
         y = self._as_fitted(totals)
         if not return_std:
             return y
-        if fields.lazy:
+        if systems.lazy:
             raise TileModelError(
                 "Standard deviations are computed for fields in memory only, from all their tiles "
                 "at once. Leave out return_std, or hand over arrays."
             )
-        tile_model, tiling = self._fitted_terms()[0]
-        if not hasattr(tile_model, "total_std"):
-            raise TileModelError(
-                f"{type(tile_model.estimator).__name__} has no standard deviation. Use a "
-                "GaussianProcessRegressor as tile model, or an EDNNCommittee."
-            )
-        std = tile_model.total_std(tiling, fields)
+        tile_model, tiling = self.fitted_terms()[0]
+        std = tile_model.total_std(tiling, systems)
         _require_numbers(std, "standard deviation", tile_model)
         return y, self._as_fitted(std)
 
@@ -365,14 +360,14 @@ class EDNNRegressor(ScoredByTotals, WithTerms):
             block, see `predict`. For a list of fields, a list of arrays
             without the sample axis; for several terms, a dict of such by the names of the terms.
         """
-        fields = self._check_predicted(X)
-        evaluation = self._evaluation_of(fields)
+        systems = self._check_predicted(X)
+        evaluation = self._evaluation_of(systems)
         maps = {}
-        for name, (tile_model, tiling) in zip(self._term_names, self._fitted_terms(), strict=True):
-            stacks = evaluation.contributions(tile_model, tiling, fields)
+        for name, (tile_model, tiling) in zip(self._term_names, self.fitted_terms(), strict=True):
+            parts = evaluation.contributions(tile_model, tiling, systems)
             if self._y_ndim == 1:
-                stacks = [values[..., 0] for values in stacks]
-            maps[name] = self._by_sample(fields, stacks)
+                parts = [values[..., 0] for values in parts]
+            maps[name] = tiling.by_sample(systems, parts)
         return maps if isinstance(self.tile_model_, list) else maps["tile_model"]
 
     def predict_gradient(self, X):
@@ -397,24 +392,41 @@ class EDNNRegressor(ScoredByTotals, WithTerms):
             `MLPRegressor`, also behind scalers, PCA, Nystroem, `PolynomialFeatures` and
             transformers with a method ``pull(X, slope)``, as `LocalInvariants`.
         """
-        fields = self._check_predicted(X)
+        systems = self._check_predicted(X)
         if self.n_outputs_ > 1:
             raise TileModelError(
                 f"The derivative is that of one total, the model predicts {self.n_outputs_}."
             )
-        parts: list = [0.0] * len(fields.stacks)
-        for tile_model, tiling in self._fitted_terms():
-            for number, slopes in enumerate(tile_model.gradient(tiling, fields)):
+        parts: list | None = None
+        for tile_model, tiling in self.fitted_terms():
+            own = tile_model.gradient(tiling, systems)
+            for slopes in own:
                 _require_numbers(slopes, "derivative", tile_model)
-                parts[number] = parts[number] + slopes
-        return self._by_sample(fields, parts)
+            parts = own if parts is None else [a + b for a, b in zip(parts, own, strict=True)]
+        return tiling.gradient_by_sample(systems, parts)
 
     # --- parts ------------------------------------------------------------------------------
 
     def _regressors(self):
         return [self]
 
-    def _fitted_terms(self):
+    @property
+    def _field_ndim(self) -> int | None:
+        """Number of axes of the fields of the fit; None where it was not of fields."""
+        return self._described if self.fitted_terms()[0][1].is_grid else None
+
+    def fitted_terms(self) -> list:
+        """Return the pair (tile model, tiling) of each term of the fitted model.
+
+        Returns
+        -------
+        list of (AbstractTileModel, AbstractTiling)
+
+        Raises
+        ------
+        NotFittedError
+        """
+        check_is_fitted(self)
         if isinstance(self.tile_model_, list):
             return list(zip(self.tile_model_, self.tiling_, strict=True))
         return [(self.tile_model_, self.tiling_)]
@@ -428,7 +440,7 @@ class EDNNRegressor(ScoredByTotals, WithTerms):
                 f"warm_start goes on with the terms that were fitted, {self._term_names}, got "
                 f"{names}. Set warm_start=False to fit anew."
             )
-        return [tile_model for tile_model, _ in self._fitted_terms()]
+        return [tile_model for tile_model, _ in self.fitted_terms()]
 
     def _filled(self, part, random_state):
         """Return a clone of a part, its open n_jobs, verbose and random_state filled in."""
@@ -452,47 +464,36 @@ class EDNNRegressor(ScoredByTotals, WithTerms):
 
     def _check_predicted(self, X):
         check_is_fitted(self)
-        fields = check_fields(X, caller=self)
-        check_ndim(fields, self._field_ndim)
-        self._keep_width(X, fields, reset=False)
-        for tile_model, tiling in self._fitted_terms():
+        terms, systems = self.fitted_terms(), X
+        if terms[0][1].is_grid:
+            systems = check_fields(X, caller=self)
+            check_ndim(systems, self._described)
+            self._keep_width(X, systems, reset=False)
+        for tile_model, tiling in terms:
             try:
-                tiling.check(fields)
+                systems = tiling.check(systems, like=self._described)
             except TilingError as error:
                 raise TilingError(error.fitted) from None
-            for stack in fields.stacks:
-                tile_model.check_shape(tiling.tile_shape(stack.values.shape[1:]))
+            tiling.check_model(systems, tile_model)
         if not hasattr(self, "input_range_"):  # of a file that was written without
-            return fields
-        known = InputRange.from_array(self.input_range_)
-        channel_axis = getattr(self._fitted_terms()[0][1], "channel_axis", None)
-        warn_of_range(known, fields, channel_axis, stacklevel=4)
-        return replace(fields, known_range=known) if fields.lazy else fields
+            return systems
+        tiling = self.fitted_terms()[0][1]
+        return tiling.compare_range(systems, self.input_range_, stacklevel=4)
 
-    def _keep_width(self, X, fields, reset):
+    def _keep_width(self, X, systems, reset):
         # scikit-learn keeps the width of 2-D X; any other field may change its size.
-        if fields.ndim == 1 and not fields.ragged:
+        if systems.fixed_width:
             if reset or hasattr(self, "n_features_in_"):
                 validate_data(self, X, reset=reset, skip_check_array=True)
         elif reset:
             for name in ("n_features_in_", "feature_names_in_"):
                 self.__dict__.pop(name, None)
 
-    def _evaluation_of(self, fields) -> AbstractEvaluation:
-        """Return the evaluation that suits where the fields are."""
-        if not fields.lazy or hasattr(self.evaluation_, "blocks_per_task"):
+    def _evaluation_of(self, systems) -> AbstractEvaluation:
+        """Return the evaluation that suits where the systems are."""
+        if not systems.lazy or self.evaluation_.reads_pieces:
             return self.evaluation_
         return evaluations.DaskBlocks(self.evaluation_, verbose=self.verbose)
-
-    def _by_sample(self, fields, stacks):
-        """Return what belongs to each stack in the order of the samples."""
-        if not fields.ragged:
-            return stacks[0]
-        samples = [None] * fields.n_samples
-        for stack, values in zip(fields.stacks, stacks, strict=True):
-            for place, value in zip(stack.samples, values, strict=True):
-                samples[place] = value
-        return samples
 
     def _as_fitted(self, values):
         return values[:, 0] if self._y_ndim == 1 else values
@@ -515,11 +516,3 @@ def _require_numbers(values, what, tile_model):
             f"{np.sum(~np.isfinite(values))} place(s). Look at its training (learning rate, scale "
             "of the inputs), or at the fields it was given."
         )
-
-
-def _baseline_totals(baseline, tiling, fields, y):
-    if baseline is None:
-        return np.zeros_like(y)
-    return sum(
-        tiles.total(baseline.predict(tiles.values)) for tiles in tiling.blocks(fields, 1 << 16)
-    )

@@ -180,7 +180,7 @@ class ShiftAveraged(MetaEstimatorMixin, ScoredByTotals, BaseEstimator):
         """Become fitted, with a fitted estimator; return self."""
         regressors = regressors_of(estimator)
         check_is_fitted(regressors[0])
-        terms = [term for regressor in regressors for term in regressor._fitted_terms()]
+        terms = [term for regressor in regressors for term in regressor.fitted_terms()]
         for _, tiling in terms:
             _require_periodic(tiling, "tiling")
         field_ndim = regressors[0]._field_ndim
@@ -284,7 +284,7 @@ class ShiftAveraged(MetaEstimatorMixin, ScoredByTotals, BaseEstimator):
     def _in_place(self, maps, shift):
         """Return contributions of shifted tiles as those of the tiles where they were fitted."""
         (regressor, *_) = regressors_of(self.estimator_)
-        terms = dict(zip(regressor._term_names, regressor._fitted_terms(), strict=True))
+        terms = dict(zip(regressor._term_names, regressor.fitted_terms(), strict=True))
         if not isinstance(maps, dict):
             (term,) = terms.values()
             return _shared(maps, shift, _focus(*term))

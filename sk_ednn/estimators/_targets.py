@@ -60,8 +60,8 @@ def check_targets(caller, fields, y, sample_weight, groups):
     if groups is not None:
         groups = np.asarray(in_memory(groups, "groups"))
         check_length("groups", groups, fields)
-    warn_of_standardised(y, stacklevel=4)
-    warn_of_means(y, fields, stacklevel=4)
+    warn_of_standardised(y, stacklevel=5)
+    warn_of_means(y, fields, stacklevel=5)
     return y, sample_weight, groups
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from ..exceptions import BlockError, EDNNError
 from ..fields._fields import Fields, Stack
 from ..fields._sources import Window, read_sites
-from ..tile_models._tile_model import TileModel
+from ..tile_models import AbstractTileModel
 from ..tiling import AbstractTiling, Block
 from ._base import AbstractEvaluation
 from ._exact import ExactTotals
@@ -28,7 +28,7 @@ class Term:
     """A fitted term and how it is evaluated: what all groups share."""
 
     evaluation: AbstractEvaluation
-    tile_model: TileModel
+    tile_model: AbstractTileModel
     tiling: AbstractTiling
 
     def prepare(self) -> None:

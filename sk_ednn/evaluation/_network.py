@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .._utils.stored import stored
-from ..networks import NetworkTileModel, NotConvolutional
+from ..exceptions import TileModelError
 from ._blockwise import BlockwiseEvaluation
 
 
@@ -50,6 +50,11 @@ class Network(BlockwiseEvaluation):
     def tiles_per_block(self, tile_model, tiling, fields):
         """Return the most tiles of a block; see `AbstractEvaluation`."""
         self._validate_params()
+        if not tiling.is_grid:
+            raise TileModelError(
+                "Network runs a dense form over fields on a grid, and the tiles of "
+                f"{type(tiling).__name__} are no windows of one: use Direct()."
+            )
         dense = tile_model.dense_form(tiling)
         on_cpu = next(dense.parameters()).device.type == "cpu"
         numbers = dense.numbers_in_strips if on_cpu else dense.numbers_per_tile
@@ -74,14 +79,3 @@ class Network(BlockwiseEvaluation):
         """Return the totals of one block; see `BlockwiseEvaluation`."""
         contributions = Network.contributions_of(tile_model, tiling, fields, block)
         return contributions.reshape(block.n_samples, -1, tile_model.n_outputs).sum(axis=1)
-
-
-def has_dense_form(tile_model, tiling) -> bool:
-    """Tell whether `Network` can evaluate a tile model."""
-    if not isinstance(tile_model, NetworkTileModel):
-        return False
-    try:
-        tile_model.dense_form(tiling)
-    except NotConvolutional:
-        return False
-    return True

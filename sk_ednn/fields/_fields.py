@@ -76,6 +76,39 @@ class Fields:
         """Whether fields are read piece by piece, from sources."""
         return not all(isinstance(stack.values, np.ndarray) for stack in self.stacks)
 
+    @property
+    def fixed_width(self) -> bool:
+        """Whether the fields are rows of a table, whose width scikit-learn keeps."""
+        return self.ndim == 1 and not self.ragged
+
+    @property
+    def arrays(self) -> list[np.ndarray]:
+        """The memory of fields that are not lazy."""
+        return [stack.values for stack in self.stacks if isinstance(stack.values, np.ndarray)]
+
+    @property
+    def sizes(self) -> np.ndarray:
+        """Number of values of each field, shape (n_samples,), as floats."""
+        sizes = np.empty(self.n_samples)
+        for stack in self.stacks:
+            sizes[stack.samples] = np.prod(stack.values.shape[1:], dtype=float)
+        return sizes
+
+    def by_sample(self, stacks):
+        """Return what belongs to each stack in the order of the samples.
+
+        Returns
+        -------
+        array, or list of arrays where the batch came as a list of fields
+        """
+        if not self.ragged:
+            return stacks[0]
+        samples = [None] * self.n_samples
+        for stack, values in zip(self.stacks, stacks, strict=True):
+            for place, value in zip(stack.samples, values, strict=True):
+                samples[place] = value
+        return samples
+
     def take(self, indices) -> Fields:
         """Return the batch of the samples at `indices`, in that order."""
         indices = np.asarray(indices)

@@ -33,11 +33,15 @@ class InputRange:
     least, largest : ndarray of shape (n_channels,)
     span : ndarray of shape (n_channels,)
         Largest minus least value within one field, the least of all fields.
+    noun, part : str
+        What the systems and their channels are called, for the messages.
     """
 
     least: np.ndarray
     largest: np.ndarray
     span: np.ndarray
+    noun: str = "fields"
+    part: str = "channel"
 
     @classmethod
     def of(cls, fields, channel_axis=None) -> InputRange:
@@ -109,12 +113,12 @@ class InputRange:
         return self._message(least, largest, int(narrow[0]))
 
     def _message(self, least, largest, channel) -> str:
-        name = f" of channel {channel}" if len(self.least) > 1 else ""
+        name = f" of {self.part} {channel}" if len(self.least) > 1 else ""
         return (
-            f"The fields hold values from {least[channel]:.6g} to {largest[channel]:.6g}{name}, "
-            f"but the model was fitted to values from {self.least[channel]:.6g} to "
+            f"The {self.noun} hold values from {least[channel]:.6g} to {largest[channel]:.6g}"
+            f"{name}, but the model was fitted to values from {self.least[channel]:.6g} to "
             f"{self.largest[channel]:.6g}: its predictions are extrapolations. Check that the "
-            "fields have the units and the scale of the training fields."
+            f"{self.noun} have the units and the scale of those of the training."
         )
 
 

@@ -223,7 +223,7 @@ def _chosen(model, term):
         raise TileModelError(f"Say which term is meant, as term={names[0]!r}; there are {names}.")
     if term is not None and term not in names:
         raise TileModelError(f"There is no term {term!r}; there are {names}.")
-    tile_model, tiling = model._fitted_terms()[0 if term is None else names.index(term)]
+    tile_model, tiling = model.fitted_terms()[0 if term is None else names.index(term)]
     if not isinstance(tile_model, NetworkTileModel) or hasattr(tile_model.estimator, "steps"):
         raise TileModelError(
             f"Torch networks that see the tiles themselves are exported, the tile model is a "

@@ -176,9 +176,7 @@ def site_distances(focus, tile_shape) -> np.ndarray:
 
 
 def _chosen(method, tile_model, tiles) -> str:
-    differentiable = hasattr(tile_model, "input_gradient") and not hasattr(
-        tile_model.estimator, "steps"
-    )
+    differentiable = tile_model.has_input_gradient
     if method == "gradient" and not differentiable:
         raise TileModelError(
             f"The tile model {type(tile_model.estimator).__name__} cannot be differentiated with "

@@ -11,7 +11,7 @@ from torch.utils.data import Dataset
 
 from ..fields._fields import require_finite
 from ..fields._samples import SampleReader
-from ..tile_models._tile_model import channels_first
+from ..tile_models._base import channels_first
 from ._over_fields import SumOverTiles
 from ._sum import NUMPY
 

@@ -114,6 +114,33 @@ def learn_standardization(fields: Fields, channel_axis, sample_weight=None) -> S
     return moments.standardization(fields.dtype)
 
 
+def standardization_of(tiling, systems, sample_weight=None) -> Standardization | None:
+    """Return the standardisation of the tiles of systems: of their channels, or their features.
+
+    Parameters
+    ----------
+    tiling : AbstractTiling
+    systems : Systems
+    sample_weight : ndarray of shape (n_samples,) or None
+
+    Returns
+    -------
+    Standardization or None
+        None where a tile is neither a window of a grid nor a row of features: its numbers may
+        belong together, as the components of a vector do.
+    """
+    if tiling.is_grid:
+        return learn_standardization(systems, tiling.channel_axis, sample_weight)
+    shape = tiling.shape_of_tiles(systems)
+    if len(shape) != 1:
+        return None
+    moments = _Moments()
+    weight = np.ones(systems.n_samples) if sample_weight is None else sample_weight
+    for tiles in tiling.blocks(systems, max(1, _BLOCK_NUMBERS // shape[0])):
+        moments.add(tiles.array()[..., None], tiles.sum_matrix.T @ weight)
+    return moments.standardization(systems.dtype)
+
+
 class _Moments:
     """Mean and root of the sum of squared deviations of each channel, block by block.
 

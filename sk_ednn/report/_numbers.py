@@ -101,7 +101,7 @@ def first_member(regressor) -> EDNNRegressor:
 def terms_of(regressor) -> list[tuple[str, Any, Any]]:
     """Return (name, tile model, tiling) of each term; no name where there is one."""
     member = first_member(regressor)
-    terms = member._fitted_terms()
+    terms = member.fitted_terms()
     names = member._term_names if len(terms) > 1 else [""]
     return [(name, *term) for name, term in zip(names, terms, strict=True)]
 

@@ -338,11 +338,7 @@ class _Term:
         self.axes = [(focus, context) for _, focus, context in tiling._axes(field.shape)]
         (held,) = evaluation.contributions(tile_model, tiling, tiling.check(field[None]))
         self.held = held[0, ..., 0]
-        self._dense = False
-        if hasattr(tile_model, "dense_form"):  # a network; asking loads torch, which it has
-            from ..evaluation._network import has_dense_form
-
-            self._dense = has_dense_form(tile_model, tiling)
+        self._dense = tile_model.has_dense_form(tiling)
 
     def evaluate(self, patch):
         """Return what the tiles of a region hold, from all the pixels that they see."""

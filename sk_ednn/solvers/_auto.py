@@ -94,7 +94,7 @@ def needs_gradient(terms) -> bool:
     """Tell whether terms are networks, without importing torch to ask."""
     from sklearn.neural_network import MLPRegressor
 
-    from ..tile_models._tile_model import is_torch
+    from ..tile_models._base import is_torch
     from ._base import last_step
 
     return any(

@@ -11,9 +11,8 @@ from sklearn.base import BaseEstimator, is_classifier
 
 from .._utils.steps import front_and_last
 from ..exceptions import TileModelError
-from ..fields._fields import Fields
+from ..tile_models import AbstractTileModel, TileModel
 from ..tile_models._baseline import Baseline
-from ..tile_models._tile_model import TileModel
 
 
 class Term(NamedTuple):
@@ -40,17 +39,18 @@ class SumProblem:
     Attributes
     ----------
     terms : list of Term
-    fields : Fields
+    fields : Systems
+        What the tilings checked: fields, bags, structures.
     y : ndarray of shape (n_samples, n_outputs), float64
         The totals less the baseline.
     sample_weight : ndarray of shape (n_samples,) or None
         Weights of the squared errors.
     groups : ndarray of shape (n_samples,) or None
         Samples that must stay together where some are held back.
-    start : list of TileModel or None
+    start : list of AbstractTileModel or None
         Models to go on from.
-    baseline : Baseline or None
-        What was taken off y.
+    baselines : list of Baseline or None
+        What was taken off y, for each term.
     gradient : list or None
         For each sample, what is known of the derivative of its total: ``values``, an array, and
         ``pull(slope)``, which turns the derivative with respect to the field into one of that
@@ -61,12 +61,12 @@ class SumProblem:
     """
 
     terms: list[Term]
-    fields: Fields
+    fields: Any
     y: np.ndarray
     sample_weight: np.ndarray | None = None
     groups: np.ndarray | None = None
-    start: list[TileModel] | None = None
-    baseline: Baseline | None = None
+    start: list[AbstractTileModel] | None = None
+    baselines: list[Baseline | None] | None = None
     gradient: list[Any] | None = None
     random_state: Any = None
     n_jobs: int | None = None
@@ -77,19 +77,38 @@ class SumProblem:
         """Number of totals per sample."""
         return self.y.shape[1]
 
-    def tile_model(self, term: Term, estimator, scale=1.0, kind=TileModel) -> TileModel:
-        """Return the `TileModel` of a term, once its estimator is fitted."""
+    @property
+    def counted(self) -> list[int]:
+        """The terms whose tiles are counted each for itself.
+
+        Where all tilings partition the same sites, one number counts them, that of the first term.
+        """
+        alike = all(term.tiling.shares_sites for term in self.terms)
+        return [0] if alike else list(range(len(self.terms)))
+
+    def counts(self) -> np.ndarray:
+        """Return the tiles of each sample and counted term, (n_samples, n_counted)."""
+        counts = [self.terms[k].tiling.counts(self.fields) for k in self.counted]
+        return np.stack(counts, axis=1)
+
+    @property
+    def baseline(self) -> Baseline | None:
+        """The baseline of the first term that has one."""
+        return next((each for each in self.baselines or () if each is not None), None)
+
+    def tile_model(self, term: Term, estimator, scale=1.0, kind=TileModel):
+        """Return the tile model of a term, once its estimator is fitted."""
         return kind(
             estimator=estimator,
             tile_shape=self.tile_shape(term),
             n_outputs=self.n_outputs,
-            has_channels=getattr(term.tiling, "channel_axis", None) is not None,
+            has_channels=term.tiling.has_channels,
             scale=scale,
         )
 
     def tile_shape(self, term: Term) -> tuple[int, ...]:
         """Return the shape of the tiles of a term."""
-        return term.tiling.tile_shape(self.fields.stacks[0].values.shape[1:])
+        return term.tiling.shape_of_tiles(self.fields)
 
 
 class AbstractSolver(BaseEstimator, ABC):
@@ -108,8 +127,8 @@ class AbstractSolver(BaseEstimator, ABC):
         """Tell whether this strategy can fit these terms."""
 
     @abstractmethod
-    def fit(self, problem: SumProblem) -> list[TileModel]:
-        """Fit the terms and return one `TileModel` for each.
+    def fit(self, problem: SumProblem) -> list[Any]:
+        """Fit the terms and return one `AbstractTileModel` for each.
 
         Raises
         ------

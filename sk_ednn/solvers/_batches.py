@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from numbers import Real
 from typing import Any
 
@@ -12,8 +13,8 @@ from .._utils.steps import dense
 from ..exceptions import TileModelError
 from ..networks import FieldSums, RandomSymmetry, SumOfBranches, SumOverTiles, TileSums
 from ..networks._layout import plain_module
-from ..networks._standardize import Standardization, learn_standardization
-from ..networks._sum import network_input
+from ..networks._standardize import Standardization, standardization_of
+from ..networks._sum import BranchSums, network_input
 from ..networks._trial import reads_labels
 from ._gradients import known_slopes, root_mean_square
 from ._skorch import compile_options
@@ -37,7 +38,7 @@ def example_tiles(problem, term, features=None) -> torch.Tensor:
     tiles = next(iter(term.tiling.blocks(problem.fields, _TRIED))).array()
     if features is not None:
         return torch.tensor(dense(features(tiles)), dtype=torch.float32)
-    return network_input(tiles, getattr(term.tiling, "channel_axis", None) is not None)
+    return network_input(tiles, term.tiling.has_channels)
 
 
 def try_out(settings, net, problem, features=None) -> list:
@@ -57,7 +58,7 @@ def try_out(settings, net, problem, features=None) -> list:
         One for each term. A training that goes on keeps those it began with.
     """
     how, whole = net.solver_, net.module_
-    by_axis: dict[Any, Standardization] = {}
+    by_axis: dict[Any, Standardization | None] = {}
     found: list[Standardization | None] = []
     for term, module, example in zip(problem.terms, net.term_modules(), how.examples, strict=True):
         tiles = example.to(device=net.device, dtype=how.dtype)
@@ -70,10 +71,10 @@ def try_out(settings, net, problem, features=None) -> list:
         if not settings.standardize or labels or features is not None:
             found.append(None)
             continue
-        axis = getattr(term.tiling, "channel_axis", None)
-        if problem.start is None and axis not in by_axis:
-            by_axis[axis] = learn_standardization(problem.fields, axis, problem.sample_weight)
-        found.append(by_axis.get(axis))
+        key = ("grid", term.tiling.channel_axis) if term.tiling.is_grid else term.name
+        if problem.start is None and key not in by_axis:
+            by_axis[key] = standardization_of(term.tiling, problem.fields, problem.sample_weight)
+        found.append(by_axis.get(key))
     if problem.start is not None:
         found = [getattr(model, "standardization", None) for model in problem.start]
     return found
@@ -103,13 +104,16 @@ def batches_of_one(settings, net, problem, features, scale):
             "the network."
         )
     _require_once(net, problem)
+    if of_fields or settings.form == "dense":
+        _require_grid(problem.terms)
     (standardization,) = how.standardizations
     y = problem.y / scale * how.share
     # Lazy fields are read a batch at a time.
     of_fields = features is None and (of_fields or problem.fields.lazy)
     # Seen on some tiles: all of them may be many times as large as the fields.
-    repeats = not of_fields and next(iter(tiling.blocks(problem.fields, _PROBED))).repeats()
-    if features is None and (of_fields or settings.form == "dense" or not repeats):
+    repeats = not of_fields and tiling.probe(problem.fields, _PROBED).repeats()
+    as_fields = tiling.is_grid and features is None
+    if as_fields and (of_fields or settings.form == "dense" or not repeats):
         network = SumOverTiles(
             plain_module(net.module_.train()), tiling, tile_shape, form=how.form,
             max_bytes=settings.max_bytes, compile=compile_options(net),
@@ -120,7 +124,7 @@ def batches_of_one(settings, net, problem, features, scale):
             return _field_sums(settings, problem, term, y, scale, how)
     tiles = tiling.tiles(problem.fields)
     tiles = tiles.unique()[0] if repeats else tiles
-    has_channels = getattr(tiling, "channel_axis", None) is not None
+    has_channels = tiling.has_channels
 
     def prepare(array):
         if features is not None:
@@ -132,9 +136,11 @@ def batches_of_one(settings, net, problem, features, scale):
 
 
 def batches_of_several(settings, net, problem, scale):
-    """Return the samples as whole fields, for networks that are trained as one."""
+    """Return the samples as whole fields, or else as sums over the tiles of each term."""
     how = net.solver_
     _require_once(net, problem)
+    if not all(term.tiling.is_grid for term in problem.terms):
+        return _branch_sums(settings, net, problem, scale)
     # Beside networks that standardise float64, one that does not has to round it as well.
     rounds = Standardization(np.zeros(1), np.ones(1)) if any(how.standardizations) else None
     how.over_fields = SumOfBranches(
@@ -149,6 +155,36 @@ def batches_of_several(settings, net, problem, scale):
     )  # fmt: skip
     y = problem.y / scale * how.share
     return _field_sums(settings, problem, problem.terms[0], y, scale, how)
+
+
+def _branch_sums(settings, net, problem, scale) -> BranchSums:
+    """Return sums over tiles for each of several networks that are trained as one."""
+    how = net.solver_
+    if problem.gradient is not None or settings.symmetries is not None or settings.form == "dense":
+        _require_grid(problem.terms)
+    y = problem.y / scale * how.share
+    batch_size = len(problem.y) if net.batch_size == -1 else net.batch_size
+    branches = []
+    for term, standardization in zip(problem.terms, how.standardizations, strict=True):
+        prepare = partial(
+            network_input, has_channels=term.tiling.has_channels, dtype=how.dtype,
+            standardization=standardization,
+        )  # fmt: skip
+        tiles = term.tiling.tiles(problem.fields).condensed()
+        sums = TileSums(tiles, prepare, y, problem.sample_weight, batch_size, how.dtype)
+        branches.append(sums)
+    return BranchSums(branches)
+
+
+def _require_grid(terms) -> None:
+    """Raise where what is asked for needs fields on a grid."""
+    for term in terms:
+        if not term.tiling.is_grid:
+            raise TileModelError(
+                "Gradients, symmetries and the dense form are those of fields on a grid, which "
+                f"{type(term.tiling).__name__} has not: leave gradient and symmetries out, and "
+                "form at 'auto'."
+            )
 
 
 def _field_sums(settings, problem, term, y, scale, how) -> FieldSums:

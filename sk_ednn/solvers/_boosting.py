@@ -26,7 +26,8 @@ from .._utils.memory import require_memory
 from .._utils.steps import plain
 from .._utils.stored import stored
 from ..exceptions import TileModelError
-from ..tile_models._tile_model import TileModel, checked_outputs, flat
+from ..tile_models._base import checked_outputs, flat
+from ..tile_models._tile_model import TileModel
 from ._base import AbstractSolver, SumProblem, is_regressor_object, last_step
 from ._features import TileFeatures
 

@@ -12,10 +12,12 @@ import torch
 from skorch.callbacks import Callback
 from skorch.history import History
 
+from .._utils.hashing import digest as content_digest
 from .._utils.hashing import fit_key, told_apart
 from .._utils.locking import Lock
 from .._utils.writing import check_writable, replacing
 from ..exceptions import TileModelError
+from ..fields._fields import Fields
 from ..fields._sources import source_identity
 
 _VERSION = 1
@@ -200,7 +202,9 @@ def file_of(checkpoint, *training) -> Path:
 def training_digest(net, problem, settings) -> str:
     """Return what tells one training from another: its data, network and settings."""
     digest = hashlib.sha256()
-    for stack in problem.fields.stacks:
+    if not isinstance(problem.fields, Fields):
+        digest.update(content_digest(problem.fields).encode())
+    for stack in problem.fields.stacks if isinstance(problem.fields, Fields) else ():
         digest.update(repr((stack.values.shape, stack.values.dtype.str)).encode())
         digest.update(memoryview(stack.samples.tobytes()))
         if not isinstance(stack.values, np.ndarray):

@@ -20,8 +20,7 @@ from .._utils.memory import require_memory
 from .._utils.steps import as_arrays, dense, plain, with_values
 from ..exceptions import TileModelError
 from ..fields._fields import Fields, Stack
-from ..tile_models._tile_model import flat
-from ..tiling import GridTiling
+from ..tile_models._base import flat
 from ._features import _BLOCK_BYTES
 from ._gradients import known_slopes, root_mean_square
 
@@ -73,9 +72,10 @@ def direction_rows(problem, features, widths, weight, n_directions, random_state
         Where gradients or features are such that their derivatives are not known.
     """
     for term in problem.terms:
-        if not isinstance(term.tiling, GridTiling):
+        if not term.tiling.is_grid:
             raise TileModelError(
-                f"Derivatives with respect to fields need a GridTiling, got {term.tiling!r}."
+                "Linear models learn gradients with respect to fields on a grid, which "
+                f"{type(term.tiling).__name__} has not: leave out gradient."
             )
     slopes = known_slopes(problem, problem.terms[0].tiling, 1.0)
     for place, known in enumerate(problem.gradient):

@@ -11,8 +11,7 @@ from sklearn.utils import get_tags
 from .._utils.memory import require_memory
 from .._utils.steps import as_arrays, dense, front_and_last, transformed
 from ..exceptions import TileModelError
-from ..fields._fields import Fields
-from ..tile_models._tile_model import flat
+from ..tile_models._base import flat
 from ..tiling._tiles import Tiles
 from ._base import Term
 
@@ -28,10 +27,10 @@ class TileFeatures:
     term : Term
         A tile model without fitted steps. Its transformers are fitted on the tiles of `fields`,
         every tile counting once for each time it occurs.
-    fields : Fields
+    fields
     """
 
-    def __init__(self, term: Term, fields: Fields):
+    def __init__(self, term: Term, fields):
         self.term = term
         self.steps, self.final = front_and_last(term.tile_model)
         _require_none_with_y(self.steps)
@@ -44,14 +43,19 @@ class TileFeatures:
         """Let a transformer that knows of windows look at those whose rows it will be given."""
         if not hasattr(self.steps[0], "check_tiles"):
             return
-        shape = self.term.tiling.tile_shape(fields.stacks[0].values.shape[1:])
-        channels = getattr(self.term.tiling, "channel_axis", None) is not None
+        shape = self.term.tiling.shape_of_tiles(fields)
+        channels = self.term.tiling.has_channels
+        if channels is None:
+            raise TileModelError(
+                f"{type(self.steps[0]).__name__} looks at windows of a grid, and the tiles of "
+                f"{type(self.term.tiling).__name__} are none."
+            )
         window, n_channels = (shape[:-1], shape[-1]) if channels else (shape, 1)
         self.steps[0].check_tiles(window, n_channels)
 
     def _fit_transformers(self, fields):
         tiling = self.term.tiling
-        shape = tiling.tile_shape(fields.stacks[0].values.shape[1:])
+        shape = tiling.shape_of_tiles(fields)
         if fields.lazy and all(hasattr(step, "partial_fit") for step in self.steps):
             self._fit_transformers_in_pieces(fields)
             return
@@ -75,7 +79,7 @@ class TileFeatures:
 
     def _fit_transformers_in_pieces(self, fields):
         tiling = self.term.tiling
-        shape = tiling.tile_shape(fields.stacks[0].values.shape[1:])
+        shape = tiling.shape_of_tiles(fields)
         at_once = max(1, _BLOCK_BYTES // (8 * int(np.prod(shape))))
         for number, step in enumerate(self.steps):
             for tiles in tiling.blocks(fields, at_once):
@@ -88,27 +92,26 @@ class TileFeatures:
         """Return the features of tiles (n, *tile_shape): (n, n_features), dense or sparse."""
         return transformed(self.steps, flat(tiles))
 
-    def of_distinct(self, tiles: Tiles, fields: Fields):
+    def of_distinct(self, tiles: Tiles, fields):
         """Return the features of merged tiles of the fields, for a model to keep."""
         return self._own(self(tiles.array()), fields)
 
     @staticmethod
     def _own(rows, fields):
         """Return rows that do not change when the caller goes on with the fields' memory."""
-        shared = (
-            isinstance(stack.values, np.ndarray) and np.may_share_memory(rows, stack.values)
-            for stack in fields.stacks
-        )  # fmt: skip
-        return np.array(rows) if isinstance(rows, np.ndarray) and any(shared) else rows
+        if not isinstance(rows, np.ndarray):
+            return rows
+        shared = any(np.may_share_memory(rows, array) for array in fields.arrays)
+        return np.array(rows) if shared else rows
 
     def assemble(self, fitted):
         """Return the whole tile model, with `fitted` as its last step."""
         return _rebuilt(self.term.tile_model, fitted)
 
-    def blocks(self, fields: Fields) -> Iterator[tuple[np.ndarray, Tiles]]:
+    def blocks(self, fields) -> Iterator[tuple[np.ndarray, Tiles]]:
         """Yield features and tiles block by block, equal tiles merged where many are equal."""
         tiling = self.term.tiling
-        shape = tiling.tile_shape(fields.stacks[0].values.shape[1:])
+        shape = tiling.shape_of_tiles(fields)
         per_tile = 8 * int(np.prod(shape))
         if self.steps:
             probe = next(iter(tiling.blocks(fields, 1))).array()
@@ -117,7 +120,7 @@ class TileFeatures:
             tiles = tiles.condensed()
             yield self(tiles.array()), tiles
 
-    def summed(self, fields: Fields) -> np.ndarray:
+    def summed(self, fields) -> np.ndarray:
         """Return S Phi(T), of shape (n_samples, n_features)."""
         total = np.zeros((fields.n_samples, 0))
         for features, tiles in self.blocks(fields):

@@ -28,8 +28,9 @@ from .._utils.memory import require_memory
 from .._utils.steps import dense, front_and_last, transformed
 from .._utils.stored import stored
 from ..exceptions import TileModelError
+from ..tile_models._base import AbstractTileModel, flat
 from ..tile_models._kernel_gradients import slope as kernel_slope
-from ..tile_models._tile_model import TileModel, flat
+from ..tile_models._tile_model import outputs_of_rows, slopes_of_rows
 from ._base import AbstractSolver, SumProblem, last_step
 from ._kernel import SummedTiles
 
@@ -168,8 +169,17 @@ class SummedGaussianProcess(RegressorMixin, BaseEstimator):
 
 
 @stored("GaussianTileModel")
-class GaussianTileModel(TileModel):
-    """A tile model that also knows the standard deviation of totals."""
+@dataclass(frozen=True, eq=False)
+class GaussianTileModel(AbstractTileModel):
+    """A Gaussian process over tiles as rows of features, with the standard deviation of totals."""
+
+    has_std = True
+
+    def _outputs(self, tiles) -> np.ndarray:
+        return outputs_of_rows(self, tiles)
+
+    def _input_slopes(self, tiles) -> np.ndarray:
+        return slopes_of_rows(self, tiles)
 
     def total_std(self, tiling, fields) -> np.ndarray:
         """Return the standard deviation of totals, noise of the totals included.

@@ -24,7 +24,7 @@ from ..networks import NetworkTileModel
 from ..networks._layout import plain_module
 from ..networks._over_fields import FORMS
 from ..networks._trial import precision_of, require_real
-from ..tile_models._tile_model import TileModel, is_torch
+from ..tile_models._base import is_torch
 from ._base import AbstractSolver, SumProblem, last_step
 from ._batches import batches_of_one, batches_of_several, example_tiles, try_out
 from ._checkpoint import Checkpoint, file_of, training_digest
@@ -234,7 +234,7 @@ class GradientSolver(AbstractSolver):
             isinstance(final, MLPRegressor) for final in finals
         )
 
-    def fit(self, problem: SumProblem) -> list[TileModel]:
+    def fit(self, problem: SumProblem) -> list:
         """Fit the terms; see `AbstractSolver.fit`."""
         self._validate_params()
         self._require_suited(problem.terms)
@@ -267,23 +267,23 @@ class GradientSolver(AbstractSolver):
             return [fit_perceptron(problem, scale, share, random_state, self.standardize)]
         return [self._fit_network(problem, term, positive, (scale, share), random_state)]
 
-    def _fit_network(self, problem, term, positive, units, random_state) -> TileModel:
+    def _fit_network(self, problem, term, positive, units, random_state) -> NetworkTileModel:
         scale, _ = units
         features = TileFeatures(term, problem.fields)
         in_pipeline = features.final is not term.tile_model
-        has_channels = getattr(term.tiling, "channel_axis", None) is not None
+        has_channels = term.tiling.has_channels
         tile_shape = problem.tile_shape(term)
         shape = tile_shape
         if in_pipeline:
             shape = features(np.zeros((1, *tile_shape))).shape[1:]
         with _seeded(random_state):
             net = self._as_net(
-                features.final, problem, term, shape, has_channels and not in_pipeline
+                features.final, problem, term, shape, None if in_pipeline else has_channels
             )
             how = self._train(net, problem, positive, units, features if in_pipeline else None)
         return self._tile_model(problem, 0, features.assemble(net), scale, how)
 
-    def _fit_branches(self, problem, positive, units, random_state) -> list[TileModel]:
+    def _fit_branches(self, problem, positive, units, random_state) -> list:
         """Fit several bare modules as one network, whose output is their sum."""
         scale, _ = units
         for term in problem.terms:
@@ -297,7 +297,7 @@ class GradientSolver(AbstractSolver):
             modules = [self._module(problem, term) for term in problem.terms]
             net = with_loss(self._bare(nn.ModuleList(modules), problem), self.loss)
             how = self._train(net, problem, positive, units)
-        tile_models: list[TileModel] = []
+        tile_models: list = []
         for number, module in enumerate(net.module_):
             branch = copy.copy(net)
             branch.module_ = module
@@ -306,7 +306,7 @@ class GradientSolver(AbstractSolver):
 
     def _module(self, problem, term) -> nn.Module:
         tiling, shape = term.tiling, problem.tile_shape(term)
-        has_channels = getattr(tiling, "channel_axis", None) is not None
+        has_channels = tiling.has_channels
         return module_of(term.tile_model, tiling, shape, shape, has_channels, problem.n_outputs)
 
     def _tile_model(self, problem, number, estimator, scale, how) -> NetworkTileModel:
@@ -315,7 +315,7 @@ class GradientSolver(AbstractSolver):
             estimator=estimator,
             tile_shape=problem.tile_shape(term),
             n_outputs=problem.n_outputs,
-            has_channels=getattr(term.tiling, "channel_axis", None) is not None,
+            has_channels=term.tiling.has_channels,
             scale=scale,
             positive=how.positive,
             precision=how.precision,
@@ -436,7 +436,7 @@ def _units(problem, positive) -> tuple[np.ndarray, float]:
     penalties mean what they mean for one tile a sample.
     """
     weight = problem.sample_weight
-    n_tiles = np.average(problem.terms[0].tiling.counts(problem.fields), weights=weight)
+    n_tiles = np.average(problem.counts().sum(axis=1), weights=weight)
     spread = np.sqrt(np.average(problem.y**2, axis=0, weights=weight))
     share = float(1 / n_tiles if positive else 1 / np.sqrt(n_tiles))
     return np.where(spread > 0, spread, 1.0) * share, share

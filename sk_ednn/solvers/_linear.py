@@ -55,6 +55,8 @@ _MEANS = (
     lm.LassoLars,
     lm.LassoLarsCV,
 )
+# Counts of tiles that follow from one another to this relative accuracy are collinear.
+_RESOLVED = 1e-10
 # Their prediction is not linear in the features: a sum of them is not the model of the sum.
 _LINKED = (lm.PoissonRegressor, lm.GammaRegressor, lm.TweedieRegressor)
 
@@ -64,7 +66,8 @@ class LinearSolver(AbstractSolver):
     """Fit a linear tile model, or a Pipeline that ends in one, exactly.
 
     The features are summed over each sample's tiles, block by block, and the model is fitted to
-    the sums as it is. Its intercept multiplies the number of tiles and is not penalised: for
+    the sums as it is. Its intercept multiplies the number of tiles (of each term, where the terms
+    count different tiles, as those of species do) and is not penalised: for
     models of least squares its column is projected out (Frisch, Waugh and Lovell); for others it
     is the ordinary intercept where all samples have the same number of tiles, and one more
     column where they do not.
@@ -159,7 +162,7 @@ class LinearSolver(AbstractSolver):
         columns = [feature.summed(problem.fields) for feature in features]
         widths = [column.shape[1] for column in columns]
         sums = columns.pop() if len(columns) == 1 else np.hstack(columns)
-        counts = problem.terms[0].tiling.counts(problem.fields)
+        counts, counted = problem.counts(), problem.counted
         model, folds = features[0].final, None
         rows = sums, counts, problem.y, problem.sample_weight
         if problem.gradient is not None and self.gradient_weight > 0:
@@ -173,15 +176,13 @@ class LinearSolver(AbstractSolver):
         with _held_back(model, folds):
             coefficients, intercept = _fit_summed(model, *rows)
         models = []
-        for feature, part, width in zip(
-            features,
-            np.split(coefficients, np.cumsum(widths)[:-1], axis=-1),
-            widths,
-            strict=True,
-        ):
+        parts = np.split(coefficients, np.cumsum(widths)[:-1], axis=-1)
+        for k, (feature, part, width) in enumerate(zip(features, parts, widths, strict=True)):
             fitted = model if len(features) == 1 else _copy_of_fitted(model, feature.final)
             fitted.coef_ = np.ascontiguousarray(part)
-            fitted.intercept_ = intercept if feature is features[0] else np.zeros_like(intercept)
+            fitted.intercept_ = (
+                intercept[counted.index(k)] if k in counted else np.zeros_like(intercept[0])
+            )
             fitted.n_features_in_ = width
             models.append(problem.tile_model(feature.term, feature.assemble(fitted)))
         return models
@@ -232,7 +233,7 @@ def _with_derivatives(model, sums, counts, y, sample_weight, found):
     joined = np.empty((n_samples + n_rows, sums.shape[1]))
     np.multiply(sums, scale, out=joined[:n_samples])
     np.multiply(found.rows, scale, out=joined[n_samples:])
-    counts = np.concatenate([counts * scale, np.zeros(n_rows)])
+    counts = np.concatenate([counts * scale, np.zeros((n_rows, counts.shape[1]))])
     y = np.concatenate([y * scale, found.targets[:, None] * scale])
     if sample_weight is not None:
         sample_weight = np.concatenate([weights, of_rows])
@@ -266,9 +267,10 @@ def _copy_of_fitted(model, final):
 
 
 def _fit_summed(model, sums, counts, y, sample_weight) -> tuple[np.ndarray, np.ndarray]:
-    """Fit `model` to sums of features; return its coefficients and its intercept per tile.
+    """Fit `model` to sums of features; return its coefficients and its intercepts per tile.
 
-    Where the intercept is projected out, that is done in place: `sums` may be most of the memory.
+    `counts` has a column, and the result an intercept, for each term whose tiles are counted.
+    Where intercepts are projected out, that is done in place: `sums` may be most of the memory.
     """
     targets = y[:, 0] if y.shape[1] == 1 else y
     weights = {}
@@ -279,37 +281,43 @@ def _fit_summed(model, sums, counts, y, sample_weight) -> tuple[np.ndarray, np.n
                 "that does, such as Ridge."
             )
         weights["sample_weight"] = sample_weight
+    n_counts = counts.shape[1]
     if not model.fit_intercept:
         model.fit(sums, targets, **weights)
-        return model.coef_, _zero_intercept(y)
+        return model.coef_, np.zeros((n_counts, *targets.shape[1:]))
 
     if isinstance(model, _LEAST_SQUARES):
-        share = counts if sample_weight is None else counts * sample_weight
-        norm = counts @ share
-        means, mean = share @ sums / norm, share @ targets / norm
+        means, mean = (_per_count(counts, values, sample_weight) for values in (sums, targets))
         model.set_params(fit_intercept=False)
         try:
-            sums -= np.outer(counts, means)
-            model.fit(sums, _less(targets, counts, mean), **weights)
+            sums -= counts @ means
+            model.fit(sums, targets - counts @ mean, **weights)
         finally:
             model.set_params(fit_intercept=True)
-        return model.coef_, np.asarray(mean - np.asarray(model.coef_) @ means)
+        # (n_outputs, n_features) or (n_features,) against (n_counts, n_features).
+        explained = means @ np.asarray(model.coef_).T
+        return model.coef_, np.asarray(mean - explained)
 
-    if np.ptp(counts) == 0:
+    if n_counts == 1 and np.ptp(counts) == 0:
         model.fit(sums, targets, **weights)
-        return model.coef_, np.asarray(model.intercept_) / counts[0]
+        return model.coef_, np.asarray(model.intercept_)[None] / counts[0, 0]
 
     model.set_params(fit_intercept=False)
     try:
-        model.fit(np.hstack([sums, counts[:, None]]), targets, **weights)
+        model.fit(np.hstack([sums, counts]), targets, **weights)
     finally:
         model.set_params(fit_intercept=True)
-    return model.coef_[..., :-1], np.asarray(model.coef_[..., -1])
+    intercepts = np.moveaxis(np.asarray(model.coef_[..., -n_counts:]), -1, 0)
+    return model.coef_[..., :-n_counts], intercepts
 
 
-def _zero_intercept(y):
-    return np.float64(0.0) if y.shape[1] == 1 else np.zeros(y.shape[1])
-
-
-def _less(targets, counts, mean):
-    return targets - (counts * mean if targets.ndim == 1 else np.outer(counts, mean))
+def _per_count(counts, values, sample_weight) -> np.ndarray:
+    """Return what least squares give a tile of each count, (n_counts, ...) for values (n, ...)."""
+    if counts.shape[1] == 1:
+        share = counts[:, 0] if sample_weight is None else counts[:, 0] * sample_weight
+        return (share @ values / (counts[:, 0] @ share))[None]
+    root = np.ones(len(counts)) if sample_weight is None else np.sqrt(sample_weight)
+    flat = values.reshape(len(values), -1) * root[:, None]
+    # Of collinear counts, as of two species in one ratio, the solution of least norm.
+    solution = np.linalg.lstsq(counts * root[:, None], flat, rcond=_RESOLVED)[0]
+    return solution.reshape(counts.shape[1], *values.shape[1:])

@@ -22,7 +22,7 @@ from sklearn.utils import check_random_state, gen_batches, shuffle
 from .._utils.steps import dense
 from ..exceptions import TileModelError
 from ..networks import Standardization, TileSums
-from ..networks._standardize import learn_standardization
+from ..networks._standardize import standardization_of
 from ..tile_models._tile_model import TileModel
 from ._base import SumProblem, last_step
 from ._features import TileFeatures
@@ -93,10 +93,11 @@ def fit_perceptron(problem: SumProblem, scale, share, random_state, standardize=
     return problem.tile_model(term, features.assemble(model), scale=scale)
 
 
-def _of_features(problem, term) -> Standardization:
+def _of_features(problem, term) -> Standardization | None:
     """Return the standardisation of flat tiles: one mean and scale for each of their numbers."""
-    axis = getattr(term.tiling, "channel_axis", None)
-    of_channels = learn_standardization(problem.fields, axis, problem.sample_weight)
+    of_channels = standardization_of(term.tiling, problem.fields, problem.sample_weight)
+    if of_channels is None:
+        return None
     repeats = int(np.prod(problem.tile_shape(term))) // len(of_channels.mean)
     return Standardization(
         np.tile(of_channels.mean, repeats), np.tile(of_channels.scale, repeats)

@@ -27,6 +27,7 @@ from ..exceptions import TileModelError
 from ..networks import FieldBatch, SumOverTiles
 from ..networks._layout import plain_module
 from ..networks._over_fields import layer_outputs, mixes_tiles, row_per_tile, tiles_together
+from ..networks._sum import BranchBatch
 from ..networks._trial import explained, is_uninitialised, out_of_memory, reads_labels
 from ._base import last_step
 from ._skorch import require_split, require_weights
@@ -161,6 +162,8 @@ class _SummingNet:
 
     def infer(self, x, **fit_params):
         batch, how = x.to(self.device), self.solver_
+        if isinstance(batch, BranchBatch):
+            return self._of_branches(batch)
         inputs = [fields for _, fields in batch.stacks] if isinstance(batch, FieldBatch) else None
 
         def network(tiles):
@@ -177,6 +180,20 @@ class _SummingNet:
             outs = [row_per_tile(network(part), part) for part in parts]
         out = outs[0] if len(outs) == 1 else torch.cat(outs)
         return how.share * batch.total(how.finish(out))
+
+    def _of_branches(self, batch):
+        """Return the sums of several networks, each over the tiles of its term."""
+        how = self.solver_
+        # A sum without tiles, where a batch has none, still has a (zero) gradient.
+        totals = sum(weights.sum() for weights in self.module_.parameters()) * 0.0
+        for branch, module in zip(batch.branches, self.term_modules(), strict=True):
+            if len(branch.tiles):
+                with how.autocast(self.device), explained(branch.tiles):
+                    out = row_per_tile(module(branch.tiles), branch.tiles)
+                totals = totals + branch.total(how.finish(out))
+        if totals.ndim == 0:
+            totals = totals.expand(len(batch), 1)
+        return how.share * totals
 
     def train_step(self, batch, **fit_params):
         while True:

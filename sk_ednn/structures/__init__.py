@@ -1,4 +1,4 @@
-"""Structures of atoms as data: batches, cells, duplicates, files and neighbours."""
+"""Structures of atoms as data: cells, batches, neighbours, duplicates and files."""
 
 from ._batch import Structures
 from ._elements import atomic_number

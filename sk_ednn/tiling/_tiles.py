@@ -52,7 +52,7 @@ class Tiles:
         contributions = np.asarray(contributions, dtype=np.float64)
         return self.sum_matrix @ contributions
 
-    def spread(self, residuals) -> np.ndarray:
+    def adjoint(self, residuals) -> np.ndarray:
         """Hand values of shape (n_samples, ...) down to the tiles: the adjoint of `total`."""
         return self.sum_matrix.T @ np.asarray(residuals, dtype=np.float64)
 

@@ -15,7 +15,7 @@ from .._utils.steps import dense, front_and_last, transformed
 from ..estimators._committee import EDNNCommittee
 from ..estimators._reach import reach, sampled_tiles, unwrap
 from ..fields._sources import in_memory
-from ..tile_models._tile_model import flat
+from ..tile_models._base import flat
 from ..tiling._unique import distinct
 
 # Tiles compared at a time.
@@ -194,6 +194,8 @@ class TileNovelty:
             novel += tiles.total(nearest > self.threshold_ * (1 + 1e-6))
             far += tiles.total(nearest)
             counts += tiles.counts()
+        # A sample without tiles of the term has none that is novel.
+        counts = np.maximum(counts, 1.0)
         return Bunch(share=novel / counts, distance=far / counts)
 
 
@@ -258,8 +260,8 @@ def tile_features(tile_model, space):
         front, _ = front_and_last(estimator)
         if front:
             return partial(_transformed, front), "features"
-        if hasattr(tile_model, "hidden"):
-            return partial(_hidden, tile_model), "features"
+        if tile_model.has_embedding:
+            return partial(_embedded, tile_model), "features"
         if space == "features":
             raise ValueError(
                 f"The tile model {type(estimator).__name__} is given the tiles as they are: it has "
@@ -273,8 +275,8 @@ def _transformed(transformers, tiles) -> np.ndarray:
     return dense(transformed(transformers, flat(tiles)))
 
 
-def _hidden(tile_model, tiles) -> np.ndarray:
-    return np.asarray(tile_model.hidden(tiles), dtype=float)
+def _embedded(tile_model, tiles) -> np.ndarray:
+    return np.asarray(tile_model.embedding(tiles), dtype=float)
 
 
 def _as_they_are(tiles) -> np.ndarray:

@@ -110,7 +110,7 @@ def test_threads_evaluate_what_has_no_name(front, scheduler):
 @pytest.mark.parametrize("front", NAMELESS)
 def test_processes_are_sent_what_has_no_name(front):
     model, X = fit(NAMELESS[front]())
-    packed = evaluation._Work(_blocks(), model.tile_model_, model.tiling_, _lazy(model, X))
+    packed = evaluation.Work(_blocks(), model.tile_model_, model.tiling_, _lazy(model, X))
     packed = packing.pack(packed.term, "of the test", "tile model")
     arrived = cloudpickle.loads(cloudpickle.dumps(packed))
     packing._opened.clear()

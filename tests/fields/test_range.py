@@ -162,7 +162,7 @@ def test_a_fit_to_fields_read_piece_by_piece_knows_their_range():
 
 def test_large_fields_are_looked_at_in_part(monkeypatch):
     da = pytest.importorskip("dask.array")
-    from sk_ednn import _input_range
+    from sk_ednn.fields import _range as _input_range
 
     monkeypatch.setattr(_input_range, "_MOST_SITES", 80)
     X = pictures()

@@ -160,7 +160,7 @@ def test_hidden_layers_are_what_the_last_layer_is_given():
     ).fit(X, X.sum(axis=1))
     tile_model = model.tile_model_
     tiles = model.tiling_.tiles(X).array()
-    hidden = tile_model.hidden(tiles)
+    hidden = tile_model.embedding(tiles)
     assert hidden.shape == (len(tiles), 5) and hidden.min() == 0.0  # behind the ReLU
     last = tile_model.estimator.module_[-1]
     weight, bias = last.weight.detach().numpy(), last.bias.detach().numpy()

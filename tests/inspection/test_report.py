@@ -16,7 +16,7 @@ from sk_ednn import EDNNCommittee, EDNNRegressor, GridTiling
 from sk_ednn.inspection import extensivity_report
 from sk_ednn.metrics import extensive_errors, judge
 from sk_ednn.report import fit_report
-from sk_ednn.tiling import AbstractTiling
+from sk_ednn.tiling import AbstractGridTiling
 from tests._cases import make_field, make_ising
 
 matplotlib = pytest.importorskip("matplotlib")
@@ -60,14 +60,16 @@ class Page(HTMLParser):
         return [value for _, name, value in self.attributes if name == key]
 
 
-class Halves(AbstractTiling):
+class Halves(AbstractGridTiling):
     """Tiles that are on no grid of ours, and that nobody draws: two halves of a chain."""
+
+    channel_axis = None
 
     def __init__(self):
         self.grid = GridTiling(4, 0, boundary="zero")
 
-    def check(self, X):
-        return self.grid.check(X)
+    def check(self, X, *, like=None):
+        return self.grid.check(X, like=like)
 
     def tiles(self, X):
         return self.grid.tiles(X)

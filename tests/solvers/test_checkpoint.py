@@ -96,7 +96,7 @@ def test_trainings_of_a_folder_are_refused_one_by_one(tmp_path):
 
 TRAIN = """
     import sys, time
-    from tests.solver.test_checkpoint import fit
+    from tests.solvers.test_checkpoint import fit
 
     def wait():
         print("training", flush=True)

@@ -15,7 +15,6 @@ from skorch.callbacks import Callback, LRScheduler  # noqa: E402
 from torch import nn  # noqa: E402
 
 from sk_ednn import EDNNRegressor, GridTiling, files  # noqa: E402
-from sk_ednn.evaluation._network import has_dense_form  # noqa: E402
 from sk_ednn.exceptions import TileModelError  # noqa: E402
 from sk_ednn.networks import ValidCNN  # noqa: E402
 from sk_ednn.solvers import GradientSolver  # noqa: E402
@@ -479,7 +478,7 @@ def test_a_compiled_net_is_a_net_like_any_other(tmp_path, form):
     np.testing.assert_array_equal(
         files.load(tmp_path / "model.ednn").predict(X), compiled.predict(X)
     )
-    assert has_dense_form(compiled.tile_model_, compiled.tiling_)
+    assert compiled.tile_model_.has_dense_form(compiled.tiling_)
     assert len(losses(model.set_params(warm_start=True).fit(X, y))) == 4
 
 

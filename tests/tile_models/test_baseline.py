@@ -5,7 +5,7 @@ import pytest
 from sklearn.linear_model import Ridge
 
 from sk_ednn import EDNNRegressor, GridTiling
-from sk_ednn.tile_models._baseline import fit_baseline, focus_features
+from sk_ednn.tile_models._baseline import fit_baselines, focus_features
 from tests._cases import make_field
 
 # (tiling, shape of a field, shape of another): channels, contexts and boundaries of all kinds.
@@ -42,7 +42,7 @@ def test_is_least_squares_on_extensive_features(name, kind, weighted, baseline, 
     fields = tiling.check(X)
     y = rng.normal(size=(len(X), 2))
     weight = rng.uniform(0.1, 2, size=len(X)) if weighted else None
-    fitted, totals = fit_baseline(baseline, tiling, fields, y, weight)
+    (fitted,), totals = fit_baselines(baseline, [tiling], fields, y, weight)
 
     features = contents(tiling, X)[:, : 1 if baseline == "size" else None]
     root = np.sqrt(np.ones(len(X)) if weight is None else weight)[:, None]
@@ -58,7 +58,7 @@ def test_is_least_squares_on_extensive_features(name, kind, weighted, baseline, 
 def test_none_takes_nothing_off():
     tiling, X = mixed("1-D")
     y = np.ones((len(X), 1))
-    fitted, totals = fit_baseline(None, tiling, tiling.check(X), y, None)
+    (fitted,), totals = fit_baselines(None, [tiling], tiling.check(X), y, None)
     assert fitted is None
     np.testing.assert_array_equal(totals, np.zeros_like(y))
 
@@ -90,7 +90,7 @@ def test_what_differs_by_rounding_alone_is_not_told_apart(noise, rng):
     X = rng.random((20, 4, 4, 2))
     X *= 5 / X.sum(axis=(1, 2), keepdims=True) * (1 + noise * rng.normal(size=(20, 1, 1, 2)))
     y = -40.0 + 0.1 * rng.normal(size=(20, 1))
-    baseline, totals = fit_baseline("content", tiling, tiling.check(X), y, None)
+    (baseline,), totals = fit_baselines("content", [tiling], tiling.check(X), y, None)
     assert np.abs(totals + 40.0).max() < 0.2
     other = rng.random((1, 8, 8, 2))
     predicted = baseline.predict(tiling.tiles(other).values).sum()

@@ -10,14 +10,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PolynomialFeatures
 
 from sk_ednn.exceptions import TileModelError
+from sk_ednn.tile_models._base import channels_first, checked_outputs, flat, is_torch
 from sk_ednn.tile_models._baseline import Baseline
-from sk_ednn.tile_models._tile_model import (
-    TileModel,
-    channels_first,
-    checked_outputs,
-    flat,
-    is_torch,
-)
+from sk_ednn.tile_models._tile_model import TileModel
 from tests._cases import Returns
 
 TILES = np.random.default_rng(0).normal(size=(10, 3, 2))

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sk_ednn import GridTiling
-from sk_ednn.tiling._base import _sum_matrix
+from sk_ednn.tiling._base import sum_matrix
 from sk_ednn.tiling._tiles import Tiles
 from tests._cases import KINDS, TILINGS, make_field, make_spins
 
@@ -34,7 +34,7 @@ def test_spread_is_the_adjoint_of_total(name, n_outputs, rng):
             trailing = () if n_outputs is None else (n_outputs,)
             c = rng.normal(size=(tiles.n_tiles, *trailing))
             r = rng.normal(size=(tiles.n_samples, *trailing))
-            total, spread = tiles.total(c), tiles.spread(r)
+            total, spread = tiles.total(c), tiles.adjoint(r)
             assert (total.shape, spread.shape) == (r.shape, c.shape)
             np.testing.assert_allclose((total * r).sum(), (c * spread).sum(), rtol=1e-12)
 
@@ -93,9 +93,9 @@ def test_spins_have_no_more_kinds_than_states():
 
 
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=20), st.integers(0, 3))
-def test_sum_matrix_of_owners_in_any_order(owners, more):
+def testsum_matrix_of_owners_in_any_order(owners, more):
     n_samples = max(owners) + 1 + more
-    matrix = _sum_matrix(np.array(owners), n_samples)
+    matrix = sum_matrix(np.array(owners), n_samples)
     expected = np.arange(n_samples)[:, None] == np.array(owners)
     np.testing.assert_array_equal(matrix.toarray(), expected)
 
@@ -113,7 +113,7 @@ def test_tiles_by_index(name, index):
 
 def test_float32_contributions_are_added_up_in_float64():
     n = 100_000
-    tiles = Tiles(np.zeros((n, 1)), _sum_matrix(np.zeros(n, dtype=int), 1), (1,))
+    tiles = Tiles(np.zeros((n, 1)), sum_matrix(np.zeros(n, dtype=int), 1), (1,))
     c = np.full(n, np.float32(-110.1))
     assert tiles.total(c).dtype == np.float64
     np.testing.assert_allclose(tiles.total(c), n * np.float64(c[0]), rtol=1e-12)
@@ -135,7 +135,7 @@ def test_tiles_that_repeat_a_few_times_each_are_counted(dtype, n_kinds, seed):
     rng = np.random.default_rng(seed)
     kinds = rng.integers(0, 200, (n_kinds, 9)).astype(dtype) * 3
     values = kinds[rng.integers(0, n_kinds, 60_000)]
-    tiles = Tiles(values, _sum_matrix(np.arange(60_000) // 600, 100), (9,))
+    tiles = Tiles(values, sum_matrix(np.arange(60_000) // 600, 100), (9,))
     n_distinct = len(np.unique(values, axis=0))
     assert tiles.unique()[0].n_tiles == n_distinct
     assert tiles.repeats() and tiles.condensed().n_tiles == n_distinct

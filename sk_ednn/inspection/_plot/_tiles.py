@@ -121,7 +121,7 @@ class TilingDisplay:
         TilingDisplay
         """
         regressor, X = unwrap(estimator, X)
-        return cls.from_tiling(regressor._fitted_terms()[0][1], X, **options)
+        return cls.from_tiling(regressor.fitted_terms()[0][1], X, **options)
 
     def plot(self, ax=None, *, cmap="Greys", legend=True):
         """Draw the figure.
@@ -255,7 +255,7 @@ class ContributionDisplay:
         ContributionDisplay
         """
         regressor, X = unwrap(estimator, X)
-        tiling = dict(zip(regressor._term_names, regressor._fitted_terms(), strict=True))
+        tiling = dict(zip(regressor._term_names, regressor.fitted_terms(), strict=True))
         name = next(iter(tiling)) if term is None else term
         if name not in tiling or (term is None and len(tiling) > 1):
             raise ValueError(f"Name one of the terms {list(tiling)} with `term`, got {term!r}.")
