@@ -2,6 +2,7 @@
 
 import pickle
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -217,6 +218,25 @@ def test_environments_may_reach_farther(rng, name):
     pulled = descriptor.pull(far, slopes)
     assert inside.sum() == near.n_pairs and not pulled[~inside].any()
     np.testing.assert_allclose(pulled[inside], descriptor.pull(near, slopes), atol=1e-11)
+
+
+def test_threads_do_not_get_each_others_numbers(rng):
+    structures = [
+        Structures.of([structure(rng, 12, 6 * np.eye(3), True) for _ in range(6)]) for _ in range(8)
+    ]
+    descriptor = PowerSpectrum(4.0, 2, 9, species=("B", "C", "N"))
+
+    def describe(batch):
+        environments = neighbor_pairs(batch, 4.0)
+        values = descriptor.values(environments)
+        return values, descriptor.pull(environments, np.ones_like(values))
+
+    alone = [describe(batch) for batch in structures]
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(5):
+            for got, expected in zip(pool.map(describe, structures), alone, strict=True):
+                np.testing.assert_array_equal(got[0], expected[0])
+                np.testing.assert_array_equal(got[1], expected[1])
 
 
 def test_memory_does_not_grow_with_the_atoms(rng):
