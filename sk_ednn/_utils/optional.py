@@ -12,7 +12,7 @@ _LIBRARIES = {
     "torch": ("torch", "skorch"),
     "dask": ("dask", "cloudpickle"),
     "distributed": ("distributed", "bokeh"),
-    "atoms": ("ase",),
+    "atoms": ("ase", "vesin", "sphericart"),
     "plot": ("matplotlib",),
     "cli": ("typer", "rich", "yaml"),
     "hdf5": ("h5py",),

@@ -6,7 +6,7 @@ from numbers import Real
 
 import numpy as np
 
-from ..exceptions import MissingExtraError
+from .._utils.optional import needing
 from ._batch import Structures
 from ._checks import CLOSEST, complete_cells
 from ._images import exceeds_boxes, pairs_by_images
@@ -212,14 +212,9 @@ def neighbor_pairs(structures, cutoff):
         If the cutoff is not positive and finite, or two atoms, or an atom and its image, are at
         one place.
     """
-    try:
+    # Imported here: it brings torch where there is one, which takes seconds.
+    with needing("Neighbour lists"):
         from vesin import NeighborList
-    except ModuleNotFoundError as error:
-        if error.name != "vesin":
-            raise
-        raise MissingExtraError(
-            "Neighbour lists need vesin, which is not installed: pip install vesin.", name="vesin"
-        ) from error
 
     structures = Structures.of(structures)
     if not (isinstance(cutoff, Real) and np.isfinite(cutoff) and cutoff > 0):
