@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..fields._channels import channels_last
 from ._windows import OUTSIDE
 
 
@@ -23,7 +24,7 @@ def add_tiles(out, tiling, region, tiles) -> None:
     """
     field_shape = out.shape[1:]
     n_axes = len(region)
-    field = out if tiling.channel_axis is None else np.moveaxis(out, _channel(tiling, out), -1)
+    field = channels_last(out, tiling.channel_axis, n_batch=1)
     places = tiling.padded_positions(field_shape)
     contexts = [part.start for part in tiling.focus_sites(tiles.shape[1 + n_axes :])]
     for axis in range(n_axes):
@@ -41,7 +42,3 @@ def add_tiles(out, tiling, region, tiles) -> None:
         np.add.at(folded, along[inside], laid[inside])
         tiles = np.moveaxis(folded, 0, 1 + axis)
     field += tiles
-
-
-def _channel(tiling, out) -> int:
-    return 1 + tiling.channel_axis % (out.ndim - 1)

@@ -182,6 +182,10 @@ class AbstractTiling(BaseEstimator, ABC):
         """Return the slices that cut the focus out of a tile; none where a tile is one site."""
         return ()
 
+    def focus_shape(self, tile_shape) -> tuple[int, ...]:
+        """Return the number of sites of a focus along each axis; see `focus_sites`."""
+        return tuple(part.stop - part.start for part in self.focus_sites(tile_shape))
+
     def n_contents(self, systems) -> int:
         """Return the number of features of a focus, beside its size, that the baseline may use.
 

@@ -13,6 +13,7 @@ from sklearn.utils.validation import validate_data
 
 from .._utils.stored import stored
 from ..exceptions import TilingError
+from ..fields._channels import channels_last, from_channels_last
 from ..fields._fields import (
     Fields,
     check_fields,
@@ -274,8 +275,7 @@ class GridTiling(AbstractGridTiling):
             values, places = self._read_source(source, block.samples, places, check=False)
         else:
             values = values[block.samples]
-        if self.channel_axis is not None:
-            values = np.moveaxis(values, 1 + self._channel(values.ndim - 1), -1)
+        values = channels_last(values, self.channel_axis, n_batch=1)
         return gather(values, places)
 
     def sites(self, field_shape, region) -> list[np.ndarray]:
@@ -447,8 +447,8 @@ class GridTiling(AbstractGridTiling):
             *foci.shape[1 + 2 * ndim :],
         )
         if self.channel_axis is not None:
-            fields = np.moveaxis(fields, -1, 1 + self._channel(fields.ndim - 1))
-        return fields
+            self._channel(fields.ndim - 1)  # raises where it does not suit the fields
+        return from_channels_last(fields, self.channel_axis, n_batch=1)
 
     def _keep_width(self, X, fields, reset):
         # Only 2-D X has a width that scikit-learn wants kept; larger fields may change size.
