@@ -148,7 +148,7 @@ class BagTiling(AbstractPackedTiling):
         width = bags.values.shape[1]
         if like is not None and width != like:
             raise TilingError(
-                f"The model was fitted to bags with {like} column(s), these have {width}."
+                f"The model was fitted to bags with {like} column(s), but these have {width}."
             )
         if self.column is not None:
             integral = isinstance(self.column, Integral) and not isinstance(self.column, bool)
