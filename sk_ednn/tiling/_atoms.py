@@ -145,11 +145,11 @@ class AtomTiling(AbstractPackedTiling):
 
     def tile_offsets(self, systems: AtomSystems) -> np.ndarray:
         """Return where the tiles of each sample begin."""
-        return systems.tiles(self._number())[1]
+        return systems.tiles(self.number)[1]
 
     def read(self, systems: AtomSystems, start, stop) -> np.ndarray:
         """Return the descriptors of atoms, (stop - start, *tile_shape)."""
-        atoms = systems.tiles(self._number())[0][start:stop]
+        atoms = systems.tiles(self.number)[0][start:stop]
         descriptor = self._descriptor(systems)
         kept = self._kept(systems, descriptor)
         if kept is not None:
@@ -171,7 +171,7 @@ class AtomTiling(AbstractPackedTiling):
 
     def by_sample(self, systems: AtomSystems, out) -> list[np.ndarray]:
         """Return a list of arrays, one for each structure, in the order of its atoms."""
-        atoms, offsets = systems.tiles(self._number())
+        atoms, offsets = systems.tiles(self.number)
         values = out[0][np.argsort(atoms, kind="stable")]
         return np.split(values, offsets[1:-1])
 
@@ -189,7 +189,7 @@ class AtomTiling(AbstractPackedTiling):
         positions = np.zeros((structures.n_atoms, 3))
         strain = np.zeros((len(structures), 3, 3))
         n_indicators = self._n_indicators(systems)
-        tiles, _ = systems.tiles(self._number())
+        tiles, _ = systems.tiles(self.number)
         for block in self.plan(systems, max_tiles):
             atoms = tiles[block.start : block.stop]
             by_tiles = slopes(self.read(systems, block.start, block.stop))[:, n_indicators:]
@@ -229,7 +229,7 @@ class AtomTiling(AbstractPackedTiling):
     def push(self, systems: AtomSystems, block, kind, directions) -> list[np.ndarray]:
         """Return how the descriptors of a block change along directions; see `AbstractTiling`."""
         structures, descriptor = systems.structures, self._descriptor(systems)
-        atoms = systems.tiles(self._number())[0][block.start : block.stop]
+        atoms = systems.tiles(self.number)[0][block.start : block.stop]
         n_indicators = self._n_indicators(systems)
         pushed = [
             np.zeros((len(atoms), *self.shape_of_tiles(systems))) for _ in range(len(directions))
@@ -260,7 +260,7 @@ class AtomTiling(AbstractPackedTiling):
         """Return the structures, or the region of one, that some blocks are of."""
         first, last = blocks[0].first, blocks[-1].last
         samples = np.arange(first, last + 1)
-        tiles, offsets = systems.tiles(self._number())
+        tiles, offsets = systems.tiles(self.number)
         if first < last or systems.structures.sizes[first] <= LARGE:
             part, base = systems.take(samples), int(offsets[first])
         else:
@@ -274,7 +274,9 @@ class AtomTiling(AbstractPackedTiling):
 
     # --- parts ------------------------------------------------------------------------------
 
-    def _number(self) -> int | None:
+    @property
+    def number(self) -> int | None:
+        """Atomic number of the atoms that are tiles; None for all atoms."""
         return None if self.species is None else atomic_number(self.species)
 
     def _descriptor(self, systems) -> Any:
