@@ -65,6 +65,11 @@ def needing(what, *, extra=None, otherwise=""):
         ) from error
 
 
+def is_from(array, package) -> bool:
+    """Tell whether an object is of a class of a package, without importing it."""
+    return type(array).__module__.partition(".")[0] == package
+
+
 def later(package, modules, *, extra=None):
     """Return the ``__getattr__`` of a package that imports some names when they are asked for.
 

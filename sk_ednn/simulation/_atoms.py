@@ -11,12 +11,12 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import Bunch
 from sklearn.utils._param_validation import Interval
 
-from .._utils.masks import unmasked
 from .._utils.seeding import generator
 from ..atoms import GaussianRasterizer
 from ..atoms._gaussians import gaussians_near, nearest_pixel
 from ..evaluation._local import checked_terms, running
 from ..exceptions import TileModelError, TilingError
+from ..fields._sources import as_array
 
 
 class AtomUpdates:
@@ -116,7 +116,7 @@ class AtomUpdates:
         """
         self._proposed = None
         # A copy: the caller may go on with theirs.
-        position = np.array(unmasked(position, "position", np.float64))
+        position = np.array(as_array(position, "position", np.float64))
         if position.shape not in ((2,), (3,)) or not np.isfinite(position).all():
             raise ValueError(f"Expected a finite position (x, y) in Å, got {position.tolist()}.")
         if not isinstance(atom, Integral) or not 0 <= int(atom) < len(self._positions):

@@ -22,7 +22,7 @@ from ..exceptions import TileModelError
 from ..fields._fields import Fields, Stack
 from ..tile_models._base import flat
 from ._features import _BLOCK_BYTES
-from ._gradients import known_slopes, root_mean_square
+from ._gradients import known_gradients, root_mean_square
 
 # Of central differences in float64, in units of the spread of what is varied: where rounding
 # errors and those of third order are alike, some 1e-10.
@@ -77,7 +77,7 @@ def direction_rows(problem, features, widths, weight, n_directions, random_state
                 "Linear models learn gradients with respect to fields on a grid, which "
                 f"{type(term.tiling).__name__} has not: leave out gradient."
             )
-    slopes = known_slopes(problem, problem.terms[0].tiling, 1.0)
+    slopes = known_gradients(problem, problem.terms[0].tiling, 1.0)
     for place, known in enumerate(problem.gradient):
         if hasattr(known, "pull") and not hasattr(known, "push"):
             raise TileModelError(
@@ -87,7 +87,7 @@ def direction_rows(problem, features, widths, weight, n_directions, random_state
             )
     directions = [_directions(slope.values.shape, n_directions, random_state) for slope in slopes]
     owners = np.repeat(np.arange(len(slopes)), [len(own) for own in directions])
-    n_bytes = 16 * (len(owners) + problem.fields.n_samples) * sum(widths)
+    n_bytes = 16 * (len(owners) + problem.systems.n_samples) * sum(widths)
     require_memory(
         n_bytes,
         f"Learning derivatives along {n_directions} directions of each sample",
@@ -95,7 +95,7 @@ def direction_rows(problem, features, widths, weight, n_directions, random_state
     )
     rows, start = np.zeros((len(owners), sum(widths))), 0
     for feature, width in zip(features, widths, strict=True):
-        _fill(rows[:, start : start + width], problem.fields, feature, slopes, directions)
+        _fill(rows[:, start : start + width], problem.systems, feature, slopes, directions)
         start += width
     targets = np.concatenate(
         [own.reshape(len(own), -1) @ slope.values.ravel()
