@@ -53,9 +53,9 @@ def test_moves_equal_full_evaluation(model, seed, pbc, edge, far):
             local.accept()
             structure.positions[atom] = target
         else:
-            moved = structure.copy()
-            moved.positions = structure.positions.copy()
-            moved.positions[atom] = target
+            positions = structure.positions.copy()
+            positions[atom] = target
+            moved = Bunch(**{**structure, "positions": positions})
             np.testing.assert_allclose(before + cost, model.predict([moved])[0], rtol=1e-8)
     np.testing.assert_allclose(local.total, model.predict([structure])[0], rtol=1e-9)
     np.testing.assert_array_equal(local.positions, structure.positions)
