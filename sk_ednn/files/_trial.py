@@ -164,7 +164,7 @@ def _field_shape(regressor):
             return None
         if not all(type(n) is int and n > 0 for n in tile_model.tile_shape):
             raise ValueError(f"it has tiles of shape {tile_model.tile_shape}")
-        focus = [part.stop - part.start for part in tiling.focus_sites(tile_model.tile_shape)]
+        focus = list(tiling.focus_shape(tile_model.tile_shape))
         if min(focus) < 1:
             raise ValueError(f"it has tiles of shape {tile_model.tile_shape} without a focus")
         lengths = focus if lengths is None else list(map(lcm, lengths, focus))
