@@ -1,0 +1,144 @@
+"""Reject structures that no neighbour list can be right for."""
+
+import numpy as np
+
+from ._elements import HEAVIEST
+
+# No two atoms of matter are this close; rounding of positions in files is a thousand times less.
+CLOSEST = 1e-4  # Å
+
+# Lattice vectors whose directions span less than this have lost the third one to rounding.
+_FLATTEST = 1e-9
+
+# Irrational, so that atoms of a crystal, in rows and columns, do not share a key.
+_WEIGHTS = np.array([1.0, np.sqrt(2) - 0.5, np.sqrt(3) - 1.1])
+
+
+def check_structures(structures):
+    """Raise ValueError at the first structure whose atoms or cell cannot be right.
+
+    Parameters
+    ----------
+    structures : Structures
+
+    Raises
+    ------
+    ValueError
+        Named are the structure and the atom.
+    """
+    _check_numbers(structures)
+    wrong = np.flatnonzero(~np.isfinite(structures.positions).all(axis=1))
+    if wrong.size:
+        raise ValueError(
+            f"Positions must be finite. {_capital(structures.place(wrong[0]))}, is at "
+            f"{structures.positions[wrong[0]].tolist()}; {wrong.size} such atom(s) in all."
+        )
+    _check_cells(structures)
+    _check_coincident(structures)
+
+
+def _check_numbers(structures):
+    wrong = np.flatnonzero((structures.numbers < 1) | (structures.numbers > HEAVIEST))
+    if wrong.size:
+        number = structures.numbers[wrong[0]]
+        hint = (
+            " Number 0 is X of ASE, an unknown element: set the numbers, or delete the atoms."
+            if number == 0
+            else ""
+        )
+        raise ValueError(
+            f"Atomic numbers must be from 1 to {HEAVIEST}. {_capital(structures.place(wrong[0]))}, "
+            f"has {number}; {wrong.size} such atom(s) in all.{hint}"
+        )
+
+
+def _check_cells(structures):
+    cells, pbc = structures.cells, structures.pbc
+    wrong = np.flatnonzero(~np.isfinite(cells).all(axis=(1, 2)))
+    if wrong.size:
+        raise ValueError(
+            f"Structure {wrong[0]}: the cell must be finite. Got {cells[wrong[0]].tolist()}."
+        )
+    lengths = np.linalg.norm(cells, axis=2)
+    missing = np.argwhere(pbc & (lengths == 0))
+    if missing.size:
+        k, axis = missing[0]
+        raise ValueError(
+            f"Structure {k} repeats along lattice vector {axis} (pbc), which is zero. Give it a "
+            f"cell, as ase.Atoms.center(vacuum=...) does, or set pbc[{axis}] to False."
+        )
+    # Open axes do not matter: their vectors give way to ones that complete the basis.
+    directions = complete_cells(cells, pbc)
+    directions /= np.linalg.norm(directions, axis=2, keepdims=True)
+    flat = np.flatnonzero(np.abs(np.linalg.det(directions)) < _FLATTEST)
+    if flat.size:
+        raise ValueError(
+            f"Structure {flat[0]}: the lattice vectors along which it repeats must be linearly "
+            f"independent. Got cell {cells[flat[0]].tolist()} and pbc {pbc[flat[0]].tolist()}."
+        )
+
+
+def complete_cells(cells, pbc):
+    """Replace the lattice vectors of open axes by unit vectors normal to the periodic ones.
+
+    Parameters
+    ----------
+    cells : ndarray of shape (n_structures, 3, 3)
+    pbc : ndarray of bool of shape (n_structures, 3)
+
+    Returns
+    -------
+    ndarray of shape (n_structures, 3, 3)
+        A copy.
+    """
+    cells = cells.copy()
+    for k in np.flatnonzero(~pbc.all(axis=1)):
+        open_axes = ~pbc[k]
+        periodic = cells[k][pbc[k]]
+        # The last rows of vh are an orthonormal basis of what the periodic vectors do not span.
+        cells[k][open_axes] = (
+            np.linalg.svd(periodic)[2][len(periodic) :] if len(periodic) else np.eye(3)
+        )
+    return cells
+
+
+def _check_coincident(structures):
+    """Reject two atoms of a structure at one place, e.g. from a cell with both ends of a period.
+
+    Atoms are sorted by one number that nearly equal places share, structure by structure; only
+    neighbours in that order are compared.
+    """
+    owners = structures.owners
+    cells = complete_cells(structures.cells, structures.pbc)
+    inverse = np.linalg.inv(cells)
+    periodic = structures.pbc[owners]
+    scaled = np.matmul(structures.positions[:, None], inverse[owners])[:, 0]
+    # How far CLOSEST is in lattice vectors: along the normal of each pair of faces.
+    step = (CLOSEST * np.linalg.norm(inverse, axis=1))[owners]
+    wrapped = scaled - np.floor(scaled) * periodic
+    wrapped -= (wrapped > 1 - step) & periodic  # the end of a period is its beginning
+    keys, reach = wrapped @ _WEIGHTS, step @ _WEIGHTS
+    order = np.lexsort((keys, owners))
+    keys, reach, owners = keys[order], reach[order], owners[order]
+    for lag in range(1, len(keys)):
+        near = (owners[lag:] == owners[:-lag]) & (keys[lag:] - keys[:-lag] <= reach[lag:])
+        near = np.flatnonzero(near)
+        if not near.size:
+            return
+        a, b = order[near], order[near + lag]
+        apart = scaled[a] - scaled[b]
+        apart -= np.round(apart) * periodic[a]
+        distances = np.linalg.norm(np.matmul(apart[:, None], cells[owners[near]])[:, 0], axis=1)
+        wrong = np.flatnonzero(distances < CLOSEST)
+        if wrong.size:
+            first, second = sorted((int(a[wrong[0]]), int(b[wrong[0]])))
+            second -= structures.offsets[structures.owners[second]]
+            raise ValueError(
+                f"{_capital(structures.place(first))}, and atom {second} of it are "
+                f"{distances[wrong[0]]:.1e} Å apart, periodic images included; no two atoms are "
+                f"closer than {CLOSEST:g} Å. Leave one out: a cell lists one end of each period."
+            )
+
+
+def _capital(text):
+    return text[0].upper() + text[1:]

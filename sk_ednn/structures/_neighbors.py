@@ -1,0 +1,273 @@
+"""The neighbours of each atom within a cutoff, and derivatives through the vectors to them."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from ..exceptions import MissingExtraError
+from ._batch import Structures
+from ._checks import CLOSEST, complete_cells
+
+
+@dataclass(frozen=True, eq=False)
+class Environments:
+    """Centres and their neighbours, of a batch of structures.
+
+    A pair is a centre and one periodic image of a neighbour. An atom's own images are neighbours
+    too, and a neighbour whose images are in reach several times is there as often. Pairs are
+    sorted by centre, then by neighbour, then by lattice shift.
+
+    Parameters
+    ----------
+    structures : Structures
+    atoms : ndarray of int of shape (n_centers,)
+        The packed atom that each centre is.
+    centers : ndarray of int of shape (n_pairs,)
+        Centre of each pair, ascending, counted within `atoms`.
+    neighbors : ndarray of int of shape (n_pairs,)
+        Packed atom of each neighbour.
+    vectors : ndarray of float64 of shape (n_pairs, 3), in Å
+        From the centre to the neighbour's image.
+    cutoff : float, in Å
+        All pairs closer than this are there.
+
+    Examples
+    --------
+    >>> from ase.build import bulk
+    >>> from sk_ednn.structures import Structures, neighbor_pairs
+    >>> environments = neighbor_pairs(Structures.of([bulk("Cu", a=3.6)]), cutoff=3.0)
+    >>> environments.n_centers, environments.n_pairs  # 12 images of the one atom
+    (1, 12)
+    """
+
+    structures: Structures
+    atoms: np.ndarray
+    centers: np.ndarray
+    neighbors: np.ndarray
+    vectors: np.ndarray
+    cutoff: float
+
+    @property
+    def n_centers(self):
+        """Number of centres."""
+        return len(self.atoms)
+
+    @property
+    def n_pairs(self):
+        """Number of pairs."""
+        return len(self.centers)
+
+    @property
+    def n_structures(self):
+        """Number of structures."""
+        return len(self.structures)
+
+    @property
+    def volumes(self):
+        """Volume of each cell in Å³, of shape (n_structures,); 0 where its vectors span none."""
+        return self.structures.volumes
+
+    @cached_property
+    def center_numbers(self):
+        """Atomic number of each centre, of shape (n_centers,)."""
+        return self.structures.numbers[self.atoms]
+
+    @cached_property
+    def owners(self):
+        """Structure of each centre, of shape (n_centers,)."""
+        return self.structures.owners[self.atoms]
+
+    @cached_property
+    def neighbor_numbers(self):
+        """Atomic number of each pair's neighbour, of shape (n_pairs,)."""
+        return self.structures.numbers[self.neighbors]
+
+    @cached_property
+    def counts(self):
+        """Number of neighbours of each centre, of shape (n_centers,)."""
+        return np.bincount(self.centers, minlength=self.n_centers)
+
+    def restricted(self, atom_indices):
+        """Return the environments of some atoms only; `atoms` says which packed atoms they are.
+
+        Parameters
+        ----------
+        atom_indices : array-like of int, or of bool of shape (n_atoms,)
+            Packed atoms. Each must be a centre here. Centres come in this order.
+
+        Returns
+        -------
+        Environments
+            Neighbours and derivatives refer to the same packed atoms as before.
+        """
+        n_atoms = self.structures.n_atoms
+        chosen = np.asarray(atom_indices)
+        if chosen.dtype == bool:
+            if chosen.shape != (n_atoms,):
+                raise ValueError(f"A mask must be of shape ({n_atoms},). Got {chosen.shape}.")
+            chosen = np.flatnonzero(chosen)
+        chosen = chosen.reshape(-1).astype(np.int64)
+        places = np.full(n_atoms, -1)
+        places[self.atoms] = np.arange(self.n_centers)
+        places = places[chosen]
+        if (places < 0).any():
+            raise ValueError(
+                f"Atom {chosen[np.argmax(places < 0)]} is no centre of these environments. "
+                "Restrict those that neighbor_pairs returned."
+            )
+        counts = self.counts
+        starts = np.cumsum(counts) - counts
+        counts, starts = counts[places], starts[places]
+        centers = np.repeat(np.arange(len(chosen)), counts)
+        pairs = np.arange(len(centers)) + np.repeat(starts - (np.cumsum(counts) - counts), counts)
+        return Environments(
+            self.structures,
+            chosen,
+            centers,
+            self.neighbors[pairs],
+            self.vectors[pairs],
+            self.cutoff,
+        )
+
+    def gradient(self, slopes):
+        """Turn derivatives by pair vectors into those by positions and strain.
+
+        Parameters
+        ----------
+        slopes : ndarray of shape (n_pairs, 3)
+            dE/dvectors.
+
+        Returns
+        -------
+        positions : ndarray of shape (n_atoms, 3)
+            dE/dpositions of all packed atoms: minus the forces.
+        strain : ndarray of shape (n_structures, 3, 3)
+            dE/dε of positions and cell under x → (1 + ε) x, symmetrised: stress times volume.
+        """
+        n_atoms = self.structures.n_atoms
+        senders = self.atoms[self.centers]
+        positions = np.empty((n_atoms, 3))
+        for axis in range(3):
+            column = np.ascontiguousarray(slopes[:, axis])
+            positions[:, axis] = np.bincount(self.neighbors, column, n_atoms)
+            positions[:, axis] -= np.bincount(senders, column, n_atoms)
+        owners = self.owners[self.centers]
+        strain = np.empty((self.n_structures, 3, 3))
+        for a in range(3):
+            for b in range(a, 3):
+                both = self.vectors[:, a] * slopes[:, b] + self.vectors[:, b] * slopes[:, a]
+                strain[:, a, b] = strain[:, b, a] = np.bincount(
+                    owners, 0.5 * both, self.n_structures
+                )
+        return positions, strain
+
+    def displace(self, positions_tangent, strain_tangent=None):
+        """Return how pair vectors change with positions and strain: the adjoint of `gradient`.
+
+        Parameters
+        ----------
+        positions_tangent : ndarray of shape (n_atoms, 3)
+        strain_tangent : ndarray of shape (n_structures, 3, 3), default=None
+            Symmetrised. None for no strain.
+
+        Returns
+        -------
+        ndarray of shape (n_pairs, 3)
+        """
+        senders = self.atoms[self.centers]
+        tangents = positions_tangent[self.neighbors] - positions_tangent[senders]
+        if strain_tangent is not None:
+            symmetric = 0.5 * (strain_tangent + np.swapaxes(strain_tangent, 1, 2))
+            tangents += np.matmul(symmetric[self.owners[self.centers]], self.vectors[:, :, None])[
+                :, :, 0
+            ]
+        return tangents
+
+
+def neighbor_pairs(structures, cutoff):
+    """Find all neighbours within a cutoff, with vesin.
+
+    Each axis repeats or not, as `pbc` has it; cells may be tilted, left-handed and smaller than
+    the cutoff; any number of neighbours is kept.
+
+    Parameters
+    ----------
+    structures : Structures, or sequence of structures
+    cutoff : float, in Å
+        Positive.
+
+    Returns
+    -------
+    Environments
+        Every atom is a centre.
+
+    Raises
+    ------
+    MissingExtraError
+        If vesin is not installed.
+    ValueError
+        If the cutoff is not positive and finite, or an image of an atom coincides with it.
+    """
+    try:
+        from vesin import NeighborList
+    except ModuleNotFoundError as error:
+        if error.name != "vesin":
+            raise
+        raise MissingExtraError(
+            "Neighbour lists need vesin, which is not installed: pip install vesin.", name="vesin"
+        ) from error
+
+    structures = Structures.of(structures)
+    if not (np.isscalar(cutoff) and np.isfinite(cutoff) and cutoff > 0):
+        raise ValueError(f"The cutoff must be a positive number of Å. Got {cutoff!r}.")
+    # One thread: structures are small and many, and callers run several processes.
+    search = NeighborList(cutoff=float(cutoff), full_list=True, sorted=False, n_threads=1)
+    cells = complete_cells(structures.cells, structures.pbc)
+    centers, neighbors, vectors = [], [], []
+    for k, start in enumerate(structures.offsets[:-1]):
+        stop = structures.offsets[k + 1]
+        i, j, shifts, D = search.compute(
+            structures.positions[start:stop], cells[k], structures.pbc[k], "ijSD"
+        )
+        order = _order(i, j, shifts, stop - start)
+        centers.append(i[order].astype(np.int64) + start)
+        neighbors.append(j[order].astype(np.int64) + start)
+        vectors.append(D[order])
+    environments = Environments(
+        structures,
+        np.arange(structures.n_atoms),
+        np.concatenate(centers),
+        np.concatenate(neighbors),
+        np.concatenate(vectors),
+        float(cutoff),
+    )
+    _check_images(environments)
+    return environments
+
+
+def _order(i, j, shifts, n_atoms):
+    """Return the order of pairs by centre, neighbour and shift; no two pairs share all three."""
+    if not len(i):
+        return np.arange(0)
+    low = shifts.min(axis=0).astype(np.int64)
+    spans = shifts.max(axis=0).astype(np.int64) - low + 1
+    if n_atoms * n_atoms * np.prod(spans.astype(float)) < 2.0**62:
+        # One integer sorts faster than five.
+        key = i.astype(np.int64) * n_atoms + j.astype(np.int64)
+        for axis in range(3):
+            key = key * spans[axis] + (shifts[:, axis] - low[axis])
+        return np.argsort(key)
+    return np.lexsort((*shifts.T[::-1], j, i))
+
+
+def _check_images(environments):
+    """Reject lattice vectors so short that an atom coincides with its image."""
+    own = environments.neighbors == environments.atoms[environments.centers]
+    lengths = np.linalg.norm(environments.vectors[own], axis=1)
+    if lengths.size and lengths.min() < CLOSEST:
+        atom = environments.neighbors[own][np.argmin(lengths)]
+        raise ValueError(
+            f"An image of {environments.structures.place(atom)}, is {lengths.min():.1e} Å from it. "
+            "Check the unit of the cell, which must be Å."
+        )
