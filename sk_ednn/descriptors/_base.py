@@ -7,6 +7,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, clone
 
 from ..structures._elements import atomic_number, symbol
+from ._segments import Segments
 
 # Temporary arrays of this many numbers for each pair are what blocks are sized by; blocks of some
 # 8 MB stay in the second-level cache for most of the work.
@@ -17,19 +18,15 @@ _BLOCK_NUMBERS = 2**20
 class Pairs:
     """The pairs of some consecutive centres, as a descriptor works on them.
 
-    Pairs are sorted by species of the neighbour, then by centre.
+    Pairs are in the order of `segments`, whose number is ``center * n_species + species``.
     """
 
     n_centers: int
     n_species: int
     centers: np.ndarray  # (n_pairs,), counted from the first centre of the block
-    species: np.ndarray  # (n_pairs,), ascending: which of the descriptor's species
+    species: np.ndarray  # (n_pairs,), which of the descriptor's species the neighbour is
     vectors: np.ndarray  # (n_pairs, 3), in Å
-
-    @property
-    def segments(self):
-        """Species and centre of each pair as one number, ascending."""
-        return self.species * self.n_centers + self.centers
+    segments: Segments
 
 
 class AbstractDescriptor(BaseEstimator, ABC):
@@ -200,21 +197,20 @@ class AbstractDescriptor(BaseEstimator, ABC):
             if wider:
                 squared = np.einsum("pd,pd->p", *[environments.vectors[where]] * 2)
                 where = where[squared < self.cutoff**2]
+            centers = environments.centers[where] - first
             species = lookup[environments.neighbor_numbers[where]]
-            if len(known) > 1:
-                order = np.argsort(species, kind="stable")
-                where, species = where[order], species[order]
-            yield (
-                slice(first, last),
-                where,
-                Pairs(
-                    last - first,
-                    len(known),
-                    environments.centers[where] - first,
-                    species,
-                    environments.vectors[where],
-                ),
+            segments = Segments(centers * len(known) + species, (last - first) * len(known))
+            order = segments.order
+            where = where[order]
+            pairs = Pairs(
+                last - first,
+                len(known),
+                centers[order],
+                species[order],
+                environments.vectors[where],
+                segments,
             )
+            yield slice(first, last), where, pairs
             first, done = last, ends[last - 1]
 
     def _check_all(self, environments):
