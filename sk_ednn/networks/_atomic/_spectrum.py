@@ -1,0 +1,94 @@
+"""Networks on the power spectrum of learned channels of the neighbours' density."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from ...exceptions import TileModelError
+from ._batch import AtomicBatch
+from ._density import Density
+from ._network import AbstractAtomicNetwork, AbstractEncoder
+from ._power import power_spectrum
+
+
+class _Spectrum(AbstractEncoder):
+    """Learned channels per degree l, their power spectrum, and those of degree 0."""
+
+    def __init__(self, n_in, l_max, channels, partners):
+        super().__init__()
+        self.l_max, self.channels, self.partners = l_max, channels, partners
+        self.mix = nn.Parameter(torch.randn(l_max + 1, n_in, channels) / math.sqrt(n_in))
+        self.n_features = (l_max + 1) * channels * partners + channels
+        # Which degree each row of the density has.
+        degrees = torch.arange(l_max + 1)
+        rows = torch.repeat_interleave(degrees, 2 * degrees + 1)
+        self.register_buffer("_rows", (rows[:, None] == degrees).float(), persistent=False)
+
+    def forward(self, values: Tensor, batch: AtomicBatch, atoms: slice) -> Tensor:
+        """Return the spectrum of the centres of one species."""
+        mix = (self._rows @ self.mix.flatten(1)).unflatten(1, self.mix.shape[1:])
+        channels = torch.bmm(values.transpose(0, 1), mix).transpose(0, 1)
+        spectrum = power_spectrum(channels, self.l_max, self.partners)
+        return torch.cat([channels[:, 0], spectrum.flatten(1)], 1)
+
+
+class SpectrumNetwork(AbstractAtomicNetwork):
+    """Energies of atoms from a power spectrum whose channels are learned.
+
+    The density of neighbours is expanded in radial functions, spherical harmonics and species.
+    For each degree l and species of centre, a learned matrix mixes radial functions and species to
+    `channels`; products of these with the first `partners` of them, summed over m, are invariant
+    under rotations. A perceptron maps them to an energy.
+
+    Parameters
+    ----------
+    species : sequence of int
+        Atomic numbers. Their order changes nothing.
+    cutoff : float, default=6.0
+        In Å.
+    n_radial : int, default=8
+        Radial functions.
+    l_max : int, default=4
+        Degree of the spherical harmonics.
+    channels, partners : int, default=24 and 8
+    hidden : sequence of int, default=(64, 64)
+        Units of the hidden layers.
+    context : int, default=0
+        Numbers of the intensive context, which tells each atom averages over its structure. 0 for
+        none.
+    activation : {"silu", "tanh", "softplus", "gelu"}, default="silu"
+
+    Examples
+    --------
+    >>> from sk_ednn.networks._atomic import SpectrumNetwork
+    >>> net = SpectrumNetwork(["B", "N"], context=8)
+    >>> sum(p.numel() for p in net.parameters())
+    """
+
+    def __init__(
+        self,
+        species,
+        cutoff=6.0,
+        *,
+        n_radial=8,
+        l_max=4,
+        channels=24,
+        partners=8,
+        hidden=(64, 64),
+        context=0,
+        activation="silu",
+    ):
+        if not 1 <= partners <= channels:
+            raise TileModelError(
+                f"partners must be from 1 to channels={channels}, got {partners}."
+            )
+        self._shape = (l_max, channels, partners)
+        density = Density(species, cutoff, n_radial, l_max)
+        super().__init__(species, density, hidden, context, activation)
+
+    def _encoder(self):
+        l_max, channels, partners = self._shape
+        return _Spectrum(self.representation.n_channels, l_max, channels, partners)
