@@ -92,17 +92,8 @@ class Density:
         harmonics, gradients = self._harmonics.compute_with_gradients(vectors.reshape(-1, 3))
         n_harmonics = harmonics.shape[-1]
         harmonics = harmonics.reshape(n_centers, n_neighbors, n_harmonics)
-        radial = self._radial(distances.reshape(-1))
-        radial = radial * batch.mask.reshape(-1, 1)
-        # The radial functions of each neighbour among those of its species, zero elsewhere.
-        n_pairs, n_species = n_centers * n_neighbors, len(self.index)
-        channels = radial.new_zeros(n_centers, 2, n_neighbors, n_species, self.n_radial)
-        pairs = torch.arange(n_pairs, device=vectors.device)
-        rows = (pairs // n_neighbors, pairs % n_neighbors)
-        species = self.index(batch.neighbor_numbers).reshape(-1)
-        for kind in range(2):
-            channels[rows[0], kind, rows[1], species] = radial[kind]
-        radial = channels.reshape(n_centers, 2 * n_neighbors, self.n_channels)
+        radial = self._radial(distances.reshape(-1), batch.mask.reshape(-1))
+        radial = self._by_species(radial, self.index(batch.neighbor_numbers))
         values = torch.bmm(harmonics.transpose(1, 2), radial[:, n_neighbors:])
         return DensityValues(
             values,
@@ -112,18 +103,34 @@ class Density:
             vectors / distances[..., None],
         )
 
-    def _radial(self, r):
-        """Return derivatives of the radial functions, and the functions."""
+    def _radial(self, r, mask):
+        """Return derivatives of the radial functions, and the functions; zero where masked."""
         wave = torch.arange(1, self.n_radial + 1, dtype=r.dtype, device=r.device)
         wave = wave * (math.pi / self.cutoff)
-        phase = r[..., None] * wave
+        phase = r[:, None] * wave
         sine, cosine = phase.sin(), phase.cos()
         cut, cut_slope = polynomial_cutoff(r, self.cutoff)
         # Harmonics average to 1 over the sphere with this factor.
-        scale = math.sqrt(4 * math.pi) / r
-        over = (cut * scale)[..., None]
-        slope = (cut_slope * scale - cut * scale / r)[..., None]
-        return torch.stack([sine * slope + cosine * (over * wave), sine * over])
+        scale = mask * (math.sqrt(4 * math.pi) / r)
+        over = cut * scale
+        slope = (cut_slope * scale - over / r)[:, None]
+        out = r.new_empty(2, len(r), self.n_radial)
+        torch.mul(sine, over[:, None], out=out[1])
+        torch.mul(cosine, over[:, None] * wave, out=out[0])
+        out[0].addcmul_(sine, slope)
+        return out
+
+    def _by_species(self, radial, species):
+        """Return the functions of each neighbour among those of its species, zero elsewhere."""
+        n_centers, n_neighbors = species.shape
+        n_species, device = len(self.index), radial.device
+        step = n_neighbors * n_species
+        row = torch.arange(n_centers, device=device)[:, None] * (2 * step)
+        row = (row + torch.arange(0, step, n_species, device=device) + species).reshape(-1)
+        out = radial.new_zeros(2 * n_centers * step, self.n_radial)
+        for kind in range(2):
+            out.index_copy_(0, row + kind * step, radial[kind])
+        return out.view(n_centers, 2 * n_neighbors, self.n_channels)
 
 
 def polynomial_cutoff(r: Tensor, cutoff: float) -> tuple[Tensor, Tensor]:

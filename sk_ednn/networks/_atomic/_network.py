@@ -9,53 +9,13 @@ from torch import Tensor, nn
 
 from ...exceptions import TileModelError
 from ._batch import AtomicBatch
-from ._layers import ACTIVATIONS, Standardized, linear, perceptron
+from ._context import Context
+from ._layers import ACTIVATIONS, Standardized, linear
+from ._per_species import PerSpecies
 from ._species import SpeciesIndex
 
-_CONTEXT_HIDDEN = 32
-
-
-class AbstractEncoder(nn.Module):
-    """Turn the representation of atoms of one species into features.
-
-    Attributes
-    ----------
-    n_features : int
-    """
-
-    n_features: int
-
-    @abstractmethod
-    def forward(self, values: Tensor, batch: AtomicBatch, atoms: slice) -> Tensor:
-        """Return features of the centres `atoms` of a batch.
-
-        Parameters
-        ----------
-        values : Tensor of shape (n, ...)
-            Of these centres.
-        batch : AtomicBatch
-        atoms : slice
-
-        Returns
-        -------
-        Tensor of shape (n, n_features)
-        """
-
-
-class _Branch(nn.Module):
-    """The network of one species of centres."""
-
-    def __init__(self, encoder, hidden, context, activation):
-        super().__init__()
-        self.encoder = encoder
-        widths = (hidden[0], _CONTEXT_HIDDEN) if context else (hidden[0],)
-        self.first = Standardized(encoder.n_features, widths)
-        self.energy = perceptron(hidden, activation)
-        if context:
-            self.summand = nn.Sequential(ACTIVATIONS[activation](), linear(_CONTEXT_HIDDEN, context))
-            # The context joins the features before the first layer.
-            self.from_context = nn.Parameter(torch.empty(hidden[0], context))
-            nn.init.normal_(self.from_context, std=(encoder.n_features + context) ** -0.5)
+# The last layer starts small, so that a sum of many atoms starts near the baseline.
+_LAST_LAYER = 0.1
 
 
 class AbstractAtomicNetwork(nn.Module):
@@ -66,47 +26,49 @@ class AbstractAtomicNetwork(nn.Module):
     energy exactly, and what no neighbourhood holds (charge transfer between defects, a Fermi level)
     can be learned.
 
+    A subclass implements `features`, and calls `_build` once it knows how many there are.
+
     Parameters
     ----------
     species : sequence of int
         Atomic numbers. Their order changes nothing.
     representation : object
-        With ``prepare(batch)``, which returns an object with ``values`` and ``pull(slopes)``.
-    hidden : sequence of int
-        Units of the hidden layers.
-    context : int
-        Numbers of the intensive context, 0 for none.
-    activation : {"silu", "tanh", "softplus", "gelu"}
+        With ``cutoff`` and ``prepare(batch)``, which returns ``values`` and ``pull(slopes)``.
     """
 
-    def __init__(self, species, representation, hidden, context, activation):
+    def __init__(self, species, representation):
         super().__init__()
         self.index = SpeciesIndex(species)
         self.representation = representation
-        self.context = int(context)
-        if not hidden or min(hidden) < 1 or self.context < 0:
+
+    def _build(self, n_features, hidden, context, activation):
+        """Make the layers after the features."""
+        hidden = tuple(hidden)
+        if not hidden or min(hidden) < 1 or context < 0:
             raise TileModelError(
-                f"Expected one or more hidden layers and a context of 0 or more numbers, got "
+                "Expected one or more hidden layers and a context of 0 or more numbers, got "
                 f"hidden={hidden!r}, context={context!r}."
             )
         if activation not in ACTIVATIONS:
             raise TileModelError(
                 f"activation must be one of {', '.join(ACTIVATIONS)}; got {activation!r}."
             )
-        # By atomic number, so that no order of species can be mistaken.
-        self.branches = nn.ModuleDict(
-            {
-                str(number): _Branch(self._encoder(), tuple(hidden), self.context, activation)
-                for number in self.index.numbers
-            }
+        index, self.n_context, self._width = self.index, int(context), hidden[0]
+        self.activation = ACTIVATIONS[activation]()
+        self.context = Context(index, context, hidden[0], self.activation) if context else None
+        width = hidden[0] + (self.context.width if context else 0)
+        self.first = PerSpecies(index, lambda: Standardized(n_features, width))
+        self.layers = nn.ModuleList(
+            PerSpecies(index, lambda n_in=n_in, n_out=n_out: linear(n_in, n_out))
+            for n_in, n_out in zip(hidden, (*hidden[1:], 1), strict=True)
         )
+        with torch.no_grad():
+            for number in index.numbers:
+                self.layers[-1][number].weight.mul_(_LAST_LAYER)
 
     @abstractmethod
-    def _encoder(self) -> AbstractEncoder:
-        """Return a new encoder for the centres of one species."""
-
-    def encode(self, values: Tensor, batch: AtomicBatch) -> list[tuple[Tensor, ...]]:
-        """Return the first layer of each species in the batch: for energies, and for the context.
+    def features(self, values: Tensor, batch: AtomicBatch) -> Tensor:
+        """Return features of each centre, invariant under rotations.
 
         Parameters
         ----------
@@ -116,53 +78,50 @@ class AbstractAtomicNetwork(nn.Module):
 
         Returns
         -------
-        list of tuple of Tensor
-            In the order of ``batch.species``.
+        Tensor of shape (n_centers, n_features)
         """
-        out = []
-        # One split, whose derivative is one concatenation.
-        parts = values.split([atoms.stop - atoms.start for _, atoms in batch.species])
-        for (number, atoms), part in zip(batch.species, parts, strict=True):
-            branch = self.branches[str(number)]
-            out.append(branch.first(branch.encoder(part, batch, atoms)))
-        return out
 
-    def summands(self, encoded, batch: AtomicBatch) -> Tensor:
-        """Return what each atom adds to the context of its structure, (n_centers, context)."""
-        parts = [
-            self.branches[str(number)].summand(first[1])
-            for (number, _), first in zip(batch.species, encoded, strict=True)
-        ]
-        return torch.cat(parts)
+    def encode(self, values: Tensor, batch: AtomicBatch) -> tuple[Tensor, Tensor | None]:
+        """Return the first layer of each centre, and what it adds to the context.
 
-    def average(self, summands: Tensor, batch: AtomicBatch) -> Tensor:
-        """Return the context of each structure of whole structures, (n_structures, context)."""
-        zeros = summands.new_zeros(batch.n_structures, self.context)
-        return zeros.index_add(0, batch.owners, summands) / batch.sizes[:, None]
+        Parameters
+        ----------
+        values : Tensor of shape (n_centers, ...)
+            Of the representation.
+        batch : AtomicBatch
 
-    def energies(self, encoded, batch: AtomicBatch, context: Tensor | None = None) -> Tensor:
+        Returns
+        -------
+        first : Tensor of shape (n_centers, hidden)
+            Before its activation.
+        summands : Tensor of shape (n_centers, context) or None
+        """
+        first = self.first(self.features(values, batch), batch)
+        if self.context is None:
+            return first, None
+        first, before = first.split([self._width, self.context.width], 1)
+        return first, self.context.summands(before, batch)
+
+    def energies(self, first: Tensor, batch: AtomicBatch, context: Tensor | None = None) -> Tensor:
         """Return the energy of each centre, given the context of its structure.
 
         Parameters
         ----------
-        encoded : list of tuple of Tensor
+        first : Tensor of shape (n_centers, hidden)
             From `encode`.
         batch : AtomicBatch
         context : Tensor of shape (n_structures, context) or None
-            From `average`.
 
         Returns
         -------
         Tensor of shape (n_centers,)
         """
-        parts = []
-        for (number, atoms), first in zip(batch.species, encoded, strict=True):
-            branch, before = self.branches[str(number)], first[0]
-            if context is not None:
-                # Few structures and many atoms: the product before the gather.
-                before = before + (context @ branch.from_context.t())[batch.owners[atoms]]
-            parts.append(branch.energy(before)[:, 0])
-        return torch.cat(parts)
+        rows = first
+        if context is not None:
+            rows = rows + self.context.seen(context, batch)
+        for layer in self.layers:
+            rows = layer(self.activation(rows), batch)
+        return rows[:, 0]
 
     def contributions(self, values: Tensor, batch: AtomicBatch) -> Tensor:
         """Return the energy of each atom of whole structures.
@@ -177,11 +136,9 @@ class AbstractAtomicNetwork(nn.Module):
         -------
         Tensor of shape (n_centers,)
         """
-        encoded = self.encode(values, batch)
-        context = None
-        if self.context:
-            context = self.average(self.summands(encoded, batch), batch)
-        return self.energies(encoded, batch, context)
+        first, summands = self.encode(values, batch)
+        context = None if summands is None else self.context.average(summands, batch)
+        return self.energies(first, batch, context)
 
     def forward(self, batch: AtomicBatch) -> Tensor:
         """Return the energy of each atom of whole structures, (n_centers,)."""

@@ -136,7 +136,7 @@ def _evaluate(network, table, start, stop, slopes_asked):
         return
     blocks = table.blocks(start, _BLOCK_PAIRS)
     context, pressed = None, None
-    if network.context:
+    if network.context is not None:
         context, pressed = _context(network, table, start, blocks, slopes_asked)
     for block in blocks:
         batch = table.block(start, *block)
@@ -149,9 +149,9 @@ def _context(network, table, structure, blocks, slopes_asked):
     with torch.no_grad():
         for block in blocks:
             batch = table.block(structure, *block)
-            encoded = network.encode(network.representation.prepare(batch).values, batch)
-            first_layers.append((batch.without_neighbors(), encoded))
-            total = total + batch.totals(network.summands(encoded, batch))
+            first, summands = network.encode(network.representation.prepare(batch).values, batch)
+            first_layers.append((batch.without_neighbors(), first))
+            total = total + batch.totals(summands)
         size = batch.sizes[:, None]
         context = (total / size).to(next(network.parameters()).dtype)
     if not slopes_asked:
@@ -159,8 +159,8 @@ def _context(network, table, structure, blocks, slopes_asked):
     context.requires_grad_()
     slope = torch.zeros_like(context, dtype=torch.float64)
     with torch.enable_grad():
-        for batch, encoded in first_layers:
-            energy = network.energies(encoded, batch, context).sum()
+        for batch, first in first_layers:
+            energy = network.energies(first, batch, context).sum()
             slope += torch.autograd.grad(energy, context)[0]
     return context.detach(), (slope / size).to(context.dtype)
 
@@ -171,14 +171,14 @@ def _block_energies(network, batch, context, pressed, slopes_asked):
         prepared = network.representation.prepare(batch)
     values = prepared.values.detach().requires_grad_(slopes_asked)
     with torch.set_grad_enabled(slopes_asked):
-        encoded = network.encode(values, batch)
-        energies = network.energies(encoded, batch, context)
+        first, summands = network.encode(values, batch)
+        energies = network.energies(first, batch, context)
         if not slopes_asked:
             return energies, None
         total = energies.sum()
         if pressed is not None:
             # An atom moves the energies of all others through the average that it adds to.
-            total = total + (network.summands(encoded, batch) * pressed[batch.owners]).sum()
+            total = total + (summands * pressed[batch.owners]).sum()
         (slopes,) = torch.autograd.grad(total, values)
         return energies.detach(), prepared.pull(slopes)
 

@@ -1,6 +1,6 @@
 """Power spectra of channels, twice differentiable with few and large matrix products.
 
-Autograd's second derivative of the same five products, one per degree, takes several times as long.
+Autograd's second derivative of the same products, one for each degree, takes several times as long.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ from torch import Tensor
 
 
 def power_spectrum(channels: Tensor, l_max: int, partners: int) -> Tensor:
-    """Return products of channels with the first `partners` of them, summed over m.
+    """Return channels of degree 0, and products of channels that are summed over m.
 
-    ``x[k, l, q] = Σ_m A[lm, k] A[lm, q]``, invariant under rotations and reflections.
+    ``x[k, l, q] = Σ_m A[lm, k] A[lm, q]`` for the first `partners` channels q: invariant under
+    rotations and reflections.
 
     Parameters
     ----------
@@ -22,7 +23,7 @@ def power_spectrum(channels: Tensor, l_max: int, partners: int) -> Tensor:
 
     Returns
     -------
-    Tensor of shape (n, n_channels, (l_max + 1) * partners)
+    Tensor of shape (n, n_channels + n_channels * (l_max + 1) * partners)
         Differentiable twice.
     """
     return _Power.apply(channels, l_max, partners)
@@ -50,7 +51,9 @@ def _gather(blocks: Tensor, l_max: int, partners: int) -> Tensor:
 
 
 def _pulled(channels, spread, slopes, l_max, partners):
-    """Return gradients with respect to channels from those with respect to the spectrum."""
+    """Return gradients with respect to channels from those with respect to the products."""
+    n_channels = channels.shape[2]
+    slopes = slopes[:, n_channels:].unflatten(1, (n_channels, -1))
     out = torch.bmm(spread, slopes.transpose(1, 2))
     out[:, :, :partners] += _gather(torch.bmm(channels, slopes), l_max, partners)
     return out
@@ -63,7 +66,8 @@ class _Power(torch.autograd.Function):
         spread = _spread(channels, l_max, partners)
         ctx.save_for_backward(channels, spread)
         ctx.shape = (l_max, partners)
-        return torch.bmm(channels.transpose(1, 2), spread)
+        products = torch.bmm(channels.transpose(1, 2), spread)
+        return torch.cat([channels[:, 0], products.flatten(1)], 1)
 
     @staticmethod
     def backward(ctx, slopes):
@@ -72,13 +76,15 @@ class _Power(torch.autograd.Function):
 
 
 class _PowerPull(torch.autograd.Function):
-    """The gradient of the spectrum, linear in the channels and in the slopes."""
+    """The gradient of the features, which is linear in slopes and affine in channels."""
 
     @staticmethod
     def forward(ctx, channels, spread, slopes, l_max, partners):
         ctx.save_for_backward(channels, spread, slopes)
         ctx.shape = (l_max, partners)
-        return _pulled(channels, spread, slopes, l_max, partners)
+        out = _pulled(channels, spread, slopes, l_max, partners)
+        out[:, 0] += slopes[:, : channels.shape[2]]
+        return out
 
     @staticmethod
     @torch.autograd.function.once_differentiable
@@ -86,7 +92,8 @@ class _PowerPull(torch.autograd.Function):
         channels, spread, slopes = ctx.saved_tensors
         tangents = tangents.contiguous()
         spread_tangents = _spread(tangents, *ctx.shape)
-        left = torch.cat([tangents, channels], 1).transpose(1, 2)
-        slopes_gradient = torch.bmm(left, torch.cat([spread, spread_tangents], 1))
-        gradient = _pulled(tangents, spread_tangents, slopes, *ctx.shape)
-        return gradient, None, slopes_gradient, None, None
+        products = torch.bmm(tangents.transpose(1, 2), spread)
+        products.baddbmm_(channels.transpose(1, 2), spread_tangents)
+        by_slopes = torch.cat([tangents[:, 0], products.flatten(1)], 1)
+        by_channels = _pulled(tangents, spread_tangents, slopes, *ctx.shape)
+        return by_channels, None, by_slopes, None, None

@@ -10,29 +10,28 @@ from torch import Tensor, nn
 from ...exceptions import TileModelError
 from ._batch import AtomicBatch
 from ._density import Density
-from ._network import AbstractAtomicNetwork, AbstractEncoder
+from ._network import AbstractAtomicNetwork
+from ._per_species import PerSpecies
 from ._power import power_spectrum
 
 
-class _Spectrum(AbstractEncoder):
-    """Learned channels per degree l, their power spectrum, and those of degree 0."""
+class _Mix(nn.Module):
+    """Mix radial functions and species to learned channels, for each degree l.
 
-    def __init__(self, n_in, l_max, channels, partners):
+    Rows are ``(n, (l_max + 1)**2, n_in)``.
+    """
+
+    def __init__(self, l_max, n_in, channels):
         super().__init__()
-        self.l_max, self.channels, self.partners = l_max, channels, partners
-        self.mix = nn.Parameter(torch.randn(l_max + 1, n_in, channels) / math.sqrt(n_in))
-        self.n_features = (l_max + 1) * channels * partners + channels
-        # Which degree each row of the density has.
+        self.weight = nn.Parameter(torch.randn(l_max + 1, n_in, channels) / math.sqrt(n_in))
         degrees = torch.arange(l_max + 1)
         rows = torch.repeat_interleave(degrees, 2 * degrees + 1)
         self.register_buffer("_rows", (rows[:, None] == degrees).float(), persistent=False)
 
-    def forward(self, values: Tensor, batch: AtomicBatch, atoms: slice) -> Tensor:
-        """Return the spectrum of the centres of one species."""
-        mix = (self._rows @ self.mix.flatten(1)).unflatten(1, self.mix.shape[1:])
-        channels = torch.bmm(values.transpose(0, 1), mix).transpose(0, 1)
-        spectrum = power_spectrum(channels, self.l_max, self.partners)
-        return torch.cat([channels[:, 0], spectrum.flatten(1)], 1)
+    def forward(self, values: Tensor) -> Tensor:
+        """Return channels, (n, (l_max + 1)**2, channels)."""
+        weight = (self._rows @ self.weight.flatten(1)).unflatten(1, self.weight.shape[1:])
+        return torch.bmm(values.transpose(0, 1), weight).transpose(0, 1)
 
 
 class SpectrumNetwork(AbstractAtomicNetwork):
@@ -85,10 +84,14 @@ class SpectrumNetwork(AbstractAtomicNetwork):
             raise TileModelError(
                 f"partners must be from 1 to channels={channels}, got {partners}."
             )
-        self._shape = (l_max, channels, partners)
-        density = Density(species, cutoff, n_radial, l_max)
-        super().__init__(species, density, hidden, context, activation)
+        super().__init__(species, Density(species, cutoff, n_radial, l_max))
+        self.l_max, self.partners = l_max, partners
+        n_in = self.representation.n_channels
+        self.mix = PerSpecies(self.index, lambda: _Mix(l_max, n_in, channels))
+        # Standardisation takes the place of the factors 1/√(2l + 1).
+        n_features = (l_max + 1) * channels * partners + channels
+        self._build(n_features, hidden, context, activation)
 
-    def _encoder(self):
-        l_max, channels, partners = self._shape
-        return _Spectrum(self.representation.n_channels, l_max, channels, partners)
+    def features(self, values: Tensor, batch: AtomicBatch) -> Tensor:
+        """Return channels of degree 0 and the power spectrum, (n_centers, n_features)."""
+        return power_spectrum(self.mix(values, batch), self.l_max, self.partners)

@@ -33,12 +33,12 @@ def standardize(network, table, seed) -> None:
     for start in range(0, len(sample), _BATCH):
         batch = table.batch(sample[start : start + _BATCH])
         values = network.representation.prepare(batch).values
+        features = network.features(values, batch).double()
         for number, atoms in batch.species:
-            encoder = network.branches[str(number)].encoder
-            moments[number].add(encoder(values[atoms], batch, atoms).double())
+            moments[number].add(features[atoms])
     for number, found in moments.items():
         if found.n:
-            network.branches[str(number)].first.set_moments(found.mean, found.std)
+            network.first[number].set_moments(found.mean, found.std)
 
 
 def _sample(table, seed):

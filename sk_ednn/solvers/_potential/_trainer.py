@@ -393,7 +393,7 @@ class _Run:
         self.step += 1
         self._follow()
         out = {name: float(part.detach()) for name, part in parts.items()}
-        return {"loss": float(loss), **out}
+        return {"loss": sum(weights[name] * value for name, value in out.items()), **out}
 
     @torch.no_grad()
     def _follow(self):
