@@ -1,40 +1,20 @@
 """The contract of descriptors: values, and products with their Jacobian from either side."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 
 import numpy as np
 from sklearn.base import BaseEstimator, clone
 
 from ..structures._elements import atomic_number, symbol
-from ._segments import Segments
-
-# Temporary arrays of this many numbers for each pair are what blocks are sized by; blocks of some
-# 8 MB stay in the second-level cache for most of the work.
-_BLOCK_NUMBERS = 2**20
-
-
-@dataclass(frozen=True, eq=False)
-class Pairs:
-    """The pairs of some consecutive centres, as a descriptor works on them.
-
-    Pairs are in the order of `segments`, whose number is ``center * n_species + species``.
-    """
-
-    n_centers: int
-    n_species: int
-    centers: np.ndarray  # (n_pairs,), counted from the first centre of the block
-    species: np.ndarray  # (n_pairs,), which of the descriptor's species the neighbour is
-    vectors: np.ndarray  # (n_pairs, 3), in Å
-    segments: Segments
 
 
 class AbstractDescriptor(BaseEstimator, ABC):
-    """Describe the environment of an atom by numbers that differentiate.
+    """Describe the environment of an atom by numbers, and differentiate them.
 
-    A subclass takes at least ``cutoff``, in Å, and ``species`` in ``__init__``, stores its
-    parameters as they are given, and implements `tile_shape`, `_check`, `_values`, `_pull` and
-    `_push`, each on a block of centres.
+    A subclass takes at least ``cutoff``, in Å, and ``species`` in ``__init__``, and stores its
+    parameters as they are given. `values` must not depend on the order of centres and of atoms,
+    `push` must be the derivative of `values` by the pair vectors, and `pull` its adjoint:
+    ``(push(e, t) * s).sum() == (t * pull(e, s)).sum()``.
 
     `species` are the elements that neighbours may be: a tuple of symbols or atomic numbers, in any
     order, or None, to be set by `with_species`.
@@ -43,29 +23,61 @@ class AbstractDescriptor(BaseEstimator, ABC):
     cutoff: float
     species: tuple | None
 
-    # Numbers that each pair needs while a block is worked on. Subclasses set it.
-    _numbers_per_pair = 100
-
     @property
     @abstractmethod
     def tile_shape(self):
         """Shape of what describes one atom."""
 
     @abstractmethod
-    def _check(self):
-        """Raise ValueError for parameters that make no sense."""
+    def values(self, environments):
+        """Describe each centre.
+
+        Parameters
+        ----------
+        environments : Environments
+            Of a cutoff at least as large as the descriptor's.
+
+        Returns
+        -------
+        ndarray of float64 of shape (n_centers, *tile_shape)
+
+        Raises
+        ------
+        ValueError
+            If parameters make no sense, neighbours are of unknown species, or the cutoff of the
+            environments is too small.
+        """
 
     @abstractmethod
-    def _values(self, pairs):
-        """Return the values of a block, of shape (n_centers, *tile_shape)."""
+    def pull(self, environments, slopes):
+        """Turn derivatives by values into derivatives by pair vectors (vector-Jacobian product).
+
+        Parameters
+        ----------
+        environments : Environments
+        slopes : ndarray of shape (n_centers, *tile_shape)
+            dE/dvalues.
+
+        Returns
+        -------
+        ndarray of float64 of shape (n_pairs, 3)
+            dE/dvectors, for `Environments.gradient`.
+        """
 
     @abstractmethod
-    def _pull(self, pairs, slopes):
-        """Return dE/dvectors, (n_pairs, 3), from dE/dvalues, (n_centers, *tile_shape)."""
+    def push(self, environments, tangents):
+        """Return the change of values with that of pair vectors (Jacobian-vector product).
 
-    @abstractmethod
-    def _push(self, pairs, tangents):
-        """Return the change of values with that of vectors, of shape (n_centers, *tile_shape)."""
+        Parameters
+        ----------
+        environments : Environments
+        tangents : ndarray of shape (n_pairs, 3)
+            As of `Environments.displace`.
+
+        Returns
+        -------
+        ndarray of float64 of shape (n_centers, *tile_shape)
+        """
 
     @property
     def species_numbers(self):
@@ -112,111 +124,10 @@ class AbstractDescriptor(BaseEstimator, ABC):
             return clone(self)
         return clone(self).set_params(species=tuple(np.unique(numbers).tolist()))
 
-    def values(self, environments):
-        """Describe each centre.
-
-        Parameters
-        ----------
-        environments : Environments
-            Of a cutoff at least as large as the descriptor's.
-
-        Returns
-        -------
-        ndarray of float64 of shape (n_centers, *tile_shape)
-
-        Raises
-        ------
-        ValueError
-            If neighbours are of unknown species, or the cutoff of the environments is too small.
-        """
-        out = np.empty((environments.n_centers, *self.tile_shape))
-        for centers, _, pairs in self._blocks(environments):
-            out[centers] = self._values(pairs)
-        return out
-
-    def pull(self, environments, slopes):
-        """Turn derivatives by values into derivatives by pair vectors (vector-Jacobian product).
-
-        Parameters
-        ----------
-        environments : Environments
-        slopes : ndarray of shape (n_centers, *tile_shape)
-            dE/dvalues.
-
-        Returns
-        -------
-        ndarray of float64 of shape (n_pairs, 3)
-            dE/dvectors, for `Environments.gradient`.
-        """
-        slopes = self._shaped(slopes, (environments.n_centers, *self.tile_shape), "slopes")
-        out = np.zeros((environments.n_pairs, 3))
-        for centers, where, pairs in self._blocks(environments):
-            out[where] = self._pull(pairs, slopes[centers])
-        return out
-
-    def push(self, environments, tangents):
-        """Return the change of values with that of pair vectors (Jacobian-vector product).
-
-        Parameters
-        ----------
-        environments : Environments
-        tangents : ndarray of shape (n_pairs, 3)
-            As of `Environments.displace`.
-
-        Returns
-        -------
-        ndarray of float64 of shape (n_centers, *tile_shape)
-        """
-        tangents = self._shaped(tangents, (environments.n_pairs, 3), "tangents")
-        out = np.empty((environments.n_centers, *self.tile_shape))
-        for centers, where, pairs in self._blocks(environments):
-            out[centers] = self._push(pairs, tangents[where])
-        return out
-
-    def _shaped(self, values, shape, name):
-        values = np.asarray(values, dtype=np.float64)
-        if values.shape != shape:
-            raise ValueError(f"{name} must be of shape {shape}. Got {values.shape}.")
-        return values
-
-    def _blocks(self, environments):
-        """Yield the centres of each block as a slice, the numbers of its pairs, and the pairs."""
-        self._check_all(environments)
-        known = self.species_numbers
-        lookup = np.zeros(known[-1] + 1, dtype=np.int64)
-        lookup[known] = np.arange(len(known))
-        wider = environments.cutoff > self.cutoff
-        ends = np.cumsum(environments.counts)
-        most_pairs = max(1, _BLOCK_NUMBERS // self._numbers_per_pair)
-        first = done = 0
-        while first < environments.n_centers:
-            last = max(first + 1, int(np.searchsorted(ends, done + most_pairs, side="right")))
-            # Centres without neighbours cost memory too.
-            last = min(last, first + most_pairs)
-            where = np.arange(done, ends[last - 1])
-            if wider:
-                squared = np.einsum("pd,pd->p", *[environments.vectors[where]] * 2)
-                where = where[squared < self.cutoff**2]
-            centers = environments.centers[where] - first
-            species = lookup[environments.neighbor_numbers[where]]
-            segments = Segments(centers * len(known) + species, (last - first) * len(known))
-            order = segments.order
-            where = where[order]
-            pairs = Pairs(
-                last - first,
-                len(known),
-                centers[order],
-                species[order],
-                environments.vectors[where],
-                segments,
-            )
-            yield slice(first, last), where, pairs
-            first, done = last, ends[last - 1]
-
-    def _check_all(self, environments):
+    def _check_environments(self, environments):
+        """Raise ValueError unless these environments can be described."""
         if not (np.isscalar(self.cutoff) and np.isfinite(self.cutoff) and self.cutoff > 0):
             raise ValueError(f"cutoff must be a positive number of Å. Got {self.cutoff!r}.")
-        self._check()
         if environments.cutoff < self.cutoff:
             raise ValueError(
                 f"{type(self).__name__} looks {self.cutoff:g} Å far, and the environments "
@@ -236,3 +147,23 @@ class AbstractDescriptor(BaseEstimator, ABC):
                 f"{', '.join(symbol(number) for number in unknown)}. Add these to species and fit "
                 "to structures that contain them."
             )
+
+
+def checked_array(values, shape, name):
+    """Return an array of float64, or raise ValueError where it is of another shape.
+
+    Parameters
+    ----------
+    values : array-like
+    shape : tuple of int
+    name : str
+        For the message.
+
+    Returns
+    -------
+    ndarray of float64
+    """
+    values = np.asarray(values, dtype=np.float64)
+    if values.shape != shape:
+        raise ValueError(f"{name} must be of shape {shape}. Got {values.shape}.")
+    return values

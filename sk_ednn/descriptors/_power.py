@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from ._base import AbstractDescriptor
 from ._density import Density
+from ._pairs import AbstractPairDescriptor
 from ._spherical import bessel_functions, check_counts
 
 
-class PowerSpectrum(AbstractDescriptor):
+class PowerSpectrum(AbstractPairDescriptor):
     """Describe an atom by the power spectrum of its neighbours' density, as SOAP does.
 
     ::

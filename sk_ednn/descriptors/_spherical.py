@@ -4,12 +4,12 @@ from numbers import Integral
 
 import numpy as np
 
-from ._base import AbstractDescriptor
 from ._density import Density
+from ._pairs import AbstractPairDescriptor
 from ._radial import polynomial_cutoff
 
 
-class SphericalExpansion(AbstractDescriptor):
+class SphericalExpansion(AbstractPairDescriptor):
     """Expand the density of neighbours around an atom in radial functions and harmonics.
 
     ::
