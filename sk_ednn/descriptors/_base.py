@@ -1,6 +1,7 @@
 """The contract of descriptors: values, and products with their Jacobian from either side."""
 
 from abc import ABC, abstractmethod
+from numbers import Real
 
 import numpy as np
 from sklearn.base import BaseEstimator, clone
@@ -126,7 +127,7 @@ class AbstractDescriptor(BaseEstimator, ABC):
 
     def _check_environments(self, environments):
         """Raise ValueError unless these environments can be described."""
-        if not (np.isscalar(self.cutoff) and np.isfinite(self.cutoff) and self.cutoff > 0):
+        if not (isinstance(self.cutoff, Real) and np.isfinite(self.cutoff) and self.cutoff > 0):
             raise ValueError(f"cutoff must be a positive number of Å. Got {self.cutoff!r}.")
         if environments.cutoff < self.cutoff:
             raise ValueError(

@@ -85,8 +85,8 @@ class AbstractPairDescriptor(AbstractDescriptor):
         return out
 
     def _check_environments(self, environments):
-        self._check()
         super()._check_environments(environments)
+        self._check()
 
     def _blocks(self, environments):
         """Yield the centres of each block as a slice, the numbers of its pairs, and the pairs."""

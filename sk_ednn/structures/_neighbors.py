@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Real
 
 import numpy as np
 
@@ -219,7 +220,7 @@ def neighbor_pairs(structures, cutoff):
         ) from error
 
     structures = Structures.of(structures)
-    if not (np.isscalar(cutoff) and np.isfinite(cutoff) and cutoff > 0):
+    if not (isinstance(cutoff, Real) and np.isfinite(cutoff) and cutoff > 0):
         raise ValueError(f"The cutoff must be a positive number of Å. Got {cutoff!r}.")
     # One thread: structures are small and many, and callers run several processes.
     search = NeighborList(cutoff=float(cutoff), full_list=True, sorted=False, n_threads=1)
