@@ -165,7 +165,8 @@ class Structures:
         -------
         Structures
         """
-        chosen = np.arange(len(self))[np.asarray(indices).reshape(-1)]
+        indices = np.asarray(indices)
+        chosen = np.arange(len(self))[indices if indices.size else np.zeros(0, dtype=int)]
         offsets = _offsets(self.sizes[chosen])
         atoms = np.arange(offsets[-1]) + np.repeat(
             self.offsets[chosen] - offsets[:-1], self.sizes[chosen]

@@ -9,6 +9,7 @@ import numpy as np
 from ..exceptions import MissingExtraError
 from ._batch import Structures
 from ._checks import CLOSEST, complete_cells
+from ._images import exceeds_boxes, pairs_by_images
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,7 +188,7 @@ class Environments:
 
 
 def neighbor_pairs(structures, cutoff):
-    """Find all neighbours within a cutoff, with vesin.
+    """Find all neighbours within a cutoff, with vesin, and a k-d tree where vesin cannot.
 
     Each axis repeats or not, as `pbc` has it; cells may be tilted, left-handed and smaller than
     the cutoff; any number of neighbours is kept.
@@ -208,7 +209,8 @@ def neighbor_pairs(structures, cutoff):
     MissingExtraError
         If vesin is not installed.
     ValueError
-        If the cutoff is not positive and finite, or an image of an atom coincides with it.
+        If the cutoff is not positive and finite, or two atoms, or an atom and its image, are at
+        one place.
     """
     try:
         from vesin import NeighborList
@@ -225,12 +227,15 @@ def neighbor_pairs(structures, cutoff):
     # One thread: structures are small and many, and callers run several processes.
     search = NeighborList(cutoff=float(cutoff), full_list=True, sorted=False, n_threads=1)
     cells = complete_cells(structures.cells, structures.pbc)
-    centers, neighbors, vectors = [], [], []
+    wide = exceeds_boxes(structures, cells, cutoff)
+    centers, neighbors, vectors = [np.zeros(0, int)], [np.zeros(0, int)], [np.zeros((0, 3))]
     for k, start in enumerate(structures.offsets[:-1]):
         stop = structures.offsets[k + 1]
-        i, j, shifts, D = search.compute(
-            structures.positions[start:stop], cells[k], structures.pbc[k], "ijSD"
-        )
+        atoms = structures.positions[start:stop], cells[k], structures.pbc[k]
+        if wide[k]:
+            i, j, shifts, D = pairs_by_images(*atoms, cutoff)
+        else:
+            i, j, shifts, D = search.compute(*atoms, "ijSD")
         order = _order(i, j, shifts, stop - start)
         centers.append(i[order].astype(np.int64) + start)
         neighbors.append(j[order].astype(np.int64) + start)
@@ -243,7 +248,7 @@ def neighbor_pairs(structures, cutoff):
         np.concatenate(vectors),
         float(cutoff),
     )
-    _check_images(environments)
+    _check_closest(environments)
     return environments
 
 
@@ -262,13 +267,14 @@ def _order(i, j, shifts, n_atoms):
     return np.lexsort((*shifts.T[::-1], j, i))
 
 
-def _check_images(environments):
-    """Reject lattice vectors so short that an atom coincides with its image."""
-    own = environments.neighbors == environments.atoms[environments.centers]
-    lengths = np.linalg.norm(environments.vectors[own], axis=1)
-    if lengths.size and lengths.min() < CLOSEST:
-        atom = environments.neighbors[own][np.argmin(lengths)]
+def _check_closest(environments):
+    """Reject pairs at one place, e.g. an atom and its image along a vector that is next to 0."""
+    squared = np.einsum("pd,pd->p", environments.vectors, environments.vectors)
+    if squared.size and squared.min() < CLOSEST**2:
+        pair = int(np.argmin(squared))
+        place = environments.structures.place
         raise ValueError(
-            f"An image of {environments.structures.place(atom)}, is {lengths.min():.1e} Å from it. "
-            "Check the unit of the cell, which must be Å."
+            f"{place(environments.centers[pair])}, is {np.sqrt(squared[pair]):.1e} Å from "
+            f"{place(environments.neighbors[pair])}, or from an image of it. Check the cell and "
+            "the unit of lengths, which must be Å."
         )
