@@ -5,7 +5,7 @@
 
 Sets are files of a folder: ``sheets`` (hex_xtb_dev.npz, hex_large_xtb_dev.npz: planar, 480 held
 out), ``tio2`` (tio2_dft_dev.npz, as aenet filters it; 5 % held out), ``si`` (mlearn/Si.npz, 5 %
-held out) and ``siau`` (siau_meam_dev.npz, 10 % of the parents held out). Energies are eV, lengths Å.
+held out) and ``siau`` (siau_meam_dev.npz, 10 % of the parents held out), in eV and Å.
 Training stops after ``--seconds`` of the processor, neighbour lists included.
 """
 
@@ -176,9 +176,7 @@ def main():
         bigger, true, _ = read(folder / large)
         report("larger cells", potentials, bigger, true, sheets=sheets)
     if args.out:
-        torch.save(
-            [(p.network.state_dict(), p.atomic_energies) for p in potentials], args.out
-        )
+        torch.save([(p.network.state_dict(), p.atomic_energies) for p in potentials], args.out)
     return results
 
 

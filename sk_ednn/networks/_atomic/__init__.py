@@ -1,7 +1,9 @@
 """Networks of atoms: energies, forces and stress of structures."""
 
 from ._batch import AtomicBatch, NeighborTable
+from ._deep_pot import DeepPotSE
 from ._density import Density
+from ._descriptor import AtomicNetwork, DescriptorRepresentation
 from ._gradients import VOIGT, EnergyForcesStress, energies_and_slopes, energy_forces_stress
 from ._network import AbstractAtomicNetwork
 from ._per_species import PerSpecies
@@ -13,8 +15,11 @@ __all__ = [
     "VOIGT",
     "AbstractAtomicNetwork",
     "AtomicBatch",
+    "AtomicNetwork",
     "AtomicPotential",
+    "DeepPotSE",
     "Density",
+    "DescriptorRepresentation",
     "EnergyForcesStress",
     "NeighborTable",
     "PerSpecies",

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from ...structures import Environments
 
 # Where a row of a padded table has no neighbour. The vector is finite, so that nothing divides by
 # zero; the mask removes it.
@@ -43,7 +46,9 @@ class AtomicBatch:
         False where a row is padded.
     n_targets : int
     volumes : Tensor of shape (n_structures,), float64
-        In Å³; not finite where a structure has no volume.
+        In Å³; 0 where a structure has none.
+    table : NeighborTable
+        That the batch was cut from.
     """
 
     numbers: Tensor
@@ -58,6 +63,7 @@ class AtomicBatch:
     mask: Tensor
     n_targets: int
     volumes: Tensor
+    table: NeighborTable
 
     def __len__(self):
         return len(self.numbers)
@@ -86,6 +92,11 @@ class AtomicBatch:
         if self.n_targets == len(self):
             return self.atoms
         return torch.arange(self.n_targets, device=self.atoms.device)
+
+    @cached_property
+    def environments(self) -> Environments:
+        """The same atoms and neighbours in numpy, for descriptors that are not written in torch."""
+        return self.table.environments.restricted(self.atoms.cpu().numpy())
 
     def totals(self, contributions: Tensor) -> Tensor:
         """Add up what the centres of each structure contribute, in float64.
@@ -131,7 +142,7 @@ class AtomicBatch:
         Tensor of shape (n_structures, 3, 3)
             Symmetric; in eV where slopes are in eV/Å.
         """
-        outer = torch.bmm(self.vectors.transpose(1, 2), slopes)
+        outer = torch.bmm(self.vectors.to(slopes.dtype).transpose(1, 2), slopes)
         total = outer.new_zeros(self.n_structures, 3, 3).index_add(0, self.owners, outer)
         return (total + total.transpose(1, 2)) / 2
 
@@ -146,10 +157,15 @@ class NeighborTable:
     dtype : torch.dtype, default=torch.float32
         Of the vectors.
     device : str or torch.device, default="cpu"
+    cache_bytes : int, default=0
+        Memory for what batches need again and again and does not depend on weights, such as the
+        values of descriptors.
     """
 
-    def __init__(self, environments, dtype=torch.float32, device="cpu"):
+    def __init__(self, environments, dtype=torch.float32, device="cpu", cache_bytes=0):
         self.environments = environments
+        self.cache_bytes = cache_bytes
+        self._cache: dict[Any, Tensor | None] = {}
         n_atoms = len(environments.center_numbers)
 
         def index(array):
@@ -178,6 +194,24 @@ class NeighborTable:
 
     def __len__(self):
         return len(self.sizes)
+
+    def cached(self, key, n_bytes, compute) -> Tensor | None:
+        """Return what is kept under a key, computed at first use, or None where it does not fit.
+
+        Parameters
+        ----------
+        key : hashable
+        n_bytes : int
+            Memory that it takes.
+        compute : callable
+            Returns a Tensor with one row for each atom of the table.
+        """
+        if key not in self._cache:
+            fits = n_bytes <= self.cache_bytes
+            if fits:
+                self.cache_bytes -= n_bytes
+            self._cache[key] = compute() if fits else None
+        return self._cache[key]
 
     def numbers_of(self, structure: int) -> list[int]:
         """Return the atomic numbers of a structure."""
@@ -282,4 +316,5 @@ class NeighborTable:
             mask=mask,
             n_targets=n_targets,
             volumes=self.volumes[structures],
+            table=self,
         )

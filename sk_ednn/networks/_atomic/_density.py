@@ -162,7 +162,7 @@ class _Pull(torch.autograd.Function):
     @staticmethod
     def forward(ctx, slopes, radial, harmonics, gradients, directions):
         ctx.save_for_backward(radial, harmonics, gradients, directions)
-        n_centers, n_neighbors, n_harmonics = harmonics.shape
+        n_neighbors = harmonics.shape[1]
         both = torch.bmm(radial, slopes.transpose(1, 2))  # (n_centers, 2 n_neighbors, n_harmonics)
         along = (both[:, :n_neighbors] * harmonics).sum(-1, keepdim=True)
         turned = torch.matmul(gradients, both[:, n_neighbors:, :, None])[..., 0]

@@ -65,7 +65,11 @@ def energies_and_slopes(network: AbstractAtomicNetwork, batch: AtomicBatch, *, c
 
 
 def energy_forces_stress(
-    network: AbstractAtomicNetwork, batch: AtomicBatch, *, forces=True, stress=True,
+    network: AbstractAtomicNetwork,
+    batch: AtomicBatch,
+    *,
+    forces=True,
+    stress=True,
     create_graph=False,
 ) -> EnergyForcesStress:
     """Return energies, forces and virials of a batch of whole structures.

@@ -30,8 +30,8 @@ class AbstractAtomicNetwork(nn.Module):
 
     Parameters
     ----------
-    species : sequence of int
-        Atomic numbers. Their order changes nothing.
+    species : sequence of int or str
+        Atomic numbers or symbols. Their order changes nothing.
     representation : object
         With ``cutoff`` and ``prepare(batch)``, which returns ``values`` and ``pull(slopes)``.
     """

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from ...exceptions import TileModelError
+from ...structures import atomic_number
 
 _N_ELEMENTS = 119
 
@@ -18,8 +19,8 @@ class SpeciesIndex:
 
     Parameters
     ----------
-    species : sequence of int
-        Atomic numbers.
+    species : sequence of int or str
+        Atomic numbers or symbols.
 
     Raises
     ------
@@ -28,11 +29,10 @@ class SpeciesIndex:
     """
 
     def __init__(self, species):
-        numbers = sorted({int(number) for number in np.asarray(species).reshape(-1)})
-        if not numbers or numbers[0] < 0 or numbers[-1] >= _N_ELEMENTS:
-            raise TileModelError(
-                f"Expected atomic numbers from 0 to {_N_ELEMENTS - 1}, got species={species!r}."
-            )
+        species = [species] if isinstance(species, str | int) else list(species)
+        numbers = sorted({atomic_number(one) for one in species})
+        if not numbers:
+            raise TileModelError("A network needs one species or more, got none.")
         self.numbers = tuple(numbers)
         self._places = torch.zeros(_N_ELEMENTS, dtype=torch.int64)
         self._places[list(numbers)] = torch.arange(len(numbers))

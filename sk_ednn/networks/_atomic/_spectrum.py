@@ -44,8 +44,8 @@ class SpectrumNetwork(AbstractAtomicNetwork):
 
     Parameters
     ----------
-    species : sequence of int
-        Atomic numbers. Their order changes nothing.
+    species : sequence of int or str
+        Atomic numbers or symbols. Their order changes nothing.
     cutoff : float, default=6.0
         In Å.
     n_radial : int, default=8
@@ -65,6 +65,7 @@ class SpectrumNetwork(AbstractAtomicNetwork):
     >>> from sk_ednn.networks._atomic import SpectrumNetwork
     >>> net = SpectrumNetwork(["B", "N"], context=8)
     >>> sum(p.numel() for p in net.parameters())
+    202962
     """
 
     def __init__(
@@ -81,9 +82,7 @@ class SpectrumNetwork(AbstractAtomicNetwork):
         activation="silu",
     ):
         if not 1 <= partners <= channels:
-            raise TileModelError(
-                f"partners must be from 1 to channels={channels}, got {partners}."
-            )
+            raise TileModelError(f"partners must be from 1 to channels={channels}, got {partners}.")
         super().__init__(species, Density(species, cutoff, n_radial, l_max))
         self.l_max, self.partners = l_max, partners
         n_in = self.representation.n_channels

@@ -7,7 +7,7 @@ import hashlib
 import numpy as np
 
 # What may change between the parts of one training: where it is kept, and who watches.
-_FREE = {"checkpoint", "callback", "device", "random_state"}
+_FREE = {"checkpoint", "cache_megabytes", "callback", "device", "random_state"}
 
 
 def training_digest(trainer, structures, labels, weight, network, seed) -> str:
@@ -39,5 +39,5 @@ def training_digest(trainer, structures, labels, weight, network, seed) -> str:
     arrays += [value.detach().cpu().numpy() for value in network.state_dict().values()]
     for array in arrays:
         digest.update(repr((array.shape, str(array.dtype))).encode())
-        digest.update(np.ascontiguousarray(array))
+        digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()

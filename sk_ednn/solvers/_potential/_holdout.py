@@ -30,7 +30,9 @@ def hold_out(n, fraction, groups, rng):
     TileModelError
         Where nothing would be left on one of the sides.
     """
-    labels = np.arange(n) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
+    labels = (
+        np.arange(n) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
+    )
     if labels.shape != (n,):
         raise TileModelError(f"groups must be of shape ({n},), one a structure.")
     n_groups = int(labels.max()) + 1

@@ -98,9 +98,7 @@ class PotentialLabels:
             np.arange(structures.offsets[k], structures.offsets[k + 1]) for k in np.asarray(indices)
         ]
         rows = np.concatenate(atoms) if atoms else np.arange(0)
-        return PotentialLabels(
-            self.energies[indices], self.forces[rows], self.stress[indices]
-        )
+        return PotentialLabels(self.energies[indices], self.forces[rows], self.stress[indices])
 
 
 def _checked(structures, name, values, shape):

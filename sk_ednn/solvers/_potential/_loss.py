@@ -74,31 +74,32 @@ def losses(predicted, batch, structures, targets: Targets, deltas: Deltas) -> di
     weight = None if targets.weight is None else targets.weight[structures]
     root = batch.sizes.double().sqrt()
     out = {}
-    error = predicted.energies - targets.energies[structures]
     bound = None if deltas.energy is None else deltas.energy * root
-    _add(out, "energy", error / root, bound, weight)
+    true = targets.energies[structures]
+    _add(out, "energy", predicted.energies / root, true / root, bound, weight)
     if predicted.forces is not None:
-        error = predicted.forces - targets.forces[batch.atoms]
-        per_atom = None if weight is None else weight[batch.owners, None].to(error.dtype)
-        _add(out, "force", error, deltas.force, per_atom)
+        per_atom = None if weight is None else weight[batch.owners, None]
+        _add(out, "force", predicted.forces, targets.forces[batch.atoms], deltas.force, per_atom)
     if predicted.virial is not None:
-        error = predicted.virial[:, *VOIGT] - targets.stress[structures] * batch.volumes[:, None]
-        _add(out, "stress", error / root[:, None], None, None if weight is None else weight[:, None])
+        scale = 1 / root[:, None]
+        true = targets.stress[structures] * batch.volumes[:, None]
+        per_row = None if weight is None else weight[:, None]
+        _add(out, "stress", predicted.virial[:, *VOIGT] * scale, true * scale, None, per_row)
     return out
 
 
-def _add(out, name, error, bound, weight):
-    """Add the mean loss of the errors that are not NaN."""
-    known = ~error.detach().isnan()
+def _add(out, name, predicted, true, bound, weight):
+    """Add the mean loss where the label is known."""
+    known = ~true.isnan()
     count = known.sum()
     if not count:
         return
-    # Zero, not NaN times zero, whose gradient would be NaN.
-    error = torch.where(known, error, 0.0)
+    # Zero, not NaN times zero, whose gradient would be NaN. A prediction of NaN stays one.
+    error = torch.where(known, predicted - true, 0.0)
     loss = error.square()
     if bound is not None:
         size = error.abs()
         loss = torch.where(size <= bound, loss, bound * (2 * size - bound))
     if weight is not None:
-        loss = loss * weight
+        loss = loss * weight.to(loss.dtype)
     out[name] = loss.sum() / count

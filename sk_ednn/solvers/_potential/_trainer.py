@@ -20,7 +20,6 @@ from ._composition import check_atomic_energies, composition, fit_atomic_energie
 from ._digest import training_digest
 from ._errors import potential_errors
 from ._holdout import hold_out
-from ._labels import PotentialLabels
 from ._loss import Deltas, Targets, losses
 from ._optimizer import OptimizerSpec
 from ._schedule import SCHEDULES, check_weight, pair, rate_factor, weight_at
@@ -99,6 +98,8 @@ class PotentialTrainer(BaseEstimator):
         None for never to stop before the end.
     atomic_energies : dict of int to float, default=None
         Energies by atomic number, in eV, to start from. None: fitted to the compositions.
+    cache_megabytes : float, default=2000.0
+        Memory for values of descriptors, which are computed once if they fit.
     checkpoint : str or Path, default=None
         File that is replaced after each epoch, and from which an interrupted training goes on.
     callback : callable, default=None
@@ -138,6 +139,7 @@ class PotentialTrainer(BaseEstimator):
         early_stopping=False,
         patience=None,
         atomic_energies=None,
+        cache_megabytes=2000.0,
         checkpoint=None,
         callback=None,
         dtype="float32",
@@ -164,6 +166,7 @@ class PotentialTrainer(BaseEstimator):
         self.early_stopping = early_stopping
         self.patience = patience
         self.atomic_energies = atomic_energies
+        self.cache_megabytes = cache_megabytes
         self.checkpoint = checkpoint
         self.callback = callback
         self.dtype = dtype
@@ -239,7 +242,9 @@ class PotentialTrainer(BaseEstimator):
             if not 0 <= value < 1:
                 raise TileModelError(f"{name} must be at least 0 and below 1, got {value!r}.")
         if not 0 < self.final_rate <= 1:
-            raise TileModelError(f"final_rate must be above 0 and at most 1, got {self.final_rate}.")
+            raise TileModelError(
+                f"final_rate must be above 0 and at most 1, got {self.final_rate}."
+            )
         if not self.learning_rate > 0:
             raise TileModelError(f"learning_rate must be positive, got {self.learning_rate!r}.")
         if self.batch_size < 1:
@@ -267,9 +272,9 @@ class _Run:
             atomic = fit_atomic_energies(structures, labels.energies, numbers, weight)
         self.atomic_energies = atomic
         base = composition(structures, numbers) @ [atomic[number] for number in numbers.tolist()]
-        self.table = NeighborTable(
-            neighbor_pairs(structures, network.representation.cutoff), dtype, trainer.device
-        )
+        environments = neighbor_pairs(structures, network.representation.cutoff)
+        n_bytes = int(trainer.cache_megabytes * 2**20)
+        self.table = NeighborTable(environments, dtype, trainer.device, n_bytes)
         self.targets = Targets(labels, labels.energies - base, weight, dtype, trainer.device)
         if not standardized:
             standardize(network, self.table, seed)
