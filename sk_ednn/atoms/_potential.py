@@ -20,6 +20,7 @@ from ._atom_novelty import AtomNovelty
 from ._potential_checks import data_notes
 from ._potential_data import labelled, packed, summary
 from ._potential_kinds import features_of, kind_of
+from ._potential_trial import try_potential
 from ._potentials import check_species
 
 
@@ -366,6 +367,10 @@ class EDNNPotential(RegressorMixin, BaseEstimator):
         check_species(self.species_, batch, places)
         with naming(places):
             return self.potential_.predict(batch, **asked), batch
+
+    def _try(self):
+        """Raise where what was read from a file does not predict."""
+        try_potential(self)
 
     def __sklearn_tags__(self):
         """Say what scikit-learn may expect."""

@@ -25,7 +25,7 @@ class _Mix(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.randn(l_max + 1, n_in, channels) / math.sqrt(n_in))
         degrees = torch.arange(l_max + 1)
-        rows = torch.repeat_interleave(degrees, 2 * degrees + 1)
+        rows = torch.repeat_interleave(degrees, 2 * degrees + 1, output_size=(l_max + 1) ** 2)
         self.register_buffer("_rows", (rows[:, None] == degrees).float(), persistent=False)
 
     def forward(self, values: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ import torch
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 
+from ..._utils.stored import stored
 from ...exceptions import TileModelError
 from ...networks._atomic import AtomicPotential, NeighborTable, energy_forces_stress, standardize
 from ...structures import Structures, neighbor_pairs
@@ -52,6 +53,7 @@ class FitResult:
     interrupted: bool = False
 
 
+@stored("PotentialTrainer", functions=("callback",))
 class PotentialTrainer(BaseEstimator):
     """Fit a network of atoms to energies, forces and stresses, each where it is known.
 
