@@ -200,6 +200,16 @@ class EDNNPotential(RegressorMixin, BaseEstimator):
         kind = kind_of(self.model)
         with needing("EDNNPotential"), naming(data.places):
             fitted = kind.fit(self, data, groups, sample_weight)
+        unlearned = [each for each in fitted.unlearned if data.found[each]["known"]]
+        if unlearned:
+            data.found["unread"].extend(unlearned)
+            off = ", ".join(f"{each}=False" for each in unlearned)
+            warnings.warn(
+                f"The structures have {' and '.join(unlearned)}, and this model does not learn "
+                f"them: take a network of atoms, or give {off} if that is meant.",
+                DataWarning,
+                stacklevel=2,
+            )
         rng = check_random_state(0)
         features = features_of(fitted.potential)
         novelty = None if features is None else AtomNovelty.of(features, data.structures, rng)

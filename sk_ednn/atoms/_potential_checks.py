@@ -18,9 +18,21 @@ _STEP, _STRAIN = 0.3, 0.1
 _PAIRS = 5
 # Slopes between these are of one unit and sign; correlations above are no accident.
 _SLOPES, _CORRELATION = (0.5, 2.0), 0.9
-# What a slope near these tells, as energy units in eV.
-_UNITS = {27.2114: "hartree", 13.6057: "rydberg", 0.0433641: "kcal/mol", 0.0103643: "kJ/mol"}
-_STRESS_UNITS = {160.2177: "GPa", 1602.177: "kbar"}
+# Ratios of differences of energies to work, and what they tell; the nearest within 8 % is told.
+_NEAR = 0.08
+_OF_FORCES = {
+    1 / 27.2114: "energies look as if they were in hartree",
+    1 / 13.6057: "energies look as if they were in rydberg",
+    23.0605: "energies look as if they were in kcal/mol",
+    96.4853: "energies look as if they were in kJ/mol",
+    51.4221: "forces look as if they were in hartree/bohr",
+    25.7110: "forces look as if they were in rydberg/bohr",
+    1 / 23.0605: "forces look as if they were in kcal/mol/Å",
+}
+_OF_STRESS = {
+    1 / 160.2177: "stresses look as if they were in GPa",
+    1 / 1602.177: "stresses look as if they were in kbar",
+}
 
 
 def data_notes(data) -> list[str]:
@@ -97,7 +109,7 @@ def _work_of_forces(data):
             work.append(-(mean * step).sum())
             gained.append(data.energies[k] - data.energies[before])
     yield from _compared(
-        np.array(work), np.array(gained), _UNITS, "energies", "forces",
+        np.array(work), np.array(gained), _OF_FORCES, "energies and forces",
         "differences of energies along trajectories are {slope:.3g} times the work of the forces",
     )  # fmt: skip
 
@@ -128,13 +140,12 @@ def _work_of_stress(data):
         work.append(float(mean @ six))
         gained.append(data.energies[k] - data.energies[other])
     yield from _compared(
-        np.array(work), np.array(gained), {1 / n: u for n, u in _STRESS_UNITS.items()}, "stresses",
-        "energies",
+        np.array(work), np.array(gained), _OF_STRESS, "energies and stresses",
         "differences of energies of strained cells are {slope:.3g} times the work of the stress",
     )  # fmt: skip
 
 
-def _compared(work, gained, units, what, beside, sentence):
+def _compared(work, gained, units, what, sentence):
     if len(work) < _PAIRS or not work.any():
         return
     slope = float(work @ gained / (work @ work))
@@ -144,11 +155,10 @@ def _compared(work, gained, units, what, beside, sentence):
         return
     told = sentence.format(slope=slope)
     if slope < 0:
-        yield f"The {what} have the opposite sign of what goes with the {beside}: {told}."
+        yield f"The {what} are of opposite signs: {told}."
         return
-    for unit, name in units.items():
-        for ratio in (slope * unit, slope / unit):
-            if 0.8 < ratio < 1.25:
-                yield f"The {what} look as if they were in {name} beside {beside}: {told}."
-                return
-    yield f"The {what} and the {beside} do not go together: {told}. Check their units."
+    ratio = min(units, key=lambda each: abs(np.log(slope / each)))
+    if abs(np.log(slope / ratio)) < _NEAR:
+        yield f"The {units[ratio]}: {told}."
+    else:
+        yield f"The {what} do not go together: {told}. Check their units."

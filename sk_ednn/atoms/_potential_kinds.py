@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.utils import check_random_state
 
 from ..descriptors import AbstractDescriptor
 from ..estimators._regressor import EDNNRegressor
@@ -26,6 +27,7 @@ class Fitted(NamedTuple):
     potential: Any
     species: list[int]
     history: list[dict]
+    unlearned: tuple[str, ...] = ()  # labels that this kind of model does not learn
 
 
 def kind_of(model):
@@ -101,7 +103,7 @@ class TiledKind:
         atomic = _checked_atomic(asked.atomic_energies, species)
         energies = data.energies - atomic_totals(atomic, data.structures)
         model.fit(data.structures, energies, sample_weight=sample_weight, groups=groups)
-        return Fitted(TiledPotential(model, atomic), species, [])
+        return Fitted(TiledPotential(model, atomic), species, [], ("forces", "stress"))
 
 
 class DrawnKind:
@@ -123,14 +125,17 @@ class DrawnKind:
         regressor = _seeded(regressor, asked)
         structures = list(data.structures)
         fields = draw.fit_transform(structures)
-        gradient = None
-        if data.found["forces"]["known"]:
+        gradient, unlearned = None, ["forces", "stress"]
+        solver, _ = regressor._parts(check_random_state(0))
+        if data.found["forces"]["known"] and solver.learns_gradients:
             gradient = _drawn_gradients(draw, data, structures)
+            unlearned = [] if draw.adjust > 0 else ["stress"]
         regressor.fit(
             fields, data.energies, sample_weight=sample_weight, groups=groups, gradient=gradient
         )
         species = np.unique(data.structures.numbers).tolist()
-        return Fitted(DrawnPotential(make_pipeline(draw, regressor)), species, [])
+        potential = DrawnPotential(make_pipeline(draw, regressor))
+        return Fitted(potential, species, [], tuple(unlearned))
 
 
 # --- networks ---------------------------------------------------------------------------------

@@ -58,13 +58,14 @@ def built(name, params) -> nn.Module:
         return kind(**params)
 
 
-def with_buffers(network) -> nn.Module:
+def with_buffers(network, device) -> nn.Module:
     """Return a network with the weights of another one, and what follows from its settings."""
+    dtype = next(network.parameters()).dtype
     # Weights that are thrown away are drawn; nobody is to notice by their random numbers.
     with torch.random.fork_rng(devices=[]):
-        made = type(network)(**network.params)
+        made = type(network)(**network.params).to(dtype)
     made.load_state_dict(network.state_dict(), strict=True, assign=True)
-    return made.eval()
+    return made.eval().to(device)
 
 
 def _is_setting(value) -> bool:

@@ -192,7 +192,7 @@ def _module(node, decoder) -> nn.Module:
     # The arrays of the file become the weights: nothing is copied, whatever the file says it is.
     module.load_state_dict(weights, strict=True, assign=True)
     if node["built"]["$"] == "atomic network":
-        module = _atomic.with_buffers(module)
+        module = _atomic.with_buffers(module, decoder.device)
     for name, weight in module.named_parameters():
         weight.requires_grad_(name not in node["frozen"])
     return module
