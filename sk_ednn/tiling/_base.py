@@ -215,7 +215,8 @@ class AbstractTiling(BaseEstimator, ABC):
         """Return the gradients of totals with respect to the systems.
 
         This is the vector-Jacobian product of cutting tiles: gradients with respect to tiles are
-        pulled back to the systems and added up. `sk_ednn.tile_models._gradients` explains the terms.
+        pulled back to the systems and added up. `sk_ednn.tile_models._gradients` explains the
+        terms.
 
         Parameters
         ----------
