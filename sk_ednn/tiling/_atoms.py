@@ -369,6 +369,21 @@ class AtomTiling(AbstractPackedTiling):
         return AtomSystems(region, systems.species, np.arange(len(atoms)))
 
 
+def _of_basis(strain) -> np.ndarray:
+    """Return a gradient by strain in an orthonormal basis of symmetric matrices, (6,)."""
+    symmetric = (strain + strain.T) / 2
+    off_diagonal = symmetric[[1, 0, 0], [2, 2, 1]]
+    return np.concatenate([np.diag(symmetric), np.sqrt(2) * off_diagonal])
+
+
+def _from_basis(values) -> np.ndarray:
+    """Return the symmetric matrix of six coefficients, (3, 3)."""
+    matrix = np.diag(values[:3])
+    rows, columns = [1, 0, 0], [2, 2, 1]
+    matrix[rows, columns] = matrix[columns, rows] = values[3:] / np.sqrt(2)
+    return matrix
+
+
 def _with_species(structures, species) -> AtomSystems:
     """Return structures with the species of the training structures; reject other species."""
     unknown = sorted(set(np.unique(structures.numbers).tolist()) - set(species))
