@@ -53,6 +53,9 @@ def require_working(model, budget, asked=False) -> None:
     Exception
         What the prediction raised.
     """
+    if hasattr(type(model), "_try"):
+        model._try()
+        return
     regressors = _regressors(model)
     if not regressors and (type(model).__module__.startswith("sk_ednn.") or _inner(model)):
         raise TypeError(f"a {type(model).__name__} is no model of fields")
