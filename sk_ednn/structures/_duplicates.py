@@ -9,7 +9,7 @@ CLOSEST = 1e-4  # Å
 _WEIGHTS = np.array([1.0, np.sqrt(2) - 0.5, np.sqrt(3) - 1.1])
 
 
-def check_overlaps(atoms):
+def check_overlaps(atoms, periods=None):
     """Refuse two atoms of a structure at one place, as cells with both ends of a period have them.
 
     Atoms are sorted by one number that nearly equal places share; only neighbours in that order
@@ -18,6 +18,8 @@ def check_overlaps(atoms):
     Parameters
     ----------
     atoms : Atoms
+    periods : ndarray of shape (n_structures,), in Å, default=None
+        Of heights over a plane; 0 where a structure does not repeat along the normal.
 
     Raises
     ------
@@ -25,6 +27,7 @@ def check_overlaps(atoms):
         If two atoms are closer than `CLOSEST`.
     """
     n_axes = atoms.scaled.shape[1]
+    heights = _in_first_period(atoms, periods)
     # Along each normal of the cell's faces, how far CLOSEST is in edges.
     step = CLOSEST * np.sqrt((np.linalg.inv(atoms.vectors) ** 2).sum(axis=1)).max(axis=0)
     # An atom at the end of a period is one at its beginning.
@@ -33,7 +36,7 @@ def check_overlaps(atoms):
     keys = places @ weights
     near = float(step @ weights)
     if atoms.heights is not None:
-        keys += 0.3 * atoms.heights
+        keys += 0.3 * heights
         near += 0.3 * CLOSEST
     owner = atoms.owner
     keys += 4.0 * owner
@@ -48,7 +51,7 @@ def check_overlaps(atoms):
         apart -= np.round(apart) * atoms.periodic[owner[a]]
         squared = ((apart[:, :, None] * atoms.vectors[owner[a]]).sum(axis=1) ** 2).sum(axis=1)
         if atoms.heights is not None:
-            squared += (atoms.heights[a] - atoms.heights[b]) ** 2
+            squared += (heights[a] - heights[b]) ** 2
         found = np.flatnonzero((owner[a] == owner[b]) & (squared < CLOSEST**2))
         if found.size:
             first, second = sorted((int(a[found[0]]), int(b[found[0]])))
@@ -57,3 +60,12 @@ def check_overlaps(atoms):
                 f"{np.sqrt(squared[found[0]]):.1e} Å apart, closer than any two atoms are "
                 f"({CLOSEST:g} Å). Leave one out: a cell holds only one end of each period."
             )
+
+
+def _in_first_period(atoms, periods):
+    """Return heights moved by whole periods: at the end of one is at its beginning, here too."""
+    if atoms.heights is None or periods is None or not periods.any():
+        return atoms.heights
+    period = np.where(periods > 0, periods, np.inf)[atoms.owner]
+    turns = np.floor((atoms.heights + CLOSEST) / period)
+    return atoms.heights - np.where(np.isfinite(period), turns, 0.0) * periods[atoms.owner]
