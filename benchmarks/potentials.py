@@ -6,7 +6,8 @@
 Sets are files of a folder: ``sheets`` (hex_xtb_dev.npz, hex_large_xtb_dev.npz: planar, 480 held
 out), ``tio2`` (tio2_dft_dev.npz, as aenet filters it; 5 % held out), ``si`` (mlearn/Si.npz, 5 %
 held out) and ``siau`` (siau_meam_dev.npz, 10 % of the parents held out), in eV and Å.
-Training stops after ``--seconds`` of the processor, neighbour lists included.
+Models are ``spectrum``, ``symmetry``, ``chebyshev``, ``deep-pot-frame`` and ``deep-pot``, each also
+with ``-context``. Training stops after ``--seconds`` of the processor, neighbour lists included.
 """
 
 import os
@@ -22,12 +23,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from sk_ednn.networks._atomic import SpectrumNetwork
+from sk_ednn.descriptors import ChebyshevDescriptor, DeepPotFrame, SymmetryFunctions
+from sk_ednn.networks._atomic import AtomicNetwork, DeepPotSE, SpectrumNetwork
 from sk_ednn.solvers._potential import PotentialLabels, PotentialTrainer
 from sk_ednn.solvers._potential._errors import GPA
 from sk_ednn.structures import Structures
 
 AREA = 12.5 * 13.0  # Å² of a small sheet
+DESCRIPTORS = {
+    "symmetry": SymmetryFunctions, "chebyshev": ChebyshevDescriptor, "deep-pot-frame": DeepPotFrame,
+}  # fmt: skip
 CUTOFFS = {"sheets": 6.0, "tio2": 6.0, "si": 5.5, "siau": 6.0}
 
 
@@ -78,6 +83,10 @@ def network(args, cutoff):
             species, cutoff, channels=args.channels, partners=args.partners, l_max=args.l_max,
             n_radial=args.n_radial, **shared,
         )  # fmt: skip
+    if kind == "deep-pot":
+        return lambda species: DeepPotSE(species, cutoff, **shared)
+    if kind in DESCRIPTORS:
+        return lambda species: AtomicNetwork(species, DESCRIPTORS[kind](cutoff), **shared)
     raise SystemExit(f"No model {args.model}.")
 
 
@@ -129,7 +138,7 @@ def main():
     fraction = args.fraction or (0.1 if name == "siau" else 0.05)
     train, test = split(name, structures, d, fraction)
     if args.limit:
-        train = train[: args.limit]
+        train = np.sort(np.random.default_rng(8).permutation(train)[: args.limit])
     cutoff = args.cutoff or CUTOFFS[name]
 
     def pair(text):

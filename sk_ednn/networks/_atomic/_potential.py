@@ -15,7 +15,7 @@ from ._network import AbstractAtomicNetwork
 
 # Pairs that are worked on together: few enough for the second-level cache to matter, many enough
 # for a call of torch to cost little beside its work.
-_BLOCK_PAIRS = 1 << 15
+_BLOCK_PAIRS = 1 << 17
 # Atoms whose neighbours are listed together.
 _LISTED_ATOMS = 1 << 16
 
