@@ -18,8 +18,8 @@ PYTEST_ARGS ?=
 # Tests run beside each other, one thread each.
 WORKERS ?= -n logical --maxprocesses=4 --dist worksteal
 DEMO_ARGS ?=
-BLAS_TESTS := tests/summing tests/test_laws.py tests/test_sklearn.py tests/test_regressor.py \
-    tests/test_guide.py tests/test_readme.py sk_ednn/summing sk_ednn/_regressor.py
+BLAS_TESTS := tests/solvers tests/test_laws.py tests/test_sklearn.py tests/estimators/test_regressor.py \
+    tests/test_guide.py tests/test_readme.py sk_ednn/solvers sk_ednn/estimators/_regressor.py
 # The index to look in for a CPU build of torch when the default one has none.
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 

@@ -52,7 +52,7 @@ def main():
         rows.append(
             [
                 name,
-                type(model.summing_).__name__,
+                type(model.solver_).__name__,
                 took,
                 f"{model.score(test.fields, test.energies):.6f}",
                 extensive_errors(test.energies, model.predict(test.fields)).median,

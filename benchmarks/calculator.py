@@ -25,7 +25,7 @@ from ase.optimize import BFGS
 
 from sk_ednn.atoms import EDNNCalculator
 from sk_ednn.datasets import load_sheets
-from sk_ednn.exceptions import UnfamiliarWarning
+from sk_ednn.exceptions import NoveltyWarning
 from sk_ednn.pretrained import load_sheets_model
 from sk_ednn.simulation import AtomUpdates
 
@@ -110,14 +110,14 @@ def drift(model, sheet, sheets, options):
     def record():
         energies.append(atoms.get_total_energy())
         kinetic.append(atoms.get_kinetic_energy())
-        if "unfamiliar" in atoms.calc.results:
-            shares.append(atoms.calc.results["unfamiliar"])
+        if "novel" in atoms.calc.results:
+            shares.append(atoms.calc.results["novel"])
 
     dyn = VelocityVerlet(atoms, timestep=options.fs * units.fs)
     dyn.attach(record)
     start = perf_counter()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UnfamiliarWarning)
+        warnings.simplefilter("ignore", NoveltyWarning)
         dyn.run(options.steps)
     energies = 1e3 * (np.array(energies) - energies[0]) / len(atoms)
     time = options.fs * np.arange(len(energies))
@@ -134,7 +134,7 @@ def drift(model, sheet, sheets, options):
     tenths = np.array_split(energies, 10)
     print("mean of each tenth:", " ".join(f"{part.mean():+.3f}" for part in tenths), "meV/atom")
     print(
-        f"unfamiliar tiles: {100 * np.mean(shares):.1f} % on average, at first "
+        f"novel tiles: {100 * np.mean(shares):.1f} % on average, at first "
         f"{100 * shares[0]:.1f} %, at most {100 * np.max(shares):.1f} %"
     )
 

@@ -9,7 +9,7 @@ import torch
 
 from sk_ednn import EDNNRegressor, GridTiling
 from sk_ednn.datasets import make_dots
-from sk_ednn.summing import GradientSumFit
+from sk_ednn.solvers import GradientSolver
 
 FOCUS, CONTEXT = 8, 4
 
@@ -33,7 +33,7 @@ def main():
         model = EDNNRegressor(
             network(),
             GridTiling(FOCUS, CONTEXT),
-            summing=GradientSumFit(max_epochs=10 if options.quick else 20),
+            solver=GradientSolver(max_epochs=10 if options.quick else 20),
             random_state=seed,
         )
         start = time.perf_counter()

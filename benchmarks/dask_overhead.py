@@ -19,7 +19,7 @@ from sklearn.linear_model import Ridge
 
 from sk_ednn import EDNNRegressor, GridTiling
 from sk_ednn.evaluation import Direct, Network
-from sk_ednn.summing import GradientSumFit
+from sk_ednn.solvers import GradientSolver
 
 FOCUS, CONTEXT = 16, 8
 LONG = 1296  # tiles of a block that takes 5 ms or more
@@ -111,7 +111,7 @@ def same_bits(side):
     )  # fmt: skip
     X = np.random.default_rng(0).normal(size=(20, 48, 48)).astype(np.float32)
     model = EDNNRegressor(
-        net, GridTiling(FOCUS, CONTEXT), summing=GradientSumFit(max_epochs=1),
+        net, GridTiling(FOCUS, CONTEXT), solver=GradientSolver(max_epochs=1),
         evaluation=Network(max_tiles=256), random_state=0,
     ).fit(X, (X**2).sum(axis=(1, 2)))  # fmt: skip
     source = Waves((side, side))

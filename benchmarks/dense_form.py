@@ -29,7 +29,7 @@ from sk_ednn.networks import SumOverTiles, ValidCNN, initialise_summed
 from sk_ednn.networks._convolutional import tiles_of
 from sk_ednn.networks._layout import laid_out
 from sk_ednn.networks._padding import padded
-from sk_ednn.summing import GradientSumFit
+from sk_ednn.solvers import GradientSolver
 
 # Focus and context: dimension, sites along an axis of the field.
 CASES = {
@@ -212,8 +212,8 @@ COLUMNS = ("loop", "all at once", "MONAI", "fastest tiled", "dense")
 def overhead(repeat):
     """Compare `EDNNRegressor.predict` with the bare call of the dense form on the padded field."""
     fields = np.random.default_rng(0).random((2, 64, 64)).astype(np.float32)
-    fit = GradientSumFit(max_epochs=1, form="tiled")
-    model = EDNNRegressor(network(32, 32, 2), GridTiling(32, 32), summing=fit)
+    fit = GradientSolver(max_epochs=1, form="tiled")
+    model = EDNNRegressor(network(32, 32, 2), GridTiling(32, 32), solver=fit)
     model.fit(fields, fields.sum(axis=(1, 2)))
     large = np.random.default_rng(1).random((1, 1024, 1024)).astype(np.float32)
     dense = model.tile_model_.dense_form(model.tiling_)

@@ -21,11 +21,11 @@ from skorch.callbacks import Callback
 from skorch.dataset import ValidSplit
 
 from sk_ednn import EDNNRegressor, GridTiling
-from sk_ednn._tile_model import channels_first
+from sk_ednn.tile_models._tile_model import channels_first
 from sk_ednn.datasets import make_ising
 from sk_ednn.metrics import extensive_errors
 from sk_ednn.networks import PaperDenseNet
-from sk_ednn.summing import GradientSumFit
+from sk_ednn.solvers import GradientSolver
 
 BATCH, RATE, PAPER = 2000, 1e-4, {1: 0.028, 2: 1.090, 3: 14.816}
 
@@ -132,8 +132,8 @@ def train(context, data, test, large, epochs, seed, checkpoint=None):
     """Train for all epochs; errors with the best and with the last weights."""
     split = ValidSplit(0.02, random_state=seed)
     net = network(epochs, split, [BestWeights()]).set_params(verbose=int(checkpoint is not None))
-    summing = GradientSumFit(checkpoint=checkpoint)
-    model = EDNNRegressor(net, GridTiling(1, context), summing=summing, random_state=seed)
+    solver = GradientSolver(checkpoint=checkpoint)
+    model = EDNNRegressor(net, GridTiling(1, context), solver=solver, random_state=seed)
     start = time.perf_counter()
     model.fit(data.fields, data.energies)
     took = time.perf_counter() - start

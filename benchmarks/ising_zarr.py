@@ -21,7 +21,8 @@ from sklearn.preprocessing import PolynomialFeatures
 
 from sk_ednn import EDNNRegressor, GridTiling
 from sk_ednn.datasets import make_ising
-from sk_ednn.evaluation import ArraySource, Unique
+from sk_ednn.evaluation import Unique
+from sk_ednn.fields import ArraySource
 
 CHUNK = 1024
 

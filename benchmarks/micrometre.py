@@ -42,7 +42,7 @@ from sk_ednn.datasets import load_porous
 from sk_ednn.evaluation import DaskBlocks, Direct, Network
 from sk_ednn.networks import PaperCNN, ValidCNN, as_convolution
 from sk_ednn.networks._layout import laid_out, lay_out
-from sk_ednn.summing import GradientSumFit
+from sk_ednn.solvers import GradientSolver
 
 FOCUS, CONTEXT = 64, 32
 SPACING = CELL / 384  # 0.0911 Å: six foci along a cell
@@ -54,9 +54,9 @@ SPEEDUP = 29  # cells of the sheet that is evaluated with one worker and with se
 
 def network(epochs):
     """Return the rasteriser and the convolutional network."""
-    fit = GradientSumFit(max_epochs=epochs, batch_size=4, lr=1e-3, max_norm=1.0)
+    fit = GradientSolver(max_epochs=epochs, batch_size=4, lr=1e-3, max_norm=1.0)
     return GaussianRasterizer(SPACING, width=WELL), EDNNRegressor(
-        ValidCNN, GridTiling(FOCUS, CONTEXT), summing=fit, baseline="content", random_state=0
+        ValidCNN, GridTiling(FOCUS, CONTEXT), solver=fit, baseline="content", random_state=0
     )
 
 

@@ -11,7 +11,8 @@ from time import perf_counter, process_time
 
 import numpy as np
 
-from sk_ednn.atoms import GaussianRasterizer, Structure
+from sk_ednn.atoms import GaussianRasterizer
+from sk_ednn.structures import Structure
 from sk_ednn.datasets import load_sheets
 
 SPACING, WIDTH = 0.09, 0.2

@@ -24,7 +24,7 @@ from sk_ednn.cli._demo import sheets_model
 from sk_ednn.datasets import load_sheets
 from sk_ednn.exceptions import EDNNError
 from sk_ednn.metrics import extensive_errors
-from sk_ednn.summing import LinearSumFit
+from sk_ednn.solvers import LinearSolver
 
 TEST = 480
 
@@ -106,8 +106,8 @@ def forces_too(options, sheets, large):
                 draw = model[0].fit(structures)
                 forces = [sheets.forces[k] for k in train]
                 known["ednnregressor__gradient"] = draw.position_gradients(structures, forces)
-                how = LinearSumFit(options.directions, gradient_weight=options.weight)
-                model.set_params(ednnregressor__summing=how, ednnregressor__random_state=seed)
+                how = LinearSolver(options.directions, gradient_weight=options.weight)
+                model.set_params(ednnregressor__solver=how, ednnregressor__random_state=seed)
             start = perf_counter()
             model.fit(structures, sheets.energies[train], **known)
             took.append(perf_counter() - start)

@@ -28,7 +28,7 @@ from sk_ednn.datasets import load_sheets
 from sk_ednn.exceptions import EDNNError
 from sk_ednn.metrics import extensive_errors
 from sk_ednn.networks import PaperCNN, ValidCNN
-from sk_ednn.summing import GradientSumFit
+from sk_ednn.solvers import GradientSolver
 
 TEST = 480
 ONES = {"B": 1.0, "C": 1.0, "N": 1.0}
@@ -86,17 +86,15 @@ def estimator(name, n_samples, epochs, options):
         return first ** (1 - np.clip((epoch / epochs - 0.4) / 0.5, 0, 1))
 
     symmetries = ("reflect",) if tiling.focus is None else ("shift", "reflect")
-    summing = GradientSumFit(
+    solver = GradientSolver(
         symmetries=symmetries, gradient_weight=weight, checkpoint=options.checkpoint or None
     )
     if options.start:
         started = files.load(options.start)[-1]
         return started.set_params(
-            tile_model=net, summing=summing, warm_start=True, random_state=options.seed
+            tile_model=net, solver=solver, warm_start=True, random_state=options.seed
         )
-    return EDNNRegressor(
-        net, tiling, summing=summing, baseline="content", random_state=options.seed
-    )
+    return EDNNRegressor(net, tiling, solver=solver, baseline="content", random_state=options.seed)
 
 
 def errors(model, draw, data, chosen):
@@ -179,7 +177,7 @@ def save(path, draw, model):
         "made by": "benchmarks/sheets_network.py",
     }
     # How the weight of forces changed is a function, which a file does not hold.
-    model.summing = model.summing_ = GradientSumFit()
+    model.solver = model.solver_ = GradientSolver()
     model.warm_start = False
     files.save(make_pipeline(draw, model), path, unit="eV", about=about)
 

@@ -23,7 +23,7 @@ from sk_ednn.atoms import EDNNCalculator, GaussianRasterizer
 from sk_ednn.datasets import load_sheets
 from sk_ednn.networks import ValidCNN
 from sk_ednn.pretrained import load_sheets_model
-from sk_ednn.summing import GradientSumFit
+from sk_ednn.solvers import GradientSolver
 
 TEST = 480
 TRANSLATED = 20
@@ -117,7 +117,7 @@ def rows_of(name, model, sheets, test, options):
 def trained(symmetries, sheets, train, epochs):
     """Return a small network of coarse sheets, and the time that its training took."""
     draw = GaussianRasterizer((12.5 / 32, 13 / 32), 0.4, weights=ONES, channels=tuple(ONES))
-    summing = GradientSumFit(
+    solver = GradientSolver(
         max_epochs=epochs, lr=3e-3, batch_size=8, max_norm=5.0, gradient_weight=1.0,
         symmetries=symmetries,
     )  # fmt: skip
@@ -125,7 +125,7 @@ def trained(symmetries, sheets, train, epochs):
         (20, 20), focus=(4, 4), n_channels=3, layers=COARSE, hidden=48, activation="silu"
     )
     tiling = GridTiling(4, 8, channel_axis=-1)
-    regressor = EDNNRegressor(net, tiling, summing=summing, baseline="content", random_state=0)
+    regressor = EDNNRegressor(net, tiling, solver=solver, baseline="content", random_state=0)
     structures = [sheets.structures[k] for k in train]
     fields = draw.fit_transform(structures)
     known = draw.position_gradients(structures, [sheets.forces[k] for k in train])

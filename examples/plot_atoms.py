@@ -122,13 +122,13 @@ def record():
     """Keep what is plotted below."""
     images.append(hot.copy())
     kelvin.append(hot.get_kinetic_energy() / len(hot) / units.kB)
-    if "unfamiliar" in hot.calc.results:
-        shares.append(hot.calc.results["unfamiliar"])
+    if "novel" in hot.calc.results:
+        shares.append(hot.calc.results["novel"])
 
 
 dynamics.attach(record, interval=5)
 dynamics.run(200)
-print(f"{np.mean(kelvin[20:]):.0f} K, {100 * np.mean(shares):.1f} % of the tiles unfamiliar")
+print(f"{np.mean(kelvin[20:]):.0f} K, {100 * np.mean(shares):.1f} % of the tiles novel")
 
 # %%
 # The radial distribution function is ASE's, turned to that of a plane, beside that of the training

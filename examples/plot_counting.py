@@ -16,7 +16,7 @@ from torch import nn
 
 from sk_ednn import EDNNRegressor, GridTiling
 from sk_ednn.datasets import make_dots
-from sk_ednn.summing import GradientSumFit
+from sk_ednn.solvers import GradientSolver
 
 torch.set_num_threads(1)  # as fast for small networks, and much faster on a busy machine
 
@@ -46,7 +46,7 @@ class Net(nn.Sequential):
 model = EDNNRegressor(
     Net,
     GridTiling(focus=4, context=3),
-    summing=GradientSumFit(max_epochs=15, lr=2e-3),
+    solver=GradientSolver(max_epochs=15, lr=2e-3),
     random_state=0,
 )
 model.fit(small.fields, small.counts)

@@ -28,14 +28,9 @@ from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 
 from sk_ednn import EDNNRegressor, GridTiling
-from sk_ednn.atoms import (
-    EDNNCalculator,
-    GaussianRasterizer,
-    LocalInvariants,
-    energies_of,
-    read_structures,
-)
+from sk_ednn.atoms import EDNNCalculator, GaussianRasterizer, LocalInvariants, energies_of
 from sk_ednn.datasets import load_porous
+from sk_ednn.structures import read_structures
 
 data = load_porous(as_ase=True)
 order = np.random.default_rng(0).permutation(len(data.structures))[:100]

@@ -25,15 +25,15 @@ from sk_ednn.inspection import (
     ContextSensitivityDisplay,
     ContributionDisplay,
     ErrorDisplay,
-    FamiliarityDisplay,
     InteractionDisplay,
     LocalityDisplay,
+    NoveltyDisplay,
     ParityDisplay,
     ScalingDisplay,
     TilingDisplay,
     TilingPathDisplay,
     extensivity_report,
-    gauge,
+    null_space,
     size_transfer,
 )
 
@@ -106,7 +106,7 @@ plt.show()
 # and no total of the training data changes.
 
 tiles = GridTiling(1, 1).tiles(train.fields)
-found = gauge(tiles)
+found = null_space(tiles)
 print(
     f"{found.n_distinct} states of a tile, {found.rank} numbers determined, {found.dimension} not"
 )
@@ -162,7 +162,7 @@ figure, (left, right) = plt.subplots(
 ErrorDisplay.from_predictions(
     *in_mev, sizes=area, groups=kinds, ax=left, name="energy", unit="meV Å⁻²", per="area"
 )
-FamiliarityDisplay.from_estimator(
+NoveltyDisplay.from_estimator(
     committee, known, unseen, sheets.energies[test], indicator="spread", ax=right,
     name="error", unit="eV",
 )  # fmt: skip

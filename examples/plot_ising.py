@@ -25,7 +25,7 @@ from sk_ednn import EDNNRegressor, GridTiling
 from sk_ednn.datasets import make_ising
 from sk_ednn.metrics import extensive_errors
 from sk_ednn.networks import PaperDenseNet
-from sk_ednn.summing import AutoSumFit, GradientSumFit
+from sk_ednn.solvers import AutoSolver, GradientSolver
 
 torch.set_num_threads(1)  # as fast for small networks, and much faster on a busy machine
 
@@ -42,10 +42,10 @@ tile_models = {
     "decision tree": DecisionTreeRegressor(random_state=0),
     "dense network": PaperDenseNet,
 }
-summing = {"dense network": GradientSumFit(max_epochs=80, lr=3e-3, batch_size=100)}
+solver = {"dense network": GradientSolver(max_epochs=80, lr=3e-3, batch_size=100)}
 
 for name, tile_model in tile_models.items():
-    print(f"{name:15} {type(AutoSumFit().select(tile_model)).__name__}")
+    print(f"{name:15} {type(AutoSolver().select(tile_model)).__name__}")
 
 # %%
 # Fit each to the same totals. Errors are medians of ten systems, in J.
@@ -55,7 +55,7 @@ for name, tile_model in tile_models.items():
     model = EDNNRegressor(
         tile_model,
         GridTiling(focus=1, context=1),
-        summing=summing.get(name),
+        solver=solver.get(name),
         random_state=0,
     )
     start = time.perf_counter()

@@ -8,9 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ._committee import EDNNCommittee
-    from ._regressor import EDNNRegressor
-    from ._shift_averaged import ShiftAveraged
+    from .estimators import EDNNCommittee, EDNNRegressor, ShiftAveraged
     from .tiling import GridTiling
 
 __version__ = "0.1.0"
@@ -19,12 +17,12 @@ __all__ = ["EDNNCommittee", "EDNNRegressor", "GridTiling", "ShiftAveraged", "__v
 
 # Imported when they are asked for: `sk-ednn --help` needs neither scikit-learn nor NumPy.
 _NAMES = {
-    "EDNNCommittee": "._committee",
-    "EDNNRegressor": "._regressor",
+    "EDNNCommittee": ".estimators",
+    "EDNNRegressor": ".estimators",
     "GridTiling": ".tiling",
-    "ShiftAveraged": "._shift_averaged",
+    "ShiftAveraged": ".estimators",
 }
-_PACKAGES = ("evaluation", "exceptions", "metrics", "summing", "tiling")
+_PACKAGES = ("evaluation", "exceptions", "metrics", "solver", "tiling")
 
 
 def __getattr__(name):

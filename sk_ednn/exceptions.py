@@ -7,10 +7,10 @@ __all__ = [
     "ExtensivityWarning",
     "MissingExtraError",
     "ModelFileError",
+    "NoveltyWarning",
     "TileMemoryError",
     "TileModelError",
     "TilingError",
-    "UnfamiliarWarning",
 ]
 
 
@@ -62,5 +62,5 @@ class DataWarning(UserWarning):
     """The data can be used as it is, and may not be what was meant."""
 
 
-class UnfamiliarWarning(UserWarning):
+class NoveltyWarning(UserWarning):
     """A model is asked for what is unlike all that it was fitted to."""

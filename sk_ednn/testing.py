@@ -6,14 +6,15 @@ Each raises an AssertionError that begins with the name of the law that is broke
 from __future__ import annotations
 
 import pickle
+from numbers import Integral
 
 import numpy as np
 from sklearn.base import clone
 from sklearn.linear_model import Ridge
 from sklearn.utils import check_random_state
 
-from ._fields import Fields
-from ._tile_model import TileModel
+from .fields._fields import Fields
+from .tile_models._tile_model import TileModel
 from .tiling import GridTiling
 
 __all__ = ["check_evaluation", "check_extensive_estimator", "check_tiling"]
@@ -121,14 +122,25 @@ def check_extensive_estimator(
     )  # fmt: skip
 
 
-def check_tiling(tiling, field_shape, *, random_state=0):
-    """Check that a tiling keeps the laws of one.
+def check_tiling(tiling, X, *, random_state=0):
+    """Check that a tiling keeps its contract, `AbstractTiling`.
+
+    ========= ====================================================================================
+    entry     ``check`` accepts what it returned, and ``take`` leaves the systems that it names
+    counts    ``counts`` are the tiles of each sample, and no more than one block has a tile
+    adjoint   ``total`` and ``adjoint`` are adjoint
+    blocks    tiles read in blocks of any size are those read at once, and their totals add up
+    batch     the tiles of a sample do not depend on the others
+    place     contributions return to the samples and tiles that they are of
+    piece     blocks read from a piece of the systems are those read from the whole
+    gradient  where there is one, it is the gradient of sums of functions of tiles
+    ========= ====================================================================================
+
+    Of a tiling of grids these as well:
 
     ========= ====================================================================================
     shapes    ``read`` gives what ``tile_grid`` and ``tile_shape`` say
     partition each site lies in exactly one focus
-    adjoint   ``total`` and ``spread`` are adjoint
-    blocks    tiles read in blocks of any size are those read at once, and their totals add up
     affected  ``affected`` names exactly the tiles that change with a site
     shift     a periodic field shifted by a focus has the same tiles
     ========= ====================================================================================
@@ -136,8 +148,9 @@ def check_tiling(tiling, field_shape, *, random_state=0):
     Parameters
     ----------
     tiling : AbstractTiling
-    field_shape : tuple of int
-        Of a small field that it allows, channels included.
+    X : data that the tiling takes, or tuple of int
+        A few small samples; for a tiling of grids, the shape of a small field that it allows,
+        channels included.
     random_state : int, RandomState or None, default=0
 
     Raises
@@ -147,9 +160,12 @@ def check_tiling(tiling, field_shape, *, random_state=0):
 
     Examples
     --------
+    >>> import numpy as np
     >>> from sk_ednn import GridTiling
     >>> from sk_ednn.testing import check_tiling
+    >>> from sk_ednn.tiling import BagTiling
     >>> check_tiling(GridTiling(focus=2, context=3), (8, 6))
+    >>> check_tiling(BagTiling(), [np.ones((3, 2)), np.zeros((0, 2))])
     >>> class Overlapping(GridTiling):
     ...     def focus_sites(self, tile_shape):
     ...         return tuple(slice(0, n) for n in tile_shape)
@@ -159,14 +175,166 @@ def check_tiling(tiling, field_shape, *, random_state=0):
     AssertionError: partition: ...
     """
     rng = check_random_state(random_state)
-    field_shape = tuple(field_shape)
+    if isinstance(X, tuple) and all(isinstance(n, Integral) for n in X):
+        _check_grid_tiling(tiling, X, rng)
+        X = [rng.normal(size=X) for _ in range(3)]
+    _check_systems(tiling, X, rng)
+
+
+def _check_systems(tiling, X, rng):
+    systems = tiling.check(X)
+    _require(
+        tiling.check(systems) is systems, "entry: check must return checked systems as they are"
+    )
+    n_samples = systems.n_samples
+    tiles = tiling.tiles(systems)
+    every, owners = tiles.array(), _owners(tiles)
+    shape = tuple(tiling.shape_of_tiles(systems))
+    _require(
+        every.shape[1:] == shape == tuple(tiles.tile_shape),
+        f"counts: shape_of_tiles says {shape}, the tiles have {every.shape[1:]}",
+    )
+    counts = np.bincount(owners, minlength=n_samples)
+    _require(
+        np.array_equal(tiling.counts(systems), counts),
+        f"counts: counts says {tiling.counts(systems)}, the tiles of each sample are {counts}",
+    )
+    _check_adjoint(tiles, rng)
+    for sample in range(n_samples):
+        alone = tiling.tiles(systems.take([sample])).array()
+        _require(
+            np.array_equal(alone, every[owners == sample]),
+            f"batch: sample {sample} has other tiles by itself than among the others",
+        )
+    for max_tiles in (1, 2, 3, 5, max(1, len(every))):
+        _check_plan(tiling, systems, max_tiles, every, owners)
+    if tiling.has_gradient and isinstance(X, list) and all(hasattr(x, "dtype") for x in X):
+        _check_gradient(tiling, X, rng)
+
+
+def _owners(tiles) -> np.ndarray:
+    entries = tiles.sum_matrix.tocoo()
+    _require(
+        np.array_equal(np.sort(entries.coords[1]), np.arange(tiles.n_tiles))
+        and (entries.data == 1).all(),
+        "counts: every tile must belong to one sample, once",
+    )
+    owners = np.empty(tiles.n_tiles, dtype=int)
+    owners[entries.coords[1]] = entries.coords[0]
+    return owners
+
+
+def _check_adjoint(tiles, rng):
+    c, r = rng.normal(size=tiles.n_tiles), rng.normal(size=tiles.n_samples)
+    left, right = tiles.total(c) @ r, c @ tiles.adjoint(r)
+    _require(
+        abs(left - right) <= 1e-12 * (np.linalg.norm(c) * np.linalg.norm(r)) * max(1, len(c)),
+        f"adjoint: <total(c), r> = {left!r} must equal <c, adjoint(r)> = {right!r}",
+    )
+
+
+def _check_plan(tiling, systems, max_tiles, every, owners):
+    plan = tiling.plan(systems, max_tiles)
+    totals, out = np.zeros((systems.n_samples, 1)), tiling.empty(systems, 1)
+    read: list[np.ndarray] = [np.zeros((0, *every.shape[1:]))] * systems.n_samples
+    for block in plan:
+        tiles = tiling.block_tiles(systems, block)
+        samples = np.asarray(tiling.samples(systems, block))
+        own = _owners(tiles)
+        _require(
+            0 < tiles.n_tiles == block.n_tiles <= max_tiles
+            and len(samples) == block.n_samples == tiles.n_samples
+            and bool(np.all(np.diff(own) >= 0)),
+            f"blocks: a block of at most {max_tiles} tile(s) has {tiles.n_tiles}, of "
+            f"{tiles.n_samples} sample(s); it says {block.n_tiles} and {block.n_samples}, and they "
+            "must lie sample by sample",
+        )
+        values = tiles.array()
+        for number, sample in enumerate(samples):
+            read[sample] = np.concatenate([read[sample], values[own == number]])
+        whole = np.array_equal(
+            np.bincount(own, minlength=len(samples)),
+            np.bincount(owners, minlength=len(read))[samples],
+        )
+        _require(
+            bool(tiling.covers(systems, block)) == whole,
+            "blocks: covers must say whether a block has all tiles of its samples",
+        )
+        marks = values.reshape(len(values), -1) @ np.cos(np.arange(values[0].size))
+        tiling.place(out, systems, block, marks[:, None])
+        totals[samples] += tiles.total(marks[:, None])
+        piece, (moved,), numbers = tiling.piece(systems, [block])
+        _require(
+            np.array_equal(tiling.block_tiles(piece, moved).array(), values)
+            and np.array_equal(np.asarray(numbers)[tiling.samples(piece, moved)], samples),
+            "piece: a block of a piece must have the tiles of the block",
+        )
+    marks = every.reshape(len(every), -1) @ np.cos(np.arange(int(np.prod(every.shape[1:]))))
+    by_sample = tiling.by_sample(systems, out)
+    for sample, values in enumerate(read):
+        # Blocks may cut a sample in boxes, so that its tiles come in another order.
+        expected = every[owners == sample]
+        _require(
+            _same_rows(values, expected),
+            f"blocks: in blocks of {max_tiles}, sample {sample} has other tiles than at once",
+        )
+        _require_equal(
+            np.ravel(by_sample[sample]), marks[owners == sample], 1e-9,
+            f"place: contributions of sample {sample} are not where its tiles are",
+        )  # fmt: skip
+        _require_equal(
+            totals[sample], [marks[owners == sample].sum()], 1e-9,
+            "blocks: totals of blocks must add up to those at once",
+        )  # fmt: skip
+
+
+def _same_rows(a, b) -> bool:
+    if a.shape != b.shape or not a.size:
+        return a.shape == b.shape
+    a, b = (np.asarray(x, dtype=float).reshape(len(x), -1) for x in (a, b))
+    return np.array_equal(a[np.lexsort(a.T[::-1])], b[np.lexsort(b.T[::-1])])
+
+
+def _check_gradient(tiling, X, rng):
+    """Compare with central differences of a sum over tiles of a function that is not linear."""
+    X = [np.array(x, dtype=float) for x in X]
+
+    def totals(X):
+        tiles = tiling.tiles(X)
+        return tiles.total(np.sin(tiles.array().reshape(tiles.n_tiles, -1)).sum(axis=1))
+
+    systems = tiling.check(X)
+    counts, parts = tiling.counts(systems), tiling.gradient_of(systems, np.cos, 3)
+    gradients = tiling.gradient_by_sample(systems, parts)
+    for sample, (x, gradient) in enumerate(zip(X, gradients, strict=True)):
+        if x.size == 0:
+            continue
+        along = rng.normal(size=x.shape)
+        for place in zip(*np.nonzero(np.asarray(gradient) == 0), strict=True):
+            moved = x.copy()
+            moved[place] += 1e-5
+            # A number that says which tiles there are is no variable.
+            if not np.array_equal(tiling.counts(tiling.check([moved])), counts[[sample]]):
+                along[place] = 0.0
+        ends = [totals([*X[:sample], x + h * along, *X[sample + 1 :]]) for h in (1e-5, -1e-5)]
+        found, expected = np.vdot(gradient, along), (ends[0] - ends[1])[sample] / 2e-5
+        _require(
+            abs(found - expected) <= 1e-6 * (1 + abs(expected)),
+            f"gradient: of sample {sample} along a direction it is {found!r}, the difference "
+            f"{expected!r}",
+        )
+
+
+def _check_grid_tiling(tiling, field_shape, rng):
+    field_shape = tuple(int(n) for n in field_shape)
     # Each site a number of its own, so that it can be followed; 0 is what lies outside.
     names = 1.0 + np.arange(np.prod(field_shape)).reshape(field_shape)
     X = np.stack([names, rng.permutation(names.ravel()).reshape(field_shape)])
     tiles = tiling.tiles(X)
     grid, tile_shape = tuple(tiling.tile_grid(field_shape)), tuple(tiling.tile_shape(field_shape))
     _require(
-        tuple(tiles.tile_shape) == tile_shape and tiles.n_tiles == 2 * np.prod(grid),
+        tuple(tiles.tile_shape) == tile_shape
+        and tiles.values.size == 2 * np.prod(grid) * np.prod(tile_shape),
         f"shapes: tile_grid and tile_shape say 2 fields of {grid} tiles of {tile_shape}, read gave "
         f"{tiles.n_tiles} of {tuple(tiles.tile_shape)}",
     )
@@ -180,12 +348,7 @@ def check_tiling(tiling, field_shape, *, random_state=0):
             f"partition: each site must lie in exactly one focus; {np.sum(counts == 0)} of "
             f"{names.size} lie in none, {np.sum(counts > 1)} in several",
         )
-    c, r = rng.normal(size=tiles.n_tiles), rng.normal(size=tiles.n_samples)
-    left, right = tiles.total(c) @ r, c @ tiles.spread(r)
-    _require(
-        abs(left - right) <= 1e-12 * (np.linalg.norm(c) * np.linalg.norm(r)) * len(c),
-        f"adjoint: <total(c), r> = {left!r} must equal <c, spread(r)> = {right!r}",
-    )
+    _check_adjoint(tiles, rng)
     _check_blocks(tiling, X, every, grid)
     _check_affected(tiling, names, grid, rng)
     if getattr(tiling, "boundary", None) == "periodic":

@@ -18,7 +18,7 @@ from sklearn.tree import DecisionTreeRegressor
 
 from sk_ednn import EDNNRegressor, GridTiling
 from sk_ednn.evaluation import AutoEvaluation, Direct, Unique
-from sk_ednn.summing import BoostingSumFit
+from sk_ednn.solvers import BoostingSolver
 
 BOUNDARIES = ("periodic", "zero", "reflect", "nearest")
 
@@ -99,9 +99,9 @@ KINDS = ("spins", "bool", "levels", "float32", "float64")
 
 def regressor(tile_model, tiling, **params):
     """Return an unfitted regressor for a row of `TILE_MODELS`; few stages where it is boosted."""
-    summing = BoostingSumFit(n_stages=4) if tile_model == "tree" else None
+    solver = BoostingSolver(n_stages=4) if tile_model == "tree" else None
     return EDNNRegressor(
-        clone(TILE_MODELS[tile_model]), clone(tiling), summing=summing, random_state=0, **params
+        clone(TILE_MODELS[tile_model]), clone(tiling), solver=solver, random_state=0, **params
     )
 
 

@@ -11,11 +11,12 @@ from sklearn.pipeline import make_pipeline
 from sklearn.svm import SVR
 
 from sk_ednn import EDNNCommittee, EDNNRegressor, GridTiling, ShiftAveraged
-from sk_ednn.atoms import GaussianRasterizer, Structure
+from sk_ednn.atoms import GaussianRasterizer
 from sk_ednn.evaluation import LocalUpdates, Unique
-from sk_ednn.inspection import KnownTiles
 from sk_ednn.simulation import AtomUpdates, Metropolis
-from sk_ednn.summing import BoostingSumFit
+from sk_ednn.solvers import BoostingSolver
+from sk_ednn.structures import Structure
+from sk_ednn.uncertainty import TileNovelty
 from tests._cases import TILINGS, fitted, make_field, make_ising
 
 
@@ -55,9 +56,9 @@ def test_a_fit_keeps_nothing_of_the_callers(name, case, rng):
     y, weight = X.reshape(len(X), -1).sum(axis=1), np.ones(len(X))
     keeper = make_pipeline(KEEPERS[name])
     weight = None if "neighbours" in name else weight
-    steps = BoostingSumFit(3) if name.startswith(("neighbours", "support")) else None
+    steps = BoostingSolver(3) if name.startswith(("neighbours", "support")) else None
     steps = None if "features" in name else steps
-    model = EDNNRegressor(clone(keeper), tiling, summing=steps, random_state=0)
+    model = EDNNRegressor(clone(keeper), tiling, solver=steps, random_state=0)
     model.fit(X, y, weight)
     before = model.predict(asked)
     spoil(X, y, *([] if weight is None else [weight]))
@@ -68,7 +69,7 @@ def test_what_looks_at_training_data_keeps_nothing_of_the_callers(rng):
     X = rng.normal(size=(12, 6))
     tiling = GridTiling(1, 0)
     model = EDNNRegressor(KernelRidge(kernel="rbf"), tiling).fit(X, X.sum(axis=1))
-    known, asked = KnownTiles(model, X), X[:2].copy() + 0.1
+    known, asked = TileNovelty(model, X), X[:2].copy() + 0.1
     before = known.compare(asked)
     spoil(X)
     np.testing.assert_array_equal(known.compare(asked).distance, before.distance)

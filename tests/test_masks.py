@@ -7,11 +7,14 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from sk_ednn import EDNNCommittee, EDNNRegressor, GridTiling, ShiftAveraged, metrics
-from sk_ednn.atoms import GaussianRasterizer, Structure
+from sk_ednn.atoms import GaussianRasterizer
 from sk_ednn.encoders import AngleFields, OneHotFields
-from sk_ednn.evaluation import ArraySource, LocalUpdates
-from sk_ednn.inspection import FamiliarityGuard, error_ranking, size_transfer
+from sk_ednn.evaluation import LocalUpdates
+from sk_ednn.fields import ArraySource
+from sk_ednn.inspection import size_transfer
 from sk_ednn.simulation import Metropolis
+from sk_ednn.structures import Structure
+from sk_ednn.uncertainty import NoveltyGuard, error_ranking
 from tests._cases import left_as_it_was, make_field
 
 FIELDS = make_field("float64", 20, (6,))
@@ -174,7 +177,7 @@ def test_errors_of_totals(call):
 
 
 @pytest.mark.parametrize(
-    "kind", ["EDNNRegressor", "EDNNCommittee", "ShiftAveraged", "FamiliarityGuard"]
+    "kind", ["EDNNRegressor", "EDNNCommittee", "ShiftAveraged", "NoveltyGuard"]
 )
 @pytest.mark.parametrize("what", ["y", "sample_weight"])
 @pytest.mark.parametrize("lazy", [False, True])
@@ -186,7 +189,7 @@ def test_scores_refuse_masked_totals_and_weights(kind, what, lazy):
         "EDNNRegressor": base,
         "EDNNCommittee": EDNNCommittee(base, n_members=2),
         "ShiftAveraged": ShiftAveraged(base),
-        "FamiliarityGuard": FamiliarityGuard(base, alarm_rate=0.2),
+        "NoveltyGuard": NoveltyGuard(base, alarm_rate=0.2),
     }[kind].fit(X, y)
     hidden = np.ma.masked_array(y if what == "y" else np.ones(40), mask=np.arange(40) == 3)
     hidden.data[3] = 1e6

@@ -15,7 +15,7 @@ from sklearn.tree import DecisionTreeRegressor
 from sk_ednn import EDNNCommittee, EDNNRegressor, GridTiling
 from sk_ednn.evaluation import Direct, LocalUpdates, Unique
 from sk_ednn.exceptions import TileModelError
-from sk_ednn.summing import BoostingSumFit
+from sk_ednn.solvers import BoostingSolver
 from tests._cases import left_as_it_was
 
 TILING = GridTiling(2, 1)
@@ -26,7 +26,7 @@ MODELS = {
     "scaled": EDNNRegressor(make_pipeline(StandardScaler(), Ridge()), TILING),
     "kernel": EDNNRegressor(KernelRidge(), TILING),
     "process": EDNNRegressor(GaussianProcessRegressor(), TILING),
-    "boosted": EDNNRegressor(DecisionTreeRegressor(), TILING, summing=BoostingSumFit(n_stages=2)),
+    "boosted": EDNNRegressor(DecisionTreeRegressor(), TILING, solver=BoostingSolver(n_stages=2)),
     "terms": EDNNRegressor([("a", Ridge(), TILING), ("b", Ridge(), GridTiling(1, 0))]),
     "committee": EDNNCommittee(EDNNRegressor(Ridge(), TILING), n_members=2, random_state=0),
 }
@@ -94,11 +94,11 @@ def test_no_network_passes_on_what_is_no_number(form):
     import torch
     from torch import nn
 
-    from sk_ednn.summing import GradientSumFit
+    from sk_ednn.solvers import GradientSolver
 
     net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Tanh(), nn.Flatten(), nn.Linear(8, 1))
     evaluation = Direct() if form == "tiled" else None
-    model = EDNNRegressor(net, TILING, summing=GradientSumFit(max_epochs=1), evaluation=evaluation)
+    model = EDNNRegressor(net, TILING, solver=GradientSolver(max_epochs=1), evaluation=evaluation)
     for name, value in (("X", X), ("y", Y)):
         given = {"X": X, "y": Y, name: spoilt(value, np.nan)}
         with pytest.raises(ValueError, match=f"{name} contains NaN"):

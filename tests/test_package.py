@@ -101,7 +101,7 @@ def test_it_works_without_anything_optional(clean, tmp_path):
 # What a user would write, and the extra it needs.
 NEEDS = {
     "from sk_ednn.networks import ValidCNN; ValidCNN": "torch",
-    "from sk_ednn.summing import GradientSumFit; GradientSumFit()": "torch",
+    "from sk_ednn.solvers import GradientSolver; GradientSolver()": "torch",
     "from sk_ednn.evaluation import Network; Network()": "torch",
     "from sk_ednn.pretrained import load_sheets_model; load_sheets_model()": "torch",
     "from sk_ednn.files import export_onnx; export_onnx(model, 'net.onnx')": "onnx",
@@ -109,7 +109,7 @@ NEEDS = {
     "from sklearn.ensemble import ExtraTreesRegressor as Forest; from sk_ednn.files import save; "
     "save(EDNNRegressor(Forest(2)).fit(X, y), 'model.ednn')": "files",
     "from sk_ednn.evaluation import DaskBlocks; DaskBlocks()": "dask",
-    "import numpy as np; from sk_ednn.evaluation import ArraySource; "
+    "import numpy as np; from sk_ednn.fields import ArraySource; "
     "model.predict([ArraySource(np.ones((8, 8)))])": "dask",
     "from sk_ednn.datasets import load_sheets; load_sheets(as_ase=True)": "atoms",
     "from sk_ednn.atoms import EDNNCalculator; EDNNCalculator(model)": "atoms",

@@ -22,7 +22,7 @@ from sklearn.tree import DecisionTreeRegressor
 
 from sk_ednn import EDNNRegressor, GridTiling
 from sk_ednn.evaluation import Direct, Unique
-from sk_ednn.summing import BoostingSumFit
+from sk_ednn.solvers import BoostingSolver
 from tests._cases import BOUNDARIES, make_field
 
 N_MODELS = 500
@@ -99,7 +99,7 @@ class Drawn:
         self.model = EDNNRegressor(
             tile_model(self.kind, rng),
             self.tiling,
-            summing=BoostingSumFit(n_stages=4) if self.kind in BOOSTED else None,
+            solver=BoostingSolver(n_stages=4) if self.kind in BOOSTED else None,
             baseline=[None, "size", "content"][int(rng.integers(3))],
             weighting=str(rng.choice(["total", "site"])),
             random_state=0,

@@ -32,12 +32,12 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sk_ednn import EDNNCommittee, EDNNRegressor, GridTiling, ShiftAveraged
 from sk_ednn.exceptions import ExtensivityWarning
-from sk_ednn.summing import BoostingSumFit
+from sk_ednn.solvers import BoostingSolver
 from tests._cases import TILE_MODELS, TILINGS, fitted, left_as_it_was, make_field, regressor
 
 # --- common checks ------------------------------------------------------------------------------
 
-FEW = BoostingSumFit(n_stages=5)
+FEW = BoostingSolver(n_stages=5)
 WEIGHTS = "check_sample_weight_equivalence_on_dense_data"
 # Each with the checks it is not expected to pass, and why.
 CHECKED = [
@@ -51,10 +51,10 @@ CHECKED = [
     (EDNNRegressor(KernelRidge()), {}),
     (EDNNRegressor(KernelRidge(), GridTiling(None, 0)), {}),
     (EDNNRegressor(GaussianProcessRegressor()), {}),
-    (EDNNRegressor(DecisionTreeRegressor(max_depth=3), summing=FEW), {}),
+    (EDNNRegressor(DecisionTreeRegressor(max_depth=3), solver=FEW), {}),
     # Repeated samples repeat their tiles, which are merged: a bootstrap draws from the same ones.
-    (EDNNRegressor(RandomForestRegressor(3, max_depth=3), summing=FEW), {}),
-    (EDNNRegressor(KNeighborsRegressor(), summing=FEW), {}),
+    (EDNNRegressor(RandomForestRegressor(3, max_depth=3), solver=FEW), {}),
+    (EDNNRegressor(KNeighborsRegressor(), solver=FEW), {}),
     (
         EDNNRegressor([("near", Ridge(), GridTiling()), ("far", Ridge(), GridTiling(context=2))]),
         {},

@@ -24,8 +24,8 @@ from sklearn.tree import DecisionTreeRegressor
 
 from sk_ednn import EDNNRegressor, GridTiling, files
 from sk_ednn._utils.steps import front_and_last, plain, transformed, with_values
-from sk_ednn.inspection import KnownTiles, familiarity, leverage
-from sk_ednn.summing import BoostingSumFit
+from sk_ednn.solvers import BoostingSolver
+from sk_ednn.uncertainty import TileNovelty, leverage, novelty
 from tests._cases import make_field
 
 pd = pytest.importorskip("pandas")
@@ -71,7 +71,7 @@ def net(width):
 
 
 def fit_and_predict(final, front, X, y, **params):
-    summing = BoostingSumFit(3) if final in BOOSTED else None
+    solver = BoostingSolver(3) if final in BOOSTED else None
     if final == "net":
         tiles = GridTiling(1, 1).tiles(X).array().reshape(-1, 9)
         with sklearn.config_context(transform_output="default"):
@@ -79,7 +79,7 @@ def fit_and_predict(final, front, X, y, **params):
     else:
         final = clone(FINALS[final])
     tile_model = make_pipeline(front, final)
-    model = EDNNRegressor(tile_model, GridTiling(1, 1), summing=summing, random_state=0, **params)
+    model = EDNNRegressor(tile_model, GridTiling(1, 1), solver=solver, random_state=0, **params)
     return model.fit(X, y)
 
 
@@ -126,8 +126,8 @@ def test_all_that_looks_at_features_takes_tables(where):
                 process.predict(X, return_std=True)[1],
                 process.predict_gradient(X),
                 leverage(linear, X, X[:3]),
-                familiarity(linear, X, X + 0.1).distance,
-                KnownTiles(linear, X).compare(X + 0.1).distance,
+                novelty(linear, X, X + 0.1).distance,
+                TileNovelty(linear, X).compare(X + 0.1).distance,
             ]
     for one, other in zip(found["default"], found["pandas"], strict=True):
         np.testing.assert_array_equal(one, other)

@@ -51,10 +51,10 @@ def _model_file(path):
 def _network():
     nn = pytest.importorskip("torch").nn
     pytest.importorskip("skorch")
-    from sk_ednn.summing import GradientSumFit
+    from sk_ednn.solvers import GradientSolver
 
     net = nn.Sequential(nn.Flatten(), nn.Linear(9, 64), nn.SiLU(), nn.Linear(64, 1))
-    return EDNNRegressor(net, GridTiling(1, 1), summing=GradientSumFit(max_epochs=1))
+    return EDNNRegressor(net, GridTiling(1, 1), solver=GradientSolver(max_epochs=1))
 
 
 def _onnx(path):
@@ -67,17 +67,17 @@ def _onnx(path):
 
 def _checkpoint(path):
     pytest.importorskip("torch")
-    from sk_ednn.summing._checkpoint import Checkpoint
+    from sk_ednn.solvers._checkpoint import Checkpoint
 
     with pytest.MonkeyPatch.context() as patch:  # what is there is none to go on with
         patch.setattr(Checkpoint, "_read", lambda self, path, max_epochs: max_epochs)
         patch.setattr(Checkpoint, "saved_", None, raising=False)
-        _network().set_params(summing__checkpoint=path).fit(X, Y)
+        _network().set_params(solver__checkpoint=path).fit(X, Y)
 
 
 def _report(path):
     pytest.importorskip("matplotlib")
-    from sk_ednn.inspection import fit_report
+    from sk_ednn.report import fit_report
 
     fit_report(_fitted(Ridge()), X, Y).save(path)
 

@@ -35,7 +35,7 @@ from sk_ednn.inspection import (
 from sk_ednn.metrics import extensive_errors
 from sk_ednn.pretrained import load_sheets_model
 from sk_ednn.simulation import Metropolis
-from sk_ednn.summing import GradientSumFit
+from sk_ednn.solvers import GradientSolver
 
 FEW = 100  # sheets of a figure that would take too long with all 480
 
@@ -90,8 +90,8 @@ def fig1():
         torch.nn.Flatten(), torch.nn.Linear((focus + 2 * context) ** 2, 64), torch.nn.SiLU(),
         torch.nn.Linear(64, 64), torch.nn.SiLU(), torch.nn.Linear(64, 1),
     )  # fmt: skip
-    summing = GradientSumFit(max_epochs=15, lr=2e-3)
-    model = EDNNRegressor(net, GridTiling(focus, context), summing=summing, random_state=0)
+    solver = GradientSolver(max_epochs=15, lr=2e-3)
+    model = EDNNRegressor(net, GridTiling(focus, context), solver=solver, random_state=0)
     model.fit(small.fields, small.counts)
     image = make_dots(1, (96, 96), n_dots=45, random_state=5)
     figure, axes = plt.subplots(1, 2, figsize=(8.2, 3.9), layout="constrained")

@@ -16,7 +16,8 @@ import argparse
 import zarr
 from dask.distributed import Client, LocalCluster, performance_report
 
-from sk_ednn.evaluation import ArraySource, DaskBlocks
+from sk_ednn.evaluation import DaskBlocks
+from sk_ednn.fields import ArraySource
 from sk_ednn.files import load
 
 

@@ -1,12 +1,10 @@
 """Structures of atoms as fields, and fitted models as calculators of ASE."""
 
-from .._optional import later
+from .._utils.optional import later
 from ._invariants import LocalInvariants
 from ._labels import energies_of, forces_of
-from ._paths import read_structures
 from ._rasterise import GaussianRasterizer
 from ._source import AtomsInWindow, AtomsSource
-from ._structure import Structure
 
 __all__ = [
     "AtomsInWindow",
@@ -14,11 +12,9 @@ __all__ = [
     "EDNNCalculator",
     "GaussianRasterizer",
     "LocalInvariants",
-    "Structure",
     "TorchRasterizer",
     "energies_of",
     "forces_of",
-    "read_structures",
 ]
 
 # They need libraries that `import sk_ednn` does not load.

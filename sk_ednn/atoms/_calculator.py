@@ -10,14 +10,14 @@ from ase.calculators.calculator import Calculator, PropertyNotImplementedError, 
 from ase.stress import full_3x3_to_voigt_6_stress
 from sklearn.utils.validation import check_is_fitted
 
-from .._regressor import EDNNRegressor
-from .._shift_averaged import ShiftAveraged
-from .._shifts import shared
-from ..exceptions import TileModelError, UnfamiliarWarning
-from ..inspection import KnownTiles
-from ._frame import AXES
+from ..estimators._regressor import EDNNRegressor
+from ..estimators._shift_averaged import ShiftAveraged
+from ..exceptions import NoveltyWarning, TileModelError
+from ..fields._shifts import shared
+from ..structures._cells import AXES
+from ..uncertainty import TileNovelty
+from ._parameters import checked_slab
 from ._rasterise import GaussianRasterizer
-from ._settings import checked_slab
 
 _PRECISIONS = (None, "float32", "float64")
 
@@ -38,9 +38,9 @@ class EDNNCalculator(Calculator):
         the rasteriser says. None for nothing else; without either, sheets only are calculated.
     training : structures, default=None
         What the model was fitted to. The share of tiles that are unlike all of theirs is then
-        calculated too; see `sk_ednn.inspection.familiarity`.
-    unfamiliar_above : float, default=0.1
-        Warn when the share of unfamiliar tiles rises above this.
+        calculated too; see `sk_ednn.uncertainty.novelty`.
+    novel_above : float, default=0.1
+        Warn when the share of novel tiles rises above this.
     check_every : int, default=1
         Look at the tiles of each such calculation only: it takes longer than the energy.
     **options : dict
@@ -51,8 +51,8 @@ class EDNNCalculator(Calculator):
     implemented_properties : list of str
         "energy" and "free_energy" (the same) in eV; "forces" in eV/Å, where the model can be
         differentiated; "stress" in eV/Å³, where its rasteriser may stretch pixels (`adjust` is not
-        0); "tile_energies" in eV, of shape (n_x, n_y), whose sum is the energy; "unfamiliar", the
-        share of unfamiliar tiles, with `training`.
+        0); "tile_energies" in eV, of shape (n_x, n_y), whose sum is the energy; "novel", the
+        share of novel tiles, with `training`.
     grid : tuple of int or None
         The number of pixels the last structure was drawn with.
 
@@ -103,7 +103,7 @@ class EDNNCalculator(Calculator):
         precision=None,
         slab=None,
         training=None,
-        unfamiliar_above=0.1,
+        novel_above=0.1,
         check_every=1,
         **options,
     ):
@@ -112,8 +112,8 @@ class EDNNCalculator(Calculator):
             raise ValueError(f"precision must be one of {_PRECISIONS}, got {precision!r}.")
         self._known = None
         if training is not None:
-            self._known = KnownTiles(regressor, draw.transform(training))
-        self._draw, self._terms, self._shifts = copy.copy(draw), regressor._fitted_terms(), shifts
+            self._known = TileNovelty(regressor, draw.transform(training))
+        self._draw, self._terms, self._shifts = copy.copy(draw), regressor.fitted_terms(), shifts
         slab = checked_slab(slab, draw.plane)
         if slab is not None:
             # Beside that of the rasteriser, where it has one.
@@ -125,7 +125,7 @@ class EDNNCalculator(Calculator):
                 (m.with_precision(precision) if hasattr(m, "with_precision") else m, tiling)
                 for m, tiling in self._terms
             ]
-        self.unfamiliar_above = unfamiliar_above
+        self.novel_above = novel_above
         self.check_every = int(check_every)
         self.grid = None
         self._n_calculated, self._warned = 0, False
@@ -135,7 +135,7 @@ class EDNNCalculator(Calculator):
         if len(self._terms) == 1:
             self.implemented_properties.append("tile_energies")
         if self._known is not None:
-            self.implemented_properties.append("unfamiliar")
+            self.implemented_properties.append("novel")
         super().__init__(**options)
 
     def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
@@ -154,7 +154,7 @@ class EDNNCalculator(Calculator):
         if "tile_energies" in properties:
             self.results["tile_energies"] = self._tile_energies(field)
         if self._known is not None:
-            if self._n_calculated % self.check_every == 0 or "unfamiliar" in properties:
+            if self._n_calculated % self.check_every == 0 or "novel" in properties:
                 self._compare(field)
             self._n_calculated += 1
 
@@ -229,14 +229,14 @@ class EDNNCalculator(Calculator):
 
     def _compare(self, field):
         share = float(self._known.compare(field[None]).share[0])
-        self.results["unfamiliar"] = share
-        above = share > self.unfamiliar_above
+        self.results["novel"] = share
+        above = share > self.novel_above
         if above and not self._warned:
             warnings.warn(
                 f"{100 * share:.0f} % of the tiles are unlike all tiles the model was fitted to "
-                f"(unfamiliar_above={self.unfamiliar_above:g}): its energies and forces are guesses"
+                f"(novel_above={self.novel_above:g}): its energies and forces are guesses"
                 " here. Fit to structures like this one, or stop.",
-                UnfamiliarWarning,
+                NoveltyWarning,
                 stacklevel=2,
             )
         self._warned = above

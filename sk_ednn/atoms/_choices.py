@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ._frame import ROUNDING
-from ._structure import gather
+from ..structures._cells import ROUNDING
+from ..structures._structure import gather
 
 PLANES = ("xy", "xz", "yz", "xyz")
 # Steps of a common length below this are no cells of one kind, repeated.

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ._frame import AXES
+from ..structures._cells import AXES
 from ._gaussians import gaussians_near, nearest_pixel
 
 

@@ -17,7 +17,8 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from ..evaluation._workers import pools
+from .._parallel.workers import pools
+from .._utils.stored import stored
 from ._modes import LocalModes
 from ._power_spectrum import power_spectrum, spectrum_along, spectrum_size, spectrum_slopes
 
@@ -26,6 +27,7 @@ from ._power_spectrum import power_spectrum, spectrum_along, spectrum_size, spec
 _BLOCK_BYTES = 2**24
 
 
+@stored("LocalInvariants")
 class LocalInvariants(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """Describe tiles by what surrounds each pixel, whatever its orientation.
 
@@ -333,7 +335,7 @@ class LocalInvariants(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         """Return how the features change as tiles change along a direction, the adjoint of `pull`.
 
         With it models behind this transformer learn derivatives, such as forces; see
-        `sk_ednn.summing.LinearSumFit`.
+        `sk_ednn.solvers.LinearSolver`.
 
         Parameters
         ----------

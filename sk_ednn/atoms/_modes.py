@@ -17,6 +17,8 @@ from math import factorial, sqrt
 
 import numpy as np
 
+from .._utils.stored import stored
+
 
 def hermite_functions(x, degree):
     """Hermite functions ``h_0 ... h_degree`` at `x`, orthonormal on the line.
@@ -77,6 +79,7 @@ def laguerre_gauss(degree):
     return np.concatenate(rows), n_modes
 
 
+@stored("LocalModes")
 class LocalModes:
     """Coefficients of fields in the modes about each pixel of a focus.
 

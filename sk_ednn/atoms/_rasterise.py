@@ -7,11 +7,14 @@ from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from ._frame import angles, check_frames, cosines, is_straight
+from .._utils.stored import stored
+from ..structures._cells import angles, check_frames, cosines, is_straight
+from ..structures._elements import symbol
+from ..structures._structure import gather
 from ._gaussians import draw_gaussians
 from ._gradients import DrawnGradient, with_strain
 from ._lattice import draw_lattices, lattice_gradient, pixel_stencil, warn_of_open_edges
-from ._settings import (
+from ._parameters import (
     checked_slab,
     distinct_species,
     grid_shapes,
@@ -19,9 +22,9 @@ from ._settings import (
     in_plane,
     spacing_per_axis,
 )
-from ._structure import gather, symbol
 
 
+@stored("GaussianRasterizer")
 class GaussianRasterizer(TransformerMixin, BaseEstimator):
     """Draw structures as fields, with a Gaussian at each atom.
 
@@ -140,7 +143,8 @@ class GaussianRasterizer(TransformerMixin, BaseEstimator):
     Each atom adds ``Z · 2π width² / (sx · sy)`` to the sum of a field: it is extensive.
 
     >>> import numpy as np
-    >>> from sk_ednn.atoms import GaussianRasterizer, Structure
+    >>> from sk_ednn.atoms import GaussianRasterizer
+    >>> from sk_ednn.structures import Structure
     >>> pair = Structure([5, 7], [[0.0, 0.0], [1.45, 0.0]], [12.5, 13.0])
     >>> draw = GaussianRasterizer(spacing=(12.5 / 128, 13 / 128), width=0.2)
     >>> field = draw.fit_transform([pair])
@@ -315,7 +319,8 @@ class GaussianRasterizer(TransformerMixin, BaseEstimator):
         The sum over a field does not change when an atom moves.
 
         >>> import numpy as np
-        >>> from sk_ednn.atoms import GaussianRasterizer, Structure
+        >>> from sk_ednn.atoms import GaussianRasterizer
+        >>> from sk_ednn.structures import Structure
         >>> pair = Structure([5, 7], [[0.0, 0.0], [1.45, 0.0]], [12.8, 12.8])
         >>> draw = GaussianRasterizer(spacing=0.1, width=0.2).fit([pair])
         >>> (drawn,) = draw.position_gradients([pair])
@@ -401,7 +406,8 @@ class GaussianRasterizer(TransformerMixin, BaseEstimator):
         An atom fills as many pixels as its area is worth: fewer, as the pixels grow with the cell.
 
         >>> import numpy as np
-        >>> from sk_ednn.atoms import GaussianRasterizer, Structure
+        >>> from sk_ednn.atoms import GaussianRasterizer
+        >>> from sk_ednn.structures import Structure
         >>> atom = Structure([6], [[1.0, 1.0]], [6.4, 6.4])
         >>> draw = GaussianRasterizer(spacing=0.1, width=0.2).fit([atom])
         >>> (strain,) = draw.strain_gradients([atom], [np.ones((64, 64))])

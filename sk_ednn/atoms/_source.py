@@ -8,13 +8,13 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from .._digest import digest
-from .._sources import source_identity
-from ._frame import is_straight
+from .._utils.hashing import digest
+from ..fields._sources import source_identity
+from ..structures._cells import is_straight
+from ..structures._structure import Atoms
 from ._gaussians import draw_at_pixels, nearest_pixel, reach
 from ._lattice import warn_of_open_edges
 from ._lattice_source import LatticeAtoms
-from ._structure import Atoms
 
 # Sides of the squares by which atoms are found, in pixels.
 _SQUARE = 256
@@ -88,7 +88,8 @@ class AtomsSource:
     Examples
     --------
     >>> import numpy as np
-    >>> from sk_ednn.atoms import AtomsSource, GaussianRasterizer, Structure
+    >>> from sk_ednn.atoms import AtomsSource, GaussianRasterizer
+    >>> from sk_ednn.structures import Structure
     >>> rng = np.random.default_rng(0)
     >>> sheet = Structure(np.full(3800, 6), rng.random((3800, 2)) * 100, [100.0, 100.0])
     >>> draw = GaussianRasterizer(spacing=0.1, width=0.2).fit([sheet])

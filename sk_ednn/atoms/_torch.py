@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from sklearn.utils.validation import check_is_fitted
 
-from ._frame import AXES
+from ..structures._cells import AXES
+from ..structures._structure import Structure, gather
 from ._gaussians import nearest_pixel
 from ._lattice import pixel_stencil
-from ._structure import Structure, gather
 
 # Pixels of windows made at a time: 128 MB of float64.
 _AT_A_TIME = 2**24
@@ -43,7 +43,8 @@ class TorchRasterizer(torch.nn.Module):
     The force between two wells, as the derivative of the integral of the squared field.
 
     >>> import numpy as np, torch
-    >>> from sk_ednn.atoms import GaussianRasterizer, Structure, TorchRasterizer
+    >>> from sk_ednn.atoms import GaussianRasterizer, TorchRasterizer
+    >>> from sk_ednn.structures import Structure
     >>> pair = Structure([1, 1], [[1.0, 1.0], [1.4, 1.0]], [4.0, 4.0])
     >>> draw = TorchRasterizer(GaussianRasterizer(0.1, 0.2).fit([pair]))
     >>> positions = torch.tensor(pair.positions, dtype=torch.float64, requires_grad=True)

@@ -8,7 +8,7 @@ from zipfile import ZipFile
 
 import numpy as np
 
-from .._memory import require_memory
+from .._utils.memory import require_memory
 from ._wanted import Unreadable, Wanted, nbytes, reading, require_numbers
 
 _MAGIC = b"\x93NUMPY"
@@ -28,7 +28,7 @@ class _Header(NamedTuple):
 
 def read_npy(path: Path, wanted: Wanted) -> np.ndarray:
     """Map the array of an ``.npy`` file into memory."""
-    from .._sources import ArraySource
+    from ..fields._sources import ArraySource
 
     if wanted.key is not None:
         raise ValueError(f"{path} has a single array, without a name: leave out ::{wanted.key}.")

@@ -11,7 +11,7 @@ from typing import Annotated, Any, get_args, get_type_hints
 
 import typer
 
-from .._optional import needing
+from .._utils.optional import needing
 from .._utils.writing import replacing
 from ._errors import one_line_errors
 

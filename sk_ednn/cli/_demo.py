@@ -23,11 +23,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.tree import DecisionTreeRegressor
 from threadpoolctl import threadpool_limits
 
-from .._optional import needing
-from .._regressor import EDNNRegressor
+from .._utils.optional import needing
 from .._utils.writing import check_writable, replacing
 from ..atoms import GaussianRasterizer, LocalInvariants
 from ..datasets import load_sheets, make_ising
+from ..estimators._regressor import EDNNRegressor
 from ..inspection import ErrorDisplay, ParityDisplay
 from ..metrics import extensive_errors
 from ..tiling import GridTiling

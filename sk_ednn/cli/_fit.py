@@ -98,7 +98,7 @@ def run(ctx: typer.Context, asked) -> tuple[dict[str, Any], Described]:
     found: dict[str, Any] = {
         "model": name,
         **({} if why is None else {"chosen as": why}),
-        "strategy": type(regressor.summing_).__name__,
+        "strategy": type(regressor.solver_).__name__,
         **({} if kept is None else {"interrupted": kept}),
         "n_train": len(parts["train"][0]),
         "n_test": len(parts["test"][0]) if "test" in parts else 0,
@@ -207,7 +207,7 @@ def _drawn(ctx, asked):
 
 
 def _warn_of_totals(y) -> None:
-    from .._doubts import warn_of_standardised
+    from ..estimators._data_warnings import warn_of_standardised
 
     warn_of_standardised(y)
 
@@ -230,13 +230,13 @@ def _taken(X, some):
 
 def _estimator(made, tiling, asked):
     """Return the model to be fitted, with this tile model."""
-    from .._regressor import EDNNRegressor
+    from ..estimators._regressor import EDNNRegressor
 
-    made, summing = with_options(made, asked)
+    made, solver = with_options(made, asked)
     return EDNNRegressor(
         made,
         tiling,
-        summing=summing,
+        solver=solver,
         baseline=BASELINES[asked.baseline],
         random_state=asked.seed,
         n_jobs=asked.jobs,
@@ -263,7 +263,7 @@ def _hint(asked, X, tiling) -> None:
         typer.echo(f"warning: {channels}", err=True)
     if asked.categorical or asked.angles is not None or tiling.channel_axis is not None:
         return
-    from .._doubts import hint_of_kind
+    from ..estimators._data_warnings import hint_of_kind
 
     hint = hint_of_kind(X)
     if hint is not None:
@@ -280,7 +280,7 @@ def _fitted(estimator, name, train, gradient, asked) -> str | None:
         return None
     if name not in NETWORKS:
         interrupts.end()
-    from .._provenance import training_of
+    from ..estimators._fit_summary import training_of
 
     epochs = training_of(estimator).get("epochs")
     done = "interrupted" if epochs is None else f"interrupted after {epochs} epochs"

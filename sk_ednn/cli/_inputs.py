@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._doubts import looks_like_channels
+from ..estimators._data_warnings import looks_like_channels
 from ._files import read_array
 from ._wanted import note
 

@@ -185,7 +185,7 @@ def _count_distinct(tiling, X) -> tuple[int, bool]:
 
     Of more and more fields, until all are counted or there are too many for kernel ridge.
     """
-    from .._distinct import distinct
+    from ..tiling._unique import distinct
 
     tiles_of_one = prod(tiling.tile_grid(X.shape[1:]))
     n = min(len(X), -(-_PROBED // tiles_of_one))
@@ -204,7 +204,7 @@ def _cross_validated(name, tiling, X, y, baseline) -> float:
     import numpy as np
     from sklearn.model_selection import KFold, cross_val_predict
 
-    from .._regressor import EDNNRegressor
+    from ..estimators._regressor import EDNNRegressor
     from ..exceptions import TileMemoryError
 
     model = EDNNRegressor(tile_model(name, tiling, X.shape), tiling, baseline=baseline)

@@ -52,11 +52,11 @@ def with_options(tile_model, asked) -> tuple[Any, Any]:
             params |= {"early_stopping": True, "n_iter_no_change": given["early_stopping"]}
         tile_model[-1].set_params(**params)
         return tile_model, None
-    from .._optional import needing
+    from .._utils.optional import needing
 
     with needing("Training a network"):
-        from ..summing import GradientSumFit
+        from ..solvers import GradientSolver
 
     if "epochs" in given:
         given["max_epochs"] = given.pop("epochs")
-    return tile_model, GradientSumFit(**given)
+    return tile_model, GradientSolver(**given)

@@ -147,7 +147,7 @@ def _field_ndim(estimator) -> int | None:
 
     What stands before it in a Pipeline may take fields of other axes, or no fields at all.
     """
-    from .._around import regressors_within
+    from ..estimators._unwrap import regressors_within
 
     if hasattr(estimator, "steps"):
         return None
@@ -156,7 +156,7 @@ def _field_ndim(estimator) -> int | None:
 
 def _evaluate_with(estimator, **params) -> bool:
     """Set how the parts of a model are evaluated; tell whether there are any that can be."""
-    from .._around import regressors_within
+    from ..estimators._unwrap import regressors_within
 
     regressors = regressors_within(estimator)
     for regressor in regressors:

@@ -20,7 +20,7 @@ def check_report(path: Path | None) -> None:
     """
     if path is None:
         return
-    from ..inspection._report._svg import require_matplotlib
+    from ..report._svg import require_matplotlib
 
     require_matplotlib()
 
@@ -37,8 +37,8 @@ def write_report(path: Path, estimator, parts, unit, about) -> None:
     unit : str or None
     about : dict of str to str
     """
-    from .._around import regressors_within
-    from ..inspection import fit_report
+    from ..estimators._unwrap import regressors_within
+    from ..report import fit_report
 
     for regressor in regressors_within(estimator):
         regressor.evaluation_.set_params(verbose=0)  # a report predicts many times

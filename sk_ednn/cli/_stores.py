@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .._optional import needing
+from .._utils.optional import needing
 from .._utils.writing import kind_of
 from ._wanted import Unreadable, Wanted, in_full, reading
 

@@ -38,7 +38,7 @@ def are_structures(name: str) -> bool:
         return True
     if not path.is_file() or not path.stat().st_size:
         return False
-    from ..atoms._paths import is_known_to_ase
+    from ..structures._files import is_known_to_ase
 
     return is_known_to_ase(path)
 

@@ -11,8 +11,9 @@ import typer
 
 from ..atoms import GaussianRasterizer, energies_of, forces_of
 from ..atoms._choices import PLANES, suited_pixels, suited_plane
-from ..atoms._paths import read_with_places
-from ..atoms._structure import gather, symbol
+from ..structures._elements import symbol
+from ..structures._files import read_with_places
+from ..structures._structure import gather
 from ..tiling import GridTiling
 
 # By the number of axes of a field: wished spacing in Å, width in Å, the largest focus in pixels,

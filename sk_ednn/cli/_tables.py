@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .._memory import require_memory
+from .._utils.memory import require_memory
 from ._wanted import Unreadable
 
 # Marks that may cut a line, those first that cannot be a part of a number. None is for blanks.

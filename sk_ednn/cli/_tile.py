@@ -7,7 +7,7 @@ from typing import Any
 
 import typer
 
-from .._optional import needing
+from .._utils.optional import needing
 from .._utils.writing import replacing
 from ._files import check_array_file
 from ._inputs import note, read_fields, tiling_of

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import typer
 
-from .._memory import require_memory
+from .._utils.memory import require_memory
 from ..exceptions import EDNNError
 
 _MOST_NAMES = 20  # in a message
 _MOST_CHARACTERS = 500  # of what a library says
-_IN_PIECES = "From Python, such files are read in pieces (sk_ednn.evaluation.ArraySource)."
+_IN_PIECES = "From Python, such files are read in pieces (sk_ednn.fields.ArraySource)."
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ def in_full(path: Path, name: str, array: Any) -> np.ndarray:
     TileMemoryError
         Where it does not fit, before it is read.
     """
-    from .._sources import ArraySource  # not before a mistake in a name is answered
+    from ..fields._sources import ArraySource  # not before a mistake in a name is answered
 
     where = f"{path}::{name}" if name else str(path)
     with reading(path):

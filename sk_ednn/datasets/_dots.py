@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.utils import Bunch
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 
-from ._random import generator
+from .._utils.seeding import generator
 
 # Discs put down at random, one after another, jam at a coverage of 0.547. Well below that a free
 # place is found in a few tries.

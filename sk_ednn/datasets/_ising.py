@@ -6,10 +6,10 @@ import numpy as np
 from sklearn.utils import Bunch
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 
+from .._utils.seeding import generator
 from ._ensembles import boltzmann, energy_flat
 from ._lattice import Lattice, check_couplings, check_shape, check_temperature, like_pairs
 from ._metropolis import sample_ising
-from ._random import generator
 
 _LATTICE_CONSTRAINTS = {
     "n_samples": [Interval(Integral, 1, None, closed="left")],

@@ -6,10 +6,10 @@ import numpy as np
 from sklearn.utils import Bunch
 from sklearn.utils._param_validation import Interval, validate_params
 
+from .._utils.seeding import generator
 from ._ising import _LATTICE_CONSTRAINTS, as_stacks, default_sweeps, sample_ensemble
 from ._lattice import Lattice, check_couplings, check_shape, like_pairs
 from ._metropolis import sample_potts
-from ._random import generator
 
 
 @validate_params(

@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 from sklearn.utils import Bunch
 
-from .._optional import needing
+from .._utils.optional import needing
 
 
 def split(values, offsets):

@@ -4,9 +4,11 @@ from numbers import Integral
 
 import numpy as np
 
+from .._utils.stored import stored
 from ._base import AbstractDescriptor, checked_array
 
 
+@stored("DescriptorFunction")
 class DescriptorFunction(AbstractDescriptor):
     """Describe atoms by any function of structures.
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.polynomial import chebyshev
 
+from .._utils.stored import stored
 from ..structures._elements import atomic_number
 from ._angular import AngularSeries, legendre_series
 from ._density import Density
@@ -13,6 +14,7 @@ from ._radial import CUTOFF_FUNCTIONS
 from ._spherical import check_counts
 
 
+@stored("ChebyshevDescriptor")
 class ChebyshevDescriptor(AbstractPairDescriptor):
     """Describe an atom by Chebyshev expansions of its neighbours' distances and angles.
 

@@ -6,6 +6,7 @@ from numbers import Integral
 
 import numpy as np
 
+from .._utils.stored import stored
 from ..structures._elements import atomic_number, symbol
 from ._pairs import AbstractPairDescriptor
 from ._radial import CUTOFF_FUNCTIONS
@@ -18,6 +19,7 @@ _NO_SINE = 1e-8
 _DECIMALS = 8  # of Å
 
 
+@stored("DeepPotFrame")
 class DeepPotFrame(AbstractPairDescriptor):
     """Describe an atom by its neighbours' coordinates in a local frame, as the Deep Potential does.
 

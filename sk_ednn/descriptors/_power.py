@@ -2,11 +2,13 @@
 
 import numpy as np
 
+from .._utils.stored import stored
 from ._density import Density
 from ._pairs import AbstractPairDescriptor
 from ._spherical import bessel_functions, check_counts
 
 
+@stored("PowerSpectrum")
 class PowerSpectrum(AbstractPairDescriptor):
     """Describe an atom by the power spectrum of its neighbours' density, as SOAP does.
 

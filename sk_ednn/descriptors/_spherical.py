@@ -4,11 +4,13 @@ from numbers import Integral
 
 import numpy as np
 
+from .._utils.stored import stored
 from ._density import Density
 from ._pairs import AbstractPairDescriptor
 from ._radial import polynomial_cutoff
 
 
+@stored("SphericalExpansion")
 class SphericalExpansion(AbstractPairDescriptor):
     """Expand the density of neighbours around an atom in radial functions and harmonics.
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from .._utils.stored import stored
 from ._angular import AngularSeries, legendre_series
 from ._density import Density
 from ._pairs import AbstractPairDescriptor
@@ -12,6 +13,7 @@ from ._triples import TripleFunctions, Triples
 _HIGHEST_POWER = 16
 
 
+@stored("SymmetryFunctions")
 class SymmetryFunctions(AbstractPairDescriptor):
     """Describe an atom by Behler's symmetry functions G2 and G5, or G4.
 

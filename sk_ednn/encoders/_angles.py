@@ -10,9 +10,10 @@ import numpy as np
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
-from .._fields import check_fields
 from .._utils.masks import unmasked
-from ..exceptions import UnfamiliarWarning
+from .._utils.stored import stored
+from ..exceptions import NoveltyWarning
+from ..fields._fields import check_fields
 from ._base import AbstractFieldEncoder
 
 # Degrees taken for radians go over 57 periods, radians taken for degrees over 1/57 of one. Phases
@@ -21,6 +22,7 @@ _MANY_PERIODS = 10
 _PART_OF_A_PERIOD = 1 / 50
 
 
+@stored("AngleFields")
 class AngleFields(AbstractFieldEncoder):
     """Give each angle of a field two channels, its cosine and its sine.
 
@@ -36,7 +38,7 @@ class AngleFields(AbstractFieldEncoder):
 
     Warns
     -----
-    UnfamiliarWarning
+    NoveltyWarning
         Where fields in memory go over more than 10 periods, or over less than a fiftieth of one:
         degrees that are taken for radians, or radians for degrees, give numbers without meaning.
 
@@ -178,7 +180,7 @@ class AngleFields(AbstractFieldEncoder):
                 f"The angles are from {least:.4g} to {largest:.4g}, which is {n_periods:.2g} "
                 f"periods of {self.period:.4g}. Check their unit: the period is 2 pi for radians, "
                 "360 for degrees.",
-                UnfamiliarWarning,
+                NoveltyWarning,
                 stacklevel=3,
             )
 

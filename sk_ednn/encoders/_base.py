@@ -9,10 +9,10 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from .._fields import Fields, check_fields, check_ndim
-from .._sources import source_identity
 from .._utils.masks import unmasked
-from .._views import OneField, SourceView
+from ..fields._fields import Fields, check_fields, check_ndim
+from ..fields._sources import source_identity
+from ..fields._views import OneField, SourceView
 
 
 class AbstractFieldEncoder(TransformerMixin, BaseEstimator, ABC):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from sklearn.utils._param_validation import StrOptions
 
-from .._fields import require_finite, require_numbers
+from .._utils.stored import stored
+from ..fields._fields import require_finite, require_numbers
 from ._base import AbstractFieldEncoder
 
 # More different values than this are no labels.
@@ -13,6 +14,7 @@ _MOST = 256
 _NAMED = 8
 
 
+@stored("OneHotFields")
 class OneHotFields(AbstractFieldEncoder):
     """Give each label of a field a channel: 1 at the sites that hold it, 0 elsewhere.
 

@@ -1,7 +1,6 @@
 """How a fitted tile model is evaluated over all tiles of a field, and added up."""
 
-from .._optional import later
-from .._sources import ArraySource, FieldSource
+from .._utils.optional import later
 from ._auto import AutoEvaluation
 from ._base import AbstractEvaluation
 from ._direct import Direct
@@ -10,11 +9,9 @@ from ._unique import Unique
 
 __all__ = [
     "AbstractEvaluation",
-    "ArraySource",
     "AutoEvaluation",
     "DaskBlocks",
     "Direct",
-    "FieldSource",
     "LocalUpdates",
     "Network",
     "Unique",

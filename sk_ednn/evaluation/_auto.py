@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..tiling import Block, GridTiling
+from .._utils.stored import stored
 from ._base import AbstractEvaluation
 from ._direct import Direct
 from ._unique import Unique
@@ -13,6 +13,7 @@ from ._unique import Unique
 _PROBED = 4096
 
 
+@stored("AutoEvaluation")
 class AutoEvaluation(AbstractEvaluation):
     """Choose by the fields and the tile model.
 
@@ -66,12 +67,11 @@ class AutoEvaluation(AbstractEvaluation):
         self._validate_params()
         fields = tiling.check(X)
         saving, kind = 1.0, Direct
-        if hasattr(tile_model, "dense_form"):  # a network; asking loads torch, which it has
-            from ._network import Network, has_dense_form
+        if tile_model.has_dense_form(tiling):
+            from ._network import Network  # it needs torch, which is loaded then
 
-            if has_dense_form(tile_model, tiling):
-                dense, kind = tile_model.dense_form(tiling), Network
-                saving = dense.tiled_work / max(dense.dense_work, 1)
+            dense, kind = tile_model.dense_form(tiling), Network
+            saving = dense.tiled_work / max(dense.dense_work, 1)
         if _repeats(tiling, fields, 2 * max(saving, 1.0)):
             kind = Unique
         # One of each for the life of this object: `Unique` remembers what it has evaluated.
@@ -108,15 +108,14 @@ class AutoEvaluation(AbstractEvaluation):
 
 
 def _repeats(tiling, fields, times) -> bool:
-    if any(hasattr(getattr(s.values, "array", None), "__dask_graph__") for s in fields.stacks):
-        return fields.dtype.kind in "biu"
-    stack = fields.stacks[0]
-    in_memory = isinstance(stack.values, np.ndarray) and isinstance(tiling, GridTiling)
-    if in_memory and _corners_differ(tiling, stack.values, times):
-        return False
-    cuts = tiling.cuts(len(stack.samples), stack.values.shape[1:], _PROBED)
-    samples, *region = (along[0] for along in cuts)
-    return tiling.block_tiles(fields, Block(0, samples, tuple(region))).repeats(times)
+    if tiling.is_grid:
+        if any(hasattr(getattr(s.values, "array", None), "__dask_graph__") for s in fields.stacks):
+            return fields.dtype.kind in "biu"
+        values = fields.stacks[0].values
+        if isinstance(values, np.ndarray) and _corners_differ(tiling, values, times):
+            return False
+    some = tiling.probe(fields, _PROBED)
+    return some is not None and some.repeats(times)
 
 
 def _corners_differ(tiling, values, times) -> bool:

@@ -1,16 +1,16 @@
-"""The contract of an evaluation: a fitted tile model over all tiles of some fields."""
+"""The contract of an evaluation: a fitted tile model over all tiles of some systems."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from .._fields import Fields
-from .._tile_model import TileModel
-from ..tiling import AbstractTiling, Block
+from ..tile_models import AbstractTileModel
+from ..tiling import AbstractTiling
 from ._exact import ExactTotals
 
 
@@ -22,19 +22,22 @@ class AbstractEvaluation(BaseEstimator, ABC):
     """
 
     __module__ = "sk_ednn.evaluation"  # the name that messages give
+    reads_pieces = False  # whether systems may be lazy
 
     @abstractmethod
-    def tiles_per_block(self, tile_model: TileModel, tiling: AbstractTiling, fields: Fields) -> int:
+    def tiles_per_block(
+        self, tile_model: AbstractTileModel, tiling: AbstractTiling, systems
+    ) -> int:
         """Return the most tiles of a block; it depends on parameters and types alone."""
 
-    def plan(self, tile_model, tiling, fields) -> list[Block]:
-        """Return the blocks of the fields."""
-        return tiling.plan(fields, self.tiles_per_block(tile_model, tiling, fields))
+    def plan(self, tile_model, tiling, systems) -> list:
+        """Return the blocks of the systems."""
+        return tiling.plan(systems, self.tiles_per_block(tile_model, tiling, systems))
 
     @abstractmethod
     def block_contributions(
-        self, tile_model: TileModel, tiling: AbstractTiling, fields: Fields, blocks=None
-    ) -> Iterable[tuple[Block, np.ndarray]]:
+        self, tile_model: AbstractTileModel, tiling: AbstractTiling, systems, blocks=None
+    ) -> Iterable[tuple[Any, np.ndarray]]:
         """Yield each block with its contributions, (n_samples * n_tiles, n_outputs), in order.
 
         `blocks` are some of the plan's, None for all.
@@ -42,11 +45,11 @@ class AbstractEvaluation(BaseEstimator, ABC):
 
     @abstractmethod
     def block_totals(
-        self, tile_model: TileModel, tiling: AbstractTiling, fields: Fields, blocks=None
-    ) -> Iterable[tuple[Block, np.ndarray]]:
+        self, tile_model: AbstractTileModel, tiling: AbstractTiling, systems, blocks=None
+    ) -> Iterable[tuple[Any, np.ndarray]]:
         """Yield each block with the totals of its samples, (n_samples, n_outputs), in order."""
 
-    def prepare(self, tile_model: TileModel, tiling: AbstractTiling) -> None:
+    def prepare(self, tile_model: AbstractTileModel, tiling: AbstractTiling) -> None:
         """Do once what several threads must not do at the same time; most have nothing to do."""
 
     def tile_contributions(self, tile_model, tiles) -> np.ndarray:
@@ -54,7 +57,7 @@ class AbstractEvaluation(BaseEstimator, ABC):
 
         Parameters
         ----------
-        tile_model : TileModel
+        tile_model : AbstractTileModel
         tiles : ndarray of shape (n_tiles, *tile_shape)
 
         Returns
@@ -63,14 +66,14 @@ class AbstractEvaluation(BaseEstimator, ABC):
         """
         return tile_model.predict(tiles)
 
-    def totals(self, tile_model, tiling, fields) -> np.ndarray:
-        """Return the totals of fields.
+    def totals(self, tile_model, tiling, systems) -> np.ndarray:
+        """Return the totals of systems.
 
         Parameters
         ----------
-        tile_model : TileModel
+        tile_model : AbstractTileModel
         tiling : AbstractTiling
-        fields : Fields
+        systems : Fields
             As ``tiling.check(X)`` returns them.
 
         Returns
@@ -79,40 +82,25 @@ class AbstractEvaluation(BaseEstimator, ABC):
             The correctly rounded sum of the totals of the blocks.
         """
         totals = ExactTotals(tile_model.n_outputs)
-        for block, block_totals in self.block_totals(tile_model, tiling, fields):
-            samples = fields.stacks[block.stack].samples[block.samples]
-            totals.add(samples, block_totals, _covers(block, tiling, fields))
-        return totals.rounded(fields.n_samples)
+        for block, block_totals in self.block_totals(tile_model, tiling, systems):
+            samples = tiling.samples(systems, block)
+            totals.add(samples, block_totals, tiling.covers(systems, block))
+        return totals.rounded(systems.n_samples)
 
-    def contributions(self, tile_model, tiling, fields) -> list[np.ndarray]:
-        """Return what each tile holds, per stack of the fields.
+    def contributions(self, tile_model, tiling, systems) -> list[np.ndarray]:
+        """Return what each tile holds, per stack of the systems.
 
         Returns
         -------
         list of ndarray of shape (n_samples, *tile_grid, n_outputs), one for each stack
         """
-        out = [
-            np.empty(
-                (
-                    len(stack.samples),
-                    *tiling.tile_grid(stack.values.shape[1:]),
-                    tile_model.n_outputs,
-                )
-            )
-            for stack in fields.stacks
-        ]
-        for block, values in self.block_contributions(tile_model, tiling, fields):
-            shape = (block.n_samples, *block.grid, tile_model.n_outputs)
-            out[block.stack][(block.samples, *block.region)] = values.reshape(shape)
+        out = tiling.empty(systems, tile_model.n_outputs)
+        for block, values in self.block_contributions(tile_model, tiling, systems):
+            tiling.place(out, systems, block, values)
         return out
 
 
-def _covers(block: Block, tiling, fields) -> bool:
-    """Tell whether a block holds all tiles of its samples."""
-    return block.grid == tuple(tiling.tile_grid(fields.stacks[block.stack].values.shape[1:]))
-
-
-def block_size(max_tiles, max_bytes, tile_model: TileModel) -> int:
+def block_size(max_tiles, max_bytes, tile_model: AbstractTileModel) -> int:
     """Return the most tiles of a block, by count or by what the tile model needs for one."""
     if max_tiles is not None:
         return int(max_tiles)

@@ -8,8 +8,8 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.utils._param_validation import Interval
 
+from .._parallel.workers import map_blocks
 from ._base import AbstractEvaluation
-from ._workers import map_blocks
 
 
 class BlockwiseEvaluation(AbstractEvaluation):
@@ -30,24 +30,24 @@ class BlockwiseEvaluation(AbstractEvaluation):
 
     @staticmethod
     @abstractmethod
-    def contributions_of(tile_model, tiling, fields, block) -> np.ndarray:
+    def contributions_of(tile_model, tiling, systems, block) -> np.ndarray:
         """Return the contributions of one block, (n_samples * n_tiles, n_outputs)."""
 
     @staticmethod
     @abstractmethod
-    def totals_of(tile_model, tiling, fields, block) -> np.ndarray:
+    def totals_of(tile_model, tiling, systems, block) -> np.ndarray:
         """Return the totals of one block, (n_samples, n_outputs)."""
 
-    def block_contributions(self, tile_model, tiling, fields, blocks=None):
+    def block_contributions(self, tile_model, tiling, systems, blocks=None):
         """Yield each block with its contributions; see `AbstractEvaluation`."""
-        return self._map(self.contributions_of, tile_model, tiling, fields, blocks)
+        return self._map(self.contributions_of, tile_model, tiling, systems, blocks)
 
-    def block_totals(self, tile_model, tiling, fields, blocks=None):
+    def block_totals(self, tile_model, tiling, systems, blocks=None):
         """Yield each block with its totals; see `AbstractEvaluation`."""
-        return self._map(self.totals_of, tile_model, tiling, fields, blocks)
+        return self._map(self.totals_of, tile_model, tiling, systems, blocks)
 
-    def _map(self, function, tile_model, tiling, fields, blocks):
-        plan = self.plan(tile_model, tiling, fields) if blocks is None else blocks
+    def _map(self, function, tile_model, tiling, systems, blocks):
+        plan = self.plan(tile_model, tiling, systems) if blocks is None else blocks
         return map_blocks(
-            function, plan, tile_model, tiling, fields, n_jobs=self.n_jobs, verbose=self.verbose
+            function, plan, tile_model, tiling, systems, n_jobs=self.n_jobs, verbose=self.verbose
         )

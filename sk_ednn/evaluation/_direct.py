@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from .._utils.stored import stored
 from ._base import block_size
 from ._blockwise import BlockwiseEvaluation
 
 
+@stored("Direct")
 class Direct(BlockwiseEvaluation):
     """Evaluate every tile.
 
@@ -33,19 +35,19 @@ class Direct(BlockwiseEvaluation):
     Direct(max_tiles=4096, n_jobs=2)
     """
 
-    def tiles_per_block(self, tile_model, tiling, fields):
+    def tiles_per_block(self, tile_model, tiling, systems):
         """Return the most tiles of a block; see `AbstractEvaluation`."""
         self._validate_params()
         return block_size(self.max_tiles, self.max_bytes, tile_model)
 
     @staticmethod
-    def contributions_of(tile_model, tiling, fields, block) -> np.ndarray:
+    def contributions_of(tile_model, tiling, systems, block) -> np.ndarray:
         """Return the contributions of one block; see `BlockwiseEvaluation`."""
-        tiles = tiling.block_tiles(fields, block)
+        tiles = tiling.block_tiles(systems, block)
         return tile_model.predict(tiles.array())
 
     @staticmethod
-    def totals_of(tile_model, tiling, fields, block) -> np.ndarray:
+    def totals_of(tile_model, tiling, systems, block) -> np.ndarray:
         """Return the totals of one block; see `BlockwiseEvaluation`."""
-        tiles = tiling.block_tiles(fields, block)
+        tiles = tiling.block_tiles(systems, block)
         return tiles.total(tile_model.predict(tiles.array()))

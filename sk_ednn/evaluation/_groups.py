@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from .._fields import Fields, Stack
-from .._sources import Window, read_sites
-from .._tile_model import TileModel
 from ..exceptions import BlockError, EDNNError
+from ..fields._fields import Fields, Stack
+from ..fields._sources import Window, read_sites
+from ..tile_models import AbstractTileModel
 from ..tiling import AbstractTiling, Block
 from ._base import AbstractEvaluation
 from ._exact import ExactTotals
@@ -28,7 +28,7 @@ class Term:
     """A fitted term and how it is evaluated: what all groups share."""
 
     evaluation: AbstractEvaluation
-    tile_model: TileModel
+    tile_model: AbstractTileModel
     tiling: AbstractTiling
 
     def prepare(self) -> None:

@@ -8,9 +8,9 @@ import math
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from .._fields import check_fields, require_finite
 from .._utils.masks import unmasked
 from ..exceptions import TileModelError, TilingError
+from ..fields._fields import check_fields, require_finite
 from ._ledger import Ledger, flat_sites
 
 
@@ -73,6 +73,12 @@ class LocalUpdates:
 
     def __init__(self, model, field):
         terms = checked_terms(model)
+        for _, tiling in terms:
+            if not tiling.is_grid:
+                raise TilingError(
+                    "Local updates change sites of a field on a grid; the model's tiling is "
+                    f"{tiling!r}. Predict the changed system anew."
+                )
         if isinstance(field, (list, tuple)):
             field = unmasked(field, "field")
         fields = model._check_predicted([field])
@@ -236,13 +242,13 @@ def checked_terms(model):
     ------
     TileModelError, NotFittedError
     """
-    if not hasattr(model, "_fitted_terms"):
+    if not hasattr(model, "fitted_terms"):
         raise TileModelError(
             f"Local updates need a fitted EDNNRegressor, got {type(model).__name__}. Of a "
             "committee or a search take one fitted model."
         )
     check_is_fitted(model)
-    return model._fitted_terms()
+    return model.fitted_terms()
 
 
 def running(model, terms, fields):

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..networks import NetworkTileModel, NotConvolutional
+from .._utils.stored import stored
+from ..exceptions import TileModelError
 from ._blockwise import BlockwiseEvaluation
 
 
+@stored("Network")
 class Network(BlockwiseEvaluation):
     """Run a network's dense form over the padded field, block by block.
 
@@ -32,13 +34,13 @@ class Network(BlockwiseEvaluation):
     >>> import torch
     >>> from sk_ednn import EDNNRegressor, GridTiling
     >>> from sk_ednn.evaluation import Network
-    >>> from sk_ednn.summing import GradientSumFit
+    >>> from sk_ednn.solvers import GradientSolver
     >>> fields = np.random.default_rng(0).normal(size=(20, 16, 16))
     >>> net = torch.nn.Sequential(
     ...     torch.nn.Conv2d(1, 4, 3), torch.nn.SiLU(), torch.nn.Flatten(), torch.nn.Linear(144, 1)
     ... )
-    >>> fit = GradientSumFit(max_epochs=1)
-    >>> model = EDNNRegressor(net, GridTiling(focus=4, context=2), summing=fit)
+    >>> fit = GradientSolver(max_epochs=1)
+    >>> model = EDNNRegressor(net, GridTiling(focus=4, context=2), solver=fit)
     >>> model = model.fit(fields, (fields**2).sum(axis=(1, 2)))
     >>> chosen = model.evaluation_.select(model.tile_model_, model.tiling_, fields)
     >>> type(chosen).__name__
@@ -48,6 +50,11 @@ class Network(BlockwiseEvaluation):
     def tiles_per_block(self, tile_model, tiling, fields):
         """Return the most tiles of a block; see `AbstractEvaluation`."""
         self._validate_params()
+        if not tiling.is_grid:
+            raise TileModelError(
+                "Network runs a dense form over fields on a grid, and the tiles of "
+                f"{type(tiling).__name__} are no windows of one: use Direct()."
+            )
         dense = tile_model.dense_form(tiling)
         on_cpu = next(dense.parameters()).device.type == "cpu"
         numbers = dense.numbers_in_strips if on_cpu else dense.numbers_per_tile
@@ -72,14 +79,3 @@ class Network(BlockwiseEvaluation):
         """Return the totals of one block; see `BlockwiseEvaluation`."""
         contributions = Network.contributions_of(tile_model, tiling, fields, block)
         return contributions.reshape(block.n_samples, -1, tile_model.n_outputs).sum(axis=1)
-
-
-def has_dense_form(tile_model, tiling) -> bool:
-    """Tell whether `Network` can evaluate a tile model."""
-    if not isinstance(tile_model, NetworkTileModel):
-        return False
-    try:
-        tile_model.dense_form(tiling)
-    except NotConvolutional:
-        return False
-    return True

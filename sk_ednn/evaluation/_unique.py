@@ -8,14 +8,16 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from sklearn.utils._param_validation import Interval
 
-from .._distinct import distinct
+from .._parallel.workers import map_blocks
+from .._utils.stored import stored
+from ..tiling._unique import distinct
 from ._base import AbstractEvaluation
-from ._workers import map_blocks
 
 # Fewer tiles than this are looked up one by one sooner than they are compared.
 _FEW = 64
 
 
+@stored("Unique")
 class Unique(AbstractEvaluation):
     """Evaluate each distinct tile once.
 
@@ -83,28 +85,27 @@ class Unique(AbstractEvaluation):
 
     def block_contributions(self, tile_model, tiling, fields, blocks=None):
         """Yield each block with its contributions; see `AbstractEvaluation`."""
-        for block, kinds, inverse in self._distinct_tiles(tile_model, tiling, fields, blocks):
+        for block, kinds, inverse, _ in self._distinct_tiles(tile_model, tiling, fields, blocks):
             yield block, self._look_up(tile_model, kinds)[inverse]
 
     def block_totals(self, tile_model, tiling, fields, blocks=None):
         """Yield each block with its totals; see `AbstractEvaluation`."""
-        for block, kinds, inverse in self._distinct_tiles(tile_model, tiling, fields, blocks):
+        for block, kinds, inverse, sums in self._distinct_tiles(tile_model, tiling, fields, blocks):
             contributions = self._look_up(tile_model, kinds)
             if block.n_samples == 1:
                 counts = np.bincount(inverse, minlength=len(kinds))[None]
                 yield block, counts @ contributions
             else:
-                rows = contributions[inverse].reshape(block.n_samples, -1, tile_model.n_outputs)
-                yield block, rows.sum(axis=1)
+                yield block, sums @ contributions[inverse]
 
     def _distinct_tiles(self, tile_model, tiling, fields, blocks):
-        """Yield (block, distinct tiles, which of them each tile is), in order."""
+        """Yield (block, distinct tiles, which of them each tile is, sum matrix), in order."""
         plan = self.plan(tile_model, tiling, fields) if blocks is None else blocks
         found = map_blocks(
             _distinct, plan, tiling, fields, n_jobs=self.n_jobs, verbose=self.verbose
         )
-        for block, (kinds, inverse) in found:
-            yield block, kinds, inverse
+        for block, (kinds, inverse, sums) in found:
+            yield block, kinds, inverse, sums
 
     def _look_up(self, tile_model, kinds) -> np.ndarray:
         """Return the contributions of distinct tiles, evaluating those that are new."""
@@ -147,4 +148,4 @@ class Unique(AbstractEvaluation):
 def _distinct(tiling, fields, block):
     tiles = tiling.block_tiles(fields, block)
     first, inverse = distinct(tiles.values, len(tiles.tile_shape))
-    return tiles.array(first), inverse
+    return tiles.array(first), inverse, tiles.sum_matrix

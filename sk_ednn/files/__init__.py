@@ -1,6 +1,6 @@
 """Models in files: written and read without pickle, and handed on to other programs."""
 
-from .._optional import later
+from .._utils.optional import later
 from ._save import describe, load, save
 
 __all__ = ["describe", "export_onnx", "load", "save"]

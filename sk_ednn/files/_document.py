@@ -19,6 +19,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.base import BaseEstimator
 
+from .._utils.stored import Stored, declared, stored_class
 from ..exceptions import ModelFileError
 from . import _known
 from ._arrays import storable
@@ -26,49 +27,13 @@ from ._classes import require_own_attributes, ufunc
 from ._random import random_state
 from ._running import completed, defaults, is_running, running_defaults
 
-# Classes whose attributes are stored one by one, by the name they have in files. Names of files
-# stay when modules move.
-_CLASSES = {
-    "EDNNRegressor": "sk_ednn._regressor",
-    "EDNNCommittee": "sk_ednn._committee",
-    "ShiftAveraged": "sk_ednn._shift_averaged",
-    "TileModel": "sk_ednn._tile_model",
-    "Baseline": "sk_ednn._baseline",
-    "GridTiling": "sk_ednn.tiling._grid",
-    "ChannelScaler": "sk_ednn.tiling._scale",
-    "AutoSumFit": "sk_ednn.summing._auto",
-    "LinearSumFit": "sk_ednn.summing._linear",
-    "KernelSumFit": "sk_ednn.summing._kernel",
-    "SummedTiles": "sk_ednn.summing._kernel",
-    "GaussianProcessSumFit": "sk_ednn.summing._gaussian_process",
-    "SummedGaussianProcess": "sk_ednn.summing._gaussian_process",
-    "SummedKernel": "sk_ednn.summing._gaussian_process",
-    "GaussianTileModel": "sk_ednn.summing._gaussian_process",
-    "_Systems": "sk_ednn.summing._gaussian_process",
-    "BoostingSumFit": "sk_ednn.summing._boosting",
-    "BoostedSum": "sk_ednn.summing._boosting",
-    "GradientSumFit": "sk_ednn.summing._gradient",
-    "AutoEvaluation": "sk_ednn.evaluation._auto",
-    "Direct": "sk_ednn.evaluation._direct",
-    "Unique": "sk_ednn.evaluation._unique",
-    "Network": "sk_ednn.evaluation._network",
-    "DaskBlocks": "sk_ednn.evaluation._dask",
-    "NetworkTileModel": "sk_ednn.networks._tile_model",
-    "Standardization": "sk_ednn.networks._standardize",
-    "GaussianRasterizer": "sk_ednn.atoms._rasterise",
-    "LocalInvariants": "sk_ednn.atoms._invariants",
-    "OneHotFields": "sk_ednn.encoders._one_hot",
-    "AngleFields": "sk_ednn.encoders._angles",
-    "LocalModes": "sk_ednn.atoms._modes",
+# Estimators of scikit-learn whose attributes are stored one by one: they contain ours.
+_OF_SKLEARN = {
     "Pipeline": "sklearn.pipeline",
     "TransformedTargetRegressor": "sklearn.compose._target",
     "MultiOutputRegressor": "sklearn.multioutput",
     "GaussianProcessRegressor": "sklearn.gaussian_process._gpr",
 }
-# Attributes that only fitting needs, or that are made again when they are needed.
-_DERIVED = {"SummedTiles": ("features",)}
-# Parameters that serve the fit alone, and may be functions: those are left out.
-_FUNCTIONS = {"GradientSumFit": ("gradient_weight", "symmetries")}
 _PLAIN = (type(None), bool, str)
 
 
@@ -126,8 +91,7 @@ class Encoder:
                 "parts": self([value.data, value.indices, value.indptr], place),
                 "shape": [int(n) for n in value.shape],
             }
-        name = type(value).__name__
-        if name in _CLASSES and _class(name) is type(value):
+        if _how(type(value)) is not None:
             state = value.__getstate__() if hasattr(value, "__getstate__") else vars(value)
             return self._object("object", value, state, place)
         if _of_torch(value):
@@ -156,11 +120,10 @@ class Encoder:
         )
 
     def _object(self, tag, value, state, place) -> dict:
-        name = type(value).__name__
-        derived = _DERIVED.get(name, ())
-        kept = {k: v for k, v in state.items() if k not in derived and not is_running(k)}
+        how = _how(type(value)) or Stored(type(value).__name__)
+        kept = {k: v for k, v in state.items() if k not in how.derived and not is_running(k)}
         kept.pop("_sklearn_version", None)
-        for key in _FUNCTIONS.get(name, ()):
+        for key in how.functions:
             if callable(kept.get(key)):
                 del kept[key]
                 warnings.warn(
@@ -173,7 +136,7 @@ class Encoder:
         prefix = "" if place == "model" else f"{shown}."
         return {
             "$": tag,
-            "class": name,
+            "class": how.name,
             "vars": {k: self(v, f"{prefix}{k}") for k, v in kept.items()},
         }
 
@@ -231,10 +194,13 @@ class Decoder:
 
     def vars(self, node, kind) -> dict:
         """Return the attributes that a node describes, of an object of some class."""
-        names = [name for name in node["vars"] if not is_running(name)]
+        how = declared(kind)
+        renamed = how.renamed if how is not None else {}
+        nodes = {renamed.get(name, name): each for name, each in node["vars"].items()}
+        names = [name for name in nodes if not is_running(name)]
         known = {*defaults(kind), *getattr(kind, "__dataclass_fields__", ())}
         require_own_attributes(kind, names, known)
-        return {name: self(node["vars"][name]) for name in names}
+        return {name: self(nodes[name]) for name in names}
 
     def own(self, name):
         """Return a class or function of the user's, by its name."""
@@ -290,9 +256,9 @@ def _csr(decoder, node):
 
 def _object(decoder, node):
     name = node["class"]
-    if name not in _CLASSES:
-        raise ModelFileError(f"it holds a {name}, which this version does not know")
     kind = _class(name)
+    if kind is None:
+        raise ModelFileError(f"it holds a {name}, which this version does not know")
     made = object.__new__(kind)
     # Parameters that came after the file was written, and those of running.
     made.__dict__.update(completed(decoder.vars(node, kind), defaults(kind)))
@@ -301,7 +267,7 @@ def _object(decoder, node):
     missing = set(needed or ()) - set(vars(made))
     if missing:
         raise ModelFileError(f"its {name} has no {min(missing)!r}")
-    for derived in _DERIVED.get(name, ()):
+    for derived in _how(kind).derived:
         made.__dict__[derived] = None
     if hasattr(kind, "_parameter_constraints"):
         made._validate_params()
@@ -389,8 +355,18 @@ def named(modules) -> dict:
     return {module.__name__: module for module in modules}
 
 
-def _class(name) -> type:
-    return getattr(import_module(_CLASSES[name]), name)
+def _class(name) -> type | None:
+    if name in _OF_SKLEARN:
+        return getattr(import_module(_OF_SKLEARN[name]), name)
+    return stored_class(name)
+
+
+def _how(kind) -> Stored | None:
+    """Return how objects of a class are written, where their attributes are stored one by one."""
+    name = kind.__name__
+    if name in _OF_SKLEARN and kind.__module__ == _OF_SKLEARN[name]:
+        return Stored(name)
+    return declared(kind)
 
 
 def _of(value, library) -> bool:

@@ -15,7 +15,7 @@ import zipfile
 
 import numpy as np
 
-from .._optional import needing
+from .._utils.optional import needing
 from ..exceptions import ModelFileError
 from . import _skops
 from ._budget import Unlimited

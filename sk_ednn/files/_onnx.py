@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from .._optional import needing
+from .._utils.optional import needing
 from .._utils.writing import replacing_path
 from ..exceptions import TileModelError
 from ..networks import NetworkTileModel
@@ -71,10 +71,10 @@ def export_onnx(model, path, form="tile", *, term=None) -> None:
     >>> from torch import nn
     >>> from sk_ednn import EDNNRegressor, GridTiling
     >>> from sk_ednn.files import export_onnx
-    >>> from sk_ednn.summing import GradientSumFit
+    >>> from sk_ednn.solvers import GradientSolver
     >>> fields = np.random.default_rng(0).normal(size=(20, 8, 8)).astype("float32")
     >>> net = nn.Sequential(nn.Flatten(), nn.Linear(9, 8), nn.SiLU(), nn.Linear(8, 1))
-    >>> model = EDNNRegressor(net, GridTiling(1, 1), summing=GradientSumFit(max_epochs=1))
+    >>> model = EDNNRegressor(net, GridTiling(1, 1), solver=GradientSolver(max_epochs=1))
     >>> model = model.fit(fields, (fields**2).sum(axis=(1, 2)))
     >>> path = Path(tempfile.mkdtemp()) / "tile.onnx"
     >>> export_onnx(model, path)
@@ -223,7 +223,7 @@ def _chosen(model, term):
         raise TileModelError(f"Say which term is meant, as term={names[0]!r}; there are {names}.")
     if term is not None and term not in names:
         raise TileModelError(f"There is no term {term!r}; there are {names}.")
-    tile_model, tiling = model._fitted_terms()[0 if term is None else names.index(term)]
+    tile_model, tiling = model.fitted_terms()[0 if term is None else names.index(term)]
     if not isinstance(tile_model, NetworkTileModel) or hasattr(tile_model.estimator, "steps"):
         raise TileModelError(
             f"Torch networks that see the tiles themselves are exported, the tile model is a "

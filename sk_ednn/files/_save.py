@@ -9,8 +9,8 @@ from typing import Any
 
 from sklearn.utils.validation import check_is_fitted
 
-from .._optional import needing
-from .._provenance import spacing_of, training_of
+from .._utils.optional import needing
+from ..estimators._fit_summary import spacing_of, training_of
 from ..exceptions import ModelFileError
 from . import _arrays, _container, _estimators
 from ._budget import Unlimited
@@ -18,7 +18,7 @@ from ._document import Decoder, Encoder, named
 from ._trial import require_working
 
 # 2: estimators of scikit-learn that are known are described in config.json itself.
-SCHEMA = 2
+SCHEMA = 3
 WEIGHTS = "weights.safetensors"
 _LIBRARIES = ("numpy", "scipy", "scikit-learn", "torch", "skorch", "skops")
 

@@ -16,13 +16,7 @@ import numpy as np
 from sklearn.utils import Bunch
 
 from ._checks import require_tree
-from ._classes import (
-    estimator_class,
-    loss_class,
-    number_type,
-    require_own_attributes,
-    ufunc,
-)
+from ._classes import estimator_class, loss_class, number_type, require_own_attributes, ufunc
 from ._container import read_json
 from ._random import random_state
 from ._running import completed, defaults, is_running, running_defaults

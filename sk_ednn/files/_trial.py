@@ -17,12 +17,12 @@ from sklearn.compose import TransformedTargetRegressor
 from sklearn.multioutput import MultiOutputRegressor
 from sklearn.pipeline import Pipeline
 
-from .._committee import EDNNCommittee
-from .._regressor import EDNNRegressor
-from .._shift_averaged import ShiftAveraged
-from .._tile_model import TileModel
+from ..estimators._committee import EDNNCommittee
+from ..estimators._regressor import EDNNRegressor
+from ..estimators._shift_averaged import ShiftAveraged
 from ..evaluation import AbstractEvaluation, Direct
-from ..tiling import AbstractTiling, GridTiling
+from ..tile_models import AbstractTileModel, TileModel
+from ..tiling import AbstractTiling
 
 _N_ELEMENTS = 118
 # Rows of more numbers are not tried at their width, and Gaussians are not so many pixels wide.
@@ -120,7 +120,7 @@ def _try(model, regressor, budget, asked):
         return
     n_bytes = 64 * _SAMPLES * prod(shape)
     if not asked:
-        n_bytes += sum(map(_bytes_of, regressor._fitted_terms()))
+        n_bytes += sum(map(_bytes_of, regressor.fitted_terms()))
     if n_bytes > budget.left:
         return
     quick, errors = _directly(model, asked), []
@@ -151,16 +151,16 @@ def _field_shape(regressor):
         raise ValueError(f"it was fitted to {width} columns")
     if not isinstance(regressor.evaluation_, AbstractEvaluation):
         raise TypeError(f"a {type(regressor.evaluation_).__name__} evaluates nothing")
-    terms = regressor._fitted_terms()
+    terms = regressor.fitted_terms()
     lengths = None
     for tile_model, tiling in terms:
-        if not isinstance(tile_model, TileModel):
+        if not isinstance(tile_model, AbstractTileModel):
             raise TypeError(f"a {type(tile_model).__name__} stands where a tile model should be")
         if not hasattr(tile_model.estimator, "predict"):
             raise TypeError(f"a {type(tile_model.estimator).__name__} predicts nothing")
         if not isinstance(tiling, AbstractTiling):
             raise TypeError(f"a {type(tiling).__name__} stands where a tiling should be")
-        if not isinstance(tiling, GridTiling):
+        if not tiling.is_grid:
             return None
         if not all(type(n) is int and n > 0 for n in tile_model.tile_shape):
             raise ValueError(f"it has tiles of shape {tile_model.tile_shape}")
@@ -180,7 +180,7 @@ def _field_shape(regressor):
 def _fields(regressor, shape):
     """Yield fields of one value for each channel, such as the model has seen."""
     known = vars(regressor).get("input_range_")
-    axis = regressor._fitted_terms()[0][1].channel_axis
+    axis = regressor.fitted_terms()[0][1].channel_axis
     if known is None:
         yield from (np.full(shape, value) for value in _TRIED)
         return

@@ -1,48 +1,37 @@
-"""Look into a fitted model: what it sees, how far, whether it is extensive, what it leaves open."""
+"""Measures and plots of a fitted model: what it sees, how far, and whether it is extensive."""
 
 from ._context import context_sensitivity
 from ._extensivity import extensivity_report, size_transfer
-from ._familiarity import KnownTiles, error_ranking, familiarity
-from ._gauge import gauge
-from ._guard import FamiliarityGuard
 from ._interaction import interaction_profile
-from ._leverage import leverage
 from ._locality import locality_profile
+from ._null_space import null_space
 from ._plot._errors import ErrorDisplay
-from ._plot._familiarity import FamiliarityDisplay
+from ._plot._novelty import NoveltyDisplay
 from ._plot._parity import ParityDisplay
 from ._plot._profiles import ContextSensitivityDisplay, InteractionDisplay, LocalityDisplay
 from ._plot._scaling import ScalingDisplay
 from ._plot._suggest import TilingPathDisplay
 from ._plot._tiles import ContributionDisplay, TilingDisplay
 from ._plot._training import TrainingDisplay
-from ._report._report import FitReport, fit_report
 from ._suggest import suggest_tiling
 
 __all__ = [
     "ContextSensitivityDisplay",
     "ContributionDisplay",
     "ErrorDisplay",
-    "FamiliarityDisplay",
-    "FamiliarityGuard",
-    "FitReport",
     "InteractionDisplay",
-    "KnownTiles",
     "LocalityDisplay",
+    "NoveltyDisplay",
     "ParityDisplay",
     "ScalingDisplay",
     "TilingDisplay",
     "TilingPathDisplay",
     "TrainingDisplay",
     "context_sensitivity",
-    "error_ranking",
     "extensivity_report",
-    "familiarity",
-    "fit_report",
-    "gauge",
     "interaction_profile",
-    "leverage",
     "locality_profile",
+    "null_space",
     "size_transfer",
     "suggest_tiling",
 ]

@@ -9,9 +9,9 @@ from scipy.ndimage import gaussian_filter
 from sklearn.utils import Bunch, check_random_state
 from sklearn.utils._param_validation import Interval, validate_params
 
-from .._sources import in_memory
+from ..estimators._reach import focus_mask, reach
 from ..exceptions import TilingError
-from ._reach import focus_mask, reach
+from ..fields._sources import in_memory
 
 KINDS = ("blur", "noise", "occlude")
 REGIONS = ("context", "focus")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from sklearn.utils import Bunch, check_consistent_length
 
-from .._shift_averaged import ShiftAveraged
-from .._sources import in_memory
+from ..estimators._reach import all_terms, grid_axes, predict_list, samples_of, unwrap
+from ..estimators._shift_averaged import ShiftAveraged
 from ..exceptions import TilingError
-from ._reach import all_terms, grid_axes, predict_list, samples_of, unwrap
+from ..fields._sources import in_memory
 
 
 def size_transfer(y_true, y_pred, sizes):

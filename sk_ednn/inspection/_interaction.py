@@ -8,8 +8,8 @@ import numpy as np
 from sklearn.utils import Bunch, check_random_state
 from sklearn.utils._param_validation import Interval, validate_params
 
+from ..estimators._reach import grid_axes, predict_list, reach, samples_of
 from ..exceptions import TilingError
-from ._reach import grid_axes, predict_list, reach, samples_of
 
 
 @validate_params(
@@ -31,7 +31,7 @@ def interaction_profile(
         change of both  -  change of i alone  -  change of j alone
 
     This vanishes where the total is a sum of a part without i and a part without j. It is a
-    property of totals alone: unlike the contributions, they leave no freedom (see `gauge`).
+    property of totals alone: unlike the contributions, they leave no freedom (see `null_space`).
 
     Parameters
     ----------

@@ -8,8 +8,8 @@ import numpy as np
 from sklearn.utils import Bunch, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 
+from ..estimators._reach import reach, sampled_tiles
 from ..exceptions import TileModelError
-from ._reach import reach, sampled_tiles
 
 # Tiles evaluated at once where sites are changed one by one.
 _BLOCK = 8192
@@ -101,11 +101,11 @@ def locality_profile(
 
     Notes
     -----
-    Contributions are determined only up to what sums to zero over tiles (see `gauge`): a bond may
-    be counted in any tile that sees it, and many a model divides it among them all. So this shows
-    what a fitted model uses, not what it would need. How far sites act on each other in the *total*
-    is free of that choice, and measured by `interaction_profile`; whether a shorter context would
-    do, by `suggest_tiling`.
+    Contributions are determined only up to what sums to zero over tiles (see `null_space`): a bond
+    may be counted in any tile that sees it, and many a model divides it among them all. So this
+    shows what a fitted model uses, not what it would need. How far sites act on each other in the
+    *total* does not depend on that choice, and `interaction_profile` measures it; `suggest_tiling`
+    says whether a shorter context would do.
 
     Examples
     --------
@@ -176,9 +176,7 @@ def site_distances(focus, tile_shape) -> np.ndarray:
 
 
 def _chosen(method, tile_model, tiles) -> str:
-    differentiable = hasattr(tile_model, "input_gradient") and not hasattr(
-        tile_model.estimator, "steps"
-    )
+    differentiable = tile_model.has_input_gradient
     if method == "gradient" and not differentiable:
         raise TileModelError(
             f"The tile model {type(tile_model.estimator).__name__} cannot be differentiated with "

@@ -13,7 +13,7 @@ from sklearn.utils import Bunch, _safe_indexing, indexable
 from sklearn.utils._param_validation import Interval, validate_params
 from tqdm.auto import tqdm
 
-from .._regressor import EDNNRegressor
+from ..estimators._regressor import EDNNRegressor
 from ..exceptions import TilingError
 from ..tiling import GridTiling
 

@@ -1,6 +1,6 @@
 """Torch: sums over tiles, networks as tile models, and the networks of the paper."""
 
-from .._optional import needing
+from .._utils.optional import needing
 
 with needing("sk_ednn.networks"):
     from ._convolutional import DenseForm, NotConvolutional, as_convolution

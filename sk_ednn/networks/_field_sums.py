@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from .._fields import require_finite
-from .._samples import SampleReader
-from .._tile_model import channels_first
+from ..fields._fields import require_finite
+from ..fields._samples import SampleReader
+from ..tile_models._base import channels_first
 from ._over_fields import SumOverTiles
 from ._sum import NUMPY
 

@@ -10,7 +10,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from ..exceptions import TileModelError
-from ..tiling._base import boxes
+from ..tiling._grid_base import boxes
 from ._convolutional import NotConvolutional, as_convolution
 from ._dense_run import tiles_of
 from ._layout import laid_out, lay_out, plain_module

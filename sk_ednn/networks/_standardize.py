@@ -8,15 +8,17 @@ from typing import Any
 import numpy as np
 import torch
 
-from .._fields import Fields, require_finite
-from .._samples import SampleReader
+from .._utils.stored import stored
 from ..exceptions import TileModelError
+from ..fields._fields import Fields, require_finite
+from ..fields._samples import SampleReader
 
 # Numbers of the fields that are looked at together.
 _BLOCK_NUMBERS = 1 << 20
 _EPS = np.finfo(np.float64).eps
 
 
+@stored("Standardization")
 @dataclass(frozen=True, eq=False)
 class Standardization:
     """An affine map of each channel: ``(x - mean) / scale``, computed in float64.
@@ -110,6 +112,33 @@ def learn_standardization(fields: Fields, channel_axis, sample_weight=None) -> S
             n_channels = 1 if channel_axis is None else block.shape[1]
             moments.add(block.reshape(len(block), n_channels, -1), weight[index])
     return moments.standardization(fields.dtype)
+
+
+def standardization_of(tiling, systems, sample_weight=None) -> Standardization | None:
+    """Return the standardisation of the tiles of systems: of their channels, or their features.
+
+    Parameters
+    ----------
+    tiling : AbstractTiling
+    systems : Systems
+    sample_weight : ndarray of shape (n_samples,) or None
+
+    Returns
+    -------
+    Standardization or None
+        None where a tile is neither a window of a grid nor a row of features: its numbers may
+        belong together, as the components of a vector do.
+    """
+    if tiling.is_grid:
+        return learn_standardization(systems, tiling.channel_axis, sample_weight)
+    shape = tiling.shape_of_tiles(systems)
+    if len(shape) != 1:
+        return None
+    moments = _Moments()
+    weight = np.ones(systems.n_samples) if sample_weight is None else sample_weight
+    for tiles in tiling.blocks(systems, max(1, _BLOCK_NUMBERS // shape[0])):
+        moments.add(tiles.array()[..., None], tiles.sum_matrix.T @ weight)
+    return moments.standardization(systems.dtype)
 
 
 class _Moments:

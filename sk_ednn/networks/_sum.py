@@ -10,8 +10,8 @@ import torch
 from scipy.sparse import csr_array
 from torch.utils.data import Dataset
 
-from .._tile_model import channels_first
-from .._tiles import Tiles
+from ..tile_models._base import channels_first
+from ..tiling._tiles import Tiles
 
 NUMPY = {torch.float32: np.float32, torch.float64: np.float64}
 
@@ -129,6 +129,52 @@ class TileSums(Dataset):
         return tiles, csr_array((part.data, local, part.indptr), shape=(len(index), len(used)))
 
 
+@dataclass
+class BranchBatch:
+    """The tiles of some samples for each of several networks, whose sums are added.
+
+    Attributes
+    ----------
+    branches : list of TileBatch
+        Of the same samples.
+    """
+
+    branches: list[TileBatch]
+
+    def __len__(self):
+        return len(self.branches[0])
+
+    @property
+    def weights(self) -> torch.Tensor | None:
+        """Sample weights, (n_samples, 1), or None."""
+        return self.branches[0].weights
+
+    def to(self, device) -> BranchBatch:
+        """Return the batch on a device."""
+        return BranchBatch([branch.to(device) for branch in self.branches])
+
+
+class BranchSums(Dataset):
+    """Samples as sums over the tiles of several terms, served in batches.
+
+    Parameters
+    ----------
+    branches : list of TileSums
+        One for each term, of the same samples.
+    """
+
+    def __init__(self, branches):
+        self.branches = branches
+
+    def __len__(self):
+        return len(self.branches[0])
+
+    def __getitem__(self, samples):
+        """Return (BranchBatch, y) of one sample, or of a list of samples."""
+        pairs = [branch[samples] for branch in self.branches]
+        return BranchBatch([batch for batch, _ in pairs]), pairs[0][1]
+
+
 def _narrow(matrix):
     """Return the indices of a sparse matrix, in 32 bits where they fit: it is read every step."""
     fits = max(*matrix.shape, matrix.nnz) <= np.iinfo(np.int32).max
@@ -137,8 +183,12 @@ def _narrow(matrix):
 
 
 def network_input(tiles, has_channels, dtype=torch.float32, standardization=None) -> torch.Tensor:
-    """Return tiles (n, *tile_shape) as a tensor (n, n_channels or 1, *window)."""
+    """Return tiles (n, *tile_shape) as a tensor (n, n_channels or 1, *window).
+
+    Tiles that are no windows, for which `has_channels` is None, keep their shape.
+    """
     if standardization is None:
         return torch.from_numpy(channels_first(tiles, has_channels, NUMPY[dtype]))
-    tiles = np.moveaxis(tiles, -1, 1) if has_channels else tiles[:, None]
+    if has_channels is not None:
+        tiles = np.moveaxis(tiles, -1, 1) if has_channels else tiles[:, None]
     return torch.from_numpy(standardization(tiles).astype(NUMPY[dtype], order="C"))

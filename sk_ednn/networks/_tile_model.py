@@ -10,9 +10,10 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from .._tile_model import TileModel, checked_outputs, flat
 from .._utils.steps import dense, front_and_last, transformed
+from .._utils.stored import stored
 from ..exceptions import TileModelError
+from ..tile_models._base import AbstractTileModel, checked_outputs, flat
 from ._convolutional import DenseForm, NotConvolutional, as_convolution
 from ._field_sums import field_input, on_device
 from ._layout import laid_out, lay_out
@@ -25,8 +26,9 @@ from ._trial import explained
 _BATCH_NUMBERS = 1 << 18
 
 
+@stored("NetworkTileModel")
 @dataclass(frozen=True, eq=False)
-class NetworkTileModel(TileModel):
+class NetworkTileModel(AbstractTileModel):
     """A fitted skorch net and how tiles are handed to it.
 
     Attributes
@@ -89,9 +91,18 @@ class NetworkTileModel(TileModel):
         gradient = np.concatenate(parts).astype(np.float64) * scale
         if self.standardization is not None:
             gradient = self.standardization.pull(gradient)
+        if self.has_channels is None:
+            return gradient
         return np.moveaxis(gradient, 1, -1) if self.has_channels else gradient[:, 0]
 
-    def hidden(self, tiles) -> np.ndarray:
+    @property
+    def has_embedding(self) -> bool:
+        """Whether the network sees the tiles themselves: then its last features are known."""
+        return not hasattr(self.estimator, "steps")
+
+    has_input_gradient = has_embedding
+
+    def embedding(self, tiles) -> np.ndarray:
         """Return what the network's last layer with weights is given: its own features of tiles.
 
         Parameters
@@ -169,6 +180,16 @@ class NetworkTileModel(TileModel):
         out = out.float() if self.precision == "bfloat16" else out
         return torch.nn.functional.softplus(out) if self.positive else out
 
+    def has_dense_form(self, tiling) -> bool:
+        """Tell whether the network can run over whole regions of fields; see `dense_form`."""
+        if not tiling.is_grid:
+            return False
+        try:
+            self.dense_form(tiling)
+        except NotConvolutional:
+            return False
+        return True
+
     def dense_form(self, tiling) -> DenseForm:
         """Return the network's dense form, once it has been seen to agree with the tiled one.
 
@@ -233,6 +254,8 @@ class NetworkTileModel(TileModel):
                 "Transformers before the network cannot be differentiated: put what they do into "
                 "the network."
             )
+        if not tiling.is_grid:
+            return super().gradient(tiling, fields)
         axis = tiling.channel_axis
         parts = []
         for stack in fields.stacks:
@@ -317,7 +340,7 @@ class NetworkTileModel(TileModel):
         if hasattr(self.estimator, "steps"):
             raise TileModelError(
                 "Transformers before the network compute in a precision of their own; fit with "
-                "GradientSumFit(precision=...) instead."
+                "GradientSolver(precision=...) instead."
             )
         net = deepcopy(self.estimator)
         net.module_.to(torch.float64 if precision == "float64" else torch.float32)

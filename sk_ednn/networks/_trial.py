@@ -180,13 +180,13 @@ def precision_of(module: nn.Module) -> str:
         found = " and ".join(f"{kind} ({name})" for kind, name in sorted(kinds.items()))
         raise TileModelError(
             f"The network has weights in {found}. Call its .float() or .double(), or set precision "
-            "of GradientSumFit."
+            "of GradientSolver."
         )
     (kind,) = kinds or ("float32",)
     if kind in ("float16", "bfloat16"):
         raise TileModelError(
             f"The network has weights in {kind} ({kinds[kind]}), which round small steps of the "
-            "optimizer away. Call its .float(); with GradientSumFit(precision='bfloat16') layers "
+            "optimizer away. Call its .float(); with GradientSolver(precision='bfloat16') layers "
             "then compute in bfloat16, and weights stay in float32."
         )
     if kind not in ("float32", "float64"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib.resources import as_file, files
 
-from .._optional import needing
+from .._utils.optional import needing
 from ..files import load
 
 _FILE = "sheets.ednn"

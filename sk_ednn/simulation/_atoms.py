@@ -12,9 +12,9 @@ from sklearn.utils import Bunch
 from sklearn.utils._param_validation import Interval
 
 from .._utils.masks import unmasked
+from .._utils.seeding import generator
 from ..atoms import GaussianRasterizer
 from ..atoms._gaussians import gaussians_near, nearest_pixel
-from ..datasets._random import generator
 from ..evaluation._local import checked_terms, running
 from ..exceptions import TileModelError, TilingError
 
@@ -30,7 +30,7 @@ class AtomUpdates:
     model : Pipeline of a GaussianRasterizer and an EDNNRegressor; fitted
         With one total, and periodic tilings.
     structure : structure
-        An `ase.Atoms`, a `sk_ednn.atoms.Structure`, or what else the rasteriser draws. It is
+        An `ase.Atoms`, a `sk_ednn.structures.Structure`, or what else the rasteriser draws. It is
         copied.
 
     Raises
@@ -43,7 +43,8 @@ class AtomUpdates:
     >>> import numpy as np
     >>> from sklearn.pipeline import make_pipeline
     >>> from sk_ednn import EDNNRegressor, GridTiling
-    >>> from sk_ednn.atoms import GaussianRasterizer, Structure
+    >>> from sk_ednn.atoms import GaussianRasterizer
+    >>> from sk_ednn.structures import Structure
     >>> from sk_ednn.simulation import AtomUpdates
     >>> rng = np.random.default_rng(0)
     >>> pairs = [Structure([6, 6], rng.random((2, 2)) * 4, [4.0, 4.0]) for _ in range(50)]
@@ -337,11 +338,7 @@ class _Term:
         self.axes = [(focus, context) for _, focus, context in tiling._axes(field.shape)]
         (held,) = evaluation.contributions(tile_model, tiling, tiling.check(field[None]))
         self.held = held[0, ..., 0]
-        self._dense = False
-        if hasattr(tile_model, "dense_form"):  # a network; asking loads torch, which it has
-            from ..evaluation._network import has_dense_form
-
-            self._dense = has_dense_form(tile_model, tiling)
+        self._dense = tile_model.has_dense_form(tiling)
 
     def evaluate(self, patch):
         """Return what the tiles of a region hold, from all the pixels that they see."""

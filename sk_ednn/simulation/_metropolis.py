@@ -10,12 +10,12 @@ from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import Interval, StrOptions
 from tqdm.auto import tqdm
 
-from .._fields import check_fields, require_finite
 from .._utils.masks import unmasked
-from ..datasets._random import generator
+from .._utils.seeding import generator
 from ..evaluation._ledger import common_channel_axis
 from ..evaluation._local import checked_terms, running
 from ..exceptions import TileModelError, TilingError
+from ..fields._fields import check_fields, require_finite
 from ._energies import LedgerEnergies, TabulatedEnergies, has_tables
 from ._sublattices import changes, exchanges
 

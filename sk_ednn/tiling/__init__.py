@@ -1,7 +1,22 @@
-"""Where the tiles of a field are."""
+"""Where the tiles of systems are."""
 
-from ._base import AbstractTiling, Block
+from ._atoms import AtomTiling
+from ._bags import BagTiling
+from ._base import AbstractTiling, Systems
 from ._grid import GridTiling
+from ._grid_base import AbstractGridTiling, Block
+from ._packed import AbstractPackedTiling, PackedBlock
 from ._scale import ChannelScaler
 
-__all__ = ["AbstractTiling", "Block", "ChannelScaler", "GridTiling"]
+__all__ = [
+    "AbstractGridTiling",
+    "AbstractPackedTiling",
+    "AbstractTiling",
+    "AtomTiling",
+    "BagTiling",
+    "Block",
+    "ChannelScaler",
+    "GridTiling",
+    "PackedBlock",
+    "Systems",
+]

@@ -1,170 +1,152 @@
-"""The contract of a tiling: where the tiles are, block by block."""
+"""The contract of a tiling: it admits data, counts tiles, and reads them block by block."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import product
+from typing import Any, Protocol
 
 import numpy as np
 from scipy.sparse import csr_array
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import BaseEstimator
 
-from .._fields import Fields
-from .._tiles import Tiles
-from ..exceptions import TilingError
+from ..exceptions import TileModelError
+from ..fields._range import InputRange
+from ._tiles import Tiles
 
 
-@dataclass(frozen=True)
-class Block:
-    """A piece of the work: some samples of one stack, and a region of their tile grids.
+class Systems(Protocol):
+    """A checked batch of systems: what `AbstractTiling.check` returns.
 
     Attributes
     ----------
-    stack : int
-        Which stack of the fields.
-    samples : slice
-        Which of the stack's fields.
-    region : tuple of slice
-        Which tiles of each field, per axis of the tile grid.
+    n_samples : int
+    dtype : dtype
+        Of the numbers that tiles contain.
+    lazy : bool
+        Whether the systems are read piece by piece.
+    fixed_width : bool
+        Whether they are rows of features, whose number scikit-learn keeps.
+    arrays : list of ndarray
+        The memory of systems that are not lazy.
+    sizes : ndarray of shape (n_samples,)
+        How large each system is, in numbers or things that it has.
     """
 
-    stack: int
-    samples: slice
-    region: tuple[slice, ...]
+    n_samples: int
+    dtype: Any
+    lazy: bool
+    fixed_width: bool
+    arrays: list[np.ndarray]
+    sizes: np.ndarray
 
-    @property
-    def n_samples(self) -> int:
-        """Number of fields."""
-        return self.samples.stop - self.samples.start
-
-    @property
-    def grid(self) -> tuple[int, ...]:
-        """Shape of the region, in tiles."""
-        return tuple(part.stop - part.start for part in self.region)
+    def take(self, indices) -> Any:
+        """Return the batch of the samples at `indices`, in that order."""
 
 
-class AbstractTiling(TransformerMixin, BaseEstimator, ABC):
-    """Where the tiles of a field are.
+class AbstractTiling(BaseEstimator, ABC):
+    """Where the tiles of systems are: the contract that any kind of system fits.
 
-    A tiling holds no data. It answers four questions about shapes (`check`, `tile_grid`,
-    `tile_shape`, `focus_sites`) and reads one block of tiles (`read`); the rest follows here.
-    Blocks depend on the shapes, on the tiling and on `max_tiles` alone: never on who works on
-    them. That keeps totals the same to the last bit for any number of workers.
+    A tiling contains no data. `check` is the only way in, for `fit` and `predict` alike, and
+    returns a batch of systems (`Systems`) that all other methods are given. Blocks depend on the
+    systems, the tiling and `max_tiles` alone, never on the number of workers. That keeps totals
+    the same to the last bit for any number of workers. `sk_ednn.testing.check_tiling` checks a
+    tiling against this contract.
+
+    Attributes
+    ----------
+    has_channels : bool or None
+        Whether the last axis of a tile is one of channels; None where a tile is no window of a
+        grid but plain features.
+    shares_sites : bool
+        Whether all tilings of this kind partition the same sites, so that the sizes of several
+        terms are one number. Terms of species, say, count different atoms.
+    is_grid : bool
+        Whether this is an `AbstractGridTiling`, which knows of sites and windows.
+    has_gradient : bool
+        Whether it has `gradient_of`.
     """
 
     __module__ = "sk_ednn.tiling"  # the name that messages give
 
-    @abstractmethod
-    def check(self, X) -> Fields:
-        """Check fields for this tiling and return them grouped by shape.
-
-        Raises
-        ------
-        TilingError
-            Saying which axis of which field does not fit, and what would.
-        """
+    has_channels: bool | None = None
+    shares_sites = False
+    is_grid = False
+    has_gradient = False
 
     @abstractmethod
-    def tile_grid(self, field_shape) -> tuple[int, ...]:
-        """Return how many tiles a field of this shape has along each axis."""
-
-    @abstractmethod
-    def tile_shape(self, field_shape) -> tuple[int, ...]:
-        """Return the shape of one tile, ``(*window[, n_channels])``."""
-
-    @abstractmethod
-    def focus_sites(self, tile_shape) -> tuple[slice, ...]:
-        """Return the slices that cut the focus out of a tile of this shape."""
-
-    @abstractmethod
-    def affected(self, field_shape, changed) -> np.ndarray:
-        """Return the tiles that see any of the sites `changed`; see `GridTiling.affected`."""
-
-    @abstractmethod
-    def read(self, fields: Fields, block: Block) -> np.ndarray:
-        """Return what the tiles of a block see: (n_samples, *block.grid, *tile_shape).
-
-        Only the region and its context are read from the fields.
-        """
-
-    def sites(self, field_shape, region) -> list[np.ndarray]:
-        """Return the sites that the tiles of a region see: per axis of the field, sorted.
-
-        They see no site beyond the product of these. Unless a tiling says it better, all sites.
-        """
-        return [np.arange(length) for length in field_shape]
-
-    def cuts(self, n_samples, field_shape, max_tiles: int) -> tuple[tuple[slice, ...], ...]:
-        """Return where the blocks of equal fields are cut: along the samples, then along each axis.
-
-        The blocks are the product of these. Each has at most `max_tiles` tiles and at least one;
-        a field with more is cut into boxes as near to cubes as it goes, which share the least
-        context.
-        """
-        grid = self.tile_grid(field_shape)
-        step = max(1, max_tiles // max(int(np.prod(grid)), 1))
-        return (cut(n_samples, step), *map(cut, grid, box_sides(grid, max_tiles)))
-
-    def plan(self, fields: Fields, max_tiles: int) -> list[Block]:
-        """Divide the tiles of all fields into blocks of at most `max_tiles`; see `cuts`."""
-        blocks = []
-        for index, stack in enumerate(fields.stacks):
-            cuts = self.cuts(len(stack.samples), stack.values.shape[1:], max_tiles)
-            blocks.extend(
-                Block(index, samples, tuple(region)) for samples, *region in product(*cuts)
-            )
-        return blocks
-
-    def tiles(self, X) -> Tiles:
-        """Return all tiles of a batch of fields, as a view where there is one stack.
+    def check(self, X, *, like=None) -> Any:
+        """Check data for this tiling and return them as a batch of systems.
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, *field_shape), or list of such fields
+        X : data as the user has them, or a batch that was checked already
+        like : object, default=None
+            What `describe` returned for the systems of the fit, which these must match.
+
+        Raises
+        ------
+        TilingError, ValueError
+            Which sample does not fit, why, and what would.
+        """
+
+    @abstractmethod
+    def counts(self, systems) -> np.ndarray:
+        """Return the number of tiles of each sample, shape (n_samples,), as floats."""
+
+    @abstractmethod
+    def shape_of_tiles(self, systems) -> tuple[int, ...]:
+        """Return the shape of one tile, which is the same for all systems of a batch."""
+
+    @abstractmethod
+    def plan(self, systems, max_tiles: int) -> list:
+        """Divide all tiles into blocks of at most `max_tiles`, at least one tile each.
+
+        A block has ``n_samples`` and ``n_tiles``. Samples without tiles may be in no block.
+        """
+
+    @abstractmethod
+    def samples(self, systems, block) -> np.ndarray:
+        """Return the numbers of the samples that a block has tiles of, shape (n,)."""
+
+    @abstractmethod
+    def covers(self, systems, block) -> bool:
+        """Tell whether a block has all tiles of its samples."""
+
+    @abstractmethod
+    def block_tiles(self, systems, block) -> Tiles:
+        """Return the tiles of one block, those of one sample after the other.
+
+        Their `sum_matrix` is one over the block's own samples; see `samples`.
+        """
+
+    def tiles(self, X) -> Tiles:
+        """Return all tiles of a batch of systems.
+
+        Parameters
+        ----------
+        X : systems, as `check` takes them
 
         Returns
         -------
         Tiles
-
-        Raises
-        ------
-        TilingError
-            Where `X` is read piece by piece: it may be larger than memory.
         """
-        fields = self.check(X)
-        if fields.lazy:
-            sizes = [np.prod([float(n) for n in stack.values.shape]) for stack in fields.stacks]
-            gib = sum(sizes) * fields.dtype.itemsize / 2**30
-            raise TilingError(
-                "All tiles at once were asked for, of fields that are read piece by piece "
-                f"({gib:.3g} GiB in all). Read block by block are linear models, Pipelines of "
-                "transformers with partial_fit that end in one, and torch networks that see the "
-                "tiles themselves. For all others, read the fields into memory first, such as by "
-                "X.compute() or X[...]."
-            )
-        parts = [self.read(fields, block) for block in self.plan(fields, np.iinfo(np.intp).max)]
-        tile_shape = self.tile_shape(fields.stacks[0].values.shape[1:])
-        owners = np.concatenate(
-            [
-                np.repeat(stack.samples, values[0].size // int(np.prod(tile_shape)))
-                for stack, values in zip(fields.stacks, parts, strict=True)
-            ]
-        )
-        values = (
-            parts[0]
-            if len(parts) == 1
-            else np.concatenate([part.reshape(-1, *tile_shape) for part in parts])
-        )
-        return Tiles(values, _sum_matrix(owners, fields.n_samples), tile_shape)
+        systems = self.check(X)
+        parts = list(self.blocks(systems, np.iinfo(np.intp).max))
+        if len(parts) == 1:
+            return parts[0]
+        shape = self.shape_of_tiles(systems)
+        values = [part.array() for part in parts] or [np.zeros((0, *shape), systems.dtype)]
+        owners = [_owners(part.sum_matrix) for part in parts] or [np.zeros(0, dtype=np.intp)]
+        matrix = sum_matrix(np.concatenate(owners), systems.n_samples)
+        return Tiles(np.concatenate(values), matrix, shape)
 
     def blocks(self, X, max_tiles: int) -> Iterator[Tiles]:
         """Yield the tiles in blocks of at most `max_tiles`; their totals add up to the whole.
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, *field_shape), or list of such fields
+        X : systems, as `check` takes them
         max_tiles : int
 
         Yields
@@ -172,63 +154,128 @@ class AbstractTiling(TransformerMixin, BaseEstimator, ABC):
         Tiles
             With a `sum_matrix` over all samples of `X`.
         """
-        fields = self.check(X)
-        for block in self.plan(fields, max_tiles):
-            values = self.read(fields, block)
-            owners = np.repeat(
-                fields.stacks[block.stack].samples[block.samples], int(np.prod(block.grid))
-            )
-            tile_shape = values.shape[1 + len(block.grid) :]
-            yield Tiles(values, _sum_matrix(owners, fields.n_samples), tile_shape)
+        systems = self.check(X)
+        for block in self.plan(systems, max_tiles):
+            tiles = self.block_tiles(systems, block)
+            samples = self.samples(systems, block)
+            owners = np.repeat(samples, np.diff(tiles.sum_matrix.indptr))
+            matrix = sum_matrix(owners, systems.n_samples)
+            yield Tiles(tiles.values, matrix, tiles.tile_shape)
 
-    def block_tiles(self, fields: Fields, block: Block) -> Tiles:
-        """Return the tiles of one block, with a `sum_matrix` over the block's own samples."""
-        values = self.read(fields, block)
-        owners = np.repeat(np.arange(block.n_samples), int(np.prod(block.grid)))
-        tile_shape = values.shape[1 + len(block.grid) :]
-        return Tiles(values, _sum_matrix(owners, block.n_samples), tile_shape)
+    def probe(self, systems, n_tiles: int) -> Tiles | None:
+        """Return some `n_tiles` tiles that lie together, or None where there are none."""
+        return next(self.blocks(systems, n_tiles), None)
 
-    def counts(self, fields: Fields) -> np.ndarray:
-        """Return the number of tiles of each field, shape (n_samples,), as floats."""
-        counts = np.empty(fields.n_samples)
-        for stack in fields.stacks:
-            counts[stack.samples] = np.prod(self.tile_grid(stack.values.shape[1:]))
-        return counts
+    # --- what later systems must match ------------------------------------------------------
+
+    def describe(self, systems) -> Any:
+        """Return what later systems must have in common with these; see `check`."""
+        return None
+
+    def check_model(self, systems, tile_model) -> None:
+        """Raise TileModelError where a fitted tile model does not suit the tiles of systems."""
+        tile_model.check_shape(self.shape_of_tiles(systems))
+
+    # --- the baseline -----------------------------------------------------------------------
+
+    def focus_sites(self, tile_shape) -> tuple[slice, ...]:
+        """Return the slices that cut the focus out of a tile; none where a tile is one site."""
+        return ()
+
+    def n_contents(self, systems) -> int:
+        """Return the number of features of a focus, beside its size, that the baseline may use.
+
+        They are the sums over the focus of each channel, and without a window the first numbers
+        of a tile.
+        """
+        return 0
+
+    # --- contributions ----------------------------------------------------------------------
+
+    @abstractmethod
+    def empty(self, systems, n_outputs) -> list[np.ndarray]:
+        """Return arrays that have room for the contributions of all tiles."""
+
+    @abstractmethod
+    def place(self, out, systems, block, values) -> None:
+        """Write the contributions of a block, (n_tiles, n_outputs), into `empty` arrays."""
+
+    @abstractmethod
+    def by_sample(self, systems, out) -> Any:
+        """Return what `empty` arrays contain as users expect it: by sample."""
+
+    # --- gradients --------------------------------------------------------------------------
+
+    def gradient_of(self, systems, slopes, max_tiles) -> Any:
+        """Return gradients of totals with respect to the systems, from those of contributions.
+
+        Parameters
+        ----------
+        systems : Systems
+        slopes : callable
+            From tiles, (n_tiles, *tile_shape), the gradient of each contribution, of their shape.
+        max_tiles : int
+            Tiles that are differentiated at a time.
+
+        Raises
+        ------
+        TileModelError
+            Where the tiling has no gradients; see `has_gradient`.
+        """
+        raise TileModelError(
+            f"{type(self).__name__} has no gradients with respect to its systems. GridTiling and "
+            "BagTiling have."
+        )
+
+    def gradient_by_sample(self, systems, parts) -> Any:
+        """Return what `gradient_of` returned as users expect it: by sample."""
+        return parts
+
+    # --- the range of what was seen ---------------------------------------------------------
+
+    def range_of(self, systems) -> Any:
+        """Return the `InputRange` of systems, which later ones are compared with, or None."""
+        return None
+
+    def range_from(self, values) -> Any:
+        """Return the `InputRange` that was stored as an array."""
+        return InputRange.from_array(values)
+
+    def compare_range(self, systems, values, stacklevel=2) -> Any:
+        """Warn where systems lie far outside a stored range; return them."""
+        return systems
+
+    # --- work elsewhere ---------------------------------------------------------------------
+
+    def piece(self, systems, blocks) -> tuple[Any, list, np.ndarray]:
+        """Return what is needed for some blocks: a part of the systems, to send elsewhere.
+
+        Returns
+        -------
+        systems : Systems
+        blocks : list
+            The same blocks, of these systems.
+        samples : ndarray of int
+            The numbers that the samples of the part have in the whole.
+        """
+        return systems, blocks, np.arange(systems.n_samples)
 
 
-def box_sides(grid, max_tiles) -> list[int]:
-    """Return how long boxes of at most `max_tiles` cells may be along each axis of a grid."""
-    sides = [1] * len(grid)
-    left = max_tiles
-    # The shortest axis first: what it does not need is left to the others.
-    for n_open, axis in zip(range(len(grid), 0, -1), np.argsort(grid, kind="stable"), strict=True):
-        side = int(left ** (1 / n_open)) + 1
-        while side > 1 and side**n_open > left:
-            side -= 1
-        sides[axis] = min(grid[axis], side)
-        left //= sides[axis]
-    return sides
-
-
-def boxes(grid, max_tiles) -> list[tuple[slice, ...]]:
-    """Cut a tile grid into boxes of at most `max_tiles`, as near to cubes as it goes."""
-    return list(product(*map(cut, grid, box_sides(grid, max_tiles))))
-
-
-def cut(length, side) -> tuple[slice, ...]:
-    """Cut an axis into the fewest equal parts that are no longer than `side`, the last shorter."""
-    n_parts = -(-length // side)
-    step = max(1, -(-length // max(1, n_parts)))
-    return tuple(slice(start, min(start + step, length)) for start in range(0, length, step))
-
-
-def _sum_matrix(owners, n_samples) -> csr_array:
+def sum_matrix(owners, n_samples) -> csr_array:
     """Return S for tiles that each belong, once, to the sample named in `owners`."""
     n_tiles = len(owners)
     indptr = np.zeros(n_samples + 1, dtype=np.intp)
     np.cumsum(np.bincount(owners, minlength=n_samples), out=indptr[1:])
     ordered = np.arange(n_tiles) if _sorted(owners) else np.argsort(owners, kind="stable")
     return csr_array((np.ones(n_tiles), ordered, indptr), shape=(n_samples, n_tiles))
+
+
+def _owners(matrix) -> np.ndarray:
+    """Return the sample of each tile of a sum matrix, where each belongs to one."""
+    entries = matrix.tocoo()
+    owners = np.empty(matrix.shape[1], dtype=np.intp)
+    owners[entries.coords[1]] = entries.coords[0]
+    return owners
 
 
 def _sorted(owners) -> bool:

@@ -11,11 +11,18 @@ from numpy.lib.stride_tricks import sliding_window_view
 from sklearn.utils import Tags
 from sklearn.utils.validation import validate_data
 
-from .._fields import Fields, check_fields, is_list_of_fields, require_finite
-from .._sources import ArraySource, read_sites
+from .._utils.stored import stored
 from ..exceptions import TilingError
-from ._base import AbstractTiling, Block
+from ..fields._fields import (
+    Fields,
+    check_fields,
+    check_ndim,
+    is_list_of_fields,
+    require_finite,
+)
+from ..fields._sources import ArraySource, read_sites
 from ._gather import gather, wraps_partly
+from ._grid_base import AbstractGridTiling, Block
 from ._windows import (
     BOUNDARIES,
     OUTSIDE,
@@ -29,7 +36,8 @@ from ._windows import (
 REMAINDERS = ("error", "pad")
 
 
-class GridTiling(AbstractTiling):
+@stored("GridTiling")
+class GridTiling(AbstractGridTiling):
     """Cut fields on a grid into focus regions, each seen with its context.
 
     The focus regions partition the field; a tile is a focus with `context` more sites on either
@@ -214,12 +222,14 @@ class GridTiling(AbstractTiling):
 
     # --- data -------------------------------------------------------------------------------
 
-    def check(self, X) -> Fields:
+    def check(self, X, *, like=None) -> Fields:
         """Check fields for this tiling and return them grouped by shape.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, *field_shape), or list of arrays of such shapes
+        like : int, default=None
+            Number of axes of the fields of the fit.
 
         Raises
         ------
@@ -228,6 +238,8 @@ class GridTiling(AbstractTiling):
             parameters do not suit the dimension, or where samples differ in their channels.
         """
         fields = check_fields(X, caller=self)
+        if like is not None:
+            check_ndim(fields, like)
         first_tile = None
         for stack in fields.stacks:
             shape = stack.values.shape[1:]

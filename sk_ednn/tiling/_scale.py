@@ -10,9 +10,11 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from .._utils.stored import stored
 from ..exceptions import TileModelError
 
 
+@stored("ChannelScaler")
 class ChannelScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     """Standardise tiles channel by channel, before a tile model that minds the scale.
 

@@ -5,7 +5,7 @@ import pytest
 
 from sk_ednn.atoms import GaussianRasterizer
 from sk_ednn.atoms._choices import suited_pixels, suited_plane
-from sk_ednn.atoms._structure import gather
+from sk_ednn.structures._structure import gather
 
 build = pytest.importorskip("ase.build")
 

@@ -18,8 +18,8 @@ from ase.optimize import BFGS
 
 from sk_ednn import EDNNRegressor, GridTiling, ShiftAveraged
 from sk_ednn.atoms import EDNNCalculator, GaussianRasterizer
-from sk_ednn.exceptions import TileModelError, UnfamiliarWarning
-from sk_ednn.inspection import familiarity
+from sk_ednn.exceptions import NoveltyWarning, TileModelError
+from sk_ednn.uncertainty import novelty
 
 CELL = np.array([4.0, 4.8])
 SPACING = 0.2
@@ -113,14 +113,14 @@ def stretched():
 def network():
     torch = pytest.importorskip("torch")
     from sk_ednn.networks import ValidCNN
-    from sk_ednn.summing import GradientSumFit
+    from sk_ednn.solvers import GradientSolver
 
     torch.manual_seed(0)
     net = ValidCNN(
         (10, 10), focus=(FOCUS,) * 2, n_channels=2, activation="silu",
         layers=((6, 3, 2), (8, 3, 1)), hidden=8,
     )  # fmt: skip
-    return fitted(net, summing=GradientSumFit(max_epochs=3), baseline="content", random_state=0)
+    return fitted(net, solver=GradientSolver(max_epochs=3), baseline="content", random_state=0)
 
 
 @pytest.fixture(scope="module")
@@ -209,7 +209,7 @@ def test_the_stress_of_a_model_of_many_cells_is_that_of_its_energies(stretched):
 def test_networks_that_learn_strain_derivatives_predict_better_stress():
     pytest.importorskip("torch")
     from sk_ednn.networks import ValidCNN
-    from sk_ednn.summing import GradientSumFit
+    from sk_ednn.solvers import GradientSolver
 
     rng = np.random.default_rng(5)
     train = [sheet(k, cell=CELL * (1 + rng.uniform(-0.02, 0.02, 2))) for k in range(30)]
@@ -227,9 +227,9 @@ def test_networks_that_learn_strain_derivatives_predict_better_stress():
             (10, 10), focus=(FOCUS,) * 2, n_channels=2, activation="silu",
             layers=((8, 3, 2), (16, 3, 1)), hidden=16,
         )  # fmt: skip
-        summing = GradientSumFit(max_epochs=30, lr=1e-2, batch_size=8)
+        solver = GradientSolver(max_epochs=30, lr=1e-2, batch_size=8)
         model = EDNNRegressor(
-            net, GridTiling(FOCUS, 3, channel_axis=-1), summing=summing, random_state=0,
+            net, GridTiling(FOCUS, 3, channel_axis=-1), solver=solver, random_state=0,
             baseline="content",
         )  # fmt: skip
         model.fit(fields, energies, gradient=gradient if learn else None)
@@ -488,31 +488,31 @@ def test_langevin_holds_the_temperature(kernel):
     assert np.mean(temperatures[30:]) == pytest.approx(300, rel=0.25)
 
 
-def test_unfamiliar_tiles_are_told_and_warned_of_once(kernel):
+def test_novel_tiles_are_told_and_warned_of_once(kernel):
     train = [sheet(k) for k in range(40)]
     atoms = train[0].copy()
-    atoms.calc = EDNNCalculator(kernel, training=train, unfamiliar_above=0.05)
+    atoms.calc = EDNNCalculator(kernel, training=train, novel_above=0.05)
     atoms.get_potential_energy()
-    assert atoms.calc.results["unfamiliar"] == 0.0
+    assert atoms.calc.results["novel"] == 0.0
     atoms.positions[:, :2] = 2.0 + 0.1 * np.random.default_rng(0).normal(size=(8, 2))
-    with pytest.warns(UnfamiliarWarning, match="% of the tiles are unlike") as warned:
+    with pytest.warns(NoveltyWarning, match="% of the tiles are unlike") as warned:
         for _ in range(3):
             atoms.positions[0, 0] += 0.01
             atoms.get_forces()
     assert len(warned) == 1
-    share = atoms.calc.get_property("unfamiliar", atoms)
-    assert share == familiarity(kernel, train, [atoms]).share[0] > 0.05
+    share = atoms.calc.get_property("novel", atoms)
+    assert share == novelty(kernel, train, [atoms]).share[0] > 0.05
 
 
 def test_tiles_are_looked_at_every_so_often(kernel):
     train = [sheet(k) for k in range(10)]
     atoms = train[0].copy()
-    atoms.calc = EDNNCalculator(kernel, training=train, unfamiliar_above=1.0, check_every=3)
+    atoms.calc = EDNNCalculator(kernel, training=train, novel_above=1.0, check_every=3)
     looked = []
     for _ in range(7):
         atoms.positions[0, 0] += 0.01
         atoms.get_forces()
-        looked.append("unfamiliar" in atoms.calc.results)
+        looked.append("novel" in atoms.calc.results)
     assert looked == [True, False, False, True, False, False, True]
     atoms.positions[0, 0] += 0.01
-    assert 0 <= atoms.calc.get_property("unfamiliar", atoms) <= 1
+    assert 0 <= atoms.calc.get_property("novel", atoms) <= 1

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from sk_ednn.atoms import GaussianRasterizer, Structure
+from sk_ednn.atoms import GaussianRasterizer
 from sk_ednn.atoms._choices import suited_pixels, suited_plane
+from sk_ednn.structures import Structure
 
 CELLS = {
     "one size": [[12.5, 13.0]] * 3,

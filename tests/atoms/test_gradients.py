@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sk_ednn.atoms import GaussianRasterizer, Structure
+from sk_ednn.atoms import GaussianRasterizer
+from sk_ednn.structures import Structure
 
 
 def moved(structure, atom, axis, by):

@@ -8,7 +8,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sk_ednn import EDNNRegressor, GridTiling
-from sk_ednn.atoms import GaussianRasterizer, LocalInvariants, Structure
+from sk_ednn.atoms import GaussianRasterizer, LocalInvariants
+from sk_ednn.structures import Structure
 
 SPACING = 0.4
 CONTEXT = 6

@@ -9,7 +9,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.special import erfc
 
-from sk_ednn.atoms import GaussianRasterizer, Structure
+from sk_ednn.atoms import GaussianRasterizer
+from sk_ednn.structures import Structure
 
 WIDTH = 0.2
 SKEW = np.array([[2.4, 0.0], [-1.05, 1.82]])

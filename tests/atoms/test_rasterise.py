@@ -10,7 +10,8 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.utils._param_validation import InvalidParameterError
 
-from sk_ednn.atoms import AtomsSource, GaussianRasterizer, Structure
+from sk_ednn.atoms import AtomsSource, GaussianRasterizer
+from sk_ednn.structures import Structure
 
 SPACING, WIDTH = (0.1, 0.125), 0.2
 

@@ -8,8 +8,9 @@ from sklearn.kernel_ridge import KernelRidge
 from sklearn.pipeline import make_pipeline
 
 from sk_ednn import EDNNRegressor, GridTiling
-from sk_ednn.atoms import AtomsSource, GaussianRasterizer, Structure
+from sk_ednn.atoms import AtomsSource, GaussianRasterizer
 from sk_ednn.simulation import AtomUpdates
+from sk_ednn.structures import Structure
 
 BOX = np.array([3.2, 2.4, 4.0])
 AXES = {"xy": [0, 1], "xz": [0, 2], "yz": [1, 2], "xyz": [0, 1, 2]}

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from sklearn.linear_model import Ridge
 
 from sk_ednn import EDNNRegressor, GridTiling
-from sk_ednn._sources import FieldSource
-from sk_ednn.atoms import AtomsInWindow, AtomsSource, GaussianRasterizer, Structure
+from sk_ednn.atoms import AtomsInWindow, AtomsSource, GaussianRasterizer
+from sk_ednn.fields._sources import FieldSource
+from sk_ednn.structures import Structure
 
 
 def carbon_nitride(cell, n_atoms, seed=0):

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from sk_ednn.atoms import GaussianRasterizer, Structure
+from sk_ednn.atoms import GaussianRasterizer
+from sk_ednn.structures import Structure
 
 torch = pytest.importorskip("torch")
 

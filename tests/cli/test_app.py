@@ -37,7 +37,7 @@ def test_fit_writes_the_model_that_python_would_fit(run, folder):
     model = load(folder / "fitted.ednn")
     np.testing.assert_array_equal(model.predict(fields), expected.predict(fields))
     assert (report["n_train"], report["n_test"]) == (160, 40)
-    assert (report["model"], report["strategy"]) == ("quadratic", "LinearSumFit")
+    assert (report["model"], report["strategy"]) == ("quadratic", "LinearSolver")
     assert report["test"] == extensive_errors(y[test], expected.predict(fields[test])).as_dict()
 
 
@@ -46,7 +46,7 @@ def test_fit_writes_the_model_that_python_would_fit(run, folder):
 )
 def test_fit_takes_fields_and_targets_from_where_they_are(run, files):
     result = run(f"fit {files} -m quadratic -q -o other.ednn")
-    assert "LinearSumFit on 160 systems; written to other.ednn" in result.stdout
+    assert "LinearSolver on 160 systems; written to other.ednn" in result.stdout
     assert "train" in result.stdout
     assert "test" in result.stdout
 
@@ -55,7 +55,7 @@ def test_fit_takes_the_only_arrays_that_may_be_meant_and_says_so(run):
     result = run("fit odd.npz -m quadratic -q -o other.ednn")
     assert "note: odd.npz::spins is taken, the only one of its arrays that may" in result.stderr
     assert "note: odd.npz::work is taken, the only one of its arrays that may" in result.stderr
-    assert "LinearSumFit on 160 systems" in result.stdout
+    assert "LinearSolver on 160 systems" in result.stdout
 
 
 def test_fit_reports_each_of_several_outputs(run):
@@ -222,7 +222,7 @@ def test_inspect_says_what_a_file_holds(run, folder):
     run("fit small.npz -o seen.ednn --unit J -q")
     found = json.loads(run("inspect seen.ednn --json").stdout)
     assert found["units"] == "J"
-    assert found["training"]["strategy"] == "LinearSumFit"
+    assert found["training"]["strategy"] == "LinearSolver"
     assert found["about"]["errors of totals"]["test"]["rmse"] > 0
     assert found["parameters"]["tiling.focus"] == "1"
     assert found["size"] == (folder / "seen.ednn").stat().st_size

@@ -135,7 +135,7 @@ def test_defaults_are_written_too(run, folder):
 def test_flags_win_over_the_file(run, folder):
     written(folder, "half.yaml", {"fields": "nowhere.npz", "model": "quadratic", "focus": 2})
     line = "fit small.npz --config half.yaml --focus 1 -o won.ednn --json"
-    assert json.loads(run(line).stdout)["strategy"] == "LinearSumFit"
+    assert json.loads(run(line).stdout)["strategy"] == "LinearSolver"
     assert load(folder / "won.ednn").tiling.focus == 1
     # Wherever the file stands on the line.
     run("fit small.npz --focus 4 -o won.ednn -q --config half.yaml")

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from sk_ednn import files
-from sk_ednn._doubts import hint_of_kind
 from sk_ednn.cli._encoders import period_of
 from sk_ednn.datasets import make_ising, make_potts
+from sk_ednn.estimators._data_warnings import hint_of_kind
 
 pytest.importorskip("typer")
 pytest.importorskip("skops")

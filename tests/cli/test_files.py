@@ -12,7 +12,7 @@ import pytest
 pytest.importorskip("typer")
 pytest.importorskip("rich")
 
-from sk_ednn import _memory
+from sk_ednn._utils import memory as _memory
 from sk_ednn.cli._files import read_array
 from sk_ednn.exceptions import MissingExtraError, TileMemoryError
 

@@ -16,7 +16,7 @@ pytest.importorskip("rich")
 pytest.importorskip("skops")
 pytest.importorskip("skorch")
 
-from sk_ednn.summing import GradientSumFit
+from sk_ednn.solvers import GradientSolver
 
 pytestmark = pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
 
@@ -57,11 +57,11 @@ def seen(monkeypatch):
 def test_options_reach_the_training(run, folder, seen):
     run("fit small.npz -m dense --epochs 2 --lr 0.01 --early-stopping 4 --device cpu "
         "--checkpoint here.ckpt -o net.ednn")  # fmt: skip
-    summing = seen[-1].summing
-    expected = GradientSumFit(
+    solver = seen[-1].solver
+    expected = GradientSolver(
         max_epochs=2, lr=0.01, early_stopping=4, device="cpu", checkpoint=folder / "here.ckpt"
     )
-    assert {**summing.get_params(), "checkpoint": None} == {
+    assert {**solver.get_params(), "checkpoint": None} == {
         **expected.get_params(), "checkpoint": None,
     }  # fmt: skip
     assert (folder / "here.ckpt").exists()
@@ -75,7 +75,7 @@ def test_options_reach_the_training(run, folder, seen):
     ("line", "said"),
     [
         ("--device moon", "device='moon' is not there"),
-        ("--lr 0", "The 'lr' parameter of GradientSumFit"),
+        ("--lr 0", "The 'lr' parameter of GradientSolver"),
         ("--checkpoint small.npz", "--checkpoint small.npz is the file with the fields"),
     ],
 )
@@ -147,7 +147,7 @@ def test_on_a_terminal_you_are_asked(answer, run, folder, interrupted, monkeypat
 def test_the_perceptron_keeps_its_best_on_ctrl_c_as_scikit_learn_has_it(monkeypatch):
     from sklearn.neural_network import MLPRegressor
 
-    from sk_ednn.summing import _perceptron
+    from sk_ednn.solvers import _perceptron
 
     rng = np.random.default_rng(0)
     X = rng.normal(size=(40, 8))

@@ -108,7 +108,7 @@ def test_forces_are_learned_where_they_are_asked_for(model, go, files):
     options = f"--model {model} --focus 4 --context 2 --spacing 0.4 --json"
     plain = json.loads(go(f"fit sheets.extxyz@:12 {options} -o p.ednn").output)
     known = json.loads(go(f"fit sheets.extxyz@:12 {options} -o f.ednn --forces").output)
-    assert known["strategy"] == plain["strategy"] == "LinearSumFit"
+    assert known["strategy"] == plain["strategy"] == "LinearSolver"
     structures = io.read(files / "sheets.extxyz", "20:")
     off = []
     for name in ("p.ednn", "f.ednn"):

@@ -13,10 +13,10 @@ from sklearn.preprocessing import PolynomialFeatures
 from sk_ednn import EDNNRegressor, GridTiling, ShiftAveraged, files
 from sk_ednn.datasets import make_potts
 from sk_ednn.encoders import AngleFields, OneHotFields
-from sk_ednn.evaluation import ArraySource
-from sk_ednn.exceptions import TilingError, UnfamiliarWarning
-from sk_ednn.inspection import familiarity
-from sk_ednn.summing import LinearSumFit
+from sk_ednn.exceptions import NoveltyWarning, TilingError
+from sk_ednn.fields import ArraySource
+from sk_ednn.solvers import LinearSolver
+from sk_ednn.uncertainty import novelty
 
 PAIRS = make_pipeline(PolynomialFeatures(2), Ridge(1e-3))
 CHANNELS = GridTiling(1, 1, channel_axis=-1)
@@ -207,7 +207,7 @@ def test_pipelines_predict_all_that_regressors_do(name, boundary, tmp_path):
     files.save(model, tmp_path / "model.ednn")
     loaded = files.load(tmp_path / "model.ednn")
     np.testing.assert_array_equal(loaded.predict(X), expected)
-    assert familiarity(model, X, X[:3]).share.max() == 0
+    assert novelty(model, X, X[:3]).share.max() == 0
     if boundary == "periodic":
         twice = np.concatenate([X, X], axis=1)
         np.testing.assert_allclose(model.predict(twice), 2 * expected, rtol=1e-12)
@@ -266,7 +266,7 @@ def test_derivatives_with_respect_to_angles_are_learned():
     encoder = AngleFields().fit(X)
     errors = []
     for gradient in (None, encoder.angle_gradients(X, torques(X))):
-        model = EDNNRegressor(PAIRS, CHANNELS, summing=LinearSumFit(16), random_state=0)
+        model = EDNNRegressor(PAIRS, CHANNELS, solver=LinearSolver(16), random_state=0)
         model.fit(encoder.transform(X), y, gradient=gradient)
         errors.append(np.abs(model.predict(encoder.transform(asked)) - expected).mean())
     assert errors[1] < 0.5 * errors[0]
@@ -274,14 +274,14 @@ def test_derivatives_with_respect_to_angles_are_learned():
 
 def test_networks_learn_derivatives_with_respect_to_angles():
     torch = pytest.importorskip("torch")
-    from sk_ednn.summing import GradientSumFit
+    from sk_ednn.solvers import GradientSolver
 
     X, y = xy(4, (4, 4))
     encoder = AngleFields().fit(X)
     torch.manual_seed(0)
     net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(18, 4), torch.nn.Tanh(),
                               torch.nn.Linear(4, 1))  # fmt: skip
-    model = EDNNRegressor(net, CHANNELS, summing=GradientSumFit(max_epochs=2), random_state=0)
+    model = EDNNRegressor(net, CHANNELS, solver=GradientSolver(max_epochs=2), random_state=0)
     model.fit(encoder.transform(X), y, gradient=encoder.angle_gradients(X, torques(X)))
     assert np.isfinite(model.predict(encoder.transform(X))).all()
 
@@ -324,6 +324,6 @@ def test_angles_in_another_unit_than_the_period_are_warned_of(period, factor, wa
         warnings.simplefilter("always")
         encoder.transform(given)
         encoder.transform(right * unit)
-    said = [str(each.message) for each in caught if each.category is UnfamiliarWarning]
+    said = [str(each.message) for each in caught if each.category is NoveltyWarning]
     assert len(said) == warned
     assert all("Check their unit" in text for text in said)

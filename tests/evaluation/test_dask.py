@@ -20,17 +20,18 @@ from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV
 
 from sk_ednn import EDNNRegressor, GridTiling
-from sk_ednn._fields import check_fields
-from sk_ednn.evaluation import ArraySource, Direct, Unique
+from sk_ednn.evaluation import Direct, Unique
 from sk_ednn.evaluation._exact import ExactTotals, exact_parts
 from sk_ednn.exceptions import BlockError, MissingExtraError, TileModelError, TilingError
+from sk_ednn.fields import ArraySource
+from sk_ednn.fields._fields import check_fields
 from tests._cases import Returns, as_nan
 from tests._sources import Formula, Slow, lines
 
 dask = pytest.importorskip("dask")
 da = pytest.importorskip("dask.array")
 DaskBlocks = pytest.importorskip("sk_ednn.evaluation._dask").DaskBlocks
-packing = pytest.importorskip("sk_ednn.evaluation._packed")
+packing = pytest.importorskip("sk_ednn._parallel.payloads")
 
 pytestmark = pytest.mark.filterwarnings("ignore:Chunks of")
 ROOT = Path(__file__).parents[2]
@@ -121,7 +122,7 @@ def test_evaluations_outputs_and_schedulers(scheduler, evaluation, n_outputs):
 def test_a_network_runs_its_dense_form_in_the_blocks():
     torch = pytest.importorskip("torch")
     from sk_ednn.evaluation import Network
-    from sk_ednn.summing import GradientSumFit
+    from sk_ednn.solvers import GradientSolver
 
     torch.manual_seed(0)
     net = torch.nn.Sequential(
@@ -129,7 +130,7 @@ def test_a_network_runs_its_dense_form_in_the_blocks():
     )
     model = fit(
         GridTiling(4, 2), net, Network(max_tiles=20), (16, 16),
-        summing=GradientSumFit(max_epochs=1), random_state=0,
+        solver=GradientSolver(max_epochs=1), random_state=0,
     )  # fmt: skip
     X = numbers((2, 64, 48), dtype=np.float32)
     lazy = model.predict(da.from_array(X, chunks=(1, 30, 30)))
@@ -235,7 +236,7 @@ def test_a_long_sum_is_kept_in_few_numbers():
 
 
 def test_the_bar_of_a_local_run_counts_each_block_once(capsys, monkeypatch):
-    monkeypatch.setattr("sk_ednn.evaluation._progress._DELAY", 0.0)
+    monkeypatch.setattr("sk_ednn._parallel.progress._DELAY", 0.0)
     model = fit(verbose=1)
     lazy = model.predict(da.from_array(numbers((3, 24, 20)), chunks=10))
     for _ in range(2):
@@ -284,7 +285,7 @@ def slow(seconds, tmp_path, **params):
 
 @pytest.mark.slow
 def test_a_cluster_gives_the_same_bits_and_counts_its_blocks(client, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("sk_ednn.evaluation._progress._DELAY", 0.0)
+    monkeypatch.setattr("sk_ednn._parallel.progress._DELAY", 0.0)
     model, source, expected = slow(0.03, tmp_path, verbose=1)
     lazy = model.predict(source)
     assert client.compute(lazy).result(timeout=60) == expected

@@ -14,8 +14,8 @@ from sklearn.linear_model import LinearRegression
 from threadpoolctl import threadpool_info
 
 from sk_ednn import EDNNRegressor, GridTiling
+from sk_ednn._parallel.workers import map_blocks
 from sk_ednn.evaluation import AutoEvaluation, Direct, Unique
-from sk_ednn.evaluation._workers import map_blocks
 from sk_ednn.exceptions import TileModelError
 from tests._cases import CountsCalls, Returns, as_nan, fitted, make_field, make_spins
 

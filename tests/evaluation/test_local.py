@@ -208,12 +208,12 @@ def test_several_totals(rng):
 
 def test_networks(rng):
     torch = pytest.importorskip("torch")
-    from sk_ednn.summing import GradientSumFit
+    from sk_ednn.solvers import GradientSolver
 
     X, y = make_ising(50, (8, 8))
     net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(9, 8), torch.nn.Tanh(),
                               torch.nn.Linear(8, 1))  # fmt: skip
-    model = EDNNRegressor(net, summing=GradientSumFit(max_epochs=2), random_state=0).fit(X, y)
+    model = EDNNRegressor(net, solver=GradientSolver(max_epochs=2), random_state=0).fit(X, y)
     field = make_field("float64", 1, (8, 8))[0]
     local = LocalUpdates(model, field)
     for _ in range(5):

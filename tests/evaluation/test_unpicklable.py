@@ -13,14 +13,15 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from sk_ednn import EDNNCommittee, EDNNRegressor, GridTiling, ShiftAveraged
-from sk_ednn._digest import digest, reason, sent_to_processes
-from sk_ednn.evaluation import ArraySource, Direct
+from sk_ednn._utils.hashing import digest, reason, sent_to_processes
+from sk_ednn.evaluation import Direct
 from sk_ednn.exceptions import TileModelError
+from sk_ednn.fields import ArraySource
 
 dask = pytest.importorskip("dask")
 da = pytest.importorskip("dask.array")
 evaluation = pytest.importorskip("sk_ednn.evaluation._dask")
-packing = pytest.importorskip("sk_ednn.evaluation._packed")
+packing = pytest.importorskip("sk_ednn._parallel.payloads")
 cloudpickle = pytest.importorskip("cloudpickle")
 
 pytestmark = pytest.mark.filterwarnings("ignore:Chunks of")
@@ -109,7 +110,7 @@ def test_threads_evaluate_what_has_no_name(front, scheduler):
 @pytest.mark.parametrize("front", NAMELESS)
 def test_processes_are_sent_what_has_no_name(front):
     model, X = fit(NAMELESS[front]())
-    packed = evaluation._Work(_blocks(), model.tile_model_, model.tiling_, _lazy(model, X))
+    packed = evaluation.Work(_blocks(), model.tile_model_, model.tiling_, _lazy(model, X))
     packed = packing.pack(packed.term, "of the test", "tile model")
     arrived = cloudpickle.loads(cloudpickle.dumps(packed))
     packing._opened.clear()
@@ -186,12 +187,12 @@ def test_models_without_names_are_not_taken_for_one_another():
 
 def test_a_module_with_a_lambda_is_evaluated():
     torch = pytest.importorskip("torch")
-    from sk_ednn.summing import GradientSumFit
+    from sk_ednn.solvers import GradientSolver
 
     module = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 1))
     module.register_forward_hook(lambda module, inputs, out: 2 * out)
     X = np.random.default_rng(0).normal(size=(20, 8, 6)).astype(np.float32)
-    model = EDNNRegressor(module, GridTiling(2, 1), summing=GradientSumFit(max_epochs=1))
+    model = EDNNRegressor(module, GridTiling(2, 1), solver=GradientSolver(max_epochs=1))
     model.fit(X, X.sum(axis=(1, 2)))
     lazy = model.predict(da.from_array(X)).compute(scheduler="threads")
     np.testing.assert_allclose(lazy, model.predict(X), rtol=1e-5)

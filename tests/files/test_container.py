@@ -19,7 +19,7 @@ pytest.importorskip("skops")
 from sk_ednn import EDNNRegressor, GridTiling
 from sk_ednn.exceptions import ModelFileError
 from sk_ednn.files import _container, describe, load, save
-from sk_ednn.summing import BoostingSumFit
+from sk_ednn.solvers import BoostingSolver
 
 X = np.random.default_rng(0).normal(size=(30, 4))
 Y = np.sin(X).sum(axis=1)
@@ -35,8 +35,8 @@ def path(tmp_path_factory):
 @pytest.fixture(scope="module")
 def grown(tmp_path_factory):
     path = tmp_path_factory.mktemp("files") / "tree.ednn"
-    fit = BoostingSumFit(n_stages=2)
-    save(EDNNRegressor(DecisionTreeRegressor(max_depth=3), summing=fit).fit(X, Y), path)
+    fit = BoostingSolver(n_stages=2)
+    save(EDNNRegressor(DecisionTreeRegressor(max_depth=3), solver=fit).fit(X, Y), path)
     return path
 
 
@@ -272,12 +272,12 @@ def test_parts_of_one_name_are_refused(path, tmp_path):
         load(file)
 
 
-@pytest.mark.parametrize("schema", [3, 0, -1, True, "1", None, 1.0, [1]])
+@pytest.mark.parametrize("schema", [4, 0, -1, True, "1", None, 1.0, [1]])
 def test_another_schema_is_refused(schema, path, tmp_path):
     file, parts = tmp_path / "hostile.ednn", parts_of(path)
     config = json.loads(parts["config.json"]) | {"schema": schema}
     _container.write(file, parts | {"config.json": json.dumps(config).encode()})
-    words = "has schema 3, .* install a newer one" if schema == 3 else "is no model's"
+    words = "has schema 4, .* install a newer one" if schema == 4 else "is no model's"
     with pytest.raises(ModelFileError, match=words):
         load(file)
 

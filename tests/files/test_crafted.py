@@ -29,7 +29,7 @@ pytest.importorskip("skops")
 from sk_ednn import EDNNRegressor, GridTiling
 from sk_ednn.exceptions import ModelFileError
 from sk_ednn.files import _container, load, save
-from sk_ednn.summing import BoostingSumFit
+from sk_ednn.solvers import BoostingSolver
 from tests.files._craft import ESTIMATORS, crafted, members_of, parts_of, saved, zipped
 
 X = np.random.default_rng(0).normal(size=(30, 4))
@@ -69,8 +69,8 @@ def files(tmp_path_factory):
 
     def file(name):
         if name not in made:
-            fit = BoostingSumFit(n_stages=2)
-            model = EDNNRegressor(ALL[name], GridTiling(1, 1), summing=fit, random_state=0)
+            fit = BoostingSolver(n_stages=2)
+            model = EDNNRegressor(ALL[name], GridTiling(1, 1), solver=fit, random_state=0)
             save(model.fit(fields(name), Y), folder / f"{name}.ednn")
             made[name] = folder / f"{name}.ednn"
         return made[name]

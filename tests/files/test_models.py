@@ -30,11 +30,12 @@ from threadpoolctl import threadpool_limits
 pytest.importorskip("skops")
 
 from sk_ednn import EDNNCommittee, EDNNRegressor, GridTiling, ShiftAveraged
-from sk_ednn.atoms import GaussianRasterizer, LocalInvariants, Structure
+from sk_ednn.atoms import GaussianRasterizer, LocalInvariants
 from sk_ednn.evaluation import Direct, Unique
 from sk_ednn.exceptions import ModelFileError
 from sk_ednn.files import describe, load, save
-from sk_ednn.summing import BoostingSumFit
+from sk_ednn.solvers import BoostingSolver
+from sk_ednn.structures import Structure
 
 RNG = np.random.default_rng(0)
 X, LARGER = RNG.normal(size=(30, 4, 4)), RNG.normal(size=(2, 4, 6))
@@ -74,7 +75,7 @@ class MeanOfRows(RegressorMixin, BaseEstimator):
 
 
 def boosted(tile_model, **params):
-    return EDNNRegressor(tile_model, summing=BoostingSumFit(n_stages=3), random_state=0, **params)
+    return EDNNRegressor(tile_model, solver=BoostingSolver(n_stages=3), random_state=0, **params)
 
 
 FAMILIES = {
@@ -216,7 +217,7 @@ def test_what_a_file_says_of_itself(tmp_path):
     assert found["units"] == "eV" and found["about"] == {"data": "noise", "n": 30}
     assert found["spacing"] is None
     assert found["training"] == {
-        "strategy": "KernelSumFit", "n_outputs": 1, "tile_model": "KernelRidge",
+        "strategy": "KernelSolver", "n_outputs": 1, "tile_model": "KernelRidge",
         "distinct tiles": 30 * 16,
     }  # fmt: skip
     assert found["versions"]["numpy"] == np.__version__

@@ -19,12 +19,12 @@ from sk_ednn import EDNNRegressor, GridTiling
 from sk_ednn.exceptions import ModelFileError
 from sk_ednn.files import describe, load, save
 from sk_ednn.networks import PaperCNN, PaperDenseNet, ValidCNN
-from sk_ednn.summing import GradientSumFit
+from sk_ednn.solvers import GradientSolver
 
 RNG = np.random.default_rng(0)
 X, LARGER = RNG.normal(size=(12, 8, 8)), RNG.normal(size=(2, 12, 8))
 Y = np.sin(X).sum(axis=(1, 2))
-FIT = GradientSumFit(max_epochs=2, early_stopping=True)
+FIT = GradientSolver(max_epochs=2, early_stopping=True)
 
 
 class Mine(nn.Module):
@@ -65,16 +65,16 @@ def small_cnn(kind):
 FAMILIES = {
     "layers": EDNNRegressor(
         nn.Sequential(nn.Flatten(), nn.Linear(9, 8), nn.Dropout(0.1), nn.GELU(), nn.Linear(8, 1)),
-        summing=FIT,
+        solver=FIT,
     ),
-    "convolutions": EDNNRegressor(convolutions(), GridTiling(4, 2), summing=FIT),
-    "PaperDenseNet": EDNNRegressor(PaperDenseNet, summing=FIT),
-    "PaperDenseNet, made": EDNNRegressor(PaperDenseNet((3, 3)), summing=FIT),
+    "convolutions": EDNNRegressor(convolutions(), GridTiling(4, 2), solver=FIT),
+    "PaperDenseNet": EDNNRegressor(PaperDenseNet, solver=FIT),
+    "PaperDenseNet, made": EDNNRegressor(PaperDenseNet((3, 3)), solver=FIT),
     "ValidCNN": EDNNRegressor(small_cnn(ValidCNN), GridTiling(4, 2)),
-    "user's class": EDNNRegressor(Mine, summing=FIT),
-    "user's module": EDNNRegressor(Mine(), summing=FIT),
+    "user's class": EDNNRegressor(Mine, solver=FIT),
+    "user's module": EDNNRegressor(Mine(), solver=FIT),
     "user's layer": EDNNRegressor(
-        nn.Sequential(nn.Flatten(), nn.Linear(9, 4), Squared(), nn.Linear(4, 1)), summing=FIT
+        nn.Sequential(nn.Flatten(), nn.Linear(9, 4), Squared(), nn.Linear(4, 1)), solver=FIT
     ),
     "skorch": EDNNRegressor(
         skorch.NeuralNetRegressor(
@@ -91,10 +91,10 @@ FAMILIES = {
     "scaled": EDNNRegressor(
         make_pipeline(StandardScaler(), skorch.NeuralNetRegressor(Mine, max_epochs=1, verbose=0))
     ),
-    "doubles": EDNNRegressor(Mine, summing=GradientSumFit(max_epochs=1, precision="float64")),
+    "doubles": EDNNRegressor(Mine, solver=GradientSolver(max_epochs=1, precision="float64")),
     "terms": EDNNRegressor(
         [("near", PaperDenseNet, GridTiling(1, 1)), ("far", convolutions(), GridTiling(4, 2))],
-        summing=FIT,
+        solver=FIT,
     ),
     "perceptron": EDNNRegressor(MLPRegressor(hidden_layer_sizes=(8,), max_iter=2)),
 }
@@ -145,7 +145,7 @@ def test_a_learning_curve_is_kept(tmp_path):
 
 def test_a_users_network_is_built_by_the_user(tmp_path):
     path = tmp_path / "a.ednn"
-    model = EDNNRegressor(Mine(5), summing=FIT).fit(X, Y)
+    model = EDNNRegressor(Mine(5), solver=FIT).fit(X, Y)
     save(model, path)
     with pytest.raises(ModelFileError, match=r"load\(path, modules=\[Mine\]\)"):
         load(path)
@@ -180,7 +180,7 @@ def test_hooks_are_refused(tmp_path):
 def test_frozen_weights_stay_frozen(tmp_path):
     net = nn.Sequential(nn.Flatten(), nn.Linear(9, 4), nn.Tanh(), nn.Linear(4, 1))
     net[1].weight.requires_grad_(False)
-    model = EDNNRegressor(net, summing=GradientSumFit(max_epochs=1)).fit(X, Y)
+    model = EDNNRegressor(net, solver=GradientSolver(max_epochs=1)).fit(X, Y)
     save(model, tmp_path / "a.ednn")
     module = load(tmp_path / "a.ednn").tile_model_.estimator.module_
     frozen = [name for name, weight in module.named_parameters() if not weight.requires_grad]
@@ -188,14 +188,14 @@ def test_frozen_weights_stay_frozen(tmp_path):
 
 
 def test_functions_that_serve_the_fit_alone_are_left_out(tmp_path):
-    fit = GradientSumFit(
+    fit = GradientSolver(
         max_epochs=1, gradient_weight=lambda epoch: 1 / (1 + epoch), symmetries=lambda x: x
     )
-    model = EDNNRegressor(nn.Sequential(nn.Flatten(), nn.Linear(9, 1)), summing=fit).fit(X, Y)
+    model = EDNNRegressor(nn.Sequential(nn.Flatten(), nn.Linear(9, 1)), solver=fit).fit(X, Y)
     with pytest.warns(UserWarning, match=r"gradient_weight is a function") as caught:
         save(model, tmp_path / "model.ednn")
     assert any("symmetries is a function" in str(each.message) for each in caught)
     loaded = load(tmp_path / "model.ednn")
     np.testing.assert_array_equal(loaded.predict(LARGER), model.predict(LARGER))
-    assert loaded.summing.gradient_weight == GradientSumFit().gradient_weight
-    assert loaded.summing.max_epochs == 1
+    assert loaded.solver.gradient_weight == GradientSolver().gradient_weight
+    assert loaded.solver.max_epochs == 1

@@ -14,10 +14,10 @@ from sk_ednn import EDNNRegressor, GridTiling
 from sk_ednn.exceptions import TileModelError
 from sk_ednn.files import export_onnx
 from sk_ednn.networks import NotConvolutional, PaperDenseNet
-from sk_ednn.summing import GradientSumFit
+from sk_ednn.solvers import GradientSolver
 
 RNG = np.random.default_rng(0)
-FIT = GradientSumFit(max_epochs=1)
+FIT = GradientSolver(max_epochs=1)
 
 
 def convolutions(n_channels=1):
@@ -32,7 +32,7 @@ def model():
     """Fields with channels, a baseline of their content: all that an export has to carry over."""
     fields = RNG.normal(size=(6, 8, 8, 2)).astype(np.float32)
     tiling = GridTiling(4, 2, channel_axis=-1)
-    model = EDNNRegressor(convolutions(2), tiling, baseline="content", summing=FIT, random_state=0)
+    model = EDNNRegressor(convolutions(2), tiling, baseline="content", solver=FIT, random_state=0)
     return model.fit(
         fields, 7.0 + (fields**2).sum(axis=(1, 2, 3)) + fields[..., 1].sum(axis=(1, 2))
     )
@@ -73,8 +73,8 @@ def test_one_dimension_several_outputs_and_softplus(tmp_path):
     fields = RNG.uniform(size=(8, 12)).astype(np.float32)
     y = np.stack([fields.sum(axis=1), (fields**2).sum(axis=1)], axis=1)
     net = nn.Sequential(nn.Conv1d(1, 4, 3), nn.Tanh(), nn.Flatten(), nn.Linear(16, 2))
-    fit = GradientSumFit(max_epochs=1, positive=True)
-    model = EDNNRegressor(net, GridTiling(2, 2), baseline=None, summing=fit).fit(fields, y)
+    fit = GradientSolver(max_epochs=1, positive=True)
+    model = EDNNRegressor(net, GridTiling(2, 2), baseline=None, solver=fit).fit(fields, y)
     export_onnx(model, tmp_path / "dense.onnx", form="dense")
     found = run(tmp_path / "dense.onnx", fields=np.pad(fields, ((0, 0), (2, 2)), "wrap")[:, None])
     expected = np.moveaxis(model.predict_contributions(fields), -1, 1)
@@ -96,11 +96,11 @@ def test_what_cannot_be_exported_is_named(model, tmp_path):
     with pytest.raises(TileModelError, match="There is no term 'far'"):
         export_onnx(model, path, term="far")
     padded = nn.Sequential(nn.Conv2d(1, 2, 3, padding=1), nn.Flatten(), nn.Linear(128, 1))
-    model = EDNNRegressor(padded, GridTiling(4, 2), summing=FIT).fit(fields, y)
+    model = EDNNRegressor(padded, GridTiling(4, 2), solver=FIT).fit(fields, y)
     with pytest.raises(NotConvolutional):
         export_onnx(model, path, form="dense")
     terms = [("a", PaperDenseNet, GridTiling(1, 1)), ("b", PaperDenseNet, GridTiling(2, 0))]
-    model = EDNNRegressor(terms, summing=FIT).fit(fields, y)
+    model = EDNNRegressor(terms, solver=FIT).fit(fields, y)
     with pytest.raises(TileModelError, match="Say which term is meant, as term='a'"):
         export_onnx(model, path)
     assert not list(tmp_path.iterdir())
@@ -110,7 +110,7 @@ def test_a_network_that_does_not_carry_over_is_not_written(tmp_path, monkeypatch
     from sk_ednn.files import _onnx
 
     fields = RNG.normal(size=(6, 4, 4))
-    model = EDNNRegressor(PaperDenseNet, GridTiling(1, 0), summing=FIT)
+    model = EDNNRegressor(PaperDenseNet, GridTiling(1, 0), solver=FIT)
     model.fit(fields, fields.sum(axis=(1, 2)))
 
     def wrong(traced, path):
@@ -154,7 +154,7 @@ def test_units_precision_and_labels_go_along(kind, tmp_path):
         net, fields, near = net.double(), 1e8 + RNG.normal(size=(12, 6, 6)), 1e-9
     if kind == "labels":
         net, fields = Looked(), RNG.integers(0, 3, size=(12, 6, 6))
-    model = EDNNRegressor(net, GridTiling(1, 1), summing=FIT, random_state=0)
+    model = EDNNRegressor(net, GridTiling(1, 1), solver=FIT, random_state=0)
     model.fit(fields, (fields > fields.mean()).sum(axis=(1, 2)))
     assert (model.tile_model_.standardization is None) == (kind == "labels")
     export_onnx(model, tmp_path / "tile.onnx")

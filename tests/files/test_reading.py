@@ -21,7 +21,7 @@ from sk_ednn.evaluation import DaskBlocks, Direct, Unique
 from sk_ednn.exceptions import ModelFileError
 from sk_ednn.files import _arrays, _container, describe, load, save
 from sk_ednn.files._running import is_running
-from sk_ednn.summing import BoostingSumFit
+from sk_ednn.solvers import BoostingSolver
 from tests.files._craft import at, listed, parts_of, places, plain, zipped
 
 X = np.random.default_rng(0).normal(size=(30, 4))
@@ -253,7 +253,7 @@ def said_of_running(node):
 def test_settings_of_running_are_not_stored(tmp_path):
     model = EDNNRegressor(
         SVR(cache_size=7, verbose=True),
-        summing=BoostingSumFit(n_stages=2, verbose=0, max_bytes=1e9),
+        solver=BoostingSolver(n_stages=2, verbose=0, max_bytes=1e9),
         evaluation=DaskBlocks(Direct(n_jobs=2, max_tiles=7), journal=tmp_path / "j", verbose=0),
         n_jobs=2,
         memory=str(tmp_path / "cache"),
@@ -264,7 +264,7 @@ def test_settings_of_running_are_not_stored(tmp_path):
     assert list(said_of_running(description["model"])) == []
     loaded = load(path)
     for key, value in (
-        EDNNRegressor(SVR(), summing=BoostingSumFit(n_stages=2), evaluation=DaskBlocks(Direct()))
+        EDNNRegressor(SVR(), solver=BoostingSolver(n_stages=2), evaluation=DaskBlocks(Direct()))
         .get_params()
         .items()
     ):

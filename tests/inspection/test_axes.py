@@ -18,7 +18,7 @@ DRAW = {
     "TilingDisplay": lambda kind, m, X, y, **o: kind.from_estimator(m, X, **o),
     "ParityDisplay": lambda kind, m, X, y, **o: kind.from_estimator(m, X, y, **o),
     "ErrorDisplay": lambda kind, m, X, y, **o: kind.from_estimator(m, X, y, **o),
-    "FamiliarityDisplay": lambda kind, m, X, y, **o: kind.from_estimator(m, X[:9], X, y, **o),
+    "NoveltyDisplay": lambda kind, m, X, y, **o: kind.from_estimator(m, X[:9], X, y, **o),
     "ContextSensitivityDisplay": lambda kind, m, X, y, **o: kind.from_estimator(
         m, X, y, kinds="noise", random_state=0, **o
     ),
@@ -167,7 +167,7 @@ def test_fields_that_have_not_two_dimensions(shape, words):
         inspection.TilingDisplay.from_estimator(model, X)
 
 
-@pytest.mark.parametrize("name", ["ParityDisplay", "ScalingDisplay", "FamiliarityDisplay"])
+@pytest.mark.parametrize("name", ["ParityDisplay", "ScalingDisplay", "NoveltyDisplay"])
 def test_several_outputs_are_drawn_one_by_one(name, fitted):
     _, X, y = fitted
     y = np.stack([y, -y], axis=1)

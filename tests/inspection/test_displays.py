@@ -21,9 +21,9 @@ from sk_ednn.inspection import (  # noqa: E402
     ContextSensitivityDisplay,
     ContributionDisplay,
     ErrorDisplay,
-    FamiliarityDisplay,
     InteractionDisplay,
     LocalityDisplay,
+    NoveltyDisplay,
     ParityDisplay,
     ScalingDisplay,
     TilingDisplay,
@@ -247,21 +247,21 @@ def test_the_path_of_tilings_is_shown():
     assert (found.focus, found.context) == (1, 1)
 
 
-def test_familiarity_shows_whether_it_ranks():
+def test_novelty_shows_whether_it_ranks():
     X = make_field("float64", 30, (6, 6))
     y = (X**2).sum(axis=(1, 2))
     committee = EDNNCommittee(EDNNRegressor(PAIRS), 3, random_state=0).fit(X, y)
     far = np.concatenate([X[:10], 5 * X[10:20]])
     true = (far**2).sum(axis=(1, 2)) + np.r_[np.zeros(10), np.full(10, 9.0)]
     for indicator in ("share", "distance", "spread"):
-        display = FamiliarityDisplay.from_estimator(
+        display = NoveltyDisplay.from_estimator(
             committee, X, far, true, indicator=indicator, n_bins=2, unit="eV", sizes=np.full(20, 36)
         )
         assert display.ranking_.spearman > 0.3
         assert display.ax_.get_ylabel() == "absolute error per site / eV"
     single = EDNNRegressor(PAIRS).fit(X, y)
     with pytest.raises(ValueError, match="Only an EDNNCommittee has a spread"):
-        FamiliarityDisplay.from_estimator(single, X, far, true, indicator="spread")
+        NoveltyDisplay.from_estimator(single, X, far, true, indicator="spread")
 
 
 def test_without_matplotlib_the_numbers_are_there():
@@ -284,12 +284,12 @@ def test_without_matplotlib_the_numbers_are_there():
 
 def test_the_history_of_a_training_is_drawn():
     torch = pytest.importorskip("torch")
-    from sk_ednn.summing import GradientSumFit
+    from sk_ednn.solvers import GradientSolver
 
     X = np.random.default_rng(0).normal(size=(30, 8))
     net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3, 1))
-    fit = GradientSumFit(max_epochs=6, early_stopping=3)
-    model = EDNNRegressor(net, GridTiling(1, 1), summing=fit, random_state=0)
+    fit = GradientSolver(max_epochs=6, early_stopping=3)
+    model = EDNNRegressor(net, GridTiling(1, 1), solver=fit, random_state=0)
     display = TrainingDisplay.from_estimator(model.fit(X, (X**2).sum(axis=1)))
     history = model.tile_model_.estimator.history
     train, valid, best = display.ax_.lines

@@ -18,15 +18,14 @@ from sk_ednn import EDNNCommittee, EDNNRegressor, GridTiling, ShiftAveraged
 from sk_ednn.exceptions import TileModelError, TilingError
 from sk_ednn.inspection import (
     context_sensitivity,
-    error_ranking,
     extensivity_report,
-    familiarity,
-    gauge,
     interaction_profile,
     locality_profile,
+    null_space,
     size_transfer,
     suggest_tiling,
 )
+from sk_ednn.uncertainty import error_ranking, novelty
 from tests._cases import PERIODIC, TILINGS, left_as_it_was, make_field, make_ising, make_spins
 
 PAIRS = make_pipeline(PolynomialFeatures(2, interaction_only=True), Ridge(1e-3))
@@ -117,7 +116,7 @@ def test_spins_are_swapped_and_trees_seen():
 
 def test_networks_are_differentiated():
     torch = pytest.importorskip("torch")
-    from sk_ednn.summing import GradientSumFit
+    from sk_ednn.solvers import GradientSolver
 
     X = make_field("float64", 12, (4, 6, 2))
     y = np.sin(X).sum(axis=(1, 2, 3))
@@ -127,7 +126,7 @@ def test_networks_are_differentiated():
     model = EDNNRegressor(
         net,
         GridTiling(2, 1, channel_axis=-1),
-        summing=GradientSumFit(max_epochs=2),
+        solver=GradientSolver(max_epochs=2),
         baseline="content",
         random_state=0,
     ).fit(X, y)
@@ -150,18 +149,18 @@ def test_networks_are_differentiated():
 
 def test_hidden_layers_are_what_the_last_layer_is_given():
     torch = pytest.importorskip("torch")
-    from sk_ednn.summing import GradientSumFit
+    from sk_ednn.solvers import GradientSolver
 
     X = make_field("float64", 12, (6,))
     net = torch.nn.Sequential(
         torch.nn.Flatten(), torch.nn.Linear(3, 5), torch.nn.ReLU(), torch.nn.Linear(5, 1)
     )
     model = EDNNRegressor(
-        net, GridTiling(1, 1), summing=GradientSumFit(max_epochs=1), random_state=0, baseline=None
+        net, GridTiling(1, 1), solver=GradientSolver(max_epochs=1), random_state=0, baseline=None
     ).fit(X, X.sum(axis=1))
     tile_model = model.tile_model_
     tiles = model.tiling_.tiles(X).array()
-    hidden = tile_model.hidden(tiles)
+    hidden = tile_model.embedding(tiles)
     assert hidden.shape == (len(tiles), 5) and hidden.min() == 0.0  # behind the ReLU
     last = tile_model.estimator.module_[-1]
     weight, bias = last.weight.detach().numpy(), last.bias.detach().numpy()
@@ -416,13 +415,13 @@ def exact_rank(matrix) -> int:
 def test_gauge_is_the_exact_null_space(n, length, context, focus, seed):
     tiles = GridTiling(focus, context).tiles(make_spins(n, (length,), seed))
     counts = tiles.unique()[0].sum_matrix.toarray()
-    found = gauge(tiles)
+    found = null_space(tiles)
     assert found.rank == exact_rank(counts)
     assert found.dimension == counts.shape[1] - found.rank == found.basis.shape[1]
     np.testing.assert_allclose(counts @ found.basis, 0, atol=1e-12 * length)
     np.testing.assert_allclose(found.basis.T @ found.basis, np.eye(found.dimension), atol=1e-12)
-    assert gauge(tiles, max_basis=0).rank == found.rank
-    assert gauge(tiles, max_basis=0).basis is None
+    assert null_space(tiles, max_basis=0).rank == found.rank
+    assert null_space(tiles, max_basis=0).basis is None
 
 
 @pytest.mark.parametrize("context", [0, 1])
@@ -442,14 +441,14 @@ def test_gauge_of_all_rings(context, n_states):
         for n in range(1, min(longest, 8) + 1)
         for ring in itertools.islice(itertools.product(states, repeat=n), 2000)
     ]
-    found = gauge(GridTiling(1, context).tiles(rings))
+    found = null_space(GridTiling(1, context).tiles(rings))
     assert found.n_distinct == n_states**w
     assert found.dimension == n_states ** (w - 1) - 1
 
 
 def test_gauge_of_planes(rng):
     """Neighbouring tiles of 3 x 3 both see 2 x 3 spins, along either axis."""
-    found = gauge(GridTiling(1, 1).tiles(rng.choice([-1, 1], size=(600, 8, 8))))
+    found = null_space(GridTiling(1, 1).tiles(rng.choice([-1, 1], size=(600, 8, 8))))
     assert found.n_distinct == 2**9
     assert found.dimension == 2**6 + 2**6 - 2**4 - 1
 
@@ -458,7 +457,7 @@ def test_moving_along_the_gauge_changes_no_total():
     X, y = make_ising(60, (4, 4))
     model = EDNNRegressor(PAIRS, GridTiling(1, 1)).fit(X, y)
     tiles = model.tiling_.tiles(X)
-    found = gauge(tiles)
+    found = null_space(tiles)
     assert found.dimension > 0
     distinct, _ = tiles.unique()
     contributions = model.tile_model_.predict(found.tiles)[:, 0]
@@ -470,7 +469,7 @@ def test_moving_along_the_gauge_changes_no_total():
 def test_many_samples_are_taken_a_few_at_a_time():
     tiles = GridTiling(1, 1).tiles(make_spins(5000, (6,)))
     counts = tiles.unique()[0].sum_matrix.toarray()
-    assert gauge(tiles).rank == np.linalg.matrix_rank(counts)
+    assert null_space(tiles).rank == np.linalg.matrix_rank(counts)
 
 
 # --- a tiling from data ------------------------------------------------------------------------
@@ -526,7 +525,7 @@ def test_focuses_and_functions():
         suggest_tiling(X, y, estimator=3)
 
 
-# --- familiarity -------------------------------------------------------------------------------
+# --- novelty -------------------------------------------------------------------------------
 
 
 def familiar_model(kind):
@@ -534,13 +533,13 @@ def familiar_model(kind):
     y = X.sum(axis=(1, 2))
     if kind == "network":
         torch = pytest.importorskip("torch")
-        from sk_ednn.summing import GradientSumFit
+        from sk_ednn.solvers import GradientSolver
 
         net = torch.nn.Sequential(
             torch.nn.Flatten(), torch.nn.Linear(9, 6), torch.nn.Softplus(), torch.nn.Linear(6, 1)
         )
-        summing = GradientSumFit(max_epochs=2)
-        return EDNNRegressor(net, GridTiling(1, 1), summing=summing, random_state=0).fit(X, y), X
+        solver = GradientSolver(max_epochs=2)
+        return EDNNRegressor(net, GridTiling(1, 1), solver=solver, random_state=0).fit(X, y), X
     if kind == "committee":
         return EDNNCommittee(EDNNRegressor(Ridge(1e-3)), 3, random_state=0).fit(X, y), X
     return EDNNRegressor(PAIRS if kind == "features" else Ridge()).fit(X, y), X
@@ -549,7 +548,7 @@ def familiar_model(kind):
 @pytest.mark.parametrize("kind", ["tiles", "features", "network", "committee"])
 def test_the_training_data_are_familiar_and_far_tiles_are_not(kind):
     model, X = familiar_model(kind)
-    found = familiarity(model, X, [X[0], X[1], 50 + X[2], np.full((9, 6), -50.0)])
+    found = novelty(model, X, [X[0], X[1], 50 + X[2], np.full((9, 6), -50.0)])
     np.testing.assert_array_equal(found.share, [0, 0, 1, 1])
     assert found.distance[0] == pytest.approx(0, abs=1e-5)
     assert found.distance[2:].min() > found.threshold
@@ -560,12 +559,12 @@ def test_the_training_data_are_familiar_and_far_tiles_are_not(kind):
         assert found.spread[2] > found.spread[0]
 
 
-def test_as_many_unfamiliar_tiles_as_the_quantile_says():
+def test_as_many_novel_tiles_as_the_quantile_says():
     """Tiles drawn from the same distribution are beyond the threshold as often as it says."""
     X = make_field("float64", 60, (40,), 1)
     model = EDNNRegressor(Ridge(), GridTiling(1, 1)).fit(X, X.sum(axis=1))
     unseen = make_field("float64", 200, (40,), 2)
-    found = familiarity(model, X, unseen, quantile=0.9)
+    found = novelty(model, X, unseen, quantile=0.9)
     assert abs(found.share.mean() - 0.1) < 0.02
 
 
@@ -574,16 +573,16 @@ def test_each_tile_that_sees_something_strange_counts():
     model = EDNNRegressor(Ridge(), GridTiling(2, 1)).fit(X, X.sum(axis=(1, 2)))
     strange = X[:1].copy()
     strange[0, 2, 2] = 100.0
-    share = familiarity(model, X, strange).share[0]
+    share = novelty(model, X, strange).share[0]
     assert share == len(model.tiling_.affected((8, 8), [[2, 2]])) / 16
 
 
 def test_training_tiles_may_be_drawn():
     model, X = familiar_model("tiles")
-    few = familiarity(model, X, X, max_tiles=300, random_state=0)
+    few = novelty(model, X, X, max_tiles=300, random_state=0)
     assert 0 < few.share.mean() < 0.1
     with pytest.raises(ValueError, match="no features of its own"):
-        familiarity(model, X, X, space="features")
+        novelty(model, X, X, space="features")
 
 
 def test_error_ranking_is_that_of_spearman():

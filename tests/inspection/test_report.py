@@ -13,9 +13,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, PolynomialFeatures
 
 from sk_ednn import EDNNCommittee, EDNNRegressor, GridTiling
-from sk_ednn.inspection import extensivity_report, fit_report
+from sk_ednn.inspection import extensivity_report
 from sk_ednn.metrics import extensive_errors, judge
-from sk_ednn.tiling import AbstractTiling
+from sk_ednn.report import fit_report
+from sk_ednn.tiling import AbstractGridTiling
 from tests._cases import make_field, make_ising
 
 matplotlib = pytest.importorskip("matplotlib")
@@ -59,14 +60,16 @@ class Page(HTMLParser):
         return [value for _, name, value in self.attributes if name == key]
 
 
-class Halves(AbstractTiling):
+class Halves(AbstractGridTiling):
     """Tiles that are on no grid of ours, and that nobody draws: two halves of a chain."""
+
+    channel_axis = None
 
     def __init__(self):
         self.grid = GridTiling(4, 0, boundary="zero")
 
-    def check(self, X):
-        return self.grid.check(X)
+    def check(self, X, *, like=None):
+        return self.grid.check(X, like=like)
 
     def tiles(self, X):
         return self.grid.tiles(X)
@@ -287,7 +290,7 @@ def test_nothing_of_matplotlib_is_touched_nor_taken_over(plain):
 
 
 def test_many_systems_are_pixels_and_large_fields_are_left_out(plain, monkeypatch):
-    from sk_ednn.inspection._report import _report
+    from sk_ednn.report import _report
 
     model, (X, y), _ = spins()
     monkeypatch.setattr(_report, "_MOST_SITES", 10)

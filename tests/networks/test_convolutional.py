@@ -13,7 +13,7 @@ from sk_ednn import EDNNRegressor, GridTiling  # noqa: E402
 from sk_ednn.evaluation import AutoEvaluation, Direct, Network, Unique  # noqa: E402
 from sk_ednn.networks import NotConvolutional, as_convolution  # noqa: E402
 from sk_ednn.networks._sum import network_input  # noqa: E402
-from sk_ednn.summing import GradientSumFit  # noqa: E402
+from sk_ednn.solvers import GradientSolver  # noqa: E402
 
 
 class Residual(nn.Module):
@@ -132,8 +132,8 @@ def test_a_branch_on_values_cannot_be_traced():
 
 def fitted(module, tiling, X, **params):
     y = (X**2).sum(axis=tuple(range(1, X.ndim)))
-    fit = GradientSumFit(max_epochs=2)
-    return EDNNRegressor(module, tiling, summing=fit, random_state=0, **params).fit(X, y)
+    fit = GradientSolver(max_epochs=2)
+    return EDNNRegressor(module, tiling, solver=fit, random_state=0, **params).fit(X, y)
 
 
 @pytest.mark.parametrize("baseline", [None, "size", "content"])

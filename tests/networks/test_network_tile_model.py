@@ -13,14 +13,14 @@ from torch import nn  # noqa: E402
 from sk_ednn import EDNNRegressor, GridTiling  # noqa: E402
 from sk_ednn.networks import NotConvolutional, PaperCNN, ValidCNN  # noqa: E402
 from sk_ednn.networks._trial import reads_labels  # noqa: E402
-from sk_ednn.summing import GradientSumFit  # noqa: E402
+from sk_ednn.solvers import GradientSolver  # noqa: E402
 
 
 def test_a_reason_that_is_known_is_raised_anew():
     """An exception that is kept and raised again grows by a traceback each time."""
     X = np.random.default_rng(0).normal(size=(4, 6, 6))
     padding = nn.Sequential(nn.Conv2d(1, 2, 3, padding=1), nn.Flatten(), nn.Linear(18, 1))
-    model = EDNNRegressor(padding, GridTiling(1, 1), summing=GradientSumFit(max_epochs=1))
+    model = EDNNRegressor(padding, GridTiling(1, 1), solver=GradientSolver(max_epochs=1))
     tile_model = model.fit(X, X.sum(axis=(1, 2))).tile_model_
     raised, depths = [], []
     for _ in range(5):

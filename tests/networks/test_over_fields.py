@@ -11,13 +11,13 @@ torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 
 from sk_ednn import GridTiling  # noqa: E402
-from sk_ednn._baseline import Baseline  # noqa: E402
 from sk_ednn.exceptions import TileModelError  # noqa: E402
 from sk_ednn.networks import NotConvolutional, RandomSymmetry, SumOverTiles  # noqa: E402
 from sk_ednn.networks import _over_fields as module_of_parts  # noqa: E402
 from sk_ednn.networks._field_sums import field_input  # noqa: E402
 from sk_ednn.networks._padding import padded  # noqa: E402
 from sk_ednn.networks._sum import network_input  # noqa: E402
+from sk_ednn.tile_models._baseline import Baseline  # noqa: E402
 
 
 @settings(max_examples=60, deadline=None)

@@ -6,9 +6,9 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("skorch")
 
-from sk_ednn._fields import Fields, Stack, check_fields  # noqa: E402
-from sk_ednn.evaluation import ArraySource  # noqa: E402
 from sk_ednn.exceptions import TileModelError  # noqa: E402
+from sk_ednn.fields import ArraySource  # noqa: E402
+from sk_ednn.fields._fields import Fields, Stack, check_fields  # noqa: E402
 from sk_ednn.networks import Standardization, _standardize  # noqa: E402
 from sk_ednn.networks._standardize import learn_standardization  # noqa: E402
 

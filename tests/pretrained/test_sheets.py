@@ -5,9 +5,9 @@ import pytest
 
 pytest.importorskip("torch")
 
-from sk_ednn.atoms import Structure
 from sk_ednn.datasets import load_sheets
 from sk_ednn.pretrained import load_sheets_model
+from sk_ednn.structures import Structure
 
 SHEETS = load_sheets()
 UNSEEN = np.random.default_rng(0).permutation(len(SHEETS.energies))[:480]

@@ -7,9 +7,10 @@ from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 
 from sk_ednn import EDNNRegressor, GridTiling
-from sk_ednn.atoms import GaussianRasterizer, Structure
+from sk_ednn.atoms import GaussianRasterizer
 from sk_ednn.exceptions import TileModelError, TilingError
 from sk_ednn.simulation import AtomMetropolis, AtomUpdates
+from sk_ednn.structures import Structure
 
 
 def structures(n, cell, n_atoms=5, seed=0):
@@ -30,7 +31,7 @@ def fitted(tile_model, tiling, channels=("B", "N"), dtype="float64", **options):
 def network():
     torch = pytest.importorskip("torch")
     from sk_ednn.networks import ValidCNN
-    from sk_ednn.summing import GradientSumFit
+    from sk_ednn.solvers import GradientSolver
 
     torch.manual_seed(0)
     net = ValidCNN(
@@ -40,7 +41,7 @@ def network():
         net,
         GridTiling(4, 3, channel_axis=-1),
         dtype="float32",
-        summing=GradientSumFit(max_epochs=2),
+        solver=GradientSolver(max_epochs=2),
     )
 
 

@@ -311,7 +311,7 @@ def test_costs_are_differences_of_totals(name, moves, way):
     values = SYSTEMS[name][2]
     rng = np.random.default_rng(0)
     start = every[rng.integers(len(every), size=3)]
-    running = _System(model, model._fitted_terms(), start, values, moves, np.ones(1))
+    running = _System(model, model.fitted_terms(), start, values, moves, np.ones(1))
     np.testing.assert_allclose(running.energies()[0], energies[index_of(start, every)], atol=1e-9)
     for sublattice in running.sublattices:
         for part, sites in sublattice:

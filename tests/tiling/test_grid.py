@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from sklearn.base import clone
 
 from sk_ednn import GridTiling
-from sk_ednn._fields import check_fields
 from sk_ednn.exceptions import TilingError
+from sk_ednn.fields._fields import check_fields
 from tests._cases import BOUNDARIES, TILINGS, make_field
 
 WIDEST = {1: 7, 2: 4, 3: 2, 4: 1}  # context, by dimension: windows stay small

@@ -8,7 +8,7 @@ import time
 import numpy as np
 from sklearn.base import clone
 
-from .._reach import all_terms, grid_axes, samples_of, unwrap
+from ...estimators._reach import all_terms, grid_axes, samples_of, unwrap
 from ._style import COLOURS, GREY, MARKERS, by_group, check_axes, log_sizes, new_axes, with_unit
 
 _KINDS = ("total", "time", "speedup")

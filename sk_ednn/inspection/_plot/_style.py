@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..._optional import needing
+from ..._utils.optional import needing
 
 # Okabe and Ito's, which also the colour-blind tell apart.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .._reach import samples_of, unwrap
+from ...estimators._reach import samples_of, unwrap
 from ._style import CONTEXT_COLOUR, FOCUS_COLOUR, GREY, INK, new_axes, two_axes, with_unit
 
 # Lines between more focus regions than this along an axis would hide the field.
@@ -121,7 +121,7 @@ class TilingDisplay:
         TilingDisplay
         """
         regressor, X = unwrap(estimator, X)
-        return cls.from_tiling(regressor._fitted_terms()[0][1], X, **options)
+        return cls.from_tiling(regressor.fitted_terms()[0][1], X, **options)
 
     def plot(self, ax=None, *, cmap="Greys", legend=True):
         """Draw the figure.
@@ -206,7 +206,7 @@ class ContributionDisplay:
     -----
     Only the sum of the contributions is determined by the data. A map is a model's own way of
     dividing it, and a part may be moved to neighbouring tiles without a change of any total: see
-    `sk_ednn.inspection.gauge`.
+    `sk_ednn.inspection.null_space`.
 
     Examples
     --------
@@ -255,7 +255,7 @@ class ContributionDisplay:
         ContributionDisplay
         """
         regressor, X = unwrap(estimator, X)
-        tiling = dict(zip(regressor._term_names, regressor._fitted_terms(), strict=True))
+        tiling = dict(zip(regressor._term_names, regressor.fitted_terms(), strict=True))
         name = next(iter(tiling)) if term is None else term
         if name not in tiling or (term is None and len(tiling) > 1):
             raise ValueError(f"Name one of the terms {list(tiling)} with `term`, got {term!r}.")

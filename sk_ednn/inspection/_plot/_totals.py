@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..._sources import in_memory
+from ...fields._sources import in_memory
 
 
 class TotalsDisplay:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from ..._utils.steps import front_and_last
+from ...estimators._reach import all_terms, unwrap
 from ...exceptions import TileModelError
-from .._reach import all_terms, unwrap
 from ._style import COLOURS, new_axes
 
 _LOSSES = {"train": "train_loss", "validation": "valid_loss"}
@@ -36,11 +36,11 @@ class TrainingDisplay:
     >>> from torch import nn
     >>> from sk_ednn import EDNNRegressor, GridTiling
     >>> from sk_ednn.inspection import TrainingDisplay
-    >>> from sk_ednn.summing import GradientSumFit
+    >>> from sk_ednn.solvers import GradientSolver
     >>> X = np.random.default_rng(0).normal(size=(30, 12))
     >>> net = nn.Sequential(nn.Flatten(), nn.Linear(3, 1))
-    >>> fit = GradientSumFit(max_epochs=20, lr=0.1, batch_size=5)
-    >>> model = EDNNRegressor(net, GridTiling(1, 1), summing=fit, random_state=0)
+    >>> fit = GradientSolver(max_epochs=20, lr=0.1, batch_size=5)
+    >>> model = EDNNRegressor(net, GridTiling(1, 1), solver=fit, random_state=0)
     >>> display = TrainingDisplay.from_estimator(model.fit(X, X.sum(axis=1)))
     >>> bool(display.losses["train"][-1] < 0.01 * display.losses["train"][0])
     True

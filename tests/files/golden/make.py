@@ -29,13 +29,14 @@ from sklearn.preprocessing import (
 )
 
 from sk_ednn import EDNNCommittee, EDNNRegressor, GridTiling, ShiftAveraged
-from sk_ednn.atoms import GaussianRasterizer, LocalInvariants, Structure
+from sk_ednn.atoms import GaussianRasterizer, LocalInvariants
 from sk_ednn.files import save
 from sk_ednn.networks import PaperDenseNet, ValidCNN
-from sk_ednn.summing import BoostingSumFit, GradientSumFit
+from sk_ednn.solvers import BoostingSolver, GradientSolver
+from sk_ednn.structures import Structure
 
 FOLDER = Path(__file__).parent
-BOOSTING, GRADIENT = BoostingSumFit(n_stages=2), GradientSumFit(max_epochs=2)
+BOOSTING, GRADIENT = BoostingSolver(n_stages=2), GradientSolver(max_epochs=2)
 
 
 class Golden(torch.nn.Module):
@@ -56,19 +57,19 @@ MODELS = {
     "process": EDNNRegressor(
         GaussianProcessRegressor(RBF(2.0) + WhiteKernel(1e-2), optimizer=None), GridTiling(2, 1)
     ),
-    "forest": EDNNRegressor(RandomForestRegressor(2, max_depth=3), summing=BOOSTING),
-    "histograms": EDNNRegressor(HistGradientBoostingRegressor(**TINY_TREE), summing=BOOSTING),
-    "neighbours": EDNNRegressor(KNeighborsRegressor(2), summing=BOOSTING),
+    "forest": EDNNRegressor(RandomForestRegressor(2, max_depth=3), solver=BOOSTING),
+    "histograms": EDNNRegressor(HistGradientBoostingRegressor(**TINY_TREE), solver=BOOSTING),
+    "neighbours": EDNNRegressor(KNeighborsRegressor(2), solver=BOOSTING),
     "perceptron": EDNNRegressor(
         make_pipeline(StandardScaler(), MLPRegressor(hidden_layer_sizes=(4,), max_iter=2))
     ),
     "terms": EDNNRegressor([("a", Ridge(), GridTiling(1, 1)), ("b", Ridge(), GridTiling(2, 0))]),
     "committee": EDNNCommittee(EDNNRegressor(Ridge()), n_members=2),
-    "dense net": EDNNRegressor(PaperDenseNet, GridTiling(2, 0), summing=GRADIENT),
+    "dense net": EDNNRegressor(PaperDenseNet, GridTiling(2, 0), solver=GRADIENT),
     "convolutions": EDNNRegressor(
-        ValidCNN((4,), (2,), layers=[(2, 3, 1)], hidden=4), GridTiling(2, 1), summing=GRADIENT
+        ValidCNN((4,), (2,), layers=[(2, 3, 1)], hidden=4), GridTiling(2, 1), solver=GRADIENT
     ),
-    "user's net": EDNNRegressor(Golden, summing=GRADIENT),
+    "user's net": EDNNRegressor(Golden, solver=GRADIENT),
     "products": EDNNRegressor(make_pipeline(PolynomialFeatures(3), LassoCV(cv=2))),
     "scaled kernel": EDNNRegressor(
         make_pipeline(MinMaxScaler(), FunctionTransformer(np.sin), KernelRidge(alpha=1e-3))

@@ -1,0 +1,1 @@
+"""Workers, payloads, journals and progress: how blocks of work are spread."""

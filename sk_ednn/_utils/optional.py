@@ -1,0 +1,86 @@
+"""Libraries that are not everybody's, and what to install where one is missing."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from importlib import import_module
+
+from ..exceptions import MissingExtraError
+
+# By the extra that brings them.
+_LIBRARIES = {
+    "torch": ("torch", "skorch"),
+    "dask": ("dask", "cloudpickle"),
+    "distributed": ("distributed", "bokeh"),
+    "atoms": ("ase",),
+    "plot": ("matplotlib",),
+    "cli": ("typer", "rich", "yaml"),
+    "hdf5": ("h5py",),
+    "zarr": ("zarr",),
+    "files": ("skops",),
+    "onnx": ("onnx", "onnxscript", "onnxruntime"),
+}
+EXTRAS = {library: extra for extra, libraries in _LIBRARIES.items() for library in libraries}
+
+
+@contextmanager
+def needing(what, *, extra=None, otherwise=""):
+    """Say what to install where a library cannot be imported within the block.
+
+    Parameters
+    ----------
+    what : str
+        What needs it.
+    extra : str, default=None
+        What to install. None for what brings the library.
+    otherwise : str, default=""
+        A sentence on how to do without.
+
+    Raises
+    ------
+    MissingExtraError
+
+    Examples
+    --------
+    >>> from sk_ednn._utils.optional import needing
+    >>> with needing("Reading this file"):
+    ...     raise ModuleNotFoundError("No module named 'h5py'", name="h5py")
+    Traceback (most recent call last):
+    ...
+    sk_ednn.exceptions.MissingExtraError: Reading this file needs h5py, which is not installed: pip
+    install 'sk-ednn[hdf5]'.
+    """
+    try:
+        yield
+    except MissingExtraError:
+        raise
+    except ImportError as error:
+        library = (error.name or "").partition(".")[0]
+        if library not in EXTRAS:
+            raise  # a fault of ours, or of the installation
+        raise MissingExtraError(
+            f"{what} needs {library}, which is not installed: pip install "
+            f"'sk-ednn[{extra or EXTRAS[library]}]'.{otherwise and ' ' + otherwise}",
+            name=library,
+        ) from error
+
+
+def later(package, modules, *, extra=None):
+    """Return the ``__getattr__`` of a package that imports some names when they are asked for.
+
+    Parameters
+    ----------
+    package : str
+    modules : dict of str to str
+        The module of each name.
+    extra : str, default=None
+        What to install for them. None for what brings the library.
+    """
+
+    def __getattr__(name):
+        if name not in modules:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        with needing(name, extra=extra):
+            return getattr(import_module(modules[name], package), name)
+
+    return __getattr__

@@ -1,0 +1,116 @@
+"""What the parameters of a rasteriser mean, and what is wrong with them."""
+
+from collections.abc import Mapping
+from numbers import Integral, Real
+
+import numpy as np
+
+from .._utils.masks import unmasked
+from ..structures._cells import AXES, ROUNDING
+from ..structures._elements import HEAVIEST, atomic_number, symbol
+
+
+def in_plane(forces, k, n_atoms, plane):
+    forces = unmasked(forces, "forces", np.float64)
+    shapes = [(n_atoms, n) for n in sorted({len(plane), 3})]
+    if forces.shape not in shapes:
+        raise ValueError(
+            f"Structure {k}: expected forces of shape {' or '.join(map(str, shapes))}, got "
+            f"{forces.shape}."
+        )
+    return -(forces[:, list(AXES[plane])] if forces.shape[1] == 3 else forces)
+
+
+def spacing_per_axis(spacing, n_axes):
+    each = (spacing,) * n_axes if isinstance(spacing, Real) else tuple(spacing)
+    if len(each) != n_axes or not all(isinstance(s, Real) and 0 < s < np.inf for s in each):
+        form = "a pair of them, along x and y" if n_axes == 2 else "three of them, along each axis"
+        raise ValueError(
+            f"The 'spacing' parameter of GaussianRasterizer must be a positive float or {form}, "
+            f"in Å. Got {spacing!r} instead."
+        )
+    return tuple(float(s) for s in each)
+
+
+def checked_slab(slab, plane):
+    if slab is None:
+        return None
+    if plane == "xyz":
+        raise ValueError(
+            f"slab={slab!r} says where atoms may be along the axis that is projected away; "
+            "plane='xyz' has none. Leave it at None."
+        )
+    (normal,) = set("xyz") - set(plane)
+    pair = tuple(slab)
+    if len(pair) != 2 or not all(isinstance(r, Real) for r in pair) or not pair[0] < pair[1]:
+        raise ValueError(
+            f"The 'slab' parameter must be a lower and an upper bound of {normal}, in Å. Got "
+            f"{slab!r} instead."
+        )
+    return pair
+
+
+def distinct_species(channels):
+    numbers = tuple(atomic_number(c.item() if hasattr(c, "item") else c) for c in channels)
+    if not numbers or len(set(numbers)) < len(numbers):
+        raise ValueError(
+            "The 'channels' parameter of GaussianRasterizer must name at least one species, and "
+            f"each only once. Got {channels!r} instead."
+        )
+    return numbers
+
+
+def heights_by_number(weights, channels):
+    """Height by atomic number; NaN for species that may not be drawn."""
+    heights = np.full(HEAVIEST + 1, np.nan)
+    if isinstance(weights, Mapping):
+        for species, weight in weights.items():
+            if not (isinstance(weight, Real) and np.isfinite(weight)):
+                raise ValueError(
+                    "The 'weights' parameter of GaussianRasterizer must map species to finite "
+                    f"numbers. Got {weight!r} for {species!r}."
+                )
+            heights[atomic_number(species)] = weight
+    else:
+        heights[1:] = np.arange(1, HEAVIEST + 1)
+    if channels is not None:
+        without = [symbol(z) for z in channels if np.isnan(heights[z])]
+        if without:
+            raise ValueError(
+                f"Every channel needs a weight; {', '.join(without)} has none in "
+                f"weights={weights!r}. Add it there."
+            )
+        heights[np.setdiff1d(np.arange(HEAVIEST + 1), channels)] = np.nan
+    return heights
+
+
+def grid_shapes(lengths, spacing, plane="xyz", adjust=0.0, multiple=1):
+    """Pixels along each axis, of shape (n_structures, d)."""
+    multiple = _multiples(multiple, lengths.shape[1])
+    pixels = lengths / spacing
+    whole = np.maximum(np.rint(pixels / multiple), 1) * multiple
+    wrong = np.argwhere(np.abs(pixels - whole) > max(adjust, ROUNDING) * whole)
+    if wrong.size:
+        k, axis = wrong[0]
+        n, length = int(whole[k, axis]), lengths[k, axis]
+        of = f"multiple of {multiple[axis]}" if multiple[axis] > 1 else "whole number"
+        off = abs(length / n / spacing[axis] - 1)
+        raise ValueError(
+            f"Structure {k}: its cell is {length:.10g} Å along {plane[axis]}, which is "
+            f"{pixels[k, axis]:.6f} pixels of {spacing[axis]:.10g} Å and must be a {of}. "
+            f"The nearest spacing is {length / n:.10g} Å, the nearest cell "
+            f"{n * spacing[axis]:.10g} Å ({n} pixels). A model fitted at another spacing cannot "
+            "be used; one that was fitted to cells of many sizes, with adjust, may stretch its "
+            f"pixels (by {100 * off:.2g} % here, adjust={adjust:g})."
+        )
+    return whole.astype(np.int64)
+
+
+def _multiples(multiple, n_axes):
+    each = (multiple,) * n_axes if isinstance(multiple, Integral) else tuple(multiple)
+    if len(each) != n_axes or not all(isinstance(m, Integral) and m >= 1 for m in each):
+        raise ValueError(
+            "The 'multiple' parameter of GaussianRasterizer must be a positive integer or one for "
+            f"each of the {n_axes} axes. Got {multiple!r} instead."
+        )
+    return np.array(each)

@@ -1,0 +1,226 @@
+"""Several models of the same data, and how far they disagree."""
+
+from __future__ import annotations
+
+from numbers import Integral
+
+import numpy as np
+from joblib import effective_n_jobs
+from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
+from sklearn.utils import _safe_indexing, check_random_state, indexable
+from sklearn.utils._param_validation import HasMethods, Interval
+from sklearn.utils.parallel import Parallel, delayed
+from sklearn.utils.validation import check_is_fitted
+
+from .._utils.hashing import sent_to_processes
+from .._utils.stored import stored
+from ..fields._fields import check_fields
+from ..fields._sources import in_memory
+from ..tiling import AbstractTiling
+from ._regressor import EDNNRegressor
+from ._targets import ScoredByTotals
+from ._unwrap import keep_columns_of, regressors_of, with_tags_of
+
+
+@stored("EDNNCommittee")
+class EDNNCommittee(MetaEstimatorMixin, ScoredByTotals, BaseEstimator):
+    """Bagging for fields of any dimension: the mean of several models, and their spread.
+
+    Each member is fitted to samples (or groups of samples) drawn with replacement, with random
+    numbers of its own. The spread of their predictions tells where the data leave the model open.
+
+    Parameters
+    ----------
+    estimator : estimator, default=None
+        What the members are. None for ``EDNNRegressor()``.
+    n_members : int, default=8
+    bootstrap : bool, default=True
+        Whether members see samples drawn with replacement, or all of them (and differ by their
+        random numbers alone).
+    n_jobs : int or None, default=None
+        Members fitted at the same time.
+    random_state : int, RandomState or None, default=None
+    verbose : int, default=0
+
+    Attributes
+    ----------
+    estimators_ : list of estimators
+    estimators_samples_ : list of ndarray
+        Indices of the samples that each member saw.
+    oob_prediction_ : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+        Mean prediction of the members that did not see a sample; NaN where all did.
+
+    Examples
+    --------
+    Members agree where they have seen data, and part where they have not:
+
+    >>> import numpy as np
+    >>> from sklearn.linear_model import Ridge
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import PolynomialFeatures
+    >>> from sk_ednn import EDNNCommittee, EDNNRegressor
+    >>> rng = np.random.default_rng(0)
+    >>> seen, unseen = rng.normal(size=(80, 6, 6)), 2 * rng.normal(size=(80, 6, 6))
+    >>> member = EDNNRegressor(make_pipeline(PolynomialFeatures(2), Ridge(1e-3)))
+    >>> committee = EDNNCommittee(member, random_state=0)
+    >>> committee = committee.fit(seen, (seen**4).sum(axis=(1, 2)))
+    >>> std_seen = committee.predict(seen, return_std=True)[1]
+    >>> std_unseen = committee.predict(unseen, return_std=True)[1]
+    >>> bool(np.median(std_unseen) > 5 * np.median(std_seen))
+    True
+    """
+
+    _parameter_constraints = {
+        "estimator": [HasMethods(["fit", "predict"]), None],
+        "n_members": [Interval(Integral, 2, None, closed="left")],
+        "bootstrap": ["boolean"],
+        "n_jobs": [Integral, None],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        estimator=None,
+        n_members=8,
+        *,
+        bootstrap=True,
+        n_jobs=None,
+        random_state=None,
+        verbose=0,
+    ):
+        self.estimator = estimator
+        self.n_members = n_members
+        self.bootstrap = bootstrap
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def fit(self, X, y, sample_weight=None, *, groups=None, gradient=None):
+        """Fit the members.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, *field_shape), or list of such fields
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        sample_weight : array-like of shape (n_samples,), default=None
+        groups : array-like of shape (n_samples,), default=None
+            Groups are drawn whole, and stay together in the members' own splits.
+        gradient : array-like like X, or list of n_samples objects, default=None
+            Known derivatives of the totals; see `EDNNRegressor.fit`.
+
+        Returns
+        -------
+        self
+        """
+        self._validate_params()
+        if y is None:
+            raise ValueError(
+                "This EDNNCommittee estimator requires y to be passed, but the target y is None."
+            )
+        # Before samples are drawn, which may leave out masked ones and goes past sources.
+        y, sample_weight = in_memory(y, "y"), in_memory(sample_weight, "sample_weight")
+        groups, gradient = in_memory(groups, "groups"), in_memory(gradient, "gradient")
+        X, y, sample_weight, groups, gradient = indexable(X, y, sample_weight, groups, gradient)
+        template = EDNNRegressor() if self.estimator is None else self.estimator
+        n_samples = _n_samples(X, template, self)
+        random_state = check_random_state(self.random_state)
+        members = [
+            _seeded(clone(template), random_state.randint(np.iinfo(np.int32).max))
+            for _ in range(self.n_members)
+        ]
+        everything = np.arange(n_samples)
+        samples = [
+            _drawn(n_samples, groups, random_state) if self.bootstrap else everything
+            for _ in members
+        ]
+        with sent_to_processes():
+            estimators = Parallel(
+                n_jobs=self.n_jobs, verbose=self.verbose, prefer="threads" if _light(self) else None
+            )(
+                delayed(_fit_member)(
+                    member, X, y, drawn,
+                    sample_weight=sample_weight, groups=groups, gradient=gradient,
+                )
+                for member, drawn in zip(members, samples, strict=True)
+            )  # fmt: skip
+        oob = _out_of_bag(estimators, samples, X, np.asarray(y, dtype=float))
+        self.estimators_ = estimators
+        self.estimators_samples_ = samples
+        self.oob_prediction_ = oob
+        keep_columns_of(self, estimators[0])
+        return self
+
+    def predict(self, X, return_std=False):
+        """Predict totals, and on request the standard deviation between members.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, *field_shape), or list of such fields
+        return_std : bool, default=False
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+        std : ndarray like y
+            Only if `return_std`.
+        """
+        check_is_fitted(self)
+        predictions = np.stack([estimator.predict(X) for estimator in self.estimators_])
+        mean = predictions.mean(axis=0)
+        return (mean, predictions.std(axis=0, ddof=1)) if return_std else mean
+
+    def _regressors(self):
+        check_is_fitted(self)
+        return [one for member in self.estimators_ for one in regressors_of(member)]
+
+    def __sklearn_tags__(self):
+        """Say what scikit-learn may expect: what it may of the members."""
+        inner = EDNNRegressor() if self.estimator is None else self.estimator
+        return with_tags_of(super().__sklearn_tags__(), inner)
+
+
+def _n_samples(X, template, caller) -> int:
+    """Return the number of samples, of data that are as the members need them."""
+    if isinstance(template, EDNNRegressor):
+        _, _, tiling = template._terms()[0]
+        if isinstance(tiling, AbstractTiling) and not tiling.is_grid:
+            return tiling.check(X).n_samples
+    return check_fields(X, caller=caller).n_samples
+
+
+def _light(committee) -> bool:
+    """Tell whether threads are as good as processes: with one worker they are all there is."""
+    return effective_n_jobs(committee.n_jobs) == 1
+
+
+def _seeded(member, seed):
+    if "random_state" in member.get_params(deep=False):
+        member.set_params(random_state=seed)
+    return member
+
+
+def _drawn(n_samples, groups, random_state) -> np.ndarray:
+    if groups is None:
+        return random_state.randint(n_samples, size=n_samples)
+    names, group_of = np.unique(groups, return_inverse=True)
+    drawn = random_state.randint(len(names), size=len(names))
+    return np.concatenate([np.flatnonzero(group_of == name) for name in drawn])
+
+
+def _fit_member(member, X, y, drawn, **known):
+    given = {
+        name: _safe_indexing(values, drawn) for name, values in known.items() if values is not None
+    }
+    return member.fit(_safe_indexing(X, drawn), _safe_indexing(y, drawn), **given)
+
+
+def _out_of_bag(estimators, samples, X, y) -> np.ndarray:
+    total, count = np.zeros(y.shape), np.zeros(len(y))
+    for estimator, drawn in zip(estimators, samples, strict=True):
+        unseen = np.setdiff1d(np.arange(len(y)), drawn)
+        if len(unseen):
+            total[unseen] += estimator.predict(_safe_indexing(X, unseen))
+            count[unseen] += 1
+    with np.errstate(invalid="ignore"):
+        return total / count.reshape(-1, *[1] * (y.ndim - 1))

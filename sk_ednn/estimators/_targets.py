@@ -1,0 +1,113 @@
+"""Totals, weights and groups, one for each sample."""
+
+from __future__ import annotations
+
+from numbers import Real
+
+import numpy as np
+from sklearn.base import RegressorMixin
+from sklearn.utils import check_array
+
+from ..fields._fields import require_finite, require_numbers
+from ..fields._sources import in_memory
+from ._data_warnings import warn_of_means, warn_of_standardised
+
+
+def check_targets(caller, fields, y, sample_weight, groups):
+    """Return totals (n_samples, n_outputs), weights and groups, or say what is wrong with them."""
+    name = type(caller).__name__
+    if y is None:
+        raise ValueError(
+            f"This {name} estimator requires y to be passed, but the target y is None."
+        )
+    y = in_memory(y, "y")  # check_array would drop masks, and read holes of stores as zeros
+    require_numbers(y, "y")
+    if isinstance(y, Real) or getattr(y, "ndim", 1) == 0:
+        raise ValueError(
+            f"y must hold a total for each sample, shape (n_samples,), got the number {y}. For a "
+            "single field give X[None] and [y]."
+        )
+    y = check_array(
+        y, ensure_2d=False, allow_nd=True, dtype="numeric", ensure_all_finite=False,
+        input_name="y", estimator=caller,
+    )  # fmt: skip
+    if y.ndim > 2:
+        raise ValueError(
+            "y must hold a total, or a row of totals, for each sample: shape (n_samples,) or "
+            f"(n_samples, n_outputs), got shape {y.shape}. Sum what is known site by site over "
+            "each field."
+        )
+    require_finite(y, "y")
+    y = np.asarray(y, dtype=np.float64).reshape(len(y), -1)
+    check_length("y", y, fields)
+    if isinstance(sample_weight, Real):
+        sample_weight = np.full(fields.n_samples, float(sample_weight))
+    if sample_weight is not None:
+        sample_weight = in_memory(sample_weight, "sample_weight")
+        require_numbers(sample_weight, "sample_weight")
+        sample_weight = check_array(
+            sample_weight,
+            ensure_2d=False,
+            dtype=np.float64,
+            input_name="sample_weight",
+        )
+        if sample_weight.ndim != 1 or (sample_weight < 0).any() or not sample_weight.any():
+            raise ValueError(
+                "Sample weights must be 1D array or scalar, not negative and not all zero; got "
+                f"shape {sample_weight.shape} with minimum {sample_weight.min()}."
+            )
+        check_length("sample_weight", sample_weight, fields)
+    if groups is not None:
+        groups = np.asarray(in_memory(groups, "groups"))
+        check_length("groups", groups, fields)
+    warn_of_standardised(y, stacklevel=5)
+    warn_of_means(y, fields, stacklevel=5)
+    return y, sample_weight, groups
+
+
+def check_length(name, values, fields):
+    """Raise where there are not as many values as samples."""
+    if not hasattr(values, "__len__"):
+        raise ValueError(
+            f"{name} must hold something for each of the {fields.n_samples} samples, "
+            f"got {values!r}."
+        )
+    if len(values) != fields.n_samples:
+        single = " Give a single field as X[None]." if len(values) == 1 else ""
+        raise ValueError(
+            "Found input variables with inconsistent numbers of samples: "
+            f"X has {fields.n_samples}, {name} has {len(values)}.{single}"
+        )
+
+
+def per_site(counts, sample_weight):
+    """Return weights that make squared errors count per site, 1 where all sizes are equal."""
+    weights = (counts.mean() / counts) ** 2
+    return weights if sample_weight is None else weights * sample_weight
+
+
+class ScoredByTotals(RegressorMixin):
+    """Score predictions of totals that are checked as those of a fit are.
+
+    scikit-learn's metrics use what lies under a mask, and what a store fills its holes with.
+    """
+
+    def score(self, X, y, sample_weight=None):
+        """Return the coefficient of determination, R², of the predicted totals.
+
+        Parameters
+        ----------
+        X : what `predict` takes
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        sample_weight : array-like of shape (n_samples,), default=None
+
+        Returns
+        -------
+        float
+        """
+        y = in_memory(y, "y")
+        require_numbers(y, "y")
+        if sample_weight is not None:
+            sample_weight = in_memory(sample_weight, "sample_weight")
+            require_numbers(sample_weight, "sample_weight")
+        return super().score(X, y, sample_weight)

@@ -1,0 +1,113 @@
+"""A record of the blocks that tasks have finished: a journal on disk, a progress bar."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass, field
+from typing import Any
+
+from tqdm.auto import tqdm
+
+from .._parallel.journal import Journal
+from .._parallel.progress import ProgressBar
+from ._groups import key_of
+
+_TOPIC = "sk-ednn-blocks"
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a task tells of the blocks it has done: a journal, a progress bar."""
+
+    journal: str | None
+    run: str
+    n_outputs: int
+    verbose: bool
+    _known: dict = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, blocks: Any, graph: Any) -> Record | None:
+        """Return the record of a run, or None where nothing is to be told."""
+        if blocks.journal is None and not blocks.verbose:
+            return None
+        folder = None if blocks.journal is None else os.path.abspath(blocks.journal)
+        n_outputs = graph.term.tile_model.n_outputs
+        known = {} if folder is None else Journal.read(folder, graph.run, n_outputs)
+        record = cls(folder, graph.run, n_outputs, bool(blocks.verbose), known)
+        if record.verbose:
+            n_done = sum(len(record.known(group)) for _, group in graph.groups)
+            n_blocks = sum(len(group) for _, group in graph.groups)
+            ProgressBar(graph.run, n_blocks, n_done)
+            _listen()
+        return record
+
+    def known(self, group) -> dict:
+        """Return what is recorded of a group's blocks."""
+        if not self._known:
+            return {}
+        keys = (key_of(group.stack, block) for block in group.blocks())
+        return {key: self._known[key] for key in keys if key in self._known}
+
+    def found(self, group, done) -> dict:
+        """Return what this process finds recorded of a group's blocks, beside what is known."""
+        if self.journal is None:
+            return {}
+        found = self._file().found
+        keys = (key_of(group.stack, block) for block in group.blocks()) if found else ()
+        found = {key: found[key] for key in keys if key in found and key not in done}
+        for key in found:
+            self._count(key)
+        return found
+
+    def finished(self, block, totals) -> None:
+        """Record a block."""
+        if self.journal is not None:
+            self._file().write(block, totals)
+        self._count(block)
+
+    def _count(self, block) -> None:
+        bar = ProgressBar.of(self.run) if self.verbose else None
+        if bar is not None:
+            bar.report(block)
+
+    def end(self, finished) -> None:
+        """Put what was recorded on the disk, and tell the client of the blocks of a group."""
+        if self.journal is not None and finished:
+            self._file().sync()
+        distributed = sys.modules.get("distributed")
+        if self.verbose and distributed is not None and ProgressBar.of(self.run) is None:
+            try:
+                worker = distributed.get_worker()
+            except ValueError:
+                return  # a process of another scheduler, which has no way to say it
+            worker.log_event(_TOPIC, {"run": self.run, "blocks": finished})
+
+    def _file(self) -> Journal:
+        return Journal.of_process(self.journal, self.run, self.n_outputs)
+
+    def __reduce__(self):
+        # Without what other groups have done.
+        return Record, (self.journal, self.run, self.n_outputs, self.verbose)
+
+
+def _listen() -> None:
+    """Have the client of a cluster, if there is one, hear of blocks; say where its dashboard is."""
+    distributed = sys.modules.get("distributed")
+    if distributed is None:
+        return
+    try:
+        client = distributed.get_client()
+    except ValueError:
+        return
+    client.subscribe_topic(_TOPIC, _heard)
+    if "dashboard" in client.scheduler_info(n_workers=0)["services"]:
+        tqdm.write(f"Dashboard: {client.dashboard_link}", file=sys.stderr)
+
+
+def _heard(event):
+    _, message = event
+    bar = ProgressBar.of(message["run"])
+    if bar is not None:
+        for block in message["blocks"]:
+            bar.report(tuple(block))

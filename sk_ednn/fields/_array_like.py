@@ -1,0 +1,188 @@
+"""Name what is no array, and the remedy: files, groups, data sets, pictures, structures, iterators.
+
+numpy makes an array of almost anything, often one of Python objects; its errors then speak of
+shapes and floats, and not of what was handed over. Libraries are recognised by the names of their
+classes and never imported.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Set
+from typing import Any
+
+import numpy as np
+
+from ._stores import is_from
+
+_SHAPE = "an array of shape (n_samples, *field_shape), or a list of arrays"
+# Modes of pillow whose numbers are places in a table of colours.
+_PALETTES = ("P", "PA")
+
+
+def as_array_like(X, name="X") -> Any:
+    """Return what numpy can make fields of, or raise with the remedy.
+
+    Parameters
+    ----------
+    X : object
+        What a user hands over as fields.
+    name : str, default="X"
+        For messages.
+
+    Returns
+    -------
+    object
+        `X` itself, or a list of its fields where it is a pandas Series or a skorch SliceDataset
+        of arrays, or a list of pictures of pillow.
+
+    Raises
+    ------
+    ValueError
+    """
+    require_array_like(X, name, _SHAPE)
+    if _is_class(X, "pandas", "Series") and X.dtype == object and len(X):
+        X = X.to_list()
+    elif _is_class(X, "skorch", "SliceDataset") and len(X):
+        X = [np.asarray(X[k]) for k in range(len(X))]
+    if isinstance(X, (list, tuple)) or (isinstance(X, np.ndarray) and X.dtype == object):
+        _check_items(X, name)
+    if isinstance(X, list) and X and all(_is_class(x, "PIL", "Image") for x in X):
+        X = [np.asarray(x) for x in X]
+    return X
+
+
+def require_array_like(X, name, shape) -> None:
+    """Raise where a thing is no array, by what it is and what to do instead.
+
+    Parameters
+    ----------
+    X : object
+    name : str
+    shape : str
+        What is expected, in words.
+    """
+    doubt = _doubt(X, name)
+    if doubt is not None:
+        raise ValueError(f"{name} must be {shape}; got {doubt}")
+
+
+def _doubt(X, name="X") -> str | None:
+    """Return what a thing is and what to do instead, None where it may be an array."""
+    kind = type(X).__name__
+    if isinstance(X, (str, bytes, os.PathLike)):
+        return (
+            f"the name {os.fsdecode(X)!r}. Read the file, as by numpy.load, or block by block as "
+            "sk_ednn.fields.ArraySource(path)."
+        )
+    if _is_class(X, "h5py", "Empty"):
+        return "an HDF5 dataset that has no data (h5py.Empty). Choose another."
+    if _is_class(X, "h5py", "Dataset") and not X:
+        return "an HDF5 dataset whose file is closed. Keep it open while it is read."
+    if _is_class(X, "h5py", "AsTypeView", "AsStrView", "AsStrWrapper", "FieldsView"):
+        return f"a view of an HDF5 dataset. Read it, {name}[...], or give the dataset."
+    if _is_class(X, "pandas", "DataFrame"):
+        column = next((c for c in X if X[c].dtype == object and _holds_arrays(X[c])), None)
+        if column is not None:
+            return (
+                f"a DataFrame whose column {column!r} holds arrays. Give "
+                f"{name}[{column!r}].to_list()."
+            )
+    if _is_class(X, "xarray", "Dataset", "DataTree"):
+        return _of_names("an xarray.Dataset", X.data_vars)
+    if _is_class(X, "h5py", "Group", "File"):
+        if not X:
+            return "an HDF5 file that is closed. Keep it open while it is read."
+        return _of_names(f"an h5py.{kind}", X)
+    if _is_class(X, "zarr", "Group"):
+        return _of_names("a zarr.Group", dict(X.members()))
+    if isinstance(X, Mapping):
+        return _of_names(f"a {kind}", X)
+    if is_structure(X):
+        return (
+            f"a structure of atoms ({kind}). Draw structures as fields first: "
+            "make_pipeline(GaussianRasterizer(...), EDNNRegressor(...)) takes a list of them."
+        )
+    if _is_class(X, "PIL", "Image"):
+        return "a single picture. Give a list of pictures, or numpy.asarray(picture)[None]."
+    if _is_class(X, "torch", "DataLoader", "Dataset", "IterableDataset"):
+        return (
+            f"a {kind}. Give its inputs as an array, numpy.stack([numpy.asarray(x) for x, _ in "
+            "dataset]), and its targets as y."
+        )
+    if _is_class(X, "torch", "Tensor"):
+        if X.requires_grad:
+            return f"a tensor that requires a gradient. Give {name}.detach()."
+        if X.layout != _strided(X):
+            return f"a sparse tensor. Give {name}.to_dense()."
+        if X.device.type != "cpu":
+            return f"a tensor on {X.device}. Give {name}.cpu()."
+    if isinstance(X, np.ndarray) and X.dtype.names:
+        return _of_names("a structured array", X.dtype.names)
+    if isinstance(X, Iterator):
+        return f"a {kind}, which can be read only once. Give list({name})."
+    if isinstance(X, Set):
+        return f"a {kind}, which has no order. Give a list."
+    if X is None or callable(X):
+        return f"{'None' if X is None else kind + ' ' + getattr(X, '__name__', '')}."
+    return None
+
+
+def _check_items(X, name) -> None:
+    """Raise where the items of a list are no fields, by the first that is none."""
+    for index, item in enumerate(X if not isinstance(X, np.ndarray) or X.ndim == 1 else ()):
+        if isinstance(item, (np.ndarray, np.generic, int, float, list)):
+            continue
+        what = f"{name}[{index}]"
+        if isinstance(item, (str, bytes, os.PathLike)):
+            raise ValueError(
+                f"{name} must be {_SHAPE}; got a list of names, {what} is {os.fsdecode(item)!r}. "
+                "Read the files first, as by numpy.load or imageio.v3.imread."
+            )
+        if _is_class(item, "PIL", "Image"):
+            if item.mode in _PALETTES:
+                raise ValueError(
+                    f"{what} is a picture of mode {item.mode!r}, whose numbers are places in a "
+                    "table of colours. Convert it, picture.convert('RGB') or convert('L')."
+                )
+            continue
+        if isinstance(item, tuple) and len(item) == 2 and hasattr(item[0], "shape"):
+            raise ValueError(
+                f"{name} must be {_SHAPE}; {what} is a pair. Give fields and totals apart: "
+                "X = [x for x, _ in pairs], y = [total for _, total in pairs]."
+            )
+        doubt = _doubt(item)
+        if doubt is None and is_from(item, "scipy") and hasattr(item, "toarray"):
+            doubt = "a sparse array. Give its toarray()."
+        if doubt is not None:
+            raise ValueError(f"{name} must be {_SHAPE}; {what} is {doubt}")
+
+
+def is_structure(x) -> bool:
+    """Tell whether something is a structure of atoms, by what it has."""
+    return all(hasattr(x, part) for part in ("numbers", "positions", "cell"))
+
+
+def _holds_arrays(column) -> bool:
+    return len(column) > 0 and getattr(column.iloc[0], "ndim", 0) > 0
+
+
+def _of_names(what, names) -> str:
+    names = [str(name) for name in names]
+    shown = ", ".join(map(repr, names[:5])) + (", ..." if len(names) > 5 else "")
+    example = f", such as [{names[0]!r}]" if names else ""
+    return f"{what} of {shown or 'nothing'}. Choose one of its arrays{example}."
+
+
+def _strided(tensor):
+    import sys
+
+    return sys.modules["torch"].strided
+
+
+def _is_class(x, package, *names) -> bool:
+    """Tell whether a class, or one that it derives from, is of a package and has such a name."""
+    return any(
+        kind.__module__.partition(".")[0] == package and kind.__name__ in names
+        for kind in type(x).__mro__
+    )

@@ -1,0 +1,318 @@
+"""What a batch of fields is: checked once, then stacked by shape.
+
+A field is one system on a grid: spins, an image of atoms, a density. Users hand over arrays of
+equal fields, lists or object arrays of fields of different sizes; the layers below see `Fields`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from numbers import Real
+from typing import Any
+
+import numpy as np
+from sklearn.utils import check_array
+
+from .._utils.masks import require_unmasked
+from ..exceptions import TilingError
+from ._array_like import as_array_like
+from ._samples import ChosenSamples
+from ._sources import ArraySource, FieldSource, is_read_in_pieces
+from ._stores import require_unpacked
+from ._views import OneField
+
+# Fields of a list are copied next to each other only while they are small: a stack saves a
+# Python step per field, which no longer matters where one field holds this many bytes.
+_STACKED_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Fields of one shape.
+
+    Attributes
+    ----------
+    samples : ndarray of int of shape (n,)
+        Where each field stands in the batch.
+    values : ndarray or FieldSource of shape (n, *field_shape)
+    """
+
+    samples: np.ndarray
+    values: Any
+
+
+@dataclass(frozen=True)
+class Fields:
+    """A checked batch of fields, grouped by shape.
+
+    Attributes
+    ----------
+    stacks : tuple of Stack
+    n_samples : int
+    ragged : bool
+        Whether the batch came as a list of fields, each with a size of its own.
+    known_range : InputRange or None
+        Of the fields that the model was fitted to which is asked about these. Those that are read
+        piece by piece are compared with it when they are read.
+    """
+
+    stacks: tuple[Stack, ...]
+    n_samples: int
+    ragged: bool
+    known_range: Any = None
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes of one field, channel axis included."""
+        return len(self.stacks[0].values.shape) - 1
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The type that holds every value of the batch."""
+        return np.result_type(*(stack.values.dtype for stack in self.stacks))
+
+    @property
+    def lazy(self) -> bool:
+        """Whether fields are read piece by piece, from sources."""
+        return not all(isinstance(stack.values, np.ndarray) for stack in self.stacks)
+
+    @property
+    def fixed_width(self) -> bool:
+        """Whether the fields are rows of a table, whose width scikit-learn keeps."""
+        return self.ndim == 1 and not self.ragged
+
+    @property
+    def arrays(self) -> list[np.ndarray]:
+        """The memory of fields that are not lazy."""
+        return [stack.values for stack in self.stacks if isinstance(stack.values, np.ndarray)]
+
+    @property
+    def sizes(self) -> np.ndarray:
+        """Number of values of each field, shape (n_samples,), as floats."""
+        sizes = np.empty(self.n_samples)
+        for stack in self.stacks:
+            sizes[stack.samples] = np.prod(stack.values.shape[1:], dtype=float)
+        return sizes
+
+    def by_sample(self, stacks):
+        """Return what belongs to each stack in the order of the samples.
+
+        Returns
+        -------
+        array, or list of arrays where the batch came as a list of fields
+        """
+        if not self.ragged:
+            return stacks[0]
+        samples = [None] * self.n_samples
+        for stack, values in zip(self.stacks, stacks, strict=True):
+            for place, value in zip(stack.samples, values, strict=True):
+                samples[place] = value
+        return samples
+
+    def take(self, indices) -> Fields:
+        """Return the batch of the samples at `indices`, in that order."""
+        indices = np.asarray(indices)
+        place = np.full(self.n_samples, -1)
+        place[indices] = np.arange(len(indices))
+        stacks = []
+        for stack in self.stacks:
+            kept = np.flatnonzero(place[stack.samples] >= 0)
+            if len(kept):
+                values = stack.values
+                if isinstance(values, np.ndarray):
+                    values = values[kept]
+                elif len(kept) < len(stack.samples):
+                    values = ChosenSamples(values, kept)
+                stacks.append(Stack(place[stack.samples[kept]], values))
+        return Fields(tuple(stacks), len(indices), self.ragged)
+
+
+def is_list_of_fields(X) -> bool:
+    """Tell whether `X` is a list of separate fields rather than one array of equal ones.
+
+    A list (or 1-D object array) of arrays is a list of fields, whatever their lengths; a list of
+    lists of numbers is an array, as everywhere in scikit-learn.
+    """
+    if isinstance(X, np.ndarray):
+        return X.dtype == object and X.ndim == 1 and len(X) > 0 and _is_field(X[0])
+    return isinstance(X, (list, tuple)) and len(X) > 0 and _is_field(X[0])
+
+
+def _is_field(x) -> bool:
+    if is_read_in_pieces(x):
+        return True
+    return getattr(x, "ndim", 0) >= 1 and hasattr(x, "__array__")
+
+
+def check_fields(X, *, caller="sk_ednn") -> Fields:
+    """Check fields given by a user and group them by shape.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_samples, *field_shape) or list of arrays of shape field_shape
+        Numbers, all finite. Fields of a list may differ in size, not in dimension.
+    caller : str or estimator
+        Who asks, for the messages.
+
+    Returns
+    -------
+    Fields
+
+    Raises
+    ------
+    ValueError
+        Where `X` is empty, holds NaN, infinity or something that is not a number, or where the
+        fields of a list differ in dimension.
+    """
+    if isinstance(X, Fields):
+        return X
+    X = as_array_like(X)
+    if isinstance(X, (list, tuple)) and len(X) == 0:
+        raise ValueError("Found array with 0 sample(s): expected at least one field in the list.")
+    if is_read_in_pieces(X):
+        source = _check_source(X, "X")
+        if source.shape[0] == 0:
+            raise ValueError("Found array with 0 sample(s): expected at least one field.")
+        return Fields((Stack(np.arange(source.shape[0]), source),), source.shape[0], False)
+    if is_list_of_fields(X) and any(is_read_in_pieces(field) for field in X):
+        sources = [OneField(_check_source(field, f"X[{i}]")) for i, field in enumerate(X)]
+        _check_dimensions(sources, 1)
+        stacks = tuple(Stack(np.array([i]), source) for i, source in enumerate(sources))
+        return Fields(stacks, len(sources), True)
+    if not is_list_of_fields(X):
+        _require_real(X)
+        _require_axes(() if isinstance(X, Real) else getattr(X, "shape", None))
+        values = check_array(
+            X, ensure_2d=False, allow_nd=True, dtype="numeric", ensure_all_finite=False,
+            estimator=caller,
+        )  # fmt: skip
+        _require_axes(values.shape)
+        require_finite(values, "X")
+        return Fields((Stack(np.arange(len(values)), values),), len(values), False)
+
+    arrays = [_check_field(field, index, caller) for index, field in enumerate(X)]
+    _check_dimensions(arrays, 0)
+    places: dict[tuple, list[int]] = {}
+    for index, array in enumerate(arrays):
+        key = (array.shape, array.dtype.str)
+        if array.nbytes > _STACKED_BYTES:
+            key += (index,)
+        places.setdefault(key, []).append(index)
+    stacks = tuple(
+        Stack(
+            np.array(indices),
+            arrays[indices[0]][None]
+            if len(indices) == 1
+            else np.stack([arrays[index] for index in indices]),
+        )
+        for indices in places.values()
+    )
+    return Fields(stacks, len(arrays), True)
+
+
+def _require_axes(shape) -> None:
+    if isinstance(shape, tuple) and len(shape) < 2:
+        raise ValueError(
+            f"X must hold fields, an array of shape (n_samples, *field_shape); got shape {shape}. "
+            "Reshape your data: for a single field pass X[None]. Did you swap X and y?"
+        )
+
+
+def check_ndim(fields, fitted) -> None:
+    """Raise TilingError where fields have not the number of axes of those a model was fitted to."""
+    if fields.ndim != fitted:
+        single = " Give a single field as field[None]." if fields.ndim == fitted - 1 else ""
+        raise TilingError(
+            f"The model was fitted to fields of {fitted} dimension(s), X holds fields of shape "
+            f"{fields.stacks[0].values.shape[1:]}. X is (n_samples, *field_shape).{single}"
+        )
+
+
+def require_numbers(values, name) -> None:
+    """Reject masked entries, packed data, dates and strings, before numpy makes numbers of them."""
+    require_unmasked(values, name)
+    require_unpacked(values, name)
+    dtype = getattr(values, "dtype", None)
+    if getattr(dtype, "kind", None) in ("m", "M", "S", "U"):
+        raise ValueError(
+            f"{name} must hold real numbers, got dtype {dtype}. Convert it, as by "
+            f"{name}.astype(float)."
+        )
+
+
+def _require_real(X) -> None:
+    require_numbers(X, "X")
+    if getattr(getattr(X, "dtype", None), "kind", None) == "c":
+        raise ValueError(
+            f"Complex data not supported: X must hold real numbers, got dtype {X.dtype}. Give real "
+            "and imaginary parts as two channels, numpy.stack([X.real, X.imag], axis=-1), with "
+            "GridTiling(channel_axis=-1)."
+        )
+
+
+def _check_dimensions(arrays, n_leading) -> None:
+    if len({array.ndim for array in arrays}) > 1:
+        first = next(i for i, array in enumerate(arrays) if array.ndim != arrays[0].ndim)
+        raise TilingError(
+            f"The fields of a list must have one dimension: X[0] has shape "
+            f"{arrays[0].shape[n_leading:]}, X[{first}] has shape "
+            f"{arrays[first].shape[n_leading:]}."
+        )
+
+
+def _check_source(x, name):
+    source = x if isinstance(x, FieldSource) else ArraySource(x)
+    kind = np.dtype(source.dtype).kind
+    if kind not in "biuf":
+        raise ValueError(
+            f"{name} must hold numbers: booleans, integers or floats; got dtype {source.dtype}."
+        )
+    if len(source.shape) < (2 if name == "X" else 1):
+        _require_axes(tuple(source.shape))
+    if not all(n == n for n in source.shape):
+        raise TilingError(
+            f"{name} has an unknown shape, {tuple(source.shape)}: where tiles are follows from it. "
+            "Call compute_chunk_sizes() on the dask array first."
+        )
+    return source
+
+
+def _check_field(field, index, caller) -> np.ndarray:
+    if not _is_field(field):
+        raise TilingError(
+            f"A list of fields must hold arrays only: X[0] is an array, X[{index}] is "
+            f"{type(field).__name__}. Convert it with numpy.asarray."
+        )
+    require_unmasked(field, f"X[{index}]")
+    require_unpacked(field, f"X[{index}]")
+    values = check_array(
+        field,
+        allow_nd=True,
+        ensure_2d=False,
+        dtype="numeric",
+        ensure_all_finite=False,
+        estimator=caller,
+    )
+    require_finite(values, f"X[{index}]")
+    return values
+
+
+def require_finite(values, name) -> None:
+    """Raise ValueError where an array holds NaN or infinity, saying where the first one is."""
+    # Summing is several times faster than asking each value, in their own type most of all; it
+    # overflows only where some are huge.
+    if values.dtype.kind != "f":
+        return
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.isfinite(np.sum(values)):
+            return
+    bad = ~np.isfinite(values)
+    if not bad.any():
+        return
+    place = tuple(int(k) for k in np.argwhere(bad)[0])
+    what = "NaN" if np.isnan(values[place]) else "infinity"
+    raise ValueError(
+        f"Input {name} contains {what} at {list(place)}, one of {int(bad.sum())} values that are "
+        "not finite numbers. Sums over tiles need all of them: leave these samples out, or fill in "
+        "what is missing."
+    )

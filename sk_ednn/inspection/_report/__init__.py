@@ -1,1 +1,0 @@
-"""A page on how a model was fitted and how good it is."""

@@ -1,0 +1,5 @@
+"""One page on how a model was fitted and how good it is."""
+
+from ._report import FitReport, fit_report
+
+__all__ = ["FitReport", "fit_report"]

@@ -1,0 +1,199 @@
+"""The figures of a report, each with a caption and words for those who do not see it."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..inspection._plot._errors import ErrorDisplay
+from ..inspection._plot._parity import ParityDisplay
+from ..inspection._plot._style import CONTEXT_COLOUR, FOCUS_COLOUR, GREY, INK
+from ..inspection._plot._tiles import ContributionDisplay, TilingDisplay, shown_field
+from ..inspection._plot._training import TrainingDisplay
+from ._page import number
+
+# Lines between more focus regions than this would hide a chain.
+_MOST_LINES = 64
+
+
+class Drawn(NamedTuple):
+    """A figure, what stands below it, and what is read out in its place."""
+
+    figure: Any
+    caption: str
+    alt: str
+
+
+def draw_tiling(tiling, field, *, name, which) -> Drawn:
+    """Draw the focus regions of a field, or of a plane in its middle, and one tile."""
+    from matplotlib.figure import Figure
+
+    grid = tiling.tile_grid(field.shape)
+    parts = tiling.focus_sites(tiling.tile_shape(field.shape))
+    focus = [part.stop - part.start for part in parts]
+    context = [part.start for part in parts]
+    shown = shown_field(field, getattr(tiling, "channel_axis", None), None)
+    middle = [n // 2 for n in grid]
+    sites = tuple((k * f, (k + 1) * f) for k, f in zip(middle, focus, strict=True))
+    shown, cut = _middle_plane(shown, grid, focus)
+    boundary = getattr(tiling, "boundary", "unknown")
+    if shown.ndim == 1:
+        axes = Figure(figsize=(7.2, 2.6), layout="constrained").subplots()
+        _draw_chain(axes, shown, sites[0], context[0], grid[0], boundary)
+    else:
+        axes = Figure(figsize=(4.2, 4.5), layout="constrained").subplots()
+        TilingDisplay(shown, sites[-2:], tuple(context[-2:]), grid[-2:], boundary).plot(axes)
+    caption = (
+        f"{name + ': ' if name else ''}{int(np.prod(grid)):,} tiles of {which}"
+        f"{', ' + times(grid) if len(grid) > 1 else ''}. "
+        f"Focus of {times(focus)} sites, context of {times(context)} on either side"
+        f"{_channels(tiling, field)}{cut}; boundary: {boundary}."
+    )
+    alt = f"The field cut into focus regions of {times(focus)} sites, one tile with its context."
+    return Drawn(axes.figure, caption, alt)
+
+
+def draw_contributions(tiling, field, contributions, *, name, which, unit, total) -> Drawn:
+    """Draw what each tile holds of a total, beside the field.
+
+    Parameters
+    ----------
+    field : ndarray of shape field_shape
+    contributions : ndarray of shape (*tile_grid)
+    total : str
+        What the totals are called.
+    """
+    from matplotlib.figure import Figure
+
+    grid = contributions.shape
+    parts = tiling.focus_sites(tiling.tile_shape(field.shape))
+    focus = [part.stop - part.start for part in parts]
+    shown = shown_field(field, getattr(tiling, "channel_axis", None), None)
+    plane, cut = _middle_plane(shown, grid, focus)
+    values = contributions[tuple(n // 2 for n in grid[: max(0, len(grid) - 2)])]
+    flat = values.ndim == 1
+    figure = Figure(figsize=(7.2, 4.2) if flat else (7.6, 3.7), layout="constrained")
+    ax = figure.subplots(*((2, 1) if flat else (1, 2)))
+    display = ContributionDisplay.from_contributions(values, plane, ax=ax, unit=unit)
+    # Of a plane the sum is not the total; and the caption says what is determined.
+    display.ax_[1].set_title("" if flat else "contributions", fontsize=10)
+    if not flat:
+        display.ax_[1].set_xlabel("")
+    caption = (
+        f"{name + ': ' if name else ''}What each tile holds of the {total} of {which}{cut}: from "
+        f"{number(contributions.min(), unit)} to {number(contributions.max(), unit)}, in sum "
+        f"{number(contributions.sum(), unit)}. Only the sum is determined by the data: a map is "
+        "this model's own way of dividing it, and another good model may differ in every tile."
+    )
+    alt = f"Map of the contributions of the tiles of {which}, beside the field."
+    return Drawn(figure, caption, alt)
+
+
+def draw_parity(y_true, y_pred, groups, *, name, unit) -> Drawn:
+    """Draw predicted against true totals."""
+    from matplotlib.figure import Figure
+
+    axes = Figure(figsize=(4.2, 4.1), layout="constrained").subplots()
+    ParityDisplay.from_predictions(y_true, y_pred, groups=groups, ax=axes, name=name, unit=unit)
+    return Drawn(
+        axes.figure,
+        f"Predicted against true {name}; MAE: mean absolute error.",
+        f"Scatter plot of predicted against true {name}, and the line where both are equal.",
+    )
+
+
+def draw_errors(y_true, y_pred, groups, *, name, unit) -> Drawn:
+    """Draw how errors are distributed."""
+    from matplotlib.figure import Figure
+
+    axes = Figure(figsize=(4.6, 4.1), layout="constrained").subplots()
+    ErrorDisplay.from_predictions(y_true, y_pred, groups=groups, ax=axes, name=name, unit=unit)
+    legend = axes.get_legend()
+    if legend is not None:  # above: beside, it would take a third of the width
+        labels = [text.get_text() for text in legend.get_texts()]
+        axes.legend(
+            legend.legend_handles, labels, frameon=False, ncols=2, loc="lower center",
+            bbox_to_anchor=(0.5, 1.0),
+        )  # fmt: skip
+    return Drawn(
+        axes.figure,
+        f"Errors of the {name}, predicted minus true; fewer than 50 are drawn one by one.",
+        f"Distribution of the errors of the {name}.",
+    )
+
+
+def draw_error_growth(y_true, y_pred, sites, *, name, unit) -> Drawn:
+    """Draw errors against the size of systems."""
+    from matplotlib.figure import Figure
+
+    axes = Figure(figsize=(4.8, 3.8), layout="constrained").subplots()
+    display = ErrorDisplay.from_predictions(
+        y_true, y_pred, sizes=sites, ax=axes, kind="size", name=name, unit=unit
+    )
+    found = display.size_transfer_["all"]
+    return Drawn(
+        axes.figure,
+        f"Errors of the {name} against size. Bias: {number(found.bias, unit)} per site; noise: "
+        f"{number(found.noise, unit)} per root of sites; the bias is the larger from "
+        f"{found.crossover:,.0f} sites on.",
+        f"Root mean square error of the {name} against the number of sites.",
+    )
+
+
+def draw_training(estimator) -> Drawn:
+    """Draw the history of a network."""
+    from matplotlib.figure import Figure
+
+    axes = Figure(figsize=(6.0, 3.4), layout="constrained").subplots()
+    display = TrainingDisplay.from_estimator(estimator, ax=axes)
+    n_epochs = len(display.losses["train"])
+    return Drawn(
+        axes.figure, f"The loss of {n_epochs:,} epochs.", "The loss of each epoch of the training."
+    )
+
+
+# --- parts ------------------------------------------------------------------------------------
+
+
+def _middle_plane(field, grid, focus):
+    """Return a field of one or two dimensions, and which part of a larger one it is."""
+    if field.ndim <= 2:
+        return field, ""
+    middle = [n // 2 * f + f // 2 for n, f in zip(grid[:-2], focus[:-2], strict=True)]
+    places = ", ".join(f"{k} along axis {axis}" for axis, k in enumerate(middle))
+    return field[tuple(middle)], f" (shown: the plane at site {places})"
+
+
+def _draw_chain(ax, field, focus, context, n_tiles, boundary):
+    """Draw a field of one dimension, its focus regions and one tile."""
+    length = len(field)
+    ax.stairs(np.asarray(field, dtype=float), np.arange(length + 1), color=INK, baseline=None)
+    if n_tiles <= _MOST_LINES:
+        for k in range(1, n_tiles):
+            ax.axvline(k * length / n_tiles, color=GREY, lw=0.7, zorder=1)
+    start, stop = focus
+    spans = [(start - context, start), (stop, stop + context)]
+    if boundary == "periodic":
+        spans += [(a + shift, b + shift) for a, b in spans for shift in (-length, length)]
+    label = "context"
+    for a, b in spans:
+        a, b = max(a, 0), min(b, length)
+        if a < b:
+            ax.axvspan(a, b, color=CONTEXT_COLOUR, alpha=0.35, lw=0, zorder=0, label=label)
+            label = None
+    ax.axvspan(start, stop, color=FOCUS_COLOUR, alpha=0.5, lw=0, zorder=0, label="focus")
+    ax.set(xlim=(0, length), xlabel="site", ylabel="field")
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.legend(frameon=False, ncols=2, loc="lower right", bbox_to_anchor=(1.0, 1.0))
+
+
+def _channels(tiling, field) -> str:
+    axis = getattr(tiling, "channel_axis", None)
+    return "" if axis is None else f"; the sum of {field.shape[axis]} channels is shown"
+
+
+def times(numbers) -> str:
+    """Return numbers as 8 × 8."""
+    # No line ends within it.
+    return "\N{NO-BREAK SPACE}×\N{NO-BREAK SPACE}".join(str(int(n)) for n in numbers)

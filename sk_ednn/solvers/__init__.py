@@ -1,0 +1,25 @@
+"""How a tile model is fitted when only sums over tiles are known."""
+
+from .._utils.optional import later
+from ._auto import AutoSolver
+from ._base import AbstractSolver, SumProblem, Term
+from ._boosting import BoostedSum, BoostingSolver
+from ._gaussian_process import GaussianProcessSolver
+from ._kernel import KernelSolver
+from ._linear import LinearSolver
+
+__all__ = [
+    "AbstractSolver",
+    "AutoSolver",
+    "BoostedSum",
+    "BoostingSolver",
+    "GaussianProcessSolver",
+    "GradientSolver",
+    "KernelSolver",
+    "LinearSolver",
+    "SumProblem",
+    "Term",
+]
+
+# It needs torch, which `import sk_ednn` does not load.
+__getattr__ = later(__name__, {"GradientSolver": "._gradient"})

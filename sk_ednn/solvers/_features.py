@@ -1,0 +1,150 @@
+"""Features of tiles: the steps of a Pipeline before its last one, fitted on tiles, then summed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from sklearn.pipeline import Pipeline
+from sklearn.utils import get_tags
+
+from .._utils.memory import require_memory
+from .._utils.steps import as_arrays, dense, front_and_last, transformed
+from ..exceptions import TileModelError
+from ..tile_models._base import flat
+from ..tiling._tiles import Tiles
+from ._base import Term
+
+# What the features of one block of tiles may take.
+_BLOCK_BYTES = 1 << 26
+
+
+class TileFeatures:
+    """The features that the last step of a tile model sees.
+
+    Parameters
+    ----------
+    term : Term
+        A tile model without fitted steps. Its transformers are fitted on the tiles of `fields`,
+        every tile counting once for each time it occurs.
+    fields
+    """
+
+    def __init__(self, term: Term, fields):
+        self.term = term
+        self.steps, self.final = front_and_last(term.tile_model)
+        _require_none_with_y(self.steps)
+        if self.steps:
+            self._check_first(fields)
+            with as_arrays():
+                self._fit_transformers(fields)
+
+    def _check_first(self, fields):
+        """Let a transformer that knows of windows look at those whose rows it will be given."""
+        if not hasattr(self.steps[0], "check_tiles"):
+            return
+        shape = self.term.tiling.shape_of_tiles(fields)
+        channels = self.term.tiling.has_channels
+        if channels is None:
+            raise TileModelError(
+                f"{type(self.steps[0]).__name__} looks at windows of a grid, and the tiles of "
+                f"{type(self.term.tiling).__name__} are none."
+            )
+        window, n_channels = (shape[:-1], shape[-1]) if channels else (shape, 1)
+        self.steps[0].check_tiles(window, n_channels)
+
+    def _fit_transformers(self, fields):
+        tiling = self.term.tiling
+        shape = tiling.shape_of_tiles(fields)
+        if fields.lazy and all(hasattr(step, "partial_fit") for step in self.steps):
+            self._fit_transformers_in_pieces(fields)
+            return
+        n_bytes = 3 * tiling.counts(fields).sum() * np.prod(shape) * fields.dtype.itemsize
+        require_memory(
+            n_bytes,
+            f"Fitting the transformers of {type(self.term.tile_model).__name__} on all tiles",
+            "Fit it to fewer or smaller fields, or take a wider focus (fewer tiles).",
+        )
+        rows = self._own(flat(tiling.tiles(fields).array()), fields)
+        for step in self.steps:
+            try:
+                step.fit(rows)
+            except (TypeError, ValueError) as error:
+                raise TileModelError(
+                    f"{type(step).__name__} could not be fitted to tiles: {error}. It has to look "
+                    "at X alone: the y of a single tile is not known, only sums are."
+                ) from error
+            if step is not self.steps[-1]:
+                rows = step.transform(rows)
+
+    def _fit_transformers_in_pieces(self, fields):
+        tiling = self.term.tiling
+        shape = tiling.shape_of_tiles(fields)
+        at_once = max(1, _BLOCK_BYTES // (8 * int(np.prod(shape))))
+        for number, step in enumerate(self.steps):
+            for tiles in tiling.blocks(fields, at_once):
+                rows = flat(tiles.array())
+                for earlier in self.steps[:number]:
+                    rows = earlier.transform(rows)
+                step.partial_fit(rows)
+
+    def __call__(self, tiles) -> np.ndarray:
+        """Return the features of tiles (n, *tile_shape): (n, n_features), dense or sparse."""
+        return transformed(self.steps, flat(tiles))
+
+    def of_distinct(self, tiles: Tiles, fields):
+        """Return the features of merged tiles of the fields, for a model to keep."""
+        return self._own(self(tiles.array()), fields)
+
+    @staticmethod
+    def _own(rows, fields):
+        """Return rows that do not change when the caller goes on with the fields' memory."""
+        if not isinstance(rows, np.ndarray):
+            return rows
+        shared = any(np.may_share_memory(rows, array) for array in fields.arrays)
+        return np.array(rows) if shared else rows
+
+    def assemble(self, fitted):
+        """Return the whole tile model, with `fitted` as its last step."""
+        return _rebuilt(self.term.tile_model, fitted)
+
+    def blocks(self, fields) -> Iterator[tuple[np.ndarray, Tiles]]:
+        """Yield features and tiles block by block, equal tiles merged where many are equal."""
+        tiling = self.term.tiling
+        shape = tiling.shape_of_tiles(fields)
+        per_tile = 8 * int(np.prod(shape))
+        if self.steps:
+            probe = next(iter(tiling.blocks(fields, 1))).array()
+            per_tile += 8 * self(probe).shape[1]
+        for tiles in tiling.blocks(fields, max(1, _BLOCK_BYTES // per_tile)):
+            tiles = tiles.condensed()
+            yield self(tiles.array()), tiles
+
+    def summed(self, fields) -> np.ndarray:
+        """Return S Phi(T), of shape (n_samples, n_features)."""
+        total = np.zeros((fields.n_samples, 0))
+        for features, tiles in self.blocks(fields):
+            # The samples of this block alone: all of them would be as large as the result, for
+            # every block.
+            owners = np.flatnonzero(np.diff(tiles.sum_matrix.indptr))
+            part = tiles.sum_matrix[owners] @ features
+            if total.shape[1] == 0:  # the width is known with the first block
+                total = np.zeros((fields.n_samples, features.shape[1]))
+            total[owners] += dense(part)
+        return total
+
+
+def _require_none_with_y(steps) -> None:
+    for step in steps:
+        if get_tags(step).target_tags.required:
+            raise TileModelError(
+                f"{type(step).__name__} needs y for every row, but the y of a single tile is not "
+                "known, only sums are. Use a transformer that looks at X alone."
+            )
+
+
+def _rebuilt(tile_model, fitted):
+    if not isinstance(tile_model, Pipeline):
+        return fitted
+    *front, (name, last) = tile_model.steps
+    return Pipeline([*front, (name, _rebuilt(last, fitted))])

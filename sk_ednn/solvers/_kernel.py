@@ -1,0 +1,268 @@
+"""Kernel ridge on sums: the ordinary fit with the kernel between systems, S K S'.
+
+If each tile contributes ``c(t) = sum_u k(t, u) a_u``, the squared error of the totals and the
+penalty ``alpha a' K a`` are those of kernel ridge between *systems*, whose kernel is the sum of
+the tile kernel over all pairs of their tiles. Solved there, ``a = S' dual`` is a tile model.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+
+import numpy as np
+from scipy.linalg import eigh, lstsq, qr
+from sklearn.base import clone
+from sklearn.exceptions import EfficiencyWarning
+from sklearn.kernel_ridge import KernelRidge
+from sklearn.metrics.pairwise import pairwise_kernels
+
+from .._utils.memory import require_memory
+from .._utils.steps import dense
+from .._utils.stored import stored
+from ..exceptions import TileModelError
+from ._base import AbstractSolver, SumProblem, last_step
+from ._features import TileFeatures
+
+# Rows of a kernel matrix made at a time.
+_BLOCK = 1024
+# From so many distinct tiles on a fit might be taken for one that hangs: 46,080 tiles of 3 x 3 took
+# 15 s of one core, and twice as many take four times that.
+_MANY_TILES = 45_000
+# Eigenvalues of a kernel matrix below this, relative to the largest, are rounding errors.
+_RANK_TOLERANCE = 1e-13
+# Below minus this they are not: the kernel is indefinite (such as "sigmoid").
+_SIGN_TOLERANCE = 1e-10
+
+
+@stored("KernelSolver", former=("KernelSumFit",))
+class KernelSolver(AbstractSolver):
+    """Fit kernel ridge exactly, over distinct tiles.
+
+    With ``n`` samples and ``m`` distinct tiles, ``K`` is the kernel between those tiles and ``S``
+    counts how often each sample holds each. Where ``n <= m`` the dual problem is solved by the
+    unmodified `KernelRidge` on ``S K S'``; where samples outnumber the distinct tiles, the same
+    minimum is found as ridge regression on ``S K^(1/2)``, in one pass over the samples. Kernels
+    that are not positive semi-definite have no such root, and take the dual way.
+
+    The kernel is made in blocks: memory grows with ``min(n, m)**2``, not with the number of
+    tiles; time grows with ``m**2``.
+
+    Parameters
+    ----------
+    max_bytes : int or None, default=None
+        Most memory to use. None for three quarters of what is free.
+
+    Examples
+    --------
+    >>> from sklearn.kernel_ridge import KernelRidge
+    >>> from sk_ednn import EDNNRegressor, GridTiling
+    >>> from sk_ednn.datasets import make_ising
+    >>> small = make_ising(1000, (8, 8), sampling="flat", random_state=0)
+    >>> large = make_ising(2, (64, 64), n_sweeps=100, random_state=1)
+    >>> tile_model = KernelRidge(kernel="rbf", gamma=0.1, alpha=1e-6)
+    >>> model = EDNNRegressor(tile_model, GridTiling(focus=1, context=1))
+    >>> model = model.fit(small.fields, small.energies)
+    >>> bool(abs(model.predict(large.fields) - large.energies).max() < 1e-3)
+    True
+    """
+
+    def __init__(self, max_bytes=None):
+        self.max_bytes = max_bytes
+
+    def suits(self, terms) -> bool:
+        """Tell whether all terms end in a `KernelRidge`."""
+        return all(isinstance(last_step(term.tile_model), KernelRidge) for term in terms)
+
+    def fit(self, problem: SumProblem):
+        """Fit the terms; see `AbstractSolver.fit`. Several terms share their `alpha`."""
+        self._require_suited(problem.terms)
+        kernels = [SummedTiles(term, problem, self.max_bytes) for term in problem.terms]
+        models = [kernel.features.final for kernel in kernels]
+        for model in models:
+            if isinstance(model.kernel, str) and model.kernel == "precomputed":
+                raise TileModelError(
+                    "kernel='precomputed' cannot be summed: the kernel must be evaluated between "
+                    "tiles. Name a kernel, or pass a callable."
+                )
+        if any(not np.array_equal(model.alpha, models[0].alpha) for model in models):
+            raise TileModelError(
+                "Kernels of several terms are added up and share one alpha, got "
+                f"{[model.alpha for model in models]}."
+            )
+        functions = [tile_kernel(model) for model in models]
+        n_distinct = sum(kernel.n_distinct for kernel in kernels)
+        if n_distinct > _MANY_TILES:
+            warnings.warn(
+                f"These fields have {n_distinct:,} distinct tiles. The time of kernel ridge grows "
+                "with the square of that number, and the time of a prediction with its product "
+                "with the number of tiles: minutes, and hours soon after. Tiles of real numbers "
+                "hardly ever repeat; features of fixed number do not mind, such as "
+                "make_pipeline(StandardScaler(), PolynomialFeatures(3), Ridge(1e-6)) or "
+                "make_pipeline(Nystroem(n_components=1000), Ridge(1e-6)).",
+                EfficiencyWarning,
+                stacklevel=3,
+            )
+        if problem.y.shape[0] <= n_distinct:
+            coefficients = self._fit_dual(problem, kernels, functions, models[0])
+        else:
+            coefficients = self._fit_primal(problem, kernels, functions, models[0])
+
+        fitted = []
+        for kernel, model, weights in zip(kernels, models, coefficients, strict=True):
+            model.X_fit_ = kernel.rows
+            model.dual_coef_ = weights[:, 0] if problem.n_outputs == 1 else weights
+            model.n_features_in_ = kernel.rows.shape[1]
+            estimator = kernel.features.assemble(model)
+            fitted.append(problem.tile_model(kernel.features.term, estimator))
+        return fitted
+
+    def _fit_dual(self, problem, kernels, functions, model):
+        n = len(problem.y)
+        require_memory(
+            4 * 8 * n * n,
+            f"A kernel matrix between {n} samples",
+            "Fit fewer samples, or choose a tile model with features of fixed number, such as "
+            "make_pipeline(Nystroem(n_components=1000), Ridge()).",
+            self.max_bytes,
+        )
+        summed = np.zeros((n, n))
+        for kernel, function in zip(kernels, functions, strict=True):
+            summed += kernel.between_samples(function)
+        solver = clone(model).set_params(kernel="precomputed")
+        dual = solver.fit(summed, problem.y, problem.sample_weight).dual_coef_
+        return [kernel.sum_matrix.T @ dual for kernel in kernels]
+
+    def _fit_primal(self, problem, kernels, functions, model):
+        m = sum(kernel.n_distinct for kernel in kernels)
+        require_memory(
+            4 * 8 * m * m,
+            f"A kernel matrix between {m} distinct tiles",
+            "Fit fewer samples, or choose a tile model with features of fixed number, such as "
+            "make_pipeline(Nystroem(n_components=1000), Ridge()).",
+            self.max_bytes,
+        )
+        # K = B B' with as many columns as K has rank; c = B w is then ridge regression on S B.
+        pairs = [
+            _root(function(kernel.rows))
+            for kernel, function in zip(kernels, functions, strict=True)
+        ]
+        if any(pair is None for pair in pairs):
+            return self._fit_dual(problem, kernels, functions, model)
+        roots, backs = zip(*pairs, strict=True)
+        weight = 1.0 if problem.sample_weight is None else np.sqrt(problem.sample_weight)[:, None]
+        rank = sum(root.shape[1] for root in roots)
+        triangle = np.zeros((0, rank + problem.n_outputs))
+        for start in range(0, len(problem.y), 8 * _BLOCK):
+            part = slice(start, start + 8 * _BLOCK)
+            rows = np.hstack(
+                [
+                    kernel.sum_matrix[part] @ root
+                    for kernel, root in zip(kernels, roots, strict=True)
+                ]
+                + [problem.y[part]]
+            )
+            rows *= 1.0 if problem.sample_weight is None else weight[part]
+            # A running QR keeps the condition of S B, where normal equations would square it.
+            triangle = qr(np.vstack([triangle, rows]), mode="r", overwrite_a=True)[0][
+                : rank + problem.n_outputs
+            ]
+        solution = _ridge(triangle[:, :rank], triangle[:, rank:], model.alpha)
+        splits = np.cumsum([root.shape[1] for root in roots])[:-1]
+        return [back @ part for back, part in zip(backs, np.split(solution, splits), strict=True)]
+
+
+@stored("SummedTiles", derived=("features",))
+class SummedTiles:
+    """The distinct tiles of a term as rows of features, and the kernel summed over them.
+
+    Parameters
+    ----------
+    term : Term
+    problem : SumProblem
+    max_bytes : int or None
+
+    Attributes
+    ----------
+    features : TileFeatures
+    rows : ndarray of shape (n_distinct, n_features)
+    sum_matrix : csr_array of shape (n_samples, n_distinct)
+    """
+
+    def __init__(self, term, problem: SumProblem, max_bytes=None):
+        self.features = TileFeatures(term, problem.fields)
+        tiles = term.tiling.tiles(problem.fields)
+        per_tile = 3 * 8.0 * np.prod(tiles.tile_shape)
+
+        def admit(n_distinct):
+            require_memory(
+                per_tile * n_distinct,
+                f"Keeping {n_distinct} distinct tiles, as a kernel method must,",
+                "Fit fewer or smaller fields, or choose a tile model with features of fixed "
+                "number, such as make_pipeline(Nystroem(n_components=1000), Ridge()).",
+                max_bytes,
+            )
+
+        tiles, _ = tiles.unique(admit)
+        self.rows = dense(self.features.of_distinct(tiles, problem.fields))
+        self.sum_matrix = tiles.sum_matrix
+
+    @property
+    def n_distinct(self) -> int:
+        """Number of distinct tiles."""
+        return len(self.rows)
+
+    def slices(self) -> Iterator[slice]:
+        """Yield slices of the rows, of a size at which a block of the kernel stays small."""
+        for start in range(0, self.n_distinct, _BLOCK):
+            yield slice(start, min(start + _BLOCK, self.n_distinct))
+
+    def between_samples(self, function) -> np.ndarray:
+        """Return S K S', of shape (n_samples, n_samples), K never whole in memory."""
+        n_samples = self.sum_matrix.shape[0]
+        columns = self.sum_matrix.tocsc()
+        out = np.zeros((n_samples, n_samples))
+        for left in self.slices():
+            for right in self.slices():
+                if right.start < left.start:
+                    continue
+                # (S_i K_ij) S_j', and its mirror image where the block is off the diagonal.
+                half = columns[:, left] @ function(self.rows[left], self.rows[right])
+                part = (columns[:, right] @ half.T).T
+                out += part if left == right else part + part.T
+        return out
+
+
+def tile_kernel(model: KernelRidge):
+    """Return the kernel function of a `KernelRidge` as ``k(A, B=None)``."""
+    if callable(model.kernel):
+        params = dict(model.kernel_params or {})
+    else:
+        params = {"gamma": model.gamma, "degree": model.degree, "coef0": model.coef0}
+
+    def function(A, B=None):
+        return pairwise_kernels(A, B, metric=model.kernel, filter_params=True, **params)
+
+    return function
+
+
+def _root(kernel) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return B with K = B B', and the matrix that turns w into a with K a = B w; None if none."""
+    values, vectors = eigh(kernel)
+    if values[0] < -_SIGN_TOLERANCE * abs(values).max():
+        return None
+    kept = values > max(values[-1], 0.0) * _RANK_TOLERANCE
+    root = np.sqrt(values[kept])
+    return vectors[:, kept] * root, vectors[:, kept] / root
+
+
+def _ridge(matrix, targets, alpha) -> np.ndarray:
+    """Minimise |matrix w - target|^2 + alpha |w|^2 for each target column."""
+    n = matrix.shape[1]
+    alphas = np.broadcast_to(np.asarray(alpha, dtype=float), (targets.shape[1],))
+    solution = np.empty((n, targets.shape[1]))
+    for k, penalty in enumerate(alphas):
+        stacked = np.vstack([matrix, np.sqrt(penalty) * np.eye(n)])
+        target = np.concatenate([targets[:, k], np.zeros(n)])
+        solution[:, k] = lstsq(stacked, target, lapack_driver="gelsy")[0]
+    return solution

@@ -1,0 +1,125 @@
+"""What a tiling of atoms admits: structures, the species that are known, and which atoms count."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from ._batch import Structures
+from ._bins import bins_of, spatial_order
+
+# Structures of more atoms are cut into regions of space, so that no neighbour list is that long.
+LARGE = 8192
+
+
+@dataclass(frozen=True, eq=False)
+class AtomSystems:
+    """A checked batch of structures.
+
+    Attributes
+    ----------
+    structures : Structures
+    species : tuple of int
+        Atomic numbers that are known, ascending. The structures have no others.
+    centers : ndarray of int of shape (n_centers,), or None
+        Packed atoms that are tiles, by structure; None for all atoms. Others are neighbours only.
+    described, found : dict
+        What is kept for the next question: descriptors of all atoms, and all else.
+    """
+
+    structures: Structures
+    species: tuple[int, ...]
+    centers: np.ndarray | None = None
+    described: dict = field(default_factory=dict, repr=False)
+    found: dict = field(default_factory=dict, repr=False)
+
+    lazy = False
+    fixed_width = False
+    arrays = ()
+    dtype = np.dtype(np.float64)
+
+    @property
+    def n_samples(self) -> int:
+        """Number of structures."""
+        return len(self.structures)
+
+    @property
+    def sizes(self) -> np.ndarray:
+        """Number of atoms of each structure, shape (n_samples,), as floats."""
+        return self.structures.sizes.astype(float)
+
+    def take(self, indices) -> AtomSystems:
+        """Return the batch of the structures at `indices`, in that order."""
+        if self.centers is not None:
+            raise ValueError("A piece of structures has no samples to choose from.")
+        taken = AtomSystems(self.structures.take(np.asarray(indices, dtype=np.intp)), self.species)
+        if len(indices) == 1:
+            # Of one structure, what is known of its atoms is kept: solvers ask one by one.
+            start, stop = self.structures.offsets[indices[0] : indices[0] + 2]
+            for key, values in self.described.items():
+                if stop - start <= LARGE:
+                    taken.described[key] = values[start:stop]
+        return taken
+
+    @cached_property
+    def order(self) -> np.ndarray:
+        """The packed atoms in the order of their tiles: as they are, large structures by space."""
+        if self.centers is not None:
+            return self.centers
+        offsets = self.structures.offsets
+        order = np.arange(offsets[-1])
+        for k in np.flatnonzero(self.structures.sizes > LARGE):
+            atoms = slice(offsets[k], offsets[k + 1])
+            order[atoms] = offsets[k] + spatial_order(self.structure(k))
+        return order
+
+    def tiles(self, number) -> tuple[np.ndarray, np.ndarray]:
+        """Return the atoms of one species in the order of tiles, and where each sample's begin.
+
+        Parameters
+        ----------
+        number : int or None
+            Atomic number; None for all atoms.
+
+        Returns
+        -------
+        atoms : ndarray of int of shape (n_tiles,)
+        offsets : ndarray of int of shape (n_samples + 1,)
+        """
+        key = "tiles", number
+        if key not in self.found:
+            order = self.order
+            if number is not None:
+                order = order[self.structures.numbers[order] == number]
+            owners = self.structures.owners[order]
+            self.found[key] = order, np.searchsorted(owners, np.arange(self.n_samples + 1))
+        return self.found[key]
+
+    def bins(self, k, cutoff):
+        """Return the atoms of one structure sorted into boxes that are as wide as a cutoff."""
+        key = "bins", k, cutoff
+        if key not in self.found:
+            self.found[key] = bins_of(self.structure(k), cutoff)
+        return self.found[key]
+
+    def structure(self, k):
+        """Return one structure."""
+        return next(iter(self.structures.take([k])))
+
+    def __getstate__(self):
+        """Leave out what can be computed again."""
+        parts = self.structures
+        return {
+            "parts": (parts.numbers, parts.positions, parts.cells, parts.pbc, parts.offsets),
+            "species": self.species,
+            "centers": self.centers,
+        }
+
+    def __setstate__(self, state):
+        """Restore what `__getstate__` kept."""
+        self.__dict__.update(
+            structures=Structures(*state["parts"]), species=state["species"],
+            centers=state["centers"], described={}, found={},
+        )  # fmt: skip

@@ -1,0 +1,232 @@
+"""Tiles of bags: each instance of a sample is one tile."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import replace
+from numbers import Integral, Real
+
+import numpy as np
+
+from .._utils.stored import stored
+from ..exceptions import NoveltyWarning, TilingError
+from ..fields._bags import Bags, check_bags
+from ..fields._fields import require_numbers
+from ..fields._range import InputRange
+from ._packed import AbstractPackedTiling
+
+
+@stored("BagTiling")
+class BagTiling(AbstractPackedTiling):
+    """Take each instance of a bag as a tile: totals of samples that are sets of things.
+
+    A sample is an array of shape ``(n_instances, n_features)``, with a number of rows that differs
+    from sample to sample, or no row at all. The tile model sees one row at a time, and its outputs
+    are summed over the rows. So a model is learned of single things (households, trees, cells,
+    atoms by any library's descriptors) from what is known of groups of them.
+
+    Parameters
+    ----------
+    column : int, default=None
+        Column that says of which kind an instance is. It is no feature.
+    kind : float, default=None
+        With `column`, take only the instances of this kind. One term for each kind gives each a
+        tile model; see `per_kind`.
+
+    Notes
+    -----
+    Contributions are lists of arrays, one for each sample. ``baseline="size"`` is the mean total
+    of an instance, of this kind where kinds are told apart; ``baseline="content"`` is linear in the
+    sums of the features too.
+
+    See Also
+    --------
+    GridTiling : Tiles of fields on a grid, which see their neighbours.
+
+    Examples
+    --------
+    What a tree contributes to the biomass of a plot, from the biomass of plots alone:
+
+    >>> import numpy as np
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import PolynomialFeatures
+    >>> from sklearn.linear_model import LinearRegression
+    >>> from sk_ednn import EDNNRegressor
+    >>> from sk_ednn.tiling import BagTiling
+    >>> rng = np.random.default_rng(0)
+    >>> plots = [rng.uniform(5, 50, size=(n, 1)) for n in rng.integers(0, 40, size=60)]  # in cm
+    >>> biomass = [np.sum(0.1 * plot**2) for plot in plots]
+    >>> tree = make_pipeline(PolynomialFeatures(2), LinearRegression())
+    >>> model = EDNNRegressor(tree, BagTiling()).fit(plots, biomass)
+    >>> forest = rng.uniform(5, 50, size=(100_000, 1))
+    >>> print(f"{model.predict([forest])[0] / np.sum(0.1 * forest**2):.6f}")
+    1.000000
+    >>> print(np.round(model.predict_contributions([[[10.0], [30.0]]])[0], 6))
+    [10. 90.]
+    """
+
+    has_gradient = True
+
+    def __init__(self, column=None, kind=None):
+        self.column = column
+        self.kind = kind
+
+    @staticmethod
+    def bags(X, groups):
+        """Divide one table of instances into bags.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_instances, n_features)
+        groups : array-like of shape (n_instances,)
+            Which sample each instance belongs to.
+
+        Returns
+        -------
+        bags : list of ndarray
+            One for each distinct value of `groups`, instances in their order.
+        names : ndarray of shape (n_samples,)
+            The values of `groups`, sorted.
+
+        Examples
+        --------
+        >>> from sk_ednn.tiling import BagTiling
+        >>> bags, names = BagTiling.bags([[1.0], [2.0], [3.0]], ["b", "a", "b"])
+        >>> names, [bag.ravel().tolist() for bag in bags]
+        (array(['a', 'b'], dtype='<U1'), [[2.0], [1.0, 3.0]])
+        """
+        require_numbers(X, "X")
+        X, groups = np.asarray(X), np.asarray(groups)
+        if X.ndim != 2 or groups.shape != X.shape[:1]:
+            raise TilingError(
+                "bags expects X of shape (n_instances, n_features) and the group of each instance, "
+                f"shape (n_instances,); got shapes {X.shape} and {groups.shape}."
+            )
+        names, number = np.unique(groups, return_inverse=True)
+        order = np.argsort(number, kind="stable")
+        return np.split(X[order], np.cumsum(np.bincount(number))[:-1]), names
+
+    @classmethod
+    def per_kind(cls, tile_model, column, kinds) -> list:
+        """Return a list of terms, one for each kind of instance, for `EDNNRegressor`.
+
+        Parameters
+        ----------
+        tile_model : estimator
+            Cloned for each term.
+        column : int
+        kinds : sequence of numbers
+
+        Returns
+        -------
+        list of (name, tile_model, tiling)
+
+        Examples
+        --------
+        >>> from sklearn.linear_model import Ridge
+        >>> from sk_ednn.tiling import BagTiling
+        >>> [name for name, *_ in BagTiling.per_kind(Ridge(), column=0, kinds=[8, 22])]
+        ['kind_8', 'kind_22']
+        """
+        return [(f"kind_{kind:g}", tile_model, cls(column, kind)) for kind in kinds]
+
+    def check(self, X, *, like=None) -> Bags:
+        """Check bags and pack them; see `AbstractTiling`.
+
+        Parameters
+        ----------
+        X : list of array-like of shape (n_instances, n_features)
+        like : int, default=None
+            Number of columns of the bags of the fit.
+        """
+        if (self.column is None) != (self.kind is None):
+            raise TilingError(
+                f"Give both column and kind, or neither; got column={self.column!r}, "
+                f"kind={self.kind!r}."
+            )
+        bags = check_bags(X, caller=self)
+        width = bags.values.shape[1]
+        if like is not None and width != like:
+            raise TilingError(
+                f"The model was fitted to bags with {like} column(s), these have {width}."
+            )
+        if self.column is not None:
+            integral = isinstance(self.column, Integral) and not isinstance(self.column, bool)
+            if not integral or not -width <= self.column < width or width < 2:
+                raise TilingError(
+                    f"column={self.column!r} must be the number of one of the {width} column(s), "
+                    "with at least one other that is a feature."
+                )
+            if not isinstance(self.kind, Real) or self.kind != self.kind:
+                raise TilingError(f"kind must be a number, got {self.kind!r}.")
+        elif width == 0:
+            raise TilingError("Bags need at least one feature, got arrays without columns.")
+        return bags
+
+    def describe(self, bags: Bags) -> int:
+        """Return the number of columns."""
+        return bags.values.shape[1]
+
+    def shape_of_tiles(self, bags: Bags) -> tuple[int, ...]:
+        """Return the shape of one tile, ``(n_features,)``."""
+        return (bags.values.shape[1] - (self.column is not None),)
+
+    def tile_offsets(self, bags: Bags) -> np.ndarray:
+        """Return where the tiles of each sample begin."""
+        return bags.offsets if self.column is None else bags.chosen(self.column, self.kind)[1]
+
+    def read(self, bags: Bags, start, stop) -> np.ndarray:
+        """Return the features of instances, (stop - start, n_features)."""
+        if self.column is None:
+            return bags.values[start:stop]
+        rows = bags.values[bags.chosen(self.column, self.kind)[0][start:stop]]
+        return rows[:, self._features(bags)]
+
+    def n_contents(self, bags: Bags) -> int:
+        """Return the number of features: their sums may be used by the baseline."""
+        return self.shape_of_tiles(bags)[0]
+
+    def gradient_of(self, bags: Bags, slopes, max_tiles) -> list[np.ndarray]:
+        """Return the gradient of each total with respect to its bag; see `AbstractTiling`."""
+        out = np.zeros(bags.values.shape)
+        for block in self.plan(bags, max_tiles):
+            values = slopes(self.read(bags, block.start, block.stop))
+            if self.column is None:
+                out[block.start : block.stop] = values
+            else:
+                rows = bags.chosen(self.column, self.kind)[0][block.start : block.stop]
+                out[rows[:, None], self._features(bags)] = values
+        return np.split(out, bags.offsets[1:-1])
+
+    def range_of(self, bags: Bags) -> InputRange | None:
+        """Return the range of each column."""
+        if len(bags.values) == 0:
+            return None
+        least, largest = (f(axis=0).astype(float) for f in (bags.values.min, bags.values.max))
+        return InputRange(least, largest, np.zeros(len(least)), noun="bags", part="column")
+
+    def compare_range(self, bags: Bags, values, stacklevel=2) -> Bags:
+        """Warn of bags far outside a stored range."""
+        seen = self.range_of(bags)
+        if seen is not None:
+            known = replace(InputRange.from_array(values), noun="bags", part="column")
+            doubt = known.doubt(seen.least, seen.largest)
+            if doubt is not None:
+                warnings.warn(doubt, NoveltyWarning, stacklevel=stacklevel)
+        return bags
+
+    def piece(self, bags: Bags, blocks):
+        """Return the bags that some neighbouring blocks are of; see `AbstractTiling`."""
+        first, last = blocks[0].first, blocks[-1].last
+        samples = np.arange(first, last + 1)
+        base = int(self.tile_offsets(bags)[first])
+        moved = [
+            type(block)(
+                block.start - base, block.stop - base, block.first - first, block.last - first
+            )
+            for block in blocks
+        ]
+        return bags.take(samples), moved, samples
+
+    def _features(self, bags) -> np.ndarray:
+        return np.delete(np.arange(bags.values.shape[1]), self.column)

@@ -1,0 +1,109 @@
+"""Blocks of tiles that lie one after the other, sample by sample: those of bags and of atoms."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+
+import numpy as np
+
+from ._base import AbstractTiling, sum_matrix
+from ._tiles import Tiles
+
+
+@dataclass(frozen=True)
+class PackedBlock:
+    """A range of tiles, in the order of their samples.
+
+    Attributes
+    ----------
+    start, stop : int
+        The tiles, counted over all samples.
+    first, last : int
+        The samples that they belong to; the last one is included.
+    """
+
+    start: int
+    stop: int
+    first: int
+    last: int
+
+    @property
+    def n_samples(self) -> int:
+        """Number of samples."""
+        return self.last - self.first + 1
+
+    @property
+    def n_tiles(self) -> int:
+        """Number of tiles."""
+        return self.stop - self.start
+
+
+class AbstractPackedTiling(AbstractTiling):
+    """A tiling whose tiles are numbered sample by sample.
+
+    A subclass says where the tiles of each sample begin (`tile_offsets`) and reads a range of them
+    (`read`).
+    """
+
+    __module__ = "sk_ednn.tiling"
+
+    @abstractmethod
+    def tile_offsets(self, systems) -> np.ndarray:
+        """Return where the tiles of each sample begin, int of shape (n_samples + 1,)."""
+
+    @abstractmethod
+    def read(self, systems, start, stop) -> np.ndarray:
+        """Return what the tiles from `start` to `stop` see, (stop - start, *tile_shape)."""
+
+    def counts(self, systems) -> np.ndarray:
+        """Return the number of tiles of each sample, shape (n_samples,), as floats."""
+        return np.diff(self.tile_offsets(systems)).astype(float)
+
+    def plan(self, systems, max_tiles: int) -> list[PackedBlock]:
+        """Divide all tiles into blocks of whole samples; a sample of more tiles has several."""
+        offsets = self.tile_offsets(systems)
+        blocks: list[PackedBlock] = []
+        start = first = 0
+        for sample, stop in enumerate(offsets[1:].tolist()):
+            begin = int(offsets[sample])
+            if stop - start > max_tiles and begin > start:
+                blocks.append(PackedBlock(start, begin, first, sample - 1))
+                start, first = begin, sample
+            if stop - begin > max_tiles:
+                for part in range(begin, stop, max_tiles):
+                    end = min(part + max_tiles, stop)
+                    blocks.append(PackedBlock(part, end, sample, sample))
+                start, first = stop, sample + 1
+        if offsets[-1] > start:
+            blocks.append(PackedBlock(start, int(offsets[-1]), first, len(offsets) - 2))
+        return blocks
+
+    def samples(self, systems, block: PackedBlock) -> np.ndarray:
+        """Return the numbers of a block's samples; see `AbstractTiling`."""
+        return np.arange(block.first, block.last + 1)
+
+    def covers(self, systems, block: PackedBlock) -> bool:
+        """Tell whether a block has all tiles of its samples."""
+        offsets = self.tile_offsets(systems)
+        return offsets[block.first] == block.start and offsets[block.last + 1] == block.stop
+
+    def block_tiles(self, systems, block: PackedBlock) -> Tiles:
+        """Return the tiles of one block, with a `sum_matrix` over the block's own samples."""
+        values = self.read(systems, block.start, block.stop)
+        offsets = self.tile_offsets(systems)[block.first : block.last + 2]
+        sizes = np.diff(np.clip(offsets, block.start, block.stop))
+        owners = np.repeat(np.arange(block.n_samples), sizes)
+        return Tiles(values, sum_matrix(owners, block.n_samples), self.shape_of_tiles(systems))
+
+    def empty(self, systems, n_outputs) -> list[np.ndarray]:
+        """Return one array with a row for each tile."""
+        return [np.empty((int(self.tile_offsets(systems)[-1]), n_outputs))]
+
+    def place(self, out, systems, block: PackedBlock, values) -> None:
+        """Write the contributions of a block into `empty` arrays."""
+        out[0][block.start : block.stop] = values
+
+    def by_sample(self, systems, out) -> list[np.ndarray]:
+        """Return a list of arrays, one for each sample."""
+        return np.split(out[0], self.tile_offsets(systems)[1:-1])

@@ -1,0 +1,7 @@
+"""Where a fitted model may be wrong: novelty of tiles, leverage of samples, and a guard."""
+
+from ._guard import NoveltyGuard
+from ._leverage import leverage
+from ._novelty import TileNovelty, error_ranking, novelty
+
+__all__ = ["NoveltyGuard", "TileNovelty", "error_ranking", "leverage", "novelty"]

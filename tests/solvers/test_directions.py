@@ -1,0 +1,530 @@
+"""Linear models learn derivatives: least squares against the same rows written out."""
+
+import numpy as np
+import pytest
+from sklearn import linear_model as lm
+from sklearn.base import BaseEstimator, TransformerMixin, clone
+from sklearn.decomposition import PCA
+from sklearn.kernel_approximation import Nystroem
+from sklearn.model_selection import GroupKFold
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import (
+    FunctionTransformer,
+    KBinsDiscretizer,
+    OneHotEncoder,
+    PolynomialFeatures,
+    SplineTransformer,
+    StandardScaler,
+)
+
+from sk_ednn import EDNNRegressor, GridTiling
+from sk_ednn.atoms import GaussianRasterizer, LocalInvariants
+from sk_ednn.datasets import load_sheets
+from sk_ednn.exceptions import TileMemoryError, TileModelError
+from sk_ednn.fields import ArraySource
+from sk_ednn.solvers import LinearSolver, _directions
+from sk_ednn.solvers._directions import features_along
+from sk_ednn.structures import Structure
+from tests._cases import TILINGS, left_as_it_was
+
+
+class Waves(TransformerMixin, BaseEstimator):
+    """What a tile holds, and fifteen sines of mixtures of it, whatever it was fitted to."""
+
+    def fit(self, X, y=None):
+        self.weights_ = np.random.default_rng(0).normal(size=(15, X.shape[1]))
+        return self
+
+    def transform(self, X):
+        return np.hstack([X, np.sin(X @ self.weights_.T)])
+
+    def pull(self, X, slope):
+        own, slope = np.split(slope, [X.shape[1]], axis=1)
+        return own + (slope * np.cos(X @ self.weights_.T)) @ self.weights_
+
+
+class Pushing(Waves):
+    """The same, with its derivative along a direction written out."""
+
+    def push(self, X, direction):
+        change = np.cos(X @ self.weights_.T) * (direction @ self.weights_.T)
+        return np.hstack([direction, change])
+
+
+def fields(n_samples, shape, seed=0):
+    return np.random.default_rng(seed).normal(size=(n_samples, *shape))
+
+
+def bonds(X):
+    """Totals of products of neighbours in a periodic plane, and their derivatives."""
+    y = (X * np.roll(X, 1, axis=-1) + 0.3 * X**2 + X + 2).sum(axis=(-2, -1))
+    return y, np.roll(X, 1, axis=-1) + np.roll(X, -1, axis=-1) + 0.6 * X + 1
+
+
+def regressor(*steps, **params):
+    steps = steps or (PolynomialFeatures(2, include_bias=False), lm.Ridge(1e-8))
+    params = {"tiling": GridTiling(1, 1), "random_state": 0} | params
+    return EDNNRegressor(make_pipeline(*steps), **params)
+
+
+# --- laws -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("features", [Waves(), Pushing()])
+@pytest.mark.parametrize("baseline", [None, "size", "content"])
+@pytest.mark.parametrize("name", TILINGS)
+def test_a_linear_truth_is_found_from_few_totals_and_directions(name, baseline, features):
+    tiling, shape, other = TILINGS[name]
+    X = [*fields(3, shape), *fields(3, other, 1)]
+    noise = np.random.default_rng(2).normal(size=60)
+    truth = regressor(Waves(), lm.Ridge(0.1), tiling=tiling).fit(fields(60, shape, 5), noise)
+    y, slopes = truth.predict(X), truth.predict_gradient(X)
+    unseen = [*fields(3, shape, 3), *fields(3, other, 4)]
+    solver = LinearSolver(n_directions=20)
+    model = regressor(
+        features, lm.LinearRegression(), tiling=tiling, baseline=baseline, solver=solver
+    )
+    alone = clone(model).fit(X, y).predict(unseen)
+    model.fit(X, y, gradient=slopes)
+    true = truth.predict(unseen)
+    np.testing.assert_allclose(model.predict(unseen), true, rtol=1e-7, atol=1e-7)
+    for found, expected in zip(
+        model.predict_gradient(unseen), truth.predict_gradient(unseen), strict=True
+    ):
+        np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-7)
+    assert np.abs(alone - true).max() > 1e-3  # six totals do not determine as many numbers
+
+
+def summed_features(X):
+    """Sums over the tiles of one site of x and x²; their derivatives are 1 and 2x."""
+    sums = np.array([[x.sum(), (x**2).sum()] for x in X])
+    return sums, [np.stack([np.ones_like(x), 2 * x], axis=-1).reshape(-1, 2) for x in X]
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("ragged", [False, True])
+@pytest.mark.parametrize("fit_intercept", [False, True])
+def test_the_fit_is_the_normal_equations_of_all_rows(weighted, ragged, fit_intercept, rng):
+    X = [*fields(5, (3, 4)), *fields(4, (5, 2) if ragged else (3, 4), 1)]
+    y = rng.normal(size=9)
+    gradient = [rng.normal(size=x.shape) for x in X]
+    weights = rng.uniform(0.2, 2, size=9) if weighted else np.ones(9)
+    alpha, weight = 0.3, 0.7
+    # Each entry of the gradient is a row of its own: nothing is random.
+    solver = LinearSolver(n_directions=1000, gradient_weight=weight)
+    model = EDNNRegressor(
+        make_pipeline(
+            PolynomialFeatures(2, include_bias=False), lm.Ridge(alpha, fit_intercept=fit_intercept)
+        ),
+        GridTiling(1, 0),
+        solver=solver,
+        baseline=None,
+    )
+    model.fit(X, y, sample_weight=weights if weighted else None, gradient=gradient)
+
+    sums, slopes = summed_features(X)
+    counts = np.array([x.size for x in X], dtype=float)
+    design = np.column_stack([sums, counts * fit_intercept])
+    left, right = design.T * weights @ design, design.T * weights @ y
+    mean_of_totals = (weights @ y**2) / weights.sum()
+    entries = np.concatenate([g.ravel() for g in gradient])
+    n_entries = weights @ counts
+    # Both losses are means in units of mean squares; the first is brought to its plain sum.
+    factor = weight * (mean_of_totals * weights.sum()) / (np.mean(entries**2) * n_entries)
+    for w, jacobian, g in zip(weights, slopes, gradient, strict=True):
+        rows = np.column_stack([jacobian, np.zeros(len(jacobian))])
+        left += factor * w * rows.T @ rows
+        right += factor * w * rows.T @ g.ravel()
+    left[[0, 1], [0, 1]] += alpha
+    solution = np.linalg.lstsq(left, right, rcond=1e-14)[0]
+    np.testing.assert_allclose(model.predict(X), design @ solution, rtol=1e-7)
+    np.testing.assert_allclose(model.tile_model_.estimator[-1].coef_, solution[:2], rtol=1e-7)
+
+
+def test_random_directions_stand_for_all():
+    # On average the squared residual along them is that of the whole gradient.
+    random_state, shape = np.random.RandomState(0), (2, 3)
+    drawn = [_directions._directions(shape, 4, random_state).reshape(4, -1) for _ in range(5000)]
+    mean = np.mean([rows.T @ rows for rows in drawn], axis=0)
+    np.testing.assert_allclose(mean, np.eye(6), atol=5 / np.sqrt(4 * 5000))
+    np.testing.assert_allclose([np.sum(rows**2) for rows in drawn], 6.0)
+    # Where there are no more entries than directions, each is one.
+    np.testing.assert_array_equal(
+        _directions._directions(shape, 6, random_state), np.eye(6).reshape(6, 2, 3)
+    )
+
+
+def test_directions_follow_from_the_random_state(monkeypatch):
+    X = [*fields(6, (4, 5)), *fields(5, (3, 4), 1)]
+    y, slopes = zip(*(bonds(x) for x in X), strict=True)
+
+    def prediction(random_state, solver=None):
+        model = regressor(Waves(), lm.Ridge(1e-3), solver=solver, random_state=random_state)
+        return model.fit(X, y, gradient=slopes).predict(X)
+
+    first = prediction(0)
+    np.testing.assert_array_equal(prediction(0), first)
+    assert np.abs(prediction(1) - first).max() > 1e-6
+    of_its_own = [prediction(seed, LinearSolver(random_state=3)) for seed in (0, 1)]
+    np.testing.assert_array_equal(*of_its_own)
+    monkeypatch.setattr(_directions, "_BLOCK_BYTES", 1)
+    np.testing.assert_allclose(prediction(0), first, rtol=1e-6)
+
+
+LEAST_SQUARES = [
+    lm.Ridge(0.5),
+    lm.Lasso(0.05, tol=1e-10),
+    lm.ElasticNet(0.05, tol=1e-10),
+    lm.LassoLars(0.01),
+    lm.OrthogonalMatchingPursuit(n_nonzero_coefs=2),
+    lm.LassoCV(cv=3, tol=1e-10),
+    lm.ElasticNetCV(cv=3, tol=1e-10),
+    lm.LassoLarsCV(cv=3),
+    lm.RidgeCV([0.1, 1.0, 10.0], cv=3),
+]
+
+
+@pytest.mark.parametrize(
+    ("last", "weighted"),
+    [(last, False) for last in LEAST_SQUARES]
+    + [(last, True) for last in LEAST_SQUARES[:3] + LEAST_SQUARES[5:7]],
+    ids=lambda e: type(e).__name__,
+)
+def test_gradients_of_no_weight_change_nothing(last, weighted, rng):
+    # The penalty keeps its size beside the totals however many rows there are below them.
+    X = fields(30, (2, 3))
+    y = np.sin(X).sum(axis=(1, 2))
+    weights = rng.uniform(0.2, 2, size=30) if weighted else None
+    solver = LinearSolver(gradient_weight=1e-16)
+    model = EDNNRegressor(clone(last), GridTiling((2, 3), 0), solver=solver, random_state=0)
+    expected = clone(model).fit(X, y, sample_weight=weights).predict(X)
+    model.fit(X, y, sample_weight=weights, gradient=np.cos(X))
+    np.testing.assert_allclose(model.predict(X), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        lm.LinearRegression(),
+        lm.Lasso(1e-5, tol=1e-9, max_iter=100_000),
+        lm.BayesianRidge(),
+        lm.ARDRegression(),
+        lm.HuberRegressor(alpha=0.0, max_iter=10_000),
+        lm.RidgeCV([1e-8, 1e-4], cv=3),
+    ],
+    ids=lambda e: type(e).__name__,
+)
+def test_every_linear_model_takes_them_as_rows(last):
+    X = fields(8, (5, 5))
+    y, slopes = bonds(X)
+    model = regressor(PolynomialFeatures(2, include_bias=False), last, baseline="content")
+    model.set_params(solver=LinearSolver(10)).fit(X, y, gradient=slopes)
+    unseen = fields(3, (6, 7), 1)
+    np.testing.assert_allclose(model.predict(unseen), bonds(unseen)[0], rtol=1e-3)
+    np.testing.assert_allclose(model.predict_gradient(unseen), bonds(unseen)[1], atol=1e-2)
+
+
+class Recorded(lm.Ridge):
+    """Ridge that says which rows it was told to hold back."""
+
+    seen: list = []
+
+    def __init__(self, cv=None, alpha=1.0, fit_intercept=True):
+        super().__init__(alpha, fit_intercept=fit_intercept)
+        self.cv = cv
+
+    def fit(self, X, y, sample_weight=None):
+        self.seen.append((self.cv, len(X)))
+        return super().fit(X, y, sample_weight)
+
+
+def test_samples_are_held_back_with_their_derivatives():
+    X = fields(9, (4, 4))
+    y, slopes = bonds(X)
+    Recorded.seen.clear()
+    model = regressor(PolynomialFeatures(2), Recorded(cv=3), solver=LinearSolver(2))
+    model.fit(X, y, gradient=slopes)
+    ((folds, n_rows),) = Recorded.seen
+    assert n_rows == 9 + 18 and len(folds) == 3
+    for train, test in folds:
+        assert set(test) < set(range(9)) and not set(test) & set(train)
+        derivatives = (train[train >= 9] - 9) // 2  # two a sample, in order
+        assert sorted(set(derivatives)) == sorted(train[train < 9])
+        assert len(train) == 3 * 6
+    assert model.tile_model_.estimator[-1].cv == 3  # what the user gave
+
+
+# --- what the fields are --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("channel_axis", [0, -1])
+def test_channels_wherever_they_are(channel_axis):
+    def energy(X):
+        a, b = np.moveaxis(X, 1 + channel_axis % 3, 0)
+        slopes = np.stack([b + 1, a + 0.4 * b], axis=1)
+        return (a * b + a + 0.2 * b**2).sum(axis=(1, 2)), np.moveaxis(
+            slopes, 1, 1 + channel_axis % 3
+        )
+
+    shape = (2, 4, 5) if channel_axis == 0 else (4, 5, 2)
+    X, unseen = fields(8, shape), fields(2, shape, 1)
+    y, slopes = energy(X)
+    for baseline in (None, "content"):
+        model = regressor(
+            tiling=GridTiling(1, 1, channel_axis=channel_axis), baseline=baseline,
+            solver=LinearSolver(50),
+        ).fit(X, y, gradient=list(slopes))  # fmt: skip
+        np.testing.assert_allclose(model.predict_gradient(unseen), energy(unseen)[1], atol=1e-4)
+
+
+def test_spins_have_derivatives_too():
+    X = np.random.default_rng(0).choice([-1, 1], size=(10, 5, 5)).astype(np.int8)
+    y, slopes = bonds(X.astype(float))
+    model = regressor(solver=LinearSolver(10)).fit(X, y, gradient=slopes)
+    unseen = fields(2, (6, 6), 1)
+    np.testing.assert_allclose(model.predict_gradient(unseen), bonds(unseen)[1], atol=1e-4)
+
+
+def test_fields_in_float32_are_differentiated_in_float64():
+    X = fields(8, (5, 5)).astype(np.float32)
+    y, slopes = bonds(X.astype(float))
+    expected = regressor().fit(X.astype(float), y, gradient=slopes).predict(X.astype(float))
+    model = regressor().fit(X, y, gradient=slopes.astype(np.float32))
+    np.testing.assert_allclose(model.predict(X), expected, rtol=1e-5)
+
+
+def test_fields_that_are_read_in_pieces():
+    X = fields(12, (4, 6))
+    y, slopes = bonds(X)
+    for steps in ([lm.Ridge()], [StandardScaler(), lm.Ridge()]):
+        expected = regressor(*steps).fit(X, y, gradient=slopes).predict(X)
+        model = regressor(*steps).fit(ArraySource(X), y, gradient=slopes)
+        np.testing.assert_allclose(model.predict(X), expected, rtol=1e-6)
+
+
+def test_terms_stand_side_by_side():
+    X, unseen = fields(4, (6, 6)), fields(2, (8, 6), 1)
+    y, slopes = bonds(X)
+    last = lm.Ridge(1e-9)
+    along = make_pipeline(PolynomialFeatures(2, interaction_only=True, include_bias=False), last)
+    square = make_pipeline(PolynomialFeatures(2, include_bias=False), last)
+    model = EDNNRegressor(
+        [("bonds", along, GridTiling(1, (0, 1))), ("sites", square, GridTiling(1, 0))],
+        solver=LinearSolver(6),
+        random_state=0,
+    ).fit(X, y, gradient=slopes)
+    np.testing.assert_allclose(model.predict_gradient(unseen), bonds(unseen)[1], atol=1e-5)
+    np.testing.assert_allclose(model.predict(unseen), bonds(unseen)[0], rtol=1e-6)
+
+
+STEPS = {
+    "scaled": [StandardScaler()],
+    "components of products": [PolynomialFeatures(2), StandardScaler(), PCA(5)],
+    "random features": [StandardScaler(), Nystroem(gamma=0.1, n_components=8, random_state=0)],
+    "splines": [SplineTransformer(n_knots=5, extrapolation="linear")],
+    "sparse splines": [SplineTransformer(n_knots=5, sparse_output=True, extrapolation="linear")],
+    "sparse, then dense": [
+        SplineTransformer(sparse_output=True, extrapolation="linear"),
+        Nystroem(n_components=4, random_state=0),
+    ],
+    "pushed": [StandardScaler(), Pushing()],
+    "pushed, and not": [Pushing(), FunctionTransformer(np.cos)],
+    "none": [],
+}
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e4])
+@pytest.mark.parametrize("name", STEPS)
+def test_features_along_tangents_are_their_derivatives(name, offset, rng):
+    rows = rng.normal(size=(40, 6)) * [1, 1, 2, 2, 0.1, 0.1] + offset
+    tangents = [rng.normal(size=rows.shape) * scale for scale in (1e-6, 1e3)]
+    steps, given = [], rows
+    for step in STEPS[name]:
+        steps.append(clone(step).fit(given))
+        given = steps[-1].transform(given)
+
+    def features(X):
+        for step in steps:
+            X = step.transform(X)
+        return X.toarray() if hasattr(X, "toarray") else X
+
+    for tangent, found in zip(tangents, features_along(steps, rows, tangents), strict=True):
+        step = 1e-5 / np.abs(tangent).max()
+        ends = [features(rows + k * step * tangent) for k in (-2, -1, 1, 2)]
+        expected = np.tensordot([1, -8, 8, -1], ends, axes=1) / (12 * step)
+        found = found.toarray() if hasattr(found, "toarray") else found
+        # Splines are only so smooth at their knots, which some rows lie on.
+        tolerance = (5e-3 if "spline" in name or "sparse" in name else 1e-5) * np.abs(
+            expected
+        ).max()
+        np.testing.assert_allclose(found, expected, atol=tolerance)
+
+
+class Stretched:
+    """The derivative with respect to one number that all sites are multiplied with."""
+
+    def __init__(self, x, slope):
+        self.x, self.values = x, np.array([np.sum(slope * x)])
+
+    def pull(self, slope):
+        return np.sum(slope[0] * self.x)[None]
+
+    def push(self, direction):
+        return direction[0] * self.x[None]
+
+
+class Unpushed(Stretched):
+    push = property()
+
+
+class WronglyPushed(Stretched):
+    def push(self, direction):
+        return self.x
+
+
+class WronglyPulled(Stretched):
+    def pull(self, slope):
+        return np.sum(slope)
+
+
+class PushedToNaN(Stretched):
+    def push(self, direction):
+        return np.nan * self.x[None]
+
+
+def test_derivatives_with_respect_to_something_else():
+    X = fields(10, (4, 5))
+    y, slopes = bonds(X)
+    known = [Stretched(x, slope) for x, slope in zip(X, slopes, strict=True)]
+    for baseline in (None, "content"):
+        model = regressor(baseline=baseline)
+        found = []
+        for gradient in (None, known):
+            model.fit(X, y, gradient=gradient)
+            predicted = (model.predict_gradient(X) * X).sum(axis=(1, 2))
+            found.append(np.mean((predicted - [k.values[0] for k in known]) ** 2))
+        assert found[1] < 0.2 * found[0], found
+    # What is known for a few samples is an array, for others an object.
+    mixed = [*known[:5], *slopes[5:]]
+    model = regressor(solver=LinearSolver(5)).fit(X, y, gradient=mixed)
+    np.testing.assert_allclose(model.predict_gradient(X), slopes, atol=1e-4)
+
+
+# --- what is refused ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"gradient": np.zeros((6, 4, 3))}, r"gradient\[0\] .* must have its shape \(4, 4\)"),
+        ({"gradient": np.full((6, 4, 4), np.nan)}, r"gradient\[0\] holds NaN"),
+        ({"gradient": np.zeros((7, 4, 4))}, "inconsistent numbers"),
+        ({"gradient": [None] * 6}, r"gradient\[0\] holds NaN|must have its shape"),
+        ({"gradient": 5}, "gradient must hold something for each of the 6 samples, got 5"),
+        ({"gradient": ["up"] * 6}, r"gradient\[0\] must hold numbers"),
+        ({"y": np.ones((6, 2))}, "one total per sample, y has 2 columns"),
+        ({"kind": Unpushed}, r"gradient\[0\] \(Unpushed\) has no push\(direction\).* Add it"),
+        ({"kind": WronglyPushed}, r"gradient\[0\].push must return .*\(1, 4, 4\).*\(4, 4\)"),
+        ({"kind": PushedToNaN}, r"gradient\[0\].push must return .* NaN"),
+        ({"kind": WronglyPulled}, r"gradient\[0\] has values of shape \(1,\), but its pull"),
+        ({"steps": [OneHotEncoder(), lm.Ridge()]}, "OneHotEncoder cannot be differentiated"),
+        ({"steps": [KBinsDiscretizer(3), lm.Ridge()]}, "KBinsDiscretizer|no tile change"),
+        ({"steps": [FunctionTransformer(np.sign), lm.Ridge()]}, "no tile change"),
+        ({"steps": [FunctionTransformer(np.floor), lm.Ridge()], "shift": 0},
+         "FunctionTransformer makes jump"),
+        ({"steps": [lm.RidgeCV()]}, "RidgeCV.* takes rows for samples.* cv=5"),
+        ({"steps": [lm.LassoLarsIC()]}, "LassoLarsIC.* takes rows for samples"),
+        ({"steps": [lm.SGDRegressor(early_stopping=True)]}, "SGDRegressor.* takes rows"),
+        ({"steps": [lm.LassoCV(cv=GroupKFold(2))]}, "groups"),
+        ({"solver": LinearSolver(0)}, "n_directions"),
+        ({"solver": LinearSolver(gradient_weight=-1.0)}, "gradient_weight"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_learned_is_refused(change, message):
+    X = fields(6, (4, 4)) if change.get("shift") is None else np.zeros((6, 4, 4))
+    y, slopes = bonds(X)
+    gradient = change.get("gradient", slopes)
+    if "kind" in change:
+        gradient = [change["kind"](x, slope) for x, slope in zip(X, slopes, strict=True)]
+    model = regressor(
+        *change.get("steps", ()), baseline="content", solver=change.get("solver")
+    )  # fmt: skip
+    with left_as_it_was(model), pytest.raises(ValueError, match=message):
+        model.fit(X, change.get("y", y), gradient=gradient)
+
+
+def test_rows_that_would_not_fit_into_memory(monkeypatch):
+    X = fields(6, (4, 4))
+    y, slopes = bonds(X)
+    model = regressor(lm.Ridge())
+    model.fit(X, y, gradient=slopes)
+    monkeypatch.setattr("psutil.virtual_memory", lambda: type("M", (), {"available": 100}))
+    with pytest.raises(TileMemoryError, match=r"along 2 directions .*n_directions=1"):
+        model.fit(X, y, gradient=slopes)
+
+
+def test_models_without_weights_say_so():
+    X = fields(6, (4, 4))
+    y, slopes = bonds(X)
+    with pytest.raises(TileModelError, match="Lars takes no sample_weight"):
+        regressor(lm.Lars()).fit(X, y, sample_weight=np.ones(6), gradient=slopes)
+
+
+# --- atoms ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("with_forces", [False, True])
+def test_derivatives_with_respect_to_strain_and_positions(with_forces, rng):
+    structures = [
+        Structure(rng.choice([5, 7], 4), rng.random((4, 2)) * cell, cell)
+        for cell in ([2.0, 3.0], [2.02, 2.96], [1.97, 3.05]) * 4
+    ]
+    draw = GaussianRasterizer(
+        0.2, 0.3, channels=("B", "N"), adjust=0.03, dtype="float64"
+    ).fit(structures)  # fmt: skip
+    X, tiling = draw.transform(structures), GridTiling(1, 1, channel_axis=-1)
+    truth = regressor(Waves(), lm.Ridge(0.1), tiling=tiling).fit(X, rng.normal(size=12))
+    slopes = truth.predict_gradient(X)
+    strains, forces = draw.strain_gradients(structures, slopes), draw.forces(structures, slopes)
+    known = draw.position_gradients(
+        structures, forces if with_forces else None, strain_gradients=strains
+    )
+    solver = LinearSolver(8, gradient_weight=1.0)
+    model = regressor(Waves(), lm.LinearRegression(), tiling=tiling, solver=solver)
+    if not with_forces:  # three numbers a structure, and its total: enough for 12 structures
+        assert known[0].values.shape == (4,)
+    model.fit(X, truth.predict(X), gradient=known)
+    found = draw.strain_gradients(structures, model.predict_gradient(X))
+    np.testing.assert_allclose(found, strains, atol=1e-6 * np.abs(strains).max())
+    if with_forces:
+        for off, force in zip(
+            draw.forces(structures, model.predict_gradient(X)), forces, strict=True
+        ):
+            np.testing.assert_allclose(off, force, atol=1e-6)
+
+
+def test_forces_make_energies_and_forces_better():
+    sheets = load_sheets()
+    train, test = sheets.structures[:16], sheets.structures[16:22]
+    spacing, ones = (12.5 / 32, 13.0 / 32), {"B": 1.0, "C": 1.0, "N": 1.0}
+    draw = GaussianRasterizer(spacing, 0.4, weights=ones, channels=tuple(ones)).fit(train)
+    describe = LocalInvariants(
+        16, 6, spacing, n_channels=3, degree=4, n_components=12, random_state=0
+    )
+    tiling = GridTiling(16, 6, channel_axis=-1)
+    known = draw.position_gradients(train, sheets.forces[:16])
+    off = {}
+    for name, gradient in (("energies", None), ("forces", known)):
+        model = EDNNRegressor(
+            make_pipeline(describe, lm.Ridge(1e-4)), tiling, baseline="content", random_state=0
+        )
+        X, unseen = draw.transform(train), draw.transform(test)
+        model.fit(X, sheets.energies[:16], gradient=gradient)
+        forces = draw.forces(test, model.predict_gradient(unseen))
+        off[name] = [
+            np.mean([np.abs(f - true).mean()
+                     for f, true in zip(forces, sheets.forces[16:22], strict=True)]),
+            np.abs(model.predict(unseen) - sheets.energies[16:22]).mean(),
+        ]  # fmt: skip
+    assert off["forces"][0] < 0.8 * off["energies"][0]
+    assert off["forces"][1] < off["energies"][1]

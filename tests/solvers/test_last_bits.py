@@ -1,0 +1,97 @@
+"""No fit hangs on the last bits of its data: processors round sums in other ways.
+
+Targets are changed by some units in their last place, which stands for other kernels of BLAS, other
+widths of vector instructions and other numbers of threads.
+"""
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.ensemble import (
+    AdaBoostRegressor,
+    GradientBoostingRegressor,
+    HistGradientBoostingRegressor,
+    RandomForestRegressor,
+)
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import RBF, WhiteKernel
+from sklearn.kernel_ridge import KernelRidge
+from sklearn.linear_model import Lasso, Ridge
+from sklearn.neighbors import KNeighborsRegressor
+from sklearn.neural_network import MLPRegressor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import PolynomialFeatures, StandardScaler
+from sklearn.svm import SVR
+from sklearn.tree import DecisionTreeRegressor, ExtraTreeRegressor
+
+from sk_ednn import EDNNRegressor, GridTiling
+from sk_ednn.solvers import BoostingSolver
+from tests._cases import make_field, make_ising
+
+BOOSTED = {
+    "shallow tree": DecisionTreeRegressor(max_depth=2, random_state=0),
+    "deep tree": DecisionTreeRegressor(max_depth=6, random_state=0),
+    "whole tree": DecisionTreeRegressor(random_state=0),
+    "random tree": ExtraTreeRegressor(random_state=0),
+    "forest": RandomForestRegressor(5, random_state=0),
+    "gradient boosting": GradientBoostingRegressor(n_estimators=5, random_state=0),
+    "histograms": HistGradientBoostingRegressor(max_iter=3, max_bins=31),
+    "AdaBoost": AdaBoostRegressor(DecisionTreeRegressor(max_depth=3), n_estimators=3),
+    "neighbours": make_pipeline(StandardScaler(), KNeighborsRegressor(3)),
+    "support vectors": make_pipeline(StandardScaler(), SVR()),
+}
+SMOOTH = {
+    "ridge": make_pipeline(StandardScaler(), PolynomialFeatures(2), Ridge(1e-6)),
+    "lasso": make_pipeline(PolynomialFeatures(2), Lasso(1e-3)),
+    "kernel": KernelRidge(kernel="rbf", gamma=0.1, alpha=1e-6),
+    "process": GaussianProcessRegressor(RBF(2.0) + WhiteKernel(1e-2)),
+    "perceptron": MLPRegressor(hidden_layer_sizes=(8,), max_iter=20),
+}
+
+
+def systems(kind, seed):
+    """Return spins, symmetric in up and down and full of ties, or real numbers, and totals."""
+    if kind == "spins":
+        return make_ising(60, (6, 6), seed)
+    X = make_field("float64", 60, (12,), seed)
+    return X, (np.abs(X) + X * np.roll(X, 1, axis=1)).sum(axis=1)
+
+
+def in_the_last_bits(y, seed):
+    """Return totals that differ from y by up to two units in the last place of the largest."""
+    steps = np.random.default_rng(seed).integers(-2, 3, y.shape)
+    return y + steps * np.spacing(np.abs(y).max())
+
+
+def worst_change(model, kind, seed):
+    X, y = systems(kind, seed)
+    expected = clone(model).fit(X, y).predict(X)
+    changed = [clone(model).fit(X, in_the_last_bits(y, k)).predict(X) for k in range(2)]
+    return max(np.abs(other - expected).max() for other in changed) / y.std()
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("kind", ["spins", "real numbers"])
+@pytest.mark.parametrize("name", BOOSTED)
+def test_boosting(name, kind, seed):
+    solver = BoostingSolver(n_stages=6, validation_fraction=None)
+    model = EDNNRegressor(BOOSTED[name], GridTiling(1, 1), solver=solver, random_state=0)
+    assert worst_change(model, kind, seed) < 1e-7
+
+
+@pytest.mark.parametrize("kind", ["spins", "real numbers"])
+@pytest.mark.parametrize("name", SMOOTH)
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_other_ways_to_fit_sums(name, kind):
+    model = EDNNRegressor(SMOOTH[name], GridTiling(1, 1), random_state=0)
+    # A likelihood is maximised to a tolerance, and rounding grows with each epoch of training.
+    assert worst_change(model, kind, 0) < {"process": 1e-3, "perceptron": 1e-5}.get(name, 1e-7)
+
+
+def test_the_order_of_samples_decides_no_tie():
+    X, y = make_ising(60, (6, 6))
+    order = np.random.default_rng(0).permutation(60)
+    model = EDNNRegressor(BOOSTED["deep tree"], GridTiling(1, 1), random_state=0)
+    model.set_params(solver=BoostingSolver(n_stages=6, validation_fraction=None))
+    expected, other = model.fit(X, y).predict(X), model.fit(X[order], y[order]).predict(X)
+    np.testing.assert_allclose(other, expected, rtol=1e-7)

@@ -1,0 +1,173 @@
+"""Structures from files, and as plain arrays."""
+
+import builtins
+
+import numpy as np
+import pytest
+
+from sk_ednn import EDNNRegressor, GridTiling
+from sk_ednn.atoms import GaussianRasterizer
+from sk_ednn.exceptions import MissingExtraError
+from sk_ednn.structures import read_structures
+
+pytest.importorskip("ase")
+from ase import build, io
+
+
+def sheets(n=4):
+    """Graphene in 20 x 18 pixels of its own, its atoms displaced."""
+    sheet = build.graphene_nanoribbon(2, 2, type="armchair", sheet=True, vacuum=3.0)
+    sheet.set_cell([[4.0, 0, 0], [0, 9, 0], [0, 0, 4.5]], scale_atoms=True)
+    sheet.pbc = (True, False, True)
+    found = []
+    for seed in range(n):
+        found.append(sheet.copy())
+        found[-1].rattle(0.05, seed=seed)
+    return found
+
+
+def draw(**params):
+    return GaussianRasterizer(0.25, 0.25, plane="xz", **params)
+
+
+@pytest.mark.parametrize("name", ["run.extxyz", "run.traj"])
+@pytest.mark.parametrize("as_string", [True, False])
+def test_a_path_stands_for_all_its_structures(name, as_string, tmp_path):
+    frames, path = sheets(), tmp_path / name
+    io.write(path, frames)
+    fields = draw().fit_transform(str(path) if as_string else path)
+    assert fields.shape == (4, 16, 18)
+    np.testing.assert_allclose(fields, draw().fit_transform(frames), atol=1e-5)
+    assert len(draw().fit(frames).position_gradients(path)) == 4
+    assert draw().fit_transform(f"{path}@1:3").shape[0] == 2
+
+
+@pytest.mark.parametrize(("name", "form"), [("POSCAR", "vasp"), ("one.cif", "cif")])
+def test_formats_of_crystals(name, form, tmp_path):
+    """Both repeat along all axes, whatever was written."""
+    crystal = build.bulk("NaCl", "rocksalt", a=5.6, cubic=True)
+    io.write(tmp_path / name, crystal, format=form)
+    fields = GaussianRasterizer(0.35, 0.3, plane="xyz").fit_transform(tmp_path / name)
+    expected = GaussianRasterizer(0.35, 0.3, plane="xyz").fit_transform([crystal])
+    np.testing.assert_allclose(fields, expected, atol=1e-5)
+
+
+def test_primitive_cells_of_crystals_are_drawn(tmp_path):
+    """A path in a list stands for one structure."""
+    crystal = build.bulk("Cu", "fcc", a=3.6)
+    io.write(tmp_path / "copper.xyz", crystal)
+    spacing = 3.6 / np.sqrt(2) / 9
+    rasterizer = GaussianRasterizer(spacing, 0.3, plane="xyz", dtype="float64")
+    field = rasterizer.fit_transform([crystal, str(tmp_path / "copper.xyz")])
+    assert field.shape == (2, 9, 9, 9) and rasterizer.angles_ == pytest.approx((60, 60, 60))
+    np.testing.assert_allclose(field[0], field[1], atol=1e-5)
+    # Seen along any edge of the primitive cell the crystal is the same.
+    np.testing.assert_allclose(field[0], field[0].transpose(2, 0, 1), atol=1e-6)
+
+
+def test_tuples_of_arrays_are_structures():
+    (atoms,) = sheets(1)
+    plain = (atoms.numbers, atoms.positions, np.array(atoms.cell))
+    expected = draw().fit_transform([atoms])
+    assert np.array_equal(draw().fit_transform([plain]), expected)
+    assert np.array_equal(draw().fit_transform([(*plain, atoms.pbc)]), expected)
+    assert np.array_equal(draw().fit_transform([(*plain, True)]), expected)
+
+
+def test_a_path_goes_through_a_pipeline(tmp_path):
+    from sklearn.pipeline import make_pipeline
+
+    frames = sheets(6)
+    io.write(tmp_path / "run.extxyz", frames)
+    model = make_pipeline(
+        draw(channels="species"), EDNNRegressor(None, GridTiling(2, 1, channel_axis=-1))
+    )
+    model.fit(str(tmp_path / "run.extxyz"), np.arange(6.0))
+    assert model.predict(frames).shape == (6,)
+
+
+def test_what_cannot_be_read_is_told(tmp_path, monkeypatch):
+    path = tmp_path / "run.extxyz"
+    io.write(path, sheets(3))
+    with pytest.raises(ValueError, match=r"X\[0\], .*contains 3 structures.*the path itself.*@0'"):
+        draw().fit([path])
+    with pytest.raises(FileNotFoundError):
+        draw().fit(tmp_path / "nowhere.xyz")
+    with pytest.raises(ValueError, match="There are no structures in"):
+        draw().fit(f"{path}@5:")
+    plain = builtins.__import__
+
+    def without_ase(name, *args, **kwargs):
+        if name.startswith("ase"):
+            raise ImportError(name="ase")
+        return plain(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", without_ase)
+    with pytest.raises(MissingExtraError, match=r"pip install 'sk-ednn\[atoms\]'"):
+        draw().fit(path)
+
+
+def numbered(tmp_path, name, *numbers):
+    """Structures that are told apart by their info."""
+    frames = sheets(len(numbers))
+    for frame, number in zip(frames, numbers, strict=True):
+        frame.info["number"] = number
+    form = "traj" if ".traj" in name else None
+    io.write(tmp_path / name, frames, format=form)
+
+
+def numbers_of(names):
+    return [structure.info["number"] for structure in read_structures(names)]
+
+
+def test_names_stand_for_files_folders_and_patterns(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs" / "b").mkdir(parents=True)
+    numbered(tmp_path, "runs/2.traj", 0, 1, 2)
+    numbered(tmp_path, "runs/10.extxyz", 3, 4)
+    numbered(tmp_path, "runs/b/last.traj", 5, 6)
+    assert numbers_of("runs/2.traj@1:") == [1, 2]
+    assert numbers_of("runs/2.traj@-1") == [2] and numbers_of("runs/2.traj@0") == [0]
+    assert numbers_of("runs") == [3, 4, 0, 1, 2]  # sorted by name; folders in it are others
+    assert numbers_of(tmp_path / "runs" / "b") == [5, 6]
+    assert numbers_of("runs/*.traj") == [0, 1, 2]
+    assert numbers_of("runs/**/*.traj@-1") == [2, 6]
+    assert numbers_of(["runs/2.traj", "runs/b@0"]) == [0, 1, 2, 5]
+
+
+def test_an_existing_name_comes_before_its_signs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    numbered(tmp_path, "run.traj", 0, 1, 2)
+    numbered(tmp_path, "run.traj@0", 3)
+    numbered(tmp_path, "300K@1.traj", 4, 5)
+    (tmp_path / "at[0]@2").mkdir()
+    numbered(tmp_path, "at[0]@2/x[1].traj", 6, 7)
+    assert numbers_of("run.traj@0") == [3] and numbers_of("run.traj@1") == [1]
+    assert numbers_of("300K@1.traj") == [4, 5] and numbers_of("300K@1.traj@1") == [5]
+    assert numbers_of("at[0]@2/x[1].traj") == [6, 7] and numbers_of("at[0]@2@1") == [7]
+
+
+def test_errors_name_the_file_and_the_structure_in_it(tmp_path):
+    numbered(tmp_path, "run.extxyz", 0, 1, 2)
+    lines = (tmp_path / "run.extxyz").read_text().splitlines()
+    lines[2 * len(lines) // 3 + 4] = "C what"
+    (tmp_path / "cut.extxyz").write_text("\n".join(lines))
+    (tmp_path / "empty.extxyz").write_text("")
+    (tmp_path / "POSCAR").write_text("nothing\n1.0\n")
+    (tmp_path / "some.unheard-of").write_text("1 2 3")
+    (tmp_path / "run.bundle").mkdir()
+    (tmp_path / "old.trj").write_bytes(b"PickleTrajectory")
+    for name, message in {
+        "cut.extxyz": r"cut.extxyz cannot be read, at structure 2 \(counted from 0\): .",
+        "empty.extxyz": "empty.extxyz",
+        "POSCAR": "POSCAR cannot be read, at structure 0",
+        "some.unheard-of": "some.unheard-of cannot be read",
+        "run.extxyz@a": "run.extxyz@a cannot be read",
+        "run.extxyz@7": "no structures in .*run.extxyz@7",
+        "old.trj": "old.trj cannot be read.*a pickle",
+    }.items():
+        with pytest.raises(ValueError, match=message):
+            read_structures(tmp_path / name)
+    for name in ("run.bundle", "nowhere.traj", "nowhere/*.traj", "nowhere.traj@0"):
+        with pytest.raises(FileNotFoundError, match="does not exist"):
+            read_structures(tmp_path / name)

@@ -1,0 +1,128 @@
+"""Equal tiles are found whatever their type, their order, and the luck of the hash."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.lib.stride_tricks import sliding_window_view
+
+from sk_ednn.tiling import _unique as _distinct
+from sk_ednn.tiling._unique import distinct
+
+DTYPES = (bool, np.int8, np.uint8, np.int16, np.int64, np.uint64, np.float32, np.float64)
+# Few values (exact codes), a gap between them, values too large for codes, values that are no
+# whole numbers.
+ALPHABETS = {
+    "two": [-1, 1],
+    "bits": [0, 1],
+    "gap": [0, 7, 3000],
+    "large": [0, 2**31 - 1, 2**53],
+    "huge": [-(2**63), 2**63 - 1, 0],
+    "real": [0.1, -0.1, 1e300, 5e-324, np.pi],
+    "zeros": [0.0, -0.0, 1.0],
+}
+
+
+def cast(values, dtype):
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.nan_to_num(np.asarray(values).astype(dtype), posinf=3.0, neginf=-3.0)
+
+
+@st.composite
+def tile_arrays(draw):
+    """Draw tiles with many repetitions: (values, number of axes of a tile)."""
+    dtype = draw(st.sampled_from(DTYPES))
+    alphabet = cast(ALPHABETS[draw(st.sampled_from(sorted(ALPHABETS)))], dtype)
+    tile_ndim = draw(st.integers(1, 4))
+    tile_shape = draw(st.tuples(*[st.integers(1, 3)] * tile_ndim))
+    batch = draw(st.tuples(*[st.integers(1, 4)] * draw(st.integers(1, 3))))
+    rng = np.random.default_rng(draw(st.integers(0, 1000)))
+    return rng.choice(alphabet, size=(*batch, *tile_shape)), tile_ndim
+
+
+def check(values, tile_ndim):
+    """Check a result against numpy's own comparison of whole rows."""
+    first, inverse = distinct(values, tile_ndim)
+    tiles = values.reshape(-1, int(np.prod(values.shape[values.ndim - tile_ndim :])))
+    np.testing.assert_array_equal(tiles[first][inverse], tiles)
+    rows = tiles + tiles.dtype.type(0)
+    assert len(first) == len(np.unique(rows, axis=0))
+    # The first of its kind, so that nothing depends on how many follow.
+    assert all(first[kind] == np.flatnonzero(inverse == kind)[0] for kind in range(len(first)))
+    return first, inverse
+
+
+@given(tile_arrays())
+def test_distinct_tiles_are_those_numpy_finds(case):
+    check(*case)
+
+
+@given(tile_arrays(), st.randoms(use_true_random=False))
+def test_the_order_of_the_kinds_does_not_depend_on_the_order_of_the_tiles(case, random):
+    values, tile_ndim = case
+    tiles = values.reshape(-1, *values.shape[values.ndim - tile_ndim :])
+    order = list(range(len(tiles)))
+    random.shuffle(order)
+    first, inverse = distinct(tiles, tile_ndim)
+    again, moved = distinct(tiles[order], tile_ndim)
+    np.testing.assert_array_equal(tiles[order][again], tiles[first])
+    np.testing.assert_array_equal(moved, inverse[order])
+
+
+@given(tile_arrays())
+def test_hash_collisions_are_noticed(case):
+    values, tile_ndim = case
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_distinct, "_exact_codes", lambda values, tile_ndim: None)
+        check(values, tile_ndim)
+        patch.setattr(
+            _distinct, "_hashes", lambda v, n: np.zeros(v.shape[: v.ndim - n], dtype=np.uint64)
+        )
+        check(values, tile_ndim)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("others", [[0.0], [0.5], [1e10]])
+@pytest.mark.parametrize("collide", [False, True])
+def test_floats_are_compared_by_value(dtype, others, collide, monkeypatch):
+    if collide:
+        monkeypatch.setattr(_distinct, "_exact_codes", lambda values, tile_ndim: None)
+        monkeypatch.setattr(_distinct, "_hashes", lambda v, n: np.zeros(len(v), dtype=np.uint64))
+    tiles = np.array([[z, *others] for z in (0.0, -0.0, 1.0, -0.0)], dtype=dtype)
+    first, inverse = distinct(tiles, 1)
+    assert len(first) == 2
+    assert inverse[0] == inverse[1] == inverse[3] != inverse[2]
+
+
+def test_neighbouring_floats_and_large_integers_are_told_apart():
+    tiles = np.array([[1.0], [np.nextafter(1.0, 2.0)], [1.0]])
+    assert len(distinct(tiles, 1)[0]) == 2
+    tiles = np.array([[2**60], [2**60 + 1], [2**60]])
+    assert len(distinct(tiles, 1)[0]) == 2
+    tiles = np.array([[2**64 - 1], [2**64 - 2], [2**63]], dtype=np.uint64)
+    assert len(distinct(tiles, 1)[0]) == 3
+
+
+@pytest.mark.parametrize("n_places", [1, 2, 9, 63, 64, 100])
+@pytest.mark.parametrize("dtype", [bool, np.int8, np.float64])
+def test_tiles_too_wide_for_codes_are_hashed(n_places, dtype):
+    rng = np.random.default_rng(0)
+    kinds = rng.integers(0, 2, size=(5, n_places)).astype(dtype)
+    check(kinds[rng.integers(0, 5, size=40)], 1)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("ndim", [1, 2, 3, 4])
+def test_strided_windows_are_read_as_they_are(dtype, ndim):
+    rng = np.random.default_rng(0)
+    field = rng.integers(0, 2, size=(2, *(5,) * ndim)).astype(dtype)
+    windows = sliding_window_view(field, (2,) * ndim, axis=tuple(range(1, 1 + ndim)))
+    first, inverse = check(windows, ndim)
+    assert len(inverse) == 2 * 4**ndim
+    assert len(first) <= 2 ** (2**ndim)
+
+
+def test_codes_beyond_the_table_are_sorted():
+    rng = np.random.default_rng(0)
+    tiles = rng.integers(0, 2, size=(500, 30)).astype(np.int8)
+    check(np.concatenate([tiles, tiles]), 1)
