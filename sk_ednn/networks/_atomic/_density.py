@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import sphericart.torch
 import torch
 from torch import Tensor
 
+from ...exceptions import MissingExtraError
 from ._batch import AtomicBatch
 from ._species import SpeciesIndex
 
@@ -73,7 +73,7 @@ class Density:
         self.l_max = l_max
         self.index = SpeciesIndex(species)
         self.n_channels = n_radial * len(self.index)
-        self._harmonics = sphericart.torch.SphericalHarmonics(l_max)
+        self._harmonics = _spherical_harmonics(l_max)
 
     def prepare(self, batch: AtomicBatch) -> DensityValues:
         """Return the coefficients of a batch.
@@ -131,6 +131,20 @@ class Density:
         for kind in range(2):
             out.index_copy_(0, row + kind * step, radial[kind])
         return out.view(n_centers, 2 * n_neighbors, self.n_channels)
+
+
+def _spherical_harmonics(l_max):
+    try:
+        from sphericart.torch import SphericalHarmonics
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "sphericart":
+            raise
+        raise MissingExtraError(
+            "Spherical harmonics in torch need sphericart-torch, which is not installed: pip "
+            "install sphericart-torch.",
+            name="sphericart",
+        ) from error
+    return SphericalHarmonics(l_max)
 
 
 def polynomial_cutoff(r: Tensor, cutoff: float) -> tuple[Tensor, Tensor]:
