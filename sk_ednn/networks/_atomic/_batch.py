@@ -163,6 +163,11 @@ class NeighborTable:
     """
 
     def __init__(self, environments, dtype=torch.float32, device="cpu", cache_bytes=0):
+        if environments.n_centers != environments.structures.n_atoms:
+            raise ValueError(
+                f"A table needs the neighbours of all {environments.structures.n_atoms} atoms, got "
+                f"those of {environments.n_centers}: take what neighbor_pairs returns."
+            )
         self.environments = environments
         self.cache_bytes = cache_bytes
         self._cache: dict[Any, Tensor | None] = {}

@@ -12,6 +12,7 @@ from ...structures import Structures, neighbor_pairs
 from ._batch import NeighborTable
 from ._gradients import VOIGT, energies_and_slopes
 from ._network import AbstractAtomicNetwork
+from ._species import SpeciesIndex
 
 # Pairs that are worked on together: few enough for the second-level cache to matter, many enough
 # for a call of torch to cost little beside its work.
@@ -73,20 +74,20 @@ class AtomicPotential:
         Raises
         ------
         TileModelError
-            Where a structure contains a species that the network does not know.
+            Where a structure contains a species that the potential was not fitted to.
         """
         structures = Structures.of(structures)
-        self.network.index.check(structures.numbers)
+        # A network may have species that nothing was learned of.
+        known = set(self.network.index.numbers) & set(self.atomic_energies)
+        SpeciesIndex(known).check(structures.numbers)
         parts = [
             self._predict_listed(structures.take(chunk), forces, stress)
             for chunk in _chunks(structures.sizes)
         ]
         contributions = np.concatenate([part[0] for part in parts])
-        baseline = np.zeros(self.network.index.numbers[-1] + 1)
-        for number, energy in self.atomic_energies.items():
-            if number < len(baseline):
-                baseline[number] = energy
-        contributions += baseline[structures.numbers]
+        numbers, inverse = np.unique(structures.numbers, return_inverse=True)
+        baseline = np.array([self.atomic_energies[number] for number in numbers.tolist()])
+        contributions += baseline[inverse]
         energies = np.add.reduceat(contributions, structures.offsets[:-1])
         gradient = np.concatenate([part[1] for part in parts]) if forces else None
         strain = np.concatenate([part[2] for part in parts]) if stress else None

@@ -53,6 +53,8 @@ class TrainingRun:
         self.earlier = 0.0  # seconds before a resume
         numbers = np.unique(structures.numbers)
         dtype = getattr(torch, trainer.dtype)
+        # Energies of species that the new data lack stay as they were.
+        earlier = network.atomic_energies if isinstance(network, AtomicPotential) else {}
         network, standardized = _started(network, numbers, seed)
         network = network.to(dtype).to(trainer.device)
         network.index.check(numbers)
@@ -60,7 +62,7 @@ class TrainingRun:
             atomic = check_atomic_energies(trainer.atomic_energies, numbers)
         else:
             atomic = fit_atomic_energies(structures, labels.energies, numbers, weight)
-        self.atomic_energies = atomic
+        self.atomic_energies = {**earlier, **atomic}
         base = composition(structures, numbers) @ [atomic[number] for number in numbers.tolist()]
         environments = neighbor_pairs(structures, network.representation.cutoff)
         n_bytes = int(trainer.cache_megabytes * 2**20)

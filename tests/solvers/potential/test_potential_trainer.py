@@ -213,6 +213,21 @@ def test_training_goes_on_from_a_potential_on_more_data(data):
     assert again.atomic_energies != first.atomic_energies
 
 
+def test_species_that_new_data_lack_stay_as_they_were(data):
+    train, known, _, _ = split(data)
+    first = trainer(max_epochs=2).fit(train, known, small).potential
+    rng = np.random.default_rng(4)
+    silicon = Structures.of([structure(rng, numbers=[14, 14, 14, 14]) for _ in range(4)])
+    labels = PotentialLabels.of(silicon, *morse(silicon))
+    again = trainer(max_epochs=1).fit(silicon, labels, first).potential
+    assert again.atomic_energies[79] == first.atomic_energies[79]
+    assert again.atomic_energies[14] != first.atomic_energies[14]
+    # A network that could have more species than it has seen.
+    alone = trainer(max_epochs=1).fit(silicon, labels, small([14, 79])).potential
+    with pytest.raises(TileModelError, match=r"\[14\] .*contain \[79\]"):
+        alone.predict(train)
+
+
 def test_held_out_groups_stay_together_and_the_best_epoch_is_kept(data):
     structures, labels = data
     groups = np.arange(len(structures)) // 6
