@@ -150,7 +150,7 @@ def _context(network, table, structure, blocks, slopes_asked):
     with torch.no_grad():
         for block in blocks:
             batch = table.block(structure, *block)
-            first, summands = network.encode(network.representation.prepare(batch).values, batch)
+            first, summands = network.encode(network.representation.values(batch), batch)
             first_layers.append((batch.without_neighbors(), first))
             total = total + batch.totals(summands)
         size = batch.sizes[:, None]

@@ -232,6 +232,7 @@ def test_density_is_the_spherical_expansion():
     expansion = SphericalExpansion(CUTOFF, 5, 3, species=SPECIES)
     values = expansion.values(environments)[batch.atoms.numpy()]
     np.testing.assert_allclose(prepared.values.transpose(1, 2).numpy(), values, atol=1e-12)
+    assert torch.equal(Density(SPECIES, CUTOFF, 5, 3).values(batch), prepared.values)
     slopes = torch.randn(prepared.values.shape, dtype=torch.float64)
     pulled = prepared.pull(slopes)[batch.mask]
     own = environments.restricted(batch.atoms.numpy())
