@@ -78,7 +78,7 @@ def test_a_pair_potential_is_learned_and_shuffled_labels_are_not(data):
     )
     errors = [
         potential_errors(
-            trainer(max_epochs=15).fit(train, labels, small).potential, test, true
+            trainer(max_epochs=8).fit(train, labels, small).potential, test, true
         )["force_rmse"] / 1e3 / spread
         for labels in (known, shuffled)
     ]  # fmt: skip
@@ -292,7 +292,7 @@ def test_a_robust_loss_bears_a_wrong_label(data):
     wrong = PotentialLabels(known.energies, forces, known.stress)
     errors = [
         potential_errors(
-            trainer(max_epochs=15, force_delta=delta, clip=None).fit(train, wrong, small).potential,
+            trainer(max_epochs=8, force_delta=delta, clip=None).fit(train, wrong, small).potential,
             test, true,
         )["force_mae"]
         for delta in (None, 0.5)
