@@ -115,7 +115,7 @@ class AtomicPotential:
             for batch, energies, slopes in _evaluate(network, table, start, stop, slopes_asked):
                 contributions[batch.atoms] = energies.double()
                 if forces:
-                    ends = batch.atoms_of_targets[batch.neighbors.reshape(-1)]
+                    ends = batch.targets[batch.neighbors.reshape(-1)]
                     double = slopes.double()
                     gradient.index_add_(0, ends, double.reshape(-1, 3))
                     gradient.index_add_(0, batch.atoms, -double.sum(1))
@@ -168,14 +168,16 @@ def _context(network, table, structure, blocks, slopes_asked):
 
 def _block_energies(network, batch, context, pressed, slopes_asked):
     """Return energies and slopes of a part of a structure whose context is known."""
+    if not slopes_asked:
+        with torch.no_grad():
+            first, _ = network.encode(network.representation.values(batch), batch)
+            return network.energies(first, batch, context), None
     with torch.no_grad():
         prepared = network.representation.prepare(batch)
-    values = prepared.values.detach().requires_grad_(slopes_asked)
-    with torch.set_grad_enabled(slopes_asked):
+    values = prepared.values.detach().requires_grad_()
+    with torch.enable_grad():
         first, summands = network.encode(values, batch)
         energies = network.energies(first, batch, context)
-        if not slopes_asked:
-            return energies, None
         total = energies.sum()
         if pressed is not None:
             # An atom moves the energies of all others through the average that it adds to.

@@ -30,12 +30,12 @@ class FitResult:
     ----------
     potential : AtomicPotential
     history : list of dict
-        Of each epoch: ``epoch``, ``seconds`` (of the processor), ``learning_rate``, ``loss``, mean
+        A record of each epoch: ``epoch``, ``seconds`` (of the processor), ``learning_rate``, ``loss``, mean
         losses by kind, and with a validation set ``valid_loss`` and its errors.
     best_epoch : int or None
         Epoch whose weights were kept; None for the last.
     interrupted : bool
-        Whether Ctrl-C or the callback ended it.
+        True if Ctrl-C or the callback ended it.
     """
 
     potential: AtomicPotential

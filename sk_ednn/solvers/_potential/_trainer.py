@@ -52,15 +52,15 @@ class PotentialTrainer(BaseEstimator):
     warm_up : float, default=0.05
         Part of the training in which the rate rises from 0.
     ema_decay : float, default=0.999
-        Of the average of weights that is kept; 0 for the last weights.
+        Rate of forgetting of the average of weights that is kept; 0 for the last weights.
     clip : float or None, default=10.0
         Gradients are clipped at this norm times p_E + p_F + p_S.
     validation_fraction : float, default=0.0
         Part of the structures (whole groups, where `fit` gets groups) that are held out and
         watched.
     early_stopping : bool, default=False
-        Whether to keep the weights of the epoch with the least loss on what is held out, and to
-        stop after `patience` epochs without a smaller one. The loss has the weights of the end.
+        Keep the weights of the epoch with the least loss on what is held out, and stop after
+        `patience` epochs without a smaller one. The loss has the weights of the end.
     patience : int or None, default=None
         None for never to stop before the end.
     atomic_energies : dict of int to float, default=None
@@ -72,7 +72,7 @@ class PotentialTrainer(BaseEstimator):
     callback : callable, default=None
         Called after each epoch with its record of the history; returning True ends the training.
     dtype : {"float32", "float64"}, default="float32"
-        Of the network. Sums are float64.
+        Precision of the network. Sums are float64.
     device : str, default="cpu"
     random_state : int, RandomState instance or None, default=None
         Order of batches and what is held out. Where the network is made by a function, its weights.

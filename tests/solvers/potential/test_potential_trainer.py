@@ -285,7 +285,7 @@ def test_optimizers_and_schedules_run(data, optimizer, schedule):
     assert np.isfinite(result.history[-1]["loss"])
 
 
-def test_a_robust_loss_bears_a_wrong_label(data):
+def test_a_robust_loss_withstands_a_wrong_label(data):
     train, known, test, true = split(data)
     forces = known.forces.copy()
     forces[5] = [300.0, -300.0, 300.0]
