@@ -189,6 +189,7 @@ class NeighborTable:
         self._ends = np.concatenate([[0], np.cumsum(counts)])
         self._starts = self.starts.cpu().numpy()
         # Scratch: row in the batch of each atom of the table.
+        self._everyone = torch.arange(n_atoms, device=device)
         self._rows = torch.zeros(n_atoms, dtype=torch.int64, device=device)
 
     def __len__(self):
@@ -293,8 +294,7 @@ class NeighborTable:
         atoms = atoms[torch.argsort(self.numbers[atoms], stable=True)]
         owners = torch.zeros_like(atoms)
         ks = torch.tensor([structure], device=device)
-        everyone = torch.arange(len(self.numbers), device=device)
-        return self._cut(atoms, owners, atoms, ks, None, everyone)
+        return self._cut(atoms, owners, atoms, ks, None, self._everyone)
 
     def _cut(self, atoms, owners, centers, structures, rows, targets):
         counts = self.counts[atoms]

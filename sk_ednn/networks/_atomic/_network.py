@@ -35,7 +35,14 @@ class AbstractAtomicNetwork(nn.Module):
     representation : object
         With ``cutoff``, ``values(batch)``, and ``prepare(batch)``, which returns an object with
         ``values`` and their adjoint ``pull(slopes)``.
+
+    Attributes
+    ----------
+    config : dict
+        Parameters with which the class makes a network of the same shape, for files.
     """
+
+    config: dict
 
     def __init__(self, species, representation):
         super().__init__()

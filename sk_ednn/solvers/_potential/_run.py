@@ -30,8 +30,8 @@ class FitResult:
     ----------
     potential : AtomicPotential
     history : list of dict
-        A record of each epoch: ``epoch``, ``seconds`` (of the processor), ``learning_rate``, ``loss``, mean
-        losses by kind, and with a validation set ``valid_loss`` and its errors.
+        A record of each epoch: ``epoch``, ``seconds`` (of the processor), ``learning_rate``,
+        ``loss``, mean losses by kind, and with a validation set ``valid_loss`` and its errors.
     best_epoch : int or None
         Epoch whose weights were kept; None for the last.
     interrupted : bool

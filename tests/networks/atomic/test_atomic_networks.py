@@ -151,6 +151,15 @@ def test_the_order_of_species_changes_nothing(name):
 
 
 @every
+def test_networks_are_made_again_from_their_configuration(name):
+    model, structures = potential(name, 3), mixed()
+    other = type(model.network)(**model.network.config).double()
+    other.load_state_dict(model.network.state_dict())
+    after = AtomicPotential(other, model.atomic_energies).predict(structures)
+    np.testing.assert_array_equal(after.energies, model.predict(structures).energies)
+
+
+@every
 def test_unseen_species_are_named(name):
     model = potential(name)
     rng = np.random.default_rng(0)
