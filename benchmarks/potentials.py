@@ -91,7 +91,7 @@ def network(args, cutoff):
 
 
 def report(title, potentials, structures, labels, *, sheets=False):
-    """Print and return errors of the mean of some potentials."""
+    """Print errors of the mean of some potentials."""
     has_stress = not np.isnan(labels.stress).all()
     predicted = [p.predict(structures, forces=True, stress=has_stress) for p in potentials]
     error = np.mean([p.energies for p in predicted], axis=0) - labels.energies
@@ -113,7 +113,6 @@ def report(title, potentials, structures, labels, *, sheets=False):
         out["stress mae GPa"] = GPA * np.nanmean(np.abs(stress))
         out["stress rmse GPa"] = GPA * np.sqrt(np.nanmean(stress**2))
     print(f"{title} ({len(structures)}): " + ", ".join(f"{k} {v:.3g}" for k, v in out.items()))
-    return {k: float(v) for k, v in out.items()}
 
 
 def main():
@@ -133,6 +132,9 @@ def main():
         "sheets": "hex_xtb_dev.npz", "tio2": "tio2_dft_dev.npz", "si": "mlearn/Si.npz",
         "siau": "siau_meam_dev.npz",
     }  # fmt: skip
+    if not (folder / files[name]).exists():
+        print(f"There is no {folder / files[name]}: give the folder of the data with --data.")
+        return
     mask = (lambda d: d["aenet_used"].astype(bool)) if name == "tio2" else None
     structures, labels, d = read(folder / files[name], mask)
     fraction = args.fraction or (0.1 if name == "siau" else 0.05)
@@ -170,23 +172,19 @@ def main():
         f"the processor, {result.history[-1]['epoch']} epochs, {peak_megabytes():.0f} MB at most"
     )
     sheets = name == "sheets"
-    results = {"test": report("held out", potentials, structures.take(test),
-                              labels.take(structures, test), sheets=sheets)}  # fmt: skip
-    some = train[:: max(1, len(train) // 300)]
-    report("trained on", potentials, structures.take(some), labels.take(structures, some),
-           sheets=sheets)  # fmt: skip
+    parts = {"held out": test, "trained on": train[:: max(1, len(train) // 300)]}
     if sheets:
-        for label, value in (("graphene", 0), ("BN", 1), ("heterostructures", 2)):
-            rows = test[d["cls"][test] == value]
-            report(label, potentials, structures.take(rows), labels.take(structures, rows),
-                   sheets=True)  # fmt: skip
+        for title, value in (("graphene", 0), ("BN", 1), ("heterostructures", 2)):
+            parts[title] = test[d["cls"][test] == value]
+    for title, rows in parts.items():
+        chosen = structures.take(rows)
+        report(title, potentials, chosen, labels.take(structures, rows), sheets=sheets)
     large = {"sheets": "hex_large_xtb_dev.npz", "siau": "siau_meam_large_dev.npz"}.get(name)
     if large:
         bigger, true, _ = read(folder / large)
         report("larger cells", potentials, bigger, true, sheets=sheets)
     if args.out:
         torch.save([(p.network.state_dict(), p.atomic_energies) for p in potentials], args.out)
-    return results
 
 
 if __name__ == "__main__":
