@@ -22,6 +22,8 @@ OPTIONAL = {
     "dask": r"dask",
     "distributed": r"distributed",
     "ase": r"ase",
+    "vesin": r"vesin|sk_ednn\.(?:structures import .*neighbor_pairs|descriptors)",
+    "sphericart": r"sphericart|sk_ednn\.descriptors",
     "matplotlib": r"matplotlib|sk_ednn\.inspection import fit_report",
     "typer": r"typer|sk_ednn\.cli",
     "rich": r"rich",

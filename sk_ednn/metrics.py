@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from sklearn.utils import check_consistent_length
 
-from ._utils.masks import unmasked
+from .fields._sources import as_array
 
 __all__ = ["ExtensiveErrors", "Verdict", "extensive_errors", "judge"]
 
@@ -65,14 +65,14 @@ def extensive_errors(y_true, y_pred, sizes=None) -> ExtensiveErrors:
     >>> extensive_errors([1.0, 2.0, 3.0], [1.5, 2.0, 5.5])
     ExtensiveErrors(median=0.5, mean=1.0, rmse=1.4719601443879744, bias=1.0)
     """
-    y_true, y_pred = unmasked(y_true, "y_true", float), unmasked(y_pred, "y_pred", float)
+    y_true, y_pred = as_array(y_true, "y_true", float), as_array(y_pred, "y_pred", float)
     check_consistent_length(y_true, y_pred)
     if y_true.shape != y_pred.shape or y_true.ndim != 1:
         raise ValueError(
             "extensive_errors expects two arrays of shape (n_samples,), got "
             f"{y_true.shape} and {y_pred.shape}."
         )
-    errors = (y_pred - y_true) / (1.0 if sizes is None else unmasked(sizes, "sizes", float))
+    errors = (y_pred - y_true) / (1.0 if sizes is None else as_array(sizes, "sizes", float))
     return ExtensiveErrors(
         median=float(np.median(np.abs(errors))),
         mean=float(np.mean(np.abs(errors))),
@@ -198,7 +198,7 @@ def judge(y_true, y_pred, sizes=None, *, held_back=True) -> Verdict:
     on 4 systems held back: R² 0.9983, errors 0.041 of the spread of totals, and 1.2 of those of a
     constant times the sites. The model is no better than a constant times the number of sites.
     """
-    y_true, y_pred = unmasked(y_true, "y_true", float), unmasked(y_pred, "y_pred", float)
+    y_true, y_pred = as_array(y_true, "y_true", float), as_array(y_pred, "y_pred", float)
     error = extensive_errors(y_true, y_pred).rmse
     if not math.isfinite(error):
         raise ValueError("judge expects finite totals, got NaN or infinity among them.")
@@ -207,7 +207,7 @@ def judge(y_true, y_pred, sizes=None, *, held_back=True) -> Verdict:
     if spread <= 1e-14 * float(np.abs(y_true).max()):
         return Verdict(len(y_true), math.nan, math.nan, None, held_back)
     over_size = None
-    if sizes is not None and np.ptp(sizes := unmasked(sizes, "sizes", float)) > 0:
+    if sizes is not None and np.ptp(sizes := as_array(sizes, "sizes", float)) > 0:
         left = y_true - sizes * (sizes @ y_true / (sizes @ sizes))
         of_size = float(np.sqrt(np.mean(left**2)))
         # Totals that the sizes alone say need no model, and none is better.

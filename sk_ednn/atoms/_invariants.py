@@ -19,6 +19,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .._parallel.workers import pools
 from .._utils.stored import stored
+from ..fields._sources import as_array
 from ._modes import LocalModes
 from ._power_spectrum import power_spectrum, spectrum_along, spectrum_size, spectrum_slopes
 
@@ -323,7 +324,7 @@ class LocalInvariants(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         """
         check_is_fitted(self)
         X = validate_data(self, X, dtype=np.float64, reset=False)
-        slope, out = np.asarray(slope, dtype=np.float64), np.empty(X.shape)
+        slope, out = as_array(slope, "slope", np.float64), np.empty(X.shape)
 
         def write(rows):
             out[rows] = self._pull(X[rows], slope[rows] * self.scale_)
@@ -350,7 +351,7 @@ class LocalInvariants(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         """
         check_is_fitted(self)
         X = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
-        direction = np.asarray(direction, dtype=X.dtype)
+        direction = as_array(direction, "direction", X.dtype)
         features = np.empty((len(X), len(self.scale_)), dtype=X.dtype)
         scale = self.scale_.astype(X.dtype)
 

@@ -5,13 +5,13 @@ from numbers import Integral, Real
 
 import numpy as np
 
-from .._utils.masks import unmasked
+from ..fields._sources import as_array
 from ..structures._cells import AXES, ROUNDING
 from ..structures._elements import HEAVIEST, atomic_number, symbol
 
 
 def in_plane(forces, k, n_atoms, plane):
-    forces = unmasked(forces, "forces", np.float64)
+    forces = as_array(forces, "forces", np.float64)
     shapes = [(n_atoms, n) for n in sorted({len(plane), 3})]
     if forces.shape not in shapes:
         raise ValueError(

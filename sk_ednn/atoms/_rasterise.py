@@ -8,6 +8,7 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from .._utils.stored import stored
+from ..fields._sources import as_array
 from ..structures._cells import angles, check_frames, cosines, is_straight
 from ..structures._elements import symbol
 from ..structures._structure import gather
@@ -427,7 +428,7 @@ class GaussianRasterizer(TransformerMixin, BaseEstimator):
         return drawn, [self._channels_first(slope) for slope in slopes]
 
     def _channels_first(self, slope):
-        slope = np.asarray(slope, dtype=np.float64)
+        slope = as_array(slope, "slope", np.float64)
         if self.channels_ is None:
             return slope[None]
         return np.ascontiguousarray(np.moveaxis(slope, -1, 0))

@@ -140,7 +140,7 @@ def fit(
     keep_on_interrupt: Annotated[
         bool,
         typer.Option(
-            "--keep-on-interrupt", help="Write the network as it is on Ctrl-C, and do not ask."
+            "--keep-on-interrupt", help="On Ctrl-C write the best epoch so far, and do not ask."
         ),
     ] = False,
     unit: Annotated[

@@ -24,7 +24,7 @@ from ._inputs import (
     tiling_of,
 )
 from ._models import TILE_MODELS, suited, tile_model
-from ._networks import NETWORKS, check_options, with_options
+from ._networks import NETWORKS, check_options, interrupted, with_options
 from ._paths import check_paths, may_replace
 from ._report import check_name, check_report, write_report
 from ._structure_names import are_structures, check_structure_options
@@ -273,21 +273,17 @@ def _hint(asked, X, tiling) -> None:
 
 
 def _fitted(estimator, name, train, gradient, asked) -> str | None:
-    """Fit; return how far that came where it was interrupted and what there is is to be kept."""
+    """Fit; return what is kept of a training that was interrupted, None where it was not."""
     with Interrupts(asked.checkpoint).watched() as interrupts:
         estimator.fit(*train, **({} if gradient is None else {"gradient": gradient}))
     if not interrupts.seen:
         return None
     if name not in NETWORKS:
         interrupts.end()
-    from ..estimators._fit_summary import training_of
-
-    epochs = training_of(estimator).get("epochs")
-    done = "interrupted" if epochs is None else f"interrupted after {epochs} epochs"
+    done = interrupted(estimator)
     keep = asked.keep_on_interrupt
     if not keep and sys.stdin.isatty() and sys.stderr.isatty():
-        best = "best" if asked.early_stopping else "network as it is"
-        keep = typer.confirm(f"{done}. Keep the {best}?", err=True)
+        keep = typer.confirm(f"{done}. Write it?", err=True)
     if not keep:
         interrupts.end()
     return done

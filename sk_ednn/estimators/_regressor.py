@@ -255,7 +255,7 @@ class EDNNRegressor(ScoredByTotals, WithTerms):
         left[np.abs(left) <= _ROUNDING * np.abs(y)] = 0.0
         return SumProblem(
             terms=terms,
-            fields=systems,
+            systems=systems,
             y=left,
             sample_weight=sample_weight,
             groups=admitted.groups,

@@ -9,7 +9,7 @@ from sklearn.base import RegressorMixin
 from sklearn.utils import check_array
 
 from ..fields._fields import require_finite, require_numbers
-from ..fields._sources import in_memory
+from ..fields._sources import as_array, in_memory
 from ._data_warnings import warn_of_means, warn_of_standardised
 
 
@@ -58,7 +58,7 @@ def check_targets(caller, fields, y, sample_weight, groups):
             )
         check_length("sample_weight", sample_weight, fields)
     if groups is not None:
-        groups = np.asarray(in_memory(groups, "groups"))
+        groups = as_array(groups, "groups")
         check_length("groups", groups, fields)
     warn_of_standardised(y, stacklevel=5)
     warn_of_means(y, fields, stacklevel=5)

@@ -22,7 +22,7 @@ from ..tiling._grid_base import box_sides, cut
 from . import _dask_tasks as tasks
 from ._chunks import Layout
 from ._dask_record import Record
-from ._groups import HELD_BYTES, Group, Term, group_sites, group_totals
+from ._groups import HELD_BYTES, EvaluatedTerm, Group, group_sites, group_totals
 
 # Goes into the names of runs: another number where records of old journals no longer hold.
 _FORMAT = 2
@@ -41,7 +41,7 @@ class Work:
         self.blocks = blocks
         evaluation = blocks._inner(tile_model, tiling, fields)
         self.fields = _as_sources(fields)
-        self.term = Term(evaluation, tile_model, tiling)
+        self.term = EvaluatedTerm(evaluation, tile_model, tiling)
         self.max_tiles = evaluation.tiles_per_block(tile_model, tiling, fields)
         how = type(evaluation), evaluation.get_params()
         self.identity = blocks._named(

@@ -11,7 +11,7 @@ from .._parallel.journal import Journal
 from .._parallel.payloads import pack
 from .._utils.hashing import digest
 from ._exact import ExactTotals
-from ._groups import Term
+from ._groups import EvaluatedTerm
 
 # Goes into the names of runs: another number where records of old journals no longer hold.
 _FORMAT = 1
@@ -56,7 +56,7 @@ class _Work:
 
     def __init__(self, blocks, evaluation, tile_model, tiling, systems):
         self.systems, self.journal = systems, blocks.journal
-        self.term = Term(evaluation, tile_model, tiling)
+        self.term = EvaluatedTerm(evaluation, tile_model, tiling)
         plan = evaluation.plan(tile_model, tiling, systems)
         most = blocks.blocks_per_task
         self.groups = [plan[k : k + most] for k in range(0, len(plan), most)]
@@ -93,7 +93,7 @@ class _Work:
 
 
 def _group_totals(term, packed, record) -> ExactTotals:
-    opened: Term = term.open()
+    opened: EvaluatedTerm = term.open()
     systems, blocks, samples = packed.open()
     folder, run, keys, whole, done = record
     n_outputs = opened.tile_model.n_outputs
@@ -119,7 +119,7 @@ def _group_totals(term, packed, record) -> ExactTotals:
 
 
 def _group_contributions(term, packed, record) -> list[np.ndarray]:
-    opened: Term = term.open()
+    opened: EvaluatedTerm = term.open()
     systems, blocks, _ = packed.open()
     pairs = opened.evaluation.block_contributions(opened.tile_model, opened.tiling, systems, blocks)
     return [values for _, values in pairs]

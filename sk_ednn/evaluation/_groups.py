@@ -24,7 +24,7 @@ HELD_BYTES = 1 << 28
 
 
 @dataclass(frozen=True)
-class Term:
+class EvaluatedTerm:
     """A fitted term and how it is evaluated: what all groups share."""
 
     evaluation: AbstractEvaluation
@@ -71,12 +71,14 @@ def key_of(stack, block) -> tuple[int, ...]:
     return (stack, *(end for pair in ends for end in pair))
 
 
-def group_totals(term: Term, source, group: Group, done: dict, finished=None) -> ExactTotals:
+def group_totals(
+    term: EvaluatedTerm, source, group: Group, done: dict, finished=None
+) -> ExactTotals:
     """Return the exact totals of the samples of a group, counted from its first.
 
     Parameters
     ----------
-    term : Term
+    term : EvaluatedTerm
     source : FieldSource
         Read for the blocks that are not known.
     group : Group
@@ -112,7 +114,7 @@ def group_totals(term: Term, source, group: Group, done: dict, finished=None) ->
     return totals.condensed()
 
 
-def group_contributions(term: Term, source, group: Group) -> np.ndarray:
+def group_contributions(term: EvaluatedTerm, source, group: Group) -> np.ndarray:
     """Return the contributions of a group's tiles: (n_samples, *tiles of the box, n_outputs)."""
     fields = _fields(term, source, group)
     box = group.box

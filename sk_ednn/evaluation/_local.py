@@ -8,9 +8,9 @@ import math
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from .._utils.masks import unmasked
 from ..exceptions import TileModelError, TilingError
 from ..fields._fields import check_fields, require_finite
+from ..fields._sources import as_array
 from ._ledger import Ledger, flat_sites
 
 
@@ -79,9 +79,7 @@ class LocalUpdates:
                     "Local updates change sites of a field on a grid; the model's tiling is "
                     f"{tiling!r}. Predict the changed system anew."
                 )
-        if isinstance(field, (list, tuple)):
-            field = unmasked(field, "field")
-        fields = model._check_predicted([field])
+        fields = model._check_predicted([as_array(field, "field", expected="one field")])
         self._ledger = Ledger(running(model, terms, fields), fields.stacks[0].values)
         self._single = model._y_ndim == 1
         self._total = self._ledger.totals[0]
@@ -155,7 +153,7 @@ class LocalUpdates:
             raise ValueError(
                 "There is nothing to accept: call propose first. A proposal can be accepted once."
             )
-        mask = np.ones(self._n_moves, dtype=bool) if mask is None else unmasked(mask, "mask")
+        mask = np.ones(self._n_moves, dtype=bool) if mask is None else as_array(mask, "mask")
         if mask.dtype != bool or mask.shape not in ((self._n_moves,), ()):
             raise ValueError(
                 f"mask must be booleans of shape ({self._n_moves},), one for each move proposed; "
@@ -182,7 +180,7 @@ class LocalUpdates:
     def _checked(self, sites, values):
         """Return sites (n_moves, n_sites, n_axes), values to match, and whether there are moves."""
         grid, field = self._ledger.grid, self._ledger.values
-        sites, values = unmasked(sites, "sites"), unmasked(values, "values")
+        sites, values = as_array(sites, "sites"), as_array(values, "values")
         if sites.ndim not in (2, 3) or sites.shape[-1] != len(grid) or sites.dtype.kind not in "iu":
             raise TilingError(
                 f"sites must be integers of shape (n_sites, {len(grid)}) for one move, or "

@@ -20,6 +20,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from ..exceptions import ModelFileError
 from ..networks import PaperCNN, PaperDenseNet, ValidCNN
 from ..networks._trial import is_uninitialised
+from ..solvers._best_epoch import BestEpoch
+from ..solvers._progress import TrainingBar
 from ._running import is_running
 
 # Networks that are what their layers are, one after the other.
@@ -58,7 +60,8 @@ _NETS = {"NeuralNet": NeuralNet, "NeuralNetRegressor": NeuralNetRegressor}
 _PARTS = {
     kind.__name__: kind for kind in (EarlyStopping, GradientNormClipping, LRScheduler, ValidSplit)
 }
-
+# Callbacks that have no part in what is learned.
+_OF_RUNNING = (BestEpoch, TrainingBar)
 
 # What modules and nets take besides their weights: a few kB were measured, in Python and beside it.
 _BYTES_PER_LAYER = 1 << 13
@@ -287,6 +290,8 @@ def _net_node(net, encoder, place) -> dict:
             continue
         if _is_default(kind, name, value):
             continue
+        if name == "callbacks" and isinstance(value, list):
+            value = [each for each in value if not isinstance(each, _OF_RUNNING)]
         try:
             kwargs[name] = encoder(value, f"{place}.{name}")
         except ModelFileError:

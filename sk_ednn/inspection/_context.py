@@ -11,7 +11,7 @@ from sklearn.utils._param_validation import Interval, validate_params
 
 from ..estimators._reach import focus_mask, reach
 from ..exceptions import TilingError
-from ..fields._sources import in_memory
+from ..fields._sources import as_array
 
 KINDS = ("blur", "noise", "occlude")
 REGIONS = ("context", "focus")
@@ -132,7 +132,7 @@ def context_sensitivity(
     if not with_baseline:  # nothing is hidden from it: in a difference it drops out
         tile_model = tile_model.with_baseline(None)
     predicted = np.asarray(reached.regressor.predict(reached.X)).reshape(fields.n_samples, -1)
-    y = predicted if y is None else in_memory(y, "y", float).reshape(-1, predicted.shape[1])
+    y = predicted if y is None else as_array(y, "y", float).reshape(-1, predicted.shape[1])
     if len(y) != fields.n_samples:
         raise ValueError(f"X has {fields.n_samples} samples, y has {len(y)}.")
 
@@ -180,7 +180,7 @@ def _checked_areas(areas, regions) -> np.ndarray:
         )
     if areas is None:
         return np.unique(np.linspace(1, most, 5).round().astype(int))
-    areas = np.asarray(areas)
+    areas = as_array(areas, "areas")
     if areas.ndim != 1 or areas.dtype.kind not in "iu" or len(areas) == 0:
         raise TilingError(f"areas must be a sequence of integers, got {areas!r}.")
     if areas.min() < 1 or areas.max() > most:

@@ -8,7 +8,7 @@ from sklearn.utils import Bunch, check_consistent_length
 from ..estimators._reach import all_terms, grid_axes, predict_list, samples_of, unwrap
 from ..estimators._shift_averaged import ShiftAveraged
 from ..exceptions import TilingError
-from ..fields._sources import in_memory
+from ..fields._sources import as_array
 
 
 def size_transfer(y_true, y_pred, sizes):
@@ -63,8 +63,8 @@ def size_transfer(y_true, y_pred, sizes):
     >>> print(f"{found.bias:.4f} ± {found.bias_std_error:.4f}, {found.noise:.2f}")
     0.0019 ± 0.0001, 0.10
     """
-    y_true, y_pred = in_memory(y_true, "y_true", float), in_memory(y_pred, "y_pred", float)
-    N = in_memory(sizes, "sizes", float)
+    y_true, y_pred = as_array(y_true, "y_true", float), as_array(y_pred, "y_pred", float)
+    N = as_array(sizes, "sizes", float)
     check_consistent_length(y_true, y_pred, N)
     if y_true.ndim != 1 or y_pred.shape != y_true.shape or N.shape != y_true.shape:
         raise ValueError(

@@ -9,7 +9,7 @@ import numpy as np
 
 from .._utils.writing import replacing
 from ..estimators._reach import unwrap
-from ..fields._sources import in_memory
+from ..fields._sources import as_array
 from ..inspection._extensivity import extensivity_report
 from . import _numbers, _page, _sections
 from ._sections import HELD_BACK, TRAINING
@@ -186,7 +186,7 @@ class _Part:
         self.tiling = _numbers.terms_of(self.regressor)[0][2]
         self.fields = self.tiling.check(fields)
         self.sites = _numbers.sites_of(self.fields, self.tiling)
-        y = in_memory(y, "y", float)
+        y = as_array(y, "y", float)
         if y.ndim not in (1, 2) or len(y) != self.fields.n_samples:
             raise ValueError(
                 f"y must have shape (n_samples,) or (n_samples, n_outputs) for "

@@ -39,7 +39,7 @@ class SumProblem:
     Attributes
     ----------
     terms : list of Term
-    fields : Systems
+    systems : Systems
         What the tilings checked: fields, bags, structures.
     y : ndarray of shape (n_samples, n_outputs), float64
         The totals less the baseline.
@@ -61,7 +61,7 @@ class SumProblem:
     """
 
     terms: list[Term]
-    fields: Any
+    systems: Any
     y: np.ndarray
     sample_weight: np.ndarray | None = None
     groups: np.ndarray | None = None
@@ -88,7 +88,7 @@ class SumProblem:
 
     def counts(self) -> np.ndarray:
         """Return the tiles of each sample and counted term, (n_samples, n_counted)."""
-        counts = [self.terms[k].tiling.counts(self.fields) for k in self.counted]
+        counts = [self.terms[k].tiling.counts(self.systems) for k in self.counted]
         return np.stack(counts, axis=1)
 
     @property
@@ -108,7 +108,7 @@ class SumProblem:
 
     def tile_shape(self, term: Term) -> tuple[int, ...]:
         """Return the shape of the tiles of a term."""
-        return term.tiling.shape_of_tiles(self.fields)
+        return term.tiling.shape_of_tiles(self.systems)
 
 
 class AbstractSolver(BaseEstimator, ABC):

@@ -13,10 +13,10 @@ from .._utils.steps import dense
 from ..exceptions import TileModelError
 from ..networks import FieldSums, RandomSymmetry, SumOfBranches, SumOverTiles, TileSums
 from ..networks._layout import plain_module
+from ..networks._raw_inputs import needs_raw_inputs
 from ..networks._standardize import Standardization, standardization_of
 from ..networks._sum import BranchSums, network_input
-from ..networks._trial import reads_labels
-from ._gradients import known_slopes, root_mean_square
+from ._gradients import known_gradients, root_mean_square
 from ._skorch import compile_options
 
 # Tiles that are looked at to see whether they repeat.
@@ -35,7 +35,7 @@ def example_tiles(problem, term, features=None) -> torch.Tensor:
     features : TileFeatures or None
         Transformers before the network.
     """
-    tiles = next(iter(term.tiling.blocks(problem.fields, _TRIED))).array()
+    tiles = next(iter(term.tiling.blocks(problem.systems, _TRIED))).array()
     if features is not None:
         return torch.tensor(dense(features(tiles)), dtype=torch.float32)
     return network_input(tiles, term.tiling.has_channels)
@@ -58,6 +58,8 @@ def try_out(settings, net, problem, features=None) -> list:
         One for each term. A training that goes on keeps those it began with.
     """
     how, whole = net.solver_, net.module_
+    wanted = settings.standardize and features is None
+    asks = wanted and problem.start is None
     by_axis: dict[Any, Standardization | None] = {}
     found: list[Standardization | None] = []
     for term, module, example in zip(problem.terms, net.term_modules(), how.examples, strict=True):
@@ -65,15 +67,15 @@ def try_out(settings, net, problem, features=None) -> list:
         call = net.infer_tiles if len(problem.terms) == 1 else module
         try:
             net.module_ = plain_module(whole)  # not to be compiled for a few tiles
-            labels = reads_labels(call, module, tiles)
+            raw = needs_raw_inputs(call, module, tiles, asks)
         finally:
             net.module_ = whole
-        if not settings.standardize or labels or features is not None:
+        if raw or not wanted:
             found.append(None)
             continue
         key = ("grid", term.tiling.channel_axis) if term.tiling.is_grid else term.name
         if problem.start is None and key not in by_axis:
-            by_axis[key] = standardization_of(term.tiling, problem.fields, problem.sample_weight)
+            by_axis[key] = standardization_of(term.tiling, problem.systems, problem.sample_weight)
         found.append(by_axis.get(key))
     if problem.start is not None:
         found = [getattr(model, "standardization", None) for model in problem.start]
@@ -109,9 +111,9 @@ def batches_of_one(settings, net, problem, features, scale):
     (standardization,) = how.standardizations
     y = problem.y / scale * how.share
     # Lazy fields are read a batch at a time.
-    of_fields = features is None and (of_fields or problem.fields.lazy)
+    of_fields = features is None and (of_fields or problem.systems.lazy)
     # Seen on some tiles: all of them may be many times as large as the fields.
-    repeats = not of_fields and tiling.probe(problem.fields, _PROBED).repeats()
+    repeats = not of_fields and tiling.probe(problem.systems, _PROBED).repeats()
     as_fields = tiling.is_grid and features is None
     if as_fields and (of_fields or settings.form == "dense" or not repeats):
         network = SumOverTiles(
@@ -122,7 +124,7 @@ def batches_of_one(settings, net, problem, features, scale):
         if of_fields or network.form_ == "dense":
             how.over_fields = network
             return _field_sums(settings, problem, term, y, scale, how)
-    tiles = tiling.tiles(problem.fields)
+    tiles = tiling.tiles(problem.systems)
     tiles = tiles.unique()[0] if repeats else tiles
     has_channels = tiling.has_channels
 
@@ -170,7 +172,7 @@ def _branch_sums(settings, net, problem, scale) -> BranchSums:
             network_input, has_channels=term.tiling.has_channels, dtype=how.dtype,
             standardization=standardization,
         )  # fmt: skip
-        tiles = term.tiling.tiles(problem.fields).condensed()
+        tiles = term.tiling.tiles(problem.systems).condensed()
         sums = TileSums(tiles, prepare, y, problem.sample_weight, batch_size, how.dtype)
         branches.append(sums)
     return BranchSums(branches)
@@ -193,7 +195,7 @@ def _field_sums(settings, problem, term, y, scale, how) -> FieldSums:
         how.augment = RandomSymmetry(term.tiling, problem.tile_shape(term), how.augment)
     slopes = _slopes(settings, problem, term, scale / how.share, how)
     return FieldSums(
-        problem.fields, term.tiling.channel_axis, y, problem.sample_weight, slopes, how.dtype,
+        problem.systems, term.tiling.channel_axis, y, problem.sample_weight, slopes, how.dtype,
         # float32 would leave nothing of numbers such as 100000.0 ± 0.1 to standardise.
         torch.float64 if any(how.standardizations) else how.dtype,
     )  # fmt: skip
@@ -215,6 +217,6 @@ def _slopes(settings, problem, term, unit, how):
         how.gradient_weight = lambda epoch: weight
     else:
         how.gradient_weight = settings.gradient_weight
-    slopes = known_slopes(problem, term.tiling, float(np.ravel(unit)[0]))
+    slopes = known_gradients(problem, term.tiling, float(np.ravel(unit)[0]))
     how.gradient_spread = root_mean_square(slopes)
     return slopes

@@ -244,10 +244,10 @@ class _Learner:
     """A term's tiles as rows, and how its regressor is fitted to residuals of sums."""
 
     def __init__(self, term, problem, random_state, max_bytes):
-        self.features = TileFeatures(term, problem.fields)
+        self.features = TileFeatures(term, problem.systems)
         self.regressor = self.features.final
         self.random_state = random_state
-        tiles = term.tiling.tiles(problem.fields)
+        tiles = term.tiling.tiles(problem.systems)
         per_tile = 24.0 * np.prod(tiles.tile_shape)
 
         def admit(n_distinct):

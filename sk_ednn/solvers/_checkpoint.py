@@ -111,9 +111,13 @@ class Checkpoint(Callback):
         net.module_.load_state_dict(saved["module"])
         net.optimizer_.load_state_dict(saved["optimizer"])
         net.history_ = History(saved["history"])
-        for (name, callback), state in zip(net.callbacks_, saved["callbacks"], strict=True):
-            if name != state["name"]:
-                raise TileModelError(f"{self.path} was written with other callbacks.")
+        names = [name for name, _ in net.callbacks_]
+        if names != [state["name"] for state in saved["callbacks"]]:
+            raise TileModelError(
+                f"{self.path} was written with other callbacks, or by another version. Remove it "
+                "to begin anew, or give another path."
+            )
+        for (_, callback), state in zip(net.callbacks_, saved["callbacks"], strict=True):
             vars(callback).update(state["values"])
             if state["schedule"] is not None:
                 callback.lr_scheduler_.load_state_dict(state["schedule"])
@@ -202,9 +206,9 @@ def file_of(checkpoint, *training) -> Path:
 def training_digest(net, problem, settings) -> str:
     """Return what tells one training from another: its data, network and settings."""
     digest = hashlib.sha256()
-    if not isinstance(problem.fields, Fields):
-        digest.update(content_digest(problem.fields).encode())
-    for stack in problem.fields.stacks if isinstance(problem.fields, Fields) else ():
+    if not isinstance(problem.systems, Fields):
+        digest.update(content_digest(problem.systems).encode())
+    for stack in problem.systems.stacks if isinstance(problem.systems, Fields) else ():
         digest.update(repr((stack.values.shape, stack.values.dtype.str)).encode())
         digest.update(memoryview(stack.samples.tobytes()))
         if not isinstance(stack.values, np.ndarray):

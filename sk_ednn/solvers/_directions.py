@@ -22,7 +22,8 @@ from ..exceptions import TileModelError
 from ..fields._fields import Fields, Stack
 from ..tile_models._base import flat
 from ._features import _BLOCK_BYTES
-from ._gradients import known_slopes, root_mean_square
+from ._gradients import known_gradients, root_mean_square
+from ._system_directions import system_rows
 
 # Of central differences in float64, in units of the spread of what is varied: where rounding
 # errors and those of third order are alike, some 1e-10.
@@ -71,13 +72,9 @@ def direction_rows(problem, features, widths, weight, n_directions, random_state
     TileModelError
         Where gradients or features are such that their derivatives are not known.
     """
-    for term in problem.terms:
-        if not term.tiling.is_grid:
-            raise TileModelError(
-                "Linear models learn gradients with respect to fields on a grid, which "
-                f"{type(term.tiling).__name__} has not: leave out gradient."
-            )
-    slopes = known_slopes(problem, problem.terms[0].tiling, 1.0)
+    if not all(term.tiling.is_grid for term in problem.terms):
+        return _of_systems(problem, features, widths, weight, n_directions, random_state)
+    slopes = known_gradients(problem, problem.terms[0].tiling, 1.0)
     for place, known in enumerate(problem.gradient):
         if hasattr(known, "pull") and not hasattr(known, "push"):
             raise TileModelError(
@@ -87,7 +84,7 @@ def direction_rows(problem, features, widths, weight, n_directions, random_state
             )
     directions = [_directions(slope.values.shape, n_directions, random_state) for slope in slopes]
     owners = np.repeat(np.arange(len(slopes)), [len(own) for own in directions])
-    n_bytes = 16 * (len(owners) + problem.fields.n_samples) * sum(widths)
+    n_bytes = 16 * (len(owners) + problem.systems.n_samples) * sum(widths)
     require_memory(
         n_bytes,
         f"Learning derivatives along {n_directions} directions of each sample",
@@ -95,7 +92,7 @@ def direction_rows(problem, features, widths, weight, n_directions, random_state
     )
     rows, start = np.zeros((len(owners), sum(widths))), 0
     for feature, width in zip(features, widths, strict=True):
-        _fill(rows[:, start : start + width], problem.fields, feature, slopes, directions)
+        _fill(rows[:, start : start + width], problem.systems, feature, slopes, directions)
         start += width
     targets = np.concatenate(
         [own.reshape(len(own), -1) @ slope.values.ravel()
@@ -109,6 +106,20 @@ def direction_rows(problem, features, widths, weight, n_directions, random_state
     scale = np.sqrt(weight) * _unit(problem, slopes)
     rows *= scale
     return DirectionRows(rows, targets * scale, owners)
+
+
+def _of_systems(problem, features, widths, weight, n_directions, random_state) -> DirectionRows:
+    """Return the rows of gradients with respect to systems that are no grids, kind by kind."""
+    spread = np.sqrt(np.average(problem.y[:, 0] ** 2, weights=problem.sample_weight)) or 1.0
+    parts = []
+    for rows, targets, owners, size, n_known in system_rows(
+        problem, features, widths, n_directions, random_state
+    ):
+        scale = np.sqrt(weight) * spread / size / np.sqrt(n_known)
+        parts.append((rows * scale, targets * scale, owners))
+    if not parts:
+        raise TileModelError("gradient has no entry that is known. Leave it out.")
+    return DirectionRows(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
 
 def _unit(problem, slopes) -> float:

@@ -29,8 +29,8 @@ from .._utils.steps import dense, front_and_last, transformed
 from .._utils.stored import stored
 from ..exceptions import TileModelError
 from ..tile_models._base import AbstractTileModel, flat
-from ..tile_models._kernel_gradients import slope as kernel_slope
-from ..tile_models._tile_model import outputs_of_rows, slopes_of_rows
+from ..tile_models._kernel_gradients import kernel_gradient
+from ..tile_models._tile_model import gradients_of_rows, outputs_of_rows
 from ._base import AbstractSolver, SumProblem, last_step
 from ._kernel import SummedTiles
 
@@ -154,9 +154,9 @@ class SummedGaussianProcess(RegressorMixin, BaseEstimator):
         mean = between(self.kernel_, dense(X), self.X_train_) @ self.alpha_
         return mean[:, 0] if mean.shape[1] == 1 else mean
 
-    def prediction_slope(self, X):
+    def prediction_gradient(self, X):
         """Return how the first mean contribution changes with each feature, of the shape of X."""
-        return kernel_slope(self.kernel_, dense(X), self.X_train_, self.alpha_[:, 0][None])
+        return kernel_gradient(self.kernel_, dense(X), self.X_train_, self.alpha_[:, 0][None])
 
     def covariance_with_totals(self, X):
         """Return the prior covariance of contributions with the training totals, (n, n_samples)."""
@@ -178,8 +178,8 @@ class GaussianTileModel(AbstractTileModel):
     def _outputs(self, tiles) -> np.ndarray:
         return outputs_of_rows(self, tiles)
 
-    def _input_slopes(self, tiles) -> np.ndarray:
-        return slopes_of_rows(self, tiles)
+    def _input_gradients(self, tiles) -> np.ndarray:
+        return gradients_of_rows(self, tiles)
 
     def total_std(self, tiling, fields) -> np.ndarray:
         """Return the standard deviation of totals, noise of the totals included.

@@ -98,7 +98,10 @@ class GradientSolver(AbstractSolver):
         over all sites of the training fields. Mean and scale belong to the fitted tile model.
         Networks that take numbers for labels (``nn.Embedding``, ``one_hot``; anything that rounds
         its input, turns it into integers or compares it for equality) get the fields as they are,
-        and so do networks behind the transformers of a Pipeline.
+        and so do those that put it into functions with constants of their own before any layer that
+        learns (``x > 1.5``, ``cos``, ``log``, ``abs``), and networks behind the transformers of a
+        Pipeline. Networks that begin with an activation or a product get standardised fields, and a
+        warning.
     form : {"auto", "dense", "tiled"}, default="auto"
         Whether to run the network over whole fields, where `sk_ednn.networks.as_convolution` can,
         or over tiles. "auto" takes the cheaper, "dense" raises where it is not exact.
@@ -269,7 +272,7 @@ class GradientSolver(AbstractSolver):
 
     def _fit_network(self, problem, term, positive, units, random_state) -> NetworkTileModel:
         scale, _ = units
-        features = TileFeatures(term, problem.fields)
+        features = TileFeatures(term, problem.systems)
         in_pipeline = features.final is not term.tile_model
         has_channels = term.tiling.has_channels
         tile_shape = problem.tile_shape(term)

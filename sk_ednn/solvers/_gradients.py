@@ -11,7 +11,7 @@ from ..exceptions import TileModelError
 
 
 @dataclass(frozen=True)
-class Slope:
+class FieldGradient:
     """The derivative of one total with respect to its field.
 
     Attributes
@@ -42,7 +42,7 @@ class _Scaled:
         return self.known.push(direction)
 
 
-def known_slopes(problem, tiling, unit) -> list:
+def known_gradients(problem, tiling, unit) -> list:
     """Return the derivatives of a problem less those of its baseline, divided by a unit.
 
     Raises
@@ -55,17 +55,17 @@ def known_slopes(problem, tiling, unit) -> list:
         raise TileModelError(
             f"Gradients are learned for one total per sample, y has {problem.n_outputs} columns."
         )
-    slopes: list[Any] = [None] * problem.fields.n_samples
-    for stack in problem.fields.stacks:
+    slopes: list[Any] = [None] * problem.systems.n_samples
+    for stack in problem.systems.stacks:
         shape = stack.values.shape[1:]
         of_baseline = None
         if problem.baseline is not None:
-            slope = problem.baseline.slope(tiling, shape)
+            slope = problem.baseline.gradient(tiling, shape)
             of_baseline = _channels_first(slope, tiling.channel_axis)
         for place in stack.samples:
             known = problem.gradient[place]
             if not hasattr(known, "pull"):
-                known = Slope(_field_slope(known, shape, tiling.channel_axis, place))
+                known = FieldGradient(_field_gradient(known, shape, tiling.channel_axis, place))
             values = _numbers(known.values, place)
             if not np.isfinite(values).all():
                 raise TileModelError(f"gradient[{place}] holds NaN or infinity.")
@@ -98,7 +98,7 @@ def _numbers(values, place):
         ) from error
 
 
-def _field_slope(values, shape, channel_axis, place):
+def _field_gradient(values, shape, channel_axis, place):
     values = _numbers(values, place)
     if values.shape != shape:
         raise TileModelError(

@@ -190,8 +190,8 @@ class SummedTiles:
     """
 
     def __init__(self, term, problem: SumProblem, max_bytes=None):
-        self.features = TileFeatures(term, problem.fields)
-        tiles = term.tiling.tiles(problem.fields)
+        self.features = TileFeatures(term, problem.systems)
+        tiles = term.tiling.tiles(problem.systems)
         per_tile = 3 * 8.0 * np.prod(tiles.tile_shape)
 
         def admit(n_distinct):
@@ -204,7 +204,7 @@ class SummedTiles:
             )
 
         tiles, _ = tiles.unique(admit)
-        self.rows = dense(self.features.of_distinct(tiles, problem.fields))
+        self.rows = dense(self.features.of_distinct(tiles, problem.systems))
         self.sum_matrix = tiles.sum_matrix
 
     @property

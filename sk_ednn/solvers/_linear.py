@@ -157,9 +157,9 @@ class LinearSolver(AbstractSolver):
         """Fit the terms; see `AbstractSolver.fit`."""
         self._validate_params()
         self._require_suited(problem.terms)
-        features = [TileFeatures(term, problem.fields) for term in problem.terms]
+        features = [TileFeatures(term, problem.systems) for term in problem.terms]
         _require_alike([feature.final for feature in features])
-        columns = [feature.summed(problem.fields) for feature in features]
+        columns = [feature.summed(problem.systems) for feature in features]
         widths = [column.shape[1] for column in columns]
         sums = columns.pop() if len(columns) == 1 else np.hstack(columns)
         counts, counted = problem.counts(), problem.counted

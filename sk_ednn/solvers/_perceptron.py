@@ -53,10 +53,10 @@ def fit_perceptron(problem: SumProblem, scale, share, random_state, standardize=
         are then part of the weights and intercepts of its first layer.
     """
     (term,) = problem.terms
-    features = TileFeatures(term, problem.fields)
+    features = TileFeatures(term, problem.systems)
     model: MLPRegressor = features.final
     model._validate_params()
-    tiles = term.tiling.tiles(problem.fields).unique()[0]
+    tiles = term.tiling.tiles(problem.systems).unique()[0]
     n_samples = len(problem.y)
     size = min(200, n_samples) if model.batch_size == "auto" else int(model.batch_size)
     if not 1 <= size <= n_samples:
@@ -85,17 +85,20 @@ def fit_perceptron(problem: SumProblem, scale, share, random_state, standardize=
     else:
         try:
             training.stochastic(size)
-        except KeyboardInterrupt:  # as MLPRegressor has it: what there is is kept
-            if not hasattr(model, "n_iter_"):
+        except KeyboardInterrupt:  # the best there is is kept
+            if training.best_parameters is None:
                 raise  # there is nothing
             warnings.warn("Training interrupted by user.", stacklevel=2)
+        else:
+            if not model.early_stopping:
+                training.best_parameters = None
     training.store(n_features)
     return problem.tile_model(term, features.assemble(model), scale=scale)
 
 
 def _of_features(problem, term) -> Standardization | None:
     """Return the standardisation of flat tiles: one mean and scale for each of their numbers."""
-    of_channels = standardization_of(term.tiling, problem.fields, problem.sample_weight)
+    of_channels = standardization_of(term.tiling, problem.systems, problem.sample_weight)
     if of_channels is None:
         return None
     repeats = int(np.prod(problem.tile_shape(term))) // len(of_channels.mean)
@@ -113,7 +116,8 @@ class _Training:
         self.standardization = standardization
         self.model, self.sums, self.random_state = model, sums, random_state
         self.n_outputs, self.share = n_outputs, share
-        self.best_parameters = None  # of the epoch that was best on samples held back
+        # Of the epoch that was best, on samples held back where there are any.
+        self.best_parameters = None
         self.poisson = getattr(model, "loss", "squared_error") == "poisson"
         hidden = (
             np.atleast_1d(model.hidden_layer_sizes).tolist()
@@ -256,8 +260,7 @@ class _Training:
             n_worse = n_worse + 1 if current > best - margin else 0
             if current < best:
                 best = current
-                if model.early_stopping:
-                    self.best_parameters = [p.detach().clone() for p in self.parameters]
+                self.best_parameters = [p.detach().clone() for p in self.parameters]
             optimizer.iteration_ends(n_seen)
             if n_worse > model.n_iter_no_change:
                 message = f"No improvement by tol={model.tol} in {model.n_iter_no_change} epochs."

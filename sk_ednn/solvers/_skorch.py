@@ -17,6 +17,7 @@ from skorch.exceptions import SkorchException
 from torch import nn
 
 from ..exceptions import TileModelError
+from ._best_epoch import BestEpoch
 from ._progress import TrainingBar
 
 SCHEDULES = ("one_cycle", "cosine", "constant")
@@ -57,6 +58,8 @@ def bare_net(settings, module, problem) -> NeuralNet:
         if problem.groups is None:
             n_train -= int(np.ceil(settings.validation_fraction * n_train))
         callbacks.append(EarlyStopping(patience=patience, load_best=True))
+    else:
+        callbacks.append(BestEpoch())
     if settings.schedule != "constant":
         callbacks.append(_schedule(settings, n_train))
     if settings.max_norm is not None:

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from .._utils.hashing import digest
-from .._utils.masks import unmasked
 from .._utils.steps import front_and_last
 from ..exceptions import TileModelError
 from ..fields._fields import Fields, Stack
+from ..fields._sources import as_array
 from ..tiling import Block
 from ._baseline import Baseline
 
@@ -80,7 +80,7 @@ class AbstractTileModel(ABC):
             Where the tiles are not of the shape fitted, or where the estimator returns NaN,
             infinity, or anything but one row of outputs per tile.
         """
-        tiles = unmasked(tiles, "tiles")
+        tiles = as_array(tiles, "tiles")
         self.check_shape(tiles.shape[1:])
         if len(tiles) == 0:
             return np.zeros((0, self.n_outputs))
@@ -134,13 +134,13 @@ class AbstractTileModel(ABC):
         baseline = None if tiling.is_grid else self.baseline
 
         def slopes(tiles):
-            own = self._input_slopes(tiles)
-            return own if baseline is None else own + baseline.slopes(tiles)
+            own = self._input_gradients(tiles)
+            return own if baseline is None else own + baseline.tile_gradients(tiles)
 
         parts = tiling.gradient_of(systems, slopes, max_tiles)
         if tiling.is_grid and self.baseline is not None:
             for part in parts:
-                part += self.baseline.slope(tiling, part.shape[1:])
+                part += self.baseline.gradient(tiling, part.shape[1:])
         return parts
 
     def total_and_gradient(self, tiling, values, gradient=True):
@@ -165,7 +165,7 @@ class AbstractTileModel(ABC):
         slope = self.gradient(tiling, field)[0][0] if gradient else None
         return math.fsum(total[:, 0]), slope
 
-    def _input_slopes(self, tiles) -> np.ndarray:
+    def _input_gradients(self, tiles) -> np.ndarray:
         """Return how the first output changes with each tile, without the baseline, float64."""
         return self.input_gradient(tiles)
 

@@ -51,7 +51,7 @@ class Baseline:
         features = focus_features(tiles, self.focus, self.kind, self.tile_ndim, n_contents)
         return features @ self.coefficients
 
-    def slopes(self, tiles) -> np.ndarray:
+    def tile_gradients(self, tiles) -> np.ndarray:
         """Return how the first contribution changes with each number of tiles, like `tiles`."""
         out = np.zeros(tiles.shape)
         if self.kind == "content":
@@ -63,7 +63,7 @@ class Baseline:
                 out[(slice(None), *self.focus)] = of_contents if has_channels else of_contents[0]
         return out
 
-    def slope(self, tiling, field_shape) -> np.ndarray:
+    def gradient(self, tiling, field_shape) -> np.ndarray:
         """Return how the first total changes with each number of a field, of shape field_shape."""
         if self.kind == "size":
             return np.zeros(field_shape)

@@ -25,7 +25,7 @@ from sklearn.preprocessing import (
 
 from .._utils.steps import as_arrays, dense, front_and_last
 from ..exceptions import TileModelError
-from ._kernel_gradients import named_slope
+from ._kernel_gradients import named_kernel_gradient
 
 _SCALERS = (StandardScaler, MinMaxScaler, MaxAbsScaler, RobustScaler)
 # What an activation's derivative is, from the activation itself.
@@ -42,7 +42,7 @@ _KNOWN = (
 )
 
 
-def prediction_slope(estimator, rows) -> np.ndarray:
+def prediction_gradient(estimator, rows) -> np.ndarray:
     """Return how a fitted regressor's predictions change with their features.
 
     Parameters
@@ -77,9 +77,11 @@ def _of_regressor(model, rows):
     if isinstance(model, KernelRidge):
         weights = np.ravel(model.dual_coef_)[None]
         gamma, degree, coef0 = model.gamma, model.degree, model.coef0
-        return named_slope(model, model.kernel, gamma, degree, coef0, model.X_fit_, rows, weights)
-    if hasattr(model, "prediction_slope"):
-        return model.prediction_slope(rows)
+        return named_kernel_gradient(
+            model, model.kernel, gamma, degree, coef0, model.X_fit_, rows, weights
+        )
+    if hasattr(model, "prediction_gradient"):
+        return model.prediction_gradient(rows)
     if isinstance(model, MLPRegressor):
         return _of_perceptron(model, rows)
     if isinstance(model, (LinearModel, linear_model.SGDRegressor)):
@@ -119,7 +121,7 @@ def _through(step, given, slope):
             components = components / np.sqrt(step.explained_variance_)[:, None]
         return slope @ components
     if isinstance(step, Nystroem):
-        return named_slope(
+        return named_kernel_gradient(
             step, step.kernel, step.gamma, step.degree, step.coef0, step.components_, given,
             slope @ step.normalization_,
         )  # fmt: skip

@@ -15,7 +15,7 @@ from ..exceptions import TileModelError
 _NAMED = ("linear", "poly", "polynomial", "rbf", "sigmoid")
 
 
-def named_slope(model, kernel, gamma, degree, coef0, known, rows, weights) -> np.ndarray:
+def named_kernel_gradient(model, kernel, gamma, degree, coef0, known, rows, weights) -> np.ndarray:
     """Return the weighted sum of slopes of a kernel named as `KernelRidge` does.
 
     Parameters
@@ -53,7 +53,7 @@ def named_slope(model, kernel, gamma, degree, coef0, known, rows, weights) -> np
     return (weights * gamma * degree * inner ** (degree - 1)) @ known
 
 
-def slope(kernel, rows, known, weights) -> np.ndarray:
+def kernel_gradient(kernel, rows, known, weights) -> np.ndarray:
     """Return the weighted sum of slopes of a kernel of `sklearn.gaussian_process`.
 
     Parameters
@@ -76,15 +76,17 @@ def slope(kernel, rows, known, weights) -> np.ndarray:
     if isinstance(kernel, (kernels.ConstantKernel, kernels.WhiteKernel)):
         return np.zeros_like(rows)
     if isinstance(kernel, kernels.Sum):
-        return slope(kernel.k1, rows, known, weights) + slope(kernel.k2, rows, known, weights)
-    if isinstance(kernel, kernels.Product):
-        return slope(kernel.k1, rows, known, weights * kernel.k2(rows, known)) + slope(
-            kernel.k2, rows, known, weights * kernel.k1(rows, known)
+        return kernel_gradient(kernel.k1, rows, known, weights) + kernel_gradient(
+            kernel.k2, rows, known, weights
         )
+    if isinstance(kernel, kernels.Product):
+        return kernel_gradient(
+            kernel.k1, rows, known, weights * kernel.k2(rows, known)
+        ) + kernel_gradient(kernel.k2, rows, known, weights * kernel.k1(rows, known))
     if isinstance(kernel, kernels.Exponentiation):
         power = kernel.exponent
         outer = power * kernel.kernel(rows, known) ** (power - 1)
-        return slope(kernel.kernel, rows, known, weights * outer)
+        return kernel_gradient(kernel.kernel, rows, known, weights * outer)
     if isinstance(kernel, kernels.DotProduct):
         return np.broadcast_to(weights, (len(rows), len(known))) @ known
     length = getattr(kernel, "length_scale", None)

@@ -9,7 +9,7 @@ import numpy as np
 from .._utils.steps import as_arrays, front_and_last, transformed
 from .._utils.stored import stored
 from ._base import AbstractTileModel, checked_outputs, flat
-from ._gradients import prediction_slope
+from ._gradients import prediction_gradient
 
 
 @stored("TileModel")
@@ -26,8 +26,8 @@ class TileModel(AbstractTileModel):
     def _outputs(self, tiles) -> np.ndarray:
         return outputs_of_rows(self, tiles)
 
-    def _input_slopes(self, tiles) -> np.ndarray:
-        return slopes_of_rows(self, tiles)
+    def _input_gradients(self, tiles) -> np.ndarray:
+        return gradients_of_rows(self, tiles)
 
 
 def outputs_of_rows(tile_model, tiles) -> np.ndarray:
@@ -38,7 +38,7 @@ def outputs_of_rows(tile_model, tiles) -> np.ndarray:
     return checked_outputs(outputs, len(tiles), tile_model.n_outputs, tile_model.estimator)
 
 
-def slopes_of_rows(tile_model, tiles) -> np.ndarray:
+def gradients_of_rows(tile_model, tiles) -> np.ndarray:
     """Return how the first output changes with each tile, in units of y, float64."""
-    slopes = prediction_slope(tile_model.estimator, flat(tiles))
+    slopes = prediction_gradient(tile_model.estimator, flat(tiles))
     return slopes.reshape(np.shape(tiles)) * float(np.ravel(tile_model.scale)[0])

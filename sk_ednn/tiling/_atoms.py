@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from ..structures import Environments, Structures, atomic_number, neighbor_pairs
 from ..structures._bins import surroundings
 from ..structures._elements import symbol
 from ..structures._systems import LARGE, AtomSystems
-from ._packed import AbstractPackedTiling, PackedBlock
+from ._packed import AbstractPackedTiling, PackedBlock, checked_gradient
 
 # Of the free memory, what described atoms may take that are kept for the next question.
 _KEPT = 0.25
@@ -144,11 +145,11 @@ class AtomTiling(AbstractPackedTiling):
 
     def tile_offsets(self, systems: AtomSystems) -> np.ndarray:
         """Return where the tiles of each sample begin."""
-        return systems.tiles(self._number())[1]
+        return systems.tiles(self.number)[1]
 
     def read(self, systems: AtomSystems, start, stop) -> np.ndarray:
         """Return the descriptors of atoms, (stop - start, *tile_shape)."""
-        atoms = systems.tiles(self._number())[0][start:stop]
+        atoms = systems.tiles(self.number)[0][start:stop]
         descriptor = self._descriptor(systems)
         kept = self._kept(systems, descriptor)
         if kept is not None:
@@ -170,7 +171,7 @@ class AtomTiling(AbstractPackedTiling):
 
     def by_sample(self, systems: AtomSystems, out) -> list[np.ndarray]:
         """Return a list of arrays, one for each structure, in the order of its atoms."""
-        atoms, offsets = systems.tiles(self._number())
+        atoms, offsets = systems.tiles(self.number)
         values = out[0][np.argsort(atoms, kind="stable")]
         return np.split(values, offsets[1:-1])
 
@@ -188,7 +189,7 @@ class AtomTiling(AbstractPackedTiling):
         positions = np.zeros((structures.n_atoms, 3))
         strain = np.zeros((len(structures), 3, 3))
         n_indicators = self._n_indicators(systems)
-        tiles, _ = systems.tiles(self._number())
+        tiles, _ = systems.tiles(self.number)
         for block in self.plan(systems, max_tiles):
             atoms = tiles[block.start : block.stop]
             by_tiles = slopes(self.read(systems, block.start, block.stop))[:, n_indicators:]
@@ -200,6 +201,55 @@ class AtomTiling(AbstractPackedTiling):
                 np.add.at(strain, samples, of_cells)
         return [positions, strain]
 
+    def known_gradients(self, systems: AtomSystems, gradient) -> dict[str, list]:
+        """Return gradients by positions and by strain; see `AbstractTiling`.
+
+        Parameters
+        ----------
+        systems : AtomSystems
+        gradient : list of mapping or object, or None
+            With ``positions`` (n_atoms, 3), minus the forces, and ``strain`` (3, 3), the stress
+            times the volume; either may be missing or None.
+        """
+        kinds: dict[str, list] = {"positions": [], "strain": []}
+        sizes = systems.structures.sizes.tolist()
+        for k, (known, n) in enumerate(zip(gradient, sizes, strict=True)):
+            for kind, shape in (("positions", (n, 3)), ("strain", (3, 3))):
+                values = (
+                    known.get(kind) if isinstance(known, Mapping) else getattr(known, kind, None)
+                )
+                values = checked_gradient(values, shape, f"{kind} of gradient[{k}]")
+                if values is not None and kind == "strain":
+                    values = _of_basis(values.reshape(3, 3))
+                kinds[kind].append(values)
+        return {
+            kind: values for kind, values in kinds.items() if any(v is not None for v in values)
+        }
+
+    def push(self, systems: AtomSystems, block, kind, directions) -> list[np.ndarray]:
+        """Return how the descriptors of a block change along directions; see `AbstractTiling`."""
+        structures, descriptor = systems.structures, self._descriptor(systems)
+        atoms = systems.tiles(self.number)[0][block.start : block.stop]
+        n_indicators = self._n_indicators(systems)
+        pushed = [
+            np.zeros((len(atoms), *self.shape_of_tiles(systems))) for _ in range(len(directions))
+        ]
+        tangents = []
+        for of_samples in directions:
+            positions, strain = np.zeros((structures.n_atoms, 3)), np.zeros((len(structures), 3, 3))
+            for k, along in zip(self.samples(systems, block), of_samples, strict=True):
+                if along is not None and kind == "strain":
+                    strain[k] = _from_basis(along)
+                elif along is not None:
+                    part = slice(structures.offsets[k], structures.offsets[k + 1])
+                    positions[part] = along.reshape(-1, 3)
+            tangents.append((positions, strain))
+        for place, environments, (index, samples) in self._environments(systems, atoms):
+            for change, (positions, strain) in zip(pushed, tangents, strict=True):
+                vectors = environments.displace(positions[index], strain[samples])
+                change[place, n_indicators:] = descriptor.push(environments, vectors)
+        return pushed
+
     def gradient_by_sample(self, systems: AtomSystems, parts) -> list[Bunch]:
         """Return for each structure a Bunch of ``positions`` (n, 3) and ``strain`` (3, 3)."""
         positions, strain = parts
@@ -210,7 +260,7 @@ class AtomTiling(AbstractPackedTiling):
         """Return the structures, or the region of one, that some blocks are of."""
         first, last = blocks[0].first, blocks[-1].last
         samples = np.arange(first, last + 1)
-        tiles, offsets = systems.tiles(self._number())
+        tiles, offsets = systems.tiles(self.number)
         if first < last or systems.structures.sizes[first] <= LARGE:
             part, base = systems.take(samples), int(offsets[first])
         else:
@@ -224,7 +274,9 @@ class AtomTiling(AbstractPackedTiling):
 
     # --- parts ------------------------------------------------------------------------------
 
-    def _number(self) -> int | None:
+    @property
+    def number(self) -> int | None:
+        """Atomic number of the atoms that are tiles; None for all atoms."""
         return None if self.species is None else atomic_number(self.species)
 
     def _descriptor(self, systems) -> Any:
@@ -316,6 +368,21 @@ class AtomTiling(AbstractPackedTiling):
     def _region(self, systems, k, atoms) -> AtomSystems:
         region, _ = self._cluster(systems, k, atoms, float(self.descriptor.cutoff))
         return AtomSystems(region, systems.species, np.arange(len(atoms)))
+
+
+def _of_basis(strain) -> np.ndarray:
+    """Return a gradient by strain in an orthonormal basis of symmetric matrices, (6,)."""
+    symmetric = (strain + strain.T) / 2
+    off_diagonal = symmetric[[1, 0, 0], [2, 2, 1]]
+    return np.concatenate([np.diag(symmetric), np.sqrt(2) * off_diagonal])
+
+
+def _from_basis(values) -> np.ndarray:
+    """Return the symmetric matrix of six coefficients, (3, 3)."""
+    matrix = np.diag(values[:3])
+    rows, columns = [1, 0, 0], [2, 2, 1]
+    matrix[rows, columns] = matrix[columns, rows] = values[3:] / np.sqrt(2)
+    return matrix
 
 
 def _known(structures, species) -> AtomSystems:

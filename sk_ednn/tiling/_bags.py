@@ -13,7 +13,7 @@ from ..exceptions import NoveltyWarning, TilingError
 from ..fields._bags import Bags, check_bags
 from ..fields._fields import require_numbers
 from ..fields._range import InputRange
-from ._packed import AbstractPackedTiling
+from ._packed import AbstractPackedTiling, checked_gradient
 
 
 @stored("BagTiling")
@@ -197,6 +197,32 @@ class BagTiling(AbstractPackedTiling):
                 rows = bags.chosen(self.column, self.kind)[0][block.start : block.stop]
                 out[rows[:, None], self._features(bags)] = values
         return np.split(out, bags.offsets[1:-1])
+
+    def known_gradients(self, bags: Bags, gradient) -> dict[str, list]:
+        """Return gradients with respect to bags, each like its bag or None."""
+        sizes, width = np.diff(bags.offsets), bags.values.shape[1]
+        values: list[np.ndarray | None] = []
+        for k, (known, n) in enumerate(zip(gradient, sizes, strict=True)):
+            values.append(checked_gradient(known, (int(n), width), f"gradient[{k}]"))
+        return {"features": values}
+
+    def push(self, bags: Bags, block, kind, directions) -> list[np.ndarray]:
+        """Return how instances change along directions of their bags; see `AbstractTiling`."""
+        first, last = bags.offsets[block.first], bags.offsets[block.last + 1]
+        begins = bags.offsets[block.first : block.last + 2]
+        pushed = []
+        for of_samples in directions:
+            change = np.zeros((last - first, bags.values.shape[1]))
+            for start, stop, along in zip(begins[:-1], begins[1:], of_samples, strict=True):
+                if along is not None:
+                    change[start - first : stop - first] = along.reshape(stop - start, -1)
+            if self.column is None:
+                rows = np.arange(block.start, block.stop)
+                pushed.append(change[rows - first])
+            else:
+                rows = bags.chosen(self.column, self.kind)[0][block.start : block.stop]
+                pushed.append(change[rows - first][:, self._features(bags)])
+        return pushed
 
     def range_of(self, bags: Bags) -> InputRange | None:
         """Return the range of each column."""

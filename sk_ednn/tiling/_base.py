@@ -227,6 +227,45 @@ class AbstractTiling(BaseEstimator, ABC):
             "BagTiling have."
         )
 
+    def known_gradients(self, systems, gradient) -> dict[str, list]:
+        """Return gradients that a fit is given, by kind and sample, as flat arrays or None.
+
+        Parameters
+        ----------
+        systems : Systems
+        gradient : list
+            What is known of the gradient of each sample's total, as `gradient_by_sample` has it.
+
+        Returns
+        -------
+        dict of str to list of ndarray or None
+        """
+        raise TileModelError(
+            f"{type(self).__name__} has no gradients with respect to its systems: leave out "
+            "gradient. GridTiling, BagTiling and AtomTiling have."
+        )
+
+    def push(self, systems, block, kind, directions) -> list[np.ndarray]:
+        """Return how the tiles of a block change along directions of its samples.
+
+        The Jacobian-vector product of the tiles; `gradient_of` is its adjoint.
+
+        Parameters
+        ----------
+        systems : Systems
+        block : block of `plan`
+        kind : str
+            Of the kinds of `known_gradients`.
+        directions : list of list of ndarray or None
+            For each direction, that of each sample of the block, flat; None for no change.
+
+        Returns
+        -------
+        list of ndarray of shape (n_tiles, *tile_shape)
+            One for each direction.
+        """
+        raise NotImplementedError
+
     def gradient_by_sample(self, systems, parts) -> Any:
         """Return what `gradient_of` returned as users expect it: by sample."""
         return parts

@@ -20,7 +20,7 @@ from ..fields._fields import (
     is_list_of_fields,
     require_finite,
 )
-from ..fields._sources import ArraySource, read_sites
+from ..fields._sources import ArraySource, as_array, read_sites
 from ._gather import gather, wraps_partly
 from ._grid_base import AbstractGridTiling, Block
 from ._windows import (
@@ -420,7 +420,7 @@ class GridTiling(AbstractGridTiling):
         """
         if is_list_of_fields(X):
             return [self.inverse_transform(tiles[None])[0] for tiles in X]
-        tiles = np.asarray(X)
+        tiles = as_array(X, "X")
         n_trailing = tiles.ndim - 1 - (self.channel_axis is not None)
         if n_trailing < 2 or n_trailing % 2:
             raise TilingError(

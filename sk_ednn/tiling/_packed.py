@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..exceptions import TileModelError
 from ._base import AbstractTiling, sum_matrix
 from ._tiles import Tiles
 
@@ -107,3 +108,26 @@ class AbstractPackedTiling(AbstractTiling):
     def by_sample(self, systems, out) -> list[np.ndarray]:
         """Return a list of arrays, one for each sample."""
         return np.split(out[0], self.tile_offsets(systems)[1:-1])
+
+
+def checked_gradient(values, shape, name) -> np.ndarray | None:
+    """Return a gradient that a user gave as a flat array; None where it is None.
+
+    Raises
+    ------
+    TileModelError
+        Where it is no array of finite numbers of this shape.
+    """
+    if values is None:
+        return None
+    try:
+        array = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise TileModelError(f"{name} must be an array of shape {shape}: {error}") from error
+    if array.shape != shape:
+        raise TileModelError(f"{name} must be an array of shape {shape}, got shape {array.shape}.")
+    if not np.isfinite(array).all():
+        raise TileModelError(
+            f"{name} contains NaN or infinity. Give None for a gradient that is not known."
+        )
+    return array.ravel()

@@ -14,7 +14,7 @@ from sklearn.utils._param_validation import Interval, StrOptions, validate_param
 from .._utils.steps import dense, front_and_last, transformed
 from ..estimators._committee import EDNNCommittee
 from ..estimators._reach import reach, sampled_tiles, unwrap
-from ..fields._sources import in_memory
+from ..fields._sources import as_array
 from ..tile_models._base import flat
 from ..tiling._unique import distinct
 
@@ -230,8 +230,8 @@ def error_ranking(indicator, errors, *, n_bins=5):
     >>> error_ranking([0.1, 0.2, 0.4, 0.8], [1.0, -2.0, 3.0, -5.0], n_bins=2).spearman
     1.0
     """
-    indicator = in_memory(indicator, "indicator", float)
-    errors = np.abs(in_memory(errors, "errors", float))
+    indicator = as_array(indicator, "indicator", float)
+    errors = np.abs(as_array(errors, "errors", float))
     if indicator.ndim != 1 or indicator.shape != errors.shape or len(errors) < 2:
         raise ValueError(
             "error_ranking expects two arrays of shape (n_samples,), of at least two samples; got "

@@ -177,7 +177,7 @@ def test_the_slope_of_the_baseline_is_exact(kind, boundary):
         return tiling.tiles(x[None]).total(baseline.predict(tiling.tiles(x[None]).values))[0, 0]
 
     x = np.random.default_rng(0).normal(size=shape)
-    slope = baseline.slope(tiling, shape)
+    slope = baseline.gradient(tiling, shape)
     for index in np.ndindex(*shape):
         moved = x.copy()
         moved[index] += 1.0

@@ -28,7 +28,7 @@ from sk_ednn.descriptors import (
 )
 from sk_ednn.evaluation import Direct, LocalUpdates, Unique
 from sk_ednn.exceptions import TilingError
-from sk_ednn.solvers import BoostingSolver
+from sk_ednn.solvers import BoostingSolver, LinearSolver
 from sk_ednn.structures import Structures
 from sk_ednn.testing import check_tiling
 from sk_ednn.tiling import AtomTiling
@@ -333,3 +333,70 @@ def test_bad_input_is_named(data):
     with pytest.raises(TilingError, match="sites of a field on a grid"):
         LocalUpdates(model, X[0])
     assert model.predict(Structures.of(X)).shape == (len(X),)
+
+
+@pytest.mark.parametrize("pbc", ["crystal", "cluster"])
+def test_linear_models_learn_forces_and_stress(pbc):
+    """Few energies and their gradients say more than the energies alone."""
+    X = make_structures(60, pbc=PBC[pbc])
+    y = np.array([pair_energy(structure) for structure in X])
+    terms = AtomTiling.per_species(
+        make_pipeline(StandardScaler(), Ridge(1e-4)), DESCRIPTORS["power"], ["Si", "Au"]
+    )
+    teacher = EDNNRegressor(terms).fit(X, y)
+    energies, gradients = teacher.predict(X), teacher.predict_gradient(X)
+    test = make_structures(20, seed=7, pbc=PBC[pbc])
+    expected, truth = teacher.predict(test), teacher.predict_gradient(test)
+    errors = {}
+    for kind in ("energies", "positions", "positions and strain"):
+        known = [
+            None if kind == "energies" else Bunch(
+                positions=each.positions, strain=each.strain if "strain" in kind else None
+            )
+            for each in gradients[:8]
+        ]  # fmt: skip
+        solver = LinearSolver(n_directions=100)
+        model = EDNNRegressor(clone(teacher).tile_model, solver=solver)
+        model.fit(X[:8], energies[:8], gradient=None if kind == "energies" else known)
+        found = model.predict_gradient(test)
+        errors[kind] = (
+            np.sqrt(np.mean((model.predict(test) - expected) ** 2)),
+            np.mean(
+                [
+                    np.abs(a.positions - b.positions).mean()
+                    for a, b in zip(found, truth, strict=True)
+                ]
+            ),
+        )
+    assert errors["positions"][1] < 0.7 * errors["energies"][1]
+    assert errors["positions and strain"][1] < 0.7 * errors["energies"][1]
+
+
+def test_push_is_the_adjoint_of_the_gradient():
+    X = make_structures(4)
+    tiling = AtomTiling(DESCRIPTORS["power"])
+    systems = tiling.check(X)
+    rng = np.random.default_rng(0)
+    weights = rng.normal(size=tiling.tiles(X).array().shape)
+    (block,) = tiling.plan(systems, 10**6)
+    parts = tiling.gradient_of(systems, lambda tiles: weights, 10**6)
+    gradients = tiling.gradient_by_sample(systems, parts)
+    known = tiling.known_gradients(systems, gradients)
+    for kind, values in known.items():
+        along = [rng.normal(size=len(each)) for each in values]
+        (pushed,) = tiling.push(systems, block, kind, [along])
+        left = sum(a @ b for a, b in zip(values, along, strict=True))
+        np.testing.assert_allclose(left, np.vdot(pushed, weights), rtol=1e-9)
+
+
+def test_gradients_that_cannot_be_learned_are_named(data):
+    X, y = data
+    model = EDNNRegressor(Ridge(), AtomTiling(DESCRIPTORS["power"]))
+    for gradient, words in (
+        ([Bunch(positions=np.zeros((1, 2)))] * len(X), r"positions of gradient\[0\] must be"),
+        ([Bunch(strain=np.full((3, 3), np.nan))] * len(X), "contains NaN"),
+        ([None] * len(X), "no entry that is known"),
+        ([None] * 3, "has"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            model.fit(X, y, gradient=gradient)

@@ -20,7 +20,7 @@ from sklearn.tree import DecisionTreeRegressor
 from sk_ednn import EDNNCommittee, EDNNRegressor, GridTiling
 from sk_ednn.evaluation import AutoEvaluation, Direct, LocalUpdates, Unique
 from sk_ednn.exceptions import NoveltyWarning, TileModelError, TilingError
-from sk_ednn.solvers import BoostingSolver, KernelSolver
+from sk_ednn.solvers import BoostingSolver, KernelSolver, LinearSolver
 from sk_ednn.testing import check_tiling
 from sk_ednn.tiling import BagTiling
 from sk_ednn.uncertainty import novelty
@@ -376,3 +376,25 @@ def test_tables_are_divided_into_bags():
     np.testing.assert_array_equal(bags[1], X[[0, 2, 5]])
     with pytest.raises(TilingError, match="the group of each instance"):
         BagTiling.bags(X, [1, 2])
+
+
+@pytest.mark.parametrize("baseline", ["size", "content", None])
+def test_linear_models_learn_gradients_of_bags(baseline):
+    """Three totals of a quadratic function say little, and their gradients determine it."""
+    bags = make_bags(3, least=4)
+    y = totals(bags)
+    gradients = [
+        np.stack([2 * bag[:, 0], -0.7 * bag[:, 2], -0.7 * bag[:, 1]], axis=1) for bag in bags
+    ]
+    tile_model = make_pipeline(PolynomialFeatures(2, include_bias=False), Ridge(1e-8))
+    test = make_bags(30, seed=3)
+    errors = []
+    for gradient in (None, gradients):
+        solver = LinearSolver(n_directions=100)
+        model = EDNNRegressor(tile_model, BagTiling(), baseline=baseline, solver=solver)
+        model.fit(bags, y, gradient=gradient)
+        errors.append(np.abs(model.predict(test) - totals(test)).max())
+    assert errors[1] < 0.02 * errors[0]
+    wrong = [np.zeros((2, 3))] * 3
+    with pytest.raises(ValueError, match=r"gradient\[0\] must be an array of shape"):
+        model.fit(bags, y, gradient=wrong)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ...estimators._reach import unwrap
-from ...fields._sources import in_memory
+from ...fields._sources import as_array
 from ...uncertainty._novelty import error_ranking, novelty
 from ._style import COLOURS, GREY, check_axes, new_axes, with_unit
 
@@ -93,9 +93,9 @@ class NoveltyDisplay:
             raise ValueError(
                 f"Only an EDNNCommittee has a spread, got {type(unwrap(estimator)[0]).__name__}."
             )
-        errors = np.asarray(estimator.predict(X), dtype=float) - in_memory(y, "y", float)
+        errors = np.asarray(estimator.predict(X), dtype=float) - as_array(y, "y", float)
         if sizes is not None:
-            errors = errors / in_memory(sizes, "sizes", float)
+            errors = errors / as_array(sizes, "sizes", float)
             values = values / np.asarray(sizes, dtype=float) if indicator == "spread" else values
         return cls.from_predictions(
             values, errors, label=labels[indicator], n_bins=n_bins, ax=ax,
@@ -121,8 +121,8 @@ class NoveltyDisplay:
         -------
         NoveltyDisplay
         """
-        indicator = in_memory(indicator, "indicator", float)
-        errors = in_memory(errors, "errors", float)
+        indicator = as_array(indicator, "indicator", float)
+        errors = as_array(errors, "errors", float)
         display = cls(indicator, errors, label=label, n_bins=n_bins)
         return display.plot(ax, name=name, unit=unit)
 

@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.base import clone
 
 from ...estimators._reach import all_terms, grid_axes, samples_of, unwrap
+from ...fields._sources import as_array
 from ._style import COLOURS, GREY, MARKERS, by_group, check_axes, log_sizes, new_axes, with_unit
 
 _KINDS = ("total", "time", "speedup")
@@ -78,7 +79,7 @@ class ScalingDisplay:
         ValueError
             Where shapes differ, or sizes or times are not positive.
         """
-        sizes, values = np.asarray(sizes, dtype=float), np.asarray(values, dtype=float)
+        sizes, values = as_array(sizes, "sizes", float), as_array(values, "values", float)
         if kind not in _KINDS:
             raise ValueError(f"kind must be one of {_KINDS}, got {kind!r}.")
         if sizes.ndim != 1 or sizes.shape != values.shape or len(sizes) == 0:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ...estimators._reach import samples_of, unwrap
+from ...fields._sources import as_array
 from ._style import CONTEXT_COLOUR, FOCUS_COLOUR, GREY, INK, new_axes, two_axes, with_unit
 
 # Lines between more focus regions than this along an axis would hide the field.
@@ -287,13 +288,15 @@ class ContributionDisplay:
         -------
         ContributionDisplay
         """
-        contributions = np.asarray(contributions, dtype=float)
+        contributions = as_array(contributions, "contributions", float)
         if contributions.ndim not in (1, 2):
             raise ValueError(
                 "Contributions of one or two dimensions are drawn, these have shape "
                 f"{contributions.shape}: cut a plane out first."
             )
-        return cls(contributions, None if field is None else np.asarray(field)).plot(ax, **style)
+        return cls(contributions, None if field is None else as_array(field, "field")).plot(
+            ax, **style
+        )
 
     def plot(self, ax=None, *, name="contribution", unit="", cmap="cividis", field_cmap="Greys"):
         """Draw the figure.

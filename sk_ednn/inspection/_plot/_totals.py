@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...fields._sources import in_memory
+from ...fields._sources import as_array
 
 
 class TotalsDisplay:
@@ -79,7 +79,7 @@ def _checked(*, y_true, y_pred, sizes=None):
     ValueError
         Where they are not of that shape, or sizes are not positive.
     """
-    y_true, y_pred = in_memory(y_true, "y_true", float), in_memory(y_pred, "y_pred", float)
+    y_true, y_pred = as_array(y_true, "y_true", float), as_array(y_pred, "y_pred", float)
     if y_true.ndim != 1 or y_true.shape != y_pred.shape or len(y_true) == 0:
         raise ValueError(
             "Expected true and predicted totals of shape (n_samples,), got "
@@ -87,7 +87,7 @@ def _checked(*, y_true, y_pred, sizes=None):
         )
     if sizes is None:
         return y_true, y_pred, None
-    sizes = in_memory(sizes, "sizes", float)
+    sizes = as_array(sizes, "sizes", float)
     if sizes.shape != y_true.shape or not (sizes > 0).all():
         raise ValueError(
             f"sizes must be positive, one for each of {len(y_true)} systems, got shape "
