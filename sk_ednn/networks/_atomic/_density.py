@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ...exceptions import MissingExtraError
+from ..._utils.optional import needing
 from ._batch import AtomicBatch
 from ._species import SpeciesIndex
 
@@ -149,16 +149,8 @@ class Density:
 
 
 def _spherical_harmonics(l_max):
-    try:
+    with needing("Densities of neighbours in torch", extra="potentials"):
         from sphericart.torch import SphericalHarmonics
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] != "sphericart":
-            raise
-        raise MissingExtraError(
-            "Spherical harmonics in torch need sphericart-torch, which is not installed: pip "
-            "install sphericart-torch.",
-            name="sphericart",
-        ) from error
     return SphericalHarmonics(l_max)
 
 
