@@ -139,7 +139,7 @@ class AtomicNetwork(AbstractAtomicNetwork):
     >>> from sk_ednn.networks._atomic import AtomicNetwork
     >>> net = AtomicNetwork([8, 22], SymmetryFunctions(5.0), hidden=(20, 20))
     >>> net.representation.n_features  # of two and three atoms, for two species
-    88
+    96
     """
 
     def __init__(self, species, descriptor, *, hidden=(64, 64), context=0, activation="silu"):
