@@ -42,8 +42,12 @@ class Vectors:
     def __init__(self, cutoff):
         self.cutoff = float(cutoff)
 
-    def prepare(self, batch: AtomicBatch) -> VectorValues:
+    def values(self, batch: AtomicBatch) -> Tensor:
         """Return the vectors of a batch."""
+        return batch.vectors
+
+    def prepare(self, batch: AtomicBatch) -> VectorValues:
+        """Return the vectors of a batch, with their adjoint."""
         return VectorValues(batch.vectors)
 
 
@@ -106,6 +110,11 @@ class DeepPotSE(AbstractAtomicNetwork):
             raise TileModelError(
                 f"axis must be from 1 to the last of embedding={embedding!r}, got {axis}."
             )
+        self.config = {
+            "species": self.index.numbers, "cutoff": cutoff, "smooth": self.smooth,
+            "embedding": tuple(embedding), "axis": axis, "hidden": tuple(hidden),
+            "context": context, "activation": activation,
+        }  # fmt: skip
         self.axis, self.n_embedded = axis, embedding[-1]
         self.embed = PerSpecies(self.index, lambda: _embedding(embedding))
         self._build(axis * embedding[-1], hidden, context, activation)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from inspect import signature
 
 import torch
 from torch import Tensor, nn
@@ -34,20 +33,16 @@ class AbstractAtomicNetwork(nn.Module):
     species : sequence of int or str
         Atomic numbers or symbols. Their order changes nothing.
     representation : object
-        With ``cutoff`` and ``prepare(batch)``, which returns ``values`` and ``pull(slopes)``.
+        With ``cutoff``, ``values(batch)``, and ``prepare(batch)``, which returns an object with
+        ``values`` and their adjoint ``pull(slopes)``.
+
+    Attributes
+    ----------
+    config : dict
+        Parameters with which the class makes a network of the same shape, for files.
     """
 
-    params: dict
-    """What the network was made with, by name: another one is made by ``type(net)(**params)``."""
-
-    def __new__(cls, *args, **kwargs):
-        """Keep what the network is made with."""
-        made = super().__new__(cls)
-        if args or kwargs:  # copies are made without
-            given = signature(cls.__init__).bind(made, *args, **kwargs)
-            given.apply_defaults()
-            made.__dict__["params"] = dict(list(given.arguments.items())[1:])
-        return made
+    config: dict
 
     def __init__(self, species, representation):
         super().__init__()
@@ -155,4 +150,4 @@ class AbstractAtomicNetwork(nn.Module):
 
     def forward(self, batch: AtomicBatch) -> Tensor:
         """Return the energy of each atom of whole structures, (n_centers,)."""
-        return self.contributions(self.representation.prepare(batch).values, batch)
+        return self.contributions(self.representation.values(batch), batch)
