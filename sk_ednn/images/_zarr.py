@@ -1,0 +1,97 @@
+"""OME-Zarr, and plain zarr arrays, read by regions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .._utils.optional import needing
+from ._arrays import channels_last
+from ._picture import Picture, PictureError, _reason
+from ._tifffile import _layout
+
+_LETTERS = {"z": "Z", "y": "Y", "x": "X", "c": "C", "t": "T"}
+
+
+def is_zarr(path: Path) -> bool:
+    """Tell whether a folder is a zarr array or group."""
+    return any((path / name).exists() for name in ("zarr.json", ".zgroup", ".zarray", ".zattrs"))
+
+
+def open_zarr(path: str, name: str) -> Picture:
+    """Return the picture of a zarr folder: of OME-Zarr the finest level.
+
+    Parameters
+    ----------
+    path : str
+    name : str
+        For messages.
+
+    Raises
+    ------
+    PictureError
+    """
+    with needing(f"Reading {name}"):
+        import zarr
+    try:
+        node: Any = zarr.open(path, mode="r")
+        attributes: Any = dict(node.attrs)
+        attributes = attributes.get("ome", attributes)
+        if not hasattr(node, "dtype"):
+            scales = attributes.get("multiscales")
+            if not scales:
+                raise PictureError(
+                    f"{name}: a zarr group that is no OME-Zarr. Name the array in it, such as "
+                    f"{name}/0."
+                )
+            level = scales[0]["datasets"][0]["path"]
+            axes = "".join(_letter(axis) for axis in scales[0].get("axes", ()))
+            array = node[level]
+        else:
+            axes, array, level = "", node, None
+    except PictureError:
+        raise
+    except Exception as error:
+        raise PictureError(f"{name}: the folder cannot be read ({_reason(error)}).") from error
+    inside = None if level is None else str(level)
+    if axes and len(axes) == array.ndim:
+        layout = _layout(axes, tuple(array.shape), name)
+        grid = tuple(array.shape[k] for k in layout.grid)
+        reader = _Zarr(path, inside, layout)
+        shape = (*grid, layout.n_channels)
+        return Picture(name, shape, np.dtype(array.dtype), reader, path, by_region=True)
+    expand = channels_last(tuple(array.shape), name)
+    shape = tuple(array.shape) + (1,) * expand
+    reader = _Zarr(path, inside, None, expand)
+    return Picture(name, shape, np.dtype(array.dtype), reader, path, by_region=True)
+
+
+def _letter(axis) -> str:
+    name = axis.get("name", "?") if isinstance(axis, dict) else str(axis)
+    return _LETTERS.get(name.lower(), "U")
+
+
+class _Zarr:
+    """Read a region of a zarr array."""
+
+    def __init__(self, path, inside, layout, expand=False):
+        self.path, self.inside, self.layout, self.expand = path, inside, layout, expand
+        self._opened = None
+
+    def __call__(self, slices):
+        if self._opened is None:
+            import zarr
+
+            node = zarr.open(self.path, mode="r")
+            self._opened = node if self.inside is None else node[self.inside]
+        if self.layout is not None:
+            return self.layout.to_picture(np.asarray(self._opened[self.layout.to_file(slices)]))
+        if self.expand:
+            return np.asarray(self._opened[slices[:-1]])[..., None]
+        return np.asarray(self._opened[slices])
+
+    def __getstate__(self):
+        """Leave the open store behind."""
+        return {**self.__dict__, "_opened": None}
