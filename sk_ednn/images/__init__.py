@@ -2,6 +2,7 @@
 
 from ._arrays import as_picture
 from ._count import CountRegressor
+from ._peaks import peaks
 from ._picture import Picture, PictureError
 from ._readers import read_pictures
 from ._samples import Box, boxes_of_dots
@@ -17,5 +18,6 @@ __all__ = [
     "as_picture",
     "boxes_of_dots",
     "match_totals",
+    "peaks",
     "read_pictures",
 ]

@@ -84,8 +84,8 @@ class CountRegressor(RegressorMixin, BaseEstimator):
     error_ : float
         Mean absolute error of single members for pictures that they held back; NaN where none
         were.
-    held_back_ : Bunch
-        ``index``, ``predicted`` and ``true`` of the pictures that were held back.
+    held_back_ : dict
+        ``"index"``, ``"predicted"`` and ``"true"`` of the pictures that members held back.
     history_ : list of list of dict
         For each member how the training went.
     n_outputs_ : int
@@ -228,7 +228,7 @@ class CountRegressor(RegressorMixin, BaseEstimator):
         self.n_outputs_ = totals.shape[1]
         self.history_ = fitted.histories
         self.interval_ = PictureInterval.of(predicted, totals[held])
-        self.held_back_ = Bunch(index=held, predicted=predicted, true=totals[held])
+        self.held_back_ = {"index": held, "predicted": predicted, "true": totals[held]}
         self.error_ = float(np.abs(predicted - totals[held]).mean()) if len(held) else np.nan
         self.novelty_ = novelty
         self.density_range_ = _density_range(pictures, totals)

@@ -22,6 +22,8 @@ _LEAST_SIZE = 0.0025
 _ILLUMINATION = 0.1
 # Minutes after which a first verdict is due.
 _EARLY = 3.0
+# Between lines on the progress.
+_STEP = 0.1
 
 
 @dataclass
@@ -203,22 +205,23 @@ class _Progress:
     def __init__(self, verbose, stop, typical, n_members):
         self.verbose, self.stop = verbose, stop
         self.typical, self.n_members = typical, n_members
-        self.early = False
+        self.early, self.next = False, _STEP
 
     def __call__(self, progress, row):
         if self.stop.is_set():
             raise KeyboardInterrupt
         if not self.verbose or row is None:
             return
-        due = row["minutes"] >= _EARLY or progress >= 1
-        if "error" in row and due and not self.early:
+        if "error" not in row:
+            return
+        said = f"off by {row['error']:.3g} of {self.typical:.4g} on pictures not seen"
+        if not self.early and (row["minutes"] >= _EARLY or progress >= 1):
             self.early = True
-            self.write(
-                f"after {row['minutes']:.1f} minutes: off by {row['error']:.3g} of "
-                f"{self.typical:.4g} on pictures not seen"
-            )
-        if self.verbose is True or (not callable(self.verbose) and self.verbose > 1):
-            self.write(f"{100 * progress:.0f} %, {row}")
+            self.write(f"after {row['minutes']:.1f} minutes: {said}")
+        elif progress >= self.next:
+            self.write(f"{100 * progress:.0f} % of the training: {said}")
+        while self.next <= progress:
+            self.next += _STEP
 
     def write(self, line):
         """Hand a line on, or print it."""

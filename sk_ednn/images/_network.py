@@ -82,7 +82,8 @@ def as_regressor(module, geometry, standardization, scale, positive, n_channels,
         positive=positive,
         standardization=Standardization(*standardization),
     )
-    regressor = EDNNRegressor(module, tiling, baseline=None)
+    # The net itself, so that a file has its weights once.
+    regressor = EDNNRegressor(net, tiling, baseline=None)
     regressor._of_parts([tile_model], [tiling], y_ndim, geometry.n_axes + 1)
     regressor.input_range_ = seen
     return regressor

@@ -20,7 +20,7 @@ _MISSING = {"", "na", "n/a", "nan", "-", "--", "?", "none", "null", "missing"}
 # Shown of a list of names.
 _SHOWN = 5
 # A column of totals is taken for counts where at least this share of it is whole.
-_COUNTS = 0.8
+_COUNTS = 0.7
 
 
 class TableError(ValueError):
@@ -78,7 +78,7 @@ def match_totals(pictures, table, *, columns=None, counts=None) -> Matched:
     columns : str or sequence of str, default=None
         Columns of the totals. None where there is only one column of numbers beside the names.
     counts : bool or None, default=None
-        Whether totals must be whole and not negative. None for yes where four of five are whole.
+        Whether totals must be whole and not negative. None for yes where seven of ten are whole.
 
     Returns
     -------
@@ -117,7 +117,9 @@ def match_totals(pictures, table, *, columns=None, counts=None) -> Matched:
     )
     kept = [picture for picture, _ in found]
     if counts is None:
-        counts = bool(np.mean(np.round(totals) == totals) >= _COUNTS and (totals > 0).mean() > 0.5)
+        counts = bool(
+            np.mean(np.round(totals) == totals) >= _COUNTS and (totals >= 0).mean() >= 0.5
+        )
     if counts:
         _require_counts(kept, totals, header, places, where)
     used = {id(row) for _, row in found}
