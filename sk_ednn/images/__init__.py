@@ -6,11 +6,13 @@ from ._peaks import peaks
 from ._picture import Picture, PictureError
 from ._readers import read_pictures
 from ._samples import Box, boxes_of_dots
+from ._skimage import LocalFeatures
 from ._tables import Matched, TableError, match_totals
 
 __all__ = [
     "Box",
     "CountRegressor",
+    "LocalFeatures",
     "Matched",
     "Picture",
     "PictureError",

@@ -8,6 +8,9 @@ import numpy as np
 
 from ._picture import PictureError
 
+# Channels of a colour picture, and the least scale of one relative to the largest.
+_COLOURS, _LEAST_COLOUR = 3, 0.1
+
 
 @dataclass(frozen=True)
 class Box:
@@ -147,7 +150,11 @@ def moments(arrays) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     low = np.min([low for low, _ in spans], axis=0)
     high = np.max([high for _, high in spans], axis=0)
     span = np.min([high - low for low, high in spans], axis=0)
-    return mean + reference, np.where(scale > 0, scale, 1.0), np.stack([low, high, span], axis=1)
+    scale = np.where(scale > 0, scale, 1.0)
+    if len(scale) == _COLOURS:
+        # A colour that a dye does not have is noise alone, which is not to be made as large.
+        scale = np.maximum(scale, _LEAST_COLOUR * scale.max())
+    return mean + reference, scale, np.stack([low, high, span], axis=1)
 
 
 def prepared(values, lengths, geometry, mean, scale, box=None):
