@@ -103,6 +103,7 @@ def predict(asked) -> dict[str, Any]:
     from ..images import read_pictures
     from ..images._geometry import Geometry
     from ..images._output import write_counts, write_map, write_overlay, write_peaks
+    from ..images._zarr import map_writer
 
     if asked.output is not None:
         may_replace("--output", asked.output, asked.force)
@@ -126,12 +127,20 @@ def predict(asked) -> dict[str, Any]:
             write_overlay(f"{stem}{ending} overlay.png", picture, own, focus)
             write_peaks(f"{stem}{ending} peaks.csv", own, focus)
 
+    def by_region(picture):
+        if not picture.by_region or asked.maps is None:
+            return None
+        grid = model.estimators_[0].tiling_.tile_grid(picture.shape)
+        path = asked.maps / f"{names[picture.name]}.ome.zarr"
+        return map_writer(path, picture.name, grid, focus, model.n_outputs_)
+
     def done(row):
         what = ", ".join(f"{value:.4g}" for value in np.ravel(row.total))
         word = {"unlike": "  (unlike the pictures of the fit)", "range": "  (out of their range)"}
         say(f"{row.name}: {what}{word.get(row.flag, '')}")
 
-    rows = model.count(pictures, maps=keep if asked.maps is not None else False, done=done)
+    maps = keep if asked.maps is not None else False
+    rows = model.count(pictures, maps=maps, writers=by_region, done=done)
     if asked.output is not None:
         write_counts(asked.output, rows, columns)
     return {

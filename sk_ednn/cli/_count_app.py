@@ -94,7 +94,9 @@ def predict(
     ] = None,
     maps: Annotated[
         Path | None,
-        typer.Option(help="Folder for maps (.tif), overlays (.png) and peaks (.csv)."),
+        typer.Option(
+            help="Folder for maps (.tif), overlays (.png) and peaks (.csv); of slides: .ome.zarr."
+        ),
     ] = None,
     force: Force = False,
     as_json: Json = False,

@@ -325,7 +325,7 @@ class CountRegressor(RegressorMixin, BaseEstimator):
         low, high = self._interval(totals, confidence)
         return self._as_fitted(low), self._as_fitted(high)
 
-    def count(self, X, *, maps=False, done=None):
+    def count(self, X, *, maps=False, writers=None, done=None):
         """Predict one picture after another, with all that is known of each prediction.
 
         Parameters
@@ -333,6 +333,10 @@ class CountRegressor(RegressorMixin, BaseEstimator):
         X : as for `predict`
         maps : bool or function, default=False
             Whether to return maps; or a function that is called with a picture and its map.
+        writers : function, default=None
+            For maps that are larger than memory. Called with a picture; what it returns, unless
+            None, is called with each region of the tile grid and its contributions
+            (*region, n_outputs), and there is no map of the picture otherwise.
         done : function, default=None
             Called with each row when it is there.
 
@@ -350,10 +354,12 @@ class CountRegressor(RegressorMixin, BaseEstimator):
             map : ndarray
                 With ``maps=True``.
         """
-        rows = []
-        for picture, (totals, found) in zip(
-            pictures := self._admitted(X), self._evaluated(pictures, bool(maps)), strict=True
-        ):
+        rows, geometry = [], Geometry(*self.geometry_)
+        for picture in self._admitted(X):
+            write = None if writers is None else writers(picture)
+            totals, found = contributions(
+                picture, self.estimators_, geometry, keep=bool(maps) and write is None, write=write
+            )
             mean = totals.mean(axis=0)
             low, high = self._interval(mean[None], None)
             novelty = self.novelty_.distance(picture)
@@ -367,9 +373,9 @@ class CountRegressor(RegressorMixin, BaseEstimator):
                 novelty=novelty,
                 flag=flag,
             )
-            if callable(maps):
+            if found is not None and callable(maps):
                 maps(picture, self._as_fitted_map(found))
-            elif maps:
+            elif found is not None:
                 row.map = self._as_fitted_map(found)
             if done is not None:
                 done(row)

@@ -12,6 +12,7 @@ from ._arrays import channels_last
 from ._picture import Picture, PictureError, _reason
 from ._tifffile import _layout
 
+_CHUNK = 1024  # tiles along an axis of a map
 _LETTERS = {"z": "Z", "y": "Y", "x": "X", "c": "C", "t": "T"}
 
 
@@ -95,3 +96,54 @@ class _Zarr:
     def __getstate__(self):
         """Leave the open store behind."""
         return {**self.__dict__, "_opened": None}
+
+
+def map_writer(path, name, tile_grid, focus, n_outputs):
+    """Create an OME-Zarr folder for a map, one pixel a tile; return what writes a region of it.
+
+    Parameters
+    ----------
+    path : str or Path
+        A folder that does not exist yet, or an earlier map, which is replaced.
+    name : str
+        Of the picture.
+    tile_grid : tuple of int
+    focus : tuple of int
+        Pixels of a tile along each axis: the scale that is stored.
+    n_outputs : int
+        With several, the first axis has them.
+
+    Returns
+    -------
+    function
+        Of a region, a tuple of slices of the tile grid, and its contributions
+        (*region, n_outputs).
+
+    Raises
+    ------
+    FileExistsError
+        Where the folder is something else.
+    """
+    with needing("Writing a map as OME-Zarr"):
+        import zarr
+    if Path(path).exists() and not is_zarr(Path(path)):
+        raise FileExistsError(f"{path} exists, and is no map: give another folder.")
+    letters = "zyx"[-len(tile_grid) :]
+    several = n_outputs > 1
+    shape = (n_outputs, *tile_grid) if several else tuple(tile_grid)
+    chunks = tuple(min(n, _CHUNK) for n in shape)
+    group = zarr.open_group(str(path), mode="w")
+    array = group.create_array("0", shape=shape, chunks=chunks, dtype="float32", overwrite=True)
+    axes = [{"name": "c", "type": "channel"}] * several
+    axes += [{"name": each, "type": "space"} for each in letters]
+    scale = [1.0] * several + [float(f) for f in focus]
+    transformations = [{"type": "scale", "scale": scale}]
+    datasets = [{"path": "0", "coordinateTransformations": transformations}]
+    multiscales = [{"name": name, "axes": axes, "datasets": datasets}]
+    group.attrs["ome"] = {"version": "0.5", "multiscales": multiscales}
+
+    def write(region, values):
+        values = np.moveaxis(values, -1, 0) if several else values[..., 0]
+        array[((slice(None),) if several else ()) + tuple(region)] = values.astype(np.float32)
+
+    return write

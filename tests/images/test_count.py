@@ -18,9 +18,11 @@ from sk_ednn.images import (
     PictureError,
     as_picture,
     boxes_of_dots,
+    read_pictures,
 )
 from sk_ednn.images import _evaluate as evaluate
 from sk_ednn.images._interval import PictureInterval
+from sk_ednn.images._zarr import map_writer
 
 DATA = make_pictures(16, (48, 56), n_objects=(20, 200), random_state=0)
 
@@ -76,6 +78,25 @@ def test_regions_change_nothing(model, large, monkeypatch, tmp_path):
     monkeypatch.setattr(evaluate, "_REGION_PIXELS", 700)
     np.testing.assert_allclose(model.predict(large), whole, rtol=1e-6)
     np.testing.assert_allclose(model.predict(str(tmp_path / "a.zarr")), whole[:1], rtol=1e-6)
+
+
+@pytest.mark.parametrize("n_outputs", [1, 2])
+def test_maps_are_written_by_regions(n_outputs, large, monkeypatch, tmp_path):
+    pytest.importorskip("zarr")
+    totals = np.stack([DATA.totals, 2 * DATA.totals], axis=1)[:, :n_outputs]
+    model = quick(max_epochs=1).fit(DATA.pictures, totals)
+    expected = model.predict_contributions(large[:1])[0]
+    monkeypatch.setattr(evaluate, "_REGION_PIXELS", 700)
+    path = tmp_path / "map.ome.zarr"
+
+    def writer(picture):
+        return map_writer(path, picture.name, (23, 19), (4, 4), n_outputs)
+
+    (row,) = model.count(large[:1], maps=True, writers=writer)
+    assert "map" not in row
+    (written,) = read_pictures(path)
+    assert written.shape == expected.shape == (23, 19, n_outputs)
+    np.testing.assert_allclose(written.array(), expected, rtol=1e-5)
 
 
 def test_sizes_may_differ_in_one_fit():
