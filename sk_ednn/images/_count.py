@@ -65,6 +65,9 @@ class CountRegressor(RegressorMixin, BaseEstimator):
         Spread of random changes of brightness and contrast in training, relative to those of the
         pixels. "auto" for 0.1 where totals are counts, and none otherwise: an amount may be a
         matter of brightness.
+    precision : {"auto", "float32", "bfloat16"}, default="auto"
+        In which the networks are trained. "auto" for bfloat16 where the processor is made for it,
+        which is three times as fast. Predictions are made in float32.
     validation_fraction : float, default=0.15
         Pictures that each member holds back, to choose its weights and to know its errors.
     confidence : float, default=0.9
@@ -120,6 +123,7 @@ class CountRegressor(RegressorMixin, BaseEstimator):
         "positive": ["boolean", StrOptions({"auto"})],
         "symmetric": ["boolean"],
         "illumination": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
+        "precision": [StrOptions({"auto", "float32", "bfloat16"})],
         "validation_fraction": [Interval(Real, 0, 0.5, closed="both")],
         "confidence": [Interval(Real, 0, 1, closed="neither")],
         "n_jobs": [Integral, None],
@@ -137,6 +141,7 @@ class CountRegressor(RegressorMixin, BaseEstimator):
         positive="auto",
         symmetric=True,
         illumination="auto",
+        precision="auto",
         validation_fraction=0.15,
         confidence=0.9,
         n_jobs=None,
@@ -150,6 +155,7 @@ class CountRegressor(RegressorMixin, BaseEstimator):
         self.positive = positive
         self.symmetric = symmetric
         self.illumination = illumination
+        self.precision = precision
         self.validation_fraction = validation_fraction
         self.confidence = confidence
         self.n_jobs = n_jobs

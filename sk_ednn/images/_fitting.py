@@ -13,7 +13,7 @@ from joblib import Parallel, delayed, effective_n_jobs
 from ._geometry import weights
 from ._network import MEAN_OUTPUT, as_regressor, tile_network
 from ._samples import prepared
-from ._training import Recipe, Sample, Trained, train
+from ._training import Recipe, Sample, Trained, bfloat16_pays, train
 
 # Totals that vary by less than this, relative to their mean, are judged in units of that.
 _LEAST_SPREAD = 0.1
@@ -143,6 +143,7 @@ def _recipe(settings, counts) -> Recipe:
         minutes=settings.minutes,
         symmetric=settings.symmetric,
         illumination=light,
+        half=bfloat16_pays() if settings.precision == "auto" else settings.precision != "float32",
     )
 
 

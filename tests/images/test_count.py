@@ -166,6 +166,13 @@ def test_a_random_state_gives_the_same_model(large):
     np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_either_precision_trains(precision):
+    model = quick(precision=precision, max_epochs=12).fit(DATA.pictures, DATA.totals)
+    errors = [row["train_error"] for row in model.history_[0]]
+    assert errors[-1] < errors[0]
+
+
 def test_a_failed_fit_leaves_the_model_as_it_was(model, large):
     before = model.predict(large)
     with pytest.raises(PictureError, match="picture 1: the same pixels as picture 0"):
