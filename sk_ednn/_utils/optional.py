@@ -17,6 +17,7 @@ _LIBRARIES = {
     "cli": ("typer", "rich", "yaml"),
     "hdf5": ("h5py",),
     "zarr": ("zarr",),
+    "images": ("tifffile", "imagecodecs", "PIL", "skimage"),
     "files": ("skops",),
     "onnx": ("onnx", "onnxscript", "onnxruntime"),
 }

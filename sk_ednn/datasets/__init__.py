@@ -1,7 +1,8 @@
-"""Systems with known totals: sampled lattices, drawn dots, and computed sheets of atoms."""
+"""Systems with known totals: sampled lattices, drawn dots and pictures, sheets of atoms."""
 
 from ._dots import make_dots
 from ._ising import ising_energy, make_ising
+from ._pictures import make_pictures
 from ._porous import load_porous
 from ._potts import make_potts, potts_energy
 from ._sheets import load_sheets
@@ -12,6 +13,7 @@ __all__ = [
     "load_sheets",
     "make_dots",
     "make_ising",
+    "make_pictures",
     "make_potts",
     "potts_energy",
 ]
