@@ -1,8 +1,7 @@
-"""Gradients of totals with respect to systems that are no grids, as rows of the least squares.
+"""Gradients of totals with respect to bags and structures, as rows of least squares.
 
-The same rows as those of `_directions`, for bags and structures: along a direction of the numbers
-that a system consists of, the change of the summed features is linear in the coefficients too. The
-tiling pushes a direction to its tiles (`AbstractTiling.push`), transformers push it on.
+These are the rows of `_directions` for systems that are not grids. The tiling pushes a direction
+of a system to its tiles (`AbstractTiling.push`), and transformers push it to the features.
 """
 
 from __future__ import annotations
@@ -14,20 +13,23 @@ from .._utils.steps import dense
 from ..exceptions import TileModelError
 from ..tile_models._base import flat
 from ._features import _BLOCK_BYTES
+from ._push import features_along
+from ._random_directions import random_directions
 
 
 def system_rows(problem, features, widths, n_directions, random_state):
-    """Return the rows of each kind of gradient that is known.
+    """Yield the rows of each kind of target gradient.
 
     Parameters
     ----------
     problem : SumProblem
     features : list of TileFeatures
-        Of the terms.
+        Features of each term.
     widths : list of int
-        Number of features of each.
+        Number of features of each term.
     n_directions : int
-        Random directions per sample and kind; where a gradient has no more numbers, each of them.
+        Number of random directions per sample and kind. If a gradient has no more entries, each
+        entry is a row.
     random_state : RandomState
 
     Yields
@@ -37,80 +39,72 @@ def system_rows(problem, features, widths, n_directions, random_state):
     owners : ndarray of int of shape (n_rows,)
         Sample of each row.
     size : float
-        Root mean square of the gradients of this kind; 1 where all are 0.
-    n_known : float
+        Root mean square of the gradients of this kind; 1 if all are 0.
+    n_entries : float
         Mean number of their entries per sample.
     """
     if problem.n_outputs > 1:
         raise TileModelError(
-            f"Gradients are learned for one total per sample, y has {problem.n_outputs} columns."
+            "Gradients can be learned for one total per sample only, but y has "
+            f"{problem.n_outputs} columns."
         )
     tiling = problem.terms[0].tiling
     kinds = tiling.known_gradients(problem.systems, problem.gradient)
-    for kind, values in kinds.items():
+    for kind, targets in kinds.items():
         directions = [
-            None if each is None else _directions(len(each), n_directions, random_state)
-            for each in values
+            None if target is None else random_directions(target.shape, n_directions, random_state)
+            for target in targets
         ]
-        counts = [0 if each is None else len(each) for each in directions]
-        owners = np.repeat(np.arange(len(values)), counts)
+        counts = [0 if of_sample is None else len(of_sample) for of_sample in directions]
+        owners = np.repeat(np.arange(len(targets)), counts)
         if len(owners) == 0:
             continue
         require_memory(
             16 * len(owners) * sum(widths),
             f"Learning gradients along {n_directions} directions of each sample",
-            "Take fewer of them (LinearSolver(n_directions=1)), fewer samples or fewer features.",
+            "Use fewer directions (LinearSolver(n_directions=1)), samples or features.",
         )
-        rows, of_baseline = _rows(problem, features, widths, kind, directions, counts)
-        targets = np.concatenate(
+        rows, baseline_rows = _rows(problem, features, widths, kind, directions, counts)
+        derivatives = np.concatenate(
             [
-                along @ each
-                for along, each in zip(directions, values, strict=True)
-                if each is not None
+                of_sample @ target
+                for of_sample, target in zip(directions, targets, strict=True)
+                if target is not None
             ]
         )
-        known = np.concatenate([each for each in values if each is not None])
-        size = float(np.sqrt(np.mean(known**2))) or 1.0
-        yield rows, targets - of_baseline, owners, size, len(known) / len(values)
-
-
-def _directions(size, n_directions, random_state) -> np.ndarray:
-    if size <= n_directions:
-        return np.eye(size)
-    signs = 2.0 * random_state.randint(2, size=(n_directions, size)) - 1.0
-    return signs / np.sqrt(n_directions)
+        entries = np.concatenate([target for target in targets if target is not None])
+        size = float(np.sqrt(np.mean(entries**2))) or 1.0
+        yield rows, derivatives - baseline_rows, owners, size, len(entries) / len(targets)
 
 
 def _rows(problem, features, widths, kind, directions, counts):
-    """Return how the summed features, and the baseline's totals, change along directions."""
-    from ._directions import features_along
-
+    """Return the derivatives of summed features and of baselines along directions."""
     first = np.cumsum(counts) - counts
-    n_rows, most = int(np.sum(counts)), max(counts)
-    rows, of_baseline = np.zeros((n_rows, sum(widths))), np.zeros(n_rows)
+    n_rows, max_rows = int(np.sum(counts)), max(counts)
+    rows, baseline_rows = np.zeros((n_rows, sum(widths))), np.zeros(n_rows)
     systems, start = problem.systems, 0
     baselines = problem.baselines or [None] * len(features)
     for feature, width, baseline in zip(features, widths, baselines, strict=True):
         tiling = feature.term.tiling
         shape = tiling.shape_of_tiles(systems)
-        at_once = max(1, _BLOCK_BYTES // (8 * int(np.prod(shape)) * (1 + most)))
-        for block in tiling.plan(systems, at_once):
+        max_tiles = max(1, _BLOCK_BYTES // (8 * int(np.prod(shape)) * (1 + max_rows)))
+        for block in tiling.plan(systems, max_tiles):
             tiles = tiling.block_tiles(systems, block)
             samples = tiling.samples(systems, block)
-            along = [
-                [None if directions[k] is None or counts[k] <= number else directions[k][number]
-                 for k in samples]
-                for number in range(most)
-            ]  # fmt: skip
-            pushed = tiling.push(systems, block, kind, along)
-            changes = features_along(feature.steps, flat(tiles.array()), list(map(flat, pushed)))
-            for number, (change, tangent) in enumerate(zip(changes, pushed, strict=True)):
-                some = np.array([counts[k] > number for k in samples])
-                at = first[samples[some]] + number
-                rows[at, start : start + width] += dense(tiles.sum_matrix @ change)[some]
+            by_number = [
+                [directions[k][number] if number < counts[k] else None for k in samples]
+                for number in range(max_rows)
+            ]
+            tangents = tiling.push(systems, block, kind, by_number)
+            pushed = features_along(feature.steps, flat(tiles.array()), list(map(flat, tangents)))
+            for number, (derivative, tangent) in enumerate(zip(pushed, tangents, strict=True)):
+                present = np.array([counts[k] > number for k in samples])
+                index = first[samples[present]] + number
+                sums = dense(tiles.sum_matrix @ derivative)
+                rows[index, start : start + width] += sums[present]
                 if baseline is not None:
-                    slopes = baseline.tile_gradients(tiles.array())
-                    part = (slopes * tangent).reshape(len(slopes), -1).sum(axis=1)
-                    of_baseline[at] += (tiles.sum_matrix @ part)[some]
+                    gradients = baseline.tile_gradients(tiles.array())
+                    by_tile = (gradients * tangent).reshape(len(gradients), -1).sum(axis=1)
+                    baseline_rows[index] += (tiles.sum_matrix @ by_tile)[present]
         start += width
-    return rows, of_baseline
+    return rows, baseline_rows

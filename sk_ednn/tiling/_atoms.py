@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -199,52 +200,49 @@ class AtomTiling(AbstractPackedTiling):
         return [positions, strain]
 
     def known_gradients(self, systems: AtomSystems, gradient) -> dict[str, list]:
-        """Return gradients by positions and by strain; see `AbstractTiling`.
+        """Return target gradients by positions and by strain; see `AbstractTiling`.
 
         Parameters
         ----------
         systems : AtomSystems
-        gradient : list of mapping or object, or None
-            With ``positions`` (n_atoms, 3), minus the forces, and ``strain`` (3, 3), the stress
-            times the volume; either may be missing or None.
+        gradient : list of mapping, object or None
+            Each with ``positions`` (n_atoms, 3), minus the forces, and ``strain`` (3, 3), the
+            stress times the volume. Either may be missing or None.
         """
         kinds: dict[str, list] = {"positions": [], "strain": []}
         sizes = systems.structures.sizes.tolist()
-        for k, (known, n) in enumerate(zip(gradient, sizes, strict=True)):
+        for k, (labels, n) in enumerate(zip(gradient, sizes, strict=True)):
+            get = labels.get if isinstance(labels, Mapping) else partial(getattr, labels)
             for kind, shape in (("positions", (n, 3)), ("strain", (3, 3))):
-                values = (
-                    known.get(kind) if isinstance(known, Mapping) else getattr(known, kind, None)
-                )
+                values = get(kind, None)
                 values = checked_gradient(values, shape, f"{kind} of gradient[{k}]")
                 if values is not None and kind == "strain":
-                    values = _of_basis(values.reshape(3, 3))
+                    values = _to_basis(values.reshape(3, 3))
                 kinds[kind].append(values)
         return {
             kind: values for kind, values in kinds.items() if any(v is not None for v in values)
         }
 
     def push(self, systems: AtomSystems, block, kind, directions) -> list[np.ndarray]:
-        """Return how the descriptors of a block change along directions; see `AbstractTiling`."""
+        """Return the changes of descriptors along directions; see `AbstractTiling`."""
         structures, descriptor = systems.structures, self._descriptor(systems)
         atoms = systems.tiles(self.number)[0][block.start : block.stop]
         n_indicators = self._n_indicators(systems)
-        pushed = [
-            np.zeros((len(atoms), *self.shape_of_tiles(systems))) for _ in range(len(directions))
-        ]
+        pushed = [np.zeros((len(atoms), *self.shape_of_tiles(systems))) for _ in directions]
         tangents = []
-        for of_samples in directions:
+        for by_sample in directions:
             positions, strain = np.zeros((structures.n_atoms, 3)), np.zeros((len(structures), 3, 3))
-            for k, along in zip(self.samples(systems, block), of_samples, strict=True):
-                if along is not None and kind == "strain":
-                    strain[k] = _from_basis(along)
-                elif along is not None:
+            for k, direction in zip(self.samples(systems, block), by_sample, strict=True):
+                if direction is not None and kind == "strain":
+                    strain[k] = _from_basis(direction)
+                elif direction is not None:
                     part = slice(structures.offsets[k], structures.offsets[k + 1])
-                    positions[part] = along.reshape(-1, 3)
+                    positions[part] = direction.reshape(-1, 3)
             tangents.append((positions, strain))
-        for place, environments, (index, samples) in self._environments(systems, atoms):
+        for rows, environments, (index, samples) in self._environments(systems, atoms):
             for change, (positions, strain) in zip(pushed, tangents, strict=True):
                 vectors = environments.displace(positions[index], strain[samples])
-                change[place, n_indicators:] = descriptor.push(environments, vectors)
+                change[rows, n_indicators:] = descriptor.push(environments, vectors)
         return pushed
 
     def gradient_by_sample(self, systems: AtomSystems, parts) -> list[Bunch]:
@@ -369,15 +367,15 @@ class AtomTiling(AbstractPackedTiling):
         return AtomSystems(region, systems.species, np.arange(len(atoms)))
 
 
-def _of_basis(strain) -> np.ndarray:
-    """Return a gradient by strain in an orthonormal basis of symmetric matrices, (6,)."""
+def _to_basis(strain) -> np.ndarray:
+    """Return the six components of a gradient by strain in an orthonormal basis."""
     symmetric = (strain + strain.T) / 2
     off_diagonal = symmetric[[1, 0, 0], [2, 2, 1]]
     return np.concatenate([np.diag(symmetric), np.sqrt(2) * off_diagonal])
 
 
 def _from_basis(values) -> np.ndarray:
-    """Return the symmetric matrix of six coefficients, (3, 3)."""
+    """Return the symmetric matrix (3, 3) of six components; see `_to_basis`."""
     matrix = np.diag(values[:3])
     rows, columns = [1, 0, 0], [2, 2, 1]
     matrix[rows, columns] = matrix[columns, rows] = values[3:] / np.sqrt(2)

@@ -199,23 +199,25 @@ class BagTiling(AbstractPackedTiling):
         return np.split(out, bags.offsets[1:-1])
 
     def known_gradients(self, bags: Bags, gradient) -> dict[str, list]:
-        """Return gradients with respect to bags, each like its bag or None."""
-        sizes, width = np.diff(bags.offsets), bags.values.shape[1]
-        values: list[np.ndarray | None] = []
-        for k, (known, n) in enumerate(zip(gradient, sizes, strict=True)):
-            values.append(checked_gradient(known, (int(n), width), f"gradient[{k}]"))
-        return {"features": values}
+        """Return target gradients with respect to bags, each of the shape of its bag or None."""
+        sizes, width = np.diff(bags.offsets).tolist(), bags.values.shape[1]
+        return {
+            "features": [
+                checked_gradient(values, (n, width), f"gradient[{k}]")
+                for k, (values, n) in enumerate(zip(gradient, sizes, strict=True))
+            ]
+        }
 
     def push(self, bags: Bags, block, kind, directions) -> list[np.ndarray]:
-        """Return how instances change along directions of their bags; see `AbstractTiling`."""
-        first, last = bags.offsets[block.first], bags.offsets[block.last + 1]
-        begins = bags.offsets[block.first : block.last + 2]
+        """Return the changes of instances along directions of bags; see `AbstractTiling`."""
+        offsets = bags.offsets[block.first : block.last + 2]
+        first, last = offsets[0], offsets[-1]
         pushed = []
-        for of_samples in directions:
+        for by_sample in directions:
             change = np.zeros((last - first, bags.values.shape[1]))
-            for start, stop, along in zip(begins[:-1], begins[1:], of_samples, strict=True):
-                if along is not None:
-                    change[start - first : stop - first] = along.reshape(stop - start, -1)
+            for start, stop, direction in zip(offsets[:-1], offsets[1:], by_sample, strict=True):
+                if direction is not None:
+                    change[start - first : stop - first] = direction.reshape(stop - start, -1)
             if self.column is None:
                 rows = np.arange(block.start, block.stop)
                 pushed.append(change[rows - first])

@@ -236,6 +236,46 @@ class AbstractTiling(BaseEstimator, ABC):
             "GridTiling, a BagTiling or an AtomTiling."
         )
 
+    def known_gradients(self, systems, gradient) -> dict[str, list]:
+        """Return target gradients by kind and sample, as flat arrays or None.
+
+        Parameters
+        ----------
+        systems : Systems
+        gradient : list
+            Target gradient of each total, in the form that `gradient_by_sample` returns.
+
+        Returns
+        -------
+        dict of str to list of ndarray or None
+            For each kind, one entry per sample; None if it is not known.
+        """
+        raise TileModelError(
+            f"{type(self).__name__} has no gradients with respect to its systems. Leave out "
+            "gradient, or use a GridTiling, a BagTiling or an AtomTiling."
+        )
+
+    def push(self, systems, block, kind, directions) -> list[np.ndarray]:
+        """Return the changes of the tiles of a block along directions of its samples.
+
+        This is the Jacobian-vector product of cutting tiles; `gradient_of` is its adjoint.
+
+        Parameters
+        ----------
+        systems : Systems
+        block : block of `plan`
+        kind : str
+            A key of `known_gradients`.
+        directions : list of list of ndarray or None
+            For each direction, a flat array for each sample of the block; None for no change.
+
+        Returns
+        -------
+        list of ndarray of shape (n_tiles, *tile_shape)
+            One for each direction.
+        """
+        raise NotImplementedError
+
     def gradient_by_sample(self, systems, parts) -> Any:
         """Return the result of `gradient_of` by sample for the user."""
         return parts

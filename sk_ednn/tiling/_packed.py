@@ -111,12 +111,12 @@ class AbstractPackedTiling(AbstractTiling):
 
 
 def checked_gradient(values, shape, name) -> np.ndarray | None:
-    """Return a gradient that a user gave as a flat array; None where it is None.
+    """Check a target gradient and return it as a flat array, or None if it is None.
 
     Raises
     ------
     TileModelError
-        Where it is no array of finite numbers of this shape.
+        If it is not an array of finite numbers of this shape.
     """
     if values is None:
         return None
