@@ -13,7 +13,7 @@ from skorch.callbacks import Callback
 from skorch.history import History
 
 from .._utils.hashing import digest as content_digest
-from .._utils.hashing import fit_key, told_apart
+from .._utils.hashing import fit_key, hashing_errors
 from .._utils.locking import Lock
 from .._utils.writing import check_writable, replacing
 from ..exceptions import TileModelError
@@ -199,8 +199,8 @@ def file_of(checkpoint, *training) -> Path:
     path = Path(checkpoint)
     if not path.is_dir() and not str(checkpoint).endswith(("/", os.sep)):
         return path
-    keeper = f"checkpoint={str(checkpoint)!r} is a folder: it keeps each training"
-    return path / f"{fit_key(training, keeper, 'Or give a file.')[:32]}.ckpt"
+    cache = f"checkpoint={str(checkpoint)!r} is a folder, which stores each training"
+    return path / f"{fit_key(training, cache, 'Or give a file.')[:32]}.ckpt"
 
 
 def training_digest(net, problem, settings) -> str:
@@ -212,7 +212,7 @@ def training_digest(net, problem, settings) -> str:
         digest.update(repr((stack.values.shape, stack.values.dtype.str)).encode())
         digest.update(memoryview(stack.samples.tobytes()))
         if not isinstance(stack.values, np.ndarray):
-            with told_apart("checkpoint keeps a training", "Or leave it at None."):
+            with hashing_errors("checkpoint names a training", "Or leave it at None."):
                 digest.update(source_identity(stack.values).encode())
             continue
         for values in stack.values:
