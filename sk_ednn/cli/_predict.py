@@ -147,18 +147,18 @@ def _field_ndim(estimator) -> int | None:
 
     What stands before it in a Pipeline may take fields of other axes, or no fields at all.
     """
-    from ..estimators._unwrap import regressors_within
+    from ..estimators._unwrap import regressors_in
 
     if hasattr(estimator, "steps"):
         return None
-    return next((one._field_ndim for one in regressors_within(estimator)), None)
+    return next((regressor._field_ndim for regressor in regressors_in(estimator)), None)
 
 
 def _evaluate_with(estimator, **params) -> bool:
     """Set how the parts of a model are evaluated; tell whether there are any that can be."""
-    from ..estimators._unwrap import regressors_within
+    from ..estimators._unwrap import regressors_in
 
-    regressors = regressors_within(estimator)
+    regressors = regressors_in(estimator)
     for regressor in regressors:
         regressor.evaluation_.set_params(**params)
     return bool(regressors)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .._utils.writing import replacing
-from ..estimators._reach import unwrap
+from ..estimators._unwrap import unwrap
 from ..fields._sources import as_array
 from ..inspection._extensivity import extensivity_report
 from . import _numbers, _page, _sections
