@@ -187,8 +187,12 @@ def show_errors(errors) -> None:
 
 
 def _given(ctx, name) -> bool:
+    """Tell whether an option was given; files of settings have all, also at their defaults."""
     source = ctx.get_parameter_source(name)
-    return source is not None and source.name != "DEFAULT"
+    if source is None or source.name in ("DEFAULT", "COMMANDLINE"):
+        return source is not None and source.name == "COMMANDLINE"
+    default = next(param.default for param in ctx.command.params if param.name == name)
+    return str(ctx.params[name]) != str(default)
 
 
 def _labels(asked) -> dict | None:

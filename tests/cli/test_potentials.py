@@ -112,6 +112,13 @@ def test_labels_are_named(go):
     assert found["labels"]["forces"]["known"] == 0
 
 
+def test_settings_go_round(go, files):
+    one = json.loads(go(f"fit train.extxyz {FAST} -o a.ednn --save-config s.yaml").stdout)
+    two = json.loads(go("fit --config s.yaml --json -o b.ednn").stdout)
+    assert two["model"] == one["model"] and two["test"] == one["test"]
+    assert (files / "a.ednn").read_bytes() != b"" and load(files / "b.ednn").cutoff == 4.0
+
+
 def test_training_goes_on_from_a_model(go, files):
     go(f"fit train.extxyz {FAST} -o p.ednn")
     found = json.loads(go("fit test.extxyz --start p.ednn --epochs 1 --json -o q.ednn").stdout)
