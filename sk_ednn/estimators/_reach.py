@@ -9,6 +9,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from ..exceptions import TileModelError
+from ..fields import _channels as channels
 from ..fields._fields import Fields
 from ..tile_models import AbstractTileModel
 from ..tiling import AbstractTiling
@@ -139,9 +140,7 @@ def samples_of(fields) -> list[np.ndarray]:
 
 def grid_axes(tiling, ndim) -> list[int]:
     """Return the axes of a field of `ndim` that are not its channel axis."""
-    channel_axis = getattr(tiling, "channel_axis", None)
-    channel = None if channel_axis is None else channel_axis % ndim
-    return [axis for axis in range(ndim) if axis != channel]
+    return channels.grid_axes(getattr(tiling, "channel_axis", None), ndim)
 
 
 def predict_list(regressor, samples) -> np.ndarray:

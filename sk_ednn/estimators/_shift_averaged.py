@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._utils.stored import stored
 from ..exceptions import TilingError
+from ..fields._channels import channel_index
 from ..fields._fields import check_fields, check_ndim
 from ..fields._rolling import rolled
 from ..fields._shifts import chosen, shared
@@ -184,7 +185,7 @@ class ShiftAveraged(MetaEstimatorMixin, ScoredByTotals, BaseEstimator):
         for _, tiling in terms:
             _require_periodic(tiling, "tiling")
         field_ndim = regressors[0]._field_ndim
-        channels = {_channel(tiling, field_ndim) for _, tiling in terms}
+        channels = {channel_index(tiling.channel_axis, field_ndim) for _, tiling in terms}
         if len(channels) > 1:
             raise TilingError(
                 "To be shifted together, all terms must have the same grid axes: their "
@@ -320,9 +321,5 @@ def _require_periodic(tiling, name):
         )
 
 
-def _channel(tiling, field_ndim):
-    return None if tiling.channel_axis is None else tiling.channel_axis % field_ndim
-
-
 def _focus(tile_model, tiling) -> tuple[int, ...]:
-    return tuple(site.stop - site.start for site in tiling.focus_sites(tile_model.tile_shape))
+    return tiling.focus_shape(tile_model.tile_shape)

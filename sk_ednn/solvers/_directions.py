@@ -19,6 +19,7 @@ from scipy.sparse import csr_array, issparse
 from .._utils.memory import require_memory
 from .._utils.steps import as_arrays, dense, plain, with_values
 from ..exceptions import TileModelError
+from ..fields._channels import channels_first, from_channels_first
 from ..fields._fields import Fields, Stack
 from ..tile_models._base import flat
 from ._features import _BLOCK_BYTES
@@ -165,14 +166,14 @@ def _pushed(slopes, sample, direction, shape, feature):
     """Return how a field changes along a direction of what its derivative is known for."""
     pushed = np.asarray(slopes[sample].push(direction), dtype=np.float64)
     axis = feature.term.tiling.channel_axis
-    wanted = (1, *shape) if axis is None else np.moveaxis(np.empty(shape), axis, 0).shape
+    wanted = channels_first(np.empty(shape), axis).shape
     if pushed.shape != wanted or not np.isfinite(pushed).all():
         what = f"shape {pushed.shape}" if pushed.shape != wanted else "NaN or infinity"
         raise TileModelError(
             f"gradient[{sample}].push must return how the field changes, numbers of shape "
             f"{wanted} (n_channels, *grid); it returned {what}."
         )
-    return pushed[0] if axis is None else np.moveaxis(pushed, 0, axis)
+    return from_channels_first(pushed, axis)
 
 
 def _sums_along(feature, fields, moves):

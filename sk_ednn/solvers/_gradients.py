@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..exceptions import TileModelError
+from ..fields._channels import channels_first
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ def known_gradients(problem, tiling, unit) -> list:
         of_baseline = None
         if problem.baseline is not None:
             slope = problem.baseline.gradient(tiling, shape)
-            of_baseline = _channels_first(slope, tiling.channel_axis)
+            of_baseline = channels_first(slope, tiling.channel_axis)
         for place in stack.samples:
             known = problem.gradient[place]
             if not hasattr(known, "pull"):
@@ -105,8 +106,4 @@ def _field_gradient(values, shape, channel_axis, place):
             f"gradient[{place}] is the derivative with respect to the field and must have its "
             f"shape {shape}, got {values.shape}."
         )
-    return _channels_first(values, channel_axis)
-
-
-def _channels_first(values, channel_axis):
-    return values[None] if channel_axis is None else np.moveaxis(values, channel_axis, 0)
+    return channels_first(values, channel_axis)

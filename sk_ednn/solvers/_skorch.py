@@ -240,10 +240,9 @@ def module_of(module, *of_input) -> nn.Module:
 
 def _asked(kind, tiling, tile_shape, shape, has_channels, n_outputs) -> dict:
     """Return what a module's class asks for by the names of its parameters."""
-    sites = tiling.focus_sites(tile_shape)
     known = {
         "tile_shape": tuple(shape[:-1] if has_channels else shape),
-        "focus": tuple(site.stop - site.start for site in sites),
+        "focus": tiling.focus_shape(tile_shape),
         "n_channels": shape[-1] if has_channels else 1,
         "n_outputs": n_outputs,
     }

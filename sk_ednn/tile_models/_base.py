@@ -13,6 +13,7 @@ import numpy as np
 from .._utils.hashing import digest
 from .._utils.steps import front_and_last
 from ..exceptions import TileModelError
+from ..fields._channels import channels_first
 from ..fields._fields import Fields, Stack
 from ..fields._sources import as_array
 from ..tiling import Block
@@ -251,15 +252,20 @@ def flat(tiles) -> np.ndarray:
     return np.ascontiguousarray(tiles).reshape(len(tiles), -1)
 
 
-def channels_first(tiles, has_channels, dtype=np.float32) -> np.ndarray:
-    """Return tiles as floats (n, n_channels or 1, *window): what torch modules take.
+def channels_first_tiles(tiles, has_channels) -> np.ndarray:
+    """Return a view of tiles (n, *tile_shape) as (n, n_channels or 1, *window).
 
-    Tiles that are no windows, for which `has_channels` is None, keep their shape.
+    Tiles that are not windows, for which `has_channels` is None, keep their shape.
     """
-    if has_channels is not None:
-        tiles = np.moveaxis(tiles, -1, 1) if has_channels else tiles[:, None]
-    # A copy always: torch must not see memory that is read-only, or the user's.
-    return np.array(tiles, dtype=dtype, order="C")
+    if has_channels is None:
+        return tiles
+    return channels_first(tiles, -1 if has_channels else None, n_batch=1)
+
+
+def module_input(tiles, has_channels, dtype=np.float32) -> np.ndarray:
+    """Return tiles in the layout and dtype of a torch module; see `channels_first_tiles`."""
+    # A copy always: torch must see no memory that is read-only or the user's.
+    return np.array(channels_first_tiles(tiles, has_channels), dtype=dtype, order="C")
 
 
 def checked_outputs(outputs, n_tiles, n_outputs, estimator) -> np.ndarray:

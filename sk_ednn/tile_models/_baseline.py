@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .._utils.stored import stored
+from ..fields._channels import grid_axes
 from ..tiling._windows import OUTSIDE
 
 KINDS = (None, "size", "content")
@@ -69,9 +70,7 @@ class Baseline:
             return np.zeros(field_shape)
         # Foci do not overlap: how often a site lies in one is a product over the axes.
         channel, slope = tiling.channel_axis, np.ones(1)
-        n_sites = list(field_shape)
-        if channel is not None:
-            del n_sites[channel]
+        n_sites = [field_shape[axis] for axis in grid_axes(channel, len(field_shape))]
         for places, part, n in zip(
             tiling.padded_positions(field_shape), self.focus, n_sites, strict=True
         ):

@@ -10,7 +10,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PolynomialFeatures
 
 from sk_ednn.exceptions import TileModelError
-from sk_ednn.tile_models._base import channels_first, checked_outputs, flat, is_torch
+from sk_ednn.tile_models._base import checked_outputs, flat, is_torch, module_input
 from sk_ednn.tile_models._baseline import Baseline
 from sk_ednn.tile_models._tile_model import TileModel
 from tests._cases import Returns
@@ -107,11 +107,11 @@ def test_outputs_become_columns_of_float64(outputs):
 
 
 def test_channels_stand_first_for_networks():
-    with_channels = channels_first(TILES, True)
+    with_channels = module_input(TILES, True)
     assert with_channels.dtype == np.float32
     assert with_channels.flags.c_contiguous
     np.testing.assert_array_equal(with_channels, np.moveaxis(TILES, -1, 1).astype(np.float32))
-    np.testing.assert_array_equal(channels_first(TILES, False)[:, 0], TILES.astype(np.float32))
+    np.testing.assert_array_equal(module_input(TILES, False)[:, 0], TILES.astype(np.float32))
 
 
 def test_memory_of_a_tile_grows_with_what_its_evaluation_makes():

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from ..._utils.stored import stored
 from ...structures import Structures, neighbor_pairs
 from ._batch import NeighborTable
 from ._gradients import VOIGT, energies_and_slopes
@@ -42,6 +43,7 @@ class PotentialPrediction(NamedTuple):
     contributions: np.ndarray | None
 
 
+@stored("AtomicPotential")
 @dataclass(eq=False)
 class AtomicPotential:
     """A network of atoms on top of an energy per species.

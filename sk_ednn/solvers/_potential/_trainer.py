@@ -6,6 +6,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 
+from ..._utils.stored import stored
 from ...exceptions import TileModelError
 from ...structures import Structures
 from ._holdout import hold_out
@@ -19,6 +20,7 @@ _EMA_DECAY = 0.999
 _CLIP = 10.0
 
 
+@stored("PotentialTrainer", functions=("callback",))
 class PotentialTrainer(BaseEstimator):
     """Fit a network of atoms to energies, forces and stresses, each where it is known.
 
