@@ -26,7 +26,7 @@ def is_network(module) -> bool:
 
 def node(module, encoder, place) -> dict[str, Any]:
     """Return what a network was made with."""
-    params = module.config | {"species": list(module.index.numbers)}
+    params = module.params | {"species": list(module.index.numbers)}
     params = {key: encoder(value, f"{place}.{key}") for key, value in params.items()}
     return {"$": "atomic network", "class": type(module).__name__, "with": {"$": "dict", "pairs": [
         [key, value] for key, value in params.items()
@@ -63,7 +63,7 @@ def with_buffers(network, device) -> nn.Module:
     dtype = next(network.parameters()).dtype
     # Weights that are thrown away are drawn; nobody is to notice by their random numbers.
     with torch.random.fork_rng(devices=[]):
-        made = type(network)(**network.config).to(dtype)
+        made = type(network)(**network.params).to(dtype)
     made.load_state_dict(network.state_dict(), strict=True, assign=True)
     return made.eval().to(device)
 

@@ -110,11 +110,6 @@ class DeepPotSE(AbstractAtomicNetwork):
             raise TileModelError(
                 f"axis must be from 1 to the last of embedding={embedding!r}, got {axis}."
             )
-        self.config = {
-            "species": self.index.numbers, "cutoff": cutoff, "smooth": self.smooth,
-            "embedding": tuple(embedding), "axis": axis, "hidden": tuple(hidden),
-            "context": context, "activation": activation,
-        }  # fmt: skip
         self.axis, self.n_embedded = axis, embedding[-1]
         self.embed = PerSpecies(self.index, lambda: _embedding(embedding))
         self._build(axis * embedding[-1], hidden, context, activation)

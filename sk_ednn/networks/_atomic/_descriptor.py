@@ -146,10 +146,6 @@ class AtomicNetwork(AbstractAtomicNetwork):
         descriptor = descriptor.with_species(SpeciesIndex(species).numbers)
         representation = DescriptorRepresentation(descriptor)
         super().__init__(species, representation)
-        self.config = {
-            "species": self.index.numbers, "descriptor": descriptor, "hidden": tuple(hidden),
-            "context": context, "activation": activation,
-        }  # fmt: skip
         self._build(representation.n_features, hidden, context, activation)
 
     def features(self, values: Tensor, batch: AtomicBatch) -> Tensor:

@@ -35,14 +35,19 @@ class AbstractAtomicNetwork(nn.Module):
     representation : object
         With ``cutoff``, ``values(batch)``, and ``prepare(batch)``, which returns an object with
         ``values`` and their adjoint ``pull(slopes)``.
-
-    Attributes
-    ----------
-    config : dict
-        Parameters with which the class makes a network of the same shape, for files.
     """
 
-    config: dict
+    params: dict
+    """What the network was made with, by name: another one is made by ``type(net)(**params)``."""
+
+    def __new__(cls, *args, **kwargs):
+        """Keep what the network is made with."""
+        made = super().__new__(cls)
+        if args or kwargs:  # copies are made without
+            given = signature(cls.__init__).bind(made, *args, **kwargs)
+            given.apply_defaults()
+            made.__dict__["params"] = dict(list(given.arguments.items())[1:])
+        return made
 
     def __init__(self, species, representation):
         super().__init__()

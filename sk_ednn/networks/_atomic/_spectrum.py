@@ -85,11 +85,6 @@ class SpectrumNetwork(AbstractAtomicNetwork):
             raise TileModelError(f"partners must be from 1 to channels={channels}, got {partners}.")
         super().__init__(species, Density(species, cutoff, n_radial, l_max))
         self.l_max, self.partners = l_max, partners
-        self.config = {
-            "species": self.index.numbers, "cutoff": cutoff, "n_radial": n_radial, "l_max": l_max,
-            "channels": channels, "partners": partners, "hidden": tuple(hidden),
-            "context": context, "activation": activation,
-        }  # fmt: skip
         n_in = self.representation.n_channels
         self.mix = PerSpecies(self.index, lambda: _Mix(l_max, n_in, channels))
         # Standardisation takes the place of the factors 1/√(2l + 1).

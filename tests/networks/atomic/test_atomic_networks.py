@@ -151,9 +151,9 @@ def test_the_order_of_species_changes_nothing(name):
 
 
 @every
-def test_networks_are_made_again_from_their_configuration(name):
+def test_networks_are_made_again_from_their_parameters(name):
     model, structures = potential(name, 3), mixed()
-    other = type(model.network)(**model.network.config).double()
+    other = type(model.network)(**model.network.params).double()
     other.load_state_dict(model.network.state_dict())
     after = AtomicPotential(other, model.atomic_energies).predict(structures)
     np.testing.assert_array_equal(after.energies, model.predict(structures).energies)
