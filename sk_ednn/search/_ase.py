@@ -7,13 +7,17 @@ from pathlib import Path
 import numpy as np
 
 from .._utils.optional import needing
+from ..structures import Structure
 from ._label import Label
 
 with needing("Structure search"):
     import ase.db
     import ase.io
     from ase import Atoms
+    from ase.calculators.calculator import Calculator
     from ase.calculators.singlepoint import SinglePointCalculator
+    from ase.filters import FrechetCellFilter
+    from ase.optimize import BFGS
 
 
 def to_atoms(structure, label=None):
@@ -83,3 +87,38 @@ def export(store, path, state="labelled") -> int:
         each.info.update(origin=row["origin"], search_id=row["id"])
     ase.io.write(path, atoms)
     return len(rows)
+
+
+class _Evaluated(Calculator):
+    """What a surrogate says, in the terms of ASE's optimisers."""
+
+    implemented_properties = ["energy", "forces", "stress"]
+
+    def __init__(self, evaluate):
+        super().__init__()
+        self._evaluate = evaluate
+        self.last = None
+
+    def calculate(self, atoms=None, properties=None, system_changes=None):
+        super().calculate(atoms, properties, system_changes)
+        structure = Structure(
+            atoms.numbers.copy(), atoms.positions.copy(), np.array(atoms.cell), atoms.pbc.copy()
+        )
+        found = self._evaluate(structure)
+        self.last = structure, found
+        self.results = {"energy": found.energy, "forces": found.forces}
+        volume = abs(np.linalg.det(structure.cell))
+        if volume > 0:
+            self.results["stress"] = (found.strain / volume)[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]]
+
+
+def bfgs_steps(structure, evaluate, variable_cell, max_force, max_steps, pressure):
+    """Yield (structure, evaluation, converged) for each step of BFGS, the first one included."""
+    atoms = to_atoms(structure)
+    atoms.calc = _Evaluated(evaluate)
+    target = FrechetCellFilter(atoms, scalar_pressure=pressure) if variable_cell else atoms
+    with BFGS(target, logfile=None, maxstep=0.2) as optimizer:
+        for converged in optimizer.irun(fmax=max_force, steps=max_steps):
+            yield (*atoms.calc.last, bool(converged))
+            if converged:
+                return
