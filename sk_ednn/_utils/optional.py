@@ -13,6 +13,7 @@ _LIBRARIES = {
     "dask": ("dask", "cloudpickle"),
     "distributed": ("distributed", "bokeh"),
     "atoms": ("ase", "vesin", "sphericart"),
+    "search": ("ase_ga", "spglib"),
     "plot": ("matplotlib",),
     "cli": ("typer", "rich", "yaml"),
     "hdf5": ("h5py",),
