@@ -359,15 +359,15 @@ def inspect(
     as_json: Json = False,
 ):
     """Say what a model file holds; nothing of it is run."""
-    from . import _looks
+    from . import _inspect
 
     with one_line_errors():
-        found = _looks.held(model)
+        found = _inspect.held(model)
     if as_json:
         _print_json(found)
         return
-    for name, value in _looks.report_of(found, everything):
-        typer.echo(_looks.printable(f"{name}: {value}"))
+    for name, value in _inspect.report_of(found, everything):
+        typer.echo(_inspect.printable(f"{name}: {value}"))
     if not everything:
         typer.echo("(--all says the rest)")
 

@@ -14,7 +14,7 @@ from .._utils.writing import replacing
 from . import _config
 from ._files import check_array_file, check_readable, write_arrays
 from ._inputs import load_model, read_fields
-from ._looks import printable
+from ._inspect import printable
 from ._paths import check_paths
 from ._structure_names import are_structures
 
