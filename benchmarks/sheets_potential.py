@@ -3,10 +3,10 @@
     python benchmarks/sheets_potential.py --minutes 10 --save sheets_potential.ednn
     python benchmarks/sheets_potential.py --minutes 0 --start sheets_potential.ednn
 
-A network per species on the power spectrum of learned channels, with an intensive context of eight
-averages: energies and forces of 4,175 sheets, for so many minutes of one core. Errors are of the 480
-sheets that the image network was not trained on either, and of 21 larger cells, per area, beside
-those of that network.
+A network per species on the power spectrum of learned channels, with an intensive context of
+eight averages: energies and forces of 4,175 sheets, for so many minutes of one core. Errors are of
+the 480 sheets that the image network was not trained on either, and of 21 larger cells, per area,
+beside those of that network.
 """
 
 from _measure import arguments, machine, table
