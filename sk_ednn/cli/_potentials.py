@@ -8,7 +8,6 @@ import warnings
 from importlib.util import find_spec
 from typing import Any
 
-import numpy as np
 import typer
 
 from ..exceptions import DataWarning
@@ -109,6 +108,8 @@ def run(ctx, asked, read, say) -> dict[str, Any]:
 
     replaced = may_replace("--output", asked.output, asked.force)
     potential = _potential(asked)
+    import numpy as np
+
     order = np.random.default_rng(asked.seed).permutation(len(read.structures))
     test, train = np.split(order, [round(asked.test_fraction * len(order))])
     parts = {"train": np.sort(train), "test": np.sort(test)}
