@@ -28,6 +28,7 @@ from ..tile_models._base import is_torch
 from ._base import AbstractSolver, SumProblem, last_step
 from ._batches import batches_of_one, batches_of_several, example_tiles, try_out
 from ._checkpoint import Checkpoint, file_of, training_digest
+from ._divergence import warn_of_divergence, warn_of_summed_losses
 from ._features import TileFeatures
 from ._perceptron import fit_perceptron
 from ._skorch import (
@@ -346,6 +347,7 @@ class GradientSolver(AbstractSolver):
         net.__class__, net.solver_ = solver_class(kind), how
         try:
             net.initialize()
+            warn_of_summed_losses(net)
             how.precision = self._precision(net, problem.start)
             net.module_.to(how.dtype)
             if problem.start is not None:
@@ -365,6 +367,7 @@ class GradientSolver(AbstractSolver):
                     net.partial_fit(sums, None, epochs=epochs)
             else:
                 net.notify("on_train_begin", X=sums, y=None)
+            warn_of_divergence(net, sums)
         finally:
             if isinstance(dict(getattr(net, "callbacks_", ())).get("checkpoint"), Checkpoint):
                 net.callbacks_.pop()[1].close()
