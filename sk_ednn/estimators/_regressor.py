@@ -22,6 +22,7 @@ from ..tile_models._baseline import baseline_totals, fit_baselines
 from ..tiling import AbstractTiling
 from ._admission import admit
 from ._fit_cache import remembered
+from ._overflow import overflow_named
 from ._targets import ScoredByTotals, per_site
 from ._terms import WithTerms, check_terms
 
@@ -219,7 +220,7 @@ class EDNNRegressor(ScoredByTotals, WithTerms):
                 "torch networks (GradientSolver) and linear models (LinearSolver)."
             )
         problem = self._problem(terms, admitted, self._start(terms), random_state)
-        with as_arrays():
+        with as_arrays(), overflow_named(admitted.systems):
             tile_models = solver.fit(problem)
         # Nothing above has touched the estimator: a call that failed leaves it as it was.
         self._store(solver, evaluation, problem, tile_models, admitted, X)
