@@ -13,6 +13,7 @@ from ._labellers import (
 from ._operators import OperatorRecord
 from ._pool import StructurePool
 from ._relax import relax
+from ._search import SearchResult, StructureSearch
 from ._selection import Candidate, Thresholds, select
 from ._store import SearchStore
 from ._surrogate import CommitteeSurrogate, Evaluation
@@ -32,8 +33,10 @@ __all__ = [
     "LossWeights",
     "OperatorRecord",
     "Sanity",
+    "SearchResult",
     "SearchStore",
     "StructurePool",
+    "StructureSearch",
     "Thresholds",
     "export",
     "relax",
