@@ -1,6 +1,7 @@
 """Structure search and active learning: a surrogate that learns while it looks."""
 
 from .._utils.optional import later
+from ._active import ActiveLearning
 from ._fingerprint import Fingerprint
 from ._label import Label, Sanity
 from ._labellers import (
@@ -21,6 +22,7 @@ from ._weights import LossWeights
 
 __all__ = [
     "AbstractLabeller",
+    "ActiveLearning",
     "CalculatorLabeller",
     "Candidate",
     "CommandLabeller",
