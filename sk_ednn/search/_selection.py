@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..structures import Structure
 from ._fingerprint import Fingerprint
 
 
@@ -44,7 +45,7 @@ class Thresholds:
 class Candidate:
     """A structure that may be labelled; energies are those of the surrogate, in eV."""
 
-    structure: object
+    structure: Structure
     energy: float
     std: float
     origin: str
