@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from ..structures import Structure
 from ._fingerprint import Fingerprint
 
 
@@ -45,7 +45,7 @@ class Thresholds:
 class Candidate:
     """A structure that may be labelled; energies are those of the surrogate, in eV."""
 
-    structure: Structure
+    structure: Any  # Structure, whose parts are arrays here
     energy: float
     std: float
     origin: str
