@@ -27,10 +27,11 @@ from sk_ednn.search._label import as_structure
 from sk_ednn.search._pool import Member
 
 NEAR = 0.005  # eV per atom
+SIGMA = 1.9  # Å: two covalent radii of argon are where the energy is lowest
 
 
 def lennard_jones():
-    return LennardJones(sigma=2.3, epsilon=0.1, rc=12.0, smooth=False)
+    return LennardJones(sigma=SIGMA, epsilon=0.1, rc=12.0, smooth=False)
 
 
 def tersoff():
@@ -57,7 +58,7 @@ def evaluated(labeller, calls):
 
 
 CASES = {
-    "lj13": ("Ar13", "cluster", 14.0, lennard_jones),
+    "lj13": ("Ar13", "cluster", 12.0, lennard_jones),
     "si8": ("Si8", "crystal", 20.0, tersoff),
     "cuau8": ("Cu4Au4", "crystal", 14.0, EMT),
 }
@@ -66,7 +67,7 @@ CASES = {
 def known_energy(case, labeller):
     """Return the energy per atom of the known structure, relaxed."""
     if case == "lj13":
-        start = Icosahedron("Ar", 2, latticeconstant=2.3 * 2 ** (2 / 3))
+        start = Icosahedron("Ar", 2, latticeconstant=SIGMA * 2 ** (2 / 3))
         start.center(vacuum=5.0)
     elif case == "si8":
         start = bulk("Si", a=5.43, cubic=True)
