@@ -222,7 +222,7 @@ class EDNNCalculator(Calculator):
         ((tile_model, tiling),) = self._terms
         grid = tuple(tiling.tile_grid(field.shape))
         axes, found = tuple(range(self._shifts.shape[1])), np.zeros(grid)
-        focus = [site.stop - site.start for site in tiling.focus_sites(tile_model.tile_shape)]
+        focus = tiling.focus_shape(tile_model.tile_shape)
         for shift in self._shifts:
             tiles = tiling.tiles(np.roll(field, -shift, axes)[None]).array()
             found += shared(tile_model.predict(tiles)[:, 0].reshape(grid), shift, focus)

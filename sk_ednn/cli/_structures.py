@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,7 +10,7 @@ import typer
 from ..atoms import GaussianRasterizer, energies_of, forces_of
 from ..atoms._choices import PLANES, suited_pixels, suited_plane
 from ..structures._elements import symbol
-from ..structures._files import read_with_places
+from ..structures._files import naming, read_with_places
 from ..structures._structure import gather
 from ..tiling import GridTiling
 
@@ -166,18 +164,6 @@ def read_for(model, name: str) -> Read:
 def is_of_structures(model) -> bool:
     """Tell whether a model begins with a rasteriser."""
     return isinstance(getattr(model, "steps", [(None, None)])[0][1], GaussianRasterizer)
-
-
-@contextmanager
-def naming(places):
-    """Add the file to errors that name a structure by its number."""
-    try:
-        yield
-    except ValueError as error:
-        told = re.search(r"\b[Ss]tructure (\d+)\b", str(error))
-        if told is None or int(told[1]) >= len(places):
-            raise
-        raise ValueError(f"{places[int(told[1])]}: {error}") from error
 
 
 # --- what is chosen, and said -----------------------------------------------------------------

@@ -130,8 +130,8 @@ def warn_of_wide_context(tiling, fields, stacklevel=2) -> None:
         field_shape = stack.values.shape[1:]
         window = tiling.tile_shape(field_shape)
         sites = tiling.focus_sites(window)
-        for n, site, wide in zip(tiling.tile_grid(field_shape), sites, window, strict=False):
-            length = n * (site.stop - site.start)
+        lengths = np.multiply(tiling.tile_grid(field_shape), tiling.focus_shape(window)).tolist()
+        for length, site, wide in zip(lengths, sites, window, strict=False):
             context = max(site.start, wide - site.stop)
             if 2 * context <= length:
                 continue

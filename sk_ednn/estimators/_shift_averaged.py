@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._utils.stored import stored
 from ..exceptions import TilingError
+from ..fields._channels import channel_index
 from ..fields._fields import check_fields, check_ndim
 from ..fields._rolling import rolled
 from ..fields._shifts import chosen, shared
@@ -187,7 +188,7 @@ class ShiftAveraged(MetaEstimatorMixin, ScoredByTotals, BaseEstimator):
         for _, tiling in terms:
             _require_periodic(tiling, "tiling")
         field_ndim = regressors[0]._field_ndim
-        channels = {_channel(tiling, field_ndim) for _, tiling in terms}
+        channels = {channel_index(tiling.channel_axis, field_ndim) for _, tiling in terms}
         if len(channels) > 1:
             raise TilingError(
                 "ShiftAveraged shifts all terms together, so they must have the same grid axes; "
@@ -332,9 +333,5 @@ def _require_periodic(tiling, name):
         )
 
 
-def _channel(tiling, field_ndim):
-    return None if tiling.channel_axis is None else tiling.channel_axis % field_ndim
-
-
 def _focus(tile_model, tiling) -> tuple[int, ...]:
-    return tuple(site.stop - site.start for site in tiling.focus_sites(tile_model.tile_shape))
+    return tiling.focus_shape(tile_model.tile_shape)

@@ -122,7 +122,7 @@ def context_sensitivity(
     rng = check_random_state(random_state)
     fitted = grid_term(estimator, X, term, "context_sensitivity")
     tiling, fields, tile_model = fitted.tiling, fitted.systems, fitted.tile_model
-    n_axes = len(tiling.focus_sites(tile_model.tile_shape))
+    n_axes = len(tiling.focus_shape(tile_model.tile_shape))
     focus = focus_mask(tiling, tile_model.tile_shape, n_axes)
     regions = {"context": np.argwhere(~focus), "focus": np.argwhere(focus)}
     areas = _checked_areas(areas, regions)

@@ -202,8 +202,7 @@ def _common_focus(tilings, number, samples) -> int:
     lengths = []
     for tiling in tilings:
         tile_shape = tiling.tile_shape(samples[0].shape)
-        part = tiling.focus_sites(tile_shape)[number]
-        lengths.append(part.stop - part.start)
+        lengths.append(tiling.focus_shape(tile_shape)[number])
     return int(np.lcm.reduce(lengths))
 
 

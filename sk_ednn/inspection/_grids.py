@@ -6,13 +6,12 @@ import numpy as np
 
 from ..estimators._unwrap import FittedTerm, fitted_term
 from ..exceptions import TilingError
+from ..fields import _channels as channels
 
 
 def grid_axes(tiling, ndim) -> list[int]:
     """Return the axes of a field with `ndim` axes, without its channel axis."""
-    channel_axis = getattr(tiling, "channel_axis", None)
-    channel = None if channel_axis is None else channel_axis % ndim
-    return [axis for axis in range(ndim) if axis != channel]
+    return channels.grid_axes(getattr(tiling, "channel_axis", None), ndim)
 
 
 def focus_mask(tiling, tile_shape, n_axes) -> np.ndarray:

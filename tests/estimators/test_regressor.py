@@ -409,7 +409,9 @@ def test_other_dimensions_channels_and_sizes_than_fitted():
     with pytest.raises(TilingError, match="fitted to fields of 2 dimension"):
         model.predict(X8[None])
     channels = EDNNRegressor(Ridge(), GridTiling(1, 0, channel_axis=-1)).fit(X8, Y8)
-    with pytest.raises(TileModelError, match=r"fitted to fields with 8 channel\(s\), these have 7"):
+    with pytest.raises(
+        TileModelError, match=r"fitted to fields with 8 channel\(s\), but these have 7"
+    ):
         channels.predict(X8[:, :, :7])
     with pytest.raises(TilingError, match="All fields must have the same channels"):
         channels.predict([np.ones((8, 8)), np.ones((8, 7))])

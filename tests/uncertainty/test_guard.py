@@ -111,9 +111,7 @@ def test_groups_are_held_back_whole_and_weights_are_passed_on():
 
 def test_impossible_parameters_are_rejected():
     X, y = fields(60, 0)
-    with pytest.raises(
-        ValueError, match=r"alarm_rate=0.05 needs at least 19 .* 60 samples are 12"
-    ):
+    with pytest.raises(ValueError, match=r"alarm_rate=0.05 needs at least 19 .* 60 samples are 12"):
         NoveltyGuard(MODEL).fit(X, y)
     with pytest.raises(TileModelError, match="indicator='spread' needs an EDNNCommittee"):
         NoveltyGuard(MODEL, indicator="spread", held_out=0.5).fit(X, y)

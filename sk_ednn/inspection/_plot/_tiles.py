@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ...estimators._unwrap import terms_in, unwrap
+from ...fields._channels import channels_last
 from ...fields._sources import as_array
 from .._grids import grid_term, require_grid
 from ._style import CONTEXT_COLOUR, FOCUS_COLOUR, GREY, INK, new_axes, two_axes, with_unit
@@ -100,12 +101,9 @@ class TilingDisplay:
         if len(tile) != 2 or not all(0 <= k < n for k, n in zip(tile, grid, strict=True)):
             raise ValueError(f"tile must be an index in the tile grid {grid}, got {tile}.")
         tile_shape = tiling.tile_shape(whole.shape)
-        parts = tiling.focus_sites(tile_shape)
-        focus = tuple(
-            (k * (p.stop - p.start), (k + 1) * (p.stop - p.start))
-            for k, p in zip(tile, parts, strict=True)
-        )
-        context = tuple(p.start for p in parts)
+        lengths = tiling.focus_shape(tile_shape)
+        focus = tuple((k * n, (k + 1) * n) for k, n in zip(tile, lengths, strict=True))
+        context = tuple(part.start for part in tiling.focus_sites(tile_shape))
         return cls(field, focus, context, grid, tiling.boundary).plot(ax, **style)
 
     @classmethod
@@ -354,7 +352,7 @@ def shown_field(field, channel_axis, channel) -> np.ndarray:
     """Return one channel of a field, or the sum of all."""
     if channel_axis is None:
         return field
-    field = np.moveaxis(field, channel_axis, -1)
+    field = channels_last(field, channel_axis)
     return field.sum(axis=-1) if channel is None else field[..., channel]
 
 
