@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ..estimators._regressor import EDNNRegressor
 from ..estimators._shift_averaged import ShiftAveraged
+from ..estimators._unwrap import unwrap_search
 from ..exceptions import NoveltyWarning, TileModelError
 from ..fields._shifts import shared
 from ..structures._cells import AXES
@@ -244,8 +245,7 @@ class EDNNCalculator(Calculator):
 
 def _parts_of(model):
     """Return the rasteriser, the regressor, and the shifts over which it is averaged."""
-    while hasattr(model, "best_estimator_"):
-        model = model.best_estimator_
+    model = unwrap_search(model)
     steps = [step for _, step in getattr(model, "steps", [])]
     averaged = steps[-1] if steps and isinstance(steps[-1], ShiftAveraged) else None
     if averaged is not None:

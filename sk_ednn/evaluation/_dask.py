@@ -12,7 +12,7 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.utils._param_validation import Interval
 
-from .._utils.hashing import digest, told_apart
+from .._utils.hashing import digest, hashing_errors
 from .._utils.stored import stored
 from ..exceptions import TileModelError
 from ._auto import AutoEvaluation
@@ -152,9 +152,9 @@ class DaskBlocks(AbstractEvaluation):
 
         Unhashable content, such as a lambda, gets a random name, unless there is a journal.
         """
-        purpose = f"journal={str(self.journal)!r} finds totals again: it knows the {noun}"
+        cache = f"journal={str(self.journal)!r} stores finished totals, and names the {noun}"
         try:
-            with told_apart(purpose, "Or set journal=None."):
+            with hashing_errors(cache, "Or set journal=None."):
                 return digest(content())
         except TileModelError:
             if self.journal is not None:

@@ -17,6 +17,7 @@ from sklearn.compose import TransformedTargetRegressor
 from sklearn.multioutput import MultiOutputRegressor
 from sklearn.pipeline import Pipeline
 
+from .._utils.stored import declared
 from ..estimators._committee import EDNNCommittee
 from ..estimators._regressor import EDNNRegressor
 from ..estimators._shift_averaged import ShiftAveraged
@@ -104,6 +105,9 @@ def _inner(model) -> list:
         return [model.estimator_]
     if isinstance(model, TransformedTargetRegressor):
         return [model.regressor_]
+    if declared(type(model)) is not None:  # made of members, such as that of pictures
+        members = vars(model).get("estimators_")
+        return members if isinstance(members, list) else []
     return []
 
 

@@ -14,7 +14,7 @@ from skorch.callbacks import Callback
 from skorch.history import History
 
 from .._utils.hashing import digest as content_digest
-from .._utils.hashing import fit_key, told_apart
+from .._utils.hashing import fit_key, hashing_errors
 from .._utils.locking import Lock
 from .._utils.writing import check_writable, replacing
 from ..exceptions import TileModelError
@@ -234,7 +234,7 @@ def training_digest(net, problem, params) -> str:
         digest.update(repr((stack.values.shape, stack.values.dtype.str)).encode())
         digest.update(memoryview(stack.samples.tobytes()))
         if not isinstance(stack.values, np.ndarray):
-            with told_apart("checkpoint keeps a training", "Or leave it at None."):
+            with hashing_errors("checkpoint names a training", "Or leave it at None."):
                 digest.update(source_identity(stack.values).encode())
             continue
         for values in stack.values:

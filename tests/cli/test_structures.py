@@ -65,7 +65,12 @@ def files(tmp_path_factory):
 @pytest.fixture
 def go(files, run, monkeypatch):
     monkeypatch.chdir(files)
-    return run
+
+    def go(line, *args):
+        images = line.startswith("fit ") and "nowhere" not in line
+        return run(f"{line} --images" if images else line, *args)
+
+    return go
 
 
 def test_sheets_are_fitted_and_larger_ones_predicted(go, files):
