@@ -1,4 +1,4 @@
-"""What a model file holds, for reading."""
+"""Print the content of a model file, for reading."""
 
 from __future__ import annotations
 
