@@ -21,7 +21,7 @@ from skorch.callbacks import Callback
 from skorch.dataset import ValidSplit
 
 from sk_ednn import EDNNRegressor, GridTiling
-from sk_ednn.tile_models._tile_model import channels_first
+from sk_ednn.tile_models._base import module_input
 from sk_ednn.datasets import make_ising
 from sk_ednn.metrics import extensive_errors
 from sk_ednn.networks import PaperDenseNet
@@ -75,7 +75,7 @@ def tile_by_tile(fields, y, context, weights, n_steps):
         start = time.perf_counter()
         batch = slice(step * BATCH, (step + 1) * BATCH)
         windows = tiles.values[batch].reshape(-1, *tiles.tile_shape)
-        inputs = torch.from_numpy(channels_first(windows, has_channels=False))
+        inputs = torch.from_numpy(module_input(windows, has_channels=False))
         predicted = module(inputs).reshape(-1, fields[0].size).sum(1, keepdim=True)
         loss = torch.nn.functional.mse_loss(share * predicted, target[batch])
         optimizer.zero_grad()

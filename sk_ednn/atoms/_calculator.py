@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ..estimators._regressor import EDNNRegressor
 from ..estimators._shift_averaged import ShiftAveraged
+from ..estimators._unwrap import unwrap_search
 from ..exceptions import NoveltyWarning, TileModelError
 from ..fields._shifts import shared
 from ..structures._cells import AXES
@@ -221,7 +222,7 @@ class EDNNCalculator(Calculator):
         ((tile_model, tiling),) = self._terms
         grid = tuple(tiling.tile_grid(field.shape))
         axes, found = tuple(range(self._shifts.shape[1])), np.zeros(grid)
-        focus = [site.stop - site.start for site in tiling.focus_sites(tile_model.tile_shape)]
+        focus = tiling.focus_shape(tile_model.tile_shape)
         for shift in self._shifts:
             tiles = tiling.tiles(np.roll(field, -shift, axes)[None]).array()
             found += shared(tile_model.predict(tiles)[:, 0].reshape(grid), shift, focus)
@@ -244,8 +245,7 @@ class EDNNCalculator(Calculator):
 
 def _parts_of(model):
     """Return the rasteriser, the regressor, and the shifts over which it is averaged."""
-    while hasattr(model, "best_estimator_"):
-        model = model.best_estimator_
+    model = unwrap_search(model)
     steps = [step for _, step in getattr(model, "steps", [])]
     averaged = steps[-1] if steps and isinstance(steps[-1], ShiftAveraged) else None
     if averaged is not None:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import typer
 
-from . import _config
+from . import _config, _potentials
 from ._encoders import check_encoding, encoder_of
 from ._errors import Interrupts, not_half
 from ._files import check_array_file
@@ -42,7 +42,7 @@ class Described(NamedTuple):
     replaced: bool
 
 
-def run(ctx: typer.Context, asked) -> tuple[dict[str, Any], Described]:
+def run(ctx: typer.Context, asked) -> tuple[dict[str, Any], Described | None]:
     """Fit as the options say; write the model, and the report and settings where asked for.
 
     Parameters
@@ -56,12 +56,17 @@ def run(ctx: typer.Context, asked) -> tuple[dict[str, Any], Described]:
     found : dict
         What ``--json`` prints.
     described : Described
+        None of a potential.
     """
-    _check(asked)
+    _check(ctx, asked)
     inputs = f"{asked.fields} and {asked.targets}" if asked.targets else asked.fields
     _say(asked, f"reading {inputs}")
     check_report(asked.report)
-    atoms = _drawn(ctx, asked)
+    read = _read_structures(asked)
+    if read is not None and _potentials.wants(ctx, asked, read):
+        return _potentials.run(ctx, asked, read, partial(_say, asked)), None
+    check_options(asked)
+    atoms = _drawn(ctx, asked, read)
     X, y, tiling, encoder = _systems(asked) if atoms is None else atoms.systems()
     replaced = may_replace("--output", asked.output, asked.force)
     if atoms is None:
@@ -116,6 +121,9 @@ def run(ctx: typer.Context, asked) -> tuple[dict[str, Any], Described]:
 
 def show(found, described) -> None:
     """Print what `run` returned, for reading."""
+    if described is None:
+        _potentials.show(found)
+        return
     from rich.console import Console
     from rich.table import Table
 
@@ -145,11 +153,20 @@ def show(found, described) -> None:
 # --- steps ------------------------------------------------------------------------------------
 
 
-def _check(asked) -> None:
+def _check(ctx, asked) -> None:
     """Raise where what is asked for cannot be done, as far as can be told without reading."""
-    chosen("--model", asked.model, {"auto": None, **TILE_MODELS})
+    names = {"auto": None, **TILE_MODELS, **dict.fromkeys(_potentials.POTENTIALS)}
+    chosen("--model", asked.model, names)
     chosen("--baseline", asked.baseline, BASELINES)
-    check_options(asked)
+    structures = are_structures(asked.fields)
+    if asked.model in _potentials.POTENTIALS and not structures:
+        raise ValueError(
+            f"--model {asked.model} is for structures of atoms; {asked.fields} is no file of them."
+        )
+    if structures:
+        _potentials.check(ctx, asked)
+    if not (structures and _potentials.may_be(ctx, asked)):
+        check_options(asked)
     check_encoding(asked)
     require_model_name(asked.output)
     check_name(asked.report)
@@ -196,14 +213,23 @@ def _totals(y):
     return y[:, 0] if y.shape[1:] == (1,) else y
 
 
-def _drawn(ctx, asked):
-    """Return drawn structures, or None where fields are given."""
+def _read_structures(asked):
+    """Return structures, or None where fields are given."""
     if not are_structures(asked.fields):
+        return None
+    from ._structures import read
+
+    return read(asked.fields)
+
+
+def _drawn(ctx, asked, read):
+    """Return drawn structures, or None where fields are given."""
+    if read is None:
         return None
     from ._structures import drawn
 
     targets = None if asked.targets is None else _totals(read_targets(asked.targets))
-    return drawn(ctx, asked, partial(_say, asked), targets)
+    return drawn(ctx, asked, partial(_say, asked), targets, read)
 
 
 def _warn_of_totals(y) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .._utils.stored import stored
+from ..fields._channels import grid_axes
 from ._base import AbstractEvaluation
 from ._direct import Direct
 from ._unique import Unique
@@ -121,13 +122,10 @@ def _repeats(tiling, fields, times) -> bool:
 def _corners_differ(tiling, values, times) -> bool:
     """Tell from one site of each focus that tiles do not repeat, before any is cut."""
     field_shape = values.shape[1:]
-    foci = iter(tiling.focus_sites(tiling.tile_shape(field_shape)))
-    channel = tiling.channel_axis
-    channel = None if channel is None else channel % len(field_shape)
-    corner = tuple(
-        0 if axis == channel else slice(None, None, (site := next(foci)).stop - site.start)
-        for axis in range(len(field_shape))
-    )
+    focus = tiling.focus_shape(tiling.tile_shape(field_shape))
+    corner: list = [0] * len(field_shape)
+    for axis, step in zip(grid_axes(tiling.channel_axis, len(field_shape)), focus, strict=True):
+        corner[axis] = slice(None, None, step)
     corners = values[(slice(None), *corner)]
     n = min(corners.size, _PROBED)
     some = np.linspace(0, corners.size - 1, n).astype(int)

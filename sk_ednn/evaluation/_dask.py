@@ -12,7 +12,7 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.utils._param_validation import Interval
 
-from .._utils.hashing import digest, told_apart
+from .._utils.hashing import digest, hashing_errors
 from .._utils.stored import stored
 from ..exceptions import TileModelError
 from ._auto import AutoEvaluation
@@ -155,9 +155,9 @@ class DaskBlocks(AbstractEvaluation):
         What has no such name, being a lambda, say, gets one that nothing else has. A journal
         cannot do with that.
         """
-        keeper = f"journal={str(self.journal)!r} finds totals again: it knows the {what}"
+        cache = f"journal={str(self.journal)!r} stores finished totals, and names the {what}"
         try:
-            with told_apart(keeper, "Or set journal=None."):
+            with hashing_errors(cache, "Or set journal=None."):
                 return digest(content())
         except TileModelError:
             if self.journal is not None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..exceptions import TilingError
+from ..fields._channels import channel_index, channels_last, from_channels_last
 from ..tiling import GridTiling
 from ..tiling._windows import OUTSIDE
 
@@ -33,7 +34,7 @@ class Ledger:
                     f"{type(tiling).__name__}."
                 )
         self.channel = common_channel_axis([tiling for _, tiling, _ in terms], len(field_shape))
-        moved = fields if self.channel is None else np.moveaxis(fields, 1 + self.channel, -1)
+        moved = channels_last(fields, self.channel, n_batch=1)
         channels = () if self.channel is None else moved.shape[-1:]
         self.grid = moved.shape[1 : moved.ndim - len(channels)]
         # A copy in any case: the user's field must stay as it is.
@@ -49,7 +50,7 @@ class Ledger:
         """A copy of the fields as they are now, (n_fields, *field_shape)."""
         channels = self.values.shape[2:]
         fields = self.values.reshape(len(self.values), *self.grid, *channels).copy()
-        return fields if self.channel is None else np.moveaxis(fields, -1, 1 + self.channel)
+        return from_channels_last(fields, self.channel, n_batch=1)
 
     @property
     def totals(self) -> np.ndarray:
@@ -228,9 +229,7 @@ def common_channel_axis(tilings, field_ndim) -> int | None:
     TilingError
         Where they differ: a site is then not the same thing to all of them.
     """
-    axes = {
-        None if tiling.channel_axis is None else tiling._channel(field_ndim) for tiling in tilings
-    }
+    axes = {channel_index(tiling.channel_axis, field_ndim) for tiling in tilings}
     if len(axes) > 1:
         raise TilingError(
             "All terms must have their channels on the same axis, so that a site is the same to "

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..exceptions import NoveltyWarning
+from ._channels import channels_first
 from ._sources import read_sites
 
 # Values are far outside where they are further from the range than it is wide, and where fields
@@ -165,11 +166,8 @@ def extremes(values, channel_axis=None) -> tuple[np.ndarray, np.ndarray]:
     >>> least.tolist(), largest.tolist()
     ([[0.0, 1.0], [6.0, 7.0]], [[4.0, 5.0], [10.0, 11.0]])
     """
-    if channel_axis is None:
-        values = values[..., None]
-        channel_axis = -1
-    channel = 1 + channel_axis % (values.ndim - 1)
-    axes = tuple(axis for axis in range(1, values.ndim) if axis != channel)
+    values = channels_first(values, channel_axis, n_batch=1)
+    axes = tuple(range(2, values.ndim))
     return (
         values.min(axis=axes).astype(np.float64),
         values.max(axis=axes).astype(np.float64),

@@ -22,6 +22,7 @@ from ..networks import PaperCNN, PaperDenseNet, ValidCNN
 from ..networks._trial import is_uninitialised
 from ..solvers._best_epoch import BestEpoch
 from ..solvers._progress import TrainingBar
+from . import _atomic
 from ._running import is_running
 
 # Networks that are what their layers are, one after the other.
@@ -142,6 +143,8 @@ def _built_node(module, encoder, place, kwargs=None) -> dict:
         return {"$": "layers", "class": name, "layers": layers}
     if _LAYERS.get(name) is kind:
         return {"$": "layers", "class": name, "with": encoder(_settings(module), place)}
+    if _atomic.is_network(module):
+        return _atomic.node(module, encoder, place)
     encoder.asked = True
     return {"$": "your module", "class": name, "with": encoder(kwargs or {}, place)}
 
@@ -191,6 +194,8 @@ def _module(node, decoder) -> nn.Module:
             )
     # The arrays of the file become the weights: nothing is copied, whatever the file says it is.
     module.load_state_dict(weights, strict=True, assign=True)
+    if node["built"]["$"] == "atomic network":
+        module = _atomic.with_buffers(module, decoder.device)
     for name, weight in module.named_parameters():
         weight.requires_grad_(name not in node["frozen"])
     return module
@@ -251,6 +256,9 @@ def _built(node, decoder) -> nn.Module:
         if not isinstance(module, nn.Module):
             raise ModelFileError(f"modules[{name!r}] made {module!r}, which is no torch module")
         return module
+    if node["$"] == "atomic network":
+        decoder.budget.take(_BYTES_PER_NET, f"a network {name}")
+        return _atomic.built(name, decoder(node["with"]))
     if node["$"] != "layers":
         raise ModelFileError(f"a {node['$']!r} stands where a layer should be")
     decoder.budget.take(_BYTES_PER_LAYER, f"a layer {name}")

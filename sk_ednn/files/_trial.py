@@ -17,6 +17,7 @@ from sklearn.compose import TransformedTargetRegressor
 from sklearn.multioutput import MultiOutputRegressor
 from sklearn.pipeline import Pipeline
 
+from .._utils.stored import declared
 from ..estimators._committee import EDNNCommittee
 from ..estimators._regressor import EDNNRegressor
 from ..estimators._shift_averaged import ShiftAveraged
@@ -53,6 +54,9 @@ def require_working(model, budget, asked=False) -> None:
     Exception
         What the prediction raised.
     """
+    if hasattr(type(model), "_try"):
+        model._try()
+        return
     regressors = _regressors(model)
     if not regressors and (type(model).__module__.startswith("sk_ednn.") or _inner(model)):
         raise TypeError(f"a {type(model).__name__} is no model of fields")
@@ -101,6 +105,9 @@ def _inner(model) -> list:
         return [model.estimator_]
     if isinstance(model, TransformedTargetRegressor):
         return [model.regressor_]
+    if declared(type(model)) is not None:  # made of members, such as that of pictures
+        members = vars(model).get("estimators_")
+        return members if isinstance(members, list) else []
     return []
 
 
@@ -164,7 +171,7 @@ def _field_shape(regressor):
             return None
         if not all(type(n) is int and n > 0 for n in tile_model.tile_shape):
             raise ValueError(f"it has tiles of shape {tile_model.tile_shape}")
-        focus = [part.stop - part.start for part in tiling.focus_sites(tile_model.tile_shape)]
+        focus = list(tiling.focus_shape(tile_model.tile_shape))
         if min(focus) < 1:
             raise ValueError(f"it has tiles of shape {tile_model.tile_shape} without a focus")
         lengths = focus if lengths is None else list(map(lcm, lengths, focus))

@@ -9,9 +9,9 @@ from scipy.ndimage import gaussian_filter
 from sklearn.utils import Bunch, check_random_state
 from sklearn.utils._param_validation import Interval, validate_params
 
-from ..estimators._reach import focus_mask, reach
 from ..exceptions import TilingError
 from ..fields._sources import as_array
+from ._grids import focus_mask, grid_term
 
 KINDS = ("blur", "noise", "occlude")
 REGIONS = ("context", "focus")
@@ -120,9 +120,9 @@ def context_sensitivity(
     if not kinds or set(kinds) - set(KINDS):
         raise ValueError(f"kinds must be some of {KINDS}, got {kinds}.")
     rng = check_random_state(random_state)
-    reached = reach(estimator, X, term)
-    tiling, fields, tile_model = reached.tiling, reached.fields, reached.tile_model
-    n_axes = len(tiling.focus_sites(tile_model.tile_shape))
+    fitted = grid_term(estimator, X, term, "context_sensitivity")
+    tiling, fields, tile_model = fitted.tiling, fitted.systems, fitted.tile_model
+    n_axes = len(tiling.focus_shape(tile_model.tile_shape))
     focus = focus_mask(tiling, tile_model.tile_shape, n_axes)
     regions = {"context": np.argwhere(~focus), "focus": np.argwhere(focus)}
     areas = _checked_areas(areas, regions)
@@ -131,7 +131,7 @@ def context_sensitivity(
 
     if not with_baseline:  # nothing is hidden from it: in a difference it drops out
         tile_model = tile_model.with_baseline(None)
-    predicted = np.asarray(reached.regressor.predict(reached.X)).reshape(fields.n_samples, -1)
+    predicted = np.asarray(fitted.regressor.predict(fitted.X)).reshape(fields.n_samples, -1)
     y = predicted if y is None else as_array(y, "y", float).reshape(-1, predicted.shape[1])
     if len(y) != fields.n_samples:
         raise ValueError(f"X has {fields.n_samples} samples, y has {len(y)}.")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from sklearn.utils import Bunch, check_consistent_length
 
-from ..estimators._reach import all_terms, grid_axes, predict_list, samples_of, unwrap
-from ..estimators._shift_averaged import ShiftAveraged
+from ..estimators._unwrap import terms_in, unwrap
 from ..exceptions import TilingError
 from ..fields._sources import as_array
+from ._grids import grid_axes, predict_list
 
 
 def size_transfer(y_true, y_pred, sizes):
@@ -147,15 +147,15 @@ def extensivity_report(estimator, X, y=None, *, sizes=None):
     >>> print(f"shifted by a site, totals change by {report.shifts[0][1]:.1f} J")
     shifted by a site, totals change by 1.3 J
     """
-    regressor, X = unwrap(estimator, X, others=(ShiftAveraged,))
-    tilings = [tiling for _, tiling in all_terms(regressor)]
+    regressor, X = unwrap(estimator, X)
+    tilings = [tiling for _, tiling in terms_in(regressor)]
     if any(not hasattr(tiling, "boundary") for tiling in tilings):
         raise TilingError(
             "extensivity_report doubles and shifts fields on grids: all tilings must be "
             f"GridTiling, got {[type(tiling).__name__ for tiling in tilings]}."
         )
     fields = tilings[0].check(X)
-    samples = samples_of(fields)
+    samples = fields.unstacked()
     total = predict_list(regressor, samples)
     scale = np.sqrt(np.mean(total**2)) or 1.0
     axes = grid_axes(tilings[0], samples[0].ndim)
@@ -198,8 +198,7 @@ def _common_focus(tilings, number, samples) -> int:
     lengths = []
     for tiling in tilings:
         tile_shape = tiling.tile_shape(samples[0].shape)
-        part = tiling.focus_sites(tile_shape)[number]
-        lengths.append(part.stop - part.start)
+        lengths.append(tiling.focus_shape(tile_shape)[number])
     return int(np.lcm.reduce(lengths))
 
 

@@ -8,8 +8,8 @@ import numpy as np
 from sklearn.utils import Bunch, check_random_state
 from sklearn.utils._param_validation import Interval, validate_params
 
-from ..estimators._reach import grid_axes, predict_list, reach, samples_of
 from ..exceptions import TilingError
+from ._grids import grid_axes, grid_term, predict_list
 
 
 @validate_params(
@@ -84,11 +84,11 @@ def interaction_profile(
     4.00 J 0.00 J 0.00 J 0.00 J
     """
     rng = check_random_state(random_state)
-    reached = reach(estimator, X, term)
-    samples = samples_of(reached.fields)
-    axes = grid_axes(reached.tiling, samples[0].ndim)
-    window = reached.tile_model.tile_shape[: len(axes)]
-    periodic = getattr(reached.tiling, "boundary", "periodic") == "periodic"
+    fitted = grid_term(estimator, X, term, "interaction_profile")
+    samples = fitted.systems.unstacked()
+    axes = grid_axes(fitted.tiling, samples[0].ndim)
+    window = fitted.tile_model.tile_shape[: len(axes)]
+    periodic = getattr(fitted.tiling, "boundary", "periodic") == "periodic"
     if max_distance is None:
         longest = max(x.shape[axis] for x in samples for axis in axes)
         max_distance = max(1, min(max(window) + 1, longest // 2 if periodic else longest - 1))
@@ -102,7 +102,7 @@ def interaction_profile(
             fit = [x for x in samples if x.shape[axis] >= least]
             if fit:
                 pairs = [_changed(fit, axes, axis, d, rng) for _ in range(n_pairs)]
-                totals = predict_list(reached.regressor, [x for four in pairs for x in four])
+                totals = predict_list(fitted.regressor, [x for four in pairs for x in four])
                 neither, first, second, both = totals.reshape(n_pairs, 4, -1).swapaxes(0, 1)
                 found = np.abs(both - first - second + neither).mean(axis=-1)
                 strength[number, d - 1] = found.mean()

@@ -8,8 +8,9 @@ import numpy as np
 from sklearn.utils import Bunch, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 
-from ..estimators._reach import reach, sampled_tiles
 from ..exceptions import TileModelError
+from ..tiling._sampling import sampled_tiles
+from ._grids import grid_term
 
 # Tiles evaluated at once where sites are changed one by one.
 _BLOCK = 8192
@@ -125,13 +126,13 @@ def locality_profile(
     swap 0.04 0.39 0.57
     """
     rng = check_random_state(random_state)
-    reached = reach(estimator, X, term)
-    tile_model, tiling = reached.tile_model, reached.tiling
+    fitted = grid_term(estimator, X, term, "locality_profile")
+    tile_model, tiling = fitted.tile_model, fitted.tiling
     if not with_baseline:
         tile_model = tile_model.with_baseline(None)
     if output >= tile_model.n_outputs:
         raise TileModelError(f"The model has {tile_model.n_outputs} output(s), got {output=}.")
-    tiles = sampled_tiles(tiling, reached.fields, max_tiles, rng)
+    tiles = sampled_tiles(tiling, fitted.systems, max_tiles, rng)
     focus = tiling.focus_sites(tile_model.tile_shape)
     distance = site_distances(focus, tile_model.tile_shape)
     method = _chosen(method, tile_model, tiles)

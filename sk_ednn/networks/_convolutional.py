@@ -174,8 +174,7 @@ def as_convolution(module, tiling, tile_shape) -> DenseForm:
     n_channels = tile_shape[-1] if has_channels else 1
     if len(window) > 3:
         raise NotConvolutional(f"torch convolves up to 3 dimensions, the tiles have {len(window)}.")
-    sites = tiling.focus_sites(tile_shape)
-    focus = tuple(part.stop - part.start for part in sites)
+    focus = tiling.focus_shape(tile_shape)
     module = plain_module(module)
     try:
         traced = fx.symbolic_trace(module)

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from ..fields._channels import channels_first
 from ..fields._fields import require_finite
 from ..fields._samples import SampleReader
-from ..tile_models._base import channels_first
 from ._over_fields import SumOverTiles
 from ._sum import NUMPY
 
@@ -144,10 +144,9 @@ class FieldSums(Dataset):
 
 def field_input(values, channel_axis, dtype=torch.float32) -> torch.Tensor:
     """Return fields (n, *field_shape) as a tensor (n, n_channels or 1, *grid)."""
-    if channel_axis is not None:
-        axis = channel_axis % (values.ndim - 1)
-        values = np.moveaxis(values, 1 + axis, -1)
-    return torch.from_numpy(channels_first(values, channel_axis is not None, NUMPY[dtype]))
+    values = channels_first(values, channel_axis, n_batch=1)
+    # A copy always: torch must see no memory that is read-only or the user's.
+    return torch.from_numpy(np.array(values, dtype=NUMPY[dtype], order="C"))
 
 
 def on_device(fields, device) -> torch.Tensor:

@@ -10,6 +10,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from ..exceptions import TileModelError
+from ..fields._channels import channel_index
 from ..tiling._grid_base import boxes
 from ._convolutional import NotConvolutional, as_convolution
 from ._dense_run import tiles_of
@@ -95,9 +96,8 @@ class SumOverTiles(nn.Module):
         self.tile_shape = tuple(tile_shape)
         self.max_bytes = max_bytes
         self.standardization = standardization
-        sites = tiling.focus_sites(self.tile_shape)
-        self._focus = tuple(site.stop - site.start for site in sites)
-        self._window = self.tile_shape[: len(sites)]
+        self._focus = tiling.focus_shape(self.tile_shape)
+        self._window = self.tile_shape[: len(self._focus)]
         n_channels = prod(self.tile_shape) // prod(self._window)
         self._laid_out = lay_out(module, (n_channels, *self._window))
         # In a tuple, so that the weights are not registered twice.
@@ -144,7 +144,7 @@ class SumOverTiles(nn.Module):
         """
         shape = tuple(fields.shape[2:])
         if self.tiling.channel_axis is not None:
-            channel = self.tiling.channel_axis % (len(shape) + 1)
+            channel = channel_index(self.tiling.channel_axis, len(shape) + 1)
             shape = (*shape[:channel], fields.shape[1], *shape[channel:])
         grid = self.tiling.tile_grid(shape)
         around = padded(fields, self.tiling.padded_positions(shape))

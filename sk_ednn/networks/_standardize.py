@@ -10,6 +10,7 @@ import torch
 
 from .._utils.stored import stored
 from ..exceptions import TileModelError
+from ..fields._channels import channels_first
 from ..fields._fields import Fields, require_finite
 from ..fields._samples import SampleReader
 
@@ -107,10 +108,8 @@ def learn_standardization(fields: Fields, channel_axis, sample_weight=None) -> S
             block = reader[index] if lazy else reader[start : start + step]
             if lazy:
                 require_finite(block, f"X (samples {stack.samples[index].tolist()} as read)")
-            if channel_axis is not None:
-                block = np.moveaxis(block, 1 + channel_axis % (block.ndim - 1), 1)
-            n_channels = 1 if channel_axis is None else block.shape[1]
-            moments.add(block.reshape(len(block), n_channels, -1), weight[index])
+            block = channels_first(block, channel_axis, n_batch=1)
+            moments.add(block.reshape(*block.shape[:2], -1), weight[index])
     return moments.standardization(fields.dtype)
 
 

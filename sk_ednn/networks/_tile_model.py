@@ -13,6 +13,7 @@ import torch
 from .._utils.steps import dense, front_and_last, transformed
 from .._utils.stored import stored
 from ..exceptions import TileModelError
+from ..fields._channels import from_channels_first
 from ..fields._sources import as_array
 from ..tile_models._base import AbstractTileModel, checked_outputs, flat
 from ._convolutional import DenseForm, NotConvolutional, as_convolution
@@ -265,7 +266,7 @@ class NetworkTileModel(AbstractTileModel):
                 slopes += self.baseline.gradient(tiling, stack.values.shape[1:])
             for k, values in enumerate(stack.values):
                 slope = self._network_total_and_gradient(tiling, values)[1].numpy()
-                slopes[k] += slope[0] if axis is None else np.moveaxis(slope, 0, axis)
+                slopes[k] += from_channels_first(slope, axis)
             parts.append(slopes)
         return parts
 
@@ -309,12 +310,11 @@ class NetworkTileModel(AbstractTileModel):
         if slope is None:
             return total, None
         slope = slope.numpy()
-        slope = slope[0] if axis is None else np.moveaxis(slope, 0, axis)
-        return total, slope + of_baseline
+        return total, from_channels_first(slope, axis) + of_baseline
 
     def _focus_sites(self, tiling, shape) -> int:
-        focus = [part.stop - part.start for part in tiling.focus_sites(self.tile_shape)]
-        return int(np.prod(focus)) * int(np.prod(tiling.tile_grid(shape)))
+        n_sites = int(np.prod(tiling.focus_shape(self.tile_shape)))
+        return n_sites * int(np.prod(tiling.tile_grid(shape)))
 
     def _network_total_and_gradient(self, tiling, values, gradient=True):
         """Return the total and its derivative (n_channels, *grid) of the network alone."""

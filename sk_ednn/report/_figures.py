@@ -30,9 +30,9 @@ def draw_tiling(tiling, field, *, name, which) -> Drawn:
     from matplotlib.figure import Figure
 
     grid = tiling.tile_grid(field.shape)
-    parts = tiling.focus_sites(tiling.tile_shape(field.shape))
-    focus = [part.stop - part.start for part in parts]
-    context = [part.start for part in parts]
+    tile_shape = tiling.tile_shape(field.shape)
+    focus = tiling.focus_shape(tile_shape)
+    context = [part.start for part in tiling.focus_sites(tile_shape)]
     shown = shown_field(field, getattr(tiling, "channel_axis", None), None)
     middle = [n // 2 for n in grid]
     sites = tuple((k * f, (k + 1) * f) for k, f in zip(middle, focus, strict=True))
@@ -67,8 +67,7 @@ def draw_contributions(tiling, field, contributions, *, name, which, unit, total
     from matplotlib.figure import Figure
 
     grid = contributions.shape
-    parts = tiling.focus_sites(tiling.tile_shape(field.shape))
-    focus = [part.stop - part.start for part in parts]
+    focus = tiling.focus_shape(tiling.tile_shape(field.shape))
     shown = shown_field(field, getattr(tiling, "channel_axis", None), None)
     plane, cut = _middle_plane(shown, grid, focus)
     values = contributions[tuple(n // 2 for n in grid[: max(0, len(grid) - 2)])]

@@ -13,8 +13,9 @@ from sklearn.metrics import r2_score
 
 from ..estimators._data_warnings import hint_of_kind
 from ..estimators._fit_summary import spacing_of, training_of
-from ..estimators._reach import grid_axes, unwrap
 from ..estimators._regressor import EDNNRegressor
+from ..estimators._unwrap import regressors_in
+from ..inspection._grids import grid_axes
 from ..metrics import Verdict, extensive_errors, judge
 from ..solvers._base import last_step
 
@@ -95,7 +96,7 @@ def verdicts_of(y_true, y_pred, sites, held_back) -> list[Verdict]:
 
 def first_member(regressor) -> EDNNRegressor:
     """Return the first member of a committee, or the regressor that is given."""
-    return unwrap(getattr(regressor, "estimators_", [regressor])[0])[0]
+    return regressors_in(regressor)[0]
 
 
 def terms_of(regressor) -> list[tuple[str, Any, Any]]:

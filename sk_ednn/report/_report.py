@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .._utils.writing import replacing
-from ..estimators._reach import unwrap
+from ..estimators._unwrap import unwrap
 from ..fields._sources import as_array
 from ..inspection._extensivity import extensivity_report
 from . import _numbers, _page, _sections
@@ -69,6 +69,7 @@ def fit_report(
     Parameters
     ----------
     estimator : EDNNRegressor, EDNNCommittee, or a Pipeline or search around one; fitted
+        Or an `EDNNPotential`, for which see `potential_report`; y is None then.
     X : what the estimator predicts
         The systems it was fitted to.
     y : array-like of shape (n_samples,) or (n_samples, n_outputs)
@@ -123,6 +124,8 @@ def fit_report(
     >>> path.read_text(encoding="utf-8").splitlines()[0]
     '<!DOCTYPE html>'
     """
+    if hasattr(estimator, "predict_stress"):
+        return _of_potential(estimator, X, y, test, title, about)
     require_matplotlib()
     given = {TRAINING: (X, y)} | ({} if test is None else {HELD_BACK: test})
     parts = {which: _Part(estimator, *data) for which, data in given.items()}
@@ -176,6 +179,18 @@ def fit_report(
         f"{datetime.now().astimezone():%Y-%m-%d %H:%M %Z}.",
     )
     return FitReport(numbers, html)
+
+
+def _of_potential(estimator, X, y, test, title, about):
+    """Return the page of a potential, whose structures carry their labels."""
+    from ._potentials import potential_report
+
+    if y is not None or (test is not None and test[1] is not None):
+        raise ValueError(
+            "The structures of a potential carry their energies: give y=None, and test=(X, None)."
+        )
+    held_back = None if test is None else test[0]
+    return potential_report(estimator, X, test=held_back, title=title, about=about)
 
 
 class _Part:

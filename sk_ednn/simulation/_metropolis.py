@@ -14,6 +14,7 @@ from .._utils.seeding import generator
 from ..evaluation._ledger import common_channel_axis
 from ..evaluation._local import checked_terms, running
 from ..exceptions import TileModelError, TilingError
+from ..fields._channels import channels_last, from_channels_last
 from ..fields._fields import check_fields, require_finite
 from ..fields._sources import as_array
 from ._energies import LedgerEnergies, TabulatedEnergies, has_tables
@@ -275,7 +276,7 @@ class _System:
     def __init__(self, model, terms, start, values, moves, temperatures):
         shape = start.shape[1:]
         self.channel = common_channel_axis([tiling for _, tiling in terms], len(shape))
-        moved = start if self.channel is None else np.moveaxis(start, 1 + self.channel, -1)
+        moved = channels_last(start, self.channel, n_batch=1)
         channels = () if self.channel is None else moved.shape[-1:]
         grid = moved.shape[1 : moved.ndim - len(channels)]
         flat = moved.reshape(len(start), -1, *channels)
@@ -352,7 +353,7 @@ class _System:
         """Return fields, (n_temperatures, n_replicas, *field_shape)."""
         flat = self.values[self.states.T[self.column.ravel()]]
         fields = flat.reshape(*self.column.shape, *self.grid, *self.values.shape[1:])
-        return fields if self.channel is None else np.moveaxis(fields, -1, 2 + self.channel)
+        return from_channels_last(fields, self.channel, n_batch=2)
 
 
 class _Swaps:

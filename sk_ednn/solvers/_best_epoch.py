@@ -1,4 +1,4 @@
-"""Remember the best epoch of a training, for one that is interrupted."""
+"""The weights of the best epoch of an interrupted training."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ from skorch.callbacks import Callback, EarlyStopping
 
 
 class BestEpoch(Callback):
-    """Keep a copy of a network's weights after the epoch of least loss, until the training ends.
+    """Keep a copy of the weights of the epoch with the lowest loss until the training ends.
 
-    The loss is that of the samples held back where there are any, else that of the training. A
-    training that runs to its end forgets the copy, and is as without this callback.
+    The loss is that of the held-out samples, if any, else that of the training. A training that
+    runs to its end discards the copy, so that the callback has no effect.
 
     Attributes
     ----------
     epoch_ : int
-        From 1; 0 where no epoch has ended with a finite loss.
+        Best epoch, counted from 1; 0 if no epoch has ended with a finite loss.
     loss_ : float
+        Loss of that epoch.
     weights_ : dict of str to Tensor
-        On the device of the network.
+        Weights after that epoch, on the device of the network.
     """
 
     def on_train_begin(self, net, **kwargs):
@@ -45,16 +46,16 @@ class BestEpoch(Callback):
             self.weights_ = {}
 
     def __getstate__(self):
-        return {**vars(self), "weights_": {}}  # copies of a net are made for other purposes
+        return {**vars(self), "weights_": {}}  # copies of a net do not need them
 
 
 def n_finished(net) -> int:
-    """Return how many epochs of a net have ended: the last may have been interrupted."""
+    """Return the number of completed epochs; the last may have been interrupted."""
     return sum("train_loss" in row for row in net.history)
 
 
 def keep_best(net) -> int | None:
-    """Give a net whose training was interrupted the weights of its best epoch; return which it is.
+    """Load the weights of the best epoch into a net whose training was interrupted.
 
     Parameters
     ----------
@@ -64,15 +65,15 @@ def keep_best(net) -> int | None:
     Returns
     -------
     int or None
-        From 1; 0 where no epoch has ended, and None where the training had. The weights then stay
-        as they are.
+        The best epoch, counted from 1. The weights are left unchanged if it is 0, because no epoch
+        has ended, or None, because the training was completed.
     """
-    del net.history[n_finished(net) :]  # of an epoch without an end nothing can be drawn
+    del net.history[n_finished(net) :]  # an interrupted epoch has no losses to plot
     for _, callback in net.callbacks_:
         if isinstance(callback, BestEpoch):
             if callback.weights_:
                 net.module_.load_state_dict(callback.weights_)
             return None if callback.epoch_ and not callback.weights_ else callback.epoch_
         if isinstance(callback, EarlyStopping) and callback.load_best:
-            return callback.best_epoch_ or 0  # it has loaded it
+            return callback.best_epoch_ or 0  # the callback has loaded its weights
     return 0

@@ -52,6 +52,26 @@ def cell_matrices(cells, plane):
     return matrices
 
 
+def normal_periods(cells, repeats, plane):
+    """Return the period of each structure along the normal of a plane, 0 where it does not repeat.
+
+    Parameters
+    ----------
+    cells : ndarray of shape (n_structures, 3, 3), in Å
+    repeats : ndarray of bool of shape (n_structures, 3)
+        Along which axes they do.
+    plane : str
+
+    Returns
+    -------
+    ndarray of shape (n_structures,), in Å
+    """
+    if len(AXES[plane]) == 3:
+        return np.zeros(len(cells))
+    (normal,) = {0, 1, 2} - set(AXES[plane])
+    return np.where(repeats[:, normal], np.abs(cells[:, normal, normal]), 0.0)
+
+
 def edge_vectors(cells, pbc, plane):
     """Edges of cells along the axes of a plane, or along all three.
 

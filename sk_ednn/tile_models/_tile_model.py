@@ -1,4 +1,4 @@
-"""Tile models of scikit-learn: rows of features in, contributions out."""
+"""Tile models that are scikit-learn regressors."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ._gradients import prediction_gradient
 @stored("TileModel")
 @dataclass(frozen=True, eq=False)
 class TileModel(AbstractTileModel):
-    """A fitted regressor, or Pipeline that ends in one, that sees tiles as rows of features.
+    """A fitted regressor, or a Pipeline that ends in one, applied to tiles as rows of features.
 
     Attributes
     ----------
@@ -31,7 +31,7 @@ class TileModel(AbstractTileModel):
 
 
 def outputs_of_rows(tile_model, tiles) -> np.ndarray:
-    """Return what a tile model's regressor says of tiles as rows, (n_tiles, n_outputs)."""
+    """Return the predictions of a tile model's regressor, shape (n_tiles, n_outputs)."""
     front, last = front_and_last(tile_model.estimator)
     with as_arrays():
         outputs = last.predict(transformed(front, flat(tiles)))
@@ -39,6 +39,6 @@ def outputs_of_rows(tile_model, tiles) -> np.ndarray:
 
 
 def gradients_of_rows(tile_model, tiles) -> np.ndarray:
-    """Return how the first output changes with each tile, in units of y, float64."""
-    slopes = prediction_gradient(tile_model.estimator, flat(tiles))
-    return slopes.reshape(np.shape(tiles)) * float(np.ravel(tile_model.scale)[0])
+    """Return the gradient of the first output with respect to each tile, in units of y."""
+    gradients = prediction_gradient(tile_model.estimator, flat(tiles))
+    return gradients.reshape(np.shape(tiles)) * float(np.ravel(tile_model.scale)[0])

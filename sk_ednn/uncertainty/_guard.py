@@ -13,9 +13,9 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from ..estimators._committee import EDNNCommittee
-from ..estimators._reach import unwrap
+from ..estimators._delegation import with_tags_of
 from ..estimators._targets import ScoredByTotals
-from ..estimators._unwrap import with_tags_of
+from ..estimators._unwrap import unwrap
 from ..exceptions import NoveltyWarning, TileModelError
 from ..fields._sources import in_memory
 from ._leverage import KnownSums
@@ -178,7 +178,8 @@ class NoveltyGuard(MetaEstimatorMixin, ScoredByTotals, BaseEstimator):
             )
         known = self._known(inner, fields, rng)
         usual = np.sort(self._indicate(estimator, known, _safe_indexing(X, held)))
-        self.estimator_, self.known_, self.usual_, self.held_out_ = estimator, known, usual, held
+        self.estimator_, self.reference_ = estimator, known
+        self.usual_, self.held_out_ = usual, held
         return self
 
     def predict(self, X):
@@ -233,7 +234,7 @@ class NoveltyGuard(MetaEstimatorMixin, ScoredByTotals, BaseEstimator):
                 Where that is at most `alarm_rate`.
         """
         check_is_fitted(self)
-        found = self._indicate(self.estimator_, self.known_, X)
+        found = self._indicate(self.estimator_, self.reference_, X)
         nearer = np.searchsorted(self.usual_, found, side="left")
         p_value = (len(self.usual_) - nearer + 1) / (len(self.usual_) + 1)
         # A product of floats may fall short of the whole number that is meant.

@@ -10,7 +10,7 @@ from scipy.linalg import eigh
 from sklearn.linear_model import BayesianRidge, Ridge, RidgeCV
 
 from ..estimators._committee import EDNNCommittee
-from ..estimators._reach import reach, unwrap
+from ..estimators._unwrap import fitted_term, unwrap
 from ..exceptions import TileModelError
 from ..solvers._base import last_step
 from ._novelty import tile_features
@@ -96,12 +96,12 @@ class KnownSums:
 
     def __init__(self, inner, X_train, *, term=None):
         member = inner.estimators_[0] if isinstance(inner, EDNNCommittee) else inner
-        reached = reach(member, X_train, term)
-        final = last_step(reached.tile_model.estimator)
+        fitted = fitted_term(member, X_train, term)
+        final = last_step(fitted.tile_model.estimator)
         self.alpha = _penalty(final)
-        self.tiling = reached.tiling
-        self.features, _ = tile_features(reached.tile_model, "auto")
-        sums, counts = self._summed(reached.fields)
+        self.tiling = fitted.tiling
+        self.features, _ = tile_features(fitted.tile_model, "auto")
+        sums, counts = self._summed(fitted.systems)
         # Regress on the counts what they explain: the intercept is free to (Frisch and Waugh).
         self.weight = counts @ counts if final.fit_intercept else np.inf
         self.per_tile = counts @ sums / self.weight

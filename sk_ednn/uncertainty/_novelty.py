@@ -13,9 +13,10 @@ from sklearn.utils._param_validation import Interval, StrOptions, validate_param
 
 from .._utils.steps import dense, front_and_last, transformed
 from ..estimators._committee import EDNNCommittee
-from ..estimators._reach import reach, sampled_tiles, unwrap
+from ..estimators._unwrap import fitted_term, unwrap
 from ..fields._sources import as_array
 from ..tile_models._base import flat
+from ..tiling._sampling import sampled_tiles
 from ..tiling._unique import distinct
 
 # Tiles compared at a time.
@@ -157,11 +158,11 @@ class TileNovelty:
         inner, X_train = unwrap(estimator, X_train)
         if isinstance(inner, EDNNCommittee):
             inner = inner.estimators_[0]
-        reached = reach(inner, X_train, term)
-        self.tiling = reached.tiling
-        self._features, self.space_ = tile_features(reached.tile_model, space)
+        fitted = fitted_term(inner, X_train, term)
+        self.tiling = fitted.tiling
+        self._features, self.space_ = tile_features(fitted.tile_model, space)
         rng = check_random_state(random_state)
-        known = self._features(_distinct_tiles(self.tiling, reached.fields, max_tiles, rng))
+        known = self._features(_distinct_tiles(self.tiling, fitted.systems, max_tiles, rng))
         scale = known.std(axis=0)
         # Distances in units of a feature's spread; one that never varies, as it stands.
         scale[scale == 0] = 1.0

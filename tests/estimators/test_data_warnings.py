@@ -42,7 +42,7 @@ def test_axes_that_look_like_channels_are_named(shape, axis, kind):
 
 
 @pytest.mark.parametrize("shape", [(4, 4), (8, 8), (3, 3, 3), (6, 2), (16, 16, 5), (12, 4), (30,)])
-def test_other_fields_are_not_remarked_upon(shape):
+def test_other_fields_do_not_warn(shape):
     with warnings.catch_warnings():
         warnings.simplefilter("error", DataWarning)
         fit(shape)

@@ -158,7 +158,7 @@ def test_real_processes_do_the_same():
 def test_a_journal_needs_names(front, tmp_path):
     journal = evaluation.DaskBlocks(Direct(), journal=tmp_path / "journal")
     model, X = fit({**NAMELESS, **STUCK}[front](), evaluation=journal)
-    with pytest.raises(TileModelError, match=r"finds totals again.* journal=None") as raised:
+    with pytest.raises(TileModelError, match=r"names the .* journal=None") as raised:
         model.predict(da.from_array(X))
     assert one_line(str(raised.value)) and "Ridge" not in str(raised.value)
     # Nor does a traceback show the model: joblib's own words hold all of it.
@@ -169,7 +169,7 @@ def test_a_journal_needs_names(front, tmp_path):
 def test_a_journal_needs_the_name_of_a_source(tmp_path):
     journal = evaluation.DaskBlocks(Direct(), journal=tmp_path / "journal")
     model, X = fit(FunctionTransformer(np.square), evaluation=journal)
-    with pytest.raises(TileModelError, match="it knows the source by"):
+    with pytest.raises(TileModelError, match="names the source by"):
         model.predict(locked_source(X))
 
 

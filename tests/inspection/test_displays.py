@@ -187,7 +187,7 @@ def test_contributions_of_channels_terms_and_chains():
         ("b", Ridge(), GridTiling(1, 0, channel_axis=-1)),
     ]
     model = EDNNRegressor(terms).fit(X, X.sum(axis=(1, 2, 3)))
-    with pytest.raises(ValueError, match="Name one of the terms"):
+    with pytest.raises(ValueError, match="name one of them with `term`"):
         ContributionDisplay.from_estimator(model, X)
     display = ContributionDisplay.from_estimator(model, X, term="a", channel=1)
     assert display.contributions.shape == (2, 3)

@@ -8,8 +8,9 @@ import time
 import numpy as np
 from sklearn.base import clone
 
-from ...estimators._reach import all_terms, grid_axes, samples_of, unwrap
+from ...estimators._unwrap import terms_in, unwrap
 from ...fields._sources import as_array
+from .._grids import grid_axes
 from ._style import COLOURS, GREY, MARKERS, by_group, check_axes, log_sizes, new_axes, with_unit
 
 _KINDS = ("total", "time", "speedup")
@@ -125,11 +126,14 @@ class ScalingDisplay:
             times = [_shortest(_fresh(inner, n_jobs=n), fields, n_repeats) for n in n_jobs]
             return cls.from_measurements(n_jobs, times, kind=kind, ax=ax, **style)
         inner, fields = unwrap(estimator, X)
-        tiling = all_terms(inner)[0][1]
-        samples = samples_of(tiling.check(fields))
-        if sizes is None:
+        tiling = terms_in(inner)[0][1]
+        systems = tiling.check(fields)
+        samples = systems.unstacked() if tiling.is_grid else list(fields)
+        if sizes is None and tiling.is_grid:
             axes = grid_axes(tiling, samples[0].ndim)
             sizes = [np.prod([x.shape[axis] for axis in axes]) for x in samples]
+        elif sizes is None:
+            sizes = systems.sizes
         if kind == "total":
             values = inner.predict(samples)
         else:
@@ -211,21 +215,23 @@ def _exponent(sizes, values) -> float:
     return float(np.polyfit(np.log(sizes), np.log(np.abs(values)), 1)[0])
 
 
-def _shortest(regressor, X, n_repeats) -> float:
+def _shortest(model, X, n_repeats) -> float:
     times = []
     for _ in range(n_repeats):
-        cold = _fresh(regressor)
+        cold = _fresh(model)
         start = time.perf_counter()
         cold.predict(X)
         times.append(time.perf_counter() - start)
     return min(times)
 
 
-def _fresh(regressor, **params):
-    """Return a shallow copy that has evaluated nothing yet; the user's stays as it is."""
-    regressor = copy.copy(regressor)
-    if hasattr(regressor, "estimators_"):
-        regressor.estimators_ = [_fresh(member, **params) for member in regressor.estimators_]
+def _fresh(model, **params):
+    """Return a shallow copy with empty caches."""
+    model = copy.copy(model)
+    if hasattr(model, "estimators_"):
+        model.estimators_ = [_fresh(member, **params) for member in model.estimators_]
+    elif hasattr(model, "estimator_"):
+        model.estimator_ = _fresh(model.estimator_, **params)
     else:
-        regressor.evaluation_ = clone(regressor.evaluation_).set_params(**params)
-    return regressor
+        model.evaluation_ = clone(model.evaluation_).set_params(**params)
+    return model

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...estimators._reach import samples_of, unwrap
+from ...estimators._unwrap import terms_in, unwrap
+from ...fields._channels import channels_last
 from ...fields._sources import as_array
+from .._grids import grid_term, require_grid
 from ._style import CONTEXT_COLOUR, FOCUS_COLOUR, GREY, INK, new_axes, two_axes, with_unit
 
 # Lines between more focus regions than this along an axis would hide the field.
@@ -86,7 +88,8 @@ class TilingDisplay:
         ValueError
             Where the field has not two dimensions, or there is no such tile.
         """
-        whole = samples_of(tiling.check(X))[sample]
+        require_grid(tiling, "TilingDisplay")
+        whole = tiling.check(X).unstacked()[sample]
         field = shown_field(whole, getattr(tiling, "channel_axis", None), channel)
         grid = tiling.tile_grid(whole.shape)
         if len(grid) != 2:
@@ -99,12 +102,9 @@ class TilingDisplay:
         if len(tile) != 2 or not all(0 <= k < n for k, n in zip(tile, grid, strict=True)):
             raise ValueError(f"tile must be a place in the tile grid {grid}, got {tile}.")
         tile_shape = tiling.tile_shape(whole.shape)
-        parts = tiling.focus_sites(tile_shape)
-        focus = tuple(
-            (k * (p.stop - p.start), (k + 1) * (p.stop - p.start))
-            for k, p in zip(tile, parts, strict=True)
-        )
-        context = tuple(p.start for p in parts)
+        lengths = tiling.focus_shape(tile_shape)
+        focus = tuple((k * n, (k + 1) * n) for k, n in zip(tile, lengths, strict=True))
+        context = tuple(part.start for part in tiling.focus_sites(tile_shape))
         return cls(field, focus, context, grid, tiling.boundary).plot(ax, **style)
 
     @classmethod
@@ -121,8 +121,8 @@ class TilingDisplay:
         -------
         TilingDisplay
         """
-        regressor, X = unwrap(estimator, X)
-        return cls.from_tiling(regressor.fitted_terms()[0][1], X, **options)
+        model, X = unwrap(estimator, X)
+        return cls.from_tiling(terms_in(model)[0][1], X, **options)
 
     def plot(self, ax=None, *, cmap="Greys", legend=True):
         """Draw the figure.
@@ -255,15 +255,11 @@ class ContributionDisplay:
         -------
         ContributionDisplay
         """
-        regressor, X = unwrap(estimator, X)
-        tiling = dict(zip(regressor._term_names, regressor.fitted_terms(), strict=True))
-        name = next(iter(tiling)) if term is None else term
-        if name not in tiling or (term is None and len(tiling) > 1):
-            raise ValueError(f"Name one of the terms {list(tiling)} with `term`, got {term!r}.")
-        tiling = tiling[name][1]
-        whole = samples_of(tiling.check(X))[sample]
-        maps = regressor.predict_contributions([whole])
-        values = np.asarray((maps[name] if isinstance(maps, dict) else maps)[0])
+        fitted = grid_term(estimator, X, term, "ContributionDisplay")
+        tiling = fitted.tiling
+        whole = fitted.systems.unstacked()[sample]
+        maps = fitted.regressor.predict_contributions([whole])
+        values = np.asarray((maps[term] if isinstance(maps, dict) else maps)[0])
         n_axes = len(tiling.tile_grid(whole.shape))
         if values.ndim > n_axes:
             values = values[..., output]
@@ -356,7 +352,7 @@ def shown_field(field, channel_axis, channel) -> np.ndarray:
     """Return what is drawn of a field with channels: one of them, or their sum."""
     if channel_axis is None:
         return field
-    field = np.moveaxis(field, channel_axis, -1)
+    field = channels_last(field, channel_axis)
     return field.sum(axis=-1) if channel is None else field[..., channel]
 
 

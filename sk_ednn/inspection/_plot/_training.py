@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..._utils.steps import front_and_last
-from ...estimators._reach import all_terms, unwrap
+from ...estimators._unwrap import terms_in, unwrap
 from ...exceptions import TileModelError
 from ._style import COLOURS, new_axes
 
@@ -100,8 +100,8 @@ class TrainingDisplay:
 
 def history_of(estimator) -> tuple:
     """Return the tile model of a fitted estimator, and what is kept of its epochs, if anything."""
-    regressor, _ = unwrap(estimator)
-    tile_model, _ = all_terms(regressor)[0]
+    model, _ = unwrap(estimator)
+    tile_model, _ = terms_in(model)[0]
     _, net = front_and_last(tile_model.estimator)
     history = getattr(net, "history_", None)
     if not history and getattr(net, "loss_curve_", None):  # an MLPRegressor
