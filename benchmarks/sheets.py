@@ -151,7 +151,7 @@ def main():
             found["larger"].append(errors(model, large, np.arange(len(large.energies))))
         for part, values in found.items():
             if None in values:
-                rows.append([name, part, *["refused"] * 5, "", ""])
+                rows.append([name, part, *["rejected"] * 5, "", ""])
                 continue
             means = [row[0] for row in values]
             shown = np.mean(values, axis=0).tolist()

@@ -150,7 +150,7 @@ def main():
             ("unseen", sheets, test), ("larger", large, np.arange(len(large.energies)))
         ):  # fmt: skip
             found = errors(model, draw, data, chosen)
-            rows.append([name, part, epochs, took, *(found or ["refused"] + [""] * 5)])
+            rows.append([name, part, epochs, took, *(found or ["rejected"] + [""] * 5)])
         print(f"{name}: peak memory of the process so far {peak_megabytes():.0f} MB", flush=True)
     print(f"\nerrors in meV/Å², trained on {n_train:,} sheets; forces in meV/Å")
     table(
