@@ -1,8 +1,4 @@
-<<<<<<< HEAD:sk_ednn/cli/_inspect.py
 """Describe a model file in words."""
-=======
-"""Print the content of a model file, for reading."""
->>>>>>> w-i13:sk_ednn/cli/_looks.py
 
 from __future__ import annotations
 
