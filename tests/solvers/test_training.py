@@ -166,7 +166,7 @@ def test_gradient_weight_as_a_function_of_the_epoch():
         ({"form": "dense", "tile_model": nn.Sequential(
             nn.Conv2d(1, 1, 3, padding=1), nn.Flatten(), nn.Linear(36, 1))}, "pads its input"),
         ({"tile_model": nn.Sequential(nn.Flatten(), nn.Linear(9, 1))},
-         r"cannot take a tile of shape \(1, 6, 6\).* focus \+ 2 \* context long"),
+         r"not accept a tile of shape \(1, 6, 6\).* focus \+ 2 \* context sites"),
         ({"lr": 1e30}, "The loss became"),
     ],
 )  # fmt: skip
