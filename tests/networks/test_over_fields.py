@@ -187,7 +187,7 @@ def test_gradient_of_the_baseline_is_exact(kind, boundary):
 class TestSymmetries:
     tiling = GridTiling(2, 1)
 
-    def test_a_field_stays_the_same_up_to_a_symmetry(self):
+    def test_results_are_all_images_under_the_symmetries(self):
         field = torch.randn(1, 1, 4, 4)
         torch.manual_seed(0)
         seen = set()
@@ -197,7 +197,7 @@ class TestSymmetries:
             seen.add(tuple(changed.ravel().tolist()))
         assert len(seen) == 4 * 8  # four shifts below the focus, eight symmetries of a square
 
-    def test_all_fields_change_in_one_way(self):
+    def test_all_fields_of_a_batch_are_transformed_equally(self):
         torch.manual_seed(1)
         field = torch.randn(1, 3, 8)
         both = RandomSymmetry(GridTiling(4, 1, channel_axis=0), (6, 3), "shift")(
@@ -209,14 +209,14 @@ class TestSymmetries:
         ("tiling", "kinds", "message"),
         [
             (GridTiling(2, 1, boundary="zero"), "shift", "has ends"),
-            (GridTiling((2, 1), 1), ("rotate",), "look the same"),
+            (GridTiling((2, 1), 1), ("rotate",), "change their shape"),
             (GridTiling(2, 1), ("mirror",), "among"),
         ],
     )
-    def test_what_is_no_symmetry_is_refused(self, tiling, kinds, message):
+    def test_unsuitable_symmetries_are_rejected(self, tiling, kinds, message):
         with pytest.raises(TileModelError, match=message):
             RandomSymmetry(tiling, tiling.tile_shape((4, 4)), kinds)
 
-    def test_oblong_fields_are_not_rotated(self):
+    def test_rotation_of_oblong_fields_is_rejected(self):
         with pytest.raises(TileModelError, match="rotated"):
             RandomSymmetry(self.tiling, (4, 4), "rotate")(torch.zeros(1, 1, 4, 6))
