@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +19,7 @@ class Thresholds:
     trusted : float
         Where the spread is below, a label would teach nothing.
     doubtful : float
-        Where the spread is above, a relaxation goes no further.
+        Nine tenths of the errors are below.
     """
 
     trusted: float
@@ -44,7 +45,7 @@ class Thresholds:
 class Candidate:
     """A structure that may be labelled; energies are those of the surrogate, in eV."""
 
-    structure: object
+    structure: Any  # Structure, whose parts are arrays here
     energy: float
     std: float
     origin: str

@@ -1,4 +1,4 @@
-"""What moves cost, for many replicas at once.
+"""The energies of moves, for many replicas at once.
 
 It is read from tables where tiles have few states, else found by the ledger behind `LocalUpdates`.
 Both hold the same systems and answer the same questions: `changes` for the moves of a part of a
