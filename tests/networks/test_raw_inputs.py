@@ -104,9 +104,7 @@ def test_functions_with_fixed_constants_see_unscaled_fields(begins):
 @pytest.mark.parametrize("begins", DOUBTFUL)
 def test_ambiguous_functions_cause_a_warning(begins):
     module = Begins(DOUBTFUL[begins])
-    with pytest.warns(
-        UserWarning, match=rf"applies {begins} .*standardize=False"
-    ):
+    with pytest.warns(UserWarning, match=rf"applies {begins} .*standardize=False"):
         assert not needs_raw_inputs(module, module, TILES)
     assert not needs_raw_inputs(module, module, TILES, warn=False)
 
