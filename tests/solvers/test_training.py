@@ -161,12 +161,12 @@ def test_gradient_weight_as_a_function_of_the_epoch():
         ({"gradient": np.full((8, 4, 4), np.nan)}, r"gradient\[0\] contains NaN"),
         ({"gradient": np.zeros((7, 4, 4))}, "inconsistent numbers"),
         ({"y": np.zeros((8, 2)), "gradient": np.zeros((8, 4, 4))}, "one total per sample only"),
-        ({"tile_model": None, "gradient": np.zeros((8, 4, 4))}, "from totals alone"),
+        ({"tile_model": None, "gradient": np.zeros((8, 4, 4))}, "fits totals only"),
         ({"device": "cuda:7"}, "is not available. Available are cpu"),
         ({"form": "dense", "tile_model": nn.Sequential(
             nn.Conv2d(1, 1, 3, padding=1), nn.Flatten(), nn.Linear(36, 1))}, "pads its input"),
         ({"tile_model": nn.Sequential(nn.Flatten(), nn.Linear(9, 1))},
-         r"cannot take a tile of shape \(1, 6, 6\).* focus \+ 2 \* context long"),
+         r"not accept a tile of shape \(1, 6, 6\).* focus \+ 2 \* context sites"),
         ({"lr": 1e30}, "The loss became"),
     ],
 )  # fmt: skip
