@@ -1,11 +1,11 @@
-"""Descriptors cost microseconds an atom, and time grows linearly with the atoms.
+"""Descriptors cost microseconds per atom, in time linear in the atoms.
 
-Run with ``python benchmarks/descriptors.py``; about two minutes, one thread. Prints atoms a second
-of the neighbour list, and of each descriptor at its default size: values, and values with the
-gradients that a force needs, as their own processor time; for graphene-like sheets of 60 B, C and
-N atoms, and for silicon of 64 atoms, shaken. ``--scaling`` adds one large structure.
-``--accuracy`` fits a ridge for each species to the energies of 1,500 of the bundled sheets, and
-prints the error on 500 others; some five minutes more.
+Run with ``python benchmarks/descriptors.py``: about two minutes on one thread. Prints atoms per
+second, by processor time, of the neighbour list and of each descriptor at its default size, for
+values and for values with the gradients that a force needs, on displaced graphene-like sheets of 60
+B, C and N atoms and displaced silicon of 64 atoms. ``--scaling`` adds one large structure.
+``--accuracy`` fits a ridge per species to the energies of 1,500 of the bundled sheets, and prints
+the error on 500 others, in some five minutes more.
 """
 
 import os
@@ -32,7 +32,7 @@ SHEET_CUTOFF, SILICON_CUTOFF = 5.9, 5.5  # Å: some 40 and 34 neighbours
 
 
 def sheet(rng, repeat=(3, 5)):
-    """Return a sheet of B, C and N at random on a honeycomb, shaken: 60 atoms in 12.8 by 12.3 Å."""
+    """Return B, C and N at random on a displaced honeycomb: 60 atoms in 12.8 by 12.3 Å."""
     bond = 1.42
     cell = np.array([3 * bond, np.sqrt(3) * bond])
     motif = np.array([[0, 0], [0.5, 0.5], [1 / 3, 0], [5 / 6, 0.5]]) * cell
@@ -49,7 +49,7 @@ def sheet(rng, repeat=(3, 5)):
 
 
 def silicon(rng, repeat=2):
-    """Return diamond, shaken by 0.1 Å: 64 atoms."""
+    """Return silicon in the diamond structure, displaced by 0.1 Å: 64 atoms."""
     a = 5.43
     corners = np.array([[0, 0, 0], [0, 2, 2], [2, 0, 2], [2, 2, 0]])
     motif = np.concatenate([corners, corners + 1]) * a / 4
@@ -77,7 +77,7 @@ def descriptors(cutoff, species):
 
 
 def cost(function, repeat):
-    """Return the least processor time of some calls, after one that does not count."""
+    """Return the least processor time of some calls, after a warm-up."""
     function()
     times = []
     for _ in range(repeat):
@@ -132,7 +132,7 @@ def accuracy(n_train, n_test):
     for cutoff in (4.5, 6.0):
         for label, one in descriptors(cutoff, species).items():
             if isinstance(one, SphericalExpansion | DeepPotFrame) or "G4" in label:
-                continue  # not made to be summed
+                continue  # not meant to be summed
             sums = np.concatenate(
                 [
                     summed(one, structures.take(part), species, cutoff)
@@ -141,7 +141,7 @@ def accuracy(n_train, n_test):
             )
             sums = sums[:, sums[:n_train].std(axis=0) > 0]
             scaled = (sums - sums[:n_train].mean(axis=0)) / sums[:n_train].std(axis=0)
-            # So large that composition is not penalised.
+            # Large, so that composition is hardly penalised.
             X = np.hstack([scaled, 1e3 * composition])
             ridge = RidgeCV(10.0 ** np.arange(-6, 5), fit_intercept=False)
             ridge.fit(X[:n_train], energies[:n_train])
@@ -152,7 +152,7 @@ def accuracy(n_train, n_test):
 
 
 def summed(descriptor, structures, species, cutoff):
-    """Return the values summed over the atoms of each species, a row for each structure."""
+    """Return the values summed over the atoms of each species, one row per structure."""
     values = descriptor.values(neighbor_pairs(structures, cutoff))
     place = structures.owners * len(species) + np.searchsorted(species, structures.numbers)
     sums = np.zeros((len(structures) * len(species), values.shape[1]))

@@ -6,7 +6,8 @@
 Sets are files of a folder: ``sheets`` (hex_xtb_dev.npz, hex_large_xtb_dev.npz: planar, 480 held
 out), ``tio2`` (tio2_dft_dev.npz, as aenet filters it; 5 % held out), ``si`` (mlearn/Si.npz, 5 %
 held out) and ``siau`` (siau_meam_dev.npz, 10 % of the parents held out), in eV and Å.
-Training stops after ``--seconds`` of the processor, neighbour lists included.
+Models are ``spectrum``, ``symmetry``, ``chebyshev``, ``deep-pot-frame`` and ``deep-pot``, each also
+with ``-context``. Training stops after ``--seconds`` of the processor, neighbour lists included.
 """
 
 import os
@@ -22,12 +23,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from sk_ednn.networks._atomic import SpectrumNetwork
+from sk_ednn.descriptors import ChebyshevDescriptor, DeepPotFrame, SymmetryFunctions
+from sk_ednn.networks._atomic import AtomicNetwork, DeepPotSE, SpectrumNetwork
 from sk_ednn.solvers._potential import PotentialLabels, PotentialTrainer
 from sk_ednn.solvers._potential._errors import GPA
 from sk_ednn.structures import Structures
 
 AREA = 12.5 * 13.0  # Å² of a small sheet
+DESCRIPTORS = {
+    "symmetry": SymmetryFunctions, "chebyshev": ChebyshevDescriptor, "deep-pot-frame": DeepPotFrame,
+}  # fmt: skip
 CUTOFFS = {"sheets": 6.0, "tio2": 6.0, "si": 5.5, "siau": 6.0}
 
 
@@ -78,11 +83,15 @@ def network(args, cutoff):
             species, cutoff, channels=args.channels, partners=args.partners, l_max=args.l_max,
             n_radial=args.n_radial, **shared,
         )  # fmt: skip
+    if kind == "deep-pot":
+        return lambda species: DeepPotSE(species, cutoff, **shared)
+    if kind in DESCRIPTORS:
+        return lambda species: AtomicNetwork(species, DESCRIPTORS[kind](cutoff), **shared)
     raise SystemExit(f"No model {args.model}.")
 
 
 def report(title, potentials, structures, labels, *, sheets=False):
-    """Print and return errors of the mean of some potentials."""
+    """Print errors of the mean of some potentials."""
     has_stress = not np.isnan(labels.stress).all()
     predicted = [p.predict(structures, forces=True, stress=has_stress) for p in potentials]
     error = np.mean([p.energies for p in predicted], axis=0) - labels.energies
@@ -104,7 +113,6 @@ def report(title, potentials, structures, labels, *, sheets=False):
         out["stress mae GPa"] = GPA * np.nanmean(np.abs(stress))
         out["stress rmse GPa"] = GPA * np.sqrt(np.nanmean(stress**2))
     print(f"{title} ({len(structures)}): " + ", ".join(f"{k} {v:.3g}" for k, v in out.items()))
-    return {k: float(v) for k, v in out.items()}
 
 
 def main():
@@ -124,12 +132,15 @@ def main():
         "sheets": "hex_xtb_dev.npz", "tio2": "tio2_dft_dev.npz", "si": "mlearn/Si.npz",
         "siau": "siau_meam_dev.npz",
     }  # fmt: skip
+    if not (folder / files[name]).exists():
+        print(f"There is no {folder / files[name]}: give the folder of the data with --data.")
+        return
     mask = (lambda d: d["aenet_used"].astype(bool)) if name == "tio2" else None
     structures, labels, d = read(folder / files[name], mask)
     fraction = args.fraction or (0.1 if name == "siau" else 0.05)
     train, test = split(name, structures, d, fraction)
     if args.limit:
-        train = train[: args.limit]
+        train = np.sort(np.random.default_rng(8).permutation(train)[: args.limit])
     cutoff = args.cutoff or CUTOFFS[name]
 
     def pair(text):
@@ -161,23 +172,19 @@ def main():
         f"the processor, {result.history[-1]['epoch']} epochs, {peak_megabytes():.0f} MB at most"
     )
     sheets = name == "sheets"
-    results = {"test": report("held out", potentials, structures.take(test),
-                              labels.take(structures, test), sheets=sheets)}  # fmt: skip
-    some = train[:: max(1, len(train) // 300)]
-    report("trained on", potentials, structures.take(some), labels.take(structures, some),
-           sheets=sheets)  # fmt: skip
+    parts = {"held out": test, "trained on": train[:: max(1, len(train) // 300)]}
     if sheets:
-        for label, value in (("graphene", 0), ("BN", 1), ("heterostructures", 2)):
-            rows = test[d["cls"][test] == value]
-            report(label, potentials, structures.take(rows), labels.take(structures, rows),
-                   sheets=True)  # fmt: skip
+        for title, value in (("graphene", 0), ("BN", 1), ("heterostructures", 2)):
+            parts[title] = test[d["cls"][test] == value]
+    for title, rows in parts.items():
+        chosen = structures.take(rows)
+        report(title, potentials, chosen, labels.take(structures, rows), sheets=sheets)
     large = {"sheets": "hex_large_xtb_dev.npz", "siau": "siau_meam_large_dev.npz"}.get(name)
     if large:
         bigger, true, _ = read(folder / large)
         report("larger cells", potentials, bigger, true, sheets=sheets)
     if args.out:
         torch.save([(p.network.state_dict(), p.atomic_energies) for p in potentials], args.out)
-    return results
 
 
 if __name__ == "__main__":

@@ -174,7 +174,7 @@ def test_pipes_and_folders_are_refused(old, name):
             WRITERS[name](path)
         path.rmdir()
     path.symlink_to(old / "nowhere" / name)
-    with pytest.raises(OSError, match="The folder .* does not exist"):
+    with pytest.raises(OSError, match=r"The folder .* does not exist"):
         WRITERS[name](path)
 
 

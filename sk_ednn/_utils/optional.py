@@ -13,10 +13,12 @@ _LIBRARIES = {
     "dask": ("dask", "cloudpickle"),
     "distributed": ("distributed", "bokeh"),
     "atoms": ("ase", "vesin", "sphericart"),
+    "search": ("ase_ga", "spglib"),
     "plot": ("matplotlib",),
     "cli": ("typer", "rich", "yaml"),
     "hdf5": ("h5py",),
     "zarr": ("zarr",),
+    "images": ("tifffile", "imagecodecs", "PIL", "skimage", "openpyxl"),
     "files": ("skops",),
     "onnx": ("onnx", "onnxscript", "onnxruntime"),
 }

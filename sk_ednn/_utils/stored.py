@@ -13,7 +13,7 @@ from importlib import import_module
 # Packages that declare classes when imported, the cheapest first: the last ones load torch.
 _PACKAGES = (
     "estimators", "tiling", "tile_models", "solvers", "evaluation", "encoders", "descriptors",
-    "atoms", "networks",
+    "atoms", "images", "networks",
 )  # fmt: skip
 _DECLARED: dict[str, type] = {}
 

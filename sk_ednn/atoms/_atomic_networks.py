@@ -12,6 +12,13 @@ from ..structures import neighbor_pairs
 _PAIRS = 1 << 15
 
 
+def device_of(name) -> str:
+    """Return a device by name; "auto" for a GPU where there is one."""
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return name
+
+
 def factory(model, cutoff, context, params):
     """Return a function of species that makes a network.
 

@@ -19,6 +19,7 @@ from ..structures._files import naming
 from ._atom_novelty import AtomNovelty
 from ._potential_checks import data_notes
 from ._potential_data import labelled, packed, summary
+from ._potential_errors import errors_of, knows_stress
 from ._potential_kinds import features_of, kind_of
 from ._potential_trial import try_potential
 from ._potentials import check_species
@@ -328,8 +329,6 @@ class EDNNPotential(RegressorMixin, BaseEstimator):
             ``energy_mae``, ``energy_median``, ``energy_rmse`` in meV/atom; ``force_mae``,
             ``force_rmse`` in meV/Å; ``stress_mae``, ``stress_rmse`` in GPa; of what is known.
         """
-        from ._potential_errors import errors_of
-
         check_is_fitted(self)
         data = labelled(structures, y, forces, stress, self.labels)
         check_species(self.species_, data.structures, data.places)
@@ -370,6 +369,12 @@ class EDNNPotential(RegressorMixin, BaseEstimator):
             from ._potential_calculator import PotentialCalculator
 
         return PotentialCalculator(self, **options)
+
+    @property
+    def knows_stress(self):
+        """Whether stresses can be predicted: images of one distance of pixels have none."""
+        check_is_fitted(self)
+        return knows_stress(self.potential_)
 
     def _predicted(self, structures, **asked):
         check_is_fitted(self)

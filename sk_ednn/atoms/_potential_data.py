@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -80,8 +82,26 @@ def packed(X):
                 given.append(structure)
                 places.append(place)
     with naming(places):
-        structures = Structures.of(given)
+        structures = Structures.of(_in_space(given))
     return structures, given, places or [f"structure {k}" for k in range(len(structures))]
+
+
+def _in_space(X):
+    """Return structures of which those with two coordinates lie in the plane z = 0."""
+    if not (hasattr(X, "__len__") and hasattr(X, "__iter__")) or hasattr(X, "positions"):
+        return X  # not a sequence of structures, which is told where they are packed
+    return X if isinstance(X, Mapping) else [_lifted(each) for each in X]
+
+
+def _lifted(structure):
+    get = structure.get if isinstance(structure, Mapping) else partial(getattr, structure)
+    positions = get("positions", None)
+    if np.ndim(positions) != 2 or np.shape(positions)[1] != 2:
+        return structure
+    return {
+        "numbers": get("numbers", None), "positions": np.pad(positions, ((0, 0), (0, 1))),
+        "cell": get("cell", None), "pbc": get("pbc", None),
+    }  # fmt: skip
 
 
 def labelled(X, y=None, forces=None, stress=None, names=None) -> LabelledStructures:

@@ -1,17 +1,21 @@
-"""Systems with known totals: sampled lattices, drawn dots, and computed sheets of atoms."""
+"""Systems with known totals: sampled lattices, drawn dots and pictures, sheets of atoms."""
 
 from ._dots import make_dots
 from ._ising import ising_energy, make_ising
+from ._pictures import make_pictures
 from ._porous import load_porous
 from ._potts import make_potts, potts_energy
 from ._sheets import load_sheets
+from ._siau import load_siau
 
 __all__ = [
     "ising_energy",
     "load_porous",
     "load_sheets",
+    "load_siau",
     "make_dots",
     "make_ising",
+    "make_pictures",
     "make_potts",
     "potts_energy",
 ]

@@ -70,7 +70,7 @@ def fit_report(
     Parameters
     ----------
     estimator : EDNNRegressor, EDNNCommittee, ShiftAveraged, or a Pipeline or search around one
-        Fitted.
+        Fitted. Or an `EDNNPotential`, for which see `potential_report`; y is None then.
     X : training samples, as for the estimator's `predict`
     y : array-like of shape (n_samples,) or (n_samples, n_outputs)
         Their totals.
@@ -124,6 +124,8 @@ def fit_report(
     >>> path.read_text(encoding="utf-8").splitlines()[0]
     '<!DOCTYPE html>'
     """
+    if hasattr(estimator, "predict_stress"):
+        return _of_potential(estimator, X, y, test, title, about)
     require_matplotlib()
     data = {TRAINING: (X, y)} | ({} if test is None else {HELD_BACK: test})
     parts = {which: _Part(estimator, *part) for which, part in data.items()}
@@ -179,6 +181,18 @@ def fit_report(
         f"{datetime.now().astimezone():%Y-%m-%d %H:%M %Z}.",
     )
     return FitReport(numbers, html)
+
+
+def _of_potential(estimator, X, y, test, title, about):
+    """Return the page of a potential, whose structures carry their labels."""
+    from ._potentials import potential_report
+
+    if y is not None or (test is not None and test[1] is not None):
+        raise ValueError(
+            "The structures of a potential carry their energies: give y=None, and test=(X, None)."
+        )
+    held_back = None if test is None else test[0]
+    return potential_report(estimator, X, test=held_back, title=title, about=about)
 
 
 class _Part:

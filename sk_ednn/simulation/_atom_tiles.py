@@ -11,7 +11,7 @@ from ..evaluation._local import checked_terms
 from ..exceptions import TileModelError
 from ..fields._sources import as_array
 from ..structures import Structures
-from ..structures._live_boxes import LiveBoxes
+from ..structures._cell_lists import CellLists
 from ..structures._systems import AtomSystems
 from ..tiling import AtomTiling
 
@@ -73,7 +73,7 @@ class AtomTileUpdates:
         self._cutoff = max(float(tiling.descriptor.cutoff) for _, tiling in self._terms)
         (packed,) = systems.structures
         self._numbers, self._cell = packed.numbers.copy(), packed.cell.copy()
-        self._boxes = LiveBoxes(packed, self._cutoff)
+        self._boxes = CellLists(packed, self._cutoff)
         self._contributions = np.zeros(len(self._numbers))
         for tile_model, tiling in self._terms:
             (values,) = tiling.by_sample(

@@ -10,12 +10,14 @@ _WEIGHTS = np.array([1.0, np.sqrt(2) - 0.5, np.sqrt(3) - 1.1])
 _PHASES = np.array([0.3, 1.1, 2.3])
 
 
-def check_overlaps(atoms):
+def check_overlaps(atoms, periods=None):
     """Reject coincident atoms, e.g. from a cell that lists both ends of a period.
 
     Parameters
     ----------
     atoms : Atoms
+    periods : ndarray of shape (n_structures,), in Å, default=None
+        Of heights over a plane; 0 where a structure does not repeat along the normal.
 
     Raises
     ------
@@ -23,7 +25,7 @@ def check_overlaps(atoms):
         If two atoms are closer than `CLOSEST`.
     """
     duplicate = first_duplicate(
-        atoms.scaled, atoms.vectors, atoms.periodic, atoms.owner, atoms.heights
+        atoms.scaled, atoms.vectors, atoms.periodic, atoms.owner, _in_first_period(atoms, periods)
     )
     if duplicate is not None:
         first, second, distance = duplicate
@@ -85,3 +87,12 @@ def first_duplicate(scaled, vectors, periodic, owners, heights=None):
             first, second = sorted((int(a[at[0]]), int(b[at[0]])))
             return first, second, float(np.sqrt(squared[at[0]]))
     return None
+
+
+def _in_first_period(atoms, periods):
+    """Return heights moved by whole periods: at the end of one is at its beginning, here too."""
+    if atoms.heights is None or periods is None or not periods.any():
+        return atoms.heights
+    period = np.where(periods > 0, periods, np.inf)[atoms.owner]
+    turns = np.floor((atoms.heights + CLOSEST) / period)
+    return atoms.heights - np.where(np.isfinite(period), turns, 0.0) * periods[atoms.owner]

@@ -1,4 +1,4 @@
-"""What a structure is: atomic numbers, positions, a cell, and the axes along which it repeats.
+"""Structures: atomic numbers, positions, a cell, and the axes along which it repeats.
 
 Nothing here asks for a type. Whatever carries ``numbers``, ``positions`` and ``cell`` is a
 structure, so that `ase.Atoms` needs neither a conversion nor an import of ASE.
@@ -10,7 +10,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..fields._sources import as_array, in_memory
-from ._cells import AXES, ROUNDING, cell_matrices, edge_lengths, edge_vectors, scaled_positions
+from ._cells import (
+    AXES,
+    ROUNDING,
+    cell_matrices,
+    edge_lengths,
+    edge_vectors,
+    normal_periods,
+    scaled_positions,
+)
 from ._duplicates import check_overlaps
 from ._elements import HEAVIEST
 from ._files import is_path, read_one, read_structures
@@ -129,9 +137,10 @@ def gather(X, plane="xy", slab=None):
     )
     _check_values(atoms)
     _check_places(atoms, plane, slab)
-    check_overlaps(atoms)
+    periods = normal_periods(cells, pbc, plane)
+    check_overlaps(atoms, periods)
     if slab is None:
-        check_flatness(atoms, cells, pbc, plane)
+        check_flatness(atoms, periods, plane)
     return atoms
 
 

@@ -1,4 +1,4 @@
-"""Networks that must see their input as it is, by what they do to it before they learn from it."""
+"""Detection of networks that need unscaled inputs."""
 
 import warnings
 
@@ -20,7 +20,7 @@ TILES = torch.tensor(np.random.default_rng(0).uniform(0.1, 3, (2, 1, 4, 4)), dty
 
 
 class Begins(nn.Module):
-    """A network that begins with a function of its input; the layer behind it learns."""
+    """A network that starts with a function of its input, followed by a learned layer."""
 
     def __init__(self, function, example=TILES):
         super().__init__()
@@ -90,28 +90,28 @@ DOUBTFUL = {
 
 
 @pytest.mark.parametrize("begins", STANDARDISED)
-def test_affine_maps_and_layers_that_learn_are_standardised(begins):
+def test_affine_maps_and_learned_layers_are_standardised(begins):
     module = Begins(STANDARDISED[begins])
     assert not needs_raw_inputs(module, module, TILES)
 
 
 @pytest.mark.parametrize("begins", RAW)
-def test_functions_with_constants_of_their_own_see_raw_numbers(begins):
+def test_functions_with_fixed_constants_see_unscaled_fields(begins):
     module = Begins(RAW[begins])
     assert needs_raw_inputs(module, module, TILES)
 
 
 @pytest.mark.parametrize("begins", DOUBTFUL)
-def test_what_may_be_meant_either_way_is_named(begins):
+def test_ambiguous_functions_cause_a_warning(begins):
     module = Begins(DOUBTFUL[begins])
-    with pytest.warns(UserWarning, match=rf"into {begins} .*GradientSolver\(standardize=False\)"):
+    with pytest.warns(UserWarning, match=rf"applies {begins} .*standardize=False"):
         assert not needs_raw_inputs(module, module, TILES)
     assert not needs_raw_inputs(module, module, TILES, warn=False)
 
 
-def test_functions_beside_layers_that_learn_are_named():
+def test_fixed_functions_beside_learned_layers_cause_a_warning():
     module = Begins(lambda net, x: torch.cat([x, x.cos()], 1))
-    with pytest.warns(UserWarning, match=r"into cos, .* also into layers.*standardize=False"):
+    with pytest.warns(UserWarning, match=r"applies cos, .* learned layers.*standardize=False"):
         assert needs_raw_inputs(module, module, TILES)
 
 
@@ -128,7 +128,7 @@ def test_functions_beside_layers_that_learn_are_named():
         (ValidCNN(tile_shape=(16, 16), focus=(8, 8)), 16),
     ],
 )  # fmt: skip
-def test_usual_networks_are_standardised_without_a_word(module, size):
+def test_usual_networks_are_standardised_without_a_warning(module, size):
     assert not needs_raw_inputs(module, module, torch.rand(2, 1, size, size))
 
 
@@ -152,16 +152,16 @@ def fitted(module, **params):
     return EDNNRegressor(module, GridTiling(1, 1), solver=fit, random_state=0).fit(X, Y)
 
 
-def test_a_threshold_is_learned_as_well_as_without_standardisation():
+def test_threshold_is_learned_as_well_as_without_standardisation():
     model, raw = fitted(Threshold), fitted(Threshold, standardize=False)
     assert model.tile_model_.standardization is None
     np.testing.assert_array_equal(model.predict(X), raw.predict(X))
     assert model.score(X, Y) > 0.9
 
 
-def test_an_activation_first_is_standardised_with_a_word():
+def test_leading_activation_causes_a_warning():
     module = nn.Sequential(nn.SiLU(), nn.Flatten(), nn.Linear(9, 1))
-    with pytest.warns(UserWarning, match="into silu before any layer that learns"):
+    with pytest.warns(UserWarning, match="applies silu to its input before any learned layer"):
         model = fitted(module)
     assert model.tile_model_.standardization.mean == pytest.approx(X.mean())
     with warnings.catch_warnings():

@@ -35,7 +35,7 @@ class AtomicBatch:
     atoms : Tensor of shape (n_centers,)
         Row of each centre in the table that the batch was cut from.
     centers : Tensor of shape (n_centers,)
-        Row of each centre among the `n_targets` atoms that gradients are summed over.
+        Row of each centre among the targets, the atoms that gradients are summed over.
     neighbors : Tensor of shape (n_centers, n_neighbors)
         The same for the neighbours; padded with 0.
     neighbor_numbers : Tensor of shape (n_centers, n_neighbors)
@@ -44,7 +44,8 @@ class AtomicBatch:
         From the centre to the neighbour, in Å.
     mask : Tensor of shape (n_centers, n_neighbors), bool
         False where a row is padded.
-    n_targets : int
+    targets : Tensor of shape (n_targets,)
+        Row in the table of each of these atoms.
     volumes : Tensor of shape (n_structures,), float64
         In Å³; 0 where a structure has none.
     table : NeighborTable
@@ -61,7 +62,7 @@ class AtomicBatch:
     neighbor_numbers: Tensor
     vectors: Tensor
     mask: Tensor
-    n_targets: int
+    targets: Tensor
     volumes: Tensor
     table: NeighborTable
 
@@ -85,13 +86,6 @@ class AtomicBatch:
         return replace(
             self, neighbors=neighbors, neighbor_numbers=neighbors, vectors=pairs, mask=neighbors
         )
-
-    @property
-    def atoms_of_targets(self) -> Tensor:
-        """Row in the table of each atom that gradients are summed over."""
-        if self.n_targets == len(self):
-            return self.atoms
-        return torch.arange(self.n_targets, device=self.atoms.device)
 
     @cached_property
     def environments(self) -> Environments:
@@ -125,7 +119,7 @@ class AtomicBatch:
         -------
         Tensor of shape (n_targets, 3)
         """
-        zeros = slopes.new_zeros(self.n_targets, 3)
+        zeros = slopes.new_zeros(len(self.targets), 3)
         ends = zeros.index_add(0, self.neighbors.reshape(-1), slopes.reshape(-1, 3))
         return ends.index_add(0, self.centers, -slopes.sum(1))
 
@@ -163,6 +157,11 @@ class NeighborTable:
     """
 
     def __init__(self, environments, dtype=torch.float32, device="cpu", cache_bytes=0):
+        if environments.n_centers != environments.structures.n_atoms:
+            raise ValueError(
+                f"A table needs the neighbours of all {environments.structures.n_atoms} atoms, got "
+                f"those of {environments.n_centers}: take what neighbor_pairs returns."
+            )
         self.environments = environments
         self.cache_bytes = cache_bytes
         self._cache: dict[Any, Tensor | None] = {}
@@ -190,6 +189,7 @@ class NeighborTable:
         self._ends = np.concatenate([[0], np.cumsum(counts)])
         self._starts = self.starts.cpu().numpy()
         # Scratch: row in the batch of each atom of the table.
+        self._everyone = torch.arange(n_atoms, device=device)
         self._rows = torch.zeros(n_atoms, dtype=torch.int64, device=device)
 
     def __len__(self):
@@ -240,7 +240,7 @@ class NeighborTable:
         atoms = atoms[order]
         centers = torch.arange(len(atoms), device=device)
         self._rows[atoms] = centers
-        return self._cut(atoms, owners[order], centers, ks, self._rows, len(atoms))
+        return self._cut(atoms, owners[order], centers, ks, self._rows, atoms)
 
     def n_pairs(self, structure: int) -> int:
         """Return how many neighbours the atoms of a structure have."""
@@ -294,9 +294,9 @@ class NeighborTable:
         atoms = atoms[torch.argsort(self.numbers[atoms], stable=True)]
         owners = torch.zeros_like(atoms)
         ks = torch.tensor([structure], device=device)
-        return self._cut(atoms, owners, atoms, ks, None, len(self.numbers))
+        return self._cut(atoms, owners, atoms, ks, None, self._everyone)
 
-    def _cut(self, atoms, owners, centers, structures, rows, n_targets):
+    def _cut(self, atoms, owners, centers, structures, rows, targets):
         counts = self.counts[atoms]
         longest = max(1, int(counts.max())) if len(atoms) else 1
         slot = torch.arange(longest, device=atoms.device)
@@ -314,7 +314,7 @@ class NeighborTable:
             neighbor_numbers=torch.where(mask, self.numbers[neighbors], 0),
             vectors=self.vectors[pairs],
             mask=mask,
-            n_targets=n_targets,
+            targets=targets,
             volumes=self.volumes[structures],
             table=self,
         )

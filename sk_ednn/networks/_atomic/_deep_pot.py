@@ -42,8 +42,12 @@ class Vectors:
     def __init__(self, cutoff):
         self.cutoff = float(cutoff)
 
-    def prepare(self, batch: AtomicBatch) -> VectorValues:
+    def values(self, batch: AtomicBatch) -> Tensor:
         """Return the vectors of a batch."""
+        return batch.vectors
+
+    def prepare(self, batch: AtomicBatch) -> VectorValues:
+        """Return the vectors of a batch, with their adjoint."""
         return VectorValues(batch.vectors)
 
 

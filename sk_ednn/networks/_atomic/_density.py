@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import sphericart.torch
 import torch
 from torch import Tensor
 
+from ..._utils.optional import needing
 from ._batch import AtomicBatch
 from ._species import SpeciesIndex
 
@@ -73,10 +73,25 @@ class Density:
         self.l_max = l_max
         self.index = SpeciesIndex(species)
         self.n_channels = n_radial * len(self.index)
-        self._harmonics = sphericart.torch.SphericalHarmonics(l_max)
+        self._harmonics = _spherical_harmonics(l_max)
+
+    def values(self, batch: AtomicBatch) -> Tensor:
+        """Return the coefficients of a batch, (n_centers, (l_max + 1)**2, n_channels).
+
+        Parameters
+        ----------
+        batch : AtomicBatch
+
+        Returns
+        -------
+        Tensor
+        """
+        harmonics = self._harmonics.compute(batch.vectors.reshape(-1, 3))
+        radial = self._radial(batch, batch.vectors.norm(dim=-1), slopes=False)
+        return torch.bmm(harmonics.unflatten(0, batch.mask.shape).transpose(1, 2), radial)
 
     def prepare(self, batch: AtomicBatch) -> DensityValues:
-        """Return the coefficients of a batch.
+        """Return the coefficients of a batch, with what their adjoint needs.
 
         Parameters
         ----------
@@ -86,51 +101,57 @@ class Density:
         -------
         DensityValues
         """
-        vectors = batch.vectors
-        n_centers, n_neighbors, _ = vectors.shape
-        distances = vectors.norm(dim=-1)
-        harmonics, gradients = self._harmonics.compute_with_gradients(vectors.reshape(-1, 3))
-        n_harmonics = harmonics.shape[-1]
-        harmonics = harmonics.reshape(n_centers, n_neighbors, n_harmonics)
-        radial = self._radial(distances.reshape(-1), batch.mask.reshape(-1))
-        radial = self._by_species(radial, self.index(batch.neighbor_numbers))
-        values = torch.bmm(harmonics.transpose(1, 2), radial[:, n_neighbors:])
+        distances = batch.vectors.norm(dim=-1)
+        harmonics, gradients = self._harmonics.compute_with_gradients(batch.vectors.reshape(-1, 3))
+        harmonics = harmonics.unflatten(0, batch.mask.shape)
+        radial = self._radial(batch, distances, slopes=True)
+        functions = radial[:, batch.mask.shape[1] :]
         return DensityValues(
-            values,
+            torch.bmm(harmonics.transpose(1, 2), functions),
             radial,
             harmonics,
-            gradients.reshape(n_centers, n_neighbors, 3, n_harmonics),
-            vectors / distances[..., None],
+            gradients.unflatten(0, batch.mask.shape),
+            batch.vectors / distances[..., None],
         )
 
-    def _radial(self, r, mask):
-        """Return derivatives of the radial functions, and the functions; zero where masked."""
+    def _radial(self, batch, distances, slopes):
+        """Return the radial functions of each neighbour among those of its species.
+
+        Zero elsewhere and where masked. Their derivatives come before them, if asked for.
+        """
+        n_centers, n_neighbors = distances.shape
+        functions = self._functions(distances.reshape(-1), batch.mask.reshape(-1), slopes)
+        n_species, device = len(self.index), functions.device
+        step, species = n_neighbors * n_species, self.index(batch.neighbor_numbers)
+        row = torch.arange(n_centers, device=device)[:, None] * (len(functions) * step)
+        row = (row + torch.arange(0, step, n_species, device=device) + species).reshape(-1)
+        out = functions.new_zeros(len(functions) * n_centers * step, self.n_radial)
+        for kind, columns in enumerate(functions):
+            out.index_copy_(0, row + kind * step, columns)
+        return out.view(n_centers, len(functions) * n_neighbors, self.n_channels)
+
+    def _functions(self, r, mask, slopes):
+        """Return derivatives of the radial functions, if asked for, and the functions."""
         wave = torch.arange(1, self.n_radial + 1, dtype=r.dtype, device=r.device)
         wave = wave * (math.pi / self.cutoff)
         phase = r[:, None] * wave
-        sine, cosine = phase.sin(), phase.cos()
+        sine = phase.sin()
         cut, cut_slope = polynomial_cutoff(r, self.cutoff)
-        # Harmonics average to 1 over the sphere with this factor.
+        # The squares of harmonics average to 1 over the sphere with this factor.
         scale = mask * (math.sqrt(4 * math.pi) / r)
         over = cut * scale
-        slope = (cut_slope * scale - over / r)[:, None]
-        out = r.new_empty(2, len(r), self.n_radial)
-        torch.mul(sine, over[:, None], out=out[1])
-        torch.mul(cosine, over[:, None] * wave, out=out[0])
-        out[0].addcmul_(sine, slope)
+        out = r.new_empty(2 if slopes else 1, len(r), self.n_radial)
+        torch.mul(sine, over[:, None], out=out[-1])
+        if slopes:
+            torch.mul(phase.cos(), over[:, None] * wave, out=out[0])
+            out[0].addcmul_(sine, (cut_slope * scale - over / r)[:, None])
         return out
 
-    def _by_species(self, radial, species):
-        """Return the functions of each neighbour among those of its species, zero elsewhere."""
-        n_centers, n_neighbors = species.shape
-        n_species, device = len(self.index), radial.device
-        step = n_neighbors * n_species
-        row = torch.arange(n_centers, device=device)[:, None] * (2 * step)
-        row = (row + torch.arange(0, step, n_species, device=device) + species).reshape(-1)
-        out = radial.new_zeros(2 * n_centers * step, self.n_radial)
-        for kind in range(2):
-            out.index_copy_(0, row + kind * step, radial[kind])
-        return out.view(n_centers, 2 * n_neighbors, self.n_channels)
+
+def _spherical_harmonics(l_max):
+    with needing("Densities of neighbours in torch", extra="potentials"):
+        from sphericart.torch import SphericalHarmonics
+    return SphericalHarmonics(l_max)
 
 
 def polynomial_cutoff(r: Tensor, cutoff: float) -> tuple[Tensor, Tensor]:

@@ -63,7 +63,11 @@ class DescriptorRepresentation:
         self.n_features = prod(descriptor.tile_shape)
 
     def prepare(self, batch: AtomicBatch) -> DescriptorValues:
-        """Return the values of a batch.
+        """Return the values of a batch, with their adjoint."""
+        return DescriptorValues(self.values(batch), self.descriptor, batch)
+
+    def values(self, batch: AtomicBatch) -> Tensor:
+        """Return the values of a batch, (n_centers, *tile_shape).
 
         Parameters
         ----------
@@ -71,7 +75,7 @@ class DescriptorRepresentation:
 
         Returns
         -------
-        DescriptorValues
+        Tensor
         """
         table, like = batch.table, batch.vectors
 
@@ -83,11 +87,9 @@ class DescriptorRepresentation:
         n_bytes = table.environments.n_centers * self.n_features * like.element_size()
         kept = table.cached(self, n_bytes, compute)
         if kept is not None:
-            values = kept[batch.atoms]
-        else:
-            values = self.descriptor.values(batch.environments)
-            values = torch.as_tensor(values, dtype=like.dtype, device=like.device)
-        return DescriptorValues(values, self.descriptor, batch)
+            return kept[batch.atoms]
+        values = self.descriptor.values(batch.environments)
+        return torch.as_tensor(values, dtype=like.dtype, device=like.device)
 
 
 class _Pull(torch.autograd.Function):
@@ -137,7 +139,7 @@ class AtomicNetwork(AbstractAtomicNetwork):
     >>> from sk_ednn.networks._atomic import AtomicNetwork
     >>> net = AtomicNetwork([8, 22], SymmetryFunctions(5.0), hidden=(20, 20))
     >>> net.representation.n_features  # of two and three atoms, for two species
-    88
+    96
     """
 
     def __init__(self, species, descriptor, *, hidden=(64, 64), context=0, activation="silu"):

@@ -34,7 +34,8 @@ class AbstractAtomicNetwork(nn.Module):
     species : sequence of int or str
         Atomic numbers or symbols. Their order changes nothing.
     representation : object
-        With ``cutoff`` and ``prepare(batch)``, which returns ``values`` and ``pull(slopes)``.
+        With ``cutoff``, ``values(batch)``, and ``prepare(batch)``, which returns an object with
+        ``values`` and their adjoint ``pull(slopes)``.
     """
 
     params: dict
@@ -155,4 +156,4 @@ class AbstractAtomicNetwork(nn.Module):
 
     def forward(self, batch: AtomicBatch) -> Tensor:
         """Return the energy of each atom of whole structures, (n_centers,)."""
-        return self.contributions(self.representation.prepare(batch).values, batch)
+        return self.contributions(self.representation.values(batch), batch)

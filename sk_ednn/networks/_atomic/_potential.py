@@ -13,10 +13,11 @@ from ...structures import Structures, neighbor_pairs
 from ._batch import NeighborTable
 from ._gradients import VOIGT, energies_and_slopes
 from ._network import AbstractAtomicNetwork
+from ._species import SpeciesIndex
 
 # Pairs that are worked on together: few enough for the second-level cache to matter, many enough
 # for a call of torch to cost little beside its work.
-_BLOCK_PAIRS = 1 << 15
+_BLOCK_PAIRS = 1 << 17
 # Atoms whose neighbours are listed together.
 _LISTED_ATOMS = 1 << 16
 
@@ -75,20 +76,20 @@ class AtomicPotential:
         Raises
         ------
         TileModelError
-            Where a structure contains a species that the network does not know.
+            Where a structure contains a species that the potential was not fitted to.
         """
         structures = Structures.of(structures)
-        self.network.index.check(structures.numbers)
+        # A network may have species that nothing was learned of.
+        known = set(self.network.index.numbers) & set(self.atomic_energies)
+        SpeciesIndex(known).check(structures.numbers)
         parts = [
             self._predict_listed(structures.take(chunk), forces, stress)
             for chunk in _chunks(structures.sizes)
         ]
         contributions = np.concatenate([part[0] for part in parts])
-        baseline = np.zeros(self.network.index.numbers[-1] + 1)
-        for number, energy in self.atomic_energies.items():
-            if number < len(baseline):
-                baseline[number] = energy
-        contributions += baseline[structures.numbers]
+        numbers, inverse = np.unique(structures.numbers, return_inverse=True)
+        baseline = np.array([self.atomic_energies[number] for number in numbers.tolist()])
+        contributions += baseline[inverse]
         energies = np.add.reduceat(contributions, structures.offsets[:-1])
         gradient = np.concatenate([part[1] for part in parts]) if forces else None
         strain = np.concatenate([part[2] for part in parts]) if stress else None
@@ -116,7 +117,7 @@ class AtomicPotential:
             for batch, energies, slopes in _evaluate(network, table, start, stop, slopes_asked):
                 contributions[batch.atoms] = energies.double()
                 if forces:
-                    ends = batch.atoms_of_targets[batch.neighbors.reshape(-1)]
+                    ends = batch.targets[batch.neighbors.reshape(-1)]
                     double = slopes.double()
                     gradient.index_add_(0, ends, double.reshape(-1, 3))
                     gradient.index_add_(0, batch.atoms, -double.sum(1))
@@ -151,7 +152,7 @@ def _context(network, table, structure, blocks, slopes_asked):
     with torch.no_grad():
         for block in blocks:
             batch = table.block(structure, *block)
-            first, summands = network.encode(network.representation.prepare(batch).values, batch)
+            first, summands = network.encode(network.representation.values(batch), batch)
             first_layers.append((batch.without_neighbors(), first))
             total = total + batch.totals(summands)
         size = batch.sizes[:, None]
@@ -169,14 +170,16 @@ def _context(network, table, structure, blocks, slopes_asked):
 
 def _block_energies(network, batch, context, pressed, slopes_asked):
     """Return energies and slopes of a part of a structure whose context is known."""
+    if not slopes_asked:
+        with torch.no_grad():
+            first, _ = network.encode(network.representation.values(batch), batch)
+            return network.energies(first, batch, context), None
     with torch.no_grad():
         prepared = network.representation.prepare(batch)
-    values = prepared.values.detach().requires_grad_(slopes_asked)
-    with torch.set_grad_enabled(slopes_asked):
+    values = prepared.values.detach().requires_grad_()
+    with torch.enable_grad():
         first, summands = network.encode(values, batch)
         energies = network.energies(first, batch, context)
-        if not slopes_asked:
-            return energies, None
         total = energies.sum()
         if pressed is not None:
             # An atom moves the energies of all others through the average that it adds to.

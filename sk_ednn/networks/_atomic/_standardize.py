@@ -32,7 +32,7 @@ def standardize(network, table, seed) -> None:
     sample = _sample(table, seed)
     for start in range(0, len(sample), _BATCH):
         batch = table.batch(sample[start : start + _BATCH])
-        values = network.representation.prepare(batch).values
+        values = network.representation.values(batch)
         features = network.features(values, batch).double()
         for number, atoms in batch.species:
             moments[number].add(features[atoms])

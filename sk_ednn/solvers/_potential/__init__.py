@@ -2,6 +2,7 @@
 
 from ._errors import potential_errors
 from ._labels import PotentialLabels
-from ._trainer import FitResult, PotentialTrainer
+from ._run import FitResult
+from ._trainer import PotentialTrainer
 
 __all__ = ["FitResult", "PotentialLabels", "PotentialTrainer", "potential_errors"]

@@ -1,5 +1,7 @@
 """Networks of atoms: gradients, symmetries and sums, over networks, cells and boundaries."""
 
+import copy
+
 import numpy as np
 import pytest
 
@@ -18,6 +20,7 @@ from sk_ednn.networks._atomic import (  # noqa: E402
     energy_forces_stress,
 )
 from sk_ednn.networks._atomic import _potential as blocks  # noqa: E402
+from sk_ednn.networks._atomic._layers import Standardized  # noqa: E402
 from sk_ednn.structures import Structures, neighbor_pairs  # noqa: E402
 from tests._potentials import (  # noqa: E402
     CUTOFF,
@@ -148,6 +151,15 @@ def test_the_order_of_species_changes_nothing(name):
 
 
 @every
+def test_networks_are_made_again_from_their_parameters(name):
+    model, structures = potential(name, 3), mixed()
+    other = type(model.network)(**model.network.params).double()
+    other.load_state_dict(model.network.state_dict())
+    after = AtomicPotential(other, model.atomic_energies).predict(structures)
+    np.testing.assert_array_equal(after.energies, model.predict(structures).energies)
+
+
+@every
 def test_unseen_species_are_named(name):
     model = potential(name)
     rng = np.random.default_rng(0)
@@ -229,6 +241,7 @@ def test_density_is_the_spherical_expansion():
     expansion = SphericalExpansion(CUTOFF, 5, 3, species=SPECIES)
     values = expansion.values(environments)[batch.atoms.numpy()]
     np.testing.assert_allclose(prepared.values.transpose(1, 2).numpy(), values, atol=1e-12)
+    assert torch.equal(Density(SPECIES, CUTOFF, 5, 3).values(batch), prepared.values)
     slopes = torch.randn(prepared.values.shape, dtype=torch.float64)
     pulled = prepared.pull(slopes)[batch.mask]
     own = environments.restricted(batch.atoms.numpy())
@@ -255,6 +268,34 @@ def test_constant_features_stay_finite():
     predicted = model.predict(mixed(), forces=True)
     assert np.isfinite(predicted.energies).all()
     assert np.isfinite(predicted.forces).all()
+
+
+def test_features_that_training_data_do_not_vary_move_other_data_little():
+    layer = Standardized(3, 1)
+    layer.set_moments(torch.tensor([1.0, 5.0, 0.0]), torch.tensor([2.0, 0.0, 1e-4]))
+    assert layer.scale.tolist() == pytest.approx([2.0, 2.0, 2e-3])
+    layer.set_moments(torch.zeros(3), torch.zeros(3))
+    assert layer.scale.tolist() == [1.0, 1.0, 1.0]
+
+
+def test_weights_that_change_after_a_prediction_are_used():
+    structures, model = mixed(), potential("spectrum")
+    model.network.requires_grad_(False)
+    before = model.predict(structures).energies
+    other = potential("spectrum", seed=1)
+    model.network.load_state_dict(other.network.state_dict())
+    after = model.predict(structures).energies
+    np.testing.assert_array_equal(after, other.predict(structures).energies)
+    assert np.abs(after - before).max() > 1e-3
+    single = copy.deepcopy(model.network).float()
+    values = AtomicPotential(single, model.atomic_energies).predict(structures).energies
+    np.testing.assert_allclose(values, after, atol=1e-3)
+
+
+def test_a_table_needs_all_atoms():
+    environments = neighbor_pairs(mixed(), CUTOFF)
+    with pytest.raises(ValueError, match="neighbours of all 37 atoms, got those of 2"):
+        NeighborTable(environments.restricted([0, 5]))
 
 
 def test_bad_parameters_are_named():

@@ -78,7 +78,7 @@ def test_a_pair_potential_is_learned_and_shuffled_labels_are_not(data):
     )
     errors = [
         potential_errors(
-            trainer(max_epochs=15).fit(train, labels, small).potential, test, true
+            trainer(max_epochs=8).fit(train, labels, small).potential, test, true
         )["force_rmse"] / 1e3 / spread
         for labels in (known, shuffled)
     ]  # fmt: skip
@@ -213,6 +213,21 @@ def test_training_goes_on_from_a_potential_on_more_data(data):
     assert again.atomic_energies != first.atomic_energies
 
 
+def test_species_that_new_data_lack_stay_as_they_were(data):
+    train, known, _, _ = split(data)
+    first = trainer(max_epochs=2).fit(train, known, small).potential
+    rng = np.random.default_rng(4)
+    silicon = Structures.of([structure(rng, numbers=[14, 14, 14, 14]) for _ in range(4)])
+    labels = PotentialLabels.of(silicon, *morse(silicon))
+    again = trainer(max_epochs=1).fit(silicon, labels, first).potential
+    assert again.atomic_energies[79] == first.atomic_energies[79]
+    assert again.atomic_energies[14] != first.atomic_energies[14]
+    # A network that could have more species than it has seen.
+    alone = trainer(max_epochs=1).fit(silicon, labels, small([14, 79])).potential
+    with pytest.raises(TileModelError, match=r"\[14\] .*contain \[79\]"):
+        alone.predict(train)
+
+
 def test_held_out_groups_stay_together_and_the_best_epoch_is_kept(data):
     structures, labels = data
     groups = np.arange(len(structures)) // 6
@@ -270,14 +285,14 @@ def test_optimizers_and_schedules_run(data, optimizer, schedule):
     assert np.isfinite(result.history[-1]["loss"])
 
 
-def test_a_robust_loss_bears_a_wrong_label(data):
+def test_a_robust_loss_withstands_a_wrong_label(data):
     train, known, test, true = split(data)
     forces = known.forces.copy()
     forces[5] = [300.0, -300.0, 300.0]
     wrong = PotentialLabels(known.energies, forces, known.stress)
     errors = [
         potential_errors(
-            trainer(max_epochs=15, force_delta=delta, clip=None).fit(train, wrong, small).potential,
+            trainer(max_epochs=8, force_delta=delta, clip=None).fit(train, wrong, small).potential,
             test, true,
         )["force_mae"]
         for delta in (None, 0.5)

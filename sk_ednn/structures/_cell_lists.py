@@ -10,7 +10,7 @@ from ._batch import PackedStructure
 from ._bins import bins_of
 
 
-class LiveBoxes:
+class CellLists:
     """The atoms of one structure, by the boxes that they are in.
 
     Parameters

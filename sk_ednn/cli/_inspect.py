@@ -1,4 +1,4 @@
-"""What a model file holds, for reading."""
+"""Describe a model file in words."""
 
 from __future__ import annotations
 

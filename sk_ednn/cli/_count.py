@@ -1,0 +1,295 @@
+"""The commands ``count fit``, ``count predict`` and ``count report``."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import typer
+
+from ._errors import Interrupts
+from ._inputs import require_model_name
+from ._paths import may_replace
+
+_SERIES = 20  # series that are shown by name
+
+
+def fit(asked) -> dict[str, Any]:
+    """Fit to pictures and a table of totals; write the model.
+
+    Parameters
+    ----------
+    asked : namespace
+        The parameters of the command, by name.
+
+    Returns
+    -------
+    dict
+        What ``--json`` prints.
+    """
+    from ..files import save
+    from ..images import CountRegressor, match_totals, read_pictures
+
+    require_model_name(asked.output)
+    may_replace("--output", asked.output, asked.force)
+    say = _sayer(asked)
+    pictures = read_pictures(asked.pictures)
+    columns = None if asked.column is None else [name.strip() for name in asked.column.split(",")]
+    counts = False if asked.amounts else None
+    matched = match_totals(pictures, asked.totals, columns=columns, counts=counts)
+    for line in matched.notes:
+        say(line)
+    pictures = matched.pictures
+    say(_described(pictures))
+    for line in _notes(pictures):
+        say(line)
+    say(_totals_line(matched))
+    groups = None if asked.series is None else _series(pictures, asked.series, say)
+    model = CountRegressor(
+        n_members=asked.members,
+        minutes=asked.minutes,
+        max_epochs=asked.epochs,
+        reduction="auto" if asked.reduction is None else asked.reduction,
+        symmetric=not asked.upright,
+        illumination="auto" if matched.counts else 0.0,
+        n_jobs=asked.jobs,
+        random_state=asked.seed,
+        verbose=say,
+    )
+    start = time.perf_counter()
+    with Interrupts().watched() as interrupts:
+        model.fit(pictures, matched.totals, groups=groups)
+    if interrupts.seen:
+        interrupts.end()
+    found = _fitted(model, matched, time.perf_counter() - start)
+    about = {
+        "kind": "pictures",
+        "totals": list(matched.columns),
+        "pictures": len(pictures),
+        "error": found["error"],
+    }
+    save(model, asked.output, about=about)
+    return {**found, "output": str(asked.output)}
+
+
+def show_fit(found) -> None:
+    """Print what `fit` returned, for reading."""
+    if found["error"] is None:
+        typer.echo("no pictures were held back: there are too few to say how far counts are off")
+    else:
+        for name, column in found["totals"].items():
+            typer.echo(
+                f"{name}: off by {column['error']:.3g} of {column['mean']:.4g} on "
+                f"{found['held_back']} pictures not seen (the mean of all: "
+                f"{column['error_of_mean']:.3g}); 90 % of them within ± {column['half_width']:.3g}"
+            )
+    typer.echo(f"{found['minutes']:.1f} minutes; model written to {found['output']}")
+
+
+def predict(asked) -> dict[str, Any]:
+    """Count in pictures; write the table, and maps where they are asked for.
+
+    Parameters
+    ----------
+    asked : namespace
+
+    Returns
+    -------
+    dict
+    """
+    from ..files import describe
+    from ..images import read_pictures
+    from ..images._geometry import Geometry
+    from ..images._output import write_counts, write_map, write_overlay, write_peaks
+    from ..images._zarr import map_writer
+
+    if asked.output is not None:
+        may_replace("--output", asked.output, asked.force)
+    model = load_counter(asked.model)
+    say = _sayer(asked)
+    pictures = read_pictures(asked.pictures)
+    say(_described(pictures))
+    columns = (describe(asked.model)["about"] or {}).get("totals") or ["count"]
+    focus = Geometry(*model.geometry_).focus
+    names = _names_of_files(pictures)
+    if asked.maps is not None:
+        asked.maps.mkdir(parents=True, exist_ok=True)
+
+    def keep(picture, found):
+        stem = asked.maps / names[picture.name]
+        write_map(f"{stem}.tif", found, focus)
+        several = found.ndim > len(focus)
+        for k, name in enumerate(columns if several else [None]):
+            own = found[..., k] if several else found
+            ending = "" if name is None else f" {name}"
+            write_overlay(f"{stem}{ending} overlay.png", picture, own, focus)
+            write_peaks(f"{stem}{ending} peaks.csv", own, focus)
+
+    def by_region(picture):
+        if not picture.by_region or asked.maps is None:
+            return None
+        grid = model.estimators_[0].tiling_.tile_grid(picture.shape)
+        path = asked.maps / f"{names[picture.name]}.ome.zarr"
+        return map_writer(path, picture.name, grid, focus, model.n_outputs_)
+
+    def done(row):
+        what = ", ".join(f"{value:.4g}" for value in np.ravel(row.total))
+        word = {"unlike": "  (unlike the pictures of the fit)", "range": "  (out of their range)"}
+        say(f"{row.name}: {what}{word.get(row.flag, '')}")
+
+    maps = keep if asked.maps is not None else False
+    rows = model.count(pictures, maps=maps, writers=by_region, done=done)
+    if asked.output is not None:
+        write_counts(asked.output, rows, columns)
+    return {
+        "columns": list(columns),
+        "counts": [{key: _plain(value) for key, value in row.items()} for row in rows],
+        "output": None if asked.output is None else str(asked.output),
+        "maps": None if asked.maps is None else str(asked.maps),
+    }
+
+
+def show_predict(found) -> None:
+    """Print what `predict` returned, for reading."""
+    rows = found["counts"]
+    if found["output"] is None:
+        for row in rows:
+            total, low, high = (np.ravel(row[key]) for key in ("total", "low", "high"))
+            text = ", ".join(
+                f"{t:.4g}" + (f" ({a:.4g} to {b:.4g})" if a is not None and a == a else "")
+                for t, a, b in zip(total, low, high, strict=True)
+            )
+            typer.echo(f"{row['name']}: {text}{'  ' + row['flag'] if row['flag'] else ''}")
+    unlike = [row["name"] for row in rows if row["flag"] == "unlike"]
+    if unlike:
+        typer.echo(
+            f"{len(unlike)} of {len(rows)} pictures are unlike those of the fit (another "
+            f"magnification, contrast or light?), such as {unlike[0]}: look at their maps"
+        )
+    for key, what in (("output", "counts"), ("maps", "maps")):
+        if found[key] is not None:
+            typer.echo(f"{what} written to {found[key]}")
+
+
+def load_counter(path):
+    """Read a model of pictures.
+
+    Raises
+    ------
+    ValueError
+        Where the file has another kind of model.
+    """
+    from ..files import load
+    from ..images import CountRegressor
+
+    model = load(path)
+    if not isinstance(model, CountRegressor):
+        raise ValueError(
+            f"{path} holds a {type(model).__name__}, no model of pictures: use sk-ednn predict."
+        )
+    return model
+
+
+def _fitted(model, matched, seconds) -> dict[str, Any]:
+    held, totals = model.held_back_, matched.totals.reshape(len(matched.pictures), -1)
+    n = len(held["index"])
+    found: dict[str, Any] = {
+        "pictures": len(matched.pictures),
+        "held_back": n,
+        "minutes": seconds / 60,
+        "reduction": model.geometry_[0],
+        "error": model.error_ if n else None,
+        "totals": {},
+    }
+    half = model.interval_.half_width(totals.mean(axis=0, keepdims=True), model.confidence)[0]
+    for k, name in enumerate(matched.columns):
+        own = totals[:, k]
+        found["totals"][name] = {
+            "mean": float(own.mean()),
+            "error": float(np.abs(held["predicted"][:, k] - held["true"][:, k]).mean()) if n else 0,
+            "error_of_mean": float(np.abs(own - own.mean()).mean()),
+            "half_width": float(half[k]),
+        }
+    return found
+
+
+def _sayer(asked):
+    start = time.perf_counter()
+
+    def say(line):
+        if not asked.quiet:
+            typer.echo(f"[{(time.perf_counter() - start) / 60:4.1f} min] {line}", err=True)
+
+    return say
+
+
+def _described(pictures) -> str:
+    sizes = sorted({picture.grid for picture in pictures})
+    n_channels = pictures[0].n_channels
+    kind = {1: "grey", 3: "colour"}.get(n_channels, f"{n_channels} channels")
+    size = " × ".join(map(str, sizes[0]))
+    more = f" to {' × '.join(map(str, sizes[-1]))}" if len(sizes) > 1 else ""
+    return f"{len(pictures)} picture(s), {size}{more} pixels, {kind}, {pictures[0].dtype}"
+
+
+def _notes(pictures) -> list[str]:
+    """Return what was left out or changed in reading, each once with the number of pictures."""
+    found: dict[str, int] = {}
+    for picture in pictures:
+        for line in picture.notes:
+            found[line] = found.get(line, 0) + 1
+    return [f"in {n} picture(s): {line}" for line, n in found.items()]
+
+
+def _totals_line(matched) -> str:
+    totals = matched.totals.reshape(len(matched.pictures), -1)
+    parts = [
+        f"{name} from {column.min():.4g} to {column.max():.4g}, mean {column.mean():.4g}"
+        for name, column in zip(matched.columns, totals.T, strict=True)
+    ]
+    return f"{'counts' if matched.counts else 'amounts'}: {'; '.join(parts)}"
+
+
+def _series(pictures, pattern, say):
+    """Return the series of each picture: what a pattern finds in its name, or runs of so many."""
+    import re
+
+    if pattern.isdigit():
+        groups = [k // int(pattern) for k in range(len(pictures))]
+    else:
+        groups = []
+        for picture in pictures:
+            hit = re.search(pattern, picture.name)
+            if hit is None:
+                raise ValueError(f"--series {pattern!r} finds nothing in the name {picture.name}.")
+            groups.append(hit.group(1) if hit.groups() else hit.group())
+    distinct = list(dict.fromkeys(groups))
+    shown = ", ".join(map(str, distinct[:_SERIES]))
+    say(f"{len(distinct)} series, held back together: {shown}")
+    return groups
+
+
+def _names_of_files(pictures) -> dict[str, str]:
+    """Return a name for the files of each picture; none twice."""
+    names: dict[str, str] = {}
+    for picture in pictures:
+        stem = picture.stem.replace("::", " ").replace("/", " ")
+        other = picture.name.replace("::", " ").replace("/", " ").replace("\\", " ")
+        names[picture.name] = other if stem in names.values() else stem
+    return names
+
+
+def _plain(value):
+    if isinstance(value, np.ndarray):
+        return [_plain(each) for each in value.tolist()]
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    return value
+
+
+def require_folder(path: Path) -> None:
+    """Raise where maps would be written into a file."""
+    if path.exists() and not path.is_dir():
+        raise ValueError(f"--maps {path} is a file: give a folder.")

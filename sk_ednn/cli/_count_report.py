@@ -1,0 +1,123 @@
+"""The page of ``count report``: counts, errors where totals are known, and maps."""
+
+from __future__ import annotations
+
+import base64
+import html
+
+import numpy as np
+
+from .._utils.writing import replacing
+from ._count import _described, _sayer, load_counter
+from ._paths import may_replace
+
+# Pictures that are drawn, the worst first where totals are known.
+_DRAWN = 12
+_STYLE = (
+    "body{font:16px/1.5 system-ui,sans-serif;max-width:72rem;margin:2rem auto;padding:0 1rem;"
+    "color:#222;background:#fff}table{border-collapse:collapse}td,th{padding:.2rem .8rem;"
+    "text-align:right}td:first-child,th:first-child{text-align:left}tr:nth-child(even){"
+    "background:#f3f3f3}figure{display:inline-block;margin:.5rem}img{max-width:20rem;"
+    "image-rendering:auto}.flag{color:#a00}"
+)
+
+
+def run(asked) -> None:
+    """Count in pictures and write the page.
+
+    Parameters
+    ----------
+    asked : namespace
+        The parameters of the command, by name.
+    """
+    from ..images import match_totals, read_pictures
+    from ..images._geometry import Geometry
+    from ..images._output import overlay_png
+
+    if asked.output.suffix.lower() not in {".html", ".htm"}:
+        raise ValueError(f"--output must end in .html, got {asked.output}.")
+    may_replace("--output", asked.output, asked.force)
+    model = load_counter(asked.model)
+    say = _sayer(asked)
+    pictures = read_pictures(asked.pictures)
+    true = None
+    if asked.totals is not None:
+        columns = None if asked.column is None else asked.column.split(",")
+        counts = False if asked.amounts else None
+        matched = match_totals(pictures, asked.totals, columns=columns, counts=counts)
+        for line in matched.notes:
+            say(line)
+        pictures = matched.pictures
+        true = matched.totals.reshape(len(pictures), -1)
+    say(_described(pictures))
+    focus = Geometry(*model.geometry_).focus
+    rows = model.count(pictures, done=lambda row: say(f"{row.name}: {np.ravel(row.total)[0]:.4g}"))
+    totals = np.stack([np.ravel(row.total) for row in rows])
+    if true is not None and true.shape != totals.shape:
+        raise ValueError(
+            f"The model predicts {totals.shape[1]} total(s), the table has {true.shape[1]}."
+        )
+    order = np.arange(len(rows))
+    if true is not None:
+        order = np.argsort(-np.abs(totals - true).mean(axis=1), kind="stable")
+    figures = []
+    for k in order[:_DRAWN]:
+        found = model.predict_contributions([pictures[k]])[0]
+        found = found.sum(axis=-1) if found.ndim > len(focus) else found
+        figures.append(_figure(overlay_png(pictures[k], found, focus), rows[k], _true(true, k)))
+    page = _page(asked, rows, true, totals, figures)
+    with replacing(asked.output, "w", encoding="utf-8") as file:
+        file.write(page)
+
+
+def _true(true, k):
+    return None if true is None else true[k]
+
+
+def _page(asked, rows, true, totals, figures) -> str:
+    parts = [f"<h1>Counts by {html.escape(asked.model.name)}</h1>"]
+    if true is not None:
+        error = np.abs(totals - true).mean(axis=0)
+        bias = (totals - true).mean(axis=0)
+        inside = [
+            bool(((np.ravel(row.low) <= own) & (own <= np.ravel(row.high))).all())
+            for row, own in zip(rows, true, strict=True)
+        ]
+        parts.append(
+            f"<p>{len(rows)} pictures: mean absolute error {_numbers(error)} of "
+            f"{_numbers(true.mean(axis=0))}, bias {_numbers(bias)}; "
+            f"{100 * np.mean(inside):.0f} % of the totals lie in their intervals.</p>"
+        )
+    unlike = sum(row.flag == "unlike" for row in rows)
+    if unlike:
+        parts.append(f"<p class=flag>{unlike} pictures are unlike those of the fit.</p>")
+    parts += ["<h2>Maps</h2>", *figures, "<h2>Counts</h2>", _table(rows, true)]
+    body = "\n".join(parts)
+    return (
+        f"<!doctype html><html lang=en><meta charset=utf-8><title>Counts</title><style>{_STYLE}"
+        f"</style><body>{body}</body></html>\n"
+    )
+
+
+def _table(rows, true) -> str:
+    head = ["file", "predicted", "low", "high", *(["true"] if true is not None else []), "flag"]
+    lines = ["<tr>" + "".join(f"<th>{name}</th>" for name in head) + "</tr>"]
+    for k, row in enumerate(rows):
+        cells = [html.escape(row.name), *(_numbers(row[key]) for key in ("total", "low", "high"))]
+        cells += [] if true is None else [_numbers(true[k])]
+        lines.append("<tr>" + "".join(f"<td>{c}</td>" for c in [*cells, row.flag]) + "</tr>")
+    return "<table>" + "\n".join(lines) + "</table>"
+
+
+def _figure(png, row, true) -> str:
+    data = base64.b64encode(png).decode()
+    known = "" if true is None else f" (true {_numbers(true)})"
+    caption = f"{html.escape(row.name)}: {_numbers(row.total)}{known}"
+    return (
+        f'<figure><img alt="map over {html.escape(row.name)}" src="data:image/png;base64,{data}">'
+        f"<figcaption>{caption}</figcaption></figure>"
+    )
+
+
+def _numbers(values) -> str:
+    return ", ".join("–" if value != value else f"{value:.4g}" for value in np.ravel(values))

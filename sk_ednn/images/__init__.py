@@ -1,0 +1,25 @@
+"""Pictures: counts and amounts in photographs of any size, learned from totals alone."""
+
+from ._arrays import as_picture
+from ._count import CountRegressor
+from ._peaks import peaks
+from ._picture import Picture, PictureError
+from ._readers import read_pictures
+from ._samples import Box, boxes_of_dots
+from ._skimage import LocalFeatures
+from ._tables import Matched, TableError, match_totals
+
+__all__ = [
+    "Box",
+    "CountRegressor",
+    "LocalFeatures",
+    "Matched",
+    "Picture",
+    "PictureError",
+    "TableError",
+    "as_picture",
+    "boxes_of_dots",
+    "match_totals",
+    "peaks",
+    "read_pictures",
+]

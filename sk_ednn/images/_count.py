@@ -1,0 +1,461 @@
+"""The estimator of totals of pictures."""
+
+from __future__ import annotations
+
+import warnings
+from numbers import Integral, Real
+
+import numpy as np
+from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.model_selection import GroupKFold, KFold
+from sklearn.utils import Bunch, check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
+
+from .._utils.memory import require_memory
+from .._utils.optional import needing
+from .._utils.stored import stored
+from ..exceptions import DataWarning
+from ._checks import pixel_digest, require_alike, require_distinct, require_picture
+from ._evaluate import contributions
+from ._geometry import CONTEXT, Geometry, suited_reduction
+from ._interval import PictureInterval
+from ._novelty import PictureNovelty
+from ._picture import PictureError
+from ._readers import read_pictures
+from ._samples import check_boxes, moments
+from ._tables import match_totals
+
+# Fewer pictures are all trained on: none are held back to see how far predictions are off.
+_LEAST_PICTURES = 8
+# Totals beyond those of the fit, per pixel, by so much of their range are called out of range.
+_BEYOND = 0.1
+_FEW = 20
+
+
+@stored("CountRegressor", derived=("history_",))
+class CountRegressor(RegressorMixin, BaseEstimator):
+    """Predict totals of pictures of any size, such as counts, learned from totals alone.
+
+    A small convolutional network without padding gives each 4 × 4 pixels a contribution that
+    depends on what is around; the sum over the picture is fitted to its total::
+
+        total  =  sum over tiles t of  c(t)  ·  (the part of t that lies in the picture)
+
+    So no positions are needed, pictures may differ in size, and the contributions are a map of
+    where the objects are.
+
+    Parameters
+    ----------
+    n_members : int, default=2
+        Networks that are trained, each with other pictures held back; their mean predicts.
+    max_epochs : int, default=300
+        Most passes over the pictures.
+    minutes : float or None, default=None
+        Time for the fit. None for as long as `max_epochs` takes. With a limit of time, results
+        depend on the speed of the machine.
+    reduction : int or "auto", default="auto"
+        Pixels along each axis that are averaged into one. "auto" averages as long as objects that
+        are evenly spread stay 20 pixels apart; for totals that are no counts it does not.
+    positive : bool or "auto", default="auto"
+        Whether contributions cannot be negative. "auto" where no total is.
+    symmetric : bool, default=True
+        Whether pictures may be turned and flipped.
+    illumination : float or "auto", default="auto"
+        Spread of random changes of brightness and contrast in training, relative to those of the
+        pixels. "auto" for 0.1 where totals are counts, and none otherwise: an amount may be a
+        matter of brightness.
+    precision : {"auto", "float32", "bfloat16"}, default="auto"
+        In which the networks are trained. "auto" for bfloat16 where the processor is made for it,
+        which is three times as fast. Predictions are made in float32.
+    validation_fraction : float, default=0.15
+        Pictures that each member holds back, to choose its weights and to know its errors.
+    confidence : float, default=0.9
+        Of the intervals.
+    n_jobs : int or None, default=None
+        Members that are trained at the same time, in threads.
+    random_state : int, RandomState or None, default=None
+    verbose : int or function, default=0
+        Whether to print progress to standard error; or what is called with each line.
+
+    Attributes
+    ----------
+    estimators_ : list of EDNNRegressor
+        The members, for everything that the package does with such.
+    geometry_ : tuple of (int, int)
+        Reduction, and axes of a grid.
+    error_ : float
+        Mean absolute error of single members for pictures that they held back; NaN where none
+        were.
+    held_back_ : dict
+        ``"index"``, ``"predicted"`` and ``"true"`` of the pictures that members held back.
+    history_ : list of list of dict
+        For each member how the training went.
+    n_outputs_ : int
+
+    See Also
+    --------
+    read_pictures : Folders, patterns and lists of files.
+    match_totals : Totals from a table.
+
+    Notes
+    -----
+    Pictures of one series (a slide, a dish, a patient) are alike; name it in `groups`, so that
+    they are held back together. Else the error seems smaller than it will be for a new one.
+
+    Examples
+    --------
+    >>> from sk_ednn.datasets import make_pictures
+    >>> from sk_ednn.images import CountRegressor
+    >>> data = make_pictures(24, (64, 64), random_state=0)
+    >>> model = CountRegressor(max_epochs=3, n_members=1, random_state=0)
+    >>> model = model.fit(data.pictures, data.totals)
+    >>> large = make_pictures(1, (150, 200), random_state=1).pictures
+    >>> model.predict(large).shape, model.predict_contributions(large)[0].shape
+    ((1,), (38, 50))
+    """
+
+    _parameter_constraints = {
+        "n_members": [Interval(Integral, 1, None, closed="left")],
+        "max_epochs": [Interval(Integral, 1, None, closed="left")],
+        "minutes": [Interval(Real, 0, None, closed="neither"), None],
+        "reduction": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
+        "positive": ["boolean", StrOptions({"auto"})],
+        "symmetric": ["boolean"],
+        "illumination": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
+        "precision": [StrOptions({"auto", "float32", "bfloat16"})],
+        "validation_fraction": [Interval(Real, 0, 0.5, closed="both")],
+        "confidence": [Interval(Real, 0, 1, closed="neither")],
+        "n_jobs": [Integral, None],
+        "random_state": ["random_state"],
+        "verbose": ["verbose", callable],
+    }
+
+    def __init__(
+        self,
+        *,
+        n_members=2,
+        max_epochs=300,
+        minutes=None,
+        reduction="auto",
+        positive="auto",
+        symmetric=True,
+        illumination="auto",
+        precision="auto",
+        validation_fraction=0.15,
+        confidence=0.9,
+        n_jobs=None,
+        random_state=None,
+        verbose=0,
+    ):
+        self.n_members = n_members
+        self.max_epochs = max_epochs
+        self.minutes = minutes
+        self.reduction = reduction
+        self.positive = positive
+        self.symmetric = symmetric
+        self.illumination = illumination
+        self.precision = precision
+        self.validation_fraction = validation_fraction
+        self.confidence = confidence
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def fit(self, X, y, *, groups=None, boxes=()):
+        """Fit to totals of pictures, and of boxes in some of them.
+
+        Parameters
+        ----------
+        X : str, path-like, Picture, sequence of them, or array
+            Pictures, as `read_pictures` takes them. Of one array they lie along the first axis,
+            (n_pictures, height, width[, n_channels]).
+        y : array-like of shape (n_pictures,) or (n_pictures, n_outputs), str, path-like or dict
+            Totals in the order of the pictures; or a table, as `match_totals` takes it, whose rows
+            are matched by name. Pictures without a row are then left out. NaN for a picture with
+            boxes alone.
+        groups : array-like of shape (n_pictures,), default=None
+            Series of the pictures, in the order of `X`.
+        boxes : sequence of Box, default=()
+            Parts of pictures with totals of their own; see also `boxes_of_dots`.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        PictureError, TableError
+            In one line that names the picture.
+        MissingExtraError
+            Where torch is not installed.
+        """
+        self._validate_params()
+        pictures = _pictures_of(X)
+        pictures, totals, groups, counts = self._with_totals(pictures, y, groups)
+        for picture in pictures:
+            require_picture(picture)
+        require_alike(pictures, len(pictures[0].grid), pictures[0].n_channels)
+        n_pixels = sum(picture.n_pixels * picture.n_channels for picture in pictures)
+        require_memory(
+            10.0 * n_pixels, "The pictures of the fit", "Fit to fewer, or to boxes of them."
+        )
+        arrays = []
+        for picture in pictures:
+            arrays.append(picture.array())
+            require_picture(picture, arrays[-1])
+        require_distinct(pictures, [pixel_digest(values) for values in arrays])
+        check_boxes(boxes, pictures, totals.shape[1])
+        with needing("CountRegressor", extra="images"):
+            from ._fitting import fit_members
+        reduction = self.reduction
+        if reduction == "auto":
+            whole = np.isfinite(totals).all(axis=1)
+            grids = [picture.grid for picture, known in zip(pictures, whole, strict=True) if known]
+            reduction = suited_reduction(grids, totals[whole], counts) if grids else 1
+        geometry = Geometry(int(reduction), len(pictures[0].grid))
+        mean, scale, seen = moments(arrays)
+        rng = check_random_state(self.random_state)
+        folds = self._folds(totals, groups, rng)
+        fitted = fit_members(
+            self, arrays, totals, list(boxes), folds, geometry, (mean, scale), seen, counts, rng
+        )
+        held = [index for index, *_ in fitted.held_back]
+        held = np.concatenate(held) if held else np.zeros(0, int)
+        predicted = np.concatenate(
+            [np.zeros((0, totals.shape[1])), *(p for _, p in fitted.held_back)]
+        )
+        novelty = PictureNovelty.of(pictures, mean, scale)
+        # Nothing above has touched the estimator: a call that failed leaves it as it was.
+        self._y_ndim = 1 if totals.shape[1] == 1 and np.ndim(y) != 2 else 2
+        self.estimators_ = fitted.regressors(self._y_ndim)
+        self.geometry_ = (geometry.reduction, geometry.n_axes)
+        self.n_channels_ = pictures[0].n_channels
+        self.n_outputs_ = totals.shape[1]
+        self.history_ = fitted.histories
+        self.interval_ = PictureInterval.of(predicted, totals[held])
+        self.held_back_ = {"index": held, "predicted": predicted, "true": totals[held]}
+        self.error_ = float(np.abs(predicted - totals[held]).mean()) if len(held) else np.nan
+        self.novelty_ = novelty
+        self.density_range_ = _density_range(pictures, totals)
+        return self
+
+    def _with_totals(self, pictures, y, groups):
+        """Return pictures with their totals and groups, and whether the totals are counts."""
+        if isinstance(y, (str, dict)) or hasattr(y, "__fspath__"):
+            matched = match_totals(pictures, y)
+            for note in matched.notes:
+                warnings.warn(note, DataWarning, stacklevel=3)
+            if groups is not None:
+                of = dict(zip(map(id, pictures), groups, strict=True))
+                groups = [of[id(picture)] for picture in matched.pictures]
+            totals = matched.totals.reshape(len(matched.pictures), -1)
+            return matched.pictures, totals, groups, matched.counts
+        totals = np.asarray(y, dtype=np.float64)
+        if totals.ndim not in (1, 2) or len(totals) != len(pictures):
+            raise ValueError(
+                f"Expected a total for each of {len(pictures)} pictures, got an array of shape "
+                f"{totals.shape}."
+            )
+        totals = totals.reshape(len(pictures), -1)
+        if np.isinf(totals).any():
+            bad = int(np.flatnonzero(np.isinf(totals).any(axis=1))[0])
+            raise ValueError(f"{pictures[bad].name}: its total is infinite.")
+        if groups is not None and len(groups) != len(pictures):
+            raise ValueError(f"Expected {len(pictures)} groups, got {len(groups)}.")
+        known = totals[np.isfinite(totals)]
+        counts = bool(len(known) and (known >= 0).all() and (known == np.round(known)).all())
+        return pictures, totals, groups, counts
+
+    def _folds(self, totals, groups, rng) -> list[np.ndarray]:
+        """Return the pictures that each member holds back."""
+        whole = np.flatnonzero(np.isfinite(totals).all(axis=1))
+        n_groups = len(whole) if groups is None else len({groups[k] for k in whole})
+        if self.validation_fraction == 0 or len(whole) < _LEAST_PICTURES or n_groups < 3:
+            return [np.zeros(0, int)] * self.n_members
+        n_folds = int(np.clip(round(1 / self.validation_fraction), 2, n_groups))
+        if groups is None:
+            splits = KFold(n_folds, shuffle=True, random_state=rng).split(whole)
+        else:
+            of = np.unique(np.asarray(groups)[whole], return_inverse=True)[1]
+            splits = GroupKFold(n_folds, shuffle=True, random_state=rng).split(whole, groups=of)
+        folds = [whole[test] for _, test in splits]
+        return [folds[k % n_folds] for k in range(self.n_members)]
+
+    # --- predictions ------------------------------------------------------------------------
+
+    def predict(self, X):
+        """Predict totals.
+
+        Parameters
+        ----------
+        X : str, path-like, array, Picture, or sequence of them
+            Pictures of any size, as `read_pictures` takes them. Large TIFF and zarr files are read
+            by regions.
+
+        Returns
+        -------
+        ndarray of shape (n_pictures,) or (n_pictures, n_outputs), float64
+        """
+        return self._as_fitted(np.stack([t.mean(axis=0) for t, _ in self._each(X, False)]))
+
+    def predict_contributions(self, X):
+        """Return maps: what each focus of 4 × 4 pixels (times the reduction) adds to the total.
+
+        Parameters
+        ----------
+        X : as for `predict`
+
+        Returns
+        -------
+        list of ndarray of shape (*tile_grid,) or (*tile_grid, n_outputs), float64
+            The last tile of an axis may reach beyond the picture; it has the part within.
+        """
+        return [self._as_fitted_map(found) for _, found in self._each(X, True)]
+
+    def predict_interval(self, X, confidence=None):
+        """Return intervals that contain the totals of new pictures of the same kind.
+
+        Parameters
+        ----------
+        X : as for `predict`
+        confidence : float, default=None
+            Share of the pictures whose total is within. None for that of the estimator.
+
+        Returns
+        -------
+        low, high : ndarray of shape (n_pictures,) or (n_pictures, n_outputs)
+            NaN where no pictures were held back in the fit.
+        """
+        totals = np.stack([t.mean(axis=0) for t, _ in self._each(X, False)])
+        low, high = self._interval(totals, confidence)
+        return self._as_fitted(low), self._as_fitted(high)
+
+    def count(self, X, *, maps=False, writers=None, done=None):
+        """Predict one picture after another, with all that is known of each prediction.
+
+        Parameters
+        ----------
+        X : as for `predict`
+        maps : bool or function, default=False
+            Whether to return maps; or a function that is called with a picture and its map.
+        writers : function, default=None
+            For maps that are larger than memory. Called with a picture; what it returns, unless
+            None, is called with each region of the tile grid and its contributions
+            (*region, n_outputs), and there is no map of the picture otherwise.
+        done : function, default=None
+            Called with each row when it is there.
+
+        Returns
+        -------
+        list of Bunch
+            name : str
+            total, low, high, spread : float or ndarray of shape (n_outputs,)
+                Prediction, interval, and standard deviation between the members.
+            novelty : float
+                1 and more where the picture is unlike those of the fit.
+            flag : str
+                ``"unlike"`` where it is, ``"range"`` where the total for its size is beyond those
+                of the fit, else empty.
+            map : ndarray
+                With ``maps=True``.
+        """
+        rows, geometry = [], Geometry(*self.geometry_)
+        for picture in self._admitted(X):
+            write = None if writers is None else writers(picture)
+            totals, found = contributions(
+                picture, self.estimators_, geometry, keep=bool(maps) and write is None, write=write
+            )
+            mean = totals.mean(axis=0)
+            low, high = self._interval(mean[None], None)
+            novelty = self.novelty_.distance(picture)
+            flag = "unlike" if novelty >= 1 else "range" if self._beyond(picture, mean) else ""
+            row = Bunch(
+                name=picture.name,
+                total=self._one(mean),
+                low=self._one(low[0]),
+                high=self._one(high[0]),
+                spread=self._one(totals.std(axis=0)),
+                novelty=novelty,
+                flag=flag,
+            )
+            if found is not None and callable(maps):
+                maps(picture, self._as_fitted_map(found))
+            elif found is not None:
+                row.map = self._as_fitted_map(found)
+            if done is not None:
+                done(row)
+            rows.append(row)
+        return rows
+
+    def _each(self, X, keep):
+        return self._evaluated(self._admitted(X), keep)
+
+    def _admitted(self, X):
+        check_is_fitted(self)
+        pictures = _pictures_of(X)
+        for picture in pictures:
+            require_picture(picture)
+        require_alike(pictures, self.geometry_[1], self.n_channels_, fitted=True)
+        return pictures
+
+    def _evaluated(self, pictures, keep):
+        geometry = Geometry(*self.geometry_)
+        with needing("CountRegressor", extra="images"):
+            import torch  # noqa: F401
+        for picture in pictures:
+            yield contributions(picture, self.estimators_, geometry, keep=keep)
+
+    def _interval(self, totals, confidence):
+        confidence = self.confidence if confidence is None else confidence
+        half = self.interval_.half_width(totals, confidence)
+        low = totals - half
+        if self.estimators_[0].tile_model_.positive:
+            low = np.maximum(low, 0.0)
+        return low, totals + half
+
+    def _beyond(self, picture, totals) -> bool:
+        low, high = self.density_range_
+        margin = _BEYOND * (high - low) + 1e-12
+        density = totals / picture.n_pixels
+        return bool(((density < low - margin) | (density > high + margin)).any())
+
+    def _one(self, values):
+        return float(values[0]) if self._y_ndim == 1 else values
+
+    def _as_fitted(self, values):
+        return values[:, 0] if self._y_ndim == 1 else values
+
+    def _as_fitted_map(self, found):
+        return found[..., 0] if self._y_ndim == 1 else found
+
+    def __sklearn_tags__(self):
+        """Say what scikit-learn may expect."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.input_tags.three_d_array = True
+        tags.target_tags.multi_output = True
+        return tags
+
+
+def _pictures_of(X) -> list:
+    """Return pictures; of an array they lie along its first axis, as scikit-learn has it."""
+    if isinstance(X, np.ndarray) and X.ndim < 3:
+        raise PictureError(
+            f"Pictures are given as an array (n_pictures, height, width[, n_channels]), got shape "
+            f"{X.shape}. A single picture goes into a list."
+        )
+    return read_pictures(list(X) if isinstance(X, np.ndarray) else X)
+
+
+def _density_range(pictures, totals):
+    """Return the least and largest total per pixel of the pictures with totals."""
+    pixels = np.array([[picture.n_pixels] for picture in pictures], dtype=float)
+    density = totals / pixels
+    density = density[np.isfinite(density).all(axis=1)]
+    if not len(density):
+        return np.full(totals.shape[1], -np.inf), np.full(totals.shape[1], np.inf)
+    return density.min(axis=0), density.max(axis=0)
+
+
+__all__ = ["CONTEXT", "CountRegressor"]

@@ -1,0 +1,66 @@
+"""Totals and maps of pictures, region by region."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .._utils.memory import require_memory
+from ._geometry import weights
+
+# Pixels that a network is given at a time.
+_REGION_PIXELS = 1 << 20
+
+
+def contributions(picture, regressors, geometry, *, keep=True, write=None, done=None):
+    """Return the totals of a picture, and what each tile holds of them.
+
+    Parameters
+    ----------
+    picture : Picture
+    regressors : list of EDNNRegressor
+        Their mean is taken.
+    geometry : Geometry
+    keep : bool, default=True
+        Whether to return the map.
+    write : function, default=None
+        Called with the region of each block, a tuple of slices of the tile grid, and its
+        contributions (*region, n_outputs).
+    done : function, default=None
+        Called with the number of tiles after each block.
+
+    Returns
+    -------
+    totals : ndarray of shape (n_members, n_outputs), float64
+    map : ndarray of shape (*tile_grid, n_outputs), float64, or None
+    """
+    tiling = geometry.tiling()
+    if not picture.by_region:
+        picture = picture.loaded()
+    fields = tiling.check([picture])
+    grid = tiling.tile_grid(picture.shape)
+    shares = geometry.shares(picture.grid)
+    models = [regressor.tile_model_ for regressor in regressors]
+    n_outputs = models[0].n_outputs
+    out = None
+    if keep:
+        require_memory(
+            8.0 * np.prod(grid, dtype=float) * n_outputs, f"The map of {picture.name}",
+            "Ask for the total alone, or write the map to OME-Zarr.",
+        )  # fmt: skip
+        out = np.empty((*grid, n_outputs))
+    totals = np.zeros((len(models), n_outputs))
+    for block in tiling.plan(fields, max(1, _REGION_PIXELS // int(np.prod(geometry.focus)))):
+        padded = tiling.padded(fields, block)
+        inside = weights(shares, block.region)[..., None]
+        mean = 0.0
+        for k, model in enumerate(models):
+            values = model.dense_predict(padded, tiling).reshape(*block.grid, n_outputs) * inside
+            totals[k] += values.reshape(-1, n_outputs).sum(axis=0)
+            mean = mean + values / len(models)
+        if out is not None:
+            out[block.region] = mean
+        if write is not None:
+            write(block.region, mean)
+        if done is not None:
+            done(block.n_tiles)
+    return totals, out

@@ -1,0 +1,232 @@
+"""Fit the members of a `CountRegressor`: samples, networks, threads, progress."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from joblib import Parallel, delayed, effective_n_jobs
+
+from ._geometry import weights
+from ._network import MEAN_OUTPUT, as_regressor, tile_network
+from ._samples import prepared
+from ._training import Recipe, Sample, Trained, bfloat16_pays, train
+
+# Totals that vary by less than this, relative to their mean, are judged in units of that.
+_LEAST_SPREAD = 0.1
+# Samples of fewer tiles than this share of a mean picture count as if they had so many.
+_LEAST_SIZE = 0.0025
+_ILLUMINATION = 0.1
+# Minutes after which a first verdict is due.
+_EARLY = 3.0
+# Between lines on the progress.
+_STEP = 0.1
+
+
+@dataclass
+class Fitted:
+    """Members, and the pictures that each held back.
+
+    Attributes
+    ----------
+    trained : list of Trained
+    held_back : list of (ndarray of int, ndarray of shape (n, n_outputs))
+        Numbers of pictures, and the predictions of the member.
+    """
+
+    trained: list[Trained]
+    held_back: list[tuple[np.ndarray, np.ndarray]]
+    known: tuple
+
+    @property
+    def histories(self) -> list:
+        """How each training went."""
+        return [member.history for member in self.trained]
+
+    def regressors(self, y_ndim) -> list:
+        """Return the members as fitted estimators of the package."""
+        geometry, standardization, scale, positive, n_channels, seen = self.known
+        return [
+            as_regressor(
+                member.module, geometry, standardization, scale, positive, n_channels, y_ndim, seen
+            )
+            for member in self.trained
+        ]
+
+
+def fit_members(
+    settings, arrays, totals, boxes, folds, geometry, standardization, seen, counts, rng
+):
+    """Train all members.
+
+    Parameters
+    ----------
+    settings : CountRegressor
+    arrays : list of ndarray of shape (*grid, n_channels)
+    totals : ndarray of shape (n_pictures, n_outputs)
+        NaN for pictures with boxes alone.
+    boxes : list of Box
+    folds : list of ndarray of int
+        The pictures that each member holds back.
+    geometry : Geometry
+    standardization : pair of ndarray
+    seen : ndarray
+    counts : bool
+    rng : RandomState
+
+    Returns
+    -------
+    Fitted
+    """
+    sizes = np.array([np.prod(values.shape[:-1], dtype=float) for values in arrays])
+    scale, spread, positive = _units(settings, totals, boxes, sizes, geometry)
+    samples, owners = _samples(arrays, totals, boxes, geometry, standardization, sizes)
+    recipe = _recipe(settings, counts)
+    n_jobs = min(effective_n_jobs(settings.n_jobs), settings.n_members)
+    if recipe.minutes is not None:
+        rounds = -(-settings.n_members // n_jobs)
+        recipe = Recipe(**{**vars(recipe), "minutes": recipe.minutes / rounds})
+    n_channels = arrays[0].shape[-1]
+    seeds = rng.randint(np.iinfo(np.int32).max, size=settings.n_members)
+    modules = []
+    with torch.random.fork_rng(devices=[]):
+        for seed in seeds:
+            torch.manual_seed(int(seed))
+            modules.append(tile_network(n_channels, totals.shape[1], geometry, positive))
+    stop = threading.Event()
+    typical = float(np.nanmean(np.abs(totals))) if np.isfinite(totals).any() else None
+    jobs = []
+    for k, (module, held, seed) in enumerate(zip(modules, folds, seeds, strict=True)):
+        out = set(held.tolist())
+        inside = [sample for sample, owner in zip(samples, owners, strict=True) if owner not in out]
+        # Whole pictures come first, in their order.
+        whole = {
+            owner: sample for sample, owner in reversed(list(zip(samples, owners, strict=True)))
+        }
+        say = _Progress(settings.verbose if k == 0 else 0, stop, typical, settings.n_members)
+        jobs.append((module, inside, [whole[i] for i in held], scale, spread, positive, recipe,
+                     np.random.default_rng(int(seed)), say))  # fmt: skip
+    threads = torch.get_num_threads()
+    try:
+        # Each member on its share of the cores: layers are too small to share one well.
+        each = max(1, threads // n_jobs)
+        trained = Parallel(n_jobs=n_jobs, prefer="threads")(
+            delayed(_train)(each, *job) for job in jobs
+        )
+    except BaseException:
+        stop.set()
+        raise
+    finally:
+        torch.set_num_threads(threads)
+    held_back = [
+        (held, member.held_back)
+        for held, member in zip(folds, trained, strict=True)
+        if len(held)
+    ]  # fmt: skip
+    known = (geometry, standardization, scale, positive, n_channels, seen)
+    return Fitted(trained, held_back, known)
+
+
+def _train(n_threads, *job):
+    torch.set_num_threads(n_threads)
+    return train(*job)
+
+
+def _recipe(settings, counts) -> Recipe:
+    light = settings.illumination
+    light = (_ILLUMINATION if counts else 0.0) if light == "auto" else float(light)
+    return Recipe(
+        max_epochs=settings.max_epochs,
+        minutes=settings.minutes,
+        symmetric=settings.symmetric,
+        illumination=light,
+        half=bfloat16_pays() if settings.precision == "auto" else settings.precision != "float32",
+    )
+
+
+def _units(settings, totals, boxes, sizes, geometry):
+    """Return the scale of the outputs, the spread of totals, and whether they are positive."""
+    rows = [
+        row for row in np.concatenate([totals, *(np.reshape(b.totals, (1, -1)) for b in boxes)])
+    ]
+    areas = np.concatenate(
+        [sizes, [float(np.prod([s.stop - s.start for s in b.slices])) for b in boxes]]
+    )
+    density = np.array(rows) / areas[:, None]
+    size = sizes.mean()
+    mean = np.nanmean(np.abs(density), axis=0) * size
+    mean = np.where(mean > 0, mean, 1.0)
+    by_picture = density[: len(sizes)]
+    by_picture = by_picture[np.isfinite(by_picture).all(axis=1)]
+    own = by_picture.std(axis=0) * size if len(by_picture) > 1 else np.zeros(len(mean))
+    spread = np.maximum(own, _LEAST_SPREAD * mean)
+    positive = settings.positive
+    if positive == "auto":
+        positive = not np.nanmin(rows) < 0
+    elif positive and np.nanmin(rows) < 0:
+        raise ValueError(
+            f"positive=True keeps contributions from being negative, and a total is "
+            f"{np.nanmin(rows):g}. Leave it at 'auto'."
+        )
+    n_tiles = size / np.prod(geometry.focus)
+    scale = mean / n_tiles / MEAN_OUTPUT if positive else spread / n_tiles
+    return scale, spread, bool(positive)
+
+
+def _samples(arrays, totals, boxes, geometry, standardization, sizes):
+    """Return what is trained on, and the picture that each is of; whole pictures first."""
+    samples, owners = [], []
+    wanted = [
+        (k, None, row) for k, row in enumerate(totals) if np.isfinite(row).any()
+    ] + [(box.picture, box.slices, np.ravel(box.totals)) for box in boxes]  # fmt: skip
+    for picture, box, row in wanted:
+        values = arrays[picture]
+        grid = values.shape[:-1]
+        lengths = grid if box is None else tuple(part.stop - part.start for part in box)
+        around = prepared(values, grid, geometry, *standardization, box)
+        inside = weights(geometry.shares(lengths))[None].astype(np.float32)
+        size = np.prod(lengths, dtype=float) / sizes.mean()
+        samples.append(
+            Sample(
+                torch.from_numpy(around), torch.from_numpy(inside),
+                torch.as_tensor(np.asarray(row, dtype=np.float64)),
+                float(np.sqrt(max(size, _LEAST_SIZE))),
+            )
+        )  # fmt: skip
+        owners.append(picture)
+    return samples, owners
+
+
+class _Progress:
+    """Say how a training goes, and end it where another thread was interrupted."""
+
+    def __init__(self, verbose, stop, typical, n_members):
+        self.verbose, self.stop = verbose, stop
+        self.typical, self.n_members = typical, n_members
+        self.early, self.next = False, _STEP
+
+    def __call__(self, progress, row):
+        if self.stop.is_set():
+            raise KeyboardInterrupt
+        if not self.verbose or row is None:
+            return
+        if "error" not in row:
+            return
+        said = f"off by {row['error']:.3g} of {self.typical:.4g} on pictures not seen"
+        if not self.early and (row["minutes"] >= _EARLY or progress >= 1):
+            self.early = True
+            self.write(f"after {row['minutes']:.1f} minutes: {said}")
+        elif progress >= self.next:
+            self.write(f"{100 * progress:.0f} % of the training: {said}")
+        while self.next <= progress:
+            self.next += _STEP
+
+    def write(self, line):
+        """Hand a line on, or print it."""
+        if callable(self.verbose):
+            self.verbose(line)
+        else:
+            print(line, file=sys.stderr, flush=True)

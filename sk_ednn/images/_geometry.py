@@ -1,0 +1,138 @@
+"""Where the tiles of pictures are, and how much of the last ones lies in the picture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..tiling import GridTiling
+
+# What the network in `_network` sees and how far it steps, in pixels that it is given.
+FOCUS, CONTEXT = 4, 14
+# Planes of a stack are seen one by one, with so many on either side.
+PLANES = 2
+# Apart from objects that are nearer to each other than this, in pixels, fine detail is averaged.
+_FINEST = 20.0
+_COARSEST = 4
+# The shorter side of an averaged picture has at least so many pixels.
+_SHORTEST = 96
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """How pictures are cut into tiles.
+
+    Attributes
+    ----------
+    reduction : int
+        Pixels along an axis that are averaged into one before the network sees them.
+    n_axes : int
+        2 for pictures, 3 for stacks.
+    """
+
+    reduction: int
+    n_axes: int = 2
+
+    @property
+    def focus(self) -> tuple[int, ...]:
+        """Pixels of a focus along each axis."""
+        plane = (FOCUS * self.reduction,) * 2
+        return plane if self.n_axes == 2 else (1, *plane)
+
+    @property
+    def context(self) -> tuple[int, ...]:
+        """Pixels around a focus along each axis."""
+        plane = (CONTEXT * self.reduction,) * 2
+        return plane if self.n_axes == 2 else (PLANES, *plane)
+
+    def tiling(self) -> GridTiling:
+        """Return the tiling: mirror images beyond the edges, the last focus may reach over them."""
+        return GridTiling(
+            self.focus, self.context, boundary="reflect", channel_axis=-1, remainder="pad"
+        )
+
+    def places(self, lengths, box=None) -> list[np.ndarray]:
+        """Return the pixel behind each place of a padded picture, or of a box of it.
+
+        Parameters
+        ----------
+        lengths : tuple of int
+            Of the picture.
+        box : tuple of slice, default=None
+            Around a box are its true surroundings, and mirror images beyond the picture alone.
+        """
+        box = tuple(slice(0, n) for n in lengths) if box is None else box
+        found = []
+        for n, part, f, c in zip(lengths, box, self.focus, self.context, strict=True):
+            n_tiles = -(-(part.stop - part.start) // f)
+            places = np.arange(part.start - c, part.start + n_tiles * f + c)
+            period = max(2 * (n - 1), 1)
+            folded = places % period
+            found.append(np.minimum(folded, period - folded) if n > 1 else np.zeros_like(places))
+        return found
+
+    def shares(self, lengths) -> list[np.ndarray]:
+        """Return, for each axis, which part of each focus lies in a picture of these lengths.
+
+        Examples
+        --------
+        >>> from sk_ednn.images._geometry import Geometry
+        >>> Geometry(reduction=1).shares((8, 10))
+        [array([1., 1.]), array([1. , 1. , 0.5])]
+        """
+        found = []
+        for n, f in zip(lengths, self.focus, strict=True):
+            shares = np.ones(-(-n // f))
+            if n % f:
+                shares[-1] = n % f / f
+            found.append(shares)
+        return found
+
+
+def weights(shares, region=None) -> np.ndarray:
+    """Return which part of each tile of a region counts: the product of the shares along the axes.
+
+    Parameters
+    ----------
+    shares : list of ndarray
+        Of `Geometry.shares`.
+    region : tuple of slice, default=None
+        Of the tile grid.
+    """
+    region = (slice(None),) * len(shares) if region is None else region
+    out = np.ones(())
+    for along, part in zip(shares, region, strict=True):
+        out = np.multiply.outer(out, along[part])
+    return out
+
+
+def suited_reduction(grids, totals, counts) -> int:
+    """Return by how much pictures are averaged: as far as neighbours stay apart.
+
+    Objects that are evenly spread are ``sqrt(pixels / count)`` pixels from their neighbours; they
+    are left some 20 pixels apart, which a network that sees 32 pixels tells from each other.
+
+    Parameters
+    ----------
+    grids : list of tuple of int
+        Pixels of each picture along each axis.
+    totals : ndarray of shape (n_pictures, n_outputs)
+    counts : bool
+        Whether totals are counts; of other amounts nothing is known, and nothing is averaged.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sk_ednn.images._geometry import suited_reduction
+    >>> suited_reduction([(600, 600)] * 3, np.array([[120.0], [130.0], [150.0]]), True)
+    2
+    """
+    if not counts:
+        return 1
+    pixels = np.array([np.prod(grid[-2:], dtype=float) for grid in grids])
+    densest = totals.sum(axis=0).max() / pixels.sum()
+    spacing = 1 / np.sqrt(densest) if densest > 0 else _FINEST
+    shortest = min(min(grid[-2:]) for grid in grids)
+    most = max(1, min(_COARSEST, shortest // _SHORTEST))
+    return int(np.clip(spacing // _FINEST, 1, most))

@@ -1,0 +1,140 @@
+"""Files of what was counted: tables, maps, overlays and peaks."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+import numpy as np
+
+from .._utils.optional import needing
+from .._utils.writing import replacing
+from ._peaks import peaks
+
+# An overlay is no larger than this along its longer side.
+_LARGEST_OVERLAY = 4096
+# Of the levels of a picture, what is drawn black and white.
+_DARK, _LIGHT = 1.0, 99.0
+# What is drawn fully opaque, as a share of the highest contributions.
+_FULL = 0.995
+_COLOURS = np.array([[255, 225, 60], [255, 120, 0], [215, 0, 60]], dtype=np.float64)
+
+
+def write_counts(path, rows, columns) -> None:
+    """Write a table of counts with intervals and flags as CSV.
+
+    Parameters
+    ----------
+    path : str or Path
+    rows : list of Bunch
+        Of `CountRegressor.count`.
+    columns : sequence of str
+        Names of the totals.
+    """
+    header = ["file"]
+    for name in columns:
+        header += [name, f"{name} low", f"{name} high", f"{name} spread"]
+    with replacing(path, "w", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow([*header, "novelty", "flag"])
+        for row in rows:
+            parts = (np.ravel(row[key]) for key in ("total", "low", "high", "spread"))
+            numbers = np.stack(list(parts), axis=1)
+            cells = [f"{value:.6g}" if np.isfinite(value) else "" for value in numbers.ravel()]
+            writer.writerow([row.name, *cells, f"{row.novelty:.3g}", row.flag])
+
+
+def write_peaks(path, contributions, focus) -> None:
+    """Write the positions of the peaks of a map as CSV, with the share of each.
+
+    Parameters
+    ----------
+    path : str or Path
+    contributions : ndarray of shape (*tile_grid,)
+    focus : tuple of int
+    """
+    positions, shares = peaks(contributions, focus)
+    axes = ("plane", "row", "column")[-contributions.ndim :]
+    with replacing(path, "w", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow([*axes, "share"])
+        for place, share in zip(positions, shares, strict=True):
+            writer.writerow([*(f"{each:.1f}" for each in place), f"{share:.4g}"])
+
+
+def write_map(path, contributions, focus) -> None:
+    """Write a map as TIFF, one pixel a tile; its sum is the total.
+
+    The resolution that is stored says how many pixels of the picture a tile has.
+
+    Parameters
+    ----------
+    path : str or Path
+    contributions : ndarray of shape (*tile_grid,) or (*tile_grid, n_outputs)
+    focus : tuple of int
+    """
+    with needing("Writing a map as TIFF", extra="images"):
+        import tifffile
+    values = np.asarray(contributions, dtype=np.float32)
+    axes = "ZYX"[-len(focus) :]
+    if values.ndim > len(focus):
+        values, axes = np.moveaxis(values, -1, 0), "C" + axes
+    described = {"axes": axes, "PhysicalSizeX": focus[-1], "PhysicalSizeY": focus[-2],
+                 "PhysicalSizeXUnit": "pixel", "PhysicalSizeYUnit": "pixel"}  # fmt: skip
+    with replacing(path, "wb+") as file:
+        tifffile.imwrite(file, values, photometric="minisblack", metadata=described, ome=True)
+
+
+def write_overlay(path, picture, contributions, focus) -> None:
+    """Draw a map over its picture, as PNG.
+
+    Parameters
+    ----------
+    path : str or Path
+    picture : Picture
+    contributions : ndarray of shape (*tile_grid,)
+        Of a stack the sum over the planes is drawn over their mean.
+    focus : tuple of int
+    """
+    with replacing(path, "wb") as file:
+        file.write(overlay_png(picture, contributions, focus))
+
+
+def overlay_png(picture, contributions, focus) -> bytes:
+    """Return the bytes of a PNG with a map over its picture, as `write_overlay` writes it."""
+    with needing("Drawing a map", extra="images"):
+        from PIL import Image
+    values = np.asarray(contributions, dtype=np.float64)
+    while values.ndim > 2:
+        values = values.sum(axis=0)
+    height, width = picture.grid[-2:]
+    step = max(1, -(-max(height, width) // _LARGEST_OVERLAY))
+    ground = _grey(picture, step)
+    rows = np.minimum(np.arange(0, height, step) // focus[-2], values.shape[0] - 1)
+    columns = np.minimum(np.arange(0, width, step) // focus[-1], values.shape[1] - 1)
+    high = np.quantile(values, _FULL)
+    level = (values / high if high > 0 else np.zeros_like(values)).clip(0, 1)[np.ix_(rows, columns)]
+    place = level * (len(_COLOURS) - 1)
+    left = np.minimum(place.astype(int), len(_COLOURS) - 2)
+    part = (place - left)[..., None]
+    colour = _COLOURS[left] * (1 - part) + _COLOURS[left + 1] * part
+    opacity = (0.75 * np.sqrt(level))[..., None]
+    mixed = ground[..., None] * (1 - opacity) + colour * opacity
+    out = io.BytesIO()
+    Image.fromarray(mixed.round().clip(0, 255).astype(np.uint8)).save(out, format="PNG")
+    return out.getvalue()
+
+
+def _grey(picture, step) -> np.ndarray:
+    """Return a picture in grey, every so many pixels, read in strips."""
+    strips = []
+    *planes, height, width = picture.grid
+    rows = max(step, (1 << 22) // max(1, width) // step * step)
+    for start in range(0, height, rows):
+        box = (*(slice(0, n) for n in planes), slice(start, min(start + rows, height)),
+               slice(0, width), slice(0, picture.n_channels))  # fmt: skip
+        values = picture.read(box)[..., ::step, ::step, :].astype(np.float64).mean(axis=-1)
+        strips.append(values.reshape(-1, *values.shape[-2:]).mean(axis=0))
+    grey = np.concatenate(strips)
+    low, high = np.percentile(grey, (_DARK, _LIGHT))
+    return ((grey - low) / (high - low if high > low else 1.0)).clip(0, 1) * 255

@@ -1,0 +1,133 @@
+"""PNG, JPEG and other plain pictures, by way of Pillow."""
+
+from __future__ import annotations
+
+import struct
+import warnings
+
+import numpy as np
+
+from .._utils.memory import require_memory
+from .._utils.optional import needing
+from ._picture import Picture, PictureError, _reason
+
+_CONVERT = "Save it as grey or RGB."
+# Modes of Pillow whose numbers are the picture's.
+_GREY = {"L", "I;16", "I;16B", "I;16L", "I;16N", "I", "F"}
+_ALPHA = {"LA": "L", "RGBA": "RGB"}
+_REFUSED = {
+    "1": "pixels are single bits, as in a mask. Give the picture that the mask was made of.",
+    "P": "the picture has a palette, so that its numbers are names of colours. Save it as RGB.",
+    "PA": "the picture has a palette, so that its numbers are names of colours. Save it as RGB.",
+    "CMYK": "the colours are those of printing (CMYK). Save it as RGB.",
+    "La": f"the colours are multiplied by their opacity. {_CONVERT}",
+    "RGBa": f"the colours are multiplied by their opacity. {_CONVERT}",
+    "RGBX": f"the picture has a fourth channel without a meaning. {_CONVERT}",
+}
+
+
+def open_plain(path: str, name: str) -> Picture:
+    """Return a picture of a file that Pillow reads; its pixels are read when they are asked for.
+
+    Parameters
+    ----------
+    path : str
+    name : str
+        For messages.
+
+    Raises
+    ------
+    PictureError
+    """
+    with needing(f"Reading {name}", extra="images"):
+        from PIL import Image, UnidentifiedImageError
+    _require_8_bits(path, name)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(path) as image:
+                mode, (width, height) = image.mode, image.size
+                frames = getattr(image, "n_frames", 1)
+    except UnidentifiedImageError:
+        raise PictureError(
+            f"{name}: not a picture that can be read. Known are PNG, JPEG, TIFF, OME-Zarr, .npy "
+            "and .npz."
+        ) from None
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise PictureError(f"{name}: the file cannot be read ({_reason(error)}).") from error
+    if mode in _REFUSED:
+        raise PictureError(f"{name}: {_REFUSED[mode]}")
+    if mode not in _GREY and mode != "RGB" and mode not in _ALPHA:
+        raise PictureError(f"{name}: colours of the kind {mode} are not counted in. {_CONVERT}")
+    if frames > 1:
+        raise PictureError(
+            f"{name}: the file has {frames} frames. Save one picture a file, or a stack as TIFF."
+        )
+    n_channels = 3 if mode in ("RGB", "RGBA") else 1
+    dtype = np.dtype({"I": np.int32, "F": np.float32}.get(mode, np.uint8))
+    dtype = np.dtype(np.uint16) if mode.startswith("I;16") else dtype
+    shape = (height, width, n_channels)
+    has_alpha = mode in _ALPHA
+    notes = (_OPAQUE,) if has_alpha else ()
+    return Picture(name, shape, dtype, _Plain(path, name, has_alpha), path, notes)
+
+
+_OPAQUE = "its alpha channel is opaque everywhere and was left out"
+
+
+class _Plain:
+    """Decode a file whole, and cut the region out of it."""
+
+    def __init__(self, path, name, has_alpha):
+        self.path, self.name, self.has_alpha = path, name, has_alpha
+
+    def __call__(self, slices):
+        from PIL import Image
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(self.path) as image:
+                width, height = image.size
+                require_memory(
+                    16 * width * height, f"{self.name}, read whole,",
+                    "Save it as a tiled TIFF or as OME-Zarr, which are read by regions.",
+                )  # fmt: skip
+                values = np.asarray(image)
+        values = values[..., None] if values.ndim == 2 else values
+        if values.dtype.byteorder not in "=|" or values.dtype == np.dtype(">u2"):
+            values = values.astype(values.dtype.newbyteorder("="))
+        if self.has_alpha:
+            values = opaque(values, self.name)
+        return values[slices]
+
+
+def opaque(values, name) -> np.ndarray:
+    """Return pixels without their alpha channel, the last one; raise where it hides some.
+
+    Parameters
+    ----------
+    values : ndarray of shape (*grid, n_channels + 1)
+    name : str
+    """
+    alpha = values[..., -1]
+    full = np.iinfo(alpha.dtype).max if alpha.dtype.kind in "iu" else alpha.max()
+    if (alpha != full).any():
+        share = 100 * float((alpha != full).mean())
+        raise PictureError(
+            f"{name}: {share:.3g} % of the pixels are transparent, and what is behind them is not "
+            "known. Save the picture without an alpha channel."
+        )
+    return values[..., :-1]
+
+
+def _require_8_bits(path, name) -> None:
+    """Raise for colours of 16 bits in PNG, of which Pillow returns the upper 8 in silence."""
+    with open(path, "rb") as file:
+        head = file.read(26)
+    if head[:8] == b"\x89PNG\r\n\x1a\n" and len(head) == 26:
+        bits, kind = struct.unpack(">BB", head[24:26])
+        if bits == 16 and kind in (2, 4, 6):
+            raise PictureError(
+                f"{name}: a PNG with colours of 16 bits, of which only 8 would be read. Save it as "
+                "TIFF."
+            )

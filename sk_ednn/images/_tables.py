@@ -1,0 +1,334 @@
+"""Totals of pictures from tables, matched by the names of files."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from os import fspath
+from pathlib import Path
+
+import numpy as np
+
+from ._picture import stem_of
+
+_SHEETS = {".xlsx", ".xlsm"}
+_OTHER_SHEETS = {".xls", ".ods", ".numbers"}
+_MISSING = {"", "na", "n/a", "nan", "-", "--", "?", "none", "null", "missing"}
+# Shown of a list of names.
+_SHOWN = 5
+# A column of totals is taken for counts where at least this share of it is whole.
+_COUNTS = 0.7
+
+
+class TableError(ValueError):
+    """A table has no usable totals; the message names the table and the line or the picture."""
+
+
+@dataclass(frozen=True)
+class Matched:
+    """Pictures with their totals.
+
+    Attributes
+    ----------
+    pictures : list of Picture
+    totals : ndarray of shape (n_pictures,) or (n_pictures, n_columns), float64
+    columns : tuple of str
+        Names of the totals.
+    counts : bool
+        Whether all totals are counts: whole and not negative.
+    without_total : tuple of str
+        Pictures that the table does not name.
+    without_picture : tuple of str
+        Names in the table that no picture has.
+    """
+
+    pictures: list
+    totals: np.ndarray
+    columns: tuple[str, ...]
+    counts: bool
+    without_total: tuple[str, ...] = ()
+    without_picture: tuple[str, ...] = ()
+
+    @property
+    def notes(self) -> list[str]:
+        """Lines on what has no partner."""
+        lines = []
+        if self.without_total:
+            lines.append(f"no total in the table for {_some(self.without_total)}; left out")
+        if self.without_picture:
+            lines.append(f"no picture for {_some(self.without_picture)} of the table; left out")
+        return lines
+
+
+def match_totals(pictures, table, *, columns=None, counts=None) -> Matched:
+    """Find the total of each picture in a table, by the name of its file.
+
+    A name in the table may be the full name of a file or the name without its ending; which column
+    has the names is seen by that. Rows may come in any order.
+
+    Parameters
+    ----------
+    pictures : list of Picture
+    table : str, path-like, or mapping of str to number or sequence of numbers
+        A file of comma, semicolon or tab separated values, an Excel file, or
+        totals by name.
+    columns : str or sequence of str, default=None
+        Columns of the totals. None where there is only one column of numbers beside the names.
+    counts : bool or None, default=None
+        Whether totals must be whole and not negative. None for yes where seven of ten are whole.
+
+    Returns
+    -------
+    Matched
+
+    Raises
+    ------
+    TableError
+        Where no column has the names, several may be the totals, or a total is missing, no number,
+        or as a count negative or fractional.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sk_ednn.images import as_picture, match_totals
+    >>> pictures = [as_picture(np.zeros((20, 20)), name) for name in ("a.png", "b.png", "c.png")]
+    >>> found = match_totals(pictures, {"b": 12, "a": 7, "d": 3})
+    >>> found.totals, found.notes
+    (array([ 7., 12.]), ['no total in the table for c.png; left out', 'no picture for d of the
+    table; left out'])
+    """
+    if isinstance(table, dict):
+        rows, header, where = _of_mapping(table)
+        name_column, places = 0, list(range(1, len(header)))
+    else:
+        where = Path(fspath(table)).name
+        header, rows = _read(fspath(table), where)
+        name_column = _name_column(pictures, rows, header, where)
+        places = _total_columns(header, rows, name_column, columns, where)
+    partner = _partners(pictures, rows, name_column, where)
+    found = [(picture, partner[id(picture)]) for picture in pictures if id(picture) in partner]
+    if not found:
+        raise TableError(f"{where}: no name in the table is that of a picture.")
+    totals = np.array(
+        [[_number(row, j, header, picture, where) for j in places] for picture, row in found]
+    )
+    kept = [picture for picture, _ in found]
+    if counts is None:
+        counts = bool(
+            np.mean(np.round(totals) == totals) >= _COUNTS and (totals >= 0).mean() >= 0.5
+        )
+    if counts:
+        _require_counts(kept, totals, header, places, where)
+    used = {id(row) for _, row in found}
+    return Matched(
+        pictures=kept,
+        totals=totals[:, 0] if len(places) == 1 else totals,
+        columns=tuple(header[j] for j in places),
+        counts=counts,
+        without_total=tuple(each.name for each in pictures if id(each) not in partner),
+        without_picture=tuple(
+            row.cells[name_column] for row in rows if id(row) not in used
+        ),
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Row:
+    line: int
+    cells: list[str]
+
+
+def _of_mapping(table):
+    rows = []
+    for k, (name, value) in enumerate(table.items()):
+        values = list(value) if isinstance(value, (Sequence, np.ndarray)) else [value]
+        rows.append(_Row(k + 1, [str(name), *map(repr, map(float, values))]))
+    width = max((len(row.cells) for row in rows), default=1)
+    header = ["file"] + (["total"] if width == 2 else [f"total {k}" for k in range(width - 1)])
+    return rows, header, "the totals"
+
+
+# --- reading ----------------------------------------------------------------------------------
+
+
+def _read(path, where) -> tuple[list[str], list[_Row]]:
+    """Return the header (made up where there is none) and the rows of a table."""
+    if Path(path).suffix.lower() in _SHEETS:
+        from ._excel import read_sheet
+
+        cells = read_sheet(path)
+    elif Path(path).suffix.lower() in _OTHER_SHEETS:
+        raise TableError(f"{where}: spreadsheets are read as .xlsx. Save it so, or as CSV.")
+    else:
+        cells = _cells(path, where)
+    rows = [
+        _Row(k + 1, [cell.strip() for cell in row])
+        for k, row in enumerate(cells)
+        if any(cell.strip() for cell in row)
+    ]
+    if not rows:
+        raise TableError(f"{where}: the table is empty.")
+    width = len(rows[0].cells)
+    if width < 2:
+        raise TableError(
+            f"{where}: one column, {rows[0].cells[0]!r}. Expected the names of files in one and "
+            "their totals in another, separated by commas, semicolons or tabs."
+        )
+    for row in rows:
+        if len(row.cells) != width:
+            raise TableError(
+                f"{where}, line {row.line}: {len(row.cells)} cells, and {width} in the first line."
+            )
+    if any(_value(cell) is not None for cell in rows[0].cells):
+        return [f"column {k + 1}" for k in range(width)], rows
+    return rows[0].cells, rows[1:]
+
+
+def _cells(path, where) -> list[list[str]]:
+    raw = Path(path).read_bytes()
+    marks = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+    encoding = marks.get(raw[:2], "utf-8-sig")
+    try:
+        text = raw.decode(encoding)
+    except UnicodeDecodeError:
+        text = raw.decode("cp1252", errors="replace")
+    if "\0" in text:
+        raise TableError(f"{where}: not a table of text. Save it as CSV.")
+    lines = text.splitlines()
+    first = next((line for line in lines if line.strip()), "")
+    separator = max("\t;,", key=lambda mark: (first.count(mark) > 0, mark != ","))
+    return list(csv.reader(io.StringIO(text), delimiter=separator))
+
+
+def _value(cell) -> float | None:
+    """Return the number in a cell, None where there is none. ``1,5`` is 1.5."""
+    text = cell.strip().replace("\u2212", "-")
+    if re.fullmatch(r"[+-]?\d+,\d{1,2}", text):
+        text = text.replace(",", ".")
+    try:
+        value = float(text) if "_" not in text else math.nan
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+# --- which column, which row -------------------------------------------------------------------
+
+
+def _keys(name) -> list[str]:
+    """Return what a picture or a row may be called by, the most exact first."""
+    base = name.replace("\\", "/").rpartition("/")[2]
+    return [name, base, stem_of(base), *([name.partition("::")[2]] if "::" in name else [])]
+
+
+def _name_column(pictures, rows, header, where) -> int:
+    known = {key.lower() for picture in pictures for key in _keys(picture.name)}
+    hits = [
+        sum(any(key.lower() in known for key in _keys(row.cells[j])) for row in rows)
+        for j in range(len(header))
+    ]
+    if max(hits) == 0:
+        first = rows[0].cells if rows else header
+        raise TableError(
+            f"{where}: no column has names of the pictures, such as {pictures[0].name}; its first "
+            f"row is {', '.join(first)}."
+        )
+    return int(np.argmax(hits))
+
+
+def _total_columns(header, rows, name_column, columns, where) -> list[int]:
+    if columns is not None:
+        wanted = [columns] if isinstance(columns, str) else list(columns)
+        for name in wanted:
+            if name not in header:
+                raise TableError(f"{where}: no column {name!r}; there are {', '.join(header)}.")
+        return [header.index(name) for name in wanted]
+    numeric = [
+        j
+        for j in range(len(header))
+        if j != name_column and np.mean([_value(row.cells[j]) is not None for row in rows]) > 0.5
+    ]
+    if not numeric:
+        raise TableError(
+            f"{where}: no column of numbers beside {header[name_column]!r}, which has the names."
+        )
+    if len(numeric) > 1:
+        named = [j for j in numeric if header[j].strip().lower() in ("count", "counts", "total")]
+        if len(named) == 1:
+            return named
+        raise TableError(
+            f"{where}: {', '.join(repr(header[j]) for j in numeric)} may all be the totals. Say "
+            "which by columns (--column on the command line)."
+        )
+    return numeric
+
+
+def _partners(pictures, rows, name_column, where) -> dict[int, _Row]:
+    """Return the row of each picture, by the identity of the picture."""
+    owners: dict[str, list] = {}
+    for picture in pictures:
+        for key in dict.fromkeys(each.lower() for each in _keys(picture.name)):
+            owners.setdefault(key, []).append(picture)
+    found: dict[int, _Row] = {}
+    for row in rows:
+        cell = row.cells[name_column]
+        for key in _keys(cell):
+            matches = owners.get(key.lower(), [])
+            if len(matches) > 1:
+                raise TableError(
+                    f"{where}, line {row.line}: {cell} may be {_some([p.name for p in matches])}. "
+                    "Write the full names."
+                )
+            if matches:
+                (picture,) = matches
+                earlier = found.get(id(picture))
+                if earlier is not None and earlier.cells != row.cells:
+                    raise TableError(
+                        f"{where}: two rows for {picture.name}, lines {earlier.line} and "
+                        f"{row.line}, which differ. Keep one."
+                    )
+                found[id(picture)] = row
+                break
+    return found
+
+
+def _number(row, j, header, picture, where) -> float:
+    cell = row.cells[j]
+    value = _value(cell)
+    if value is None:
+        if cell.strip().lower() in _MISSING:
+            raise TableError(
+                f"{where}, line {row.line}: {header[j]!r} of {picture.name} is missing. Fill it "
+                "in, or remove the row to leave the picture out."
+            )
+        raise TableError(
+            f"{where}, line {row.line}: {header[j]!r} of {picture.name} is {cell!r}, which is no "
+            "number."
+        )
+    return value
+
+
+def _require_counts(pictures, totals, header, places, where) -> None:
+    for picture, row in zip(pictures, totals, strict=True):
+        for value, j in zip(row, places, strict=True):
+            if value < 0:
+                raise TableError(
+                    f"{where}: {header[j]!r} of {picture.name} is {value:g}, and a count cannot be "
+                    "negative."
+                )
+            if value != round(value):
+                raise TableError(
+                    f"{where}: {header[j]!r} of {picture.name} is {value:g}, which is no whole "
+                    "number, as the others are. For areas and other amounts say counts=False "
+                    "(--amounts on the command line)."
+                )
+
+
+def _some(names) -> str:
+    names = list(names)
+    shown = ", ".join(names[:_SHOWN])
+    return shown if len(names) <= _SHOWN else f"{shown} and {len(names) - _SHOWN} more"

@@ -1,0 +1,210 @@
+"""TIFF of microscopes: 8 to 32 bits, stacks, ImageJ and OME axes, slides read by regions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .._utils.memory import require_memory
+from .._utils.optional import needing
+from ._picture import Picture, PictureError, _reason
+from ._pillow import _OPAQUE, opaque
+
+# Axes of tifffile that hold planes of a stack: Z, and pages without a name.
+_PLANES = "ZQI"
+_MEANINGS = {"T": "times", "P": "positions", "R": "tiles", "H": "phases", "L": "lifetimes"}
+# Larger pictures are read by regions where the file is made of pieces.
+_READ_WHOLE_BYTES = 1 << 26
+
+
+def open_tiff(path: str, name: str) -> Picture:
+    """Return the picture of a TIFF file; its pixels are read when they are asked for.
+
+    Of a pyramid the finest level is taken.
+
+    Parameters
+    ----------
+    path : str
+    name : str
+        For messages.
+
+    Raises
+    ------
+    PictureError
+    """
+    with needing(f"Reading {name}", extra="images"):
+        import tifffile
+    try:
+        with tifffile.TiffFile(path) as file:
+            if not file.series:
+                raise PictureError(f"{name}: the file has no picture in it.")
+            series = file.series[0].levels[0]
+            axes, shape = series.axes, tuple(series.shape)
+            page = series.keyframe
+            photometric = getattr(page.photometric, "name", str(page.photometric))
+            extra = [getattr(each, "name", str(each)) for each in page.extrasamples or ()]
+            dtype = np.dtype(series.dtype)
+            n_bytes = int(series.size) * dtype.itemsize
+            in_pieces = page.is_tiled or len(page.dataoffsets) > 1 or len(series.pages) > 1
+            n_other = len(file.series) - 1
+            needs = _missing_codec(page)
+    except PictureError:
+        raise
+    except Exception as error:
+        raise PictureError(f"{name}: the file cannot be read ({_reason(error)}).") from error
+    if needs is not None:
+        raise PictureError(
+            f"{name}: its compression, {needs}, is read by another library: pip install "
+            "imagecodecs. Or save it uncompressed."
+        )
+    if photometric == "PALETTE":
+        raise PictureError(
+            f"{name}: the picture has a palette, so that its numbers are names of colours. Save it "
+            "as RGB."
+        )
+    if photometric not in ("MINISBLACK", "MINISWHITE", "RGB", "YCBCR"):
+        what = "of printing (CMYK)" if photometric == "SEPARATED" else photometric
+        raise PictureError(f"{name}: the colours are {what}. Save it as RGB.")
+    layout = _layout(axes, shape, name)
+    has_alpha = bool(extra) and extra[-1] != "UNSPECIFIED" and "S" in axes
+    if has_alpha and extra[-1] == "ASSOCALPHA":
+        raise PictureError(
+            f"{name}: the colours are multiplied by their opacity. Save it without alpha."
+        )
+    by_region = in_pieces and n_bytes > _READ_WHOLE_BYTES
+    n_channels = layout.n_channels - has_alpha
+    inverted = photometric == "MINISWHITE"
+    reader = _Tiff(path, name, layout, has_alpha, inverted, by_region, n_bytes)
+    notes = [_OPAQUE] * has_alpha + ["it is stored inverted, and was turned"] * inverted
+    if n_other:
+        notes.append(f"the first of {1 + n_other} pictures in the file was taken")
+    if inverted and dtype.kind not in "iu":
+        raise PictureError(f"{name}: white is 0, and there is no number for black. Invert it.")
+    grid = tuple(shape[k] for k in layout.grid)
+    return Picture(name, (*grid, n_channels), dtype, reader, path, tuple(notes), by_region)
+
+
+def _missing_codec(page) -> str | None:
+    """Return the name of a compression that tifffile cannot undo by itself, or None."""
+    if page.compression in (1, 8, 32946, 32773):  # none, zlib, packbits
+        if page.predictor in (1, 2, 3):
+            return None
+    try:
+        import imagecodecs  # noqa: F401
+    except ImportError:
+        return getattr(page.compression, "name", str(page.compression))
+    return None
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Which axes of the file are the grid's, and which hold channels.
+
+    Attributes
+    ----------
+    grid : tuple of int
+        Axes of the file, in the order of the picture.
+    channel : int or None
+    ndim : int
+        Of the file.
+    n_channels : int
+    """
+
+    grid: tuple[int, ...]
+    channel: int | None
+    ndim: int
+    n_channels: int
+
+    def to_file(self, slices) -> tuple:
+        """Return slices of the file for those of the picture, single numbers for other axes."""
+        out: list = [0] * self.ndim
+        for axis, part in zip(self.grid, slices[:-1], strict=True):
+            out[axis] = part
+        if self.channel is not None:
+            out[self.channel] = slices[-1]
+        return tuple(out)
+
+    def to_picture(self, values) -> np.ndarray:
+        """Return what these slices of the file hold, channels last."""
+        kept = sorted([*self.grid, *([] if self.channel is None else [self.channel])])
+        order = [kept.index(axis) for axis in self.grid]
+        if self.channel is None:
+            return values.transpose(order)[..., None]
+        return values.transpose([*order, kept.index(self.channel)])
+
+
+def _layout(axes, shape, name) -> _Layout:
+    found: dict[str, int] = {}
+    planes = []
+    for k, (axis, length) in enumerate(zip(axes, shape, strict=True)):
+        if axis in "YXCS":
+            found[axis] = k
+        elif axis in _PLANES and length > 1:
+            planes.append(k)
+        elif length > 1:
+            what = _MEANINGS.get(axis, f"entries along the axis {axis}")
+            raise PictureError(
+                f"{name}: the file has {length} {what}, and one count. Save one picture a file."
+            )
+    if "Y" not in found or "X" not in found:
+        raise PictureError(f"{name}: axes {axes} of shape {shape} are no picture.")
+    if len(planes) > 1:
+        raise PictureError(f"{name}: two axes of planes, {axes} of shape {shape}; one is a stack.")
+    channels = [axis for axis in "CS" if axis in found and shape[found[axis]] > 1]
+    if len(channels) > 1:
+        raise PictureError(
+            f"{name}: channels and colours at once, axes {axes} of shape {shape}. Save it with one "
+            "axis of channels."
+        )
+    single = [axis for axis in "SC" if axis in found]
+    channel = found[channels[0]] if channels else (found[single[0]] if single else None)
+    n_channels = 1 if channel is None else shape[channel]
+    return _Layout((*planes, found["Y"], found["X"]), channel, len(shape), n_channels)
+
+
+class _Tiff:
+    """Read a region of a TIFF file: the pieces that it touches, or the file whole."""
+
+    def __init__(self, path, name, layout, has_alpha, inverted, by_region, n_bytes):
+        self.path, self.name, self.layout = path, name, layout
+        self.has_alpha, self.inverted = has_alpha, inverted
+        self.by_region, self.n_bytes = by_region, n_bytes
+        self._opened = None
+
+    def __call__(self, slices):
+        if self.has_alpha:
+            *grid, channels = slices
+            slices = (*grid, slice(0, self.layout.n_channels))
+        wanted = self.layout.to_file(slices)
+        values = self._pieces()[wanted] if self.by_region else self._whole()[wanted]
+        values = self.layout.to_picture(np.asarray(values))
+        if self.has_alpha:
+            values = opaque(values, self.name)[..., channels]
+        if self.inverted:
+            values = np.iinfo(values.dtype).max - values
+        return values.astype(values.dtype.newbyteorder("="), copy=False)
+
+    def _whole(self):
+        import tifffile
+
+        require_memory(
+            2 * self.n_bytes, f"{self.name}, read whole,",
+            "Save it as a tiled TIFF or as OME-Zarr, which are read by regions.",
+        )  # fmt: skip
+        with tifffile.TiffFile(self.path) as file:
+            return file.series[0].levels[0].asarray()
+
+    def _pieces(self):
+        if self._opened is None:
+            with needing(f"Reading {self.name} by regions", extra="images"):
+                import zarr
+            import tifffile
+
+            store = tifffile.imread(self.path, aszarr=True, series=0, level=0)
+            self._opened = zarr.open(store, mode="r")
+        return self._opened
+
+    def __getstate__(self):
+        """Leave the open file behind."""
+        return {**self.__dict__, "_opened": None}

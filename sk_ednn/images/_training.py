@@ -1,0 +1,290 @@
+"""Train a network of tiles on totals of whole pictures, boxes and crops of any sizes.
+
+Why not by `GradientSolver`: docs/decisions/pictures-by-their-own-loop.rst.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import nn
+
+# Times that the pictures held back are looked at.
+_LOOKS = 40
+# The average of weights goes back so many steps at most.
+_MEMORY_STEPS = 100
+_HUBER_DELTA = 0.5
+_MAX_NORM = 1.0
+# A training ends early where it was clearly better at a time that is longer ago, of its length.
+_LONG_AGO = 0.4
+_WARM_UP = 0.05
+
+# Layers of a network that samples do not go through: they are averaged and not flattened.
+_LEFT_OUT = (nn.AvgPool2d, nn.AvgPool3d, nn.Flatten)
+
+# Replaced where processor time is to count, such as in benchmarks beside other work.
+clock: Callable[[], float] = time.monotonic
+
+
+@dataclass
+class Sample:
+    """What one total is of.
+
+    Attributes
+    ----------
+    values : Tensor of shape (n_channels, *padded)
+        Standardised, averaged, with context around.
+    weights : Tensor of shape (1, *tile_grid)
+        Which part of each tile counts.
+    totals : Tensor of shape (n_outputs,)
+    spread : float
+        The unit of the loss, relative to that of a picture of mean size.
+    """
+
+    values: torch.Tensor
+    weights: torch.Tensor
+    totals: torch.Tensor
+    spread: float
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How networks are trained.
+
+    Attributes
+    ----------
+    max_epochs : int
+        Passes over the pictures.
+    minutes : float or None
+        Training ends after this time at the latest; the learning rate falls towards that end.
+    batch_size : int
+    lr : float
+    symmetric : bool
+        Whether pictures are flipped and turned by quarters.
+    illumination : float
+        Spread of the random gain and offset of each channel, in its units.
+    half : bool
+        Whether layers but the last compute in bfloat16.
+    """
+
+    max_epochs: int = 300
+    minutes: float | None = None
+    batch_size: int = 4
+    lr: float = 2e-3
+    symmetric: bool = True
+    illumination: float = 0.1
+    half: bool = False
+
+
+@dataclass
+class Trained:
+    """A trained network, and how it went.
+
+    Attributes
+    ----------
+    module : nn.Module
+    history : list of dict
+        Of each look: ``epoch``, ``minutes``, ``error`` and ``train_error``, the mean absolute
+        errors of the totals.
+    held_back : ndarray of shape (n_held_back, n_outputs)
+        Predictions for the pictures held back.
+    """
+
+    module: nn.Module
+    history: list = field(default_factory=list)
+    held_back: np.ndarray = field(default_factory=lambda: np.zeros((0, 1)))
+
+
+class _Member:
+    """A network in training: forward, loss, step, average of weights."""
+
+    def __init__(self, module, scale, spread, positive, half):
+        self.positive, self.half = positive, half
+        self.flat = any(isinstance(layer, nn.Conv2d) for layer in module)
+        self.module = self._laid_out(module)
+        self.average = copy.deepcopy(self.module).eval()
+        self.scale = torch.as_tensor(scale, dtype=torch.float32)
+        self.spread = torch.as_tensor(spread, dtype=torch.float32)
+
+    def _laid_out(self, x):
+        if isinstance(x, nn.Module):
+            return x.to(memory_format=torch.channels_last) if self.flat else x
+        return x.contiguous(memory_format=torch.channels_last) if self.flat else x.contiguous()
+
+    def totals(self, module, values, weights):
+        """Return the totals (n, n_outputs) of fields (n, n_channels, *padded)."""
+        *body, head = [layer for layer in module if not isinstance(layer, _LEFT_OUT)]
+        out = self._laid_out(values)
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.half and module.training):
+            for layer in body:
+                out = layer(out)
+        # Contributions are small numbers, many of which are added up.
+        out = head(out.float())
+        out = nn.functional.softplus(out) if self.positive else out
+        return (out * weights).flatten(2).sum(2) * self.scale
+
+    def predict(self, samples) -> np.ndarray:
+        """Return the totals by the averaged weights, one row a sample."""
+        with torch.no_grad():
+            rows = [
+                self.totals(self.average, each.values[None], each.weights[None]) for each in samples
+            ]
+        return torch.cat(rows).double().numpy() if rows else np.zeros((0, len(self.scale)))
+
+    def remember(self, step):
+        """Move the averaged weights towards the present ones."""
+        share = 1 - min(1 - 1 / _MEMORY_STEPS, (1 + step) / (10 + step))
+        with torch.no_grad():
+            for mean, now in zip(self.average.parameters(), self.module.parameters(), strict=True):
+                mean.lerp_(now, share)
+
+
+def train(module, train_samples, held_back, scale, spread, positive, recipe, rng, say=None):
+    """Train one network.
+
+    Parameters
+    ----------
+    module : nn.Sequential
+        Of `tile_network`. Averages over pixels before its first layer are left out: samples are
+        averaged once and for all.
+    train_samples, held_back : list of Sample
+        The second are looked at to choose the weights, and to stop.
+    scale, spread : ndarray of shape (n_outputs,)
+        Units of the network's outputs, and of the errors of a picture of mean size.
+    positive : bool
+        Whether contributions cannot be negative.
+    recipe : Recipe
+    rng : numpy.random.Generator
+    say : function, default=None
+        Called with the progress (0 to 1) and, after each look, the row of the history; otherwise
+        with None. The training ends with what it raises.
+
+    Returns
+    -------
+    Trained
+    """
+    start = clock()
+    member = _Member(module, scale, spread, positive, recipe.half)
+    optimizer = torch.optim.Adam(module.parameters(), recipe.lr, fused=True)
+    true = torch.stack([each.totals for each in held_back]).numpy() if held_back else None
+    # The last weights are taken unless earlier ones were clearly better: of few pictures held back,
+    # the least error of many looks is low by luck.
+    clearly = 1 - 1 / np.sqrt(max(len(held_back), 1))
+    history: list[dict] = []
+    best_error, best, best_at, step = np.inf, None, 0.0, 0
+    progress, next_look, epoch = 0.0, 0.0, 0
+    while progress < 1:
+        losses = []
+        batches = _batches(train_samples, recipe.batch_size, rng)
+        for k, batch in enumerate(batches):
+            progress = _progress(recipe, epoch + k / len(batches), clock() - start)
+            for group in optimizer.param_groups:
+                group["lr"] = recipe.lr * _schedule(progress)
+            optimizer.zero_grad()
+            predicted, loss = _loss(member, batch, recipe, rng)
+            loss.backward()
+            nn.utils.clip_grad_norm_(module.parameters(), _MAX_NORM)
+            optimizer.step()
+            member.remember(step)
+            step += 1
+            losses.append(predicted)
+            if say is not None:
+                say(progress, None)
+            if progress >= 1:
+                break
+        epoch += 1
+        progress = _progress(recipe, epoch, clock() - start)
+        if progress < next_look and progress < 1:
+            continue
+        next_look = progress + 1 / _LOOKS
+        row = {
+            "epoch": epoch,
+            "minutes": (clock() - start) / 60,
+            "train_error": float(np.mean(np.concatenate(losses))),
+        }
+        if true is not None:
+            row["error"] = error = float(np.abs(member.predict(held_back) - true).mean())
+            if error < best_error:
+                best_error, best_at = error, progress
+                best = copy.deepcopy(member.average.state_dict())
+        history.append(row)
+        if say is not None:
+            say(progress, row)
+        late = progress - best_at > _LONG_AGO
+        if true is not None and late and best_error < clearly * row["error"]:
+            break
+    if best is not None and best_error < clearly * history[-1]["error"]:
+        member.average.load_state_dict(best)
+    return Trained(member.average.eval(), history, member.predict(held_back))
+
+
+def bfloat16_pays() -> bool:
+    """Tell whether the processor multiplies matrices of bfloat16 in units made for it (AMX).
+
+    Convolutions then take a third of the time.
+    """
+    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    return bool(capabilities.get("amx_bf16", False))
+
+
+def _progress(recipe, epochs, seconds) -> float:
+    by_time = 0.0 if recipe.minutes is None else seconds / 60 / recipe.minutes
+    return min(1.0, max(epochs / recipe.max_epochs, by_time))
+
+
+def _schedule(progress) -> float:
+    """Return the learning rate relative to its peak: a short warm-up, then half a cosine."""
+    return min(1.0, progress / _WARM_UP + 0.02) * 0.5 * (1 + np.cos(np.pi * progress)) + 5e-4
+
+
+def _batches(samples, size, rng) -> list[list[Sample]]:
+    """Return the samples in random order, in batches."""
+    order = rng.permutation(len(samples))
+    return [
+        [samples[k] for k in order[start : start + size]] for start in range(0, len(order), size)
+    ]
+
+
+def _loss(member, batch, recipe, rng):
+    """Return the absolute errors of a batch, and its loss."""
+    by_shape: dict[tuple, list[Sample]] = {}
+    for sample in batch:
+        by_shape.setdefault(tuple(sample.values.shape), []).append(sample)
+    errors, losses = [], []
+    for alike in by_shape.values():
+        values = torch.stack([each.values for each in alike])
+        weights = torch.stack([each.weights for each in alike])
+        values, weights = _varied(values, weights, recipe, rng)
+        totals = torch.stack([each.totals for each in alike]).float()
+        units = member.spread * totals.new_tensor([[each.spread] for each in alike])
+        predicted = member.totals(member.module, values, weights)
+        known = torch.isfinite(totals)  # of a box, perhaps not all totals
+        totals = torch.where(known, totals, predicted.detach())
+        losses.append(
+            nn.functional.huber_loss(
+                predicted / units, totals / units, delta=_HUBER_DELTA, reduction="sum"
+            )
+        )
+        errors.append((predicted.detach() - totals).abs().mean(1).numpy())
+    return np.concatenate(errors), sum(losses) / (len(batch) * len(member.scale))
+
+
+def _varied(values, weights, recipe, rng):
+    """Return samples turned, flipped, and in another light."""
+    if recipe.symmetric:
+        turns = int(rng.integers(4))
+        values, weights = (torch.rot90(x, turns, (-2, -1)) for x in (values, weights))
+        flips = [axis for axis in range(2, values.ndim) if rng.random() < 0.5]
+        if flips:
+            values, weights = values.flip(flips), weights.flip(flips)
+    if recipe.illumination:
+        ones = (1,) * (values.ndim - 2)
+        gain = np.exp(recipe.illumination * rng.normal(size=(len(values), 1, *ones)))
+        offset = recipe.illumination * rng.normal(size=(len(values), values.shape[1], *ones))
+        values = values * torch.from_numpy(gain).float() + torch.from_numpy(offset).float()
+    return values, weights

@@ -1,0 +1,266 @@
+"""CountRegressor: sums over pictures of any size, and what is known of them."""
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+
+pytest.importorskip("torch")
+
+import torch
+
+from sk_ednn.datasets import make_pictures
+from sk_ednn.exceptions import DataWarning
+from sk_ednn.files import load, save
+from sk_ednn.images import (
+    Box,
+    CountRegressor,
+    PictureError,
+    as_picture,
+    boxes_of_dots,
+    read_pictures,
+)
+from sk_ednn.images import _evaluate as evaluate
+from sk_ednn.images._interval import PictureInterval
+from sk_ednn.images._zarr import map_writer
+
+DATA = make_pictures(16, (48, 56), n_objects=(20, 200), random_state=0)
+
+
+def quick(**known):
+    return CountRegressor(**{"max_epochs": 2, "n_members": 1, "random_state": 0, **known})
+
+
+@pytest.fixture(scope="module")
+def model():
+    return quick(n_members=2).fit(DATA.pictures, DATA.totals)
+
+
+@pytest.fixture(scope="module")
+def large():
+    return make_pictures(2, (90, 75), n_objects=(20, 200), random_state=1).pictures
+
+
+def test_the_total_is_the_sum_of_the_contributions(model, large):
+    maps = model.predict_contributions(large)
+    assert [each.shape for each in maps] == [(23, 19)] * 2
+    np.testing.assert_allclose(model.predict(large), [each.sum() for each in maps], rtol=1e-12)
+
+
+def test_members_are_estimators_of_the_package(model):
+    """Where the focus divides a picture, the mean of the members is the prediction."""
+    pictures = make_pictures(2, (64, 76), random_state=2).pictures
+    members = [each.predict(pictures[..., None]) for each in model.estimators_]
+    np.testing.assert_allclose(model.predict(pictures), np.mean(members, axis=0), rtol=1e-6)
+
+
+def test_tiles_count_by_their_part_in_the_picture():
+    """With contributions that are equal everywhere, totals are as the areas, to the pixel."""
+    model = quick().fit(DATA.pictures, DATA.totals)
+    with torch.no_grad():
+        for weight in model.estimators_[0].tile_model_.estimator.module_.parameters():
+            weight.zero_()
+    sizes = [(16, 16), (17, 31), (64, 49), (30, 103)]
+    noise = np.random.default_rng(0)
+    pictures = [noise.integers(0, 255, size, dtype=np.uint8) for size in sizes]
+    areas = [height * width for height, width in sizes]
+    totals = model.predict(pictures)
+    np.testing.assert_allclose(totals / totals[0], np.array(areas) / areas[0], rtol=1e-6)
+
+
+def test_regions_change_nothing(model, large, monkeypatch, tmp_path):
+    whole = model.predict(large)
+    zarr = pytest.importorskip("zarr")
+    stored = zarr.create_array(
+        str(tmp_path / "a.zarr"), shape=large[0].shape, chunks=(32, 32), dtype=large.dtype
+    )
+    stored[:] = large[0]
+    monkeypatch.setattr(evaluate, "_REGION_PIXELS", 700)
+    np.testing.assert_allclose(model.predict(large), whole, rtol=1e-6)
+    np.testing.assert_allclose(model.predict(str(tmp_path / "a.zarr")), whole[:1], rtol=1e-6)
+
+
+@pytest.mark.parametrize("n_outputs", [1, 2])
+def test_maps_are_written_by_regions(n_outputs, large, monkeypatch, tmp_path):
+    pytest.importorskip("zarr")
+    totals = np.stack([DATA.totals, 2 * DATA.totals], axis=1)[:, :n_outputs]
+    model = quick(max_epochs=1).fit(DATA.pictures, totals)
+    expected = model.predict_contributions(large[:1])[0]
+    monkeypatch.setattr(evaluate, "_REGION_PIXELS", 700)
+    path = tmp_path / "map.ome.zarr"
+
+    def writer(picture):
+        return map_writer(path, picture.name, (23, 19), (4, 4), n_outputs)
+
+    (row,) = model.count(large[:1], maps=True, writers=writer)
+    assert "map" not in row
+    (written,) = read_pictures(path)
+    assert written.shape == expected.shape == (23, 19, n_outputs)
+    np.testing.assert_allclose(written.array(), expected, rtol=1e-5)
+
+
+def test_sizes_may_differ_in_one_fit():
+    other = make_pictures(6, (40, 80), n_objects=(20, 200), random_state=3)
+    pictures = [*DATA.pictures, *other.pictures]
+    model = quick().fit(pictures, [*DATA.totals, *other.totals])
+    assert model.predict(pictures).shape == (22,)
+
+
+def test_several_totals_and_amounts_below_zero():
+    totals = np.stack([DATA.totals, DATA.totals - 20.5], axis=1)
+    model = quick().fit(DATA.pictures, totals)
+    assert model.predict(DATA.pictures).shape == (16, 2)
+    assert model.predict_contributions(DATA.pictures)[0].shape == (12, 14, 2)
+    assert not model.estimators_[0].tile_model_.positive
+    low, high = model.predict_interval(DATA.pictures)
+    assert low.shape == (16, 2) and (low < high).all()
+    with pytest.raises(ValueError, match=r"positive=True .* a total is -1"):
+        quick(positive=True).fit(DATA.pictures, totals)
+
+
+def test_counts_have_no_negative_contributions(model, large):
+    assert min(each.min() for each in model.predict_contributions(large)) >= 0
+
+
+def test_stacks_of_planes():
+    rng = np.random.default_rng(0)
+    stacks = [rng.integers(0, 255, (10, 32, 36), dtype=np.uint8) for _ in range(3)]
+    model = quick(max_epochs=1).fit(stacks, [3, 5, 8])
+    assert model.predict_contributions(stacks)[0].shape == (10, 8, 9)
+    with pytest.raises(PictureError, match="has 2 axes, and the model was fitted to stacks"):
+        model.predict([stacks[0][0]])
+
+
+def test_boxes_and_dots_are_more_samples():
+    boxes = boxes_of_dots(0, DATA.positions[0], (48, 56), side=24)
+    assert sum(box.totals for box in boxes) == DATA.totals[0]
+    alone = np.full(16, np.nan)
+    model = quick().fit(DATA.pictures, alone, boxes=boxes)
+    assert model.predict(DATA.pictures).shape == (16,)
+    assert np.isnan(model.error_)
+    with pytest.raises(PictureError, match=r"picture 3: the box from \(0, 0\) to \(90, 10\) does"):
+        quick().fit(DATA.pictures, DATA.totals, boxes=[Box(3, (0, 0), (90, 10), 2.0)])
+
+
+def test_dots_are_in_their_boxes():
+    """A box around each dot, and no other, has it."""
+    grid, dots = (70, 95), np.array([[0.2, 0.0], [69.4, 94.4], [31.0, 60.5]])
+    for dot in dots:
+        boxes = [box for box in boxes_of_dots(0, [dot], grid, side=30) if box.totals]
+        (box,) = boxes
+        assert (np.array(box.start) <= dot + 0.5).all() and (dot < np.array(box.stop)).all()
+    with pytest.raises(ValueError, match=r"Dot \[10.0, 99.0\] lies outside of picture 0"):
+        boxes_of_dots(0, [[10, 99]], grid)
+
+
+def test_series_are_held_back_together():
+    groups = np.repeat(np.arange(8), 2)
+    model = quick(n_members=4, max_epochs=1, validation_fraction=0.25)
+    model.fit(DATA.pictures, DATA.totals, groups=groups)
+    held = groups[model.held_back_["index"]]
+    assert sorted(held.tolist()) == sorted(groups.tolist())  # four members, a quarter each
+
+
+def test_a_random_state_gives_the_same_model(large):
+    one, other = (quick().fit(DATA.pictures, DATA.totals).predict(large) for _ in range(2))
+    np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_either_precision_trains(precision):
+    model = quick(precision=precision, max_epochs=12).fit(DATA.pictures, DATA.totals)
+    errors = [row["train_error"] for row in model.history_[0]]
+    assert errors[-1] < errors[0]
+
+
+def test_a_failed_fit_leaves_the_model_as_it_was(model, large):
+    before = model.predict(large)
+    with pytest.raises(PictureError, match="picture 1: the same pixels as picture 0"):
+        model.fit([large[0], large[0]], [3, 4])
+    np.testing.assert_array_equal(model.predict(large), before)
+
+
+def test_models_are_written_and_read(model, large, tmp_path):
+    save(model, tmp_path / "a.ednn")
+    read = load(tmp_path / "a.ednn")
+    np.testing.assert_array_equal(read.predict(large), model.predict(large))
+    for one, other in zip(read.predict_interval(large), model.predict_interval(large), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert read.count(large)[0].novelty == model.count(large)[0].novelty
+
+
+def test_totals_of_a_table_are_matched(tmp_path):
+    pictures = [as_picture(each, f"{k}.png") for k, each in enumerate(DATA.pictures)]
+    text = "".join(f"{k},{total:.0f}\n" for k, total in enumerate(DATA.totals[:12]))
+    (tmp_path / "counts.csv").write_text(text)
+    model = quick(max_epochs=1)
+    with pytest.warns(DataWarning, match=r"no total in the table for 12\.png, 13\.png"):
+        model.fit(pictures, tmp_path / "counts.csv")
+    with pytest.raises(ValueError, match=r"a total for each of 16 pictures, got .* shape"):
+        model.fit(pictures, [1, 2])
+
+
+def test_estimators_are_cloned_and_must_be_fitted():
+    assert clone(quick(reduction=2)).reduction == 2
+    with pytest.raises(NotFittedError):
+        quick().predict(DATA.pictures)
+    with pytest.raises(PictureError, match="A single picture goes into a list"):
+        quick().fit(DATA.pictures[0], [3])
+
+
+# -------------------------------------------------------------------------------- what is flagged
+
+
+def test_pictures_unlike_those_of_the_fit_are_flagged():
+    many = make_pictures(30, (96, 96), random_state=4)
+    model = quick(max_epochs=1).fit(many.pictures, many.totals)
+    alike = make_pictures(20, (96, 96), random_state=5).pictures
+    flags = [row.flag == "unlike" for row in model.count(alike)]
+    assert sum(flags) <= 1
+    inverted, magnified = 255 - alike, np.kron(alike, np.ones((3, 3), np.uint8))
+    assert all(row.flag == "unlike" for row in model.count(inverted))
+    assert all(row.flag == "unlike" for row in model.count(magnified))
+
+
+@pytest.mark.parametrize("n", [12, 60])
+def test_intervals_contain_the_share_that_was_asked_for(n):
+    """Over many calibrations, 90 % intervals contain 85 to 95 % of new totals."""
+    rng, inside = np.random.default_rng(n), []
+    for _ in range(300):
+        true = rng.uniform(50, 400, (n + 20, 1))
+        predicted = true + rng.normal(scale=0.5 * np.sqrt(true))
+        interval = PictureInterval.of(predicted[:n], true[:n])
+        half = interval.half_width(predicted[n:], 0.9)
+        inside.append(np.mean(np.abs(predicted[n:] - true[n:]) <= half))
+    assert 0.85 < np.mean(inside) < 0.95
+
+
+# --------------------------------------------------------------------------- that it learns at all
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_counts_of_crops_carry_over_to_larger_pictures():
+    """Trained on crops with their counts alone: larger pictures, maps, and a control."""
+    train = make_pictures(150, (64, 64), n_objects=(5, 80), unevenness=0.2, random_state=0)
+    test = make_pictures(6, (256, 256), n_objects=(5, 80), unevenness=0.2, random_state=1)
+    learnt = CountRegressor(max_epochs=70, n_members=2, random_state=0)
+    learnt.fit(train.pictures, train.totals)
+    error = np.abs(learnt.predict(test.pictures) - test.totals).mean()
+    rng = np.random.default_rng(0)
+    control = CountRegressor(max_epochs=20, n_members=1, random_state=0)
+    control.fit(train.pictures, rng.permutation(train.totals))
+    of_control = np.abs(control.predict(test.pictures) - test.totals).mean()
+    of_mean = np.abs(test.totals - 16 * train.totals.mean()).mean()
+    assert error < 0.15 * of_mean < 0.3 * of_control
+    bias = learnt.predict(test.pictures).sum() / test.totals.sum() - 1
+    assert abs(bias) < 0.06
+    # Where objects are, was never said.
+    found, true = [], []
+    for each, positions in zip(
+        learnt.predict_contributions(test.pictures), test.positions, strict=True
+    ):
+        found.append(each.reshape(8, 8, 8, 8).sum(axis=(1, 3)))
+        edges = [np.arange(0, 257, 32)] * 2
+        true.append(np.histogramdd(positions.clip(0, 255.9), bins=edges)[0])
+    assert np.corrcoef(np.ravel(found), np.ravel(true))[0, 1] > 0.9

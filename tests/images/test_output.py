@@ -1,0 +1,157 @@
+"""Files of what was counted, and the commands that write them."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("typer")
+tifffile = pytest.importorskip("tifffile")
+pytest.importorskip("PIL")
+
+from PIL import Image  # noqa: E402
+
+from sk_ednn.cli import main  # noqa: E402
+from sk_ednn.datasets import make_pictures  # noqa: E402
+from sk_ednn.images import as_picture, peaks  # noqa: E402
+from sk_ednn.images._output import overlay_png, write_map  # noqa: E402
+
+RNG = np.random.default_rng(0)
+
+
+def test_peaks_are_where_objects_are_and_share_the_total():
+    contributions, centres = np.zeros((40, 50)), [(5, 7), (20, 33), (30, 12)]
+    rows, columns = np.ogrid[:40, :50]
+    for k, (i, j) in enumerate(centres, 1):
+        blob = np.exp(-((rows - i) ** 2 + (columns - j) ** 2) / 4)
+        contributions += k * blob / blob.sum()
+    positions, shares = peaks(contributions, (4, 4))
+    np.testing.assert_allclose(positions, np.array(centres) * 4 + 1.5, atol=0.1)
+    np.testing.assert_allclose(shares, [1, 2, 3], rtol=1e-3)
+    assert shares.sum() == pytest.approx(contributions.sum())
+    assert len(peaks(np.zeros((4, 4)), (4, 4))[1]) == 0
+
+
+def test_maps_are_tiff_with_the_size_of_their_tiles(tmp_path):
+    values = RNG.random((7, 9, 2))
+    write_map(tmp_path / "a.tif", values, (4, 4))
+    with tifffile.TiffFile(tmp_path / "a.tif") as file:
+        assert file.series[0].axes == "CYX"
+        np.testing.assert_allclose(file.asarray(), values.transpose(2, 0, 1), rtol=1e-6)
+        assert 'PhysicalSizeX="4"' in file.ome_metadata
+
+
+def test_overlays_colour_what_was_counted(tmp_path):
+    import io
+
+    picture = as_picture(RNG.integers(0, 255, (24, 33), dtype=np.uint8))
+    contributions = np.zeros((6, 9))
+    contributions[2, 3] = 1.0
+    with Image.open(io.BytesIO(overlay_png(picture, contributions, (4, 4)))) as image:
+        drawn = np.asarray(image).astype(int)
+    assert drawn.shape == (24, 33, 3)
+    coloured = np.ptp(drawn, axis=-1) > 0
+    expected = np.zeros((24, 33), bool)
+    expected[8:12, 12:16] = True
+    np.testing.assert_array_equal(coloured, expected)
+
+
+# ------------------------------------------------------------------------------- command line
+
+
+@pytest.fixture(scope="module")
+def dishes(tmp_path_factory):
+    """Two folders and a table, as a microscopist has them, and a model of them."""
+    folder = tmp_path_factory.mktemp("dishes")
+    old = make_pictures(10, (48, 56), n_objects=(20, 200), random_state=0)
+    new = make_pictures(2, (70, 50), n_objects=(20, 200), random_state=1)
+    for name, data in (("photos", old), ("new", new)):
+        (folder / name).mkdir()
+        for k, each in enumerate(data.pictures):
+            Image.fromarray(each).save(folder / name / f"dish {k}.png")
+    lines = [f"dish {k};{total:.0f}" for k, total in enumerate(old.totals)]
+    (folder / "counts.csv").write_text("image;cells\n" + "\n".join(lines) + "\n")
+    assert main(fitting(folder)) == 0
+    return folder
+
+
+def fitting(folder, *more):
+    return ["count", "fit", str(folder / "photos"), str(folder / "counts.csv"), "--epochs", "1",
+            "-q", "-o", str(folder / "model.ednn"), *more]  # fmt: skip
+
+
+def test_from_two_folders_and_a_table_to_counts_and_maps(dishes, capsys):
+    table, maps = dishes / "out.csv", dishes / "maps"
+    command = ["count", "predict", str(dishes / "model.ednn"), str(dishes / "new")]
+    assert main([*command, "--output", str(table), "--maps", str(maps), "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    with open(table, encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["file"] for row in rows] == ["dish 0.png", "dish 1.png"]
+    for row, one in zip(rows, said["counts"], strict=True):
+        assert float(row["cells"]) == pytest.approx(one["total"], rel=1e-4)
+        assert float(row["cells low"]) <= float(row["cells"]) <= float(row["cells high"])
+        stem = row["file"].removesuffix(".png")
+        total = tifffile.imread(maps / f"{stem}.tif").sum()
+        assert float(row["cells"]) == pytest.approx(total, rel=1e-4)
+        with Image.open(maps / f"{stem} overlay.png") as image:
+            assert image.size == (50, 70)
+        with open(maps / f"{stem} peaks.csv", encoding="utf-8", newline="") as file:
+            shares = [float(line["share"]) for line in csv.DictReader(file)]
+        assert sum(shares) == pytest.approx(total, rel=0.01)
+
+
+def test_the_report_is_one_page(dishes):
+    page = dishes / "report.html"
+    command = ["count", "report", str(dishes / "model.ednn"), str(dishes / "photos")]
+    assert main([*command, str(dishes / "counts.csv"), "-q", "-o", str(page)]) == 0
+    text = page.read_text(encoding="utf-8")
+    assert "10 pictures: mean absolute error" in text
+    assert text.count("<img ") == 10 and "dish 3.png" in text and "http" not in text
+
+
+def test_a_fit_says_what_it_reads_and_how_far_it_is_off(dishes, capsys):
+    command = [part for part in fitting(dishes, "--force", "--series", "5") if part != "-q"]
+    assert main(command) == 0
+    said = capsys.readouterr()
+    assert "10 picture(s), 48 × 56 pixels, grey, uint8" in said.err
+    assert "2 series, held back together: 0, 1" in said.err
+    assert "counts: cells from" in said.err
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (lambda folder: (folder / "photos" / "z.png").touch(), "z.png: the file is empty"),
+        (
+            lambda folder: (folder / "counts.csv").write_text("file,count\ndish 0,-3\ndish 1,4\n"),
+            "-3, and a count cannot be negative",
+        ),
+        (lambda folder: (folder / "counts.csv").write_text("a,b\n1,2\n"), "no column has names"),
+        (lambda folder: None, "exists: add --force"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(change, why, dishes, tmp_path, capsys):
+    import shutil
+
+    folder = tmp_path / "copy"
+    shutil.copytree(dishes, folder)
+    change(folder)
+    more = [] if "force" in why else ["--force"]
+    assert main(fitting(folder, *more)) == 1
+    said = capsys.readouterr().err
+    assert why in said and said.startswith("error: ") and said.count("\n") == 1
+
+
+def test_models_of_other_kinds_are_refused(tmp_path, dishes, capsys):
+    from sklearn.linear_model import Ridge
+
+    from sk_ednn import EDNNRegressor
+    from sk_ednn.files import save
+
+    fields = RNG.normal(size=(20, 8))
+    save(EDNNRegressor(Ridge()).fit(fields, fields.sum(axis=1)), tmp_path / "a.ednn")
+    assert main(["count", "predict", str(tmp_path / "a.ednn"), str(dishes / "new")]) == 1
+    assert "no model of pictures" in capsys.readouterr().err

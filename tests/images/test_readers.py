@@ -1,0 +1,314 @@
+"""Pictures of files: formats, axes, channels, and files that are none."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("PIL")
+tifffile = pytest.importorskip("tifffile")
+zarr = pytest.importorskip("zarr")
+
+from PIL import Image  # noqa: E402
+
+from sk_ednn import EDNNRegressor, GridTiling  # noqa: E402
+from sk_ednn.images import PictureError, as_picture, read_pictures  # noqa: E402
+from sk_ednn.images._checks import (  # noqa: E402
+    pixel_digest,
+    require_alike,
+    require_distinct,
+    require_picture,
+)
+
+RNG = np.random.default_rng(0)
+GREY = RNG.integers(0, 256, (20, 30), dtype=np.uint8)
+COLOUR = RNG.integers(0, 256, (20, 30, 3), dtype=np.uint8)
+DEEP = RNG.integers(0, 65536, (20, 30), dtype=np.uint16)
+STACK = RNG.integers(0, 65536, (5, 20, 30), dtype=np.uint16)
+FLOAT = RNG.normal(size=(20, 30)).astype(np.float32)
+CHANNELS = RNG.integers(0, 65536, (4, 20, 30), dtype=np.uint16)
+
+
+def png(values, **known):
+    return lambda path: Image.fromarray(values).save(path, **known)
+
+
+def tiff(values, **known):
+    return lambda path: tifffile.imwrite(path, values, **known)
+
+
+def ome_zarr(values, axes):
+    def write(path):
+        root = zarr.open_group(path, mode="w")
+        for level, step in enumerate((1, 2)):
+            root.create_array(str(level), data=values[..., ::step, ::step])
+        described = [{"name": axis} for axis in axes]
+        datasets = [{"path": "0"}, {"path": "1"}]
+        root.attrs["ome"] = {"multiscales": [{"axes": described, "datasets": datasets}]}
+
+    return write
+
+
+GOOD = {
+    "grey.png": (png(GREY), GREY[..., None]),
+    "colour.png": (png(COLOUR), COLOUR),
+    "deep.png": (png(DEEP), DEEP[..., None]),
+    "opaque.png": (png(np.dstack([COLOUR, np.full((20, 30), 255, np.uint8)])), COLOUR),
+    "grey.tif": (tiff(GREY), GREY[..., None]),
+    "colour.tif": (tiff(COLOUR, photometric="rgb"), COLOUR),
+    "planar.tif": (
+        tiff(COLOUR.transpose(2, 0, 1), photometric="rgb", planarconfig="separate"),
+        COLOUR,
+    ),
+    "deep.tif": (tiff(DEEP, photometric="minisblack"), DEEP[..., None]),
+    "float.tif": (tiff(FLOAT), FLOAT[..., None]),
+    "white.tif": (tiff(GREY, photometric="miniswhite"), 255 - GREY[..., None]),
+    "tiled.tif": (tiff(GREY, tile=(16, 16)), GREY[..., None]),
+    "zlib.tif": (tiff(DEEP, compression="zlib"), DEEP[..., None]),
+    "imagej.tif": (tiff(STACK, imagej=True, metadata={"axes": "ZYX"}), STACK[..., None]),
+    "imagej_channels.tif": (
+        tiff(CHANNELS, imagej=True, metadata={"axes": "CYX"}),
+        CHANNELS.transpose(1, 2, 0),
+    ),
+    "pages.tif": (tiff(STACK, photometric="minisblack"), STACK[..., None]),
+    "stack.ome.tif": (tiff(STACK, metadata={"axes": "ZYX"}), STACK[..., None]),
+    "channels.ome.tif": (
+        tiff(CHANNELS, metadata={"axes": "CYX"}, photometric="minisblack"),
+        CHANNELS.transpose(1, 2, 0),
+    ),
+    "all.ome.zarr": (ome_zarr(CHANNELS, "cyx"), CHANNELS.transpose(1, 2, 0)),
+    "planes.zarr": (ome_zarr(STACK, "zyx"), STACK[..., None]),
+    "grey.npy": (lambda path: np.save(path, GREY), GREY[..., None]),
+}
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_every_format_gives_its_numbers_channels_last(name, tmp_path):
+    write, expected = GOOD[name]
+    write(str(tmp_path / name))
+    (picture,) = read_pictures(tmp_path)
+    assert picture.name == name
+    assert (picture.shape, picture.dtype) == (expected.shape, expected.dtype)
+    np.testing.assert_array_equal(picture.array(), expected)
+    box = tuple(slice(n // 3, n // 3 + max(1, n // 2)) for n in expected.shape)
+    np.testing.assert_array_equal(picture.read(box), expected[box])
+
+
+def test_jpeg_is_read_as_colour(tmp_path):
+    smooth = np.add.outer(np.arange(64), np.arange(48)).astype(np.uint8)
+    Image.fromarray(np.dstack([smooth] * 3)).save(tmp_path / "a.jpg", quality=95)
+    (picture,) = read_pictures(tmp_path / "a.jpg")
+    assert picture.shape == (64, 48, 3)
+    assert np.abs(picture.array()[..., 0].astype(int) - smooth).mean() < 3
+
+
+@pytest.mark.parametrize("compression", ["lzw", "zstd"])
+def test_compressions_of_microscopes(compression, tmp_path, monkeypatch):
+    pytest.importorskip("imagecodecs")
+    tiff(COLOUR, compression=compression, photometric="rgb")(tmp_path / "a.tif")
+    np.testing.assert_array_equal(read_pictures(tmp_path)[0].array(), COLOUR)
+    monkeypatch.setitem(sys.modules, "imagecodecs", None)
+    with pytest.raises(PictureError, match=r"a\.tif: its compression, .*: pip install imagecodecs"):
+        read_pictures(tmp_path)
+
+
+def test_archives_hold_one_picture_an_array(tmp_path):
+    np.savez(tmp_path / "set.npz", b=GREY, a=COLOUR)
+    found = read_pictures(tmp_path / "set.npz")
+    assert [each.name for each in found] == ["set.npz::b", "set.npz::a"]
+    np.testing.assert_array_equal(found[1].array(), COLOUR)
+
+
+def test_folders_patterns_and_lists(tmp_path):
+    for day in ("day1", "day2"):
+        (tmp_path / day).mkdir()
+        png(GREY)(tmp_path / day / "a.png")
+    (tmp_path / "day1" / "counts.csv").write_text("file,count\na.png,3\n")
+    (tmp_path / "day1" / "Thumbs.db").write_bytes(b"x")
+    assert [each.name for each in read_pictures(tmp_path / "day1")] == ["a.png"]
+    assert [each.name for each in read_pictures(f"{tmp_path}/*/*.png")] == [
+        os.path.join("day1", "a.png"),
+        os.path.join("day2", "a.png"),
+    ]
+    assert len(read_pictures([tmp_path / "day1", GREY, COLOUR])) == 3
+
+
+def test_the_opaque_alpha_channel_is_left_out_with_a_word(tmp_path):
+    GOOD["opaque.png"][0](tmp_path / "a.png")
+    assert read_pictures(tmp_path)[0].notes == (
+        "its alpha channel is opaque everywhere and was left out",
+    )
+
+
+@pytest.mark.parametrize(
+    ("shape", "channel_axis", "expected"),
+    [
+        ((40, 30), None, (40, 30, 1)),
+        ((40, 30, 3), None, (40, 30, 3)),
+        ((5, 40, 30), 0, (40, 30, 5)),
+        ((12, 40, 30), None, (12, 40, 30, 1)),
+        ((12, 40, 30, 2), None, (12, 40, 30, 2)),
+    ],
+)
+def test_channels_of_arrays(shape, channel_axis, expected):
+    assert as_picture(np.zeros(shape), channel_axis=channel_axis).shape == expected
+
+
+def test_channels_that_may_be_planes_are_asked_for():
+    with pytest.raises(PictureError, match=r"a\.npy: shape \(5, 40, 30\) may be a stack or chan"):
+        as_picture(np.zeros((5, 40, 30)), "a.npy")
+
+
+# ----------------------------------------------------------------------------------- bad files
+
+
+def truncated(write, share):
+    def write_half(path):
+        write(path)
+        data = Path(path).read_bytes()
+        Path(path).write_bytes(data[: int(share * len(data))])
+
+    return write_half
+
+
+def palette(path):
+    Image.fromarray(COLOUR).convert("P").save(path)
+
+
+def cmyk(path):
+    Image.fromarray(COLOUR).convert("CMYK").save(path)
+
+
+def holes(path):
+    values = FLOAT.copy()
+    values[3, 4] = np.nan
+    tifffile.imwrite(path, values)
+
+
+def deep_colour(path):
+    # The head of a PNG of 30 × 20 pixels with three channels of 16 bits.
+    head = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x1e\0\0\0\x14\x10\x02\0\0\0"
+    Path(path).write_bytes(head + b"\0" * 40)
+
+
+BAD = {
+    "empty.png": (lambda path: Path(path).touch(), "the file is empty"),
+    "text.png": (lambda path: Path(path).write_text("no picture at all"), "not a picture"),
+    "half.png": (truncated(png(COLOUR), 0.6), "truncated or damaged"),
+    "half.tif": (truncated(tiff(DEEP), 0.5), "(cannot be read|truncated or damaged)"),
+    "stub.tif": (truncated(tiff(DEEP), 0.01), "cannot be read"),
+    "half.jpg": (truncated(png(COLOUR), 0.7), "damaged"),
+    "cmyk.jpg": (cmyk, r"those of printing \(CMYK\)"),
+    "cmyk.tif": (
+        lambda path: tifffile.imwrite(path, np.dstack([COLOUR, GREY]), photometric="separated"),
+        r"of printing \(CMYK\)",
+    ),
+    "palette.png": (palette, "palette"),
+    "palette.tif": (
+        lambda path: tifffile.imwrite(
+            path, GREY, photometric="palette", colormap=np.zeros((3, 256), np.uint16)
+        ),
+        "palette",
+    ),
+    "bits.png": (lambda path: Image.fromarray(GREY > 9).save(path), "as in a mask"),
+    "holes.tif": (holes, r"1 pixel value\(s\) are NaN or infinite, the first at \(3, 4, 0\)"),
+    "clear.png": (png(np.dstack([COLOUR, GREY])), "% of the pixels are transparent"),
+    "deep.png": (deep_colour, "colours of 16 bits"),
+    "times.tif": (
+        lambda path: tifffile.imwrite(path, STACK, imagej=True, metadata={"axes": "TYX"}),
+        "5 times, and one count",
+    ),
+    "frames.gif": (
+        lambda path: Image.fromarray(GREY).save(
+            path, save_all=True, append_images=[Image.fromarray(GREY.T.copy().T // 2)]
+        ),
+        "(palette|2 frames)",
+    ),
+    "broken.npz": (lambda path: Path(path).write_bytes(b"PK\x03\x04 nothing"), "cannot be read"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_files_are_named_in_one_line(name, tmp_path):
+    write, why = BAD[name]
+    write(str(tmp_path / name))
+    with pytest.raises(PictureError, match=why) as caught:
+        read_pictures(tmp_path)[0].array()
+    assert str(caught.value).startswith(f"{name}: ")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("values", "why"),
+    [
+        (np.zeros((1, 1), np.uint8), "1 × 1 pixels is too small"),
+        (np.full((20, 20), 7, np.uint8), "all pixels are 7"),
+        ((GREY > 100).astype(np.uint8) * 255, "two values 0 and 255 alone, as in a mask"),
+    ],
+)
+def test_pictures_without_a_picture(values, why):
+    picture = as_picture(values, "dish.png")
+    with pytest.raises(PictureError, match=why) as caught:
+        require_picture(picture, picture.array())
+    assert str(caught.value).startswith("dish.png: ")
+
+
+def test_a_picture_twice_and_others_that_do_not_go_together():
+    one, two, three = as_picture(GREY, "a"), as_picture(GREY.copy(), "b"), as_picture(COLOUR, "c")
+    digests = [pixel_digest(each.array()) for each in (one, two)]
+    with pytest.raises(PictureError, match="b: the same pixels as a"):
+        require_distinct([one, two], digests)
+    require_distinct([one], digests[:1])
+    with pytest.raises(PictureError, match=r"c: the picture is colour \(3 channels\), and a is gr"):
+        require_alike([one, three], 2, 1)
+
+
+# ------------------------------------------------------------------------------- large pictures
+
+
+@pytest.mark.slow
+def test_slides_are_read_by_regions(tmp_path):
+    """Of a tiled TIFF of 400 MB only the tiles are read that a region touches."""
+    path, side = str(tmp_path / "slide.tif"), 20_000
+    code = f"""if True:
+        import tifffile, numpy as np
+        def tiles():
+            for k in range((({side} + 511) // 512) ** 2):
+                yield np.full((512, 512), k % 251, np.uint8)
+        tifffile.imwrite({path!r}, tiles(), shape=({side}, {side}), dtype=np.uint8,
+                         tile=(512, 512), compression="zlib")"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+    code = f"""if True:
+        import resource
+        from sk_ednn.images import read_pictures
+        (picture,) = read_pictures({path!r})
+        assert picture.by_region and picture.shape == ({side}, {side}, 1)
+        box = (slice(510, 514), slice(510, 514), slice(0, 1))
+        picture.read(box)
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        for k in range(0, {side} - 600, 1000):
+            values = picture.read((slice(k, k + 600), slice(k, k + 600), slice(0, 1)))
+        print(picture.read(box)[..., 0].tolist(),
+              resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    found, _, grown = done.stdout.rpartition(" ")
+    assert json.loads(found) == [[0, 0, 1, 1]] * 2 + [[40, 40, 41, 41]] * 2
+    assert int(grown) < 60_000  # kB; the picture has 400,000
+
+
+def test_pictures_are_fields_of_any_model(tmp_path):
+    """`EDNNRegressor` takes pictures, in memory or from files, as it takes arrays."""
+    from sklearn.linear_model import Ridge
+
+    arrays = [RNG.normal(size=(8, 12, 1)) for _ in range(6)]
+    paths = [tmp_path / f"{k}.npy" for k in range(6)]
+    for path, values in zip(paths, arrays, strict=True):
+        np.save(path, values)
+    totals = [values.sum() for values in arrays]
+    tiling = GridTiling(4, 1, boundary="reflect", channel_axis=-1)
+    model = EDNNRegressor(Ridge(1e-9), tiling).fit(read_pictures(paths), totals)
+    np.testing.assert_allclose(model.predict(arrays), totals, rtol=1e-6)

@@ -1,0 +1,117 @@
+"""Totals of tables: which column, which picture, and what is no total."""
+
+import numpy as np
+import pytest
+
+from sk_ednn.images import TableError, as_picture, match_totals
+
+PICTURES = [as_picture(np.zeros((20, 20)), f"dish {k}.ome.tif") for k in range(1, 5)]
+
+
+def matched(tmp_path, text, pictures=PICTURES, name="counts.csv", **known):
+    path = tmp_path / name
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return match_totals(pictures, path, **known)
+
+
+ROWS = "dish 1,5\ndish 2,7\ndish 3,9\ndish 4,11\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "file,count\n" + ROWS,
+        ROWS,
+        "count,file\n5,dish 1.ome.tif\n7,dish 2.ome.tif\n9,dish 3.ome.tif\n11,dish 4.ome.tif\n",
+        "file;count\n" + ROWS.replace(",", ";"),
+        "file\tcount\n" + ROWS.replace(",", "\t"),
+        ("file,count\n" + ROWS).encode("utf-16"),
+        "\ufefffile,count\r\n" + ROWS.replace("\n", "\r\n"),
+        "file,count,remark\n" + ROWS.replace("\n", ",good\n"),
+        "file,count,area\n" + ROWS.replace("\n", ",3.5\n"),
+        "no,file,count\n" + "".join(f"x,{line}\n" for line in reversed(ROWS.split())) * 0
+        + "x,DISH 4,11\nx,day/dish 3.ome.tif,9\nx,dish 2,7\nx,dish 1,5\n",
+    ],
+)  # fmt: skip
+def test_rows_are_matched_by_name_in_any_order_and_format(text, tmp_path):
+    found = matched(tmp_path, text)
+    np.testing.assert_array_equal(found.totals, [5, 7, 9, 11])
+    assert found.counts and found.notes == []
+
+
+def test_spreadsheets(tmp_path):
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    for row in [("file", "count"), *((f"dish {k}", 3 + 2 * k) for k in range(1, 5))]:
+        book.active.append(row)
+    book.save(tmp_path / "counts.xlsx")
+    found = match_totals(PICTURES, tmp_path / "counts.xlsx")
+    np.testing.assert_array_equal(found.totals, [5, 7, 9, 11])
+
+
+def test_other_spreadsheets_are_refused(tmp_path):
+    with pytest.raises(TableError, match=r"counts\.ods: spreadsheets are read as \.xlsx"):
+        matched(tmp_path, "PK", name="counts.ods")
+
+
+def test_several_totals(tmp_path):
+    text = "file,red,green\n" + ROWS.replace("\n", ",2\n")
+    found = matched(tmp_path, text, columns=["green", "red"])
+    assert found.columns == ("green", "red")
+    np.testing.assert_array_equal(found.totals[:, 0], [2] * 4)
+    with pytest.raises(TableError, match="'red', 'green' may all be the totals"):
+        matched(tmp_path, text)
+
+
+def test_names_without_a_partner_are_reported(tmp_path):
+    found = matched(tmp_path, "file,count\ndish 1,5\ndish 3,9\nlost,3\n")
+    assert [each.name for each in found.pictures] == ["dish 1.ome.tif", "dish 3.ome.tif"]
+    assert found.notes == [
+        "no total in the table for dish 2.ome.tif, dish 4.ome.tif; left out",
+        "no picture for lost of the table; left out",
+    ]
+
+
+def test_amounts_with_decimals(tmp_path):
+    found = matched(
+        tmp_path, "file;mass\n" + ROWS.replace(",", ";").replace("5", "5,5").replace("7", "7,25")
+    )
+    np.testing.assert_array_equal(found.totals, [5.5, 7.25, 9, 11])
+    text = "file,mass\ndish 1,1.5\ndish 2,-2.25\ndish 3,3.5\n"
+    found = matched(tmp_path, text)
+    assert not found.counts
+    np.testing.assert_array_equal(found.totals, [1.5, -2.25, 3.5])
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "the table is empty"),
+        ("file,count\n", "no column has names"),
+        ("dish 1\ndish 2\n", "one column"),
+        ("file,count\na,5\nb,7\n", "no column has names of the pictures, such as dish 1.ome.tif"),
+        ("file,kind\ndish 1,x\ndish 2,y\n", "no column of numbers beside 'file'"),
+        ("file,count\ndish 1,\ndish 2,7\ndish 3,8\n", "line 2: 'count' of dish 1.ome.tif is miss"),
+        ("file,count\ndish 1,many\ndish 2,7\ndish 3,8\n", "line 2: .* is 'many', which is no num"),
+        ("file,count\ndish 1,inf\ndish 2,7\ndish 3,8\n", "line 2: .* is 'inf', which is no number"),
+        ("file,count\n" + ROWS.replace(",5", ",-5"), "is -5, and a count cannot be negative"),
+        ("file,count\n" + ROWS.replace(",5", ",5.5"), "whole number, as the others are"),
+        ("file,count\n" + ROWS + "dish 1,6\n", "two rows for dish 1.ome.tif, lines 2 and 6"),
+        ("file,count\ndish 1,5\ndish 2,7,8\n", "line 3: 3 cells, and 2 in the first"),
+        ("file,count\nda\0ta,3\n", "not a table of text"),
+    ],
+)
+def test_what_is_no_total_is_named_with_its_place(text, why, tmp_path):
+    if why.endswith("as the others are"):
+        text = text.replace("dish 4,11", "dish 4,11\nx,1")
+    with pytest.raises(TableError, match=why) as caught:
+        matched(tmp_path, text)
+    assert str(caught.value).startswith("counts.csv") and "\n" not in str(caught.value)
+
+
+def test_two_pictures_of_one_name_need_full_names(tmp_path):
+    pictures = [as_picture(np.zeros((20, 20)), name) for name in ("a.png", "a.tif", "b.png")]
+    with pytest.raises(TableError, match=r"line 2: a may be a\.png, a\.tif"):
+        matched(tmp_path, "file,count\na,5\nb,7\n", pictures)
+    found = matched(tmp_path, "file,count\na.tif,5\nb,7\n", pictures)
+    assert [each.name for each in found.pictures] == ["a.tif", "b.png"]
