@@ -1,4 +1,4 @@
-"""What the benchmarks share: threads, clocks, memory, tables. Import it before numpy or torch."""
+"""Threads, clocks, memory and tables of the benchmarks. Import it before numpy or torch."""
 
 import argparse
 import os
@@ -15,7 +15,7 @@ os.environ.setdefault("MKL_NUM_THREADS", THREADS)
 def arguments(description, **options):
     """Parse the command line: ``--quick`` and the options named, each with its default."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--quick", action="store_true", help="smaller, to see that it runs")
+    parser.add_argument("--quick", action="store_true", help="a smaller version")
     for name, default in options.items():
         flag = f"--{name.replace('_', '-')}"
         if default is False:
@@ -26,13 +26,13 @@ def arguments(description, **options):
 
 
 def machine():
-    """Print what this runs on."""
+    """Print the machine, the versions and the number of threads."""
     processor = platform.processor() or platform.machine()
     print(f"{processor}, {os.cpu_count()} cores, {THREADS} threads")
 
 
 def seconds(function, repeat=5, warm_up=1):
-    """Return the median time of calling `function`, after some calls that do not count."""
+    """Return the median time of calls of `function`, after a warm-up."""
     for _ in range(warm_up):
         function()
     times = []
@@ -44,16 +44,16 @@ def seconds(function, repeat=5, warm_up=1):
 
 
 def in_turns(ways, repeat=5):
-    """Return the times of functions called one after the other, `repeat` times over.
+    """Return the times of functions called in turns, a list for each name of `ways`.
 
-    For ratios: what else the machine does meets all of them. A list for each name of `ways`.
+    Use it for ratios, since other programs on the machine then affect all functions alike.
     """
     times = {name: [] for name in ways}
     for turn in range(repeat + 1):
         for name, function in ways.items():
             start = time.perf_counter()
             function()
-            if turn:  # the first one warms up
+            if turn:  # the first turn is a warm-up
                 times[name].append(time.perf_counter() - start)
     return times
 
@@ -64,19 +64,19 @@ def ratio(times, others):
 
 
 def peak_megabytes():
-    """Return the most memory this process has held so far."""
+    """Return the peak memory of this process."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def added_megabytes(function):
-    """Return how much more memory this process holds at most while it calls a function.
+    """Return the peak memory that a call of a function adds to this process.
 
-    On Linux only, where the largest size so far can be forgotten; NaN elsewhere.
+    On Linux only, where the peak can be reset; NaN elsewhere.
     """
     try:
         import ctypes
 
-        ctypes.CDLL("libc.so.6").malloc_trim(0)  # what was freed but kept would hide some of it
+        ctypes.CDLL("libc.so.6").malloc_trim(0)  # freed memory that is kept would hide some
         before = _status("VmRSS")
         with open("/proc/self/clear_refs", "w") as file:
             file.write("5")
@@ -93,7 +93,7 @@ def _status(name):
 
 
 def shared_megabytes(pid):
-    """Return what a process and all it has started hold, shared pages counted once (PSS)."""
+    """Return the memory of a process and its children, shared pages counted once (PSS)."""
     import psutil
 
     total = 0
@@ -107,7 +107,7 @@ def shared_megabytes(pid):
 
 
 def processor_seconds():
-    """Return the processor time of this process and of those it has started and that still run."""
+    """Return the processor time of this process and of its running children."""
     import psutil
 
     process = psutil.Process()

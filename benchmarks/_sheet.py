@@ -1,4 +1,4 @@
-"""Porous graphene of any size, as a formula: atoms follow from their numbers."""
+"""Porous graphene of any size as a formula: positions follow from the numbers of the atoms."""
 
 import numpy as np
 from scipy.spatial import cKDTree
@@ -6,8 +6,8 @@ from scipy.spatial import cKDTree
 CELL = 35.0  # Å: 14 x 8 rectangles of four atoms, as in porous sheets of 448 sites
 RECTANGLES = np.array([14, 8])
 BASIS = np.array([[0, 0], [1 / 2, 1 / 6], [1 / 2, 1 / 2], [0, 2 / 3]])
-DISPLACED = 0.08  # Å, standard deviation along each axis; none by more than four of these
-PORES = 5  # up to so many in a cell
+DISPLACED = 0.08  # Å, standard deviation along each axis; at most four of these
+PORES = 5  # at most, per cell
 RADII = (0.9, 3.8)  # Å
 # A bond: Morse's potential, cut off smoothly between the first and the second neighbours.
 DEPTH, WIDTH, LENGTH, ENDS = 4.9, 2.0, 1.42, (1.8, 2.1)  # eV, 1/Å, Å, Å
@@ -23,7 +23,7 @@ class PorousSheet:
         self.seed = seed
 
     def within(self, lower, upper):
-        """Return atoms of a window and some around it: their numbers, species and positions."""
+        """Return the atoms of a window and its surroundings: numbers, species and positions."""
         far = 4 * DISPLACED
         first = np.floor((lower - far) / self.rectangle).astype(int)
         last = np.floor((upper + far) / self.rectangle).astype(int) + 1
@@ -43,7 +43,7 @@ class PorousSheet:
         return index, np.full(len(index), 6), positions
 
     def _outside_pores(self, cell, ideal):
-        # Drawn once for each cell; cells hold their pores whole.
+        # Drawn once per cell; pores do not cross cell borders.
         cells, which = np.unique(cell, axis=0, return_inverse=True)
         which = which.ravel()
         key = cells[:, 0] * 1_000_003 + cells[:, 1]
@@ -60,13 +60,13 @@ class PorousSheet:
         return kept
 
     def _normal(self, index, stream):
-        """Return nearly normal numbers below four: sums of four uniform ones of 16 bits."""
+        """Return nearly normal numbers below four: sums of four uniform 16-bit numbers."""
         bits = self._bits(index, stream)
         parts = bits.view(np.uint16).reshape(-1, 4).sum(axis=1, dtype=np.int64)
         return (parts / 2**16 - 2) * np.sqrt(3)
 
     def _random(self, index, stream):
-        """Return uniform numbers that follow from an index."""
+        """Return uniform numbers determined by an index."""
         return (self._bits(index, stream) >> np.uint64(11)).astype(np.float64) / 2**53
 
     def _bits(self, index, stream):
@@ -78,7 +78,7 @@ class PorousSheet:
         return z ^ (z >> np.uint64(31))
 
     def true_energy(self):
-        """Return the number of atoms and the energy of all bonds, a part of the sheet at a time."""
+        """Return the number of atoms and the energy of all bonds, computed part by part."""
         n_atoms, energy, side = 0, 0.0, np.minimum(350.0, self.cell / 2)
         for low_x in np.arange(0, self.cell[0], side[0]):
             for low_y in np.arange(0, self.cell[1], side[1]):
@@ -86,7 +86,7 @@ class PorousSheet:
                 high = np.minimum(low + side, self.cell)
                 far = ENDS[1] + 0.1
                 _, _, positions = self.within(low - far, high + far)
-                # Next to the window, whichever periodic image that is.
+                # The periodic image next to the window.
                 middle = (low + high) / 2
                 positions = middle + (positions - middle + self.cell / 2) % self.cell
                 positions -= self.cell / 2
@@ -96,7 +96,7 @@ class PorousSheet:
         return n_atoms, energy
 
     def identity(self):
-        """Name what decides where atoms are."""
+        """Return what determines the positions of atoms, for hashes."""
         return f"porous sheet {self.n} {self.seed} {DISPLACED} {PORES} {RADII}"
 
 
@@ -110,7 +110,7 @@ def bonds(positions, cell):
 
 
 def _halves(positions, own):
-    """Return, for each bond, its energy times the number of its atoms that count, over two."""
+    """Return, for each bond, half its energy times the number of its atoms that are counted."""
     pairs = cKDTree(positions).query_pairs(ENDS[1], output_type="ndarray")
     lengths = np.linalg.norm(positions[pairs[:, 0]] - positions[pairs[:, 1]], axis=1)
     return _bond(lengths) * own[pairs].sum(axis=1) / 2

@@ -1,4 +1,4 @@
-"""Regressors that know nothing of sums learn Ising totals: R² on unseen systems of 8 x 8."""
+"""Any regressor learns Ising totals: R² on unseen systems of 8 x 8."""
 
 from _measure import arguments, machine, peak_megabytes, table
 

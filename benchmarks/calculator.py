@@ -1,15 +1,14 @@
-"""Energies and forces of sheets by the shipped network, through ASE; and molecular dynamics on it.
+"""Energies, forces and molecular dynamics of sheets by the bundled network through ASE.
 
     python benchmarks/calculator.py
     python benchmarks/calculator.py --steps 10000 --precision float64
     python benchmarks/calculator.py --supercells
 
-Claims: 60 atoms in under 10 ms and 1,500 in under 100 ms, energy alone, on two cores (the paper's
+Claims: the energy of 60 atoms takes under 10 ms and of 1,500 under 100 ms on two cores (the paper's
 network: 57 ms, 390 ms with the image). With ``--supercells``, energies of n by m cells in float64
-are n m times that of one to 1e-10, relative. With ``--steps``, molecular dynamics without a
-thermostat at 1,000 K: how far the energy drifts, and how many tiles on the way are unlike those
-trained on.
-Processor time is printed beside elapsed time: on a busy machine the first says more.
+are n m times that of one cell, to 1e-10 relative. ``--steps`` runs molecular dynamics at 1,000 K
+without a thermostat, and prints the drift of the energy and the share of tiles unlike the training
+data. Processor time is printed beside elapsed time, since it is more reliable on a busy machine.
 """
 
 import warnings
@@ -31,7 +30,7 @@ from sk_ednn.simulation import AtomUpdates
 
 
 def least(function, repeat):
-    """Least elapsed time and least processor time of some calls, in ms."""
+    """Return the least elapsed time and the least processor time of some calls, in ms."""
     function()
     elapsed, processor = [], []
     for _ in range(repeat):
@@ -72,7 +71,7 @@ def speed(model, sheet, quick):
 
 
 def supercells(model, sheets, quick):
-    """How far energies of n by m cells are from n m times that of one, relative."""
+    """Return the relative difference of energies of n by m cells and n m times that of one."""
     rows = []
     for k in range(2 if quick else 10):
         sheet = sheets.structures[k]
@@ -91,7 +90,7 @@ def supercells(model, sheets, quick):
 
 
 def drift(model, sheet, sheets, options):
-    """Relax, heat to 1,000 K, and follow the energy without a thermostat."""
+    """Relax, heat to 1,000 K, and record the energy without a thermostat."""
     atoms = sheet.copy()
     train = np.random.default_rng(0).permutation(len(sheets.energies))[480:]
     atoms.calc = EDNNCalculator(

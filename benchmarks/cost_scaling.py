@@ -1,4 +1,4 @@
-"""The cost of a prediction grows with the number of tiles, with exponent 1, in flat memory."""
+"""The cost of a prediction is linear in the number of tiles, in constant memory."""
 
 from _measure import arguments, machine, peak_megabytes, seconds, table
 

@@ -1,4 +1,4 @@
-"""Counting dots: trained on totals of 32 x 32 crops, asked for 1,024 x 1,024 fields."""
+"""A model trained on totals of 32 x 32 crops counts the dots of 1,024 x 1,024 fields."""
 
 from _measure import arguments, machine, peak_megabytes, table
 
@@ -40,7 +40,7 @@ def main():
         model.fit(train.fields, train.counts)
         took = time.perf_counter() - start
         counted = model.predict(test.fields)
-        # The four tiles around a dot should hold it: those with no dot near should hold nothing.
+        # The four tiles around a dot should account for it, those without a dot near for nothing.
         near = dots_near(test, model.predict_contributions(test.fields))
         rows.append(
             [

@@ -1,10 +1,10 @@
-"""Dask costs at most 5 % over the same blocks in one process, and changes no bit of a total.
+"""Dask costs at most 5 % over the same blocks in one process, with bit-identical totals.
 
-Run with ``python benchmarks/dask_overhead.py``; some minutes, ``--quick`` for one,
-``--most`` for half an hour more, over 100,000 blocks. Tables: time
-over the same blocks without Dask and with it, by what a block takes; time to build and to submit
-graphs of up to 100,000 blocks; the total of a network from one process, from threads and from 1, 2
-and 4 worker processes, and the time each took; peak memory of a process against the field's size.
+Run with ``python benchmarks/dask_overhead.py``: some minutes, one with ``--quick``, half an hour
+more with ``--most``, over 100,000 blocks. The tables show the time with and without Dask over the
+same blocks, by the time per block; the time to build and submit graphs of up to 100,000 blocks; the
+total of a network from one process, from threads and from 1, 2 and 4 worker processes, with times;
+and the peak memory of a process against the size of the field.
 """
 
 import _measure
@@ -26,7 +26,7 @@ LONG = 1296  # tiles of a block that takes 5 ms or more
 
 
 class Waves:
-    """A field of any size, computed where it is read."""
+    """A field of any size, computed on demand."""
 
     dtype = np.dtype(np.float32)
     spacing = None
@@ -43,7 +43,7 @@ class Waves:
 
 
 def fitted(max_tiles):
-    """A linear tile model: cheap, so that what Dask adds is seen."""
+    """Return a linear tile model, so cheap that the overhead of Dask is visible."""
     X = np.random.default_rng(0).normal(size=(200, 48, 48)).astype(np.float32)
     tiling = GridTiling(FOCUS, CONTEXT)
     model = EDNNRegressor(Ridge(), tiling, evaluation=Direct(max_tiles=max_tiles))
@@ -51,13 +51,13 @@ def fitted(max_tiles):
 
 
 def field(n_blocks, max_tiles):
-    """A field that is cut into at least so many blocks of so many tiles."""
+    """Return a field that is cut into at least so many blocks of so many tiles."""
     side = int(np.ceil(n_blocks**0.5)) * int(max_tiles**0.5) * FOCUS
     return [Waves((side, side))]
 
 
 def overhead(max_tiles, n_blocks, repeat):
-    """Return a row of the table: one size of blocks, a number of them."""
+    """Return a row of the table, for one size and number of blocks."""
     model = fitted(max_tiles)
     X = field(n_blocks, max_tiles)
     parts = model.evaluation_, model.tile_model_, model.tiling_
@@ -67,7 +67,7 @@ def overhead(max_tiles, n_blocks, repeat):
         lambda: parts[0].totals(*parts[1:], fields)[0, 0],
         lambda: model.predict(X).compute(scheduler="synchronous")[0],
     )
-    # In turn, and in processor time, so that what else the machine does does not count.
+    # In turns and in processor time, so that other programs do not count.
     times, totals = [], set()
     for _ in range(repeat):
         for way in ways:
@@ -99,7 +99,7 @@ def building(sizes, client):
 
 
 def same_bits(side):
-    """One total of a float32 network, by everything that may compute it."""
+    """Compute one total of a float32 network on every scheduler, and compare the bits."""
     import torch
     from distributed import Client, LocalCluster
 

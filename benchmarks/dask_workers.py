@@ -1,15 +1,14 @@
-"""Two workers against one: in turns, beside what the machine itself gives.
+"""Two workers against one, compared with the limit of the machine.
 
-Run with ``python benchmarks/dask_workers.py``; some minutes, ``--quick`` for one. Each case is a
-lazy total. It is computed by one worker process of a cluster and by both, by one thread and by
-two, and by one program and by two at once that know nothing of each other. These share only the
-machine, so what they lose (its memory, its clock) no scheduler can give back. Medians of the
-ratios of runs taken in turns.
+Run with ``python benchmarks/dask_workers.py``: some minutes, one with ``--quick``. Each case is a
+lazy total, computed by one and two worker processes of a cluster, by one and two threads, and by
+one and two independent programs. The latter share only the machine (memory, clock), so their loss
+is a limit for any scheduler. Printed are medians of the ratios of runs in turns.
 """
 
 import os
 
-os.environ["OMP_NUM_THREADS"] = "1"  # a thread for each worker
+os.environ["OMP_NUM_THREADS"] = "1"  # one thread per worker
 
 import _measure
 from _sheet import PorousSheet
@@ -35,12 +34,12 @@ REPEAT = 9
 
 
 def linear(model, size):
-    """A ridge over blocks of some 8 ms."""
+    """Return a ridge and a field with blocks of some 8 ms."""
     return fitted(LONG), field(size**2, LONG)
 
 
 def drawn(model, size):
-    """`ValidCNN` on a porous sheet, which the workers draw, over blocks of some 0.2 s."""
+    """Return `ValidCNN` and a porous sheet that the workers draw, with blocks of some 0.2 s."""
     draw, regress = (step for _, step in joblib.load(model).steps)
     regress.evaluation_ = DaskBlocks(Network(max_bytes=2**25))
     return regress, [AtomsSource(draw, PorousSheet(size, size))]
@@ -56,7 +55,7 @@ def timed(function):
 
 
 def program(case, model, size):
-    """Compute the total by oneself whenever asked to, for `together`."""
+    """Compute the total independently on request, for `together`."""
     torch.set_num_threads(1)
     regress, X = CASES[case][0](model, size)
     for _ in sys.stdin:
@@ -65,7 +64,7 @@ def program(case, model, size):
 
 
 def together(programs):
-    """Have programs compute their totals at once; return the longest time, and the totals."""
+    """Let programs compute their totals at once; return the longest time, and the totals."""
     for one in programs:
         one.stdin.write("go\n")
         one.stdin.flush()
@@ -74,12 +73,12 @@ def together(programs):
 
 
 def measure(case, model, size, repeat):
-    """Return the times of each way, in turns, having compared the totals."""
+    """Return the times of all ways, in turns, after comparing the totals."""
     torch.set_num_threads(1)
     regress, X = CASES[case][0](model, size)
     command = [sys.executable, __file__, "program", case, str(model), str(size)]
     programs = [Popen(command, stdin=PIPE, stdout=PIPE, text=True) for _ in range(2)]
-    # Dask has its workers hand memory back at once, and networks ask for it again at once.
+    # By default workers return freed memory at once, and networks request it again at once.
     malloc = {
         f"MALLOC_{name}_THRESHOLD_": size for name, size in (("TRIM", 2**28), ("MMAP", 2**25))
     }
@@ -113,7 +112,7 @@ def measure(case, model, size, repeat):
         one.stdin.close()
         one.wait()
     assert len(totals) == 1, totals
-    return {key: each[1:] for key, each in times.items()}  # the first turn warms up
+    return {key: each[1:] for key, each in times.items()}  # the first turn is a warm-up
 
 
 def main():
@@ -132,7 +131,7 @@ def main():
             for name in ("worker", "thread", "program"):
                 one, two = times[name, 1], times[name, 2]
                 faster = [a / b for a, b in zip(one, two, strict=True)]
-                if name == "program":  # two have done twice the work
+                if name == "program":  # two programs do twice the work
                     faster = [2 * ratio for ratio in faster]
                 spread = statistics.quantiles(faster, n=4)
                 medians = statistics.median(one), statistics.median(two)

@@ -1,6 +1,6 @@
-"""A hundred thousand Ising systems of 8×8 are sampled in seconds, with the right energies.
+"""A hundred thousand Ising systems of 8×8 are sampled in seconds, with exact mean energies.
 
-Run with ``python benchmarks/datasets.py``; about a minute.
+Run with ``python benchmarks/datasets.py``: about a minute.
 """
 
 from time import perf_counter

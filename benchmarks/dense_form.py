@@ -1,16 +1,16 @@
-"""The dense form of a tile network against its tiled ones: prediction, training, memory, agreement.
+"""The dense form of a network against its tiled forms: prediction, training, memory, agreement.
 
     python benchmarks/dense_form.py
     python benchmarks/dense_form.py --cases 64:32,8:16 --precision bfloat16
 
-For each focus and context, on one field: a Python loop over tiles, all tiles in one batch, MONAI's
-sliding windows where it is installed (for time only: it averages where windows overlap), the
-fastest of several batch sizes and memory formats of tiles, and the dense form. The gain is over the
-fastest tiled one, the median of ratios of runs taken in turns, beside the ratio of multiply-adds
-counted on both. Megabytes are what a run adds to the process at most; the tiles are there before.
-The last column but one is the dense form's time in bfloat16 over that in float32: more than 1 on
-processors without instructions for it; the last, with ``--compile``, that of what `torch.compile`
-makes of the dense form over its own.
+For each focus and context, on one field, the rows are a Python loop over tiles, all tiles in one
+batch, MONAI's sliding windows if it is installed (for the time only: it averages where windows
+overlap), the fastest of several batch sizes and memory formats of tiles, and the dense form. The
+gain is over the fastest tiled form, the median of ratios of runs in turns, beside the ratio of
+multiply-adds counted on both. Megabytes are the peak memory that a run adds to the process; the
+tiles exist before. The last column but one is the dense form's time in bfloat16 over that in
+float32: more than 1 on processors without instructions for it. The last, with ``--compile``, is the
+time with `torch.compile` over that without.
 """
 
 import warnings
@@ -26,7 +26,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from sk_ednn import EDNNRegressor, GridTiling
 from sk_ednn.networks import SumOverTiles, ValidCNN, initialise_summed
-from sk_ednn.networks._convolutional import tiles_of
+from sk_ednn.networks._dense_run import tiles_of
 from sk_ednn.networks._layout import laid_out
 from sk_ednn.networks._padding import padded
 from sk_ednn.solvers import GradientSolver
@@ -70,9 +70,9 @@ def in_batches(net, tiles, batch):
 
 
 def fastest_tiled(net, tiles, train):
-    """Try batch sizes and memory formats on some of the tiles; return the fastest of each.
+    """Try batch sizes and memory formats on some of the tiles, and return the fastest of each.
 
-    As (function for all tiles, what it is called).
+    As (function for all tiles, name).
     """
     best = {}
     for layout, called in ((torch.contiguous_format, "plain"), (LAYOUTS[tiles.ndim - 2], "last")):
@@ -90,7 +90,7 @@ def fastest_tiled(net, tiles, train):
 
 
 def monai(net, field, focus, context):
-    """Return MONAI's inferer on a padded field as a function, or None where it is not installed."""
+    """Return MONAI's inferer on a padded field as a function, or None if it is not installed."""
     try:
         from monai.inferers import sliding_window_inference
     except ImportError:
@@ -109,9 +109,9 @@ def monai(net, field, focus, context):
 
 def operations(net, x, train):
     """Count the operations of a network on a tensor, with the backward pass or without."""
-    # The counter does not know all calls of oneDNN.
+    # The counter misses some calls of oneDNN.
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of a setting for GPUs that comes with the flag
+        warnings.simplefilter("ignore")  # of a GPU setting that the flag implies
         with torch.backends.mkldnn.flags(enabled=False), FlopCounterMode(display=False) as counter:
             total = net(x).sum()
             if train:
@@ -124,10 +124,10 @@ def total_of(sums, field):
 
 
 def agreement(net, tiling, tiles, field):
-    """Return how far the dense form's total is from that of the tiles in float64, as text.
+    """Return the difference of the dense form's total from that of the tiles in float64, as text.
 
-    Relative to the total, and to the sum of absolute contributions, by which rounding is measured:
-    those of a network that is not trained nearly cancel.
+    Relative to the total, and to the sum of absolute contributions, the scale of round-off, since
+    the contributions of an untrained network nearly cancel.
     """
     window = tuple(tiles.shape[2:])
     parts = []
@@ -163,7 +163,7 @@ def compare(focus, context, precision, repeat, compiled):
             tiled, how = fastest_tiled(net, tiles, train)
             loop = seconds(step(lambda: sum(net(t[None]).sum() for t in few), train), repeat=3)
             loop *= len(tiles) / len(few)
-            # What follows lays the weights out for itself, so each in its own turns.
+            # The next runs change the memory layout of the weights, so each has separate turns.
             others = {
                 "all at once": None,
                 "MONAI": None if train else monai(net, around, focus, context),

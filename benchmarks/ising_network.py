@@ -1,7 +1,7 @@
 """The paper's dense network on the paper's Ising task: Table 1, through `EDNNRegressor.fit`.
 
-100,000 systems of 8 x 8, batches of 2,000, Adam at 1e-4, 500 epochs; the paper reports a median
-absolute error of 0.028 J (context 1), 1.090 J (context 2) and 14.816 J (context 3).
+The task is 100,000 systems of 8 x 8, batches of 2,000, Adam at 1e-4, 500 epochs. The paper reports
+median absolute errors of 0.028 J (context 1), 1.090 J (context 2) and 14.816 J (context 3).
 
     python benchmarks/ising_network.py                 # a few epochs: speed, and equal loss curves
     python benchmarks/ising_network.py --full          # 500 epochs, three seeds (context 1)
@@ -21,7 +21,7 @@ from skorch.callbacks import Callback
 from skorch.dataset import ValidSplit
 
 from sk_ednn import EDNNRegressor, GridTiling
-from sk_ednn.tile_models._tile_model import channels_first
+from sk_ednn.tile_models._base import module_input
 from sk_ednn.datasets import make_ising
 from sk_ednn.metrics import extensive_errors
 from sk_ednn.networks import PaperDenseNet
@@ -59,10 +59,10 @@ def network(epochs, split=None, callbacks=()):
 
 
 def tile_by_tile(fields, y, context, weights, n_steps):
-    """Train as one would first write it: every tile of every system through the network.
+    """Train in the simplest way: every tile of every system through the network.
 
-    From the same initial weights, over the same batches and in the same unit of the totals as the
-    estimator, so that losses can be compared.
+    Initial weights, batches and the unit of the totals are those of the estimator, so that losses
+    can be compared.
     """
     tiles = GridTiling(1, context).tiles(fields)
     share = fields[0].size ** -0.5
@@ -75,7 +75,7 @@ def tile_by_tile(fields, y, context, weights, n_steps):
         start = time.perf_counter()
         batch = slice(step * BATCH, (step + 1) * BATCH)
         windows = tiles.values[batch].reshape(-1, *tiles.tile_shape)
-        inputs = torch.from_numpy(channels_first(windows, has_channels=False))
+        inputs = torch.from_numpy(module_input(windows, has_channels=False))
         predicted = module(inputs).reshape(-1, fields[0].size).sum(1, keepdim=True)
         loss = torch.nn.functional.mse_loss(share * predicted, target[batch])
         optimizer.zero_grad()
@@ -124,12 +124,12 @@ def speed(context, data, n_steps):
 
 
 def callback_of(net, kind):
-    """Return the callback of a fitted net, which has a copy of the one it was given."""
+    """Return the callback of a fitted net, a copy of the original one."""
     return next(callback for callback in net.callbacks if isinstance(callback, kind))
 
 
 def train(context, data, test, large, epochs, seed, checkpoint=None):
-    """Train for all epochs; errors with the best and with the last weights."""
+    """Train for all epochs, and return errors with the best and with the last weights."""
     split = ValidSplit(0.02, random_state=seed)
     net = network(epochs, split, [BestWeights()]).set_params(verbose=int(checkpoint is not None))
     solver = GradientSolver(checkpoint=checkpoint)
@@ -140,13 +140,13 @@ def train(context, data, test, large, epochs, seed, checkpoint=None):
     net = model.tile_model_.estimator
     best = callback_of(net, BestWeights)
     rows = []
-    # A training that was taken up again knows the best weights since then only.
+    # A resumed training has only the best weights since then.
     states = [("last", net.module_.state_dict())] + [("best", best.state)] * (
         best.state is not None
     )
     for name, state in states:
         net.module_.load_state_dict(copy.deepcopy(state))
-        # A fresh evaluation: what it remembers are contributions of other weights.
+        # A new evaluation: the cache contains contributions of other weights.
         model.evaluation_ = type(model.evaluation_)()
         small_errors = extensive_errors(test.energies, model.predict(test.fields))
         large_errors = extensive_errors(large.energies, model.predict(large.fields))

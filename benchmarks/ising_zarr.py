@@ -1,9 +1,9 @@
-"""The energy of 16,384 x 16,384 spins that lie in a zarr store is exact, with two workers.
+"""The energy of 16,384 x 16,384 spins in a zarr store is exact, with two workers.
 
-Run with ``python benchmarks/ising_zarr.py``; some minutes, ``--quick`` for half a minute. The tile
+Run with ``python benchmarks/ising_zarr.py``: some minutes, half a minute with ``--quick``. The tile
 model is linear in products of neighbouring spins and learns from totals of 8 x 8; the exact energy
-is counted spin by spin. Two worker processes read the store; the total is that of one process, and
-the exact one when it is rounded to the integer it must be.
+is counted spin by spin. Two worker processes read the store. The total is bit-identical to that of
+one process and, rounded to an integer, exact.
 """
 
 import _measure
@@ -28,7 +28,7 @@ CHUNK = 1024
 
 
 def store(folder, side):
-    """Write spins in domains, a band of chunks at a time; return the array and their energy."""
+    """Write spins in domains, one band of chunks at a time; return the array and the energy."""
     array = zarr.create_array(
         f"{folder}/spins.zarr", shape=(1, side, side), chunks=(1, CHUNK, CHUNK), dtype="i1"
     )

@@ -1,18 +1,17 @@
-"""A square micrometre of porous graphene, 35.2 million atoms, drawn block by block and summed.
+"""A square micrometre of porous graphene, 35.2 million atoms, is drawn block by block and summed.
 
-Run with ``python benchmarks/micrometre.py --workers 2 --journal FOLDER``; ``--quick`` for a minute,
-``--fraction 0.1`` for a tenth of the sheet. First sheets from a thousand atoms to 1 % and 10 % of a
-square micrometre, with a projection of the whole from each, then the whole. The network is
-`ValidCNN` on tiles of 128 pixels (focus 64, context 32) at 0.0911 Å a pixel, trained first on small
-sheets whose energy is a sum of bonds, so that the energy of every sheet is known. ``--kind ridge``
-takes a ridge on local invariants in its place, on coarser pixels. The sheet is a
-formula (`_sheet.py`): neither its atoms nor its image ever exist as a whole.
+Run with ``python benchmarks/micrometre.py --workers 2 --journal FOLDER``; ``--quick`` takes a
+minute, ``--fraction 0.1`` a tenth of the sheet. First come sheets from a thousand atoms to 1 % and
+10 % of a square micrometre, with a projection of the whole from each, then the whole. The network
+is `ValidCNN` on tiles of 128 pixels (focus 64, context 32) at 0.0911 Å per pixel, trained first on
+small sheets. Energies are sums of bonds, so that the energy of every sheet is known. ``--kind
+ridge`` uses a ridge on local invariants instead, on coarser pixels. The sheet is a formula
+(`_sheet.py`): neither its atoms nor its image ever exist as a whole.
 
-With ``--journal`` a run that was stopped goes on where it was, and its time is that of all
-attempts. ``--scheduler cluster`` takes worker processes in place of threads; ``--report
-FILE.html`` has them write a performance report. Each row is added to ``--results`` when it is
-measured, and not measured again: what is written there is what
-``docs/_static/make_scaling_figures.py`` draws.
+With ``--journal`` a stopped run resumes, and its time is that of all attempts. ``--scheduler
+cluster`` uses worker processes instead of threads; with ``--report FILE.html`` they write a
+performance report. Each row is added to ``--results`` when it is measured, and not measured again;
+``docs/_static/make_scaling_figures.py`` draws that file.
 """
 
 import _measure
@@ -73,7 +72,7 @@ KINDS = {"network": network, "ridge": ridge}
 
 
 def trained(path, kind, train, epochs, n_sheets):
-    """Fit a pipeline and write it to a file, if it is not there."""
+    """Fit a pipeline and write it to a file, unless the file exists."""
     if path.exists():
         return
     if train:
@@ -101,7 +100,7 @@ def trained(path, kind, train, epochs, n_sheets):
 
 
 def work():
-    """Print multiply-adds of a tile, and return seconds of one for the paper's padded network."""
+    """Print multiply-adds per tile; return the seconds per tile of the paper's padded network."""
     window = (FOCUS + 2 * CONTEXT,) * 2
     dense = as_convolution(
         ValidCNN(window, (FOCUS,) * 2).eval(), GridTiling(FOCUS, CONTEXT), window
@@ -129,7 +128,7 @@ def work():
 
 
 def evaluate(job):
-    """Predict one sheet in this process, and print what it took."""
+    """Predict one sheet in this process, and print time and memory."""
     torch.set_num_threads(1)
     draw, regress = (step for _, step in joblib.load(job["model"]).steps)
     sheet = PorousSheet(job["cells"], job["cells"])
@@ -151,7 +150,7 @@ def evaluate(job):
         from distributed import Client, LocalCluster, performance_report
 
         report = performance_report(job["report"]) if job["report"] else nullcontext()
-        # Dask has its workers hand memory back at once, and networks ask for it again at once.
+        # By default workers return freed memory at once, and networks request it again at once.
         for name, size in (("TRIM", 2**28), ("MMAP", 2**25)):
             dask.config.set({f"distributed.nanny.pre-spawn-environ.MALLOC_{name}_THRESHOLD_": size})
         local = {"dashboard_address": None, "host": "127.0.0.1", "memory_limit": 0}
@@ -162,7 +161,7 @@ def evaluate(job):
 
 
 def measured(job, folder):
-    """Evaluate in a process of its own; watch the memory of it and of those that it starts."""
+    """Evaluate in a separate process, and sample the memory of it and its children."""
     spent = None
     before = 0.0
     if folder:
@@ -181,7 +180,7 @@ def measured(job, folder):
             peak = max(peak, _measure.shared_megabytes(process.pid))
             if spent is not None:
                 _replace(spent, str(before + perf_counter() - start))
-            sleep(0.1)  # often, as the workers reach their peaks together for moments only
+            sleep(0.1)  # often, as the peaks of the workers coincide only for moments
     finally:
         process.terminate()
         process.wait()
@@ -195,7 +194,7 @@ def main():
     if len(sys.argv) > 1 and sys.argv[1] == "evaluate":
         evaluate(json.loads(sys.argv[2]))
         return
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # not without what it has started
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # ends its children, too
     options = _measure.arguments(
         __doc__.splitlines()[0], workers=2, scheduler="threads", fraction=1.0, journal="",
         results="", model="", kind="network", train="", epochs=6, block_bytes=2**25, report="",
@@ -258,7 +257,7 @@ def show(row):
 
 
 def project(row, padded):
-    """Say what the whole sheet would take, and with the paper's padded network."""
+    """Print the projected time of the whole sheet, also with the paper's padded network."""
     times = (WHOLE / row["cells"]) ** 2
     print(
         f"  -> the square micrometre: {row['seconds'] * times / 60:.1f} min, "
@@ -275,7 +274,7 @@ def project(row, padded):
 
 
 def check(rows):
-    """State the laws: linear in time, flat in memory and in energy per atom."""
+    """Print the claims: linear time, constant memory and constant energy per atom."""
     rows = sorted((row for row in rows if row["atoms"] > 3e5), key=lambda row: row["atoms"])
     if len(rows) < 2:
         return

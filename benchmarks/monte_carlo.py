@@ -1,4 +1,4 @@
-"""Monte Carlo: a flip costs the same in any field; sweeps try over a million flips a second."""
+"""Monte Carlo: flips cost the same in any field, and sweeps attempt a million per second."""
 
 import os
 
@@ -23,7 +23,7 @@ N_FLIPS, N_ROUNDS = 500, 9
 
 
 def flips(local, side, rng):
-    """Return the time of one flip, proposed and every second time accepted, in µs."""
+    """Return the time of one flip, proposed and accepted every second time, in µs."""
     sites = rng.integers(side, size=(N_FLIPS, 1, 2))
     start = time.perf_counter()
     for k, site in enumerate(sites):
@@ -34,7 +34,7 @@ def flips(local, side, rng):
 
 
 def single_flips(small, sides):
-    """Compare the sizes by turns, so that what else runs on the machine touches all of them."""
+    """Compare the sizes in turns, so that other programs affect all of them."""
     kernel = KernelRidge(kernel="rbf", gamma=0.1, alpha=1e-6)
     quadratic = make_pipeline(PolynomialFeatures(2), Ridge(1e-6))
     rng, rows = np.random.default_rng(0), []

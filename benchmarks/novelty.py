@@ -1,9 +1,9 @@
-"""A model is asked for sheets with more vacancies than any it was trained on: does it tell?
+"""Indicators of uncertainty rank the errors of sheets with more vacancies than in training.
 
 A committee of ridges on local invariants learns sheets with at most one vacancy. Share and distance
-of tiles, the committee's spread and the ridge's leverage are ranked against the true errors of
-sheets with two to four, and a `NoveltyGuard` says which of them it would warn of. ``--figure
-FILE`` draws the calibration of the leverage.
+of novel tiles, the committee's spread and the ridge's leverage are ranked against the true errors
+of sheets with two to four, and a `NoveltyGuard` counts those it would warn of. ``--figure FILE``
+draws the calibration of the leverage.
 """
 
 from time import perf_counter
@@ -37,7 +37,7 @@ def main():
     seen, like = few[:n_seen], few[n_seen : n_seen + n_test]
     chosen_of = {"like": like, "more": more}
 
-    # A fifth of what is seen is held back from the fit: what is usual is learned from it.
+    # A fifth of the data is held back from the fit and sets the threshold.
     model = sheets_model()
     model.steps[-1] = ("committee", EDNNCommittee(model[-1], members, random_state=0))
     guard = NoveltyGuard(model, indicator="leverage", alarm_rate=ALARM, random_state=0)

@@ -1,11 +1,11 @@
-"""Porous graphene: trained on totals of 430 atoms, asked for sheets of up to a million.
+"""A ridge trained on totals of 430 atoms predicts porous graphene of up to a million atoms.
 
     python benchmarks/porous.py
     python benchmarks/porous.py --file big.npz --figure porous.png
 
-A ridge on local invariants learns the binding energies of 35 by 35 Å sheets and predicts sheets it
-has not seen: of the same size, 70 by 70 Å, 175 by 175 Å and 525 by 525 Å, and those of a ``--file``
-of one's own, laid out as `sk_ednn.datasets.load_porous` says. Beside it, the number of atoms alone.
+A ridge on local invariants learns the binding energies of 35 by 35 Å sheets and predicts unseen
+sheets of the same size, of 70 by 70 Å, 175 by 175 Å and 525 by 525 Å, and those of a ``--file`` in
+the format of `sk_ednn.datasets.load_porous`. The reference is the number of atoms alone.
 """
 
 from time import perf_counter
@@ -89,7 +89,7 @@ def main():
 
 
 def draw(shown):
-    """Parity of energies per atom, and errors per area, by the size of the sheets."""
+    """Draw parity of energies per atom and errors per area, by the size of the sheets."""
     import matplotlib.pyplot as plt
 
     from sk_ednn.inspection import ErrorDisplay, ParityDisplay

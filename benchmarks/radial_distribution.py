@@ -1,13 +1,12 @@
-"""Graphene at 1,000 K, simulated with a model that has seen nothing but total energies.
+"""Simulations of graphene at 1,000 K with a model of total energies give the right g(r).
 
     python benchmarks/radial_distribution.py
     python benchmarks/radial_distribution.py --figure fig13.png
 
-A ridge on local invariants learns the energies of porous sheets of 35 by 35 Å (REBO). On it run a
-Metropolis Monte Carlo and molecular dynamics in the plane, of the sheet without holes, which is
-not among those it has learned. Their radial distribution functions are set beside that of
-snapshots of dynamics with the potential itself. How far curves of equal distribution lie apart is
-taken from two halves of those snapshots.
+A ridge on local invariants learns the energies of porous sheets of 35 by 35 Å (REBO). It drives
+Metropolis Monte Carlo and molecular dynamics in the plane of the sheet without holes, which is not
+in the training data. Their radial distribution functions are compared with that of snapshots of
+dynamics with the potential itself. Two halves of those snapshots give the statistical difference.
 """
 
 from time import perf_counter
@@ -30,13 +29,13 @@ RMAX, BINS = 8.0, 160
 
 
 def rings(sheet):
-    """Return the distribution over rings of one sheet: ASE's over shells, turned to a plane."""
+    """Return the distribution over rings of one sheet, from ASE's over shells."""
     found, r = get_rdf(sheet, rmax=RMAX, nbins=BINS)
     return found * 2 * r / sheet.cell[2, 2]
 
 
 def dynamics(model, sheet, n_steps, every, seed):
-    """Return sheets along a Langevin dynamics in the plane, and their temperatures."""
+    """Return sheets of Langevin dynamics in the plane, and their temperatures."""
     hot, rng = sheet.copy(), np.random.default_rng(seed)
     hot.calc = EDNNCalculator(model)
     hot.set_constraint(FixCartesian(range(len(hot)), mask=(False, False, True)))
@@ -125,7 +124,7 @@ def main():
 
 
 def draw(r, curves):
-    """Draw the three curves, and how far those of the model are from that of the potential."""
+    """Draw the three curves, and the differences of the model from the potential."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8.4, 4.6), layout="constrained")

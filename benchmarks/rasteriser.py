@@ -1,8 +1,8 @@
-"""Drawing atoms takes time linear in their number, and far less than evaluating eq. 2 directly.
+"""Drawing atoms takes time linear in their number, far less than direct evaluation of eq. 2.
 
-Run with ``python benchmarks/rasteriser.py``; about a minute. Prints atoms a second at 0.09 Å a
-pixel with wells of 0.2 Å, for one large sheet and for many small ones, with one thread and two;
-then for slanted and open cells and in three dimensions. ``--lattices`` prints the latter alone.
+Run with ``python benchmarks/rasteriser.py``: about a minute. Prints atoms per second at 0.09 Å per
+pixel with wells of 0.2 Å, for one large sheet and for many small ones, with one thread and two, and
+for oblique and open cells and in three dimensions. ``--lattices`` prints only the latter.
 """
 
 import sys
@@ -20,7 +20,7 @@ DENSITY = 0.38  # atoms per Å² of graphene
 
 
 def sheet(n_pixels, seed=0):
-    """Carbon at random, as dense as graphene, in a square cell."""
+    """Return random carbon atoms with the density of graphene in a square cell."""
     length = n_pixels * SPACING
     rng = np.random.default_rng(seed)
     n_atoms = round(DENSITY * length**2)
@@ -28,7 +28,7 @@ def sheet(n_pixels, seed=0):
 
 
 def best_of(function, repeats=5):
-    """Least wall time and least processor time of a few runs, and the result."""
+    """Return the least wall time and least processor time of a few runs, and the result."""
     wall, processor = [], []
     for _ in range(repeats):
         start = perf_counter(), process_time()
@@ -39,7 +39,7 @@ def best_of(function, repeats=5):
 
 
 def direct(structure, n_pixels):
-    """Eq. 2 atom by atom at every pixel, with the nearest image."""
+    """Evaluate eq. 2 atom by atom at every pixel, with the nearest image."""
     length, grid = n_pixels * SPACING, np.arange(n_pixels) * SPACING
     field = np.zeros((n_pixels, n_pixels))
     for Z, r in zip(structure.numbers, structure.positions, strict=True):
@@ -49,7 +49,7 @@ def direct(structure, n_pixels):
 
 
 def lattice(vectors, n_pixels, n_atoms, periodic=True, seed=0):
-    """Carbon at random in a cell with edges along `vectors`, of so many pixels each."""
+    """Return random carbon atoms in a cell with edges along `vectors`, of so many pixels each."""
     vectors = np.asarray(vectors, dtype=float)
     vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     vectors = vectors * SPACING * np.array(n_pixels)[:, None]
@@ -62,7 +62,7 @@ def lattice(vectors, n_pixels, n_atoms, periodic=True, seed=0):
 
 
 def direct_on_lattice(structure, n_pixels):
-    """Eq. 2 atom by atom at every pixel, without images: for atoms that are far from the edges."""
+    """Evaluate eq. 2 atom by atom at every pixel, without images: for atoms far from the edges."""
     d = len(n_pixels)
     mesh = np.stack(np.meshgrid(*(np.arange(n) / n for n in n_pixels), indexing="ij"), axis=-1)
     pixels = mesh @ structure.cell[:d, :d]
@@ -89,10 +89,10 @@ def lattices():
             structure = lattice(vectors, n_pixels, n, pbc)
             model = GaussianRasterizer(SPACING, WIDTH, plane=plane).fit([structure])
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of Gaussians cut off by the open edge
+                warnings.simplefilter("ignore")  # Gaussians truncated by the open edge
                 _, times[n], _ = best_of(lambda m=model, s=structure: m.transform([s]), 3)
         added = (n_atoms - n_atoms // 4) / (times[n_atoms] - times[n_atoms // 4])
-        # Of a few atoms in the middle, as its time is the same for each.
+        # For a few atoms in the middle, as each takes the same time.
         few = Structure(structure.numbers[:5], structure.positions[:5], structure.cell, pbc)
         few.positions[:] = (few.positions - few.positions.mean(axis=0)) / 3
         few.positions[:] += structure.cell.sum(axis=0) / 2

@@ -1,10 +1,10 @@
-"""A ridge on local invariants learns the sheets to 2 meV/Å², and keeps that on larger ones.
+"""A ridge on local invariants learns the sheets to 2 meV/Å², also on larger ones.
 
-Beside it, on the same splits: the composition alone, and a model of the whole cell as one tile,
-which sees every pixel but can neither share what it learns nor be asked for another size.
+References on the same splits are the composition alone, and a model of the whole cell as one tile,
+which sees every pixel but can neither share weights nor predict another size.
 
-With ``--forces`` the ridge learns forces too, along ``--directions`` of each sheet, and instead of
-all that it stands beside the one that learns energies alone.
+With ``--forces`` the ridge learns forces too, along ``--directions`` random directions per sheet,
+and is compared with the one that learns energies alone.
 """
 
 from time import perf_counter
@@ -30,7 +30,7 @@ TEST = 480
 
 
 def composition(structures):
-    """How many atoms of each species, and the area."""
+    """Return the number of atoms of each species, and the area."""
     counts = [[np.sum(s["numbers"] == z) for z in (5, 6, 7)] for s in structures]
     return np.column_stack([counts, [np.prod(s["cell"][:2]) for s in structures]])
 
@@ -62,7 +62,7 @@ MODELS = {
 
 
 def errors(model, data, chosen):
-    """Errors per area and per atom, in meV; None where the model refuses."""
+    """Return errors per area and per atom, in meV; None where the model rejects the sheets."""
     structures = [data.structures[k] for k in chosen]
     try:
         predicted = 1e3 * model.predict(structures)
@@ -82,7 +82,7 @@ COLUMNS = ("mean", "median", "rmse", "bias")
 
 
 def force_error(model, data, chosen):
-    """Mean absolute error of the components of forces, in meV/Å."""
+    """Return the mean absolute error of the components of forces, in meV/Å."""
     structures = [data.structures[k] for k in chosen]
     draw, regressor = model[0], model[-1]
     forces = draw.forces(structures, regressor.predict_gradient(draw.transform(structures)))
@@ -151,7 +151,7 @@ def main():
             found["larger"].append(errors(model, large, np.arange(len(large.energies))))
         for part, values in found.items():
             if None in values:
-                rows.append([name, part, *["refused"] * 5, "", ""])
+                rows.append([name, part, *["rejected"] * 5, "", ""])
                 continue
             means = [row[0] for row in values]
             shown = np.mean(values, axis=0).tolist()

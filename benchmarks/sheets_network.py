@@ -1,14 +1,14 @@
-"""Networks on the sheets' total energies: the paper's, one without padding, one with forces.
+"""Networks learn the energies of sheets: the paper's, one without padding, one with forces.
 
     python benchmarks/sheets_network.py --models paper,valid,whole --minutes 15
     python benchmarks/sheets_network.py --models forces --minutes 60 --save sheets.ednn
 
-"paper" is the paper's network, tiles of 128 pixels of 0.1 Å with a focus of 64, energies alone;
-"valid" the one without padding; "whole" the paper's network on the whole cell as one tile; "forces"
-a small one without padding at 0.2 Å a pixel, with energies and forces, "energies" the same one
-without forces. Each trains for the same time of one core, as many epochs as fit, measured
-beforehand. ``--start sheets.ednn`` goes on from a model that was saved. Errors are of 480 sheets
-not trained on, and of 21 larger cells.
+"paper" is the paper's network, with tiles of 128 pixels of 0.1 Å and a focus of 64, on energies
+alone; "valid" is the one without padding; "whole" is the paper's network on the whole cell as one
+tile; "forces" is a small one without padding at 0.2 Å per pixel, on energies and forces; "energies"
+is the same without forces. Each trains for the same time on one core, for as many epochs as fit
+according to a trial. ``--start sheets.ednn`` continues from a saved model. Errors are those of 480
+unseen sheets and of 21 larger cells.
 """
 
 from _measure import arguments, machine, peak_megabytes, table
@@ -60,7 +60,7 @@ def drawn(name):
 def estimator(name, n_samples, epochs, options):
     module, settings, _, _, tiling, _, batch_size, rate = MODELS[name]
     batch_size, rate = options.batch_size or batch_size, options.rate or rate
-    first = 1 if options.start else 10  # weight of forces at first
+    first = 1 if options.start else 10  # initial weight of forces
     net = NeuralNetRegressor(
         module,
         **{f"module__{key}": value for key, value in settings.items()},
@@ -82,7 +82,7 @@ def estimator(name, n_samples, epochs, options):
     )  # fmt: skip
 
     def weight(epoch):
-        # Forces first, which are many; energies at the end, by which the model is judged.
+        # Forces first, which are many; energies at the end, for which errors are reported.
         return first ** (1 - np.clip((epoch / epochs - 0.4) / 0.5, 0, 1))
 
     symmetries = ("reflect",) if tiling.focus is None else ("shift", "reflect")
@@ -150,7 +150,7 @@ def main():
             ("unseen", sheets, test), ("larger", large, np.arange(len(large.energies)))
         ):  # fmt: skip
             found = errors(model, draw, data, chosen)
-            rows.append([name, part, epochs, took, *(found or ["refused"] + [""] * 5)])
+            rows.append([name, part, epochs, took, *(found or ["rejected"] + [""] * 5)])
         print(f"{name}: peak memory of the process so far {peak_megabytes():.0f} MB", flush=True)
     print(f"\nerrors in meV/Å², trained on {n_train:,} sheets; forces in meV/Å")
     table(
@@ -161,9 +161,9 @@ def main():
 
 
 def epochs_in(name, sheets, train, options):
-    """Return how many epochs fit into the time given, by a trial with a few sheets."""
+    """Return the number of epochs that fit into a time, by a trial with a few sheets."""
     trial = argparse.Namespace(**{**vars(options), "checkpoint": "", "start": ""})
-    for _ in range(2):  # the first one warms up
+    for _ in range(2):  # the first one is a warm-up
         _, _, took = fit(name, sheets, train[:64], 1, trial)
     minutes = 0.1 if options.quick else options.minutes
     return max(2, round(60 * minutes / (took * len(train) / 64)))
@@ -176,7 +176,7 @@ def save(path, draw, model):
         "held back": "np.random.default_rng(0).permutation(4655)[:480]",
         "made by": "benchmarks/sheets_network.py",
     }
-    # How the weight of forces changed is a function, which a file does not hold.
+    # The schedule of the weight of forces is a function, which a file cannot contain.
     model.solver = model.solver_ = GradientSolver()
     model.warm_start = False
     files.save(make_pipeline(draw, model), path, unit="eV", about=about)

@@ -1,13 +1,13 @@
-"""How far energies depend on where a sheet begins, and what averaging over shifts does about it.
+"""Averaging over shifts makes energies nearly independent of translations of a sheet.
 
     python benchmarks/translation.py
     python benchmarks/translation.py --minutes 3
 
-Claim: averaged over all shifts of the tiles by whole pixels below the focus, the shipped network's
-energy changes by less than a twentieth of what it does without, when a whole sheet is translated by
-any distance. Beside it: errors of energies and forces, the net force, which should be 0, and the
-processor time of an energy with forces. With ``--minutes``, a small network is trained for about so
-long twice, without and with random shifts of the fields in training, on 400 sheets drawn coarsely.
+Claim: averaged over all shifts of the tiles by whole pixels below the focus, the change of the
+bundled network's energy under any translation of a sheet is less than a twentieth of that without.
+Also printed are errors of energies and forces, the net force, which should be 0, and the processor
+time of an energy with forces. With ``--minutes``, a small network is trained twice for about so
+long, without and with random shifts of the fields in training, on 400 coarsely drawn sheets.
 """
 
 from time import perf_counter, process_time
@@ -41,7 +41,7 @@ class Moved:
 
 
 def at_each_shift(model, fields, ask):
-    """Return what a model says of fields at every shift of its tiles, (n_shifts, n, ...)."""
+    """Return the predictions of a model at every shift of its tiles, (n_shifts, n, ...)."""
     _, regressor = (step for _, step in model.steps)
     shifts = ShiftAveraged.of(regressor, "all").shifts_
     found = []
@@ -61,7 +61,7 @@ def means(model, shifts, found):
 
 
 def spread(model, sheets, chosen, n_translations, rng):
-    """Mean over sheets of the standard deviation over translations of the energy, meV/atom."""
+    """Return the standard deviation of energies over translations, mean over sheets, meV/atom."""
     found = {n: [] for n in NUMBERS}
     for k in chosen:
         sheet = sheets.structures[k]
@@ -73,7 +73,7 @@ def spread(model, sheets, chosen, n_translations, rng):
 
 
 def errors(model, sheets, test, with_forces):
-    """Mean errors of energies (meV/Å²) and forces (meV/Å), and the net force (eV/Å)."""
+    """Return mean errors of energies (meV/Å²) and forces (meV/Å), and the net force (eV/Å)."""
     structures = [sheets.structures[k] for k in test]
     area = sheets.cells[test, 0] * sheets.cells[test, 1]
     fields, found = model[0].transform(structures), {n: [] for n in NUMBERS}
@@ -91,7 +91,7 @@ def errors(model, sheets, test, with_forces):
 
 
 def costs(model, atoms):
-    """Processor time of an energy with forces, in ms, for each number of shifts."""
+    """Return the processor time of an energy with forces, in ms, for each number of shifts."""
     found = {}
     for n in NUMBERS:
         atoms.calc = EDNNCalculator(ShiftAveraged.of(model, n))
@@ -115,7 +115,7 @@ def rows_of(name, model, sheets, test, options):
 
 
 def trained(symmetries, sheets, train, epochs):
-    """Return a small network of coarse sheets, and the time that its training took."""
+    """Return a small network of coarse sheets, and its training time."""
     draw = GaussianRasterizer((12.5 / 32, 13 / 32), 0.4, weights=ONES, channels=tuple(ONES))
     solver = GradientSolver(
         max_epochs=epochs, lr=3e-3, batch_size=8, max_norm=5.0, gradient_weight=1.0,

@@ -1,4 +1,4 @@
-"""How sphinx builds the documentation; `make docs` is the command."""
+"""Configuration of sphinx; `make docs` builds the documentation."""
 
 import os
 import pkgutil
@@ -26,14 +26,14 @@ extensions = [
 ]
 exclude_patterns = ["_build"]
 templates_path = ["_templates"]
-default_role = "py:obj"  # a link where the name is one of ours, code where it is not
+default_role = "py:obj"  # a link for names of this package, code for others
 
 html_theme = "pydata_sphinx_theme"
 html_title = f"sk_ednn {release}"
 html_theme_options = {"show_toc_level": 2, "navigation_with_keys": False}
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
-html_sidebars = {"paper": []}  # it has no pages below it
+html_sidebars = {"paper": []}  # it has no subpages
 html_show_sourcelink = False
 
 # Links into other projects' pages need the network; a build without it must not fail.
@@ -49,11 +49,11 @@ if os.environ.get("DOCS_INTERSPHINX"):
 # ----------------------------------------------------------------------------------- reference
 
 autosummary_generate = True
-autosummary_ignore_module_all = False  # a module's public names are those in its __all__
+autosummary_ignore_module_all = False  # the public names of a module are those in __all__
 autosummary_imported_members = True
-autodoc_typehints = "none"  # the numpydoc sections say it
-# For the page of the whole package: its public packages and modules (the command is no API), and
-# the names it repeats from one of them, which are described there only.
+autodoc_typehints = "none"  # the numpydoc sections give them
+# For the page of the whole package: its public packages and modules (the command line is not an
+# API), and the names it re-exports from one of them, which are described only there.
 packages = [
     found.name
     for found in pkgutil.iter_modules(sk_ednn.__path__)
@@ -72,51 +72,51 @@ numpydoc_show_class_members = False  # the templates list the methods
 
 
 def skip_member(app, what, name, obj, skip, options):
-    """Document the methods that are ours; what scikit-learn and torch bring is in their pages."""
+    """Document methods of this package; those of scikit-learn and torch are in their pages."""
     module = getattr(obj, "__module__", None)
     if callable(obj) and module and not module.startswith("sk_ednn"):
         return True
-    # scikit-learn writes these, and they refer to labels of its own documentation.
+    # scikit-learn generates these, and they refer to labels of its documentation.
     if name.startswith("set_") and name.endswith("_request"):
         return True
     return None
 
 
-# "EDNNRegressor.predict" and its neighbours would all be cut at the same place.
+# "EDNNRegressor.predict" and its neighbours would all be truncated alike.
 toc_object_entries_show_parents = "hide"
 
-# A star before a word that no other star closes, outside of backticks: the axes in a shape.
+# A star before a word without a closing star, outside backticks: the axes in a shape.
 LITERAL_OR_AXES = re.compile(r"(`+[^`]*`+)|(?<=[\s(])\*(?=\w)(?![^*]*\w\*)")
 
 
 def escape_axes(app, what, name, obj, options, lines):
-    """Let docstrings say `of shape (n_samples, *grid)` without starting an emphasis."""
+    """Escape the star in `of shape (n_samples, *grid)`, which would start an emphasis."""
     for i, line in enumerate(lines):
         if not line.lstrip().startswith((">>>", "...")):
-            lines[i] = LITERAL_OR_AXES.sub(lambda found: found[1] or r"\*", line)
+            lines[i] = LITERAL_OR_AXES.sub(lambda match: match[1] or r"\*", line)
 
 
 BARE = {"class", "exception", "function"}
 
 
 def find_public(app, env, node, contnode):
-    """Link names as the guide writes them: `GridTiling`, `Direct(n_jobs=2)`, `files.save`."""
+    """Link names written as in the guide: `GridTiling`, `Direct(n_jobs=2)`, `files.save`."""
     if node.get("reftype") != "obj":
         return None
     target = re.sub(r"\(.*\)$", "", node["reftarget"])
     objects = env.domains["py"].objects
-    found = [
+    names = [
         name
-        for name, there in objects.items()
-        if not there.aliased and (f".{name}").endswith(f".{target}")
+        for name, entry in objects.items()
+        if not entry.aliased and (f".{name}").endswith(f".{target}")
     ]
-    if "." not in target:  # `fit` and `max_bytes` are many objects', `atoms` is also an extra
-        found = [name for name in found if objects[name].objtype in BARE]
-    if len(found) != 1:
+    if "." not in target:  # many objects have `fit` or `max_bytes`; `atoms` is also an extra
+        names = [name for name in names if objects[name].objtype in BARE]
+    if len(names) != 1:
         return None
-    there = objects[found[0]]
+    entry = objects[names[0]]
     return make_refnode(
-        app.builder, node["refdoc"], there.docname, there.node_id, contnode, found[0]
+        app.builder, node["refdoc"], entry.docname, entry.node_id, contnode, names[0]
     )
 
 
@@ -128,7 +128,7 @@ def setup(app):
 
 # ------------------------------------------------------------------------------------- gallery
 
-# examples/plot_*.py are run and shown; other scripts there are only shown.
+# examples/plot_*.py are run and rendered; other scripts there are only rendered.
 sphinx_gallery_conf = {
     "examples_dirs": str(HERE.parent / "examples"),
     "gallery_dirs": "auto_examples",

@@ -2,14 +2,13 @@
 Atoms: forces, relaxation and molecular dynamics
 ================================================
 
-The network that comes with the package, which was trained on energies and forces of small sheets of
-carbon, boron and nitrogen, relaxes a sheet that was never shown to it, and then drives molecular
-dynamics of one twice as large, both through ASE.
+The bundled network, trained on energies and forces of small sheets of carbon, boron and nitrogen,
+relaxes an unseen sheet and then drives molecular dynamics of one twice as large, both through ASE.
 """
 
 # %%
-# A sheet with graphene on one side and boron nitride on the other, taken from those that were kept
-# back when the network was trained, and drawn as the network sees it: a channel for each species.
+# Take a sheet with graphene on one side and boron nitride on the other from those held back when
+# the network was trained. The network sees it drawn with one channel per species.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -26,21 +25,21 @@ from sk_ednn.pretrained import load_sheets_model
 
 torch.set_num_threads(1)
 model, sheets = load_sheets_model(), load_sheets(as_ase=True)
-kept_back = np.random.default_rng(0).permutation(len(sheets.energies))[:480]
-mixed = [k for k in kept_back if sheets.kind_names[sheets.kinds[k]] == "heterostructure"]
+held_back = np.random.default_rng(0).permutation(len(sheets.energies))[:480]
+mixed = [k for k in held_back if sheets.kind_names[sheets.kinds[k]] == "heterostructure"]
 number = next(k for k in mixed if sheets.n_vacancies[k] == 1 and sheets.modes[k] == 1)
 atoms = sheets.structures[number].copy()
 atoms.calc = EDNNCalculator(model)
 
 energy, forces = atoms.get_potential_energy(), atoms.get_forces()
 error = 1e3 * (energy - sheets.energies[number]) / len(atoms)
-print(f"{len(atoms)} atoms, energy off by {error:.1f} meV/atom, forces by "
+print(f"{len(atoms)} atoms, error of the energy {error:.1f} meV/atom, of forces "
       f"{np.abs(forces[:, :2] - sheets.forces[number]).mean():.2f} eV/Å")  # fmt: skip
 
 # %%
-# Arrows are forces: those of the network in black, and in orange the ones of the quantum-mechanical
-# method that it learned from. The map to the right is the energy of the tiles, less what their
-# atoms hold by themselves on average. They are 0.8 Å wide, and their sum is what was learned.
+# Arrows are forces: those of the network in black, and in orange those of the quantum-mechanical
+# method that it learned from. The map to the right shows the energies of tiles less the average
+# energies of their atoms. Tiles are 0.8 Å wide; only the sum of their energies was learned.
 
 species = np.array([5, 6, 7])
 per_species = np.array([(sheet.numbers[:, None] == species).sum(0) for sheet in sheets.structures])
@@ -48,7 +47,7 @@ alone = np.linalg.lstsq(per_species, sheets.energies, rcond=None)[0]
 
 
 def bound(sheet):
-    """Return the energies of tiles, less those of the atoms drawn in them."""
+    """Return the energies of tiles less the average energies of the atoms drawn in them."""
     tiles = sheet.calc.get_property("tile_energies", sheet)
     field = model[0].transform([sheet])[0]
     by_tile = field.reshape(*(x for n in tiles.shape for x in (n, 4)), 3).sum(axis=(1, 3))
@@ -59,7 +58,7 @@ def bound(sheet):
 
 
 def show(ax, sheet, image=None):
-    """Draw atoms, over an image where there is one."""
+    """Draw atoms, over an image if one is given."""
     width, height = sheet.cell.lengths()[:2]
     if image is not None:
         limit = np.abs(image).max()
@@ -67,7 +66,7 @@ def show(ax, sheet, image=None):
             image.T, origin="lower", extent=(0, width, 0, height), cmap="RdBu_r", vmin=-limit,
             vmax=limit,
         )  # fmt: skip
-        ax.figure.colorbar(drawn, ax=ax, shrink=0.8, label="eV a tile")
+        ax.figure.colorbar(drawn, ax=ax, shrink=0.8, label="eV per tile")
     x, y = (sheet.positions[:, :2] % (width, height)).T
     colours = np.array(["tab:pink", "0.35", "tab:blue"])[sheet.numbers - 5]
     ax.scatter(x, y, s=28, c=colours, edgecolors="white", linewidths=0.5, zorder=3)
@@ -85,7 +84,7 @@ axes[1].set_title("energies of tiles")
 plt.show()
 
 # %%
-# Relaxation. The forces are the derivative of the energy, so the energy falls at every step.
+# Relax the sheet. The forces are the negative gradient of the energy, which falls at every step.
 
 energies = []
 relax = BFGS(atoms, logfile=None)
@@ -94,9 +93,9 @@ relax.run(fmax=0.1, steps=80)
 print(f"{relax.nsteps} steps, {energies[0] - energies[-1]:.2f} eV lower")
 
 # %%
-# Molecular dynamics of graphene at 1,000 K, in a cell twice as large as those of the training: the
-# perfect sheet is heated for 0.1 ps, and followed for another 0.1 ps. The calculator looks at every
-# 25th step whether tiles are like those of 10 training sheets.
+# Run molecular dynamics of graphene at 1,000 K, in a cell twice as large as those of the training:
+# 0.1 ps of heating the perfect sheet, and another 0.1 ps. At every 25th step the calculator
+# compares the tiles with those of 10 training sheets.
 
 lattice = next(
     sheet for sheet, kind, n, mode, size in zip(
@@ -105,7 +104,7 @@ lattice = next(
     ) if kind == 0 and n == 0 and mode == 0 and size < 0.01
 )  # fmt: skip
 hot = lattice.repeat((2, 1, 1))
-graphene = [k for k in range(len(sheets.kinds)) if sheets.kinds[k] == 0 and k not in kept_back]
+graphene = [k for k in range(len(sheets.kinds)) if sheets.kinds[k] == 0 and k not in held_back]
 train = [sheets.structures[k] for k in graphene[:10]]
 hot.calc = EDNNCalculator(model, training=train, check_every=25)
 hot.set_constraint(FixCartesian(range(len(hot)), mask=(False, False, True)))
@@ -119,7 +118,7 @@ images, kelvin, shares = [], [], []
 
 
 def record():
-    """Keep what is plotted below."""
+    """Record the sheet, its temperature and the share of novel tiles."""
     images.append(hot.copy())
     kelvin.append(hot.get_kinetic_energy() / len(hot) / units.kB)
     if "novel" in hot.calc.results:
@@ -131,14 +130,14 @@ dynamics.run(200)
 print(f"{np.mean(kelvin[20:]):.0f} K, {100 * np.mean(shares):.1f} % of the tiles novel")
 
 # %%
-# The radial distribution function is ASE's, turned to that of a plane, beside that of the training
-# sheets of graphene without holes that were made by dynamics at 800 to 1,200 K.
+# ASE computes the radial distribution function, converted here to that of a plane. The reference is
+# the training sheets of graphene without holes, from dynamics at 800 to 1,200 K.
 
 
 def rings(sheet, rmax=6.0, nbins=120):
     """Return the distribution over rings, and their radii."""
-    found, r = get_rdf(sheet, rmax=rmax, nbins=nbins)
-    return found * 2 * r / sheet.cell[2, 2], r
+    g, r = get_rdf(sheet, rmax=rmax, nbins=nbins)
+    return g * 2 * r / sheet.cell[2, 2], r
 
 
 reference = [

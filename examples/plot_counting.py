@@ -2,12 +2,12 @@
 Counting dots, from totals only
 ===============================
 
-A network learns to count dots from images of 32 x 32 pixels and the number of dots in each. Nothing
-says where the dots are. It then counts those of images 256 times larger, and shows where they are.
+A network learns to count dots from images of 32 x 32 pixels and the number of dots in each, without
+their positions. It then counts the dots of images 256 times larger, and shows where they are.
 """
 
 # %%
-# The training images hold 0 to 15 dots of radius 2.5 pixels, which never overlap.
+# The training images have 0 to 15 dots of radius 2.5 pixels, which never overlap.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -25,11 +25,11 @@ print(f"{small.counts.min():.0f} to {small.counts.max():.0f} dots")
 
 # %%
 # A tile is a focus of 4 pixels with 3 pixels of context. `EDNNRegressor` fills in `tile_shape`, so
-# that the class can be given in place of an instance.
+# pass the class instead of an instance.
 
 
 class Net(nn.Sequential):
-    """A small dense network: one number for each tile."""
+    """A small dense network with one output per tile."""
 
     def __init__(self, tile_shape):
         n_pixels = tile_shape[0] * tile_shape[1]
@@ -52,17 +52,17 @@ model = EDNNRegressor(
 model.fit(small.fields, small.counts)
 
 # %%
-# Larger images, sparse and crowded.
+# Predict larger images, sparse and crowded.
 
 for n in (32, 128, 512):
     large = make_dots(5, (n, n), random_state=n)
     predicted = model.predict(large.fields)
-    for true, found in zip(large.counts, predicted, strict=True):
-        print(f"{n} x {n}: {true:6.0f} dots, {found:8.1f} predicted")
+    for true, count in zip(large.counts, predicted, strict=True):
+        print(f"{n} x {n}: {true:6.0f} dots, {count:8.1f} predicted")
 
 # %%
-# What each tile holds. Only sums were given, so that a dot's weight may be spread over the tiles
-# that see it in any way; but tiles that see no dot have to hold nothing, and they do.
+# Plot the contribution of each tile. Only sums were given, so the weight of a dot may be spread
+# over the tiles that see it in any way. Tiles that see no dot must contribute nothing, and they do.
 
 image = make_dots(1, (96, 96), n_dots=45, random_state=5)
 contributions = model.predict_contributions(image.fields)[0]
@@ -82,11 +82,10 @@ for ax in axes:
 plt.show()
 
 # %%
-# A count is a simple total: all dots look the same, so that the sum of the pixels divided by that
-# of one dot counts them too. A harder one, with dots of two colours, is
-# ``make_dots(task="neighbours")``: the number of pairs of different colours within a distance.
-# There a model without context, which sees each tile alone, must fail at the borders of the tiles:
-# see the guide on the choice of focus and context.
+# A count is a simple total: all dots look the same, so the sum of the pixels divided by that of one
+# dot counts them too. ``make_dots(task="neighbours")`` is harder: it counts pairs of dots of two
+# different colours within a distance. A model without context, which sees each tile alone, must
+# fail at the borders of the tiles: see the guide on the choice of focus and context.
 
 one_dot = 2 * np.pi * 2.5**2 / 6  # the integral of (1 - d²/r²)² over a disc is π r² / 3
 print(f"sum of pixels: {image.fields.sum() / one_dot:.1f} dots")

@@ -2,15 +2,15 @@
 From a file of structures to a simulation
 =========================================
 
-Structures with their energies lie in an extended XYZ file, as most programs write it. A ridge
-regression learns the energies. Its derivative are the forces, with which ASE relaxes a sheet that
-it has not seen, and simulates one at 1,000 K, for a radial distribution function. That is less than
-60 lines, without those that write the file.
+An extended XYZ file, as most programs write it, contains structures with their energies. A ridge
+regression learns the energies. The negative gradient of its prediction are the forces, with which
+ASE relaxes an unseen sheet and simulates it at 1,000 K, for a radial distribution function. This
+takes less than 60 lines, without those that write the file.
 """
 
 # %%
-# The file. Yours takes its place; here 100 sheets of porous graphene, cells of 35 × 35 Å at
-# 1,000 K, are written to one, with energies of the REBO potential.
+# Write a file that stands in for yours: 100 sheets of porous graphene, cells of 35 × 35 Å at 1,000
+# K, with energies of the REBO potential.
 
 import tempfile
 from pathlib import Path
@@ -40,8 +40,8 @@ path = Path(tempfile.mkdtemp()) / "sheets.extxyz"
 write(path, [data.structures[k] for k in order])
 
 # %%
-# The model. Atoms are drawn on pixels of 0.44 Å; a tile is a focus of 16 pixels, 7 Å, with 3.9 Å of
-# context around it, and is described by what does not change when it is turned.
+# Fit the model. Atoms are drawn on pixels of 0.44 Å. A tile is a focus of 16 pixels, 7 Å, with 3.9
+# Å of context around it, described by rotational invariants.
 
 sheets = read_structures(path)
 energies, _ = energies_of(sheets)
@@ -52,23 +52,23 @@ model = make_pipeline(
     EDNNRegressor(make_pipeline(describe, Ridge(1e-6)), tiling, baseline="content"),
 )
 model.fit(sheets[:80], energies[:80])
-off = model.predict(sheets[80:]) - energies[80:]
-print(f"{1e3 * np.mean(np.abs(off)) / 35**2:.2f} meV/Å² on 20 unseen sheets")
+errors = model.predict(sheets[80:]) - energies[80:]
+print(f"mean error {1e3 * np.mean(np.abs(errors)) / 35**2:.2f} meV/Å² on 20 unseen sheets")
 
 # %%
-# Relaxation of an unseen sheet: its heat is taken out. Atoms stay in the plane, which is all that
-# the model knows of.
+# Relax an unseen sheet, which removes its thermal energy. Atoms are constrained to the plane, as
+# the model does not see heights.
 
 sheet = sheets[80].copy()
 sheet.calc = EDNNCalculator(model)
 sheet.set_constraint(FixCartesian(range(len(sheet)), mask=(False, False, True)))
 hot = sheet.get_potential_energy()
 FIRE(sheet, logfile=None).run(fmax=0.3, steps=60)
-print(f"{(hot - sheet.get_potential_energy()) / len(sheet):.3f} eV an atom lower")
+print(f"{(hot - sheet.get_potential_energy()) / len(sheet):.3f} eV per atom lower")
 
 # %%
-# Dynamics at 1,000 K, and the radial distribution function of the plane: ASE's, with rings in
-# place of shells. As many sheets of the file are beside it.
+# Run dynamics at 1,000 K, and compare the radial distribution function of the plane (ASE's, with
+# rings instead of shells) with that of 20 sheets of the file.
 
 rng = np.random.default_rng(0)
 heat = rng.normal(size=(len(sheet), 3)) * [1, 1, 0]
@@ -83,9 +83,9 @@ dynamics.run(150)
 
 def rings(structures):
     """Return the mean radial distribution function of flat sheets, and the radii."""
-    found = [get_rdf(each, rmax=6.0, nbins=120) for each in structures]
-    r = found[0][1]
-    return r, np.mean([g for g, _ in found], axis=0) * 2 * r / structures[0].cell[2, 2]
+    curves = [get_rdf(structure, rmax=6.0, nbins=120) for structure in structures]
+    r = curves[0][1]
+    return r, np.mean([g for g, _ in curves], axis=0) * 2 * r / structures[0].cell[2, 2]
 
 
 figure, axes = plt.subplots(1, 2, figsize=(9.6, 4), layout="constrained")

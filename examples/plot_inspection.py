@@ -1,15 +1,15 @@
 """
-Looking into a fitted model
-===========================
+Inspecting a fitted model
+=========================
 
-What a model of totals sees, how far it looks, whether it is extensive, what the totals leave open,
-and which of its predictions to trust. First Ising energies, where all of that is known; then sheets
-of carbon, boron and nitrogen.
+Measure what a model of totals uses, how far it reaches, whether it is extensive, what the totals do
+not determine, and which predictions to trust: first for Ising energies, where the answers are
+known, then for sheets of carbon, boron and nitrogen.
 """
 
 # %%
-# A kernel ridge is fitted to 400 systems of 8 x 8 spins, with a focus of 2 x 2: few enough that it
-# makes errors worth a look. Systems of four sizes test it.
+# Fit kernel ridge to 400 systems of 8 x 8 spins with a focus of 2 x 2, few enough for visible
+# errors, and test it on systems of four sizes.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -50,9 +50,9 @@ TilingDisplay.from_estimator(model, tests[1].fields, sample=5, tile=(3, 7))
 plt.show()
 
 # %%
-# Predictions and their errors. What all tiles have in common adds up with their number; errors of
-# tiles that are independent, with its root. Here the largest systems are worse than either says:
-# cold ones hold tiles that the small ones did not.
+# Plot predictions and their errors. Errors common to all tiles grow with their number, independent
+# errors with its root. Here the largest systems exceed both: cold ones contain tiles that do not
+# occur in the small ones.
 
 predicted = model.predict(X)
 labels = {"name": "energy", "unit": "J", "per": "spin"}
@@ -62,8 +62,8 @@ ErrorDisplay.from_predictions(y, predicted, sizes=n_spins, ax=right, kind="size"
 plt.show()
 
 # %%
-# The laws: copies, additivity, shifts by a focus hold to the last digits. Shifts by less than a
-# focus change the tiles, and measure the error.
+# Check the laws: copies, additivity and shifts by a focus are exact to round-off. Shifts by less
+# than a focus change the tiles, and measure the error.
 
 report = extensivity_report(model, X[:60])
 print(f"copies      {report.copies.max():.0e}")
@@ -72,11 +72,11 @@ print(f"shift by 2  {report.shift_by_focus.max():.0e}")
 print(f"shift by 1  {report.shifts[0][1]:.1f} J")
 transfer = size_transfer(y, predicted, n_spins)
 print(f"bias {transfer.bias:.4f} ± {transfer.bias_std_error:.4f} J per spin")
-print(f"noise {transfer.noise:.2f} J per root of spins")
+print(f"noise {transfer.noise:.2f} J times root of spins")
 
 # %%
-# What happens when part of each tile is hidden. A spin of the focus takes part in more of the
-# tile's own bonds than one of the context.
+# Hide part of each tile. A spin of the focus takes part in more of the bonds that a tile accounts
+# for than one of the context.
 
 ContextSensitivityDisplay.from_estimator(
     model,
@@ -91,8 +91,8 @@ plt.show()
 
 # %%
 # A ridge on pairs of spins, with twice the context it needs, spreads each bond over all tiles that
-# see it: its contributions depend most on the outermost sites. Its totals do not: there only
-# neighbours interact, as they should.
+# see it: contributions depend most on the outermost sites. In the totals only neighbours interact,
+# as they should.
 
 pairs = make_pipeline(PolynomialFeatures(2), Ridge(1e-3))
 wide = EDNNRegressor(pairs, GridTiling(1, 2)).fit(train.fields, train.energies)
@@ -102,13 +102,14 @@ InteractionDisplay.from_estimator(wide, train.fields, ax=right, unit="J", random
 plt.show()
 
 # %%
-# Because only sums are known, much is left open: in so many directions contributions can be moved,
-# and no total of the training data changes.
+# Since only sums are known, many directions are not determined: contributions can change along them
+# without changing any total of the training data.
 
 tiles = GridTiling(1, 1).tiles(train.fields)
-found = null_space(tiles)
+result = null_space(tiles)
 print(
-    f"{found.n_distinct} states of a tile, {found.rank} numbers determined, {found.dimension} not"
+    f"{result.n_distinct} states of a tile, {result.rank} numbers determined, "
+    f"{result.dimension} not"
 )
 
 spins = make_ising(1, (48, 48), temperature=2.4, n_sweeps=300, random_state=1).fields
@@ -116,7 +117,7 @@ ContributionDisplay.from_estimator(model, spins, name="energy of a tile", unit="
 plt.show()
 
 # %%
-# Cross-validation along a short path finds the context that is enough.
+# Find the smallest sufficient context by cross-validation along a short path.
 
 path = TilingPathDisplay.from_data(
     train.fields,
@@ -129,9 +130,9 @@ print("suggested:", path.result.tiling)
 plt.show()
 
 # %%
-# Sheets of carbon, boron and nitrogen, drawn with a channel for each species. Four members of a
-# committee are fitted to graphene and boron nitride; predicted are sheets of both and of either.
-# Where the spread between members ranks the errors, it tells which predictions to trust.
+# Draw sheets of carbon, boron and nitrogen with one channel per species. Fit a committee of four
+# members to graphene and boron nitride, and predict sheets of both and of either. If the spread
+# between members ranks the errors, it shows which predictions to trust.
 
 sheets = load_sheets()
 order = np.random.default_rng(0).permutation(len(sheets.energies))
@@ -169,7 +170,7 @@ NoveltyDisplay.from_estimator(
 plt.show()
 
 # %%
-# Totals are extensive, here those of copies of one system, and time is linear in size. (Fields of
+# Totals of copies of one system are extensive, and time is linear in size. (The fields are
 # independent spins: where tiles repeat, each is evaluated once, and time grows more slowly.)
 
 larger = [np.random.default_rng(n).choice([-1, 1], size=(n, n)) for n in (16, 32, 64, 128)]

@@ -2,13 +2,13 @@
 Ising energies: from 8 x 8 to 128 x 128
 =======================================
 
-Four tile models are fitted to total energies of 8 x 8 spins, and asked for the energies of systems
-up to 256 times larger. What matters then is how the error grows with the size.
+Four tile models are fitted to total energies of 8 x 8 spins, and predict the energies of systems up
+to 256 times larger. The growth of the error with the size matters most.
 """
 
 # %%
-# A thousand small systems, and ten of each larger size. The energy is that of pairs of nearest
-# neighbours, so a focus of one site with a context of one site sees all there is to see.
+# Make a thousand small systems, and ten of each larger size. The energy is that of pairs of nearest
+# neighbours, so a focus of one site with a context of one site is sufficient.
 
 import time
 
@@ -33,8 +33,8 @@ small = make_ising(1000, (8, 8), random_state=0)
 tests = {n: make_ising(10, (n, n), n_sweeps=50, random_state=n) for n in (8, 16, 32, 64, 128)}
 
 # %%
-# The tile models. How each is fitted to sums follows from what it is; the network is given its
-# number of epochs, which would otherwise be 100 at a lower learning rate.
+# Define the tile models. Their type determines the solver. The network gets 80 epochs instead of
+# the default of 100 at a lower learning rate.
 
 tile_models = {
     "ridge on pairs": make_pipeline(PolynomialFeatures(2), Ridge(1e-6)),
@@ -48,7 +48,7 @@ for name, tile_model in tile_models.items():
     print(f"{name:15} {type(AutoSolver().select(tile_model)).__name__}")
 
 # %%
-# Fit each to the same totals. Errors are medians of ten systems, in J.
+# Fit all to the same totals. Errors are medians of ten systems, in J.
 
 errors, fitted = {}, {}
 for name, tile_model in tile_models.items():
@@ -68,10 +68,10 @@ for name, tile_model in tile_models.items():
     print(f"{name:15} {seconds:4.1f} s  ", *(f"{e:.1e}" for e in errors[name]))
 
 # %%
-# The features of the first contain the energy itself, and the kernel comes close to it: what is
-# left is rounding and a small penalty. The tree ends up telling all 512 states of a tile apart. The
-# network has been trained for a few seconds only. Errors of tiles that are independent would grow
-# with the root of the number of sites, those that all tiles share with the number itself.
+# The features of the first model contain the energy, and the kernel comes close to it: round-off
+# and a small penalty remain. The tree distinguishes all 512 states of a tile. The network has been
+# trained for only a few seconds. Independent errors of tiles grow with the root of the number of
+# sites, common ones with the number itself.
 
 figure, ax = plt.subplots(figsize=(6.4, 4.4), layout="constrained")
 sites = np.array([n * n for n in tests])
@@ -88,8 +88,8 @@ ax.spines[["top", "right"]].set_visible(False)
 plt.show()
 
 # %%
-# The contributions add up to the total. Only the total is determined: half of a bond could as well
-# be moved to the neighbour. This is a model's own way of dividing the energy, here kernel ridge's.
+# The contributions add up to the total. Only the total is determined: half of a bond could just as
+# well belong to the neighbour. The map shows how kernel ridge divides the energy.
 
 spins = make_ising(1, (64, 64), temperature=2.3, n_sweeps=200, random_state=3).fields
 contributions = fitted["kernel ridge"].predict_contributions(spins)

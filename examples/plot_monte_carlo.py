@@ -2,13 +2,13 @@
 Monte Carlo: from totals of 8 x 8 spins to the phase transition
 ===============================================================
 
-A model is fitted to total energies of 8 x 8 spins. Its Monte Carlo on 64 x 64 spins is compared
+A model is fitted to total energies of 8 x 8 spins. Monte Carlo with it on 64 x 64 spins is compared
 with the exact solution of the infinite lattice: energy, specific heat and magnetisation.
 """
 
 # %%
-# The model sees nothing but configurations and totals. A focus of one spin with a context of one
-# spin is enough for pairs of neighbours.
+# Fit the model to configurations and totals alone. A focus of one spin with a context of one spin
+# is sufficient for pairs of neighbours.
 
 import time
 
@@ -26,8 +26,8 @@ model = EDNNRegressor(tiling=GridTiling(focus=1, context=1), random_state=0)
 model.fit(small.fields, small.energies)
 
 # %%
-# What a single flip costs is known without the other 4,095 spins: only the tiles that see it are
-# evaluated again. At the wall between two domains it costs half as much as inside of one.
+# The energy of a single flip needs only the tiles that see it, not the other 4,095 spins. At the
+# wall between two domains it is half of that inside a domain.
 
 stripes = np.ones((64, 64), dtype=np.int8)
 stripes[20:40] = -1
@@ -36,9 +36,9 @@ for place, site in (("in a domain", (30, 5)), ("at a wall", (20, 5))):
     print(f"{place:11}: {local.propose([site], [1]):5.2f} J")
 
 # %%
-# A ladder of temperatures, two replicas of each. Spins three apart share no tile and change
-# together, in all replicas at once; after every second sweep neighbouring temperatures may swap
-# their replicas.
+# Sample a ladder of temperatures with two replicas each. Spins three apart share no tile and are
+# updated together, in all replicas at once. After every second sweep neighbouring temperatures may
+# swap their replicas.
 
 critical = 2 / np.log(1 + np.sqrt(2))
 temperatures = np.concatenate(
@@ -51,8 +51,8 @@ sampler = Metropolis(
 start = time.perf_counter()
 chain = sampler.run(np.ones((side, side), dtype=np.int8), 500, burn_in=150, interval=2)
 seconds = time.perf_counter() - start
-tried = 650 * chain.fields.size
-print(f"{tried / 1e6:.0f} million flips tried in {seconds:.0f} s")
+attempted = 650 * chain.fields.size
+print(f"{attempted / 1e6:.0f} million flips attempted in {seconds:.0f} s")
 print("accepted:", " ".join(f"{100 * a:.0f}%" for a in chain.acceptance[::4]))
 
 # %%
@@ -85,8 +85,8 @@ def exact_magnetisation(temperature):
 
 
 # %%
-# Points are the model's, lines are exact. On a finite lattice the specific heat has a peak where
-# that of the infinite one diverges, and above the transition some magnetisation is left.
+# Points are the model, lines the exact solution. On a finite lattice the specific heat has a peak
+# where that of the infinite lattice diverges, and some magnetisation remains above the transition.
 
 sites = side**2
 energy = chain.energies.mean(axis=(0, 2)) / sites
@@ -115,7 +115,7 @@ worst = np.abs(energy - exact_energy(temperatures))[away].max()
 print(f"largest difference of the energy per spin, away from the transition: {worst:.4f} J")
 
 # %%
-# The last spins at three temperatures.
+# Show the last spins at three temperatures.
 
 figure, axes = plt.subplots(1, 3, figsize=(9.6, 3.4), layout="constrained")
 for ax, index in zip(axes, (2, 7, 16), strict=True):

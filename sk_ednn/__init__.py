@@ -22,7 +22,7 @@ _NAMES = {
     "GridTiling": ".tiling",
     "ShiftAveraged": ".estimators",
 }
-_PACKAGES = ("evaluation", "exceptions", "metrics", "solver", "tiling")
+_PACKAGES = ("evaluation", "exceptions", "metrics", "solvers", "tiling")
 
 
 def __getattr__(name):

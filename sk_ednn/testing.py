@@ -13,6 +13,7 @@ from sklearn.base import clone
 from sklearn.linear_model import Ridge
 from sklearn.utils import check_random_state
 
+from .fields._channels import grid_axes
 from .fields._fields import Fields
 from .tile_models._tile_model import TileModel
 from .tiling import GridTiling
@@ -78,7 +79,7 @@ def check_extensive_estimator(
     """
     rng = check_random_state(random_state)
     X, y = _data(X, y, rng)
-    axes = _grid_axes(X, channel_axis)
+    axes = grid_axes(channel_axis, X.ndim - 1)
     focus = _focus(estimator, focus, len(axes))
     estimator = clone(estimator)
     if "random_state" in estimator.get_params() and estimator.random_state is None:
@@ -353,9 +354,8 @@ def _check_grid_tiling(tiling, field_shape, rng):
     _check_affected(tiling, names, grid, rng)
     if getattr(tiling, "boundary", None) == "periodic":
         channel = getattr(tiling, "channel_axis", None)
-        axes = _grid_axes(X, channel)
-        for axis, part in zip(axes, focus, strict=True):
-            step = part.stop - part.start
+        axes = grid_axes(channel, X.ndim - 1)
+        for axis, step in zip(axes, tiling.focus_shape(tile_shape), strict=True):
             moved = tiling.tiles(np.roll(X, step, axis=1 + axis)).array()
             expected = np.roll(every.reshape(2, *grid, -1), 1, axis=1 + axes.index(axis))
             _require(
@@ -463,12 +463,6 @@ def _data(X, y, rng):
     return np.array(X), np.array(y, dtype=float)
 
 
-def _grid_axes(X, channel_axis) -> list[int]:
-    ndim = X.ndim - 1
-    channel = None if channel_axis is None else channel_axis % ndim
-    return [axis for axis in range(ndim) if axis != channel]
-
-
 def _focus(estimator, focus, n_axes) -> tuple[int, ...]:
     if focus is None:
         focus = 1
@@ -547,7 +541,7 @@ def _check_blocks(tiling, X, every, grid):
 
 def _check_affected(tiling, names, grid, rng):
     channel = getattr(tiling, "channel_axis", None)
-    axes = _grid_axes(names[None], channel)
+    axes = grid_axes(channel, names.ndim)
     before = tiling.tiles(names[None]).array().reshape(*grid, -1)
     for _ in range(4):
         site = [int(rng.randint(names.shape[axis])) for axis in axes]

@@ -65,6 +65,13 @@ def test_public_names_resolve_and_are_documented(name):
             assert value.__doc__, f"{name}.{public} has no docstring"
 
 
+def test_every_name_that_the_package_lists_is_there():
+    code = "import sk_ednn; print(*(getattr(sk_ednn, name) for name in dir(sk_ednn)))"
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=PACKAGE.parent, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 # ----------------------------------------------------------- nothing imports from sk_ednn/__init__
 
 

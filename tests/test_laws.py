@@ -164,7 +164,7 @@ def test_a_focus_over_the_whole_axis_is_no_longer_extensive(tile_model):
     model = regressor(tile_model, GridTiling(None, 0))
     X = make_field("float64", 12, (4, 4))
     model.fit(X, X.sum(axis=(1, 2)))
-    with pytest.raises(ValueError, match="With focus=None the field's size is part of the model"):
+    with pytest.raises(ValueError, match="With focus=None the model applies to one size of fields"):
         model.predict(np.concatenate([X, X], axis=1))
 
 

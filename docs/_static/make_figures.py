@@ -1,6 +1,6 @@
 """Draw the figure of the README: ``python docs/_static/make_figures.py [folder]``.
 
-A field with one tile of it, what each tile holds of the total, and predicted against true totals.
+It shows a field with one tile, the contributions of all tiles, and predicted against true totals.
 """
 
 import sys
@@ -17,7 +17,7 @@ from sk_ednn.datasets import make_ising
 FOCUS_COLOUR, CONTEXT_COLOUR, INK = "#d1495b", "#edae49", "#22303c"
 SPINS = {1: "#dfe7ee", -1: "#5b7c99"}
 SIZES = (8, 16, 32, 64, 128)
-FRAME, WIDTH = (14, 12), 16  # the part of the field whose spins are shown
+FRAME, WIDTH = (14, 12), 16  # the visible part of the field
 
 
 def main(folder):
@@ -67,7 +67,7 @@ def draw_tile(ax, spins, place):
 
 
 def draw_contributions(figure, ax, bar_axes, contributions):
-    """Show what each tile holds of the total."""
+    """Show the contribution of each tile."""
     image = ax.imshow(
         contributions, cmap="cividis", vmin=-2, vmax=2, extent=(0, 48, 48, 0), interpolation="none"
     )

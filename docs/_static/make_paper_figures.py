@@ -1,7 +1,7 @@
 """Draw our counterparts of the figures of Mills et al. 2019.
 
-``python docs/_static/make_paper_figures.py [folder] [--only fig3]``; some minutes of one core.
-Numbers of the page "The paper, figure by figure" are what this prints.
+Run ``python docs/_static/make_paper_figures.py [folder] [--only fig3]``: some minutes on one core.
+It prints the numbers of the page "The paper, figure by figure".
 """
 
 import argparse
@@ -55,7 +55,7 @@ def spins():
 
 @cache
 def sheets():
-    """Return what the shipped network predicts of sheets it was not trained on."""
+    """Return the predictions of the bundled network for unseen sheets."""
     small, large = load_sheets(), load_sheets(cells="large")
     unseen = np.random.default_rng(0).permutation(len(small.energies))[:480]
     model, parts = load_sheets_model(), {}
@@ -82,7 +82,7 @@ def sheets():
 
 
 def fig1():
-    """Counted dots: the field, and what each tile counts."""
+    """Draw dots, and the count of each tile."""
     torch.manual_seed(0)
     small = make_dots(1000, (32, 32), random_state=0)
     focus, context = 4, 3
@@ -107,7 +107,7 @@ def fig1():
 
 
 def fig2():
-    """Focus and context on a lattice."""
+    """Draw focus and context on a lattice."""
     figure, axes = plt.subplots(1, 2, figsize=(8.2, 4.1), layout="constrained")
     field = make_ising(1, (16, 16), temperature=2.4, n_sweeps=300, random_state=1).fields
     TilingDisplay.from_tiling(GridTiling(4, 2), field, tile=(1, 2), ax=axes[0])
@@ -118,7 +118,7 @@ def fig2():
 
 
 def fig3():
-    """Predicted against true energies of spins, and errors against size."""
+    """Draw predicted against true energies of spins, and errors against size."""
     model, tests = spins()
     true = np.concatenate([data.energies for data in tests.values()])
     predicted = np.concatenate([model.predict(data.fields) for data in tests.values()])
@@ -138,7 +138,7 @@ def fig3():
 
 
 def fig4():
-    """A tile of the network of the sheets, and what all tiles hold."""
+    """Draw a tile of the network of the sheets, and the contributions of all tiles."""
     model, parts = sheets()
     chosen = np.flatnonzero(parts["unseen"]["kind"] == "heterostructure")[:1]
     structures = [parts["unseen"]["structures"][k] for k in chosen]
@@ -146,7 +146,7 @@ def fig4():
     figure, axes = plt.subplots(1, 2, figsize=(8.6, 4.2), layout="constrained")
     TilingDisplay.from_estimator(model, structures, tile=(6, 9), ax=axes[0])
     axes[0].set_title("focus 0.8 Å, context 3.1 Å on either side", fontsize=10)
-    # The composition's share, some −60 eV an atom, would hide all else.
+    # The energy of the composition, some −60 eV per atom, would hide all else.
     bare = copy.copy(model[-1])
     bare.tile_model_ = bare.tile_model_.with_baseline(None)
     ContributionDisplay.from_estimator(
@@ -156,7 +156,7 @@ def fig4():
 
 
 def fig5():
-    """Sheets that the network was not trained on: parity, and errors."""
+    """Draw parity and errors of unseen sheets."""
     _, parts = sheets()
     unseen = parts["unseen"]
     figure, axes = plt.subplots(1, 2, figsize=(9.6, 4.1), layout="constrained")
@@ -173,7 +173,7 @@ def fig5():
 
 
 def fig6():
-    """What it costs to blur context, and focus, of every tile."""
+    """Draw the error with blurred context, and with blurred focus."""
     small = load_sheets()
     order = np.random.default_rng(0).permutation(len(small.energies))
     network, parts = sheets()
@@ -209,7 +209,7 @@ def fig6():
 
 
 def fig9():
-    """Larger cells than any of the training."""
+    """Draw parity and errors of cells larger than those of the training."""
     _, parts = sheets()
     both = {k: np.concatenate([parts[p][k] for p in parts])
             for k in ("energies", "predicted", "area", "n_atoms")}  # fmt: skip
@@ -239,7 +239,7 @@ def fig9():
 
 
 def fig10():
-    """Processor time to predict, against the number of sites."""
+    """Draw the processor time of a prediction against the number of sites."""
     torch.set_num_threads(1)
     model, _ = spins()
     rng = np.random.default_rng(0)
@@ -253,7 +253,7 @@ def fig10():
         (axes[1], "sheets, network", network[-1], images, "pixel"),
     ):
         sizes = [x.shape[0] * x.shape[1] for x in X]
-        regressor.predict(X[0][None])  # what a first call loads is no part of any time
+        regressor.predict(X[0][None])  # a first call loads libraries
         times = [processor_seconds(regressor, x) for x in X]
         shown = ScalingDisplay.from_measurements(sizes, times, kind="time", ax=ax, per=per)
         ax.set(title=name, ylabel="processor time / s")
@@ -263,7 +263,7 @@ def fig10():
 
 
 def processor_seconds(regressor, field, n_repeats=5):
-    """Return the least processor time of a prediction, by an evaluation that remembers no tiles."""
+    """Return the least processor time of a prediction, by an evaluation without a cache."""
     times = []
     for _ in range(n_repeats):
         regressor.evaluation_ = clone(regressor.evaluation_)
@@ -274,7 +274,7 @@ def processor_seconds(regressor, field, n_repeats=5):
 
 
 def fig13():
-    """Monte Carlo with the model of 8 x 8 spins, beside the exact solution."""
+    """Draw Monte Carlo with the model of 8 x 8 spins, and the exact solution."""
     from scipy.special import ellipk
 
     model, _ = spins()
@@ -319,7 +319,7 @@ FIGURES = (fig1, fig2, fig3, fig4, fig5, fig6, fig9, fig10, fig13)
 
 
 def main():
-    """Draw all, or one."""
+    """Draw all figures, or one."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", nargs="?", default=Path(__file__).parent / "paper", type=Path)
     parser.add_argument("--only", choices=[draw.__name__ for draw in FIGURES])

@@ -1,4 +1,4 @@
-"""Draw what `benchmarks/micrometre.py --results FILE` measured.
+"""Draw the results of `benchmarks/micrometre.py --results FILE`.
 
 ``python docs/_static/make_scaling_figures.py micrometre.json [folder]`` writes ``scaling.png``:
 time against atoms, speed-up against workers, energy per atom against size, and peak memory, as in
@@ -28,7 +28,7 @@ def main(results, folder):
     (time, speedup), (energy, memory) = figure.subplots(2, 2)
 
     seconds = np.array([row["seconds"] for row in of_size])
-    # Start-up is most of the time of a small sheet: the power is that of the large ones.
+    # Start-up dominates small sheets: the exponent is that of the large ones.
     large = atoms > 1e5 if (atoms > 1e5).sum() > 1 else atoms > 0
     ScalingDisplay.from_measurements(atoms[large], seconds[large], kind="time", ax=time, per="atom")
     time.plot(atoms[~large], seconds[~large], "o", color=PREDICTED, mfc="white", ms=6)
@@ -48,7 +48,7 @@ def main(results, folder):
 
 
 def draw_speedup(ax, rows):
-    """Show the sheet that was evaluated with several numbers of workers."""
+    """Show the speed-up of the sheet that was evaluated with several numbers of workers."""
     by_cells = {row["cells"]: [r for r in rows if r["cells"] == row["cells"]] for row in rows}
     same = max(by_cells.values(), key=lambda found: len({row["workers"] for row in found}))
     n_workers = [row["workers"] for row in same]

@@ -8,15 +8,15 @@
 #SBATCH --time=01:00:00
 set -euo pipefail
 
-# A process for each core, and no more threads than that.
+# One process per core, with one thread each.
 export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 file="$PWD/scheduler-$SLURM_JOB_ID.json"
 trap 'kill $(jobs -p) 2>/dev/null; rm -f "$file"' EXIT
 
-# Others on the network of the cluster can reach it: where that matters, use Dask's TLS.
+# Others on the cluster's network can reach the scheduler: use Dask's TLS if that matters.
 dask scheduler --host "$(hostname -i | cut -d' ' -f1)" --scheduler-file "$file" &
 while [ ! -s "$file" ]; do sleep 1; done
 srun dask worker --nthreads 1 --nworkers 1 --memory-limit 0 --scheduler-file "$file" &
 
-# Handed in again after it was stopped, it computes what is not in the journal.
+# Submitted again after a stop, it computes only what the journal lacks.
 python predict.py "$1" "$2" --scheduler-file "$file" --journal journal

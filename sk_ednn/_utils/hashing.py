@@ -1,4 +1,4 @@
-"""A short name for what an object holds, the same in every process."""
+"""Hash objects by content, with the same result in every process."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from joblib.hashing import Hasher, NumpyHasher
 
 from ..exceptions import TileModelError
 
-# Of what a message quotes.
-_LONGEST = 200
+# Messages quote at most this many characters.
+_MAX_LENGTH = 200
 UNSENDABLE = (
-    "The model, or what it is given, cannot be sent to another process ({why}). Use threads "
-    "(n_jobs in joblib's 'threading' backend, scheduler='threads' in dask), or leave out of it "
-    "what is open or locked, such as files and locks, by a method __getstate__."
+    "The model or its data cannot be sent to another process ({why}). Use threads "
+    "(n_jobs with joblib's 'threading' backend, scheduler='threads' in dask), or write a method "
+    "__getstate__ that leaves out open files and locks."
 )
 
 
 class _Hasher(NumpyHasher):
-    """joblib's hash, which is of values and not of identities, for tensors too."""
+    """joblib's hash of values, extended to torch tensors."""
 
     def save(self, obj):
         torch = sys.modules.get("torch")
-        # torch pickles where in memory a tensor was.
+        # The pickle of a tensor contains its memory address.
         if torch is not None and isinstance(obj, torch.Tensor):
             obj = ("tensor", obj.requires_grad, obj.detach().cpu().numpy())
         super().save(obj)
 
     def _batch_setitems(self, items, *args):
-        # joblib takes any TypeError for keys without an order, that of a value that cannot be
-        # pickled too, and then leaves such values out.
+        # joblib attributes any TypeError to unorderable keys, also that of a value that cannot be
+        # pickled, and then skips such values.
         items = list(items)
         try:
             items.sort(key=itemgetter(0))
@@ -42,9 +42,9 @@ class _Hasher(NumpyHasher):
 
 
 def digest(obj) -> str:
-    """Return a hexadecimal digest of an object's content.
+    """Return a hexadecimal hash of an object's content.
 
-    Equal content gives equal digests, in another process and after pickling too.
+    Equal content gives equal hashes, also in another process and after pickling.
 
     Parameters
     ----------
@@ -64,54 +64,54 @@ def digest(obj) -> str:
     return _Hasher(hash_name="sha1", coerce_mmap=True).hash(obj)
 
 
-def fit_key(depends_on, keeper, otherwise) -> str:
-    """Return the digest of all that a fit depends on, under which it is kept.
+def fit_key(depends_on, cache, otherwise) -> str:
+    """Return the hash of all that a fit depends on: its key in a cache.
 
     Parameters
     ----------
     depends_on : object
-    keeper : str
-        What keeps it under its key, for the message.
+    cache : str
+        Subject and verb of the message, such as "memory caches each fit".
     otherwise : str
-        What to do without one.
+        The alternative to a cache, for the message.
 
     Raises
     ------
     TileModelError
-        Where a part cannot be pickled, so that it cannot be told from others.
+        If a part cannot be hashed.
 
     Examples
     --------
     >>> from sk_ednn._utils.hashing import fit_key
-    >>> fit_key({"act": lambda x: x**2}, "memory keeps each fit", "Or set memory=None.")
+    >>> fit_key({"act": lambda x: x**2}, "memory caches each fit", "Or set memory=None.")
     Traceback (most recent call last):
     ...
-    sk_ednn.exceptions.TileModelError: memory keeps each fit by what it depends on; of this, one
-    part cannot be told from others (Can't pickle <function <lambda> at ...>: ...). Functions and
-    classes are told by their names: define them in a module, not within a function, nor by lambda.
-    Or set memory=None.
+    sk_ednn.exceptions.TileModelError: memory caches each fit by a hash of its parameters and data,
+    one of which cannot be hashed (Can't pickle <function <lambda> at ...>: ...). Functions and
+    classes are hashed by name: define them in a module, not inside a function or as a lambda. Or
+    set memory=None.
     """
-    with told_apart(keeper, otherwise):
+    with hashing_errors(cache, otherwise):
         return digest(depends_on)
 
 
 @contextmanager
-def told_apart(keeper, otherwise):
-    """Say in one line that digests, taken within, cannot be; see `fit_key`."""
+def hashing_errors(cache, otherwise):
+    """Turn errors of hashing into a TileModelError of one line; see `fit_key`."""
     try:
         yield
     except (MemoryError, OSError):
         raise
-    except Exception as error:  # whatever an object raises that does not want to be pickled
+    except Exception as error:  # objects that cannot be pickled raise errors of any class
         raise TileModelError(
-            f"{keeper} by what it depends on; of this, one part cannot be told from others "
-            f"({reason(error)}). Functions and classes are told by their names: define them in a "
-            f"module, not within a function, nor by lambda. {otherwise}"
-        ) from None  # its own words hold the whole model
+            f"{cache} by a hash of its parameters and data, one of which cannot be hashed "
+            f"({reason(error)}). Functions and classes are hashed by name: define them in a "
+            f"module, not inside a function or as a lambda. {otherwise}"
+        ) from None  # the message of joblib contains the whole model
 
 
 def reason(error) -> str:
-    """Return why something cannot be pickled, in one line, without what was to be.
+    """Return why an object cannot be pickled, in one line, without the object's repr.
 
     Examples
     --------
@@ -119,18 +119,18 @@ def reason(error) -> str:
     >>> reason(TypeError("cannot pickle '_thread.lock' object", "while hashing ..."))
     "cannot pickle '_thread.lock' object"
     """
-    # joblib and distributed append all that they were given.
+    # joblib and distributed append their arguments.
     text = str(error.args[0] if error.args else type(error).__name__)
-    if "Traceback" in text:  # of another thread or process, as text
-        said = [line for line in text.splitlines() if "Error: " in line]
-        text = said[-1].partition("Error: ")[2] if said else type(error).__name__
+    if "Traceback" in text:  # the traceback of another thread or process, as text
+        errors = [line for line in text.splitlines() if "Error: " in line]
+        text = errors[-1].partition("Error: ")[2] if errors else type(error).__name__
     text = " ".join(text.split())
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} ..."
+    return text if len(text) <= _MAX_LENGTH else f"{text[:_MAX_LENGTH]} ..."
 
 
 @contextmanager
 def sent_to_processes():
-    """Say in one line that something could not be sent to the processes of joblib, or back.
+    """Turn pickling errors of joblib's processes into a TileModelError of one line.
 
     Raises
     ------
@@ -139,9 +139,9 @@ def sent_to_processes():
     try:
         yield
     except PicklingError as error:
-        # joblib says that something could not be pickled, and Python below it what.
+        # The cause names the object that joblib could not pickle.
         raise TileModelError(UNSENDABLE.format(why=reason(error.__cause__ or error))) from None
-    except (TypeError, AttributeError) as error:  # of what a worker sends back
+    except (TypeError, AttributeError) as error:  # raised for results of a worker
         if "pickle" not in str(error):
             raise
         raise TileModelError(UNSENDABLE.format(why=reason(error))) from None

@@ -12,7 +12,8 @@ _LIBRARIES = {
     "torch": ("torch", "skorch"),
     "dask": ("dask", "cloudpickle"),
     "distributed": ("distributed", "bokeh"),
-    "atoms": ("ase",),
+    "atoms": ("ase", "vesin", "sphericart"),
+    "search": ("ase_ga", "spglib"),
     "plot": ("matplotlib",),
     "cli": ("typer", "rich", "yaml"),
     "hdf5": ("h5py",),
@@ -64,6 +65,11 @@ def needing(what, *, extra=None, otherwise=""):
             f"'sk-ednn[{extra or EXTRAS[library]}]'.{otherwise and ' ' + otherwise}",
             name=library,
         ) from error
+
+
+def is_from(array, package) -> bool:
+    """Tell whether an object is of a class of a package, without importing it."""
+    return type(array).__module__.partition(".")[0] == package
 
 
 def later(package, modules, *, extra=None):

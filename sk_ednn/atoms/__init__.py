@@ -1,21 +1,46 @@
 """Structures of atoms as fields, and fitted models as calculators of ASE."""
 
 from .._utils.optional import later
+from ._atom_novelty import AtomNovelty
 from ._invariants import LocalInvariants
 from ._labels import energies_of, forces_of
+from ._potential import EDNNPotential
+from ._potentials import DrawnPotential, TiledPotential
 from ._rasterise import GaussianRasterizer
 from ._source import AtomsInWindow, AtomsSource
 
 __all__ = [
+    "AtomNovelty",
+    "AtomicNetwork",
+    "AtomicPotential",
     "AtomsInWindow",
     "AtomsSource",
+    "DeepPotSE",
+    "DrawnPotential",
     "EDNNCalculator",
+    "EDNNPotential",
     "GaussianRasterizer",
     "LocalInvariants",
+    "PotentialCalculator",
+    "PotentialTrainer",
+    "SpectrumNetwork",
+    "TiledPotential",
     "TorchRasterizer",
     "energies_of",
     "forces_of",
 ]
 
 # They need libraries that `import sk_ednn` does not load.
-__getattr__ = later(__name__, {"EDNNCalculator": "._calculator", "TorchRasterizer": "._torch"})
+__getattr__ = later(
+    __name__,
+    {
+        "AtomicNetwork": "..networks._atomic",
+        "AtomicPotential": "..networks._atomic",
+        "DeepPotSE": "..networks._atomic",
+        "EDNNCalculator": "._calculator",
+        "PotentialCalculator": "._potential_calculator",
+        "PotentialTrainer": "..solvers._potential",
+        "SpectrumNetwork": "..networks._atomic",
+        "TorchRasterizer": "._torch",
+    },
+)

@@ -12,10 +12,12 @@ from sklearn.utils.validation import check_is_fitted
 
 from ..estimators._regressor import EDNNRegressor
 from ..estimators._shift_averaged import ShiftAveraged
+from ..estimators._unwrap import unwrap_search
 from ..exceptions import NoveltyWarning, TileModelError
 from ..fields._shifts import shared
 from ..structures._cells import AXES
 from ..uncertainty import TileNovelty
+from ._drawing import draw_fields, gradients_of
 from ._parameters import checked_slab
 from ._rasterise import GaussianRasterizer
 
@@ -145,7 +147,7 @@ class EDNNCalculator(Calculator):
             self.results = {}
         system = self._draw._gathered([self.atoms])
         shape = self._shape(system, system_changes)
-        field = self._draw._fields(system, shape[None])[0]
+        field = draw_fields(self._draw, system, shape[None])[0]
         needs_slope = not {"forces", "stress"}.isdisjoint(properties)
         energy, slope = self._mean(field, needs_slope)
         self.results |= {"energy": energy, "free_energy": energy}
@@ -172,7 +174,7 @@ class EDNNCalculator(Calculator):
         return (energy, slope) if n == 1 else (energy / n, slope / n)
 
     def _differentiate(self, system, shape, slope):
-        (drawn,) = self._draw._gradients(system, shape[None])
+        (drawn,) = gradients_of(self._draw, system, shape[None])
         slope = self._draw._channels_first(slope)
         pulled = drawn.pull(slope)
         forces = np.zeros((len(pulled), 3))
@@ -221,7 +223,7 @@ class EDNNCalculator(Calculator):
         ((tile_model, tiling),) = self._terms
         grid = tuple(tiling.tile_grid(field.shape))
         axes, found = tuple(range(self._shifts.shape[1])), np.zeros(grid)
-        focus = [site.stop - site.start for site in tiling.focus_sites(tile_model.tile_shape)]
+        focus = tiling.focus_shape(tile_model.tile_shape)
         for shift in self._shifts:
             tiles = tiling.tiles(np.roll(field, -shift, axes)[None]).array()
             found += shared(tile_model.predict(tiles)[:, 0].reshape(grid), shift, focus)
@@ -244,8 +246,7 @@ class EDNNCalculator(Calculator):
 
 def _parts_of(model):
     """Return the rasteriser, the regressor, and the shifts over which it is averaged."""
-    while hasattr(model, "best_estimator_"):
-        model = model.best_estimator_
+    model = unwrap_search(model)
     steps = [step for _, step in getattr(model, "steps", [])]
     averaged = steps[-1] if steps and isinstance(steps[-1], ShiftAveraged) else None
     if averaged is not None:

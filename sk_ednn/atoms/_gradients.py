@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..fields._sources import as_array
 from ..structures._cells import AXES
 from ._gaussians import gaussians_near, nearest_pixel
 
@@ -255,7 +256,7 @@ def with_strain(gradients, known, weight, plane) -> list:
         if strain is None:
             out.append(gradient)
             continue
-        strain = np.asarray(strain, dtype=np.float64)
+        strain = as_array(strain, "strain", np.float64)
         strain = strain[np.ix_(axes, axes)] if strain.shape == (3, 3) else strain
         if strain.shape != (len(axes),) * 2 or not np.allclose(strain, strain.T, rtol=1e-4):
             raise ValueError(

@@ -6,6 +6,8 @@ set forces on constrained atoms to zero, and add the energies of springs.
 
 import numpy as np
 
+from ..fields._sources import as_array
+
 # Looked for where a calculator has no energy, in this order; then any name with "energy" in it.
 _NAMES = ("energy", "REF_energy", "ref_energy", "dft_energy", "DFT_energy", "total_energy")
 
@@ -116,12 +118,13 @@ def forces_of(structures, name=None):
             f"{len(missing)} of {len(found)} structures have no {name or 'forces'}, the first of "
             f"them structure {missing[0]}. Leave them out, or fit to energies alone."
         )
+    found = [as_array(forces, f"forces of structure {k}") for k, forces in enumerate(found)]
     for k, forces in enumerate(found):
-        if np.asarray(forces).dtype.kind not in "iuf":
+        if forces.dtype.kind not in "iuf":
             raise ValueError(f"Forces must be numbers. Those of structure {k} are not.")
         if not np.isfinite(forces).all():
             raise ValueError(f"Forces must be finite. Those of structure {k} are not.")
-    return [np.asarray(forces, dtype=np.float64) for forces in found]
+    return [forces.astype(np.float64) for forces in found]
 
 
 def _result(structure, name):

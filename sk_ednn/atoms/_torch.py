@@ -60,7 +60,7 @@ class TorchRasterizer(torch.nn.Module):
         check_is_fitted(rasterizer)
         self.rasterizer = rasterizer
 
-    def forward(self, numbers, positions, cell, shape=None):
+    def forward(self, numbers, positions, cell, shape=None, pbc=None):
         """Draw one structure.
 
         Parameters
@@ -76,6 +76,10 @@ class TorchRasterizer(torch.nn.Module):
             Pixels along each axis, for a cell that is strained: pixels may then be a tenth longer
             or shorter than fitted, and at other angles. ``None`` takes the whole number of fitted
             pixels that the cell must be.
+        pbc : bool, or array-like of bool of shape (3,), default=None
+            Whether the cell repeats along x, y and z, for what is checked: atoms at one place, and
+            structures that are not flat. ``None`` is as fitted along the axes of the field, and
+            False along the normal of a plane.
 
         Returns
         -------
@@ -87,7 +91,7 @@ class TorchRasterizer(torch.nn.Module):
             If the structure cannot be drawn, see `GaussianRasterizer.transform`.
         """
         draw, axes = self.rasterizer, list(AXES[self.rasterizer.plane])
-        shape, atoms = self._checked(numbers, positions, cell, shape)
+        shape, atoms = self._checked(numbers, positions, cell, shape, pbc)
         edges = torch.diag(cell) if cell.ndim == 1 else cell
         edges = edges[axes][:, axes].to(positions)
         grid = positions.new_tensor(shape)
@@ -118,7 +122,7 @@ class TorchRasterizer(torch.nn.Module):
             field = field.index_add(0, place.flatten(), values.flatten())
         return field.reshape(*shape, *([] if draw.channels_ is None else [n_channels]))
 
-    def _checked(self, numbers, positions, cell, shape):
+    def _checked(self, numbers, positions, cell, shape, pbc):
         """The number of pixels, and what the rasteriser makes of the structure."""
         draw = self.rasterizer
         if not torch.is_tensor(positions) or not torch.is_tensor(cell):
@@ -128,9 +132,10 @@ class TorchRasterizer(torch.nn.Module):
             )
         if torch.is_tensor(numbers):
             numbers = numbers.detach().cpu().numpy()
-        pbc = [False] * 3
-        for axis, repeats in zip(AXES[draw.plane], draw.periodic_, strict=True):
-            pbc[axis] = repeats
+        if pbc is None:
+            pbc = [False] * 3
+            for axis, repeats in zip(AXES[draw.plane], draw.periodic_, strict=True):
+                pbc[axis] = repeats
         held = (t.detach().cpu().double().numpy() for t in (positions, cell))
         structure = Structure(numbers, *held, pbc)
         if shape is None:
@@ -138,6 +143,11 @@ class TorchRasterizer(torch.nn.Module):
             return tuple(draw._shapes(atoms.lengths)[0].tolist()), atoms
         atoms = gather([structure], draw.plane, draw.slab)
         draw._check_species(atoms)
+        if atoms.periodic[0].tolist() != list(draw.periodic_):
+            raise ValueError(
+                f"The cell repeats along the axes {draw.plane} as {atoms.periodic[0].tolist()}; "
+                f"fitted were structures that do as {list(draw.periodic_)}."
+            )
         shape = tuple(int(n) for n in shape)
         if len(shape) != len(draw.spacing_) or min(shape) < 1:
             raise ValueError(

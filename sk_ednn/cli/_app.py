@@ -10,9 +10,10 @@ from typing import Annotated
 
 import typer
 
-from . import _config, _count_app
+from . import _config, _count_app, _search
 from ._errors import one_line_errors
 from ._models import TILE_MODELS
+from ._potentials import POTENTIALS
 
 # Nothing heavy is imported here: what a command needs, its module imports when it runs.
 
@@ -23,6 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(_count_app.app)
+app.add_typer(_search.app, name="search")
 
 Fields = Annotated[
     str,
@@ -88,8 +90,10 @@ def fit(
         typer.Option(
             "--model",
             "-m",
-            help=f"Tile model: {', '.join(TILE_MODELS)}; auto: by the tiles.",
-            autocompletion=lambda: ["auto", *TILE_MODELS],
+            help=f"Tile model: {', '.join(TILE_MODELS)}; auto: by the tiles. Of structures: "
+            f"potentials of atoms, {', '.join(POTENTIALS)}; auto: spectrum, where files have "
+            "forces.",
+            autocompletion=lambda: ["auto", *TILE_MODELS, *POTENTIALS],
         ),
     ] = "auto",
     focus: Focus = "1",
@@ -141,7 +145,7 @@ def fit(
     keep_on_interrupt: Annotated[
         bool,
         typer.Option(
-            "--keep-on-interrupt", help="Write the network as it is on Ctrl-C, and do not ask."
+            "--keep-on-interrupt", help="On Ctrl-C write the best epoch so far, and do not ask."
         ),
     ] = False,
     unit: Annotated[
@@ -168,6 +172,36 @@ def fit(
     forces: Annotated[
         bool, typer.Option("--forces", help="Of structures: learn their forces, too.")
     ] = False,
+    images: Annotated[
+        bool,
+        typer.Option("--images", help="Of structures: fit a model of images, not of atoms."),
+    ] = False,
+    cutoff: Annotated[
+        float | None, typer.Option(help="Of potentials: Å that an atom sees; 6 if left out.")
+    ] = None,
+    averages: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="Of potentials: numbers averaged over each structure that all its atoms see, "
+            "such as 8, for charge between defects.",
+        ),
+    ] = None,
+    max_seconds: Annotated[
+        float | None,
+        typer.Option(help="Of potentials: seconds of training; 600 where no --epochs are given."),
+    ] = None,
+    labels: Annotated[
+        str | None,
+        typer.Option(
+            help="Of potentials: names in the files, energy=REF_energy,forces=REF_forces,"
+            "stress=none; found by themselves otherwise."
+        ),
+    ] = None,
+    start: Annotated[
+        Path | None,
+        typer.Option(help="Of potentials: go on from this model file, with these structures."),
+    ] = None,
     output: Annotated[
         Path, typer.Option("--output", "-o", help="File for the fitted model.")
     ] = Path("model.ednn"),
@@ -229,6 +263,95 @@ def predict(
 
 
 @app.command()
+def evaluate(
+    ctx: typer.Context,
+    model: Annotated[Path, typer.Argument(help="A file written by `sk-ednn fit`.")],
+    fields: Fields,
+    targets: Annotated[
+        str | None,
+        typer.Argument(help="Totals, .csv or .txt too; left out, they are in the same file."),
+    ] = None,
+    max_bytes: Annotated[
+        int | None, typer.Option(help="Memory for what the model file says of itself.")
+    ] = None,
+    as_json: Json = False,
+):
+    """Say how well a model predicts systems whose totals, forces and stresses are known."""
+    from . import _evaluate
+
+    with one_line_errors():
+        found = _evaluate.run(SimpleNamespace(**ctx.params))
+    if as_json:
+        _print_json(found)
+    else:
+        _evaluate.show(found)
+
+
+@app.command()
+def relax(
+    ctx: typer.Context,
+    model: Annotated[Path, typer.Argument(help="A model of structures.")],
+    fields: Annotated[str, typer.Argument(help="One structure: POSCAR, .extxyz@-1, .cif.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="File for the relaxed structure.")
+    ] = Path("relaxed.extxyz"),
+    fmax: Annotated[float, typer.Option(help="Largest force at the end, eV/Å.")] = 0.05,
+    steps: Annotated[int, typer.Option(min=1, help="Most steps.")] = 500,
+    cell: Annotated[bool, typer.Option("--cell", help="Relax the cell, too.")] = False,
+    repeat: Annotated[str | None, typer.Option(help="Repeat it first: 2, or 2,2,1.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    as_json: Json = False,
+):
+    """Relax a structure with a fitted model."""
+    from . import _simulate
+
+    with one_line_errors():
+        found = _simulate.relax(SimpleNamespace(**ctx.params))
+    if as_json:
+        _print_json(found)
+        return
+    end = "relaxed" if found["converged"] else "not relaxed yet"
+    typer.echo(
+        f"{end} after {found['steps']} steps: {found['energy']:.6g} eV, largest force "
+        f"{found['largest_force']:.3g} eV/Å; written to {found['output']}"
+    )
+
+
+@app.command()
+def md(
+    ctx: typer.Context,
+    model: Annotated[Path, typer.Argument(help="A model of structures.")],
+    fields: Annotated[str, typer.Argument(help="One structure: POSCAR, .extxyz@-1, .cif.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="File for the trajectory: .extxyz, .traj.")
+    ] = Path("md.extxyz"),
+    ensemble: Annotated[
+        str,
+        typer.Option(help="nvt, nve or npt.", autocompletion=lambda: ["nvt", "nve", "npt"]),
+    ] = "nvt",
+    temperature: Annotated[float, typer.Option(min=0.0, help="K.")] = 300.0,
+    pressure: Annotated[float, typer.Option(help="GPa, for npt.")] = 0.0,
+    timestep: Annotated[float, typer.Option(help="fs.")] = 1.0,
+    steps: Annotated[int, typer.Option(min=1, help="Steps.")] = 1000,
+    interval: Annotated[int, typer.Option(min=1, help="Steps from one record to the next.")] = 10,
+    seed: Annotated[int, typer.Option(min=0, help="Random state.")] = 0,
+    repeat: Annotated[str | None, typer.Option(help="Repeat it first: 2, or 2,2,1.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+):
+    """Run molecular dynamics with a fitted model."""
+    from . import _simulate
+
+    with one_line_errors():
+        found = _simulate.dynamics(SimpleNamespace(**ctx.params))
+    if as_json:
+        _print_json(found)
+    else:
+        typer.echo(f"{found['frames']} frames written to {found['output']}")
+
+
+@app.command()
 def inspect(
     model: Annotated[Path, typer.Argument(help="A file written by `sk-ednn fit` or Python.")],
     everything: Annotated[
@@ -237,15 +360,15 @@ def inspect(
     as_json: Json = False,
 ):
     """Say what a model file holds; nothing of it is run."""
-    from . import _looks
+    from . import _inspect
 
     with one_line_errors():
-        found = _looks.held(model)
+        found = _inspect.held(model)
     if as_json:
         _print_json(found)
         return
-    for name, value in _looks.report_of(found, everything):
-        typer.echo(_looks.printable(f"{name}: {value}"))
+    for name, value in _inspect.report_of(found, everything):
+        typer.echo(_inspect.printable(f"{name}: {value}"))
     if not everything:
         typer.echo("(--all says the rest)")
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import typer
 
-from . import _config
+from . import _config, _potentials
 from ._encoders import check_encoding, encoder_of
 from ._errors import Interrupts, not_half
 from ._files import check_array_file
@@ -24,7 +24,7 @@ from ._inputs import (
     tiling_of,
 )
 from ._models import TILE_MODELS, suited, tile_model
-from ._networks import NETWORKS, check_options, with_options
+from ._networks import NETWORKS, check_options, interrupted, with_options
 from ._paths import check_paths, may_replace
 from ._report import check_name, check_report, write_report
 from ._structure_names import are_structures, check_structure_options
@@ -42,7 +42,7 @@ class Described(NamedTuple):
     replaced: bool
 
 
-def run(ctx: typer.Context, asked) -> tuple[dict[str, Any], Described]:
+def run(ctx: typer.Context, asked) -> tuple[dict[str, Any], Described | None]:
     """Fit as the options say; write the model, and the report and settings where asked for.
 
     Parameters
@@ -56,12 +56,17 @@ def run(ctx: typer.Context, asked) -> tuple[dict[str, Any], Described]:
     found : dict
         What ``--json`` prints.
     described : Described
+        None of a potential.
     """
-    _check(asked)
+    _check(ctx, asked)
     inputs = f"{asked.fields} and {asked.targets}" if asked.targets else asked.fields
     _say(asked, f"reading {inputs}")
     check_report(asked.report)
-    atoms = _drawn(ctx, asked)
+    read = _read_structures(asked)
+    if read is not None and _potentials.wants(ctx, asked, read):
+        return _potentials.run(ctx, asked, read, partial(_say, asked)), None
+    check_options(asked)
+    atoms = _drawn(ctx, asked, read)
     X, y, tiling, encoder = _systems(asked) if atoms is None else atoms.systems()
     replaced = may_replace("--output", asked.output, asked.force)
     if atoms is None:
@@ -71,18 +76,7 @@ def run(ctx: typer.Context, asked) -> tuple[dict[str, Any], Described]:
     split = _split(len(X), asked)
     parts = {which: (_taken(X, some), y[some]) for which, some in split.items()}
     train = (_encoded(encoder, parts["train"][0]), parts["train"][1])
-    name, why, made = asked.model, None, None
-    if name == "auto" and atoms is not None:
-        made, name, why = atoms.tile_model(train[0])
-    elif name == "auto":
-        with not_half():
-            name, why = suited(
-                tiling, *train, BASELINES[asked.baseline], lambda text: _say(asked, text)
-            )
-    if why is not None:
-        _say(asked, f"tile model: {name} ({why}); --model takes another")
-    if made is None:
-        made = tile_model(name, tiling, (len(train[0]), *train[0][0].shape))
+    name, why, made = _tile_model(asked, atoms, tiling, train)
     regressor = _estimator(made, tiling, asked)
     estimator = _behind(encoder, regressor)
     del train
@@ -90,25 +84,16 @@ def run(ctx: typer.Context, asked) -> tuple[dict[str, Any], Described]:
     start = time.perf_counter()
     kept = _fitted(estimator, name, parts["train"], gradient, asked)
     seconds = time.perf_counter() - start
-    predicted = {which: estimator.predict(part[0]) for which, part in parts.items()}
-    errors = {
-        which: _per_output(_errors, part[1], predicted[which]) for which, part in parts.items()
-    }
-    judged = "test" if "test" in parts else "train"
     found: dict[str, Any] = {
         "model": name,
         **({} if why is None else {"chosen as": why}),
         "strategy": type(regressor.solver_).__name__,
         **({} if kept is None else {"interrupted": kept}),
-        "n_train": len(parts["train"][0]),
-        "n_test": len(parts["test"][0]) if "test" in parts else 0,
+        **{f"n_{which}": len(split.get(which, ())) for which in ("train", "test")},
         "output": str(asked.output),
-        **errors,
-        **({} if atoms is None else atoms.chosen),
-        "verdict": _per_output(
-            partial(_verdict, held_back=judged == "test"), parts[judged][1], predicted[judged]
-        ),
     }
+    errors, verdict = _measured(estimator, parts)
+    found |= errors | ({} if atoms is None else atoms.chosen) | {"verdict": verdict}
     model = estimator if atoms is None else atoms.piped(estimator)
     _write(ctx, asked, model, estimator, parts, found, seconds)
     return found, Described(y.ndim == 2, replaced)
@@ -116,6 +101,9 @@ def run(ctx: typer.Context, asked) -> tuple[dict[str, Any], Described]:
 
 def show(found, described) -> None:
     """Print what `run` returned, for reading."""
+    if described is None:
+        _potentials.show(found)
+        return
     from rich.console import Console
     from rich.table import Table
 
@@ -145,11 +133,20 @@ def show(found, described) -> None:
 # --- steps ------------------------------------------------------------------------------------
 
 
-def _check(asked) -> None:
+def _check(ctx, asked) -> None:
     """Raise where what is asked for cannot be done, as far as can be told without reading."""
-    chosen("--model", asked.model, {"auto": None, **TILE_MODELS})
+    names = {"auto": None, **TILE_MODELS, **dict.fromkeys(_potentials.POTENTIALS)}
+    chosen("--model", asked.model, names)
     chosen("--baseline", asked.baseline, BASELINES)
-    check_options(asked)
+    structures = are_structures(asked.fields)
+    if asked.model in _potentials.POTENTIALS and not structures:
+        raise ValueError(
+            f"--model {asked.model} is for structures of atoms; {asked.fields} is no file of them."
+        )
+    if structures:
+        _potentials.check(ctx, asked)
+    if not (structures and _potentials.may_be(ctx, asked)):
+        check_options(asked)
     check_encoding(asked)
     require_model_name(asked.output)
     check_name(asked.report)
@@ -196,14 +193,23 @@ def _totals(y):
     return y[:, 0] if y.shape[1:] == (1,) else y
 
 
-def _drawn(ctx, asked):
-    """Return drawn structures, or None where fields are given."""
+def _read_structures(asked):
+    """Return structures, or None where fields are given."""
     if not are_structures(asked.fields):
+        return None
+    from ._structures import read
+
+    return read(asked.fields)
+
+
+def _drawn(ctx, asked, read):
+    """Return drawn structures, or None where fields are given."""
+    if read is None:
         return None
     from ._structures import drawn
 
     targets = None if asked.targets is None else _totals(read_targets(asked.targets))
-    return drawn(ctx, asked, partial(_say, asked), targets)
+    return drawn(ctx, asked, partial(_say, asked), targets, read)
 
 
 def _warn_of_totals(y) -> None:
@@ -226,6 +232,23 @@ def _split(n, asked) -> dict[str, np.ndarray]:
 def _taken(X, some):
     """Return some systems, of a list where fields have several shapes."""
     return X[some] if isinstance(X, np.ndarray) else [X[k] for k in some]
+
+
+def _tile_model(asked, atoms, tiling, train) -> tuple:
+    """Return the name of the tile model, why it was chosen or None, and the tile model."""
+    (fields, totals), name, why, made = train, asked.model, None, None
+    if name == "auto" and atoms is not None:
+        made, name, why = atoms.tile_model(fields)
+    elif name == "auto":
+        with not_half():
+            name, why = suited(
+                tiling, fields, totals, BASELINES[asked.baseline], partial(_say, asked)
+            )
+    if why is not None:
+        _say(asked, f"tile model: {name} ({why}); --model takes another")
+    if made is None:
+        made = tile_model(name, tiling, (len(fields), *fields[0].shape))
+    return name, why, made
 
 
 def _estimator(made, tiling, asked):
@@ -273,24 +296,31 @@ def _hint(asked, X, tiling) -> None:
 
 
 def _fitted(estimator, name, train, gradient, asked) -> str | None:
-    """Fit; return how far that came where it was interrupted and what there is is to be kept."""
+    """Fit; return what is kept of a training that was interrupted, None where it was not."""
     with Interrupts(asked.checkpoint).watched() as interrupts:
         estimator.fit(*train, **({} if gradient is None else {"gradient": gradient}))
     if not interrupts.seen:
         return None
     if name not in NETWORKS:
         interrupts.end()
-    from ..estimators._fit_summary import training_of
-
-    epochs = training_of(estimator).get("epochs")
-    done = "interrupted" if epochs is None else f"interrupted after {epochs} epochs"
+    done = interrupted(estimator)
     keep = asked.keep_on_interrupt
     if not keep and sys.stdin.isatty() and sys.stderr.isatty():
-        best = "best" if asked.early_stopping else "network as it is"
-        keep = typer.confirm(f"{done}. Keep the {best}?", err=True)
+        keep = typer.confirm(f"{done}. Write it?", err=True)
     if not keep:
         interrupts.end()
     return done
+
+
+def _measured(estimator, parts) -> tuple[dict[str, Any], Any]:
+    """Return errors of each part, and the verdict on the systems held back if there are any."""
+    predicted = {which: estimator.predict(part[0]) for which, part in parts.items()}
+    errors = {
+        which: _per_output(_errors, part[1], predicted[which]) for which, part in parts.items()
+    }
+    judged = "test" if "test" in parts else "train"
+    judge = partial(_verdict, held_back=judged == "test")
+    return errors, _per_output(judge, parts[judged][1], predicted[judged])
 
 
 def _write(ctx, asked, model, estimator, parts, found, seconds) -> None:

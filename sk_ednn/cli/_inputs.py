@@ -1,4 +1,4 @@
-"""What the commands are given, checked: fields, targets, models, tilings."""
+"""Inputs of the commands, checked: fields, targets, models, tilings."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..estimators._data_warnings import looks_like_channels
 from ._files import read_array
 from ._wanted import note
 
@@ -96,6 +95,8 @@ def data_line(X, y) -> str:
 
 def channels_line(X, tiling) -> str | None:
     """Return what to do where an axis that is cut into tiles looks like channels."""
+    from ..estimators._data_warnings import looks_like_channels
+
     axis = looks_like_channels(X.shape[1:])
     if axis is None or tiling.channel_axis is not None:
         return None

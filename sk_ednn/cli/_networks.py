@@ -1,4 +1,4 @@
-"""How long, how fast and where networks are trained, as the options of ``fit`` say."""
+"""Options of the training of networks: its length, its rate, its device, its interruption."""
 
 from __future__ import annotations
 
@@ -16,6 +16,31 @@ _OPTIONS = {
 # What they are called by scikit-learn's perceptron.
 _OF_PERCEPTRON = {"epochs": "max_iter", "lr": "learning_rate_init"}
 NETWORKS = ("dense", "perceptron")
+
+
+def interrupted(estimator) -> str:
+    """Give a network whose training was interrupted its best epoch; return what was done, in words.
+
+    Parameters
+    ----------
+    estimator : EDNNRegressor, or a Pipeline that ends in one, fitted
+    """
+    regressor = estimator[-1] if hasattr(estimator, "steps") else estimator
+    tile_model = regressor.tile_model_
+    net = getattr(tile_model.estimator, "steps", [("", tile_model.estimator)])[-1][1]
+    if hasattr(net, "loss_curve_"):  # the perceptron, which keeps its best by itself
+        best = net.validation_scores_ or [-loss for loss in net.loss_curve_]
+        ended = hasattr(net, "best_loss_")
+        n_epochs, epoch = len(best), None if ended else 1 + best.index(max(best))
+    else:
+        from ..solvers._best_epoch import keep_best, n_finished
+
+        n_epochs, epoch = n_finished(net), keep_best(net)
+    if epoch is None:
+        return f"interrupted after all {n_epochs} epochs"
+    if epoch == 0:
+        return "interrupted in epoch 1, before any was finished"
+    return f"interrupted in epoch {n_epochs + 1}; kept is epoch {epoch}, the best so far"
 
 
 def check_options(asked) -> None:

@@ -20,6 +20,7 @@ READ = {
     "targets": "the totals",
     "model": "the model",
     "config": "the settings",
+    "start": "the model to go on from",
 }
 WRITTEN = {
     "output": "--output",

@@ -14,11 +14,12 @@ from .._utils.writing import replacing
 from . import _config
 from ._files import check_array_file, check_readable, write_arrays
 from ._inputs import load_model, read_fields
-from ._looks import printable
+from ._inspect import printable
 from ._paths import check_paths
 from ._structure_names import are_structures
 
 _ENDINGS = (".csv", ".npy", ".npz")
+_OF_STRUCTURES = (".extxyz", ".xyz", ".traj")
 
 
 class Predicted(NamedTuple):
@@ -66,6 +67,8 @@ def run(ctx: typer.Context, asked) -> Predicted:
     if asked.jobs is not None and not _evaluate_with(estimator, n_jobs=asked.jobs):
         raise ValueError(f"{asked.model} takes no --jobs: it is no model of tiles.")
     with _naming(places):
+        if asked.output is not None and asked.output.suffix in _OF_STRUCTURES:
+            return _written(ctx, asked, estimator, X, places)
         arrays = {"y": estimator.predict(X)}
     if asked.contributions:
         maps = _contributions(estimator, X, asked.model)
@@ -82,6 +85,23 @@ def run(ctx: typer.Context, asked) -> Predicted:
         write_arrays(asked.output, arrays)
     _config.write(ctx, asked.save_config)
     return predicted
+
+
+def _written(ctx, asked, potential, structures, places) -> Predicted:
+    """Write structures with what a potential predicts of them."""
+    from ..atoms import EDNNPotential
+    from ..atoms._dynamics import write_predicted
+    from ..structures import Structures
+
+    if not isinstance(potential, EDNNPotential):
+        raise ValueError(
+            f"--output {asked.output} is for potentials, which predict forces; {asked.model} "
+            f"predicts totals: take a name that ends in {', '.join(_ENDINGS)}."
+        )
+    found = potential.predict_all(structures, stress=potential.knows_stress)
+    write_predicted(asked.output, structures, found, Structures.of(structures).offsets)
+    _config.write(ctx, asked.save_config)
+    return Predicted(found.energies, asked.fields, "eV", asked.output, places)
 
 
 def show(predicted) -> None:
@@ -105,8 +125,9 @@ def show(predicted) -> None:
 def _check(asked) -> None:
     """Raise where what is asked for cannot be done, as far as can be told without reading."""
     output = asked.output
-    if output is not None and output.suffix not in _ENDINGS:
-        raise ValueError(f"--output must end in {', '.join(_ENDINGS)}, got {output}.")
+    endings = _ENDINGS + (_OF_STRUCTURES if are_structures(asked.fields) else ())
+    if output is not None and output.suffix not in endings:
+        raise ValueError(f"--output must end in {', '.join(endings)}, got {output}.")
     if asked.contributions and (output is None or output.suffix != ".npz"):
         raise ValueError("--contributions needs --output with a name that ends in .npz.")
     check_readable(asked.model)
@@ -122,7 +143,7 @@ def _read(asked, estimator):
         from ._structures import read_for
 
         return read_for(estimator, asked.fields)
-    if hasattr(estimator, "steps"):
+    if hasattr(estimator, "steps") or hasattr(estimator, "calculator"):
         from ._structures import is_of_structures
 
         if is_of_structures(estimator):
@@ -147,18 +168,18 @@ def _field_ndim(estimator) -> int | None:
 
     What stands before it in a Pipeline may take fields of other axes, or no fields at all.
     """
-    from ..estimators._unwrap import regressors_within
+    from ..estimators._unwrap import regressors_in
 
     if hasattr(estimator, "steps"):
         return None
-    return next((one._field_ndim for one in regressors_within(estimator)), None)
+    return next((regressor._field_ndim for regressor in regressors_in(estimator)), None)
 
 
 def _evaluate_with(estimator, **params) -> bool:
     """Set how the parts of a model are evaluated; tell whether there are any that can be."""
-    from ..estimators._unwrap import regressors_within
+    from ..estimators._unwrap import regressors_in
 
-    regressors = regressors_within(estimator)
+    regressors = regressors_in(estimator)
     for regressor in regressors:
         regressor.evaluation_.set_params(**params)
     return bool(regressors)

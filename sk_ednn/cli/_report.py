@@ -37,10 +37,10 @@ def write_report(path: Path, estimator, parts, unit, about) -> None:
     unit : str or None
     about : dict of str to str
     """
-    from ..estimators._unwrap import regressors_within
+    from ..estimators._unwrap import regressors_in
     from ..report import fit_report
 
-    for regressor in regressors_within(estimator):
+    for regressor in regressors_in(estimator):
         regressor.evaluation_.set_params(verbose=0)  # a report predicts many times
     page = fit_report(
         estimator, *parts["train"], test=parts.get("test"), unit=unit or "", about=about

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 
 from .._utils.optional import needing
-from .._utils.writing import kind_of
 from ._wanted import Unreadable, Wanted, in_full, reading
 
 _MOST_LINKS = 32  # followed one after another, before they are taken for a circle
@@ -30,8 +29,13 @@ def read_zarr(path: Path, wanted: Wanted) -> np.ndarray:
     """Read an array of a zarr store, or the store that is one array."""
     with needing(f"Reading {path}"):
         import zarr
+    from ..fields._zarr import require_plain_files  # not before a mistake in a name is answered
+
     with reading(path):
-        _require_plain_files(path)
+        if not path.is_dir():
+            raise Unreadable(f"{path} is a file, and a zarr store is a folder.")
+        # Before zarr opens it: what describes the store may be a pipe.
+        require_plain_files(path)
         store = zarr.open(str(path), mode="r")
         if hasattr(store, "shape"):
             if wanted.key is not None:
@@ -133,30 +137,3 @@ def _arrays(group) -> dict:
 
 def _first(pair):
     return pair[0]
-
-
-def _require_plain_files(path) -> None:
-    """Raise where a part of a store is a pipe, on which reading would hang, or a link to elsewhere.
-
-    A link that leads out of the store reads another file's bytes as numbers.
-    """
-    home = path.resolve()
-    if not path.is_dir():
-        raise Unreadable(f"{path} is a file, and a zarr store is a folder.")
-    for folder, _, _ in os.walk(path):
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                if entry.is_symlink() and os.path.exists(entry.path):
-                    goal = Path(entry.path).resolve()
-                    if not goal.is_relative_to(home):
-                        raise Unreadable(
-                            f"{path} cannot be read: {entry.path} in it is a link to {goal}, "
-                            "outside of the store, which is not followed: copy it there."
-                        )
-                if entry.is_file() or entry.is_dir():
-                    continue
-                try:
-                    kind = kind_of(entry.stat().st_mode)
-                except FileNotFoundError:
-                    kind = "a link to what does not exist"
-                raise Unreadable(f"{path} cannot be read: {entry.path} in it is {kind}.")

@@ -15,7 +15,10 @@ _OTHERS = {
     ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif",
 }  # fmt: skip
 # Options of `fit` that mean something for structures alone.
-_OPTIONS = ("spacing", "width", "plane", "adjust", "energy", "forces")
+_OPTIONS = (
+    "spacing", "width", "plane", "adjust", "energy", "forces", "images", "cutoff", "averages",
+    "max_seconds", "labels", "start",
+)  # fmt: skip
 _ARRAY_FOLDERS = ("zarr.json", ".zarray", ".zgroup")
 
 
@@ -28,6 +31,8 @@ def are_structures(name: str) -> bool:
     folder = Path(name)
     if folder.suffix.lower() in _OTHERS or any((folder / n).exists() for n in _ARRAY_FOLDERS):
         return False
+    if (folder / "type.raw").is_file():  # of DeePMD-kit
+        return True
     try:
         path = Path(files_of(name)[0][0])
     except FileNotFoundError:
@@ -69,6 +74,7 @@ def check_structure_options(asked) -> None:
         return
     for name in _OPTIONS:
         if getattr(asked, name):
+            name = name.replace("_", "-")
             raise ValueError(
                 f"--{name} is for structures of atoms; {asked.fields} is no file of them that ASE "
                 "reads, such as .extxyz, .traj or POSCAR."

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import re
-from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
 import typer
 
-from ..atoms import GaussianRasterizer, energies_of, forces_of
+from ..atoms import EDNNPotential, GaussianRasterizer, energies_of, forces_of
 from ..atoms._choices import PLANES, suited_pixels, suited_plane
 from ..structures._elements import symbol
-from ..structures._files import read_with_places
+from ..structures._files import naming, read_with_places
 from ..structures._structure import gather
 from ..tiling import GridTiling
 
@@ -101,7 +99,7 @@ def read(name: str) -> Read:
     return Read(list(structures), list(places))
 
 
-def drawn(ctx: typer.Context, asked, say, targets=None) -> Drawn:
+def drawn(ctx: typer.Context, asked, say, targets=None, found=None) -> Drawn:
     """Read, label and draw structures as the options say, and say what was chosen.
 
     Parameters
@@ -114,8 +112,10 @@ def drawn(ctx: typer.Context, asked, say, targets=None) -> Drawn:
         Called with each line on what was chosen.
     targets : ndarray or None
         Totals of a file of their own, in place of the energies that structures carry.
+    found : Read or None
+        The structures, where they are read already.
     """
-    found = read(asked.fields)
+    found = read(asked.fields) if found is None else found
     with naming(found.places):
         energies, source = _energies(found, asked, targets)
         forces = forces_of(found.structures) if asked.forces else None
@@ -164,20 +164,10 @@ def read_for(model, name: str) -> Read:
 
 
 def is_of_structures(model) -> bool:
-    """Tell whether a model begins with a rasteriser."""
+    """Tell whether a model is a potential, or begins with a rasteriser."""
+    if isinstance(model, EDNNPotential):
+        return True
     return isinstance(getattr(model, "steps", [(None, None)])[0][1], GaussianRasterizer)
-
-
-@contextmanager
-def naming(places):
-    """Add the file to errors that name a structure by its number."""
-    try:
-        yield
-    except ValueError as error:
-        told = re.search(r"\b[Ss]tructure (\d+)\b", str(error))
-        if told is None or int(told[1]) >= len(places):
-            raise
-        raise ValueError(f"{places[int(told[1])]}: {error}") from error
 
 
 # --- what is chosen, and said -----------------------------------------------------------------
@@ -260,13 +250,16 @@ def _settings(ctx, asked, structures, say):
         adjust=adjust,
         multiple=focus,
     ).fit(structures)
+    boundary = asked.boundary
+    if not _given(ctx, "boundary") and not any(draw.periodic_):
+        boundary = "zero"
     if _given(ctx, "context"):
         context = _numbers("--context", asked.context, d, int)
     else:
         context = tuple(round(reach / s) for s in spacing)
-    boundary = asked.boundary
-    if not _given(ctx, "boundary") and not any(draw.periodic_):
-        boundary = "zero"
+        if boundary == "periodic":  # beyond half of a cell a tile sees parts of it twice
+            pixels = np.rint(atoms.lengths.min(axis=0) / spacing).astype(int)
+            context = tuple(min(c, int(n) // 2) for c, n in zip(context, pixels, strict=True))
     stretched = f", stretched by up to {100 * adjust:.2g} % (--adjust)" if adjust else ""
     say(
         f"pixels: {' x '.join(f'{s:.4g}' for s in spacing)} Å{stretched} (--spacing), Gaussians of "

@@ -52,7 +52,7 @@ def cut(tiling, X, sample) -> dict[str, Any]:
     _require_sample(X, sample)
     shape = fields.stacks[0].values.shape[1:]
     tile_shape, grid = tiling.tile_shape(shape), tiling.tile_grid(shape)
-    focus = tuple(site.stop - site.start for site in tiling.focus_sites(tile_shape))
+    focus = tiling.focus_shape(tile_shape)
     lengths = [n * f for n, f in zip(grid, focus, strict=True)]
     n_tiles = 1
     for n in grid:

@@ -6,11 +6,13 @@ from ._pictures import make_pictures
 from ._porous import load_porous
 from ._potts import make_potts, potts_energy
 from ._sheets import load_sheets
+from ._siau import load_siau
 
 __all__ = [
     "ising_energy",
     "load_porous",
     "load_sheets",
+    "load_siau",
     "make_dots",
     "make_ising",
     "make_pictures",

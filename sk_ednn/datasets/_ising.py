@@ -7,6 +7,7 @@ from sklearn.utils import Bunch
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 
 from .._utils.seeding import generator
+from ..fields._sources import as_array
 from ._ensembles import boltzmann, energy_flat
 from ._lattice import Lattice, check_couplings, check_shape, check_temperature, like_pairs
 from ._metropolis import sample_ising
@@ -210,7 +211,7 @@ def as_stacks(fields):
     if isinstance(fields, (list, tuple)) and all(isinstance(f, np.ndarray) for f in fields):
         stacks = [f[None] for f in fields]
     else:
-        stacks = [np.asarray(fields)]
+        stacks = [as_array(fields, "fields")]
     for stack in stacks:
         if stack.ndim < 2 or not stack.size:
             raise ValueError(

@@ -6,6 +6,8 @@ from numbers import Integral, Real
 
 import numpy as np
 
+from ..fields._sources import as_array
+
 
 @dataclass(frozen=True)
 class Lattice:
@@ -93,7 +95,7 @@ def check_shape(shape):
 
 def check_couplings(couplings, n_axes):
     """Couplings J as an array of shape (n_axes,)."""
-    values = np.asarray(couplings, dtype=np.float64)
+    values = as_array(couplings, "couplings", np.float64)
     if values.shape not in ((), (n_axes,)) or not np.isfinite(values).all():
         raise ValueError(
             f"The 'couplings' parameter must be a finite number or one for each of the {n_axes} "

@@ -53,9 +53,9 @@ class DescriptorFunction(AbstractDescriptor):
     >>> descriptor.values(neighbor_pairs(structures, 1.8)).ravel()
     array([4., 4., 3., 3.])
 
-    Descriptors of DScribe, and of featomic (both take `ase.Atoms`)::
+    A descriptor of DScribe, which has no derivatives of periodic structures::
 
-        soap = dscribe.descriptors.SOAP(species=["Si"], r_cut=5.0, n_max=8, l_max=6, periodic=True)
+        soap = SOAP(species=["Si", "C"], r_cut=5.0, n_max=8, l_max=6, periodic=True)
 
 
         def describe(structures):
@@ -64,16 +64,20 @@ class DescriptorFunction(AbstractDescriptor):
 
         DescriptorFunction(describe, soap.get_number_of_features(), cutoff=5.0)
 
+    One of featomic, with all pairs of species named, so that a batch without one has as many
+    columns::
+
         calculator = featomic.SoapPowerSpectrum(**hypers)  # with a cutoff radius of 5 Å
+        names = ["neighbor_1_type", "neighbor_2_type"]
+        pairs = metatensor.Labels(names, np.array([[6, 6], [6, 14], [14, 14]]))
 
 
         def describe(structures):
             atoms = [ase.Atoms(**s._asdict()) for s in structures]
-            blocks = calculator.compute(atoms).keys_to_samples("center_type")
-            blocks = blocks.keys_to_properties(["neighbor_1_type", "neighbor_2_type"])
-            samples = blocks.block().samples
-            order = np.lexsort((samples["atom"], samples["system"]))
-            return blocks.block().values[order]
+            spectrum = calculator.compute(atoms).keys_to_samples("center_type")
+            block = spectrum.keys_to_properties(pairs).block()
+            order = np.lexsort((block.samples["atom"], block.samples["system"]))
+            return block.values[order]
 
     `PowerSpectrum` is the same kind of descriptor, with both derivatives.
     """

@@ -4,27 +4,27 @@ Sums over pairs of neighbours that depend on the angle between them are products
 expansions, by the addition theorem, so that their cost is linear in the number of neighbours.
 """
 
-from functools import lru_cache
+import threading
 
 import numpy as np
 
-from ..exceptions import MissingExtraError
+from .._utils.optional import needing
 
 _NORM = np.sqrt(4.0 * np.pi)
 
 
-@lru_cache(maxsize=8)
+# A calculator of sphericart writes to internal buffers while it computes: two threads that share
+# one get each other's numbers. It is cheap to make, so that each thread has the last one it used.
+_of_thread = threading.local()
+
+
 def _harmonics(max_l):
-    try:
+    with needing("Angular descriptors"):
         from sphericart import SphericalHarmonics
-    except ModuleNotFoundError as error:
-        if error.name != "sphericart":
-            raise
-        raise MissingExtraError(
-            "Angular descriptors need sphericart, which is not installed: pip install sphericart.",
-            name="sphericart",
-        ) from error
-    return SphericalHarmonics(max_l)
+
+    if getattr(_of_thread, "max_l", None) != max_l:
+        _of_thread.calculator, _of_thread.max_l = SphericalHarmonics(max_l), max_l
+    return _of_thread.calculator
 
 
 class Density:

@@ -37,12 +37,12 @@ class SymmetryFunctions(AbstractPairDescriptor):
         How far an atom sees.
 
     radial : sequence of (eta, r_s), in 1/Å² and Å, default=None
-        The parameters of G2. None: 8 Gaussians whose centres are spaced evenly from 0.5 Å to the
+        The parameters of G2. None: 12 Gaussians whose centres are spaced evenly from 0.5 Å to the
         cutoff, each as wide as their distance, η = 1 / (2 Δ²) [2]_.
 
     angular : sequence of (eta, zeta, lambda), in 1/Å² and without units, default=None
         The parameters of G5 or G4, with λ = 1 or −1. None: all of η = 1 / (2 r²) with r at a
-        quarter, a half and the whole of the cutoff, as the centred functions of [2]_,
+        sixth, a third and two thirds of the cutoff, as the centred functions of [2]_,
         ζ = 1, 2, 4, 8, and λ = ±1.
 
     angular_form : {"G5", "G4"}, default="G5"
@@ -71,7 +71,7 @@ class SymmetryFunctions(AbstractPairDescriptor):
     >>> from sk_ednn.structures import Structures, neighbor_pairs
     >>> environments = neighbor_pairs(Structures.of([molecule("H2O")]), cutoff=6.0)
     >>> SymmetryFunctions(species=("H", "O")).values(environments).shape
-    (3, 88)
+    (3, 96)
 
     cos θ of the one angle at the oxygen, H-O-H, is −0.24:
 
@@ -115,13 +115,13 @@ class SymmetryFunctions(AbstractPairDescriptor):
 
     def _g2(self):
         if self.radial is None:
-            centers, step = np.linspace(0.5, self.cutoff, 8, retstep=True)
-            return np.column_stack([np.full(8, 0.5 / step**2), centers])
+            centers, step = np.linspace(0.5, self.cutoff, 12, retstep=True)
+            return np.column_stack([np.full(12, 0.5 / step**2), centers])
         return _table(self.radial, 2)
 
     def _g45(self):
         if self.angular is None:
-            widths = self.cutoff / np.array([4.0, 2.0, 1.0])
+            widths = self.cutoff / np.array([6.0, 3.0, 1.5])
             return np.array(
                 [
                     (0.5 / width**2, zeta, sign)
@@ -227,13 +227,12 @@ class SymmetryFunctions(AbstractPairDescriptor):
 
     def _triples(self, pairs):
         """Yield which angular functions have each η, and these functions of all triples."""
-        triples = Triples(pairs)
+        triples = Triples(pairs, self.angular_form == "G4")
         g45, (widths, which) = self._g45(), self._widths()
-        third_leg = self.angular_form == "G4"
         for k in range(len(widths)):
             members = np.flatnonzero(which == k)
             leg = self._gaussians(widths[k : k + 1], np.zeros(1))
-            yield members, TripleFunctions(triples, pairs.vectors, leg, g45[members, 1:], third_leg)
+            yield members, TripleFunctions(triples, leg, g45[members, 1:])
 
     # ---------------------------------------------------------------------------- the contract
 

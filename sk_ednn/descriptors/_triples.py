@@ -4,22 +4,16 @@ import numpy as np
 
 
 class Triples:
-    """Each pair of neighbours of each centre, once.
+    """Each pair of neighbours j and k of each centre, once, with j's species not above k's.
 
     Parameters
     ----------
     pairs : Pairs
-
-    Attributes
-    ----------
-    first, second : ndarray of int of shape (n_triples,)
-        The two pairs, with the species of the first not above that of the second.
-    centers : ndarray of int of shape (n_triples,)
-    kinds : ndarray of int of shape (n_triples,)
-        Which unordered pair of species, in the order of ``np.triu_indices``.
+    third_leg : bool
+        Compute the vectors from j to k, too.
     """
 
-    def __init__(self, pairs):
+    def __init__(self, pairs, third_leg):
         # By centre, and by species within it, so that the species of the first is the lower one.
         order = np.lexsort((pairs.species, pairs.centers))
         counts = np.bincount(pairs.centers, minlength=pairs.n_centers)
@@ -30,19 +24,39 @@ class Triples:
             j, k = np.triu_indices(count, 1)
             first.append(order[at + j].ravel())
             second.append(order[at + k].ravel())
-        self.first, self.second = np.concatenate(first), np.concatenate(second)
-        self.centers = pairs.centers[self.first]
+        self.legs = np.concatenate(first), np.concatenate(second)
         n = pairs.n_species
-        low, high = pairs.species[self.first], pairs.species[self.second]
-        self.kinds = low * n - low * (low - 1) // 2 + high - low
+        low, high = (pairs.species[leg] for leg in self.legs)
+        self.n_pairs, self.n_centers = len(pairs.centers), pairs.n_centers
+        # Unordered pairs of species, in the order of np.triu_indices.
         self.n_kinds = n * (n + 1) // 2
-        self._pairs = pairs
+        kinds = low * n - low * (low - 1) // 2 + high - low
+        self.places = pairs.centers[self.legs[0]] * self.n_kinds + kinds
+
+        self.pair_distances = np.linalg.norm(pairs.vectors, axis=1)
+        units = pairs.vectors / self.pair_distances[:, None]
+        self.units = tuple(units[leg] for leg in self.legs)
+        self.distances = tuple(self.pair_distances[leg] for leg in self.legs)
+        self.cosines = np.einsum("td,td->t", *self.units)
+        self.across = None
+        if third_leg:
+            across = pairs.vectors[self.legs[1]] - pairs.vectors[self.legs[0]]
+            lengths = np.linalg.norm(across, axis=1)
+            self.across = lengths, across / lengths[:, None]
+        self._angular = {}
+
+    def angular(self, zeta, sign):
+        """Return 2^(1−ζ) (1 + λ cos θ)^ζ, and its derivative by the cosine, of each triple."""
+        if (zeta, sign) not in self._angular:
+            base = np.maximum(1.0 + sign * self.cosines, 0.0)
+            power = 2.0 ** (1.0 - zeta) * _power(base, zeta - 1.0)
+            self._angular[zeta, sign] = power * base, sign * zeta * power
+        return self._angular[zeta, sign]
 
     def sum(self, values):
         """Sum values of triples over each centre and kind, of shape (n_centers, n_kinds)."""
-        shape = (self._pairs.n_centers, self.n_kinds)
-        places = self.centers * self.n_kinds + self.kinds
-        return np.bincount(places, values, shape[0] * shape[1]).reshape(shape)
+        size = self.n_centers * self.n_kinds
+        return np.bincount(self.places, values, size).reshape(self.n_centers, self.n_kinds)
 
 
 class TripleFunctions:
@@ -51,40 +65,26 @@ class TripleFunctions:
     Parameters
     ----------
     triples : Triples
-    vectors : ndarray of shape (n_pairs, 3)
+        Without a third leg, g(r_jk) is left out.
     radial : callable
         Takes distances (n,); returns g and its derivative, each of shape (1, n).
     shapes : sequence of (zeta, lambda)
-    third_leg : bool
-        False leaves g(r_jk) out.
     """
 
-    def __init__(self, triples, vectors, radial, shapes, third_leg):
-        self._triples, self._shapes = triples, shapes
-        self._n_pairs = len(vectors)
-        distances = np.linalg.norm(vectors, axis=1)
-        units = vectors / distances[:, None]
-        g, dg = (part[0] for part in radial(distances))
-        j, k = triples.first, triples.second
-        self._units, self._distances = (units[j], units[k]), (distances[j], distances[k])
-        self._cosines = np.einsum("td,td->t", *self._units)
+    def __init__(self, triples, radial, shapes):
+        self._triples, self._shapes = triples, [tuple(shape) for shape in shapes]
+        g, dg = (part[0] for part in radial(triples.pair_distances))
+        j, k = triples.legs
         self._product = g[j] * g[k]
         self._by_legs = (dg[j] * g[k], g[j] * dg[k])
-        self._third = None
-        if third_leg:
-            across = vectors[k] - vectors[j]
-            lengths = np.linalg.norm(across, axis=1)
-            h, dh = (part[0] for part in radial(lengths))
-            self._third = across / lengths[:, None], self._product * dh
+        if triples.across is not None:
+            h, dh = (part[0] for part in radial(triples.across[0]))
+            self._by_third = self._product * dh
             self._by_legs = tuple(part * h for part in self._by_legs)
             self._product = self._product * h
 
     def _angular(self):
-        """Yield the function of the angle of each shape, and its derivative by the cosine."""
-        for zeta, sign in self._shapes:
-            base = np.maximum(1.0 + sign * self._cosines, 0.0)
-            power = 2.0 ** (1.0 - zeta) * base ** (zeta - 1.0)
-            yield power * base, sign * zeta * power
+        return (self._triples.angular(*shape) for shape in self._shapes)
 
     def values(self):
         """Return the sums over each centre and kind, (n_shapes, n_centers, n_kinds)."""
@@ -93,38 +93,49 @@ class TripleFunctions:
     def pull(self, slopes):
         """Return dE/dvectors, (n_pairs, 3), from dE/dsums, (n_shapes, n_centers, n_kinds)."""
         t = self._triples
-        by_function, by_cosine = np.zeros((2, len(t.first)))
+        by_function, by_cosine = np.zeros((2, len(t.cosines)))
         for (a, da), by_sum in zip(self._angular(), slopes, strict=True):
-            weights = by_sum[t.centers, t.kinds]
+            weights = by_sum.ravel()[t.places]
             by_function += weights * a
             by_cosine += weights * da
         by_cosine *= self._product
-        out = np.zeros((self._n_pairs, 3))
-        for leg, where in ((0, t.first), (1, t.second)):
-            along = by_function * self._by_legs[leg]
-            unit, other = self._units[leg], self._units[1 - leg]
-            turn = (by_cosine / self._distances[leg])[:, None]
-            by_leg = along[:, None] * unit + turn * (other - self._cosines[:, None] * unit)
-            if self._third is not None:
-                direction, rate = self._third
-                by_leg += (by_function * rate * (2 * leg - 1))[:, None] * direction
+        out = np.zeros((t.n_pairs, 3))
+        for leg in (0, 1):
+            # dE/dv = along · unit + turn · other, the two unit vectors of the triple.
+            turn = by_cosine / t.distances[leg]
+            along = by_function * self._by_legs[leg] - turn * t.cosines
+            by_leg = along[:, None] * t.units[leg] + turn[:, None] * t.units[1 - leg]
+            if t.across is not None:
+                sign = 2 * leg - 1
+                by_leg += (sign * by_function * self._by_third)[:, None] * t.across[1]
             for axis in range(3):
-                out[:, axis] += np.bincount(where, by_leg[:, axis], self._n_pairs)
+                out[:, axis] += np.bincount(t.legs[leg], by_leg[:, axis], t.n_pairs)
         return out
 
     def push(self, tangents):
         """Return the change of the sums with that of the vectors, (n_pairs, 3)."""
         t = self._triples
-        moves = tangents[t.first], tangents[t.second]
-        change, turn = np.zeros((2, len(t.first)))
+        moves = [tangents[leg] for leg in t.legs]
+        change, turn = np.zeros((2, len(t.cosines)))
         for leg in (0, 1):
-            unit, other = self._units[leg], self._units[1 - leg]
-            along = np.einsum("td,td->t", unit, moves[leg])
+            along = np.einsum("td,td->t", t.units[leg], moves[leg])
+            side = np.einsum("td,td->t", t.units[1 - leg], moves[leg])
             change += self._by_legs[leg] * along
-            side = np.einsum("td,td->t", other, moves[leg])
-            turn += (side - self._cosines * along) / self._distances[leg]
-        if self._third is not None:
-            direction, rate = self._third
-            change += rate * np.einsum("td,td->t", direction, moves[1] - moves[0])
+            turn += (side - t.cosines * along) / t.distances[leg]
+        if t.across is not None:
+            apart = np.einsum("td,td->t", t.across[1], moves[1] - moves[0])
+            change += self._by_third * apart
         turn *= self._product
         return np.array([t.sum(a * change + da * turn) for a, da in self._angular()])
+
+
+def _power(base, exponent):
+    """Return base**exponent; by squaring where the exponent is whole, which is ten times faster."""
+    if exponent != int(exponent):
+        return base**exponent
+    result, square, left = np.ones_like(base), base, int(exponent)
+    while left:
+        if left % 2:
+            result = result * square
+        square, left = square * square, left // 2
+    return result

@@ -1,6 +1,7 @@
-"""Values that are no amounts, as channels: labels and angles."""
+"""Channels made of fields: labels, angles, and averages over the whole field."""
 
 from ._angles import AngleFields, AngleGradient
+from ._intensive import IntensiveContext
 from ._one_hot import OneHotFields
 
-__all__ = ["AngleFields", "AngleGradient", "OneHotFields"]
+__all__ = ["AngleFields", "AngleGradient", "IntensiveContext", "OneHotFields"]

@@ -10,10 +10,10 @@ import numpy as np
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
-from .._utils.masks import unmasked
 from .._utils.stored import stored
 from ..exceptions import NoveltyWarning
 from ..fields._fields import check_fields
+from ..fields._sources import as_array
 from ._base import AbstractFieldEncoder
 
 # Degrees taken for radians go over 57 periods, radians taken for degrees over 1/57 of one. Phases
@@ -116,7 +116,7 @@ class AngleFields(AbstractFieldEncoder):
         if len(slopes) != len(known):
             raise ValueError(f"Expected {len(known)} derivatives, one a field, got {len(slopes)}.")
         pulled = [
-            each.pull(np.moveaxis(unmasked(slope, f"slopes[{k}]", np.float64), -1, 0))
+            each.pull(np.moveaxis(as_array(slope, f"slopes[{k}]", np.float64), -1, 0))
             for k, (each, slope) in enumerate(zip(known, slopes, strict=True))
         ]
         return pulled if check_fields(X).ragged else np.stack(pulled)
@@ -152,7 +152,7 @@ class AngleFields(AbstractFieldEncoder):
             if values is None:
                 values = np.full(shape, np.nan)
             else:
-                values = np.array(unmasked(values, f"gradients[{k}]"), dtype=float)
+                values = np.array(as_array(values, f"gradients[{k}]"), dtype=float)
             if values.shape != shape:
                 raise ValueError(
                     f"The derivative with respect to the angles of field {k} must have their "

@@ -1,10 +1,10 @@
-"""Estimators of extensive totals: one model, committees, and averages over shifts of the tiles."""
+"""Estimators of extensive totals: single models, committees and shift averages."""
 
 from .._utils.optional import later
 
 __all__ = ["EDNNCommittee", "EDNNRegressor", "ShiftAveraged"]
 
-# The command line imports warnings from here before it needs scikit-learn.
+# Imported lazily: the command line imports `_data_warnings` without loading scikit-learn.
 __getattr__ = later(
     __name__,
     {

@@ -1,4 +1,4 @@
-"""What a fit admits: systems, totals, weights, groups and gradients that belong together."""
+"""Check the data of a fit: systems, totals, weights, groups and gradients."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from ._targets import check_length, check_targets
 
 @dataclass(frozen=True)
 class Admitted:
-    """Checked data of a fit, samples of weight 0 left out.
+    """Checked data of a fit, without samples of weight 0.
 
     Attributes
     ----------
     systems : Systems
     y : ndarray of shape (n_samples, n_outputs), float64
     y_ndim : int
-        Number of axes of y as it was given.
+        Number of axes of y as passed to `fit`.
     sample_weight : ndarray of shape (n_samples,) or None
     groups : ndarray of shape (n_samples,) or None
     gradient : list or None
@@ -43,10 +43,10 @@ def admit(estimator, terms, X, y, sample_weight, groups, gradient) -> Admitted:
     Parameters
     ----------
     estimator : EDNNRegressor
-        For the messages.
+        Named in messages.
     terms : list of Term
     X, y, sample_weight, groups, gradient
-        As the user gave them.
+        As passed to `fit`.
     """
     systems = X
     for term in terms:
@@ -54,7 +54,9 @@ def admit(estimator, terms, X, y, sample_weight, groups, gradient) -> Admitted:
     for term in terms:
         if term.tiling.is_grid:
             warn_of_channels(term.tiling, systems, stacklevel=4)
-            warn_of_wide_context(term.tiling, systems, stacklevel=4)
+            if estimator.tiling is not None or isinstance(estimator.tile_model, list):
+                # Who has set no context, as for fields of one site, has nothing to change.
+                warn_of_wide_context(term.tiling, systems, stacklevel=4)
     y = in_memory(y, "y")
     y_ndim = np.asarray(y).ndim
     y, sample_weight, groups = check_targets(estimator, systems, y, sample_weight, groups)
@@ -70,7 +72,7 @@ def admit(estimator, terms, X, y, sample_weight, groups, gradient) -> Admitted:
     for term in terms:
         if not term.tiling.counts(systems).any():
             raise TilingError(
-                f"No sample has a tile of the term {term.name!r} ({term.tiling!r}), so that there "
-                "is nothing to fit it to. Leave it out, or give samples that have some."
+                f"No sample has a tile of the term {term.name!r} ({term.tiling!r}), so it cannot "
+                "be fitted. Remove the term, or add samples that have such tiles."
             )
     return Admitted(systems, y, y_ndim, sample_weight, groups, gradient)

@@ -1,4 +1,4 @@
-"""Several models of the same data, and how far they disagree."""
+"""A committee: several models of the same data, whose spread measures uncertainty."""
 
 from __future__ import annotations
 
@@ -14,31 +14,32 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._utils.hashing import sent_to_processes
 from .._utils.stored import stored
+from .._utils.warned_once import warned_once
 from ..fields._fields import check_fields
 from ..fields._sources import in_memory
 from ..tiling import AbstractTiling
+from ._delegation import copy_feature_names, with_tags_of
 from ._regressor import EDNNRegressor
 from ._targets import ScoredByTotals
-from ._unwrap import keep_columns_of, regressors_of, with_tags_of
 
 
 @stored("EDNNCommittee")
 class EDNNCommittee(MetaEstimatorMixin, ScoredByTotals, BaseEstimator):
-    """Bagging for fields of any dimension: the mean of several models, and their spread.
+    """Average several models, fitted to bootstrap samples, and return their spread.
 
-    Each member is fitted to samples (or groups of samples) drawn with replacement, with random
-    numbers of its own. The spread of their predictions tells where the data leave the model open.
+    Each member is fitted to samples (or groups of samples) drawn with replacement, with its own
+    random seed. The spread of their predictions shows where the data do not determine the model.
 
     Parameters
     ----------
     estimator : estimator, default=None
-        What the members are. None for ``EDNNRegressor()``.
+        Cloned for each member. None for ``EDNNRegressor()``.
     n_members : int, default=8
     bootstrap : bool, default=True
-        Whether members see samples drawn with replacement, or all of them (and differ by their
-        random numbers alone).
+        Whether to draw samples with replacement. If False, all members see all samples and differ
+        only by their random seeds.
     n_jobs : int or None, default=None
-        Members fitted at the same time.
+        Number of members fitted in parallel.
     random_state : int, RandomState or None, default=None
     verbose : int, default=0
 
@@ -46,13 +47,14 @@ class EDNNCommittee(MetaEstimatorMixin, ScoredByTotals, BaseEstimator):
     ----------
     estimators_ : list of estimators
     estimators_samples_ : list of ndarray
-        Indices of the samples that each member saw.
+        Indices of the samples that each member was fitted to.
     oob_prediction_ : ndarray of shape (n_samples,) or (n_samples, n_outputs)
-        Mean prediction of the members that did not see a sample; NaN where all did.
+        Out-of-bag prediction: the mean over members that were not fitted to the sample; NaN if
+        all were.
 
     Examples
     --------
-    Members agree where they have seen data, and part where they have not:
+    Members agree on fields like those of the fit and disagree on others:
 
     >>> import numpy as np
     >>> from sklearn.linear_model import Ridge
@@ -69,6 +71,8 @@ class EDNNCommittee(MetaEstimatorMixin, ScoredByTotals, BaseEstimator):
     >>> bool(np.median(std_unseen) > 5 * np.median(std_seen))
     True
     """
+
+    _takes_systems = True  # see `_unwrap.unwrap`
 
     _parameter_constraints = {
         "estimator": [HasMethods(["fit", "predict"]), None],
@@ -105,9 +109,9 @@ class EDNNCommittee(MetaEstimatorMixin, ScoredByTotals, BaseEstimator):
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
         sample_weight : array-like of shape (n_samples,), default=None
         groups : array-like of shape (n_samples,), default=None
-            Groups are drawn whole, and stay together in the members' own splits.
+            Groups are drawn whole, and members do not split them either.
         gradient : array-like like X, or list of n_samples objects, default=None
-            Known derivatives of the totals; see `EDNNRegressor.fit`.
+            Known gradients of the totals; see `EDNNRegressor.fit`.
 
         Returns
         -------
@@ -118,7 +122,7 @@ class EDNNCommittee(MetaEstimatorMixin, ScoredByTotals, BaseEstimator):
             raise ValueError(
                 "This EDNNCommittee estimator requires y to be passed, but the target y is None."
             )
-        # Before samples are drawn, which may leave out masked ones and goes past sources.
+        # Read before drawing: indexing would drop masks and does not accept sources.
         y, sample_weight = in_memory(y, "y"), in_memory(sample_weight, "sample_weight")
         groups, gradient = in_memory(groups, "groups"), in_memory(gradient, "gradient")
         X, y, sample_weight, groups, gradient = indexable(X, y, sample_weight, groups, gradient)
@@ -134,9 +138,11 @@ class EDNNCommittee(MetaEstimatorMixin, ScoredByTotals, BaseEstimator):
             _drawn(n_samples, groups, random_state) if self.bootstrap else everything
             for _ in members
         ]
-        with sent_to_processes():
+        with sent_to_processes(), warned_once():
             estimators = Parallel(
-                n_jobs=self.n_jobs, verbose=self.verbose, prefer="threads" if _light(self) else None
+                n_jobs=self.n_jobs,
+                verbose=self.verbose,
+                prefer="threads" if _is_sequential(self) else None,
             )(
                 delayed(_fit_member)(
                     member, X, y, drawn,
@@ -148,11 +154,11 @@ class EDNNCommittee(MetaEstimatorMixin, ScoredByTotals, BaseEstimator):
         self.estimators_ = estimators
         self.estimators_samples_ = samples
         self.oob_prediction_ = oob
-        keep_columns_of(self, estimators[0])
+        copy_feature_names(self, estimators[0])
         return self
 
     def predict(self, X, return_std=False):
-        """Predict totals, and on request the standard deviation between members.
+        """Predict totals, optionally with the standard deviation between members.
 
         Parameters
         ----------
@@ -166,22 +172,19 @@ class EDNNCommittee(MetaEstimatorMixin, ScoredByTotals, BaseEstimator):
             Only if `return_std`.
         """
         check_is_fitted(self)
-        predictions = np.stack([estimator.predict(X) for estimator in self.estimators_])
+        with warned_once():
+            predictions = np.stack([estimator.predict(X) for estimator in self.estimators_])
         mean = predictions.mean(axis=0)
         return (mean, predictions.std(axis=0, ddof=1)) if return_std else mean
 
-    def _regressors(self):
-        check_is_fitted(self)
-        return [one for member in self.estimators_ for one in regressors_of(member)]
-
     def __sklearn_tags__(self):
-        """Say what scikit-learn may expect: what it may of the members."""
+        """Return the tags of the members."""
         inner = EDNNRegressor() if self.estimator is None else self.estimator
         return with_tags_of(super().__sklearn_tags__(), inner)
 
 
 def _n_samples(X, template, caller) -> int:
-    """Return the number of samples, of data that are as the members need them."""
+    """Return the number of samples, with X checked as the members will check it."""
     if isinstance(template, EDNNRegressor):
         _, _, tiling = template._terms()[0]
         if isinstance(tiling, AbstractTiling) and not tiling.is_grid:
@@ -189,8 +192,8 @@ def _n_samples(X, template, caller) -> int:
     return check_fields(X, caller=caller).n_samples
 
 
-def _light(committee) -> bool:
-    """Tell whether threads are as good as processes: with one worker they are all there is."""
+def _is_sequential(committee) -> bool:
+    """Return whether members are fitted one after the other, which needs no processes."""
     return effective_n_jobs(committee.n_jobs) == 1
 
 
@@ -208,11 +211,13 @@ def _drawn(n_samples, groups, random_state) -> np.ndarray:
     return np.concatenate([np.flatnonzero(group_of == name) for name in drawn])
 
 
-def _fit_member(member, X, y, drawn, **known):
-    given = {
-        name: _safe_indexing(values, drawn) for name, values in known.items() if values is not None
+def _fit_member(member, X, y, drawn, **fit_params):
+    fit_params = {
+        name: _safe_indexing(values, drawn)
+        for name, values in fit_params.items()
+        if values is not None
     }
-    return member.fit(_safe_indexing(X, drawn), _safe_indexing(y, drawn), **given)
+    return member.fit(_safe_indexing(X, drawn), _safe_indexing(y, drawn), **fit_params)
 
 
 def _out_of_bag(estimators, samples, X, y) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Warnings of data that can be fitted, and will not carry over to other sizes."""
+"""Warn of data that can be fitted but do not transfer to other sizes."""
 
 from __future__ import annotations
 
@@ -8,27 +8,33 @@ import numpy as np
 
 from ..exceptions import DataWarning, ExtensivityWarning
 
-# How near a part of standardised totals is to a mean of 0 and a spread of 1.
-_NEARLY = 0.05
-# Totals that grow with less than this power of the size do not grow with it; and how much larger
-# the large fields must be, how many there must be, and how sure their means, to tell.
-_POWER = 0.25
-_LARGER = 1.5
-_LEAST = 5
-_STANDARD_ERRORS = 5.0
-# How many different integers may be labels, how many values are looked at, how near the ends of a
-# turn angles come that fill it, and what part of the mean a bin of a turn holds at least.
-_LABELS = (3, 12)
-_LOOKED_AT = 1 << 20
-_END = 0.03
-_FILLED = 0.5
-_BINS = 8
+# Totals look standardised if mean and standard deviation are this close to 0 and 1. A part of
+# standardised data has them only approximately.
+_STANDARDISED_TOLERANCE = 0.05
 
-# An axis of at most so many sites beside axes that are all so long, and so many times longer, is
-# taken for one of channels.
-_MOST_CHANNELS = 4
-_LONG = 8
-_TIMES_LONGER = 4
+# Targets look like means if they grow with a smaller power of the size than this. The test needs
+# large fields of at least this size ratio, this many samples on either side, and means that exceed
+# zero by this many standard errors.
+_MEAN_EXPONENT = 0.25
+_MIN_SIZE_RATIO = 1.5
+_MIN_SAMPLES = 5
+_STANDARD_ERRORS = 5.0
+
+# Values look like labels if this many distinct integers occur. Larger arrays are subsampled.
+_N_LABELS = (3, 12)
+_MAX_VALUES = 1 << 20
+
+# Values look like angles if they reach within this fraction of both ends of a turn and each bin
+# contains at least this fraction of the mean count.
+_END = 0.03
+_MIN_BIN_FRACTION = 0.5
+_N_BINS = 8
+
+# An axis looks like channels if it has at most this many sites, while all others have at least
+# this many, and this many times more.
+_MAX_CHANNELS = 4
+_MIN_SITES = 8
+_MIN_SITES_RATIO = 4
 
 
 def looks_like_channels(field_shape) -> int | None:
@@ -40,13 +46,13 @@ def looks_like_channels(field_shape) -> int | None:
     """
     for axis, others in ((-1, field_shape[:-1]), (0, field_shape[1:])):
         n = field_shape[axis]
-        if others and n <= _MOST_CHANNELS and min(others) >= max(_LONG, _TIMES_LONGER * n):
+        if others and n <= _MAX_CHANNELS and min(others) >= max(_MIN_SITES, _MIN_SITES_RATIO * n):
             return axis
     return None
 
 
 def warn_of_channels(tiling, fields, stacklevel=2) -> None:
-    """Warn of a first or last axis that looks like channels, which the tiling takes for sites."""
+    """Warn if the first or last axis looks like channels but the tiling treats it as sites."""
     if getattr(tiling, "channel_axis", 0) is not None:
         return
     for stack in fields.stacks:
@@ -57,7 +63,7 @@ def warn_of_channels(tiling, fields, stacklevel=2) -> None:
                 f"Fields of shape {shape} have {shape[axis]} site(s) along their "
                 f"{'first' if axis == 0 else 'last'} axis and many along the others. If these are "
                 f"channels, such as the colours of a picture, set channel_axis={axis} of the "
-                "tiling; now they are cut into tiles as sites. If they are sites, silence this "
+                "tiling, which now cuts them into tiles as sites. If they are sites, silence this "
                 "with warnings.simplefilter('ignore', sk_ednn.exceptions.DataWarning).",
                 DataWarning,
                 stacklevel=stacklevel,
@@ -66,56 +72,57 @@ def warn_of_channels(tiling, fields, stacklevel=2) -> None:
 
 
 def warn_of_standardised(y, stacklevel=2) -> None:
-    """Warn of totals that were standardised, or are a part of such: mean near 0, spread near 1.
+    """Warn of totals that look standardised: mean near 0, standard deviation near 1.
 
-    Not of a mean of 0 alone, which what is left of a fit of extensive features has by right.
+    A mean of 0 alone is no sign of it: residuals of a fit to extensive features have it, too.
     """
     y = np.asarray(y, dtype=np.float64)
     spread, mean = y.std(axis=0), np.abs(y.mean(axis=0))
-    if len(y) > 10 and np.all(mean < _NEARLY) and np.all(np.abs(spread - 1) < _NEARLY):
+    tolerance = _STANDARDISED_TOLERANCE
+    if len(y) > 10 and np.all(mean < tolerance) and np.all(np.abs(spread - 1) < tolerance):
         warnings.warn(
-            "y has mean 0 and standard deviation 1, or nearly so, as a StandardScaler or a "
-            "TransformedTargetRegressor would make it. A constant taken off per sample is not "
-            "extensive: predictions at other sizes will be wrong by it. Give the raw totals; "
-            "they are scaled inside, extensively.",
+            "y has mean 0 and standard deviation 1, or nearly so, as after a StandardScaler or "
+            "TransformedTargetRegressor. A constant subtracted per sample is not extensive, so "
+            "predictions at other sizes will be wrong by it. Pass the raw totals; fit scales them "
+            "extensively.",
             ExtensivityWarning,
             stacklevel=stacklevel,
         )
 
 
 def warn_of_means(y, fields, stacklevel=2) -> None:
-    """Warn of targets that are as large for large fields as for small ones: means, not totals.
+    """Warn of targets that do not grow with the size of the field: means, not totals.
 
-    Told from the third of the samples with the smallest fields and the third with the largest;
-    where all have one size it cannot be told.
+    Compares the third of the samples with the smallest fields with the third with the largest. If
+    all fields have one size there is nothing to compare.
     """
     sizes = fields.sizes
     low, high = np.quantile(sizes, [1 / 3, 2 / 3])
     small, large = sizes <= low, sizes >= high
     ratio = sizes[large].mean() / max(sizes[small].mean(), np.finfo(float).tiny)
-    if ratio < _LARGER or min(small.sum(), large.sum()) < _LEAST:
+    if ratio < _MIN_SIZE_RATIO or min(small.sum(), large.sum()) < _MIN_SAMPLES:
         return
     means = np.stack([y[part].mean(axis=0) for part in (small, large)])
     errors = np.stack([y[part].std(axis=0) / np.sqrt(part.sum()) for part in (small, large)])
     if np.any(np.abs(means) <= _STANDARD_ERRORS * errors) or np.any(np.prod(means, axis=0) <= 0):
         return
     powers = np.log(means[1] / means[0]) / np.log(ratio)
-    if np.all(np.abs(powers) < _POWER):
+    if np.all(np.abs(powers) < _MEAN_EXPONENT):
         warnings.warn(
             f"y does not grow with the size of the fields: its mean is {means[0, 0]:.4g} over the "
             f"smallest third of them and {means[1, 0]:.4g} over the largest, which are "
-            f"{ratio:.3g} times as large. If it holds means or values per site, multiply them by "
-            "the number of sites: totals are summed over tiles.",
+            f"{ratio:.3g} times as large. y must contain totals. If it contains means or values "
+            "per site, multiply them by the number of sites.",
             ExtensivityWarning,
             stacklevel=stacklevel,
         )
 
 
 def warn_of_wide_context(tiling, fields, stacklevel=2) -> None:
-    """Warn of periodic fields that context goes around, so that each tile sees all of them.
+    """Warn if the context exceeds half of a periodic field, so that it wraps around.
 
-    Not of tiles that are only somewhat wider than a field: what is periodic, such as a crystal,
-    does look like that.
+    Windows that are only slightly wider than a field are fine: periodic systems such as crystals
+    do look like that.
     """
     if getattr(tiling, "boundary", None) != "periodic":
         return
@@ -123,16 +130,15 @@ def warn_of_wide_context(tiling, fields, stacklevel=2) -> None:
         field_shape = stack.values.shape[1:]
         window = tiling.tile_shape(field_shape)
         sites = tiling.focus_sites(window)
-        for n, site, wide in zip(tiling.tile_grid(field_shape), sites, window, strict=False):
-            length = n * (site.stop - site.start)
+        lengths = np.multiply(tiling.tile_grid(field_shape), tiling.focus_shape(window)).tolist()
+        for length, site, wide in zip(lengths, sites, window, strict=False):
             context = max(site.start, wide - site.stop)
             if 2 * context <= length:
                 continue
             warnings.warn(
-                f"The context, {context} sites, is more than half of a field of shape "
-                f"{field_shape}: each tile sees all of the field, and parts of it twice. Larger "
-                "fields look otherwise, so what is learned may not carry over to them. Take a "
-                f"context of at most {length // 2}, or larger fields.",
+                f"context={context} exceeds half of a field of shape {field_shape}: tiles wrap "
+                "around and see some sites twice, so the model may not transfer to larger fields. "
+                f"Use context <= {length // 2}, or larger fields.",
                 ExtensivityWarning,
                 stacklevel=stacklevel,
             )
@@ -140,11 +146,10 @@ def warn_of_wide_context(tiling, fields, stacklevel=2) -> None:
 
 
 def hint_of_kind(values) -> str | None:
-    """Say in a line that values may be labels or angles, None where they do not look like it.
+    """Return a one-line hint if values look like labels or angles, else None.
 
-    A hint for readers, and no warning: counts and occupation numbers look like labels, and only
-    who made the fields knows. Two values say all in one number, and those of a spin lie evenly
-    about 0.
+    This is a hint, not a warning, since counts and occupation numbers look like labels, too. Two
+    distinct values need no encoding, nor do integers that are symmetric about 0, as spins are.
 
     Parameters
     ----------
@@ -156,24 +161,24 @@ def hint_of_kind(values) -> str | None:
     >>> import numpy as np
     >>> from sk_ednn.estimators._data_warnings import hint_of_kind
     >>> hint_of_kind(np.arange(6).reshape(1, 2, 3) % 3)
-    'the fields hold the integers 0, 1, 2: if they are labels and no amounts, give each a channel'
+    'the fields contain the integers 0, 1, 2: if they are labels, not amounts, give each a channel'
     >>> hint_of_kind(np.array([[-1, 0, 1]])) is None
     True
     """
     values = np.ravel(values)
-    if len(values) > _LOOKED_AT:
-        values = values[:: -(-len(values) // _LOOKED_AT)]
+    if len(values) > _MAX_VALUES:
+        values = values[:: -(-len(values) // _MAX_VALUES)]
     if values.dtype.kind not in "iuf" or len(values) == 0:
         return None
-    found = np.unique(values[: 1 << 12])
-    if len(found) <= _LABELS[1]:
-        found = np.unique(values)
-    if _LABELS[0] <= len(found) <= _LABELS[1]:
-        least, greatest = float(found[0]), float(found[-1])
-        if (found == np.round(found)).all() and least != -greatest:
-            listed = ", ".join(f"{int(value)}" for value in found)
+    distinct = np.unique(values[: 1 << 12])
+    if len(distinct) <= _N_LABELS[1]:
+        distinct = np.unique(values)
+    if _N_LABELS[0] <= len(distinct) <= _N_LABELS[1]:
+        least, greatest = float(distinct[0]), float(distinct[-1])
+        if (distinct == np.round(distinct)).all() and least != -greatest:
+            listed = ", ".join(f"{int(value)}" for value in distinct)
             return (
-                f"the fields hold the integers {listed}: if they are labels and no amounts, give "
+                f"the fields contain the integers {listed}: if they are labels, not amounts, give "
                 "each a channel"
             )
         return None
@@ -181,7 +186,7 @@ def hint_of_kind(values) -> str | None:
         for start in (0.0, -period / 2):
             if _fills(values, start, period):
                 return (
-                    f"the values fill a turn of {name}, from {start:.4g}: if they are angles, give "
+                    f"the values fill a turn of {name}, from {start:.4g}: if they are angles, pass "
                     "their cosine and sine"
                 )
     return None
@@ -192,5 +197,5 @@ def _fills(values, start, period) -> bool:
     least, greatest = turns.min(), turns.max()
     if not (0 <= least <= _END and 1 - _END <= greatest <= 1):
         return False
-    counts = np.histogram(turns, _BINS, (0.0, 1.0))[0]
-    return bool(counts.min() >= _FILLED * len(turns) / _BINS)
+    counts = np.histogram(turns, _N_BINS, (0.0, 1.0))[0]
+    return bool(counts.min() >= _MIN_BIN_FRACTION * len(turns) / _N_BINS)

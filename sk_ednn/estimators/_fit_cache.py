@@ -1,4 +1,4 @@
-"""Fits that are kept, so that what was fitted once is not fitted again."""
+"""Cache fitted models on disk (the `memory` parameter)."""
 
 from __future__ import annotations
 
@@ -11,46 +11,47 @@ from sklearn.utils.validation import check_memory
 from .._utils.hashing import fit_key
 from ..fields._sources import is_read_in_pieces
 
-# What a fitted model does not depend on.
+# Parameters that do not affect the fitted model, left out of the cache key.
 _WITHOUT_EFFECT = {"memory": None, "verbose": 0, "n_jobs": None}
 
 
-def remembered(estimator, X, y, known) -> dict:
-    """Return the fitted attributes of an estimator, from its `memory` or by fitting it.
+def fit_cached(estimator, X, y, fit_params) -> dict:
+    """Return the fitted attributes of an estimator, from its cache or by fitting a copy.
 
     Parameters
     ----------
     estimator : EDNNRegressor
-        It is left as it is.
+        Not changed.
     X, y : as in `fit`
-    known : dict
-        What else `fit` is given.
+    fit_params : dict
+        Further keyword arguments of `fit`.
 
     Raises
     ------
     ValueError
-        Where `X` is read piece by piece, so that what it holds is not known beforehand.
+        If `X` is read piece by piece, so that its contents cannot be hashed.
     TileModelError
-        Where a parameter cannot be told from others, being a lambda, say.
+        If a parameter cannot be hashed, such as a lambda.
     """
     if any(map(is_read_in_pieces, X if isinstance(X, (list, tuple)) else [X])):
         raise ValueError(
-            "memory keeps fits of arrays, by what they hold; X is read piece by piece. Set "
-            "memory=None (GradientSolver(checkpoint=...) keeps trainings on such data)."
+            "memory caches fits by a hash of X, which must be in memory; this X is read piece by "
+            "piece. Set memory=None. To resume training on such data use "
+            "GradientSolver(checkpoint=...)."
         )
-    bare = copy.copy(estimator).set_params(memory=None)
-    told = copy.copy(estimator).set_params(**_WITHOUT_EFFECT)
+    uncached = copy.copy(estimator).set_params(memory=None)
+    params = copy.copy(estimator).set_params(**_WITHOUT_EFFECT)
     if not estimator.warm_start:
-        told = told.get_params(deep=False)
-    depends_on = version("sk-ednn"), told, X, y, known
-    key = fit_key(depends_on, "memory keeps each fit", "Or set memory=None.")
+        params = params.get_params(deep=False)
+    depends_on = version("sk-ednn"), params, X, y, fit_params
+    key = fit_key(depends_on, "memory caches each fit", "Or set memory=None.")
     memory = estimator.memory
     memory = check_memory(str(memory) if isinstance(memory, PathLike) else memory)
-    fit = memory.cache(_fitted, ignore=["estimator", "X", "y", "known"])
-    return fit(key, bare, X, y, known)
+    fit = memory.cache(_fitted, ignore=["estimator", "X", "y", "fit_params"])
+    return fit(key, uncached, X, y, fit_params)
 
 
-def _fitted(key, estimator, X, y, known):
-    estimator.fit(X, y, **known)
+def _fitted(key, estimator, X, y, fit_params):
+    estimator.fit(X, y, **fit_params)
     params = estimator.get_params(deep=False)
     return {name: value for name, value in vars(estimator).items() if name not in params}

@@ -1,4 +1,4 @@
-"""What a fitted model remembers of how it was made."""
+"""Summarise how a model was fitted, from the attributes of its parts."""
 
 from __future__ import annotations
 
@@ -6,40 +6,47 @@ from typing import Any
 
 import numpy as np
 
+from ..solvers._base import last_step
+from ._unwrap import estimators_in, regressors_in
+
 
 def spacing_of(model):
-    """Return the spacing of the pixels that a model was fitted to, in Å, or None."""
-    for step in _inner(model):
-        spacing = getattr(step, "spacing_", None)
-        if spacing is not None:
-            return [float(s) for s in spacing]
+    """Return the pixel spacing of the images that a model was fitted to, in Å, or None."""
+    for estimator in estimators_in(model):
+        steps = [estimator]
+        if hasattr(estimator, "tile_model_"):
+            for tile_model, _ in estimator.fitted_terms():
+                steps += estimators_in(tile_model.estimator)
+        for step in steps:
+            spacing = getattr(step, "spacing_", None)
+            if spacing is not None:
+                return [float(s) for s in spacing]
     return None
 
 
 def training_of(model) -> dict:
-    """Return how the training of a model went, from what its parts remember."""
-    found: dict[str, Any] = {}
-    members = [step for step in _inner(model) if hasattr(step, "tile_model_")]
+    """Return a summary of the fit: solver, losses, iterations and numbers of fitted parts."""
+    summary: dict[str, Any] = {}
+    members = regressors_in(model)
     if len(members) > 1:
-        found["members"] = len(members)
-    for step in members[:1]:
-        found["strategy"] = type(getattr(step, "solver_", step.solver)).__name__
-        found["n_outputs"] = int(step.n_outputs_)
-        several = isinstance(step.tile_model_, list)
-        for tile_model in step.tile_model_ if several else [step.tile_model_]:
-            found |= _of_estimator(_last(tile_model.estimator))
-    return found
+        summary["members"] = len(members)
+    for member in members[:1]:
+        summary["strategy"] = type(getattr(member, "solver_", member.solver)).__name__
+        summary["n_outputs"] = int(member.n_outputs_)
+        for tile_model, _ in member.fitted_terms():
+            summary |= _of_estimator(last_step(tile_model.estimator))
+    return summary
 
 
 def _of_estimator(estimator) -> dict:
-    found: dict[str, Any] = {"tile_model": type(estimator).__name__}
+    summary: dict[str, Any] = {"tile_model": type(estimator).__name__}
     history = list(getattr(estimator, "history_", None) or ())
     if history:
-        found["epochs"] = len(history)
+        summary["epochs"] = len(history)
         for name in ("train_loss", "valid_loss"):
             losses = [row[name] for row in history if name in row]
             if losses:
-                found[name] = {"first": losses[0], "last": losses[-1], "least": min(losses)}
+                summary[name] = {"first": losses[0], "last": losses[-1], "least": min(losses)}
     for name, key in (
         ("n_iter_", "iterations"),
         ("loss_", "loss"),
@@ -47,41 +54,16 @@ def _of_estimator(estimator) -> dict:
     ):
         value = getattr(estimator, name, None)
         if isinstance(value, (int, float, np.generic)):
-            found[key] = value
+            summary[key] = value
     for name, key in (("estimators_", "stages"), ("X_fit_", "distinct tiles")):
         if hasattr(estimator, name):
-            found[key] = len(getattr(estimator, name))
-    return {key: _plain(value) for key, value in found.items()}
+            summary[key] = len(getattr(estimator, name))
+    return {key: _plain(value) for key, value in summary.items()}
 
 
 def _plain(value):
     if isinstance(value, dict):
-        return {key: _plain(each) for key, each in value.items()}
+        return {key: _plain(item) for key, item in value.items()}
     value = value.item() if isinstance(value, np.generic) else value
-    # JSON knows no NaN.
+    # JSON has no NaN.
     return repr(value) if isinstance(value, float) and not np.isfinite(value) else value
-
-
-def _inner(model):
-    """Yield the estimators of a Pipeline, a committee or a wrapper, from the outside in."""
-    yield model
-    for _, step in getattr(model, "steps", ()):
-        yield from _inner(step)
-    if hasattr(model, "tile_model_"):
-        several = isinstance(model.tile_model_, list)
-        for tile_model in model.tile_model_ if several else [model.tile_model_]:
-            for _, step in getattr(tile_model.estimator, "steps", ()):
-                yield from _inner(step)
-        return
-    for name in ("regressor_", "estimator_"):
-        if hasattr(model, name):
-            yield from _inner(getattr(model, name))
-    for member in getattr(model, "estimators_", ()):
-        if hasattr(member, "predict"):
-            yield from _inner(member)
-
-
-def _last(estimator):
-    while hasattr(estimator, "steps"):
-        estimator = estimator.steps[-1][1]
-    return estimator

@@ -1,4 +1,4 @@
-"""The mean of a model's predictions over shifts of its tiles: what it says of no place to begin."""
+"""Average predictions over shifts of the tile grid, independent of where tiling starts."""
 
 from __future__ import annotations
 
@@ -15,13 +15,15 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._utils.stored import stored
 from ..exceptions import TilingError
+from ..fields._channels import channel_index
 from ..fields._fields import check_fields, check_ndim
 from ..fields._rolling import rolled
 from ..fields._shifts import chosen, shared
 from ..tiling import AbstractTiling, GridTiling
+from ._delegation import copy_feature_names, with_tags_of
 from ._regressor import EDNNRegressor
 from ._targets import ScoredByTotals
-from ._unwrap import keep_columns_of, regressors_of, with_tags_of
+from ._unwrap import estimators_in, regressors_in, unwrap_search
 
 
 def _inner_has(name):
@@ -35,46 +37,47 @@ def _inner_has(name):
 
 @stored("ShiftAveraged")
 class ShiftAveraged(MetaEstimatorMixin, ScoredByTotals, BaseEstimator):
-    """Predict the mean over shifts of the tiles, by whole sites less than the focus.
+    """Predict the mean over shifts of the tile grid by less than a focus.
 
-    A total does not change when a periodic field is shifted by a focus, but does, somewhat, when it
-    is shifted by less: the tiles are others. The mean over all shifts below the focus does not::
+    Shifting a periodic field by a focus does not change its total. Shifting it by less changes the
+    tiles and thus, slightly, the total. The mean over all shifts below the focus is invariant::
 
-        predict(X)  =  mean over shifts s of  estimator.predict(X as it begins with site s)
+        predict(X)  =  mean over shifts s of  estimator.predict(X rolled to start at site s)
 
-    So does its derivative move with the field. It costs a prediction a shift; the fit is that of
-    the estimator alone.
+    Its gradient moves with the field. Each shift costs one prediction; the fit is that of the
+    estimator alone.
 
     Parameters
     ----------
     estimator : EDNNRegressor, EDNNCommittee or search over either, default=None
-        It is cloned. None for ``EDNNRegressor()``. Transformers (a `GaussianRasterizer`, say) stand
-        before this estimator, in a Pipeline, and not within.
+        Cloned. None for ``EDNNRegressor()``. Place transformers, such as a `GaussianRasterizer`,
+        before this estimator in a Pipeline, not inside it.
     n_shifts : int, "all", or tuple of int with one per grid axis, default=8
-        How many shifts; all there are where they are fewer. "all" makes the mean invariant under
-        shifts by any whole number of sites. A tuple takes every combination of so many shifts along
-        each axis.
+        Number of shifts, at most all that exist. "all" makes the mean invariant under shifts by
+        any number of sites. A tuple is a grid with this many shifts along each axis.
     selection : {"even", "random"}, default="even"
-        Which: each as far as possible from those before it, beginning with none at all; or drawn.
+        "even" starts without a shift and places each further shift as far as possible from those
+        before it; "random" draws them.
     random_state : int, RandomState or None, default=None
-        Draws them, where ``selection="random"``.
+        Draws the shifts if ``selection="random"``.
 
     Attributes
     ----------
     estimator_ : estimator
-        Fitted.
+        The fitted estimator.
     shifts_ : ndarray of int of shape (n_shifts, n_grid_axes)
-        The sites with which the tiles begin.
+        Sites at which the tile grids start.
     n_outputs_ : int
 
     See Also
     --------
-    sk_ednn.solvers.GradientSolver : ``symmetries=("shift",)`` teaches it to networks in training.
+    sk_ednn.solvers.GradientSolver : ``symmetries=("shift",)`` augments the training of networks
+        with shifts.
 
     Notes
     -----
-    Where there are several terms, or a committee's members differ, shifts are below the least
-    common multiple of their focuses. For the spread of a committee, average its members:
+    With several terms, or members of different focus, shifts are below the least common multiple
+    of their focuses. For the spread of a committee, average its members:
     ``EDNNCommittee(ShiftAveraged(...))``.
 
     Examples
@@ -91,11 +94,13 @@ class ShiftAveraged(MetaEstimatorMixin, ScoredByTotals, BaseEstimator):
     ...     model = ShiftAveraged(single, n_shifts).fit(waves[:200], total[:200])
     ...     shifted = [model.predict(np.roll(waves[300:], k, axis=1)) for k in range(4)]
     ...     change, error = np.std(shifted, axis=0).mean(), np.abs(shifted[0] - total[300:]).mean()
-    ...     print(f"{n_shifts}: changes by {change:.2f}, off by {error:.2f}")
-    1: changes by 0.22, off by 0.30
-    2: changes by 0.11, off by 0.23
-    4: changes by 0.00, off by 0.19
+    ...     print(f"{n_shifts} shifts: std over shifts {change:.2f}, mean error {error:.2f}")
+    1 shifts: std over shifts 0.22, mean error 0.30
+    2 shifts: std over shifts 0.11, mean error 0.23
+    4 shifts: std over shifts 0.00, mean error 0.19
     """
+
+    _takes_systems = True  # see `_unwrap.unwrap`
 
     _parameter_constraints = {
         "estimator": [HasMethods(["fit", "predict"]), None],
@@ -112,12 +117,12 @@ class ShiftAveraged(MetaEstimatorMixin, ScoredByTotals, BaseEstimator):
 
     @classmethod
     def of(cls, model, n_shifts=8, *, selection="even", random_state=None):
-        """Return a fitted model with its predictions averaged, and nothing fitted again.
+        """Average the predictions of a fitted model, without fitting it again.
 
         Parameters
         ----------
         model : fitted EDNNRegressor or EDNNCommittee, search over it, or Pipeline that ends in it
-            It is not changed, and may be fitted anew: what is averaged is the model as it is now.
+            Not changed. Refitting it does not affect the result.
         n_shifts, selection, random_state
             See `ShiftAveraged`.
 
@@ -128,22 +133,20 @@ class ShiftAveraged(MetaEstimatorMixin, ScoredByTotals, BaseEstimator):
         Raises
         ------
         TilingError
-            Where the fields are not periodic.
+            If the fields are not periodic.
         """
-        while hasattr(model, "best_estimator_") and hasattr(model.best_estimator_, "steps"):
-            model = model.best_estimator_
-        if hasattr(model, "steps"):
-            check_is_fitted(model)
-            last = cls.of(
-                model.steps[-1][1], n_shifts, selection=selection, random_state=random_state
-            )
-            model = copy.copy(model)
-            model.steps = [*model.steps[:-1], (model.steps[-1][0], last)]
-            return model
+        pipeline = unwrap_search(model)
+        if hasattr(pipeline, "steps"):
+            check_is_fitted(pipeline)
+            name, last = pipeline.steps[-1]
+            last = cls.of(last, n_shifts, selection=selection, random_state=random_state)
+            pipeline = copy.copy(pipeline)
+            pipeline.steps = [*pipeline.steps[:-1], (name, last)]
+            return pipeline
         averaged = cls(model, n_shifts, selection=selection, random_state=random_state)
         averaged._validate_params()
-        # A fit gives an estimator other attributes, and leaves those that this copy shares.
-        return averaged._around(copy.copy(model))
+        # Refitting replaces the attributes of `model`, not those of this copy.
+        return averaged._wrap(copy.copy(model))
 
     def fit(self, X, y, sample_weight=None, *, groups=None, gradient=None):
         """Fit the estimator.
@@ -155,7 +158,7 @@ class ShiftAveraged(MetaEstimatorMixin, ScoredByTotals, BaseEstimator):
         sample_weight : array-like of shape (n_samples,), default=None
         groups : array-like of shape (n_samples,), default=None
         gradient : array-like like X, or list of n_samples objects, default=None
-            These three are handed on where they are given; see `EDNNRegressor.fit`.
+            These three are passed on if they are not None; see `EDNNRegressor.fit`.
 
         Returns
         -------
@@ -164,31 +167,32 @@ class ShiftAveraged(MetaEstimatorMixin, ScoredByTotals, BaseEstimator):
         Raises
         ------
         TilingError
-            Where the fields are not periodic.
+            If the fields are not periodic.
         """
         self._validate_params()
         template = EDNNRegressor() if self.estimator is None else self.estimator
-        # Before what may take hours.
+        # Fail before the fit, which may take hours.
         for name, part in template.get_params(deep=True).items():
             if isinstance(part, AbstractTiling):
                 _require_periodic(part, name)
-        known = {"sample_weight": sample_weight, "groups": groups, "gradient": gradient}
-        known = {name: values for name, values in known.items() if values is not None}
-        return self._around(clone(template).fit(X, y, **known))
+        fit_params = {"sample_weight": sample_weight, "groups": groups, "gradient": gradient}
+        fit_params = {name: values for name, values in fit_params.items() if values is not None}
+        return self._wrap(clone(template).fit(X, y, **fit_params))
 
-    def _around(self, estimator):
-        """Become fitted, with a fitted estimator; return self."""
-        regressors = regressors_of(estimator)
-        check_is_fitted(regressors[0])
+    def _wrap(self, estimator):
+        """Set the fitted attributes from a fitted estimator; return self."""
+        _require_systems(estimator)
+        check_is_fitted(estimator)
+        regressors = regressors_in(estimator)
         terms = [term for regressor in regressors for term in regressor.fitted_terms()]
         for _, tiling in terms:
             _require_periodic(tiling, "tiling")
         field_ndim = regressors[0]._field_ndim
-        channels = {_channel(tiling, field_ndim) for _, tiling in terms}
+        channels = {channel_index(tiling.channel_axis, field_ndim) for _, tiling in terms}
         if len(channels) > 1:
             raise TilingError(
-                "To be shifted together, all terms must have the same grid axes: their "
-                f"channel_axis is {[tiling.channel_axis for _, tiling in terms]}."
+                "ShiftAveraged shifts all terms together, so they must have the same grid axes; "
+                f"got channel_axis {[tiling.channel_axis for _, tiling in terms]}."
             )
         focuses = [_focus(*term) for term in terms]
         period = tuple(lcm(*along) for along in zip(*focuses, strict=True))
@@ -198,7 +202,7 @@ class ShiftAveraged(MetaEstimatorMixin, ScoredByTotals, BaseEstimator):
         self.n_outputs_ = regressors[0].n_outputs_
         self._grid_axes = tuple(axis for axis in range(field_ndim) if axis not in channels)
         self._field_ndim = field_ndim
-        keep_columns_of(self, estimator)
+        copy_feature_names(self, estimator)
         return self
 
     def predict(self, X):
@@ -207,20 +211,20 @@ class ShiftAveraged(MetaEstimatorMixin, ScoredByTotals, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (n_samples, *field_shape), or list of such fields
-            As `EDNNRegressor.predict` takes them; what is read block by block is read once a shift.
+            As for `EDNNRegressor.predict`. Lazy fields are read once per shift.
 
         Returns
         -------
         ndarray or dask array of shape (n_samples,) or (n_samples, n_outputs)
         """
         total = 0.0
-        for _, moved in self._moved(X):
-            total = total + self.estimator_.predict(moved)
+        for _, shifted in self._shifted(X):
+            total = total + self.estimator_.predict(shifted)
         return total / len(self.shifts_)
 
     @available_if(_inner_has("predict_contributions"))
     def predict_contributions(self, X):
-        """Predict what each tile holds of the total.
+        """Predict the contribution of each tile to the total.
 
         Parameters
         ----------
@@ -229,19 +233,19 @@ class ShiftAveraged(MetaEstimatorMixin, ScoredByTotals, BaseEstimator):
         Returns
         -------
         ndarray of shape (n_samples, *tile_grid) or (n_samples, *tile_grid, n_outputs)
-            Or a list or dict of such, as `EDNNRegressor.predict_contributions` has it. What a
-            shifted tile holds is shared between the tiles that its focus lies in, by how much of it
-            does; so they add up to `predict`.
+            Or a list or dict of these, see `EDNNRegressor.predict_contributions`. The contribution
+            of a shifted tile is distributed over the unshifted tiles in proportion to their overlap
+            with its focus, so that all add up to `predict`.
         """
-        found = None
-        for shift, moved in self._moved(X):
-            own = self._in_place(self.estimator_.predict_contributions(moved), shift)
-            found = own if found is None else _each(np.add, found, own)
-        return _each(lambda values: values / len(self.shifts_), found)
+        total = None
+        for shift, shifted in self._shifted(X):
+            maps = self._unshifted(self.estimator_.predict_contributions(shifted), shift)
+            total = maps if total is None else _map_arrays(np.add, total, maps)
+        return _map_arrays(lambda values: values / len(self.shifts_), total)
 
     @available_if(_inner_has("predict_gradient"))
     def predict_gradient(self, X):
-        """Predict how totals change with the field: their derivative at every site.
+        """Predict the gradient of each total with respect to its field.
 
         Parameters
         ----------
@@ -252,23 +256,21 @@ class ShiftAveraged(MetaEstimatorMixin, ScoredByTotals, BaseEstimator):
         ndarray of shape (n_samples, *field_shape), float64, or a list of such fields
             See `EDNNRegressor.predict_gradient`.
         """
-        found = None
-        for shift, moved in self._moved(X):
-            slopes = self.estimator_.predict_gradient(moved)
-            lead = 0 if isinstance(slopes, list) else 1
+        total = None
+        for shift, shifted in self._shifted(X):
+            gradients = self.estimator_.predict_gradient(shifted)
+            lead = 0 if isinstance(gradients, list) else 1
             axes = [lead + axis for axis in self._grid_axes]
-            own = _each(lambda slope, by=shift, over=axes: np.roll(slope, by, over), slopes)
-            found = own if found is None else _each(np.add, found, own)
-        return _each(lambda values: values / len(self.shifts_), found)
+            gradients = _map_arrays(
+                lambda gradient, by=shift, over=axes: np.roll(gradient, by, over), gradients
+            )
+            total = gradients if total is None else _map_arrays(np.add, total, gradients)
+        return _map_arrays(lambda values: values / len(self.shifts_), total)
 
     # --- parts ------------------------------------------------------------------------------
 
-    def _regressors(self):
-        check_is_fitted(self)
-        return regressors_of(self.estimator_)
-
-    def _moved(self, X):
-        """Yield each shift and the fields as they begin with that site."""
+    def _shifted(self, X):
+        """Yield each shift, and the fields rolled to start at that site."""
         check_is_fitted(self)
         fields = check_fields(X, caller=self)
         check_ndim(fields, self._field_ndim)
@@ -276,53 +278,60 @@ class ShiftAveraged(MetaEstimatorMixin, ScoredByTotals, BaseEstimator):
             if not any(shift):
                 yield shift, X
                 continue
-            moved = rolled(fields, shift, self._grid_axes)
-            if hasattr(X, "iloc"):  # a table, whose names are compared with those of the fit
-                moved = type(X)(moved, columns=X.columns, index=X.index)
-            yield shift, moved
+            shifted = rolled(fields, shift, self._grid_axes)
+            if hasattr(X, "iloc"):  # scikit-learn compares the column names of tables
+                shifted = type(X)(shifted, columns=X.columns, index=X.index)
+            yield shift, shifted
 
-    def _in_place(self, maps, shift):
-        """Return contributions of shifted tiles as those of the tiles where they were fitted."""
-        (regressor, *_) = regressors_of(self.estimator_)
-        terms = dict(zip(regressor._term_names, regressor.fitted_terms(), strict=True))
+    def _unshifted(self, maps, shift):
+        """Return contributions of shifted tiles, distributed over the unshifted ones."""
+        terms = regressors_in(self.estimator_)[0]._terms_by_name()
         if not isinstance(maps, dict):
             (term,) = terms.values()
             return _shared(maps, shift, _focus(*term))
         return {name: _shared(maps[name], shift, _focus(*terms[name])) for name in maps}
 
     def __sklearn_tags__(self):
-        """Say what scikit-learn may expect: what it may of the estimator."""
+        """Return the tags of the estimator."""
         inner = EDNNRegressor() if self.estimator is None else self.estimator
         return with_tags_of(super().__sklearn_tags__(), inner)
 
 
 def _shared(maps, shift, focus):
     lead = 0 if isinstance(maps, list) else 1
-    return _each(lambda values: shared(values, shift, focus, lead), maps)
+    return _map_arrays(lambda values: shared(values, shift, focus, lead), maps)
 
 
-def _each(function, *found):
-    """Call a function with arrays, or with what stands at the same place of lists or dicts."""
-    if isinstance(found[0], dict):
-        return {name: _each(function, *(each[name] for each in found)) for name in found[0]}
-    if isinstance(found[0], list):
-        return [function(*values) for values in zip(*found, strict=True)]
-    return function(*found)
+def _map_arrays(function, *trees):
+    """Apply a function to arrays, or to the arrays of lists or dicts of equal structure."""
+    if isinstance(trees[0], dict):
+        return {name: _map_arrays(function, *(tree[name] for tree in trees)) for name in trees[0]}
+    if isinstance(trees[0], list):
+        return [function(*values) for values in zip(*trees, strict=True)]
+    return function(*trees)
+
+
+def _require_systems(estimator):
+    """Raise TypeError unless an estimator predicts fields that can be shifted before it."""
+    inner = unwrap_search(estimator)
+    has_steps = any(hasattr(part, "steps") for part in estimators_in(inner))
+    if has_steps or not hasattr(inner, "_takes_systems"):
+        raise TypeError(
+            "ShiftAveraged needs a fitted EDNNRegressor, an EDNNCommittee or a search over either, "
+            f"got {type(inner).__name__}. In a Pipeline make it the last step: "
+            "make_pipeline(transformer, ShiftAveraged(EDNNRegressor()))."
+        )
 
 
 def _require_periodic(tiling, name):
     if not isinstance(tiling, GridTiling):
-        raise TilingError(f"{name}: only the tiles of a GridTiling can be shifted, got {tiling!r}.")
+        raise TilingError(f"{name}: ShiftAveraged needs a GridTiling, got {tiling!r}.")
     if tiling.boundary != "periodic":
         raise TilingError(
-            f"{name}: a field with boundary={tiling.boundary!r} has ends, and is another field "
-            "when its tiles are shifted. Averages are of periodic fields."
+            f"{name}: ShiftAveraged needs boundary='periodic', got {tiling.boundary!r}. Shifting "
+            "the tiles of a field with edges changes the field."
         )
 
 
-def _channel(tiling, field_ndim):
-    return None if tiling.channel_axis is None else tiling.channel_axis % field_ndim
-
-
 def _focus(tile_model, tiling) -> tuple[int, ...]:
-    return tuple(site.stop - site.start for site in tiling.focus_sites(tile_model.tile_shape))
+    return tiling.focus_shape(tile_model.tile_shape)

@@ -1,4 +1,4 @@
-"""Totals, weights and groups, one for each sample."""
+"""Check totals, weights and groups: one for each sample."""
 
 from __future__ import annotations
 
@@ -9,23 +9,24 @@ from sklearn.base import RegressorMixin
 from sklearn.utils import check_array
 
 from ..fields._fields import require_finite, require_numbers
-from ..fields._sources import in_memory
+from ..fields._sources import as_array, in_memory
 from ._data_warnings import warn_of_means, warn_of_standardised
+from ._overflow import require_moderate
 
 
 def check_targets(caller, fields, y, sample_weight, groups):
-    """Return totals (n_samples, n_outputs), weights and groups, or say what is wrong with them."""
+    """Check totals, weights and groups; return totals of shape (n_samples, n_outputs)."""
     name = type(caller).__name__
     if y is None:
         raise ValueError(
             f"This {name} estimator requires y to be passed, but the target y is None."
         )
-    y = in_memory(y, "y")  # check_array would drop masks, and read holes of stores as zeros
+    y = in_memory(y, "y")  # check_array would drop masks and read missing chunks as zeros
     require_numbers(y, "y")
     if isinstance(y, Real) or getattr(y, "ndim", 1) == 0:
         raise ValueError(
-            f"y must hold a total for each sample, shape (n_samples,), got the number {y}. For a "
-            "single field give X[None] and [y]."
+            "y must contain a total for each sample, shape (n_samples,); got the number "
+            f"{y}. For a single field pass X[None] and [y]."
         )
     y = check_array(
         y, ensure_2d=False, allow_nd=True, dtype="numeric", ensure_all_finite=False,
@@ -33,11 +34,11 @@ def check_targets(caller, fields, y, sample_weight, groups):
     )  # fmt: skip
     if y.ndim > 2:
         raise ValueError(
-            "y must hold a total, or a row of totals, for each sample: shape (n_samples,) or "
-            f"(n_samples, n_outputs), got shape {y.shape}. Sum what is known site by site over "
-            "each field."
+            "y must contain a total, or a row of totals, for each sample: shape (n_samples,) or "
+            f"(n_samples, n_outputs); got shape {y.shape}. Sum values per site over each field."
         )
     require_finite(y, "y")
+    require_moderate(y, "y")
     y = np.asarray(y, dtype=np.float64).reshape(len(y), -1)
     check_length("y", y, fields)
     if isinstance(sample_weight, Real):
@@ -54,11 +55,12 @@ def check_targets(caller, fields, y, sample_weight, groups):
         if sample_weight.ndim != 1 or (sample_weight < 0).any() or not sample_weight.any():
             raise ValueError(
                 "Sample weights must be 1D array or scalar, not negative and not all zero; got "
-                f"shape {sample_weight.shape} with minimum {sample_weight.min()}."
+                f"shape {sample_weight.shape} with minimum {sample_weight.min()}. To ignore a "
+                "sample give it weight 0."
             )
         check_length("sample_weight", sample_weight, fields)
     if groups is not None:
-        groups = np.asarray(in_memory(groups, "groups"))
+        groups = as_array(groups, "groups")
         check_length("groups", groups, fields)
     warn_of_standardised(y, stacklevel=5)
     warn_of_means(y, fields, stacklevel=5)
@@ -66,14 +68,14 @@ def check_targets(caller, fields, y, sample_weight, groups):
 
 
 def check_length(name, values, fields):
-    """Raise where there are not as many values as samples."""
+    """Raise ValueError unless there is one value for each sample."""
     if not hasattr(values, "__len__"):
         raise ValueError(
-            f"{name} must hold something for each of the {fields.n_samples} samples, "
+            f"{name} must contain one entry for each of the {fields.n_samples} samples, "
             f"got {values!r}."
         )
     if len(values) != fields.n_samples:
-        single = " Give a single field as X[None]." if len(values) == 1 else ""
+        single = " Pass a single field as X[None]." if len(values) == 1 else ""
         raise ValueError(
             "Found input variables with inconsistent numbers of samples: "
             f"X has {fields.n_samples}, {name} has {len(values)}.{single}"
@@ -81,15 +83,15 @@ def check_length(name, values, fields):
 
 
 def per_site(counts, sample_weight):
-    """Return weights that make squared errors count per site, 1 where all sizes are equal."""
+    """Return weights for squared errors per site; they are 1 if all sizes are equal."""
     weights = (counts.mean() / counts) ** 2
     return weights if sample_weight is None else weights * sample_weight
 
 
 class ScoredByTotals(RegressorMixin):
-    """Score predictions of totals that are checked as those of a fit are.
+    """Mixin with a `score` that rejects masked totals and missing chunks.
 
-    scikit-learn's metrics use what lies under a mask, and what a store fills its holes with.
+    scikit-learn's metrics would use the values under the mask and the fill value.
     """
 
     def score(self, X, y, sample_weight=None):
@@ -97,7 +99,7 @@ class ScoredByTotals(RegressorMixin):
 
         Parameters
         ----------
-        X : what `predict` takes
+        X : as for `predict`
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
         sample_weight : array-like of shape (n_samples,), default=None
 

@@ -1,4 +1,4 @@
-"""Terms: tile models that are added, each with a tiling of its own."""
+"""Terms of a model: tile models that are added, each with its own tiling."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from sklearn.kernel_ridge import KernelRidge
 from ..exceptions import TileModelError, TilingError
 from ..tiling import AbstractTiling, GridTiling
 
-# Parameters that may be None, and what to give in order to set parameters of theirs.
+# Parameters that may be None, each with an example value whose parameters can be set.
 _PARTS = {
     "tile_model": "KernelRidge()",
     "tiling": "GridTiling()",
@@ -18,7 +18,7 @@ _PARTS = {
 
 
 class TermParts(BaseEstimator):
-    """The parameters of one term, nested as scikit-learn nests them."""
+    """Parameters of one term, nested as in scikit-learn."""
 
     def __init__(self, tile_model=None, tiling=None):
         self.tile_model = tile_model
@@ -26,7 +26,7 @@ class TermParts(BaseEstimator):
 
 
 def is_list_of_terms(tile_model) -> bool:
-    """Tell whether something is a list of (name, tile_model, tiling)."""
+    """Return whether an object is a list of (name, tile_model, tiling)."""
     return isinstance(tile_model, list) and all(
         isinstance(term, tuple) and len(term) == 3 and isinstance(term[0], str)
         for term in tile_model
@@ -34,7 +34,7 @@ def is_list_of_terms(tile_model) -> bool:
 
 
 def with_params(term, params):
-    """Return a term with those of some parameters that begin with its name."""
+    """Return a term with the parameters set whose names begin with that of the term."""
     name, *pair = term
     parts = TermParts(*params.get(name, pair))
     prefix = f"{name}__"
@@ -45,19 +45,19 @@ def with_params(term, params):
 
 
 def check_names(names, reserved) -> None:
-    """Raise where terms cannot be called so, beside parameters with these names."""
+    """Raise TileModelError unless names are unique and none is reserved."""
     if len(set(names)) < len(names) or not names:
-        raise TileModelError(f"Terms need names of their own, at least one; got {names}.")
+        raise TileModelError(f"Expected at least one term, with unique names; got {names}.")
     taken = [n for n in names if "__" in n or n in reserved]
     if taken:
         raise TileModelError(
-            f"Terms cannot be called {taken}: '__' and the names of EDNNRegressor's own "
-            "parameters have a meaning in set_params."
+            f"Terms cannot be named {taken}: set_params reserves '__' and the parameter names of "
+            "EDNNRegressor. Rename them."
         )
 
 
 def check_terms(terms) -> None:
-    """Raise where a term has no tiling."""
+    """Raise TilingError if a term has no tiling."""
     for term in terms:
         if not isinstance(term.tiling, AbstractTiling):
             raise TilingError(
@@ -66,9 +66,9 @@ def check_terms(terms) -> None:
 
 
 class WithTerms(BaseEstimator):
-    """Parameters of an estimator with one term or several, named as in a ColumnTransformer.
+    """Parameters of an estimator with one or several terms, named as in a ColumnTransformer.
 
-    Its parameters `tile_model` and `tiling` are those of one term, or `tile_model` is a list of
+    The parameters `tile_model` and `tiling` define one term, or `tile_model` is a list of
     (name, tile_model, tiling).
     """
 
@@ -78,8 +78,8 @@ class WithTerms(BaseEstimator):
         Parameters
         ----------
         deep : bool, default=True
-            Also those of its parts, and of each term: ``name``, the pair of its tile model and
-            tiling, ``name__tile_model``, ``name__tiling``, and theirs.
+            Include the parameters of parts and of each term: ``name``, the pair of tile model and
+            tiling, ``name__tile_model``, ``name__tiling``, and their parameters.
 
         Returns
         -------
@@ -94,12 +94,12 @@ class WithTerms(BaseEstimator):
         return params
 
     def set_params(self, **params):
-        """Set parameters of this estimator, of its parts and of its terms.
+        """Set parameters of this estimator, its parts and its terms.
 
         Parameters
         ----------
         **params : dict
-            With the names that `get_params` returns.
+            Named as in `get_params`.
 
         Returns
         -------
@@ -108,9 +108,9 @@ class WithTerms(BaseEstimator):
         Raises
         ------
         ValueError
-            Where a name is not one of those, or a part is None, so that it has no parameters yet.
+            If there is no parameter of a name, or its part is None and thus has no parameters.
         """
-        # First, since what else is named may belong to a term of the new list.
+        # First, since other names may refer to terms of the new list.
         self.tile_model = params.pop("tile_model", self.tile_model)
         if is_list_of_terms(self.tile_model):
             named = {name for name, _, _ in self.tile_model}
@@ -121,24 +121,24 @@ class WithTerms(BaseEstimator):
             part = key.partition("__")[0]
             if part != key and part in _PARTS and params.get(part, getattr(self, part)) is None:
                 raise ValueError(
-                    f"{key!r} cannot be set: {part} is None, which has no parameters. Give a part "
-                    f"that has, such as {part}={_PARTS[part]}."
+                    f"{key!r} cannot be set: {part} is None, which has no parameters. Set it "
+                    f"first, for example {part}={_PARTS[part]}."
                 )
         return super().set_params(**params)
 
     def _terms(self):
-        """Return the terms as the user gave them, (name, tile_model, tiling)."""
+        """Return the terms of the parameters, a list of (name, tile_model, tiling)."""
         if isinstance(self.tile_model, list):
             if not is_list_of_terms(self.tile_model):
                 raise TileModelError(
-                    "A list of terms holds (name, tile_model, tiling) for each, such as "
-                    f"('near', Ridge(), GridTiling()); got {self.tile_model!r}."
+                    "Expected a list of terms (name, tile_model, tiling), such as "
+                    f"[('near', Ridge(), GridTiling())]; got {self.tile_model!r}."
                 )
             check_names([n for n, _, _ in self.tile_model], self._parameter_constraints)
             if self.tiling is not None:
                 raise TilingError(
-                    "With several terms each has its own tiling, in the list: leave `tiling` at "
-                    f"None, got {self.tiling!r}."
+                    "In a list of terms each term has its own tiling, so `tiling` must be None; "
+                    f"got {self.tiling!r}."
                 )
             return self.tile_model
         tile_model = self.tile_model

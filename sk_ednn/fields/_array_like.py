@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ._stores import is_from
+from .._utils.optional import is_from
 
 _SHAPE = "an array of shape (n_samples, *field_shape), or a list of arrays"
 # Modes of pillow whose numbers are places in a table of colours.

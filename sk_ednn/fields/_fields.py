@@ -1,4 +1,4 @@
-"""What a batch of fields is: checked once, then stacked by shape.
+"""Batches of fields: checked once, then stacked by shape.
 
 A field is one system on a grid: spins, an image of atoms, a density. Users hand over arrays of
 equal fields, lists or object arrays of fields of different sizes; the layers below see `Fields`.
@@ -16,9 +16,9 @@ from sklearn.utils import check_array
 from .._utils.masks import require_unmasked
 from ..exceptions import TilingError
 from ._array_like import as_array_like
+from ._packing import require_unpacked
 from ._samples import ChosenSamples
 from ._sources import ArraySource, FieldSource, is_read_in_pieces
-from ._stores import require_unpacked
 from ._views import OneField
 
 # Fields of a list are copied next to each other only while they are small: a stack saves a
@@ -108,6 +108,14 @@ class Fields:
             for place, value in zip(stack.samples, values, strict=True):
                 samples[place] = value
         return samples
+
+    def unstacked(self) -> list:
+        """Return the fields one by one, in the order of the samples."""
+        fields: list = [None] * self.n_samples
+        for stack in self.stacks:
+            for sample, field in zip(stack.samples, stack.values, strict=True):
+                fields[sample] = field
+        return fields
 
     def take(self, indices) -> Fields:
         """Return the batch of the samples at `indices`, in that order."""

@@ -17,16 +17,14 @@ import numpy as np
 
 from .._utils.hashing import digest
 from .._utils.masks import require_unmasked, unmasked
+from .._utils.optional import is_from
 from ._array_like import require_array_like
-from ._stores import (
-    Packing,
-    check_hdf5,
-    is_from,
-    is_in_memory,
-    require_hdf5_chunks,
-    require_unpacked,
-    require_zarr_chunks,
-)
+from ._hdf5 import check_hdf5, require_hdf5_chunks
+from ._packing import Packing, require_unpacked
+from ._xarray import is_in_memory, without_labels
+from ._zarr import check_zarr, files_within, local_folder, require_zarr_chunks
+
+_PER_SAMPLE = "an array with something for each sample"
 
 
 @runtime_checkable
@@ -75,14 +73,16 @@ class ArraySource:
         is gone: refuse, or read the fill value. Zarr leaves out chunks that hold nothing else,
         unless ``write_empty_chunks`` is set; a chunk that was lost looks the same.
     follow_links : bool, default=False
-        Whether HDF5 datasets may read from other files (virtual datasets, external storage).
+        Whether HDF5 datasets may read from other files (virtual datasets, external storage), and
+        zarr arrays through symbolic links that lead out of their store.
 
     Raises
     ------
     ValueError
-        Where the file is closed, the dataset has no data or lies in other files, or the numbers
-        are packed (``scale_factor``, ``add_offset``). While reading, also where values occur
-        that the attributes of the array call missing (``_FillValue``, ``valid_range``).
+        Where the file is closed, the dataset has no data or lies in other files, a store has links
+        out of it or a pipe among its chunks, or the numbers are packed (``scale_factor``,
+        ``add_offset``). While reading, also where values occur that the attributes of the array
+        call missing (``_FillValue``, ``valid_range``).
     FileNotFoundError
         While reading, where a chunk is missing.
 
@@ -106,6 +106,8 @@ class ArraySource:
             raise ValueError(f"missing_chunks must be 'error' or 'fill', got {missing_chunks!r}.")
         if is_from(array, "h5py"):
             check_hdf5(array, follow_links)
+        elif is_from(array, "zarr"):
+            check_zarr(array, follow_links)
         self.packing = Packing.of(array)
         array = without_labels(array)
         if self.packing is not None and hasattr(array, "__dask_graph__"):
@@ -214,18 +216,18 @@ class Window:
         return self.values[tuple(held)]
 
 
-def in_memory(values, name, dtype=None) -> Any:
+def in_memory(values, name, *, expected=_PER_SAMPLE) -> Any:
     """Return values that are wanted whole, such as totals, read under the rule of `ArraySource`.
 
     Parameters
     ----------
     values : array-like
-        HDF5 datasets and zarr arrays are read, dask arrays computed; what is in memory is returned
-        as it is.
+        HDF5 datasets and zarr arrays are read, dask arrays computed, also where they are in a list;
+        what is in memory is returned as it is.
     name : str
         For messages.
-    dtype : dtype, default=None
-        Where given, an array of it is returned.
+    expected : str, optional
+        What the values should be, for messages.
 
     Raises
     ------
@@ -233,18 +235,23 @@ def in_memory(values, name, dtype=None) -> Any:
         Where entries are masked or called missing, numbers are packed, or chunks were never
         written or got lost.
     """
-    if dtype is not None:
-        return np.asarray(in_memory(values, name), dtype=dtype)
+    if values is None or (type(values) is np.ndarray and values.dtype.names is None):
+        return values
     if isinstance(values, ArraySource):
         return values.read_all()
-    if values is not None:
-        require_array_like(values, name, "an array with something for each sample")
+    require_array_like(values, name, expected)
+    if isinstance(values, (list, tuple)) and any(map(_may_be_stored, values)):
+        return [
+            in_memory(value, f"{name}[{k}]", expected=expected) for k, value in enumerate(values)
+        ]
     if not is_read_in_pieces(values):
         require_unmasked(values, name)
         require_unpacked(values, name)
         return values
     if is_from(values, "h5py"):
         check_hdf5(values, False, name)
+    elif is_from(values, "zarr"):
+        check_zarr(values, False)
     packing = Packing.of(values, name)
     array = without_labels(values)
     if hasattr(array, "__dask_graph__"):
@@ -253,6 +260,36 @@ def in_memory(values, name, dtype=None) -> Any:
         return array.read(tuple(slice(0, n) for n in array.shape))
     box = tuple(slice(0, n) for n in array.shape)
     return _read_checked(array, box, packing, True, name)
+
+
+def as_array(values, name, dtype=None, expected="an array of numbers") -> np.ndarray:
+    """Return what a user hands over as an array in memory: `numpy.asarray` under the same rule.
+
+    Whatever is not given as fields goes through here: numpy would drop masks, and read what was
+    lost from a store as zeros.
+
+    Parameters
+    ----------
+    values : array-like
+        See `in_memory`.
+    name : str
+        For messages.
+    dtype : dtype, default=None
+    expected : str, optional
+        What the values should be, for messages.
+
+    Raises
+    ------
+    ValueError, FileNotFoundError
+        As `in_memory` does, and where there are no values.
+    """
+    if values is None:
+        require_array_like(values, name, expected)
+    return np.asarray(in_memory(values, name, expected=expected), dtype=dtype)
+
+
+def _may_be_stored(value) -> bool:
+    return hasattr(value, "shape") and type(value) is not np.ndarray
 
 
 def _read_checked(array, slices, packing, refuse_holes, name) -> np.ndarray:
@@ -292,15 +329,6 @@ def is_read_in_pieces(x) -> bool:
     if hasattr(x, "__dask_graph__"):
         return hasattr(x, "shape") and hasattr(x, "dtype") and hasattr(x, "chunks")
     return isinstance(x, FieldSource) and callable(x.read)
-
-
-def without_labels(x):
-    """Return what an xarray.DataArray wraps, as a dask array where it is not in memory."""
-    if not is_from(x, "xarray"):
-        return x
-    if x.chunks is None:
-        x = x if is_in_memory(x) else x.chunk("auto")
-    return x.data
 
 
 def read_sites(source, sites) -> np.ndarray:
@@ -377,12 +405,10 @@ def _file_identity(filename) -> str:
 
 
 def _folder_identity(array) -> str:
-    root = getattr(array.store, "root", None)
-    if not isinstance(root, Path):
+    home = local_folder(array)
+    if home is None:
         return ""
     found = hashlib.sha1(usedforsecurity=False)
-    for folder, subfolders, files in os.walk(root / array.path):
-        subfolders.sort()
-        for name in sorted(files):
-            found.update(_file_identity(os.path.join(folder, name)).encode())
+    for path in sorted(entry.path for entry in files_within(home)):
+        found.update(_file_identity(path).encode())
     return found.hexdigest()

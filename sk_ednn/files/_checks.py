@@ -1,4 +1,4 @@
-"""Whether compiled code may follow what estimators hold, by their types.
+"""Check, by their types, that compiled code may follow what estimators hold.
 
 scikit-learn checks what `fit` is given, and believes what a fitted estimator holds: trees walk to
 whatever node or feature a number names, support vectors are read as far as another number says.
@@ -348,7 +348,8 @@ def _check_neighbors(estimator, budget):
         return
     rows, method = estimator._fit_X, estimator._fit_method
     _require(
-        _is_array(rows, "fiub", 2) and rows.dtype.itemsize <= 8 and len(rows) > 0
+        # Rows keep the type that they were fitted in, such as that of spins.
+        _is_array(rows, "biuf", 2) and rows.dtype.itemsize <= 8 and len(rows) > 0
         and rows.shape[1] == _width(estimator) and estimator.n_samples_fit_ == len(rows)
         and vars(estimator).get("_tree") is None and method in ("brute", "kd_tree", "ball_tree"),
         "neighbours are not those of its features",

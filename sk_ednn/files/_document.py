@@ -313,6 +313,7 @@ _MAKERS = {
     "yours": _yours,
     "module": _of_networks,
     "layers": _of_networks,
+    "atomic network": _of_networks,
     "your module": _of_networks,
     "net": _of_networks,
     "part": _of_networks,

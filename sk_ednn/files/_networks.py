@@ -20,6 +20,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from ..exceptions import ModelFileError
 from ..networks import PaperCNN, PaperDenseNet, ValidCNN
 from ..networks._trial import is_uninitialised
+from ..solvers._best_epoch import BestEpoch
+from ..solvers._progress import TrainingBar
+from . import _atomic
 from ._running import is_running
 
 # Networks that are what their layers are, one after the other.
@@ -58,7 +61,8 @@ _NETS = {"NeuralNet": NeuralNet, "NeuralNetRegressor": NeuralNetRegressor}
 _PARTS = {
     kind.__name__: kind for kind in (EarlyStopping, GradientNormClipping, LRScheduler, ValidSplit)
 }
-
+# Callbacks that have no part in what is learned.
+_OF_RUNNING = (BestEpoch, TrainingBar)
 
 # What modules and nets take besides their weights: a few kB were measured, in Python and beside it.
 _BYTES_PER_LAYER = 1 << 13
@@ -139,6 +143,8 @@ def _built_node(module, encoder, place, kwargs=None) -> dict:
         return {"$": "layers", "class": name, "layers": layers}
     if _LAYERS.get(name) is kind:
         return {"$": "layers", "class": name, "with": encoder(_settings(module), place)}
+    if _atomic.is_network(module):
+        return _atomic.node(module, encoder, place)
     encoder.asked = True
     return {"$": "your module", "class": name, "with": encoder(kwargs or {}, place)}
 
@@ -188,6 +194,8 @@ def _module(node, decoder) -> nn.Module:
             )
     # The arrays of the file become the weights: nothing is copied, whatever the file says it is.
     module.load_state_dict(weights, strict=True, assign=True)
+    if node["built"]["$"] == "atomic network":
+        module = _atomic.with_buffers(module, decoder.device)
     for name, weight in module.named_parameters():
         weight.requires_grad_(name not in node["frozen"])
     return module
@@ -248,6 +256,9 @@ def _built(node, decoder) -> nn.Module:
         if not isinstance(module, nn.Module):
             raise ModelFileError(f"modules[{name!r}] made {module!r}, which is no torch module")
         return module
+    if node["$"] == "atomic network":
+        decoder.budget.take(_BYTES_PER_NET, f"a network {name}")
+        return _atomic.built(name, decoder(node["with"]))
     if node["$"] != "layers":
         raise ModelFileError(f"a {node['$']!r} stands where a layer should be")
     decoder.budget.take(_BYTES_PER_LAYER, f"a layer {name}")
@@ -287,6 +298,8 @@ def _net_node(net, encoder, place) -> dict:
             continue
         if _is_default(kind, name, value):
             continue
+        if name == "callbacks" and isinstance(value, list):
+            value = [each for each in value if not isinstance(each, _OF_RUNNING)]
         try:
             kwargs[name] = encoder(value, f"{place}.{name}")
         except ModelFileError:

@@ -101,7 +101,8 @@ class _Contributions(nn.Module):
 
     def __init__(self, tile_model, tiling, form):
         super().__init__()
-        self.form, self.ndim = form, len(tiling.focus_sites(tile_model.tile_shape))
+        self.focus = tiling.focus_shape(tile_model.tile_shape)
+        self.form, self.ndim = form, len(self.focus)
         module = tile_model.estimator.module_
         self.network = module if form == "tile" else tile_model.dense_form(tiling)
         self.positive = tile_model.positive
@@ -111,7 +112,6 @@ class _Contributions(nn.Module):
         outputs = np.broadcast_to(tile_model.scale, (tile_model.n_outputs,)).astype(dtype)
         self.register_buffer("scale", torch.from_numpy(outputs).reshape(shape))
         self.sites = tiling.focus_sites(tile_model.tile_shape)
-        self.focus = tuple(site.stop - site.start for site in self.sites)
         self.window = tile_model.tile_shape[: self.ndim]
         self.n_channels = tile_model.tile_shape[-1] if tile_model.has_channels else 1
         baseline = tile_model.baseline

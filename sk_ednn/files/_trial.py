@@ -54,6 +54,9 @@ def require_working(model, budget, asked=False) -> None:
     Exception
         What the prediction raised.
     """
+    if hasattr(type(model), "_try"):
+        model._try()
+        return
     regressors = _regressors(model)
     if not regressors and (type(model).__module__.startswith("sk_ednn.") or _inner(model)):
         raise TypeError(f"a {type(model).__name__} is no model of fields")
@@ -69,6 +72,31 @@ def require_working(model, budget, asked=False) -> None:
     if type(top) in (EDNNCommittee, ShiftAveraged, TransformedTargetRegressor):
         if not _has_pipeline(top):
             _try(top, _regressors(top)[0], budget, asked)
+
+
+def require_units(model) -> None:
+    """Raise where units, offsets or baselines of a model are no numbers, whatever it predicts.
+
+    Raises
+    ------
+    ValueError
+    """
+    for regressor in _regressors(model):
+        for tile_model, _ in regressor.fitted_terms():
+            known = {"scale": getattr(tile_model, "scale", 1.0)}
+            standardization = getattr(tile_model, "standardization", None)
+            if standardization is not None:
+                known["mean of its inputs"] = standardization.mean
+                known["scale of its inputs"] = standardization.scale
+            baseline = getattr(tile_model, "baseline", None)
+            if baseline is not None:
+                known["coefficients of its baseline"] = baseline.coefficients
+            for name, values in known.items():
+                values = np.asarray(values, dtype=np.float64)
+                if not np.isfinite(values).all():
+                    raise ValueError(f"the {name} is {values.ravel()[:4].tolist()}")
+            if standardization is not None and not np.all(standardization.scale > 0):
+                raise ValueError("the scale of its inputs is not positive")
 
 
 def _check_front(step):
@@ -136,8 +164,10 @@ def _try(model, regressor, budget, asked):
             except Exception as error:  # a function in it may not be defined for these values
                 errors.append(error)
                 continue
-        if totals.shape[:1] != (_SAMPLES,) or totals.ndim > 2 or not np.isfinite(totals).all():
+        if totals.shape[:1] != (_SAMPLES,) or totals.ndim > 2:
             raise ValueError(f"it predicts an array of shape {totals.shape}")
+        if not np.isfinite(totals).all():
+            raise ValueError("it predicts NaN or infinity for fields like those of its training")
         return
     raise errors[0]
 
@@ -168,7 +198,7 @@ def _field_shape(regressor):
             return None
         if not all(type(n) is int and n > 0 for n in tile_model.tile_shape):
             raise ValueError(f"it has tiles of shape {tile_model.tile_shape}")
-        focus = [part.stop - part.start for part in tiling.focus_sites(tile_model.tile_shape)]
+        focus = list(tiling.focus_shape(tile_model.tile_shape))
         if min(focus) < 1:
             raise ValueError(f"it has tiles of shape {tile_model.tile_shape} without a focus")
         lengths = focus if lengths is None else list(map(lcm, lengths, focus))

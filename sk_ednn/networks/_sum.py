@@ -10,7 +10,7 @@ import torch
 from scipy.sparse import csr_array
 from torch.utils.data import Dataset
 
-from ..tile_models._base import channels_first
+from ..tile_models._base import channels_first_tiles, module_input
 from ..tiling._tiles import Tiles
 
 NUMPY = {torch.float32: np.float32, torch.float64: np.float64}
@@ -188,7 +188,6 @@ def network_input(tiles, has_channels, dtype=torch.float32, standardization=None
     Tiles that are no windows, for which `has_channels` is None, keep their shape.
     """
     if standardization is None:
-        return torch.from_numpy(channels_first(tiles, has_channels, NUMPY[dtype]))
-    if has_channels is not None:
-        tiles = np.moveaxis(tiles, -1, 1) if has_channels else tiles[:, None]
+        return torch.from_numpy(module_input(tiles, has_channels, NUMPY[dtype]))
+    tiles = channels_first_tiles(tiles, has_channels)
     return torch.from_numpy(standardization(tiles).astype(NUMPY[dtype], order="C"))

@@ -37,9 +37,8 @@ class RandomSymmetry:
         unknown = [kind for kind in kinds if kind not in SYMMETRIES]
         if unknown:
             raise TileModelError(f"Symmetries are among {SYMMETRIES}, got {unknown}.")
-        sites = tiling.focus_sites(tuple(tile_shape))
-        self.focus = tuple(site.stop - site.start for site in sites)
-        window = tuple(tile_shape[: len(sites)])
+        self.focus = tiling.focus_shape(tuple(tile_shape))
+        window = tuple(tile_shape[: len(self.focus)])
         self.kinds = kinds
         if "shift" in kinds and tiling.boundary != "periodic":
             raise TileModelError(

@@ -13,6 +13,8 @@ import torch
 from .._utils.steps import dense, front_and_last, transformed
 from .._utils.stored import stored
 from ..exceptions import TileModelError
+from ..fields._channels import from_channels_first
+from ..fields._sources import as_array
 from ..tile_models._base import AbstractTileModel, checked_outputs, flat
 from ._convolutional import DenseForm, NotConvolutional, as_convolution
 from ._field_sums import field_input, on_device
@@ -151,7 +153,7 @@ class NetworkTileModel(AbstractTileModel):
 
     def _inputs(self, tiles) -> torch.Tensor:
         return network_input(
-            np.asarray(tiles), self.has_channels, self._torch_dtype, self.standardization
+            as_array(tiles, "tiles"), self.has_channels, self._torch_dtype, self.standardization
         )
 
     def _batches(self, inputs):
@@ -261,10 +263,10 @@ class NetworkTileModel(AbstractTileModel):
         for stack in fields.stacks:
             slopes = np.zeros(stack.values.shape)
             if self.baseline is not None:
-                slopes += self.baseline.slope(tiling, stack.values.shape[1:])
+                slopes += self.baseline.gradient(tiling, stack.values.shape[1:])
             for k, values in enumerate(stack.values):
-                slope = self._total_and_slope(tiling, values)[1].numpy()
-                slopes[k] += slope[0] if axis is None else np.moveaxis(slope, 0, axis)
+                slope = self._network_total_and_gradient(tiling, values)[1].numpy()
+                slopes[k] += from_channels_first(slope, axis)
             parts.append(slopes)
         return parts
 
@@ -286,7 +288,7 @@ class NetworkTileModel(AbstractTileModel):
         total : float
         gradient : ndarray of shape field_shape, float64, or None
         """
-        total, slope = self._total_and_slope(tiling, values, gradient)
+        total, slope = self._network_total_and_gradient(tiling, values, gradient)
         axis, shape = tiling.channel_axis, values.shape
         if self.baseline is None:
             of_baseline = 0.0
@@ -294,7 +296,7 @@ class NetworkTileModel(AbstractTileModel):
             # Linear in the field: the size is what is left of it where there is nothing.
             key = ("baseline", shape)
             if key not in self._cache:
-                self._cache[key] = self.baseline.slope(tiling, shape)
+                self._cache[key] = self.baseline.gradient(tiling, shape)
             of_baseline = self._cache[key]
             total += float(self.baseline.coefficients[0, 0]) * self._focus_sites(tiling, shape)
             # Not a product of BLAS: its threads keep turning for a while after it, in the way of
@@ -308,14 +310,13 @@ class NetworkTileModel(AbstractTileModel):
         if slope is None:
             return total, None
         slope = slope.numpy()
-        slope = slope[0] if axis is None else np.moveaxis(slope, 0, axis)
-        return total, slope + of_baseline
+        return total, from_channels_first(slope, axis) + of_baseline
 
     def _focus_sites(self, tiling, shape) -> int:
-        focus = [part.stop - part.start for part in tiling.focus_sites(self.tile_shape)]
-        return int(np.prod(focus)) * int(np.prod(tiling.tile_grid(shape)))
+        n_sites = int(np.prod(tiling.focus_shape(self.tile_shape)))
+        return n_sites * int(np.prod(tiling.tile_grid(shape)))
 
-    def _total_and_slope(self, tiling, values, gradient=True):
+    def _network_total_and_gradient(self, tiling, values, gradient=True):
         """Return the total and its derivative (n_channels, *grid) of the network alone."""
         module = self.estimator.module_.eval()
         if "sums" not in self._cache:

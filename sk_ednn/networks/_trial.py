@@ -23,18 +23,18 @@ _OF_VALUES = {
 _CASTS = {torch.ops.aten._to_copy, torch.ops.aten.copy_}
 
 
-class _Watch(TorchDispatchMode):
+class LabelWatch(TorchDispatchMode):
     """Note whether floating-point numbers are turned into integers, or compared for equality."""
 
-    found = False
+    labels = False
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         out = func(*args, **(kwargs or {}))
         floats = any(isinstance(a, torch.Tensor) and a.is_floating_point() for a in args)
         if floats and func.overloadpacket in _OF_VALUES:
-            self.found |= not _asks_if_finite(args)
+            self.labels |= not _asks_if_finite(args)
         elif floats and func.overloadpacket in _CASTS and not out.is_floating_point():
-            self.found = True
+            self.labels = True
         return out
 
 
@@ -66,10 +66,17 @@ def reads_labels(network, module, tiles) -> bool:
     TileModelError
         Where the network cannot take tiles of this shape or type.
     """
+    watch = LabelWatch()
+    tried(network, module, tiles, watch)
+    return watch.labels
+
+
+def tried(network, module, tiles, watch) -> None:
+    """Run a network on a few tiles under a watch; see `reads_labels`."""
     training = module.training
     module.eval()
     try:
-        with torch.no_grad(), explained(tiles), _Watch() as watch:
+        with torch.no_grad(), explained(tiles), watch:
             network(tiles)
     except RuntimeError as error:
         if out_of_memory(error):
@@ -77,7 +84,6 @@ def reads_labels(network, module, tiles) -> bool:
         raise cannot_take(tiles.shape[1:], error) from error
     finally:
         module.train(training)
-    return watch.found
 
 
 def is_uninitialised(module) -> bool:

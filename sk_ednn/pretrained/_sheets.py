@@ -7,10 +7,10 @@ from importlib.resources import as_file, files
 from .._utils.optional import needing
 from ..files import load
 
-_FILE = "sheets.ednn"
+_FILES = {"potential": "sheets_potential.ednn", "image": "sheets.ednn"}
 
 
-def load_sheets_model():
+def load_sheets_model(kind="image"):
     """Load a network that predicts the energies of sheets of carbon, boron and nitrogen.
 
     Trained on the energies and forces of 4,175 of the sheets of `sk_ednn.datasets.load_sheets`, by
@@ -39,8 +39,10 @@ def load_sheets_model():
     >>> print(f"{1e3 * off.mean():.1f} meV/Å²")  # of cells 2 to 4 times larger than any seen
     2.3 meV/Å²
     """
+    if kind not in _FILES:
+        raise ValueError(f"kind must be one of {', '.join(_FILES)}; got {kind!r}.")
     with needing("A pretrained network"):
         import skorch  # noqa: F401
         import torch  # noqa: F401
-    with as_file(files(__package__) / "data" / _FILE) as path:
+    with as_file(files(__package__) / "data" / _FILES[kind]) as path:
         return load(path)

@@ -1,5 +1,6 @@
-"""One page on how a model was fitted and how good it is."""
+"""Report on one page how a model was fitted and how accurate it is."""
 
+from ._potentials import potential_report
 from ._report import FitReport, fit_report
 
-__all__ = ["FitReport", "fit_report"]
+__all__ = ["FitReport", "fit_report", "potential_report"]

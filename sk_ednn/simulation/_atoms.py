@@ -11,12 +11,14 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import Bunch
 from sklearn.utils._param_validation import Interval
 
-from .._utils.masks import unmasked
 from .._utils.seeding import generator
 from ..atoms import GaussianRasterizer
+from ..atoms._drawing import draw_fields, gradients_of
 from ..atoms._gaussians import gaussians_near, nearest_pixel
 from ..evaluation._local import checked_terms, running
 from ..exceptions import TileModelError, TilingError
+from ..fields._sources import as_array
+from ._atom_tiles import AtomTileUpdates
 
 
 class AtomUpdates:
@@ -78,13 +80,13 @@ class AtomUpdates:
             )
         system = draw._gathered([structure])
         shape = draw._shapes(system.lengths)
-        (self._drawn,) = draw._gradients(system, shape)
+        (self._drawn,) = gradients_of(draw, system, shape)
         self._width, self._cutoff = draw.width, draw.cutoff
         self._spacing = draw._spacings(system.lengths, shape)[0].tolist()
         # Copies: the caller may go on with theirs.
         self._vectors, self._positions = system.vectors[0].copy(), system.positions.copy()
         self._inverse = np.linalg.inv(self._vectors)
-        drawn = draw._fields(system, shape)[0]
+        drawn = draw_fields(draw, system, shape)[0]
         # In float64, so that taking Gaussians away leaves next to nothing behind.
         self._field = np.array(drawn, dtype=np.float64).reshape(*shape[0], -1)
         self._terms = [_Term(*term, drawn) for term in running(regressor, terms, [drawn])]
@@ -99,6 +101,21 @@ class AtomUpdates:
     def total(self) -> float:
         """The total of the structure as it is now."""
         return math.fsum(x for term in self._terms for x in term.held.ravel())
+
+    @property
+    def n_atoms(self) -> int:
+        """Number of atoms."""
+        return len(self._positions)
+
+    def position(self, atom) -> np.ndarray:
+        """Return a copy of the position of an atom, (2,), in Å."""
+        return self._positions[atom].copy()
+
+    def is_close(self, atom, position, distance) -> bool:
+        """Tell whether another atom is closer to a position than a distance, in Å."""
+        away = np.delete(self._positions, atom, axis=0) - position
+        away -= np.round(away @ self._inverse) @ self._vectors
+        return bool(len(away) and (away**2).sum(axis=1).min() < distance**2)
 
     def propose(self, atom, position) -> float:
         """Return what moving an atom would add to the total; nothing is changed.
@@ -116,7 +133,7 @@ class AtomUpdates:
         """
         self._proposed = None
         # A copy: the caller may go on with theirs.
-        position = np.array(unmasked(position, "position", np.float64))
+        position = np.array(as_array(position, "position", np.float64))
         if position.shape not in ((2,), (3,)) or not np.isfinite(position).all():
             raise ValueError(f"Expected a finite position (x, y) in Å, got {position.tolist()}.")
         if not isinstance(atom, Integral) or not 0 <= int(atom) < len(self._positions):
@@ -186,7 +203,8 @@ class AtomMetropolis(BaseEstimator):
 
     Parameters
     ----------
-    model : Pipeline of a GaussianRasterizer and an EDNNRegressor; fitted
+    model : Pipeline of a GaussianRasterizer and an EDNNRegressor, or EDNNRegressor on AtomTiling
+        Fitted.
     temperature : float
         In the units of the totals (k_B = 1): in eV, 0.0862 for 1,000 K.
     step : float, default=0.1, in Å
@@ -252,7 +270,7 @@ class AtomMetropolis(BaseEstimator):
         chain : Bunch
             energies : ndarray of shape (n_records,)
                 Totals of the structure.
-            positions : ndarray of shape (n_records, n_atoms, 2), in Å
+            positions : ndarray of shape (n_records, n_atoms, 2 or 3), in Å
                 Not brought back into the cell.
             acceptance : float
                 Share of the moves after the burn-in.
@@ -264,10 +282,12 @@ class AtomMetropolis(BaseEstimator):
             if not isinstance(count, Integral) or isinstance(count, bool) or count < least:
                 raise ValueError(f"{name} must be an integer of at least {least}, got {count!r}.")
         rng = generator(self.random_state)
-        local = AtomUpdates(self.model, structure)
+        updates = AtomUpdates if hasattr(self.model, "steps") else AtomTileUpdates
+        local = updates(self.model, structure)
+        n_atoms, n_axes = local.positions.shape
         energies, positions, accepted = [], [], 0
         for sweep in range(1, burn_in + n_sweeps + 1):
-            moved = sum(self._try(local, rng) for _ in range(len(local._positions)))
+            moved = sum(self._try(local, rng) for _ in range(n_atoms))
             if sweep <= burn_in:
                 continue
             accepted += moved
@@ -276,19 +296,17 @@ class AtomMetropolis(BaseEstimator):
                 positions.append(local.positions)
         return Bunch(
             energies=np.array(energies),
-            positions=np.array(positions).reshape(-1, len(local._positions), 2),
-            acceptance=accepted / (n_sweeps * len(local._positions)),
+            positions=np.array(positions).reshape(-1, n_atoms, n_axes),
+            acceptance=accepted / (n_sweeps * n_atoms),
         )
 
     def _try(self, local, rng) -> bool:
-        atom = int(rng.integers(len(local._positions)))
-        position = local._positions[atom] + self.step * rng.normal(size=2)
+        atom = int(rng.integers(local.n_atoms))
+        now = local.position(atom)
+        position = now + self.step * rng.normal(size=len(now))
         chance = rng.random()
-        if self.closest > 0:
-            away = np.delete(local._positions, atom, axis=0) - position
-            away -= np.round(away @ local._inverse) @ local._vectors
-            if len(away) and (away**2).sum(axis=1).min() < self.closest**2:
-                return False
+        if self.closest > 0 and local.is_close(atom, position, self.closest):
+            return False
         cost = local.propose(atom, position)
         if chance >= math.exp(-max(cost, 0.0) / self.temperature):
             return False

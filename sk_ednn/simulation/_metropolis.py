@@ -10,12 +10,13 @@ from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import Interval, StrOptions
 from tqdm.auto import tqdm
 
-from .._utils.masks import unmasked
 from .._utils.seeding import generator
-from ..evaluation._ledger import common_channel_axis
+from ..evaluation._incremental import common_channel_axis
 from ..evaluation._local import checked_terms, running
 from ..exceptions import TileModelError, TilingError
+from ..fields._channels import channels_last, from_channels_last
 from ..fields._fields import check_fields, require_finite
+from ..fields._sources import as_array
 from ._energies import LedgerEnergies, TabulatedEnergies, has_tables
 from ._sublattices import changes, exchanges
 
@@ -248,7 +249,7 @@ class Metropolis(BaseEstimator):
                 f"Metropolis needs a model of one total, the energy; this one was fitted to "
                 f"{model.n_outputs_}."
             )
-        fields = unmasked(fields, "fields")
+        fields = as_array(fields, "fields")
         lead = (len(temperatures), self.n_replicas)
         one_for_all = fields.ndim != model._field_ndim + 2
         if not one_for_all and fields.shape[:2] != lead:
@@ -275,7 +276,7 @@ class _System:
     def __init__(self, model, terms, start, values, moves, temperatures):
         shape = start.shape[1:]
         self.channel = common_channel_axis([tiling for _, tiling in terms], len(shape))
-        moved = start if self.channel is None else np.moveaxis(start, 1 + self.channel, -1)
+        moved = channels_last(start, self.channel, n_batch=1)
         channels = () if self.channel is None else moved.shape[-1:]
         grid = moved.shape[1 : moved.ndim - len(channels)]
         flat = moved.reshape(len(start), -1, *channels)
@@ -352,7 +353,7 @@ class _System:
         """Return fields, (n_temperatures, n_replicas, *field_shape)."""
         flat = self.values[self.states.T[self.column.ravel()]]
         fields = flat.reshape(*self.column.shape, *self.grid, *self.values.shape[1:])
-        return fields if self.channel is None else np.moveaxis(fields, -1, 2 + self.channel)
+        return from_channels_last(fields, self.channel, n_batch=2)
 
 
 class _Swaps:
@@ -416,7 +417,9 @@ class _Recorder:
 
 
 def _check_temperatures(temperature) -> np.ndarray:
-    values = np.atleast_1d(unmasked(temperature, "temperature"))
+    values = np.atleast_1d(
+        as_array(temperature, "temperature", expected="a number, or one for each of some systems")
+    )
     if values.ndim > 1 or values.dtype.kind not in "iuf" or not values.size:
         raise ValueError(
             f"temperature must be a number, or one for each of some systems; got {temperature!r}."
@@ -439,7 +442,7 @@ def _check_values(values, flat) -> np.ndarray:
                 f"{_MOST_VALUES} can be sampled. Say with `values` what a site may hold."
             )
         return found
-    given = unmasked(values, "values")
+    given = as_array(values, "values")
     if given.dtype.kind not in "biuf" or given.shape[1:] != channels or given.ndim == 0:
         raise ValueError(
             f"values must be numbers of shape {('n_values', *channels)}; got shape {given.shape} "

@@ -1,4 +1,4 @@
-"""How a tile model is fitted when only sums over tiles are known."""
+"""Solvers, which fit tile models when only sums over tiles are known."""
 
 from .._utils.optional import later
 from ._auto import AutoSolver
@@ -21,5 +21,5 @@ __all__ = [
     "Term",
 ]
 
-# It needs torch, which `import sk_ednn` does not load.
+# Imported on demand, because it needs torch.
 __getattr__ = later(__name__, {"GradientSolver": "._gradient"})

@@ -1,4 +1,4 @@
-"""Which strategy fits which tile model: the only if-chain of the package's fitting half."""
+"""The choice of a solver by the tile model, made here and nowhere else."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from .._utils.stored import stored
 from ..exceptions import TileModelError
 from ._base import AbstractSolver, SumProblem, Term
 
-# In the order they are asked; the last one takes every regressor. Modules are imported when they
-# are reached, since one of them needs torch.
-_STRATEGIES = (
+# In order of preference; the last one fits any regressor. Modules are imported on demand, because
+# one of them needs torch.
+_SOLVERS = (
     ("_gradient", "GradientSolver"),
     ("_linear", "LinearSolver"),
     ("_kernel", "KernelSolver"),
@@ -22,10 +22,10 @@ _STRATEGIES = (
 
 @stored("AutoSolver", former=("AutoSumFit",))
 class AutoSolver(AbstractSolver):
-    """Choose a strategy by the tile model.
+    """Choose a solver by the tile model.
 
     ==========================================================  =======================
-    Tile model (the last step, if it is a Pipeline)             Strategy
+    Tile model (the last step of a Pipeline)                    Solver
     ==========================================================  =======================
     torch module, skorch net, `MLPRegressor`                    `GradientSolver`
     linear models                                               `LinearSolver`
@@ -34,8 +34,8 @@ class AutoSolver(AbstractSolver):
     any other regressor                                         `BoostingSolver`
     ==========================================================  =======================
 
-    The first two learn derivatives of totals too, where `fit` is given them (an `MLPRegressor`
-    does not).
+    The first two solvers also learn gradients of totals that are passed to `fit`, except for an
+    `MLPRegressor`.
 
     Examples
     --------
@@ -46,7 +46,7 @@ class AutoSolver(AbstractSolver):
     """
 
     def select(self, tile_model) -> AbstractSolver:
-        """Return the strategy that would fit this tile model.
+        """Return the solver that would fit this tile model.
 
         Parameters
         ----------
@@ -55,30 +55,30 @@ class AutoSolver(AbstractSolver):
         Raises
         ------
         TileModelError
-            Where `tile_model` is not a regressor, or the terms need different strategies.
+            If `tile_model` is not a regressor, or if the terms need different solvers.
         """
         if isinstance(tile_model, list):
             return self._for_terms([Term(*term) for term in tile_model])
         return self._for_terms([Term("tile_model", tile_model, None)])
 
     def _for_terms(self, terms) -> AbstractSolver:
-        for module, name in _STRATEGIES:
+        for module, name in _SOLVERS:
             if name == "GradientSolver" and not needs_gradient(terms):
                 continue
             with needing("Training a network or perceptron"):
-                strategy = getattr(import_module(f".{module}", __package__), name)()
-            if strategy.suits(terms):
-                return strategy
+                solver = getattr(import_module(f".{module}", __package__), name)()
+            if solver.suits(terms):
+                return solver
         names = ", ".join(_name(term.tile_model) for term in terms)
         raise TileModelError(
-            f"No strategy fits {names} to sums. A tile model is a scikit-learn regressor (or a "
-            "Pipeline that ends in one), a torch module or a skorch NeuralNetRegressor; several "
-            "terms must be of one kind, or all be fitted by boosting: "
+            f"No solver can fit {names} to sums. A tile model must be a scikit-learn regressor (or "
+            "a Pipeline that ends in one), a torch module or a skorch NeuralNetRegressor. Several "
+            "terms must be of one kind, or be fitted by boosting: "
             "EDNNRegressor(..., solver=BoostingSolver())."
         )
 
     def suits(self, terms) -> bool:
-        """Tell whether any strategy suits the terms."""
+        """Return True if a solver can fit the terms."""
         try:
             self._for_terms(terms)
         except TileModelError:
@@ -86,12 +86,12 @@ class AutoSolver(AbstractSolver):
         return True
 
     def fit(self, problem: SumProblem):
-        """Fit with the strategy that `select` returns."""
+        """Fit with the solver that `select` returns."""
         return self._for_terms(problem.terms).fit(problem)
 
 
 def needs_gradient(terms) -> bool:
-    """Tell whether terms are networks, without importing torch to ask."""
+    """Return True if a term is a network, without importing torch."""
     from sklearn.neural_network import MLPRegressor
 
     from ..tile_models._base import is_torch
@@ -105,5 +105,5 @@ def needs_gradient(terms) -> bool:
 
 def _name(tile_model) -> str:
     if isinstance(tile_model, type):
-        return f"the class {tile_model.__name__} (give an instance, {tile_model.__name__}())"
+        return f"the class {tile_model.__name__} (pass an instance, {tile_model.__name__}())"
     return type(tile_model).__name__

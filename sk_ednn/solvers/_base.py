@@ -1,4 +1,4 @@
-"""The contract of a strategy that fits tile models to sums."""
+"""The interface of solvers, which fit tile models to sums."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.base import BaseEstimator, is_classifier
+from sklearn.utils import check_random_state
 
 from .._utils.steps import front_and_last
 from ..exceptions import TileModelError
@@ -16,15 +17,15 @@ from ..tile_models._baseline import Baseline
 
 
 class Term(NamedTuple):
-    """One term of the sum: an unfitted tile model and the tiling it sees the field through.
+    """A term of the sum: an unfitted tile model and its tiling.
 
     Attributes
     ----------
     name : str
     tile_model : estimator
-        A clone that the strategy may fit.
+        A clone that the solver may fit in place.
     tiling : AbstractTiling or None
-        None only where a strategy is asked whether it suits.
+        May be None in calls of `AbstractSolver.suits`.
     """
 
     name: str
@@ -34,34 +35,34 @@ class Term(NamedTuple):
 
 @dataclass(frozen=True)
 class SumProblem:
-    """What a strategy is to fit: ``sum_k S_k c_k(T_k) = y``.
+    """The problem that a solver solves: ``sum_k S_k c_k(T_k) = y``.
 
     Attributes
     ----------
     terms : list of Term
-    fields : Systems
-        What the tilings checked: fields, bags, structures.
+    systems : Systems
+        The systems checked by the tilings: fields, bags or structures.
     y : ndarray of shape (n_samples, n_outputs), float64
-        The totals less the baseline.
+        Totals less the baseline.
     sample_weight : ndarray of shape (n_samples,) or None
         Weights of the squared errors.
     groups : ndarray of shape (n_samples,) or None
-        Samples that must stay together where some are held back.
+        Groups of samples that are held out together.
     start : list of AbstractTileModel or None
-        Models to go on from.
+        Fitted models to start from.
     baselines : list of Baseline or None
-        What was taken off y, for each term.
+        Baseline of each term that was subtracted from y.
     gradient : list or None
-        For each sample, what is known of the derivative of its total: ``values``, an array, and
-        ``pull(slope)``, which turns the derivative with respect to the field into one of that
-        kind, and perhaps its adjoint ``push(direction)``, how the field changes along a direction.
+        Target gradient of each total: ``values``, an array, with ``pull(gradient)``, which pulls
+        the gradient with respect to the field back to one of the kind of `values`, and possibly
+        its adjoint ``push(tangent)``; see `sk_ednn.tile_models._gradients`.
     random_state : int, RandomState or None
     n_jobs : int or None
     verbose : int
     """
 
     terms: list[Term]
-    fields: Any
+    systems: Any
     y: np.ndarray
     sample_weight: np.ndarray | None = None
     groups: np.ndarray | None = None
@@ -79,25 +80,29 @@ class SumProblem:
 
     @property
     def counted(self) -> list[int]:
-        """The terms whose tiles are counted each for itself.
+        """Indices of the terms whose tiles are counted separately.
 
-        Where all tilings partition the same sites, one number counts them, that of the first term.
+        If all tilings partition the same sites, only the first term is counted.
         """
-        alike = all(term.tiling.shares_sites for term in self.terms)
-        return [0] if alike else list(range(len(self.terms)))
+        shared = all(term.tiling.shares_sites for term in self.terms)
+        return [0] if shared else list(range(len(self.terms)))
 
     def counts(self) -> np.ndarray:
-        """Return the tiles of each sample and counted term, (n_samples, n_counted)."""
-        counts = [self.terms[k].tiling.counts(self.fields) for k in self.counted]
+        """Return the number of tiles of each sample and counted term, (n_samples, n_counted)."""
+        counts = [self.terms[k].tiling.counts(self.systems) for k in self.counted]
         return np.stack(counts, axis=1)
 
     @property
     def baseline(self) -> Baseline | None:
-        """The baseline of the first term that has one."""
-        return next((each for each in self.baselines or () if each is not None), None)
+        """The first baseline of a term, None if no term has one."""
+        return next((baseline for baseline in self.baselines or () if baseline is not None), None)
+
+    def rng(self, random_state) -> np.random.RandomState:
+        """Return the random generator of a solver's `random_state`, or of the problem's if None."""
+        return check_random_state(self.random_state if random_state is None else random_state)
 
     def tile_model(self, term: Term, estimator, scale=1.0, kind=TileModel):
-        """Return the tile model of a term, once its estimator is fitted."""
+        """Return the tile model of a term with a fitted estimator."""
         return kind(
             estimator=estimator,
             tile_shape=self.tile_shape(term),
@@ -108,50 +113,50 @@ class SumProblem:
 
     def tile_shape(self, term: Term) -> tuple[int, ...]:
         """Return the shape of the tiles of a term."""
-        return term.tiling.shape_of_tiles(self.fields)
+        return term.tiling.shape_of_tiles(self.systems)
 
 
 class AbstractSolver(BaseEstimator, ABC):
-    """How tile models are fitted when only the sums over their tiles are known.
+    """Interface of solvers, which fit tile models when only sums over tiles are known.
 
-    Whatever the strategy, what it leaves is the same: fitted tile models with ``predict(tiles)``.
-    Evaluation knows nothing about fitting.
+    All solvers return fitted tile models with ``predict(tiles)``. Evaluations do not depend on the
+    solver.
     """
 
-    __module__ = "sk_ednn.solvers"  # the name that messages give
+    __module__ = "sk_ednn.solvers"  # shown in error messages
 
-    learns_gradients = False  # whether `fit` takes derivatives of y
+    learns_gradients = False  # whether `fit` uses the gradients of a problem
 
     @abstractmethod
     def suits(self, terms: list[Term]) -> bool:
-        """Tell whether this strategy can fit these terms."""
+        """Return True if this solver can fit these terms."""
 
     @abstractmethod
     def fit(self, problem: SumProblem) -> list[Any]:
-        """Fit the terms and return one `AbstractTileModel` for each.
+        """Fit the terms and return an `AbstractTileModel` for each.
 
         Raises
         ------
         TileModelError
-            Where the terms do not suit the strategy.
+            If the solver cannot fit the terms.
         """
 
     def _require_suited(self, terms) -> None:
         if not self.suits(terms):
             names = ", ".join(type(term.tile_model).__name__ for term in terms)
             raise TileModelError(
-                f"{type(self).__name__} cannot fit {names}. Leave `solver` at None to have a "
-                "strategy chosen, or ask AutoSolver().select(tile_model) which one suits."
+                f"{type(self).__name__} cannot fit {names}. Leave `solver` at None for an "
+                "automatic choice, which AutoSolver().select(tile_model) shows."
             )
 
 
 def is_regressor_object(model) -> bool:
-    """Tell whether a model can be fitted and predicts numbers; a class is none yet."""
+    """Return True for an estimator, not a class, that can be fitted and predicts numbers."""
     if isinstance(model, type) or not (hasattr(model, "fit") and hasattr(model, "predict")):
         return False
     return not (hasattr(model, "__sklearn_tags__") and is_classifier(model))
 
 
 def last_step(tile_model):
-    """Return the last step of a Pipeline, or the estimator itself: what decides the strategy."""
+    """Return the last step of a Pipeline, or the estimator itself."""
     return front_and_last(tile_model)[1]

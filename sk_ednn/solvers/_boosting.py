@@ -1,11 +1,10 @@
-"""Any regressor as a tile model: boosting on the sum.
+"""Boosting on sums, for any regressor as a tile model.
 
-A forest or a nearest-neighbour model cannot be fitted to sums of its own outputs. But the gradient
-of the squared error of the sums with respect to each tile's contribution is known, ``S' (y - S
-F)``, and it can be fitted to *that*, as in gradient boosting (Friedman 2001, Ann. Statist. 29,
-1189). The step along the fitted direction follows exactly, because the error is quadratic; and so
-do the best weights of all directions so far, which turns plain descent into something close to
-conjugate gradients.
+A forest or a nearest-neighbour model cannot be fitted to sums of its outputs. It can be fitted to
+the negative gradient of the squared error of the sums with respect to the contribution of each
+tile, ``S' (y - S F)``, as in gradient boosting (Friedman 2001, Ann. Statist. 29, 1189). Because
+the error is quadratic, the optimal step along a fitted direction is known exactly, and so are the
+optimal weights of all directions, which makes the descent similar to conjugate gradients.
 """
 
 from __future__ import annotations
@@ -17,7 +16,6 @@ import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.model_selection import GroupShuffleSplit, ShuffleSplit
 from sklearn.multioutput import MultiOutputRegressor
-from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import has_fit_parameter
 from tqdm.auto import tqdm
@@ -31,41 +29,45 @@ from ..tile_models._tile_model import TileModel
 from ._base import AbstractSolver, SumProblem, is_regressor_object, last_step
 from ._features import TileFeatures
 
-# Fewer samples than this are all used for fitting: what could be held back would tell nothing.
-_FEW = 50
-# Residuals are rounded to this part of their spread before a regressor sees them. Processors round
-# sums of targets in other ways; where residuals that are equal, or symmetric, differ in their last
-# bits, a tree decides a tie between two splits by them, and another model results. On a grid equal
-# is equal, and the sums that a tree compares are exact, so that their order does not matter either.
+# With fewer samples than this none are held out, because their error would be too noisy.
+_MIN_SAMPLES = 50
+# Residuals are rounded to this fraction of their spread before a regressor sees them. Processors
+# differ in the round-off of sums. If residuals that should be equal or symmetric differed in their
+# last bits, these would decide ties between splits of a tree, and the model would depend on the
+# processor. On a grid equal residuals are equal, and the sums that a tree compares are exact, in
+# any order.
 _GRID = 2.0**-20
-# Boosting ends where the squared error, relative to the variance of y, has become this small.
+# Boosting stops when the squared error, relative to the variance of y, is this small.
 _EXACT = 1e-12
 
 
 @stored("BoostedSum")
 class BoostedSum(RegressorMixin, BaseEstimator):
-    """A weighted sum of fitted regressors, the tile model that boosting leaves.
+    """A weighted sum of fitted regressors, the result of boosting.
 
     Parameters
     ----------
     estimator : estimator
-        The regressor that was fitted at every stage.
+        The unfitted regressor of every stage.
 
     Attributes
     ----------
     estimators_ : list of estimators
-        One for each stage.
+        The fitted regressor of each stage.
     weights_ : ndarray of shape (n_stages, n_outputs)
     validation_errors_ : ndarray or None
-        Mean squared error of the totals held back, after each stage that was tried.
+        Mean squared error of the held-out totals after each stage, including discarded stages.
     """
 
     def __init__(self, estimator=None):
         self.estimator = estimator
 
     def fit(self, X, y):
-        """Refuse: made by `BoostingSolver`. A Pipeline wants its last step to have it."""
-        raise TileModelError("Fit an EDNNRegressor: the contributions of tiles are not known.")
+        """Raise, because only `BoostingSolver` fits it. Pipelines require the method."""
+        raise TileModelError(
+            "A BoostedSum cannot be fitted to tiles, whose contributions are not known. Fit an "
+            "EDNNRegressor."
+        )
 
     def predict(self, X):
         """Predict contributions of tiles as rows of features.
@@ -90,38 +92,40 @@ class BoostedSum(RegressorMixin, BaseEstimator):
 class BoostingSolver(AbstractSolver):
     """Fit any regressor to sums by boosting.
 
-    Every stage fits a clone of the tile model to the residuals of the sums, spread over the tiles
-    (each distinct tile once, at its mean residual, weighted by how often it occurs where the
-    regressor takes weights). The step is an exact line search on the summed predictions;
-    afterwards the stages so far are weighted anew by least squares on the totals.
+    Every stage fits a clone of the tile model to the residuals of the sums, distributed over the
+    tiles. Each distinct tile is a row whose target is its mean residual, weighted by its number of
+    occurrences if the regressor supports weights. The step size is an exact line search on the
+    summed predictions. Then all stages are reweighted by least squares on the totals.
 
     Parameters
     ----------
     n_stages : int, default=100
-        Most stages.
+        Maximum number of stages.
     learning_rate : float, default=1.0
-        Part of the exact step that is taken, when `corrective` is not "each".
+        Fraction of the exact step to take, if `corrective` is not "each".
     corrective : {"each", "final", None}, default="each"
-        When all stages are weighted anew by least squares: after each, after the last, never.
+        When to reweight all stages by least squares: after each stage, after the last, or never.
     subsample : float, default=1.0
-        Part of the samples, drawn anew, that each stage is fitted to.
+        Fraction of the samples, drawn at each stage, to which the stage is fitted.
     validation_fraction : float or None, default=0.1
-        Part of the samples held back to find the best number of stages (whole groups, where
-        groups are given). None, and fewer than 50 samples: all stages are kept.
+        Fraction of the samples (or of the groups, if given) held out to choose the number of
+        stages. If it is None, or with fewer than 50 samples, all stages are kept.
     n_iter_no_change : int, default=10
-        Stages without an improvement of at least `tol` (relative) before it stops.
+        Number of stages without a relative improvement of at least `tol` after which to stop.
     tol : float, default=1e-4
+        Minimum relative improvement.
     alpha : float, default=1e-8
-        Ridge penalty of the corrective weights, relative to the mean square of a stage's sums.
+        Ridge penalty of the least squares, relative to the mean square of the sums of a stage.
     random_state : int, RandomState or None, default=None
+        Seed of held-out samples, subsamples and regressors.
     verbose : int or None, default=None
         Whether to show a progress bar.
     max_bytes : int or None, default=None
-        Most memory for the tiles. None for three quarters of what is free.
+        Maximum memory of the tiles. None for three quarters of the free memory.
 
     Notes
     -----
-    Several terms take turns, one stage each.
+    With several terms, stages alternate between the terms.
 
     Examples
     --------
@@ -177,32 +181,32 @@ class BoostingSolver(AbstractSolver):
         self.max_bytes = max_bytes
 
     def suits(self, terms) -> bool:
-        """Tell whether all terms are regressors with fit and predict."""
+        """Return True if all terms are regressors with fit and predict."""
         return all(is_regressor_object(last_step(term.tile_model)) for term in terms)
 
     def fit(self, problem: SumProblem) -> list[TileModel]:
         """Fit the terms; see `AbstractSolver.fit`."""
         self._validate_params()
         self._require_suited(problem.terms)
-        own = problem.random_state if self.random_state is None else self.random_state
-        random_state = check_random_state(own)
-        sums = [_Learner(term, problem, random_state, self.max_bytes) for term in problem.terms]
-        stages = _Stages(sums, problem)
-        for learner, start in zip(sums, problem.start or repeat(None, len(sums)), strict=True):
-            stages.adopt(learner, start)
+        random_state = problem.rng(self.random_state)
+        learners = [_Learner(term, problem, random_state, self.max_bytes) for term in problem.terms]
+        stages = _Stages(problem)
+        starts = problem.start or repeat(None, len(learners))
+        for learner, start in zip(learners, starts, strict=True):
+            stages.load(learner, start)
 
-        train, held_back = self._split(problem, random_state)
+        train, held_out = self._split(problem, random_state)
         best, best_error, errors = len(stages), np.inf, []
         spread = np.var(problem.y, axis=0).mean()
         if len(stages):
-            stages.weigh(train, self.alpha)
-            best_error = stages.error(held_back)
+            stages.reweight(train, self.alpha)
+            best_error = stages.error(held_out)
         bar = tqdm(
             range(self.n_stages), desc="boosting", unit="stage", delay=2.0,
             disable=not (self.verbose or (self.verbose is None and problem.verbose)),
         )  # fmt: skip
         for index in bar:
-            learner = sums[index % len(sums)]
+            learner = learners[index % len(learners)]
             rows = train
             if self.subsample < 1:
                 size = max(1, round(self.subsample * len(train)))
@@ -210,73 +214,74 @@ class BoostingSolver(AbstractSolver):
             if not stages.add(learner, rows, train, self.learning_rate):
                 break
             if self.corrective == "each":
-                stages.weigh(train, self.alpha)
-            errors.append(stages.error(held_back))
+                stages.reweight(train, self.alpha)
+            errors.append(stages.error(held_out))
             bar.set_postfix(error=f"{errors[-1]:.3g}")
             if errors[-1] < best_error * (1 - self.tol):
                 best, best_error = len(stages), errors[-1]
-            elif len(stages) - best >= self.n_iter_no_change * len(sums):
+            elif len(stages) - best >= self.n_iter_no_change * len(learners):
                 break
             if best_error <= _EXACT * spread:
                 break
-        if len(held_back) < len(problem.y):
-            stages.cut(best)
+        if len(held_out) < len(problem.y):
+            stages.truncate(best)
         if self.corrective is not None:
-            stages.weigh(np.arange(len(problem.y)), self.alpha)
+            stages.reweight(np.arange(len(problem.y)), self.alpha)
         return [
             stages.tile_model(learner, np.array(errors) if len(errors) else None)
-            for learner in sums
+            for learner in learners
         ]
 
     def _split(self, problem, random_state):
-        """Return samples to fit to, and samples to judge by: all of them, where they are few."""
+        """Return training and held-out samples; all samples are both if there are few."""
         n = len(problem.y)
-        everything = np.arange(n)
-        if self.validation_fraction is None or n < _FEW:
-            return everything, everything
-        kind = ShuffleSplit if problem.groups is None else GroupShuffleSplit
-        split = kind(1, test_size=self.validation_fraction, random_state=random_state)
-        train, held_back = next(split.split(everything, groups=problem.groups))
-        return np.sort(train), np.sort(held_back)
+        all_samples = np.arange(n)
+        if self.validation_fraction is None or n < _MIN_SAMPLES:
+            return all_samples, all_samples
+        splitter = ShuffleSplit if problem.groups is None else GroupShuffleSplit
+        split = splitter(1, test_size=self.validation_fraction, random_state=random_state)
+        train, held_out = next(split.split(all_samples, groups=problem.groups))
+        return np.sort(train), np.sort(held_out)
 
 
 class _Learner:
-    """A term's tiles as rows, and how its regressor is fitted to residuals of sums."""
+    """The regressor of a term, fitted to residuals of sums, and the term's tiles as rows."""
 
     def __init__(self, term, problem, random_state, max_bytes):
-        self.features = TileFeatures(term, problem.fields)
+        self.features = TileFeatures(term, problem.systems)
         self.regressor = self.features.final
         self.random_state = random_state
-        tiles = term.tiling.tiles(problem.fields)
+        tiles = term.tiling.tiles(problem.systems)
         per_tile = 24.0 * np.prod(tiles.tile_shape)
 
         def admit(n_distinct):
             require_memory(
                 per_tile * n_distinct,
                 f"Boosting on {n_distinct} distinct tiles",
-                "Fit fewer or smaller fields, or take a wider focus (fewer tiles).",
+                "Fit fewer or smaller fields, or use a wider focus (fewer tiles).",
                 max_bytes,
             )
 
         tiles, _ = tiles.unique(admit)
         values = tiles.array()
-        # By size, since bootstraps and neighbours go by the order of rows: another unit of the
-        # fields, or another processor, leaves it as it is.
+        # Rows are sorted, because bootstraps and neighbours depend on their order. Sorting by value
+        # does not depend on the unit of the fields or the processor.
         order = np.lexsort(flat(values).T[::-1])
         self.rows = self.features(values[order])
         self.sum_matrix = tiles.sum_matrix[:, order]
         self.takes_weights = has_fit_parameter(self.regressor, "sample_weight")
 
     def stage(self, residuals, weights, samples):
-        """Fit a clone to residuals (n, n_outputs) of some samples; None where nothing is left."""
+        """Fit a clone to residuals (n, n_outputs) of some samples; return None if all are 0."""
         part = self.sum_matrix if len(samples) == len(weights) else self.sum_matrix[samples]
         weights, residuals = weights[samples], residuals[samples]
         counts = part.T @ weights
-        seen = np.flatnonzero(counts > 0)
-        targets = (part.T @ (weights[:, None] * residuals))[seen] / counts[seen, None]
-        # Of unit spread at every stage: regressors with a scale of their own (the epsilon of a
-        # support vector machine) would see smaller and smaller residuals as nothing.
-        mean, spread = np.average(targets, axis=0, weights=counts[seen]), targets.std(axis=0)
+        present = np.flatnonzero(counts > 0)
+        counts = counts[present]
+        targets = (part.T @ (weights[:, None] * residuals))[present] / counts[:, None]
+        # Targets have unit spread at every stage, because regressors with an absolute scale (such
+        # as the epsilon of a support vector machine) would ignore small residuals.
+        mean, spread = np.average(targets, axis=0, weights=counts), targets.std(axis=0)
         if not np.isfinite(spread).all() or not (np.abs(targets).max() > 0):
             return None
         scale = np.where(spread > 1e-12 * np.abs(mean), spread, np.abs(mean))
@@ -294,21 +299,21 @@ class _Learner:
         n_outputs = residuals.shape[1]
         if n_outputs > 1:
             regressor = MultiOutputRegressor(regressor)
-        given = {"sample_weight": counts[seen]} if self.takes_weights else {}
-        rows = self.rows if len(seen) == len(counts) else self.rows[seen]
+        fit_params = {"sample_weight": counts} if self.takes_weights else {}
+        rows = self.rows if len(present) == self.sum_matrix.shape[1] else self.rows[present]
         try:
-            return regressor.fit(rows, targets[:, 0] if n_outputs == 1 else targets, **given)
+            return regressor.fit(rows, targets[:, 0] if n_outputs == 1 else targets, **fit_params)
         except ValueError as error:
             raise TileModelError(
-                f"{type(self.regressor).__name__} could not be fitted to what the sums leave "
-                "unexplained, numbers of both signs: " + str(error)
+                f"{type(self.regressor).__name__} could not be fitted to the residuals of the "
+                f"sums, which are numbers of both signs: {error}"
             ) from error
 
 
 class _Stages:
-    """The stages so far: regressors, their sums over every sample, and their weights."""
+    """The fitted stages: regressors, their sums over each sample, and their weights."""
 
-    def __init__(self, learners, problem):
+    def __init__(self, problem):
         self.y = problem.y
         self.problem = problem
         n = len(self.y)
@@ -331,35 +336,35 @@ class _Stages:
         squares = (self.y[samples] - self.totals()[samples]) ** 2
         return float(np.average(squares.mean(axis=1), weights=self.sample_weight[samples]))
 
-    def adopt(self, learner, start):
-        """Take over the stages of an earlier fit."""
+    def load(self, learner, start):
+        """Append the stages of an earlier fit, if any."""
         if start is None:
             return
         earlier = last_step(start.estimator)
         if not isinstance(earlier, BoostedSum):
             raise TileModelError(
-                f"Boosting goes on from a BoostedSum, got {type(earlier).__name__}. Set "
-                "warm_start=False to fit anew."
+                f"Boosting can only resume from a BoostedSum, got {type(earlier).__name__}. Set "
+                "warm_start=False for a new fit."
             )
         for regressor, weights in zip(earlier.estimators_, earlier.weights_, strict=True):
             self._append(learner, regressor, weights)
 
     def add(self, learner, samples, train, learning_rate) -> bool:
-        """Fit one more stage, and take the exact step along it; False where none is left."""
+        """Fit a stage and take the optimal step along it; return False if no residual is left."""
         residuals = self.y - self.totals()
         regressor = learner.stage(residuals, self.sample_weight, samples)
         if regressor is None:
             return False
         sums = self._append(learner, regressor, np.zeros(self.y.shape[1]))
         weights = self.sample_weight[train, None]
-        along = (weights * residuals[train] * sums[train]).sum(axis=0)
+        projection = (weights * residuals[train] * sums[train]).sum(axis=0)
         norm = (weights * sums[train] ** 2).sum(axis=0)
-        self.weights[-1] = learning_rate * along / np.where(norm > 0, norm, 1.0)
+        self.weights[-1] = learning_rate * projection / np.where(norm > 0, norm, 1.0)
         return True
 
-    def weigh(self, samples, alpha):
-        """Weigh all stages anew, by (almost unpenalised) least squares on the totals."""
-        if not len(self):  # nothing was left to fit once the baseline was taken off
+    def reweight(self, samples, alpha):
+        """Reweight all stages by slightly penalised least squares on the totals."""
+        if not len(self):  # the baseline fits y exactly
             return
         root = np.sqrt(self.sample_weight[samples])
         for k in range(self.y.shape[1]):
@@ -376,17 +381,17 @@ class _Stages:
                 / norms
             )
 
-    def cut(self, n_stages):
-        """Forget the stages after the first `n_stages`."""
+    def truncate(self, n_stages):
+        """Discard the stages after the first `n_stages`."""
         n_stages = max(n_stages, 1)
         self.owners, self.regressors = self.owners[:n_stages], self.regressors[:n_stages]
         self.sums, self.weights = self.sums[:n_stages], self.weights[:n_stages]
 
     def tile_model(self, learner, errors) -> TileModel:
-        mine = [index for index, owner in enumerate(self.owners) if owner is learner]
+        indices = [index for index, owner in enumerate(self.owners) if owner is learner]
         boosted = BoostedSum(learner.regressor)
-        boosted.estimators_ = [self.regressors[index] for index in mine]
-        boosted.weights_ = self.weights[mine].reshape(-1, self.y.shape[1])
+        boosted.estimators_ = [self.regressors[index] for index in indices]
+        boosted.weights_ = self.weights[indices].reshape(-1, self.y.shape[1])
         boosted.validation_errors_ = errors
         boosted.n_features_in_ = learner.rows.shape[1]
         estimator = learner.features.assemble(boosted)

@@ -1,10 +1,11 @@
-"""Training that goes on after it was killed, with the same numbers to the last bit."""
+"""Checkpoints, from which a killed training resumes with bitwise the same results."""
 
 from __future__ import annotations
 
 import hashlib
 import io
 import os
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from skorch.callbacks import Callback
 from skorch.history import History
 
 from .._utils.hashing import digest as content_digest
-from .._utils.hashing import fit_key, told_apart
+from .._utils.hashing import fit_key, hashing_errors
 from .._utils.locking import Lock
 from .._utils.writing import check_writable, replacing
 from ..exceptions import TileModelError
@@ -24,19 +25,19 @@ _VERSION = 1
 
 
 class Checkpoint(Callback):
-    """Save all that a training depends on after each epoch, and take it up again.
+    """Save the state of a training after each epoch, and restore it.
 
-    Weights, optimizer, learning-rate schedule, history, the counters of other callbacks and the
-    state of torch's random generators. The file is replaced in one step, so that there is always
-    a whole one. One training has it at a time.
+    The state consists of weights, optimizer, learning rate schedule, history, counters of other
+    callbacks, and torch's random generators. The file is replaced atomically, so that it is always
+    complete, and locked, so that only one training uses it.
 
     Parameters
     ----------
     path : str or Path
     digest : str
-        Of the data and the network: a file that belongs to another training is refused.
+        Hash of the data and the network. The file of another training is rejected.
     n_before : int, default=0
-        Epochs that the history held when the training began, of an earlier one.
+        Number of epochs in the history before the training, from an earlier fit.
     """
 
     def __init__(self, path, digest, n_before=0):
@@ -45,17 +46,17 @@ class Checkpoint(Callback):
         self.n_before = n_before
         self._lock: Lock | None = None
 
-    def found(self, max_epochs: int) -> int:
-        """Read the file if there is one; return how many epochs are left of `max_epochs`.
+    def open(self, max_epochs: int) -> int:
+        """Read the file, if it exists; return the number of remaining epochs of `max_epochs`.
 
-        From then on until `close` no other training has the file.
+        The file is locked until `close`.
 
         Raises
         ------
         TileModelError
-            Where it is no checkpoint, or one of another training, or of one that is running.
+            If the file is not a checkpoint, or belongs to another training or to a running one.
         OSError
-            Where the file cannot be written.
+            If the file cannot be written.
         """
         path = Path(self.path)
         if not os.path.lexists(path):
@@ -65,8 +66,8 @@ class Checkpoint(Callback):
             self._lock = Lock(path)
         except BlockingIOError as error:
             raise TileModelError(
-                f"{path} is the checkpoint of a training that is running, in {error}: wait until "
-                "it ends, stop it, or give another path."
+                f"{path} is the checkpoint of a training that is running, in {error}. Wait until "
+                "it ends, stop it, or pass another path."
             ) from None
         try:
             return self._read(path, max_epochs)
@@ -75,13 +76,13 @@ class Checkpoint(Callback):
             raise
 
     def close(self) -> None:
-        """Let others have the file."""
+        """Release the lock of the file."""
         if self._lock is not None:
             self._lock.release()
             self._lock = None
 
     def __getstate__(self):
-        return {**vars(self), "_lock": None}  # a copy of a net that is being trained
+        return {**vars(self), "_lock": None}  # copies of a net in training have no lock
 
     def _read(self, path, max_epochs):
         self.saved_ = None
@@ -90,15 +91,15 @@ class Checkpoint(Callback):
         try:
             saved = torch.load(path, weights_only=True)
             version, digest = saved["version"], saved["digest"]
-        except Exception as error:  # torch raises many kinds, for files that are damaged or no such
+        except Exception as error:  # torch raises many types for damaged and other files
             raise TileModelError(
                 f"{path} is not a checkpoint of a training, or is damaged ({error}). Remove it, or "
-                "give another path."
+                "pass another path."
             ) from error
         if version != _VERSION or digest != self.digest:
             raise TileModelError(
-                f"{path} is the checkpoint of another training: of other fields, totals, network "
-                "or settings. Remove it to begin anew, or give another path."
+                f"{path} is the checkpoint of another training, with other fields, totals, network "
+                "or parameters. Remove it to start again, or pass another path."
             )
         self.saved_ = saved
         done = len(saved["history"]) - self.n_before
@@ -111,9 +112,13 @@ class Checkpoint(Callback):
         net.module_.load_state_dict(saved["module"])
         net.optimizer_.load_state_dict(saved["optimizer"])
         net.history_ = History(saved["history"])
-        for (name, callback), state in zip(net.callbacks_, saved["callbacks"], strict=True):
-            if name != state["name"]:
-                raise TileModelError(f"{self.path} was written with other callbacks.")
+        names = [name for name, _ in net.callbacks_]
+        if names != [state["name"] for state in saved["callbacks"]]:
+            raise TileModelError(
+                f"{self.path} was written with other callbacks, or by another version. Remove it "
+                "to start again, or pass another path."
+            )
+        for (_, callback), state in zip(net.callbacks_, saved["callbacks"], strict=True):
             vars(callback).update(state["values"])
             if state["schedule"] is not None:
                 callback.lr_scheduler_.load_state_dict(state["schedule"])
@@ -125,9 +130,8 @@ class Checkpoint(Callback):
         self._save(net, finished=False)
 
     def on_train_end(self, net, **kwargs):
-        # A callback may have stopped the training early, after an epoch: it is then not to go on.
-        # skorch ends it in the same way where the user interrupts it, which is within an epoch:
-        # what was saved after the one before is then where to go on.
+        # A training that a callback stops early ends after an epoch, and is finished. One that the
+        # user interrupts ends within an epoch, and resumes from the state after the last epoch.
         if "train_loss" in net.history[-1]:
             self._save(net, finished=True)
 
@@ -143,11 +147,32 @@ class Checkpoint(Callback):
             "random": torch.get_rng_state(),
             "random_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
         }
-        # By way of memory, since torch says nothing of a disk that is full.
+        # Through a buffer in memory, because torch does not report a full disk.
         buffer = io.BytesIO()
         torch.save(state, buffer)
         with replacing(self.path) as file:
             file.write(buffer.getbuffer())
+
+
+@contextmanager
+def saving(net, checkpoint):
+    """Save the training within the context to a checkpoint, unless it is None.
+
+    Yields
+    ------
+    int
+        Number of epochs to train, fewer than `max_epochs` of the net if the training resumes.
+    """
+    if checkpoint is None:
+        yield net.max_epochs
+        return
+    epochs = checkpoint.open(net.max_epochs)
+    net.callbacks_.append(("checkpoint", checkpoint))
+    try:
+        yield epochs
+    finally:
+        net.callbacks_.pop()
+        checkpoint.close()
 
 
 def _callback_state(name, callback):
@@ -157,19 +182,20 @@ def _callback_state(name, callback):
         "values": {
             key: _plain(value)
             for key, value in vars(callback).items()
-            if key.endswith("_") and (isinstance(value, (bool, int, float, str)) or _weights(value))
+            if key.endswith("_")
+            and (isinstance(value, (bool, int, float, str)) or _is_state_dict(value))
         },
         "schedule": None if schedule is None else _plain(schedule.state_dict()),
     }
 
 
-def _weights(value) -> bool:
-    """Tell whether a callback keeps the weights of a network, such as those of the best epoch."""
+def _is_state_dict(value) -> bool:
+    """Return True for weights of a network, such as those of the best epoch."""
     return isinstance(value, dict) and all(isinstance(v, torch.Tensor) for v in value.values())
 
 
 def _plain(value):
-    """Return a value in types that can be loaded without running code."""
+    """Convert a value to types that can be loaded without running code."""
     if isinstance(value, dict):
         return {key: _plain(inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):
@@ -178,50 +204,50 @@ def _plain(value):
 
 
 def file_of(checkpoint, *training) -> Path:
-    """Return the file of a training: in a folder, one for each data, network and settings.
+    """Return the file of a training, named by a hash if `checkpoint` is a folder.
 
     Parameters
     ----------
     checkpoint : str or Path
-        A file; or a folder, which is there or is written with a separator at its end.
+        A file; or a folder, which exists or whose name ends in a separator.
     *training
-        What tells one training from another.
+        Objects that identify the training: hash of data and network, and parameters.
 
     Raises
     ------
     TileModelError
-        Where that cannot be told, in a folder.
+        If `checkpoint` is a folder and an object cannot be hashed.
     """
     path = Path(checkpoint)
     if not path.is_dir() and not str(checkpoint).endswith(("/", os.sep)):
         return path
-    keeper = f"checkpoint={str(checkpoint)!r} is a folder: it keeps each training"
-    return path / f"{fit_key(training, keeper, 'Or give a file.')[:32]}.ckpt"
+    purpose = f"checkpoint={str(checkpoint)!r} is a folder, which stores each training"
+    return path / f"{fit_key(training, purpose, 'Or give a file.')[:32]}.ckpt"
 
 
-def training_digest(net, problem, settings) -> str:
-    """Return what tells one training from another: its data, network and settings."""
+def training_digest(net, problem, params) -> str:
+    """Return a hash of the data, the network and the parameters of a training."""
     digest = hashlib.sha256()
-    if not isinstance(problem.fields, Fields):
-        digest.update(content_digest(problem.fields).encode())
-    for stack in problem.fields.stacks if isinstance(problem.fields, Fields) else ():
+    if not isinstance(problem.systems, Fields):
+        digest.update(content_digest(problem.systems).encode())
+    for stack in problem.systems.stacks if isinstance(problem.systems, Fields) else ():
         digest.update(repr((stack.values.shape, stack.values.dtype.str)).encode())
         digest.update(memoryview(stack.samples.tobytes()))
         if not isinstance(stack.values, np.ndarray):
-            with told_apart("checkpoint keeps a training", "Or leave it at None."):
+            with hashing_errors("checkpoint names a training", "Or leave it at None."):
                 digest.update(source_identity(stack.values).encode())
             continue
         for values in stack.values:
             digest.update(memoryview(values.tobytes()))
-    known = [problem.y, problem.sample_weight]
-    for slope in problem.gradient if problem.gradient is not None else ():
-        known.append(getattr(slope, "values", slope))
+    arrays = [problem.y, problem.sample_weight]
+    for gradient in problem.gradient if problem.gradient is not None else ():
+        arrays.append(getattr(gradient, "values", gradient))
     state = net.module_.state_dict()
-    if problem.start is not None:  # it begins with the weights of an earlier one
-        known += [value.cpu().numpy() for value in state.values()]
-    for values in known:
+    if problem.start is not None:  # the training starts with the weights of an earlier fit
+        arrays += [value.cpu().numpy() for value in state.values()]
+    for values in arrays:
         digest.update(b"" if values is None else np.ascontiguousarray(values).tobytes())
     shapes = {name: tuple(value.shape) for name, value in state.items()}
-    of_net = net.batch_size, net.lr, net.max_epochs, type(net.optimizer_).__name__
-    digest.update(repr((shapes, of_net, settings)).encode())
+    net_params = net.batch_size, net.lr, net.max_epochs, type(net.optimizer_).__name__
+    digest.update(repr((shapes, net_params, params)).encode())
     return digest.hexdigest()

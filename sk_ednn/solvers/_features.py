@@ -1,4 +1,4 @@
-"""Features of tiles: the steps of a Pipeline before its last one, fitted on tiles, then summed."""
+"""Features of tiles: the output of a Pipeline's transformers, fitted on tiles, and its sums."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from ..tile_models._base import flat
 from ..tiling._tiles import Tiles
 from ._base import Term
 
-# What the features of one block of tiles may take.
+# Maximum memory of the features of a block of tiles.
 _BLOCK_BYTES = 1 << 26
 
 
 class TileFeatures:
-    """The features that the last step of a tile model sees.
+    """The features that the last step of a tile model gets.
 
     Parameters
     ----------
     term : Term
-        A tile model without fitted steps. Its transformers are fitted on the tiles of `fields`,
-        every tile counting once for each time it occurs.
-    fields
+        Its tile model is not fitted yet. The transformers are fitted on all tiles of `fields`,
+        including repetitions.
+    fields : Systems
     """
 
     def __init__(self, term: Term, fields):
@@ -40,15 +40,15 @@ class TileFeatures:
                 self._fit_transformers(fields)
 
     def _check_first(self, fields):
-        """Let a transformer that knows of windows look at those whose rows it will be given."""
+        """Pass the shape of windows to a transformer that checks it."""
         if not hasattr(self.steps[0], "check_tiles"):
             return
         shape = self.term.tiling.shape_of_tiles(fields)
         channels = self.term.tiling.has_channels
         if channels is None:
             raise TileModelError(
-                f"{type(self.steps[0]).__name__} looks at windows of a grid, and the tiles of "
-                f"{type(self.term.tiling).__name__} are none."
+                f"{type(self.steps[0]).__name__} transforms windows of a grid, but the tiles of "
+                f"{type(self.term.tiling).__name__} are feature vectors."
             )
         window, n_channels = (shape[:-1], shape[-1]) if channels else (shape, 1)
         self.steps[0].check_tiles(window, n_channels)
@@ -63,16 +63,16 @@ class TileFeatures:
         require_memory(
             n_bytes,
             f"Fitting the transformers of {type(self.term.tile_model).__name__} on all tiles",
-            "Fit it to fewer or smaller fields, or take a wider focus (fewer tiles).",
+            "Fit it to fewer or smaller fields, or use a wider focus (fewer tiles).",
         )
-        rows = self._own(flat(tiling.tiles(fields).array()), fields)
+        rows = self._unshared(flat(tiling.tiles(fields).array()), fields)
         for step in self.steps:
             try:
                 step.fit(rows)
             except (TypeError, ValueError) as error:
                 raise TileModelError(
-                    f"{type(step).__name__} could not be fitted to tiles: {error}. It has to look "
-                    "at X alone: the y of a single tile is not known, only sums are."
+                    f"{type(step).__name__} could not be fitted to tiles: {error}. It must be "
+                    "fitted without y, because the y of a single tile is not known, only sums are."
                 ) from error
             if step is not self.steps[-1]:
                 rows = step.transform(rows)
@@ -80,36 +80,36 @@ class TileFeatures:
     def _fit_transformers_in_pieces(self, fields):
         tiling = self.term.tiling
         shape = tiling.shape_of_tiles(fields)
-        at_once = max(1, _BLOCK_BYTES // (8 * int(np.prod(shape))))
-        for number, step in enumerate(self.steps):
-            for tiles in tiling.blocks(fields, at_once):
+        max_tiles = max(1, _BLOCK_BYTES // (8 * int(np.prod(shape))))
+        for index, step in enumerate(self.steps):
+            for tiles in tiling.blocks(fields, max_tiles):
                 rows = flat(tiles.array())
-                for earlier in self.steps[:number]:
+                for earlier in self.steps[:index]:
                     rows = earlier.transform(rows)
                 step.partial_fit(rows)
 
     def __call__(self, tiles) -> np.ndarray:
-        """Return the features of tiles (n, *tile_shape): (n, n_features), dense or sparse."""
+        """Return the features (n, n_features) of tiles (n, *tile_shape), dense or sparse."""
         return transformed(self.steps, flat(tiles))
 
     def of_distinct(self, tiles: Tiles, fields):
-        """Return the features of merged tiles of the fields, for a model to keep."""
-        return self._own(self(tiles.array()), fields)
+        """Return the features of merged tiles of the fields, which a model may store."""
+        return self._unshared(self(tiles.array()), fields)
 
     @staticmethod
-    def _own(rows, fields):
-        """Return rows that do not change when the caller goes on with the fields' memory."""
+    def _unshared(rows, fields):
+        """Return rows that do not share memory with the user's fields."""
         if not isinstance(rows, np.ndarray):
             return rows
         shared = any(np.may_share_memory(rows, array) for array in fields.arrays)
         return np.array(rows) if shared else rows
 
     def assemble(self, fitted):
-        """Return the whole tile model, with `fitted` as its last step."""
+        """Return the tile model with `fitted` as its last step."""
         return _rebuilt(self.term.tile_model, fitted)
 
     def blocks(self, fields) -> Iterator[tuple[np.ndarray, Tiles]]:
-        """Yield features and tiles block by block, equal tiles merged where many are equal."""
+        """Yield features and tiles block by block, with equal tiles merged if there are many."""
         tiling = self.term.tiling
         shape = tiling.shape_of_tiles(fields)
         per_tile = 8 * int(np.prod(shape))
@@ -124,11 +124,11 @@ class TileFeatures:
         """Return S Phi(T), of shape (n_samples, n_features)."""
         total = np.zeros((fields.n_samples, 0))
         for features, tiles in self.blocks(fields):
-            # The samples of this block alone: all of them would be as large as the result, for
-            # every block.
+            # Only the samples of the block, because a sum over all of them would be as large as
+            # the result.
             owners = np.flatnonzero(np.diff(tiles.sum_matrix.indptr))
             part = tiles.sum_matrix[owners] @ features
-            if total.shape[1] == 0:  # the width is known with the first block
+            if total.shape[1] == 0:  # the first block determines the width
                 total = np.zeros((fields.n_samples, features.shape[1]))
             total[owners] += dense(part)
         return total
@@ -139,7 +139,7 @@ def _require_none_with_y(steps) -> None:
         if get_tags(step).target_tags.required:
             raise TileModelError(
                 f"{type(step).__name__} needs y for every row, but the y of a single tile is not "
-                "known, only sums are. Use a transformer that looks at X alone."
+                "known, only sums are. Use a transformer that is fitted without y."
             )
 
 

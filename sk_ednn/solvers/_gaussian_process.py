@@ -1,8 +1,8 @@
-"""Gaussian processes of sums: the unmodified regressor, with a kernel between systems.
+"""Gaussian processes of sums: the unmodified regressor with a kernel between systems.
 
-If contributions are a Gaussian process with kernel k, totals are one with kernel ``S k S'``. A
-`GaussianProcessRegressor` that is handed *that* kernel optimises the hyperparameters of k on the
-totals by itself, with its own optimiser, restarts and noise.
+If contributions are a Gaussian process with kernel k, totals are one with kernel ``S k S'``. With
+that kernel, `GaussianProcessRegressor` optimises the hyperparameters of k on the totals, with its
+optimiser, restarts and noise.
 """
 
 from __future__ import annotations
@@ -29,28 +29,28 @@ from .._utils.steps import dense, front_and_last, transformed
 from .._utils.stored import stored
 from ..exceptions import TileModelError
 from ..tile_models._base import AbstractTileModel, flat
-from ..tile_models._kernel_gradients import slope as kernel_slope
-from ..tile_models._tile_model import outputs_of_rows, slopes_of_rows
+from ..tile_models._kernel_gradients import kernel_gradient
+from ..tile_models._tile_model import gradients_of_rows, outputs_of_rows
 from ._base import AbstractSolver, SumProblem, last_step
 from ._kernel import SummedTiles
 
-# Distinct tiles of the fields predicted whose joint covariance is made at a time.
+# Distinct tiles whose joint covariance is computed at a time in predictions.
 _BLOCK = 1024
 
 
 @stored("GaussianProcessSolver", former=("GaussianProcessSumFit",))
 class GaussianProcessSolver(AbstractSolver):
-    """Fit a Gaussian process to totals; ``predict(..., return_std=True)`` works at any size.
+    """Fit a Gaussian process to totals; ``predict(..., return_std=True)`` works for any size.
 
-    The `GaussianProcessRegressor` is used as it is: its `kernel` acts between tiles, its `alpha`
-    and any `WhiteKernel` that is a term of the kernel are noise of the *totals*, and
-    `normalize_y` divides the totals by their spread (their mean is the baseline's business, since
-    a constant per sample is not extensive). A sample weight divides the noise of its sample.
+    The `GaussianProcessRegressor` is used unmodified. Its `kernel` acts between tiles. Its `alpha`,
+    and a `WhiteKernel` that is a term of the kernel, are noise of the *totals*. `normalize_y`
+    divides the totals by their spread; their mean is left to the baseline, because a constant per
+    sample is not extensive. A sample weight divides the noise of its sample.
 
     Parameters
     ----------
     max_bytes : int or None, default=None
-        Most memory to use. None for three quarters of what is free.
+        Maximum memory. None for three quarters of the free memory.
 
     Examples
     --------
@@ -64,7 +64,7 @@ class GaussianProcessSolver(AbstractSolver):
     >>> model = EDNNRegressor(process, GridTiling(focus=1, context=0))
     >>> model = model.fit(waves, np.sin(waves).sum(axis=1))
     >>> totals, std = model.predict(np.hstack([waves, waves])[:, :8], return_std=True)
-    >>> bool(model.tile_model_.estimator.kernel_.length_scale > 1.0)  # found on totals alone
+    >>> bool(model.tile_model_.estimator.kernel_.length_scale > 1.0)  # fitted to totals only
     True
     """
 
@@ -72,7 +72,7 @@ class GaussianProcessSolver(AbstractSolver):
         self.max_bytes = max_bytes
 
     def suits(self, terms) -> bool:
-        """Tell whether there is one term, and it ends in a `GaussianProcessRegressor`."""
+        """Return True for one term that ends in a `GaussianProcessRegressor`."""
         return len(terms) == 1 and isinstance(
             last_step(terms[0].tile_model), GaussianProcessRegressor
         )
@@ -89,24 +89,24 @@ class GaussianProcessSolver(AbstractSolver):
             self.max_bytes,
         )
         tiles = SummedTiles(term, problem, self.max_bytes)
-        given = tiles.features.final
-        kernel = given.kernel
-        if kernel is None:  # the regressor's own default
+        regressor = tiles.features.final
+        kernel = regressor.kernel
+        if kernel is None:  # scikit-learn's default
             kernel = ConstantKernel(1.0, "fixed") * RBF(1.0, "fixed")
-        _refuse_noise_inside(kernel)
+        _require_additive_noise(kernel)
         spread = np.ones(problem.n_outputs)
-        if given.normalize_y:
+        if regressor.normalize_y:
             spread = problem.y.std(axis=0)
             spread[spread == 0] = 1.0
         weight = np.ones(n) if problem.sample_weight is None else problem.sample_weight
-        process = clone(given).set_params(
+        process = clone(regressor).set_params(
             kernel=SummedKernel(kernel, _Systems(tiles, weight)),
-            alpha=given.alpha / weight,
+            alpha=regressor.alpha / weight,
             normalize_y=False,
         )
         y = problem.y / spread
         process.fit(np.arange(n, dtype=float)[:, None], y[:, 0] if y.shape[1] == 1 else y)
-        fitted = SummedGaussianProcess(given)
+        fitted = SummedGaussianProcess(regressor)
         fitted.process_ = process
         fitted.kernel_ = process.kernel_.kernel
         fitted.X_train_ = tiles.rows
@@ -120,23 +120,23 @@ class GaussianProcessSolver(AbstractSolver):
 
 @stored("SummedGaussianProcess")
 class SummedGaussianProcess(RegressorMixin, BaseEstimator):
-    """A Gaussian process of contributions, known from totals.
+    """A Gaussian process of contributions, conditioned on totals.
 
     Parameters
     ----------
     regressor : GaussianProcessRegressor
-        As it was given.
+        The unfitted regressor of the user.
 
     Attributes
     ----------
     process_ : GaussianProcessRegressor
         Fitted to the totals.
     kernel_ : Kernel
-        Between tiles, with the hyperparameters found.
+        Kernel between tiles, with fitted hyperparameters.
     X_train_ : ndarray of shape (n_distinct, n_features)
         Distinct training tiles.
     sum_matrix_ : csr_array of shape (n_samples, n_distinct)
-        How often each training sample holds each of them.
+        Number of times each training sample contains each of them.
     alpha_ : ndarray of shape (n_distinct, n_outputs)
         Dual coefficients of the tiles.
     log_marginal_likelihood_value_ : float
@@ -146,24 +146,27 @@ class SummedGaussianProcess(RegressorMixin, BaseEstimator):
         self.regressor = regressor
 
     def fit(self, X, y):
-        """Refuse: made by `GaussianProcessSolver`. A Pipeline wants its last step to have it."""
-        raise TileModelError("Fit an EDNNRegressor: the contributions of tiles are not known.")
+        """Raise, because only `GaussianProcessSolver` fits it. Pipelines require the method."""
+        raise TileModelError(
+            "A SummedGaussianProcess cannot be fitted to tiles, whose contributions are not known. "
+            "Fit an EDNNRegressor."
+        )
 
     def predict(self, X):
-        """Return the mean contributions of tiles as rows of features."""
+        """Return the mean contributions of tiles, given as rows of features."""
         mean = between(self.kernel_, dense(X), self.X_train_) @ self.alpha_
         return mean[:, 0] if mean.shape[1] == 1 else mean
 
-    def prediction_slope(self, X):
-        """Return how the first mean contribution changes with each feature, of the shape of X."""
-        return kernel_slope(self.kernel_, dense(X), self.X_train_, self.alpha_[:, 0][None])
+    def prediction_gradient(self, X):
+        """Return the gradient of the first mean contribution, of the shape of X."""
+        return kernel_gradient(self.kernel_, dense(X), self.X_train_, self.alpha_[:, 0][None])
 
     def covariance_with_totals(self, X):
         """Return the prior covariance of contributions with the training totals, (n, n_samples)."""
         return self.sum_matrix_ @ between(self.kernel_, self.X_train_, X)
 
     def explained(self, covariance):
-        """Return what the training totals explain of a variance, given covariances with them."""
+        """Return the reduction of variances by the training totals, from covariances with them."""
         solved = solve_triangular(self.process_.L_, covariance, lower=True, check_finite=False)
         return np.einsum("ij,ij->j", solved, solved)
 
@@ -171,23 +174,23 @@ class SummedGaussianProcess(RegressorMixin, BaseEstimator):
 @stored("GaussianTileModel")
 @dataclass(frozen=True, eq=False)
 class GaussianTileModel(AbstractTileModel):
-    """A Gaussian process over tiles as rows of features, with the standard deviation of totals."""
+    """A Gaussian process of contributions, with the standard deviation of totals."""
 
     has_std = True
 
     def _outputs(self, tiles) -> np.ndarray:
         return outputs_of_rows(self, tiles)
 
-    def _input_slopes(self, tiles) -> np.ndarray:
-        return slopes_of_rows(self, tiles)
+    def _input_gradients(self, tiles) -> np.ndarray:
+        return gradients_of_rows(self, tiles)
 
     def total_std(self, tiling, fields) -> np.ndarray:
-        """Return the standard deviation of totals, noise of the totals included.
+        """Return the standard deviation of totals, including their noise.
 
         Parameters
         ----------
         tiling : AbstractTiling
-        fields : Fields
+        fields : Systems
 
         Returns
         -------
@@ -195,8 +198,8 @@ class GaussianTileModel(AbstractTileModel):
 
         Notes
         -----
-        The contributions of one system are correlated: the variance of its total is the sum of
-        the kernel over all pairs of its distinct tiles. Time grows with their number squared.
+        Contributions of a system are correlated: the variance of its total is the sum of the
+        kernel over all pairs of its distinct tiles. Time grows with the square of their number.
         """
         steps, process = front_and_last(self.estimator)
         prior = np.empty(fields.n_samples)
@@ -235,7 +238,7 @@ def _quadratic_form(kernel, rows, counts) -> float:
 @stored("_Systems")
 @dataclass(frozen=True, eq=False)
 class _Systems:
-    """The training data that a `SummedKernel` refers to; shared by its clones, never copied."""
+    """The training data of a `SummedKernel`, shared by its clones and never copied."""
 
     tiles: SummedTiles
     sample_weight: np.ndarray
@@ -246,15 +249,15 @@ class _Systems:
 
 @stored("SummedKernel")
 class SummedKernel(Kernel):
-    """``S k S'``: the kernel between training systems, given the one between their tiles.
+    """The kernel between training systems, ``S k S'``, with k the kernel between tiles.
 
-    Its hyperparameters are those of `kernel`. It stands between the regressor and the data:
-    "features" are the numbers of the samples.
+    Its hyperparameters are those of `kernel`. The regressor passes it indices of samples as
+    features.
 
     Parameters
     ----------
     kernel : Kernel
-        Between tiles.
+        Kernel between tiles.
     systems : _Systems
     """
 
@@ -263,7 +266,7 @@ class SummedKernel(Kernel):
         self.systems = systems
 
     def get_params(self, deep=True):
-        """Return the parameters; those of the tile kernel with the prefix ``kernel__``."""
+        """Return the parameters, with the prefix ``kernel__`` for those of the tile kernel."""
         params = {"kernel": self.kernel, "systems": self.systems}
         if deep:
             params |= {f"kernel__{k}": v for k, v in self.kernel.get_params(deep=True).items()}
@@ -290,11 +293,11 @@ class SummedKernel(Kernel):
 
     @property
     def requires_vector_input(self):
-        """Samples are named by numbers."""
+        """Whether `X` are vectors; samples are indices."""
         return True
 
     def __call__(self, X, Y=None, eval_gradient=False):
-        """Return the kernel between the training systems, and its gradient in theta."""
+        """Return the kernel between the training systems and its gradient by theta."""
         value, gradient = _summed(self.kernel, self.systems, eval_gradient)
         return (value, gradient) if eval_gradient else value
 
@@ -303,7 +306,7 @@ class SummedKernel(Kernel):
         return np.diag(self(X)).copy()
 
     def is_stationary(self):
-        """Tell whether the kernel is stationary: systems have no distance."""
+        """Return False, because there is no distance between systems."""
         return False
 
     def __repr__(self):
@@ -320,7 +323,7 @@ class SummedKernel(Kernel):
 
 
 def _summed(kernel, systems, eval_gradient):
-    """Return S k S' and its gradient; terms of a sum one by one, so that noise stays noise."""
+    """Return S k S' and its gradient, with each `WhiteKernel` term as noise of the totals."""
     n = len(systems.sample_weight)
     if isinstance(kernel, Sum):
         left, left_gradient = _summed(kernel.k1, systems, eval_gradient)
@@ -336,8 +339,8 @@ def _summed(kernel, systems, eval_gradient):
     tiles = systems.tiles
     if not eval_gradient:
         return tiles.between_samples(lambda A, B: between(kernel, A, B)), None
-    # The gradient of a scikit-learn kernel is only to be had between a set of rows and itself:
-    # for two blocks of rows it is cut out of that of both together.
+    # scikit-learn computes gradients of a kernel only between a set of rows and itself. For two
+    # blocks of rows, they are part of those of the two blocks together.
     n_theta = len(kernel.theta)
     value, gradient = np.zeros((n, n)), np.zeros((n, n, n_theta))
     columns = tiles.sum_matrix.tocsc()
@@ -363,7 +366,7 @@ def _summed(kernel, systems, eval_gradient):
 
 
 def between(kernel, A, B) -> np.ndarray:
-    """Return the kernel between two sets of tiles; without noise, which is the totals' own."""
+    """Return the kernel between two sets of tiles, without the noise of totals."""
     if isinstance(kernel, Sum):
         return between(kernel.k1, A, B) + between(kernel.k2, A, B)
     if isinstance(kernel, WhiteKernel):
@@ -378,7 +381,8 @@ def noise_of(kernel) -> float:
     return kernel.noise_level if isinstance(kernel, WhiteKernel) else 0.0
 
 
-def _refuse_noise_inside(kernel):
+def _require_additive_noise(kernel):
+    """Raise TileModelError if noise is a factor, rather than a term, of the kernel."""
     inner = []
     if isinstance(kernel, (Sum, Product)):
         inner = [kernel.k1, kernel.k2]
@@ -389,7 +393,7 @@ def _refuse_noise_inside(kernel):
     for part in inner:
         if noise_of(part) and not isinstance(kernel, Sum):
             raise TileModelError(
-                f"The noise in {kernel} is multiplied by another kernel; noise of totals must be a "
-                "term of its own: write kernel + WhiteKernel()."
+                f"The noise in {kernel} is multiplied by another kernel, but noise of totals must "
+                "be a separate term. Use kernel + WhiteKernel()."
             )
-        _refuse_noise_inside(part)
+        _require_additive_noise(part)

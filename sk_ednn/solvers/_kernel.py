@@ -2,7 +2,7 @@
 
 If each tile contributes ``c(t) = sum_u k(t, u) a_u``, the squared error of the totals and the
 penalty ``alpha a' K a`` are those of kernel ridge between *systems*, whose kernel is the sum of
-the tile kernel over all pairs of their tiles. Solved there, ``a = S' dual`` is a tile model.
+the tile kernel over all pairs of their tiles. The coefficients of the tiles are ``a = S' dual``.
 """
 
 from __future__ import annotations
@@ -24,34 +24,38 @@ from ..exceptions import TileModelError
 from ._base import AbstractSolver, SumProblem, last_step
 from ._features import TileFeatures
 
-# Rows of a kernel matrix made at a time.
+# Rows of a kernel matrix computed at a time.
 _BLOCK = 1024
-# From so many distinct tiles on a fit might be taken for one that hangs: 46,080 tiles of 3 x 3 took
-# 15 s of one core, and twice as many take four times that.
+# With more distinct tiles than this, warn that the fit is slow: 46,080 tiles of 3 x 3 took 15 s on
+# one core, and the time is quadratic.
 _MANY_TILES = 45_000
-# Eigenvalues of a kernel matrix below this, relative to the largest, are rounding errors.
+# Eigenvalues of a kernel matrix below this, relative to the largest, are round-off.
 _RANK_TOLERANCE = 1e-13
-# Below minus this they are not: the kernel is indefinite (such as "sigmoid").
+# A more negative eigenvalue than this is not: the kernel is indefinite (such as "sigmoid").
 _SIGN_TOLERANCE = 1e-10
+_REMEDY = (
+    "Fit fewer samples, or use a tile model with a fixed number of features, such as "
+    "make_pipeline(Nystroem(n_components=1000), Ridge())."
+)
 
 
 @stored("KernelSolver", former=("KernelSumFit",))
 class KernelSolver(AbstractSolver):
     """Fit kernel ridge exactly, over distinct tiles.
 
-    With ``n`` samples and ``m`` distinct tiles, ``K`` is the kernel between those tiles and ``S``
-    counts how often each sample holds each. Where ``n <= m`` the dual problem is solved by the
-    unmodified `KernelRidge` on ``S K S'``; where samples outnumber the distinct tiles, the same
-    minimum is found as ridge regression on ``S K^(1/2)``, in one pass over the samples. Kernels
-    that are not positive semi-definite have no such root, and take the dual way.
+    With ``n`` samples and ``m`` distinct tiles, let ``K`` be the kernel matrix of those tiles and
+    ``S`` the number of times each sample contains each of them. If ``n <= m``, the unmodified
+    `KernelRidge` solves the dual problem on ``S K S'``. Otherwise the same minimum is found as
+    ridge regression on ``S K^(1/2)``, in one pass over the samples. Kernels that are not positive
+    semi-definite have no such root and always use the dual problem.
 
-    The kernel is made in blocks: memory grows with ``min(n, m)**2``, not with the number of
+    The kernel is computed in blocks. Memory grows with ``min(n, m)**2``, not with the number of
     tiles; time grows with ``m**2``.
 
     Parameters
     ----------
     max_bytes : int or None, default=None
-        Most memory to use. None for three quarters of what is free.
+        Maximum memory. None for three quarters of the free memory.
 
     Examples
     --------
@@ -71,33 +75,33 @@ class KernelSolver(AbstractSolver):
         self.max_bytes = max_bytes
 
     def suits(self, terms) -> bool:
-        """Tell whether all terms end in a `KernelRidge`."""
+        """Return True if all terms end in a `KernelRidge`."""
         return all(isinstance(last_step(term.tile_model), KernelRidge) for term in terms)
 
     def fit(self, problem: SumProblem):
-        """Fit the terms; see `AbstractSolver.fit`. Several terms share their `alpha`."""
+        """Fit the terms, which share their `alpha`; see `AbstractSolver.fit`."""
         self._require_suited(problem.terms)
         kernels = [SummedTiles(term, problem, self.max_bytes) for term in problem.terms]
         models = [kernel.features.final for kernel in kernels]
         for model in models:
             if isinstance(model.kernel, str) and model.kernel == "precomputed":
                 raise TileModelError(
-                    "kernel='precomputed' cannot be summed: the kernel must be evaluated between "
-                    "tiles. Name a kernel, or pass a callable."
+                    "kernel='precomputed' cannot be summed, because the kernel must be evaluated "
+                    "between tiles. Pass the name of a kernel or a callable."
                 )
         if any(not np.array_equal(model.alpha, models[0].alpha) for model in models):
             raise TileModelError(
-                "Kernels of several terms are added up and share one alpha, got "
+                "Kernels of several terms are summed and must share one alpha, got "
                 f"{[model.alpha for model in models]}."
             )
         functions = [tile_kernel(model) for model in models]
         n_distinct = sum(kernel.n_distinct for kernel in kernels)
         if n_distinct > _MANY_TILES:
             warnings.warn(
-                f"These fields have {n_distinct:,} distinct tiles. The time of kernel ridge grows "
-                "with the square of that number, and the time of a prediction with its product "
-                "with the number of tiles: minutes, and hours soon after. Tiles of real numbers "
-                "hardly ever repeat; features of fixed number do not mind, such as "
+                f"These fields have {n_distinct:,} distinct tiles. The time of a kernel ridge fit "
+                "grows with the square of that number, and the time of a prediction with its "
+                "product with the number of tiles, to minutes or hours. Tiles of real numbers "
+                "hardly ever repeat. Models with a fixed number of features are faster, such as "
                 "make_pipeline(StandardScaler(), PolynomialFeatures(3), Ridge(1e-6)) or "
                 "make_pipeline(Nystroem(n_components=1000), Ridge(1e-6)).",
                 EfficiencyWarning,
@@ -122,8 +126,7 @@ class KernelSolver(AbstractSolver):
         require_memory(
             4 * 8 * n * n,
             f"A kernel matrix between {n} samples",
-            "Fit fewer samples, or choose a tile model with features of fixed number, such as "
-            "make_pipeline(Nystroem(n_components=1000), Ridge()).",
+            _REMEDY,
             self.max_bytes,
         )
         summed = np.zeros((n, n))
@@ -138,11 +141,11 @@ class KernelSolver(AbstractSolver):
         require_memory(
             4 * 8 * m * m,
             f"A kernel matrix between {m} distinct tiles",
-            "Fit fewer samples, or choose a tile model with features of fixed number, such as "
-            "make_pipeline(Nystroem(n_components=1000), Ridge()).",
+            _REMEDY,
             self.max_bytes,
         )
-        # K = B B' with as many columns as K has rank; c = B w is then ridge regression on S B.
+        # K = B B', with as many columns as the rank of K. Then c = B w, and w is fitted by ridge
+        # regression on S B.
         pairs = [
             _root(function(kernel.rows))
             for kernel, function in zip(kernels, functions, strict=True)
@@ -163,7 +166,7 @@ class KernelSolver(AbstractSolver):
                 + [problem.y[part]]
             )
             rows *= 1.0 if problem.sample_weight is None else weight[part]
-            # A running QR keeps the condition of S B, where normal equations would square it.
+            # A running QR keeps the condition number of S B; normal equations would square it.
             triangle = qr(np.vstack([triangle, rows]), mode="r", overwrite_a=True)[0][
                 : rank + problem.n_outputs
             ]
@@ -174,7 +177,7 @@ class KernelSolver(AbstractSolver):
 
 @stored("SummedTiles", derived=("features",))
 class SummedTiles:
-    """The distinct tiles of a term as rows of features, and the kernel summed over them.
+    """The distinct tiles of a term as rows of features, and sums of a kernel over them.
 
     Parameters
     ----------
@@ -190,21 +193,21 @@ class SummedTiles:
     """
 
     def __init__(self, term, problem: SumProblem, max_bytes=None):
-        self.features = TileFeatures(term, problem.fields)
-        tiles = term.tiling.tiles(problem.fields)
+        self.features = TileFeatures(term, problem.systems)
+        tiles = term.tiling.tiles(problem.systems)
         per_tile = 3 * 8.0 * np.prod(tiles.tile_shape)
 
         def admit(n_distinct):
             require_memory(
                 per_tile * n_distinct,
-                f"Keeping {n_distinct} distinct tiles, as a kernel method must,",
-                "Fit fewer or smaller fields, or choose a tile model with features of fixed "
-                "number, such as make_pipeline(Nystroem(n_components=1000), Ridge()).",
+                f"Storing {n_distinct} distinct tiles for a kernel method",
+                "Fit fewer or smaller fields, or use a tile model with a fixed number of features, "
+                "such as make_pipeline(Nystroem(n_components=1000), Ridge()).",
                 max_bytes,
             )
 
         tiles, _ = tiles.unique(admit)
-        self.rows = dense(self.features.of_distinct(tiles, problem.fields))
+        self.rows = dense(self.features.of_distinct(tiles, problem.systems))
         self.sum_matrix = tiles.sum_matrix
 
     @property
@@ -213,12 +216,12 @@ class SummedTiles:
         return len(self.rows)
 
     def slices(self) -> Iterator[slice]:
-        """Yield slices of the rows, of a size at which a block of the kernel stays small."""
+        """Yield slices of the rows for which a block of the kernel is small."""
         for start in range(0, self.n_distinct, _BLOCK):
             yield slice(start, min(start + _BLOCK, self.n_distinct))
 
     def between_samples(self, function) -> np.ndarray:
-        """Return S K S', of shape (n_samples, n_samples), K never whole in memory."""
+        """Return S K S', of shape (n_samples, n_samples), without storing K."""
         n_samples = self.sum_matrix.shape[0]
         columns = self.sum_matrix.tocsc()
         out = np.zeros((n_samples, n_samples))
@@ -226,7 +229,7 @@ class SummedTiles:
             for right in self.slices():
                 if right.start < left.start:
                     continue
-                # (S_i K_ij) S_j', and its mirror image where the block is off the diagonal.
+                # (S_i K_ij) S_j', and its transpose if the block is off the diagonal.
                 half = columns[:, left] @ function(self.rows[left], self.rows[right])
                 part = (columns[:, right] @ half.T).T
                 out += part if left == right else part + part.T
@@ -247,7 +250,7 @@ def tile_kernel(model: KernelRidge):
 
 
 def _root(kernel) -> tuple[np.ndarray, np.ndarray] | None:
-    """Return B with K = B B', and the matrix that turns w into a with K a = B w; None if none."""
+    """Return B with K = B B' and A with K A = B, or None if K is indefinite."""
     values, vectors = eigh(kernel)
     if values[0] < -_SIGN_TOLERANCE * abs(values).max():
         return None

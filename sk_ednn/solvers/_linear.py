@@ -4,8 +4,8 @@ The sum of a linear function is the linear function of the sum::
 
     sum_t (phi(t) . w + b)  =  (sum_t phi(t)) . w + n_tiles b
 
-so that any linear model is fitted exactly, once, on ``S Phi(T)``, with the tile count as the
-column of its intercept. Derivatives of totals are rows beside them, see `_directions`.
+Any linear model can therefore be fitted exactly, in one fit on ``S Phi(T)``, with the number of
+tiles as the column of its intercept. Gradients of totals are additional rows; see `_directions`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn import linear_model as lm
 from sklearn.model_selection import check_cv
-from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import has_fit_parameter
 
@@ -26,8 +25,8 @@ from ._base import AbstractSolver, SumProblem, is_regressor_object, last_step
 from ._directions import direction_rows
 from ._features import TileFeatures
 
-# Squared loss, penalty (if any) on the coefficients alone: here the intercept's column can be
-# projected out beforehand, exactly, whatever the sizes of the systems.
+# Models with a squared loss and a penalty (if any) on the coefficients only. For these, projecting
+# out the intercept's column before the fit is exact for systems of any size.
 _LEAST_SQUARES = (
     lm.LinearRegression,
     lm.Ridge,
@@ -44,7 +43,7 @@ _LEAST_SQUARES = (
     lm.BayesianRidge,
     lm.ARDRegression,
 )
-# Their loss is a mean over the rows, so that more rows make less of the penalty.
+# Models whose loss is a mean over rows, so that additional rows would weaken the penalty.
 _MEANS = (
     lm.ElasticNet,
     lm.ElasticNetCV,
@@ -55,9 +54,9 @@ _MEANS = (
     lm.LassoLars,
     lm.LassoLarsCV,
 )
-# Counts of tiles that follow from one another to this relative accuracy are collinear.
+# Tile counts that are linearly dependent to this relative accuracy are collinear.
 _RESOLVED = 1e-10
-# Their prediction is not linear in the features: a sum of them is not the model of the sum.
+# Models whose prediction is not linear in the features, so that it does not commute with the sum.
 _LINKED = (lm.PoissonRegressor, lm.GammaRegressor, lm.TweedieRegressor)
 
 
@@ -65,47 +64,46 @@ _LINKED = (lm.PoissonRegressor, lm.GammaRegressor, lm.TweedieRegressor)
 class LinearSolver(AbstractSolver):
     """Fit a linear tile model, or a Pipeline that ends in one, exactly.
 
-    The features are summed over each sample's tiles, block by block, and the model is fitted to
-    the sums as it is. Its intercept multiplies the number of tiles (of each term, where the terms
-    count different tiles, as those of species do) and is not penalised: for
-    models of least squares its column is projected out (Frisch, Waugh and Lovell); for others it
-    is the ordinary intercept where all samples have the same number of tiles, and one more
-    column where they do not.
+    Features are summed over the tiles of each sample, block by block, and the unmodified model is
+    fitted to the sums. Its intercept multiplies the number of tiles (for each term, if the terms
+    count different tiles, such as those of species) and is not penalised. For least squares
+    models the column of the intercept is projected out (Frisch-Waugh-Lovell theorem). For other
+    models it is the ordinary intercept if all samples have the same number of tiles, and an
+    additional column otherwise.
 
-    Several terms stand side by side: their features are columns of one fit, which then needs the
-    same kind of model with the same parameters in each.
+    The features of several terms are columns of one fit, so that all terms need models of the same
+    class with the same parameters.
 
-    Derivatives of the totals (``fit(..., gradient=...)``) are learned along random directions:
-    each is a row of the fit beside the totals, of how the summed features change along it. What
-    features change by is taken from a transformer's ``push(X, direction)``, as `LocalInvariants`
-    has it, and from central differences in float64 where there is none.
+    Gradients of the totals (``fit(..., gradient=...)``) are learned along random directions. Each
+    direction is an additional row of the fit, with the change of the summed features along it. This
+    change is computed by the method ``push(X, tangent)`` of transformers such as `LocalInvariants`,
+    and by central differences in float64 for other transformers.
 
     Parameters
     ----------
     n_directions : int, default=2
-        Directions for each sample with a gradient. Where a gradient has no more entries, each of
-        them is a row and nothing is random.
+        Number of random directions for each sample with a gradient. If a gradient has no more
+        entries than this, each entry is a row and nothing is random.
     gradient_weight : float, default=0.3
-        Weight of the squared error of gradients, where `fit` was given any, relative to that of
-        totals: a mean over all their entries and one over all samples, each in units of its mean
-        square (of gradients in y's unit per unit of what they are with respect to, of totals in
-        y's unit, both less the baseline). It has no unit, and means what it means in
-        `GradientSolver`. A penalty of least squares keeps the weight against the totals that it
-        has without gradients. Of weights from 0.01 to 3 the default was best for energies of
-        unseen sheets (`sk_ednn.datasets.load_sheets`), with their forces.
+        Weight of the squared error of gradients, if passed to `fit`, relative to that of totals.
+        The errors are means over all entries of gradients and over all samples, in units of their
+        mean squares (less the baseline). The weight is dimensionless and has the same meaning as in
+        `GradientSolver`. The penalty of a least squares model keeps its weight relative to the
+        totals. Among weights from 0.01 to 3, the default was best for energies of unseen sheets
+        (`sk_ednn.datasets.load_sheets`) learned with their forces.
     random_state : int, RandomState or None, default=None
-        Draws the directions.
+        Seed of the directions.
 
     Notes
     -----
-    Models with folds of their own, such as `LassoCV`, hold back samples: in a fold, a sample's
-    derivatives are left out with its total, and what is scored are totals. `RidgeCV` does so with
-    ``cv`` given; its own way of leaving out a row at a time is refused with gradients, as are
-    `LassoLarsIC` and stopping early, for which rows would be samples.
+    Models with internal cross-validation, such as `LassoCV`, hold out samples: gradients of a
+    sample are held out with its total, and only totals are scored. `RidgeCV` does this if ``cv`` is
+    set. Its default, which leaves out one row at a time, is rejected with gradients, as are
+    `LassoLarsIC` and early stopping, because these treat rows as samples.
 
     See Also
     --------
-    KernelSolver : The same for kernel ridge.
+    KernelSolver : The equivalent for kernel ridge.
 
     Examples
     --------
@@ -123,14 +121,14 @@ class LinearSolver(AbstractSolver):
     >>> np.abs(model.predict(spins) - energy).max() < 1e-10
     np.True_
 
-    Of a sum of sines, four totals say little, and their derivatives much:
+    Four totals do not determine a sum of sines, but their gradients do:
 
     >>> from sklearn.linear_model import Ridge
     >>> X = np.random.default_rng(0).uniform(-3, 3, size=(4, 30))
     >>> tile_model = make_pipeline(PolynomialFeatures(7), Ridge(1e-6))
-    >>> for slope in (None, np.cos(X)):
+    >>> for gradient in (None, np.cos(X)):
     ...     model = EDNNRegressor(tile_model, GridTiling(1, 0), random_state=0)
-    ...     model = model.fit(X, np.sin(X).sum(axis=1), gradient=slope)
+    ...     model = model.fit(X, np.sin(X).sum(axis=1), gradient=gradient)
     ...     error = model.predict_gradient(X) - np.cos(X)
     ...     print(f"{np.sqrt(np.mean(error**2)):.2f}")
     3.75
@@ -150,16 +148,16 @@ class LinearSolver(AbstractSolver):
         self.random_state = random_state
 
     def suits(self, terms) -> bool:
-        """Tell whether all terms end in a linear model with an identity link."""
+        """Return True if all terms end in a linear model with an identity link."""
         return all(_is_linear(last_step(term.tile_model)) for term in terms)
 
     def fit(self, problem: SumProblem):
         """Fit the terms; see `AbstractSolver.fit`."""
         self._validate_params()
         self._require_suited(problem.terms)
-        features = [TileFeatures(term, problem.fields) for term in problem.terms]
-        _require_alike([feature.final for feature in features])
-        columns = [feature.summed(problem.fields) for feature in features]
+        features = [TileFeatures(term, problem.systems) for term in problem.terms]
+        _require_equal([feature.final for feature in features])
+        columns = [feature.summed(problem.systems) for feature in features]
         widths = [column.shape[1] for column in columns]
         sums = columns.pop() if len(columns) == 1 else np.hstack(columns)
         counts, counted = problem.counts(), problem.counted
@@ -167,13 +165,14 @@ class LinearSolver(AbstractSolver):
         rows = sums, counts, problem.y, problem.sample_weight
         if problem.gradient is not None and self.gradient_weight > 0:
             folds = _folds(model, sums, problem.y)
-            own = problem.random_state if self.random_state is None else self.random_state
-            how = self.gradient_weight, self.n_directions, check_random_state(own)
-            found = direction_rows(problem, features, widths, *how)
-            rows = _with_derivatives(model, *rows, found)
-            folds = [(_rows_of(train, found, len(sums)), test) for train, test in folds]
-            del sums, found  # both are in `rows` now, which may be most of the memory
-        with _held_back(model, folds):
+            gradients = direction_rows(
+                problem, features, widths, self.gradient_weight, self.n_directions,
+                problem.rng(self.random_state),
+            )  # fmt: skip
+            rows = _with_gradients(model, *rows, gradients)
+            folds = [(_rows_of(train, gradients, len(sums)), test) for train, test in folds]
+            del sums, gradients  # copied to `rows`, which may take most of the memory
+        with _fixed_folds(model, folds):
             coefficients, intercept = _fit_summed(model, *rows)
         models = []
         parts = np.split(coefficients, np.cumsum(widths)[:-1], axis=-1)
@@ -189,54 +188,55 @@ class LinearSolver(AbstractSolver):
 
 
 def _folds(model, sums, y) -> list:
-    """Return the samples trained on and held back, where a model chooses parameters by folds."""
+    """Return the training and held-out samples of a model with internal cross-validation."""
     by_rows = getattr(model, "early_stopping", False) or isinstance(model, lm.LassoLarsIC)
     if by_rows or (isinstance(model, lm.RidgeCV) and model.cv is None):
-        hint = ""
+        remedy = "Fix its parameters."
         if isinstance(model, lm.RidgeCV):
-            hint = " Give it cv=5, so that samples are held back with their derivatives."
+            remedy = "Set cv=5, so that samples are held out with their gradients."
         raise TileModelError(
-            f"{model!r} takes rows for samples where it chooses its parameters or stops, but "
-            f"derivatives are rows that belong to a sample each.{hint or ' Fix its parameters.'}"
+            f"{model!r} treats rows as samples when it chooses its parameters or stops, but a "
+            f"sample with a gradient has several rows. {remedy}"
         )
     return list(check_cv(model.cv).split(sums, y)) if hasattr(model, "cv") else []
 
 
-def _rows_of(samples, found, n_samples):
-    """Return the rows of some samples: their totals, and what is known of their derivatives."""
-    return np.concatenate([samples, n_samples + np.flatnonzero(np.isin(found.owners, samples))])
+def _rows_of(samples, gradients, n_samples):
+    """Return the rows of some samples: those of their totals and of their gradients."""
+    gradient_rows = np.flatnonzero(np.isin(gradients.owners, samples))
+    return np.concatenate([samples, n_samples + gradient_rows])
 
 
 @contextmanager
-def _held_back(model, folds):
-    """Let a model hold back these rows, not some of its own choice."""
+def _fixed_folds(model, folds):
+    """Within the context, make a model hold out the rows of `folds`, if any."""
     if not folds:
         yield
         return
-    own = model.cv
+    cv = model.cv
     model.cv = folds
     try:
         yield
     finally:
-        model.cv = own
+        model.cv = cv
 
 
-def _with_derivatives(model, sums, counts, y, sample_weight, found):
-    """Return sums, counts, targets and weights with rows of derivatives below, without counts."""
-    n_samples, n_rows = len(sums), len(found.rows)
+def _with_gradients(model, sums, counts, y, sample_weight, gradients):
+    """Append the rows of gradients, with counts of 0, to sums, counts, targets and weights."""
+    n_samples, n_rows = len(sums), len(gradients.rows)
     weights = np.ones(n_samples) if sample_weight is None else sample_weight
-    of_rows = weights[found.owners]
-    # A mean over all rows is brought back to one over the samples.
+    row_weights = weights[gradients.owners]
+    # Converts a mean over all rows to one over the samples.
     scale = 1.0
     if isinstance(model, _MEANS):
-        scale = np.sqrt((weights.sum() + of_rows.sum()) / weights.sum())
+        scale = np.sqrt((weights.sum() + row_weights.sum()) / weights.sum())
     joined = np.empty((n_samples + n_rows, sums.shape[1]))
     np.multiply(sums, scale, out=joined[:n_samples])
-    np.multiply(found.rows, scale, out=joined[n_samples:])
+    np.multiply(gradients.rows, scale, out=joined[n_samples:])
     counts = np.concatenate([counts * scale, np.zeros((n_rows, counts.shape[1]))])
-    y = np.concatenate([y * scale, found.targets[:, None] * scale])
+    y = np.concatenate([y * scale, gradients.targets[:, None] * scale])
     if sample_weight is not None:
-        sample_weight = np.concatenate([weights, of_rows])
+        sample_weight = np.concatenate([weights, row_weights])
     return joined, counts, y, sample_weight
 
 
@@ -246,18 +246,18 @@ def _is_linear(model) -> bool:
     return "fit_intercept" in getattr(model, "get_params", dict)()
 
 
-def _require_alike(finals) -> None:
+def _require_equal(finals) -> None:
     first = finals[0]
     for other in finals[1:]:
-        if type(other) is not type(first) or _settings(other) != _settings(first):
+        if type(other) is not type(first) or _params(other) != _params(first):
             raise TileModelError(
-                "Linear terms are fitted side by side, as one model: their last steps must be "
+                "Linear terms are fitted together as one model, so that their last steps must be "
                 f"equal, got {first!r} and {other!r}."
             )
 
 
-def _settings(final) -> str:
-    # Terms are seeded one by one; their one fit takes the seed of the first.
+def _params(final) -> str:
+    # Each term has a seed; the common fit uses that of the first.
     return str(final.get_params() | {"random_state": None})
 
 
@@ -269,16 +269,16 @@ def _copy_of_fitted(model, final):
 def _fit_summed(model, sums, counts, y, sample_weight) -> tuple[np.ndarray, np.ndarray]:
     """Fit `model` to sums of features; return its coefficients and its intercepts per tile.
 
-    `counts` has a column, and the result an intercept, for each term whose tiles are counted.
-    Where intercepts are projected out, that is done in place: `sums` may be most of the memory.
+    `counts` has a column, and the result an intercept, for each counted term. Intercepts are
+    projected out in place, because `sums` may take most of the memory.
     """
     targets = y[:, 0] if y.shape[1] == 1 else y
     weights = {}
     if sample_weight is not None:
         if not has_fit_parameter(model, "sample_weight"):
             raise TileModelError(
-                f"{type(model).__name__} takes no sample_weight. Leave it out, or use a model "
-                "that does, such as Ridge."
+                f"{type(model).__name__} does not support sample_weight. Leave it out, or use a "
+                "model that does, such as Ridge."
             )
         weights["sample_weight"] = sample_weight
     n_counts = counts.shape[1]
@@ -312,12 +312,12 @@ def _fit_summed(model, sums, counts, y, sample_weight) -> tuple[np.ndarray, np.n
 
 
 def _per_count(counts, values, sample_weight) -> np.ndarray:
-    """Return what least squares give a tile of each count, (n_counts, ...) for values (n, ...)."""
+    """Regress values (n, ...) on tile counts by least squares; return (n_counts, ...)."""
     if counts.shape[1] == 1:
-        share = counts[:, 0] if sample_weight is None else counts[:, 0] * sample_weight
-        return (share @ values / (counts[:, 0] @ share))[None]
+        weighted = counts[:, 0] if sample_weight is None else counts[:, 0] * sample_weight
+        return (weighted @ values / (counts[:, 0] @ weighted))[None]
     root = np.ones(len(counts)) if sample_weight is None else np.sqrt(sample_weight)
     flat = values.reshape(len(values), -1) * root[:, None]
-    # Of collinear counts, as of two species in one ratio, the solution of least norm.
+    # The minimum-norm solution for collinear counts, such as those of species in a fixed ratio.
     solution = np.linalg.lstsq(counts * root[:, None], flat, rcond=_RESOLVED)[0]
     return solution.reshape(counts.shape[1], *values.shape[1:])

@@ -1,8 +1,8 @@
-"""scikit-learn's own perceptron, fitted to sums with its own hyperparameters.
+"""Training of scikit-learn's perceptron on sums.
 
-`MLPRegressor` cannot be handed a loss of sums, so the loop is written here; what its parameters
-mean is as its documentation says, down to how weights and batches are drawn: with one tile per
-sample the result is that of ``MLPRegressor.fit``.
+`MLPRegressor` does not accept a loss of sums, so its training loops are reimplemented here. Its
+hyperparameters have their documented meaning, and weights and batches are drawn in the same way:
+with one tile per sample the result equals that of ``MLPRegressor.fit``.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from ..networks import Standardization, TileSums
 from ..networks._standardize import standardization_of
 from ..tile_models._tile_model import TileModel
 from ._base import SumProblem, last_step
+from ._divergence import warn_above_mean
 from ._features import TileFeatures
 
 _ACTIVATIONS = {
@@ -43,20 +44,20 @@ def fit_perceptron(problem: SumProblem, scale, share, random_state, standardize=
     problem : SumProblem
         With one term.
     scale : ndarray of shape (n_outputs,)
-        The unit of the perceptron's output.
+        Unit of the perceptron's output.
     share : float
-        That unit, in those of totals in the loss.
+        Ratio of that unit to the unit of totals in the loss.
     random_state : RandomState
-        Used where the perceptron has none of its own.
+        Used if the `random_state` of the perceptron is None.
     standardize : bool, default=True
-        Train on standardised tiles, unless transformers stand before the perceptron. Mean and scale
-        are then part of the weights and intercepts of its first layer.
+        Train on standardised tiles, unless the perceptron is behind transformers. Mean and scale
+        are then folded into the weights and intercepts of its first layer.
     """
     (term,) = problem.terms
-    features = TileFeatures(term, problem.fields)
+    features = TileFeatures(term, problem.systems)
     model: MLPRegressor = features.final
     model._validate_params()
-    tiles = term.tiling.tiles(problem.fields).unique()[0]
+    tiles = term.tiling.tiles(problem.systems).unique()[0]
     n_samples = len(problem.y)
     size = min(200, n_samples) if model.batch_size == "auto" else int(model.batch_size)
     if not 1 <= size <= n_samples:
@@ -67,7 +68,7 @@ def fit_perceptron(problem: SumProblem, scale, share, random_state, standardize=
 
     inputs = None
     if standardize and not features.steps:
-        inputs = _of_features(problem, term)
+        inputs = _feature_standardization(problem, term)
 
     def prepare(array):
         rows = dense(features(array))
@@ -76,26 +77,30 @@ def fit_perceptron(problem: SumProblem, scale, share, random_state, standardize=
     sums = TileSums(
         tiles, prepare, problem.y / scale * share, problem.sample_weight, size, torch.float64
     )
-    own = random_state if model.random_state is None else check_random_state(model.random_state)
+    rng = random_state if model.random_state is None else check_random_state(model.random_state)
     n_features = prepare(tiles.array(np.arange(1))).shape[1]
     start = None if problem.start is None else last_step(problem.start[0].estimator)
-    training = _Training(model, sums, n_features, problem.n_outputs, share, own, start, inputs)
+    training = _Training(model, sums, n_features, problem.n_outputs, share, rng, start, inputs)
     if model.solver == "lbfgs":
         training.lbfgs()
     else:
         try:
             training.stochastic(size)
-        except KeyboardInterrupt:  # as MLPRegressor has it: what there is is kept
-            if not hasattr(model, "n_iter_"):
-                raise  # there is nothing
+        except KeyboardInterrupt:  # the best parameters so far are kept
+            if training.best_parameters is None:
+                raise
             warnings.warn("Training interrupted by user.", stacklevel=2)
+        else:
+            if not model.early_stopping:
+                training.best_parameters = None
     training.store(n_features)
+    training.warn_of_divergence()
     return problem.tile_model(term, features.assemble(model), scale=scale)
 
 
-def _of_features(problem, term) -> Standardization | None:
-    """Return the standardisation of flat tiles: one mean and scale for each of their numbers."""
-    of_channels = standardization_of(term.tiling, problem.fields, problem.sample_weight)
+def _feature_standardization(problem, term) -> Standardization | None:
+    """Return the standardisation of flat tiles, with a mean and a scale for each feature."""
+    of_channels = standardization_of(term.tiling, problem.systems, problem.sample_weight)
     if of_channels is None:
         return None
     repeats = int(np.prod(problem.tile_shape(term))) // len(of_channels.mean)
@@ -105,7 +110,7 @@ def _of_features(problem, term) -> Standardization | None:
 
 
 class _Training:
-    """The weights while they are learned, and the loops that learn them."""
+    """The weights of a perceptron in training, and the training loops."""
 
     def __init__(
         self, model, sums, n_features, n_outputs, share, random_state, start, standardization=None
@@ -113,22 +118,19 @@ class _Training:
         self.standardization = standardization
         self.model, self.sums, self.random_state = model, sums, random_state
         self.n_outputs, self.share = n_outputs, share
-        self.best_parameters = None  # of the epoch that was best on samples held back
+        # Those of the best epoch, on held-out samples if there are any.
+        self.best_parameters = None
         self.poisson = getattr(model, "loss", "squared_error") == "poisson"
-        hidden = (
-            np.atleast_1d(model.hidden_layer_sizes).tolist()
-            if np.size(model.hidden_layer_sizes)
-            else []
-        )
-        self.units = [n_features, *hidden, n_outputs]
+        hidden_sizes = np.atleast_1d(model.hidden_layer_sizes).astype(int).tolist()
+        self.units = [n_features, *hidden_sizes, n_outputs]
         self.n_layers = len(self.units) - 1
-        weights = self._drawn() if start is None else self._taken_from(start)
+        weights = self._initial() if start is None else self._from_fitted(start)
         self.parameters = [torch.tensor(w, dtype=torch.float64) for w in weights]
         for parameter in self.parameters:
             parameter.requires_grad_(True)
 
-    def _taken_from(self, start):
-        """Return the weights of a fitted perceptron, as they are for standardised tiles."""
+    def _from_fitted(self, start):
+        """Return the weights of a fitted perceptron, converted to standardised tiles."""
         weights = [*start.coefs_, *start.intercepts_]
         if self.standardization is not None:
             mean, scale = self.standardization.mean, self.standardization.scale
@@ -136,8 +138,8 @@ class _Training:
             weights[0], weights[self.n_layers] = scale[:, None] * first, intercept + mean @ first
         return weights
 
-    def _drawn(self):
-        """Draw weights as Glorot and Bengio (2010) do, uniformly."""
+    def _initial(self):
+        """Draw weights uniformly, as in Glorot and Bengio (2010)."""
         factor = 2.0 if self.model.activation == "logistic" else 6.0
         coefs, intercepts = [], []
         for fan_in, fan_out in zip(self.units[:-1], self.units[1:], strict=True):
@@ -156,7 +158,7 @@ class _Training:
         return self.share * batch.total(torch.exp(x) if self.poisson else x)
 
     def loss(self, samples):
-        """Return the penalised loss of some samples, as scikit-learn defines it."""
+        """Return the penalised loss of some samples, defined as in scikit-learn."""
         batch, y = self.sums[samples]
         predicted = self.totals(batch)
         if self.poisson:
@@ -178,19 +180,19 @@ class _Training:
         loss = self.loss(samples)
         if not torch.isfinite(loss):
             raise TileModelError(
-                f"The loss of MLPRegressor became {loss.item()}. Lower learning_rate_init, or put "
+                f"The loss of MLPRegressor became {loss.item()}. Lower learning_rate_init, or add "
                 "a scaler before it."
             )
         loss.backward()
         return loss.item()
 
     def lbfgs(self):
-        everything = np.arange(len(self.sums))
+        all_samples = np.arange(len(self.sums))
         sizes = [p.numel() for p in self.parameters]
 
         def evaluate(packed):
             self._unpack(packed, sizes)
-            loss = self._gradients(everything)
+            loss = self._gradients(all_samples)
             return loss, np.concatenate([p.grad.numpy().ravel() for p in self.parameters])
 
         start = np.concatenate([p.detach().numpy().ravel() for p in self.parameters])
@@ -218,17 +220,17 @@ class _Training:
 
     def stochastic(self, batch_size):
         model = self.model
-        train, held_back = np.arange(len(self.sums)), None
+        train, held_out = np.arange(len(self.sums)), None
         if model.early_stopping:
-            train, held_back = train_test_split(
+            train, held_out = train_test_split(
                 train, random_state=self.random_state, test_size=model.validation_fraction
             )
-            if len(held_back) < 2:
+            if len(held_out) < 2:
                 raise TileModelError(
-                    "early_stopping needs at least two samples held back: raise "
-                    f"validation_fraction={model.validation_fraction}, or give more samples."
+                    "early_stopping needs at least two held-out samples. Raise "
+                    f"validation_fraction={model.validation_fraction}, or pass more samples."
                 )
-        # scikit-learn's own optimizers, which work in place on the memory of the tensors.
+        # scikit-learn's optimizers update the memory of the tensors in place.
         arrays = [p.detach().numpy() for p in self.parameters]
         optimizer = self._optimizer(arrays)
         order = np.arange(len(train))
@@ -239,8 +241,8 @@ class _Training:
                 order = shuffle(order, random_state=self.random_state)
             loss = 0.0
             for batch in gen_batches(len(train), min(batch_size, len(train))):
-                chosen = train[order[batch]]
-                loss += self._gradients(chosen) * len(chosen)
+                samples = train[order[batch]]
+                loss += self._gradients(samples) * len(samples)
                 optimizer.update_params(arrays, [p.grad.numpy() for p in self.parameters])
             n_seen += len(train)
             model.n_iter_, model.loss_ = epoch, loss / len(train)
@@ -249,15 +251,14 @@ class _Training:
                 print(f"Iteration {epoch}, loss = {model.loss_:.8f}")
 
             if model.early_stopping:
-                model.validation_scores_.append(self._score(held_back))
-                current, margin = -model.validation_scores_[-1], model.tol
+                model.validation_scores_.append(self._score(held_out))
+                current = -model.validation_scores_[-1]
             else:
-                current, margin = model.loss_, model.tol
-            n_worse = n_worse + 1 if current > best - margin else 0
+                current = model.loss_
+            n_worse = n_worse + 1 if current > best - model.tol else 0
             if current < best:
                 best = current
-                if model.early_stopping:
-                    self.best_parameters = [p.detach().clone() for p in self.parameters]
+                self.best_parameters = [p.detach().clone() for p in self.parameters]
             optimizer.iteration_ends(n_seen)
             if n_worse > model.n_iter_no_change:
                 message = f"No improvement by tol={model.tol} in {model.n_iter_no_change} epochs."
@@ -296,8 +297,20 @@ class _Training:
         weights = None if batch.weights is None else batch.weights.numpy()[:, 0]
         return r2_score(y.numpy(), predicted, sample_weight=weights)
 
+    def warn_of_divergence(self):
+        """Warn where the loss ended far above that of predicting the mean of the totals."""
+        if self.poisson:
+            return
+        y, weights = self.sums.y, self.sums.weights
+        weights = torch.ones(len(y), 1, dtype=y.dtype) if weights is None else weights
+        mean = (weights * y).sum(dim=0) / weights.sum()
+        squares = (weights * (y - mean) ** 2).sum(dim=0) / weights.sum()
+        of_mean = 0.5 * float(squares.mean())
+        name, lr = type(self.model).__name__, self.model.learning_rate_init
+        warn_above_mean(self.model.loss_, of_mean, 0.0, name, lr)
+
     def store(self, n_features):
-        """Hand the weights to the estimator, which is then fitted like any other."""
+        """Set the fitted attributes of the estimator."""
         model = self.model
         best = self.parameters if self.best_parameters is None else self.best_parameters
         arrays = [p.detach().numpy().copy() for p in best]

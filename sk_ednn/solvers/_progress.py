@@ -7,7 +7,7 @@ from tqdm.auto import tqdm
 
 
 class TrainingBar(Callback):
-    """Show the losses of the last epoch and the time that is left."""
+    """Show the losses of the last epoch and the remaining time."""
 
     def on_train_begin(self, net, **kwargs):
         self.bar_ = tqdm(total=net.max_epochs, initial=len(net.history), unit="epoch")

@@ -1,4 +1,4 @@
-"""The nets that are trained: made of what a user gave, as the settings say."""
+"""Construction and checks of skorch nets."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ from skorch.dataset import ValidSplit
 from skorch.exceptions import SkorchException
 from torch import nn
 
+from .._utils.stacklevel import outside_package
 from ..exceptions import TileModelError
+from ._best_epoch import BestEpoch
 from ._progress import TrainingBar
 
 SCHEDULES = ("one_cycle", "cosine", "constant")
@@ -25,11 +27,11 @@ LOSSES = {
     "squared_error": nn.MSELoss,
     "absolute_error": nn.L1Loss,
     "huber": nn.HuberLoss,
-    # The totals are rates themselves, not their logarithms: logarithms do not add up.
+    # Used with log_input=False: totals are rates, because logarithms of rates do not add up.
     "poisson": nn.PoissonNLLLoss,
 }
 
-# Losses for classes: some accept totals without an error, and train to nothing.
+# Losses for classes. Some accept totals without an error but do not fit them.
 _CLASS_LOSSES = (
     nn.BCELoss, nn.BCEWithLogitsLoss, nn.CrossEntropyLoss, nn.HingeEmbeddingLoss, nn.KLDivLoss,
     nn.MultiLabelMarginLoss, nn.MultiLabelSoftMarginLoss, nn.MultiMarginLoss, nn.NLLLoss,
@@ -38,7 +40,7 @@ _CLASS_LOSSES = (
 
 
 def bare_net(settings, module, problem) -> NeuralNet:
-    """Return a net that trains a module.
+    """Return a net that trains a module with the parameters of a `GradientSolver`.
 
     Parameters
     ----------
@@ -57,6 +59,8 @@ def bare_net(settings, module, problem) -> NeuralNet:
         if problem.groups is None:
             n_train -= int(np.ceil(settings.validation_fraction * n_train))
         callbacks.append(EarlyStopping(patience=patience, load_best=True))
+    else:
+        callbacks.append(BestEpoch())
     if settings.schedule != "constant":
         callbacks.append(_schedule(settings, n_train))
     if settings.max_norm is not None:
@@ -83,14 +87,14 @@ def bare_net(settings, module, problem) -> NeuralNet:
 
 
 def compile_options(net) -> dict | None:
-    """Return what a net has its module compiled with; None where it has not."""
+    """Return the options of torch.compile of a net; None if it does not compile its module."""
     return net.get_params_for("compile") if net.compile else None
 
 
 def _schedule(settings, n_samples) -> LRScheduler:
-    # The whole training is the length of the schedule, or a little less: how many samples are
-    # in the groups that are held back is not known here.
-    # A warm start begins another one: last_epoch, which skorch would take from the history.
+    # The schedule spans the whole training, or a little more, because the number of samples in
+    # held-out groups is not known here. last_epoch=-1 makes a warm start begin a new schedule;
+    # skorch would take it from the history.
     n_steps = settings.max_epochs * -(-n_samples // settings.batch_size)
     if settings.schedule == "cosine":
         return LRScheduler(
@@ -109,7 +113,7 @@ def _schedule(settings, n_samples) -> LRScheduler:
 
 
 def with_loss(net, loss) -> NeuralNet:
-    """Return a net with one of the losses, None for its own."""
+    """Return a net with a loss of `LOSSES`; None keeps its criterion."""
     if loss is not None:
         net.set_params(criterion=LOSSES[loss])
         if loss == "poisson":
@@ -117,19 +121,19 @@ def with_loss(net, loss) -> NeuralNet:
     return net
 
 
-def counts_are_modelled(net) -> bool:
-    """Tell whether a net's own criterion is the likelihood of counts.
+def models_counts(net) -> bool:
+    """Return True if the criterion of a net is the likelihood of counts.
 
     Raises
     ------
     TileModelError
-        Where the criterion is for logarithms of rates, or for classes.
+        If the criterion is for logarithms of rates, or for classes.
     """
     criterion = net.criterion
     kind = criterion if inspect.isclass(criterion) else type(criterion)
     if issubclass(kind, _CLASS_LOSSES):
         raise TileModelError(
-            f"{kind.__name__} compares probabilities of classes, and totals are numbers: take a "
+            f"{kind.__name__} compares probabilities of classes, but totals are numbers. Use a "
             "criterion such as nn.MSELoss, nn.L1Loss, nn.HuberLoss, or nn.PoissonNLLLoss for "
             "counts."
         )
@@ -140,40 +144,39 @@ def counts_are_modelled(net) -> bool:
         logarithms = net.get_params_for("criterion").get("log_input", True)
     if logarithms:
         raise TileModelError(
-            "PoissonNLLLoss takes its input for logarithms of rates, and logarithms of "
-            "contributions do not add up: set criterion__log_input=False, or use "
-            "GradientSolver('poisson')."
+            "PoissonNLLLoss expects logarithms of rates, but logarithms of contributions do not "
+            "add up. Set criterion__log_input=False, or use GradientSolver('poisson')."
         )
     return True
 
 
 def warn_of_warm_start(net) -> None:
-    """Warn where a net is to go on from where it was, which only the estimator can do."""
+    """Warn if warm_start is set for a net, where it has no effect."""
     if net.warm_start:
         warnings.warn(
-            "warm_start=True of a skorch net has no effect, as each fit trains a clone of it: set "
-            "warm_start=True of the EDNNRegressor.",
+            "warm_start=True of a skorch net has no effect, because each fit trains a clone of "
+            "it. Set warm_start=True of the EDNNRegressor.",
             UserWarning,
-            stacklevel=5,
+            stacklevel=outside_package(),
         )
 
 
 def require_weights(module) -> None:
-    """Raise where a module has nothing to learn."""
+    """Raise TileModelError if a module has no weights to train."""
     if not any(weights.requires_grad for weights in module.parameters()):
         raise TileModelError(
-            f"{type(module).__name__} has no weights to train: all are frozen (requires_grad is "
-            "False), or there are none."
+            f"{type(module).__name__} has no weights to train: there are none, or all are frozen "
+            "(requires_grad is False)."
         )
 
 
 def require_split(split, sums, train, valid) -> None:
-    """Raise where what a net's `train_split` returns is no part of the samples.
+    """Raise TileModelError if the `train_split` of a net returns other data than its samples.
 
     Parameters
     ----------
-    split : function
-        The net's `train_split`.
+    split : callable
+        The `train_split`.
     sums : Dataset
         All samples.
     train, valid : Dataset or None
@@ -182,80 +185,81 @@ def require_split(split, sums, train, valid) -> None:
         while isinstance(part, torch.utils.data.Subset):
             if len(part.indices) and np.max(part.indices) >= len(part.dataset):
                 raise TileModelError(
-                    f"train_split names sample {np.max(part.indices)}, there are "
-                    f"{len(part.dataset)}: samples of weight 0 are left out before."
+                    f"train_split returned index {np.max(part.indices)} for "
+                    f"{len(part.dataset)} samples. Samples of weight 0 are dropped before the "
+                    "split."
                 )
             part = part.dataset
         if part is not None and part is not sums:
             raise TileModelError(
-                "train_split returns another data set, and the net is trained on sums over "
-                "tiles. Append the fields and totals to validate on to X and y, and say which they "
-                "are: train_split=ValidSplit(sklearn.model_selection.PredefinedSplit(test_fold)) "
-                "with test_fold 0 for these and -1 for all others."
+                "train_split returned another data set, but the net is trained on sums over "
+                "tiles. Append the validation fields and totals to X and y, and mark them with "
+                "train_split=ValidSplit(sklearn.model_selection.PredefinedSplit(test_fold)), where "
+                "test_fold is 0 for these and -1 for all others."
             )
     test_fold = getattr(getattr(split, "cv", None), "test_fold", None)
     if test_fold is not None and len(test_fold) != len(sums):
         raise TileModelError(
-            f"test_fold of PredefinedSplit has {len(test_fold)} entries for {len(sums)} samples; "
-            "samples of weight 0 are left out before."
+            f"test_fold of PredefinedSplit has {len(test_fold)} entries for {len(sums)} samples. "
+            "Samples of weight 0 are dropped before the split."
         )
 
 
 @contextmanager
-def callbacks_explained(net):
-    """Say what to do where a callback asks for what a training on sums does not have."""
+def translated_callback_errors(net):
+    """Translate errors of callbacks that need data which a training on sums does not have."""
     try:
         yield
     except (KeyError, ValueError, SkorchException) as error:
         if "valid_loss" in str(error) and not net.train_split:
             raise TileModelError(
-                f"A callback asks for a loss on samples held back ({error.args[0]}), and there are "
-                "none: set train_split of the net, as to skorch.dataset.ValidSplit(5), or let the "
-                "callback monitor 'train_loss'."
+                f"A callback needs the loss on held-out samples ({error.args[0]}), but there are "
+                "none. Set train_split of the net, for example to skorch.dataset.ValidSplit(5), or "
+                "let the callback monitor 'train_loss'."
             ) from error
         if isinstance(error, InvalidParameterError) and "Got None" in str(error):
             raise TileModelError(
-                f"A callback scores samples without their totals ({error}): leave use_caching of "
-                "EpochScoring as it is, so that it is given the totals that the net has seen."
+                f"A callback scores samples without their totals ({error}). Do not set "
+                "use_caching of EpochScoring, so that it gets the totals that the net has seen."
             ) from error
         raise
 
 
-def told_of_input(net, *of_input) -> NeuralNet:
-    """Return a net whose module, where it is a class, is told what it asks for of its input."""
+def with_input_shape(net, *input_shape) -> NeuralNet:
+    """Return a net with `_shape_params` set, if its module is a class, unless they are set."""
     if inspect.isclass(net.module):
-        already = net.get_params(deep=False)
-        asked = {f"module__{name}": value for name, value in _asked(net.module, *of_input).items()}
-        net.set_params(**{name: value for name, value in asked.items() if name not in already})
+        set_by_user = net.get_params(deep=False)
+        for name, value in _shape_params(net.module, *input_shape).items():
+            if f"module__{name}" not in set_by_user:
+                net.set_params(**{f"module__{name}": value})
     return net
 
 
-def module_of(module, *of_input) -> nn.Module:
-    """Return a module; where its class was given, made with what it asks for of its input."""
-    return module(**_asked(module, *of_input)) if inspect.isclass(module) else module
+def instantiated(module, *input_shape) -> nn.Module:
+    """Return a module; a class is instantiated with `_shape_params`."""
+    return module(**_shape_params(module, *input_shape)) if inspect.isclass(module) else module
 
 
-def _asked(kind, tiling, tile_shape, shape, has_channels, n_outputs) -> dict:
-    """Return what a module's class asks for by the names of its parameters."""
-    sites = tiling.focus_sites(tile_shape)
-    known = {
+def _shape_params(module_class, tiling, tile_shape, shape, has_channels, n_outputs) -> dict:
+    """Return those of the shapes of input and output that are parameters of a module's class."""
+    values = {
         "tile_shape": tuple(shape[:-1] if has_channels else shape),
-        "focus": tuple(site.stop - site.start for site in sites),
+        "focus": tiling.focus_shape(tile_shape),
         "n_channels": shape[-1] if has_channels else 1,
         "n_outputs": n_outputs,
     }
-    takes = inspect.signature(kind).parameters
-    return {name: value for name, value in known.items() if name in takes}
+    parameters = inspect.signature(module_class).parameters
+    return {name: value for name, value in values.items() if name in parameters}
 
 
 def require_device(name) -> None:
-    """Raise where a device is not there, saying which are."""
+    """Raise TileModelError if a device is not available."""
     try:
         torch.empty(0, device=name)
     except (RuntimeError, AssertionError) as error:
-        there = ["cpu", *(f"cuda:{k}" for k in range(torch.cuda.device_count()))]
+        available = ["cpu", *(f"cuda:{k}" for k in range(torch.cuda.device_count()))]
         if torch.backends.mps.is_available():
-            there.append("mps")
+            available.append("mps")
         raise TileModelError(
-            f"device={name!r} is not there; these are: {', '.join(there)}."
+            f"device={name!r} is not available. Available are {', '.join(available)}."
         ) from error

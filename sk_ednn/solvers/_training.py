@@ -1,14 +1,14 @@
-"""Train a skorch net on sums over tiles.
+"""Training of skorch nets on sums over tiles.
 
-All that is added to the user's net is what a sample is: not one input but the sum of the network
-over the sample's tiles. Everything else (callbacks, schedules, optimizer, module, subclassed
-methods) is the user's, and so is the fitted net that comes back.
+While it is trained, a net predicts for each sample the sum of its module over the sample's tiles
+instead of one output. Callbacks, schedules, optimizer, module and overridden methods are those of
+the user's net, and the fitted net is of the user's class.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from numbers import Integral, Real
@@ -32,40 +32,40 @@ from ..networks._trial import explained, is_uninitialised, out_of_memory, reads_
 from ._base import last_step
 from ._skorch import require_split, require_weights
 
-# With less than this for the layers, it is something else that fills the memory.
+# If layers may take no more than this, something else fills the memory.
 _LEAST_BYTES = 1 << 20
 
 
 @dataclass
 class Training:
-    """What a net must know to be trained on sums.
+    """Context of a training on sums, the ``solver_`` attribute of a net.
 
     Attributes
     ----------
     share : float
-        What a contribution of 1 adds to a total, in the units of the loss.
+        Change of a total, in units of the loss, per unit of a contribution.
     positive : bool
-        Whether contributions go through a softplus.
+        Whether contributions pass through a softplus.
     precision : {"float32", "bfloat16", "float64"}
     examples : list of Tensor
-        Some tiles for the network of each term, as they are in the data.
+        A few unscaled tiles for the network of each term.
     standardizations : list of Standardization or None
-        Maps of the inputs of each network, None for inputs as they are.
+        Standardisation of the inputs of each network, None for unscaled inputs.
     form : {"auto", "dense", "tiled"}
     groups : ndarray of shape (n_samples,) or None
-        Samples that stay together where some are held back.
+        Groups of samples that are held out together.
     max_bytes : float
-        What layers may hold for the backward pass. Halved where memory runs out.
+        Maximum memory of layer outputs kept for the backward pass. Halved if memory runs out.
     over_fields : SumOverTiles or None
-        The network over whole fields, where batches are such.
+        The network over whole fields, if batches contain these.
     augment : function or None
-        Applied to fields (n, n_channels, *grid) in training.
+        Augmentation of fields (n, n_channels, *grid) in training.
     gradient_weight : function
-        Weight of the loss of gradients, by epoch from 0.
+        Weight of the loss of gradients as a function of the epoch, counted from 0.
     gradient_spread : float
-        Root mean square of the gradients to learn.
-    held_per_tile : int or None
-        Numbers that the layers hold for a tile, once that is known.
+        Root mean square of the target gradients.
+    numbers_per_tile : int or None
+        Numbers in the layer outputs of a tile, None until it is computed.
     """
 
     share: float
@@ -80,50 +80,72 @@ class Training:
     augment: Callable | None = None
     gradient_weight: Callable[[int], float] = lambda epoch: 1.0
     gradient_spread: float = 1.0
-    held_per_tile: int | None = None
+    numbers_per_tile: int | None = None
 
     @property
     def dtype(self) -> torch.dtype:
-        """Of weights, fields and sums."""
+        """Data type of weights, fields and sums."""
         return torch.float64 if self.precision == "float64" else torch.float32
 
     def autocast(self, device):
-        """Return the context in which the network computes."""
+        """Return the autocast context of the network's computation."""
         if self.precision == "bfloat16":
             return torch.autocast(torch.device(device).type, dtype=torch.bfloat16)
         return nullcontext()
 
     def shrink(self) -> bool:
-        """Let layers hold half as much; tell whether that is still worth trying."""
+        """Halve `max_bytes`; return True if it is still large enough to be worth trying."""
         self.max_bytes /= 2
         if self.over_fields is not None:
             self.over_fields.max_bytes = self.max_bytes
         return self.max_bytes > _LEAST_BYTES
 
     def finish(self, out):
-        """Turn the network's output into contributions that can be summed."""
+        """Convert the network's output to contributions."""
         out = out.to(self.dtype)
         return nn.functional.softplus(out) if self.positive else out
 
 
-def solver_class(kind: type) -> type:
-    """Return a class of nets that are like `kind`, but are trained on sums."""
-    return type(kind.__name__, (_SummingNet, kind), {})
+@contextmanager
+def trained_on_sums(net, training: Training):
+    """Within the context, make a net one that is trained on sums.
+
+    Its class is a subclass of the user's, see `_SummingNet`, and its attribute ``solver_`` is the
+    `Training`. Both are undone on exit, whatever happens.
+    """
+    user_class = type(net)
+    net.__class__ = type(user_class.__name__, (_SummingNet, user_class), {})
+    net.solver_ = training
+    try:
+        yield
+    finally:
+        # A module made by torch.compile cannot be pickled, copied or traced.
+        if hasattr(net, "module_"):
+            net.module_ = plain_module(net.module_)
+        net.__class__ = user_class
+        del net.solver_
 
 
-def go_on(net, start):
-    """Take over weights, optimizer state and history of an earlier fit, one model for each term."""
+def resume(net, start):
+    """Load weights, optimizer state and history of an earlier fit.
+
+    Parameters
+    ----------
+    net : NeuralNet
+    start : list of AbstractTileModel
+        One for each term.
+    """
     nets = [last_step(model.estimator) for model in start]
     for earlier in nets:
         if not isinstance(earlier, NeuralNet):
             raise TileModelError(
-                f"Networks go on from networks, got {type(earlier).__name__}. Set "
-                "warm_start=False to fit anew."
+                f"Training can only resume from a network, got {type(earlier).__name__}. Set "
+                "warm_start=False for a new fit."
             )
     for module, earlier in zip(net.term_modules(), nets, strict=True):
         module.load_state_dict(earlier.module_.state_dict())
     earlier = nets[0]  # terms that were trained as one share optimizer and history
-    # A net that comes from a file or another process may have left its optimizer behind.
+    # A net loaded from a file or sent by another process may lack its optimizer.
     if type(net.optimizer_) is type(getattr(earlier, "optimizer_", None)):
         state = earlier.optimizer_.state_dict()
         net.optimizer_.load_state_dict(
@@ -132,13 +154,13 @@ def go_on(net, start):
     net.history_ = earlier.history_
 
 
-def has_own_infer(kind: type[NeuralNet]) -> bool:
-    """Tell whether a class of nets calls its module in a way of its own."""
-    return kind.infer is not NeuralNet.infer
+def overrides_infer(net_class: type[NeuralNet]) -> bool:
+    """Return True if a class of nets overrides the call of its module."""
+    return net_class.infer is not NeuralNet.infer
 
 
 class _SummingNet:
-    """What a net must do differently while it is trained on sums."""
+    """Mixin of nets that are trained on sums, ahead of the user's class."""
 
     solver_: Training
     module_: Any
@@ -157,11 +179,11 @@ class _SummingNet:
         return self
 
     def infer_tiles(self, tiles, **fit_params):
-        """Return what the net makes of tiles, whatever its way to call its module."""
+        """Return the output of the user's `infer` for tiles."""
         return super().infer(tiles, **fit_params)
 
     def infer(self, x, **fit_params):
-        batch, how = x.to(self.device), self.solver_
+        batch, context = x.to(self.device), self.solver_
         if isinstance(batch, BranchBatch):
             return self._of_branches(batch)
         inputs = [fields for _, fields in batch.stacks] if isinstance(batch, FieldBatch) else None
@@ -169,31 +191,31 @@ class _SummingNet:
         def network(tiles):
             return self.infer_tiles(tiles, **fit_params)
 
-        with how.autocast(self.device), explained(*(inputs or [batch.tiles])):
+        with context.autocast(self.device), explained(*(inputs or [batch.tiles])):
             if isinstance(batch, FieldBatch):
                 return self._of_fields(batch, network)
             parts = [batch.tiles]
             if not (self.module_.training and mixes_tiles(self.module_)):
                 parts = batch.tiles.split(tiles_together(batch.tiles[0].numel()))
-            if torch.is_grad_enabled() and self._held_bytes(batch.tiles) > how.max_bytes:
+            if torch.is_grad_enabled() and self._layer_bytes(batch.tiles) > context.max_bytes:
                 network = partial(checkpoint, network, use_reentrant=False)
             outs = [row_per_tile(network(part), part) for part in parts]
         out = outs[0] if len(outs) == 1 else torch.cat(outs)
-        return how.share * batch.total(how.finish(out))
+        return context.share * batch.total(context.finish(out))
 
     def _of_branches(self, batch):
         """Return the sums of several networks, each over the tiles of its term."""
-        how = self.solver_
-        # A sum without tiles, where a batch has none, still has a (zero) gradient.
+        context = self.solver_
+        # The sum of a batch without tiles must have a (zero) gradient, too.
         totals = sum(weights.sum() for weights in self.module_.parameters()) * 0.0
         for branch, module in zip(batch.branches, self.term_modules(), strict=True):
             if len(branch.tiles):
-                with how.autocast(self.device), explained(branch.tiles):
+                with context.autocast(self.device), explained(branch.tiles):
                     out = row_per_tile(module(branch.tiles), branch.tiles)
-                totals = totals + branch.total(how.finish(out))
+                totals = totals + branch.total(context.finish(out))
         if totals.ndim == 0:
             totals = totals.expand(len(batch), 1)
-        return how.share * totals
+        return context.share * totals
 
     def train_step(self, batch, **fit_params):
         while True:
@@ -205,38 +227,38 @@ class _SummingNet:
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
 
-    def _held_bytes(self, tiles):
-        how = self.solver_
-        if how.held_per_tile is None:
-            how.held_per_tile = layer_outputs(self.module_, tuple(tiles.shape[1:]))
-        return len(tiles) * how.held_per_tile * tiles.element_size()
+    def _layer_bytes(self, tiles):
+        context = self.solver_
+        if context.numbers_per_tile is None:
+            context.numbers_per_tile = layer_outputs(self.module_, tuple(tiles.shape[1:]))
+        return len(tiles) * context.numbers_per_tile * tiles.element_size()
 
     def _of_fields(self, batch, network):
-        how, training = self.solver_, self.module_.training
-        augment = how.augment if training else None
-        calls: dict[str, Any] = {"augment": augment, "network": network, "finish": how.finish}
+        context, training = self.solver_, self.module_.training
+        augment = context.augment if training else None
+        calls: dict[str, Any] = {"augment": augment, "network": network, "finish": context.finish}
         if batch.gradients is None:
-            return how.share * batch.total(how.over_fields, **calls)
+            return context.share * batch.total(context.over_fields, **calls)
         with torch.enable_grad():
-            totals, slopes = batch.total_and_gradients(how.over_fields, training, **calls)
-        return how.share * totals, [how.share * slope for slope in slopes]
+            totals, gradients = batch.total_and_gradients(context.over_fields, training, **calls)
+        return context.share * totals, [context.share * gradient for gradient in gradients]
 
     def get_loss(self, y_pred, y_true, X=None, training=False):
-        slopes = None
+        gradients = None
         if isinstance(y_pred, tuple) and isinstance(X, FieldBatch) and X.gradients is not None:
-            y_pred, slopes = y_pred
+            y_pred, gradients = y_pred
         if y_pred.shape != y_true.shape:
             raise TileModelError(
-                f"The network returns {y_pred.shape[1]} output(s) per tile, y has "
+                f"The network returns {y_pred.shape[1]} output(s) per tile, but y has "
                 f"{y_true.shape[1]} column(s)."
             )
         loss = self._loss_of_totals(y_pred, y_true, X, training)
         epoch = len(self.history)
-        if slopes is not None:
-            of_gradients = self._gradient_loss(slopes, X)
+        if gradients is not None:
+            gradient_loss = self._gradient_loss(gradients, X)
             if training:
-                self.history.record_batch("gradient_loss", float(of_gradients.detach()))
-            loss = loss + self.solver_.gradient_weight(epoch - 1) * of_gradients
+                self.history.record_batch("gradient_loss", float(gradient_loss.detach()))
+            loss = loss + self.solver_.gradient_weight(epoch - 1) * gradient_loss
         if training and not torch.isfinite(loss):
             batch = len(self.history[-1, "batches"])
             raise TileModelError(
@@ -246,19 +268,18 @@ class _SummingNet:
             )
         return loss
 
-    def _gradient_loss(self, slopes, X):
+    def _gradient_loss(self, gradients, X):
         """Return the mean squared error of gradients, relative to their mean square."""
-        known = [torch.as_tensor(g.values, dtype=slope.dtype, device=slope.device)
-                 for g, slope in zip(X.gradients, slopes, strict=True)]  # fmt: skip
-        squares = torch.stack(
-            [(slope - true).square().mean() for slope, true in zip(slopes, known, strict=True)]
-        )
-        sizes = squares.new_tensor([float(true.numel()) for true in known])
+        squares = torch.stack([
+            (gradient - torch.as_tensor(target.values).to(gradient)).square().mean()
+            for gradient, target in zip(gradients, X.gradients, strict=True)
+        ])  # fmt: skip
+        sizes = squares.new_tensor([float(gradient.numel()) for gradient in gradients])
         weights = sizes if X.weights is None else sizes * X.weights[:, 0].to(sizes)
         return (squares * weights).sum() / weights.sum() / self.solver_.gradient_spread**2
 
     def _loss_of_totals(self, y_pred, y_true, X, training):
-        """Return one number: criteria that give one for each sample are averaged over them."""
+        """Return a scalar loss; criteria that return one loss per sample are averaged."""
         criterion = self.criterion_
         weights = None if X is None else X.weights
         reduction = getattr(criterion, "reduction", None)
@@ -271,8 +292,8 @@ class _SummingNet:
                 raise
             raise TileModelError(
                 f"The criterion {type(criterion).__name__} cannot compare predicted and true "
-                f"totals, both of shape {tuple(y_true.shape)}: {error}. Take one that is called "
-                "with these two alone, such as nn.MSELoss, nn.L1Loss or nn.HuberLoss."
+                f"totals, both of shape {tuple(y_true.shape)}: {error}. Use one that takes only "
+                "these two, such as nn.MSELoss, nn.L1Loss or nn.HuberLoss."
             ) from error
         finally:
             if weights is not None and reduction in ("mean", "sum"):
@@ -281,7 +302,7 @@ class _SummingNet:
             return losses.mean()
         if losses.ndim == 0 or len(losses) != len(weights):
             raise TileModelError(
-                f"sample_weight needs a criterion that gives a loss for each sample, or has a "
+                "sample_weight needs a criterion that returns a loss for each sample, or has a "
                 f"reduction that can be set to 'none'; {criterion} returned shape "
                 f"{tuple(losses.shape)} for {len(weights)} samples."
             )
@@ -303,16 +324,16 @@ class _SummingNet:
         if len(batches) == 0:
             raise TileModelError(
                 f"Batches of {size} samples with drop_last=True leave none of {len(dataset)} "
-                f"{'training' if training else 'held-back'} sample(s): take a smaller batch_size."
+                f"{'training' if training else 'held-out'} sample(s). Use a smaller batch_size."
             )
-        # A batch is made in one piece, from its samples' numbers: their tiles are merged.
+        # Indices of a whole batch are passed to the dataset at once, so that it can merge tiles.
         return DataLoader(_Batches(dataset), sampler=batches, batch_size=None, **settings)
 
     def get_split_datasets(self, X, y=None, **fit_params):
         split = self.train_split
         if getattr(split, "stratified", False):
             raise TileModelError(
-                f"{split} keeps the shares of classes, and totals are numbers: set "
+                f"{split} preserves the proportions of classes, but totals are numbers. Set "
                 "stratified=False."
             )
         if self.solver_.groups is not None and isinstance(split, ValidSplit):
@@ -330,7 +351,7 @@ class _SummingNet:
 
 
 class _Order:
-    """The samples of each batch, as arrays: torch's own samplers go through lists of integers."""
+    """Sampler of batches as arrays of indices; torch's samplers use slower lists of integers."""
 
     def __init__(self, n_samples, batch_size, shuffle, drop_last, generator):
         self.n_samples, self.batch_size = n_samples, batch_size
@@ -349,7 +370,7 @@ class _Order:
 
 
 class _Batches(torch.utils.data.Dataset):
-    """Look through a subset made by a split, so that whole batches can be asked for."""
+    """A dataset, or a subset of one made by a split, indexed by whole batches."""
 
     def __init__(self, dataset):
         self.sums, self.indices = dataset, None

@@ -22,6 +22,10 @@ class Bins:
     ----------
     shape : ndarray of int of shape (3,)
         Number of boxes along each vector.
+    low, span : ndarray of shape (3,)
+        Where the boxes begin, and how far they reach, in fractional coordinates.
+    inverse : ndarray of shape (3, 3)
+        From positions to fractional coordinates.
     reach : ndarray of int of shape (3,)
         Boxes in which what is within the width of a box may be: more than 1 where the cell is
         narrower.
@@ -33,6 +37,9 @@ class Bins:
     """
 
     shape: np.ndarray
+    low: np.ndarray
+    span: np.ndarray
+    inverse: np.ndarray
     reach: np.ndarray
     shifts: np.ndarray
     box: np.ndarray
@@ -43,7 +50,8 @@ class Bins:
 def bins_of(structure: PackedStructure, width) -> Bins:
     """Sort the atoms of a structure into boxes no narrower than `width`, in Å."""
     cell = complete_cells(structure.cell[None], structure.pbc[None])[0]
-    scaled = structure.positions @ np.linalg.inv(cell)
+    inverse = np.linalg.inv(cell)
+    scaled = structure.positions @ inverse
     shifts = np.where(structure.pbc, np.floor(scaled), 0.0)
     scaled = scaled - shifts
     # An open structure need not lie in its cell.
@@ -55,12 +63,13 @@ def bins_of(structure: PackedStructure, width) -> Bins:
     shape = np.maximum(1, np.floor(span * heights / width)).astype(np.int64)
     reach = np.ceil(width * shape / np.maximum(span * heights, 1e-300)).astype(np.float64)
     reach = np.where(structure.pbc, np.maximum(1, reach), 1).astype(np.int64)
-    place = (scaled - low) / np.where(span > 0, span, 1.0) * shape
+    span = np.where(span > 0, span, 1.0)
+    place = (scaled - low) / span * shape
     place = np.clip(place.astype(np.int64), 0, shape - 1)
     box = np.ravel_multi_index(tuple(place.T), tuple(shape))
     order = np.argsort(box, kind="stable")
     offsets = np.searchsorted(box[order], np.arange(np.prod(shape) + 1))
-    return Bins(shape, reach, shifts.astype(np.int64), box, order, offsets)
+    return Bins(shape, low, span, inverse, reach, shifts.astype(np.int64), box, order, offsets)
 
 
 def spatial_order(structure: PackedStructure) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Which axes a field has, and the edges of a cell along them."""
+"""Cells: the axes of a field, and the edges along them."""
 
 import numpy as np
 
@@ -50,6 +50,26 @@ def cell_matrices(cells, plane):
                 f"Got {cell.tolist()}."
             )
     return matrices
+
+
+def normal_periods(cells, repeats, plane):
+    """Return the period of each structure along the normal of a plane, 0 where it does not repeat.
+
+    Parameters
+    ----------
+    cells : ndarray of shape (n_structures, 3, 3), in Å
+    repeats : ndarray of bool of shape (n_structures, 3)
+        Along which axes they do.
+    plane : str
+
+    Returns
+    -------
+    ndarray of shape (n_structures,), in Å
+    """
+    if len(AXES[plane]) == 3:
+        return np.zeros(len(cells))
+    (normal,) = {0, 1, 2} - set(AXES[plane])
+    return np.where(repeats[:, normal], np.abs(cells[:, normal, normal]), 0.0)
 
 
 def edge_vectors(cells, pbc, plane):

@@ -2,17 +2,11 @@
 
 import numpy as np
 
+from ._duplicates import CLOSEST, first_duplicate
 from ._elements import HEAVIEST
-
-# No two atoms of matter are this close; rounding of positions in files is a thousand times less.
-CLOSEST = 1e-4  # Å
 
 # Lattice vectors whose directions span less than this have lost the third one to rounding.
 _FLATTEST = 1e-9
-
-# Irrational, so that atoms of a crystal, in rows and columns, do not share a key.
-_WEIGHTS = np.array([1.0, np.sqrt(2) - 0.5, np.sqrt(3) - 1.1])
-_PHASES = np.array([0.3, 1.1, 2.3])
 
 
 def check_structures(structures):
@@ -104,42 +98,18 @@ def complete_cells(cells, pbc):
 
 
 def _check_coincident(structures):
-    """Reject two atoms of a structure at one place, e.g. from a cell with both ends of a period.
-
-    Atoms are sorted by one number that near places share, structure by structure; only neighbours
-    in that order are compared.
-    """
-    owners = structures.owners
     cells = complete_cells(structures.cells, structures.pbc)
-    inverse = np.linalg.inv(cells)
-    periodic = structures.pbc[owners]
-    scaled = np.matmul(structures.positions[:, None], inverse[owners])[:, 0]
-    # A cosine has no end of the period where near places would part.
-    angles = 2.0 * np.pi * scaled
-    keys = np.where(periodic, np.cos(angles + _PHASES), angles) @ _WEIGHTS
-    # How far CLOSEST is in lattice vectors: along the normal of each pair of faces.
-    step = CLOSEST * np.linalg.norm(inverse, axis=1)[owners]
-    reach = (2.0 * np.pi * step) @ _WEIGHTS
-    order = np.lexsort((keys, owners))
-    keys, reach, owners = keys[order], reach[order], owners[order]
-    for lag in range(1, len(keys)):
-        near = (owners[lag:] == owners[:-lag]) & (keys[lag:] - keys[:-lag] <= reach[lag:])
-        near = np.flatnonzero(near)
-        if not near.size:
-            return
-        a, b = order[near], order[near + lag]
-        apart = scaled[a] - scaled[b]
-        apart -= np.round(apart) * periodic[a]
-        distances = np.linalg.norm(np.matmul(apart[:, None], cells[owners[near]])[:, 0], axis=1)
-        wrong = np.flatnonzero(distances < CLOSEST)
-        if wrong.size:
-            first, second = sorted((int(a[wrong[0]]), int(b[wrong[0]])))
-            second -= structures.offsets[structures.owners[second]]
-            raise ValueError(
-                f"{_capital(structures.place(first))}, and atom {second} of it are "
-                f"{distances[wrong[0]]:.1e} Å apart, periodic images included; no two atoms are "
-                f"closer than {CLOSEST:g} Å. Leave one out: a cell lists one end of each period."
-            )
+    inverse = np.linalg.inv(cells)[structures.owners]
+    scaled = np.matmul(structures.positions[:, None], inverse)[:, 0]
+    duplicate = first_duplicate(scaled, cells, structures.pbc, structures.owners)
+    if duplicate is not None:
+        first, second, distance = duplicate
+        second -= structures.offsets[structures.owners[second]]
+        raise ValueError(
+            f"{_capital(structures.place(first))}, and atom {second} of it are {distance:.1e} Å "
+            f"apart, periodic images included; no two atoms are closer than {CLOSEST:g} Å. Leave "
+            "one out: a cell lists one end of each period."
+        )
 
 
 def _capital(text):

@@ -5,55 +5,94 @@ import numpy as np
 # No two atoms of matter are this close, and rounding of a file's seven digits is.
 CLOSEST = 1e-4  # Å
 
-# Irrational, so that atoms of a crystal, in rows and columns, have keys of their own.
+# Irrational, so that atoms of a crystal, in rows and columns, do not share a key.
 _WEIGHTS = np.array([1.0, np.sqrt(2) - 0.5, np.sqrt(3) - 1.1])
+_PHASES = np.array([0.3, 1.1, 2.3])
 
 
-def check_overlaps(atoms):
-    """Refuse two atoms of a structure at one place, as cells with both ends of a period have them.
-
-    Atoms are sorted by one number that nearly equal places share; only neighbours in that order
-    are compared.
+def check_overlaps(atoms, periods=None):
+    """Reject coincident atoms, e.g. from a cell that lists both ends of a period.
 
     Parameters
     ----------
     atoms : Atoms
+    periods : ndarray of shape (n_structures,), in Å, default=None
+        Of heights over a plane; 0 where a structure does not repeat along the normal.
 
     Raises
     ------
     ValueError
         If two atoms are closer than `CLOSEST`.
     """
-    n_axes = atoms.scaled.shape[1]
-    # Along each normal of the cell's faces, how far CLOSEST is in edges.
-    step = CLOSEST * np.sqrt((np.linalg.inv(atoms.vectors) ** 2).sum(axis=1)).max(axis=0)
-    # An atom at the end of a period is one at its beginning.
-    places = atoms.scaled - (atoms.scaled > 1 - step)
-    weights = _WEIGHTS[:n_axes]
-    keys = places @ weights
-    near = float(step @ weights)
-    if atoms.heights is not None:
-        keys += 0.3 * atoms.heights
-        near += 0.3 * CLOSEST
-    owner = atoms.owner
-    keys += 4.0 * owner
-    order = np.argsort(keys)
-    keys = keys[order]
+    duplicate = first_duplicate(
+        atoms.scaled, atoms.vectors, atoms.periodic, atoms.owner, _in_first_period(atoms, periods)
+    )
+    if duplicate is not None:
+        first, second, distance = duplicate
+        raise ValueError(
+            f"{atoms.place(first)}, and atom {second - atoms.start[atoms.owner[second]]} of it are "
+            f"{distance:.1e} Å apart, closer than any two atoms are "
+            f"({CLOSEST:g} Å). Leave one out: a cell holds only one end of each period."
+        )
+
+
+def first_duplicate(scaled, vectors, periodic, owners, heights=None):
+    """Find two atoms of a structure that are closer than `CLOSEST`, periodic images included.
+
+    Atoms are sorted by one number that near places share, structure by structure; only neighbours
+    in that order are compared.
+
+    Parameters
+    ----------
+    scaled : ndarray of shape (n_atoms, d)
+        Positions in lattice vectors.
+    vectors : ndarray of shape (n_structures, d, d), in Å
+        Lattice vectors as rows, of full rank.
+    periodic : ndarray of bool of shape (n_structures, d)
+    owners : ndarray of int of shape (n_atoms,)
+        Structure of each atom, ascending.
+    heights : ndarray of shape (n_atoms,), in Å, default=None
+        Along one more axis, normal to the others.
+
+    Returns
+    -------
+    tuple of int, int and float, or None
+        The two atoms, and how far apart they are in Å.
+    """
+    n_axes = scaled.shape[1]
+    angles = 2.0 * np.pi * scaled
+    # A cosine has no end of the period, where near places would have keys far apart.
+    keys = np.where(periodic[owners], np.cos(angles + _PHASES[:n_axes]), angles)
+    keys = keys @ _WEIGHTS[:n_axes]
+    # How far CLOSEST is in lattice vectors: along the normal of each pair of faces.
+    step = CLOSEST * np.linalg.norm(np.linalg.inv(vectors), axis=1)
+    reach = ((2.0 * np.pi * step) @ _WEIGHTS[:n_axes])[owners]
+    if heights is not None:
+        keys, reach = keys + 0.3 * heights, reach + 0.3 * CLOSEST
+    order = np.lexsort((keys, owners))
+    keys, reach, owners = keys[order], reach[order], owners[order]
     for lag in range(1, len(keys)):
-        close = np.flatnonzero(keys[lag:] - keys[:-lag] <= near)
-        if not close.size:
-            return
-        a, b = order[close], order[close + lag]
-        apart = atoms.scaled[a] - atoms.scaled[b]
-        apart -= np.round(apart) * atoms.periodic[owner[a]]
-        squared = ((apart[:, :, None] * atoms.vectors[owner[a]]).sum(axis=1) ** 2).sum(axis=1)
-        if atoms.heights is not None:
-            squared += (atoms.heights[a] - atoms.heights[b]) ** 2
-        found = np.flatnonzero((owner[a] == owner[b]) & (squared < CLOSEST**2))
-        if found.size:
-            first, second = sorted((int(a[found[0]]), int(b[found[0]])))
-            raise ValueError(
-                f"{atoms.place(first)}, and atom {second - atoms.start[owner[second]]} of it are "
-                f"{np.sqrt(squared[found[0]]):.1e} Å apart, closer than any two atoms are "
-                f"({CLOSEST:g} Å). Leave one out: a cell holds only one end of each period."
-            )
+        same = owners[lag:] == owners[:-lag]
+        near = np.flatnonzero(same & (keys[lag:] - keys[:-lag] <= reach[lag:]))
+        if not near.size:
+            return None
+        a, b, owner = order[near], order[near + lag], owners[near]
+        apart = scaled[a] - scaled[b]
+        apart -= np.round(apart) * periodic[owner]
+        squared = (np.matmul(apart[:, None], vectors[owner])[:, 0] ** 2).sum(axis=1)
+        if heights is not None:
+            squared += (heights[a] - heights[b]) ** 2
+        at = np.flatnonzero(squared < CLOSEST**2)
+        if at.size:
+            first, second = sorted((int(a[at[0]]), int(b[at[0]])))
+            return first, second, float(np.sqrt(squared[at[0]]))
+    return None
+
+
+def _in_first_period(atoms, periods):
+    """Return heights moved by whole periods: at the end of one is at its beginning, here too."""
+    if atoms.heights is None or periods is None or not periods.any():
+        return atoms.heights
+    period = np.where(periods > 0, periods, np.inf)[atoms.owner]
+    turns = np.floor((atoms.heights + CLOSEST) / period)
+    return atoms.heights - np.where(np.isfinite(period), turns, 0.0) * periods[atoms.owner]

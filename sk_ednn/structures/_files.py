@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from os import PathLike, fspath
 
 from .._utils.file_names import files_of
 from .._utils.optional import needing
+from ._deepmd import is_deepmd, read_deepmd
 
 # Formats that are, or may be, pickles: reading them would run what they contain.
 _PICKLES = {"bundletrajectory", "trj", "pickle"}
+# aenet writes energies so, and forces in eV/Å, where ASE takes those of an XSF file for Ha/Å.
+_XSF_ENERGY = re.compile(r"#\s*total energy\s*=\s*(\S+)\s*eV\s*$", re.IGNORECASE)
 
 
 def is_path(x):
@@ -19,7 +24,9 @@ def is_path(x):
 
 
 def read_structures(names):
-    """Read structures from files of any format of ASE: extxyz, POSCAR, CIF, trajectories.
+    """Read structures from files of any format of ASE, and folders of DeePMD-kit's.
+
+    Such as extxyz, POSCAR, CIF, XSF and trajectories.
 
     Parameters
     ----------
@@ -27,7 +34,8 @@ def read_structures(names):
         A file stands for all its structures, with ASE's ``@`` for some of them, as in
         ``"run.extxyz@::10"``; a folder for all its files, and a pattern such as
         ``"runs/*/vasprun.xml@-1"`` for all it matches, sorted. An existing file or folder is meant
-        by its name, whatever characters are in it.
+        by its name, whatever characters are in it. A folder with ``type.raw`` is a system of
+        DeePMD-kit, in ``npy`` or ``raw`` format.
 
     Returns
     -------
@@ -63,7 +71,25 @@ def read_with_places(names) -> list[tuple]:
     with needing(f"Reading structures from {names!r}"):
         import ase.io  # noqa: F401
     parts = [names] if is_path(names) else names
-    return [found for name in parts for file in files_of(fspath(name)) for found in _read(*file)]
+    return [found for name in parts for file in _files(fspath(name)) for found in _read(*file)]
+
+
+@contextmanager
+def naming(places):
+    """Add the file to errors that name a structure by its number.
+
+    Parameters
+    ----------
+    places : sequence of str or None
+        Of each structure. None where they are from no file.
+    """
+    try:
+        yield
+    except ValueError as error:
+        told = re.search(r"\b[Ss]tructure (\d+)\b", str(error))
+        if places is None or told is None or int(told[1]) >= len(places):
+            raise
+        raise type(error)(f"{places[int(told[1])]}: {error}") from error
 
 
 def read_one(path, k):
@@ -90,29 +116,63 @@ def is_known_to_ase(path) -> bool:
         return False
 
 
+def _files(name) -> list[tuple[str, str | None]]:
+    return [(name, None)] if is_deepmd(name) else files_of(name)
+
+
 def _read(file, index) -> Iterator[tuple]:
     """Yield the structures of a file, each with its place."""
-    from ase.io import iread
-    from ase.io.formats import filetype, string2index
-
     where = file if index is None else f"{file}@{index}"
-    k = 0
+    k, line = 0, 1
     try:
-        if filetype(file) in _PICKLES:
-            raise ValueError("it may be a pickle, which runs code as it is read; convert it first")
-        # A single number as a slice, which is all that every format understands.
-        some = slice(None) if index is None else string2index(index)
-        if isinstance(some, int):
-            some = slice(some, some + 1 or None)
-        for structure in iread(file, some, do_not_split_by_at_sign=True):
-            yield structure, f"{where}, structure {k}"
-            k += 1
+        frames, has_lines = _frames(file, index)
+        for structure in frames:
+            at = f" (line {line})" if has_lines else ""
+            yield structure, f"{where}, structure {k}{at}"
+            k, line = k + 1, line + len(structure) + 2
     except GeneratorExit:
         raise
     except Exception as error:  # whatever a reader of ASE stumbles over
         why = str(error).partition("\n")[0] or type(error).__name__
+        at = f", from line {line}" if k and has_lines else ""
         raise ValueError(
-            f"{where} cannot be read, at structure {k} (counted from 0): {why}"
+            f"{where} cannot be read, at structure {k} (counted from 0){at}: {why}"
         ) from error
     if not k:
         raise ValueError(f"There are no structures in {where!r}.")
+
+
+def _frames(file, index):
+    """Return an iterator over structures, and whether they lie line after line from the first."""
+    if is_deepmd(file):
+        return read_deepmd(file), False
+    from ase.io import iread
+    from ase.io.formats import filetype, string2index
+
+    kind = filetype(file)
+    if kind in _PICKLES:
+        raise ValueError("it may be a pickle, which runs code as it is read; convert it first")
+    # A single number as a slice, which is all that every format understands.
+    some = slice(None) if index is None else string2index(index)
+    if isinstance(some, int):
+        some = slice(some, some + 1 or None)
+    frames = iread(file, some, do_not_split_by_at_sign=True)
+    if kind == "xsf":
+        frames = _with_energy(frames, file)
+    return frames, kind in ("extxyz", "xyz") and index is None
+
+
+def _with_energy(frames, file) -> Iterator:
+    """Yield the structure of an XSF file with the energy of its comment, in the units of aenet."""
+    from ase.calculators.singlepoint import SinglePointCalculator
+    from ase.units import Hartree
+
+    with open(file, encoding="utf-8", errors="replace") as lines:
+        found = [told for line in lines if (told := _XSF_ENERGY.match(line.strip()))]
+    for structure in frames:
+        if len(found) == 1:
+            results = {"energy": float(found[0][1])}
+            if structure.calc is not None:
+                results["forces"] = structure.calc.results["forces"] / Hartree
+            structure.calc = SinglePointCalculator(structure, **results)
+        yield structure

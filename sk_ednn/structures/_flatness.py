@@ -32,15 +32,14 @@ _VACUUM = 4.0  # Å
 _AT_A_TIME = 2**13
 
 
-def check_flatness(atoms, cells, repeats, plane):
+def check_flatness(atoms, periods, plane):
     """Refuse structures with atoms above one another, of which a plane would hold a projection.
 
     Parameters
     ----------
     atoms : Atoms
-    cells : ndarray of shape (n_structures, 3, 3), in Å
-    repeats : ndarray of bool of shape (n_structures, 3)
-        Along which axes they do.
+    periods : ndarray of shape (n_structures,), in Å
+        Along the normal of the plane; 0 where a structure does not repeat.
     plane : {"xy", "xz", "yz"}
 
     Raises
@@ -51,7 +50,6 @@ def check_flatness(atoms, cells, repeats, plane):
     if atoms.heights is None:
         return
     (normal,) = {0, 1, 2} - set(AXES[plane])
-    periods = np.where(repeats[:, normal], np.abs(cells[:, normal, normal]), 0.0)
     first = atoms.start[:-1]
     lowest, highest = (f.reduceat(atoms.heights, first) for f in (np.minimum, np.maximum))
     # What is left of a period is vacuum at least where it is not wrapped through the cell.

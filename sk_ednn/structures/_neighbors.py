@@ -6,9 +6,10 @@ from numbers import Real
 
 import numpy as np
 
-from ..exceptions import MissingExtraError
+from .._utils.optional import needing
 from ._batch import Structures
-from ._checks import CLOSEST, complete_cells
+from ._checks import complete_cells
+from ._duplicates import CLOSEST
 from ._images import exceeds_boxes, pairs_by_images
 
 
@@ -212,14 +213,9 @@ def neighbor_pairs(structures, cutoff):
         If the cutoff is not positive and finite, or two atoms, or an atom and its image, are at
         one place.
     """
-    try:
+    # Imported here: it brings torch where there is one, which takes seconds.
+    with needing("Neighbour lists"):
         from vesin import NeighborList
-    except ModuleNotFoundError as error:
-        if error.name != "vesin":
-            raise
-        raise MissingExtraError(
-            "Neighbour lists need vesin, which is not installed: pip install vesin.", name="vesin"
-        ) from error
 
     structures = Structures.of(structures)
     if not (isinstance(cutoff, Real) and np.isfinite(cutoff) and cutoff > 0):
@@ -228,14 +224,15 @@ def neighbor_pairs(structures, cutoff):
     search = NeighborList(cutoff=float(cutoff), full_list=True, sorted=False, n_threads=1)
     cells = complete_cells(structures.cells, structures.pbc)
     wide = exceeds_boxes(structures, cells, cutoff)
-    centers, neighbors, vectors = [np.zeros(0, int)], [np.zeros(0, int)], [np.zeros((0, 3))]
+    centers, neighbors, vectors = [], [], []
     for k, start in enumerate(structures.offsets[:-1]):
         stop = structures.offsets[k + 1]
         atoms = structures.positions[start:stop], cells[k], structures.pbc[k]
         if wide[k]:
             i, j, shifts, D = pairs_by_images(*atoms, cutoff)
         else:
-            i, j, shifts, D = search.compute(*atoms, "ijSD")
+            # Views of what vesin holds until the next search: they are copied by `order`.
+            i, j, shifts, D = search.compute(*atoms, "ijSD", copy=False)
         order = _order(i, j, shifts, stop - start)
         centers.append(i[order].astype(np.int64) + start)
         neighbors.append(j[order].astype(np.int64) + start)
@@ -243,13 +240,20 @@ def neighbor_pairs(structures, cutoff):
     environments = Environments(
         structures,
         np.arange(structures.n_atoms),
-        np.concatenate(centers),
-        np.concatenate(neighbors),
-        np.concatenate(vectors),
+        _joined(centers, (0,), np.int64),
+        _joined(neighbors, (0,), np.int64),
+        _joined(vectors, (0, 3), np.float64),
         float(cutoff),
     )
     _check_closest(environments)
     return environments
+
+
+def _joined(parts, shape, dtype):
+    """Join arrays; the one of a single large structure is not copied."""
+    if not parts:
+        return np.zeros(shape, dtype)
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def _order(i, j, shifts, n_atoms):

@@ -1,4 +1,4 @@
-"""What a structure is: atomic numbers, positions, a cell, and the axes along which it repeats.
+"""Structures: atomic numbers, positions, a cell, and the axes along which it repeats.
 
 Nothing here asks for a type. Whatever carries ``numbers``, ``positions`` and ``cell`` is a
 structure, so that `ase.Atoms` needs neither a conversion nor an import of ASE.
@@ -9,8 +9,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .._utils.masks import require_unmasked, unmasked
-from ._cells import AXES, ROUNDING, cell_matrices, edge_lengths, edge_vectors, scaled_positions
+from ..fields._sources import as_array, in_memory
+from ._cells import (
+    AXES,
+    ROUNDING,
+    cell_matrices,
+    edge_lengths,
+    edge_vectors,
+    normal_periods,
+    scaled_positions,
+)
 from ._duplicates import check_overlaps
 from ._elements import HEAVIEST
 from ._files import is_path, read_one, read_structures
@@ -129,9 +137,10 @@ def gather(X, plane="xy", slab=None):
     )
     _check_values(atoms)
     _check_places(atoms, plane, slab)
-    check_overlaps(atoms)
+    periods = normal_periods(cells, pbc, plane)
+    check_overlaps(atoms, periods)
     if slab is None:
-        check_flatness(atoms, cells, pbc, plane)
+        check_flatness(atoms, periods, plane)
     return atoms
 
 
@@ -167,9 +176,10 @@ def _read(structure, k, plane):
             f"Expected structures. X[{k}] is of type {type(structure).__name__} and lacks "
             f"numbers, positions or cell. {_FORMS}"
         )
-    numbers = unmasked(parts[0], f"X[{k}].numbers")
-    positions = unmasked(parts[1], f"X[{k}].positions", np.float64)
-    require_unmasked(parts[2], f"X[{k}].cell")
+    numbers = as_array(parts[0], f"X[{k}].numbers")
+    positions = as_array(parts[1], f"X[{k}].positions", np.float64)
+    cell = in_memory(parts[2], f"X[{k}].cell", expected="edge lengths or edge vectors")
+    pbc = in_memory(parts[3], f"X[{k}].pbc", expected="a boolean, or one for each axis")
     if not numbers.size:
         raise ValueError(f"Structure {k} has no atoms. Leave it out; its field would be empty.")
     if numbers.ndim != 1 or numbers.dtype.kind not in "iu":
@@ -184,7 +194,7 @@ def _read(structure, k, plane):
             f"Structure {k} has {len(numbers)} numbers, so positions for plane={plane!r} must be "
             f"of shape {' or '.join(map(str, shapes))}. Got {positions.shape}."
         )
-    return numbers.astype(np.int64), positions, parts[2], _repeats(parts[3], k)
+    return numbers.astype(np.int64), positions, cell, _repeats(pbc, k)
 
 
 def _repeats(pbc, k):

@@ -1,4 +1,4 @@
-"""Models of one tile: the contract, scikit-learn's, the baseline, and exact gradients."""
+"""Fitted models of a tile: their interface, scikit-learn models, baselines, exact gradients."""
 
 from ._base import AbstractTileModel
 from ._baseline import Baseline

@@ -1,8 +1,22 @@
-"""Derivatives of scikit-learn's models with respect to their features, where they are known.
+"""Gradients of scikit-learn models with respect to their features.
 
-A Pipeline is differentiated from its end: the last step says how its prediction changes with each
-feature, and every transformer before it turns that into how it changes with what it was given. A
-transformer of one's own does so in a method ``pull(X, slope)``.
+A Pipeline is differentiated by reverse accumulation. The last step returns the gradient of its
+prediction with respect to its features, and every transformer before it, in reverse order, pulls
+the gradient back from its output to its input.
+
+Transformers, descriptors and gradients of labelled data offer up to two methods for this, with J
+the Jacobian of their output with respect to their input X:
+
+``pull(X, gradient)``
+    The vector-Jacobian product: pull the gradient of a scalar with respect to the output back to
+    one with respect to X. Each row is ``J.T @ gradient``. Needed by predictions of gradients, and
+    by networks that learn from them.
+``push(X, tangent)``
+    The Jacobian-vector product: push a change of X forward to the change of the output. Each row
+    is ``J @ tangent``. Needed by linear models that learn from gradients.
+
+The two are adjoint: ``(gradient * push(X, tangent)).sum() == (pull(X, gradient) * tangent).sum()``.
+Users' transformers may implement both; arguments are passed by position.
 """
 
 from __future__ import annotations
@@ -25,30 +39,30 @@ from sklearn.preprocessing import (
 
 from .._utils.steps import as_arrays, dense, front_and_last
 from ..exceptions import TileModelError
-from ._kernel_gradients import named_slope
+from ._kernel_gradients import named_kernel_gradient
 
 _SCALERS = (StandardScaler, MinMaxScaler, MaxAbsScaler, RobustScaler)
-# What an activation's derivative is, from the activation itself.
-_ACTIVATIONS = {
+# Derivative of each activation function, as a function of its value.
+_ACTIVATION_DERIVATIVES = {
     "identity": np.ones_like,
     "tanh": lambda a: 1 - a**2,
     "logistic": lambda a: a * (1 - a),
     "relu": lambda a: (a > 0).astype(float),
 }
-_KNOWN = (
-    "Known are linear models, KernelRidge (linear, poly, rbf, sigmoid), Gaussian processes and "
+_SUPPORTED = (
+    "Supported are linear models, KernelRidge (linear, poly, rbf, sigmoid), Gaussian processes and "
     "MLPRegressor, behind scalers, PCA, Nystroem, PolynomialFeatures and transformers with a "
-    "method pull(X, slope), as LocalInvariants has, and torch networks."
+    "method pull(X, gradient), such as LocalInvariants; and torch networks."
 )
 
 
-def prediction_slope(estimator, rows) -> np.ndarray:
-    """Return how a fitted regressor's predictions change with their features.
+def prediction_gradient(estimator, rows) -> np.ndarray:
+    """Return the gradient of a fitted regressor's predictions with respect to its features.
 
     Parameters
     ----------
-    estimator : a linear model, kernel model, MLPRegressor, or a Pipeline that ends in one
-        With a single output.
+    estimator : linear model, kernel model, MLPRegressor, or a Pipeline that ends in one
+        With one output.
     rows : ndarray of shape (n, n_features)
 
     Returns
@@ -58,33 +72,35 @@ def prediction_slope(estimator, rows) -> np.ndarray:
     Raises
     ------
     TileModelError
-        Where the derivative of a step is not known.
+        If the gradient of a step is not implemented.
     """
     rows = np.asarray(rows, dtype=np.float64)
-    front, last = front_and_last(estimator)
-    seen = []
+    transformers, regressor = front_and_last(estimator)
+    inputs = []
     with as_arrays():
-        for step in front:
-            seen.append(dense(rows))
-            rows = step.transform(rows)
-    slope = _of_regressor(last, dense(rows))
-    for step, given in zip(reversed(front), reversed(seen), strict=True):
-        slope = _through(step, given, slope)
-    return slope
+        for transformer in transformers:
+            inputs.append(dense(rows))
+            rows = transformer.transform(rows)
+    gradient = _of_regressor(regressor, dense(rows))
+    for transformer, X in zip(reversed(transformers), reversed(inputs), strict=True):
+        gradient = _pulled(transformer, X, gradient)
+    return gradient
 
 
 def _of_regressor(model, rows):
     if isinstance(model, KernelRidge):
         weights = np.ravel(model.dual_coef_)[None]
         gamma, degree, coef0 = model.gamma, model.degree, model.coef0
-        return named_slope(model, model.kernel, gamma, degree, coef0, model.X_fit_, rows, weights)
-    if hasattr(model, "prediction_slope"):
-        return model.prediction_slope(rows)
+        return named_kernel_gradient(
+            model, model.kernel, gamma, degree, coef0, model.X_fit_, rows, weights
+        )
+    if hasattr(model, "prediction_gradient"):
+        return model.prediction_gradient(rows)
     if isinstance(model, MLPRegressor):
         return _of_perceptron(model, rows)
     if isinstance(model, (LinearModel, linear_model.SGDRegressor)):
         return np.broadcast_to(np.ravel(model.coef_).astype(np.float64), rows.shape)
-    raise TileModelError(f"The derivative of {type(model).__name__} is not known. {_KNOWN}")
+    raise TileModelError(f"The gradient of {type(model).__name__} is not implemented. {_SUPPORTED}")
 
 
 def _of_perceptron(model, rows):
@@ -92,11 +108,11 @@ def _of_perceptron(model, rows):
     for weights, bias in zip(model.coefs_[:-1], model.intercepts_[:-1], strict=True):
         before = activations[-1] @ weights + bias
         activations.append(_activated(model.activation, before))
-    slope = np.broadcast_to(model.coefs_[-1][:, 0], activations[-1].shape)
-    derivative = _ACTIVATIONS[model.activation]
+    gradient = np.broadcast_to(model.coefs_[-1][:, 0], activations[-1].shape)
+    derivative = _ACTIVATION_DERIVATIVES[model.activation]
     for weights, after in zip(reversed(model.coefs_[:-1]), reversed(activations[1:]), strict=True):
-        slope = (slope * derivative(after)) @ weights.T
-    return np.asarray(slope, dtype=np.float64)
+        gradient = (gradient * derivative(after)) @ weights.T
+    return np.asarray(gradient, dtype=np.float64)
 
 
 def _activated(name, x):
@@ -105,47 +121,51 @@ def _activated(name, x):
     return {"identity": lambda x: x, "tanh": np.tanh, "relu": lambda x: np.maximum(x, 0)}[name](x)
 
 
-def _through(step, given, slope):
-    """Return the slope with respect to what a transformer was given."""
-    if isinstance(step, _SCALERS):
-        if getattr(step, "clip", False):
-            raise TileModelError("MinMaxScaler(clip=True) has no derivative where it clips.")
-        scale = step.scale_ if getattr(step, "scale_", None) is not None else 1.0
+def _pulled(transformer, X, gradient):
+    """Pull a gradient back from the output of a transformer to its input X."""
+    if isinstance(transformer, _SCALERS):
+        if getattr(transformer, "clip", False):
+            raise TileModelError(
+                "MinMaxScaler(clip=True) is not differentiable where it clips. Use clip=False."
+            )
+        scale = transformer.scale_ if getattr(transformer, "scale_", None) is not None else 1.0
         # MinMaxScaler multiplies by its scale_, the others divide.
-        return slope * scale if isinstance(step, MinMaxScaler) else slope / scale
-    if isinstance(step, PCA):
-        components = step.components_
-        if step.whiten:
-            components = components / np.sqrt(step.explained_variance_)[:, None]
-        return slope @ components
-    if isinstance(step, Nystroem):
-        return named_slope(
-            step, step.kernel, step.gamma, step.degree, step.coef0, step.components_, given,
-            slope @ step.normalization_,
+        return gradient * scale if isinstance(transformer, MinMaxScaler) else gradient / scale
+    if isinstance(transformer, PCA):
+        components = transformer.components_
+        if transformer.whiten:
+            components = components / np.sqrt(transformer.explained_variance_)[:, None]
+        return gradient @ components
+    if isinstance(transformer, Nystroem):
+        return named_kernel_gradient(
+            transformer, transformer.kernel, transformer.gamma, transformer.degree,
+            transformer.coef0, transformer.components_, X, gradient @ transformer.normalization_,
         )  # fmt: skip
-    if isinstance(step, PolynomialFeatures):
-        return _through_monomials(step.powers_, given, slope)
-    if hasattr(step, "pull"):
-        return step.pull(given, slope)
-    raise TileModelError(f"The derivative of {type(step).__name__} is not known. {_KNOWN}")
+    if isinstance(transformer, PolynomialFeatures):
+        return _pulled_through_monomials(transformer.powers_, X, gradient)
+    if hasattr(transformer, "pull"):
+        return transformer.pull(X, gradient)
+    raise TileModelError(
+        f"The gradient of {type(transformer).__name__} is not implemented. {_SUPPORTED}"
+    )
 
 
-def _through_monomials(powers, rows, slope):
-    """Return the slope with respect to the factors of products, ``rows ** powers``."""
-    n_inputs = rows.shape[1]
-    # Each monomial as a list of its factors, filled up with ones.
+def _pulled_through_monomials(powers, X, gradient):
+    """Pull a gradient back from the monomials with exponents `powers` to their factors X."""
+    n_inputs = X.shape[1]
+    # Each monomial as a list of the columns of its factors, padded with a column of ones.
     factors = np.full((len(powers), max(1, int(powers.sum(axis=1).max(initial=0)))), n_inputs)
-    for own, exponents in zip(factors, powers, strict=True):
-        named = np.repeat(np.arange(n_inputs), exponents)
-        own[: len(named)] = named
-    values = np.column_stack([rows, np.ones(len(rows))])
+    for row, exponents in zip(factors, powers, strict=True):
+        columns = np.repeat(np.arange(n_inputs), exponents)
+        row[: len(columns)] = columns
+    values = np.column_stack([X, np.ones(len(X))])
     out = np.zeros(values.shape)
-    for place in range(factors.shape[1]):
-        others = slope.copy()
+    for k in range(factors.shape[1]):
+        others = gradient.copy()
         for other in range(factors.shape[1]):
-            if other != place:
+            if other != k:
                 others *= values[:, factors[:, other]]
-        ends = np.arange(len(factors) + 1)
+        indptr = np.arange(len(factors) + 1)
         shape = len(factors), n_inputs + 1
-        out += others @ csr_array((np.ones(len(factors)), factors[:, place], ends), shape=shape)
+        out += others @ csr_array((np.ones(len(factors)), factors[:, k], indptr), shape=shape)
     return out[:, :-1]

@@ -1,7 +1,8 @@
-"""How kernels change with the first of their arguments: those with names, and those of processes.
+"""Gradients of kernels with respect to their first argument.
 
-Of a kernel k between rows x and known rows u, what is asked for is always ``sum_j w[i, j] dk(x_i,
-u_j) / dx_i``, from which products, sums and powers of kernels follow with other weights w.
+For a kernel k between rows x and centers u, all functions return weighted sums of gradients,
+``sum_j w[i, j] dk(x_i, u_j) / dx_i``. Sums, products and powers of kernels reduce to these with
+other weights w.
 """
 
 from __future__ import annotations
@@ -15,54 +16,20 @@ from ..exceptions import TileModelError
 _NAMED = ("linear", "poly", "polynomial", "rbf", "sigmoid")
 
 
-def named_slope(model, kernel, gamma, degree, coef0, known, rows, weights) -> np.ndarray:
-    """Return the weighted sum of slopes of a kernel named as `KernelRidge` does.
+def named_kernel_gradient(
+    model, kernel, gamma, degree, coef0, centers, rows, weights
+) -> np.ndarray:
+    """Return the weighted sum of gradients of a kernel named as in `KernelRidge`.
 
     Parameters
     ----------
     model : estimator
-        Whose kernel it is, for the message.
+        Owner of the kernel, for error messages.
     kernel : str
     gamma, degree, coef0 : float or None
-    known : ndarray of shape (n_known, n_features)
+    centers : ndarray of shape (n_centers, n_features)
     rows : ndarray of shape (n, n_features)
-    weights : ndarray of shape (n or 1, n_known)
-
-    Returns
-    -------
-    ndarray of shape (n, n_features), float64
-    """
-    if kernel not in _NAMED:
-        raise TileModelError(
-            f"The derivative of {type(model).__name__} is known for the kernels "
-            f"{', '.join(_NAMED)}, got kernel={kernel!r}."
-        )
-    # scikit-learn's own defaults, where its kernels are left open.
-    gamma = 1.0 / rows.shape[1] if gamma is None else gamma
-    degree = 3 if degree is None else degree
-    coef0 = 1 if coef0 is None else coef0
-    known = np.asarray(known, dtype=np.float64)
-    if kernel == "linear":
-        return np.broadcast_to(weights @ known, rows.shape)
-    if kernel == "rbf":
-        values = np.exp(-gamma * cdist(rows, known, "sqeuclidean"))
-        return _towards(rows, known, -2 * gamma * weights * values)
-    inner = gamma * (rows @ known.T) + coef0
-    if kernel == "sigmoid":
-        return (weights * gamma * (1 - np.tanh(inner) ** 2)) @ known
-    return (weights * gamma * degree * inner ** (degree - 1)) @ known
-
-
-def slope(kernel, rows, known, weights) -> np.ndarray:
-    """Return the weighted sum of slopes of a kernel of `sklearn.gaussian_process`.
-
-    Parameters
-    ----------
-    kernel : Kernel
-        White noise has none: it is that of the totals.
-    rows : ndarray of shape (n, n_features)
-    known : ndarray of shape (n_known, n_features)
-    weights : ndarray of shape (n or 1, n_known)
+    weights : ndarray of shape (n or 1, n_centers)
 
     Returns
     -------
@@ -71,42 +38,86 @@ def slope(kernel, rows, known, weights) -> np.ndarray:
     Raises
     ------
     TileModelError
-        Naming the kernel whose derivative is not known, or that has none everywhere.
+        If the gradient of the kernel is not implemented.
+    """
+    if kernel not in _NAMED:
+        raise TileModelError(
+            f"The gradient of {type(model).__name__} is implemented for the kernels "
+            f"{', '.join(_NAMED)}, got kernel={kernel!r}."
+        )
+    # The defaults of scikit-learn's kernel functions.
+    gamma = 1.0 / rows.shape[1] if gamma is None else gamma
+    degree = 3 if degree is None else degree
+    coef0 = 1 if coef0 is None else coef0
+    centers = np.asarray(centers, dtype=np.float64)
+    if kernel == "linear":
+        return np.broadcast_to(weights @ centers, rows.shape)
+    if kernel == "rbf":
+        values = np.exp(-gamma * cdist(rows, centers, "sqeuclidean"))
+        return _along_differences(rows, centers, -2 * gamma * weights * values)
+    inner = gamma * (rows @ centers.T) + coef0
+    if kernel == "sigmoid":
+        return (weights * gamma * (1 - np.tanh(inner) ** 2)) @ centers
+    return (weights * gamma * degree * inner ** (degree - 1)) @ centers
+
+
+def kernel_gradient(kernel, rows, centers, weights) -> np.ndarray:
+    """Return the weighted sum of gradients of a kernel of `sklearn.gaussian_process`.
+
+    Parameters
+    ----------
+    kernel : Kernel
+        A `WhiteKernel` contributes nothing, because it is the noise of totals.
+    rows : ndarray of shape (n, n_features)
+    centers : ndarray of shape (n_centers, n_features)
+    weights : ndarray of shape (n or 1, n_centers)
+
+    Returns
+    -------
+    ndarray of shape (n, n_features), float64
+
+    Raises
+    ------
+    TileModelError
+        If the gradient of the kernel is not implemented or does not exist everywhere.
     """
     if isinstance(kernel, (kernels.ConstantKernel, kernels.WhiteKernel)):
         return np.zeros_like(rows)
     if isinstance(kernel, kernels.Sum):
-        return slope(kernel.k1, rows, known, weights) + slope(kernel.k2, rows, known, weights)
-    if isinstance(kernel, kernels.Product):
-        return slope(kernel.k1, rows, known, weights * kernel.k2(rows, known)) + slope(
-            kernel.k2, rows, known, weights * kernel.k1(rows, known)
+        return kernel_gradient(kernel.k1, rows, centers, weights) + kernel_gradient(
+            kernel.k2, rows, centers, weights
         )
+    if isinstance(kernel, kernels.Product):
+        return kernel_gradient(
+            kernel.k1, rows, centers, weights * kernel.k2(rows, centers)
+        ) + kernel_gradient(kernel.k2, rows, centers, weights * kernel.k1(rows, centers))
     if isinstance(kernel, kernels.Exponentiation):
         power = kernel.exponent
-        outer = power * kernel.kernel(rows, known) ** (power - 1)
-        return slope(kernel.kernel, rows, known, weights * outer)
+        outer = power * kernel.kernel(rows, centers) ** (power - 1)
+        return kernel_gradient(kernel.kernel, rows, centers, weights * outer)
     if isinstance(kernel, kernels.DotProduct):
-        return np.broadcast_to(weights, (len(rows), len(known))) @ known
+        return np.broadcast_to(weights, (len(rows), len(centers))) @ centers
     length = getattr(kernel, "length_scale", None)
     radial = _RADIAL.get(type(kernel))
     if radial is None:
         raise TileModelError(
-            f"The derivative of the kernel {kernel} is not known. Known are {_KNOWN}."
+            f"The gradient of the kernel {kernel} is not implemented. Supported are {_SUPPORTED}."
         )
     if isinstance(kernel, kernels.ExpSineSquared):
-        # The length is one of the sine, not of the distance.
-        return _towards(rows, known, weights * radial(kernel, cdist(rows, known)))
-    factors = radial(kernel, cdist(rows / length, known / length))
-    return _towards(rows, known, weights * factors, length)
+        # The length scale applies to the sine, not to the distance.
+        return _along_differences(rows, centers, weights * radial(kernel, cdist(rows, centers)))
+    factors = radial(kernel, cdist(rows / length, centers / length))
+    return _along_differences(rows, centers, weights * factors, length)
 
 
-def _towards(rows, known, pull, length=1.0):
-    """Return ``sum_j pull[i, j] (x_i - u_j) / length**2``."""
-    pull = np.broadcast_to(pull, (len(rows), len(known)))
-    return (rows * pull.sum(axis=1)[:, None] - pull @ known) / np.square(length)
+def _along_differences(rows, centers, factors, length=1.0):
+    """Return ``sum_j factors[i, j] (x_i - u_j) / length**2``."""
+    factors = np.broadcast_to(factors, (len(rows), len(centers)))
+    return (rows * factors.sum(axis=1)[:, None] - factors @ centers) / np.square(length)
 
 
-# Each returns dk/dx = factor * (x - u) / length**2, the factor, from distances in lengths.
+# Each of these returns, for distances in units of the length scale, the factor in
+# dk/dx = factor * (x - u) / length**2.
 
 
 def _rbf(kernel, distance):
@@ -122,8 +133,8 @@ def _matern(kernel, distance):
     if kernel.nu == np.inf:
         return _rbf(kernel, distance)
     raise TileModelError(
-        f"The derivative of a Matern kernel is known for nu=1.5, 2.5 and inf, got nu={kernel.nu}. "
-        "With nu=0.5 there is none where two tiles are equal."
+        "The gradient of a Matern kernel is implemented for nu=1.5, 2.5 and inf, got "
+        f"nu={kernel.nu}. With nu=0.5 it does not exist where two tiles are equal."
     )
 
 
@@ -134,7 +145,7 @@ def _rational_quadratic(kernel, distance):
 def _sine(kernel, distance):
     period, length = kernel.periodicity, kernel.length_scale
     value = np.exp(-2 * (np.sin(np.pi * distance / period) / length) ** 2)
-    # sin(2 pi d / p) / d, which is 2 pi / p where d is 0.
+    # sin(2 pi d / p) / d, whose limit for d = 0 is 2 pi / p.
     return value * (-4 * np.pi**2 / (period * length) ** 2) * np.sinc(2 * distance / period)
 
 
@@ -144,7 +155,7 @@ _RADIAL = {
     kernels.RationalQuadratic: _rational_quadratic,
     kernels.ExpSineSquared: _sine,
 }
-_KNOWN = (
+_SUPPORTED = (
     "RBF, Matern, RationalQuadratic, ExpSineSquared, DotProduct and constants, their sums, "
     "products and powers"
 )

@@ -1,4 +1,4 @@
-"""Tile models of scikit-learn: rows of features in, contributions out."""
+"""Tile models that are scikit-learn regressors."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import numpy as np
 from .._utils.steps import as_arrays, front_and_last, transformed
 from .._utils.stored import stored
 from ._base import AbstractTileModel, checked_outputs, flat
-from ._gradients import prediction_slope
+from ._gradients import prediction_gradient
 
 
 @stored("TileModel")
 @dataclass(frozen=True, eq=False)
 class TileModel(AbstractTileModel):
-    """A fitted regressor, or Pipeline that ends in one, that sees tiles as rows of features.
+    """A fitted regressor, or a Pipeline that ends in one, applied to tiles as rows of features.
 
     Attributes
     ----------
@@ -26,19 +26,19 @@ class TileModel(AbstractTileModel):
     def _outputs(self, tiles) -> np.ndarray:
         return outputs_of_rows(self, tiles)
 
-    def _input_slopes(self, tiles) -> np.ndarray:
-        return slopes_of_rows(self, tiles)
+    def _input_gradients(self, tiles) -> np.ndarray:
+        return gradients_of_rows(self, tiles)
 
 
 def outputs_of_rows(tile_model, tiles) -> np.ndarray:
-    """Return what a tile model's regressor says of tiles as rows, (n_tiles, n_outputs)."""
+    """Return the predictions of a tile model's regressor, shape (n_tiles, n_outputs)."""
     front, last = front_and_last(tile_model.estimator)
     with as_arrays():
         outputs = last.predict(transformed(front, flat(tiles)))
     return checked_outputs(outputs, len(tiles), tile_model.n_outputs, tile_model.estimator)
 
 
-def slopes_of_rows(tile_model, tiles) -> np.ndarray:
-    """Return how the first output changes with each tile, in units of y, float64."""
-    slopes = prediction_slope(tile_model.estimator, flat(tiles))
-    return slopes.reshape(np.shape(tiles)) * float(np.ravel(tile_model.scale)[0])
+def gradients_of_rows(tile_model, tiles) -> np.ndarray:
+    """Return the gradient of the first output with respect to each tile, in units of y."""
+    gradients = prediction_gradient(tile_model.estimator, flat(tiles))
+    return gradients.reshape(np.shape(tiles)) * float(np.ravel(tile_model.scale)[0])

@@ -1,4 +1,4 @@
-"""Where the tiles of systems are."""
+"""Tilings: how systems are cut into tiles."""
 
 from ._atoms import AtomTiling
 from ._bags import BagTiling

@@ -1,47 +1,64 @@
-"""From what each tile holds at its sites back to the field: the adjoint of cutting it."""
+"""From tiles back to fields: the adjoint of cutting tiles, and the inverse of cutting foci."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from ..fields._channels import channels_last
 from ._windows import OUTSIDE
 
 
 def add_tiles(out, tiling, region, tiles) -> None:
-    """Add what tiles hold, site by site, to the fields that they were cut from.
+    """Add the values of tiles to the sites of the fields that they were cut from.
 
-    The adjoint of `GridTiling.read`: ``<add_tiles(t), x> == <t, read(x)>`` for all fields x.
+    This is the adjoint of `GridTiling.read`: for all fields x,
+    ``<add_tiles(t), x> == <t, read(x)>``.
 
     Parameters
     ----------
     out : ndarray of shape (n_samples, *field_shape)
-        Added to, in place.
+        Modified in place.
     tiling : GridTiling
     region : tuple of slice
-        Which tiles of each field, per axis of the tile grid.
+        Tiles of each field, per axis of the tile grid.
     tiles : ndarray of shape (n_samples, *grid of the region, *window[, n_channels])
     """
     field_shape = out.shape[1:]
     n_axes = len(region)
-    field = out if tiling.channel_axis is None else np.moveaxis(out, _channel(tiling, out), -1)
-    places = tiling.padded_positions(field_shape)
+    field = channels_last(out, tiling.channel_axis, n_batch=1)
+    positions = tiling.padded_positions(field_shape)
     contexts = [part.start for part in tiling.focus_sites(tiles.shape[1 + n_axes :])]
     for axis in range(n_axes):
-        # The tile axes come first; each in turn meets its window axis and becomes places.
+        # Tile axes precede window axes. Each pair of them in turn becomes an axis of the padded
+        # field, then one of the field.
         n_tiles, window = tiles.shape[1 + axis], tiles.shape[1 + n_axes]
         focus = window - 2 * contexts[axis]
         rows = np.moveaxis(tiles, (1 + axis, 1 + n_axes), (0, 1))
-        laid = np.zeros((n_tiles * focus + 2 * contexts[axis], *rows.shape[2:]))
+        padded = np.zeros((n_tiles * focus + 2 * contexts[axis], *rows.shape[2:]))
         for offset in range(window):
-            laid[offset : offset + n_tiles * focus : focus] += rows[:, offset]
+            padded[offset : offset + n_tiles * focus : focus] += rows[:, offset]
         start = region[axis].start * focus
-        along = places[axis][start : start + len(laid)]
-        inside = along != OUTSIDE
-        folded = np.zeros((field.shape[1 + axis], *laid.shape[1:]))
-        np.add.at(folded, along[inside], laid[inside])
+        sites = positions[axis][start : start + len(padded)]
+        inside = sites != OUTSIDE
+        folded = np.zeros((field.shape[1 + axis], *padded.shape[1:]))
+        np.add.at(folded, sites[inside], padded[inside])
         tiles = np.moveaxis(folded, 0, 1 + axis)
     field += tiles
 
 
-def _channel(tiling, out) -> int:
-    return 1 + tiling.channel_axis % (out.ndim - 1)
+def join_foci(foci, n_axes) -> np.ndarray:
+    """Return fields (n_samples, *grid[, n_channels]) from all of their foci.
+
+    Parameters
+    ----------
+    foci : ndarray of shape (n_samples, *tile_grid, *focus[, n_channels])
+    n_axes : int
+        Number of grid axes.
+    """
+    order = [0]
+    for axis in range(1, 1 + n_axes):
+        order += [axis, axis + n_axes]
+    order += range(1 + 2 * n_axes, foci.ndim)
+    tile_grid, focus = foci.shape[1 : 1 + n_axes], foci.shape[1 + n_axes : 1 + 2 * n_axes]
+    grid = np.multiply(tile_grid, focus)
+    return foci.transpose(order).reshape(len(foci), *grid, *foci.shape[1 + 2 * n_axes :])

@@ -1,7 +1,9 @@
-"""Tiles of structures: an atom is the focus, its neighbourhood the context."""
+"""Tiling of structures: an atom is the focus, its neighbourhood the context."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,37 +17,36 @@ from ..structures import Environments, Structures, atomic_number, neighbor_pairs
 from ..structures._bins import surroundings
 from ..structures._elements import symbol
 from ..structures._systems import LARGE, AtomSystems
-from ._packed import AbstractPackedTiling, PackedBlock
+from ._packed import AbstractPackedTiling, PackedBlock, checked_gradient
 
-# Of the free memory, what described atoms may take that are kept for the next question.
-_KEPT = 0.25
+# Fraction of the free memory that cached descriptors may take.
+_CACHED_FRACTION = 0.25
 
 
 @stored("AtomTiling")
 class AtomTiling(AbstractPackedTiling):
-    """Take each atom of a structure as a tile, described by its neighbourhood within a cutoff.
+    """Take each atom of a structure as a tile, with a descriptor of its neighbourhood.
 
-    The total of a structure is the sum over its atoms, as in the potentials of Behler and
-    Parrinello: any regressor can be the function of the descriptor. With `species` only atoms of
-    one element are tiles, so that one term for each element gives each a tile model; see
-    `per_species`.
+    The total of a structure is the sum over its atoms, as in Behler-Parrinello potentials, but
+    with any regressor as the function of the descriptor. With `species`, only atoms of one element
+    are tiles, so that with one term per element each element has a tile model; see `per_species`.
 
     Parameters
     ----------
     descriptor : AbstractDescriptor
-        Such as `SymmetryFunctions` or `PowerSpectrum`. Where its species are None, those of the
-        structures of the fit are taken.
+        For example `SymmetryFunctions` or `PowerSpectrum`. If its species are None, those of the
+        training structures are taken.
     species : str or int, default=None
         Take only atoms of this element.
 
     Notes
     -----
-    Without `species`, tiles of structures of several elements begin with an indicator of the
-    element, one number for each. ``baseline="content"`` is then linear in the composition; with
-    one term for each element ``baseline="size"`` is.
+    Without `species`, tiles of structures with several elements start with a one-hot encoding of
+    the element. ``baseline="content"`` is then linear in the composition. With one term per
+    element, ``baseline="size"`` is.
 
-    Structures of more than 8,192 atoms are cut into regions of space, each read with what is
-    within the cutoff around it. Contributions come in the order of the atoms all the same.
+    Structures of more than 8,192 atoms are cut into regions of space, each read with its
+    surroundings within the cutoff. Contributions are nevertheless in the order of the atoms.
 
     References
     ----------
@@ -53,7 +54,7 @@ class AtomTiling(AbstractPackedTiling):
 
     Examples
     --------
-    The energy of strained copper, fitted to cells of one atom, of a cell of 108:
+    Fit the energy of strained copper to cells of one atom, and predict a cell of 108:
 
     >>> from ase.build import bulk
     >>> from ase.calculators.emt import EMT
@@ -78,7 +79,7 @@ class AtomTiling(AbstractPackedTiling):
 
     @classmethod
     def per_species(cls, tile_model, descriptor, species) -> list:
-        """Return a list of terms, one for each element, for `EDNNRegressor`.
+        """Return a list of terms for `EDNNRegressor`, one for each element.
 
         Parameters
         ----------
@@ -100,13 +101,10 @@ class AtomTiling(AbstractPackedTiling):
         >>> [name for name, *_ in terms]
         ['Ti', 'O']
         """
-        numbers = [atomic_number(each) for each in species]
-        return [
-            (symbol(number), tile_model, cls(descriptor, species=symbol(number)))
-            for number in numbers
-        ]
+        names = [symbol(atomic_number(name)) for name in species]
+        return [(name, tile_model, cls(descriptor, species=name)) for name in names]
 
-    # --- the contract -----------------------------------------------------------------------
+    # --- the interface of AbstractTiling ----------------------------------------------------
 
     def check(self, X, *, like=None) -> AtomSystems:
         """Check structures; see `AbstractTiling`.
@@ -114,9 +112,9 @@ class AtomTiling(AbstractPackedTiling):
         Parameters
         ----------
         X : sequence of structures
-            ``ase.Atoms``, or anything with numbers, positions, cell and pbc.
+            ``ase.Atoms``, or any objects with numbers, positions, cell and pbc.
         like : tuple of int, default=None
-            Atomic numbers that the model knows.
+            Atomic numbers of the training structures.
         """
         if not isinstance(self.descriptor, AbstractDescriptor):
             raise TilingError(
@@ -126,37 +124,39 @@ class AtomTiling(AbstractPackedTiling):
         if self.species is not None:
             atomic_number(self.species)
         if isinstance(X, AtomSystems):
-            return X if like is None or X.species == tuple(like) else _known(X.structures, like)
+            if like is None or X.species == tuple(like):
+                return X
+            return _with_species(X.structures, like)
         structures = Structures.of(X)
         if like is not None:
-            return _known(structures, like)
-        given = self.descriptor.with_species(structures.numbers)
-        return AtomSystems(structures, tuple(given.species_numbers.tolist()))
+            return _with_species(structures, like)
+        descriptor = self.descriptor.with_species(structures.numbers)
+        return AtomSystems(structures, tuple(descriptor.species_numbers.tolist()))
 
     def describe(self, systems: AtomSystems) -> tuple[int, ...]:
-        """Return the atomic numbers that are known."""
+        """Return the atomic numbers of the descriptor."""
         return systems.species
 
     def shape_of_tiles(self, systems: AtomSystems) -> tuple[int, ...]:
-        """Return the shape of one tile: that of the descriptor, with the element before it."""
+        """Return the shape of a tile: the element, if encoded, then the descriptor."""
         shape = tuple(self._descriptor(systems).tile_shape)
         return (self._n_indicators(systems) + shape[0], *shape[1:])
 
     def tile_offsets(self, systems: AtomSystems) -> np.ndarray:
-        """Return where the tiles of each sample begin."""
-        return systems.tiles(self._number())[1]
+        """Return the index of the first tile of each sample."""
+        return systems.tiles(self.number)[1]
 
     def read(self, systems: AtomSystems, start, stop) -> np.ndarray:
         """Return the descriptors of atoms, (stop - start, *tile_shape)."""
-        atoms = systems.tiles(self._number())[0][start:stop]
+        atoms = systems.tiles(self.number)[0][start:stop]
         descriptor = self._descriptor(systems)
-        kept = self._kept(systems, descriptor)
-        if kept is not None:
-            values = kept[atoms]
+        cached = self._cached_values(systems, descriptor)
+        if cached is not None:
+            values = cached[atoms]
         else:
             values = np.empty((len(atoms), *descriptor.tile_shape))
-            for place, environments, _ in self._environments(systems, atoms):
-                values[place] = descriptor.values(environments)
+            for rows, environments, _ in self._environments(systems, atoms):
+                values[rows] = descriptor.values(environments)
         n_indicators = self._n_indicators(systems)
         if n_indicators == 0:
             return values
@@ -165,52 +165,99 @@ class AtomTiling(AbstractPackedTiling):
         return np.concatenate([indicators, values], axis=1)
 
     def n_contents(self, systems: AtomSystems) -> int:
-        """Return the number of indicators of elements; of one element the size is the content."""
+        """Return the length of the encoding of elements; a single element has no content."""
         return self._n_indicators(systems)
 
     def by_sample(self, systems: AtomSystems, out) -> list[np.ndarray]:
         """Return a list of arrays, one for each structure, in the order of its atoms."""
-        atoms, offsets = systems.tiles(self._number())
+        atoms, offsets = systems.tiles(self.number)
         values = out[0][np.argsort(atoms, kind="stable")]
         return np.split(values, offsets[1:-1])
 
     # --- gradients --------------------------------------------------------------------------
 
-    def gradient_of(self, systems: AtomSystems, slopes, max_tiles) -> list[np.ndarray]:
+    def gradient_of(self, systems: AtomSystems, tile_gradients, max_tiles) -> list[np.ndarray]:
         """Return the gradients of totals; see `AbstractTiling`.
 
         Returns
         -------
         list of two ndarray
-            By positions, (n_atoms, 3), and by strain, (n_structures, 3, 3).
+            With respect to positions, (n_atoms, 3), and strain, (n_structures, 3, 3).
         """
         structures, descriptor = systems.structures, self._descriptor(systems)
         positions = np.zeros((structures.n_atoms, 3))
         strain = np.zeros((len(structures), 3, 3))
         n_indicators = self._n_indicators(systems)
-        tiles, _ = systems.tiles(self._number())
+        tiles, _ = systems.tiles(self.number)
         for block in self.plan(systems, max_tiles):
             atoms = tiles[block.start : block.stop]
-            by_tiles = slopes(self.read(systems, block.start, block.stop))[:, n_indicators:]
-            for place, environments, origin in self._environments(systems, atoms):
-                by_pairs = descriptor.pull(environments, by_tiles[place])
-                own, of_cells = environments.gradient(by_pairs)
-                index, samples = origin
-                np.add.at(positions, index, own)
-                np.add.at(strain, samples, of_cells)
+            by_tiles = tile_gradients(self.read(systems, block.start, block.stop))[:, n_indicators:]
+            for rows, environments, (index, samples) in self._environments(systems, atoms):
+                by_pairs = descriptor.pull(environments, by_tiles[rows])
+                by_positions, by_strain = environments.gradient(by_pairs)
+                np.add.at(positions, index, by_positions)
+                np.add.at(strain, samples, by_strain)
         return [positions, strain]
 
+    def known_gradients(self, systems: AtomSystems, gradient) -> dict[str, list]:
+        """Return target gradients by positions and by strain; see `AbstractTiling`.
+
+        Parameters
+        ----------
+        systems : AtomSystems
+        gradient : list of mapping, object or None
+            Each with ``positions`` (n_atoms, 3), minus the forces, and ``strain`` (3, 3), the
+            stress times the volume. Either may be missing or None.
+        """
+        kinds: dict[str, list] = {"positions": [], "strain": []}
+        sizes = systems.structures.sizes.tolist()
+        for k, (labels, n) in enumerate(zip(gradient, sizes, strict=True)):
+            get = labels.get if isinstance(labels, Mapping) else partial(getattr, labels)
+            for kind, shape in (("positions", (n, 3)), ("strain", (3, 3))):
+                values = get(kind, None)
+                values = checked_gradient(values, shape, f"{kind} of gradient[{k}]")
+                if values is not None and kind == "strain":
+                    values = _to_basis(values.reshape(3, 3))
+                kinds[kind].append(values)
+        return {
+            kind: values for kind, values in kinds.items() if any(v is not None for v in values)
+        }
+
+    def push(self, systems: AtomSystems, block, kind, directions) -> list[np.ndarray]:
+        """Return the changes of descriptors along directions; see `AbstractTiling`."""
+        structures, descriptor = systems.structures, self._descriptor(systems)
+        atoms = systems.tiles(self.number)[0][block.start : block.stop]
+        n_indicators = self._n_indicators(systems)
+        pushed = [np.zeros((len(atoms), *self.shape_of_tiles(systems))) for _ in directions]
+        tangents = []
+        for by_sample in directions:
+            positions, strain = np.zeros((structures.n_atoms, 3)), np.zeros((len(structures), 3, 3))
+            for k, direction in zip(self.samples(systems, block), by_sample, strict=True):
+                if direction is not None and kind == "strain":
+                    strain[k] = _from_basis(direction)
+                elif direction is not None:
+                    part = slice(structures.offsets[k], structures.offsets[k + 1])
+                    positions[part] = direction.reshape(-1, 3)
+            tangents.append((positions, strain))
+        for rows, environments, (index, samples) in self._environments(systems, atoms):
+            for change, (positions, strain) in zip(pushed, tangents, strict=True):
+                vectors = environments.displace(positions[index], strain[samples])
+                change[rows, n_indicators:] = descriptor.push(environments, vectors)
+        return pushed
+
     def gradient_by_sample(self, systems: AtomSystems, parts) -> list[Bunch]:
-        """Return for each structure a Bunch of ``positions`` (n, 3) and ``strain`` (3, 3)."""
-        positions, strain = parts
-        each = np.split(positions, systems.structures.offsets[1:-1])
-        return [Bunch(positions=own, strain=e) for own, e in zip(each, strain, strict=True)]
+        """Return a Bunch of ``positions`` (n, 3) and ``strain`` (3, 3) for each structure."""
+        positions = np.split(parts[0], systems.structures.offsets[1:-1])
+        return [
+            Bunch(positions=by_positions, strain=by_strain)
+            for by_positions, by_strain in zip(positions, parts[1], strict=True)
+        ]
 
     def piece(self, systems: AtomSystems, blocks: list[PackedBlock]):
-        """Return the structures, or the region of one, that some blocks are of."""
+        """Return the structures of some blocks, or a region of one; see `AbstractTiling`."""
         first, last = blocks[0].first, blocks[-1].last
         samples = np.arange(first, last + 1)
-        tiles, offsets = systems.tiles(self._number())
+        tiles, offsets = systems.tiles(self.number)
         if first < last or systems.structures.sizes[first] <= LARGE:
             part, base = systems.take(samples), int(offsets[first])
         else:
@@ -222,9 +269,11 @@ class AtomTiling(AbstractPackedTiling):
         ]
         return part, moved, samples
 
-    # --- parts ------------------------------------------------------------------------------
+    # --- helpers ----------------------------------------------------------------------------
 
-    def _number(self) -> int | None:
+    @property
+    def number(self) -> int | None:
+        """Atomic number of the atoms that are tiles; None for all atoms."""
         return None if self.species is None else atomic_number(self.species)
 
     def _descriptor(self, systems) -> Any:
@@ -239,66 +288,66 @@ class AtomTiling(AbstractPackedTiling):
         if len(self._descriptor(systems).tile_shape) > 1:
             raise TilingError(
                 f"{type(self.descriptor).__name__} describes an atom by an array of shape "
-                f"{self._descriptor(systems).tile_shape}, which has no room for its element. Give "
-                "each element a term: AtomTiling.per_species(tile_model, descriptor, species)."
+                f"{self._descriptor(systems).tile_shape}, which has no room for its element. Use "
+                "one term per element: AtomTiling.per_species(tile_model, descriptor, species)."
             )
         return len(systems.species)
 
-    def _kept(self, systems, descriptor) -> np.ndarray | None:
-        """Return the descriptors of all atoms where they are small enough to be kept."""
+    def _cached_values(self, systems, descriptor) -> np.ndarray | None:
+        """Return the descriptors of all atoms, or None if they are too large to be cached."""
         key = repr(descriptor)
         if key not in systems.described:
             structures = systems.structures
             n_bytes = 8.0 * structures.n_atoms * np.prod(descriptor.tile_shape)
             if systems.centers is not None or (structures.sizes > LARGE).any():
                 return None
-            if n_bytes > _KEPT * free_bytes():
+            if n_bytes > _CACHED_FRACTION * free_bytes():
                 return None
             values = np.empty((structures.n_atoms, *descriptor.tile_shape))
-            everything = np.arange(structures.n_atoms)
-            for place, environments, _ in self._environments(systems, everything):
-                values[place] = descriptor.values(environments)
+            all_atoms = np.arange(structures.n_atoms)
+            for rows, environments, _ in self._environments(systems, all_atoms):
+                values[rows] = descriptor.values(environments)
             systems.described[key] = values
         return systems.described[key]
 
     def _environments(self, systems, atoms):
-        """Yield the environments of atoms in groups that are small enough to be held.
+        """Yield the environments of atoms in groups that fit in memory.
 
         Yields
         ------
-        place : ndarray of int
-            Which of the atoms they are of.
+        rows : ndarray of int
+            Indices into `atoms` of the centers of the environments.
         environments : Environments
         origin : tuple of ndarray of int
-            The packed atoms, and the structures, that those of the environments are.
+            Indices in the whole batch of the atoms and the structures of the environments.
         """
         structures, cutoff = systems.structures, float(self.descriptor.cutoff)
         owners = structures.owners[atoms]
         for group in _groups(owners, structures.sizes):
-            place = (
+            rows = (
                 np.flatnonzero(np.isin(owners, group))
                 if len(group) < len(structures)
-                else (np.arange(len(atoms)))
+                else np.arange(len(atoms))
             )
-            if len(place) == 0:
+            if len(rows) == 0:
                 continue
-            own = atoms[place]
+            centers = atoms[rows]
             if len(group) == 1 and structures.sizes[group[0]] > LARGE:
-                for start in range(0, len(own), LARGE):
-                    some = slice(start, start + LARGE)
-                    yield place[some], *self._local(systems, int(group[0]), own[some], cutoff)
+                for start in range(0, len(centers), LARGE):
+                    part = slice(start, start + LARGE)
+                    yield rows[part], *self._local(systems, int(group[0]), centers[part], cutoff)
                 continue
-            part = structures.take(group)
             index = np.concatenate(
                 [np.arange(structures.offsets[k], structures.offsets[k + 1]) for k in group]
             )
-            number = np.full(structures.n_atoms, -1)
-            number[index] = np.arange(len(index))
-            environments: Environments = neighbor_pairs(part, cutoff)
-            yield place, environments.restricted(number[own]), (index, np.asarray(group))
+            index_in_group = np.full(structures.n_atoms, -1)
+            index_in_group[index] = np.arange(len(index))
+            environments: Environments = neighbor_pairs(structures.take(group), cutoff)
+            environments = environments.restricted(index_in_group[centers])
+            yield rows, environments, (index, np.asarray(group))
 
     def _local(self, systems, k, atoms, cutoff):
-        """Return the environments of some atoms of a large structure, and where they come from."""
+        """Return the environments of some atoms of a large structure, and their origin."""
         region, index = self._cluster(systems, k, atoms, cutoff)
         environments = neighbor_pairs(region, cutoff).restricted(np.arange(len(atoms)))
         return environments, (index, np.array([k]))
@@ -318,19 +367,36 @@ class AtomTiling(AbstractPackedTiling):
         return AtomSystems(region, systems.species, np.arange(len(atoms)))
 
 
-def _known(structures, species) -> AtomSystems:
+def _to_basis(strain) -> np.ndarray:
+    """Return the six components of a gradient by strain in an orthonormal basis."""
+    symmetric = (strain + strain.T) / 2
+    off_diagonal = symmetric[[1, 0, 0], [2, 2, 1]]
+    return np.concatenate([np.diag(symmetric), np.sqrt(2) * off_diagonal])
+
+
+def _from_basis(values) -> np.ndarray:
+    """Return the symmetric matrix (3, 3) of six components; see `_to_basis`."""
+    matrix = np.diag(values[:3])
+    rows, columns = [1, 0, 0], [2, 2, 1]
+    matrix[rows, columns] = matrix[columns, rows] = values[3:] / np.sqrt(2)
+    return matrix
+
+
+def _with_species(structures, species) -> AtomSystems:
+    """Return structures with the species of the training structures; reject other species."""
     unknown = sorted(set(np.unique(structures.numbers).tolist()) - set(species))
     if unknown:
         atom = int(np.flatnonzero(structures.numbers == unknown[0])[0])
         raise TilingError(
-            f"The model knows {', '.join(map(symbol, species))}, and {structures.place(atom)}, is "
-            f"{symbol(unknown[0])}. Fit a model to structures that contain it."
+            f"The model was fitted to structures of {', '.join(map(symbol, species))}, but "
+            f"{structures.place(atom)}, is {symbol(unknown[0])}. Fit a model to structures that "
+            "contain it."
         )
     return AtomSystems(structures, tuple(species))
 
 
 def _groups(owners, sizes) -> list[np.ndarray]:
-    """Return the structures of some atoms in groups of at most `LARGE` atoms, large ones alone."""
+    """Return the structures of atoms in groups of at most `LARGE` atoms, or of one structure."""
     groups: list[list[int]] = [[]]
     n_atoms = 0
     for k in np.unique(owners).tolist():

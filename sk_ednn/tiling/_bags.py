@@ -1,4 +1,4 @@
-"""Tiles of bags: each instance of a sample is one tile."""
+"""Tiling of bags, in which each instance of a sample is a tile."""
 
 from __future__ import annotations
 
@@ -13,39 +13,39 @@ from ..exceptions import NoveltyWarning, TilingError
 from ..fields._bags import Bags, check_bags
 from ..fields._fields import require_numbers
 from ..fields._range import InputRange
-from ._packed import AbstractPackedTiling
+from ._packed import AbstractPackedTiling, checked_gradient
 
 
 @stored("BagTiling")
 class BagTiling(AbstractPackedTiling):
-    """Take each instance of a bag as a tile: totals of samples that are sets of things.
+    """Take each instance of a bag as a tile.
 
-    A sample is an array of shape ``(n_instances, n_features)``, with a number of rows that differs
-    from sample to sample, or no row at all. The tile model sees one row at a time, and its outputs
-    are summed over the rows. So a model is learned of single things (households, trees, cells,
-    atoms by any library's descriptors) from what is known of groups of them.
+    A sample is an array of shape ``(n_instances, n_features)``. The number of rows may differ
+    between samples and may be 0. The tile model sees one row at a time, and its outputs are summed
+    over the rows of a sample. It thus learns about single instances (households, trees, cells,
+    atoms with the descriptors of any library) from totals of groups.
 
     Parameters
     ----------
     column : int, default=None
-        Column that says of which kind an instance is. It is no feature.
+        Column with the kind of each instance. It is not a feature.
     kind : float, default=None
-        With `column`, take only the instances of this kind. One term for each kind gives each a
-        tile model; see `per_kind`.
+        With `column`, take only the instances of this kind. With one term per kind, each kind has
+        a tile model; see `per_kind`.
 
     Notes
     -----
     Contributions are lists of arrays, one for each sample. ``baseline="size"`` is the mean total
-    of an instance, of this kind where kinds are told apart; ``baseline="content"`` is linear in the
-    sums of the features too.
+    per instance (of the given kind); ``baseline="content"`` is also linear in the sums of the
+    features.
 
     See Also
     --------
-    GridTiling : Tiles of fields on a grid, which see their neighbours.
+    GridTiling : Tiles of fields on a grid, with their neighbourhood.
 
     Examples
     --------
-    What a tree contributes to the biomass of a plot, from the biomass of plots alone:
+    Learn the biomass of a tree from the total biomass of plots:
 
     >>> import numpy as np
     >>> from sklearn.pipeline import make_pipeline
@@ -73,18 +73,18 @@ class BagTiling(AbstractPackedTiling):
 
     @staticmethod
     def bags(X, groups):
-        """Divide one table of instances into bags.
+        """Split a table of instances into bags.
 
         Parameters
         ----------
         X : array-like of shape (n_instances, n_features)
         groups : array-like of shape (n_instances,)
-            Which sample each instance belongs to.
+            Sample of each instance.
 
         Returns
         -------
         bags : list of ndarray
-            One for each distinct value of `groups`, instances in their order.
+            One for each distinct value of `groups`, with the instances in their order in `X`.
         names : ndarray of shape (n_samples,)
             The values of `groups`, sorted.
 
@@ -108,7 +108,7 @@ class BagTiling(AbstractPackedTiling):
 
     @classmethod
     def per_kind(cls, tile_model, column, kinds) -> list:
-        """Return a list of terms, one for each kind of instance, for `EDNNRegressor`.
+        """Return a list of terms for `EDNNRegressor`, one for each kind of instance.
 
         Parameters
         ----------
@@ -137,7 +137,7 @@ class BagTiling(AbstractPackedTiling):
         ----------
         X : list of array-like of shape (n_instances, n_features)
         like : int, default=None
-            Number of columns of the bags of the fit.
+            Number of columns of the training bags.
         """
         if (self.column is None) != (self.kind is None):
             raise TilingError(
@@ -148,14 +148,14 @@ class BagTiling(AbstractPackedTiling):
         width = bags.values.shape[1]
         if like is not None and width != like:
             raise TilingError(
-                f"The model was fitted to bags with {like} column(s), these have {width}."
+                f"The model was fitted to bags with {like} column(s), but these have {width}."
             )
         if self.column is not None:
             integral = isinstance(self.column, Integral) and not isinstance(self.column, bool)
             if not integral or not -width <= self.column < width or width < 2:
                 raise TilingError(
-                    f"column={self.column!r} must be the number of one of the {width} column(s), "
-                    "with at least one other that is a feature."
+                    f"column={self.column!r} must be the index of one of the {width} column(s), "
+                    "and at least one other column must be left as a feature."
                 )
             if not isinstance(self.kind, Real) or self.kind != self.kind:
                 raise TilingError(f"kind must be a number, got {self.kind!r}.")
@@ -168,11 +168,11 @@ class BagTiling(AbstractPackedTiling):
         return bags.values.shape[1]
 
     def shape_of_tiles(self, bags: Bags) -> tuple[int, ...]:
-        """Return the shape of one tile, ``(n_features,)``."""
+        """Return the shape of a tile, ``(n_features,)``."""
         return (bags.values.shape[1] - (self.column is not None),)
 
     def tile_offsets(self, bags: Bags) -> np.ndarray:
-        """Return where the tiles of each sample begin."""
+        """Return the index of the first tile of each sample."""
         return bags.offsets if self.column is None else bags.chosen(self.column, self.kind)[1]
 
     def read(self, bags: Bags, start, stop) -> np.ndarray:
@@ -183,20 +183,48 @@ class BagTiling(AbstractPackedTiling):
         return rows[:, self._features(bags)]
 
     def n_contents(self, bags: Bags) -> int:
-        """Return the number of features: their sums may be used by the baseline."""
+        """Return the number of features, whose sums the baseline may use."""
         return self.shape_of_tiles(bags)[0]
 
-    def gradient_of(self, bags: Bags, slopes, max_tiles) -> list[np.ndarray]:
+    def gradient_of(self, bags: Bags, tile_gradients, max_tiles) -> list[np.ndarray]:
         """Return the gradient of each total with respect to its bag; see `AbstractTiling`."""
         out = np.zeros(bags.values.shape)
         for block in self.plan(bags, max_tiles):
-            values = slopes(self.read(bags, block.start, block.stop))
+            values = tile_gradients(self.read(bags, block.start, block.stop))
             if self.column is None:
                 out[block.start : block.stop] = values
             else:
                 rows = bags.chosen(self.column, self.kind)[0][block.start : block.stop]
                 out[rows[:, None], self._features(bags)] = values
         return np.split(out, bags.offsets[1:-1])
+
+    def known_gradients(self, bags: Bags, gradient) -> dict[str, list]:
+        """Return target gradients with respect to bags, each of the shape of its bag or None."""
+        sizes, width = np.diff(bags.offsets).tolist(), bags.values.shape[1]
+        return {
+            "features": [
+                checked_gradient(values, (n, width), f"gradient[{k}]")
+                for k, (values, n) in enumerate(zip(gradient, sizes, strict=True))
+            ]
+        }
+
+    def push(self, bags: Bags, block, kind, directions) -> list[np.ndarray]:
+        """Return the changes of instances along directions of bags; see `AbstractTiling`."""
+        offsets = bags.offsets[block.first : block.last + 2]
+        first, last = offsets[0], offsets[-1]
+        pushed = []
+        for by_sample in directions:
+            change = np.zeros((last - first, bags.values.shape[1]))
+            for start, stop, direction in zip(offsets[:-1], offsets[1:], by_sample, strict=True):
+                if direction is not None:
+                    change[start - first : stop - first] = direction.reshape(stop - start, -1)
+            if self.column is None:
+                rows = np.arange(block.start, block.stop)
+                pushed.append(change[rows - first])
+            else:
+                rows = bags.chosen(self.column, self.kind)[0][block.start : block.stop]
+                pushed.append(change[rows - first][:, self._features(bags)])
+        return pushed
 
     def range_of(self, bags: Bags) -> InputRange | None:
         """Return the range of each column."""
@@ -206,17 +234,17 @@ class BagTiling(AbstractPackedTiling):
         return InputRange(least, largest, np.zeros(len(least)), noun="bags", part="column")
 
     def compare_range(self, bags: Bags, values, stacklevel=2) -> Bags:
-        """Warn of bags far outside a stored range."""
-        seen = self.range_of(bags)
-        if seen is not None:
-            known = replace(InputRange.from_array(values), noun="bags", part="column")
-            doubt = known.doubt(seen.least, seen.largest)
-            if doubt is not None:
-                warnings.warn(doubt, NoveltyWarning, stacklevel=stacklevel)
+        """Warn of bags far outside a stored range; return the bags."""
+        observed = self.range_of(bags)
+        if observed is not None:
+            fitted = replace(InputRange.from_array(values), noun="bags", part="column")
+            message = fitted.doubt(observed.least, observed.largest)
+            if message is not None:
+                warnings.warn(message, NoveltyWarning, stacklevel=stacklevel)
         return bags
 
     def piece(self, bags: Bags, blocks):
-        """Return the bags that some neighbouring blocks are of; see `AbstractTiling`."""
+        """Return the bags of some adjacent blocks; see `AbstractTiling`."""
         first, last = blocks[0].first, blocks[-1].last
         samples = np.arange(first, last + 1)
         base = int(self.tile_offsets(bags)[first])

@@ -1,4 +1,4 @@
-"""The contract of a tiling: it admits data, counts tiles, and reads them block by block."""
+"""The interface of tilings: check data, count tiles, and read them block by block."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from ._tiles import Tiles
 
 
 class Systems(Protocol):
-    """A checked batch of systems: what `AbstractTiling.check` returns.
+    """A checked batch of systems, as returned by `AbstractTiling.check`.
 
     Attributes
     ----------
     n_samples : int
     dtype : dtype
-        Of the numbers that tiles contain.
+        Data type of the tiles.
     lazy : bool
-        Whether the systems are read piece by piece.
+        Whether the systems are read lazily, piece by piece.
     fixed_width : bool
-        Whether they are rows of features, whose number scikit-learn keeps.
+        Whether they are rows of features, whose number scikit-learn records.
     arrays : list of ndarray
-        The memory of systems that are not lazy.
+        Arrays that hold the data; empty if lazy.
     sizes : ndarray of shape (n_samples,)
-        How large each system is, in numbers or things that it has.
+        Size of each system, in numbers or in elements.
     """
 
     n_samples: int
@@ -45,29 +45,28 @@ class Systems(Protocol):
 
 
 class AbstractTiling(BaseEstimator, ABC):
-    """Where the tiles of systems are: the contract that any kind of system fits.
+    """Interface of all tilings, whatever the kind of system.
 
-    A tiling contains no data. `check` is the only way in, for `fit` and `predict` alike, and
-    returns a batch of systems (`Systems`) that all other methods are given. Blocks depend on the
-    systems, the tiling and `max_tiles` alone, never on the number of workers. That keeps totals
-    the same to the last bit for any number of workers. `sk_ednn.testing.check_tiling` checks a
-    tiling against this contract.
+    A tiling contains no data. `fit` and `predict` pass their data to `check`, which returns a
+    batch of systems (`Systems`) for all other methods. Blocks depend only on the systems, the
+    tiling and `max_tiles`, never on the number of workers, so that totals are deterministic.
+    `sk_ednn.testing.check_tiling` tests a tiling against this interface.
 
     Attributes
     ----------
     has_channels : bool or None
-        Whether the last axis of a tile is one of channels; None where a tile is no window of a
-        grid but plain features.
+        Whether the last axis of a tile is a channel axis; None if tiles are feature vectors
+        rather than windows of a grid.
     shares_sites : bool
-        Whether all tilings of this kind partition the same sites, so that the sizes of several
-        terms are one number. Terms of species, say, count different atoms.
+        Whether all tilings of this kind partition the same sites. The terms of a model then have
+        one size in common. Terms of species, in contrast, count different atoms.
     is_grid : bool
-        Whether this is an `AbstractGridTiling`, which knows of sites and windows.
+        Whether this is an `AbstractGridTiling`, which has sites and windows.
     has_gradient : bool
-        Whether it has `gradient_of`.
+        Whether `gradient_of` is implemented.
     """
 
-    __module__ = "sk_ednn.tiling"  # the name that messages give
+    __module__ = "sk_ednn.tiling"  # shown in error messages
 
     has_channels: bool | None = None
     shares_sites = False
@@ -76,18 +75,18 @@ class AbstractTiling(BaseEstimator, ABC):
 
     @abstractmethod
     def check(self, X, *, like=None) -> Any:
-        """Check data for this tiling and return them as a batch of systems.
+        """Check data for this tiling and return a batch of systems.
 
         Parameters
         ----------
-        X : data as the user has them, or a batch that was checked already
+        X : data passed by the user, or a batch that was already checked
         like : object, default=None
-            What `describe` returned for the systems of the fit, which these must match.
+            Result of `describe` for the training systems, which `X` must match.
 
         Raises
         ------
         TilingError, ValueError
-            Which sample does not fit, why, and what would.
+            If a sample does not suit the tiling. The message names it and a remedy.
         """
 
     @abstractmethod
@@ -96,28 +95,29 @@ class AbstractTiling(BaseEstimator, ABC):
 
     @abstractmethod
     def shape_of_tiles(self, systems) -> tuple[int, ...]:
-        """Return the shape of one tile, which is the same for all systems of a batch."""
+        """Return the shape of a tile, which is the same for all systems of a batch."""
 
     @abstractmethod
     def plan(self, systems, max_tiles: int) -> list:
-        """Divide all tiles into blocks of at most `max_tiles`, at least one tile each.
+        """Divide all tiles into blocks of 1 to `max_tiles` tiles.
 
-        A block has ``n_samples`` and ``n_tiles``. Samples without tiles may be in no block.
+        A block has the attributes ``n_samples`` and ``n_tiles``. A sample without tiles need not
+        be in any block.
         """
 
     @abstractmethod
     def samples(self, systems, block) -> np.ndarray:
-        """Return the numbers of the samples that a block has tiles of, shape (n,)."""
+        """Return the indices of the samples whose tiles are in a block, shape (n,)."""
 
     @abstractmethod
     def covers(self, systems, block) -> bool:
-        """Tell whether a block has all tiles of its samples."""
+        """Return True if a block contains all tiles of its samples."""
 
     @abstractmethod
     def block_tiles(self, systems, block) -> Tiles:
-        """Return the tiles of one block, those of one sample after the other.
+        """Return the tiles of a block, sample by sample.
 
-        Their `sum_matrix` is one over the block's own samples; see `samples`.
+        Their `sum_matrix` has one row for each sample of the block; see `samples`.
         """
 
     def tiles(self, X) -> Tiles:
@@ -125,7 +125,7 @@ class AbstractTiling(BaseEstimator, ABC):
 
         Parameters
         ----------
-        X : systems, as `check` takes them
+        X : systems, as accepted by `check`
 
         Returns
         -------
@@ -142,17 +142,18 @@ class AbstractTiling(BaseEstimator, ABC):
         return Tiles(np.concatenate(values), matrix, shape)
 
     def blocks(self, X, max_tiles: int) -> Iterator[Tiles]:
-        """Yield the tiles in blocks of at most `max_tiles`; their totals add up to the whole.
+        """Yield the tiles in blocks of at most `max_tiles`.
 
         Parameters
         ----------
-        X : systems, as `check` takes them
+        X : systems, as accepted by `check`
         max_tiles : int
 
         Yields
         ------
         Tiles
-            With a `sum_matrix` over all samples of `X`.
+            Their `sum_matrix` has one row for each sample of `X`, so that the totals of the blocks
+            add up to those of `X`.
         """
         systems = self.check(X)
         for block in self.plan(systems, max_tiles):
@@ -163,30 +164,34 @@ class AbstractTiling(BaseEstimator, ABC):
             yield Tiles(tiles.values, matrix, tiles.tile_shape)
 
     def probe(self, systems, n_tiles: int) -> Tiles | None:
-        """Return some `n_tiles` tiles that lie together, or None where there are none."""
+        """Return about `n_tiles` adjacent tiles, or None if there are no tiles."""
         return next(self.blocks(systems, n_tiles), None)
 
-    # --- what later systems must match ------------------------------------------------------
+    # --- consistency with the training systems ----------------------------------------------
 
     def describe(self, systems) -> Any:
-        """Return what later systems must have in common with these; see `check`."""
+        """Return the properties that later systems must share, the `like` of `check`."""
         return None
 
     def check_model(self, systems, tile_model) -> None:
-        """Raise TileModelError where a fitted tile model does not suit the tiles of systems."""
+        """Raise TileModelError if a fitted tile model does not accept the tiles of systems."""
         tile_model.check_shape(self.shape_of_tiles(systems))
 
     # --- the baseline -----------------------------------------------------------------------
 
     def focus_sites(self, tile_shape) -> tuple[slice, ...]:
-        """Return the slices that cut the focus out of a tile; none where a tile is one site."""
+        """Return the slices that select the focus of a tile; empty if a tile is a single site."""
         return ()
 
-    def n_contents(self, systems) -> int:
-        """Return the number of features of a focus, beside its size, that the baseline may use.
+    def focus_shape(self, tile_shape) -> tuple[int, ...]:
+        """Return the number of sites of a focus along each axis; see `focus_sites`."""
+        return tuple(part.stop - part.start for part in self.focus_sites(tile_shape))
 
-        They are the sums over the focus of each channel, and without a window the first numbers
-        of a tile.
+    def n_contents(self, systems) -> int:
+        """Return the number of features that the baseline may use besides the size of a focus.
+
+        For windows, these features are the sums of each channel over the focus; for feature
+        vectors, the first numbers of a tile.
         """
         return 0
 
@@ -194,47 +199,91 @@ class AbstractTiling(BaseEstimator, ABC):
 
     @abstractmethod
     def empty(self, systems, n_outputs) -> list[np.ndarray]:
-        """Return arrays that have room for the contributions of all tiles."""
+        """Return uninitialised arrays for the contributions of all tiles."""
 
     @abstractmethod
     def place(self, out, systems, block, values) -> None:
-        """Write the contributions of a block, (n_tiles, n_outputs), into `empty` arrays."""
+        """Write the contributions of a block, (n_tiles, n_outputs), to the arrays of `empty`."""
 
     @abstractmethod
     def by_sample(self, systems, out) -> Any:
-        """Return what `empty` arrays contain as users expect it: by sample."""
+        """Return contributions, as arrays of `empty`, by sample for the user."""
 
     # --- gradients --------------------------------------------------------------------------
 
-    def gradient_of(self, systems, slopes, max_tiles) -> Any:
-        """Return gradients of totals with respect to the systems, from those of contributions.
+    def gradient_of(self, systems, tile_gradients, max_tiles) -> Any:
+        """Return the gradients of totals with respect to the systems.
+
+        This is the vector-Jacobian product of cutting tiles: gradients with respect to tiles are
+        pulled back to the systems and added up; see `sk_ednn.tile_models._gradients`.
 
         Parameters
         ----------
         systems : Systems
-        slopes : callable
-            From tiles, (n_tiles, *tile_shape), the gradient of each contribution, of their shape.
+        tile_gradients : callable
+            Maps tiles (n_tiles, *tile_shape) to the gradient of each contribution with respect to
+            its tile, of the same shape.
         max_tiles : int
-            Tiles that are differentiated at a time.
+            Number of tiles per call.
 
         Raises
         ------
         TileModelError
-            Where the tiling has no gradients; see `has_gradient`.
+            If the tiling has no gradients; see `has_gradient`.
         """
         raise TileModelError(
-            f"{type(self).__name__} has no gradients with respect to its systems. GridTiling and "
-            "BagTiling have."
+            f"{type(self).__name__} has no gradients with respect to its systems. Use a "
+            "GridTiling, a BagTiling or an AtomTiling."
         )
 
+    def known_gradients(self, systems, gradient) -> dict[str, list]:
+        """Return target gradients by kind and sample, as flat arrays or None.
+
+        Parameters
+        ----------
+        systems : Systems
+        gradient : list
+            Target gradient of each total, in the form that `gradient_by_sample` returns.
+
+        Returns
+        -------
+        dict of str to list of ndarray or None
+            For each kind, one entry per sample; None if it is not known.
+        """
+        raise TileModelError(
+            f"{type(self).__name__} has no gradients with respect to its systems. Leave out "
+            "gradient, or use a GridTiling, a BagTiling or an AtomTiling."
+        )
+
+    def push(self, systems, block, kind, directions) -> list[np.ndarray]:
+        """Return the changes of the tiles of a block along directions of its samples.
+
+        This is the Jacobian-vector product of cutting tiles; `gradient_of` is its adjoint.
+
+        Parameters
+        ----------
+        systems : Systems
+        block : block of `plan`
+        kind : str
+            A key of `known_gradients`.
+        directions : list of list of ndarray or None
+            For each direction, a flat array for each sample of the block; None for no change.
+
+        Returns
+        -------
+        list of ndarray of shape (n_tiles, *tile_shape)
+            One for each direction.
+        """
+        raise NotImplementedError
+
     def gradient_by_sample(self, systems, parts) -> Any:
-        """Return what `gradient_of` returned as users expect it: by sample."""
+        """Return the result of `gradient_of` by sample for the user."""
         return parts
 
-    # --- the range of what was seen ---------------------------------------------------------
+    # --- input range ------------------------------------------------------------------------
 
     def range_of(self, systems) -> Any:
-        """Return the `InputRange` of systems, which later ones are compared with, or None."""
+        """Return the `InputRange` of systems, with which later ones are compared, or None."""
         return None
 
     def range_from(self, values) -> Any:
@@ -242,27 +291,27 @@ class AbstractTiling(BaseEstimator, ABC):
         return InputRange.from_array(values)
 
     def compare_range(self, systems, values, stacklevel=2) -> Any:
-        """Warn where systems lie far outside a stored range; return them."""
+        """Warn if systems lie far outside a stored range; return the systems."""
         return systems
 
-    # --- work elsewhere ---------------------------------------------------------------------
+    # --- distributed work -------------------------------------------------------------------
 
     def piece(self, systems, blocks) -> tuple[Any, list, np.ndarray]:
-        """Return what is needed for some blocks: a part of the systems, to send elsewhere.
+        """Return the part of the systems that some blocks need, to send it to a worker.
 
         Returns
         -------
         systems : Systems
         blocks : list
-            The same blocks, of these systems.
+            The same blocks, relative to these systems.
         samples : ndarray of int
-            The numbers that the samples of the part have in the whole.
+            Index in the whole batch of each sample of the part.
         """
         return systems, blocks, np.arange(systems.n_samples)
 
 
 def sum_matrix(owners, n_samples) -> csr_array:
-    """Return S for tiles that each belong, once, to the sample named in `owners`."""
+    """Return the sum matrix of tiles that each belong, once, to the sample in `owners`."""
     n_tiles = len(owners)
     indptr = np.zeros(n_samples + 1, dtype=np.intp)
     np.cumsum(np.bincount(owners, minlength=n_samples), out=indptr[1:])
@@ -271,7 +320,7 @@ def sum_matrix(owners, n_samples) -> csr_array:
 
 
 def _owners(matrix) -> np.ndarray:
-    """Return the sample of each tile of a sum matrix, where each belongs to one."""
+    """Return the sample of each tile of a sum matrix in which each tile belongs to one sample."""
     entries = matrix.tocoo()
     owners = np.empty(matrix.shape[1], dtype=np.intp)
     owners[entries.coords[1]] = entries.coords[0]

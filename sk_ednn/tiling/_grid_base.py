@@ -1,4 +1,4 @@
-"""The contract of tilings of grids: what only they have is keyed by the shape of a field."""
+"""The interface of tilings of grids, whose tiles depend only on the shape of a field."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from ._tiles import Tiles
 
 @dataclass(frozen=True)
 class Block:
-    """A piece of the work: some samples of one stack, and a region of their tile grids.
+    """A region of the tile grid of some samples of a stack.
 
     Attributes
     ----------
     stack : int
-        Which stack of the fields.
+        Index of the stack.
     samples : slice
-        Which of the stack's fields.
+        Samples of the stack.
     region : tuple of slice
-        Which tiles of each field, per axis of the tile grid.
+        Tiles of each field, per axis of the tile grid.
     """
 
     stack: int
@@ -52,11 +52,11 @@ class Block:
 
 
 class AbstractGridTiling(TransformerMixin, AbstractTiling):
-    """Where the tiles of fields on a grid are.
+    """Base class of tilings of fields on a grid.
 
-    It answers questions about shapes (`tile_grid`, `tile_shape`, `focus_sites`, `sites`,
-    `affected`) and reads one block of tiles (`read`); the contract of `AbstractTiling` follows
-    here.
+    Subclasses derive shapes (`tile_grid`, `tile_shape`, `focus_sites`, `sites`, `affected`) and
+    read a block of tiles (`read`). The interface of `AbstractTiling` is implemented on top of
+    these.
     """
 
     __module__ = "sk_ednn.tiling"
@@ -68,16 +68,16 @@ class AbstractGridTiling(TransformerMixin, AbstractTiling):
 
     @property
     def has_channels(self) -> bool:  # type: ignore[override]
-        """Whether the last axis of a tile is one of channels."""
+        """Whether the last axis of a tile is a channel axis."""
         return self.channel_axis is not None
 
     @abstractmethod
     def tile_grid(self, field_shape) -> tuple[int, ...]:
-        """Return how many tiles a field of this shape has along each axis."""
+        """Return the number of tiles of a field of this shape along each axis."""
 
     @abstractmethod
     def tile_shape(self, field_shape) -> tuple[int, ...]:
-        """Return the shape of one tile, ``(*window[, n_channels])``."""
+        """Return the shape of a tile, ``(*window[, n_channels])``."""
 
     @abstractmethod
     def affected(self, field_shape, changed) -> np.ndarray:
@@ -85,33 +85,32 @@ class AbstractGridTiling(TransformerMixin, AbstractTiling):
 
     @abstractmethod
     def read(self, fields: Fields, block: Block) -> np.ndarray:
-        """Return what the tiles of a block see: (n_samples, *block.grid, *tile_shape).
+        """Return the tiles of a block, (n_samples, *block.grid, *tile_shape).
 
         Only the region and its context are read from the fields.
         """
 
     def sites(self, field_shape, region) -> list[np.ndarray]:
-        """Return the sites that the tiles of a region see: per axis of the field, sorted.
+        """Return the sites that the tiles of a region see, sorted, per axis of the field.
 
-        They see no site beyond the product of these. Unless a tiling says it better, all sites.
+        The tiles see no site outside the product of these. The default is all sites.
         """
         return [np.arange(length) for length in field_shape]
 
     def cuts(self, n_samples, field_shape, max_tiles: int) -> tuple[tuple[slice, ...], ...]:
-        """Return where the blocks of equal fields are cut: along the samples, then along each axis.
+        """Return the slices of blocks of equal fields along the samples and along each axis.
 
-        The blocks are the product of these. Each has at most `max_tiles` tiles and at least one;
-        a field with more is cut into boxes as near to cubes as it goes, which share the least
-        context.
+        The blocks are the product of these and have 1 to `max_tiles` tiles each. A field with
+        more tiles is cut into boxes as close to cubes as possible, which share the least context.
         """
         grid = self.tile_grid(field_shape)
         step = max(1, max_tiles // max(int(np.prod(grid)), 1))
         return (cut(n_samples, step), *map(cut, grid, box_sides(grid, max_tiles)))
 
-    # --- the contract -----------------------------------------------------------------------
+    # --- the interface of AbstractTiling ----------------------------------------------------
 
     def shape_of_tiles(self, fields: Fields) -> tuple[int, ...]:
-        """Return the shape of one tile; see `AbstractTiling`."""
+        """Return the shape of a tile; see `AbstractTiling`."""
         return self.tile_shape(fields.stacks[0].values.shape[1:])
 
     def counts(self, fields: Fields) -> np.ndarray:
@@ -132,23 +131,23 @@ class AbstractGridTiling(TransformerMixin, AbstractTiling):
         return blocks
 
     def samples(self, fields: Fields, block: Block) -> np.ndarray:
-        """Return the numbers of a block's samples; see `AbstractTiling`."""
+        """Return the indices of the samples of a block; see `AbstractTiling`."""
         return fields.stacks[block.stack].samples[block.samples]
 
     def covers(self, fields: Fields, block: Block) -> bool:
-        """Tell whether a block has all tiles of its samples."""
+        """Return True if a block contains all tiles of its samples."""
         shape = fields.stacks[block.stack].values.shape[1:]
         return block.grid == tuple(self.tile_grid(shape))
 
     def block_tiles(self, fields: Fields, block: Block) -> Tiles:
-        """Return the tiles of one block, with a `sum_matrix` over the block's own samples."""
+        """Return the tiles of a block, with a `sum_matrix` over the samples of the block."""
         values = self.read(fields, block)
         owners = np.repeat(np.arange(block.n_samples), int(np.prod(block.grid)))
         tile_shape = values.shape[1 + len(block.grid) :]
         return Tiles(values, sum_matrix(owners, block.n_samples), tile_shape)
 
     def tiles(self, X) -> Tiles:
-        """Return all tiles of a batch of fields, as a view where there is one stack.
+        """Return all tiles of a batch of fields, as a view if all fields have one shape.
 
         Parameters
         ----------
@@ -161,62 +160,65 @@ class AbstractGridTiling(TransformerMixin, AbstractTiling):
         Raises
         ------
         TilingError
-            Where `X` is read piece by piece: it may be larger than memory.
+            If `X` is lazy, because its tiles may exceed the memory.
         """
         fields = self.check(X)
         if fields.lazy:
             sizes = [np.prod([float(n) for n in stack.values.shape]) for stack in fields.stacks]
             gib = sum(sizes) * fields.dtype.itemsize / 2**30
             raise TilingError(
-                "All tiles at once were asked for, of fields that are read piece by piece "
-                f"({gib:.3g} GiB in all). Read block by block are linear models, Pipelines of "
-                "transformers with partial_fit that end in one, and torch networks that see the "
-                "tiles themselves. For all others, read the fields into memory first, such as by "
-                "X.compute() or X[...]."
+                "Cannot return all tiles of fields that are read lazily "
+                f"({gib:.3g} GiB of fields). Linear models, Pipelines that end in one behind "
+                "transformers with partial_fit, and torch networks without transformers read "
+                "tiles block by block. For other models load the fields into memory first, for "
+                "example with X.compute() or X[...]."
             )
         return super().tiles(fields)
 
     def probe(self, fields: Fields, n_tiles: int) -> Tiles:
-        """Return some tiles of the first stack that lie together."""
+        """Return about `n_tiles` adjacent tiles of the first stack."""
         stack = fields.stacks[0]
         cuts = self.cuts(len(stack.samples), stack.values.shape[1:], n_tiles)
         samples, *region = (along[0] for along in cuts)
         return self.block_tiles(fields, Block(0, samples, tuple(region)))
 
+    def describe(self, fields: Fields) -> int:
+        """Return the number of axes of a field, channels included."""
+        return fields.ndim
+
     def check_model(self, fields: Fields, tile_model) -> None:
-        """Raise where a fitted tile model does not suit the tiles of fields."""
+        """Raise TileModelError if a fitted tile model does not accept the tiles of fields."""
         for stack in fields.stacks:
             tile_model.check_shape(self.tile_shape(stack.values.shape[1:]))
 
     def n_contents(self, fields: Fields) -> int:
-        """Return the number of channels: their contents may be used by the baseline."""
+        """Return the number of channels, whose sums over a focus the baseline may use."""
         return self.shape_of_tiles(fields)[-1] if self.has_channels else 1
 
     def empty(self, fields: Fields, n_outputs) -> list[np.ndarray]:
-        """Return an array (n_samples, *tile_grid, n_outputs) for each stack."""
+        """Return an uninitialised array (n_samples, *tile_grid, n_outputs) for each stack."""
         return [
             np.empty((len(stack.samples), *self.tile_grid(stack.values.shape[1:]), n_outputs))
             for stack in fields.stacks
         ]
 
     def place(self, out, fields: Fields, block: Block, values) -> None:
-        """Write the contributions of a block into `empty` arrays."""
+        """Write the contributions of a block to the arrays of `empty`."""
         shape = (block.n_samples, *block.grid, values.shape[-1])
         out[block.stack][(block.samples, *block.region)] = values.reshape(shape)
 
     def by_sample(self, fields: Fields, out):
-        """Return an array, or where fields came as a list, a list of arrays without samples."""
+        """Return an array, or a list of arrays without a sample axis for a list of fields."""
         return fields.by_sample(out)
 
-    def gradient_of(self, fields: Fields, slopes, max_tiles) -> list[np.ndarray]:
-        """Return the gradients of totals, an array like each stack; see `AbstractTiling`."""
+    def gradient_of(self, fields: Fields, tile_gradients, max_tiles) -> list[np.ndarray]:
+        """Return the gradients of totals, one array for each stack; see `AbstractTiling`."""
         parts = [np.zeros(stack.values.shape) for stack in fields.stacks]
         for block in self.plan(fields, max_tiles):
             tiles = self.read(fields, block)
             tile_shape = tiles.shape[1 + len(block.grid) :]
-            own = parts[block.stack][block.samples]
-            values = slopes(tiles.reshape(-1, *tile_shape))
-            add_tiles(own, self, block.region, values.reshape(tiles.shape))
+            gradient = tile_gradients(tiles.reshape(-1, *tile_shape)).reshape(tiles.shape)
+            add_tiles(parts[block.stack][block.samples], self, block.region, gradient)
         return parts
 
     def gradient_by_sample(self, fields: Fields, parts):
@@ -228,17 +230,17 @@ class AbstractGridTiling(TransformerMixin, AbstractTiling):
         return InputRange.of(fields, self.channel_axis)
 
     def compare_range(self, fields: Fields, values, stacklevel=2) -> Fields:
-        """Warn of fields far outside a stored range; lazy ones are compared when they are read."""
-        known = InputRange.from_array(values)
-        warn_of_range(known, fields, self.channel_axis, stacklevel=stacklevel + 1)
-        return replace(fields, known_range=known) if fields.lazy else fields
+        """Warn of fields far outside a stored range; lazy fields are compared as they are read."""
+        fitted = InputRange.from_array(values)
+        warn_of_range(fitted, fields, self.channel_axis, stacklevel=stacklevel + 1)
+        return replace(fields, known_range=fitted) if fields.lazy else fields
 
 
 def box_sides(grid, max_tiles) -> list[int]:
-    """Return how long boxes of at most `max_tiles` cells may be along each axis of a grid."""
+    """Return the largest length along each axis of boxes of at most `max_tiles` cells."""
     sides = [1] * len(grid)
     left = max_tiles
-    # The shortest axis first: what it does not need is left to the others.
+    # The shortest axis first, so that the others get the share it does not need.
     for n_open, axis in zip(range(len(grid), 0, -1), np.argsort(grid, kind="stable"), strict=True):
         side = int(left ** (1 / n_open)) + 1
         while side > 1 and side**n_open > left:
@@ -249,12 +251,12 @@ def box_sides(grid, max_tiles) -> list[int]:
 
 
 def boxes(grid, max_tiles) -> list[tuple[slice, ...]]:
-    """Cut a tile grid into boxes of at most `max_tiles`, as near to cubes as it goes."""
+    """Cut a tile grid into boxes of at most `max_tiles`, as close to cubes as possible."""
     return list(product(*map(cut, grid, box_sides(grid, max_tiles))))
 
 
 def cut(length, side) -> tuple[slice, ...]:
-    """Cut an axis into the fewest equal parts that are no longer than `side`, the last shorter."""
+    """Cut an axis into as few parts of at most `side` as possible, equal except for the last."""
     n_parts = -(-length // side)
     step = max(1, -(-length // max(1, n_parts)))
     return tuple(slice(start, min(start + step, length)) for start in range(0, length, step))

@@ -1,4 +1,4 @@
-"""Blocks of tiles that lie one after the other, sample by sample: those of bags and of atoms."""
+"""Tilings whose tiles are numbered sample by sample, those of bags and of atoms."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..exceptions import TileModelError
 from ._base import AbstractTiling, sum_matrix
 from ._tiles import Tiles
 
@@ -18,9 +19,9 @@ class PackedBlock:
     Attributes
     ----------
     start, stop : int
-        The tiles, counted over all samples.
+        Range of tiles, numbered over all samples.
     first, last : int
-        The samples that they belong to; the last one is included.
+        First and last sample, inclusive.
     """
 
     start: int
@@ -40,28 +41,28 @@ class PackedBlock:
 
 
 class AbstractPackedTiling(AbstractTiling):
-    """A tiling whose tiles are numbered sample by sample.
+    """Base class of tilings whose tiles are numbered sample by sample.
 
-    A subclass says where the tiles of each sample begin (`tile_offsets`) and reads a range of them
-    (`read`).
+    A subclass implements `tile_offsets`, the first tile of each sample, and `read`, which returns
+    a range of tiles.
     """
 
     __module__ = "sk_ednn.tiling"
 
     @abstractmethod
     def tile_offsets(self, systems) -> np.ndarray:
-        """Return where the tiles of each sample begin, int of shape (n_samples + 1,)."""
+        """Return the index of the first tile of each sample, int of shape (n_samples + 1,)."""
 
     @abstractmethod
     def read(self, systems, start, stop) -> np.ndarray:
-        """Return what the tiles from `start` to `stop` see, (stop - start, *tile_shape)."""
+        """Return the tiles from `start` to `stop`, (stop - start, *tile_shape)."""
 
     def counts(self, systems) -> np.ndarray:
         """Return the number of tiles of each sample, shape (n_samples,), as floats."""
         return np.diff(self.tile_offsets(systems)).astype(float)
 
     def plan(self, systems, max_tiles: int) -> list[PackedBlock]:
-        """Divide all tiles into blocks of whole samples; a sample of more tiles has several."""
+        """Divide all tiles into blocks of whole samples; larger samples are cut into several."""
         offsets = self.tile_offsets(systems)
         blocks: list[PackedBlock] = []
         start = first = 0
@@ -80,16 +81,16 @@ class AbstractPackedTiling(AbstractTiling):
         return blocks
 
     def samples(self, systems, block: PackedBlock) -> np.ndarray:
-        """Return the numbers of a block's samples; see `AbstractTiling`."""
+        """Return the indices of the samples of a block; see `AbstractTiling`."""
         return np.arange(block.first, block.last + 1)
 
     def covers(self, systems, block: PackedBlock) -> bool:
-        """Tell whether a block has all tiles of its samples."""
+        """Return True if a block contains all tiles of its samples."""
         offsets = self.tile_offsets(systems)
         return offsets[block.first] == block.start and offsets[block.last + 1] == block.stop
 
     def block_tiles(self, systems, block: PackedBlock) -> Tiles:
-        """Return the tiles of one block, with a `sum_matrix` over the block's own samples."""
+        """Return the tiles of a block, with a `sum_matrix` over the samples of the block."""
         values = self.read(systems, block.start, block.stop)
         offsets = self.tile_offsets(systems)[block.first : block.last + 2]
         sizes = np.diff(np.clip(offsets, block.start, block.stop))
@@ -97,13 +98,36 @@ class AbstractPackedTiling(AbstractTiling):
         return Tiles(values, sum_matrix(owners, block.n_samples), self.shape_of_tiles(systems))
 
     def empty(self, systems, n_outputs) -> list[np.ndarray]:
-        """Return one array with a row for each tile."""
+        """Return one uninitialised array with a row for each tile."""
         return [np.empty((int(self.tile_offsets(systems)[-1]), n_outputs))]
 
     def place(self, out, systems, block: PackedBlock, values) -> None:
-        """Write the contributions of a block into `empty` arrays."""
+        """Write the contributions of a block to the arrays of `empty`."""
         out[0][block.start : block.stop] = values
 
     def by_sample(self, systems, out) -> list[np.ndarray]:
         """Return a list of arrays, one for each sample."""
         return np.split(out[0], self.tile_offsets(systems)[1:-1])
+
+
+def checked_gradient(values, shape, name) -> np.ndarray | None:
+    """Check a target gradient and return it as a flat array, or None if it is None.
+
+    Raises
+    ------
+    TileModelError
+        If it is not an array of finite numbers of this shape.
+    """
+    if values is None:
+        return None
+    try:
+        array = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise TileModelError(f"{name} must be an array of shape {shape}: {error}") from error
+    if array.shape != shape:
+        raise TileModelError(f"{name} must be an array of shape {shape}, got shape {array.shape}.")
+    if not np.isfinite(array).all():
+        raise TileModelError(
+            f"{name} contains NaN or infinity. Give None for a gradient that is not known."
+        )
+    return array.ravel()

@@ -1,4 +1,4 @@
-"""Tiles on one scale: each channel with mean 0 and spread 1."""
+"""Standardisation of tiles: mean 0 and standard deviation 1 for each channel."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from ..exceptions import TileModelError
 
 @stored("ChannelScaler")
 class ChannelScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
-    """Standardise tiles channel by channel, before a tile model that minds the scale.
+    """Standardise tiles channel by channel, for tile models that depend on the scale.
 
-    The sites of a tile are places of one quantity, not quantities that differ: one mean and one
-    spread for each channel. A `StandardScaler` would take one for each place, and then blow up a
-    place that was constant in the fit, and tell apart tiles that are as far from one another.
+    All sites of a tile hold the same quantity and share one mean and one standard deviation for
+    each channel. A `StandardScaler` would estimate these for each site separately. It would
+    amplify noise at sites that were constant in the fit, and distort distances between tiles.
 
     Parameters
     ----------
     n_channels : int, default=1
-        How many channels a site has; they are last in a tile.
+        Number of channels of a site. Channels are the last axis of a tile.
 
     Attributes
     ----------
     scaler_ : StandardScaler
-        Of the channels: ``scaler_.mean_`` and ``scaler_.scale_`` have shape (n_channels,). A
-        channel that does not vary keeps its scale.
+        Scaler of the channels: ``scaler_.mean_`` and ``scaler_.scale_`` have shape (n_channels,).
+        Constant channels are centred but not scaled.
     n_features_in_ : int
-        Numbers of a tile.
+        Number of features of a tile, ``n_sites * n_channels``.
 
     Examples
     --------
@@ -55,7 +55,7 @@ class ChannelScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         self.n_channels = n_channels
 
     def fit(self, X, y=None):
-        """Learn the mean and the spread of each channel.
+        """Compute the mean and the standard deviation of each channel.
 
         Parameters
         ----------
@@ -70,7 +70,7 @@ class ChannelScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         return self._fit(X, _scaler(), reset=True)
 
     def partial_fit(self, X, y=None):
-        """Learn from more tiles; see `fit`."""
+        """Update the mean and the standard deviation with more tiles; see `fit`."""
         first = not hasattr(self, "scaler_")
         return self._fit(X, _scaler() if first else self.scaler_, reset=first)
 
@@ -79,14 +79,15 @@ class ChannelScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         X = validate_data(self, X, reset=reset)
         if X.shape[1] % self.n_channels:
             raise TileModelError(
-                f"Tiles of {X.shape[1]} numbers cannot have n_channels={self.n_channels} at every "
-                "site: give the number of channels of the fields."
+                f"The number of features of a tile, {X.shape[1]}, is not a multiple of "
+                f"n_channels={self.n_channels}. Set n_channels to the number of channels of the "
+                "fields."
             )
         self.scaler_ = scaler.partial_fit(self._by_channel(X))
         return self
 
     def transform(self, X):
-        """Return tiles in units of the spread, from the mean.
+        """Standardise tiles.
 
         Parameters
         ----------
@@ -101,23 +102,29 @@ class ChannelScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         return self.scaler_.transform(self._by_channel(X)).reshape(X.shape)
 
     def inverse_transform(self, X):
-        """Return tiles in their own units."""
+        """Undo the standardisation."""
         check_is_fitted(self)
         X = np.asarray(X)
         return self.scaler_.inverse_transform(self._by_channel(X)).reshape(X.shape)
 
-    def pull(self, X, slope):
-        """Turn the derivative with respect to what `transform` returns into one of the tiles."""
-        return (self._by_channel(slope) / self.scaler_.scale_).reshape(slope.shape)
+    def pull(self, X, gradient):
+        """Pull gradients back from the output of `transform` to the tiles `X`.
 
-    def push(self, X, direction):
-        """Return how what `transform` returns changes when tiles change along a direction."""
-        return (self._by_channel(direction) / self.scaler_.scale_).reshape(direction.shape)
+        This is the vector-Jacobian product described in `sk_ednn.tile_models._gradients`.
+        """
+        return (self._by_channel(gradient) / self.scaler_.scale_).reshape(gradient.shape)
+
+    def push(self, X, tangent):
+        """Push tangents forward from the tiles `X` to the output of `transform`.
+
+        This is the Jacobian-vector product described in `sk_ednn.tile_models._gradients`.
+        """
+        return (self._by_channel(tangent) / self.scaler_.scale_).reshape(tangent.shape)
 
     def _by_channel(self, rows):
         return rows.reshape(-1, self.n_channels)
 
 
 def _scaler() -> StandardScaler:
-    # Arrays, whatever scikit-learn is set to return: they are reshaped.
+    # Arrays, regardless of scikit-learn's global configuration, because they are reshaped.
     return StandardScaler().set_output(transform="default")

@@ -1,4 +1,4 @@
-"""The tiles of a batch of fields, and the operator that sums over them."""
+"""The tiles of a batch of systems, and the operator that sums over them."""
 
 from __future__ import annotations
 
@@ -9,28 +9,27 @@ from scipy.sparse import csr_array, eye_array
 
 from ._unique import distinct, in_order
 
-# Tiles looked at before all are compared: enough to see repetition, quick to skip where none is.
+# Tiles compared before all are: enough to detect repetition, and cheap where there is none.
 _PROBED = 2048
-# Places of a tile looked at first.
-_PLACES = 32
-# With more distinct tiles than this, a row of the sum matrix no longer stays in the caches.
+# Elements of a tile compared first.
+_PROBED_ELEMENTS = 32
+# With more distinct tiles than this, a row of the sum matrix exceeds the processor's caches.
 _WIDE = 1 << 15
 
 
 @dataclass(frozen=True)
 class Tiles:
-    """Tiles and the sum operator S of ``y = S c(T)``.
+    """Tiles T and the sum operator S of ``y = S c(T)``.
 
     Attributes
     ----------
     values : ndarray of shape (*batch, *tile_shape)
-        What each tile sees, window axes first, then the channels where there are any. Often a
-        strided view of overlapping windows: read-only, and copied out only block by block.
-        The tiles are counted along the batch axes in C order.
+        The tiles, in C order along the batch axes. Window axes come first, then channels, if any.
+        Often a read-only strided view of overlapping windows, copied only block by block.
     sum_matrix : csr_array of shape (n_samples, n_tiles)
-        How often each tile belongs to each sample.
+        Number of times each tile occurs in each sample.
     tile_shape : tuple of int
-        Shape of one tile, ``(*window[, n_channels])``.
+        Shape of a tile, ``(*window[, n_channels])``.
     """
 
     values: np.ndarray
@@ -39,7 +38,7 @@ class Tiles:
 
     @property
     def n_samples(self) -> int:
-        """Number of samples the tiles belong to."""
+        """Number of samples."""
         return self.sum_matrix.shape[0]
 
     @property
@@ -53,11 +52,14 @@ class Tiles:
         return self.sum_matrix @ contributions
 
     def adjoint(self, residuals) -> np.ndarray:
-        """Hand values of shape (n_samples, ...) down to the tiles: the adjoint of `total`."""
+        """Return the value of its sample, of shape (n_samples, ...), for each tile.
+
+        This is the adjoint of `total`.
+        """
         return self.sum_matrix.T @ np.asarray(residuals, dtype=np.float64)
 
     def counts(self) -> np.ndarray:
-        """Return how many tiles each sample has, repetitions counted; shape (n_samples,)."""
+        """Return the number of tiles of each sample, with repetitions, shape (n_samples,)."""
         return self.total(np.ones(self.n_tiles))
 
     def array(self, index=slice(None)) -> np.ndarray:
@@ -72,20 +74,20 @@ class Tiles:
         return self.values[np.unravel_index(np.asarray(index), batch)]
 
     def unique(self, admit=None) -> tuple[Tiles, np.ndarray]:
-        """Merge equal tiles into one that counts as often as they did.
+        """Merge equal tiles and count their occurrences in the sum matrix.
 
         Parameters
         ----------
         admit : callable, default=None
-            Called with the number of distinct tiles before they are copied; it may raise, for
-            instance where they would not fit into memory.
+            Called with the number of distinct tiles before they are copied. It may raise, for
+            example if they do not fit in memory.
 
         Returns
         -------
         tiles : Tiles
-            The distinct tiles, in an order that depends on their values only.
+            The distinct tiles, in an order that depends only on their values.
         inverse : ndarray of int of shape (n_tiles,)
-            Which distinct tile each tile is.
+            Index of the distinct tile equal to each tile.
 
         Examples
         --------
@@ -101,19 +103,19 @@ class Tiles:
         if admit is not None:
             admit(len(first))
         if 2 * len(first) > self.n_tiles:
-            # Most are kept: one pass through the field, then rows in order, is the faster way.
+            # Most are kept: it is faster to read the field once and then take rows in order.
             kept = np.take(self.array(), first, axis=0)
         else:
             kept = self.array(first)
         return Tiles(kept, self._renamed(inverse, len(first)), self.tile_shape), inverse
 
     def _renamed(self, inverse, n_distinct) -> csr_array:
-        """Return the sum matrix with the tiles renamed, and entries of the same tile added up."""
+        """Return the sum matrix over distinct tiles, with the entries of equal tiles added up."""
         old = self.sum_matrix
         shape = (self.n_samples, n_distinct)
         columns = inverse[old.indices]
         if n_distinct <= _WIDE:
-            # A product adds entries up without sorting them, as sum_duplicates would.
+            # A matrix product adds up entries without the sort of sum_duplicates.
             renamed = csr_array((old.data, columns, old.indptr), shape=shape)
             renamed = renamed @ eye_array(n_distinct, format="csr")
             renamed.sort_indices()
@@ -126,22 +128,22 @@ class Tiles:
         return csr_array((data, columns, indptr), shape=shape)
 
     def repeats(self, times=2.0) -> bool:
-        """Tell whether there are at least `times` as many tiles as distinct ones.
+        """Return True if there are at least `times` as many tiles as distinct tiles.
 
-        Where some thousand tiles, spread over all, differ from each other, none of them is taken
-        to repeat: of n distinct tiles that are equally frequent, 2 million / n pairs would be
-        equal. Otherwise the distinct tiles are counted.
+        If two thousand tiles, spread over all, differ from each other, tiles are assumed not to
+        repeat: among n equally frequent distinct tiles, about 2 million / n pairs of these would
+        be equal. Otherwise the distinct tiles are counted.
         """
         n_probed = min(self.n_tiles, _PROBED)
         if n_probed < 2:
             return False
         probed = np.arange(n_probed) * (self.n_tiles // n_probed)
-        n_places = int(np.prod(self.tile_shape))
-        if n_places > _PLACES:
-            # Tiles that differ at a few places differ: there is no need to read the others.
+        n_elements = int(np.prod(self.tile_shape))
+        if n_elements > _PROBED_ELEMENTS:
+            # Tiles that differ in a few elements differ, whatever the others are.
             batch = self.values.shape[: self.values.ndim - len(self.tile_shape)]
             few = np.unravel_index(
-                np.linspace(0, n_places - 1, _PLACES).astype(int), self.tile_shape
+                np.linspace(0, n_elements - 1, _PROBED_ELEMENTS).astype(int), self.tile_shape
             )
             at = np.unravel_index(probed[:, None], batch)
             first, _ = distinct(self.values[(*at, *few)], 1)
@@ -155,8 +157,8 @@ class Tiles:
         return times * len(first) <= self.n_tiles
 
     def condensed(self) -> Tiles:
-        """Return the distinct tiles where merging pays, else the tiles as they are.
+        """Return the distinct tiles if merging saves work, else the tiles unchanged.
 
-        For speed alone: whatever reports or decides by the number of distinct tiles takes `unique`.
+        This only affects speed. To report or compare the number of distinct tiles use `unique`.
         """
         return self.unique()[0] if self.repeats() else self

@@ -1,10 +1,12 @@
-"""Which sites a window sees: pure integers, no data.
+"""The sites of the windows of an axis: pure integers, no data.
 
-Everything that is special about a boundary stands in `axis_positions`; the rest of the package
-gathers by these indices or by slices equal to them.
+Only `axis_positions` distinguishes boundaries. The rest of the package gathers by its indices, or
+by equal slices.
 """
 
 from __future__ import annotations
+
+from functools import lru_cache
 
 import numpy as np
 
@@ -12,8 +14,8 @@ from ..exceptions import TilingError
 
 BOUNDARIES = ("periodic", "zero", "reflect", "nearest")
 
-OUTSIDE = -1  # the position of a site beyond a "zero" boundary: its value is 0
-FEW_RUNS = 8
+OUTSIDE = -1  # stands for a site beyond a "zero" boundary, whose value is 0
+FEW_RUNS = 8  # up to this many, runs are copied by slices; see `runs`
 
 
 def n_windows(length: int, focus: int, remainder: str = "error") -> int:
@@ -22,7 +24,7 @@ def n_windows(length: int, focus: int, remainder: str = "error") -> int:
     Raises
     ------
     TilingError
-        Where `length` is not a multiple of `focus` and `remainder` is "error".
+        If `length` is not a multiple of `focus` and `remainder` is "error".
     """
     if length % focus and remainder == "error":
         raise TilingError(
@@ -32,39 +34,41 @@ def n_windows(length: int, focus: int, remainder: str = "error") -> int:
 
 
 def legal_sizes(length: int, focus: int) -> str:
-    """Say which lengths suit the focus."""
+    """Return advice on the nearest multiples of the focus."""
     below, above = length // focus * focus, -(-length // focus) * focus
     return f"use {below} or {above} sites" if below else f"use {above} sites"
 
 
 def legal_focuses(length: int) -> str:
-    """Say which focuses divide a length."""
+    """Return the divisors of a length as text."""
     divisors = [str(f) for f in range(1, length + 1) if length % f == 0]
     if len(divisors) > 12:
         divisors = [*divisors[:6], "...", *divisors[-4:]]
     return divisors[0] if len(divisors) == 1 else f"{', '.join(divisors[:-1])} or {divisors[-1]}"
 
 
+@lru_cache(maxsize=256)
 def axis_positions(
     length: int, focus: int, context: int, boundary: str, remainder: str = "error"
 ) -> np.ndarray:
-    """Return the site behind each place of the padded axis.
+    """Return the site at each position of the padded axis.
 
-    Window `i` covers the places ``i * focus`` to ``(i + 1) * focus + 2 * context``.
+    Window `i` covers the positions ``i * focus`` to ``(i + 1) * focus + 2 * context``.
 
     Parameters
     ----------
     length, focus, context : int
         Sites of the axis, of a focus, and of the context on either side of it.
     boundary : {"periodic", "zero", "reflect", "nearest"}
-        What lies beyond the ends: the other end, nothing (`OUTSIDE`), the mirror image without
-        the end site repeated, or the end site again.
+        Sites beyond the ends: the opposite end, none (`OUTSIDE`), the mirror image without the
+        end site repeated, or the end site.
     remainder : {"error", "pad"}
-        With "pad" the last focus may reach over the end, into what the boundary says.
+        With "pad" the last focus may extend beyond the end.
 
     Returns
     -------
     ndarray of int of shape (n_windows * focus + 2 * context,)
+        Read-only, because results are cached.
 
     Examples
     --------
@@ -76,24 +80,27 @@ def axis_positions(
     [2 1 0 1 2 3 2 1]
     [0 0 0 1 2 3 3 3]
     """
-    places = np.arange(-context, n_windows(length, focus, remainder) * focus + context)
+    unbounded = np.arange(-context, n_windows(length, focus, remainder) * focus + context)
     if boundary == "periodic":
-        return places % length
-    if boundary == "zero":
-        return np.where((places >= 0) & (places < length), places, OUTSIDE)
-    if boundary == "nearest":
-        return places.clip(0, length - 1)
-    # A triangular wave: contexts longer than the axis are reflected again at the other end.
-    period = max(2 * (length - 1), 1)
-    folded = places % period
-    return np.minimum(folded, period - folded) if length > 1 else np.zeros_like(places)
+        sites = unbounded % length
+    elif boundary == "zero":
+        sites = np.where((unbounded >= 0) & (unbounded < length), unbounded, OUTSIDE)
+    elif boundary == "nearest" or length == 1:
+        sites = unbounded.clip(0, length - 1)
+    else:
+        # A triangular wave: contexts longer than the axis are reflected again at the other end.
+        period = 2 * (length - 1)
+        folded = unbounded % period
+        sites = np.minimum(folded, period - folded)
+    sites.setflags(write=False)
+    return sites
 
 
 def runs(positions) -> list[tuple[int, int]]:
-    """Return (first site, length) of each run of sites that follow each other.
+    """Return (first site, length) of each run of consecutive sites.
 
-    A run of places beyond a "zero" boundary begins with `OUTSIDE`. Slices are copied several times
-    faster than single sites; gather by those where there are more than `FEW_RUNS`.
+    A run of positions beyond a "zero" boundary starts with `OUTSIDE`. Copying slices is several
+    times faster than gathering single sites, unless there are more than `FEW_RUNS`.
 
     Examples
     --------
@@ -113,12 +120,12 @@ def runs(positions) -> list[tuple[int, int]]:
 def axis_windows(
     length: int, focus: int, context: int, boundary: str, remainder: str = "error"
 ) -> np.ndarray:
-    """Return the sites that each window of an axis sees.
+    """Return the sites of each window of an axis.
 
     Returns
     -------
     ndarray of int of shape (n_windows, focus + 2 * context)
-        `OUTSIDE` where a site lies beyond a "zero" boundary.
+        `OUTSIDE` for sites beyond a "zero" boundary.
 
     Examples
     --------
@@ -131,3 +138,40 @@ def axis_windows(
     positions = axis_positions(length, focus, context, boundary, remainder)
     starts = np.arange(n_windows(length, focus, remainder)) * focus
     return positions[starts[:, None] + np.arange(focus + 2 * context)]
+
+
+def seen_by(windows, length) -> np.ndarray:
+    """Return the windows of an axis that see each site, sorted.
+
+    Returns
+    -------
+    ndarray of int of shape (length, n_max)
+        Rows are padded with -1.
+
+    Examples
+    --------
+    >>> from sk_ednn.tiling._windows import axis_windows, seen_by
+    >>> seen_by(axis_windows(4, 1, 1, "zero"), 4)
+    array([[ 0,  1, -1],
+           [ 0,  1,  2],
+           [ 1,  2,  3],
+           [ 2,  3, -1]])
+    """
+    index = np.repeat(np.arange(len(windows)), windows.shape[1])
+    sites = windows.ravel()
+    # Distinct pairs of a site and a window, sorted by site.
+    pairs = np.unique(sites[sites != OUTSIDE] * len(windows) + index[sites != OUTSIDE])
+    sites, index = np.divmod(pairs, len(windows))
+    counts = np.bincount(sites, minlength=length)
+    table = np.full((length, counts.max()), -1, dtype=np.intp)
+    table[sites, np.arange(len(sites)) - np.repeat(np.cumsum(counts) - counts, counts)] = index
+    return table
+
+
+@lru_cache(maxsize=64)
+def windows_by_site(
+    length: int, focus: int, context: int, boundary: str, remainder: str = "error"
+) -> list[list[int]]:
+    """Return the windows that see each site of an axis, sorted; see `seen_by`."""
+    table = seen_by(axis_windows(length, focus, context, boundary, remainder), length)
+    return [row[row >= 0].tolist() for row in table]

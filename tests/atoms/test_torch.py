@@ -159,3 +159,40 @@ def test_on_a_gpu(case):
     TorchRasterizer(draw)(structure.numbers, *on_cpu).pow(2).sum().backward()
     for here, there in zip(on_cpu, (positions, cell), strict=True):
         np.testing.assert_allclose(there.grad.cpu(), here.grad, rtol=1e-9, atol=1e-9)
+
+
+# The cell, and by which edges an atom is moved to be at the place of another.
+IMAGES = {
+    "in the cell": (np.diag([2.0, 2.4, 9.0]), (0, 0, 0)),
+    "one edge": (np.diag([2.0, 2.4, 9.0]), (1, 0, 0)),
+    "two edges": (np.diag([2.0, 2.4, 9.0]), (-1, 2, 0)),
+    "the normal": (np.diag([2.0, 2.4, 9.0]), (0, 0, 1)),
+    "all": (np.diag([2.0, 2.4, 9.0]), (2, -1, -1)),
+    "downwards": (np.diag([2.0, 2.4, -9.0]), (0, 0, 1)),
+}
+
+
+@pytest.mark.parametrize("image", IMAGES)
+@pytest.mark.parametrize("first", [(0.3, 0.4, 0.02), (0.0, 0.0, 0.0), (0.999999, 0.5, 0.999999)])
+def test_atoms_at_one_place_are_refused_through_every_period(image, first):
+    cell, edges = IMAGES[image]
+    flat = np.array([[0.1, 0.1, 0.0], [0.6, 0.7, 0.0]]) @ cell
+    draw = GaussianRasterizer(0.1, 0.2).fit([Structure([6, 6], flat, cell)])
+    scaled = np.array([first, (0.6, 0.7, first[2]), np.add(first, edges)])
+    structure = Structure([6, 6, 6], scaled @ cell, cell)
+    words = r"atom 0, and atom 2 of it are .* apart, closer than any two atoms"
+    with pytest.raises(ValueError, match=words):
+        draw.transform([structure])
+    with pytest.raises(ValueError, match=words):
+        TorchRasterizer(draw)(structure.numbers, *tensors(structure), pbc=True)
+    structure.positions[2] += [0.5, 0.0, 0.0]
+    expected = draw.transform([structure])[0]
+    field = TorchRasterizer(draw)(structure.numbers, *tensors(structure), pbc=True)
+    np.testing.assert_allclose(field, expected, rtol=0, atol=1e-6)
+
+
+def test_a_cell_that_repeats_otherwise_than_fitted_is_refused():
+    draw, structure = fitted(*CASES["open"])
+    for shape in (None, (20, 24)):
+        with pytest.raises(ValueError, match="repeat"):
+            TorchRasterizer(draw)(structure.numbers, *tensors(structure), shape, pbc=True)

@@ -45,6 +45,12 @@ FIT = {
     "adjust": None,
     "energy": None,
     "forces": False,
+    "images": False,
+    "cutoff": None,
+    "averages": None,
+    "max-seconds": None,
+    "labels": None,
+    "start": None,
     "output": "from_file.ednn",
     "report": None,
     "json": True,
@@ -202,7 +208,7 @@ def test_a_bad_file_is_refused_in_one_line(text, run, folder):
     message = BAD[text]
     colon = "" if message.startswith(("cannot", "must", "has")) else ":"
     assert result.stderr.startswith(f"error: bad.yaml{colon} {message}")
-    assert result.stderr.count("\n") == 1 and len(result.stderr) < 400
+    assert result.stderr.count("\n") == 1 and len(result.stderr) < 450
     assert result.stdout == "" and not (folder / "owned").exists()
 
 

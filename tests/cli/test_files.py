@@ -272,7 +272,7 @@ def test_pipes_within_a_store_are_refused_by_name(tmp_path):
     name = write(tmp_path / "a.zarr", {"y": np.ones(3)})
     (tmp_path / "a.zarr/y/c/0").unlink()
     os.mkfifo(tmp_path / "a.zarr/y/c/0")
-    with pytest.raises(ValueError, match=r"a\.zarr/y/c/0 in it is a named pipe"):
+    with pytest.raises(ValueError, match=r"a\.zarr/y/c/0 in the store is a named pipe"):
         read_array(name, ("y",))
     (tmp_path / "b.zarr").touch()
     with pytest.raises(ValueError, match=r"b\.zarr is a file, and a zarr store is a folder"):

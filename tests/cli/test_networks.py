@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 import signal
 
 import numpy as np
@@ -74,7 +75,7 @@ def test_options_reach_the_training(run, folder, seen):
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("--device moon", "device='moon' is not there"),
+        ("--device moon", "device='moon' is not available"),
         ("--lr 0", "The 'lr' parameter of GradientSolver"),
         ("--checkpoint small.npz", "--checkpoint small.npz is the file with the fields"),
     ],
@@ -90,7 +91,7 @@ def test_the_remainder_may_be_padded(run, folder):
     run("fit odd_size.npz --focus 2 --boundary zero --remainder pad -m quadratic -o pad.ednn")
     assert load(folder / "pad.ednn").tiling.remainder == "pad"
     said = run("fit odd_size.npz --focus 2 --remainder pad -m quadratic", expected=1).stderr
-    assert "remainder='pad' has no meaning for a periodic field" in said
+    assert "remainder='pad' has no effect on a periodic field" in said
 
 
 # ------------------------------------------------------------------------------- interrupted
@@ -129,6 +130,54 @@ def test_an_interrupted_training_names_the_checkpoint_that_it_left(run, folder, 
     said = run(f"{line} --checkpoint left.ckpt", expected=130).stderr
     assert "no model was written; the same command goes on from left.ckpt" in said
     assert (folder / "left.ckpt").exists()
+
+
+class Struck:
+    """Ctrl-C within a training: at the third loss of an epoch of so many."""
+
+    def __init__(self, monkeypatch, kind, name, call):
+        method = getattr(kind, name)
+
+        def counted(*args, **kwargs):
+            self.n_calls += 1
+            if self.n_calls == call:
+                signal.raise_signal(signal.SIGINT)
+            return method(*args, **kwargs)
+
+        self.n_calls = 0
+        monkeypatch.setattr(kind, name, counted)
+
+
+@pytest.mark.filterwarnings("ignore:Training interrupted")
+@pytest.mark.parametrize("model", ["dense", "perceptron"])
+def test_the_best_epoch_so_far_is_written_and_named(model, run, folder, monkeypatch):
+    from sk_ednn.solvers import _perceptron, _training
+
+    kind, name = {
+        "dense": (_training._SummingNet, "train_step"),
+        "perceptron": (_perceptron._Training, "_gradients"),
+    }[model]
+    # A rate at which the loss does not always fall.
+    line = f"fit small.npz -m {model} --epochs 9 --lr 0.3 --seed 0 --json -o best.ednn --force"
+    with monkeypatch.context() as patch:
+        counting = Struck(patch, kind, name, -1)
+        run(line)
+        per_epoch = counting.n_calls // 9
+    with monkeypatch.context() as patch:
+        Struck(patch, kind, name, 6 * per_epoch + min(2, per_epoch))
+        found = json.loads(run(f"{line} --keep-on-interrupt").stdout)
+    said = re.fullmatch(r"interrupted in epoch 7; kept is epoch (\d), the best so far",
+                        found["interrupted"])  # fmt: skip
+    assert said, found["interrupted"]
+    best, kept = int(said[1]), load(folder / "best.ednn")
+    assert 1 <= best <= 6
+    X = np.load(folder / "small.npz")["X"]
+    if model == "perceptron":
+        losses = kept.tile_model_.estimator[-1].loss_curve_
+    else:
+        losses = kept.tile_model_.estimator.history[:, "train_loss"]
+    assert (len(losses), best) == (6, 1 + int(np.argmin(losses)))
+    assert np.isfinite(kept.predict(X)).all()
 
 
 @pytest.mark.parametrize("answer", [True, False])

@@ -65,7 +65,12 @@ def files(tmp_path_factory):
 @pytest.fixture
 def go(files, run, monkeypatch):
     monkeypatch.chdir(files)
-    return run
+
+    def go(line, *args):
+        images = line.startswith("fit ") and "nowhere" not in line
+        return run(f"{line} --images" if images else line, *args)
+
+    return go
 
 
 def test_sheets_are_fitted_and_larger_ones_predicted(go, files):
@@ -142,7 +147,7 @@ def test_what_ase_reads_is_predicted(name, go, files):
     (crystal,) = crystals(1)
     io.write(files / name, crystal)
     line = go(f"predict c.ednn {name} -q").stdout
-    assert line.startswith(f"{name}, structure 0  ") and line.endswith(" eV\n")
+    assert line.startswith(f"{name}, structure 0") and line.endswith(" eV\n")
     (found,) = json.loads(go(f"predict c.ednn {name} --json").stdout)["y"]
     assert found == pytest.approx(load(files / "c.ednn").predict([crystal])[0], abs=1e-4)
 
@@ -226,9 +231,12 @@ def damaged(files):
         ("fit sheets.extxyz --spacing a", "--spacing must be a number, or 2 of them with commas"),
         (
             "fit sheets.extxyz --spacing 0.37",
-            "sheets.extxyz, structure 0: Structure 0: its cell is",
+            "sheets.extxyz, structure 0 (line 1): Structure 0: its cell is",
         ),
-        ("fit copper.extxyz --plane xy", "copper.extxyz, structure 0: Structure 0 is not flat"),
+        (
+            "fit copper.extxyz --plane xy",
+            "copper.extxyz, structure 0 (line 1): Structure 0 is not flat",
+        ),
         ("fit sheets.extxyz large.traj", "contains structures, and the second argument is for to"),
         ("fit sheets.extxyz -o sheets.extxyz", "which would be lost"),
         ("fit sheets.extxyz --save-config sheets.extxyz", "which would be lost"),
@@ -256,7 +264,7 @@ def test_species_that_a_model_does_not_know_are_named(go, files):
     gold = [*crystals(2), build.bulk("Au", cubic=True)]
     io.write(files / "gold.extxyz", gold)
     result = go("predict c.ednn gold.extxyz", 1)
-    assert "gold.extxyz, structure 2: Expected the species Cu." in result.stderr
+    assert "gold.extxyz, structure 2 (line 13): Expected the species Cu." in result.stderr
 
 
 def test_settings_of_structures_come_from_a_file_too(go, files):
@@ -288,3 +296,11 @@ def test_files_of_structures_are_told_from_arrays(tmp_path):
     io.write(tmp_path / "inner" / "1.traj", crystals(1))
     assert {name: are_structures(str(tmp_path / name)) for name in names} == names
     assert are_structures(str(tmp_path / "inner"))
+
+
+def test_the_context_of_small_sheets_is_not_more_than_half_of_them(go, files):
+    io.write(files / "small.extxyz", sheets(12, (2, 3)))
+    go("fit small.extxyz -m quadratic -o small.ednn --force")
+    assert load(files / "small.ednn").steps[-1][1].tiling.context == (6, 9)
+    go("fit small.extxyz -m quadratic -o small.ednn --force --context 7")
+    assert load(files / "small.ednn").steps[-1][1].tiling.context == (7, 7)

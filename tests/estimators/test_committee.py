@@ -7,6 +7,7 @@ from sklearn.linear_model import LinearRegression, Ridge
 from sklearn.tree import DecisionTreeRegressor
 
 from sk_ednn import EDNNCommittee, EDNNRegressor, GridTiling
+from sk_ednn.exceptions import ExtensivityWarning, NoveltyWarning
 from sk_ednn.solvers import BoostingSolver
 from tests._cases import left_as_it_was, make_field
 
@@ -49,7 +50,7 @@ def test_members_see_the_samples_that_were_drawn(kind):
         np.testing.assert_allclose(alone.predict(list(X)), member.predict(list(X)), rtol=1e-9)
 
 
-def test_what_is_out_of_the_bag():
+def test_out_of_bag_predictions():
     X, y = data()
     committee = EDNNCommittee(MEMBER, 3, random_state=0).fit(X, y)
     for sample in range(len(X)):
@@ -66,7 +67,7 @@ def test_what_is_out_of_the_bag():
             assert np.isnan(committee.oob_prediction_[sample])
 
 
-def test_without_bootstrap_members_differ_by_their_seeds_alone():
+def test_without_bootstrap_members_differ_only_by_their_seeds():
     X, y = data()
     committee = EDNNCommittee(MEMBER, 3, bootstrap=False, random_state=0).fit(X, y)
     assert committee.predict(X, return_std=True)[1].max() < 1e-12
@@ -77,7 +78,7 @@ def test_without_bootstrap_members_differ_by_their_seeds_alone():
     assert committee.predict(X, return_std=True)[1].min() > 0
 
 
-def test_groups_are_drawn_whole_and_handed_on():
+def test_groups_are_drawn_whole_and_passed_on():
     X, y = data()
     groups = np.arange(20) // 4
     committee = EDNNCommittee(MEMBER, 6, random_state=0).fit(X, y, groups=groups)
@@ -86,7 +87,7 @@ def test_groups_are_drawn_whole_and_handed_on():
         assert (times == times[:, :1]).all()
 
 
-def test_weights_are_handed_on():
+def test_weights_are_passed_on():
     X, y = data()
     weight = np.where(np.arange(20) < 10, 1.0, 1e-9)
     committee = EDNNCommittee(MEMBER, 3, bootstrap=False).fit(X, y, sample_weight=weight)
@@ -94,7 +95,7 @@ def test_weights_are_handed_on():
     np.testing.assert_allclose(committee.predict(X), expected)
 
 
-def test_derivatives_are_handed_on():
+def test_gradients_are_passed_on():
     class Fitted(EDNNRegressor):
         def fit(self, X, y, *, gradient):
             self.given_ = X, gradient
@@ -126,7 +127,7 @@ def test_several_outputs():
     np.testing.assert_allclose(mean[:, 0], -mean[:, 1])
 
 
-def test_members_disagree_more_about_what_they_have_not_seen():
+def test_members_disagree_more_about_unseen_fields():
     X, y = data("list")
     committee = EDNNCommittee(MEMBER, 6, random_state=0).fit(X, y)
     near = committee.predict(X, return_std=True)[1].mean()
@@ -162,7 +163,7 @@ def test_any_regressor_may_be_a_member():
     ],
 )
 @pytest.mark.parametrize("already_fitted", [False, True])
-def test_bad_input_leaves_it_as_it_was(change, words, already_fitted):
+def test_bad_input_leaves_the_committee_unchanged(change, words, already_fitted):
     X, y = data()
     committee = EDNNCommittee(MEMBER, 2, random_state=0)
     if already_fitted:
@@ -181,3 +182,15 @@ def test_parameters_are_validated(name, value):
     X, y = data()
     with pytest.raises(ValueError, match=f"'{name}' parameter of EDNNCommittee"):
         EDNNCommittee(MEMBER).set_params(**{name: value}).fit(X, y)
+
+
+def test_members_warn_once_of_one_thing():
+    X = np.random.default_rng(0).normal(size=(30, 6, 6))
+    base = EDNNRegressor(Ridge(), GridTiling(1, 4))
+    with pytest.warns() as said:
+        model = EDNNCommittee(base, n_members=4, random_state=0).fit(X, X.sum(axis=(1, 2)))
+    assert [each.category for each in said] == [ExtensivityWarning]
+    with pytest.warns() as said:
+        model.predict(100 * X)
+    assert [each.category for each in said] == [NoveltyWarning]
+    assert len({estimator.input_range_.tobytes() for estimator in model.estimators_}) > 1

@@ -93,7 +93,7 @@ def changed(model, X, y, what):
      {"baseline": None}, {"tile_model": Ridge(1e-2)}],
     ids=str,
 )  # fmt: skip
-def test_what_a_fit_depends_on_is_not_mixed_up(tmp_path, spins, what):
+def test_the_key_depends_on_data_and_parameters(tmp_path, spins, what):
     model = EDNNRegressor(KernelRidge(kernel="rbf", alpha=1e-6), GridTiling(1, 1), memory=tmp_path)
     model.fit(*spins)
     model, X, y, known = changed(model, *spins, what)
@@ -103,7 +103,7 @@ def test_what_a_fit_depends_on_is_not_mixed_up(tmp_path, spins, what):
 
 
 @pytest.mark.parametrize("what", [{"verbose": 1}, {"n_jobs": 2}])
-def test_what_a_fit_does_not_depend_on_finds_it(tmp_path, spins, what):
+def test_the_key_ignores_verbose_and_n_jobs(tmp_path, spins, what):
     model = EDNNRegressor(
         Counted(), solver=BoostingSolver(n_stages=1), memory=tmp_path, random_state=0
     )
@@ -116,7 +116,7 @@ def test_what_a_fit_does_not_depend_on_finds_it(tmp_path, spins, what):
     assert all(getattr(model.evaluation_, name) == value for name, value in what.items())
 
 
-def test_a_warm_start_is_told_from_a_fit(tmp_path, spins):
+def test_the_key_of_a_warm_start_differs_from_that_of_a_fit(tmp_path, spins):
     forest = RandomForestRegressor(3, max_depth=3)
 
     def boosted(memory):
@@ -133,7 +133,7 @@ def test_a_warm_start_is_told_from_a_fit(tmp_path, spins):
             np.testing.assert_array_equal(a, b)
 
 
-def test_damaged_memory_is_fitted_again(tmp_path, spins):
+def test_a_damaged_cache_is_fitted_again(tmp_path, spins):
     model = EDNNRegressor(Ridge(), memory=tmp_path)
     expected = model.fit(*spins).predict(spins[0])
     (kept,) = tmp_path.rglob("output.pkl")
@@ -142,7 +142,7 @@ def test_damaged_memory_is_fitted_again(tmp_path, spins):
     assert len(kept.read_bytes()) > 50
 
 
-def test_what_is_read_piece_by_piece_is_refused(tmp_path):
+def test_memory_rejects_lazy_fields(tmp_path):
     da = pytest.importorskip("dask.array")
     model = EDNNRegressor(Ridge(), memory=tmp_path)
     with pytest.raises(ValueError, match="read piece by piece"):
@@ -165,9 +165,9 @@ def defined_within():
     ],
     ids=["lambda", "class in a function"],
 )
-def test_what_cannot_be_told_from_others_is_named(tmp_path, spins, tile_model, named):
+def test_memory_names_the_unhashable_parameter(tmp_path, spins, tile_model, named):
     model = EDNNRegressor(tile_model, memory=tmp_path / "memory")
-    words = f"^memory keeps each fit .*{named}.* define them in a module.* Or set memory=None"
+    words = f"^memory caches each fit .*{named}.* define them in a module.* Or set memory=None"
     with pytest.raises(TileModelError, match=words) as caught:
         model.fit(*spins)
     assert len(str(caught.value)) < 500  # and not all that the fit was given
@@ -175,7 +175,7 @@ def test_what_cannot_be_told_from_others_is_named(tmp_path, spins, tile_model, n
     model.set_params(memory=None).fit(*spins)
 
 
-def test_a_failed_fit_is_not_kept(tmp_path, spins):
+def test_a_failed_fit_is_not_cached(tmp_path, spins):
     X, y = spins
     model = EDNNRegressor(Ridge(), memory=tmp_path)
     for _ in range(2):
@@ -184,7 +184,7 @@ def test_a_failed_fit_is_not_kept(tmp_path, spins):
     assert not hasattr(model, "tile_model_")
 
 
-def test_networks_are_kept(tmp_path, spins):
+def test_networks_are_cached(tmp_path, spins):
     torch = pytest.importorskip("torch")
     from sk_ednn.solvers import GradientSolver
 
@@ -204,7 +204,7 @@ def test_networks_are_kept(tmp_path, spins):
     assert len(list(tmp_path.rglob("output.pkl"))) == 1
 
 
-def test_a_file_does_not_say_where_fits_are_kept(tmp_path, spins):
+def test_a_model_file_does_not_contain_the_cache_folder(tmp_path, spins):
     pytest.importorskip("skops")
     model = EDNNRegressor(Ridge(), memory=tmp_path / "memory").fit(*spins)
     files.save(model, tmp_path / "model.ednn")

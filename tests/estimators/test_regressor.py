@@ -68,7 +68,7 @@ def test_predictions_have_the_shape_of_y(name, n_outputs):
     ]
 
 
-def test_small_systems_teach_large_ones():
+def test_models_of_small_systems_predict_large_ones():
     spins = make_spins(60, (8,))
     products = make_pipeline(PolynomialFeatures(2), LinearRegression())
     for tile_model in (products, KernelRidge(kernel="rbf", alpha=1e-8)):
@@ -88,7 +88,7 @@ def test_a_plain_call_uses_kernel_ridge_and_the_nearest_neighbours():
     assert isinstance(model.evaluation_, AutoEvaluation)
 
 
-def test_the_tile_model_works_on_its_own():
+def test_the_tile_model_predicts_contributions_of_tiles():
     X, y = data()
     model = EDNNRegressor(Ridge(), GridTiling(2, 1)).fit(X, y)
     tiles = model.tiling_.tiles(X)
@@ -135,7 +135,7 @@ def test_with_equal_sizes_the_weighting_makes_no_difference():
 
 
 @pytest.mark.parametrize("tile_model", ["linear", "kernel", "process", "tree"])
-def test_samples_of_weight_zero_are_not_there(tile_model):
+def test_samples_of_weight_zero_are_ignored(tile_model):
     X, y = data()
     weight = np.where(np.arange(20) < 5, 0.0, 1.0)
     y[:5] = 1e6
@@ -211,13 +211,13 @@ def test_all_parameters_can_be_set_to_what_they_are():
 @pytest.mark.parametrize(
     "name", ["near__focus", "near__tiling__fokus", "middle__tiling__focus", "fokus"]
 )
-def test_unknown_parameters_are_refused(name):
+def test_unknown_parameters_are_rejected(name):
     with pytest.raises(ValueError, match="Invalid parameter"):
         two_terms().set_params(**{name: 1})
 
 
 @pytest.mark.parametrize("part", ["tile_model", "tiling", "solver", "evaluation"])
-def test_parameters_of_a_part_that_is_none_are_refused(part):
+def test_parameters_of_a_part_that_is_none_are_rejected(part):
     model = EDNNRegressor()
     before = model.get_params()
     with pytest.raises(ValueError, match=f"{part} is None"):
@@ -228,7 +228,7 @@ def test_parameters_of_a_part_that_is_none_are_refused(part):
         assert model.tiling.focus == 4
 
 
-def test_terms_are_cloned_with_all_they_hold():
+def test_terms_are_cloned_deeply():
     model = two_terms().set_params(near__tiling__focus=2)
     copy = clone(model)
     assert copy.get_params()["near__tiling__focus"] == 2
@@ -253,19 +253,19 @@ def test_contributions_have_the_names_fitted():
 @pytest.mark.parametrize(
     ("tile_model", "tiling", "words"),
     [
-        ([], None, "at least one; got"),
-        ([("a", Ridge())], None, r"holds \(name, tile_model, tiling\) for each"),
-        ([Ridge()], None, r"holds \(name, tile_model, tiling\) for each"),
-        ([(1, Ridge(), GridTiling())], None, r"holds \(name, tile_model, tiling\)"),
-        ([("a", Ridge(), GridTiling())], GridTiling(), "leave `tiling` at None, got GridTiling"),
-        ([("a", Ridge(), GridTiling())] * 2, None, r"names of their own.*\['a', 'a'\]"),
-        ([("a__b", Ridge(), GridTiling())], None, r"cannot be called \['a__b'\]"),
-        ([("tiling", Ridge(), GridTiling())], None, r"cannot be called \['tiling'\]"),
+        ([], None, "at least one term, .* got"),
+        ([("a", Ridge())], None, r"terms \(name, tile_model, tiling\), such as.* got \[\('a'"),
+        ([Ridge()], None, r"terms \(name, tile_model, tiling\), such as.* got \[Ridge"),
+        ([(1, Ridge(), GridTiling())], None, r"terms \(name, tile_model, tiling\)"),
+        ([("a", Ridge(), GridTiling())], GridTiling(), "`tiling` must be None; got GridTiling"),
+        ([("a", Ridge(), GridTiling())] * 2, None, r"unique names; got \['a', 'a'\]"),
+        ([("a__b", Ridge(), GridTiling())], None, r"cannot be named \['a__b'\]"),
+        ([("tiling", Ridge(), GridTiling())], None, r"cannot be named \['tiling'\]"),
         ([("a", Ridge(), 3)], None, r"'a' needs a tiling such as GridTiling\(\), got 3"),
         ([("a", Ridge(), None)], None, "'a' needs a tiling"),
     ],
 )
-def test_lists_that_are_no_terms_are_refused(tile_model, tiling, words):
+def test_lists_that_are_no_terms_are_rejected(tile_model, tiling, words):
     X, y = data()
     model = EDNNRegressor(tile_model, tiling)
     with left_as_it_was(model), pytest.raises(EDNNError, match=words):
@@ -275,7 +275,7 @@ def test_lists_that_are_no_terms_are_refused(tile_model, tiling, words):
 # --- what is filled in, what stays as it was given ------------------------------------------------
 
 
-def test_open_parameters_of_the_parts_are_filled_in():
+def test_n_jobs_verbose_and_random_state_fill_parameters_that_are_none():
     X, y = data()
     model = EDNNRegressor(
         RandomForestRegressor(2, max_depth=2), solver=BoostingSolver(n_stages=2),
@@ -291,7 +291,7 @@ def test_open_parameters_of_the_parts_are_filled_in():
     assert model.solver.random_state is None
 
 
-def test_parameters_that_were_set_stay():
+def test_parameters_that_are_set_are_kept():
     X, y = data()
     forest = RandomForestRegressor(2, max_depth=2, random_state=5, n_jobs=1)
     model = EDNNRegressor(
@@ -302,7 +302,7 @@ def test_parameters_that_were_set_stay():
     assert model.solver_.random_state == 7
 
 
-def test_parts_given_are_cloned():
+def test_parts_are_cloned():
     X, y = data()
     parts = {
         "tile_model": Ridge(), "tiling": GridTiling(2, 0), "solver": None, "evaluation": Unique()
@@ -357,7 +357,7 @@ BAD_TARGETS = {
     "inf": (np.where(Y8 > 0, np.inf, Y8), {}, "infinity"),
     "none": (None, {}, "requires y to be passed, but the target y is None"),
     "length": (Y8[:5], {}, "inconsistent numbers of samples: X has 6, y has 5"),
-    "dimension": (np.ones((6, 2, 2)), {}, "Sum what is known site by site"),
+    "dimension": (np.ones((6, 2, 2)), {}, "Sum values per site over each field"),
     "words": (np.full(6, "high"), {}, "numeric|convert|dtype"),
     "negative weight": (Y8, {"sample_weight": [-1, 1, 1, 1, 1, 1]}, "not negative"),
     "no weight": (Y8, {"sample_weight": np.zeros(6)}, "not all zero"),
@@ -409,7 +409,9 @@ def test_other_dimensions_channels_and_sizes_than_fitted():
     with pytest.raises(TilingError, match="fitted to fields of 2 dimension"):
         model.predict(X8[None])
     channels = EDNNRegressor(Ridge(), GridTiling(1, 0, channel_axis=-1)).fit(X8, Y8)
-    with pytest.raises(TileModelError, match=r"fitted to fields with 8 channel\(s\), these have 7"):
+    with pytest.raises(
+        TileModelError, match=r"fitted to fields with 8 channel\(s\), but these have 7"
+    ):
         channels.predict(X8[:, :, :7])
     with pytest.raises(TilingError, match="All fields must have the same channels"):
         channels.predict([np.ones((8, 8)), np.ones((8, 7))])
@@ -420,7 +422,7 @@ def test_other_dimensions_channels_and_sizes_than_fitted():
 
 @pytest.mark.parametrize("tamper", [as_nan, all_but_one])
 @pytest.mark.parametrize("evaluation", [None, Direct(), Unique()])
-def test_a_tile_model_that_returns_nonsense(tamper, evaluation):
+def test_invalid_contributions_are_rejected(tamper, evaluation):
     """Noticed at fit where predictions are needed to fit, at predict where they are not."""
     model = EDNNRegressor(Returns(tamper), evaluation=evaluation).fit(X8, Y8)
     with left_as_it_was(model), pytest.raises(TileModelError, match="The tile model Returns"):
@@ -478,7 +480,7 @@ def test_parameters_are_validated(name, value, already_fitted):
         model.fit(X8, Y8)
 
 
-def test_a_deviation_nobody_has_is_refused():
+def test_return_std_needs_a_tile_model_with_a_standard_deviation():
     model = EDNNRegressor(Ridge()).fit(X8, Y8)
     with left_as_it_was(model), pytest.raises(TileModelError, match="no standard deviation"):
         model.predict(X8, return_std=True)
@@ -490,14 +492,14 @@ def test_a_deviation_nobody_has_is_refused():
 # --- what is warned of ----------------------------------------------------------------------------
 
 
-def test_standardised_targets_are_warned_of():
+def test_standardised_targets_warn():
     X, y = data((4, 4), 40)
     for targets in (StandardScaler().fit_transform(y[:, None])[:, 0], ((y - y.mean()) / y.std())):
-        with pytest.warns(ExtensivityWarning, match="Give the raw totals"):
+        with pytest.warns(ExtensivityWarning, match="Pass the raw totals"):
             EDNNRegressor(Ridge()).fit(X, targets)
 
 
-def test_a_part_of_standardised_targets_is_warned_of_too():
+def test_a_part_of_standardised_targets_warns():
     X, y = data((4, 4), 400)
     part = ((y - y.mean()) / y.std())[:320]
     assert abs(part.mean()) > 1e-9 and abs(part.std() - 1) > 1e-9
@@ -508,9 +510,9 @@ def test_a_part_of_standardised_targets_is_warned_of_too():
 @pytest.mark.parametrize(
     ("X", "y", "named"),
     [
-        (np.zeros((4, 4)), np.float64(1.0), r"y must hold a total.*X\[None\] and \[y\]"),
-        (np.zeros((5, 4, 4)), np.zeros((5, 4, 4)), "Sum what is known site by site"),
-        (np.zeros((4, 4)), np.zeros(1), r"X has 4, y has 1. Give a single field as X\[None\]"),
+        (np.zeros((4, 4)), np.float64(1.0), r"y must contain a total.*X\[None\] and \[y\]"),
+        (np.zeros((5, 4, 4)), np.zeros((5, 4, 4)), "Sum values per site over each field"),
+        (np.zeros((4, 4)), np.zeros(1), r"X has 4, y has 1. Pass a single field as X\[None\]"),
         (
             np.zeros((2, 4, 4), "M8[s]"),
             np.zeros(2),
@@ -525,12 +527,12 @@ def test_a_part_of_standardised_targets_is_warned_of_too():
         (np.zeros((2, 4, 4)), np.array(["1", "2"]), r"y must hold real numbers, got dtype <U1"),
     ],
 )
-def test_what_newcomers_hand_over_is_refused_by_name(X, y, named):
+def test_common_mistakes_are_rejected_with_a_remedy(X, y, named):
     with pytest.raises(ValueError, match=named):
         EDNNRegressor(Ridge()).fit(X, y)
 
 
-def test_only_a_field_without_its_sample_axis_is_told_so():
+def test_only_a_field_without_sample_axis_is_advised_to_add_one():
     X, y = data((4, 4), 20)
     model = EDNNRegressor(Ridge()).fit(X, y)
     with pytest.raises(ValueError, match=r"Give a single field as field\[None\]"):
@@ -540,7 +542,7 @@ def test_only_a_field_without_its_sample_axis_is_told_so():
 
 
 @pytest.mark.parametrize("change", [lambda y: y, lambda y: y / y.std(), lambda y: y - y.mean()])
-def test_others_are_not(change, recwarn):
+def test_other_targets_do_not_warn(change, recwarn):
     X, y = data((4, 4), 40)
     EDNNRegressor(Ridge()).fit(X, change(y) + 0.1 * (change(y).std() == 1))
     assert not [w for w in recwarn if issubclass(w.category, ExtensivityWarning)]
@@ -561,19 +563,19 @@ INTENSIVE = {
 
 
 @pytest.mark.parametrize("what", INTENSIVE)
-def test_targets_that_do_not_grow_with_the_fields_are_warned_of(what, recwarn):
+def test_targets_that_do_not_grow_with_the_fields_warn(what, recwarn):
     of, warned = INTENSIVE[what]
     X = fields_of([4, 6, 8, 12] * 8)
     y = np.array([of(field) for field in X])
     EDNNRegressor(Ridge()).fit(X, np.stack([y, 2 * y], axis=1))
-    said = [w for w in recwarn if issubclass(w.category, ExtensivityWarning)]
-    assert bool(said) == warned
+    warnings_raised = [w for w in recwarn if issubclass(w.category, ExtensivityWarning)]
+    assert bool(warnings_raised) == warned
     if warned:
-        assert "does not grow with the size" in str(said[0].message)
-        assert said[0].filename == __file__
+        assert "does not grow with the size" in str(warnings_raised[0].message)
+        assert warnings_raised[0].filename == __file__
 
 
-def test_where_sizes_are_the_same_nothing_can_be_told(recwarn):
+def test_targets_of_fields_of_one_size_do_not_warn(recwarn):
     X = fields_of([8] * 32 + [9] * 8)
     EDNNRegressor(Ridge()).fit(X, [field.mean() for field in X])
     assert not [w for w in recwarn if issubclass(w.category, ExtensivityWarning)]
@@ -589,18 +591,19 @@ def test_where_sizes_are_the_same_nothing_can_be_told(recwarn):
         (GridTiling(1, 3, boundary="zero"), False),
     ],
 )
-def test_context_that_goes_around_a_field_is_warned_of(tiling, warned, recwarn):
+def test_context_beyond_half_of_a_field_warns(tiling, warned, recwarn):
     X, y = data((4, 4), 40)
     EDNNRegressor(Ridge(), tiling).fit(X, y)
-    said = [w for w in recwarn if issubclass(w.category, ExtensivityWarning)]
-    assert bool(said) == warned
+    warnings_raised = [w for w in recwarn if issubclass(w.category, ExtensivityWarning)]
+    assert bool(warnings_raised) == warned
     if warned:
-        assert "3 sites, is more than half of a field of shape (4, 4)" in str(said[0].message)
-        assert "a context of at most 2, or" in str(said[0].message)
-        assert said[0].filename == __file__
+        message = str(warnings_raised[0].message)
+        assert "context=3 exceeds half of a field of shape (4, 4)" in message
+        assert "Use context <= 2, or" in message
+        assert warnings_raised[0].filename == __file__
 
 
-def test_errors_are_the_builtin_ones_too():
+def test_errors_derive_from_builtin_ones():
     for error, builtin in [
         (TilingError, ValueError), (TileModelError, ValueError), (TileMemoryError, MemoryError)
     ]:  # fmt: skip
@@ -609,7 +612,7 @@ def test_errors_are_the_builtin_ones_too():
 
 
 @pytest.mark.parametrize("tile_model", ["linear", "kernel", "process", "tree"])
-def test_a_constant_total_per_site_is_known_at_once(tile_model):
+def test_a_constant_total_per_site_is_all_baseline(tile_model):
     """Nothing is left to fit once the baseline is taken off, and nothing goes wrong."""
     X = [*make_field("float64", 6, (4, 4)), *make_field("float64", 6, (8, 4), 1)]
     y = np.array([-13.6 * x.size for x in X])

@@ -1,57 +1,128 @@
-"""What an estimator around another has from it: its tags, and the columns it was fitted to."""
+"""Models, regressors and terms inside Pipelines, searches, committees, averages and guards."""
 
 import numpy as np
 import pytest
+from sklearn.compose import TransformedTargetRegressor
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV
-from sklearn.utils import get_tags
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 
 from sk_ednn import EDNNCommittee, EDNNRegressor, GridTiling, ShiftAveraged
-from sk_ednn.estimators._unwrap import regressors_of
+from sk_ednn.estimators._unwrap import (
+    estimators_in,
+    fitted_term,
+    regressors_in,
+    terms_in,
+    unwrap,
+    unwrap_search,
+)
+from sk_ednn.exceptions import TileModelError
 from sk_ednn.uncertainty import NoveltyGuard
 
-OUTER = (EDNNCommittee, ShiftAveraged, NoveltyGuard)
+X = np.random.default_rng(0).normal(size=(40, 4, 4))
+Y = X.sum(axis=(1, 2))
+SINGLE = EDNNRegressor(Ridge(), GridTiling(2, 0))
+NEGATIVE = FunctionTransformer(np.negative)
 
 
-@pytest.mark.parametrize("outer", OUTER)
-@pytest.mark.parametrize("inner", [EDNNRegressor(), Ridge()], ids=["regressor", "ridge"])
-def test_tags_are_those_of_the_estimator(outer, inner):
-    tags, known = get_tags(outer(inner)), get_tags(inner)
-    assert tags.input_tags == known.input_tags
-    assert tags.target_tags == known.target_tags
-    assert tags.regressor_tags == known.regressor_tags
-    assert tags.estimator_type == "regressor"
-    if outer is not NoveltyGuard:
-        assert get_tags(outer()).input_tags.three_d_array
+def search(estimator, name):
+    return GridSearchCV(estimator, {name: [1e-3]}, cv=2)
 
 
-@pytest.mark.parametrize("outer", [EDNNCommittee, ShiftAveraged])
-def test_columns_are_those_of_the_last_fit(outer):
-    pd = pytest.importorskip("pandas")
-    rng = np.random.default_rng(0)
-    wide, square = rng.normal(size=(12, 6)), rng.normal(size=(12, 4, 4))
-    model = outer(EDNNRegressor(Ridge(), GridTiling(2, 0)))
-    table = pd.DataFrame(wide, columns=list("abcdef"))
-    assert model.fit(table, wide.sum(axis=1)).feature_names_in_.tolist() == list("abcdef")
-    assert model.fit(wide, wide.sum(axis=1)).n_features_in_ == 6
-    assert not hasattr(model, "feature_names_in_")
-    assert not hasattr(model.fit(square, square.sum(axis=(1, 2))), "n_features_in_")
+# Name: (estimator, the model inside the fitted one, that model's regressors, sign of its fields).
+CASES = {
+    "single": (SINGLE, lambda m: m, lambda m: [m], 1),
+    "frozen": (
+        FrozenEstimator(EDNNRegressor(Ridge(), GridTiling(2, 0)).fit(X, Y)),
+        lambda m: m.estimator, lambda m: [m], 1,
+    ),
+    "search": (
+        search(SINGLE, "tile_model__alpha"), lambda m: m.best_estimator_, lambda m: [m], 1,
+    ),
+    "pipeline": (make_pipeline(NEGATIVE, SINGLE), lambda m: m[-1], lambda m: [m], -1),
+    "search over pipelines": (
+        search(make_pipeline(NEGATIVE, SINGLE), "ednnregressor__tile_model__alpha"),
+        lambda m: m.best_estimator_[-1], lambda m: [m], -1,
+    ),
+    "pipeline of pipelines": (
+        make_pipeline(NEGATIVE, make_pipeline(NEGATIVE, SINGLE)), lambda m: m[-1][-1],
+        lambda m: [m], 1,
+    ),
+    "guard": (
+        NoveltyGuard(make_pipeline(NEGATIVE, SINGLE), alarm_rate=0.2),
+        lambda m: m.estimator_[-1], lambda m: [m], -1,
+    ),
+    "committee": (EDNNCommittee(SINGLE, 2), lambda m: m, lambda m: m.estimators_, 1),
+    "average": (ShiftAveraged(SINGLE, 2), lambda m: m, lambda m: [m.estimator_], 1),
+    "committee of averages": (
+        EDNNCommittee(ShiftAveraged(SINGLE, 2), 2), lambda m: m,
+        lambda m: [member.estimator_ for member in m.estimators_], 1,
+    ),
+    "committee of pipelines": (
+        EDNNCommittee(make_pipeline(NEGATIVE, SINGLE), 2), lambda m: m,
+        lambda m: [member[-1] for member in m.estimators_], 1,
+    ),
+}  # fmt: skip
 
 
-def test_regressors_are_found_at_any_depth():
-    X = np.random.default_rng(0).normal(size=(12, 4, 4))
-    y = X.sum(axis=(1, 2))
-    single = EDNNRegressor(Ridge(), GridTiling(2, 0))
-    committee = EDNNCommittee(ShiftAveraged(single, 2), n_members=3, random_state=0).fit(X, y)
-    search = GridSearchCV(committee, {"estimator__n_shifts": [2]}, cv=2).fit(X, y)
-    for model in (committee, FrozenEstimator(committee), search, FrozenEstimator(search)):
-        members = getattr(model, "best_estimator_", model).estimators_
-        assert regressors_of(model) == [member.estimator_ for member in members]
-    assert regressors_of(single) == [single]
-    for unfitted in (EDNNCommittee(single), ShiftAveraged(single)):
-        with pytest.raises(NotFittedError):
-            regressors_of(unfitted)
-    with pytest.raises(TypeError, match="got Ridge"):
-        regressors_of(FrozenEstimator(Ridge().fit(X[:, 0], y)))
+@pytest.mark.parametrize("name", CASES)
+def test_a_model_is_unwrapped_with_the_fields_it_sees(name):
+    estimator, model_in, regressors_of, sign = CASES[name]
+    outer = estimator.fit(X, Y)
+    model, fields = unwrap(outer, X)
+    assert model is model_in(outer)
+    np.testing.assert_array_equal(fields, sign * X)
+    np.testing.assert_array_equal(model.predict(fields), outer.predict(X))
+    regressors = regressors_of(model)
+    for wrapped in (model, outer):
+        assert [id(r) for r in regressors_in(wrapped)] == [id(r) for r in regressors]
+    assert terms_in(outer) == [term for r in regressors for term in r.fitted_terms()]
+    if regressors == [model]:
+        fitted = fitted_term(outer, X)
+        assert fitted.regressor is model and fitted.tile_model is model.tile_model_
+        np.testing.assert_array_equal(fitted.systems.unstacked(), sign * X)
+    else:
+        with pytest.raises(TileModelError, match=r"Pass (one member|the estimator inside it)"):
+            fitted_term(outer, X)
+
+
+def test_targets_may_be_transformed_around_a_regressor():
+    outer = TransformedTargetRegressor(make_pipeline(NEGATIVE, SINGLE)).fit(X, Y)
+    assert regressors_in(outer) == [outer.regressor_[-1]]
+    names = [type(part).__name__ for part in estimators_in(outer)]
+    expected = ["TransformedTargetRegressor", "Pipeline", "FunctionTransformer", "EDNNRegressor"]
+    assert names == expected
+
+
+def test_unwrap_search_leaves_what_is_no_search():
+    chain = make_pipeline(NEGATIVE, SINGLE).fit(X, Y)
+    assert unwrap_search(chain) is chain
+    nested = FrozenEstimator(search(SINGLE, "tile_model__alpha").fit(X, Y))
+    assert unwrap_search(nested) is nested.estimator.best_estimator_
+
+
+@pytest.mark.parametrize("unfitted", [SINGLE, EDNNCommittee(SINGLE), ShiftAveraged(SINGLE)])
+def test_unwrap_needs_a_fitted_model(unfitted):
+    from sklearn.base import clone
+
+    with pytest.raises(NotFittedError):
+        unwrap(clone(unfitted))
+
+
+def test_unwrap_names_the_class_that_is_no_model():
+    other = FrozenEstimator(Ridge().fit(X[:, 0], Y))
+    assert regressors_in(other) == []
+    with pytest.raises(TileModelError, match=r"fitted EDNNRegressor.* got Ridge"):
+        unwrap(other)
+
+
+def test_fitted_term_needs_the_name_of_one_of_several_terms():
+    terms = [("near", Ridge(), GridTiling(1, 0)), ("wide", Ridge(), GridTiling(2, 1))]
+    model = EDNNRegressor(terms).fit(X, Y)
+    assert fitted_term(model, X, "wide").tiling is model.tiling_[1]
+    for term in (None, "far"):
+        with pytest.raises(TileModelError, match=r"the terms \['near', 'wide'\].*got"):
+            fitted_term(model, X, term)

@@ -25,7 +25,7 @@ def made():
 
 def test_there_are_all_of_them(made):
     names = {path.stem.partition(", ")[2] for path in FILES}
-    assert names == {*made.MODELS, *made.ATOMS}
+    assert names == {*made.MODELS, *made.ATOMS, *made.BAGS, *made.CRYSTALS}
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.InconsistentVersionWarning")
@@ -35,7 +35,7 @@ def test_predictions_are_those_of_then(path, made):
     own = path.with_suffix(".npy")
     expected = np.load(own if own.exists() else FOLDER / f"{schema}.npz")
     expected = expected if own.exists() else expected[name]
-    given = made.structures() if name in made.ATOMS else made.fields()
+    given, _ = made.data(name)
     model = load(path, modules=[made.Golden])
     # To rounding: another processor, or version of a library, sums up in another order.
     np.testing.assert_allclose(model.predict(given), expected, rtol=1e-5, atol=1e-7)

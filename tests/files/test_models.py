@@ -136,6 +136,16 @@ def test_predictions_are_the_same_to_the_last_bit(family, tmp_path):
     np.testing.assert_array_equal(loaded.fit(X, Y).predict(X), model.fit(X, Y).predict(X))
 
 
+@pytest.mark.parametrize("dtype", [np.int8, bool, np.float16, np.float32])
+@pytest.mark.parametrize("family", [name for name in FAMILIES if name != "user's regressor"])
+def test_models_of_fields_of_any_type_are_read(family, dtype, tmp_path):
+    """Estimators that keep what they were fitted to keep its type, too."""
+    fields = (X > 0).astype(dtype)
+    model = clone(FAMILIES[family]).fit(fields, Y)
+    loaded = returned(model, tmp_path / "a.ednn", modules=[Twice, MeanOfRows])
+    np.testing.assert_array_equal(loaded.predict(fields), model.predict(fields))
+
+
 def test_standard_deviations_are_the_same(tmp_path):
     for family in ("process", "committee"):
         model = clone(FAMILIES[family]).fit(X, Y)

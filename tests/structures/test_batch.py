@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from sk_ednn.structures import Structures
+from sk_ednn.structures._structure import gather
 
 ase = pytest.importorskip("ase")
 pytest.importorskip("ase.build")
@@ -106,6 +107,17 @@ def test_coincident_atoms_are_found_across_periods(cell, shift, at):
     batch(first, other, second + np.array([0, 0, 2e-4]))  # near, but apart
     with pytest.raises(ValueError, match="Structure 1, atom 0, and atom 2 of it"):
         batch(first, other, second + np.array([1e-9, 0, -1e-9]))
+
+
+def test_near_the_end_of_a_period_rounding_does_not_matter():
+    # 1e-4 Å, below which atoms coincide, is between their distances from the end of the period.
+    for x in ((9.9999001, 9.9998999), (-1e-9, 1e-9), (4.9999999, 5.0), (0.00009999, 0.00010001)):
+        crystal = {"numbers": [6, 6], "positions": [[one, 1, 0] for one in x], "cell": [10] * 3}
+        with pytest.raises(ValueError, match="atom 0, and atom 1"):
+            Structures.of([crystal])
+        flat = {**crystal, "positions": [[one, 1] for one in x]}
+        with pytest.raises(ValueError, match="atom 0, and atom 1"):
+            gather([flat])
 
 
 def test_atoms_of_a_large_crystal_are_told_apart():

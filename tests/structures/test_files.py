@@ -158,7 +158,7 @@ def test_errors_name_the_file_and_the_structure_in_it(tmp_path):
     (tmp_path / "run.bundle").mkdir()
     (tmp_path / "old.trj").write_bytes(b"PickleTrajectory")
     for name, message in {
-        "cut.extxyz": r"cut.extxyz cannot be read, at structure 2 \(counted from 0\): .",
+        "cut.extxyz": r"cut.extxyz cannot be read, at structure 2 \(counted from 0\), from line 37",
         "empty.extxyz": "empty.extxyz",
         "POSCAR": "POSCAR cannot be read, at structure 0",
         "some.unheard-of": "some.unheard-of cannot be read",

@@ -6,6 +6,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from sk_ednn.structures import Structures, neighbor_pairs
+from sk_ednn.structures._neighbors import _order
 
 pytest.importorskip("vesin")
 
@@ -115,6 +116,17 @@ def test_order_is_by_center_neighbor_and_shift(rng):
     keys = (*shifts.T[::-1], environments.neighbors, environments.centers)
     np.testing.assert_array_equal(np.lexsort(keys), np.arange(environments.n_pairs))
     assert environments.n_pairs > 500
+
+
+def test_order_does_not_hang_on_how_it_is_found(rng):
+    # Of very many atoms the five numbers of a pair do not fit into one integer.
+    i, j = rng.integers(0, 9, (2, 5000))
+    shifts = rng.integers(-9, 9, (5000, 3)).astype(np.int32)
+    rows = np.unique(np.column_stack([i, j, shifts]), axis=0)
+    rows = rng.permutation(rows)
+    for n_atoms in (9, 2**32):
+        order = _order(rows[:, 0], rows[:, 1], rows[:, 2:], n_atoms)
+        np.testing.assert_array_equal(rows[order], np.unique(rows, axis=0))
 
 
 def test_an_atom_sees_its_images():

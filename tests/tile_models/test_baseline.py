@@ -1,4 +1,4 @@
-"""The part of y that is linear in extensive features."""
+"""Baselines, compared with least squares on features of the fields."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from sk_ednn import EDNNRegressor, GridTiling
 from sk_ednn.tile_models._baseline import fit_baselines, focus_features
 from tests._cases import make_field
 
-# (tiling, shape of a field, shape of another): channels, contexts and boundaries of all kinds.
+# (tiling, shape of a field, shape of another) for all kinds of channels, contexts and boundaries.
 CASES = {
     "1-D": (GridTiling(2, 1), (4,), (8,)),
     "2-D": (GridTiling((2, 1), (0, 2)), (4, 3), (2, 6)),
@@ -23,7 +23,7 @@ def mixed(name, kind="float64"):
 
 
 def contents(tiling, X):
-    """Return what the baseline is linear in, looked up in the fields themselves."""
+    """Return the features of the baseline, computed from the fields themselves."""
     rows = []
     for field in X:
         if tiling.channel_axis is None:
@@ -37,7 +37,7 @@ def contents(tiling, X):
 @pytest.mark.parametrize("kind", ["float64", "spins", "bool"])
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("baseline", ["size", "content"])
-def test_is_least_squares_on_extensive_features(name, kind, weighted, baseline, rng):
+def test_baseline_is_least_squares_on_extensive_features(name, kind, weighted, baseline, rng):
     tiling, X = mixed(name, kind)
     fields = tiling.check(X)
     y = rng.normal(size=(len(X), 2))
@@ -55,7 +55,7 @@ def test_is_least_squares_on_extensive_features(name, kind, weighted, baseline, 
     np.testing.assert_allclose(tiles.total(fitted.predict(tiles.array())), totals, atol=1e-10)
 
 
-def test_none_takes_nothing_off():
+def test_no_baseline():
     tiling, X = mixed("1-D")
     y = np.ones((len(X), 1))
     (fitted,), totals = fit_baselines(None, [tiling], tiling.check(X), y, None)
@@ -74,8 +74,8 @@ def test_focus_features_of_a_tile():
 
 
 @pytest.mark.parametrize("baseline", [None, "size", "content"])
-def test_a_constant_field_is_extensive_whatever_the_baseline(baseline):
-    """Nothing in the fit adds a constant per sample: that would show at other sizes."""
+def test_constant_fields_are_extensive_for_all_baselines(baseline):
+    """A constant per sample would show at other sizes."""
     X = make_field("float64", 40, (4, 4))
     y = 7.0 * 16 + X.sum(axis=(1, 2))
     model = EDNNRegressor(Ridge(1e-8), GridTiling(1, 0), baseline=baseline).fit(X, y)
@@ -84,8 +84,8 @@ def test_a_constant_field_is_extensive_whatever_the_baseline(baseline):
 
 
 @pytest.mark.parametrize("noise", [0.0, 1e-9, 1e-7])
-def test_what_differs_by_rounding_alone_is_not_told_apart(noise, rng):
-    """All samples hold as much of each channel, as structures of one formula do when drawn."""
+def test_features_collinear_up_to_round_off(noise, rng):
+    """All samples have equal channel sums, as rasterised structures of one formula do."""
     tiling = GridTiling(1, 0, channel_axis=-1)
     X = rng.random((20, 4, 4, 2))
     X *= 5 / X.sum(axis=(1, 2), keepdims=True) * (1 + noise * rng.normal(size=(20, 1, 1, 2)))
@@ -97,7 +97,7 @@ def test_what_differs_by_rounding_alone_is_not_told_apart(noise, rng):
     assert abs(predicted) < 1000  # of some 200: no huge coefficients that cancel
 
 
-def test_integers_do_not_overflow():
+def test_contents_of_integers_do_not_overflow():
     tiling = GridTiling(16, 0)
     X = np.full((3, 16, 16), 127, dtype=np.int8)
     tiles = tiling.tiles(X).array()

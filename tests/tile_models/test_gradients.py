@@ -1,4 +1,4 @@
-"""Derivatives of totals with respect to fields are those of what is predicted."""
+"""Gradients of totals with respect to fields, compared with finite differences."""
 
 import numpy as np
 import pytest
@@ -79,14 +79,14 @@ def squares(X):
 
 
 def finite_difference(model, field, direction, step=1e-4):
-    """Central, of fourth order."""
+    """Return a central difference of fourth order."""
     ends = np.stack([field + k * step * direction for k in (-2, -1, 1, 2)])
     return model.predict(ends) @ np.array([1, -8, 8, -1]) / (12 * step)
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("name", MODELS)
-def test_gradient_is_the_derivative_of_the_prediction(name, rng):
+def test_gradient_equals_finite_differences(name, rng):
     if isinstance(MODELS[name], MLPRegressor):
         pytest.importorskip("torch")  # which trains it
     X = make_field("float64", 12, (6, 4))
@@ -94,15 +94,15 @@ def test_gradient_is_the_derivative_of_the_prediction(name, rng):
     model = EDNNRegressor(MODELS[name], tiling, baseline="content").fit(X, squares(X))
     gradient = model.predict_gradient(X[:2])
     assert gradient.shape == (2, 6, 4) and gradient.dtype == np.float64
-    for field, slope in zip(X[:2], gradient, strict=True):
+    for field, of_field in zip(X[:2], gradient, strict=True):
         direction = rng.normal(size=field.shape)
         expected = finite_difference(model, field, direction)
-        assert np.sum(slope * direction) == pytest.approx(expected, rel=1e-6, abs=1e-7)
+        assert np.sum(of_field * direction) == pytest.approx(expected, rel=1e-6, abs=1e-7)
 
 
 @pytest.mark.parametrize("boundary", BOUNDARIES)
 @pytest.mark.parametrize("channel_axis", [None, 0, -1])
-def test_adding_tiles_is_the_adjoint_of_cutting_them(boundary, channel_axis, rng):
+def test_add_tiles_is_the_adjoint_of_read(boundary, channel_axis, rng):
     shape = {None: (6, 4), 0: (3, 6, 4), -1: (6, 4, 3)}[channel_axis]
     tiling = GridTiling((2, 1), (1, 5), boundary=boundary, channel_axis=channel_axis)
     x = rng.normal(size=(2, *shape))
@@ -111,13 +111,13 @@ def test_adding_tiles_is_the_adjoint_of_cutting_them(boundary, channel_axis, rng
         out, expected = np.zeros_like(x), 0.0
         for block in tiling.plan(fields, max_tiles):
             tiles = tiling.read(fields, block)
-            held = rng.normal(size=tiles.shape)
-            expected += np.sum(held * tiles)
-            add_tiles(out[block.samples], tiling, block.region, held)
+            values = rng.normal(size=tiles.shape)
+            expected += np.sum(values * tiles)
+            add_tiles(out[block.samples], tiling, block.region, values)
         assert np.sum(out * x) == pytest.approx(expected, rel=1e-12)
 
 
-def test_several_terms_and_sizes(rng):
+def test_gradient_of_several_terms_and_sizes(rng):
     X = make_field("float64", 12, (6, 4))
     terms = [
         ("near", Ridge(), GridTiling(1, 0)),
@@ -125,29 +125,29 @@ def test_several_terms_and_sizes(rng):
     ]
     model = EDNNRegressor(terms).fit(X, squares(X))
     fields = [rng.normal(size=(4, 4)), rng.normal(size=(8, 6))]
-    for field, slope in zip(fields, model.predict_gradient(fields), strict=True):
+    for field, gradient in zip(fields, model.predict_gradient(fields), strict=True):
         direction = rng.normal(size=field.shape)
         expected = finite_difference(model, field, direction)
-        assert slope.shape == field.shape
-        assert np.sum(slope * direction) == pytest.approx(expected, rel=1e-6)
+        assert gradient.shape == field.shape
+        assert np.sum(gradient * direction) == pytest.approx(expected, rel=1e-6)
 
 
 @pytest.mark.parametrize(
-    ("tile_model", "named"),
+    ("tile_model", "words"),
     [
-        (DecisionTreeRegressor(max_depth=2), "BoostedSum is not known"),
-        (make_pipeline(SplineTransformer(), Ridge()), "SplineTransformer is not known"),
+        (DecisionTreeRegressor(max_depth=2), "BoostedSum is not implemented"),
+        (make_pipeline(SplineTransformer(), Ridge()), "SplineTransformer is not implemented"),
         (KernelRidge(kernel="laplacian"), "got kernel='laplacian'"),
         (GaussianProcessRegressor(Matern(nu=0.5), optimizer=None), "got nu=0.5. With nu=0.5"),
         (
             GaussianProcessRegressor(PairwiseKernel(), optimizer=None),
-            "PairwiseKernel.* not known",
+            "PairwiseKernel.* not implemented",
         ),
-        (make_pipeline(MinMaxScaler(clip=True), Ridge()), "has no derivative where it clips"),
+        (make_pipeline(MinMaxScaler(clip=True), Ridge()), "not differentiable where it clips"),
     ],
 )
-def test_what_cannot_be_differentiated_says_so(tile_model, named):
+def test_error_names_the_step_without_gradient(tile_model, words):
     X = make_field("float64", 12, (4, 4))
     model = EDNNRegressor(tile_model, GridTiling(1, 1)).fit(X, squares(X))
-    with pytest.raises(TileModelError, match=named):
+    with pytest.raises(TileModelError, match=words):
         model.predict_gradient(X[:1])

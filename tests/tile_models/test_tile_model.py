@@ -1,4 +1,4 @@
-"""A fitted tile model: where shapes are settled, and bad outputs stopped."""
+"""Tile models: shapes, scale and baseline, and checks of outputs."""
 
 import pickle
 
@@ -10,7 +10,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PolynomialFeatures
 
 from sk_ednn.exceptions import TileModelError
-from sk_ednn.tile_models._base import channels_first, checked_outputs, flat, is_torch
+from sk_ednn.tile_models._base import checked_outputs, flat, is_torch, module_input
 from sk_ednn.tile_models._baseline import Baseline
 from sk_ednn.tile_models._tile_model import TileModel
 from tests._cases import Returns
@@ -27,7 +27,7 @@ def tile_model(n_outputs=1, estimator=None, **params):
 
 
 @pytest.mark.parametrize("n_outputs", [1, 2])
-def test_one_row_of_outputs_per_tile(n_outputs):
+def test_predict_returns_one_row_of_outputs_per_tile(n_outputs):
     contributions = tile_model(n_outputs).predict(TILES)
     assert contributions.shape == (10, n_outputs)
     assert contributions.dtype == np.float64
@@ -36,7 +36,7 @@ def test_one_row_of_outputs_per_tile(n_outputs):
     assert tile_model(n_outputs).predict(TILES[:0]).shape == (0, n_outputs)
 
 
-def test_scale_and_baseline():
+def test_predict_applies_scale_and_baseline():
     focus = (slice(1, 2), slice(0, 2))
     baseline = Baseline(np.array([[0.5], [2.0]]), focus, "content", 2)
     model = tile_model(scale=3.0).with_baseline(baseline)
@@ -45,7 +45,7 @@ def test_scale_and_baseline():
     np.testing.assert_allclose(model.predict(TILES)[:, 0], expected, atol=1e-12)
 
 
-def test_a_scale_for_each_output():
+def test_predict_applies_a_scale_per_output():
     model = tile_model(2, scale=np.array([1.0, -2.0]))
     np.testing.assert_allclose(
         model.predict(TILES), np.outer(TILES.sum(axis=(1, 2)), [1, -4]), atol=1e-12
@@ -54,7 +54,7 @@ def test_a_scale_for_each_output():
 
 @pytest.mark.parametrize("order", ["C", "F"])
 @pytest.mark.parametrize("dtype", [np.float32, np.int8, bool])
-def test_estimators_get_contiguous_rows_of_any_type(order, dtype):
+def test_estimators_get_contiguous_rows_of_any_dtype(order, dtype):
     tiles = np.asarray(TILES * 3, dtype=dtype, order=order)
     rows = flat(tiles)
     assert rows.flags.c_contiguous
@@ -66,13 +66,13 @@ def test_estimators_get_contiguous_rows_of_any_type(order, dtype):
 @pytest.mark.parametrize(
     ("shape", "has_channels", "words"),
     [
-        ((3, 3), False, r"fitted to tiles of shape \(3, 2\), these fields give .* \(3, 3\)"),
-        ((6,), False, r"fitted to tiles of shape \(3, 2\), these fields give .* \(6,\)"),
-        ((3, 5), True, r"fitted to fields with 2 channel\(s\), these have 5"),
-        ((4, 2), True, "With focus=None the field's size is part of the model"),
+        ((3, 3), False, r"fitted to tiles of shape \(3, 2\), but these fields have .* \(3, 3\)"),
+        ((6,), False, r"fitted to tiles of shape \(3, 2\), but these fields have .* \(6,\)"),
+        ((3, 5), True, r"fitted to fields with 2 channel\(s\), but these have 5"),
+        ((4, 2), True, "With focus=None the model applies to one size of fields"),
     ],
 )
-def test_tiles_of_another_shape_are_refused(shape, has_channels, words):
+def test_predict_rejects_tiles_of_another_shape(shape, has_channels, words):
     with pytest.raises(TileModelError, match=words):
         tile_model(has_channels=has_channels).predict(np.zeros((1, *shape)))
 
@@ -93,40 +93,40 @@ def test_tiles_of_another_shape_are_refused(shape, has_channels, words):
         (lambda y: y / 0, 1, "NaN or infinity for 10 contribution"),
     ],
 )
-def test_bad_outputs_are_named(tamper, n_outputs, words):
+def test_errors_name_invalid_outputs(tamper, n_outputs, words):
     model = tile_model(n_outputs, Returns(tamper))
     with np.errstate(divide="ignore"), pytest.raises(TileModelError, match="Returns .*" + words):
         model.predict(TILES)
 
 
 @pytest.mark.parametrize("outputs", [np.arange(3), np.arange(3.0)[:, None], [0, 1, 2]])
-def test_outputs_become_columns_of_float64(outputs):
+def test_checked_outputs_are_columns_of_float64(outputs):
     checked = checked_outputs(outputs, 3, 1, None)
     assert checked.dtype == np.float64
     np.testing.assert_array_equal(checked, [[0.0], [1.0], [2.0]])
 
 
-def test_channels_stand_first_for_networks():
-    with_channels = channels_first(TILES, True)
+def test_module_input_has_channels_first():
+    with_channels = module_input(TILES, True)
     assert with_channels.dtype == np.float32
     assert with_channels.flags.c_contiguous
     np.testing.assert_array_equal(with_channels, np.moveaxis(TILES, -1, 1).astype(np.float32))
-    np.testing.assert_array_equal(channels_first(TILES, False)[:, 0], TILES.astype(np.float32))
+    np.testing.assert_array_equal(module_input(TILES, False)[:, 0], TILES.astype(np.float32))
 
 
-def test_memory_of_a_tile_grows_with_what_its_evaluation_makes():
+def test_bytes_per_tile_includes_intermediate_results():
     plain = tile_model().bytes_per_tile
     wide = tile_model(estimator=make_pipeline(PolynomialFeatures(3), LinearRegression()))
     assert wide.bytes_per_tile > plain
     assert tile_model(estimator=KNeighborsRegressor(2)).bytes_per_tile > plain
 
 
-def test_pickled_tile_models_say_the_same():
+def test_pickled_tile_models_predict_the_same():
     model = tile_model(2, scale=2.0)
     again = pickle.loads(pickle.dumps(model))
     np.testing.assert_array_equal(again.predict(TILES), model.predict(TILES))
 
 
-def test_scikit_learn_models_are_no_networks():
+def test_is_torch_rejects_scikit_learn_models():
     assert not is_torch(LinearRegression())
     assert not is_torch(LinearRegression)

@@ -1,4 +1,4 @@
-"""Atoms as tiles: the contract, the symmetries of physics, and large structures cut by space."""
+"""AtomTiling: its interface, physical symmetries, gradients, and large structures."""
 
 import pickle
 
@@ -28,7 +28,7 @@ from sk_ednn.descriptors import (
 )
 from sk_ednn.evaluation import Direct, LocalUpdates, Unique
 from sk_ednn.exceptions import TilingError
-from sk_ednn.solvers import BoostingSolver
+from sk_ednn.solvers import BoostingSolver, LinearSolver
 from sk_ednn.structures import Structures
 from sk_ednn.testing import check_tiling
 from sk_ednn.tiling import AtomTiling
@@ -44,7 +44,7 @@ PBC = {"crystal": (True, True, True), "slab": (True, True, False), "cluster": (F
 
 
 def make_structure(rng, n_atoms=6, species=(14, 79), pbc=True, edge=5.0):
-    """Return random atoms, none of them too close, in a tilted cell."""
+    """Return random atoms with a minimum distance in a tilted cell."""
     cell = edge * (np.eye(3) + 0.15 * rng.normal(size=(3, 3)))
     for _ in range(10_000):
         scaled = rng.random((n_atoms, 3))
@@ -87,7 +87,7 @@ def data():
 @pytest.mark.parametrize("species", [None, "Au"])
 @pytest.mark.parametrize("pbc", PBC)
 @pytest.mark.parametrize("name", DESCRIPTORS)
-def test_the_contract(name, pbc, species):
+def test_atom_tiling_passes_check_tiling(name, pbc, species):
     X = make_structures(5, pbc=PBC[pbc])
     X[0].numbers[:] = 14  # one without an atom of the term
     check_tiling(AtomTiling(DESCRIPTORS[name].with_species([14, 79]), species=species), X)
@@ -102,7 +102,7 @@ MODELS = {
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_one_model_for_each_species_learns_pairs(name, data):
+def test_one_term_per_species_learns_pair_energies(name, data):
     X, y = data
     solver = BoostingSolver(n_stages=30) if name == "forest" else None
     terms = AtomTiling.per_species(clone(MODELS[name]), DESCRIPTORS["power"], ["Si", "Au"])
@@ -116,7 +116,7 @@ def test_one_model_for_each_species_learns_pairs(name, data):
         assert len(own) == np.sum(structure.numbers == 79)
 
 
-def test_one_process_for_all_species_with_its_uncertainty(data):
+def test_gaussian_process_of_all_species_has_std(data):
     X, y = data
     process = make_pipeline(
         StandardScaler(), GaussianProcessRegressor(RBF(10.0) + WhiteKernel(1e-3), optimizer=None)
@@ -129,7 +129,7 @@ def test_one_process_for_all_species_with_its_uncertainty(data):
     assert composition.shape == (3,)  # atoms, Si, Au
 
 
-def test_predictions_have_the_symmetries_of_physics(data):
+def test_predictions_are_invariant_under_symmetries(data):
     X, y = data
     terms = AtomTiling.per_species(Ridge(1e-3), DESCRIPTORS["chebyshev"], ["Si", "Au"])
     model = EDNNRegressor(terms).fit(X, y)
@@ -154,7 +154,7 @@ def test_predictions_have_the_symmetries_of_physics(data):
 
 @pytest.mark.parametrize("pbc", PBC)
 @pytest.mark.parametrize("terms", ["per species", "together"])
-def test_gradients_are_those_by_positions_and_strain(terms, pbc):
+def test_gradient_with_respect_to_positions_and_strain(terms, pbc):
     X = make_structures(20, pbc=PBC[pbc])
     y = np.array([pair_energy(structure) for structure in X])
     tile_model = make_pipeline(StandardScaler(), KernelRidge(kernel="rbf", gamma=0.01, alpha=1e-3))
@@ -195,15 +195,15 @@ def test_gradients_are_those_by_positions_and_strain(terms, pbc):
 
 @pytest.fixture
 def small_regions(monkeypatch):
-    """Cut structures of more than 40 atoms by space, as those of 8,192 are."""
+    """Cut structures of more than 40 atoms into regions instead of more than 8,192."""
     monkeypatch.setattr("sk_ednn.tiling._atoms.LARGE", 40)
     monkeypatch.setattr("sk_ednn.structures._systems.LARGE", 40)
 
 
 @pytest.mark.parametrize("repeats", [(4, 4, 3), (1, 1, 24), (12, 2, 2)])
 @pytest.mark.parametrize("pbc", PBC)
-def test_large_structures_are_cut_by_space(pbc, repeats, data, small_regions, monkeypatch):
-    """Also those whose cell is narrower than the cutoff, and that lie outside of their cell."""
+def test_large_structures_are_cut_into_regions(pbc, repeats, data, small_regions, monkeypatch):
+    """Including cells narrower than the cutoff, and atoms outside of their cell."""
     X, y = data
     terms = AtomTiling.per_species(Ridge(1e-3), DESCRIPTORS["power"], ["Si", "Au"])
     model = EDNNRegressor(terms, evaluation=Direct(max_tiles=29)).fit(X, y)
@@ -235,7 +235,7 @@ def test_large_structures_are_cut_by_space(pbc, repeats, data, small_regions, mo
     np.testing.assert_allclose(by_regions[2][1].strain, expected.strain, atol=1e-7)
 
 
-def test_dask_and_workers_agree(data, small_regions, tmp_path):
+def test_dask_and_workers_give_equal_predictions(data, small_regions, tmp_path):
     pytest.importorskip("dask")
     from sk_ednn.evaluation import DaskBlocks
 
@@ -260,7 +260,7 @@ def test_dask_and_workers_agree(data, small_regions, tmp_path):
                 np.testing.assert_allclose(own, other, rtol=1e-8, atol=1e-10)
 
 
-def test_committee_novelty_and_files(data, tmp_path):
+def test_committee_novelty_and_files_of_structures(data, tmp_path):
     X, y = data
     terms = AtomTiling.per_species(Ridge(1e-3), DESCRIPTORS["symmetry"], ["Si", "Au"])
     committee = EDNNCommittee(EDNNRegressor(terms), n_members=3, random_state=0).fit(X, y)
@@ -275,7 +275,7 @@ def test_committee_novelty_and_files(data, tmp_path):
     np.testing.assert_array_equal(member.predict(X), committee.estimators_[0].predict(X))
 
 
-def test_networks_are_trained_on_descriptors(data):
+def test_network_on_descriptors(data):
     torch = pytest.importorskip("torch")
     pytest.importorskip("skorch")
     from sk_ednn.solvers import GradientSolver
@@ -290,7 +290,7 @@ def test_networks_are_trained_on_descriptors(data):
     assert np.abs(gradient.positions.sum(axis=0)).max() < 1e-4
 
 
-def test_any_function_is_a_descriptor(data):
+def test_function_descriptor(data):
     X, y = data
 
     def crowding(structures):
@@ -307,13 +307,13 @@ def test_any_function_is_a_descriptor(data):
         model.predict_gradient(X[:1])
 
 
-def test_bad_input_is_named(data):
+def test_errors_name_invalid_structures_and_parameters(data):
     X, y = data
     model = EDNNRegressor(Ridge(), AtomTiling(DESCRIPTORS["power"])).fit(X, y)
     for structures, words in (
         (
             [Bunch(**{**X[0], "numbers": np.full(len(X[0].numbers), 8)})],
-            "The model knows Si, Au.* is O",
+            "fitted to structures of Si, Au.* is O",
         ),
         ([Bunch(**{**X[0], "positions": X[0].positions * np.nan})], "tructure 0"),
         (X[0], "one Bunch|list"),
@@ -333,3 +333,70 @@ def test_bad_input_is_named(data):
     with pytest.raises(TilingError, match="sites of a field on a grid"):
         LocalUpdates(model, X[0])
     assert model.predict(Structures.of(X)).shape == (len(X),)
+
+
+@pytest.mark.parametrize("pbc", ["crystal", "cluster"])
+def test_linear_models_learn_forces_and_stress(pbc):
+    """Few energies and their gradients say more than the energies alone."""
+    X = make_structures(60, pbc=PBC[pbc])
+    y = np.array([pair_energy(structure) for structure in X])
+    terms = AtomTiling.per_species(
+        make_pipeline(StandardScaler(), Ridge(1e-4)), DESCRIPTORS["power"], ["Si", "Au"]
+    )
+    teacher = EDNNRegressor(terms).fit(X, y)
+    energies, gradients = teacher.predict(X), teacher.predict_gradient(X)
+    test = make_structures(20, seed=7, pbc=PBC[pbc])
+    expected, truth = teacher.predict(test), teacher.predict_gradient(test)
+    errors = {}
+    for kind in ("energies", "positions", "positions and strain"):
+        known = [
+            None if kind == "energies" else Bunch(
+                positions=each.positions, strain=each.strain if "strain" in kind else None
+            )
+            for each in gradients[:8]
+        ]  # fmt: skip
+        solver = LinearSolver(n_directions=100)
+        model = EDNNRegressor(clone(teacher).tile_model, solver=solver)
+        model.fit(X[:8], energies[:8], gradient=None if kind == "energies" else known)
+        found = model.predict_gradient(test)
+        errors[kind] = (
+            np.sqrt(np.mean((model.predict(test) - expected) ** 2)),
+            np.mean(
+                [
+                    np.abs(a.positions - b.positions).mean()
+                    for a, b in zip(found, truth, strict=True)
+                ]
+            ),
+        )
+    assert errors["positions"][1] < 0.7 * errors["energies"][1]
+    assert errors["positions and strain"][1] < 0.7 * errors["energies"][1]
+
+
+def test_push_is_the_adjoint_of_the_gradient():
+    X = make_structures(4)
+    tiling = AtomTiling(DESCRIPTORS["power"])
+    systems = tiling.check(X)
+    rng = np.random.default_rng(0)
+    weights = rng.normal(size=tiling.tiles(X).array().shape)
+    (block,) = tiling.plan(systems, 10**6)
+    parts = tiling.gradient_of(systems, lambda tiles: weights, 10**6)
+    gradients = tiling.gradient_by_sample(systems, parts)
+    known = tiling.known_gradients(systems, gradients)
+    for kind, values in known.items():
+        along = [rng.normal(size=len(each)) for each in values]
+        (pushed,) = tiling.push(systems, block, kind, [along])
+        left = sum(a @ b for a, b in zip(values, along, strict=True))
+        np.testing.assert_allclose(left, np.vdot(pushed, weights), rtol=1e-9)
+
+
+def test_gradients_that_cannot_be_learned_are_named(data):
+    X, y = data
+    model = EDNNRegressor(Ridge(), AtomTiling(DESCRIPTORS["power"]))
+    for gradient, words in (
+        ([Bunch(positions=np.zeros((1, 2)))] * len(X), r"positions of gradient\[0\] must be"),
+        ([Bunch(strain=np.full((3, 3), np.nan))] * len(X), "contains NaN"),
+        ([None] * len(X), "no entry that is known"),
+        ([None] * 3, "has"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            model.fit(X, y, gradient=gradient)

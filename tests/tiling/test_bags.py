@@ -1,4 +1,4 @@
-"""Bags: samples that are sets of rows. Each solver, evaluation and part around them works on it."""
+"""BagTiling with every solver and evaluation, and the tools around them."""
 
 import pickle
 import warnings
@@ -20,7 +20,7 @@ from sklearn.tree import DecisionTreeRegressor
 from sk_ednn import EDNNCommittee, EDNNRegressor, GridTiling
 from sk_ednn.evaluation import AutoEvaluation, Direct, LocalUpdates, Unique
 from sk_ednn.exceptions import NoveltyWarning, TileModelError, TilingError
-from sk_ednn.solvers import BoostingSolver, KernelSolver
+from sk_ednn.solvers import BoostingSolver, KernelSolver, LinearSolver
 from sk_ednn.testing import check_tiling
 from sk_ednn.tiling import BagTiling
 from sk_ednn.uncertainty import novelty
@@ -45,7 +45,7 @@ def make_bags(n_samples=60, seed=0, most=9, n_features=N_FEATURES, least=0):
 
 
 def of_row(rows):
-    """What one instance contributes."""
+    """Return the contribution of each instance."""
     return 2.0 + rows[:, 0] ** 2 - 0.7 * rows[:, 1] * rows[:, 2]
 
 
@@ -67,8 +67,8 @@ def fitted():
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_every_solver_learns_rows_from_sums_of_rows(name, fitted):
-    """And a control: of shuffled totals there is nothing to be learned."""
+def test_solvers_learn_instances_from_totals(name, fitted):
+    """With shuffled totals as a control, from which nothing can be learned."""
     train, test = make_bags(), make_bags(80, seed=1, least=1)
     y = totals(test)
     error = np.mean((fitted[name].predict(test) - y) ** 2) / np.var(y)
@@ -96,7 +96,7 @@ def test_totals_are_sums_of_contributions_and_extensive(name, fitted):
 
 @pytest.mark.parametrize("max_tiles", [1, 2, 3, 7, 1000])
 @pytest.mark.parametrize("kind", ["direct", "unique", "auto", "dask"])
-def test_evaluations_agree_for_any_blocks(kind, max_tiles, fitted):
+def test_evaluations_agree_for_all_block_sizes(kind, max_tiles, fitted):
     bags = make_bags(30, seed=3, most=12)
     model = pickle.loads(pickle.dumps(fitted["linear"]))
     expected, maps = model.predict(bags), model.predict_contributions(bags)
@@ -113,7 +113,7 @@ def test_evaluations_agree_for_any_blocks(kind, max_tiles, fitted):
         np.testing.assert_allclose(own, other, rtol=1e-12, atol=1e-12)
 
 
-def test_a_journal_keeps_the_blocks_of_bags(tmp_path, fitted):
+def test_journal_resumes_blocks_of_bags(tmp_path, fitted):
     pytest.importorskip("dask")
     from sk_ednn.evaluation import DaskBlocks
 
@@ -133,7 +133,7 @@ def test_a_journal_keeps_the_blocks_of_bags(tmp_path, fitted):
 
 @pytest.mark.parametrize("name", ["linear", "scaled", "kernel", "process", "perceptron"])
 @pytest.mark.parametrize("baseline", ["size", "content", None])
-def test_gradients_are_those_of_the_totals(name, baseline):
+def test_gradients_of_totals(name, baseline):
     bags = make_bags(40, least=1)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -153,7 +153,7 @@ def test_gradients_are_those_of_the_totals(name, baseline):
             )
 
 
-def test_a_linear_model_is_the_ordinary_fit_on_sums():
+def test_linear_model_equals_fit_on_summed_features():
     bags, rng = make_bags(50), np.random.default_rng(0)
     weights = rng.uniform(0.5, 2, size=50)
     y = totals(bags) + rng.normal(size=50)
@@ -170,7 +170,7 @@ def test_a_linear_model_is_the_ordinary_fit_on_sums():
     np.testing.assert_allclose([*ridge.coef_, ridge.intercept_], solution, rtol=1e-8)
 
 
-def test_kernel_ridge_is_the_ordinary_fit_between_bags():
+def test_kernel_ridge_equals_fit_with_summed_kernel():
     bags = make_bags(25)
     y = totals(bags)
     model = EDNNRegressor(
@@ -191,7 +191,7 @@ def test_kernel_ridge_is_the_ordinary_fit_between_bags():
 
 
 def with_kinds(n_samples=80, seed=0, kinds=(8, 22)):
-    """Return bags with a column of kinds, and totals to which each kind has its own function."""
+    """Return bags with a column of kinds, and totals with one function for each kind."""
     rng = np.random.default_rng(seed)
     bags, y = [], []
     for _ in range(n_samples):
@@ -209,8 +209,8 @@ def with_kinds(n_samples=80, seed=0, kinds=(8, 22)):
      make_pipeline(PolynomialFeatures(2, include_bias=False), Ridge(1e-8))],
     ids=["least squares", "ridge", "lasso", "quadratic"],
 )  # fmt: skip
-def test_each_kind_has_its_own_count(tile_model, baseline):
-    """With the count of the first kind for all, two kinds of different means cannot be fitted."""
+def test_each_kind_has_a_count(tile_model, baseline):
+    """Two kinds with different means cannot be fitted with the count of the first kind alone."""
     bags, y = with_kinds()
     terms = BagTiling.per_kind(tile_model, 1, (8, 22))
     model = EDNNRegressor(terms, baseline=baseline).fit(bags, y)
@@ -222,8 +222,8 @@ def test_each_kind_has_its_own_count(tile_model, baseline):
     assert [len(own) for own in maps["kind_8"]] == [int((bag[:, 1] == 8).sum()) for bag in test]
 
 
-def test_kinds_in_one_ratio_get_the_baseline_of_least_norm():
-    """As in TiO2 alone: the counts are collinear, and each kind gets a share."""
+def test_collinear_kinds_get_the_minimum_norm_baseline():
+    """For TiO2 alone, for example, counts are collinear and each kind gets a share."""
     x = np.random.default_rng(0).normal(size=(30, 3))
     bags = [np.stack([row, [22, 8, 8]], axis=1) for row in x]
     terms = BagTiling.per_kind(Ridge(1.0), 1, (22, 8))
@@ -234,7 +234,7 @@ def test_kinds_in_one_ratio_get_the_baseline_of_least_norm():
 
 
 @pytest.mark.parametrize("tile_model", ["kernel", "tree"])
-def test_other_solvers_take_kinds_too(tile_model):
+def test_other_solvers_accept_kinds(tile_model):
     bags, y = with_kinds(120)
     terms = BagTiling.per_kind(clone(MODELS[tile_model]), 1, (8, 22))
     solver = BoostingSolver(n_stages=40) if tile_model == "tree" else KernelSolver()
@@ -243,14 +243,14 @@ def test_other_solvers_take_kinds_too(tile_model):
     assert np.mean((model.predict(test) - expected) ** 2) < 0.02 * np.var(expected)
 
 
-def test_a_kind_that_no_sample_has_is_named():
+def test_error_names_a_kind_without_instances():
     bags, y = with_kinds(20)
     terms = BagTiling.per_kind(Ridge(), 1, (8, 22, 79))
     with pytest.raises(TilingError, match="No sample has a tile of the term 'kind_79'"):
         EDNNRegressor(terms).fit(bags, y)
 
 
-def test_networks_of_several_kinds_are_trained_as_one():
+def test_networks_of_several_kinds_are_trained_together():
     torch = pytest.importorskip("torch")
     pytest.importorskip("skorch")
     from sk_ednn.solvers import GradientSolver
@@ -266,7 +266,7 @@ def test_networks_of_several_kinds_are_trained_as_one():
     np.testing.assert_allclose(model.predict(test), single, rtol=1e-4, atol=1e-4)
 
 
-def test_one_network_on_rows():
+def test_network_on_instances():
     torch = pytest.importorskip("torch")
     pytest.importorskip("skorch")
     from sk_ednn.solvers import GradientSolver
@@ -282,14 +282,14 @@ def test_one_network_on_rows():
     assert np.mean((model.predict(test) - expected) ** 2) < 0.02 * np.var(expected)
     gradients = model.predict_gradient(test)
     assert [g.shape for g in gradients] == [bag.shape for bag in test]
-    with pytest.raises(TileModelError, match="are those of fields on a grid"):
+    with pytest.raises(TileModelError, match="need fields on a grid"):
         EDNNRegressor(net, BagTiling(), solver=GradientSolver(form="dense")).fit(bags, y)
 
 
-# --- what is around it ---------------------------------------------------------------------
+# --- other estimators and tools ------------------------------------------------------------
 
 
-def test_committee_search_and_files(tmp_path):
+def test_committee_search_and_files_of_bags(tmp_path):
     from sk_ednn import files
 
     bags = make_bags(80)
@@ -308,7 +308,7 @@ def test_committee_search_and_files(tmp_path):
         np.testing.assert_array_equal(loaded.predict(bags), model.predict(bags))
 
 
-def test_novelty_and_range(fitted, recwarn):
+def test_novelty_and_range_warning(fitted, recwarn):
     bags = make_bags(40)
     strange = [bag.copy() for bag in make_bags(5, seed=9, least=2)]
     strange[0][0] = 30.0
@@ -320,7 +320,7 @@ def test_novelty_and_range(fitted, recwarn):
         model.predict(strange)
 
 
-def test_bad_input_is_named():
+def test_errors_name_invalid_bags_and_parameters():
     bags, y = make_bags(10), np.zeros(10)
     model = EDNNRegressor(Ridge(), BagTiling())
     for X, words in (
@@ -342,8 +342,8 @@ def test_bad_input_is_named():
         model.predict([np.zeros((2, 4))])
     for tiling, words in (
         (BagTiling(column=1), "both column and kind"),
-        (BagTiling(column=3, kind=1), "must be the number of one of the 3 column"),
-        (BagTiling(column=True, kind=1), "must be the number"),
+        (BagTiling(column=3, kind=1), "must be the index of one of the 3 column"),
+        (BagTiling(column=True, kind=1), "must be the index"),
         (BagTiling(column=0, kind=float("nan")), "kind must be a number"),
     ):
         with pytest.raises(TilingError, match=words):
@@ -356,19 +356,19 @@ def test_bad_input_is_named():
         EDNNRegressor(Ridge(), BagTiling(), evaluation=Network()).fit(bags, y).predict(bags)
 
 
-def test_grids_and_bags_do_not_mix():
+def test_grids_and_bags_in_one_model_are_rejected():
     X, y = np.random.default_rng(0).normal(size=(10, 4, 3)), np.zeros(10)
     terms = [("grid", Ridge(), GridTiling()), ("bags", Ridge(), BagTiling())]
     with pytest.raises((TilingError, ValueError)):
         EDNNRegressor(terms).fit(X, y)
 
 
-def test_bags_keeps_the_contract():
+def test_bag_tiling_passes_check_tiling():
     check_tiling(BagTiling(), make_bags(7, seed=4))
     check_tiling(BagTiling(column=-1, kind=22), with_kinds(9)[0])
 
 
-def test_tables_are_divided_into_bags():
+def test_bags_splits_a_table():
     X = np.arange(12.0).reshape(6, 2)
     bags, names = BagTiling.bags(X, ["b", "a", "b", "c", "a", "b"])
     assert names.tolist() == ["a", "b", "c"]
@@ -376,3 +376,25 @@ def test_tables_are_divided_into_bags():
     np.testing.assert_array_equal(bags[1], X[[0, 2, 5]])
     with pytest.raises(TilingError, match="the group of each instance"):
         BagTiling.bags(X, [1, 2])
+
+
+@pytest.mark.parametrize("baseline", ["size", "content", None])
+def test_linear_models_learn_gradients_of_bags(baseline):
+    """Three totals of a quadratic function say little, and their gradients determine it."""
+    bags = make_bags(3, least=4)
+    y = totals(bags)
+    gradients = [
+        np.stack([2 * bag[:, 0], -0.7 * bag[:, 2], -0.7 * bag[:, 1]], axis=1) for bag in bags
+    ]
+    tile_model = make_pipeline(PolynomialFeatures(2, include_bias=False), Ridge(1e-8))
+    test = make_bags(30, seed=3)
+    errors = []
+    for gradient in (None, gradients):
+        solver = LinearSolver(n_directions=100)
+        model = EDNNRegressor(tile_model, BagTiling(), baseline=baseline, solver=solver)
+        model.fit(bags, y, gradient=gradient)
+        errors.append(np.abs(model.predict(test) - totals(test)).max())
+    assert errors[1] < 0.02 * errors[0]
+    wrong = [np.zeros((2, 3))] * 3
+    with pytest.raises(ValueError, match=r"gradient\[0\] must be an array of shape"):
+        model.fit(bags, y, gradient=wrong)

@@ -1,4 +1,4 @@
-"""Tiles of grids, compared with gathering them one site at a time."""
+"""GridTiling, compared with gathering tiles one site at a time."""
 
 import pickle
 from itertools import product
@@ -20,7 +20,7 @@ PAD = {"periodic": "wrap", "zero": "constant", "reflect": "reflect", "nearest": 
 
 @st.composite
 def tilings(draw, remainder=False):
-    """Draw a tiling and the shape of a grid it suits, in one to four dimensions."""
+    """Draw a tiling and a matching grid shape, in one to four dimensions."""
     ndim = draw(st.integers(1, 4))
     boundary = draw(st.sampled_from(BOUNDARIES[1:] if remainder else BOUNDARIES))
     focus = draw(st.tuples(*[st.integers(1, 3)] * ndim))
@@ -39,7 +39,7 @@ def tilings(draw, remainder=False):
 
 
 def place_to_site(place, length, boundary):
-    """Return the site behind a place, None where there is none."""
+    """Return the site at a padded position, or None beyond a "zero" boundary."""
     if boundary == "periodic":
         return place % length
     if boundary == "nearest":
@@ -57,7 +57,7 @@ def gathered(tiling, X):
     grid = [-(-length // f) for length, f in zip(shape, tiling.focus, strict=True)]
     tiles = X
     for axis, (length, f, c) in enumerate(zip(shape, tiling.focus, tiling.context, strict=True)):
-        # Put a leading zero, for the outside, before the axis; then windows behind each other.
+        # Insert a leading zero, for sites outside, before the axis; then concatenate windows.
         zero = np.zeros_like(np.take(tiles, [0], axis=1 + axis))
         tiles = np.concatenate([zero, tiles], axis=1 + axis)
         places = [
@@ -77,11 +77,11 @@ def numbers(shape, seed=0):
     return np.random.default_rng(seed).normal(size=(2, *shape))
 
 
-# --- what a tile sees -----------------------------------------------------------------------
+# --- values of tiles ------------------------------------------------------------------------
 
 
 @given(tilings())
-def test_tiles_are_those_gathered_site_by_site(case):
+def test_tiles_equal_gathering_site_by_site(case):
     tiling, shape = case
     X = numbers(shape)
     expected = gathered(tiling, X)
@@ -91,16 +91,16 @@ def test_tiles_are_those_gathered_site_by_site(case):
 
 
 @given(tilings(remainder=True))
-def test_padded_tiles_are_those_gathered_site_by_site(case):
+def test_padded_tiles_equal_gathering_site_by_site(case):
     tiling, shape = case
     X = numbers(shape)
     np.testing.assert_array_equal(tiling.tiles(X).values, gathered(tiling, X))
 
 
 @given(tilings(), st.data())
-def test_tiles_are_slices_of_what_numpy_pads(case, data):
+def test_tiles_equal_slices_of_numpy_pad(case, data):
     tiling, shape = case
-    # Within the grid: there np.pad is an independent reference for every boundary.
+    # For contexts within the grid, np.pad is an independent reference for every boundary.
     most = [length - (tiling.boundary == "reflect") for length in shape]
     tiling.context = tuple(data.draw(st.integers(0, min(m, WIDEST[len(shape)]))) for m in most)
     X = numbers(shape)
@@ -132,7 +132,7 @@ def test_foci_partition_the_sites(case):
 
 
 @given(st.one_of(tilings(), tilings(remainder=True)))
-def test_inverse_transform_puts_the_fields_together_again(case):
+def test_inverse_transform_restores_fields(case):
     tiling, shape = case
     X = numbers(shape)
     back = tiling.inverse_transform(tiling.transform(X))
@@ -141,7 +141,7 @@ def test_inverse_transform_puts_the_fields_together_again(case):
 
 @pytest.mark.parametrize("channel_axis", [0, 1, 2, -1, -2, -3])
 @pytest.mark.parametrize("boundary", BOUNDARIES)
-def test_channels_ride_along_wherever_they_are(channel_axis, boundary):
+def test_tiles_for_all_positions_of_the_channel_axis(channel_axis, boundary):
     channels = numbers((4, 6, 3))
     X = np.moveaxis(channels, -1, range(1, 4)[channel_axis])
     tiling = GridTiling((2, 3), (1, 2), boundary=boundary, channel_axis=channel_axis)
@@ -156,7 +156,7 @@ def test_channels_ride_along_wherever_they_are(channel_axis, boundary):
 
 @pytest.mark.parametrize("dtype", [bool, np.int8, np.uint8, np.int64, np.float32, np.float64])
 @pytest.mark.parametrize("boundary", BOUNDARIES)
-def test_tiles_keep_the_type_of_the_fields(dtype, boundary):
+def test_tiles_keep_the_dtype_of_the_fields(dtype, boundary):
     X = numbers((4, 4)).astype(dtype)
     assert GridTiling(2, 1, boundary=boundary).fit_transform(X).dtype == dtype
 
@@ -166,7 +166,7 @@ def test_tiles_keep_the_type_of_the_fields(dtype, boundary):
 
 @pytest.mark.parametrize("shape", [(6,), (4, 6), (2, 4, 6)])
 @pytest.mark.parametrize("boundary", BOUNDARIES)
-def test_without_context_tiles_are_views_of_the_fields(shape, boundary):
+def test_tiles_without_context_are_views(shape, boundary):
     X = numbers(shape)
     values = GridTiling(2, 0, boundary=boundary).tiles(X).values
     assert np.shares_memory(values, X)
@@ -174,7 +174,7 @@ def test_without_context_tiles_are_views_of_the_fields(shape, boundary):
 
 
 @pytest.mark.parametrize("channel_axis", [0, -1])
-def test_with_channels_too(channel_axis):
+def test_tiles_with_channels_and_without_context_are_views(channel_axis):
     X = numbers((4, 4, 4))
     values = GridTiling(2, 0, channel_axis=channel_axis).tiles(X).values
     assert np.shares_memory(values, X)
@@ -186,7 +186,7 @@ def test_overlapping_windows_share_one_copy_of_the_padded_field():
     assert not values.flags.writeable
 
 
-def test_a_block_reads_no_more_than_its_region_and_context():
+def test_block_reads_only_its_region_and_context():
     tiling = GridTiling(1, 1)
     fields = check_fields(numbers((100, 100)))
     for block in tiling.plan(fields, 200):
@@ -198,7 +198,7 @@ def test_a_block_reads_no_more_than_its_region_and_context():
 
 
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=3), st.integers(1, 300))
-def test_blocks_are_boxes_as_near_to_cubes_as_they_can_be(grid, max_tiles):
+def test_blocks_are_nearly_cubic_boxes(grid, max_tiles):
     cuts = GridTiling(1, 0).cuts(1, grid, max_tiles)[1:]
     sides = [max(part.stop - part.start for part in along) for along in cuts]
     assert np.prod(sides) <= max_tiles
@@ -215,7 +215,7 @@ def test_blocks_are_boxes_as_near_to_cubes_as_they_can_be(grid, max_tiles):
 
 @pytest.mark.parametrize("max_tiles", [1, 2, 3, 5, 7, 16, 10**9])
 @pytest.mark.parametrize("name", TILINGS)
-def test_blocks_add_up_to_the_whole(name, max_tiles):
+def test_totals_of_blocks_add_up(name, max_tiles):
     tiling, shape, other = TILINGS[name]
     batches = [numbers(shape)]
     if name != "whole axis":
@@ -238,7 +238,7 @@ def test_blocks_add_up_to_the_whole(name, max_tiles):
 
 
 @given(tilings(), st.integers(1, 12))
-def test_blocks_hold_the_tiles_of_their_region(case, max_tiles):
+def test_blocks_contain_the_tiles_of_their_region(case, max_tiles):
     tiling, shape = case
     fields = tiling.check(numbers(shape))
     whole = tiling.tiles(fields).values
@@ -250,7 +250,7 @@ def test_blocks_hold_the_tiles_of_their_region(case, max_tiles):
         np.testing.assert_array_equal(tiles.array(), part.reshape(-1, *tiles.tile_shape))
 
 
-def test_blocks_depend_on_shapes_alone():
+def test_blocks_depend_only_on_shapes():
     tiling, shape = GridTiling(1, 1), (5, 4)
     one, other = numbers(shape), np.asfortranarray(numbers(shape, 1)).astype(np.float32)
     assert tiling.plan(check_fields(one), 6) == tiling.plan(check_fields(other), 6)
@@ -287,11 +287,11 @@ def test_large_fields_of_a_list_are_not_copied_together():
     assert [np.shares_memory(s.values, x) for s, x in zip(stacks, large, strict=True)] == [True] * 2
 
 
-# --- which tiles see a site -----------------------------------------------------------------
+# --- affected -------------------------------------------------------------------------------
 
 
 @given(st.one_of(tilings(), tilings(remainder=True)), st.data())
-def test_affected_are_the_tiles_that_change(case, data):
+def test_affected_returns_the_tiles_that_change(case, data):
     tiling, shape = case
     site = st.tuples(*[st.integers(0, length - 1) for length in shape])
     changed = data.draw(st.lists(site, min_size=1, max_size=3))
@@ -306,7 +306,7 @@ def test_affected_are_the_tiles_that_change(case, data):
     np.testing.assert_array_equal(tiling.affected(shape, np.array(changed)), expected)
 
 
-def test_affected_by_nothing_and_by_channels():
+def test_affected_without_sites_and_with_channels():
     tiling = GridTiling(2, 1, channel_axis=0)
     assert tiling.affected((3, 4, 4), np.empty((0, 2), dtype=int)).shape == (0, 2)
     np.testing.assert_array_equal(
@@ -323,7 +323,7 @@ def test_affected_by_nothing_and_by_channels():
         ([[0.5, 1.0]], "must be integers"),
     ],
 )
-def test_affected_refuses_what_is_no_site(changed, words):
+def test_affected_rejects_invalid_sites(changed, words):
     with pytest.raises(TilingError, match=words):
         GridTiling().affected((8, 8), changed)
 
@@ -353,7 +353,7 @@ def test_affected_refuses_what_is_no_site(changed, words):
         ({"boundary": "wrap"}, (6, 6), "boundary must be one of .*periodic.* got 'wrap'"),
         ({"boundary": None}, (6, 6), "boundary must be one of .* got None"),
         ({"remainder": "drop"}, (6, 6), "remainder must be one of .* got 'drop'"),
-        ({"remainder": "pad"}, (6, 6), "remainder='pad' has no meaning for a periodic field"),
+        ({"remainder": "pad"}, (6, 6), "remainder='pad' has no effect on a periodic field"),
         ({"channel_axis": 2}, (6, 6), "channel_axis=2 needs a field with that axis"),
         ({"channel_axis": -3}, (6, 6), "channel_axis=-3 needs a field with that axis"),
         ({"channel_axis": 0}, (6,), "at least one grid axis, got fields of 1 dimension"),
@@ -361,7 +361,7 @@ def test_affected_refuses_what_is_no_site(changed, words):
         ({"channel_axis": True}, (6, 6), "channel_axis must be an integer or None, got True"),
     ],
 )  # fmt: skip
-def test_parameters_that_do_not_suit_are_named(params, shape, words):
+def test_errors_name_invalid_parameters(params, shape, words):
     with pytest.raises(TilingError, match=words):
         GridTiling(**params).fit(numbers(shape))
 
@@ -388,7 +388,7 @@ def test_parameters_that_do_not_suit_are_named(params, shape, words):
         ({"focus": None}, [np.ones(4), np.ones(6)], "same tiles, with focus=None"),
     ],
 )
-def test_fields_that_do_not_suit_are_named(params, X, words):
+def test_errors_name_invalid_fields(params, X, words):
     with pytest.raises(ValueError, match=words):
         GridTiling(**params).fit(X)
 
@@ -398,10 +398,10 @@ def test_fields_that_do_not_suit_are_named(params, X, words):
     [
         ({}, (3, 4), r"expected tiles of shape \(n_samples, \*tile_grid, \*window\), got \(3, 4\)"),
         ({"channel_axis": 0}, (3, 4, 3), r"\*window, n_channels\), got \(3, 4, 3\)"),
-        ({"focus": 2}, (3, 4, 3), r"expected a focus of \(2,\) within the context 1"),
+        ({"focus": 2}, (3, 4, 3), r"expected a focus of \(2,\) and context=1"),
     ],
 )
-def test_inverse_transform_says_what_it_expects(params, shape, words):
+def test_inverse_transform_rejects_wrong_shapes(params, shape, words):
     with pytest.raises(TilingError, match=words):
         GridTiling(**params).inverse_transform(np.ones(shape))
 
@@ -409,7 +409,7 @@ def test_inverse_transform_says_what_it_expects(params, shape, words):
 # --- as an estimator ------------------------------------------------------------------------
 
 
-def test_fit_learns_nothing_but_a_width():
+def test_fit_records_only_the_width():
     tiling = GridTiling(2)
     assert tiling.fit(numbers((4, 4))) is tiling
     assert not hasattr(tiling, "n_features_in_")
@@ -420,12 +420,12 @@ def test_fit_learns_nothing_but_a_width():
     assert not hasattr(tiling.fit(list(numbers((4,)))), "n_features_in_")
 
 
-def test_no_output_container_is_offered():
-    # Tiles have more than two dimensions; a data frame has not.
+def test_set_output_is_not_available():
+    # Tiles have more than two dimensions, unlike a data frame.
     assert not hasattr(GridTiling(), "set_output")
 
 
-def test_numpy_integers_and_arrays_are_parameters_too():
+def test_numpy_integers_and_arrays_as_parameters():
     X = numbers((4, 6))
     expected = GridTiling((2, 3), (1, 0)).fit_transform(X)
     for tiling in (
@@ -437,7 +437,7 @@ def test_numpy_integers_and_arrays_are_parameters_too():
 
 
 @pytest.mark.parametrize("name", TILINGS)
-def test_pickled_and_cloned_tilings_see_the_same(name):
+def test_pickled_and_cloned_tilings_give_equal_tiles(name):
     tiling, shape, _ = TILINGS[name]
     X = make_field("float64", 2, shape)
     expected = tiling.fit_transform(X)
@@ -445,7 +445,7 @@ def test_pickled_and_cloned_tilings_see_the_same(name):
         np.testing.assert_array_equal(copy.transform(X), expected)
 
 
-def test_all_boundaries_meet_all_dimensions():
+def test_cases_cover_all_boundaries_in_all_dimensions():
     for boundary, ndim in product(BOUNDARIES, range(1, 5)):
         X = numbers((2,) * ndim)
         tiles = GridTiling(1, 1, boundary=boundary).fit_transform(X)

@@ -1,4 +1,4 @@
-"""The scale of channels: learned from all sites alike, and taken back."""
+"""ChannelScaler: one scale per channel for all sites, and its inverse and gradients."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ from sk_ednn.tiling import ChannelScaler
 ROWS = np.random.default_rng(0).normal([5.0, -3.0], [2.0, 0.5], size=(40, 6, 2)).reshape(40, 12)
 
 
-def test_each_channel_has_mean_0_and_spread_1_over_all_sites():
+def test_each_channel_has_mean_0_and_std_1_over_all_sites():
     scaled = ChannelScaler(2).fit_transform(ROWS).reshape(40, 6, 2)
     np.testing.assert_allclose(scaled.mean(axis=(0, 1)), 0.0, atol=1e-12)
     np.testing.assert_allclose(scaled.std(axis=(0, 1)), 1.0)
@@ -23,25 +23,25 @@ def test_each_channel_has_mean_0_and_spread_1_over_all_sites():
     np.testing.assert_allclose(one, (ROWS - ROWS.mean()) / ROWS.std())
 
 
-def test_where_channels_are_features_it_is_the_standard_scaler():
+def test_single_sites_equal_standard_scaler():
     np.testing.assert_allclose(
         ChannelScaler(12).fit_transform(ROWS), StandardScaler().fit_transform(ROWS)
     )
 
 
-def test_the_way_back_is_the_inverse_and_pull_the_adjoint_of_push():
+def test_inverse_transform_and_pull_as_adjoint_of_push():
     scaler = ChannelScaler(2).fit(ROWS)
     np.testing.assert_allclose(scaler.inverse_transform(scaler.transform(ROWS)), ROWS)
-    along, slope = np.random.default_rng(1).normal(size=(2, 40, 12))
-    assert (scaler.push(ROWS, along) * slope).sum() == pytest.approx(
-        (along * scaler.pull(ROWS, slope)).sum()
+    tangent, gradient = np.random.default_rng(1).normal(size=(2, 40, 12))
+    assert (scaler.push(ROWS, tangent) * gradient).sum() == pytest.approx(
+        (tangent * scaler.pull(ROWS, gradient)).sum()
     )
     step = 1e-6
-    change = (scaler.transform(ROWS + step * along) - scaler.transform(ROWS)) / step
-    np.testing.assert_allclose(scaler.push(ROWS, along), change, atol=1e-6)
+    change = (scaler.transform(ROWS + step * tangent) - scaler.transform(ROWS)) / step
+    np.testing.assert_allclose(scaler.push(ROWS, tangent), change, atol=1e-6)
 
 
-def test_pieces_make_the_same_scale_as_all_at_once():
+def test_partial_fit_equals_fit():
     whole, pieces = ChannelScaler(2).fit(ROWS), ChannelScaler(2)
     for part in np.array_split(ROWS, 5):
         pieces.partial_fit(part)
@@ -53,22 +53,22 @@ def test_pieces_make_the_same_scale_as_all_at_once():
 
 
 @pytest.mark.parametrize("value", [0, 4000, 65535])
-def test_a_channel_that_does_not_vary_keeps_its_scale(value):
+def test_constant_channel_is_not_scaled(value):
     rows = np.full((10, 4), value, dtype=np.uint16)
     scaler = ChannelScaler().fit(rows)
     np.testing.assert_array_equal(scaler.transform(rows), 0.0)
     np.testing.assert_array_equal(scaler.transform(rows + np.uint16(0) * 1.0 + 2.0), 2.0)
 
 
-def test_a_site_that_was_constant_is_not_blown_up():
+def test_constant_site_is_not_amplified():
     rows = np.random.default_rng(0).normal(4000, 50, size=(30, 4))
     rows[:, 0] = 4000.0
     seen = ChannelScaler().fit(rows).transform(np.full((1, 4), 4050.0))
     assert np.all((seen > 0.8) & (seen < 1.6))
 
 
-def test_equal_tiles_stay_equal_and_ties_stay_ties():
-    """Spins as far from one another as before, whatever place they differ at."""
+def test_equal_tiles_and_distances_stay_equal():
+    """Distances between spins do not depend on the site at which they differ."""
     spins = np.random.default_rng(0).choice([-1, 1], size=(50, 9))
     scaled = ChannelScaler().fit(spins).transform(spins)
     flipped = spins[0] * np.where(np.eye(9), -1, 1)  # each differs at one place
@@ -77,12 +77,14 @@ def test_equal_tiles_stay_equal_and_ties_stay_ties():
     assert len(np.unique(scaled)) == 2
 
 
-def test_numbers_that_are_no_whole_sites_are_refused():
-    with pytest.raises(TileModelError, match="12 numbers cannot have n_channels=5"):
+def test_incomplete_sites_are_rejected():
+    with pytest.raises(
+        TileModelError, match="features of a tile, 12, is not a multiple of n_channels=5"
+    ):
         ChannelScaler(5).fit(ROWS)
 
 
-def test_models_behind_it_keep_gradients_files_and_other_output_formats(tmp_path):
+def test_gradients_files_and_output_formats_of_pipelines(tmp_path):
     pytest.importorskip("skops")
     X = np.random.default_rng(0).normal([4000.0, 1.0], [50.0, 3.0], size=(30, 5, 5, 2))
     y = (X[..., 0] * X[..., 1]).sum(axis=(1, 2))

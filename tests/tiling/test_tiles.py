@@ -1,4 +1,4 @@
-"""The sum operator: adjoint, the same after merging, in float64."""
+"""Tiles: the sum operator and its adjoint, and the search for equal tiles."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from tests._cases import KINDS, TILINGS, make_field, make_spins
 
 
 def batches(name, kind="float64"):
-    """Yield a batch of equal fields, and a list of different ones where that is allowed."""
+    """Yield a batch of fields of one shape and, where allowed, a list of several shapes."""
     tiling, shape, other = TILINGS[name]
     yield tiling, make_field(kind, 3, shape)
     if name != "whole axis":
@@ -28,25 +28,25 @@ def weighted_sum(tiles):
 
 @pytest.mark.parametrize("name", TILINGS)
 @pytest.mark.parametrize("n_outputs", [None, 1, 3])
-def test_spread_is_the_adjoint_of_total(name, n_outputs, rng):
+def test_adjoint_is_the_adjoint_of_total(name, n_outputs, rng):
     for tiling, X in batches(name):
         for tiles in (tiling.tiles(X), tiling.tiles(X).unique()[0]):
             trailing = () if n_outputs is None else (n_outputs,)
             c = rng.normal(size=(tiles.n_tiles, *trailing))
             r = rng.normal(size=(tiles.n_samples, *trailing))
-            total, spread = tiles.total(c), tiles.adjoint(r)
-            assert (total.shape, spread.shape) == (r.shape, c.shape)
-            np.testing.assert_allclose((total * r).sum(), (c * spread).sum(), rtol=1e-12)
+            total, adjoint = tiles.total(c), tiles.adjoint(r)
+            assert (total.shape, adjoint.shape) == (r.shape, c.shape)
+            np.testing.assert_allclose((total * r).sum(), (c * adjoint).sum(), rtol=1e-12)
 
 
 @pytest.mark.parametrize("name", TILINGS)
-def test_total_is_the_sum_over_the_samples_own_tiles(name, rng):
+def test_total_sums_over_the_tiles_of_each_sample(name, rng):
     for tiling, X in batches(name):
         tiles = tiling.tiles(X)
         c = rng.normal(size=tiles.n_tiles)
         grids = [tiling.tile_grid(np.shape(field)) for field in X]
         if isinstance(X, list):
-            # Fields of one shape stand together; the sum matrix says whose a tile is.
+            # Fields of one shape are grouped; the sum matrix assigns tiles to samples.
             assert sorted(tiles.sum_matrix.indices) == list(range(tiles.n_tiles))
             expected = [c[tiles.sum_matrix[[i]].indices].sum() for i in range(len(X))]
         else:
@@ -57,7 +57,7 @@ def test_total_is_the_sum_over_the_samples_own_tiles(name, rng):
 
 @pytest.mark.parametrize("name", TILINGS)
 @pytest.mark.parametrize("kind", KINDS)
-def test_merging_equal_tiles_keeps_totals(name, kind):
+def test_unique_keeps_totals(name, kind):
     for tiling, X in batches(name, kind):
         tiles = tiling.tiles(X)
         merged, inverse = tiles.unique()
@@ -71,7 +71,7 @@ def test_merging_equal_tiles_keeps_totals(name, kind):
         assert condensed is tiles or condensed.n_tiles == merged.n_tiles
 
 
-def test_merging_leaves_the_tiles_as_they_were():
+def test_unique_does_not_modify_tiles():
     tiles = GridTiling(1, 1).tiles(make_spins(5, (8, 8)))
     before = tiles.sum_matrix.toarray()
     tiles.unique()
@@ -79,7 +79,7 @@ def test_merging_leaves_the_tiles_as_they_were():
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_merged_tiles_do_not_depend_on_the_order_of_the_samples(kind, rng):
+def test_unique_does_not_depend_on_the_order_of_samples(kind, rng):
     tiling, X = GridTiling(1, 1), make_field(kind, 6, (4, 4))
     order = rng.permutation(6)
     one, other = tiling.tiles(X).unique()[0], tiling.tiles(X[order]).unique()[0]
@@ -87,13 +87,13 @@ def test_merged_tiles_do_not_depend_on_the_order_of_the_samples(kind, rng):
     np.testing.assert_array_equal(one.sum_matrix.toarray()[order], other.sum_matrix.toarray())
 
 
-def test_spins_have_no_more_kinds_than_states():
+def test_unique_counts_states_of_spins():
     merged, _ = GridTiling(1, 1).tiles(make_spins(200, (8, 8))).unique()
     assert merged.n_tiles == 512
 
 
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=20), st.integers(0, 3))
-def testsum_matrix_of_owners_in_any_order(owners, more):
+def test_sum_matrix_of_unsorted_owners(owners, more):
     n_samples = max(owners) + 1 + more
     matrix = sum_matrix(np.array(owners), n_samples)
     expected = np.arange(n_samples)[:, None] == np.array(owners)
@@ -102,7 +102,7 @@ def testsum_matrix_of_owners_in_any_order(owners, more):
 
 @pytest.mark.parametrize("name", ["1-D", "2-D", "channels last"])
 @pytest.mark.parametrize("index", [slice(None), slice(2, 9, 3), [5, 0, 5], slice(0, 0)])
-def test_tiles_by_index(name, index):
+def test_array_by_index(name, index):
     tiling, shape, _ = TILINGS[name]
     tiles = tiling.tiles(make_field("float64", 3, shape))
     every = tiles.values.reshape(-1, *tiles.tile_shape)
@@ -111,7 +111,7 @@ def test_tiles_by_index(name, index):
     np.testing.assert_array_equal(flat.array(index), every[index])
 
 
-def test_float32_contributions_are_added_up_in_float64():
+def test_total_adds_float32_contributions_in_float64():
     n = 100_000
     tiles = Tiles(np.zeros((n, 1)), sum_matrix(np.zeros(n, dtype=int), 1), (1,))
     c = np.full(n, np.float32(-110.1))
@@ -119,7 +119,7 @@ def test_float32_contributions_are_added_up_in_float64():
     np.testing.assert_allclose(tiles.total(c), n * np.float64(c[0]), rtol=1e-12)
 
 
-def test_whether_tiles_repeat_is_seen_in_a_sample():
+def test_repeats_probes_a_sample():
     spins, noise = make_spins(40, (16, 16)), make_field("float64", 40, (16, 16))
     assert GridTiling(1, 1).tiles(spins).repeats()
     assert not GridTiling(1, 1).tiles(noise).repeats()
@@ -130,8 +130,8 @@ def test_whether_tiles_repeat_is_seen_in_a_sample():
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "int64", "float32", "float64"])
 @pytest.mark.parametrize("n_kinds", [60, 15_000])
 @pytest.mark.parametrize("seed", [0, 1])
-def test_tiles_that_repeat_a_few_times_each_are_counted(dtype, n_kinds, seed):
-    """Some thousand tiles drawn from many more kinds hardly repeat, though all of them do."""
+def test_repeats_counts_tiles_that_occur_a_few_times(dtype, n_kinds, seed):
+    """All tiles repeat, but in a probe of some thousand tiles hardly any does."""
     rng = np.random.default_rng(seed)
     kinds = rng.integers(0, 200, (n_kinds, 9)).astype(dtype) * 3
     values = kinds[rng.integers(0, n_kinds, 60_000)]
@@ -142,7 +142,7 @@ def test_tiles_that_repeat_a_few_times_each_are_counted(dtype, n_kinds, seed):
     assert tiles.repeats(59_999 / n_distinct) and not tiles.repeats(60_001 / n_distinct)
 
 
-def test_the_number_of_distinct_tiles_is_admitted_before_they_are_copied():
+def test_unique_calls_admit_before_copying():
     tiles = GridTiling(1, 1).tiles(make_spins(200, (8, 8)))
 
     def refuse(n_distinct):

@@ -1,4 +1,4 @@
-"""Equal tiles are found whatever their type, their order, and the luck of the hash."""
+"""Search for equal tiles of any dtype and order, with and without hash collisions."""
 
 import numpy as np
 import pytest
@@ -10,8 +10,7 @@ from sk_ednn.tiling import _unique as _distinct
 from sk_ednn.tiling._unique import distinct
 
 DTYPES = (bool, np.int8, np.uint8, np.int16, np.int64, np.uint64, np.float32, np.float64)
-# Few values (exact codes), a gap between them, values too large for codes, values that are no
-# whole numbers.
+# Few values (exact codes), values with a gap, values too large for codes, and non-integers.
 ALPHABETS = {
     "two": [-1, 1],
     "bits": [0, 1],
@@ -41,24 +40,24 @@ def tile_arrays(draw):
 
 
 def check(values, tile_ndim):
-    """Check a result against numpy's own comparison of whole rows."""
+    """Compare a result with numpy.unique of rows."""
     first, inverse = distinct(values, tile_ndim)
     tiles = values.reshape(-1, int(np.prod(values.shape[values.ndim - tile_ndim :])))
     np.testing.assert_array_equal(tiles[first][inverse], tiles)
     rows = tiles + tiles.dtype.type(0)
     assert len(first) == len(np.unique(rows, axis=0))
-    # The first of its kind, so that nothing depends on how many follow.
+    # The first of equal tiles, so that the result does not depend on later ones.
     assert all(first[kind] == np.flatnonzero(inverse == kind)[0] for kind in range(len(first)))
     return first, inverse
 
 
 @given(tile_arrays())
-def test_distinct_tiles_are_those_numpy_finds(case):
+def test_distinct_equals_numpy_unique(case):
     check(*case)
 
 
 @given(tile_arrays(), st.randoms(use_true_random=False))
-def test_the_order_of_the_kinds_does_not_depend_on_the_order_of_the_tiles(case, random):
+def test_order_of_distinct_tiles_depends_only_on_values(case, random):
     values, tile_ndim = case
     tiles = values.reshape(-1, *values.shape[values.ndim - tile_ndim :])
     order = list(range(len(tiles)))
@@ -70,7 +69,7 @@ def test_the_order_of_the_kinds_does_not_depend_on_the_order_of_the_tiles(case, 
 
 
 @given(tile_arrays())
-def test_hash_collisions_are_noticed(case):
+def test_hash_collisions_are_detected(case):
     values, tile_ndim = case
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_distinct, "_exact_codes", lambda values, tile_ndim: None)
@@ -94,7 +93,7 @@ def test_floats_are_compared_by_value(dtype, others, collide, monkeypatch):
     assert inverse[0] == inverse[1] == inverse[3] != inverse[2]
 
 
-def test_neighbouring_floats_and_large_integers_are_told_apart():
+def test_adjacent_floats_and_large_integers_are_distinct():
     tiles = np.array([[1.0], [np.nextafter(1.0, 2.0)], [1.0]])
     assert len(distinct(tiles, 1)[0]) == 2
     tiles = np.array([[2**60], [2**60 + 1], [2**60]])
@@ -113,7 +112,7 @@ def test_tiles_too_wide_for_codes_are_hashed(n_places, dtype):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("ndim", [1, 2, 3, 4])
-def test_strided_windows_are_read_as_they_are(dtype, ndim):
+def test_strided_windows_are_not_copied(dtype, ndim):
     rng = np.random.default_rng(0)
     field = rng.integers(0, 2, size=(2, *(5,) * ndim)).astype(dtype)
     windows = sliding_window_view(field, (2,) * ndim, axis=tuple(range(1, 1 + ndim)))

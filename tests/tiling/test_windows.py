@@ -1,4 +1,4 @@
-"""Windows of one axis: what `_windows` says, site by site."""
+"""Windows of an axis, compared with walking site by site."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ from tests._cases import BOUNDARIES as TESTED
 
 
 def site(place, length, boundary):
-    """Walk from a place outside the axis back into it, one rule at a time."""
+    """Walk from a position outside the axis back into it, one rule at a time."""
     while not 0 <= place < length:
         if boundary == "zero":
             return OUTSIDE
@@ -44,7 +44,7 @@ def test_all_boundaries_are_tested():
     context=st.integers(0, 15),
     boundary=st.sampled_from(BOUNDARIES),
 )
-def test_windows_see_the_sites_one_walks_to(n, focus, context, boundary):
+def test_windows_equal_walking_site_by_site(n, focus, context, boundary):
     length = n * focus
     windows = axis_windows(length, focus, context, boundary)
     assert windows.shape == (n, focus + 2 * context)
@@ -54,7 +54,7 @@ def test_windows_see_the_sites_one_walks_to(n, focus, context, boundary):
 
 
 @given(length=st.integers(1, 12), focus=st.integers(1, 5), context=st.integers(0, 4))
-def test_with_padding_the_last_focus_reaches_beyond_the_end(length, focus, context):
+def test_padding_extends_the_last_focus(length, focus, context):
     for boundary in ("zero", "reflect", "nearest"):
         windows = axis_windows(length, focus, context, boundary, "pad")
         assert len(windows) == -(-length // focus)
@@ -71,14 +71,14 @@ def test_foci_partition_the_axis(boundary, length, focus):
     np.testing.assert_array_equal(windows[:, 2 : 2 + focus].ravel(), np.arange(length))
 
 
-def test_neighbouring_windows_share_places():
+def test_adjacent_windows_share_positions():
     positions = axis_positions(9, 3, 2, "periodic")
     windows = axis_windows(9, 3, 2, "periodic")
     np.testing.assert_array_equal(np.unique(windows), np.unique(positions))
     np.testing.assert_array_equal(windows[0, 3:], windows[1, :4])
 
 
-def test_a_length_that_does_not_fit_is_refused_with_what_would():
+def test_error_names_the_nearest_valid_lengths():
     with pytest.raises(TilingError, match="length 30 is not a multiple of focus=4; use 28 or 32"):
         n_windows(30, 4)
     assert n_windows(30, 4, "pad") == 8

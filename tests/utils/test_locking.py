@@ -183,6 +183,6 @@ def test_what_is_in_its_place_is_not_followed(tmp_path):
 def test_a_checkpoint_is_copied_without_its_lock(tmp_path):
     checkpoint = pytest.importorskip("sk_ednn.solvers._checkpoint").Checkpoint
     first = checkpoint(tmp_path / "a", "digest")
-    assert first.found(3) == 3
+    assert first.open(3) == 3
     assert pickle.loads(pickle.dumps(first))._lock is None
     first.close()

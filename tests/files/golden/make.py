@@ -27,13 +27,17 @@ from sklearn.preprocessing import (
     RobustScaler,
     StandardScaler,
 )
+from sklearn.utils import Bunch
 
 from sk_ednn import EDNNCommittee, EDNNRegressor, GridTiling, ShiftAveraged
-from sk_ednn.atoms import GaussianRasterizer, LocalInvariants
+from sk_ednn.atoms import EDNNPotential, GaussianRasterizer, LocalInvariants
+from sk_ednn.descriptors import PowerSpectrum, SymmetryFunctions
+from sk_ednn.encoders import IntensiveContext
 from sk_ednn.files import save
 from sk_ednn.networks import PaperDenseNet, ValidCNN
 from sk_ednn.solvers import BoostingSolver, GradientSolver
 from sk_ednn.structures import Structure
+from sk_ednn.tiling import AtomTiling, BagTiling
 
 FOLDER = Path(__file__).parent
 BOOSTING, GRADIENT = BoostingSolver(n_stages=2), GradientSolver(max_epochs=2)
@@ -85,12 +89,18 @@ MODELS = {
             ),
         )
     ),
+    "averages": make_pipeline(
+        IntensiveContext(("mean", "square")), EDNNRegressor(Ridge(), GridTiling(channel_axis=-1))
+    ),
     "shifts": ShiftAveraged(
         EDNNRegressor(Ridge(), GridTiling(4, 1)), n_shifts=2, selection="random", random_state=0
     ),
 }
 # The schema that introduced them, where it is not the first.
-SINCE = {"products": 2, "scaled kernel": 2, "components": 2, "sum of kernels": 2}
+SINCE = {
+    "products": 2, "scaled kernel": 2, "components": 2, "sum of kernels": 2, "kinds": 3,
+    "averages": 3, "atoms as tiles": 3, "potential": 3, "symmetry functions": 3,
+}  # fmt: skip
 ATOMS = {
     "atoms": (
         GaussianRasterizer(0.2, 0.2, channels=("C", "N")),
@@ -107,6 +117,53 @@ ATOMS = {
     ),
 }
 
+# Models of bags, and of structures in three dimensions.
+BAGS = {
+    "kinds": EDNNRegressor(BagTiling.per_kind(make_pipeline(StandardScaler(), Ridge()), 0, (0, 1)))
+}
+CRYSTALS = {
+    "atoms as tiles": EDNNRegressor(
+        AtomTiling.per_species(Ridge(), PowerSpectrum(3.0, n_radial=2, max_l=1), ["C", "N"])
+    ),
+    "symmetry functions": EDNNRegressor(
+        KernelRidge(kernel="rbf", gamma=0.1), AtomTiling(SymmetryFunctions(3.0)), baseline="content"
+    ),
+    "potential": EDNNPotential(
+        cutoff=3.0, context=2, max_epochs=2, network_params={"n_radial": 3, "l_max": 1,
+                                                             "channels": 4, "partners": 2}
+    ),
+}  # fmt: skip
+
+
+def data(name):
+    """Return systems and totals of a model."""
+    if name in ATOMS:
+        return structures(), np.arange(6.0)
+    if name in BAGS:
+        return bags(), np.arange(8.0)
+    if name in CRYSTALS:
+        return crystals(), np.arange(6.0)
+    X = fields()
+    return X, np.sin(X).sum(axis=1)
+
+
+def bags():
+    rng = np.random.default_rng(0)
+    return [
+        np.stack([rng.integers(2, size=n), *rng.normal(size=(2, n))], axis=1)
+        for n in (3, 1, 4, 0, 2, 5, 3, 2)
+    ]
+
+
+def crystals():
+    rng = np.random.default_rng(0)
+    corners = np.array([[0, 0, 0], [0.5, 0.5, 0], [0.5, 0, 0.5]])
+    return [
+        Bunch(numbers=np.array([6, 7, 6]), positions=3.6 * (corners + rng.uniform(0, 0.1, (3, 3))),
+              cell=3.6 * np.eye(3), pbc=np.array([True, True, k % 2 == 0]))
+        for k in range(6)
+    ]  # fmt: skip
+
 
 def fields(n=8, length=8):
     return np.random.default_rng(0).normal(size=(n, length))
@@ -119,15 +176,17 @@ def structures():
 
 
 def main():
-    for name in (*MODELS, *ATOMS):
+    for name in (*MODELS, *ATOMS, *BAGS, *CRYSTALS):
         path = FOLDER / f"schema {SINCE.get(name, 1)}, {name}.ednn"
         if path.exists():
             continue
+        X, y = data(name)
         if name in ATOMS:
-            X, y, model = structures(), np.arange(6.0), make_pipeline(*ATOMS[name])
+            model = make_pipeline(*ATOMS[name])
         else:
-            X, model = fields(), MODELS[name].set_params(random_state=0)
-            y = np.sin(X).sum(axis=1)
+            model = {**MODELS, **BAGS, **CRYSTALS}[name]
+            if "random_state" in model.get_params(deep=False):
+                model.set_params(random_state=0)
         save(model.fit(X, y), path, unit="eV" if name in ATOMS else None)
         np.save(path.with_suffix(".npy"), model.predict(X))
 

@@ -1,0 +1,191 @@
+"""Networks of atoms on energies, forces and stresses, in so many seconds of one core.
+
+    python benchmarks/potentials.py --data FOLDER --set sheets --model spectrum-context
+    python benchmarks/potentials.py --data FOLDER --set siau --model spectrum --committee 3
+
+Sets are files of a folder: ``sheets`` (hex_xtb_dev.npz, hex_large_xtb_dev.npz: planar, 480 held
+out), ``tio2`` (tio2_dft_dev.npz, as aenet filters it; 5 % held out), ``si`` (mlearn/Si.npz, 5 %
+held out) and ``siau`` (siau_meam_dev.npz, 10 % of the parents held out), in eV and Å.
+Models are ``spectrum``, ``symmetry``, ``chebyshev``, ``deep-pot-frame`` and ``deep-pot``, each also
+with ``-context``. Training stops after ``--seconds`` of the processor, neighbour lists included.
+"""
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from _measure import arguments, machine, peak_megabytes
+
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from sk_ednn.descriptors import ChebyshevDescriptor, DeepPotFrame, SymmetryFunctions
+from sk_ednn.networks._atomic import AtomicNetwork, DeepPotSE, SpectrumNetwork
+from sk_ednn.solvers._potential import PotentialLabels, PotentialTrainer
+from sk_ednn.solvers._potential._errors import GPA
+from sk_ednn.structures import Structures
+
+AREA = 12.5 * 13.0  # Å² of a small sheet
+DESCRIPTORS = {
+    "symmetry": SymmetryFunctions, "chebyshev": ChebyshevDescriptor, "deep-pot-frame": DeepPotFrame,
+}  # fmt: skip
+CUTOFFS = {"sheets": 6.0, "tio2": 6.0, "si": 5.5, "siau": 6.0}
+
+
+def read(path, mask=None):
+    """Return structures, labels and the file's arrays."""
+    d = dict(np.load(path))
+    n = len(d["offsets"]) - 1
+    planar = d["positions"].shape[1] == 2
+    positions = d["positions"].astype(float)
+    forces = d["forces"].astype(float)
+    cells, pbc = d["cell"].astype(float), d.get("pbc", np.ones((n, 3), bool))
+    if planar:
+        positions = np.column_stack([positions, np.zeros(len(positions))])
+        # A planar model has no force along z: leave it out of errors and of the loss.
+        forces = np.column_stack([forces, np.full(len(forces), np.nan)])
+        pbc = np.tile([True, True, False], (n, 1))
+    if cells.ndim == 2:
+        cells = np.stack([np.diag(cell) for cell in cells])
+    structures = Structures(d["numbers"].astype(int), positions, cells, pbc, d["offsets"])
+    labels = PotentialLabels.of(structures, d["energy"], forces, d.get("stress"))
+    if mask is not None:
+        kept = np.flatnonzero(mask(d))
+        labels, structures = labels.take(structures, kept), structures.take(kept)
+        d = {k: v[kept] if len(v) == n else v for k, v in d.items()}
+    return structures, labels, d
+
+
+def split(name, structures, d, fraction):
+    """Return the numbers of structures to learn from and of those held out."""
+    rng = np.random.default_rng(7)
+    if name == "siau":
+        parents = np.unique(d["parent"])
+        held = np.isin(d["parent"], rng.permutation(parents)[: round(fraction * len(parents))])
+        return np.flatnonzero(~held), np.flatnonzero(held)
+    order = rng.permutation(len(structures))
+    n = 480 if name == "sheets" else max(10, round(fraction * len(structures)))
+    return np.sort(order[n:]), np.sort(order[:n])
+
+
+def network(args, cutoff):
+    """Return a function that makes the network for some species."""
+    context = 8 if args.model.endswith("-context") else 0
+    kind = args.model.removesuffix("-context")
+    hidden = tuple(int(width) for width in args.hidden.split(","))
+    shared = {"hidden": hidden, "context": context}
+    if kind == "spectrum":
+        return lambda species: SpectrumNetwork(
+            species, cutoff, channels=args.channels, partners=args.partners, l_max=args.l_max,
+            n_radial=args.n_radial, **shared,
+        )  # fmt: skip
+    if kind == "deep-pot":
+        return lambda species: DeepPotSE(species, cutoff, **shared)
+    if kind in DESCRIPTORS:
+        return lambda species: AtomicNetwork(species, DESCRIPTORS[kind](cutoff), **shared)
+    raise SystemExit(f"No model {args.model}.")
+
+
+def report(title, potentials, structures, labels, *, sheets=False):
+    """Print errors of the mean of some potentials."""
+    has_stress = not np.isnan(labels.stress).all()
+    predicted = [p.predict(structures, forces=True, stress=has_stress) for p in potentials]
+    error = np.mean([p.energies for p in predicted], axis=0) - labels.energies
+    forces = np.mean([p.forces for p in predicted], axis=0) - labels.forces
+    size = 1e3 * np.abs(error) / structures.sizes
+    out = {
+        "mae meV/atom": size.mean(),
+        "median": np.median(size),
+        "rmse": np.sqrt((size**2).mean()),
+        "forces mae meV/Å": 1e3 * np.nanmean(np.abs(forces)),
+        "rmse meV/Å": 1e3 * np.sqrt(np.nanmean(forces**2)),
+    }
+    if sheets:
+        area = structures.cells[:, 0, 0] * structures.cells[:, 1, 1]
+        density = 1e3 * np.abs(error) / area
+        out = {"mean meV/Å²": density.mean(), "median meV/Å²": np.median(density), **out}
+    if has_stress:
+        stress = np.mean([p.stress for p in predicted], axis=0) - labels.stress
+        out["stress mae GPa"] = GPA * np.nanmean(np.abs(stress))
+        out["stress rmse GPa"] = GPA * np.sqrt(np.nanmean(stress**2))
+    print(f"{title} ({len(structures)}): " + ", ".join(f"{k} {v:.3g}" for k, v in out.items()))
+
+
+def main():
+    args = arguments(
+        __doc__.splitlines()[0],
+        data="data", set="sheets", model="spectrum-context", seconds=600.0, cutoff=0.0, seed=0,
+        batch=8, rate=2e-3, hidden="64,64", channels=24, partners=8, l_max=4, n_radial=8,
+        energy_weight="0.1,20", force_weight="1,1", stress_weight="0,0", force_delta=0.0,
+        weight_decay=0.0, ema=0.999, early_stopping=False, watch=0.0, committee=1, fraction=0.0,
+        limit=0, large=False, out="",
+    )  # fmt: skip
+    machine()
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    folder, name = Path(args.data), args.set
+    files = {
+        "sheets": "hex_xtb_dev.npz", "tio2": "tio2_dft_dev.npz", "si": "mlearn/Si.npz",
+        "siau": "siau_meam_dev.npz",
+    }  # fmt: skip
+    if not (folder / files[name]).exists():
+        print(f"There is no {folder / files[name]}: give the folder of the data with --data.")
+        return
+    mask = (lambda d: d["aenet_used"].astype(bool)) if name == "tio2" else None
+    structures, labels, d = read(folder / files[name], mask)
+    fraction = args.fraction or (0.1 if name == "siau" else 0.05)
+    train, test = split(name, structures, d, fraction)
+    if args.limit:
+        train = np.sort(np.random.default_rng(8).permutation(train)[: args.limit])
+    cutoff = args.cutoff or CUTOFFS[name]
+
+    def pair(text):
+        return tuple(float(part) for part in text.split(","))
+
+    decay = {"weight_decay": args.weight_decay} if args.weight_decay else None
+    groups = d["parent"][train] if "parent" in d else None
+    learn, known = structures.take(train), labels.take(structures, train)
+    started, potentials = time.process_time(), []
+    for member in range(args.committee):
+        trainer = PotentialTrainer(
+            max_seconds=args.seconds / args.committee, batch_size=args.batch,
+            energy_weight=pair(args.energy_weight), force_weight=pair(args.force_weight),
+            stress_weight=pair(args.stress_weight), learning_rate=args.rate,
+            force_delta=args.force_delta or (1.0 if name == "tio2" else None),
+            optimizer="adamw" if decay else "adam", optimizer_params=decay, ema_decay=args.ema,
+            validation_fraction=args.watch, early_stopping=args.early_stopping,
+            random_state=args.seed + member,
+            callback=lambda record: print(
+                json.dumps({k: round(v, 5) for k, v in record.items()}), flush=True
+            ),
+        )  # fmt: skip
+        result = trainer.fit(learn, known, network(args, cutoff), groups=groups)
+        potentials.append(result.potential)
+    used = time.process_time() - started
+    parameters = sum(p.numel() for p in potentials[0].network.parameters())
+    print(
+        f"{name} {args.model}: {len(train)} structures, {parameters} parameters, {used:.0f} s of "
+        f"the processor, {result.history[-1]['epoch']} epochs, {peak_megabytes():.0f} MB at most"
+    )
+    sheets = name == "sheets"
+    parts = {"held out": test, "trained on": train[:: max(1, len(train) // 300)]}
+    if sheets:
+        for title, value in (("graphene", 0), ("BN", 1), ("heterostructures", 2)):
+            parts[title] = test[d["cls"][test] == value]
+    for title, rows in parts.items():
+        chosen = structures.take(rows)
+        report(title, potentials, chosen, labels.take(structures, rows), sheets=sheets)
+    large = {"sheets": "hex_large_xtb_dev.npz", "siau": "siau_meam_large_dev.npz"}.get(name)
+    if large:
+        bigger, true, _ = read(folder / large)
+        report("larger cells", potentials, bigger, true, sheets=sheets)
+    if args.out:
+        torch.save([(p.network.state_dict(), p.atomic_energies) for p in potentials], args.out)
+
+
+if __name__ == "__main__":
+    main()

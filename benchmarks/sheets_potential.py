@@ -1,0 +1,84 @@
+"""A potential of atoms on the sheets: how the shipped one was made, and how large its errors are.
+
+    python benchmarks/sheets_potential.py --minutes 10 --save sheets_potential.ednn
+    python benchmarks/sheets_potential.py --minutes 0 --start sheets_potential.ednn
+
+A network per species on the power spectrum of learned channels, with an intensive context of
+eight averages: energies and forces of 4,175 sheets, for so many minutes of one core. Errors are of
+the 480 sheets that the image network was not trained on either, and of 21 larger cells, per area,
+beside those of that network.
+"""
+
+from _measure import arguments, machine, table
+
+from time import process_time
+
+import numpy as np
+
+from sk_ednn import files
+from sk_ednn.atoms import EDNNPotential
+from sk_ednn.datasets import load_sheets
+from sk_ednn.pretrained import load_sheets_model
+
+TEST = 480
+ABOUT = "a network per species on the power spectrum of learned channels, with a context of 8"
+
+
+def flat(forces):
+    """Return forces in the plane as forces in three dimensions."""
+    return [np.pad(each, ((0, 0), (0, 1))) for each in forces]
+
+
+def parts(sheets):
+    """Return the sheets to train on, and those that are held back."""
+    order = np.random.default_rng(0).permutation(len(sheets.energies))
+    return np.sort(order[TEST:]), np.sort(order[:TEST])
+
+
+def errors(model, sheets, chosen):
+    """Return the mean and median error in meV/Å², and that of forces in meV/Å, if there are any."""
+    structures = [sheets.structures[k] for k in chosen]
+    area = sheets.cells[chosen, :2].prod(axis=1)
+    off = 1e3 * np.abs(model.predict(structures) - sheets.energies[chosen]) / area
+    row = [off.mean(), np.median(off), np.nan]
+    if hasattr(model, "predict_forces"):
+        found = np.concatenate(model.predict_forces(structures))[:, :2]
+        true = np.concatenate([sheets.forces[k] for k in chosen])
+        row[2] = 1e3 * np.abs(found - true).mean()
+    return row
+
+
+def main():
+    options = arguments(__doc__, minutes=10.0, context=8, start="", save="")
+    machine()
+    sheets, large = load_sheets(as_ase=True), load_sheets(cells="large", as_ase=True)
+    train, test = parts(sheets)
+    if options.start:
+        potential = files.load(options.start).set_params(warm_start=True, verbose=1)
+    else:
+        potential = EDNNPotential(context=options.context, random_state=0, verbose=1)
+    start = process_time()
+    minutes = 0.1 if options.quick else options.minutes
+    if minutes > 0:
+        potential.set_params(max_seconds=60 * minutes)
+        potential.fit(
+            [sheets.structures[k] for k in train], sheets.energies[train],
+            forces=flat([sheets.forces[k] for k in train]),
+        )  # fmt: skip
+    seconds = process_time() - start
+    rows = []
+    for name, model in (("atoms", potential), ("images", load_sheets_model("image"))):
+        for which, data, chosen in (
+            ("480 sheets", sheets, test), ("larger", large, np.arange(len(large.energies)))
+        ):  # fmt: skip
+            rows.append([name, which, *(f"{value:.3f}" for value in errors(model, data, chosen))])
+    table(["model", "cells", "mean meV/Å²", "median", "forces meV/Å"], rows)
+    print(f"{seconds:.0f} s of the processor, {len(potential.history_)} epochs")
+    if options.save:
+        about = {"made by": "benchmarks/sheets_potential.py", "what": ABOUT}
+        files.save(potential.set_params(warm_start=False, verbose=0), options.save, unit="eV",
+                   about=about)  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,214 @@
+"""Relaxation and molecular dynamics by ASE, for those who write no Python."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from ase import units
+from ase.calculators.singlepoint import SinglePointCalculator
+from ase.io import write
+from ase.md.langevin import Langevin
+from ase.md.verlet import VelocityVerlet
+from ase.optimize import BFGS
+
+ENSEMBLES = ("nve", "nvt", "npt")
+# Times in which a thermostat and a barostat act, in fs.
+_THERMOSTAT, _BAROSTAT = 100.0, 1000.0
+
+
+class Relaxed(NamedTuple):
+    """What a relaxation came to.
+
+    Attributes
+    ----------
+    energy : float, in eV
+    largest_force : float, in eV/Å
+    steps : int
+    converged : bool
+    """
+
+    energy: float
+    largest_force: float
+    steps: int
+    converged: bool
+
+
+def calculator_of(model):
+    """Return the calculator of a fitted potential, or of a Pipeline of a rasteriser.
+
+    Parameters
+    ----------
+    model : EDNNPotential or Pipeline
+
+    Raises
+    ------
+    TypeError
+        Where the model is none of structures.
+    """
+    if hasattr(model, "calculator"):
+        return model.calculator()
+    from ._calculator import EDNNCalculator
+
+    return EDNNCalculator(model)
+
+
+def relax(structure, calculator, *, fmax=0.05, steps=500, cell=False, trajectory=None) -> Relaxed:
+    """Relax a structure in place, by BFGS.
+
+    Parameters
+    ----------
+    structure : ase.Atoms
+    calculator : Calculator
+    fmax : float, default=0.05, in eV/Å
+        Largest force at the end.
+    steps : int, default=500
+    cell : bool, default=False
+        Relax the cell, too.
+    trajectory : str, default=None
+        A .traj file of the way.
+    """
+    structure.calc = calculator
+    moved: Any = structure
+    if cell:
+        from ase.filters import FrechetCellFilter
+
+        moved = FrechetCellFilter(structure)
+    optimizer = BFGS(moved, logfile=None, trajectory=trajectory)
+    converged = bool(optimizer.run(fmax=fmax, steps=steps))
+    largest = float(np.linalg.norm(structure.get_forces(), axis=1).max())
+    return Relaxed(structure.get_potential_energy(), largest, optimizer.nsteps, converged)
+
+
+def molecular_dynamics(
+    structure,
+    calculator,
+    *,
+    ensemble="nvt",
+    temperature=300.0,
+    pressure=0.0,
+    timestep=1.0,
+    steps=1000,
+    interval=10,
+    seed=0,
+    record: Callable[[dict], None] = lambda record: None,
+) -> None:
+    """Run molecular dynamics of a structure, in place.
+
+    Parameters
+    ----------
+    structure : ase.Atoms
+        Without velocities it gets those of the temperature.
+    calculator : Calculator
+    ensemble : {"nvt", "nve", "npt"}, default="nvt"
+        By a Langevin thermostat, velocity Verlet, or Martyna, Tobias and Klein's barostat.
+    temperature : float, default=300.0, in K
+    pressure : float, default=0.0, in GPa
+    timestep : float, default=1.0, in fs
+    steps : int, default=1000
+    interval : int, default=10
+        Steps between two records.
+    seed : int, default=0
+        Of velocities and the thermostat.
+    record : callable
+        Called with ``step``, ``time`` (ps), ``energy``, ``total`` (eV), ``temperature`` (K) and
+        ``pressure`` (GPa, where the model knows it).
+    """
+    structure.calc = calculator
+    rng = np.random.default_rng(seed)
+    if not structure.get_velocities().any():
+        normal = rng.normal(size=(len(structure), 3))
+        masses = structure.get_masses()[:, None]
+        momenta = normal * np.sqrt(masses * units.kB * temperature)
+        structure.set_momenta(momenta - masses * momenta.sum(axis=0) / masses.sum())
+    dynamics = _integrator(structure, ensemble, temperature, pressure, timestep, rng)
+
+    def note():
+        now = {
+            "step": dynamics.nsteps, "time": dynamics.nsteps * timestep * 1e-3,
+            "energy": structure.get_potential_energy(), "total": structure.get_total_energy(),
+            "temperature": structure.get_temperature(),
+        }  # fmt: skip
+        if "stress" in calculator.implemented_properties and structure.pbc.all():
+            now["pressure"] = -float(structure.get_stress()[:3].mean()) / units.GPa
+        record(now)
+
+    dynamics.attach(note, interval=interval)
+    dynamics.run(steps)
+
+
+def _integrator(structure, ensemble, temperature, pressure, timestep, rng):
+    step = timestep * units.fs
+    if ensemble == "nve":
+        return VelocityVerlet(structure, step)
+    if ensemble == "nvt":
+        return Langevin(
+            structure, step, temperature_K=temperature, friction=1 / (_THERMOSTAT * units.fs),
+            rng=_Normal(rng),
+        )  # fmt: skip
+    if ensemble != "npt":
+        raise ValueError(f"ensemble must be one of {', '.join(ENSEMBLES)}; got {ensemble!r}.")
+    from ase.md.nose_hoover_chain import IsotropicMTKNPT
+
+    return IsotropicMTKNPT(
+        structure, step, temperature_K=temperature, pressure_au=pressure * units.GPa,
+        tdamp=_THERMOSTAT * units.fs, pdamp=_BAROSTAT * units.fs,
+    )  # fmt: skip
+
+
+class _Normal:
+    """What Langevin dynamics asks of a random number generator."""
+
+    def __init__(self, rng):
+        self._rng = rng
+
+    def standard_normal(self, size=None):
+        return self._rng.standard_normal(size)
+
+
+def write_predicted(path, structures, predicted, offsets) -> None:
+    """Write structures with predicted energies, forces and stresses.
+
+    Parameters
+    ----------
+    path : str or Path
+        .extxyz, .xyz or .traj, or what else ASE writes.
+    structures : sequence of ase.Atoms
+    predicted : named tuple
+        ``energies``, and ``forces`` and ``stress`` or None, of all structures end to end.
+    offsets : ndarray of int
+        Where the atoms of each structure begin.
+    """
+    out = []
+    for k, structure in enumerate(structures):
+        copy = structure.copy()
+        # What the file said before would stand beside what is predicted.
+        copy.info = {}
+        copy.arrays = {n: a for n, a in copy.arrays.items() if n in ("numbers", "positions")}
+        results = {"energy": float(predicted.energies[k])}
+        if predicted.forces is not None:
+            results["forces"] = predicted.forces[offsets[k] : offsets[k + 1]]
+        if predicted.stress is not None and not np.isnan(predicted.stress[k]).any():
+            results["stress"] = predicted.stress[k]
+        copy.calc = SinglePointCalculator(copy, **results)
+        out.append(copy)
+    write_structures(path, out)
+
+
+def write_structures(path, structures) -> None:
+    """Write structures with the results of their calculators; .xyz files in the extended form.
+
+    Parameters
+    ----------
+    path : str or Path
+    structures : ase.Atoms or sequence of them
+    """
+    write(path, structures, format="extxyz" if str(path).endswith(".xyz") else None)
+
+
+def frozen(structure) -> SinglePointCalculator:
+    """Return a calculator with the results that a structure's calculator has now."""
+    kept = ("energy", "free_energy", "forces", "stress")
+    results = {name: value for name, value in structure.calc.results.items() if name in kept}
+    return SinglePointCalculator(structure.copy(), **results)

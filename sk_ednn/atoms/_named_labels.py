@@ -1,0 +1,152 @@
+"""Labels that structures carry under a name: which names there are, and which of them are meant."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ._labels import _NAMES
+
+# Looked for in this order where a calculator has none; then the one name that tells what it is.
+_PREFERRED = {
+    "energy": _NAMES,
+    "forces": ("forces", "force", "REF_forces", "ref_forces", "dft_forces", "DFT_forces"),
+    "stress": ("stress", "REF_stress", "ref_stress", "dft_stress", "DFT_stress"),
+}  # fmt: skip
+_WORDS = {"energy": ("energy",), "forces": ("force",), "stress": ("stress", "virial")}
+KINDS = tuple(_PREFERRED)
+
+
+@dataclass
+class Named:
+    """Labels of one kind, by name, of each structure.
+
+    Attributes
+    ----------
+    kind : {"energy", "forces", "stress"}
+    values : list of dict of str to ndarray
+        What each structure has.
+    stale : list of int
+        Structures whose calculator has results for other positions, which are not read.
+    """
+
+    kind: str
+    values: list[dict] = field(default_factory=list)
+    stale: list[int] = field(default_factory=list)
+
+    def names(self) -> list[str]:
+        """Return all names, in the order in which they would be taken."""
+        found = {name for values in self.values for name in values}
+        preferred = [name for name in _PREFERRED[self.kind] if name in found]
+        return preferred + sorted(found - set(preferred))
+
+    def chosen(self, name=None) -> str | None:
+        """Return the name that is meant: the one asked for, or the one that can be.
+
+        Raises
+        ------
+        ValueError
+            Where no structure has the name that is asked for, or several names could be meant.
+        """
+        names = self.names()
+        if name is not None:
+            if name not in names:
+                raise ValueError(
+                    f"No structure has {name!r}; as {self.kind} there are: "
+                    f"{', '.join(names) or 'none'}."
+                )
+            return name
+        preferred = [each for each in names if each in _PREFERRED[self.kind]]
+        if preferred:
+            return preferred[0]
+        names = [each for each in names if each != "free_energy"] or names
+        if len(names) > 1:
+            raise ValueError(
+                f"Several entries could be the {self.kind}: {', '.join(names)}. Name the one "
+                f"meant, as labels={{{self.kind!r}: {names[0]!r}}}."
+            )
+        return names[0] if names else None
+
+
+def named_labels(structures) -> dict[str, Named]:
+    """Return what structures have by name: results of calculators, then entries of a file.
+
+    Parameters
+    ----------
+    structures : sequence
+        Of `ase.Atoms`; others have no labels.
+
+    Returns
+    -------
+    dict of str to Named
+        By kind.
+    """
+    found = {kind: Named(kind) for kind in KINDS}
+    for k, structure in enumerate(structures):
+        own: dict[str, dict] = {kind: {} for kind in KINDS}
+        if getattr(structure, "calc", None) is not None:
+            _of_calculator(structure, own, k, found)
+        _of_entries(structure, own)
+        for kind in KINDS:
+            found[kind].values.append(own[kind])
+    return found
+
+
+def _of_calculator(structure, own, k, found):
+    from ase.calculators.singlepoint import SinglePointCalculator
+
+    calculator = structure.calc
+    if isinstance(calculator, SinglePointCalculator):
+        results = {n: v for n, v in calculator.results.items() if v is not None}
+        changed = calculator.check_state(structure)
+        for name, kind in _RESULTS.items():
+            if name not in results:
+                continue
+            if changed:
+                if k not in found[kind].stale:
+                    found[kind].stale.append(k)
+            else:
+                own[kind][name] = np.asarray(results[name])
+        return
+    from ._labels import _result
+
+    for name, kind in _RESULTS.items():
+        if name == "stress" and not (structure.pbc.all() and structure.cell.rank == 3):
+            continue
+        if name in calculator.implemented_properties:
+            value = _result(structure, name)
+            if value is not None:
+                own[kind][name] = np.asarray(value)
+
+
+_RESULTS = {
+    "energy": "energy", "free_energy": "energy", "forces": "forces", "stress": "stress",
+}  # fmt: skip
+
+
+def _of_entries(structure, own):
+    """Add entries of ``info`` and ``arrays`` that say by their names what they are."""
+    for kind, name, value in _entries(structure):
+        if name not in own[kind]:
+            own[kind][name] = value
+
+
+def _entries(structure):
+    n_atoms = len(getattr(structure, "numbers", ()))
+    for name, value in getattr(structure, "info", {}).items():
+        if not isinstance(name, str):
+            continue
+        if _tells(name, "energy") and np.ndim(value) == 0 and not isinstance(value, bool):
+            yield "energy", name, np.asarray(value)
+        elif _tells(name, "stress") and np.size(value) in (6, 9):
+            yield "stress", name, np.asarray(value)
+    arrays = getattr(structure, "arrays", {})
+    for name, value in arrays.items():
+        if _tells(name, "forces") and np.shape(value) == (n_atoms, 3):
+            yield "forces", name, np.asarray(value)
+
+
+def _tells(name, kind):
+    lower = name.lower()
+    return any(word in lower for word in _WORDS[kind]) and not lower.endswith("weight")

@@ -1,0 +1,401 @@
+"""The potential as one estimator: structures in, energies, forces and stresses out."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from numbers import Integral, Real
+
+import numpy as np
+from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval
+from sklearn.utils.validation import check_is_fitted
+
+from .._utils.optional import needing
+from .._utils.stored import stored
+from ..exceptions import DataWarning
+from ..structures._files import naming
+from ._atom_novelty import AtomNovelty
+from ._potential_checks import data_notes
+from ._potential_data import labelled, packed, summary
+from ._potential_errors import errors_of, knows_stress
+from ._potential_kinds import features_of, kind_of
+from ._potential_trial import try_potential
+from ._potentials import check_species
+
+
+@stored("EDNNPotential", functions=("model",))
+class EDNNPotential(RegressorMixin, BaseEstimator):
+    """Fit and predict energies, forces and stresses of structures in one call.
+
+    The energy of a structure is an energy for each species and a sum over its atoms of a function
+    of their surroundings (or over the tiles of an image of it). What the structures carry is
+    learned: energies, and forces and stresses where they are known.
+
+    Parameters
+    ----------
+    model : str, AbstractDescriptor, AtomTiling, EDNNRegressor, Pipeline or callable
+        - "spectrum": a network per species on the power spectrum of learned channels
+          (`SpectrumNetwork`); "symmetry-functions", "chebyshev": on that descriptor; "deep-pot":
+          the Deep Potential, smooth edition.
+        - A descriptor, or an `AtomTiling` of one: a network per species on it.
+        - An `EDNNRegressor` with an `AtomTiling`: any tile model, cloned for each species. Energies
+          alone are learned, linear models learn forces too.
+        - A `GaussianRasterizer`, or a Pipeline of one and an `EDNNRegressor`: a model of images.
+        - A function of the species, such as ``lambda species: SpectrumNetwork(species, 5.0)``.
+    cutoff : float, default=6.0, in Å
+        How far atoms see, for models that are given by name.
+    context : int, default=None
+        Numbers of the intensive context: averages over each structure that all its atoms see, for
+        what no neighbourhood contains, such as charge between defects. None or 0 for none. For
+        networks.
+    network_params : dict, default=None
+        More parameters of a network by name, such as ``{"channels": 48, "hidden": (128, 128)}``.
+    max_seconds, max_epochs : float, int or None, default=None
+        When the training of a network ends: seconds of the processor, passes over the data. With
+        neither, those of the trainer, which are 600 s.
+    trainer : PotentialTrainer, default=None
+        How a network is trained: weights of the loss, rates, validation and more.
+    atomic_energies : dict of int to float, default=None
+        Energies by atomic number to start from, in eV. None: least squares by composition.
+    labels : dict, default=None
+        Names of "energy", "forces" and "stress" in the structures, as
+        ``{"energy": "free_energy", "stress": None}``; None not to read one. Others are found.
+    checkpoint : str or Path, default=None
+        File that an interrupted training goes on from.
+    warm_start : bool, default=False
+        Go on from the fitted network: for more data or more time. The baseline is fitted anew.
+    random_state : int, RandomState or None, default=None
+    verbose : int, default=0
+        1 to say what was read and how the training goes, on the standard error.
+
+    Attributes
+    ----------
+    potential_ : AtomicPotential, TiledPotential or DrawnPotential
+    species_ : ndarray of int
+        Atomic numbers of the fit.
+    labels_ : dict
+        What was read: ``"energy"``, ``"forces"``, ``"stress"`` with their name and how many are
+        known, ``"unread"``, and the number of structures and atoms.
+    history_ : list of dict
+        Of each epoch of a network; empty for other models.
+    novelty_ : AtomNovelty or None
+        Surroundings of the fit, with which the calculator compares.
+
+    See Also
+    --------
+    EDNNRegressor : The sum over tiles, of which this is the face for atoms.
+
+    Examples
+    --------
+    Forces and energies of copper by EMT, learned from a few rattled cells:
+
+    >>> from ase.build import bulk
+    >>> from ase.calculators.emt import EMT
+    >>> from sk_ednn.atoms import EDNNPotential
+    >>> cells = [bulk("Cu", cubic=True, a=3.5 + 0.02 * k) for k in range(12)]
+    >>> for k, cell in enumerate(cells):
+    ...     cell.rattle(0.1, seed=k)
+    ...     cell.calc = EMT()
+    >>> potential = EDNNPotential(cutoff=4.5, max_epochs=60, random_state=0).fit(cells[:10])
+    >>> potential.labels_["forces"]["known"]  # of atoms
+    40
+    >>> errors = potential.errors(cells[10:])
+    >>> bool(errors["energy_mae"] < 40 and errors["force_mae"] < 100)  # meV/atom and meV/Å
+    True
+    >>> large = bulk("Cu", cubic=True) * (3, 3, 3)
+    >>> large.calc = potential.calculator()
+    >>> large.get_forces().shape
+    (108, 3)
+    """
+
+    _parameter_constraints = {
+        "model": "no_validation",
+        "cutoff": [Interval(Real, 0, None, closed="neither")],
+        "context": [Interval(Integral, 0, None, closed="left"), None],
+        "network_params": [dict, None],
+        "max_seconds": [Interval(Real, 0, None, closed="neither"), None],
+        "max_epochs": [Interval(Integral, 1, None, closed="left"), None],
+        "trainer": "no_validation",
+        "atomic_energies": [dict, None],
+        "labels": [dict, None],
+        "checkpoint": "no_validation",
+        "warm_start": ["boolean"],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        model="spectrum",
+        *,
+        cutoff=6.0,
+        context=None,
+        network_params=None,
+        max_seconds=None,
+        max_epochs=None,
+        trainer=None,
+        atomic_energies=None,
+        labels=None,
+        checkpoint=None,
+        warm_start=False,
+        random_state=None,
+        verbose=0,
+    ):
+        self.model = model
+        self.cutoff = cutoff
+        self.context = context
+        self.network_params = network_params
+        self.max_seconds = max_seconds
+        self.max_epochs = max_epochs
+        self.trainer = trainer
+        self.atomic_energies = atomic_energies
+        self.labels = labels
+        self.checkpoint = checkpoint
+        self.warm_start = warm_start
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def fit(self, structures, y=None, *, forces=None, stress=None, groups=None, sample_weight=None):
+        """Fit to structures and what is known of them.
+
+        Parameters
+        ----------
+        structures : sequence of ase.Atoms or names of files, a name, or Structures
+            Files of all formats of ASE and folders of DeePMD-kit; see
+            `sk_ednn.structures.read_structures`.
+        y : array-like of shape (n_structures,), default=None
+            Energies of whole cells, in eV; NaN where not known. None for what structures carry.
+        forces : sequence of array-like of shape (n_atoms, 3), or False, default=None
+            In eV/Å. None for what structures carry, False to learn none.
+        stress : array-like of shape (n_structures, 6), or False, default=None
+            In eV/Å³ and ASE's order, positive under tension. None for what structures carry, False
+            to learn none.
+        groups : array-like of shape (n_structures,), default=None
+            Structures of one group, such as a trajectory, are held out together.
+        sample_weight : array-like of shape (n_structures,), default=None
+            Weight of all errors of a structure.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError, TileModelError
+            Naming the structure, and its file and line where it is from one.
+
+        Warns
+        -----
+        DataWarning
+            Where labels are there that are not read, are missing in some structures, or look as if
+            they were of another unit or sign.
+        """
+        self._validate_params()
+        data = labelled(structures, y, forces, stress, self.labels)
+        for note in [*data.notes, *data_notes(data)]:
+            warnings.warn(note, DataWarning, stacklevel=2)
+        if self.verbose:
+            print(summary(data.found), file=sys.stderr)
+        kind = kind_of(self.model)
+        with needing("EDNNPotential"), naming(data.places):
+            fitted = kind.fit(self, data, groups, sample_weight)
+        unlearned = [each for each in fitted.unlearned if data.found[each]["known"]]
+        if unlearned:
+            data.found["unread"].extend(unlearned)
+            off = ", ".join(f"{each}=False" for each in unlearned)
+            warnings.warn(
+                f"The structures have {' and '.join(unlearned)}, and this model does not learn "
+                f"them: take a network of atoms, or give {off} if that is meant.",
+                DataWarning,
+                stacklevel=2,
+            )
+        rng = check_random_state(0)
+        features = features_of(fitted.potential)
+        novelty = None if features is None else AtomNovelty.of(features, data.structures, rng)
+        # Nothing above has touched the estimator: a call that failed leaves it as it was.
+        self.potential_, self.history_ = fitted.potential, fitted.history
+        self.species_ = np.array(fitted.species)
+        self.labels_, self.novelty_ = data.found, novelty
+        return self
+
+    def predict(self, structures):
+        """Predict energies.
+
+        Parameters
+        ----------
+        structures : sequence of structures or names of files, a name, or Structures
+
+        Returns
+        -------
+        ndarray of shape (n_structures,), in eV
+        """
+        return self._predicted(structures)[0].energies
+
+    def predict_forces(self, structures):
+        """Predict forces.
+
+        Parameters
+        ----------
+        structures : sequence of structures or names of files, a name, or Structures
+
+        Returns
+        -------
+        list of ndarray of shape (n_atoms, 3), in eV/Å
+        """
+        predicted, batch = self._predicted(structures, forces=True)
+        return np.split(predicted.forces, batch.offsets[1:-1])
+
+    def predict_stress(self, structures):
+        """Predict stresses.
+
+        Parameters
+        ----------
+        structures : sequence of structures or names of files, a name, or Structures
+
+        Returns
+        -------
+        ndarray of shape (n_structures, 6), in eV/Å³
+            xx, yy, zz, yz, xz, xy, positive under tension; NaN where a structure has no volume.
+        """
+        return self._predicted(structures, stress=True)[0].stress
+
+    def predict_contributions(self, structures):
+        """Predict energies of atoms, which add up to those of structures.
+
+        Parameters
+        ----------
+        structures : sequence of structures or names of files, a name, or Structures
+
+        Returns
+        -------
+        list of ndarray of shape (n_atoms,), in eV
+        """
+        predicted, batch = self._predicted(structures, per_atom=True)
+        return np.split(predicted.contributions, batch.offsets[1:-1])
+
+    def predict_all(self, structures, *, forces=True, stress=True, per_atom=False):
+        """Predict energies and what is asked for beside them, at the cost of one.
+
+        Parameters
+        ----------
+        structures : sequence of structures or names of files, a name, or Structures
+        forces, stress, per_atom : bool
+
+        Returns
+        -------
+        named tuple
+            ``energies`` (n_structures,), ``forces`` (n_atoms, 3), ``stress`` (n_structures, 6) and
+            ``contributions`` (n_atoms,), of all structures end to end; None if not asked for.
+        """
+        return self._predicted(structures, forces=forces, stress=stress, per_atom=per_atom)[0]
+
+    def novelty(self, structures):
+        """Compare the surroundings of atoms with those of the fit.
+
+        Parameters
+        ----------
+        structures : sequence of structures or names of files, a name, or Structures
+
+        Returns
+        -------
+        list of ndarray of shape (n_atoms,)
+            Up to 1 familiar; 3 is three times as far from all atoms of the fit as these are from
+            one another.
+        """
+        check_is_fitted(self)
+        batch, _, places = packed(structures)
+        check_species(self.species_, batch, places)
+        return np.split(self._novelty_of(batch), batch.offsets[1:-1])
+
+    def _novelty_of(self, batch):
+        features = features_of(self.potential_)
+        if features is None or self.novelty_ is None:
+            raise ValueError("A model of images has no surroundings of atoms to compare.")
+        return self.novelty_.compare(features, batch)
+
+    def errors(self, structures, y=None, *, forces=None, stress=None):
+        """Return errors of what is known of structures, in the units of the field.
+
+        Parameters
+        ----------
+        structures, y, forces, stress
+            As in `fit`.
+
+        Returns
+        -------
+        dict of str to float
+            ``energy_mae``, ``energy_median``, ``energy_rmse`` in meV/atom; ``force_mae``,
+            ``force_rmse`` in meV/Å; ``stress_mae``, ``stress_rmse`` in GPa; of what is known.
+        """
+        check_is_fitted(self)
+        data = labelled(structures, y, forces, stress, self.labels)
+        check_species(self.species_, data.structures, data.places)
+        return errors_of(self.potential_, data)
+
+    def score(self, X, y=None, sample_weight=None):
+        """Return the coefficient of determination, R², of energies.
+
+        Parameters
+        ----------
+        X : sequence of structures or names of files, a name, or Structures
+        y : array-like of shape (n_structures,), default=None
+            Energies in eV. None for what structures carry.
+        sample_weight : array-like of shape (n_structures,), default=None
+
+        Returns
+        -------
+        float
+        """
+        if y is None:
+            y = labelled(X, None, False, False, self.labels).energies
+        return super().score(X, y, sample_weight)
+
+    def calculator(self, **options):
+        """Return a calculator of ASE.
+
+        Parameters
+        ----------
+        **options : dict
+            Of `PotentialCalculator`, such as ``novel_above``.
+
+        Returns
+        -------
+        PotentialCalculator
+        """
+        check_is_fitted(self)
+        with needing("A calculator"):
+            from ._potential_calculator import PotentialCalculator
+
+        return PotentialCalculator(self, **options)
+
+    @property
+    def knows_stress(self):
+        """Whether stresses can be predicted: images of one distance of pixels have none."""
+        check_is_fitted(self)
+        return knows_stress(self.potential_)
+
+    def _predicted(self, structures, **asked):
+        check_is_fitted(self)
+        batch, _, places = packed(structures)
+        check_species(self.species_, batch, places)
+        with naming(places):
+            return self.potential_.predict(batch, **asked), batch
+
+    def _try(self):
+        """Raise where what was read from a file does not predict."""
+        try_potential(self)
+
+    def __sklearn_tags__(self):
+        """Say what scikit-learn may expect."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.no_validation = True
+        tags.target_tags.required = False
+        tags.regressor_tags.poor_score = True
+        return tags
+
+    def __sklearn_is_fitted__(self):
+        """Tell whether `fit` has succeeded."""
+        return hasattr(self, "potential_")

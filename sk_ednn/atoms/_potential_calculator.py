@@ -1,0 +1,142 @@
+"""A fitted potential as a calculator of ASE."""
+
+from __future__ import annotations
+
+import warnings
+
+from ase.calculators.calculator import Calculator, PropertyNotImplementedError, all_changes
+
+from ..exceptions import NoveltyWarning
+from ..structures import Structures
+from ..structures._elements import symbol
+from ._potential_errors import knows_stress
+from ._potentials import DrawnPotential, check_species
+
+
+class PotentialCalculator(Calculator):
+    """Calculate energies, forces and stress of `ase.Atoms` by a fitted potential.
+
+    Made by `EDNNPotential.calculator`.
+
+    Parameters
+    ----------
+    potential : EDNNPotential
+        Fitted.
+    novel_above : float or None, default=3.0
+        Warn when the novelty of an atom rises above this: its surroundings are so many times as far
+        from all those of the fit as these are from one another. None not to look, unless "novelty"
+        is asked for.
+    check_every : int, default=10
+        Look at the surroundings of each such calculation only; they cost about as much as forces.
+    precision : {None, "float32", "float64"}, default=None
+        Of a network; None for that of the fit. In float64 forces are the derivative of the energy
+        to ten digits, at two to three times the cost.
+    **options : dict
+        For `ase.calculators.calculator.Calculator`, such as `label`.
+
+    Attributes
+    ----------
+    implemented_properties : list of str
+        "energy" and "free_energy" (the same) in eV; "forces" in eV/Å; "stress" in eV/Å³; "energies"
+        of atoms in eV, which add up to the energy; "novelty" of atoms.
+
+    Examples
+    --------
+    >>> from ase.build import bulk
+    >>> from ase.calculators.emt import EMT
+    >>> from ase.optimize import BFGS
+    >>> from sk_ednn.atoms import EDNNPotential
+    >>> cells = [bulk("Cu", cubic=True, a=3.5 + 0.02 * k) for k in range(10)]
+    >>> for k, cell in enumerate(cells):
+    ...     cell.rattle(0.1, seed=k)
+    ...     cell.calc = EMT()
+    >>> potential = EDNNPotential(cutoff=4.5, max_epochs=60, random_state=0).fit(cells)
+    >>> atoms = cells[0].copy()
+    >>> atoms.calc = potential.calculator()
+    >>> BFGS(atoms, logfile=None).run(fmax=0.05)
+    True
+    """
+
+    def __init__(self, potential, *, novel_above=3.0, check_every=10, precision=None, **options):
+        self._estimator = potential
+        self._fitted = with_precision(potential.potential_, precision)
+        self.novel_above, self.check_every = novel_above, int(check_every)
+        self._n_calculated, self._warned = 0, False
+        self.implemented_properties = ["energy", "free_energy", "forces"]
+        if knows_stress(self._fitted):
+            self.implemented_properties.append("stress")
+        if not isinstance(self._fitted, DrawnPotential):
+            self.implemented_properties += ["energies", "novelty"]
+        super().__init__(**options)
+
+    def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
+        """Calculate properties; see `ase.calculators.calculator.Calculator.calculate`."""
+        super().calculate(atoms, properties, system_changes)
+        if system_changes:
+            self.results = {}
+        structures = Structures.of([self.atoms])
+        check_species(self._estimator.species_, structures, ["The structure"])
+        has_volume = structures.volumes[0] > 0 and structures.pbc.any()
+        slopes = not {"forces", "stress"}.isdisjoint(properties)
+        predicted = self._fitted.predict(
+            structures,
+            forces=slopes,
+            stress=slopes and has_volume and "stress" in self.implemented_properties,
+            per_atom="energies" in self.implemented_properties,
+        )
+        energy = float(predicted.energies[0])
+        self.results |= {"energy": energy, "free_energy": energy}
+        if predicted.contributions is not None:
+            self.results["energies"] = predicted.contributions
+        if predicted.forces is not None:
+            self.results["forces"] = predicted.forces
+        if predicted.stress is not None:
+            self.results["stress"] = predicted.stress[0]
+        if "stress" in properties and not has_volume:
+            raise PropertyNotImplementedError(
+                "A structure without a periodic cell has no stress: set its cell and pbc."
+            )
+        if "novelty" in self.implemented_properties:
+            self._look(structures, "novelty" in properties)
+        self._n_calculated += 1
+
+    def _look(self, structures, asked):
+        due = self.novel_above is not None and self._n_calculated % self.check_every == 0
+        if not (asked or due) or self._estimator.novelty_ is None:
+            return
+        novelty = self._estimator._novelty_of(structures)
+        self.results["novelty"] = novelty
+        if self.novel_above is None:
+            return
+        above = bool(novelty.max() > self.novel_above)
+        if above and not self._warned:
+            atom = int(novelty.argmax())
+            warnings.warn(
+                f"{int((novelty > self.novel_above).sum())} of {len(novelty)} atoms have "
+                f"surroundings unlike those of the fit; most of all atom {atom} "
+                f"({symbol(int(structures.numbers[atom]))}), {novelty[atom]:.3g} times as far from "
+                "all of them as they are from one another. Energies and forces are guesses there: "
+                "fit to structures like this one, or stop.",
+                NoveltyWarning,
+                stacklevel=2,
+            )
+        self._warned = above
+
+
+def with_precision(potential, precision):
+    """Return a potential whose network is of another precision.
+
+    Parameters
+    ----------
+    potential : AtomicPotential, TiledPotential or DrawnPotential
+    precision : {None, "float32", "float64"}
+    """
+    if precision not in (None, "float32", "float64"):
+        raise ValueError(f"precision must be None, 'float32' or 'float64'; got {precision!r}.")
+    if precision is None or not hasattr(potential, "network"):
+        return potential
+    import copy
+
+    network = copy.deepcopy(potential.network)
+    network = network.double() if precision == "float64" else network.float()
+    return type(potential)(network, potential.atomic_energies)

@@ -1,0 +1,164 @@
+"""Doubts about labels that can be told from the data: other units, other signs, close atoms."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..structures import neighbor_pairs
+from ..structures._elements import symbol
+
+# The total energy of an atom of number Z is about -20.8 Z^(7/3) eV (Thomas and Fermi) at most.
+_THOMAS_FERMI = 20.8
+_BINDING = 20.0  # eV by which an atom in a solid may be from an isolated one, and more
+_SPREAD = 10.0  # eV/atom about energies linear in composition: more than any bond
+# Nearer than any two atoms of matter at pressures of a laboratory, but for hydrogen.
+_CLOSE = 0.6  # Å
+# Structures that are compared are at most so far apart: along the way, forces change little.
+_STEP, _STRAIN = 0.3, 0.1
+_PAIRS = 5
+# Slopes between these are of one unit and sign; correlations above are no accident.
+_SLOPES, _CORRELATION = (0.5, 2.0), 0.9
+# Ratios of differences of energies to work, and what they tell; the nearest within 8 % is told.
+_NEAR = 0.08
+_OF_FORCES = {
+    1 / 27.2114: "energies look as if they were in hartree",
+    1 / 13.6057: "energies look as if they were in rydberg",
+    23.0605: "energies look as if they were in kcal/mol",
+    96.4853: "energies look as if they were in kJ/mol",
+    51.4221: "forces look as if they were in hartree/bohr",
+    25.7110: "forces look as if they were in rydberg/bohr",
+    1 / 23.0605: "forces look as if they were in kcal/mol/Å",
+}
+_OF_STRESS = {
+    1 / 160.2177: "stresses look as if they were in GPa",
+    1 / 1602.177: "stresses look as if they were in kbar",
+}
+
+
+def data_notes(data) -> list[str]:
+    """Return doubts about labelled structures, each a sentence that names the first one.
+
+    Parameters
+    ----------
+    data : LabelledStructures
+    """
+    return [*_composition(data), *_close(data), *_work_of_forces(data), *_work_of_stress(data)]
+
+
+def _composition(data):
+    """Energies of atoms that no physics has, or a spread about them."""
+    known = ~np.isnan(data.energies)
+    if known.sum() < 2:
+        return
+    numbers, columns = np.unique(data.structures.numbers, return_inverse=True)
+    counts = np.zeros((len(data.structures), len(numbers)))
+    np.add.at(counts, (data.structures.owners, columns), 1.0)
+    counts, energies = counts[known], data.energies[known]
+    sizes = counts.sum(axis=1)
+    shares = counts / sizes[:, None]
+    atomic, _, rank, _ = np.linalg.lstsq(shares, energies / sizes, rcond=1e-6)
+    spread = float(np.sqrt(np.mean((energies / sizes - shares @ atomic) ** 2)))
+    if spread > _SPREAD:
+        yield (
+            f"Energies spread by {spread:.3g} eV/atom about a line in composition, more than bonds "
+            "are worth: are they in eV, of whole cells, and all of one method?"
+        )
+    if rank < len(numbers):
+        return
+    for number, energy in zip(numbers.tolist(), atomic.tolist(), strict=True):
+        if not -1.2 * _THOMAS_FERMI * number ** (7 / 3) - _BINDING <= energy <= 2 * _BINDING:
+            yield (
+                f"By composition an atom of {symbol(number)} has {energy:.4g} eV, which no method "
+                "gives: are the energies in eV, and of whole cells?"
+            )
+
+
+def _close(data):
+    heavy = data.structures.numbers > 1
+    pairs = neighbor_pairs(data.structures, _CLOSE)
+    near = np.flatnonzero(heavy[pairs.atoms[pairs.centers]] & heavy[pairs.neighbors])
+    if near.size:
+        lengths = np.linalg.norm(pairs.vectors[near], axis=1)
+        pair = near[int(np.argmin(lengths))]
+        atom = int(pairs.centers[pair])
+        k = int(data.structures.owners[atom])
+        yield (
+            f"{len(np.unique(data.structures.owners[pairs.centers[near]]))} structure(s) have "
+            f"atoms closer than {_CLOSE} Å; nearest are {lengths.min():.3g} Å, in "
+            f"{data.places[k]}, atom {atom - data.structures.offsets[k]}. Are lengths in Å, and no "
+            "atoms listed twice?"
+        )
+
+
+def _work_of_forces(data):
+    """Compare differences of energies along a trajectory with the work of the forces."""
+    structures, work, gained, last = data.structures, [], [], {}
+    for k, structure in enumerate(structures):
+        forces = data.forces_of(k)
+        if np.isnan(data.energies[k]) or np.isnan(forces).any():
+            continue
+        key = structure.numbers.tobytes(), structure.cell.tobytes(), structure.pbc.tobytes()
+        before = last.get(key)
+        last[key] = k
+        if before is None:
+            continue
+        start = slice(*structures.offsets[before : before + 2])
+        step = structure.positions - structures.positions[start]
+        if 0 < np.abs(step).max() < _STEP:
+            mean = (forces + data.forces[start]) / 2
+            work.append(-(mean * step).sum())
+            gained.append(data.energies[k] - data.energies[before])
+    yield from _compared(
+        np.array(work), np.array(gained), _OF_FORCES, "energies and forces",
+        "differences of energies along trajectories are {slope:.3g} times the work of the forces",
+    )  # fmt: skip
+
+
+def _work_of_stress(data):
+    """Compare differences of energies of strained cells with the work of the stress."""
+    structures, work, gained, last = data.structures, [], [], {}
+    for k, structure in enumerate(structures):
+        if np.isnan(data.energies[k]) or np.isnan(data.stress[k]).any() or not structure.pbc.all():
+            continue
+        scaled = np.linalg.solve(structure.cell.T, structure.positions.T).T
+        key = structure.numbers.tobytes()
+        before = last.get(key)
+        last[key] = (k, scaled)
+        if before is None:
+            continue
+        other, places = before
+        apart = scaled - places
+        apart -= np.round(apart)
+        if np.abs(apart - apart[0]).max() > 1e-3:
+            continue
+        strain = np.linalg.solve(structures.cells[other], structure.cell) - np.eye(3)
+        strain = (strain + strain.T) / 2
+        if not 1e-6 < np.abs(strain).max() < _STRAIN:
+            continue
+        mean = sum(data.stress[j] * structures.volumes[j] for j in (k, other)) / 2
+        six = strain[(0, 1, 2, 1, 0, 0), (0, 1, 2, 2, 2, 1)] * (1, 1, 1, 2, 2, 2)
+        work.append(float(mean @ six))
+        gained.append(data.energies[k] - data.energies[other])
+    yield from _compared(
+        np.array(work), np.array(gained), _OF_STRESS, "energies and stresses",
+        "differences of energies of strained cells are {slope:.3g} times the work of the stress",
+    )  # fmt: skip
+
+
+def _compared(work, gained, units, what, sentence):
+    if len(work) < _PAIRS or not work.any():
+        return
+    slope = float(work @ gained / (work @ work))
+    spread = np.sqrt((work @ work) * (gained @ gained))
+    correlation = float(work @ gained / spread) if spread > 0 else 0.0
+    if abs(correlation) < _CORRELATION or _SLOPES[0] < slope < _SLOPES[1]:
+        return
+    told = sentence.format(slope=slope)
+    if slope < 0:
+        yield f"The {what} are of opposite signs: {told}."
+        return
+    ratio = min(units, key=lambda each: abs(np.log(slope / each)))
+    if abs(np.log(slope / ratio)) < _NEAR:
+        yield f"The {units[ratio]}: {told}."
+    else:
+        yield f"The {what} do not go together: {told}. Check their units."

@@ -1,0 +1,443 @@
+"""Structures with their energies, forces and stresses: what a potential is fitted to."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from ..exceptions import TileModelError
+from ..structures import Structures
+from ..structures._elements import symbol
+from ..structures._files import is_path, naming, read_with_places
+from ._named_labels import KINDS, Named, named_labels
+
+_UNITS = {"energy": "eV", "forces": "eV/Å", "stress": "eV/Å³"}
+# Components of a symmetric matrix in ASE's order.
+_VOIGT = ((0, 1, 2, 1, 0, 0), (0, 1, 2, 2, 2, 1))
+# How far a stress may be from symmetric, relative to its largest entry.
+_ASYMMETRY = 1e-3
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledStructures:
+    """Structures and what is known of them; NaN where nothing is.
+
+    Attributes
+    ----------
+    structures : Structures
+    energies : ndarray of shape (n_structures,), in eV
+    forces : ndarray of shape (n_atoms, 3), in eV/Å
+    stress : ndarray of shape (n_structures, 6), in eV/Å³
+    places : list of str
+        Where each structure is, for messages.
+    found : dict
+        What was read, by kind, and what was not.
+    notes : list of str
+        What deserves a warning.
+    """
+
+    structures: Structures
+    energies: np.ndarray
+    forces: np.ndarray
+    stress: np.ndarray
+    places: list
+    found: dict
+    notes: list
+
+    def forces_of(self, k):
+        """Return the forces of one structure."""
+        return self.forces[slice(*self.structures.offsets[k : k + 2])]
+
+
+def packed(X):
+    """Return structures of any form as a batch, what they were, and where each is.
+
+    Parameters
+    ----------
+    X : Structures, sequence of structures or names of files, or a name
+
+    Returns
+    -------
+    structures : Structures
+    given : sequence
+        The structures as objects, for what they carry.
+    places : list of str
+    """
+    if isinstance(X, Structures):
+        return X, (), [f"structure {k}" for k in range(len(X))]
+    given, places = X, None
+    if is_path(X) or (hasattr(X, "__len__") and any(is_path(each) for each in X)):
+        given, places = [], []
+        for each in [X] if is_path(X) else X:
+            if not is_path(each):
+                given.append(each)
+                places.append(f"structure {len(places)}")
+                continue
+            for structure, place in read_with_places(each):
+                given.append(structure)
+                places.append(place)
+    with naming(places):
+        structures = Structures.of(_in_space(given))
+    return structures, given, places or [f"structure {k}" for k in range(len(structures))]
+
+
+def _in_space(X):
+    """Return structures of which those with two coordinates lie in the plane z = 0."""
+    if not (hasattr(X, "__len__") and hasattr(X, "__iter__")) or hasattr(X, "positions"):
+        return X  # not a sequence of structures, which is told where they are packed
+    return X if isinstance(X, Mapping) else [_lifted(each) for each in X]
+
+
+def _lifted(structure):
+    get = structure.get if isinstance(structure, Mapping) else partial(getattr, structure)
+    positions = get("positions", None)
+    if np.ndim(positions) != 2 or np.shape(positions)[1] != 2:
+        return structure
+    return {
+        "numbers": get("numbers", None), "positions": np.pad(positions, ((0, 0), (0, 1))),
+        "cell": get("cell", None), "pbc": get("pbc", None),
+    }  # fmt: skip
+
+
+def labelled(X, y=None, forces=None, stress=None, names=None) -> LabelledStructures:
+    """Read structures and their labels.
+
+    Parameters
+    ----------
+    X : Structures, sequence of structures or names of files, or a name
+    y : array-like of shape (n_structures,), default=None
+        Energies in eV, NaN where not known. None for those that the structures carry.
+    forces : sequence of array-like of shape (n_atoms, 3), array of all atoms, or False
+        In eV/Å. None for those that the structures carry, False for none.
+    stress : array-like of shape (n_structures, 6) or (n_structures, 3, 3), or False
+        In eV/Å³, positive under tension. None for those that the structures carry, False for none.
+    names : dict of str to str or None, default=None
+        The name of "energy", "forces" or "stress" in the structures; None not to read them.
+
+    Returns
+    -------
+    LabelledStructures
+
+    Raises
+    ------
+    ValueError, TileModelError
+        Naming the structure, and its file and line where it is from one.
+    """
+    structures, given, places = packed(X)
+    names = dict(names or {})
+    unknown = sorted(set(names) - set(KINDS))
+    if unknown:
+        raise ValueError(f"labels has {unknown}; its keys are {', '.join(KINDS)}.")
+    carried = named_labels(given)
+    asked = {"energy": y, "forces": forces, "stress": stress}
+    found: dict = {"unread": []}
+    arrays = {}
+    for kind in KINDS:
+        reader = _READERS[kind](structures, places)
+        if asked[kind] is False or (kind in names and names[kind] is None and asked[kind] is None):
+            source, values = None, None
+        elif asked[kind] is not None:
+            source, values = "given", reader.given(asked[kind])
+        else:
+            with naming(places):
+                source = carried[kind].chosen(names.get(kind))
+            values = None if source is None else reader.named(carried[kind], source)
+            _note_unread(found["unread"], carried[kind], source, places)
+        arrays[kind] = reader.missing() if values is None else values
+        known = reader.known(arrays[kind])
+        found[kind] = {"from": source, "known": int(known.sum()), "unit": _UNITS[kind]}
+    _check_stress_has_cells(arrays["stress"], structures, places)
+    if not any(found[kind]["known"] for kind in KINDS):
+        raise TileModelError(
+            f"{len(structures)} structures and no label to learn from: no energies, forces or "
+            f"stresses, of a calculator or by name. The first is {places[0]}."
+        )
+    numbers = np.unique(structures.numbers)
+    found |= {
+        "structures": len(structures), "atoms": structures.n_atoms,
+        "species": [symbol(int(number)) for number in numbers],
+    }  # fmt: skip
+    data = LabelledStructures(
+        structures, arrays["energy"], arrays["forces"], arrays["stress"], places, found, []
+    )
+    data.notes.extend(_notes(data))
+    data.notes.extend(_of_constraints(data, given))
+    return data
+
+
+def summary(found) -> str:
+    """Return in a line what was read of structures.
+
+    Parameters
+    ----------
+    found : dict
+        Of `LabelledStructures`.
+    """
+    parts = []
+    for kind, total in (("energy", "structures"), ("forces", "atoms"), ("stress", "structures")):
+        own = found[kind]
+        if own["known"]:
+            source = "" if own["from"] in (None, "given") else f" from {own['from']!r}"
+            parts.append(f"{kind}{source} of {own['known']} of {found[total]} {total}")
+        else:
+            parts.append(f"no {kind}")
+    species = ", ".join(found["species"])
+    return f"{found['structures']} structures, {found['atoms']} atoms ({species}): " + "; ".join(
+        parts
+    )
+
+
+# --- kinds ------------------------------------------------------------------------------------
+
+
+class _Reader(ABC):
+    """Turn values of one kind into an array over all structures or atoms."""
+
+    kind = ""
+
+    def __init__(self, structures, places):
+        self.structures, self.places = structures, places
+
+    @abstractmethod
+    def missing(self) -> np.ndarray:
+        """Return the array in which nothing is known."""
+
+    @abstractmethod
+    def given(self, values) -> np.ndarray:
+        """Return what a call of `fit` gave."""
+
+    def known(self, values):
+        """Return which rows are known."""
+        return ~np.isnan(values.reshape(len(values), -1)).any(axis=1)
+
+    def named(self, carried: Named, name):
+        """Return the values of a name; NaN where a structure has none."""
+        out = self.missing()
+        for k, own in enumerate(carried.values):
+            if name in own:
+                value = own[name]
+                if value.dtype.kind not in "iuf":
+                    raise ValueError(
+                        f"{self.places[k]}: the {self.kind} {name!r} must be a number, got "
+                        f"{value.tolist()!r}."
+                    )
+                self.put(out, k, self.converted(np.asarray(value, dtype=np.float64), k, name))
+        return self.checked(out)
+
+    def converted(self, value, k, name):
+        return value
+
+    def put(self, out, k, value):
+        out[k] = value
+
+    def place_of(self, row):
+        return self.places[row]
+
+    def checked(self, values):
+        wrong = np.flatnonzero(np.isinf(values.reshape(len(values), -1)).any(axis=1))
+        if wrong.size:
+            raise ValueError(
+                f"{self.place_of(wrong[0])}: the {self.kind} is infinite. Mark what is not known "
+                "by NaN, or leave the structure out."
+            )
+        return values
+
+    def array(self, values, shape):
+        try:
+            array = np.asarray(values, dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"The {self.kind} must be numbers: {error}") from error
+        if array.shape != shape:
+            raise ValueError(
+                f"Expected the {self.kind} of {len(self.structures)} structures with "
+                f"{self.structures.n_atoms} atoms, of shape {shape}; got {array.shape}."
+            )
+        return self.checked(array.copy())
+
+
+class _Energies(_Reader):
+    kind = "energy"
+
+    def missing(self):
+        return np.full(len(self.structures), np.nan)
+
+    def given(self, values):
+        return self.array(values, (len(self.structures),))
+
+
+class _Forces(_Reader):
+    kind = "forces"
+
+    def missing(self):
+        return np.full((self.structures.n_atoms, 3), np.nan)
+
+    def put(self, out, k, value):
+        out[self.structures.offsets[k] : self.structures.offsets[k + 1]] = value
+
+    def converted(self, value, k, name):
+        n = self.structures.sizes[k]
+        if value.shape != (n, 3):
+            raise ValueError(
+                f"{self.places[k]}: {name!r} must be of shape ({n}, 3), got {value.shape}."
+            )
+        return value
+
+    def place_of(self, row):
+        k = int(self.structures.owners[row])
+        return f"{self.places[k]}, atom {row - self.structures.offsets[k]}"
+
+    def given(self, values):
+        if isinstance(values, np.ndarray) and values.shape == (self.structures.n_atoms, 3):
+            return self.array(values, (self.structures.n_atoms, 3))
+        if not hasattr(values, "__len__") or len(values) != len(self.structures):
+            raise ValueError(
+                f"Expected forces of each of the {len(self.structures)} structures, or an array of "
+                f"shape ({self.structures.n_atoms}, 3); got {type(values).__name__}"
+                + (f" of length {len(values)}." if hasattr(values, "__len__") else ".")
+            )
+        out = self.missing()
+        for k, value in enumerate(values):
+            if value is not None:
+                self.put(out, k, self.converted(np.asarray(value, dtype=np.float64), k, "forces"))
+        return self.checked(out)
+
+
+class _Stress(_Reader):
+    kind = "stress"
+
+    def missing(self):
+        return np.full((len(self.structures), 6), np.nan)
+
+    def converted(self, value, k, name):
+        virial = "virial" in name.lower()
+        if value.size == 9:
+            matrix = value.reshape(3, 3)
+            largest = np.nanmax(np.abs(matrix), initial=0.0)
+            if not np.nanmax(np.abs(matrix - matrix.T), initial=0.0) <= _ASYMMETRY * largest + 1e-9:
+                raise ValueError(
+                    f"{self.places[k]}: {name!r} is not symmetric, {matrix.round(6).tolist()}."
+                )
+            value = ((matrix + matrix.T) / 2)[_VOIGT]
+        elif value.shape != (6,) or virial:
+            hint = " Six numbers of a virial come in two orders: give nine." if virial else ""
+            raise ValueError(
+                f"{self.places[k]}: {name!r} must be six numbers (xx, yy, zz, yz, xz, xy) or nine, "
+                f"got shape {value.shape}.{hint}"
+            )
+        if virial:
+            volume = self.structures.volumes[k]
+            if volume <= 0:
+                raise ValueError(f"{self.places[k]}: {name!r} needs a cell with a volume.")
+            # Of QUIP, MACE, DeePMD-kit and NEP alike: minus the derivative by strain.
+            value = -value / volume
+        return value
+
+    def given(self, values):
+        n = len(self.structures)
+        if not isinstance(values, np.ndarray) and hasattr(values, "__len__"):
+            values = [np.full(6, np.nan) if each is None else each for each in values]
+        array = np.asarray(values, dtype=np.float64)
+        if array.shape == (n, 3, 3):
+            array = np.array([self.converted(each, k, "stress") for k, each in enumerate(array)])
+        return self.array(array, (n, 6))
+
+
+_READERS: dict[str, Any] = {"energy": _Energies, "forces": _Forces, "stress": _Stress}
+
+
+# --- what deserves a word ---------------------------------------------------------------------
+
+
+def _check_stress_has_cells(stress, structures, places):
+    known = ~np.isnan(stress).all(axis=1)
+    without = np.flatnonzero(known & (structures.volumes <= 0))
+    if without.size:
+        raise ValueError(
+            f"{places[without[0]]} has a stress and no cell with a volume; {without.size} such "
+            "structure(s) in all. Give the cell, or do not read it: labels={'stress': None}."
+        )
+    isolated = np.flatnonzero(known & ~structures.pbc.any(axis=1))
+    if isolated.size:
+        raise ValueError(
+            f"{places[isolated[0]]} has a stress and repeats along no axis (pbc); {isolated.size} "
+            "such structure(s) in all. Set pbc, or do not read it: labels={'stress': None}."
+        )
+
+
+def _note_unread(unread, carried: Named, source, places):
+    """Note labels that are there and are not read."""
+    if carried.stale:
+        unread.append(
+            f"{carried.kind} of {len(carried.stale)} structure(s) whose atoms moved since it was "
+            f"calculated, the first {places[carried.stale[0]]}"
+        )
+    for name in carried.names():
+        if name == source:
+            continue
+        have = [k for k, own in enumerate(carried.values) if name in own]
+        instead = [k for k in have if source not in carried.values[k]]
+        if instead:
+            unread.append(
+                f"{name!r} of {len(instead)} structure(s) that have no {source!r}, the first "
+                f"{places[instead[0]]}"
+            )
+        elif _differ(carried, have, name, source):
+            unread.append(f"{name!r} of {len(have)} structure(s), beside {source!r}")
+
+
+def _differ(carried, have, name, source) -> bool:
+    for k in have:
+        one, other = carried.values[k][name], carried.values[k][source]
+        if one.shape != other.shape or one.dtype.kind not in "iuf":
+            return True
+        if not np.allclose(one, other, rtol=1e-6, atol=1e-9, equal_nan=True):
+            return True
+    return False
+
+
+def _notes(data):
+    """Yield what deserves a warning: labels that are not read, and those that are missing."""
+    found, places = data.found, data.places
+    for text in found["unread"]:
+        hint = ""
+        if "'free_energy'" in text:
+            hint = " Forces are derivatives of the free energy: labels={'energy': 'free_energy'}."
+        yield f"Labels that are there and are not read: {text}. Choose by labels={{...}}.{hint}"
+    for kind, values in (
+        ("energy", data.energies[:, None]), ("forces", data.forces), ("stress", data.stress)
+    ):  # fmt: skip
+        known = ~np.isnan(values).any(axis=1)
+        if found[kind]["from"] is None or known.all() or not known.any():
+            continue
+        missing = np.flatnonzero(~known)
+        structures = data.structures.owners[missing] if kind == "forces" else missing
+        yield (
+            f"{len(np.unique(structures))} of {len(places)} structures have no {kind}, or one that "
+            f"is NaN, the first {places[structures[0]]}. It counts as missing there."
+        )
+
+
+def _of_constraints(data, given):
+    """Yield a warning of forces that are exactly 0 on constrained atoms, and not on others."""
+    zeroed = []
+    for k, structure in enumerate(given):
+        held = [c.get_indices() for c in getattr(structure, "constraints", None) or ()
+                if hasattr(c, "get_indices")]  # fmt: skip
+        if not held:
+            continue
+        held = np.unique(np.concatenate([np.ravel(each) for each in held]).astype(int))
+        forces = data.forces_of(k)
+        others = np.nan_to_num(np.delete(forces, held, axis=0))
+        if len(held) and not forces[held].any() and others.any():
+            zeroed.append(k)
+    if zeroed:
+        yield (
+            f"The forces on the constrained atoms of {len(zeroed)} structure(s) are exactly 0, the "
+            f"first {data.places[zeroed[0]]}, as programs write them that set them so. Set them to "
+            "NaN, which counts as missing, or calculate without constraints."
+        )

@@ -1,0 +1,76 @@
+"""Errors of potentials on labelled structures, in the units of the field."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+# eV/Å³ in GPa.
+GPA = 160.21766208
+
+
+class Errors(NamedTuple):
+    """Predicted less true values, NaN where the truth is not known.
+
+    Attributes
+    ----------
+    energies : ndarray of shape (n_structures,), in meV/atom
+    forces : ndarray of shape (n_atoms, 3), in meV/Å
+    stress : ndarray of shape (n_structures, 6), in GPa
+    """
+
+    energies: np.ndarray
+    forces: np.ndarray
+    stress: np.ndarray
+
+
+def differences(potential, data):
+    """Return what a potential predicts for labelled structures, and by how much it errs.
+
+    Parameters
+    ----------
+    potential : AtomicPotential, TiledPotential or DrawnPotential
+    data : LabelledStructures
+
+    Returns
+    -------
+    predicted : named tuple
+        Forces and stress where any are known.
+    errors : Errors
+    """
+    has_forces = not np.isnan(data.forces).all()
+    has_stress = not np.isnan(data.stress).all() and knows_stress(potential)
+    predicted = potential.predict(data.structures, forces=has_forces, stress=has_stress)
+    forces, stress = np.full_like(data.forces, np.nan), np.full_like(data.stress, np.nan)
+    if has_forces:
+        forces = 1e3 * (predicted.forces - data.forces)
+    if has_stress:
+        stress = GPA * (predicted.stress - data.stress)
+    energies = 1e3 * (predicted.energies - data.energies) / data.structures.sizes
+    return predicted, Errors(energies, forces, stress)
+
+
+def errors_of(potential, data) -> dict[str, float]:
+    """Return mean errors; see `EDNNPotential.errors`."""
+    return averages(differences(potential, data)[1])
+
+
+def averages(errors: Errors) -> dict[str, float]:
+    """Return mean absolute, median and root mean square errors of what is known."""
+    out: dict[str, float] = {}
+    for name, values in zip(("energy", "force", "stress"), errors, strict=True):
+        size = np.abs(values[~np.isnan(values)])
+        if not size.size:
+            continue
+        out[f"{name}_mae"] = float(size.mean())
+        if name == "energy":
+            out["energy_median"] = float(np.median(size))
+        out[f"{name}_rmse"] = float(np.sqrt(np.mean(size**2)))
+    return out
+
+
+def knows_stress(potential) -> bool:
+    """Tell whether a potential predicts stresses: images of one distance of pixels do not."""
+    pipeline = getattr(potential, "pipeline", None)
+    return pipeline is None or pipeline.steps[0][1].adjust > 0

@@ -1,0 +1,203 @@
+"""Fitted potentials of any kind behind one face: energies, forces and stresses of structures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .._utils.stored import stored
+from ..exceptions import TileModelError
+from ..structures._cells import AXES
+from ..structures._elements import symbol
+
+# Atoms whose descriptors are compared with known ones at a time.
+_BLOCK_ATOMS = 1 << 12
+_VOIGT = ((0, 1, 2, 1, 0, 0), (0, 1, 2, 2, 2, 1))
+
+
+class Prediction(NamedTuple):
+    """What a potential predicts; None where it was not asked for.
+
+    Attributes
+    ----------
+    energies : ndarray of shape (n_structures,), in eV
+    forces : ndarray of shape (n_atoms, 3) or None, in eV/Å
+    stress : ndarray of shape (n_structures, 6) or None, in eV/Å³
+        NaN where a structure has no volume.
+    contributions : ndarray of shape (n_atoms,) or None, in eV
+    """
+
+    energies: np.ndarray
+    forces: np.ndarray | None
+    stress: np.ndarray | None
+    contributions: np.ndarray | None
+
+
+@stored("TiledPotential")
+@dataclass(eq=False)
+class TiledPotential:
+    """A fitted `EDNNRegressor` whose tiles are atoms.
+
+    Parameters
+    ----------
+    regressor : EDNNRegressor
+    atomic_energies : dict of int to float
+        Energies by atomic number, in eV, that were taken off before the fit; empty for none.
+    """
+
+    regressor: Any
+    atomic_energies: dict
+
+    def predict(self, structures, *, forces=False, stress=False, per_atom=False) -> Prediction:
+        """Predict energies and, if asked, forces, stresses and energies of atoms.
+
+        Parameters
+        ----------
+        structures : Structures
+        forces, stress, per_atom : bool, default=False
+        """
+        model = self.regressor
+        energies = model.predict(structures) + atomic_totals(self.atomic_energies, structures)
+        slopes = model.predict_gradient(structures) if forces or stress else []
+        strain = np.array([slope.strain for slope in slopes]) if stress else None
+        return Prediction(
+            energies,
+            0.0 - np.concatenate([slope.positions for slope in slopes]) if forces else None,
+            None if strain is None else _stress_of(strain, structures.volumes),
+            self._contributions(structures) if per_atom else None,
+        )
+
+    def features(self, structures):
+        """Yield descriptors of atoms by species; see `standardized_features`."""
+        tiling = type(self.tiling)(self.tiling.descriptor)
+        systems = tiling.check(structures, like=self.regressor._described)
+        skipped = tiling._n_indicators(systems)
+        for block in tiling.plan(systems, _BLOCK_ATOMS):
+            values = tiling.read(systems, block.start, block.stop)[:, skipped:]
+            atoms = systems.order[block.start : block.stop]
+            numbers = structures.numbers[atoms]
+            for number in np.unique(numbers).tolist():
+                own = numbers == number
+                yield number, atoms[own], values[own].reshape(own.sum(), -1)
+
+    @property
+    def tiling(self):
+        """The tiling of the first term."""
+        return self.regressor.fitted_terms()[0][1]
+
+    @property
+    def cutoff(self):
+        """How far an atom sees, in Å."""
+        return float(self.tiling.descriptor.cutoff)
+
+    def _contributions(self, structures):
+        parts = self.regressor.predict_contributions(structures)
+        out = _atomic(self.atomic_energies, structures)
+        if not isinstance(parts, dict):
+            return out + np.concatenate(parts)
+        for name, own in parts.items():
+            tiling = dict(zip(self.regressor._term_names, self.regressor.tiling_, strict=True))[
+                name
+            ]
+            mine = np.ones(structures.n_atoms, dtype=bool)
+            if tiling.species is not None:
+                mine = structures.numbers == tiling.number
+            out[mine] += np.concatenate(own)
+        return out
+
+
+@stored("DrawnPotential")
+@dataclass(eq=False)
+class DrawnPotential:
+    """A fitted Pipeline of a `GaussianRasterizer` and a regressor of fields.
+
+    Parameters
+    ----------
+    pipeline : Pipeline
+    """
+
+    pipeline: Any
+
+    def predict(self, structures, *, forces=False, stress=False, per_atom=False) -> Prediction:
+        """Predict energies and, if asked, forces and stresses.
+
+        Parameters
+        ----------
+        structures : Structures
+        forces, stress : bool, default=False
+        per_atom : bool, default=False
+            Images have no energies of atoms.
+        """
+        draw, regressor = self.pipeline.steps[0][1], self.pipeline.steps[-1][1]
+        if per_atom:
+            raise TileModelError(
+                "A model of images has energies of tiles, not of atoms; "
+                "potential_.pipeline[-1].predict_contributions returns them."
+            )
+        if stress and draw.adjust == 0:
+            raise TileModelError(
+                "The model knows one distance of pixels, as its rasteriser was made with adjust=0: "
+                "it has no stress. Fit to cells of many sizes with GaussianRasterizer(adjust=...)."
+            )
+        listed = list(structures)
+        fields = draw.transform(listed)
+        energies, axes = regressor.predict(fields), list(AXES[draw.plane])
+        slopes = regressor.predict_gradient(fields) if forces or stress else []
+        out, strain = None, None
+        if forces:
+            out = np.zeros((structures.n_atoms, 3))
+            out[:, axes] = np.concatenate(draw.forces(listed, slopes))
+        if stress:
+            strain = np.zeros((len(listed), 3, 3))
+            rows, columns = np.ix_(axes, axes)
+            strain[:, rows, columns] = draw.strain_gradients(listed, slopes)
+            strain = _stress_of(strain, structures.volumes)
+        return Prediction(energies, out, strain, None)
+
+    @property
+    def cutoff(self):
+        """None: how far an atom is seen depends on where it lies in a tile."""
+        return None
+
+
+def atomic_totals(energies, structures) -> np.ndarray:
+    """Return the sums of energies by atomic number, (n_structures,)."""
+    return np.add.reduceat(_atomic(energies, structures), structures.offsets[:-1])
+
+
+def _atomic(energies, structures):
+    table = np.zeros(int(structures.numbers.max()) + 1)
+    for number, energy in energies.items():
+        if number < len(table):
+            table[number] = energy
+    return table[structures.numbers]
+
+
+def check_species(known, structures, places) -> None:
+    """Raise where structures contain a species that a potential was not fitted to.
+
+    Parameters
+    ----------
+    known : sequence of int
+        Atomic numbers.
+    structures : Structures
+    places : list of str
+    """
+    unseen = np.flatnonzero(~np.isin(structures.numbers, known))
+    if unseen.size:
+        atom = int(unseen[0])
+        k = int(structures.owners[atom])
+        raise TileModelError(
+            f"{places[k]}, atom {atom - structures.offsets[k]}, is "
+            f"{symbol(int(structures.numbers[atom]))}, and the potential was fitted to "
+            f"{', '.join(symbol(int(number)) for number in known)}. Fit to structures that contain "
+            "it, too."
+        )
+
+
+def _stress_of(strain, volumes):
+    volumes = np.where(volumes > 0, volumes, np.nan)
+    rows, columns = _VOIGT
+    return strain[:, rows, columns] / volumes[:, None]

@@ -1,0 +1,76 @@
+"""The command ``evaluate``: errors of a model on labelled data."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import typer
+
+from ._files import check_array_file, check_readable
+from ._inputs import load_model, read_fields, read_targets
+from ._structure_names import are_structures
+
+
+def run(asked) -> dict[str, Any]:
+    """Return the errors of a model, as ``--json`` prints them.
+
+    Parameters
+    ----------
+    asked : namespace
+        The parameters of the command, by name.
+    """
+    check_readable(asked.model)
+    structures = are_structures(asked.fields)
+    if not structures:
+        check_array_file(asked.fields)
+    if asked.targets is not None:
+        check_array_file(asked.targets)
+    model = load_model(asked.model, asked.max_bytes)
+    if structures:
+        from ._structures import naming, read_for
+
+        read = read_for(model, asked.fields)
+        with naming(read.places):
+            return {"structures": len(read.structures), **_of_structures(model, read, asked)}
+    X, y = read_fields(asked.fields), read_targets(asked.targets or asked.fields)
+    if len(X) != len(y):
+        raise ValueError(f"{asked.fields} holds {len(X)} fields, and there are {len(y)} totals.")
+    return {"fields": len(X), "errors": _of_totals(model, X, y)}
+
+
+def show(found) -> None:
+    """Print errors, for reading."""
+    if "energy_mae" in found.get("errors", {}):
+        from ._potentials import show_errors
+
+        show_errors({f"{found['structures']} structures": found["errors"]})
+        if "largest" in found:
+            typer.echo(f"largest error of an energy: {found['largest']}")
+        return
+    for name, value in found["errors"].items():
+        typer.echo(f"{name}: {value:.4g}")
+
+
+def _of_structures(model, read, asked):
+    from ..atoms import energies_of
+
+    if not hasattr(model, "errors"):
+        energies, _ = energies_of(read.structures)
+        return {"errors": _of_totals(model, read.structures, energies)}
+    y = None if asked.targets is None else read_targets(asked.targets)
+    errors = model.errors(read.structures, y)
+    found: dict[str, Any] = {"errors": errors}
+    if "energy_mae" in errors and y is None:
+        true, _ = energies_of(read.structures, (model.labels or {}).get("energy"))
+        sizes = np.array([len(each) for each in read.structures])
+        off = np.abs(model.predict(read.structures) - true) / sizes
+        worst = int(np.nanargmax(off))
+        found["largest"] = f"{1e3 * off[worst]:.4g} meV/atom, {read.places[worst]}"
+    return found
+
+
+def _of_totals(model, X, y) -> dict[str, float]:
+    from ..metrics import extensive_errors
+
+    return extensive_errors(y, model.predict(X)).as_dict()

@@ -1,0 +1,74 @@
+"""Describe a model file in words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ._files import check_readable
+
+# Parameters that say nothing of what is predicted.
+_DULL = ("verbose", "n_jobs", "random_state")
+
+
+def held(path: Path) -> dict[str, Any]:
+    """Return what a model file says of itself."""
+    check_readable(path)
+    from .. import files as model_files
+
+    return model_files.describe(path)
+
+
+def report_of(found: dict[str, Any], everything=True) -> list[tuple[str, str]]:
+    """Return what a file says of itself as rows of a name and a text.
+
+    Without `everything`, what the model is, how it was trained and what it is named by; not the
+    parameters that are as they were, nor versions and parts of the file.
+    """
+    rows = [("sha256", str(found["digest"])), ("size", f"{found['size']:,} bytes")]
+    for name in ("units", "spacing"):
+        if found.get(name) is not None:
+            rows.append((name, str(found[name])))
+    rows += [
+        (f"parameters: {key}", text)
+        for key, text in _flat(found.get("parameters") or {})
+        if everything or _is_telling(key, text)
+    ]
+    for title in ("training", "about"):
+        rows += [(f"{title}: {key}", text) for key, text in _flat(found.get(title) or {})]
+    if everything:
+        rows.append(("schema", str(found["schema"])))
+        rows += [(f"versions: {key}", text) for key, text in _flat(found.get("versions") or {})]
+        for name, part in found["parts"].items():
+            rows.append((f"part: {name}", f"{part['size']:,} bytes, sha256 {part['sha256']}"))
+    return rows
+
+
+def _is_telling(key, text) -> bool:
+    fitted = any(part.endswith("_") for part in key.split("."))
+    return not fitted and text not in ("None", "False") and not key.endswith(_DULL)
+
+
+def _flat(values):
+    """Return rows of names and texts; by a loop, since a file may be nested as deep as it likes."""
+    rows, left = [], [("", values)]
+    while left:
+        prefix, values = left.pop()
+        if isinstance(values, dict):
+            left += [(f"{prefix}{key}.", value) for key, value in reversed(values.items())]
+        else:
+            rows.append((prefix.rstrip("."), _text(values)))
+    return rows
+
+
+def _text(value) -> str:
+    try:
+        return str(value)
+    except RecursionError:
+        return "nested too deeply to be shown"
+
+
+def printable(text: str) -> str:
+    """Return a text of a file as a terminal may show it: no control characters."""
+    text = " ".join(text.split())  # arrays are shown in several lines
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)

@@ -1,0 +1,285 @@
+"""Potentials on the command line: fitted to structures whose files have forces, and judged."""
+
+from __future__ import annotations
+
+import sys
+import time
+import warnings
+from importlib.util import find_spec
+from typing import Any
+
+import typer
+
+from ..exceptions import DataWarning
+from ._errors import Interrupts
+from ._paths import may_replace
+
+# Networks of atoms by name; the names are part of the help.
+POTENTIALS = ("spectrum", "symmetry-functions", "chebyshev", "deep-pot")
+# Options that mean a model of images.
+_OF_IMAGES = ("spacing", "width", "plane", "adjust", "forces", "focus", "context", "boundary",
+              "remainder", "baseline")  # fmt: skip
+# Options that mean a potential.
+_OF_ATOMS = ("cutoff", "averages", "max_seconds", "labels", "start")
+# Part of the structures that early stopping watches.
+_WATCHED = 0.1
+_NEEDED = ("torch", "skorch", "vesin", "sphericart")
+_TABLE = (
+    ("energy (meV/atom)", "energy"), ("forces (meV/Å)", "force"), ("stress (GPa)", "stress")
+)  # fmt: skip
+
+
+def may_be(ctx, asked) -> bool:
+    """Tell whether a potential may be fitted, which the files decide where nothing else does."""
+    if asked.images or asked.targets is not None:
+        return False
+    if asked.model in POTENTIALS:
+        return True
+    return asked.model == "auto" and not any(_given(ctx, name) for name in _OF_IMAGES)
+
+
+def check(ctx, asked) -> None:
+    """Raise where options do not go together.
+
+    Raises
+    ------
+    ValueError
+    """
+    wanted = [name for name in _OF_ATOMS if getattr(asked, name) is not None]
+    if wanted and not may_be(ctx, asked):
+        raise ValueError(
+            f"--{wanted[0].replace('_', '-')} is for potentials, --model "
+            f"{', '.join(POTENTIALS)}; with --images, TARGETS or other models there is none."
+        )
+    if asked.images and asked.model in POTENTIALS:
+        raise ValueError(f"--images is for models of fields; {asked.model} is one of atoms.")
+    wrong = [name for name in _OF_IMAGES if asked.model in POTENTIALS and _given(ctx, name)]
+    if wrong:
+        raise ValueError(f"--{wrong[0]} is for --images; {asked.model} is a model of atoms.")
+    _labels(asked)
+
+
+def wants(ctx, asked, read) -> bool:
+    """Tell whether structures are fitted by a potential: they have forces, or it was asked for.
+
+    Parameters
+    ----------
+    ctx : typer.Context
+    asked : namespace
+    read : Read
+        The structures.
+    """
+    if not may_be(ctx, asked):
+        return False
+    if asked.model in POTENTIALS or any(getattr(asked, name) is not None for name in _OF_ATOMS):
+        return True
+    from ..atoms._named_labels import named_labels
+
+    if not named_labels(read.structures)["forces"].names():
+        return False
+    missing = [name for name in _NEEDED if find_spec(name) is None]
+    if missing:
+        typer.echo(
+            f"note: the files have forces; {', '.join(missing)} would be needed to learn them by a "
+            "network of atoms. A model of images is fitted.",
+            err=True,
+        )
+    return not missing
+
+
+def run(ctx, asked, read, say) -> dict[str, Any]:
+    """Fit a potential, judge it on structures that are held back, and write it.
+
+    Parameters
+    ----------
+    ctx : typer.Context
+    asked : namespace
+        The parameters of the command, by name.
+    read : Read
+    say : function
+
+    Returns
+    -------
+    dict
+        What ``--json`` prints.
+    """
+    from ..atoms._potential_data import summary
+    from ..structures._files import naming
+
+    replaced = may_replace("--output", asked.output, asked.force)
+    potential = _potential(asked)
+    import numpy as np
+
+    order = np.random.default_rng(asked.seed).permutation(len(read.structures))
+    test, train = np.split(order, [round(asked.test_fraction * len(order))])
+    parts = {"train": np.sort(train), "test": np.sort(test)}
+    taken = {
+        which: [read.structures[k] for k in some] for which, some in parts.items() if len(some)
+    }
+    start = time.perf_counter()
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", DataWarning)
+        with (
+            Interrupts(asked.checkpoint).watched() as interrupts,
+            naming([read.places[k] for k in parts["train"]]),
+        ):
+            potential.fit(taken["train"])
+    seconds = time.perf_counter() - start
+    kept = _kept(interrupts, potential, asked) if interrupts.seen else None
+    say(f"data: {summary(potential.labels_)}")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataWarning)  # said already
+        errors = {which: potential.errors(some) for which, some in taken.items()}
+    found: dict[str, Any] = {
+        "model": potential.model,
+        "strategy": "PotentialTrainer",
+        **({} if kept is None else {"interrupted": kept}),
+        "n_train": len(taken["train"]),
+        "n_test": len(taken.get("test", ())),
+        "epochs": len(potential.history_),
+        "seconds": round(seconds, 3),
+        "labels": potential.labels_,
+        "output": str(asked.output),
+        **errors,
+    }
+    _write(ctx, asked, potential, taken, found)
+    found["replaced"] = replaced
+    return found
+
+
+def show(found) -> None:
+    """Print what `run` returned, for reading."""
+    show_errors({which: found[which] for which in ("train", "test") if which in found})
+    instead = ", in the place of the file that was there" if found["replaced"] else ""
+    typer.echo(
+        f"{found['model']}, {found['epochs']} epochs on {found['n_train']} structures in "
+        f"{found['seconds']:.3g} s; written to {found['output']}{instead}"
+    )
+    if "interrupted" in found:
+        typer.echo(f"{found['interrupted']}: the file says so, too")
+    if "report" in found:
+        typer.echo(f"report written to {found['report']}")
+
+
+def show_errors(errors) -> None:
+    """Print a table of errors of energies, forces and stresses.
+
+    Parameters
+    ----------
+    errors : dict of str to dict
+        By the part of the data.
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("errors", "mean", "median", "rmse")
+    for which, values in errors.items():
+        for title, kind in _TABLE:
+            if f"{kind}_mae" in values:
+                median = values.get(f"{kind}_median")
+                table.add_row(
+                    f"{which}, {title}", f"{values[f'{kind}_mae']:.4g}",
+                    "" if median is None else f"{median:.4g}", f"{values[f'{kind}_rmse']:.4g}",
+                )  # fmt: skip
+    Console().print(table)
+
+
+# --- parts ------------------------------------------------------------------------------------
+
+
+def _given(ctx, name) -> bool:
+    """Tell whether an option was given; files of settings have all, also at their defaults."""
+    source = ctx.get_parameter_source(name)
+    if source is None or source.name in ("DEFAULT", "COMMANDLINE"):
+        return source is not None and source.name == "COMMANDLINE"
+    default = next(param.default for param in ctx.command.params if param.name == name)
+    return str(ctx.params[name]) != str(default)
+
+
+def _labels(asked) -> dict | None:
+    """Return the names of labels, from "energy=REF_energy,stress=none" and ``--energy``."""
+    found: dict[str, str | None] = {} if asked.energy is None else {"energy": asked.energy}
+    for part in (asked.labels or "").split(",") if asked.labels else ():
+        kind, equals, name = part.partition("=")
+        if not equals or kind.strip() not in ("energy", "forces", "stress"):
+            raise ValueError(
+                "--labels must be such as energy=REF_energy,forces=REF_forces,stress=none; got "
+                f"{asked.labels!r}."
+            )
+        found[kind.strip()] = None if name.strip().lower() == "none" else name.strip()
+    return found or None
+
+
+def _potential(asked):
+    from ..atoms import EDNNPotential, PotentialTrainer
+
+    params: dict[str, Any] = {"max_epochs": asked.epochs, "max_seconds": asked.max_seconds}
+    if asked.epochs is None and asked.max_seconds is None:
+        params["max_seconds"] = 600.0
+    if asked.lr is not None:
+        params["learning_rate"] = asked.lr
+    if asked.device is not None:
+        from ..atoms._atomic_networks import device_of
+
+        params["device"] = device_of(asked.device)
+    if asked.early_stopping is not None:
+        params |= {
+            "early_stopping": True, "patience": asked.early_stopping,
+            "validation_fraction": _WATCHED,
+        }  # fmt: skip
+    trainer = PotentialTrainer(**params)
+    own = {
+        "trainer": trainer, "max_epochs": None, "max_seconds": None, "labels": _labels(asked),
+        "checkpoint": asked.checkpoint, "random_state": asked.seed,
+        "verbose": 0 if asked.quiet or asked.as_json else 1,
+    }  # fmt: skip
+    if asked.start is not None:
+        from ..files import load
+
+        potential = load(asked.start)
+        if not isinstance(potential, EDNNPotential):
+            raise ValueError(f"{asked.start} contains no potential to go on from.")
+        return potential.set_params(**own, warm_start=True)
+    if asked.cutoff is not None:
+        own["cutoff"] = asked.cutoff
+    name = "spectrum" if asked.model == "auto" else asked.model
+    return EDNNPotential(name, context=asked.averages, **own)
+
+
+def _kept(interrupts, potential, asked) -> str:
+    """Return how far an interrupted training came, where it is to be kept."""
+    if not hasattr(potential, "potential_"):
+        interrupts.end()
+    done = f"interrupted after {len(potential.history_)} epochs"
+    keep = asked.keep_on_interrupt
+    if not keep and sys.stdin.isatty() and sys.stderr.isatty():
+        keep = typer.confirm(f"{done}. Keep the network as it is?", err=True)
+    if not keep:
+        interrupts.end()
+    return done
+
+
+def _write(ctx, asked, potential, taken, found) -> None:
+    from .. import files as model_files
+    from . import _config
+
+    about = {
+        "made by": "sk-ednn fit",
+        "errors": {which: found[which] for which in taken},
+        "labels": {kind: found["labels"][kind] for kind in ("energy", "forces", "stress")},
+        **({"interrupted": found["interrupted"]} if "interrupted" in found else {}),
+    }
+    found["sha256"] = model_files.save(potential, asked.output, unit="eV", about=about)
+    if asked.report is not None:
+        from ..report import potential_report
+
+        about = {
+            "command": _config.command_line(ctx),
+            "model file": str(asked.output),
+            "sha256": found["sha256"],
+            "time of the fit": f"{found['seconds']:.3g} s",
+        }
+        page = potential_report(potential, taken["train"], test=taken.get("test"), about=about)
+        page.save(asked.report)
+        found["report"] = str(asked.report)
+    _config.write(ctx, asked.save_config)

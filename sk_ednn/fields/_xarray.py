@@ -1,0 +1,20 @@
+"""Arrays of xarray, without importing it: labels that are left aside, and numbers read or not."""
+
+from __future__ import annotations
+
+from .._utils.optional import is_from
+
+
+def is_in_memory(labelled) -> bool:
+    """Tell whether an xarray.DataArray holds its numbers."""
+    # Asking for the numbers would read them, and xarray has no other word for it.
+    return labelled.chunks is None and getattr(labelled.variable, "_in_memory", True)
+
+
+def without_labels(x):
+    """Return what an xarray.DataArray wraps, as a dask array where it is not in memory."""
+    if not is_from(x, "xarray"):
+        return x
+    if x.chunks is None:
+        x = x if is_in_memory(x) else x.chunk("auto")
+    return x.data

@@ -1,0 +1,201 @@
+"""A fitted potential: a network of atoms and the energies that it starts from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from ..._utils.stored import stored
+from ...structures import Structures, neighbor_pairs
+from ._batch import NeighborTable
+from ._gradients import VOIGT, energies_and_slopes
+from ._network import AbstractAtomicNetwork
+from ._species import SpeciesIndex
+
+# Pairs that are worked on together: few enough for the second-level cache to matter, many enough
+# for a call of torch to cost little beside its work.
+_BLOCK_PAIRS = 1 << 17
+# Atoms whose neighbours are listed together.
+_LISTED_ATOMS = 1 << 16
+
+
+class PotentialPrediction(NamedTuple):
+    """Predicted energies, forces and stresses of structures.
+
+    Attributes
+    ----------
+    energies : ndarray of shape (n_structures,), float64
+        In eV.
+    forces : ndarray of shape (n_atoms, 3), float64, or None
+        In eV/Å, of all structures end to end.
+    stress : ndarray of shape (n_structures, 6), float64, or None
+        In eV/Å³, xx, yy, zz, yz, xz, xy, positive under tension; NaN without a volume.
+    contributions : ndarray of shape (n_atoms,), float64, or None
+        In eV; they add up to the energies.
+    """
+
+    energies: np.ndarray
+    forces: np.ndarray | None
+    stress: np.ndarray | None
+    contributions: np.ndarray | None
+
+
+@stored("AtomicPotential")
+@dataclass(eq=False)
+class AtomicPotential:
+    """A network of atoms on top of an energy per species.
+
+    Parameters
+    ----------
+    network : AbstractAtomicNetwork
+    atomic_energies : dict of int to float
+        Baseline by atomic number, in eV.
+    """
+
+    network: AbstractAtomicNetwork
+    atomic_energies: dict[int, float]
+
+    def predict(self, structures, *, forces=False, stress=False, per_atom=False):
+        """Predict energies and, if asked, forces, stresses and energies of atoms.
+
+        Work goes in blocks of atoms, so that memory beyond the lists of neighbours is bounded. The
+        network runs in its own precision; sums are float64 in a fixed order.
+
+        Parameters
+        ----------
+        structures : Structures or sequence of structures
+        forces, stress, per_atom : bool, default=False
+
+        Returns
+        -------
+        PotentialPrediction
+
+        Raises
+        ------
+        TileModelError
+            Where a structure contains a species that the potential was not fitted to.
+        """
+        structures = Structures.of(structures)
+        # A network may have species that nothing was learned of.
+        known = set(self.network.index.numbers) & set(self.atomic_energies)
+        SpeciesIndex(known).check(structures.numbers)
+        parts = [
+            self._predict_listed(structures.take(chunk), forces, stress)
+            for chunk in _chunks(structures.sizes)
+        ]
+        contributions = np.concatenate([part[0] for part in parts])
+        numbers, inverse = np.unique(structures.numbers, return_inverse=True)
+        baseline = np.array([self.atomic_energies[number] for number in numbers.tolist()])
+        contributions += baseline[inverse]
+        energies = np.add.reduceat(contributions, structures.offsets[:-1])
+        gradient = np.concatenate([part[1] for part in parts]) if forces else None
+        strain = np.concatenate([part[2] for part in parts]) if stress else None
+        if strain is not None:
+            volumes = np.where(structures.volumes > 0, structures.volumes, np.nan)
+            strain = strain[:, *VOIGT] / volumes[:, None]
+        return PotentialPrediction(
+            energies,
+            None if gradient is None else 0.0 - gradient,
+            strain,
+            contributions if per_atom else None,
+        )
+
+    def _predict_listed(self, structures, forces, stress):
+        """Return contributions, position gradient and strain gradient of some structures."""
+        network = self.network
+        parameter = next(network.parameters())
+        environments = neighbor_pairs(structures, network.representation.cutoff)
+        table = NeighborTable(environments, parameter.dtype, parameter.device)
+        contributions = parameter.new_zeros(structures.n_atoms, dtype=torch.float64)
+        gradient = contributions.new_zeros(structures.n_atoms, 3)
+        strain = contributions.new_zeros(len(structures), 3, 3)
+        slopes_asked = forces or stress
+        for start, stop in table.packed(_BLOCK_PAIRS):
+            for batch, energies, slopes in _evaluate(network, table, start, stop, slopes_asked):
+                contributions[batch.atoms] = energies.double()
+                if forces:
+                    ends = batch.targets[batch.neighbors.reshape(-1)]
+                    double = slopes.double()
+                    gradient.index_add_(0, ends, double.reshape(-1, 3))
+                    gradient.index_add_(0, batch.atoms, -double.sum(1))
+                if stress:
+                    strain[start:stop] += batch.strain_gradient(slopes.double())
+        return contributions.cpu().numpy(), gradient.cpu().numpy(), strain.cpu().numpy()
+
+
+def _evaluate(network, table, start, stop, slopes_asked):
+    """Yield batches of the atoms of some structures, with their energies and slopes."""
+    structures = range(start, stop)
+    if len(structures) > 1 or table.n_pairs(start) <= _BLOCK_PAIRS:
+        batch = table.batch(structures)
+        if slopes_asked:
+            yield batch, *energies_and_slopes(network, batch)
+        else:
+            with torch.no_grad():
+                yield batch, network(batch), None
+        return
+    blocks = table.blocks(start, _BLOCK_PAIRS)
+    context, pressed = None, None
+    if network.context is not None:
+        context, pressed = _context(network, table, start, blocks, slopes_asked)
+    for block in blocks:
+        batch = table.block(start, *block)
+        yield batch, *_block_energies(network, batch, context, pressed, slopes_asked)
+
+
+def _context(network, table, structure, blocks, slopes_asked):
+    """Return the context of a structure in blocks, and the energy's gradient by each summand."""
+    first_layers, total = [], 0.0
+    with torch.no_grad():
+        for block in blocks:
+            batch = table.block(structure, *block)
+            first, summands = network.encode(network.representation.values(batch), batch)
+            first_layers.append((batch.without_neighbors(), first))
+            total = total + batch.totals(summands)
+        size = batch.sizes[:, None]
+        context = (total / size).to(next(network.parameters()).dtype)
+    if not slopes_asked:
+        return context, None
+    context.requires_grad_()
+    slope = torch.zeros_like(context, dtype=torch.float64)
+    with torch.enable_grad():
+        for batch, first in first_layers:
+            energy = network.energies(first, batch, context).sum()
+            slope += torch.autograd.grad(energy, context)[0]
+    return context.detach(), (slope / size).to(context.dtype)
+
+
+def _block_energies(network, batch, context, pressed, slopes_asked):
+    """Return energies and slopes of a part of a structure whose context is known."""
+    if not slopes_asked:
+        with torch.no_grad():
+            first, _ = network.encode(network.representation.values(batch), batch)
+            return network.energies(first, batch, context), None
+    with torch.no_grad():
+        prepared = network.representation.prepare(batch)
+    values = prepared.values.detach().requires_grad_()
+    with torch.enable_grad():
+        first, summands = network.encode(values, batch)
+        energies = network.energies(first, batch, context)
+        total = energies.sum()
+        if pressed is not None:
+            # An atom moves the energies of all others through the average that it adds to.
+            total = total + (summands * pressed[batch.owners]).sum()
+        (slopes,) = torch.autograd.grad(total, values)
+        return energies.detach(), prepared.pull(slopes)
+
+
+def _chunks(sizes):
+    """Return consecutive structures of so many atoms together, at least one structure each."""
+    chunks: list[list[int]] = []
+    room = 0
+    for k, size in enumerate(sizes.tolist()):
+        if not chunks or size > room:
+            chunks.append([])
+            room = _LISTED_ATOMS
+        chunks[-1].append(k)
+        room -= size
+    return chunks

@@ -1,0 +1,48 @@
+"""Structure search and active learning: a surrogate that learns while it looks."""
+
+from .._utils.optional import later
+from ._active import ActiveLearning
+from ._fingerprint import Fingerprint
+from ._label import Label, Sanity
+from ._labellers import (
+    AbstractLabeller,
+    CalculatorLabeller,
+    CommandLabeller,
+    FunctionLabeller,
+    GuardedLabeller,
+)
+from ._operators import OperatorRecord
+from ._pool import StructurePool
+from ._relax import relax
+from ._search import SearchResult, StructureSearch
+from ._selection import Candidate, Thresholds, select
+from ._store import SearchStore
+from ._surrogate import CommitteeSurrogate, Evaluation
+from ._weights import LossWeights
+
+__all__ = [
+    "AbstractLabeller",
+    "ActiveLearning",
+    "CalculatorLabeller",
+    "Candidate",
+    "CommandLabeller",
+    "CommitteeSurrogate",
+    "Evaluation",
+    "Fingerprint",
+    "FunctionLabeller",
+    "GuardedLabeller",
+    "Label",
+    "LossWeights",
+    "OperatorRecord",
+    "Sanity",
+    "SearchResult",
+    "SearchStore",
+    "StructurePool",
+    "StructureSearch",
+    "Thresholds",
+    "export",
+    "relax",
+    "select",
+]
+
+__getattr__ = later(__name__, {"export": "._ase"}, extra="search")

@@ -1,0 +1,124 @@
+"""Structures as those of ASE, labels by its calculators, and files of its formats."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from .._utils.optional import needing
+from ..structures import Structure
+from ._label import Label
+
+with needing("Structure search"):
+    import ase.db
+    import ase.io
+    from ase import Atoms
+    from ase.calculators.calculator import Calculator
+    from ase.calculators.singlepoint import SinglePointCalculator
+    from ase.filters import FrechetCellFilter
+    from ase.optimize import BFGS
+
+
+def to_atoms(structure, label=None):
+    """Return a structure as ``ase.Atoms``, which carry the label where there is one."""
+    atoms = Atoms(structure.numbers, structure.positions, cell=structure.cell, pbc=structure.pbc)
+    if label is not None:
+        known = {"energy": label.energy, "forces": label.forces}
+        if label.stress is not None:
+            xx, yy, zz = np.diag(label.stress)
+            known["stress"] = np.array(
+                [xx, yy, zz, label.stress[1, 2], label.stress[0, 2], label.stress[0, 1]]
+            )
+        known = {name: values for name, values in known.items() if values is not None}
+        atoms.calc = SinglePointCalculator(atoms, **known)
+    return atoms
+
+
+def label_of(atoms) -> Label:
+    """Return what the calculator of some atoms says: energy, forces, stress if it has one."""
+    stress = None
+    if np.all(atoms.pbc):
+        try:
+            stress = atoms.get_stress(voigt=False)
+        except NotImplementedError:
+            stress = None
+    converged = getattr(atoms.calc, "converged", True)
+    return Label(
+        float(atoms.get_potential_energy()),
+        np.array(atoms.get_forces()),
+        None if stress is None else np.array(stress),
+        bool(converged() if callable(converged) else converged),
+    )
+
+
+def export(store, path, state="labelled") -> int:
+    """Write the structures of a search, with their labels, to a file of ASE.
+
+    Parameters
+    ----------
+    store : SearchStore
+    path : path-like
+        ``.db`` for a database of ASE, else any format that ASE writes, such as ``.extxyz``. It
+        must not exist.
+    state : str, default="labelled"
+
+    Returns
+    -------
+    int
+        Number of structures written.
+
+    Raises
+    ------
+    FileExistsError
+        Where there is a file of this name.
+    """
+    path = Path(path)
+    if path.exists():
+        raise FileExistsError(f"{path} exists. Give another name, or remove it first.")
+    rows = store.structures(state)
+    atoms = [to_atoms(row["structure"], row["label"]) for row in rows]
+    if path.suffix == ".db":
+        with ase.db.connect(path) as database:
+            for row, each in zip(rows, atoms, strict=True):
+                database.write(each, origin=row["origin"], search_id=row["id"])
+        return len(rows)
+    for row, each in zip(rows, atoms, strict=True):
+        each.info.update(origin=row["origin"], search_id=row["id"])
+    ase.io.write(path, atoms)
+    return len(rows)
+
+
+class _Evaluated(Calculator):
+    """What a surrogate says, in the terms of ASE's optimisers."""
+
+    implemented_properties = ["energy", "forces", "stress"]
+
+    def __init__(self, evaluate):
+        super().__init__()
+        self._evaluate = evaluate
+        self.last = None
+
+    def calculate(self, atoms=None, properties=None, system_changes=None):
+        super().calculate(atoms, properties, system_changes)
+        structure = Structure(
+            atoms.numbers.copy(), atoms.positions.copy(), np.array(atoms.cell), atoms.pbc.copy()
+        )
+        found = self._evaluate(structure)
+        self.last = structure, found
+        self.results = {"energy": found.energy, "forces": found.forces}
+        volume = abs(np.linalg.det(structure.cell))
+        if volume > 0:
+            self.results["stress"] = (found.strain / volume)[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]]
+
+
+def bfgs_steps(structure, evaluate, variable_cell, max_force, max_steps, pressure):
+    """Yield (structure, evaluation, converged) for each step of BFGS, the first one included."""
+    atoms = to_atoms(structure)
+    atoms.calc = _Evaluated(evaluate)
+    target = FrechetCellFilter(atoms, scalar_pressure=pressure) if variable_cell else atoms
+    with BFGS(target, logfile=None, maxstep=0.2) as optimizer:
+        for converged in optimizer.irun(fmax=max_force, steps=max_steps):
+            yield (*atoms.calc.last, bool(converged))
+            if converged:
+                return

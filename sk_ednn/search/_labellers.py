@@ -1,0 +1,293 @@
+"""Reference methods: a function, a calculator of ASE, a command; and what guards them."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import tempfile
+import time
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from pathlib import Path
+from string import Template
+
+import numpy as np
+
+from ..structures._elements import symbol
+from ._child import TimeLimitError, call_in_child, kill_group
+from ._label import Label, Sanity, as_structure
+
+
+class AbstractLabeller(ABC):
+    """A reference method: the energy of a structure, and forces and stress where it has them.
+
+    Labellers travel to workers, so that they can be pickled. They may raise, hang or return
+    nonsense: `guarded` deals with that.
+    """
+
+    @abstractmethod
+    def label(self, structure, time_limit=None) -> Label:
+        """Label a structure.
+
+        Parameters
+        ----------
+        structure : Structure
+        time_limit : float, default=None, in s
+            Past it, what runs is killed and `TimeLimitError` raised.
+        """
+
+
+class FunctionLabeller(AbstractLabeller):
+    """Label by a Python function.
+
+    Parameters
+    ----------
+    function : callable
+        Of a `Structure`; returns a `Label`. With a time limit it runs in another process, so that
+        it can be pickled by cloudpickle.
+
+    Examples
+    --------
+    >>> from sk_ednn.search import FunctionLabeller, Label
+    >>> from sk_ednn.structures import Structure
+    >>> FunctionLabeller(lambda structure: Label(-1.5 * len(structure.numbers))).label(
+    ...     Structure([18, 18], [[0, 0, 0], [0, 0, 3.8]], [9, 9, 9])
+    ... ).energy
+    -3.0
+    """
+
+    def __init__(self, function):
+        self.function = function
+
+    def label(self, structure, time_limit=None) -> Label:
+        """Label a structure; see `AbstractLabeller`."""
+        if time_limit is None:
+            return self.function(structure)
+        return call_in_child(self.function, structure, time_limit)
+
+
+class CalculatorLabeller(AbstractLabeller):
+    """Label by a calculator of ASE.
+
+    Parameters
+    ----------
+    calculator : callable
+        Without arguments, such as a class or a function; returns a new calculator. Calculators
+        cannot be pickled in general, and keep files: each label takes a new one. An attribute
+        ``converged``, or a method of that name, is the code's own flag of convergence.
+
+    Examples
+    --------
+    >>> from ase.build import bulk
+    >>> from ase.calculators.emt import EMT
+    >>> from sk_ednn.search import CalculatorLabeller
+    >>> label = CalculatorLabeller(EMT).label(bulk("Cu", cubic=True))
+    >>> label.forces.shape, label.stress.shape
+    ((4, 3), (3, 3))
+    """
+
+    def __init__(self, calculator):
+        self.calculator = calculator
+
+    def label(self, structure, time_limit=None) -> Label:
+        """Label a structure; see `AbstractLabeller`."""
+        if time_limit is None:
+            return self._label(structure)
+        return call_in_child(self._label, structure, time_limit)
+
+    def _label(self, structure) -> Label:
+        from ._ase import label_of, to_atoms
+
+        atoms = to_atoms(structure)
+        atoms.calc = self.calculator()
+        return label_of(atoms)
+
+
+class CommandLabeller(AbstractLabeller):
+    """Label by a program: write the input, run the command, read the output.
+
+    Each label has a new folder, which is removed afterwards.
+
+    Parameters
+    ----------
+    command : str
+        Run by the shell in the folder, such as ``"pw.x < input.pwi > output.pwo"``.
+    input_name : str
+        File that is written.
+    output_name : str
+        File that is read.
+    template : str, default=None
+        Text of the input with ``$positions`` (lines of symbol, x, y, z), ``$cell`` (three lines)
+        and ``$n_atoms``; ``$$`` for a dollar sign. None: ASE writes the input in `input_format`.
+    input_format, output_format : str, default=None
+        Formats of ASE; None for those of the names.
+    read : callable, default=None
+        Of the folder, a Path; returns a `Label`. None: ASE reads the output.
+    converged : str, default=None
+        Regular expression that the output contains where the program converged. None: what ends
+        with exit code 0 is taken to have converged.
+
+    Examples
+    --------
+    >>> import sys
+    >>> from sk_ednn.search import CommandLabeller, Label
+    >>> from sk_ednn.structures import Structure
+    >>> labeller = CommandLabeller(
+    ...     "wc -l < input.txt > output.txt",
+    ...     "input.txt",
+    ...     "output.txt",
+    ...     template="$positions",
+    ...     converged="[0-9]",
+    ...     read=lambda folder: Label(-float((folder / "output.txt").read_text())),
+    ... )
+    >>> labeller.label(Structure([18, 18], [[0, 0, 0], [0, 0, 3.8]], [9, 9, 9])).energy
+    -2.0
+    """
+
+    def __init__(
+        self, command, input_name, output_name, *, template=None, input_format=None,
+        output_format=None, read=None, converged=None,
+    ):  # fmt: skip
+        self.command = command
+        self.input_name = input_name
+        self.output_name = output_name
+        self.template = template
+        self.input_format = input_format
+        self.output_format = output_format
+        self.read = read
+        self.converged = converged
+
+    def label(self, structure, time_limit=None) -> Label:
+        """Label a structure; see `AbstractLabeller`."""
+        with tempfile.TemporaryDirectory(prefix="sk-ednn-label-") as name:
+            folder = Path(name)
+            self._write(structure, folder / self.input_name)
+            self._run(folder, time_limit)
+            return self._read(folder)
+
+    def _write(self, structure, path):
+        if self.template is None:
+            import ase.io
+
+            from ._ase import to_atoms
+
+            ase.io.write(path, to_atoms(structure), format=self.input_format)
+            return
+        rows = zip(structure.numbers, np.asarray(structure.positions), strict=True)
+        positions = [f"{symbol(int(number))} {_numbers(place)}\n" for number, place in rows]
+        text = Template(self.template).substitute(
+            positions="".join(positions),
+            cell="".join(f"{_numbers(row)}\n" for row in _cell(structure)),
+            n_atoms=len(structure.numbers),
+        )
+        path.write_text(text, encoding="utf-8")
+
+    def _run(self, folder, time_limit):
+        # A group of processes: what the shell starts is killed with it.
+        with subprocess.Popen(
+            self.command, shell=True, cwd=folder, start_new_session=True,
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        ) as process:  # fmt: skip
+            try:
+                _, complaints = process.communicate(timeout=time_limit)
+            except BaseException as error:
+                kill_group(process)
+                process.communicate()
+                if isinstance(error, subprocess.TimeoutExpired):
+                    raise TimeLimitError(f"more than {time_limit:g} s") from None
+                raise
+        if process.returncode:
+            last = complaints.decode(errors="replace").strip().rpartition("\n")[2]
+            raise RuntimeError(f"{self.command!r} ended with {process.returncode}: {last}")
+
+    def _read(self, folder) -> Label:
+        output = folder / self.output_name
+        converged = True
+        if self.converged is not None:
+            text = output.read_text(encoding="utf-8", errors="replace")
+            converged = re.search(self.converged, text) is not None
+        if not converged:
+            return Label(float("nan"), converged=False)
+        if self.read is not None:
+            return self.read(folder)
+        import ase.io
+
+        from ._ase import label_of
+
+        return label_of(ase.io.read(output, format=self.output_format))
+
+
+def _numbers(row) -> str:
+    return " ".join(f"{value:.12g}" for value in row)
+
+
+def _cell(structure) -> np.ndarray:
+    cell = np.asarray(structure.cell, dtype=float)
+    return np.diag(cell) if cell.ndim == 1 else cell
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How the labelling of a structure ended: a label, or why there is none."""
+
+    label: Label | None
+    why: str | None
+    seconds: float
+
+
+@dataclass(frozen=True)
+class GuardedLabeller:
+    """A labeller that always ends, and whose labels make sense or are none.
+
+    Parameters
+    ----------
+    labeller : AbstractLabeller
+    fallback : AbstractLabeller, default=None
+        Asked once where the labeller fails: the same method with safer settings. Its energies must
+        be comparable.
+    time_limit : float, default=None, in s
+        For each of the two.
+    sanity : Sanity, default=Sanity()
+
+    Examples
+    --------
+    >>> from sk_ednn.search import FunctionLabeller, GuardedLabeller, Label
+    >>> from sk_ednn.structures import Structure
+    >>> pair = Structure([18, 18], [[0, 0, 0], [0, 0, 3.8]], [9, 9, 9])
+    >>> GuardedLabeller(FunctionLabeller(lambda structure: Label(float("nan")))).outcome(pair).why
+    'the energy is nan'
+    """
+
+    labeller: AbstractLabeller
+    fallback: AbstractLabeller | None = None
+    time_limit: float | None = None
+    sanity: Sanity = field(default_factory=Sanity)
+
+    def outcome(self, structure) -> Outcome:
+        """Label a structure; nothing is raised but what ends the process."""
+        start = time.perf_counter()
+        try:
+            structure = as_structure(structure)
+            why = self.sanity.fault_of_structure(structure)
+        except ValueError as error:
+            why = str(error)
+        if why is not None:
+            return Outcome(None, why, 0.0)
+        reasons = []
+        for labeller in (self.labeller, self.fallback):
+            if labeller is None:
+                continue
+            label, why = self._try(labeller, structure)
+            if why is None:
+                return Outcome(label, None, time.perf_counter() - start)
+            reasons.append(why)
+        return Outcome(None, "; then ".join(reasons), time.perf_counter() - start)
+
+    def _try(self, labeller, structure):
+        try:
+            label = labeller.label(structure, self.time_limit)
+            return label, self.sanity.fault_of_label(structure, label)
+        except TimeLimitError as error:
+            return None, f"over the time limit: {error}"
+        except Exception as error:  # whatever a reference method fails with
+            return None, f"{type(error).__name__}: {error}"

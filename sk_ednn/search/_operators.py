@@ -1,0 +1,46 @@
+"""Which operator makes the next structure: those that succeeded more often, more often."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+class OperatorRecord:
+    """Successes of each operator, and a choice by them.
+
+    Parameters
+    ----------
+    names : sequence of str
+    floor : float, default=0.05
+        The least chance of each operator.
+
+    Examples
+    --------
+    >>> from sk_ednn.search import OperatorRecord
+    >>> record = OperatorRecord(["rattle", "strain"])
+    >>> for success in (True, True, False):
+    ...     record.add("rattle", success)
+    >>> record.chances().round(2).tolist()  # (2 + 1) / (3 + 2) against (0 + 1) / (0 + 2)
+    [0.54, 0.46]
+    """
+
+    def __init__(self, names, floor=0.05):
+        self.tried = {name: 0 for name in names}
+        self.succeeded = {name: 0 for name in names}
+        self.floor = floor
+
+    def add(self, name, success):
+        """Note that an operator was tried, and whether it succeeded; others are passed over."""
+        if name in self.tried:
+            self.tried[name] += 1
+            self.succeeded[name] += bool(success)
+
+    def chances(self) -> np.ndarray:
+        """Return the chance of each operator."""
+        rates = np.array([(self.succeeded[n] + 1) / (self.tried[n] + 2) for n in self.tried])
+        free = 1.0 - self.floor * len(rates)
+        return self.floor + free * rates / rates.sum()
+
+    def draw(self, rng) -> str:
+        """Return the name of an operator."""
+        return list(self.tried)[rng.choice(len(self.tried), p=self.chances())]

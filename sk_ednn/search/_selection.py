@@ -1,0 +1,110 @@
+"""Which structures are worth a label."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ._fingerprint import Fingerprint
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """Limits of the spread of a committee, in eV per atom, from errors of labels held out.
+
+    Attributes
+    ----------
+    trusted : float
+        Where the spread is below, a label would teach nothing.
+    doubtful : float
+        Nine tenths of the errors are below.
+    """
+
+    trusted: float
+    doubtful: float
+
+    @classmethod
+    def of(cls, errors, low=0.1, high=0.9):
+        """Return the quantiles of held-out errors.
+
+        Parameters
+        ----------
+        errors : array-like of shape (n_structures,), in eV per atom
+        low, high : float, default=0.1, 0.9
+        """
+        errors = np.asarray(errors, dtype=float)
+        errors = errors[np.isfinite(errors)]
+        if not len(errors):
+            return cls(0.0, np.inf)
+        return cls(*(float(q) for q in np.quantile(errors, [low, high])))
+
+
+@dataclass(eq=False)
+class Candidate:
+    """A structure that may be labelled; energies are those of the surrogate, in eV."""
+
+    structure: Any  # Structure, whose parts are arrays here
+    energy: float
+    std: float
+    origin: str
+    parents: tuple
+    fingerprint: np.ndarray
+    model: int = 0
+
+    @property
+    def lowest(self) -> float:
+        """What the energy per atom may be at best: two standard deviations below."""
+        return (self.energy - 2.0 * self.std) / len(self.structure.numbers)
+
+    @property
+    def spread(self) -> float:
+        """Standard deviation of the energy per atom."""
+        return self.std / len(self.structure.numbers)
+
+
+def select(candidates, n, thresholds, known, min_distance=0.005, explore=1 / 3, start=0):
+    """Select structures for labels: of lowest energy E − 2σ, and in turn of largest σ.
+
+    Parameters
+    ----------
+    candidates : list of Candidate
+    n : int
+        At most so many.
+    thresholds : Thresholds
+    known : list of ndarray
+        Fingerprints of structures that have a label, wait for one or cannot be labelled.
+    min_distance : float, default=0.005
+        Structures closer to a known one, or to one another, are duplicates.
+    explore : float, default=1/3
+        Share of those of largest σ.
+    start : int, default=0
+        Number of structures selected before, so that shares hold over several calls.
+
+    Returns
+    -------
+    list of Candidate
+    """
+    known, left, chosen = list(known), list(candidates), []
+    for number in range(start, start + n):
+        exploring = int((number + 1) * explore) > int(number * explore)
+        if exploring:
+            order = sorted(left, key=lambda c: -c.spread)
+            order = [c for c in order if c.spread > thresholds.trusted]
+        else:
+            order = sorted(left, key=lambda c: c.lowest)
+        for candidate in order or sorted(left, key=lambda c: c.lowest):
+            if not is_known(candidate.fingerprint, known, min_distance):
+                chosen.append(candidate)
+                known.append(candidate.fingerprint)
+                left.remove(candidate)
+                break
+        else:
+            break
+    return chosen
+
+
+def is_known(fingerprint, known, min_distance) -> bool:
+    """Tell whether a fingerprint is that of a known structure."""
+    return any(Fingerprint.distance(fingerprint, each) < min_distance for each in known)

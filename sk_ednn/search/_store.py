@@ -1,0 +1,310 @@
+"""One SQLite file with all that a search knows, written by its driver alone."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from pathlib import Path
+
+import numpy as np
+
+from ..structures import Structure
+from ._label import Label
+
+SCHEMA_VERSION = 1
+
+_SCHEMA = """
+CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE structures (
+    id INTEGER PRIMARY KEY,
+    numbers BLOB NOT NULL, positions BLOB NOT NULL, cell BLOB NOT NULL, pbc BLOB NOT NULL,
+    origin TEXT NOT NULL, parents TEXT NOT NULL,
+    predicted REAL, std REAL, model INTEGER,
+    state TEXT NOT NULL CHECK (state IN ('queued', 'labelled', 'failed')),
+    energy REAL, forces BLOB, stress BLOB, why TEXT, seconds REAL);
+CREATE TABLE tasks (
+    id INTEGER PRIMARY KEY, kind TEXT NOT NULL, started REAL NOT NULL, finished REAL,
+    result TEXT);
+CREATE TABLE models (
+    id INTEGER PRIMARY KEY, n_labels INTEGER NOT NULL, errors TEXT NOT NULL, made REAL NOT NULL);
+CREATE TABLE events (id INTEGER PRIMARY KEY, at REAL NOT NULL, kind TEXT NOT NULL,
+    text TEXT NOT NULL);
+CREATE TABLE commands (id INTEGER PRIMARY KEY, name TEXT NOT NULL, done INTEGER NOT NULL DEFAULT 0);
+"""
+
+
+class SearchStore:
+    """Structures, tasks, models, events and commands of a search, in one SQLite file.
+
+    Each method is one transaction, on the disk when it returns: whatever is killed, the file is
+    as it was after the last one. The write-ahead log lies beside it until the file is closed.
+
+    Parameters
+    ----------
+    path : path-like
+        Made where it does not exist. On a local disk: SQLite's locks do not work on all network
+        file systems.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from sk_ednn.search import Label, SearchStore
+    >>> from sk_ednn.structures import Structure
+    >>> pair = Structure([18, 18], [[0, 0, 0], [0, 0, 3.8]], [[9, 0, 0], [0, 9, 0], [0, 0, 9]])
+    >>> with TemporaryDirectory() as folder, SearchStore(Path(folder) / "argon.db") as store:
+    ...     k = store.add_structure(pair, origin="start")
+    ...     store.finish_label(k, Label(-0.0104), seconds=1.5)
+    ...     store.counts()
+    {'queued': 0, 'labelled': 1, 'failed': 0}
+    """
+
+    def __init__(self, path):
+        self.path = Path(path)
+        self._db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
+        try:
+            self._db.execute("PRAGMA journal_mode=WAL")
+            # On the disk at each commit, power failures included.
+            self._db.execute("PRAGMA synchronous=FULL")
+            self._open()
+        except sqlite3.DatabaseError as error:
+            self._db.close()
+            raise ValueError(
+                f"{self.path} is not the file of a search, or is damaged: {error}. Give another "
+                "path, or a copy from a backup."
+            ) from error
+        except BaseException:
+            self._db.close()
+            raise
+
+    def _open(self):
+        # In one transaction: another process may open the new file at the same time.
+        with self._transaction() as db:
+            tables = {name for (name,) in db.execute("SELECT name FROM sqlite_master")}
+            if not tables:
+                for statement in _SCHEMA.split(";"):
+                    db.execute(statement)
+                db.execute("INSERT INTO meta VALUES ('schema', ?)", (str(SCHEMA_VERSION),))
+                return
+        if "meta" not in tables:
+            raise ValueError(f"{self.path} is an SQLite file, but not that of a search.")
+        version = self.get("schema")
+        if version != SCHEMA_VERSION:
+            raise ValueError(
+                f"{self.path} has schema version {version}; this release reads {SCHEMA_VERSION}. "
+                "Open it with the release that wrote it."
+            )
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        """Close the file; the write-ahead log is merged into it."""
+        self._db.close()
+
+    # --- settings ---------------------------------------------------------------------------
+
+    def get(self, name, default=None):
+        """Return a setting of the search; `default` where there is none."""
+        row = self._db.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
+        return default if row is None else json.loads(row[0])
+
+    def set(self, name, value):
+        """Keep a setting of the search: whatever JSON can hold."""
+        with self._transaction() as db:
+            db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, json.dumps(value)))
+
+    # --- structures -------------------------------------------------------------------------
+
+    def add_structure(
+        self, structure, origin, parents=(), *, predicted=None, std=None, model=None
+    ) -> int:
+        """Add a structure that waits for a label; return its number.
+
+        Parameters
+        ----------
+        structure : Structure
+        origin : str
+            Operator that made it.
+        parents : sequence of int
+        predicted, std : float, default=None, in eV
+            Energy and its standard deviation by the surrogate.
+        model : int, default=None
+            Number of the surrogate.
+        """
+        with self._transaction() as db:
+            return db.execute(
+                "INSERT INTO structures (numbers, positions, cell, pbc, origin, parents, "
+                "predicted, std, model, state) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'queued')",
+                (
+                    *_packed(structure), origin, json.dumps(list(parents)),
+                    predicted, std, model,
+                ),
+            ).lastrowid  # fmt: skip
+
+    def finish_label(self, number, label, *, seconds):
+        """Keep the label of a structure.
+
+        Raises
+        ------
+        ValueError
+            Where the structure has a label, or there is none of this number.
+        """
+        forces = None if label.forces is None else np.asarray(label.forces, np.float64).tobytes()
+        stress = None if label.stress is None else np.asarray(label.stress, np.float64).tobytes()
+        self._finish(
+            number, "state = 'labelled', energy = ?, forces = ?, stress = ?, seconds = ?",
+            (float(label.energy), forces, stress, seconds),
+        )  # fmt: skip
+
+    def fail_label(self, number, why, *, seconds):
+        """Keep why a structure has no label."""
+        self._finish(number, "state = 'failed', why = ?, seconds = ?", (str(why), seconds))
+
+    def _finish(self, number, changes, values):
+        with self._transaction() as db:
+            done = db.execute(
+                f"UPDATE structures SET {changes} WHERE id = ? AND state = 'queued'",
+                (*values, number),
+            )
+            if done.rowcount != 1:
+                raise ValueError(f"Structure {number} does not wait for a label.")
+
+    def structures(self, state=None) -> list:
+        """Return all structures, or those of one state, in the order in which they were added.
+
+        Parameters
+        ----------
+        state : {"queued", "labelled", "failed"}, default=None
+
+        Returns
+        -------
+        list of dict
+            With ``id``, ``structure``, ``label`` (None where there is none), ``origin``,
+            ``parents``, ``predicted``, ``std``, ``model``, ``state``, ``why`` and ``seconds``.
+        """
+        rows = self._db.execute(
+            "SELECT id, numbers, positions, cell, pbc, energy, forces, stress, origin, parents, "
+            "predicted, std, model, state, why, seconds FROM structures "
+            "WHERE ? IS NULL OR state = ? ORDER BY id",
+            (state, state),
+        )
+        return [_unpacked(row) for row in rows]
+
+    def counts(self) -> dict:
+        """Return the number of structures in each state."""
+        counts = {"queued": 0, "labelled": 0, "failed": 0}
+        counts.update(self._db.execute("SELECT state, COUNT(*) FROM structures GROUP BY state"))
+        return counts
+
+    # --- tasks, models, events, commands ----------------------------------------------------
+
+    def start_task(self, kind) -> int:
+        """Note that a task begins; return its number, which seeds it."""
+        with self._transaction() as db:
+            return db.execute(
+                "INSERT INTO tasks (kind, started) VALUES (?, ?)", (kind, time.time())
+            ).lastrowid
+
+    def finish_task(self, number, result):
+        """Note how a task ended."""
+        with self._transaction() as db:
+            db.execute(
+                "UPDATE tasks SET finished = ?, result = ? WHERE id = ?",
+                (time.time(), str(result), number),
+            )
+
+    def tasks(self, kind=None) -> list:
+        """Return (kind, started, finished, result) of all tasks, or of those of one kind."""
+        return self._db.execute(
+            "SELECT kind, started, finished, result FROM tasks WHERE ? IS NULL OR kind = ? "
+            "ORDER BY id",
+            (kind, kind),
+        ).fetchall()
+
+    def add_model(self, n_labels, errors) -> int:
+        """Note that a surrogate was fitted; return its number."""
+        with self._transaction() as db:
+            return db.execute(
+                "INSERT INTO models (n_labels, errors, made) VALUES (?, ?, ?)",
+                (n_labels, json.dumps(errors), time.time()),
+            ).lastrowid
+
+    def models(self) -> list:
+        """Return (number, number of labels, errors) of all surrogates."""
+        rows = self._db.execute("SELECT id, n_labels, errors FROM models ORDER BY id")
+        return [(k, n, json.loads(errors)) for k, n, errors in rows]
+
+    def add_event(self, kind, text):
+        """Note what happened."""
+        with self._transaction() as db:
+            db.execute(
+                "INSERT INTO events (at, kind, text) VALUES (?, ?, ?)", (time.time(), kind, text)
+            )
+
+    def events(self) -> list:
+        """Return (time, kind, text) of all events."""
+        return self._db.execute("SELECT at, kind, text FROM events ORDER BY id").fetchall()
+
+    def command(self, name):
+        """Ask the driver for something: "pause", "resume" or "stop"."""
+        with self._transaction() as db:
+            db.execute("INSERT INTO commands (name) VALUES (?)", (name,))
+
+    def take_commands(self) -> list:
+        """Return the names of commands that were not taken yet, and note that they are."""
+        with self._transaction() as db:
+            names = [n for (n,) in db.execute("SELECT name FROM commands WHERE done = 0")]
+            db.execute("UPDATE commands SET done = 1 WHERE done = 0")
+        return names
+
+    def _transaction(self):
+        return _Transaction(self._db)
+
+
+class _Transaction:
+    """All statements of a block, or none."""
+
+    def __init__(self, db):
+        self._db = db
+
+    def __enter__(self):
+        self._db.execute("BEGIN IMMEDIATE")
+        return self._db
+
+    def __exit__(self, kind, *_):
+        self._db.execute("COMMIT" if kind is None else "ROLLBACK")
+
+
+def _packed(structure):
+    return (
+        np.asarray(structure.numbers, np.int64).tobytes(),
+        np.asarray(structure.positions, np.float64).tobytes(),
+        np.asarray(structure.cell, np.float64).tobytes(),
+        np.asarray(structure.pbc, bool).tobytes(),
+    )
+
+
+def _unpacked(row) -> dict:
+    k, numbers, positions, cell, pbc, energy, forces, stress, *rest = row
+    structure = Structure(
+        np.frombuffer(numbers, np.int64).copy(),
+        np.frombuffer(positions).reshape(-1, 3).copy(),
+        np.frombuffer(cell).reshape(3, 3).copy(),
+        np.frombuffer(pbc, bool).copy(),
+    )
+    label = None
+    if energy is not None:
+        label = Label(
+            energy,
+            None if forces is None else np.frombuffer(forces).reshape(-1, 3).copy(),
+            None if stress is None else np.frombuffer(stress).reshape(3, 3).copy(),
+        )
+    names = ("origin", "parents", "predicted", "std", "model", "state", "why", "seconds")
+    found = dict(zip(names, rest, strict=True))
+    found["parents"] = json.loads(found["parents"])
+    return {"id": k, "structure": structure, "label": label, **found}

@@ -1,0 +1,58 @@
+"""Files from which a training goes on with the same numbers, to the last bit."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+
+from ..._utils.writing import check_writable, replacing
+from ...exceptions import TileModelError
+
+_VERSION = 1
+
+
+def check_checkpoint_path(path) -> None:
+    """Raise OSError where a checkpoint cannot be written, before hours of work."""
+    check_writable(path)
+
+
+def write_checkpoint(path, digest, state) -> None:
+    """Replace a checkpoint in one step; a kill or a full disk leaves the old one.
+
+    Parameters
+    ----------
+    path : str or Path
+    digest : str
+        Hash of the data, the network and the parameters.
+    state : dict
+        Of tensors, numbers, strings, lists and dicts.
+    """
+    with replacing(path) as file:
+        torch.save({"version": _VERSION, "digest": digest, "state": state}, file)
+
+
+def read_checkpoint(path, digest):
+    """Return the state of a checkpoint, or None where there is no file.
+
+    Raises
+    ------
+    TileModelError
+        Where the file is no checkpoint, or one of another training.
+    """
+    if not os.path.exists(path):
+        return None
+    try:
+        saved = torch.load(path, weights_only=True)
+        version, other, state = saved["version"], saved["digest"], saved["state"]
+    except Exception as error:  # torch raises many kinds, for files that are damaged or no such
+        raise TileModelError(
+            f"{path} is not a checkpoint of a training, or is damaged ({error}). Remove it, or "
+            "give another path."
+        ) from error
+    if version != _VERSION or other != digest:
+        raise TileModelError(
+            f"{path} is the checkpoint of another training: of other structures, labels, network "
+            "or parameters. Remove it to begin anew, or give another path."
+        )
+    return state

@@ -1,0 +1,252 @@
+"""One training of a network of atoms: steps, epochs, what is kept, and where it goes on."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from ...exceptions import TileModelError
+from ...networks._atomic import AtomicPotential, NeighborTable, energy_forces_stress, standardize
+from ...structures import neighbor_pairs
+from ._checkpoint import check_checkpoint_path, read_checkpoint, write_checkpoint
+from ._composition import check_atomic_energies, composition, fit_atomic_energies
+from ._digest import training_digest
+from ._errors import potential_errors
+from ._loss import Deltas, Targets, losses
+from ._optimizer import OptimizerSpec
+from ._schedule import pair, rate_factor, weight_at
+
+
+@dataclass
+class FitResult:
+    """A fitted potential and how it came about.
+
+    Attributes
+    ----------
+    potential : AtomicPotential
+    history : list of dict
+        A record of each epoch: ``epoch``, ``seconds`` (of the processor), ``learning_rate``,
+        ``loss``, mean losses by kind, and with a validation set ``valid_loss`` and its errors.
+    best_epoch : int or None
+        Epoch whose weights were kept; None for the last.
+    interrupted : bool
+        True if Ctrl-C or the callback ended it.
+    """
+
+    potential: AtomicPotential
+    history: list[dict] = field(default_factory=list)
+    best_epoch: int | None = None
+    interrupted: bool = False
+
+
+class TrainingRun:
+    """One training: the network, its average, the optimizer, and how far they have come."""
+
+    def __init__(self, trainer, structures, labels, network, weight, validation, seed):
+        self.trainer, self.seed, self.validation = trainer, seed, validation
+        self.began = time.process_time()
+        self.earlier = 0.0  # seconds before a resume
+        numbers = np.unique(structures.numbers)
+        dtype = getattr(torch, trainer.dtype)
+        # Energies of species that the new data lack stay as they were.
+        earlier = network.atomic_energies if isinstance(network, AtomicPotential) else {}
+        network, standardized = _started(network, numbers, seed)
+        network = network.to(dtype).to(trainer.device)
+        network.index.check(numbers)
+        if trainer.atomic_energies is not None:
+            atomic = check_atomic_energies(trainer.atomic_energies, numbers)
+        else:
+            atomic = fit_atomic_energies(structures, labels.energies, numbers, weight)
+        self.atomic_energies = {**earlier, **atomic}
+        base = composition(structures, numbers) @ [atomic[number] for number in numbers.tolist()]
+        environments = neighbor_pairs(structures, network.representation.cutoff)
+        n_bytes = int(trainer.cache_megabytes * 2**20)
+        self.table = NeighborTable(environments, dtype, trainer.device, n_bytes)
+        self.targets = Targets(labels, labels.energies - base, weight, dtype, trainer.device)
+        if not standardized:
+            standardize(network, self.table, seed)
+        self.network, self.average = network, copy.deepcopy(network)
+        self.deltas = Deltas(trainer.energy_delta, trainer.force_delta)
+        self.parameters = [p for p in network.parameters() if p.requires_grad]
+        self.optimizer = OptimizerSpec.of(trainer.optimizer, trainer.optimizer_params).make(
+            self.parameters, trainer.learning_rate
+        )
+        self.n_batches = -(-len(structures) // trainer.batch_size)
+        self.epoch = self.step = 0
+        self.history: list[dict] = []
+        self.best: dict | None = None
+        self.digest = ""
+        if trainer.checkpoint is not None:
+            check_checkpoint_path(trainer.checkpoint)
+            self.digest = training_digest(trainer, structures, labels, weight, network, seed)
+
+    def train(self) -> FitResult:
+        trainer, interrupted = self.trainer, False
+        if trainer.checkpoint is not None:
+            state = read_checkpoint(trainer.checkpoint, self.digest)
+            if state is not None:
+                self._restore(state)
+        try:
+            while not self._over() and not self._exhausted():
+                record = self._epoch()
+                self.history.append(record)
+                if trainer.checkpoint is not None:
+                    write_checkpoint(trainer.checkpoint, self.digest, self._state())
+                if trainer.callback is not None and trainer.callback(dict(record)):
+                    interrupted = True
+                    break
+        except KeyboardInterrupt:
+            interrupted = True
+        network = self.average
+        best = None
+        if trainer.early_stopping and self.best is not None:
+            network.load_state_dict(self.best["network"])
+            best = self.best["epoch"]
+        network.requires_grad_(False).eval()
+        potential = AtomicPotential(network, self.atomic_energies)
+        return FitResult(potential, self.history, best, interrupted)
+
+    def _seconds(self):
+        return self.earlier + time.process_time() - self.began
+
+    def _progress(self):
+        trainer = self.trainer
+        parts = [0.0]
+        if trainer.max_epochs is not None:
+            parts.append(self.step / (trainer.max_epochs * self.n_batches))
+        if trainer.max_seconds is not None:
+            parts.append(self._seconds() / trainer.max_seconds)
+        return min(1.0, max(parts))
+
+    def _over(self):
+        trainer = self.trainer
+        if trainer.max_epochs is not None and self.epoch >= trainer.max_epochs:
+            return True
+        return trainer.max_seconds is not None and self._seconds() >= trainer.max_seconds
+
+    def _exhausted(self):
+        trainer = self.trainer
+        if not trainer.early_stopping or trainer.patience is None or self.best is None:
+            return False
+        return self.epoch - self.best["epoch"] >= trainer.patience
+
+    def _epoch(self):
+        trainer = self.trainer
+        # From the seed and the epoch alone, so that a resumed training takes the same order.
+        order = np.random.default_rng([self.seed, self.epoch]).permutation(len(self.table))
+        sums: dict[str, float] = {}
+        n_done = 0
+        for start in range(0, len(order), trainer.batch_size):
+            parts = self._step(order[start : start + trainer.batch_size])
+            for name, value in parts.items():
+                sums[name] = sums.get(name, 0.0) + value
+            n_done += 1
+            if trainer.max_seconds is not None and self._seconds() >= trainer.max_seconds:
+                break
+        self.epoch += 1
+        record = {"epoch": self.epoch, "seconds": self._seconds(), "learning_rate": self._rate()}
+        record.update({name: value / n_done for name, value in sums.items()})
+        if not math.isfinite(record["loss"]):
+            raise TileModelError(
+                f"The training diverged in epoch {self.epoch}: its loss is not finite. Take a "
+                "smaller learning_rate, a smaller clip, or check the labels for outliers."
+            )
+        if self.validation is not None:
+            self._validate(record)
+        return record
+
+    def _step(self, chosen):
+        trainer, x = self.trainer, self._progress()
+        for group in self.optimizer.param_groups:
+            group["lr"] = self._rate(x)
+        weights = {
+            "energy": weight_at(trainer.energy_weight, x),
+            "force": weight_at(trainer.force_weight, x) if self.targets.has_forces else 0.0,
+            "stress": weight_at(trainer.stress_weight, x) if self.targets.has_stress else 0.0,
+        }
+        batch = self.table.batch(chosen)
+        predicted = energy_forces_stress(
+            self.network,
+            batch,
+            forces=weights["force"] > 0,
+            stress=weights["stress"] > 0,
+            create_graph=True,
+        )
+        rows = torch.as_tensor(chosen, device=batch.numbers.device)
+        parts = losses(predicted, batch, rows, self.targets, self.deltas)
+        loss = sum(weights[name] * part for name, part in parts.items())
+        if isinstance(loss, torch.Tensor) and loss.requires_grad:
+            self.optimizer.zero_grad(set_to_none=True)
+            loss.backward(inputs=self.parameters)
+            if trainer.clip is not None:
+                bound = trainer.clip * sum(weights.values())
+                torch.nn.utils.clip_grad_norm_(self.parameters, bound)
+            self.optimizer.step()
+        self.step += 1
+        self._follow()
+        out = {name: float(part.detach()) for name, part in parts.items()}
+        return {"loss": sum(weights[name] * value for name, value in out.items()), **out}
+
+    @torch.no_grad()
+    def _follow(self):
+        """Move the average of weights towards the weights."""
+        decay = min(self.trainer.ema_decay, (1 + self.step) / (10 + self.step))
+        mine = list(self.average.parameters())
+        torch._foreach_lerp_(mine, list(self.network.parameters()), 1 - decay)
+
+    def _rate(self, x=None):
+        trainer = self.trainer
+        x = self._progress() if x is None else x
+        factor = rate_factor(trainer.schedule, x, trainer.final_rate, trainer.warm_up)
+        return trainer.learning_rate * factor
+
+    def _validate(self, record):
+        structures, labels = self.validation
+        potential = AtomicPotential(self.average, self.atomic_energies)
+        errors = potential_errors(potential, structures, labels)
+        trainer = self.trainer
+        loss = 0.0
+        for name in ("energy", "force", "stress"):
+            if f"{name}_loss" in errors:
+                loss += pair(getattr(trainer, f"{name}_weight"))[1] * errors.pop(f"{name}_loss")
+        record["valid_loss"] = loss
+        record.update({f"valid_{name}": value for name, value in errors.items()})
+        if self.best is None or loss < self.best["loss"]:
+            weights = {k: v.clone() for k, v in self.average.state_dict().items()}
+            self.best = {"loss": loss, "epoch": self.epoch, "network": weights}
+
+    def _state(self):
+        return {
+            "network": self.network.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "epoch": self.epoch,
+            "step": self.step,
+            "seconds": self._seconds(),
+            "history": self.history,
+            "best": self.best,
+        }
+
+    def _restore(self, state):
+        self.network.load_state_dict(state["network"])
+        self.average.load_state_dict(state["average"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.epoch, self.step = state["epoch"], state["step"]
+        self.earlier, self.began = state["seconds"], time.process_time()
+        self.history, self.best = state["history"], state["best"]
+
+
+def _started(network, numbers, seed):
+    """Return a network of ours to train, and whether its features are standardised already."""
+    if isinstance(network, AtomicPotential):
+        return copy.deepcopy(network.network).requires_grad_(True), True
+    if isinstance(network, torch.nn.Module):
+        return copy.deepcopy(network), False
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return network(numbers), False

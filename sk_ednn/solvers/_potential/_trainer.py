@@ -1,0 +1,236 @@
+"""Training of networks of atoms on energies, forces and stresses."""
+
+from __future__ import annotations
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_random_state
+
+from ..._utils.stored import stored
+from ...exceptions import TileModelError
+from ...structures import Structures
+from ._holdout import hold_out
+from ._optimizer import OptimizerSpec
+from ._run import FitResult, TrainingRun
+from ._schedule import SCHEDULES, check_weight
+
+# The average of weights forgets with this rate at most; it follows faster at the beginning.
+_EMA_DECAY = 0.999
+# Gradients are clipped at this norm times the weights of the loss.
+_CLIP = 10.0
+
+
+@stored("PotentialTrainer", functions=("callback",))
+class PotentialTrainer(BaseEstimator):
+    """Fit a network of atoms to energies, forces and stresses, each where it is known.
+
+    ``loss = p_E ⟨ΔE²/N⟩ + p_F ⟨ΔF²⟩ + p_S ⟨(V Δσ)²/N⟩``
+
+    Parameters
+    ----------
+    max_epochs : int or None, default=None
+        Passes over the data. None for no bound; then `max_seconds` is needed.
+    max_seconds : float or None, default=600.0
+        Seconds of the processor. With both bounds, the schedules follow the one that is met first.
+    batch_size : int, default=8
+        Structures in a batch.
+    energy_weight, force_weight, stress_weight : float or (start, end)
+        p_E, p_F and p_S, by default (0.1, 20), 1 and (0.01, 1). A pair is followed geometrically
+        over the training.
+    energy_delta : float or None, default=None
+        In eV per atom: beyond it, errors count linearly. None for squares throughout.
+    force_delta : float or None, default=None
+        The same for forces, in eV/Å.
+    optimizer : str or class, default="adam"
+        "adam", "adamw", "sgd", "adagrad", "adadelta", "rmsprop", "nadam", or a class of
+        ``torch.optim`` or like it.
+    optimizer_params : dict, default=None
+        More parameters of the optimizer, such as ``weight_decay``.
+    learning_rate : float, default=2e-3
+        The highest.
+    schedule : {"cosine", "constant", "exponential", "one-cycle"}, default="cosine"
+    final_rate : float, default=5e-4
+        Share of the learning rate at the end.
+    warm_up : float, default=0.05
+        Part of the training in which the rate rises from 0.
+    ema_decay : float, default=0.999
+        Rate of forgetting of the average of weights that is kept; 0 for the last weights.
+    clip : float or None, default=10.0
+        Gradients are clipped at this norm times p_E + p_F + p_S.
+    validation_fraction : float, default=0.0
+        Part of the structures (whole groups, where `fit` gets groups) that are held out and
+        watched.
+    early_stopping : bool, default=False
+        Keep the weights of the epoch with the least loss on what is held out, and stop after
+        `patience` epochs without a smaller one. The loss has the weights of the end.
+    patience : int or None, default=None
+        None for never to stop before the end.
+    atomic_energies : dict of int to float, default=None
+        Energies by atomic number, in eV, to start from. None: fitted to the compositions.
+    cache_megabytes : float, default=2000.0
+        Memory for values of descriptors, which are computed once if they fit.
+    checkpoint : str or Path, default=None
+        File that is replaced after each epoch, and from which an interrupted training goes on.
+    callback : callable, default=None
+        Called after each epoch with its record of the history; returning True ends the training.
+    dtype : {"float32", "float64"}, default="float32"
+        Precision of the network. Sums are float64.
+    device : str, default="cpu"
+    random_state : int, RandomState instance or None, default=None
+        Order of batches and what is held out. Where the network is made by a function, its weights.
+
+    Notes
+    -----
+    The default weights, rates and initial values are those that won on sheets, bulk oxides and
+    silicon: energies matter little at first and most at the end.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_epochs=None,
+        max_seconds=600.0,
+        batch_size=8,
+        energy_weight=(0.1, 20.0),
+        force_weight=1.0,
+        stress_weight=(0.01, 1.0),
+        energy_delta=None,
+        force_delta=None,
+        optimizer="adam",
+        optimizer_params=None,
+        learning_rate=2e-3,
+        schedule="cosine",
+        final_rate=5e-4,
+        warm_up=0.05,
+        ema_decay=_EMA_DECAY,
+        clip=_CLIP,
+        validation_fraction=0.0,
+        early_stopping=False,
+        patience=None,
+        atomic_energies=None,
+        cache_megabytes=2000.0,
+        checkpoint=None,
+        callback=None,
+        dtype="float32",
+        device="cpu",
+        random_state=None,
+    ):
+        self.max_epochs = max_epochs
+        self.max_seconds = max_seconds
+        self.batch_size = batch_size
+        self.energy_weight = energy_weight
+        self.force_weight = force_weight
+        self.stress_weight = stress_weight
+        self.energy_delta = energy_delta
+        self.force_delta = force_delta
+        self.optimizer = optimizer
+        self.optimizer_params = optimizer_params
+        self.learning_rate = learning_rate
+        self.schedule = schedule
+        self.final_rate = final_rate
+        self.warm_up = warm_up
+        self.ema_decay = ema_decay
+        self.clip = clip
+        self.validation_fraction = validation_fraction
+        self.early_stopping = early_stopping
+        self.patience = patience
+        self.atomic_energies = atomic_energies
+        self.cache_megabytes = cache_megabytes
+        self.checkpoint = checkpoint
+        self.callback = callback
+        self.dtype = dtype
+        self.device = device
+        self.random_state = random_state
+
+    def fit(
+        self, structures, labels, network, *, sample_weight=None, groups=None, validation=None
+    ) -> FitResult:
+        """Fit a network.
+
+        Parameters
+        ----------
+        structures : Structures or sequence of structures
+        labels : PotentialLabels
+        network : callable, AbstractAtomicNetwork or AtomicPotential
+            ``network(species)`` makes a network for atomic numbers, with weights drawn from
+            `random_state`. A network is copied, and its weights are where training starts. With a
+            fitted potential, training goes on from its weights and its standardisation, and the
+            baseline is fitted anew: for more data, or more time.
+        sample_weight : array-like of shape (n_structures,), default=None
+            Weight of all errors of a structure.
+        groups : array-like of shape (n_structures,), default=None
+            Structures of one group are held out together.
+        validation : (Structures, PotentialLabels), default=None
+            Held out instead of a part of `structures`.
+
+        Returns
+        -------
+        FitResult
+
+        Raises
+        ------
+        TileModelError
+            Where parameters, labels and structures do not fit together, or training diverged.
+        """
+        self._check()
+        structures = Structures.of(structures)
+        rng = check_random_state(self.random_state)
+        seed = int(rng.randint(2**31 - 1))
+        weight = _checked_weight(sample_weight, len(structures))
+        if validation is None and self.validation_fraction > 0:
+            train, valid = hold_out(len(structures), self.validation_fraction, groups, rng)
+            validation = structures.take(valid), labels.take(structures, valid)
+            labels, structures = labels.take(structures, train), structures.take(train)
+            weight = None if weight is None else weight[train]
+        if weight is not None and not weight.all():
+            kept = np.flatnonzero(weight)
+            labels, structures = labels.take(structures, kept), structures.take(kept)
+            weight = weight[kept]
+        run = TrainingRun(self, structures, labels, network, weight, validation, seed)
+        return run.train()
+
+    def _check(self):
+        if self.max_epochs is None and self.max_seconds is None:
+            raise TileModelError("Set max_epochs or max_seconds: a training needs an end.")
+        for name in ("max_epochs", "max_seconds"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise TileModelError(f"{name} must be positive or None, got {value!r}.")
+        if self.schedule not in SCHEDULES:
+            raise TileModelError(
+                f"schedule must be one of {', '.join(SCHEDULES)}; got {self.schedule!r}."
+            )
+        for name in ("energy_weight", "force_weight", "stress_weight"):
+            check_weight(name, getattr(self, name))
+        for name in ("energy_delta", "force_delta", "clip"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise TileModelError(f"{name} must be positive or None, got {value!r}.")
+        for name in ("validation_fraction", "warm_up", "ema_decay"):
+            value = getattr(self, name)
+            if not 0 <= value < 1:
+                raise TileModelError(f"{name} must be at least 0 and below 1, got {value!r}.")
+        if not 0 < self.final_rate <= 1:
+            raise TileModelError(
+                f"final_rate must be above 0 and at most 1, got {self.final_rate}."
+            )
+        if not self.learning_rate > 0:
+            raise TileModelError(f"learning_rate must be positive, got {self.learning_rate!r}.")
+        if self.batch_size < 1:
+            raise TileModelError(f"batch_size must be at least 1, got {self.batch_size!r}.")
+        if self.dtype not in ("float32", "float64"):
+            raise TileModelError(f"dtype must be 'float32' or 'float64', got {self.dtype!r}.")
+        OptimizerSpec.of(self.optimizer, self.optimizer_params)
+
+
+def _checked_weight(weight, n):
+    if weight is None:
+        return None
+    weight = np.asarray(weight, dtype=np.float64)
+    if weight.shape != (n,) or not np.isfinite(weight).all() or (weight < 0).any():
+        raise TileModelError(
+            f"sample_weight must be {n} finite numbers of at least 0, one a structure."
+        )
+    if not weight.any():
+        raise TileModelError("All sample weights are 0: there is nothing to learn from.")
+    return weight / weight[weight > 0].mean()

@@ -1,0 +1,285 @@
+"""The potential as one estimator: every kind of model, and what scikit-learn does with it."""
+
+import signal
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.ensemble import RandomForestRegressor
+from sklearn.kernel_ridge import KernelRidge
+from sklearn.linear_model import Ridge
+from sklearn.model_selection import cross_validate, learning_curve
+from sklearn.pipeline import make_pipeline
+
+pytest.importorskip("ase")
+pytest.importorskip("torch")
+pytest.importorskip("vesin")
+
+import torch
+
+from sk_ednn import EDNNRegressor, GridTiling
+from sk_ednn.atoms import (
+    EDNNPotential,
+    GaussianRasterizer,
+    LocalInvariants,
+    PotentialTrainer,
+    SpectrumNetwork,
+)
+from sk_ednn.descriptors import ChebyshevDescriptor, PowerSpectrum
+from sk_ednn.exceptions import DataWarning, TileModelError
+from sk_ednn.structures import Structures
+from sk_ednn.tiling import AtomTiling
+from tests._labelled import labelled_atoms
+from tests._potentials import CUTOFF
+
+SMALL = {"n_radial": 3, "l_max": 2, "channels": 4, "partners": 2, "hidden": (8,)}
+SPECTRUM = PowerSpectrum(cutoff=CUTOFF, n_radial=3, max_l=2)
+
+
+def network(**params):
+    params = {
+        "cutoff": CUTOFF,
+        "network_params": SMALL,
+        "max_epochs": 2,
+        "random_state": 0,
+    } | params
+    return EDNNPotential(**params)
+
+
+POTENTIALS = {
+    "spectrum": network(),
+    "context": network(context=2),
+    "deep-pot": network(model="deep-pot", network_params={"embedding": (4, 8), "axis": 2}),
+    "symmetry functions": network(model="symmetry-functions", network_params={"hidden": (4,)}),
+    "a descriptor": network(model=ChebyshevDescriptor(CUTOFF), network_params=None),
+    "a tiling": network(model=AtomTiling(SPECTRUM), network_params=None),
+    "a function": network(
+        model=lambda species: SpectrumNetwork(species, CUTOFF, **SMALL), network_params=None
+    ),
+    "linear": EDNNPotential(EDNNRegressor(Ridge(1e-6), AtomTiling(SPECTRUM))),
+    "kernel": EDNNPotential(
+        EDNNRegressor(KernelRidge(kernel="rbf", gamma=0.1, alpha=1e-6), AtomTiling(SPECTRUM))
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def atoms():
+    return labelled_atoms(12)
+
+
+@pytest.fixture(scope="module")
+def fitted(atoms):
+    made = {}
+
+    def fit(name):
+        if name not in made:
+            off = {"forces": False, "stress": False} if name in ("linear", "kernel") else {}
+            made[name] = clone(POTENTIALS[name]).fit(atoms, **off)
+        return made[name]
+
+    return fit
+
+
+@pytest.mark.parametrize("name", POTENTIALS)
+def test_predictions_of_every_kind_belong_together(name, atoms, fitted):
+    potential = fitted(name)
+    energies = potential.predict(atoms)
+    forces, stress = potential.predict_forces(atoms), potential.predict_stress(atoms)
+    parts = potential.predict_contributions(atoms)
+    assert energies.shape == (12,) and stress.shape == (12, 6)
+    assert [f.shape for f in forces] == [(*p.shape, 3) for p in parts] == [(4, 3)] * 12
+    np.testing.assert_allclose([part.sum() for part in parts], energies, rtol=1e-6)
+    # Doubling along one edge doubles the energy; forces and stress stay.
+    double = atoms[0].repeat((2, 1, 1))
+    np.testing.assert_allclose(potential.predict([double]), 2 * energies[:1], rtol=1e-5)
+    np.testing.assert_allclose(potential.predict_forces([double])[0][:4], forces[0], atol=1e-4)
+    np.testing.assert_allclose(potential.predict_stress([double])[0], stress[0], atol=1e-5)
+    # Packed structures and dicts are structures, too.
+    np.testing.assert_array_equal(potential.predict(Structures.of(atoms)), energies)
+
+
+@pytest.mark.parametrize("name", POTENTIALS)
+def test_forces_are_the_derivative_of_the_energy(name, atoms, fitted):
+    calculator = fitted(name).calculator(precision="float64")
+    moved = atoms[3].copy()
+    forces = calculator.get_property("forces", moved)
+    h = 1e-4
+    for atom, axis in ((0, 0), (2, 1), (3, 2)):
+        energies = []
+        for step in (h, -h):
+            moved.positions[atom, axis] += step
+            energies.append(calculator.get_potential_energy(moved))
+            moved.positions[atom, axis] -= step
+        slope = (energies[1] - energies[0]) / (2 * h)
+        assert forces[atom, axis] == pytest.approx(slope, abs=2e-6)
+
+
+def test_other_tile_models_learn_energies_and_have_no_forces(atoms):
+    forest = EDNNRegressor(RandomForestRegressor(3), AtomTiling(SPECTRUM))
+    potential = EDNNPotential(forest, random_state=0).fit(atoms, forces=False, stress=False)
+    assert potential.score(atoms) > 0.5
+    with pytest.raises(TileModelError, match=r"derivative|gradient"):
+        potential.predict_forces(atoms)
+
+
+def test_learning_pays(atoms):
+    """Energies and forces of unseen structures, against what composition alone gives."""
+    train, test = labelled_atoms(40, seed=1), labelled_atoms(10, seed=2)
+    model = EDNNPotential(cutoff=CUTOFF, max_epochs=40, random_state=0, network_params=SMALL)
+    errors = model.fit(train).errors(test)
+    before = model.set_params(max_epochs=1).fit(train).errors(test)
+    assert errors["energy_mae"] < 0.5 * before["energy_mae"]
+    assert errors["force_mae"] < 0.7 * before["force_mae"]
+    assert errors["stress_mae"] < before["stress_mae"]
+
+
+def test_images_learn_forces_in_the_same_call():
+    from sk_ednn.datasets import load_sheets
+
+    sheets = load_sheets(as_ase=True, subset="graphene")
+    structures = sheets.structures[:30]
+    forces = [np.pad(each, ((0, 0), (0, 1))) for each in sheets.forces[:30]]
+    tiling = GridTiling(8, 8, channel_axis=-1)
+    draw = GaussianRasterizer((12.5 / 32, 13 / 32), width=0.4, channels=("C",))
+    describe = LocalInvariants(8, 8, (12.5 / 32, 13 / 32), n_channels=1, random_state=0)
+    ridge = EDNNRegressor(make_pipeline(describe, Ridge(1e-3)), tiling, baseline="content")
+    potential = EDNNPotential(make_pipeline(draw, ridge), random_state=0)
+    potential.fit(structures[:25], sheets.energies[:25], forces=forces[:25])
+    errors = potential.errors(structures[25:], sheets.energies[25:30], forces=forces[25:])
+    zero = 1e3 * np.abs(np.concatenate(forces[25:])).mean()
+    assert errors["force_mae"] < 0.6 * zero
+    energies_alone = clone(potential).fit(structures[:25], sheets.energies[:25], forces=False)
+    again = energies_alone.errors(structures[25:], sheets.energies[25:30], forces=forces[25:])
+    assert again["force_mae"] > errors["force_mae"]
+    with pytest.raises(TileModelError, match="adjust"):
+        potential.predict_stress(structures)
+    with pytest.raises(TileModelError, match="energies of tiles"):
+        potential.predict_contributions(structures)
+    assert "novelty" not in potential.calculator().implemented_properties
+
+
+def test_scikit_learn_takes_it_for_a_regressor(atoms):
+    energies = np.array([each.get_potential_energy() for each in atoms])
+    names = {"forces": None, "stress": None}
+    linear = EDNNPotential(EDNNRegressor(Ridge(1e-6), AtomTiling(SPECTRUM)), labels=names)
+    found = cross_validate(linear, atoms, energies, cv=3, return_train_score=True)
+    assert found["test_score"].shape == (3,) and found["train_score"].min() > 0.9
+    for model in (linear, network(max_epochs=1)):
+        sizes, train, _ = learning_curve(model, atoms, energies, train_sizes=[4, 6], cv=2)
+        assert sizes.tolist() == [4, 6] and np.isfinite(train).all()
+    copy = clone(network(trainer=PotentialTrainer(batch_size=3)))
+    assert copy.get_params()["trainer__batch_size"] == 3
+    assert copy.set_params(trainer__batch_size=2).trainer.batch_size == 2
+
+
+def test_the_same_seed_gives_the_same_potential(atoms):
+    one, other = (network().fit(atoms).predict(atoms) for _ in range(2))
+    np.testing.assert_array_equal(one, other)
+    assert np.abs(network(random_state=1).fit(atoms).predict(atoms) - one).max() > 1e-6
+
+
+def test_warm_start_goes_on_with_more_data(atoms):
+    potential = network(max_epochs=6, warm_start=True).fit(atoms[:6])
+    weights = {k: v.clone() for k, v in potential.potential_.network.state_dict().items()}
+    rate = PotentialTrainer(learning_rate=1e-12)
+    potential.set_params(trainer=rate).fit(atoms)
+    for name, weight in potential.potential_.network.state_dict().items():
+        torch.testing.assert_close(weight, weights[name], rtol=1e-5, atol=1e-6)
+    assert potential.labels_["structures"] == 12
+    before = potential.predict(atoms)
+    with pytest.raises(TileModelError, match=r"\b47\b"):
+        silver = atoms[0].copy()
+        silver.numbers[0] = 47
+        potential.fit([silver], [-1.0])
+    np.testing.assert_array_equal(potential.predict(atoms), before)
+
+
+def test_an_interrupted_training_goes_on_from_its_checkpoint(atoms, tmp_path):
+    whole = network(max_epochs=4).fit(atoms)
+    calls = []
+
+    def stop(record):
+        calls.append(record["epoch"])
+        return record["epoch"] == 2
+
+    path = tmp_path / "run.ckpt"
+    network(max_epochs=4, checkpoint=path, trainer=PotentialTrainer(callback=stop)).fit(atoms)
+    resumed = network(max_epochs=4, checkpoint=path).fit(atoms)
+    assert calls == [1, 2] and len(resumed.history_) == 4
+    np.testing.assert_array_equal(resumed.predict(atoms), whole.predict(atoms))
+
+
+def test_ctrl_c_keeps_what_was_trained(atoms):
+    def interrupt(record):
+        if record["epoch"] == 3:
+            signal.raise_signal(signal.SIGINT)
+
+    potential = network(max_epochs=50, trainer=PotentialTrainer(callback=interrupt)).fit(atoms)
+    assert len(potential.history_) == 3 and np.isfinite(potential.predict(atoms)).all()
+
+
+def test_validation_and_progress_are_told(atoms, capsys):
+    trainer = PotentialTrainer(validation_fraction=0.25, early_stopping=True)
+    potential = network(trainer=trainer, verbose=1).fit(atoms)
+    told = capsys.readouterr().err.splitlines()
+    assert told[0].startswith("12 structures, 48 atoms (Si, Au): energy from 'energy' of 12 of 12")
+    assert told[1].startswith("epoch 1, ") and "meV/Å" in told[1]
+    assert {"loss", "valid_energy_mae"} < set(potential.history_[-1])
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"model": "soap"}, "model must be one of spectrum"),
+        ({"model": 3.0}, "model must be a name, a descriptor"),
+        ({"model": AtomTiling(SPECTRUM, species="Si")}, "species=None"),
+        ({"model": EDNNRegressor(Ridge(), GridTiling())}, "needs an AtomTiling"),
+        ({"model": EDNNRegressor(Ridge(), AtomTiling(SPECTRUM)), "max_epochs": 3}, "max_epochs is"),
+        ({"model": GaussianRasterizer(0.3, width=0.4)}, "must follow it"),
+        ({"cutoff": -1.0}, "cutoff"),
+        ({"labels": {"charge": "q"}}, "its keys are energy, forces, stress"),
+        ({"atomic_energies": {14: -4.0}}, "79"),
+        ({"trainer": Ridge()}, "must be a PotentialTrainer"),
+    ],
+)
+def test_parameters_that_make_no_sense_are_refused(params, message, atoms):
+    with pytest.raises((ValueError, TypeError), match=message):
+        EDNNPotential(**{"max_epochs": None} | params).fit(atoms)
+
+
+def test_given_atomic_energies_are_where_it_starts(atoms):
+    linear = EDNNRegressor(Ridge(1e-6), AtomTiling(SPECTRUM), baseline=None)
+    given = {14: -3.0, 79: -2.0}
+    potential = EDNNPotential(linear, atomic_energies=given).fit(atoms, forces=False, stress=False)
+    assert potential.potential_.atomic_energies == given
+    lone = Structures.of([{"numbers": [14], "positions": [[0, 0, 0.0]], "pbc": False}])
+    shifted = EDNNPotential(linear).fit(
+        atoms,
+        np.array([a.get_potential_energy() + sum(given[z] for z in a.numbers) for a in atoms]),
+        forces=False, stress=False,
+    )  # fmt: skip
+    assert np.isfinite(potential.predict(lone)).all()
+    assert np.isfinite(shifted.predict(atoms)).all()
+
+
+def test_unknown_species_are_named(atoms, fitted):
+    odd = atoms[1].copy()
+    odd.numbers[2] = 6
+    with pytest.raises(TileModelError, match=r"structure 1, atom 2, is C.*fitted to Si, Au"):
+        fitted("spectrum").predict([atoms[0], odd])
+
+
+def test_energies_are_needed_where_nothing_else_is_learned(atoms):
+    linear = EDNNPotential(EDNNRegressor(Ridge(), AtomTiling(SPECTRUM)))
+    y = [np.nan, *[1.0] * 11]
+    with pytest.warns(DataWarning, match="1 of 12 structures have no energy"):
+        with pytest.raises(TileModelError, match="structure 0 has no energy"):
+            linear.fit(atoms, y, forces=False, stress=False)
+
+
+def test_labels_that_a_model_does_not_learn_are_told(atoms):
+    linear = EDNNPotential(EDNNRegressor(Ridge(1e-6), AtomTiling(SPECTRUM)))
+    with pytest.warns(DataWarning, match="forces and stress, and this model does not learn them"):
+        linear.fit(atoms)
+    assert linear.labels_["unread"] == ["forces", "stress"]

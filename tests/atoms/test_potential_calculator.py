@@ -1,0 +1,218 @@
+"""The calculator of a potential in ASE's own simulations, and the laws that they rest on."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("ase")
+pytest.importorskip("torch")
+pytest.importorskip("vesin")
+
+from ase import units
+from ase.build import bulk
+from ase.calculators.calculator import PropertyNotImplementedError
+from ase.calculators.emt import EMT
+from ase.filters import FrechetCellFilter
+from ase.io import read
+from ase.md.verlet import VelocityVerlet
+from ase.mep import NEB
+from ase.optimize import BFGS
+
+try:
+    from ase.md.melchionna import MelchionnaNPT
+except ImportError:  # its name until ASE 3.26
+    from ase.md.npt import NPT as MelchionnaNPT
+
+from sk_ednn.atoms import EDNNPotential
+from sk_ednn.exceptions import NoveltyWarning, TileModelError
+from tests._labelled import with_labels
+
+CUTOFF = 4.0
+
+
+def crystals(n=24, seed=0, amplitude=0.15):
+    """Rattled and strained silicon-gold on a bcc lattice, under the pair potential."""
+    rng, made = np.random.default_rng(seed), []
+    for _ in range(n):
+        atoms = bulk("Si", "bcc", a=2.9 + 0.3 * rng.random(), cubic=True).repeat((2, 2, 1))
+        atoms.numbers[rng.permutation(8)[:3]] = 79
+        atoms.set_cell(atoms.cell[:] @ (np.eye(3) + 0.04 * rng.normal(size=(3, 3))), True)
+        atoms.positions += amplitude * rng.normal(size=(8, 3))
+        made.append(with_labels(atoms))
+    return made
+
+
+@pytest.fixture(scope="module")
+def potential():
+    params = {"n_radial": 4, "l_max": 2, "channels": 6, "partners": 3, "hidden": (16, 16)}
+    model = EDNNPotential(
+        cutoff=CUTOFF, network_params=params, max_epochs=40, context=2, random_state=0
+    )
+    return model.fit(crystals())
+
+
+def start(seed=7, amplitude=0.05):
+    return crystals(1, seed, amplitude)[0].copy()
+
+
+def test_results_are_those_of_the_estimator(potential):
+    atoms = start()
+    atoms.calc = potential.calculator()
+    predicted = potential.predict_all([atoms], per_atom=True)
+    assert atoms.get_potential_energy() == predicted.energies[0]
+    np.testing.assert_array_equal(atoms.get_forces(), predicted.forces)
+    np.testing.assert_array_equal(atoms.get_stress(), predicted.stress[0])
+    np.testing.assert_array_equal(atoms.get_potential_energies(), predicted.contributions)
+    assert atoms.calc.get_property("free_energy") == predicted.energies[0]
+    assert atoms.calc.get_property("novelty", atoms).shape == (8,)
+    atoms.set_pbc(False)
+    with pytest.raises(PropertyNotImplementedError, match="periodic cell has no stress"):
+        atoms.get_stress()
+    assert np.isfinite(atoms.get_forces()).all()
+    atoms.numbers[0] = 6
+    with pytest.raises(TileModelError, match="The structure, atom 0, is C"):
+        atoms.get_potential_energy()
+
+
+def test_forces_and_stress_are_derivatives_in_double_precision(potential):
+    atoms = start()
+    calculator = potential.calculator(precision="float64")
+    forces = calculator.get_property("forces", atoms)
+    stress = calculator.get_property("stress", atoms)
+    h = 1e-4
+
+    def slope(move):
+        up, down = (move(atoms.copy(), sign * h) for sign in (1, -1))
+        ends = [calculator.get_potential_energy(each) for each in (up, down)]
+        return (ends[0] - ends[1]) / (2 * h)
+
+    for atom, axis in ((0, 0), (3, 1), (5, 2), (7, 0)):
+
+        def displaced(copy, step, atom=atom, axis=axis):
+            copy.positions[atom, axis] += step
+            return copy
+
+        assert forces[atom, axis] == pytest.approx(-slope(displaced), abs=1e-6)
+    for component, (a, b) in enumerate([(0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1)]):
+
+        def strained(copy, step, a=a, b=b):
+            strain = np.eye(3)
+            strain[a, b] += step / 2
+            strain[b, a] += step / 2
+            copy.set_cell(copy.cell[:] @ strain, scale_atoms=True)
+            return copy
+
+        expected = slope(strained) / atoms.get_volume()
+        assert stress[component] == pytest.approx(expected, abs=1e-7)
+    np.testing.assert_allclose(forces.sum(axis=0), 0.0, atol=1e-10)
+
+
+@pytest.fixture(scope="module")
+def copper():
+    """A potential of a stable crystal, EMT's copper around its minimum."""
+    rng, cells = np.random.default_rng(0), []
+    for _ in range(30):
+        cell = bulk("Cu", cubic=True, a=3.6 + 0.1 * rng.normal())
+        cell.positions += 0.25 * rng.random() * rng.normal(size=(4, 3))
+        cell.calc = EMT()
+        cells.append(cell)
+    params = {"n_radial": 4, "l_max": 2, "channels": 6, "partners": 3, "hidden": (16, 16)}
+    model = EDNNPotential(cutoff=4.5, network_params=params, max_epochs=60, random_state=0)
+    return model.fit(cells)
+
+
+def heat(atoms, temperature):
+    """Give velocities of a temperature, without a drift."""
+    normal = np.random.default_rng(0).normal(size=(len(atoms), 3))
+    momenta = normal * np.sqrt(atoms.get_masses() * units.kB * temperature)[:, None]
+    atoms.set_momenta(momenta - momenta.mean(axis=0))
+
+
+def drift(potential, n_steps):
+    """Return the change of the total energy per atom from the first to the last fifth, in eV."""
+    atoms = bulk("Cu", cubic=True, a=3.6)
+    atoms.calc = potential.calculator(precision="float64", novel_above=None)
+    heat(atoms, 600)
+    totals = []
+    dynamics = VelocityVerlet(atoms, 2.0 * units.fs)
+    dynamics.attach(lambda: totals.append(atoms.get_total_energy()), interval=5)
+    dynamics.run(n_steps)
+    fifth = len(totals) // 5
+    # It has moved, and the two energies take turns.
+    assert 50 < atoms.get_temperature() < 1000
+    return abs(np.mean(totals[-fifth:]) - np.mean(totals[:fifth])) / len(atoms)
+
+
+def test_energy_is_conserved(copper):
+    assert drift(copper, 300) < 1e-3
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_energy_is_conserved_for_long(copper):
+    assert drift(copper, 10_000) < 1e-3
+
+
+def test_cells_relax_and_barostats_run(potential):
+    atoms = start()
+    atoms.calc = potential.calculator(novel_above=None)
+    before = atoms.get_potential_energy()
+    BFGS(FrechetCellFilter(atoms), logfile=None).run(fmax=0.05, steps=20)
+    assert atoms.get_potential_energy() < before
+    atoms.set_cell(np.triu(atoms.cell.standard_form("upper")[0][:]), scale_atoms=True)
+    heat(atoms, 100)
+    dynamics = MelchionnaNPT(
+        atoms, 1.0 * units.fs, temperature_K=100, externalstress=0.0,
+        ttime=25 * units.fs, pfactor=100 * units.fs**2,
+    )  # fmt: skip
+    dynamics.run(5)
+    assert np.isfinite(atoms.get_potential_energy())
+
+
+def test_paths_between_minima_run(potential):
+    first = start()
+    last = first.copy()
+    last.positions[0] += 0.3
+    images = [first, *[first.copy() for _ in range(2)], last]
+    for image in images:
+        image.calc = potential.calculator(novel_above=None)
+    path = NEB(images, method="improvedtangent")
+    path.interpolate()
+    BFGS(path, logfile=None).run(steps=3)
+    assert np.isfinite([image.get_potential_energy() for image in images]).all()
+
+
+def test_results_are_written_with_structures(potential, tmp_path):
+    atoms = start()
+    atoms.calc = potential.calculator(novel_above=None)
+    forces = atoms.get_forces()
+    atoms.write(tmp_path / "one.extxyz")
+    np.testing.assert_allclose(read(tmp_path / "one.extxyz").get_forces(), forces, atol=1e-7)
+
+
+# --- novelty ----------------------------------------------------------------------------------
+
+
+def test_atoms_in_other_surroundings_are_named(potential):
+    known, seen = crystals(5, seed=3), start()
+    assert max(each.max() for each in potential.novelty(known)) < 3
+    seen.positions[4] = seen.positions[5] + [1.1, 0.0, 0.0]
+    novelty = potential.novelty([seen])[0]
+    assert novelty.argmax() in (4, 5) and novelty.max() > 3
+    seen.calc = potential.calculator()
+    with pytest.warns(NoveltyWarning, match=r"most of all atom [45] \((Si|Au)\)"):
+        seen.get_potential_energy()
+    seen.positions[0] += 0.01
+    seen.get_potential_energy()  # said once
+    quiet = potential.calculator(novel_above=None)
+    quiet.get_potential_energy(seen)
+    assert "novelty" not in quiet.results
+
+
+def test_novelty_grows_with_what_was_not_seen(potential):
+    seen = start()
+    squeezed = []
+    for share in (1.0, 0.85, 0.7):
+        copy = seen.copy()
+        copy.set_cell(seen.cell[:] * share, scale_atoms=True)
+        squeezed.append(potential.novelty([copy])[0].max())
+    assert squeezed[0] < 3 and squeezed[2] > 3 and np.all(np.diff(squeezed) > 0)

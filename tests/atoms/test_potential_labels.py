@@ -1,0 +1,286 @@
+"""Labels are read by name, counted, and doubted where the data say so."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("ase")
+pytest.importorskip("vesin")
+
+from ase import Atoms
+from ase.build import bulk, molecule
+from ase.calculators.emt import EMT
+from ase.calculators.singlepoint import SinglePointCalculator
+from ase.constraints import FixAtoms
+from ase.io import write
+from ase.stress import voigt_6_to_full_3x3_stress
+
+from sk_ednn.atoms._potential_checks import data_notes
+from sk_ednn.atoms._potential_data import labelled, summary
+from sk_ednn.exceptions import TileModelError
+from sk_ednn.structures import Structures
+from tests._labelled import labelled_atoms, with_labels
+
+
+def bare(n=3, seed=0):
+    made = labelled_atoms(n, seed)
+    for atoms in made:
+        atoms.calc = None
+    return made
+
+
+def as_entries(atoms, energy="energy", forces="forces", stress=None, virial=None):
+    """Move labels from the calculator to entries under other names."""
+    results, atoms.calc = atoms.calc.results, None
+    if energy:
+        atoms.info[energy] = results["energy"]
+    if forces:
+        atoms.arrays[forces] = results["forces"]
+    if stress:
+        atoms.info[stress] = results["stress"]
+    if virial:
+        full = voigt_6_to_full_3x3_stress(results["stress"])
+        atoms.info[virial] = -full * atoms.cell.volume
+    return atoms
+
+
+def test_what_a_calculator_has_is_read_and_counted():
+    atoms = labelled_atoms(3)
+    data = labelled(atoms)
+    for k, each in enumerate(atoms):
+        assert data.energies[k] == each.calc.results["energy"]
+        np.testing.assert_array_equal(data.forces_of(k), each.calc.results["forces"])
+        np.testing.assert_array_equal(data.stress[k], each.calc.results["stress"])
+    assert data.notes == [] and data_notes(data) == []
+    assert summary(data.found) == (
+        "3 structures, 12 atoms (Si, Au): energy from 'energy' of 3 of 3 structures; forces from "
+        "'forces' of 12 of 12 atoms; stress from 'stress' of 3 of 3 structures"
+    )
+
+
+def test_entries_of_files_are_read_by_their_names():
+    true = labelled(labelled_atoms(3))
+    named = [
+        as_entries(each, "REF_energy", "REF_forces", virial="REF_virial")
+        for each in labelled_atoms(3)
+    ]
+    data = labelled(named)
+    for kind in ("energies", "forces", "stress"):
+        np.testing.assert_allclose(getattr(data, kind), getattr(true, kind), rtol=1e-12)
+    assert [data.found[k]["from"] for k in ("energy", "forces", "stress")] == [
+        "REF_energy", "REF_forces", "REF_virial"
+    ]  # fmt: skip
+    assert data.notes == []
+
+
+@pytest.mark.parametrize("name", ["run.extxyz", "run.traj"])
+def test_files_carry_what_structures_carry(name, tmp_path):
+    atoms = labelled_atoms(3)
+    write(tmp_path / name, atoms)
+    read, true = labelled(tmp_path / name), labelled(atoms)
+    np.testing.assert_allclose(read.energies, true.energies, rtol=1e-9)
+    np.testing.assert_allclose(read.forces, true.forces, atol=1e-7)
+    np.testing.assert_allclose(read.stress, true.stress, atol=1e-8)
+    if name.endswith("xyz"):
+        assert read.places[2].endswith("run.extxyz, structure 2 (line 13)")
+
+
+def test_names_choose_and_none_reads_nothing():
+    atoms = labelled_atoms(2)
+    for k, each in enumerate(atoms):
+        each.info["dft_energy"] = -100.0 - k
+    data = labelled(atoms, names={"energy": "dft_energy", "stress": None})
+    assert data.energies.tolist() == [-100.0, -101.0] and np.isnan(data.stress).all()
+    assert data.found["stress"] == {"from": None, "known": 0, "unit": "eV/Å³"}
+    assert "'energy' of 2 structure(s), beside 'dft_energy'" in data.notes[0]
+    with pytest.raises(ValueError, match="No structure has 'mp2_energy'; as energy there are: ene"):
+        labelled(atoms, names={"energy": "mp2_energy"})
+    for each in atoms:
+        each.calc = None
+        each.info = {"energy_a": 1.0, "energy_b": 2.0}
+    with pytest.raises(ValueError, match="Several entries could be the energy: energy_a, energy_b"):
+        labelled(atoms)
+
+
+def test_labels_that_are_not_read_are_told():
+    atoms = labelled_atoms(3)
+    as_entries(atoms[1], "REF_energy", "forces")
+    data = labelled(atoms)
+    told = " ".join(data.notes)
+    assert "'REF_energy' of 1 structure(s) that have no 'energy', the first structure 1" in told
+    assert "1 of 3 structures have no energy, or one that is NaN, the first structure 1" in told
+    assert "1 of 3 structures have no stress" in told
+    assert np.isnan(data.energies).tolist() == [False, True, False]
+    atoms = labelled_atoms(2)
+    for each in atoms:
+        each.calc.results["free_energy"] = each.calc.results["energy"] - 0.1
+    told = " ".join(labelled(atoms).notes)
+    assert "'free_energy' of 2 structure(s), beside 'energy'" in told
+    assert "Forces are derivatives of the free energy" in told
+    for each in atoms:
+        each.calc.results["free_energy"] = each.calc.results["energy"]
+    assert labelled(atoms).notes == []
+
+
+def test_results_for_other_positions_are_not_read_and_told():
+    atoms = labelled_atoms(3)
+    atoms[2].positions[0, 0] += 0.1
+    data = labelled(atoms)
+    assert np.isnan(data.energies).tolist() == [False, False, True]
+    assert any("whose atoms moved since" in note and "structure 2" in note for note in data.notes)
+
+
+def test_calculators_that_can_compute_do():
+    copper = bulk("Cu", cubic=True)
+    copper.rattle(0.1, seed=0)
+    copper.calc = EMT()
+    alone = molecule("H2O")
+    alone.calc = EMT()
+    data = labelled([copper, alone])
+    assert data.found["energy"]["known"] == 2 and data.found["stress"]["known"] == 1
+    np.testing.assert_array_equal(data.forces_of(0), copper.get_forces())
+
+
+def test_what_is_given_stands_before_what_is_carried():
+    atoms = labelled_atoms(2)
+    data = labelled(atoms, [1.0, 2.0], forces=[np.zeros((4, 3)), None], stress=np.ones((2, 3, 3)))
+    assert data.energies.tolist() == [1.0, 2.0]
+    assert (data.forces_of(0) == 0).all() and np.isnan(data.forces_of(1)).all()
+    assert data.stress.tolist() == [[1.0] * 6] * 2
+    assert data.found["forces"]["from"] == "given"
+    batch = labelled(Structures.of(atoms), [1.0, 2.0], forces=np.ones((8, 3)))
+    assert (batch.forces == 1).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda a: a.info.update(REF_energy="high"), None),
+        (lambda a: a.info.update(energy=np.inf), "structure 1: the energy is infinite"),
+        (
+            lambda a: a.arrays.update(forces=np.full((4, 3), np.inf)),
+            "structure 1, atom 0: the",
+        ),
+        (
+            lambda a: a.info.update(stress=np.arange(9.0).reshape(3, 3)),
+            "1.*not symmetric",
+        ),
+        (
+            lambda a: a.info.update(virial=np.arange(6.0)),
+            "structure 1.*come in two orders",
+        ),
+        (lambda a: a.set_pbc(False), "structure 1 has a stress and repeats along no axis"),
+        (lambda a: a.set_cell(None) or a.set_pbc(False), "structure 1 has a stress and no cell"),
+    ],
+)
+def test_labels_that_cannot_be_right_name_the_structure(change, message):
+    atoms = bare(2)
+    for each in atoms:
+        each.info.update(energy=-1.0)
+        each.info["stress"] = np.zeros(6)
+    if message and "orders" in message:
+        for each in atoms:
+            del each.info["stress"]
+    change(atoms[1])
+    if message is None:
+        with pytest.raises(ValueError, match="structure 1: the energy 'REF_energy' must be a numb"):
+            labelled(atoms, names={"energy": "REF_energy"})
+        return
+    with pytest.raises(ValueError, match=message):
+        labelled(atoms)
+
+
+def test_no_labels_at_all_is_an_error():
+    with pytest.raises(TileModelError, match="3 structures and no label to learn from"):
+        labelled(bare(3))
+    with pytest.raises(TileModelError, match="no label"):
+        labelled(labelled_atoms(2), None, False, False, {"energy": None})
+
+
+def test_errors_name_the_line_of_a_file(tmp_path):
+    atoms = labelled_atoms(3)
+    atoms[2].calc.results["forces"][1, 0] = np.nan
+    write(tmp_path / "run.extxyz", atoms)
+    data = labelled(tmp_path / "run.extxyz")
+    assert "run.extxyz, structure 2 (line 13)" in data.notes[0] and "forces" in data.notes[0]
+    assert np.isnan(data.forces).any(axis=1).sum() == 1
+    twice = atoms[1].copy()
+    twice += Atoms("Si", positions=[twice.positions[0]])
+    write(tmp_path / "twice.extxyz", [atoms[0], twice])
+    with pytest.raises(ValueError, match=r"twice.extxyz, structure 1 \(line 7\).*Å apart"):
+        labelled(tmp_path / "twice.extxyz")
+
+
+def test_forces_that_constraints_set_to_zero_are_doubted():
+    atoms = labelled_atoms(2)
+    atoms[1].set_constraint(FixAtoms([0, 2]))
+    assert labelled(atoms).notes == []
+    atoms[1].calc.results["forces"][[0, 2]] = 0.0
+    (note,) = labelled(atoms).notes
+    assert "constrained atoms of 1 structure(s) are exactly 0, the first structure 1" in note
+
+
+# --- units and signs --------------------------------------------------------------------------
+
+
+def trajectory(n=10, scale=(1.0, 1.0, 1.0), strained=False):
+    """Steps of one cell, or strains of it, with labels that are multiplied."""
+    rng, made = np.random.default_rng(0), []
+    start = labelled_atoms(1, n_atoms=4)[0]
+    direction = rng.normal(size=(4, 3)) * 0.02
+    for k in range(n):
+        atoms = start.copy()
+        if strained:
+            atoms.set_cell(atoms.cell[:] * (1 + 0.01 * k), scale_atoms=True)
+        else:
+            atoms.positions += k * direction
+        with_labels(atoms)
+        for name, factor in zip(("energy", "forces", "stress"), scale, strict=True):
+            atoms.calc.results[name] = atoms.calc.results[name] * factor
+        made.append(atoms)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("scale", "strained", "message"),
+    [
+        ((1, 1, 1), False, None),
+        ((1, 1, 1), True, None),
+        ((1 / 27.2114, 1, 1), False, "energies look as if they were in hartree"),
+        ((23.06, 1, 1), False, "energies look as if they were in kcal/mol"),
+        ((1, 1 / 51.4221, 1), False, "forces look as if they were in hartree/bohr"),
+        ((7, 1, 1), False, "energies and forces do not go together"),
+        ((1, -1, 1), False, "energies and forces are of opposite signs"),
+        ((1, 1, -1), True, "energies and stresses are of opposite signs"),
+        ((1, 1, 160.2177), True, "stresses look as if they were in GPa"),
+        ((1, 1, 1602.177), True, "stresses look as if they were in kbar"),
+    ],
+)
+def test_units_and_signs_are_told_from_neighbouring_structures(scale, strained, message):
+    notes = data_notes(labelled(trajectory(scale=scale, strained=strained)))
+    if message is None:
+        assert notes == []
+    else:
+        assert any(message in note for note in notes), notes
+
+
+def test_energies_that_no_physics_has_are_doubted():
+    atoms = labelled_atoms(8)
+    energies = np.array([each.get_potential_energy() for each in atoms])
+    spread = data_notes(labelled(atoms, energies * 1e3, False, False))
+    assert any("more than bonds are worth" in note for note in spread)
+    counts = np.array([[(a.numbers == z).sum() for z in (14, 79)] for a in atoms])
+    atomic = energies + counts @ [-7900.0, 5.0e5]
+    notes = data_notes(labelled(atoms, atomic, False, False))
+    assert any("an atom of Au has 5e+05 eV" in note for note in notes)
+    # All-electron energies are large, and physical.
+    assert data_notes(labelled(atoms, energies + counts @ [-7870.0, -517000.0], False, False)) == []
+
+
+def test_atoms_that_nearly_coincide_are_doubted():
+    atoms = labelled_atoms(2)
+    atoms[1].positions[1] = atoms[1].positions[0] + [0.3, 0, 0]
+    (note,) = data_notes(labelled(atoms, [0.0, 0.0], False, False))
+    assert "closer than 0.6 Å; nearest are 0.3 Å, in structure 1, atom 0" in note
+    hydrogen = Atoms("H2", positions=[[0, 0, 0], [0, 0, 0.5]])
+    hydrogen.calc = SinglePointCalculator(hydrogen, energy=-1.0)
+    assert data_notes(labelled([hydrogen])) == []

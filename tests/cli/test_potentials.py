@@ -1,0 +1,166 @@
+"""Potentials on the command line: fit, evaluate, predict, relax, md."""
+
+import json
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("vesin")
+pytest.importorskip("ase")
+
+from ase import io
+
+from sk_ednn.atoms import EDNNPotential
+from sk_ednn.files import load
+from tests._labelled import labelled_atoms
+
+FAST = "--epochs 2 --cutoff 4 --json"
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("potentials")
+    atoms = labelled_atoms(20)
+    io.write(folder / "train.extxyz", atoms)
+    io.write(folder / "test.extxyz", labelled_atoms(4, seed=5))
+    for each in atoms:
+        del each.calc.results["forces"], each.calc.results["stress"]
+    io.write(folder / "energies.traj", atoms)
+    for each in labelled_atoms(3):
+        each.info["REF_energy"] = each.calc.results["energy"]
+        each.arrays["REF_forces"] = each.calc.results["forces"]
+        each.calc = None
+        io.write(folder / "named.extxyz", each, append=True)
+    return folder
+
+
+@pytest.fixture
+def go(files, run, monkeypatch):
+    monkeypatch.chdir(files)
+    return run
+
+
+def test_structures_with_forces_become_a_potential(go, files):
+    found = json.loads(go(f"fit train.extxyz {FAST} -o p.ednn --report p.html").stdout)
+    assert (found["model"], found["n_train"], found["n_test"]) == ("spectrum", 16, 4)
+    assert found["labels"]["forces"]["known"] == 64
+    potential = load(files / "p.ednn")
+    assert isinstance(potential, EDNNPotential) and potential.cutoff == 4.0
+    order = np.random.default_rng(0).permutation(20)
+    held = [io.read(files / "train.extxyz", ":")[k] for k in np.sort(order[:4])]
+    assert potential.errors(held) == pytest.approx(found["test"])
+    page = (files / "p.html").read_text(encoding="utf-8")
+    assert "Errors by composition" in page.replace("Mean absolute errors", "Errors")
+    assert "train.extxyz" in page and "meV/atom" in page
+
+
+def test_a_table_is_shown_and_progress(go):
+    result = go("fit train.extxyz --epochs 1 --cutoff 4 -o p.ednn")
+    assert "test, forces (meV/Å)" in result.stdout and "epoch 1, " in result.stderr
+    assert "spectrum, 1 epochs on 16 structures" in result.stdout
+    assert "forces from 'forces' of 64 of 64 atoms" in result.stderr
+
+
+def test_images_and_energies_alone_go_the_other_way(go, files):
+    found = json.loads(go("fit train.extxyz --json -o i.ednn --images").stdout)
+    assert found["model"] in ("components", "invariants")
+    found = json.loads(go("fit energies.traj --json -o e.ednn").stdout)
+    assert found["model"] in ("components", "invariants")
+    found = json.loads(go(f"fit energies.traj --model deep-pot {FAST} -o d.ednn").stdout)
+    assert found["model"] == "deep-pot" and found["labels"]["forces"]["known"] == 0
+    found = json.loads(go("fit train.extxyz --spacing 0.5 --json -o i.ednn").stdout)
+    assert found["model"] in ("components", "invariants")
+
+
+def test_evaluate_prints_errors_and_the_worst_structure(go, files):
+    go(f"fit train.extxyz {FAST} -o p.ednn")
+    found = json.loads(go("evaluate p.ednn test.extxyz --json").stdout)
+    errors = load(files / "p.ednn").errors("test.extxyz")
+    assert found["errors"] == pytest.approx(errors) and found["structures"] == 4
+    assert "test.extxyz, structure" in found["largest"]
+    assert "energy (meV/atom)" in go("evaluate p.ednn test.extxyz").stdout
+
+
+def test_evaluate_of_fields(run):
+    found = json.loads(run("evaluate model.ednn small.npz --json").stdout)
+    assert found["fields"] == 200 and found["errors"]["rmse"] < 0.1
+
+
+def test_predictions_are_written_with_forces(go, files):
+    go(f"fit train.extxyz {FAST} -o p.ednn")
+    go("predict p.ednn test.extxyz -o out.extxyz")
+    potential, out = load(files / "p.ednn"), io.read(files / "out.extxyz", ":")
+    np.testing.assert_allclose(
+        [each.get_potential_energy() for each in out], potential.predict("test.extxyz"), rtol=1e-7
+    )
+    np.testing.assert_allclose(
+        out[1].get_forces(), potential.predict_forces("test.extxyz")[1], atol=1e-7
+    )
+    table = json.loads(go("predict p.ednn test.extxyz --json").stdout)["y"]
+    assert table == potential.predict("test.extxyz").tolist()
+    go("predict p.ednn test.extxyz -o out.npz --contributions")
+    with np.load(files / "out.npz") as arrays:
+        assert arrays["contributions_2"].sum() == pytest.approx(arrays["y"][2])
+
+
+def test_labels_are_named(go):
+    found = json.loads(go(f"fit named.extxyz {FAST} -o n.ednn").stdout)
+    assert found["labels"]["energy"]["from"] == "REF_energy"
+    labels = "--labels energy=REF_energy,forces=none,stress=none"
+    found = json.loads(go(f"fit named.extxyz {FAST} {labels} -o n.ednn").stdout)
+    assert found["labels"]["forces"]["known"] == 0
+
+
+def test_settings_go_round(go, files):
+    one = json.loads(go(f"fit train.extxyz {FAST} -o a.ednn --save-config s.yaml").stdout)
+    two = json.loads(go("fit --config s.yaml --json -o b.ednn").stdout)
+    assert two["model"] == one["model"] and two["test"] == one["test"]
+    assert (files / "a.ednn").read_bytes() != b"" and load(files / "b.ednn").cutoff == 4.0
+
+
+def test_training_goes_on_from_a_model(go, files):
+    go(f"fit train.extxyz {FAST} -o p.ednn")
+    found = json.loads(go("fit test.extxyz --start p.ednn --epochs 1 --json -o q.ednn").stdout)
+    assert found["epochs"] == 1 and load(files / "q.ednn").cutoff == 4.0
+
+
+def test_structures_relax_and_move(go, files):
+    go("fit train.extxyz --epochs 10 --cutoff 4 --json -o p.ednn")
+    found = json.loads(go("relax p.ednn test.extxyz@0 -o r.extxyz --steps 5 --json").stdout)
+    before = load(files / "p.ednn").predict("test.extxyz")[0]
+    assert found["energy"] < before and io.read(files / "r.extxyz").get_forces().shape == (4, 3)
+    go("relax p.ednn test.extxyz@0 -o r.extxyz", 1)  # it is there
+    go("relax p.ednn test.extxyz -o r2.extxyz", 1)  # one of several
+    line = "md p.ednn test.extxyz@0 --steps 6 --interval 3 --timestep 0.1 --force"
+    for ensemble in ("nve", "nvt", "npt"):
+        found = json.loads(go(f"{line} --ensemble {ensemble} --json -o md.extxyz").stdout)
+        assert found["frames"] == 3 and found["last"]["step"] == 6
+        frames = io.read(files / "md.extxyz", ":")
+        assert len(frames) == 3 and "pressure" in found["last"]
+    assert "temp" not in go(f"{line} --repeat 2,1,1 -o md.traj -q").stderr
+    assert len(io.read(files / "md.traj@0")) == 8
+    assert "must be one of nve" in go(f"{line} --ensemble mtk", 1).output
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("fit small.npz --model spectrum", "is for structures of atoms"),
+        ("fit small.npz --cutoff 3", "--cutoff is for structures of atoms"),
+        ("fit train.extxyz --images --cutoff 3", "--cutoff is for potentials"),
+        ("fit train.extxyz --images --model deep-pot", "--images is for models of fields"),
+        ("fit train.extxyz --model spectrum --spacing 0.3", "--spacing is for --images"),
+        ("fit train.extxyz --labels charge=q", "--labels must be such as energy="),
+        ("fit train.extxyz --epochs 1 --labels energy=mp2", "No structure has 'mp2'"),
+        ("fit train.extxyz --epochs 1 --start model.ednn -o x.ednn", "contains no potential"),
+        ("evaluate model.ednn train.extxyz", "was fitted to arrays of fields"),
+        ("relax model.ednn train.extxyz@0", "was fitted to arrays of fields"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(line, message, go, files, folder):
+    for name in ("small.npz", "model.ednn"):
+        (files / name).write_bytes((folder / name).read_bytes())
+    result = go(line, 1)
+    assert message in result.output
+    assert result.output.strip().splitlines()[-1].startswith("error: ")

@@ -1,0 +1,167 @@
+"""Attributes by which numbers are not what they look like: packing, and marks of missing values."""
+
+import pickle
+
+import numpy as np
+import pytest
+from sklearn.linear_model import Ridge
+
+from sk_ednn import EDNNRegressor, GridTiling
+from sk_ednn.fields import ArraySource
+from sk_ednn.fields._packing import Packing
+from tests.fields._stored import X, Y, model
+
+PACKED = [
+    {"scale_factor": 0.01},
+    {"add_offset": 273.15},
+    {"scale_factor": np.array([0.5]), "add_offset": np.float32(0)},
+    {"scale_factor": "0.01"},
+    {"add_offset": b"3"},
+    {"_Unsigned": "true"},
+]
+UNPACKED = [
+    {},
+    {"scale_factor": 1.0, "add_offset": 0.0},
+    {"scale_factor": np.array([1], dtype="i2")},
+    {"units": "K", "long_name": "temperature"},
+    {"_FillValue": -32768},
+    {"missing_value": np.array([999, 998])},
+    {"valid_range": [-300, 300]},
+    {"_Unsigned": "false"},
+]
+MISSING = [
+    {"_FillValue": 7},
+    {"missing_value": np.array([7], dtype="i2")},
+    {"missing_value": [99, 7]},
+    {"_FillValue": "7"},
+    {"valid_range": np.array([0, 6], dtype="i2")},
+    {"valid_max": 6},
+    {"valid_min": 1},
+]
+COUNTS = np.random.default_rng(0).integers(0, 7, (12, 8, 6)).astype("i2")
+COUNTS[4, 2, 1] = 7
+
+
+def stored(kind, tmp_path, attributes, values=COUNTS):
+    if kind == "h5py":
+        h5py = pytest.importorskip("h5py")
+        array = h5py.File(tmp_path / "a.h5", "w").create_dataset("X", data=values)
+    elif kind.startswith("zarr"):
+        zarr = pytest.importorskip("zarr")
+        if any(isinstance(value, (np.ndarray, np.generic, bytes)) for value in attributes.values()):
+            attributes = {
+                key: value.decode() if isinstance(value, bytes) else np.asarray(value).tolist()
+                for key, value in attributes.items()
+            }
+        array = zarr.create_array(tmp_path / "a", data=values, zarr_format=int(kind[-1]))
+    else:
+        xarray = pytest.importorskip("xarray")
+        array = xarray.DataArray(values, attrs=attributes)
+        return array.chunk() if kind == "lazy xarray" else array
+    array.attrs.update(attributes)
+    return array
+
+
+KINDS = ["h5py", "zarr 2", "zarr 3", "xarray", "lazy xarray"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("attributes", PACKED)
+def test_packed_numbers_are_refused(kind, attributes, tmp_path):
+    pytest.importorskip("dask.array")
+    array = stored(kind, tmp_path, attributes)
+    for given in (array, [array[k] for k in range(12)] if "xarray" in kind else array):
+        with pytest.raises(ValueError, match=r"is packed: .*xarray\.open_dataset"):
+            model().predict(given)
+        with pytest.raises(ValueError, match="is packed"):
+            model().fit(given, Y)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("attributes", MISSING)
+def test_values_that_stand_for_missing_ones_are_refused(kind, attributes, tmp_path):
+    pytest.importorskip("dask.array")
+    array = stored(kind, tmp_path, attributes)
+    with pytest.raises((ValueError, RuntimeError), match="call missing"):
+        totals = model().predict(array)
+        totals.compute(scheduler="synchronous")
+    with pytest.raises((ValueError, RuntimeError), match="call missing"):
+        EDNNRegressor(Ridge(), GridTiling(1, 1)).fit(array, Y)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("attributes", UNPACKED)
+def test_other_attributes_change_nothing(kind, attributes, tmp_path):
+    pytest.importorskip("dask.array")
+    fitted = EDNNRegressor(Ridge(), GridTiling(1, 1)).fit(COUNTS, Y)
+    predicted = np.asarray(fitted.predict(stored(kind, tmp_path, attributes)))
+    np.testing.assert_allclose(predicted, fitted.predict(COUNTS), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("part", ["y", "sample_weight"])
+def test_totals_and_weights_are_not_packed_either(part):
+    xarray = pytest.importorskip("xarray")
+    packed = xarray.DataArray(np.abs(Y), dims="n", attrs={"scale_factor": 0.1})
+    given = {"y": Y, part: packed}
+    with pytest.raises(ValueError, match=f"{part} is packed"):
+        EDNNRegressor(Ridge(), GridTiling(1, 1)).fit(X, **given)
+
+
+def test_a_decoded_file_is_read(tmp_path):
+    """What xarray opens and decodes has its packing in the encoding, not in the attributes."""
+    xarray = pytest.importorskip("xarray")
+    pytest.importorskip("dask.array")
+    pytest.importorskip("zarr")
+    encoding = {"X": {"scale_factor": 0.01, "add_offset": 5.0, "dtype": "i4", "_FillValue": -99}}
+    data = xarray.Dataset({"X": (("n", "a", "b"), np.round(X, 2))})
+    data.to_zarr(tmp_path / "packed", encoding=encoding)
+    decoded = xarray.open_zarr(tmp_path / "packed")["X"]
+    np.testing.assert_allclose(model().predict(decoded).compute(), model().predict(np.round(X, 2)))
+    raw = xarray.open_zarr(tmp_path / "packed", mask_and_scale=False)["X"]
+    with pytest.raises(ValueError, match=r"scale_factor=0\.01, add_offset=5"):
+        model().predict(raw)
+
+
+def test_a_source_keeps_its_rules_in_a_pickle(tmp_path):
+    dataset = stored("h5py", tmp_path, {"_FillValue": 7})
+    dataset.file.flush()
+    again = pickle.loads(pickle.dumps(ArraySource(dataset)))
+    with pytest.raises(ValueError, match="call missing"):
+        again.read_all()
+
+
+def test_totals_that_a_file_calls_missing_are_refused(tmp_path):
+    h5py = pytest.importorskip("h5py")
+    X = np.random.default_rng(0).normal(size=(10, 4))
+    with h5py.File(tmp_path / "y.h5", "w") as file:
+        y = file.create_dataset("y", data=X.sum(axis=1))
+        model = EDNNRegressor(Ridge(), GridTiling(1, 0)).fit(X, y)
+        y.attrs["_FillValue"] = y[3]
+        for call in (model.fit, model.score):
+            with pytest.raises(ValueError, match=r"^y contains .* at \[3\]"):
+                call(X, y)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "mark", "value", "missing"),
+    [
+        ("i8", np.int64(2**63 - 1), 2**63 - 1, True),
+        ("i8", "9223372036854775807", 2**63 - 1, True),
+        ("i8", np.int64(2**63 - 1), 2**63 - 2, False),
+        ("i2", np.nan, 0, False),
+        ("i2", 1e20, 0, False),
+        ("i2", 0.5, 0, False),
+        ("i2", -9999.0, -9999, True),
+        ("u1", np.int8(-1), 255, True),  # bytes of netCDF 3 have a sign in their attributes
+        ("f4", 1e20, np.float32(1e20), True),
+    ],
+)
+def test_marks_of_missing_values_are_compared_as_what_they_are(dtype, mark, value, missing):
+    xr = pytest.importorskip("xarray")
+    array = xr.DataArray(np.array([[1, value]], dtype=dtype), attrs={"_FillValue": mark})
+    packing = Packing.of(array)
+    if missing:
+        with pytest.raises(ValueError, match="call missing"):
+            packing.require_values(array.data)
+    else:
+        packing.require_values(array.data)

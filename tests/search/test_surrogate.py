@@ -1,0 +1,183 @@
+"""Committees: gradients equal finite differences, what is held out is not seen."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("ase")
+pytest.importorskip("vesin")
+from ase.build import bulk
+from ase.calculators.emt import EMT
+
+from sk_ednn.search import CalculatorLabeller, CommitteeSurrogate, Fingerprint, StructurePool, relax
+from sk_ednn.search._label import Sanity, as_structure
+from sk_ednn.search._pool import Member
+from sk_ednn.structures import Structure
+
+
+@pytest.fixture(scope="module")
+def copper():
+    cells = [bulk("Cu", a=3.55 + 0.01 * k, cubic=True) for k in range(15)]
+    for k, cell in enumerate(cells):
+        cell.rattle(0.12, seed=k)
+    structures = [as_structure(cell) for cell in cells]
+    labels = [CalculatorLabeller(EMT).label(structure) for structure in structures]
+    return structures, labels, CommitteeSurrogate(random_state=0).fit(structures, labels)
+
+
+def strained(structure, strain):
+    deform = np.eye(3) + strain
+    return Structure(
+        structure.numbers, structure.positions @ deform, structure.cell @ deform, structure.pbc
+    )
+
+
+def test_gradients_equal_finite_differences(copper):
+    structures, _, surrogate = copper
+    found = surrogate.evaluate(structures[0])
+    energies, std = surrogate.predict(structures[:1])
+    assert found.energy == pytest.approx(energies[0]) and found.std == pytest.approx(std[0])
+    h = 1e-4
+    moved = []
+    for sign in (1, -1):
+        positions = structures[0].positions.copy()
+        positions[2, 1] += sign * h
+        moved.append(Structure(structures[0].numbers, positions, *vars_of(structures[0])))
+    plus, minus = surrogate.predict(moved)[0]
+    assert -(plus - minus) / (2 * h) == pytest.approx(found.forces[2, 1], abs=1e-6)
+    strain = np.zeros((3, 3))
+    strain[0, 2] = strain[2, 0] = h
+    plus, minus = surrogate.predict([strained(structures[0], s) for s in (strain, -strain)])[0]
+    both = found.strain[0, 2] + found.strain[2, 0]
+    assert (plus - minus) / (2 * h) == pytest.approx(both, abs=1e-5)
+
+
+def vars_of(structure):
+    return structure.cell, structure.pbc
+
+
+def test_held_out_errors_are_those_of_members_that_did_not_see(copper):
+    structures, labels, _ = copper
+    # One label is wrong by 1 eV per atom, which the member that did not see it does not know.
+    wrong = list(labels)
+    wrong[4] = type(labels[4])(labels[4].energy + 4.0)
+    surrogate = CommitteeSurrogate(random_state=0).fit(structures, wrong)
+    assert surrogate.errors_[4] == pytest.approx(1.0, abs=0.02)
+    assert surrogate.std_scale_ >= 1.0
+
+
+def test_a_failed_fit_leaves_the_surrogate_as_it_was(copper):
+    structures, labels, _ = copper
+    surrogate = CommitteeSurrogate(random_state=0).fit(structures, labels)
+    before = surrogate.members_
+    with pytest.raises(ValueError, match="at least 5 labels"):
+        surrogate.fit(structures[:3], labels[:3])
+    assert surrogate.members_ is before
+
+
+def test_relaxation_finds_the_minimum_of_the_surrogate(copper):
+    structures, _, surrogate = copper
+    relaxed = relax(structures[3], surrogate.evaluate, variable_cell=True)
+    assert relaxed.reason == "converged"
+    label = CalculatorLabeller(EMT).label(relaxed.structure)
+    perfect = CalculatorLabeller(EMT).label(bulk("Cu", a=3.6, cubic=True))
+    assert label.energy < perfect.energy + 0.04
+    assert relaxed.energy == pytest.approx(label.energy, abs=0.05)
+
+
+def test_relaxation_stops_where_it_makes_no_sense(copper):
+    structures, _, surrogate = copper
+    tight = Sanity(volume_range=(1.0, 11.0))
+    squeezed = strained(structures[0], -0.03 * np.eye(3))
+    relaxed = relax(squeezed, surrogate.evaluate, variable_cell=True, sanity=tight)
+    assert relaxed.reason == "exploded"
+    assert tight.fault_of_structure(relaxed.structure) is None
+    with pytest.raises(ValueError, match="not sane to begin with"):
+        relax(structures[-1], surrogate.evaluate, sanity=tight)
+
+
+def test_relaxation_stops_where_the_committee_disagrees(copper):
+    structures, _, _ = copper
+
+    def evaluate(structure):
+        found = copper[2].evaluate(structure)
+        calls.append(found)
+        return type(found)(found.energy, 0.01 * len(calls), found.forces, found.strain)
+
+    calls = []
+    relaxed = relax(structures[0], evaluate, max_std=0.0, max_force=1e-6)
+    assert relaxed.reason == "disagreement" and relaxed.n_steps == 1
+
+
+class Constant:
+    """What has the methods of a potential: an energy per atom."""
+
+    def __init__(self, random_state=None):
+        self.random_state = random_state
+
+    def get_params(self, deep=True):
+        return {"random_state": self.random_state}
+
+    def set_params(self, random_state):
+        self.random_state = random_state
+        return self
+
+    def fit(self, structures, y, *, forces=None, stress=None, sample_weight=None):
+        assert len(forces) == len(stress) == len(structures) == len(sample_weight)
+        assert stress.shape[1] == 6
+        self.energy_ = np.mean(y / [len(s.numbers) for s in structures])
+        return self
+
+    def predict(self, structures):
+        return np.array([self.energy_ * len(s.numbers) for s in structures])
+
+    def predict_all(self, structures):
+        from types import SimpleNamespace
+
+        n = sum(len(s.numbers) for s in structures)
+        stress = np.tile(np.arange(1.0, 7.0), (len(structures), 1))
+        return SimpleNamespace(
+            energies=self.predict(structures), forces=np.ones((n, 3)), stress=stress
+        )
+
+
+def test_potentials_are_members_too(copper):
+    structures, labels, _ = copper
+    surrogate = CommitteeSurrogate(Constant(), n_members=3, random_state=0).fit(structures, labels)
+    found = surrogate.evaluate(structures[0])
+    volume = np.linalg.det(structures[0].cell)
+    np.testing.assert_allclose(found.strain / volume, [[1, 6, 5], [6, 2, 4], [5, 4, 3]])
+    mean = np.mean([label.energy for label in labels])
+    assert found.energy == pytest.approx(mean, abs=0.3)
+
+
+# ------------------------------------------------------------------------------ what is distinct
+
+
+def test_fingerprints_are_invariant_and_tell_crystals_apart():
+    fingerprint = Fingerprint([29, 79])
+    alloy = bulk("Cu", a=3.8, cubic=True)
+    alloy.numbers[:2] = 79
+    turned = alloy[[2, 0, 3, 1]]
+    turned.rotate(40, (1, 2, 3), rotate_cell=True)
+    turned.translate([0.3, 0.2, 0.1])
+    assert fingerprint.distance(fingerprint(alloy), fingerprint(turned)) < 1e-10
+    other = alloy.copy()
+    other.numbers[:] = other.numbers[::-1]
+    other.numbers[[0, 1]] = 79, 29
+    other.rattle(0.1, seed=0)
+    assert fingerprint.distance(fingerprint(alloy), fingerprint(other)) > 0.01
+
+
+def test_pool_keeps_the_best_of_the_distinct():
+    pool = StructurePool(size=2, min_distance=0.1)
+    at = {"a": [1.0, 0.0], "near a": [1.0, 0.01], "b": [0.0, 1.0], "c": [-1.0, 0.0]}
+
+    def add(k, energy, where):
+        return pool.add(Member(k, None, energy, np.array(at[where])))
+
+    assert add(1, -1.0, "a") and add(2, -0.5, "b")
+    assert not add(3, -0.9, "near a")
+    assert add(4, -1.1, "near a") and not add(5, -0.4, "c")
+    assert [m.id for m in pool.members] == [4, 2]
+    pool.energy_window = 0.1
+    assert add(6, -2.0, "c") and [m.id for m in pool.members] == [6]

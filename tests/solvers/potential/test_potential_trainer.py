@@ -1,0 +1,369 @@
+"""Training of potentials: what is learned, what is missing, and how it goes on."""
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("vesin")
+pytest.importorskip("sphericart.torch")
+
+from sklearn.base import clone  # noqa: E402
+
+from sk_ednn.exceptions import TileModelError  # noqa: E402
+from sk_ednn.networks._atomic import AtomicNetwork  # noqa: E402
+from sk_ednn.solvers._potential import (  # noqa: E402
+    PotentialLabels,
+    PotentialTrainer,
+    potential_errors,
+)
+from sk_ednn.structures import Structures  # noqa: E402
+from tests._potentials import NETWORKS, morse, structure  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def data():
+    """Structures of a pair potential with energies, forces and stresses."""
+    rng = np.random.default_rng(0)
+    structures = Structures.of([structure(rng, "cubic", n=5 + k % 3) for k in range(48)])
+    energies, forces, stress = morse(structures)
+    energies = energies + np.add.reduceat(
+        np.where(structures.numbers == 14, -4.0, -3.0), structures.offsets[:-1]
+    )
+    return structures, PotentialLabels.of(structures, energies, forces, stress)
+
+
+def trainer(**changes):
+    parameters = {
+        "max_epochs": 3, "max_seconds": None, "batch_size": 4, "random_state": 0,
+        "learning_rate": 5e-3,
+    }  # fmt: skip
+    return PotentialTrainer(**parameters | changes)
+
+
+def small(species):
+    return NETWORKS["spectrum"](species)
+
+
+def states_equal(a, b):
+    return all(torch.equal(x, y) for x, y in zip(a.values(), b.values(), strict=True))
+
+
+def split(data, n=36):
+    structures, labels = data
+    train, test = np.arange(n), np.arange(n, len(structures))
+    return (
+        structures.take(train), labels.take(structures, train),
+        structures.take(test), labels.take(structures, test),
+    )  # fmt: skip
+
+
+def test_labels_of_a_pair_potential_are_consistent(data):
+    structures, labels = data
+    h = 1e-5
+    moved = structures.positions.copy()
+    moved[3] += h * np.array([1.0, -1.0, 0.5])
+    other = Structures(
+        structures.numbers, moved, structures.cells, structures.pbc, structures.offsets
+    )
+    slope = (morse(other)[0] - morse(structures)[0]).sum() / h
+    assert slope == pytest.approx(-labels.forces[3] @ [1.0, -1.0, 0.5], rel=1e-3, abs=1e-4)
+
+
+def test_a_pair_potential_is_learned_and_shuffled_labels_are_not(data):
+    train, known, test, true = split(data)
+    spread = np.nanstd(true.forces)
+    rng = np.random.default_rng(1)
+    shuffled = PotentialLabels(
+        rng.permutation(known.energies), rng.permutation(known.forces), known.stress * np.nan
+    )
+    errors = [
+        potential_errors(
+            trainer(max_epochs=8).fit(train, labels, small).potential, test, true
+        )["force_rmse"] / 1e3 / spread
+        for labels in (known, shuffled)
+    ]  # fmt: skip
+    assert errors[0] < 0.4
+    assert errors[1] > 0.8
+
+
+@pytest.mark.parametrize("kinds", [("energies",), ("forces",), ("stress",), ("energies", "stress")])
+def test_kinds_that_are_not_there_are_not_learned_as_zeros(data, kinds):
+    train, known, _, _ = split(data)
+    given = {kind: getattr(known, kind) for kind in kinds}
+    labels = PotentialLabels.of(train, **given)
+    result = trainer().fit(train, labels, small)
+    singular = {"energies": "energy", "forces": "force", "stress": "stress"}
+    parts = {name for name in ("energy", "force", "stress") if name in result.history[0]}
+    assert parts == {singular[kind] for kind in kinds}
+    losses = [record["loss"] for record in result.history]
+    assert np.isfinite(losses).all()
+
+
+def test_a_missing_label_equals_its_absence(data):
+    # One structure without a label of any kind, and the same data without the structure.
+    train, known, _, _ = split(data, 9)
+    energies, forces, stress = known.energies.copy(), known.forces.copy(), known.stress.copy()
+    energies[8] = stress[8] = np.nan
+    forces[train.offsets[8] :] = np.nan
+    missing = PotentialLabels.of(train, energies, forces, stress)
+    fewer = train.take(range(8)), known.take(train, range(8))
+    options = {"batch_size": 9, "max_epochs": 2, "dtype": "float64"}
+    # Both begin from the same weights and the same standardisation.
+    start = trainer(**options).fit(*fewer, small).potential
+    a = trainer(**options).fit(train, missing, start)
+    b = trainer(**options).fit(*fewer, start)
+    x, y = (r.potential.predict(train).energies for r in (a, b))
+    np.testing.assert_allclose(x, y, rtol=1e-8)
+    zeros = PotentialLabels.of(train, np.nan_to_num(energies), np.nan_to_num(forces))
+    c = trainer(**options).fit(train, zeros, start)
+    assert np.abs(c.potential.predict(train).energies - x).max() > 1e-3
+
+
+def test_weights_of_samples_repeat_structures(data):
+    train, known, _, _ = split(data, 6)
+    weight = np.array([2.0, 1, 1, 0, 1, 1])
+    rows = [0, 0, 1, 2, 4, 5]
+    options = {"batch_size": 6, "max_epochs": 2, "dtype": "float64"}
+    start = trainer(**options).fit(train, known, small).potential
+    a = trainer(**options).fit(train, known, start, sample_weight=weight)
+    b = trainer(**options).fit(train.take(rows), known.take(train, rows), start)
+    # Energies and stresses are means over structures and agree; forces are means over atoms,
+    # which do not if sizes differ: compare the baseline, which is exact.
+    for number, energy in a.potential.atomic_energies.items():
+        assert b.potential.atomic_energies[number] == pytest.approx(energy, rel=1e-10)
+    assert not states_equal(a.potential.network.state_dict(), start.network.state_dict())
+    with pytest.raises(TileModelError, match="sample_weight must be 6 finite numbers"):
+        trainer().fit(train, known, small, sample_weight=[1, -1, 1, 1, 1, 1])
+    with pytest.raises(TileModelError, match="All sample weights are 0"):
+        trainer().fit(train, known, small, sample_weight=np.zeros(6))
+
+
+class Stopped(Exception):
+    pass
+
+
+def stop_after(epochs):
+    def callback(record):
+        if record["epoch"] == epochs:
+            raise Stopped
+
+    return callback
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd", "nadam"])
+def test_a_killed_training_goes_on_to_the_last_bit(data, optimizer, tmp_path):
+    train, known, _, _ = split(data)
+    options = {
+        "max_epochs": 4, "optimizer": optimizer, "validation_fraction": 0.2, "early_stopping": True,
+    }  # fmt: skip
+    whole = trainer(**options).fit(train, known, small)
+    path = tmp_path / "training.pt"
+    with pytest.raises(Stopped):
+        trainer(**options, checkpoint=path, callback=stop_after(2)).fit(train, known, small)
+    resumed = trainer(**options, checkpoint=path).fit(train, known, small)
+    assert states_equal(
+        whole.potential.network.state_dict(), resumed.potential.network.state_dict()
+    )
+    assert len(resumed.history) == 4
+    assert [r["loss"] for r in resumed.history] == [r["loss"] for r in whole.history]
+    assert resumed.best_epoch == whole.best_epoch
+
+
+def test_checkpoints_of_other_trainings_and_damaged_ones_are_refused(data, tmp_path):
+    train, known, _, _ = split(data, 8)
+    path = tmp_path / "training.pt"
+    trainer(max_epochs=1, checkpoint=path).fit(train, known, small)
+    with pytest.raises(TileModelError, match="checkpoint of another training"):
+        trainer(max_epochs=1, checkpoint=path, learning_rate=1e-3).fit(train, known, small)
+    path.write_bytes(b"not a checkpoint")
+    with pytest.raises(TileModelError, match="is not a checkpoint"):
+        trainer(max_epochs=1, checkpoint=path).fit(train, known, small)
+    assert path.read_bytes() == b"not a checkpoint"
+
+
+def test_equal_seeds_give_equal_networks(data):
+    train, known, _, _ = split(data, 12)
+    states = [
+        trainer(random_state=seed).fit(train, known, small).potential.network.state_dict()
+        for seed in (3, 3, 4)
+    ]
+    assert states_equal(states[0], states[1])
+    assert not states_equal(states[0], states[2])
+
+
+def test_a_network_that_is_given_is_not_changed(data):
+    train, known, _, _ = split(data, 8)
+    network = small([14, 79])
+    before = {k: v.clone() for k, v in network.state_dict().items()}
+    trainer().fit(train, known, network)
+    assert states_equal(before, network.state_dict())
+
+
+def test_training_goes_on_from_a_potential_on_more_data(data):
+    train, known, _, _ = split(data)
+    some = train.take(range(12)), known.take(train, range(12))
+    first = trainer(max_epochs=6).fit(*some, small).potential
+    again = trainer(max_epochs=1, learning_rate=1e-9).fit(train, known, first).potential
+    mean = first.network.first[14].mean
+    assert torch.equal(again.network.first[14].mean, mean)
+    assert first.network.layers[0][14].weight.dtype == torch.float32
+    # The weights go on from where they were, and the baseline is that of all data.
+    for a, b in zip(first.network.parameters(), again.network.parameters(), strict=True):
+        assert torch.allclose(a, b, atol=1e-6)
+    assert again.atomic_energies != first.atomic_energies
+
+
+def test_species_that_new_data_lack_stay_as_they_were(data):
+    train, known, _, _ = split(data)
+    first = trainer(max_epochs=2).fit(train, known, small).potential
+    rng = np.random.default_rng(4)
+    silicon = Structures.of([structure(rng, numbers=[14, 14, 14, 14]) for _ in range(4)])
+    labels = PotentialLabels.of(silicon, *morse(silicon))
+    again = trainer(max_epochs=1).fit(silicon, labels, first).potential
+    assert again.atomic_energies[79] == first.atomic_energies[79]
+    assert again.atomic_energies[14] != first.atomic_energies[14]
+    # A network that could have more species than it has seen.
+    alone = trainer(max_epochs=1).fit(silicon, labels, small([14, 79])).potential
+    with pytest.raises(TileModelError, match=r"\[14\] .*contain \[79\]"):
+        alone.predict(train)
+
+
+def test_held_out_groups_stay_together_and_the_best_epoch_is_kept(data):
+    structures, labels = data
+    groups = np.arange(len(structures)) // 6
+    seen = []
+    result = trainer(
+        max_epochs=8, validation_fraction=0.25, early_stopping=True, learning_rate=0.02,
+        callback=lambda record: seen.append(record["epoch"]),
+    ).fit(structures, labels, small, groups=groups)  # fmt: skip
+    losses = [record["valid_loss"] for record in result.history]
+    assert result.best_epoch == 1 + int(np.argmin(losses))
+    assert seen == list(range(1, 9))
+    assert {"valid_energy_mae", "valid_force_mae", "valid_stress_mae"} <= set(result.history[0])
+
+
+def test_patience_ends_a_training_that_does_not_improve(data):
+    train, known, test, true = split(data, 8)
+    result = trainer(
+        max_epochs=50, early_stopping=True, patience=2, learning_rate=1e-12, ema_decay=0.0,
+        energy_weight=1.0, stress_weight=1.0, schedule="constant",
+    ).fit(train, known, small, validation=(test, true))  # fmt: skip
+    assert len(result.history) < 50
+
+
+def test_a_callback_or_an_interrupt_ends_a_training_with_what_there_is(data):
+    train, known, _, _ = split(data, 8)
+    ended = trainer(max_epochs=50, callback=lambda record: record["epoch"] == 2).fit(
+        train, known, small
+    )
+    assert ended.interrupted and len(ended.history) == 2
+
+    def interrupt(record):
+        if record["epoch"] == 3:
+            raise KeyboardInterrupt
+
+    ended = trainer(max_epochs=50, callback=interrupt).fit(train, known, small)
+    assert ended.interrupted and len(ended.history) == 3
+    assert np.isfinite(ended.potential.predict(train).energies).all()
+
+
+def test_seconds_end_a_training(data):
+    train, known, _, _ = split(data, 8)
+    result = trainer(max_epochs=None, max_seconds=0.3).fit(train, known, small)
+    assert result.history[-1]["seconds"] >= 0.3
+    assert result.history[-1]["learning_rate"] < 1e-4
+
+
+@pytest.mark.parametrize(
+    "optimizer", ["adam", "adamw", "sgd", "adagrad", "adadelta", "rmsprop", "nadam",
+                  torch.optim.RAdam],
+)  # fmt: skip
+@pytest.mark.parametrize("schedule", ["constant", "exponential", "cosine", "one-cycle"])
+def test_optimizers_and_schedules_run(data, optimizer, schedule):
+    train, known, _, _ = split(data, 6)
+    result = trainer(max_epochs=2, optimizer=optimizer, schedule=schedule).fit(train, known, small)
+    assert np.isfinite(result.history[-1]["loss"])
+
+
+def test_a_robust_loss_withstands_a_wrong_label(data):
+    train, known, test, true = split(data)
+    forces = known.forces.copy()
+    forces[5] = [300.0, -300.0, 300.0]
+    wrong = PotentialLabels(known.energies, forces, known.stress)
+    errors = [
+        potential_errors(
+            trainer(max_epochs=8, force_delta=delta, clip=None).fit(train, wrong, small).potential,
+            test, true,
+        )["force_mae"]
+        for delta in (None, 0.5)
+    ]  # fmt: skip
+    assert errors[1] < 0.8 * errors[0]
+
+
+def test_collinear_compositions_and_given_atomic_energies(data):
+    rng = np.random.default_rng(2)
+    # One composition throughout: only the sum of the two energies is known.
+    structures = Structures.of([structure(rng, numbers=[14, 79, 14, 79]) for _ in range(6)])
+    labels = PotentialLabels.of(structures, np.full(6, -14.0))
+    fitted = trainer(max_epochs=1).fit(structures, labels, small).potential.atomic_energies
+    assert fitted == pytest.approx({14: -3.5, 79: -3.5})
+    given = {79: -3.0, 14: -4.0, 8: 1.0}
+    kept = trainer(max_epochs=1, atomic_energies=given).fit(structures, labels, small)
+    assert kept.potential.atomic_energies == given
+    with pytest.raises(TileModelError, match=r"no energy for the atomic numbers \[79\]"):
+        trainer(atomic_energies={14: -4.0}).fit(structures, labels, small)
+
+
+def test_descriptors_are_computed_once_where_they_fit(data):
+    train, known, _, _ = split(data, 8)
+    results = [
+        trainer(cache_megabytes=size).fit(train, known, NETWORKS["chebyshev"]).potential
+        for size in (100.0, 0.0)
+    ]
+    assert states_equal(*[r.network.state_dict() for r in results])
+    assert isinstance(results[0].network, AtomicNetwork)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"max_epochs": None}, "Set max_epochs or max_seconds"),
+        ({"max_epochs": 0}, "max_epochs must be positive or None"),
+        ({"schedule": "linear"}, "schedule must be one of constant, exponential"),
+        ({"energy_weight": (1.0, -1.0)}, "energy_weight must be a number of at least 0 or a pair"),
+        ({"optimizer": "lbfgs"}, "LBFGS evaluates the loss of all data several times"),
+        ({"optimizer": "adan"}, "optimizer must be one of adam, adamw"),
+        ({"optimizer_params": {"decay": 1}}, "optimizer_params of Adam must be among"),
+        ({"validation_fraction": 1.0}, "validation_fraction must be at least 0 and below 1"),
+        ({"dtype": "float16"}, "dtype must be 'float32' or 'float64'"),
+        ({"force_delta": 0.0}, "force_delta must be positive or None"),
+        ({"learning_rate": 1e30, "clip": None}, "The training diverged in epoch"),
+    ],
+)
+def test_bad_parameters_are_named(data, change, message):
+    train, known, _, _ = split(data, 8)
+    with pytest.raises(TileModelError, match=message):
+        trainer(**change).fit(train, known, small)
+
+
+def test_bad_labels_are_named(data):
+    structures, labels = data
+    with pytest.raises(TileModelError, match="energies must be of shape"):
+        PotentialLabels.of(structures, labels.energies[1:])
+    forces = labels.forces.copy()
+    forces[7, 1] = np.inf
+    with pytest.raises(TileModelError, match="The force of structure 1, atom 2 is infinite"):
+        PotentialLabels.of(structures, forces=forces)
+    with pytest.raises(TileModelError, match="no energies, forces or stresses to learn from"):
+        PotentialLabels.of(structures)
+    dimer = Structures.of([
+        {"numbers": [14, 79], "positions": [[0, 0, 0], [0, 0, 2.5]], "cell": np.zeros((3, 3)),
+         "pbc": False}
+    ])  # fmt: skip
+    with pytest.raises(TileModelError, match="Structure 0 has a stress and no volume"):
+        PotentialLabels.of(dimer, stress=np.zeros((1, 6)))
+
+
+def test_a_trainer_is_cloned_as_an_estimator_is():
+    copy = clone(trainer(energy_weight=(1.0, 2.0)))
+    assert copy.get_params()["energy_weight"] == (1.0, 2.0)
