@@ -1,4 +1,4 @@
-"""Errors of an extensive quantity, per system and per site, and a verdict on them."""
+"""Errors of extensive quantities, per system and per site, and comparisons with a constant."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from .fields._sources import as_array
 
 __all__ = ["ExtensiveErrors", "Verdict", "extensive_errors", "judge"]
 
-# Errors over those of a constant from which on a model is worth little, and hardly anything.
-_HALF = 0.5
-_HARDLY = 0.9
-# Below this, relative to their spread, errors are rounding: their digits differ by processor.
-_ROUNDING = 1e-6
+# Errors relative to those of a constant, above which a model is called poor or hardly better.
+_POOR = 0.5
+_HARDLY_BETTER = 0.9
+# Errors below this, relative to the spread of totals, may be round-off and are not printed.
+_ROUND_OFF = 1e-6
 
 
 @dataclass(frozen=True)
 class ExtensiveErrors:
-    """Summary of ``predicted - true``, in the units of y (per site, where sizes were given).
+    """Summary of ``predicted - true``, in units of y, or per site if sizes were passed.
 
     Attributes
     ----------
     median : float
-        Median absolute error. What Mills et al. call MAE of their Ising models.
+        Median absolute error, the "MAE" of the Ising models of Mills et al.
     mean : float
         Mean absolute error.
     rmse : float
         Root mean square error.
     bias : float
-        Mean error. It grows with the size of a system, where random errors of its parts cancel.
+        Mean error. It grows in proportion to the size of a system, while random errors cancel.
     """
 
     median: float
@@ -53,7 +53,7 @@ def extensive_errors(y_true, y_pred, sizes=None) -> ExtensiveErrors:
     y_true, y_pred : array-like of shape (n_samples,)
         Totals.
     sizes : array-like of shape (n_samples,) or float, default=None
-        Divide each error by this first: the number of sites, atoms, or an area.
+        Divisors of the errors, such as numbers of sites or atoms, or areas.
 
     Returns
     -------
@@ -83,21 +83,21 @@ def extensive_errors(y_true, y_pred, sizes=None) -> ExtensiveErrors:
 
 @dataclass(frozen=True)
 class Verdict:
-    """How much a model knows, compared with what anyone could say without it.
+    """Comparison of a model's errors with those of constant predictions.
 
     Attributes
     ----------
     n_systems : int
     r2 : float
-        The share of the variance of the totals that is explained; NaN where they do not vary.
+        Coefficient of determination; NaN if the totals do not vary.
     over_spread : float
-        Root mean square error over the standard deviation of the totals, which is the error of
-        predicting their mean; NaN where they do not vary.
+        Root mean square error divided by the standard deviation of the totals, which is the error
+        of predicting their mean; NaN if the totals do not vary.
     over_size : float or None
-        The same over the error of the best constant times the size of a system; None where sizes
-        were not given or are all equal, and that is the mean.
+        Root mean square error divided by that of the best constant times the size of a system;
+        None without sizes, or if all are equal.
     held_back : bool
-        Whether the model had not seen the systems.
+        Whether the systems were held back from the fit.
     """
 
     n_systems: int
@@ -108,37 +108,39 @@ class Verdict:
 
     @property
     def doubts(self) -> str:
-        """What is wrong, in plain words; empty where the model is at least twice as good."""
-        found = []
+        """Warnings in plain words; empty if the model is at least twice as good as a constant."""
+        sentences = []
         if math.isnan(self.over_spread):
-            why = "there is one system" if self.n_systems < 2 else "all of their totals are equal"
-            found.append(f"{why[0].upper()}{why[1:]}, so that nothing can be said of the model.")
+            reason = "There is one system" if self.n_systems < 2 else "All totals are equal"
+            sentences.append(f"{reason}, so the model cannot be compared with a constant.")
         else:
             references = [(self.over_spread, "predicting the mean of the totals")]
             if self.over_size is not None:
-                references.append((self.over_size, "a constant times the number of sites"))
+                references.append((self.over_size, "a constant times the size of the system"))
             error, reference = max(references)
-            if error >= _HALF:
-                found.append(f"The model is {_compared(error)} than {reference}.")
+            if error >= _POOR:
+                sentences.append(f"The model is {_compared(error)} than {reference}.")
         if not self.held_back:
-            found.append(
-                "The model was fitted to these systems: how well it predicts others was not "
-                "measured, as none were held back."
+            sentences.append(
+                "The model was fitted to these systems. Its errors on other systems are unknown, "
+                "since none were held back."
             )
-        return " ".join(found)
+        return " ".join(sentences)
 
     @property
     def words(self) -> str:
-        """The verdict in one paragraph."""
-        said = f"on {self.n_systems:,} systems {'held back' if self.held_back else 'fitted to'}"
+        """All numbers and `doubts`, as one paragraph."""
+        text = f"on {self.n_systems:,} systems {'held back' if self.held_back else 'fitted to'}"
         if not math.isnan(self.over_spread):
-            said += f": R² {self.r2:.4g}, errors {_share(self.over_spread)} of the spread of totals"
+            text += (
+                f": R² {self.r2:.4g}, RMSE {_ratio(self.over_spread)} times the spread of totals"
+            )
             if self.over_size is not None and math.isfinite(self.over_size):
-                said += f", and {_share(self.over_size)} of those of a constant times the sites"
-        return f"{said}. {self.doubts}".rstrip()
+                text += f", {_ratio(self.over_size)} times the RMSE of a constant times the size"
+        return f"{text}. {self.doubts}".rstrip()
 
     def as_dict(self) -> dict[str, float | int | bool | str | None]:
-        """Return the numbers by name, and the words; None for what is not defined."""
+        """Return the numbers and `words` by name; numbers that are not finite are None."""
         values = asdict(self)
         for key in ("r2", "over_spread", "over_size"):
             if values[key] is not None and not math.isfinite(values[key]):
@@ -146,31 +148,33 @@ class Verdict:
         return {**values, "words": self.words}
 
 
-def _share(error) -> str:
-    return f"{error:.2g}" if error >= _ROUNDING else f"less than {_ROUNDING:f}"
+def _ratio(error) -> str:
+    return f"{error:.2g}" if error >= _ROUND_OFF else f"less than {_ROUND_OFF:f}"
 
 
 def _compared(error) -> str:
     if error >= 1.0:
         return "no better"
-    return "hardly better" if error >= _HARDLY else "better by less than a factor of two"
+    if error >= _HARDLY_BETTER:
+        return "hardly better"
+    return "better by less than a factor of two"
 
 
 def judge(y_true, y_pred, sizes=None, *, held_back=True) -> Verdict:
-    """Compare the errors of totals with those of a constant.
+    """Compare the errors of totals with those of constant predictions.
 
-    The constants are the best there are for these very systems: the mean of their totals and,
-    where systems differ in size, the total per site that fits best. What is no better than those
-    has learned nothing, however small its errors on other systems are.
+    The constants are the best ones for these systems: the mean of their totals and, if systems
+    differ in size, the least-squares total per unit of size. A model that is no better than these
+    has learned nothing about these systems.
 
     Parameters
     ----------
     y_true, y_pred : array-like of shape (n_systems,)
         Totals.
     sizes : array-like of shape (n_systems,), default=None
-        The number of sites of each system.
+        Number of sites, instances or atoms of each system.
     held_back : bool, default=True
-        Whether the model has not seen these systems.
+        Whether these systems were held back from the fit.
 
     Returns
     -------
@@ -179,38 +183,40 @@ def judge(y_true, y_pred, sizes=None, *, held_back=True) -> Verdict:
     Raises
     ------
     ValueError
-        Where totals are not finite, or not one for each system.
+        If totals are not finite, or not one for each system.
 
     Examples
     --------
-    A model that says the mean, and one that says more:
+    A model that predicts the mean, and a good one:
 
     >>> from sk_ednn.metrics import judge
     >>> judge([3.0, 5.0, 7.0, 9.0], [6.0, 6.1, 5.9, 6.0]).doubts
     'The model is no better than predicting the mean of the totals.'
     >>> print(judge([3.0, 5.0, 7.0, 9.0], [3.1, 5.2, 6.9, 8.8]).words)
-    on 4 systems held back: R² 0.995, errors 0.071 of the spread of totals.
+    on 4 systems held back: R² 0.995, RMSE 0.071 times the spread of totals.
 
-    Where systems differ in size, much of R² is that of their sizes:
+    If systems differ in size, their sizes alone explain much of the variance:
 
     >>> verdict = judge([9.0, 21.0, 39.0, 81.0], [11.0, 21.0, 39.0, 80.0], [1, 2, 4, 8])
     >>> print(verdict.words)
-    on 4 systems held back: R² 0.9983, errors 0.041 of the spread of totals, and 1.2 of those of a
-    constant times the sites. The model is no better than a constant times the number of sites.
+    on 4 systems held back: R² 0.9983, RMSE 0.041 times the spread of totals, 1.2 times the RMSE of
+    a constant times the size. The model is no better than a constant times the size of the system.
     """
     y_true, y_pred = as_array(y_true, "y_true", float), as_array(y_pred, "y_pred", float)
     error = extensive_errors(y_true, y_pred).rmse
     if not math.isfinite(error):
-        raise ValueError("judge expects finite totals, got NaN or infinity among them.")
+        raise ValueError(
+            "judge expects finite totals, got NaN or infinity. Leave these systems out."
+        )
     spread = float(y_true.std())
-    # The mean of equal numbers may differ from them by a rounding error.
+    # The mean of equal numbers may differ from them by round-off.
     if spread <= 1e-14 * float(np.abs(y_true).max()):
         return Verdict(len(y_true), math.nan, math.nan, None, held_back)
     over_size = None
     if sizes is not None and np.ptp(sizes := as_array(sizes, "sizes", float)) > 0:
-        left = y_true - sizes * (sizes @ y_true / (sizes @ sizes))
-        of_size = float(np.sqrt(np.mean(left**2)))
-        # Totals that the sizes alone say need no model, and none is better.
-        over_size = error / of_size if of_size > 1e-14 * spread else math.inf
+        residuals = y_true - sizes * (sizes @ y_true / (sizes @ sizes))
+        reference = float(np.sqrt(np.mean(residuals**2)))
+        # No model is better if sizes explain the totals exactly.
+        over_size = error / reference if reference > 1e-14 * spread else math.inf
     over_spread = error / spread
     return Verdict(len(y_true), 1.0 - over_spread**2, over_spread, over_size, held_back)

@@ -37,6 +37,8 @@ def test_page(page, tmp_path, monkeypatch):
             pytest.importorskip("skops" if module == "sk_ednn.files" else module)
     if "from ase" in text:
         pytest.importorskip("ase")
+    if "StructureSearch" in text:
+        pytest.importorskip("ase_ga")
     monkeypatch.chdir(tmp_path)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -1,4 +1,4 @@
-"""The verdict on a model: where it is good, where it is bad, and where nothing can be said."""
+"""Verdicts on models: good ones, bad ones, and totals that do not vary."""
 
 import json
 
@@ -19,7 +19,7 @@ def off_by(share):
 
 
 @pytest.mark.parametrize("share", [0.01, 0.3, 0.7, 1.5])
-def test_numbers_are_those_of_scikit_learn(share):
+def test_numbers_equal_those_of_scikit_learn(share):
     verdict = judge(TRUE, off_by(share))
     assert verdict.r2 == pytest.approx(r2_score(TRUE, off_by(share)))
     assert verdict.over_spread == pytest.approx(share)
@@ -36,23 +36,23 @@ def test_numbers_are_those_of_scikit_learn(share):
         (50.0, "no better than predicting the mean"),
     ],
 )
-def test_what_is_not_twice_as_good_as_the_mean_is_said_in_words(share, said):
+def test_doubts_name_a_model_that_is_not_twice_as_good_as_the_mean(share, said):
     verdict = judge(TRUE, off_by(share))
     assert verdict.doubts == (f"The model is {said} of the totals." if said else "")
     assert verdict.doubts in verdict.words
 
 
-def test_predicting_the_mean_is_no_better_than_predicting_the_mean():
+def test_the_mean_is_no_better_than_the_mean():
     assert "no better" in judge(TRUE, np.full(5, TRUE.mean())).doubts
     # The mean of other systems is worse still.
     assert "no better" in judge(TRUE, np.full(5, TRUE.mean() + 3)).doubts
 
 
-def test_a_constant_a_site_explains_systems_of_several_sizes():
+def test_a_constant_per_site_explains_systems_of_several_sizes():
     per_site = SIZES * (SIZES @ TRUE / (SIZES @ SIZES))
     verdict = judge(TRUE, per_site, SIZES)
     assert verdict.r2 > 0.99 and verdict.over_size == pytest.approx(1.0)
-    assert verdict.doubts == "The model is no better than a constant times the number of sites."
+    assert verdict.doubts == "The model is no better than a constant times the size of the system."
     better = TRUE + 0.1 * (per_site - TRUE)
     assert judge(TRUE, better, SIZES).doubts == ""
     assert judge(TRUE, better, SIZES).over_size == pytest.approx(0.1)
@@ -62,14 +62,14 @@ def test_equal_sizes_add_nothing_to_the_mean():
     assert judge(TRUE, off_by(0.2), np.full(5, 64)) == judge(TRUE, off_by(0.2))
 
 
-def test_totals_that_the_sizes_say_need_no_model():
+def test_totals_in_proportion_to_the_size_need_no_model():
     verdict = judge(10 * SIZES, 10 * SIZES + 0.1, SIZES)
-    assert "no better than a constant times the number of sites" in verdict.doubts
+    assert "no better than a constant times the size of the system" in verdict.doubts
     assert verdict.as_dict()["over_size"] is None  # there is no error to compare with
 
 
-@pytest.mark.parametrize(("totals", "why"), [([7.0], "There is one"), ([0.1] * 9, "All of")])
-def test_where_nothing_can_be_said_that_is_said(totals, why):
+@pytest.mark.parametrize(("totals", "why"), [([7.0], "There is one"), ([0.1] * 9, "All totals")])
+def test_doubts_if_totals_do_not_vary(totals, why):
     verdict = judge(totals, np.add(totals, 1.0))
     assert verdict.doubts.startswith(why)
     numbers = verdict.as_dict()
@@ -77,19 +77,19 @@ def test_where_nothing_can_be_said_that_is_said(totals, why):
     json.loads(json.dumps(numbers, allow_nan=False))
 
 
-def test_systems_that_were_fitted_to_say_little():
+def test_doubts_about_training_systems():
     good = judge(TRUE, TRUE, held_back=False)
     assert "none were held back" in good.doubts and "no better" not in good.doubts
     assert "5 systems fitted to" in good.words
     assert "no better" in judge(TRUE, off_by(1.2), held_back=False).doubts
 
 
-def test_rounding_errors_have_no_digits():
+def test_round_off_has_no_digits():
     words = {judge(TRUE, TRUE + eps, SIZES).words for eps in (0.0, 1e-13, -3e-12)}
     assert len(words) == 1 and "less than 0.000001" in words.pop()
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_what_is_not_finite_is_not_judged(bad):
+def test_totals_must_be_finite(bad):
     with pytest.raises(ValueError, match="finite"):
         judge([1.0, 2.0], [1.0, bad])

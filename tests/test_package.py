@@ -114,6 +114,10 @@ NEEDS = {
     "from sk_ednn.datasets import load_sheets; load_sheets(as_ase=True)": "atoms",
     "from sk_ednn.atoms import EDNNCalculator; EDNNCalculator(model)": "atoms",
     "from sk_ednn.atoms import GaussianRasterizer as Draw; Draw(0.2, 0.2).fit('a.xyz')": "atoms",
+    "import numpy as np; from sk_ednn.images import CountRegressor; "
+    "CountRegressor().fit(np.arange(512.0).reshape(2, 16, 16), [1, 2])": "images",
+    "open('a.png', 'w').write('P'); from sk_ednn.images import read_pictures; "
+    "read_pictures('a.png')": "images",
     "from sk_ednn.inspection import TilingDisplay; TilingDisplay.from_tiling(model.tiling_, X)":
         "plot",
 }  # fmt: skip

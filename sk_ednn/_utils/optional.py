@@ -18,7 +18,7 @@ _LIBRARIES = {
     "cli": ("typer", "rich", "yaml"),
     "hdf5": ("h5py",),
     "zarr": ("zarr",),
-    "images": ("tifffile", "imagecodecs", "PIL", "skimage"),
+    "images": ("tifffile", "imagecodecs", "PIL", "skimage", "openpyxl"),
     "files": ("skops",),
     "onnx": ("onnx", "onnxscript", "onnxruntime"),
 }

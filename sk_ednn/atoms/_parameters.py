@@ -5,9 +5,14 @@ from numbers import Integral, Real
 
 import numpy as np
 
+from .._utils.memory import require_memory
 from ..fields._sources import as_array
 from ..structures._cells import AXES, ROUNDING
 from ..structures._elements import HEAVIEST, atomic_number, symbol
+
+# Of Gaussians, on one core of any machine, at most.
+_PIXELS_A_SECOND = 1e9
+_MOST_SECONDS = 3600.0
 
 
 def in_plane(forces, k, n_atoms, plane):
@@ -19,6 +24,41 @@ def in_plane(forces, k, n_atoms, plane):
             f"{forces.shape}."
         )
     return -(forces[:, list(AXES[plane])] if forces.shape[1] == 3 else forces)
+
+
+def require_drawable(n_atoms, shape, spacing, width, cutoff, separable):
+    """Raise where Gaussians reach so far that drawing them would not end, or not fit in memory.
+
+    Parameters
+    ----------
+    n_atoms : int
+        Of all structures that are drawn together.
+    shape : sequence of int
+        Pixels of the largest of them along each axis.
+    spacing, width, cutoff
+        As the rasteriser has them.
+    separable : bool
+        Whether a Gaussian is drawn as a product of one along each axis.
+
+    Raises
+    ------
+    TileMemoryError, ValueError
+    """
+    sides = [2 * (cutoff * width / step) + 1 for step in spacing]  # floats: they may be anything
+    with np.errstate(over="ignore"):
+        window = float(np.prod(sides))
+    n_bytes = 12 * sides[-1] * (shape[-1] + n_atoms)
+    if not separable:
+        n_bytes = 8 * (len(sides) + 3) * window
+    reach = f"cutoff={cutoff:g} widths of {width:g} Å, {sides[0] / 2:.3g} pixels,"
+    advice = "Take a smaller one: beyond the usual cutoff=6 there is 2e-8 of a Gaussian's height."
+    require_memory(n_bytes, f"Drawing Gaussians up to {reach}", advice)
+    seconds = n_atoms * window / _PIXELS_A_SECOND
+    if seconds > _MOST_SECONDS:
+        raise ValueError(
+            f"Drawing {n_atoms} atoms up to {reach} would take {seconds / 3600:.3g} hours or more. "
+            f"{advice}"
+        )
 
 
 def spacing_per_axis(spacing, n_axes):

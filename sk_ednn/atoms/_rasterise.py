@@ -21,6 +21,7 @@ from ._parameters import (
     grid_shapes,
     heights_by_number,
     in_plane,
+    require_drawable,
     spacing_per_axis,
 )
 
@@ -247,7 +248,7 @@ class GaussianRasterizer(TransformerMixin, BaseEstimator):
         self._order = None if self.channels_ is None else np.argsort(self.channels_)
         self._heights = heights_by_number(self.weights, self.channels_)
         self._check_species(atoms)
-        self._shapes(atoms.lengths)
+        self._require_drawable(atoms)
         return self
 
     def transform(self, X):
@@ -499,7 +500,14 @@ class GaussianRasterizer(TransformerMixin, BaseEstimator):
         check_frames(
             atoms.vectors, atoms.periodic, self._cosines, np.array(self.periodic_), self.plane
         )
+        self._require_drawable(atoms)
         return atoms
+
+    def _require_drawable(self, atoms):
+        most = self._shapes(atoms.lengths).max(axis=0)
+        require_drawable(
+            len(atoms.numbers), most, self.spacing_, self.width, self.cutoff, self._separable
+        )
 
     @property
     def _n_channels(self):

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from . import _config, _count_app
+from . import _config, _count_app, _search
 from ._errors import one_line_errors
 from ._models import TILE_MODELS
 from ._potentials import POTENTIALS
@@ -24,6 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(_count_app.app)
+app.add_typer(_search.app, name="search")
 
 Fields = Annotated[
     str,

@@ -250,13 +250,16 @@ def _settings(ctx, asked, structures, say):
         adjust=adjust,
         multiple=focus,
     ).fit(structures)
+    boundary = asked.boundary
+    if not _given(ctx, "boundary") and not any(draw.periodic_):
+        boundary = "zero"
     if _given(ctx, "context"):
         context = _numbers("--context", asked.context, d, int)
     else:
         context = tuple(round(reach / s) for s in spacing)
-    boundary = asked.boundary
-    if not _given(ctx, "boundary") and not any(draw.periodic_):
-        boundary = "zero"
+        if boundary == "periodic":  # beyond half of a cell a tile sees parts of it twice
+            pixels = np.rint(atoms.lengths.min(axis=0) / spacing).astype(int)
+            context = tuple(min(c, int(n) // 2) for c, n in zip(context, pixels, strict=True))
     stretched = f", stretched by up to {100 * adjust:.2g} % (--adjust)" if adjust else ""
     say(
         f"pixels: {' x '.join(f'{s:.4g}' for s in spacing)} Å{stretched} (--spacing), Gaussians of "

@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._utils.hashing import sent_to_processes
 from .._utils.stored import stored
+from .._utils.warned_once import warned_once
 from ..fields._fields import check_fields
 from ..fields._sources import in_memory
 from ..tiling import AbstractTiling
@@ -137,7 +138,7 @@ class EDNNCommittee(MetaEstimatorMixin, ScoredByTotals, BaseEstimator):
             _drawn(n_samples, groups, random_state) if self.bootstrap else everything
             for _ in members
         ]
-        with sent_to_processes():
+        with sent_to_processes(), warned_once():
             estimators = Parallel(
                 n_jobs=self.n_jobs,
                 verbose=self.verbose,
@@ -171,7 +172,8 @@ class EDNNCommittee(MetaEstimatorMixin, ScoredByTotals, BaseEstimator):
             Only if `return_std`.
         """
         check_is_fitted(self)
-        predictions = np.stack([estimator.predict(X) for estimator in self.estimators_])
+        with warned_once():
+            predictions = np.stack([estimator.predict(X) for estimator in self.estimators_])
         mean = predictions.mean(axis=0)
         return (mean, predictions.std(axis=0, ddof=1)) if return_std else mean
 

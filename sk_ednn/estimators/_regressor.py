@@ -22,6 +22,7 @@ from ..tile_models._baseline import baseline_totals, fit_baselines
 from ..tiling import AbstractTiling
 from ._admission import admit
 from ._fit_cache import fit_cached
+from ._overflow import overflow_named
 from ._targets import ScoredByTotals, per_site
 from ._terms import WithTerms, check_terms
 
@@ -221,7 +222,7 @@ class EDNNRegressor(ScoredByTotals, WithTerms):
                 "(GradientSolver) or a linear model (LinearSolver)."
             )
         problem = self._problem(terms, admitted, self._start(terms), random_state)
-        with as_arrays():
+        with as_arrays(), overflow_named(admitted.systems):
             tile_models = solver.fit(problem)
         # Nothing above changes the estimator, so a failed fit leaves it as it was.
         self._store(solver, evaluation, problem, tile_models, admitted, X)

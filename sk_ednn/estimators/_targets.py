@@ -11,6 +11,7 @@ from sklearn.utils import check_array
 from ..fields._fields import require_finite, require_numbers
 from ..fields._sources import as_array, in_memory
 from ._data_warnings import warn_of_means, warn_of_standardised
+from ._overflow import require_moderate
 
 
 def check_targets(caller, fields, y, sample_weight, groups):
@@ -37,6 +38,7 @@ def check_targets(caller, fields, y, sample_weight, groups):
             f"(n_samples, n_outputs); got shape {y.shape}. Sum values per site over each field."
         )
     require_finite(y, "y")
+    require_moderate(y, "y")
     y = np.asarray(y, dtype=np.float64).reshape(len(y), -1)
     check_length("y", y, fields)
     if isinstance(sample_weight, Real):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import copy
 import math
+import warnings
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from ..exceptions import TileModelError, TilingError
+from ..exceptions import NoveltyWarning, TileModelError, TilingError
 from ..fields._fields import check_fields, require_finite
+from ..fields._range import InputRange, extremes
 from ..fields._sources import as_array
 from ._ledger import Ledger, flat_sites
 
@@ -85,6 +87,8 @@ class LocalUpdates:
         self._total = self._ledger.totals[0]
         self._lost = np.zeros_like(self._total)
         self._changes = self._n_moves = None
+        values = getattr(model, "input_range_", None)  # of no file that was written without
+        self._known = None if values is None else InputRange.from_array(values)
 
     def __copy__(self):
         """Return an independent copy: a shared field and totals apart would not match."""
@@ -124,9 +128,15 @@ class LocalUpdates:
             Where a site is outside of the field or comes twice in a move, where a value is NaN,
             infinite, or not one that the type of the field can hold. There is then no proposal:
             the one before cannot be accepted any more.
+
+        Warns
+        -----
+        NoveltyWarning
+            The first time that values lie far outside those that the model was fitted to.
         """
         self._n_moves = None  # until it has succeeded there is no proposal
         sites, values, several = self._checked(sites, values)
+        self._warn_of_range(values)
         owners = np.zeros(len(sites), dtype=np.intp)
         changes = self._ledger.propose(owners, sites, values)
         self._changes, self._n_moves = changes, len(sites)
@@ -176,6 +186,17 @@ class LocalUpdates:
         )
         self._total = total
         self._n_moves = None
+
+    def _warn_of_range(self, values):
+        """Warn of values far outside those of the fit, once: moves are many, and much alike."""
+        if self._known is None:
+            return
+        channels = -1 if values.ndim > 2 else None
+        least, largest = extremes(values, channels)
+        doubt = self._known.doubt(least.min(axis=0), largest.max(axis=0))
+        if doubt is not None:
+            self._known = None
+            warnings.warn(doubt, NoveltyWarning, stacklevel=3)
 
     def _checked(self, sites, values):
         """Return sites (n_moves, n_sites, n_axes), values to match, and whether there are moves."""

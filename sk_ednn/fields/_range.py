@@ -15,9 +15,12 @@ import numpy as np
 from ..exceptions import NoveltyWarning
 from ._channels import channels_first
 from ._sources import read_sites
+from ._views import SourceView
 
 # Values are far outside where they are further from the range than it is wide, and where fields
-# that are not constant vary by less than this part of what each field of the fit did.
+# that are not constant vary by less than this part of what each field of the fit did. The range is
+# that of the least and the largest number. Of heavy tails (lognormal, Cauchy) larger fields hold
+# numbers that the fit never saw; the model does not know these, and the warning is right.
 _NARROW = 1e-2
 # A range without width, of a channel that was constant, has this relative width.
 _RELATIVE_WIDTH = 1e-6
@@ -174,7 +177,7 @@ def extremes(values, channel_axis=None) -> tuple[np.ndarray, np.ndarray]:
     )
 
 
-class WatchedSource:
+class WatchedSource(SourceView):
     """A source that watches the range of what is read from it.
 
     Parameters
@@ -185,22 +188,10 @@ class WatchedSource:
     """
 
     def __init__(self, source, channel_axis=None):
-        self.source = source
+        super().__init__(source, source.shape)
         self.channel_axis = channel_axis
-        self.shape, self.dtype = source.shape, source.dtype
-        self.spacing = source.spacing
         self.least = self.largest = None
         self._span, self._of_whole_fields = 0.0, True
-
-    @property
-    def ndim(self) -> int:
-        """Number of axes."""
-        return len(self.shape)
-
-    @property
-    def chunks(self) -> tuple[int, ...] | None:
-        """Shape of what is read at a time, or None."""
-        return getattr(self.source, "chunks", None)
 
     def read(self, slices) -> np.ndarray:
         """Return the box of these slices."""

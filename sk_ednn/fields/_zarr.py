@@ -29,6 +29,12 @@ def check_zarr(array: Any, follow_links) -> None:
     follow_links : bool
         Whether links that lead out of the store may be followed.
     """
+    if 0 in array.chunks and 0 not in array.shape:
+        raise ValueError(
+            f"The zarr array {array.name or array.path!r} of shape {array.shape} has chunks of "
+            f"shape {array.chunks}, which have no sites: store it anew, with chunks of one site or "
+            "more along each axis."
+        )
     folder = local_folder(array)
     if folder is not None:
         require_plain_files(_root(array), folder, follow_links)

@@ -15,7 +15,7 @@ from ..exceptions import ModelFileError
 from . import _arrays, _container, _estimators
 from ._budget import Unlimited
 from ._document import Decoder, Encoder, named
-from ._trial import require_working
+from ._trial import require_units, require_working
 
 # 2: estimators of scikit-learn that are known are described in config.json itself.
 SCHEMA = 3
@@ -182,6 +182,7 @@ def load(path, *, modules=None, device="cpu", max_bytes=None):
             model = decode(config["model"])
         if not hasattr(model, "predict"):
             raise ModelFileError(f"it holds a {type(model).__name__}, which is no model")
+        require_units(model)
         if config.get("tried", True):
             require_working(model, container.budget, decode.asked)
     return model

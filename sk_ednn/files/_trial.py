@@ -74,6 +74,31 @@ def require_working(model, budget, asked=False) -> None:
             _try(top, _regressors(top)[0], budget, asked)
 
 
+def require_units(model) -> None:
+    """Raise where units, offsets or baselines of a model are no numbers, whatever it predicts.
+
+    Raises
+    ------
+    ValueError
+    """
+    for regressor in _regressors(model):
+        for tile_model, _ in regressor.fitted_terms():
+            known = {"scale": getattr(tile_model, "scale", 1.0)}
+            standardization = getattr(tile_model, "standardization", None)
+            if standardization is not None:
+                known["mean of its inputs"] = standardization.mean
+                known["scale of its inputs"] = standardization.scale
+            baseline = getattr(tile_model, "baseline", None)
+            if baseline is not None:
+                known["coefficients of its baseline"] = baseline.coefficients
+            for name, values in known.items():
+                values = np.asarray(values, dtype=np.float64)
+                if not np.isfinite(values).all():
+                    raise ValueError(f"the {name} is {values.ravel()[:4].tolist()}")
+            if standardization is not None and not np.all(standardization.scale > 0):
+                raise ValueError("the scale of its inputs is not positive")
+
+
 def _check_front(step):
     """Raise where what draws structures has attributes that do not fit together."""
     atoms = sys.modules.get("sk_ednn.atoms._rasterise")
@@ -139,8 +164,10 @@ def _try(model, regressor, budget, asked):
             except Exception as error:  # a function in it may not be defined for these values
                 errors.append(error)
                 continue
-        if totals.shape[:1] != (_SAMPLES,) or totals.ndim > 2 or not np.isfinite(totals).all():
+        if totals.shape[:1] != (_SAMPLES,) or totals.ndim > 2:
             raise ValueError(f"it predicts an array of shape {totals.shape}")
+        if not np.isfinite(totals).all():
+            raise ValueError("it predicts NaN or infinity for fields like those of its training")
         return
     raise errors[0]
 

@@ -206,7 +206,7 @@ class CountRegressor(RegressorMixin, BaseEstimator):
             require_picture(picture, arrays[-1])
         require_distinct(pictures, [pixel_digest(values) for values in arrays])
         check_boxes(boxes, pictures, totals.shape[1])
-        with needing("CountRegressor"):
+        with needing("CountRegressor", extra="images"):
             from ._fitting import fit_members
         reduction = self.reduction
         if reduction == "auto":
@@ -401,7 +401,7 @@ class CountRegressor(RegressorMixin, BaseEstimator):
 
     def _evaluated(self, pictures, keep):
         geometry = Geometry(*self.geometry_)
-        with needing("CountRegressor"):
+        with needing("CountRegressor", extra="images"):
             import torch  # noqa: F401
         for picture in pictures:
             yield contributions(picture, self.estimators_, geometry, keep=keep)

@@ -1,4 +1,4 @@
-"""Tables of spreadsheets, by way of pandas."""
+"""Tables of Excel, by way of openpyxl."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from .._utils.optional import needing
 
 
 def read_sheet(path: str) -> list[list[str]]:
-    """Return the cells of the first sheet of an Excel or OpenDocument file, as texts.
+    """Return the cells of the first sheet of an Excel file, as texts.
 
     Parameters
     ----------
@@ -15,16 +15,24 @@ def read_sheet(path: str) -> list[list[str]]:
     Raises
     ------
     MissingExtraError
-        Where pandas, or the library that it reads such files with, is not installed.
+        Where openpyxl is not installed.
+    ValueError
+        Where the file is not what Excel writes.
     """
-    with needing(f"Reading {path}"):
-        import pandas as pd
+    with needing(f"Reading {path}", extra="images"):
+        from openpyxl import load_workbook
+    try:
+        book = load_workbook(path, read_only=True, data_only=True)
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # a damaged zip, or another file by this name
+        raise ValueError(f"{path} cannot be read as an Excel file: {error}") from error
+    try:
+        rows = [list(row) for row in book.worksheets[0].iter_rows(values_only=True)]
+    finally:
+        book.close()
+    return [["" if cell is None else _text(cell) for cell in row] for row in rows]
 
-        try:
-            table = pd.read_excel(path, header=None, dtype=object)
-        except ValueError as error:
-            raise ValueError(f"{path} cannot be read as a spreadsheet: {error}") from error
-    return [
-        ["" if pd.isna(cell) else str(cell) for cell in row]
-        for row in table.itertuples(index=False)
-    ]
+
+def _text(cell) -> str:
+    return f"{cell:.0f}" if isinstance(cell, float) and cell.is_integer() else str(cell)

@@ -73,7 +73,7 @@ def write_map(path, contributions, focus) -> None:
     contributions : ndarray of shape (*tile_grid,) or (*tile_grid, n_outputs)
     focus : tuple of int
     """
-    with needing("Writing a map as TIFF"):
+    with needing("Writing a map as TIFF", extra="images"):
         import tifffile
     values = np.asarray(contributions, dtype=np.float32)
     axes = "ZYX"[-len(focus) :]
@@ -102,7 +102,7 @@ def write_overlay(path, picture, contributions, focus) -> None:
 
 def overlay_png(picture, contributions, focus) -> bytes:
     """Return the bytes of a PNG with a map over its picture, as `write_overlay` writes it."""
-    with needing("Drawing a map"):
+    with needing("Drawing a map", extra="images"):
         from PIL import Image
     values = np.asarray(contributions, dtype=np.float64)
     while values.ndim > 2:

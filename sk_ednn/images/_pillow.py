@@ -39,7 +39,7 @@ def open_plain(path: str, name: str) -> Picture:
     ------
     PictureError
     """
-    with needing(f"Reading {name}"):
+    with needing(f"Reading {name}", extra="images"):
         from PIL import Image, UnidentifiedImageError
     _require_8_bits(path, name)
     try:

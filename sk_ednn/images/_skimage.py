@@ -99,7 +99,7 @@ class LocalFeatures(TransformerMixin, BaseEstimator):
         return pictures
 
     def _of(self, picture) -> np.ndarray:
-        with needing("LocalFeatures"):
+        with needing("LocalFeatures", extra="images"):
             from skimage.feature import multiscale_basic_features
         values = (picture.array().astype(np.float32) - self.mean_) / self.scale_
         found = multiscale_basic_features(

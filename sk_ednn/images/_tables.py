@@ -15,7 +15,8 @@ import numpy as np
 
 from ._picture import stem_of
 
-_SHEETS = {".xlsx", ".xls", ".xlsm", ".ods"}
+_SHEETS = {".xlsx", ".xlsm"}
+_OTHER_SHEETS = {".xls", ".ods", ".numbers"}
 _MISSING = {"", "na", "n/a", "nan", "-", "--", "?", "none", "null", "missing"}
 # Shown of a list of names.
 _SHOWN = 5
@@ -73,7 +74,7 @@ def match_totals(pictures, table, *, columns=None, counts=None) -> Matched:
     ----------
     pictures : list of Picture
     table : str, path-like, or mapping of str to number or sequence of numbers
-        A file of comma, semicolon or tab separated values, an Excel or OpenDocument spreadsheet, or
+        A file of comma, semicolon or tab separated values, an Excel file, or
         totals by name.
     columns : str or sequence of str, default=None
         Columns of the totals. None where there is only one column of numbers beside the names.
@@ -160,6 +161,8 @@ def _read(path, where) -> tuple[list[str], list[_Row]]:
         from ._excel import read_sheet
 
         cells = read_sheet(path)
+    elif Path(path).suffix.lower() in _OTHER_SHEETS:
+        raise TableError(f"{where}: spreadsheets are read as .xlsx. Save it so, or as CSV.")
     else:
         cells = _cells(path, where)
     rows = [

@@ -33,7 +33,7 @@ def open_tiff(path: str, name: str) -> Picture:
     ------
     PictureError
     """
-    with needing(f"Reading {name}"):
+    with needing(f"Reading {name}", extra="images"):
         import tifffile
     try:
         with tifffile.TiffFile(path) as file:
@@ -197,7 +197,7 @@ class _Tiff:
 
     def _pieces(self):
         if self._opened is None:
-            with needing(f"Reading {self.name} by regions"):
+            with needing(f"Reading {self.name} by regions", extra="images"):
                 import zarr
             import tifffile
 

@@ -34,7 +34,7 @@ def open_zarr(path: str, name: str) -> Picture:
     ------
     PictureError
     """
-    with needing(f"Reading {name}"):
+    with needing(f"Reading {name}", extra="images"):
         import zarr
     try:
         node: Any = zarr.open(path, mode="r")
@@ -124,7 +124,7 @@ def map_writer(path, name, tile_grid, focus, n_outputs):
     FileExistsError
         Where the folder is something else.
     """
-    with needing("Writing a map as OME-Zarr"):
+    with needing("Writing a map as OME-Zarr", extra="images"):
         import zarr
     if Path(path).exists() and not is_zarr(Path(path)):
         raise FileExistsError(f"{path} exists, and is no map: give another folder.")

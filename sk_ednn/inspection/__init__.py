@@ -1,4 +1,4 @@
-"""Measures and plots of a fitted model: what it sees, how far, and whether it is extensive."""
+"""Measures and plots of fitted models: locality, context, interactions and extensivity."""
 
 from ._context import context_sensitivity
 from ._extensivity import extensivity_report, size_transfer

@@ -1,4 +1,4 @@
-"""What it costs to hide part of what a tile sees."""
+"""Sensitivity of totals to hiding part of each tile."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from ._grids import focus_mask, grid_term
 KINDS = ("blur", "noise", "occlude")
 REGIONS = ("context", "focus")
 
-# Tiles of a block: what is hidden is copied once for each way of hiding it.
-_BLOCK = 2048
-# Places of the hidden patch; each tile is given one of them.
-_N_PLACES = 32
+# Tiles per block. A block is copied once for each way of hiding its sites.
+_BLOCK_TILES = 2048
+# Number of positions of the hidden patch; each tile gets one of them at random.
+_N_POSITIONS = 32
 
 
 @validate_params(
@@ -46,48 +46,49 @@ def context_sensitivity(
     term=None,
     random_state=None,
 ):
-    """Measure the error of totals when part of what each tile sees is hidden.
+    """Measure the error of totals when part of each tile is hidden.
 
-    In every tile a connected patch is hidden, once in the context and once in the focus, at equal
-    areas. A model whose tiles count what is in their focus, and look at the context to do it
-    well, suffers from either; one that needs no context suffers only from the focus.
+    A connected patch is hidden in every tile, once in the context and once in the focus, at equal
+    areas. If tiles count what is in their focus and need the context to do so, hiding either
+    increases the error. If they need no context, only hiding the focus does.
 
     Parameters
     ----------
     estimator : EDNNRegressor, Pipeline that ends in one, or search over either; fitted
-    X : what the estimator predicts
+    X : samples to predict
     y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
-        The true totals. None to compare with what the model predicts when nothing is hidden.
+        True totals. None to compare with the predictions of unchanged tiles.
     kinds : str or sequence of {"blur", "noise", "occlude"}, default=("blur", "noise", "occlude")
-        How sites are hidden: by a Gaussian blur of the tile; by the values that the same site has
-        in other tiles, each site by another one; by the mean of all values (of each channel).
+        Replacement of hidden sites: "blur" by a Gaussian blur of the tile, "noise" by the values
+        of the same site in other tiles, drawn for each site, "occlude" by the mean of all values
+        (of each channel).
     areas : array-like of int, default=None
         Numbers of sites to hide. None for five numbers up to the smaller of focus and context.
     n_repeats : int, default=3
-        How often the patches are drawn.
+        Number of draws of the patches.
     blur_width : float, default=None
         Standard deviation of the blur, in sites. None for a quarter of the window.
     with_baseline : bool, default=True
-        Whether sites are hidden from the baseline, too. A ``baseline="content"`` holds most of many
-        totals, and covers what the tile model does: leave it out to look at that alone.
+        Whether to hide sites from the baseline, too. A ``baseline="content"`` explains most of
+        many totals and obscures the tile model; set False to measure the tile model alone.
     term : str, default=None
-        Which term to look at, where the estimator has several.
+        Which term to examine, if the estimator has several.
     random_state : int, RandomState or None, default=None
 
     Returns
     -------
     result : Bunch
         areas : ndarray of int of shape (n_areas,)
-            Hidden sites of each tile.
+            Number of hidden sites per tile.
         errors : ndarray of shape (n_kinds, 2, n_areas, n_repeats)
-            Mean absolute errors of the totals, in units of y; the second axis is that of
+            Mean absolute errors of the totals, in units of y. The second axis is that of
             `regions`.
         reference : float
-            The error when nothing is hidden; 0 if `y` is None.
+            Error if nothing is hidden; 0 if `y` is None.
         kinds, regions : tuple of str
             `regions` is ("context", "focus").
         n_sites : dict of str to int
-            Sites of a tile's context and of its focus.
+            Number of sites of the context and of the focus.
 
     Raises
     ------
@@ -100,8 +101,7 @@ def context_sensitivity(
 
     Examples
     --------
-    A total that is a sum over sites needs no context, and with the content of the focus as a
-    baseline there is nothing left to take from it:
+    A sum over sites needs no context. Hiding the context therefore changes nothing:
 
     >>> import numpy as np
     >>> from sklearn.linear_model import Ridge
@@ -129,7 +129,7 @@ def context_sensitivity(
     if blur_width is None:
         blur_width = max(focus.shape) / 4
 
-    if not with_baseline:  # nothing is hidden from it: in a difference it drops out
+    if not with_baseline:  # it cancels in the differences below
         tile_model = tile_model.with_baseline(None)
     predicted = np.asarray(fitted.regressor.predict(fitted.X)).reshape(fields.n_samples, -1)
     y = predicted if y is None else as_array(y, "y", float).reshape(-1, predicted.shape[1])
@@ -142,7 +142,7 @@ def context_sensitivity(
         for region, sites in regions.items()
     }
     changes = np.zeros((len(kinds), 2, len(areas), n_repeats, *predicted.shape))
-    for block in tiling.plan(fields, _BLOCK):
+    for block in tiling.plan(fields, _BLOCK_TILES):
         tiles = tiling.block_tiles(fields, block)
         samples = fields.stacks[block.stack].samples[block.samples]
         values = np.array(tiles.array())
@@ -153,12 +153,12 @@ def context_sensitivity(
         for k, kind in enumerate(kinds):
             for g, region in enumerate(REGIONS):
                 for r in range(n_repeats):
-                    instead = _replacement(kind, values, focus.shape, blur_width, fill, rng)
+                    replacement = _replacement(kind, values, focus.shape, blur_width, fill, rng)
                     patches = orders[region][r]
                     order = patches[rng.randint(len(patches), size=len(values))]
                     order = np.ravel_multi_index(regions[region].T, focus.shape)[order]
                     for a, area in enumerate(areas):
-                        hidden = _hide(values, instead, order[:, :area])
+                        hidden = _hide(values, replacement, order[:, :area])
                         after = tile_model.predict(hidden.reshape(-1, *tile_model.tile_shape))
                         changes[k, g, a, r, samples] += tiles.total(after - before)
     return Bunch(
@@ -185,16 +185,16 @@ def _checked_areas(areas, regions) -> np.ndarray:
         raise TilingError(f"areas must be a sequence of integers, got {areas!r}.")
     if areas.min() < 1 or areas.max() > most:
         raise TilingError(
-            f"areas must lie between 1 and {most}, the number of sites of the smaller of focus "
-            f"and context, got {areas.tolist()}."
+            f"areas must be between 1 and {most}, the number of sites of the smaller of focus "
+            f"and context; got {areas.tolist()}."
         )
     return areas
 
 
 def _mean_values(tiling, fields, n_axes) -> np.ndarray:
-    """Return the mean over all sites, of each channel."""
+    """Return the mean of each channel over all sites."""
     total, count = 0.0, 0
-    for tiles in tiling.blocks(fields, _BLOCK):
+    for tiles in tiling.blocks(fields, _BLOCK_TILES):
         focus = tiles.array()[(slice(None), *tiling.focus_sites(tiles.tile_shape))]
         axes = tuple(range(1 + n_axes))
         total = total + focus.sum(axis=axes, dtype=np.float64)
@@ -203,18 +203,17 @@ def _mean_values(tiling, fields, n_axes) -> np.ndarray:
 
 
 def _patch_orders(sites, rng) -> np.ndarray:
-    """Order the sites of a region by their distance from one of them, for several of them.
+    """Return orders of the sites of a region, each by the distance from one of them.
 
-    The first n of an order are a connected patch of n sites, or as near to one as the region
-    allows.
+    The first n sites of an order are a connected patch, or as close to one as the region allows.
     """
-    starts = rng.permutation(len(sites))[:_N_PLACES]
+    starts = rng.permutation(len(sites))[:_N_POSITIONS]
     distances = np.linalg.norm(sites[starts][:, None] - sites[None], axis=-1)
     return np.argsort(distances + 1e-6 * rng.uniform(size=distances.shape), axis=1)
 
 
 def _replacement(kind, values, window, blur_width, fill, rng) -> np.ndarray:
-    """Return what stands in for each value that is hidden, of the shape of values."""
+    """Return the replacement of each value if it is hidden, of the shape of values."""
     if kind == "occlude":
         return np.broadcast_to(fill, values.shape)
     if kind == "noise":
@@ -225,8 +224,8 @@ def _replacement(kind, values, window, blur_width, fill, rng) -> np.ndarray:
     return gaussian_filter(images, width, mode="nearest").reshape(values.shape)
 
 
-def _hide(values, instead, sites) -> np.ndarray:
+def _hide(values, replacement, sites) -> np.ndarray:
     hidden = values.copy()
     rows = np.arange(len(values))[:, None]
-    hidden[rows, sites] = instead[rows, sites]
+    hidden[rows, sites] = replacement[rows, sites]
     return hidden

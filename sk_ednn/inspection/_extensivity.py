@@ -1,4 +1,4 @@
-"""Whether predictions are extensive: copies, additivity, shifts, and errors against size."""
+"""Extensivity of predictions: copies, additivity, shifts, and errors against size."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from ._grids import grid_axes, predict_list
 
 
 def size_transfer(y_true, y_pred, sizes):
-    """Split the errors of systems of different sizes into a bias and a noise.
+    """Split the errors of systems of different sizes into bias and noise.
 
-    An error that all tiles share adds up with their number, independent ones with its root::
+    An error common to all tiles grows with their number, independent errors with its square root::
 
         error  =  bias * N  +  noise * sqrt(N) * z          z: standard normal
 
-    Both follow by maximum likelihood, which is least squares with weights 1 / N.
+    Both are maximum likelihood estimates, that is, least squares with weights 1 / N.
 
     Parameters
     ----------
     y_true, y_pred : array-like of shape (n_samples,)
         Totals.
     sizes : array-like of shape (n_samples,)
-        N: the number of sites or atoms, or the area, of each system.
+        N: number of sites or atoms, or area, of each system.
 
     Returns
     -------
@@ -35,32 +35,32 @@ def size_transfer(y_true, y_pred, sizes):
         bias_std_error : float
             Standard error of `bias`.
         noise : float
-            In units of y per root of the unit of size; unbiased in its square.
+            In units of y per square root of the unit of size. Its square is unbiased.
         crossover : float
-            The size above which the bias is the larger part, ``(noise / bias)**2``; infinite
-            where the bias is zero.
+            Size above which the bias dominates, ``(noise / bias)**2``; infinite if the bias is
+            zero.
         sizes : ndarray of shape (n_sizes,)
-            The sizes that occur.
+            Distinct sizes.
         rmse : ndarray of shape (n_sizes,)
-            Root mean square error at each of them.
+            Root mean square error at each size.
         expected : ndarray of shape (n_sizes,)
-            ``sqrt((bias * N)**2 + noise**2 * N)``: far from `rmse`, the two parts do not tell the
-            whole story.
+            ``sqrt((bias * N)**2 + noise**2 * N)``. If it differs much from `rmse`, the errors do
+            not follow this model.
         exponent : float
-            Of the size, in a fit of a power law to `rmse`: 1/2 for noise alone, 1 for bias alone;
-            NaN with one size.
+            Exponent of the size in a power law fitted to `rmse`: 1/2 for noise alone, 1 for bias
+            alone, NaN for one size.
 
     Examples
     --------
-    A bias and a noise, planted and found:
+    Recover a known bias and noise:
 
     >>> import numpy as np
     >>> from sk_ednn.inspection import size_transfer
     >>> rng = np.random.default_rng(0)
     >>> N = np.repeat([64, 256, 1024, 4096], 200)
     >>> error = 0.002 * N + 0.1 * np.sqrt(N) * rng.normal(size=len(N))
-    >>> found = size_transfer(-2.0 * N, -2.0 * N + error, N)
-    >>> print(f"{found.bias:.4f} ± {found.bias_std_error:.4f}, {found.noise:.2f}")
+    >>> transfer = size_transfer(-2.0 * N, -2.0 * N + error, N)
+    >>> print(f"{transfer.bias:.4f} ± {transfer.bias_std_error:.4f}, {transfer.noise:.2f}")
     0.0019 ± 0.0001, 0.10
     """
     y_true, y_pred = as_array(y_true, "y_true", float), as_array(y_pred, "y_pred", float)
@@ -73,8 +73,8 @@ def size_transfer(y_true, y_pred, sizes):
         )
     if len(N) < 2 or not (N > 0).all():
         raise ValueError(
-            f"size_transfer needs at least two systems, of positive size; got {len(N)} with "
-            f"sizes from {N.min(initial=np.inf)}."
+            f"size_transfer needs at least two systems, of positive size; got {len(N)} with a "
+            f"smallest size of {N.min(initial=np.inf)}."
         )
     errors = y_pred - y_true
     bias = errors.sum() / N.sum()
@@ -97,41 +97,45 @@ def size_transfer(y_true, y_pred, sizes):
 
 
 def extensivity_report(estimator, X, y=None, *, sizes=None):
-    """Measure how far a fitted model's predictions are from extensive.
+    """Measure how far the predictions of a fitted model are from extensive.
 
     Parameters
     ----------
-    estimator : EDNNRegressor, Pipeline that ends in one, or search over either; fitted
-        Or an EDNNCommittee, or ShiftAveraged around one of these.
-    X : what the estimator predicts
-        Of several sizes, in a list, for the transfer between sizes.
+    estimator : EDNNRegressor, EDNNCommittee, ShiftAveraged, or a Pipeline or search around one
+        Fitted.
+    X : samples to predict
+        A list of fields of several sizes for `size_transfer`.
     y : array-like of shape (n_samples,), default=None
-        True totals; None to leave the transfer between sizes out.
+        True totals. None to omit `size_transfer`.
     sizes : array-like of shape (n_samples,), default=None
-        What the totals grow with. None for the number of sites.
+        Sizes for `size_transfer`. None for the number of sites.
 
     Returns
     -------
     report : Bunch
         copies : ndarray of shape (n_axes,)
-            For each grid axis, by how much the total of a field doubled along it differs from twice
-            the total: the largest, relative to the total's root mean square. Rounding errors only,
-            where `boundary` is periodic; else the part of the surface.
+            For each grid axis, the largest difference between the total of a field doubled along
+            it and twice its total, relative to the root mean square of the totals. It is round-off
+            if `boundary` is periodic, else the contribution of the surface.
         additivity : float
-            By how much the contributions fail to add up to the total: the largest, relative alike.
+            Largest difference between the sum of contributions and the total, relative as above.
         shifts : list of ndarray of shape (focus,)
             For each grid axis, the root mean square change of the totals, in units of y, when
-            periodic fields are shifted by 0 to focus - 1 sites; a measure of the model's error.
-            Empty where the boundary is not periodic.
+            periodic fields are shifted by 0 to focus - 1 sites. It measures the error of the
+            model. Empty if the boundary is not periodic.
         shift_by_focus : ndarray of shape (n_axes,)
-            The largest change, relative as above, after a shift by a whole focus.
+            Largest change after a shift by a whole focus, relative as above.
         size_transfer : Bunch or None
-            What `size_transfer` returns.
+            Result of `size_transfer`.
+
+    Raises
+    ------
+    TilingError
+        If a tiling is no GridTiling.
 
     Notes
     -----
-    Fields are doubled and shifted as they stand before the tiling: what draws them (steps of a
-    Pipeline) is not put to the test.
+    Fields are doubled and shifted after the transformers of a Pipeline, which are not tested.
 
     Examples
     --------
@@ -144,15 +148,15 @@ def extensivity_report(estimator, X, y=None, *, sizes=None):
     >>> report = extensivity_report(model, test.fields, test.energies)
     >>> bool(max(report.copies) < 1e-12), bool(report.additivity < 1e-12)
     (True, True)
-    >>> print(f"shifted by a site, totals change by {report.shifts[0][1]:.1f} J")
-    shifted by a site, totals change by 1.3 J
+    >>> print(f"a shift by one site changes totals by {report.shifts[0][1]:.1f} J")
+    a shift by one site changes totals by 1.3 J
     """
     regressor, X = unwrap(estimator, X)
     tilings = [tiling for _, tiling in terms_in(regressor)]
     if any(not hasattr(tiling, "boundary") for tiling in tilings):
         raise TilingError(
-            "extensivity_report doubles and shifts fields on grids: all tilings must be "
-            f"GridTiling, got {[type(tiling).__name__ for tiling in tilings]}."
+            "extensivity_report doubles and shifts fields on grids, so all tilings must be "
+            f"GridTiling; got {[type(tiling).__name__ for tiling in tilings]}."
         )
     fields = tilings[0].check(X)
     samples = fields.unstacked()
@@ -170,7 +174,7 @@ def extensivity_report(estimator, X, y=None, *, sizes=None):
                 for axis in axes
             ]
         ),
-        additivity=_additivity(regressor, samples, total) / scale,
+        additivity=additivity_error(regressor, samples, total),
         shifts=[],
         shift_by_focus=np.array([]),
         size_transfer=None,
@@ -194,7 +198,7 @@ def extensivity_report(estimator, X, y=None, *, sizes=None):
 
 
 def _common_focus(tilings, number, samples) -> int:
-    """Return the smallest shift along a grid axis that moves the tiles of all terms whole."""
+    """Return the least common multiple of the focuses of all terms along a grid axis."""
     lengths = []
     for tiling in tilings:
         tile_shape = tiling.tile_shape(samples[0].shape)
@@ -202,8 +206,19 @@ def _common_focus(tilings, number, samples) -> int:
     return int(np.lcm.reduce(lengths))
 
 
-def _additivity(regressor, samples, total) -> float:
-    members = getattr(regressor, "estimators_", [regressor])
+def additivity_error(model, samples, total) -> float:
+    """Return the largest difference between the sum of contributions and the total.
+
+    Relative to the root mean square of the totals.
+
+    Parameters
+    ----------
+    model : EDNNRegressor, EDNNCommittee or ShiftAveraged, fitted
+    samples : list of fields, or systems of any kind
+    total : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+        Their predictions.
+    """
+    members = getattr(model, "estimators_", [model])
     summed = 0.0
     for member in members:
         maps = member.predict_contributions(samples)
@@ -212,4 +227,5 @@ def _additivity(regressor, samples, total) -> float:
             summed = summed + np.array(
                 [values.sum(axis=tuple(range(values.ndim - axes_out))) for values in of_term]
             ) / len(members)
-    return float(np.abs(summed - total).max())
+    scale = np.sqrt(np.mean(total**2)) or 1.0
+    return float(np.abs(summed - total).max() / scale)

@@ -1,4 +1,4 @@
-"""How far sites act on each other in the total: a range that no choice of contributions changes."""
+"""Interactions between sites in the total, independent of how it is split into contributions."""
 
 from __future__ import annotations
 
@@ -23,52 +23,52 @@ from ._grids import grid_axes, grid_term, predict_list
 def interaction_profile(
     estimator, X, *, max_distance=None, n_pairs=50, term=None, random_state=None
 ):
-    """Measure how strongly two sites act on each other in the predicted total, by their distance.
+    """Measure the interaction between two sites in the predicted total, by their distance.
 
-    For two sites i and j, values are drawn from elsewhere in the data, and the total is predicted
-    with both, either and none of them changed::
+    For two sites i and j, new values are drawn from the data. The total is predicted with both,
+    either and none of the sites changed::
 
         change of both  -  change of i alone  -  change of j alone
 
-    This vanishes where the total is a sum of a part without i and a part without j. It is a
-    property of totals alone: unlike the contributions, they leave no freedom (see `null_space`).
+    The interaction vanishes if the total is a sum of a part without i and a part without j. It is
+    a property of totals, which, unlike contributions, are unique (see `null_space`).
 
     Parameters
     ----------
     estimator : EDNNRegressor, Pipeline that ends in one, or search over either; fitted
-    X : what the estimator predicts
-        Small fields do: each pair takes four predictions of one.
+    X : samples to predict
+        Each pair takes four predictions of one field, so small fields are best.
     max_distance : int, default=None
-        None for two more than the farthest sites of a window are apart, as far as the fields allow
-        (half of a periodic axis).
+        Largest distance. None for two more than the distance between the outermost sites of a
+        window, or as far as the fields allow (half of a periodic axis).
     n_pairs : int, default=50
-        Pairs for each axis and distance.
+        Number of pairs for each axis and distance.
     term : str, default=None
-        Whose window says how far to look, where the estimator has several terms. All of them are
-        predicted.
+        Term whose window determines `max_distance`, if the estimator has several. The predictions
+        include all terms.
     random_state : int, RandomState or None, default=None
 
     Returns
     -------
     result : Bunch
         distances : ndarray of int of shape (n_distances,)
-            From 1, in sites, along an axis.
+            Distances along an axis in sites, from 1.
         strength : ndarray of shape (n_axes, n_distances)
-            Mean absolute interaction, in units of y; NaN where an axis is too short. Exactly zero,
-            but for rounding, beyond a window.
+            Mean absolute interaction, in units of y; NaN if an axis is too short. It is zero, up
+            to round-off, beyond a window.
         std_error : ndarray of shape (n_axes, n_distances)
-            Of that mean.
+            Standard error of that mean.
         window : tuple of int
-            Sites of a tile along each axis.
+            Number of sites of a tile along each axis.
 
     Raises
     ------
     TilingError
-        Where the fields are too small for any pair.
+        If the fields are too small for any pair, or no fields on a grid.
 
     Examples
     --------
-    Only nearest neighbours interact. A model that looks two sites far has found that out:
+    Only nearest neighbours interact, as a model with a context of two sites has learned:
 
     >>> from sklearn.linear_model import Ridge
     >>> from sklearn.pipeline import make_pipeline
@@ -97,16 +97,16 @@ def interaction_profile(
     std_error = strength.copy()
     for number, axis in enumerate(axes):
         for d in distances:
-            # Half of a periodic axis: beyond, the two are nearer the other way round.
+            # Beyond half of a periodic axis, two sites are closer across the boundary.
             least = 2 * d if periodic else d + 1
             fit = [x for x in samples if x.shape[axis] >= least]
             if fit:
                 pairs = [_changed(fit, axes, axis, d, rng) for _ in range(n_pairs)]
                 totals = predict_list(fitted.regressor, [x for four in pairs for x in four])
                 neither, first, second, both = totals.reshape(n_pairs, 4, -1).swapaxes(0, 1)
-                found = np.abs(both - first - second + neither).mean(axis=-1)
-                strength[number, d - 1] = found.mean()
-                std_error[number, d - 1] = found.std() / np.sqrt(max(n_pairs - 1, 1))
+                interaction = np.abs(both - first - second + neither).mean(axis=-1)
+                strength[number, d - 1] = interaction.mean()
+                std_error[number, d - 1] = interaction.std() / np.sqrt(max(n_pairs - 1, 1))
     if np.isnan(strength).all():
         raise TilingError(
             "interaction_profile needs fields of at least 2 sites along some axis, got shapes "
@@ -119,29 +119,29 @@ def _changed(samples, axes, axis, distance, rng) -> list[np.ndarray]:
     """Return a field with neither, the first, the second and both of two sites changed."""
     field = samples[rng.randint(len(samples))]
     first = [slice(None)] * field.ndim
-    for each in axes:
-        first[each] = rng.randint(field.shape[each])
+    for grid_axis in axes:
+        first[grid_axis] = rng.randint(field.shape[grid_axis])
     second = list(first)
     if first[axis] + distance >= field.shape[axis]:
-        # The other way round the ring, or back from the end of an axis.
+        # The second site must lie within the axis.
         first[axis] = rng.randint(field.shape[axis] - distance)
     second[axis] = first[axis] + distance
     fields = [field.copy() for _ in range(4)]
-    for place, changed in ((tuple(first), fields[1]), (tuple(second), fields[2])):
-        value = _other_value(samples, axes, field[place], rng)
-        changed[place] = value
-        fields[3][place] = value
+    for site, changed in ((tuple(first), fields[1]), (tuple(second), fields[2])):
+        value = _other_value(samples, axes, field[site], rng)
+        changed[site] = value
+        fields[3][site] = value
     return fields
 
 
 def _other_value(samples, axes, value, rng):
-    """Return what some site holds, another value if a few trials find one."""
+    """Return the value of a random site, different from `value` if a few draws find one."""
     for _ in range(20):
         field = samples[rng.randint(len(samples))]
-        place = [slice(None)] * field.ndim
-        for each in axes:
-            place[each] = rng.randint(field.shape[each])
-        drawn = field[tuple(place)]
+        site = [slice(None)] * field.ndim
+        for axis in axes:
+            site[axis] = rng.randint(field.shape[axis])
+        drawn = field[tuple(site)]
         if np.any(drawn != value):
             break
     return drawn

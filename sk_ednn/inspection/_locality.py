@@ -1,4 +1,4 @@
-"""How far a tile looks: the influence of a site on the tile's contribution, by its distance."""
+"""Locality of contributions: the influence of a site, by its distance from the focus."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from ..exceptions import TileModelError
 from ..tiling._sampling import sampled_tiles
 from ._grids import grid_term
 
-# Tiles evaluated at once where sites are changed one by one.
-_BLOCK = 8192
+# Number of tiles evaluated at once.
+_BLOCK_TILES = 8192
 
 
 @validate_params(
@@ -43,74 +43,75 @@ def locality_profile(
     term=None,
     random_state=None,
 ):
-    """Measure how much a site moves the contribution of a tile, by its distance from the focus.
+    """Measure the influence of a site on the contribution of a tile, by its distance.
 
-    Where the influence has fallen to nothing within the context, the context is wide enough, and
-    what lies beyond is wasted. Where much of it is left in the outermost sites, a wider context may
-    help.
+    If the influence vanishes within the context, a smaller context suffices. If the outermost
+    sites still have much influence, a wider context may help.
 
     Parameters
     ----------
     estimator : EDNNRegressor, Pipeline that ends in one, or search over either; fitted
-    X : what the estimator predicts
+    X : samples to predict
     method : {"auto", "gradient", "difference", "swap"}, default="auto"
-        How the influence of a site is measured: by automatic differentiation (networks); by a
-        central difference of `step`; or by the change when its value (all channels) is swapped for
-        that of the same site in another tile, which suits spins, occupancies and trees. "auto"
-        takes the first where it can, "swap" for fields of integers or booleans, else "difference".
+        "gradient" differentiates automatically (networks). "difference" takes a central difference
+        of `step`. "swap" replaces the value of a site (all channels) by that of the same site in
+        another tile, which suits spins, occupancies and trees. "auto" is "gradient" if possible,
+        "swap" for fields of integers or booleans, else "difference".
     step : float, default=None
-        For "difference", in units of the field. None for a thousandth of the standard deviation.
+        Step of "difference", in units of the field. None for a thousandth of the standard
+        deviation.
     max_tiles : int, default=200
-        How many tiles are looked at, drawn from those of `X`; None for all.
+        Number of tiles, drawn from those of `X`; None for all.
     max_sites : int, default=None
-        How many sites are tried at each distance, drawn at random, where they are tried one by one.
-        None for all.
+        Number of sites at each distance, drawn at random, for "difference" and "swap". None for
+        all.
     coverage : float, default=0.99
-        The share of the influence that lies within `reach`.
+        Share of the influence within `reach`.
     output : int, default=0
         Which column of y.
     with_baseline : bool, default=True
-        Whether the baseline counts, too. A ``baseline="content"`` holds most of many totals, and
-        hides what the tile model does: leave it out to look at that alone.
+        Whether to include the baseline. A ``baseline="content"`` explains most of many totals and
+        obscures the tile model; set False to measure the tile model alone.
     term : str, default=None
-        Which term to look at, where the estimator has several.
+        Which term to examine, if the estimator has several.
     random_state : int, RandomState or None, default=None
 
     Returns
     -------
     result : Bunch
         distances : ndarray of int of shape (n_distances,)
-            0 for the focus, then 1 to the context, in sites: the largest along any axis.
+            Distances from the focus in sites, the largest along any axis: 0 for the focus, then 1
+            to the context.
         influence : ndarray of shape (n_distances,)
             Mean absolute influence of one site, in units of y per unit of the field ("swap": in
             units of y).
         share : ndarray of shape (n_distances,)
-            Of the influence of all sites, that of those at each distance; adds up to 1.
+            Share of the sites at each distance in the influence of all sites; sums to 1.
         reach : int
-            The distance within which `coverage` of the influence lies.
+            Distance that contains `coverage` of the influence.
         map : ndarray of shape (*window)
-            Influence of each site, summed over channels; NaN where a site was not tried.
+            Influence of each site, summed over channels; NaN for sites that were not drawn.
         focus : tuple of slice
-            Where the focus lies in the map.
+            Position of the focus in the map.
         method : str
-            What "auto" chose.
+            The method used.
 
     Raises
     ------
     TileModelError
-        Where a gradient is asked of a tile model that has none.
+        If ``method="gradient"`` and the tile model has no gradient.
 
     Notes
     -----
-    Contributions are determined only up to what sums to zero over tiles (see `null_space`): a bond
-    may be counted in any tile that sees it, and many a model divides it among them all. So this
-    shows what a fitted model uses, not what it would need. How far sites act on each other in the
-    *total* does not depend on that choice, and `interaction_profile` measures it; `suggest_tiling`
-    says whether a shorter context would do.
+    Contributions are determined only up to functions that sum to zero over tiles (see
+    `null_space`). Any tile that sees a bond may count it, and many models divide it among all of
+    them. This function therefore shows what a fitted model uses, not what it needs. The range of
+    interactions in the *total* is unique; `interaction_profile` measures it. `suggest_tiling` tests
+    whether a smaller context suffices.
 
     Examples
     --------
-    Energies of nearest neighbours, and twice the context that they need. A ridge uses it all:
+    A ridge uses the whole context, although energies of nearest neighbours need half of it:
 
     >>> from sklearn.linear_model import Ridge
     >>> from sklearn.pipeline import make_pipeline
@@ -135,18 +136,18 @@ def locality_profile(
     tiles = sampled_tiles(tiling, fitted.systems, max_tiles, rng)
     focus = tiling.focus_sites(tile_model.tile_shape)
     distance = site_distances(focus, tile_model.tile_shape)
-    method = _chosen(method, tile_model, tiles)
+    method = _select_method(method, tile_model, tiles)
     if method == "gradient":
         influence = np.abs(_gradient(tile_model, tiles, focus, output)).mean(axis=0)
         influence = influence.reshape(*distance.shape, -1).sum(axis=-1)
     else:
-        sites = _sites_to_try(distance, max_sites, rng)
+        sites = _sampled_sites(distance, max_sites, rng)
         if method == "difference" and step is None:
             step = 1e-3 * (float(np.std(tiles)) or 1.0)
-        try_site = _difference if method == "difference" else _swap
+        influence_of = _difference if method == "difference" else _swap
         influence = np.full(distance.shape, np.nan)
-        for site in sites:
-            influence[tuple(site)] = try_site(tile_model, tiles, tuple(site), step, output, rng)
+        for site in map(tuple, sites):
+            influence[site] = influence_of(tile_model, tiles, site, step, output, rng)
 
     distances = np.unique(distance)
     per_site = np.array([np.nanmean(influence[distance == d]) for d in distances])
@@ -167,22 +168,22 @@ def locality_profile(
 
 
 def site_distances(focus, tile_shape) -> np.ndarray:
-    """Return how far each site of a window is from the focus, the largest along any axis."""
+    """Return the distance of each site of a window from the focus, the largest along any axis."""
     window = tile_shape[: len(focus)]
-    away = [
+    along_axes = [
         np.maximum(np.maximum(part.start - np.arange(n), np.arange(n) - part.stop + 1), 0)
         for part, n in zip(focus, window, strict=True)
     ]
-    return np.max(np.stack(np.meshgrid(*away, indexing="ij")), axis=0)
+    return np.max(np.stack(np.meshgrid(*along_axes, indexing="ij")), axis=0)
 
 
-def _chosen(method, tile_model, tiles) -> str:
+def _select_method(method, tile_model, tiles) -> str:
     differentiable = tile_model.has_input_gradient
     if method == "gradient" and not differentiable:
         raise TileModelError(
-            f"The tile model {type(tile_model.estimator).__name__} cannot be differentiated with "
-            "respect to its tiles: only networks without transformers before them can. Use "
-            "method='difference', or 'swap' for discrete fields."
+            "method='gradient' needs a network without transformers before it; got the tile model "
+            f"{type(tile_model.estimator).__name__}. Use method='difference', or 'swap' for "
+            "discrete fields."
         )
     if method != "auto":
         return method
@@ -191,18 +192,18 @@ def _chosen(method, tile_model, tiles) -> str:
     return "difference" if tiles.dtype.kind == "f" else "swap"
 
 
-def _sites_to_try(distance, max_sites, rng) -> np.ndarray:
-    chosen = []
+def _sampled_sites(distance, max_sites, rng) -> np.ndarray:
+    sampled = []
     for d in np.unique(distance):
         sites = np.argwhere(distance == d)
         if max_sites is not None and len(sites) > max_sites:
             sites = sites[np.sort(rng.permutation(len(sites))[:max_sites])]
-        chosen.append(sites)
-    return np.concatenate(chosen)
+        sampled.append(sites)
+    return np.concatenate(sampled)
 
 
 def _gradient(tile_model, tiles, focus, output) -> np.ndarray:
-    """Return d c / d tile, that of the baseline included."""
+    """Return the gradient of contributions with respect to tiles, baseline included."""
     gradient = np.array(tile_model.input_gradient(tiles, output), dtype=float)
     if tile_model.baseline is not None and tile_model.baseline.kind == "content":
         per_channel = tile_model.baseline.coefficients[1:, output]
@@ -216,28 +217,28 @@ def _difference(tile_model, tiles, site, step, output, rng) -> float:
     total = 0.0
     n_channels = tiles.shape[-1] if tile_model.has_channels else 1
     for channel in range(n_channels):
-        place = (slice(None), *site, *((channel,) if tile_model.has_channels else ()))
+        index = (slice(None), *site, *((channel,) if tile_model.has_channels else ()))
         ends = []
         for sign in (1, -1):
-            moved = tiles.astype(np.float64)
-            moved[place] += sign * step
-            ends.append(_predict(tile_model, moved, output))
+            changed = tiles.astype(np.float64)
+            changed[index] += sign * step
+            ends.append(_predict(tile_model, changed, output))
         total += float(np.mean(np.abs(ends[0] - ends[1]))) / (2 * step)
     return total
 
 
 def _swap(tile_model, tiles, site, step, output, rng) -> float:
-    """Return the mean absolute change when the site is as in another tile."""
-    place = (slice(None), *site)
-    moved = tiles.copy()
-    moved[place] = tiles[place][rng.permutation(len(tiles))]
-    change = _predict(tile_model, moved, output) - _predict(tile_model, tiles, output)
+    """Return the mean absolute change when the site takes its value from another tile."""
+    index = (slice(None), *site)
+    changed = tiles.copy()
+    changed[index] = tiles[index][rng.permutation(len(tiles))]
+    change = _predict(tile_model, changed, output) - _predict(tile_model, tiles, output)
     return float(np.mean(np.abs(change)))
 
 
 def _predict(tile_model, tiles, output) -> np.ndarray:
     parts = [
-        tile_model.predict(tiles[start : start + _BLOCK])[:, output]
-        for start in range(0, len(tiles), _BLOCK)
+        tile_model.predict(tiles[start : start + _BLOCK_TILES])[:, output]
+        for start in range(0, len(tiles), _BLOCK_TILES)
     ]
     return np.concatenate(parts)

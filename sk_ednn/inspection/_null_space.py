@@ -1,4 +1,4 @@
-"""What totals leave open: changes of the contributions that no total can see."""
+"""Null space of sums over tiles: changes of contributions that leave all totals unchanged."""
 
 from __future__ import annotations
 
@@ -18,50 +18,51 @@ from ..tiling._tiles import Tiles
     prefer_skip_nested_validation=True,
 )
 def null_space(tiles, *, max_basis=512):
-    """Find what the totals of these tiles leave open of the contributions.
+    """Compute the null space of totals: the contributions that they do not determine.
 
-    Each total is a sum over tiles, ``y = M c``, with M the counts of the distinct tiles in each
-    sample. Contributions that differ by a vector of the null space of M give the same totals, and
-    no fit to totals can tell one from the other.
+    Each total is a sum over tiles, ``y = M c``, where M counts the distinct tiles in each sample.
+    Contributions that differ by a vector of the null space of M have the same totals, so that no
+    fit to totals can distinguish them.
 
     Parameters
     ----------
     tiles : Tiles
-        As ``tiling.tiles(X)`` returns them; equal tiles are merged first.
+        Result of ``tiling.tiles(X)``; equal tiles are merged first.
     max_basis : int, default=512
-        Most distinct tiles for which a basis is returned.
+        Largest number of distinct tiles for which a basis is returned.
 
     Returns
     -------
     result : Bunch
         dimension : int
-            Of the null space: how many ways there are to move contributions about.
+            Dimension of the null space.
         rank : int
-            Of M: how many combinations of contributions the totals determine.
+            Rank of M, the number of combinations of contributions that totals determine.
         n_distinct : int
             Number of distinct tiles.
         tiles : ndarray of shape (n_distinct, *tile_shape)
             The distinct tiles.
         basis : ndarray of shape (n_distinct, dimension) or None
-            An orthonormal basis of the null space; None above `max_basis` distinct tiles.
+            Orthonormal basis of the null space; None above `max_basis` distinct tiles.
 
     Raises
     ------
     TileMemoryError
-        Where the counts, as a dense matrix, do not fit into memory.
+        If the counts do not fit into memory as a dense matrix.
 
     Examples
     --------
-    All rings of up to eight spins, and tiles of three. A function of the left two spins that is
-    taken from a tile is given back by its neighbour, so that 2 x 2 - 1 numbers stay open of the 8:
+    All rings of up to eight spins, with tiles of three. Subtracting a function of the left two
+    spins from each tile and adding it to the neighbour changes no total, so 2 x 2 - 1 of the 8
+    contributions are not determined:
 
     >>> from itertools import product
     >>> import numpy as np
     >>> from sk_ednn import GridTiling
     >>> from sk_ednn.inspection import null_space
     >>> rings = [np.array(s) for n in range(1, 9) for s in product((-1, 1), repeat=n)]
-    >>> found = null_space(GridTiling(focus=1, context=1).tiles(rings))
-    >>> found.n_distinct, found.rank, found.dimension
+    >>> space = null_space(GridTiling(focus=1, context=1).tiles(rings))
+    >>> space.n_distinct, space.rank, space.dimension
     (8, 5, 3)
     """
     distinct = tiles.unique()[0]
@@ -69,7 +70,7 @@ def null_space(tiles, *, max_basis=512):
     require_memory(
         8 * 6.0 * n_distinct**2,
         f"The null space of sums over {n_distinct} distinct tiles",
-        "Give fewer samples, or look at a smaller context.",
+        "Pass fewer samples, or use a smaller context.",
     )
     counts = _triangle(distinct.sum_matrix)
     if n_distinct <= max_basis:
@@ -88,15 +89,15 @@ def null_space(tiles, *, max_basis=512):
 
 
 def _triangle(counts) -> np.ndarray:
-    """Return a matrix of at most n_distinct rows with the null space of the counts.
+    """Return a matrix of at most n_distinct rows with the same null space as the counts.
 
-    A few rows are taken at a time, so that the samples may be many.
+    Rows are processed in blocks, so that memory does not grow with the number of samples.
     """
     step = max(1024, counts.shape[1])
     rows = np.empty((0, counts.shape[1]))
     for start in range(0, counts.shape[0], step):
         block = counts[start : start + step].toarray()
-        # A sample of many tiles must not drown one of few.
+        # Normalise, or large samples would dominate the numerical rank.
         block /= np.linalg.norm(block, axis=1, keepdims=True)
         rows = np.vstack([rows, block])
         if len(rows) > counts.shape[1]:
@@ -105,5 +106,5 @@ def _triangle(counts) -> np.ndarray:
 
 
 def _rank(values, shape) -> int:
-    # The shape is that of all samples: rounding grows with their number, too.
+    # The shape includes all samples, since round-off grows with their number.
     return int(np.sum(values > values.max(initial=0.0) * max(shape) * np.finfo(float).eps))

@@ -1,4 +1,4 @@
-"""A focus and a context from data, along a short path of cross-validations."""
+"""Choose focus and context by cross-validation."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from ..estimators._regressor import EDNNRegressor
 from ..exceptions import TilingError
 from ..tiling import GridTiling
 
-# A progress bar appears after this many seconds; before, it is only noise.
-_DELAY = 2.0
+# A progress bar appears after this many seconds.
+_DELAY_SECONDS = 2.0
 
 
 @validate_params(
@@ -47,69 +47,66 @@ def suggest_tiling(
     groups=None,
     verbose=0,
 ):
-    """Suggest a focus and a context by cross-validation, the smallest context first.
+    """Suggest a focus and a context by cross-validation, starting with the smallest context.
 
     For each focus the context grows by one site as long as the score improves by more than its
-    standard error. So few fits are made, none of them with much more context than is needed.
+    standard error. This takes few fits, none of them with a much larger context than necessary.
 
     Parameters
     ----------
-    X : fields, or whatever the estimator takes
+    X : fields, or other input of the estimator
     y : array-like of shape (n_samples,) or (n_samples, n_outputs)
     estimator : estimator or callable, default=None
-        An `EDNNRegressor`, or a Pipeline with one, whose tiling is a `GridTiling` that is to be
-        varied; or a function of focus and context that returns an estimator, for tile models that
-        have to know them. None for ``EDNNRegressor(tiling=GridTiling())``.
+        An `EDNNRegressor`, or a Pipeline with one, whose `GridTiling` is varied. Or a function of
+        focus and context that returns an estimator, for tile models that depend on them. None for
+        ``EDNNRegressor(tiling=GridTiling())``.
     focuses : sequence of int or tuple, default=None
-        To be tried, in this order. None for the focus of the estimator's own tiling, or 1.
+        Focuses to evaluate, in this order. None for the focus of the estimator's tiling, or 1.
     max_context : int, default=8
-        Where the path ends at the latest.
+        Largest context to evaluate.
     patience : int, default=1
-        How many contexts without improvement end a path. More than one where nothing is to be
-        gained before the whole of an interaction is seen: sites `l` apart need a context of
+        Number of contexts without improvement after which to stop. Use more than one if scores
+        improve only once the whole interaction is visible: sites `l` apart need a context of
         ``ceil(l / 2)``, and any smaller one may score as badly as none.
     tolerance : float, default=1.0
-        How many standard errors of the paired difference are an improvement.
+        Number of standard errors of the paired difference that count as an improvement.
     min_gain : float, default=0.0
-        An improvement is more than this, too, in units of the score. Totals without noise can be
-        learnt ever better: say here what is good enough.
+        Smallest gain that counts as an improvement, in units of the score. Totals without noise
+        can be fitted ever better, so specify what is good enough.
     cv : int, cross-validation generator or iterable, default=5
     scoring : str or callable, default="neg_mean_absolute_error"
         Greater is better.
     groups : array-like of shape (n_samples,), default=None
         For the cross-validation generator.
     verbose : int, default=0
-        Whether to print a line for each tiling, with the time it took and that of the next, as it
-        would be in proportion to the sites of a tile; and to show the folds of one that takes more
-        than two seconds.
+        If positive, print a line for each tiling, with its time and an estimate for the next one,
+        in proportion to the sites of a tile. Show a progress bar over folds after two seconds.
 
     Returns
     -------
     result : Bunch
         tiling : GridTiling
-            The cheapest whose score is within the tolerance of the best: the smallest window, and
-            of those the widest focus.
+            The cheapest tiling whose score is within the tolerance of the best: the smallest
+            window, then the widest focus.
         focus, context : int or tuple
-            Of that tiling.
+            Parameters of that tiling.
         focuses, contexts : list
-            The tilings tried, in that order.
-        scores : ndarray of shape (n_tried, n_folds)
-            Of each fold.
-        mean_scores, std_errors : ndarray of shape (n_tried,)
-            The standard error is that of the difference to the best, 0 for the best itself.
-        fit_times : ndarray of shape (n_tried,)
+            Parameters of all tilings evaluated, in order.
+        scores : ndarray of shape (n_tilings, n_folds)
+        mean_scores, std_errors : ndarray of shape (n_tilings,)
+            Mean over folds, and standard error of the difference to the best, 0 for the best.
+        fit_times : ndarray of shape (n_tilings,)
             Mean time of a fit, in seconds.
 
     Raises
     ------
     TilingError
-        Where the estimator has no `GridTiling` that could be varied, or a focus does not suit the
-        fields.
+        If the estimator has no single `GridTiling` to vary, or a focus does not suit the fields.
 
     Notes
     -----
-    The variance of a difference is that of its folds times ``1/k + n_test/n_train``, since the
-    training sets of the folds overlap.
+    The training sets of the folds overlap, so the variance of a difference is the variance over
+    folds times ``1/k + n_test/n_train``.
 
     References
     ----------
@@ -132,8 +129,8 @@ def suggest_tiling(
     >>> energy = -np.sum(spins * np.roll(spins, 4, axis=1), axis=1) + 0.1 * rng.normal(size=200)
     >>> pairs = make_pipeline(PolynomialFeatures(2), Ridge(1e-3))
     >>> model = EDNNRegressor(pairs, GridTiling())
-    >>> found = suggest_tiling(spins, energy, estimator=model, patience=2)
-    >>> found.contexts, found.context
+    >>> suggestion = suggest_tiling(spins, energy, estimator=model, patience=2)
+    >>> suggestion.contexts, suggestion.context
     ([0, 1, 2, 3, 4], 2)
     """
     X, y, groups = indexable(X, y, groups)
@@ -141,49 +138,49 @@ def suggest_tiling(
     if focuses is None:
         focuses = [1 if template is None else template.focus]
     focuses, n_axes = list(focuses), max(1, getattr(X[0], "ndim", 1))
-    tried, scores, times = [], [], []
+    path, scores, times = [], [], []
     if verbose:
-        n_most = len(focuses) * (max_context + 1)
-        print(f"At most {n_most} tilings, each fitted once a fold; fewer where no more is gained.")
+        n_max = len(focuses) * (max_context + 1)
+        print(f"Evaluating at most {n_max} tilings, with one fit per fold.")
     for focus in focuses:
-        best, waited = None, 0
+        best, n_without_gain = None, 0
         for context in range(max_context + 1):
             model, start = make(focus, context), time.perf_counter()
-            described = f"focus {focus}, context {context}"
+            label = f"focus {focus}, context {context}"
             values, seconds, overlap = _cross_validate(
-                model, X, y, groups, cv, scoring, described if verbose else None
+                model, X, y, groups, cv, scoring, label if verbose else None
             )
-            tried.append((focus, context))
+            path.append((focus, context))
             scores.append(values)
             times.append(seconds)
             if verbose:
-                took = time.perf_counter() - start
-                line = f"{described}: {values.mean():.6g}, {seconds:.2g} s a fit, {took:.2g} s"
+                elapsed = time.perf_counter() - start
+                line = f"{label}: {values.mean():.6g}, {seconds:.2g} s per fit, {elapsed:.2g} s"
                 if context < max_context:
-                    longer = took * _growth(focus, context, n_axes)
-                    line += f"; the next some {longer:.2g} s"
+                    expected = elapsed * _growth(focus, context, n_axes)
+                    line += f"; next about {expected:.2g} s"
                 print(line)
             if best is None or (values - best).mean() > max(
                 tolerance * _std_error(values - best, overlap), min_gain
             ):
-                best, waited = values, 0
+                best, n_without_gain = values, 0
             else:
-                waited += 1
-            if waited >= patience:
+                n_without_gain += 1
+            if n_without_gain >= patience:
                 break
     scores = np.array(scores)
     means = scores.mean(axis=1)
     top = int(np.argmax(means))
     errors = np.array([_std_error(scores[top] - values, overlap) for values in scores])
     within = np.maximum(tolerance * errors, min_gain)
-    good = [k for k in range(len(tried)) if means[top] - means[k] <= within[k]]
-    chosen = tried[min(good, key=lambda k: _cost(*tried[k]))]
+    good = [k for k in range(len(path)) if means[top] - means[k] <= within[k]]
+    focus, context = path[min(good, key=lambda k: _cost(*path[k]))]
     return Bunch(
-        tiling=_with(template, *chosen),
-        focus=chosen[0],
-        context=chosen[1],
-        focuses=[focus for focus, _ in tried],
-        contexts=[context for _, context in tried],
+        tiling=_with(template, focus, context),
+        focus=focus,
+        context=context,
+        focuses=[focus for focus, _ in path],
+        contexts=[context for _, context in path],
         scores=scores,
         mean_scores=means,
         std_errors=errors,
@@ -210,8 +207,8 @@ def _factory(estimator):
                 names.append(f"{name}__tiling" if name else "tiling")
     if len(names) != 1:
         raise TilingError(
-            "suggest_tiling varies one GridTiling of the estimator; this one has "
-            f"{len(names)} ({', '.join(sorted(names)) or 'none'}). Give a function of focus and "
+            "suggest_tiling varies one GridTiling of the estimator, but this estimator has "
+            f"{len(names)} ({', '.join(sorted(names)) or 'none'}). Pass a function of focus and "
             "context that returns an estimator."
         )
     template = parts.get(names[0]) or GridTiling()
@@ -228,18 +225,18 @@ def _with(template, focus, context) -> GridTiling:
 
 
 def _growth(focus, context, n_axes) -> float:
-    """Return how much more sites a tile has with one more site of context."""
+    """Return the factor by which one more site of context increases the sites of a tile."""
     widths = [f for f in np.ravel(np.array(focus, dtype=object)) if f is not None]
     widths = widths * n_axes if len(widths) == 1 else widths
     return float(np.prod([(f + 2 * context + 2) / (f + 2 * context) for f in widths]))
 
 
-def _cross_validate(model, X, y, groups, cv, scoring, described=None):
+def _cross_validate(model, X, y, groups, cv, scoring, label=None):
     """Return the scores of the folds, the mean time of a fit, and n_test / n_train."""
     scorer = check_scoring(model, scoring=scoring)
     scores, seconds, overlap = [], 0.0, 0.0
     folds = list(check_cv(cv).split(X, y, groups))
-    bar = tqdm(folds, desc=described, unit="fold", delay=_DELAY, leave=False, disable=not described)
+    bar = tqdm(folds, desc=label, unit="fold", delay=_DELAY_SECONDS, leave=False, disable=not label)
     for train, test in bar:
         start = time.perf_counter()
         fitted = clone(model).fit(_safe_indexing(X, train), _safe_indexing(y, train))
@@ -257,6 +254,6 @@ def _std_error(differences, overlap) -> float:
 
 
 def _cost(focus, context):
-    """Order tilings: sites of a window along an axis, then fewer tiles."""
+    """Return a sort key of tilings: the width of a window, then the number of tiles."""
     widths = [np.inf if f is None else f for f in np.ravel(np.array(focus, dtype=object))]
     return max(widths) + 2 * context, -max(widths)

@@ -1,4 +1,4 @@
-"""One page on how a model was fitted and how good it is."""
+"""Report on one page how a model was fitted and how accurate it is."""
 
 from ._potentials import potential_report
 from ._report import FitReport, fit_report

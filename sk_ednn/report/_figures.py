@@ -1,4 +1,4 @@
-"""The figures of a report, each with a caption and words for those who do not see it."""
+"""Figures of a report, each with a caption and a text alternative."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from ..inspection._plot._tiles import ContributionDisplay, TilingDisplay, shown_
 from ..inspection._plot._training import TrainingDisplay
 from ._page import number
 
-# Lines between more focus regions than this would hide a chain.
-_MOST_LINES = 64
+# More lines than this would hide a chain.
+_MAX_LINES = 64
 
 
 class Drawn(NamedTuple):
-    """A figure, what stands below it, and what is read out in its place."""
+    """A figure, its caption, and its text alternative."""
 
     figure: Any
     caption: str
@@ -26,7 +26,7 @@ class Drawn(NamedTuple):
 
 
 def draw_tiling(tiling, field, *, name, which) -> Drawn:
-    """Draw the focus regions of a field, or of a plane in its middle, and one tile."""
+    """Draw the focus regions and one tile of a field, or of a plane in its middle."""
     from matplotlib.figure import Figure
 
     grid = tiling.tile_grid(field.shape)
@@ -55,14 +55,20 @@ def draw_tiling(tiling, field, *, name, which) -> Drawn:
 
 
 def draw_contributions(tiling, field, contributions, *, name, which, unit, total) -> Drawn:
-    """Draw what each tile holds of a total, beside the field.
+    """Draw the contributions of tiles beside the field.
 
     Parameters
     ----------
+    tiling : AbstractGridTiling
     field : ndarray of shape field_shape
     contributions : ndarray of shape (*tile_grid)
+    name : str
+        Name of the term; empty for a single term.
+    which : str
+        Description of the field.
+    unit : str
     total : str
-        What the totals are called.
+        Name of the totals.
     """
     from matplotlib.figure import Figure
 
@@ -75,15 +81,15 @@ def draw_contributions(tiling, field, contributions, *, name, which, unit, total
     figure = Figure(figsize=(7.2, 4.2) if flat else (7.6, 3.7), layout="constrained")
     ax = figure.subplots(*((2, 1) if flat else (1, 2)))
     display = ContributionDisplay.from_contributions(values, plane, ax=ax, unit=unit)
-    # Of a plane the sum is not the total; and the caption says what is determined.
+    # The caption gives the sum instead; that of a plane would not be the total.
     display.ax_[1].set_title("" if flat else "contributions", fontsize=10)
     if not flat:
         display.ax_[1].set_xlabel("")
     caption = (
-        f"{name + ': ' if name else ''}What each tile holds of the {total} of {which}{cut}: from "
-        f"{number(contributions.min(), unit)} to {number(contributions.max(), unit)}, in sum "
-        f"{number(contributions.sum(), unit)}. Only the sum is determined by the data: a map is "
-        "this model's own way of dividing it, and another good model may differ in every tile."
+        f"{name + ': ' if name else ''}Contributions of tiles to the {total} of {which}{cut}: from "
+        f"{number(contributions.min(), unit)} to {number(contributions.max(), unit)}, with the sum "
+        f"{number(contributions.sum(), unit)}. The data determine only the sum; another model of "
+        "the same accuracy may divide it differently."
     )
     alt = f"Map of the contributions of the tiles of {which}, beside the field."
     return Drawn(figure, caption, alt)
@@ -103,13 +109,13 @@ def draw_parity(y_true, y_pred, groups, *, name, unit) -> Drawn:
 
 
 def draw_errors(y_true, y_pred, groups, *, name, unit) -> Drawn:
-    """Draw how errors are distributed."""
+    """Draw the distribution of errors."""
     from matplotlib.figure import Figure
 
     axes = Figure(figsize=(4.6, 4.1), layout="constrained").subplots()
     ErrorDisplay.from_predictions(y_true, y_pred, groups=groups, ax=axes, name=name, unit=unit)
     legend = axes.get_legend()
-    if legend is not None:  # above: beside, it would take a third of the width
+    if legend is not None:  # above the axes; beside them it would take a third of the width
         labels = [text.get_text() for text in legend.get_texts()]
         axes.legend(
             legend.legend_handles, labels, frameon=False, ncols=2, loc="lower center",
@@ -122,21 +128,21 @@ def draw_errors(y_true, y_pred, groups, *, name, unit) -> Drawn:
     )
 
 
-def draw_error_growth(y_true, y_pred, sites, *, name, unit) -> Drawn:
-    """Draw errors against the size of systems."""
+def draw_error_growth(y_true, y_pred, sizes, *, per, name, unit) -> Drawn:
+    """Draw errors against the size of systems; `per` is the unit of sizes, such as "atom"."""
     from matplotlib.figure import Figure
 
     axes = Figure(figsize=(4.8, 3.8), layout="constrained").subplots()
     display = ErrorDisplay.from_predictions(
-        y_true, y_pred, sizes=sites, ax=axes, kind="size", name=name, unit=unit
+        y_true, y_pred, sizes=sizes, ax=axes, kind="size", name=name, unit=unit, per=per
     )
-    found = display.size_transfer_["all"]
+    transfer = display.size_transfer_["all"]
     return Drawn(
         axes.figure,
-        f"Errors of the {name} against size. Bias: {number(found.bias, unit)} per site; noise: "
-        f"{number(found.noise, unit)} per root of sites; the bias is the larger from "
-        f"{found.crossover:,.0f} sites on.",
-        f"Root mean square error of the {name} against the number of sites.",
+        f"Errors of the {name} against size. Bias: {number(transfer.bias, unit)} per {per}; noise: "
+        f"{number(transfer.noise, unit)} per square root of {per}s. The bias dominates above "
+        f"{transfer.crossover:,.0f} {per}s.",
+        f"Root mean square error of the {name} against the number of {per}s.",
     )
 
 
@@ -148,7 +154,7 @@ def draw_training(estimator) -> Drawn:
     display = TrainingDisplay.from_estimator(estimator, ax=axes)
     n_epochs = len(display.losses["train"])
     return Drawn(
-        axes.figure, f"The loss of {n_epochs:,} epochs.", "The loss of each epoch of the training."
+        axes.figure, f"Loss of {n_epochs:,} epochs.", "Loss of each epoch of the training."
     )
 
 
@@ -156,19 +162,19 @@ def draw_training(estimator) -> Drawn:
 
 
 def _middle_plane(field, grid, focus):
-    """Return a field of one or two dimensions, and which part of a larger one it is."""
+    """Return a field of one or two dimensions, and a description of the plane if it is one."""
     if field.ndim <= 2:
         return field, ""
     middle = [n // 2 * f + f // 2 for n, f in zip(grid[:-2], focus[:-2], strict=True)]
-    places = ", ".join(f"{k} along axis {axis}" for axis, k in enumerate(middle))
-    return field[tuple(middle)], f" (shown: the plane at site {places})"
+    sites = ", ".join(f"{k} along axis {axis}" for axis, k in enumerate(middle))
+    return field[tuple(middle)], f" (shown: the plane at site {sites})"
 
 
 def _draw_chain(ax, field, focus, context, n_tiles, boundary):
-    """Draw a field of one dimension, its focus regions and one tile."""
+    """Draw a 1-D field, its focus regions and one tile."""
     length = len(field)
     ax.stairs(np.asarray(field, dtype=float), np.arange(length + 1), color=INK, baseline=None)
-    if n_tiles <= _MOST_LINES:
+    if n_tiles <= _MAX_LINES:
         for k in range(1, n_tiles):
             ax.axvline(k * length / n_tiles, color=GREY, lw=0.7, zorder=1)
     start, stop = focus
@@ -193,6 +199,5 @@ def _channels(tiling, field) -> str:
 
 
 def times(numbers) -> str:
-    """Return numbers as 8 × 8."""
-    # No line ends within it.
+    """Return numbers as text such as 8 × 8, without line breaks."""
     return "\N{NO-BREAK SPACE}×\N{NO-BREAK SPACE}".join(str(int(n)) for n in numbers)

@@ -1,4 +1,4 @@
-"""The numbers of a report: what was fitted, to what, and how well."""
+"""Numbers of a report: the data, the model, the fit and its errors."""
 
 from __future__ import annotations
 
@@ -18,130 +18,167 @@ from ..estimators._unwrap import regressors_in
 from ..inspection._grids import grid_axes
 from ..metrics import Verdict, extensive_errors, judge
 from ..solvers._base import last_step
+from ..structures._elements import symbol
 
 _ALWAYS = ("numpy", "scipy", "scikit-learn")
 _IF_USED = {"torch": "torch", "skorch": "skorch", "dask": "dask", "ase": "ase", "zarr": "zarr"}
-_LONGEST = 2000
+_MAX_LENGTH = 2000
 _DRAWN = r"random_state=(\d+|RandomState\([^)]*\) at 0x\w+)"
 _SEED = re.compile(rf"(?<=\(){_DRAWN},?\s*|,\s*{_DRAWN}")
 
 
-def data_of(fields, y, tiling) -> dict[str, Any]:
-    """Return what a batch of fields and its totals are.
+def data_of(systems, y, tiling) -> dict[str, Any]:
+    """Return a summary of systems and their totals.
 
     Parameters
     ----------
-    fields : Fields
+    systems : Systems
     y : ndarray of shape (n_samples, n_outputs)
     tiling : AbstractTiling
+
+    Returns
+    -------
+    dict
+        Always with ``systems`` (their number), ``per`` (see `size_unit`), ``sizes``, ``dtype``,
+        ``values``, ``hint`` and ``totals``. Fields have ``shapes`` and ``channels``, bags
+        ``features`` and structures ``composition``, the number of atoms of each element.
     """
-    axes = grid_axes(tiling, fields.ndim)
-    shapes = [stack.values.shape[1:] for stack in fields.stacks]
-    grids = sorted(
-        {tuple(shape[a] for a in axes) for shape in shapes}, key=lambda s: (np.prod(s), s)
-    )
-    channels = fields.ndim - len(axes)
-    found: dict[str, Any] = {
-        "systems": fields.n_samples,
-        "shapes": [list(map(int, grid)) for grid in grids],
-        "channels": int(shapes[0][tiling.channel_axis]) if channels else None,
-        "dtype": str(fields.dtype),
+    summary: dict[str, Any] = {
+        "systems": systems.n_samples,
+        "per": size_unit(systems, tiling),
+        "sizes": _statistics(sizes_of(systems, tiling)),
+        "dtype": str(systems.dtype),
         "values": None,
         "hint": None,
-        "totals": [
-            {"least": float(column.min()), "greatest": float(column.max()),
-             "mean": float(column.mean()), "std": float(column.std())}
-            for column in y.T
-        ],
-    }  # fmt: skip
-    if not fields.lazy:
-        if not channels:
-            found["hint"] = hint_of_kind(fields.stacks[0].values)
-        found["values"] = {
-            "least": float(min(stack.values.min() for stack in fields.stacks)),
-            "greatest": float(max(stack.values.max() for stack in fields.stacks)),
+        "totals": [_statistics(column) for column in y.T],
+    }
+    if tiling.is_grid:
+        summary |= _fields_of(systems, tiling)
+    elif hasattr(systems, "structures"):
+        numbers, counts = np.unique(systems.structures.numbers, return_counts=True)
+        elements = zip(map(symbol, numbers.tolist()), counts.tolist(), strict=True)
+        summary["composition"] = dict(elements)
+    else:
+        summary["features"] = int(np.prod(tiling.shape_of_tiles(systems)))
+    arrays = [values for values in systems.arrays if values.size]
+    if arrays and not systems.lazy:
+        summary["values"] = {
+            "least": float(min(values.min() for values in arrays)),
+            "greatest": float(max(values.max() for values in arrays)),
         }
-    return found
+    return summary
 
 
-def sites_of(fields, tiling) -> np.ndarray:
-    """Return the number of sites of each field, float of shape (n_samples,)."""
+def _fields_of(fields, tiling) -> dict[str, Any]:
     axes = grid_axes(tiling, fields.ndim)
-    sites = np.empty(fields.n_samples)
-    for stack in fields.stacks:
+    shapes = [stack.values.shape[1:] for stack in fields.stacks]
+    grids = {tuple(int(shape[axis]) for axis in axes) for shape in shapes}
+    channels = fields.ndim - len(axes)
+    summary: dict[str, Any] = {
+        "shapes": [list(grid) for grid in sorted(grids, key=lambda grid: (np.prod(grid), grid))],
+        "channels": int(shapes[0][tiling.channel_axis]) if channels else None,
+    }
+    if not fields.lazy and not channels:
+        summary["hint"] = hint_of_kind(fields.stacks[0].values)
+    return summary
+
+
+def _statistics(values) -> dict[str, float]:
+    return {
+        "least": float(values.min()),
+        "greatest": float(values.max()),
+        "mean": float(values.mean()),
+        "std": float(values.std()),
+    }
+
+
+def size_unit(systems, tiling) -> str:
+    """Return the unit of sizes: "site", "atom" or, of a bag, "instance"."""
+    if tiling.is_grid:
+        return "site"
+    return "atom" if hasattr(systems, "structures") else "instance"
+
+
+def sizes_of(systems, tiling) -> np.ndarray:
+    """Return the number of sites, atoms or instances of each system, shape (n_samples,)."""
+    if not tiling.is_grid:
+        return systems.sizes
+    axes = grid_axes(tiling, systems.ndim)
+    sites = np.empty(systems.n_samples)
+    for stack in systems.stacks:
         sites[stack.samples] = np.prod([stack.values.shape[1:][axis] for axis in axes])
     return sites
 
 
-def errors_of(y_true, y_pred, sites) -> list[dict[str, float]]:
-    """Return the errors of each column of totals, as `extensive_errors` has them, and more.
+def errors_of(y_true, y_pred, sizes) -> list[dict[str, float]]:
+    """Return the errors of each column of totals.
 
-    ``per_site`` is the root mean square of errors that are divided by the number of sites, ``r2``
-    the share of the variance that is explained (NaN for one system).
+    They are those of `extensive_errors`, with ``per_site``, the root mean square of errors divided
+    by sizes, without empty systems, and ``r2``, the coefficient of determination (NaN for one
+    system).
     """
-    found = []
+    columns = []
+    some = sizes > 0
     for true, predicted in zip(y_true.T, y_pred.T, strict=True):
         errors = extensive_errors(true, predicted).as_dict()
-        errors["per_site"] = extensive_errors(true, predicted, sites).rmse
+        errors["per_site"] = extensive_errors(true[some], predicted[some], sizes[some]).rmse
         errors["r2"] = float(r2_score(true, predicted)) if len(true) > 1 else float("nan")
-        found.append(errors)
-    return found
+        columns.append(errors)
+    return columns
 
 
-def verdicts_of(y_true, y_pred, sites, held_back) -> list[Verdict]:
-    """Return what is to be thought of the model, from each column of totals."""
+def verdicts_of(y_true, y_pred, sizes, held_back) -> list[Verdict]:
+    """Return the verdict on each column of totals."""
     columns = zip(y_true.T, y_pred.T, strict=True)
-    return [judge(*column, sites, held_back=held_back) for column in columns]
+    return [judge(*column, sizes, held_back=held_back) for column in columns]
 
 
-def first_member(regressor) -> EDNNRegressor:
-    """Return the first member of a committee, or the regressor that is given."""
-    return regressors_in(regressor)[0]
+def first_member(model) -> EDNNRegressor:
+    """Return the first regressor of a committee or average, or the regressor itself."""
+    return regressors_in(model)[0]
 
 
-def terms_of(regressor) -> list[tuple[str, Any, Any]]:
-    """Return (name, tile model, tiling) of each term; no name where there is one."""
-    member = first_member(regressor)
-    terms = member.fitted_terms()
-    names = member._term_names if len(terms) > 1 else [""]
-    return [(name, *term) for name, term in zip(names, terms, strict=True)]
+def terms_of(model) -> list[tuple[str, Any, Any]]:
+    """Return (name, tile model, tiling) of each term; the name of a single term is empty."""
+    terms = first_member(model)._terms_by_name()
+    return [(name if len(terms) > 1 else "", *term) for name, term in terms.items()]
 
 
-def model_of(estimator, regressor) -> dict[str, str]:
-    """Return what a fitted estimator is made of, as text by name."""
-    found: dict[str, str] = {}
-    if estimator is not regressor:
-        found["estimator"] = _text(estimator)
-    members = getattr(regressor, "estimators_", ())
+def model_of(estimator, model) -> dict[str, str]:
+    """Return a description of the parts of a fitted estimator, text by name."""
+    parts: dict[str, str] = {}
+    member = first_member(model)
+    if estimator is not model or not (model is member or hasattr(model, "estimators_")):
+        parts["estimator"] = _text(estimator)
+    members = getattr(model, "estimators_", ())
     if len(members):
-        found["members"] = f"{len(members)}; what follows is the first of them"
-    for name, tile_model, tiling in terms_of(regressor):
+        parts["members"] = f"{len(members)}, of which the first is described below"
+    for name, tile_model, tiling in terms_of(model):
         prefix = f"{name}: " if name else ""
-        found[f"{prefix}tile model"] = _text(tile_model.estimator)
+        parts[f"{prefix}tile model"] = _text(tile_model.estimator)
         weights = _n_weights(last_step(tile_model.estimator))
         if weights is not None:
-            found[f"{prefix}weights"] = f"{weights:,}"
-        found[f"{prefix}tiling"] = _text(tiling)
-    member = first_member(regressor)
-    found["baseline"] = _text(member.baseline)
-    found["fitted by"] = _text(getattr(member, "solver_", "unknown"))
-    found["evaluated by"] = _text(member.evaluation_)
+            parts[f"{prefix}weights"] = f"{weights:,}"
+        parts[f"{prefix}tiling"] = _text(tiling)
+    parts["baseline"] = _text(member.baseline)
+    parts["solver"] = _text(getattr(member, "solver_", "unknown"))
+    parts["evaluation"] = _text(member.evaluation_)
     spacing = spacing_of(estimator)
     if spacing is not None:
-        found["spacing of pixels"] = " × ".join(f"{s:.6g}" for s in spacing) + " Å"
-    return found
+        parts["pixel spacing"] = " × ".join(f"{s:.6g}" for s in spacing) + " Å"
+    return parts
 
 
 def fit_of(estimator) -> dict[str, Any]:
-    """Return how the fit went, from what its parts remember."""
-    found: dict[str, Any] = {}
+    """Return losses, iterations and numbers of fitted parts by name."""
+    rows: dict[str, Any] = {}
     for name, value in training_of(estimator).items():
         if isinstance(value, dict):
             name = {"train_loss": "training loss", "valid_loss": "validation loss"}.get(name, name)
             value = ", ".join(f"{key} {number:.4g}" for key, number in value.items())
         if name not in ("strategy", "tile_model", "n_outputs", "members"):
-            found[name] = value
-    return found
+            rows[name] = value
+    return rows
 
 
 def parameters_of(estimator) -> dict[str, str]:
@@ -153,19 +190,19 @@ def parameters_of(estimator) -> dict[str, str]:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of Python, this package and the libraries that are in use."""
+    """Return the versions of Python, this package and the imported libraries."""
     used = [name for module, name in _IF_USED.items() if module in sys.modules]
-    found = {"Python": platform.python_version()}
+    versions = {"Python": platform.python_version()}
     for name in ("sk-ednn", *_ALWAYS, *used):
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
-            found[name] = "unknown"
-    return found
+            versions[name] = "unknown"
+    return versions
 
 
 def _n_weights(estimator) -> int | None:
-    """Return how many numbers were learnt, where that is easily told."""
+    """Return the number of weights of a network, None for other estimators."""
     if hasattr(estimator, "module_"):
         return sum(weights.numel() for weights in estimator.module_.parameters())
     arrays = [*getattr(estimator, "coefs_", ()), *getattr(estimator, "intercepts_", ())]
@@ -173,6 +210,6 @@ def _n_weights(estimator) -> int | None:
 
 
 def _text(value) -> str:
-    # Seeds that a fit has drawn for its parts are many digits that say nothing.
+    # Without the seeds that a fit draws for its parts, which are long and mean nothing.
     text = _SEED.sub("", repr(value))
-    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+    return text if len(text) <= _MAX_LENGTH else f"{text[: _MAX_LENGTH - 1]}…"

@@ -1,4 +1,4 @@
-"""One page of HTML: elements, so that whatever is text stays text."""
+"""Build a page of HTML from elements, so that all text is escaped."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 class Value(float):
-    """A number that a page shows rounded, and keeps as it is."""
+    """A number that a page shows rounded, with its exact value in an attribute."""
 
 
 def number(value, unit="", digits=4) -> str:
-    """Return a number and its unit for reading, on one line."""
+    """Return a number and its unit as text without line breaks."""
     if not math.isfinite(value):
         return "–" if math.isnan(value) else ("∞" if value > 0 else "\N{MINUS SIGN}∞")
     whole = float(value).is_integer() and abs(value) < 1e9
@@ -37,7 +37,7 @@ def element(tag, text=None, *children, **attributes) -> Element:
 
 
 def note(text) -> Element:
-    """Return a line that stands in the place of what could not be made."""
+    """Return a paragraph that is set apart, for hints and missing parts."""
     return element("p", text, class_="note")
 
 
@@ -49,18 +49,18 @@ def figure(drawn, name) -> Element:
 
 
 def figures(*made) -> Element:
-    """Return figures side by side, where the page is wide enough."""
+    """Return figures, side by side if the page is wide enough."""
     return element("div", None, *made, class_="figures")
 
 
 def table(rows, header=None, caption=None) -> Element:
-    """Return a table whose first column names the rows.
+    """Return a table whose first column is the header of each row.
 
     Parameters
     ----------
     rows : list of sequences of str or Value
     header : sequence of str, default=None
-        Names of the columns, that of the names included.
+        Names of the columns, including the first.
     caption : str, default=None
     """
     made = element("table")
@@ -82,7 +82,7 @@ def table(rows, header=None, caption=None) -> Element:
 
 
 def with_class(part, name) -> Element:
-    """Return a part of a page with one class more."""
+    """Add a class to a part of a page and return it."""
     part.set("class", f"{part.get('class', '')} {name}".strip())
     return part
 
@@ -93,13 +93,13 @@ def as_html(part) -> str:
 
 
 def section(title, *parts) -> tuple[str, Element]:
-    """Return a section and the name that it can be linked to by."""
+    """Return the title and the element of a section, whose id is the title in lower case."""
     name = title.lower().replace(" ", "-")
     return title, element("section", None, element("h2", title), *parts, id=name)
 
 
 def sections(title, part) -> list:
-    """Return a section of one part in a list, an empty one where there is no part."""
+    """Return a list of one section, or an empty list if there is no part."""
     return [] if part is None else [section(title, part)]
 
 
@@ -110,8 +110,9 @@ def page(title, lead, cards, sections, footer) -> str:
     ----------
     title, lead : str
     cards : list of (str, str)
-        What is seen first: names, and values as text.
-    sections : list of what `section` returns
+        Names and values of the headline numbers.
+    sections : list of (str, Element)
+        Results of `section`.
     footer : str
     """
     html = element("html", lang="en")
@@ -145,8 +146,8 @@ def _cell(value) -> Element:
 
 
 def _printable(text) -> str:
-    """Return a text without control characters, which no page may hold."""
-    # The space in a 2 × 2 that no line ends at is not printable to Python.
+    """Replace control characters, which HTML does not allow."""
+    # Python does not count the no-break space as printable.
     return "".join(
         c if c.isprintable() or c in "\n\t\xa0" else "\N{REPLACEMENT CHARACTER}" for c in text
     )

@@ -1,4 +1,4 @@
-"""A fit on one page: its data, its tiling, its errors and whether it is extensive."""
+"""Report a fit on one page: data, tiling, model, errors and extensivity."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ import numpy as np
 from .._utils.writing import replacing
 from ..estimators._unwrap import unwrap
 from ..fields._sources import as_array
-from ..inspection._extensivity import extensivity_report
+from ..inspection._extensivity import additivity_error, extensivity_report
 from . import _numbers, _page, _sections
 from ._sections import HELD_BACK, TRAINING
 from ._svg import drawing, require_matplotlib
 
-# Larger fields would make a page that no browser shows.
-_MOST_SITES = 1 << 22
+# Pages with larger fields are too large for browsers.
+_MAX_SITES = 1 << 22
 
 
 class FitReport:
-    """What `fit_report` found, and the page that shows it.
+    """Result of `fit_report`: numbers, and a page that shows them.
 
     Attributes
     ----------
     numbers : dict
-        ``data`` and ``errors`` by part ("training", "held back"; errors are a list of one dict for
-        each output), ``verdicts`` of each output (`sk_ednn.metrics.judge`, on systems held back
-        where there are some), ``model``, ``fit``, ``extensivity`` and ``versions``: what the
-        tables of the page are made of.
+        Contents of the tables: ``data`` and ``errors`` by part ("training", "held back"; errors
+        are a list of one dict for each output), ``verdicts`` on each output
+        (`sk_ednn.metrics.judge`, on systems held back if there are any), ``model``, ``fit``,
+        ``extensivity`` and ``versions``.
     html : str
-        One page; it refers to nothing outside itself.
+        A self-contained page.
     """
 
     def __init__(self, numbers, html):
@@ -38,7 +38,7 @@ class FitReport:
         self.html = html
 
     def save(self, path) -> None:
-        """Write the page to a file, to be opened by any browser, with no network.
+        """Write the page to a file, which browsers show without a network.
 
         Parameters
         ----------
@@ -48,7 +48,7 @@ class FitReport:
             file.write(self.html)
 
     def _repr_html_(self) -> str:
-        """Return the page within another, whose styles are not its own."""
+        """Return the page in a frame, isolated from the styles of a notebook."""
         frame = _page.element(
             "iframe", srcdoc=self.html, title="Report of a fit", width="100%", height="700",
             style="border: 0",
@@ -60,34 +60,34 @@ def fit_report(
     estimator, X, y, *, test=None, name="totals", unit="", title=None, about=None, sample=None,
     n_probes=8,
 ) -> FitReport:  # fmt: skip
-    """Put together on one page how a model was fitted and how good it is.
+    """Report on one page how a model was fitted and how accurate it is.
 
-    The page holds the data, the tiling, the model and its parameters, the curve of its training,
-    predicted and true totals and their errors, the contributions of one field, and by how much it
-    is extensive. A figure that cannot be drawn is replaced by a line that says why.
+    The page describes the data, the tiling, the model and its parameters, the training curve,
+    true and predicted totals, the contributions of one field, and the extensivity of the model.
+    A figure that cannot be drawn is replaced by the reason. For bags and structures the page has
+    no figures of fields; it lists sizes, and the composition of structures.
 
     Parameters
     ----------
-    estimator : EDNNRegressor, EDNNCommittee, or a Pipeline or search around one; fitted
-        Or an `EDNNPotential`, for which see `potential_report`; y is None then.
-    X : what the estimator predicts
-        The systems it was fitted to.
+    estimator : EDNNRegressor, EDNNCommittee, ShiftAveraged, or a Pipeline or search around one
+        Fitted. Or an `EDNNPotential`, for which see `potential_report`; y is None then.
+    X : training samples, as for the estimator's `predict`
     y : array-like of shape (n_samples,) or (n_samples, n_outputs)
         Their totals.
     test : tuple of (X, y), default=None
         Systems held back from the fit, and their totals.
     name, unit : str
-        What the totals are, such as "energies" and "eV".
+        Name and unit of the totals, such as "energies" and "eV".
     title : str, default=None
-        None for one made of the tile model and the number of systems.
+        None for the tile model and the number of systems.
     about : dict of str to str, default=None
-        What else is to be said of the fit: where the data are from, the command, the time it took.
+        Further rows of the page, such as the source of the data, the command and the time.
     sample : int, default=None
-        The field that is drawn, of those held back where there are some. None for the one whose
-        total is in the middle.
+        Index of the field that is drawn, among the systems held back if there are any. None for
+        the one with the median total.
     n_probes : int, default=8
-        Fields that are doubled and shifted to see whether the model is extensive. For each axis
-        they are predicted once more for each site of a focus.
+        Number of systems on which extensivity is measured. Fields are doubled and shifted, with
+        one prediction for each axis and site of a focus.
 
     Returns
     -------
@@ -96,9 +96,9 @@ def fit_report(
     Raises
     ------
     ValueError
-        Where the totals are not one, or one row, for each system.
+        If there is not one total, or one row of totals, for each system.
     MissingExtraError
-        Where matplotlib is not installed.
+        If matplotlib is not installed.
 
     See Also
     --------
@@ -127,30 +127,30 @@ def fit_report(
     if hasattr(estimator, "predict_stress"):
         return _of_potential(estimator, X, y, test, title, about)
     require_matplotlib()
-    given = {TRAINING: (X, y)} | ({} if test is None else {HELD_BACK: test})
-    parts = {which: _Part(estimator, *data) for which, data in given.items()}
+    data = {TRAINING: (X, y)} | ({} if test is None else {HELD_BACK: test})
+    parts = {which: _Part(estimator, *part) for which, part in data.items()}
     shown = parts.get(HELD_BACK, parts[TRAINING])
-    regressor = shown.regressor
+    model = shown.model
     if sample is None:
         order = np.argsort(shown.y_true[:, 0], kind="stable")
         sample = int(order[len(order) // 2])
-    if not 0 <= sample < shown.fields.n_samples:
-        raise ValueError(f"sample must be from 0 to {shown.fields.n_samples - 1}, got {sample}.")
+    if not 0 <= sample < shown.systems.n_samples:
+        raise ValueError(f"sample must be from 0 to {shown.systems.n_samples - 1}, got {sample}.")
     numbers: dict[str, Any] = {"data": {}, "errors": {}}
     for which, part in parts.items():
-        numbers["data"][which] = _numbers.data_of(part.fields, part.y_true, part.tiling)
-        numbers["errors"][which] = _numbers.errors_of(part.y_true, part.y_pred, part.sites)
+        numbers["data"][which] = _numbers.data_of(part.systems, part.y_true, part.tiling)
+        numbers["errors"][which] = _numbers.errors_of(part.y_true, part.y_pred, part.sizes)
     verdicts = _numbers.verdicts_of(
-        shown.y_true, shown.y_pred, shown.sites, held_back=HELD_BACK in parts
+        shown.y_true, shown.y_pred, shown.sizes, held_back=HELD_BACK in parts
     )
     numbers["verdicts"] = [verdict.as_dict() for verdict in verdicts]
-    numbers["model"] = _numbers.model_of(estimator, regressor)
+    numbers["model"] = _numbers.model_of(estimator, model)
     numbers["fit"] = _numbers.fit_of(estimator)
-    numbers["extensivity"] = _extensivity(regressor, shown, n_probes)
+    numbers["extensivity"] = _extensivity(model, shown, n_probes)
     numbers["versions"] = _numbers.versions()
     labels = _sections.labels_of(name, shown.y_true.shape[1])
     field = _sections.Shown(
-        regressor,
+        model,
         lambda: shown.field(sample),
         f"field {sample} of the {'training' if test is None else 'held-back'} data",
     )
@@ -163,15 +163,17 @@ def fit_report(
             _page.section(
                 "Errors",
                 *_sections.verdicts(verdicts, labels),
-                *_sections.errors(numbers["errors"], parts, labels, unit),
+                *_sections.errors(numbers, parts, labels, unit),
             ),
             _page.section("Contributions", _sections.contributions(field, labels[0], unit)),
             _page.section("Extensivity", *_sections.laws(numbers["extensivity"], unit)),
-            _page.section("How it was made", *_sections.made(about, numbers["versions"])),
+            _page.section("Provenance", *_sections.provenance(about, numbers["versions"])),
         ]
-    kind = type(_numbers.last_step(_numbers.terms_of(regressor)[0][1].estimator)).__name__
+    if not shown.tiling.is_grid:  # there is no field to draw
+        sections = [part for part in sections if part[0] not in ("Tiling", "Contributions")]
+    kind = type(_numbers.last_step(_numbers.terms_of(model)[0][1].estimator)).__name__
     html = _page.page(
-        title or f"{kind} fitted to {parts[TRAINING].fields.n_samples:,} systems",
+        title or f"{kind} fitted to {parts[TRAINING].systems.n_samples:,} systems",
         _sections.lead(numbers, verdicts, labels, unit),
         _sections.cards(numbers, unit),
         sections,
@@ -194,18 +196,18 @@ def _of_potential(estimator, X, y, test, title, about):
 
 
 class _Part:
-    """Systems of one part of the data, as they came and as they are predicted."""
+    """Systems of one part of the data, with true and predicted totals."""
 
     def __init__(self, estimator, X, y):
-        self.regressor, fields = unwrap(estimator, X)
-        self.tiling = _numbers.terms_of(self.regressor)[0][2]
-        self.fields = self.tiling.check(fields)
-        self.sites = _numbers.sites_of(self.fields, self.tiling)
+        self.model, systems = unwrap(estimator, X)
+        self.tiling = _numbers.terms_of(self.model)[0][2]
+        self.systems = self.tiling.check(systems)
+        self.sizes = _numbers.sizes_of(self.systems, self.tiling)
         y = as_array(y, "y", float)
-        if y.ndim not in (1, 2) or len(y) != self.fields.n_samples:
+        if y.ndim not in (1, 2) or len(y) != self.systems.n_samples:
             raise ValueError(
                 f"y must have shape (n_samples,) or (n_samples, n_outputs) for "
-                f"{self.fields.n_samples} systems, got {y.shape}."
+                f"{self.systems.n_samples} systems, got {y.shape}."
             )
         predicted = np.asarray(estimator.predict(X), dtype=float)
         if predicted.size != y.size:
@@ -216,13 +218,13 @@ class _Part:
         self.y_pred = predicted.reshape(len(y), -1)
 
     def field(self, index) -> np.ndarray:
-        """Return one field; raise ValueError where it is too large to be shown."""
-        if self.sites[index] > _MOST_SITES:
+        """Return one field; raise ValueError if it is too large to draw."""
+        if self.sizes[index] > _MAX_SITES:
             raise ValueError(
-                f"It has {self.sites[index]:,.0f} sites, and fields of up to {_MOST_SITES:,} are "
-                "shown."
+                f"the field has {self.sizes[index]:,.0f} sites, more than the {_MAX_SITES:,} that "
+                "a report draws."
             )
-        values = self.fields.take([index]).stacks[0].values
+        values = self.systems.take([index]).stacks[0].values
         if not isinstance(values, np.ndarray):
             values = np.asarray(values.read(tuple(slice(0, n) for n in values.shape)))
         return values[0]
@@ -231,18 +233,25 @@ class _Part:
 # --- numbers ----------------------------------------------------------------------------------
 
 
-def _extensivity(regressor, part, n_probes):
-    """Return what `extensivity_report` says of some fields, or why it says nothing."""
-    n_probes = min(n_probes, part.fields.n_samples)
-    chosen = np.unique(np.linspace(0, part.fields.n_samples - 1, n_probes).astype(int))
+def _extensivity(model, part, n_probes):
+    """Return the extensivity of some systems, or the reason why it cannot be measured."""
+    n_probes = min(n_probes, part.systems.n_samples)
+    chosen = np.unique(np.linspace(0, part.systems.n_samples - 1, n_probes).astype(int))
     try:
-        found = extensivity_report(regressor, [part.field(index) for index in chosen])
-    except Exception as error:  # a page with all but this is better than none
+        if not part.tiling.is_grid:
+            systems = part.systems.take(chosen)
+            error = additivity_error(model, systems, np.asarray(model.predict(systems)))
+            return {
+                "n_probes": len(chosen), "copies": [], "additivity": error, "shift_by_focus": [],
+                "shifts": [],
+            }  # fmt: skip
+        report = extensivity_report(model, [part.field(index) for index in chosen])
+    except Exception as error:  # a report without this section is better than none
         return {"why_not": _sections.first_line(error)}
     return {
         "n_probes": len(chosen),
-        "copies": found.copies.tolist(),
-        "additivity": float(found.additivity),
-        "shift_by_focus": found.shift_by_focus.tolist(),
-        "shifts": [along.tolist() for along in found.shifts],
+        "copies": report.copies.tolist(),
+        "additivity": float(report.additivity),
+        "shift_by_focus": report.shift_by_focus.tolist(),
+        "shifts": [changes.tolist() for changes in report.shifts],
     }

@@ -1,4 +1,4 @@
-"""Figures as elements of a page, in the colours of the page."""
+"""Convert figures to SVG elements that use the colours of the page."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from xml.etree.ElementTree import Element, fromstring
 from .._utils.optional import needing
 from ..inspection._plot._style import COLOURS, GREY, INK
 
-# A page may be dark: what is drawn in black is drawn as its text is, and the rest in colours that
-# the style sheet names. Anything else stays as it is, such as colours of maps.
+# Pages may be dark. Black takes the colour of text, and the colours of displays are variables of
+# the style sheet. Other colours, such as those of maps, are unchanged.
 _VARIABLES = {
     "#000000": "currentColor",
     INK: "currentColor",
@@ -21,27 +21,27 @@ _VARIABLES = {
 _COLOUR = re.compile("|".join(_VARIABLES), re.IGNORECASE)
 _REFERENCE = re.compile(r"(url\(#|^#)([^)]+)")
 
-# More marks than this make a page heavy: they become pixels.
-_MOST_MARKS = 1500
+# More markers than this would make the page large, so they are rasterised.
+_MAX_MARKERS = 1500
 _DPI = 200
 
 
 def require_matplotlib() -> None:
-    """Raise MissingExtraError where nothing can be drawn."""
+    """Raise MissingExtraError if matplotlib is not installed."""
     with needing("A report, which has figures,"):
         import matplotlib.figure  # noqa: F401
 
 
 @contextmanager
 def drawing():
-    """Draw as matplotlib comes, whatever the user has set; give it all back."""
+    """Use matplotlib's default style within a block, then restore the user's."""
     import matplotlib
     import matplotlib.style
 
     with matplotlib.style.context("default"):
-        # Letters as shapes: the page needs no fonts. The salt makes a page the same each time.
-        own = {"svg.fonttype": "path", "svg.hashsalt": "sk_ednn", "font.size": 9.5}
-        matplotlib.rcParams.update(own)
+        # Text as paths, so that the page needs no fonts. The salt makes ids deterministic.
+        params = {"svg.fonttype": "path", "svg.hashsalt": "sk_ednn", "font.size": 9.5}
+        matplotlib.rcParams.update(params)
         yield
 
 
@@ -52,13 +52,14 @@ def svg_of(figure, name, description) -> Element:
     ----------
     figure : matplotlib Figure
     name : str
-        Different for each figure of the page.
+        Prefix of ids, unique within the page.
     description : str
-        For those who do not see it.
+        Text alternative.
     """
     for axes in figure.axes:
         for line in axes.lines:
-            if line.get_marker() not in ("None", None, "") and len(line.get_xdata()) > _MOST_MARKS:
+            has_markers = line.get_marker() not in ("None", None, "")
+            if has_markers and len(line.get_xdata()) > _MAX_MARKERS:
                 line.set_rasterized(True)
     buffer = io.BytesIO()
     figure.patch.set_alpha(0)
@@ -71,9 +72,9 @@ def svg_of(figure, name, description) -> Element:
         _without_namespaces(element)
         for key, value in element.attrib.items():
             if key == "style" or key in ("fill", "stroke"):
-                value = _COLOUR.sub(lambda found: _VARIABLES[found[0].lower()], value)
+                value = _COLOUR.sub(lambda match: _VARIABLES[match[0].lower()], value)
             value = _REFERENCE.sub(rf"\g<1>{name}-\g<2>", value) if "#" in value else value
-            used |= {found[2] for found in _REFERENCE.finditer(value)}
+            used |= {match[2] for match in _REFERENCE.finditer(value)}
             element.set(key, value)
     for parent in list(svg.iter()):
         for child in list(parent):
@@ -93,7 +94,7 @@ def svg_of(figure, name, description) -> Element:
 
 
 def _without_namespaces(element) -> None:
-    """Call things as HTML does, which knows of no namespaces."""
+    """Strip namespaces, which HTML does not have."""
     element.tag = element.tag.rpartition("}")[2]
     for key in [key for key in element.attrib if "}" in key]:
         element.set(key.rpartition("}")[2], element.attrib.pop(key))

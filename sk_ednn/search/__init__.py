@@ -1,6 +1,7 @@
 """Structure search and active learning: a surrogate that learns while it looks."""
 
 from .._utils.optional import later
+from ._active import ActiveLearning
 from ._fingerprint import Fingerprint
 from ._label import Label, Sanity
 from ._labellers import (
@@ -13,6 +14,7 @@ from ._labellers import (
 from ._operators import OperatorRecord
 from ._pool import StructurePool
 from ._relax import relax
+from ._search import SearchResult, StructureSearch
 from ._selection import Candidate, Thresholds, select
 from ._store import SearchStore
 from ._surrogate import CommitteeSurrogate, Evaluation
@@ -20,6 +22,7 @@ from ._weights import LossWeights
 
 __all__ = [
     "AbstractLabeller",
+    "ActiveLearning",
     "CalculatorLabeller",
     "Candidate",
     "CommandLabeller",
@@ -32,8 +35,10 @@ __all__ = [
     "LossWeights",
     "OperatorRecord",
     "Sanity",
+    "SearchResult",
     "SearchStore",
     "StructurePool",
+    "StructureSearch",
     "Thresholds",
     "export",
     "relax",

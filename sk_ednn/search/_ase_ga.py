@@ -63,6 +63,10 @@ class Operators:
         """Number of lattice vectors that vary."""
         return 3 if self.kind == "crystal" else 0
 
+    def shortest(self, closeness) -> float:
+        """Return the least sum of two covalent radii times a factor, in Å."""
+        return 2.0 * closeness * float(covalent_radii[self.numbers].min())
+
     def n_parents(self, name) -> int:
         """Return the number of structures that an operator makes one of."""
         return {"start": 0, "cut_and_splice": 2}.get(name, 1)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..structures import Structure
 from ._fingerprint import Fingerprint
 
 
@@ -14,7 +15,7 @@ class Member:
     """A structure of the pool: its number in the store, and its energy per atom in eV."""
 
     id: int
-    structure: object
+    structure: Structure | None
     energy: float
     fingerprint: np.ndarray
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -44,7 +45,7 @@ class Thresholds:
 class Candidate:
     """A structure that may be labelled; energies are those of the surrogate, in eV."""
 
-    structure: object
+    structure: Any  # Structure, whose parts are arrays here
     energy: float
     std: float
     origin: str

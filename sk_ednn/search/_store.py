@@ -79,13 +79,14 @@ class SearchStore:
             raise
 
     def _open(self):
-        tables = {name for (name,) in self._db.execute("SELECT name FROM sqlite_master")}
-        if not tables:
-            with self._transaction() as db:
+        # In one transaction: another process may open the new file at the same time.
+        with self._transaction() as db:
+            tables = {name for (name,) in db.execute("SELECT name FROM sqlite_master")}
+            if not tables:
                 for statement in _SCHEMA.split(";"):
                     db.execute(statement)
                 db.execute("INSERT INTO meta VALUES ('schema', ?)", (str(SCHEMA_VERSION),))
-            return
+                return
         if "meta" not in tables:
             raise ValueError(f"{self.path} is an SQLite file, but not that of a search.")
         version = self.get("schema")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -198,12 +199,14 @@ class _Tiled:
     @staticmethod
     def evaluate(members, structure):
         systems = members[0]._check_predicted([structure])
-        energies = [float(member.predict(systems)[0]) for member in members]
+        energies = np.zeros(len(members))
         terms = [member.fitted_terms() for member in members]
         forces, strain = 0.0, 0.0
         for of_members in zip(*terms, strict=True):
             tile_models = [tile_model for tile_model, _ in of_members]
             tiling = of_members[0][1]
+            tiles = tiling.read(systems, 0, int(tiling.tile_offsets(systems)[-1]))
+            energies += [math.fsum(model.predict(tiles)[:, 0]) for model in tile_models]
 
             # The descriptor is differentiated once, for the mean of all members.
             def slopes(tiles, tile_models=tile_models):

@@ -221,7 +221,7 @@ def file_of(checkpoint, *training) -> Path:
     path = Path(checkpoint)
     if not path.is_dir() and not str(checkpoint).endswith(("/", os.sep)):
         return path
-    purpose = f"checkpoint={str(checkpoint)!r} is a folder: it keeps each training"
+    purpose = f"checkpoint={str(checkpoint)!r} is a folder, which stores each training"
     return path / f"{fit_key(training, purpose, 'Or give a file.')[:32]}.ckpt"
 
 

@@ -16,6 +16,7 @@ from ..networks._trial import precision_of, require_real
 from ..tile_models._base import is_torch
 from ._batches import batches_of_one, batches_of_several, example_tiles, input_standardizations
 from ._checkpoint import Checkpoint, file_of, saving, training_digest
+from ._divergence import warn_of_divergence, warn_of_summed_losses
 from ._features import TileFeatures
 from ._skorch import (
     bare_net,
@@ -115,6 +116,7 @@ def _train(settings, net, problem, scale, training: Training, features=None) -> 
     training.form = "tiled" if overrides_infer(type(net)) else settings.form
     with trained_on_sums(net, training):
         net.initialize()
+        warn_of_summed_losses(net)
         training.precision = _precision(settings, net, problem.start)
         net.module_.to(training.dtype)
         if problem.start is not None:
@@ -130,6 +132,7 @@ def _train(settings, net, problem, scale, training: Training, features=None) -> 
                     net.partial_fit(sums, None, epochs=epochs)
             else:
                 net.notify("on_train_begin", X=sums, y=None)
+            warn_of_divergence(net, sums)
 
 
 def _precision(settings, net, start) -> str:

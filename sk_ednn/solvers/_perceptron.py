@@ -25,6 +25,7 @@ from ..networks import Standardization, TileSums
 from ..networks._standardize import standardization_of
 from ..tile_models._tile_model import TileModel
 from ._base import SumProblem, last_step
+from ._divergence import warn_above_mean
 from ._features import TileFeatures
 
 _ACTIVATIONS = {
@@ -93,6 +94,7 @@ def fit_perceptron(problem: SumProblem, scale, share, random_state, standardize=
             if not model.early_stopping:
                 training.best_parameters = None
     training.store(n_features)
+    training.warn_of_divergence()
     return problem.tile_model(term, features.assemble(model), scale=scale)
 
 
@@ -294,6 +296,18 @@ class _Training:
             predicted = self.totals(batch).numpy()
         weights = None if batch.weights is None else batch.weights.numpy()[:, 0]
         return r2_score(y.numpy(), predicted, sample_weight=weights)
+
+    def warn_of_divergence(self):
+        """Warn where the loss ended far above that of predicting the mean of the totals."""
+        if self.poisson:
+            return
+        y, weights = self.sums.y, self.sums.weights
+        weights = torch.ones(len(y), 1, dtype=y.dtype) if weights is None else weights
+        mean = (weights * y).sum(dim=0) / weights.sum()
+        squares = (weights * (y - mean) ** 2).sum(dim=0) / weights.sum()
+        of_mean = 0.5 * float(squares.mean())
+        name, lr = type(self.model).__name__, self.model.learning_rate_init
+        warn_above_mean(self.model.loss_, of_mean, 0.0, name, lr)
 
     def store(self, n_features):
         """Set the fitted attributes of the estimator."""

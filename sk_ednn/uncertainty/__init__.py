@@ -1,4 +1,4 @@
-"""Where a fitted model may be wrong: novelty of tiles, leverage of samples, and a guard."""
+"""Detect inputs on which a model may be wrong: novelty of tiles, leverage, and a guard."""
 
 from ._guard import NoveltyGuard
 from ._leverage import leverage

@@ -1,4 +1,4 @@
-"""An estimator that says when it is asked for what it does not know."""
+"""A meta-estimator that warns about samples unlike the training data."""
 
 from __future__ import annotations
 
@@ -18,57 +18,59 @@ from ..estimators._targets import ScoredByTotals
 from ..estimators._unwrap import unwrap
 from ..exceptions import NoveltyWarning, TileModelError
 from ..fields._sources import in_memory
-from ._leverage import KnownSums
+from ._leverage import TrainingSums
 from ._novelty import TileNovelty
 
-# More samples than this are counted in the warning, not named.
-_MOST_NAMED = 8
+# The warning lists at most this many samples by index.
+_MAX_LISTED = 8
 
 
 class NoveltyGuard(MetaEstimatorMixin, ScoredByTotals, BaseEstimator):
-    """Warn in `predict` of samples that are unlike those of the fit.
+    """Warn in `predict` about samples unlike the training data.
 
-    Part of the samples is held back from the fit, and how far each of them is from those of the
-    fit is kept. In `predict` a sample that is further away than all but a few of them is named in
-    a warning; the prediction is that of the estimator inside. Samples like those of the fit are
-    named with a probability of at most `alarm_rate`: that is exact, whatever the estimator, the
-    indicator and the distribution of samples, as long as they are drawn alike.
+    `fit` holds back part of the samples, fits the estimator to the rest, and records an indicator
+    of novelty for each sample held back. `predict` returns the predictions of the estimator and
+    warns about each sample whose indicator exceeds all but a few of the recorded ones. A sample
+    drawn like the training data triggers the warning with a probability of at most `alarm_rate`.
+    This holds exactly for any estimator, indicator and distribution, provided that samples are
+    exchangeable.
 
     Parameters
     ----------
     estimator : EDNNRegressor, EDNNCommittee or Pipeline that ends in one
-        It is cloned and fitted. A `sklearn.frozen.FrozenEstimator` keeps what it has learnt: `fit`
-        then only learns what is usual.
+        Cloned and fitted. A `sklearn.frozen.FrozenEstimator` is not refitted; `fit` then only
+        records the indicators.
     indicator : {"distance", "share", "spread", "leverage"}, default="distance"
-        The mean distance of a sample's tiles to those of the fit, or the share of tiles that are
-        unlike them (see `novelty`); per tile, so that sizes can be compared, the spread
-        between members of a committee, or the root of a ridge's `leverage`.
+        "distance" is the mean distance of a sample's tiles to those of the fit, "share" the share
+        of tiles that are novel (see `novelty`). "spread" is the spread of a committee and
+        "leverage" the square root of a ridge's `leverage`, both per tile, so that samples of
+        different sizes can be compared.
     alarm_rate : float, default=0.05
-        Of samples like those of the fit, how many may be named.
+        Largest probability of a warning about a sample drawn like the training data.
     held_out : float, default=0.2
-        Share of the samples that is held back, at least ``1 / alarm_rate - 1`` of them.
+        Share of the samples held back. At least ``1 / alarm_rate - 1`` samples are needed.
     space : {"auto", "tiles", "features"}, default="auto"
-        Where distances are taken, as for `novelty`.
+        Space of the distances, as for `novelty`.
     max_tiles : int or None, default=10_000
-        Most distinct tiles of the fit to compare with, drawn at random; None for all.
+        Largest number of distinct training tiles to compare with, drawn at random; None for all.
     term : str, default=None
-        Which term to look at, where the estimator has several.
+        Which term to examine, if the estimator has several.
     random_state : int, RandomState or None, default=None
-        Draws the samples that are held back, and the tiles.
+        Draws the samples held back, and the tiles.
 
     Attributes
     ----------
     estimator_ : estimator
         Fitted to the samples that are not held back.
     held_out_ : ndarray of int of shape (n_held_out,)
-        Indices of the others.
+        Indices of the samples held back.
     usual_ : ndarray of shape (n_held_out,)
-        Indicator of each of them, in ascending order.
+        Their indicators, in ascending order.
 
     See Also
     --------
-    novelty, leverage : The same numbers, for one set of samples.
-    error_ranking : Whether they rank predictions by their error.
+    novelty, leverage : The indicators, for one set of samples.
+    error_ranking : Test whether an indicator ranks predictions by their error.
 
     References
     ----------
@@ -77,7 +79,7 @@ class NoveltyGuard(MetaEstimatorMixin, ScoredByTotals, BaseEstimator):
 
     Examples
     --------
-    Fields like those of the fit, and two of another kind:
+    Four fields drawn like the training data, and two that are not:
 
     >>> import numpy as np
     >>> from sklearn.linear_model import Ridge
@@ -124,16 +126,16 @@ class NoveltyGuard(MetaEstimatorMixin, ScoredByTotals, BaseEstimator):
         self.random_state = random_state
 
     def fit(self, X, y, sample_weight=None, *, groups=None):
-        """Fit the estimator to part of the samples, and learn from the others what is usual.
+        """Fit the estimator to part of the samples and record the indicators of the others.
 
         Parameters
         ----------
-        X : what the estimator is fitted to
+        X : as for the estimator's `fit`
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
         sample_weight : array-like of shape (n_samples,), default=None
-            Handed on to the estimator. A Pipeline takes none: give it parts that weigh themselves.
+            Passed to the estimator's `fit`, which a Pipeline does not accept.
         groups : array-like of shape (n_samples,), default=None
-            Groups are held back whole: samples of one group are more alike than others.
+            Groups are held back whole, since samples of one group resemble each other.
 
         Returns
         -------
@@ -142,9 +144,9 @@ class NoveltyGuard(MetaEstimatorMixin, ScoredByTotals, BaseEstimator):
         Raises
         ------
         ValueError
-            Where too few samples would be held back for any to be named at this `alarm_rate`.
+            If too few samples would be held back for a warning at this `alarm_rate`.
         TileModelError
-            Where the spread of what is no committee is asked for.
+            If ``indicator="spread"`` and the estimator is no committee.
         """
         self._validate_params()
         if y is None:
@@ -152,7 +154,7 @@ class NoveltyGuard(MetaEstimatorMixin, ScoredByTotals, BaseEstimator):
                 "This NoveltyGuard estimator requires y to be passed, but the target y is None."
             )
         rng = check_random_state(self.random_state)
-        # Before samples are held back, which may leave out masked ones and goes past sources.
+        # Read before splitting: indexing would drop masks and does not accept sources.
         y, sample_weight = in_memory(y, "y"), in_memory(sample_weight, "sample_weight")
         groups = in_memory(groups, "groups")
         X, y, sample_weight, groups = indexable(X, y, sample_weight, groups)
@@ -161,9 +163,10 @@ class NoveltyGuard(MetaEstimatorMixin, ScoredByTotals, BaseEstimator):
         kept, held = next(split.split(np.zeros(len(y)), groups=groups))
         if (len(held) + 1) * self.alarm_rate < 1:
             raise ValueError(
-                f"alarm_rate={self.alarm_rate} needs {int(np.ceil(1 / self.alarm_rate)) - 1} or "
-                f"more samples held back; held_out={self.held_out} of {len(y)} are {len(held)}. "
-                "Raise either of the two, or give more samples."
+                f"alarm_rate={self.alarm_rate} needs at least "
+                f"{int(np.ceil(1 / self.alarm_rate)) - 1} samples held back, but held_out="
+                f"{self.held_out} of {len(y)} samples are {len(held)}. Increase either of the two, "
+                "or pass more samples."
             )
         weights = {}
         if sample_weight is not None:
@@ -173,92 +176,92 @@ class NoveltyGuard(MetaEstimatorMixin, ScoredByTotals, BaseEstimator):
         inner, fields = unwrap(estimator, reference)
         if self.indicator == "spread" and not isinstance(inner, EDNNCommittee):
             raise TileModelError(
-                f"Only an EDNNCommittee has a spread, got {type(inner).__name__}: use "
+                f"indicator='spread' needs an EDNNCommittee, got {type(inner).__name__}. Use "
                 "indicator='distance'."
             )
-        known = self._known(inner, fields, rng)
-        usual = np.sort(self._indicate(estimator, known, _safe_indexing(X, held)))
-        self.estimator_, self.reference_ = estimator, known
+        training = self._reference(inner, fields, rng)
+        usual = np.sort(self._indicate(estimator, training, _safe_indexing(X, held)))
+        self.estimator_, self.reference_ = estimator, training
         self.usual_, self.held_out_ = usual, held
         return self
 
     def predict(self, X):
-        """Predict totals; warn of samples unlike those of the fit.
+        """Predict totals; warn about samples unlike the training data.
 
         Parameters
         ----------
-        X : what the estimator predicts
+        X : as for the estimator's `predict`
 
         Returns
         -------
         y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
-            What the estimator inside predicts.
+            Predictions of the estimator.
 
         Warns
         -----
         NoveltyWarning
-            Names the samples.
+            Lists the indices of the samples.
         """
         check_is_fitted(self)
         y = self.estimator_.predict(X)
-        found = self.novelty(X)
-        strange = np.flatnonzero(found.novel)
-        if len(strange):
-            named = ", ".join(str(k) for k in strange[:_MOST_NAMED])
-            more = ", ..." if len(strange) > _MOST_NAMED else ""
+        result = self.novelty(X)
+        novel = np.flatnonzero(result.novel)
+        if len(novel):
+            listed = ", ".join(str(k) for k in novel[:_MAX_LISTED])
+            more = ", ..." if len(novel) > _MAX_LISTED else ""
             warnings.warn(
-                f"{len(strange)} of {len(found.p_value)} samples are unlike those of the fit "
-                f"(number {named}{more}): at most {self.alarm_rate:.1%} of the usual ones would "
-                "be as far from it. Do not trust their predictions before you have seen some of "
-                "their kind; novelty(X) says how far each is.",
+                f"{len(novel)} of {len(result.p_value)} samples are unlike the training data "
+                f"(samples {listed}{more}): at most {self.alarm_rate:.1%} of samples like it are "
+                "this far away. Do not trust these predictions until you have validated the model "
+                "on similar samples. novelty(X) returns the distances.",
                 NoveltyWarning,
                 stacklevel=2,
             )
         return y
 
     def novelty(self, X):
-        """Say how far samples are from those of the fit, without a warning.
+        """Measure how far samples are from the training data, without a warning.
 
         Parameters
         ----------
-        X : what the estimator predicts
+        X : as for the estimator's `predict`
 
         Returns
         -------
         result : Bunch
             indicator : ndarray of shape (n_samples,)
-                What `indicator` names: the larger, the less familiar.
+                The number that `indicator` selects; larger is less familiar.
             p_value : ndarray of shape (n_samples,)
-                Share of the samples held back that were at least as far away, this one among them.
+                Share of samples at least as far away, among those held back and the sample itself.
             novel : ndarray of bool of shape (n_samples,)
-                Where that is at most `alarm_rate`.
+                Whether `p_value` is at most `alarm_rate`.
         """
         check_is_fitted(self)
-        found = self._indicate(self.estimator_, self.reference_, X)
-        nearer = np.searchsorted(self.usual_, found, side="left")
+        indicator = self._indicate(self.estimator_, self.reference_, X)
+        nearer = np.searchsorted(self.usual_, indicator, side="left")
         p_value = (len(self.usual_) - nearer + 1) / (len(self.usual_) + 1)
-        # A product of floats may fall short of the whole number that is meant.
+        # Round-off in the product must not turn equality into "less than".
         novel = p_value <= self.alarm_rate * (1 + 1e-12)
-        return Bunch(indicator=found, p_value=p_value, novel=novel)
+        return Bunch(indicator=indicator, p_value=p_value, novel=novel)
 
-    def _known(self, inner, fields, rng):
+    def _reference(self, inner, fields, rng):
         if self.indicator == "leverage":
-            return KnownSums(inner, fields, term=self.term)
+            return TrainingSums(inner, fields, term=self.term)
         return TileNovelty(
             inner, fields, space=self.space, quantile=0.99, max_tiles=self.max_tiles,
             term=self.term, random_state=rng,
         )  # fmt: skip
 
-    def _indicate(self, estimator, known, X) -> np.ndarray:
+    def _indicate(self, estimator, reference, X) -> np.ndarray:
         inner, fields = unwrap(estimator, X)
-        n_tiles = known.tiling.counts(known.tiling.check(fields))
+        n_tiles = reference.tiling.counts(reference.tiling.check(fields))
         if self.indicator == "leverage":
-            return np.sqrt(known.leverage(fields)) / n_tiles
+            return np.sqrt(reference.leverage(fields)) / n_tiles
         if self.indicator == "spread":
             _, spread = inner.predict(fields, return_std=True)
             return spread.reshape(len(spread), -1).max(axis=1) / n_tiles
-        return known.compare(fields)[self.indicator]
+        return reference.compare(fields)[self.indicator]
 
     def __sklearn_tags__(self):
-        """Say what scikit-learn may expect: what it may of the estimator inside."""
+        """Return the tags of the estimator."""
         return with_tags_of(super().__sklearn_tags__(), self.estimator)

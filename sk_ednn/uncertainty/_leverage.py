@@ -1,4 +1,4 @@
-"""How far a sample sticks out of the training data, in a linear model's own measure."""
+"""Leverage of samples on linear models."""
 
 from __future__ import annotations
 
@@ -15,33 +15,33 @@ from ..exceptions import TileModelError
 from ..solvers._base import last_step
 from ._novelty import tile_features
 
-# Tiles whose features are computed at a time.
-_BLOCK = 4096
-# Squared singular values below this, relative to the largest, are rounding errors of a Gram matrix.
-_ROUNDING = 1e-12
+# Number of tiles whose features are computed at once.
+_BLOCK_TILES = 4096
+# Squared singular values below this, relative to the largest, are round-off of the Gram matrix.
+_ROUND_OFF = 1e-12
 
 
 def leverage(estimator, X_train, X, *, term=None):
-    """Measure how much the training data leave a ridge model's totals open.
+    """Compute the leverage of samples: how weakly the training data constrain their totals.
 
     With Φ the features of the training samples, summed over their tiles, φ those of a sample, and
     α the penalty of the ridge, the leverage is::
 
         h = φ (ΦᵀΦ + α)⁻¹ φᵀ
 
-    Noise of variance σ² in the training totals and a prior to match make the variance of a
-    prediction σ² h. It grows with what a sample has that the training data have not, in proportion
-    to how freely the model may count it, and as the square of the number of copies of a sample.
+    If the training totals have noise of variance σ² and the prior matches the penalty, a
+    prediction has the variance σ² h. Features that the training data lack increase it in inverse
+    proportion to α. It grows as the square of the number of copies of a sample.
 
     Parameters
     ----------
     estimator : EDNNRegressor or EDNNCommittee, Pipeline that ends in one, or search; fitted
-        Its tile model is a `Ridge`, `RidgeCV` or `BayesianRidge`, or a Pipeline that ends in one.
-        Of a committee, the first member says what features are.
-    X_train : what the estimator was fitted to, with equal weights
-    X : what the estimator predicts
+        The tile model must be a `Ridge`, `RidgeCV` or `BayesianRidge`, or a Pipeline that ends in
+        one. The features are those of the first member of a committee.
+    X_train : training samples, fitted with equal weights
+    X : samples to predict
     term : str, default=None
-        Which term to look at, where the estimator has several.
+        Which term to examine, if the estimator has several.
 
     Returns
     -------
@@ -50,13 +50,13 @@ def leverage(estimator, X_train, X, *, term=None):
     Raises
     ------
     TileModelError
-        Where the tile model is not such a one.
+        If the tile model is none of these, or its penalty is not positive.
 
     Notes
     -----
-    The intercept counts tiles, is not penalised, and is taken into account; a baseline is not.
-    The cost is that of the features, and of the eigenvalues of a matrix with as many rows as there
-    are training samples or features, whichever are fewer.
+    The intercept, an unpenalised feature that counts tiles, is included; a baseline is not. The
+    cost is that of the features and of one eigendecomposition, of a matrix with as many rows as
+    training samples or features, whichever are fewer.
 
     References
     ----------
@@ -65,7 +65,7 @@ def leverage(estimator, X_train, X, *, term=None):
 
     Examples
     --------
-    Spins as in the training data, two copies of them, and all spins up, which they never are:
+    A training sample, two copies of it, and all spins up, which no training sample has:
 
     >>> import numpy as np
     >>> from sklearn.linear_model import Ridge
@@ -81,16 +81,16 @@ def leverage(estimator, X_train, X, *, term=None):
     """
     inner, X_train = unwrap(estimator, X_train)
     _, X = unwrap(estimator, X)
-    return KnownSums(inner, X_train, term=term).leverage(X)
+    return TrainingSums(inner, X_train, term=term).leverage(X)
 
 
-class KnownSums:
-    """The summed features of training data, and which of their directions are known how well.
+class TrainingSums:
+    """Eigendecomposition of the summed features of the training data.
 
     Parameters
     ----------
     inner : EDNNRegressor or EDNNCommittee, fitted
-    X_train : what it was given
+    X_train : its training samples
     term : as for `leverage`
     """
 
@@ -102,14 +102,14 @@ class KnownSums:
         self.tiling = fitted.tiling
         self.features, _ = tile_features(fitted.tile_model, "auto")
         sums, counts = self._summed(fitted.systems)
-        # Regress on the counts what they explain: the intercept is free to (Frisch and Waugh).
+        # An unpenalised intercept removes what the counts explain (Frisch-Waugh theorem).
         self.weight = counts @ counts if final.fit_intercept else np.inf
         self.per_tile = counts @ sums / self.weight
         sums -= np.outer(counts, self.per_tile)
         wide = sums.shape[1] > sums.shape[0]
         squares, vectors = eigh(sums @ sums.T if wide else sums.T @ sums)
-        known = squares > _ROUNDING * max(squares[-1], np.finfo(float).tiny)
-        squares, vectors = squares[known], vectors[:, known]
+        nonzero = squares > _ROUND_OFF * max(squares[-1], np.finfo(float).tiny)
+        squares, vectors = squares[nonzero], vectors[:, nonzero]
         self.directions = (sums.T @ vectors) / np.sqrt(squares) if wide else vectors
         self.squares = squares
 
@@ -127,7 +127,7 @@ class KnownSums:
 
     def _summed(self, fields) -> tuple[np.ndarray, np.ndarray]:
         sums = 0.0
-        for tiles in self.tiling.blocks(fields, _BLOCK):
+        for tiles in self.tiling.blocks(fields, _BLOCK_TILES):
             merged, inverse = tiles.unique()
             sums = sums + tiles.total(self.features(np.array(merged.array()))[inverse])
         return np.asarray(sums), self.tiling.counts(fields)
@@ -143,8 +143,8 @@ def _penalty(final) -> float:
         alpha = final.alpha
     if not isinstance(alpha, Real) or not float(alpha) > 0:
         raise TileModelError(
-            "Leverages are those of a Ridge, RidgeCV or BayesianRidge with one positive penalty; "
-            f"got {final!r}. Gaussian processes and committees have standard deviations, and every "
-            "model has a novelty."
+            "leverage needs a Ridge, RidgeCV or BayesianRidge with one positive penalty; got "
+            f"{final!r}. For Gaussian processes and committees use predict(X, return_std=True), "
+            "for other models novelty."
         )
     return float(alpha)

@@ -1,4 +1,4 @@
-"""Whether a model has seen tiles like these: how far they are from those of the training data."""
+"""Novelty of tiles: their distance to the tiles of the training data."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from ..tile_models._base import flat
 from ..tiling._sampling import sampled_tiles
 from ..tiling._unique import distinct
 
-# Tiles compared at a time.
-_BLOCK = 4096
+# Number of tiles compared at once.
+_BLOCK_TILES = 4096
 
 
 @validate_params(
@@ -43,55 +43,57 @@ def novelty(
     term=None,
     random_state=None,
 ):
-    """Measure, for each sample, the share of tiles that are unlike all training tiles.
+    """Measure the share of each sample's tiles that are unlike all training tiles.
 
-    A tile is novel if its nearest training tile is further away than training tiles are from
-    each other: than `quantile` of them are from their nearest neighbour. A large system may look
-    like the small ones in every mean and yet hold a few tiles that no training system had.
+    A tile is novel if it is further from the nearest training tile than the `quantile` of the
+    distances between each training tile and its nearest neighbour. A large system may resemble the
+    training systems in every mean and yet contain a few tiles that occur in none of them.
 
     Parameters
     ----------
     estimator : EDNNRegressor or EDNNCommittee, Pipeline that ends in one, or search; fitted
-        Of a committee, the first member says what tiles are.
-    X_train : what the estimator was fitted to
-    X : what the estimator predicts
+        Tiles and features are those of the first member of a committee.
+    X_train : training samples
+    X : samples to predict
     space : {"auto", "tiles", "features"}, default="auto"
-        Where distances are taken: between tiles as they are, or between what the last step of the
-        tile model is given (the last hidden layer of a network, the transformed features of a
-        Pipeline), each divided by its standard deviation over the training tiles. "auto" for
-        features where there are any, else tiles.
+        Space of the distances: the tiles themselves, or the input of the tile model's last step
+        (the last hidden layer of a network, the transformed features of a Pipeline). Each
+        component is divided by its standard deviation over the training tiles. "auto" uses
+        features if there are any, else tiles.
     quantile : float, default=0.99
-        Of the distances between training tiles, what is still familiar.
+        Quantile of the nearest-neighbour distances between training tiles that is the threshold.
     max_tiles : int, default=10_000
-        Most distinct training tiles to compare with, drawn at random; None for all.
+        Largest number of distinct training tiles to compare with, drawn at random; None for all.
     term : str, default=None
-        Which term to look at, where the estimator has several.
+        Which term to examine, if the estimator has several.
     random_state : int, RandomState or None, default=None
 
     Returns
     -------
     result : Bunch
         share : ndarray of shape (n_samples,)
-            Of a sample's tiles, those that are novel: 0 to 1. It is 0 for the training data
-            itself, as long as all of its distinct tiles are compared with.
+            Share of a sample's tiles that are novel, from 0 to 1. It is 0 for the training data,
+            provided that all their distinct tiles are compared with.
         distance : ndarray of shape (n_samples,)
             Mean distance of a sample's tiles to the nearest training tile.
         threshold : float
-            The distance above which a tile is novel.
+            Distance above which a tile is novel.
         spread : ndarray of shape (n_samples,) or (n_samples, n_outputs), or None
-            Of a committee, the standard deviation between its members, in units of y.
+            Standard deviation between the members of a committee, in units of y; None for other
+            estimators.
         space : str
             "tiles" or "features".
 
     Notes
     -----
-    Distances are Euclidean; in many dimensions they are all alike, and a network's own features
-    tell more than pixels. Neither this nor a committee's spread is an error: see whether they tell
-    good predictions from bad ones by `NoveltyDisplay` on data with known totals.
+    Distances are Euclidean. In many dimensions all of them are similar, so the features of a
+    network are more informative than pixels. Neither novelty nor the spread of a committee is an
+    error: test on data with known totals whether they separate good predictions from bad ones
+    (`NoveltyDisplay`).
 
     Examples
     --------
-    A field of the usual kind, but for 2 x 2 sites. They are seen by 4 x 4 of its 64 tiles:
+    A training field with 2 x 2 sites changed, which 4 x 4 of its 64 tiles see:
 
     >>> import numpy as np
     >>> from sk_ednn import EDNNRegressor, GridTiling
@@ -107,33 +109,38 @@ def novelty(
     spread = None
     if isinstance(inner, EDNNCommittee):
         _, spread = inner.predict(X, return_std=True)
-    known = TileNovelty(
+    reference = TileNovelty(
         estimator, X_train, space=space, quantile=quantile, max_tiles=max_tiles, term=term,
         random_state=random_state,
     )  # fmt: skip
-    return Bunch(**known.compare(X), threshold=known.threshold_, spread=spread, space=known.space_)
+    return Bunch(
+        **reference.compare(X),
+        threshold=reference.threshold_,
+        spread=spread,
+        space=reference.space_,
+    )
 
 
 class TileNovelty:
-    """The tiles of the training data, to compare those of one system after another with.
+    """Index of training tiles, to measure the novelty of one system after another.
 
-    What `novelty` does at once, for simulations.
+    It gives simulations what `novelty` gives a batch of samples.
 
     Parameters
     ----------
     estimator : EDNNRegressor or EDNNCommittee, Pipeline that ends in one, or search; fitted
-    X_train : what the estimator was fitted to
+    X_train : training samples
     space : {"auto", "tiles", "features"}, default="auto"
     quantile : float, default=0.99
     max_tiles : int, default=10_000
     term : str, default=None
     random_state : int, RandomState or None, default=None
-        All of them as in `novelty`.
+        As for `novelty`, like all parameters above.
 
     Attributes
     ----------
     threshold_ : float
-        The distance above which a tile is novel.
+        Distance above which a tile is novel.
     space_ : str
         "tiles" or "features".
 
@@ -144,10 +151,10 @@ class TileNovelty:
     >>> from sk_ednn.uncertainty import TileNovelty
     >>> train = np.random.default_rng(0).normal(size=(20, 8, 8))
     >>> model = EDNNRegressor(tiling=GridTiling(1, 1)).fit(train, train.sum(axis=(1, 2)))
-    >>> known = TileNovelty(model, train)
+    >>> reference = TileNovelty(model, train)
     >>> strange = train[:1].copy()
     >>> strange[0, 3:5, 3:5] = 20.0
-    >>> known.compare(strange).share
+    >>> reference.compare(strange).share
     array([0.25])
     """
 
@@ -162,64 +169,64 @@ class TileNovelty:
         self.tiling = fitted.tiling
         self._features, self.space_ = tile_features(fitted.tile_model, space)
         rng = check_random_state(random_state)
-        known = self._features(_distinct_tiles(self.tiling, fitted.systems, max_tiles, rng))
-        scale = known.std(axis=0)
-        # Distances in units of a feature's spread; one that never varies, as it stands.
+        features = self._features(_distinct_tiles(self.tiling, fitted.systems, max_tiles, rng))
+        scale = features.std(axis=0)
+        # A constant feature has no spread to divide by.
         scale[scale == 0] = 1.0
         self._scale = scale
-        self._index = NearestNeighbors(n_neighbors=1).fit(known / scale)
-        self.threshold_ = _threshold(self._index, len(known), quantile)
+        self._index = NearestNeighbors(n_neighbors=1).fit(features / scale)
+        self.threshold_ = _threshold(self._index, len(features), quantile)
 
     def compare(self, fields):
-        """Return how far the tiles of fields are from the known ones.
+        """Measure how far tiles are from the training tiles.
 
         Parameters
         ----------
         fields : array-like of shape (n_samples, *field_shape), or list of fields
-            What the EDNNRegressor is given: of a Pipeline, what its transformers return.
+            As for the EDNNRegressor. Transform them first if it is in a Pipeline.
 
         Returns
         -------
         result : Bunch
             share : ndarray of shape (n_samples,)
-                Of a sample's tiles, those that are novel: 0 to 1.
+                Share of a sample's tiles that are novel, from 0 to 1.
             distance : ndarray of shape (n_samples,)
-                Mean distance of a sample's tiles to the nearest known one.
+                Mean distance of a sample's tiles to the nearest training tile.
         """
         fields = self.tiling.check(fields)
-        novel, far, counts = (np.zeros(fields.n_samples) for _ in range(3))
-        for tiles in self.tiling.blocks(fields, _BLOCK):
+        n_novel, distance, n_tiles = (np.zeros(fields.n_samples) for _ in range(3))
+        for tiles in self.tiling.blocks(fields, _BLOCK_TILES):
             merged, inverse = tiles.unique()
             features = self._features(np.array(merged.array()))
             nearest = self._index.kneighbors(features / self._scale)[0][:, 0][inverse]
-            novel += tiles.total(nearest > self.threshold_ * (1 + 1e-6))
-            far += tiles.total(nearest)
-            counts += tiles.counts()
-        # A sample without tiles of the term has none that is novel.
-        counts = np.maximum(counts, 1.0)
-        return Bunch(share=novel / counts, distance=far / counts)
+            n_novel += tiles.total(nearest > self.threshold_ * (1 + 1e-6))
+            distance += tiles.total(nearest)
+            n_tiles += tiles.counts()
+        # Samples may have no tiles of the term.
+        n_tiles = np.maximum(n_tiles, 1.0)
+        return Bunch(share=n_novel / n_tiles, distance=distance / n_tiles)
 
 
 def error_ranking(indicator, errors, *, n_bins=5):
-    """Tell whether a number known beforehand ranks predictions by their true error.
+    """Measure how well an indicator ranks predictions by their true error.
 
     Parameters
     ----------
     indicator : array-like of shape (n_samples,)
-        Such as the `share` of novel tiles, or a committee's spread.
+        Such as the `share` of novel tiles, or the spread of a committee.
     errors : array-like of shape (n_samples,)
-        ``predicted - true``; signs do not count.
+        ``predicted - true``; only absolute values matter.
     n_bins : int, default=5
-        Samples are put, by the indicator, into so many bins of equal numbers.
+        Number of bins, each with the same number of samples, sorted by the indicator.
 
     Returns
     -------
     result : Bunch
         spearman : float
-            Rank correlation of indicator and absolute error: 1 if it puts them in order, 0 if it
-            says nothing. NaN where either is constant.
+            Rank correlation of indicator and absolute error: 1 for the same order, 0 for no
+            relation, NaN if either is constant.
         p_value : float
-            Probability of a correlation as large without any relation.
+            Probability of a correlation at least as large if there is no relation.
         bin_indicator, bin_error : ndarray of shape (n_bins,)
             Median of the indicator and mean absolute error of each bin, in units of y.
         kept : ndarray of shape (n_samples,)
@@ -237,7 +244,7 @@ def error_ranking(indicator, errors, *, n_bins=5):
         raise ValueError(
             "error_ranking expects two arrays of shape (n_samples,), of at least two samples; got "
             f"{indicator.shape} and {errors.shape}."
-            + (" Give several outputs one by one." if errors.ndim == 2 else "")
+            + (" Pass outputs one at a time." if errors.ndim == 2 else "")
         )
     if not 1 <= n_bins <= len(errors):
         raise ValueError(f"n_bins must lie between 1 and {len(errors)}, got {n_bins}.")
@@ -248,14 +255,14 @@ def error_ranking(indicator, errors, *, n_bins=5):
     return Bunch(
         spearman=float(np.round(rank, 12)),
         p_value=float(p_value),
-        bin_indicator=np.array([np.median(indicator[own]) for own in bins]),
-        bin_error=np.array([np.mean(errors[own]) for own in bins]),
+        bin_indicator=np.array([np.median(indicator[samples]) for samples in bins]),
+        bin_error=np.array([np.mean(errors[samples]) for samples in bins]),
         kept=np.cumsum(errors[order]) / np.arange(1, len(errors) + 1),
     )
 
 
 def tile_features(tile_model, space):
-    """Return a function of tiles, and the name of the space it leads to."""
+    """Return a function from tiles to features, and the name of their space."""
     estimator = tile_model.estimator
     if space != "tiles":
         front, _ = front_and_last(estimator)
@@ -265,13 +272,13 @@ def tile_features(tile_model, space):
             return partial(_embedded, tile_model), "features"
         if space == "features":
             raise ValueError(
-                f"The tile model {type(estimator).__name__} is given the tiles as they are: it has "
-                "no features of its own. Use space='tiles'."
+                f"space='features' needs a network or a Pipeline; {type(estimator).__name__} has "
+                "no features but the tiles. Use space='tiles'."
             )
-    return _as_they_are, "tiles"
+    return _flattened, "tiles"
 
 
-# No lambdas: what holds one of these can be pickled.
+# Functions, not lambdas, so that a TileNovelty can be pickled.
 def _transformed(transformers, tiles) -> np.ndarray:
     return dense(transformed(transformers, flat(tiles)))
 
@@ -280,12 +287,12 @@ def _embedded(tile_model, tiles) -> np.ndarray:
     return np.asarray(tile_model.embedding(tiles), dtype=float)
 
 
-def _as_they_are(tiles) -> np.ndarray:
+def _flattened(tiles) -> np.ndarray:
     return flat(tiles).astype(float)
 
 
 def _distinct_tiles(tiling, fields, max_tiles, rng) -> np.ndarray:
-    # Tiles that repeat are drawn as one: rare ones are what is looked for.
+    # Draw distinct tiles, so that rare ones are not crowded out.
     tiles = tiling.tiles(fields)
     if tiles.repeats() or max_tiles is None or tiles.n_tiles <= max_tiles:
         first, _ = distinct(tiles.values, len(tiles.tile_shape))
@@ -295,8 +302,8 @@ def _distinct_tiles(tiling, fields, max_tiles, rng) -> np.ndarray:
     return sampled_tiles(tiling, fields, max_tiles, rng)
 
 
-def _threshold(index, n_known, quantile) -> float:
-    if n_known < 2:
+def _threshold(index, n_tiles, quantile) -> float:
+    if n_tiles < 2:
         return 0.0
-    # Without arguments a tile is not its own neighbour.
+    # Called without arguments, kneighbors does not count a tile as its own neighbour.
     return float(np.quantile(index.kneighbors()[0][:, 0], quantile))

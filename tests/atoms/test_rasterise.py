@@ -10,7 +10,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.utils._param_validation import InvalidParameterError
 
-from sk_ednn.atoms import AtomsSource, GaussianRasterizer
+from sk_ednn.atoms import AtomsSource, GaussianRasterizer, _parameters
 from sk_ednn.structures import Structure
 
 SPACING, WIDTH = (0.1, 0.125), 0.2
@@ -327,3 +327,25 @@ def test_stretched_pixels_are_read_block_by_block():
     assert source.shape == (20, 32) and source.spacing == pytest.approx((0.1013, 0.0992))
     whole = draw.transform([structure])[0]
     np.testing.assert_array_equal(source.read((slice(3, 11), slice(20, 32))), whole[3:11, 20:32])
+
+
+# --- Gaussians that reach too far -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("plane", ["xy", "xyz"])
+@pytest.mark.parametrize("cutoff", [1e7, 1e12, 1e300])
+def test_a_cutoff_that_would_never_end_is_refused_with_its_price(plane, cutoff):
+    structure = Structure([6, 6], [[1.0, 1.0, 1.0], [2.0, 2.0, 1.0]], [4.0, 4.0, 4.0], False)
+    draw = GaussianRasterizer(0.1, 0.2, cutoff=cutoff, plane=plane)
+    words = r"cutoff=1e\+\d+ widths of 0\.2 Å, .* (GiB of memory|hours or more).*usual cutoff=6"
+    with pytest.raises((MemoryError, ValueError), match=words):
+        draw.fit([structure])
+
+
+def test_a_cutoff_that_takes_long_is_refused_where_there_are_many_atoms(monkeypatch):
+    monkeypatch.setattr(_parameters, "_PIXELS_A_SECOND", 1e3)
+    structure = Structure([6], [[1.0, 1.0]], [4.0, 4.0])
+    draw = GaussianRasterizer(0.1, 0.2, cutoff=100.0).fit([structure])
+    draw.transform([structure])
+    with pytest.raises(ValueError, match=r"Drawing 100 atoms up to .* hours or more"):
+        draw.transform([structure] * 100)

@@ -296,3 +296,11 @@ def test_files_of_structures_are_told_from_arrays(tmp_path):
     io.write(tmp_path / "inner" / "1.traj", crystals(1))
     assert {name: are_structures(str(tmp_path / name)) for name in names} == names
     assert are_structures(str(tmp_path / "inner"))
+
+
+def test_the_context_of_small_sheets_is_not_more_than_half_of_them(go, files):
+    io.write(files / "small.extxyz", sheets(12, (2, 3)))
+    go("fit small.extxyz -m quadratic -o small.ednn --force")
+    assert load(files / "small.ednn").steps[-1][1].tiling.context == (6, 9)
+    go("fit small.extxyz -m quadratic -o small.ednn --force --context 7")
+    assert load(files / "small.ednn").steps[-1][1].tiling.context == (7, 7)

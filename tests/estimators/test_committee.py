@@ -7,6 +7,7 @@ from sklearn.linear_model import LinearRegression, Ridge
 from sklearn.tree import DecisionTreeRegressor
 
 from sk_ednn import EDNNCommittee, EDNNRegressor, GridTiling
+from sk_ednn.exceptions import ExtensivityWarning, NoveltyWarning
 from sk_ednn.solvers import BoostingSolver
 from tests._cases import left_as_it_was, make_field
 
@@ -181,3 +182,15 @@ def test_parameters_are_validated(name, value):
     X, y = data()
     with pytest.raises(ValueError, match=f"'{name}' parameter of EDNNCommittee"):
         EDNNCommittee(MEMBER).set_params(**{name: value}).fit(X, y)
+
+
+def test_members_warn_once_of_one_thing():
+    X = np.random.default_rng(0).normal(size=(30, 6, 6))
+    base = EDNNRegressor(Ridge(), GridTiling(1, 4))
+    with pytest.warns() as said:
+        model = EDNNCommittee(base, n_members=4, random_state=0).fit(X, X.sum(axis=(1, 2)))
+    assert [each.category for each in said] == [ExtensivityWarning]
+    with pytest.warns() as said:
+        model.predict(100 * X)
+    assert [each.category for each in said] == [NoveltyWarning]
+    assert len({estimator.input_range_.tobytes() for estimator in model.estimators_}) > 1

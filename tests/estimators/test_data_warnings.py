@@ -7,7 +7,7 @@ import pytest
 from sklearn.linear_model import Ridge
 
 from sk_ednn import EDNNRegressor, GridTiling
-from sk_ednn.exceptions import DataWarning
+from sk_ednn.exceptions import DataWarning, ExtensivityWarning
 from tests._cases import make_field
 
 
@@ -52,3 +52,13 @@ def test_the_warning_points_at_the_caller():
     with pytest.warns(DataWarning) as caught:
         EDNNRegressor(Ridge(), GridTiling(1, 0)).fit(make_field("bool", 6, (9, 9, 2)), np.arange(6))
     assert caught[0].filename == __file__
+
+
+def test_a_context_that_nobody_set_is_not_remarked_upon():
+    X = np.random.default_rng(0).normal(size=(20, 1, 6))
+    y = X.sum(axis=(1, 2))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ExtensivityWarning)
+        EDNNRegressor(Ridge()).fit(X, y)
+    with pytest.warns(ExtensivityWarning, match="more than half"):
+        EDNNRegressor(Ridge(), GridTiling(1, 1)).fit(X, y)

@@ -1,6 +1,7 @@
 """Local updates against evaluating the whole field again."""
 
 import copy
+import warnings
 
 import numpy as np
 import pytest
@@ -8,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.exceptions import NotFittedError
 from sklearn.kernel_ridge import KernelRidge
-from sklearn.linear_model import LinearRegression
+from sklearn.linear_model import LinearRegression, Ridge
 
 from sk_ednn import EDNNCommittee, EDNNRegressor, GridTiling
 from sk_ednn.evaluation import Direct, LocalUpdates, Unique
 from sk_ednn.evaluation._ledger import seen_by
-from sk_ednn.exceptions import TileModelError, TilingError
+from sk_ednn.exceptions import NoveltyWarning, TileModelError, TilingError
 from tests._cases import (
     TILE_MODELS,
     TILINGS,
@@ -327,3 +328,26 @@ def test_copies_are_independent(copied):
     np.testing.assert_allclose(other.total, model.predict(other.field[None])[0])
     local.accept()
     assert local.total == other.total
+
+
+@pytest.mark.parametrize("channel_axis", [None, 0, -1])
+def test_values_far_outside_of_the_fit_are_said_once(channel_axis):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(20, 4, 4))
+    several = channel_axis is not None
+    fields = np.stack([X, 100 + X], axis=1 if channel_axis == 0 else -1) if several else X
+    tiling = GridTiling(1, 1, channel_axis=channel_axis)
+    model = EDNNRegressor(Ridge(), tiling).fit(fields, X.sum(axis=(1, 2)))
+    local = LocalUpdates(model, fields[0])
+    near = [[0.5, 100.5]] if several else [0.5]
+    far = [[0.5, 0.5]] if several else [1e3]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        local.propose([[1, 2]], near)
+    named = "of channel 1, " if several else ""
+    with pytest.warns(NoveltyWarning, match=f"The fields hold values .*{named}but the model"):
+        local.propose([[1, 2]], far)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        local.propose([[[1, 2]], [[0, 0]]], [far, near])
+    assert np.isfinite(local.total)

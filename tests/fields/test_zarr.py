@@ -135,3 +135,10 @@ def test_other_arrays_of_a_store_do_not_matter(tmp_path):
     zarr.open_group(tmp_path / "z", mode="a").create_array("other", data=X)
     (tmp_path / "z/other/elsewhere").symlink_to(tmp_path)
     accepted(ArraySource(array))
+
+
+def test_chunks_without_sites_are_named():
+    zarr = pytest.importorskip("zarr")
+    array = zarr.create_array({}, shape=X.shape, dtype="f8", chunks=(0, 8, 6))
+    words = r"of shape \(12, 8, 6\) has chunks of shape \(0, 8, 6\), which have no sites"
+    refused_in_all_ways(array, words)

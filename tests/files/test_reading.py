@@ -414,3 +414,39 @@ def test_warnings_that_are_errors_stay_what_they_are(tmp_path):
     _container.write(tmp_path / "old.ednn", parts | {"estimators.skops": zipped(members)})
     with pytest.warns(UserWarning, match=r"from version 0\.9\.1"):
         load(tmp_path / "old.ednn")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("part", ["scale", "baseline", "mean", "input scale"])
+def test_units_that_are_no_numbers_are_the_reason(part, value, tmp_path):
+    from dataclasses import replace
+
+    X = np.random.default_rng(0).normal(size=(20, 4, 4))
+    made, solver = Ridge(), None
+    if part in ("mean", "input scale"):
+        nn = pytest.importorskip("torch").nn
+        pytest.importorskip("skorch")
+        from sk_ednn.solvers import GradientSolver
+
+        made, solver = nn.Sequential(nn.Flatten(), nn.Linear(9, 1)), GradientSolver(max_epochs=1)
+    model = EDNNRegressor(made, GridTiling(1, 1), solver=solver).fit(X, X.sum(axis=(1, 2)))
+    tile_model, bad = model.tile_model_, np.array([value])
+    changed = {
+        "scale": lambda: {"scale": bad},
+        "baseline": lambda: {
+            "baseline": replace(tile_model.baseline, coefficients=np.full_like(
+                tile_model.baseline.coefficients, value))
+        },
+        "mean": lambda: {"standardization": replace(tile_model.standardization, mean=bad)},
+        "input scale": lambda: {"standardization": replace(tile_model.standardization, scale=bad)},
+    }[part]()  # fmt: skip
+    model.tile_model_ = replace(tile_model, **changed)
+    save(model, tmp_path / "a.ednn")
+    words = {
+        "scale": "the scale is",
+        "baseline": "the coefficients of its baseline is",
+        "mean": "the mean of its inputs is",
+        "input scale": "the scale of its inputs is",
+    }
+    with pytest.raises(ModelFileError, match=rf"{words[part]} \[({value})"):
+        load(tmp_path / "a.ednn")

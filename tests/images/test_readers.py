@@ -106,6 +106,16 @@ def test_jpeg_is_read_as_colour(tmp_path):
     assert np.abs(picture.array()[..., 0].astype(int) - smooth).mean() < 3
 
 
+@pytest.mark.parametrize("compression", ["lzw", "zstd"])
+def test_compressions_of_microscopes(compression, tmp_path, monkeypatch):
+    pytest.importorskip("imagecodecs")
+    tiff(COLOUR, compression=compression, photometric="rgb")(tmp_path / "a.tif")
+    np.testing.assert_array_equal(read_pictures(tmp_path)[0].array(), COLOUR)
+    monkeypatch.setitem(sys.modules, "imagecodecs", None)
+    with pytest.raises(PictureError, match=r"a\.tif: its compression, .*: pip install imagecodecs"):
+        read_pictures(tmp_path)
+
+
 def test_archives_hold_one_picture_an_array(tmp_path):
     np.savez(tmp_path / "set.npz", b=GREY, a=COLOUR)
     found = read_pictures(tmp_path / "set.npz")

@@ -40,14 +40,18 @@ def test_rows_are_matched_by_name_in_any_order_and_format(text, tmp_path):
 
 
 def test_spreadsheets(tmp_path):
-    pytest.importorskip("openpyxl")
-    import pandas as pd
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    for row in [("file", "count"), *((f"dish {k}", 3 + 2 * k) for k in range(1, 5))]:
+        book.active.append(row)
+    book.save(tmp_path / "counts.xlsx")
+    found = match_totals(PICTURES, tmp_path / "counts.xlsx")
+    np.testing.assert_array_equal(found.totals, [5, 7, 9, 11])
 
-    path = tmp_path / "counts.xlsx"
-    pd.DataFrame({"file": [f"dish {k}" for k in range(1, 5)], "count": [5, 7, 9, 11]}).to_excel(
-        path, index=False
-    )
-    np.testing.assert_array_equal(match_totals(PICTURES, path).totals, [5, 7, 9, 11])
+
+def test_other_spreadsheets_are_refused(tmp_path):
+    with pytest.raises(TableError, match=r"counts\.ods: spreadsheets are read as \.xlsx"):
+        matched(tmp_path, "PK", name="counts.ods")
 
 
 def test_several_totals(tmp_path):

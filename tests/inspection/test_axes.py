@@ -68,14 +68,14 @@ def fitted():
     return EDNNRegressor(Ridge(), GridTiling(2, 1)).fit(X, y), X, y
 
 
-def test_every_display_is_tried():
+def test_every_display_is_tested():
     displays = {name for name in inspection.__all__ if name.endswith("Display")}
     assert displays == DRAW.keys() | NONE_ESTIMATED
 
 
 @pytest.mark.parametrize("name", DRAW)
 @pytest.mark.parametrize("given", ONE)
-def test_one_axes_however_it_is_given(name, given, fitted):
+def test_one_axes_in_any_form(name, given, fitted):
     ax = ONE[given]()
     display = DRAW[name](getattr(inspection, name), *fitted, ax=ax)
     assert display.ax_.get_figure() is display.figure_ or given == "part of a figure"
@@ -86,14 +86,14 @@ def test_one_axes_however_it_is_given(name, given, fitted):
 
 @pytest.mark.parametrize("name", DRAW)
 @pytest.mark.parametrize("given", WRONG)
-def test_other_axes_are_named(name, given, fitted, monkeypatch):
+def test_other_axes_are_rejected(name, given, fitted, monkeypatch):
     make, words = WRONG[given]
     with pytest.raises(ValueError, match=words):
         DRAW[name](getattr(inspection, name), *fitted, ax=make())
 
 
 @pytest.mark.parametrize("name", ["TilingPathDisplay", "LocalityDisplay", "ScalingDisplay"])
-def test_axes_are_looked_at_before_anything_is_measured(name, fitted):
+def test_axes_are_checked_before_measurements(name, fitted):
     class Fails:
         """A model that must not be asked."""
 
@@ -121,7 +121,7 @@ TWO = {
 
 @pytest.mark.parametrize("shape", [(20, 6), (20, 6, 6)])
 @pytest.mark.parametrize("given", TWO)
-def test_a_field_and_its_contributions_are_drawn_in_two(given, shape):
+def test_field_and_contributions_are_drawn_in_two_axes(given, shape):
     X = np.random.default_rng(0).normal(size=shape)
     model = EDNNRegressor(Ridge(), GridTiling(2, 1)).fit(X, X.reshape(20, -1).sum(axis=1))
     ax = TWO[given]()
@@ -141,14 +141,14 @@ def test_a_field_and_its_contributions_are_drawn_in_two(given, shape):
 @pytest.mark.parametrize(
     "make, words",
     [
-        (lambda: plt.subplots(1, 3)[1], "Two Axes are needed.*got 3"),
-        (lambda: plt.subplots(2, 2)[1], "Two Axes are needed.*got 4"),
-        (lambda: plt.figure().add_axes((0, 0, 1, 1)), "Two Axes are needed.*got 1"),
+        (lambda: plt.subplots(1, 3)[1], "Expected two Axes.*got 3"),
+        (lambda: plt.subplots(2, 2)[1], "Expected two Axes.*got 4"),
+        (lambda: plt.figure().add_axes((0, 0, 1, 1)), "Expected two Axes.*got 1"),
         (lambda: "two", "got str"),
         (lambda: plt.subplots(1, 2, subplot_kw={"projection": "polar"})[1], "'polar'"),
     ],
 )
-def test_other_numbers_than_two_are_named(make, words, fitted):
+def test_other_numbers_of_axes_are_rejected(make, words, fitted):
     model, X, _ = fitted
     with pytest.raises(ValueError, match=words):
         inspection.ContributionDisplay.from_estimator(model, X, ax=make())
@@ -158,9 +158,9 @@ def test_other_numbers_than_two_are_named(make, words, fitted):
 
 
 @pytest.mark.parametrize(
-    "shape, words", [((6,), "ContributionDisplay draws"), ((4, 4, 4), "Cut a plane out")]
+    "shape, words", [((6,), "ContributionDisplay draws"), ((4, 4, 4), "Pass a plane")]
 )
-def test_fields_that_have_not_two_dimensions(shape, words):
+def test_fields_of_other_dimensions_are_rejected(shape, words):
     X = np.random.default_rng(0).normal(size=(12, *shape))
     model = EDNNRegressor(Ridge(), GridTiling(2, 1)).fit(X, X.reshape(12, -1).sum(axis=1))
     with pytest.raises(ValueError, match=words):
@@ -168,24 +168,24 @@ def test_fields_that_have_not_two_dimensions(shape, words):
 
 
 @pytest.mark.parametrize("name", ["ParityDisplay", "ScalingDisplay", "NoveltyDisplay"])
-def test_several_outputs_are_drawn_one_by_one(name, fitted):
+def test_several_outputs_are_rejected(name, fitted):
     _, X, y = fitted
     y = np.stack([y, -y], axis=1)
     model = EDNNRegressor(Ridge(), GridTiling(2, 1)).fit(X, y)
-    with pytest.raises(ValueError, match="several outputs one by one"):
+    with pytest.raises(ValueError, match="outputs one at a time"):
         DRAW[name](getattr(inspection, name), model, X, y)
 
 
 # --- how long a search will take --------------------------------------------------------------
 
 
-def test_a_search_says_what_is_still_to_come(fitted, capsys):
+def test_a_verbose_search_estimates_the_remaining_time(fitted, capsys):
     model, X, y = fitted
     suggest_tiling(X, y, estimator=model, focuses=[2, (1, 2), None], max_context=1, cv=2, verbose=1)
     first, *lines = capsys.readouterr().out.splitlines()
-    assert first.startswith("At most 6 tilings")
-    assert lines[0].startswith("focus 2, context 0: ") and "the next some" in lines[0]
+    assert first.startswith("Evaluating at most 6 tilings")
+    assert lines[0].startswith("focus 2, context 0: ") and "next about" in lines[0]
     last = [line for line in lines if "context 1:" in line]
-    assert last and not any("the next some" in line for line in last)
+    assert last and not any("next about" in line for line in last)
     suggest_tiling(X, y, estimator=model, max_context=0, cv=2)
     assert capsys.readouterr() == ("", "")

@@ -67,7 +67,7 @@ def test_parity_shows_totals_by_group(ising):
     assert display.ax_.get_xlim() == display.ax_.get_ylim()
 
 
-def test_axes_may_be_given(ising):
+def test_axes_can_be_passed(ising):
     model, X, y = ising
     figure, axes = plt.subplots()
     for display in (
@@ -98,24 +98,26 @@ def test_errors_against_size():
     display = ErrorDisplay.from_predictions(
         np.zeros(18), 0.01 * N, sizes=N, kind="size", unit="J", per="spin"
     )
-    found = display.size_transfer_["all"]
-    assert found.bias == pytest.approx(0.01) and found.noise == pytest.approx(0)
+    transfer = display.size_transfer_["all"]
+    assert transfer.bias == pytest.approx(0.01) and transfer.noise == pytest.approx(0)
     points = display.ax_.lines[0].get_data()
     np.testing.assert_allclose(points[1], [0.16, 0.64, 2.56])
     assert display.ax_.get_xscale() == display.ax_.get_yscale() == "log"
-    with pytest.raises(ValueError, match="give `sizes`"):
+    exact = ErrorDisplay.from_predictions(N, N, sizes=N, kind="size")  # no error to draw
+    assert exact.ax_.get_yscale() == "linear"
+    with pytest.raises(ValueError, match="pass `sizes`"):
         ErrorDisplay.from_predictions([0.0, 1.0], [0.0, 1.0], kind="size")
     with pytest.raises(ValueError, match="kind must be"):
         ErrorDisplay.from_predictions([0.0], [0.0], kind="pie")
 
 
 @pytest.mark.parametrize("display", [ParityDisplay, ErrorDisplay])
-def test_what_cannot_be_drawn(display):
+def test_invalid_totals_sizes_and_groups_are_rejected(display):
     with pytest.raises(ValueError, match=r"of shape \(n_samples,\)"):
         display.from_predictions(np.zeros((3, 2)), np.zeros((3, 2)))
     with pytest.raises(ValueError, match="sizes must be positive"):
         display.from_predictions([1.0, 2.0], [1.0, 2.0], sizes=[1.0, -1.0])
-    with pytest.raises(ValueError, match="one group for each"):
+    with pytest.raises(ValueError, match="one label for each"):
         display.from_predictions([1.0, 2.0], [1.0, 2.0], groups=["a"])
 
 
@@ -140,7 +142,7 @@ def test_profiles_show_their_numbers(ising):
     assert len(display.ax_.get_legend().get_texts()) == 2
 
 
-def test_a_map_has_two_dimensions():
+def test_a_map_needs_a_window_of_two_dimensions():
     X = make_field("float64", 20, (8,))
     model = EDNNRegressor(Ridge(), GridTiling(2, 1)).fit(X, X.sum(axis=1))
     display = LocalityDisplay.from_estimator(model, X)
@@ -148,7 +150,7 @@ def test_a_map_has_two_dimensions():
         display.plot(kind="map")
 
 
-def test_a_tile_is_where_it_is():
+def test_tiles_are_drawn_at_their_sites():
     X = make_field("float64", 1, (8, 12))
     display = TilingDisplay.from_tiling(GridTiling((2, 4), (1, 3)), X, tile=(0, 2))
     assert display.focus == ((0, 2), (8, 12)) and display.context == (1, 3)
@@ -159,13 +161,13 @@ def test_a_tile_is_where_it_is():
     closed_field = GridTiling((2, 4), (1, 3), boundary="zero")
     single = TilingDisplay.from_tiling(closed_field, X, tile=(0, 2))
     assert {p.get_xy() for p in single.ax_.patches if not p.get_fill()} == {(5, -1), (8, 0)}
-    with pytest.raises(ValueError, match="a place in the tile grid"):
+    with pytest.raises(ValueError, match="an index in the tile grid"):
         TilingDisplay.from_tiling(GridTiling(4, 1), X, tile=(5, 5))
-    with pytest.raises(ValueError, match="Fields of two dimensions"):
+    with pytest.raises(ValueError, match="fields of two dimensions"):
         TilingDisplay.from_tiling(GridTiling(4, 1), X[:, 0])
 
 
-def test_contributions_are_those_predicted(ising):
+def test_contributions_are_predicted(ising):
     model, X, _ = ising
     display = ContributionDisplay.from_estimator(model, X, sample=3, unit="J")
     expected = model.predict_contributions(X)[3]
@@ -217,7 +219,7 @@ def test_scaling_of_totals_and_times(ising):
 
 
 @pytest.mark.parametrize("power", [0.5, 1.0, 2.0])
-def test_the_power_of_a_law_is_found(power):
+def test_the_exponent_of_a_power_law_is_fitted(power):
     sizes = np.array([10.0, 100.0, 1000.0])
     both = np.concatenate([sizes, sizes])
     display = ScalingDisplay.from_measurements(
@@ -232,7 +234,7 @@ def test_the_power_of_a_law_is_found(power):
         ScalingDisplay.from_measurements([1, 2], [0.0, 1.0], kind="colour")
 
 
-def test_the_path_of_tilings_is_shown():
+def test_the_path_of_tilings_is_drawn():
     X, y = make_ising(60, (6, 6))
     display = TilingPathDisplay.from_data(
         X, y, estimator=EDNNRegressor(PAIRS, GridTiling(1, 1)), focuses=[1, 2], max_context=1, cv=3,
@@ -247,7 +249,7 @@ def test_the_path_of_tilings_is_shown():
     assert (found.focus, found.context) == (1, 1)
 
 
-def test_novelty_shows_whether_it_ranks():
+def test_novelty_display():
     X = make_field("float64", 30, (6, 6))
     y = (X**2).sum(axis=(1, 2))
     committee = EDNNCommittee(EDNNRegressor(PAIRS), 3, random_state=0).fit(X, y)
@@ -260,11 +262,11 @@ def test_novelty_shows_whether_it_ranks():
         assert display.ranking_.spearman > 0.3
         assert display.ax_.get_ylabel() == "absolute error per site / eV"
     single = EDNNRegressor(PAIRS).fit(X, y)
-    with pytest.raises(ValueError, match="Only an EDNNCommittee has a spread"):
+    with pytest.raises(ValueError, match="indicator='spread' needs an EDNNCommittee"):
         NoveltyDisplay.from_estimator(single, X, far, true, indicator="spread")
 
 
-def test_without_matplotlib_the_numbers_are_there():
+def test_without_matplotlib_displays_contain_the_numbers():
     code = """if True:
         import sys
         sys.modules["matplotlib"] = sys.modules["matplotlib.pyplot"] = None
@@ -282,7 +284,7 @@ def test_without_matplotlib_the_numbers_are_there():
     assert issubclass(MissingExtraError, ImportError)
 
 
-def test_the_history_of_a_training_is_drawn():
+def test_the_history_of_training_is_drawn():
     torch = pytest.importorskip("torch")
     from sk_ednn.solvers import GradientSolver
 

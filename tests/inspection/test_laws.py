@@ -57,7 +57,7 @@ def known(function, tiling, X):
 
 
 @pytest.mark.parametrize("method", ["difference", "swap"])
-def test_a_linear_model_has_its_coefficients(method):
+def test_the_influence_on_a_linear_model_equals_its_coefficients(method):
     """Derivatives are the coefficients; swaps move by them times what a value moves."""
     X = make_field("float64", 30, (8, 8))
     weights = np.zeros((6, 6))
@@ -78,7 +78,7 @@ def test_a_linear_model_has_its_coefficients(method):
     assert found.focus == (slice(2, 4), slice(2, 4))
 
 
-def test_a_product_has_its_exact_derivative():
+def test_the_influence_on_a_product_equals_its_gradient():
     """c = x[i] x[j]: the mean absolute derivative by the one is the mean of the other."""
     X = make_field("float64", 20, (10,))
     model = known(lambda t: t[:, 2] * t[:, 3], GridTiling(1, 2), X)
@@ -89,7 +89,7 @@ def test_a_product_has_its_exact_derivative():
     assert found.reach == 1
 
 
-def test_the_baseline_may_be_left_out():
+def test_the_baseline_can_be_excluded():
     """A total that is the content: all of it is the baseline's, nothing the tile model's."""
     X = make_field("float64", 40, (6, 6))
     model = EDNNRegressor(Ridge(), GridTiling(2, 1), baseline="content")
@@ -104,14 +104,36 @@ def test_the_baseline_may_be_left_out():
     assert alone.errors.max() < 1e-6
 
 
-def test_spins_are_swapped_and_trees_seen():
+def test_swaps_see_steps_that_differences_do_not():
+    """A step of 4 at the sign of the central spin, which half of all swaps cross."""
     X = make_spins(60, (6, 6))
-    y = X.sum(axis=(1, 2)).astype(float)
-    model = EDNNRegressor(DecisionTreeRegressor(random_state=0), GridTiling(1, 1), random_state=0)
-    model = model.fit(X, y)
-    found = locality_profile(model, X, random_state=0)
-    assert found.method == "swap"
-    assert found.influence[0] > 0
+    model = known(lambda t: np.where(t[:, 4] > 0, 3.0, -1.0), GridTiling(1, 1), X)
+    profile = locality_profile(model, X, max_tiles=None, random_state=0)
+    assert profile.method == "swap"
+    # The mean of 2,160 numbers that are 0 or 4: six standard deviations are 0.26.
+    assert profile.map[1, 1] == pytest.approx(2.0, abs=0.26)
+    assert np.delete(profile.map.ravel(), 4).tolist() == [0.0] * 8
+    differences = locality_profile(model, X, method="difference", max_tiles=None)
+    assert differences.influence.tolist() == [0.0, 0.0]
+
+
+def test_swaps_of_spins_in_a_fitted_tree():
+    X = make_spins(60, (6, 6))
+    tiling = GridTiling(1, 1)
+    tree = DecisionTreeRegressor(max_depth=4, random_state=0)
+    model = EDNNRegressor(tree, tiling, random_state=0).fit(X, X.sum(axis=(1, 2)).astype(float))
+    profile = locality_profile(model, X, max_tiles=None, random_state=0)
+    tiles = tiling.tiles(X).array().reshape(-1, 9)
+    expected = np.empty(9)
+    for site in range(9):
+        flipped = tiles.copy()
+        flipped[:, site] *= -1
+        change = np.abs(model.tile_model_.predict(flipped.reshape(-1, 3, 3))[:, 0]
+                        - model.tile_model_.predict(tiles.reshape(-1, 3, 3))[:, 0])  # fmt: skip
+        others = [np.mean(tiles[:, site] != value) for value in (-1, 1)]
+        expected[site] = np.mean(change * np.where(tiles[:, site] < 0, *others))
+    assert expected.max() > 0.1
+    np.testing.assert_allclose(profile.map.ravel(), expected, rtol=0.2, atol=0.02)
 
 
 def test_networks_are_differentiated():
@@ -147,7 +169,7 @@ def test_networks_are_differentiated():
         np.testing.assert_allclose(gradient[(slice(None), *place)], slope, rtol=2e-2, atol=1e-4)
 
 
-def test_hidden_layers_are_what_the_last_layer_is_given():
+def test_the_embedding_is_the_input_of_the_last_layer():
     torch = pytest.importorskip("torch")
     from sk_ednn.solvers import GradientSolver
 
@@ -168,16 +190,16 @@ def test_hidden_layers_are_what_the_last_layer_is_given():
     np.testing.assert_allclose(by_hand, tile_model.predict(tiles), rtol=1e-4, atol=1e-5)
 
 
-def test_what_has_no_gradient_says_so():
+def test_method_gradient_needs_a_gradient():
     X, y = make_ising(20, (4, 4))
     model = EDNNRegressor(PAIRS, GridTiling(1, 1)).fit(X, y)
-    with pytest.raises(TileModelError, match="cannot be differentiated"):
+    with pytest.raises(TileModelError, match="needs a network without transformers"):
         locality_profile(model, X, method="gradient")
     with pytest.raises(TileModelError, match=r"1 output\(s\), got output=3"):
         locality_profile(model, X, output=3)
 
 
-def test_sites_may_be_drawn():
+def test_sites_are_sampled():
     X = make_field("float64", 10, (8, 8))
     model = EDNNRegressor(Ridge(), GridTiling(2, 3)).fit(X, X.sum(axis=(1, 2)))
     found = locality_profile(model, X, max_sites=3, random_state=0)
@@ -195,7 +217,7 @@ def ring(found, d):
 
 
 @pytest.mark.parametrize("distance", [1, 2, 3])
-def test_the_range_of_interactions_is_found(distance):
+def test_interaction_profile_recovers_the_range(distance):
     """Whatever way the contributions are divided, the total interacts at one distance alone."""
     X = make_spins(400, (16,))
     y = -np.sum(X * np.roll(X, distance, axis=1), axis=1).astype(float)
@@ -220,7 +242,7 @@ def test_a_sum_over_sites_does_not_interact():
 # --- context -----------------------------------------------------------------------------------
 
 
-def test_hiding_what_is_not_looked_at_changes_nothing():
+def test_hiding_unused_sites_changes_nothing():
     X = make_field("float64", 30, (8, 8))
     focus = np.zeros((4, 4))
     focus[1:3, 1:3] = 1
@@ -248,7 +270,7 @@ def test_occlusion_is_the_mean_and_noise_another_tile():
     np.testing.assert_allclose(noise, 36 * X.mean(), rtol=0.05)
 
 
-def test_the_error_is_that_against_the_truth():
+def test_errors_are_relative_to_the_true_totals():
     X, y = make_ising(40, (4, 4))
     model = EDNNRegressor(PAIRS, GridTiling(1, 1)).fit(X, y)
     with left_as_it_was(model):
@@ -259,7 +281,7 @@ def test_the_error_is_that_against_the_truth():
     np.testing.assert_array_equal(found.errors, same.errors)
 
 
-def test_what_cannot_be_hidden():
+def test_invalid_areas_and_kinds_are_rejected():
     X, y = make_ising(20, (4, 4))
     model = EDNNRegressor(Ridge(), GridTiling(2, 0)).fit(X, y)
     with pytest.raises(TilingError, match="the tiles have no context"):
@@ -295,7 +317,7 @@ def test_estimators_around_the_regressor(outside):
     np.testing.assert_allclose(found.errors, expected.errors)
 
 
-def test_other_estimators_are_refused():
+def test_other_estimators_are_rejected():
     with pytest.raises(TileModelError, match="Expected a fitted EDNNRegressor"):
         locality_profile(Ridge(), np.zeros((2, 3)))
 
@@ -318,7 +340,7 @@ def test_periodic_models_are_extensive(name):
     assert report.size_transfer is None
 
 
-def test_shifts_below_a_focus_are_what_they_are():
+def test_shifts_below_a_focus_are_measured():
     X, y = make_ising(50, (8, 8))
     model = EDNNRegressor(Ridge(), GridTiling((4, 2), 0)).fit(X, y)
     report = extensivity_report(model, X)
@@ -341,7 +363,7 @@ def test_averages_over_all_shifts_do_not_change_with_them(wrap):
     assert report.additivity < 1e-12
 
 
-def test_a_surface_is_found():
+def test_copies_measure_the_surface():
     X = np.abs(make_field("float64", 20, (6,)))
     model = EDNNRegressor(PAIRS, GridTiling(1, 1, boundary="zero"))
     model = model.fit(list(X), (X[:, 1:] * X[:, :-1]).sum(axis=1))
@@ -351,7 +373,7 @@ def test_a_surface_is_found():
 
 
 @given(st.integers(0, 10_000))
-def test_bias_and_noise_are_found(seed):
+def test_size_transfer_recovers_bias_and_noise(seed):
     rng = np.random.default_rng(seed)
     bias, noise = rng.uniform(-0.01, 0.01), rng.uniform(0.05, 0.2)
     N = rng.choice([64, 256, 1024, 4096], size=2000).astype(float)
@@ -412,7 +434,7 @@ def exact_rank(matrix) -> int:
     focus=st.sampled_from([1, 2]),
     seed=st.integers(0, 1000),
 )
-def test_gauge_is_the_exact_null_space(n, length, context, focus, seed):
+def test_null_space_is_exact(n, length, context, focus, seed):
     tiles = GridTiling(focus, context).tiles(make_spins(n, (length,), seed))
     counts = tiles.unique()[0].sum_matrix.toarray()
     found = null_space(tiles)
@@ -426,7 +448,7 @@ def test_gauge_is_the_exact_null_space(n, length, context, focus, seed):
 
 @pytest.mark.parametrize("context", [0, 1])
 @pytest.mark.parametrize("n_states", [2, 3])
-def test_gauge_of_all_rings(context, n_states):
+def test_null_space_of_all_rings(context, n_states):
     """Windows of w sites on all rings leave open a function of w - 1 sites, less a constant.
 
     Windows are the edges of a graph whose nodes are runs of w - 1 sites, rings are its cycles:
@@ -446,14 +468,14 @@ def test_gauge_of_all_rings(context, n_states):
     assert found.dimension == n_states ** (w - 1) - 1
 
 
-def test_gauge_of_planes(rng):
+def test_null_space_of_planes(rng):
     """Neighbouring tiles of 3 x 3 both see 2 x 3 spins, along either axis."""
     found = null_space(GridTiling(1, 1).tiles(rng.choice([-1, 1], size=(600, 8, 8))))
     assert found.n_distinct == 2**9
     assert found.dimension == 2**6 + 2**6 - 2**4 - 1
 
 
-def test_moving_along_the_gauge_changes_no_total():
+def test_moving_along_the_null_space_changes_no_total():
     X, y = make_ising(60, (4, 4))
     model = EDNNRegressor(PAIRS, GridTiling(1, 1)).fit(X, y)
     tiles = model.tiling_.tiles(X)
@@ -466,7 +488,7 @@ def test_moving_along_the_gauge_changes_no_total():
     np.testing.assert_allclose(distinct.total(moved), model.predict(X), atol=1e-9)
 
 
-def test_many_samples_are_taken_a_few_at_a_time():
+def test_many_samples_are_processed_in_blocks():
     tiles = GridTiling(1, 1).tiles(make_spins(5000, (6,)))
     counts = tiles.unique()[0].sum_matrix.toarray()
     assert null_space(tiles).rank == np.linalg.matrix_rank(counts)
@@ -494,7 +516,7 @@ def test_the_context_is_half_the_range(distance, context):
     assert found.std_errors[np.argmax(found.mean_scores)] == 0
 
 
-def test_nothing_interacts_no_context():
+def test_no_interaction_needs_no_context():
     X, y = chain(1, noise=0.0)
     y = X.sum(axis=1) + 0.1 * np.random.default_rng(1).normal(size=len(y))
     found = suggest_tiling(X, y, estimator=EDNNRegressor(Ridge(1e-3), GridTiling(1, 1)))
@@ -546,7 +568,7 @@ def familiar_model(kind):
 
 
 @pytest.mark.parametrize("kind", ["tiles", "features", "network", "committee"])
-def test_the_training_data_are_familiar_and_far_tiles_are_not(kind):
+def test_training_tiles_are_familiar_and_distant_tiles_are_novel(kind):
     model, X = familiar_model(kind)
     found = novelty(model, X, [X[0], X[1], 50 + X[2], np.full((9, 6), -50.0)])
     np.testing.assert_array_equal(found.share, [0, 0, 1, 1])
@@ -559,7 +581,7 @@ def test_the_training_data_are_familiar_and_far_tiles_are_not(kind):
         assert found.spread[2] > found.spread[0]
 
 
-def test_as_many_novel_tiles_as_the_quantile_says():
+def test_the_share_of_novel_tiles_follows_from_the_quantile():
     """Tiles drawn from the same distribution are beyond the threshold as often as it says."""
     X = make_field("float64", 60, (40,), 1)
     model = EDNNRegressor(Ridge(), GridTiling(1, 1)).fit(X, X.sum(axis=1))
@@ -568,7 +590,7 @@ def test_as_many_novel_tiles_as_the_quantile_says():
     assert abs(found.share.mean() - 0.1) < 0.02
 
 
-def test_each_tile_that_sees_something_strange_counts():
+def test_each_tile_that_sees_a_changed_site_is_novel():
     X = make_field("float64", 20, (8, 8))
     model = EDNNRegressor(Ridge(), GridTiling(2, 1)).fit(X, X.sum(axis=(1, 2)))
     strange = X[:1].copy()
@@ -577,15 +599,15 @@ def test_each_tile_that_sees_something_strange_counts():
     assert share == len(model.tiling_.affected((8, 8), [[2, 2]])) / 16
 
 
-def test_training_tiles_may_be_drawn():
+def test_training_tiles_are_sampled():
     model, X = familiar_model("tiles")
     few = novelty(model, X, X, max_tiles=300, random_state=0)
     assert 0 < few.share.mean() < 0.1
-    with pytest.raises(ValueError, match="no features of its own"):
+    with pytest.raises(ValueError, match="no features but the tiles"):
         novelty(model, X, X, space="features")
 
 
-def test_error_ranking_is_that_of_spearman():
+def test_error_ranking_equals_spearman():
     from scipy.stats import spearmanr
 
     rng = np.random.default_rng(0)

@@ -1,4 +1,4 @@
-"""A report says what the functions say, is one whole page, and needs nothing else."""
+"""Reports: their numbers equal those of the functions, and their page is self-contained."""
 
 import re
 from collections import Counter
@@ -8,15 +8,17 @@ import numpy as np
 import pytest
 from sklearn.linear_model import Ridge
 from sklearn.metrics import r2_score
+from sklearn.model_selection import GridSearchCV
 from sklearn.neural_network import MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, PolynomialFeatures
 
-from sk_ednn import EDNNCommittee, EDNNRegressor, GridTiling
+from sk_ednn import EDNNCommittee, EDNNRegressor, GridTiling, ShiftAveraged
+from sk_ednn.descriptors import PowerSpectrum
 from sk_ednn.inspection import extensivity_report
 from sk_ednn.metrics import extensive_errors, judge
 from sk_ednn.report import fit_report
-from sk_ednn.tiling import AbstractGridTiling
+from sk_ednn.tiling import AbstractGridTiling, AtomTiling, BagTiling
 from tests._cases import make_field, make_ising
 
 matplotlib = pytest.importorskip("matplotlib")
@@ -61,7 +63,7 @@ class Page(HTMLParser):
 
 
 class Halves(AbstractGridTiling):
-    """Tiles that are on no grid of ours, and that nobody draws: two halves of a chain."""
+    """Two halves of a chain: a grid tiling that is no GridTiling and cannot be drawn."""
 
     channel_axis = None
 
@@ -156,7 +158,7 @@ def case(request, plain):
     return request.param.__name__, model, train, test, report, Page(report.html)
 
 
-def test_numbers_are_those_of_the_functions(case):
+def test_numbers_equal_those_of_the_functions(case):
     _, model, train, test, report, page = case
     expected = []
     for which, part in (("training", train), ("held back", test)):
@@ -187,7 +189,7 @@ def test_numbers_are_those_of_the_functions(case):
     np.testing.assert_array_equal(page.values, expected)
 
 
-def test_a_page_is_whole_and_refers_to_nothing_outside(case):
+def test_the_page_is_self_contained(case):
     *_, page = case
     ids = page.all("id")
     assert len(ids) == len(set(ids))
@@ -203,7 +205,7 @@ def test_a_page_is_whole_and_refers_to_nothing_outside(case):
     assert page.tags["title"] == page.tags["h1"] == page.tags["main"] == 1
 
 
-def test_a_page_can_be_read_aloud(case):
+def test_the_page_is_accessible(case):
     *_, page = case
     labels = [v for tag, key, v in page.attributes if tag == "svg" and key == "aria-label"]
     assert len(labels) == page.tags["svg"] == page.tags["figcaption"]
@@ -215,7 +217,7 @@ def test_a_page_can_be_read_aloud(case):
     assert "#000000" not in drawn and "currentColor" in drawn
 
 
-def test_no_seed_is_shown_that_a_fit_has_drawn():
+def test_seeds_drawn_by_a_fit_are_not_shown():
     X, y = make_ising(60, (4, 4))
     tile_model = make_pipeline(PolynomialFeatures(2), Ridge())
     for random_state in (0, np.random.RandomState(0)):
@@ -228,14 +230,14 @@ def test_no_seed_is_shown_that_a_fit_has_drawn():
         assert "random_state" not in made_of and "Ridge()" in made_of
 
 
-def test_each_kind_of_field_is_drawn_or_it_is_said_why_not(case):
+def test_each_kind_of_field_is_drawn_or_the_page_gives_the_reason(case):
     name, *_, page = case
     text = " ".join(page.text)
     missing = [line for line in page.text if line.startswith("Not ")]
     # No section on a training where there was none by epochs.
     assert ("Training" in page.text) == (name == "perceptron")
     if name == "perceptron":
-        assert re.search(r"The loss of [45] epochs\.", text)
+        assert re.search(r"Loss of [45] epochs\.", text)
     if name == "whole":
         assert len(missing) == 1
         assert missing[0].startswith("Not measured: ") and "8" not in missing[0].partition(":")[0]
@@ -243,18 +245,18 @@ def test_each_kind_of_field_is_drawn_or_it_is_said_why_not(case):
         assert missing == []
     n_figures = {"spins": 4, "chains": 6, "cubes": 4, "sizes": 7, "committee": 4, "perceptron": 5}
     assert page.tags["figure"] == n_figures.get(name, 4)
-    assert "Only the sum is determined by the data" in text
+    assert "The data determine only the sum" in text
     if name == "cubes":
         assert "the plane at site 3 along axis 0" in text and "not periodic" in text
     if name == "chains":
         assert "the sum of 2 channels is shown" in text
     if name == "sizes":
-        assert "<wide>: " in text and "per root of sites" in text
+        assert "<wide>: " in text and "per square root of sites" in text
     if name == "committee":
         assert "by the first member of the committee" in text
 
 
-def test_whatever_is_said_stays_text():
+def test_all_text_is_escaped():
     model, train, _ = spins()
     given = dict.fromkeys(("name", "unit", "title"), HOSTILE)
     given["about"] = {HOSTILE: HOSTILE, "bell\x07": "escape\x1b[2J\x00"}
@@ -265,7 +267,7 @@ def test_whatever_is_said_stays_text():
     assert "escape\N{REPLACEMENT CHARACTER}[2J\N{REPLACEMENT CHARACTER}" in page.text
 
 
-def test_what_cannot_be_drawn_costs_nothing_else():
+def test_a_figure_that_fails_does_not_affect_the_rest():
     X = make_field("float64", 10, (8,))
     model = EDNNRegressor(Ridge(), Halves()).fit(X, X.sum(axis=1))
     page = Page(fit_report(model, X, X.sum(axis=1), name="$\\nonsense$").html)
@@ -276,7 +278,7 @@ def test_what_cannot_be_drawn_costs_nothing_else():
     assert "all tilings must be GridTiling" in missing[-1]
 
 
-def test_nothing_of_matplotlib_is_touched_nor_taken_over(plain):
+def test_settings_of_matplotlib_neither_change_nor_matter(plain):
     import matplotlib.pyplot as plt
 
     model, train, test = spins()
@@ -285,38 +287,36 @@ def test_nothing_of_matplotlib_is_touched_nor_taken_over(plain):
         given = {"test": test, "name": "energies", "unit": "eV", "n_probes": 99}
         html = fit_report(model, *train, **given).html
         assert dict(matplotlib.rcParams) == before and plt.get_fignums() == figures
-    end = 'id="how-it-was-made"'  # which says when, and what else is imported by now
+    end = 'id="provenance"'  # contains the time, and the libraries imported by now
     assert html[: html.index(end)] == plain.html[: plain.html.index(end)]
 
 
-def test_many_systems_are_pixels_and_large_fields_are_left_out(plain, monkeypatch):
+def test_many_systems_are_rasterised_and_large_fields_omitted(plain, monkeypatch):
     from sk_ednn.report import _report
 
     model, (X, y), _ = spins()
-    monkeypatch.setattr(_report, "_MOST_SITES", 10)
+    monkeypatch.setattr(_report, "_MAX_SITES", 10)
     many = fit_report(model, np.tile(X, (60, 1, 1)), np.tile(y, 60))
     assert len(many.html) < 2 * len(plain.html)
     missing = [line for line in Page(many.html).text if line.startswith("Not ")]
-    assert (
-        sum("It has 36 sites, and fields of up to 10 are shown." in line for line in missing) == 3
-    )
+    assert sum("36 sites, more than the 10 that a report draws" in line for line in missing) == 3
 
 
-def test_fields_may_be_read_in_pieces_and_drawn_by_a_pipeline(plain):
+def test_lazy_fields_and_pipelines(plain):
     da = pytest.importorskip("dask.array")
     model, (X, y), _ = spins()
     lazy = fit_report(model, da.from_array(X, chunks=(10, 3, 3)), y, n_probes=2)
     (errors,) = lazy.numbers["errors"]["training"]
     assert errors == pytest.approx(plain.numbers["errors"]["training"][0], abs=1e-12)
     assert lazy.numbers["data"]["training"]["values"] is None
-    assert "read in pieces, not looked at" in lazy.html
+    assert "read in pieces, range unknown" in lazy.html
     chain = make_pipeline(FunctionTransformer(np.negative), model)
     report = fit_report(chain, -X, y, test=(-X[:2], y[:2]), n_probes=2)
     assert report.numbers["errors"]["training"] == plain.numbers["errors"]["training"]
     assert report.numbers["model"]["estimator"].startswith("Pipeline(")
 
 
-def test_a_report_is_saved_and_shown(plain, tmp_path):
+def test_save_and_repr_html(plain, tmp_path):
     plain.save(tmp_path / "fit.html")
     assert (tmp_path / "fit.html").read_text(encoding="utf-8") == plain.html
     (inner,) = [v for tag, key, v in Page(plain._repr_html_()).attributes if key == "srcdoc"]
@@ -332,7 +332,7 @@ def test_a_report_is_saved_and_shown(plain, tmp_path):
         ({"estimator": Ridge()}, "Expected a fitted EDNNRegressor"),
     ],
 )
-def test_what_is_refused(changed, message):
+def test_invalid_arguments_are_rejected(changed, message):
     model, (X, y), _ = spins()
     given = {"estimator": model, "X": X, "y": y} | changed
     with pytest.raises(ValueError, match=message):
@@ -344,7 +344,7 @@ def words_of(html):
 
 
 @pytest.mark.parametrize("held_back", [True, False])
-def test_the_verdict_is_that_of_judge_and_stands_first(held_back):
+def test_the_verdict_is_that_of_judge_and_comes_first(held_back):
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(60, 6, 6)), rng.normal(100, 8, size=60)
     model = EDNNRegressor(Ridge(1e3), GridTiling(1, 0)).fit(X[:40], y[:40])
@@ -366,7 +366,7 @@ def test_systems_of_several_sizes_are_compared_with_their_sizes():
     report = fit_report(model, X, y, test=(X, y), n_probes=2)
     (verdict,) = report.numbers["verdicts"]
     assert verdict["r2"] > 0.99 and verdict["over_size"] > 0.9
-    assert "better than a constant times the number of sites" in words_of(report.html)
+    assert "better than a constant times the size" in words_of(report.html)
 
 
 def test_each_output_of_a_report_has_a_verdict():
@@ -376,7 +376,113 @@ def test_each_output_of_a_report_has_a_verdict():
     report = fit_report(model, X[:30], y[:30], test=(X[30:], y[30:]), n_probes=2)
     good, bad = report.numbers["verdicts"]
     assert good["over_spread"] < 1e-6 and bad["over_spread"] > 0.5
-    said = words_of(report.html)
-    assert (
-        "totals (output 1): The model is" in said and "totals (output 0): The model is" not in said
-    )
+    text = words_of(report.html)
+    assert "totals (output 1): The model is" in text
+    assert "totals (output 0): The model is" not in text
+
+
+# --- systems without a grid -----------------------------------------------------------------------
+
+
+def bags():
+    """Counts in bags of 0 to 5 instances, with two totals."""
+    rng = np.random.default_rng(0)
+    X = [rng.normal(size=(n, 3)) for n in [0, 1, 2, 3, 4, 5] * 4]
+    y = np.array([[len(bag), bag.sum()] for bag in X])
+    model = EDNNRegressor(Ridge(1e-6), BagTiling()).fit(X[:18], y[:18])
+    return model, X, y
+
+
+def structures(tile_model=None):
+    ase = pytest.importorskip("ase")
+    rng = np.random.default_rng(0)
+    X = []
+    for n in (2, 3, 4) * 6:
+        numbers = [29] * (n - 1) + [79]
+        atoms = ase.Atoms(numbers, positions=4.0 * rng.random((n, 3)), cell=[6.0] * 3, pbc=True)
+        X.append(atoms)
+    y = np.array([-3.5 * len(atoms) - 0.3 for atoms in X])
+    descriptor = PowerSpectrum(cutoff=4.0, n_radial=2, max_l=1)
+    tiling = AtomTiling(descriptor)
+    if tile_model is None:
+        return EDNNRegressor(Ridge(), tiling, baseline="content").fit(X[:12], y[:12]), X, y
+    terms = AtomTiling.per_species(tile_model, descriptor, ["Cu", "Au"])
+    return EDNNRegressor(terms).fit(X[:12], y[:12]), X, y
+
+
+def test_report_of_bags_gives_sizes_and_no_figures_of_fields():
+    model, X, y = bags()
+    report = fit_report(model, X[:18], y[:18], test=(X[18:], y[18:]), unit="h")
+    page, text = Page(report.html), words_of(report.html)
+    data = report.numbers["data"]["training"]
+    values = np.concatenate(X[:18])
+    assert data["per"] == "instance" and data["features"] == 3
+    assert data["sizes"] == {"least": 0, "greatest": 5, "mean": 2.5, "std": np.std(range(6))}
+    assert data["values"] == {"least": values.min(), "greatest": values.max()}
+    assert "shapes" not in data and "composition" not in data
+    # Parity, distribution and growth of the errors of each output, and nothing else.
+    assert page.tags["figure"] == 6
+    assert not {"tiling", "contributions"} & set(page.all("id"))
+    assert [line for line in page.text if line.startswith("Not ")] == []
+    assert "RMSE per instance" in text and "0 to 5, mean 2.5" in text
+    for k, errors in enumerate(report.numbers["errors"]["held back"]):
+        true, predicted = y[19:, k], model.predict(X[19:])[:, k]  # X[18] is empty
+        expected = extensive_errors(true, predicted, [1, 2, 3, 4, 5]).rmse
+        assert errors["per_site"] == pytest.approx(expected, rel=1e-9)
+        assert errors["r2"] > 0.99
+    assert report.numbers["extensivity"]["additivity"] < 1e-12
+
+
+@pytest.mark.parametrize("tile_model", [None, Ridge()], ids=["one term", "a term per species"])
+def test_report_of_structures_gives_their_composition(tile_model):
+    model, X, y = structures(tile_model)
+    report = fit_report(model, X[:12], y[:12], test=(X[12:], y[12:]), name="energies", unit="eV")
+    page, text = Page(report.html), words_of(report.html)
+    data = report.numbers["data"]["training"]
+    assert data["per"] == "atom"
+    assert data["composition"] == {"Cu": 4 * (1 + 2 + 3), "Au": 12}
+    assert (data["sizes"]["least"], data["sizes"]["greatest"]) == (2, 4)
+    assert page.tags["figure"] == 3
+    assert "Cu 66.7\N{NO-BREAK SPACE}%, Au 33.3\N{NO-BREAK SPACE}%" in report.html
+    assert "RMSE per atom" in text and "PowerSpectrum" in text
+    assert "only fields on a grid are doubled" in text.lower()
+    (errors,) = report.numbers["errors"]["held back"]
+    sizes = [len(atoms) for atoms in X[12:]]
+    expected = extensive_errors(y[12:], model.predict(X[12:]), sizes)
+    assert errors["per_site"] == pytest.approx(expected.rmse, rel=1e-9, abs=1e-12)
+    assert errors["rmse"] < 1e-6  # the composition determines these energies
+    assert report.numbers["extensivity"]["additivity"] < 1e-12
+
+
+@pytest.mark.parametrize("kind", [bags, structures])
+def test_additivity_of_any_systems_is_measured(kind, monkeypatch):
+    model, X, y = kind()
+    contributions = EDNNRegressor.predict_contributions
+
+    def doubled(self, X):
+        return [2 * values for values in contributions(self, X)]
+
+    monkeypatch.setattr(EDNNRegressor, "predict_contributions", doubled)
+    report = fit_report(model, X, y)
+    totals = model.predict(X)
+    n = report.numbers["extensivity"]["n_probes"]
+    assert n == 8 and report.numbers["extensivity"]["additivity"] > 1.0
+    assert len(totals) > n
+
+
+def test_report_of_a_shift_average():
+    X, y = make_ising(38, (6, 6))
+    model = ShiftAveraged(EDNNRegressor(Ridge(), GridTiling(2, 1)), "all").fit(X[:30], y[:30])
+    report = fit_report(model, X[:30], y[:30], n_probes=4)
+    assert report.numbers["model"]["estimator"].startswith("ShiftAveraged(")
+    assert max(max(along) for along in report.numbers["extensivity"]["shifts"]) < 1e-9
+    assert "without an average over shifts" in words_of(report.html)
+    assert [line for line in Page(report.html).text if line.startswith("Not ")] == []
+
+
+def test_report_of_a_search_describes_the_best_estimator():
+    X, y = make_ising(30, (4, 4))
+    search = GridSearchCV(EDNNRegressor(Ridge(), GridTiling(2, 1)), {"tile_model__alpha": [7.0]})
+    report = fit_report(search.fit(X, y), X, y, n_probes=1)
+    assert "Ridge(alpha=7.0)" in report.numbers["model"]["tile model"]
+    assert report.numbers["model"]["estimator"].startswith("GridSearchCV(")

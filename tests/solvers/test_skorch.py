@@ -124,6 +124,7 @@ def test_losses_for_each_sample_are_averaged(weight):
         np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
+@pytest.mark.filterwarnings("ignore:The criterion adds up")
 @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
 def test_weight_is_repetition_for_every_reduction(reduction):
     params = {"optimizer": torch.optim.SGD, "batch_size": -1, "lr": 1e-4, "max_epochs": 3}

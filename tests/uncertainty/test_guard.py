@@ -1,4 +1,4 @@
-"""The guard: how often it warns, of what, and that it changes nothing else."""
+"""NoveltyGuard: its p-values, its rate of alarms, and predictions that stay unchanged."""
 
 import pickle
 import warnings
@@ -46,7 +46,7 @@ def test_p_values_are_ranks_among_the_samples_held_back(indicator):
     np.testing.assert_array_equal(found.novel, found.p_value <= 0.05)
 
 
-def test_usual_samples_are_named_as_rarely_as_promised():
+def test_the_rate_of_alarms_is_at_most_alarm_rate():
     # Over fits and samples: the promise is about both.
     alarms = []
     for seed in range(8):
@@ -58,7 +58,7 @@ def test_usual_samples_are_named_as_rarely_as_promised():
     assert 0.03 < np.mean(alarms) < 0.081 + 3 * 0.045 / np.sqrt(8)
 
 
-def test_predict_warns_of_what_is_strange_and_of_nothing_else():
+def test_predict_warns_only_about_novel_samples():
     X, y = fields(150, 0)
     guard = NoveltyGuard(MODEL, random_state=0).fit(X, y)
     familiar = X[np.setdiff1d(np.arange(150), guard.held_out_)][:3]  # of the fit: distance 0
@@ -66,15 +66,15 @@ def test_predict_warns_of_what_is_strange_and_of_nothing_else():
         warnings.simplefilter("error")
         expected = guard.predict(familiar)
     mixed = np.concatenate([familiar, 5 * familiar[:2]])
-    with pytest.warns(NoveltyWarning, match=r"2 of 5 samples .* \(number 3, 4\).*5\.0%"):
+    with pytest.warns(NoveltyWarning, match=r"2 of 5 samples .* \(samples 3, 4\).*5\.0%"):
         predicted = guard.predict(mixed)
     np.testing.assert_array_equal(predicted, guard.estimator_.predict(mixed))
     np.testing.assert_array_equal(predicted[:3], expected)
-    with pytest.warns(NoveltyWarning, match=r"number 0, 1, 2, 3, 4, 5, 6, 7, \.\.\.\)"):
+    with pytest.warns(NoveltyWarning, match=r"samples 0, 1, 2, 3, 4, 5, 6, 7, \.\.\.\)"):
         guard.predict(5 * X[:9])
 
 
-def test_other_sizes_and_pipelines_and_pickles():
+def test_other_sizes_pipelines_and_pickles():
     X, y = fields(150, 0)
     turned = make_pipeline(FunctionTransformer(np.negative), MODEL)
     guard = NoveltyGuard(turned, random_state=0).fit(X, y)
@@ -87,7 +87,7 @@ def test_other_sizes_and_pipelines_and_pickles():
     assert novelty(guard, X, large).share.shape == (40,)
 
 
-def test_a_frozen_estimator_keeps_what_it_has_learnt():
+def test_a_frozen_estimator_is_not_refitted():
     X, y = fields(150, 0)
     model = clone(MODEL).fit(X, y)
     before = model.predict(X)
@@ -97,7 +97,7 @@ def test_a_frozen_estimator_keeps_what_it_has_learnt():
         np.testing.assert_array_equal(guard.predict(4 * X), model.predict(4 * X))
 
 
-def test_groups_are_held_back_whole_and_weights_are_handed_on():
+def test_groups_are_held_back_whole_and_weights_are_passed_on():
     X, y = fields(150, 0)
     groups = np.repeat(np.arange(50), 3)
     guard = NoveltyGuard(MODEL, random_state=0).fit(X, y, groups=groups)
@@ -109,11 +109,11 @@ def test_groups_are_held_back_whole_and_weights_are_handed_on():
     np.testing.assert_allclose(found.predict(X), alone.predict(X), rtol=1e-8)
 
 
-def test_what_cannot_be_promised_is_refused():
+def test_impossible_parameters_are_rejected():
     X, y = fields(60, 0)
-    with pytest.raises(ValueError, match=r"alarm_rate=0.05 needs 19 or more .* 60 are 12"):
+    with pytest.raises(ValueError, match=r"alarm_rate=0.05 needs at least 19 .* 60 samples are 12"):
         NoveltyGuard(MODEL).fit(X, y)
-    with pytest.raises(TileModelError, match="Only an EDNNCommittee has a spread"):
+    with pytest.raises(TileModelError, match="indicator='spread' needs an EDNNCommittee"):
         NoveltyGuard(MODEL, indicator="spread", held_out=0.5).fit(X, y)
     with pytest.raises(ValueError, match="indicator"):
         NoveltyGuard(MODEL, indicator="luck").fit(X, y)
@@ -121,7 +121,7 @@ def test_what_cannot_be_promised_is_refused():
         NoveltyGuard(MODEL).fit(X, None)
 
 
-def test_it_is_an_estimator_like_others():
+def test_cross_validation_works():
     X, y = fields(200, 0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NoveltyWarning)

@@ -1,4 +1,4 @@
-"""Leverages: against the formula, and against what they foretell."""
+"""Leverages, against the formula and against refitted predictions."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ def ragged(n, seed):
 
 @pytest.mark.parametrize("fit_intercept", [True, False])
 @pytest.mark.parametrize("n_samples", [12, 90])  # fewer than the 55 features, and more
-def test_it_is_the_formula(n_samples, fit_intercept):
+def test_leverage_equals_the_formula(n_samples, fit_intercept):
     X, y = ragged(n_samples, 0)
     new, _ = ragged(7, 1)
     pairs = make_pipeline(PolynomialFeatures(2, include_bias=False), Ridge(0.3))
@@ -35,16 +35,16 @@ def test_it_is_the_formula(n_samples, fit_intercept):
             rows.append(np.append(features.sum(axis=0), len(features)))
         return np.array(rows)
 
-    known, asked = summed(X), summed(new)
-    penalty = np.full(known.shape[1], 0.3)
+    train, test = summed(X), summed(new)
+    penalty = np.full(train.shape[1], 0.3)
     penalty[-1] = 0.0  # the intercept is not penalised
     if not fit_intercept:
-        known, asked, penalty = known[:, :-1], asked[:, :-1], penalty[:-1]
-    expected = asked @ np.linalg.inv(known.T @ known + np.diag(penalty)) @ asked.T
+        train, test, penalty = train[:, :-1], test[:, :-1], penalty[:-1]
+    expected = test @ np.linalg.inv(train.T @ train + np.diag(penalty)) @ test.T
     np.testing.assert_allclose(leverage(model, X, new), np.diag(expected), rtol=1e-7)
 
 
-def test_of_training_samples_it_is_how_far_each_pulls_its_own_prediction():
+def test_leverage_of_training_samples_is_the_derivative_of_the_prediction_by_the_target():
     X, y = ragged(20, 2)
     model = EDNNRegressor(
         make_pipeline(PolynomialFeatures(2), Ridge(0.5)), GridTiling(2, (1, 0)), baseline=None
@@ -57,14 +57,14 @@ def test_of_training_samples_it_is_how_far_each_pulls_its_own_prediction():
         assert model.fit(X, changed).predict(X)[k] - before[k] == pytest.approx(found[k], rel=1e-6)
 
 
-def test_copies_have_the_square_of_their_number():
+def test_leverage_grows_as_the_square_of_the_number_of_copies():
     X = np.random.default_rng(0).normal(size=(30, 6, 6))
     model = EDNNRegressor(Ridge(0.1), GridTiling(2, 1)).fit(X, X.sum(axis=(1, 2)))
     once = leverage(model, X, X[:4])
     np.testing.assert_allclose(leverage(model, X, np.tile(X[:4], (1, 2, 3))), 36 * once, rtol=1e-9)
 
 
-def test_penalties_that_were_chosen_by_the_fit():
+def test_penalties_chosen_by_the_fit_are_used():
     X = np.random.default_rng(0).normal(size=(60, 6, 6))
     y = X.sum(axis=(1, 2)) + np.random.default_rng(1).normal(size=60)
     for final in (RidgeCV([0.1, 1.0, 10.0]), BayesianRidge()):
@@ -89,7 +89,7 @@ def test_a_guard_by_leverage():
     assert guard.novelty(20 * X[:5]).novel.all()
 
 
-def test_models_without_one_are_refused():
+def test_models_without_a_penalty_are_rejected():
     X = np.random.default_rng(0).normal(size=(10, 6))
     y = X.sum(axis=1)
     with pytest.raises(TileModelError, match=r"one positive penalty; got KernelRidge"):

@@ -1,1 +1,1 @@
-"""What the inspections look like; matplotlib is imported where something is drawn."""
+"""Displays of the inspections. matplotlib is imported when a figure is drawn."""

@@ -1,4 +1,4 @@
-"""Errors of totals: how they are distributed, and how they grow with size."""
+"""Plot the distribution of errors, or errors against size."""
 
 from __future__ import annotations
 
@@ -8,30 +8,30 @@ from .._extensivity import size_transfer
 from ._style import COLOURS, GREY, MARKERS, by_group, log_sizes, new_axes, with_unit
 from ._totals import TotalsDisplay
 
-# With fewer errors than this, each is drawn: a histogram would say nothing.
-_FEWEST_FOR_BINS = 50
+# Fewer errors than this are drawn one by one, since a histogram would be too coarse.
+_MIN_FOR_HISTOGRAM = 50
 
 
 class ErrorDisplay(TotalsDisplay):
     """Errors of totals, as a histogram or against the size of the system.
 
-    Made by `from_estimator` or `from_predictions`; `plot` draws it once more.
+    Create it with `from_estimator` or `from_predictions`; `plot` redraws it.
 
     Parameters
     ----------
     y_true, y_pred : ndarray of shape (n_samples,)
         Totals.
     sizes : ndarray of shape (n_samples,) or None, default=None
-        Numbers of sites or atoms, or areas. A histogram is one of errors divided by them.
+        Numbers of sites or atoms, or areas. Histograms show errors divided by them.
     groups : array-like of shape (n_samples,) or None, default=None
-        Labels; each group gets a colour of its own.
+        Labels; each group has its own colour.
 
     Attributes
     ----------
     ax_ : matplotlib Axes
     figure_ : matplotlib Figure
     size_transfer_ : dict of str to Bunch
-        For ``kind="size"``, what `sk_ednn.inspection.size_transfer` returns, by group.
+        For ``kind="size"``, the result of `sk_ednn.inspection.size_transfer` for each group.
 
     References
     ----------
@@ -39,7 +39,7 @@ class ErrorDisplay(TotalsDisplay):
 
     Examples
     --------
-    Errors that grow as the number of sites are a bias:
+    Errors in proportion to the number of sites are a bias:
 
     >>> import matplotlib
     >>> matplotlib.use("agg")
@@ -64,16 +64,16 @@ class ErrorDisplay(TotalsDisplay):
         ax : matplotlib Axes, default=None
             None for a new figure.
         kind : {"histogram", "size"}, default="histogram"
-            "size" draws the root mean square error of each size that occurs, what bias and noise
-            make of it (line), and the slopes of either alone.
+            "size" draws the root mean square error at each size, the fit of bias and noise (line),
+            and the slopes of either alone.
         name, unit : str
-            What the totals are, for the labels.
+            Name and unit of the totals, for the labels.
         per : str, default="site"
-            What `sizes` count.
+            Unit of `sizes`.
         limit : float or None, default=None
-            For histograms: errors beyond it stand in the outermost bins. None for none.
+            Range of histograms; larger errors are in the outermost bins. None for all errors.
         bins : int, default=40
-            For histograms. Fewer than 50 errors are drawn one by one, as strokes.
+            Number of bins. Fewer than 50 errors are drawn one by one, as strokes.
 
         Returns
         -------
@@ -82,12 +82,12 @@ class ErrorDisplay(TotalsDisplay):
         Raises
         ------
         ValueError
-            Where errors are to be drawn against sizes that were not given.
+            If ``kind="size"`` and there are no sizes.
         """
         if kind not in ("histogram", "size"):
             raise ValueError(f"kind must be 'histogram' or 'size', got {kind!r}.")
         if kind == "size" and self.sizes is None:
-            raise ValueError("kind='size' draws errors against sizes: give `sizes`.")
+            raise ValueError("kind='size' draws errors against sizes; pass `sizes`.")
         beside = kind == "histogram" and self.groups is not None
         self.figure_, self.ax_ = new_axes(ax, size=(5.8 if beside else 4.8, 3.8))
         groups = by_group(self.groups, len(self.y_true))
@@ -97,7 +97,7 @@ class ErrorDisplay(TotalsDisplay):
             self._plot_sizes(groups, name, unit, per)
         if kind == "size":
             self.ax_.legend(frameon=False, fontsize=9, loc="upper left")
-        elif self.groups is not None:  # beside: bins and strokes may be anywhere
+        elif self.groups is not None:  # outside, since bins and strokes may fill the axes
             beside = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)}
             self.ax_.legend(frameon=False, fontsize=9, **beside)
         return self
@@ -113,14 +113,14 @@ class ErrorDisplay(TotalsDisplay):
         edges = np.linspace(-limit, limit, bins + 1)
         shown = np.clip(errors, -limit, limit)
         tallest, strokes = 0.0, []
-        for k, (label, own) in enumerate(groups):
+        for k, (label, samples) in enumerate(groups):
             colour = COLOURS[k % len(COLOURS)]
-            if len(own) < _FEWEST_FOR_BINS:
-                strokes.append((shown[own], colour, label))
+            if len(samples) < _MIN_FOR_HISTOGRAM:
+                strokes.append((shown[samples], colour, label))
                 continue
             heights, *_ = ax.hist(
-                shown[own], edges, weights=np.full(len(own), 1 / len(own)), color=colour,
-                alpha=0.35 if len(groups) > 1 else 0.6, label=label, zorder=2,
+                shown[samples], edges, weights=np.full(len(samples), 1 / len(samples)),
+                color=colour, alpha=0.35 if len(groups) > 1 else 0.6, label=label, zorder=2,
             )  # fmt: skip
             ax.stairs(heights, edges, color=colour, lw=1.2, zorder=3)
             tallest = max(tallest, heights.max())
@@ -129,7 +129,7 @@ class ErrorDisplay(TotalsDisplay):
             low = -(row + 1.2) * height
             ax.vlines(values, low, low + height, color=colour, lw=1.2, label=label, zorder=3)
         ax.axvline(0.0, color=GREY, lw=0.8, zorder=1)
-        # Counts of different groups are not to be compared: shares are.
+        # Shares, not counts, so that groups of different sizes can be compared.
         if tallest:
             ax.set_yticks([tick for tick in ax.get_yticks() if 0 <= tick <= 1.1 * tallest])
         else:
@@ -143,28 +143,32 @@ class ErrorDisplay(TotalsDisplay):
         ax = self.ax_
         self.size_transfer_ = {}
         below: dict[float, float] = {}
-        for k, (label, own) in enumerate(groups):
-            found = size_transfer(self.y_true[own], self.y_pred[own], self.sizes[own])
-            self.size_transfer_[label or "all"] = found
+        for k, (label, samples) in enumerate(groups):
+            transfer = size_transfer(
+                self.y_true[samples], self.y_pred[samples], self.sizes[samples]
+            )
+            self.size_transfer_[label or "all"] = transfer
             colour, marker = COLOURS[k % len(COLOURS)], MARKERS[k % len(MARKERS)]
-            kept = found.rmse > 0
+            kept = transfer.rmse > 0
             ax.plot(
-                found.sizes[kept], found.rmse[kept], marker, color=colour, mfc="white", mew=1.4,
-                ms=6, label=label or "root mean square error", zorder=4,
+                transfer.sizes[kept], transfer.rmse[kept], marker, color=colour, mfc="white",
+                mew=1.4, ms=6, label=label or "root mean square error", zorder=4,
             )  # fmt: skip
-            N = np.geomspace(found.sizes[0], found.sizes[-1], 100)
-            expected = np.sqrt((found.bias * N) ** 2 + found.noise**2 * N)
+            N = np.geomspace(transfer.sizes[0], transfer.sizes[-1], 100)
+            expected = np.sqrt((transfer.bias * N) ** 2 + transfer.noise**2 * N)
             if (expected > 0).all():
                 ax.plot(N, expected, color=colour, lw=1.2, zorder=3,
                         label=None if label else "bias and noise")  # fmt: skip
             for power in (1.0, 0.5):
-                heights = found.rmse[kept] / found.sizes[kept] ** power
+                heights = transfer.rmse[kept] / transfer.sizes[kept] ** power
                 below[power] = min(below.get(power, np.inf), heights.min(initial=np.inf))
         ends = np.array([self.sizes.min(), self.sizes.max()], dtype=float)
         if np.isfinite(list(below.values())).all() and ends[1] > ends[0]:
             for power, style, text in ((1.0, ":", f"∝ {per}s"), (0.5, "--", f"∝ root of {per}s")):
-                # Just below all points, so that slopes can be compared and nothing is covered.
+                # Just below all points, so that the guides cover nothing.
                 guide = 0.6 * below[power] * ends**power
                 ax.plot(ends, guide, style, color=GREY, lw=1.1, label=text, zorder=1)
         log_sizes(ax, self.sizes)
-        ax.set(yscale="log", xlabel=f"{per}s", ylabel=with_unit(f"error of {name}", unit))
+        ax.set(xlabel=f"{per}s", ylabel=with_unit(f"error of {name}", unit))
+        if (self.y_true != self.y_pred).any():  # a logarithmic axis needs positive errors
+            ax.set_yscale("log")

@@ -1,4 +1,4 @@
-"""Whether a number known beforehand tells good predictions from bad ones."""
+"""Plot errors against an indicator of novelty."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from ._style import COLOURS, GREY, check_axes, new_axes, with_unit
 
 
 class NoveltyDisplay:
-    """Absolute errors against the share of novel tiles, or any other indicator.
+    """Absolute errors against the share of novel tiles or another indicator.
 
-    Made by `from_estimator` or `from_predictions`; `plot` draws it once more.
+    Create it with `from_estimator` or `from_predictions`; `plot` redraws it.
 
     Parameters
     ----------
@@ -21,7 +21,7 @@ class NoveltyDisplay:
     errors : ndarray of shape (n_samples,)
         ``predicted - true``.
     label : str, default="indicator"
-        What the indicator is.
+        Name of the indicator.
     n_bins : int, default=5
 
     Attributes
@@ -29,7 +29,7 @@ class NoveltyDisplay:
     ax_ : matplotlib Axes
     figure_ : matplotlib Figure
     ranking_ : Bunch
-        What `sk_ednn.uncertainty.error_ranking` returns, with the rank correlation.
+        Result of `sk_ednn.uncertainty.error_ranking`, with the rank correlation.
 
     Examples
     --------
@@ -63,10 +63,10 @@ class NoveltyDisplay:
         y : array-like of shape (n_samples,)
             True totals.
         indicator : {"share", "distance", "spread"}, default="share"
-            The share of novel tiles, the mean distance of tiles to the nearest training tile,
-            or (for committees) the spread between members.
+            Share of novel tiles, mean distance of tiles to the nearest training tile, or spread
+            between the members of a committee.
         sizes : array-like of shape (n_samples,), default=None
-            Errors, and the spread, are divided by them; for systems of several sizes.
+            Divisors of errors and spread, for systems of several sizes.
         n_bins : int, default=5
         ax, name, unit : as for `plot`
 
@@ -77,7 +77,7 @@ class NoveltyDisplay:
         Raises
         ------
         ValueError
-            Where a spread is asked of what is no committee.
+            If ``indicator="spread"`` and the estimator is no committee.
         """
         check_axes(ax)
         labels = {
@@ -87,11 +87,11 @@ class NoveltyDisplay:
         }
         if indicator not in labels:
             raise ValueError(f"indicator must be one of {tuple(labels)}, got {indicator!r}.")
-        found = novelty(estimator, X_train, X, **options)
-        values = found[indicator]
+        values = novelty(estimator, X_train, X, **options)[indicator]
         if values is None:
             raise ValueError(
-                f"Only an EDNNCommittee has a spread, got {type(unwrap(estimator)[0]).__name__}."
+                "indicator='spread' needs an EDNNCommittee, got "
+                f"{type(unwrap(estimator)[0]).__name__}. Use 'share' or 'distance'."
             )
         errors = np.asarray(estimator.predict(X), dtype=float) - as_array(y, "y", float)
         if sizes is not None:
@@ -106,13 +106,13 @@ class NoveltyDisplay:
     def from_predictions(
         cls, indicator, errors, *, label="indicator", n_bins=5, ax=None, name="error", unit=""
     ):
-        """Draw errors against what is meant to foretell them.
+        """Draw errors against an indicator.
 
         Parameters
         ----------
         indicator : array-like of shape (n_samples,)
         errors : array-like of shape (n_samples,)
-            ``predicted - true``; signs do not count.
+            ``predicted - true``; only absolute values matter.
         label : str, default="indicator"
         n_bins : int, default=5
         ax, name, unit : as for `plot`
@@ -134,7 +134,7 @@ class NoveltyDisplay:
         ax : matplotlib Axes, default=None
             None for a new figure.
         name, unit : str
-            What the errors are, for the labels.
+            Name and unit of the errors, for the labels.
 
         Returns
         -------
@@ -142,13 +142,13 @@ class NoveltyDisplay:
         """
         self.ranking_ = error_ranking(self.indicator, self.errors, n_bins=self.n_bins)
         self.figure_, self.ax_ = new_axes(ax, size=(6.0, 3.8))
-        found = self.ranking_
+        ranking = self.ranking_
         self.ax_.plot(
             self.indicator, np.abs(self.errors), ".", color=COLOURS[0], alpha=0.45, mew=0, ms=7,
             label="systems", clip_on=False, zorder=2,
         )  # fmt: skip
         self.ax_.plot(
-            found.bin_indicator, found.bin_error, "s-", color=COLOURS[1], mfc="white", mew=1.4,
+            ranking.bin_indicator, ranking.bin_error, "s-", color=COLOURS[1], mfc="white", mew=1.4,
             label=f"mean of each {_ORDINAL.get(self.n_bins, f'1/{self.n_bins}')}", zorder=3,
         )  # fmt: skip
         self.ax_.axhline(
@@ -156,10 +156,10 @@ class NoveltyDisplay:
         )
         self.ax_.set_ylim(bottom=0)
         self.ax_.set(xlabel=self.label, ylabel=with_unit(f"absolute {name}", unit))
-        self.ax_.set_title(f"Spearman correlation {found.spearman:.2f}", fontsize=10)
+        self.ax_.set_title(f"Spearman correlation {ranking.spearman:.2f}", fontsize=10)
         self.ax_.ticklabel_format(scilimits=(-3, 4))
         self.ax_.locator_params(axis="x", nbins=6)
-        # Points may be anywhere: beside them.
+        # Outside, since points may fill the axes.
         self.ax_.legend(frameon=False, fontsize=9, loc="upper left", bbox_to_anchor=(1.0, 1.0))
         return self
 

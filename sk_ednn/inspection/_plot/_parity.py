@@ -1,4 +1,4 @@
-"""Predicted against true totals."""
+"""Plot predicted against true totals."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ import numpy as np
 from ._style import COLOURS, GREY, MARKERS, by_group, new_axes, with_unit
 from ._totals import TotalsDisplay
 
-# More points than this are drawn as dots that shine through.
+# More points than this are drawn as translucent dots.
 _MANY = 150
 
 
 class ParityDisplay(TotalsDisplay):
     """Predicted against true totals.
 
-    Made by `from_estimator` or `from_predictions`; `plot` draws it once more.
+    Create it with `from_estimator` or `from_predictions`; `plot` redraws it.
 
     Parameters
     ----------
     y_true, y_pred : ndarray of shape (n_samples,)
         Totals.
     sizes : ndarray of shape (n_samples,) or None, default=None
-        Totals are divided by them: numbers of sites or atoms, or areas.
+        Divisors of the totals: numbers of sites or atoms, or areas.
     groups : array-like of shape (n_samples,) or None, default=None
-        Labels; each group gets a colour of its own.
+        Labels; each group has its own colour.
 
     Attributes
     ----------
@@ -56,11 +56,11 @@ class ParityDisplay(TotalsDisplay):
         ax : matplotlib Axes, default=None
             None for a new figure.
         name, unit : str
-            What the totals are, for the labels.
+            Name and unit of the totals, for the labels.
         per : str, default="site"
-            What `sizes` count.
+            Unit of `sizes`.
         show_errors : bool, default=True
-            Whether the legend says the mean absolute error of each group.
+            Whether the legend contains the mean absolute error of each group.
 
         Returns
         -------
@@ -77,21 +77,21 @@ class ParityDisplay(TotalsDisplay):
         ends = ends + np.array([-margin, margin])
         ax.plot(ends, ends, color=GREY, lw=0.9, zorder=1, label="_equal")
         self.lines_ = []
-        for k, (label, own) in enumerate(by_group(self.groups, len(true))):
-            error = float(np.mean(np.abs(predicted[own] - true[own])))
+        for k, (label, samples) in enumerate(by_group(self.groups, len(true))):
+            error = float(np.mean(np.abs(predicted[samples] - true[samples])))
             shown = f"MAE {error:.2g} {unit}".rstrip()
             if not show_errors:
                 shown = label
             elif label is not None:
                 shown = f"{label}: {shown}"
-            many = len(own) > _MANY
+            many = len(samples) > _MANY
             style = (
                 {"marker": ".", "ms": 4.5, "alpha": 0.5, "mew": 0}
                 if many
                 else {"marker": MARKERS[k % len(MARKERS)], "ms": 5.5, "mfc": "none", "mew": 1.2}
             )
             self.lines_ += ax.plot(
-                true[own], predicted[own], ls="none", color=COLOURS[k % len(COLOURS)],
+                true[samples], predicted[samples], ls="none", color=COLOURS[k % len(COLOURS)],
                 label=shown, zorder=2 + k, **style,
             )  # fmt: skip
         ax.set(
@@ -101,7 +101,7 @@ class ParityDisplay(TotalsDisplay):
             ylabel=with_unit(f"predicted {name}", unit),
         )
         ax.set_aspect("equal", adjustable="box")
-        # Points lie along the diagonal: this corner is free.
+        # Points lie along the diagonal, so this corner is free.
         if show_errors or self.groups is not None:
             legend = ax.legend(loc="upper left", frameon=False, fontsize=9, handletextpad=0.3)
             for handle in legend.legend_handles:

@@ -1,4 +1,4 @@
-"""What a tile sees: sensitivity to what is hidden, locality, and the range of interactions."""
+"""Plot sensitivity to context, locality, and interactions."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _DASHES = {"blur": "-", "noise": "--", "occlude": ":"}
 
 
 class ContextSensitivityDisplay:
-    """The error of totals against how much of each tile is hidden, in context and in focus.
+    """Error of totals against the number of hidden sites, in the context and in the focus.
 
     Parameters
     ----------
     result : Bunch
-        What `sk_ednn.inspection.context_sensitivity` returns.
+        Result of `sk_ednn.inspection.context_sensitivity`.
 
     Attributes
     ----------
@@ -84,7 +84,7 @@ class ContextSensitivityDisplay:
         ax : matplotlib Axes, default=None
             None for a new figure.
         name, unit : str
-            What the totals are, for the labels.
+            Name and unit of the totals, for the labels.
 
         Returns
         -------
@@ -93,39 +93,39 @@ class ContextSensitivityDisplay:
         self.figure_, self.ax_ = new_axes(ax, size=(6.4, 3.8))
         from matplotlib.ticker import MaxNLocator
 
-        found = self.result
+        result = self.result
         colours = {"context": CONTEXT_COLOUR, "focus": FOCUS_COLOUR}
-        for k, kind in enumerate(found.kinds):
-            for g, region in enumerate(found.regions):
-                errors = found.errors[k, g]
+        for k, kind in enumerate(result.kinds):
+            for g, region in enumerate(result.regions):
+                errors = result.errors[k, g]
                 mean = errors.mean(axis=-1)
-                # The spread over repeated draws of the patches.
+                # Error bars: the spread over draws of the patches.
                 spread = errors.std(axis=-1, ddof=1) if errors.shape[-1] > 1 else None
                 self.ax_.errorbar(
-                    found.areas, mean, spread, color=colours[region], ls=_DASHES[kind],
+                    result.areas, mean, spread, color=colours[region], ls=_DASHES[kind],
                     marker=MARKERS[k], mfc="white", ms=5, mew=1.3, lw=1.4, capsize=2,
                     label=f"{region}, {_PAST[kind]}",
                 )  # fmt: skip
-        if found.reference:
-            self.ax_.axhline(found.reference, color=GREY, lw=1, label="nothing hidden", zorder=0)
+        if result.reference:
+            self.ax_.axhline(result.reference, color=GREY, lw=1, label="nothing hidden", zorder=0)
         self.ax_.set_ylim(bottom=0)
         self.ax_.xaxis.set_major_locator(MaxNLocator(integer=True))
         self.ax_.set(
             xlabel="hidden sites of a tile",
             ylabel=with_unit(f"mean absolute error of {name}", unit),
         )
-        # Errors grow with the area, to the right: outside is the one place that stays free.
+        # Outside, since curves may fill the axes.
         self.ax_.legend(frameon=False, fontsize=9, loc="upper left", bbox_to_anchor=(1.0, 1.0))
         return self
 
 
 class LocalityDisplay:
-    """The influence of a site on a tile's contribution, against its distance from the focus.
+    """Influence of a site on the contribution of a tile, against its distance from the focus.
 
     Parameters
     ----------
     result : Bunch
-        What `sk_ednn.inspection.locality_profile` returns.
+        Result of `sk_ednn.inspection.locality_profile`.
 
     Attributes
     ----------
@@ -173,9 +173,9 @@ class LocalityDisplay:
         ax : matplotlib Axes, default=None
             None for a new figure.
         kind : {"profile", "map"}, default="profile"
-            Against the distance, or over the window (of two dimensions).
+            Draw the influence against the distance, or as a map of a 2-D window.
         unit : str, default=""
-            Of the totals ("swap"), or of totals per unit of the field.
+            Unit of the totals ("swap"), or of totals per unit of the field.
 
         Returns
         -------
@@ -184,36 +184,36 @@ class LocalityDisplay:
         Raises
         ------
         ValueError
-            Where the map of a window that has not two dimensions is asked for.
+            If ``kind="map"`` and the window is not 2-D.
         """
         if kind not in ("profile", "map"):
             raise ValueError(f"kind must be 'profile' or 'map', got {kind!r}.")
         if kind == "map":
             return self._plot_map(ax, unit)
-        found = self.result
+        result = self.result
         self.figure_, self.ax_ = new_axes(ax)
         ax = self.ax_
         ax.axvspan(-0.5, 0.5, color=FOCUS_COLOUR, alpha=0.13, lw=0)
-        ax.axvspan(0.5, found.distances[-1] + 0.5, color=CONTEXT_COLOUR, alpha=0.13, lw=0)
+        ax.axvspan(0.5, result.distances[-1] + 0.5, color=CONTEXT_COLOUR, alpha=0.13, lw=0)
         ax.plot(
-            found.distances, found.influence, "o-", color=COLOURS[0], mfc="white", mew=1.4,
+            result.distances, result.influence, "o-", color=COLOURS[0], mfc="white", mew=1.4,
             clip_on=False, zorder=4,
         )  # fmt: skip
         for k, (x, y, share) in enumerate(
-            zip(found.distances, found.influence, found.share, strict=True)
+            zip(result.distances, result.influence, result.share, strict=True)
         ):
-            if len(found.distances) <= 8 or k % (len(found.distances) // 8 + 1) == 0:
+            if len(result.distances) <= 8 or k % (len(result.distances) // 8 + 1) == 0:
                 ax.annotate(
                     f"{share:.0%}", (x, y), (0, 9), textcoords="offset points", fontsize=8.5,
                     ha="center", color=INK, zorder=5,
                 )  # fmt: skip
-        ax.set_ylim(0, 1.22 * (found.influence.max() or 1.0))
-        ax.set_xlim(-0.5, found.distances[-1] + 0.5)
+        ax.set_ylim(0, 1.22 * (result.influence.max() or 1.0))
+        ax.set_xlim(-0.5, result.distances[-1] + 0.5)
         ax.text(0.0, 0.985, "focus", ha="center", va="top", color=FOCUS_COLOUR, weight="bold",
                 transform=ax.get_xaxis_transform(), fontsize=9)  # fmt: skip
-        if len(found.distances) > 1:
+        if len(result.distances) > 1:
             ax.text(
-                0.5 + found.distances[-1] / 2, 0.985, "context", ha="center", va="top",
+                0.5 + result.distances[-1] / 2, 0.985, "context", ha="center", va="top",
                 color="#a87410", weight="bold", transform=ax.get_xaxis_transform(), fontsize=9,
             )  # fmt: skip
         from matplotlib.ticker import MaxNLocator
@@ -228,18 +228,18 @@ class LocalityDisplay:
         return self
 
     def _plot_map(self, ax, unit):
-        found = self.result
-        if found.map.ndim != 2:
+        result = self.result
+        if result.map.ndim != 2:
             raise ValueError(
-                f"A map is drawn of windows of two dimensions, this one has {found.map.ndim}: use "
+                f"kind='map' needs a window of two dimensions, this one has {result.map.ndim}. Use "
                 "kind='profile'."
             )
         self.figure_, self.ax_ = new_axes(ax, size=(4.4, 3.8), despine=False)
         from matplotlib.patches import Rectangle
 
-        n, m = found.map.shape
-        image = self.ax_.imshow(found.map, cmap="viridis", vmin=0, extent=(0, m, n, 0))
-        rows, columns = found.focus
+        n, m = result.map.shape
+        image = self.ax_.imshow(result.map, cmap="viridis", vmin=0, extent=(0, m, n, 0))
+        rows, columns = result.focus
         self.ax_.add_patch(
             Rectangle(
                 (columns.start, rows.start), columns.stop - columns.start, rows.stop - rows.start,
@@ -254,12 +254,12 @@ class LocalityDisplay:
 
 
 class InteractionDisplay:
-    """How strongly two sites act on each other in the total, against their distance.
+    """Interaction between two sites in the total, against their distance.
 
     Parameters
     ----------
     result : Bunch
-        What `sk_ednn.inspection.interaction_profile` returns.
+        Result of `sk_ednn.inspection.interaction_profile`.
 
     Attributes
     ----------
@@ -307,31 +307,32 @@ class InteractionDisplay:
         ax : matplotlib Axes, default=None
             None for a new figure.
         unit : str, default=""
-            Of the totals.
+            Unit of the totals.
 
         Returns
         -------
         self
         """
-        found = self.result
+        result = self.result
         self.figure_, self.ax_ = new_axes(ax)
         from matplotlib.ticker import MaxNLocator
 
-        for axis, (strength, error) in enumerate(zip(found.strength, found.std_error, strict=True)):
+        curves = zip(result.strength, result.std_error, strict=True)
+        for axis, (strength, error) in enumerate(curves):
             self.ax_.errorbar(
-                found.distances, strength, error, color=COLOURS[axis % len(COLOURS)], capsize=2,
+                result.distances, strength, error, color=COLOURS[axis % len(COLOURS)], capsize=2,
                 marker=MARKERS[axis % len(MARKERS)], mfc="none", mew=1.3, ms=9 - 3 * (axis % 3),
                 label=f"along axis {axis}",
             )  # fmt: skip
-        edge = max(found.window) - 0.5
-        if edge < found.distances[-1] + 0.5:
-            self.ax_.axvspan(edge, found.distances[-1] + 0.5, color="0.92", lw=0, zorder=0)
+        edge = max(result.window) - 0.5
+        if edge < result.distances[-1] + 0.5:
+            self.ax_.axvspan(edge, result.distances[-1] + 0.5, color="0.92", lw=0, zorder=0)
             self.ax_.text(
-                found.distances[-1] + 0.4, 0.5, "never in one tile", rotation=90, ha="right",
+                result.distances[-1] + 0.4, 0.5, "never in one tile", rotation=90, ha="right",
                 va="center", color=GREY, fontsize=9, transform=self.ax_.get_xaxis_transform(),
             )  # fmt: skip
-        self.ax_.set_xlim(0.5, found.distances[-1] + 0.5)
-        self.ax_.set_ylim(bottom=min(0.0, float(np.nanmin(found.strength))))
+        self.ax_.set_xlim(0.5, result.distances[-1] + 0.5)
+        self.ax_.set_ylim(bottom=min(0.0, float(np.nanmin(result.strength))))
         self.ax_.xaxis.set_major_locator(MaxNLocator(integer=True))
         self.ax_.set(
             xlabel="distance of two sites / sites",

@@ -1,4 +1,4 @@
-"""How totals and times grow with the size of a system, and times shrink with workers."""
+"""Plot totals or times against size, or speed-up against the number of workers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _KINDS = ("total", "time", "speedup")
 class ScalingDisplay:
     """Totals against size, time against size, or speed-up against the number of workers.
 
-    Made by `from_measurements` or `from_estimator`; `plot` draws it once more.
+    Create it with `from_measurements` or `from_estimator`; `plot` redraws it.
 
     Parameters
     ----------
@@ -29,15 +29,15 @@ class ScalingDisplay:
         Totals, or times in seconds.
     kind : {"total", "time", "speedup"}
     groups : array-like of shape (n,) or None, default=None
-        Labels; each group gets a colour of its own.
+        Labels; each group has its own colour.
 
     Attributes
     ----------
     ax_ : matplotlib Axes
     figure_ : matplotlib Figure
     exponents_ : dict of str to float
-        By group, the power of the size in a fit to all totals or times (1: extensive, linear); NaN
-        for speed-ups, or where values change sign.
+        For each group, the exponent of a power law in the size, fitted to all totals or times (1:
+        extensive, linear); NaN for speed-ups, or if values change sign.
 
     References
     ----------
@@ -61,7 +61,7 @@ class ScalingDisplay:
 
     @classmethod
     def from_measurements(cls, sizes, values, *, kind="total", groups=None, ax=None, **style):
-        """Draw what has been measured.
+        """Draw measurements.
 
         Parameters
         ----------
@@ -78,15 +78,16 @@ class ScalingDisplay:
         Raises
         ------
         ValueError
-            Where shapes differ, or sizes or times are not positive.
+            If shapes differ, or sizes or times are not positive.
         """
         sizes, values = as_array(sizes, "sizes", float), as_array(values, "values", float)
         if kind not in _KINDS:
             raise ValueError(f"kind must be one of {_KINDS}, got {kind!r}.")
         if sizes.ndim != 1 or sizes.shape != values.shape or len(sizes) == 0:
             raise ValueError(
-                f"sizes and values must be of one shape (n,), got {sizes.shape} and {values.shape}."
-                + (" Draw several outputs one by one." if values.ndim == 2 else "")
+                "sizes and values must have the same shape (n,), got "
+                f"{sizes.shape} and {values.shape}."
+                + (" Draw outputs one at a time." if values.ndim == 2 else "")
             )
         if not (sizes > 0).all() or (kind != "total" and not (values > 0).all()):
             raise ValueError("Sizes, numbers of workers and times must be positive.")
@@ -96,21 +97,22 @@ class ScalingDisplay:
     def from_estimator(
         cls, estimator, X, *, kind="time", n_jobs=None, n_repeats=3, sizes=None, ax=None, **style
     ):
-        """Predict fields of several sizes one by one, or with several numbers of workers.
+        """Predict systems of several sizes one by one, or with several numbers of workers.
 
         Parameters
         ----------
-        estimator : EDNNRegressor, Pipeline that ends in one, or search over either; fitted
-        X : list of what the estimator predicts, of several sizes
+        estimator : EDNNRegressor, EDNNCommittee, ShiftAveraged, or a Pipeline or search around one
+            Fitted.
+        X : list of systems of several sizes
         kind : {"total", "time", "speedup"}, default="time"
-            For "speedup" all of `X` is predicted at once.
+            "speedup" predicts all of `X` at once.
         n_jobs : sequence of int, default=None
-            Numbers of workers; needed for "speedup".
+            Numbers of workers; required for "speedup".
         n_repeats : int, default=3
-            The shortest of so many times counts: what else a machine does only adds to it. No
-            evaluation remembers tiles of an earlier one.
+            Number of measurements, of which the shortest counts, since other load only adds to
+            it. Each starts with empty caches.
         sizes : array-like of shape (n_samples,), default=None
-            None for the number of sites.
+            None for the number of sites, instances or atoms.
         ax : matplotlib Axes, default=None
         **style : keywords of `plot`
 
@@ -126,7 +128,7 @@ class ScalingDisplay:
             times = [_shortest(_fresh(inner, n_jobs=n), fields, n_repeats) for n in n_jobs]
             return cls.from_measurements(n_jobs, times, kind=kind, ax=ax, **style)
         inner, fields = unwrap(estimator, X)
-        tiling = terms_in(inner)[0][1]
+        _, tiling = terms_in(inner)[0]
         systems = tiling.check(fields)
         samples = systems.unstacked() if tiling.is_grid else list(fields)
         if sizes is None and tiling.is_grid:
@@ -137,7 +139,7 @@ class ScalingDisplay:
         if kind == "total":
             values = inner.predict(samples)
         else:
-            inner.predict([samples[0]])  # what a first call loads is no part of any time
+            inner.predict([samples[0]])  # the first call loads libraries, which is not timed
             values = [_shortest(_fresh(inner), [x], n_repeats) for x in samples]
         return cls.from_measurements(sizes, values, kind=kind, ax=ax, **style)
 
@@ -149,9 +151,9 @@ class ScalingDisplay:
         ax : matplotlib Axes, default=None
             None for a new figure.
         name, unit : str
-            What the totals are, for the labels.
+            Name and unit of the totals, for the labels.
         per : str, default="site"
-            What sizes count.
+            Unit of the sizes.
 
         Returns
         -------
@@ -160,11 +162,11 @@ class ScalingDisplay:
         self.figure_, self.ax_ = new_axes(ax)
         self.exponents_, lined = {}, False
         groups = by_group(self.groups, len(self.sizes))
-        for k, (label, own) in enumerate(groups):
+        for k, (label, samples) in enumerate(groups):
             colour, marker = COLOURS[k % len(COLOURS)], MARKERS[k % len(MARKERS)]
             style = {"marker": marker, "mfc": "white", "mew": 1.4, "ms": 6, "color": colour}
-            own = own[np.argsort(self.sizes[own], kind="stable")]
-            sizes, values = self.sizes[own], self.values[own]
+            samples = samples[np.argsort(self.sizes[samples], kind="stable")]
+            sizes, values = self.sizes[samples], self.values[samples]
             if self.kind == "speedup":
                 values = values[0] * sizes[0] / values
                 self.exponents_[label or "all"] = np.nan
@@ -178,7 +180,7 @@ class ScalingDisplay:
             elif label is not None:
                 shown = f"{label}: {shown}"
             self.ax_.plot(sizes, np.abs(values), ls="none", label=shown, **style)
-            # A line of slope one through the middle: what is extensive, or linear in time.
+            # A line of slope one through the middle: extensive totals, or linear time.
             ends = np.array([sizes[0], sizes[-1]])
             if (values != 0).all():
                 middle = np.exp(np.mean(np.log(np.abs(values) / sizes)))

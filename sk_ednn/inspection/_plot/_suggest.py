@@ -1,4 +1,4 @@
-"""The scores along a path of tilings."""
+"""Plot the scores along a path of tilings."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from ._style import COLOURS, FOCUS_COLOUR, MARKERS, check_axes, new_axes, with_u
 
 
 class TilingPathDisplay:
-    """Scores of cross-validation against the context, a curve for each focus.
+    """Cross-validation scores against the context, with a curve for each focus.
 
-    Made by `from_data` or `from_estimator`; `plot` draws it once more.
+    Create it with `from_data` or `from_estimator`; `plot` redraws it.
 
     Parameters
     ----------
     result : Bunch
-        What `sk_ednn.inspection.suggest_tiling` returns.
+        Result of `sk_ednn.inspection.suggest_tiling`.
 
     Attributes
     ----------
@@ -68,7 +68,7 @@ class TilingPathDisplay:
         Parameters
         ----------
         estimator : EDNNRegressor, or Pipeline with one
-            It is cloned; its tiling is varied.
+            Cloned; its tiling is varied.
         X, y, **options : as for `from_data`
 
         Returns
@@ -85,8 +85,8 @@ class TilingPathDisplay:
         ax : matplotlib Axes, default=None
             None for a new figure.
         name, unit : str
-            What the scores are, for the labels. Scores that are negative throughout (errors, by
-            scikit-learn's convention) are drawn with their sign turned.
+            Name and unit of the scores, for the labels. If no score is positive, as for errors in
+            scikit-learn's convention, signs are reversed.
 
         Returns
         -------
@@ -95,27 +95,24 @@ class TilingPathDisplay:
         self.figure_, self.ax_ = new_axes(ax)
         from matplotlib.ticker import MaxNLocator
 
-        found = self.result
-        sign = -1.0 if (found.mean_scores <= 0).all() else 1.0
-        contexts = np.array([np.max(context) for context in found.contexts])
-        labels = [str(focus) for focus in found.focuses]
+        result = self.result
+        sign = -1.0 if (result.mean_scores <= 0).all() else 1.0
+        contexts = np.array([np.max(context) for context in result.contexts])
+        labels = [str(focus) for focus in result.focuses]
         self.lines_ = []
         for k, label in enumerate(dict.fromkeys(labels)):
-            own = [place for place, other in enumerate(labels) if other == label]
-            # Of the difference to the best: the scores of one fold rise and fall together.
+            curve = [index for index, other in enumerate(labels) if other == label]
+            # Errors of differences to the best, since scores of one fold are correlated.
             bars = self.ax_.errorbar(
-                contexts[own], sign * found.mean_scores[own], found.std_errors[own],
+                contexts[curve], sign * result.mean_scores[curve], result.std_errors[curve],
                 color=COLOURS[k % len(COLOURS)], marker=MARKERS[k % len(MARKERS)], mfc="white",
                 mew=1.4, capsize=2, label=f"focus {label}",
             )  # fmt: skip
             self.lines_.append(bars[0])
-        chosen = next(
-            place
-            for place, tried in enumerate(zip(found.focuses, found.contexts, strict=True))
-            if tried == (found.focus, found.context)
-        )
+        path = list(zip(result.focuses, result.contexts, strict=True))
+        chosen = path.index((result.focus, result.context))
         self.ax_.plot(
-            contexts[chosen], sign * found.mean_scores[chosen], "o", ms=13, mfc="none", mew=1.6,
+            contexts[chosen], sign * result.mean_scores[chosen], "o", ms=13, mfc="none", mew=1.6,
             color=FOCUS_COLOUR, label="suggested", zorder=4,
         )  # fmt: skip
         self.ax_.xaxis.set_major_locator(MaxNLocator(integer=True))

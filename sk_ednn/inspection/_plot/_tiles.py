@@ -1,4 +1,4 @@
-"""Fields: where their tiles are, and what each tile holds of the total."""
+"""Plot the tiles of a field, and their contributions to the total."""
 
 from __future__ import annotations
 
@@ -10,24 +10,23 @@ from ...fields._sources import as_array
 from .._grids import grid_term, require_grid
 from ._style import CONTEXT_COLOUR, FOCUS_COLOUR, GREY, INK, new_axes, two_axes, with_unit
 
-# Lines between more focus regions than this along an axis would hide the field.
-_MOST_LINES = 64
+# More lines than this along an axis would hide the field.
+_MAX_LINES = 64
 
 
 class TilingDisplay:
     """A field, the focus regions that partition it, and one tile with its context.
 
-    Made by `from_tiling`; `plot` draws it once more. A context that reaches over the edge of a
-    periodic field is drawn where it comes from, at the other side.
+    Create it with `from_tiling`; `plot` redraws it. Context that crosses the edge of a periodic
+    field is drawn at the opposite side.
 
     Parameters
     ----------
     field : ndarray of shape (height, width)
-        What is shown.
     focus : tuple of (start, stop)
-        Sites of the focus of the tile shown, along each axis.
+        Sites of the focus of the tile, along each axis.
     context : tuple of int
-        Sites of context on either side, along each axis.
+        Number of sites of context on either side, along each axis.
     grid : tuple of int
         Number of tiles along each axis.
     boundary : str
@@ -69,13 +68,13 @@ class TilingDisplay:
         ----------
         tiling : GridTiling
         X : array-like of shape (n_samples, *field_shape), or list of such fields
-            Fields of two dimensions, with channels or without.
+            2-D fields, with or without channels.
         sample : int, default=0
-            Which field.
+            Index of the field.
         tile : tuple of int, default=None
-            Which tile is drawn with its context; None for one in the middle.
+            Index of the tile that is drawn with its context; None for one in the middle.
         channel : int, default=None
-            Which channel is shown; None for the sum of all.
+            Channel to show; None for the sum of all.
         ax : matplotlib Axes, default=None
         **style : keywords of `plot`
 
@@ -86,7 +85,7 @@ class TilingDisplay:
         Raises
         ------
         ValueError
-            Where the field has not two dimensions, or there is no such tile.
+            If the field is not 2-D, or there is no such tile.
         """
         require_grid(tiling, "TilingDisplay")
         whole = tiling.check(X).unstacked()[sample]
@@ -94,13 +93,13 @@ class TilingDisplay:
         grid = tiling.tile_grid(whole.shape)
         if len(grid) != 2:
             raise ValueError(
-                f"Fields of two dimensions are drawn, these have {len(grid)}. "
-                + ("Cut a plane out of them, such as X[..., 0], and give a tiling of two axes."
+                f"TilingDisplay draws fields of two dimensions, these have {len(grid)}. "
+                + ("Pass a plane, such as X[..., 0], and a tiling of two axes."
                    if len(grid) > 2 else "ContributionDisplay draws fields of one.")
             )  # fmt: skip
         tile = tuple(n // 2 for n in grid) if tile is None else tuple(tile)
         if len(tile) != 2 or not all(0 <= k < n for k, n in zip(tile, grid, strict=True)):
-            raise ValueError(f"tile must be a place in the tile grid {grid}, got {tile}.")
+            raise ValueError(f"tile must be an index in the tile grid {grid}, got {tile}.")
         tile_shape = tiling.tile_shape(whole.shape)
         lengths = tiling.focus_shape(tile_shape)
         focus = tuple((k * n, (k + 1) * n) for k, n in zip(tile, lengths, strict=True))
@@ -109,12 +108,13 @@ class TilingDisplay:
 
     @classmethod
     def from_estimator(cls, estimator, X, **options):
-        """Draw the tiles that a fitted model sees in a field.
+        """Draw the tiles of a fitted model in a field.
 
         Parameters
         ----------
-        estimator : EDNNRegressor, Pipeline that ends in one, or search over either; fitted
-        X : what the estimator predicts
+        estimator : EDNNRegressor, EDNNCommittee, ShiftAveraged, or a Pipeline or search around one
+            Fitted. The tiles are those of the first term, of the first member.
+        X : samples to predict
         **options : keywords of `from_tiling`
 
         Returns
@@ -148,13 +148,13 @@ class TilingDisplay:
             (height, self.grid[0], ax.axhline),
             (width, self.grid[1], ax.axvline),
         ):
-            if n <= _MOST_LINES:
+            if n <= _MAX_LINES:
                 for k in range(1, n):
                     draw(k * length / n, color="white", lw=1.6, zorder=2)
                     draw(k * length / n, color=GREY, lw=0.7, zorder=2)
         (top, bottom), (left, right) = self.focus
         up, aside = self.context
-        # Wrapped copies of the window; those outside the field are clipped away.
+        # Periodic images of the window; those outside the field are clipped.
         shifts = [(0, 0)]
         if self.boundary == "periodic":
             shifts = [(i * height, j * width) for i in (-1, 0, 1) for j in (-1, 0, 1)]
@@ -187,26 +187,26 @@ class TilingDisplay:
 
 
 class ContributionDisplay:
-    """What each tile holds of the total, beside the field or alone.
+    """Contributions of tiles to the total, beside the field or alone.
 
-    Made by `from_estimator` or `from_contributions`; `plot` draws it once more.
+    Create it with `from_estimator` or `from_contributions`; `plot` redraws it.
 
     Parameters
     ----------
     contributions : ndarray of shape (height, width) or (length,)
-        One for each tile.
+        Contribution of each tile.
     field : ndarray of shape (height, width) or (length,), or None, default=None
-        What the tiles see; None to leave it out.
+        The field; None to omit it.
 
     Attributes
     ----------
-    ax_ : matplotlib Axes, or ndarray of two of them where the field is drawn, too
+    ax_ : matplotlib Axes, or ndarray of two Axes if the field is drawn
     figure_ : matplotlib Figure
 
     Notes
     -----
-    Only the sum of the contributions is determined by the data. A map is a model's own way of
-    dividing it, and a part may be moved to neighbouring tiles without a change of any total: see
+    The data determine only the sum of the contributions. A map shows how one model divides it;
+    moving part of a contribution to neighbouring tiles changes no total, see
     `sk_ednn.inspection.null_space`.
 
     Examples
@@ -236,19 +236,19 @@ class ContributionDisplay:
         Parameters
         ----------
         estimator : EDNNRegressor, Pipeline that ends in one, or search over either; fitted
-        X : what the estimator predicts
+        X : samples to predict
         sample : int, default=0
-            Which field.
+            Index of the field.
         term : str, default=None
-            Which term, where the estimator has several.
+            Which term, if the estimator has several.
         output : int, default=0
             Which column of y.
         channel : int, default=None
-            Which channel of the field is shown; None for the sum of all.
+            Channel of the field to show; None for the sum of all.
         with_field : bool, default=True
-            Whether the field is drawn, too.
-        ax : matplotlib Axes, Figure, or two Axes where the field is drawn; default=None
-            The field and the contributions share the place of a single Axes.
+            Whether to draw the field, too.
+        ax : matplotlib Axes, Figure, or two Axes if the field is drawn; default=None
+            A single Axes is divided between field and contributions.
         **style : keywords of `plot`
 
         Returns
@@ -276,8 +276,8 @@ class ContributionDisplay:
         ----------
         contributions : array-like of shape (height, width) or (length,)
         field : array-like or None, default=None
-        ax : matplotlib Axes, Figure, or two Axes where the field is drawn; default=None
-            The field and the contributions share the place of a single Axes.
+        ax : matplotlib Axes, Figure, or two Axes if the field is drawn; default=None
+            A single Axes is divided between field and contributions.
         **style : keywords of `plot`
 
         Returns
@@ -287,8 +287,8 @@ class ContributionDisplay:
         contributions = as_array(contributions, "contributions", float)
         if contributions.ndim not in (1, 2):
             raise ValueError(
-                "Contributions of one or two dimensions are drawn, these have shape "
-                f"{contributions.shape}: cut a plane out first."
+                "ContributionDisplay draws contributions of one or two dimensions, these have "
+                f"shape {contributions.shape}. Pass a plane of them."
             )
         return cls(contributions, None if field is None else as_array(field, "field")).plot(
             ax, **style
@@ -299,10 +299,10 @@ class ContributionDisplay:
 
         Parameters
         ----------
-        ax : matplotlib Axes, Figure, or two Axes where there is a field; default=None
-            None for a new figure. Field and contributions share the place of a single Axes.
+        ax : matplotlib Axes, Figure, or two Axes if there is a field; default=None
+            None for a new figure. A single Axes is divided between field and contributions.
         name, unit : str
-            What is contributed, for the labels.
+            Name and unit of a contribution, for the labels.
         cmap, field_cmap : str or Colormap
 
         Returns
@@ -349,7 +349,7 @@ class ContributionDisplay:
 
 
 def shown_field(field, channel_axis, channel) -> np.ndarray:
-    """Return what is drawn of a field with channels: one of them, or their sum."""
+    """Return one channel of a field, or the sum of all."""
     if channel_axis is None:
         return field
     field = channels_last(field, channel_axis)
@@ -357,13 +357,15 @@ def shown_field(field, channel_axis, channel) -> np.ndarray:
 
 
 def draw_field(ax, field, cmap) -> None:
-    """Draw a field of two dimensions, sites as squares."""
+    """Draw a 2-D field with square sites."""
     if field.ndim != 2:
-        raise ValueError(f"Fields of two dimensions are drawn, this one has shape {field.shape}.")
+        raise ValueError(
+            f"Expected a field of two dimensions, got shape {field.shape}. Pass a plane of it."
+        )
     height, width = field.shape
     values = field.astype(float)
     low, high = values.min(), values.max()
-    # Lighter than the colour map's end: what is drawn on top has to stand out.
+    # Use only the lighter part of the colour map, so that tiles drawn on top stand out.
     ax.imshow(
         values, cmap=cmap, interpolation="none", extent=(0, width, height, 0),
         vmin=low, vmax=high + 0.6 * ((high - low) or 1.0),

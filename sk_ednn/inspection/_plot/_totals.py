@@ -1,4 +1,4 @@
-"""What displays of predicted and true totals have in common."""
+"""Base class of displays of predicted and true totals."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ...fields._sources import as_array
 
 
 class TotalsDisplay:
-    """Predicted and true totals, to be drawn by `plot`.
+    """Base class of displays of predicted and true totals.
 
     Parameters
     ----------
@@ -17,7 +17,7 @@ class TotalsDisplay:
     sizes : ndarray of shape (n_samples,) or None, default=None
         Numbers of sites or atoms, or areas.
     groups : array-like of shape (n_samples,) or None, default=None
-        Labels; each group gets a colour of its own.
+        Labels; each group has its own colour.
     """
 
     def __init__(self, y_true, y_pred, *, sizes=None, groups=None):
@@ -33,7 +33,7 @@ class TotalsDisplay:
         Parameters
         ----------
         estimator : fitted estimator
-        X : what it predicts
+        X : samples to predict
         y : array-like of shape (n_samples,)
         **options : keywords of `from_predictions`
 
@@ -45,7 +45,7 @@ class TotalsDisplay:
 
     @classmethod
     def from_predictions(cls, y_true, y_pred, *, sizes=None, groups=None, ax=None, **options):
-        """Draw totals that have been predicted.
+        """Draw predicted totals.
 
         Parameters
         ----------
@@ -61,7 +61,7 @@ class TotalsDisplay:
         Raises
         ------
         ValueError
-            Where totals, sizes or groups are not one for each system, or sizes not positive.
+            If there is not one total, size and group for each system, or a size is not positive.
         """
         y_true, y_pred, sizes = _checked(y_true=y_true, y_pred=y_pred, sizes=sizes)
         return cls(y_true, y_pred, sizes=sizes, groups=groups).plot(ax, **options)
@@ -77,20 +77,20 @@ def _checked(*, y_true, y_pred, sizes=None):
     Raises
     ------
     ValueError
-        Where they are not of that shape, or sizes are not positive.
+        If they have other shapes, or a size is not positive.
     """
     y_true, y_pred = as_array(y_true, "y_true", float), as_array(y_pred, "y_pred", float)
     if y_true.ndim != 1 or y_true.shape != y_pred.shape or len(y_true) == 0:
         raise ValueError(
             "Expected true and predicted totals of shape (n_samples,), got "
-            f"{y_true.shape} and {y_pred.shape}. Draw several outputs one by one."
+            f"{y_true.shape} and {y_pred.shape}. Draw outputs one at a time."
         )
     if sizes is None:
         return y_true, y_pred, None
     sizes = as_array(sizes, "sizes", float)
     if sizes.shape != y_true.shape or not (sizes > 0).all():
         raise ValueError(
-            f"sizes must be positive, one for each of {len(y_true)} systems, got shape "
-            f"{sizes.shape} from {sizes.min(initial=np.inf)}."
+            f"sizes must be positive, one for each of {len(y_true)} systems; got shape "
+            f"{sizes.shape} with minimum {sizes.min(initial=np.inf)}."
         )
     return y_true, y_pred, sizes

@@ -1,4 +1,4 @@
-"""How the loss of a network fell while it was trained."""
+"""Plot the loss of a network during training."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ _LOSSES = {"train": "train_loss", "validation": "valid_loss"}
 
 
 class TrainingDisplay:
-    """The loss of each epoch, of the samples trained on and of those held back.
+    """Training and validation loss of each epoch.
 
-    Made by `from_estimator`; `plot` draws it once more.
+    Create it with `from_estimator`; `plot` redraws it.
 
     Parameters
     ----------
     losses : dict of str to ndarray of shape (n_epochs,)
-        "train", and "validation" where samples were held back. For squared errors, in units of the
+        "train", and "validation" if samples were held back. Squared errors are in units of the
         variance of the totals.
 
     Attributes
@@ -66,12 +66,13 @@ class TrainingDisplay:
         Raises
         ------
         TileModelError
-            Where the tile model is not a network with a history.
+            If the tile model has no history of losses.
         """
         net, history = history_of(estimator)
         if not history:
             raise TileModelError(
-                f"A history is kept while networks are trained; {type(net).__name__} has none."
+                "TrainingDisplay needs the history of a trained network; "
+                f"{type(net).__name__} has none."
             )
         losses = {
             name: np.array([float(epoch[key]) for epoch in history])
@@ -99,7 +100,7 @@ class TrainingDisplay:
 
 
 def history_of(estimator) -> tuple:
-    """Return the tile model of a fitted estimator, and what is kept of its epochs, if anything."""
+    """Return the tile model of a fitted estimator and its losses by epoch, or None."""
     model, _ = unwrap(estimator)
     tile_model, _ = terms_in(model)[0]
     _, net = front_and_last(tile_model.estimator)

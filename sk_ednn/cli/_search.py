@@ -1,0 +1,193 @@
+"""Structure searches from a file of settings: ``sk-ednn search``."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .._utils.optional import needing
+from ._errors import one_line_errors
+
+# Nothing heavy is imported here: what a command needs, it imports when it runs.
+
+app = typer.Typer(
+    help="Find structures of low energy with few calls of a reference method.",
+    no_args_is_help=True,
+)
+
+Settings = Annotated[Path, typer.Argument(help="A YAML file: composition, store, labeller, ...")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
+
+_NEEDED = ("composition", "store", "labeller")
+_OF_SEARCH = (
+    "kind", "volume", "n_initial", "retrain_every", "candidates_per_label", "pool_size",
+    "max_steps", "patience", "random_state",
+)  # fmt: skip
+_OF_RUN = ("n_labels", "n_workers", "target", "max_seconds")
+_OF_COMMAND = (
+    "command", "input", "output", "template", "input_format", "output_format", "converged",
+)  # fmt: skip
+
+
+@app.command()
+def run(
+    settings: Settings,
+    n_labels: Annotated[
+        int | None, typer.Option(min=1, help="Calls of the labeller, those before included.")
+    ] = None,
+    as_json: Json = False,
+):
+    """Begin a search, or go on with one that was begun, killed or stopped."""
+    with one_line_errors():
+        known = _read(settings)
+        given = {name: known[name] for name in _OF_RUN if name in known}
+        if n_labels is not None:
+            given["n_labels"] = n_labels
+        if "n_labels" not in given:
+            raise ValueError(f"Expected n_labels, in {settings} or as --n-labels.")
+        search = _search_of(known, settings)
+        begun = _store_path(known, settings).exists()
+        found = (search.resume if begun else search.run)(given.pop("n_labels"), **given)
+    energy = None if found.structure is None else found.energy
+    if as_json:
+        typer.echo(
+            json.dumps({"energy": energy, "n_labels": found.n_labels, "reason": found.reason})
+        )
+        return
+    lowest = "no label succeeded" if energy is None else f"lowest {energy:.4f} eV per atom"
+    typer.echo(f"{lowest}; {found.n_labels} labels; ended by: {found.reason}")
+
+
+@app.command()
+def status(settings: Settings, as_json: Json = False):
+    """Say how far a search is; it may be running."""
+    with one_line_errors(), _opened(settings) as store:
+        rows = store.structures()
+        labelled = [row for row in rows if row["label"] is not None]
+        energies = [row["label"].energy / len(row["structure"].numbers) for row in labelled]
+        report = {
+            **store.counts(),
+            "lowest": min(energies, default=None),
+            "models": len(store.models()),
+            "failures": [row["why"] for row in rows if row["state"] == "failed"],
+        }
+    if as_json:
+        typer.echo(json.dumps(report))
+        return
+    for name, value in report.items():
+        if name != "failures":
+            typer.echo(f"{name}: {value}")
+    for why in report["failures"]:
+        typer.echo(f"failed: {why}")
+
+
+@app.command()
+def pause(settings: Settings):
+    """Let a running search start no more tasks, until `resume`."""
+    _tell(settings, "pause")
+
+
+@app.command()
+def resume(settings: Settings):
+    """Let a paused search go on."""
+    _tell(settings, "resume")
+
+
+@app.command()
+def stop(settings: Settings):
+    """Let a running search end once its tasks have."""
+    _tell(settings, "stop")
+
+
+@app.command()
+def export(
+    settings: Settings,
+    output: Annotated[Path, typer.Argument(help="New file: .db of ASE, .extxyz and others.")],
+):
+    """Write the labelled structures of a search, with energies, forces and stress."""
+    with one_line_errors(), _opened(settings) as store:
+        from ..search import export as write
+
+        n = write(store, output)
+    typer.echo(f"{n} structures in {output}")
+
+
+# --- the file of settings -----------------------------------------------------------------------
+
+
+def _read(path) -> dict:
+    with needing("Files of settings"):
+        import yaml
+    try:
+        known = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is no YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(known, dict):
+        raise ValueError(f"Expected names and values in {path}.")
+    _check_names(known, (*_NEEDED, *_OF_SEARCH, *_OF_RUN), path)
+    missing = [name for name in _NEEDED if name not in known]
+    if missing:
+        raise ValueError(f"{path} lacks {', '.join(missing)}.")
+    if not isinstance(known["labeller"], dict):
+        raise ValueError(f"Expected names and values in labeller of {path}.")
+    return known
+
+
+def _check_names(given, known, where):
+    unknown = sorted(set(map(str, given)) - set(known))
+    if unknown:
+        raise ValueError(f"Unknown in {where}: {', '.join(unknown)}. Known: {', '.join(known)}.")
+
+
+def _store_path(known, settings) -> Path:
+    return settings.parent / known["store"]
+
+
+def _search_of(known, settings):
+    from ..search import CalculatorLabeller, CommandLabeller, GuardedLabeller, StructureSearch
+
+    labeller = dict(known["labeller"])
+    time_limit = labeller.pop("time_limit", None)
+    if "calculator" in labeller:
+        _check_names(labeller, ("calculator", "parameters", "time_limit"), "labeller")
+        module, _, name = str(labeller["calculator"]).rpartition(".")
+        try:
+            calculator = getattr(import_module(module), name)
+        except (ImportError, AttributeError, ValueError) as error:
+            raise ValueError(
+                f"There is no calculator {labeller['calculator']!r}: {error}. Give its full name, "
+                "such as ase.calculators.emt.EMT."
+            ) from error
+        method = CalculatorLabeller(partial(calculator, **labeller.get("parameters", {})))
+    else:
+        _check_names(labeller, (*_OF_COMMAND, "calculator", "time_limit"), "labeller")
+        parts = [labeller.pop(name, None) for name in ("command", "input", "output")]
+        if None in parts:
+            raise ValueError("labeller needs a calculator, or command, input and output.")
+        method = CommandLabeller(*parts, **labeller)
+    guarded = GuardedLabeller(method, time_limit=time_limit)
+    return StructureSearch(
+        known["composition"],
+        guarded,
+        store=_store_path(known, settings),
+        **{name: known[name] for name in _OF_SEARCH if name in known},
+    )
+
+
+def _opened(settings):
+    from ..search import SearchStore
+
+    path = _store_path(_read(settings), settings)
+    if not path.exists():
+        raise ValueError(f"There is no search in {path} yet. Begin it by `search run`.")
+    return SearchStore(path)
+
+
+def _tell(settings, command):
+    with one_line_errors(), _opened(settings) as store:
+        store.command(command)

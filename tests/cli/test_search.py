@@ -1,0 +1,69 @@
+"""A search from the command line, run, looked at, gone on with and exported."""
+
+import json
+
+import pytest
+
+pytest.importorskip("typer")
+pytest.importorskip("yaml")
+pytest.importorskip("ase_ga")
+from sk_ednn.cli import main
+
+SETTINGS = """
+composition: Cu2
+store: cu.db
+volume: 12.0
+n_initial: 6
+n_labels: 6
+labeller: {calculator: ase.calculators.emt.EMT, parameters: {asap_cutoff: false}}
+"""
+
+
+@pytest.fixture
+def settings(tmp_path):
+    path = tmp_path / "search.yaml"
+    path.write_text(SETTINGS)
+    return path
+
+
+def test_run_status_and_export(settings, capsys):
+    assert main(["search", "run", str(settings), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["n_labels"] == 6 and found["reason"] == "labels"
+    assert main(["search", "stop", str(settings)]) == 0
+    assert main(["search", "run", str(settings), "--n-labels", "20"]) == 0
+    assert "ended by: stopped" in capsys.readouterr().out
+    assert main(["search", "status", str(settings), "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["labelled"] + report["failed"] == 6
+    assert report["lowest"] == pytest.approx(found["energy"])
+    output = settings.parent / "all.extxyz"
+    assert main(["search", "export", str(settings), str(output)]) == 0
+    import ase.io
+
+    assert len(ase.io.read(output, ":")) == report["labelled"]
+    assert main(["search", "export", str(settings), str(output)]) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("n_initial: 6", "n_inital: 6"), "Unknown in .*: n_inital. Known: .*n_initial"),
+        (("store: cu.db", ""), "lacks store"),
+        (("emt.EMT", "emt.EMTT"), "no calculator 'ase.calculators.emt.EMTT'"),
+        (("calculator:", "command:"), "Unknown in labeller: parameters"),
+        (("n_labels: 6", ""), "Expected n_labels"),
+        (("composition: Cu2", "[1"), "is no YAML"),
+    ],
+)
+def test_wrong_settings_are_named(settings, capsys, change, message):
+    settings.write_text(SETTINGS.replace(*change))
+    assert main(["search", "run", str(settings)]) == 1
+    with pytest.raises(AssertionError, match=message):
+        raise AssertionError(capsys.readouterr().err)
+    assert not (settings.parent / "cu.db").exists()
+
+
+def test_status_of_no_search(settings, capsys):
+    assert main(["search", "status", str(settings)]) == 1
+    assert "no search in" in capsys.readouterr().err

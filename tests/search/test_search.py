@@ -1,0 +1,162 @@
+"""The loop ends, whatever labellers and workers do, and goes on where it was."""
+
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("ase_ga")
+from sk_ednn.search import (
+    CommitteeSurrogate,
+    FunctionLabeller,
+    GuardedLabeller,
+    Label,
+    LossWeights,
+    SearchStore,
+    StructureSearch,
+)
+from tests.search._pairs import Pairs, bound, lowest
+
+
+def search(path, function=bound, **more):
+    surrogate = CommitteeSurrogate(Pairs(), n_members=3)
+    labeller = function if isinstance(function, GuardedLabeller) else FunctionLabeller(function)
+    settings = {"n_initial": 6, "retrain_every": 4, "candidates_per_label": 2, "max_steps": 30}
+    return StructureSearch(
+        "Ar4", labeller, surrogate, store=path, kind="cluster", volume=14.0, **settings | more
+    )
+
+
+def test_the_minimum_is_found_and_a_seed_gives_one_search(tmp_path):
+    one = search(tmp_path / "a.db").run(20)
+    two = search(tmp_path / "b.db").run(20)
+    assert one.reason == "labels" and one.n_labels == 20 == len(one.energies)
+    np.testing.assert_array_equal(one.energies, two.energies)
+    assert one.energy == one.energies.min() == pytest.approx(lowest(4) / 4, abs=0.01)
+    other = search(tmp_path / "c.db", random_state=1).run(8)
+    assert not np.array_equal(other.energies, one.energies[:8])
+
+
+def test_it_ends_at_the_target(tmp_path):
+    target = lowest(4) / 4 + 0.02
+    found = search(tmp_path / "a.db").run(60, target=target)
+    assert found.reason == "target" and found.n_labels < 60 and found.energy <= target
+
+
+@pytest.mark.parametrize("kind", ["threads", "executor", "dask"])
+def test_wherever_tasks_run_each_label_is_asked_for_once(tmp_path, kind):
+    with_loss = search(tmp_path / "a.db", loss_weights=LossWeights(1.0))
+    if kind == "threads":
+        found = with_loss.run(14, n_workers=2)
+    elif kind == "executor":
+        with ThreadPoolExecutor(3) as pool:
+            found = with_loss.run(14, pool, n_workers=2)
+    else:
+        distributed = pytest.importorskip("distributed")
+        with distributed.Client(
+            n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None
+        ) as client:
+            found = with_loss.run(14, client, n_workers=2)
+    assert found.n_labels == 14 == len(found.energies)
+    with SearchStore(tmp_path / "a.db") as store:
+        assert len(store.tasks("label")) == 14
+        assert store.counts() == {"queued": 0, "labelled": 14, "failed": 0}
+
+
+def failing(structure):
+    """Fail in all ways but hanging, for some structures by their positions."""
+    kind = int(abs(structure.positions.sum()) * 1e6) % 8
+    label = bound(structure)
+    if kind == 0:
+        raise RuntimeError("no SCF")
+    if kind == 1:
+        return Label(np.nan, label.forces)
+    if kind == 2:
+        return Label(label.energy, np.full_like(label.forces, 1000.0))
+    if kind == 3:
+        return Label(label.energy - 1e6, label.forces, converged=False)
+    return label
+
+
+def test_failed_labels_are_listed_and_never_learned(tmp_path):
+    found = search(tmp_path / "a.db", failing).run(24)
+    assert found.n_labels == 24 and found.reason == "labels"
+    with SearchStore(tmp_path / "a.db") as store:
+        failed, labelled = store.structures("failed"), store.structures("labelled")
+        assert max(n for _, n, _ in store.models()) <= len(labelled)
+    assert len(failed) + len(labelled) == 24 and failed
+    assert all(row["why"] for row in failed)
+    assert found.energy > -10  # not that of the label that did not converge
+
+
+def test_a_labeller_that_always_fails_ends_the_search(tmp_path):
+    found = search(tmp_path / "a.db", lambda structure: Label(np.nan)).run(9)
+    assert (found.structure, found.n_labels, found.reason) == (None, 9, "labels")
+
+
+def test_resume_goes_on_and_other_searches_are_refused(tmp_path):
+    path = tmp_path / "a.db"
+    first = search(path).run(8)
+    with pytest.raises(ValueError, match="contains a search"):
+        search(path).run(8)
+    more = search(path).resume(12)
+    assert more.n_labels == 12
+    np.testing.assert_array_equal(more.energies[:8], first.energies)
+    other = search(path)
+    other.composition = "Ar5"
+    with pytest.raises(ValueError, match=r"this one is of .*18, 18, 18, 18, 18"):
+        other.resume(20)
+    with pytest.raises(ValueError, match="contains no search"):
+        search(tmp_path / "new.db").resume(8)
+
+
+def test_it_stops_when_asked_and_when_nothing_is_new(tmp_path):
+    with SearchStore(tmp_path / "a.db") as store:
+        store.command("stop")
+    assert search(tmp_path / "a.db").run(20).reason == "stopped"
+    # Two atoms have one minimum: all relaxations end there.
+    pair = search(tmp_path / "b.db", patience=12)
+    pair.composition = "Ar2"
+    assert pair.run(300).reason == "exhausted"
+
+
+RUN = """
+import sys, time
+sys.path.insert(0, sys.argv[2])
+from tests.search._pairs import bound
+from tests.search.test_search import search
+
+def slow(structure):
+    time.sleep(0.05)
+    return bound(structure)
+
+search(sys.argv[1], slow).run(500, n_workers=2)
+"""
+
+
+def test_a_killed_search_loses_no_finished_label(tmp_path):
+    path, root = tmp_path / "a.db", Path(__file__).parents[2]
+    with subprocess.Popen([sys.executable, "-c", RUN, str(path), str(root)]) as process:
+        try:
+            n_labelled = 0
+            while process.poll() is None and n_labelled < 8:
+                time.sleep(0.1)
+                with SearchStore(path) as store:
+                    n_labelled = store.counts()["labelled"]
+        finally:
+            process.send_signal(signal.SIGKILL)
+    with SearchStore(path) as store:
+        before = {row["id"]: row["label"].energy for row in store.structures("labelled")}
+        n_asked = len(store.structures())
+    assert len(before) >= 8
+    found = search(path).resume(n_asked + 3)
+    with SearchStore(path) as store:
+        after = {row["id"]: row["label"].energy for row in store.structures("labelled")}
+        assert store.counts()["queued"] == 0
+    assert before.items() <= after.items()
+    assert found.n_labels == n_asked + 3
