@@ -1,10 +1,10 @@
-"""Counts in photographs from totals alone: beside the mean, scikit-image, and a CNN of the whole.
+"""Counts in photographs from totals alone, against the mean, blob detection and a plain CNN.
 
     python pictures.py --data FOLDER --set vgg-cells --minutes 12
 
-The folder has one of each set, with its pictures and a ``counts.csv`` (`file,count`). Pictures are
-split into folds, those of one slide together; `--fold` says which of them are tested. Minutes are
-those of the processor, for each network, so that other work on the machine does not count.
+The folder has one subfolder per set, with pictures and a ``counts.csv`` (`file,count`). Pictures
+are split into folds, those of one slide together; `--fold` selects the test fold. Minutes are
+processor time per network, so that other programs on the machine do not count.
 """
 
 from _measure import arguments, machine, peak_megabytes, table
@@ -67,7 +67,7 @@ def errors(predicted, true):
 
 
 def ours(pictures, totals, slides, train, test, options):
-    """Return what `CountRegressor` makes of the pictures of a test, and what it said itself."""
+    """Return the counts of `CountRegressor` for test pictures, and its error estimate."""
     minutes = 0.5 if options.quick else options.minutes
     model = CountRegressor(
         n_members=options.members, max_epochs=1000, minutes=minutes, n_jobs=options.members,
@@ -91,8 +91,8 @@ def ours(pictures, totals, slides, train, test, options):
 def blobs(pictures, totals, slides, train, test, options):
     """Return counts by `skimage.feature.blob_log`, tuned on the training pictures.
 
-    Threshold, size and channel are those with the least error after a straight line through the
-    counts, which makes up for blobs that are missed in the mean.
+    Threshold, size and channel have the smallest error after a linear fit of the counts, which
+    corrects for blobs that are missed on average.
     """
     from skimage.feature import blob_log
 
@@ -137,8 +137,10 @@ def blobs(pictures, totals, slides, train, test, options):
 
 
 def whole(pictures, totals, slides, train, test, options):
-    """Return counts by a CNN that regresses the count of the whole picture: convolutions, a mean
-    over all places, two dense layers. It has as long, the same light, turns and flips.
+    """Return counts by a CNN that regresses the count of the whole picture.
+
+    It has convolutions, a mean over all positions and two dense layers, with the same time, changes
+    of light, rotations and flips.
     """
     import torch
     from torch import nn

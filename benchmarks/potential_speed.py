@@ -1,11 +1,11 @@
-"""Seconds and memory of energies and forces of a network of atoms, from 60 to 100,860 atoms.
+"""Time and memory of energies and forces of a network of atoms, from 60 to 100,860 atoms.
 
     python benchmarks/potential_speed.py
     python benchmarks/potential_speed.py --model spectrum --dtype float64 --compile
 
-Sheets of boron nitride with random displacements, 6 Å cutoff. Times are those of the processor,
-with the lists of neighbours, the least of some calls. ``--compile`` puts torch.compile before the
-network.
+The structures are sheets of boron nitride with random displacements; the cutoff is 6 Å. Times are
+the least processor times of some calls, neighbour lists included. ``--compile`` uses torch.compile
+for the network.
 """
 
 import os

@@ -1,13 +1,13 @@
-"""Networks of atoms on energies, forces and stresses, in so many seconds of one core.
+"""Networks of atoms learn energies, forces and stresses in minutes on one core.
 
     python benchmarks/potentials.py --data FOLDER --set sheets --model spectrum-context
     python benchmarks/potentials.py --data FOLDER --set siau --model spectrum --committee 3
 
-Sets are files of a folder: ``sheets`` (hex_xtb_dev.npz, hex_large_xtb_dev.npz: planar, 480 held
-out), ``tio2`` (tio2_dft_dev.npz, as aenet filters it; 5 % held out), ``si`` (mlearn/Si.npz, 5 %
-held out) and ``siau`` (siau_meam_dev.npz, 10 % of the parents held out), in eV and Å.
-Models are ``spectrum``, ``symmetry``, ``chebyshev``, ``deep-pot-frame`` and ``deep-pot``, each also
-with ``-context``. Training stops after ``--seconds`` of the processor, neighbour lists included.
+Data sets are files of a folder: ``sheets`` (hex_xtb_dev.npz, hex_large_xtb_dev.npz: planar, 480
+held out), ``tio2`` (tio2_dft_dev.npz, filtered as by aenet; 5 % held out), ``si`` (mlearn/Si.npz,
+5 % held out) and ``siau`` (siau_meam_dev.npz, 10 % of the parents held out), in eV and Å. Models
+are ``spectrum``, ``symmetry``, ``chebyshev``, ``deep-pot-frame`` and ``deep-pot``, each also with
+``-context``. Training stops after ``--seconds`` of processor time, neighbour lists included.
 """
 
 import os
@@ -37,7 +37,7 @@ CUTOFFS = {"sheets": 6.0, "tio2": 6.0, "si": 5.5, "siau": 6.0}
 
 
 def read(path, mask=None):
-    """Return structures, labels and the file's arrays."""
+    """Return structures, labels and the arrays of the file."""
     d = dict(np.load(path))
     n = len(d["offsets"]) - 1
     planar = d["positions"].shape[1] == 2
@@ -61,7 +61,7 @@ def read(path, mask=None):
 
 
 def split(name, structures, d, fraction):
-    """Return the numbers of structures to learn from and of those held out."""
+    """Return the indices of training structures and of those held out."""
     rng = np.random.default_rng(7)
     if name == "siau":
         parents = np.unique(d["parent"])
@@ -73,7 +73,7 @@ def split(name, structures, d, fraction):
 
 
 def network(args, cutoff):
-    """Return a function that makes the network for some species."""
+    """Return a function that creates the network for some species."""
     context = 8 if args.model.endswith("-context") else 0
     kind = args.model.removesuffix("-context")
     hidden = tuple(int(width) for width in args.hidden.split(","))

@@ -1,12 +1,12 @@
-"""A potential of atoms on the sheets: how the shipped one was made, and how large its errors are.
+"""Training and errors of the bundled potential of sheets.
 
     python benchmarks/sheets_potential.py --minutes 10 --save sheets_potential.ednn
     python benchmarks/sheets_potential.py --minutes 0 --start sheets_potential.ednn
 
-A network per species on the power spectrum of learned channels, with an intensive context of
-eight averages: energies and forces of 4,175 sheets, for so many minutes of one core. Errors are of
-the 480 sheets that the image network was not trained on either, and of 21 larger cells, per area,
-beside those of that network.
+A network per species on the power spectrum of learned channels, with an intensive context of eight
+averages, is trained on energies and forces of 4,175 sheets for ``--minutes`` on one core. Errors
+per area are those of the 480 sheets that the image network was not trained on either, and of 21
+larger cells, beside those of that network.
 """
 
 from _measure import arguments, machine, table
@@ -30,13 +30,13 @@ def flat(forces):
 
 
 def parts(sheets):
-    """Return the sheets to train on, and those that are held back."""
+    """Return the training sheets, and those held back."""
     order = np.random.default_rng(0).permutation(len(sheets.energies))
     return np.sort(order[TEST:]), np.sort(order[:TEST])
 
 
 def errors(model, sheets, chosen):
-    """Return the mean and median error in meV/Å², and that of forces in meV/Å, if there are any."""
+    """Return the mean and median error in meV/Å², and that of forces, if any, in meV/Å."""
     structures = [sheets.structures[k] for k in chosen]
     area = sheets.cells[chosen, :2].prod(axis=1)
     off = 1e3 * np.abs(model.predict(structures) - sheets.energies[chosen]) / area

@@ -2,13 +2,14 @@
 Counting in photographs, from totals only
 =========================================
 
-Photographs of cells with clumps, uneven light and noise, and a number for each. `CountRegressor`
-learns to count, says how far it may be off, and shows where the cells are, which nobody told it.
+`CountRegressor` learns to count from photographs of cells with clumps, uneven light and noise, and
+a number for each. It predicts intervals, and shows the positions of the cells, which were not
+given.
 """
 
 # %%
-# The photographs are drawn, so that positions are known to compare with. They are 64 x 64 pixels
-# with some 1 to 20 cells.
+# The photographs are synthetic, with known positions for comparison. They have 64 x 64 pixels with
+# some 1 to 20 cells.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -22,20 +23,20 @@ torch.set_num_threads(1)  # as fast for small networks, and much faster on a bus
 small = make_pictures(100, (64, 64), n_objects=(5, 80), random_state=0)
 model = CountRegressor(max_epochs=40, n_members=1, random_state=0)
 model.fit(small.pictures, small.totals)
-print(f"off by {model.error_:.2f} of {small.totals.mean():.1f} on pictures held back")
+print(f"error {model.error_:.2f} of {small.totals.mean():.1f} on held-back pictures")
 
 # %%
-# Larger photographs, of any shape. Each count comes with an interval, and with a flag where the
-# picture is unlike those of the fit, as one with inverted contrast is.
+# Predict larger photographs, of any shape. Each count has an interval, and a flag if the picture is
+# unlike the training pictures, such as one with inverted contrast.
 
 large = make_pictures(1, (160, 240), n_objects=(40, 60), random_state=1)
 picture, true = large.pictures[0], large.totals[0]
-for name, each in (("as it is", picture), ("inverted", 255 - picture)):
-    row = model.count([each])[0]
+for name, image in (("original", picture), ("inverted", 255 - picture)):
+    row = model.count([image])[0]
     print(f"{name}: {row.total:.0f} ({row.low:.0f} to {row.high:.0f}), true {true:.0f} {row.flag}")
 
 # %%
-# The contributions, and their peaks.
+# Plot the contributions and their peaks.
 
 contributions = model.predict_contributions([picture])[0]
 positions, shares = peaks(contributions, (4, 4))
