@@ -104,18 +104,14 @@ def test_functions_with_constants_of_their_own_see_raw_numbers(begins):
 @pytest.mark.parametrize("begins", DOUBTFUL)
 def test_what_may_be_meant_either_way_is_named(begins):
     module = Begins(DOUBTFUL[begins])
-    with pytest.warns(
-        UserWarning, match=rf"applies {begins} to its .*standardize=False"
-    ):
+    with pytest.warns(UserWarning, match=rf"applies {begins} to its .*standardize=False"):
         assert not needs_raw_inputs(module, module, TILES)
     assert not needs_raw_inputs(module, module, TILES, warn=False)
 
 
 def test_functions_beside_layers_that_learn_are_named():
     module = Begins(lambda net, x: torch.cat([x, x.cos()], 1))
-    with pytest.warns(
-        UserWarning, match=r"applies cos, .*as well as.*standardize=False"
-    ):
+    with pytest.warns(UserWarning, match=r"applies cos, .*as well as.*standardize=False"):
         assert needs_raw_inputs(module, module, TILES)
 
 
