@@ -145,7 +145,7 @@ def main():
     )  # fmt: skip
     machine()
     torch.set_num_threads(int(THREADS))
-    model, sheets = load_sheets_model(), load_sheets(as_ase=True)
+    model, sheets = load_sheets_model("image"), load_sheets(as_ase=True)
     sheet = sheets.structures[options.sheet]
     if options.supercells:
         supercells(model, sheets, options.quick)

@@ -142,7 +142,7 @@ def main():
     order = np.random.default_rng(0).permutation(len(sheets.energies))
     test = order[: 8 if options.quick else options.test]
     train = order[TEST : TEST + (16 if options.quick else 400)]
-    rows = rows_of("shipped", load_sheets_model(), sheets, test, options)
+    rows = rows_of("shipped", load_sheets_model("image"), sheets, test, options)
     if options.minutes or options.quick:
         _, two = trained(None, sheets, train[:64], 2)
         epochs = max(2, round(2 * 60 * options.minutes / (two * len(train) / 64)))

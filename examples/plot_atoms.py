@@ -24,7 +24,7 @@ from sk_ednn.datasets import load_sheets
 from sk_ednn.pretrained import load_sheets_model
 
 torch.set_num_threads(1)
-model, sheets = load_sheets_model(), load_sheets(as_ase=True)
+model, sheets = load_sheets_model("image"), load_sheets(as_ase=True)
 held_back = np.random.default_rng(0).permutation(len(sheets.energies))[:480]
 mixed = [k for k in held_back if sheets.kind_names[sheets.kinds[k]] == "heterostructure"]
 number = next(k for k in mixed if sheets.n_vacancies[k] == 1 and sheets.modes[k] == 1)

@@ -58,7 +58,7 @@ def sheets():
     """Return the predictions of the bundled network for unseen sheets."""
     small, large = load_sheets(), load_sheets(cells="large")
     unseen = np.random.default_rng(0).permutation(len(small.energies))[:480]
-    model, parts = load_sheets_model(), {}
+    model, parts = load_sheets_model("image"), {}
     for name, data, chosen in (
         ("unseen", small, unseen), ("larger", large, np.arange(len(large.energies))),
     ):  # fmt: skip
@@ -244,7 +244,7 @@ def fig10():
     model, _ = spins()
     rng = np.random.default_rng(0)
     lattices = [rng.choice([-1, 1], size=(n, n)) for n in (64, 128, 256, 512, 1024, 2048)]
-    network = load_sheets_model()
+    network = load_sheets_model("image")
     image = network[0].transform(load_sheets().structures[:1])[0]
     images = [np.tile(image, (k, k, 1)) for k in (1, 2, 3, 4, 6, 8)]
     figure, axes = plt.subplots(1, 2, figsize=(9.0, 3.9), layout="constrained")

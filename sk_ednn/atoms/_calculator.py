@@ -92,7 +92,7 @@ class EDNNCalculator(Calculator):
     >>> from sk_ednn.pretrained import load_sheets_model
     >>> sheets = load_sheets(as_ase=True)
     >>> atoms = sheets.structures[0]
-    >>> atoms.calc = EDNNCalculator(load_sheets_model())
+    >>> atoms.calc = EDNNCalculator(load_sheets_model("image"))
     >>> per_atom = (atoms.get_potential_energy() - sheets.energies[0]) / len(atoms)
     >>> print(f"{1e3 * abs(per_atom):.0f} meV/atom, forces {atoms.get_forces().shape}")
     7 meV/atom, forces (59, 3)

@@ -10,19 +10,27 @@ from ..files import load
 _FILES = {"potential": "sheets_potential.ednn", "image": "sheets.ednn"}
 
 
-def load_sheets_model(kind="image"):
+def load_sheets_model(kind="potential"):
     """Load a network that predicts the energies of sheets of carbon, boron and nitrogen.
 
-    Trained on the energies and forces of 4,175 of the sheets of `sk_ednn.datasets.load_sheets`, by
-    ``benchmarks/sheets_network.py``, which says how and how large its errors are; the 480 others
-    are ``np.random.default_rng(0).permutation(4655)[:480]``. It knows flat periodic sheets at about
+    Both were trained on the energies and forces of 4,175 of the sheets of
+    `sk_ednn.datasets.load_sheets`; the 480 others are
+    ``np.random.default_rng(0).permutation(4655)[:480]``. They know flat periodic sheets at about
     their equilibrium with a few vacancies, and nothing else.
+
+    Parameters
+    ----------
+    kind : {"potential", "image"}, default="potential"
+        "potential": a network of atoms with an intensive context, trained for ten minutes by
+        ``benchmarks/sheets_potential.py``. "image": the method of Mills et al., a network on images
+        of the atoms, trained by ``benchmarks/sheets_network.py``. Each says how large its errors
+        are.
 
     Returns
     -------
-    Pipeline
-        Of a `GaussianRasterizer` and an `EDNNRegressor`: structures in, energies in eV out. Cells
-        are a whole number of pixels of 12.5 / 64 by 13 / 64 Å.
+    EDNNPotential or Pipeline
+        Structures in, energies in eV out. Of "image" a Pipeline of a `GaussianRasterizer` and an
+        `EDNNRegressor`, for cells that are a whole number of pixels of 12.5 / 64 by 13 / 64 Å.
 
     Raises
     ------
@@ -33,10 +41,12 @@ def load_sheets_model(kind="image"):
     --------
     >>> from sk_ednn.datasets import load_sheets
     >>> from sk_ednn.pretrained import load_sheets_model
-    >>> model, large = load_sheets_model(), load_sheets(cells="large")
+    >>> large = load_sheets(cells="large")  # cells 2 to 4 times larger than any seen
     >>> area = large.cells[:, :2].prod(axis=1)
-    >>> off = abs(model.predict(large.structures) - large.energies) / area
-    >>> print(f"{1e3 * off.mean():.1f} meV/Å²")  # of cells 2 to 4 times larger than any seen
+    >>> for kind in ("potential", "image"):
+    ...     off = abs(load_sheets_model(kind).predict(large.structures) - large.energies) / area
+    ...     print(f"{1e3 * off.mean():.1f} meV/Å²")
+    0.6 meV/Å²
     2.3 meV/Å²
     """
     if kind not in _FILES:

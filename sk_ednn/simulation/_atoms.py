@@ -231,7 +231,7 @@ class AtomMetropolis(BaseEstimator):
     >>> from sk_ednn.pretrained import load_sheets_model
     >>> from sk_ednn.simulation import AtomMetropolis
     >>> sheet = load_sheets().structures[4]
-    >>> sampler = AtomMetropolis(load_sheets_model(), 0.0862, step=0.05, random_state=0)
+    >>> sampler = AtomMetropolis(load_sheets_model("image"), 0.0862, step=0.05, random_state=0)
     >>> chain = sampler.run(sheet, 1)
     >>> chain.positions.shape
     (1, 60, 2)

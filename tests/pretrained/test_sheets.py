@@ -15,7 +15,7 @@ UNSEEN = np.random.default_rng(0).permutation(len(SHEETS.energies))[:480]
 
 @pytest.fixture(scope="module")
 def model():
-    return load_sheets_model()
+    return load_sheets_model("image")
 
 
 def test_energies_of_unseen_sheets(model):
@@ -32,6 +32,24 @@ def test_forces_of_unseen_sheets(model):
     true = [SHEETS.forces[k] for k in UNSEEN[:5]]
     off = np.concatenate(forces) - np.concatenate(true)
     assert np.abs(off).mean() < 0.22  # eV/Å
+
+
+def test_the_potential_is_the_default_and_better():
+    pytest.importorskip("vesin")
+    potential = load_sheets_model()
+    assert type(potential).__name__ == "EDNNPotential"
+    structures = [SHEETS.structures[k] for k in UNSEEN]
+    area = SHEETS.cells[UNSEEN, :2].prod(axis=1)
+    off = 1e3 * np.abs(potential.predict(structures) - SHEETS.energies[UNSEEN]) / area
+    assert np.mean(off) < 0.9 and np.median(off) < 0.45  # meV/Å²
+    forces = np.concatenate(potential.predict_forces(structures[:20]))[:, :2]
+    true = np.concatenate([SHEETS.forces[k] for k in UNSEEN[:20]])
+    assert np.abs(forces - true).mean() < 0.12  # eV/Å
+
+
+def test_there_are_two_kinds():
+    with pytest.raises(ValueError, match="kind must be one of potential, image"):
+        load_sheets_model("paper")
 
 
 def test_a_repeated_sheet_has_repeated_energy(model):
