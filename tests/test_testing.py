@@ -1,4 +1,4 @@
-"""The contracts find what is broken, and name it."""
+"""The checks find what is broken, and name it."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ PAIRS = make_pipeline(PolynomialFeatures(2), Ridge(1e-3))
 
 
 class Sound(EDNNRegressor):
-    """Sound as it is: what the classes below break one law of."""
+    """A sound estimator, from which each class below breaks one law."""
 
     def __init__(self, tile_model=PAIRS, tiling=GridTiling(2, 1)):  # noqa: B008
         super().__init__(tile_model, tiling)
@@ -31,7 +31,7 @@ class RootOfSize(Sound):
         return super().predict(X) + np.array([1e-3 * np.sqrt(np.size(x)) for x in X])
 
 
-class KnowsTheCorner(Sound):
+class DependsOnPositions(Sound):
     """Counts the spins of the first column, once for each time it is repeated along an axis."""
 
     def predict(self, X):
@@ -61,12 +61,12 @@ class ReturnsSinglePrecision(Sound):
         return super().predict(X).astype(np.float32)
 
 
-class ForgetsItself(Sound):
+class ReturnsNone(Sound):
     def fit(self, X, y):
         super().fit(X, y)
 
 
-class Forgetful(Sound):
+class LosesStateInPickles(Sound):
     """A pickled copy has lost something."""
 
     def __getstate__(self):
@@ -76,7 +76,7 @@ class Forgetful(Sound):
         return super().predict(X) + (1.0 if hasattr(self, "lost") else 0.0)
 
 
-class FitsAnew(Sound):
+class DependsOnGlobalState(Sound):
     """Random, and no parameter says how."""
 
     def fit(self, X, y):
@@ -112,14 +112,14 @@ def test_sound_estimators_pass(estimator):
     [
         (ConstantPerSample(), "copies: .* along axis 0"),
         (RootOfSize(), "copies"),
-        (KnowsTheCorner(), "shift: .*shifted by 2.* along axis 1"),
+        (DependsOnPositions(), "shift: .*shifted by 2.* along axis 1"),
         (DependsOnTheBatch(), "batch: a field alone"),
         (LosesContributions(), "additivity"),
         (ChangesTheFields(), "purity"),
         (ReturnsSinglePrecision(), "output: predict must return float64"),
-        (ForgetsItself(), "output: fit must return the estimator"),
-        (Forgetful(), "refit: a pickled copy"),
-        (FitsAnew(), "refit: a second fit"),
+        (ReturnsNone(), "output: fit must return the estimator"),
+        (LosesStateInPickles(), "refit: a pickled copy"),
+        (DependsOnGlobalState(), "refit: a second fit"),
         (EDNNRegressor(Ridge(), GridTiling(2, 1, boundary="zero")), "copies"),
     ],
     ids=lambda value: type(value).__name__ if hasattr(value, "fit") else "",
@@ -142,7 +142,7 @@ def test_fields_with_channels_and_several_outputs():
     y = np.stack([X.sum(axis=(1, 2, 3)), (X**2).sum(axis=(1, 2, 3))], axis=1)
     model = EDNNRegressor(Ridge(), GridTiling(2, 1, channel_axis=-1))
     check_extensive_estimator(model, X, y, channel_axis=-1)
-    with pytest.raises(ValueError, match="Give the totals"):
+    with pytest.raises(ValueError, match="Pass the totals"):
         check_extensive_estimator(model, X)
 
 
@@ -162,25 +162,25 @@ class OverlappingFoci(GridTiling):
         return tuple(slice(0, n) for n in tile_shape)
 
 
-class ForgetsTheLastBlock(GridTiling):
+class OmitsTheLastBlock(GridTiling):
     def plan(self, fields, max_tiles):
         blocks = super().plan(fields, max_tiles)
         return blocks[:-1] if len(blocks) > 2 else blocks
 
 
-class SeesLessThanItSays(GridTiling):
+class MissesAffectedTiles(GridTiling):
     def affected(self, field_shape, changed):
         return super().affected(field_shape, changed)[:-1]
 
 
-class KnowsWhereItIs(GridTiling):
+class DependsOnTheBlock(GridTiling):
     def read(self, fields, block):
         tiles = np.array(super().read(fields, block))
         tiles[:, 0, 0, 0, 0] = 0.0 if block.region[0].start == 0 else tiles[:, 0, 0, 0, 0]
         return tiles
 
 
-class SaysTheWrongShape(GridTiling):
+class ReturnsTheWrongGrid(GridTiling):
     def tile_grid(self, field_shape):
         return tuple(2 * n for n in super().tile_grid(field_shape))
 
@@ -189,10 +189,10 @@ class SaysTheWrongShape(GridTiling):
     ("tiling", "law"),
     [
         (OverlappingFoci(2, 1), "partition: .*several"),
-        (ForgetsTheLastBlock(2, 1), "blocks"),
-        (SeesLessThanItSays(2, 1), "affected"),
-        (KnowsWhereItIs(2, 1), "shapes|blocks|affected|shift"),
-        (SaysTheWrongShape(2, 1), "shapes"),
+        (OmitsTheLastBlock(2, 1), "blocks"),
+        (MissesAffectedTiles(2, 1), "affected"),
+        (DependsOnTheBlock(2, 1), "shapes|blocks|affected|shift"),
+        (ReturnsTheWrongGrid(2, 1), "shapes"),
     ],
     ids=lambda value: type(value).__name__ if hasattr(value, "fit") else "",
 )
