@@ -26,7 +26,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from sk_ednn import EDNNRegressor, GridTiling
 from sk_ednn.networks import SumOverTiles, ValidCNN, initialise_summed
-from sk_ednn.networks._convolutional import tiles_of
+from sk_ednn.networks._dense_run import tiles_of
 from sk_ednn.networks._layout import laid_out
 from sk_ednn.networks._padding import padded
 from sk_ednn.solvers import GradientSolver

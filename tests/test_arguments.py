@@ -158,7 +158,7 @@ def test_a_refused_proposal_leaves_none(refused):
     local.propose([[0, 0]], [-X[0, 0, 0]])
     with pytest.raises(ValueError):
         local.propose(*REFUSED[refused])
-    with pytest.raises(ValueError, match="nothing to accept"):
+    with pytest.raises(ValueError, match="no proposal to accept"):
         local.accept()
     np.testing.assert_array_equal(local.field, X[0])
     assert local.total == before

@@ -1,4 +1,4 @@
-"""What was finished of a long run: a record for each block, which survives whoever wrote it."""
+"""An append-only log of finished blocks, which survives a killed worker."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every task of a cluster needs, sent once and opened once in each process."""
+"""Send what every task of a cluster needs once, and open it once in each process."""
 
 from __future__ import annotations
 

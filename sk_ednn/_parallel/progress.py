@@ -1,4 +1,4 @@
-"""How far a graph of tasks has come, seen from where it was made."""
+"""Show the progress of a graph of tasks, where it was made."""
 
 from __future__ import annotations
 

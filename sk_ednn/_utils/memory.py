@@ -1,4 +1,4 @@
-"""How much memory is at hand, asked before something large is made."""
+"""Ask for the free memory before something large is made."""
 
 from __future__ import annotations
 

@@ -17,6 +17,7 @@ from ..exceptions import NoveltyWarning, TileModelError
 from ..fields._shifts import shared
 from ..structures._cells import AXES
 from ..uncertainty import TileNovelty
+from ._drawing import draw_fields, gradients_of
 from ._parameters import checked_slab
 from ._rasterise import GaussianRasterizer
 
@@ -146,7 +147,7 @@ class EDNNCalculator(Calculator):
             self.results = {}
         system = self._draw._gathered([self.atoms])
         shape = self._shape(system, system_changes)
-        field = self._draw._fields(system, shape[None])[0]
+        field = draw_fields(self._draw, system, shape[None])[0]
         needs_slope = not {"forces", "stress"}.isdisjoint(properties)
         energy, slope = self._mean(field, needs_slope)
         self.results |= {"energy": energy, "free_energy": energy}
@@ -173,7 +174,7 @@ class EDNNCalculator(Calculator):
         return (energy, slope) if n == 1 else (energy / n, slope / n)
 
     def _differentiate(self, system, shape, slope):
-        (drawn,) = self._draw._gradients(system, shape[None])
+        (drawn,) = gradients_of(self._draw, system, shape[None])
         slope = self._draw._channels_first(slope)
         pulled = drawn.pull(slope)
         forces = np.zeros((len(pulled), 3))

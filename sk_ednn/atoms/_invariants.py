@@ -20,8 +20,9 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from .._parallel.workers import pools
 from .._utils.stored import stored
 from ..fields._sources import as_array
+from ._focus_sums import FocusSums
 from ._modes import LocalModes
-from ._power_spectrum import power_spectrum, spectrum_along, spectrum_size, spectrum_slopes
+from ._power_spectrum import spectrum_size
 
 # What the numbers of a block of tiles may take: small enough for a cache, and so many tiles that
 # the arithmetic takes longer than calling it.
@@ -234,7 +235,7 @@ class LocalInvariants(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             focus, context, _pair(self, "spacing", Real, 0), self.scale, self.degree
         )
         self._focus = tuple(slice(c, c + f) for f, c in zip(focus, context, strict=True))
-        n_vectors = self._n_vectors
+        n_vectors = self._sums.n_vectors
         per_pixel = spectrum_size(n_vectors) + self.n_components + sum(n_vectors) * 4
         self._numbers_per_tile = focus[0] * focus[1] * per_pixel
         if self.subsample is not None and self.subsample < len(X):
@@ -267,7 +268,7 @@ class LocalInvariants(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         scale = self.scale_.astype(X.dtype)
 
         def write(rows):
-            np.multiply(self._sums(X[rows]), scale, out=features[rows])
+            np.multiply(self._sums.sums(X[rows]), scale, out=features[rows])
 
         self._map(write, X)
         return features
@@ -327,7 +328,7 @@ class LocalInvariants(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         slope, out = as_array(slope, "slope", np.float64), np.empty(X.shape)
 
         def write(rows):
-            out[rows] = self._pull(X[rows], slope[rows] * self.scale_)
+            out[rows] = self._sums.pull(X[rows], slope[rows] * self.scale_)
 
         self._map(write, X)
         return out
@@ -356,7 +357,7 @@ class LocalInvariants(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         scale = self.scale_.astype(X.dtype)
 
         def write(rows):
-            np.multiply(self._push(X[rows], direction[rows]), scale, out=features[rows])
+            np.multiply(self._sums.push(X[rows], direction[rows]), scale, out=features[rows])
 
         self._map(write, X)
         return features
@@ -382,7 +383,7 @@ class LocalInvariants(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
 
     def _fit_components(self, X):
         def moments(rows):
-            density, invariants = self._invariants(X[rows])
+            density, invariants = self._sums.invariants(X[rows])
             weights = np.abs(density).sum(axis=1)[:, None]
             weighted = invariants * weights
             return (
@@ -411,7 +412,7 @@ class LocalInvariants(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
 
     def _fit_scale(self, X):
         def moments(rows):
-            sums = self._sums(X[rows]).astype(np.float64)
+            sums = self._sums.sums(X[rows]).astype(np.float64)
             return sums.sum(axis=0), np.square(sums).sum(axis=0)
 
         first, second = (sum(parts) for parts in zip(*self._map(moments, X), strict=True))
@@ -429,95 +430,11 @@ class LocalInvariants(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         )
         self._n_features_out = len(self.scale_)
 
-    # --- features ---------------------------------------------------------------------------
-
-    def _sums(self, X):
-        """Sums over the focus of each tile, not scaled: (n, n_features_out)."""
-        density, invariants = self._invariants(X)
-        n, n_channels, _ = density.shape
-        linear = np.matmul(density, invariants.transpose(0, 2, 1)).reshape(n, -1)
-        if not self.n_components_:
-            return linear
-        components = np.matmul(self.components_.astype(X.dtype), invariants)
-        components -= (self.components_ @ self.mean_).astype(X.dtype)[:, None]
-        i, j = np.triu_indices(self.n_components_)
-        upper = i * self.n_components_ + j
-        sums = [linear]
-        for c in range(n_channels):
-            products = np.matmul(density[:, c, None] * components, components.transpose(0, 2, 1))
-            sums.append(products.reshape(n, -1).take(upper, axis=1))
-        return np.hstack(sums)
-
-    def _invariants(self, X):
-        """Density (n, n_channels, n_pixels) and invariants (n, n_invariants, n_pixels)."""
-        density, modes = self._surroundings(X)
-        return density, power_spectrum(modes, self._n_vectors)
-
-    def _surroundings(self, X):
-        """Density (n, n_channels, n_pixels) and modes (n, n_rows, n_pixels)."""
-        n, n_channels = len(X), self.n_channels_
-        tiles = X.reshape(n, *self._window, n_channels)
-        density = tiles[(slice(None), *self._focus)].reshape(n, -1, n_channels).transpose(0, 2, 1)
-        modes = self._modes(tiles)
-        return np.ascontiguousarray(density), modes.reshape(n, -1, modes.shape[-1])
-
     @property
-    def _n_vectors(self):
-        return [self.n_channels_ * k for k in self._modes.n_modes]
-
-    def _push(self, X, directions):
-        """Derivative of the sums along directions, not scaled: (n, n_features_out)."""
-        density, modes = self._surroundings(X)
-        of_density, of_modes = self._surroundings(directions)  # they are linear in the tiles
-        invariants = power_spectrum(modes, self._n_vectors)
-        of_invariants = spectrum_along(modes, of_modes, self._n_vectors)
-        n = len(X)
-        linear = np.matmul(of_density, invariants.transpose(0, 2, 1))
-        linear += np.matmul(density, of_invariants.transpose(0, 2, 1))
-        sums = [linear.reshape(n, -1)]
-        if self.n_components_:
-            weights = self.components_.astype(X.dtype)
-            mean = (self.components_ @ self.mean_).astype(X.dtype)
-            components = np.matmul(weights, invariants) - mean[:, None]
-            of_components = np.matmul(weights, of_invariants)
-            i, j = np.triu_indices(self.n_components_)
-            upper = i * self.n_components_ + j
-            for c in range(self.n_channels_):
-                # Half of the change of the product of the two, which is symmetric.
-                half = of_density[:, c, None] * components / 2
-                half += density[:, c, None] * of_components
-                half = np.matmul(half, components.transpose(0, 2, 1))
-                products = half + half.transpose(0, 2, 1)
-                sums.append(products.reshape(n, -1).take(upper, axis=1))
-        return np.hstack(sums)
-
-    def _pull(self, X, slopes):
-        """Derivative with respect to tiles, from that with respect to the sums, not scaled."""
-        density, modes = self._surroundings(X)
-        invariants = power_spectrum(modes, self._n_vectors)
-        n, n_channels, n_pixels = density.shape
-        n_linear = n_channels * invariants.shape[1]
-        linear = slopes[:, :n_linear].reshape(n, n_channels, -1)
-        of_density = np.matmul(linear, invariants)
-        of_invariants = np.matmul(linear.transpose(0, 2, 1), density)
-        if self.n_components_:
-            components = np.matmul(self.components_, invariants)
-            components -= (self.components_ @ self.mean_)[:, None]
-            i, j = np.triu_indices(self.n_components_)
-            of_components = np.zeros_like(components)
-            for c, own in enumerate(np.split(slopes[:, n_linear:], n_channels, axis=1)):
-                pairs = np.zeros((n, self.n_components_, self.n_components_))
-                pairs[:, i, j] = own
-                partners = np.matmul(pairs, components)
-                of_density[:, c] += (components * partners).sum(axis=1)
-                partners += np.matmul(pairs.transpose(0, 2, 1), components)
-                of_components += density[:, c, None] * partners
-            of_invariants += np.matmul(self.components_.T, of_components)
-        of_modes = spectrum_slopes(modes, self._n_vectors, of_invariants)
-        out = self._modes.adjoint(of_modes.reshape(n, -1, n_channels, n_pixels))
-        focus = out[(slice(None), *self._focus)]
-        focus += of_density.transpose(0, 2, 1).reshape(focus.shape)
-        return out.reshape(n, -1)
+    def _sums(self) -> FocusSums:
+        """The sums over blocks of tiles, with the components as far as they are learned."""
+        learned = getattr(self, "mean_", None), getattr(self, "components_", None)
+        return FocusSums(self._window, self._focus, self.n_channels_, self._modes, *learned)
 
     def _map(self, function, X):
         """Results of `function` for the slices of `X`, in order."""

@@ -1,4 +1,4 @@
-"""How a fitted rasteriser draws on lattices of pixels other than a periodic rectangle."""
+"""Draw on lattices of pixels other than a periodic rectangle, for a fitted rasteriser."""
 
 import warnings
 

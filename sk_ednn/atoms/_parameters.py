@@ -1,4 +1,4 @@
-"""What the parameters of a rasteriser mean, and what is wrong with them."""
+"""Parameters of a rasteriser: their forms, and errors that name them."""
 
 from collections.abc import Mapping
 from numbers import Integral, Real

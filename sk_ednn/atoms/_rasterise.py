@@ -9,18 +9,17 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._utils.stored import stored
 from ..fields._sources import as_array
-from ..structures._cells import angles, check_frames, cosines, is_straight
+from ..structures._cells import angles, check_frames, cosines
 from ..structures._elements import symbol
 from ..structures._structure import gather
-from ._gaussians import draw_gaussians
-from ._gradients import DrawnGradient, with_strain
-from ._lattice import draw_lattices, lattice_gradient, pixel_stencil, warn_of_open_edges
+from ._drawing import draw_fields, gradients_of
+from ._gradients import with_strain
+from ._lattice import warn_of_open_edges
 from ._parameters import (
     checked_slab,
     distinct_species,
     grid_shapes,
     heights_by_number,
-    in_plane,
     require_drawable,
     spacing_per_axis,
 )
@@ -248,6 +247,7 @@ class GaussianRasterizer(TransformerMixin, BaseEstimator):
         self._order = None if self.channels_ is None else np.argsort(self.channels_)
         self._heights = heights_by_number(self.weights, self.channels_)
         self._check_species(atoms)
+        self._shapes(atoms.lengths)
         self._require_drawable(atoms)
         return self
 
@@ -279,7 +279,7 @@ class GaussianRasterizer(TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         atoms = self._gathered(X)
         warn_of_open_edges(atoms, self)
-        return self._fields(atoms, self._shapes(atoms.lengths))
+        return draw_fields(self, atoms, self._shapes(atoms.lengths))
 
     def position_gradients(self, X, forces=None, *, strain_gradients=None, strain_weight=0.1):
         """Say how totals change with the positions of atoms, for `EDNNRegressor.fit`.
@@ -331,41 +331,10 @@ class GaussianRasterizer(TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         atoms = self._gathered(X)
-        gradients = self._gradients(atoms, self._shapes(atoms.lengths), forces)
+        gradients = gradients_of(self, atoms, self._shapes(atoms.lengths), forces)
         if strain_gradients is None:
             return gradients
         return with_strain(gradients, strain_gradients, strain_weight, self.plane)
-
-    def _gradients(self, atoms, shapes, forces=None):
-        """Return a gradient for each structure, drawn with so many pixels."""
-        if forces is not None and len(forces) != len(atoms):
-            raise ValueError(
-                f"Expected forces for each of the {len(atoms)} structures, got {len(forces)}."
-            )
-        centres = atoms.scaled * shapes[atoms.owner]
-        channels = self._channel_of(atoms.numbers)
-        spacings, gradients = self._spacings(atoms.lengths, shapes), []
-        for k, shape in enumerate(shapes):
-            own = atoms.owner == k
-            values = np.full((int(own.sum()), len(shape)), np.nan)
-            if forces is not None:
-                values = in_plane(forces[k], k, len(values), self.plane)
-            if not (self._separable and is_straight(atoms.vectors[k])):
-                gradients.append(
-                    lattice_gradient(
-                        self, values, centres[own], channels[own],
-                        self._heights[atoms.numbers[own]], shape, spacings[k], atoms.vectors[k],
-                    )
-                )  # fmt: skip
-                continue
-            gradients.append(
-                DrawnGradient(
-                    values, centres[own], channels[own], self._heights[atoms.numbers[own]],
-                    tuple(shape.tolist()), tuple(spacings[k].tolist()), self.width, self.cutoff,
-                    self._n_channels,
-                )
-            )  # fmt: skip
-        return gradients
 
     def forces(self, X, slopes):
         """Return the forces on atoms.
@@ -444,50 +413,6 @@ class GaussianRasterizer(TransformerMixin, BaseEstimator):
             return np.broadcast_to(self.spacing_, shapes.shape)
         return lengths / shapes
 
-    def _fields(self, atoms, shapes):
-        """Fields with so many pixels: an array, or a list where their numbers differ."""
-        spacings = self._spacings(atoms.lengths, shapes)
-        grids = np.hstack([shapes, spacings])
-        distinct, group = np.unique(grids, axis=0, return_inverse=True)
-        group = group.ravel()  # numpy 2.0 alone returns a column
-        if len(distinct) == 1:
-            return self._draw(atoms, np.arange(len(atoms)), shapes[0], spacings[0])
-        fields = [None] * len(atoms)
-        for g in range(len(distinct)):
-            members = np.flatnonzero(group == g)
-            drawn = self._draw(atoms, members, shapes[members[0]], spacings[members[0]])
-            for k, field in zip(members, drawn, strict=True):
-                fields[k] = field
-        return np.stack(fields) if (shapes == shapes[0]).all() else fields
-
-    def _draw(self, atoms, members, shape, spacing):
-        """Fields of the structures `members`, all on one grid."""
-        image = np.full(len(atoms), -1)
-        image[members] = np.arange(len(members))
-        image = image[atoms.owner]
-        centres = atoms.scaled * shape
-        channels = (None,) if self.channels_ is None else self.channels_
-        fields = np.zeros((len(members), *shape, len(channels)), dtype=self.dtype)
-        stencil = None if self._separable else pixel_stencil(self, spacing)
-        for c, number in enumerate(channels):
-            drawn = image >= 0 if number is None else (image >= 0) & (atoms.numbers == number)
-            heights = self._heights[atoms.numbers[drawn]]
-            if stencil is not None:
-                draw_lattices(
-                    stencil, centres[drawn], image[drawn], heights, fields[..., c], self.periodic_
-                )
-                continue
-            draw_gaussians(
-                centres[drawn],
-                image[drawn],
-                heights,
-                fields[..., c],
-                width=[self.width / s for s in spacing],
-                cutoff=self.cutoff,
-                n_jobs=self.n_jobs,
-            )
-        return fields[..., 0] if self.channels_ is None else fields
-
     @property
     def _separable(self):
         """Whether a Gaussian is the product of one along each of two axes that repeat."""
@@ -504,7 +429,7 @@ class GaussianRasterizer(TransformerMixin, BaseEstimator):
         return atoms
 
     def _require_drawable(self, atoms):
-        most = self._shapes(atoms.lengths).max(axis=0)
+        most = np.ceil(atoms.lengths.max(axis=0) / self.spacing_)  # a cell may be strained
         require_drawable(
             len(atoms.numbers), most, self.spacing_, self.width, self.cutoff, self._separable
         )

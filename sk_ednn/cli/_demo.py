@@ -1,4 +1,4 @@
-"""What the package is for, in three minutes: ``sk-ednn demo``.
+"""Show what the package is for, in three minutes: ``sk-ednn demo``.
 
 Ising systems of 8 x 8 are learned, and larger ones predicted, by three tile models. Then real
 sheets of carbon and boron nitride are learned from their total energies, and unseen and larger

@@ -1,4 +1,4 @@
-"""What is wrong with what was given, in one line."""
+"""Report errors in one line, warnings once, and Ctrl-C by what is left of the work."""
 
 from __future__ import annotations
 

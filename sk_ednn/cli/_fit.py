@@ -76,18 +76,7 @@ def run(ctx: typer.Context, asked) -> tuple[dict[str, Any], Described | None]:
     split = _split(len(X), asked)
     parts = {which: (_taken(X, some), y[some]) for which, some in split.items()}
     train = (_encoded(encoder, parts["train"][0]), parts["train"][1])
-    name, why, made = asked.model, None, None
-    if name == "auto" and atoms is not None:
-        made, name, why = atoms.tile_model(train[0])
-    elif name == "auto":
-        with not_half():
-            name, why = suited(
-                tiling, *train, BASELINES[asked.baseline], lambda text: _say(asked, text)
-            )
-    if why is not None:
-        _say(asked, f"tile model: {name} ({why}); --model takes another")
-    if made is None:
-        made = tile_model(name, tiling, (len(train[0]), *train[0][0].shape))
+    name, why, made = _tile_model(asked, atoms, tiling, train)
     regressor = _estimator(made, tiling, asked)
     estimator = _behind(encoder, regressor)
     del train
@@ -95,25 +84,16 @@ def run(ctx: typer.Context, asked) -> tuple[dict[str, Any], Described | None]:
     start = time.perf_counter()
     kept = _fitted(estimator, name, parts["train"], gradient, asked)
     seconds = time.perf_counter() - start
-    predicted = {which: estimator.predict(part[0]) for which, part in parts.items()}
-    errors = {
-        which: _per_output(_errors, part[1], predicted[which]) for which, part in parts.items()
-    }
-    judged = "test" if "test" in parts else "train"
     found: dict[str, Any] = {
         "model": name,
         **({} if why is None else {"chosen as": why}),
         "strategy": type(regressor.solver_).__name__,
         **({} if kept is None else {"interrupted": kept}),
-        "n_train": len(parts["train"][0]),
-        "n_test": len(parts["test"][0]) if "test" in parts else 0,
+        **{f"n_{which}": len(split.get(which, ())) for which in ("train", "test")},
         "output": str(asked.output),
-        **errors,
-        **({} if atoms is None else atoms.chosen),
-        "verdict": _per_output(
-            partial(_verdict, held_back=judged == "test"), parts[judged][1], predicted[judged]
-        ),
     }
+    errors, verdict = _measured(estimator, parts)
+    found |= errors | ({} if atoms is None else atoms.chosen) | {"verdict": verdict}
     model = estimator if atoms is None else atoms.piped(estimator)
     _write(ctx, asked, model, estimator, parts, found, seconds)
     return found, Described(y.ndim == 2, replaced)
@@ -254,6 +234,23 @@ def _taken(X, some):
     return X[some] if isinstance(X, np.ndarray) else [X[k] for k in some]
 
 
+def _tile_model(asked, atoms, tiling, train) -> tuple:
+    """Return the name of the tile model, why it was chosen or None, and the tile model."""
+    (fields, totals), name, why, made = train, asked.model, None, None
+    if name == "auto" and atoms is not None:
+        made, name, why = atoms.tile_model(fields)
+    elif name == "auto":
+        with not_half():
+            name, why = suited(
+                tiling, fields, totals, BASELINES[asked.baseline], partial(_say, asked)
+            )
+    if why is not None:
+        _say(asked, f"tile model: {name} ({why}); --model takes another")
+    if made is None:
+        made = tile_model(name, tiling, (len(fields), *fields[0].shape))
+    return name, why, made
+
+
 def _estimator(made, tiling, asked):
     """Return the model to be fitted, with this tile model."""
     from ..estimators._regressor import EDNNRegressor
@@ -313,6 +310,17 @@ def _fitted(estimator, name, train, gradient, asked) -> str | None:
     if not keep:
         interrupts.end()
     return done
+
+
+def _measured(estimator, parts) -> tuple[dict[str, Any], Any]:
+    """Return errors of each part, and the verdict on the systems held back if there are any."""
+    predicted = {which: estimator.predict(part[0]) for which, part in parts.items()}
+    errors = {
+        which: _per_output(_errors, part[1], predicted[which]) for which, part in parts.items()
+    }
+    judged = "test" if "test" in parts else "train"
+    judge = partial(_verdict, held_back=judged == "test")
+    return errors, _per_output(judge, parts[judged][1], predicted[judged])
 
 
 def _write(ctx, asked, model, estimator, parts, found, seconds) -> None:

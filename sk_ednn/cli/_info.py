@@ -1,4 +1,4 @@
-"""What is installed, and what can be fitted."""
+"""List what is installed, and what can be fitted."""
 
 from __future__ import annotations
 

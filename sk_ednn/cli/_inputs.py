@@ -1,4 +1,4 @@
-"""What the commands are given, checked: fields, targets, models, tilings."""
+"""Inputs of the commands, checked: fields, targets, models, tilings."""
 
 from __future__ import annotations
 

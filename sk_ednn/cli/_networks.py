@@ -1,4 +1,4 @@
-"""How long, how fast and where networks are trained, as the options of ``fit`` say."""
+"""Options of the training of networks: its length, its rate, its device, its interruption."""
 
 from __future__ import annotations
 

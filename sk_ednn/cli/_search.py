@@ -26,6 +26,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instea
 _NEEDED = ("composition", "store", "labeller")
 _OF_SEARCH = (
     "kind", "volume", "n_initial", "retrain_every", "candidates_per_label", "pool_size",
+    "max_doubt",
     "max_steps", "patience", "random_state",
 )  # fmt: skip
 _OF_RUN = ("n_labels", "n_workers", "target", "max_seconds")

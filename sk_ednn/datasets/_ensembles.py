@@ -1,4 +1,4 @@
-"""Which temperatures to sample at, and which samples to keep.
+"""Choose temperatures to sample at, and samples to keep.
 
 Both ensembles take ``draw(beta)``, which returns independent fields at given inverse temperatures.
 """

@@ -1,4 +1,4 @@
-"""How a fitted tile model is evaluated over all tiles of a field, and added up."""
+"""Evaluations, which apply a fitted tile model to all tiles of systems and sum the results."""
 
 from .._utils.optional import later
 from ._auto import AutoEvaluation
@@ -17,5 +17,5 @@ __all__ = [
     "Unique",
 ]
 
-# They need libraries that `import sk_ednn` does not load.
+# Imported on demand, because they need torch and dask.
 __getattr__ = later(__name__, {"Network": "._network", "DaskBlocks": "._dask"})

@@ -1,4 +1,4 @@
-"""Which evaluation suits which fields: the only if-chain of the package's evaluating half."""
+"""The choice of an evaluation, made here and nowhere else."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from ._base import AbstractEvaluation
 from ._direct import Direct
 from ._unique import Unique
 
-# Tiles looked at to see whether they repeat.
+# Number of tiles from which to tell whether tiles repeat.
 _PROBED = 4096
 
 
 @stored("AutoEvaluation")
 class AutoEvaluation(AbstractEvaluation):
-    """Choose by the fields and the tile model.
+    """Choose an evaluation by the systems and the tile model.
 
-    `Unique` where every second tile or more repeats one seen before; else `Network` for networks
-    that have an exact dense form; else `Direct`. Where a dense form saves work, tiles have to
-    repeat by twice that factor before evaluating each once is less. Of dask arrays, which are not
-    looked at, integers and booleans are taken to repeat.
+    `Unique` is chosen if there are at most half as many distinct tiles as tiles; else `Network` for
+    networks with an exact dense form; else `Direct`. If a dense form saves work by some factor,
+    `Unique` requires twice that repetition. Dask arrays are not inspected: those of integers and
+    booleans are assumed to repeat.
 
     Parameters
     ----------
     n_jobs : int or None, default=None
-        Workers. None for 1, -1 for all cores.
+        Number of workers. None for 1, -1 for all cores.
     max_tiles : int or None, default=None
-        Most tiles of a block. None to follow from `max_bytes`.
+        Maximum number of tiles of a block. None to derive it from `max_bytes`.
     max_bytes : int, default=2**26
-        What the tiles of a block and their evaluation may take, roughly, for each worker.
+        Approximate memory of the tiles of a block and their evaluation, per worker.
     verbose : int or None, default=None
         Whether to show a progress bar.
 
@@ -57,32 +57,32 @@ class AutoEvaluation(AbstractEvaluation):
         self.verbose = verbose
 
     def select(self, tile_model, tiling, X) -> AbstractEvaluation:
-        """Return the evaluation that would run on these fields.
+        """Return the evaluation that would run on these systems.
 
         Parameters
         ----------
         tile_model : TileModel
         tiling : AbstractTiling
-        X : fields, as `EDNNRegressor.predict` takes them
+        X : systems, as accepted by `EDNNRegressor.predict`
         """
         self._validate_params()
         fields = tiling.check(X)
         saving, kind = 1.0, Direct
         if tile_model.has_dense_form(tiling):
-            from ._network import Network  # it needs torch, which is loaded then
+            from ._network import Network  # torch is already loaded if there is a dense form
 
             dense, kind = tile_model.dense_form(tiling), Network
             saving = dense.tiled_work / max(dense.dense_work, 1)
         if _repeats(tiling, fields, 2 * max(saving, 1.0)):
             kind = Unique
-        # One of each for the life of this object: `Unique` remembers what it has evaluated.
-        chosen = self._parts().setdefault(kind, kind())
-        return chosen.set_params(**self.get_params())
+        # One instance of each class is reused, because `Unique` caches contributions.
+        evaluation = self._instances().setdefault(kind, kind())
+        return evaluation.set_params(**self.get_params())
 
     def tiles_per_block(self, tile_model, tiling, fields):
-        """Return the most tiles of a block; see `AbstractEvaluation`."""
-        chosen = self.select(tile_model, tiling, fields)
-        return chosen.tiles_per_block(tile_model, tiling, fields)
+        """Return the maximum number of tiles of a block; see `AbstractEvaluation`."""
+        evaluation = self.select(tile_model, tiling, fields)
+        return evaluation.tiles_per_block(tile_model, tiling, fields)
 
     def block_contributions(self, tile_model, tiling, fields, blocks=None):
         """Yield each block with its contributions; see `AbstractEvaluation`."""
@@ -96,15 +96,13 @@ class AutoEvaluation(AbstractEvaluation):
             tile_model, tiling, fields, blocks
         )
 
-    def _parts(self) -> dict:
-        if "_chosen" not in self.__dict__:
-            self._chosen = {}
-        return self._chosen
+    def _instances(self) -> dict:
+        return self.__dict__.setdefault("_selected", {})
 
     def __getstate__(self):
-        """Leave out the parts, which are made again when they are needed."""
+        """Return the state without the selected evaluations."""
         state = dict(super().__getstate__())
-        state.pop("_chosen", None)
+        state.pop("_selected", None)
         return state
 
 
@@ -115,12 +113,12 @@ def _repeats(tiling, fields, times) -> bool:
         values = fields.stacks[0].values
         if isinstance(values, np.ndarray) and _corners_differ(tiling, values, times):
             return False
-    some = tiling.probe(fields, _PROBED)
-    return some is not None and some.repeats(times)
+    tiles = tiling.probe(fields, _PROBED)
+    return tiles is not None and tiles.repeats(times)
 
 
 def _corners_differ(tiling, values, times) -> bool:
-    """Tell from one site of each focus that tiles do not repeat, before any is cut."""
+    """Return True if one site of each focus shows that tiles do not repeat."""
     field_shape = values.shape[1:]
     focus = tiling.focus_shape(tiling.tile_shape(field_shape))
     corner: list = [0] * len(field_shape)
@@ -128,5 +126,5 @@ def _corners_differ(tiling, values, times) -> bool:
         corner[axis] = slice(None, None, step)
     corners = values[(slice(None), *corner)]
     n = min(corners.size, _PROBED)
-    some = np.linspace(0, corners.size - 1, n).astype(int)
-    return times * len(np.unique(corners[np.unravel_index(some, corners.shape)])) > n
+    probed = np.linspace(0, corners.size - 1, n).astype(int)
+    return times * len(np.unique(corners[np.unravel_index(probed, corners.shape)])) > n

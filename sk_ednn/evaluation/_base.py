@@ -1,4 +1,4 @@
-"""The contract of an evaluation: a fitted tile model over all tiles of some systems."""
+"""The interface of evaluations, which apply a fitted tile model to all tiles of systems."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ from ._exact import ExactTotals
 
 
 class AbstractEvaluation(BaseEstimator, ABC):
-    """How the contributions of all tiles are computed and added up.
+    """Interface of evaluations, which compute the contributions of all tiles and their sums.
 
-    All evaluations give the same numbers. One takes one term at a time; what it is handed has
-    been checked.
+    All evaluations give the same numbers. Each call evaluates one term, for systems that were
+    checked by its tiling.
     """
 
-    __module__ = "sk_ednn.evaluation"  # the name that messages give
-    reads_pieces = False  # whether systems may be lazy
+    __module__ = "sk_ednn.evaluation"  # shown in error messages
+    reads_pieces = False  # whether lazy systems are read block by block
 
     @abstractmethod
     def tiles_per_block(
         self, tile_model: AbstractTileModel, tiling: AbstractTiling, systems
     ) -> int:
-        """Return the most tiles of a block; it depends on parameters and types alone."""
+        """Return the maximum number of tiles of a block, which depends on parameters and dtypes."""
 
     def plan(self, tile_model, tiling, systems) -> list:
-        """Return the blocks of the systems."""
+        """Divide the tiles of the systems into blocks."""
         return tiling.plan(systems, self.tiles_per_block(tile_model, tiling, systems))
 
     @abstractmethod
     def block_contributions(
         self, tile_model: AbstractTileModel, tiling: AbstractTiling, systems, blocks=None
     ) -> Iterable[tuple[Any, np.ndarray]]:
-        """Yield each block with its contributions, (n_samples * n_tiles, n_outputs), in order.
+        """Yield each block with its contributions, (n_tiles, n_outputs), in order.
 
-        `blocks` are some of the plan's, None for all.
+        `blocks` are some of the blocks of `plan`; None for all.
         """
 
     @abstractmethod
@@ -50,10 +50,10 @@ class AbstractEvaluation(BaseEstimator, ABC):
         """Yield each block with the totals of its samples, (n_samples, n_outputs), in order."""
 
     def prepare(self, tile_model: AbstractTileModel, tiling: AbstractTiling) -> None:
-        """Do once what several threads must not do at the same time; most have nothing to do."""
+        """Initialise a tile model once, if that is not thread-safe. The default does nothing."""
 
     def tile_contributions(self, tile_model, tiles) -> np.ndarray:
-        """Return the contributions of single tiles, wherever they come from.
+        """Return the contributions of tiles.
 
         Parameters
         ----------
@@ -73,13 +73,13 @@ class AbstractEvaluation(BaseEstimator, ABC):
         ----------
         tile_model : AbstractTileModel
         tiling : AbstractTiling
-        systems : Fields
-            As ``tiling.check(X)`` returns them.
+        systems : Systems
+            As returned by ``tiling.check(X)``.
 
         Returns
         -------
         ndarray of shape (n_samples, n_outputs), float64
-            The correctly rounded sum of the totals of the blocks.
+            The correctly rounded sums of the totals of blocks.
         """
         totals = ExactTotals(tile_model.n_outputs)
         for block, block_totals in self.block_totals(tile_model, tiling, systems):
@@ -88,11 +88,12 @@ class AbstractEvaluation(BaseEstimator, ABC):
         return totals.rounded(systems.n_samples)
 
     def contributions(self, tile_model, tiling, systems) -> list[np.ndarray]:
-        """Return what each tile holds, per stack of the systems.
+        """Return the contribution of each tile, per stack of the systems.
 
         Returns
         -------
-        list of ndarray of shape (n_samples, *tile_grid, n_outputs), one for each stack
+        list of ndarray of shape (n_samples, *tile_grid, n_outputs)
+            One for each stack; without a grid as returned by `AbstractTiling.empty`.
         """
         out = tiling.empty(systems, tile_model.n_outputs)
         for block, values in self.block_contributions(tile_model, tiling, systems):
@@ -101,7 +102,7 @@ class AbstractEvaluation(BaseEstimator, ABC):
 
 
 def block_size(max_tiles, max_bytes, tile_model: AbstractTileModel) -> int:
-    """Return the most tiles of a block, by count or by what the tile model needs for one."""
+    """Return the maximum number of tiles of a block, from either limit."""
     if max_tiles is not None:
         return int(max_tiles)
     return max(1, int(max_bytes) // tile_model.bytes_per_tile)

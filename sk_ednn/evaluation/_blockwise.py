@@ -1,4 +1,4 @@
-"""What evaluations share that hand blocks of tiles to joblib's workers, one by one."""
+"""Base class of evaluations that distribute blocks to joblib's workers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ._base import AbstractEvaluation
 
 
 class BlockwiseEvaluation(AbstractEvaluation):
-    """Evaluate each block by itself, by functions that workers can be handed."""
+    """Evaluate each block independently, by static methods that run in workers."""
 
     _parameter_constraints = {
         "n_jobs": [Integral, None],
@@ -31,12 +31,12 @@ class BlockwiseEvaluation(AbstractEvaluation):
     @staticmethod
     @abstractmethod
     def contributions_of(tile_model, tiling, systems, block) -> np.ndarray:
-        """Return the contributions of one block, (n_samples * n_tiles, n_outputs)."""
+        """Return the contributions of a block, (n_tiles, n_outputs)."""
 
     @staticmethod
     @abstractmethod
     def totals_of(tile_model, tiling, systems, block) -> np.ndarray:
-        """Return the totals of one block, (n_samples, n_outputs)."""
+        """Return the totals of a block, (n_samples, n_outputs)."""
 
     def block_contributions(self, tile_model, tiling, systems, blocks=None):
         """Yield each block with its contributions; see `AbstractEvaluation`."""

@@ -1,4 +1,4 @@
-"""Chunks of an array that a task has been sent, read as if they were all of it."""
+"""A source made of the chunks of an array that were sent to a task."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .._utils.masks import unmasked
 
 
 class Layout:
-    """How some chunks lie in an array."""
+    """Positions of some chunks in an array."""
 
     def __init__(self, shape, dtype, bounds, indices):
         self.shape = shape
@@ -19,12 +19,12 @@ class Layout:
         self.indices = indices
 
     def of(self, chunks) -> Chunks:
-        """Return the source that these chunks make."""
+        """Return a source that reads from these chunks."""
         return Chunks(self, chunks)
 
 
 class Chunks:
-    """Some chunks of an array that are at hand, read by the places of the array."""
+    """A source that reads boxes of an array from some of its chunks."""
 
     spacing = None
 
@@ -32,7 +32,7 @@ class Chunks:
         self.shape = layout.shape
         self.dtype = layout.dtype
         self.bounds = layout.bounds
-        self.held = dict(zip(layout.indices, chunks, strict=True))
+        self.chunks = dict(zip(layout.indices, chunks, strict=True))
 
     def read(self, slices) -> np.ndarray:
         """Return the box of these slices."""
@@ -45,15 +45,15 @@ class Chunks:
             for ends, part in zip(self.bounds, slices, strict=True)
         ]
         for index in product(*ranges):
-            chunk = unmasked(self.held[index], "X")
+            chunk = unmasked(self.chunks[index], "X")
             if len(index) == sum(len(r) == 1 for r in ranges):
                 offsets = [ends[k] for ends, k in zip(self.bounds, index, strict=True)]
                 box = (slice(p.start - o, p.stop - o) for p, o in zip(slices, offsets, strict=True))
                 return chunk[tuple(box)]
-            here, there = [], []
+            source, target = [], []
             for ends, k, part in zip(self.bounds, index, slices, strict=True):
                 start, stop = max(part.start, ends[k]), min(part.stop, ends[k + 1])
-                here.append(slice(start - ends[k], stop - ends[k]))
-                there.append(slice(start - part.start, stop - part.start))
-            out[tuple(there)] = chunk[tuple(here)]
+                source.append(slice(start - ends[k], stop - ends[k]))
+                target.append(slice(start - part.start, stop - part.start))
+            out[tuple(target)] = chunk[tuple(source)]
         return out

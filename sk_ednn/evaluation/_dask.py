@@ -1,4 +1,4 @@
-"""Evaluate block by block with Dask: past one machine, and past memory."""
+"""Evaluation with Dask, on several machines and for fields larger than memory."""
 
 from __future__ import annotations
 
@@ -24,46 +24,44 @@ from ._unique import Unique
 
 @stored("DaskBlocks")
 class DaskBlocks(AbstractEvaluation):
-    """Evaluate groups of blocks as tasks of Dask, wherever these run.
+    """Evaluate groups of blocks as tasks of Dask.
 
-    `EDNNRegressor.predict` takes it for fields that are read piece by piece: dask arrays and
-    sources (`ArraySource`, `sk_ednn.atoms.AtomsSource`). It then returns a dask array; what is
-    active when that is computed does the work: threads where nothing is, processes, or a
-    `distributed.Client`. Fields in memory are evaluated at once. Totals are the same to the last
-    bit for any scheduler, any number of workers, any chunks and any groups, and equal to those of
-    `evaluation` without Dask.
+    `EDNNRegressor.predict` uses it for lazy fields: dask arrays and sources (`ArraySource`,
+    `sk_ednn.atoms.AtomsSource`). The result is then a dask array, computed by the active scheduler:
+    threads by default, processes, or a `distributed.Client`. Fields in memory are evaluated
+    immediately. Totals are bitwise the same for any scheduler and any number of workers, chunks
+    and groups, and equal to those of `evaluation` without Dask.
 
     Parameters
     ----------
     evaluation : AbstractEvaluation or None, default=None
-        What runs in the blocks: `Direct`, `Unique` or `Network`. None for `AutoEvaluation`.
+        Evaluation of the blocks: `Direct`, `Unique` or `Network`. None for `AutoEvaluation`.
     blocks_per_task : int, default=64
-        Most neighbouring blocks of a task. It takes fewer where there are few blocks, or where
-        they hold more than 256 MiB of the field.
+        Maximum number of adjacent blocks of a task. Tasks have fewer blocks if there are few, or
+        if they would read more than 256 MiB of the field.
     journal : str, path or None, default=None
-        A folder that all workers see. Each total of a block is recorded there; when the same
-        totals are asked for again, by another process too, only blocks that are not recorded are
-        computed. Records are found by a digest of the model, the tiling, the evaluation and the
-        source, whose files are known by their path, size and time. All of them must be such that
-        they can be told from others: no lambda, and no class defined in a function.
+        A folder shared by all workers, in which totals of blocks are recorded. When the same
+        totals are computed again, in any process, only blocks without a record are evaluated.
+        Records are identified by a hash of the model, the tiling, the evaluation and the source
+        (files by path, size and time). All of these must be hashable: lambdas, and classes defined
+        in a function, are rejected.
     verbose : int or None, default=None
-        Whether to show a progress bar while totals are computed, and with a `distributed.Client`
-        the address of its dashboard.
+        Whether to show a progress bar during the computation of totals and, with a
+        `distributed.Client`, the address of its dashboard.
 
     Notes
     -----
-    A task reads what its blocks see and no more, so that memory does not grow with the field. The
-    model is a task of the graph, known by its content: workers that are lost, all of them too,
-    cost the groups whose sums they held, and with a journal only those they were at. Lambdas and
-    classes without a name travel with it; what cannot travel at all, such as a lock, is evaluated
-    by the threads of one process. `Unique`
-    remembers nothing from block to block here: totals are to the last bit those of
-    ``Unique(table_size=0)``.
+    A task reads only what its blocks see, so that memory does not grow with the field. The model is
+    a task of the graph, keyed by its content. If workers are lost, even all of them, the groups
+    whose sums they stored are computed again; with a journal, only the groups in progress. Lambdas
+    and local classes are sent to workers along with the model. A model that cannot be pickled, for
+    example because it contains a lock, is evaluated by the threads of one process. `Unique` has no
+    cache here: totals are bitwise those of ``Unique(table_size=0)``.
 
     References
     ----------
-    K. Mills et al., Chem. Sci. 2019, 10, 4129, section 3.4: tiles are independent, so that the
-    evaluation of large systems is divided among machines.
+    K. Mills et al., Chem. Sci. 2019, 10, 4129, section 3.4: because tiles are independent, the
+    evaluation of large systems can be distributed.
 
     Examples
     --------
@@ -97,7 +95,7 @@ class DaskBlocks(AbstractEvaluation):
         self.verbose = verbose
 
     def tiles_per_block(self, tile_model, tiling, fields):
-        """Return the most tiles of a block; see `AbstractEvaluation`."""
+        """Return the maximum number of tiles of a block; see `AbstractEvaluation`."""
         return self._inner(tile_model, tiling, fields).tiles_per_block(tile_model, tiling, fields)
 
     def block_contributions(self, tile_model, tiling, fields, blocks=None):
@@ -116,7 +114,7 @@ class DaskBlocks(AbstractEvaluation):
         Returns
         -------
         dask.array.Array or ndarray of shape (n_samples, n_outputs), float64
-            An ndarray where the fields are in memory.
+            An ndarray if the fields are in memory.
         """
         if not tiling.is_grid:
             inner = self._inner(tile_model, tiling, fields)
@@ -130,7 +128,7 @@ class DaskBlocks(AbstractEvaluation):
         return totals if fields.lazy else totals.compute()
 
     def contributions(self, tile_model, tiling, fields):
-        """Return what each tile holds, per stack of the fields; see `AbstractEvaluation`."""
+        """Return the contribution of each tile, per stack; see `AbstractEvaluation`."""
         if not tiling.is_grid:
             inner = self._inner(tile_model, tiling, fields)
             return contributions_of_systems(self, inner, tile_model, tiling, fields)
@@ -145,17 +143,16 @@ class DaskBlocks(AbstractEvaluation):
             inner = inner.select(tile_model, tiling, fields)
         inner = clone(inner).set_params(n_jobs=1, verbose=0)
         if isinstance(inner, Unique):
-            # A table would make batches, and so last digits, depend on which blocks came before.
+            # With a cache, batches and thus round-off would depend on the order of blocks.
             inner.set_params(table_size=0)
         return inner
 
-    def _named(self, content, what) -> str:
-        """Return a name that differs where the content does, the same in every process.
+    def _hash(self, content, noun) -> str:
+        """Return a hash of the result of `content`, the same in every process.
 
-        What has no such name, being a lambda, say, gets one that nothing else has. A journal
-        cannot do with that.
+        Unhashable content, such as a lambda, gets a random name, unless there is a journal.
         """
-        cache = f"journal={str(self.journal)!r} stores finished totals, and names the {what}"
+        cache = f"journal={str(self.journal)!r} stores finished totals, and names the {noun}"
         try:
             with hashing_errors(cache, "Or set journal=None."):
                 return digest(content())

@@ -1,4 +1,4 @@
-"""Graphs of Dask: the blocks of one term over lazy fields, in groups, and what each reads."""
+"""Dask graphs of a term over lazy fields, with one task for each group of blocks."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from dask.highlevelgraph import HighLevelGraph
 
 from .._parallel.payloads import pack
 from .._utils.hashing import digest
+from .._utils.stacklevel import outside_package
 from ..fields._fields import Fields, Stack
 from ..fields._sources import ArraySource, source_identity
 from ..fields._views import OneField
@@ -22,20 +23,18 @@ from ..tiling._grid_base import box_sides, cut
 from . import _dask_tasks as tasks
 from ._chunks import Layout
 from ._dask_record import Record
-from ._groups import HELD_BYTES, EvaluatedTerm, Group, group_sites, group_totals
+from ._groups import GROUP_BYTES, EvaluatedTerm, Group, group_sites, group_totals
 
-# Goes into the names of runs: another number where records of old journals no longer hold.
+# Part of the hash of runs. Increase it when records of old journals become invalid.
 _FORMAT = 2
-# From a warning here up to whoever called `EDNNRegressor.predict`.
-_CALLER = 8
-# Sums that one task adds up.
+# Number of sums that one task adds up.
 _FAN_IN = 64
-# Tasks below which groups are made smaller, so that there is work for many workers.
-_LEAST_TASKS = 64
+# With fewer tasks than this, groups are made smaller to occupy more workers.
+_MIN_TASKS = 64
 
 
 class Work:
-    """One term over all fields, as graphs."""
+    """The graphs of a term over all fields."""
 
     def __init__(self, blocks: Any, tile_model, tiling, fields: Fields):
         self.blocks = blocks
@@ -43,20 +42,21 @@ class Work:
         self.fields = _as_sources(fields)
         self.term = EvaluatedTerm(evaluation, tile_model, tiling)
         self.max_tiles = evaluation.tiles_per_block(tile_model, tiling, fields)
-        how = type(evaluation), evaluation.get_params()
-        self.identity = blocks._named(
-            lambda: (tile_model.identity(), tiling.get_params(), how), "model"
+        params = type(evaluation), evaluation.get_params()
+        self.identity = blocks._hash(
+            lambda: (tile_model.identity(), tiling.get_params(), params), "model"
         )
 
-    def totals(self, index) -> da.Array:
+    def totals(self, stack) -> da.Array:
         """Return the totals of a stack, (n_samples, n_outputs)."""
-        graph = self._graph(index, "totals")
+        graph = self._graph(stack, "totals")
         sums = defaultdict(list)
         sizes = {}
         record = Record.of(self.blocks, graph)
-        for place, group in graph.groups:
-            sums[place[0]].append(graph.add("group", place, tasks.totals_of_group, group, record))
-            sizes[place[0]] = group.box[0].stop - group.box[0].start
+        for index, group in graph.groups:
+            key = graph.add("group", index, tasks.totals_of_group, group, record)
+            sums[index[0]].append(key)
+            sizes[index[0]] = group.box[0].stop - group.box[0].start
         for first, keys in sums.items():
             level = 0
             while len(keys) > _FAN_IN:
@@ -70,61 +70,64 @@ class Work:
             graph.tasks[graph.name, first, 0] = (tasks.rounded_totals, keys, sizes[first])
         return graph.array((tuple(sizes.values()), (self.term.tile_model.n_outputs,)))
 
-    def contributions(self, index) -> da.Array:
+    def contributions(self, stack) -> da.Array:
         """Return the contributions of a stack, (n_samples, *tile_grid, n_outputs)."""
-        graph = self._graph(index, "contributions")
+        graph = self._graph(stack, "contributions")
         ndim = len(graph.groups[0][0])
         sizes = [{} for _ in range(ndim)]
-        for place, group in graph.groups:
-            graph.add("", (*place, 0), tasks.contributions_of_group, group)
-            for along, k, part in zip(sizes, place, group.box, strict=True):
+        for index, group in graph.groups:
+            graph.add("", (*index, 0), tasks.contributions_of_group, group)
+            for along, k, part in zip(sizes, index, group.box, strict=True):
                 along[k] = part.stop - part.start
         chunks = tuple(tuple(along.values()) for along in sizes)
         return graph.array((*chunks, (self.term.tile_model.n_outputs,)))
 
-    def _graph(self, index, what) -> _Graph:
-        stack = self.fields.stacks[index]
+    def _graph(self, stack, result) -> _Graph:
         groups = _groups(
-            index, self.term.tiling, stack.values, self.max_tiles, self.blocks.blocks_per_task
-        )
-        return _Graph(self, index, what, groups)
+            stack, self.term.tiling, self.fields.stacks[stack].values, self.max_tiles,
+            self.blocks.blocks_per_task,
+        )  # fmt: skip
+        return _Graph(self, stack, result, groups)
 
 
 class _Graph:
-    """The tasks of one stack."""
+    """The tasks of a stack, which compute its totals or contributions."""
 
-    def __init__(self, work: Work, index, what, groups):
+    def __init__(self, work: Work, stack, result, groups):
         self.groups = groups
         self.fields = work.fields
         self.term = work.term
-        source = work.fields.stacks[index].values
-        most = work.blocks.blocks_per_task
-        identity = work.blocks._named(lambda: source_identity(source), "source")
+        source = work.fields.stacks[stack].values
+        identity = work.blocks._hash(lambda: source_identity(source), "source")
         self.run = digest((_FORMAT, work.identity, identity))
-        self.name = f"sk-ednn-{what}-{digest((self.run, source.shape, work.max_tiles, most))}"
+        layout = source.shape, work.max_tiles, work.blocks.blocks_per_task
+        self.name = f"sk-ednn-{result}-{digest((self.run, *layout))}"
         self.term_key = f"sk-ednn-term-{work.identity}"
         packed = pack(work.term, work.identity, "tile model")
-        # A task and not a value, so that it is computed again wherever it was lost.
-        self.tasks: dict = {self.term_key: (tasks.handed, packed)}
+        # A task rather than a value, so that it is computed again if a worker is lost.
+        self.tasks: dict = {self.term_key: (tasks.identity, packed)}
         self.inputs = []
         self.chunked = _dask_array(source)
         if self.chunked is None:
             self.source = f"sk-ednn-source-{digest(identity)}"
-            self.tasks[self.source] = (tasks.handed, pack(source, identity, "source of the fields"))
+            self.tasks[self.source] = (
+                tasks.identity,
+                pack(source, identity, "source of the fields"),
+            )
         else:
             self.inputs.append(self.chunked)
-            _note_small_chunks(self.chunked, work.term.tiling, groups[0][1])
+            _warn_of_small_chunks(self.chunked, work.term.tiling, groups[0][1])
 
-    def add(self, part, place, function, group, record=None):
+    def add(self, part, index, function, group, record=None):
         """Add the task of a group and return its key."""
-        key = (f"{self.name}-{part}" if part else self.name, *place)
-        done = {} if record is None else record.known(group)
+        key = (f"{self.name}-{part}" if part else self.name, *index)
+        done = {} if record is None else record.recorded(group)
         channel_axis = getattr(self.term.tiling, "channel_axis", None)
         job = tasks.Job(group, done, record, self.fields.known_range, channel_axis)
         if len(done) == len(group):
-            # Nothing to read: not the chunks of a dask array either.
+            # All blocks are recorded, so that no chunks are read.
             values = self.fields.stacks[group.stack].values
-            self.tasks[key] = (tasks.handed, group_totals(self.term, values, group, done))
+            self.tasks[key] = (tasks.identity, group_totals(self.term, values, group, done))
         elif self.chunked is None:
             self.tasks[key] = (function, self.term_key, self.source, None, job)
         else:
@@ -133,31 +136,32 @@ class _Graph:
         return key
 
     def array(self, chunks) -> da.Array:
-        """Return the array of these chunks."""
+        """Return the dask array with these chunks."""
         graph = HighLevelGraph.from_collections(self.name, self.tasks, dependencies=self.inputs)
         return da.Array(graph, self.name, chunks, dtype=np.float64)
 
 
-def _groups(index, tiling, source, max_tiles, most) -> list[tuple[tuple[int, ...], Group]]:
-    """Return the groups of a stack, each with its place among them."""
+def _groups(stack, tiling, source, max_tiles, max_blocks) -> list[tuple[tuple[int, ...], Group]]:
+    """Return the groups of a stack, each with its index along the samples and each axis."""
     n_samples, *field_shape = source.shape
     cuts = tiling.cuts(n_samples, tuple(field_shape), max_tiles)
     counts = [len(along) for along in cuts]
     n_blocks = int(np.prod(counts))
     n_bytes = float(np.prod([float(n) for n in source.shape])) * source.dtype.itemsize
-    most = min(most, n_blocks // _LEAST_TASKS, int(HELD_BYTES // (n_bytes / n_blocks)))
+    fitting = int(GROUP_BYTES // (n_bytes / n_blocks))
+    sides = box_sides(counts, max(1, min(max_blocks, n_blocks // _MIN_TASKS, fitting)))
     parts = [
         [along[part] for part in cut(n, side)]
-        for along, n, side in zip(cuts, counts, box_sides(counts, max(1, most)), strict=True)
+        for along, n, side in zip(cuts, counts, sides, strict=True)
     ]
     return [
-        (place, Group(index, tuple(along[k] for along, k in zip(parts, place, strict=True))))
-        for place in product(*(range(len(along)) for along in parts))
+        (index, Group(stack, tuple(along[k] for along, k in zip(parts, index, strict=True))))
+        for index in product(*(range(len(along)) for along in parts))
     ]
 
 
 def _as_sources(fields: Fields) -> Fields:
-    """Return the same fields, those in memory as dask arrays, which are sent chunk by chunk."""
+    """Return the fields with those in memory as dask arrays, which are sent chunk by chunk."""
     stacks = []
     for stack in fields.stacks:
         values = stack.values
@@ -170,7 +174,7 @@ def _as_sources(fields: Fields) -> Fields:
 
 
 def _dask_array(source) -> da.Array | None:
-    """Return the dask array behind a source, as a batch, or None."""
+    """Return the dask array of a source, with a sample axis, or None."""
     if isinstance(source, OneField):
         array = _dask_array(source.source)
         return None if array is None else array[None]
@@ -179,28 +183,27 @@ def _dask_array(source) -> da.Array | None:
 
 
 def _chunks_seen(array, tiling, group):
-    """Return which chunks of a dask array a group sees: how they lie, and their keys."""
+    """Return the layout and the keys of the chunks of a dask array that a group sees."""
     sites = group_sites(tiling, array.shape, group)
     bounds = [np.concatenate([[0], np.cumsum(along)]) for along in array.chunks]
-    seen = [
+    by_axis = [
         np.unique(np.searchsorted(ends, along, side="right") - 1).tolist()
         for ends, along in zip(bounds, sites, strict=True)
     ]
-    indices = list(product(*seen))
+    indices = list(product(*by_axis))
     return Layout(array.shape, array.dtype, bounds, indices), [(array.name, *i) for i in indices]
 
 
-def _note_small_chunks(array, tiling, group) -> None:
-    """Say so where chunks are smaller than what lies around a focus."""
-    shape = array.shape
-    one = Group(group.stack, tuple((slice(0, 1),) for _ in group.cuts))
-    seen = [len(along) for along in group_sites(tiling, shape, one)]
-    pairs = zip(shape, seen, array.chunksize, strict=True)
-    if any(2 * chunk < around - 1 < length for length, around, chunk in pairs):
+def _warn_of_small_chunks(array, tiling, group) -> None:
+    """Warn if chunks are smaller than the context of a tile."""
+    tile = Group(group.stack, tuple((slice(0, 1),) for _ in group.cuts))
+    window = [len(along) for along in group_sites(tiling, array.shape, tile)]
+    sizes = zip(array.shape, window, array.chunksize, strict=True)
+    if any(2 * chunk < n_seen - 1 < length for length, n_seen, chunk in sizes):
         warnings.warn(
-            f"Chunks of {array.chunksize} are smaller than the context around a tile, which sees "
-            f"{tuple(seen)}: totals are right, but each chunk is sent to many tasks. A larger "
-            "chunk, by rechunk(), is faster.",
+            f"Chunks of {array.chunksize} are smaller than the context of a tile, which sees "
+            f"{tuple(window)}. Totals are correct, but each chunk is sent to many tasks. Larger "
+            "chunks, from rechunk(), are faster.",
             PerformanceWarning,
-            stacklevel=_CALLER,
+            stacklevel=outside_package(),
         )

@@ -1,4 +1,4 @@
-"""A record of the blocks that tasks have finished: a journal on disk, a progress bar."""
+"""Records of finished blocks: a journal on disk and a progress bar."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _TOPIC = "sk-ednn-blocks"
 
 @dataclass(frozen=True)
 class Record:
-    """What a task tells of the blocks it has done: a journal, a progress bar."""
+    """The journal and the progress bar to which a task reports finished blocks."""
 
     journal: str | None
     run: str
@@ -28,7 +28,7 @@ class Record:
 
     @classmethod
     def of(cls, blocks: Any, graph: Any) -> Record | None:
-        """Return the record of a run, or None where nothing is to be told."""
+        """Return the record of a run, or None without journal and progress bar."""
         if blocks.journal is None and not blocks.verbose:
             return None
         folder = None if blocks.journal is None else os.path.abspath(blocks.journal)
@@ -36,29 +36,29 @@ class Record:
         known = {} if folder is None else Journal.read(folder, graph.run, n_outputs)
         record = cls(folder, graph.run, n_outputs, bool(blocks.verbose), known)
         if record.verbose:
-            n_done = sum(len(record.known(group)) for _, group in graph.groups)
+            n_done = sum(len(record.recorded(group)) for _, group in graph.groups)
             n_blocks = sum(len(group) for _, group in graph.groups)
             ProgressBar(graph.run, n_blocks, n_done)
             _listen()
         return record
 
-    def known(self, group) -> dict:
-        """Return what is recorded of a group's blocks."""
+    def recorded(self, group) -> dict:
+        """Return the recorded totals of the blocks of a group, by key."""
         if not self._known:
             return {}
         keys = (key_of(group.stack, block) for block in group.blocks())
         return {key: self._known[key] for key in keys if key in self._known}
 
-    def found(self, group, done) -> dict:
-        """Return what this process finds recorded of a group's blocks, beside what is known."""
+    def newly_recorded(self, group, done) -> dict:
+        """Return totals of blocks of a group that were recorded since the graph was built."""
         if self.journal is None:
             return {}
-        found = self._file().found
-        keys = (key_of(group.stack, block) for block in group.blocks()) if found else ()
-        found = {key: found[key] for key in keys if key in found and key not in done}
-        for key in found:
+        entries = self._file().found
+        keys = (key_of(group.stack, block) for block in group.blocks()) if entries else ()
+        totals = {key: entries[key] for key in keys if key in entries and key not in done}
+        for key in totals:
             self._count(key)
-        return found
+        return totals
 
     def finished(self, block, totals) -> None:
         """Record a block."""
@@ -72,7 +72,7 @@ class Record:
             bar.report(block)
 
     def end(self, finished) -> None:
-        """Put what was recorded on the disk, and tell the client of the blocks of a group."""
+        """Flush the journal to disk, and report the blocks of a group to the client."""
         if self.journal is not None and finished:
             self._file().sync()
         distributed = sys.modules.get("distributed")
@@ -80,19 +80,19 @@ class Record:
             try:
                 worker = distributed.get_worker()
             except ValueError:
-                return  # a process of another scheduler, which has no way to say it
+                return  # a process of another scheduler, which cannot report
             worker.log_event(_TOPIC, {"run": self.run, "blocks": finished})
 
     def _file(self) -> Journal:
         return Journal.of_process(self.journal, self.run, self.n_outputs)
 
     def __reduce__(self):
-        # Without what other groups have done.
+        # Without the records of other groups.
         return Record, (self.journal, self.run, self.n_outputs, self.verbose)
 
 
 def _listen() -> None:
-    """Have the client of a cluster, if there is one, hear of blocks; say where its dashboard is."""
+    """Subscribe the client of a cluster, if any, to reports, and print its dashboard's address."""
     distributed = sys.modules.get("distributed")
     if distributed is None:
         return
@@ -100,12 +100,12 @@ def _listen() -> None:
         client = distributed.get_client()
     except ValueError:
         return
-    client.subscribe_topic(_TOPIC, _heard)
+    client.subscribe_topic(_TOPIC, _on_report)
     if "dashboard" in client.scheduler_info(n_workers=0)["services"]:
         tqdm.write(f"Dashboard: {client.dashboard_link}", file=sys.stderr)
 
 
-def _heard(event):
+def _on_report(event):
     _, message = event
     bar = ProgressBar.of(message["run"])
     if bar is not None:

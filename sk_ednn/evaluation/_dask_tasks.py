@@ -1,4 +1,4 @@
-"""Tasks of Dask: each evaluates a group of blocks, or adds up what others have found."""
+"""Tasks of Dask, which evaluate a group of blocks or add up the results of other tasks."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from ._exact import ExactTotals
 from ._groups import Group, group_contributions, group_totals
 
 
-def handed(packed):
-    return packed
+def identity(value):
+    return value
 
 
 @dataclass(frozen=True)
 class Job:
-    """A group, what is known of it already, and whom to tell: one object, opaque to Dask."""
+    """A group, its recorded totals and where to report: one object that Dask does not inspect."""
 
     group: Group
     done: dict
@@ -30,19 +30,19 @@ class Job:
     channel_axis: int | None
 
     def watched(self, source):
-        """Return a source that is compared with the range of the fit, where that is known."""
+        """Return the source, wrapped so that its range can be compared with that of the fit."""
         return source if self.known_range is None else WatchedSource(source, self.channel_axis)
 
     def compare(self, source) -> None:
-        """Warn whoever computes of values far outside what the model was fitted to."""
+        """Warn if values are far outside the range that the model was fitted to."""
         if self.known_range is None:
             return
-        doubt = source.doubt(self.known_range)
-        if doubt is not None:
-            # distributed hands it on to the client; it is loaded where its workers run.
+        message = source.doubt(self.known_range)
+        if message is not None:
+            # On workers of distributed, where it is loaded, its warn() passes this to the client.
             distributed = sys.modules.get("distributed")
             warn = warnings.warn if distributed is None else distributed.warn
-            warn(doubt, NoveltyWarning)
+            warn(message, NoveltyWarning)
 
 
 def totals_of_group(term, source, chunks, job):
@@ -51,15 +51,15 @@ def totals_of_group(term, source, chunks, job):
         totals = group_totals(term.open(), source, job.group, job.done)
         job.compare(source)
         return totals
-    found = record.found(job.group, job.done)
-    finished = list(found)
+    recorded = record.newly_recorded(job.group, job.done)
+    finished = list(recorded)
 
-    def tell(block, block_totals):
+    def report(block, block_totals):
         record.finished(block, block_totals)
         finished.append(block)
 
-    done = {**job.done, **found}
-    totals = group_totals(term.open(), source, job.group, done, tell)
+    done = {**job.done, **recorded}
+    totals = group_totals(term.open(), source, job.group, done, report)
     record.end(finished)
     job.compare(source)
     return totals

@@ -1,4 +1,4 @@
-"""Sums that do not depend on their order, nor on how they were divided."""
+"""Exact sums, which do not depend on order or grouping."""
 
 from __future__ import annotations
 
@@ -6,15 +6,14 @@ import math
 
 import numpy as np
 
-# Totals of blocks that are kept before they are condensed into the few numbers they add up to.
-_KEPT = 4096
+# Number of block totals per sample above which they are condensed; see `exact_parts`.
+_MAX_PARTS = 4096
 
 
 def exact_parts(values) -> list[float]:
-    """Return a few floats whose exact sum is that of `values`.
+    """Return a few floats with the same exact sum as `values`.
 
-    Their sum by `math.fsum`, together with any others, is the one that all the values would have
-    given.
+    In a sum by `math.fsum`, they can replace `values`, also with further terms.
 
     Parameters
     ----------
@@ -23,7 +22,7 @@ def exact_parts(values) -> list[float]:
     Returns
     -------
     list of float
-        Falling in magnitude; empty where the sum is 0.
+        Of decreasing magnitude; empty if the sum is 0.
 
     Examples
     --------
@@ -33,7 +32,7 @@ def exact_parts(values) -> list[float]:
     """
     parts: list[float] = []
     rest = list(values)
-    # What is left is a multiple of the smallest float, so that it is 0 or rounds to something.
+    # The remainder is a multiple of the smallest float, so that it is 0 or rounds to another value.
     while part := math.fsum(rest):
         parts.append(part)
         rest.append(-part)
@@ -41,7 +40,7 @@ def exact_parts(values) -> list[float]:
 
 
 class ExactTotals:
-    """Totals of samples, to which those of blocks are added in any order.
+    """Totals of samples, to which totals of blocks are added exactly, in any order.
 
     Parameters
     ----------
@@ -54,14 +53,14 @@ class ExactTotals:
         self._parts: dict[int, list[list[float]]] = {}
 
     def add(self, samples, totals, whole) -> None:
-        """Add what a block gives its samples.
+        """Add the totals of a block.
 
         Parameters
         ----------
         samples : ndarray of int of shape (n,)
         totals : ndarray of shape (n, n_outputs)
         whole : bool
-            Whether the block holds all tiles of its samples.
+            Whether the block contains all tiles of its samples.
         """
         if whole:
             self._whole.append((samples, totals))
@@ -70,20 +69,20 @@ class ExactTotals:
             columns = self._parts.setdefault(sample, [[] for _ in range(self.n_outputs)])
             for column, value in zip(columns, row, strict=True):
                 column.append(value)
-                if len(column) >= _KEPT:
+                if len(column) >= _MAX_PARTS:
                     column[:] = exact_parts(column)
 
     def merge(self, other: ExactTotals) -> ExactTotals:
-        """Add what another one holds, and return this one."""
+        """Add the totals of another instance and return this one."""
         self._whole.extend(other._whole)
         for sample, columns in other._parts.items():
-            own = self._parts.setdefault(sample, [[] for _ in range(self.n_outputs)])
-            for column, values in zip(own, columns, strict=True):
+            merged = self._parts.setdefault(sample, [[] for _ in range(self.n_outputs)])
+            for column, values in zip(merged, columns, strict=True):
                 column.extend(values)
         return self
 
     def condensed(self) -> ExactTotals:
-        """Return the same sums in as few numbers as hold them exactly."""
+        """Return the same sums, each represented by a few numbers; see `exact_parts`."""
         condensed = ExactTotals(self.n_outputs)
         condensed._whole = self._whole
         for sample, columns in self._parts.items():
@@ -91,7 +90,7 @@ class ExactTotals:
         return condensed
 
     def rounded(self, n_samples) -> np.ndarray:
-        """Return the totals of samples 0 to n_samples, rounded once: (n_samples, n_outputs)."""
+        """Return the correctly rounded totals, of shape (n_samples, n_outputs)."""
         totals = np.zeros((n_samples, self.n_outputs))
         for samples, values in self._whole:
             totals[samples] = values

@@ -1,13 +1,13 @@
-"""Groups of blocks: what one task of a cluster does."""
+"""Groups of blocks, the work of one task of a cluster."""
 
 from __future__ import annotations
 
 import os
 import socket
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import product
-from typing import Any
 
 import numpy as np
 
@@ -19,33 +19,33 @@ from ..tiling import AbstractTiling, Block
 from ._base import AbstractEvaluation
 from ._exact import ExactTotals
 
-# What a group may hold of its field while its blocks are evaluated.
-HELD_BYTES = 1 << 28
+# Maximum memory of the part of a field that a group reads.
+GROUP_BYTES = 1 << 28
 
 
 @dataclass(frozen=True)
 class EvaluatedTerm:
-    """A fitted term and how it is evaluated: what all groups share."""
+    """A fitted term and its evaluation, which all groups share."""
 
     evaluation: AbstractEvaluation
     tile_model: AbstractTileModel
     tiling: AbstractTiling
 
     def prepare(self) -> None:
-        """Do what several threads must not do at the same time."""
+        """Initialise what is not thread-safe; see `AbstractEvaluation.prepare`."""
         self.evaluation.prepare(self.tile_model, self.tiling)
 
 
 @dataclass(frozen=True)
 class Group:
-    """A box of neighbouring blocks.
+    """A box of adjacent blocks.
 
     Attributes
     ----------
     stack : int
-        Which stack of the fields.
+        Index of the stack of fields.
     cuts : tuple of tuple of slice
-        Where its blocks are cut, along the samples and along each axis of the tile grid.
+        Slices of the blocks along the samples and along each axis of the tile grid.
     """
 
     stack: int
@@ -53,20 +53,20 @@ class Group:
 
     @property
     def box(self) -> tuple[slice, ...]:
-        """The samples, and the tiles along each axis, from the first to the last."""
+        """Slices of the samples and of the tiles along each axis."""
         return tuple(slice(along[0].start, along[-1].stop) for along in self.cuts)
 
     def __len__(self) -> int:
         return int(np.prod([len(along) for along in self.cuts]))
 
     def blocks(self) -> Iterator[Block]:
-        """Yield the blocks, of stack 0."""
+        """Yield the blocks, as blocks of stack 0."""
         for samples, *region in product(*self.cuts):
             yield Block(0, samples, tuple(region))
 
 
 def key_of(stack, block) -> tuple[int, ...]:
-    """Return a block as integers: its stack, its samples and its region."""
+    """Return the stack, the samples and the region of a block as integers."""
     ends = ((part.start, part.stop) for part in (block.samples, *block.region))
     return (stack, *(end for pair in ends for end in pair))
 
@@ -74,18 +74,18 @@ def key_of(stack, block) -> tuple[int, ...]:
 def group_totals(
     term: EvaluatedTerm, source, group: Group, done: dict, finished=None
 ) -> ExactTotals:
-    """Return the exact totals of the samples of a group, counted from its first.
+    """Return the exact totals of the samples of a group, indexed from its first sample.
 
     Parameters
     ----------
     term : EvaluatedTerm
     source : FieldSource
-        Read for the blocks that are not known.
+        Read for the blocks that are not in `done`.
     group : Group
     done : dict of tuple to ndarray
-        Totals of blocks that are known, by `key_of`.
+        Totals of finished blocks, by `key_of`.
     finished : callable or None
-        Told of each block that was evaluated, with its totals.
+        Called with the key and the totals of each evaluated block.
     """
     totals = ExactTotals(term.tile_model.n_outputs)
     grid = term.tiling.tile_grid(tuple(source.shape[1:]))
@@ -95,18 +95,18 @@ def group_totals(
         samples = np.arange(block.samples.start - first, block.samples.stop - first)
         totals.add(samples, block_totals, block.grid == tuple(grid))
 
-    unknown = []
+    missing = []
     for block in group.blocks():
         key = key_of(group.stack, block)
         if key in done:
             add(block, done[key])
         else:
-            unknown.append(block)
-    if unknown:
+            missing.append(block)
+    if missing:
         fields = _fields(term, source, group)
         function = term.evaluation.block_totals
         for block, block_totals in _evaluated(
-            function, _joined_totals, term, fields, group, unknown
+            function, _joined_totals, term, fields, group, missing
         ):
             add(block, block_totals)
             if finished is not None:
@@ -115,7 +115,7 @@ def group_totals(
 
 
 def group_contributions(term: EvaluatedTerm, source, group: Group) -> np.ndarray:
-    """Return the contributions of a group's tiles: (n_samples, *tiles of the box, n_outputs)."""
+    """Return the contributions of the tiles of a group, (n_samples, *grid of box, n_outputs)."""
     fields = _fields(term, source, group)
     box = group.box
     out = np.empty((*(part.stop - part.start for part in box), term.tile_model.n_outputs))
@@ -127,40 +127,40 @@ def group_contributions(term: EvaluatedTerm, source, group: Group) -> np.ndarray
         group,
         list(group.blocks()),
     ):
-        place = tuple(
+        index = tuple(
             slice(part.start - whole.start, part.stop - whole.start)
             for part, whole in zip((block.samples, *block.region), box, strict=True)
         )
-        out[place] = values.reshape(out[place].shape)
+        out[index] = values.reshape(out[index].shape)
     return out
 
 
 def _fields(term, source, group) -> Fields:
-    """Return fields to read a group's blocks from, what is stored in chunks read already."""
+    """Return the fields of a group; those stored in chunks are read at once."""
     if getattr(source, "chunks", None) is not None:
         sites = group_sites(term.tiling, source.shape, group)
         n_bytes = np.prod([float(len(along)) for along in sites]) * source.dtype.itemsize
-        # Blocks that share a chunk would each decompress it.
-        if n_bytes <= HELD_BYTES:
-            with _Placed(group, None):
+        # Otherwise each of the blocks that share a chunk would decompress it.
+        if n_bytes <= GROUP_BYTES:
+            with _located_errors(group, None):
                 source = Window(source.shape, sites, read_sites(source, sites))
     return Fields((Stack(np.arange(source.shape[0]), source),), source.shape[0], False)
 
 
 def group_sites(tiling, shape, group) -> list[np.ndarray]:
-    """Return the samples and the sites that a group sees, per axis of a source of this shape."""
+    """Return the samples and sites that a group sees, per axis of a source of this shape."""
     samples, *region = group.box
     return [np.arange(samples.start, samples.stop), *tiling.sites(shape[1:], tuple(region))]
 
 
 def _evaluated(function, join, term, fields, group, blocks):
-    """Yield what a function of an evaluation does, saying where it went wrong if it does.
+    """Yield the results of a method of an evaluation for each block, with located errors.
 
-    A block that does not fit into memory is evaluated in parts, which `join` puts together.
+    A block that exceeds the memory is evaluated in parts, whose results are joined by `join`.
     """
 
-    def evaluated(some):
-        return iter(function(term.tile_model, term.tiling, fields, some))
+    def evaluated(blocks):
+        return iter(function(term.tile_model, term.tiling, fields, blocks))
 
     def in_parts(block, error):
         halves = _halves(block)
@@ -171,27 +171,27 @@ def _evaluated(function, join, term, fields, group, blocks):
         for part in parts:
             try:
                 values.append(next(evaluated([part]))[1])
-            except Exception as lack:
-                if not _is_lack_of_memory(lack):
+            except Exception as part_error:
+                if not _is_memory_error(part_error):
                     raise
-                values.append(in_parts(part, lack))
+                values.append(in_parts(part, part_error))
         return join(values, parts, axis)
 
-    found = evaluated(blocks)
+    results = evaluated(blocks)
     for number, block in enumerate(blocks):
-        with _Placed(group, block):
+        with _located_errors(group, block):
             try:
-                pair = next(found)
+                pair = next(results)
             except Exception as error:
-                if not _is_lack_of_memory(error):
+                if not _is_memory_error(error):
                     raise
                 pair = block, in_parts(block, error)
-                found = evaluated(blocks[number + 1 :])
+                results = evaluated(blocks[number + 1 :])
             yield pair
 
 
-def _is_lack_of_memory(error) -> bool:
-    # torch's have types of their own, and torch may not be there to ask.
+def _is_memory_error(error) -> bool:
+    # torch raises other types, and may not be installed.
     return (
         isinstance(error, MemoryError)
         or type(error).__name__ == "OutOfMemoryError"
@@ -200,7 +200,7 @@ def _is_lack_of_memory(error) -> bool:
 
 
 def _halves(block) -> tuple[int, list[Block]] | None:
-    """Return two halves of a block and the axis they are cut along, None where it is one tile."""
+    """Return the longest axis of a block and its halves along it, or None for a single tile."""
     box = (block.samples, *block.region)
     lengths = [part.stop - part.start for part in box]
     axis = int(np.argmax(lengths))
@@ -226,34 +226,29 @@ def _joined_contributions(values, parts, axis) -> np.ndarray:
     return np.concatenate(values, axis=axis).reshape(-1, values[0].shape[-1])
 
 
-class _Placed:
-    """Say which block an error belongs to."""
-
-    def __init__(self, group, block):
-        self.group = group
-        self.block = block
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, kind, error, traceback) -> Any:
-        if not isinstance(error, Exception) or isinstance(error, (MemoryError, BlockError)):
-            return False
-        box = self.group.box if self.block is None else (self.block.samples, *self.block.region)
+@contextmanager
+def _located_errors(group, block):
+    """Add the block, or the group if `block` is None, to the messages of errors."""
+    try:
+        yield
+    except (MemoryError, BlockError):
+        raise
+    except Exception as error:
+        box = group.box if block is None else (block.samples, *block.region)
         samples, *region = (f"{part.start}:{part.stop}" for part in box)
         where = (
             f"The block of tiles [{', '.join(region)}] of sample(s) {samples} of stack "
-            f"{self.group.stack} failed in process {os.getpid()} on {socket.gethostname()}: "
+            f"{group.stack} failed in process {os.getpid()} on {socket.gethostname()}: "
         )
         if isinstance(error, EDNNError):
             raise type(error)(f"{where}{error}") from error
-        advice = "Look at the data there"
+        advice = "Check the data there"
         if isinstance(error, OSError):
             advice = (
-                "See whether the file or chunk is whole and can be read on every worker, and write "
-                "it again where it is not"
+                "Check that the file or chunk is complete and readable on every worker, and write "
+                "it again if it is not"
             )
         raise BlockError(
             f"{where}{type(error).__name__}: {str(error).rstrip('.')}. {advice}. With a journal, "
-            "DaskBlocks(journal=...), only the blocks that failed are computed again."
+            "DaskBlocks(journal=...), only failed blocks are computed again."
         ) from error

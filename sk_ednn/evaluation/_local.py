@@ -1,4 +1,4 @@
-"""The change of a total when a few sites change, at a cost that does not grow with the field."""
+"""Changes of a total under local changes, at a cost independent of the size of the field."""
 
 from __future__ import annotations
 
@@ -13,36 +13,36 @@ from ..exceptions import NoveltyWarning, TileModelError, TilingError
 from ..fields._fields import check_fields, require_finite
 from ..fields._range import InputRange, extremes
 from ..fields._sources import as_array
-from ._ledger import Ledger, flat_sites
+from ._incremental import IncrementalTotals, flat_sites
 
 
 class LocalUpdates:
-    """The total of one field, kept up to date while its sites change.
+    """The total of one field, updated incrementally as sites change.
 
-    Only the tiles that see a changed site are evaluated again, so a change costs the same in a
-    field of any size. That is what Monte Carlo needs: propose a move, look at what it costs,
-    accept it or propose another.
+    Only tiles that see a changed site are evaluated again, so that the cost of a change does not
+    depend on the size of the field. This is what Monte Carlo simulations need: propose a move,
+    look at the change of the total, and accept the move or propose another.
 
     Parameters
     ----------
     model : EDNNRegressor
-        Fitted, with a `GridTiling` (each, where it has several terms).
+        A fitted model; all its terms must have a `GridTiling`.
     field : array-like of shape field_shape
-        One field, its channel axis included. It is copied, and keeps its type.
+        One field, channel axis included. It is copied and keeps its dtype.
 
     Raises
     ------
     TilingError, TileModelError, ValueError
-        Where the field does not suit the model, as `EDNNRegressor.predict` says.
+        If the field does not suit the model; see `EDNNRegressor.predict`.
 
     Notes
     -----
-    Contributions are looked up or evaluated as ``model.evaluation_`` does it: where tiles repeat,
-    `Unique` remembers those it has seen, and soon nothing is evaluated at all. The total is summed
-    with compensation, and what a tile holds is replaced, never added to: rounding errors do not
-    grow with the number of moves.
+    Contributions are computed by ``model.evaluation_``. If tiles repeat, `Unique` caches their
+    contributions, and soon no tiles are evaluated at all. The total is a compensated sum, and
+    contributions of tiles are replaced rather than incremented, so that round-off does not grow
+    with the number of moves.
 
-    Memory is one float64 for each tile and output, besides the field.
+    Besides the field, memory is one float64 for each tile and output.
 
     References
     ----------
@@ -51,7 +51,7 @@ class LocalUpdates:
 
     Examples
     --------
-    What it costs to turn one spin, in a field 256 times larger than those of the training:
+    Flip spins in a field 256 times larger than the training fields:
 
     >>> import numpy as np
     >>> from sk_ednn import EDNNRegressor
@@ -60,12 +60,12 @@ class LocalUpdates:
     >>> small = make_ising(500, (8, 8), random_state=0)
     >>> model = EDNNRegressor().fit(small.fields, small.energies)
     >>> local = LocalUpdates(model, np.ones((128, 128), dtype=np.int8))
-    >>> print(f"{local.propose([[5, 7]], [-1]):.4f}")  # four bonds, each by 2 J
+    >>> print(f"{local.propose([[5, 7]], [-1]):.4f}")  # four bonds of 2 J
     8.0000
     >>> local.accept()
-    >>> print(f"{local.propose([[5, 8]], [-1]):.4f}")  # its neighbour: two domain walls more
+    >>> print(f"{local.propose([[5, 8]], [-1]):.4f}")  # its neighbour
     4.0000
-    >>> costs = local.propose([[[5, 7]], [[0, 0]]], [[1], [-1]])  # two moves, each on its own
+    >>> costs = local.propose([[[5, 7]], [[0, 0]]], [[1], [-1]])  # two separate moves
     >>> print(np.round(costs, 4))
     [-8.  8.]
     >>> local.accept(costs < 0)
@@ -78,67 +78,68 @@ class LocalUpdates:
         for _, tiling in terms:
             if not tiling.is_grid:
                 raise TilingError(
-                    "Local updates change sites of a field on a grid; the model's tiling is "
-                    f"{tiling!r}. Predict the changed system anew."
+                    "Local updates change sites of a field on a grid, but the tiling of the model "
+                    f"is {tiling!r}. Call predict for the changed system."
                 )
         fields = model._check_predicted([as_array(field, "field", expected="one field")])
-        self._ledger = Ledger(running(model, terms, fields), fields.stacks[0].values)
+        evaluated = running(model, terms, fields)
+        self._incremental = IncrementalTotals(evaluated, fields.stacks[0].values)
         self._single = model._y_ndim == 1
-        self._total = self._ledger.totals[0]
-        self._lost = np.zeros_like(self._total)
+        self._total = self._incremental.totals[0]
+        self._compensation = np.zeros_like(self._total)
         self._changes = self._n_moves = None
         values = getattr(model, "input_range_", None)  # of no file that was written without
         self._known = None if values is None else InputRange.from_array(values)
 
     def __copy__(self):
-        """Return an independent copy: a shared field and totals apart would not match."""
+        """Return a deep copy, because field and total must not be shared separately."""
         return copy.deepcopy(self)
 
     @property
     def field(self) -> np.ndarray:
-        """A copy of the field as it is now."""
-        return self._ledger.fields[0]
+        """A copy of the current field."""
+        return self._incremental.fields[0]
 
     @property
     def total(self):
-        """The total of the field as it is now: a float, or an ndarray of shape (n_outputs,)."""
-        total = self._total + self._lost
+        """The current total: a float, or an ndarray of shape (n_outputs,)."""
+        total = self._total + self._compensation
         return float(total[0]) if self._single else total
 
     def propose(self, sites, values):
-        """Return what moves would add to the total; nothing is changed.
+        """Return the changes of the total that moves would cause, without making them.
 
         Parameters
         ----------
         sites : array-like of int of shape (n_sites, n_grid_axes), or \
                 (n_moves, n_sites, n_grid_axes)
             Grid indices of the sites of one move, or of each of several moves.
-        values : array-like of shape sites.shape[:-1], with a last axis of n_channels if there are
-            What the sites would become.
+        values : array-like of shape (*sites.shape[:-1][, n_channels])
+            New values of the sites.
 
         Returns
         -------
         float, or ndarray of shape (n_moves,)
-            For each move, the change of the total if it alone were made. With a last axis of
+            For each move, the change of the total if only this move is made. With a last axis of
             n_outputs for models of several totals.
 
         Raises
         ------
         ValueError
-            Where a site is outside of the field or comes twice in a move, where a value is NaN,
-            infinite, or not one that the type of the field can hold. There is then no proposal:
-            the one before cannot be accepted any more.
+            If a site is outside of the field or occurs twice in a move, or if a value is NaN,
+            infinite, or cannot be represented in the dtype of the field. The previous proposal is
+            then discarded, too.
 
         Warns
         -----
         NoveltyWarning
-            The first time that values lie far outside those that the model was fitted to.
+            The first time that values lie far outside those of the fit.
         """
-        self._n_moves = None  # until it has succeeded there is no proposal
+        self._n_moves = None  # discards the previous proposal
         sites, values, several = self._checked(sites, values)
         self._warn_of_range(values)
         owners = np.zeros(len(sites), dtype=np.intp)
-        changes = self._ledger.propose(owners, sites, values)
+        changes = self._incremental.propose(owners, sites, values)
         self._changes, self._n_moves = changes, len(sites)
         if self._single:
             changes = changes[:, 0]
@@ -146,42 +147,43 @@ class LocalUpdates:
         return changes.copy() if several else changes[0].copy()
 
     def accept(self, mask=None) -> None:
-        """Carry out the last proposal.
+        """Make the moves of the last proposal.
 
         Parameters
         ----------
         mask : array-like of bool of shape (n_moves,), default=None
-            Which of its moves. None for all.
+            The moves to make. None for all.
 
         Raises
         ------
         ValueError
-            Where there is no proposal, or where a tile sees sites of two of the moves: what both
-            cost together is then not the sum of what they cost alone. Nothing is changed.
+            If there is no proposal, or if a tile sees sites of two of the moves, so that their
+            changes do not add up. No move is then made.
         """
         if self._n_moves is None:
             raise ValueError(
-                "There is nothing to accept: call propose first. A proposal can be accepted once."
+                "There is no proposal to accept. Call propose first; each proposal can be accepted "
+                "once."
             )
         mask = np.ones(self._n_moves, dtype=bool) if mask is None else as_array(mask, "mask")
         if mask.dtype != bool or mask.shape not in ((self._n_moves,), ()):
             raise ValueError(
-                f"mask must be booleans of shape ({self._n_moves},), one for each move proposed; "
-                f"got shape {mask.shape} of type {mask.dtype}."
+                f"mask must be booleans of shape ({self._n_moves},), one for each proposed move; "
+                f"got shape {mask.shape} and dtype {mask.dtype}."
             )
         if mask.ndim == 0:
             mask = np.full(self._n_moves, mask)
-        clash = self._ledger.clash(mask)
+        clash = self._incremental.clash(mask)
         if clash is not None:
             raise ValueError(
-                f"Moves {clash[0]} and {clash[1]} cannot be accepted together: a tile sees sites "
-                "of both. Propose them as one move of several sites, or one after the other."
+                f"Moves {clash[0]} and {clash[1]} cannot be accepted together, because a tile sees "
+                "sites of both. Propose them as one move of several sites, or one after the other."
             )
-        self._ledger.accept(mask)
+        self._incremental.accept(mask)
         change = np.array([math.fsum(column) for column in self._changes[mask].T])
         total = self._total + change
         large = np.abs(self._total) >= np.abs(change)
-        self._lost += np.where(
+        self._compensation += np.where(
             large, (self._total - total) + change, (change - total) + self._total
         )
         self._total = total
@@ -199,19 +201,21 @@ class LocalUpdates:
             warnings.warn(doubt, NoveltyWarning, stacklevel=3)
 
     def _checked(self, sites, values):
-        """Return sites (n_moves, n_sites, n_axes), values to match, and whether there are moves."""
-        grid, field = self._ledger.grid, self._ledger.values
+        """Return sites (n_moves, n_sites, n_axes), their values, and whether an axis was moves."""
+        grid, field = self._incremental.grid, self._incremental.values
         sites, values = as_array(sites, "sites"), as_array(values, "values")
         if sites.ndim not in (2, 3) or sites.shape[-1] != len(grid) or sites.dtype.kind not in "iu":
             raise TilingError(
                 f"sites must be integers of shape (n_sites, {len(grid)}) for one move, or "
-                f"(n_moves, n_sites, {len(grid)}); got shape {sites.shape} of type {sites.dtype}."
+                f"(n_moves, n_sites, {len(grid)}); got shape {sites.shape} and dtype {sites.dtype}."
             )
         if sites.size == 0:
-            raise TilingError(f"A move changes at least one site; got sites of {sites.shape}.")
+            raise TilingError(
+                f"A move must change at least one site; got sites of shape {sites.shape}."
+            )
         if np.any((sites < 0) | (sites >= grid)):
-            wrong = sites[np.any((sites < 0) | (sites >= grid), axis=-1)][0]
-            raise TilingError(f"sites must lie within the grid {grid}; got {wrong.tolist()}.")
+            outside = sites[np.any((sites < 0) | (sites >= grid), axis=-1)][0]
+            raise TilingError(f"sites must lie within the grid {grid}; got {outside.tolist()}.")
         expected = (*sites.shape[:-1], *field.shape[2:])
         if values.shape != expected:
             raise TilingError(
@@ -224,8 +228,8 @@ class LocalUpdates:
         return sites.astype(np.intp), self._cast(values), self._no_site_twice(sites, several)
 
     def _cast(self, values):
-        """Return a copy of values in the type of the field: the caller may go on with theirs."""
-        dtype = self._ledger.values.dtype
+        """Return a copy of values in the dtype of the field."""
+        dtype = self._incremental.values.dtype
         if values.dtype == dtype and dtype.kind != "f":
             return values.copy()
         if values.dtype.kind not in "biuf":
@@ -233,50 +237,51 @@ class LocalUpdates:
         require_finite(values, "values")
         with np.errstate(all="ignore"):
             cast = values.astype(dtype)
-        # A float is rounded to a narrower one as the whole field was; anything else must fit.
-        wrong = cast != values if dtype.kind != "f" else ~np.isfinite(cast)
-        if np.any(wrong):
+        # Floats may be rounded to a narrower dtype, as the field was. Others must not change.
+        changed = cast != values if dtype.kind != "f" else ~np.isfinite(cast)
+        if np.any(changed):
             raise ValueError(
-                f"The field is of type {dtype}, which cannot hold {values[wrong].flat[0]}. Start "
-                "with a field of a type that holds every value it may take."
+                f"The dtype of the field, {dtype}, cannot represent {values[changed].flat[0]}. "
+                "Start with a field of a dtype that can represent all its future values."
             )
         return cast
 
     def _no_site_twice(self, sites, several):
         if sites.shape[1] > 1:
-            flat = np.sort(flat_sites(sites, self._ledger.grid), axis=1)
+            flat = np.sort(flat_sites(sites, self._incremental.grid), axis=1)
             twice = np.flatnonzero((flat[:, 1:] == flat[:, :-1]).any(axis=1))
             if len(twice):
                 raise TilingError(
-                    f"Move {twice[0]} changes a site twice: {sites[twice[0]].tolist()}. Give each "
-                    "site of a move once, with the value it is to have in the end."
+                    f"Move {twice[0]} changes a site twice: {sites[twice[0]].tolist()}. Pass each "
+                    "site of a move once, with its final value."
                 )
         return several
 
 
 def checked_terms(model):
-    """Return the (tile_model, tiling) of a fitted EDNNRegressor, or say what came instead.
+    """Return the (tile_model, tiling) of each term of a fitted EDNNRegressor.
 
     Raises
     ------
     TileModelError, NotFittedError
+        If the model is not a fitted EDNNRegressor.
     """
     if not hasattr(model, "fitted_terms"):
         raise TileModelError(
-            f"Local updates need a fitted EDNNRegressor, got {type(model).__name__}. Of a "
-            "committee or a search take one fitted model."
+            f"Local updates need a fitted EDNNRegressor, got {type(model).__name__}. For a "
+            "committee or a search, pass one of its fitted models."
         )
     check_is_fitted(model)
     return model.fitted_terms()
 
 
 def running(model, terms, fields):
-    """Return terms with the evaluation that would run for these fields."""
+    """Return (tile_model, tiling, evaluation) with the evaluation selected for these fields."""
     fields = check_fields(fields)
-    chosen = []
+    evaluated = []
     for tile_model, tiling in terms:
         evaluation = model.evaluation_
         if hasattr(evaluation, "select"):
             evaluation = evaluation.select(tile_model, tiling, fields)
-        chosen.append((tile_model, tiling, evaluation))
-    return chosen
+        evaluated.append((tile_model, tiling, evaluation))
+    return evaluated

@@ -1,4 +1,4 @@
-"""Evaluate a network over whole regions: no context is computed twice."""
+"""Evaluation of networks in their dense form."""
 
 from __future__ import annotations
 
@@ -11,20 +11,21 @@ from ._blockwise import BlockwiseEvaluation
 
 @stored("Network")
 class Network(BlockwiseEvaluation):
-    """Run a network's dense form over the padded field, block by block.
+    """Run the dense form of a network over the padded field, block by block.
 
-    For networks whose convolutions do not pad and whose strides divide the focus; see
-    `sk_ednn.networks.as_convolution`. Contributions are those of the tiled network, to rounding,
-    at up to ``(1 + 2 context / focus) ** dimension`` times less work.
+    The dense form computes no context twice. It requires convolutions without padding whose
+    strides divide the focus; see `sk_ednn.networks.as_convolution`. Contributions equal those of
+    the tiled network up to round-off, with up to ``(1 + 2 context / focus) ** dimension`` times
+    less work.
 
     Parameters
     ----------
     n_jobs : int or None, default=None
-        Workers. None for 1, -1 for all cores.
+        Number of workers. None for 1, -1 for all cores.
     max_tiles : int or None, default=None
-        Most tiles of a block. None to follow from `max_bytes`.
+        Maximum number of tiles of a block. None to derive it from `max_bytes`.
     max_bytes : int, default=2**26
-        What the largest layer may take, roughly, for each worker.
+        Approximate memory of the largest layer, per worker.
     verbose : int or None, default=None
         Whether to show a progress bar.
 
@@ -48,12 +49,12 @@ class Network(BlockwiseEvaluation):
     """
 
     def tiles_per_block(self, tile_model, tiling, fields):
-        """Return the most tiles of a block; see `AbstractEvaluation`."""
+        """Return the maximum number of tiles of a block; see `AbstractEvaluation`."""
         self._validate_params()
         if not tiling.is_grid:
             raise TileModelError(
-                "Network runs a dense form over fields on a grid, and the tiles of "
-                f"{type(tiling).__name__} are no windows of one: use Direct()."
+                "Network runs a dense form over fields on a grid, but the tiles of "
+                f"{type(tiling).__name__} are not windows of a grid. Use Direct()."
             )
         dense = tile_model.dense_form(tiling)
         on_cpu = next(dense.parameters()).device.type == "cpu"
@@ -61,12 +62,12 @@ class Network(BlockwiseEvaluation):
         return self.max_tiles or max(1, int(self.max_bytes) // (4 * numbers))
 
     def prepare(self, tile_model, tiling):
-        """Make the dense form, which is tried out with the network in evaluation mode."""
+        """Build the dense form, which switches the network to evaluation mode for a trial."""
         tile_model.dense_form(tiling)
 
     @staticmethod
     def contributions_of(tile_model, tiling, fields, block) -> np.ndarray:
-        """Return the contributions of one block; see `BlockwiseEvaluation`."""
+        """Return the contributions of a block; see `BlockwiseEvaluation`."""
         padded = tiling.padded(fields, block)
         contributions = tile_model.dense_predict(padded, tiling)
         if tile_model.baseline is not None:
@@ -76,6 +77,6 @@ class Network(BlockwiseEvaluation):
 
     @staticmethod
     def totals_of(tile_model, tiling, fields, block) -> np.ndarray:
-        """Return the totals of one block; see `BlockwiseEvaluation`."""
+        """Return the totals of a block; see `BlockwiseEvaluation`."""
         contributions = Network.contributions_of(tile_model, tiling, fields, block)
         return contributions.reshape(block.n_samples, -1, tile_model.n_outputs).sum(axis=1)

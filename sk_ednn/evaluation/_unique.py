@@ -1,4 +1,4 @@
-"""Evaluate each distinct tile once, and remember it."""
+"""Evaluation of each distinct tile once, with a cache of contributions."""
 
 from __future__ import annotations
 
@@ -13,29 +13,30 @@ from .._utils.stored import stored
 from ..tiling._unique import distinct
 from ._base import AbstractEvaluation
 
-# Fewer tiles than this are looked up one by one sooner than they are compared.
-_FEW = 64
+# With fewer tiles than this, looking up each is faster than searching for equal tiles.
+_MIN_TILES = 64
 
 
 @stored("Unique")
 class Unique(AbstractEvaluation):
     """Evaluate each distinct tile once.
 
-    For fields whose tiles repeat: spins, occupancies, images with much vacuum. What was evaluated
-    is kept in a table for later calls, so that a Monte Carlo run soon evaluates nothing at all.
+    This suits fields whose tiles repeat, such as spins, occupancies and images with vacuum.
+    Contributions are cached in a table for later calls, so that Monte Carlo simulations soon
+    evaluate no tiles at all.
 
     Parameters
     ----------
     n_jobs : int or None, default=None
-        Workers that look for equal tiles. None for 1, -1 for all cores.
+        Number of workers that search for equal tiles. None for 1, -1 for all cores.
     max_tiles : int or None, default=None
-        Most tiles looked at together. None to follow from `max_bytes`.
+        Maximum number of tiles of a block. None to derive it from `max_bytes`.
     max_bytes : int, default=2**26
-        What the tiles of a block may take, roughly, for each worker.
+        Approximate memory of the tiles of a block, per worker.
     table_size : int, default=2**20
-        Most contributions to remember for each tile model; 0 to remember none.
+        Maximum number of cached contributions per tile model; 0 disables the cache.
     verbose : int or None, default=None
-        Whether to show a progress bar (0: no; 1: where it takes more than two seconds).
+        Whether to show a progress bar (0: never; 1: after two seconds).
 
     Examples
     --------
@@ -45,7 +46,7 @@ class Unique(AbstractEvaluation):
     >>> X, y = make_ising(200, (8, 8), random_state=0, return_X_y=True)
     >>> model = EDNNRegressor(evaluation=Unique()).fit(X, y)
     >>> totals = model.predict(X)
-    >>> model.evaluation_.table_length(model.tile_model_) <= 512  # all that 3 x 3 spins can be
+    >>> model.evaluation_.table_length(model.tile_model_) <= 512  # states of 3 x 3 spins
     True
     """
 
@@ -67,59 +68,59 @@ class Unique(AbstractEvaluation):
         self.verbose = verbose
 
     def table_length(self, tile_model) -> int:
-        """Return how many contributions of a tile model are remembered."""
+        """Return the number of cached contributions of a tile model."""
         return len(self._tables().get(tile_model, ()))
 
     def tiles_per_block(self, tile_model, tiling, fields):
-        """Return the most tiles of a block; see `AbstractEvaluation`."""
+        """Return the maximum number of tiles of a block; see `AbstractEvaluation`."""
         self._validate_params()
         per_tile = 8 + int(np.prod(tile_model.tile_shape)) * fields.dtype.itemsize
         return self.max_tiles or max(1, int(self.max_bytes) // per_tile)
 
     def tile_contributions(self, tile_model, tiles):
         """Return the contributions of single tiles; see `AbstractEvaluation`."""
-        if len(tiles) < _FEW:
+        if len(tiles) < _MIN_TILES:
             return self._look_up(tile_model, tiles)
         first, inverse = distinct(tiles, tiles.ndim - 1)
         return self._look_up(tile_model, tiles[first])[inverse]
 
     def block_contributions(self, tile_model, tiling, fields, blocks=None):
         """Yield each block with its contributions; see `AbstractEvaluation`."""
-        for block, kinds, inverse, _ in self._distinct_tiles(tile_model, tiling, fields, blocks):
-            yield block, self._look_up(tile_model, kinds)[inverse]
+        for block, tiles, inverse, _ in self._distinct_tiles(tile_model, tiling, fields, blocks):
+            yield block, self._look_up(tile_model, tiles)[inverse]
 
     def block_totals(self, tile_model, tiling, fields, blocks=None):
         """Yield each block with its totals; see `AbstractEvaluation`."""
-        for block, kinds, inverse, sums in self._distinct_tiles(tile_model, tiling, fields, blocks):
-            contributions = self._look_up(tile_model, kinds)
+        for block, tiles, inverse, sums in self._distinct_tiles(tile_model, tiling, fields, blocks):
+            contributions = self._look_up(tile_model, tiles)
             if block.n_samples == 1:
-                counts = np.bincount(inverse, minlength=len(kinds))[None]
+                counts = np.bincount(inverse, minlength=len(tiles))[None]
                 yield block, counts @ contributions
             else:
                 yield block, sums @ contributions[inverse]
 
     def _distinct_tiles(self, tile_model, tiling, fields, blocks):
-        """Yield (block, distinct tiles, which of them each tile is, sum matrix), in order."""
+        """Yield blocks, in order, with distinct tiles, the inverse index, and the sum matrix."""
         plan = self.plan(tile_model, tiling, fields) if blocks is None else blocks
-        found = map_blocks(
+        results = map_blocks(
             _distinct, plan, tiling, fields, n_jobs=self.n_jobs, verbose=self.verbose
         )
-        for block, (kinds, inverse, sums) in found:
-            yield block, kinds, inverse, sums
+        for block, (tiles, inverse, sums) in results:
+            yield block, tiles, inverse, sums
 
-    def _look_up(self, tile_model, kinds) -> np.ndarray:
-        """Return the contributions of distinct tiles, evaluating those that are new."""
+    def _look_up(self, tile_model, tiles) -> np.ndarray:
+        """Return the contributions of distinct tiles; evaluate and cache those that are new."""
         if self.table_size == 0:
-            return tile_model.predict(kinds)
+            return tile_model.predict(tiles)
         table = self._tables().setdefault(tile_model, {})
-        rows = np.ascontiguousarray(kinds).reshape(len(kinds), -1)
+        rows = np.ascontiguousarray(tiles).reshape(len(tiles), -1)
         if rows.dtype.kind == "f":
-            rows = rows + rows.dtype.type(0)  # -0.0 becomes 0.0, the same value in other bytes
+            rows = rows + rows.dtype.type(0)  # -0.0 becomes 0.0, which is equal in other bytes
         keys = [rows.dtype.str.encode() + row.tobytes() for row in rows]
         new = [index for index, key in enumerate(keys) if key not in table]
         if not new:
             return np.array([table[key] for key in keys])
-        fresh = tile_model.predict(kinds[new])
+        fresh = tile_model.predict(tiles[new])
         if len(new) == len(keys):
             contributions = fresh
         else:
@@ -129,19 +130,17 @@ class Unique(AbstractEvaluation):
                 if key in table:
                     contributions[index] = table[key]
         for index in new[: max(0, self.table_size - len(table))]:
-            # A copy: what is returned belongs to whoever asked.
+            # A copy, because the caller may modify the result.
             table[keys[index]] = contributions[index].copy()
         return contributions
 
     def _tables(self):
-        if "_remembered" not in self.__dict__:
-            self._remembered = WeakKeyDictionary()
-        return self._remembered
+        return self.__dict__.setdefault("_cache", WeakKeyDictionary())
 
     def __getstate__(self):
-        """Leave out what can be evaluated again, and keys that do not survive."""
+        """Return the state without the cache, whose weak keys cannot be pickled."""
         state = dict(super().__getstate__())
-        state.pop("_remembered", None)
+        state.pop("_cache", None)
         return state
 
 

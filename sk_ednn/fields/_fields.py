@@ -1,4 +1,4 @@
-"""What a batch of fields is: checked once, then stacked by shape.
+"""Batches of fields: checked once, then stacked by shape.
 
 A field is one system on a grid: spins, an image of atoms, a density. Users hand over arrays of
 equal fields, lists or object arrays of fields of different sizes; the layers below see `Fields`.

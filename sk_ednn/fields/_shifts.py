@@ -1,4 +1,4 @@
-"""Which shifts of tiles there are below a focus, and where shifted tiles lie."""
+"""Shifts of tiles below a focus, and the positions of shifted tiles."""
 
 from __future__ import annotations
 

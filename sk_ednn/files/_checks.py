@@ -1,4 +1,4 @@
-"""Whether compiled code may follow what estimators hold, by their types.
+"""Check, by their types, that compiled code may follow what estimators hold.
 
 scikit-learn checks what `fit` is given, and believes what a fitted estimator holds: trees walk to
 whatever node or feature a number names, support vectors are read as far as another number says.

@@ -1,4 +1,4 @@
-"""What a file says of its model, for those who read it."""
+"""Summarise a model in its file, for those who read it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Torch: sums over tiles, networks as tile models, and the networks of the paper."""
+"""Networks in torch: sums over tiles, tile models, and the networks of the paper."""
 
 from .._utils.optional import needing
 

@@ -1,9 +1,9 @@
-"""How a dense form is run: its first layers strip by strip, its last ones tile by tile.
+"""Execution of a dense form: its first layers strip by strip, its last layers tile by tile.
 
-The first layers of most networks have many channels on a large map: written to memory as a whole
-and read again, they take longer than their arithmetic. Strips of rows stay in the caches. The last
-layers see few places of each tile, fewer than there are from one focus to the next: there the
-windows of the tiles are cut out, and nothing is computed that no tile needs.
+The first layers of most networks have many channels on a large map. Writing these maps to memory
+and reading them takes longer than the arithmetic, but strips of rows fit in the processor's caches.
+The last layers see fewer positions of each tile than lie between adjacent foci. There the windows
+of tiles are cut out, so that no unused values are computed.
 """
 
 from __future__ import annotations
@@ -19,32 +19,32 @@ from torch import fx, nn
 
 from ._layout import FORMATS as _LAYOUTS
 
-# Numbers in the largest map of a strip: 8 MB, of which the caches hold a good part. A map of fewer
-# than four of these is run as a whole: the cache that cores share holds it.
+# Numbers in the largest map of a strip: 8 MB, of which caches hold a large part. Maps of fewer than
+# four strips are not divided, because they fit in the cache that cores share.
 _STRIP_NUMBERS = 1 << 21
-_LEAST_STRIPS = 4
-# Strips have so many times the rows that two neighbours both compute.
-_LEAST_ROWS = 8
-# A network goes on tile by tile where that saves this share of its multiplications, and so many
-# for each number that is copied.
-_WORTH_CUTTING = 0.05
-_PER_NUMBER = 32
+_MIN_STRIPS = 4
+# Minimum number of rows of a strip, in units of the rows that adjacent strips both compute.
+_MIN_ROWS = 8
+# Tiles are cut out where that saves at least this fraction of the multiplications, and this number
+# of multiplications for each number that is copied.
+_MIN_SAVING = 0.05
+_SAVED_PER_COPY = 32
 
 
 @dataclass(frozen=True)
 class Strips:
-    """The first layers of a network, without branches, which shrink a large map.
+    """The first layers of a network, without branches, up to where a large map has shrunk.
 
     Attributes
     ----------
     names : tuple of str
-        Steps of the traced network, its input first.
+        Nodes of the traced network, starting with its input.
     layers : tuple of callable
-        What they do, the input left out.
+        The layers of these nodes, without the input.
     seen, step : int
-        Rows of the field that a row of the result sees, and rows to the next.
+        Rows of the field that a row of the result sees, and rows between adjacent ones.
     numbers : float
-        In the largest map on the way, for each site of the field.
+        Numbers in the largest intermediate map, per site of the field.
     """
 
     names: tuple[str, ...]
@@ -54,19 +54,19 @@ class Strips:
     numbers: float
 
     def run(self, fields) -> torch.Tensor | None:
-        """Return the result, or None where strips would be few."""
+        """Return the result, or None if there would be few strips."""
         n_rows = (fields.shape[2] - self.seen) // self.step + 1
         per_row = self.numbers * fields[:, 0, 0].numel() * self.step
-        at_once = max(
-            int(_STRIP_NUMBERS // per_row), -(-_LEAST_ROWS * (self.seen - self.step) // self.step)
+        rows_per_strip = max(
+            int(_STRIP_NUMBERS // per_row), -(-_MIN_ROWS * (self.seen - self.step) // self.step)
         )
-        n_strips = -(-n_rows // at_once)
-        if n_strips < _LEAST_STRIPS:
+        n_strips = -(-n_rows // rows_per_strip)
+        if n_strips < _MIN_STRIPS:
             return None
-        at_once = -(-n_rows // n_strips)
+        rows_per_strip = -(-n_rows // n_strips)
         out: Any = None
-        for start in range(0, n_rows, at_once):
-            stop = min(start + at_once, n_rows)
+        for start in range(0, n_rows, rows_per_strip):
+            stop = min(start + rows_per_strip, n_rows)
             strip = fields[:, :, start * self.step : (stop - 1) * self.step + self.seen]
             for layer in self.layers:
                 strip = layer(strip)
@@ -77,7 +77,7 @@ class Strips:
 
 
 class _Step(nn.Module):
-    """What stands in the place of a step; it holds the layers it calls, and registers none."""
+    """A replaced step; it refers to the layers that it calls without registering them."""
 
     def __init__(self, function):
         super().__init__()
@@ -88,76 +88,77 @@ class _Step(nn.Module):
 
 
 def dense_graph(traced, steps, cut, after=None) -> fx.GraphModule:
-    """Return a traced network over fields, with some of its steps replaced.
+    """Return a traced network for whole fields, with some of its steps replaced.
 
-    A module like any other, which `torch.compile` and `torch.export` follow.
+    The result is an ordinary module, which supports `torch.compile` and `torch.export`.
 
     Parameters
     ----------
     traced : torch.fx.GraphModule
     steps : dict of str to callable
-        What replaces steps, by their names.
+        Replacements of steps, by the name of the node.
     cut : Cut or None
-        Where to go on tile by tile.
+        The step after which to continue tile by tile.
     after : Strips or None
-        Begin behind these layers, with their result.
+        Layers to omit; the module then takes their result.
     """
-    graph, parts, known = fx.Graph(), {}, {}
-    grid = None  # of tiles, behind the cut
-    left_out = set() if after is None else set(after.names)
+    graph, parts, copies = fx.Graph(), {}, {}
+    grid = None  # shape of the tile grid, after the cut
+    omitted = set() if after is None else set(after.names)
 
     def call(name, function, args, kwargs):
-        name = f"sk_ednn_{name}"  # no layer's own
+        name = f"sk_ednn_{name}"  # distinct from the names of layers
         parts[name] = _Step(function)
         return graph.call_module(name, args, kwargs)
 
     def copied(node):
-        if node.name in left_out:
+        if node.name in omitted:
             if node.name != after.names[-1]:
                 return None
             return graph.placeholder(node.name)
         if node.op == "output":
-            (value,) = fx.node.map_arg(node.args, known.__getitem__)
+            (value,) = fx.node.map_arg(node.args, copies.__getitem__)
             if grid is not None:
                 value = call("joined", _joined, (value, grid), {})
             elif node.name in steps:
                 value = call(f"step_{node.name}", steps[node.name], (value,), {})
             return graph.output(value)
         if node.name in steps and grid is None:
-            args, kwargs = (fx.node.map_arg(x, known.__getitem__) for x in (node.args, node.kwargs))
+            arguments = node.args, node.kwargs
+            args, kwargs = (fx.node.map_arg(part, copies.__getitem__) for part in arguments)
             return call(f"step_{node.name}", steps[node.name], args, kwargs)
         if node.op in ("call_module", "get_attr"):
             parts[node.target] = attrgetter(node.target)(traced)
-        return graph.node_copy(node, known.__getitem__)
+        return graph.node_copy(node, copies.__getitem__)
 
     for node in traced.graph.nodes:
         value = copied(node)
         if value is not None and cut is not None and node.name == cut.name:
             grid = call("grid", cut.grid, (value,), {})
             value = call("cut", cut.apart, (value,), {})
-        known[node] = value
+        copies[node] = value
     return fx.GraphModule(parts, graph)
 
 
 def _joined(rows, grid) -> torch.Tensor:
-    """Return rows for tiles as a map (n, n_outputs, *tile_grid)."""
+    """Return rows of tiles as a map (n, n_outputs, *tile_grid)."""
     return rows.reshape(*grid, -1).movedim(-1, 1)
 
 
 @dataclass(frozen=True)
 class Cut:
-    """The step behind which a network goes on tile by tile.
+    """The step after which a network continues tile by tile.
 
     Attributes
     ----------
     name : str
-        Of the step.
+        Name of the node.
     window, step : tuple of int
-        Places of its result that a tile sees, and places to the next tile.
+        Positions of its result that a tile sees, and positions between adjacent tiles.
     work : int
-        Multiplications for each tile, before and after.
+        Total number of multiplications per tile.
     flat : bool
-        Whether the network has flattened the result, so that it is a row for each tile.
+        Whether the network has flattened the result to one row per tile.
     """
 
     name: str
@@ -167,39 +168,39 @@ class Cut:
     flat: bool = False
 
     def grid(self, value) -> tuple[int, ...]:
-        """Return how many samples a map has, and how many tiles along each axis."""
+        """Return the number of samples of a map, and of tiles along each axis."""
         along = zip(value.shape[2:], self.window, self.step, strict=True)
         return (value.shape[0], *((length - w) // s + 1 for length, w, s in along))
 
     def apart(self, value) -> torch.Tensor:
-        """Return what each tile sees of a map, a row for each."""
+        """Return the windows of all tiles of a map, one after another."""
         if prod(self.window) == 1:
-            # Without unfold, whose derivative is slow.
+            # Without unfold, whose gradient is slow.
             rows = every(value, self.step).movedim(1, -1)
             rows = rows.reshape(-1, rows.shape[-1])
             return rows if self.flat else rows[(..., *[None] * len(self.step))]
         tiles = tiles_of(value, self.window, self.step)
         if not _is_laid_out(value):
             return tiles.reshape(-1, *tiles.shape[value.ndim - 1 :])
-        # As the map was, in one copy: the layers behind were laid out for it.
+        # Keep the layout of the map in one copy, because the weights of later layers have it.
         tiles = tiles.movedim(value.ndim - 1, -1)
         return tiles.reshape(-1, *tiles.shape[value.ndim - 1 :]).movedim(-1, 1)
 
 
 def find_cut(nodes, layers, work, focus) -> Cut | None:
-    """Return where to go on tile by tile, None where that does not pay.
+    """Return the step after which to continue tile by tile, None if that saves no time.
 
-    It pays where it saves multiplications, and else from where the network flattens tiles: products
-    of matrices with a row for each tile take less time than those of maps, and their derivatives
-    much less.
+    It saves time if it saves multiplications, or else from where the network flattens tiles: matrix
+    products with a row for each tile take less time than those of maps, and their gradients much
+    less.
 
     Parameters
     ----------
     nodes : list of torch.fx.Node
     layers : dict of str to Layer
-        By the names of nodes.
+        By the name of the node.
     work : dict of str to (int, int)
-        Multiplications for each tile, in the dense form and for a tile by itself.
+        Multiplications per tile, in the dense form and for a separate tile.
     focus : tuple of int
     """
     whole = sum(dense for dense, _ in work.values())
@@ -209,7 +210,7 @@ def find_cut(nodes, layers, work, focus) -> Cut | None:
         if layer is None or node.op in ("placeholder", "output"):
             continue
         after = set(nodes[number + 1 :])
-        # Nothing but this result may be wanted later.
+        # Later steps may use no other result than this one.
         if any(
             user in after
             for other in nodes[:number]
@@ -226,48 +227,48 @@ def find_cut(nodes, layers, work, focus) -> Cut | None:
             continue
         mixed = sum(work.get(other.name, (0, 0))[k > number] for k, other in enumerate(nodes))
         if all(layers[name].flat for name in later):
-            if products >= _PER_NUMBER * prod(layer.shape):
+            if products >= _SAVED_PER_COPY * prod(layer.shape):
                 rows = Cut(node.name, layer.window, step, mixed)
         saved = whole - mixed
-        if saved > max(_WORTH_CUTTING * whole, _PER_NUMBER * prod(layer.shape)):
+        if saved > max(_MIN_SAVING * whole, _SAVED_PER_COPY * prod(layer.shape)):
             if best is None or mixed < best.work:
                 best = Cut(node.name, layer.window, step, mixed)
     return best or rows
 
 
 def find_strips(nodes, layers, calls, cut) -> Strips | None:
-    """Return the first layers if strips of them need less memory, else None.
+    """Return the first layers if strips reduce their memory, else None.
 
     Parameters
     ----------
     nodes : list of torch.fx.Node
     layers : dict of str to Layer
     calls : dict of str to (callable, int, int)
-        What a layer does that may be run on strips, and its kernel (from its first to its last
-        site) and stride along the first axis of the field.
+        Layers that can run on strips, with their kernel (including dilation) and stride along the
+        first axis of the field.
     cut : Cut or None
     """
-    names, done = [nodes[0].name], []
-    seen, step, largest, held = 1, 1, 0.0, 0.0
+    names, calls_in_strips = [nodes[0].name], []
+    seen, step, largest, current = 1, 1, 0.0, 0.0
     for before, node in pairwise(nodes):
         if node.name not in calls or len(before.users) > 1:
             break
         call, kernel, stride = calls[node.name]
         layer = layers[node.name]
         numbers = layer.shape[0] / prod(layer.stride)
-        if not done and kernel == 1:
-            break  # nothing is gained, and what works in place would write to the field
-        if done and (kernel, stride) != (1, 1) and 2 * held <= largest:
-            break  # the map has shrunk already
+        if not calls_in_strips and kernel == 1:
+            break  # no benefit, and in-place layers would modify the field
+        if calls_in_strips and (kernel, stride) != (1, 1) and 2 * current <= largest:
+            break  # the map has already shrunk
         names.append(node.name)
-        done.append(call)
+        calls_in_strips.append(call)
         seen, step = seen + (kernel - 1) * step, step * stride
-        held, largest = numbers, max(largest, numbers)
+        current, largest = numbers, max(largest, numbers)
         if cut is not None and node.name == cut.name:
             break
-    if not done or 2 * held > largest:
+    if not calls_in_strips or 2 * current > largest:
         return None
-    return Strips(tuple(names), tuple(done), seen, step, largest)
+    return Strips(tuple(names), tuple(calls_in_strips), seen, step, largest)
 
 
 def tiles_of(padded, window, focus) -> torch.Tensor:
@@ -279,19 +280,19 @@ def tiles_of(padded, window, focus) -> torch.Tensor:
 
 
 def every(x, step) -> torch.Tensor:
-    """Take one place a tile of a map whose places are closer than that."""
+    """Return every `step`-th position of a map along each axis."""
     if all(s == 1 for s in step):
         return x
     return x[(slice(None), slice(None), *(slice(None, None, s) for s in step))]
 
 
 def _like(strip, n_rows) -> torch.Tensor:
-    """Return room for all rows, in the layout of a strip."""
+    """Return an empty map for all rows, in the layout of a strip."""
     shape = (*strip.shape[:2], n_rows, *strip.shape[3:])
     layout = _LAYOUTS[strip.ndim] if _is_laid_out(strip) else torch.contiguous_format
     return torch.empty(shape, dtype=strip.dtype, device=strip.device, memory_format=layout)
 
 
 def _is_laid_out(x) -> bool:
-    """Tell whether channels lie next to each other."""
+    """Return True for the channels-last layout."""
     return x.ndim in _LAYOUTS and x.is_contiguous(memory_format=_LAYOUTS[x.ndim])

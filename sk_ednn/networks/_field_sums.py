@@ -1,4 +1,4 @@
-"""Batches of whole fields, in torch: for the dense form, for symmetries and for gradients."""
+"""Batches of whole fields in torch, for the dense form, symmetries and gradients."""
 
 from __future__ import annotations
 
@@ -18,18 +18,17 @@ from ._sum import NUMPY
 
 @dataclass
 class FieldBatch:
-    """Some fields, grouped by shape.
+    """A batch of fields, grouped by shape.
 
     Attributes
     ----------
     stacks : list of (Tensor of int, Tensor of shape (n, n_channels, *grid))
-        Where each field stands in the batch, and the fields.
+        Positions of the fields in the batch, and the fields.
     n_samples : int
     weights : Tensor of shape (n_samples, 1) or None
         Sample weights.
     gradients : list or None
-        For each sample, what the derivative of its total is known with respect to; see
-        `FieldSums`.
+        Target gradient of each sample; see `FieldSums`.
     """
 
     stacks: list[tuple[torch.Tensor, torch.Tensor]]
@@ -42,62 +41,71 @@ class FieldBatch:
 
     def to(self, device) -> FieldBatch:
         """Return the batch on a device."""
-        stacks = [(places.to(device), on_device(fields, device)) for places, fields in self.stacks]
+        stacks = [(index.to(device), on_device(fields, device)) for index, fields in self.stacks]
         weights = None if self.weights is None else self.weights.to(device)
         return FieldBatch(stacks, self.n_samples, weights, self.gradients)
 
-    def total(self, sums: SumOverTiles, augment=None, **how) -> torch.Tensor:
-        """Return the totals of a network, (n_samples, n_outputs)."""
+    def total(self, sums: SumOverTiles, augment=None, **calls) -> torch.Tensor:
+        """Return the totals of a network, (n_samples, n_outputs).
+
+        Parameters
+        ----------
+        sums : SumOverTiles
+        augment : function or None
+            Applied to the fields of each stack.
+        **calls
+            Passed to `SumOverTiles.forward`.
+        """
         return self._in_order(
-            [sums(fields if augment is None else augment(fields), **how)
+            [sums(fields if augment is None else augment(fields), **calls)
              for _, fields in self.stacks]
         )  # fmt: skip
 
-    def total_and_gradients(self, sums: SumOverTiles, create_graph, augment=None, **how):
-        """Return the totals, and the derivative of each with respect to what its sample names.
+    def total_and_gradients(self, sums: SumOverTiles, create_graph, augment=None, **calls):
+        """Return the totals and their gradients, pulled back by the target gradients.
 
         Returns
         -------
         totals : Tensor of shape (n_samples, 1)
         gradients : list of n_samples Tensor
+            Each of the shape of the values of its target gradient.
         """
-        known = self.gradients or []
+        targets = self.gradients or []
         totals, gradients = [], [None] * self.n_samples
-        for places, values in self.stacks:
+        for index, values in self.stacks:
             leaf = values.detach().requires_grad_()
-            total = sums(leaf if augment is None else augment(leaf), **how)
-            (slope,) = torch.autograd.grad(total.sum(), leaf, create_graph=create_graph)
-            slope = slope.to(total.dtype)
+            total = sums(leaf if augment is None else augment(leaf), **calls)
+            (of_fields,) = torch.autograd.grad(total.sum(), leaf, create_graph=create_graph)
             totals.append(total)
-            for place, of_field in zip(places.tolist(), slope, strict=True):
-                gradients[place] = known[place].pull(of_field)
+            for k, of_field in zip(index.tolist(), of_fields.to(total.dtype), strict=True):
+                gradients[k] = targets[k].pull(of_field)
         return self._in_order(totals), gradients
 
     def _in_order(self, totals):
         if len(totals) == 1:
             return totals[0][torch.argsort(self.stacks[0][0])]
-        order = torch.cat([places for places, _ in self.stacks])
+        order = torch.cat([index for index, _ in self.stacks])
         return torch.cat(totals)[torch.argsort(order)]
 
 
 class FieldSums(Dataset):
-    """Samples as whole fields, served in batches.
+    """Samples as whole fields, in batches.
 
     Parameters
     ----------
     fields : Fields
-    has_channels : bool
-        Whether the last axis of a field is a channel axis.
+    channel_axis : int or None
+        Channel axis of one field.
     y : ndarray of shape (n_samples, n_outputs)
     sample_weight : ndarray of shape (n_samples,) or None
     gradients : list or None
-        One for each sample, with ``values``, an array, and ``pull(slope)``, which turns the
-        derivative of the total with respect to the field, a Tensor (n_channels, *grid), into one
-        of the shape of `values`.
+        Target gradient of each sample, with ``values``, an array, and ``pull(gradient)``, which
+        pulls the gradient with respect to the field, a Tensor (n_channels, *grid), back to one of
+        the shape of `values`; see `sk_ednn.tile_models._gradients`.
     dtype : torch.dtype
         Precision of totals and weights.
     field_dtype : torch.dtype, default=None
-        Precision of the fields; float64 where they are standardised later. None for `dtype`.
+        Precision of the fields, float64 if they are standardised later. None for `dtype`.
     """
 
     def __init__(
@@ -125,17 +133,16 @@ class FieldSums(Dataset):
         return len(self.y)
 
     def __getitem__(self, samples):
-        """Return (FieldBatch, y) of one sample, or of a list of samples."""
+        """Return the FieldBatch and y of one sample or of an array of samples."""
         index = np.atleast_1d(np.asarray(samples))
         stacks = []
         for number in np.unique(self._stack[index]):
-            places = np.flatnonzero(self._stack[index] == number)
-            values = self._values[number][self._row[index[places]]]
+            positions = np.flatnonzero(self._stack[index] == number)
+            values = self._values[number][self._row[index[positions]]]
             if self.fields.lazy:
-                require_finite(values, f"X (samples {index[places].tolist()} as read)")
-            stacks.append(
-                (torch.as_tensor(places), field_input(values, self.channel_axis, self.field_dtype))
-            )
+                require_finite(values, f"X (samples {index[positions].tolist()} as read)")
+            fields = field_input(values, self.channel_axis, self.field_dtype)
+            stacks.append((torch.as_tensor(positions), fields))
         rows = torch.from_numpy(index)
         weights = None if self.weights is None else self.weights.index_select(0, rows)
         gradients = None if self.gradients is None else [self.gradients[k] for k in index]
@@ -150,7 +157,7 @@ def field_input(values, channel_axis, dtype=torch.float32) -> torch.Tensor:
 
 
 def on_device(fields, device) -> torch.Tensor:
-    """Return fields on a device, in float32 where it has no float64."""
+    """Move fields to a device, in float32 if it does not support float64."""
     if torch.device(device).type == "mps" and fields.dtype == torch.float64:
         fields = fields.float()
     return fields.to(device)

@@ -1,4 +1,4 @@
-"""Channels next to each other in memory, which convolutions on the CPU like best by far."""
+"""The channels-last memory layout, in which convolutions on the CPU are much faster."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ _CONVOLUTIONS = (nn.Conv2d, nn.Conv3d)
 
 
 def plain_module(module) -> nn.Module:
-    """Return a module without what torch.compile wraps around it, which has the same weights."""
+    """Return the module inside the wrapper of torch.compile, with the same weights."""
     return getattr(module, "_orig_mod", module)
 
 
 def laid_out(x):
-    """Return a tensor (n, n_channels, *window) with its channels next to each other."""
+    """Return a tensor (n, n_channels, *window) in the channels-last layout."""
     if x.ndim not in FORMATS:
         return x
     x = x.contiguous(memory_format=FORMATS[x.ndim])
     if x.shape[1] == 1 and x.stride(1) != 1:
-        # One channel lies next to itself in any layout; torch is told which one is meant, or the
-        # first convolution gives the plain one and the second has to convert it.
+        # With one channel the layout is ambiguous. The stride tells torch that it is channels-last,
+        # or else the second convolution has to convert the output of the first.
         x = x.as_strided(x.shape, (x.stride(0), 1, *x.stride()[2:]))
     return x
 
 
 def lay_out(module, input_shape) -> bool:
-    """Lay the weights of convolutions out for `laid_out` inputs, in place.
+    """Convert the weights of convolutions to the channels-last layout, in place.
 
-    Returns whether the network gains by it and bears it: a ``view`` behind a convolution, for one,
-    asks for the plain layout, which is then restored.
+    Returns True on success. The layout is restored if the network does not support `laid_out`
+    inputs, for example because it calls ``view`` after a convolution.
     """
     layers = [layer for layer in module.modules() if isinstance(layer, _CONVOLUTIONS)]
     if not layers:

@@ -1,4 +1,4 @@
-"""A tile network summed over the tiles of whole fields: the dense form, or tile by tile."""
+"""Sums of a tile network over the tiles of whole fields, in the dense form or tile by tile."""
 
 from __future__ import annotations
 
@@ -19,53 +19,52 @@ from ._padding import padded
 from ._trial import cannot_take, out_of_memory
 
 FORMS = ("auto", "dense", "tiled")
-# Numbers in the largest layer of a part of a field, in the dense form: with fewer, too much context
-# is computed again between parts. On an accelerator memory alone decides.
+# Numbers in the largest layer output of a part of a field, in the dense form on a CPU. With fewer,
+# too much context would be computed twice. On accelerators only memory limits the size of a part.
 _PART_NUMBERS = 1 << 24
-# The dense form is taken where it saves at least this share of the multiplications; where it saves
-# none, one matrix product over many tiles is faster than a convolution.
-_WORTH = 1.05
+# The dense form is used if it reduces multiplications by at least this factor. Without a saving,
+# one matrix product over many tiles is faster than a convolution.
+_MIN_SAVING = 1.05
 
 
 class SumOverTiles(nn.Module):
     """Sum a tile network over all tiles of a field.
 
-    What `EDNNRegressor` trains, for use in one's own torch code. Where the network has an exact
-    dense form (see `as_convolution`) that saves work, no context is computed twice; otherwise the
-    tiles are cut out of the padded field. Either way the field is taken in parts. Where what the
-    layers would hold for the backward pass is more than `max_bytes`, parts are computed again
-    there instead, so that the size of a field is not bounded by memory.
+    This is the module that `EDNNRegressor` trains, which you can also use in your torch code. If
+    the network has an exact dense form (see `as_convolution`) that saves work, no context is
+    computed twice; otherwise tiles are cut out of the padded field. Fields are processed in parts.
+    If layer outputs for the backward pass would exceed `max_bytes`, they are recomputed there, so
+    that memory does not limit the size of fields.
 
     Parameters
     ----------
     module : torch.nn.Module
-        Of tiles (n_tiles, n_channels, *window) to (n_tiles, n_outputs).
+        Maps tiles (n_tiles, n_channels, *window) to (n_tiles, n_outputs).
     tiling : GridTiling
     tile_shape : tuple of int
         Shape of a tile, ``(*window[, n_channels])``.
     form : {"auto", "dense", "tiled"}, default="auto"
-        "dense" raises where there is no exact dense form.
+        "dense" raises if there is no exact dense form.
     max_bytes : int, default=2**30
-        What the layers may hold between the forward and the backward pass.
+        Maximum memory of layer outputs between the forward and the backward pass.
     compile : dict or None, default=None
-        Options of `torch.compile` for whichever form is in use, such as ``{}`` or ``{"mode":
-        "reduce-overhead"}``, which takes CUDA graphs; None not to compile.
+        Options of `torch.compile` for the form in use, such as ``{}`` or ``{"mode":
+        "reduce-overhead"}`` for CUDA graphs. None to not compile.
     standardization : Standardization or None, default=None
-        Applied to the fields once the context is around them, so that zeros beyond a boundary are
-        zeros of the fields. Fields in float64 are then rounded to the network's precision
-        afterwards.
+        Applied to padded fields, so that zeros beyond a boundary are zeros in the units of the
+        fields. Fields in float64 are then rounded to the precision of the network.
 
     Attributes
     ----------
     form_ : {"dense", "tiled"}
         The form in use.
     reason_ : str
-        Why it is in use.
+        The reason for this form.
 
     Raises
     ------
     NotConvolutional
-        With ``form="dense"``, naming the layer that forbids it.
+        If ``form="dense"`` and there is none; the message names the layer.
 
     Examples
     --------
@@ -100,13 +99,13 @@ class SumOverTiles(nn.Module):
         self._window = self.tile_shape[: len(self._focus)]
         n_channels = prod(self.tile_shape) // prod(self._window)
         self._laid_out = lay_out(module, (n_channels, *self._window))
-        # In a tuple, so that the weights are not registered twice.
+        # In tuples, so that the weights are not registered twice.
         self._dense, self.reason_ = self._choose(form)
         self._compiled = ()
         if compile is not None:
             form = self._dense[0] if self._dense else plain_module(module)
             self._compiled = (torch.compile(form, **compile),)
-        self._held = None
+        self._n_outputs = None
 
     @property
     def form_(self) -> str:
@@ -115,7 +114,7 @@ class SumOverTiles(nn.Module):
 
     def _choose(self, form):
         if form == "tiled":
-            return (), "It was asked for."
+            return (), "It was requested."
         try:
             dense = as_convolution(self.module, self.tiling, self.tile_shape)
         except NotConvolutional as error:
@@ -123,9 +122,9 @@ class SumOverTiles(nn.Module):
                 raise
             return (), str(error)
         saving = dense.tiled_work / max(dense.dense_work, 1)
-        if form == "auto" and saving < _WORTH:
+        if form == "auto" and saving < _MIN_SAVING:
             return (), "The dense form is exact, but saves no work."
-        return (dense,), f"It is exact and takes {saving:.1f} times fewer multiplications."
+        return (dense,), f"It is exact and needs {saving:.1f} times fewer multiplications."
 
     def forward(self, fields, network=None, finish=None):
         """Return the totals of fields.
@@ -134,7 +133,7 @@ class SumOverTiles(nn.Module):
         ----------
         fields : Tensor of shape (n, n_channels, *grid)
         network : function, default=None
-            What to call with tiles instead of the module, in the tiled form.
+            Called with tiles instead of the module, in the tiled form.
         finish : function, default=None
             Applied to contributions before they are summed.
 
@@ -147,11 +146,11 @@ class SumOverTiles(nn.Module):
             channel = channel_index(self.tiling.channel_axis, len(shape) + 1)
             shape = (*shape[:channel], fields.shape[1], *shape[channel:])
         grid = self.tiling.tile_grid(shape)
-        around = padded(fields, self.tiling.padded_positions(shape))
+        inputs = padded(fields, self.tiling.padded_positions(shape))
         if self.standardization is not None:
-            around = self.standardization(around).to(self._dtype(fields))
-        around = laid_out(around) if self._dense else around
-        n_tiles, at_once = prod(grid), self._tiles_at_once(around)
+            inputs = self.standardization(inputs).to(self._dtype(fields))
+        inputs = laid_out(inputs) if self._dense else inputs
+        n_tiles, max_tiles = prod(grid), self._max_tiles(inputs)
         (dense,) = self._compiled or self._dense or (None,)
 
         def contributions(part):
@@ -159,23 +158,23 @@ class SumOverTiles(nn.Module):
             return (out if finish is None else finish(out)).flatten(2).sum(2)
 
         run = contributions
-        held = len(fields) * n_tiles * self._held_per_tile() * around.element_size()
-        if torch.is_grad_enabled() and held > self.max_bytes:
+        n_bytes = len(fields) * n_tiles * self._numbers_per_tile() * inputs.element_size()
+        if torch.is_grad_enabled() and n_bytes > self.max_bytes:
             run = partial(checkpoint, contributions, use_reentrant=False)
-        step = max(1, at_once // n_tiles)
-        places = [self._sites(box) for box in boxes(grid, at_once)]
+        step = max(1, max_tiles // n_tiles)
+        regions = [self._region(box) for box in boxes(grid, max_tiles)]
         totals = []
         for start in range(0, len(fields), step):
-            some = around[start : start + step]
-            totals.append(sum(run(some[(slice(None), slice(None), *box)]) for box in places))
+            part = inputs[start : start + step]
+            totals.append(sum(run(part[(slice(None), slice(None), *box)]) for box in regions))
         return torch.cat(totals)
 
     def _dtype(self, fields):
         """Return the precision of the network's weights."""
         return next((p.dtype for p in self.module.parameters()), fields.dtype)
 
-    def _sites(self, box) -> tuple[slice, ...]:
-        """Return the places of a padded field that a box of tiles sees."""
+    def _region(self, box) -> tuple[slice, ...]:
+        """Return the region of a padded field that a box of tiles sees."""
         return tuple(
             slice(part.start * f, (part.stop - 1) * f + w)
             for part, f, w in zip(box, self._focus, self._window, strict=True)
@@ -190,31 +189,32 @@ class SumOverTiles(nn.Module):
         out = row_per_tile(module(tiles), tiles)
         return out.reshape(len(part), *grid, -1).movedim(-1, 1)
 
-    def _tiles_at_once(self, around) -> int:
+    def _max_tiles(self, inputs) -> int:
+        """Return the number of tiles to process at a time."""
         if self.module.training and mixes_tiles(self.module):
-            return around.numel()
-        at_once = int(self.max_bytes // (around.element_size() * self._held_per_tile()))
-        if around.device.type == "cpu":
-            at_once = min(
-                at_once,
+            return inputs.numel()
+        n_tiles = int(self.max_bytes // (inputs.element_size() * self._numbers_per_tile()))
+        if inputs.device.type == "cpu":
+            n_tiles = min(
+                n_tiles,
                 _PART_NUMBERS // self._dense[0].numbers_per_tile
                 if self._dense
-                else tiles_together(prod(self._window) * around.shape[1]),
+                else tiles_together(prod(self._window) * inputs.shape[1]),
             )
-        return max(at_once, 1)
+        return max(n_tiles, 1)
 
-    def _held_per_tile(self) -> int:
-        """Numbers that the layers keep for the backward pass, for each tile."""
+    def _numbers_per_tile(self) -> int:
+        """Return the numbers in all layer outputs, which the backward pass needs, per tile."""
         if self._dense:
-            return self._dense[0].held_per_tile
-        if self._held is None:
+            return self._dense[0].numbers_in_all_layers
+        if self._n_outputs is None:
             n_channels = prod(self.tile_shape) // prod(self._window)
-            self._held = layer_outputs(self.module, (n_channels, *self._window))
-        return self._held
+            self._n_outputs = layer_outputs(self.module, (n_channels, *self._window))
+        return self._n_outputs
 
 
 class SumOfBranches(nn.ModuleList):
-    """Several networks over the same fields, each with a tiling of its own, added up."""
+    """The sum of several networks over the same fields, each with a tiling."""
 
     def forward(self, fields, network=None, finish=None):
         """Return the totals of fields, (n, n_outputs)."""
@@ -222,7 +222,7 @@ class SumOfBranches(nn.ModuleList):
 
     @property
     def max_bytes(self):
-        """What the layers of each may hold."""
+        """Maximum memory of the layer outputs of each network."""
         return self[0].max_bytes
 
     @max_bytes.setter
@@ -232,39 +232,39 @@ class SumOfBranches(nn.ModuleList):
 
 
 def tiles_together(n_inputs) -> int:
-    """Return how many tiles of so many numbers go through a network together, on the CPU.
+    """Return the number of tiles of this size to pass to a network at a time on the CPU.
 
-    Few enough that what its layers hold stays in the caches, which for perceptrons is up to twice
-    as fast as all tiles at once; convolutions need more to be busy.
+    Layer outputs of few tiles fit in the caches, which for perceptrons is up to twice as fast as
+    processing all tiles at once. Convolutions need more tiles to be efficient.
     """
     by_cache, by_work = (1 << 16) // max(n_inputs, 1), (1 << 19) // max(n_inputs, 1)
     return max(1, min(max(by_cache, min(by_work, 256)), 4096))
 
 
 def row_per_tile(out, tiles):
-    """Return a network's output for tiles as (n_tiles, n_outputs), or say what is wrong with it."""
+    """Check a network's output for tiles; return it as (n_tiles, n_outputs)."""
     out = out[0] if isinstance(out, tuple) else out
     out = out[:, None] if out.ndim == 1 else out
     if out.ndim != 2 or len(out) != len(tiles):
         raise TileModelError(
-            "The network must return one row of outputs per tile: for input of shape "
-            f"{tuple(tiles.shape)} it returned {tuple(out.shape)}."
+            "The network must return one row of outputs per tile, but for input of shape "
+            f"{tuple(tiles.shape)} it returned shape {tuple(out.shape)}."
         )
     return out
 
 
 def mixes_tiles(module) -> bool:
-    """Tell whether a network's result for a tile depends, in training, on the others beside it."""
+    """Return True if the output for a tile depends, in training, on the other tiles of a batch."""
     return any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in module.modules())
 
 
 def layer_outputs(module, input_shape) -> int:
-    """Return how many numbers the layers of a network give for one tile, its input included."""
-    held = [prod(input_shape)]
+    """Return the numbers in all layer outputs of a network for one tile, input included."""
+    sizes = [prod(input_shape)]
 
     def count(layer, inputs, output):
         if isinstance(output, torch.Tensor):
-            held.append(output.numel())
+            sizes.append(output.numel())
 
     leaves = [layer for layer in module.modules() if not list(layer.children())]
     hooks = [layer.register_forward_hook(count) for layer in leaves]
@@ -281,4 +281,4 @@ def layer_outputs(module, input_shape) -> int:
         module.train(training)
         for hook in hooks:
             hook.remove()
-    return sum(held)
+    return sum(sizes)

@@ -1,4 +1,4 @@
-"""Put the context around whole fields, in torch, so that gradients reach the field."""
+"""Padding of whole fields with their context in torch, differentiably."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from ..tiling._windows import FEW_RUNS, OUTSIDE, runs
 
 
 def padded(fields: torch.Tensor, positions) -> torch.Tensor:
-    """Return fields with what the boundary says is around them.
+    """Return fields padded according to the boundary.
 
     Parameters
     ----------
     fields : Tensor of shape (n, n_channels, *grid)
     positions : list of ndarray of int
-        The site behind each place, per grid axis: `GridTiling.padded_positions`.
+        The site at each position, per grid axis; see `GridTiling.padded_positions`.
 
     Returns
     -------
     Tensor of shape (n, n_channels, *padded)
-        Differentiable, any number of times.
+        Differentiable any number of times.
     """
-    for axis, places in enumerate(positions, start=2):
-        pieces = runs(places)
+    for axis, sites in enumerate(positions, start=2):
+        pieces = runs(sites)
         if len(pieces) > FEW_RUNS:
-            index = torch.tensor(places, device=fields.device).clamp(min=0)
+            index = torch.tensor(sites, device=fields.device).clamp(min=0)
             gathered = fields.index_select(axis, index)
-            if (places == OUTSIDE).any():
-                inside = torch.tensor(places != OUTSIDE, device=fields.device)
+            if (sites == OUTSIDE).any():
+                inside = torch.tensor(sites != OUTSIDE, device=fields.device)
                 shape = [-1 if a == axis else 1 for a in range(fields.ndim)]
                 gathered = gathered * inside.reshape(shape).to(fields.dtype)
             fields = gathered

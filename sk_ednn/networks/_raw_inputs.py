@@ -1,8 +1,8 @@
-"""Recognise networks that need their input as it is, by following it through a trial.
+"""Detection of networks that need unscaled inputs, by tracing the input through a trial run.
 
-A layer that learns can undo an affine map of its input, and standardised fields are then as good as
-raw ones. What a network does to its input before any such layer cannot: ``x > 1.5`` or ``cos(x)``
-of standardised fields is another function.
+A learned layer can undo an affine map of its input, so that it can learn from standardised fields
+as well as from raw ones. Functions that are applied to the input before any learned layer, such as
+``x > 1.5`` or ``cos(x)``, would change their meaning.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ import torch
 from torch import nn
 from torch.utils._pytree import tree_leaves
 
+from .._utils.stacklevel import outside_package
 from ._trial import LabelWatch, tried
 
-# Functions with constants of their own, in the units of what they are given.
+# Functions with fixed constants, in the units of their input.
 _FIXED = {
     "abs", "acos", "acosh", "angle", "asin", "asinh", "atan", "atan2", "atanh", "clamp",
     "clamp_max", "clamp_min", "cos", "cosh", "digamma", "erf", "erfc", "exp", "exp2", "expm1",
@@ -26,27 +27,27 @@ _FIXED = {
 }  # fmt: skip
 _COMPARISONS = {"ge", "gt", "le", "lt"}
 _EXTREMES = {"fmax", "fmin", "maximum", "minimum"}
-# Activations, which networks may well begin with, and norms.
-_DOUBTFUL = {
+# Activations, with which networks may start, and norms.
+_AMBIGUOUS = {
     "_cdist_forward", "_log_softmax", "_prelu_kernel", "_softmax", "celu", "cumprod", "elu",
     "gelu", "glu", "hardsigmoid", "hardswish", "hardtanh", "leaky_relu", "linalg_vector_norm",
     "log_sigmoid_forward", "logsumexp", "mish", "norm", "prod", "relu", "relu6", "sigmoid", "silu",
     "softplus", "tanh",
 }  # fmt: skip
 _PRODUCTS = {"addmm", "baddbmm", "bmm", "convolution", "dot", "mm", "mul", "mv"}
-# Pointwise operations that are affine, or only say something of the numbers.
+# Pointwise operations that are affine, or whose result does not depend on the scale.
 _AFFINE = {
     "_to_copy", "add", "addcmul", "clone", "copy", "detach", "fill", "isinf", "isnan", "isneginf",
     "isposinf", "lerp", "masked_fill", "nan_to_num", "native_dropout", "ne", "eq", "neg",
     "positive", "rsub", "sub", "where",
 }  # fmt: skip
 _SPREADS = {"std", "std_mean", "var", "var_mean"}
-# What takes a shape and a type of its input alone.
+# Functions that use only the shape and the dtype of their input.
 _LIKE = {
     "empty_like", "full_like", "new_empty", "new_full", "new_ones", "new_zeros", "ones_like",
     "rand_like", "randint_like", "randn_like", "zeros_like",
 }  # fmt: skip
-# After these a map of the input before them has no effect.
+# Normalisations, which undo an affine map of their input.
 _NORMALISING = {
     "_batch_norm_no_update", "_fused_rms_norm", "_native_batch_norm_legit", "cudnn_batch_norm",
     "_native_batch_norm_legit_no_training", "native_batch_norm", "native_group_norm",
@@ -55,10 +56,10 @@ _NORMALISING = {
 
 
 def needs_raw_inputs(network, module, tiles, warn=True) -> bool:
-    """Run a network on a few tiles; tell whether it must see their numbers as they are.
+    """Run a network on a few tiles; return True if it needs unscaled inputs.
 
-    It must where it takes them for labels, and where it puts them into functions with constants of
-    their own, such as comparisons, cosines or logarithms, before any layer that learns.
+    It does if it treats its input as labels, or if it applies functions with fixed constants, such
+    as comparisons, cosines or logarithms, before any learned layer.
 
     Parameters
     ----------
@@ -66,81 +67,81 @@ def needs_raw_inputs(network, module, tiles, warn=True) -> bool:
         Called with tiles: the module, or a function that calls it.
     module : torch.nn.Module
     tiles : Tensor of shape (n_tiles, n_channels, *window)
-        As they are in the data.
+        Unscaled tiles.
     warn : bool, default=True
-        Whether to warn where it may be otherwise.
+        Whether to warn if the network is ambiguous.
 
     Raises
     ------
     TileModelError
-        Where the network cannot take tiles of this shape or type.
+        If the network does not accept tiles of this shape or dtype.
     """
-    watch = _Following(tiles)
+    watch = _InputTrace(tiles)
     tried(network, module, tiles, watch)
     fixed = sorted(set(watch.fixed.values()))
     if watch.labels or fixed:
         if fixed and watch.learned_from and warn:
             warnings.warn(
-                f"The network puts its input into {', '.join(fixed)}, whose constants are in the "
-                "units of the fields, and also into layers that learn: it is given the fields as "
-                "they are. If that is meant, say so: GradientSolver(standardize=False); where the "
-                "numbers are far from 1, normalise them in the network before these layers.",
+                f"The network applies {', '.join(fixed)}, whose constants are in the units of the "
+                "fields, as well as learned layers to its input. It therefore sees unscaled "
+                "fields. If that is intended, set GradientSolver(standardize=False). If values are "
+                "far from 1, normalise them in the network before the learned layers.",
                 UserWarning,
-                stacklevel=5,
+                stacklevel=outside_package(),
             )
         return True
-    # Products and their factors together are closed under affine maps.
-    doubtful = watch.doubtful | (set() if watch.learned_from else watch.products)
-    if doubtful and warn:
+    # The space of products and their factors is closed under affine maps.
+    ambiguous = watch.ambiguous | (set() if watch.learned_from else watch.products)
+    if ambiguous and warn:
         warnings.warn(
-            f"The network puts its input into {', '.join(sorted(doubtful))} before any layer that "
-            "learns, and is given standardised fields, of mean 0 and variance 1. If it is meant "
-            "for the numbers of the fields, set GradientSolver(standardize=False); if not, let it "
-            "begin with a layer that learns, such as a convolution of one site.",
+            f"The network applies {', '.join(sorted(ambiguous))} to its input before any learned "
+            "layer, and sees standardised fields, of mean 0 and variance 1. If it needs unscaled "
+            "fields, set GradientSolver(standardize=False). Otherwise let it start with a learned "
+            "layer, such as a convolution with a kernel of one site.",
             UserWarning,
-            stacklevel=5,
+            stacklevel=outside_package(),
         )
     return False
 
 
-class _Following(LabelWatch):
-    """Follow the input of a network as far as it is mapped by what does not learn.
+class _InputTrace(LabelWatch):
+    """Trace the input of a network up to its first learned layers.
 
     Attributes
     ----------
     fixed : dict of int to str
-        Functions with constants of their own, by the tensor that they returned.
-    doubtful, products : set of str
-        Operations that may or may not be meant for the input as it is.
+        Functions with fixed constants, by the id of the tensor that they returned.
+    ambiguous, products : set of str
+        Operations that may or may not need unscaled inputs.
     learned_from : bool
-        Whether a layer that learns is given the input.
+        Whether the input reaches a learned layer.
     """
 
     def __init__(self, tiles):
         super().__init__()
         self.fixed: dict[int, str] = {}
-        self.doubtful: set[str] = set()
+        self.ambiguous: set[str] = set()
         self.products: set[str] = set()
         self.learned_from = False
-        # By identity; tensors are held, so that no other one gets their place.
+        # By id. The tensors are kept alive, so that their ids are not reused.
         self._raw, self._learned, self._spreads = {id(tiles): tiles}, {}, {}
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         out = super().__torch_dispatch__(func, types, args, kwargs)
         name = func.overloadpacket.__name__
         name = name if name.startswith("__") else name.removesuffix("_")
-        given = tree_leaves((args, kwargs or {}))
-        tensors = [each for each in given if isinstance(each, torch.Tensor)]
-        raw = [each for each in tensors if id(each) in self._raw]
-        outs = [each for each in tree_leaves(out) if isinstance(each, torch.Tensor)]
-        self._forgive_finite(name, given)
+        inputs = tree_leaves((args, kwargs or {}))
+        tensors = [leaf for leaf in inputs if isinstance(leaf, torch.Tensor)]
+        raw = [tensor for tensor in tensors if id(tensor) in self._raw]
+        outs = [leaf for leaf in tree_leaves(out) if isinstance(leaf, torch.Tensor)]
+        self._ignore_isfinite(name, inputs)
         if any(map(self._learns, tensors)) and not (raw and name == "_prelu_kernel"):
             self.learned_from |= bool(raw)
             self._keep(self._learned, outs)
             self._drop(outs)
         elif raw and self._stays_raw(func, name, tensors, raw, args, kwargs or {}, outs):
             self._keep(self._raw, outs)
-            if name in _SPREADS or all(id(each) in self._spreads for each in raw):
+            if name in _SPREADS or all(id(tensor) in self._spreads for tensor in raw):
                 self._keep(self._spreads, outs)
         elif raw:
             self._drop(outs)
@@ -151,21 +152,21 @@ class _Following(LabelWatch):
         return learns or id(tensor) in self._learned
 
     def _stays_raw(self, func, name, tensors, raw, args, kwargs, outs) -> bool:
-        """Tell whether what is returned is an affine map of the input, or some order of it."""
+        """Return True if the output is an affine map or a permutation of the input."""
         all_raw = len(raw) == len(tensors) and len(raw) > 1
         if name in _NORMALISING | _LIKE:
             return False
-        spreads = [each for each in raw if id(each) in self._spreads]
+        spreads = [tensor for tensor in raw if id(tensor) in self._spreads]
         if name in ("sqrt", "rsqrt", "reciprocal") and spreads:
             return True
         if name in ("div", "mul") and len(spreads) == 1 and len(raw) == 2:
-            return False  # in units of the spread, as by hand
+            return False  # a standardisation within the network
         if name in _COMPARISONS | _EXTREMES and not all_raw:
             return self._note_fixed(name, outs)
         if name in _FIXED:
             return self._note_fixed(name, outs)
-        if name in _DOUBTFUL:
-            self.doubtful.add(name.strip("_"))
+        if name in _AMBIGUOUS:
+            self.ambiguous.add(name.strip("_"))
             return False
         if name in ("div", "true_divide"):
             if kwargs.get("rounding_mode") is not None or args[0] is not raw[0]:
@@ -180,40 +181,38 @@ class _Following(LabelWatch):
             return False
         if name in _COMPARISONS:
             return False
-        known = name in _PRODUCTS | _EXTREMES | _AFFINE
-        if torch.Tag.pointwise in func.tags and not known:
-            self.doubtful.add(name)
+        supported = name in _PRODUCTS | _EXTREMES | _AFFINE
+        if torch.Tag.pointwise in func.tags and not supported:
+            self.ambiguous.add(name)
             return False
         return True
 
     def _power(self, args, outs) -> bool:
         base, exponent = args[0], args[1]
-        whole = isinstance(exponent, (int, float)) and exponent == int(exponent) and exponent > 0
-        if not (isinstance(base, torch.Tensor) and whole):
+        natural = isinstance(exponent, (int, float)) and exponent == int(exponent) and exponent > 0
+        if not (isinstance(base, torch.Tensor) and natural):
             return self._note_fixed("pow", outs)
         if exponent != 1:
             self.products.add("pow")
         return exponent == 1
 
     def _note_fixed(self, name, outs) -> bool:
-        for each in outs:
-            self.fixed[id(each)] = name
-            self._learned.pop(id(each), None)
-        self._held = [*getattr(self, "_held", ()), *outs]
+        for tensor in outs:
+            self.fixed[id(tensor)] = name
+            self._learned.pop(id(tensor), None)
+        self._alive = [*getattr(self, "_alive", ()), *outs]
         return False
 
-    def _forgive_finite(self, name, given):
-        """``torch.isfinite`` compares the absolute value with infinity."""
-        if name in ("eq", "ne") and any(
-            isinstance(each, float) and math.isinf(each) for each in given
-        ):
-            for each in given:
-                if self.fixed.get(id(each)) == "abs":
-                    del self.fixed[id(each)]
+    def _ignore_isfinite(self, name, inputs):
+        """Ignore ``torch.isfinite``, which compares the absolute value with infinity."""
+        if name in ("eq", "ne") and any(isinstance(x, float) and math.isinf(x) for x in inputs):
+            for x in inputs:
+                if self.fixed.get(id(x)) == "abs":
+                    del self.fixed[id(x)]
 
-    def _keep(self, held, tensors):
-        held.update((id(each), each) for each in tensors)
+    def _keep(self, by_id, tensors):
+        by_id.update((id(tensor), tensor) for tensor in tensors)
 
     def _drop(self, tensors):
-        for each in tensors:
-            self._raw.pop(id(each), None)
+        for tensor in tensors:
+            self._raw.pop(id(tensor), None)

@@ -1,4 +1,4 @@
-"""Standardised inputs: the mean and the scale of each channel, learned from training fields."""
+"""Standardisation of inputs by the mean and the scale of each channel of training fields."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..fields._channels import channels_first
 from ..fields._fields import Fields, require_finite
 from ..fields._samples import SampleReader
 
-# Numbers of the fields that are looked at together.
+# Numbers of the fields that are processed at a time.
 _BLOCK_NUMBERS = 1 << 20
 _EPS = np.finfo(np.float64).eps
 
@@ -42,7 +42,7 @@ class Standardization:
     scale: np.ndarray
 
     def __call__(self, x):
-        """Return standardised values of the same kind.
+        """Standardise an array or a tensor.
 
         Parameters
         ----------
@@ -52,7 +52,7 @@ class Standardization:
         -------
         ndarray of float64, or Tensor in the precision of `x`, of the same shape
         """
-        mean, scale = self._along(self.mean, x), self._along(self.scale, x)
+        mean, scale = self._broadcast(self.mean, x), self._broadcast(self.scale, x)
         if isinstance(x, torch.Tensor):
             return (x - mean) / scale
         out = np.subtract(x, mean, dtype=np.float64)
@@ -60,16 +60,16 @@ class Standardization:
         return out
 
     def inverse(self, x):
-        """Return what gives `x` when it is standardised."""
-        return x * self._along(self.scale, x) + self._along(self.mean, x)
+        """Undo the standardisation."""
+        return x * self._broadcast(self.scale, x) + self._broadcast(self.mean, x)
 
-    def pull(self, slope):
-        """Return derivatives with respect to the values, from those of standardised values."""
-        return slope / self._along(self.scale, slope)
+    def pull(self, gradient):
+        """Pull a gradient with respect to standardised values back to the values."""
+        return gradient / self._broadcast(self.scale, gradient)
 
     @staticmethod
-    def _along(numbers, x) -> Any:
-        """Return one number per channel in a shape that broadcasts against `x`."""
+    def _broadcast(numbers, x) -> Any:
+        """Return the numbers of channels in a shape that broadcasts against `x`."""
         numbers = numbers.reshape(-1, *[1] * (x.ndim - 2))
         if isinstance(x, torch.Tensor):
             return torch.as_tensor(numbers, dtype=x.dtype, device=x.device)
@@ -77,17 +77,17 @@ class Standardization:
 
 
 def learn_standardization(fields: Fields, channel_axis, sample_weight=None) -> Standardization:
-    """Return the standardisation that gives every channel of the fields mean 0 and variance 1.
+    """Return the standardisation with which each channel of the fields has mean 0 and variance 1.
 
-    All sites count alike, and a sample of weight 2 counts as two equal samples. Channels that are
-    constant, to the precision of the fields, keep their scale.
+    All sites have equal weight, and a sample of weight 2 counts as two equal samples. Channels that
+    are constant, up to the precision of the fields, are not scaled.
 
     Parameters
     ----------
     fields : Fields
-        Fields that are read piece by piece are read once, in blocks.
+        Lazy fields are read once, in blocks.
     channel_axis : int or None
-        Axis of one field that holds its channels. None for one channel.
+        Channel axis of one field. None for a single channel.
     sample_weight : ndarray of shape (n_samples,) or None
         Positive.
 
@@ -114,7 +114,7 @@ def learn_standardization(fields: Fields, channel_axis, sample_weight=None) -> S
 
 
 def standardization_of(tiling, systems, sample_weight=None) -> Standardization | None:
-    """Return the standardisation of the tiles of systems: of their channels, or their features.
+    """Return the standardisation of tiles, per channel or per feature.
 
     Parameters
     ----------
@@ -125,8 +125,8 @@ def standardization_of(tiling, systems, sample_weight=None) -> Standardization |
     Returns
     -------
     Standardization or None
-        None where a tile is neither a window of a grid nor a row of features: its numbers may
-        belong together, as the components of a vector do.
+        None if a tile is neither a window of a grid nor a row of features, because its numbers may
+        be related, such as the components of a vector.
     """
     if tiling.is_grid:
         return learn_standardization(systems, tiling.channel_axis, sample_weight)
@@ -141,27 +141,27 @@ def standardization_of(tiling, systems, sample_weight=None) -> Standardization |
 
 
 class _Moments:
-    """Mean and root of the sum of squared deviations of each channel, block by block.
+    """Mean and root of the sum of squared deviations of each channel, accumulated in blocks.
 
-    Roots instead of squares, and deviations in units of the largest one: squares of numbers such
-    as 1e-200 are 0.
+    Roots are stored instead of squares, and deviations are scaled by the largest one, because
+    squares of numbers such as 1e-200 underflow.
     """
 
     def __init__(self):
         self.total, self.mean, self.norm = 0.0, 0.0, 0.0
 
-    @np.errstate(over="ignore", invalid="ignore")  # `standardization` refuses what comes of it
+    @np.errstate(over="ignore", invalid="ignore")  # `standardization` rejects the result
     def add(self, block, weight):
         """Add the values of some samples, (n, n_channels, n_sites)."""
         block = block.astype(np.float64)
         total = weight.sum() * block.shape[2]
-        # Divided first, so that the sum of large numbers does not overflow.
+        # Weights are divided first, so that sums of large numbers do not overflow.
         share = weight / total
         mean = np.einsum("n,ncs->c", share, block)
         block -= mean[:, None]
-        # A second time, for the rounding errors of the first: a constant channel must show as such.
-        left = np.einsum("n,ncs->c", share, block)
-        mean, block = mean + left, block - left[:, None]
+        # Centre again to remove round-off, so that constant channels have deviations of 0.
+        residual = np.einsum("n,ncs->c", share, block)
+        mean, block = mean + residual, block - residual[:, None]
         largest = np.abs(block).max(axis=(0, 2))
         unit = np.where(largest > 0, largest, 1.0)
         block /= unit[:, None]
@@ -173,11 +173,11 @@ class _Moments:
         self.total = both
 
     def standardization(self, dtype) -> Standardization:
-        """Return the map; `dtype` is that of the fields."""
+        """Return the standardisation of fields of a dtype."""
         scale = self.norm / np.sqrt(self.total)
         if not (np.isfinite(scale).all() and np.isfinite(self.mean).all()):
             raise TileModelError(
-                "The fields are too large to be standardised: their mean or spread overflows "
+                "The fields cannot be standardised, because their mean or spread overflows "
                 "float64. Use larger units."
             )
         eps = np.finfo(dtype).eps if np.issubdtype(dtype, np.floating) else 0.0

@@ -85,6 +85,9 @@ class StructureSearch:
     sanity : Sanity, default=None
         None: atoms keep 0.6 times the sum of their covalent radii apart.
     pool_size : int, default=20
+    max_doubt : float, default=3.0
+        A relaxation ends where the spread is so many times that below which nine tenths of the
+        held-out errors are. With 1 nearly all ended far from a minimum.
     max_steps : int, default=100
         Of a relaxation.
     patience : int, default=200
@@ -114,7 +117,7 @@ class StructureSearch:
     def __init__(
         self, composition, labeller, surrogate=None, *, store, kind="crystal", volume=None,
         n_initial=20, retrain_every=10, candidates_per_label=4, loss_weights=None, sanity=None,
-        pool_size=20, max_steps=100, patience=200, random_state=0,
+        pool_size=20, max_doubt=3.0, max_steps=100, patience=200, random_state=0,
     ):  # fmt: skip
         self.composition = composition
         self.labeller = labeller
@@ -128,6 +131,7 @@ class StructureSearch:
         self.loss_weights = loss_weights
         self.sanity = sanity
         self.pool_size = pool_size
+        self.max_doubt = max_doubt
         self.max_steps = max_steps
         self.patience = patience
         self.random_state = random_state
@@ -399,7 +403,7 @@ class _Driver:
         parents = [self.pool.draw(rng) for _ in range(self.operators.n_parents(name))]
         settings = {
             "variable_cell": self.search.kind == "crystal",
-            "max_std": self.limits.doubtful,
+            "max_std": self.search.max_doubt * self.limits.doubtful,
             "sanity": self.sanity,
             "max_steps": self.search.max_steps,
         }

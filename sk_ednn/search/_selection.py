@@ -19,7 +19,7 @@ class Thresholds:
     trusted : float
         Where the spread is below, a label would teach nothing.
     doubtful : float
-        Where the spread is above, a relaxation goes no further.
+        Nine tenths of the errors are below.
     """
 
     trusted: float

@@ -13,6 +13,7 @@ from sklearn.utils._param_validation import Interval
 
 from .._utils.seeding import generator
 from ..atoms import GaussianRasterizer
+from ..atoms._drawing import draw_fields, gradients_of
 from ..atoms._gaussians import gaussians_near, nearest_pixel
 from ..evaluation._local import checked_terms, running
 from ..exceptions import TileModelError, TilingError
@@ -79,13 +80,13 @@ class AtomUpdates:
             )
         system = draw._gathered([structure])
         shape = draw._shapes(system.lengths)
-        (self._drawn,) = draw._gradients(system, shape)
+        (self._drawn,) = gradients_of(draw, system, shape)
         self._width, self._cutoff = draw.width, draw.cutoff
         self._spacing = draw._spacings(system.lengths, shape)[0].tolist()
         # Copies: the caller may go on with theirs.
         self._vectors, self._positions = system.vectors[0].copy(), system.positions.copy()
         self._inverse = np.linalg.inv(self._vectors)
-        drawn = draw._fields(system, shape)[0]
+        drawn = draw_fields(draw, system, shape)[0]
         # In float64, so that taking Gaussians away leaves next to nothing behind.
         self._field = np.array(drawn, dtype=np.float64).reshape(*shape[0], -1)
         self._terms = [_Term(*term, drawn) for term in running(regressor, terms, [drawn])]

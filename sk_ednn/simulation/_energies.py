@@ -1,4 +1,4 @@
-"""What moves cost, for many replicas at once.
+"""The energies of moves, for many replicas at once.
 
 It is read from tables where tiles have few states, else found by the ledger behind `LocalUpdates`.
 Both hold the same systems and answer the same questions: `changes` for the moves of a part of a
@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 
 from ..evaluation._base import block_size
-from ..evaluation._ledger import Ledger, seen_by
-from ..tiling._windows import OUTSIDE
+from ..evaluation._incremental import IncrementalTotals
+from ..tiling._windows import OUTSIDE, seen_by
 from ._sublattices import Sublattice, sees_outside, union
 
 # Most states of a tile for which there is a table: 32 MB of float64.
@@ -204,7 +204,7 @@ class LedgerEnergies:
     """
 
     def __init__(self, terms, windows, grid, values, states, fields):
-        self._ledger = Ledger(terms, fields)
+        self._ledger = IncrementalTotals(terms, fields)
         self._grid, self._values, self._n_replicas = grid, values, states.shape[1]
         numbers = max(
             _n_places(along)

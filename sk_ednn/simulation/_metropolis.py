@@ -11,7 +11,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from tqdm.auto import tqdm
 
 from .._utils.seeding import generator
-from ..evaluation._ledger import common_channel_axis
+from ..evaluation._incremental import common_channel_axis
 from ..evaluation._local import checked_terms, running
 from ..exceptions import TileModelError, TilingError
 from ..fields._channels import channels_last, from_channels_last

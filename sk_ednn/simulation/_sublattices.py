@@ -13,8 +13,7 @@ from itertools import product
 
 import numpy as np
 
-from ..evaluation._ledger import seen_by
-from ..tiling._windows import OUTSIDE
+from ..tiling._windows import OUTSIDE, seen_by
 
 
 @dataclass(frozen=True, eq=False)

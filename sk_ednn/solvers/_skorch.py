@@ -16,6 +16,7 @@ from skorch.dataset import ValidSplit
 from skorch.exceptions import SkorchException
 from torch import nn
 
+from .._utils.stacklevel import outside_package
 from ..exceptions import TileModelError
 from ._best_epoch import BestEpoch
 from ._progress import TrainingBar
@@ -156,7 +157,7 @@ def warn_of_warm_start(net) -> None:
             "warm_start=True of a skorch net has no effect, because each fit trains a clone of "
             "it. Set warm_start=True of the EDNNRegressor.",
             UserWarning,
-            stacklevel=6,
+            stacklevel=outside_package(),
         )
 
 

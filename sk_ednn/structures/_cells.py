@@ -1,4 +1,4 @@
-"""Which axes a field has, and the edges of a cell along them."""
+"""Cells: the axes of a field, and the edges along them."""
 
 import numpy as np
 

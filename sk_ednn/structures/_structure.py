@@ -1,4 +1,4 @@
-"""What a structure is: atomic numbers, positions, a cell, and the axes along which it repeats.
+"""Structures: atomic numbers, positions, a cell, and the axes along which it repeats.
 
 Nothing here asks for a type. Whatever carries ``numbers``, ``positions`` and ``cell`` is a
 structure, so that `ase.Atoms` needs neither a conversion nor an import of ASE.

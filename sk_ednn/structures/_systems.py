@@ -1,4 +1,4 @@
-"""What a tiling of atoms admits: structures, the species that are known, and which atoms count."""
+"""Structures as a tiling of atoms admits them: their species, and which atoms count."""
 
 from __future__ import annotations
 

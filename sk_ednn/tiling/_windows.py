@@ -140,13 +140,38 @@ def axis_windows(
     return positions[starts[:, None] + np.arange(focus + 2 * context)]
 
 
+def seen_by(windows, length) -> np.ndarray:
+    """Return the windows of an axis that see each site, sorted.
+
+    Returns
+    -------
+    ndarray of int of shape (length, n_max)
+        Rows are padded with -1.
+
+    Examples
+    --------
+    >>> from sk_ednn.tiling._windows import axis_windows, seen_by
+    >>> seen_by(axis_windows(4, 1, 1, "zero"), 4)
+    array([[ 0,  1, -1],
+           [ 0,  1,  2],
+           [ 1,  2,  3],
+           [ 2,  3, -1]])
+    """
+    index = np.repeat(np.arange(len(windows)), windows.shape[1])
+    sites = windows.ravel()
+    # Distinct pairs of a site and a window, sorted by site.
+    pairs = np.unique(sites[sites != OUTSIDE] * len(windows) + index[sites != OUTSIDE])
+    sites, index = np.divmod(pairs, len(windows))
+    counts = np.bincount(sites, minlength=length)
+    table = np.full((length, counts.max()), -1, dtype=np.intp)
+    table[sites, np.arange(len(sites)) - np.repeat(np.cumsum(counts) - counts, counts)] = index
+    return table
+
+
 @lru_cache(maxsize=64)
 def windows_by_site(
     length: int, focus: int, context: int, boundary: str, remainder: str = "error"
 ) -> list[list[int]]:
-    """Return the windows that see each site of an axis, sorted."""
-    windows: list[set[int]] = [set() for _ in range(length)]
-    for index, sites in enumerate(axis_windows(length, focus, context, boundary, remainder)):
-        for site in sites[sites != OUTSIDE]:
-            windows[site].add(index)
-    return [sorted(indices) for indices in windows]
+    """Return the windows that see each site of an axis, sorted; see `seen_by`."""
+    table = seen_by(axis_windows(length, focus, context, boundary, remainder), length)
+    return [row[row >= 0].tolist() for row in table]

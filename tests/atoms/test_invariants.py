@@ -152,7 +152,7 @@ def test_features_are_what_the_docstring_says(fields):
 def test_components_have_the_variance_that_whitening_gives_them(fields):
     for whitening in (0.0, 0.5, 1.0):
         model = fitted(fields, focus=24, whitening=whitening)
-        density, invariants = model._invariants(tiles(fields, 24))
+        density, invariants = model._sums.invariants(tiles(fields, 24))
         weights = density.sum(axis=1).ravel()
         components = np.einsum("ki,tip->ktp", model.components_, invariants).reshape(10, -1)
         covariance = np.cov(components, aweights=weights, bias=True)

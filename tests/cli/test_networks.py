@@ -75,7 +75,7 @@ def test_options_reach_the_training(run, folder, seen):
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("--device moon", "device='moon' is not there"),
+        ("--device moon", "device='moon' is not available"),
         ("--lr 0", "The 'lr' parameter of GradientSolver"),
         ("--checkpoint small.npz", "--checkpoint small.npz is the file with the fields"),
     ],
@@ -91,7 +91,7 @@ def test_the_remainder_may_be_padded(run, folder):
     run("fit odd_size.npz --focus 2 --boundary zero --remainder pad -m quadratic -o pad.ednn")
     assert load(folder / "pad.ednn").tiling.remainder == "pad"
     said = run("fit odd_size.npz --focus 2 --remainder pad -m quadratic", expected=1).stderr
-    assert "remainder='pad' has no meaning for a periodic field" in said
+    assert "remainder='pad' has no effect on a periodic field" in said
 
 
 # ------------------------------------------------------------------------------- interrupted

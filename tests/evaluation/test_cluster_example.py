@@ -1,4 +1,4 @@
-"""The example for clusters runs: on this machine, with a scheduler file, and as batch jobs are."""
+"""The cluster example: locally, with a scheduler file, and as batch jobs."""
 
 import runpy
 import subprocess
@@ -19,7 +19,7 @@ FOLDER = Path(__file__).parents[2] / "examples" / "cluster"
 
 
 def stored(folder):
-    """Store a model and fields; return what it predicts of them."""
+    """Store a model and fields; return its prediction."""
     zarr = pytest.importorskip("zarr")
     X = np.random.default_rng(0).normal(size=(2, 40, 40))
     model = EDNNRegressor(Ridge(), GridTiling(4, 2)).fit(X, X.sum(axis=(1, 2)))
@@ -37,7 +37,7 @@ def predicted(folder, *options):
 
 
 @pytest.mark.slow
-def test_on_this_machine_with_a_journal_and_a_report(tmp_path):
+def test_example_runs_locally_with_journal_and_report(tmp_path):
     pytest.importorskip("bokeh")
     expected = stored(tmp_path)
     assert predicted(tmp_path, "--journal", "journal") == expected.tolist()
@@ -46,7 +46,7 @@ def test_on_this_machine_with_a_journal_and_a_report(tmp_path):
 
 
 @pytest.mark.slow
-def test_with_the_commands_of_the_batch_script(tmp_path):
+def test_example_runs_with_the_commands_of_the_batch_script(tmp_path):
     pytest.importorskip("bokeh")
     expected = stored(tmp_path)
     script = (FOLDER / "slurm.sh").read_text()
@@ -68,8 +68,8 @@ def test_with_the_commands_of_the_batch_script(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["slurm", "pbs"])
-def test_the_jobs_that_are_handed_in(kind, monkeypatch, capsys):
-    """One process a core with one thread, and the time and memory asked for."""
+def test_example_submits_jobs(kind, monkeypatch, capsys):
+    """One single-threaded process per core, with the requested time and memory."""
     queues = pytest.importorskip("dask_jobqueue")
     asked = []
     monkeypatch.setattr(

@@ -1,4 +1,4 @@
-"""Evaluation with Dask: lazy, past memory, the same to the last bit whoever does what."""
+"""DaskBlocks: lazy evaluation with totals that are bitwise equal to serial evaluation."""
 
 import math
 import os
@@ -61,13 +61,13 @@ def fit(tiling=None, tile_model=None, evaluation=None, shape=(12, 8), n_outputs=
     return model.fit(X, y[:, 0] if n_outputs == 1 else y)
 
 
-# --- the same as without ----------------------------------------------------------------------
+# --- equality with serial evaluation --------------------------------------------------------
 
 
 @pytest.mark.parametrize("boundary", BOUNDARIES)
 @pytest.mark.parametrize("chunks", [(1, 24, 20), (2, 7, 20), (3, 5, 1), ((1, 2), (20, 4), (3, 17))])
-def test_any_chunks_and_boundary_give_the_bits_of_the_serial_path(boundary, chunks):
-    """Chunks larger than a task, cut anywhere, and smaller than the context."""
+def test_totals_equal_serial_totals_for_all_chunks_and_boundaries(boundary, chunks):
+    """With chunks larger than a task, unaligned chunks, and chunks smaller than the context."""
     model = fit(GridTiling(2, 3, boundary=boundary))
     X = numbers((3, 24, 20))
     lazy = model.predict(da.from_array(X, chunks=chunks))
@@ -80,7 +80,7 @@ def test_any_chunks_and_boundary_give_the_bits_of_the_serial_path(boundary, chun
 
 
 @given(st.data())
-def test_any_shape_tiling_and_grouping_give_the_bits_of_the_serial_path(data):
+def test_totals_equal_serial_totals_for_all_shapes_and_groups(data):
     ndim = data.draw(st.integers(1, 3))
     focus = data.draw(st.lists(st.integers(1, 3), min_size=ndim, max_size=ndim))
     context = data.draw(st.lists(st.integers(0, 4), min_size=ndim, max_size=ndim))
@@ -111,7 +111,7 @@ def test_any_shape_tiling_and_grouping_give_the_bits_of_the_serial_path(data):
 @pytest.mark.parametrize("scheduler", ["threads", "synchronous"])
 @pytest.mark.parametrize("evaluation", [Direct(max_tiles=30), Unique(max_tiles=30, table_size=0)])
 @pytest.mark.parametrize("n_outputs", [1, 2])
-def test_evaluations_outputs_and_schedulers(scheduler, evaluation, n_outputs):
+def test_totals_equal_serial_totals_for_all_evaluations(scheduler, evaluation, n_outputs):
     model = fit(evaluation=evaluation, n_outputs=n_outputs)
     X = np.sign(numbers((2, 24, 32))).astype(np.int8)
     lazy = model.predict(da.from_array(X, chunks=(1, 10, 10)))
@@ -119,7 +119,7 @@ def test_evaluations_outputs_and_schedulers(scheduler, evaluation, n_outputs):
     np.testing.assert_array_equal(lazy.compute(scheduler=scheduler), model.predict(X))
 
 
-def test_a_network_runs_its_dense_form_in_the_blocks():
+def test_network_runs_in_its_dense_form():
     torch = pytest.importorskip("torch")
     from sk_ednn.evaluation import Network
     from sk_ednn.solvers import GradientSolver
@@ -143,7 +143,7 @@ def test_a_network_runs_its_dense_form_in_the_blocks():
     assert again.identity() != model.tile_model_.identity()
 
 
-def test_lists_of_fields_of_any_size_and_several_terms():
+def test_lists_of_fields_of_several_sizes_and_terms():
     terms = [("near", Ridge(), GridTiling(2, 1)), ("far", Ridge(), GridTiling(4, 4))]
     model = EDNNRegressor(terms, evaluation=Direct(max_tiles=10))
     model.fit(numbers((20, 12, 8), 1), numbers(20, 2))
@@ -156,7 +156,7 @@ def test_lists_of_fields_of_any_size_and_several_terms():
             np.testing.assert_array_equal(one.compute(), other)
 
 
-def test_nothing_is_computed_before_it_is_asked_for():
+def test_predict_is_lazy():
     def refuse(block):
         raise AssertionError("computed")
 
@@ -172,7 +172,7 @@ def test_nothing_is_computed_before_it_is_asked_for():
             maps[0, :1, :1].compute()
 
 
-def test_a_part_of_a_map_computes_that_part_alone():
+def test_part_of_a_map_computes_only_that_part():
     computed = []
 
     def watch(block, block_info=None):
@@ -186,7 +186,7 @@ def test_a_part_of_a_map_computes_that_part_alone():
     assert 0 < len(computed) <= 9
 
 
-def test_the_graph_has_few_tasks_each_with_what_it_sees_and_the_model_once():
+def test_graph_is_small_and_contains_the_model_once():
     X = da.zeros((1, 20_000, 20_000), chunks=2000)
     model = fit(GridTiling(10, 5), evaluation=Direct(max_tiles=400), shape=(20, 20))
     lazy = model.predict(X)
@@ -196,7 +196,7 @@ def test_the_graph_has_few_tasks_each_with_what_it_sees_and_the_model_once():
     assert len(payloads) == 1
 
 
-def test_the_same_question_has_the_same_name():
+def test_equal_arguments_give_equal_names():
     X = numbers((2, 24, 20))
     one, other = fit(), fit()
     assert one.predict(da.from_array(X)).name == other.predict(da.from_array(X)).name
@@ -210,7 +210,7 @@ floats = st.floats(-1e300, 1e300, allow_nan=False, allow_subnormal=True)
 
 
 @given(st.lists(floats, max_size=40), st.randoms())
-def test_sums_do_not_depend_on_order_or_grouping(values, random):
+def test_exact_totals_do_not_depend_on_order_or_grouping(values, random):
     expected = math.fsum(values)
     parts = exact_parts(values)
     assert math.fsum(parts) == expected
@@ -225,7 +225,7 @@ def test_sums_do_not_depend_on_order_or_grouping(values, random):
     assert merged.rounded(1)[0, 0] == expected
 
 
-def test_a_long_sum_is_kept_in_few_numbers():
+def test_exact_totals_condense_long_sums():
     totals = ExactTotals(1)
     values = numbers(20_000) * 10.0 ** np.random.default_rng(1).integers(-12, 12, 20_000)
     for value in values:
@@ -235,7 +235,7 @@ def test_a_long_sum_is_kept_in_few_numbers():
     assert totals.rounded(1)[0, 0] == math.fsum(values)
 
 
-def test_the_bar_of_a_local_run_counts_each_block_once(capsys, monkeypatch):
+def test_progress_bar_counts_each_block_once(capsys, monkeypatch):
     monkeypatch.setattr("sk_ednn._parallel.progress._DELAY", 0.0)
     model = fit(verbose=1)
     lazy = model.predict(da.from_array(numbers((3, 24, 20)), chunks=10))
@@ -244,7 +244,7 @@ def test_the_bar_of_a_local_run_counts_each_block_once(capsys, monkeypatch):
         assert "48/48" in capsys.readouterr().err
 
 
-def test_the_dashboard_is_named_where_there_is_one(capsys):
+def test_verbose_prints_the_dashboard_address(capsys):
     distributed = pytest.importorskip("distributed")
     pytest.importorskip("bokeh")
     model = fit(evaluation=DaskBlocks(Direct(), verbose=1))
@@ -258,7 +258,7 @@ def test_the_dashboard_is_named_where_there_is_one(capsys):
     assert "Dashboard" not in capsys.readouterr().err
 
 
-# --- workers that die -------------------------------------------------------------------------
+# --- killed workers ---------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -272,7 +272,7 @@ def client():
 
 
 def slow(seconds, tmp_path, **params):
-    """Return a model whose blocks take a while, 64 of them, and what it predicts without Dask."""
+    """Return a model with 64 slow blocks, and its prediction without Dask."""
     model = fit(GridTiling(2, 1), Slow(log=str(tmp_path / "log"), seconds=seconds), shape=(8, 8))
     source = [Formula((160, 160))]
     quick = fit(GridTiling(2, 1), Slow(), Direct(max_tiles=100), shape=(8, 8))
@@ -284,7 +284,7 @@ def slow(seconds, tmp_path, **params):
 
 
 @pytest.mark.slow
-def test_a_cluster_gives_the_same_bits_and_counts_its_blocks(client, tmp_path, capsys, monkeypatch):
+def test_cluster_gives_equal_totals_and_counts_blocks(client, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("sk_ednn._parallel.progress._DELAY", 0.0)
     model, source, expected = slow(0.03, tmp_path, verbose=1)
     lazy = model.predict(source)
@@ -296,8 +296,8 @@ def test_a_cluster_gives_the_same_bits_and_counts_its_blocks(client, tmp_path, c
 
 
 @pytest.mark.slow
-def test_a_search_is_spread_over_the_cluster(client):
-    """By joblib's dask backend: every fit on a worker, and the scores of the serial search."""
+def test_grid_search_on_a_cluster(client):
+    """With joblib's dask backend, all fits run on workers, with the scores of the serial search."""
     model = EDNNRegressor(Ridge(), GridTiling(1, 1))
     X = numbers((30, 8, 8))
     y = X.sum(axis=(1, 2))
@@ -312,8 +312,8 @@ def test_a_search_is_spread_over_the_cluster(client):
 
 
 @pytest.mark.parametrize("journal", [False, pytest.param(True, marks=pytest.mark.slow)])
-def test_killed_workers_change_no_bit(client, tmp_path, journal):
-    """One worker killed early, and both later: the model and all sums with them."""
+def test_totals_are_equal_after_workers_are_killed(client, tmp_path, journal):
+    """Kill one worker early and both later, with the model and all sums."""
     folder = str(tmp_path / "journal") if journal else None
     model, source, expected = slow(0.03, tmp_path, journal=folder)
     future = client.compute(model.predict(source))
@@ -328,7 +328,7 @@ def test_killed_workers_change_no_bit(client, tmp_path, journal):
         assert len(lines(tmp_path / "log")) <= 80
 
 
-# --- runs that die, and go on -------------------------------------------------------------------
+# --- killed runs that resume --------------------------------------------------------------------
 
 RUN = """
 import signal, sys, time, dask
@@ -356,8 +356,8 @@ def run(tmp_path, seconds, scheduler="synchronous"):
         pytest.param(signal.SIGINT, "threads", marks=pytest.mark.slow),
     ],
 )
-def test_a_stopped_run_goes_on_where_it_was(tmp_path, how, scheduler):
-    """Killed, or stopped by Ctrl-C: what it had finished is not computed again."""
+def test_journal_resumes_a_stopped_run(tmp_path, how, scheduler):
+    """Finished blocks are not computed again after a kill or Ctrl-C."""
     process = run(tmp_path, 0.03, scheduler)
     until(lambda: len(lines(tmp_path / "log")) >= 20)
     process.send_signal(how)
@@ -377,7 +377,7 @@ def test_a_stopped_run_goes_on_where_it_was(tmp_path, how, scheduler):
     assert len(lines(tmp_path / "log")) == 64 - n_recorded
 
 
-def test_damaged_records_are_computed_again(tmp_path):
+def test_journal_recomputes_damaged_records(tmp_path):
     model, source, expected = slow(0.0, tmp_path, journal=tmp_path / "journal")
     assert model.predict(source).compute() == expected
     (path,) = (tmp_path / "journal").iterdir()
@@ -391,7 +391,7 @@ def test_damaged_records_are_computed_again(tmp_path):
     assert 5 <= len(lines(tmp_path / "log")) <= 40
 
 
-def test_another_model_source_or_tiling_does_not_take_these_records(tmp_path):
+def test_journal_separates_models_sources_and_tilings(tmp_path):
     model, source, _ = slow(0.0, tmp_path, journal=tmp_path)
     model.predict(source).compute()
     other = fit(GridTiling(2, 1), Slow(alpha=2.0), shape=(8, 8))
@@ -402,7 +402,7 @@ def test_another_model_source_or_tiling_does_not_take_these_records(tmp_path):
         assert one.predict(X).compute() == expected
 
 
-def test_finished_groups_do_not_read_their_chunks_again(tmp_path):
+def test_journal_skips_chunks_of_finished_groups(tmp_path):
     computed = []
 
     def watch(block):
@@ -423,7 +423,7 @@ def test_finished_groups_do_not_read_their_chunks_again(tmp_path):
 
 
 def sources(folder, X):
-    """Return the same numbers as every kind of source."""
+    """Return the same values as each kind of source."""
     np.save(folder / "x.npy", X)
     np.save(folder / "f.npy", np.asfortranarray(X))
     found = {
@@ -452,7 +452,7 @@ def sources(folder, X):
     return found
 
 
-def test_every_kind_of_source_gives_the_same_bits(tmp_path):
+def test_all_sources_give_equal_totals(tmp_path):
     X = numbers((2, 24, 20), dtype=np.float32)
     model = fit()
     for name, array in sources(tmp_path, X).items():
@@ -473,7 +473,7 @@ def test_every_kind_of_source_gives_the_same_bits(tmp_path):
         )
 
 
-def test_arrays_with_labels_are_what_they_wrap(tmp_path):
+def test_labelled_arrays_equal_their_values(tmp_path):
     xarray = pytest.importorskip("xarray")
     pytest.importorskip("zarr")
     X = numbers((2, 24, 20), dtype=np.float32)
@@ -503,7 +503,7 @@ def test_arrays_with_labels_are_what_they_wrap(tmp_path):
     assert ArraySource(other).identity() != ArraySource(lazy["chunked"]).identity()
 
 
-def test_a_source_that_was_written_again_is_another(tmp_path):
+def test_journal_detects_rewritten_sources(tmp_path):
     X = numbers((2, 24, 20))
     for name, array in sources(tmp_path, X).items():
         if name in ("dask", "part of a memmap"):
@@ -518,7 +518,7 @@ def test_a_source_that_was_written_again_is_another(tmp_path):
             os.utime(file)
 
 
-def test_a_field_of_ten_thousand_megapixels_takes_no_memory_to_plan():
+def test_planning_a_huge_field_takes_little_memory():
     model = fit(GridTiling(100, 10), evaluation=Direct(max_tiles=16), shape=(100, 100))
     lazy = model.predict([Formula((100_000, 100_000))])
     assert lazy.shape == (1,)
@@ -530,10 +530,10 @@ def test_a_field_of_ten_thousand_megapixels_takes_no_memory_to_plan():
     np.testing.assert_allclose(part.compute(), [expected], rtol=1e-9)
 
 
-# --- what is wrong is said --------------------------------------------------------------------
+# --- errors -----------------------------------------------------------------------------------
 
 
-def test_a_block_that_cannot_be_read_is_named():
+def test_error_names_the_unreadable_block():
     model = fit(GridTiling(2, 3, boundary="nearest"), evaluation=Direct(max_tiles=25))
     lazy = model.predict([Formula((40, 40), bad=(25, 37))])
     with pytest.raises(BlockError, match=r"block of tiles \[10:15, 15:20\] of sample\(s\) 0:1.*"
@@ -542,20 +542,20 @@ def test_a_block_that_cannot_be_read_is_named():
 
 
 class Damaged(Formula):
-    """What cannot be read in one place today, and is the same field for all that."""
+    """A source that cannot be read in one place, with the identity of the intact source."""
 
     def identity(self):
         return Formula(self.shape).identity()
 
 
-def test_what_was_finished_before_a_block_failed_is_kept(tmp_path):
+def test_journal_keeps_blocks_finished_before_a_failure(tmp_path):
     model = fit(GridTiling(2, 3, boundary="nearest"), shape=(8, 8))
     model.evaluation_ = DaskBlocks(Direct(max_tiles=16), journal=tmp_path / "journal")
 
     def recorded():
         return sum(len(lines(path)) for path in (tmp_path / "journal").glob("*.jsonl"))
 
-    with pytest.raises(BlockError, match=r"only the blocks that failed are computed again"):
+    with pytest.raises(BlockError, match="only failed blocks are computed again"):
         model.predict([Damaged((84, 84), bad=(70, 70))]).compute()
     packing._opened.clear()  # as in another process: what is open is known by its identity
     n_blocks = 11 * 11  # 42 tiles an axis, 4 of them in a block
@@ -568,7 +568,7 @@ def test_what_was_finished_before_a_block_failed_is_kept(tmp_path):
 
 
 class Full:
-    """A linear tile model that has no room for more than some tiles."""
+    """A linear tile model that runs out of memory above some number of tiles."""
 
     def __init__(self, inner, most):
         self.inner, self.most = inner, most
@@ -582,7 +582,7 @@ class Full:
 
 
 @pytest.mark.parametrize("most", [1, 7])
-def test_a_block_that_does_not_fit_is_split(monkeypatch, most):
+def test_blocks_that_exceed_the_memory_are_split(monkeypatch, most):
     model = fit(GridTiling(2, 1), evaluation=Direct(max_tiles=36))
     X = numbers((3, 20, 24))
     expected, maps = model.predict(X), model.predict_contributions(X)
@@ -603,7 +603,7 @@ def test_a_block_that_does_not_fit_is_split(monkeypatch, most):
         model.predict(lazy).compute()
 
 
-def test_a_value_that_is_not_finite_is_named():
+def test_error_names_the_block_with_nan():
     X = numbers((2, 24, 20))
     X[1, 13, 7] = np.nan
     model = fit(GridTiling(2, 0))
@@ -611,7 +611,7 @@ def test_a_value_that_is_not_finite_is_named():
         model.predict(da.from_array(X, chunks=10)).compute()
 
 
-def test_a_tile_model_that_returns_nan_is_named_with_its_block():
+def test_error_names_the_block_for_which_the_model_returns_nan():
     model = EDNNRegressor(Returns(as_nan), GridTiling(2, 1), evaluation=Direct(max_tiles=20))
     model.fit(numbers((20, 8, 8)), numbers(20))
     with pytest.raises(TileModelError, match=r"block of tiles .* returned NaN or infinity"):
@@ -619,7 +619,7 @@ def test_a_tile_model_that_returns_nan_is_named_with_its_block():
 
 
 @pytest.mark.parametrize("damage", ["missing", "corrupt"])
-def test_a_chunk_that_is_missing_or_corrupt_is_named(tmp_path, damage):
+def test_error_names_the_missing_or_corrupt_chunk(tmp_path, damage):
     zarr = pytest.importorskip("zarr")
     X = numbers((1, 40, 40))
     stored = zarr.create_array(tmp_path / "x.zarr", shape=X.shape, chunks=(1, 20, 20), dtype="f8")
@@ -628,11 +628,11 @@ def test_a_chunk_that_is_missing_or_corrupt_is_named(tmp_path, damage):
     model = fit(GridTiling(2, 0))
     if damage == "missing":
         chunk.unlink()
-        said = "'c/0/1/0' is not in the store.*missing_chunks='fill'"
+        message = "'c/0/1/0' is not in the store.*missing_chunks='fill'"
     else:
         chunk.write_bytes(chunk.read_bytes()[:50])
-        said = "block of tiles .* failed"
-    with pytest.raises(BlockError, match=said):
+        message = "block of tiles .* failed"
+    with pytest.raises(BlockError, match=message):
         model.predict(ArraySource(stored)).compute()
     if damage == "missing":
         X[0, 20:, :20] = 0
@@ -640,7 +640,7 @@ def test_a_chunk_that_is_missing_or_corrupt_is_named(tmp_path, damage):
         assert model.predict(filled).compute() == model.predict(X)
 
 
-def test_a_worker_without_a_library_of_the_model_says_which(monkeypatch):
+def test_error_names_the_library_missing_on_a_worker(monkeypatch):
     torch = pytest.importorskip("torch")
     net = torch.nn.Linear(9, 1)
     packed = packing.pack(net, "some network", "tile model")
@@ -652,13 +652,13 @@ def test_a_worker_without_a_library_of_the_model_says_which(monkeypatch):
     assert "some network" not in packing._opened
 
 
-def test_unknown_chunk_sizes_are_refused():
+def test_unknown_chunk_sizes_are_rejected():
     X = da.from_array(numbers((4, 8, 8)))
     with pytest.raises(TilingError, match="compute_chunk_sizes"):
         fit().predict(X[X[:, 0, 0] > 0])
 
 
-def test_what_is_no_number_no_multiple_of_the_focus_or_empty_is_refused():
+def test_invalid_dask_arrays_are_rejected():
     model = fit()
     with pytest.raises(ValueError, match="must hold numbers"):
         model.predict(da.zeros((1, 8, 8), dtype=complex))
@@ -672,7 +672,7 @@ def test_what_is_no_number_no_multiple_of_the_focus_or_empty_is_refused():
         model.predict(da.zeros((1, 8, 8)), return_std=True)
 
 
-def test_chunks_that_many_tasks_read_are_noted():
+def test_small_chunks_cause_a_warning():
     model = fit(GridTiling(2, 30), shape=(60, 60))
     with pytest.warns(da.PerformanceWarning, match="smaller than the context.*rechunk"):
         lazy = model.predict(da.zeros((1, 64, 64), chunks=8))

@@ -1,4 +1,4 @@
-"""How totals are evaluated: blocks, workers, tables of what is known, and which is chosen."""
+"""Evaluations: blocks, workers, the cache of Unique, and the choice of AutoEvaluation."""
 
 import gc
 import math
@@ -21,13 +21,13 @@ from tests._cases import CountsCalls, Returns, as_nan, fitted, make_field, make_
 
 
 def case(kind="spins", n_samples=4, shape=(9, 7), tile_model="kernel"):
-    """Return (tile model, tiling, fields) of fields with many blocks."""
+    """Return a tile model, a tiling, and fields with many blocks."""
     model = fitted(tile_model, "2-D", kind)
     return model.tile_model_, model.tiling_, model.tiling_.check(make_field(kind, n_samples, shape))
 
 
 def counting(kind="spins"):
-    """Return a case whose tile model counts the tiles it is asked about."""
+    """Return a case whose tile model counts the tiles that it evaluates."""
     X = make_field(kind, 12, (4, 3))
     model = EDNNRegressor(CountsCalls(kernel="rbf", gamma=0.1), GridTiling())
     model.fit(X, X.astype(float).sum(axis=(1, 2)))
@@ -47,7 +47,7 @@ def rest_a_little(block):
 @pytest.mark.parametrize("evaluation", [Direct(max_tiles=20), Unique(max_tiles=20)])
 @pytest.mark.parametrize("backend", ["threading", "loky", "sequential"])
 @pytest.mark.parametrize("n_jobs", [2, 3])
-def test_workers_of_any_kind_give_the_same_bits(backend, n_jobs, evaluation):
+def test_all_workers_give_equal_totals(backend, n_jobs, evaluation):
     arguments = case("float64")
     expected = clone(evaluation).set_params(n_jobs=1).totals(*arguments)
     maps = clone(evaluation).set_params(n_jobs=1).contributions(*arguments)
@@ -59,7 +59,7 @@ def test_workers_of_any_kind_give_the_same_bits(backend, n_jobs, evaluation):
 
 
 @pytest.mark.skipif(find_spec("distributed") is None, reason="distributed is not installed")
-def test_workers_of_a_dask_cluster_give_the_same_bits():
+def test_workers_of_a_dask_cluster_give_equal_totals():
     from distributed import Client, LocalCluster
 
     arguments = case("float64")
@@ -71,14 +71,14 @@ def test_workers_of_a_dask_cluster_give_the_same_bits():
         np.testing.assert_array_equal(Direct(n_jobs=2, max_tiles=20).totals(*arguments), expected)
 
 
-def test_joblib_may_say_how_many_workers():
+def test_joblib_config_sets_n_jobs():
     arguments = case("float64")
     expected = Direct(max_tiles=20).totals(*arguments)
     with parallel_config("threading", n_jobs=2):
         np.testing.assert_array_equal(Direct(max_tiles=20).totals(*arguments), expected)
 
 
-def test_workers_leave_the_threads_of_the_process_as_they_were():
+def test_thread_limits_of_the_process_are_restored():
     # Of libraries that have one number for all threads of a process, it is easily lost.
     before = {pool["filepath"]: pool["num_threads"] for pool in threadpool_info()}
     for _ in range(2):
@@ -92,7 +92,7 @@ def test_workers_leave_the_threads_of_the_process_as_they_were():
 
 
 @pytest.mark.parametrize("kind", [Direct, Unique])
-def test_blocks_hold_no_more_than_they_may(kind):
+def test_blocks_respect_max_tiles_and_max_bytes(kind):
     tile_model, tiling, fields = case("float64")
     seen = []
 
@@ -112,8 +112,8 @@ def test_blocks_hold_no_more_than_they_may(kind):
     assert seen == [4 * 9 * 7]
 
 
-def test_totals_of_many_blocks_are_rounded_once():
-    """Parts that nearly cancel, in an order in which adding them one by one loses digits."""
+def test_totals_of_many_blocks_are_correctly_rounded():
+    """With parts that nearly cancel, in an order in which naive summation loses digits."""
     X = np.zeros((1, 3_000))
     X[0, ::3], X[0, 1::3], X[0, 2::3] = 1e16, 1.0, -1e16
     model = EDNNRegressor(LinearRegression(), GridTiling(1, 0), baseline=None)
@@ -128,17 +128,17 @@ def test_totals_of_many_blocks_are_rounded_once():
 @pytest.mark.parametrize(
     "evaluation", [Direct(max_tiles=10), Unique(max_tiles=10), AutoEvaluation()]
 )
-def test_a_tile_model_that_returns_nan_is_stopped(evaluation):
+def test_tile_model_that_returns_nan_is_rejected(evaluation):
     X = make_field("float64", 12, (4, 3))
     model = EDNNRegressor(Returns(as_nan), GridTiling()).fit(X, X.sum(axis=(1, 2)))
     with pytest.raises(TileModelError, match="Returns returned NaN or infinity"):
         evaluation.totals(model.tile_model_, model.tiling_, model.tiling_.check(X))
 
 
-# --- the table of what is known -------------------------------------------------------------------
+# --- the cache of Unique --------------------------------------------------------------------------
 
 
-def test_what_was_evaluated_is_not_asked_again():
+def test_unique_evaluates_each_distinct_tile_once():
     tile_model, tiling, fields = counting()
     evaluation = Unique()
     totals = evaluation.totals(tile_model, tiling, fields)
@@ -156,7 +156,7 @@ def test_what_was_evaluated_is_not_asked_again():
     )
 
 
-def test_the_table_outlives_a_call_of_predict():
+def test_cache_persists_between_calls_of_predict():
     X = make_spins(100, (4, 4))
     model = EDNNRegressor(CountsCalls(kernel="rbf", gamma=0.1)).fit(X, X.sum(axis=(1, 2)))
     first = model.predict(X)
@@ -168,7 +168,7 @@ def test_the_table_outlives_a_call_of_predict():
 
 @pytest.mark.parametrize("max_tiles", [None, 9])
 @pytest.mark.parametrize("size", [0, 1, 10, 10_000])
-def test_the_table_is_bounded(size, max_tiles):
+def test_cache_is_bounded_by_table_size(size, max_tiles):
     tile_model, tiling, fields = counting()
     expected = Direct().totals(tile_model, tiling, fields)
     evaluation = Unique(table_size=size, max_tiles=max_tiles)
@@ -180,7 +180,7 @@ def test_the_table_is_bounded(size, max_tiles):
 
 
 @pytest.mark.parametrize("kind", ["levels", "float32", "bool"])
-def test_the_table_knows_values_not_types(kind):
+def test_cache_distinguishes_dtypes_correctly(kind):
     tile_model, tiling, fields = case(kind)
     evaluation = Unique()
     for dtype in (None, np.float64, np.float32):
@@ -193,7 +193,7 @@ def test_the_table_knows_values_not_types(kind):
         )
 
 
-def test_negative_zero_is_zero():
+def test_cache_treats_negative_zero_as_zero():
     tile_model, tiling, _ = counting("levels")
     zeros = tiling.check(np.zeros((1, 4, 4)))
     evaluation = Unique()
@@ -205,7 +205,7 @@ def test_negative_zero_is_zero():
     assert CountsCalls.asked == 0
 
 
-def test_each_tile_model_has_a_table_of_its_own_for_as_long_as_it_lives():
+def test_cache_lives_as_long_as_its_tile_model():
     tile_model, tiling, fields = counting()
     doubled = tile_model.__class__(
         tile_model.estimator, tile_model.tile_shape, tile_model.n_outputs, scale=2.0
@@ -220,7 +220,7 @@ def test_each_tile_model_has_a_table_of_its_own_for_as_long_as_it_lives():
 
 
 @pytest.mark.parametrize("evaluation", [Unique(), AutoEvaluation()])
-def test_tables_are_not_pickled_nor_cloned(evaluation):
+def test_caches_are_not_pickled_or_cloned(evaluation):
     arguments = case()
     evaluation = clone(evaluation)
     totals = evaluation.totals(*arguments)
@@ -229,14 +229,14 @@ def test_tables_are_not_pickled_nor_cloned(evaluation):
         np.testing.assert_array_equal(copy.totals(*arguments), totals)
 
 
-# --- which is chosen ----------------------------------------------------------------------------
+# --- AutoEvaluation -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("kind", "expected"),
     [("spins", Unique), ("bool", Unique), ("float64", Direct), ("float32", Direct)],
 )
-def test_chosen_by_whether_tiles_repeat(kind, expected):
+def test_auto_selects_by_repetition_of_tiles(kind, expected):
     arguments = case(kind, 12, (9, 9))
     auto = AutoEvaluation(n_jobs=2, max_tiles=50, verbose=0)
     chosen = auto.select(*arguments)
@@ -254,7 +254,7 @@ def test_parameters_are_validated(kind, param, value):
         kind(**{param: value}).totals(*case())
 
 
-def test_the_number_of_workers_comes_from_the_regressor_unless_said_otherwise():
+def test_n_jobs_defaults_to_that_of_the_regressor():
     X = make_field("float64", 12, (4, 3))
     y = X.sum(axis=(1, 2))
     assert EDNNRegressor(n_jobs=2).fit(X, y).evaluation_.n_jobs == 2
@@ -265,7 +265,7 @@ def test_the_number_of_workers_comes_from_the_regressor_unless_said_otherwise():
 
 
 @pytest.mark.parametrize("channel_axis", [None, 0, -1])
-def test_noise_is_known_to_be_noise_before_a_tile_is_cut(channel_axis, monkeypatch):
+def test_auto_detects_noise_without_cutting_tiles(channel_axis, monkeypatch):
     rng = np.random.default_rng(0)
     noise = rng.random((2, 3, 12, 12) if channel_axis == 0 else (2, 12, 12, 3))
     noise = noise[..., 0] if channel_axis is None else noise

@@ -1,4 +1,4 @@
-"""Local updates against evaluating the whole field again."""
+"""LocalUpdates, compared with the evaluation of the whole field."""
 
 import copy
 import warnings
@@ -13,8 +13,8 @@ from sklearn.linear_model import LinearRegression, Ridge
 
 from sk_ednn import EDNNCommittee, EDNNRegressor, GridTiling
 from sk_ednn.evaluation import Direct, LocalUpdates, Unique
-from sk_ednn.evaluation._ledger import seen_by
 from sk_ednn.exceptions import NoveltyWarning, TileModelError, TilingError
+from sk_ednn.tiling._windows import seen_by
 from tests._cases import (
     TILE_MODELS,
     TILINGS,
@@ -27,7 +27,7 @@ from tests._cases import (
 
 
 def grid_of(tiling, shape):
-    """Return the shape of a field without its channels, and the number of those."""
+    """Return the shape of the grid of a field, and its channels."""
     if tiling.channel_axis is None:
         return shape, ()
     channel = tiling.channel_axis % len(shape)
@@ -35,7 +35,7 @@ def grid_of(tiling, shape):
 
 
 def changed(tiling, field, sites, values):
-    """Return a field with some sites changed, the plain way."""
+    """Return a copy of a field with some sites changed."""
     field = field.copy()
     view = field if tiling.channel_axis is None else np.moveaxis(field, tiling.channel_axis, -1)
     for site, value in zip(sites, values, strict=True):
@@ -59,7 +59,7 @@ def ising(**params):
 
 @pytest.mark.parametrize("tile_model", TILE_MODELS)
 @pytest.mark.parametrize("tiling", TILINGS)
-def test_a_local_update_is_the_whole_evaluation(tile_model, tiling, rng):
+def test_local_update_equals_full_evaluation(tile_model, tiling, rng):
     model = fitted(tile_model, tiling)
     tiling, _, shape = TILINGS[tiling]
     grid, channels = grid_of(tiling, shape)
@@ -83,7 +83,7 @@ def test_a_local_update_is_the_whole_evaluation(tile_model, tiling, rng):
 
 
 @pytest.mark.parametrize("tiling", TILINGS)
-def test_each_of_several_moves_is_taken_alone(tiling, rng):
+def test_several_moves_are_independent(tiling, rng):
     model = fitted("kernel", tiling)
     tiling, _, shape = TILINGS[tiling]
     grid, channels = grid_of(tiling, shape)
@@ -101,21 +101,24 @@ def test_each_of_several_moves_is_taken_alone(tiling, rng):
 
 
 @pytest.mark.parametrize("tiling", TILINGS)
-def test_the_tiles_evaluated_again_are_those_affected(tiling):
+def test_seen_by_and_affected_name_the_windows_that_contain_a_site(tiling):
     tiling, shape, _ = TILINGS[tiling]
     grid, _ = grid_of(tiling, shape)
-    tables = [
-        seen_by(windows, length)
-        for windows, length in zip(tiling.axis_windows(shape), grid, strict=True)
-    ]
+    axes = tiling.axis_windows(shape)
+    tables = [seen_by(windows, length) for windows, length in zip(axes, grid, strict=True)]
     for site in np.ndindex(grid):
-        along = [by[s][by[s] >= 0] for by, s in zip(tables, site, strict=True)]
+        along = [
+            np.flatnonzero((windows == s).any(axis=1))
+            for windows, s in zip(axes, site, strict=True)
+        ]
+        for table, s, expected in zip(tables, site, along, strict=True):
+            np.testing.assert_array_equal(table[s][table[s] >= 0], expected)
         product = np.stack(np.meshgrid(*along, indexing="ij"), axis=-1).reshape(-1, len(grid))
         np.testing.assert_array_equal(product, tiling.affected(shape, [site]))
 
 
 @pytest.mark.parametrize("evaluation", [Direct(), Unique()])
-def test_drift_of_many_flips(evaluation):
+def test_total_does_not_drift(evaluation):
     model = EDNNRegressor(LinearRegression(), GridTiling(1, 1), evaluation=evaluation)
     X, y = make_ising(60, (8, 8))
     model.fit(X, y)
@@ -131,7 +134,7 @@ def test_drift_of_many_flips(evaluation):
     assert abs(local.total - model.predict(local.field[None])[0]) < 1e-9
 
 
-def test_single_flips_and_their_reversal_return_the_total(rng):
+def test_reversed_flips_restore_the_total(rng):
     model = ising()
     field = make_spins(1, (32, 32))[0]
     local = LocalUpdates(model, field)
@@ -146,7 +149,7 @@ def test_single_flips_and_their_reversal_return_the_total(rng):
 
 
 @given(st.integers(1, 3), st.integers(1, 3), st.integers(0, 4), st.integers(1, 3), st.data())
-def test_any_focus_and_context(ndim, focus, context, repeats, data):
+def test_local_update_for_all_focuses_and_contexts(ndim, focus, context, repeats, data):
     shape = (focus * repeats,) * ndim
     tiling = GridTiling(focus, min(context, 6 // (focus * ndim)))
     X = make_field("float64", 6, shape)
@@ -165,7 +168,7 @@ def test_any_focus_and_context(ndim, focus, context, repeats, data):
 # --- several terms, several totals, networks --------------------------------------------------
 
 
-def test_terms_are_added_up(rng):
+def test_local_update_of_several_terms(rng):
     X, y = make_ising(100, (6, 6))
     terms = [
         ("near", KernelRidge(kernel="rbf", gamma=0.1, alpha=1e-3), GridTiling(1, 1)),
@@ -185,18 +188,18 @@ def test_terms_are_added_up(rng):
     assert change != 0
 
 
-def test_terms_that_mean_different_sites_are_refused():
+def test_terms_with_different_channel_axes_are_rejected():
     terms = [
         ("a", LinearRegression(), GridTiling(1, 1, channel_axis=-1)),
         ("b", LinearRegression(), GridTiling(1, 1, channel_axis=0)),
     ]
     X = make_field("float64", 10, (4, 4, 4))
     model = EDNNRegressor(terms).fit(X, X.sum(axis=(1, 2, 3)))
-    with pytest.raises(TilingError, match="channels on the same axis"):
+    with pytest.raises(TilingError, match="same channel axis"):
         LocalUpdates(model, X[0])
 
 
-def test_several_totals(rng):
+def test_local_update_of_several_totals(rng):
     model = fitted("kernel", "2-D", n_outputs=3)
     field = make_field("float64", 1, (3, 5))[0]
     local = LocalUpdates(model, field)
@@ -207,7 +210,7 @@ def test_several_totals(rng):
     assert local.propose(sites[None], values[None]).shape == (1, 3)
 
 
-def test_networks(rng):
+def test_local_update_of_networks(rng):
     torch = pytest.importorskip("torch")
     from sk_ednn.solvers import GradientSolver
 
@@ -223,7 +226,7 @@ def test_networks(rng):
     np.testing.assert_allclose(local.total, model.predict(local.field[None])[0], rtol=1e-5)
 
 
-# --- what is evaluated, and what is not --------------------------------------------------------
+# --- evaluated and cached tiles ----------------------------------------------------------------
 
 
 def test_only_affected_tiles_are_evaluated():
@@ -238,7 +241,7 @@ def test_only_affected_tiles_are_evaluated():
     assert CountsCalls.asked == 9 + 12  # the two share six tiles
 
 
-def test_what_repeats_is_looked_up(rng):
+def test_repeated_tiles_are_cached(rng):
     X, y = make_ising(100, (8, 8))
     model = EDNNRegressor(CountsCalls(kernel="rbf", gamma=0.1), evaluation=Unique()).fit(X, y)
     local = LocalUpdates(model, make_spins(1, (128, 128))[0])
@@ -248,7 +251,7 @@ def test_what_repeats_is_looked_up(rng):
     assert CountsCalls.asked == 0  # all 512 states of 3 x 3 spins were in the field
 
 
-# --- what cannot be --------------------------------------------------------------------------
+# --- errors ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -262,23 +265,23 @@ def test_what_repeats_is_looked_up(rng):
         (np.zeros((0, 2), int), [], "at least one site"),
         ([[0, 1]], 1, r"values must have shape \(1,\)"),
         ([[0, 1]], [np.nan], "NaN"),
-        ([[0, 1]], [0.5], "int8, which cannot hold 0.5"),
-        ([[0, 1]], [300], "int8, which cannot hold 300"),
+        ([[0, 1]], [0.5], "int8, cannot represent 0.5"),
+        ([[0, 1]], [300], "int8, cannot represent 300"),
         ([[0, 1]], ["up"], "must be numbers"),
         ([[0, 1], [2, 3], [0, 1]], [1, 1, -1], "changes a site twice"),
     ],
 )
-def test_moves_that_are_refused(sites, values, message):
+def test_invalid_moves_are_rejected(sites, values, message):
     local = LocalUpdates(ising(), make_spins(1, (8, 8))[0])
     total = local.total
     with pytest.raises(ValueError, match=message):
         local.propose(sites, values)
-    with pytest.raises(ValueError, match="nothing to accept"):
+    with pytest.raises(ValueError, match="no proposal to accept"):
         local.accept()
     assert local.total == total
 
 
-def test_moves_that_share_a_tile_are_not_accepted_together():
+def test_moves_that_share_a_tile_cannot_be_accepted_together():
     local = LocalUpdates(ising(), make_spins(1, (8, 8))[0])
     before = local.field
     flips = -before[[0, 2, 3], 0][:, None]
@@ -287,12 +290,12 @@ def test_moves_that_share_a_tile_are_not_accepted_together():
         local.accept()
     np.testing.assert_array_equal(local.field, before)
     local.accept([True, False, True])  # three apart: no 3 x 3 window holds both
-    np.testing.assert_allclose(local.total, local._ledger.totals[0, 0], atol=1e-9)
-    with pytest.raises(ValueError, match="nothing to accept"):
+    np.testing.assert_allclose(local.total, local._incremental.totals[0, 0], atol=1e-9)
+    with pytest.raises(ValueError, match="no proposal to accept"):
         local.accept()
 
 
-def test_masks_that_are_refused():
+def test_invalid_masks_are_rejected():
     local = LocalUpdates(ising(), make_spins(1, (8, 8))[0])
     local.propose([[[0, 0]], [[4, 0]]], [[1], [1]])
     for mask in ([True], [0, 1], [[True, False]]):
@@ -300,7 +303,7 @@ def test_masks_that_are_refused():
             local.accept(mask)
 
 
-def test_models_and_fields_that_are_refused():
+def test_invalid_models_and_fields_are_rejected():
     spins = make_spins(1, (8, 8))[0]
     with pytest.raises(NotFittedError):
         LocalUpdates(EDNNRegressor(), spins)

@@ -1,4 +1,4 @@
-"""What cannot be pickled, or told from others, runs where neither is needed."""
+"""Evaluation of models that cannot be pickled or hashed."""
 
 import pickle
 import threading
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:Chunks of")
 
 
 class Locked(TransformerMixin, BaseEstimator):
-    """A transformer with a lock, once it is fitted."""
+    """A transformer with a lock after fit."""
 
     def fit(self, X, y=None):
         self.lock_ = threading.Lock()
@@ -40,7 +40,7 @@ class Locked(TransformerMixin, BaseEstimator):
 
 
 class Opened(Locked):
-    """One that says in a way of its own that it cannot be pickled, and has been given much."""
+    """A large transformer with its own message that it cannot be pickled."""
 
     def __getstate__(self):
         if hasattr(self, "lock_"):
@@ -93,7 +93,7 @@ def one_line(message):
 
 @pytest.mark.parametrize("front", {**NAMELESS, **STUCK})
 @pytest.mark.parametrize("scheduler", ["synchronous", "threads"])
-def test_threads_evaluate_what_has_no_name(front, scheduler):
+def test_threads_evaluate_models_with_lambdas(front, scheduler):
     model, X = fit({**NAMELESS, **STUCK}[front]())
     expected = model.predict(X), model.predict_contributions(X)
     sources = da.from_array(X, chunks=(4, 8, 3)), ArraySource(X), [ArraySource(x) for x in X]
@@ -108,7 +108,7 @@ def test_threads_evaluate_what_has_no_name(front, scheduler):
 
 
 @pytest.mark.parametrize("front", NAMELESS)
-def test_processes_are_sent_what_has_no_name(front):
+def test_processes_evaluate_models_with_lambdas(front):
     model, X = fit(NAMELESS[front]())
     packed = evaluation.Work(_blocks(), model.tile_model_, model.tiling_, _lazy(model, X))
     packed = packing.pack(packed.term, "of the test", "tile model")
@@ -122,7 +122,7 @@ def test_processes_are_sent_what_has_no_name(front):
 
 
 @pytest.mark.parametrize("front", STUCK)
-def test_processes_say_what_cannot_be_sent(front):
+def test_error_names_the_model_that_cannot_be_pickled(front):
     model, X = fit(STUCK[front]())
     lazy = model.predict(da.from_array(X))
     # What a worker is handed, of any scheduler of processes.
@@ -135,7 +135,7 @@ def test_processes_say_what_cannot_be_sent(front):
     np.testing.assert_allclose(lazy.compute(scheduler="threads"), model.predict(X), rtol=1e-12)
 
 
-def test_a_source_that_cannot_be_sent_says_so():
+def test_error_names_the_source_that_cannot_be_pickled():
     model, X = fit(power(2))
     arrived = cloudpickle.loads(cloudpickle.dumps(model.predict(locked_source(X))))
     packing._opened.clear()
@@ -144,7 +144,7 @@ def test_a_source_that_cannot_be_sent_says_so():
 
 
 @pytest.mark.slow
-def test_real_processes_do_the_same():
+def test_unpicklable_models_with_a_multiprocessing_scheduler():
     model, X = fit(power(2))
     lazy = da.from_array(X)
     with dask.config.set(scheduler="processes", num_workers=1):
@@ -155,7 +155,7 @@ def test_real_processes_do_the_same():
 
 
 @pytest.mark.parametrize("front", {**NAMELESS, **STUCK})
-def test_a_journal_needs_names(front, tmp_path):
+def test_journal_rejects_unhashable_models(front, tmp_path):
     journal = evaluation.DaskBlocks(Direct(), journal=tmp_path / "journal")
     model, X = fit({**NAMELESS, **STUCK}[front](), evaluation=journal)
     with pytest.raises(TileModelError, match=r"names the .* journal=None") as raised:
@@ -166,15 +166,15 @@ def test_a_journal_needs_names(front, tmp_path):
     assert not (tmp_path / "journal").exists()
 
 
-def test_a_journal_needs_the_name_of_a_source(tmp_path):
+def test_journal_rejects_unhashable_sources(tmp_path):
     journal = evaluation.DaskBlocks(Direct(), journal=tmp_path / "journal")
     model, X = fit(FunctionTransformer(np.square), evaluation=journal)
     with pytest.raises(TileModelError, match="names the source by"):
         model.predict(locked_source(X))
 
 
-def test_models_without_names_are_not_taken_for_one_another():
-    """Both are lambdas of one place, open in this process at the same time."""
+def test_lambdas_of_one_line_are_distinct():
+    """Two lambdas of the same line in one process."""
     square, X = fit(power(2))
     cube, _ = fit(power(3))
     lazy = da.from_array(X)
@@ -185,7 +185,7 @@ def test_models_without_names_are_not_taken_for_one_another():
         np.testing.assert_allclose(both[1], cube.predict(X), rtol=1e-12)
 
 
-def test_a_module_with_a_lambda_is_evaluated():
+def test_module_with_a_lambda_is_evaluated():
     torch = pytest.importorskip("torch")
     from sk_ednn.solvers import GradientSolver
 
@@ -201,13 +201,13 @@ def test_a_module_with_a_lambda_is_evaluated():
 # --- joblib -----------------------------------------------------------------------------------
 
 
-def test_threads_of_joblib_share_what_cannot_be_pickled():
+def test_joblib_threads_share_unpicklable_models():
     model, X = fit(Locked(), evaluation=Direct(n_jobs=2, max_tiles=7))
     expected = fit(Locked())[0].predict(X)
     np.testing.assert_allclose(model.predict(X), expected, rtol=1e-12)
 
 
-def test_processes_of_joblib_say_what_cannot_be_sent():
+def test_joblib_processes_reject_unpicklable_models():
     model, X = fit(Locked(), evaluation=Direct(n_jobs=2, max_tiles=7))
     with joblib.parallel_config("loky", n_jobs=2):
         with pytest.raises(TileModelError, match=r"cannot be sent .*\(cannot pickle .*lock"):
@@ -219,7 +219,7 @@ def test_processes_of_joblib_say_what_cannot_be_sent():
         committee.fit(X, X.sum(axis=(1, 2)))
 
 
-def test_other_errors_of_workers_are_left_as_they_are():
+def test_other_errors_of_workers_are_not_translated():
     with pytest.raises(TypeError, match="has no len"), sent_to_processes():
         len(None)
 
@@ -232,7 +232,7 @@ class Keyed(KernelRidge):
 
 
 @pytest.mark.parametrize("depth", [1, 2, 3])
-def test_no_digest_leaves_out_what_cannot_be_pickled(depth):
+def test_digest_rejects_unpicklable_parts(depth):
     """Within dicts of dicts joblib's own goes on without it, by where objects are in memory."""
     held = Keyed()
     held.lock = threading.Lock()
@@ -242,14 +242,14 @@ def test_no_digest_leaves_out_what_cannot_be_pickled(depth):
         digest(held)
 
 
-def test_digests_do_not_hang_on_the_order_of_keys():
+def test_digest_does_not_depend_on_the_order_of_keys():
     one = {"b": 1, "a": 2, 3: "c", None: 4, (1, 2): 5}
     other = dict(reversed(one.items()))
     assert digest(one) == digest(other) == digest(pickle.loads(pickle.dumps(other)))
     assert digest(one) != digest({**one, None: 5})
 
 
-def test_reasons_are_short():
+def test_error_messages_are_short():
     assert reason(ValueError()) == "ValueError"
     assert one_line(reason(TypeError("no\nway " * 999)))
 

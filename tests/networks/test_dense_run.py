@@ -122,12 +122,12 @@ def test_one_small_map_in_3d_is_convolved_as_several_are(layout, stride, dilatio
     found, expected = Convolution(layer)(x), layer(x)
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
     wanted = [x, layer.weight, layer.bias]
-    slopes = []
+    gradients = []
     for out in (found, expected):
         first = torch.autograd.grad(out.square().sum(), wanted, create_graph=True)
         second = torch.autograd.grad(first[0].square().sum(), layer.weight)
-        slopes.append([*first, *second])
-    for ours, torchs in zip(*slopes, strict=True):
+        gradients.append([*first, *second])
+    for ours, torchs in zip(*gradients, strict=True):
         largest = float(torchs.detach().abs().max())
         torch.testing.assert_close(ours, torchs, rtol=1e-4, atol=1e-4 * largest)
 

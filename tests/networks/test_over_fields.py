@@ -129,8 +129,8 @@ def test_fields_and_weights_have_second_derivatives(form, max_bytes):
     weight = module[0].weight
 
     def squared_slope(fields, weight):
-        (slope,) = torch.autograd.grad(sums(fields).sum(), fields, create_graph=True)
-        return slope
+        (gradient,) = torch.autograd.grad(sums(fields).sum(), fields, create_graph=True)
+        return gradient
 
     assert torch.autograd.gradcheck(lambda x: sums(x), fields)
     loss = squared_slope(fields, weight).square().sum()
@@ -177,11 +177,11 @@ def test_the_slope_of_the_baseline_is_exact(kind, boundary):
         return tiling.tiles(x[None]).total(baseline.predict(tiling.tiles(x[None]).values))[0, 0]
 
     x = np.random.default_rng(0).normal(size=shape)
-    slope = baseline.gradient(tiling, shape)
+    gradient = baseline.gradient(tiling, shape)
     for index in np.ndindex(*shape):
         moved = x.copy()
         moved[index] += 1.0
-        assert slope[index] == pytest.approx(total(moved) - total(x), abs=1e-9)
+        assert gradient[index] == pytest.approx(total(moved) - total(x), abs=1e-9)
 
 
 class TestSymmetries:

@@ -1,4 +1,4 @@
-"""Which strategy fits which tile model."""
+"""AutoSolver: the choice of a solver by the tile model."""
 
 import pytest
 from sklearn import linear_model as lm
@@ -42,7 +42,7 @@ TABLE = {
 @pytest.mark.parametrize(
     ("tile_model", "expected"), [(m, name) for name, models in TABLE.items() for m in models]
 )
-def test_chosen_by_the_last_step(tile_model, expected):
+def test_select_by_the_last_step(tile_model, expected):
     assert type(AutoSolver().select(tile_model)).__name__ == expected
 
 
@@ -56,27 +56,29 @@ def test_chosen_by_the_last_step(tile_model, expected):
         ([SVR(), DecisionTreeRegressor()], "BoostingSolver"),
     ],
 )
-def test_several_terms_need_one_strategy(models, expected):
+def test_select_a_solver_for_several_terms(models, expected):
     terms = [(f"term{k}", model, GridTiling()) for k, model in enumerate(models)]
     assert type(AutoSolver().select(terms)).__name__ == expected
 
 
 @pytest.mark.parametrize("tile_model", [StandardScaler(), BaseEstimator(), "ridge", 1.0, lm.Ridge])
-def test_what_is_no_regressor_is_refused(tile_model):
-    with pytest.raises(TileModelError, match=r"No strategy fits .* A tile model is a scikit-learn"):
+def test_select_rejects_other_objects_than_regressors(tile_model):
+    with pytest.raises(
+        TileModelError, match=r"No solver can fit .* A tile model must be a scikit-learn"
+    ):
         AutoSolver().select(tile_model)
     model = EDNNRegressor(tile_model)
     X = make_field("float64", 5, (4,))
-    with left_as_it_was(model), pytest.raises(TileModelError, match="No strategy fits"):
+    with left_as_it_was(model), pytest.raises(TileModelError, match="No solver can fit"):
         model.fit(X, X.sum(axis=1))
 
 
-def test_a_class_in_the_place_of_its_instance_is_named():
-    with pytest.raises(TileModelError, match=r"the class Ridge \(give an instance, Ridge\(\)\)"):
+def test_select_rejects_classes():
+    with pytest.raises(TileModelError, match=r"the class Ridge \(pass an instance, Ridge\(\)\)"):
         AutoSolver().select(lm.Ridge)
 
 
-def test_what_was_chosen_can_be_seen_and_overruled():
+def test_solver_is_stored_and_can_be_set():
     X = make_field("float64", 20, (4,))
     y = X.sum(axis=1)
     assert isinstance(EDNNRegressor().fit(X, y).solver_, KernelSolver)
@@ -87,7 +89,7 @@ def test_what_was_chosen_can_be_seen_and_overruled():
     assert AutoSolver().suits([]) is AutoSolver().suits([])
 
 
-def test_fitting_with_auto_itself_is_fitting_with_its_choice():
+def test_fit_of_auto_solver_equals_fit_of_its_choice():
     X = make_field("float64", 20, (4,))
     one = EDNNRegressor(lm.Ridge(), solver=AutoSolver()).fit(X, X.sum(axis=1))
     assert isinstance(one.solver_, LinearSolver)

@@ -1,4 +1,4 @@
-"""The best epoch of a training that is interrupted, and no trace of it in one that is not."""
+"""The best epoch of interrupted trainings, and no effect on completed ones."""
 
 import pickle
 
@@ -19,7 +19,7 @@ Y = (X**2).sum(axis=(1, 2))
 
 
 class StopsAt(nn.Module):
-    """A network during whose training Ctrl-C is pressed, in a batch or behind an epoch."""
+    """A network whose training is interrupted by Ctrl-C, in a batch or after an epoch."""
 
     def __init__(self, call):
         super().__init__()
@@ -49,7 +49,7 @@ def weights(model):
 
 @pytest.mark.parametrize("after", [1, 3, 6])
 @pytest.mark.parametrize("batch", [2, 3])
-def test_an_interrupted_training_can_be_given_its_best_epoch(after, batch):
+def test_keep_best_loads_the_best_epoch_of_an_interrupted_training(after, batch):
     model = trained(stop=3 * after + batch)
     net = model.tile_model_.estimator
     assert n_finished(net) == after
@@ -61,7 +61,7 @@ def test_an_interrupted_training_can_be_given_its_best_epoch(after, batch):
     assert np.isfinite(model.predict(X)).all()
 
 
-def test_a_training_that_ends_is_as_before(monkeypatch):
+def test_completed_training_is_not_affected(monkeypatch):
     model = trained()
     net = model.tile_model_.estimator
     assert keep_best(net) is None
@@ -76,14 +76,14 @@ def test_a_training_that_ends_is_as_before(monkeypatch):
     np.testing.assert_array_equal(weights(model), weights(trained()))
 
 
-def test_before_the_first_epoch_there_is_no_best():
+def test_keep_best_before_the_first_epoch():
     model = trained(stop=2)
     before = weights(model)
     assert keep_best(model.tile_model_.estimator) == 0
     np.testing.assert_array_equal(weights(model), before)
 
 
-def test_early_stopping_has_its_own_memory():
+def test_keep_best_with_early_stopping():
     # On other samples: two thirds of a batch are two batches an epoch.
     model = trained(stop=2 * 4 + 1, early_stopping=5, validation_fraction=0.4)
     net = model.tile_model_.estimator
@@ -91,13 +91,13 @@ def test_early_stopping_has_its_own_memory():
     assert keep_best(net) == 1 + int(np.argmin(losses))
 
 
-def test_copies_of_a_net_do_not_hold_the_weights_twice():
+def test_copies_of_a_net_do_not_contain_best_weights():
     net = trained(stop=13).tile_model_.estimator
     again = dict(pickle.loads(pickle.dumps(net.callbacks_)))
     assert again["BestEpoch"].weights_ == {}
 
 
-def test_the_best_is_kept_through_a_checkpoint(tmp_path):
+def test_checkpoint_keeps_the_best_epoch(tmp_path):
     path = tmp_path / "net.ckpt"
     trained(stop=3 * 3 + 2, checkpoint=path)
     whole = trained()
@@ -108,12 +108,12 @@ def test_the_best_is_kept_through_a_checkpoint(tmp_path):
     best = 1 + int(np.argmin(losses[:5]))
     assert keep_best(net) == best
     np.testing.assert_array_equal(weights(model), weights(trained(max_epochs=best)))
-    # What goes on from the file is the training, not its best.
+    # The training resumes from its last epoch, not from its best.
     np.testing.assert_array_equal(weights(trained(checkpoint=path)), weights(whole))
 
 
 @pytest.mark.parametrize("verbose", [0, 1])
-def test_model_files_have_the_other_callbacks_of_a_net(verbose, tmp_path):
+def test_model_files_contain_the_other_callbacks(verbose, tmp_path):
     pytest.importorskip("skops")
     from sk_ednn import files
 

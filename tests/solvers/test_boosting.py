@@ -1,4 +1,4 @@
-"""Boosting on sums: the loss falls, and any regressor will do."""
+"""BoostingSolver: decreasing loss, and all kinds of regressors."""
 
 import numpy as np
 import pytest
@@ -34,7 +34,7 @@ TREE = DecisionTreeRegressor(max_depth=2, random_state=0)
 
 
 def noisy(n=40, n_outputs=1, seed=0):
-    """Return fields of two sizes with totals that no sum over tiles can give exactly."""
+    """Return fields of two sizes with totals that are not exactly sums over tiles."""
     X = [*make_field("float64", n, (6,), seed), *make_field("float64", n // 2, (10,), seed + 1)]
     rng = np.random.default_rng(seed)
     y = np.array(
@@ -61,7 +61,7 @@ def losses(model):
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("n_outputs", [1, 2])
 @pytest.mark.parametrize("tile_model", [TREE, KNeighborsRegressor(3), Ridge()])
-def test_the_training_loss_falls_at_every_stage(tile_model, n_outputs, weighted, corrective, rng):
+def test_training_loss_decreases_at_every_stage(tile_model, n_outputs, weighted, corrective, rng):
     X, y = noisy(n_outputs=n_outputs)
     weight = rng.uniform(0.2, 2, size=len(X)) if weighted else None
     model = boosted(tile_model, n_stages=8, corrective=corrective, n_iter_no_change=100)
@@ -78,7 +78,7 @@ def test_the_training_loss_falls_at_every_stage(tile_model, n_outputs, weighted,
         np.testing.assert_allclose(found, loss[-1], rtol=1e-6)
 
 
-def test_correcting_each_stage_pays():
+def test_corrective_each_reduces_the_loss():
     X, y = noisy()
     last = {
         corrective: losses(boosted(n_stages=10, corrective=corrective).fit(X, y))[-1]
@@ -87,8 +87,8 @@ def test_correcting_each_stage_pays():
     assert last["each"] < last[None]
 
 
-def test_one_exact_step_along_a_constant():
-    """A stage that can only say 1 for every tile ends at the least-squares multiple of it."""
+def test_one_stage_of_a_constant_takes_the_exact_step():
+    """A regressor that always returns 1 gets the least squares weight."""
     X, y = noisy()
     sizes = np.array([len(x) for x in X], dtype=float)
 
@@ -105,7 +105,7 @@ def test_one_exact_step_along_a_constant():
     np.testing.assert_allclose(model.fit(X, y).predict(X), 0.25 * exact * sizes, rtol=1e-10)
 
 
-def test_a_smaller_rate_takes_smaller_steps():
+def test_smaller_learning_rate_takes_smaller_steps():
     X, y = noisy()
     fast, slow = (
         losses(boosted(n_stages=5, corrective=None, learning_rate=rate).fit(X, y))
@@ -115,7 +115,7 @@ def test_a_smaller_rate_takes_smaller_steps():
     assert (np.diff(slow) < 0).all()
 
 
-def test_zero_weights_and_repeated_samples():
+def test_weights_equal_repetitions():
     X, y = noisy(12)
     times = np.arange(len(X)) % 3
     copies = np.repeat(np.arange(len(X)), times)
@@ -128,7 +128,7 @@ def test_zero_weights_and_repeated_samples():
 # --- when it stops ----------------------------------------------------------------------------
 
 
-def test_stops_early_where_what_is_held_back_gains_nothing(rng):
+def test_early_stopping_on_held_out_samples(rng):
     X = make_field("float64", 80, (6,))
     model = boosted(
         DecisionTreeRegressor(random_state=0),
@@ -142,7 +142,7 @@ def test_stops_early_where_what_is_held_back_gains_nothing(rng):
     assert len(loss) - kept >= 3
 
 
-def test_stops_where_nothing_is_left():
+def test_stops_at_zero_residuals():
     spins = make_spins(100, (8,))
     model = boosted(DecisionTreeRegressor(), n_stages=100).fit(spins, ising_energy(spins))
     assert len(model.tile_model_.estimator.estimators_) < 40
@@ -150,14 +150,14 @@ def test_stops_where_nothing_is_left():
 
 
 @pytest.mark.parametrize("n_samples", [1, 5, 80])
-def test_with_nothing_but_a_baseline_there_is_no_stage(n_samples):
+def test_no_stage_if_the_baseline_is_exact(n_samples):
     X = make_field("float64", n_samples, (6,))
     model = boosted(validation_fraction=0.1).fit(X, np.full(n_samples, 12.0))
     assert model.tile_model_.estimator.estimators_ == []
     np.testing.assert_allclose(model.predict([np.ones(3)]), [6.0])
 
 
-def test_groups_are_held_back_whole():
+def test_groups_are_held_out_together():
     X, y = noisy(60)
     groups = np.arange(len(X)) // 3
     seen = []
@@ -174,7 +174,7 @@ def test_groups_are_held_back_whole():
         assert len(set(used[groups == group])) == 1
 
 
-def test_subsamples_are_drawn_anew_at_each_stage():
+def test_subsamples_are_drawn_at_each_stage():
     X, y = noisy()
     counted = []
 
@@ -193,7 +193,7 @@ def test_subsamples_are_drawn_anew_at_each_stage():
 # --- going on -----------------------------------------------------------------------------------
 
 
-def test_a_warm_start_adds_stages():
+def test_warm_start_adds_stages():
     X, y = noisy()
     model = boosted(n_stages=4).set_params(warm_start=True).fit(X, y)
     first, before = model.tile_model_.estimator.estimators_, model.score(X, y)
@@ -206,7 +206,7 @@ def test_a_warm_start_adds_stages():
     np.testing.assert_allclose(model.predict(X), cold.predict(X), rtol=1e-5, atol=1e-5)
 
 
-def test_a_warm_start_needs_the_same_terms_and_a_boosted_model():
+def test_warm_start_rejects_other_terms_and_models():
     X, y = noisy()
     model = boosted(n_stages=2).set_params(warm_start=True).fit(X, y)
     model.set_params(tile_model=[("near", TREE, GridTiling())])
@@ -214,7 +214,10 @@ def test_a_warm_start_needs_the_same_terms_and_a_boosted_model():
         model.fit(X, y)
     model = EDNNRegressor(LinearRegression(), warm_start=True).fit(X, y)
     model.set_params(tile_model=TREE)
-    with left_as_it_was(model), pytest.raises(TileModelError, match="goes on from a BoostedSum"):
+    with (
+        left_as_it_was(model),
+        pytest.raises(TileModelError, match="only resume from a BoostedSum"),
+    ):
         model.fit(X, y)
 
 
@@ -222,7 +225,7 @@ def test_a_warm_start_needs_the_same_terms_and_a_boosted_model():
 
 
 @pytest.mark.parametrize("n_stages", [3, 6])
-def test_several_terms_take_turns(n_stages):
+def test_several_terms_alternate(n_stages):
     X, y = noisy()
     terms = [("near", TREE, GridTiling(1, 0)), ("far", KNeighborsRegressor(4), GridTiling(2, 1))]
     model = EDNNRegressor(
@@ -237,7 +240,7 @@ def test_several_terms_take_turns(n_stages):
     np.testing.assert_allclose(found, near.validation_errors_[-1], rtol=1e-6)
 
 
-def test_several_outputs_are_fitted_one_by_one():
+def test_several_outputs_are_fitted_separately():
     X, y = noisy(n_outputs=3)
     model = boosted(n_stages=5, corrective=None).fit(X, y)
     assert model.predict(X).shape == y.shape
@@ -260,7 +263,7 @@ def test_several_outputs_are_fitted_one_by_one():
     ],
     ids=str,
 )
-def test_any_regressor_learns_ising(tile_model):
+def test_all_regressors_learn_ising(tile_model):
     spins = make_spins(150, (10,))
     model = boosted(tile_model, n_stages=15).fit(spins, ising_energy(spins))
     large = list(make_spins(20, (100,), 1))
@@ -279,25 +282,25 @@ def test_two_dimensional_ising():
     assert model.score(spins[220:], energy[220:]) > 0.99
 
 
-@pytest.mark.parametrize("seeded", ["regressor", "tile model", "strategy"])
-def test_the_same_seed_gives_the_same_model(seeded):
+@pytest.mark.parametrize("seeded", ["regressor", "tile model", "solver"])
+def test_equal_seeds_give_equal_models(seeded):
     X, y = noisy()
     tree = ExtraTreeRegressor(max_depth=3, random_state=0 if seeded == "tile model" else None)
-    strategy = BoostingSolver(n_stages=4, random_state=0, validation_fraction=0.3, subsample=0.7)
-    if seeded != "strategy":
-        strategy.random_state = None
+    solver = BoostingSolver(n_stages=4, random_state=0, validation_fraction=0.3, subsample=0.7)
+    if seeded != "solver":
+        solver.random_state = None
     totals = []
     for _ in range(2):
         if seeded == "regressor":
-            model = EDNNRegressor(clone(tree), solver=clone(strategy), random_state=3)
+            model = EDNNRegressor(clone(tree), solver=clone(solver), random_state=3)
         else:
-            tree.random_state = strategy.random_state = 0
-            model = EDNNRegressor(clone(tree), solver=clone(strategy))
+            tree.random_state = solver.random_state = 0
+            model = EDNNRegressor(clone(tree), solver=clone(solver))
         totals.append(model.fit(X, y).predict(X))
     np.testing.assert_array_equal(*totals)
 
 
-def test_a_generator_seeds_each_stage_anew():
+def test_generator_seeds_each_stage_differently():
     X, y = noisy()
     generator = np.random.RandomState(0)
     seeds = []
@@ -311,7 +314,7 @@ def test_a_generator_seeds_each_stage_anew():
     assert len(set(seeds)) == 4
 
 
-def test_equal_tiles_are_fitted_once_with_their_number_as_weight():
+def test_equal_tiles_are_merged_and_weighted():
     spins = make_spins(50, (8,))
     rows = []
 
@@ -327,21 +330,21 @@ def test_equal_tiles_are_fitted_once_with_their_number_as_weight():
 # --- what is refused ----------------------------------------------------------------------------
 
 
-def test_a_regressor_that_returns_nan_is_named():
+def test_error_names_the_regressor_that_returns_nan():
     X, y = noisy()
     model = boosted(Returns(as_nan), n_stages=2)
     with left_as_it_was(model), pytest.raises(TileModelError, match="Returns returned NaN"):
         model.fit(X, y)
 
 
-def test_a_regressor_that_returns_another_shape_is_named():
+def test_error_names_the_regressor_that_returns_another_shape():
     X, y = noisy()
     model = boosted(Returns(all_but_one), n_stages=2)
     with left_as_it_was(model), pytest.raises(TileModelError, match="one row of outputs per tile"):
         model.fit(X, y)
 
 
-def test_too_many_tiles_are_refused():
+def test_tiles_that_exceed_max_bytes_are_rejected():
     X, y = noisy()
     model = boosted(max_bytes=100)
     with (
@@ -362,7 +365,7 @@ def test_parameters_are_validated(param, value):
         boosted(**{param: value}).fit(X, y)
 
 
-def test_suits_whatever_fits_and_predicts():
+def test_suits_all_regressors():
     class NoPredict(RegressorMixin, BaseEstimator):
         def fit(self, X, y):
             return self
@@ -371,7 +374,7 @@ def test_suits_whatever_fits_and_predicts():
     assert not BoostingSolver().suits([Term("a", NoPredict(), None)])
 
 
-def test_what_is_fitted_is_an_estimator_like_others():
+def test_boosted_sum_is_an_estimator():
     X, y = noisy()
     model = boosted(n_stages=2).fit(X, y).tile_model_.estimator
     assert "DecisionTreeRegressor" in repr(model)
@@ -380,7 +383,7 @@ def test_what_is_fitted_is_an_estimator_like_others():
         model.fit(X, y)
 
 
-def test_too_few_distinct_tiles_for_a_regressor_are_named():
+def test_error_names_the_number_of_distinct_tiles():
     X = make_spins(20, (6,))
     with pytest.raises(TileModelError, match="KNeighborsRegressor cannot predict the 2 distinct"):
         boosted(KNeighborsRegressor(3), GridTiling(1, 0)).fit(X, X.sum(axis=1))

@@ -1,4 +1,4 @@
-"""The file of a training: who may have it, and what may be in its place."""
+"""Checkpoint files: locks, and other files in their place."""
 
 import os
 import signal
@@ -27,14 +27,14 @@ Y = (X**2).sum(axis=(1, 2))
 
 
 class Net(nn.Sequential):
-    """A module by its class, so that its first weights hang on the seed alone."""
+    """A module class, whose initial weights depend only on the seed."""
 
     def __init__(self):
         super().__init__(nn.Flatten(), nn.Linear(9, 1))
 
 
 class Meanwhile(Callback):
-    """Do something once, at the end of an epoch; no parameter, so that trainings stay equal."""
+    """Call a function once at the end of an epoch; not a parameter, so that hashes are equal."""
 
     what = None
 
@@ -63,7 +63,7 @@ def fit(path, meanwhile=None, seed=0):
 
 @posix
 @pytest.mark.parametrize("spelled", ["training.ckpt", "./training.ckpt", "link.ckpt"])
-def test_a_second_training_on_a_file_is_refused(tmp_path, monkeypatch, spelled):
+def test_checkpoint_of_a_running_training_is_rejected(tmp_path, monkeypatch, spelled):
     monkeypatch.chdir(tmp_path)
     os.symlink("training.ckpt", "link.ckpt")
     refused = []
@@ -79,7 +79,7 @@ def test_a_second_training_on_a_file_is_refused(tmp_path, monkeypatch, spelled):
     assert sorted(os.listdir()) == ["link.ckpt", "training.ckpt"]
 
 
-def test_trainings_of_a_folder_are_refused_one_by_one(tmp_path):
+def test_trainings_in_a_folder_are_locked_separately(tmp_path):
     folder, done = f"{tmp_path / 'new'}/", []
 
     def others():
@@ -107,7 +107,7 @@ TRAIN = """
 
 
 @posix
-def test_a_training_of_another_process_is_named_until_it_is_killed(tmp_path):
+def test_checkpoint_of_another_process_is_rejected_until_it_is_killed(tmp_path):
     path = tmp_path / "training.ckpt"
     root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     with subprocess.Popen(
@@ -126,7 +126,7 @@ def test_a_training_of_another_process_is_named_until_it_is_killed(tmp_path):
 
 
 @posix
-def test_what_cannot_be_a_checkpoint_is_refused_before_the_training(tmp_path, monkeypatch):
+def test_invalid_checkpoint_paths_are_rejected_before_the_training(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     os.mkfifo("pipe")
     os.symlink("nowhere/a", "dangling")
@@ -143,7 +143,7 @@ def test_what_cannot_be_a_checkpoint_is_refused_before_the_training(tmp_path, mo
 
 
 @posix
-def test_no_link_is_followed_that_was_put_beside_it(tmp_path):
+def test_links_beside_a_checkpoint_are_not_followed(tmp_path):
     (tmp_path / "victim").write_bytes(b"victim")
     (tmp_path / "training.ckpt.writing").symlink_to("victim")
     fit(tmp_path / "training.ckpt")
@@ -153,7 +153,7 @@ def test_no_link_is_followed_that_was_put_beside_it(tmp_path):
     ]  # fmt: skip
 
 
-def test_a_failed_training_gives_the_file_back(tmp_path):
+def test_failed_training_releases_the_lock(tmp_path):
     def fail():
         raise ZeroDivisionError
 
@@ -168,7 +168,7 @@ def test_a_failed_training_gives_the_file_back(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_callbacks_of_that_name_stay(tmp_path):
+def test_callbacks_named_checkpoint_are_kept(tmp_path):
     class Failing(Callback):
         def on_train_begin(self, net, **kwargs):
             raise ZeroDivisionError

@@ -1,4 +1,4 @@
-"""Linear models learn derivatives: least squares against the same rows written out."""
+"""Linear models that learn gradients, compared with least squares on explicit rows."""
 
 import numpy as np
 import pytest
@@ -23,13 +23,14 @@ from sk_ednn.datasets import load_sheets
 from sk_ednn.exceptions import TileMemoryError, TileModelError
 from sk_ednn.fields import ArraySource
 from sk_ednn.solvers import LinearSolver, _directions
-from sk_ednn.solvers._directions import features_along
+from sk_ednn.solvers._push import features_along
+from sk_ednn.solvers._random_directions import random_directions
 from sk_ednn.structures import Structure
 from tests._cases import TILINGS, left_as_it_was
 
 
 class Waves(TransformerMixin, BaseEstimator):
-    """What a tile holds, and fifteen sines of mixtures of it, whatever it was fitted to."""
+    """The values of a tile and fifteen sines of their combinations, with fixed weights."""
 
     def fit(self, X, y=None):
         self.weights_ = np.random.default_rng(0).normal(size=(15, X.shape[1]))
@@ -38,13 +39,13 @@ class Waves(TransformerMixin, BaseEstimator):
     def transform(self, X):
         return np.hstack([X, np.sin(X @ self.weights_.T)])
 
-    def pull(self, X, slope):
-        own, slope = np.split(slope, [X.shape[1]], axis=1)
-        return own + (slope * np.cos(X @ self.weights_.T)) @ self.weights_
+    def pull(self, X, gradient):
+        own, gradient = np.split(gradient, [X.shape[1]], axis=1)
+        return own + (gradient * np.cos(X @ self.weights_.T)) @ self.weights_
 
 
 class Pushing(Waves):
-    """The same, with its derivative along a direction written out."""
+    """The same transformer with an analytic push."""
 
     def push(self, X, direction):
         change = np.cos(X @ self.weights_.T) * (direction @ self.weights_.T)
@@ -56,7 +57,7 @@ def fields(n_samples, shape, seed=0):
 
 
 def bonds(X):
-    """Totals of products of neighbours in a periodic plane, and their derivatives."""
+    """Return totals of products of neighbours in a periodic plane, and their gradients."""
     y = (X * np.roll(X, 1, axis=-1) + 0.3 * X**2 + X + 2).sum(axis=(-2, -1))
     return y, np.roll(X, 1, axis=-1) + np.roll(X, -1, axis=-1) + 0.6 * X + 1
 
@@ -73,19 +74,19 @@ def regressor(*steps, **params):
 @pytest.mark.parametrize("features", [Waves(), Pushing()])
 @pytest.mark.parametrize("baseline", [None, "size", "content"])
 @pytest.mark.parametrize("name", TILINGS)
-def test_a_linear_truth_is_found_from_few_totals_and_directions(name, baseline, features):
+def test_linear_model_is_recovered_from_few_totals_and_directions(name, baseline, features):
     tiling, shape, other = TILINGS[name]
     X = [*fields(3, shape), *fields(3, other, 1)]
     noise = np.random.default_rng(2).normal(size=60)
     truth = regressor(Waves(), lm.Ridge(0.1), tiling=tiling).fit(fields(60, shape, 5), noise)
-    y, slopes = truth.predict(X), truth.predict_gradient(X)
+    y, gradients = truth.predict(X), truth.predict_gradient(X)
     unseen = [*fields(3, shape, 3), *fields(3, other, 4)]
     solver = LinearSolver(n_directions=20)
     model = regressor(
         features, lm.LinearRegression(), tiling=tiling, baseline=baseline, solver=solver
     )
     alone = clone(model).fit(X, y).predict(unseen)
-    model.fit(X, y, gradient=slopes)
+    model.fit(X, y, gradient=gradients)
     true = truth.predict(unseen)
     np.testing.assert_allclose(model.predict(unseen), true, rtol=1e-7, atol=1e-7)
     for found, expected in zip(
@@ -96,7 +97,7 @@ def test_a_linear_truth_is_found_from_few_totals_and_directions(name, baseline, 
 
 
 def summed_features(X):
-    """Sums over the tiles of one site of x and x²; their derivatives are 1 and 2x."""
+    """Return sums over sites of x and x², and their derivatives 1 and 2x."""
     sums = np.array([[x.sum(), (x**2).sum()] for x in X])
     return sums, [np.stack([np.ones_like(x), 2 * x], axis=-1).reshape(-1, 2) for x in X]
 
@@ -104,7 +105,7 @@ def summed_features(X):
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("ragged", [False, True])
 @pytest.mark.parametrize("fit_intercept", [False, True])
-def test_the_fit_is_the_normal_equations_of_all_rows(weighted, ragged, fit_intercept, rng):
+def test_fit_equals_normal_equations_of_all_rows(weighted, ragged, fit_intercept, rng):
     X = [*fields(5, (3, 4)), *fields(4, (5, 2) if ragged else (3, 4), 1)]
     y = rng.normal(size=9)
     gradient = [rng.normal(size=x.shape) for x in X]
@@ -122,7 +123,7 @@ def test_the_fit_is_the_normal_equations_of_all_rows(weighted, ragged, fit_inter
     )
     model.fit(X, y, sample_weight=weights if weighted else None, gradient=gradient)
 
-    sums, slopes = summed_features(X)
+    sums, gradients = summed_features(X)
     counts = np.array([x.size for x in X], dtype=float)
     design = np.column_stack([sums, counts * fit_intercept])
     left, right = design.T * weights @ design, design.T * weights @ y
@@ -131,7 +132,7 @@ def test_the_fit_is_the_normal_equations_of_all_rows(weighted, ragged, fit_inter
     n_entries = weights @ counts
     # Both losses are means in units of mean squares; the first is brought to its plain sum.
     factor = weight * (mean_of_totals * weights.sum()) / (np.mean(entries**2) * n_entries)
-    for w, jacobian, g in zip(weights, slopes, gradient, strict=True):
+    for w, jacobian, g in zip(weights, gradients, gradient, strict=True):
         rows = np.column_stack([jacobian, np.zeros(len(jacobian))])
         left += factor * w * rows.T @ rows
         right += factor * w * rows.T @ g.ravel()
@@ -141,26 +142,26 @@ def test_the_fit_is_the_normal_equations_of_all_rows(weighted, ragged, fit_inter
     np.testing.assert_allclose(model.tile_model_.estimator[-1].coef_, solution[:2], rtol=1e-7)
 
 
-def test_random_directions_stand_for_all():
-    # On average the squared residual along them is that of the whole gradient.
+def test_random_directions_average_to_the_identity():
+    # The expected squared residual along them is that of the whole gradient.
     random_state, shape = np.random.RandomState(0), (2, 3)
-    drawn = [_directions._directions(shape, 4, random_state).reshape(4, -1) for _ in range(5000)]
+    drawn = [random_directions(shape, 4, random_state).reshape(4, -1) for _ in range(5000)]
     mean = np.mean([rows.T @ rows for rows in drawn], axis=0)
     np.testing.assert_allclose(mean, np.eye(6), atol=5 / np.sqrt(4 * 5000))
     np.testing.assert_allclose([np.sum(rows**2) for rows in drawn], 6.0)
-    # Where there are no more entries than directions, each is one.
+    # Unit vectors if there are no more entries than directions.
     np.testing.assert_array_equal(
-        _directions._directions(shape, 6, random_state), np.eye(6).reshape(6, 2, 3)
+        random_directions(shape, 6, random_state), np.eye(6).reshape(6, 2, 3)
     )
 
 
-def test_directions_follow_from_the_random_state(monkeypatch):
+def test_directions_depend_on_random_state(monkeypatch):
     X = [*fields(6, (4, 5)), *fields(5, (3, 4), 1)]
-    y, slopes = zip(*(bonds(x) for x in X), strict=True)
+    y, gradients = zip(*(bonds(x) for x in X), strict=True)
 
     def prediction(random_state, solver=None):
         model = regressor(Waves(), lm.Ridge(1e-3), solver=solver, random_state=random_state)
-        return model.fit(X, y, gradient=slopes).predict(X)
+        return model.fit(X, y, gradient=gradients).predict(X)
 
     first = prediction(0)
     np.testing.assert_array_equal(prediction(0), first)
@@ -190,7 +191,7 @@ LEAST_SQUARES = [
     + [(last, True) for last in LEAST_SQUARES[:3] + LEAST_SQUARES[5:7]],
     ids=lambda e: type(e).__name__,
 )
-def test_gradients_of_no_weight_change_nothing(last, weighted, rng):
+def test_gradients_of_zero_weight_have_no_effect(last, weighted, rng):
     # The penalty keeps its size beside the totals however many rows there are below them.
     X = fields(30, (2, 3))
     y = np.sin(X).sum(axis=(1, 2))
@@ -214,18 +215,18 @@ def test_gradients_of_no_weight_change_nothing(last, weighted, rng):
     ],
     ids=lambda e: type(e).__name__,
 )
-def test_every_linear_model_takes_them_as_rows(last):
+def test_all_linear_models_learn_gradients(last):
     X = fields(8, (5, 5))
-    y, slopes = bonds(X)
+    y, gradients = bonds(X)
     model = regressor(PolynomialFeatures(2, include_bias=False), last, baseline="content")
-    model.set_params(solver=LinearSolver(10)).fit(X, y, gradient=slopes)
+    model.set_params(solver=LinearSolver(10)).fit(X, y, gradient=gradients)
     unseen = fields(3, (6, 7), 1)
     np.testing.assert_allclose(model.predict(unseen), bonds(unseen)[0], rtol=1e-3)
     np.testing.assert_allclose(model.predict_gradient(unseen), bonds(unseen)[1], atol=1e-2)
 
 
 class Recorded(lm.Ridge):
-    """Ridge that says which rows it was told to hold back."""
+    """Ridge that records the folds of its cv parameter."""
 
     seen: list = []
 
@@ -238,12 +239,12 @@ class Recorded(lm.Ridge):
         return super().fit(X, y, sample_weight)
 
 
-def test_samples_are_held_back_with_their_derivatives():
+def test_samples_are_held_out_with_their_gradients():
     X = fields(9, (4, 4))
-    y, slopes = bonds(X)
+    y, gradients = bonds(X)
     Recorded.seen.clear()
     model = regressor(PolynomialFeatures(2), Recorded(cv=3), solver=LinearSolver(2))
-    model.fit(X, y, gradient=slopes)
+    model.fit(X, y, gradient=gradients)
     ((folds, n_rows),) = Recorded.seen
     assert n_rows == 9 + 18 and len(folds) == 3
     for train, test in folds:
@@ -258,53 +259,53 @@ def test_samples_are_held_back_with_their_derivatives():
 
 
 @pytest.mark.parametrize("channel_axis", [0, -1])
-def test_channels_wherever_they_are(channel_axis):
+def test_gradients_for_all_positions_of_the_channel_axis(channel_axis):
     def energy(X):
         a, b = np.moveaxis(X, 1 + channel_axis % 3, 0)
-        slopes = np.stack([b + 1, a + 0.4 * b], axis=1)
+        gradients = np.stack([b + 1, a + 0.4 * b], axis=1)
         return (a * b + a + 0.2 * b**2).sum(axis=(1, 2)), np.moveaxis(
-            slopes, 1, 1 + channel_axis % 3
+            gradients, 1, 1 + channel_axis % 3
         )
 
     shape = (2, 4, 5) if channel_axis == 0 else (4, 5, 2)
     X, unseen = fields(8, shape), fields(2, shape, 1)
-    y, slopes = energy(X)
+    y, gradients = energy(X)
     for baseline in (None, "content"):
         model = regressor(
             tiling=GridTiling(1, 1, channel_axis=channel_axis), baseline=baseline,
             solver=LinearSolver(50),
-        ).fit(X, y, gradient=list(slopes))  # fmt: skip
+        ).fit(X, y, gradient=list(gradients))  # fmt: skip
         np.testing.assert_allclose(model.predict_gradient(unseen), energy(unseen)[1], atol=1e-4)
 
 
-def test_spins_have_derivatives_too():
+def test_gradients_of_integer_fields():
     X = np.random.default_rng(0).choice([-1, 1], size=(10, 5, 5)).astype(np.int8)
-    y, slopes = bonds(X.astype(float))
-    model = regressor(solver=LinearSolver(10)).fit(X, y, gradient=slopes)
+    y, gradients = bonds(X.astype(float))
+    model = regressor(solver=LinearSolver(10)).fit(X, y, gradient=gradients)
     unseen = fields(2, (6, 6), 1)
     np.testing.assert_allclose(model.predict_gradient(unseen), bonds(unseen)[1], atol=1e-4)
 
 
-def test_fields_in_float32_are_differentiated_in_float64():
+def test_float32_fields_are_differentiated_in_float64():
     X = fields(8, (5, 5)).astype(np.float32)
-    y, slopes = bonds(X.astype(float))
-    expected = regressor().fit(X.astype(float), y, gradient=slopes).predict(X.astype(float))
-    model = regressor().fit(X, y, gradient=slopes.astype(np.float32))
+    y, gradients = bonds(X.astype(float))
+    expected = regressor().fit(X.astype(float), y, gradient=gradients).predict(X.astype(float))
+    model = regressor().fit(X, y, gradient=gradients.astype(np.float32))
     np.testing.assert_allclose(model.predict(X), expected, rtol=1e-5)
 
 
-def test_fields_that_are_read_in_pieces():
+def test_gradients_of_lazy_fields():
     X = fields(12, (4, 6))
-    y, slopes = bonds(X)
+    y, gradients = bonds(X)
     for steps in ([lm.Ridge()], [StandardScaler(), lm.Ridge()]):
-        expected = regressor(*steps).fit(X, y, gradient=slopes).predict(X)
-        model = regressor(*steps).fit(ArraySource(X), y, gradient=slopes)
+        expected = regressor(*steps).fit(X, y, gradient=gradients).predict(X)
+        model = regressor(*steps).fit(ArraySource(X), y, gradient=gradients)
         np.testing.assert_allclose(model.predict(X), expected, rtol=1e-6)
 
 
-def test_terms_stand_side_by_side():
+def test_gradients_of_several_terms():
     X, unseen = fields(4, (6, 6)), fields(2, (8, 6), 1)
-    y, slopes = bonds(X)
+    y, gradients = bonds(X)
     last = lm.Ridge(1e-9)
     along = make_pipeline(PolynomialFeatures(2, interaction_only=True, include_bias=False), last)
     square = make_pipeline(PolynomialFeatures(2, include_bias=False), last)
@@ -312,7 +313,7 @@ def test_terms_stand_side_by_side():
         [("bonds", along, GridTiling(1, (0, 1))), ("sites", square, GridTiling(1, 0))],
         solver=LinearSolver(6),
         random_state=0,
-    ).fit(X, y, gradient=slopes)
+    ).fit(X, y, gradient=gradients)
     np.testing.assert_allclose(model.predict_gradient(unseen), bonds(unseen)[1], atol=1e-5)
     np.testing.assert_allclose(model.predict(unseen), bonds(unseen)[0], rtol=1e-6)
 
@@ -335,7 +336,7 @@ STEPS = {
 
 @pytest.mark.parametrize("offset", [0.0, 1e4])
 @pytest.mark.parametrize("name", STEPS)
-def test_features_along_tangents_are_their_derivatives(name, offset, rng):
+def test_features_along_equals_derivatives(name, offset, rng):
     rows = rng.normal(size=(40, 6)) * [1, 1, 2, 2, 0.1, 0.1] + offset
     tangents = [rng.normal(size=rows.shape) * scale for scale in (1e-6, 1e3)]
     steps, given = [], rows
@@ -361,13 +362,13 @@ def test_features_along_tangents_are_their_derivatives(name, offset, rng):
 
 
 class Stretched:
-    """The derivative with respect to one number that all sites are multiplied with."""
+    """The gradient with respect to a common factor of all sites."""
 
-    def __init__(self, x, slope):
-        self.x, self.values = x, np.array([np.sum(slope * x)])
+    def __init__(self, x, gradient):
+        self.x, self.values = x, np.array([np.sum(gradient * x)])
 
-    def pull(self, slope):
-        return np.sum(slope[0] * self.x)[None]
+    def pull(self, gradient):
+        return np.sum(gradient[0] * self.x)[None]
 
     def push(self, direction):
         return direction[0] * self.x[None]
@@ -383,8 +384,8 @@ class WronglyPushed(Stretched):
 
 
 class WronglyPulled(Stretched):
-    def pull(self, slope):
-        return np.sum(slope)
+    def pull(self, gradient):
+        return np.sum(gradient)
 
 
 class PushedToNaN(Stretched):
@@ -392,10 +393,10 @@ class PushedToNaN(Stretched):
         return np.nan * self.x[None]
 
 
-def test_derivatives_with_respect_to_something_else():
+def test_gradients_with_pull_and_push():
     X = fields(10, (4, 5))
-    y, slopes = bonds(X)
-    known = [Stretched(x, slope) for x, slope in zip(X, slopes, strict=True)]
+    y, gradients = bonds(X)
+    known = [Stretched(x, gradient) for x, gradient in zip(X, gradients, strict=True)]
     for baseline in (None, "content"):
         model = regressor(baseline=baseline)
         found = []
@@ -404,48 +405,48 @@ def test_derivatives_with_respect_to_something_else():
             predicted = (model.predict_gradient(X) * X).sum(axis=(1, 2))
             found.append(np.mean((predicted - [k.values[0] for k in known]) ** 2))
         assert found[1] < 0.2 * found[0], found
-    # What is known for a few samples is an array, for others an object.
-    mixed = [*known[:5], *slopes[5:]]
+    # Target gradients may be arrays for some samples and objects for others.
+    mixed = [*known[:5], *gradients[5:]]
     model = regressor(solver=LinearSolver(5)).fit(X, y, gradient=mixed)
-    np.testing.assert_allclose(model.predict_gradient(X), slopes, atol=1e-4)
+    np.testing.assert_allclose(model.predict_gradient(X), gradients, atol=1e-4)
 
 
-# --- what is refused ------------------------------------------------------------------------
+# --- errors ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"gradient": np.zeros((6, 4, 3))}, r"gradient\[0\] .* must have its shape \(4, 4\)"),
-        ({"gradient": np.full((6, 4, 4), np.nan)}, r"gradient\[0\] holds NaN"),
+        ({"gradient": np.full((6, 4, 4), np.nan)}, r"gradient\[0\] contains NaN"),
         ({"gradient": np.zeros((7, 4, 4))}, "inconsistent numbers"),
-        ({"gradient": [None] * 6}, r"gradient\[0\] holds NaN|must have its shape"),
+        ({"gradient": [None] * 6}, r"gradient\[0\] contains NaN|must have its shape"),
         ({"gradient": 5}, "gradient must hold something for each of the 6 samples, got 5"),
-        ({"gradient": ["up"] * 6}, r"gradient\[0\] must hold numbers"),
-        ({"y": np.ones((6, 2))}, "one total per sample, y has 2 columns"),
-        ({"kind": Unpushed}, r"gradient\[0\] \(Unpushed\) has no push\(direction\).* Add it"),
+        ({"gradient": ["up"] * 6}, r"gradient\[0\] must be an array of numbers"),
+        ({"y": np.ones((6, 2))}, "one total per sample only, but y has 2 columns"),
+        ({"kind": Unpushed}, r"gradient\[0\] \(Unpushed\) has no method push\(tangent\).* Add it"),
         ({"kind": WronglyPushed}, r"gradient\[0\].push must return .*\(1, 4, 4\).*\(4, 4\)"),
         ({"kind": PushedToNaN}, r"gradient\[0\].push must return .* NaN"),
         ({"kind": WronglyPulled}, r"gradient\[0\] has values of shape \(1,\), but its pull"),
         ({"steps": [OneHotEncoder(), lm.Ridge()]}, "OneHotEncoder cannot be differentiated"),
-        ({"steps": [KBinsDiscretizer(3), lm.Ridge()]}, "KBinsDiscretizer|no tile change"),
-        ({"steps": [FunctionTransformer(np.sign), lm.Ridge()]}, "no tile change"),
+        ({"steps": [KBinsDiscretizer(3), lm.Ridge()]}, "KBinsDiscretizer|tiles do not change"),
+        ({"steps": [FunctionTransformer(np.sign), lm.Ridge()]}, "tiles do not change"),
         ({"steps": [FunctionTransformer(np.floor), lm.Ridge()], "shift": 0},
-         "FunctionTransformer makes jump"),
-        ({"steps": [lm.RidgeCV()]}, "RidgeCV.* takes rows for samples.* cv=5"),
-        ({"steps": [lm.LassoLarsIC()]}, "LassoLarsIC.* takes rows for samples"),
-        ({"steps": [lm.SGDRegressor(early_stopping=True)]}, "SGDRegressor.* takes rows"),
+         "FunctionTransformer jump"),
+        ({"steps": [lm.RidgeCV()]}, "RidgeCV.* treats rows as samples.* cv=5"),
+        ({"steps": [lm.LassoLarsIC()]}, "LassoLarsIC.* treats rows as samples"),
+        ({"steps": [lm.SGDRegressor(early_stopping=True)]}, "SGDRegressor.* treats rows"),
         ({"steps": [lm.LassoCV(cv=GroupKFold(2))]}, "groups"),
         ({"solver": LinearSolver(0)}, "n_directions"),
         ({"solver": LinearSolver(gradient_weight=-1.0)}, "gradient_weight"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_learned_is_refused(change, message):
+def test_invalid_gradients_and_models_are_rejected(change, message):
     X = fields(6, (4, 4)) if change.get("shift") is None else np.zeros((6, 4, 4))
-    y, slopes = bonds(X)
-    gradient = change.get("gradient", slopes)
+    y, gradients = bonds(X)
+    gradient = change.get("gradient", gradients)
     if "kind" in change:
-        gradient = [change["kind"](x, slope) for x, slope in zip(X, slopes, strict=True)]
+        gradient = [change["kind"](x, gradient) for x, gradient in zip(X, gradients, strict=True)]
     model = regressor(
         *change.get("steps", ()), baseline="content", solver=change.get("solver")
     )  # fmt: skip
@@ -453,28 +454,28 @@ def test_what_cannot_be_learned_is_refused(change, message):
         model.fit(X, change.get("y", y), gradient=gradient)
 
 
-def test_rows_that_would_not_fit_into_memory(monkeypatch):
+def test_rows_that_exceed_the_memory_are_rejected(monkeypatch):
     X = fields(6, (4, 4))
-    y, slopes = bonds(X)
+    y, gradients = bonds(X)
     model = regressor(lm.Ridge())
-    model.fit(X, y, gradient=slopes)
+    model.fit(X, y, gradient=gradients)
     monkeypatch.setattr("psutil.virtual_memory", lambda: type("M", (), {"available": 100}))
     with pytest.raises(TileMemoryError, match=r"along 2 directions .*n_directions=1"):
-        model.fit(X, y, gradient=slopes)
+        model.fit(X, y, gradient=gradients)
 
 
-def test_models_without_weights_say_so():
+def test_models_without_sample_weight_are_rejected():
     X = fields(6, (4, 4))
-    y, slopes = bonds(X)
-    with pytest.raises(TileModelError, match="Lars takes no sample_weight"):
-        regressor(lm.Lars()).fit(X, y, sample_weight=np.ones(6), gradient=slopes)
+    y, gradients = bonds(X)
+    with pytest.raises(TileModelError, match="Lars does not support sample_weight"):
+        regressor(lm.Lars()).fit(X, y, sample_weight=np.ones(6), gradient=gradients)
 
 
 # --- atoms ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("with_forces", [False, True])
-def test_derivatives_with_respect_to_strain_and_positions(with_forces, rng):
+def test_gradients_with_respect_to_strain_and_positions(with_forces, rng):
     structures = [
         Structure(rng.choice([5, 7], 4), rng.random((4, 2)) * cell, cell)
         for cell in ([2.0, 3.0], [2.02, 2.96], [1.97, 3.05]) * 4
@@ -484,8 +485,11 @@ def test_derivatives_with_respect_to_strain_and_positions(with_forces, rng):
     ).fit(structures)  # fmt: skip
     X, tiling = draw.transform(structures), GridTiling(1, 1, channel_axis=-1)
     truth = regressor(Waves(), lm.Ridge(0.1), tiling=tiling).fit(X, rng.normal(size=12))
-    slopes = truth.predict_gradient(X)
-    strains, forces = draw.strain_gradients(structures, slopes), draw.forces(structures, slopes)
+    gradients = truth.predict_gradient(X)
+    strains, forces = (
+        draw.strain_gradients(structures, gradients),
+        draw.forces(structures, gradients),
+    )
     known = draw.position_gradients(
         structures, forces if with_forces else None, strain_gradients=strains
     )
@@ -503,7 +507,7 @@ def test_derivatives_with_respect_to_strain_and_positions(with_forces, rng):
             np.testing.assert_allclose(off, force, atol=1e-6)
 
 
-def test_forces_make_energies_and_forces_better():
+def test_forces_reduce_errors_of_energies_and_forces():
     sheets = load_sheets()
     train, test = sheets.structures[:16], sheets.structures[16:22]
     spacing, ones = (12.5 / 32, 13.0 / 32), {"B": 1.0, "C": 1.0, "N": 1.0}

@@ -1,4 +1,4 @@
-"""Gaussian processes of sums: scikit-learn's own, with a kernel that sums over pairs of tiles."""
+"""GaussianProcessSolver, compared with scikit-learn and a naive kernel between systems."""
 
 import numpy as np
 import pytest
@@ -112,7 +112,7 @@ def naive(kernel, tiling, X, Z, y, alpha, noise=None, **params):
 
 @pytest.mark.parametrize("noise", [None, WhiteKernel(0.3)])
 @pytest.mark.parametrize("kernel", KERNELS)
-def test_posterior_is_that_of_the_double_sum(kernel, noise):
+def test_posterior_equals_that_of_the_naive_kernel(kernel, noise):
     tiling, X, y, Z = systems()
     given = KERNELS[kernel] if noise is None else KERNELS[kernel] + noise
     process = GaussianProcessRegressor(clone(given), alpha=1e-3, optimizer=None)
@@ -142,7 +142,7 @@ def test_posterior_with_every_tiling(name, kind):
     np.testing.assert_allclose(ours[1], std, rtol=1e-6, atol=1e-7)
 
 
-def test_the_default_kernel_is_scikit_learns():
+def test_default_kernel_is_that_of_scikit_learn():
     tiling, X, y, Z = systems()
     process = GaussianProcessRegressor(alpha=0.1)
     model = EDNNRegressor(process, tiling, baseline=None).fit(X, y)
@@ -153,7 +153,7 @@ def test_the_default_kernel_is_scikit_learns():
 
 @pytest.mark.parametrize("block", [1, 7])
 @pytest.mark.parametrize("kernel", ["rbf", "each axis", "sum"])
-def test_blocks_of_any_size_give_the_same_process(kernel, block, monkeypatch):
+def test_block_size_does_not_change_the_process(kernel, block, monkeypatch):
     tiling, X, y, Z = systems()
     given = KERNELS[kernel] + WhiteKernel(0.1)
     model = EDNNRegressor(GaussianProcessRegressor(given, optimizer=None), tiling)
@@ -172,7 +172,7 @@ def test_blocks_of_any_size_give_the_same_process(kernel, block, monkeypatch):
 @pytest.mark.parametrize("noise", [None, WhiteKernel(0.3), WhiteKernel(0.3, "fixed")])
 @pytest.mark.parametrize("kernel", KERNELS)
 @pytest.mark.parametrize("block", [1024, 4])
-def test_gradient_of_the_likelihood_is_its_slope(kernel, noise, block, monkeypatch):
+def test_likelihood_gradient_equals_finite_differences(kernel, noise, block, monkeypatch):
     monkeypatch.setattr(_kernel, "_BLOCK", block)
     tiling, X, y, _ = systems()
     given = KERNELS[kernel] if noise is None else KERNELS[kernel] + noise
@@ -190,7 +190,7 @@ def test_gradient_of_the_likelihood_is_its_slope(kernel, noise, block, monkeypat
 
 
 @pytest.mark.parametrize("kernel", ["rbf", "each axis", "fixed"])
-def test_optimised_hyperparameters_are_scikit_learns(kernel):
+def test_optimised_hyperparameters_equal_those_of_scikit_learn(kernel):
     tiling, X, y, Z = systems()
     noise = WhiteKernel(0.05)
     process = GaussianProcessRegressor(KERNELS[kernel] + noise)
@@ -208,7 +208,7 @@ def test_optimised_hyperparameters_are_scikit_learns(kernel):
     np.testing.assert_allclose(ours[1], std, rtol=2e-2, atol=1e-3)
 
 
-def test_restarts_and_the_users_kernel_are_left_to_scikit_learn():
+def test_restarts_and_the_users_kernel_are_not_changed():
     tiling, X, y, _ = systems()
     kernel = RBF(100.0)
     process = GaussianProcessRegressor(kernel, alpha=0.01, n_restarts_optimizer=2, random_state=0)
@@ -225,7 +225,7 @@ def test_restarts_and_the_users_kernel_are_left_to_scikit_learn():
 # --- noise, weights, scales -----------------------------------------------------------------
 
 
-def test_noise_is_that_of_totals_not_of_tiles():
+def test_white_kernel_is_noise_of_totals():
     tiling, X, y, Z = systems()
     white = GaussianProcessRegressor(RBF(1.0) + WhiteKernel(0.5), alpha=1e-12, optimizer=None)
     alpha = GaussianProcessRegressor(RBF(1.0), alpha=0.5, optimizer=None)
@@ -237,7 +237,7 @@ def test_noise_is_that_of_totals_not_of_tiles():
 
 
 @pytest.mark.parametrize("noise", [None, WhiteKernel(0.2)])
-def test_a_weight_is_a_number_of_copies(noise):
+def test_weights_equal_repetitions(noise):
     tiling, X, y, Z = systems()
     kernel = RBF(1.0) if noise is None else RBF(1.0) + noise
     process = GaussianProcessRegressor(kernel, alpha=0.3, optimizer=None)
@@ -250,7 +250,7 @@ def test_a_weight_is_a_number_of_copies(noise):
 
 
 @pytest.mark.parametrize("n_outputs", [1, 2])
-def test_normalize_y_makes_the_unit_of_y_irrelevant(n_outputs):
+def test_normalize_y_removes_the_unit_of_y(n_outputs):
     tiling, X, y, Z = systems()
     Y = y if n_outputs == 1 else np.stack([y, np.cos(y)], axis=1)
     process = GaussianProcessRegressor(RBF(1.0), alpha=0.01, optimizer=None, normalize_y=True)
@@ -262,7 +262,7 @@ def test_normalize_y_makes_the_unit_of_y_irrelevant(n_outputs):
     np.testing.assert_allclose(scaled[1], 1e6 * std, rtol=1e-6)
 
 
-def test_several_outputs_share_a_kernel():
+def test_several_outputs_share_the_kernel():
     tiling, X, y, Z = systems()
     process = GaussianProcessRegressor(RBF(1.0), alpha=0.01, optimizer=None)
     both = EDNNRegressor(process, tiling).fit(X, np.stack([y, -3 * y], axis=1))
@@ -273,7 +273,7 @@ def test_several_outputs_share_a_kernel():
     np.testing.assert_allclose(std, np.stack([expected[1]] * 2, axis=1), rtol=1e-7)
 
 
-def test_the_spread_grows_with_the_system_and_where_nothing_is_known():
+def test_std_grows_with_size_and_far_from_training_tiles():
     X = make_spins(40, (8,)).astype(float)
     process = GaussianProcessRegressor(RBF(1.0), alpha=1e-3, optimizer=None)
     model = EDNNRegressor(process, GridTiling(1, 1)).fit(X, (X * np.roll(X, 1, 1)).sum(axis=1))
@@ -288,7 +288,7 @@ def test_the_spread_grows_with_the_system_and_where_nothing_is_known():
 
 
 @pytest.mark.parametrize("scaler", [StandardScaler(), OneHotEncoder(handle_unknown="ignore")])
-def test_transformers_come_before_the_kernel(scaler):
+def test_kernel_acts_on_transformed_tiles(scaler):
     tiling, X, y, Z = systems(kind="spins")
     process = GaussianProcessRegressor(RBF(2.0) + WhiteKernel(0.1), optimizer=None)
     model = EDNNRegressor(make_pipeline(scaler, process), tiling, baseline=None).fit(X, y)
@@ -307,7 +307,7 @@ def test_transformers_come_before_the_kernel(scaler):
     np.testing.assert_allclose(ours[1], std, rtol=1e-6)
 
 
-def test_what_is_fitted_is_an_estimator_like_others():
+def test_summed_gaussian_process_is_an_estimator():
     tiling, X, y, _ = systems()
     fitted = EDNNRegressor(GaussianProcessRegressor(alpha=0.1), tiling).fit(X, y)
     process = fitted.tile_model_.estimator
@@ -317,7 +317,7 @@ def test_what_is_fitted_is_an_estimator_like_others():
         process.fit(X, y)
 
 
-def test_a_list_of_one_term_has_a_deviation_too():
+def test_list_of_one_term_has_std():
     tiling, X, y, Z = systems()
     process = GaussianProcessRegressor(RBF(1.0), alpha=0.1, optimizer=None)
     named = EDNNRegressor([("near", process, tiling)]).fit(X, y).predict(Z, return_std=True)
@@ -328,28 +328,28 @@ def test_a_list_of_one_term_has_a_deviation_too():
 @pytest.mark.parametrize(
     ("kernel", "words"),
     [
-        (RBF() * WhiteKernel(), "must be a term of its own: write kernel . WhiteKernel"),
-        (RBF() * (RBF() + WhiteKernel()), "must be a term of its own"),
-        (Exponentiation(WhiteKernel(), 2.0), "must be a term of its own"),
-        (RBF() + RBF() * WhiteKernel(), "must be a term of its own"),
+        (RBF() * WhiteKernel(), "must be a separate term. Use kernel . WhiteKernel"),
+        (RBF() * (RBF() + WhiteKernel()), "must be a separate term"),
+        (Exponentiation(WhiteKernel(), 2.0), "must be a separate term"),
+        (RBF() + RBF() * WhiteKernel(), "must be a separate term"),
         (CompoundKernel([RBF(), RBF(2.0)]), "CompoundKernel has several values"),
     ],
 )
-def test_noise_within_a_product_is_refused(kernel, words):
+def test_noise_within_a_product_is_rejected(kernel, words):
     tiling, X, y, _ = systems()
     model = EDNNRegressor(GaussianProcessRegressor(kernel), tiling)
     with left_as_it_was(model), pytest.raises(TileModelError, match=words):
         model.fit(X, y)
 
 
-def test_other_models_have_no_deviation():
+def test_other_models_have_no_std():
     tiling, X, y, Z = systems()
     model = EDNNRegressor(Ridge(), tiling).fit(X, y)
     with pytest.raises(TileModelError, match=r"Ridge has no standard deviation. Use a Gaussian"):
         model.predict(Z, return_std=True)
 
 
-def test_too_many_samples_are_refused_before_anything_is_made():
+def test_samples_that_exceed_max_bytes_are_rejected():
     tiling, X, y, _ = systems()
     model = EDNNRegressor(
         GaussianProcessRegressor(), tiling, solver=GaussianProcessSolver(max_bytes=100)

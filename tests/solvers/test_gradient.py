@@ -1,4 +1,4 @@
-"""Networks are fitted to sums by the gradient of the loss of the sums."""
+"""GradientSolver: networks and perceptrons fitted to sums."""
 
 import copy
 import warnings
@@ -41,7 +41,7 @@ def small_net(n_inputs=9, n_outputs=1):
 
 
 class Shaped(nn.Module):
-    """A user's module that wants to know its tile."""
+    """A module class with shape parameters."""
 
     def __init__(self, tile_shape, n_channels, n_hidden=16):
         super().__init__()
@@ -76,8 +76,8 @@ def quiet_fit(model, *args, **kwargs):
 
 
 @pytest.mark.parametrize("fields", [spins(40)[0], np.random.default_rng(0).normal(size=(40, 6, 6))])
-def test_one_step_follows_the_gradient_of_the_summed_loss(fields):
-    """One step of plain gradient descent equals the step of a naive sum over all tiles."""
+def test_one_step_equals_gradient_descent_on_naive_sums(fields):
+    """One step of gradient descent equals that of a naive sum over all tiles."""
     y = np.random.default_rng(1).normal(size=40)
     module = small_net()
     reference = copy.deepcopy(module).double()
@@ -97,7 +97,7 @@ def test_one_step_follows_the_gradient_of_the_summed_loss(fields):
         np.testing.assert_allclose(ours.detach(), step, rtol=1e-4, atol=1e-6)
 
 
-def test_sample_weight_is_repetition():
+def test_sample_weights_equal_repetitions():
     X, y = waves(30)
     weights = np.random.default_rng(0).integers(0, 4, size=30)
     net = skorch_net(small_net(3), optimizer=torch.optim.SGD, lr=1e-3, batch_size=-1, max_epochs=5)
@@ -106,8 +106,8 @@ def test_sample_weight_is_repetition():
     np.testing.assert_allclose(weighted.predict(X), repeated.predict(X), rtol=1e-4)
 
 
-def test_merging_equal_tiles_changes_no_loss():
-    """Spins as floats with a whisper of noise have no equal tiles; spins have."""
+def test_merging_equal_tiles_does_not_change_the_training():
+    """Spins have equal tiles; spins with a little noise have none."""
     X, y = spins(60, (4, 4))
     noisy = X + 1e-7 * np.random.default_rng(0).normal(size=X.shape)
     losses = []
@@ -134,7 +134,7 @@ def tile_models():
 
 
 @pytest.mark.parametrize("name", tile_models())
-def test_learns_small_predicts_large(name):
+def test_training_on_small_fields_predicts_large_fields(name):
     X, y = spins(400)
     large, truth = spins(20, (12, 18), seed=1)
     fit = GradientSolver(max_epochs=30, lr=1e-2)
@@ -155,7 +155,7 @@ def test_doubling_an_axis_doubles_the_total(name):
 
 
 @pytest.mark.parametrize("name", tile_models())
-def test_same_random_state_same_bits(name):
+def test_equal_random_states_give_equal_weights(name):
     X, y = spins(50)
     predictions = []
     for _ in range(2):
@@ -166,7 +166,7 @@ def test_same_random_state_same_bits(name):
     np.testing.assert_array_equal(*predictions)
 
 
-def test_the_global_generator_is_left_alone():
+def test_global_generator_is_not_changed():
     X, y = spins(20)
     torch.manual_seed(5)
     expected = torch.rand(4)
@@ -179,7 +179,7 @@ def test_the_global_generator_is_left_alone():
     assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_the_users_module_is_left_alone():
+def test_users_module_is_not_changed():
     X, y = spins(20)
     module = small_net()
     before = copy.deepcopy(module.state_dict())
@@ -187,7 +187,7 @@ def test_the_users_module_is_left_alone():
     assert all(torch.equal(before[name], value) for name, value in module.state_dict().items())
 
 
-def test_the_net_comes_back_as_what_it_was():
+def test_fitted_net_has_the_users_class():
     class Mine(skorch.NeuralNetRegressor):
         pass
 
@@ -200,7 +200,7 @@ def test_the_net_comes_back_as_what_it_was():
     assert not hasattr(net, "module_")
 
 
-def test_channels_come_first_and_sizes_are_handed_over():
+def test_modules_get_channels_first_and_shape_parameters():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(30, 6, 6, 2)).astype(np.float32)
     seen = {}
@@ -220,7 +220,7 @@ def test_channels_come_first_and_sizes_are_handed_over():
     assert seen == {"tile_shape": (4, 4), "n_channels": 2, "input": (2, 4, 4)}
 
 
-def test_search_over_focus_and_context_needs_nothing_else():
+def test_search_over_focus_and_context_of_module_classes():
     X, y = spins(60)
     model = EDNNRegressor(skorch_net(Shaped, max_epochs=2), GridTiling(), random_state=0)
     search = GridSearchCV(model, {"tiling__focus": [1, 2], "tiling__context": [0, 1]}, cv=2)
@@ -228,7 +228,7 @@ def test_search_over_focus_and_context_needs_nothing_else():
     assert np.isfinite(search.cv_results_["mean_test_score"]).all()
 
 
-def test_several_outputs():
+def test_several_outputs_of_networks():
     X, y = spins(300)
     Y = np.column_stack([y, X.sum(axis=(1, 2))])
     fit = GradientSolver(max_epochs=30, lr=1e-2)
@@ -237,7 +237,7 @@ def test_several_outputs():
     assert model.score(X, Y) > 0.95
 
 
-def test_fields_of_different_sizes():
+def test_networks_on_fields_of_different_sizes():
     fields = [
         spins(1, shape, seed)[0][0] for seed, shape in enumerate([(4, 4), (6, 4), (8, 8)] * 40)
     ]
@@ -250,7 +250,7 @@ def test_fields_of_different_sizes():
 # --- skorch's own parts --------------------------------------------------------------------------
 
 
-def test_validation_split_scheduler_and_callbacks_work():
+def test_validation_split_scheduler_and_callbacks():
     X, y = spins(100)
     seen = []
 
@@ -278,7 +278,7 @@ def test_groups_stay_together_in_the_validation_split():
     assert len(valid) == 4 and not train & valid
 
 
-def test_warm_start_goes_on():
+def test_warm_start_resumes():
     X, y = spins(100)
     model = EDNNRegressor(
         skorch_net(Shaped, max_epochs=4, iterator_train__shuffle=False), warm_start=True,
@@ -322,8 +322,8 @@ def test_poisson_counts_are_positive():
         {"solver": "adam", "batch_size": 7, "hidden_layer_sizes": (5, 4)},
     ],
 )
-def test_one_tile_per_sample_is_the_perceptron_itself(params):
-    """Its hyperparameters mean what they mean, down to the random numbers."""
+def test_one_tile_per_sample_equals_mlp_regressor(params):
+    """All hyperparameters and random numbers have the effect that they have in scikit-learn."""
     rng = np.random.default_rng(0)
     X = rng.normal(size=(80, 5))
     X = (X - X.mean()) / X.std()  # as it is standardised otherwise
@@ -341,7 +341,7 @@ def test_one_tile_per_sample_is_the_perceptron_itself(params):
         np.testing.assert_allclose(ours.loss_curve_, alone.loss_curve_, rtol=1e-9)
 
 
-def test_perceptron_weights_are_repetition():
+def test_perceptron_sample_weights_equal_repetitions():
     X, y = waves(40)
     weights = np.random.default_rng(0).integers(1, 4, size=40)
     tile_model = MLPRegressor(
@@ -355,15 +355,15 @@ def test_perceptron_weights_are_repetition():
 # --- bad input -----------------------------------------------------------------------------------
 
 
-def test_wrong_outputs_are_named():
+def test_error_names_wrong_outputs():
     X, y = spins(10)
-    with pytest.raises(TileModelError, match=r"2 output\(s\) per tile, y has 1 column"):
+    with pytest.raises(TileModelError, match=r"2 output\(s\) per tile, but y has 1 column"):
         EDNNRegressor(small_net(9, 2)).fit(X, y)
     with pytest.raises(TileModelError, match="one row of outputs per tile"):
         EDNNRegressor(nn.Conv2d(1, 1, 1)).fit(X, y)
 
 
-def test_a_loss_that_explodes_is_reported_and_leaves_the_estimator_alone():
+def test_diverging_loss_raises_and_does_not_change_the_estimator():
     X, y = waves(50)
     fit = GradientSolver(max_epochs=50, lr=1e-2)
     model = EDNNRegressor(small_net(3), solver=fit).fit(X, y)
@@ -375,7 +375,7 @@ def test_a_loss_that_explodes_is_reported_and_leaves_the_estimator_alone():
     np.testing.assert_array_equal(model.predict(X), before)
 
 
-def test_poisson_refuses_a_baseline_and_negative_counts():
+def test_poisson_rejects_baselines_and_negative_counts():
     X, y = spins(10)
     with pytest.raises(TileModelError, match="baseline=None"):
         EDNNRegressor(small_net(), solver=GradientSolver("poisson")).fit(X, abs(y))

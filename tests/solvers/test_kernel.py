@@ -1,4 +1,4 @@
-"""Kernel ridge on sums: the double sum over pairs of tiles, written out."""
+"""KernelSolver, compared with explicit double sums over pairs of tiles."""
 
 import warnings
 
@@ -78,7 +78,7 @@ PATHS = {"dual": few_samples, "primal": many_samples}
 
 @pytest.mark.parametrize("name", [name for name in TILINGS if name != "whole axis"])
 @pytest.mark.parametrize("kind", ["float64", "spins"])
-def test_is_ridge_between_systems_with_every_tiling(name, kind):
+def test_solution_equals_ridge_between_systems_for_all_tilings(name, kind):
     tiling, X, y = few_samples(name, kind)
     model = KernelRidge(kernel="rbf", gamma=0.05, alpha=0.01)
     fitted = EDNNRegressor(clone(model), tiling, baseline=None).fit(X, y)
@@ -93,7 +93,7 @@ def test_is_ridge_between_systems_with_every_tiling(name, kind):
 @pytest.mark.parametrize(
     "kernel", [*(k for k in PAIRWISE_KERNEL_FUNCTIONS if k not in INDEFINITE), decaying]
 )
-def test_every_kernel_on_both_paths(kernel, weighted, path, rng):
+def test_all_kernels_in_dual_and_primal(kernel, weighted, path, rng):
     tiling, X, y = PATHS[path]()
     if "chi2" in str(kernel):  # of numbers that are not negative
         X = [np.abs(field) + (field < 0) for field in X]
@@ -111,7 +111,7 @@ def test_every_kernel_on_both_paths(kernel, weighted, path, rng):
 
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("kernel", INDEFINITE)
-def test_kernels_that_are_not_positive_take_the_dual_way(kernel, path):
+def test_indefinite_kernels_use_the_dual(kernel, path):
     tiling, X, y = PATHS[path]()
     X = [np.abs(field) + (field < 0) for field in X] if kernel == "additive_chi2" else X
     model = KernelRidge(kernel=kernel, alpha=0.37, gamma=0.1, coef0=-1.0)
@@ -124,7 +124,7 @@ def test_kernels_that_are_not_positive_take_the_dual_way(kernel, path):
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("alpha", [0.01, [0.01, 10.0]])
 @pytest.mark.parametrize("weighted", [False, True])
-def test_several_targets_and_a_penalty_for_each(alpha, weighted, path, rng):
+def test_several_outputs_with_separate_alphas(alpha, weighted, path, rng):
     tiling, X, y = PATHS[path]()
     Y = np.stack([y, 2 * y - 1], axis=1)
     weight = rng.uniform(0.3, 2, size=len(X)) if weighted else None
@@ -137,7 +137,7 @@ def test_several_targets_and_a_penalty_for_each(alpha, weighted, path, rng):
 
 
 @pytest.mark.parametrize("weighted", [False, True])
-def test_both_paths_find_the_same_minimum(weighted, rng, monkeypatch):
+def test_dual_and_primal_have_the_same_minimum(weighted, rng, monkeypatch):
     tiling, X, y = many_samples()
     weight = rng.uniform(0.3, 2, size=len(X)) if weighted else None
     model = EDNNRegressor(KernelRidge(kernel="rbf", gamma=0.1, alpha=1e-3), tiling)
@@ -151,7 +151,7 @@ def test_both_paths_find_the_same_minimum(weighted, rng, monkeypatch):
 
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("block", [7, 16])
-def test_blocks_of_any_size_give_the_same_kernel(path, block, monkeypatch):
+def test_block_size_does_not_change_the_kernel(path, block, monkeypatch):
     tiling, X, y = PATHS[path]()
     model = EDNNRegressor(KernelRidge(kernel="rbf", gamma=0.1, alpha=1e-2), tiling)
     expected = model.fit(X, y).predict(X)
@@ -159,7 +159,7 @@ def test_blocks_of_any_size_give_the_same_kernel(path, block, monkeypatch):
     np.testing.assert_allclose(model.fit(X, y).predict(X), expected, rtol=1e-9, atol=1e-9)
 
 
-def test_a_weight_is_a_number_of_copies():
+def test_weights_equal_repetitions():
     tiling, X, y = few_samples()
     times = np.arange(len(X)) % 3
     copies = np.repeat(np.arange(len(X)), times)
@@ -169,7 +169,7 @@ def test_a_weight_is_a_number_of_copies():
     np.testing.assert_allclose(weighted, repeated, rtol=1e-8, atol=1e-8)
 
 
-def test_more_samples_than_rank_do_not_disturb():
+def test_more_samples_than_the_rank_of_the_kernel():
     # A linear kernel of three features: all but three eigenvalues are rounding errors.
     tiling, X, y = many_samples()
     model = EDNNRegressor(KernelRidge(kernel="linear", alpha=0.5), tiling, baseline=None)
@@ -206,7 +206,7 @@ def test_sparse_features():
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_kernels_of_several_terms_are_added(path):
+def test_kernels_of_several_terms_are_summed(path):
     tiling, X, y = PATHS[path]()
     far = GridTiling(1, 0, boundary="zero")
     one = KernelRidge(kernel="rbf", gamma=0.1, alpha=0.05)
@@ -217,19 +217,22 @@ def test_kernels_of_several_terms_are_added(path):
     np.testing.assert_allclose(model.predict(X), expected[:, 0], rtol=1e-7, atol=1e-7)
 
 
-def test_terms_share_one_alpha():
+def test_terms_must_share_alpha():
     tiling, X, y = few_samples()
     model = EDNNRegressor(
         [("a", KernelRidge(alpha=1.0), tiling), ("b", KernelRidge(alpha=2.0), tiling)]
     )
-    with left_as_it_was(model), pytest.raises(TileModelError, match=r"share one alpha, got \[1"):
+    with (
+        left_as_it_was(model),
+        pytest.raises(TileModelError, match=r"must share one alpha, got \[1"),
+    ):
         model.fit(X, y)
 
 
 # --- what is learned, what is refused -----------------------------------------------------------
 
 
-def test_ising_is_learned_from_small_systems():
+def test_ising_learned_on_small_systems():
     spins = make_spins(60, (8,))
     model = EDNNRegressor(KernelRidge(kernel="rbf", gamma=0.1, alpha=1e-8))
     model.fit(spins, ising_energy(spins))
@@ -239,7 +242,7 @@ def test_ising_is_learned_from_small_systems():
     assert len(model.tile_model_.estimator.X_fit_) <= 512
 
 
-def test_precomputed_kernels_are_refused():
+def test_precomputed_kernels_are_rejected():
     tiling, X, y = few_samples()
     model = EDNNRegressor(KernelRidge(kernel="precomputed"), tiling)
     with (
@@ -250,11 +253,11 @@ def test_precomputed_kernels_are_refused():
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_too_many_distinct_tiles_are_refused_before_anything_is_made(path):
+def test_distinct_tiles_that_exceed_max_bytes_are_rejected(path):
     tiling, X, y = PATHS[path]()
     n_tiles = tiling.tiles(X).condensed().n_tiles
     model = EDNNRegressor(KernelRidge(), tiling, solver=KernelSolver(max_bytes=100))
-    words = f"Keeping {n_tiles} distinct tiles.* are at hand. Fit fewer or smaller .*Nystroem"
+    words = f"Storing {n_tiles} distinct tiles.* are at hand. Fit fewer or smaller .*Nystroem"
     with left_as_it_was(model), pytest.raises(TileMemoryError, match=words):
         model.fit(X, y)
     kept = 3 * 8 * n_tiles * np.prod(tiling.tile_shape(X[0].shape))
@@ -266,7 +269,7 @@ def test_too_many_distinct_tiles_are_refused_before_anything_is_made(path):
     model.set_params(solver__max_bytes=10**7).fit(X, y)
 
 
-def test_many_distinct_tiles_are_announced(monkeypatch, rng):
+def test_many_distinct_tiles_cause_a_warning(monkeypatch, rng):
     monkeypatch.setattr(_kernel, "_MANY_TILES", 30)
     X = rng.normal(size=(5, 8))
     model = EDNNRegressor(KernelRidge(kernel="rbf"), GridTiling(1, 1))
@@ -277,8 +280,8 @@ def test_many_distinct_tiles_are_announced(monkeypatch, rng):
         model.fit(np.sign(X), X.sum(axis=1))  # eight states, whatever the number of tiles
 
 
-def test_suits():
-    strategy = KernelSolver()
-    assert strategy.suits([Term("a", KernelRidge(), None)])
-    assert strategy.suits([Term("a", make_pipeline(StandardScaler(), KernelRidge()), None)])
-    assert not strategy.suits([Term("a", KernelRidge(), None), Term("b", Ridge(), None)])
+def test_suits_terms_that_end_in_kernel_ridge():
+    solver = KernelSolver()
+    assert solver.suits([Term("a", KernelRidge(), None)])
+    assert solver.suits([Term("a", make_pipeline(StandardScaler(), KernelRidge()), None)])
+    assert not solver.suits([Term("a", KernelRidge(), None), Term("b", Ridge(), None)])

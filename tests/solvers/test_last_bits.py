@@ -1,7 +1,7 @@
-"""No fit hangs on the last bits of its data: processors round sums in other ways.
+"""Fits do not depend on round-off in their data, which differs between processors.
 
-Targets are changed by some units in their last place, which stands for other kernels of BLAS, other
-widths of vector instructions and other numbers of threads.
+Targets are changed by a few units in the last place, as with other BLAS kernels, vector widths or
+numbers of threads.
 """
 
 import numpy as np
@@ -50,7 +50,7 @@ SMOOTH = {
 
 
 def systems(kind, seed):
-    """Return spins, symmetric in up and down and full of ties, or real numbers, and totals."""
+    """Return symmetric spins with many ties, or real numbers, and their totals."""
     if kind == "spins":
         return make_ising(60, (6, 6), seed)
     X = make_field("float64", 60, (12,), seed)
@@ -73,7 +73,7 @@ def worst_change(model, kind, seed):
 @pytest.mark.parametrize("seed", [0, 1])
 @pytest.mark.parametrize("kind", ["spins", "real numbers"])
 @pytest.mark.parametrize("name", BOOSTED)
-def test_boosting(name, kind, seed):
+def test_boosting_does_not_depend_on_last_bits(name, kind, seed):
     solver = BoostingSolver(n_stages=6, validation_fraction=None)
     model = EDNNRegressor(BOOSTED[name], GridTiling(1, 1), solver=solver, random_state=0)
     assert worst_change(model, kind, seed) < 1e-7
@@ -82,13 +82,13 @@ def test_boosting(name, kind, seed):
 @pytest.mark.parametrize("kind", ["spins", "real numbers"])
 @pytest.mark.parametrize("name", SMOOTH)
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-def test_other_ways_to_fit_sums(name, kind):
+def test_other_solvers_do_not_depend_on_last_bits(name, kind):
     model = EDNNRegressor(SMOOTH[name], GridTiling(1, 1), random_state=0)
     # A likelihood is maximised to a tolerance, and rounding grows with each epoch of training.
     assert worst_change(model, kind, 0) < {"process": 1e-3, "perceptron": 1e-5}.get(name, 1e-7)
 
 
-def test_the_order_of_samples_decides_no_tie():
+def test_order_of_samples_does_not_decide_ties():
     X, y = make_ising(60, (6, 6))
     order = np.random.default_rng(0).permutation(60)
     model = EDNNRegressor(BOOSTED["deep tree"], GridTiling(1, 1), random_state=0)

@@ -1,4 +1,4 @@
-"""What people put into nets and modules: it works, or one message says what to do."""
+"""Parameters of nets and features of modules: supported, or rejected with a remedy."""
 
 import numpy as np
 import pytest
@@ -50,7 +50,7 @@ def losses(model, kind="train_loss"):
 # --- samples held back ---------------------------------------------------------------------------
 
 
-def test_a_data_set_to_validate_on_is_refused_with_what_to_do_instead():
+def test_predefined_validation_sets_are_rejected_with_a_remedy():
     held_back = Dataset(X[:5].astype(np.float32), Y[:5].astype(np.float32))
     with pytest.raises(TileModelError, match=r"train_split=ValidSplit\(.*PredefinedSplit"):
         fitted(net(train_split=predefined_split(held_back)))
@@ -59,9 +59,9 @@ def test_a_data_set_to_validate_on_is_refused_with_what_to_do_instead():
     assert losses(model, "valid_loss")[-1] == pytest.approx(unseen / np.mean((Y - Y.mean()) ** 2))
 
 
-def test_splits_of_other_samples_are_refused():
+def test_splits_of_other_samples_are_rejected():
     split = ValidSplit(PredefinedSplit(FOLD))
-    with pytest.raises(TileModelError, match="train_split names sample 39, there are 39"):
+    with pytest.raises(TileModelError, match="train_split returned index 39 for 39 samples"):
         fitted(net(train_split=split), sample_weight=np.r_[0, WEIGHT[1:]])
     with pytest.raises(TileModelError, match="has 35 entries for 40 samples"):
         fitted(net(train_split=ValidSplit(PredefinedSplit(FOLD[:35]))))
@@ -74,23 +74,23 @@ def test_splits_of_other_samples_are_refused():
     [(EarlyStopping, {}), (LRScheduler, {"policy": "ReduceLROnPlateau", "monitor": "valid_loss"}),
      (Checkpoint, {"dirname": "kept"})],
 )  # fmt: skip
-def test_callbacks_that_want_a_loss_on_samples_held_back(kind, params, tmp_path, monkeypatch):
+def test_callbacks_that_need_held_out_samples(kind, params, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     callback = kind(**params)
-    with pytest.raises(TileModelError, match=r"held back .*ValidSplit.*'train_loss'"):
+    with pytest.raises(TileModelError, match=r"held-out .*ValidSplit.*'train_loss'"):
         fitted(net(callbacks=[callback]))
 
 
-def test_callbacks_that_have_what_they_want():
+def test_callbacks_with_held_out_samples():
     callbacks = [EarlyStopping(), EpochScoring("r2", name="r2", lower_is_better=False)]
     model = fitted(net(callbacks=callbacks, train_split=ValidSplit(4)))
     assert np.isfinite(losses(model, "r2")).all()
     fitted(net(callbacks=[EarlyStopping(monitor="train_loss")]))
-    with pytest.raises(TileModelError, match="leave use_caching of EpochScoring as it is"):
+    with pytest.raises(TileModelError, match="Do not set use_caching of EpochScoring"):
         fitted(net(callbacks=[EpochScoring("r2", use_caching=False)], train_split=ValidSplit(4)))
 
 
-def test_a_warm_start_of_the_net_alone_is_named():
+def test_warm_start_of_a_net_causes_a_warning():
     with pytest.warns(UserWarning, match="warm_start=True of the EDNNRegressor"):
         fitted(net(warm_start=True))
 
@@ -99,14 +99,14 @@ def test_a_warm_start_of_the_net_alone_is_named():
 
 
 class PerSample(nn.Module):
-    """A user's loss: one number for each sample."""
+    """A custom loss with one value per sample."""
 
     def forward(self, predicted, true):
         return ((predicted - true) ** 2).mean(1)
 
 
 class Weighted(nn.Module):
-    """A user's loss with numbers of its own."""
+    """A custom loss with buffers."""
 
     def __init__(self):
         super().__init__()
@@ -117,7 +117,7 @@ class Weighted(nn.Module):
 
 
 @pytest.mark.parametrize("weight", [None, WEIGHT])
-def test_losses_for_each_sample_are_averaged(weight):
+def test_losses_per_sample_are_averaged(weight):
     expected = losses(fitted(net(), sample_weight=weight))
     for criterion in ({"criterion__reduction": "none"}, {"criterion": PerSample}):
         found = losses(fitted(net(**criterion), sample_weight=weight))
@@ -126,7 +126,7 @@ def test_losses_for_each_sample_are_averaged(weight):
 
 @pytest.mark.filterwarnings("ignore:The criterion adds up")
 @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
-def test_weight_is_repetition_for_every_reduction(reduction):
+def test_weights_equal_repetitions_for_all_reductions(reduction):
     params = {"optimizer": torch.optim.SGD, "batch_size": -1, "lr": 1e-4, "max_epochs": 3}
     of_net = net(criterion__reduction=reduction, **params)
     one = EDNNRegressor(of_net, random_state=0).fit(X, Y, sample_weight=WEIGHT)
@@ -136,7 +136,7 @@ def test_weight_is_repetition_for_every_reduction(reduction):
     np.testing.assert_allclose(one.predict(X), two.predict(X), rtol=1e-3)
 
 
-def test_a_criterion_of_ones_own():
+def test_custom_criterion_with_weights():
     for criterion in (Weighted, Weighted(), nn.SmoothL1Loss, nn.HuberLoss(delta=0.1)):
         assert np.isfinite(losses(fitted(net(criterion=criterion)))).all()
     with pytest.raises(TileModelError, match="a loss for each sample, or has a reduction"):
@@ -147,7 +147,7 @@ def test_a_criterion_of_ones_own():
     "criterion",
     [nn.GaussianNLLLoss, nn.CosineEmbeddingLoss, nn.TripletMarginLoss, nn.MarginRankingLoss],
 )
-def test_criteria_of_something_else_than_two_totals(criterion):
+def test_criteria_with_other_arguments_are_rejected(criterion):
     with pytest.raises(TileModelError, match=f"{criterion.__name__} cannot compare .*MSELoss"):
         fitted(net(criterion=criterion))
 
@@ -161,12 +161,12 @@ def test_criteria_of_something_else_than_two_totals(criterion):
         net(kind=skorch.NeuralNetClassifier),
     ],
 )
-def test_criteria_of_classes(of_net):
+def test_criteria_of_classes_are_rejected(of_net):
     with pytest.raises(TileModelError, match="compares probabilities of classes"):
         fitted(of_net)
 
 
-def test_a_nets_poisson_loss_is_one_of_counts():
+def test_poisson_criterion_of_a_net_models_counts():
     with pytest.raises(TileModelError, match=r"criterion__log_input=False, or use"):
         fitted(net(criterion=nn.PoissonNLLLoss), y=COUNTS, baseline=None)
     for given in (
@@ -184,7 +184,7 @@ def test_a_nets_poisson_loss_is_one_of_counts():
 # --- batches -------------------------------------------------------------------------------------
 
 
-def test_batch_normalisation_of_one_tile():
+def test_batch_normalisation_of_one_tile_is_rejected():
     normalised = module(nn.BatchNorm1d(8), n_inputs=36)
     for size in (1, 13):  # 40 = 3 * 13 + 1
         fit = GradientSolver(max_epochs=1, batch_size=size)
@@ -194,10 +194,10 @@ def test_batch_normalisation_of_one_tile():
     assert np.isfinite(model.predict(X)).all()
 
 
-def test_a_last_batch_that_is_left_out_leaves_some():
+def test_drop_last_must_leave_batches():
     with pytest.raises(TileModelError, match="leave none of 40 training sample"):
         fitted(net(batch_size=64, iterator_train__drop_last=True))
-    with pytest.raises(TileModelError, match="leave none of 8 held-back sample"):
+    with pytest.raises(TileModelError, match="leave none of 8 held-out sample"):
         fitted(net(iterator_valid__drop_last=True, batch_size=16, train_split=ValidSplit(5)))
 
 
@@ -205,13 +205,13 @@ def test_a_last_batch_that_is_left_out_leaves_some():
 
 
 class Long(nn.Module):
-    """Labels as integers."""
+    """A network on integer labels."""
 
     def forward(self, x):
         return x.long()
 
 
-def test_labels_that_are_looked_up():
+def test_embeddings_of_labels():
     labels = RNG.integers(0, 3, size=X.shape)
 
     def looked(*layers, n=3):
@@ -230,7 +230,7 @@ def test_labels_that_are_looked_up():
 
 
 class LazyNet(nn.Sequential):
-    """Layers that learn their sizes from their first input."""
+    """A network with lazy layers."""
 
     def __init__(self):
         super().__init__(
@@ -238,7 +238,7 @@ class LazyNet(nn.Sequential):
         )
 
 
-def test_lazy_layers_get_their_sizes(tmp_path):
+def test_lazy_layers_are_initialised(tmp_path):
     lazy = nn.Sequential(nn.LazyConv2d(4, 3), nn.SiLU(), nn.Flatten(), nn.LazyLinear(1))
     models = {
         "module": fitted(lazy, GridTiling(2, 1), solver=GradientSolver(max_epochs=1)),
@@ -267,14 +267,14 @@ def test_lazy_layers_get_their_sizes(tmp_path):
     np.testing.assert_array_equal(loaded.predict(X), models["class"].predict(X))
 
 
-def test_nothing_to_learn():
+def test_modules_without_weights_are_rejected():
     frozen = module().requires_grad_(False)
     for given in (frozen, nn.Flatten(), net(frozen)):
         with pytest.raises(TileModelError, match="has no weights to train"):
             fitted(given, solver=GradientSolver(max_epochs=1))
 
 
-def test_dropout_draws_in_training_alone():
+def test_dropout_is_active_only_in_training():
     model = fitted(module(nn.Dropout(0.5)), solver=GradientSolver(max_epochs=1))
     np.testing.assert_array_equal(model.predict(X), model.predict(X))
 
@@ -288,7 +288,7 @@ def convolutions():
 
 
 class Doubles(nn.Sequential):
-    """A module that is in double precision from the start."""
+    """A module created in double precision."""
 
     def __init__(self):
         super().__init__(*convolutions())
@@ -299,19 +299,19 @@ class Doubles(nn.Sequential):
 @pytest.mark.parametrize(
     "tile_model", [convolutions().double(), Doubles, net(convolutions().double()), net(Doubles)]
 )
-def test_a_double_stays_one(tile_model, form, tmp_path):
+def test_double_precision_is_kept(tile_model, form, tmp_path):
     fit = GradientSolver(max_epochs=2, batch_size=8, form=form)
     model = fitted(tile_model, GridTiling(2, 1), solver=fit)
     tile = model.tile_model_
     assert tile.precision == "float64"
     assert {p.dtype for p in tile.estimator.module_.parameters()} == {torch.float64}
     # In float32 the derivative would be good to some three digits.
-    slope, step, moved = model.predict_gradient(X[:1])[0], 1e-6, X[:2].copy()
+    gradient, step, moved = model.predict_gradient(X[:1])[0], 1e-6, X[:2].copy()
     moved[0, 2, 3] += step
     moved[1] = X[0]
     moved[1, 2, 3] -= step
     difference = np.subtract(*model.predict(moved)) / (2 * step)
-    assert slope[2, 3] == pytest.approx(difference, rel=1e-6)
+    assert gradient[2, 3] == pytest.approx(difference, rel=1e-6)
     explicit = fitted(
         tile_model, GridTiling(2, 1), solver=GradientSolver(**{**fit.get_params(), "precision":
                                                                 "float64"})
@@ -319,7 +319,7 @@ def test_a_double_stays_one(tile_model, form, tmp_path):
     np.testing.assert_array_equal(explicit.predict(X), model.predict(X))
 
 
-def test_a_double_is_stored_checkpointed_and_goes_on_as_one(tmp_path):
+def test_double_precision_in_files_checkpoints_and_warm_starts(tmp_path):
     fit = GradientSolver(max_epochs=2, checkpoint=tmp_path / "c.ckpt")
     model = fitted(convolutions().double(), GridTiling(2, 1), solver=fit, warm_start=True)
     files.save(model, tmp_path / "m.ednn")
@@ -344,7 +344,7 @@ def test_a_double_is_stored_checkpointed_and_goes_on_as_one(tmp_path):
         (nn.Sequential(nn.Flatten(), nn.Linear(9, 1, dtype=torch.complex64)), "complex weights"),
     ],
 )
-def test_precisions_that_are_not_trained_in(given, message):
+def test_unsupported_precisions_are_rejected(given, message):
     for tile_model in (given, net(given)):
         with pytest.raises(TileModelError, match=message):
             fitted(tile_model, solver=GradientSolver(max_epochs=1))
@@ -353,7 +353,7 @@ def test_precisions_that_are_not_trained_in(given, message):
         EDNNRegressor(terms, solver=GradientSolver(max_epochs=1)).fit(X, Y)
 
 
-def test_a_precision_that_is_asked_for_is_taken():
+def test_precision_parameter_overrides_that_of_weights():
     mixed = nn.Sequential(nn.Flatten(), nn.Linear(9, 4), nn.Linear(4, 1).double())
     for given in (mixed, module().half(), module().double()):
         fit = GradientSolver(max_epochs=1, precision="float32")

@@ -1,4 +1,4 @@
-"""Networks see standardised fields: the law, in every form, and everything that follows a fit."""
+"""Standardisation of the inputs of networks, in training and everything after it."""
 
 import pickle
 import warnings
@@ -26,7 +26,7 @@ FACTOR = np.array([1e3, 0.02])
 
 
 def make(n=16, shape=(8, 6), seed=0):
-    """Fields with two channels, and totals that follow from both."""
+    """Return fields with two channels, and totals that depend on both."""
     X = np.random.default_rng(seed).normal(size=(n, *shape, 2))
     return X, (X[..., 0] * np.roll(X[..., 0], 1, 1) + np.sin(X[..., 1])).sum(axis=(1, 2))
 
@@ -55,8 +55,8 @@ def regressor(kind="conv", boundary="periodic", precision="float64", **params):
 @pytest.mark.parametrize("boundary", BOUNDARIES)
 @pytest.mark.parametrize("kind", ["conv", "dense"])
 @pytest.mark.parametrize("form", ["auto", "tiled"])
-def test_units_of_the_fields_do_not_matter(kind, boundary, form):
-    """Beyond a boundary of zeros 0 is 0 in any unit, and 5e4 elsewhere: factors alone."""
+def test_training_does_not_depend_on_the_unit_of_fields(kind, boundary, form):
+    """With a "zero" boundary only factors are tried, because 0 must remain 0."""
     X, y = make()
     unseen = make(4, (12, 8), seed=1)[0]
     offset = 0 if boundary == "zero" else OFFSET
@@ -64,15 +64,17 @@ def test_units_of_the_fields_do_not_matter(kind, boundary, form):
     other = regressor(kind, boundary, form=form).fit(FACTOR * X + offset, y)
     expected, found = one.predict(unseen), other.predict(FACTOR * unseen + offset)
     np.testing.assert_allclose(found, expected, rtol=1e-7, atol=1e-7 * np.std(y))
-    slope, of_other = (
+    gradient, of_other = (
         model.predict_gradient(fields)
         for model, fields in ((one, unseen), (other, FACTOR * unseen + offset))
     )
-    np.testing.assert_allclose(of_other * FACTOR, slope, rtol=1e-6, atol=1e-7 * np.abs(slope).max())
+    np.testing.assert_allclose(
+        of_other * FACTOR, gradient, rtol=1e-6, atol=1e-7 * np.abs(gradient).max()
+    )
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_nothing_is_lost_to_the_precision_of_the_network(precision):
+def test_standardisation_keeps_digits_beyond_float32(precision):
     X, y = make()
     moved = 1e6 + X  # in float32 a step there is 0.06
     one = regressor(precision=precision).fit(X, y)
@@ -85,21 +87,21 @@ def test_nothing_is_lost_to_the_precision_of_the_network(precision):
 
 
 @pytest.mark.parametrize("boundary", BOUNDARIES)
-def test_known_gradients_are_learned_in_any_unit(boundary):
+def test_target_gradients_in_any_unit(boundary):
     X, y = make()
-    slope = np.random.default_rng(2).normal(size=X.shape)
+    gradient = np.random.default_rng(2).normal(size=X.shape)
     offset = 0 if boundary == "zero" else OFFSET
     models = []
     for factor, moved in ((np.ones(2), 0 * OFFSET), (np.full(2, 1e3), offset)):
         # The loss of gradients is in units of their spread over all channels.
         model = regressor(boundary=boundary, gradient_weight=2.0)
-        models.append(model.fit(factor * X + moved, y, gradient=slope / factor))
+        models.append(model.fit(factor * X + moved, y, gradient=gradient / factor))
     expected = models[0].predict_gradient(X)
     found = 1e3 * models[1].predict_gradient(1e3 * X + offset)
     np.testing.assert_allclose(found, expected, atol=1e-7 * np.abs(expected).max())
 
 
-def test_several_terms_and_ragged_fields():
+def test_standardisation_of_several_terms_and_ragged_fields():
     X = [make(1, shape, seed)[0][0] for seed, shape in enumerate([(8, 6), (6, 4), (8, 8)] * 3)]
     y = np.array([np.sin(x[..., 0]).sum() for x in X])
     predictions = []
@@ -116,7 +118,7 @@ def test_several_terms_and_ragged_fields():
 
 
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
-def test_a_perceptron_too_and_its_weights_are_those_for_the_fields(solver):
+def test_perceptron_weights_apply_to_unscaled_fields(solver):
     X, y = make(30)
     tile_model = MLPRegressor(hidden_layer_sizes=(6,), max_iter=8, solver=solver, random_state=0)
     model = EDNNRegressor(tile_model, GridTiling(2, 1, channel_axis=-1, boundary="zero"))
@@ -134,8 +136,8 @@ def test_a_perceptron_too_and_its_weights_are_those_for_the_fields(solver):
     np.testing.assert_allclose(predictions[1], predictions[0], rtol=1e-6)
 
 
-def test_a_perceptron_goes_on_from_where_it_was():
-    """Whatever the fields that it goes on with: its predictions are those it had."""
+def test_warm_start_of_a_perceptron_keeps_its_predictions():
+    """On other fields, too, training starts from the same predictions."""
     X, y = make(30)
     tile_model = MLPRegressor(
         hidden_layer_sizes=(6,), max_iter=20, random_state=0, learning_rate_init=1e-2
@@ -153,7 +155,7 @@ def test_a_perceptron_goes_on_from_where_it_was():
 
 
 def grey_images(seed, n=120, size=64):
-    """Blobs on a noisy background, in 16 bits, and how many there are."""
+    """Return 16-bit images of blobs on a noisy background, and the number of blobs."""
     rng = np.random.default_rng(seed)
     counts, places = rng.integers(8, 31, size=n), np.arange(size)
     images = rng.normal(4000, 400, size=(n, size, size))
@@ -165,8 +167,8 @@ def grey_images(seed, n=120, size=64):
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_blobs_are_counted_in_grey_images_of_16_bits(seed):
-    """Far better than by the mean, which a network was no better than."""
+def test_blobs_in_16_bit_images_are_counted(seed):
+    """The error must be well below that of the mean."""
     images, counts = grey_images(seed)
     torch.manual_seed(seed)
     net = nn.Sequential(
@@ -183,7 +185,7 @@ def test_blobs_are_counted_in_grey_images_of_16_bits(seed):
 # --- what is standardised, and what is not -------------------------------------------------------
 
 
-def test_what_the_network_is_given():
+def test_inputs_of_the_network_are_standardised():
     seen = []
 
     class Spy(nn.Module):
@@ -211,7 +213,7 @@ def test_what_the_network_is_given():
     np.testing.assert_allclose([kept.mean, kept.scale], [mean, scale], rtol=1e-12)
 
 
-def test_it_can_be_switched_off_and_is_left_to_transformers():
+def test_standardize_false_and_transformers():
     X, y = make()
     off = regressor(standardize=False).fit(X, y)
     assert off.tile_model_.standardization is None
@@ -222,7 +224,7 @@ def test_it_can_be_switched_off_and_is_left_to_transformers():
     assert alone.tile_model_.standardization is not None
 
 
-def test_samples_of_weight_zero_have_no_say():
+def test_samples_of_weight_zero_are_ignored():
     X, y = make()
     weight = np.ones(len(X))
     weight[3:7] = 0
@@ -234,7 +236,7 @@ def test_samples_of_weight_zero_have_no_say():
     np.testing.assert_array_equal(one.predict(X), two.predict(X))
 
 
-def test_a_constant_channel_is_only_centred():
+def test_constant_channel_is_only_centred():
     X, y = make()
     X[..., 1] = 7.5
     model = regressor().fit(X, y)
@@ -244,7 +246,7 @@ def test_a_constant_channel_is_only_centred():
 
 
 class Looked(nn.Module):
-    """Labels, looked up; in any of the ways that modules do so."""
+    """A network that looks up labels, in one of several ways."""
 
     def __init__(self, how="embedding"):
         super().__init__()
@@ -266,7 +268,7 @@ class Looked(nn.Module):
 @pytest.mark.parametrize("dtype", [np.int8, np.float64])
 @pytest.mark.parametrize("how", ["embedding", "index", "one_hot", "equal"])
 @pytest.mark.parametrize("symmetries", [None, ("reflect",)])
-def test_labels_are_left_as_they_are(how, dtype, symmetries):
+def test_labels_are_not_standardised(how, dtype, symmetries):
     labels = np.random.default_rng(0).integers(0, 3, size=(40, 6, 6)).astype(dtype)
     y = (labels == 1).sum(axis=(1, 2)).astype(float)
     fit = GradientSolver(max_epochs=60, lr=3e-2, batch_size=8, symmetries=symmetries)
@@ -279,7 +281,7 @@ def test_labels_are_left_as_they_are(how, dtype, symmetries):
         model.predict_gradient(labels[:1])
 
 
-def test_labels_of_one_term_and_numbers_of_another():
+def test_labels_in_one_of_two_terms():
     labels = np.random.default_rng(0).integers(0, 3, size=(30, 6, 6))
     y = (labels == 1).sum(axis=(1, 2)).astype(float)
     plain = nn.Sequential(nn.Flatten(), nn.Linear(9, 1))
@@ -296,7 +298,7 @@ def test_labels_of_one_term_and_numbers_of_another():
 
 
 @pytest.mark.parametrize("boundary", BOUNDARIES)
-def test_all_evaluations_agree(boundary):
+def test_evaluations_of_standardised_networks_agree(boundary):
     X, y = make()
     X = FACTOR * X + OFFSET
     model = regressor(boundary=boundary).fit(X, y)
@@ -307,17 +309,17 @@ def test_all_evaluations_agree(boundary):
         maps = model.predict_contributions(unseen)
         expected = maps if expected is None else expected
         np.testing.assert_allclose(maps, expected, rtol=1e-9, atol=1e-9 * np.abs(expected).max())
-    total, slope = model.tile_model_.total_and_gradient(model.tiling_, unseen[0])
+    total, gradient = model.tile_model_.total_and_gradient(model.tiling_, unseen[0])
     assert total == pytest.approx(model.predict(unseen[:1])[0], rel=1e-9)
-    np.testing.assert_allclose(slope, model.predict_gradient(unseen[:1])[0], rtol=1e-9)
+    np.testing.assert_allclose(gradient, model.predict_gradient(unseen[:1])[0], rtol=1e-9)
 
 
 @pytest.mark.parametrize("boundary", BOUNDARIES)
-def test_gradients_are_those_of_the_prediction(boundary):
+def test_gradients_of_standardised_networks(boundary):
     X, y = make()
     X = FACTOR * X + OFFSET
     model = regressor(boundary=boundary).fit(X, y)
-    slope = model.predict_gradient(X[:1])[0]
+    gradient = model.predict_gradient(X[:1])[0]
     for index in [(0, 0, 0), (0, 0, 1), (3, 4, 0), (7, 5, 1)]:
         step, ends = 1e-4 * FACTOR[index[-1]], []
         for sign in (1, -1):
@@ -325,7 +327,7 @@ def test_gradients_are_those_of_the_prediction(boundary):
             moved[0][index] += sign * step
             ends.append(model.predict(moved)[0])
         close = pytest.approx((ends[0] - ends[1]) / (2 * step), rel=1e-4, abs=1e-9 / step)
-        assert slope[index] == close
+        assert gradient[index] == close
     tiles = model.tiling_.tiles(X[:1]).array()
     own, step = model.tile_model_.with_baseline(None), np.zeros(tiles.shape)
     step[:, 2, 2, 1] = 1e-4 * FACTOR[1]
@@ -334,7 +336,7 @@ def test_gradients_are_those_of_the_prediction(boundary):
 
 
 @pytest.mark.parametrize("kind", ["conv", "dense"])
-def test_it_goes_with_the_model(kind, tmp_path):
+def test_standardisation_is_copied_and_stored(kind, tmp_path):
     X, y = make()
     X = FACTOR * X + OFFSET
     model = regressor(kind).fit(X, y)
@@ -349,7 +351,7 @@ def test_it_goes_with_the_model(kind, tmp_path):
     assert elsewhere.tile_model_.identity() != model.tile_model_.identity()
 
 
-def test_a_warm_start_keeps_what_it_began_with():
+def test_warm_start_keeps_the_standardisation():
     X, y = make()
     model = regressor().set_params(warm_start=True).fit(X, y)
     kept = model.tile_model_.standardization
@@ -360,7 +362,7 @@ def test_a_warm_start_keeps_what_it_began_with():
     assert unscaled.tile_model_.standardization is None
 
 
-def test_a_training_that_was_stopped_ends_with_the_same_bits(tmp_path):
+def test_checkpoint_resumes_a_standardised_training(tmp_path):
     X, y = make()
     X = FACTOR * X + OFFSET
 
@@ -388,7 +390,7 @@ def test_a_training_that_was_stopped_ends_with_the_same_bits(tmp_path):
         clone(model).set_params(solver__standardize=False).fit(X, y)
 
 
-def test_committees_and_shifted_averages():
+def test_standardisation_in_committees_and_shifted_averages():
     X, y = make()
     X = FACTOR * X + OFFSET
     committee = EDNNCommittee(regressor(), n_members=2, random_state=0).fit(X, y)
@@ -398,7 +400,7 @@ def test_committees_and_shifted_averages():
     assert np.isfinite(shifted.predict(X)).all()
 
 
-def test_lazy_fields_are_standardised_as_arrays_are():
+def test_lazy_fields_are_standardised():
     da = pytest.importorskip("dask.array")
     X, y = make()
     X = FACTOR * X + OFFSET

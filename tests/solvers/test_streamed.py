@@ -1,4 +1,4 @@
-"""Fitting to samples that are read batch by batch gives what fitting in memory gives."""
+"""Fits to lazy fields, compared with fits in memory."""
 
 import pickle
 
@@ -24,7 +24,7 @@ TILING = GridTiling(4, 1)
 
 
 class Counting:
-    """A source that says which of its samples are read, and how many at a time."""
+    """A source that records which samples are read, and how many at a time."""
 
     spacing = None
 
@@ -43,7 +43,7 @@ class Counting:
 
 @pytest.fixture(params=["dask", "zarr", "hdf5", "map", "source", "list"])
 def streamed(request, tmp_path):
-    """The samples, in something that is read piece by piece."""
+    """Return the samples as a lazy source."""
     if request.param == "dask":
         return da.from_array(X, chunks=(5, 8, 7))
     if request.param == "zarr":
@@ -76,7 +76,7 @@ def fitted(tile_model, fields, **params):
         (make_pipeline(StandardScaler(), Ridge()), {}, 1e-6),
     ],
 )
-def test_linear_models_add_up_blocks(streamed, tile_model, params, tolerance):
+def test_linear_models_on_lazy_fields(streamed, tile_model, params, tolerance):
     inner = fitted(tile_model, X, **params)
     np.testing.assert_allclose(
         fitted(tile_model, streamed, **params).predict(X), inner.predict(X), rtol=tolerance,
@@ -85,7 +85,7 @@ def test_linear_models_add_up_blocks(streamed, tile_model, params, tolerance):
 
 
 @pytest.mark.parametrize("form", ["dense", "tiled"])
-def test_networks_read_batches(streamed, form):
+def test_networks_read_batches_of_lazy_fields(streamed, form):
     nn = pytest.importorskip("torch").nn
     from sk_ednn.solvers import GradientSolver
 
@@ -95,7 +95,7 @@ def test_networks_read_batches(streamed, form):
     np.testing.assert_allclose(one.predict(X), other.predict(X), rtol=1e-10)
 
 
-def test_a_training_holds_no_more_than_it_may():
+def test_training_reads_a_bounded_number_of_samples():
     torch = pytest.importorskip("torch")
     from sk_ednn.fields._fields import Fields, Stack
     from sk_ednn.networks import FieldSums
@@ -109,7 +109,7 @@ def test_a_training_holds_no_more_than_it_may():
 
 
 @pytest.mark.parametrize("held_chunks", [0.5, 1, 3, 100])
-def test_chunks_are_kept_as_long_as_they_fit(held_chunks):
+def test_chunks_are_cached_if_they_fit(held_chunks):
     source = Counting(X, chunks=(5, 8, 12))
     reader = SampleReader(source, held_bytes=held_chunks * X[:5].nbytes)
     rng = np.random.default_rng(0)
@@ -123,13 +123,13 @@ def test_chunks_are_kept_as_long_as_they_fit(held_chunks):
     assert not again._held and np.array_equal(again[[1, 0]], X[[1, 0]])
 
 
-def test_chosen_samples_are_a_source():
+def test_subset_of_samples_is_a_source():
     chosen = ChosenSamples(Counting(X), [7, 2, 2, 20])
     box = (slice(1, 4), slice(2, 6), slice(0, 12))
     np.testing.assert_array_equal(chosen.read(box), X[[7, 2, 2, 20]][box])
 
 
-def test_weights_of_zero_leave_samples_out():
+def test_samples_of_weight_zero_are_not_read():
     weight = np.arange(24) % 3
     one = EDNNRegressor(Ridge(), TILING).fit(X, Y, weight)
     other = EDNNRegressor(Ridge(), TILING).fit(da.from_array(X, chunks=(5, 8, 7)), Y, weight)
@@ -139,16 +139,16 @@ def test_weights_of_zero_leave_samples_out():
 @pytest.mark.parametrize(
     "tile_model", [KernelRidge(), DecisionTreeRegressor(), MLPRegressor(max_iter=2)]
 )
-def test_what_needs_all_tiles_does_not_read_them_in_silence(tile_model):
+def test_models_that_need_all_tiles_reject_lazy_fields(tile_model):
     source = Counting(X)
     model = EDNNRegressor(tile_model, TILING)
-    with pytest.raises(TilingError, match=r"read the fields into memory first, such as by X\.comp"):
+    with pytest.raises(TilingError, match=r"load the fields into memory first.* X\.comp"):
         model.fit(source, Y)
     assert not hasattr(model, "tile_model_")
     assert sum(stop - start for start, stop in source.reads) < 24  # a probe at most
 
 
-def test_a_value_that_is_not_finite_names_its_samples():
+def test_error_names_the_samples_with_nan():
     nn = pytest.importorskip("torch").nn
     spoilt = X.copy()
     spoilt[11, 2, 3] = np.nan
@@ -157,7 +157,7 @@ def test_a_value_that_is_not_finite_names_its_samples():
         fitted(net, da.from_array(spoilt, chunks=(5, 8, 12)))
 
 
-def test_a_checkpoint_knows_its_source(tmp_path):
+def test_checkpoint_of_another_source_is_rejected(tmp_path):
     nn = pytest.importorskip("torch").nn
     from sk_ednn.solvers import GradientSolver
 

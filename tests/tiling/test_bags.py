@@ -282,7 +282,7 @@ def test_network_on_instances():
     assert np.mean((model.predict(test) - expected) ** 2) < 0.02 * np.var(expected)
     gradients = model.predict_gradient(test)
     assert [g.shape for g in gradients] == [bag.shape for bag in test]
-    with pytest.raises(TileModelError, match="are those of fields on a grid"):
+    with pytest.raises(TileModelError, match="need fields on a grid"):
         EDNNRegressor(net, BagTiling(), solver=GradientSolver(form="dense")).fit(bags, y)
 
 

@@ -32,13 +32,13 @@ def test_single_sites_equal_standard_scaler():
 def test_inverse_transform_and_pull_as_adjoint_of_push():
     scaler = ChannelScaler(2).fit(ROWS)
     np.testing.assert_allclose(scaler.inverse_transform(scaler.transform(ROWS)), ROWS)
-    along, slope = np.random.default_rng(1).normal(size=(2, 40, 12))
-    assert (scaler.push(ROWS, along) * slope).sum() == pytest.approx(
-        (along * scaler.pull(ROWS, slope)).sum()
+    tangent, gradient = np.random.default_rng(1).normal(size=(2, 40, 12))
+    assert (scaler.push(ROWS, tangent) * gradient).sum() == pytest.approx(
+        (tangent * scaler.pull(ROWS, gradient)).sum()
     )
     step = 1e-6
-    change = (scaler.transform(ROWS + step * along) - scaler.transform(ROWS)) / step
-    np.testing.assert_allclose(scaler.push(ROWS, along), change, atol=1e-6)
+    change = (scaler.transform(ROWS + step * tangent) - scaler.transform(ROWS)) / step
+    np.testing.assert_allclose(scaler.push(ROWS, tangent), change, atol=1e-6)
 
 
 def test_partial_fit_equals_fit():

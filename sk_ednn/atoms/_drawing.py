@@ -1,0 +1,87 @@
+"""Draw atoms with a fitted rasteriser, in the way that suits its pixels, and differentiate that."""
+
+import numpy as np
+
+from ..structures._cells import is_straight
+from ._gaussians import draw_gaussians
+from ._gradients import DrawnGradient
+from ._lattice import draw_lattices, lattice_gradient, pixel_stencil
+from ._parameters import in_plane
+
+
+def gradients_of(rasterizer, atoms, shapes, forces=None):
+    """Return a gradient for each structure, drawn with so many pixels."""
+    if forces is not None and len(forces) != len(atoms):
+        raise ValueError(
+            f"Expected forces for each of the {len(atoms)} structures, got {len(forces)}."
+        )
+    centres = atoms.scaled * shapes[atoms.owner]
+    channels = rasterizer._channel_of(atoms.numbers)
+    spacings, gradients = rasterizer._spacings(atoms.lengths, shapes), []
+    for k, shape in enumerate(shapes):
+        own = atoms.owner == k
+        values = np.full((int(own.sum()), len(shape)), np.nan)
+        if forces is not None:
+            values = in_plane(forces[k], k, len(values), rasterizer.plane)
+        if not (rasterizer._separable and is_straight(atoms.vectors[k])):
+            gradients.append(
+                lattice_gradient(
+                    rasterizer, values, centres[own], channels[own],
+                    rasterizer._heights[atoms.numbers[own]], shape, spacings[k], atoms.vectors[k],
+                )
+            )  # fmt: skip
+            continue
+        gradients.append(
+            DrawnGradient(
+                values, centres[own], channels[own], rasterizer._heights[atoms.numbers[own]],
+                tuple(shape.tolist()), tuple(spacings[k].tolist()), rasterizer.width,
+                rasterizer.cutoff, rasterizer._n_channels,
+            )
+        )  # fmt: skip
+    return gradients
+
+
+def draw_fields(rasterizer, atoms, shapes):
+    """Fields with so many pixels: an array, or a list where their numbers differ."""
+    spacings = rasterizer._spacings(atoms.lengths, shapes)
+    grids = np.hstack([shapes, spacings])
+    distinct, group = np.unique(grids, axis=0, return_inverse=True)
+    group = group.ravel()  # numpy 2.0 alone returns a column
+    if len(distinct) == 1:
+        return _draw(rasterizer, atoms, np.arange(len(atoms)), shapes[0], spacings[0])
+    fields = [None] * len(atoms)
+    for g in range(len(distinct)):
+        members = np.flatnonzero(group == g)
+        drawn = _draw(rasterizer, atoms, members, shapes[members[0]], spacings[members[0]])
+        for k, field in zip(members, drawn, strict=True):
+            fields[k] = field
+    return np.stack(fields) if (shapes == shapes[0]).all() else fields
+
+
+def _draw(rasterizer, atoms, members, shape, spacing):
+    """Fields of the structures `members`, all on one grid."""
+    image = np.full(len(atoms), -1)
+    image[members] = np.arange(len(members))
+    image = image[atoms.owner]
+    centres = atoms.scaled * shape
+    channels = (None,) if rasterizer.channels_ is None else rasterizer.channels_
+    fields = np.zeros((len(members), *shape, len(channels)), dtype=rasterizer.dtype)
+    stencil = None if rasterizer._separable else pixel_stencil(rasterizer, spacing)
+    for c, number in enumerate(channels):
+        drawn = image >= 0 if number is None else (image >= 0) & (atoms.numbers == number)
+        heights = rasterizer._heights[atoms.numbers[drawn]]
+        if stencil is not None:
+            draw_lattices(
+                stencil, centres[drawn], image[drawn], heights, fields[..., c], rasterizer.periodic_
+            )
+            continue
+        draw_gaussians(
+            centres[drawn],
+            image[drawn],
+            heights,
+            fields[..., c],
+            width=[rasterizer.width / s for s in spacing],
+            cutoff=rasterizer.cutoff,
+            n_jobs=rasterizer.n_jobs,
+        )
+    return fields[..., 0] if rasterizer.channels_ is None else fields
