@@ -72,7 +72,9 @@ def make_pictures(
     -------
     data : Bunch
         pictures : ndarray of shape (n_samples, *shape), uint8
+            The pictures.
         totals : ndarray of shape (n_samples,), float64
+            Counts or areas of the objects, see `target`.
         positions : list of n_samples ndarray of shape (n_objects, 2), float64, in pixels
             Centres of the objects that are counted: row and column.
 

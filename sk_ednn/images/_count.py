@@ -288,6 +288,7 @@ class CountRegressor(RegressorMixin, BaseEstimator):
         -------
         list of Bunch
             name : str
+                Name of the picture.
             total, low, high, spread : float or ndarray of shape (n_outputs,)
                 Prediction, interval, and standard deviation between the members.
             novelty : float

@@ -93,6 +93,7 @@ def suggest_tiling(
         focuses, contexts : list
             Parameters of all tilings evaluated, in order.
         scores : ndarray of shape (n_tilings, n_folds)
+            Score of each tiling on each fold.
         mean_scores, std_errors : ndarray of shape (n_tilings,)
             Mean over folds, and standard error of the difference to the best, 0 for the best.
         fit_times : ndarray of shape (n_tilings,)

@@ -25,7 +25,7 @@ _GRADIENT_BLOCK_NUMBERS = 1 << 22
 
 @dataclass(frozen=True, eq=False)
 class AbstractTileModel(ABC):
-    """A fitted estimator applied to tiles, ``c(T) = scale * model(T) + b . phi``.
+    """A fitted estimator applied to tiles, ``c(T) = scale * model(T) + b @ phi``.
 
     Every solver returns one of these for each term, and evaluations use nothing else. Optional
     capabilities are declared here. Test for a capability, not for a class or an attribute.

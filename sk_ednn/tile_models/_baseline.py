@@ -27,7 +27,7 @@ _BLOCK_TILES = 1 << 16
 @stored("Baseline")
 @dataclass(frozen=True)
 class Baseline:
-    """A contribution of each focus, ``b . phi(focus)``.
+    """A contribution of each focus, ``b @ phi(focus)``.
 
     Attributes
     ----------
