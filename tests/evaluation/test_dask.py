@@ -236,7 +236,7 @@ def test_exact_totals_condense_long_sums():
 
 
 def test_progress_bar_counts_each_block_once(capsys, monkeypatch):
-    monkeypatch.setattr("sk_ednn._parallel.progress._DELAY", 0.0)
+    monkeypatch.setattr("sk_ednn._parallel.progress._DELAY_SECONDS", 0.0)
     model = fit(verbose=1)
     lazy = model.predict(da.from_array(numbers((3, 24, 20)), chunks=10))
     for _ in range(2):
@@ -285,7 +285,7 @@ def slow(seconds, tmp_path, **params):
 
 @pytest.mark.slow
 def test_cluster_gives_equal_totals_and_counts_blocks(client, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("sk_ednn._parallel.progress._DELAY", 0.0)
+    monkeypatch.setattr("sk_ednn._parallel.progress._DELAY_SECONDS", 0.0)
     model, source, expected = slow(0.03, tmp_path, verbose=1)
     lazy = model.predict(source)
     assert client.compute(lazy).result(timeout=60) == expected

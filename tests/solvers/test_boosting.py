@@ -210,7 +210,10 @@ def test_warm_start_rejects_other_terms_and_models():
     X, y = noisy()
     model = boosted(n_stages=2).set_params(warm_start=True).fit(X, y)
     model.set_params(tile_model=[("near", TREE, GridTiling())])
-    with left_as_it_was(model), pytest.raises(TileModelError, match="warm_start goes on with the"):
+    with (
+        left_as_it_was(model),
+        pytest.raises(TileModelError, match="warm_start=True continues the fit of"),
+    ):
         model.fit(X, y)
     model = EDNNRegressor(LinearRegression(), warm_start=True).fit(X, y)
     model.set_params(tile_model=TREE)

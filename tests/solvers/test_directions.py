@@ -421,7 +421,7 @@ def test_gradients_with_pull_and_push():
         ({"gradient": np.full((6, 4, 4), np.nan)}, r"gradient\[0\] contains NaN"),
         ({"gradient": np.zeros((7, 4, 4))}, "inconsistent numbers"),
         ({"gradient": [None] * 6}, r"gradient\[0\] contains NaN|must have its shape"),
-        ({"gradient": 5}, "gradient must hold something for each of the 6 samples, got 5"),
+        ({"gradient": 5}, "gradient must contain one entry for each of the 6 samples"),
         ({"gradient": ["up"] * 6}, r"gradient\[0\] must be an array of numbers"),
         ({"y": np.ones((6, 2))}, "one total per sample only, but y has 2 columns"),
         ({"kind": Unpushed}, r"gradient\[0\] \(Unpushed\) has no method push\(tangent\).* Add it"),

@@ -1,4 +1,4 @@
-"""Trainings that go wrong without an error: their steps were too long, or their loss says so."""
+"""Warnings of trainings that fail without an error."""
 
 import warnings
 
@@ -23,7 +23,7 @@ ENDED = r"The training of {} ended with a loss of .*learned nothing.*Lower the l
 
 
 class Off(nn.Module):
-    """A linear network with an offset per tile, which no step of the optimizer mends."""
+    """A linear network with a fixed offset per tile."""
 
     def __init__(self, offset=0.0):
         super().__init__()
@@ -58,21 +58,21 @@ CRITERIA = {
 }
 
 
-@pytest.mark.filterwarnings("ignore:The criterion adds up")
+@pytest.mark.filterwarnings("ignore:The criterion sums")
 @pytest.mark.parametrize("criterion", CRITERIA)
 @pytest.mark.parametrize("weighted", [False, True])
-def test_a_loss_far_above_that_of_the_mean_is_said(criterion, weighted):
+def test_loss_far_above_that_of_the_mean_causes_a_warning(criterion, weighted):
     weight = np.random.default_rng(1).uniform(0.5, 2, len(Y)) if weighted else None
     with pytest.warns(UserWarning, match=ENDED.format("Off")):
         fitted(net(50.0, **CRITERIA[criterion]), sample_weight=weight)
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
-        warnings.filterwarnings("ignore", "The criterion adds up")
+        warnings.filterwarnings("ignore", "The criterion sums")
         fitted(net(0.0, **CRITERIA[criterion]), sample_weight=weight)
 
 
 @pytest.mark.parametrize("terms", [1, 2])
-def test_bare_modules_and_several_terms_say_it_too(terms):
+def test_divergence_of_bare_modules_and_several_terms_causes_a_warning(terms):
     tile_model = Off(50.0)
     if terms == 2:
         tile_model = [("a", Off(50.0), GridTiling(1, 1)), ("b", Off(), GridTiling(1, 0))]
@@ -81,7 +81,7 @@ def test_bare_modules_and_several_terms_say_it_too(terms):
         fitted(tile_model)
 
 
-def test_a_perceptron_says_it_too():
+def test_divergence_of_a_perceptron_causes_a_warning():
     made = MLPRegressor((4,), max_iter=2, learning_rate_init=1e3, solver="sgd", batch_size=8)
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
@@ -100,7 +100,7 @@ class Spoils(Callback):
         net.module_.offset = 50.0
 
 
-def test_the_best_epoch_counts_where_it_is_what_was_kept():
+def test_loss_of_the_best_epoch_counts_with_early_stopping():
     stops = EarlyStopping("train_loss", patience=9, load_best=True)
     worse = net(0.0, max_epochs=4, callbacks=[stops, Spoils()])
     with warnings.catch_warnings():
@@ -110,7 +110,7 @@ def test_the_best_epoch_counts_where_it_is_what_was_kept():
     assert min(losses) < 4 < max(losses)
 
 
-def test_counts_are_compared_with_their_likelihood():
+def test_counts_are_compared_by_their_likelihood():
     counts = np.random.default_rng(2).poisson(5.0, size=40).astype(float)
     for offset, said in ((0.0, False), (80.0, True)):
         with warnings.catch_warnings(record=True) as found:
@@ -124,7 +124,7 @@ def test_counts_are_compared_with_their_likelihood():
 
 
 @pytest.mark.parametrize(
-    ("loss", "of_mean", "of_truth", "said"),
+    ("loss", "of_mean", "of_truth", "warns"),
     [
         (3.9, 1.0, 0.0, False),
         (4.1, 1.0, 0.0, True),
@@ -134,14 +134,14 @@ def test_counts_are_compared_with_their_likelihood():
         (float("nan"), float("nan"), 0.0, False),
     ],
 )
-def test_what_is_far_above(loss, of_mean, of_truth, said):
+def test_threshold_of_warn_above_mean(loss, of_mean, of_truth, warns):
     with warnings.catch_warnings(record=True) as found:
         warnings.simplefilter("always")
         warn_above_mean(loss, of_mean, of_truth, "Net", 0.1)
-    assert bool(found) == said
+    assert bool(found) == warns
 
 
-def test_summed_losses_are_named_with_the_remedy():
+def test_summed_losses_cause_a_warning_with_a_remedy():
     with pytest.warns(UserWarning, match=r"batch_size=8, and .*criterion__reduction='mean'"):
         fitted(net(criterion__reduction="sum"))
     with pytest.warns(UserWarning, match="grows with all samples"):

@@ -124,7 +124,7 @@ def test_losses_per_sample_are_averaged(weight):
         np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
-@pytest.mark.filterwarnings("ignore:The criterion adds up")
+@pytest.mark.filterwarnings("ignore:The criterion sums")
 @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
 def test_weights_equal_repetitions_for_all_reductions(reduction):
     params = {"optimizer": torch.optim.SGD, "batch_size": -1, "lr": 1e-4, "max_epochs": 3}
