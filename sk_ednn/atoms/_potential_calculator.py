@@ -53,7 +53,7 @@ class PotentialCalculator(Calculator):
     >>> potential = EDNNPotential(cutoff=4.5, max_epochs=60, random_state=0).fit(cells)
     >>> atoms = cells[0].copy()
     >>> atoms.calc = potential.calculator()
-    >>> BFGS(atoms, logfile=None).run(fmax=0.05)
+    >>> bool(BFGS(atoms, logfile=None).run(fmax=0.05))
     True
     """
 

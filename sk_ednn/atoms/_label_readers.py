@@ -1,0 +1,170 @@
+"""Labels of one kind, turned into an array over all structures or atoms."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import numpy as np
+
+from ._named_labels import Named
+
+# Components of a symmetric matrix in ASE's order.
+_VOIGT = ((0, 1, 2, 1, 0, 0), (0, 1, 2, 2, 2, 1))
+# How far a stress may be from symmetric, relative to its largest entry.
+_ASYMMETRY = 1e-3
+
+
+class _Reader(ABC):
+    """Turn values of one kind into an array over all structures or atoms."""
+
+    kind = ""
+
+    def __init__(self, structures, places):
+        self.structures, self.places = structures, places
+
+    @abstractmethod
+    def missing(self) -> np.ndarray:
+        """Return the array in which nothing is known."""
+
+    @abstractmethod
+    def given(self, values) -> np.ndarray:
+        """Return what a call of `fit` gave."""
+
+    def known(self, values):
+        """Return which rows are known."""
+        return ~np.isnan(values.reshape(len(values), -1)).any(axis=1)
+
+    def named(self, carried: Named, name):
+        """Return the values of a name; NaN where a structure has none."""
+        out = self.missing()
+        for k, own in enumerate(carried.values):
+            if name in own:
+                value = own[name]
+                if value.dtype.kind not in "iuf":
+                    raise ValueError(
+                        f"{self.places[k]}: the {self.kind} {name!r} must be a number, got "
+                        f"{value.tolist()!r}."
+                    )
+                self.put(out, k, self.converted(np.asarray(value, dtype=np.float64), k, name))
+        return self.checked(out)
+
+    def converted(self, value, k, name):
+        return value
+
+    def put(self, out, k, value):
+        out[k] = value
+
+    def place_of(self, row):
+        return self.places[row]
+
+    def checked(self, values):
+        wrong = np.flatnonzero(np.isinf(values.reshape(len(values), -1)).any(axis=1))
+        if wrong.size:
+            raise ValueError(
+                f"{self.place_of(wrong[0])}: the {self.kind} is infinite. Mark what is not known "
+                "by NaN, or leave the structure out."
+            )
+        return values
+
+    def array(self, values, shape):
+        try:
+            array = np.asarray(values, dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"The {self.kind} must be numbers: {error}") from error
+        if array.shape != shape:
+            raise ValueError(
+                f"Expected the {self.kind} of {len(self.structures)} structures with "
+                f"{self.structures.n_atoms} atoms, of shape {shape}; got {array.shape}."
+            )
+        return self.checked(array.copy())
+
+
+class _Energies(_Reader):
+    kind = "energy"
+
+    def missing(self):
+        return np.full(len(self.structures), np.nan)
+
+    def given(self, values):
+        return self.array(values, (len(self.structures),))
+
+
+class _Forces(_Reader):
+    kind = "forces"
+
+    def missing(self):
+        return np.full((self.structures.n_atoms, 3), np.nan)
+
+    def put(self, out, k, value):
+        out[self.structures.offsets[k] : self.structures.offsets[k + 1]] = value
+
+    def converted(self, value, k, name):
+        n = self.structures.sizes[k]
+        if value.shape != (n, 3):
+            raise ValueError(
+                f"{self.places[k]}: {name!r} must be of shape ({n}, 3), got {value.shape}."
+            )
+        return value
+
+    def place_of(self, row):
+        k = int(self.structures.owners[row])
+        return f"{self.places[k]}, atom {row - self.structures.offsets[k]}"
+
+    def given(self, values):
+        if isinstance(values, np.ndarray) and values.shape == (self.structures.n_atoms, 3):
+            return self.array(values, (self.structures.n_atoms, 3))
+        if not hasattr(values, "__len__") or len(values) != len(self.structures):
+            raise ValueError(
+                f"Expected forces of each of the {len(self.structures)} structures, or an array of "
+                f"shape ({self.structures.n_atoms}, 3); got {type(values).__name__}"
+                + (f" of length {len(values)}." if hasattr(values, "__len__") else ".")
+            )
+        out = self.missing()
+        for k, value in enumerate(values):
+            if value is not None:
+                self.put(out, k, self.converted(np.asarray(value, dtype=np.float64), k, "forces"))
+        return self.checked(out)
+
+
+class _Stress(_Reader):
+    kind = "stress"
+
+    def missing(self):
+        return np.full((len(self.structures), 6), np.nan)
+
+    def converted(self, value, k, name):
+        virial = "virial" in name.lower()
+        if value.size == 9:
+            matrix = value.reshape(3, 3)
+            largest = np.nanmax(np.abs(matrix), initial=0.0)
+            if not np.nanmax(np.abs(matrix - matrix.T), initial=0.0) <= _ASYMMETRY * largest + 1e-9:
+                raise ValueError(
+                    f"{self.places[k]}: {name!r} is not symmetric, {matrix.round(6).tolist()}."
+                )
+            value = ((matrix + matrix.T) / 2)[_VOIGT]
+        elif value.shape != (6,) or virial:
+            hint = " Six numbers of a virial come in two orders: give nine." if virial else ""
+            raise ValueError(
+                f"{self.places[k]}: {name!r} must be six numbers (xx, yy, zz, yz, xz, xy) or nine, "
+                f"got shape {value.shape}.{hint}"
+            )
+        if virial:
+            volume = self.structures.volumes[k]
+            if volume <= 0:
+                raise ValueError(f"{self.places[k]}: {name!r} needs a cell with a volume.")
+            # Of QUIP, MACE, DeePMD-kit and NEP alike: minus the derivative by strain.
+            value = -value / volume
+        return value
+
+    def given(self, values):
+        n = len(self.structures)
+        if not isinstance(values, np.ndarray) and hasattr(values, "__len__"):
+            values = [np.full(6, np.nan) if each is None else each for each in values]
+        array = np.asarray(values, dtype=np.float64)
+        if array.shape == (n, 3, 3):
+            array = np.array([self.converted(each, k, "stress") for k, each in enumerate(array)])
+        return self.array(array, (n, 6))
+
+
+READERS: dict[str, Any] = {"energy": _Energies, "forces": _Forces, "stress": _Stress}
