@@ -1,4 +1,4 @@
-"""What can go wrong, and what deserves a warning."""
+"""Errors and warnings."""
 
 __all__ = [
     "BlockError",
@@ -15,18 +15,17 @@ __all__ = [
 
 
 class EDNNError(Exception):
-    """Base class of the errors that sk_ednn raises on its own account."""
+    """Base class of all errors of sk_ednn."""
 
 
 class TilingError(EDNNError, ValueError):
-    """A field cannot be cut into tiles as asked: wrong size, dimension, channels or parameters.
+    """Systems do not suit a tiling: wrong size, dimension, channels or parameters.
 
     Parameters
     ----------
     message : str
     fitted : str, default=None
-        The same for those who hold a fitted model, which cannot change its tiling; None where that
-        makes no difference.
+        Message for a fitted model, whose tiling cannot be changed; None for the same message.
     """
 
     def __init__(self, message="", *, fitted=None):
@@ -35,7 +34,7 @@ class TilingError(EDNNError, ValueError):
 
 
 class TileModelError(EDNNError, ValueError):
-    """A tile model cannot be fitted to sums, or returned something that is not a contribution."""
+    """A tile model cannot be fitted to sums, or returned invalid contributions."""
 
 
 class BlockError(EDNNError, RuntimeError):
@@ -43,7 +42,7 @@ class BlockError(EDNNError, RuntimeError):
 
 
 class TileMemoryError(EDNNError, MemoryError):
-    """A method would need more memory than there is; raised before it is allocated."""
+    """A method would need more memory than is free; raised before allocation."""
 
 
 class MissingExtraError(EDNNError, ImportError):
@@ -51,16 +50,16 @@ class MissingExtraError(EDNNError, ImportError):
 
 
 class ModelFileError(EDNNError, ValueError):
-    """A model cannot be stored, or a file is not a model as it was written."""
+    """A model cannot be stored, or a file is not an intact model file."""
 
 
 class ExtensivityWarning(UserWarning):
-    """Something in the data or the settings makes the predicted total not extensive."""
+    """Data or parameters make the predicted totals not extensive."""
 
 
 class DataWarning(UserWarning):
-    """The data can be used as it is, and may not be what was meant."""
+    """The data can be used, but look like a mistake."""
 
 
 class NoveltyWarning(UserWarning):
-    """A model is asked for what is unlike all that it was fitted to."""
+    """A model predicts samples that are unlike its training data."""

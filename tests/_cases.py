@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from contextlib import contextmanager
 from functools import cache
 
@@ -105,14 +106,49 @@ def regressor(tile_model, tiling, **params):
     )
 
 
-@cache
 def fitted(tile_model, tiling, kind="float64", n_outputs=1, baseline="size"):
-    """Return a regressor fitted to a case of the tables; do not change it."""
+    """Return a regressor fitted to a case of the tables, which a test may change.
+
+    It is a copy of one that is fitted once: tests share its arrays, but neither its attributes
+    nor the parameters and tables of its evaluation.
+    """
+    model = copy.copy(_fitted(tile_model, tiling, kind, n_outputs, baseline))
+    model.evaluation_ = clone(model.evaluation_)
+    model.tile_model_ = copy.copy(model.tile_model_)
+    model.tiling_ = clone(model.tiling_)
+    return model
+
+
+@cache
+def _fitted(tile_model, tiling, kind, n_outputs, baseline):
     X = make_field(kind, 12, TILINGS[tiling][1])
     flat = X.reshape(len(X), -1).astype(float)
     y = np.stack([np.sin(flat + k).sum(axis=1) for k in range(n_outputs)], axis=1)
     model = regressor(tile_model, TILINGS[tiling][0], baseline=baseline)
-    return model.fit(X, y[:, 0] if n_outputs == 1 else y)
+    model.fit(X, y[:, 0] if n_outputs == 1 else y)
+    for array in _arrays_of(model.tile_model_):
+        array.flags.writeable = False
+    return model
+
+
+def _arrays_of(obj, seen=None):
+    """Yield the arrays in the attributes of an object, at any depth."""
+    seen = set() if seen is None else seen
+    if id(obj) in seen:
+        return
+    seen.add(id(obj))
+    if isinstance(obj, np.ndarray):
+        if obj.dtype != object:
+            yield obj
+        return
+    if isinstance(obj, (list, tuple)):
+        parts = obj
+    elif isinstance(obj, dict):
+        parts = list(obj.values())
+    else:
+        parts = list(vars(obj).values()) if hasattr(obj, "__dict__") else []
+    for part in parts:
+        yield from _arrays_of(part, seen)
 
 
 # --- what tests have in common --------------------------------------------------------------

@@ -50,7 +50,7 @@ BARE = {
 
 @pytest.mark.parametrize("name", KEEPERS)
 @pytest.mark.parametrize("case", BARE)
-def test_a_fit_keeps_nothing_of_the_callers(name, case, rng):
+def test_fit_keeps_no_reference_to_its_arguments(name, case, rng):
     shape, tiling = BARE[case]
     X, asked = rng.normal(size=shape), rng.normal(size=shape)
     y, weight = X.reshape(len(X), -1).sum(axis=1), np.ones(len(X))
@@ -65,7 +65,7 @@ def test_a_fit_keeps_nothing_of_the_callers(name, case, rng):
     np.testing.assert_array_equal(model.predict(asked), before)
 
 
-def test_what_looks_at_training_data_keeps_nothing_of_the_callers(rng):
+def test_novelty_keeps_no_reference_to_its_arguments(rng):
     X = rng.normal(size=(12, 6))
     tiling = GridTiling(1, 0)
     model = EDNNRegressor(KernelRidge(kernel="rbf"), tiling).fit(X, X.sum(axis=1))
@@ -75,7 +75,7 @@ def test_what_looks_at_training_data_keeps_nothing_of_the_callers(rng):
     np.testing.assert_array_equal(known.compare(asked).distance, before.distance)
 
 
-def test_forces_are_taken_as_they_were():
+def test_forces_are_copied():
     positions, forces = np.array([[0.5, 0.5], [2.0, 1.0]]), np.ones((2, 2))
     cell, numbers = np.array([3.2, 3.2]), np.array([5, 7])
     structure = Structure(numbers, positions, cell)
@@ -88,7 +88,7 @@ def test_forces_are_taken_as_they_were():
     np.testing.assert_array_equal(known.pull(slope), pulled)
 
 
-def test_an_average_is_of_the_model_as_it_was(rng):
+def test_a_shift_average_copies_the_model(rng):
     X = rng.normal(size=(20, 8))
     for model in (EDNNRegressor(tiling=GridTiling(2, 1)), EDNNCommittee(n_members=2)):
         model.fit(X, X.sum(axis=1))
@@ -103,7 +103,7 @@ def test_an_average_is_of_the_model_as_it_was(rng):
 
 @pytest.mark.parametrize("kind", ["spins", "levels", "float32", "float64"])
 @pytest.mark.parametrize("name", ["1-D", "2-D", "channels last", "channels first"])
-def test_local_updates_keep_nothing_of_the_callers(kind, name, rng):
+def test_local_updates_keep_no_reference_to_their_arguments(kind, name, rng):
     model, (tiling, _, shape) = fitted("kernel", name), TILINGS[name]
     field = make_field(kind, 1, shape)[0]
     channel = None if tiling.channel_axis is None else tiling.channel_axis % len(shape)
@@ -126,7 +126,7 @@ def test_local_updates_keep_nothing_of_the_callers(kind, name, rng):
     np.testing.assert_allclose(local.total, model.predict([after])[0], atol=1e-10)
 
 
-def test_what_a_table_remembers_is_its_own():
+def test_tables_of_tiles_are_copied():
     X, y = make_ising(50, (6, 6))
     evaluation = Unique()
     model = EDNNRegressor(evaluation=evaluation).fit(X, y)
@@ -150,7 +150,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("refused", REFUSED)
-def test_a_refused_proposal_leaves_none(refused):
+def test_a_rejected_proposal_leaves_no_trace(refused):
     X, y = make_ising(50, (6, 6))
     model = EDNNRegressor().fit(X, y)
     local = LocalUpdates(model, X[0])
@@ -175,7 +175,7 @@ def pairs():
     return model.fit(structures, positions.sum(axis=(1, 2)))
 
 
-def test_moves_of_atoms_keep_nothing_of_the_callers():
+def test_moves_of_atoms_keep_no_reference_to_their_arguments():
     model, positions = pairs(), np.array([[0.5, 0.5], [2.0, 2.0]])
     numbers, cell = np.array([6, 6]), np.array([3.2, 3.2])
     local = AtomUpdates(model, Structure(numbers, positions, cell))
@@ -192,7 +192,7 @@ def test_moves_of_atoms_keep_nothing_of_the_callers():
 
 
 @pytest.mark.parametrize("atom, position", [(5, [0, 0]), (0.5, [0, 0]), (0, [np.inf, 0]), (0, [1])])
-def test_a_refused_move_of_an_atom_leaves_none(atom, position):
+def test_a_rejected_move_of_an_atom_leaves_no_trace(atom, position):
     local = AtomUpdates(pairs(), Structure([6, 6], [[0.5, 0.5], [2.0, 2.0]], [3.2, 3.2]))
     local.propose(0, [1.0, 1.0])
     with pytest.raises(ValueError, match="Expected"):
@@ -202,7 +202,7 @@ def test_a_refused_move_of_an_atom_leaves_none(atom, position):
 
 
 @pytest.mark.parametrize("context", [1, 2])  # from a table, and from the ledger
-def test_a_chain_keeps_nothing_of_the_callers(context):
+def test_a_chain_keeps_no_reference_to_its_arguments(context):
     X, y = make_ising(50, (6, 6))
     model = EDNNRegressor(tiling=GridTiling(1, context)).fit(X, y)
     start, temperatures, values = X[0].copy(), np.array([2.0, 3.0]), np.array([-1, 1])

@@ -88,7 +88,7 @@ def test_predictions_refuse_masked_entries(around, method):
 
 
 @pytest.mark.parametrize("around", AROUND)
-def test_a_mask_that_hides_nothing_changes_nothing(around):
+def test_a_mask_that_masks_nothing_changes_nothing(around):
     expected = AROUND[around]().fit(FIELDS, TOTALS)
     estimator = AROUND[around]().fit(unhidden(FIELDS), unhidden(TOTALS))
     np.testing.assert_array_equal(
@@ -99,7 +99,7 @@ def test_a_mask_that_hides_nothing_changes_nothing(around):
     )
 
 
-def test_the_message_says_where():
+def test_the_message_gives_the_position():
     with pytest.raises(ValueError, match=r"Input X .* first of 2 at \[3, 1\]\. .*numpy\.ma\.fill"):
         model().fit(masked(FIELDS, (3, 1), (5, 0)), TOTALS)
     with pytest.raises(ValueError, match=r"Input X\[19\] .* first of 1 at \[2\]"):
@@ -213,7 +213,7 @@ def test_encoders_refuse_masked_chunks_of_dask_arrays(encoder):
     assert encoder.transform(kept).compute().shape[:2] == (4, 4)
 
 
-def test_angles_refuse_masked_derivatives():
+def test_angles_refuse_masked_gradients():
     X = np.zeros((2, 3))
     encoder = AngleFields().fit(X)
     gradients = np.ma.masked_equal([[1.0, 2.0, 3.0], [1.0, -9999.0, 3.0]], -9999)

@@ -41,7 +41,7 @@ def spoilt(values, value):
 
 @pytest.mark.parametrize("bad", BAD)
 @pytest.mark.parametrize("name", MODELS)
-def test_no_model_is_fitted_to_what_is_no_number(name, bad):
+def test_fit_rejects_nan_and_infinity(name, bad):
     model = clone(MODELS[name])
     given = {
         "X": ((spoilt(X, BAD[bad]), Y), {}),
@@ -57,7 +57,7 @@ def test_no_model_is_fitted_to_what_is_no_number(name, bad):
 
 @pytest.mark.parametrize("bad", BAD)
 @pytest.mark.parametrize("name", MODELS)
-def test_no_model_predicts_from_what_is_no_number(name, bad):
+def test_predict_rejects_nan_and_infinity(name, bad):
     model = clone(MODELS[name]).fit(X, Y)
     fields = spoilt(X, BAD[bad])
     ways = [model.predict, lambda X: model.predict([X[0, :2], *X])]
@@ -72,7 +72,7 @@ def test_no_model_predicts_from_what_is_no_number(name, bad):
 
 @pytest.mark.parametrize("evaluation", [Direct(), Unique(), None], ids=repr)
 @pytest.mark.parametrize("bad", BAD)
-def test_no_output_of_a_tile_is_passed_on_that_is_no_number(evaluation, bad):
+def test_contributions_that_are_not_finite_are_rejected(evaluation, bad):
     model = EDNNRegressor(Ridge(), TILING, evaluation=evaluation).fit(X, Y)
     model.tile_model_.estimator.intercept_ = BAD[bad]
     for way in (model.predict, model.predict_contributions, lambda X: LocalUpdates(model, X[0])):
@@ -80,7 +80,7 @@ def test_no_output_of_a_tile_is_passed_on_that_is_no_number(evaluation, bad):
             way(X)
 
 
-def test_no_standard_deviation_is_passed_on_that_is_no_number():
+def test_standard_deviations_that_are_not_finite_are_rejected():
     model = clone(MODELS["process"]).fit(X, Y)
     model.tile_model_.estimator.process_.L_[2, 1] = np.nan
     assert np.isfinite(model.predict(X)).all()
@@ -90,7 +90,7 @@ def test_no_standard_deviation_is_passed_on_that_is_no_number():
 
 @pytest.mark.skipif(importlib.util.find_spec("skorch") is None, reason="needs skorch")
 @pytest.mark.parametrize("form", ["tiled", "dense"])
-def test_no_network_passes_on_what_is_no_number(form):
+def test_networks_whose_outputs_are_not_finite_are_rejected(form):
     import torch
     from torch import nn
 

@@ -55,7 +55,7 @@ def clean(built, tmp_path_factory):
     return binaries
 
 
-def test_the_wheel_holds_the_package_and_nothing_else(built):
+def test_the_wheel_contains_only_the_package(built):
     tracked = {
         path.relative_to(ROOT).as_posix()
         for path in (ROOT / "sk_ednn").rglob("*")
@@ -69,7 +69,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(built):
     assert {"METADATA", "entry_points.txt", "licenses/LICENSE"} <= metadata
 
 
-def test_the_sdist_holds_what_a_packager_needs(built):
+def test_the_sdist_contains_what_packagers_need(built):
     with tarfile.open(built[0]) as sdist:
         held = {name.partition("/")[2] for name in sdist.getnames()}
     assert {"pyproject.toml", "README.md", "LICENSE", "CHANGES.md", "CITATION.cff"} <= held
@@ -78,7 +78,7 @@ def test_the_sdist_holds_what_a_packager_needs(built):
     assert not [name for name in held if name.startswith((".ci", "docs/_build", "build"))]
 
 
-def test_it_works_without_anything_optional(clean, tmp_path):
+def test_the_package_works_without_optional_libraries(clean, tmp_path):
     code = """if True:
         import sys
         import numpy as np
@@ -124,7 +124,7 @@ NEEDS = {
 
 
 @pytest.mark.parametrize(("statement", "extra"), NEEDS.items())
-def test_a_missing_library_is_one_line_that_says_what_to_install(clean, tmp_path, statement, extra):
+def test_the_error_of_a_missing_library_names_the_extra(clean, tmp_path, statement, extra):
     code = f"""if True:
         from sk_ednn import EDNNRegressor
         from sk_ednn.datasets import make_ising
@@ -141,7 +141,7 @@ def test_a_missing_library_is_one_line_that_says_what_to_install(clean, tmp_path
     assert said.count("\n") == 1
 
 
-def test_the_command_says_what_to_install(clean, tmp_path):
+def test_the_command_names_the_extra_to_install(clean, tmp_path):
     done = subprocess.run(
         [clean / "sk-ednn", "info"], cwd=tmp_path, capture_output=True, text=True, check=False
     )

@@ -124,7 +124,7 @@ def test_sound_estimators_pass(estimator):
     ],
     ids=lambda value: type(value).__name__ if hasattr(value, "fit") else "",
 )
-def test_each_breach_is_named(estimator, law):
+def test_each_violation_is_named(estimator, law):
     with pytest.raises(AssertionError, match=f"^{law}"):
         check_extensive_estimator(estimator, focus=2)
 
@@ -137,7 +137,7 @@ def test_the_shift_is_that_of_the_tiling():
         check_extensive_estimator(rough, focus=1)
 
 
-def test_own_fields_with_channels_and_outputs():
+def test_fields_with_channels_and_several_outputs():
     X = make_field("float64", 20, (4, 4, 3))
     y = np.stack([X.sum(axis=(1, 2, 3)), (X**2).sum(axis=(1, 2, 3))], axis=1)
     model = EDNNRegressor(Ridge(), GridTiling(2, 1, channel_axis=-1))
@@ -150,7 +150,7 @@ def test_own_fields_with_channels_and_outputs():
 
 
 @pytest.mark.parametrize("name", TILINGS)
-def test_our_tilings_pass(name):
+def test_all_tilings_pass(name):
     tiling, shape, other = TILINGS[name]
     check_tiling(tiling, shape)
     check_tiling(tiling, other)
@@ -207,7 +207,7 @@ def test_broken_tilings_are_found(tiling, law):
 @pytest.mark.parametrize(
     "evaluation", [Direct(), Direct(max_tiles=5), Unique(), AutoEvaluation()], ids=repr
 )
-def test_our_evaluations_pass(evaluation):
+def test_all_evaluations_pass(evaluation):
     if getattr(evaluation, "max_tiles", None):
         # Three million tiles in blocks of five would take an hour.
         evaluation.set_params(max_tiles=50_000)

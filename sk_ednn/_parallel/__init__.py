@@ -1,1 +1,1 @@
-"""Workers, payloads, journals and progress: how blocks of work are spread."""
+"""Distribute blocks of work: workers, payloads, journals and progress."""

@@ -20,21 +20,21 @@ _lock = threading.Lock()
 
 
 class Journal:
-    """A file of one process in the folder of a journal.
+    """The file of one process in the folder of a journal.
 
     A record is one line: a checksum, the run, the block, and the totals of its samples as
-    hexadecimal floats. Each process makes a file under a name that no other has, and never goes on
-    with one that it found, so that a torn last line is the worst that a kill can leave; `read`
-    passes over it. Several runs, and several computations of one run, may share a folder.
+    hexadecimal floats. Each process creates a file with a unique name and never appends to existing
+    files, so that a kill damages at most the last line, which `read` skips. Several runs, and
+    several computations of one run, may share a folder.
 
     Parameters
     ----------
     folder : path
-        Made where it does not exist. All workers must see it.
+        Created if it does not exist. All workers must have access.
     run : str
-        What is computed from what: a digest of model, tiling, blocks and source.
+        Hash of model, tiling, blocks and source.
     n_outputs : int
-        Numbers of a total.
+        Number of outputs of a total.
     """
 
     def __init__(self, folder, run, n_outputs):
@@ -44,14 +44,14 @@ class Journal:
         folder.mkdir(parents=True, exist_ok=True)
         name = f"{run}-{socket.gethostname()}-{self.process}-{uuid.uuid4().hex[:8]}.jsonl"
         self._path, self._run = folder / name, run
-        self._begun = False
+        self._created = False
         self._lock = threading.Lock()
-        # What others had finished when this process began, perhaps in place of one that was lost.
+        # Blocks that other processes finished before this one started, maybe to replace a lost one.
         self.found = self.read(folder, run, n_outputs)
 
     @classmethod
     def of_process(cls, folder, run, n_outputs) -> Journal:
-        """Return this process's file of a run."""
+        """Return the file of this process for a run."""
         with _lock:
             journal = _files.get((str(folder), run))
             if journal is None or journal.process != os.getpid():
@@ -69,11 +69,11 @@ class Journal:
         rows = [[value.hex() for value in row] for row in totals.tolist()]
         text = json.dumps([self._run, list(block), rows])
         line = f"{zlib.crc32(text.encode()):08x} {text}\n".encode()
-        # Unbuffered: what was written outlives the process.
+        # Unbuffered, so that records survive the process.
         with self._lock, naming_errors(self._path), self._open() as file:
             size = file.seek(0, os.SEEK_END)
             try:
-                while line:  # a disk that is nearly full takes a part
+                while line:  # a nearly full disk accepts only a part
                     line = line[file.write(line) :]
             except OSError:
                 with suppress(OSError):
@@ -81,31 +81,31 @@ class Journal:
                 raise
 
     def sync(self) -> None:
-        """Have the system put what was written on the disk."""
+        """Sync all records to disk."""
         with self._lock, naming_errors(self._path), self._open() as file:
             os.fsync(file.fileno())
 
     def _open(self):
-        """Open the file to append to it: a new one at first, never one through a link."""
-        if self._begun:
-            with suppress(FileNotFoundError):  # somebody removed it: begin anew
+        """Open the file for appending, create it first, and never follow a link."""
+        if self._created:
+            with suppress(FileNotFoundError):  # removed in the meantime: create it again
                 return open(self._path, "ab", buffering=0, opener=_append)
-        opened = open(self._path, "xb", buffering=0)
-        self._begun = True
-        return opened
+        file = open(self._path, "xb", buffering=0)
+        self._created = True
+        return file
 
     @staticmethod
     def read(folder, run, n_outputs) -> dict[tuple[int, ...], np.ndarray]:
-        """Return the blocks that are recorded of a run, with their totals.
+        """Return the recorded blocks of a run, with their totals.
 
-        Lines that are torn or damaged are passed over: their blocks are computed again.
+        Damaged lines are skipped, so that their blocks are computed again.
 
         Raises
         ------
         OSError
-            Where something else than files is in the place of the folder or its files.
+            If the folder or one of its files is something else.
         ValueError
-            Where a record is whole, and not one of this run.
+            If an intact record does not belong to this run.
         """
         folder = Path(folder)
         require_folder(folder)
@@ -120,19 +120,14 @@ class Journal:
                     except (ValueError, TypeError, OverflowError, RecursionError) as error:
                         raise ValueError(
                             f"{path}: line {number} is no record of this run: {error}. Remove the "
-                            "file, so that its blocks are computed again, or give another journal."
+                            "file to compute its blocks again, or use another journal."
                         ) from None
                     done[block] = totals
         return done
 
 
 def require_folder(folder) -> None:
-    """Raise where something else than a folder is in the place of a journal.
-
-    Raises
-    ------
-    OSError
-    """
+    """Raise OSError if the path of a journal exists and is not a folder."""
     if not os.path.lexists(folder):
         return
     try:
@@ -140,11 +135,12 @@ def require_folder(folder) -> None:
     except FileNotFoundError:
         raise FileNotFoundError(
             f"journal={str(folder)!r} is a link to {os.path.realpath(folder)}, which does not "
-            "exist: make that folder, or give another."
+            "exist. Create that folder, or use another."
         ) from None
     if kind != "a folder":
         raise NotADirectoryError(
-            f"journal={str(folder)!r} must be a folder, or not exist yet; it is {kind}."
+            f"journal={str(folder)!r} must be a folder or not exist yet, but it is {kind}. Use "
+            "another name."
         )
 
 
@@ -154,7 +150,7 @@ def _require_file(path) -> None:
     except FileNotFoundError:
         kind = f"a link to {os.path.realpath(path)}, which does not exist"
     if kind != "a file":
-        raise FileExistsError(f"{path} must be a file of the journal; it is {kind}. Remove it.")
+        raise FileExistsError(f"{path} must be a file of the journal, but it is {kind}. Remove it.")
 
 
 def _append(name, flags) -> int:
@@ -162,7 +158,7 @@ def _append(name, flags) -> int:
 
 
 def _whole(line) -> bytes | None:
-    """Return the text of a line whose checksum is right."""
+    """Return the text of a line, None if its checksum is wrong."""
     checksum, _, text = line.partition(b" ")
     if not text.endswith(b"\n") or checksum != b"%08x" % zlib.crc32(text[:-1]):
         return None
@@ -170,7 +166,7 @@ def _whole(line) -> bytes | None:
 
 
 def _parsed(text, run, n_outputs) -> tuple[tuple[int, ...], np.ndarray]:
-    """Return the block of a record and its totals, or raise where it has none."""
+    """Return the block and the totals of a record; raise if it is invalid."""
     record = json.loads(text)
     if not isinstance(record, list) or len(record) != 3:
         raise ValueError("expected a run, a block and its totals")
@@ -187,11 +183,11 @@ def _parsed(text, run, n_outputs) -> tuple[tuple[int, ...], np.ndarray]:
 
 
 def _is_block(block) -> bool:
-    """Tell whether these are the integers of a block: a stack, then ends of ranges in pairs."""
+    """Return whether a list contains the integers of a block: a stack, then ranges in pairs."""
     return (
         isinstance(block, list)
         and len(block) >= 3
         and len(block) % 2 == 1
-        and all(type(each) is int and each >= 0 for each in block)
+        and all(type(number) is int and number >= 0 for number in block)
         and all(start < stop for start, stop in zip(block[1::2], block[2::2], strict=True))
     )

@@ -1,4 +1,4 @@
-"""Send what every task of a cluster needs once, and open it once in each process."""
+"""Objects that all tasks of a cluster need, sent and unpickled once per process."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ import cloudpickle
 from .._utils.hashing import UNSENDABLE, reason
 from ..exceptions import MissingExtraError, TileModelError
 
-# What a process keeps open: the terms of a few models and their sources.
-_KEPT = 16
+# Number of objects that a process caches, such as the terms of a few models and their sources.
+_CACHE_SIZE = 16
 _opened: OrderedDict[str, Any] = OrderedDict()
 _lock = threading.RLock()
 
 
 class Packed:
-    """An object that travels as bytes and is opened once in each process, known by its content.
+    """A pickled object that each process unpickles once.
 
     Parameters
     ----------
     payload : bytes
-        As `pack` makes them.
+        Made by `pack`.
     identity : str
-        Differs where the content does.
+        Hash of the content.
     what : str
-        For the messages.
+        Name of the object in messages.
     """
 
     def __init__(self, payload, identity, what):
@@ -42,7 +42,7 @@ class Packed:
         Raises
         ------
         MissingExtraError
-            Where this process lacks a library that the object needs.
+            If a library that the object needs is missing.
         """
         return _kept_open(self.identity, self._unpacked)
 
@@ -51,9 +51,9 @@ class Packed:
             return pickle.loads(self.payload)
         except ImportError as error:
             raise MissingExtraError(
-                f"A worker cannot load the {self.what}: {error}. Install on every worker what "
-                "is installed where predict was called, in the same versions, such as "
-                "'pip install sk-ednn[torch]'; modules of your own must be importable there."
+                f"A worker cannot load the {self.what}: {error}. Install the same libraries in the "
+                "same versions on every worker, for example with 'pip install sk-ednn[torch]'. "
+                "Your own modules must be importable there, too."
             ) from error
 
     def __dask_tokenize__(self):
@@ -61,16 +61,16 @@ class Packed:
 
 
 class Held:
-    """An object that cannot travel: the threads of this process take it as it is.
+    """An object that cannot be pickled, for threads of this process.
 
-    Another process, which gets the reason in its place, says why it has nothing to open.
+    Other processes receive the reason instead, and raise it.
 
     Parameters
     ----------
     obj : object
     identity : str
     why : str
-        Why it cannot be pickled.
+        Reason why it cannot be pickled.
     """
 
     def __init__(self, obj, identity, why):
@@ -84,7 +84,7 @@ class Held:
         Raises
         ------
         TileModelError
-            In another process than the one that has it.
+            In any other process.
         """
         if self.obj is None:
             raise TileModelError(UNSENDABLE.format(why=self.why))
@@ -103,22 +103,22 @@ def _kept_open(identity, open_it):
             _opened.move_to_end(identity)
             return _opened[identity]
         opened = open_it()
-        # Here, while no other thread looks: a network finds its dense form by trying it.
+        # While the lock is held, since networks determine their dense form by a trial.
         if hasattr(opened, "prepare"):
             opened.prepare()
         _opened[identity] = opened
-        while len(_opened) > _KEPT:
+        while len(_opened) > _CACHE_SIZE:
             _opened.popitem(last=False)
         return opened
 
 
 def pack(obj, identity, what) -> Packed | Held:
-    """Return an object as it is now, ready to be sent, where it can be.
+    """Pickle an object for other processes, or hold it for this one if that fails.
 
     Parameters
     ----------
     obj : object
-        Classes and functions of ``__main__`` are sent with it, as are those that have no name.
+        Classes and functions of ``__main__``, and local ones, are pickled by value.
     identity, what : str
         See `Packed`.
     """
@@ -126,5 +126,5 @@ def pack(obj, identity, what) -> Packed | Held:
         return Packed(cloudpickle.dumps(obj), identity, what)
     except MemoryError:
         raise
-    except Exception as error:  # whatever an object raises that does not want to be pickled
+    except Exception as error:  # objects that cannot be pickled raise errors of any class
         return Held(obj, identity, reason(error))

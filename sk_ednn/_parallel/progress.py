@@ -1,4 +1,4 @@
-"""Show the progress of a graph of tasks, where it was made."""
+"""Progress of a task graph, shown in the process that created it."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ import threading
 
 from tqdm.auto import tqdm
 
-# A progress bar appears after this many seconds; before, it is only noise.
-_DELAY = 2.0
+# A progress bar appears after this many seconds.
+_DELAY_SECONDS = 2.0
 _bars: dict[str, ProgressBar] = {}
 
 
 class ProgressBar:
-    """A bar that counts the blocks of a run, each once, whoever reports them.
+    """A progress bar over the blocks of a run, each counted once.
 
-    It is made when the first is reported.
+    It appears when the first block is reported.
 
     Parameters
     ----------
     run : str
     n_blocks, n_done : int
-        Blocks in all, and those that were known before.
+        Number of all blocks, and of those finished before.
     """
 
     def __init__(self, run, n_blocks, n_done=0):
@@ -33,18 +33,18 @@ class ProgressBar:
 
     @staticmethod
     def of(run) -> ProgressBar | None:
-        """Return the bar of a run if it is in this process."""
+        """Return the bar of a run, None in other processes."""
         return _bars.get(run)
 
     def report(self, block) -> None:
-        """Count a block, unless it has been counted."""
+        """Count a block, if it was not counted before."""
         with self._lock:
             if block in self._seen:
-                return  # computed again, by a worker that took over from a lost one
+                return  # computed again after a worker was lost
             if self._bar is None:
                 self._bar = tqdm(
                     total=self.n_blocks, initial=self.n_done, desc="tiles", unit="block",
-                    delay=_DELAY,
+                    delay=_DELAY_SECONDS,
                 )  # fmt: skip
             self._seen.add(block)
             self._bar.update()

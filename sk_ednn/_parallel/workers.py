@@ -1,4 +1,4 @@
-"""Work spread over joblib's workers, in order, with no more threads than cores."""
+"""Map blocks over joblib's workers, in order and without oversubscription."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ from tqdm.auto import tqdm
 
 from .._utils.hashing import sent_to_processes
 
-# Tasks for each worker: enough to even out, few enough that what a task carries (a forest may
-# take megabytes) is not sent for every block.
+# Enough tasks to balance the load, and few enough that the arguments, which may be megabytes, are
+# not sent for every block.
 _TASKS_PER_WORKER = 8
-# A progress bar appears after this many seconds; before, it is only noise.
-_DELAY = 2.0
+# A progress bar appears after this many seconds.
+_DELAY_SECONDS = 2.0
 
 
 def map_blocks(function, plan, *args, n_jobs, verbose):
-    """Yield ``(block, function(*args, block))`` for each block of a plan, in its order.
+    """Yield ``(block, function(*args, block))`` for each block of a plan, in order.
 
     Parameters
     ----------
     function : callable
-        At the top level of a module, so that processes can be sent it.
+        Defined at the top level of a module, so that it can be pickled.
     plan : list of Block
     *args : object
-        Handed to every call.
+        Arguments of every call.
     n_jobs : int or None
-        Workers: threads, unless a `joblib.parallel_config` says otherwise.
+        Number of workers, which are threads unless `joblib.parallel_config` sets another backend.
     verbose : int or None
         Whether to show a progress bar.
     """
     n_jobs = max(1, min(effective_n_jobs(n_jobs), len(plan)))
     with tqdm(
-        total=len(plan), desc="tiles", unit="block", delay=_DELAY, disable=not verbose
+        total=len(plan), desc="tiles", unit="block", delay=_DELAY_SECONDS, disable=not verbose
     ) as bar:
         if n_jobs == 1:
             for block in plan:
@@ -45,8 +45,8 @@ def map_blocks(function, plan, *args, n_jobs, verbose):
         n_threads = max(1, cpu_count() // n_jobs)
         size = -(-len(plan) // (_TASKS_PER_WORKER * n_jobs))
         groups = [plan[start : start + size] for start in range(0, len(plan), size)]
-        # Here too: OpenBLAS has one number for the whole process, which workers that overlap would
-        # put back to what another of them had set.
+        # Also limited here: OpenBLAS has one setting per process, which overlapping workers would
+        # restore to a value set by another of them.
         with pools().limit(limits=n_threads):
             results = Parallel(n_jobs=n_jobs, prefer="threads", return_as="generator")(
                 delayed(_work)(function, args, group, n_threads) for group in groups
@@ -59,13 +59,13 @@ def map_blocks(function, plan, *args, n_jobs, verbose):
 
 
 def _work(function, args, blocks, n_threads):
-    # Set in the worker itself: OpenMP counts threads for each thread that calls it.
+    # Set in the worker, since the limit of OpenMP is per calling thread.
     with pools().limit(limits=n_threads):
         return [function(*args, block) for block in blocks]
 
 
 @lru_cache(maxsize=1)
 def pools() -> ThreadpoolController:
-    """Return what limits the threads of BLAS and OpenMP."""
-    # Finding the libraries takes milliseconds; those loaded later are not limited.
+    """Return a controller of the threads of BLAS and OpenMP."""
+    # Finding the libraries takes milliseconds. Libraries loaded later are not limited.
     return ThreadpoolController()

@@ -1,4 +1,4 @@
-"""Files that a name stands for: itself, those of a folder, those that a pattern matches."""
+"""Expand names of files, folders and patterns into lists of files."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from pathlib import Path
 
 
 def files_of(name: str) -> list[tuple[str, str | None]]:
-    """Return the files that a name stands for, sorted, each with what follows an ``@``.
+    """Return the files that a name matches, sorted, each with the index after an ``@``.
 
-    A name that exists is meant as it is, whatever characters are in it.
+    An existing name is taken literally, whatever characters it contains.
 
     Parameters
     ----------
     name : str
-        Of a file, of a folder for the files in it, or a pattern, with or without ``@index``.
+        Name of a file, of a folder for all files in it, or a pattern, with or without ``@index``.
 
     Raises
     ------
     FileNotFoundError
-        Where there is none.
+        If no file matches.
 
     Examples
     --------
@@ -35,21 +35,21 @@ def files_of(name: str) -> list[tuple[str, str | None]]:
     run@2 -1
     run@2 :3
     """
-    found = _matches(name)
-    if found is not None:
-        return [(file, None) for file in found]
+    files = _matches(name)
+    if files is not None:
+        return [(file, None) for file in files]
     base, at, index = name.rpartition("@")
-    found = _matches(base) if at else None
-    if found is None:
+    files = _matches(base) if at else None
+    if files is None:
         raise FileNotFoundError(f"{base or name} does not exist.")
-    return [(file, index) for file in found]
+    return [(file, index) for file in files]
 
 
 def _matches(name) -> list[str] | None:
     path = Path(name)
     if path.is_dir():
-        inside = sorted(str(each) for each in path.iterdir() if not each.name.startswith("."))
-        return [each for each in inside if Path(each).is_file()] or None
+        files = sorted(str(file) for file in path.iterdir() if not file.name.startswith("."))
+        return [file for file in files if Path(file).is_file()] or None
     if path.exists():
         return [name]
     return sorted(glob.glob(name, recursive=True)) or None

@@ -1,4 +1,4 @@
-"""Locks on files that die with the process that holds them."""
+"""File locks that the system releases when their process ends."""
 
 from __future__ import annotations
 
@@ -10,36 +10,37 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 
-# What file systems without locks answer, such as some network file systems.
+# Errors of file systems without locks, such as some network file systems.
 _NO_LOCKS = {
     getattr(errno, name, None) for name in ("ENOLCK", "ENOSYS", "ENOTSUP", "EOPNOTSUPP", "EINVAL")
 } - {None}
-_AT = 1 << 30  # behind the text of the file, which others may so read on Windows too
+# The locked byte lies beyond the text of the file, so that other processes can read the text on
+# Windows, too.
+_LOCKED_BYTE = 1 << 30
 
-# The files that this process holds. Locks of the system tell processes apart, not their threads.
+# Files locked by this process. System locks exclude other processes, not other threads.
 _held: dict[str, int] = {}
 _guard = threading.Lock()
 
 
 class Lock:
-    """The right to write a file, which one training or run has at a time.
+    """Exclusive lock for writing a file.
 
-    A small file is made beside the one that is meant, and the system's lock is on that: the file
-    that is meant is replaced, and a lock would go with the old one. The system ends the lock with
-    the process, however that ends, so that nothing is left to be cleaned up by hand. Processes that
-    were forked from the one with the lock do not have it.
+    The system's lock is on a small file beside the target, since the target is replaced and would
+    take a lock on itself along. The system releases the lock when the process ends, however it
+    ends, so that no stale lock remains. Forked processes do not inherit it.
 
-    On file systems without locks only this process is watched.
+    On file systems without locks, only threads of this process are excluded.
 
     Parameters
     ----------
     path : str or Path
-        The folder must exist.
+        File to be written. Its folder must exist.
 
     Raises
     ------
     BlockingIOError
-        Where another has it; the message says which process.
+        If the file is locked; the message names the process.
     """
 
     def __init__(self, path):
@@ -54,15 +55,15 @@ class Lock:
             self._owner = _held[key] = os.getpid()
 
     def release(self) -> None:
-        """Give the right back; a second time does nothing."""
+        """Release the lock, if it is not released already."""
         with _guard:
             if self._file is None or self._owner != os.getpid():
                 return
-            # While it is locked, so that nobody locks a file that is then removed.
+            # Remove the file while it is locked, so that no process locks a removed file.
             with suppress(OSError):
                 self._path.unlink()
             os.close(self._file)
-            with suppress(OSError):  # Windows removes no file that is open
+            with suppress(OSError):  # Windows cannot remove open files
                 if os.name == "nt":
                     self._path.unlink()
             self._file = None
@@ -70,21 +71,21 @@ class Lock:
 
 
 def _locked(path) -> int:
-    """Return a descriptor of a file that is locked, and that is still the one at this path."""
+    """Lock the file at a path and return its descriptor."""
     flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
     while True:
         file = os.open(path, flags, 0o666)
         try:
             status = os.fstat(file)
             if not stat.S_ISREG(status.st_mode):
-                raise FileExistsError(f"{path} is not a file: remove it.")
+                raise FileExistsError(f"{path} is not a regular file. Remove it.")
             try:
                 _take(file)
             except OSError as error:
                 if error.errno in (errno.EACCES, errno.EAGAIN, errno.EDEADLK):
-                    holder = os.pread(file, 200, 0) if hasattr(os, "pread") else b""
-                    said = holder.decode("utf-8", "replace").strip()
-                    raise BlockingIOError(said or "another process") from None
+                    text = os.pread(file, 200, 0) if hasattr(os, "pread") else b""
+                    holder = text.decode("utf-8", "replace").strip()
+                    raise BlockingIOError(holder or "another process") from None
                 if error.errno not in _NO_LOCKS:
                     raise
             if _is_at(path, status):
@@ -94,7 +95,7 @@ def _locked(path) -> int:
         except BaseException:
             os.close(file)
             raise
-        os.close(file)  # who had it removed the file: lock the new one
+        os.close(file)  # its previous holder removed the file: lock the new one
 
 
 def _is_at(path, status) -> bool:
@@ -111,9 +112,9 @@ def _take(file) -> None:
     except ImportError:  # Windows
         import msvcrt
 
-        os.lseek(file, _AT, os.SEEK_SET)
+        os.lseek(file, _LOCKED_BYTE, os.SEEK_SET)
         msvcrt.locking(file, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
         os.lseek(file, 0, os.SEEK_SET)
     else:
-        # Not flock: children that were forked would keep it after their parent was killed.
-        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _AT)
+        # Forked children would keep a flock after their parent is killed.
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _LOCKED_BYTE)

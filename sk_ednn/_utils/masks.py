@@ -1,6 +1,7 @@
-"""Refuse masked entries, as NaN is refused: numpy drops masks silently and uses what lies beneath.
+"""Reject masked entries, since numpy drops masks silently.
 
-`numpy.asarray` of a masked array returns its data, such as the -9999 that marks a missing value.
+`numpy.asarray` of a masked array returns the data below the mask, such as the -9999 that marks a
+missing value.
 """
 
 from __future__ import annotations
@@ -9,19 +10,18 @@ import numpy as np
 
 
 def require_unmasked(values, name: str) -> None:
-    """Raise where an array, or an array in a list, has a masked entry.
+    """Raise ValueError if an array, or an array in a list, has a masked entry.
 
     Parameters
     ----------
     values : object
-        Anything that a user hands over in place of an array.
     name : str
-        What it is called in the message.
+        Name of the values in the message.
 
     Raises
     ------
     ValueError
-        A mask without a masked entry is accepted.
+        Not for a mask that masks nothing.
 
     Examples
     --------
@@ -33,16 +33,16 @@ def require_unmasked(values, name: str) -> None:
     Traceback (most recent call last):
     ...
     ValueError: Input X[1] contains masked entries, the first of 1 at [1]. Sums over tiles need all
-    values: leave these samples out, or fill in what is missing with numpy.ma.filled.
+    values: leave these samples out, or fill in the missing values with numpy.ma.filled.
     """
     if isinstance(values, np.ma.MaskedArray):
         if not np.ma.is_masked(values):
             return
-        places = np.argwhere(np.ma.getmaskarray(values))
-        where = f"at {[int(k) for k in places[0]]}" if values.ndim else "a single number"
+        masked = np.argwhere(np.ma.getmaskarray(values))
+        where = f"at {[int(k) for k in masked[0]]}" if values.ndim else "a single number"
         raise ValueError(
-            f"Input {name} contains masked entries, the first of {len(places)} {where}. Sums over "
-            "tiles need all values: leave these samples out, or fill in what is missing with "
+            f"Input {name} contains masked entries, the first of {len(masked)} {where}. Sums over "
+            "tiles need all values: leave these samples out, or fill in the missing values with "
             "numpy.ma.filled."
         )
     if isinstance(values, (list, tuple)):
@@ -52,12 +52,12 @@ def require_unmasked(values, name: str) -> None:
 
 
 def unmasked(values, name: str, dtype=None) -> np.ndarray:
-    """Return values as an array, as `numpy.asarray` does, and refuse masked entries.
+    """Convert values as `numpy.asarray` does, but reject masked entries.
 
     Parameters
     ----------
     values : array-like
-        A dask array is computed first, since its blocks may be masked.
+        Dask arrays are computed first, since their blocks may be masked.
     name : str
     dtype : dtype, default=None
 

@@ -1,4 +1,4 @@
-"""Ask for the free memory before something large is made."""
+"""Check the free memory before large allocations."""
 
 from __future__ import annotations
 
@@ -8,30 +8,30 @@ from ..exceptions import TileMemoryError
 
 
 def free_bytes() -> int:
-    """Return how much memory the machine has free."""
+    """Return the free memory of the machine, in bytes."""
     return int(psutil.virtual_memory().available)
 
 
 def require_memory(n_bytes, what, advice, limit=None) -> None:
-    """Raise where `n_bytes` do not fit.
+    """Raise TileMemoryError if an allocation would not fit.
 
     Parameters
     ----------
     n_bytes : float
-        What is about to be allocated.
+        Size of the allocation.
     what, advice : str
-        What needs it, and what the user can do instead.
+        The method that needs it, and an alternative, for the message.
     limit : int or None, default=None
-        Most bytes to use; None for three quarters of what the machine has free.
+        Largest number of bytes to use; None for three quarters of the free memory.
 
     Raises
     ------
     TileMemoryError
     """
-    at_hand = 0.75 * free_bytes() if limit is None else limit
-    if n_bytes > at_hand:
+    available = 0.75 * free_bytes() if limit is None else limit
+    if n_bytes > available:
         raise TileMemoryError(
-            f"{what} needs {_gib(n_bytes)} of memory, {_gib(at_hand)} are at hand. {advice}"
+            f"{what} needs {_gib(n_bytes)} of memory, but {_gib(available)} are available. {advice}"
         )
 
 

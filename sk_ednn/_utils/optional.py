@@ -1,4 +1,4 @@
-"""Libraries that are not everybody's, and what to install where one is missing."""
+"""Optional dependencies, and the extra that installs each."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from importlib import import_module
 
 from ..exceptions import MissingExtraError
 
-# By the extra that brings them.
+# Libraries by the extra that installs them.
 _LIBRARIES = {
     "torch": ("torch", "skorch"),
     "dask": ("dask", "cloudpickle"),
@@ -27,16 +27,16 @@ EXTRAS = {library: extra for extra, libraries in _LIBRARIES.items() for library 
 
 @contextmanager
 def needing(what, *, extra=None, otherwise=""):
-    """Say what to install where a library cannot be imported within the block.
+    """Turn a failed import within the block into an error that names the extra to install.
 
     Parameters
     ----------
     what : str
-        What needs it.
+        The feature that needs the library.
     extra : str, default=None
-        What to install. None for what brings the library.
+        The extra to install. None for the one with the library.
     otherwise : str, default=""
-        A sentence on how to do without.
+        A sentence on an alternative.
 
     Raises
     ------
@@ -59,7 +59,7 @@ def needing(what, *, extra=None, otherwise=""):
     except ImportError as error:
         library = (error.name or "").partition(".")[0]
         if library not in EXTRAS:
-            raise  # a fault of ours, or of the installation
+            raise  # a bug, or a broken installation
         raise MissingExtraError(
             f"{what} needs {library}, which is not installed: pip install "
             f"'sk-ednn[{extra or EXTRAS[library]}]'.{otherwise and ' ' + otherwise}",
@@ -68,20 +68,20 @@ def needing(what, *, extra=None, otherwise=""):
 
 
 def is_from(array, package) -> bool:
-    """Tell whether an object is of a class of a package, without importing it."""
+    """Return whether the class of an object is from a package, without importing it."""
     return type(array).__module__.partition(".")[0] == package
 
 
 def later(package, modules, *, extra=None):
-    """Return the ``__getattr__`` of a package that imports some names when they are asked for.
+    """Return a module-level ``__getattr__`` that imports names lazily.
 
     Parameters
     ----------
     package : str
     modules : dict of str to str
-        The module of each name.
+        Module of each name.
     extra : str, default=None
-        What to install for them. None for what brings the library.
+        The extra to install for them. None for the one with the missing library.
     """
 
     def __getattr__(name):

@@ -1,8 +1,8 @@
-"""The steps of Pipelines: transformers whose features leave them as arrays, and the last step.
+"""Split Pipelines into transformers and last step, and keep their features as arrays.
 
-Transformers may return tables (``set_output(transform="pandas")``, `sklearn.set_config`, a function
-that returns one), which models then know by the names of their columns, or do not take at all.
-Whatever leaves the transformers is an array here, when a model is fitted and whenever it is asked.
+Transformers may return tables (``set_output(transform="pandas")``, `sklearn.set_config`, or a
+function that returns one). Models would then expect their column names, or reject them. Features
+are therefore converted to arrays, in the fit and in predictions.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from scipy.sparse import issparse
 
 
 def as_arrays():
-    """Return a context in which scikit-learn's transformers return what they make, no tables.
+    """Return a context in which scikit-learn's transformers return arrays by default.
 
-    The global setting is of one thread, and unknown to other processes: the same model would do
-    one thing here and another there. What ``set_output`` says of a transformer travels with it.
+    scikit-learn's global setting is per thread and process, so a model would behave differently
+    in workers. The setting of ``set_output`` is part of a transformer and is not affected.
     """
     return sklearn.config_context(transform_output="default")
 
 
 def front_and_last(estimator) -> tuple[list, Any]:
-    """Return the transformers of (nested) Pipelines in their order, and the last step.
+    """Return the transformers of (nested) Pipelines, in order, and the last step.
 
     Examples
     --------
@@ -41,7 +41,7 @@ def front_and_last(estimator) -> tuple[list, Any]:
 
 
 def transformed(steps: Iterable, rows):
-    """Return rows as they leave fitted transformers: an array, or a sparse one."""
+    """Return rows after fitted transformers, as an array or sparse array."""
     with as_arrays():
         for step in steps:
             rows = step.transform(rows)
@@ -49,7 +49,7 @@ def transformed(steps: Iterable, rows):
 
 
 def plain(rows):
-    """Return a table as an array in C order; arrays, and sparse ones, are returned as they are.
+    """Convert a table to an array in C order; return arrays and sparse arrays unchanged.
 
     Examples
     --------
@@ -61,9 +61,9 @@ def plain(rows):
     """
     if issparse(rows) or isinstance(rows, np.ndarray):
         return rows
-    # Tables lie column by column, and sums in another order differ in their last digits.
+    # Tables are in column order, in which sums would have another round-off.
     values = np.ascontiguousarray(rows)
-    # Columns of several types make an array of objects.
+    # Columns of several types become an array of objects.
     return values.astype(np.float64) if values.dtype == object else values
 
 
@@ -73,7 +73,7 @@ def dense(rows) -> np.ndarray:
 
 
 def with_values(rows, values):
-    """Return other values in the place of those of an array or a table, its columns kept."""
+    """Return an array or table with other values and the same columns."""
     columns = getattr(rows, "columns", None)
     if columns is None:
         return values
@@ -89,7 +89,7 @@ def _flattened(estimator):
 
 
 def _is_pipeline(estimator) -> bool:
-    # A network may have layers that it calls `steps`.
+    # Networks may have an attribute `steps`, too.
     steps = getattr(estimator, "steps", None)
     return isinstance(steps, list) and all(isinstance(step, tuple) for step in steps)
 

@@ -1,8 +1,7 @@
-"""Declare, at a class, how its objects are written to model files.
+"""Declare how the objects of a class are written to model files.
 
-A file contains names of classes, and none of them is ever imported: a name is looked up among the
-classes that carry `stored`. So a module can move, and a class can be renamed, without a change to
-the files.
+Files contain names of classes, which are looked up among the classes declared with `stored` and
+never imported. Modules can therefore move, and classes be renamed, without changes to files.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 
-# Packages whose import declares the classes of files, the cheapest first: the last ones load torch.
+# Packages that declare classes when imported, the cheapest first: the last ones load torch.
 _PACKAGES = (
     "estimators", "tiling", "tile_models", "solvers", "evaluation", "encoders", "descriptors",
     "atoms", "images", "networks",
@@ -21,19 +20,19 @@ _DECLARED: dict[str, type] = {}
 
 @dataclass(frozen=True)
 class Stored:
-    """How the objects of a class are written.
+    """Declaration of how the objects of a class are written.
 
     Attributes
     ----------
     name : str
-        The name of the class in files.
+        Name of the class in files.
     derived : tuple of str
-        Attributes that are not written, and None in what is read: only fitting needs them, or they
-        are computed again.
+        Attributes that are not written and are None when read, since only fitting needs them, or
+        they are recomputed.
     functions : tuple of str
-        Parameters that serve the fit alone. They are left out where they are functions.
+        Parameters that only fitting needs; they are not written if they are functions.
     renamed : mapping of str to str
-        Attributes of older files, with their names of today.
+        Current names of attributes by their names in older files.
     """
 
     name: str
@@ -43,14 +42,14 @@ class Stored:
 
 
 def stored(name, *, former=(), derived=(), functions=(), renamed=None):
-    """Declare a class as one that model files may contain.
+    """Allow the objects of a class in model files.
 
     Parameters
     ----------
     name : str
-        Its name in files.
+        Name of the class in files.
     former : tuple of str
-        Names in older files.
+        Its names in older files.
     derived, functions, renamed
         See `Stored`.
 
@@ -69,29 +68,29 @@ def stored(name, *, former=(), derived=(), functions=(), renamed=None):
 
     def declare(kind):
         kind._stored = Stored(name, derived, functions, renamed or {})
-        for each in (name, *former):
-            _DECLARED[each] = kind
+        for alias in (name, *former):
+            _DECLARED[alias] = kind
         return kind
 
     return declare
 
 
 def declared(kind) -> Stored | None:
-    """Return how a class is written, or None. A subclass is not what its parent is."""
+    """Return the declaration of a class, or None. Subclasses do not inherit it."""
     return vars(kind).get("_stored")
 
 
 def stored_class(name) -> type | None:
-    """Return the class that files call `name`, or None."""
+    """Return the class with a name in files, or None."""
     for package in _PACKAGES:
         if name in _DECLARED:
             return _DECLARED[name]
         module = import_module(f"sk_ednn.{package}")
-        # A public class may be imported only when it is asked for.
+        # Packages may import their public classes lazily.
         if name in module.__all__:
             getattr(module, name)
     for package in _PACKAGES:
-        # An earlier name of such a class: ask for all of them.
+        # It may be an earlier name of such a class, so import all of them.
         module = import_module(f"sk_ednn.{package}")
         for public in module.__all__:
             if name in _DECLARED:

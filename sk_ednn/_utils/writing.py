@@ -1,4 +1,4 @@
-"""Files that are replaced in one step: a full disk or a kill leaves the old one whole."""
+"""Replace files atomically, so that a full disk or a kill leaves the old file intact."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ _FULL = {getattr(errno, name, None) for name in ("ENOSPC", "EDQUOT", "EFBIG", "E
 
 @contextmanager
 def replacing(path, mode="wb", *, encoding=None):
-    """Open a new file that takes the place of `path` once all is written to it.
+    """Open a temporary file that replaces `path` once it is completely written.
 
-    The file is made beside its goal under a random name, never through a link that is already
-    there. It is on the disk before it is renamed. Where anything fails, it is removed and the goal
-    is as it was.
+    The file is created beside its target under a random name, without following existing links,
+    and synced to disk before it is renamed. On any failure it is removed, and the target is
+    unchanged.
 
-    A symbolic link stays one, and the file that it leads to is replaced. The new file has the
-    permissions of the old one, or those of the umask. A hard link to the old file keeps the old
+    If the path is a symbolic link, the file it points to is replaced. The new file gets the
+    permissions of the old one, or those of the umask. Hard links to the old file keep the old
     content.
 
     Parameters
@@ -41,7 +41,7 @@ def replacing(path, mode="wb", *, encoding=None):
     path : str or Path
     mode : {"wb", "wb+", "w", "w+"}, default="wb"
     encoding : str, default=None
-        For text.
+        Encoding of text files.
 
     Yields
     ------
@@ -50,8 +50,8 @@ def replacing(path, mode="wb", *, encoding=None):
     Raises
     ------
     OSError
-        Where the path is a folder, a device, a pipe or a socket, where it is what standard output
-        goes to, where it may not be written, where its folder does not exist, or the disk is full.
+        If the path is a folder, device, pipe or socket, or the file that standard output or error
+        goes to; if it is not writable, its folder does not exist, or the disk is full.
 
     Examples
     --------
@@ -84,10 +84,10 @@ def replacing(path, mode="wb", *, encoding=None):
 
 @contextmanager
 def replacing_path(path):
-    """Yield the path of a file or folder to be made, which then takes the place of `path`.
+    """Yield a temporary path for a file or folder that replaces `path`.
 
-    For libraries that open their files themselves. The path has the same name, in a new folder that
-    only this user may open. A folder is moved only to where nothing is yet. All else is as in
+    For libraries that open files themselves. The temporary path has the same name, in a new folder
+    that only this user can access. A folder cannot replace anything that exists. Otherwise as
     `replacing`.
 
     Parameters
@@ -102,19 +102,19 @@ def replacing_path(path):
     with naming_errors(path):
         folder = Path(tempfile.mkdtemp(prefix=".", suffix=".tmp", dir=goal.parent))
         try:
-            made = folder / goal.name
-            yield made
-            if not made.is_dir():
-                with open(made, "rb+") as file:
+            temporary = folder / goal.name
+            yield temporary
+            if not temporary.is_dir():
+                with open(temporary, "rb+") as file:
                     os.fsync(file.fileno())
-                _keep_permissions(made, old)
-            os.replace(made, goal)
+                _keep_permissions(temporary, old)
+            os.replace(temporary, goal)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
 
 def check_writable(path) -> None:
-    """Raise where `replacing` cannot write a file: before hours of work, not after.
+    """Raise if `replacing` cannot write a file, before hours of work instead of after.
 
     Parameters
     ----------
@@ -128,13 +128,13 @@ def check_writable(path) -> None:
     goal, _ = _goal(path)
     probe = _beside(goal)
     try:
-        # Permissions say little about network and read-only file systems.
+        # Permissions are unreliable on network and read-only file systems.
         with _created(probe, "wb", None, 0o600):
             pass
     except OSError as error:
         raise type(error)(
-            f"The folder {goal.parent} cannot be written to ({error.strerror}), which {goal.name} "
-            "needs: a new file is made beside the old one. Give a path in another folder."
+            f"The folder {goal.parent} is not writable ({error.strerror}), but {goal.name} is "
+            "replaced by a new file in it. Choose a path in another folder."
         ) from error
     finally:
         with suppress(OSError):
@@ -142,18 +142,18 @@ def check_writable(path) -> None:
 
 
 def kind_of(mode: int) -> str:
-    """Return in words what has this `st_mode`."""
+    """Return a name for the kind of file with this `st_mode`."""
     return next((kind for is_kind, kind in _KINDS if is_kind(mode)), "something else")
 
 
 def _goal(path) -> tuple[Path, os.stat_result | None]:
-    """Return the file that a path leads to, and its status if there is one."""
+    """Return the file that a path points to, and its status, None if it does not exist."""
     name = os.fsdecode(path)
     if name.endswith(("/", os.sep)):
-        raise IsADirectoryError(f"{name} is the name of a folder; give the name of a file.")
+        raise IsADirectoryError(f"{name} is the name of a folder. Choose the name of a file.")
     goal = Path(os.path.realpath(name))
     try:
-        # The path and not the goal: what /dev/stdout leads to may have no name.
+        # Of the path, since the target of /dev/stdout may have no name.
         old = os.stat(name)
     except (FileNotFoundError, NotADirectoryError):
         old = None
@@ -163,7 +163,7 @@ def _goal(path) -> tuple[Path, os.stat_result | None]:
         linked = os.path.islink(name)
         folder = goal.parent if linked else Path(name).parent
         raise FileNotFoundError(
-            f"There is no folder {folder} to write {goal.name} in: make it, or give another."
+            f"The folder {folder} for {goal.name} does not exist. Create it, or choose another."
             + (f" {name} is a link to {goal}." if linked else "")
         )
     return goal, old
@@ -173,21 +173,21 @@ def _check_old(name, goal, old):
     kind = kind_of(old.st_mode)
     if kind != "a file":
         error = IsADirectoryError if kind == "a folder" else FileExistsError
-        raise error(f"{name} is {kind}, not a file; give the name of a file.")
+        raise error(f"{name} is {kind}, not a file. Choose the name of a file.")
     for number, stream in _STANDARD:
         if _goes_to(number, old):
             raise FileExistsError(
-                f"{name} is the file that {stream} goes to: what is written there would be lost. "
-                "Give another name."
+                f"{name} is the file that {stream} goes to, whose text would be lost. Choose "
+                "another name."
             )
     if not os.access(goal, os.W_OK):
-        raise PermissionError(f"{name} cannot be written: permission denied.")
+        raise PermissionError(f"{name} is not writable: permission denied.")
     folder = os.stat(goal.parent)
     user = getattr(os, "geteuid", lambda: 0)()  # Windows has neither
     if folder.st_mode & stat.S_ISVTX and user not in {0, old.st_uid, folder.st_uid}:
         raise PermissionError(
-            f"{name} belongs to another user, in a folder where only its owner may replace it; "
-            "give another name."
+            f"{name} belongs to another user, in a folder where only its owner can replace it. "
+            "Choose another name."
         )
 
 
@@ -199,13 +199,13 @@ def _goes_to(number, status) -> bool:
 
 
 def _beside(goal) -> Path:
-    # Beside it, since a file is only moved in one step within a file system. The name is cut, since
-    # one that is as long as may be leaves no room for more.
+    # In the same folder, since renaming is atomic only within a file system. The name is cut, since
+    # a name of maximal length leaves no room for a suffix.
     return goal.with_name(f".{goal.name[:32]}.{secrets.token_hex(8)}.tmp")
 
 
 def _created(path, mode, encoding, permissions):
-    """Open a file that must not exist; a link in its place is not followed."""
+    """Open a file that must not exist, without following links."""
     return open(
         path,
         mode.replace("w", "x"),
@@ -215,7 +215,7 @@ def _created(path, mode, encoding, permissions):
 
 
 def _keep_permissions(path, old):
-    """Give a file the group, owner and permissions of the one it replaces, where we may."""
+    """Copy group, owner and permissions of the replaced file, as far as allowed."""
     if old is None:
         return
     for owner in ({"uid": -1, "gid": old.st_gid}, {"uid": old.st_uid, "gid": -1}):
@@ -227,7 +227,7 @@ def _keep_permissions(path, old):
 
 @contextmanager
 def naming_errors(path):
-    """Add the name of the file to errors that lack it, as those of a full disk do."""
+    """Add the name of the file to errors without it, such as those of a full disk."""
     try:
         yield
     except OSError as error:

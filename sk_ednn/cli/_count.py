@@ -34,7 +34,7 @@ def fit(asked) -> dict[str, Any]:
 
     require_model_name(asked.output)
     may_replace("--output", asked.output, asked.force)
-    say = _sayer(asked)
+    say = sayer(asked)
     pictures = read_pictures(asked.pictures)
     columns = None if asked.column is None else [name.strip() for name in asked.column.split(",")]
     counts = False if asked.amounts else None
@@ -42,7 +42,7 @@ def fit(asked) -> dict[str, Any]:
     for line in matched.notes:
         say(line)
     pictures = matched.pictures
-    say(_described(pictures))
+    say(described(pictures))
     for line in _notes(pictures):
         say(line)
     say(_totals_line(matched))
@@ -108,9 +108,9 @@ def predict(asked) -> dict[str, Any]:
     if asked.output is not None:
         may_replace("--output", asked.output, asked.force)
     model = load_counter(asked.model)
-    say = _sayer(asked)
+    say = sayer(asked)
     pictures = read_pictures(asked.pictures)
-    say(_described(pictures))
+    say(described(pictures))
     columns = (describe(asked.model)["about"] or {}).get("totals") or ["count"]
     focus = Geometry(*model.geometry_).focus
     names = _names_of_files(pictures)
@@ -215,7 +215,7 @@ def _fitted(model, matched, seconds) -> dict[str, Any]:
     return found
 
 
-def _sayer(asked):
+def sayer(asked):
     start = time.perf_counter()
 
     def say(line):
@@ -225,7 +225,7 @@ def _sayer(asked):
     return say
 
 
-def _described(pictures) -> str:
+def described(pictures) -> str:
     sizes = sorted({picture.grid for picture in pictures})
     n_channels = pictures[0].n_channels
     kind = {1: "grey", 3: "colour"}.get(n_channels, f"{n_channels} channels")

@@ -8,7 +8,7 @@ import html
 import numpy as np
 
 from .._utils.writing import replacing
-from ._count import _described, _sayer, load_counter
+from ._count import described, load_counter, sayer
 from ._paths import may_replace
 
 # Pictures that are drawn, the worst first where totals are known.
@@ -38,7 +38,7 @@ def run(asked) -> None:
         raise ValueError(f"--output must end in .html, got {asked.output}.")
     may_replace("--output", asked.output, asked.force)
     model = load_counter(asked.model)
-    say = _sayer(asked)
+    say = sayer(asked)
     pictures = read_pictures(asked.pictures)
     true = None
     if asked.totals is not None:
@@ -49,7 +49,7 @@ def run(asked) -> None:
             say(line)
         pictures = matched.pictures
         true = matched.totals.reshape(len(pictures), -1)
-    say(_described(pictures))
+    say(described(pictures))
     focus = Geometry(*model.geometry_).focus
     rows = model.count(pictures, done=lambda row: say(f"{row.name}: {np.ravel(row.total)[0]:.4g}"))
     totals = np.stack([np.ravel(row.total) for row in rows])

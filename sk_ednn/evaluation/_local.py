@@ -9,6 +9,7 @@ import warnings
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from .._utils.stacklevel import outside_package
 from ..exceptions import NoveltyWarning, TileModelError, TilingError
 from ..fields._fields import check_fields, require_finite
 from ..fields._range import InputRange, extremes
@@ -198,7 +199,7 @@ class LocalUpdates:
         doubt = self._known.doubt(least.min(axis=0), largest.max(axis=0))
         if doubt is not None:
             self._known = None
-            warnings.warn(doubt, NoveltyWarning, stacklevel=3)
+            warnings.warn(doubt, NoveltyWarning, stacklevel=outside_package())
 
     def _checked(self, sites, values):
         """Return sites (n_moves, n_sites, n_axes), their values, and whether an axis was moves."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ._picture import Picture, PictureError, _reason, in_memory
+from ._picture import Picture, PictureError, in_memory, reason_of
 
 # Lengths of a last axis that are taken for channels, and the shortest side of a picture beside it.
 _COLOURS = (1, 3)
@@ -102,4 +102,4 @@ def open_arrays(path: str, name: str, channel_axis=None) -> list[Picture]:
     except PictureError:
         raise
     except Exception as error:
-        raise PictureError(f"{name}: the file cannot be read ({_reason(error)}).") from error
+        raise PictureError(f"{name}: the file cannot be read ({reason_of(error)}).") from error

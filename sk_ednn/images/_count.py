@@ -2,35 +2,26 @@
 
 from __future__ import annotations
 
-import warnings
 from numbers import Integral, Real
 
 import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin
-from sklearn.model_selection import GroupKFold, KFold
 from sklearn.utils import Bunch, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from .._utils.memory import require_memory
 from .._utils.optional import needing
 from .._utils.stored import stored
-from ..exceptions import DataWarning
-from ._checks import pixel_digest, require_alike, require_distinct, require_picture
+from ._admission import admit, pictures_of
+from ._checks import require_alike, require_picture
 from ._evaluate import contributions
-from ._geometry import CONTEXT, Geometry, suited_reduction
+from ._geometry import Geometry, suited_reduction
 from ._interval import PictureInterval
 from ._novelty import PictureNovelty
-from ._picture import PictureError
-from ._readers import read_pictures
-from ._samples import check_boxes, moments
-from ._tables import match_totals
+from ._samples import moments
 
-# Fewer pictures are all trained on: none are held back to see how far predictions are off.
-_LEAST_PICTURES = 8
 # Totals beyond those of the fit, per pixel, by so much of their range are called out of range.
 _BEYOND = 0.1
-_FEW = 20
 
 
 @stored("CountRegressor", derived=("history_",))
@@ -177,7 +168,8 @@ class CountRegressor(RegressorMixin, BaseEstimator):
         groups : array-like of shape (n_pictures,), default=None
             Series of the pictures, in the order of `X`.
         boxes : sequence of Box, default=()
-            Parts of pictures with totals of their own; see also `boxes_of_dots`.
+            Parts of pictures with totals of their own; see also `boxes_of_dots`. They number the
+            pictures of `X` from 0.
 
         Returns
         -------
@@ -191,96 +183,42 @@ class CountRegressor(RegressorMixin, BaseEstimator):
             Where torch is not installed.
         """
         self._validate_params()
-        pictures = _pictures_of(X)
-        pictures, totals, groups, counts = self._with_totals(pictures, y, groups)
-        for picture in pictures:
-            require_picture(picture)
-        require_alike(pictures, len(pictures[0].grid), pictures[0].n_channels)
-        n_pixels = sum(picture.n_pixels * picture.n_channels for picture in pictures)
-        require_memory(
-            10.0 * n_pixels, "The pictures of the fit", "Fit to fewer, or to boxes of them."
-        )
-        arrays = []
-        for picture in pictures:
-            arrays.append(picture.array())
-            require_picture(picture, arrays[-1])
-        require_distinct(pictures, [pixel_digest(values) for values in arrays])
-        check_boxes(boxes, pictures, totals.shape[1])
+        admitted = admit(X, y, groups, boxes)
         with needing("CountRegressor", extra="images"):
             from ._fitting import fit_members
-        reduction = self.reduction
-        if reduction == "auto":
-            whole = np.isfinite(totals).all(axis=1)
-            grids = [picture.grid for picture, known in zip(pictures, whole, strict=True) if known]
-            reduction = suited_reduction(grids, totals[whole], counts) if grids else 1
-        geometry = Geometry(int(reduction), len(pictures[0].grid))
-        mean, scale, seen = moments(arrays)
+        geometry = self._geometry(admitted)
+        mean, scale, seen = moments(admitted.arrays)
         rng = check_random_state(self.random_state)
-        folds = self._folds(totals, groups, rng)
-        fitted = fit_members(
-            self, arrays, totals, list(boxes), folds, geometry, (mean, scale), seen, counts, rng
-        )
-        held = [index for index, *_ in fitted.held_back]
-        held = np.concatenate(held) if held else np.zeros(0, int)
-        predicted = np.concatenate(
-            [np.zeros((0, totals.shape[1])), *(p for _, p in fitted.held_back)]
-        )
-        novelty = PictureNovelty.of(pictures, mean, scale)
+        folds = admitted.folds(self.n_members, self.validation_fraction, rng)
+        fitted = fit_members(self, admitted, folds, geometry, (mean, scale), seen, rng)
+        held = np.concatenate([np.zeros(0, int), *(index for index, _ in fitted.held_back)])
+        n_outputs = admitted.totals.shape[1]
+        none = np.zeros((0, n_outputs))
+        predicted = np.concatenate([none, *(rows for _, rows in fitted.held_back)])
+        true = admitted.totals[held]
+        novelty = PictureNovelty.of(admitted.pictures, mean, scale)
         # Nothing above has touched the estimator: a call that failed leaves it as it was.
-        self._y_ndim = 1 if totals.shape[1] == 1 and np.ndim(y) != 2 else 2
+        self._y_ndim = admitted.y_ndim
         self.estimators_ = fitted.regressors(self._y_ndim)
         self.geometry_ = (geometry.reduction, geometry.n_axes)
-        self.n_channels_ = pictures[0].n_channels
-        self.n_outputs_ = totals.shape[1]
+        self.n_channels_ = admitted.pictures[0].n_channels
+        self.n_outputs_ = n_outputs
         self.history_ = fitted.histories
-        self.interval_ = PictureInterval.of(predicted, totals[held])
-        self.held_back_ = {"index": held, "predicted": predicted, "true": totals[held]}
-        self.error_ = float(np.abs(predicted - totals[held]).mean()) if len(held) else np.nan
+        self.interval_ = PictureInterval.of(predicted, true)
+        self.held_back_ = {"index": held, "predicted": predicted, "true": true}
+        self.error_ = float(np.abs(predicted - true).mean()) if len(held) else np.nan
         self.novelty_ = novelty
-        self.density_range_ = _density_range(pictures, totals)
+        self.density_range_ = admitted.density_range()
         return self
 
-    def _with_totals(self, pictures, y, groups):
-        """Return pictures with their totals and groups, and whether the totals are counts."""
-        if isinstance(y, (str, dict)) or hasattr(y, "__fspath__"):
-            matched = match_totals(pictures, y)
-            for note in matched.notes:
-                warnings.warn(note, DataWarning, stacklevel=3)
-            if groups is not None:
-                of = dict(zip(map(id, pictures), groups, strict=True))
-                groups = [of[id(picture)] for picture in matched.pictures]
-            totals = matched.totals.reshape(len(matched.pictures), -1)
-            return matched.pictures, totals, groups, matched.counts
-        totals = np.asarray(y, dtype=np.float64)
-        if totals.ndim not in (1, 2) or len(totals) != len(pictures):
-            raise ValueError(
-                f"Expected a total for each of {len(pictures)} pictures, got an array of shape "
-                f"{totals.shape}."
-            )
-        totals = totals.reshape(len(pictures), -1)
-        if np.isinf(totals).any():
-            bad = int(np.flatnonzero(np.isinf(totals).any(axis=1))[0])
-            raise ValueError(f"{pictures[bad].name}: its total is infinite.")
-        if groups is not None and len(groups) != len(pictures):
-            raise ValueError(f"Expected {len(pictures)} groups, got {len(groups)}.")
-        known = totals[np.isfinite(totals)]
-        counts = bool(len(known) and (known >= 0).all() and (known == np.round(known)).all())
-        return pictures, totals, groups, counts
-
-    def _folds(self, totals, groups, rng) -> list[np.ndarray]:
-        """Return the pictures that each member holds back."""
-        whole = np.flatnonzero(np.isfinite(totals).all(axis=1))
-        n_groups = len(whole) if groups is None else len({groups[k] for k in whole})
-        if self.validation_fraction == 0 or len(whole) < _LEAST_PICTURES or n_groups < 3:
-            return [np.zeros(0, int)] * self.n_members
-        n_folds = int(np.clip(round(1 / self.validation_fraction), 2, n_groups))
-        if groups is None:
-            splits = KFold(n_folds, shuffle=True, random_state=rng).split(whole)
-        else:
-            of = np.unique(np.asarray(groups)[whole], return_inverse=True)[1]
-            splits = GroupKFold(n_folds, shuffle=True, random_state=rng).split(whole, groups=of)
-        folds = [whole[test] for _, test in splits]
-        return [folds[k % n_folds] for k in range(self.n_members)]
+    def _geometry(self, admitted) -> Geometry:
+        reduction, whole = self.reduction, admitted.whole
+        if reduction == "auto":
+            grids = [admitted.pictures[k].grid for k in whole]
+            reduction = 1
+            if grids:
+                reduction = suited_reduction(grids, admitted.totals[whole], admitted.counts)
+        return Geometry(int(reduction), len(admitted.pictures[0].grid))
 
     # --- predictions ------------------------------------------------------------------------
 
@@ -394,7 +332,7 @@ class CountRegressor(RegressorMixin, BaseEstimator):
 
     def _admitted(self, X):
         check_is_fitted(self)
-        pictures = _pictures_of(X)
+        pictures = pictures_of(X)
         for picture in pictures:
             require_picture(picture)
         require_alike(pictures, self.geometry_[1], self.n_channels_, fitted=True)
@@ -437,26 +375,3 @@ class CountRegressor(RegressorMixin, BaseEstimator):
         tags.input_tags.three_d_array = True
         tags.target_tags.multi_output = True
         return tags
-
-
-def _pictures_of(X) -> list:
-    """Return pictures; of an array they lie along its first axis, as scikit-learn has it."""
-    if isinstance(X, np.ndarray) and X.ndim < 3:
-        raise PictureError(
-            f"Pictures are given as an array (n_pictures, height, width[, n_channels]), got shape "
-            f"{X.shape}. A single picture goes into a list."
-        )
-    return read_pictures(list(X) if isinstance(X, np.ndarray) else X)
-
-
-def _density_range(pictures, totals):
-    """Return the least and largest total per pixel of the pictures with totals."""
-    pixels = np.array([[picture.n_pixels] for picture in pictures], dtype=float)
-    density = totals / pixels
-    density = density[np.isfinite(density).all(axis=1)]
-    if not len(density):
-        return np.full(totals.shape[1], -np.inf), np.full(totals.shape[1], np.inf)
-    return density.min(axis=0), density.max(axis=0)
-
-
-__all__ = ["CONTEXT", "CountRegressor"]

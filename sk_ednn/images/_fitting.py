@@ -57,34 +57,29 @@ class Fitted:
         ]
 
 
-def fit_members(
-    settings, arrays, totals, boxes, folds, geometry, standardization, seen, counts, rng
-):
+def fit_members(settings, admitted, folds, geometry, standardization, seen, rng):
     """Train all members.
 
     Parameters
     ----------
     settings : CountRegressor
-    arrays : list of ndarray of shape (*grid, n_channels)
-    totals : ndarray of shape (n_pictures, n_outputs)
-        NaN for pictures with boxes alone.
-    boxes : list of Box
+    admitted : Admitted
     folds : list of ndarray of int
         The pictures that each member holds back.
     geometry : Geometry
     standardization : pair of ndarray
-    seen : ndarray
-    counts : bool
+    seen : ndarray of shape (n_channels, 3)
     rng : RandomState
 
     Returns
     -------
     Fitted
     """
+    arrays, totals, boxes = admitted.arrays, admitted.totals, admitted.boxes
     sizes = np.array([np.prod(values.shape[:-1], dtype=float) for values in arrays])
     scale, spread, positive = _units(settings, totals, boxes, sizes, geometry)
     samples, owners = _samples(arrays, totals, boxes, geometry, standardization, sizes)
-    recipe = _recipe(settings, counts)
+    recipe = _recipe(settings, admitted.counts)
     n_jobs = min(effective_n_jobs(settings.n_jobs), settings.n_members)
     if recipe.minutes is not None:
         rounds = -(-settings.n_members // n_jobs)

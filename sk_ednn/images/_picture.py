@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 
 from .._utils.hashing import digest
-from ..exceptions import DataWarning
 from ._checks import require_pixels
 
 
@@ -122,7 +121,7 @@ class Picture:
             raise
         except Exception as error:  # whatever a reader of files stumbles over
             raise PictureError(
-                f"{self.name}: the pixels cannot be read ({_reason(error)}). The file may be "
+                f"{self.name}: the pixels cannot be read ({reason_of(error)}). The file may be "
                 "truncated or damaged: copy it again."
             ) from error
 
@@ -155,8 +154,6 @@ def in_memory(values, name, **known) -> Picture:
     return Picture(name, tuple(values.shape), values.dtype, _InMemory(values), **known)
 
 
-def _reason(error) -> str:
+def reason_of(error) -> str:
+    """Return the first line of what an exception says."""
     return str(error).partition("\n")[0].rstrip(". ") or type(error).__name__
-
-
-__all__ = ["DataWarning", "Picture", "PictureError", "in_memory", "stem_of"]

@@ -9,7 +9,7 @@ import numpy as np
 
 from .._utils.memory import require_memory
 from .._utils.optional import needing
-from ._picture import Picture, PictureError, _reason
+from ._picture import Picture, PictureError, reason_of
 
 _CONVERT = "Save it as grey or RGB."
 # Modes of Pillow whose numbers are the picture's.
@@ -54,7 +54,7 @@ def open_plain(path: str, name: str) -> Picture:
             "and .npz."
         ) from None
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise PictureError(f"{name}: the file cannot be read ({_reason(error)}).") from error
+        raise PictureError(f"{name}: the file cannot be read ({reason_of(error)}).") from error
     if mode in _REFUSED:
         raise PictureError(f"{name}: {_REFUSED[mode]}")
     if mode not in _GREY and mode != "RGB" and mode not in _ALPHA:
@@ -68,11 +68,11 @@ def open_plain(path: str, name: str) -> Picture:
     dtype = np.dtype(np.uint16) if mode.startswith("I;16") else dtype
     shape = (height, width, n_channels)
     has_alpha = mode in _ALPHA
-    notes = (_OPAQUE,) if has_alpha else ()
+    notes = (OPAQUE,) if has_alpha else ()
     return Picture(name, shape, dtype, _Plain(path, name, has_alpha), path, notes)
 
 
-_OPAQUE = "its alpha channel is opaque everywhere and was left out"
+OPAQUE = "its alpha channel is opaque everywhere and was left out"
 
 
 class _Plain:

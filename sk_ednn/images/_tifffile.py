@@ -8,8 +8,8 @@ import numpy as np
 
 from .._utils.memory import require_memory
 from .._utils.optional import needing
-from ._picture import Picture, PictureError, _reason
-from ._pillow import _OPAQUE, opaque
+from ._picture import Picture, PictureError, reason_of
+from ._pillow import OPAQUE, opaque
 
 # Axes of tifffile that hold planes of a stack: Z, and pages without a name.
 _PLANES = "ZQI"
@@ -52,7 +52,7 @@ def open_tiff(path: str, name: str) -> Picture:
     except PictureError:
         raise
     except Exception as error:
-        raise PictureError(f"{name}: the file cannot be read ({_reason(error)}).") from error
+        raise PictureError(f"{name}: the file cannot be read ({reason_of(error)}).") from error
     if needs is not None:
         raise PictureError(
             f"{name}: its compression, {needs}, is read by another library: pip install "
@@ -66,7 +66,7 @@ def open_tiff(path: str, name: str) -> Picture:
     if photometric not in ("MINISBLACK", "MINISWHITE", "RGB", "YCBCR"):
         what = "of printing (CMYK)" if photometric == "SEPARATED" else photometric
         raise PictureError(f"{name}: the colours are {what}. Save it as RGB.")
-    layout = _layout(axes, shape, name)
+    layout = layout_of(axes, shape, name)
     has_alpha = bool(extra) and extra[-1] != "UNSPECIFIED" and "S" in axes
     if has_alpha and extra[-1] == "ASSOCALPHA":
         raise PictureError(
@@ -76,7 +76,7 @@ def open_tiff(path: str, name: str) -> Picture:
     n_channels = layout.n_channels - has_alpha
     inverted = photometric == "MINISWHITE"
     reader = _Tiff(path, name, layout, has_alpha, inverted, by_region, n_bytes)
-    notes = [_OPAQUE] * has_alpha + ["it is stored inverted, and was turned"] * inverted
+    notes = [OPAQUE] * has_alpha + ["it is stored inverted, and was turned"] * inverted
     if n_other:
         notes.append(f"the first of {1 + n_other} pictures in the file was taken")
     if inverted and dtype.kind not in "iu":
@@ -134,7 +134,17 @@ class _Layout:
         return values.transpose([*order, kept.index(self.channel)])
 
 
-def _layout(axes, shape, name) -> _Layout:
+def layout_of(axes, shape, name) -> _Layout:
+    """Return which axes of a file are the picture's; raise where it is no single picture.
+
+    Parameters
+    ----------
+    axes : str
+        A letter for each axis, as tifffile has them: Y, X, Z, C, S (colours), T, and others.
+    shape : tuple of int
+    name : str
+        For messages.
+    """
     found: dict[str, int] = {}
     planes = []
     for k, (axis, length) in enumerate(zip(axes, shape, strict=True)):

@@ -9,8 +9,8 @@ import numpy as np
 
 from .._utils.optional import needing
 from ._arrays import channels_last
-from ._picture import Picture, PictureError, _reason
-from ._tifffile import _layout
+from ._picture import Picture, PictureError, reason_of
+from ._tifffile import layout_of
 
 _CHUNK = 1024  # tiles along an axis of a map
 _LETTERS = {"z": "Z", "y": "Y", "x": "X", "c": "C", "t": "T"}
@@ -55,10 +55,10 @@ def open_zarr(path: str, name: str) -> Picture:
     except PictureError:
         raise
     except Exception as error:
-        raise PictureError(f"{name}: the folder cannot be read ({_reason(error)}).") from error
+        raise PictureError(f"{name}: the folder cannot be read ({reason_of(error)}).") from error
     inside = None if level is None else str(level)
     if axes and len(axes) == array.ndim:
-        layout = _layout(axes, tuple(array.shape), name)
+        layout = layout_of(axes, tuple(array.shape), name)
         grid = tuple(array.shape[k] for k in layout.grid)
         reader = _Zarr(path, inside, layout)
         shape = (*grid, layout.n_channels)

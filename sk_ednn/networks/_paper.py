@@ -1,4 +1,4 @@
-"""The networks of the paper, and the sibling of its convolutional one that needs no padding."""
+"""The networks of the paper, and a convolutional network without padding."""
 
 from __future__ import annotations
 
@@ -14,25 +14,26 @@ ACTIVATIONS = {
     "relu": nn.ReLU, "silu": nn.SiLU, "gelu": nn.GELU, "softplus": nn.Softplus, "tanh": nn.Tanh,
 }  # fmt: skip
 
-# (filters, kernel, stride, how many) of the paper's convolutional network, Table 1.
+# (filters, kernel, stride, repetitions) of the paper's convolutional network, Table 1.
 _PAPER = ((64, 3, 2, 2), (16, 4, 1, 6), (64, 3, 2, 1), (32, 3, 1, 4))
 _HIDDEN = 1024
-_LEAST_TILE = 16  # sites along an axis, for the network without padding
+_MIN_SITES = 16  # along an axis of a tile, for the network without padding
 
 
 class PaperDenseNet(nn.Sequential):
     """The fully connected network of the paper's Ising models.
 
-    With n sites in a tile: n inputs, 32 n, 64 and 64 hidden units with ReLU, and a linear output.
+    A tile of n sites has n inputs, followed by 32 n, 64 and 64 hidden units with ReLU and a linear
+    output.
 
     Parameters
     ----------
     tile_shape : tuple of int
-        Shape of the window; filled in by `EDNNRegressor`.
+        Shape of the window. `EDNNRegressor` sets it.
     n_channels : int, default=1
-        Filled in by `EDNNRegressor`.
+        Set by `EDNNRegressor`.
     n_outputs : int, default=1
-        Filled in by `EDNNRegressor`.
+        Set by `EDNNRegressor`.
 
     References
     ----------
@@ -62,22 +63,22 @@ class PaperDenseNet(nn.Sequential):
 class PaperCNN(nn.Sequential):
     """The convolutional network of the paper's sheets.
 
-    13 convolutions (2 of 64 filters 3 x 3 with stride 2, 6 of 16 filters 4 x 4, one of 64 filters
-    3 x 3 with stride 2, 4 of 32 filters 3 x 3), each with ReLU, then 1,024 units and a linear
-    output. Every convolution pads with zeros so that strides alone make the map smaller, and
-    what is missing goes behind the map where it does not go evenly. Tiles see those zeros and
-    whole fields do not, so there is no exact dense form: `ValidCNN` is its sibling that has one.
+    It has 13 convolutions (2 with 64 filters 3 x 3 and stride 2, 6 with 16 filters 4 x 4, one with
+    64 filters 3 x 3 and stride 2, 4 with 32 filters 3 x 3), each with ReLU, then 1,024 units and a
+    linear output. Every convolution is zero-padded so that only strides reduce the size of the map;
+    odd padding goes to the end of the axis. Because tiles see these zeros and whole fields do not,
+    there is no exact dense form. `ValidCNN` is a similar network that has one.
 
     Parameters
     ----------
     tile_shape : tuple of int
-        Shape of the window, one to three axes; filled in by `EDNNRegressor`.
+        Shape of the window, with one to three axes. `EDNNRegressor` sets it.
     n_channels : int, default=1
-        Filled in by `EDNNRegressor`.
+        Set by `EDNNRegressor`.
     n_outputs : int, default=1
-        Filled in by `EDNNRegressor`.
+        Set by `EDNNRegressor`.
     activation : {"relu", "silu", "gelu", "softplus", "tanh"}, default="relu"
-        A smooth one makes smooth forces.
+        A smooth activation gives smooth forces.
 
     References
     ----------
@@ -112,35 +113,34 @@ class PaperCNN(nn.Sequential):
 
 
 class ValidCNN(nn.Sequential):
-    """The paper's convolutional network without its padding, so that its dense form is exact.
+    """The paper's convolutional network without padding, with an exact dense form.
 
-    The layers of `PaperCNN`, as many of them as fit into the tile without padding: three with
-    stride 2 where the focus allows it (every total stride must divide the focus, so that all tiles
-    are treated alike), and as many of those with stride 1 as leave at least one place. At a tile
-    of 128 sites and a focus of 64 these are 11 convolutions.
+    It has as many of the layers of `PaperCNN` as fit in the tile without padding: three with stride
+    2, if the focus allows it (every total stride must divide the focus, so that all tiles are
+    treated alike), and as many with stride 1 as leave at least one position. For tiles of 128 sites
+    and a focus of 64 these are 11 convolutions.
 
     Parameters
     ----------
     tile_shape : tuple of int
-        Shape of the window, one to three axes of at least 16 sites; filled in by `EDNNRegressor`.
+        Shape of the window, with one to three axes of at least 16 sites. `EDNNRegressor` sets it.
     focus : tuple of int
-        Filled in by `EDNNRegressor`.
+        Set by `EDNNRegressor`.
     n_channels : int, default=1
-        Filled in by `EDNNRegressor`.
+        Set by `EDNNRegressor`.
     n_outputs : int, default=1
-        Filled in by `EDNNRegressor`.
+        Set by `EDNNRegressor`.
     activation : {"relu", "silu", "gelu", "softplus", "tanh"}, default="relu"
-        A smooth one makes smooth forces.
+        A smooth activation gives smooth forces.
     layers : sequence of (filters, kernel, stride), default=None
-        Convolutions of one's own, of equal sides, instead of the paper's.
+        Convolutions to use instead of those of the paper, with equal kernels along all axes.
     hidden : int, default=1024
         Units between the last convolution and the output.
 
     Raises
     ------
     TileModelError
-        Naming the layer, where one of one's own does not fit into the tile or its stride does not
-        divide the focus.
+        If one of `layers` does not fit in the tile, or if its stride does not divide the focus.
 
     Examples
     --------
@@ -170,10 +170,10 @@ class ValidCNN(nn.Sequential):
         ndim = _check_window(tile_shape)
         window, focus = tuple(tile_shape), tuple(focus)
         if layers is None:
-            if min(window) < _LEAST_TILE:
+            if min(window) < _MIN_SITES:
                 raise TileModelError(
-                    f"ValidCNN needs tiles of at least {_LEAST_TILE} sites along each axis, got "
-                    f"{window}: widen the focus or the context, give `layers` of your own, or take "
+                    f"ValidCNN needs tiles of at least {_MIN_SITES} sites along each axis, got "
+                    f"{window}. Increase the focus or the context, pass `layers`, or use "
                     "PaperDenseNet."
                 )
             plan = _fitted(window, focus)
@@ -185,15 +185,16 @@ class ValidCNN(nn.Sequential):
             sizes = _sizes(sizes, kernel, strides)
             if min(sizes) < 1:
                 raise TileModelError(
-                    f"Layer {number} (kernel {kernel}) does not fit: tiles of {window} are too "
-                    f"small, they need at least {_least_window(plan)} sites along each axis. Widen "
-                    "the focus or the context."
+                    f"Layer {number} (kernel {kernel}) does not fit in tiles of {window}, which "
+                    f"need at least {_least_window(plan)} sites along each axis. Increase the "
+                    "focus or the context."
                 )
             total = [prod(p[2][axis] for p in plan[: number + 1]) for axis in range(ndim)]
             if any(f % t for f, t in zip(focus, total, strict=True)):
                 raise TileModelError(
                     f"Layer {number} makes a total stride of {tuple(total)}, which does not divide "
-                    f"the focus {focus}: tiles would not be treated alike."
+                    f"the focus {focus}, so that tiles would not be treated alike. Change the "
+                    "strides or the focus."
                 )
             parts += [_CONVOLUTION[ndim](n_in, filters, kernel, strides), _activation(activation)]
             n_in = filters
@@ -202,11 +203,12 @@ class ValidCNN(nn.Sequential):
 
 
 def initialise_summed(module: nn.Module) -> nn.Module:
-    """Initialise a network so that a sum over its outputs learns from the first epoch.
+    """Initialise a network so that sums of its outputs learn from the first epoch.
 
-    Kaiming's weights, which keep the spread of what passes through many layers with ReLU, no
-    biases, and a last layer a tenth as large. With torch's own initialisation, sums over deep
-    networks were seen to stay constant for tens of epochs. Returns the same module.
+    Weights are drawn as by Kaiming He, which preserves the spread of values through many layers
+    with ReLU, biases are 0, and the weights of the last layer are divided by 10. With torch's
+    default initialisation, sums over deep networks remained constant for tens of epochs. The
+    module is modified in place and returned.
 
     References
     ----------
@@ -228,7 +230,9 @@ def initialise_summed(module: nn.Module) -> nn.Module:
 
 def _check_window(tile_shape) -> int:
     if not 1 <= len(tile_shape) <= 3:
-        raise TileModelError(f"Convolutions have 1 to 3 dimensions, tiles {tuple(tile_shape)}.")
+        raise TileModelError(
+            f"Convolutions have 1 to 3 dimensions, got tiles of shape {tuple(tile_shape)}."
+        )
     return len(tile_shape)
 
 
@@ -236,7 +240,7 @@ def _activation(name) -> nn.Module:
     if name not in ACTIVATIONS:
         raise TileModelError(f"activation must be one of {sorted(ACTIVATIONS)}, got {name!r}.")
     kind = ACTIVATIONS[name]
-    # In place where that can be: half the memory, and half the way through it.
+    # In place if possible, which halves memory and memory traffic.
     return kind(inplace=True) if kind in (nn.ReLU, nn.SiLU) else kind()
 
 
@@ -254,7 +258,7 @@ def _sizes(sizes, kernel, strides) -> list[int]:
 
 
 def _least_window(plan) -> int:
-    """Return the sites along an axis that leave one place behind all layers."""
+    """Return the number of sites along an axis that leave one position after all layers."""
     least = 1
     for _, kernel, strides in reversed(plan):
         least = (least - 1) * max(strides) + kernel
@@ -262,24 +266,24 @@ def _least_window(plan) -> int:
 
 
 def _fitted(window, focus) -> list[tuple[int, int, tuple[int, ...]]]:
-    """Return (filters, kernel, strides) of the layers that fit: as many as possible."""
-    (_, _, _, most_wide), (_, _, _, most_small) = _PAPER[1], _PAPER[3]
-    tried = [
+    """Return (filters, kernel, strides) of as many layers as fit."""
+    (_, _, _, max_wide), (_, _, _, max_small) = _PAPER[1], _PAPER[3]
+    candidates = [
         _stacked((_PAPER[0][3], wide, _PAPER[2][3], small), window, focus)
-        for small in range(most_small, -1, -1)
-        for wide in range(most_wide + 1)
+        for small in range(max_small, -1, -1)
+        for wide in range(max_wide + 1)
     ]
-    return max((layers for layers, sizes in tried if min(sizes) >= 1), key=len)
+    return max((layers for layers, sizes in candidates if min(sizes) >= 1), key=len)
 
 
 def _stacked(repeats, window, focus):
-    """Return the layers for numbers of each kind, and the size of the last map."""
-    sizes, left = list(window), list(focus)
+    """Return the layers for a number of repetitions of each kind, and the size of the last map."""
+    sizes, remaining = list(window), list(focus)
     layers = []
     for (filters, kernel, stride, _), repeat in zip(_PAPER, repeats, strict=True):
         for _ in range(repeat):
-            strides = [stride if f % stride == 0 else 1 for f in left]
-            left = [f // s for f, s in zip(left, strides, strict=True)]
+            strides = [stride if f % stride == 0 else 1 for f in remaining]
+            remaining = [f // s for f, s in zip(remaining, strides, strict=True)]
             sizes = _sizes(sizes, kernel, strides)
             layers.append((filters, kernel, tuple(strides)))
     return layers, sizes

@@ -17,7 +17,7 @@ NUMPY = {torch.float32: np.float32, torch.float64: np.float64}
 
 
 class _SparseSum(torch.autograd.Function):
-    """Multiply with a sparse matrix of scipy's, on the CPU: half the time of a dense product."""
+    """A product with a sparse matrix of scipy on the CPU, twice as fast as a dense one."""
 
     @staticmethod
     def forward(ctx, contributions, matrix):
@@ -31,15 +31,15 @@ class _SparseSum(torch.autograd.Function):
 
 @dataclass
 class TileBatch:
-    """The tiles of some samples, and how they add up to them.
+    """The tiles of a batch of samples, and their sum matrix.
 
     Attributes
     ----------
     tiles : Tensor of shape (n_tiles, ...)
-        What the network sees.
-    sums : csr_array of shape (n_samples, n_tiles), or tuple of three
-        How often each tile belongs to each sample; on a device, (samples, tiles, counts) of those
-        not zero.
+        Input of the network.
+    sums : csr_array of shape (n_samples, n_tiles), or tuple of Tensor
+        Number of times each tile occurs in each sample. On a device, the tuple (samples, tiles,
+        counts) of the nonzero entries.
     n_samples : int
     weights : Tensor of shape (n_samples, 1) or None
         Sample weights.
@@ -65,7 +65,7 @@ class TileBatch:
         return TileBatch(self.tiles.to(device), sums, self.n_samples, weights)
 
     def total(self, contributions: torch.Tensor) -> torch.Tensor:
-        """Sum contributions (n_tiles, n_outputs) over the samples: (n_samples, n_outputs)."""
+        """Sum contributions (n_tiles, n_outputs) over each sample, (n_samples, n_outputs)."""
         if not isinstance(self.sums, tuple):
             return _SparseSum.apply(contributions, self.sums)
         samples, tiles, counts = self.sums
@@ -75,21 +75,21 @@ class TileBatch:
 
 
 class TileSums(Dataset):
-    """Samples as sums over tiles, served in batches.
+    """Samples as sums over tiles, in batches.
 
-    Equal tiles are evaluated once: where the distinct tiles of all samples are no more than those
-    of one batch they are all evaluated at every step, from a tensor that is made once.
+    Equal tiles are evaluated once. If there are no more distinct tiles in all samples than tiles in
+    a batch, all of them are evaluated at every step, from a tensor that is created once.
 
     Parameters
     ----------
     tiles : Tiles
-        Of all samples, already condensed.
+        Tiles of all samples, already condensed.
     prepare : function
-        Turns an array of tiles into the input of the network.
+        Converts an array of tiles to the input of the network.
     y : ndarray of shape (n_samples, n_outputs)
     sample_weight : ndarray of shape (n_samples,) or None
     batch_size : int
-        Samples of a batch, to see whether a table pays.
+        Number of samples of a batch.
     dtype : torch.dtype
     """
 
@@ -113,7 +113,7 @@ class TileSums(Dataset):
         return len(self.y)
 
     def __getitem__(self, samples):
-        """Return (TileBatch, y) of one sample, or of a list of samples."""
+        """Return the TileBatch and y of one sample or of an array of samples."""
         index = np.atleast_1d(np.asarray(samples))
         rows = torch.from_numpy(index)
         tiles, sums = self._tiles_and_sums(index)
@@ -131,12 +131,12 @@ class TileSums(Dataset):
 
 @dataclass
 class BranchBatch:
-    """The tiles of some samples for each of several networks, whose sums are added.
+    """The tiles of a batch of samples for each of several networks.
 
     Attributes
     ----------
     branches : list of TileBatch
-        Of the same samples.
+        One for each network, of the same samples.
     """
 
     branches: list[TileBatch]
@@ -155,7 +155,7 @@ class BranchBatch:
 
 
 class BranchSums(Dataset):
-    """Samples as sums over the tiles of several terms, served in batches.
+    """Samples as sums over the tiles of several terms, in batches.
 
     Parameters
     ----------
@@ -170,13 +170,13 @@ class BranchSums(Dataset):
         return len(self.branches[0])
 
     def __getitem__(self, samples):
-        """Return (BranchBatch, y) of one sample, or of a list of samples."""
+        """Return the BranchBatch and y of one sample or of an array of samples."""
         pairs = [branch[samples] for branch in self.branches]
         return BranchBatch([batch for batch, _ in pairs]), pairs[0][1]
 
 
 def _narrow(matrix):
-    """Return the indices of a sparse matrix, in 32 bits where they fit: it is read every step."""
+    """Return the indices of a sparse matrix, in 32 bits if possible, to reduce memory traffic."""
     fits = max(*matrix.shape, matrix.nnz) <= np.iinfo(np.int32).max
     dtype = np.int32 if fits else np.int64
     return matrix.indices.astype(dtype), matrix.indptr.astype(dtype)
@@ -185,7 +185,7 @@ def _narrow(matrix):
 def network_input(tiles, has_channels, dtype=torch.float32, standardization=None) -> torch.Tensor:
     """Return tiles (n, *tile_shape) as a tensor (n, n_channels or 1, *window).
 
-    Tiles that are no windows, for which `has_channels` is None, keep their shape.
+    Tiles that are not windows, for which `has_channels` is None, keep their shape.
     """
     if standardization is None:
         return torch.from_numpy(module_input(tiles, has_channels, NUMPY[dtype]))

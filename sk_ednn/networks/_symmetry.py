@@ -1,4 +1,4 @@
-"""Symmetries of a problem, drawn at random for every batch of fields in training."""
+"""Random symmetry operations for data augmentation in training."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ SYMMETRIES = ("shift", "reflect", "rotate")
 
 
 class RandomSymmetry:
-    """Shift, reflect or rotate fields at random: what a total does not change under.
+    """Shift, reflect or rotate fields at random, without changing their totals.
 
-    The same operation is done to all fields that it is called with together. A periodic field
-    shifted by less than a focus is cut into other tiles, though its total is the same: the network
-    is taught what the tiling does not know.
+    All fields of a call are transformed by the same operation. A periodic field that is shifted by
+    less than a focus is cut into other tiles but has the same total. The network thus learns a
+    symmetry that the tiling breaks.
 
     Parameters
     ----------
@@ -22,37 +22,37 @@ class RandomSymmetry:
     tile_shape : tuple of int
         Shape of a tile, ``(*window[, n_channels])``.
     kinds : sequence of {"shift", "reflect", "rotate"}
-        "shift" is along periodic axes by whole sites below the focus; "reflect" along every grid
-        axis; "rotate" by a multiple of a quarter turn in every plane of the grid, so that fields,
-        focus and context must be equally long along all axes.
+        "shift" moves fields along periodic axes by fewer sites than the focus. "reflect" acts
+        along every grid axis. "rotate" turns fields by multiples of 90 degrees in every plane of
+        the grid; fields, focus and context must have equal lengths along all axes.
 
     Raises
     ------
     TileModelError
-        Where the tiling does not allow a symmetry.
+        If a symmetry does not suit the tiling.
     """
 
     def __init__(self, tiling, tile_shape, kinds):
         kinds = (kinds,) if isinstance(kinds, str) else tuple(kinds)
         unknown = [kind for kind in kinds if kind not in SYMMETRIES]
         if unknown:
-            raise TileModelError(f"Symmetries are among {SYMMETRIES}, got {unknown}.")
+            raise TileModelError(f"symmetries must be among {SYMMETRIES}, got {unknown}.")
         self.focus = tiling.focus_shape(tuple(tile_shape))
         window = tuple(tile_shape[: len(self.focus)])
         self.kinds = kinds
         if "shift" in kinds and tiling.boundary != "periodic":
             raise TileModelError(
-                f"A field with boundary={tiling.boundary!r} has ends, and is another field when it "
-                "is shifted: leave 'shift' out."
+                f"A field with boundary={tiling.boundary!r} has ends and changes when it is "
+                "shifted. Leave out 'shift'."
             )
         if "rotate" in kinds and (len(set(self.focus)) > 1 or len(set(window)) > 1):
             raise TileModelError(
-                f"Tiles of focus {self.focus} and window {window} do not look the same when they "
-                "are rotated: leave 'rotate' out, or make them equally long along all axes."
+                f"Tiles with focus {self.focus} and window {window} change their shape when they "
+                "are rotated. Leave out 'rotate', or make them equally long along all axes."
             )
 
     def __call__(self, fields):
-        """Return fields of shape (n, n_channels, *grid), all changed in one way."""
+        """Apply one random operation to all fields, of shape (n, n_channels, *grid)."""
         axes = range(2, fields.ndim)
         if "shift" in self.kinds:
             shifts = [int(torch.randint(f, ())) for f in self.focus]
@@ -63,8 +63,8 @@ class RandomSymmetry:
         if "rotate" in self.kinds:
             if len(set(fields.shape[2:])) > 1:
                 raise TileModelError(
-                    f"Fields of shape {tuple(fields.shape[2:])} have another shape when they are "
-                    "rotated: leave 'rotate' out of the symmetries."
+                    f"Fields of shape {tuple(fields.shape[2:])} change their shape when they are "
+                    "rotated. Leave out 'rotate' from symmetries."
                 )
             for axis in range(3, fields.ndim):
                 fields = torch.rot90(fields, int(torch.randint(4, ())), (2, axis))

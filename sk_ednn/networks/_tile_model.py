@@ -24,23 +24,23 @@ from ._standardize import Standardization
 from ._sum import network_input
 from ._trial import explained
 
-# Numbers in a batch of tiles; small enough that the layers' outputs stay near the caches.
+# Numbers in a batch of tiles, chosen so that most layer outputs fit in the processor's caches.
 _BATCH_NUMBERS = 1 << 18
 
 
 @stored("NetworkTileModel")
 @dataclass(frozen=True, eq=False)
 class NetworkTileModel(AbstractTileModel):
-    """A fitted skorch net and how tiles are handed to it.
+    """A fitted skorch net applied to tiles.
 
     Attributes
     ----------
     positive : bool, default=False
-        Whether the network's output goes through softplus, so that no contribution is negative.
+        Whether a softplus is applied to the network's output, so that contributions are positive.
     precision : {"float32", "bfloat16", "float64"}, default="float32"
-        Of the network.
+        Precision of the network.
     standardization : Standardization or None, default=None
-        Applied to tiles before the network sees them. None where it sees them as they are.
+        Standardisation of the network's input. None for unscaled tiles.
     """
 
     positive: bool = False
@@ -62,23 +62,23 @@ class NetworkTileModel(AbstractTileModel):
         return checked_outputs(np.concatenate(parts), len(tiles), self.n_outputs, net)
 
     def input_gradient(self, tiles, output=0) -> np.ndarray:
-        """Return the derivative of each contribution with respect to its tile.
+        """Return the gradient of each contribution with respect to its tile.
 
         Parameters
         ----------
         tiles : ndarray of shape (n_tiles, *tile_shape)
         output : int, default=0
-            Which output of the network.
+            Index of the output to differentiate.
 
         Returns
         -------
         ndarray of shape (n_tiles, *tile_shape), float64
-            In units of y per unit of the field; without the baseline, which is linear.
+            In units of y per unit of the field, without the baseline, which is linear.
 
         Raises
         ------
         TileModelError
-            Where transformers stand before the network.
+            If the network is behind transformers.
         """
         scale = float(np.broadcast_to(self.scale, (self.n_outputs,))[output])
         parts = []
@@ -99,13 +99,13 @@ class NetworkTileModel(AbstractTileModel):
 
     @property
     def has_embedding(self) -> bool:
-        """Whether the network sees the tiles themselves: then its last features are known."""
+        """Whether the network sees tiles directly rather than through transformers."""
         return not hasattr(self.estimator, "steps")
 
     has_input_gradient = has_embedding
 
     def embedding(self, tiles) -> np.ndarray:
-        """Return what the network's last layer with weights is given: its own features of tiles.
+        """Return the input of the network's last layer with weights.
 
         Parameters
         ----------
@@ -118,23 +118,23 @@ class NetworkTileModel(AbstractTileModel):
         Raises
         ------
         TileModelError
-            Where transformers stand before the network.
+            If the network is behind transformers.
         """
-        module, seen = self._eval_module(), []
+        module, layer_inputs = self._eval_module(), []
         layers = [
             m for m in module.modules() if next(m.parameters(recurse=False), None) is not None
         ]
         hooks = [
-            layer.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+            layer.register_forward_pre_hook(lambda _, inputs: layer_inputs.append(inputs[0]))
             for layer in layers
         ]
         parts = []
         try:
             with torch.no_grad():
                 for x in self._batches(self._inputs(tiles)):
-                    seen.clear()
+                    layer_inputs.clear()
                     module(x.to(self.estimator.device))
-                    parts.append(seen[-1].reshape(len(x), -1).cpu().numpy())
+                    parts.append(layer_inputs[-1].reshape(len(x), -1).cpu().numpy())
         finally:
             for hook in hooks:
                 hook.remove()
@@ -146,8 +146,8 @@ class NetworkTileModel(AbstractTileModel):
     def _eval_module(self):
         if hasattr(self.estimator, "steps"):
             raise TileModelError(
-                "Transformers before the network hide it from its tiles: its gradient and its "
-                "hidden layers are known for networks that are given the tiles themselves."
+                "Gradients and embeddings need a network that sees the tiles, but here it is "
+                "behind transformers. Make the transformations part of the network."
             )
         return self.estimator.module_.eval()
 
@@ -157,7 +157,7 @@ class NetworkTileModel(AbstractTileModel):
         )
 
     def _batches(self, inputs):
-        """Yield the network's input in batches that stay near the caches."""
+        """Yield the network's input in batches, most of which fit in the processor's caches."""
         if "laid out" not in self._cache:
             self._cache["laid out"] = lay_out(self._net.module_, inputs.shape[1:])
         n_batch = int(np.clip(_BATCH_NUMBERS // inputs[0].numel(), 16, 8192))
@@ -183,7 +183,7 @@ class NetworkTileModel(AbstractTileModel):
         return torch.nn.functional.softplus(out) if self.positive else out
 
     def has_dense_form(self, tiling) -> bool:
-        """Tell whether the network can run over whole regions of fields; see `dense_form`."""
+        """Return True if the network has an exact dense form; see `dense_form`."""
         if not tiling.is_grid:
             return False
         try:
@@ -193,23 +193,23 @@ class NetworkTileModel(AbstractTileModel):
         return True
 
     def dense_form(self, tiling) -> DenseForm:
-        """Return the network's dense form, once it has been seen to agree with the tiled one.
+        """Return the dense form of the network, after a trial that it agrees with the tiled form.
 
         Parameters
         ----------
         tiling : GridTiling
-            That the model was fitted with.
+            The tiling of the fit.
 
         Raises
         ------
         NotConvolutional
-            Saying which layer forbids it.
+            If there is none; the message names the layer.
         """
         if "dense" not in self._cache:
             try:
                 self._cache["dense"] = self._as_convolution(tiling)
             except NotConvolutional as error:
-                # The reason alone: an exception grows by a traceback each time it is raised.
+                # Only the message is cached, because an exception would accumulate tracebacks.
                 self._cache["dense"] = str(error)
         dense = self._cache["dense"]
         if isinstance(dense, str):
@@ -222,7 +222,7 @@ class NetworkTileModel(AbstractTileModel):
         Parameters
         ----------
         padded : ndarray of shape (n_samples, *padded[, n_channels])
-            Fields with their context around them.
+            Fields with their context; see `GridTiling.padded`.
         tiling : GridTiling
 
         Returns
@@ -239,7 +239,7 @@ class NetworkTileModel(AbstractTileModel):
         return checked_outputs(out, len(out), self.n_outputs, self.estimator) * self.scale
 
     def gradient(self, tiling, fields) -> list[np.ndarray]:
-        """Return the derivative of each total with respect to its field.
+        """Return the gradient of each total with respect to its field.
 
         Parameters
         ----------
@@ -249,31 +249,31 @@ class NetworkTileModel(AbstractTileModel):
         Returns
         -------
         list of ndarray of shape (n, *field_shape), float64
-            One for each stack, the baseline's included.
+            One for each stack, including the baseline.
         """
         if hasattr(self.estimator, "steps"):
             raise TileModelError(
-                "Transformers before the network cannot be differentiated: put what they do into "
-                "the network."
+                "The transformers before the network cannot be differentiated. Make the "
+                "transformations part of the network."
             )
         if not tiling.is_grid:
             return super().gradient(tiling, fields)
         axis = tiling.channel_axis
         parts = []
         for stack in fields.stacks:
-            slopes = np.zeros(stack.values.shape)
+            gradients = np.zeros(stack.values.shape)
             if self.baseline is not None:
-                slopes += self.baseline.gradient(tiling, stack.values.shape[1:])
+                gradients += self.baseline.gradient(tiling, stack.values.shape[1:])
             for k, values in enumerate(stack.values):
-                slope = self._network_total_and_gradient(tiling, values)[1].numpy()
-                slopes[k] += from_channels_first(slope, axis)
-            parts.append(slopes)
+                gradient = self._network_total_and_gradient(tiling, values)[1].numpy()
+                gradients[k] += from_channels_first(gradient, axis)
+            parts.append(gradients)
         return parts
 
     def total_and_gradient(self, tiling, values, gradient=True):
-        """Return the total of one field and its derivative, in one pass and with few checks.
+        """Return the total of one field and its gradient, in one pass and with few checks.
 
-        For simulations, which ask for one field after another of the same shape.
+        For simulations, which evaluate many fields of the same shape.
 
         Parameters
         ----------
@@ -281,43 +281,41 @@ class NetworkTileModel(AbstractTileModel):
         values : ndarray of shape field_shape
             A field that suits the tiling.
         gradient : bool, default=True
-            Whether the derivative is wanted. The total is the same.
+            Whether to compute the gradient. The total does not depend on it.
 
         Returns
         -------
         total : float
         gradient : ndarray of shape field_shape, float64, or None
         """
-        total, slope = self._network_total_and_gradient(tiling, values, gradient)
-        axis, shape = tiling.channel_axis, values.shape
-        if self.baseline is None:
-            of_baseline = 0.0
-        else:
-            # Linear in the field: the size is what is left of it where there is nothing.
+        total, of_network = self._network_total_and_gradient(tiling, values, gradient)
+        shape, of_baseline = values.shape, 0.0
+        if self.baseline is not None:
+            # The baseline is affine in the field, with a constant proportional to the size.
             key = ("baseline", shape)
             if key not in self._cache:
                 self._cache[key] = self.baseline.gradient(tiling, shape)
             of_baseline = self._cache[key]
-            total += float(self.baseline.coefficients[0, 0]) * self._focus_sites(tiling, shape)
-            # Not a product of BLAS: its threads keep turning for a while after it, in the way of
-            # the network's, which then take twice as long.
+            total += float(self.baseline.coefficients[0, 0]) * self._n_focus_sites(tiling, shape)
+            # Not a BLAS product, whose threads spin for a while afterwards and would slow down
+            # those of the network by a factor of two.
             total += float((of_baseline * values).sum())
         if not np.isfinite(total):
             raise TileModelError(
-                f"The network returned {total} for a field of shape {shape}. Look at its training, "
-                "or at the field it was given."
+                f"The network returned {total} for a field of shape {shape}. Check its training "
+                "and the field."
             )
-        if slope is None:
+        if of_network is None:
             return total, None
-        slope = slope.numpy()
-        return total, from_channels_first(slope, axis) + of_baseline
+        return total, from_channels_first(of_network.numpy(), tiling.channel_axis) + of_baseline
 
-    def _focus_sites(self, tiling, shape) -> int:
+    def _n_focus_sites(self, tiling, shape) -> int:
+        """Return the number of sites of all foci of a field."""
         n_sites = int(np.prod(tiling.focus_shape(self.tile_shape)))
         return n_sites * int(np.prod(tiling.tile_grid(shape)))
 
     def _network_total_and_gradient(self, tiling, values, gradient=True):
-        """Return the total and its derivative (n_channels, *grid) of the network alone."""
+        """Return the total and its gradient (n_channels, *grid) without the baseline."""
         module = self.estimator.module_.eval()
         if "sums" not in self._cache:
             self._cache["sums"] = SumOverTiles(
@@ -328,19 +326,19 @@ class NetworkTileModel(AbstractTileModel):
         leaf = field_input(values[None], tiling.channel_axis, exact)
         leaf = on_device(leaf, self.estimator.device).requires_grad_(gradient)
         with torch.set_grad_enabled(gradient), self._autocast(), explained(leaf):
-            # Contributions are rounded, their sum is not.
+            # Contributions are in the precision of the network, their sum is in float64.
             total = network(leaf, finish=lambda out: self._finish(out).double()).sum()
         if not gradient:
             return float(total) * scale, None
         with explained(leaf):
-            (slope,) = torch.autograd.grad(total, leaf)
-        return float(total.detach()) * scale, slope[0].double().cpu() * scale
+            (of_field,) = torch.autograd.grad(total, leaf)
+        return float(total.detach()) * scale, of_field[0].double().cpu() * scale
 
     def with_precision(self, precision) -> NetworkTileModel:
-        """Return the same network with its weights in "float32" or "float64"."""
+        """Return a copy of the network with weights in "float32" or "float64"."""
         if hasattr(self.estimator, "steps"):
             raise TileModelError(
-                "Transformers before the network compute in a precision of their own; fit with "
+                "The precision of a network behind transformers cannot be changed. Fit with "
                 "GradientSolver(precision=...) instead."
             )
         net = deepcopy(self.estimator)
@@ -349,7 +347,7 @@ class NetworkTileModel(AbstractTileModel):
 
     def _as_convolution(self, tiling) -> DenseForm:
         if hasattr(self.estimator, "steps"):
-            raise NotConvolutional("Transformers before the network see tiles one by one.")
+            raise NotConvolutional("The transformers before the network need separate tiles.")
         module = self.estimator.module_
         training = module.training
         try:
@@ -358,7 +356,7 @@ class NetworkTileModel(AbstractTileModel):
             module.train(training)
 
     def _content(self) -> dict:
-        # Of the net the module alone: its history holds times, and its optimiser what is past.
+        # Only the module of the net, because predictions do not depend on history and optimizer.
         content = self.__getstate__()
         steps, net = front_and_last(content.pop("estimator"))
         layers = {
@@ -372,9 +370,9 @@ class NetworkTileModel(AbstractTileModel):
         return {}
 
     def __getstate__(self):
-        """Leave out the dense form, which is made again when it is needed."""
+        """Return the state without the cache."""
         return {name: value for name, value in self.__dict__.items() if name != "_cache"}
 
     def __setstate__(self, state):
-        """Restore what `__getstate__` kept."""
+        """Restore the state."""
         self.__dict__.update(state)

@@ -1,4 +1,4 @@
-"""Try a network on a few tiles before it is trained; explain the errors that torch raises."""
+"""Trial runs of networks on a few tiles, and translation of torch's errors."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from ..exceptions import TileModelError
 
-# Operations that depend on exact values, not on order or differences alone.
-_OF_VALUES = {
+# Operations whose results depend on exact values, not only on order or differences.
+_VALUE_DEPENDENT = {
     getattr(torch.ops.aten, name)
     for name in (
         "bucketize", "ceil", "eq", "floor", "floor_divide", "fmod", "frac", "ne", "remainder",
@@ -24,22 +24,22 @@ _CASTS = {torch.ops.aten._to_copy, torch.ops.aten.copy_}
 
 
 class LabelWatch(TorchDispatchMode):
-    """Note whether floating-point numbers are turned into integers, or compared for equality."""
+    """Detect whether floats are converted to integers, rounded, or compared for equality."""
 
     labels = False
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         out = func(*args, **(kwargs or {}))
         floats = any(isinstance(a, torch.Tensor) and a.is_floating_point() for a in args)
-        if floats and func.overloadpacket in _OF_VALUES:
-            self.labels |= not _asks_if_finite(args)
+        if floats and func.overloadpacket in _VALUE_DEPENDENT:
+            self.labels |= not _is_isfinite(args)
         elif floats and func.overloadpacket in _CASTS and not out.is_floating_point():
             self.labels = True
         return out
 
 
-def _asks_if_finite(args) -> bool:
-    """Tell whether a comparison is one of those that ``torch.isfinite`` is made of."""
+def _is_isfinite(args) -> bool:
+    """Return True for the comparisons that ``torch.isfinite`` consists of."""
     if len(args) != 2:
         return False
     first, other = args
@@ -47,11 +47,10 @@ def _asks_if_finite(args) -> bool:
 
 
 def reads_labels(network, module, tiles) -> bool:
-    """Run a network on a few tiles; tell whether it takes their numbers for labels.
+    """Run a network on a few tiles; return True if it treats their values as labels.
 
-    It does where it looks them up (``nn.Embedding``, ``one_hot``, indexing), rounds them or
-    compares them for equality: any of these needs the numbers as they are. Layers whose size is
-    left to their first input get their weights.
+    It does if it looks them up (``nn.Embedding``, ``one_hot``, indexing), rounds them, or compares
+    them for equality. Lazy layers are initialised by the run.
 
     Parameters
     ----------
@@ -59,12 +58,12 @@ def reads_labels(network, module, tiles) -> bool:
         Called with tiles: the module, or a function that calls it.
     module : torch.nn.Module
     tiles : Tensor of shape (n_tiles, n_channels, *window)
-        As they are in the data.
+        Unscaled tiles.
 
     Raises
     ------
     TileModelError
-        Where the network cannot take tiles of this shape or type.
+        If the network does not accept tiles of this shape or dtype.
     """
     watch = LabelWatch()
     tried(network, module, tiles, watch)
@@ -72,7 +71,7 @@ def reads_labels(network, module, tiles) -> bool:
 
 
 def tried(network, module, tiles, watch) -> None:
-    """Run a network on a few tiles under a watch; see `reads_labels`."""
+    """Run a network on a few tiles within a context `watch`; see `reads_labels`."""
     training = module.training
     module.eval()
     try:
@@ -87,18 +86,18 @@ def tried(network, module, tiles, watch) -> None:
 
 
 def is_uninitialised(module) -> bool:
-    """Tell whether layers of a module wait for their first input to know their size."""
+    """Return True if a module has lazy layers that are not initialised yet."""
     return any(map(is_lazy, (*module.parameters(), *module.buffers())))
 
 
 @contextmanager
 def explained(*inputs):
-    """Turn errors of torch that do not say what to do into ones that do.
+    """Translate errors of torch into ones that name a remedy.
 
     Parameters
     ----------
     *inputs : Tensor
-        Inputs of the network within the block.
+        Inputs of the network within the context.
     """
     try:
         yield
@@ -112,34 +111,35 @@ def explained(*inputs):
 def _explanation(error, inputs) -> str | None:
     if "scalar types: Long, Int" in error:
         return (
-            "A layer such as nn.Embedding looks up integers, and networks are given floats: turn "
-            "them into integers before that layer, as by x.long() in the module's forward. Fields "
-            "of such a network are not standardised."
+            "A layer such as nn.Embedding looks up integers, but the input of networks is floats. "
+            "Convert it to integers before that layer, for example with x.long() in the module's "
+            "forward. Such networks see fields that are not standardised."
         )
     if "index out of range in self" in error or "Class values must be" in error:
         least = min(float(x.min()) for x in inputs)
         largest = max(float(x.max()) for x in inputs)
         return (
-            f"The network looks up labels that it has no entry for ({error}): the fields hold "
-            f"numbers from {least:g} to {largest:g}. nn.Embedding(n, ...) and one_hot(x, n) take "
+            f"The network looks up labels for which it has no entry ({error}). The fields contain "
+            f"numbers from {least:g} to {largest:g}. nn.Embedding(n, ...) and one_hot(x, n) accept "
             "0 to n - 1; beyond a boundary of zeros the label is 0."
         )
     if "Expected more than 1 value per channel" in error:
         return (
-            "Batch normalisation needs more than one value per channel, and a batch held a single "
-            "tile. Take a larger batch_size, leave out an incomplete last batch "
-            "(iterator_train__drop_last=True of a skorch net), make the focus smaller, or use "
-            "another normalisation, such as nn.LayerNorm."
+            "Batch normalisation needs more than one value per channel, but a batch contained a "
+            "single tile. Use a larger batch_size, drop an incomplete last batch "
+            "(iterator_train__drop_last=True of a skorch net), use a smaller focus, or use another "
+            "normalisation, such as nn.LayerNorm."
         )
     if "same dtype" in error or "expected scalar type" in error or "should be the same" in error:
         return (
-            f"The network computes in more than one precision ({error}); it is given "
-            f"{' and '.join(sorted({str(x.dtype) for x in inputs}))}. Let all its parts have one."
+            f"The network computes in more than one precision ({error}); its input is "
+            f"{' and '.join(sorted({str(x.dtype) for x in inputs}))}. Use one precision in all of "
+            "its parts."
         )
     if "does not require grad and" in error or "have been used in the graph" in error:
         return (
-            "The network's output has no derivative with respect to its input, such as one that "
-            "looks its numbers up as labels."
+            "The network's output has no gradient with respect to its input, for example because "
+            "it looks up labels."
         )
     return None
 
@@ -147,24 +147,24 @@ def _explanation(error, inputs) -> str | None:
 def cannot_take(input_shape, error) -> TileModelError:
     """Return the error for a network that fails on tiles of some shape."""
     return TileModelError(
-        f"The network cannot take a tile of shape {tuple(input_shape)}, channels first: {error}. "
-        "Along each axis a tile is focus + 2 * context long; make the network's inputs as many, or "
-        "let it be a class that takes tile_shape."
+        f"The network does not accept a tile of shape {tuple(input_shape)}, channels first: "
+        f"{error}. Tiles have focus + 2 * context sites along each axis. Change the inputs of the "
+        "network accordingly, or pass a module class with a parameter tile_shape."
     )
 
 
 def out_of_memory(error) -> bool:
-    """Tell whether an error of torch says that memory ran out, on any device."""
+    """Return True for errors of torch that report a lack of memory, on any device."""
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
 def require_real(module: nn.Module) -> None:
-    """Raise where a module has complex weights, which have no place in a precision."""
+    """Raise TileModelError if a module has complex weights."""
     for name, weights in (*module.named_parameters(), *module.named_buffers()):
         if weights.is_complex():
             raise TileModelError(
-                f"The network has complex weights ({name}: {weights.dtype}). Networks are trained "
-                "in float32 or float64: hold real and imaginary parts apart."
+                f"The network has complex weights ({name}: {weights.dtype}), but networks are "
+                "trained in float32 or float64. Store real and imaginary parts separately."
             )
 
 
@@ -174,30 +174,30 @@ def precision_of(module: nn.Module) -> str:
     Raises
     ------
     TileModelError
-        Where they are of several precisions, or of one that is not trained in.
+        If they have several precisions, or one that training does not support.
     """
     require_real(module)
     names: dict[torch.dtype, str] = {}
     for name, weights in (*module.named_parameters(), *module.named_buffers()):
         if weights.is_floating_point():
             names.setdefault(weights.dtype, name)
-    kinds = {str(dtype).removeprefix("torch."): name for dtype, name in names.items()}
-    if len(kinds) > 1:
-        found = " and ".join(f"{kind} ({name})" for kind, name in sorted(kinds.items()))
+    by_dtype = {str(dtype).removeprefix("torch."): name for dtype, name in names.items()}
+    if len(by_dtype) > 1:
+        dtypes = " and ".join(f"{dtype} ({name})" for dtype, name in sorted(by_dtype.items()))
         raise TileModelError(
-            f"The network has weights in {found}. Call its .float() or .double(), or set precision "
-            "of GradientSolver."
+            f"The network has weights in {dtypes}. Call its .float() or .double(), or set "
+            "precision of GradientSolver."
         )
-    (kind,) = kinds or ("float32",)
-    if kind in ("float16", "bfloat16"):
+    (dtype,) = by_dtype or ("float32",)
+    if dtype in ("float16", "bfloat16"):
         raise TileModelError(
-            f"The network has weights in {kind} ({kinds[kind]}), which round small steps of the "
-            "optimizer away. Call its .float(); with GradientSolver(precision='bfloat16') layers "
-            "then compute in bfloat16, and weights stay in float32."
+            f"The network has weights in {dtype} ({by_dtype[dtype]}), in which small steps of the "
+            "optimizer are lost to rounding. Call its .float(). For layers that compute in "
+            "bfloat16 with weights in float32, set GradientSolver(precision='bfloat16')."
         )
-    if kind not in ("float32", "float64"):
+    if dtype not in ("float32", "float64"):
         raise TileModelError(
-            f"The network has weights in {kind} ({kinds[kind]}). Networks are trained in float32 "
-            "or float64: call its .float() or .double()."
+            f"The network has weights in {dtype} ({by_dtype[dtype]}), but networks are trained in "
+            "float32 or float64. Call its .float() or .double()."
         )
-    return kind
+    return dtype

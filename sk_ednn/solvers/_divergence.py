@@ -1,6 +1,6 @@
-"""Warn where a training went wrong without an error: by long steps, or a loss above a constant's.
+"""Warnings of trainings that fail without an error.
 
-A network whose weights blew up and came to rest looks like any other that was fitted.
+A network whose weights diverged and then remained constant looks like any other fitted network.
 """
 
 from __future__ import annotations
@@ -13,13 +13,15 @@ import numpy as np
 import torch
 from skorch.callbacks import EarlyStopping
 
-# How many times the loss of the mean, counted from that of the truth, is far above it: of squared
-# errors, where they are more than twice as large.
+from .._utils.stacklevel import outside_package
+
+# Factor by which the loss, less that of the true totals, must exceed that of the mean: for squared
+# errors, the error is then twice as large.
 _FAR_ABOVE = 4.0
 
 
 def warn_of_summed_losses(net) -> None:
-    """Warn where a net's criterion adds up the losses of a batch, which lengthens its steps.
+    """Warn if the criterion of a net sums the losses of a batch, which makes steps larger.
 
     Parameters
     ----------
@@ -30,21 +32,21 @@ def warn_of_summed_losses(net) -> None:
         return
     size = "all samples" if net.batch_size == -1 else f"batch_size={net.batch_size}"
     warnings.warn(
-        "The criterion adds up the losses of a batch (reduction='sum'), so that its gradient grows "
-        f"with {size}, and lr={net.lr:g} may be too long a step. Set criterion__reduction='mean' "
-        "of the net: it has the same minimum, at steps that do not hang on the size of a batch.",
+        "The criterion sums the losses of a batch (reduction='sum'), so that its gradient grows "
+        f"with {size}, and lr={net.lr:g} may be too large. Set criterion__reduction='mean' of the "
+        "net, which has the same minimum with steps that do not depend on the size of a batch.",
         UserWarning,
-        stacklevel=5,
+        stacklevel=outside_package(),
     )
 
 
 def warn_of_divergence(net, sums) -> None:
-    """Warn where the training of a net on sums ended far above the loss of predicting the mean.
+    """Warn if a training ended with a much larger loss than that of predicting the mean.
 
     Parameters
     ----------
     net : NeuralNet
-        While it is one that is trained on sums.
+        Within `trained_on_sums`.
     sums : Dataset
         All samples, with ``y`` and ``weights``.
     """
@@ -59,46 +61,47 @@ def warn_of_divergence(net, sums) -> None:
     weights = sums.weights
     mean = sums.y.mean(0) if weights is None else (weights * sums.y).sum(0) / weights.sum()
     try:
-        of_mean = _loss(net, mean.expand_as(sums.y), sums)
-        of_truth = _loss(net, sums.y, sums)
-    except Exception:  # of a criterion that compares something else than numbers: nothing is known
+        loss_of_mean = _loss(net, mean.expand_as(sums.y), sums)
+        loss_of_truth = _loss(net, sums.y, sums)
+    except Exception:  # a custom criterion may not accept these arguments
         return
     if getattr(net.criterion_, "reduction", None) == "sum":
         sizes = np.array([batch.get("train_batch_size", 0) for batch in row["batches"]], float)
         share = (sizes**2).sum() / max(sizes.sum(), 1.0) / len(sums.y)
-        of_mean, of_truth = of_mean * share, of_truth * share
+        loss_of_mean, loss_of_truth = loss_of_mean * share, loss_of_truth * share
     learns_gradients = getattr(sums, "gradients", None) is not None
-    if learns_gradients and _is_far_above(row["train_loss"], of_mean, of_truth):
-        of_mean += net.solver_.gradient_weight(len(rows) - 1)  # that of no gradient at all
-    warn_above_mean(row["train_loss"], of_mean, of_truth, type(net.module_).__name__, net.lr)
+    if learns_gradients and _is_far_above(row["train_loss"], loss_of_mean, loss_of_truth):
+        loss_of_mean += net.solver_.gradient_weight(len(rows) - 1)  # the loss of gradients of 0
+    name = type(net.module_).__name__
+    warn_above_mean(row["train_loss"], loss_of_mean, loss_of_truth, name, net.lr)
 
 
-def warn_above_mean(loss, of_mean, of_truth, name, lr) -> None:
-    """Warn where a loss is far above that of predicting the mean of the totals.
+def warn_above_mean(loss, loss_of_mean, loss_of_truth, name, lr) -> None:
+    """Warn if a loss is much larger than that of predicting the mean of the totals.
 
     Parameters
     ----------
-    loss, of_mean, of_truth : float
-        Of the fitted network, of a constant, and of predictions without an error.
+    loss, loss_of_mean, loss_of_truth : float
+        Losses of the fitted network, of the mean, and of the true totals.
     name : str
-        Of the network.
+        Name of the network.
     lr : float
     """
-    if not _is_far_above(loss, of_mean, of_truth):
+    if not _is_far_above(loss, loss_of_mean, loss_of_truth):
         return
     warnings.warn(
-        f"The training of {name} ended with a loss of {loss:.3g}, where predicting the mean of the "
-        f"totals has {of_mean:.3g}: it has learned nothing, and may have diverged. Lower the "
-        f"learning rate (now {lr:g}), clip gradients (skorch.callbacks.GradientNormClipping, or "
-        "max_norm of GradientSolver), or train longer.",
+        f"The training of {name} ended with a loss of {loss:.3g}, but predicting the mean of the "
+        f"totals has a loss of {loss_of_mean:.3g}. The network has learned nothing and may have "
+        f"diverged. Lower the learning rate (now {lr:g}), clip gradients "
+        "(skorch.callbacks.GradientNormClipping, or max_norm of GradientSolver), or train longer.",
         UserWarning,
-        stacklevel=6,
+        stacklevel=outside_package(),
     )
 
 
-def _is_far_above(loss, of_mean, of_truth) -> bool:
-    worth = of_mean - of_truth
-    return worth > 0 and math.isfinite(worth) and loss - of_truth > _FAR_ABOVE * worth
+def _is_far_above(loss, loss_of_mean, loss_of_truth) -> bool:
+    excess = loss_of_mean - loss_of_truth
+    return excess > 0 and math.isfinite(excess) and loss - loss_of_truth > _FAR_ABOVE * excess
 
 
 def _loss(net, predicted, sums) -> float:

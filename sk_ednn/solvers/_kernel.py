@@ -18,6 +18,7 @@ from sklearn.kernel_ridge import KernelRidge
 from sklearn.metrics.pairwise import pairwise_kernels
 
 from .._utils.memory import require_memory
+from .._utils.stacklevel import outside_package
 from .._utils.steps import dense
 from .._utils.stored import stored
 from ..exceptions import TileModelError
@@ -105,7 +106,7 @@ class KernelSolver(AbstractSolver):
                 "make_pipeline(StandardScaler(), PolynomialFeatures(3), Ridge(1e-6)) or "
                 "make_pipeline(Nystroem(n_components=1000), Ridge(1e-6)).",
                 EfficiencyWarning,
-                stacklevel=3,
+                stacklevel=outside_package(),
             )
         if problem.y.shape[0] <= n_distinct:
             coefficients = self._fit_dual(problem, kernels, functions, models[0])

@@ -19,6 +19,7 @@ from sklearn.neural_network import MLPRegressor
 from sklearn.neural_network._stochastic_optimizers import AdamOptimizer, SGDOptimizer
 from sklearn.utils import check_random_state, gen_batches, shuffle
 
+from .._utils.stacklevel import outside_package
 from .._utils.steps import dense
 from ..exceptions import TileModelError
 from ..networks import Standardization, TileSums
@@ -61,7 +62,10 @@ def fit_perceptron(problem: SumProblem, scale, share, random_state, standardize=
     n_samples = len(problem.y)
     size = min(200, n_samples) if model.batch_size == "auto" else int(model.batch_size)
     if not 1 <= size <= n_samples:
-        warnings.warn(f"batch_size={size} is clipped to the {n_samples} samples.", stacklevel=2)
+        warnings.warn(
+            f"batch_size={size} is clipped to the {n_samples} samples.",
+            stacklevel=outside_package(),
+        )
         size = int(np.clip(size, 1, n_samples))
     if model.solver == "lbfgs":
         size = n_samples
@@ -89,7 +93,7 @@ def fit_perceptron(problem: SumProblem, scale, share, random_state, standardize=
         except KeyboardInterrupt:  # the best parameters so far are kept
             if training.best_parameters is None:
                 raise
-            warnings.warn("Training interrupted by user.", stacklevel=2)
+            warnings.warn("Training interrupted by user.", stacklevel=outside_package())
         else:
             if not model.early_stopping:
                 training.best_parameters = None
@@ -208,7 +212,9 @@ class _Training:
             },
         )
         if result.status != 0:
-            warnings.warn(f"lbfgs did not converge: {result.message}", ConvergenceWarning, 2)
+            warnings.warn(
+                f"lbfgs did not converge: {result.message}", ConvergenceWarning, outside_package()
+            )
         self._unpack(result.x, sizes)
         self.model.n_iter_, self.model.loss_ = result.nit, result.fun
 
@@ -270,7 +276,7 @@ class _Training:
                 f"Stochastic Optimizer: Maximum iterations ({model.max_iter}) reached and the "
                 "optimization hasn't converged yet.",
                 ConvergenceWarning,
-                stacklevel=2,
+                stacklevel=outside_package(),
             )
         model.best_loss_ = None if model.early_stopping else best
         model.best_validation_score_ = -best if model.early_stopping else None
@@ -298,7 +304,7 @@ class _Training:
         return r2_score(y.numpy(), predicted, sample_weight=weights)
 
     def warn_of_divergence(self):
-        """Warn where the loss ended far above that of predicting the mean of the totals."""
+        """Warn if the final loss is much larger than that of predicting the mean of the totals."""
         if self.poisson:
             return
         y, weights = self.sums.y, self.sums.weights

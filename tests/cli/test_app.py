@@ -182,7 +182,7 @@ BAD = {
     "fit small.npz --baseline all": "--baseline must be one of size, content, none; got 'all'.",
     "fit small.npz --channel-axis 5": "channel_axis=5 needs a field with that axis",
     "fit small.npz --model magic": "--model must be one of auto, kernel, ",
-    "fit small.npz -o nowhere/model.ednn": "There is no folder nowhere to write model.ednn in",
+    "fit small.npz -o nowhere/model.ednn": "The folder nowhere for model.ednn does not exist",
     "fit small.npz -o .": ". is a folder",
     "predict nowhere.ednn X.npy": "nowhere.ednn does not exist.",
     "predict broken.ednn X.npy": "broken.ednn cannot be read: it is no model file.",
@@ -199,7 +199,7 @@ BAD = {
     "predict model.ednn y.npy": "y.npy must hold fields",
     "predict model.ednn nan_X.npy": "nan_X.npy holds NaN or infinity, first at [3, 2, 1].",
     "predict model.ednn X.npy -o out.txt": "--output must end in .csv, .npy, .npz, got out.txt.",
-    "predict model.ednn X.npy -o nowhere/out.npy": "There is no folder nowhere to write out.npy in",
+    "predict model.ednn X.npy -o nowhere/out.npy": "The folder nowhere for out.npy does not exist",
     "predict model.ednn X.npy --contributions": "--contributions needs --output",
     "predict model.ednn X.npy -o a.npy --contributions": "--contributions needs --output",
 }

@@ -224,7 +224,7 @@ def test_files_that_cannot_be_read_or_written(run, folder):
     lines = {
         "fit small.npz --config nowhere.yaml": "error: nowhere.yaml does not exist.",
         "fit small.npz --config .": "error: ",
-        "fit small.npz --save-config nowhere/a.yaml": "error: There is no folder nowhere to write",
+        "fit small.npz --save-config nowhere/a.yaml": "error: The folder nowhere for",
         "predict model.ednn X.npy --save-config .": "error: . is a folder",
         "predict --config fit.yaml": "error: fit.yaml: there is no setting 'focus'; there are mod",
     }
@@ -280,7 +280,7 @@ def test_the_command_in_a_report_makes_the_same_model(run, folder, monkeypatch):
     ("name", "message"),
     [
         ("fit.txt", "--report must end in .html, got fit.txt."),
-        ("nowhere/fit.html", "There is no folder nowhere to write"),
+        ("nowhere/fit.html", "The folder nowhere for"),
         (".", "--report must end in .html, got .."),
         ("a.html -o ./a.html", "--output a.html and --report a.html are one file: each file to be"),
         ("a.html --save-config a.html", "--report a.html and --save-config a.html are one file"),

@@ -243,7 +243,7 @@ def damaged(files):
         ("fit sheets.extxyz short.npy", "contains 40 structures, but short.npy"),
         ("fit X.npy y.npy --forces", "--forces is for structures of atoms; X.npy"),
         ("fit sheets.extxyz --channel-axis 1", "--channel-axis is for fields"),
-        ("fit sheets.extxyz --model forest --forces", "learns from totals alone"),
+        ("fit sheets.extxyz --model forest --forces", "fits totals only"),
         ("fit X.npy y.npy --spacing 0.4", "--spacing is for structures of atoms; X.npy"),
         ("predict model.ednn sheets.extxyz", "was fitted to arrays of fields"),
     ],

@@ -438,7 +438,7 @@ def test_invalid_contributions_are_rejected(tamper, evaluation):
         (
             KernelRidge(),
             KernelSolver(max_bytes=10),
-            "distinct tiles.*needs .* GiB.*at hand. Fit fewer",
+            "distinct tiles.*needs .* GiB.*available. Fit fewer",
         ),
         (
             DecisionTreeRegressor(),
@@ -629,5 +629,18 @@ def test_the_order_of_the_samples_does_not_matter():
         np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-8)
 
 
-def test_fitted_cases_are_shared_and_unchanged():
-    assert fitted("linear", "2-D") is fitted("linear", "2-D")
+def test_changes_of_a_shared_case_do_not_reach_other_tests():
+    """`fitted` fits once, and hands out copies whose arrays cannot be written."""
+    X = make_field("float64", 3, TILINGS["2-D"][1])
+    model = fitted("linear", "2-D")
+    expected = model.predict(X)
+    model.evaluation_.set_params(max_tiles=1)
+    model.tiling_.set_params(context=0)
+    model.input_range_ = None
+    ridge = model.tile_model_.estimator[-1]
+    with pytest.raises(ValueError, match="read-only"):
+        ridge.coef_ += 1.0
+    other = fitted("linear", "2-D")
+    assert other.tile_model_.estimator[-1] is ridge  # not fitted again
+    assert other.evaluation_.get_params()["max_tiles"] is None and other.tiling_.context == 1
+    np.testing.assert_array_equal(other.predict(X), expected)

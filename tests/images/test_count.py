@@ -21,6 +21,7 @@ from sk_ednn.images import (
     read_pictures,
 )
 from sk_ednn.images import _evaluate as evaluate
+from sk_ednn.images._admission import admit
 from sk_ednn.images._interval import PictureInterval
 from sk_ednn.images._zarr import map_writer
 
@@ -196,6 +197,14 @@ def test_totals_of_a_table_are_matched(tmp_path):
     model = quick(max_epochs=1)
     with pytest.warns(DataWarning, match=r"no total in the table for 12\.png, 13\.png"):
         model.fit(pictures, tmp_path / "counts.csv")
+    boxes = [Box(15, (0, 0), (20, 20), 4.0), Box(3, (0, 0), (20, 20), 2.0)]
+    with pytest.warns(DataWarning):
+        admitted = admit(pictures, tmp_path / "counts.csv", None, boxes)
+    # The table leaves out four pictures; one of them has a box, and comes last.
+    assert [admitted.pictures[box.picture].name for box in admitted.boxes] == ["15.png", "3.png"]
+    assert np.isnan(admitted.totals[-1, 0]) and len(admitted.pictures) == 13
+    with pytest.raises(ValueError, match="No total is known, and there are no boxes"):
+        model.fit(pictures, np.full(16, np.nan))
     with pytest.raises(ValueError, match=r"a total for each of 16 pictures, got .* shape"):
         model.fit(pictures, [1, 2])
 

@@ -1,4 +1,4 @@
-"""The dense form of a network gives the contributions of the tiled one, and their gradients."""
+"""Dense forms: contributions and gradients equal those of the tiled network."""
 
 import copy
 import pickle
@@ -17,7 +17,7 @@ from sk_ednn.solvers import GradientSolver  # noqa: E402
 
 
 class Residual(nn.Module):
-    """Crops, sums, joins, flattens with view, and normalises."""
+    """A network with crops, sums, concatenations, view and normalisation."""
 
     def __init__(self, n_channels, n_outputs=1):
         super().__init__()
@@ -82,7 +82,7 @@ def both_forms(module, tiling, shape):
 
 @pytest.mark.parametrize("boundary", BOUNDARIES)
 @pytest.mark.parametrize("name", cases())
-def test_contributions_and_gradients_agree(name, boundary):
+def test_contributions_and_gradients_of_both_forms_are_equal(name, boundary):
     module, tiling, shape = cases()[name]
     module = module.double().eval()
     tiling.set_params(boundary=boundary)
@@ -98,30 +98,30 @@ def test_contributions_and_gradients_agree(name, boundary):
         np.testing.assert_allclose(b, a, rtol=1e-11, atol=1e-11)
 
 
-def refused():
+def unsupported():
     return {
         r"'0' \(Conv2d\) pads its input": nn.Conv2d(1, 1, 3, padding=1),
         r"total stride of \(3, 3\), which does not divide the focus \(4, 4\)": nn.Conv2d(
             1, 1, 3, stride=3
         ),
-        r"\(InstanceNorm2d\) has no known dense form": nn.InstanceNorm2d(1),
-        r"\(Softmax\) has no known dense form": nn.Softmax(dim=-1),
+        r"\(InstanceNorm2d\) is not supported": nn.InstanceNorm2d(1),
+        r"\(Softmax\) is not supported": nn.Softmax(dim=-1),
         r"\(MaxPool2d\) rounds its output up": nn.MaxPool2d(3, 1, ceil_mode=True),
         r"\(AdaptiveAvgPool2d\) adapts": nn.AdaptiveAvgPool2d(2),
         r"mixes samples while training": nn.BatchNorm2d(1),
-        r"draws other numbers": nn.Dropout(0.5),
+        r"draws different numbers": nn.Dropout(0.5),
     }
 
 
-@pytest.mark.parametrize("message", refused())
-def test_what_has_no_dense_form_is_named(message):
-    module = nn.Sequential(refused()[message], nn.Flatten(), nn.LazyLinear(1))
+@pytest.mark.parametrize("message", unsupported())
+def test_error_names_the_unsupported_layer(message):
+    module = nn.Sequential(unsupported()[message], nn.Flatten(), nn.LazyLinear(1))
     module(torch.zeros(2, 1, 8, 8))
     with pytest.raises(NotConvolutional, match=message):
         as_convolution(module, GridTiling(4, 2), (8, 8))
 
 
-def test_a_branch_on_values_cannot_be_traced():
+def test_branch_on_values_cannot_be_traced():
     class Branch(nn.Module):
         def forward(self, x):
             return x.flatten(1) if x.sum() > 0 else -x.flatten(1)
@@ -138,7 +138,7 @@ def fitted(module, tiling, X, **params):
 
 @pytest.mark.parametrize("baseline", [None, "size", "content"])
 @pytest.mark.parametrize("max_tiles", [None, 1, 3])
-def test_network_evaluation_is_direct_evaluation(baseline, max_tiles):
+def test_network_evaluation_equals_direct_evaluation(baseline, max_tiles):
     X = np.random.default_rng(0).normal(size=(6, 16, 24))
     module, tiling, _ = cases()["strides and pools"]
     model = fitted(module, tiling, X, baseline=baseline)
@@ -156,7 +156,7 @@ def test_network_evaluation_is_direct_evaluation(baseline, max_tiles):
     np.testing.assert_array_equal(two, dense.totals(*arguments))
 
 
-def test_auto_chooses_the_dense_form_where_there_is_one():
+def test_auto_evaluation_selects_the_dense_form():
     X = np.random.default_rng(0).normal(size=(6, 16, 24))
     module, tiling, _ = cases()["strides and pools"]
     model = fitted(module, tiling, X)
@@ -170,7 +170,7 @@ def test_auto_chooses_the_dense_form_where_there_is_one():
     assert isinstance(auto.select(model.tile_model_, model.tiling_, X), Direct)
 
 
-def test_tiles_must_repeat_more_often_than_the_dense_form_saves():
+def test_auto_evaluation_weighs_repetition_against_the_dense_form():
     X = np.random.default_rng(0).normal(size=(6, 16, 24))
     module, tiling, _ = cases()["strides and pools"]
     model = fitted(module, tiling, X)
@@ -183,8 +183,8 @@ def test_tiles_must_repeat_more_often_than_the_dense_form_saves():
         assert isinstance(chosen, Unique if copies >= 2 * saving else Network)
 
 
-def test_a_network_that_knows_where_it_is_is_found_out():
-    """Traced without complaint, but different in the dense form: caught by trying both."""
+def test_position_dependent_network_has_no_dense_form():
+    """Tracing succeeds, but a trial shows that the dense form differs."""
 
     class Position(nn.Module):
         def __init__(self):

@@ -1,4 +1,4 @@
-"""Gradients of two processes, each with half of the fields, are those of one with all of them."""
+"""Data-parallel training: gradients of two processes equal those of one."""
 
 import os
 import socket

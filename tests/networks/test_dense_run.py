@@ -1,4 +1,4 @@
-"""Strips and the cut change how a dense form is run, and not what it gives."""
+"""Strips and cuts of dense forms do not change their results."""
 
 import numpy as np
 import pytest
@@ -36,7 +36,7 @@ def networks():
 
 @pytest.mark.parametrize("name", networks())
 @pytest.mark.parametrize("layout", [False, True])
-def test_strips_of_any_height_give_the_tiled_contributions(name, layout, monkeypatch):
+def test_strips_of_any_height_equal_the_tiled_form(name, layout, monkeypatch):
     module, focus, context, ndim = networks()[name]
     module = initialise_summed(module).double().eval()
     window = (focus + 2 * context,) * ndim
@@ -58,17 +58,17 @@ def test_strips_of_any_height_give_the_tiled_contributions(name, layout, monkeyp
     monkeypatch.setattr(
         dense_run, "_like", lambda strip, n: seen.append(strip.shape[2]) or one_strip(strip, n)
     )
-    monkeypatch.setattr(dense_run, "_LEAST_STRIPS", 2)
+    monkeypatch.setattr(dense_run, "_MIN_STRIPS", 2)
     for numbers, rows in [(1, 1), (2000, 2), (1, 8)]:
         monkeypatch.setattr(dense_run, "_STRIP_NUMBERS", numbers)
-        monkeypatch.setattr(dense_run, "_LEAST_ROWS", rows)
+        monkeypatch.setattr(dense_run, "_MIN_ROWS", rows)
         with torch.no_grad():
             torch.testing.assert_close(dense(fields), tiled, rtol=1e-11, atol=1e-11)
     assert len(set(seen)) > 1  # several heights were tried
     assert torch.equal(fields, before)  # what works in place does not work on the field
 
 
-def test_the_last_layers_go_tile_by_tile_where_tiles_see_few_places():
+def test_last_layers_run_tile_by_tile_for_small_windows():
     module = ValidCNN((128, 128), (64, 64))
     dense = as_convolution(module.eval(), GridTiling(64, 32), (128, 128))
     # By hand: places of each layer for a tile by itself, and for each tile of a large field.
@@ -91,7 +91,7 @@ def test_the_last_layers_go_tile_by_tile_where_tiles_see_few_places():
     assert dense.numbers_in_strips == 64 * 16**2 and dense.numbers_per_tile == 64 * 32**2
 
 
-def test_no_cut_where_an_earlier_result_is_wanted_later():
+def test_no_cut_before_a_skip_connection_ends():
     class Skips(nn.Module):
         def __init__(self):
             super().__init__()
@@ -114,7 +114,7 @@ def test_no_cut_where_an_earlier_result_is_wanted_later():
 
 @pytest.mark.parametrize("layout", [False, True])
 @pytest.mark.parametrize(("stride", "dilation", "groups"), [(1, 1, 1), (2, 1, 2), (1, 2, 4)])
-def test_one_small_map_in_3d_is_convolved_as_several_are(layout, stride, dilation, groups):
+def test_single_small_map_in_3d_equals_torch(layout, stride, dilation, groups):
     torch.manual_seed(0)
     layer = nn.Conv3d(4, 8, 3, stride=stride, dilation=dilation, groups=groups)
     x = torch.rand(1, 4, 9, 10, 11)
@@ -132,9 +132,9 @@ def test_one_small_map_in_3d_is_convolved_as_several_are(layout, stride, dilatio
         torch.testing.assert_close(ours, torchs, rtol=1e-4, atol=1e-4 * largest)
 
 
-def test_3d_convolutions_keep_to_what_was_switched_off():
+def test_onednn_settings_are_respected():
     x, layer = torch.rand(1, 1, 8, 8, 8), nn.Conv3d(1, 2, 3)
-    assert _convolve._asks_for_onednn(x)
+    assert _convolve._uses_onednn(x)
     with torch.autocast("cpu", torch.bfloat16):
         assert Convolution(layer)(x).dtype == torch.bfloat16
     exported = torch.export.export(_Convolves(layer), (x,))
@@ -144,7 +144,7 @@ def test_3d_convolutions_keep_to_what_was_switched_off():
 
 
 @pytest.mark.parametrize("ndim", [2, 3])
-def test_weights_that_hooks_make_are_those_of_now(ndim):
+def test_hooks_of_weight_norm_are_rejected_or_current(ndim):
     layer = (nn.Conv2d, nn.Conv3d)[ndim - 2](1, 3, 3)
     head, hooked = nn.Linear(3 * 2**ndim, 1), pytest.warns(FutureWarning, match="weight_norm")
     with hooked:

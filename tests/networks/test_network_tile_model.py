@@ -1,4 +1,4 @@
-"""A fitted network as a tile model."""
+"""NetworkTileModel, and the detection of labels."""
 
 import traceback
 
@@ -16,8 +16,8 @@ from sk_ednn.networks._trial import reads_labels  # noqa: E402
 from sk_ednn.solvers import GradientSolver  # noqa: E402
 
 
-def test_a_reason_that_is_known_is_raised_anew():
-    """An exception that is kept and raised again grows by a traceback each time."""
+def test_cached_reason_raises_a_new_exception():
+    """A cached exception would accumulate tracebacks."""
     X = np.random.default_rng(0).normal(size=(4, 6, 6))
     padding = nn.Sequential(nn.Conv2d(1, 2, 3, padding=1), nn.Flatten(), nn.Linear(18, 1))
     model = EDNNRegressor(padding, GridTiling(1, 1), solver=GradientSolver(max_epochs=1))
@@ -33,7 +33,7 @@ def test_a_reason_that_is_known_is_raised_anew():
 
 
 class Calls(nn.Module):
-    """A network that hands its input to a function."""
+    """A network that applies a function to its input."""
 
     def __init__(self, function):
         super().__init__()
@@ -65,7 +65,7 @@ NUMBERS = {
 
 
 @pytest.mark.parametrize("name", [*LABELS, *NUMBERS])
-def test_labels_are_told_by_what_is_done_to_them(name):
+def test_reads_labels_detects_operations_on_labels(name):
     module = Calls({**LABELS, **NUMBERS}[name])
     assert reads_labels(module, module, torch.ones(2, 1, 4, 4)) == (name in LABELS)
 
@@ -83,6 +83,6 @@ def test_labels_are_told_by_what_is_done_to_them(name):
     ],
     ids=lambda module: type(module[0]).__name__,
 )  # fmt: skip
-def test_layers_of_torch_take_numbers(module):
+def test_reads_labels_accepts_layers_of_torch(module):
     size = 32 if isinstance(module, PaperCNN) else 16
     assert not reads_labels(module, module, torch.ones(2, 1, size, size))

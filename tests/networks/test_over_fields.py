@@ -1,4 +1,4 @@
-"""A network summed over whole fields: the tiles' own sum, in any form and any number of parts."""
+"""SumOverTiles in both forms and any number of parts, compared with sums over tiles."""
 
 import numpy as np
 import pytest
@@ -27,7 +27,7 @@ from sk_ednn.tile_models._baseline import Baseline  # noqa: E402
     ),
     st.sampled_from(BOUNDARIES),
 )
-def test_padding_is_that_of_the_tiling(axes, boundary):
+def test_padding_equals_that_of_the_tiling(axes, boundary):
     shape = tuple(n * focus for n, focus, _ in axes)
     tiling = GridTiling(tuple(f for _, f, _ in axes), tuple(c for *_, c in axes), boundary=boundary)
     X = np.random.default_rng(0).normal(size=(2, *shape))
@@ -38,7 +38,7 @@ def test_padding_is_that_of_the_tiling(axes, boundary):
 
 
 @pytest.mark.parametrize("boundary", BOUNDARIES)
-def test_padding_has_two_derivatives(boundary):
+def test_padding_has_second_derivatives(boundary):
     positions = GridTiling((1, 2), (7, 1), boundary=boundary).padded_positions((3, 4))
     x = torch.randn(1, 2, 3, 4, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(lambda x: padded(x, positions), x)
@@ -58,7 +58,7 @@ def totals_and_gradients(totals, module):
 )  # fmt: skip
 @pytest.mark.parametrize("form", ["dense", "tiled"])
 @pytest.mark.parametrize("name", cases())
-def test_totals_and_gradients_are_those_of_the_tiles(name, boundary, form, parts, monkeypatch):
+def test_totals_and_gradients_equal_those_of_tiles(name, boundary, form, parts, monkeypatch):
     module, tiling, shape = cases()[name]
     module = module.double().eval()
     tiling.set_params(boundary=boundary)
@@ -83,7 +83,7 @@ def test_totals_and_gradients_are_those_of_the_tiles(name, boundary, form, parts
 
 @pytest.mark.parametrize("form", ["dense", "tiled"])
 @pytest.mark.parametrize("name", cases())
-def test_either_form_is_one_graph_to_torch_compile(name, form):
+def test_both_forms_are_one_graph_for_torch_compile(name, form):
     module, tiling, shape = cases()[name]
     module = module.double().eval()
     X = np.random.default_rng(1).normal(size=(3, *shape))
@@ -106,7 +106,7 @@ def test_either_form_is_one_graph_to_torch_compile(name, form):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("form", ["dense", "tiled"])
-def test_generated_code_gives_the_same_totals(form):
+def test_compiled_code_gives_equal_totals(form):
     torch._dynamo.reset()
     torch.manual_seed(0)
     module = nn.Sequential(nn.Conv2d(1, 3, 2), nn.SiLU(), nn.Flatten(), nn.Linear(27, 1))
@@ -148,7 +148,7 @@ def test_fields_and_weights_have_second_derivatives(form, max_bytes):
     torch.testing.assert_close(exact, numerical, rtol=1e-5, atol=1e-7)
 
 
-def test_the_form_is_chosen_by_what_it_saves():
+def test_form_is_chosen_by_its_saving():
     convolution = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(32, 1))
     assert SumOverTiles(convolution, GridTiling(2, 2), (6, 6)).form_ == "dense"
     perceptron = nn.Sequential(nn.Flatten(), nn.Linear(16, 1))
@@ -163,7 +163,7 @@ def test_the_form_is_chosen_by_what_it_saves():
 
 @pytest.mark.parametrize("boundary", [*BOUNDARIES, "nearest, padded"])
 @pytest.mark.parametrize("kind", ["size", "content"])
-def test_the_slope_of_the_baseline_is_exact(kind, boundary):
+def test_gradient_of_the_baseline_is_exact(kind, boundary):
     remainder = "pad" if "padded" in boundary else "error"
     shape = (4, 3, 2) if remainder == "error" else (3, 5, 2)
     tiling = GridTiling(
@@ -187,7 +187,7 @@ def test_the_slope_of_the_baseline_is_exact(kind, boundary):
 class TestSymmetries:
     tiling = GridTiling(2, 1)
 
-    def test_a_field_stays_the_same_up_to_a_symmetry(self):
+    def test_results_are_all_images_under_the_symmetries(self):
         field = torch.randn(1, 1, 4, 4)
         torch.manual_seed(0)
         seen = set()
@@ -197,7 +197,7 @@ class TestSymmetries:
             seen.add(tuple(changed.ravel().tolist()))
         assert len(seen) == 4 * 8  # four shifts below the focus, eight symmetries of a square
 
-    def test_all_fields_change_in_one_way(self):
+    def test_all_fields_of_a_batch_are_transformed_equally(self):
         torch.manual_seed(1)
         field = torch.randn(1, 3, 8)
         both = RandomSymmetry(GridTiling(4, 1, channel_axis=0), (6, 3), "shift")(
@@ -209,14 +209,14 @@ class TestSymmetries:
         ("tiling", "kinds", "message"),
         [
             (GridTiling(2, 1, boundary="zero"), "shift", "has ends"),
-            (GridTiling((2, 1), 1), ("rotate",), "look the same"),
+            (GridTiling((2, 1), 1), ("rotate",), "change their shape"),
             (GridTiling(2, 1), ("mirror",), "among"),
         ],
     )
-    def test_what_is_no_symmetry_is_refused(self, tiling, kinds, message):
+    def test_unsuitable_symmetries_are_rejected(self, tiling, kinds, message):
         with pytest.raises(TileModelError, match=message):
             RandomSymmetry(tiling, tiling.tile_shape((4, 4)), kinds)
 
-    def test_oblong_fields_are_not_rotated(self):
+    def test_rotation_of_oblong_fields_is_rejected(self):
         with pytest.raises(TileModelError, match="rotated"):
             RandomSymmetry(self.tiling, (4, 4), "rotate")(torch.zeros(1, 1, 4, 6))

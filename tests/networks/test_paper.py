@@ -1,4 +1,4 @@
-"""The networks of the paper have the paper's sizes; the one without padding has a dense form."""
+"""The networks of the paper: their sizes, and the dense form of the one without padding."""
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ def test_dense_net_has_the_published_number_of_parameters(context, n_parameters)
     assert sum(p.numel() for p in net.parameters()) == n_parameters
 
 
-def test_dense_net_takes_channels_and_outputs():
+def test_dense_net_with_channels_and_outputs():
     net = PaperDenseNet((4, 4), n_channels=2, n_outputs=3)
     assert net(torch.zeros(5, 2, 4, 4)).shape == (5, 3)
 
@@ -34,7 +34,7 @@ def convolutions(net):
     return [layer for layer in net if isinstance(layer, (nn.Conv1d, nn.Conv2d, nn.Conv3d))]
 
 
-def test_the_paper_s_cnn_has_the_published_sizes():
+def test_paper_cnn_has_the_published_sizes():
     net = PaperCNN((128, 128))
     assert sum(p.numel() for p in net.parameters()) == 8_520_673
     assert len(convolutions(net)) == 13
@@ -43,7 +43,7 @@ def test_the_paper_s_cnn_has_the_published_sizes():
 
 
 @pytest.mark.parametrize("shape", [(9,), (17, 30), (8, 9, 10)])
-def test_the_paper_s_cnn_pads_as_it_says(shape):
+def test_paper_cnn_padding(shape):
     net = PaperCNN(shape, n_channels=2, n_outputs=3, activation="silu")
     assert net(torch.zeros(2, 2, *shape)).shape == (2, 3)
     maps, x = [], torch.zeros(1, 2, *shape)
@@ -57,12 +57,12 @@ def test_the_paper_s_cnn_pads_as_it_says(shape):
     assert maps == expected[1:]
 
 
-def test_the_paper_s_cnn_has_no_dense_form():
+def test_paper_cnn_has_no_dense_form():
     with pytest.raises(NotConvolutional, match="pads its input"):
         as_convolution(PaperCNN((32, 32)), GridTiling(16, 8), (32, 32))
 
 
-def test_at_the_paper_s_tile_the_sibling_keeps_its_layers():
+def test_valid_cnn_at_the_tile_of_the_paper():
     net = ValidCNN((128, 128), (64, 64))
     layers = convolutions(net)
     assert len(layers) >= 8 and sum(layer.stride == (2, 2) for layer in layers) == 3
@@ -77,7 +77,7 @@ def test_at_the_paper_s_tile_the_sibling_keeps_its_layers():
         ((16, 16, 16), (8, 8, 8), (2, 1, 2)), ((20, 16, 18), (4, 2, 8), (2, 2, 1)),
     ],
 )  # fmt: skip
-def test_the_sibling_has_an_exact_dense_form_at_any_tile(window, focus, grid):
+def test_valid_cnn_has_an_exact_dense_form_for_all_tiles(window, focus, grid):
     torch.manual_seed(0)
     tiling = GridTiling(
         focus, tuple((w - f) // 2 for w, f in zip(window, focus, strict=True)), channel_axis=0
@@ -103,12 +103,12 @@ def test_the_sibling_has_an_exact_dense_form_at_any_tile(window, focus, grid):
         (lambda: PaperCNN((8, 8, 8, 8)), "1 to 3 dimensions"),
     ],
 )
-def test_a_tile_that_does_not_suit_is_refused(make, message):
+def test_unsuitable_tiles_are_rejected(make, message):
     with pytest.raises(TileModelError, match=message):
         make()
 
 
-def test_the_initialisation_keeps_the_spread_through_many_layers():
+def test_initialise_summed_preserves_the_spread():
     torch.manual_seed(0)
     layers = [part for _ in range(12) for part in (nn.Linear(256, 256), nn.ReLU())]
     net = nn.Sequential(*layers, nn.Linear(256, 1))

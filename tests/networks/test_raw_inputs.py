@@ -104,14 +104,14 @@ def test_functions_with_constants_of_their_own_see_raw_numbers(begins):
 @pytest.mark.parametrize("begins", DOUBTFUL)
 def test_what_may_be_meant_either_way_is_named(begins):
     module = Begins(DOUBTFUL[begins])
-    with pytest.warns(UserWarning, match=rf"into {begins} .*GradientSolver\(standardize=False\)"):
+    with pytest.warns(UserWarning, match=rf"applies {begins} to its .*standardize=False"):
         assert not needs_raw_inputs(module, module, TILES)
     assert not needs_raw_inputs(module, module, TILES, warn=False)
 
 
 def test_functions_beside_layers_that_learn_are_named():
     module = Begins(lambda net, x: torch.cat([x, x.cos()], 1))
-    with pytest.warns(UserWarning, match=r"into cos, .* also into layers.*standardize=False"):
+    with pytest.warns(UserWarning, match=r"applies cos, .*as well as.*standardize=False"):
         assert needs_raw_inputs(module, module, TILES)
 
 
@@ -161,7 +161,7 @@ def test_a_threshold_is_learned_as_well_as_without_standardisation():
 
 def test_an_activation_first_is_standardised_with_a_word():
     module = nn.Sequential(nn.SiLU(), nn.Flatten(), nn.Linear(9, 1))
-    with pytest.warns(UserWarning, match="into silu before any layer that learns"):
+    with pytest.warns(UserWarning, match="applies silu to its input before any learned layer"):
         model = fitted(module)
     assert model.tile_model_.standardization.mean == pytest.approx(X.mean())
     with warnings.catch_warnings():

@@ -1,4 +1,4 @@
-"""Batches of tiles in torch add up as the sum operator does."""
+"""Batches of tiles in torch, compared with the sum operator."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ def served(tiles, y, weights, batch_size):
 
 @pytest.mark.parametrize("on_device", [False, True])
 @pytest.mark.parametrize("kind", ["table", "gathered"])
-def test_batch_totals_are_those_of_the_sum_operator(kind, on_device):
+def test_batch_totals_equal_the_sum_operator(kind, on_device):
     fields = spins(20, (4, 4))
     tiles = GridTiling(1, 1).tiles(fields)
     tiles = tiles if kind == "gathered" else tiles.unique()[0]
@@ -40,14 +40,14 @@ def test_batch_totals_are_those_of_the_sum_operator(kind, on_device):
     np.testing.assert_allclose(batch.total(contributions)[:, 0].numpy(), expected, rtol=1e-6)
 
 
-def test_the_sum_has_first_and_second_derivatives():
+def test_sum_has_second_derivatives():
     matrix = csr_array(np.random.default_rng(0).integers(0, 3, size=(3, 5)).astype(float))
     contributions = torch.randn(5, 2, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(lambda c: _SparseSum.apply(c, matrix), contributions)
     assert torch.autograd.gradgradcheck(lambda c: _SparseSum.apply(c**2, matrix), contributions)
 
 
-def test_a_batch_holds_no_tile_twice():
+def test_batch_contains_no_tile_twice():
     fields = spins(50, (6,))
     tiles = GridTiling(1, 1).tiles(fields).unique()[0]
     batch, _ = served(tiles, np.zeros((50, 1)), None, 4)[np.arange(4)]
@@ -55,7 +55,7 @@ def test_a_batch_holds_no_tile_twice():
     assert len(np.unique(rows, axis=0)) == len(rows) <= 8
 
 
-def test_weights_travel_with_their_samples():
+def test_batch_contains_the_weights_of_its_samples():
     tiles = GridTiling(1, 0).tiles(spins(6, (3,)))
     weights = np.arange(6.0)
     batch, _ = served(tiles, np.zeros((6, 1)), weights, 6)[[5, 2]]

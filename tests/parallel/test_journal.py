@@ -46,7 +46,7 @@ def test_records_are_read_back(tmp_path):
 
 
 @pytest.mark.parametrize("cut", range(1, len(WHOLE) + 1, 7))
-def test_a_torn_last_record_is_passed_over(tmp_path, cut):
+def test_a_torn_last_record_is_skipped(tmp_path, cut):
     other = record(RUN, [0, 2, 3, 0, 4, 0, 4], [["0x1p+0"]])
     (tmp_path / f"{RUN}-a.jsonl").write_bytes(other + WHOLE[:-cut])
     assert list(read(tmp_path)) == [(0, 2, 3, 0, 4, 0, 4)]
@@ -80,7 +80,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("what", BAD)
-def test_whole_lines_that_are_no_records_are_refused_by_name(tmp_path, what):
+def test_intact_lines_that_are_no_records_are_rejected(tmp_path, what):
     line, why = BAD[what]
     (tmp_path / f"{RUN}-a.jsonl").write_bytes(WHOLE + line + WHOLE)
     words = rf"{RUN}-a\.jsonl: line 2 is no record of this run: .*{why}"
@@ -96,7 +96,7 @@ def predict(folder, X=None):
     return model.predict([Formula((40, 40)) if X is None else X])
 
 
-def test_a_journal_that_was_renamed_to_another_run_is_refused(tmp_path):
+def test_a_journal_renamed_to_another_run_is_rejected(tmp_path):
     expected = predict(tmp_path).compute()
     (first,) = tmp_path.iterdir()
     first.rename(tmp_path / "kept")
@@ -111,14 +111,14 @@ def test_a_journal_that_was_renamed_to_another_run_is_refused(tmp_path):
 
 
 @posix
-def test_what_is_no_folder_is_refused_before_the_work(tmp_path, monkeypatch):
+def test_the_journal_must_be_a_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_bytes(b"mine")
     os.mkfifo("pipe")
     os.symlink("nowhere", "dangling")
     os.symlink("pipe", "link")
     for name, words in (
-        ("file", "must be a folder, or not exist yet; it is a file"),
+        ("file", "must be a folder or not exist yet, but it is a file"),
         ("pipe", "it is a named pipe"),
         ("link", "it is a named pipe"),
         ("/dev/null", "it is a device"),
@@ -131,7 +131,7 @@ def test_what_is_no_folder_is_refused_before_the_work(tmp_path, monkeypatch):
 
 
 @posix
-def test_what_is_no_file_among_the_records_is_refused(tmp_path):
+def test_records_must_be_files(tmp_path):
     path = tmp_path / f"{RUN}-a.jsonl"
     for make, words in (
         (os.mkfifo, "it is a named pipe"),
@@ -139,13 +139,13 @@ def test_what_is_no_file_among_the_records_is_refused(tmp_path):
         (lambda path: os.symlink("nowhere", path), "it is a link to .*nowhere, which does not"),
     ):
         make(path)
-        with pytest.raises(OSError, match=rf"a\.jsonl must be a file of the journal; {words}"):
+        with pytest.raises(OSError, match=rf"a\.jsonl must be a file of the journal, but {words}"):
             read(tmp_path)
         path.rmdir() if path.is_dir() else path.unlink()
 
 
 @posix
-def test_a_full_disk_leaves_whole_records(tmp_path):
+def test_a_full_disk_leaves_intact_records(tmp_path):
     import resource
 
     journal = Journal(tmp_path, RUN, 1)
@@ -163,7 +163,7 @@ def test_a_full_disk_leaves_whole_records(tmp_path):
     assert path.read_bytes() == 2 * WHOLE
 
 
-def test_a_file_that_is_removed_is_begun_anew(tmp_path):
+def test_a_removed_file_is_created_again(tmp_path):
     journal = Journal(tmp_path, RUN, 1)
     journal.write(BLOCK, TOTALS)
     (path,) = tmp_path.iterdir()

@@ -8,7 +8,7 @@ from sklearn.base import clone
 from sklearn.exceptions import EfficiencyWarning
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.linear_model import Ridge
-from sklearn.metrics.pairwise import PAIRWISE_KERNEL_FUNCTIONS, pairwise_kernels
+from sklearn.metrics.pairwise import PAIRWISE_KERNEL_FUNCTIONS
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, PolynomialFeatures, StandardScaler
 
@@ -27,11 +27,44 @@ def decaying(a, b, scale=1.0):
     return np.exp(-np.abs(a - b).max() / scale)
 
 
+def chi2_distance(a, b):
+    numerator, denominator = (a - b) ** 2, a + b
+    return np.sum(numerator / np.where(numerator == 0, 1.0, denominator), axis=-1)
+
+
+# Kernels of two rows, written out; g, d and c are gamma, degree and coef0.
+FORMULAS = {
+    "linear": lambda a, b, g, d, c: np.sum(a * b, axis=-1),
+    "poly": lambda a, b, g, d, c: (g * np.sum(a * b, axis=-1) + c) ** d,
+    "rbf": lambda a, b, g, d, c: np.exp(-g * np.sum((a - b) ** 2, axis=-1)),
+    "laplacian": lambda a, b, g, d, c: np.exp(-g * np.sum(np.abs(a - b), axis=-1)),
+    "sigmoid": lambda a, b, g, d, c: np.tanh(g * np.sum(a * b, axis=-1) + c),
+    "cosine": lambda a, b, g, d, c: (
+        np.sum(a * b, axis=-1) / np.linalg.norm(a, axis=-1) / np.linalg.norm(b, axis=-1)
+    ),
+    "chi2": lambda a, b, g, d, c: np.exp(-g * chi2_distance(a, b)),
+    "additive_chi2": lambda a, b, g, d, c: -chi2_distance(a, b),
+}
+FORMULAS["polynomial"] = FORMULAS["poly"]
+
+
 def kernel_of(model):
-    params = {"gamma": model.gamma, "degree": model.degree, "coef0": model.coef0}
-    if callable(model.kernel):
-        params = model.kernel_params or {}
-    return lambda A, B: pairwise_kernels(A, B, metric=model.kernel, filter_params=True, **params)
+    """Return the kernel of a KernelRidge between rows of two arrays, from its formula."""
+
+    def kernel(A, B):
+        A, B = np.asarray(A, dtype=float), np.asarray(B, dtype=float)
+        if callable(model.kernel):
+            params = model.kernel_params or {}
+            return np.array([[model.kernel(a, b, **params) for b in B] for a in A])
+        gamma = 1.0 / A.shape[1] if model.gamma is None else model.gamma
+        formula = FORMULAS[model.kernel]
+        return formula(A[:, None], B[None], gamma, model.degree, model.coef0)
+
+    return kernel
+
+
+def test_every_kernel_of_scikit_learn_has_a_formula():
+    assert FORMULAS.keys() == PAIRWISE_KERNEL_FUNCTIONS.keys()
 
 
 def double_sum(kernel, tiling, X, Z, transform=lambda rows: rows):
@@ -257,7 +290,7 @@ def test_distinct_tiles_that_exceed_max_bytes_are_rejected(path):
     tiling, X, y = PATHS[path]()
     n_tiles = tiling.tiles(X).condensed().n_tiles
     model = EDNNRegressor(KernelRidge(), tiling, solver=KernelSolver(max_bytes=100))
-    words = f"Storing {n_tiles} distinct tiles.* are at hand. Fit fewer or smaller .*Nystroem"
+    words = f"Storing {n_tiles} distinct tiles.* are available. Fit fewer or smaller .*Nystroem"
     with left_as_it_was(model), pytest.raises(TileMemoryError, match=words):
         model.fit(X, y)
     kept = 3 * 8 * n_tiles * np.prod(tiling.tile_shape(X[0].shape))

@@ -277,7 +277,7 @@ def test_labels_are_not_standardised(how, dtype, symmetries):
     model.fit(labels, y)
     assert model.tile_model_.standardization is None
     assert model.score(labels, y) > 0.9
-    with pytest.raises(TileModelError, match="no derivative with respect to its input"):
+    with pytest.raises(TileModelError, match="no gradient with respect to its input"):
         model.predict_gradient(labels[:1])
 
 

@@ -38,7 +38,7 @@ def other(tmp_path):
         process.kill()
 
 
-def test_a_second_one_is_refused_until_the_first_is_released(tmp_path):
+def test_a_second_lock_fails_until_the_first_is_released(tmp_path):
     first = Lock(tmp_path / "a")
     for path in (tmp_path / "a", f"{tmp_path}/./a"):
         with pytest.raises(BlockingIOError, match="this process"):
@@ -72,7 +72,7 @@ def test_another_process_is_named(tmp_path, other):
 
 @posix
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_it_dies_with_its_process(tmp_path, other, how):
+def test_the_lock_ends_with_its_process(tmp_path, other, how):
     other.send_signal(how)
     other.wait()
     lock = Lock(tmp_path / "a")
@@ -80,7 +80,7 @@ def test_it_dies_with_its_process(tmp_path, other, how):
 
 
 @posix
-def test_children_that_were_forked_do_not_keep_it(tmp_path):
+def test_forked_children_do_not_keep_the_lock(tmp_path):
     """Such as workers that load data, which live on for a while when their parent is killed."""
     ready, done = os.pipe(), os.pipe()
     parent = os.fork()
@@ -104,7 +104,7 @@ def test_children_that_were_forked_do_not_keep_it(tmp_path):
 
 
 @posix
-def test_a_forked_child_has_not_the_lock_of_its_parent(tmp_path):
+def test_a_forked_child_does_not_hold_the_lock_of_its_parent(tmp_path):
     lock = Lock(tmp_path / "a")
     child = os.fork()
     if child == 0:
@@ -120,7 +120,7 @@ def test_a_forked_child_has_not_the_lock_of_its_parent(tmp_path):
     lock.release()
 
 
-def test_of_many_threads_one_has_it(tmp_path):
+def test_one_of_many_threads_gets_the_lock(tmp_path):
     start, locks, refused = threading.Barrier(8), [], []
 
     def take():
@@ -139,7 +139,7 @@ def test_of_many_threads_one_has_it(tmp_path):
     locks[0].release()
 
 
-def test_a_lock_file_that_is_removed_meanwhile_is_made_again(tmp_path, monkeypatch):
+def test_a_lock_file_removed_meanwhile_is_created_again(tmp_path, monkeypatch):
     """Whoever had it removes it between our opening and our locking it."""
     take, path = locking._take, tmp_path / "a.lock"
 
@@ -158,7 +158,7 @@ def test_a_lock_file_that_is_removed_meanwhile_is_made_again(tmp_path, monkeypat
 
 
 @pytest.mark.parametrize("number", sorted(locking._NO_LOCKS))
-def test_where_files_have_no_locks_this_process_is_watched(tmp_path, monkeypatch, number):
+def test_without_file_locks_threads_of_this_process_are_excluded(tmp_path, monkeypatch, number):
     def none(file):
         raise OSError(number, "no locks")
 
@@ -170,7 +170,7 @@ def test_where_files_have_no_locks_this_process_is_watched(tmp_path, monkeypatch
 
 
 @posix
-def test_what_is_in_its_place_is_not_followed(tmp_path):
+def test_links_in_the_place_of_the_lock_are_not_followed(tmp_path):
     (tmp_path / "victim").write_bytes(b"victim")
     (tmp_path / "a.lock").symlink_to("victim")
     os.mkfifo(tmp_path / "b.lock")

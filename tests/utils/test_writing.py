@@ -38,7 +38,7 @@ def old(tmp_path):
 
 
 @WAYS
-def test_new_content_takes_the_place_of_the_old(old, way):
+def test_new_content_replaces_the_old(old, way):
     way(old)
     assert old.read_bytes() == b"new"
     assert list(old.parent.iterdir()) == [old]
@@ -66,7 +66,7 @@ def test_permissions_are_kept(old, way, mode):
 
 @posix
 @WAYS
-def test_link_stays_and_its_goal_changes(old, way, tmp_path):
+def test_a_link_is_kept_and_its_target_replaced(old, way, tmp_path):
     folder = tmp_path / "elsewhere"
     folder.mkdir()
     first, second = folder / "first", folder / "second"
@@ -82,7 +82,7 @@ def test_link_stays_and_its_goal_changes(old, way, tmp_path):
 
 @posix
 @WAYS
-def test_goal_of_a_dangling_link_is_made(tmp_path, way):
+def test_the_target_of_a_dangling_link_is_created(tmp_path, way):
     link = tmp_path / "link"
     link.symlink_to(tmp_path / "goal")
     check_writable(link)
@@ -93,10 +93,10 @@ def test_goal_of_a_dangling_link_is_made(tmp_path, way):
 
 @posix
 @REFUSALS
-def test_dangling_link_into_no_folder_is_refused(tmp_path, way):
+def test_a_dangling_link_into_a_missing_folder_is_rejected(tmp_path, way):
     link = tmp_path / "link"
     link.symlink_to(tmp_path / "nowhere" / "goal")
-    with pytest.raises(FileNotFoundError, match=r"no folder .*nowhere.*link is a link"):
+    with pytest.raises(FileNotFoundError, match=r"folder .*nowhere for goal.*link is a link"):
         way(link)
 
 
@@ -115,7 +115,7 @@ def test_folders_are_refused(tmp_path, way):
         way(tmp_path)
     with pytest.raises(IsADirectoryError, match="is the name of a folder"):
         way(f"{tmp_path / 'new'}/")
-    with pytest.raises(FileNotFoundError, match=r"There is no folder .*nowhere"):
+    with pytest.raises(FileNotFoundError, match=r"The folder .*nowhere"):
         way(tmp_path / "nowhere" / "new")
     assert list(tmp_path.iterdir()) == []
 
@@ -166,7 +166,7 @@ def test_hard_link_keeps_the_old_content(old, way, tmp_path):
 
 
 @WAYS
-def test_names_as_long_as_may_be(tmp_path, way):
+def test_names_of_maximal_length(tmp_path, way):
     path = tmp_path / ("n" * 250 + ".bin")
     way(path)
     assert path.read_bytes() == b"new"
@@ -223,27 +223,27 @@ def test_temporary_file_of_a_private_one_is_private(old):
 @posix
 @pytest.mark.skipif(hasattr(os, "geteuid") and os.geteuid() == 0, reason="root may write anywhere")
 @REFUSALS
-def test_what_may_not_be_written_is_refused(old, way):  # pragma: no cover
+def test_files_without_permission_are_rejected(old, way):  # pragma: no cover
     old.chmod(0o400)
     with pytest.raises(PermissionError, match="permission denied"):
         way(old)
     old.chmod(0o600)
     old.parent.chmod(0o500)
     try:
-        with pytest.raises(PermissionError, match=r"cannot be written|Permission denied"):
+        with pytest.raises(PermissionError, match=r"not writable|Permission denied"):
             way(old)
     finally:
         old.parent.chmod(0o700)
 
 
-def test_check_tries_to_make_a_file(old, monkeypatch):
+def test_check_writable_creates_a_file(old, monkeypatch):
     def refused(*_):
         raise OSError(errno.EROFS, "Read-only file system")
 
     check_writable(old)
     assert list(old.parent.iterdir()) == [old]
     monkeypatch.setattr(os, "open", refused)
-    with pytest.raises(OSError, match=r"folder .* cannot be written to \(Read-only file system\)"):
+    with pytest.raises(OSError, match=r"folder .* is not writable \(Read-only file system\)"):
         check_writable(old)
 
 
@@ -273,7 +273,7 @@ def test_kill_leaves_the_old_file(old, way):
     assert old.read_bytes() == b"new"
 
 
-def test_folder_is_moved_to_where_nothing_is(tmp_path):
+def test_a_folder_replaces_nothing_that_exists(tmp_path):
     with replacing_path(tmp_path / "new.zarr") as made:
         made.mkdir()
         (made / "part").write_bytes(b"new")

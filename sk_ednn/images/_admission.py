@@ -1,0 +1,181 @@
+"""What a fit is given, checked: pictures in memory, totals in their order, series, boxes."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, replace
+from os import PathLike
+
+import numpy as np
+from sklearn.model_selection import GroupKFold, KFold
+
+from .._utils.memory import require_memory
+from ..exceptions import DataWarning
+from ._checks import pixel_digest, require_alike, require_distinct, require_picture
+from ._picture import Picture, PictureError
+from ._readers import read_pictures
+from ._samples import Box, check_boxes
+from ._tables import match_totals
+
+# Fewer pictures are all trained on: none are held back to see how far predictions are off.
+_LEAST_PICTURES = 8
+# Pixels as they are read, and again in float32 with context around them.
+_BYTES_PER_NUMBER = 10.0
+
+
+@dataclass(frozen=True)
+class Admitted:
+    """Pictures with what is known of them.
+
+    Attributes
+    ----------
+    pictures : list of Picture
+    arrays : list of ndarray of shape (*grid, n_channels)
+    totals : ndarray of shape (n_pictures, n_outputs)
+        NaN for a picture with boxes alone.
+    y_ndim : int
+    counts : bool
+        Whether all totals are whole and not negative.
+    groups : list or None
+    boxes : list of Box
+    """
+
+    pictures: list[Picture]
+    arrays: list[np.ndarray]
+    totals: np.ndarray
+    y_ndim: int
+    counts: bool
+    groups: list | None
+    boxes: list[Box]
+
+    @property
+    def whole(self) -> np.ndarray:
+        """Numbers of the pictures whose totals are known."""
+        return np.flatnonzero(np.isfinite(self.totals).all(axis=1))
+
+    def folds(self, n_members, fraction, rng) -> list[np.ndarray]:
+        """Return the pictures that each member holds back.
+
+        Parameters
+        ----------
+        n_members : int
+        fraction : float
+            Of the pictures; those of a series stay together.
+        rng : RandomState
+        """
+        whole = self.whole
+        groups = whole if self.groups is None else np.array([self.groups[k] for k in whole])
+        n_groups = len(np.unique(groups))
+        if fraction == 0 or len(whole) < _LEAST_PICTURES or n_groups < 3:
+            return [np.zeros(0, int)] * n_members
+        n_folds = int(np.clip(round(1 / fraction), 2, n_groups))
+        if self.groups is None:
+            splits = KFold(n_folds, shuffle=True, random_state=rng).split(whole)
+        else:
+            splits = GroupKFold(n_folds, shuffle=True, random_state=rng).split(whole, groups=groups)
+        folds = [whole[test] for _, test in splits]
+        return [folds[k % n_folds] for k in range(n_members)]
+
+    def density_range(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the least and the largest total per pixel; infinite where none is known."""
+        n_outputs = self.totals.shape[1]
+        if not len(self.whole):
+            return np.full(n_outputs, -np.inf), np.full(n_outputs, np.inf)
+        pixels = np.array([[self.pictures[k].n_pixels] for k in self.whole], dtype=float)
+        density = self.totals[self.whole] / pixels
+        return density.min(axis=0), density.max(axis=0)
+
+
+def pictures_of(X) -> list[Picture]:
+    """Return pictures; of an array they lie along its first axis, as scikit-learn has it."""
+    if isinstance(X, np.ndarray) and X.ndim < 3:
+        raise PictureError(
+            f"Pictures are given as an array (n_pictures, height, width[, n_channels]), got shape "
+            f"{X.shape}. A single picture goes into a list."
+        )
+    return read_pictures(list(X) if isinstance(X, np.ndarray) else X)
+
+
+def admit(X, y, groups, boxes) -> Admitted:
+    """Read and check what a fit is given.
+
+    Parameters
+    ----------
+    X, y, groups, boxes
+        As for `CountRegressor.fit`.
+
+    Returns
+    -------
+    Admitted
+
+    Raises
+    ------
+    PictureError, TableError, ValueError
+    """
+    given, boxes = pictures_of(X), list(boxes)
+    groups = None if groups is None else list(groups)
+    if groups is not None and len(groups) != len(given):
+        raise ValueError(f"Expected {len(given)} groups, got {len(groups)}.")
+    for box in boxes:
+        if not 0 <= box.picture < len(given):
+            raise ValueError(f"{box} names a picture that there is not: {len(given)} are given.")
+    if isinstance(y, (str, dict, PathLike)):
+        kept, totals, counts, y_ndim = _from_table(given, y, boxes)
+    else:
+        kept = list(range(len(given)))
+        totals, counts, y_ndim = _from_array(given, y)
+    if not boxes and not np.isfinite(totals).all(axis=1).any():
+        raise ValueError("No total is known, and there are no boxes: there is nothing to fit to.")
+    pictures = [given[k] for k in kept]
+    place = {k: number for number, k in enumerate(kept)}
+    boxes = [replace(box, picture=place[box.picture]) for box in boxes]
+    check_boxes(boxes, pictures, totals.shape[1])
+    groups = None if groups is None else [groups[k] for k in kept]
+    return Admitted(pictures, _loaded(pictures), totals, y_ndim, counts, groups, boxes)
+
+
+def _from_table(given, table, boxes):
+    """Return which pictures are kept, their totals, whether these are counts, and their axes."""
+    matched = match_totals(given, table)
+    number = {id(picture): k for k, picture in enumerate(given)}
+    kept = [number[id(picture)] for picture in matched.pictures]
+    totals = matched.totals.reshape(len(kept), -1)
+    # Pictures with boxes are learned from without a total.
+    others = sorted({box.picture for box in boxes} - set(kept))
+    totals = np.concatenate([totals, np.full((len(others), totals.shape[1]), np.nan)])
+    for note in matched.notes:
+        warnings.warn(note, DataWarning, stacklevel=4)
+    return [*kept, *others], totals, matched.counts, matched.totals.ndim
+
+
+def _from_array(given, y):
+    totals = np.asarray(y, dtype=np.float64)
+    if totals.ndim not in (1, 2) or len(totals) != len(given):
+        raise ValueError(
+            f"Expected a total for each of {len(given)} pictures, got an array of shape "
+            f"{totals.shape}."
+        )
+    y_ndim, totals = totals.ndim, totals.reshape(len(given), -1)
+    if np.isinf(totals).any():
+        bad = int(np.flatnonzero(np.isinf(totals).any(axis=1))[0])
+        raise ValueError(f"{given[bad].name}: its total is infinite.")
+    known = totals[np.isfinite(totals)]
+    counts = bool(len(known) and (known >= 0).all() and (known == np.round(known)).all())
+    return totals, counts, y_ndim
+
+
+def _loaded(pictures) -> list[np.ndarray]:
+    """Return the pixels of pictures that go together."""
+    for picture in pictures:
+        require_picture(picture)
+    require_alike(pictures, len(pictures[0].grid), pictures[0].n_channels)
+    n_numbers = sum(picture.n_pixels * picture.n_channels for picture in pictures)
+    require_memory(
+        _BYTES_PER_NUMBER * n_numbers, "The pictures of the fit", "Fit to fewer, or to crops."
+    )
+    arrays = []
+    for picture in pictures:
+        arrays.append(picture.array())
+        require_picture(picture, arrays[-1])
+    require_distinct(pictures, [pixel_digest(values) for values in arrays])
+    return arrays

@@ -1,0 +1,17 @@
+"""Warnings name the first frame outside of the package, however deep they are issued."""
+
+import pytest
+from sklearn.kernel_ridge import KernelRidge
+
+from sk_ednn import EDNNRegressor, GridTiling
+from sk_ednn.solvers import _kernel
+from tests._cases import make_field
+
+
+def test_warning_of_a_solver_names_this_file(monkeypatch):
+    monkeypatch.setattr(_kernel, "_MANY_TILES", 10)
+    X = make_field("float64", 5, (8,))
+    model = EDNNRegressor(KernelRidge(), GridTiling(1, 1))
+    with pytest.warns(UserWarning, match="distinct tiles") as record:
+        model.fit(X, X.sum(axis=1))
+    assert {warning.filename for warning in record} == {__file__}
