@@ -102,7 +102,6 @@ def test_the_package_works_without_optional_libraries(clean, tmp_path):
 NEEDS = {
     "from sk_ednn.networks import ValidCNN; ValidCNN": "torch",
     "from sk_ednn.solvers import GradientSolver; GradientSolver()": "torch",
-    "from sk_ednn.evaluation import Network; Network()": "torch",
     "from sk_ednn.pretrained import load_sheets_model; load_sheets_model()": "torch",
     "from sk_ednn.files import export_onnx; export_onnx(model, 'net.onnx')": "onnx",
     # A forest: linear models and kernels are written without skops.

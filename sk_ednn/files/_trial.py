@@ -149,6 +149,7 @@ def _has_pipeline(model) -> bool:
 def _try(model, regressor, budget, asked):
     shape = _field_shape(regressor)
     if shape is None:
+        _try_tiles(regressor, budget, asked)
         return
     n_bytes = 64 * _SAMPLES * prod(shape)
     if not asked:
@@ -170,6 +171,23 @@ def _try(model, regressor, budget, asked):
             raise ValueError("it predicts NaN or infinity for fields like those of its training")
         return
     raise errors[0]
+
+
+def _try_tiles(regressor, budget, asked):
+    """Raise where a tile model cannot evaluate tiles of the shape that it was fitted to."""
+    if asked:
+        return
+    for tile_model, _ in regressor.fitted_terms():
+        shape = tile_model.tile_shape
+        if not all(type(n) is int and n > 0 for n in shape):
+            raise ValueError(f"it has tiles of shape {shape}")
+        if 64 * _SAMPLES * prod(shape) > budget.left:
+            continue
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")
+            outputs = np.asarray(copy.copy(tile_model).predict(np.zeros((_SAMPLES, *shape))))
+        if outputs.shape[:1] != (_SAMPLES,):
+            raise ValueError(f"a tile model returns an array of shape {outputs.shape}")
 
 
 def _samples(regressor, field):

@@ -72,7 +72,7 @@ def potential_report(potential, structures, *, test=None, title=None, about=None
             _page.section("Where it errs", *_where(numbers, shown_as)),
             *_page.sections("Training", _training(potential.history_)),
             _page.section("Model", _model(potential)),
-            _page.section("How it was made", *_sections.made(about, numbers["versions"])),
+            _page.section("How it was made", *_sections.provenance(about, numbers["versions"])),
         ]
     found, n = numbers["errors"][shown_as], len(parts[shown_as].data.places)
     told = ", ".join(

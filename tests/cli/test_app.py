@@ -195,7 +195,7 @@ BAD = {
     "tile X.npy --focus 3": "axis 0 has length 8, not a multiple of focus=3; use 6 or 9 sites",
     "tile X.npy --sample 999": "--sample must be from 0 to 199, got 999.",
     "tile X.npy -o cut.txt": "--output must end in .pdf, .png, .svg, got cut.txt.",
-    "tile cube.npy -o cut.png": "Fields of two dimensions are drawn, these have 3.",
+    "tile cube.npy -o cut.png": "TilingDisplay draws fields of two dimensions, these have 3.",
     "predict model.ednn y.npy": "y.npy must hold fields",
     "predict model.ednn nan_X.npy": "nan_X.npy holds NaN or infinity, first at [3, 2, 1].",
     "predict model.ednn X.npy -o out.txt": "--output must end in .csv, .npy, .npz, got out.txt.",

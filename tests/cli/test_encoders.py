@@ -140,7 +140,7 @@ def test_values_that_do_not(name):
 
 def test_the_hint_is_said_where_nothing_else_is(run, states):
     said = run("fit potts.npz --model quadratic -o hinted.ednn").output
-    assert "hint: the fields hold the integers 0, 1, 2, 3" in said and "by --categorical" in said
+    assert "hint: the fields contain the integers 0, 1, 2, 3" in said and "by --categorical" in said
     assert "by --angles 360" in run("fit degrees.npz --model quadratic -o hinted.ednn").output
     assert "by --angles 2pi" in run("fit radians.npz --model quadratic -o hinted.ednn").output
     assert "hint:" not in run("fit potts.npz --categorical --model quadratic -o hinted.ednn").output
@@ -175,4 +175,4 @@ def test_a_report_has_the_hint(run, folder, states):
     pytest.importorskip("matplotlib")
     run("fit potts.npz --model quadratic -o hinted.ednn --report hinted.html")
     page = (folder / "hinted.html").read_text(encoding="utf-8")
-    assert "A hint: the fields hold the integers 0, 1, 2, 3" in page
+    assert "A hint: the fields contain the integers 0, 1, 2, 3" in page

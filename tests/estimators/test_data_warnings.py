@@ -60,5 +60,5 @@ def test_a_context_that_nobody_set_is_not_remarked_upon():
     with warnings.catch_warnings():
         warnings.simplefilter("error", ExtensivityWarning)
         EDNNRegressor(Ridge()).fit(X, y)
-    with pytest.warns(ExtensivityWarning, match="more than half"):
+    with pytest.warns(ExtensivityWarning, match="exceeds half"):
         EDNNRegressor(Ridge(), GridTiling(1, 1)).fit(X, y)
