@@ -111,5 +111,5 @@ def test_networks_whose_outputs_are_not_finite_are_rejected(form):
     for way in (model.predict, model.predict_contributions):
         with pytest.raises(TileModelError, match="returned NaN or infinity"):
             way(X)
-    with pytest.raises(TileModelError, match="gradient of NeuralNetRegressor contains .* NaN"):
+    with pytest.raises(TileModelError, match=r"gradient of NeuralNetRegressor contains .* NaN"):
         model.predict_gradient(X)

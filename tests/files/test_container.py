@@ -58,7 +58,7 @@ def refused(file):
 
 def test_a_folder_that_is_not_there_is_named(tmp_path):
     model = EDNNRegressor(Ridge()).fit(X, Y)
-    with pytest.raises(FileNotFoundError, match=r"folder .*nowhere for model.ednn does not exist"):
+    with pytest.raises(FileNotFoundError, match=r"folder .*nowhere for model\.ednn does not exist"):
         save(model, tmp_path / "nowhere" / "model.ednn")
     assert not list(tmp_path.iterdir())
 
