@@ -1,9 +1,9 @@
-"""Models in files: written and read without pickle, and handed on to other programs."""
+"""Save and load models without pickle, and export them to other programs."""
 
 from .._utils.optional import later
 from ._save import describe, load, save
 
 __all__ = ["describe", "export_onnx", "load", "save"]
 
-# It needs torch, which reading a kernel ridge does not.
+# Imported lazily, since it needs torch.
 __getattr__ = later(__name__, {"export_onnx": "._onnx"}, extra="onnx")

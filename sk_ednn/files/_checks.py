@@ -1,8 +1,8 @@
-"""Check, by their types, that compiled code may follow what estimators hold.
+"""Check that compiled code of scikit-learn can safely use the attributes of loaded estimators.
 
-scikit-learn checks what `fit` is given, and believes what a fitted estimator holds: trees walk to
-whatever node or feature a number names, support vectors are read as far as another number says.
-Every object that was read is looked at, wherever it stands and whatever attributes led to it.
+scikit-learn validates the arguments of `fit`, but trusts the attributes of fitted estimators:
+indices of nodes and features in trees, lengths of arrays of support vectors. All loaded objects are
+therefore checked by their type, at any depth.
 """
 
 from __future__ import annotations
@@ -11,61 +11,62 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 _LEAF = -1
-# What estimators make arrays of while they predict, with a number at least for each in the file.
+# Attributes that determine the size of arrays in `predict`. The file contains at least one number
+# for each of their elements.
 _LENGTHS = {
     "_n_components", "_n_features_out", "_n_out_full", "n_components", "n_components_",
     "n_features_in_", "n_output_features_", "n_outputs_", "n_trees_per_iteration_",
 }  # fmt: skip
-_LONGEST_BYTES = 1 << 20
+_MIN_LIMIT = 1 << 20
 
 
 def require_safe(value, budget) -> None:
-    """Raise where something that was read would lead compiled code astray.
+    """Raise if loaded objects could make compiled code read or write out of bounds.
 
     Parameters
     ----------
     value : object
-        Its attributes and items are looked at too, to any depth.
+        Checked with its attributes and items, at any depth.
     budget : Budget
-        Search trees that are made again are taken from it.
+        Rebuilt search trees are subtracted from it.
 
     Raises
     ------
     ValueError
-        Where anything does not fit the rest, and other errors where it is of another type.
+        If attributes are inconsistent; other errors if they have other types.
     """
     objects = list(_all_objects(value))
-    checks, longest = _checks(), max(budget.size, _LONGEST_BYTES)
-    for each in objects:
-        for name in _LENGTHS & getattr(each, "__dict__", {}).keys():
-            length = vars(each)[name]
-            if isinstance(length, (int, np.integer)) and length > longest:
-                raise ValueError(f"{name}={length} is more than there can be")
+    checks, limit = _checks(), max(budget.size, _MIN_LIMIT)
+    for obj in objects:
+        for name in _LENGTHS & getattr(obj, "__dict__", {}).keys():
+            length = vars(obj)[name]
+            if isinstance(length, (int, np.integer)) and length > limit:
+                raise ValueError(f"{name}={length} exceeds the size of the file")
         for kind, check in checks:
-            if isinstance(each, kind):
-                check(each, budget)
-    # What predicts a start for others is asked once, when nothing can go wrong any more.
-    for each in objects:
-        _check_start(each)
+            if isinstance(obj, kind):
+                check(obj, budget)
+    # Last, since it calls initial estimators, which must have passed all other checks.
+    for obj in objects:
+        _check_start(obj)
 
 
 def _all_objects(value):
-    """Yield everything that a value leads to, each once, what lies within it first."""
+    """Yield a value and everything inside it, each object once, inner objects first."""
     seen, stack = set(), [(value, False)]
     while stack:
-        each, entered = stack.pop()
+        obj, entered = stack.pop()
         if entered:
-            yield each
+            yield obj
             continue
-        if isinstance(each, (str, bytes, int, float, type(None), type)) or id(each) in seen:
+        if isinstance(obj, (str, bytes, int, float, type(None), type)) or id(obj) in seen:
             continue
-        seen.add(id(each))
-        stack.append((each, True))
-        stack.extend((inner, False) for inner in inner_values(each))
+        seen.add(id(obj))
+        stack.append((obj, True))
+        stack.extend((inner, False) for inner in inner_values(obj))
 
 
 def inner_values(value) -> list:
-    """Return what a container or an object holds."""
+    """Return the items of a container, or the attributes of an object."""
     if isinstance(value, dict):
         return [*value.keys(), *value.values()]
     if isinstance(value, (list, tuple, set, frozenset)):
@@ -99,9 +100,9 @@ def _checks():
     )
 
 
-def _require(fine, what):
-    if not fine:
-        raise ValueError(what)
+def _require(condition, message):
+    if not condition:
+        raise ValueError(message)
 
 
 def _is_array(value, kinds, ndim) -> bool:
@@ -109,17 +110,17 @@ def _is_array(value, kinds, ndim) -> bool:
 
 
 def _width(estimator) -> int:
-    """Return how many features an estimator is given, as it says and compares."""
+    """Return the number of features of an estimator, which `predict` compares with its input."""
     width = vars(estimator).get("n_features_in_")
     _require(
         type(width) is int and width > 0,
-        f"a {type(estimator).__name__} does not say how many features it is given",
+        f"a {type(estimator).__name__} has no number of features",
     )
     return width
 
 
 def _is_fitted(estimator, *names) -> bool:
-    """Tell whether an estimator has any of the attributes that are followed."""
+    """Return whether an estimator has any of these attributes."""
     return any(name in vars(estimator) for name in names)
 
 
@@ -127,7 +128,9 @@ def _is_fitted(estimator, *names) -> bool:
 
 
 def require_tree(n_features, n_classes, n_outputs, state) -> int:
-    """Raise where a tree of scikit-learn, which is not made yet, points outside of itself.
+    """Raise if the state of a scikit-learn tree contains indices out of bounds.
+
+    Called before the tree is created.
 
     Parameters
     ----------
@@ -135,12 +138,12 @@ def require_tree(n_features, n_classes, n_outputs, state) -> int:
     n_classes : ndarray of shape (n_outputs,)
     n_outputs : int
     state : dict
-        As `sklearn.tree._tree.Tree` returns it.
+        State of a `sklearn.tree._tree.Tree`.
 
     Returns
     -------
     int
-        Bytes that it takes.
+        Size of the tree, in bytes.
     """
     _require(
         type(n_features) is int and type(n_outputs) is int and n_features > 0 and n_outputs > 0,
@@ -148,39 +151,39 @@ def require_tree(n_features, n_classes, n_outputs, state) -> int:
     )
     _require(
         _is_array(n_classes, "iu", 1) and len(n_classes) == n_outputs and n_classes.min() > 0,
-        "a tree has other outputs than it says",
+        "a tree has a wrong number of outputs",
     )
     nodes, values = state["nodes"], state["values"]
     n_nodes = state["node_count"]
     _require(
         type(nodes) is np.ndarray and nodes.ndim == 1 and len(nodes) == n_nodes > 0
         and type(n_nodes) is int and nodes.dtype.names is not None,
-        "a tree has other nodes than it says",
+        "a tree has a wrong number of nodes",
     )  # fmt: skip
     shape = (n_nodes, n_outputs, int(n_classes.max()))
     _require(
         _is_array(values, "f", 3) and values.shape == shape,
-        "a tree has other values than nodes and outputs",
+        "a tree has values of a wrong shape",
     )
     left, right = (nodes[name].astype(np.int64) for name in ("left_child", "right_child"))
     leaf = left == _LEAF
     depth = _depth(left, right, leaf)
     _require(
         type(state["max_depth"]) is int and depth <= state["max_depth"] <= n_nodes,
-        "a tree is deeper than it says",
+        "a tree has a wrong depth",
     )
     _require_features(nodes["feature"][~leaf], n_features)
     return nodes.nbytes + values.nbytes
 
 
 def _depth(left, right, leaf) -> int:
-    """Return the depth of a tree, of which children that are none of its nodes are refused."""
+    """Return the depth of a tree; raise if a child is no node of it."""
     n = len(leaf)
-    own = np.arange(n)
+    parents = np.arange(n)
     for children in (left, right):
-        # Behind their parent, as scikit-learn numbers them, so that there is no way round.
-        fine = ((children > own) & (children < n))[~leaf].all()
-        _require(fine, "a tree has children that are none of its nodes")
+        # scikit-learn numbers children after their parents, so there are no cycles.
+        valid = ((children > parents) & (children < n))[~leaf].all()
+        _require(valid, "a tree has children that are no nodes")
     children = np.concatenate([left[~leaf], right[~leaf]])
     _require(len(np.unique(children)) == len(children), "a tree has nodes with two parents")
     level, depth = np.zeros(1, np.int64), 0
@@ -218,27 +221,27 @@ def _check_gradient_boosting(estimator, budget):
     _require(
         _is_array(members, "O", 2) and members.shape[1] == 1 and len(members) > 0
         and estimator.n_trees_per_iteration_ == 1,
-        "a boosted ensemble has other trees than stages",
+        "a boosted ensemble has a wrong number of trees",
     )  # fmt: skip
     for member in members[:, 0]:
         _require(
             type(member) is DecisionTreeRegressor and _is_fitted(member, "tree_")
             and _width(member) == width and member.tree_.value.shape[1:] == (1, 1),
-            "a stage of a boosted ensemble is no tree of its features",
+            "a stage of a boosted ensemble has a tree of other features",
         )  # fmt: skip
 
 
 def _check_isolation(estimator, budget):
     if not _is_fitted(estimator, "estimators_"):
         return
-    for known in (estimator._decision_path_lengths, estimator._average_path_length_per_tree):
-        for member, lengths in zip(estimator.estimators_, known, strict=True):
-            fine = _is_array(lengths, "fi", 1) and len(lengths) == member.tree_.node_count
-            _require(fine, "depths are not those of the trees")
+    for per_tree in (estimator._decision_path_lengths, estimator._average_path_length_per_tree):
+        for member, lengths in zip(estimator.estimators_, per_tree, strict=True):
+            valid = _is_array(lengths, "fi", 1) and len(lengths) == member.tree_.node_count
+            _require(valid, "path lengths do not match the trees")
 
 
 def _check_start(estimator):
-    """Raise where what boosting starts from has not one number a row, into which trees write."""
+    """Raise unless the initial prediction of boosting, into which trees write, has one column."""
     from sklearn.ensemble._gb import BaseGradientBoosting
     from sklearn.ensemble._hist_gradient_boosting.gradient_boosting import BaseHistGradientBoosting
 
@@ -246,12 +249,12 @@ def _check_start(estimator):
         if isinstance(estimator.init_, str) and estimator.init_ == "zero":
             return
         start = estimator.init_.predict(np.zeros((3, _width(estimator)), np.float32))
-        _require(np.shape(start) in ((3,), (3, 1)), "what boosting starts from is no number a row")
+        _require(np.shape(start) in ((3,), (3, 1)), "boosting starts from a wrong shape")
     if isinstance(estimator, BaseHistGradientBoosting) and _is_fitted(estimator, "_predictors"):
         if estimator._preprocessor is not None:
             width = _width(estimator)
             rows = estimator._preprocessor.transform(np.zeros((2, width)))
-            _require(rows.shape == (2, width), "trees see other features than their estimator")
+            _require(rows.shape == (2, width), "trees have other features than their estimator")
 
 
 # --- trees on histograms ----------------------------------------------------------------------
@@ -270,10 +273,10 @@ def _check_predictor(predictor, budget):
     _depth(nodes["left"].astype(np.int64), nodes["right"].astype(np.int64), leaf)
     chosen = nodes["bitset_idx"][~leaf & (nodes["is_categorical"] != 0)]
     for bits in (predictor.binned_left_cat_bitsets, predictor.raw_left_cat_bitsets):
-        fine = _is_array(bits, "u", 2) and bits.dtype.itemsize == 4 and bits.shape[1] == 8
+        valid = _is_array(bits, "u", 2) and bits.dtype.itemsize == 4 and bits.shape[1] == 8
         _require(
-            fine and (len(chosen) == 0 or chosen.max() < len(bits)),
-            "a tree asks for categories that there are not",
+            valid and (len(chosen) == 0 or chosen.max() < len(bits)),
+            "a tree uses categories that do not exist",
         )
 
 
@@ -282,28 +285,28 @@ def _check_histogram_boosting(estimator, budget):
     from sklearn.ensemble._hist_gradient_boosting.binning import _BinMapper
     from sklearn.ensemble._hist_gradient_boosting.predictor import TreePredictor
 
-    _require(not _is_fitted(estimator, "_in_fit"), "it is in the middle of a fit")
+    _require(not _is_fitted(estimator, "_in_fit"), "a boosted ensemble is in the middle of a fit")
     if not _is_fitted(estimator, "_predictors"):
         return
     width, mapper = _width(estimator), estimator._bin_mapper
-    _require(type(mapper) is _BinMapper, "its bins are none")
+    _require(type(mapper) is _BinMapper, "a boosted ensemble has no bins")
     categorical = mapper.is_categorical_
     _require(
         _is_array(categorical, "bui", 1) and len(categorical) == width,
-        "its bins are those of other features",
+        "bins have other features than their estimator",
     )
     front = estimator._preprocessor
     _require(
         front is None or (type(front) is ColumnTransformer and _width(front) == width),
-        "what encodes its categories is given other features",
+        "the encoder of categories has other features than its estimator",
     )
     for stage in estimator._predictors:
         for predictor in stage:
-            _require(type(predictor) is TreePredictor, "a stage has something that is no tree")
+            _require(type(predictor) is TreePredictor, "a stage contains something else than trees")
             split = predictor.nodes[predictor.nodes["is_leaf"] == 0]
             _require_features(split["feature_idx"], width)
             chosen = split["feature_idx"][split["is_categorical"] != 0]
-            _require((categorical[chosen] != 0).all(), "a tree asks for categories of a number")
+            _require((categorical[chosen] != 0).all(), "a tree uses categories of a number")
 
 
 # --- other estimators that compiled code reads ------------------------------------------------
@@ -313,18 +316,18 @@ def _check_support_vectors(estimator, budget):
     if not _is_fitted(estimator, "support_vectors_", "_dual_coef_", "_n_support", "support_"):
         return
     vectors, rows = estimator.support_vectors_, estimator.support_
-    fine = estimator._sparse is False and estimator.kernel in ("linear", "poly", "rbf", "sigmoid")
-    fine = fine and _is_array(vectors, "f", 2) and vectors.shape[1] == _width(estimator)
-    fine = fine and _is_array(rows, "i", 1) and len(rows) == len(vectors)
+    valid = estimator._sparse is False and estimator.kernel in ("linear", "poly", "rbf", "sigmoid")
+    valid = valid and _is_array(vectors, "f", 2) and vectors.shape[1] == _width(estimator)
+    valid = valid and _is_array(rows, "i", 1) and len(rows) == len(vectors)
     counts = estimator._n_support
-    # Regression and novelty have no classes, which libsvm writes as two.
-    fine = fine and _is_array(counts, "i", 1) and len(counts) == 2 and counts.min() >= 0
+    # Without classes, as in regression, libsvm uses two.
+    valid = valid and _is_array(counts, "i", 1) and len(counts) == 2 and counts.min() >= 0
     coefficients = estimator._dual_coef_
-    fine = fine and _is_array(coefficients, "f", 2) and coefficients.shape == (1, len(vectors))
-    fine = fine and _is_array(estimator._intercept_, "f", 1) and len(estimator._intercept_) == 1
-    for odds in (estimator._probA, estimator._probB):
-        fine = fine and _is_array(odds, "f", 1) and len(odds) <= 1
-    _require(fine, "the support vectors and what is known of them do not fit together")
+    valid = valid and _is_array(coefficients, "f", 2) and coefficients.shape == (1, len(vectors))
+    valid = valid and _is_array(estimator._intercept_, "f", 1) and len(estimator._intercept_) == 1
+    for probabilities in (estimator._probA, estimator._probB):
+        valid = valid and _is_array(probabilities, "f", 1) and len(probabilities) <= 1
+    _require(valid, "the attributes of support vectors are inconsistent")
 
 
 def _check_centers(estimator, budget):
@@ -333,39 +336,36 @@ def _check_centers(estimator, budget):
     if not _is_fitted(estimator, "cluster_centers_"):
         return
     centers = estimator.cluster_centers_
-    fine = _is_array(centers, "f", 2) and len(centers) > 0
-    _require(
-        fine and centers.shape[1] == _width(estimator), "centers are not those of its features"
-    )
+    valid = _is_array(centers, "f", 2) and len(centers) > 0
+    _require(valid and centers.shape[1] == _width(estimator), "cluster centers have other features")
     estimator._n_threads = _openmp_effective_n_threads()
 
 
 def _check_neighbors(estimator, budget):
-    """Check what neighbours are looked for in, and make their search tree again."""
+    """Check the training samples of nearest neighbours, and rebuild the search tree."""
     from sklearn.neighbors import BallTree, KDTree
 
     if not _is_fitted(estimator, "_fit_X", "_fit_method", "_tree"):
         return
     rows, method = estimator._fit_X, estimator._fit_method
     _require(
-        # Rows keep the type that they were fitted in, such as that of spins.
+        # Rows keep their type, such as the integers of spins.
         _is_array(rows, "biuf", 2) and rows.dtype.itemsize <= 8 and len(rows) > 0
         and rows.shape[1] == _width(estimator) and estimator.n_samples_fit_ == len(rows)
         and vars(estimator).get("_tree") is None and method in ("brute", "kd_tree", "ball_tree"),
-        "neighbours are not those of its features",
+        "neighbours have other features than their estimator",
     )  # fmt: skip
-    known = vars(estimator).get("_y")
+    y = vars(estimator).get("_y")
     _require(
-        known is None
-        or (isinstance(known, np.ndarray) and known.ndim in (1, 2) and len(known) == len(rows)),
-        "values of neighbours are not one for each",
+        y is None or (isinstance(y, np.ndarray) and y.ndim in (1, 2) and len(y) == len(rows)),
+        "neighbours have a wrong number of targets",
     )
     kind = {"kd_tree": KDTree, "ball_tree": BallTree}.get(method)
     if kind is None:
         return
     leaf_size = estimator.leaf_size
     _require(type(leaf_size) is int and leaf_size > 0, "leaves of a search tree have no size")
-    # Bounds and places of each node, an index of each row, and the rows where they are converted.
+    # Bounds and offsets of nodes, an index for each row, and a converted copy of the rows.
     n_nodes = 2 ** (int(np.log2(max(1, (len(rows) - 1) / leaf_size))) + 1)
     n_bytes = n_nodes * (16 * rows.shape[1] + 32) + 8 * len(rows) + 8 * rows.size
     budget.take(n_bytes, "the search tree of its neighbours")
@@ -378,22 +378,22 @@ def _check_neighbors(estimator, budget):
 
 
 def _check_encoder(estimator, budget):
-    """Check what columns of a sparse matrix are numbered by: products follow the numbers."""
+    """Check the columns of the sparse matrices that an encoder returns."""
     if not _is_fitted(estimator, "categories_", "_n_features_outs"):
         return
-    sizes = [len(each) for each in estimator.categories_]
-    _require(len(sizes) == _width(estimator), "categories are not those of its features")
+    sizes = [len(categories) for categories in estimator.categories_]
+    _require(len(sizes) == _width(estimator), "categories have other features than their encoder")
     n_outs = list(estimator._n_features_outs)
     _require(n_outs == list(estimator._compute_n_features_outs()), "categories are miscounted")
-    _require(not estimator._infrequent_enabled, "rare categories of an encoder are not read")
+    _require(not estimator._infrequent_enabled, "infrequent categories are not supported")
     for name in ("drop_idx_", "_drop_idx_after_grouping"):
         dropped = getattr(estimator, name)
-        fine = dropped is None or len(dropped) == len(sizes)
+        valid = dropped is None or len(dropped) == len(sizes)
         for index, size in zip(() if dropped is None else dropped, sizes, strict=False):
-            fine = fine and (index is None or 0 <= int(index) < size)
-        _require(fine, "a category is dropped that there is not")
+            valid = valid and (index is None or 0 <= int(index) < size)
+        _require(valid, "an encoder drops a category that does not exist")
 
 
 def is_estimator(value) -> bool:
-    """Tell whether something is an estimator of scikit-learn's own."""
+    """Return whether an object is an estimator of scikit-learn."""
     return isinstance(value, BaseEstimator) and type(value).__module__.startswith("sklearn.")

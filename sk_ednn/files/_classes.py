@@ -1,6 +1,7 @@
-"""Classes of scikit-learn that files may hold, by the names that files know them by.
+"""Classes of scikit-learn that files may contain.
 
-No name of a file is imported: packages are those listed here, and classes those which they offer.
+Names in files are never imported: only packages listed here are, and only their public classes are
+used.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ import numpy as np
 from scipy import special
 from sklearn.base import BaseEstimator, ClassifierMixin
 
-# Of what they offer, what can be a tile model or stand before one. Classifiers cannot: there are
-# no classes to fit to.
+# Packages with regressors and transformers. Their classifiers are excluded, since totals have no
+# classes.
 _PACKAGES = {
     "compose", "cross_decomposition", "decomposition", "dummy", "ensemble", "feature_selection",
     "frozen", "gaussian_process", "impute", "isotonic", "kernel_approximation", "kernel_ridge",
@@ -23,7 +24,7 @@ _SINGLE = {
     "cluster": {"FeatureAgglomeration", "KMeans", "MiniBatchKMeans"},
     "manifold": {"Isomap", "LocallyLinearEmbedding"},
 }
-# What estimators are made of, by module.
+# Classes of attributes of estimators, by module.
 _PARTS = {
     "sklearn._loss.link": {
         "HalfLogitLink", "IdentityLink", "Interval", "LogLink", "LogitLink", "MultinomialLogit",
@@ -51,12 +52,12 @@ _KERNELS = "sklearn.gaussian_process.kernels"
 
 
 def estimator_class(module, name) -> type:
-    """Return a class of scikit-learn, or of what its estimators are made of.
+    """Return a class of scikit-learn, or of the attributes of its estimators.
 
     Raises
     ------
     ValueError
-        Where it is none of those that files may hold.
+        If files may not contain it.
     """
     parts = str(module).split(".")
     if name in _PARTS.get(module, ()):
@@ -69,7 +70,7 @@ def estimator_class(module, name) -> type:
         if package in _PACKAGES or name in _SINGLE.get(package, ()):
             kind = _offered(import_module(f"sklearn.{package}"), name)
     if kind is None:
-        raise ValueError(f"it holds {module}.{name}, which is none of the types that are read")
+        raise ValueError(f"it contains {module}.{name}, which is none of the allowed types")
     return kind
 
 
@@ -77,7 +78,7 @@ def _offered(package, name):
     kind = vars(package).get(name)
     if not isinstance(kind, type) or not issubclass(kind, BaseEstimator) or name.startswith("_"):
         return None
-    if not kind.__module__.startswith(package.__name__):  # it was only imported there
+    if not kind.__module__.startswith(package.__name__):  # imported from elsewhere
         return None
     abstract = getattr(kind, "__abstractmethods__", None)
     return None if abstract or issubclass(kind, ClassifierMixin) else kind
@@ -98,61 +99,57 @@ def loss_class(module, name) -> type:
     Raises
     ------
     ValueError
-        Where it is none.
+        If there is no such loss.
     """
     if name not in _COMPILED_LOSSES.get(module, ()):
-        raise ValueError(f"it holds {module}.{name}, which is no loss")
+        raise ValueError(f"it contains {module}.{name}, which is no loss")
     return getattr(import_module(module), name)
 
 
 def ufunc(module, name) -> np.ufunc:
-    """Return a function of numpy or scipy.special that acts on each number.
+    """Return a ufunc of numpy or scipy.special.
 
     Raises
     ------
     ValueError
-        Where it is none.
+        If there is no such ufunc.
     """
     library = {"numpy": np, "scipy": special}.get(str(module).partition(".")[0])
-    found = getattr(library, name, None) if library is not None else None
-    if not isinstance(found, np.ufunc):
-        raise ValueError(f"the function {module}.{name} stands where data should be")
-    return found
+    function = getattr(library, name, None) if library is not None else None
+    if not isinstance(function, np.ufunc):
+        raise ValueError(f"expected data, got the function {module}.{name}")
+    return function
 
 
 def number_type(module, name) -> type:
-    """Return a type of numbers or texts, Python's or numpy's.
+    """Return a type of numbers or strings of Python or numpy.
 
     Raises
     ------
     ValueError
-        Where it is none.
+        If there is no such type.
     """
     plain = {"str": str, "int": int, "float": float, "bool": bool}
     if module == "builtins" and name in plain:
         return plain[name]
     kind = getattr(np, name, None) if str(module).partition(".")[0] == "numpy" else None
     if not isinstance(kind, type) or not issubclass(kind, np.generic):
-        raise ValueError(f"the type {module}.{name} stands where data should be")
+        raise ValueError(f"expected data, got the type {module}.{name}")
     return kind
 
 
 def require_own_attributes(kind, names, params=()) -> None:
-    """Raise where attributes would hide what a class does: its methods, or constants of it.
+    """Raise ValueError if attributes would hide methods or constants of a class.
 
     Parameters
     ----------
     kind : type
     names : iterable of str
     params : collection of str, default=()
-        Those that a class may have a default for.
-
-    Raises
-    ------
-    ValueError
+        Names for which the class may have a default.
     """
     for name in names:
         if not isinstance(name, str) or not name.isidentifier() or name.startswith("__"):
-            raise ValueError(f"it names an attribute {name!r}, which no object has")
+            raise ValueError(f"{name!r} is no valid name of an attribute")
         if hasattr(kind, name) and name not in params:
             raise ValueError(f"its attribute {name!r} would hide that of {kind.__name__}")

@@ -1,8 +1,8 @@
-"""A fitted model as a tree of plain values, with its arrays beside it; and back.
+"""Convert fitted models to JSON and separate arrays, and back.
 
-What JSON has stands for itself; everything else is a mapping with the key ``"$"``, which says what
-it is. Objects are made without calling anything of theirs, and only those of the classes listed
-here, or handed to `load`: no name in a file is ever imported.
+Values of JSON represent themselves. All others are mappings with their kind under the key ``"$"``.
+Objects are created without calling their methods, and only of the classes listed here or passed to
+`load`; names in files are never imported.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from ._classes import require_own_attributes, ufunc
 from ._random import random_state
 from ._running import completed, defaults, is_running, running_defaults
 
-# Estimators of scikit-learn whose attributes are stored one by one: they contain ours.
+# Estimators of scikit-learn whose attributes are encoded here, since they contain ours.
 _OF_SKLEARN = {
     "Pipeline": "sklearn.pipeline",
     "TransformedTargetRegressor": "sklearn.compose._target",
@@ -38,16 +38,16 @@ _PLAIN = (type(None), bool, str)
 
 
 class Encoder:
-    """Turn a model into plain values, arrays and scikit-learn's estimators.
+    """Convert a model to JSON values, arrays, and estimators of scikit-learn.
 
     Attributes
     ----------
     arrays : dict of str to ndarray
-        By their place in the model.
+        Arrays by their path in the model.
     estimators, places : list
-        scikit-learn's, and where they stand.
+        Estimators of scikit-learn, and their paths.
     asked : bool
-        Whether anything is of a class of the user's.
+        Whether the model contains user-defined classes.
     """
 
     def __init__(self):
@@ -55,20 +55,20 @@ class Encoder:
         self.estimators: list[Any] = []
         self.places: list[str] = []
         self.asked = False
-        self._known: dict[int, tuple[Any, dict]] = {}
+        self._encoded: dict[int, tuple[Any, dict]] = {}
 
     def __call__(self, value, place="model"):
-        """Return a value of the model as what JSON can hold."""
+        """Return a value of the model as JSON values."""
         if isinstance(value, _PLAIN) or type(value) is int:
             return value
         if type(value) is float:
             return value if isfinite(value) else {"$": "float", "value": repr(value)}
         if type(value) is list:
-            return [self(each, f"{place}.{k}") for k, each in enumerate(value)]
-        # Two that are one object stay one: a large array that two attributes hold, above all.
-        if id(value) not in self._known:
-            self._known[id(value)] = (value, self._tagged(value, place))
-        return self._known[id(value)][1]
+            return [self(item, f"{place}.{k}") for k, item in enumerate(value)]
+        # Encode shared objects once, above all large arrays.
+        if id(value) not in self._encoded:
+            self._encoded[id(value)] = (value, self._tagged(value, place))
+        return self._encoded[id(value)][1]
 
     def _tagged(self, value, place) -> dict:
         if type(value) is tuple:
@@ -91,7 +91,7 @@ class Encoder:
                 "parts": self([value.data, value.indices, value.indptr], place),
                 "shape": [int(n) for n in value.shape],
             }
-        if _how(type(value)) is not None:
+        if _declaration(type(value)) is not None:
             state = value.__getstate__() if hasattr(value, "__getstate__") else vars(value)
             return self._object("object", value, state, place)
         if _of_torch(value):
@@ -108,27 +108,28 @@ class Encoder:
         if _of(value, "sklearn") and not isinstance(value, type):
             self.estimators.append(value)
             self.places.append(place)
-            about = {} if not hasattr(value, "get_params") else {"shown": repr(value)}
-            return {"$": "estimator", "number": len(self.estimators) - 1, **about}
+            shown = {} if not hasattr(value, "get_params") else {"shown": repr(value)}
+            return {"$": "estimator", "number": len(self.estimators) - 1, **shown}
         if isinstance(value, BaseEstimator):
             self.asked = True
             return self._object("yours", value, vars(value), place)
         raise ModelFileError(
             f"{place} is a {type(value).__name__}, {value!r:.80}, which is no data and cannot be "
-            "stored. Set it to something that is (a number, an array, an estimator, or None, where "
-            "it only serves the fit) with set_params, or pickle the model for yourself alone."
+            "stored. Set it with set_params to a number, an array, an estimator, or to None if "
+            "only fitting needs it; or pickle the model for your own use."
         )
 
     def _object(self, tag, value, state, place) -> dict:
-        how = _how(type(value)) or Stored(type(value).__name__)
-        kept = {k: v for k, v in state.items() if k not in how.derived and not is_running(k)}
+        declaration = _declaration(type(value)) or Stored(type(value).__name__)
+        derived = declaration.derived
+        kept = {k: v for k, v in state.items() if k not in derived and not is_running(k)}
         kept.pop("_sklearn_version", None)
-        for key in how.functions:
+        for key in declaration.functions:
             if callable(kept.get(key)):
                 del kept[key]
                 warnings.warn(
-                    f"{place}.{key} is a function, which cannot be stored. The model that is "
-                    "loaded predicts the same, but would be fitted again with the default.",
+                    f"{place}.{key} is a function, which cannot be stored. The loaded model makes "
+                    "the same predictions, but refitting it would use the default.",
                     UserWarning,
                     stacklevel=2,
                 )
@@ -136,7 +137,7 @@ class Encoder:
         prefix = "" if place == "model" else f"{shown}."
         return {
             "$": tag,
-            "class": how.name,
+            "class": declaration.name,
             "vars": {k: self(v, f"{prefix}{k}") for k, v in kept.items()},
         }
 
@@ -148,66 +149,71 @@ class Encoder:
                 "values": self(array.ravel().tolist(), place),
             }
         if not storable(array):
-            raise ModelFileError(f"{place} is an array of type {array.dtype}, which is not stored.")
+            raise ModelFileError(
+                f"{place} is an array of type {array.dtype}, which cannot be stored. Convert it to "
+                "numbers or strings."
+            )
         name, k = place, 1
         while name in self.arrays:
             k += 1
             name = f"{place}.{k}"
-        # Products with a matrix that is stored by columns differ in the last bits.
+        # The memory order affects the round-off of matrix products.
         by_columns = array.ndim > 1 and array.flags.f_contiguous and not array.flags.c_contiguous
         self.arrays[name] = array.T if by_columns else array
         return {"$": "array", "name": name, **({"by_columns": True} if by_columns else {})}
 
 
 class Decoder:
-    """Turn plain values back into a model.
+    """Convert JSON values back to a model.
 
     Parameters
     ----------
     arrays : dict of str to ndarray
     estimators : list
     modules : mapping of str to class or function
-        The user's own.
+        User-defined classes, or functions that create their objects.
     device : str
-        Where networks are put.
+        Device of networks.
     budget : Budget
-        Of what is made larger than it is written.
+        Memory for values that are larger than their text.
     """
 
     def __init__(self, arrays, estimators, modules, device, budget):
         self.arrays, self.estimators = arrays, estimators
         self.modules, self.device, self.budget = modules, device, budget
         self.by_columns: dict[str, np.ndarray] = {}
-        # Whether anything is made by the user's code.
+        # Whether user-defined code was used.
         self.asked = False
 
     def __call__(self, node):
-        """Return what a node stands for."""
+        """Return the value of a node."""
         if isinstance(node, list):
-            return [self(each) for each in node]
+            return [self(item) for item in node]
         if not isinstance(node, dict):
             return node
         make = _MAKERS.get(node.get("$"))
         if make is None:
-            raise ModelFileError(f"it holds a {node.get('$')!r}, which this version does not know")
+            raise ModelFileError(
+                f"it contains a {node.get('$')!r}, which this version does not know"
+            )
         return make(self, node)
 
     def vars(self, node, kind) -> dict:
-        """Return the attributes that a node describes, of an object of some class."""
-        how = declared(kind)
-        renamed = how.renamed if how is not None else {}
-        nodes = {renamed.get(name, name): each for name, each in node["vars"].items()}
+        """Return the attributes in the node of an object of some class."""
+        declaration = declared(kind)
+        renamed = declaration.renamed if declaration is not None else {}
+        nodes = {renamed.get(name, name): value for name, value in node["vars"].items()}
         names = [name for name in nodes if not is_running(name)]
-        known = {*defaults(kind), *getattr(kind, "__dataclass_fields__", ())}
-        require_own_attributes(kind, names, known)
+        params = {*defaults(kind), *getattr(kind, "__dataclass_fields__", ())}
+        require_own_attributes(kind, names, params)
         return {name: self(nodes[name]) for name in names}
 
     def own(self, name):
-        """Return a class or function of the user's, by its name."""
+        """Return a user-defined class or function by its name."""
         if name not in self.modules:
             raise ModelFileError(
-                f"it holds a {name}, which is not a part of sk_ednn: hand over what makes it, as "
-                f"load(path, modules=[{name}]) or modules={{{name!r}: function}}"
+                f"it contains a {name}, which is not part of sk_ednn. Pass the class, as "
+                f"load(path, modules=[{name}]), or a function, as modules={{{name!r}: function}}"
             )
         self.asked = True
         return self.modules[name]
@@ -221,15 +227,15 @@ def _array(decoder, node):
     name = node["name"]
     if not node.get("by_columns"):
         return decoder.arrays[name]
-    # One object for each name: attributes that share an array share it again.
+    # Attributes that shared an array share it again.
     return decoder.by_columns.setdefault(name, decoder.arrays[name].T)
 
 
 def _strings(decoder, node):
     values = decoder(node["values"])
     if not all(isinstance(value, str) for value in values):
-        raise ModelFileError("an array of strings holds something else")
-    # One long string makes all the others as long, at four bytes a character.
+        raise ModelFileError("an array of strings contains something else")
+    # All strings take the width of the longest, at four bytes per character.
     n_bytes = 4 * len(values) * max(map(len, values), default=0)
     decoder.budget.take(n_bytes, "an array of strings")
     return np.array(values, dtype=str).reshape(node["shape"])
@@ -246,11 +252,11 @@ def _objects(decoder, node):
 
 def _csr(decoder, node):
     parts = decoder(node["parts"])
-    # Indices are converted to the narrowest type that there is for them.
+    # scipy may convert the indices to a narrower type.
     decoder.budget.take(sum(part.nbytes for part in parts), "a sparse matrix")
     kind = sparse.csr_matrix if node["matrix"] else sparse.csr_array
     matrix = kind(tuple(parts), shape=tuple(node["shape"]))
-    matrix.check_format(full_check=True)  # compiled code follows its indices
+    matrix.check_format(full_check=True)  # compiled code trusts its indices
     return matrix
 
 
@@ -258,20 +264,20 @@ def _object(decoder, node):
     name = node["class"]
     kind = _class(name)
     if kind is None:
-        raise ModelFileError(f"it holds a {name}, which this version does not know")
-    made = object.__new__(kind)
-    # Parameters that came after the file was written, and those of running.
-    made.__dict__.update(completed(decoder.vars(node, kind), defaults(kind)))
-    needed = getattr(kind, "__dataclass_fields__", None)
-    needed = signature(kind).parameters if issubclass(kind, BaseEstimator) else needed
-    missing = set(needed or ()) - set(vars(made))
+        raise ModelFileError(f"it contains a {name}, which this version does not know")
+    obj = object.__new__(kind)
+    # Defaults of runtime parameters, and of parameters newer than the file.
+    obj.__dict__.update(completed(decoder.vars(node, kind), defaults(kind)))
+    required = getattr(kind, "__dataclass_fields__", None)
+    required = signature(kind).parameters if issubclass(kind, BaseEstimator) else required
+    missing = set(required or ()) - set(vars(obj))
     if missing:
         raise ModelFileError(f"its {name} has no {min(missing)!r}")
-    for derived in _how(kind).derived:
-        made.__dict__[derived] = None
+    for name in _declaration(kind).derived:
+        obj.__dict__[name] = None
     if hasattr(kind, "_parameter_constraints"):
-        made._validate_params()
-    return made
+        obj._validate_params()
+    return obj
 
 
 def _sklearn(decoder, node):
@@ -283,9 +289,9 @@ def _yours(decoder, node):
     kind = decoder.own(node["class"])
     if not isinstance(kind, type):
         raise ModelFileError(f"modules[{node['class']!r}] must be the class itself, got {kind!r}")
-    made = object.__new__(kind)
-    made.__dict__.update(completed(decoder.vars(node, kind), running_defaults(kind)))
-    return made
+    obj = object.__new__(kind)
+    obj.__dict__.update(completed(decoder.vars(node, kind), running_defaults(kind)))
+    return obj
 
 
 def _of_networks(decoder, node):
@@ -322,7 +328,7 @@ _MAKERS = {
 
 
 def _name_of(function) -> str:
-    """Return the name of a function of numpy or scipy.special that acts on each number."""
+    """Return the name of a ufunc of numpy or scipy.special."""
     for library in ("numpy", "scipy"):
         try:
             if ufunc(library, function.__name__) is function:
@@ -330,18 +336,17 @@ def _name_of(function) -> str:
         except ValueError:
             continue
     raise ModelFileError(
-        f"{function!r} is a function that is neither numpy's nor of scipy.special, and functions "
-        "cannot be stored."
+        f"{function!r} cannot be stored, since it is no function of numpy or scipy.special."
     )
 
 
 def named(modules) -> dict:
-    """Return the user's classes and functions by the name that files know them by.
+    """Return user-defined classes and functions by their names in files.
 
     Raises
     ------
     TypeError
-        Where they are neither a mapping nor classes.
+        If they are neither a mapping nor classes.
     """
     if modules is None:
         return {}
@@ -350,8 +355,8 @@ def named(modules) -> dict:
     modules = [modules] if isinstance(modules, type) else list(modules)
     if not all(isinstance(module, type) for module in modules):
         raise TypeError(
-            "modules are classes, or a mapping from the name of a class to what makes it, got "
-            f"{modules!r}."
+            "modules must be classes, or a mapping from names of classes to classes or functions; "
+            f"got {modules!r}."
         )
     return {module.__name__: module for module in modules}
 
@@ -362,8 +367,8 @@ def _class(name) -> type | None:
     return stored_class(name)
 
 
-def _how(kind) -> Stored | None:
-    """Return how objects of a class are written, where their attributes are stored one by one."""
+def _declaration(kind) -> Stored | None:
+    """Return how objects of a class are written, None if their attributes are not encoded here."""
     name = kind.__name__
     if name in _OF_SKLEARN and kind.__module__ == _OF_SKLEARN[name]:
         return Stored(name)

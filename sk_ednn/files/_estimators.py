@@ -1,8 +1,8 @@
-"""scikit-learn's estimators in a file, in the format of skops: no pickle, and of listed types.
+"""Store estimators of scikit-learn in the skops format: without pickle, of listed types only.
 
-skops writes them, since it knows how some two hundred classes are put together. They are read here
-(`_skops`), so that nothing is made without a look, and what compiled code would follow is checked
-by type (`_checks`). What most models consist of does not come here at all; see `_known`.
+skops writes them, since it knows the attributes of some two hundred classes. They are read by
+`_skops`, which checks each value before it creates it, and by `_checks`, which checks what compiled
+code would trust. The estimators of most models do not need skops; see `_known`.
 """
 
 from __future__ import annotations
@@ -27,39 +27,39 @@ PART = "estimators.skops"
 
 
 def library():
-    """Return skops.io, or say what to install."""
+    """Return skops.io, or raise MissingExtraError."""
     with needing("A file with these estimators of scikit-learn"):
         import skops.io
     return skops.io
 
 
 def dump(estimators: list, places: list[str]) -> bytes:
-    """Return estimators as the content of a part.
+    """Return the content of a part with estimators.
 
     Raises
     ------
     ModelFileError
-        Naming the place in the model of one that would not be loaded.
+        If one of them could not be loaded; the message gives its path in the model.
     """
     skops = library()
-    stored = [_Stored()(each) for each in estimators]
+    stored = [_Stored()(estimator) for estimator in estimators]
     try:
         return _readable(skops, stored)
-    except Exception:  # skops raises what it meets: one by one, to say which of them it is
+    except Exception:  # of any class. Try one by one, to name the estimator.
         for estimator, place in zip(stored, places, strict=True):
             try:
                 _readable(skops, estimator)
             except Exception as error:
                 raise ModelFileError(
-                    f"{place}, a {type(estimator).__name__}, cannot be stored: {error}. Give it "
-                    "something that is data (a class of scikit-learn, arrays, numbers), or pickle "
-                    "the model for yourself alone: opening a pickle runs what is in it."
+                    f"{place}, a {type(estimator).__name__}, cannot be stored: {error}. Use only "
+                    "data in it (estimators of scikit-learn, arrays, numbers), or pickle the model "
+                    "for your own use; opening a pickle runs code in it."
                 ) from error
         raise
 
 
 def _readable(skops, stored) -> bytes:
-    """Return what skops makes of something, or raise where it would not be read."""
+    """Return objects in the skops format; raise if they could not be read back."""
     content = _compact(skops.dumps(stored))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -68,10 +68,10 @@ def _readable(skops, stored) -> bytes:
 
 
 def _compact(content) -> bytes:
-    """Return a skops file without the white space of its description, half of its length."""
+    """Return a skops file without the white space of its schema, half of its length."""
     out = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(content)) as old, zipfile.ZipFile(out, "w") as new:
-        # Named by numbers of their order: skops takes addresses in memory, never the same again.
+        # Numbered in order: the names of skops are memory addresses, which are not reproducible.
         arrays = [name for name in old.namelist() if name != _skops.SCHEMA]
         names = {name: f"{k}.npy" for k, name in enumerate(arrays)}
         schema = _renamed(json.loads(old.read(_skops.SCHEMA)), names, {})
@@ -85,7 +85,7 @@ def _compact(content) -> bytes:
 
 def _renamed(node, names, ids):
     if isinstance(node, list):
-        return [_renamed(each, names, ids) for each in node]
+        return [_renamed(item, names, ids) for item in node]
     if not isinstance(node, dict):
         return node
     node = {key: _renamed(value, names, ids) for key, value in node.items()}
@@ -98,48 +98,48 @@ def _renamed(node, names, ids):
 
 
 class _Stored:
-    """Estimators as they are stored: without settings of running, and what is made again."""
+    """Prepare estimators for storage: reset runtime parameters, and drop derived attributes."""
 
     def __init__(self):
-        self._known: dict = {}
+        self._prepared: dict = {}
 
     def __call__(self, value):
-        """Return a value, or a copy of it where anything within it is stored otherwise."""
+        """Return a value, or a changed copy of it."""
         if isinstance(value, (str, bytes, int, float, type(None), type)):
             return value
-        if id(value) not in self._known:
-            # With the value itself, so that no other gets its number meanwhile.
-            self._known[id(value)] = (value, self._changed(value))
-        return self._known[id(value)][1]
+        if id(value) not in self._prepared:
+            # Keep a reference to the value, so that its id is not reused.
+            self._prepared[id(value)] = (value, self._changed(value))
+        return self._prepared[id(value)][1]
 
     def _changed(self, value):
         old = inner_values(value)
-        new = [self(each) for each in old]
-        same = all(one is other for one, other in zip(old, new, strict=True))
+        new = [self(item) for item in old]
+        same = all(before is after for before, after in zip(old, new, strict=True))
         if is_estimator(value):
             changes = {
                 name: default
                 for name, default in running_defaults(type(value)).items()
                 if name in vars(value) and vars(value)[name] is not default
             }
-            # The search tree of neighbours is made of their places.
+            # The search tree of neighbours is rebuilt from their samples.
             if getattr(value, "_tree", None) is not None and hasattr(value, "_fit_X"):
                 changes["_tree"] = None
             if same and not changes:
                 return value
-            made = copy.copy(value)
-            made.__dict__.update(dict(zip(vars(value), new, strict=True)) | changes)
-            return made
+            changed = copy.copy(value)
+            changed.__dict__.update(dict(zip(vars(value), new, strict=True)) | changes)
+            return changed
         if same:
             return value
         if isinstance(value, dict):
             n = len(value)
             return type(value)(zip(new[:n], new[n:], strict=True))
         if isinstance(value, np.ndarray):
-            made = np.empty(len(new), dtype=object)
-            for k, each in enumerate(new):
-                made[k] = each
-            return made.reshape(value.shape)
+            items = np.empty(len(new), dtype=object)
+            for k, item in enumerate(new):
+                items[k] = item
+            return items.reshape(value.shape)
         if type(value) in (list, tuple):
             return type(value)(new)
         return value
@@ -151,7 +151,7 @@ def load(container) -> list:
     Raises
     ------
     ModelFileError
-        Where it holds anything but data of the types that are listed.
+        If it contains anything but data of the listed types.
     """
     budget = container.budget
     with container.part(PART) as part, warnings.catch_warnings():
@@ -159,11 +159,11 @@ def load(container) -> list:
         try:
             estimators = _skops.read(part, budget, container.parts[PART]["size"])
             if type(estimators) is not list:
-                raise ValueError("it holds no list of estimators")
+                raise ValueError("it contains no list of estimators")
             require_safe(estimators, budget)
         except (ModelFileError, ImportError, Warning):
             raise
-        except Exception as error:  # whatever is wrong in it
+        except Exception as error:  # of any class, for a damaged part
             raise ModelFileError(
                 f"{container.path} cannot be read: {PART}: {reason(error)}."
             ) from error

@@ -1,9 +1,9 @@
-"""Estimators of scikit-learn whose attributes are known one by one: most models need no other.
+"""Store common estimators of scikit-learn, whose attributes are listed here.
 
-They are described in ``config.json`` and their arrays lie among the others, so that a ridge is
-written and read without skops, which imports torch and dask and takes ten seconds for it. Each
-attribute has a type and a shape here, in letters for lengths that have to agree; an estimator with
-anything else goes to skops.
+They are encoded in ``config.json``, with their arrays among those of the model, so that a ridge is
+written and read without skops, which imports torch and dask and takes ten seconds. The table gives
+the type and shape of each attribute, with letters for lengths that must agree. Estimators with any
+other attribute are stored by skops.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ import numpy as np
 from ..exceptions import ModelFileError
 from ._running import completed, defaults, is_running
 
-# A shape is a word: F for features in, o outputs, n samples, k components. "f" are floats, "i"
-# whole numbers, "b" truth values. A name with "?" may be missing from a fitted estimator.
+# Types are "f" for floats, "i" for integers, "b" for booleans. Letters of a shape are F for input
+# features, o for outputs, n for samples, k for components. A fitted estimator may lack attributes
+# whose names end in "?".
 _LINEAR = {"coef_": "f:F f:oF", "intercept_": "num f: f:o", "n_iter_?": "none int nums i:o"}
 _DESCENT = {**_LINEAR, "dual_gap_?": "num f:o"}
 _MULTI_TASK = {**_DESCENT, "eps_?": "num"}
@@ -36,9 +37,9 @@ _VARIANCES = {
     "components_": "f:kF", "explained_variance_": "f:k", "explained_variance_ratio_": "f:k",
     "singular_values_": "f:k",
 }  # fmt: skip
-_KERNEL = None  # kernels have parameters alone
-# What an estimator may have that is not fitted: set by `__init__` of a class without such a
-# parameter, or by `set_output`.
+_KERNEL = None  # kernels have only parameters
+# Attributes that are neither parameters nor fitted: constants set by `__init__`, and the
+# configuration of `set_output`.
 _CONSTANTS = {"l1_ratio": "num", "_sklearn_output_config": "output"}
 _ESTIMATORS: dict[str, tuple[str, dict[str, str] | None]] = {
     "LinearRegression": ("linear_model", {**_LINEAR, "rank_?": "int i:o", "singular_?": "f:r"}),
@@ -95,25 +96,25 @@ _ESTIMATORS: dict[str, tuple[str, dict[str, str] | None]] = {
         "Matern", "PairwiseKernel", "Product", "RBF", "RationalQuadratic", "Sum", "WhiteKernel",
     ), ("gaussian_process.kernels", _KERNEL)),
 }  # fmt: skip
-# Products of more features than this, of a higher degree than this, are more than can be counted.
-_MOST_FACTORS = 64
+# Polynomials of more features than this, of a higher degree than this, are too many to count.
+_MAX_FACTORS = 64
 
 
 def kind(name) -> type:
-    """Return the class of a known estimator by its name.
+    """Return the class of a listed estimator by its name.
 
     Raises
     ------
     ModelFileError
-        Where it is none of them.
+        If it is not listed.
     """
     if name not in _ESTIMATORS:
-        raise ModelFileError(f"it holds a {name}, which this version does not know")
+        raise ModelFileError(f"it contains a {name}, which this version does not know")
     return getattr(import_module(f"sklearn.{_ESTIMATORS[name][0]}"), name)
 
 
 def suits(value) -> bool:
-    """Tell whether a value is a known estimator, with attributes that are known alone."""
+    """Return whether a value is a listed estimator, with listed attributes only."""
     name = type(value).__name__
     if name not in _ESTIMATORS or not type(value).__module__.startswith("sklearn."):
         return False
@@ -121,7 +122,7 @@ def suits(value) -> bool:
         return False
     try:
         made(type(value), stored(value))
-    except Exception:  # whatever is unusual about it, skops may take it
+    except Exception:  # unusual attributes, which skops may support
         return False
     return True
 
@@ -129,36 +130,36 @@ def suits(value) -> bool:
 def stored(value) -> dict:
     """Return the attributes of an estimator that are written."""
     return {
-        name: each
-        for name, each in vars(value).items()
+        name: attribute
+        for name, attribute in vars(value).items()
         if not is_running(name) and name != "_sklearn_version"
     }
 
 
 def made(kind, attributes):
-    """Return an estimator of these attributes.
+    """Return an estimator with these attributes.
 
     Parameters
     ----------
     kind : type
-        One of the known ones.
+        A listed class.
     attributes : dict
-        Without those of running, which have their defaults.
+        Without runtime parameters, which get their defaults.
 
     Raises
     ------
     ValueError
-        Where an attribute is not of the type and shape that it has, or is missing.
+        If an attribute is missing, or has a wrong type or shape.
     """
-    params, fitted = _params(kind), _ESTIMATORS[kind.__name__][1]
-    given = {name: each for name, each in attributes.items() if name in params}
-    for name, each in given.items():
-        _require(_is_plain(each), kind, name)
-    rest = {name: each for name, each in attributes.items() if name not in params}
+    names, fitted = _params(kind), _ESTIMATORS[kind.__name__][1]
+    params = {name: value for name, value in attributes.items() if name in names}
+    for name, value in params.items():
+        _require(_is_plain(value), kind, name)
+    rest = {name: value for name, value in attributes.items() if name not in names}
     estimator = object.__new__(kind)
     estimator.__dict__.update(completed(attributes, defaults(kind)))
     if fitted is _KERNEL:
-        _check_kernel(estimator, given)
+        _check_kernel(estimator, params)
         fitted = {}
     else:
         estimator._validate_params()
@@ -171,28 +172,28 @@ def made(kind, attributes):
     return estimator
 
 
-def _require(fine, kind, name):
-    if not fine:
-        raise ValueError(f"{name} of a {kind.__name__} is not what it should be")
+def _require(condition, kind, name):
+    if not condition:
+        raise ValueError(f"{name} of a {kind.__name__} is invalid or missing")
 
 
 def _check_fitted(kind, fitted, rest):
     lengths: dict[str, int] = {}
-    known = {"n_features_in_": "int:F", **{f"{name}?": form for name, form in _CONSTANTS.items()}}
-    known |= {name: each for name, each in fitted.items() if name not in _params(kind)}
-    for label, forms in known.items():
+    listed = {"n_features_in_": "int:F", **{f"{name}?": form for name, form in _CONSTANTS.items()}}
+    listed |= {name: forms for name, forms in fitted.items() if name not in _params(kind)}
+    for label, forms in listed.items():
         name = label.removesuffix("?")
         if name not in rest:
             _require(label != name, kind, name)
             continue
         _require(any(_fits(rest[name], form, lengths) for form in forms.split()), kind, name)
-    unknown = rest.keys() - {label.removesuffix("?") for label in known}
+    unknown = rest.keys() - {label.removesuffix("?") for label in listed}
     if unknown:
         raise ValueError(f"a {kind.__name__} has no attribute {min(unknown)!r}")
 
 
 def _fits(value, form, lengths) -> bool:
-    """Tell whether a value is of a form, and if so keep the lengths that its letters stand for."""
+    """Return whether a value has a form; record the lengths of its letters if it has."""
     what, _, shape = form.partition(":")
     if what in ("f", "i", "b"):
         kinds = {"f": "f", "i": "iu", "b": "b"}[what]
@@ -205,7 +206,7 @@ def _fits(value, form, lengths) -> bool:
     if what == "num":
         return isinstance(value, Real) and not isinstance(value, (bool, np.bool_))
     if what == "nums":
-        return type(value) is list and all(_fits(each, "num", lengths) for each in value)
+        return type(value) is list and all(_fits(item, "num", lengths) for item in value)
     if what == "kernel":
         return _is_kernel(value)
     if what == "output":
@@ -224,7 +225,7 @@ def _agree(letters, shape, lengths) -> bool:
 
 
 def _is_plain(value) -> bool:
-    """Tell whether a value is data that a parameter may be."""
+    """Return whether a value is data that a parameter may have."""
     if value is None or isinstance(value, (bool, int, float, str, np.ufunc)):
         return True
     if isinstance(value, np.generic):
@@ -232,7 +233,7 @@ def _is_plain(value) -> bool:
     if type(value) in (list, tuple):
         return all(map(_is_plain, value))
     if type(value) is dict:
-        return all(isinstance(key, str) and _is_plain(each) for key, each in value.items())
+        return all(isinstance(key, str) and _is_plain(item) for key, item in value.items())
     if type(value) is np.ndarray:
         return value.dtype.kind in "biuf"
     return type(value) is np.random.RandomState or _is_kernel(value)
@@ -243,20 +244,20 @@ def _is_kernel(value) -> bool:
     return _ESTIMATORS.get(name, ("", {}))[1] is _KERNEL and kind(name) is type(value)
 
 
-def _check_kernel(kernel, given):
-    """Raise where a kernel has parameters that its computation would trip over."""
-    for name, value in given.items():
+def _check_kernel(kernel, params):
+    """Raise ValueError if a kernel has invalid or missing parameters."""
+    for name, value in params.items():
         if name in ("k1", "k2", "kernel"):
-            fine = _is_kernel(value)
+            valid = _is_kernel(value)
         elif name == "kernels":
-            fine = type(value) is list and len(value) > 0 and all(map(_is_kernel, value))
+            valid = type(value) is list and len(value) > 0 and all(map(_is_kernel, value))
         elif name.endswith("_bounds"):
-            fine = value == "fixed" if isinstance(value, str) else np.shape(value)[-1:] == (2,)
+            valid = value == "fixed" if isinstance(value, str) else np.shape(value)[-1:] == (2,)
         elif name in ("metric", "pairwise_kernels_kwargs"):
-            fine = isinstance(value, (str, dict, type(None)))
+            valid = isinstance(value, (str, dict, type(None)))
         else:
-            fine = np.ndim(value) <= 1 and np.asarray(value).dtype.kind in "iuf"
-        _require(fine, type(kernel), name)
+            valid = np.ndim(value) <= 1 and np.asarray(value).dtype.kind in "iuf"
+        _require(valid, type(kernel), name)
     missing = _params(type(kernel)) - set(vars(kernel))
     if missing:
         raise ValueError(f"a {type(kernel).__name__} has no {min(missing)}")
@@ -268,17 +269,17 @@ def _params(kind) -> frozenset[str]:
 
 
 def _check_products(features):
-    """Raise where products are more or fewer than those of the features: each has a column."""
+    """Raise ValueError if polynomial features have a wrong number of columns."""
     n_features, low, high = features.n_features_in_, features._min_degree, features._max_degree
-    if min(n_features, high) > _MOST_FACTORS:
-        raise ValueError("products of features are more than can be counted")
-    settings = {
+    if min(n_features, high) > _MAX_FACTORS:
+        raise ValueError("polynomial features are too many to count")
+    params = {
         "n_features": n_features,
         "max_degree": high,
         "interaction_only": features.interaction_only,
         "include_bias": features.include_bias,
     }
-    wanted = features._num_combinations(min_degree=low, **settings)
-    full = features._num_combinations(min_degree=0, **settings)
-    if (features.n_output_features_, features._n_out_full) != (wanted, full):
-        raise ValueError("products of features are miscounted")
+    n_outputs = features._num_combinations(min_degree=low, **params)
+    n_full = features._num_combinations(min_degree=0, **params)
+    if (features.n_output_features_, features._n_out_full) != (n_outputs, n_full):
+        raise ValueError("polynomial features are miscounted")

@@ -1,4 +1,4 @@
-"""Networks in files: how they are built, by the names of layers, and their weights as arrays."""
+"""Read and write networks: the names and parameters of layers, and their weights as arrays."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from ..solvers._progress import TrainingBar
 from . import _atomic
 from ._running import is_running
 
-# Networks that are what their layers are, one after the other.
+# Networks that are a sequence of their layers.
 _SEQUENTIAL = {kind.__name__: kind for kind in (nn.Sequential, PaperDenseNet, PaperCNN, ValidCNN)}
-# Layers that are what their parameters and weights are; each keeps its parameters by their names.
+# Layers that are determined by their weights and the parameters in their attributes.
 _LAYERS = {
     kind.__name__: kind
     for kind in (
@@ -44,7 +44,7 @@ _LAYERS = {
         nn.Tanhshrink, nn.ZeroPad1d, nn.ZeroPad2d, nn.ZeroPad3d,
     )
 }  # fmt: skip
-# Classes that stand as parameters of nets.
+# Classes that are parameters of nets.
 _CLASSES = {
     f"{kind.__module__.partition('.')[0]}.{kind.__name__}": kind
     for kind in (
@@ -57,20 +57,20 @@ _CLASSES = {
 }  # fmt: skip
 _NAMES = {kind: name for name, kind in _CLASSES.items()}
 _NETS = {"NeuralNet": NeuralNet, "NeuralNetRegressor": NeuralNetRegressor}
-# Parts of nets that are what they were made with.
+# Parts of nets that are determined by their parameters.
 _PARTS = {
     kind.__name__: kind for kind in (EarlyStopping, GradientNormClipping, LRScheduler, ValidSplit)
 }
-# Callbacks that have no part in what is learned.
+# Callbacks that do not affect the result, and are not stored.
 _OF_RUNNING = (BestEpoch, TrainingBar)
 
-# What modules and nets take besides their weights: a few kB were measured, in Python and beside it.
+# Memory of modules and nets besides their weights; a few kB were measured.
 _BYTES_PER_LAYER = 1 << 13
 _BYTES_PER_NET = 1 << 16
 
 
 def encode(value, encoder, place) -> dict:
-    """Return a network, a net of skorch, or a class of them as plain values."""
+    """Encode a network, a net of skorch, or one of their classes."""
     if isinstance(value, type):
         return _class_node(value)
     if isinstance(value, NeuralNet):
@@ -78,26 +78,29 @@ def encode(value, encoder, place) -> dict:
     if _PARTS.get(type(value).__name__) is type(value):
         return _part_node(value, encoder, place)
     if not isinstance(value, nn.Module):
-        raise ModelFileError(f"{place} is a {type(value).__name__}, which is not stored.")
+        raise ModelFileError(
+            f"{place} is a {type(value).__name__}, which cannot be stored. Remove it, or pickle "
+            "the model for your own use."
+        )
     return _module_node(value, encoder, place)
 
 
 def decode(node, decoder):
-    """Return what a node of `encode` stands for."""
+    """Decode a node of `encode`."""
     tag = node["$"]
     if tag == "class":
         if "yours" in node:
             return decoder.own(node["yours"])
         return _CLASSES[node["name"]]
     if tag == "part":
-        settings = {key: decoder(each) for key, each in node["with"].items() if not is_running(key)}
+        params = {key: decoder(value) for key, value in node["with"].items() if not is_running(key)}
         decoder.budget.take(_BYTES_PER_LAYER, "a part of a net")
-        return _PARTS[node["class"]](**settings)
+        return _PARTS[node["class"]](**params)
     if tag == "net":
         return _net(node, decoder)
     if tag == "module":
         return _module(node, decoder)
-    raise ModelFileError(f"a {tag} stands outside of a network")
+    raise ModelFileError(f"it contains a {tag} outside of a network")
 
 
 def _class_node(kind) -> dict:
@@ -112,13 +115,13 @@ def _class_node(kind) -> dict:
 def _module_node(module, encoder, place, kwargs=None) -> dict:
     if is_uninitialised(module):
         raise ModelFileError(
-            f"{place} has lazy layers, which have no weights to store yet: give them their sizes, "
-            "as nn.Linear(9, 4) in place of nn.LazyLinear(4), or give the class of the network."
+            f"{place} has lazy layers, which have no weights yet. Specify their sizes, such as "
+            "nn.Linear(9, 4) instead of nn.LazyLinear(4), or pass the class of the network."
         )
     for name, part in module.named_modules():
         if any(getattr(part, hooks) for hooks in ("_forward_hooks", "_forward_pre_hooks")):
             raise ModelFileError(
-                f"{place}.{name} has hooks, which are code and cannot be stored: remove them."
+                f"{place}.{name} has hooks, which are code and cannot be stored. Remove them."
             )
     weights = {}
     for name, tensor in module.state_dict().items():
@@ -142,26 +145,26 @@ def _built_node(module, encoder, place, kwargs=None) -> dict:
         ]
         return {"$": "layers", "class": name, "layers": layers}
     if _LAYERS.get(name) is kind:
-        return {"$": "layers", "class": name, "with": encoder(_settings(module), place)}
+        return {"$": "layers", "class": name, "with": encoder(_layer_params(module), place)}
     if _atomic.is_network(module):
         return _atomic.node(module, encoder, place)
     encoder.asked = True
     return {"$": "your module", "class": name, "with": encoder(kwargs or {}, place)}
 
 
-def _settings(layer) -> dict:
-    settings: dict[str, Any] = {}
-    for name in _names_of_settings(type(layer)):
+def _layer_params(layer) -> dict:
+    params: dict[str, Any] = {}
+    for name in _param_names(type(layer)):
         if name == "bias":
-            settings[name] = layer.bias is not None
+            params[name] = layer.bias is not None
         else:
             value = getattr(layer, name)
-            settings[name] = tuple(value) if isinstance(value, torch.Size) else value
-    return settings
+            params[name] = tuple(value) if isinstance(value, torch.Size) else value
+    return params
 
 
-def _names_of_settings(kind) -> list[str]:
-    """Return the settings of a layer, without where its weights lie and of what type they are."""
+def _param_names(kind) -> list[str]:
+    """Return the names of a layer's parameters, without the device and type of its weights."""
     several = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)  # of Identity
     return [
         name
@@ -175,24 +178,25 @@ def _module(node, decoder) -> nn.Module:
     weights = {name: torch.from_numpy(decoder(array)) for name, array in node["weights"].items()}
     if is_uninitialised(module):
         raise ModelFileError(
-            "the network that was built has lazy layers, whose sizes are not known: hand over a "
-            "function that builds it and calls it with a tile, as load(path, modules={...})"
+            "the network has lazy layers, whose sizes are unknown. Pass a function that builds it "
+            "and calls it with a tile, as load(path, modules={...})"
         )
-    own = module.state_dict()
-    for name in [*own.keys() - weights.keys(), *weights.keys() - own.keys()]:
+    initial = module.state_dict()
+    for name in [*initial.keys() - weights.keys(), *weights.keys() - initial.keys()]:
         raise ModelFileError(
-            f"the network that was built and the one that was stored differ in {name!r}: was it "
-            "built with the same settings?"
+            f"the network in the file and the one built by modules differ in {name!r}. Build it "
+            "with the same parameters"
         )
-    for name, weight in own.items():
+    for name, weight in initial.items():
         if weight.is_floating_point() != weights[name].is_floating_point():
-            raise ModelFileError(f"{name!r} holds {weights[name].dtype}, which are no weights")
+            raise ModelFileError(f"{name!r} is of type {weights[name].dtype}, which is no weight")
         if weight.shape != weights[name].shape:
             raise ModelFileError(
-                f"the network that was built has {name!r} of shape {tuple(weight.shape)}, stored "
-                f"was {tuple(weights[name].shape)}: was it built with the same settings?"
+                f"{name!r} has the shape {tuple(weights[name].shape)} in the file and "
+                f"{tuple(weight.shape)} in the network built by modules. Build it with the same "
+                "parameters"
             )
-    # The arrays of the file become the weights: nothing is copied, whatever the file says it is.
+    # The arrays of the file become the weights without a copy.
     module.load_state_dict(weights, strict=True, assign=True)
     if node["built"]["$"] == "atomic network":
         module = _atomic.with_buffers(module, decoder.device)
@@ -202,9 +206,9 @@ def _module(node, decoder) -> nn.Module:
 
 
 def bytes_of_forward(tile_model) -> int:
-    """Return what one tile takes on its way through a network, counted without computing it.
+    """Return the memory of one tile in a network, in bytes, without computing it.
 
-    Layers may be asked for any padding or size of their outputs, whatever the weights are.
+    Layers in a file may ask for any padding or output size, independently of their weights.
     """
     estimator = tile_model.estimator
     if hasattr(estimator, "steps"):
@@ -213,7 +217,8 @@ def bytes_of_forward(tile_model) -> int:
     shape = (1, shape[-1], *shape[:-1]) if tile_model.has_channels else (1, 1, *shape)
     tensors = {**dict(module.named_parameters()), **dict(module.named_buffers())}
     weights = {name: tensor.detach().to("meta") for name, tensor in tensors.items()}
-    dtype = next((each.dtype for each in weights.values() if each.is_floating_point()), None)
+    floats = (weight.dtype for weight in weights.values() if weight.is_floating_point())
+    dtype = next(floats, None)
     training = module.training
     try:
         with _Counting() as counting, torch.no_grad():
@@ -225,7 +230,7 @@ def bytes_of_forward(tile_model) -> int:
 
 
 class _Counting(TorchDispatchMode):
-    """Count the bytes of all that is computed."""
+    """Count the bytes of all computed tensors."""
 
     def __init__(self):
         super().__init__()
@@ -233,9 +238,9 @@ class _Counting(TorchDispatchMode):
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         out = func(*args, **(kwargs or {}))
-        for each in out if isinstance(out, (tuple, list)) else (out,):
-            if isinstance(each, torch.Tensor):
-                self.n_bytes += each.numel() * each.element_size()
+        for tensor in out if isinstance(out, (tuple, list)) else (out,):
+            if isinstance(tensor, torch.Tensor):
+                self.n_bytes += tensor.numel() * tensor.element_size()
         return out
 
 
@@ -245,43 +250,43 @@ def _built(node, decoder) -> nn.Module:
         make = decoder.own(name)
         if isinstance(make, nn.Module):
             return make
-        settings = decoder(node["with"])
+        params = decoder(node["with"])
         try:
-            module = make(**settings)
+            module = make(**params)
         except TypeError as error:
             raise ModelFileError(
-                f"{name}({settings}) cannot be built: {error}. Hand over a function that builds "
-                f"it, as load(path, modules={{{name!r}: lambda: {name}(...)}})"
+                f"{name}({params}) cannot be built: {error}. Pass a function that builds it, as "
+                f"load(path, modules={{{name!r}: lambda: {name}(...)}})"
             ) from error
         if not isinstance(module, nn.Module):
-            raise ModelFileError(f"modules[{name!r}] made {module!r}, which is no torch module")
+            raise ModelFileError(f"modules[{name!r}] returned {module!r}, which is no torch module")
         return module
     if node["$"] == "atomic network":
         decoder.budget.take(_BYTES_PER_NET, f"a network {name}")
         return _atomic.built(name, decoder(node["with"]))
     if node["$"] != "layers":
-        raise ModelFileError(f"a {node['$']!r} stands where a layer should be")
+        raise ModelFileError(f"expected a layer, got a {node['$']!r}")
     decoder.budget.take(_BYTES_PER_LAYER, f"a layer {name}")
     if name in _SEQUENTIAL:
         layers = OrderedDict((key, _built(layer, decoder)) for key, layer in node["layers"])
         module = _SEQUENTIAL[name].__new__(_SEQUENTIAL[name])
-        nn.Sequential.__init__(module, layers)  # not its own, which would draw weights
+        nn.Sequential.__init__(module, layers)  # the subclass's __init__ would draw weights
         return module
     if name not in _LAYERS:
-        raise ModelFileError(f"it holds a layer {name}, which this version does not know")
-    settings = decoder(node["with"])
-    unknown = set(settings) - set(_names_of_settings(_LAYERS[name]))
-    if unknown or not all(map(_is_setting, settings.values())):
-        raise ModelFileError(f"a layer {name} has settings that it does not need: {settings!r:.80}")
-    with torch.device("meta"):  # a layer without memory, however large the file says it is
-        layer = _LAYERS[name](**settings)
+        raise ModelFileError(f"it contains a layer {name}, which this version does not know")
+    params = decoder(node["with"])
+    unknown = set(params) - set(_param_names(_LAYERS[name]))
+    if unknown or not all(map(_is_setting, params.values())):
+        raise ModelFileError(f"a layer {name} has unknown parameters: {params!r:.80}")
+    with torch.device("meta"):  # allocates no memory, whatever sizes the file contains
+        layer = _LAYERS[name](**params)
     if not all(tensor.is_meta for tensor in (*layer.parameters(), *layer.buffers())):
-        raise ModelFileError(f"a layer {name} would be made before its weights are known")
+        raise ModelFileError(f"a layer {name} allocates memory before its weights are read")
     return layer
 
 
 def _is_setting(value) -> bool:
-    """Tell whether something may be a setting of a layer: a number, a word, or several."""
+    """Return whether a value can be a parameter of a layer: numbers, strings or booleans."""
     if isinstance(value, (tuple, list)):
         return all(map(_is_setting, value))
     return value is None or type(value) in (bool, int, float, str)
@@ -299,24 +304,24 @@ def _net_node(net, encoder, place) -> dict:
         if _is_default(kind, name, value):
             continue
         if name == "callbacks" and isinstance(value, list):
-            value = [each for each in value if not isinstance(each, _OF_RUNNING)]
+            value = [callback for callback in value if not isinstance(callback, _OF_RUNNING)]
         try:
             kwargs[name] = encoder(value, f"{place}.{name}")
         except ModelFileError:
             left_out.append(name)
     if getattr(net, "initialized_", False):
-        own = {
+        of_module = {
             key.removeprefix("module__"): value
             for key, value in net.get_params(deep=False).items()
             if key.startswith("module__")
         }
-        fitted = _module_node(net.module_, encoder, f"{place}.module_", own)
+        fitted = _module_node(net.module_, encoder, f"{place}.module_", of_module)
     else:
         fitted = None
         if left_out:
             warnings.warn(
-                f"{place}: {', '.join(left_out)} of the net cannot be stored. The model that is "
-                "loaded predicts the same, but would be fitted again without them.",
+                f"{place}: {', '.join(left_out)} of the net cannot be stored. The loaded model "
+                "makes the same predictions, but refitting it would not use them.",
                 UserWarning,
                 stacklevel=2,
             )
@@ -336,7 +341,7 @@ def _net_node(net, encoder, place) -> dict:
 
 
 def _history(net, encoder, place) -> list:
-    """Return what was noted of each epoch: a learning curve is drawn of it."""
+    """Return the numbers in the history of each epoch, for learning curves."""
     rows = []
     for row in getattr(net, "history_", None) or ():
         numbers = {key: _number(value) for key, value in row.items()}
@@ -350,15 +355,15 @@ def _number(value):
 
 
 def _part_node(part, encoder, place) -> dict:
-    settings = dict(getattr(part, "kwargs", {}))
+    params = dict(getattr(part, "kwargs", {}))
     for name in inspect.signature(type(part).__init__).parameters:
         value = getattr(part, name, None)
         if name not in ("self", "kwargs") and not _is_default(type(part), name, value):
-            settings[name] = value
+            params[name] = value
     return {
         "$": "part",
         "class": type(part).__name__,
-        "with": {key: encoder(value, f"{place}.{key}") for key, value in settings.items()},
+        "with": {key: encoder(value, f"{place}.{key}") for key, value in params.items()},
     }
 
 
@@ -385,10 +390,10 @@ def _net(node, decoder) -> NeuralNet:
     of_module = {key: kwargs.pop(key) for key in list(kwargs) if key.startswith("module__")}
     module = decoder(node["fitted"])
     net = kind(module, **kwargs).initialize()
-    # It was initialised with the weights that it has: its class, as it was given, is for clones.
+    # The net is initialised with its weights; clones need the original parameter `module`.
     if node["module"] is not None:
         vars(net)["module"] = decoder(node["module"])
     vars(net).update(of_module)
-    # skorch looks for batches in every row.
+    # skorch expects batches in every row.
     net.history_ = History([{**decoder(row), "batches": []} for row in node["history"]])
     return net

@@ -1,4 +1,4 @@
-"""Networks for other programs, as ONNX."""
+"""Export networks to ONNX."""
 
 from __future__ import annotations
 
@@ -17,51 +17,51 @@ from ..networks import NetworkTileModel
 from ..networks._trial import reads_labels
 
 FORMS = ("tile", "dense")
-# How far ONNX Runtime may be from torch, relative to the largest contribution: rounding of
-# float32, whose sums run in another order, with room to spare.
+# Tolerance between ONNX Runtime and torch, relative to the largest contribution: generous for the
+# round-off of float32 sums in another order.
 _TOLERANCE = 1e-4
 
 
 def export_onnx(model, path, form="tile", *, term=None) -> None:
     """Write the network of a fitted model as an ONNX file, for programs without Python.
 
-    The exported graph takes fields in their own units and returns contributions in the units of y:
-    it includes standardisation, scale, softplus and baseline. Cutting, padding and adding up are
-    left to the program that runs it. Two forms:
+    The graph maps fields in their units to contributions in units of y. It includes
+    standardisation, scale, softplus and baseline. The program that runs it cuts, pads and sums.
+    There are two forms:
 
     "tile"
-        ``tiles`` of shape (n, n_channels or 1, *window) to ``contributions`` (n, n_outputs), for
-        any n.
+        From ``tiles`` of shape (n, n_channels or 1, *window) to ``contributions`` of shape (n,
+        n_outputs), for any n.
     "dense"
-        ``fields`` of shape (n, n_channels or 1, *padded), each axis ``n_tiles * focus + 2 *
-        context`` long, with what the boundary says around them, to ``contributions`` (n, n_outputs,
-        *tile_grid), for any n and any number of tiles. Only networks that have a dense form (see
-        `sk_ednn.networks.as_convolution`) can be exported so.
+        From ``fields`` of shape (n, n_channels or 1, *padded) to ``contributions`` of shape (n,
+        n_outputs, *tile_grid), for any n and any number of tiles. Each axis of the fields, padded
+        according to the boundary, has ``n_tiles * focus + 2 * context`` sites. The network must
+        have a dense form (see `sk_ednn.networks.as_convolution`).
 
     Parameters
     ----------
     model : fitted EDNNRegressor
-        With a torch network as tile model.
+        The tile model must be a torch network.
     path : str or Path
     form : {"tile", "dense"}, default="tile"
     term : str, default=None
-        Which of several terms.
+        Which term, if the model has several.
 
     Raises
     ------
     TileModelError
-        Where the tile model is no torch network, or ONNX cannot express it, or where ONNX Runtime
-        computes something else.
+        If the tile model is no torch network, if ONNX does not support it, or if the results of
+        ONNX Runtime differ.
     NotConvolutional
-        Where the network has no dense form; the message names the layer.
+        If the network has no dense form; the message names the layer.
     MissingExtraError
-        Where onnx, onnxscript or onnxruntime are not installed.
+        If onnx, onnxscript or onnxruntime are not installed.
 
     Notes
     -----
-    Before the file is put in its place ONNX Runtime runs it on random tiles, of other numbers than
-    it was traced with, and its contributions are compared with torch's. A model whose precision is
-    bfloat16 is exported in float32.
+    Before the file is moved to `path`, ONNX Runtime runs it on random tiles, of numbers other than
+    those of the trace, and its contributions are compared with those of torch. Models with the
+    precision bfloat16 are exported in float32.
 
     Examples
     --------
@@ -89,15 +89,15 @@ def export_onnx(model, path, form="tile", *, term=None) -> None:
     if form not in FORMS:
         raise ValueError(f"form must be one of {', '.join(FORMS)}, got {form!r}.")
     runtime = _runtime()
-    tile_model, tiling = _chosen(model, term)
+    tile_model, tiling = _network_of(model, term)
     traced = _Contributions(tile_model, tiling, form).eval()
-    with replacing_path(path) as made:
-        _export(traced, made)
-        _compare(runtime, made, traced)
+    with replacing_path(path) as temporary:
+        _export(traced, temporary)
+        _compare(runtime, temporary, traced)
 
 
 class _Contributions(nn.Module):
-    """What is exported: the network, its scale and its baseline, one of the two forms."""
+    """The exported module: the network with its scale and baseline, in one of the two forms."""
 
     def __init__(self, tile_model, tiling, form):
         super().__init__()
@@ -127,10 +127,11 @@ class _Contributions(nn.Module):
             self.labels = reads_labels(module, module, tiles.to(device))
         self.register_buffer("constant", torch.from_numpy(constant.astype(dtype)).reshape(shape))
         if self.content:
-            slopes = torch.from_numpy(baseline.coefficients[1:].T.astype(dtype))
-            # The content of a focus, as a convolution whose steps are the tiles.
-            kernel = slopes.reshape(*slopes.shape, *[1] * self.ndim)
-            self.register_buffer("kernel", kernel.expand(*slopes.shape, *self.focus).contiguous())
+            per_channel = torch.from_numpy(baseline.coefficients[1:].T.astype(dtype))
+            # The content of each focus, as a convolution with the stride of the tiles.
+            kernel = per_channel.reshape(*per_channel.shape, *[1] * self.ndim)
+            kernel = kernel.expand(*per_channel.shape, *self.focus).contiguous()
+            self.register_buffer("kernel", kernel)
 
     def forward(self, x):
         """Return contributions of tiles (n, n_channels, *window), or of padded fields."""
@@ -144,27 +145,27 @@ class _Contributions(nn.Module):
             return out
         inner = x
         for axis, (site, length) in enumerate(zip(self.sites, self.window, strict=True), start=2):
-            around = length - site.stop
-            inner = inner.narrow(axis, site.start, inner.shape[axis] - site.start - around)
+            after = length - site.stop
+            inner = inner.narrow(axis, site.start, inner.shape[axis] - site.start - after)
         convolve = (nn.functional.conv1d, nn.functional.conv2d, nn.functional.conv3d)[self.ndim - 1]
         content = convolve(inner, self.kernel, stride=self.focus)
         return out + (content if self.form == "dense" else content.flatten(1))
 
     def probe(self, n, n_tiles):
-        """Return random inputs, with so many samples and tiles along each axis."""
+        """Return random inputs of `n` samples, with `n_tiles` along each axis."""
         generator = torch.Generator().manual_seed(0)
         lengths = self.window
         if self.form == "dense":
             lengths = [w + (k - 1) * f for w, f, k in zip(self.window, self.focus, n_tiles)]  # noqa: B905
         shape = n, self.n_channels, *lengths
-        if self.labels:  # 0 and 1 are labels of any network that takes some
+        if self.labels:  # every network of labels accepts 0 and 1
             return torch.randint(2, shape, generator=generator).to(self.dtype)
         drawn = torch.randn(shape, generator=generator, dtype=self.dtype)
         return drawn if self.standardization is None else self.standardization.inverse(drawn)
 
     @property
     def names(self):
-        """Names of what goes in and what comes out."""
+        """Names of the input and the output."""
         return ("tiles" if self.form == "tile" else "fields"), "contributions"
 
 
@@ -173,61 +174,64 @@ def _export(traced, path):
     dynamic = {0: torch.export.Dim.DYNAMIC}
     if traced.form == "dense":
         dynamic |= {axis: torch.export.Dim.DYNAMIC for axis in range(2, 2 + traced.ndim)}
-    given, returned = traced.names
+    input_name, output_name = traced.names
     try:
         with _quietly():
             torch.onnx.export(
                 traced,
                 (traced.probe(3, several),),
                 path,
-                input_names=[given],
-                output_names=[returned],
+                input_names=[input_name],
+                output_names=[output_name],
                 dynamic_shapes=(dynamic,),
                 external_data=False,
                 dynamo=True,
                 verbose=False,
             )
-    except OSError:  # the file, not the network
+    except OSError:  # an error of the file, not of the network
         raise
-    except Exception as error:  # torch's exporter raises many kinds
+    except Exception as error:  # torch's exporter raises errors of many classes
         raise TileModelError(
             f"This network cannot be exported to ONNX: {str(error).strip().splitlines()[0]}"
         ) from error
 
 
 def _compare(runtime, path, traced):
-    """Raise where ONNX Runtime computes something else, for other sizes than were traced."""
+    """Raise if the results of ONNX Runtime differ from torch, for sizes that were not traced."""
     session = runtime.InferenceSession(path, providers=["CPUExecutionProvider"])
     for n, n_tiles in ((1, (2, 3, 1)), (4, (5, 2, 3))):
         x = traced.probe(n, n_tiles)
         with torch.no_grad():
             expected = traced(x).numpy()
-        (found,) = session.run(None, {traced.names[0]: x.numpy()})
-        off = np.abs(found - expected).max() if found.shape == expected.shape else np.inf
-        if not off <= _TOLERANCE * max(np.abs(expected).max(), 1e-30):
+        (contributions,) = session.run(None, {traced.names[0]: x.numpy()})
+        same_shape = contributions.shape == expected.shape
+        error = np.abs(contributions - expected).max() if same_shape else np.inf
+        if not error <= _TOLERANCE * max(np.abs(expected).max(), 1e-30):
             raise TileModelError(
-                f"ONNX Runtime gives contributions of shape {found.shape} that are off by {off}, "
-                f"torch those of shape {expected.shape}. The network does something that its "
-                "exporter does not carry over, such as a branch on a shape."
+                f"ONNX Runtime returns contributions of shape {contributions.shape} with an error "
+                f"of {error} compared to torch, whose shape is {expected.shape}. The network uses "
+                "something that torch's exporter does not support, such as a branch on a shape."
             )
 
 
-def _chosen(model, term):
+def _network_of(model, term):
     if not hasattr(model, "tile_model_"):
         raise TileModelError(
-            f"A fitted EDNNRegressor is exported, got {type(model).__name__}: take it out of its "
-            "Pipeline, as model[-1]."
+            f"export_onnx needs a fitted EDNNRegressor, got {type(model).__name__}. If it is in a "
+            "Pipeline, pass model[-1]."
         )
-    names = list(model._term_names)
-    if term is None and len(names) > 1:
-        raise TileModelError(f"Say which term is meant, as term={names[0]!r}; there are {names}.")
-    if term is not None and term not in names:
-        raise TileModelError(f"There is no term {term!r}; there are {names}.")
-    tile_model, tiling = model.fitted_terms()[0 if term is None else names.index(term)]
+    terms = model._terms_by_name()
+    if term is None and len(terms) == 1:
+        (term,) = terms
+    if term not in terms:
+        raise TileModelError(
+            f"The model has the terms {list(terms)}: name one of them with `term`, got {term!r}."
+        )
+    tile_model, tiling = terms[term]
     if not isinstance(tile_model, NetworkTileModel) or hasattr(tile_model.estimator, "steps"):
         raise TileModelError(
-            f"Torch networks that see the tiles themselves are exported, the tile model is a "
-            f"{type(tile_model.estimator).__name__}."
+            "export_onnx needs a torch network without transformers before it; the tile model is "
+            f"a {type(tile_model.estimator).__name__}."
         )
     return tile_model, tiling
 
@@ -242,7 +246,7 @@ def _runtime():
 
 @contextmanager
 def _quietly():
-    """Keep the exporter's own warnings and its progress to itself; its errors come through."""
+    """Suppress warnings and progress messages of the exporter."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)

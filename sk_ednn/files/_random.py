@@ -1,4 +1,4 @@
-"""Sources of random numbers, from states that files hold."""
+"""Restore random states from files."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import numpy as np
 
 
 def random_state(state) -> np.random.RandomState:
-    """Return a RandomState, of the state that its ``get_state(legacy=False)`` returned.
+    """Return a RandomState with the state returned by ``get_state(legacy=False)``.
 
     Raises
     ------
     ValueError
-        Where the state is none: numpy would read beside its key.
+        If the state is invalid; numpy would read out of bounds.
     """
     key, pos = np.asarray(state["state"]["key"]), int(state["state"]["pos"])
     wrong = key.shape != (624,) or key.dtype.kind != "u" or not 0 <= pos <= 624
     if state["bit_generator"] != "MT19937" or wrong:
-        raise ValueError("a source of random numbers is in no state that there is")
-    made = np.random.RandomState(0)
-    made.set_state(("MT19937", key, pos, int(state["has_gauss"]), float(state["gauss"])))
-    return made
+        raise ValueError("a random generator has an invalid state")
+    generator = np.random.RandomState(0)
+    generator.set_state(("MT19937", key, pos, int(state["has_gauss"]), float(state["gauss"])))
+    return generator

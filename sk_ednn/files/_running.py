@@ -1,7 +1,7 @@
-"""Settings of running, which belong to a machine and its user and not to a model.
+"""Runtime parameters, which belong to a machine and its user rather than to a model.
 
-They are not stored, and what a file says of them is not taken: a file decides neither how many
-processes start, nor what is written where, nor how much memory a prediction takes.
+They are neither stored nor read: a file must not decide how many processes start, what is written
+where, or how much memory a prediction takes.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ _NAMES = {
     "max_bytes", "max_tiles", "memory", "n_jobs", "pre_dispatch", "table_size", "temp_folder",
     "torch_load_kwargs", "use_caching", "verbose", "working_memory",
 }  # fmt: skip
-# Of loaders of batches, what changes the fit itself; the rest are processes and memory.
+# Parameters of data loaders are runtime parameters, except those that change the fit.
 _OF_LOADERS = ("iterator_train__", "iterator_valid__")
 _SHUFFLING = {"shuffle", "drop_last"}
 
 
 def is_running(name) -> bool:
-    """Tell whether a parameter says how something is run.
+    """Return whether a parameter is a runtime parameter.
 
     Examples
     --------
@@ -36,7 +36,7 @@ def is_running(name) -> bool:
 
 @lru_cache(maxsize=512)
 def defaults(kind) -> dict:
-    """Return the parameters of a class that have a default, with it."""
+    """Return the parameters of a class that have a default, and the defaults."""
     return {
         parameter.name: parameter.default
         for parameter in signature(kind).parameters.values()
@@ -46,16 +46,16 @@ def defaults(kind) -> dict:
 
 @lru_cache(maxsize=512)
 def running_defaults(kind) -> dict:
-    """Return the parameters of a class that say how it is run, with their defaults."""
+    """Return the runtime parameters of a class, with their defaults."""
     return {name: value for name, value in defaults(kind).items() if is_running(name)}
 
 
 def completed(attributes, missing) -> dict:
-    """Return attributes in their order, and behind them those that are missing.
+    """Return attributes in their order, followed by missing ones.
 
-    Equal models give equal files, and so what is read has to be in the order of what was written.
+    The order must be that of the written model, so that equal models give equal files.
     """
     return {
         **attributes,
-        **{name: each for name, each in missing.items() if name not in attributes},
+        **{name: value for name, value in missing.items() if name not in attributes},
     }

@@ -1,4 +1,4 @@
-"""Write fitted models to files, and read them: nothing in a file is ever run."""
+"""Save and load fitted models, without running any code in files."""
 
 from __future__ import annotations
 
@@ -17,59 +17,59 @@ from ._budget import Unlimited
 from ._document import Decoder, Encoder, named
 from ._trial import require_units, require_working
 
-# 2: estimators of scikit-learn that are known are described in config.json itself.
+# Since schema 2, common estimators of scikit-learn are encoded in config.json.
 SCHEMA = 3
 WEIGHTS = "weights.safetensors"
 _LIBRARIES = ("numpy", "scipy", "scikit-learn", "torch", "skorch", "skops")
 
 
 def save(model, path, *, unit=None, about=None) -> str:
-    """Write a fitted model to one file, to keep it and to hand it on.
+    """Write a fitted model to a file.
 
-    The file is a zip: ``config.json`` says what the model is made of, ``weights.safetensors``
-    holds its arrays, ``estimators.skops`` those estimators of scikit-learn that are not described
-    in ``config.json``, and ``manifest.json`` the sha256 of each of them; its last bytes are the
-    sha256 of all the others. It is written beside its place and then moved there: there is never
-    half a file.
+    The file is a zip. ``config.json`` describes the model, ``weights.safetensors`` contains its
+    arrays, ``estimators.skops`` estimators of scikit-learn that are not encoded in
+    ``config.json``, and ``manifest.json`` the sha256 of each part. The last bytes are the sha256 of
+    all others. The file is written under a temporary name and renamed, so that it is never
+    incomplete.
 
     Parameters
     ----------
     model : fitted estimator
-        An `EDNNRegressor` or `EDNNCommittee`, or one within a Pipeline (behind a
-        `GaussianRasterizer`, for one) or a `TransformedTargetRegressor`.
+        An `EDNNRegressor` or `EDNNCommittee`, also inside a Pipeline, such as after a
+        `GaussianRasterizer`, or inside a `TransformedTargetRegressor`.
     path : str or Path
-        An ending of one's own choice; this package writes ``.ednn``.
+        With any extension; the convention is ``.ednn``.
     unit : str, default=None
-        Of what the model predicts, such as ``"eV"``; for those who read the file.
+        Unit of the predictions, such as ``"eV"``, for readers of the file.
     about : dict, default=None
-        Anything else that they should know, as JSON has it.
+        Any further information for them, as JSON values.
 
     Returns
     -------
     str
-        The sha256 that the file ends with: a name for this model and no other.
+        The sha256 of the file, which identifies the model.
 
     Raises
     ------
     ModelFileError
-        Naming the part of the model that is no data, such as a function.
+        If part of the model is no data, such as a function; the message names it.
     MissingExtraError
-        Where the model holds estimators of scikit-learn that skops has to write (other than linear
-        models, kernel ridge, Gaussian processes, scalers, PCA, Nystroem and polynomial features)
-        and it is not installed.
+        If skops is not installed and the model contains estimators of scikit-learn that need it:
+        any but linear models, kernel ridge, Gaussian processes, scalers, PCA, Nystroem and
+        polynomial features.
 
     See Also
     --------
-    load : The way back.
-    describe : What a file holds.
+    load : Read a model.
+    describe : Summarise a file.
 
     Notes
     -----
-    Stored is what pickling would keep, but for settings of running (paths, processes, devices,
-    limits of memory), and for what follows from the rest: search trees of nearest neighbours,
-    dense forms of networks, tables of tiles that were evaluated. Of a network the
-    weights are kept, and neither the state of its optimizer nor its history: a loaded one
-    predicts, and can be fitted anew.
+    The file contains what a pickle would, without runtime parameters (paths, processes, devices,
+    limits of memory) and without attributes that can be recomputed: search trees of nearest
+    neighbours, dense forms of networks, tables of evaluated tiles. Networks are stored with their
+    weights and without the state of the optimizer, so that a loaded network predicts but starts
+    a new training.
 
     Examples
     --------
@@ -87,12 +87,12 @@ def save(model, path, *, unit=None, about=None) -> str:
     True
     """
     if not hasattr(model, "predict"):
-        raise ModelFileError(f"A fitted model is saved, got {model!r:.80}.")
+        raise ModelFileError(f"Expected a fitted model, got {model!r:.80}.")
     check_is_fitted(model)
     if hasattr(model, "best_estimator_"):
         raise ModelFileError(
-            f"A {type(model).__name__} is a search with all its results, which are not stored. "
-            "Save what it found: its best_estimator_."
+            f"A {type(model).__name__} contains results of its search, which cannot be stored. "
+            "Save its best_estimator_."
         )
     encode = Encoder()
     description = encode(model)
@@ -114,40 +114,40 @@ def save(model, path, *, unit=None, about=None) -> str:
 
 
 def load(path, *, modules=None, device="cpu", max_bytes=None):
-    """Read a model that `save` wrote.
+    """Read a model written by `save`.
 
-    Every byte of the file is compared with its sha256 before any of it is looked at. Then objects
-    are made of classes that this package names; nothing is unpickled, and no name in the file is
-    imported. Settings of running have their defaults, whatever the file says. At last the model is
-    tried on a small field.
+    First, all bytes of the file are verified against its sha256. Then objects are created, only of
+    classes that this package lists; nothing is unpickled, and no name in the file is imported.
+    Runtime parameters get their defaults, whatever the file contains. Finally, the model predicts a
+    small field as a test.
 
     Parameters
     ----------
     path : str or Path
     modules : class, sequence of classes, or mapping of names to classes or functions, default=None
-        What the model has of one's own: torch modules, nets and estimators, by the names of their
-        classes. A function is called to build a network, where the file does not know with which
-        settings that was done. They are code of yours, and are run.
+        User-defined classes in the model: torch modules, nets and estimators. Use a mapping from
+        the name of a class to a function that builds the network if the file lacks its parameters.
+        This is your code, and it is run.
     device : str, default="cpu"
-        Where networks are put.
+        Device of networks.
     max_bytes : int or None, default=None
-        Most memory that reading may take besides the arrays, which are no larger than the file.
-        None for the size of the file and 64 MiB.
+        Limit of the memory for reading, besides the arrays, which are no larger than the file.
+        None for the size of the file plus 64 MiB.
 
     Returns
     -------
     estimator
-        With the same predictions, to the last bit, with the same libraries on the same machine.
+        Its predictions are identical, bit by bit, with the same libraries on the same machine.
 
     Raises
     ------
     ModelFileError
-        Where a byte differs from what was written, where the file was written by a later version,
-        is a pickle, holds what `modules` should name, or does not describe a model that works; and
-        where the path is that of a folder, a pipe, a device or a broken link.
+        If the file is damaged, was written by a later version, is a pickle, contains classes that
+        are not passed in `modules`, or does not describe a working model; or if the path is a
+        folder, a pipe, a device or a broken link.
     FileNotFoundError
     MissingExtraError
-        Where a library is not installed that the model needs.
+        If a library that the model needs is not installed.
 
     Examples
     --------
@@ -168,7 +168,7 @@ def load(path, *, modules=None, device="cpu", max_bytes=None):
     >>> load(path)
     Traceback (most recent call last):
     ...
-    sk_ednn.exceptions.ModelFileError: ... its digest is not that of its bytes; it is damaged...
+    sk_ednn.exceptions.ModelFileError: ... its sha256 does not match its bytes; it is damaged...
     """
     modules = named(modules)
     with _container.opened(path, max_bytes) as container:
@@ -181,7 +181,7 @@ def load(path, *, modules=None, device="cpu", max_bytes=None):
         with needing(f"The model in {path}"):
             model = decode(config["model"])
         if not hasattr(model, "predict"):
-            raise ModelFileError(f"it holds a {type(model).__name__}, which is no model")
+            raise ModelFileError(f"it contains a {type(model).__name__}, which is no model")
         require_units(model)
         if config.get("tried", True):
             require_working(model, container.budget, decode.asked)
@@ -189,7 +189,7 @@ def load(path, *, modules=None, device="cpu", max_bytes=None):
 
 
 def describe(path, *, max_bytes=None) -> dict:
-    """Return what a file holds; nothing of it is made or run.
+    """Summarise a model file, without creating or running anything in it.
 
     Parameters
     ----------
@@ -207,27 +207,29 @@ def describe(path, *, max_bytes=None) -> dict:
     Raises
     ------
     ModelFileError
-        Where a byte differs from what was written, as in `load`.
+        If the file is damaged, as in `load`.
     """
     from ._summary import parameters
 
     with _container.opened(path, max_bytes) as container:
         config = _config(container)
-        found = {key: config.get(key) for key in ("schema", "versions", "units", "spacing")}
-        found |= {"training": config.get("training"), "about": config.get("about")}
-        found |= {"digest": container.digest, "size": container.size, "parts": container.parts}
-        return {**found, "parameters": parameters(config["model"], container.budget)}
+        keys = ("schema", "versions", "units", "spacing", "training", "about")
+        summary = {key: config.get(key) for key in keys}
+        summary |= {"digest": container.digest, "size": container.size, "parts": container.parts}
+        return {**summary, "parameters": parameters(config["model"], container.budget)}
 
 
 def _config(container) -> dict:
     config = container.json(_container.CONFIG)
     schema = config.get("schema") if isinstance(config, dict) else None
     if type(schema) is not int or schema < 1 or "model" not in config:
-        raise ModelFileError(f"{container.path} cannot be read: {_container.CONFIG} is no model's.")
+        raise ModelFileError(
+            f"{container.path} cannot be read: {_container.CONFIG} describes no model."
+        )
     if schema > SCHEMA:
         raise ModelFileError(
-            f"{container.path} has schema {schema}, and this version of sk_ednn knows those up to "
-            f"{SCHEMA}: install a newer one (pip install --upgrade sk-ednn)."
+            f"{container.path} has schema {schema}, but this version of sk_ednn reads schemas up "
+            f"to {SCHEMA}. Upgrade it: pip install --upgrade sk-ednn."
         )
     if WEIGHTS not in container:
         raise ModelFileError(f"{container.path} cannot be read: it has no part {WEIGHTS}.")
@@ -235,10 +237,10 @@ def _config(container) -> dict:
 
 
 def _works(model, asked) -> bool:
-    """Tell whether the trial that `load` makes of a model succeeds: if not, it is left out."""
+    """Return whether the test prediction of `load` succeeds; if not, `load` will skip it."""
     try:
         require_working(model, Unlimited(), asked)
-    except Exception:  # a function in it may not be defined where it is tried
+    except Exception:  # a function in the model may not be defined for the test values
         return False
     return True
 
@@ -249,7 +251,7 @@ def _as_json(config) -> bytes:
     try:
         return json.dumps(config, indent=1, ensure_ascii=False, allow_nan=False).encode()
     except (TypeError, ValueError) as error:
-        raise ModelFileError(f"unit and about must be what JSON can hold: {error}.") from error
+        raise ModelFileError(f"unit and about must be JSON values: {error}.") from error
 
 
 def _versions() -> dict:

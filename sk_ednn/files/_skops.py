@@ -1,8 +1,8 @@
-"""A reader of what skops writes: data of types that are listed, and nothing without a look.
+"""A safe reader of the skops format, for data of listed types only.
 
-skops makes objects without running code of the file, but believes what arrays and trees say of
-themselves, and takes as much memory as a file asks for. Compiled code of scikit-learn then follows
-their numbers. Here each node of the description is checked before anything is made of it.
+skops creates objects without running code in the file, but it trusts the sizes in arrays and trees
+and allocates as much memory as a file asks for. Compiled code of scikit-learn then trusts their
+indices. This reader checks each node of the schema before it creates its object.
 """
 
 from __future__ import annotations
@@ -22,73 +22,73 @@ from ._random import random_state
 from ._running import completed, defaults, is_running, running_defaults
 
 SCHEMA = "schema.json"
-_LEAST_PROTOCOL = 2
-_MOST_AXES = 32
-# An array without elements may not be long along its other axes either: others are made like it.
-_LONGEST_EMPTY = 1 << 24
-_BYTES_PER_OBJECT = 600  # of an estimator, besides the values it holds
+_MIN_PROTOCOL = 2
+_MAX_AXES = 32
+# The other axes of an empty array must not be longer: estimators create arrays of the same shape.
+_MAX_EMPTY_LENGTH = 1 << 24
+_BYTES_PER_OBJECT = 600  # of an estimator without its attributes
 _BYTES_PER_ARRAY = 200
 
 
 def read(part, budget, size):
-    """Return what a part holds, in the format of skops.
+    """Return the objects in a part in the skops format.
 
     Parameters
     ----------
     part : binary file
     budget : Budget
     size : int
-        Of the part, in bytes.
+        Size of the part, in bytes.
 
     Raises
     ------
     Exception
-        Of any kind, where it is not what skops writes of data.
+        Of any class, if the part is not as skops would write it.
     """
     with zipfile.ZipFile(part) as archive:
         infos = archive.infolist()
         budget.take(1000 * len(infos), "the directory of its estimators")
         names = [info.filename for info in infos]
         if len(set(names)) < len(names):
-            raise ValueError("it has two parts of one name")
+            raise ValueError("it has two parts with one name")
         if any(info.compress_type or info.file_size != info.compress_size for info in infos):
             raise ValueError("it is compressed")
         if sum(info.file_size for info in infos) > size:
-            raise ValueError("its parts are larger than it is")
+            raise ValueError("its parts are larger than the file")
         with budget.held(archive.getinfo(SCHEMA).file_size, SCHEMA):
             schema = read_json(archive.read(SCHEMA), SCHEMA, budget)
         protocol = schema["protocol"]
-        if type(protocol) is not int or protocol < _LEAST_PROTOCOL:
-            raise ValueError(f"it is of skops' protocol {protocol!r}, which is not known")
+        if type(protocol) is not int or protocol < _MIN_PROTOCOL:
+            raise ValueError(f"it has the skops protocol {protocol!r}, which is not supported")
         return _Reader(archive, budget)(schema)
 
 
 class _Reader:
-    """Make what nodes stand for, each once."""
+    """Create the objects of nodes, each once."""
 
     def __init__(self, archive, budget):
         self.archive, self.budget = archive, budget
-        self._made: dict = {}
+        self._objects: dict = {}
         self._arrays: dict = {}
 
     def __call__(self, node):
-        """Return what a node stands for."""
+        """Return the object of a node."""
         number = node.get("__id__")
         if number is not None and type(number) is not int:
-            raise ValueError("a node has no number")
-        if number in self._made:
-            return self._made[number]
+            raise ValueError("the id of a node is no integer")
+        if number in self._objects:
+            return self._objects[number]
         kind = node["__loader__"]
         if kind not in _NODES:
-            where = f"{node.get('__module__')}.{node.get('__class__')}"
-            raise ValueError(f"{where} would be made by {kind}")
-        made = _NODES[kind](self, node)
+            name = f"{node.get('__module__')}.{node.get('__class__')}"
+            raise ValueError(f"{name} needs the loader {kind}, which is not allowed")
+        obj = _NODES[kind](self, node)
         if number:
-            self._made[number] = made
-        return made
+            self._objects[number] = obj
+        return obj
 
     def array(self, name) -> np.ndarray:
-        """Return an array, which is read once however often it is named."""
+        """Return an array, which is read only once."""
         if name not in self._arrays:
             info = self.archive.getinfo(name)
             with self.archive.open(info) as file:
@@ -100,22 +100,22 @@ class _Reader:
 
 
 def _size_of_array(file, info) -> int:
-    """Raise where an array, which is made before it is read, would not be as large as its bytes."""
+    """Return the size of an array; raise if its header and its bytes do not agree."""
     version = np.lib.format.read_magic(file)
-    read = {
+    readers = {
         (1, 0): np.lib.format.read_array_header_1_0,
         (2, 0): np.lib.format.read_array_header_2_0,
     }
-    if version not in read:
-        raise ValueError(f"{info.filename} is of numpy's format {version}")
-    shape, _, dtype = read[version](file)
-    if len(shape) > _MOST_AXES or min(shape, default=1) < 0:
-        raise ValueError(f"{info.filename} is not of a shape that arrays have")
+    if version not in readers:
+        raise ValueError(f"{info.filename} has the unsupported npy version {version}")
+    shape, _, dtype = readers[version](file)
+    if len(shape) > _MAX_AXES or min(shape, default=1) < 0:
+        raise ValueError(f"{info.filename} has an invalid shape")
     n_bytes = dtype.itemsize * prod(shape)
     if dtype.hasobject or dtype.itemsize == 0 or n_bytes != info.file_size - file.tell():
-        raise ValueError(f"{info.filename} is not as large as it says")
-    if n_bytes == 0 and max(shape, default=0) > _LONGEST_EMPTY:
-        raise ValueError(f"{info.filename} is empty, and longer than there are arrays")
+        raise ValueError(f"the size of {info.filename} does not match its header")
+    if n_bytes == 0 and max(shape, default=0) > _MAX_EMPTY_LENGTH:
+        raise ValueError(f"{info.filename} is empty, but has an axis that is too long")
     return n_bytes
 
 
@@ -125,24 +125,24 @@ def _size_of_array(file, info) -> int:
 def _json(reader, node):
     content = node["content"]
     if not isinstance(content, str):
-        raise ValueError("a value is not written as text")
+        raise ValueError("a value is no text")
     if content[:1] in "[{":
-        raise ValueError("a value is not a single one")
+        raise ValueError("a value is no scalar")
     reader.budget.take(4 * len(content), "a text")
     value = json.loads(content)
     if value is not None and type(value) not in (bool, int, float, str):
-        raise ValueError("a value is not a single one")
+        raise ValueError("a value is no scalar")
     return value
 
 
 def _list(reader, node):
     _require_class(node, "list")
-    return [reader(each) for each in _items(node["content"])]
+    return [reader(item) for item in _items(node["content"])]
 
 
 def _tuple(reader, node):
     _require_class(node, "tuple")
-    return tuple(reader(each) for each in _items(node["content"]))
+    return tuple(reader(item) for item in _items(node["content"]))
 
 
 def _items(content):
@@ -156,11 +156,11 @@ def _dict(reader, node):
     kinds = node["key_types"]["content"]
     content = node["content"]
     if len(kinds) != len(content):
-        raise ValueError("names of a mapping and their types do not agree")
-    made = {"OrderedDict": OrderedDict, "Bunch": Bunch}.get(node["__class__"], dict)()
+        raise ValueError("keys of a mapping and their types do not agree")
+    mapping = {"OrderedDict": OrderedDict, "Bunch": Bunch}.get(node["__class__"], dict)()
     for kind, (key, value) in zip(kinds, content.items(), strict=True):
-        made[_key(kind, key)] = reader(value)
-    return made
+        mapping[_key(kind, key)] = reader(value)
+    return mapping
 
 
 def _key(node, key):
@@ -175,7 +175,7 @@ def _key(node, key):
 def _slice(reader, node):
     limits = [node["content"][name] for name in ("start", "stop", "step")]
     if not all(limit is None or type(limit) is int for limit in limits):
-        raise ValueError("a slice is not between whole numbers")
+        raise ValueError("the limits of a slice are no integers")
     return slice(*limits)
 
 
@@ -189,7 +189,7 @@ def _function(reader, node):
 
 def _require_class(node, *names):
     if node["__class__"] not in names:
-        raise ValueError(f"it holds {node.get('__module__')}.{node['__class__']}")
+        raise ValueError(f"it contains {node.get('__module__')}.{node['__class__']}")
 
 
 # --- arrays -----------------------------------------------------------------------------------
@@ -199,14 +199,14 @@ def _array(reader, node):
     if node["type"] == "json":
         return _object_array(reader, node)
     if node["type"] != "numpy":
-        raise ValueError(f"an array is written as {node['type']!r}")
+        raise ValueError(f"an array has the type {node['type']!r}")
     array = reader.array(node["file"])
     name = node["__class__"]
     if name == "ndarray":
         return array
     kind = number_type(node["__module__"], name)
     if array.shape != () or array.dtype.type is not kind:
-        raise ValueError(f"a number is no {name}")
+        raise ValueError(f"a scalar is no {name}")
     return array[()]
 
 
@@ -220,7 +220,7 @@ def _object_array(reader, node):
         nested = []
         for item in items:
             if item.get("__loader__") != "ListNode" or len(item["content"]) != length:
-                raise ValueError("an array of objects is not of its shape")
+                raise ValueError("an array of objects does not match its shape")
             nested.extend(item["content"])
         items = nested
     reader.budget.take(8 * len(items) + _BYTES_PER_ARRAY, "an array of objects")
@@ -241,7 +241,7 @@ def _generator(reader, node):
     state = reader(node["content"]["bit_generator"])
     seeds = reader(node["content"]["seed_seq"])
     if state["bit_generator"] != "PCG64" or seeds["pool_size"] != 4:
-        raise ValueError("a source of random numbers is not of the kind that is known")
+        raise ValueError("a random generator is of an unsupported kind")
     sequence = np.random.SeedSequence(
         seeds["entropy"],
         spawn_key=tuple(seeds["spawn_key"]),
@@ -258,13 +258,13 @@ def _generator(reader, node):
 def _object(reader, node):
     kind = estimator_class(node["__module__"], node["__class__"])
     reader.budget.take(_BYTES_PER_OBJECT, f"a {kind.__name__}")
-    made = object.__new__(kind)
+    obj = object.__new__(kind)
     content = node.get("content")
     if content is None or (content["__loader__"] == "JsonNode" and reader(content) is None):
-        return made
+        return obj
     _require_class(content, "dict")
     running = running_defaults(kind)
-    # In their place, so that equal models give equal files.
+    # In the original order, so that equal models give equal files.
     attributes = {
         key: running[key] if key in running else reader(value)
         for key, value in content["content"].items()
@@ -272,22 +272,22 @@ def _object(reader, node):
     }
     version = attributes.pop("_sklearn_version", None)
     if not isinstance(version, (str, type(None))):
-        raise ValueError(f"it is of the version {version!r:.20} of scikit-learn")
+        raise ValueError(f"{version!r:.20} is no version of scikit-learn")
     require_own_attributes(kind, attributes, defaults(kind))
     attributes = completed(attributes, running)
     if hasattr(kind, "__setstate__"):
-        known = {} if version is None else {"_sklearn_version": version}
-        made.__setstate__(attributes | known)
+        versions = {} if version is None else {"_sklearn_version": version}
+        obj.__setstate__(attributes | versions)
     else:
-        made.__dict__.update(attributes)
-    return made
+        obj.__dict__.update(attributes)
+    return obj
 
 
 def _loss(reader, node):
     kind = loss_class(node["__module__"], node["__class__"])
     args = reader(node["__reduce__"]["args"])
     if reader(node["content"]) or not all(type(arg) in (int, float) for arg in args):
-        raise ValueError(f"a {kind.__name__} is made of more than numbers")
+        raise ValueError(f"the parameters of a {kind.__name__} are not all numbers")
     return kind(*args)
 
 
@@ -295,13 +295,13 @@ def _tree(reader, node):
     from sklearn.tree._tree import Tree
 
     if (node["__module__"], node["__class__"]) != ("sklearn.tree._tree", "Tree"):
-        raise ValueError(f"it holds {node['__module__']}.{node['__class__']}, which is no tree")
+        raise ValueError(f"it contains {node['__module__']}.{node['__class__']}, which is no tree")
     args, state = reader(node["__reduce__"]["args"]), reader(node["content"])
     n_bytes = require_tree(*args, state)
     reader.budget.take(n_bytes + _BYTES_PER_OBJECT, "a tree")
-    made = Tree(*args)
-    made.__setstate__(state)
-    return made
+    tree = Tree(*args)
+    tree.__setstate__(state)
+    return tree
 
 
 _NODES = {

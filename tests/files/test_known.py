@@ -202,12 +202,12 @@ CHANGES = {
     ),
     "another count": ("PCA", lambda v: v.update(n_components_=2), "of a PCA"),
     "more products": (
-        "PolynomialFeatures", lambda v: v.update(_n_out_full=10**12), "products of features",
+        "PolynomialFeatures", lambda v: v.update(_n_out_full=10**12), "polynomial features",
     ),
     "more products than can be counted": (
         "PolynomialFeatures",
         lambda v: v.update(_max_degree=10**9, n_features_in_=10**9),
-        "more than can be counted",
+        "too many to count",
     ),
     "steps that do not follow": (
         "StandardScaler",

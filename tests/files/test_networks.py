@@ -150,7 +150,7 @@ def test_a_users_network_is_built_by_the_user(tmp_path):
     with pytest.raises(ModelFileError, match=r"load\(path, modules=\[Mine\]\)"):
         load(path)
     # Its settings are not known: they were those of an object.
-    with pytest.raises(ModelFileError, match="built with the same settings"):
+    with pytest.raises(ModelFileError, match="Build it with the same parameters"):
         load(path, modules=[Mine])
     loaded = load(path, modules={"Mine": lambda: Mine(5)})
     np.testing.assert_array_equal(loaded.predict(X), model.predict(X))

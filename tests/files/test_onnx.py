@@ -89,11 +89,11 @@ def test_what_cannot_be_exported_is_named(model, tmp_path):
     path = tmp_path / "a.onnx"
     with pytest.raises(TileModelError, match="the tile model is a Ridge"):
         export_onnx(EDNNRegressor(Ridge()).fit(fields, y), path)
-    with pytest.raises(TileModelError, match="A fitted EDNNRegressor is exported, got Ridge"):
+    with pytest.raises(TileModelError, match="needs a fitted EDNNRegressor, got Ridge"):
         export_onnx(Ridge(), path)
     with pytest.raises(ValueError, match="form must be one of tile, dense, got 'both'"):
         export_onnx(model, path, form="both")
-    with pytest.raises(TileModelError, match="There is no term 'far'"):
+    with pytest.raises(TileModelError, match="name one of them with `term`, got 'far'"):
         export_onnx(model, path, term="far")
     padded = nn.Sequential(nn.Conv2d(1, 2, 3, padding=1), nn.Flatten(), nn.Linear(128, 1))
     model = EDNNRegressor(padded, GridTiling(4, 2), solver=FIT).fit(fields, y)
@@ -101,7 +101,7 @@ def test_what_cannot_be_exported_is_named(model, tmp_path):
         export_onnx(model, path, form="dense")
     terms = [("a", PaperDenseNet, GridTiling(1, 1)), ("b", PaperDenseNet, GridTiling(2, 0))]
     model = EDNNRegressor(terms, solver=FIT).fit(fields, y)
-    with pytest.raises(TileModelError, match="Say which term is meant, as term='a'"):
+    with pytest.raises(TileModelError, match="name one of them with `term`, got None"):
         export_onnx(model, path)
     assert not list(tmp_path.iterdir())
 
@@ -127,7 +127,7 @@ def test_a_network_that_does_not_carry_over_is_not_written(tmp_path, monkeypatch
 
     monkeypatch.setattr(_onnx, "_export", wrong)
     with pytest.raises(
-        TileModelError, match=r"ONNX Runtime gives contributions .* that are off by"
+        TileModelError, match=r"ONNX Runtime returns contributions .* with an error of"
     ):
         export_onnx(model, tmp_path / "a.onnx")
     assert not list(tmp_path.iterdir())

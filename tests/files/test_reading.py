@@ -217,7 +217,7 @@ def test_reading_takes_twice_the_file_and_64_mib_at_most(tmp_path):
 def test_what_would_be_large_is_refused_before_it_is_made(name, tmp_path):
     pytest.importorskip("torch")
     _container.write(tmp_path / "hostile.ednn", EMPTY | HOSTILE[name]())
-    with pytest.raises(ModelFileError, match=r"hostile\.ednn cannot be read: .*(MiB|settings)"):
+    with pytest.raises(ModelFileError, match=r"hostile\.ednn cannot be read: .*(MiB|parameters)"):
         load(tmp_path / "hostile.ednn")
 
 
@@ -225,7 +225,7 @@ def test_more_memory_may_be_allowed(tmp_path):
     model = EDNNRegressor(Ridge()).fit(X, Y)
     save(model, tmp_path / "talks.ednn", about={"said": [[]] * 300_000})
     for read in (load, describe):
-        with pytest.raises(ModelFileError, match="give load a larger max_bytes"):
+        with pytest.raises(ModelFileError, match="pass a larger max_bytes"):
             read(tmp_path / "talks.ednn")
     np.testing.assert_array_equal(
         load(tmp_path / "talks.ednn", max_bytes=1 << 30).predict(X), model.predict(X)
@@ -360,7 +360,7 @@ def made(what, folder):
 
 WORDS = {
     "folder": "is a folder", "named pipe": "is a named pipe", "socket": "is a socket",
-    "device": "is a device", "link": "is a link to .*nowhere, which is not there",
+    "device": "is a device", "link": "is a link to .*nowhere, which does not exist",
     "link to itself": "symbolic links",
 }  # fmt: skip
 
