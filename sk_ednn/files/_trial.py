@@ -178,12 +178,12 @@ def _try_tiles(regressor, budget, asked):
         shape = tile_model.tile_shape
         if not all(type(n) is int and n > 0 for n in shape):
             raise ValueError(f"it has tiles of shape {shape}")
-        if 64 * _SAMPLES * prod(shape) > budget.left:
+        if 64 * _N_SAMPLES * prod(shape) > budget.left:
             continue
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
-            outputs = np.asarray(copy.copy(tile_model).predict(np.zeros((_SAMPLES, *shape))))
-        if outputs.shape[:1] != (_SAMPLES,):
+            outputs = np.asarray(copy.copy(tile_model).predict(np.zeros((_N_SAMPLES, *shape))))
+        if outputs.shape[:1] != (_N_SAMPLES,):
             raise ValueError(f"a tile model returns an array of shape {outputs.shape}")
 
 
