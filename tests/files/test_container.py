@@ -107,11 +107,11 @@ def test_damage_is_named_by_load_and_describe(path, tmp_path):
     damaged.write_bytes(content)
     for read in (load, describe):
         with pytest.raises(
-            ModelFileError, match=r"damaged\.ednn cannot be read: its digest is not"
+            ModelFileError, match=r"damaged\.ednn cannot be read: its sha256 does not match"
         ):
             read(damaged)
     damaged.write_bytes(content[:-1])
-    with pytest.raises(ModelFileError, match="damaged or cut off"):
+    with pytest.raises(ModelFileError, match="damaged or truncated"):
         load(damaged)
     damaged.write_bytes(b"")
     with pytest.raises(ModelFileError, match="it is no model file"):
@@ -195,7 +195,7 @@ def test_pickled_models_are_refused_with_the_way_to_convert_them(wrap, tmp_path)
     else:
         joblib.dump(trap, file, compress=3 if "compressed" in wrap else 0)
     with pytest.raises(
-        ModelFileError, match=r"looks like a pickle .*save\(joblib\.load\(old\), new"
+        ModelFileError, match=r"looks like a pickle.*save\(joblib\.load\(old\), new"
     ):
         load(file)
     assert not sprung.exists()
@@ -207,7 +207,7 @@ def test_pickled_models_are_refused_with_the_way_to_convert_them(wrap, tmp_path)
 def test_no_part_has_a_path(name, path, tmp_path):
     file = tmp_path / "hostile.ednn"
     _container.write(file, parts_of(path) | {name: b"{}"})
-    with pytest.raises(ModelFileError, match=r"a part with the name|no whole zip"):
+    with pytest.raises(ModelFileError, match=r"a part with the name|no intact zip"):
         load(file)
     assert [each.name for each in tmp_path.iterdir()] == ["hostile.ednn"]
 
@@ -241,10 +241,10 @@ def test_wrong_hashes_of_parts_are_noticed(path, tmp_path):
             archive.writestr(name, content)
 
     forge(file, write, manifest)
-    with pytest.raises(ModelFileError, match=r"config\.json is not the one its manifest tells of"):
+    with pytest.raises(ModelFileError, match=r"config\.json does not match its manifest"):
         load(file)
     forge(file, write, {"format": "sk_ednn model", "parts": {}})
-    with pytest.raises(ModelFileError, match="names other parts than there are"):
+    with pytest.raises(ModelFileError, match="lists other parts than it contains"):
         load(file)
     forge(file, write, {"format": "another"})
     with pytest.raises(ModelFileError, match="manifest is that of another format"):
@@ -263,12 +263,12 @@ def test_parts_of_one_name_are_refused(path, tmp_path):
             archive.writestr(name, content)
 
     forge(file, write, {"format": "sk_ednn model", "parts": {}})
-    with pytest.raises(ModelFileError, match="two parts of one name"):
+    with pytest.raises(ModelFileError, match="two parts with one name"):
         load(file)
     text = json.dumps({"schema": 1, "model": None})
     doubled = text.replace('"schema": 1', '"schema": 1, "schema": 1').encode()
     _container.write(file, parts | {"config.json": doubled})
-    with pytest.raises(ModelFileError, match="a name is given twice"):
+    with pytest.raises(ModelFileError, match="it has a duplicate name"):
         load(file)
 
 
@@ -277,7 +277,7 @@ def test_another_schema_is_refused(schema, path, tmp_path):
     file, parts = tmp_path / "hostile.ednn", parts_of(path)
     config = json.loads(parts["config.json"]) | {"schema": schema}
     _container.write(file, parts | {"config.json": json.dumps(config).encode()})
-    words = "has schema 4, .* install a newer one" if schema == 4 else "is no model's"
+    words = "has schema 4, .* Upgrade it" if schema == 4 else "describes no model"
     with pytest.raises(ModelFileError, match=words):
         load(file)
 
@@ -330,7 +330,7 @@ def test_parts_that_lie_in_one_another_are_refused(path, tmp_path):
         archive.comment = b"sk_ednn sha256 " + b"0" * 64
     seal(file, buffer.getvalue())
     assert peak_of(load, file) < 2 * file.stat().st_size + _CONSTANT
-    with pytest.raises(ModelFileError, match="its parts are larger than it is"):
+    with pytest.raises(ModelFileError, match="its parts are larger than the file"):
         load(file)
 
 
@@ -407,7 +407,7 @@ def test_an_array_of_an_estimator_is_made_only_as_large_as_its_bytes(grown, tmp_
     _container.write(file, parts | {"estimators.skops": changed})
     load(grown)  # so that what is imported on the way is not counted
     assert peak_of(load, file) < 2 * file.stat().st_size + _CONSTANT
-    with pytest.raises(ModelFileError, match=r"0\.npy is not as large as it says"):
+    with pytest.raises(ModelFileError, match=r"size of 0\.npy does not match"):
         load(file)
 
 
@@ -426,7 +426,7 @@ def test_a_text_of_many_small_values_is_not_made(part, filling, grown, tmp_path)
     load(grown)
     # The text itself is read before its values are counted: that is once the file.
     assert peak_of(load, file) < 2 * file.stat().st_size + _CONSTANT
-    with pytest.raises(ModelFileError, match="give load a larger max_bytes"):
+    with pytest.raises(ModelFileError, match="pass a larger max_bytes"):
         load(file)
 
 
@@ -517,22 +517,22 @@ def test_trees_do_not_point_outside_of_themselves(child, value, grown, tmp_path)
 
 MODELS = {
     "nothing": (None, "which is no model"),
-    "an unknown class": ({"$": "object", "class": "Popen", "vars": {}}, "holds a Popen, which"),
-    "an unknown kind": ({"$": "reduce", "args": []}, "holds a 'reduce', which this version"),
-    "no kind": ({"a": 1}, "holds a None, which this version"),
+    "an unknown class": ({"$": "object", "class": "Popen", "vars": {}}, "contains a Popen, which"),
+    "an unknown kind": ({"$": "reduce", "args": []}, "contains a 'reduce', which this version"),
+    "no kind": ({"a": 1}, "contains a None, which this version"),
     "special attributes": (
         {"$": "object", "class": "EDNNRegressor", "vars": {"__class__": 1}},
-        "an attribute '__class__', which no object has",
+        "'__class__' is no valid name",
     ),
     "no array": ({"$": "array", "name": "nowhere"}, "does not describe a model"),
     "no estimator": ({"$": "estimator", "number": 99}, "does not describe a model"),
     "a layer that is none": (
         {"$": "module", "built": {"$": "layers", "class": "Bilinear", "with": {}}, "weights": {}},
-        "holds a layer Bilinear",
+        "contains a layer Bilinear",
     ),
     "someone's module": (
         {"$": "module", "weights": {}, "built": {"$": "your module", "class": "X", "with": {}}},
-        r"hand over what makes it, as load\(path, modules=\[X\]\)",
+        r"Pass the class, as load\(path, modules=\[X\]\)",
     ),
     "a class of torch": ({"$": "class", "name": "torch.load"}, "does not describe a model"),
 }
@@ -559,5 +559,5 @@ def test_a_layer_takes_no_memory_until_its_weights_are_there(path, tmp_path):
     file, parts = tmp_path / "hostile.ednn", parts_of(path)
     config = json.loads(parts["config.json"]) | {"model": model}
     _container.write(file, parts | {"config.json": json.dumps(config).encode()})
-    with pytest.raises(ModelFileError, match=r"differ in '(weight|bias)'"):
+    with pytest.raises(ModelFileError, match=r"differ in .(weight|bias)."):
         load(file)
