@@ -186,7 +186,7 @@ BAD = {
     "fit small.npz -o .": ". is a folder",
     "predict nowhere.ednn X.npy": "nowhere.ednn does not exist.",
     "predict broken.ednn X.npy": "broken.ednn cannot be read: it is no model file.",
-    "predict old.joblib X.npy": "old.joblib looks like a pickle, as written by joblib and older versions",
+    "predict old.joblib X.npy": "old.joblib looks like a pickle, as written by joblib",
     "predict committee.ednn X.npy -o a.npz --contributions": "committee.ednn holds a EDNNCommittee",
     "fit small.npz -o m.joblib": "m.joblib would be taken for a pickle, which it will not be: call",
     "inspect nowhere.ednn": "nowhere.ednn does not exist.",
