@@ -23,7 +23,7 @@ from ..estimators._regressor import EDNNRegressor
 from ..estimators._shift_averaged import ShiftAveraged
 from ..evaluation import AbstractEvaluation, Direct
 from ..tile_models import AbstractTileModel, TileModel
-from ..tiling import AbstractTiling
+from ..tiling import AbstractTiling, AtomTiling
 
 _N_ELEMENTS = 118
 # Wider rows are not tested at their width, and wider Gaussians, in pixels, are rejected.
@@ -111,6 +111,7 @@ def _check_front(step):
         valid = valid and sorted(order.tolist()) == list(range(len(channels)))
     # The work per atom grows with its width in pixels.
     valid = valid and step.cutoff * step.width / min(step.spacing_) < _MAX_WIDTH
+    valid = valid and isinstance(vars(step).get("_cosines"), np.ndarray)
     heights = step._heights
     valid = valid and heights.dtype == np.float64 and heights.shape == (_N_ELEMENTS + 1,)
     if not valid:
@@ -174,7 +175,11 @@ def _try_tiles(regressor, budget, asked):
     """Raise where a tile model cannot evaluate tiles of the shape that it was fitted to."""
     if asked:
         return
-    for tile_model, _ in regressor.fitted_terms():
+    for tile_model, tiling in regressor.fitted_terms():
+        if isinstance(tiling, AtomTiling):
+            species = vars(regressor).get("_described")
+            if type(species) not in (tuple, list) or not all(type(n) is int for n in species):
+                raise ValueError(f"it was fitted to the species {species}")
         shape = tile_model.tile_shape
         if not all(type(n) is int and n > 0 for n in shape):
             raise ValueError(f"it has tiles of shape {shape}")
