@@ -252,7 +252,7 @@ def test_lazy_layers_are_initialised(tmp_path):
     both = EDNNRegressor(terms, solver=GradientSolver(max_epochs=1), random_state=0).fit(X, Y)
     assert np.isfinite(both.predict(X)).all()
     assert lazy[-1].has_uninitialized_params()  # the user's is left as it was
-    with pytest.raises(ModelFileError, match=r"lazy layers.* or give the class"):
+    with pytest.raises(ModelFileError, match=r"lazy layers.* or pass the class"):
         files.save(models["module"], tmp_path / "m.ednn")
     files.save(models["class"], tmp_path / "m.ednn")
     with pytest.raises(ModelFileError, match="function that builds it and calls it with a tile"):
