@@ -225,7 +225,7 @@ def damaged(files):
     [
         ("fit damaged.extxyz", "damaged.extxyz cannot be read, at structure 3"),
         ("fit nowhere/*.extxyz", "does not exist"),
-        ("fit sheets.extxyz@99:", "no structures in 'sheets.extxyz@99:'"),
+        ("fit sheets.extxyz@99:", "'sheets.extxyz@99:' contains no structures"),
         ("fit sheets.extxyz@what", "sheets.extxyz@what cannot be read"),
         ("fit sheets.extxyz --plane zx", "--plane must be one of xy, xz, yz, xyz; got 'zx'"),
         ("fit sheets.extxyz --spacing a", "--spacing must be a number, or 2 of them with commas"),
