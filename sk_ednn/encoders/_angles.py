@@ -10,6 +10,7 @@ import numpy as np
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
+from .._utils.stacklevel import outside_package
 from .._utils.stored import stored
 from ..exceptions import NoveltyWarning
 from ..fields._fields import check_fields
@@ -181,7 +182,7 @@ class AngleFields(AbstractFieldEncoder):
                 f"periods of {self.period:.4g}. Check their unit: the period is 2 pi for radians, "
                 "360 for degrees.",
                 NoveltyWarning,
-                stacklevel=3,
+                stacklevel=outside_package(),
             )
 
     def _channels(self, values, place=None):

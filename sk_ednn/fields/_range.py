@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .._utils.stacklevel import outside_package
 from ..exceptions import NoveltyWarning
 from ._channels import channels_first
 from ._sources import read_sites
@@ -126,7 +127,7 @@ class InputRange:
         )
 
 
-def warn_of_range(known, fields, channel_axis, stacklevel=2) -> None:
+def warn_of_range(known, fields, channel_axis) -> None:
     """Warn of fields in memory that lie far outside what a model was fitted to.
 
     Parameters
@@ -135,7 +136,6 @@ def warn_of_range(known, fields, channel_axis, stacklevel=2) -> None:
     fields : Fields
         Those read piece by piece are looked at when they are read; see `WatchedSource`.
     channel_axis : int or None
-    stacklevel : int, default=2
     """
     parts = [
         extremes(stack.values, channel_axis)
@@ -149,7 +149,7 @@ def warn_of_range(known, fields, channel_axis, stacklevel=2) -> None:
     least, largest = least.min(axis=0), largest.max(axis=0)
     doubt = known.doubt(least, largest) or known.narrow(least, largest, span)
     if doubt is not None:
-        warnings.warn(doubt, NoveltyWarning, stacklevel=stacklevel)
+        warnings.warn(doubt, NoveltyWarning, stacklevel=outside_package())
 
 
 def extremes(values, channel_axis=None) -> tuple[np.ndarray, np.ndarray]:

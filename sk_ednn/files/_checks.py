@@ -10,6 +10,8 @@ from __future__ import annotations
 import numpy as np
 from sklearn.base import BaseEstimator
 
+from .._utils.wording import with_article
+
 _LEAF = -1
 # Attributes that determine the size of arrays in `predict`. The file contains at least one number
 # for each of their elements.
@@ -114,7 +116,7 @@ def _width(estimator) -> int:
     width = vars(estimator).get("n_features_in_")
     _require(
         type(width) is int and width > 0,
-        f"a {type(estimator).__name__} has no number of features",
+        f"{with_article(type(estimator).__name__)} has no number of features",
     )
     return width
 

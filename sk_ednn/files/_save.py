@@ -10,6 +10,7 @@ from typing import Any
 from sklearn.utils.validation import check_is_fitted
 
 from .._utils.optional import needing
+from .._utils.wording import with_article
 from ..estimators._fit_summary import spacing_of, training_of
 from ..exceptions import ModelFileError
 from . import _arrays, _container, _estimators
@@ -91,8 +92,8 @@ def save(model, path, *, unit=None, about=None) -> str:
     check_is_fitted(model)
     if hasattr(model, "best_estimator_"):
         raise ModelFileError(
-            f"A {type(model).__name__} contains results of its search, which cannot be stored. "
-            "Save its best_estimator_."
+            f"The results of a search cannot be stored, and the model is "
+            f"{with_article(type(model).__name__)}. Save its best_estimator_."
         )
     encode = Encoder()
     description = encode(model)
@@ -181,7 +182,9 @@ def load(path, *, modules=None, device="cpu", max_bytes=None):
         with needing(f"The model in {path}"):
             model = decode(config["model"])
         if not hasattr(model, "predict"):
-            raise ModelFileError(f"it contains a {type(model).__name__}, which is no model")
+            raise ModelFileError(
+                f"it contains {with_article(type(model).__name__)}, which is no model"
+            )
         require_units(model)
         if config.get("tried", True):
             require_working(model, container.budget, decode.asked)

@@ -15,11 +15,12 @@ from math import prod
 import numpy as np
 from sklearn.utils import Bunch
 
+from .._utils.wording import with_article
 from ._checks import require_tree
 from ._classes import estimator_class, loss_class, number_type, require_own_attributes, ufunc
 from ._container import read_json
 from ._random import random_state
-from ._running import completed, defaults, is_running, running_defaults
+from ._runtime_parameters import completed, defaults, is_runtime_parameter, runtime_defaults
 
 SCHEMA = "schema.json"
 _MIN_PROTOCOL = 2
@@ -257,18 +258,18 @@ def _generator(reader, node):
 
 def _object(reader, node):
     kind = estimator_class(node["__module__"], node["__class__"])
-    reader.budget.take(_BYTES_PER_OBJECT, f"a {kind.__name__}")
+    reader.budget.take(_BYTES_PER_OBJECT, with_article(kind.__name__))
     obj = object.__new__(kind)
     content = node.get("content")
     if content is None or (content["__loader__"] == "JsonNode" and reader(content) is None):
         return obj
     _require_class(content, "dict")
-    running = running_defaults(kind)
+    running = runtime_defaults(kind)
     # In the original order, so that equal models give equal files.
     attributes = {
         key: running[key] if key in running else reader(value)
         for key, value in content["content"].items()
-        if key in running or not is_running(key)
+        if key in running or not is_runtime_parameter(key)
     }
     version = attributes.pop("_sklearn_version", None)
     if not isinstance(version, (str, type(None))):
@@ -287,7 +288,7 @@ def _loss(reader, node):
     kind = loss_class(node["__module__"], node["__class__"])
     args = reader(node["__reduce__"]["args"])
     if reader(node["content"]) or not all(type(arg) in (int, float) for arg in args):
-        raise ValueError(f"the parameters of a {kind.__name__} are not all numbers")
+        raise ValueError(f"the parameters of {with_article(kind.__name__)} are not all numbers")
     return kind(*args)
 
 

@@ -185,8 +185,8 @@ def _parts(structure, k, plane):
         raise ValueError(f"Structure {k} has no atoms. Leave it out.")
     if numbers.ndim != 1 or numbers.dtype.kind not in "iu":
         raise ValueError(
-            f"Structure {k}: numbers must be a 1-D array of integers, the atomic numbers; "
-            f"got shape {numbers.shape} and dtype {numbers.dtype}."
+            f"Structure {k}: numbers must be a 1-D array of integers, the atomic numbers; got "
+            f"shape {numbers.shape} and dtype {numbers.dtype}."
         )
     n_axes = positions.shape[-1] if positions.ndim == 2 else 0
     if len(positions) != len(numbers) or not (n_axes == 3 or (n_axes == 2 and plane == "xy")):
@@ -271,6 +271,6 @@ def _check_bounds(atoms, plane, slab):
     if outside.size:
         raise ValueError(
             f"{atoms.place(outside[0]).capitalize()}, is at {normal} = {heights[outside[0]]:.6g} "
-            f"Å, outside of the slab from {slab[0]:g} to {slab[1]:g} Å ({outside.size} such atom(s) "
-            "in all). Shift or wrap the structure, or widen the slab."
+            f"Å, outside of the slab from {slab[0]:g} to {slab[1]:g} Å ({outside.size} such "
+            "atom(s) in all). Shift or wrap the structure, or widen the slab."
         )

@@ -12,6 +12,7 @@ from sklearn.utils import Bunch, _safe_indexing, check_random_state, indexable
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from .._utils.stacklevel import outside_package
 from ..estimators._committee import EDNNCommittee
 from ..estimators._delegation import with_tags_of
 from ..estimators._targets import ScoredByTotals
@@ -215,7 +216,7 @@ class NoveltyGuard(MetaEstimatorMixin, ScoredByTotals, BaseEstimator):
                 "this far away. Do not trust these predictions until you have validated the model "
                 "on similar samples. novelty(X) returns the distances.",
                 NoveltyWarning,
-                stacklevel=2,
+                stacklevel=outside_package(),
             )
         return y
 

@@ -114,7 +114,7 @@ def test_push_is_the_adjoint_of_pull_with_strain(name, with_forces, monkeypatch)
     direction = rng.normal(size=known.values.shape)
     pushed = known.push(direction)
     assert np.sum(slope * pushed) == pytest.approx(np.sum(known.pull(slope) * direction))
-    monkeypatch.setattr("sk_ednn.atoms._lattice_gradients._AT_A_TIME", 1)  # atom by atom
+    monkeypatch.setattr("sk_ednn.atoms._lattice_gradients._PIXELS_PER_BLOCK", 1)  # atom by atom
     np.testing.assert_allclose(known.push(direction), pushed, rtol=1e-12, atol=1e-12)
 
 
@@ -215,7 +215,7 @@ def test_torch_and_numpy_pull_alike_on_any_lattice(name, monkeypatch):
     (drawn,) = draw.position_gradients([structure])
     slope = np.random.default_rng(0).normal(size=(3, *drawn.shape))
     whole = drawn.pull(slope)
-    monkeypatch.setattr("sk_ednn.atoms._lattice_gradients._AT_A_TIME", 1)  # atom by atom
+    monkeypatch.setattr("sk_ednn.atoms._lattice_gradients._PIXELS_PER_BLOCK", 1)  # atom by atom
     tensor = torch.from_numpy(slope).requires_grad_()
     np.testing.assert_allclose(drawn.pull(slope), whole, rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(drawn.pull(tensor).detach(), whole, rtol=1e-12, atol=1e-12)

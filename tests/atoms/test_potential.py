@@ -238,7 +238,7 @@ def test_validation_and_progress_are_told(atoms, capsys):
         ({"model": EDNNRegressor(Ridge(), AtomTiling(SPECTRUM)), "max_epochs": 3}, "max_epochs is"),
         ({"model": GaussianRasterizer(0.3, width=0.4)}, "must follow it"),
         ({"cutoff": -1.0}, "cutoff"),
-        ({"labels": {"charge": "q"}}, "its keys are energy, forces, stress"),
+        ({"labels": {"charge": "q"}}, "keys of labels must be among energy, forces, stress"),
         ({"atomic_energies": {14: -4.0}}, "79"),
         ({"trainer": Ridge()}, "must be a PotentialTrainer"),
     ],
@@ -280,6 +280,6 @@ def test_energies_are_needed_where_nothing_else_is_learned(atoms):
 
 def test_labels_that_a_model_does_not_learn_are_told(atoms):
     linear = EDNNPotential(EDNNRegressor(Ridge(1e-6), AtomTiling(SPECTRUM)))
-    with pytest.warns(DataWarning, match="forces and stress, and this model does not learn them"):
+    with pytest.warns(DataWarning, match="forces and stress, which this model does not learn"):
         linear.fit(atoms)
     assert linear.labels_["unread"] == ["forces", "stress"]

@@ -107,7 +107,7 @@ def test_labels_that_are_not_read_are_told():
     data = labelled(atoms)
     told = " ".join(data.notes)
     assert "'REF_energy' of 1 structure(s) that have no 'energy', the first structure 1" in told
-    assert "1 of 3 structures have no energy, or one that is NaN, the first structure 1" in told
+    assert "1 of 3 structures have no energy or NaN, the first structure 1" in told
     assert "1 of 3 structures have no stress" in told
     assert np.isnan(data.energies).tolist() == [False, True, False]
     atoms = labelled_atoms(2)
@@ -115,7 +115,7 @@ def test_labels_that_are_not_read_are_told():
         each.calc.results["free_energy"] = each.calc.results["energy"] - 0.1
     told = " ".join(labelled(atoms).notes)
     assert "'free_energy' of 2 structure(s), beside 'energy'" in told
-    assert "Forces are derivatives of the free energy" in told
+    assert "Forces are gradients of the free energy" in told
     for each in atoms:
         each.calc.results["free_energy"] = each.calc.results["energy"]
     assert labelled(atoms).notes == []
@@ -166,10 +166,10 @@ def test_what_is_given_stands_before_what_is_carried():
         ),
         (
             lambda a: a.info.update(virial=np.arange(6.0)),
-            "structure 1.*come in two orders",
+            "structure 1.*six have no unique order",
         ),
-        (lambda a: a.set_pbc(False), "structure 1 has a stress and repeats along no axis"),
-        (lambda a: a.set_cell(None) or a.set_pbc(False), "structure 1 has a stress and no cell"),
+        (lambda a: a.set_pbc(False), "structure 1 has a stress, but is not periodic"),
+        (lambda a: a.set_cell(None) or a.set_pbc(False), "structure 1 has a stress, but no cell"),
     ],
 )
 def test_labels_that_cannot_be_right_name_the_structure(change, message):
@@ -190,7 +190,7 @@ def test_labels_that_cannot_be_right_name_the_structure(change, message):
 
 
 def test_no_labels_at_all_is_an_error():
-    with pytest.raises(TileModelError, match="3 structures and no label to learn from"):
+    with pytest.raises(TileModelError, match="3 structures have no energies, forces or stresses"):
         labelled(bare(3))
     with pytest.raises(TileModelError, match="no label"):
         labelled(labelled_atoms(2), None, False, False, {"energy": None})
@@ -245,14 +245,14 @@ def trajectory(n=10, scale=(1.0, 1.0, 1.0), strained=False):
     [
         ((1, 1, 1), False, None),
         ((1, 1, 1), True, None),
-        ((1 / 27.2114, 1, 1), False, "energies look as if they were in hartree"),
-        ((23.06, 1, 1), False, "energies look as if they were in kcal/mol"),
-        ((1, 1 / 51.4221, 1), False, "forces look as if they were in hartree/bohr"),
+        ((1 / 27.2114, 1, 1), False, "energies seem to be in hartree"),
+        ((23.06, 1, 1), False, "energies seem to be in kcal/mol"),
+        ((1, 1 / 51.4221, 1), False, "forces seem to be in hartree/bohr"),
         ((7, 1, 1), False, "energies and forces do not go together"),
-        ((1, -1, 1), False, "energies and forces are of opposite signs"),
-        ((1, 1, -1), True, "energies and stresses are of opposite signs"),
-        ((1, 1, 160.2177), True, "stresses look as if they were in GPa"),
-        ((1, 1, 1602.177), True, "stresses look as if they were in kbar"),
+        ((1, -1, 1), False, "energies and forces have opposite signs"),
+        ((1, 1, -1), True, "energies and stresses have opposite signs"),
+        ((1, 1, 160.2177), True, "stresses seem to be in GPa"),
+        ((1, 1, 1602.177), True, "stresses seem to be in kbar"),
     ],
 )
 def test_units_and_signs_are_told_from_neighbouring_structures(scale, strained, message):
@@ -267,7 +267,7 @@ def test_energies_that_no_physics_has_are_doubted():
     atoms = labelled_atoms(8)
     energies = np.array([each.get_potential_energy() for each in atoms])
     spread = data_notes(labelled(atoms, energies * 1e3, False, False))
-    assert any("more than bonds are worth" in note for note in spread)
+    assert any("more than energies of bonds" in note for note in spread)
     counts = np.array([[(a.numbers == z).sum() for z in (14, 79)] for a in atoms])
     atomic = energies + counts @ [-7900.0, 5.0e5]
     notes = data_notes(labelled(atoms, atomic, False, False))
@@ -280,7 +280,7 @@ def test_atoms_that_nearly_coincide_are_doubted():
     atoms = labelled_atoms(2)
     atoms[1].positions[1] = atoms[1].positions[0] + [0.3, 0, 0]
     (note,) = data_notes(labelled(atoms, [0.0, 0.0], False, False))
-    assert "closer than 0.6 Å; nearest are 0.3 Å, in structure 1, atom 0" in note
+    assert "closer than 0.6 Å; the shortest distance is 0.3 Å, in structure 1, atom 0" in note
     hydrogen = Atoms("H2", positions=[[0, 0, 0], [0, 0, 0.5]])
     hydrogen.calc = SinglePointCalculator(hydrogen, energy=-1.0)
     assert data_notes(labelled([hydrogen])) == []

@@ -353,7 +353,7 @@ def test_a_cutoff_that_would_never_end_is_refused_with_its_price(plane, cutoff):
 
 
 def test_a_cutoff_that_takes_long_is_refused_where_there_are_many_atoms(monkeypatch):
-    monkeypatch.setattr(_parameters, "_PIXELS_A_SECOND", 1e3)
+    monkeypatch.setattr(_parameters, "_PIXELS_PER_SECOND", 1e3)
     structure = Structure([6], [[1.0, 1.0]], [4.0, 4.0])
     draw = GaussianRasterizer(0.1, 0.2, cutoff=100.0).fit([structure])
     draw.transform([structure])

@@ -50,7 +50,7 @@ def test_fields_are_those_of_the_rasteriser(case, channels, monkeypatch):
     np.testing.assert_allclose(field, expected, rtol=0, atol=1e-12 * expected.max())
     single = TorchRasterizer(draw)(structure.numbers, *tensors(structure, torch.float32))
     np.testing.assert_allclose(single, expected, rtol=0, atol=2e-5 * expected.max())
-    monkeypatch.setattr("sk_ednn.atoms._torch._AT_A_TIME", 1)  # atom by atom
+    monkeypatch.setattr("sk_ednn.atoms._torch._PIXELS_PER_BLOCK", 1)  # atom by atom
     field = TorchRasterizer(draw)(torch.tensor(structure.numbers), *tensors(structure))
     np.testing.assert_allclose(field, expected, rtol=0, atol=1e-12 * expected.max())
 

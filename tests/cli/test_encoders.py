@@ -67,7 +67,7 @@ def test_a_label_that_was_not_there_is_named(run, folder, states):
 @pytest.mark.parametrize(
     "options, words",
     [
-        ("--categorical --angles 360", "one of --categorical and --angles"),
+        ("--categorical --angles 360", "use --categorical or --angles, not both"),
         ("--categorical --channel-axis -1", "leave out --channel-axis"),
         ("--angles half", "a period such as 360"),
         ("--angles -360", "a period such as 360"),

@@ -86,7 +86,7 @@ def test_the_tile_model_that_errs_least_is_chosen(name):
     chosen, why = _models.suited(GridTiling(1, 0), X, 3.0 * KINDS[name](NOISE))
     assert chosen == name
     for each in KINDS:
-        assert f"{each} " in why.partition("errors in cross-validation")[2]
+        assert f"{each} " in why.partition("cross-validation errors")[2]
 
 
 @pytest.mark.parametrize(
@@ -124,10 +124,10 @@ def test_distinct_tiles_are_counted_and_not_estimated():
 
 def test_many_tiles_are_said_to_be_at_least_those_that_were_counted(monkeypatch):
     monkeypatch.setattr(_models, "_FEW_TILES", 1000)
-    monkeypatch.setattr(_models, "_PROBED", 600)
+    monkeypatch.setattr(_models, "_FIRST_TILES", 600)
     X, y = NOISE, KINDS["quadratic"](NOISE)
     name, why = _models.suited(GridTiling(1, 0), X, y)
-    assert why.startswith("at least 2,560 distinct tiles are many for kernel ridge;")
+    assert why.startswith("at least 2,560 unique tiles, too many for kernel ridge;")
     assert name == "quadratic" and "kernel " not in why.partition(";")[2]
     name, why = _models.suited(GridTiling(1, 0), X[:10], y[:10])
     assert why.startswith("640 distinct tiles;")
@@ -136,9 +136,9 @@ def test_many_tiles_are_said_to_be_at_least_those_that_were_counted(monkeypatch)
 def test_what_would_take_long_is_not_compared(monkeypatch):
     X, y = NOISE, KINDS["quadratic"](NOISE)
     monkeypatch.setattr(_models, "_FEW_TILES", 1000)
-    monkeypatch.setattr(_models, "_MOST_PRODUCTS", 3e5)
+    monkeypatch.setattr(_models, "_MAX_PRODUCTS", 3e5)
     assert _models.suited(GridTiling(1, 1), X, y)[0] == "quadratic"
-    monkeypatch.setattr(_models, "_MOST_PRODUCTS", 1e5)
+    monkeypatch.setattr(_models, "_MAX_PRODUCTS", 1e5)
     for libraries, name in (({"torch", "skorch"}, "dense"), (set(), "perceptron")):
         monkeypatch.setattr(
             _models, "find_spec", lambda one, held=libraries: one if one in held else None
@@ -155,10 +155,10 @@ def test_few_systems_are_not_compared():
 def test_the_choice_and_what_it_is_made_by_are_said(run, folder):
     report = json.loads(run("fit small.npz -o auto.ednn --json").stdout)
     assert report["model"] == "quadratic"
-    assert report["chosen as"].startswith("512 distinct tiles; errors in cross-validation")
+    assert report["chosen as"].startswith("512 unique tiles; cross-validation errors")
     said = run("fit few.npz --test-fraction 0 -o auto.ednn").stderr
     assert "1,280 distinct tiles; comparing kernel, quadratic, cubic in cross-validation" in said
-    assert "tile model: quadratic (1,280 distinct" in said and "--model takes another" in said
+    assert "tile model: quadratic (1,280 unique" in said and "choose another with --model" in said
     assert load(folder / "auto.ednn").tile_model.steps[0][1].n_channels == 1
 
 

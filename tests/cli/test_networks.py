@@ -128,7 +128,7 @@ def test_what_was_interrupted_is_kept_where_that_is_asked_for_and_says_so(
 def test_an_interrupted_training_names_the_checkpoint_that_it_left(run, folder, interrupted):
     line = "fit small.npz -m dense --epochs 2 -o half.ednn"
     said = run(f"{line} --checkpoint left.ckpt", expected=130).stderr
-    assert "no model was written; the same command goes on from left.ckpt" in said
+    assert "no model was written; the same command resumes from left.ckpt" in said
     assert (folder / "left.ckpt").exists()
 
 

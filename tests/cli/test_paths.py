@@ -107,7 +107,7 @@ def test_a_file_that_is_not_there_yet_is_known_through_links(inputs, call):
 @pytest.mark.parametrize("output", ["S.zarr/X/0.npy", "S.zarr/X/../new.npy", "S.zarr/a.npy"])
 def test_nothing_is_written_into_a_folder_that_is_read(output, inputs, call):
     Path("S.zarr/X").mkdir(parents=True)
-    call(f"predict model.ednn S.zarr::X -o {output}", "lies in the folder with the fields, S.zarr")
+    call(f"predict model.ednn S.zarr::X -o {output}", "is in the folder with the fields, S.zarr")
 
 
 def test_names_that_differ_by_case_alone_are_one(inputs, call):
@@ -159,7 +159,7 @@ def test_a_model_is_replaced_when_asked_for(folder, run):
     target.write_bytes(b"kept")
     result = run("fit X.npy y.npy -m quadratic -o kept.ednn", expected=1, force=False)
     assert result.stderr.endswith(
-        "error: kept.ednn exists: add --force to replace it, or give another name with --output.\n"
+        "kept.ednn exists. Add --force to replace it, or choose another name with --output.\n"
     )
     assert target.read_bytes() == b"kept"
     run("fit X.npy y.npy -m quadratic -o kept.ednn --force", force=False)
@@ -181,7 +181,7 @@ def test_on_a_terminal_it_is_asked_for(folder, run, monkeypatch, answer, replace
     assert "m.ednn exists. Replace it? [y/N]" in result.stderr
     assert (result.exit_code == 0) is replaced
     assert ((tmp_path / "m.ednn").read_bytes() != b"kept") is replaced
-    assert ("is kept. Give another name" in result.stderr) is not replaced
+    assert ("is kept. Choose another name" in result.stderr) is not replaced
 
 
 def test_force_is_no_setting(folder, run):

@@ -160,8 +160,11 @@ def test_the_name_of_the_energies_is_said_and_chosen(go, files):
     io.write(files / "both.extxyz", some)
     result = go("fit both.extxyz -o m.ednn")
     assert "energies: 'energy'" in result.stderr
-    assert "also have 'free_energy', up to 9.5 eV away: --energy free_energy" in result.stderr
-    assert "forces are its derivatives" in go("fit both.extxyz -o m.ednn --forces").stderr
+    assert (
+        "also have 'free_energy', which differs by up to 9.5 eV: use it with --energy"
+        in result.stderr
+    )
+    assert "forces are its gradients" in go("fit both.extxyz -o m.ednn --forces").stderr
     result = go("fit both.extxyz --energy dft_energy -o m.ednn")
     assert "energies: 'dft_energy', -109 to -100" in result.stderr
     assert "energies: 'free_energy'" in go("fit both.extxyz --energy free_energy -o m.ednn").stderr
@@ -237,14 +240,17 @@ def damaged(files):
             "fit copper.extxyz --plane xy",
             "copper.extxyz, structure 0 (line 1): Structure 0 is not flat",
         ),
-        ("fit sheets.extxyz large.traj", "contains structures, and the second argument is for to"),
-        ("fit sheets.extxyz -o sheets.extxyz", "which would be lost"),
-        ("fit sheets.extxyz --save-config sheets.extxyz", "which would be lost"),
+        ("fit sheets.extxyz large.traj", "The second argument must be a file of totals, but large"),
+        ("fit sheets.extxyz -o sheets.extxyz", "would overwrite the fields in sheets.extxyz"),
+        (
+            "fit sheets.extxyz --save-config sheets.extxyz",
+            "would overwrite the fields in sheets.extxyz",
+        ),
         ("fit sheets.extxyz short.npy", "contains 40 structures, but short.npy"),
-        ("fit X.npy y.npy --forces", "--forces is for structures of atoms; X.npy"),
+        ("fit X.npy y.npy --forces", "--forces is for structures of atoms, but X.npy"),
         ("fit sheets.extxyz --channel-axis 1", "--channel-axis is for fields"),
         ("fit sheets.extxyz --model forest --forces", "fits totals only"),
-        ("fit X.npy y.npy --spacing 0.4", "--spacing is for structures of atoms; X.npy"),
+        ("fit X.npy y.npy --spacing 0.4", "--spacing is for structures of atoms, but X.npy"),
         ("predict model.ednn sheets.extxyz", "was fitted to arrays of fields"),
     ],
 )

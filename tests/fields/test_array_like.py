@@ -73,11 +73,11 @@ NO_ARRAYS = {
     "a sparse tensor": (lambda: optional("torch").tensor(X).to_sparse(), "a sparse tensor"),
     "a data loader": (
         lambda: optional("torch.utils.data").DataLoader(list(X)),
-        "a DataLoader. Give its inputs as an array",
+        "a DataLoader. Pass its inputs as an array",
     ),
     "a data set": (
         lambda: optional("torch.utils.data").TensorDataset(optional("torch").tensor(X)),
-        "a TensorDataset. Give its inputs",
+        "a TensorDataset. Pass its inputs",
     ),
 }
 
