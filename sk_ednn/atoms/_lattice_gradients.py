@@ -9,9 +9,6 @@ import numpy as np
 from ._gaussians import nearest_pixel
 from ._stencil import Stencil
 
-# Pixels of windows in a block: 8 MB of float64.
-_PIXELS_PER_BLOCK = 2**20
-
 
 @dataclass(frozen=True, eq=False)
 class LatticeGradient:
@@ -35,6 +32,8 @@ class LatticeGradient:
     periodic : tuple of d bools
     stencil : Stencil
     n_channels : int
+    block_pixels : int
+        Pixels of windows in a block; the default is 8 MB of float64.
     """
 
     values: np.ndarray
@@ -46,6 +45,7 @@ class LatticeGradient:
     periodic: tuple[bool, ...]
     stencil: Stencil
     n_channels: int
+    block_pixels: int = 2**20
 
     def pull(self, gradient):
         """Return the gradient by the positions.
@@ -141,7 +141,7 @@ class LatticeGradient:
         return np.sqrt((self.edges[0] ** 2).sum() / self.stencil.metric[0, 0])
 
     def _parts(self):
-        step = max(1, _PIXELS_PER_BLOCK // self.stencil.size)
+        step = max(1, self.block_pixels // self.stencil.size)
         return [slice(start, start + step) for start in range(0, len(self.centres), step)]
 
     def _windows(self, some):

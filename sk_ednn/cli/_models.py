@@ -131,7 +131,10 @@ def tile_model(name: str, tiling, shape: tuple[int, ...]):
     return Pipeline([("channelscaler", ChannelScaler(n_channels)), *steps])
 
 
-def suited(tiling, X, y, baseline="size", say=lambda text: None) -> tuple[str, str]:
+def suited(
+    tiling, X, y, baseline="size", say=lambda text: None, *,
+    first_tiles=_FIRST_TILES, few_tiles=_FEW_TILES, max_products=_MAX_PRODUCTS,
+) -> tuple[str, str]:  # fmt: skip
     """Return the name of a tile model for some data, and the reason.
 
     Parameters
@@ -143,18 +146,21 @@ def suited(tiling, X, y, baseline="size", say=lambda text: None) -> tuple[str, s
         Parameter of `EDNNRegressor`.
     say : function, default=None
         Called with a line of text before a long computation.
+    first_tiles, few_tiles, max_products : int or float
+        Tiles in the first count, unique tiles for kernel ridge at most, and products of sites for
+        polynomials at most.
     """
     tiling.check(X[:1])
     shape = X.shape[1:]
     n_tiles, n_numbers = len(X) * prod(tiling.tile_grid(shape)), prod(tiling.tile_shape(shape))
-    n_distinct, all_counted = _count_distinct(tiling, X)
-    few = all_counted and n_distinct <= _FEW_TILES
-    counted = f"{'' if all_counted else 'at least '}{n_distinct:,} unique tiles"
+    n_unique, all_counted = _count_unique(tiling, X, first_tiles, few_tiles)
+    few = all_counted and n_unique <= few_tiles
+    counted = f"{'' if all_counted else 'at least '}{n_unique:,} unique tiles"
     counted += "" if few else ", too many for kernel ridge"
     # Cubic features are fitted several times in cross-validation.
     costs = {"quadratic": comb(n_numbers + 2, 2), "cubic": 2 * _FOLDS * comb(n_numbers + 3, 3)}
     names = ["kernel"] if few else []
-    names += [name for name, cost in costs.items() if n_tiles * cost <= _MAX_PRODUCTS]
+    names += [name for name, cost in costs.items() if n_tiles * cost <= max_products]
     if not names:
         has_torch = all(find_spec(name) is not None for name in ("torch", "skorch"))
         return (
@@ -179,7 +185,7 @@ def _percent(error) -> str:
     return f"{100 * error:.2g} %" if error > _NEGLIGIBLE else f"less than {100 * _NEGLIGIBLE:.2g} %"
 
 
-def _count_distinct(tiling, X) -> tuple[int, bool]:
+def _count_unique(tiling, X, first_tiles, few_tiles) -> tuple[int, bool]:
     """Count the unique tiles of some fields, and tell whether all fields were counted.
 
     The number of fields grows until all are counted, or there are too many tiles for kernel ridge.
@@ -187,12 +193,12 @@ def _count_distinct(tiling, X) -> tuple[int, bool]:
     from ..tiling._unique import distinct
 
     tiles_of_one = prod(tiling.tile_grid(X.shape[1:]))
-    n = min(len(X), -(-_FIRST_TILES // tiles_of_one))
+    n = min(len(X), -(-first_tiles // tiles_of_one))
     while True:
         tiles = tiling.tiles(X[:n])
-        n_distinct = len(distinct(tiles.values, len(tiles.tile_shape))[0])
-        if n == len(X) or n_distinct > _FEW_TILES:
-            return n_distinct, n == len(X)
+        n_unique = len(distinct(tiles.values, len(tiles.tile_shape))[0])
+        if n == len(X) or n_unique > few_tiles:
+            return n_unique, n == len(X)
         n = min(len(X), 4 * n)
 
 

@@ -98,15 +98,15 @@ class AngleFields(AbstractFieldEncoder):
         self._warn_of_unit(check_fields(X, caller=self))
         return channels
 
-    def pull(self, X, slopes):
-        """Return how totals change with angles, from how they change with the channels.
+    def pull(self, X, gradients):
+        """Return gradients by angles from gradients by channels.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, *grid), or list of such fields
             The angles, in memory.
-        slopes : array-like of shape (n_samples, *grid, 2), or list of such
-            As `EDNNRegressor.predict_gradient` returns them.
+        gradients : array-like of shape (n_samples, *grid, 2), or list of such
+            From `EDNNRegressor.predict_gradient`.
 
         Returns
         -------
@@ -114,23 +114,23 @@ class AngleFields(AbstractFieldEncoder):
             In units of the totals per unit of the angles.
         """
         known = self.angle_gradients(X, [None] * len(X))
-        if len(slopes) != len(known):
-            raise ValueError(f"Expected {len(known)} derivatives, one a field, got {len(slopes)}.")
+        if len(gradients) != len(known):
+            raise ValueError(f"Expected {len(known)} gradients, one per field, got {len(gradients)}.")
         pulled = [
-            each.pull(np.moveaxis(as_array(slope, f"slopes[{k}]", np.float64), -1, 0))
-            for k, (each, slope) in enumerate(zip(known, slopes, strict=True))
+            each.pull(np.moveaxis(as_array(gradient, f"gradients[{k}]", np.float64), -1, 0))
+            for k, (each, gradient) in enumerate(zip(known, gradients, strict=True))
         ]
         return pulled if check_fields(X).ragged else np.stack(pulled)
 
     def angle_gradients(self, X, gradients):
-        """Say how totals change with the angles, for `EDNNRegressor.fit`.
+        """Return gradient objects for `EDNNRegressor.fit`.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, *grid), or list of such fields
             In memory.
         gradients : sequence of array-like of shape grid
-            Known derivative of each total with respect to its angles.
+            Gradient of each total with respect to its angles.
 
         Returns
         -------
@@ -140,13 +140,13 @@ class AngleFields(AbstractFieldEncoder):
         channels = self.transform(X)
         if len(gradients) != len(channels):
             raise ValueError(
-                f"Expected a derivative for each of {len(channels)} fields, got {len(gradients)}."
+                f"Expected a gradient for each of {len(channels)} fields, got {len(gradients)}."
             )
         found = []
         for k, (field, values) in enumerate(zip(channels, gradients, strict=True)):
             if not isinstance(field, np.ndarray):
                 raise TypeError(
-                    f"Derivatives are known of fields in memory, X[{k}] is read piece by piece."
+                    f"Gradients need fields in memory, but X[{k}] is lazy. Load it first."
                 )
             field = np.asarray(field, dtype=np.float64)
             shape = field.shape[:-1]
