@@ -11,6 +11,7 @@ from ._labellers import (
     FunctionLabeller,
     GuardedLabeller,
 )
+from ._linear import LinearCommittee
 from ._operators import OperatorRecord
 from ._pool import StructurePool
 from ._relax import relax
@@ -32,6 +33,7 @@ __all__ = [
     "FunctionLabeller",
     "GuardedLabeller",
     "Label",
+    "LinearCommittee",
     "LossWeights",
     "OperatorRecord",
     "Sanity",

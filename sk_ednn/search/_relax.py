@@ -60,7 +60,9 @@ def relax(
     steps = bfgs_steps(structure, evaluate, variable_cell, max_force, max_steps, pressure)
     n_steps, reason = 0, "steps"
     for now, evaluation, converged in steps:
-        if not np.isfinite(evaluation.energy) or sanity.fault_of_structure(now) is not None:
+        if not np.isfinite(evaluation.energy) or (
+            sanity.fault_of_structure(now, evaluation.shortest) is not None
+        ):
             reason = "exploded"
             break
         std = evaluation.std / len(now.numbers)

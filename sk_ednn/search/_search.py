@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pickle
 import time
-from concurrent.futures import FIRST_COMPLETED, wait
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,12 +12,12 @@ from sklearn.base import clone
 from ._fingerprint import Fingerprint
 from ._label import Sanity
 from ._labellers import GuardedLabeller
+from ._linear import LinearCommittee
 from ._operators import OperatorRecord
 from ._pool import Member, StructurePool
-from ._pools import executors, label_task, relax_task, train_task
+from ._pools import label_task, pools_of, relax_task, train_task
 from ._selection import Candidate, Thresholds, is_known, select
 from ._store import SearchStore
-from ._surrogate import CommitteeSurrogate
 
 # s between two looks at the commands while tasks run.
 _LOOK = 0.5
@@ -65,8 +64,8 @@ class StructureSearch:
         Such as ``"Si8"`` or ``{"Ti": 2, "O": 4}``: the atoms of a cell or cluster.
     labeller : AbstractLabeller or GuardedLabeller
         The reference method; one that is not guarded becomes so, with `sanity`.
-    surrogate : CommitteeSurrogate, default=None
-        None for ``CommitteeSurrogate()``.
+    surrogate : LinearCommittee or CommitteeSurrogate, default=None
+        None for ``LinearCommittee()``.
     store : path-like
         File of the search, see `SearchStore`.
     kind : {"crystal", "cluster"}, default="crystal"
@@ -143,11 +142,12 @@ class StructureSearch:
         ----------
         n_labels : int
             Calls of the labeller after which the search ends; failed ones count.
-        client : distributed.Client or concurrent.futures.Executor, default=None
-            Where tasks run. None for threads of this process.
-        n_workers : int, default=1
-            Labels, and relaxations, at the same time. 1 without a client: one task after the
-            other, so that a seed gives one search.
+        client : distributed.Client, concurrent.futures.Executor or dict of them, default=None
+            Where tasks run. A dict has one for each kind of task: "relax", "label" and "train".
+            None for threads of this process.
+        n_workers : int or dict, default=1
+            Labels, and relaxations, at the same time; ``{"relax": 2, "label": 16}`` for different
+            numbers. 1 without a client: one task after the other, so that a seed gives one search.
         target : float, default=None, in eV per atom
             Energy at which the search ends.
         max_seconds : float, default=None
@@ -203,20 +203,20 @@ class StructureSearch:
         return {"numbers": numbers_of(self.composition).tolist(), "kind": self.kind}
 
     def _run(self, store, n_labels, client, n_workers, target, max_seconds):
-        with executors(client, n_workers) as pools:
-            driver = _Driver(self, store, pools, n_labels, n_workers, target, max_seconds)
+        with pools_of(client, n_workers) as pools:
+            driver = _Driver(self, store, pools, n_labels, target, max_seconds)
             return driver.run()
 
 
 class _Driver:
     """One run of a search: the state that follows from the store, and the tasks on their way."""
 
-    def __init__(self, search, store, pools, n_labels, n_workers, target, max_seconds):
+    def __init__(self, search, store, pools, n_labels, target, max_seconds):
         from ._ase_ga import Operators, numbers_of
 
         self.search, self.store, self.pools = search, store, pools
-        self.n_labels, self.n_workers, self.target = n_labels, n_workers, target
-        self.end = None if max_seconds is None else time.monotonic() + max_seconds
+        self.n_labels, self.target = n_labels, target
+        self.end = None if max_seconds is None else pools.now() + max_seconds
         numbers = numbers_of(search.composition)
         self.operators = Operators(numbers, search.kind, volume=search.volume)
         self.sanity = search.sanity or Sanity(min_distance=self.operators.shortest(0.6))
@@ -244,7 +244,7 @@ class _Driver:
                     time.sleep(_LOOK)
                     continue
                 break
-            done, _ = wait(self.running, timeout=_LOOK, return_when=FIRST_COMPLETED)
+            done = self.pools.wait(self.running, _LOOK)
             # In the order in which they were started, where several are done.
             for future in [f for f in self.running if f in done]:
                 self._finish(future)
@@ -301,14 +301,14 @@ class _Driver:
             self.store.add_event("command", name)
 
     def _fill(self):
-        if self.end is not None and time.monotonic() > self.end:
+        if self.end is not None and self.pools.now() > self.end:
             self.reason = self.reason or "time"
         if self.fruitless >= self.search.patience:
             self.reason = self.reason or "exhausted"
         if self.reason is not None or self.paused:
             return
         self._train()
-        while self._busy("label") < self.n_workers and self._label():
+        while self._busy("label") < self.pools.sizes["label"] and self._label():
             pass
         done = self.n_asked >= self.n_labels
         if done and not self.waiting and not self._busy("label"):
@@ -316,15 +316,16 @@ class _Driver:
             return
         if self.surrogate is not None and not done:
             # No more than can be chosen from: labels may be slow.
-            most = 4 * self.search.candidates_per_label * self.n_workers
-            while self._busy("relax") < self.n_workers and len(self.candidates) < most:
+            most = 4 * self.search.candidates_per_label * self.pools.sizes["label"]
+            n_relax = self.pools.sizes["relax"]
+            while self._busy("relax") < n_relax and len(self.candidates) < most:
                 self._relax()
 
     def _busy(self, kind) -> int:
         return sum(each[0] == kind for each in self.running.values())
 
     def _submit(self, kind, task, about, function, *args):
-        self.running[self.pools[kind].submit(function, *args)] = kind, task, about
+        self.running[self.pools.submit(kind, function, *args)] = kind, task, about
 
     def _seed(self, task) -> int:
         sequence = np.random.SeedSequence([self.search.random_state, task])
@@ -430,7 +431,7 @@ class _Driver:
         if self._busy("train") or len(rows) < self._fewest() or not (due or self.surprised):
             return
         self.learned, self.surprised = len(rows), False
-        surrogate = clone(self.search.surrogate or CommitteeSurrogate())
+        surrogate = clone(self.search.surrogate or LinearCommittee())
         task = self.store.start_task("train")
         surrogate.set_params(random_state=self._seed(task) % (1 << 31))
         structures, labels = [r["structure"] for r in rows], [r["label"] for r in rows]
@@ -455,11 +456,11 @@ class _Driver:
     def _finish(self, future):
         kind, task, about = self.running.pop(future)
         try:
-            result, error = future.result(), None
+            (result, seconds), error = future.result(), None
         except Exception as raised:  # of a worker: whatever it died of
-            result, error = None, raised
+            result, seconds, error = None, None, raised
         text = getattr(self, f"_finish_{kind}")(about, result, error)
-        self.store.finish_task(task, text)
+        self.store.finish_task(task, text, seconds)
 
     def _finish_label(self, about, outcome, error):
         number, attempt = about
