@@ -3,6 +3,7 @@
 from .._utils.optional import later
 from ._active import ActiveLearning
 from ._fingerprint import Fingerprint
+from ._hull import ConvexHull
 from ._label import Label, Sanity
 from ._labellers import (
     AbstractLabeller,
@@ -15,7 +16,7 @@ from ._linear import LinearCommittee
 from ._operators import OperatorRecord
 from ._pool import StructurePool
 from ._relax import relax
-from ._search import SearchResult, StructureSearch
+from ._search import HullPoint, SearchResult, StructureSearch
 from ._selection import Candidate, Thresholds, select
 from ._store import SearchStore
 from ._surrogate import CommitteeSurrogate, Evaluation
@@ -28,10 +29,12 @@ __all__ = [
     "Candidate",
     "CommandLabeller",
     "CommitteeSurrogate",
+    "ConvexHull",
     "Evaluation",
     "Fingerprint",
     "FunctionLabeller",
     "GuardedLabeller",
+    "HullPoint",
     "Label",
     "LinearCommittee",
     "LossWeights",

@@ -15,6 +15,7 @@ with needing("Structure search"):
     import ase.io
     from ase import Atoms
     from ase.calculators.singlepoint import SinglePointCalculator
+    from ase.constraints import FixAtoms
     from ase.filters import UnitCellFilter
     from ase.optimize import BFGS
 
@@ -37,7 +38,8 @@ def to_atoms(structure, label=None):
 def label_of(atoms) -> Label:
     """Return what the calculator of some atoms says: energy, forces, stress if it has one."""
     stress = None
-    if np.all(atoms.pbc):
+    # Of a sheet, too: its stress times the volume of the cell does not depend on the vacuum.
+    if np.any(atoms.pbc) and atoms.cell.rank == 3:
         try:
             stress = atoms.get_stress(voigt=False)
         except NotImplementedError:
@@ -119,12 +121,17 @@ class _Evaluated:
         return self.last[1]
 
 
-def bfgs_steps(structure, evaluate, variable_cell, max_force, max_steps, pressure):
+def bfgs_steps(structure, evaluate, variable_cell, max_force, max_steps, pressure, n_fixed):
     """Yield (structure, evaluation, converged) for each step of BFGS, the first one included."""
     atoms = to_atoms(structure)
+    atoms.set_constraint(FixAtoms(range(n_fixed)) if n_fixed else None)
+    x, y, z = atoms.pbc.tolist()
     atoms.calc = _Evaluated(evaluate)
-    # FrechetCellFilter takes no fewer steps here, and each costs 9 ms for matrix logarithms.
-    target = UnitCellFilter(atoms, scalar_pressure=pressure) if variable_cell else atoms
+    target = atoms
+    if variable_cell:
+        # FrechetCellFilter needs 9 ms a step for logarithms of matrices: more than a surrogate.
+        mask = [x, y, z, y and z, x and z, x and y]
+        target = UnitCellFilter(atoms, mask=mask, scalar_pressure=pressure)
     with BFGS(target, logfile=None, maxstep=0.2) as optimizer:
         for converged in optimizer.irun(fmax=max_force, steps=max_steps):
             yield (*atoms.calc.last, bool(converged))

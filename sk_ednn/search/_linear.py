@@ -157,15 +157,11 @@ class LinearCommittee(BaseEstimator):
         sums, environments, kinds = _sums(self.descriptor_, structure)
         energies = self.coef_.reshape(self.n_members, -1) @ sums
         slopes = self.coef_.mean(axis=0)[kinds, 1:]
-        by_positions, by_strain = environments.gradient(
-            self.descriptor_.pull(environments, slopes)
-        )
+        by_positions, by_strain = environments.gradient(self.descriptor_.pull(environments, slopes))
         std = self.std_scale_ * float(np.std(energies, ddof=1))
         vectors = environments.vectors
         shortest = np.sqrt(np.einsum("pd,pd->p", vectors, vectors).min(initial=np.inf))
-        return Evaluation(
-            float(energies.mean()), std, -by_positions, by_strain[0], float(shortest)
-        )
+        return Evaluation(float(energies.mean()), std, -by_positions, by_strain[0], float(shortest))
 
 
 @dataclass(frozen=True, eq=False)
@@ -270,10 +266,11 @@ def _scale(seen, n_kinds) -> np.ndarray:
     sums = sum(one.sums for one in seen).reshape(n_kinds, -1)
     squares = sum(one.squares for one in seen).reshape(n_kinds, -1)
     counts = sums[:, :1]
-    scale = np.sqrt(np.maximum(squares / counts - (sums / counts) ** 2, 0.0))
+    mean_squares = squares / counts
+    scale = np.sqrt(np.maximum(mean_squares - (sums / counts) ** 2, 1e-6 * mean_squares))
     scale[:, 0] = 1.0
-    # Features that do not vary carry nothing, as that of a distance that does not occur.
-    scale[scale < 1e-9 * np.abs(scale).max()] = np.inf
+    # What is absent in all structures has no coefficient.
+    scale[scale == 0.0] = np.inf
     return scale.reshape(-1)
 
 

@@ -13,7 +13,6 @@ from threadpoolctl import threadpool_limits
 
 from ._relax import relax
 
-
 KINDS = ("relax", "label", "train")
 
 

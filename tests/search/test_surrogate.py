@@ -17,8 +17,8 @@ from sk_ednn.search import (
     StructurePool,
     relax,
 )
-from sk_ednn.search._linear import _CACHE, _Cache, _described
 from sk_ednn.search._label import Sanity, as_structure
+from sk_ednn.search._linear import _CACHE, _Cache, _described
 from sk_ednn.search._pool import Member
 from sk_ednn.structures import Structure
 
