@@ -26,9 +26,7 @@ _SAME_SECONDS = 3.0
 
 def versions() -> dict[str, str]:
     """Return the versions of the package, of Python, and of installed libraries."""
-    from .. import __version__
-
-    found = {"sk-ednn": __version__, "python": platform.python_version()}
+    found = {"sk-ednn": sys.modules["sk_ednn"].__version__, "python": platform.python_version()}
     for name in _LIBRARIES:
         try:
             found[name] = version(name)

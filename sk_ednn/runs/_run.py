@@ -143,9 +143,16 @@ class Run:
         if _environment.is_alive(process):
             return "running", "paused" if self.paused else _text(last.get("message"), "")
         if described is None:
-            lines = self.log(tail=1).strip()
-            return "failed", lines or "the process ended before the run began"
+            return "failed", self._last_words() or "the process ended before the run began"
         return "killed", "the process is gone, and left no final state"
+
+    def _last_words(self) -> str:
+        """Return the last line of the log with a word in it, without the frame around it."""
+        for line in reversed(self.log(tail=20).splitlines()):
+            words = line.strip(" │|")
+            if any(character.isalpha() for character in words):
+                return words[:_LONGEST_TAG]
+        return ""
 
     def _state_elsewhere(self, process):
         names = ("resources.jsonl", "metrics.jsonl", "status.jsonl", "run.json", "launch.json")
