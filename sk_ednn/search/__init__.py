@@ -47,7 +47,8 @@ __all__ = [
     "Thresholds",
     "export",
     "relax",
+    "search_report",
     "select",
 ]
 
-__getattr__ = later(__name__, {"export": "._ase"}, extra="search")
+__getattr__ = later(__name__, {"export": "._ase", "search_report": "._report"}, extra="search")
