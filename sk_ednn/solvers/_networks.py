@@ -18,6 +18,7 @@ from ._batches import batches_of_one, batches_of_several, example_tiles, input_s
 from ._checkpoint import Checkpoint, file_of, saving, training_digest
 from ._divergence import warn_of_divergence, warn_of_summed_losses
 from ._features import TileFeatures
+from ._reweighting import reweighting
 from ._skorch import (
     bare_net,
     instantiated,
@@ -126,7 +127,8 @@ def _train(settings, net, problem, scale, training: Training, features=None) -> 
             sums = batches_of_one(settings, net, problem, features, scale)
         else:
             sums = batches_of_several(settings, net, problem, scale)
-        with saving(net, _checkpoint(settings, net, problem, training)) as epochs:
+        checkpoint = _checkpoint(settings, net, problem, training)
+        with reweighting(net, problem, sums), saving(net, checkpoint) as epochs:
             if epochs > 0:
                 with translated_callback_errors(net):
                     net.partial_fit(sums, None, epochs=epochs)
@@ -154,6 +156,8 @@ def _checkpoint(settings, net, problem, training) -> Checkpoint | None:
         for standardization in training.standardizations
     ]  # fmt: skip
     details = training.precision, settings.loss, training.positive, inputs
+    if problem.loss_weights is not None:
+        details = *details, repr(problem.loss_weights.get_params())
     digest = training_digest(net, problem, details)
     params = {**settings.get_params(), "checkpoint": None, "random_state": None, "verbose": None}
     if settings.random_state is not None or problem.random_state is not np.random.mtrand._rand:
