@@ -20,7 +20,6 @@ from ._search import HullPoint, SearchResult, StructureSearch
 from ._selection import Candidate, Thresholds, select
 from ._store import SearchStore
 from ._surrogate import CommitteeSurrogate, Evaluation
-from ._weights import LossWeights
 
 __all__ = [
     "AbstractLabeller",
@@ -37,7 +36,6 @@ __all__ = [
     "HullPoint",
     "Label",
     "LinearCommittee",
-    "LossWeights",
     "OperatorRecord",
     "Sanity",
     "SearchResult",
