@@ -18,7 +18,7 @@ _KIND = "total"
 
 
 def read_dots(pictures, table, *, side=64, columns=("count",)) -> list[Box]:
-    """Read the positions of objects in some pictures, and cut these into boxes with their counts.
+    r"""Read the positions of objects in some pictures, and cut these into boxes with their counts.
 
     All objects of a picture that is named must be listed.
 
@@ -52,7 +52,7 @@ def read_dots(pictures, table, *, side=64, columns=("count",)) -> list[Box]:
     >>> from sk_ednn.images import as_picture, read_dots
     >>> pictures = [as_picture(np.zeros((100, 60)), name) for name in ("a.png", "b.png")]
     >>> with TemporaryDirectory() as folder:
-    ...     written = Path(folder, "dots.csv").write_text("file,x,y\\nb,5,10\\nb,50,90\\n")
+    ...     written = Path(folder, "dots.csv").write_text("file,x,y\nb,5,10\nb,50,90\n")
     ...     boxes = read_dots(pictures, Path(folder, "dots.csv"))
     >>> [(box.picture, box.start, box.totals) for box in boxes]
     [(1, (0, 0), 1.0), (1, (50, 0), 1.0)]
@@ -81,7 +81,7 @@ def read_dots(pictures, table, *, side=64, columns=("count",)) -> list[Box]:
 
 
 def read_boxes(pictures, table, *, columns=("count",)) -> list[Box]:
-    """Read totals of rectangles in some pictures.
+    r"""Read totals of rectangles in some pictures.
 
     Parameters
     ----------
@@ -110,7 +110,7 @@ def read_boxes(pictures, table, *, columns=("count",)) -> list[Box]:
     >>> from sk_ednn.images import as_picture, read_boxes
     >>> pictures = [as_picture(np.zeros((100, 60)), "a.png")]
     >>> with TemporaryDirectory() as folder:
-    ...     text = "file,x,y,width,height,count\\na.png,10,20,30,40,7\\n"
+    ...     text = "file,x,y,width,height,count\na.png,10,20,30,40,7\n"
     ...     written = Path(folder, "boxes.csv").write_text(text)
     ...     read_boxes(pictures, Path(folder, "boxes.csv"))
     [Box(picture=0, start=(20, 10), stop=(60, 40), totals=(7.0,))]

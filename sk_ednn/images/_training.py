@@ -81,11 +81,11 @@ class Sample:
         inside = weights(
             self.geometry.shifted_shares(self.lengths, (*planes, *(s * r for s in shift)))
         )
-        cut = tuple(
+        rows, columns = (
             slice(most - s, n - s)
             for most, s, n in zip(room, shift, self.values.shape[-2:], strict=True)
         )
-        return self.values[(..., *cut)], inside[None].astype(np.float32)
+        return self.values[..., rows, columns], inside[None].astype(np.float32)
 
 
 @dataclass(frozen=True)
