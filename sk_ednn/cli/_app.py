@@ -14,6 +14,7 @@ from . import _config, _count_app, _search
 from ._errors import one_line_errors
 from ._models import TILE_MODELS
 from ._potentials import POTENTIALS
+from ._runs import RunFolder, recorded
 
 # No heavy imports here: each command imports its module when it runs.
 
@@ -251,6 +252,7 @@ def fit(
     report: Annotated[
         Path | None, typer.Option(help="Also write an .html report on the fit.")
     ] = None,
+    run: RunFolder = None,
     config: _config.ConfigFile = None,
     save_config: _config.SaveConfig = None,
     as_json: Json = False,
@@ -259,12 +261,12 @@ def fit(
     """Fit a tile model to totals, and write the fitted model to a file."""
     from . import _fit
 
-    with one_line_errors():
-        result, description = _fit.run(ctx, SimpleNamespace(**ctx.params))
-    if as_json:
-        _print_json(result)
-    else:
-        _fit.show(result, description)
+    with one_line_errors(), recorded(ctx, "fit") as asked:
+        result, description = _fit.run(ctx, asked)
+        if as_json:
+            _print_json(result)
+        else:
+            _fit.show(result, description)
 
 
 @app.command()
@@ -289,6 +291,7 @@ def predict(
         int | None,
         typer.Option(help="Limit in bytes for the memory that the model file needs."),
     ] = None,
+    run: RunFolder = None,
     config: _config.ConfigFile = None,
     save_config: _config.SaveConfig = None,
     as_json: Json = False,
@@ -300,12 +303,12 @@ def predict(
     """
     from . import _predict
 
-    with one_line_errors():
-        predicted = _predict.run(ctx, SimpleNamespace(**ctx.params))
-    if as_json:
-        _print_json(predicted.as_dict())
-    else:
-        _predict.show(predicted)
+    with one_line_errors(), recorded(ctx, "predict") as asked:
+        predicted = _predict.run(ctx, asked)
+        if as_json:
+            _print_json(predicted.as_dict())
+        else:
+            _predict.show(predicted)
 
 
 @app.command()
@@ -323,17 +326,18 @@ def evaluate(
         int | None,
         typer.Option(help="Limit in bytes for the memory that the model file needs."),
     ] = None,
+    run: RunFolder = None,
     as_json: Json = False,
 ):
     """Print the errors of a model on systems with known totals, forces and stresses."""
     from . import _evaluate
 
-    with one_line_errors():
-        found = _evaluate.run(SimpleNamespace(**ctx.params))
-    if as_json:
-        _print_json(found)
-    else:
-        _evaluate.show(found)
+    with one_line_errors(), recorded(ctx, "evaluate") as asked:
+        found = _evaluate.run(asked)
+        if as_json:
+            _print_json(found)
+        else:
+            _evaluate.show(found)
 
 
 @app.command()

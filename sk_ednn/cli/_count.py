@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import typer
 
 from .._utils.wording import with_article
+from . import _runs
 from ._errors import Interrupts
 from ._inputs import require_model_name
 from ._paths import may_replace
@@ -17,11 +19,12 @@ from ._paths import may_replace
 _MAX_SERIES = 20  # series that are printed by name
 
 
-def fit(asked) -> dict[str, Any]:
+def fit(ctx: typer.Context, asked) -> dict[str, Any]:
     """Fit a model to pictures and a table of totals, and write it.
 
     Parameters
     ----------
+    ctx : typer.Context
     asked : namespace
         The parameters of the command, by name.
 
@@ -33,6 +36,7 @@ def fit(asked) -> dict[str, Any]:
     from ..files import save
     from ..images import CountRegressor, match_totals, read_pictures
 
+    _runs.place_output(ctx, asked, "model.ednn")
     require_model_name(asked.output)
     may_replace("--output", asked.output, asked.force)
     say = sayer(asked)
@@ -42,7 +46,7 @@ def fit(asked) -> dict[str, Any]:
     matched = match_totals(pictures, asked.totals, columns=columns, counts=counts)
     for line in matched.notes:
         say(line)
-    pictures = matched.pictures
+    pictures, totals, boxes = _with_labels(asked, pictures, matched, say)
     say(described(pictures))
     for line in _notes(pictures):
         say(line)
@@ -57,11 +61,13 @@ def fit(asked) -> dict[str, Any]:
         illumination="auto" if matched.counts else 0.0,
         n_jobs=asked.jobs,
         random_state=asked.seed,
+        callback=None if asked.recorder is None else _callback(asked),
         verbose=say,
     )
+    _runs.log_stage(asked, "fit")
     start = time.perf_counter()
     with Interrupts().watched() as interrupts:
-        model.fit(pictures, matched.totals, groups=groups)
+        model.fit(pictures, totals, groups=groups, boxes=boxes)
     if interrupts.seen:
         interrupts.end()
     found = _fitted(model, matched, time.perf_counter() - start)
@@ -69,10 +75,46 @@ def fit(asked) -> dict[str, Any]:
         "kind": "pictures",
         "totals": list(matched.columns),
         "pictures": len(pictures),
+        "boxes": len(boxes),
         "error": found["error"],
     }
+    _runs.forget(asked, model)
     save(model, asked.output, about=about)
-    return {**found, "output": str(asked.output)}
+    found["output"] = str(asked.output)
+    _keep(asked, model, matched, found)
+    return found
+
+
+def _callback(asked):
+    """Return a callback for the training, which names the numbers of each member."""
+    logged = asked.recorder.callback(max_epochs=None)
+
+    def callback(row):
+        member = row.pop("member")
+        if member:  # the first one stands for all
+            row.pop("progress")
+            row = {
+                (name if name == "epoch" else f"{name}_{member + 1}"): value
+                for name, value in row.items()
+            }
+        return logged(row)
+
+    return callback
+
+
+def _keep(asked, model, matched, found) -> None:
+    """End a run: totals of the pictures that were held back, and how far the training came."""
+    if asked.recorder is None:
+        return
+    held = model.held_back_
+    sizes = [matched.pictures[k].n_pixels for k in held["index"]]
+    if len(sizes):
+        rows = {"test": (held["true"], held["predicted"], sizes)}
+        _runs.write_predictions(asked, rows)
+    stopped = None
+    if asked.recorder.stop_requested:
+        stopped = f"stopped after {found['minutes']:.1f} minutes; the best weights are kept"
+    _runs.keep_results(asked, found, stopped=stopped)
 
 
 def show_fit(found) -> None:
@@ -89,11 +131,12 @@ def show_fit(found) -> None:
     typer.echo(f"{found['minutes']:.1f} minutes; model written to {found['output']}")
 
 
-def predict(asked) -> dict[str, Any]:
+def predict(ctx: typer.Context, asked) -> dict[str, Any]:
     """Count in pictures, and write the table and maps.
 
     Parameters
     ----------
+    ctx : typer.Context
     asked : namespace
 
     Returns
@@ -106,6 +149,9 @@ def predict(asked) -> dict[str, Any]:
     from ..images._output import write_counts, write_map, write_overlay, write_peaks
     from ..images._zarr import map_writer
 
+    _runs.place_output(ctx, asked, "counts.csv")
+    if asked.recorder is not None and asked.maps is None:
+        asked.maps = asked.recorder.path("maps")
     if asked.output is not None:
         may_replace("--output", asked.output, asked.force)
     model = load_counter(asked.model)
@@ -147,12 +193,14 @@ def predict(asked) -> dict[str, Any]:
     rows = model.count(pictures, maps=maps, writers=by_region, done=done)
     if asked.output is not None:
         write_counts(asked.output, rows, columns)
-    return {
+    found = {
         "columns": list(columns),
         "counts": [{key: _plain(value) for key, value in row.items()} for row in rows],
         "output": None if asked.output is None else str(asked.output),
         "maps": None if asked.maps is None else str(asked.maps),
     }
+    _runs.keep_results(asked, found)
+    return found
 
 
 def show_predict(found) -> None:
@@ -195,6 +243,32 @@ def load_counter(path):
             f"{with_article(type(model).__name__)}. Use sk-ednn predict."
         )
     return model
+
+
+def _with_labels(asked, pictures, matched, say):
+    """Return pictures, their totals, and boxes of some; those with boxes alone come last."""
+    from ..images import read_boxes, read_dots
+
+    boxes = []
+    if asked.dots is not None:
+        boxes += read_dots(pictures, asked.dots, columns=matched.columns)
+    if asked.boxes is not None:
+        boxes += read_boxes(pictures, asked.boxes, columns=matched.columns)
+    if not boxes:
+        return matched.pictures, matched.totals, []
+    named = {id(picture) for picture in matched.pictures}
+    extra = [
+        picture
+        for k, picture in enumerate(pictures)
+        if id(picture) not in named and any(box.picture == k for box in boxes)
+    ]
+    kept = [*matched.pictures, *extra]
+    place = {id(picture): k for k, picture in enumerate(kept)}
+    boxes = [replace(box, picture=place[id(pictures[box.picture])]) for box in boxes]
+    unknown = np.full((len(extra), *matched.totals.shape[1:]), np.nan)
+    n_with = len({box.picture for box in boxes})
+    say(f"{len(boxes)} boxes with totals in {n_with} picture(s), {len(extra)} of them without one")
+    return kept, np.concatenate([matched.totals, unknown]), boxes
 
 
 def _fitted(model, matched, seconds) -> dict[str, Any]:

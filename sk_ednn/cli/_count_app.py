@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from ._errors import one_line_errors
+from ._runs import RunFolder, recorded
 
 # No heavy imports here: each command imports its module when it runs.
 
@@ -61,6 +62,21 @@ def fit(
             "for the series in the names, such as '^(.*)_', or the number of consecutive pictures."
         ),
     ] = None,
+    dots: Annotated[
+        Path | None,
+        typer.Option(
+            help="Table with the positions of all objects in some of the pictures: columns file, "
+            "row and column, or file, x and y."
+        ),
+    ] = None,
+    boxes: Annotated[
+        Path | None,
+        typer.Option(
+            help="Table with totals of rectangles: columns file, top, left, bottom, right (or x, "
+            "y, "
+            "width, height) and the totals."
+        ),
+    ] = None,
     members: Annotated[
         int, typer.Option(min=1, help="Number of networks, whose predictions are averaged.")
     ] = 2,
@@ -82,6 +98,7 @@ def fit(
     jobs: Annotated[
         int, typer.Option(help="Number of networks trained in parallel; -1 for all cores.")
     ] = -1,
+    run: RunFolder = None,
     force: Force = False,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -89,12 +106,13 @@ def fit(
     """Fit a model to pictures and the total of each. Positions are not needed."""
     from . import _count
 
-    with one_line_errors():
-        found = _count.fit(SimpleNamespace(**ctx.params))
-    if as_json:
-        typer.echo(json.dumps(found))
-    else:
-        _count.show_fit(found)
+    # The callback of the training heeds "stop", so that the best weights are kept.
+    with one_line_errors(), recorded(ctx, "count-fit", interrupt=False) as asked:
+        found = _count.fit(ctx, asked)
+        if as_json:
+            typer.echo(json.dumps(found))
+        else:
+            _count.show_fit(found)
 
 
 @app.command()
@@ -113,6 +131,7 @@ def predict(
             ".ome.zarr."
         ),
     ] = None,
+    run: RunFolder = None,
     force: Force = False,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -120,14 +139,14 @@ def predict(
     """Count in pictures of any size."""
     from . import _count
 
-    with one_line_errors():
+    with one_line_errors(), recorded(ctx, "count-predict") as asked:
         if maps is not None:
             _count.require_folder(maps)
-        found = _count.predict(SimpleNamespace(**ctx.params))
-    if as_json:
-        typer.echo(json.dumps(found))
-    else:
-        _count.show_predict(found)
+        found = _count.predict(ctx, asked)
+        if as_json:
+            typer.echo(json.dumps(found))
+        else:
+            _count.show_predict(found)
 
 
 @app.command()

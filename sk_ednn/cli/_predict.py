@@ -12,11 +12,12 @@ import typer
 
 from .._utils.wording import with_article
 from .._utils.writing import replacing
-from . import _config
+from . import _config, _runs
 from ._files import check_array_file, check_readable, write_arrays
 from ._inputs import load_model, read_fields
 from ._inspect import printable
 from ._paths import check_paths
+from ._picture_names import are_pictures
 from ._structure_names import are_structures
 
 _ENDINGS = (".csv", ".npy", ".npz")
@@ -35,7 +36,9 @@ class Predicted(NamedTuple):
     output : Path or None
         File of the totals.
     places : list of str or None
-        File and index of each structure.
+        File and index of each structure, or the name of each picture.
+    kind : str
+        Kind of the systems.
     """
 
     y: np.ndarray
@@ -43,6 +46,7 @@ class Predicted(NamedTuple):
     unit: str | None
     output: Path | None
     places: list[str] | None = None
+    kind: str = "structure"
 
     def as_dict(self) -> dict[str, Any]:
         """Return the output of ``--json``."""
@@ -58,6 +62,7 @@ def run(ctx: typer.Context, asked) -> Predicted:
     asked : namespace
         The parameters of the command, by name.
     """
+    _runs.place_output(ctx, asked, "predictions.npz" if asked.contributions else "predictions.csv")
     _check(asked)
     silent = asked.quiet or asked.as_json
     if not silent:
@@ -67,7 +72,7 @@ def run(ctx: typer.Context, asked) -> Predicted:
     _evaluate_with(estimator, verbose=0 if silent else 1)
     if asked.jobs is not None and not _evaluate_with(estimator, n_jobs=asked.jobs):
         raise ValueError(f"--jobs is for models of tiles, but {asked.model} is not one.")
-    with _naming(places):
+    with _naming(asked, places):
         if asked.output is not None and asked.output.suffix in _OF_STRUCTURES:
             return _written(ctx, asked, estimator, X, places)
         arrays = {"y": estimator.predict(X)}
@@ -79,11 +84,13 @@ def run(ctx: typer.Context, asked) -> Predicted:
                 arrays[name] = values
             else:  # fields of several shapes
                 arrays |= {f"{name}_{k}": of_one for k, of_one in enumerate(values)}
-    predicted = Predicted(arrays["y"], asked.fields, _unit(asked), asked.output, places)
+    kind = "picture" if are_pictures(asked.fields) else "structure"
+    predicted = Predicted(arrays["y"], asked.fields, _unit(asked), asked.output, places, kind)
     if asked.output is not None and asked.output.suffix == ".csv":
         _write_table(predicted)
     elif asked.output is not None:
         write_arrays(asked.output, arrays)
+    _runs.keep_results(asked, _summary(predicted))
     _config.write(ctx, asked.save_config)
     return predicted
 
@@ -101,8 +108,23 @@ def _written(ctx, asked, potential, structures, places) -> Predicted:
         )
     found = potential.predict_all(structures, stress=potential.knows_stress)
     write_predicted(asked.output, structures, found, Structures.of(structures).offsets)
+    predicted = Predicted(found.energies, asked.fields, "eV", asked.output, places)
+    _runs.keep_results(asked, _summary(predicted))
     _config.write(ctx, asked.save_config)
-    return Predicted(found.energies, asked.fields, "eV", asked.output, places)
+    return predicted
+
+
+def _summary(predicted) -> dict[str, Any]:
+    """Return the result of a run."""
+    y = np.asarray(predicted.y)
+    return {
+        "n_predicted": len(y),
+        "unit": predicted.unit,
+        "mean": float(y.mean()),
+        "least": float(y.min()),
+        "largest": float(y.max()),
+        "output": str(predicted.output),
+    }
 
 
 def show(predicted) -> None:
@@ -132,14 +154,24 @@ def _check(asked) -> None:
     if asked.contributions and (output is None or output.suffix != ".npz"):
         raise ValueError("--contributions needs --output with a name that ends in .npz.")
     check_readable(asked.model)
-    if not are_structures(asked.fields):
+    if not are_structures(asked.fields) and not are_pictures(asked.fields):
         check_array_file(asked.fields)
     _config.check(asked.save_config)
     check_paths(asked)
 
 
 def _read(asked, estimator):
-    """Return fields or structures, and the places of structures or None."""
+    """Return fields, structures or pictures, and the places of the latter two or None."""
+    if are_pictures(asked.fields):
+        from ..images import read_pictures
+
+        if not _takes_pictures(estimator):
+            raise ValueError(
+                f"Expected a model of pictures for {asked.fields}, but {asked.model} contains "
+                f"{with_article(type(estimator).__name__)} of fields. Use `sk-ednn count fit`."
+            )
+        pictures = read_pictures(asked.fields)
+        return pictures, [picture.name for picture in pictures]
     if are_structures(asked.fields):
         from ._structures import read_for
 
@@ -155,9 +187,17 @@ def _read(asked, estimator):
     return read_fields(asked.fields, _field_ndim(estimator)), None
 
 
-def _naming(places):
+def _takes_pictures(estimator) -> bool:
+    """Tell whether a model, or the first step of a Pipeline, reads pictures."""
+    from ..images import CountRegressor, LocalFeatures
+
+    first = estimator.steps[0][1] if hasattr(estimator, "steps") else estimator
+    return isinstance(first, (CountRegressor, LocalFeatures))
+
+
+def _naming(asked, places):
     """Add the file to errors that name a structure by its index."""
-    if places is None:
+    if places is None or are_pictures(asked.fields):
         return nullcontext()
     from ._structures import naming
 
@@ -215,7 +255,7 @@ def _write_table(predicted) -> None:
     with replacing(predicted.output, "w", encoding="utf-8") as file:
         table = csv.writer(file, lineterminator="\n")
         places = predicted.places
-        column = [] if places is None else ["structure"]
+        column = [] if places is None else [predicted.kind]
         table.writerow(["index", *column, *(f"{name}{unit}" for name in names)])
         for index, row in enumerate(rows.tolist()):
             place = [] if places is None else [places[index]]

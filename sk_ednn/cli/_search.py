@@ -12,6 +12,7 @@ import typer
 
 from .._utils.optional import needing
 from ._errors import one_line_errors
+from ._runs import RunFolder, keep_results, recorded
 
 # No heavy imports here: each command imports what it needs when it runs.
 
@@ -27,44 +28,69 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instea
 
 _NEEDED = ("composition", "store", "labeller")
 _OF_SEARCH = (
-    "kind", "volume", "n_initial", "retrain_every", "candidates_per_label", "pool_size",
-    "max_doubt",
-    "max_steps", "patience", "random_state",
+    "kind", "volume", "substrate", "thickness", "n_initial", "retrain_every",
+    "candidates_per_label", "pool_size", "max_doubt", "max_steps", "patience", "random_state",
 )  # fmt: skip
+_OF_PAGE = ("report",)
 _OF_RUN = ("n_labels", "n_workers", "target", "max_seconds")
 _OF_COMMAND = (
     "command", "input", "output", "template", "input_format", "output_format", "converged",
 )  # fmt: skip
 
 
-@app.command()
-def run(
+@app.command("run")
+def run_search(
+    ctx: typer.Context,
     settings: Settings,
     n_labels: Annotated[
         int | None,
         typer.Option(min=1, help="Total number of calls of the labeller, earlier runs included."),
     ] = None,
+    run: RunFolder = None,
     as_json: Json = False,
 ):
     """Start a search, or resume one."""
-    with one_line_errors():
+    tell = partial(_obey, settings)
+    with one_line_errors(), recorded(ctx, "search", interrupt=False, on_command=tell) as asked:
         known = _read(settings)
         given = {name: known[name] for name in _OF_RUN if name in known}
         if n_labels is not None:
             given["n_labels"] = n_labels
         if "n_labels" not in given:
             raise ValueError(f"Set n_labels in {settings}, or pass --n-labels.")
+        page = known.pop("report", None)
         search = _search_of(known, settings)
         begun = _store_path(known, settings).exists()
         found = (search.resume if begun else search.run)(given.pop("n_labels"), **given)
+        if page is not None:
+            _write_page(_store_path(known, settings), settings.parent / page)
+        _show(found, as_json, asked)
+
+
+def _show(found, as_json, asked) -> None:
     energy = None if found.structure is None else found.energy
+    report = {"energy": energy, "n_labels": found.n_labels, "reason": found.reason}
+    keep_results(asked, report, (), stopped="stopped" if found.reason == "stopped" else None)
     if as_json:
-        typer.echo(
-            json.dumps({"energy": energy, "n_labels": found.n_labels, "reason": found.reason})
-        )
+        typer.echo(json.dumps(report))
         return
     lowest = "no label succeeded" if energy is None else f"lowest {energy:.4f} eV per atom"
     typer.echo(f"{lowest}; {found.n_labels} labels; stopped by: {found.reason}")
+
+
+def _write_page(store_path, output) -> None:
+    from ..search import SearchStore, search_report
+
+    with SearchStore(store_path) as store:
+        search_report(store).save(output)
+
+
+def _obey(settings, command) -> None:
+    """Hand a command to the run on to its search."""
+    from ..search import SearchStore
+
+    with SearchStore(_store_path(_read(settings), settings)) as store:
+        store.command(command)
 
 
 @app.command()
@@ -121,6 +147,21 @@ def export(
     typer.echo(f"{n} structures in {output}")
 
 
+@app.command()
+def report(
+    settings: Settings,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Page to write.")] = Path(
+        "search.html"
+    ),
+):
+    """Write a page on a search, which may be running: energies, hull, structures, timings."""
+    with one_line_errors(), _opened(settings) as store:
+        from ..search import search_report
+
+        search_report(store).save(output)
+    typer.echo(f"wrote {output}")
+
+
 # --- the file of settings -----------------------------------------------------------------------
 
 
@@ -133,7 +174,7 @@ def _read(path) -> dict:
         raise ValueError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(known, dict):
         raise ValueError(f"{path} must contain settings by name, such as 'store: search.db'.")
-    _check_names(known, (*_NEEDED, *_OF_SEARCH, *_OF_RUN), path)
+    _check_names(known, (*_NEEDED, *_OF_SEARCH, *_OF_RUN, *_OF_PAGE), path)
     missing = [name for name in _NEEDED if name not in known]
     if missing:
         raise ValueError(f"{path} must also contain {', '.join(missing)}.")
@@ -178,6 +219,10 @@ def _search_of(known, settings):
             raise ValueError("labeller must contain calculator, or command, input and output.")
         method = CommandLabeller(*parts, **labeller)
     guarded = GuardedLabeller(method, time_limit=time_limit)
+    if "substrate" in known:
+        from ..structures import read_structures
+
+        known = {**known, "substrate": read_structures(settings.parent / known["substrate"])[-1]}
     return StructureSearch(
         known["composition"],
         guarded,

@@ -115,7 +115,9 @@ class AngleFields(AbstractFieldEncoder):
         """
         known = self.angle_gradients(X, [None] * len(X))
         if len(gradients) != len(known):
-            raise ValueError(f"Expected {len(known)} gradients, one per field, got {len(gradients)}.")
+            raise ValueError(
+                f"Expected {len(known)} gradients, one per field, got {len(gradients)}."
+            )
         pulled = [
             each.pull(np.moveaxis(as_array(gradient, f"gradients[{k}]", np.float64), -1, 0))
             for k, (each, gradient) in enumerate(zip(known, gradients, strict=True))
@@ -222,20 +224,22 @@ class AngleGradient:
     values: np.ndarray
     turned: np.ndarray
 
-    def pull(self, slope):
-        """Return the derivative with respect to the angles.
+    def pull(self, gradient):
+        """Return the gradient by the angles.
 
         Parameters
         ----------
-        slope : ndarray or Tensor of shape (2, *grid)
-            Derivative with respect to the channels.
+        gradient : ndarray or Tensor of shape (2, *grid)
+            Gradient by the channels.
 
         Returns
         -------
         ndarray or Tensor of shape (*grid)
         """
-        turned = self.turned if isinstance(slope, np.ndarray) else slope.new_tensor(self.turned)
-        return (slope * turned).sum(0)
+        turned = (
+            self.turned if isinstance(gradient, np.ndarray) else gradient.new_tensor(self.turned)
+        )
+        return (gradient * turned).sum(0)
 
     def push(self, direction):
         """Return how the channels change as the angles do, the adjoint of `pull`.
