@@ -183,7 +183,7 @@ def _load(path) -> dict:
 
     with reading(
         path, " as YAML"
-    ):  # for errors of PyYAML that are no YAMLError, as for a date of month 13
+    ):  # for errors of PyYAML that are not YAMLError, as for a date of month 13
         try:
             settings = yaml.load(path.read_text(encoding="utf-8"), Loader)
         except yaml.YAMLError as error:

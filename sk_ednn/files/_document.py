@@ -116,7 +116,8 @@ class Encoder:
             self.asked = True
             return self._object("yours", value, vars(value), place)
         raise ModelFileError(
-            f"{place} is {with_article(type(value).__name__)}, {value!r:.80}, which is no data and "
+            f"{place} is {with_article(type(value).__name__)}, {value!r:.80}, which is not data "
+            "and "
             "cannot be stored. Set it with set_params to a number, an array, an estimator, or to "
             "None if only fitting needs it; or pickle the model for your own use."
         )
@@ -338,7 +339,7 @@ def _name_of(function) -> str:
         except ValueError:
             continue
     raise ModelFileError(
-        f"{function!r} cannot be stored, since it is no function of numpy or scipy.special."
+        f"{function!r} cannot be stored, since it is not a function of numpy or scipy.special."
     )
 
 

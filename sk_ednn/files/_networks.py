@@ -195,7 +195,9 @@ def _module(node, decoder) -> nn.Module:
         )
     for name, weight in initial.items():
         if weight.is_floating_point() != weights[name].is_floating_point():
-            raise ModelFileError(f"{name!r} is of type {weights[name].dtype}, which is no weight")
+            raise ModelFileError(
+                f"{name!r} is of type {weights[name].dtype}, which is not a weight"
+            )
         if weight.shape != weights[name].shape:
             raise ModelFileError(
                 f"{name!r} has the shape {tuple(weights[name].shape)} in the file and "
@@ -265,7 +267,9 @@ def _built(node, decoder) -> nn.Module:
                 f"load(path, modules={{{name!r}: lambda: {name}(...)}})"
             ) from error
         if not isinstance(module, nn.Module):
-            raise ModelFileError(f"modules[{name!r}] returned {module!r}, which is no torch module")
+            raise ModelFileError(
+                f"modules[{name!r}] returned {module!r}, which is not a torch module"
+            )
         return module
     if node["$"] == "atomic network":
         decoder.budget.take(_BYTES_PER_NET, f"a network {name}")

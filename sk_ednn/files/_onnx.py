@@ -51,7 +51,7 @@ def export_onnx(model, path, form="tile", *, term=None) -> None:
     Raises
     ------
     TileModelError
-        If the tile model is no torch network, if ONNX does not support it, or if the results of
+        If the tile model is not a torch network, if ONNX does not support it, or if the results of
         ONNX Runtime differ.
     NotConvolutional
         If the network has no dense form; the message names the layer.

@@ -53,7 +53,7 @@ def save(model, path, *, unit=None, about=None) -> str:
     Raises
     ------
     ModelFileError
-        If part of the model is no data, such as a function; the message names it.
+        If part of the model is not data, such as a function; the message names it.
     MissingExtraError
         If skops is not installed and the model contains estimators of scikit-learn that need it:
         any but linear models, kernel ridge, Gaussian processes, scalers, PCA, Nystroem and
@@ -132,7 +132,7 @@ def load(path, *, modules=None, device="cpu", max_bytes=None):
     device : str, default="cpu"
         Device of networks.
     max_bytes : int or None, default=None
-        Limit of the memory for reading, besides the arrays, which are no larger than the file.
+        Limit of the memory for reading, besides the arrays, which are not larger than the file.
         None for the size of the file plus 64 MiB.
 
     Returns
@@ -183,7 +183,7 @@ def load(path, *, modules=None, device="cpu", max_bytes=None):
             model = decode(config["model"])
         if not hasattr(model, "predict"):
             raise ModelFileError(
-                f"it contains {with_article(type(model).__name__)}, which is no model"
+                f"it contains {with_article(type(model).__name__)}, which is not a model"
             )
         require_units(model)
         if config.get("tried", True):

@@ -76,7 +76,7 @@ class _Reader:
         """Return the object of a node."""
         number = node.get("__id__")
         if number is not None and type(number) is not int:
-            raise ValueError("the id of a node is no integer")
+            raise ValueError("the id of a node is not an integer")
         if number in self._objects:
             return self._objects[number]
         kind = node["__loader__"]
@@ -126,13 +126,13 @@ def _size_of_array(file, info) -> int:
 def _json(reader, node):
     content = node["content"]
     if not isinstance(content, str):
-        raise ValueError("a value is no text")
+        raise ValueError("a value is not text")
     if content[:1] in "[{":
-        raise ValueError("a value is no scalar")
+        raise ValueError("a value is not a scalar")
     reader.budget.take(4 * len(content), "a text")
     value = json.loads(content)
     if value is not None and type(value) not in (bool, int, float, str):
-        raise ValueError("a value is no scalar")
+        raise ValueError("a value is not a scalar")
     return value
 
 
@@ -176,7 +176,7 @@ def _key(node, key):
 def _slice(reader, node):
     limits = [node["content"][name] for name in ("start", "stop", "step")]
     if not all(limit is None or type(limit) is int for limit in limits):
-        raise ValueError("the limits of a slice are no integers")
+        raise ValueError("the limits of a slice are not integers")
     return slice(*limits)
 
 
@@ -273,7 +273,7 @@ def _object(reader, node):
     }
     version = attributes.pop("_sklearn_version", None)
     if not isinstance(version, (str, type(None))):
-        raise ValueError(f"{version!r:.20} is no version of scikit-learn")
+        raise ValueError(f"{version!r:.20} is not a version of scikit-learn")
     require_own_attributes(kind, attributes, defaults(kind))
     attributes = completed(attributes, running)
     if hasattr(kind, "__setstate__"):
@@ -296,7 +296,9 @@ def _tree(reader, node):
     from sklearn.tree._tree import Tree
 
     if (node["__module__"], node["__class__"]) != ("sklearn.tree._tree", "Tree"):
-        raise ValueError(f"it contains {node['__module__']}.{node['__class__']}, which is no tree")
+        raise ValueError(
+            f"it contains {node['__module__']}.{node['__class__']}, which is not a tree"
+        )
     args, state = reader(node["__reduce__"]["args"]), reader(node["content"])
     n_bytes = require_tree(*args, state)
     reader.budget.take(n_bytes + _BYTES_PER_OBJECT, "a tree")

@@ -205,16 +205,18 @@ def _field_shape(regressor):
     if type(width) is not int or width < 1:
         raise ValueError(f"it was fitted to {width} columns")
     if not isinstance(regressor.evaluation_, AbstractEvaluation):
-        raise TypeError(f"{with_article(type(regressor.evaluation_).__name__)} is no evaluation")
+        raise TypeError(
+            f"{with_article(type(regressor.evaluation_).__name__)} is not an evaluation"
+        )
     terms = regressor.fitted_terms()
     lengths = None
     for tile_model, tiling in terms:
         if not isinstance(tile_model, AbstractTileModel):
-            raise TypeError(f"{with_article(type(tile_model).__name__)} is no tile model")
+            raise TypeError(f"{with_article(type(tile_model).__name__)} is not a tile model")
         if not hasattr(tile_model.estimator, "predict"):
             raise TypeError(f"{with_article(type(tile_model.estimator).__name__)} cannot predict")
         if not isinstance(tiling, AbstractTiling):
-            raise TypeError(f"{with_article(type(tiling).__name__)} is no tiling")
+            raise TypeError(f"{with_article(type(tiling).__name__)} is not a tiling")
         if not tiling.is_grid:
             return None
         if not all(type(n) is int and n > 0 for n in tile_model.tile_shape):

@@ -147,7 +147,7 @@ class NoveltyGuard(MetaEstimatorMixin, ScoredByTotals, BaseEstimator):
         ValueError
             If too few samples would be held back for a warning at this `alarm_rate`.
         TileModelError
-            If ``indicator="spread"`` and the estimator is no committee.
+            If ``indicator="spread"`` and the estimator is not a committee.
         """
         self._validate_params()
         if y is None:

@@ -239,7 +239,7 @@ def test_holes_in_stores_are_named(tmp_path):
         assert str(raised.value).startswith(f"{tmp_path}/a.")
 
 
-# --- what is no file of arrays, or one that does not fit ----------------------------------------
+# --- invalid files, and arrays that do not fit ---------------------------------------------------
 
 
 def test_what_cannot_be_read_to_its_end_is_refused_by_name(tmp_path):

@@ -60,7 +60,7 @@ def test_run_status_and_export(settings, capsys):
         (("emt.EMT", "emt.EMTT"), "no calculator 'ase.calculators.emt.EMTT'"),
         (("calculator:", "command:"), "Unknown in labeller: parameters"),
         (("n_labels: 6", ""), "Expected n_labels"),
-        (("composition: Cu2", "[1"), "is no YAML"),
+        (("composition: Cu2", "[1"), "is not valid YAML"),
     ],
 )
 def test_wrong_settings_are_named(settings, capsys, change, message):

@@ -131,7 +131,7 @@ NO_TABLES = [
     ("id;y\n1;1\u00a0234\n", None, "has separators of thousands"),
     ("id;y\n1;1'234.5\n", None, "has separators of thousands"),
     ("y\n1_000\n", None, "line 2: '1_000' has separators of thousands"),
-    # what is no number, though Python or a reader may see one
+    # what is not a number, though Python or a reader may see one
     ("y\n\u0661\n", None, "line 2: '\u0661' is not a number"),
     ("y\n0x10\n", None, "line 2: '0x10' has a unit"),
     ("id,y\n1,12%\n", None, "line 2: '12%' has a percent sign"),

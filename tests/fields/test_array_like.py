@@ -1,4 +1,4 @@
-"""What is no array is named, with the remedy; what can be used without loss is used."""
+"""What is not an array is named, with the remedy; what can be used without loss is used."""
 
 from pathlib import Path
 

@@ -389,7 +389,7 @@ def test_of_a_search_what_it_found_is_saved(tmp_path):
 def test_arrays_are_told_from_a_damaged_model(tmp_path):
     np.savez(tmp_path / "data.npz", X=X, y=Y)
     with pytest.raises(
-        ModelFileError, match=r"is no model: it is an \.npz file of the arrays 'X', 'y'"
+        ModelFileError, match=r"is not a model: it is an \.npz file of the arrays 'X', 'y'"
     ):
         load(tmp_path / "data.npz")
     with zipfile.ZipFile(tmp_path / "other.zip", "w") as archive:

@@ -187,7 +187,7 @@ from pathlib import Path
 warnings.simplefilter("ignore")
 from sk_ednn.files import load
 from tests.files._damage import beyond, describe
-for name in ("linear", "convolutions", "forest", "neighbours"):  # what is imported is no memory
+for name in ("linear", "convolutions", "forest", "neighbours"):  # imports do not count
     load(f"tests/files/golden/schema 1, {name}.ednn")
 for path in sorted(Path(sys.argv[1]).glob("*.ednn")):
     for read in (load, describe):
