@@ -159,7 +159,9 @@ def _load(path) -> dict:
     yaml = _yaml()
     check_readable(path)
     if path.stat().st_size > _MAX_BYTES:
-        raise ValueError(f"{path} is not a file of settings: it has more than {_MAX_BYTES} bytes.")
+        raise ValueError(
+            f"{path} has more than {_MAX_BYTES} bytes, so it is not a file of settings."
+        )
 
     base: Any = yaml.SafeLoader
 

@@ -196,7 +196,7 @@ BAD = {
         f"{b}: &{b} {{<<: [{', '.join([f'*{a}'] * 9)}]}}\n"
         for a, b in zip("abcdefghi", "bcdefghij", strict=True)
     ): "cannot be read as YAML: << is not supported: write the settings themselves",
-    "#" * (1 << 20) + "\n": "is not a file of settings: it has more than 1048576 bytes.",
+    "#" * (1 << 20) + "\n": "has more than 1048576 bytes, so it is not a file of settings.",
     "- focus": "must contain settings, such as 'focus: 2'; got ['focus'].",
     "": "must contain settings, such as 'focus: 2'; got null.",
 }
@@ -287,7 +287,10 @@ def test_the_command_in_a_report_makes_the_same_model(run, folder, monkeypatch):
             "a.html -o ./a.html",
             "--output a.html and --report a.html are the same file. Use different",
         ),
-        ("a.html --save-config a.html", "--report a.html and --save-config a.html are one file"),
+        (
+            "a.html --save-config a.html",
+            "--report a.html and --save-config a.html are the same file",
+        ),
     ],
 )
 def test_a_report_that_cannot_be_written_costs_no_fit(name, message, run, folder):

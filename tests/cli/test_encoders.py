@@ -140,9 +140,11 @@ def test_values_that_do_not(name):
 
 def test_the_hint_is_said_where_nothing_else_is(run, states):
     said = run("fit potts.npz --model quadratic -o hinted.ednn").output
-    assert "hint: the fields contain the integers 0, 1, 2, 3" in said and "by --categorical" in said
-    assert "by --angles 360" in run("fit degrees.npz --model quadratic -o hinted.ednn").output
-    assert "by --angles 2pi" in run("fit radians.npz --model quadratic -o hinted.ednn").output
+    assert (
+        "hint: the fields contain the integers 0, 1, 2, 3" in said and "with --categorical" in said
+    )
+    assert "with --angles 360" in run("fit degrees.npz --model quadratic -o hinted.ednn").output
+    assert "with --angles 2pi" in run("fit radians.npz --model quadratic -o hinted.ednn").output
     assert "hint:" not in run("fit potts.npz --categorical --model quadratic -o hinted.ednn").output
     assert "hint:" not in run("fit small.npz --model quadratic -o hinted.ednn").output
 

@@ -125,7 +125,7 @@ def test_nothing_is_unpickled(suffix, tmp_path):
 def test_one_array_called_npz_is_refused(tmp_path):
     np.save(tmp_path / "a.npy", np.zeros(3))
     (tmp_path / "a.npy").rename(tmp_path / "a.npz")
-    with pytest.raises(ValueError, match=r"is not an \.npz file"):
+    with pytest.raises(ValueError, match=r"is an \.npy file, despite its name"):
         read_array(f"{tmp_path}/a.npz", ("X",))
 
 
@@ -157,7 +157,7 @@ def hdf5(path, **arrays):
 @pytest.mark.parametrize("suffix", [".h5", ".zarr"])
 @pytest.mark.parametrize("key", ["run/1/y", "/run/1/y", "//run/./1//y", "run/1", "/run/1/"])
 def test_names_of_stores_are_looked_up(key, suffix, tmp_path):
-    """A group is enough where one array in it may be meant."""
+    """A group is enough if one array in it is suitable."""
     arrays = {"run/1/y": np.arange(3.0), "run/2/y": np.arange(4.0), "run/1/X": np.zeros((3, 2))}
     name = write(tmp_path / f"a{suffix}", arrays)
     np.testing.assert_array_equal(read_array(f"{name}::{key}", ("y",)), np.arange(3.0))
@@ -172,7 +172,7 @@ def test_the_only_array_that_may_be_meant_is_taken_with_a_note(suffix, tmp_path,
     name = write(tmp_path / f"a{suffix}", arrays)
     read = read_array(name, ("y", "totals"), range(1, 3), ("X",))
     np.testing.assert_array_equal(read, np.arange(3.0))
-    assert f"note: {name}::work is taken" in capsys.readouterr().err
+    assert f"note: {name}::work is used" in capsys.readouterr().err
     with pytest.raises(ValueError, match=r"has the arrays .*, but none with the name y. .*::NAME"):
         read_array(name, ("y",), range(1, 3))  # X is of two axes
 
