@@ -294,7 +294,7 @@ def test_models_on_them_have_forces(kernel, rng):
         ({"focus": (8, 8, 8)}, r"'focus' parameter of LocalInvariants .* pair of them"),
         ({"focus": (8, 0)}, r"'focus' .* one integer of at least 1"),
         ({"context": (6, 1.5)}, r"'context' .* one integer of at least 0"),
-        ({"spacing": (0.4, -0.4)}, r"'spacing' .* one positive number .* Got \(0.4, -0.4\)"),
+        ({"spacing": (0.4, -0.4)}, r"'spacing' .* one positive number .* got \(0.4, -0.4\)"),
         ({"focus": 0}, r"The 'focus' parameter of LocalInvariants must be"),
         ({"scale": 0.0}, r"The 'scale' parameter of LocalInvariants must be"),
         ({"degree": -1}, r"The 'degree' parameter of LocalInvariants must be"),

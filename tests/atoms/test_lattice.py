@@ -262,7 +262,7 @@ def test_slabs():
     ("params", "structure", "message"),
     [
         ({"plane": "zx"}, HIGH, "The 'plane' parameter"),
-        ({"plane": "xyz", "spacing": (0.1, 0.1)}, HIGH, "a positive float or three of them"),
+        ({"plane": "xyz", "spacing": (0.1, 0.1)}, HIGH, "a positive float or 3 of them"),
         ({"plane": "xz"}, Structure([6], [[0, 0]], [2, 2, 2]), r"must be of shape \(1, 3\); got"),
         (
             {"plane": "xyz"},

@@ -92,7 +92,9 @@ def test_names_choose_and_none_reads_nothing():
     assert data.energies.tolist() == [-100.0, -101.0] and np.isnan(data.stress).all()
     assert data.found["stress"] == {"from": None, "known": 0, "unit": "eV/Å³"}
     assert "'energy' of 2 structure(s), beside 'dft_energy'" in data.notes[0]
-    with pytest.raises(ValueError, match="No structure has 'mp2_energy'; as energy there are: ene"):
+    with pytest.raises(
+        ValueError, match="No structure has 'mp2_energy'. Names of energy in the structures: ene"
+    ):
         labelled(atoms, names={"energy": "mp2_energy"})
     for each in atoms:
         each.calc = None
@@ -248,7 +250,7 @@ def trajectory(n=10, scale=(1.0, 1.0, 1.0), strained=False):
         ((1 / 27.2114, 1, 1), False, "energies seem to be in hartree"),
         ((23.06, 1, 1), False, "energies seem to be in kcal/mol"),
         ((1, 1 / 51.4221, 1), False, "forces seem to be in hartree/bohr"),
-        ((7, 1, 1), False, "energies and forces do not go together"),
+        ((7, 1, 1), False, "energies and forces are inconsistent"),
         ((1, -1, 1), False, "energies and forces have opposite signs"),
         ((1, 1, -1), True, "energies and stresses have opposite signs"),
         ((1, 1, 160.2177), True, "stresses seem to be in GPa"),

@@ -157,5 +157,5 @@ def test_windows_and_turned_rectangles_are_refused_where_they_do_not_suit():
     ):
         AtomsSource(GaussianRasterizer((0.1, 0.25), 0.2).fit([slanted]), Chain())
     turned = Structure([6], [[0.1, 0.2]], [[0.0, 3.0], [2.0, 0.0]])
-    with pytest.raises(ValueError, match=r"along the axes of the plane, xy.*Turn the structure"):
+    with pytest.raises(ValueError, match=r"along the axes of the plane xy.*Rotate the structure"):
         AtomsSource(GaussianRasterizer(0.1, 0.2).fit([turned]), turned)

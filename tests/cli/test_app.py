@@ -352,4 +352,4 @@ def test_objects_and_text_are_no_arrays(run, folder):
 def test_one_array_is_not_fields_and_totals_at_once(folder, run):
     np.save("alone.npy", np.random.default_rng(0).normal(size=(30, 6)))
     for line in ("fit alone.npy", "fit alone.npy alone.npy"):
-        assert "Give the totals as the second argument" in run(line, 1).stderr
+        assert "Pass the totals as the second argument" in run(line, 1).stderr

@@ -77,7 +77,7 @@ def test_options_reach_the_training(run, folder, seen):
     [
         ("--device moon", "device='moon' is not available"),
         ("--lr 0", "The 'lr' parameter of GradientSolver"),
-        ("--checkpoint small.npz", "--checkpoint small.npz is the file with the fields"),
+        ("--checkpoint small.npz", "--checkpoint small.npz would overwrite the fields"),
     ],
 )
 def test_what_networks_cannot_do_is_one_line(line, said, run):

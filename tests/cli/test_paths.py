@@ -57,16 +57,16 @@ OVERWRITING = {
     "fit small.npz::X small.npz::y -o small.npz": "would overwrite the fields in small.npz.",
     "fit X.npy y.npy --save-config y.npy": "--save-config y.npy would overwrite the totals",
     "fit X.npy y.npy --config set.yaml --save-config set.yaml": "would overwrite the settings in "
-                                                                "set.yaml",
+    "set.yaml",
     "fit X.npy y.npy --config set.yaml -o set.yaml": "would overwrite the settings",
     "fit X.npy y.npy -o both --save-config both": "--output both and --save-config both are the "
-                                                  "same file",
+    "same file",
     "predict model.ednn X.npy -o X.npy": "--output X.npy would overwrite the fields",
     "predict model.ednn X.npy --save-config X.npy": "--save-config X.npy would overwrite the",
     "predict model.ednn X.npy --save-config model.ednn": "would overwrite the model in model.ednn",
     "predict model.ednn small.npz::X -o small.npz --contributions": "would overwrite the fields",
     "predict model.ednn X.npy -o a.npy --save-config a.npy": "--save-config a.npy are the same "
-                                                             "file",
+    "file",
     "tile X.npy -o X.npy": "--output X.npy would overwrite the fields",
 }
 

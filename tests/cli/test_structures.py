@@ -231,7 +231,10 @@ def damaged(files):
         ("fit sheets.extxyz@99:", "'sheets.extxyz@99:' contains no structures"),
         ("fit sheets.extxyz@what", "sheets.extxyz@what cannot be read"),
         ("fit sheets.extxyz --plane zx", "--plane must be one of xy, xz, yz, xyz; got 'zx'"),
-        ("fit sheets.extxyz --spacing a", "--spacing must be a number, or 2 of them with commas"),
+        (
+            "fit sheets.extxyz --spacing a",
+            "--spacing must be a number, or 2 of them separated by commas",
+        ),
         (
             "fit sheets.extxyz --spacing 0.37",
             "sheets.extxyz, structure 0 (line 1): Structure 0: its cell is",

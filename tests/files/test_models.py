@@ -210,7 +210,7 @@ def test_pipelines_of_atoms(invariant, tmp_path):
     loaded = returned(model, tmp_path / "a.ednn")
     np.testing.assert_array_equal(loaded.predict(others), model.predict(others))
     assert describe(tmp_path / "a.ednn")["spacing"] == [0.2, 0.2]
-    with pytest.raises(ValueError, match="fitted at another spacing"):
+    with pytest.raises(ValueError, match="A fitted model needs its fitted spacing"):
         loaded.predict([Structure([6], [[0.0, 0.0]], [2.5, 2.5])])
 
 
