@@ -93,7 +93,7 @@ def test_names_choose_and_none_reads_nothing():
     assert data.found["stress"] == {"from": None, "known": 0, "unit": "eV/Å³"}
     assert "'energy' of 2 structure(s), beside 'dft_energy'" in data.notes[0]
     with pytest.raises(
-        ValueError, match="No structure has 'mp2_energy'. Names of energy in the structures: ene"
+        ValueError, match=r"No structure has 'mp2_energy'\. Names of energy .*: ene"
     ):
         labelled(atoms, names={"energy": "mp2_energy"})
     for each in atoms:
