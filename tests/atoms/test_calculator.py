@@ -406,12 +406,12 @@ def test_a_slab_lies_along_the_normal_of_the_plane(kernel):
     with pytest.raises(ValueError, match=r"atom 3, is at y = 2\.5 Å"):
         atoms.get_potential_energy()
     draw = clone(draw).set_params(plane="xyz", spacing=0.4, multiple=1).fit([sheet(1)])
-    with pytest.raises(ValueError, match="plane='xyz' has none"):
+    with pytest.raises(ValueError, match="plane='xyz' has no normal"):
         EDNNCalculator(make_pipeline(draw, regressor), slab=(-1, 1))
 
 
 def test_what_is_no_model_is_refused(kernel):
-    with pytest.raises(TypeError, match=r"Expected a fitted Pipeline.*Got KernelRidge"):
+    with pytest.raises(TypeError, match=r"Expected a fitted Pipeline.*got KernelRidge"):
         EDNNCalculator(KernelRidge())
     with pytest.raises(ValueError, match="precision must be one of"):
         EDNNCalculator(kernel, precision="half")

@@ -291,7 +291,7 @@ def test_models_on_them_have_forces(kernel, rng):
         ({"context": 5}, r"18 × 18 pixels.* X has 800 features\. Use the focus and context"),
         ({"n_channels": 1}, r"It would fit n_channels=2\."),
         ({"n_channels": None, "focus": 7}, r"19 × 19 pixels and a whole number of channel"),
-        ({"focus": (8, 8, 8)}, r"'focus' parameter of LocalInvariants .* pair of them"),
+        ({"focus": (8, 8, 8)}, r"'focus' parameter of LocalInvariants .* two of them"),
         ({"focus": (8, 0)}, r"'focus' .* one integer of at least 1"),
         ({"context": (6, 1.5)}, r"'context' .* one integer of at least 0"),
         ({"spacing": (0.4, -0.4)}, r"'spacing' .* one positive number .* got \(0.4, -0.4\)"),

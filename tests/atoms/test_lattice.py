@@ -254,7 +254,7 @@ def test_slabs():
     for slab, message in [((3, 3), "a lower and an upper"), ((1,), "a lower and an upper")]:
         with pytest.raises(ValueError, match=message):
             GaussianRasterizer(0.1, WIDTH, slab=slab).fit([HIGH])
-    with pytest.raises(ValueError, match="plane='xyz' has none"):
+    with pytest.raises(ValueError, match="plane='xyz' has no normal"):
         GaussianRasterizer(0.1, WIDTH, plane="xyz", slab=(0, 1)).fit([HIGH])
 
 

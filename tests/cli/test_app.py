@@ -141,7 +141,7 @@ def test_a_fit_that_is_interrupted_writes_nothing(run, folder, monkeypatch):
 def test_inspect_says_first_what_matters(run):
     short, long = run("inspect model.ednn").stdout, run("inspect model.ednn --all").stdout
     assert "tiling.context: 1" in short and "sha256: " in short
-    assert "versions" not in short and "tile_model_" not in short and "--all says" in short
+    assert "versions" not in short and "tile_model_" not in short and "--all prints" in short
     assert "versions: numpy" in long and "part: config.json" in long
     assert set(short.splitlines()[:-1]) <= set(long.splitlines())
 

@@ -93,7 +93,7 @@ def test_sheets_are_fitted_and_larger_ones_predicted(go, files):
     with np.load(files / "out.npz") as held:
         assert held["contributions"].reshape(2, -1).sum(axis=1) == pytest.approx(held["y"])
     np.save(files / "fields.npy", np.zeros((2, 8, 8)))
-    assert "a model of structures of atoms" in go("predict s.ednn fields.npy", 1).output
+    assert "is a model of structures, but" in go("predict s.ednn fields.npy", 1).output
 
 
 def test_crystals_are_drawn_in_three_dimensions(go, files):
@@ -273,7 +273,7 @@ def test_species_that_a_model_does_not_know_are_named(go, files):
     gold = [*crystals(2), build.bulk("Au", cubic=True)]
     io.write(files / "gold.extxyz", gold)
     result = go("predict c.ednn gold.extxyz", 1)
-    assert "gold.extxyz, structure 2 (line 13): Expected the species Cu." in result.stderr
+    assert "gold.extxyz, structure 2 (line 13): Expected the species Cu, but" in result.stderr
 
 
 def test_settings_of_structures_come_from_a_file_too(go, files):

@@ -62,7 +62,7 @@ BAD = {
     "a block of words": (record(RUN, ["a"] * 7, HEX), "is not a block"),
     "a block of fractions": (record(RUN, [0.0, *BLOCK[1:]], HEX), "is not a block"),
     "a block of truths": (record(RUN, [False, *BLOCK[1:]], HEX), "is not a block"),
-    "a block that ends before it begins": (record(RUN, [0, 2, 0, 0, 4, 0, 4], HEX), "no block"),
+    "a block that ends before it begins": (record(RUN, [0, 2, 0, 0, 4, 0, 4], HEX), "not a block"),
     "a block with half a range": (record(RUN, list(BLOCK[:-1]), HEX), "is not a block"),
     "a block below zero": (record(RUN, [0, -2, 0, 0, 4, 0, 4], HEX), "is not a block"),
     "no block": (record(RUN, None, HEX), "None is not a block"),
