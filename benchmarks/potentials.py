@@ -121,7 +121,7 @@ def main():
         data="data", set="sheets", model="spectrum-context", seconds=600.0, cutoff=0.0, seed=0,
         batch=8, rate=2e-3, hidden="64,64", channels=24, partners=8, l_max=4, n_radial=8,
         energy_weight="0.1,20", force_weight="1,1", stress_weight="0,0", force_delta=0.0,
-        weight_decay=0.0, ema=0.999, early_stopping=False, watch=0.0, committee=1, fraction=0.0,
+        optimizer="muon", weight_decay=0.0, ema=0.999, early_stopping=False, watch=0.0, committee=1, fraction=0.0,
         limit=0, large=False, out="",
     )  # fmt: skip
     machine()
@@ -156,7 +156,7 @@ def main():
             energy_weight=pair(args.energy_weight), force_weight=pair(args.force_weight),
             stress_weight=pair(args.stress_weight), learning_rate=args.rate,
             force_delta=args.force_delta or (1.0 if name == "tio2" else None),
-            optimizer="adamw" if decay else "adam", optimizer_params=decay, ema_decay=args.ema,
+            optimizer=args.optimizer, optimizer_params=decay, ema_decay=args.ema,
             validation_fraction=args.watch, early_stopping=args.early_stopping,
             random_state=args.seed + member,
             callback=lambda record: print(

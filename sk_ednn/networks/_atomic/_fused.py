@@ -39,6 +39,9 @@ def fused_energies_and_slopes(network, values: Tensor, batch) -> tuple[Tensor, T
     slopes : Tensor of the shape of `values`
         Both are differentiable once with respect to the weights, where gradients are enabled.
     """
+    if not torch.is_grad_enabled():
+        run = _Run(network, batch)
+        return run.energies(values), run.slopes()
     return _EnergiesAndSlopes.apply(network, batch, values, *network.parameters())
 
 
@@ -412,9 +415,7 @@ class SpectrumFeatures:
         self._add_gathered(out, blocks)
         out[:, 0] += by_zero
         for (_, atoms), weight in zip(self.slices, self.weights, strict=True):
-            rows = torch.bmm(
-                self.densities[atoms].permute(1, 2, 0), out[atoms].transpose(0, 1)
-            )
+            rows = torch.bmm(self.densities[atoms].permute(1, 2, 0), out[atoms].transpose(0, 1))
             rows.baddbmm_(
                 self.tangents[atoms].permute(1, 2, 0), self.by_mixed[atoms].transpose(0, 1)
             )

@@ -41,9 +41,9 @@ class PotentialTrainer(BaseEstimator):
         In eV per atom: beyond it, errors count linearly. None for squares throughout.
     force_delta : float or None, default=None
         The same for forces, in eV/Å.
-    optimizer : str or class, default="adam"
-        "adam", "adamw", "sgd", "adagrad", "adadelta", "rmsprop", "nadam", or a class of
-        ``torch.optim`` or like it.
+    optimizer : str or class, default="muon"
+        "muon" (orthogonal updates of matrices, Adam for the rest), "adam", "adamw", "sgd",
+        "adagrad", "adadelta", "rmsprop", "nadam", or a class of ``torch.optim`` or like it.
     optimizer_params : dict, default=None
         More parameters of the optimizer, such as ``weight_decay``.
     learning_rate : float, default=2e-3
@@ -96,7 +96,7 @@ class PotentialTrainer(BaseEstimator):
         stress_weight=(0.01, 1.0),
         energy_delta=None,
         force_delta=None,
-        optimizer="adam",
+        optimizer="muon",
         optimizer_params=None,
         learning_rate=2e-3,
         schedule="cosine",
