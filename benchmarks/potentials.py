@@ -121,8 +121,8 @@ def main():
         data="data", set="sheets", model="spectrum-context", seconds=600.0, cutoff=0.0, seed=0,
         batch=8, rate=2e-3, hidden="64,64", channels=24, partners=8, l_max=4, n_radial=8,
         energy_weight="0.1,20", force_weight="1,1", stress_weight="0,0", force_delta=0.0,
-        optimizer="muon", weight_decay=0.0, ema=0.999, early_stopping=False, watch=0.0, committee=1, fraction=0.0,
-        limit=0, large=False, out="",
+        optimizer="muon", weight_decay=0.0, ema=0.999, early_stopping=False, watch=0.0,
+        committee=1, fraction=0.0, limit=0, large=False, out="",
     )  # fmt: skip
     machine()
     torch.set_num_threads(1)

@@ -14,6 +14,7 @@ back, the gradients that belong to tangents are those that G was made of, and ar
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -105,7 +106,7 @@ class _First:
         bounds = [0]
         for width in widths:
             bounds.append(bounds[-1] + width)
-        self.columns = [slice(*pair) for pair in zip(bounds[:-1], bounds[1:], strict=True)]
+        self.columns = [slice(*pair) for pair in pairwise(bounds)]
         for number, atoms in slices:
             layer = network.first[number]
             self.maps.append((atoms, layer, *layer.folded()))
