@@ -23,16 +23,17 @@ from torch import Tensor, nn
 _Slices = list[tuple[int, slice]]
 
 
-def fused_energies_and_slopes(network, values: Tensor, batch) -> tuple[Tensor, Tensor]:
+def fused_energies_and_slopes(network, values: Tensor, batch, features) -> tuple[Tensor, Tensor]:
     """Return energies of the atoms of whole structures, and gradients of their sum.
 
     Parameters
     ----------
     network : AbstractAtomicNetwork
-        With `feature_map`.
     values : Tensor of shape (n_centers, ...)
         Of the representation; constant.
     batch : AtomicBatch
+    features : FlatFeatures or SpectrumFeatures
+        Of the batch, from ``network.feature_map(batch)``.
 
     Returns
     -------
@@ -41,15 +42,15 @@ def fused_energies_and_slopes(network, values: Tensor, batch) -> tuple[Tensor, T
         Both are differentiable once with respect to the weights, where gradients are enabled.
     """
     if not torch.is_grad_enabled():
-        run = _Run(network, batch)
+        run = _Run(network, batch, features)
         return run.energies(values), run.slopes()
-    return _EnergiesAndSlopes.apply(network, batch, values, *network.parameters())
+    return _EnergiesAndSlopes.apply(network, batch, features, values, *network.parameters())
 
 
 class _EnergiesAndSlopes(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, network, batch, values, *parameters):
-        ctx.run = run = _Run(network, batch)
+    def forward(ctx, network, batch, features, values, *parameters):
+        ctx.run = run = _Run(network, batch, features)
         ctx.parameters = parameters
         return run.energies(values), run.slopes()
 
@@ -58,7 +59,7 @@ class _EnergiesAndSlopes(torch.autograd.Function):
     def backward(ctx, by_energies, tangents):
         run = ctx.run
         gradients = run.gradients(by_energies, tangents)
-        return None, None, None, *[gradients.get(id(each)) for each in ctx.parameters]
+        return None, None, None, None, *[gradients.get(id(each)) for each in ctx.parameters]
 
 
 class _Linear:
@@ -155,10 +156,10 @@ class _First:
 class _Run:
     """One batch on its way through a network."""
 
-    def __init__(self, network, batch):
+    def __init__(self, network, batch, features):
         self.batch, self.width = batch, network._width
         slices = batch.species
-        self.features = network.feature_map(batch)
+        self.features = features
         self.first = _First(network, slices, self.features.widths)
         self.layers = [_Linear(lambda n, of=of: _maps(of[n]), slices) for of in network.layers]
         self.curve = _CURVES[type(network.activation)]

@@ -57,9 +57,12 @@ def energies_and_slopes(network: AbstractAtomicNetwork, batch: AtomicBatch, *, c
     """
     with torch.no_grad():
         prepared = network.representation.prepare(batch)
-    if network.feature_map(batch) is not None:
+    features = network.feature_map(batch)
+    if features is not None:
         with torch.set_grad_enabled(create_graph):
-            contributions, slopes = fused_energies_and_slopes(network, prepared.values, batch)
+            contributions, slopes = fused_energies_and_slopes(
+                network, prepared.values, batch, features
+            )
             return contributions, prepared.pull(slopes)
     values = prepared.values.detach().requires_grad_()
     with torch.enable_grad():
