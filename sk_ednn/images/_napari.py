@@ -99,8 +99,8 @@ def napari_get_reader(path):
     path = Path(path)
     if path.name.endswith(_PEAKS):
         return lambda _: [_read_peaks(path)]
-    if path.suffix == _MAP and read_map(path) is not None:
-        return lambda _: [_read_map(path)]
+    if path.suffix == _MAP and (found := read_map(path)) is not None:
+        return lambda _: [_map_layer(path.stem, *found)]
     return None
 
 
@@ -113,10 +113,9 @@ def _read_peaks(path) -> tuple:
     return _points(positions.reshape(-1, len(axes)), shares, path.stem, 1.0, 0.0)
 
 
-def _read_map(path) -> tuple:
-    values, step = read_map(path)
+def _map_layer(name, values, step) -> tuple:
     focus = np.array([1.0] * (values.ndim - 2) + [step, step])
-    return values, _placed(path.stem, focus, 1.0, 0.0), "image"
+    return values, _placed(name, focus, 1.0, 0.0), "image"
 
 
 def _placed(name, focus, scale, origin) -> dict:
