@@ -1,8 +1,8 @@
 """Compute the bundled densities of hydrogen: needs GPAW (22.8 was used), half an hour of one core.
 
-Hydrogen molecules at random in cubic cells, LDA, plane waves. Small cells have 2 x 2 x 2 k-points and
-large ones, of twice the edge, the gamma point: the same points, so that energies are extensive. The
-all-electron density is smoothed by a Gaussian and sampled on a grid of 0.5 Å.
+Hydrogen molecules at random in cubic cells, LDA, plane waves. Small cells have 2 x 2 x 2 k-points
+and large ones, of twice the edge, the gamma point: the same points, so that energies are extensive.
+The all-electron density is smoothed by a Gaussian and sampled on a grid of 0.5 Å.
 
     python hydrogen_densities.py compute small.npz --cells small
     python hydrogen_densities.py compute large.npz --cells large
@@ -62,7 +62,8 @@ def compute(positions, length, k):
 
     atoms = Atoms(f"H{len(positions)}", positions=positions, cell=[length] * 3, pbc=True)
     atoms.calc = GPAW(
-        mode=PW(CUTOFF), xc="LDA", kpts={"size": (k, k, k), "gamma": True}, symmetry="off", nbands=len(atoms) // 2 + 2,
+        mode=PW(CUTOFF), xc="LDA", kpts={"size": (k, k, k), "gamma": True}, symmetry="off",
+        nbands=len(atoms) // 2 + 2,
         gpts=[round(length / 0.3)] * 3,
         convergence={"energy": 5e-5, "density": 1e-4}, txt=None,
     )  # fmt: skip

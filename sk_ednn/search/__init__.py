@@ -18,7 +18,6 @@ from ._search import SearchResult, StructureSearch
 from ._selection import Candidate, Thresholds, select
 from ._store import SearchStore
 from ._surrogate import CommitteeSurrogate, Evaluation
-from ._weights import LossWeights
 
 __all__ = [
     "AbstractLabeller",
@@ -32,7 +31,6 @@ __all__ = [
     "FunctionLabeller",
     "GuardedLabeller",
     "Label",
-    "LossWeights",
     "OperatorRecord",
     "Sanity",
     "SearchResult",

@@ -6,6 +6,7 @@ This module defines the parameters and the units; `_networks` builds and fits th
 
 from __future__ import annotations
 
+from dataclasses import replace
 from numbers import Integral, Real
 from pathlib import Path
 
@@ -27,7 +28,11 @@ from ._training import Training
 PRECISIONS = ("auto", "float32", "bfloat16", "float64")
 
 
-@stored("GradientSolver", former=("GradientSumFit",), functions=("gradient_weight", "symmetries"))
+@stored(
+    "GradientSolver",
+    former=("GradientSumFit",),
+    functions=("callback", "gradient_weight", "symmetries"),
+)
 class GradientSolver(AbstractSolver):
     """Fit networks to sums by gradient descent on the loss of the totals.
 
@@ -104,6 +109,10 @@ class GradientSolver(AbstractSolver):
         File to which the training is saved after every epoch, and from which it resumes if the
         file exists. Or a folder, which exists or whose name ends in a separator: each training
         then has a file in it, so that an interrupted `GridSearchCV` can resume.
+    callback : callable, default=None
+        Called after each epoch with a dict: ``epoch`` (from 1), ``train_loss``, ``valid_loss`` if
+        samples are held out, ``learning_rate`` and ``seconds``. Returning True ends the training,
+        and keeps the weights of the best epoch.
     random_state : int, RandomState or None, default=None
         Seed of weights and batches. The global generator of torch is not changed.
     verbose : int or None, default=None
@@ -160,6 +169,7 @@ class GradientSolver(AbstractSolver):
         "symmetries": ["array-like", str, callable, None],
         "gradient_weight": [Interval(Real, 0, None, closed="left"), callable],
         "checkpoint": [str, Path, None],
+        "callback": [callable, None],
         "random_state": ["random_state"],
         "verbose": ["verbose", None],
     }
@@ -185,6 +195,7 @@ class GradientSolver(AbstractSolver):
         symmetries=None,
         gradient_weight=1.0,
         checkpoint=None,
+        callback=None,
         random_state=None,
         verbose=None,
     ):
@@ -206,10 +217,12 @@ class GradientSolver(AbstractSolver):
         self.symmetries = symmetries
         self.gradient_weight = gradient_weight
         self.checkpoint = checkpoint
+        self.callback = callback
         self.random_state = random_state
         self.verbose = verbose
 
     learns_gradients = True
+    reweights = True
 
     def suits(self, terms) -> bool:
         """Return True if all terms end in networks of one kind."""
@@ -226,12 +239,19 @@ class GradientSolver(AbstractSolver):
         positive = self._is_positive(estimators[0], problem)
         scale, share = _units(problem, positive)
         scale = scale if problem.start is None else problem.start[0].scale
+        if problem.loss_weights is not None and problem.sample_weight is None:
+            problem = replace(problem, sample_weight=np.ones(len(problem.y)))
         rng = problem.rng(self.random_state)
         if isinstance(estimators[0], MLPRegressor) and len(estimators) == 1:
             if self.loss is not None or self.positive or problem.gradient is not None:
                 raise TileModelError(
                     "loss, positive and gradients apply to torch networks only. An MLPRegressor "
                     "has the parameter `loss`, of totals."
+                )
+            if problem.loss_weights is not None:
+                raise TileModelError(
+                    "LossWeights apply to torch networks, and to models that are fitted at once; "
+                    "an MLPRegressor is neither. Use a torch network."
                 )
             return [fit_perceptron(problem, scale, share, rng, self.standardize)]
         training = Training(
