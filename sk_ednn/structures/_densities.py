@@ -316,5 +316,5 @@ def _xsf(path, unit) -> Density:
                 f"the last points along axis {axis} differ from the first, which they repeat in "
                 "an XSF grid of a periodic cell; write the grid of the whole cell"
             )
-    values, unit = _scaled(np.ascontiguousarray(values[:-1, :-1, :-1]), unit)
-    return Density(values, spans / np.array(values.shape)[:, None], unit, structure=atoms)
+    values, scaled = _scaled(np.ascontiguousarray(values[:-1, :-1, :-1]), unit)
+    return Density(values, spans / np.array(values.shape)[:, None], scaled, structure=atoms)
