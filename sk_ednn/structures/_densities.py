@@ -272,7 +272,7 @@ def _vasp(path) -> list[Density]:
     read = VaspChargeDensity(str(path))
     if not read.chg:
         raise ValueError("it has no grid")
-    unit, several = _vasp_unit(path), bool(read.chgdiff)
+    unit, several = _vasp_unit(path) or _DENSITY, bool(read.chgdiff)
     if several and len(read.chgdiff) != len(read.chg):
         raise ValueError("it has more than a density and one spin density: non-collinear spins?")
     found = []
