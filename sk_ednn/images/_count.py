@@ -59,7 +59,7 @@ class CountRegressor(RegressorMixin, BaseEstimator):
     precision : {"auto", "float32", "bfloat16"}, default="auto"
         In which the networks are trained. "auto" for bfloat16 where the processor is made for it,
         which is three times as fast. Predictions are made in float32.
-    validation_fraction : float, default=0.15
+    validation_fraction : float, default=0.1
         Pictures that each member holds back, to choose its weights and to know its errors.
     confidence : float, default=0.9
         Of the intervals.
@@ -139,7 +139,7 @@ class CountRegressor(RegressorMixin, BaseEstimator):
         symmetric=True,
         illumination="auto",
         precision="auto",
-        validation_fraction=0.15,
+        validation_fraction=0.1,
         confidence=0.9,
         n_jobs=None,
         random_state=None,
@@ -277,7 +277,7 @@ class CountRegressor(RegressorMixin, BaseEstimator):
         low, high = self._interval(totals, confidence)
         return self._as_fitted(low), self._as_fitted(high)
 
-    def count(self, X, *, maps=False, writers=None, done=None):
+    def count(self, X, *, maps=False, writers=None, done=None, progress=None):
         """Predict one picture after another, with all that is known of each prediction.
 
         Parameters
@@ -291,6 +291,8 @@ class CountRegressor(RegressorMixin, BaseEstimator):
             (*region, n_outputs), and there is no map of the picture otherwise.
         done : function, default=None
             Called with each row when it is there.
+        progress : function, default=None
+            Called with a picture and the share of it that is evaluated, after each region.
 
         Returns
         -------
@@ -311,8 +313,9 @@ class CountRegressor(RegressorMixin, BaseEstimator):
         for picture in self._admitted(X):
             write = None if writers is None else writers(picture)
             totals, found = contributions(
-                picture, self.estimators_, geometry, keep=bool(maps) and write is None, write=write
-            )
+                picture, self.estimators_, geometry, keep=bool(maps) and write is None,
+                write=write, done=progress,
+            )  # fmt: skip
             mean = totals.mean(axis=0)
             low, high = self._interval(mean[None], None)
             novelty = self.novelty_.distance(picture)
