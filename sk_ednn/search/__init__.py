@@ -18,6 +18,7 @@ from ._search import SearchResult, StructureSearch
 from ._selection import Candidate, Thresholds, select
 from ._store import SearchStore
 from ._surrogate import CommitteeSurrogate, Evaluation
+from ._tersoff import tersoff_silicon
 from ._weights import LossWeights
 
 __all__ = [
@@ -43,6 +44,7 @@ __all__ = [
     "export",
     "relax",
     "select",
+    "tersoff_silicon",
 ]
 
 __getattr__ = later(__name__, {"export": "._ase"}, extra="search")
