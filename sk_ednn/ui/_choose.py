@@ -8,8 +8,9 @@ from pathlib import Path
 from nicegui import events, ui
 
 from ._data import Entry, kind_of, listing
-from ._frame import aside, complain, size, text
+from ._frame import aside, complain, text
 from ._security import MAX_UPLOAD_BYTES, Refused, plain_name
+from ._words import size
 
 
 class Browser:

@@ -167,7 +167,12 @@ class Search:
         """
         from ..search._ase_ga import numbers_of
 
-        numbers_of(self.composition)
+        try:
+            numbers_of(self.composition)
+        except Exception as error:  # of ASE's parser, which has none of its own
+            raise ValueError(
+                f"Expected the atoms of a cell, such as Si8 or Ti2O4; got {self.composition!r}."
+            ) from error
         found = {
             "composition": self.composition,
             "kind": self.kind,

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ._frame import duration
+from ._words import duration
 
 # Columns of metrics that are no curves.
 _NO_CURVES = {"step", "time", "progress", "seconds", "epoch"}

@@ -6,7 +6,8 @@ from fastapi import Request
 from nicegui import ui
 
 from .. import _cluster
-from .._frame import frame, link, panel, size, table, text
+from .._frame import frame, link, panel, table, text
+from .._words import size
 
 _REFRESH_SECONDS = 2.0
 

@@ -6,8 +6,9 @@ from fastapi import Request
 from nicegui import ui
 
 from .. import _charts
-from .._frame import aside, duration, frame, link, number, panel, table, text
+from .._frame import aside, frame, link, panel, table, text
 from .._runs import curves_of, error_of, totals_of
+from .._words import duration, number
 
 _MOST = 8
 

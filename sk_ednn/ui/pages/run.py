@@ -9,23 +9,9 @@ from fastapi import Request
 from nicegui import ui
 
 from .. import _charts, _maps
-from .._frame import (
-    aside,
-    command_line,
-    complain,
-    duration,
-    frame,
-    later,
-    link,
-    moment,
-    number,
-    panel,
-    picture,
-    size,
-    table,
-    text,
-)
+from .._frame import aside, command_line, complain, frame, later, link, panel, picture, table, text
 from .._runs import curves_of, error_of, flat, log_of, resources_of, row_of, totals_of
+from .._words import duration, moment, number, size
 
 _LIVE_SECONDS = 1.0
 _ENDED_SECONDS = 10.0

@@ -9,19 +9,9 @@ from nicegui import ui
 
 from .. import _charts, _search
 from .._forms import CALCULATORS, Search
-from .._frame import (
-    aside,
-    command_line,
-    complain,
-    duration,
-    frame,
-    link,
-    number,
-    panel,
-    table,
-    text,
-)
+from .._frame import aside, command_line, complain, frame, link, panel, table, text
 from .._structures import scene_of
+from .._words import duration, number
 
 _REFRESH_SECONDS = 2.0
 _KINDS = {"crystal": "a crystal, its cell varies", "cluster": "a free cluster"}
