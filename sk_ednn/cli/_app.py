@@ -14,6 +14,7 @@ from . import _config, _count_app, _search
 from ._errors import one_line_errors
 from ._models import TILE_MODELS
 from ._potentials import POTENTIALS
+from ._runs import RunFolder, recorded
 
 # Nothing heavy is imported here: what a command needs, its module imports when it runs.
 
@@ -211,6 +212,7 @@ def fit(
     report: Annotated[
         Path | None, typer.Option(help="Also write a page on the fit, .html, for any browser.")
     ] = None,
+    run: RunFolder = None,
     config: _config.ConfigFile = None,
     save_config: _config.SaveConfig = None,
     as_json: Json = False,
@@ -219,12 +221,12 @@ def fit(
     """Fit a tile model to totals, and write the fitted model to a file."""
     from . import _fit
 
-    with one_line_errors():
-        found, described = _fit.run(ctx, SimpleNamespace(**ctx.params))
-    if as_json:
-        _print_json(found)
-    else:
-        _fit.show(found, described)
+    with one_line_errors(), recorded(ctx, "fit") as asked:
+        found, described = _fit.run(ctx, asked)
+        if as_json:
+            _print_json(found)
+        else:
+            _fit.show(found, described)
 
 
 @app.command()
@@ -243,6 +245,7 @@ def predict(
     max_bytes: Annotated[
         int | None, typer.Option(help="Memory for what the model file says of itself.")
     ] = None,
+    run: RunFolder = None,
     config: _config.ConfigFile = None,
     save_config: _config.SaveConfig = None,
     as_json: Json = False,
@@ -254,12 +257,12 @@ def predict(
     """
     from . import _predict
 
-    with one_line_errors():
-        predicted = _predict.run(ctx, SimpleNamespace(**ctx.params))
-    if as_json:
-        _print_json(predicted.as_dict())
-    else:
-        _predict.show(predicted)
+    with one_line_errors(), recorded(ctx, "predict") as asked:
+        predicted = _predict.run(ctx, asked)
+        if as_json:
+            _print_json(predicted.as_dict())
+        else:
+            _predict.show(predicted)
 
 
 @app.command()
@@ -274,17 +277,18 @@ def evaluate(
     max_bytes: Annotated[
         int | None, typer.Option(help="Memory for what the model file says of itself.")
     ] = None,
+    run: RunFolder = None,
     as_json: Json = False,
 ):
     """Say how well a model predicts systems whose totals, forces and stresses are known."""
     from . import _evaluate
 
-    with one_line_errors():
-        found = _evaluate.run(SimpleNamespace(**ctx.params))
-    if as_json:
-        _print_json(found)
-    else:
-        _evaluate.show(found)
+    with one_line_errors(), recorded(ctx, "evaluate") as asked:
+        found = _evaluate.run(asked)
+        if as_json:
+            _print_json(found)
+        else:
+            _evaluate.show(found)
 
 
 @app.command()

@@ -15,8 +15,9 @@ from .._utils.optional import needing
 from .._utils.writing import replacing
 from ._errors import one_line_errors
 
-# What says where settings are is none of them, nor what replaces files that settings name.
-_NO_SETTINGS = ("config", "save_config", "help", "force")
+# What says where settings are is none of them, nor what replaces files that settings name, nor
+# where a run is recorded.
+_NO_SETTINGS = ("config", "save_config", "help", "force", "run")
 _MOST_BYTES = 1 << 20  # a file of settings has a few hundred
 _MERGE = "tag:yaml.org,2002:merge"
 _PER_AXIS = ("focus", "context")
@@ -84,10 +85,22 @@ def write(ctx: typer.Context, path: Path | None) -> None:
 
 def command_line(ctx: typer.Context) -> str:
     """Return the command that makes this call, without a file of settings."""
-    words, options = ["sk-ednn", str(ctx.info_name)], []
+    return shlex.join(["sk-ednn", *arguments(ctx)])
+
+
+def arguments(ctx: typer.Context, without=()) -> list[str]:
+    """Return the words of `command_line` after the name of the program.
+
+    Parameters
+    ----------
+    ctx : typer.Context
+    without : tuple of str, default=()
+        Names of parameters to leave out.
+    """
+    words, options = ctx.command_path.split()[1:], []
     for key, param in _known(ctx).items():
-        value, source = ctx.params[param.name], ctx.get_parameter_source(param.name)
-        if value is None or source is None or source.name == "DEFAULT":
+        value = ctx.params[param.name]
+        if value is None or not is_given(ctx, param.name) or param.name in without:
             continue
         if param.param_type_name == "argument":
             words.append(str(value))
@@ -95,7 +108,13 @@ def command_line(ctx: typer.Context) -> str:
             options += [f"--{key}"] if value else param.secondary_opts[:1]
         else:
             options += [f"--{key}", str(value)]
-    return shlex.join(words + options)
+    return words + options
+
+
+def is_given(ctx: typer.Context, name) -> bool:
+    """Return True if a parameter was given, on the command line or in a file of settings."""
+    source = ctx.get_parameter_source(name)
+    return source is not None and source.name != "DEFAULT"
 
 
 # --- parts ------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import typer
 
+from . import _runs
 from ._errors import Interrupts
 from ._inputs import require_model_name
 from ._paths import may_replace
@@ -16,11 +17,12 @@ from ._paths import may_replace
 _SERIES = 20  # series that are shown by name
 
 
-def fit(asked) -> dict[str, Any]:
+def fit(ctx: typer.Context, asked) -> dict[str, Any]:
     """Fit to pictures and a table of totals; write the model.
 
     Parameters
     ----------
+    ctx : typer.Context
     asked : namespace
         The parameters of the command, by name.
 
@@ -32,6 +34,7 @@ def fit(asked) -> dict[str, Any]:
     from ..files import save
     from ..images import CountRegressor, match_totals, read_pictures
 
+    _runs.place_output(ctx, asked, "model.ednn")
     require_model_name(asked.output)
     may_replace("--output", asked.output, asked.force)
     say = sayer(asked)
@@ -56,8 +59,10 @@ def fit(asked) -> dict[str, Any]:
         illumination="auto" if matched.counts else 0.0,
         n_jobs=asked.jobs,
         random_state=asked.seed,
+        callback=None if asked.recorder is None else _callback(asked),
         verbose=say,
     )
+    _runs.log_stage(asked, "fit")
     start = time.perf_counter()
     with Interrupts().watched() as interrupts:
         model.fit(pictures, matched.totals, groups=groups)
@@ -70,8 +75,43 @@ def fit(asked) -> dict[str, Any]:
         "pictures": len(pictures),
         "error": found["error"],
     }
+    _runs.forget(asked, model)
     save(model, asked.output, about=about)
-    return {**found, "output": str(asked.output)}
+    found["output"] = str(asked.output)
+    _keep(asked, model, matched, found)
+    return found
+
+
+def _callback(asked):
+    """Return a callback for the training, which names the numbers of each member."""
+    logged = asked.recorder.callback(max_epochs=None)
+
+    def callback(row):
+        member = row.pop("member")
+        if member:  # the first one stands for all
+            row.pop("progress")
+            row = {
+                (name if name == "epoch" else f"{name}_{member + 1}"): value
+                for name, value in row.items()
+            }
+        return logged(row)
+
+    return callback
+
+
+def _keep(asked, model, matched, found) -> None:
+    """End a run: totals of the pictures that were held back, and how far the training came."""
+    if asked.recorder is None:
+        return
+    held = model.held_back_
+    sizes = [matched.pictures[k].n_pixels for k in held["index"]]
+    if len(sizes):
+        rows = {"test": (held["true"], held["predicted"], sizes)}
+        _runs.write_predictions(asked, rows)
+    stopped = None
+    if asked.recorder.stop_requested:
+        stopped = f"stopped after {found['minutes']:.1f} minutes; the best weights are kept"
+    _runs.keep_results(asked, found, stopped=stopped)
 
 
 def show_fit(found) -> None:
@@ -88,11 +128,12 @@ def show_fit(found) -> None:
     typer.echo(f"{found['minutes']:.1f} minutes; model written to {found['output']}")
 
 
-def predict(asked) -> dict[str, Any]:
+def predict(ctx: typer.Context, asked) -> dict[str, Any]:
     """Count in pictures; write the table, and maps where they are asked for.
 
     Parameters
     ----------
+    ctx : typer.Context
     asked : namespace
 
     Returns
@@ -105,6 +146,9 @@ def predict(asked) -> dict[str, Any]:
     from ..images._output import write_counts, write_map, write_overlay, write_peaks
     from ..images._zarr import map_writer
 
+    _runs.place_output(ctx, asked, "counts.csv")
+    if asked.recorder is not None and asked.maps is None:
+        asked.maps = asked.recorder.path("maps")
     if asked.output is not None:
         may_replace("--output", asked.output, asked.force)
     model = load_counter(asked.model)
@@ -143,12 +187,14 @@ def predict(asked) -> dict[str, Any]:
     rows = model.count(pictures, maps=maps, writers=by_region, done=done)
     if asked.output is not None:
         write_counts(asked.output, rows, columns)
-    return {
+    found = {
         "columns": list(columns),
         "counts": [{key: _plain(value) for key, value in row.items()} for row in rows],
         "output": None if asked.output is None else str(asked.output),
         "maps": None if asked.maps is None else str(asked.maps),
     }
+    _runs.keep_results(asked, found)
+    return found
 
 
 def show_predict(found) -> None:

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from ._errors import one_line_errors
+from ._runs import RunFolder, recorded
 
 # Nothing heavy is imported here: what a command needs, its module imports when it runs.
 
@@ -69,6 +70,7 @@ def fit(
     epochs: Annotated[int, typer.Option(min=1, help="Most passes over the pictures.")] = 1000,
     seed: Annotated[int, typer.Option(min=0, help="Random state.")] = 0,
     jobs: Annotated[int, typer.Option(help="Networks trained at once; -1 for all cores.")] = -1,
+    run: RunFolder = None,
     force: Force = False,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -76,12 +78,13 @@ def fit(
     """Learn to count from pictures and a number for each; positions are not needed."""
     from . import _count
 
-    with one_line_errors():
-        found = _count.fit(SimpleNamespace(**ctx.params))
-    if as_json:
-        typer.echo(json.dumps(found))
-    else:
-        _count.show_fit(found)
+    # The callback of the training heeds "stop", so that the best weights are kept.
+    with one_line_errors(), recorded(ctx, "count-fit", interrupt=False) as asked:
+        found = _count.fit(ctx, asked)
+        if as_json:
+            typer.echo(json.dumps(found))
+        else:
+            _count.show_fit(found)
 
 
 @app.command()
@@ -98,6 +101,7 @@ def predict(
             help="Folder for maps (.tif), overlays (.png) and peaks (.csv); of slides: .ome.zarr."
         ),
     ] = None,
+    run: RunFolder = None,
     force: Force = False,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -105,14 +109,14 @@ def predict(
     """Count in pictures of any size."""
     from . import _count
 
-    with one_line_errors():
+    with one_line_errors(), recorded(ctx, "count-predict") as asked:
         if maps is not None:
             _count.require_folder(maps)
-        found = _count.predict(SimpleNamespace(**ctx.params))
-    if as_json:
-        typer.echo(json.dumps(found))
-    else:
-        _count.show_predict(found)
+        found = _count.predict(ctx, asked)
+        if as_json:
+            typer.echo(json.dumps(found))
+        else:
+            _count.show_predict(found)
 
 
 @app.command()

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import typer
 
+from . import _runs
 from ._files import check_array_file, check_readable
 from ._inputs import load_model, read_fields, read_targets
 from ._structure_names import are_structures
@@ -20,6 +21,12 @@ def run(asked) -> dict[str, Any]:
     asked : namespace
         The parameters of the command, by name.
     """
+    found = _errors(asked)
+    _runs.keep_results(asked, found)
+    return found
+
+
+def _errors(asked) -> dict[str, Any]:
     check_readable(asked.model)
     structures = are_structures(asked.fields)
     if not structures:

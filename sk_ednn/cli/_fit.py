@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import typer
 
-from . import _config, _potentials
+from . import _config, _potentials, _runs
 from ._encoders import check_encoding, encoder_of
 from ._errors import Interrupts, not_half
 from ._files import check_array_file
@@ -58,6 +58,8 @@ def run(ctx: typer.Context, asked) -> tuple[dict[str, Any], Described | None]:
     described : Described
         None of a potential.
     """
+    _runs.place_output(ctx, asked, "model.ednn")
+    _runs.place_report(asked)
     _check(ctx, asked)
     inputs = f"{asked.fields} and {asked.targets}" if asked.targets else asked.fields
     _say(asked, f"reading {inputs}")
@@ -77,10 +79,11 @@ def run(ctx: typer.Context, asked) -> tuple[dict[str, Any], Described | None]:
     parts = {which: (_taken(X, some), y[some]) for which, some in split.items()}
     train = (_encoded(encoder, parts["train"][0]), parts["train"][1])
     name, why, made = _tile_model(asked, atoms, tiling, train)
-    regressor = _estimator(made, tiling, asked)
+    regressor = _estimator(name, made, tiling, asked)
     estimator = _behind(encoder, regressor)
     del train
     gradient = None if atoms is None else atoms.gradients_of(split["train"])
+    _runs.log_stage(asked, "fit")
     start = time.perf_counter()
     kept = _fitted(estimator, name, parts["train"], gradient, asked)
     seconds = time.perf_counter() - start
@@ -92,10 +95,11 @@ def run(ctx: typer.Context, asked) -> tuple[dict[str, Any], Described | None]:
         **{f"n_{which}": len(split.get(which, ())) for which in ("train", "test")},
         "output": str(asked.output),
     }
-    errors, verdict = _measured(estimator, parts)
+    errors, verdict = _measured(estimator, parts, asked)
     found |= errors | ({} if atoms is None else atoms.chosen) | {"verdict": verdict}
     model = estimator if atoms is None else atoms.piped(estimator)
     _write(ctx, asked, model, estimator, parts, found, seconds)
+    _runs.keep_results(asked, {**found, "seconds": round(seconds, 3)}, stopped=kept)
     return found, Described(y.ndim == 2, replaced)
 
 
@@ -251,11 +255,12 @@ def _tile_model(asked, atoms, tiling, train) -> tuple:
     return name, why, made
 
 
-def _estimator(made, tiling, asked):
+def _estimator(name, made, tiling, asked):
     """Return the model to be fitted, with this tile model."""
     from ..estimators._regressor import EDNNRegressor
 
     made, solver = with_options(made, asked)
+    solver = _runs.following(solver, name, asked)
     return EDNNRegressor(
         made,
         tiling,
@@ -299,12 +304,15 @@ def _fitted(estimator, name, train, gradient, asked) -> str | None:
     """Fit; return what is kept of a training that was interrupted, None where it was not."""
     with Interrupts(asked.checkpoint).watched() as interrupts:
         estimator.fit(*train, **({} if gradient is None else {"gradient": gradient}))
+        if asked.recorder is not None:
+            asked.recorder.finishing()
+    _follow_up(estimator, asked)
     if not interrupts.seen:
         return None
     if name not in NETWORKS:
         interrupts.end()
     done = interrupted(estimator)
-    keep = asked.keep_on_interrupt
+    keep = asked.keep_on_interrupt or _is_stopped(asked)
     if not keep and sys.stdin.isatty() and sys.stderr.isatty():
         keep = typer.confirm(f"{done}. Write it?", err=True)
     if not keep:
@@ -312,9 +320,36 @@ def _fitted(estimator, name, train, gradient, asked) -> str | None:
     return done
 
 
-def _measured(estimator, parts) -> tuple[dict[str, Any], Any]:
+def _is_stopped(asked) -> bool:
+    """Tell whether the command "stop" came for the run: nobody is there to be asked."""
+    return asked.recorder is not None and asked.recorder.stop_requested
+
+
+def _follow_up(estimator, asked) -> None:
+    """Log the epochs of a training that reports none, and take the recorder out of the model."""
+    if asked.recorder is None:
+        return
+    regressor = estimator[-1] if hasattr(estimator, "steps") else estimator
+    _runs.forget(asked, regressor.solver, regressor.solver_)
+    tile_model = getattr(regressor.tile_model_, "estimator", None)
+    net = getattr(tile_model, "steps", [("", tile_model)])[-1][1]
+    curve = getattr(net, "loss_curve_", ())  # of scikit-learn's perceptron
+    scores = getattr(net, "validation_scores_", None) or ()
+    for k, loss in enumerate(curve):
+        more = {"valid_r2": scores[k]} if k < len(scores) else {}
+        asked.recorder.log(k + 1, train_loss=loss, **more)
+
+
+def _measured(estimator, parts, asked) -> tuple[dict[str, Any], Any]:
     """Return errors of each part, and the verdict on the systems held back if there are any."""
+    _runs.log_stage(asked, "measure")
     predicted = {which: estimator.predict(part[0]) for which, part in parts.items()}
+    if asked.recorder is not None:
+        rows = {
+            which: (part[1], predicted[which], [np.prod(_sites(estimator, x)) for x in part[0]])
+            for which, part in parts.items()
+        }
+        _runs.write_predictions(asked, rows)
     errors = {
         which: _per_output(_errors, part[1], predicted[which]) for which, part in parts.items()
     }
@@ -345,6 +380,15 @@ def _write(ctx, asked, model, estimator, parts, found, seconds) -> None:
         write_report(asked.report, estimator, parts, asked.unit, about)
         found["report"] = str(asked.report)
     _config.write(ctx, asked.save_config)
+
+
+def _sites(estimator, field) -> tuple[int, ...]:
+    """Return the shape of a field without its channels."""
+    shape = np.shape(field)
+    if hasattr(estimator, "steps"):  # what is encoded has no channels
+        return shape
+    axis = estimator.tiling.channel_axis
+    return shape if axis is None else tuple(np.delete(shape, axis))
 
 
 def _per_output(function, true, predicted):

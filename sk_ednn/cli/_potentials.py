@@ -11,6 +11,7 @@ from typing import Any
 import typer
 
 from ..exceptions import DataWarning
+from . import _runs
 from ._errors import Interrupts
 from ._paths import may_replace
 
@@ -116,6 +117,7 @@ def run(ctx, asked, read, say) -> dict[str, Any]:
     taken = {
         which: [read.structures[k] for k in some] for which, some in parts.items() if len(some)
     }
+    _runs.log_stage(asked, "fit")
     start = time.perf_counter()
     with warnings.catch_warnings():
         warnings.simplefilter("always", DataWarning)
@@ -124,6 +126,8 @@ def run(ctx, asked, read, say) -> dict[str, Any]:
             naming([read.places[k] for k in parts["train"]]),
         ):
             potential.fit(taken["train"])
+            if asked.recorder is not None:
+                asked.recorder.finishing()
     seconds = time.perf_counter() - start
     kept = _kept(interrupts, potential, asked) if interrupts.seen else None
     say(f"data: {summary(potential.labels_)}")
@@ -142,7 +146,11 @@ def run(ctx, asked, read, say) -> dict[str, Any]:
         "output": str(asked.output),
         **errors,
     }
+    _runs.forget(asked, potential, potential.trainer)
+    _runs.log_stage(asked, "measure")
     _write(ctx, asked, potential, taken, found)
+    _write_predictions(asked, potential, taken)
+    _runs.keep_results(asked, found, stopped=kept)
     found["replaced"] = replaced
     return found
 
@@ -227,10 +235,16 @@ def _potential(asked):
             "early_stopping": True, "patience": asked.early_stopping,
             "validation_fraction": _WATCHED,
         }  # fmt: skip
+    checkpoint = asked.checkpoint
+    if asked.recorder is not None:
+        params["callback"] = asked.recorder.callback(
+            max_epochs=params["max_epochs"], max_seconds=params["max_seconds"]
+        )
+        checkpoint = checkpoint or asked.recorder.path(_runs.CHECKPOINT)
     trainer = PotentialTrainer(**params)
     own = {
         "trainer": trainer, "max_epochs": None, "max_seconds": None, "labels": _labels(asked),
-        "checkpoint": asked.checkpoint, "random_state": asked.seed,
+        "checkpoint": checkpoint, "random_state": asked.seed,
         "verbose": 0 if asked.quiet or asked.as_json else 1,
     }  # fmt: skip
     if asked.start is not None:
@@ -251,12 +265,26 @@ def _kept(interrupts, potential, asked) -> str:
     if not hasattr(potential, "potential_"):
         interrupts.end()
     done = f"interrupted after {len(potential.history_)} epochs"
-    keep = asked.keep_on_interrupt
+    keep = asked.keep_on_interrupt or (asked.recorder is not None and asked.recorder.stop_requested)
     if not keep and sys.stdin.isatty() and sys.stderr.isatty():
         keep = typer.confirm(f"{done}. Keep the network as it is?", err=True)
     if not keep:
         interrupts.end()
     return done
+
+
+def _write_predictions(asked, potential, taken) -> None:
+    """Write energies of the structures that are labelled with them."""
+    if asked.recorder is None:
+        return
+    from ..atoms._potential_data import labelled
+
+    rows = {}
+    for which, structures in taken.items():
+        true = labelled(structures, None, None, None, potential.labels).energies
+        sizes = [len(each) for each in structures]
+        rows[which] = true, potential.predict(structures), sizes
+    _runs.write_predictions(asked, rows)
 
 
 def _write(ctx, asked, potential, taken, found) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import typer
 
 from .._utils.writing import replacing
-from . import _config
+from . import _config, _runs
 from ._files import check_array_file, check_readable, write_arrays
 from ._inputs import load_model, read_fields
 from ._inspect import printable
@@ -57,6 +57,7 @@ def run(ctx: typer.Context, asked) -> Predicted:
     asked : namespace
         The parameters of the command, by name.
     """
+    _runs.place_output(ctx, asked, "predictions.npz" if asked.contributions else "predictions.csv")
     _check(asked)
     silent = asked.quiet or asked.as_json
     if not silent:
@@ -83,6 +84,7 @@ def run(ctx: typer.Context, asked) -> Predicted:
         _write_table(predicted)
     elif asked.output is not None:
         write_arrays(asked.output, arrays)
+    _runs.keep_results(asked, _summary(predicted))
     _config.write(ctx, asked.save_config)
     return predicted
 
@@ -100,8 +102,23 @@ def _written(ctx, asked, potential, structures, places) -> Predicted:
         )
     found = potential.predict_all(structures, stress=potential.knows_stress)
     write_predicted(asked.output, structures, found, Structures.of(structures).offsets)
+    predicted = Predicted(found.energies, asked.fields, "eV", asked.output, places)
+    _runs.keep_results(asked, _summary(predicted))
     _config.write(ctx, asked.save_config)
-    return Predicted(found.energies, asked.fields, "eV", asked.output, places)
+    return predicted
+
+
+def _summary(predicted) -> dict[str, Any]:
+    """Return the result of a run."""
+    y = np.asarray(predicted.y)
+    return {
+        "n_predicted": len(y),
+        "unit": predicted.unit,
+        "mean": float(y.mean()),
+        "least": float(y.min()),
+        "largest": float(y.max()),
+        "output": str(predicted.output),
+    }
 
 
 def show(predicted) -> None:

@@ -12,6 +12,7 @@ import typer
 
 from .._utils.optional import needing
 from ._errors import one_line_errors
+from ._runs import RunFolder, keep_results, recorded
 
 # Nothing heavy is imported here: what a command needs, it imports when it runs.
 
@@ -35,16 +36,19 @@ _OF_COMMAND = (
 )  # fmt: skip
 
 
-@app.command()
-def run(
+@app.command("run")
+def run_search(
+    ctx: typer.Context,
     settings: Settings,
     n_labels: Annotated[
         int | None, typer.Option(min=1, help="Calls of the labeller, those before included.")
     ] = None,
+    run: RunFolder = None,
     as_json: Json = False,
 ):
     """Begin a search, or go on with one that was begun, killed or stopped."""
-    with one_line_errors():
+    tell = partial(_obey, settings)
+    with one_line_errors(), recorded(ctx, "search", interrupt=False, on_command=tell) as asked:
         known = _read(settings)
         given = {name: known[name] for name in _OF_RUN if name in known}
         if n_labels is not None:
@@ -54,14 +58,26 @@ def run(
         search = _search_of(known, settings)
         begun = _store_path(known, settings).exists()
         found = (search.resume if begun else search.run)(given.pop("n_labels"), **given)
+        _show(found, as_json, asked)
+
+
+def _show(found, as_json, asked) -> None:
     energy = None if found.structure is None else found.energy
+    report = {"energy": energy, "n_labels": found.n_labels, "reason": found.reason}
+    keep_results(asked, report, (), stopped="stopped" if found.reason == "stopped" else None)
     if as_json:
-        typer.echo(
-            json.dumps({"energy": energy, "n_labels": found.n_labels, "reason": found.reason})
-        )
+        typer.echo(json.dumps(report))
         return
     lowest = "no label succeeded" if energy is None else f"lowest {energy:.4f} eV per atom"
     typer.echo(f"{lowest}; {found.n_labels} labels; ended by: {found.reason}")
+
+
+def _obey(settings, command) -> None:
+    """Hand a command to the run on to its search."""
+    from ..search import SearchStore
+
+    with SearchStore(_store_path(_read(settings), settings)) as store:
+        store.command(command)
 
 
 @app.command()

@@ -24,7 +24,7 @@ from ._samples import moments
 _BEYOND = 0.1
 
 
-@stored("CountRegressor", derived=("history_",))
+@stored("CountRegressor", derived=("history_",), functions=("callback",))
 class CountRegressor(RegressorMixin, BaseEstimator):
     """Predict totals of pictures of any size, such as counts, learned from totals alone.
 
@@ -66,6 +66,11 @@ class CountRegressor(RegressorMixin, BaseEstimator):
     n_jobs : int or None, default=None
         Members that are trained at the same time, in threads.
     random_state : int, RandomState or None, default=None
+    callback : callable, default=None
+        Called some forty times in the training of each member, maybe in another thread, with a
+        dict: ``epoch``, ``member`` (from 0), ``progress`` (from 0 to 1), ``minutes``,
+        ``train_error`` and, if pictures are held back, ``error``. Returning True ends the training
+        of all members, which keep the best weights so far.
     verbose : int or function, default=0
         Whether to print progress to standard error; or what is called with each line.
 
@@ -119,6 +124,7 @@ class CountRegressor(RegressorMixin, BaseEstimator):
         "confidence": [Interval(Real, 0, 1, closed="neither")],
         "n_jobs": [Integral, None],
         "random_state": ["random_state"],
+        "callback": [callable, None],
         "verbose": ["verbose", callable],
     }
 
@@ -137,6 +143,7 @@ class CountRegressor(RegressorMixin, BaseEstimator):
         confidence=0.9,
         n_jobs=None,
         random_state=None,
+        callback=None,
         verbose=0,
     ):
         self.n_members = n_members
@@ -151,6 +158,7 @@ class CountRegressor(RegressorMixin, BaseEstimator):
         self.confidence = confidence
         self.n_jobs = n_jobs
         self.random_state = random_state
+        self.callback = callback
         self.verbose = verbose
 
     def fit(self, X, y, *, groups=None, boxes=()):

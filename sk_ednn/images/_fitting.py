@@ -91,7 +91,7 @@ def fit_members(settings, admitted, folds, geometry, standardization, seen, rng)
         for seed in seeds:
             torch.manual_seed(int(seed))
             modules.append(tile_network(n_channels, totals.shape[1], geometry, positive))
-    stop = threading.Event()
+    stop, ended = threading.Event(), threading.Event()
     typical = float(np.nanmean(np.abs(totals))) if np.isfinite(totals).any() else None
     jobs = []
     for k, (module, held, seed) in enumerate(zip(modules, folds, seeds, strict=True)):
@@ -101,7 +101,8 @@ def fit_members(settings, admitted, folds, geometry, standardization, seen, rng)
         whole = {
             owner: sample for sample, owner in reversed(list(zip(samples, owners, strict=True)))
         }
-        say = _Progress(settings.verbose if k == 0 else 0, stop, typical, settings.n_members)
+        verbose = settings.verbose if k == 0 else 0
+        say = _Progress(verbose, stop, typical, k, settings.callback, ended)
         jobs.append((module, inside, [whole[i] for i in held], scale, spread, positive, recipe,
                      np.random.default_rng(int(seed)), say))  # fmt: skip
     threads = torch.get_num_threads()
@@ -196,20 +197,27 @@ def _samples(arrays, totals, boxes, geometry, standardization, sizes):
 
 
 class _Progress:
-    """Say how a training goes, and end it where another thread was interrupted."""
+    """Say how a training goes; end it where the callback or an interrupt has ended all."""
 
-    def __init__(self, verbose, stop, typical, n_members):
+    def __init__(self, verbose, stop, typical, member, callback, ended):
         self.verbose, self.stop = verbose, stop
-        self.typical, self.n_members = typical, n_members
+        self.typical, self.member = typical, member
+        self.callback, self.ended = callback, ended
         self.early, self.next = False, _STEP
 
-    def __call__(self, progress, row):
+    def __call__(self, progress, row) -> bool:
         if self.stop.is_set():
             raise KeyboardInterrupt
-        if not self.verbose or row is None:
-            return
-        if "error" not in row:
-            return
+        if row is not None:
+            if self.callback is not None and self.callback(
+                {**row, "member": self.member, "progress": progress}
+            ):
+                self.ended.set()
+            if self.verbose and "error" in row:
+                self._say(progress, row)
+        return self.ended.is_set()
+
+    def _say(self, progress, row):
         said = f"off by {row['error']:.3g} of {self.typical:.4g} on pictures not seen"
         if not self.early and (row["minutes"] >= _EARLY or progress >= 1):
             self.early = True

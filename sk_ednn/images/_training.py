@@ -162,7 +162,7 @@ def train(module, train_samples, held_back, scale, spread, positive, recipe, rng
     rng : numpy.random.Generator
     say : function, default=None
         Called with the progress (0 to 1) and, after each look, the row of the history; otherwise
-        with None. The training ends with what it raises.
+        with None. Returning True ends the training. It also ends with what `say` raises.
 
     Returns
     -------
@@ -178,6 +178,7 @@ def train(module, train_samples, held_back, scale, spread, positive, recipe, rng
     history: list[dict] = []
     best_error, best, best_at, step = np.inf, None, 0.0, 0
     progress, next_look, epoch = 0.0, 0.0, 0
+    ended = False
     while progress < 1:
         losses = []
         batches = _batches(train_samples, recipe.batch_size, rng)
@@ -193,13 +194,12 @@ def train(module, train_samples, held_back, scale, spread, positive, recipe, rng
             member.remember(step)
             step += 1
             losses.append(predicted)
-            if say is not None:
-                say(progress, None)
-            if progress >= 1:
+            ended = say is not None and say(progress, None)
+            if progress >= 1 or ended:
                 break
         epoch += 1
         progress = _progress(recipe, epoch, clock() - start)
-        if progress < next_look and progress < 1:
+        if progress < next_look and progress < 1 and not ended:
             continue
         next_look = progress + 1 / _LOOKS
         row = {
@@ -213,8 +213,8 @@ def train(module, train_samples, held_back, scale, spread, positive, recipe, rng
                 best_error, best_at = error, progress
                 best = copy.deepcopy(member.average.state_dict())
         history.append(row)
-        if say is not None:
-            say(progress, row)
+        if (say is not None and say(progress, row)) or ended:
+            break
         late = progress - best_at > _LONG_AGO
         if true is not None and late and best_error < clearly * row["error"]:
             break

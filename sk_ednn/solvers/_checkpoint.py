@@ -20,6 +20,7 @@ from .._utils.writing import check_writable, replacing
 from ..exceptions import TileModelError
 from ..fields._fields import Fields
 from ..fields._sources import source_identity
+from ._reporting import Report, ended_by_callback
 
 _VERSION = 1
 
@@ -112,13 +113,14 @@ class Checkpoint(Callback):
         net.module_.load_state_dict(saved["module"])
         net.optimizer_.load_state_dict(saved["optimizer"])
         net.history_ = History(saved["history"])
-        names = [name for name, _ in net.callbacks_]
+        callbacks = _with_state(net)
+        names = [name for name, _ in callbacks]
         if names != [state["name"] for state in saved["callbacks"]]:
             raise TileModelError(
                 f"{self.path} was written with other callbacks, or by another version. Remove it "
                 "to start again, or pass another path."
             )
-        for (_, callback), state in zip(net.callbacks_, saved["callbacks"], strict=True):
+        for (_, callback), state in zip(callbacks, saved["callbacks"], strict=True):
             vars(callback).update(state["values"])
             if state["schedule"] is not None:
                 callback.lr_scheduler_.load_state_dict(state["schedule"])
@@ -132,7 +134,8 @@ class Checkpoint(Callback):
     def on_train_end(self, net, **kwargs):
         # A training that a callback stops early ends after an epoch, and is finished. One that the
         # user interrupts ends within an epoch, and resumes from the state after the last epoch.
-        if "train_loss" in net.history[-1]:
+        # So does one that a `callback` ends, after an epoch.
+        if "train_loss" in net.history[-1] and not ended_by_callback(net):
             self._save(net, finished=True)
 
     def _save(self, net, finished):
@@ -143,7 +146,7 @@ class Checkpoint(Callback):
             "module": net.module_.state_dict(),
             "optimizer": net.optimizer_.state_dict(),
             "history": _plain(list(net.history)),
-            "callbacks": [_callback_state(name, callback) for name, callback in net.callbacks_],
+            "callbacks": [_callback_state(name, callback) for name, callback in _with_state(net)],
             "random": torch.get_rng_state(),
             "random_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
         }
@@ -173,6 +176,11 @@ def saving(net, checkpoint):
     finally:
         net.callbacks_.pop()
         checkpoint.close()
+
+
+def _with_state(net) -> list:
+    """Return the callbacks of a net, without the one that reports its epochs."""
+    return [each for each in net.callbacks_ if not isinstance(each[1], Report)]
 
 
 def _callback_state(name, callback):

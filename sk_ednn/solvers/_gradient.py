@@ -27,7 +27,11 @@ from ._training import Training
 PRECISIONS = ("auto", "float32", "bfloat16", "float64")
 
 
-@stored("GradientSolver", former=("GradientSumFit",), functions=("gradient_weight", "symmetries"))
+@stored(
+    "GradientSolver",
+    former=("GradientSumFit",),
+    functions=("callback", "gradient_weight", "symmetries"),
+)
 class GradientSolver(AbstractSolver):
     """Fit networks to sums by gradient descent on the loss of the totals.
 
@@ -104,6 +108,10 @@ class GradientSolver(AbstractSolver):
         File to which the training is saved after every epoch, and from which it resumes if the
         file exists. Or a folder, which exists or whose name ends in a separator: each training
         then has a file in it, so that an interrupted `GridSearchCV` can resume.
+    callback : callable, default=None
+        Called after each epoch with a dict: ``epoch`` (from 1), ``train_loss``, ``valid_loss`` if
+        samples are held out, ``learning_rate`` and ``seconds``. Returning True ends the training,
+        and keeps the weights of the best epoch.
     random_state : int, RandomState or None, default=None
         Seed of weights and batches. The global generator of torch is not changed.
     verbose : int or None, default=None
@@ -160,6 +168,7 @@ class GradientSolver(AbstractSolver):
         "symmetries": ["array-like", str, callable, None],
         "gradient_weight": [Interval(Real, 0, None, closed="left"), callable],
         "checkpoint": [str, Path, None],
+        "callback": [callable, None],
         "random_state": ["random_state"],
         "verbose": ["verbose", None],
     }
@@ -185,6 +194,7 @@ class GradientSolver(AbstractSolver):
         symmetries=None,
         gradient_weight=1.0,
         checkpoint=None,
+        callback=None,
         random_state=None,
         verbose=None,
     ):
@@ -206,6 +216,7 @@ class GradientSolver(AbstractSolver):
         self.symmetries = symmetries
         self.gradient_weight = gradient_weight
         self.checkpoint = checkpoint
+        self.callback = callback
         self.random_state = random_state
         self.verbose = verbose
 

@@ -15,9 +15,11 @@ from ..networks._seeding import seeded
 from ..networks._trial import precision_of, require_real
 from ..tile_models._base import is_torch
 from ._batches import batches_of_one, batches_of_several, example_tiles, input_standardizations
+from ._best_epoch import keep_best
 from ._checkpoint import Checkpoint, file_of, saving, training_digest
 from ._divergence import warn_of_divergence, warn_of_summed_losses
 from ._features import TileFeatures
+from ._reporting import reporting_to
 from ._skorch import (
     bare_net,
     instantiated,
@@ -126,12 +128,17 @@ def _train(settings, net, problem, scale, training: Training, features=None) -> 
             sums = batches_of_one(settings, net, problem, features, scale)
         else:
             sums = batches_of_several(settings, net, problem, scale)
-        with saving(net, _checkpoint(settings, net, problem, training)) as epochs:
+        with (
+            saving(net, _checkpoint(settings, net, problem, training)) as epochs,
+            reporting_to(net, settings.callback) as report,
+        ):
             if epochs > 0:
                 with translated_callback_errors(net):
                     net.partial_fit(sums, None, epochs=epochs)
             else:
                 net.notify("on_train_begin", X=sums, y=None)
+            if report is not None and report.ended:
+                keep_best(net)
             warn_of_divergence(net, sums)
 
 
@@ -155,7 +162,8 @@ def _checkpoint(settings, net, problem, training) -> Checkpoint | None:
     ]  # fmt: skip
     details = training.precision, settings.loss, training.positive, inputs
     digest = training_digest(net, problem, details)
-    params = {**settings.get_params(), "checkpoint": None, "random_state": None, "verbose": None}
+    params = {**settings.get_params(), "checkpoint": None, "callback": None}
+    params |= {"random_state": None, "verbose": None}
     if settings.random_state is not None or problem.random_state is not np.random.mtrand._rand:
         params["random_state"] = torch.initial_seed()  # set by `seeded`
     net_params = {**net.get_params(deep=False), "verbose": None}

@@ -1,0 +1,209 @@
+"""Record a command as a run: the option ``--run``."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Annotated, Any
+
+import typer
+
+from . import _config
+
+# Nothing heavy is imported here: what is needed without --run stays as fast as it was.
+
+RunFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--run",
+        metavar="FOLDER",
+        help="Record this run in a folder of runs: settings, data, log, metrics, files. "
+        "`sk-ednn runs` lists them. A run in it that was killed or stopped continues.",
+    ),
+]
+
+# Parameters that are files or folders to read, whose content a run depends on.
+_DATA = ("fields", "targets", "pictures", "totals", "start", "model", "settings")
+# What a run has in its own folder, and what does not change it.
+_WRITTEN = ("output", "report", "save_config", "checkpoint", "maps")
+_NO_SETTINGS = ("run", "config", "save_config", "force", "as_json", "quiet")
+
+
+@contextmanager
+def recorded(ctx: typer.Context, kind, *, interrupt=True, on_command=None):
+    """Record what happens within, if ``--run`` was given.
+
+    Parameters
+    ----------
+    ctx : typer.Context
+    kind : str
+        Of the run.
+    interrupt : bool, default=True
+        Whether the command "stop" acts as Ctrl-C. Otherwise callbacks heed it.
+    on_command : callable, default=None
+        See `sk_ednn.runs.record`.
+
+    Yields
+    ------
+    asked : namespace
+        The parameters of the command by name, and ``recorder``, None without ``--run``.
+    """
+    asked = SimpleNamespace(**ctx.params, recorder=None)
+    if asked.run is None:
+        yield asked
+        return
+    from ..runs import record
+
+    settings = {name: value for name, value in ctx.params.items() if name not in _NO_SETTINGS}
+    data = {
+        name: asked_for
+        for name in _DATA
+        if (asked_for := ctx.params.get(name)) is not None
+        and not (kind == "fit" and name == "model")  # there it is a word
+    }
+    about = {"unit": getattr(asked, "unit", None)}
+    recorder = record(
+        asked.run, kind, settings=settings, data=data, argv=_config.arguments(ctx),
+        about={
+            **{key: value for key, value in about.items() if value is not None},
+            "repeat": _config.arguments(ctx, without=_WRITTEN),
+        },
+        interrupt=interrupt, on_command=on_command,
+    )  # fmt: skip
+    try:
+        with recorder:
+            asked.recorder = recorder
+            if recorder.resumed and hasattr(asked, "force"):
+                asked.force = True  # the files that are there are those of this run
+            try:
+                yield asked
+            except typer.Exit as end:
+                if end.exit_code == 130:
+                    recorder.finish(state="stopped", message="interrupted; nothing was written")
+                raise
+    finally:
+        asked.recorder = None
+
+
+def place_output(ctx, asked, name) -> None:
+    """Write into the folder of the run what has no place of its own.
+
+    Parameters
+    ----------
+    ctx : typer.Context
+    asked : namespace
+        Changed in place.
+    name : str
+        Name of the file.
+    """
+    if asked.recorder is not None and not _config.is_given(ctx, "output"):
+        asked.output = asked.recorder.path(name)
+
+
+def place_report(asked) -> None:
+    """Let a fit that is recorded have a report, if matplotlib is installed."""
+    from importlib.util import find_spec
+
+    if asked.recorder is not None and asked.report is None and find_spec("matplotlib") is not None:
+        asked.report = asked.recorder.path("report.html")
+
+
+def following(solver, name, asked):
+    """Return a solver that reports the epochs of a network to the run, and saves a checkpoint.
+
+    Parameters
+    ----------
+    solver : AbstractSolver or None
+    name : str
+        Of the tile model.
+    asked : namespace
+    """
+    if asked.recorder is None or name != "dense":
+        return solver
+    from ..solvers import GradientSolver
+
+    solver = GradientSolver() if solver is None else solver
+    params: dict[str, Any] = {"callback": asked.recorder.callback(max_epochs=solver.max_epochs)}
+    if solver.checkpoint is None:
+        params["checkpoint"] = asked.recorder.path(CHECKPOINT)
+    return solver.set_params(**params)
+
+
+CHECKPOINT = "training.ckpt"
+
+
+def forget(asked, *owners) -> None:
+    """Take the recorder out of parameters of models, before they are written to a file."""
+    if asked.recorder is None:
+        return
+    for owner in owners:
+        params = owner.get_params(deep=False) if hasattr(owner, "get_params") else {}
+        if callable(params.get("callback")):
+            owner.set_params(callback=None)
+        if params.get("checkpoint") == asked.recorder.path(CHECKPOINT):
+            owner.set_params(checkpoint=None)
+
+
+def log_stage(asked, stage, **numbers) -> None:
+    """Log that a stage begins, or what came of it."""
+    if asked.recorder is not None:
+        asked.recorder.log(stage=stage, **numbers)
+
+
+def keep_results(asked, found, names=("output", "report"), stopped=None) -> None:
+    """End a run: its numbers, and copies of files that were written elsewhere.
+
+    Parameters
+    ----------
+    asked : namespace
+    found : dict
+        What ``--json`` prints.
+    names : tuple of str
+        Parameters that are files.
+    stopped : str, default=None
+        What is kept of work that was stopped.
+    """
+    recorder = asked.recorder
+    if recorder is None:
+        return
+    for name in names:
+        path = getattr(asked, name, None)
+        if path is not None and Path(path).is_file() and Path(path).parent != recorder.folder:
+            recorder.keep(path, "model.ednn" if Path(path).suffix == ".ednn" else None)
+    if stopped is None:
+        recorder.path(CHECKPOINT).unlink(missing_ok=True)
+        recorder.finish(found)
+    else:
+        recorder.finish(found, state="stopped", message=stopped)
+
+
+def write_predictions(asked, rows) -> None:
+    """Write ``predictions.csv``: what was predicted of systems whose totals are known.
+
+    Parameters
+    ----------
+    asked : namespace
+    rows : dict of str to (true, predicted, sizes)
+        By the part of the data; arrays of shape (n_samples,) or (n_samples, n_outputs).
+    """
+    if asked.recorder is None:
+        return
+    import csv
+
+    import numpy as np
+
+    from .._utils.writing import replacing
+
+    n_outputs = max(np.reshape(true, (len(true), -1)).shape[1] for true, _, _ in rows.values())
+    ends = [""] if n_outputs == 1 else [f"_{k}" for k in range(n_outputs)]
+    with replacing(asked.recorder.path("predictions.csv"), "w", encoding="utf-8") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(
+            ["part", "index", "size", *(f"{w}{end}" for end in ends for w in ("true", "predicted"))]
+        )
+        for part, (true, predicted, sizes) in rows.items():
+            true, predicted = (np.reshape(each, (len(each), -1)) for each in (true, predicted))
+            for k, size in enumerate(sizes):
+                pairs = zip(true[k].tolist(), predicted[k].tolist(), strict=True)
+                table.writerow([part, k, int(size), *(repr(v) for pair in pairs for v in pair)])

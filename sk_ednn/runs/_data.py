@@ -1,0 +1,163 @@
+"""Identify data by size, content and shape, so that a run says what it was made from."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import os
+import struct
+import zipfile
+from pathlib import Path
+from typing import Any
+
+from ._files import plain
+
+_CHUNK_BYTES = 2**20
+# Above it, files are identified by size and by their first and last bytes: hours of reading.
+_MOST_BYTES = 4 * 2**30
+# Files of a folder that are listed one by one.
+_MOST_LISTED = 100
+_HEADER_BYTES = 2**16
+
+
+def describe(data, unit=None) -> dict[str, Any]:
+    """Return the identity of data.
+
+    Parameters
+    ----------
+    data : str, path-like, list of paths, array or any object
+        A folder stands for all files in it. Names may end in ``::key`` or ``@index``.
+    unit : str, default=None
+
+    Returns
+    -------
+    dict
+        ``path``, ``bytes``, ``sha256``, and ``shapes`` where they are in the head of a file.
+    """
+    if isinstance(data, (str, os.PathLike)):
+        found = _of_files(os.fspath(data), _files_of(os.fspath(data)))
+    elif isinstance(data, (list, tuple)) and data and all(
+        isinstance(each, (str, os.PathLike)) for each in data
+    ):  # fmt: skip
+        files = [file for each in data for file in _files_of(os.fspath(each))]
+        found = _of_files(f"{os.fspath(data[0])}, ...", files)
+    else:
+        found = _of_object(data)
+    return found if unit is None else {**found, "unit": unit}
+
+
+def differences(before, now) -> list[str]:
+    """Return in words in which data differ from those of a run; both as `describe` returns them."""
+    found = []
+    for name in before:
+        old, new = before[name], now.get(name, {})
+        if new.get("missing"):
+            found.append(f"data: {name} ({old.get('path')}) does not exist any more")
+        elif old.get("sha256") != new.get("sha256"):
+            sizes = f"{old.get('bytes')} bytes then, {new.get('bytes')} now"
+            found.append(f"data: {name} ({old.get('path')}) has other content ({sizes})")
+    return found
+
+
+def _files_of(name) -> list[Path]:
+    """Return the files that a name of the command line means, sorted."""
+    from .._utils.file_names import files_of
+
+    base = name.partition("::")[0]
+    path = Path(base)
+    if path.is_dir():
+        return sorted(each for each in path.rglob("*") if each.is_file() and not each.is_symlink())
+    try:
+        return [Path(file) for file, _ in files_of(base)]
+    except FileNotFoundError:
+        return []
+
+
+def _of_files(name, files) -> dict[str, Any]:
+    found: dict[str, Any] = {"path": name, "absolute": os.path.abspath(name.partition("::")[0])}
+    if not files:
+        return {**found, "missing": True}
+    sizes = [file.stat().st_size for file in files]
+    whole = sum(sizes) <= _MOST_BYTES
+    digests = [_digest(file, size, whole) for file, size in zip(files, sizes, strict=True)]
+    found["bytes"] = sum(sizes)
+    if len(files) == 1:
+        found["sha256"] = digests[0]
+        shapes = _shapes(files[0])
+        found |= {} if shapes is None else {"shapes": shapes}
+    else:
+        folder = Path(os.path.commonpath([file.parent for file in files]))
+        names = [file.relative_to(folder).as_posix() for file in files]
+        text = "".join(f"{d}  {n}\n" for d, n in zip(digests, names, strict=True))
+        found |= {"n_files": len(files), "sha256": hashlib.sha256(text.encode()).hexdigest()}
+        if len(files) <= _MOST_LISTED:
+            found["files"] = dict(zip(names, digests, strict=True))
+    if not whole:
+        found["hashed"] = "sizes, and the first and last MiB of each file"
+    return found
+
+
+def _digest(file, size, whole) -> str:
+    digest = hashlib.sha256()
+    with open(file, "rb") as stream:
+        if whole:
+            while chunk := stream.read(_CHUNK_BYTES):
+                digest.update(chunk)
+        else:
+            digest.update(f"{size}\n".encode() + stream.read(_CHUNK_BYTES))
+            stream.seek(max(size - _CHUNK_BYTES, 0))
+            digest.update(stream.read(_CHUNK_BYTES))
+    return digest.hexdigest()
+
+
+def _shapes(file) -> dict[str, list[int]] | None:
+    """Return shapes of arrays in .npy and .npz, from their heads alone."""
+    try:
+        if file.suffix == ".npy":
+            with open(file, "rb") as stream:
+                return {"": _npy_shape(stream)}
+        if file.suffix == ".npz":
+            with zipfile.ZipFile(file) as archive:
+                shapes = {}
+                for name in archive.namelist()[:_MOST_LISTED]:
+                    with archive.open(name) as stream:
+                        shapes[name.removesuffix(".npy")] = _npy_shape(stream)
+                return shapes
+    except (OSError, ValueError, SyntaxError, zipfile.BadZipFile, struct.error, KeyError):
+        return None  # readers of the command say what is wrong with it
+    return None
+
+
+def _npy_shape(stream) -> list[int]:
+    if stream.read(6) != b"\x93NUMPY":
+        raise ValueError("no .npy")
+    major, _ = stream.read(2)
+    form = "<H" if major == 1 else "<I"
+    (length,) = struct.unpack(form, stream.read(struct.calcsize(form)))
+    header = ast.literal_eval(stream.read(min(length, _HEADER_BYTES)).decode("latin1").strip())
+    return [int(n) for n in header["shape"]]
+
+
+def _of_object(data) -> dict[str, Any]:
+    found: dict[str, Any] = {"type": type(data).__name__}
+    shape = getattr(data, "shape", None)
+    if shape is not None:
+        found["shapes"] = {"": plain(tuple(shape))}
+    if hasattr(data, "dtype") and hasattr(data, "tobytes"):
+        found["dtype"] = str(data.dtype)
+        found["bytes"] = int(data.nbytes)
+        if not data.dtype.hasobject:
+            digest = hashlib.sha256(f"{data.shape} {data.dtype.str}".encode())
+            for part in data if data.ndim else [data]:
+                digest.update(part.tobytes())
+            found["sha256"] = digest.hexdigest()
+            return found
+    if hasattr(data, "__len__"):
+        found["length"] = len(data)
+    from .._utils.hashing import digest as content_digest
+
+    try:
+        found["sha1"] = content_digest(data)
+    except Exception:  # of whatever pickling the object raises: it is then known by its size alone
+        pass
+    return found

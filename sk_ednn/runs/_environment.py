@@ -1,0 +1,95 @@
+"""What a run depends on besides its settings and data: libraries, machine, threads, process."""
+
+from __future__ import annotations
+
+import os
+import platform
+import socket
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import psutil
+
+# Those that change numbers, or the way to them.
+_LIBRARIES = (
+    "numpy", "scipy", "scikit-learn", "joblib", "torch", "skorch", "dask", "ase", "vesin",
+    "sphericart", "sphericart-torch", "skops", "tifffile", "pillow",
+)  # fmt: skip
+_VARIABLES = (
+    "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_CORETYPE",
+    "CUDA_VISIBLE_DEVICES", "PYTHONHASHSEED",
+)  # fmt: skip
+# Clocks of the system may be set while a process runs, which shifts its time of creation.
+_SAME_SECONDS = 3.0
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of the package, of Python, and of installed libraries."""
+    found = {"sk-ednn": sys.modules["sk_ednn"].__version__, "python": platform.python_version()}
+    for name in _LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def machine() -> dict[str, Any]:
+    """Return what of the machine may change the last bits of results."""
+    return {
+        "host": socket.gethostname(),
+        "platform": platform.platform(),
+        "processor": _processor(),
+        "cores": _cores(),
+        "threads": {name: os.environ[name] for name in _VARIABLES if name in os.environ},
+    }
+
+
+def process() -> dict[str, Any]:
+    """Return what identifies this process on its host."""
+    own = psutil.Process()
+    return {"pid": own.pid, "created": own.create_time(), "host": socket.gethostname()}
+
+
+def is_here(process) -> bool:
+    """Return True if a process is, or was, on this host."""
+    return process.get("host") == socket.gethostname()
+
+
+def is_alive(process) -> bool:
+    """Return True if a process of this host still runs; process numbers are used again."""
+    try:
+        found = psutil.Process(process["pid"])
+        if found.status() == psutil.STATUS_ZOMBIE:
+            return False
+        return abs(found.create_time() - process["created"]) < _SAME_SECONDS
+    except psutil.AccessDenied:
+        return True
+    except (psutil.Error, KeyError, TypeError, ValueError, OverflowError):
+        return False
+
+
+def gpu_bytes() -> int | None:
+    """Return the memory that torch has on GPUs; None where it uses none."""
+    torch = sys.modules.get("torch")
+    cuda = getattr(torch, "cuda", None)
+    if cuda is None or not cuda.is_initialized():
+        return None
+    return sum(cuda.memory_reserved(k) for k in range(cuda.device_count()))
+
+
+def _cores() -> int:
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity is not None else os.cpu_count() or 1
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
+            for line in file:
+                if line.startswith("model name"):
+                    return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
