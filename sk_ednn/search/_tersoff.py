@@ -52,4 +52,17 @@ def tersoff_silicon():
     """
     with needing("Tersoff's silicon"):
         from ase.calculators.tersoff import Tersoff, TersoffParameters
-    return Tersoff({("Si", "Si", "Si"): TersoffParameters(**_SILICON)})
+    return _without_poles(Tersoff)({("Si", "Si", "Si"): TersoffParameters(**_SILICON)})
+
+
+def _without_poles(tersoff):
+    """Return the calculator with a slope of zero where a bond has no neighbours.
+
+    There ASE raises zero to a negative power; what it multiplies is zero.
+    """
+
+    class Silicon(tersoff):
+        def _calc_bij_d(self, zeta, beta, n):
+            return super()._calc_bij_d(zeta, beta, n) if zeta > 0 else 0.0
+
+    return Silicon

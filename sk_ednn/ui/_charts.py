@@ -12,6 +12,8 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8
 # Greys that are readable on both themes: a chart is drawn once.
 _TEXT, _LINE = "#7d8a94", "rgba(128,140,150,0.22)"
 _FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, sans-serif'
+# Labels of axes, by the browser: a constant, nothing of the data is in it.
+_SHORT = "v => v && (Math.abs(v) >= 1e6 || Math.abs(v) < 1e-3) ? v.toExponential() : String(v)"
 MOST_POINTS = 2000  # of one curve
 
 
@@ -157,8 +159,8 @@ def _some(xs, ys, most=4000):
 def _options(drawn, x, y, log, title) -> dict:
     names = [one["name"] for one in drawn if one["name"] != "equal"]
     axis = {
-        "axisLabel": {"color": _TEXT, "hideOverlap": True},
-        "axisLine": {"lineStyle": {"color": _LINE}},
+        "axisLabel": {"color": _TEXT, "hideOverlap": True, ":formatter": _SHORT},
+        "axisLine": {"lineStyle": {"color": _LINE}, "onZero": False},
         "splitLine": {"lineStyle": {"color": _LINE}},
         "nameTextStyle": {"color": _TEXT},
         "scale": True,
@@ -178,6 +180,11 @@ def _options(drawn, x, y, log, title) -> dict:
         },
         "grid": {"left": 12, "right": 18, "top": 34, "bottom": 26, "containLabel": True},
         "xAxis": {**axis, "type": "value", "name": x, "nameLocation": "middle", "nameGap": 26},
-        "yAxis": {**axis, "type": "log" if log else "value", "name": y},
+        "yAxis": {
+            **axis,
+            "type": "log" if log else "value",
+            "name": y,
+            "nameTextStyle": {"color": _TEXT, "align": "left"},
+        },
         "series": drawn,
     }

@@ -152,7 +152,7 @@ class Search:
 
     composition: str = "Si8"
     kind: str = "crystal"
-    volume: float | None = None
+    volume: float | None = 20.0
     n_labels: int = 60
     calculator: str = "silicon"
     seed: int = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -10,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from ._words import duration
+from ._words import duration, size
 
 # Columns of metrics that are no curves.
-_NO_CURVES = {"step", "time", "progress", "seconds", "epoch"}
+_NO_CURVES = {"step", "time", "progress", "seconds", "minutes", "epoch"}
+_ENDING = re.compile(r"_\d+$")  # of the second of several networks
 # Curves that are drawn together, by words in their names; the first that suits.
 _GROUPS = (
     ("Loss", ("loss",)),
@@ -147,7 +149,7 @@ def curves_of(run, x="step") -> dict[str, dict[str, tuple]]:
     along = columns.get(x)
     found: dict[str, dict[str, tuple]] = {}
     for name, values in columns.items():
-        if name in _NO_CURVES or values.dtype == object or along is None:
+        if _ENDING.sub("", name) in _NO_CURVES or values.dtype == object or along is None:
             continue
         known = np.isfinite(values)
         if not known.any():
@@ -214,6 +216,30 @@ def _totals(rows) -> Totals:
         np.array([float(row["predicted"]) for row in rows]),
         sizes,
     )
+
+
+def identity_of(data) -> str:
+    """Return what identifies data, for reading: file, shapes, size, and the begin of its hash.
+
+    Examples
+    --------
+    >>> from sk_ednn.ui._runs import identity_of
+    >>> identity_of({"path": "a.npz", "bytes": 2500, "sha256": "0123456789abcdef", "shapes": {}})
+    'a.npz, 2.5 kB, sha256 0123456789ab…'
+    """
+    if not isinstance(data, dict):
+        return str(data)
+    shapes = data.get("shapes")
+    parts = [str(data.get("path", data.get("type", "")))]
+    if isinstance(shapes, dict):
+        parts += [f"{name} {' × '.join(map(str, shape))}".strip() for name, shape in shapes.items()]
+    if isinstance(data.get("n_files"), int):
+        parts.append(f"{data['n_files']} files")
+    if isinstance(data.get("bytes"), int):
+        parts.append(size(data["bytes"]))
+    if isinstance(data.get("sha256"), str):
+        parts.append(f"sha256 {data['sha256'][:12]}…")
+    return ", ".join(parts)
 
 
 def log_of(run) -> str:

@@ -77,6 +77,11 @@ class Site:
         """Folders whose files may be chosen."""
         return (*self.data, self.uploads)
 
+    @property
+    def recorded(self) -> list[str]:
+        """Words that record a command in the folder of this site."""
+        return ["--run", str(self.folder)]
+
     def runs(self) -> list:
         """Return all runs, the newest first."""
         return self._runs.runs()

@@ -12,6 +12,7 @@ from ..structures._elements import symbol
 from ._frame import text
 
 _MOST_ATOMS = 400
+_VIEW_DEGREES = 32
 # Colours that are told apart; elements get them in turn, carbon is always grey.
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#e69f00", "#cc79a7", "#56b4e9", "#f0e442", "#7d8a94")
 _CARBON = "#4c555c"
@@ -23,62 +24,80 @@ _EDGES = [
 ]
 
 
-def scene_of(atoms, *, height=300, label="Structure in three dimensions"):
-    """Draw a structure that can be turned with the mouse.
+class StructureView:
+    """A structure that can be turned with the mouse; others can be shown in its place.
+
+    Browsers allow some sixteen views on a page, and give them back late: one is used again.
 
     Parameters
     ----------
-    atoms : Structure or ase.Atoms
     height : int, default=300
         In pixels.
     label : str
         For screen readers; the formula is added.
     """
-    structure = atoms
-    numbers = np.asarray(structure.numbers)
-    positions = np.asarray(structure.positions, dtype=float)
-    cell = np.asarray(structure.cell, dtype=float)
-    colours = colours_of(numbers)
-    periodic = bool(np.any(structure.pbc)) and abs(np.linalg.det(cell)) > 1e-6
-    if periodic:
-        inside = np.linalg.solve(cell.T, positions.T).T
-        inside -= np.floor(inside * np.asarray(structure.pbc)) * np.asarray(structure.pbc)
-        positions = inside @ cell
-    centre = cell.sum(axis=0) / 2 if periodic else positions.mean(axis=0)
-    extent = np.abs(positions - centre).max() if len(positions) else 1.0
-    if periodic:
-        extent = max(extent, np.abs(cell).sum(axis=0).max() / 2)
-    extent = max(extent, 1.5)
-    formula = formula_of(numbers)
-    with ui.element("div").classes("scene") as box:
-        box.props["role"], box.props["aria-label"] = "img", f"{label}: {formula}"
-        with ui.scene(
-            width=560, height=height, grid=False, background_color="#eef1f3", show_stats=False,
-            control_type="trackball",
-        ).classes("w-full") as scene:  # fmt: skip
-            for number, place in zip(numbers[:_MOST_ATOMS], positions - centre, strict=False):
+
+    def __init__(self, *, height=300, label="Structure in three dimensions"):
+        self._label = label
+        with ui.element("div").classes("scene") as self._box:
+            self._box.props["role"] = "img"
+            self._scene = ui.scene(
+                width=560,
+                height=height,
+                grid=False,
+                background_color="#eef1f3",
+                control_type="trackball",
+                camera=ui.scene.perspective_camera(fov=_VIEW_DEGREES),
+            ).classes("w-full")
+        self._legend = ui.element("div").classes("line small")
+
+    def show(self, structure):
+        """Draw a structure.
+
+        Parameters
+        ----------
+        structure : Structure or ase.Atoms
+        """
+        numbers = np.asarray(structure.numbers)
+        cell = np.asarray(structure.cell, dtype=float)
+        periodic = bool(np.any(structure.pbc)) and abs(np.linalg.det(cell)) > 1e-6
+        positions = _inside(structure) if periodic else np.asarray(structure.positions, float)
+        centre = cell.sum(axis=0) / 2 if periodic else positions.mean(axis=0)
+        positions = positions - centre
+        corners = {c: np.array(c) @ cell - centre for c in _CORNERS} if periodic else {}
+        reach = max(1.5, *(np.linalg.norm(p) for p in (*positions, *corners.values())))
+        colours, formula = colours_of(numbers), formula_of(numbers)
+        self._box.props["aria-label"] = f"{self._label}: {formula}"
+        self._scene.clear()
+        with self._scene as scene:
+            for number, place in zip(numbers[:_MOST_ATOMS], positions, strict=False):
                 ball = scene.sphere(radius_of(int(number)), 20, 14)
                 ball.material(colours[int(number)]).move(*map(float, place))
-            if periodic:
-                corners = {
-                    c: (np.array(c) @ cell - centre).tolist() for c in product((0, 1), repeat=3)
-                }
-                for a, b in _EDGES:
-                    scene.line(corners[a], corners[b]).material("#7d8a94")
-            away = 2.6 * float(extent)
-            scene.move_camera(
-                x=away * sin(pi / 5), y=-away * cos(pi / 5), z=0.55 * away,
-                look_at_x=0, look_at_y=0, look_at_z=0, duration=0,
-            )  # fmt: skip
-    with ui.element("div").classes("line small"):
-        for number, colour in colours.items():
-            with ui.element("span").classes("line").style("gap:.3rem"):
-                dot = ui.element("span").props("aria-hidden=true")
-                dot.style(f"width:.7rem;height:.7rem;border-radius:50%;background:{colour}")
-                text("span", symbol(number))
-        text("span", f"{formula}; turn with the mouse.", "muted")
-    if len(numbers) > _MOST_ATOMS:
-        text("p", f"The first {_MOST_ATOMS} of {len(numbers):,} atoms are drawn.", "small muted")
+            for a, b in _EDGES if periodic else ():
+                scene.line(corners[a].tolist(), corners[b].tolist()).material("#7d8a94")
+        away = 1.1 * float(reach) / sin(pi * _VIEW_DEGREES / 360)
+        low, side = sin(pi / 7), pi / 5
+        self._scene.move_camera(
+            x=away * cos(pi / 7) * sin(side), y=-away * cos(pi / 7) * cos(side), z=away * low,
+            look_at_x=0, look_at_y=0, look_at_z=0, duration=0,
+        )  # fmt: skip
+        self._legend.clear()
+        with self._legend:
+            for number, colour in colours.items():
+                with ui.element("span").classes("line").style("gap:.3rem"):
+                    dot = ui.element("span").props("aria-hidden=true")
+                    dot.style(f"width:.7rem;height:.7rem;border-radius:50%;background:{colour}")
+                    text("span", symbol(number))
+            more = len(numbers) - _MOST_ATOMS
+            words = f"{formula}; turn with the mouse."
+            text("span", words if more <= 0 else f"{words} {more:,} more atoms.", "muted")
+
+
+def _inside(structure) -> np.ndarray:
+    """Return positions within the cell, along the axes that repeat."""
+    cell, pbc = np.asarray(structure.cell, float), np.broadcast_to(structure.pbc, 3)
+    scaled = np.linalg.solve(cell.T, np.asarray(structure.positions, float).T).T
+    return (scaled - np.where(pbc, np.floor(scaled), 0.0)) @ cell
 
 
 def colours_of(numbers) -> dict[int, str]:

@@ -14,7 +14,6 @@ from .._forms import Count
 from .._frame import aside, command_line, complain, frame, panel, picture, table, text
 from .._models_of import models_of
 from .._pictures import thumbnail_png
-from .._site import only_set
 
 _SHOWN = 6
 
@@ -209,8 +208,7 @@ class _Use:
             raise ValueError("Choose a model first.")
         if self.pictures is None:
             raise ValueError("Drop pictures first.")
-        options = {"output": "counts.csv", "maps": "maps"}
-        return ["count", "predict", str(self.model), str(self.pictures), *only_set(options)]
+        return ["count", "predict", str(self.model), str(self.pictures)]
 
     def changed(self):
         """Show what follows from a change."""
@@ -228,7 +226,7 @@ def _follow(form, words):
     try:
         found = words()
         with form.command:
-            command_line(found)
+            command_line([*found, *form.site.recorded])
     except ValueError as error:
         why = str(error)
     form.problem.set_text(why)

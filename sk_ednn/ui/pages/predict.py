@@ -109,10 +109,7 @@ class _Predict:
             raise ValueError("Choose or drop a file with new systems.")
         data = f"{self.data}/*" if self.data.is_dir() and self.data.suffix != ".zarr" else self.data
         maps = self.maps and kind_of(self.data) == "arrays"
-        options = {
-            "output": "predictions.npz" if maps else "predictions.csv",
-            "contributions": maps,
-        }
+        options = {"contributions": maps}
         return ["predict", str(self.model), str(data), *only_set(options)]
 
     def changed(self):
@@ -123,7 +120,7 @@ class _Predict:
         try:
             words = self.words()
             with self.command:
-                command_line(words)
+                command_line([*words, *self.site.recorded])
         except ValueError as error:
             why = str(error)
         self.problem.set_text(why)

@@ -10,7 +10,8 @@ from nicegui import ui
 
 from .. import _charts, _maps
 from .._frame import aside, command_line, complain, frame, later, link, panel, picture, table, text
-from .._runs import curves_of, error_of, flat, log_of, resources_of, row_of, totals_of
+from .._live_charts import LiveCharts
+from .._runs import curves_of, error_of, flat, identity_of, log_of, resources_of, row_of, totals_of
 from .._words import duration, moment, number, size
 
 _LIVE_SECONDS = 1.0
@@ -41,7 +42,6 @@ class _Run:
     def __init__(self, site, run):
         self.site, self.run = site, run
         self.seen: dict = {}
-        self.charts: dict = {}
 
     async def draw(self):
         """Draw the page, and follow the run."""
@@ -58,12 +58,12 @@ class _Run:
             self.message = text("p", "", "small").style("margin:.5rem 0 0").props("role=status")
         self.result = ui.element("div")
         self.gallery = ui.element("div")
-        self.curves = ui.element("div").classes("columns")
-        self.totals = ui.element("div").classes("columns")
+        self.curves = LiveCharts()
+        self.totals = LiveCharts()
         self.contributions = ui.element("div")
         with panel("Log"):
             self.log = text("pre", "", "log").props('tabindex=0 aria-label="Log"')
-        self.resources = ui.element("div").classes("columns")
+        self.resources = LiveCharts(low=True)
         with ui.element("div").classes("columns"):
             with panel("Files"):
                 self.files = ui.element("div")
@@ -71,7 +71,7 @@ class _Run:
                 self.settings = ui.element("div")
         with panel("The same on the command line", "stack"):
             if self.run.argv:
-                command_line([*self.run.argv, "--run", str(self.site.folder)])
+                command_line([*self.run.argv, *self.site.recorded])
             else:
                 text("p", "This run was started in Python.", "muted")
             self.draw_tags()
@@ -116,11 +116,12 @@ class _Run:
         row = now["row"]
         self.status.set_text(row.status).classes(replace=f"state {row.status}")
         self.error.set_text(number(row.error))
+        self.error.parent_slot.parent.set_visibility(row.error is not None)
         self.time.set_text(duration(row.seconds))
         self.began.set_text(moment(row.started))
         done = row.status == "finished"
         if row.progress is None and not done:
-            del self.bar.props["value"]
+            self.bar.props.pop("value", None)
         else:
             self.bar.props["value"] = 100 if done else round(100 * (row.progress or 0.0), 1)
         self.bar.set_visibility(row.status == "running")
@@ -227,29 +228,15 @@ class _Run:
                 rows = [(part, *(number(values.get(name)) for name in names))
                         for part, values in plain.items()]  # fmt: skip
                 table(("errors of totals", *names), rows, numbers=range(1, len(names) + 1))
-            totals = result.get("y")
-            if isinstance(totals, list):
-                self.draw_numbers(totals)
             counts = result.get("counts")
             if isinstance(counts, list):
                 self.draw_counts(counts)
-            skip = {"y", "counts", *plain}
+            skip = {"counts", "verdict", *plain}
             rest = [pair for key, value in result.items() if key not in skip
                     for pair in flat(value, str(key).replace("_", " "))]  # fmt: skip
             if rest:
                 with ui.expansion("All numbers").props("dense").classes("w-full"):
                     table((), rest, caption="All results")
-
-    @staticmethod
-    def draw_numbers(totals):
-        """Show predicted totals."""
-        shown = totals[:200]
-        rows = [(str(k), *(number(v) for v in (row if isinstance(row, list) else [row])))
-                for k, row in enumerate(shown)]  # fmt: skip
-        table(("sample", *(["total"] * (len(rows[0]) - 1) if rows else [])), rows,
-              numbers=range(1, 9))  # fmt: skip
-        if len(totals) > len(shown):
-            text("p", f"The first {len(shown)} of {len(totals):,}; all are in the files.", "muted")
 
     @staticmethod
     def draw_counts(counts):
@@ -269,40 +256,36 @@ class _Run:
         table(("picture", "count", "at least", "at most", ""), rows, numbers=(1, 2, 3))
 
     def draw_curves(self, groups):
-        """Draw curves; charts that are there are only given new points."""
-        for title in [t for t in self.charts if t not in groups]:
-            self.charts.pop(title)[0].delete()
-        for title, series in groups.items():
-            options = _charts.curves(series, x="epoch or stage", title=title)
-            if title in self.charts:
-                chart = self.charts[title][1]
-                chart.options.clear()
-                chart.options.update(options)
-                chart.update()
-                continue
-            with self.curves, panel(title) as box:
-                self.charts[title] = box, ui.echart(options).classes("chart")
+        """Draw what was measured in each epoch or stage."""
+        self.curves.show(
+            {
+                title: _charts.curves(series, x="epoch or stage", title=title)
+                for title, series in groups.items()
+            }
+        )
 
     def draw_totals(self, parts):
         """Draw predicted against true totals, and errors by size."""
-        self.totals.clear()
         if not parts:
+            self.totals.show({})
             return
-        with self.totals:
-            with panel("Predicted and true totals"):
-                series = {part: (one.true, one.predicted) for part, one in parts.items()}
-                ui.echart(_charts.scatter(series, x="true", y="predicted", diagonal=True)).classes(
-                    "chart"
-                )
-            with panel("Errors"):
-                sized = all(one.sizes is not None for one in parts.values())
-                several = sized and any(len(np.unique(one.sizes)) > 1 for one in parts.values())
-                x = "size" if several else "true total"
-                series = {
-                    part: (one.sizes if several else one.true, one.predicted - one.true)
-                    for part, one in parts.items()
-                }
-                ui.echart(_charts.scatter(series, x=x, y="predicted − true")).classes("chart")
+        sized = all(one.sizes is not None for one in parts.values())
+        several = sized and any(len(np.unique(one.sizes)) > 1 for one in parts.values())
+        pairs = {part: (one.true, one.predicted) for part, one in parts.items()}
+        errors = {
+            part: (one.sizes if several else one.true, one.predicted - one.true)
+            for part, one in parts.items()
+        }
+        self.totals.show(
+            {
+                "Predicted and true totals": _charts.scatter(
+                    pairs, x="true", y="predicted", diagonal=True
+                ),
+                "Errors by size" if several else "Errors": _charts.scatter(
+                    errors, x="size" if several else "true total", y="predicted − true"
+                ),
+            }
+        )
 
     def draw_log(self, content):
         """Show the end of the log, and stay at its end."""
@@ -314,12 +297,12 @@ class _Run:
 
     def draw_resources(self, groups):
         """Draw processor and memory."""
-        self.resources.clear()
-        with self.resources:
-            for title, series in groups.items():
-                with panel(title):
-                    options = _charts.curves(series, x="time / s", y="", log=False)
-                    ui.echart(options).classes("chart").style("height:11rem")
+        self.resources.show(
+            {
+                title: _charts.curves(series, x="time / s", log=False, title=title)
+                for title, series in groups.items()
+            }
+        )
 
     def draw_files(self, files):
         """List files to be downloaded, and show pictures among them."""
@@ -362,9 +345,9 @@ class _Run:
 
             async def draw(k=0):
                 try:
-                    png, words, n = await aside(_maps.drawn, self.site, self.run, name, int(k))
+                    png, words = await aside(_maps.drawn, self.site, self.run, name, int(k))
                 except Exception as error:
-                    png, words, n = None, str(error).partition("\n")[0], 0
+                    png, words = None, str(error).partition("\n")[0]
                 if view.is_deleted:
                     return
                 view.clear()
@@ -372,7 +355,6 @@ class _Run:
                     if png is not None:
                         picture(png, words)
                     text("p", words, "small muted")
-                return n
 
             with ui.element("div").classes("line"):
                 text("span", "Sample", "small muted")
@@ -386,8 +368,8 @@ class _Run:
         """Show settings, and what identifies the data."""
         self.settings.clear()
         with self.settings:
-            rows = [pair for pair in flat(known["settings"]) if pair[1] != "–"]
-            rows += [(f"data · {name}", value) for name, value in flat(known["data"])]
+            rows = [pair for pair in flat(known["settings"]) if pair[1] not in ("–", "False")]
+            rows += [(f"data · {name}", identity_of(one)) for name, one in known["data"].items()]
             table((), rows or [("", "none")], caption="Settings and data")
 
 

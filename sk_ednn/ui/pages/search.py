@@ -10,10 +10,12 @@ from nicegui import ui
 from .. import _charts, _search
 from .._forms import CALCULATORS, Search
 from .._frame import aside, command_line, complain, frame, link, panel, table, text
-from .._structures import scene_of
+from .._live_charts import LiveCharts
+from .._structures import StructureView
 from .._words import duration, number
 
 _REFRESH_SECONDS = 2.0
+_BEST = 3  # structures that are drawn
 _KINDS = {"crystal": "a crystal, its cell varies", "cluster": "a free cluster"}
 
 
@@ -75,7 +77,7 @@ class _Form:
                     )),
                     ("n_labels", ui.number(
                         "Calls of the reference method", value=60, min=10, format="%d")),
-                    ("volume", ui.number("Å³ per atom, if known", min=1)),
+                    ("volume", ui.number("Å³ per atom; empty for a guess", value=20, min=1)),
                     ("seed", ui.number("Random seed", value=0, min=0, format="%d")),
                 ):  # fmt: skip
                     field.props(look).on_value_change(self.set(name))
@@ -87,7 +89,7 @@ class _Form:
             )
             self.shown = text("code", "", "command").props('aria-label="File of settings"')
             ui.element("div").style("height:.6rem")
-            command_line(["search", "run", "settings.yaml"])
+            command_line(["search", "run", "settings.yaml", *site.recorded])
             with ui.element("div").classes("line").style("margin-top:.7rem"):
                 self.button = ui.button("Start the search", on_click=self.start)
                 self.button.props("unelevated color=primary")
@@ -138,8 +140,9 @@ class _Watch:
 
     def __init__(self, site, run):
         self.site, self.run = site, run
-        self.seen = None
-        self.charts: dict = {}
+        self.seen: tuple | None = None
+        self.views: list = []
+        self.drawn_best: dict = {}
 
     def store(self) -> Path:
         """Return the file of the search."""
@@ -158,7 +161,7 @@ class _Watch:
                 self.buttons = ui.element("div").classes("line")
             self.message = text("p", "", "small muted").style("margin:.5rem 0 0")
             self.message.props("role=status")
-        self.curves = ui.element("div").classes("columns")
+        self.curves = LiveCharts()
         with panel("Best structures"):
             self.best = ui.element("div").classes("columns")
         with ui.element("div").classes("columns"):
@@ -266,30 +269,22 @@ class _Watch:
             hull = _charts.scatter(_search.hull_series(found), x="Å³ per atom", y="eV per atom")
             hull["series"][1].update(type="line", symbolSize=7)
             drawn["Energy over volume, and its hull"] = hull
-        for title, options in drawn.items():
-            if title in self.charts:
-                chart = self.charts[title]
-                chart.options.clear()
-                chart.options.update(options)
-                chart.update()
-                continue
-            with self.curves, panel(title):
-                self.charts[title] = ui.echart(options).classes("chart")
+        self.curves.show(drawn)
 
     def draw_best(self, found):
         """Draw the structures of lowest energy."""
-        key = tuple(number for number, _, _ in found.best[:3])
-        if key == getattr(self, "drawn_best", None):
-            return
-        self.drawn_best = key
-        self.best.clear()
-        with self.best:
-            if not found.best:
-                text("p", "No label has succeeded yet.", "muted")
-            for place, (k, structure, energy) in enumerate(found.best[:3], 1):
-                with ui.element("div"):
-                    text("h3", f"{place}. Structure {k}: {energy:.4f} eV per atom")
-                    scene_of(structure, height=230, label=f"Structure {k}")
+        shown = found.best[:_BEST]
+        while len(self.views) < len(shown):
+            with self.best, ui.element("div"):
+                title = text("h3", "")
+                self.views.append((title, StructureView(height=230)))
+        for place, (k, structure, energy) in enumerate(shown):
+            if self.drawn_best.get(place) == k:
+                continue
+            self.drawn_best[place] = k
+            title, view = self.views[place]
+            title.set_text(f"{place + 1}. Structure {k}: {energy:.4f} eV per atom")
+            view.show(structure)
 
     def draw_tasks(self, found):
         """List the last tasks, running ones first."""

@@ -21,7 +21,7 @@ from .._data import (
 )
 from .._forms import BOUNDARIES, Fit
 from .._frame import aside, command_line, complain, frame, later, panel, picture, table, text
-from .._structures import scene_of
+from .._structures import StructureView
 
 _SYSTEMS = ("arrays", "structures")
 _TOTALS = ("arrays", "table")
@@ -126,7 +126,7 @@ class _Start:
                     names, value=self.fit.fields_name, label="Systems", on_change=self.other_fields
                 ).props("outlined dense options-dense").classes("w-full")
             text("p", data.words)
-            self.view = ui.element("div")
+            self.view, self.scene = ui.element("div"), None
             if data.n > 1:
                 with ui.element("div").classes("line"):
                     text("span", "Sample", "small muted")
@@ -155,10 +155,11 @@ class _Start:
         self.sample = int(k)
         if k and not self.data.is_structures:
             self.draw_tiles_later()
-        self.view.clear()
         if self.data.is_structures:
-            with self.view:
-                scene_of(self.data.systems[self.sample])
+            if self.scene is None:
+                with self.view:
+                    self.scene = StructureView()
+            self.scene.show(self.data.systems[self.sample])
             return
         try:
             png = await aside(self.data.sample_png, self.sample)
@@ -394,7 +395,7 @@ class _Start:
         try:
             words = self.fit.words()
             with self.command:
-                command_line(words)
+                command_line([*words, *self.site.recorded])
             if not self.fit.structures:
                 self.data.check(self.fit)
         except Exception as error:
