@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,7 @@ def fit(ctx: typer.Context, asked) -> dict[str, Any]:
     matched = match_totals(pictures, asked.totals, columns=columns, counts=counts)
     for line in matched.notes:
         say(line)
-    pictures = matched.pictures
+    pictures, totals, boxes = _with_labels(asked, pictures, matched, say)
     say(described(pictures))
     for line in _notes(pictures):
         say(line)
@@ -65,7 +66,7 @@ def fit(ctx: typer.Context, asked) -> dict[str, Any]:
     _runs.log_stage(asked, "fit")
     start = time.perf_counter()
     with Interrupts().watched() as interrupts:
-        model.fit(pictures, matched.totals, groups=groups)
+        model.fit(pictures, totals, groups=groups, boxes=boxes)
     if interrupts.seen:
         interrupts.end()
     found = _fitted(model, matched, time.perf_counter() - start)
@@ -73,6 +74,7 @@ def fit(ctx: typer.Context, asked) -> dict[str, Any]:
         "kind": "pictures",
         "totals": list(matched.columns),
         "pictures": len(pictures),
+        "boxes": len(boxes),
         "error": found["error"],
     }
     _runs.forget(asked, model)
@@ -236,6 +238,32 @@ def load_counter(path):
             f"{path} holds a {type(model).__name__}, no model of pictures: use sk-ednn predict."
         )
     return model
+
+
+def _with_labels(asked, pictures, matched, say):
+    """Return pictures, their totals, and boxes of some; those with boxes alone come last."""
+    from ..images import read_boxes, read_dots
+
+    boxes = []
+    if asked.dots is not None:
+        boxes += read_dots(pictures, asked.dots, columns=matched.columns)
+    if asked.boxes is not None:
+        boxes += read_boxes(pictures, asked.boxes, columns=matched.columns)
+    if not boxes:
+        return matched.pictures, matched.totals, []
+    named = {id(picture) for picture in matched.pictures}
+    extra = [
+        picture
+        for k, picture in enumerate(pictures)
+        if id(picture) not in named and any(box.picture == k for box in boxes)
+    ]
+    kept = [*matched.pictures, *extra]
+    place = {id(picture): k for k, picture in enumerate(kept)}
+    boxes = [replace(box, picture=place[id(pictures[box.picture])]) for box in boxes]
+    unknown = np.full((len(extra), *matched.totals.shape[1:]), np.nan)
+    n_with = len({box.picture for box in boxes})
+    say(f"{len(boxes)} boxes with totals in {n_with} picture(s), {len(extra)} of them without one")
+    return kept, np.concatenate([matched.totals, unknown]), boxes
 
 
 def _fitted(model, matched, seconds) -> dict[str, Any]:

@@ -59,6 +59,20 @@ def fit(
             "finds the series in their names, as '^(.*)_', or how many follow each other."
         ),
     ] = None,
+    dots: Annotated[
+        Path | None,
+        typer.Option(
+            help="A table with the positions of all objects in some of the pictures: file, row "
+            "and column, or x and y."
+        ),
+    ] = None,
+    boxes: Annotated[
+        Path | None,
+        typer.Option(
+            help="A table with totals of rectangles: file, top, left, bottom, right (or x, y, "
+            "width, height) and the totals."
+        ),
+    ] = None,
     members: Annotated[int, typer.Option(min=1, help="Networks that are averaged.")] = 2,
     reduction: Annotated[
         int | None,

@@ -16,6 +16,7 @@ from ._files import check_array_file, check_readable, write_arrays
 from ._inputs import load_model, read_fields
 from ._inspect import printable
 from ._paths import check_paths
+from ._picture_names import are_pictures
 from ._structure_names import are_structures
 
 _ENDINGS = (".csv", ".npy", ".npz")
@@ -34,7 +35,9 @@ class Predicted(NamedTuple):
     output : Path or None
         Where the totals were written to.
     places : list of str or None
-        Of structures: the file, and the number in it.
+        Of structures the file, and the number in it; of pictures their names.
+    kind : str
+        What they are of.
     """
 
     y: np.ndarray
@@ -42,6 +45,7 @@ class Predicted(NamedTuple):
     unit: str | None
     output: Path | None
     places: list[str] | None = None
+    kind: str = "structure"
 
     def as_dict(self) -> dict[str, Any]:
         """Return what ``--json`` prints."""
@@ -67,7 +71,7 @@ def run(ctx: typer.Context, asked) -> Predicted:
     _evaluate_with(estimator, verbose=0 if silent else 1)
     if asked.jobs is not None and not _evaluate_with(estimator, n_jobs=asked.jobs):
         raise ValueError(f"{asked.model} takes no --jobs: it is no model of tiles.")
-    with _naming(places):
+    with _naming(asked, places):
         if asked.output is not None and asked.output.suffix in _OF_STRUCTURES:
             return _written(ctx, asked, estimator, X, places)
         arrays = {"y": estimator.predict(X)}
@@ -79,7 +83,8 @@ def run(ctx: typer.Context, asked) -> Predicted:
                 arrays[name] = values
             else:  # fields of several shapes
                 arrays |= {f"{name}_{k}": of_one for k, of_one in enumerate(values)}
-    predicted = Predicted(arrays["y"], asked.fields, _unit(asked), asked.output, places)
+    kind = "picture" if are_pictures(asked.fields) else "structure"
+    predicted = Predicted(arrays["y"], asked.fields, _unit(asked), asked.output, places, kind)
     if asked.output is not None and asked.output.suffix == ".csv":
         _write_table(predicted)
     elif asked.output is not None:
@@ -148,14 +153,24 @@ def _check(asked) -> None:
     if asked.contributions and (output is None or output.suffix != ".npz"):
         raise ValueError("--contributions needs --output with a name that ends in .npz.")
     check_readable(asked.model)
-    if not are_structures(asked.fields):
+    if not are_structures(asked.fields) and not are_pictures(asked.fields):
         check_array_file(asked.fields)
     _config.check(asked.save_config)
     check_paths(asked)
 
 
 def _read(asked, estimator):
-    """Return fields, or structures and where each is."""
+    """Return fields, or structures and pictures and where each is."""
+    if are_pictures(asked.fields):
+        from ..images import read_pictures
+
+        if not _takes_pictures(estimator):
+            raise ValueError(
+                f"{asked.model} holds a {type(estimator).__name__} of fields, and {asked.fields} "
+                "are photographs: use a model of `sk-ednn count fit`."
+            )
+        pictures = read_pictures(asked.fields)
+        return pictures, [picture.name for picture in pictures]
     if are_structures(asked.fields):
         from ._structures import read_for
 
@@ -171,9 +186,17 @@ def _read(asked, estimator):
     return read_fields(asked.fields, _field_ndim(estimator)), None
 
 
-def _naming(places):
+def _takes_pictures(estimator) -> bool:
+    """Tell whether a model, or the first step of a pipeline, reads photographs."""
+    from ..images import CountRegressor, LocalFeatures
+
+    first = estimator.steps[0][1] if hasattr(estimator, "steps") else estimator
+    return isinstance(first, (CountRegressor, LocalFeatures))
+
+
+def _naming(asked, places):
     """Add the file to errors that name a structure by its number."""
-    if places is None:
+    if places is None or are_pictures(asked.fields):
         return nullcontext()
     from ._structures import naming
 
@@ -231,7 +254,7 @@ def _write_table(predicted) -> None:
     with replacing(predicted.output, "w", encoding="utf-8") as file:
         table = csv.writer(file, lineterminator="\n")
         places = predicted.places
-        column = [] if places is None else ["structure"]
+        column = [] if places is None else [predicted.kind]
         table.writerow(["index", *column, *(f"{name}{unit}" for name in names)])
         for index, row in enumerate(rows.tolist()):
             place = [] if places is None else [places[index]]

@@ -17,12 +17,13 @@ from .._utils.stored import stored
 from ..evaluation import AbstractEvaluation, AutoEvaluation
 from ..exceptions import TileModelError, TilingError
 from ..fields._fields import check_fields, check_ndim
-from ..solvers import AbstractSolver, AutoSolver, SumProblem, Term
+from ..solvers import AbstractSolver, AutoSolver, LossWeights, SumProblem, Term
 from ..tile_models._baseline import baseline_totals, fit_baselines
 from ..tiling import AbstractTiling
 from ._admission import admit
 from ._fit_cache import fit_cached
 from ._overflow import overflow_named
+from ._reweighted import fit_reweighted
 from ._targets import ScoredByTotals, per_site
 from ._terms import WithTerms, check_terms
 
@@ -62,9 +63,11 @@ class EDNNRegressor(ScoredByTotals, WithTerms):
         Extensive features that are fitted first, by least squares, and subtracted from the
         targets: none, the number of sites, or that and the sum of each channel. Unlike a constant
         per sample, they keep totals extensive.
-    weighting : {"total", "site"}, default="total"
+    weighting : {"total", "site"} or LossWeights, default="total"
         Whether to minimise squared errors of totals, which weighs systems of N times the size
-        N squared times as much, or of totals per site.
+        N squared times as much, or of totals per site. `LossWeights` weights the squared errors of
+        totals by a power of the last error of each sample per tile: networks update these weights
+        after each epoch, other models are fitted twice.
     n_jobs : int, default=None
         Number of workers for parts whose `n_jobs` is None.
     memory : str, Path or joblib.Memory, default=None
@@ -132,7 +135,7 @@ class EDNNRegressor(ScoredByTotals, WithTerms):
         "solver": [AbstractSolver, None],
         "evaluation": [AbstractEvaluation, None],
         "baseline": [StrOptions({"size", "content"}), None],
-        "weighting": [StrOptions({"total", "site"})],
+        "weighting": [StrOptions({"total", "site"}), LossWeights],
         "n_jobs": [Integral, None],
         "memory": [str, Path, HasMethods("cache"), None],
         "warm_start": ["boolean"],
@@ -223,7 +226,7 @@ class EDNNRegressor(ScoredByTotals, WithTerms):
             )
         problem = self._problem(terms, admitted, self._start(terms), random_state)
         with as_arrays(), overflow_named(admitted.systems):
-            tile_models = solver.fit(problem)
+            tile_models = fit_reweighted(solver, problem, evaluation)
         # Nothing above changes the estimator, so a failed fit leaves it as it was.
         self._store(solver, evaluation, problem, tile_models, admitted, X)
         return self
@@ -249,6 +252,9 @@ class EDNNRegressor(ScoredByTotals, WithTerms):
             counted = tilings[:1] if shared else tilings
             sizes = np.sum([tiling.counts(systems) for tiling in counted], axis=0)
             sample_weight = per_site(sizes, sample_weight)
+        loss_weights = None
+        if isinstance(self.weighting, LossWeights):
+            loss_weights = clone(self.weighting)
         if start is None:
             baselines, totals = fit_baselines(self.baseline, tilings, systems, y, sample_weight)
         else:
@@ -263,6 +269,7 @@ class EDNNRegressor(ScoredByTotals, WithTerms):
             y=residuals,
             sample_weight=sample_weight,
             groups=admitted.groups,
+            loss_weights=loss_weights,
             start=start,
             baselines=baselines,
             gradient=admitted.gradient,

@@ -2,6 +2,7 @@
 
 from ._arrays import as_picture
 from ._count import CountRegressor
+from ._labels import read_boxes, read_dots
 from ._peaks import peaks
 from ._picture import Picture, PictureError
 from ._readers import read_pictures
@@ -21,5 +22,7 @@ __all__ = [
     "boxes_of_dots",
     "match_totals",
     "peaks",
+    "read_boxes",
+    "read_dots",
     "read_pictures",
 ]

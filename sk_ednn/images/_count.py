@@ -59,7 +59,7 @@ class CountRegressor(RegressorMixin, BaseEstimator):
     precision : {"auto", "float32", "bfloat16"}, default="auto"
         In which the networks are trained. "auto" for bfloat16 where the processor is made for it,
         which is three times as fast. Predictions are made in float32.
-    validation_fraction : float, default=0.15
+    validation_fraction : float, default=0.1
         Pictures that each member holds back, to choose its weights and to know its errors.
     confidence : float, default=0.9
         Of the intervals.
@@ -139,7 +139,7 @@ class CountRegressor(RegressorMixin, BaseEstimator):
         symmetric=True,
         illumination="auto",
         precision="auto",
-        validation_fraction=0.15,
+        validation_fraction=0.1,
         confidence=0.9,
         n_jobs=None,
         random_state=None,

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from joblib import Parallel, delayed, effective_n_jobs
 
-from ._geometry import weights
 from ._network import MEAN_OUTPUT, as_regressor, tile_network
 from ._samples import prepared
 from ._training import Recipe, Sample, Trained, bfloat16_pays, train
@@ -183,11 +182,10 @@ def _samples(arrays, totals, boxes, geometry, standardization, sizes):
         grid = values.shape[:-1]
         lengths = grid if box is None else tuple(part.stop - part.start for part in box)
         around = prepared(values, grid, geometry, *standardization, box)
-        inside = weights(geometry.shares(lengths))[None].astype(np.float32)
         size = np.prod(lengths, dtype=float) / sizes.mean()
         samples.append(
             Sample(
-                torch.from_numpy(around), torch.from_numpy(inside),
+                around, lengths, geometry,
                 torch.as_tensor(np.asarray(row, dtype=np.float64)),
                 float(np.sqrt(max(size, _LEAST_SIZE))),
             )

@@ -52,8 +52,15 @@ class Geometry:
             self.focus, self.context, boundary="reflect", channel_axis=-1, remainder="pad"
         )
 
+    @property
+    def slack(self) -> tuple[int, ...]:
+        """Pixels by which tiles can begin earlier along each axis, for random shifts."""
+        return (0,) * (self.n_axes - 2) + ((FOCUS - 1) * self.reduction,) * 2
+
     def places(self, lengths, box=None) -> list[np.ndarray]:
         """Return the pixel behind each place of a padded picture, or of a box of it.
+
+        There is slack before, and one more tile behind, so that tiles may begin anywhere.
 
         Parameters
         ----------
@@ -64,9 +71,10 @@ class Geometry:
         """
         box = tuple(slice(0, n) for n in lengths) if box is None else box
         found = []
-        for n, part, f, c in zip(lengths, box, self.focus, self.context, strict=True):
-            n_tiles = -(-(part.stop - part.start) // f)
-            places = np.arange(part.start - c, part.start + n_tiles * f + c)
+        axes = zip(lengths, box, self.focus, self.context, self.slack, strict=True)
+        for n, part, f, c, slack in axes:
+            n_tiles = -(-(part.stop - part.start) // f) + (slack > 0)
+            places = np.arange(part.start - slack - c, part.start + n_tiles * f + c)
             period = max(2 * (n - 1), 1)
             folded = places % period
             found.append(np.minimum(folded, period - folded) if n > 1 else np.zeros_like(places))
@@ -87,6 +95,27 @@ class Geometry:
             if n % f:
                 shares[-1] = n % f / f
             found.append(shares)
+        return found
+
+    def shifted_shares(self, lengths, shift) -> list[np.ndarray]:
+        """Return the shares of tiles that begin before the picture, as `places` leaves room for.
+
+        Parameters
+        ----------
+        lengths : tuple of int
+        shift : tuple of int
+            Pixels along each axis by which tiles begin earlier, at most the slack.
+
+        Examples
+        --------
+        >>> from sk_ednn.images._geometry import Geometry
+        >>> Geometry(reduction=1).shifted_shares((8, 10), (0, 3))
+        [array([1., 1., 0.]), array([0.25, 1.  , 1.  , 0.25])]
+        """
+        found = []
+        for n, f, s, slack in zip(lengths, self.focus, shift, self.slack, strict=True):
+            starts = np.arange(-(-n // f) + (slack > 0)) * f - s
+            found.append((np.minimum(starts + f, n) - np.maximum(starts, 0)).clip(0) / f)
         return found
 
 

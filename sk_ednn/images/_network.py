@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from skorch import NeuralNetRegressor
 from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ..estimators import EDNNRegressor
 from ..networks import NetworkTileModel, Standardization
@@ -14,15 +15,21 @@ from ..networks import NetworkTileModel, Standardization
 # pixels another. The first layer is the dearest, and strides: that halves the time of training,
 # and errors do not grow.
 _LAYERS = ((5, 2, 24), (3, 1, 32), (3, 2, 48), (3, 1, 48), (3, 1, 48))
+NORMS = (nn.BatchNorm2d, nn.BatchNorm3d)
 # Layers that see the neighbouring planes of a stack.
 _ACROSS_PLANES = (1, 3)
 # What a contribution is, in the units of the network, where the picture has its mean density: low
 # enough that softplus is nearly an exponential, which leaves empty ground at nothing.
 MEAN_OUTPUT = 0.05
+# Steps over which the statistics of normalisations are averaged, and the first weights of the head:
+# a training starts from contributions that are nearly equal everywhere.
+_STATISTICS_STEPS, _HEAD_SPREAD = 20, 0.1
 
 
 def tile_network(n_channels, n_outputs, geometry, positive, width=1.0) -> nn.Sequential:
     """Return a network of tiles (n, n_channels, *window) to (n, n_outputs), without padding.
+
+    It is normalised by batches, for training; `folded` returns it without.
 
     Parameters
     ----------
@@ -35,6 +42,7 @@ def tile_network(n_channels, n_outputs, geometry, positive, width=1.0) -> nn.Seq
     """
     flat = geometry.n_axes == 2
     conv, pool = (nn.Conv2d, nn.AvgPool2d) if flat else (nn.Conv3d, nn.AvgPool3d)
+    norm = nn.BatchNorm2d if flat else nn.BatchNorm3d
     layers: list[nn.Module] = []
     if geometry.reduction > 1:
         size = (geometry.reduction,) * 2
@@ -45,12 +53,27 @@ def tile_network(n_channels, n_outputs, geometry, positive, width=1.0) -> nn.Seq
         deep = 3 if k in _ACROSS_PLANES else 1
         sizes = (kernel,) * 2 if flat else (deep, kernel, kernel)
         steps = (stride,) * 2 if flat else (1, stride, stride)
-        layers += [conv(last, wide, sizes, steps), nn.SiLU()]
+        layer = conv(last, wide, sizes, steps, bias=False)
+        nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+        layers += [layer, norm(wide, momentum=1 / _STATISTICS_STEPS), nn.SiLU()]
         last = wide
     head = conv(last, n_outputs, 1)
+    nn.init.normal_(head.weight, std=_HEAD_SPREAD / np.sqrt(last))
+    nn.init.zeros_(head.bias)
     if positive:
         nn.init.constant_(head.bias, float(np.log(np.expm1(MEAN_OUTPUT))))
     return nn.Sequential(*layers, head, nn.Flatten())
+
+
+def folded(module) -> nn.Sequential:
+    """Return a trained network whose convolutions contain the normalisations that follow them."""
+    layers: list[nn.Module] = []
+    for layer in module.eval():
+        if isinstance(layer, NORMS):
+            layers[-1] = fuse_conv_bn_eval(layers[-1], layer)
+        else:
+            layers.append(layer)
+    return nn.Sequential(*layers)
 
 
 def as_regressor(module, geometry, standardization, scale, positive, n_channels, y_ndim, seen):
@@ -70,7 +93,7 @@ def as_regressor(module, geometry, standardization, scale, positive, n_channels,
         The range of the pixels.
     """
     tiling = geometry.tiling()
-    module = module.eval().to(memory_format=torch.contiguous_format)
+    module = folded(module).to(memory_format=torch.contiguous_format)
     net = NeuralNetRegressor(module, train_split=None, verbose=0, callbacks=()).initialize()
     window = tuple(f + 2 * c for f, c in zip(geometry.focus, geometry.context, strict=True))
     tile_model = NetworkTileModel(

@@ -106,15 +106,15 @@ def match_totals(pictures, table, *, columns=None, counts=None) -> Matched:
         name_column, places = 0, list(range(1, len(header)))
     else:
         where = Path(fspath(table)).name
-        header, rows = _read(fspath(table), where)
-        name_column = _name_column(pictures, rows, header, where)
+        header, rows = read_table(fspath(table), where)
+        name_column = column_of_names(pictures, rows, header, where)
         places = _total_columns(header, rows, name_column, columns, where)
     partner = _partners(pictures, rows, name_column, where)
     found = [(picture, partner[id(picture)]) for picture in pictures if id(picture) in partner]
     if not found:
         raise TableError(f"{where}: no name in the table is that of a picture.")
     totals = np.array(
-        [[_number(row, j, header, picture, where) for j in places] for picture, row in found]
+        [[number_of(row, j, header, picture, where) for j in places] for picture, row in found]
     )
     kept = [picture for picture, _ in found]
     if counts is None:
@@ -155,7 +155,7 @@ def _of_mapping(table):
 # --- reading ----------------------------------------------------------------------------------
 
 
-def _read(path, where) -> tuple[list[str], list[_Row]]:
+def read_table(path, where) -> tuple[list[str], list[_Row]]:
     """Return the header (made up where there is none) and the rows of a table."""
     if Path(path).suffix.lower() in _SHEETS:
         from ._excel import read_sheet
@@ -189,7 +189,10 @@ def _read(path, where) -> tuple[list[str], list[_Row]]:
 
 
 def _cells(path, where) -> list[list[str]]:
-    raw = Path(path).read_bytes()
+    try:
+        raw = Path(path).read_bytes()
+    except OSError as error:
+        raise TableError(f"{where}: the table cannot be opened ({error.strerror}).") from error
     marks = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
     encoding = marks.get(raw[:2], "utf-8-sig")
     try:
@@ -225,7 +228,7 @@ def _keys(name) -> list[str]:
     return [name, base, stem_of(base), *([name.partition("::")[2]] if "::" in name else [])]
 
 
-def _name_column(pictures, rows, header, where) -> int:
+def column_of_names(pictures, rows, header, where) -> int:
     known = {key.lower() for picture in pictures for key in _keys(picture.name)}
     hits = [
         sum(any(key.lower() in known for key in _keys(row.cells[j])) for row in rows)
@@ -269,34 +272,66 @@ def _total_columns(header, rows, name_column, columns, where) -> list[int]:
 
 def _partners(pictures, rows, name_column, where) -> dict[int, _Row]:
     """Return the row of each picture, by the identity of the picture."""
-    owners: dict[str, list] = {}
-    for picture in pictures:
-        for key in dict.fromkeys(each.lower() for each in _keys(picture.name)):
-            owners.setdefault(key, []).append(picture)
+    owners = _owners(pictures)
     found: dict[int, _Row] = {}
     for row in rows:
-        cell = row.cells[name_column]
-        for key in _keys(cell):
-            matches = owners.get(key.lower(), [])
-            if len(matches) > 1:
-                raise TableError(
-                    f"{where}, line {row.line}: {cell} may be {_some([p.name for p in matches])}. "
-                    "Write the full names."
-                )
-            if matches:
-                (picture,) = matches
-                earlier = found.get(id(picture))
-                if earlier is not None and earlier.cells != row.cells:
-                    raise TableError(
-                        f"{where}: two rows for {picture.name}, lines {earlier.line} and "
-                        f"{row.line}, which differ. Keep one."
-                    )
-                found[id(picture)] = row
-                break
+        k = _owner(owners, pictures, row, name_column, where)
+        if k is None:
+            continue
+        earlier = found.get(id(pictures[k]))
+        if earlier is not None and earlier.cells != row.cells:
+            raise TableError(
+                f"{where}: two rows for {pictures[k].name}, lines {earlier.line} and "
+                f"{row.line}, which differ. Keep one."
+            )
+        found[id(pictures[k])] = row
     return found
 
 
-def _number(row, j, header, picture, where) -> float:
+def _owners(pictures) -> dict[str, list[int]]:
+    """Return the numbers of the pictures that a key may mean."""
+    owners: dict[str, list[int]] = {}
+    for k, picture in enumerate(pictures):
+        for key in dict.fromkeys(each.lower() for each in _keys(picture.name)):
+            owners.setdefault(key, []).append(k)
+    return owners
+
+
+def _owner(owners, pictures, row, name_column, where) -> int | None:
+    """Return the number of the picture that a row names, None where there is none."""
+    cell = row.cells[name_column]
+    for key in _keys(cell):
+        matches = owners.get(key.lower(), [])
+        if len(matches) > 1:
+            raise TableError(
+                f"{where}, line {row.line}: {cell} may be "
+                f"{_some([pictures[k].name for k in matches])}. Write the full names."
+            )
+        if matches:
+            return matches[0]
+    return None
+
+
+def picture_finder(pictures, name_column, where):
+    """Return a function that returns the number of the picture that a row names.
+
+    It raises `TableError` where a row names none.
+    """
+    owners = _owners(pictures)
+
+    def found(row) -> int:
+        k = _owner(owners, pictures, row, name_column, where)
+        if k is None:
+            raise TableError(
+                f"{where}, line {row.line}: {row.cells[name_column]} is none of the pictures, "
+                f"such as {pictures[0].name}."
+            )
+        return k
+
+    return found
+
+
+def number_of(row, j, header, picture, where) -> float:
     cell = row.cells[j]
     value = _value(cell)
     if value is None:

@@ -14,6 +14,9 @@ import numpy as np
 import torch
 from torch import nn
 
+from ._geometry import FOCUS, Geometry, weights
+from ._network import NORMS
+
 # Times that the pictures held back are looked at.
 _LOOKS = 40
 # The average of weights goes back so many steps at most.
@@ -23,6 +26,13 @@ _MAX_NORM = 1.0
 # A training ends early where it was clearly better at a time that is longer ago, of its length.
 _LONG_AGO = 0.4
 _WARM_UP = 0.05
+# Normalisation by the statistics of a few pictures hides how crowded they are: in this last part of
+# a training, those of all pictures are used as in predictions.
+_FROZEN = 0.5
+# Batches among which samples are sorted by size.
+_POOLED = 8
+# Continuation of the pixels and of the weights of smaller samples.
+_MODES = ("reflect", "constant")
 
 # Layers of a network that samples do not go through: they are averaged and not flattened.
 _LEFT_OUT = (nn.AvgPool2d, nn.AvgPool3d, nn.Flatten)
@@ -37,19 +47,45 @@ class Sample:
 
     Attributes
     ----------
-    values : Tensor of shape (n_channels, *padded)
-        Standardised, averaged, with context around.
-    weights : Tensor of shape (1, *tile_grid)
-        Which part of each tile counts.
+    values : ndarray of shape (n_channels, *padded), float32
+        Standardised, averaged, with context and slack around.
+    lengths : tuple of int
+        Pixels of the picture or box along each axis.
+    geometry : Geometry
     totals : Tensor of shape (n_outputs,)
     spread : float
         The unit of the loss, relative to that of a picture of mean size.
     """
 
-    values: torch.Tensor
-    weights: torch.Tensor
+    values: np.ndarray
+    lengths: tuple[int, ...]
+    geometry: Geometry
     totals: torch.Tensor
     spread: float
+
+    def view(self, shift=(0, 0)) -> tuple[np.ndarray, np.ndarray]:
+        """Return pixels and the part of each tile that counts, where tiles begin earlier.
+
+        Parameters
+        ----------
+        shift : pair of int
+            Averaged pixels along rows and columns, below those of a focus.
+
+        Returns
+        -------
+        values : ndarray of shape (n_channels, *window), float32
+        weights : ndarray of shape (1, *tile_grid), float32
+        """
+        r, planes = self.geometry.reduction, (0,) * (self.geometry.n_axes - 2)
+        room = [slack // r for slack in self.geometry.slack[-2:]]
+        inside = weights(
+            self.geometry.shifted_shares(self.lengths, (*planes, *(s * r for s in shift)))
+        )
+        rows, columns = (
+            slice(most - s, n - s)
+            for most, s, n in zip(room, shift, self.values.shape[-2:], strict=True)
+        )
+        return self.values[..., rows, columns], inside[None].astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -131,17 +167,23 @@ class _Member:
     def predict(self, samples) -> np.ndarray:
         """Return the totals by the averaged weights, one row a sample."""
         with torch.no_grad():
-            rows = [
-                self.totals(self.average, each.values[None], each.weights[None]) for each in samples
-            ]
+            rows = [self.totals(self.average, *_together([each])) for each in samples]
         return torch.cat(rows).double().numpy() if rows else np.zeros((0, len(self.scale)))
 
     def remember(self, step):
         """Move the averaged weights towards the present ones."""
         share = 1 - min(1 - 1 / _MEMORY_STEPS, (1 + step) / (10 + step))
         with torch.no_grad():
-            for mean, now in zip(self.average.parameters(), self.module.parameters(), strict=True):
-                mean.lerp_(now, share)
+            present = self.module.state_dict()
+            for name, mean in self.average.state_dict().items():
+                if mean.is_floating_point():  # statistics of normalisations included
+                    mean.lerp_(present[name], share)
+
+    def freeze(self):
+        """Keep the statistics of normalisations as they are from now on."""
+        for layer in self.module:
+            if isinstance(layer, NORMS):
+                layer.eval()
 
 
 def train(module, train_samples, held_back, scale, spread, positive, recipe, rng, say=None):
@@ -177,7 +219,7 @@ def train(module, train_samples, held_back, scale, spread, positive, recipe, rng
     clearly = 1 - 1 / np.sqrt(max(len(held_back), 1))
     history: list[dict] = []
     best_error, best, best_at, step = np.inf, None, 0.0, 0
-    progress, next_look, epoch = 0.0, 0.0, 0
+    progress, next_look, epoch, frozen = 0.0, 0.0, 0, False
     ended = False
     while progress < 1:
         losses = []
@@ -186,6 +228,9 @@ def train(module, train_samples, held_back, scale, spread, positive, recipe, rng
             progress = _progress(recipe, epoch + k / len(batches), clock() - start)
             for group in optimizer.param_groups:
                 group["lr"] = recipe.lr * _schedule(progress)
+            if progress > _FROZEN and not frozen:
+                member.freeze()
+                frozen = True
             optimizer.zero_grad()
             predicted, loss = _loss(member, batch, recipe, rng)
             loss.backward()
@@ -243,35 +288,44 @@ def _schedule(progress) -> float:
 
 
 def _batches(samples, size, rng) -> list[list[Sample]]:
-    """Return the samples in random order, in batches."""
-    order = rng.permutation(len(samples))
-    return [
-        [samples[k] for k in order[start : start + size]] for start in range(0, len(order), size)
-    ]
+    """Return the samples in random order, in batches of samples of similar size."""
+    order = [samples[k] for k in rng.permutation(len(samples))]
+    batches = []
+    for start in range(0, len(order), size * _POOLED):
+        pool = sorted(order[start : start + size * _POOLED], key=lambda each: each.values.shape)
+        batches += [pool[k : k + size] for k in range(0, len(pool), size)]
+    return [batches[k] for k in rng.permutation(len(batches))]
+
+
+def _together(batch, shift=(0, 0)):
+    """Return values (n, n_channels, *window) and weights (n, 1, *tile_grid) of samples.
+
+    Smaller ones are continued by mirror images that do not count.
+    """
+    views = [sample.view(shift) for sample in batch]
+    largest = [np.max([part.shape for part in parts], axis=0) for parts in zip(*views, strict=True)]
+    stacked = []
+    for parts, shape, mode in zip(zip(*views, strict=True), largest, _MODES, strict=True):
+        parts = [
+            part if part.shape == tuple(shape) else
+            np.pad(part, [(0, n - m) for n, m in zip(shape, part.shape, strict=True)], mode=mode)
+            for part in parts
+        ]  # fmt: skip
+        stacked.append(torch.from_numpy(np.stack(parts)))
+    return stacked
 
 
 def _loss(member, batch, recipe, rng):
     """Return the absolute errors of a batch, and its loss."""
-    by_shape: dict[tuple, list[Sample]] = {}
-    for sample in batch:
-        by_shape.setdefault(tuple(sample.values.shape), []).append(sample)
-    errors, losses = [], []
-    for alike in by_shape.values():
-        values = torch.stack([each.values for each in alike])
-        weights = torch.stack([each.weights for each in alike])
-        values, weights = _varied(values, weights, recipe, rng)
-        totals = torch.stack([each.totals for each in alike]).float()
-        units = member.spread * totals.new_tensor([[each.spread] for each in alike])
-        predicted = member.totals(member.module, values, weights)
-        known = torch.isfinite(totals)  # of a box, perhaps not all totals
-        totals = torch.where(known, totals, predicted.detach())
-        losses.append(
-            nn.functional.huber_loss(
-                predicted / units, totals / units, delta=_HUBER_DELTA, reduction="sum"
-            )
-        )
-        errors.append((predicted.detach() - totals).abs().mean(1).numpy())
-    return np.concatenate(errors), sum(losses) / (len(batch) * len(member.scale))
+    shift = tuple(int(n) for n in rng.integers(FOCUS, size=2))
+    values, inside = _varied(*_together(batch, shift), recipe, rng)
+    totals = torch.stack([each.totals for each in batch]).float()
+    units = member.spread * totals.new_tensor([[each.spread] for each in batch])
+    predicted = member.totals(member.module, values, inside)
+    known = torch.isfinite(totals)  # of a box, perhaps not all totals
+    totals = torch.where(known, totals, predicted.detach())
+    loss = nn.functional.huber_loss(predicted / units, totals / units, delta=_HUBER_DELTA)
+    return (predicted.detach() - totals).abs().mean(1).numpy(), loss
 
 
 def _varied(values, weights, recipe, rng):

@@ -29,12 +29,15 @@ class FieldBatch:
         Sample weights.
     gradients : list or None
         Target gradient of each sample; see `FieldSums`.
+    samples : ndarray of int of shape (n_samples,) or None
+        Which samples of the data set these are.
     """
 
     stacks: list[tuple[torch.Tensor, torch.Tensor]]
     n_samples: int
     weights: torch.Tensor | None = None
     gradients: list[Any] | None = field(default=None)
+    samples: np.ndarray | None = None
 
     def __len__(self):
         return self.n_samples

@@ -43,12 +43,15 @@ class TileBatch:
     n_samples : int
     weights : Tensor of shape (n_samples, 1) or None
         Sample weights.
+    samples : ndarray of int of shape (n_samples,) or None
+        Which samples of the data set these are.
     """
 
     tiles: torch.Tensor
     sums: Any
     n_samples: int
     weights: torch.Tensor | None = None
+    samples: np.ndarray | None = None
 
     def __len__(self):
         return self.n_samples
@@ -137,9 +140,12 @@ class BranchBatch:
     ----------
     branches : list of TileBatch
         One for each network, of the same samples.
+    samples : ndarray of int of shape (n_samples,) or None
+        Which samples of the data set these are.
     """
 
     branches: list[TileBatch]
+    samples: np.ndarray | None = None
 
     def __len__(self):
         return len(self.branches[0])
@@ -168,6 +174,11 @@ class BranchSums(Dataset):
 
     def __len__(self):
         return len(self.branches[0])
+
+    @property
+    def weights(self) -> torch.Tensor | None:
+        """Sample weights, (n_samples, 1), or None."""
+        return self.branches[0].weights
 
     def __getitem__(self, samples):
         """Return the BranchBatch and y of one sample or of an array of samples."""

@@ -33,7 +33,6 @@ __all__ = [
     "FunctionLabeller",
     "GuardedLabeller",
     "Label",
-    "LossWeights",
     "OperatorRecord",
     "Sanity",
     "SearchResult",

@@ -7,6 +7,7 @@ from ._boosting import BoostedSum, BoostingSolver
 from ._gaussian_process import GaussianProcessSolver
 from ._kernel import KernelSolver
 from ._linear import LinearSolver
+from ._loss_weights import LossWeights
 
 __all__ = [
     "AbstractSolver",
@@ -17,6 +18,7 @@ __all__ = [
     "GradientSolver",
     "KernelSolver",
     "LinearSolver",
+    "LossWeights",
     "SumProblem",
     "Term",
 ]

@@ -48,6 +48,9 @@ class SumProblem:
         Weights of the squared errors.
     groups : ndarray of shape (n_samples,) or None
         Groups of samples that are held out together.
+    loss_weights : LossWeights or None
+        Weights by the last errors of samples, which multiply `sample_weight`; for solvers whose
+        `reweights` is True.
     start : list of AbstractTileModel or None
         Fitted models to start from.
     baselines : list of Baseline or None
@@ -66,6 +69,7 @@ class SumProblem:
     y: np.ndarray
     sample_weight: np.ndarray | None = None
     groups: np.ndarray | None = None
+    loss_weights: Any = None
     start: list[AbstractTileModel] | None = None
     baselines: list[Baseline | None] | None = None
     gradient: list[Any] | None = None
@@ -126,6 +130,7 @@ class AbstractSolver(BaseEstimator, ABC):
     __module__ = "sk_ednn.solvers"  # shown in error messages
 
     learns_gradients = False  # whether `fit` uses the gradients of a problem
+    reweights = False  # whether `fit` updates weights by the last errors of samples
 
     @abstractmethod
     def suits(self, terms: list[Term]) -> bool:

@@ -6,6 +6,7 @@ This module defines the parameters and the units; `_networks` builds and fits th
 
 from __future__ import annotations
 
+from dataclasses import replace
 from numbers import Integral, Real
 from pathlib import Path
 
@@ -221,6 +222,7 @@ class GradientSolver(AbstractSolver):
         self.verbose = verbose
 
     learns_gradients = True
+    reweights = True
 
     def suits(self, terms) -> bool:
         """Return True if all terms end in networks of one kind."""
@@ -237,12 +239,19 @@ class GradientSolver(AbstractSolver):
         positive = self._is_positive(estimators[0], problem)
         scale, share = _units(problem, positive)
         scale = scale if problem.start is None else problem.start[0].scale
+        if problem.loss_weights is not None and problem.sample_weight is None:
+            problem = replace(problem, sample_weight=np.ones(len(problem.y)))
         rng = problem.rng(self.random_state)
         if isinstance(estimators[0], MLPRegressor) and len(estimators) == 1:
             if self.loss is not None or self.positive or problem.gradient is not None:
                 raise TileModelError(
                     "loss, positive and gradients apply to torch networks only. An MLPRegressor "
                     "has the parameter `loss`, of totals."
+                )
+            if problem.loss_weights is not None:
+                raise TileModelError(
+                    "LossWeights apply to torch networks, and to models that are fitted at once; "
+                    "an MLPRegressor is neither. Use a torch network."
                 )
             return [fit_perceptron(problem, scale, share, rng, self.standardize)]
         training = Training(

@@ -20,6 +20,7 @@ from ._checkpoint import Checkpoint, file_of, saving, training_digest
 from ._divergence import warn_of_divergence, warn_of_summed_losses
 from ._features import TileFeatures
 from ._reporting import reporting_to
+from ._reweighting import reweighting
 from ._skorch import (
     bare_net,
     instantiated,
@@ -129,6 +130,7 @@ def _train(settings, net, problem, scale, training: Training, features=None) -> 
         else:
             sums = batches_of_several(settings, net, problem, scale)
         with (
+            reweighting(net, problem, sums),
             saving(net, _checkpoint(settings, net, problem, training)) as epochs,
             reporting_to(net, settings.callback) as report,
         ):
@@ -161,6 +163,8 @@ def _checkpoint(settings, net, problem, training) -> Checkpoint | None:
         for standardization in training.standardizations
     ]  # fmt: skip
     details = training.precision, settings.loss, training.positive, inputs
+    if problem.loss_weights is not None:
+        details = *details, repr(problem.loss_weights.get_params())
     digest = training_digest(net, problem, details)
     params = {**settings.get_params(), "checkpoint": None, "callback": None}
     params |= {"random_state": None, "verbose": None}

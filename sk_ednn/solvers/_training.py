@@ -66,6 +66,8 @@ class Training:
         Root mean square of the target gradients.
     numbers_per_tile : int or None
         Numbers in the layer outputs of a tile, None until it is computed.
+    note_errors : function or None
+        Called with the samples of each training batch and their errors.
     """
 
     share: float
@@ -81,6 +83,7 @@ class Training:
     gradient_weight: Callable[[int], float] = lambda epoch: 1.0
     gradient_spread: float = 1.0
     numbers_per_tile: int | None = None
+    note_errors: Callable | None = None
 
     @property
     def dtype(self) -> torch.dtype:
@@ -252,6 +255,8 @@ class _SummingNet:
                 f"The network returns {y_pred.shape[1]} output(s) per tile, but y has "
                 f"{y_true.shape[1]} column(s)."
             )
+        if training and self.solver_.note_errors is not None:
+            self.solver_.note_errors(X.samples, y_pred - y_true.to(y_pred))
         loss = self._loss_of_totals(y_pred, y_true, X, training)
         epoch = len(self.history)
         if gradients is not None:
@@ -384,4 +389,7 @@ class _Batches(torch.utils.data.Dataset):
 
     def __getitem__(self, samples):
         samples = np.asarray(samples)
-        return self.sums[samples if self.indices is None else self.indices[samples]]
+        samples = samples if self.indices is None else self.indices[samples]
+        batch, y = self.sums[samples]
+        batch.samples = samples
+        return batch, y

@@ -132,13 +132,19 @@ def drift(potential, n_steps):
     atoms = bulk("Cu", cubic=True, a=3.6)
     atoms.calc = potential.calculator(precision="float64", novel_above=None)
     heat(atoms, 600)
-    totals = []
+    totals, temperatures = [], []
+
+    def record():
+        totals.append(atoms.get_total_energy())
+        temperatures.append(atoms.get_temperature())
+
     dynamics = VelocityVerlet(atoms, 2.0 * units.fs)
-    dynamics.attach(lambda: totals.append(atoms.get_total_energy()), interval=5)
+    dynamics.attach(record, interval=5)
     dynamics.run(n_steps)
     fifth = len(totals) // 5
-    # It has moved, and the two energies take turns.
-    assert 50 < atoms.get_temperature() < 1000
+    # It has moved, and the two energies take turns. The temperature of four atoms at one time may
+    # be anything from 10 to 300 K; its mean is about half of what they were given.
+    assert 100 < np.mean(temperatures) < 400 and np.std(temperatures) > 20
     return abs(np.mean(totals[-fifth:]) - np.mean(totals[:fifth])) / len(atoms)
 
 

@@ -103,13 +103,26 @@ def test_from_two_folders_and_a_table_to_counts_and_maps(dishes, capsys):
         assert sum(shares) == pytest.approx(total, rel=0.01)
 
 
+def test_fit_and_predict_know_pictures(dishes, tmp_path, capsys):
+    """The general commands: one predicts, the other names the command for pictures."""
+    model, photos, table = dishes / "model.ednn", dishes / "new", tmp_path / "out.csv"
+    assert main(["predict", str(model), str(photos), "-o", str(table)]) == 0
+    with open(table, encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["picture"] for row in rows] == ["dish 0.png", "dish 1.png"]
+    capsys.readouterr()
+    assert main(["fit", str(photos), str(dishes / "counts.csv")]) == 1
+    assert "sk-ednn count fit" in capsys.readouterr().err
+
+
 def test_the_report_is_one_page(dishes):
     page = dishes / "report.html"
     command = ["count", "report", str(dishes / "model.ednn"), str(dishes / "photos")]
     assert main([*command, str(dishes / "counts.csv"), "-q", "-o", str(page)]) == 0
     text = page.read_text(encoding="utf-8")
     assert "10 pictures: mean absolute error" in text
-    assert text.count("<img ") == 10 and "dish 3.png" in text and "http" not in text
+    assert text.count("<img ") == 10 and "dish 3.png" in text
+    assert "http:" not in text and "https:" not in text
 
 
 def test_a_fit_says_what_it_reads_and_how_far_it_is_off(dishes, capsys):
@@ -121,6 +134,23 @@ def test_a_fit_says_what_it_reads_and_how_far_it_is_off(dishes, capsys):
     assert "counts: cells from" in said.err
 
 
+def test_dots_and_boxes_of_some_pictures_join_the_totals(dishes, tmp_path, capsys):
+    """A picture may have dots alone, and no total."""
+    totals = (dishes / "counts.csv").read_text().splitlines()
+    (tmp_path / "counts.csv").write_text("\n".join(totals[:-1]) + "\n")
+    (tmp_path / "dots.csv").write_text("file,row,column\ndish 9,3,5\ndish 9,40,50\n")
+    text = "file,x,y,width,height,cells\ndish 0,0,0,24,24,3\n"
+    (tmp_path / "boxes.csv").write_text(text)
+    model = tmp_path / "model.ednn"
+    command = ["count", "fit", str(dishes / "photos"), str(tmp_path / "counts.csv"), "--epochs",
+               "1", "--members", "1", "--dots", str(tmp_path / "dots.csv"), "--boxes",
+               str(tmp_path / "boxes.csv"), "-o", str(model)]  # fmt: skip
+    assert main(command) == 0
+    said = capsys.readouterr().err
+    assert "2 boxes with totals in 2 picture(s), 1 of them without one" in said
+    assert "10 picture(s)" in said and model.exists()
+
+
 @pytest.mark.parametrize(
     ("change", "why"),
     [
@@ -130,6 +160,7 @@ def test_a_fit_says_what_it_reads_and_how_far_it_is_off(dishes, capsys):
             "-3, and a count cannot be negative",
         ),
         (lambda folder: (folder / "counts.csv").write_text("a,b\n1,2\n"), "no column has names"),
+        (lambda folder: (folder / "counts.csv").unlink(), "counts.csv: the table cannot be opened"),
         (lambda folder: None, "exists: add --force"),
     ],
 )

@@ -16,10 +16,10 @@ from sk_ednn.search import (
     FunctionLabeller,
     GuardedLabeller,
     Label,
-    LossWeights,
     SearchStore,
     StructureSearch,
 )
+from sk_ednn.solvers import LossWeights
 from tests.search._pairs import Pairs, bound, lowest
 
 

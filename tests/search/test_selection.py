@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from sk_ednn.search import Candidate, LossWeights, OperatorRecord, Thresholds, select
+from sk_ednn.search import Candidate, OperatorRecord, Thresholds, select
+from sk_ednn.solvers import LossWeights
 from sk_ednn.structures import Structure
 
 PAIR = Structure(np.array([18, 18]), np.array([[0.0, 0, 0], [0, 0, 3.8]]), 9 * np.eye(3))

@@ -17,6 +17,7 @@ from ._checkpoint import check_checkpoint_path, read_checkpoint, write_checkpoin
 from ._composition import check_atomic_energies, composition, fit_atomic_energies
 from ._digest import training_digest
 from ._errors import potential_errors
+from ._last_errors import LastErrors
 from ._loss import Deltas, Targets, losses
 from ._optimizer import OptimizerSpec
 from ._schedule import pair, rate_factor, weight_at
@@ -31,7 +32,8 @@ class FitResult:
     potential : AtomicPotential
     history : list of dict
         A record of each epoch: ``epoch``, ``seconds`` (of the processor), ``learning_rate``,
-        ``loss``, mean losses by kind, and with a validation set ``valid_loss`` and its errors.
+        ``loss``, mean losses by kind, with a `weighting` its ``exponent``, and with a validation
+        set ``valid_loss`` and its errors.
     best_epoch : int or None
         Epoch whose weights were kept; None for the last.
     interrupted : bool
@@ -68,6 +70,9 @@ class TrainingRun:
         n_bytes = int(trainer.cache_megabytes * 2**20)
         self.table = NeighborTable(environments, dtype, trainer.device, n_bytes)
         self.targets = Targets(labels, labels.energies - base, weight, dtype, trainer.device)
+        self.last_errors = None
+        if trainer.weighting is not None:
+            self.last_errors = LastErrors(trainer.weighting, self.targets, len(structures))
         if not standardized:
             standardize(network, self.table, seed)
         self.network, self.average = network, copy.deepcopy(network)
@@ -141,6 +146,8 @@ class TrainingRun:
         order = np.random.default_rng([self.seed, self.epoch]).permutation(len(self.table))
         sums: dict[str, float] = {}
         n_done = 0
+        if self.last_errors is not None:
+            self.last_errors.reweight()
         for start in range(0, len(order), trainer.batch_size):
             parts = self._step(order[start : start + trainer.batch_size])
             for name, value in parts.items():
@@ -151,6 +158,8 @@ class TrainingRun:
         self.epoch += 1
         record = {"epoch": self.epoch, "seconds": self._seconds(), "learning_rate": self._rate()}
         record.update({name: value / n_done for name, value in sums.items()})
+        if self.last_errors is not None:
+            record["exponent"] = self.last_errors.exponent
         if not math.isfinite(record["loss"]):
             raise TileModelError(
                 f"The training diverged in epoch {self.epoch}: its loss is not finite. Take a "
@@ -178,6 +187,8 @@ class TrainingRun:
             create_graph=True,
         )
         rows = torch.as_tensor(chosen, device=batch.numbers.device)
+        if self.last_errors is not None:
+            self.last_errors.note(predicted, batch, rows)
         parts = losses(predicted, batch, rows, self.targets, self.deltas)
         loss = sum(weights[name] * part for name, part in parts.items())
         if isinstance(loss, torch.Tensor) and loss.requires_grad:
@@ -221,7 +232,9 @@ class TrainingRun:
             self.best = {"loss": loss, "epoch": self.epoch, "network": weights}
 
     def _state(self):
+        squares = None if self.last_errors is None else self.last_errors.squares
         return {
+            "last_errors": squares,
             "network": self.network.state_dict(),
             "average": self.average.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -239,6 +252,8 @@ class TrainingRun:
         self.epoch, self.step = state["epoch"], state["step"]
         self.earlier, self.began = state["seconds"], time.process_time()
         self.history, self.best = state["history"], state["best"]
+        if self.last_errors is not None:
+            self.last_errors.squares.copy_(state["last_errors"])
 
 
 def _started(network, numbers, seed):

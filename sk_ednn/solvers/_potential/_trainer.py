@@ -9,6 +9,7 @@ from sklearn.utils import check_random_state
 from ..._utils.stored import stored
 from ...exceptions import TileModelError
 from ...structures import Structures
+from .._loss_weights import LossWeights
 from ._holdout import hold_out
 from ._optimizer import OptimizerSpec
 from ._run import FitResult, TrainingRun
@@ -41,6 +42,11 @@ class PotentialTrainer(BaseEstimator):
         In eV per atom: beyond it, errors count linearly. None for squares throughout.
     force_delta : float or None, default=None
         The same for forces, in eV/Å.
+    weighting : LossWeights, default=None
+        Weights of structures by a power of their last error, updated after each epoch. The error of
+        a structure is the root of the mean of its squared errors of energy per atom, forces and
+        stress, each in units of the median of all structures. They multiply `sample_weight`, and do
+        not apply to what is held out.
     optimizer : str or class, default="adam"
         "adam", "adamw", "sgd", "adagrad", "adadelta", "rmsprop", "nadam", or a class of
         ``torch.optim`` or like it.
@@ -96,6 +102,7 @@ class PotentialTrainer(BaseEstimator):
         stress_weight=(0.01, 1.0),
         energy_delta=None,
         force_delta=None,
+        weighting=None,
         optimizer="adam",
         optimizer_params=None,
         learning_rate=2e-3,
@@ -123,6 +130,7 @@ class PotentialTrainer(BaseEstimator):
         self.stress_weight = stress_weight
         self.energy_delta = energy_delta
         self.force_delta = force_delta
+        self.weighting = weighting
         self.optimizer = optimizer
         self.optimizer_params = optimizer_params
         self.learning_rate = learning_rate
@@ -221,6 +229,10 @@ class PotentialTrainer(BaseEstimator):
         if self.dtype not in ("float32", "float64"):
             raise TileModelError(f"dtype must be 'float32' or 'float64', got {self.dtype!r}.")
         OptimizerSpec.of(self.optimizer, self.optimizer_params)
+        if self.weighting is not None and not isinstance(self.weighting, LossWeights):
+            raise TileModelError(
+                f"weighting must be LossWeights(exponent) or None, got {self.weighting!r}."
+            )
 
 
 def _checked_weight(weight, n):

@@ -1,5 +1,7 @@
 """Training of potentials: what is learned, what is missing, and how it goes on."""
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -11,6 +13,7 @@ from sklearn.base import clone  # noqa: E402
 
 from sk_ednn.exceptions import TileModelError  # noqa: E402
 from sk_ednn.networks._atomic import AtomicNetwork  # noqa: E402
+from sk_ednn.solvers import LossWeights  # noqa: E402
 from sk_ednn.solvers._potential import (  # noqa: E402
     PotentialLabels,
     PotentialTrainer,
@@ -367,3 +370,79 @@ def test_bad_labels_are_named(data):
 def test_a_trainer_is_cloned_as_an_estimator_is():
     copy = clone(trainer(energy_weight=(1.0, 2.0)))
     assert copy.get_params()["energy_weight"] == (1.0, 2.0)
+
+
+# --- weights by last errors ---------------------------------------------------------------------
+
+
+def test_last_errors_are_those_of_structures(data):
+    from sk_ednn.networks._atomic import NeighborTable, energy_forces_stress
+    from sk_ednn.solvers._potential._last_errors import LastErrors, relative_errors
+    from sk_ednn.solvers._potential._loss import Targets
+    from sk_ednn.structures import neighbor_pairs
+
+    structures, labels = data
+    forces, stress = labels.forces.copy(), labels.stress.copy()
+    forces[: structures.offsets[1]] = np.nan
+    forces[structures.offsets[2] + 1] = np.nan
+    stress[3] = np.nan
+    labels = PotentialLabels.of(structures, labels.energies, forces, stress)
+    result = trainer(dtype="float64").fit(structures, labels, small)
+    potential = result.potential
+    base = np.add.reduceat(
+        [potential.atomic_energies[int(z)] for z in structures.numbers], structures.offsets[:-1]
+    )
+    targets = Targets(labels, labels.energies - base, None, torch.float64, "cpu")
+    weights = LossWeights(1.0, min_effective=1e-3)
+    last = LastErrors(weights, targets, len(structures))
+    table = NeighborTable(neighbor_pairs(structures, 4.0), torch.float64)
+    for rows in (np.arange(20), np.arange(20, 48)[::-1].copy()):
+        batch = table.batch(rows)
+        predicted = energy_forces_stress(potential.network, batch, forces=True, stress=True)
+        last.note(predicted, batch, torch.as_tensor(rows))
+    true = potential.predict(structures, forces=True, stress=True)
+    sizes = structures.sizes
+    squares = [((true.energies - labels.energies) / sizes) ** 2]
+    errors = np.split((true.forces - forces) ** 2, structures.offsets[1:-1])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # means of nothing
+        squares.append([np.nanmean(each) for each in errors])
+        virials = (true.stress - stress) * structures.volumes[:, None] / sizes[:, None]
+        squares.append(np.nanmean(virials**2, axis=1))
+    np.testing.assert_allclose(last.squares.numpy(), np.transpose(squares), rtol=1e-8)
+    last.reweight()
+    expected = weights(relative_errors(last.squares.numpy()))
+    np.testing.assert_allclose(targets.weight.numpy(), expected)
+    assert targets.weight.mean() == pytest.approx(1.0)
+
+
+def test_weights_of_exponent_zero_change_nothing(data):
+    structures, labels, *_ = split(data)
+    plain = trainer().fit(structures, labels, small)
+    zero = trainer(weighting=LossWeights(0.0)).fit(structures, labels, small)
+    steep = trainer(weighting=LossWeights(2.0)).fit(structures, labels, small)
+    for mine, other in ((zero, True), (steep, False)):
+        close = np.allclose(
+            mine.potential.predict(structures).energies,
+            plain.potential.predict(structures).energies, rtol=0, atol=1e-4,
+        )  # fmt: skip
+        assert close is other
+    assert [record["exponent"] for record in steep.history] == [0.0, *[2.0] * 2] or (
+        0 < steep.history[-1]["exponent"] < 2
+    )
+
+
+def test_training_with_weights_by_losses_resumes_bit_for_bit(data, tmp_path):
+    structures, labels, *_ = split(data)
+    whole = trainer(weighting=LossWeights(1.0)).fit(structures, labels, small)
+    parts = trainer(weighting=LossWeights(1.0), checkpoint=tmp_path / "run.ckpt")
+    stopped = clone(parts).set_params(callback=lambda record: record["epoch"] == 2)
+    assert stopped.fit(structures, labels, small).interrupted
+    resumed = parts.fit(structures, labels, small)
+    assert states_equal(
+        resumed.potential.network.state_dict(), whole.potential.network.state_dict()
+    )
+    with pytest.raises(TileModelError, match="checkpoint of another training"):
+        clone(parts).set_params(weighting=LossWeights(2.0)).fit(structures, labels, small)
+    with pytest.raises(TileModelError, match="weighting must be LossWeights"):
+        trainer(weighting="site").fit(structures, labels, small)

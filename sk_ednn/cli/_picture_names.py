@@ -1,0 +1,33 @@
+"""Names of photographs, told from those of arrays and structures before anything is imported."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from .._utils.file_names import files_of
+
+_ENDINGS = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif"}
+
+
+def are_pictures(name: str) -> bool:
+    """Tell whether a name is a photograph, or a folder or pattern whose first files contain one."""
+    path = Path(name)
+    if path.is_dir() and path.suffix.lower() != ".zarr":
+        return any(each.suffix.lower() in _ENDINGS for each in path.iterdir())
+    if path.suffix.lower() in _ENDINGS:
+        return True
+    if path.exists() or not set("*?[") & set(name):
+        return False
+    try:
+        return any(Path(file).suffix.lower() in _ENDINGS for file, _ in files_of(name))
+    except FileNotFoundError:
+        return False
+
+
+def refuse_pictures(name: str) -> None:
+    """Raise where `fit` is given photographs, which have a command for them."""
+    if are_pictures(name):
+        raise ValueError(
+            f"{name}: photographs are counted in by `sk-ednn count fit {name} TABLE`, where the "
+            "table has a number for each file."
+        )

@@ -1,0 +1,113 @@
+"""Errors that structures had when they were last seen, and the weights that follow."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from sklearn.base import clone
+
+from ...networks._atomic import VOIGT
+
+_KINDS = ("energy", "force", "stress")
+
+
+class LastErrors:
+    """Last errors of all training structures, which set the weights of `Targets`.
+
+    Parameters
+    ----------
+    weighting : LossWeights
+    targets : Targets
+        Their ``weight`` is changed by `reweight`.
+    n_structures : int
+
+    Attributes
+    ----------
+    squares : Tensor of shape (n_structures, 3), float64
+        Last squared errors of energy per atom, mean squared errors of forces and mean squared
+        virials per atom; NaN where a structure has no such label or was not seen yet.
+    exponent : float
+        That of the last weights; 0 before the first.
+    """
+
+    def __init__(self, weighting, targets, n_structures):
+        self.weighting, self.targets = clone(weighting), targets
+        device = targets.energies.device
+        self.squares = torch.full((n_structures, len(_KINDS)), torch.nan, dtype=torch.float64)
+        self.squares = self.squares.to(device)
+        self.base = targets.weight
+        if self.base is None:
+            self.base = torch.ones(n_structures, dtype=torch.float64, device=device)
+        self.exponent = 0.0
+
+    @torch.no_grad()
+    def note(self, predicted, batch, structures):
+        """Record the errors of a batch.
+
+        Parameters
+        ----------
+        predicted : EnergyForcesStress
+        batch : AtomicBatch
+            Of whole structures.
+        structures : Tensor of shape (n_structures,)
+            Rows of the batch's structures among the targets.
+        """
+        targets, size = self.targets, batch.sizes.double()
+        energy = (predicted.energies.double() - targets.energies[structures]) / size
+        out = [energy.square()]
+        if predicted.forces is None:
+            out.append(torch.full_like(energy, torch.nan))
+        else:
+            force = predicted.forces.double() - targets.forces[batch.atoms].double()
+            known = ~force.isnan()
+            squares = torch.where(known, force, 0.0).square().sum(1)
+            zeros = torch.zeros_like(energy)
+            total = zeros.index_add(0, batch.owners, squares)
+            count = zeros.index_add(0, batch.owners, known.sum(1).double())
+            out.append(total / count)  # NaN without a force
+        if predicted.virial is None:
+            out.append(torch.full_like(energy, torch.nan))
+        else:
+            true = targets.stress[structures] * batch.volumes[:, None]
+            error = predicted.virial[:, *VOIGT].double() - true
+            out.append(error.square().nanmean(1) / size.square())
+        self.squares[structures] = torch.stack(out, 1)
+
+    def reweight(self):
+        """Set the weights of the targets, once structures have been seen."""
+        errors = relative_errors(self.squares.cpu().numpy())
+        if np.isnan(errors).all():
+            return
+        weights = self.weighting(errors)
+        self.exponent = float(self.weighting.exponent_)
+        self.targets.weight = self.base * torch.as_tensor(weights, device=self.base.device)
+
+
+def relative_errors(squares) -> np.ndarray:
+    """Return the root of the mean of squared errors, each kind in units of its median.
+
+    Parameters
+    ----------
+    squares : ndarray of shape (n_structures, n_kinds)
+        NaN where not known.
+
+    Returns
+    -------
+    ndarray of shape (n_structures,)
+        NaN where nothing is known.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sk_ednn.solvers._potential._last_errors import relative_errors
+    >>> relative_errors(np.array([[1.0, np.nan], [1.0, 4.0], [9.0, 4.0], [np.nan, np.nan]]))
+    array([1.        , 1.        , 2.23606798,        nan])
+    """
+    total, count = np.zeros(len(squares)), np.zeros(len(squares))
+    for column in squares.T:
+        known = np.isfinite(column)
+        median = np.median(column[known]) if known.any() else 0.0
+        if median > 0:
+            total[known] += column[known] / median
+            count[known] += 1
+    return np.sqrt(np.divide(total, count, out=np.full(len(count), np.nan), where=count > 0))
