@@ -19,7 +19,6 @@ from ._selection import Candidate, Thresholds, select
 from ._store import SearchStore
 from ._surrogate import CommitteeSurrogate, Evaluation
 from ._tersoff import tersoff_silicon
-from ._weights import LossWeights
 
 __all__ = [
     "AbstractLabeller",

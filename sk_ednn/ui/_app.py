@@ -39,11 +39,11 @@ def build(site: Site, *, token, hosts, max_bytes=None) -> Any:
         from fastapi import FastAPI
         from nicegui import ui
 
-    from . import pages
+    from . import _pages
 
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
     _add_files(app, site)
-    pages.register(site)
+    _pages.register(site)
     ui.run_with(
         app,
         title="sk-ednn",
