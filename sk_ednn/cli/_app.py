@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from . import _config, _count_app, _search
+from . import _config, _count_app, _runs_app, _search
 from ._errors import one_line_errors
 from ._models import TILE_MODELS
 from ._potentials import POTENTIALS
@@ -26,6 +26,7 @@ app = typer.Typer(
 )
 app.add_typer(_count_app.app)
 app.add_typer(_search.app, name="search")
+app.add_typer(_runs_app.app)
 
 Fields = Annotated[
     str,

@@ -26,10 +26,10 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instea
 
 _NEEDED = ("composition", "store", "labeller")
 _OF_SEARCH = (
-    "kind", "volume", "n_initial", "retrain_every", "candidates_per_label", "pool_size",
-    "max_doubt",
-    "max_steps", "patience", "random_state",
+    "kind", "volume", "substrate", "thickness", "n_initial", "retrain_every",
+    "candidates_per_label", "pool_size", "max_doubt", "max_steps", "patience", "random_state",
 )  # fmt: skip
+_OF_PAGE = ("report",)
 _OF_RUN = ("n_labels", "n_workers", "target", "max_seconds")
 _OF_COMMAND = (
     "command", "input", "output", "template", "input_format", "output_format", "converged",
@@ -55,9 +55,12 @@ def run_search(
             given["n_labels"] = n_labels
         if "n_labels" not in given:
             raise ValueError(f"Expected n_labels, in {settings} or as --n-labels.")
+        page = known.pop("report", None)
         search = _search_of(known, settings)
         begun = _store_path(known, settings).exists()
         found = (search.resume if begun else search.run)(given.pop("n_labels"), **given)
+        if page is not None:
+            _write_page(_store_path(known, settings), settings.parent / page)
         _show(found, as_json, asked)
 
 
@@ -70,6 +73,13 @@ def _show(found, as_json, asked) -> None:
         return
     lowest = "no label succeeded" if energy is None else f"lowest {energy:.4f} eV per atom"
     typer.echo(f"{lowest}; {found.n_labels} labels; ended by: {found.reason}")
+
+
+def _write_page(store_path, output) -> None:
+    from ..search import SearchStore, search_report
+
+    with SearchStore(store_path) as store:
+        search_report(store).save(output)
 
 
 def _obey(settings, command) -> None:
@@ -140,6 +150,21 @@ def export(
     typer.echo(f"{n} structures in {output}")
 
 
+@app.command()
+def report(
+    settings: Settings,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Page to write.")] = Path(
+        "search.html"
+    ),
+):
+    """Write a page on a search, which may be running: energies, hull, structures, timings."""
+    with one_line_errors(), _opened(settings) as store:
+        from ..search import search_report
+
+        search_report(store).save(output)
+    typer.echo(f"wrote {output}")
+
+
 # --- the file of settings -----------------------------------------------------------------------
 
 
@@ -152,7 +177,7 @@ def _read(path) -> dict:
         raise ValueError(f"{path} is no YAML: {' '.join(str(error).split())}") from error
     if not isinstance(known, dict):
         raise ValueError(f"Expected names and values in {path}.")
-    _check_names(known, (*_NEEDED, *_OF_SEARCH, *_OF_RUN), path)
+    _check_names(known, (*_NEEDED, *_OF_SEARCH, *_OF_RUN, *_OF_PAGE), path)
     missing = [name for name in _NEEDED if name not in known]
     if missing:
         raise ValueError(f"{path} lacks {', '.join(missing)}.")
@@ -194,6 +219,10 @@ def _search_of(known, settings):
             raise ValueError("labeller needs a calculator, or command, input and output.")
         method = CommandLabeller(*parts, **labeller)
     guarded = GuardedLabeller(method, time_limit=time_limit)
+    if "substrate" in known:
+        from ..structures import read_structures
+
+        known = {**known, "substrate": read_structures(settings.parent / known["substrate"])[-1]}
     return StructureSearch(
         known["composition"],
         guarded,

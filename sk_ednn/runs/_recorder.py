@@ -134,7 +134,7 @@ class Recorder:
         name : str
             Such as "model.ednn"; without folders.
         """
-        if Path(name).name != name or name.startswith("."):
+        if not name or Path(name).name != name or name.startswith("."):
             raise ValueError(f"Expected the name of a file without folders, got {name!r}.")
         return self.folder / name
 

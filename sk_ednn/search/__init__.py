@@ -3,6 +3,7 @@
 from .._utils.optional import later
 from ._active import ActiveLearning
 from ._fingerprint import Fingerprint
+from ._hull import ConvexHull
 from ._label import Label, Sanity
 from ._labellers import (
     AbstractLabeller,
@@ -11,10 +12,11 @@ from ._labellers import (
     FunctionLabeller,
     GuardedLabeller,
 )
+from ._linear import LinearCommittee
 from ._operators import OperatorRecord
 from ._pool import StructurePool
 from ._relax import relax
-from ._search import SearchResult, StructureSearch
+from ._search import HullPoint, SearchResult, StructureSearch
 from ._selection import Candidate, Thresholds, select
 from ._store import SearchStore
 from ._surrogate import CommitteeSurrogate, Evaluation
@@ -27,11 +29,14 @@ __all__ = [
     "Candidate",
     "CommandLabeller",
     "CommitteeSurrogate",
+    "ConvexHull",
     "Evaluation",
     "Fingerprint",
     "FunctionLabeller",
     "GuardedLabeller",
+    "HullPoint",
     "Label",
+    "LinearCommittee",
     "OperatorRecord",
     "Sanity",
     "SearchResult",
@@ -41,8 +46,9 @@ __all__ = [
     "Thresholds",
     "export",
     "relax",
+    "search_report",
     "select",
     "tersoff_silicon",
 ]
 
-__getattr__ = later(__name__, {"export": "._ase"}, extra="search")
+__getattr__ = later(__name__, {"export": "._ase", "search_report": "._report"}, extra="search")

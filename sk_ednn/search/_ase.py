@@ -14,9 +14,9 @@ with needing("Structure search"):
     import ase.db
     import ase.io
     from ase import Atoms
-    from ase.calculators.calculator import Calculator
     from ase.calculators.singlepoint import SinglePointCalculator
-    from ase.filters import FrechetCellFilter
+    from ase.constraints import FixAtoms
+    from ase.filters import UnitCellFilter
     from ase.optimize import BFGS
 
 
@@ -38,7 +38,8 @@ def to_atoms(structure, label=None):
 def label_of(atoms) -> Label:
     """Return what the calculator of some atoms says: energy, forces, stress if it has one."""
     stress = None
-    if np.all(atoms.pbc):
+    # Of a sheet, too: its stress times the volume of the cell does not depend on the vacuum.
+    if np.any(atoms.pbc) and atoms.cell.rank == 3:
         try:
             stress = atoms.get_stress(voigt=False)
         except NotImplementedError:
@@ -89,34 +90,48 @@ def export(store, path, state="labelled") -> int:
     return len(rows)
 
 
-class _Evaluated(Calculator):
-    """What a surrogate says, in the terms of ASE's optimisers."""
+class _Evaluated:
+    """What a surrogate says, in the terms of ASE's optimisers.
 
-    implemented_properties = ["energy", "forces", "stress"]
+    No `Calculator`: the comparisons of atoms there cost more than small structures themselves.
+    """
 
     def __init__(self, evaluate):
-        super().__init__()
         self._evaluate = evaluate
-        self.last = None
+        self._key = self.last = None
 
-    def calculate(self, atoms=None, properties=None, system_changes=None):
-        super().calculate(atoms, properties, system_changes)
-        structure = Structure(
-            atoms.numbers.copy(), atoms.positions.copy(), np.array(atoms.cell), atoms.pbc.copy()
-        )
-        found = self._evaluate(structure)
-        self.last = structure, found
-        self.results = {"energy": found.energy, "forces": found.forces}
-        volume = abs(np.linalg.det(structure.cell))
-        if volume > 0:
-            self.results["stress"] = (found.strain / volume)[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]]
+    def get_potential_energy(self, atoms=None, force_consistent=False):
+        return self._of(atoms).energy
+
+    def get_forces(self, atoms):
+        return self._of(atoms).forces
+
+    def get_stress(self, atoms):
+        found = self._of(atoms)
+        return (found.strain / atoms.get_volume())[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]]
+
+    def _of(self, atoms):
+        key = atoms.positions.tobytes(), atoms.cell.array.tobytes()
+        if key != self._key:
+            structure = Structure(
+                atoms.numbers.copy(), atoms.positions.copy(), np.array(atoms.cell), atoms.pbc.copy()
+            )
+            self.last = structure, self._evaluate(structure)
+            self._key = key
+        return self.last[1]
 
 
-def bfgs_steps(structure, evaluate, variable_cell, max_force, max_steps, pressure):
+def bfgs_steps(structure, evaluate, variable_cell, max_force, max_steps, pressure, n_fixed):
     """Yield (structure, evaluation, converged) for each step of BFGS, the first one included."""
     atoms = to_atoms(structure)
+    atoms.set_constraint(FixAtoms(range(n_fixed)) if n_fixed else None)
+    x, y, z = atoms.pbc.tolist()
     atoms.calc = _Evaluated(evaluate)
-    target = FrechetCellFilter(atoms, scalar_pressure=pressure) if variable_cell else atoms
+    target = atoms
+    if variable_cell:
+        # FrechetCellFilter needs 9 ms a step for logarithms of matrices: more than a surrogate.
+        mask = [x, y, z, y and z, x and z, x and y]
+        target = UnitCellFilter(atoms, mask=mask, scalar_pressure=pressure)
     with BFGS(target, logfile=None, maxstep=0.2) as optimizer:
         for converged in optimizer.irun(fmax=max_force, steps=max_steps):
             yield (*atoms.calc.last, bool(converged))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 
 from .._utils.optional import needing
@@ -18,9 +20,15 @@ with needing("Structure search"):
 
 # Share of a cell that spheres of the covalent radii fill, between diamond's and that of metals.
 _FILLING = 0.5
+# Area of an atom of a sheet, in squares of its bond; graphene has 1.3.
+_AREA = 1.3
 # Vacuum on each side of a cluster's box, Å; nothing depends on it.
 _VACUUM = 5.0
 _MOST_TRIES = 200
+# Above the substrate's highest atom where random layers begin, Å.
+_ABOVE = 1.0
+
+KINDS = ("crystal", "cluster", "sheet", "surface")
 
 
 class Operators:
@@ -29,13 +37,18 @@ class Operators:
     Parameters
     ----------
     numbers : sequence of int
-        Atomic numbers.
-    kind : {"crystal", "cluster"}
-        Repeating along all axes in a cell that varies, or free.
+        Atomic numbers, those of a substrate not included.
+    kind : {"crystal", "cluster", "sheet", "surface"}
+        Repeating along all axes in a cell that varies; free; repeating along the first two axes in
+        a cell that varies; or on a fixed substrate.
     volume : float, default=None, in Å³ per atom
-        Of random cells, within 30 %; None for that of the covalent radii.
+        Of random structures, within 30 %; None for that of the covalent radii.
     closeness : float, default=0.7
         No two atoms are closer than this share of the sum of their covalent radii.
+    substrate : Structure, default=None
+        For surfaces; with vacuum along its third axis. Its atoms come first in each structure.
+    thickness : float, default=3.0, in Å
+        Of random sheets, and of random layers on a substrate.
 
     Attributes
     ----------
@@ -43,17 +56,27 @@ class Operators:
         What `make` makes of parents.
     """
 
-    def __init__(self, numbers, kind, *, volume=None, closeness=0.7):
+    def __init__(self, numbers, kind, *, volume=None, closeness=0.7, substrate=None, thickness=3.0):
         self.numbers = np.sort(np.asarray(numbers, dtype=int))
         self.kind = kind
+        if kind not in KINDS:
+            raise ValueError(f"Expected a kind of {', '.join(KINDS)}, got {kind!r}.")
+        if (substrate is None) is (kind == "surface"):
+            raise ValueError('Expected a substrate for kind="surface", and for no other.')
+        self.substrate = None if substrate is None else to_atoms(substrate)
+        self.thickness = thickness
         species = np.unique(self.numbers).tolist()
-        self._closest = closest_distances_generator(species, closeness)
+        below = [] if substrate is None else np.unique(substrate.numbers).tolist()
+        self._closest = closest_distances_generator(sorted({*species, *below}), closeness)
         if volume is None:
-            spheres = 4.0 / 3.0 * np.pi * covalent_radii[self.numbers] ** 3
-            volume = float(spheres.mean()) / _FILLING
+            radii = covalent_radii[self.numbers]
+            if kind == "sheet":
+                volume = _AREA * float(np.mean((2.0 * radii) ** 2)) * thickness
+            else:
+                volume = float(np.mean(4.0 / 3.0 * np.pi * radii**3)) / _FILLING
         self.volume = volume
         self.names = ("again", "cut_and_splice", "rattle")
-        if kind == "crystal":
+        if self.n_cell_vectors:
             self.names += ("strain",)
         if len(species) > 1:
             self.names += ("permutation",)
@@ -61,11 +84,17 @@ class Operators:
     @property
     def n_cell_vectors(self) -> int:
         """Number of lattice vectors that vary."""
-        return 3 if self.kind == "crystal" else 0
+        return {"crystal": 3, "sheet": 2}.get(self.kind, 0)
+
+    @property
+    def n_fixed(self) -> int:
+        """Number of atoms, the first ones, that do not move."""
+        return 0 if self.substrate is None else len(self.substrate)
 
     def shortest(self, closeness) -> float:
         """Return the least sum of two covalent radii times a factor, in Å."""
-        return 2.0 * closeness * float(covalent_radii[self.numbers].min())
+        fixed = [] if self.substrate is None else self.substrate.numbers
+        return 2.0 * closeness * float(covalent_radii[[*self.numbers, *fixed]].min())
 
     def n_parents(self, name) -> int:
         """Return the number of structures that an operator makes one of."""
@@ -77,7 +106,8 @@ class Operators:
         Parameters
         ----------
         name : str
-            "start" for a random one, or one of `names`; "again" returns the parent.
+            "start" for a random one, "transmute" for one of a parent of another composition with
+            as many atoms, or one of `names`; "again" returns the parent.
         parents : sequence of Structure
         rng : RandomState
 
@@ -90,40 +120,59 @@ class Operators:
             return self._start(rng)
         atoms = [self._boxed(to_atoms(parent)) for parent in parents]
         if name == "again":
-            return _structure(atoms[0])
+            return self._structure(atoms[0])
+        if name == "transmute":
+            return self._transmuted(atoms[0], rng)
         if name == "cut_and_splice":
             child = self._pairing(rng).cross(*atoms)
         else:
             child = self._mutation(name, rng).mutate(atoms[0])
-        return None if child is None else _structure(child)
+        return None if child is None else self._structure(child)
 
     def _start(self, rng):
         n = len(self.numbers)
         volume = n * self.volume * rng.uniform(0.7, 1.3)
         blocks = [(int(z), int(np.sum(self.numbers == z))) for z in np.unique(self.numbers)]
         edge = volume ** (1 / 3)
+        settings = {"test_too_far": False, "rng": rng}
         if self.kind == "crystal":
-            generator = StartGenerator(
-                Atoms(cell=np.eye(3), pbc=True), blocks, self._closest, 3, box_volume=volume,
-                cellbounds=self._bounds(edge), test_too_far=False, rng=rng,
+            settings.update(
+                number_of_variable_cell_vectors=3, box_volume=volume, cellbounds=self._bounds(edge)
+            )
+        elif self.kind == "cluster":
+            corner = np.full(3, (self._box - edge) / 2)
+            settings["box_to_place_in"] = [corner, edge * np.eye(3)]
+        elif self.kind == "sheet":
+            # The area follows from the volume and the thickness.
+            settings.update(
+                number_of_variable_cell_vectors=2, box_volume=volume,
+                cellbounds=self._bounds((volume / self.thickness) ** 0.5),
+                box_to_place_in=[[0, 0, _VACUUM], np.diag([1.0, 1.0, self.thickness])],
             )  # fmt: skip
         else:
-            corner = np.full(3, (self._box - edge) / 2)
-            generator = StartGenerator(
-                Atoms(cell=self._box * np.eye(3), pbc=False), blocks, self._closest,
-                box_to_place_in=[corner, edge * np.eye(3)], test_too_far=False, rng=rng,
-            )  # fmt: skip
+            top = self.substrate.positions[:, 2].max()
+            cell = self.substrate.cell
+            layer = np.array([cell[0], cell[1], [0.0, 0.0, self.thickness]])
+            settings["box_to_place_in"] = [[0.0, 0.0, top + _ABOVE], layer]
+        generator = StartGenerator(self._empty(), blocks, self._closest, **settings)
         atoms = generator.get_new_candidate(maxiter=_MOST_TRIES)
-        return None if atoms is None else _structure(atoms)
+        return None if atoms is None else self._structure(atoms)
+
+    def _empty(self):
+        """Return what all structures have in common: cell vectors that do not vary, a substrate."""
+        if self.kind == "crystal":
+            return Atoms(cell=np.eye(3), pbc=True)
+        if self.kind == "cluster":
+            return Atoms(cell=self._box * np.eye(3), pbc=False)
+        if self.kind == "sheet":
+            return Atoms(cell=[1.0, 1.0, self.thickness + 2 * _VACUUM], pbc=[True, True, False])
+        return self.substrate.copy()
 
     def _pairing(self, rng):
-        n = len(self.numbers)
-        slab = Atoms(cell=np.eye(3), pbc=self.kind == "crystal")
-        if self.kind == "cluster":
-            slab.cell[:] = self._box * np.eye(3)
         return CutAndSplicePairing(
-            slab, n, self._closest, self.n_cell_vectors, cellbounds=self._bounds(), rng=rng
-        )
+            self._empty(), len(self.numbers), self._closest, self.n_cell_vectors,
+            cellbounds=self._bounds(), rng=rng,
+        )  # fmt: skip
 
     def _mutation(self, name, rng):
         n = len(self.numbers)
@@ -131,7 +180,28 @@ class Operators:
             return RattleMutation(self._closest, n, rng=rng)
         if name == "permutation":
             return PermutationMutation(n, blmin=self._closest, rng=rng)
-        return StrainMutation(self._closest, cellbounds=self._bounds(), rng=rng)
+        return StrainMutation(
+            self._closest, cellbounds=self._bounds(), rng=rng,
+            number_of_variable_cell_vectors=self.n_cell_vectors,
+        )  # fmt: skip
+
+    def _transmuted(self, atoms, rng):
+        """Give atoms other elements, no more of them than needed; scale the cell to the volume."""
+        moving = atoms.numbers[self.n_fixed :].copy()
+        if len(moving) != len(self.numbers):
+            return None
+        wanted = Counter(self.numbers.tolist()) - Counter(moving.tolist())
+        surplus = Counter(moving.tolist()) - Counter(self.numbers.tolist())
+        places = []
+        for number, count in sorted(surplus.items()):
+            places += rng.choice(np.flatnonzero(moving == number), count, replace=False).tolist()
+        moving[places] = rng.permutation(sorted(wanted.elements()))
+        atoms.numbers[self.n_fixed :] = moving
+        if self.kind == "crystal":
+            factor = (len(atoms) * self.volume / atoms.get_volume()) ** (1 / 3)
+            # Half of the way, in the logarithm: the parent may know better.
+            atoms.set_cell(atoms.cell * factor**0.5, scale_atoms=True)
+        return self._structure(atoms)
 
     @property
     def _box(self) -> float:
@@ -142,15 +212,49 @@ class Operators:
         if self.kind == "cluster":
             atoms.cell[:] = self._box * np.eye(3)
             atoms.center()
+        elif self.kind == "sheet":
+            # Sheets drift; all of them are in the middle of the same vacuum.
+            atoms.cell[2] = [0.0, 0.0, self.thickness + 2 * _VACUUM]
+            atoms.center(axis=2)
         return atoms
 
     def _bounds(self, edge=None):
-        edge = (len(self.numbers) * self.volume) ** (1 / 3) if edge is None else edge
+        if edge is None:
+            volume = len(self.numbers) * self.volume
+            is_sheet = self.kind == "sheet"
+            edge = (volume / self.thickness) ** 0.5 if is_sheet else volume ** (1 / 3)
         lengths = [0.4 * edge, 2.5 * edge]
         angles = [35, 145]
+        if self.kind == "sheet":
+            return CellBounds(
+                {"phi": angles, "chi": angles, "psi": angles, "a": lengths, "b": lengths}
+            )
         return CellBounds(
             {"phi": angles, "chi": angles, "psi": angles, "a": lengths, "b": lengths, "c": lengths}
         )
+
+    def _structure(self, atoms) -> Structure:
+        # By number, so that all structures of a composition list their atoms alike.
+        first = np.arange(self.n_fixed)
+        order = self.n_fixed + np.argsort(atoms.numbers[self.n_fixed :], kind="stable")
+        order = np.concatenate([first, order])
+        if self.n_fixed:
+            # Operators move atoms of the substrate to other periods.
+            atoms.positions[: self.n_fixed] = self.substrate.positions
+        return Structure(
+            atoms.numbers[order].astype(np.int64), atoms.positions[order].copy(),
+            np.array(atoms.cell), atoms.pbc.copy(),
+        )  # fmt: skip
+
+
+def compositions_of(composition) -> list[np.ndarray]:
+    """Return the atomic numbers of each composition: of one, or of a list of them."""
+    several = composition if isinstance(composition, (list, tuple)) else [composition]
+    found = [numbers_of(one) for one in several]
+    keys = {tuple(numbers.tolist()) for numbers in found}
+    if not found or len(keys) < len(found) or () in keys:
+        raise ValueError(f"Expected different compositions with atoms, got {composition!r}.")
+    return found
 
 
 def numbers_of(composition) -> np.ndarray:
@@ -159,12 +263,3 @@ def numbers_of(composition) -> np.ndarray:
         return np.sort(Atoms(composition).numbers)
     symbols = [symbol for symbol, count in composition.items() for _ in range(count)]
     return np.sort(Atoms(symbols).numbers)
-
-
-def _structure(atoms) -> Structure:
-    # By number, so that all structures of a composition list their atoms alike.
-    order = np.argsort(atoms.numbers, kind="stable")
-    return Structure(
-        atoms.numbers[order].astype(np.int64), atoms.positions[order].copy(),
-        np.array(atoms.cell), atoms.pbc.copy(),
-    )  # fmt: skip

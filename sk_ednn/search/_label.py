@@ -81,15 +81,22 @@ class Sanity:
     volume_range: tuple = (1.0, 1000.0)
     max_force: float = 100.0
 
-    def fault_of_structure(self, structure) -> str | None:
-        """Return what makes a structure not worth a label, in a sentence; None for a sound one."""
+    def fault_of_structure(self, structure, shortest=None) -> str | None:
+        """Return what makes a structure not worth a label, in a sentence; None for a sound one.
+
+        Parameters
+        ----------
+        structure : Structure
+        shortest : float, default=None, in Å
+            Distance of the two closest atoms, where it is known.
+        """
         if not np.isfinite(structure.positions).all() or not np.isfinite(structure.cell).all():
             return "positions or cell are not finite"
         volume = volume_per_atom(structure)
         if volume < self.volume_range[0] or volume > self.volume_range[1]:
             return f"{volume:.3g} Å³ per atom, outside of {self.volume_range}"
         try:
-            distance = shortest_distance(structure)
+            distance = shortest_distance(structure) if shortest is None else shortest
         except ValueError as error:
             return str(error)
         if distance < self.min_distance:

@@ -41,6 +41,9 @@ class OperatorRecord:
         free = 1.0 - self.floor * len(rates)
         return self.floor + free * rates / rates.sum()
 
-    def draw(self, rng) -> str:
-        """Return the name of an operator."""
-        return list(self.tried)[rng.choice(len(self.tried), p=self.chances())]
+    def draw(self, rng, among=None) -> str:
+        """Return the name of an operator, of all or of some."""
+        names, chances = list(self.tried), self.chances()
+        if among is not None:
+            chances = np.where([name in among for name in names], chances, 0.0)
+        return names[rng.choice(len(names), p=chances / chances.sum())]

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import pickle
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from contextlib import contextmanager
+import time
+from collections.abc import Mapping
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack, contextmanager
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from ._relax import relax
+
+KINDS = ("relax", "label", "train")
 
 
 class InTurn(Executor):
@@ -25,35 +29,89 @@ class InTurn(Executor):
         return future
 
 
-@contextmanager
-def executors(client, n_workers):
-    """Yield an executor for each kind of task: "relax", "label" and "train".
+class Pools:
+    """Executors of the three kinds of tasks, and how many tasks of each run at the same time.
 
     Parameters
     ----------
-    client : distributed.Client, concurrent.futures.Executor or None
-        None for threads of this process, or for none of them with one worker.
-    n_workers : int
+    executors : dict of str to concurrent.futures.Executor
+        For "relax", "label" and "train".
+    sizes : dict of str to int
     """
-    kinds = ("relax", "label", "train")
+
+    def __init__(self, executors, sizes):
+        self.executors = executors
+        self.sizes = sizes
+
+    def submit(self, kind, function, *args) -> Future:
+        """Run a task; the result is what the function returns, and the seconds that it took."""
+        return self.executors[kind].submit(timed, function, *args)
+
+    def wait(self, futures, timeout) -> set:
+        """Wait until a task is done, or for some seconds; return those that are done."""
+        return wait(futures, timeout=timeout, return_when=FIRST_COMPLETED).done
+
+    def now(self) -> float:
+        """Return a time in s."""
+        return time.monotonic()
+
+
+@contextmanager
+def pools_of(client, n_workers):
+    """Yield the `Pools` of a client.
+
+    Parameters
+    ----------
+    client : distributed.Client, concurrent.futures.Executor, dict of either, Pools or None
+        A dict has one for each kind of task. None for threads of this process, or for none of them
+        with one worker.
+    n_workers : int or dict of str to int
+    """
+    if isinstance(client, Pools):
+        yield client
+        return
+    sizes = sizes_of(n_workers)
     if client is None and n_workers == 1:
-        yield dict.fromkeys(kinds, InTurn())
+        yield Pools(dict.fromkeys(KINDS, InTurn()), sizes)
     elif client is None:
-        pools = {
-            kind: ThreadPoolExecutor(1 if kind == "train" else n_workers, f"sk-ednn-{kind}")
-            for kind in kinds
-        }
-        try:
-            yield pools
-        finally:
-            for pool in pools.values():
-                pool.shutdown(wait=True, cancel_futures=True)
-    elif hasattr(client, "get_executor"):
-        # A lost worker costs the task once more; a label that kills workers fails after that.
-        executor = client.get_executor(pure=False, retries=1)
-        yield dict.fromkeys(kinds, executor)
+        with ExitStack() as stack:
+            threads = {kind: ThreadPoolExecutor(n, f"sk-ednn-{kind}") for kind, n in sizes.items()}
+            for pool in threads.values():
+                stack.callback(pool.shutdown, wait=True, cancel_futures=True)
+            yield Pools(threads, sizes)
     else:
-        yield dict.fromkeys(kinds, client)
+        if not isinstance(client, Mapping):
+            client = dict.fromkeys(KINDS, client)
+        missing = sorted(set(KINDS) - set(client))
+        if missing:
+            raise ValueError(f"client lacks an entry for {', '.join(missing)}.")
+        yield Pools({kind: _executor(client[kind]) for kind in KINDS}, sizes)
+
+
+def sizes_of(n_workers) -> dict:
+    """Return the number of tasks of each kind that run at the same time."""
+    if not isinstance(n_workers, Mapping):
+        n_workers = {"relax": n_workers, "label": n_workers}
+    unknown = sorted(set(n_workers) - set(KINDS))
+    if unknown:
+        raise ValueError(f"Unknown in n_workers: {', '.join(unknown)}. Known: {', '.join(KINDS)}.")
+    # Two trainings at the same time would race for the same labels.
+    sizes = {"relax": 1, "label": 1, **n_workers, "train": 1}
+    if min(sizes.values()) < 1:
+        raise ValueError(f"Expected at least one worker of each kind, got {n_workers}.")
+    return sizes
+
+
+def _executor(client):
+    # A lost worker costs the task once more; a label that kills workers fails after that.
+    return client.get_executor(pure=False, retries=1) if hasattr(client, "get_executor") else client
+
+
+def timed(function, *args):
+    """Return what a function returns, and the seconds that it took."""
+    start = time.perf_counter()
+    result = function(*args)
+    return result, time.perf_counter() - start
 
 
 def label_task(guarded, structure):

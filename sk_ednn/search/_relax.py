@@ -31,7 +31,7 @@ class Relaxed:
 
 def relax(
     structure, evaluate, *, variable_cell=False, max_std=np.inf, sanity=None, max_force=0.05,
-    max_steps=100, pressure=0.0,
+    max_steps=100, pressure=0.0, n_fixed=0,
 ) -> Relaxed:  # fmt: skip
     """Relax atoms, and the cell on request, by BFGS.
 
@@ -41,6 +41,7 @@ def relax(
     evaluate : callable
         Of a structure; returns an `Evaluation`.
     variable_cell : bool, default=False
+        Along the axes that repeat: all six strains of a crystal, three of a sheet.
     max_std : float, default=inf, in eV per atom
         Where the committee disagrees by more, and by more than at the start, it ends.
     sanity : Sanity, default=None
@@ -48,6 +49,8 @@ def relax(
     max_force : float, default=0.05, in eV/Å
     max_steps : int, default=100
     pressure : float, default=0.0, in eV/Å³
+    n_fixed : int, default=0
+        The first atoms, which do not move: those of a substrate.
 
     Returns
     -------
@@ -57,10 +60,12 @@ def relax(
 
     sanity = Sanity() if sanity is None else sanity
     last, limit = None, max_std
-    steps = bfgs_steps(structure, evaluate, variable_cell, max_force, max_steps, pressure)
+    steps = bfgs_steps(structure, evaluate, variable_cell, max_force, max_steps, pressure, n_fixed)
     n_steps, reason = 0, "steps"
     for now, evaluation, converged in steps:
-        if not np.isfinite(evaluation.energy) or sanity.fault_of_structure(now) is not None:
+        if not np.isfinite(evaluation.energy) or (
+            sanity.fault_of_structure(now, evaluation.shortest) is not None
+        ):
             reason = "exploded"
             break
         std = evaluation.std / len(now.numbers)

@@ -4,26 +4,45 @@ from __future__ import annotations
 
 import pickle
 import time
-from concurrent.futures import FIRST_COMPLETED, wait
+from collections import Counter
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from sklearn.base import clone
 
 from ._fingerprint import Fingerprint
-from ._label import Sanity
+from ._hull import ConvexHull
+from ._label import Sanity, as_structure
 from ._labellers import GuardedLabeller
+from ._linear import LinearCommittee
 from ._operators import OperatorRecord
 from ._pool import Member, StructurePool
-from ._pools import executors, label_task, relax_task, train_task
+from ._pools import label_task, pools_of, relax_task, train_task
 from ._selection import Candidate, Thresholds, is_known, select
 from ._store import SearchStore
-from ._surrogate import CommitteeSurrogate
 
 # s between two looks at the commands while tasks run.
 _LOOK = 0.5
 # A label that a lost worker took with it is asked for so many times.
 _MOST_ATTEMPTS = 2
+
+
+@dataclass(frozen=True)
+class HullPoint:
+    """The best structure of a composition that no mixture of others beats.
+
+    Attributes
+    ----------
+    composition : dict of int to int
+        Number of atoms of each atomic number.
+    structure : Structure
+    energy : float, in eV per atom
+    """
+
+    composition: dict
+    structure: object
+    energy: float
 
 
 @dataclass(frozen=True)
@@ -41,6 +60,8 @@ class SearchResult:
     energies : ndarray of shape (n_labelled,)
         In eV per atom, in the order in which structures were chosen.
     reason : {"labels", "target", "time", "stopped", "exhausted"}
+    hull : list of HullPoint
+        The convex hull of energies over compositions; one point where there is one composition.
     """
 
     structure: object
@@ -48,6 +69,7 @@ class SearchResult:
     n_labels: int
     energies: np.ndarray
     reason: str
+    hull: list
 
 
 class StructureSearch:
@@ -61,18 +83,24 @@ class StructureSearch:
 
     Parameters
     ----------
-    composition : str or dict
-        Such as ``"Si8"`` or ``{"Ti": 2, "O": 4}``: the atoms of a cell or cluster.
+    composition : str, dict or list of either
+        Such as ``"Si8"`` or ``{"Ti": 2, "O": 4}``: the atoms of a cell or cluster, those of a
+        substrate not included. With a list the convex hull over its compositions is searched for.
     labeller : AbstractLabeller or GuardedLabeller
         The reference method; one that is not guarded becomes so, with `sanity`.
-    surrogate : CommitteeSurrogate, default=None
-        None for ``CommitteeSurrogate()``.
+    surrogate : LinearCommittee or CommitteeSurrogate, default=None
+        None for ``LinearCommittee()``.
     store : path-like
         File of the search, see `SearchStore`.
-    kind : {"crystal", "cluster"}, default="crystal"
-        With a cell that varies, repeating along all axes, or free.
+    kind : {"crystal", "cluster", "sheet", "surface"}, default="crystal"
+        Repeating along all axes, in a cell that varies; free; repeating along the first two axes,
+        which vary; or on a substrate.
     volume : float, default=None, in Å³ per atom
         Of random starts; None for a guess by covalent radii.
+    substrate : ase.Atoms or Structure, default=None
+        For surfaces: a slab whose atoms do not move, with vacuum along its third axis.
+    thickness : float, default=3.0, in Å
+        Of random sheets, and of random layers on a substrate.
     n_initial : int, default=20
         Random structures that are labelled first.
     retrain_every : int, default=10
@@ -116,8 +144,9 @@ class StructureSearch:
 
     def __init__(
         self, composition, labeller, surrogate=None, *, store, kind="crystal", volume=None,
-        n_initial=20, retrain_every=10, candidates_per_label=4, loss_weights=None, sanity=None,
-        pool_size=20, max_doubt=3.0, max_steps=100, patience=200, random_state=0,
+        substrate=None, thickness=3.0, n_initial=20, retrain_every=10, candidates_per_label=4,
+        loss_weights=None, sanity=None, pool_size=20, max_doubt=3.0, max_steps=100,
+        patience=200, random_state=0,
     ):  # fmt: skip
         self.composition = composition
         self.labeller = labeller
@@ -125,6 +154,8 @@ class StructureSearch:
         self.store = store
         self.kind = kind
         self.volume = volume
+        self.substrate = substrate
+        self.thickness = thickness
         self.n_initial = n_initial
         self.retrain_every = retrain_every
         self.candidates_per_label = candidates_per_label
@@ -143,11 +174,12 @@ class StructureSearch:
         ----------
         n_labels : int
             Calls of the labeller after which the search ends; failed ones count.
-        client : distributed.Client or concurrent.futures.Executor, default=None
-            Where tasks run. None for threads of this process.
-        n_workers : int, default=1
-            Labels, and relaxations, at the same time. 1 without a client: one task after the
-            other, so that a seed gives one search.
+        client : distributed.Client, concurrent.futures.Executor or dict of them, default=None
+            Where tasks run. A dict has one for each kind of task: "relax", "label" and "train".
+            None for threads of this process.
+        n_workers : int or dict, default=1
+            Labels, and relaxations, at the same time; ``{"relax": 2, "label": 16}`` for different
+            numbers. 1 without a client: one task after the other, so that a seed gives one search.
         target : float, default=None, in eV per atom
             Energy at which the search ends.
         max_seconds : float, default=None
@@ -196,36 +228,61 @@ class StructureSearch:
             return self._run(store, n_labels, client, n_workers, target, max_seconds)
 
     def _identity(self) -> dict:
-        from ._ase_ga import numbers_of
+        from ._ase_ga import KINDS, compositions_of
 
-        if self.kind not in ("crystal", "cluster"):
-            raise ValueError(f'Expected kind "crystal" or "cluster", got {self.kind!r}.')
-        return {"numbers": numbers_of(self.composition).tolist(), "kind": self.kind}
+        if self.kind not in KINDS:
+            raise ValueError(f"Expected a kind of {', '.join(KINDS)}, got {self.kind!r}.")
+        numbers = [one.tolist() for one in compositions_of(self.composition)]
+        identity = {"numbers": numbers[0] if len(numbers) == 1 else numbers, "kind": self.kind}
+        if self.substrate is not None:
+            identity["substrate"] = np.asarray(self.substrate.numbers).tolist()
+        return identity
 
     def _run(self, store, n_labels, client, n_workers, target, max_seconds):
-        with executors(client, n_workers) as pools:
-            driver = _Driver(self, store, pools, n_labels, n_workers, target, max_seconds)
+        with pools_of(client, n_workers) as pools:
+            driver = _Driver(self, store, pools, n_labels, target, max_seconds)
             return driver.run()
+
+
+@dataclass
+class _Group:
+    """What makes structures of one composition, and the best ones so far."""
+
+    operators: Any
+    pool: StructurePool
 
 
 class _Driver:
     """One run of a search: the state that follows from the store, and the tasks on their way."""
 
-    def __init__(self, search, store, pools, n_labels, n_workers, target, max_seconds):
-        from ._ase_ga import Operators, numbers_of
+    def __init__(self, search, store, pools, n_labels, target, max_seconds):
+        from ._ase_ga import Operators, compositions_of
 
         self.search, self.store, self.pools = search, store, pools
-        self.n_labels, self.n_workers, self.target = n_labels, n_workers, target
-        self.end = None if max_seconds is None else time.monotonic() + max_seconds
-        numbers = numbers_of(search.composition)
-        self.operators = Operators(numbers, search.kind, volume=search.volume)
-        self.sanity = search.sanity or Sanity(min_distance=self.operators.shortest(0.6))
+        self.n_labels, self.target = n_labels, target
+        self.end = None if max_seconds is None else pools.now() + max_seconds
+        substrate = None if search.substrate is None else as_structure(search.substrate)
+        self.groups = {}
+        for numbers in compositions_of(search.composition):
+            operators = Operators(
+                numbers, search.kind, volume=search.volume, substrate=substrate,
+                thickness=search.thickness,
+            )  # fmt: skip
+            pool = StructurePool(search.pool_size)
+            self.groups[tuple(operators.numbers.tolist())] = _Group(operators, pool)
+        self.n_fixed = 0 if substrate is None else len(substrate.numbers)
+        if target is not None and len(self.groups) > 1:
+            raise ValueError("A target needs one composition: hulls have no single energy.")
+        shortest = min(group.operators.shortest(0.6) for group in self.groups.values())
+        self.sanity = search.sanity or Sanity(min_distance=shortest)
         self.labeller = search.labeller
         if not isinstance(self.labeller, GuardedLabeller):
             self.labeller = GuardedLabeller(self.labeller, sanity=self.sanity)
-        self.fingerprint = Fingerprint(numbers)
-        self.record = OperatorRecord(self.operators.names)
-        self.pool = StructurePool(search.pool_size)
+        fixed = [] if substrate is None else substrate.numbers.tolist()
+        self.fingerprint = Fingerprint([*(z for key in self.groups for z in key), *fixed])
+        names = dict.fromkeys(n for g in self.groups.values() for n in g.operators.names)
+        self.record = OperatorRecord([*names, *(["transmute"] if len(self.groups) > 1 else [])])
+        self.hull = None
         self.rows, self.known, self.candidates = {}, [], []
         self.surrogate, self.pickled, self.limits = None, None, Thresholds(0.0, np.inf)
         self.model, self.learned, self.residuals = 0, 0, {}
@@ -244,13 +301,14 @@ class _Driver:
                     time.sleep(_LOOK)
                     continue
                 break
-            done, _ = wait(self.running, timeout=_LOOK, return_when=FIRST_COMPLETED)
+            done = self.pools.wait(self.running, _LOOK)
             # In the order in which they were started, where several are done.
             for future in [f for f in self.running if f in done]:
                 self._finish(future)
         self.reason = self.reason or "exhausted"
         self.store.add_event("end", self.reason)
-        best = self.pool.members[0] if self.pool.members else None
+        found = [group.pool.members[0] for group in self.groups.values() if group.pool.members]
+        best = min(found, key=lambda member: member.energy, default=None)
         labelled = [row for _, row in sorted(self.rows.items()) if row["label"] is not None]
         counts = self.store.counts()
         return SearchResult(
@@ -259,7 +317,39 @@ class _Driver:
             counts["labelled"] + counts["failed"],
             np.array([_per_atom(row) for row in labelled]),
             self.reason,
+            self._hull_points(found),
         )
+
+    def _hull_points(self, found) -> list:
+        if not found:
+            return []
+        numbers = [member.structure.numbers[self.n_fixed :] for member in found]
+        hull = ConvexHull([self._counts(one) for one in numbers], [m.energy for m in found])
+        return [
+            HullPoint(dict(Counter(numbers[k].tolist())), found[k].structure, found[k].energy)
+            for k in hull.vertices()
+        ]
+
+    def _counts(self, numbers) -> list:
+        elements = sorted({number for key in self.groups for number in key})
+        return [int(np.sum(np.asarray(numbers) == element)) for element in elements]
+
+    def _group(self, structure):
+        return self.groups[tuple(sorted(structure.numbers[self.n_fixed :].tolist()))]
+
+    def _reference(self, structure) -> float:
+        """Return the energy of the hull at a composition, per atom; 0 where there is only one."""
+        if len(self.groups) == 1:
+            return 0.0
+        if self.hull is None:
+            rows = self._sound()
+            if not rows:
+                return 0.0
+            counts = [self._counts(r["structure"].numbers[self.n_fixed :]) for r in rows]
+            self.hull = ConvexHull(counts, [_per_atom(row) for row in rows])
+        energy = self.hull.energy(self._counts(structure.numbers[self.n_fixed :]))
+        # Where nothing is known, whatever is found is welcome.
+        return energy if np.isfinite(energy) else max(_per_atom(row) for row in self._sound())
 
     # --- what follows from the store ----------------------------------------------------------
 
@@ -281,7 +371,8 @@ class _Driver:
 
     def _labelled(self, row):
         member = Member(row["id"], row["structure"], _per_atom(row), row["fingerprint"])
-        is_better = self.pool.add(member)
+        is_better = self._group(row["structure"]).pool.add(member)
+        self.hull = None
         self.record.add(row["origin"], is_better)
         if self.target is not None and member.energy <= self.target:
             self.reason = "target"
@@ -303,14 +394,14 @@ class _Driver:
             self.store.add_event("command", name)
 
     def _fill(self):
-        if self.end is not None and time.monotonic() > self.end:
+        if self.end is not None and self.pools.now() > self.end:
             self.reason = self.reason or "time"
         if self.fruitless >= self.search.patience:
             self.reason = self.reason or "exhausted"
         if self.reason is not None or self.paused:
             return
         self._train()
-        while self._busy("label") < self.n_workers and self._label():
+        while self._busy("label") < self.pools.sizes["label"] and self._label():
             pass
         done = self.n_asked >= self.n_labels
         if done and not self.waiting and not self._busy("label"):
@@ -318,15 +409,16 @@ class _Driver:
             return
         if self.surrogate is not None and not done:
             # No more than can be chosen from: labels may be slow.
-            most = 4 * self.search.candidates_per_label * self.n_workers
-            while self._busy("relax") < self.n_workers and len(self.candidates) < most:
+            most = 4 * self.search.candidates_per_label * self.pools.sizes["label"]
+            n_relax = self.pools.sizes["relax"]
+            while self._busy("relax") < n_relax and len(self.candidates) < most:
                 self._relax()
 
     def _busy(self, kind) -> int:
         return sum(each[0] == kind for each in self.running.values())
 
     def _submit(self, kind, task, about, function, *args):
-        self.running[self.pools[kind].submit(function, *args)] = kind, task, about
+        self.running[self.pools.submit(kind, function, *args)] = kind, task, about
 
     def _seed(self, task) -> int:
         sequence = np.random.SeedSequence([self.search.random_state, task])
@@ -356,6 +448,8 @@ class _Driver:
             return self._random()
         if self.surrogate is None or len(self.candidates) < self.search.candidates_per_label:
             return None
+        for candidate in self.candidates:
+            candidate.reference = self._reference(candidate.structure)
         chosen = select(self.candidates, 1, self.limits, self.known, start=self.n_chosen)
         if not chosen:
             self.candidates = []
@@ -379,16 +473,18 @@ class _Driver:
         return not on_their_way and len(self._sound()) < self._fewest()
 
     def _random(self):
+        n_starts = sum(row["origin"] == "start" for row in self.rows.values())
+        operators = list(self.groups.values())[n_starts % len(self.groups)].operators
         for _ in range(100):
             task = self.store.start_task("start")
-            structure = self.operators.make("start", [], np.random.RandomState(self._seed(task)))
+            structure = operators.make("start", [], np.random.RandomState(self._seed(task)))
             sound = structure is not None and self.sanity.fault_of_structure(structure) is None
             self.store.finish_task(task, "made" if sound else "none")
             if sound:
                 return self._add(structure, "start", ())
         raise ValueError(
             "No random structure keeps its atoms apart. Give a larger volume per atom than "
-            f"{self.operators.volume:.3g} Å³."
+            f"{operators.volume:.3g} Å³."
         )
 
     def _add(self, structure, origin, parents, **predicted) -> int:
@@ -401,19 +497,36 @@ class _Driver:
     def _relax(self):
         task = self.store.start_task("relax")
         rng = np.random.RandomState(self._seed(task))
-        name = self.record.draw(rng)
-        parents = [self.pool.draw(rng) for _ in range(self.operators.n_parents(name))]
+        group = list(self.groups.values())[rng.randint(len(self.groups))]
+        name, parents = self._parents(group, rng)
         settings = {
-            "variable_cell": self.search.kind == "crystal",
+            "variable_cell": group.operators.n_cell_vectors > 0,
+            "n_fixed": self.n_fixed,
             "max_std": self.search.max_doubt * self.limits.doubtful,
             "sanity": self.sanity,
             "max_steps": self.search.max_steps,
         }
         self._submit(
             "relax", task, (name, tuple(p.id for p in parents), self.model), relax_task,
-            self.pickled, self.operators, name, [p.structure for p in parents],
+            self.pickled, group.operators, name, [p.structure for p in parents],
             self._seed(task), settings,
         )  # fmt: skip
+
+    def _parents(self, group, rng):
+        """Draw an operator and its parents; a random structure where there are none."""
+        others = [
+            other for key, other in self.groups.items()
+            if other is not group and other.pool.members
+            and len(key) == len(group.operators.numbers)
+        ]  # fmt: skip
+        names = [*(group.operators.names if group.pool.members else ())]
+        names += ["transmute"] if others else []
+        if not names:
+            return "start", []
+        name = self.record.draw(rng, names)
+        if name == "transmute":
+            return name, [others[rng.randint(len(others))].pool.draw(rng)]
+        return name, [group.pool.draw(rng) for _ in range(group.operators.n_parents(name))]
 
     # --- training -----------------------------------------------------------------------------
 
@@ -432,7 +545,7 @@ class _Driver:
         if self._busy("train") or len(rows) < self._fewest() or not (due or self.surprised):
             return
         self.learned, self.surprised = len(rows), False
-        surrogate = clone(self.search.surrogate or CommitteeSurrogate())
+        surrogate = clone(self.search.surrogate or LinearCommittee())
         task = self.store.start_task("train")
         surrogate.set_params(random_state=self._seed(task) % (1 << 31))
         structures, labels = [r["structure"] for r in rows], [r["label"] for r in rows]
@@ -444,7 +557,7 @@ class _Driver:
 
     def _weights(self, rows) -> np.ndarray:
         """Return weights that fall with the energy: what is far above the best matters less."""
-        above = np.array([_per_atom(row) for row in rows])
+        above = np.array([_per_atom(row) - self._reference(row["structure"]) for row in rows])
         above -= above.min()
         middle = np.median(above)
         weights = 1.0 / (1.0 + above / middle) ** 2 if middle > 0 else np.ones(len(rows))
@@ -457,11 +570,11 @@ class _Driver:
     def _finish(self, future):
         kind, task, about = self.running.pop(future)
         try:
-            result, error = future.result(), None
+            (result, seconds), error = future.result(), None
         except Exception as raised:  # of a worker: whatever it died of
-            result, error = None, raised
+            result, seconds, error = None, None, raised
         text = getattr(self, f"_finish_{kind}")(about, result, error)
-        self.store.finish_task(task, text)
+        self.store.finish_task(task, text, seconds)
 
     def _finish_label(self, about, outcome, error):
         number, attempt = about

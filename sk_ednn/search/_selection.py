@@ -52,11 +52,13 @@ class Candidate:
     parents: tuple
     fingerprint: np.ndarray
     model: int = 0
+    reference: float = 0.0  # eV per atom: the hull at this composition, where there are several
 
     @property
     def lowest(self) -> float:
         """What the energy per atom may be at best: two standard deviations below."""
-        return (self.energy - 2.0 * self.std) / len(self.structure.numbers)
+        per_atom = (self.energy - 2.0 * self.std) / len(self.structure.numbers)
+        return per_atom - self.reference
 
     @property
     def spread(self) -> float:

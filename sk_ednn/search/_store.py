@@ -12,7 +12,7 @@ import numpy as np
 from ..structures import Structure
 from ._label import Label
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 _SCHEMA = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -25,7 +25,7 @@ CREATE TABLE structures (
     energy REAL, forces BLOB, stress BLOB, why TEXT, seconds REAL);
 CREATE TABLE tasks (
     id INTEGER PRIMARY KEY, kind TEXT NOT NULL, started REAL NOT NULL, finished REAL,
-    result TEXT);
+    seconds REAL, result TEXT);
 CREATE TABLE models (
     id INTEGER PRIMARY KEY, n_labels INTEGER NOT NULL, errors TEXT NOT NULL, made REAL NOT NULL);
 CREATE TABLE events (id INTEGER PRIMARY KEY, at REAL NOT NULL, kind TEXT NOT NULL,
@@ -221,18 +221,19 @@ class SearchStore:
                 "INSERT INTO tasks (kind, started) VALUES (?, ?)", (kind, time.time())
             ).lastrowid
 
-    def finish_task(self, number, result):
-        """Note how a task ended."""
+    def finish_task(self, number, result, seconds=None):
+        """Note how a task ended, and for how many seconds it ran."""
         with self._transaction() as db:
             db.execute(
-                "UPDATE tasks SET finished = ?, result = ? WHERE id = ?",
-                (time.time(), str(result), number),
+                "UPDATE tasks SET finished = ?, seconds = ?, result = ? WHERE id = ?",
+                (time.time(), seconds, str(result), number),
             )
 
     def tasks(self, kind=None) -> list:
-        """Return (kind, started, finished, result) of all tasks, or of those of one kind."""
+        """Return tasks, or those of one kind: (kind, started, finished, seconds, result)."""
         return self._db.execute(
-            "SELECT kind, started, finished, result FROM tasks WHERE ? IS NULL OR kind = ? "
+            "SELECT kind, started, finished, seconds, result FROM tasks "
+            "WHERE ? IS NULL OR kind = ? "
             "ORDER BY id",
             (kind, kind),
         ).fetchall()

@@ -32,12 +32,15 @@ class Evaluation:
     forces : ndarray of shape (n_atoms, 3), in eV/Å
     strain : ndarray of shape (3, 3), in eV
         Gradient by strain: the stress times the volume.
+    shortest : float, default=None, in Å
+        Distance of the two closest atoms, where it is known.
     """
 
     energy: float
     std: float
     forces: np.ndarray
     strain: np.ndarray
+    shortest: float | None = None
 
 
 class CommitteeSurrogate(BaseEstimator):
@@ -105,15 +108,7 @@ class CommitteeSurrogate(BaseEstimator):
         self
         """
         n = len(structures)
-        if len(labels) != n:
-            raise ValueError(f"Expected a label for each structure, got {len(labels)} for {n}.")
-        if n < self.n_members:
-            raise ValueError(
-                f"Expected at least {self.n_members} labels, one held out by each member; got {n}."
-            )
-        if not all(isinstance(label, Label) for label in labels):
-            raise TypeError("Expected labels as sk_ednn.search.Label.")
-        weights = np.ones(n) if sample_weight is None else np.asarray(sample_weight, dtype=float)
+        weights = checked_labels(structures, labels, sample_weight, self.n_members)
         rng = check_random_state(self.random_state)
         kind = _kind_of(self.member)
         folds = rng.permutation(n) % self.n_members
@@ -135,11 +130,9 @@ class CommitteeSurrogate(BaseEstimator):
         sizes = np.array([len(s.numbers) for s in structures])
         truth = np.array([label.energy for label in labels])
         errors = np.abs(predictions[folds, np.arange(n)] - truth) / sizes
-        spread = predictions.std(axis=0, ddof=1) / sizes
-        middle = float(np.median(spread))
         # Nothing above has touched the estimator: a call that failed leaves it as it was.
         self.members_, self.errors_ = members, errors
-        self.std_scale_ = max(1.0, float(np.median(errors)) / middle) if middle > 0 else 1.0
+        self.std_scale_ = spread_scale(predictions / sizes, errors)
         return self
 
     def predict(self, structures):
@@ -250,6 +243,26 @@ class _Potential:
         if np.all(structure.pbc):
             strain = _volume(structure) * stress[[[0, 5, 4], [5, 1, 3], [4, 3, 2]]]
         return [float(one.energies[0]) for one in each], forces, strain
+
+
+def checked_labels(structures, labels, sample_weight, n_members) -> np.ndarray:
+    """Check what a committee is fitted to; return the weights of samples."""
+    n = len(structures)
+    if len(labels) != n:
+        raise ValueError(f"Expected a label for each structure, got {len(labels)} for {n}.")
+    if n < n_members:
+        raise ValueError(
+            f"Expected at least {n_members} labels, one held out by each member; got {n}."
+        )
+    if not all(isinstance(label, Label) for label in labels):
+        raise TypeError("Expected labels as sk_ednn.search.Label.")
+    return np.ones(n) if sample_weight is None else np.asarray(sample_weight, dtype=float)
+
+
+def spread_scale(per_atom, errors) -> float:
+    """Return what brings the median spread of members, (n_members, n), to that of the errors."""
+    middle = float(np.median(per_atom.std(axis=0, ddof=1)))
+    return max(1.0, float(np.median(errors)) / middle) if middle > 0 else 1.0
 
 
 def _kind_of(member):

@@ -15,6 +15,7 @@ store: cu.db
 volume: 12.0
 n_initial: 6
 n_labels: 6
+report: page.html
 labeller: {calculator: ase.calculators.emt.EMT, parameters: {asap_cutoff: false}}
 """
 
@@ -30,6 +31,12 @@ def test_run_status_and_export(settings, capsys):
     assert main(["search", "run", str(settings), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["n_labels"] == 6 and found["reason"] == "labels"
+    written = (settings.parent / "page.html").read_text(encoding="utf-8")
+    assert "Search for Cu2" in written
+    output = settings.parent / "again.html"
+    assert main(["search", "report", str(settings), "-o", str(output)]) == 0
+    assert "Search for Cu2" in output.read_text(encoding="utf-8")
+    assert str(output) in capsys.readouterr().out
     assert main(["search", "stop", str(settings)]) == 0
     assert main(["search", "run", str(settings), "--n-labels", "20"]) == 0
     assert "ended by: stopped" in capsys.readouterr().out
@@ -62,6 +69,19 @@ def test_wrong_settings_are_named(settings, capsys, change, message):
     with pytest.raises(AssertionError, match=message):
         raise AssertionError(capsys.readouterr().err)
     assert not (settings.parent / "cu.db").exists()
+
+
+def test_a_surface_reads_its_substrate(settings, capsys):
+    from ase.build import fcc111
+    from ase.io import write
+
+    slab = fcc111("Cu", (2, 2, 1))
+    slab.center(vacuum=7.0, axis=2)
+    write(settings.parent / "slab.extxyz", slab)
+    changed = SETTINGS.replace("Cu2", "[Au, Cu]") + "kind: surface\nsubstrate: slab.extxyz\n"
+    settings.write_text(changed)
+    assert main(["search", "run", str(settings), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["n_labels"] == 6
 
 
 def test_status_of_no_search(settings, capsys):

@@ -8,20 +8,29 @@ pytest.importorskip("vesin")
 from ase.build import bulk
 from ase.calculators.emt import EMT
 
-from sk_ednn.search import CalculatorLabeller, CommitteeSurrogate, Fingerprint, StructurePool, relax
+from sk_ednn.search import (
+    CalculatorLabeller,
+    CommitteeSurrogate,
+    Fingerprint,
+    Label,
+    LinearCommittee,
+    StructurePool,
+    relax,
+)
 from sk_ednn.search._label import Sanity, as_structure
+from sk_ednn.search._linear import _CACHE, _Cache, _described
 from sk_ednn.search._pool import Member
 from sk_ednn.structures import Structure
 
 
-@pytest.fixture(scope="module")
-def copper():
+@pytest.fixture(scope="module", params=[CommitteeSurrogate, LinearCommittee])
+def copper(request):
     cells = [bulk("Cu", a=3.55 + 0.01 * k, cubic=True) for k in range(15)]
     for k, cell in enumerate(cells):
         cell.rattle(0.12, seed=k)
     structures = [as_structure(cell) for cell in cells]
     labels = [CalculatorLabeller(EMT).label(structure) for structure in structures]
-    return structures, labels, CommitteeSurrogate(random_state=0).fit(structures, labels)
+    return structures, labels, request.param(random_state=0).fit(structures, labels)
 
 
 def strained(structure, strain):
@@ -56,22 +65,88 @@ def vars_of(structure):
 
 
 def test_held_out_errors_are_those_of_members_that_did_not_see(copper):
-    structures, labels, _ = copper
+    structures, labels, fitted = copper
     # One label is wrong by 1 eV per atom, which the member that did not see it does not know.
     wrong = list(labels)
     wrong[4] = type(labels[4])(labels[4].energy + 4.0)
-    surrogate = CommitteeSurrogate(random_state=0).fit(structures, wrong)
+    surrogate = type(fitted)(random_state=0).fit(structures, wrong)
     assert surrogate.errors_[4] == pytest.approx(1.0, abs=0.02)
     assert surrogate.std_scale_ >= 1.0
 
 
 def test_a_failed_fit_leaves_the_surrogate_as_it_was(copper):
-    structures, labels, _ = copper
-    surrogate = CommitteeSurrogate(random_state=0).fit(structures, labels)
-    before = surrogate.members_
+    structures, labels, fitted = copper
+    surrogate = type(fitted)(random_state=0).fit(structures, labels)
+    before = vars(surrogate).copy()
     with pytest.raises(ValueError, match="at least 5 labels"):
         surrogate.fit(structures[:3], labels[:3])
-    assert surrogate.members_ is before
+    assert vars(surrogate) == before
+
+
+def test_a_linear_committee_equals_least_squares_on_its_rows():
+    cells = [bulk("CuAu", "rocksalt", a=5.0 + 0.02 * k) * (1, 1, 2) for k in range(6)]
+    for k, cell in enumerate(cells):
+        cell.rattle(0.2, seed=k)
+    structures = [as_structure(cell) for cell in cells]
+    labels = [CalculatorLabeller(EMT).label(structure) for structure in structures]
+    labels[3] = Label(labels[3].energy)  # as of a method without forces
+    weights = np.array([1.0, 2, 1, 3, 1, 1])
+    settings = {"cutoff": 4.0, "n_radial": 2, "max_l": 1, "n_members": 2, "random_state": 0}
+    model = LinearCommittee(**settings, force_weight=0.5).fit(structures, labels, weights)
+    columns = model.coef_[0].size
+    folds = np.random.RandomState(0).permutation(6) % 2
+    seen = [_described(model.descriptor_, s) for s in structures]
+    # The same problem by its textbook form, with rows from central differences.
+    rows, targets, h = [], [], 1e-5
+    for k in np.flatnonzero(folds != 0):
+        structure, label, w, n = structures[k], labels[k], weights[k], 4
+        rows.append(np.sqrt(w) / n * seen[k].sums)
+        targets.append(np.sqrt(w) / n * label.energy)
+        if label.forces is None:
+            continue
+        for a, b in np.ndindex(n, 3):
+            move = np.zeros((n, 3))
+            move[a, b] = h
+            plus, minus = (
+                _described(model.descriptor_, Structure(
+                    structure.numbers, structure.positions + step, *vars_of(structure)
+                )).sums for step in (move, -move)
+            )  # fmt: skip
+            rows.append(np.sqrt(w * 0.5 / 12) * (plus - minus) / (2 * h))
+            targets.append(-np.sqrt(w * 0.5 / 12) * label.forces[a, b])
+        volume = abs(np.linalg.det(structure.cell))
+        for i, j in ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1)):
+            strain = np.zeros((3, 3))
+            strain[i, j] = strain[j, i] = h if i == j else h / 2
+            plus, minus = (
+                _described(model.descriptor_, strained(structure, step)).sums
+                for step in (strain, -strain)
+            )
+            rows.append(np.sqrt(w / 6) / n * (plus - minus) / (2 * h))
+            targets.append(np.sqrt(w / 6) / n * volume * label.stress[i, j])
+    sums = np.array([one.sums for one in seen]).sum(axis=0).reshape(2, -1)
+    squares = np.array([one.squares for one in seen]).sum(axis=0).reshape(2, -1)
+    scale = np.sqrt(squares / sums[:, :1] - (sums / sums[:, :1]) ** 2)
+    scale[:, 0] = 1.0
+    ridge = np.where(np.arange(columns) % (columns // 2) == 0, 1e-3, 1.0)
+    ridge = np.diag(np.sqrt(model.penalty_ * weights.sum() * ridge))
+    x = np.concatenate([np.array(rows) / scale.reshape(-1), ridge])
+    expected = np.linalg.lstsq(x, np.concatenate([targets, np.zeros(columns)]), rcond=None)[0]
+    found = model.coef_[0].reshape(-1) * scale.reshape(-1)
+    assert np.abs(x @ (found - expected)).max() < 1e-5 * np.abs(targets).max()
+
+
+def test_what_was_described_is_kept_within_a_limit(copper):
+    structures, labels, _ = copper
+    LinearCommittee(random_state=0).fit(structures, labels)
+    used = _CACHE.used
+    LinearCommittee(random_state=1).fit(structures, labels)
+    assert _CACHE.used == used
+    one = _described(LinearCommittee().fit(structures, labels).descriptor_, structures[0])
+    small = _Cache(2 * one.by_positions.nbytes)
+    for key in "abac":
+        small.put(key, one) if small.get(key) is None else None
+    assert [small.get(key) is not None for key in "abc"] == [True, False, True]
 
 
 def test_relaxation_finds_the_minimum_of_the_surrogate(copper):

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from ...exceptions import TileModelError
 from ._batch import AtomicBatch
 from ._density import Density
+from ._fused import SpectrumFeatures
 from ._network import AbstractAtomicNetwork
 from ._per_species import PerSpecies
 from ._power import power_spectrum
@@ -94,3 +95,7 @@ class SpectrumNetwork(AbstractAtomicNetwork):
     def features(self, values: Tensor, batch: AtomicBatch) -> Tensor:
         """Return channels of degree 0 and the power spectrum, (n_centers, n_features)."""
         return power_spectrum(self.mix(values, batch), self.l_max, self.partners)
+
+    def feature_map(self, batch: AtomicBatch) -> SpectrumFeatures:
+        """Return the features of a batch, with their derivatives."""
+        return SpectrumFeatures(batch, self.mix, self.l_max, self.partners)

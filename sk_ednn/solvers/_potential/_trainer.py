@@ -47,9 +47,9 @@ class PotentialTrainer(BaseEstimator):
         a structure is the root of the mean of its squared errors of energy per atom, forces and
         stress, each in units of the median of all structures. They multiply `sample_weight`, and do
         not apply to what is held out.
-    optimizer : str or class, default="adam"
-        "adam", "adamw", "sgd", "adagrad", "adadelta", "rmsprop", "nadam", or a class of
-        ``torch.optim`` or like it.
+    optimizer : str or class, default="muon"
+        "muon" (orthogonal updates of matrices, Adam for the rest), "adam", "adamw", "sgd",
+        "adagrad", "adadelta", "rmsprop", "nadam", or a class of ``torch.optim`` or like it.
     optimizer_params : dict, default=None
         More parameters of the optimizer, such as ``weight_decay``.
     learning_rate : float, default=2e-3
@@ -103,7 +103,7 @@ class PotentialTrainer(BaseEstimator):
         energy_delta=None,
         force_delta=None,
         weighting=None,
-        optimizer="adam",
+        optimizer="muon",
         optimizer_params=None,
         learning_rate=2e-3,
         schedule="cosine",

@@ -153,7 +153,7 @@ def stop_after(epochs):
     return callback
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "sgd", "nadam"])
+@pytest.mark.parametrize("optimizer", ["muon", "adam", "sgd", "nadam"])
 def test_a_killed_training_goes_on_to_the_last_bit(data, optimizer, tmp_path):
     train, known, _, _ = split(data)
     options = {
@@ -278,7 +278,7 @@ def test_seconds_end_a_training(data):
 
 
 @pytest.mark.parametrize(
-    "optimizer", ["adam", "adamw", "sgd", "adagrad", "adadelta", "rmsprop", "nadam",
+    "optimizer", ["muon", "adam", "adamw", "sgd", "adagrad", "adadelta", "rmsprop", "nadam",
                   torch.optim.RAdam],
 )  # fmt: skip
 @pytest.mark.parametrize("schedule", ["constant", "exponential", "cosine", "one-cycle"])
@@ -335,8 +335,8 @@ def test_descriptors_are_computed_once_where_they_fit(data):
         ({"schedule": "linear"}, "schedule must be one of constant, exponential"),
         ({"energy_weight": (1.0, -1.0)}, "energy_weight must be a number of at least 0 or a pair"),
         ({"optimizer": "lbfgs"}, "LBFGS evaluates the loss of all data several times"),
-        ({"optimizer": "adan"}, "optimizer must be one of adam, adamw"),
-        ({"optimizer_params": {"decay": 1}}, "optimizer_params of Adam must be among"),
+        ({"optimizer": "adan"}, "optimizer must be one of muon, adam, adamw"),
+        ({"optimizer_params": {"decay": 1}}, "optimizer_params of Muon must be among"),
         ({"validation_fraction": 1.0}, "validation_fraction must be at least 0 and below 1"),
         ({"dtype": "float16"}, "dtype must be 'float32' or 'float64'"),
         ({"force_delta": 0.0}, "force_delta must be positive or None"),
