@@ -31,8 +31,17 @@ app.add_typer(_runs_app.app)
 Fields = Annotated[
     str,
     typer.Argument(
-        help="Fields: .npy, .npz, .h5 or .zarr, ::NAME behind it; or structures of atoms: "
-        ".extxyz, .traj, POSCAR and whatever ASE reads, a folder or a pattern of them."
+        help="Fields: .npy, .npz, .h5 or .zarr, ::NAME behind it; densities: .cube, CHGCAR, "
+        "LOCPOT, .xsf; or structures of atoms: .extxyz, .traj, POSCAR and whatever ASE reads. A "
+        "folder or a pattern stands for several files."
+    ),
+]
+DensityUnit = Annotated[
+    str | None,
+    typer.Option(
+        help="Of the numbers in .cube and .xsf files: e/bohr^3 (.cube if left out), e/Å^3, or any "
+        "other, such as eV, for what is no density.",
+        autocompletion=lambda: ["e/bohr^3", "e/Å^3", "eV"],
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
@@ -153,6 +162,7 @@ def fit(
     unit: Annotated[
         str | None, typer.Option(help="Of the totals, such as eV: for those who read the file.")
     ] = None,
+    density_unit: DensityUnit = None,
     spacing: Annotated[
         str | None, typer.Option(help="Of structures: Å between pixels, or one per axis.")
     ] = None,
@@ -242,6 +252,7 @@ def predict(
     contributions: Annotated[
         bool, typer.Option(help="Also write what each tile holds (needs an .npz output).")
     ] = False,
+    density_unit: DensityUnit = None,
     jobs: Jobs = None,
     max_bytes: Annotated[
         int | None, typer.Option(help="Memory for what the model file says of itself.")
@@ -275,6 +286,7 @@ def evaluate(
         str | None,
         typer.Argument(help="Totals, .csv or .txt too; left out, they are in the same file."),
     ] = None,
+    density_unit: DensityUnit = None,
     max_bytes: Annotated[
         int | None, typer.Option(help="Memory for what the model file says of itself.")
     ] = None,

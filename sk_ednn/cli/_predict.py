@@ -11,7 +11,7 @@ import numpy as np
 import typer
 
 from .._utils.writing import replacing
-from . import _config, _runs
+from . import _config, _densities, _runs
 from ._files import check_array_file, check_readable, write_arrays
 from ._inputs import load_model, read_fields
 from ._inspect import printable
@@ -153,14 +153,17 @@ def _check(asked) -> None:
     if asked.contributions and (output is None or output.suffix != ".npz"):
         raise ValueError("--contributions needs --output with a name that ends in .npz.")
     check_readable(asked.model)
-    if not are_structures(asked.fields) and not are_pictures(asked.fields):
+    others = (are_structures, are_pictures, _densities.are_densities)
+    if not any(are(asked.fields) for are in others):
         check_array_file(asked.fields)
     _config.check(asked.save_config)
     check_paths(asked)
 
 
 def _read(asked, estimator):
-    """Return fields, or structures and pictures and where each is."""
+    """Return fields, or structures, densities and pictures and where each is."""
+    if _densities.are_densities(asked.fields):
+        return _densities.read_for(estimator, asked)
     if are_pictures(asked.fields):
         from ..images import read_pictures
 

@@ -1,7 +1,8 @@
-"""Channels made of fields: labels, angles, and averages over the whole field."""
+"""Fields made of labels, angles and densities, and averages over the whole field."""
 
 from ._angles import AngleFields, AngleGradient
+from ._densities import DensityFields
 from ._intensive import IntensiveContext
 from ._one_hot import OneHotFields
 
-__all__ = ["AngleFields", "AngleGradient", "IntensiveContext", "OneHotFields"]
+__all__ = ["AngleFields", "AngleGradient", "DensityFields", "IntensiveContext", "OneHotFields"]

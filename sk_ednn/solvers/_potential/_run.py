@@ -20,7 +20,7 @@ from ._errors import potential_errors
 from ._last_errors import LastErrors
 from ._loss import Deltas, Targets, losses
 from ._optimizer import OptimizerSpec
-from ._schedule import pair, rate_factor, weight_at
+from ._schedule import Plan, pair, rate_factor, weight_at
 
 
 @dataclass
@@ -83,6 +83,8 @@ class TrainingRun:
         )
         self.n_batches = -(-len(structures) // trainer.batch_size)
         self.epoch = self.step = 0
+        epochs = trainer.max_epochs
+        self.plan = Plan(None if epochs is None else epochs * self.n_batches, trainer.max_seconds)
         self.history: list[dict] = []
         self.best: dict | None = None
         self.digest = ""
@@ -120,19 +122,10 @@ class TrainingRun:
         return self.earlier + time.process_time() - self.began
 
     def _progress(self):
-        trainer = self.trainer
-        parts = [0.0]
-        if trainer.max_epochs is not None:
-            parts.append(self.step / (trainer.max_epochs * self.n_batches))
-        if trainer.max_seconds is not None:
-            parts.append(self._seconds() / trainer.max_seconds)
-        return min(1.0, max(parts))
+        return self.plan.progress(self.step, self._seconds())
 
     def _over(self):
-        trainer = self.trainer
-        if trainer.max_epochs is not None and self.epoch >= trainer.max_epochs:
-            return True
-        return trainer.max_seconds is not None and self._seconds() >= trainer.max_seconds
+        return self.plan.over(self.step, self._seconds())
 
     def _exhausted(self):
         trainer = self.trainer
@@ -145,7 +138,7 @@ class TrainingRun:
         # From the seed and the epoch alone, so that a resumed training takes the same order.
         order = np.random.default_rng([self.seed, self.epoch]).permutation(len(self.table))
         sums: dict[str, float] = {}
-        n_done = 0
+        n_done, began = 0, self._seconds()
         if self.last_errors is not None:
             self.last_errors.reweight()
         for start in range(0, len(order), trainer.batch_size):
@@ -153,7 +146,7 @@ class TrainingRun:
             for name, value in parts.items():
                 sums[name] = sums.get(name, 0.0) + value
             n_done += 1
-            if trainer.max_seconds is not None and self._seconds() >= trainer.max_seconds:
+            if self._over():
                 break
         self.epoch += 1
         record = {"epoch": self.epoch, "seconds": self._seconds(), "learning_rate": self._rate()}
@@ -167,6 +160,8 @@ class TrainingRun:
             )
         if self.validation is not None:
             self._validate(record)
+        seconds = self._seconds()
+        self.plan.revise(self.step, seconds, (seconds - began) / n_done)
         return record
 
     def _step(self, chosen):
@@ -240,6 +235,7 @@ class TrainingRun:
             "optimizer": self.optimizer.state_dict(),
             "epoch": self.epoch,
             "step": self.step,
+            "plan": self.plan.state(),
             "seconds": self._seconds(),
             "history": self.history,
             "best": self.best,
@@ -250,6 +246,7 @@ class TrainingRun:
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.epoch, self.step = state["epoch"], state["step"]
+        self.plan.restore(state["plan"])
         self.earlier, self.began = state["seconds"], time.process_time()
         self.history, self.best = state["history"], state["best"]
         if self.last_errors is not None:

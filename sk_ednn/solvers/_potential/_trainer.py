@@ -32,7 +32,8 @@ class PotentialTrainer(BaseEstimator):
     max_epochs : int or None, default=None
         Passes over the data. None for no bound; then `max_seconds` is needed.
     max_seconds : float or None, default=600.0
-        Seconds of the processor. With both bounds, the schedules follow the one that is met first.
+        Seconds of the processor. The first epoch shows how many steps fit, and the schedules are
+        stretched over these. With both bounds, the one that is met first counts.
     batch_size : int, default=8
         Structures in a batch.
     energy_weight, force_weight, stress_weight : float or (start, end)
