@@ -178,6 +178,12 @@ def stop(settings: Settings):
 
 
 @app.command()
+def retry(settings: Settings):
+    """Ask again for labels that failed; a search that has ended does so when it goes on."""
+    _tell(settings, "retry")
+
+
+@app.command()
 def export(
     settings: Settings,
     output: Annotated[Path, typer.Argument(help="New file: .db of ASE, .extxyz and others.")],
