@@ -1,7 +1,7 @@
 """Calls of the reference method that a search needs, with and without a surrogate.
 
     python benchmarks/search.py [--quick] [--seeds 5] [--case lj13|lj38|si8|sic8|cuau8]
-        [--calls 600] [--seconds 180] [--plain-calls 3000] [--plain-seeds 5]
+        [--calls 600] [--seconds 180] [--plain-calls 3000] [--plain-seeds 5] [--first-seed 0]
 
 The same starts, operators, choice of operators and pool. Without a surrogate each step of each
 relaxation is a call of the reference method. A search ends at the energy of the known structure,
@@ -143,7 +143,14 @@ def with_surrogate(case, labeller, target, most, seconds, seed):
 
 def main():
     options = arguments(
-        __doc__, seeds=5, case="si8", calls=600, seconds=180.0, plain_calls=3000, plain_seeds=5
+        __doc__,
+        seeds=5,
+        case="si8",
+        calls=600,
+        seconds=180.0,
+        plain_calls=3000,
+        plain_seeds=5,
+        first_seed=0,
     )
     machine()
     labeller = CalculatorLabeller(CASES[options.case][3])
@@ -163,19 +170,21 @@ def main():
     medians = {}
     for name, search, n in (
         ("with surrogate", surrogate, seeds),
-        ("without", plain, min(seeds, options.plain_seeds)),
+        ("without", plain, options.plain_seeds if not options.quick else 1),
     ):
         each = []
-        for seed in range(n):
+        for seed in range(options.first_seed, options.first_seed + n):
             start = time.process_time()
             n_calls, found = search(seed)
             end = "found" if found else "not found"
             seconds = time.process_time() - start
             print(f"{name}, seed {seed}: {end}, {n_calls} calls, {seconds:.0f} CPU s", flush=True)
             each.append(n_calls)
-        medians[name] = statistics.median(each)
-        print(f"{name}: median {medians[name]:g} calls, those that ended before included")
-    print(f"ratio of the medians {medians['without'] / medians['with surrogate']:.1f}")
+        if each:
+            medians[name] = statistics.median(each)
+            print(f"{name}: median {medians[name]:g} calls, those that ended before included")
+    if len(medians) == 2:
+        print(f"ratio of the medians {medians['without'] / medians['with surrogate']:.1f}")
 
 
 if __name__ == "__main__":

@@ -41,8 +41,8 @@ class EDNNPotential(RegressorMixin, BaseEstimator):
           (`SpectrumNetwork`). "symmetry-functions" and "chebyshev": on that descriptor.
           "deep-pot": the Deep Potential, smooth edition.
         - A descriptor, or an `AtomTiling` of one: one network per species on it.
-        - An `EDNNRegressor` with an `AtomTiling`: any tile model, cloned for each species. It
-          learns energies only.
+        - An `EDNNRegressor` with an `AtomTiling`: any tile model, cloned for each species.
+          Linear models also learn forces and stresses, others energies only.
         - A Pipeline of a `GaussianRasterizer` and an `EDNNRegressor`: a model of images.
         - A function of the species, such as ``lambda species: SpectrumNetwork(species, 5.0)``.
     cutoff : float, default=6.0, in Å

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from . import _config, _count_app, _search
+from . import _config, _count_app, _runs_app, _search
 from ._errors import one_line_errors
 from ._models import TILE_MODELS
 from ._potentials import POTENTIALS
@@ -26,13 +26,24 @@ app = typer.Typer(
 )
 app.add_typer(_count_app.app)
 app.add_typer(_search.app, name="search")
+app.add_typer(_runs_app.app)
 
 Fields = Annotated[
     str,
     typer.Argument(
-        help="File of fields: .npy, .npz, .h5 or .zarr, with ::NAME for one of several arrays. Or "
-        "structures of atoms: .extxyz, .traj, POSCAR or another format of ASE, a folder, or a "
-        "pattern such as 'runs/*.extxyz'."
+        help="File of fields: .npy, .npz, .h5 or .zarr, with ::NAME for one of several arrays; "
+        "or of "
+        "densities: .cube, CHGCAR, LOCPOT or .xsf; or of structures of atoms: .extxyz, .traj, "
+        "POSCAR or another format of ASE. A folder, or a pattern such as 'runs/*.extxyz', means "
+        "several files."
+    ),
+]
+DensityUnit = Annotated[
+    str | None,
+    typer.Option(
+        help="Unit of the numbers in .cube and .xsf files: e/bohr^3 (default for .cube), e/Å^3, or "
+        "another, such as eV, for fields that are not densities.",
+        autocompletion=lambda: ["e/bohr^3", "e/Å^3", "eV"],
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
@@ -173,6 +184,7 @@ def fit(
         str | None,
         typer.Option(help="Unit of the totals, such as eV, to be stored in the model file."),
     ] = None,
+    density_unit: DensityUnit = None,
     spacing: Annotated[
         str | None,
         typer.Option(
@@ -286,6 +298,7 @@ def predict(
     contributions: Annotated[
         bool, typer.Option(help="Also write the contribution of each tile, to an .npz file.")
     ] = False,
+    density_unit: DensityUnit = None,
     jobs: Jobs = None,
     max_bytes: Annotated[
         int | None,
@@ -322,6 +335,7 @@ def evaluate(
             help="File of the totals, .csv or .txt too. Default: the totals are in the first file."
         ),
     ] = None,
+    density_unit: DensityUnit = None,
     max_bytes: Annotated[
         int | None,
         typer.Option(help="Limit in bytes for the memory that the model file needs."),
@@ -481,6 +495,34 @@ def info(as_json: Json = False):
         _print_json(report)
     else:
         _info.show(report)
+
+
+@app.command(name="ui")
+def ui_(
+    folder: Annotated[
+        Path, typer.Argument(help="Folder of the runs; made where there is none.")
+    ] = Path("runs"),
+    data: Annotated[
+        list[Path] | None,
+        typer.Option(help="Folder whose files may be chosen; several times. Left out, this one."),
+    ] = None,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port; 0 for any that is free.")
+    ] = 8765,
+    open: Annotated[bool, typer.Option(help="Open the page in a browser.")] = True,
+    host: Annotated[
+        str, typer.Option(help="Address to bind; others than this machine can then reach it.")
+    ] = "127.0.0.1",
+    scheduler: Annotated[
+        str | None, typer.Option(help="Dask scheduler to watch, tcp://127.0.0.1:8786.")
+    ] = None,
+):
+    """Serve pages for the browser: start, watch and compare runs."""
+    from . import _ui
+
+    with one_line_errors():
+        _ui.run(SimpleNamespace(folder=folder, data=data, port=port, open=open, host=host,
+                                scheduler=scheduler))  # fmt: skip
 
 
 @app.command()

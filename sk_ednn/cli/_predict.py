@@ -12,7 +12,7 @@ import typer
 
 from .._utils.wording import with_article
 from .._utils.writing import replacing
-from . import _config, _runs
+from . import _config, _densities, _runs
 from ._files import check_array_file, check_readable, write_arrays
 from ._inputs import load_model, read_fields
 from ._inspect import printable
@@ -154,14 +154,17 @@ def _check(asked) -> None:
     if asked.contributions and (output is None or output.suffix != ".npz"):
         raise ValueError("--contributions needs --output with a name that ends in .npz.")
     check_readable(asked.model)
-    if not are_structures(asked.fields) and not are_pictures(asked.fields):
+    others = (are_structures, are_pictures, _densities.are_densities)
+    if not any(are(asked.fields) for are in others):
         check_array_file(asked.fields)
     _config.check(asked.save_config)
     check_paths(asked)
 
 
 def _read(asked, estimator):
-    """Return fields, structures or pictures, and the places of the latter two or None."""
+    """Return fields, structures, densities or pictures, and the places of all but fields."""
+    if _densities.are_densities(asked.fields):
+        return _densities.read_for(estimator, asked)
     if are_pictures(asked.fields):
         from ..images import read_pictures
 

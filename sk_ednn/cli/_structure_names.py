@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from .._utils.file_names import files_of
+from ._densities import are_densities
 
 # Extensions and prefixes of files of structures.
 _ENDINGS = {".extxyz", ".xyz", ".traj", ".cif", ".vasp", ".poscar", ".xsf", ".pdb", ".gen", ".xml"}
@@ -25,8 +26,8 @@ _ARRAY_FOLDERS = ("zarr.json", ".zarray", ".zgroup")
 def are_structures(name: str) -> bool:
     """Tell whether a name means files of structures of atoms.
 
-    The first file decides, by its name or its first lines. False if there is no such file, or ASE
-    does not know its format.
+    The first file decides, by its name or its first lines. False if there is no such file, ASE
+    does not know its format, or it contains a density.
     """
     folder = Path(name)
     if folder.suffix.lower() in _OTHERS or any((folder / n).exists() for n in _ARRAY_FOLDERS):
@@ -38,6 +39,8 @@ def are_structures(name: str) -> bool:
     except FileNotFoundError:
         return False
     if path.suffix.lower() in _OTHERS:
+        return False
+    if are_densities(name):
         return False
     if path.suffix.lower() in _ENDINGS or path.name.startswith(_BEGINNINGS):
         return True

@@ -1,5 +1,6 @@
-"""Systems with known totals: sampled lattices, drawn dots and pictures, sheets of atoms."""
+"""Systems with known totals: lattices, dots and pictures, densities, structures of atoms."""
 
+from ._densities import make_densities
 from ._dots import make_dots
 from ._ising import ising_energy, make_ising
 from ._pictures import make_pictures
@@ -13,6 +14,7 @@ __all__ = [
     "load_porous",
     "load_sheets",
     "load_siau",
+    "make_densities",
     "make_dots",
     "make_ising",
     "make_pictures",

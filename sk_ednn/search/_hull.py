@@ -23,10 +23,10 @@ class ConvexHull:
     --------
     >>> from sk_ednn.search import ConvexHull
     >>> hull = ConvexHull([[1, 0], [0, 1], [1, 1]], [0.0, -1.0, -0.9])
-    >>> hull.energy([3, 1])  # halfway between the first and the third
+    >>> round(hull.energy([3, 1]), 6)  # halfway between the first and the third
     -0.45
-    >>> hull.above([1, 1], -0.7).round(6)
-    np.float64(0.2)
+    >>> round(hull.above([1, 1], -0.7), 6)
+    0.2
     """
 
     def __init__(self, compositions, energies):

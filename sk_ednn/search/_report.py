@@ -279,9 +279,10 @@ def _group(structure) -> str:
     except ImportError:
         return "spglib is not installed"
     scaled = np.linalg.solve(structure.cell.T, structure.positions.T).T
+    cell = structure.cell.tolist(), scaled.tolist(), structure.numbers.tolist()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of spglib, about itself
-        found = spglib.get_spacegroup((structure.cell, scaled, structure.numbers), symprec=0.1)
+        found = spglib.get_spacegroup(cell, symprec=0.1)
     return found or "–"
 
 
