@@ -13,6 +13,8 @@ from ..structures._elements import HEAVIEST, atomic_number, symbol
 # Pixels of Gaussians that one core draws, an upper bound.
 _PIXELS_PER_SECOND = 1e9
 _MAX_SECONDS = 3600.0
+# Memory that is always available; reading how much is free takes longer than drawing a few atoms.
+_SMALL_BYTES = 2**24
 
 
 def gradient_in_plane(forces, k, n_atoms, plane):
@@ -53,7 +55,8 @@ def require_drawable(n_atoms, shape, spacing, width, cutoff, separable):
         n_bytes = 8 * (len(sides) + 3) * window
     reach = f"cutoff={cutoff:g} widths of {width:g} Å, {sides[0] / 2:.3g} pixels,"
     advice = "Use a smaller cutoff: at the default of 6 a Gaussian is 2e-8 of its height."
-    require_memory(n_bytes, f"Drawing Gaussians up to {reach}", advice)
+    if n_bytes > _SMALL_BYTES:
+        require_memory(n_bytes, f"Drawing Gaussians up to {reach}", advice)
     seconds = n_atoms * window / _PIXELS_PER_SECOND
     if seconds > _MAX_SECONDS:
         raise ValueError(

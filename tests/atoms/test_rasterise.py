@@ -270,7 +270,7 @@ def test_a_cell_that_is_no_whole_number_of_pixels_is_refused():
     )
     with pytest.raises(ValueError, match=message):
         model.transform([SMALL, odd])
-    with pytest.raises(ValueError, match=r"0.4\d* pixels.*nearest cell 0.1 Å \(1 pixels\)"):
+    with pytest.raises(ValueError, match=r"0.4\d* pixels.*nearest cell is 0.1 Å \(1 pixels\)"):
         model.transform([Structure([5], [[0, 0]], [0.04, 2.0])])
     rounded = Structure([5], [[0, 0]], np.float32([2.0, 2.0 * (1 + 3e-7)]))
     assert model.transform([rounded]).shape == (1, 20, 16)
