@@ -63,8 +63,8 @@ class _Reader(ABC):
         if wrong.size:
             verb = "are" if self.kind == "forces" else "is"
             raise ValueError(
-                f"{self.place_of(wrong[0])}: the {self.kind} {verb} infinite. Mark what is not known "
-                "by NaN, or leave the structure out."
+                f"{self.place_of(wrong[0])}: the {self.kind} {verb} infinite. Mark what is not "
+                "known by NaN, or leave the structure out."
             )
         return values
 
