@@ -105,7 +105,7 @@ def intervals(options):
     inside, errors = [], []
     for seed in range(options.intervals):
         train, new = crops(200, seed), crops(200, 1000 + seed)
-        model = CountRegressor(n_members=4, max_epochs=12, random_state=seed)
+        model = CountRegressor(n_members=4, max_epochs=8, random_state=seed)
         model.fit(train.pictures, train.totals)
         low, high = model.predict_interval(new.pictures)
         inside.append(100 * np.mean((low <= new.totals) & (new.totals <= high)))

@@ -25,6 +25,8 @@ _HUBER_DELTA = 0.5
 _MAX_NORM = 1.0
 # A training ends early where it was clearly better at a time that is longer ago, of its length.
 _LONG_AGO = 0.4
+# From fewer pictures held back nothing is concluded on the weights.
+_LEAST_HELD_BACK = 8
 _WARM_UP = 0.05
 # Normalisation by the statistics of a few pictures hides how crowded they are: in this last part of
 # a training, those of all pictures are used as in predictions.
@@ -229,7 +231,8 @@ def train(module, train_samples, held_back, scale, spread, positive, recipe, rng
     true = torch.stack([each.totals for each in held_back]).numpy() if held_back else None
     # The last weights are taken unless earlier ones were clearly better: of few pictures held back,
     # the least error of many looks is low by luck.
-    clearly = 1 - 1 / np.sqrt(max(len(held_back), 1))
+    n_held_back = len(held_back)
+    clearly = 1 - 1 / np.sqrt(n_held_back) if n_held_back >= _LEAST_HELD_BACK else 0.0
     history: list[dict] = []
     best_error, best, best_at, step = np.inf, None, 0.0, 0
     progress, next_look, epoch, frozen = 0.0, 0.0, 0, False
