@@ -163,6 +163,8 @@ def _check(asked) -> None:
     output = asked.output
     endings = _ENDINGS + (_OF_STRUCTURES if are_structures(asked.fields) else ())
     if output is not None and output.suffix not in endings:
+        if output.suffix in _OF_STRUCTURES and not Path(asked.fields).exists():
+            raise FileNotFoundError(f"{asked.fields} does not exist.")
         raise ValueError(f"--output must end in {', '.join(endings)}, got {output}.")
     if asked.contributions and (output is None or output.suffix != ".npz"):
         raise ValueError("--contributions needs --output with a name that ends in .npz.")
