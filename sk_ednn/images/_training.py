@@ -31,6 +31,8 @@ _WARM_UP = 0.05
 # Normalisation by the statistics of a few pictures hides how crowded they are: in this last part of
 # a training, those of all pictures are used as in predictions.
 _FROZEN = 0.25
+# Batches that the averaged weights are settled by, eight times as many at the end.
+_SETTLED = 8
 # Batches among which samples are sorted by size.
 _POOLED = 8
 # Continuation of the pixels, the weights and the bands of smaller samples.
@@ -191,8 +193,23 @@ class _Member:
         with torch.no_grad():
             present = self.module.state_dict()
             for name, mean in self.average.state_dict().items():
-                if mean.is_floating_point():  # statistics of normalisations included
+                if mean.is_floating_point():
                     mean.lerp_(present[name], share)
+
+    def settle(self, batches):
+        """Give the averaged weights statistics of normalisations of their own.
+
+        Averages of statistics are not those of averaged weights, as long as these change fast.
+        """
+        norms = [layer for layer in self.average if isinstance(layer, NORMS)]
+        for layer in norms:
+            layer.reset_running_stats()
+            layer.momentum = None  # all batches count alike
+        self.average.train()
+        with torch.no_grad():
+            for batch in batches:
+                self.totals(self.average, *_together(batch))
+        self.average.eval()
 
     def freeze(self):
         """Keep the statistics of normalisations as they are from now on."""
@@ -268,6 +285,7 @@ def train(module, train_samples, held_back, scale, spread, positive, recipe, rng
             "minutes": (clock() - start) / 60,
             "train_error": float(np.mean(np.concatenate(losses))),
         }
+        member.settle(batches[: _SETTLED * (8 if progress >= 1 or ended else 1)])
         if true is not None:
             row["error"] = error = float(np.abs(member.predict(held_back) - true).mean())
             if error < best_error:
