@@ -20,6 +20,7 @@ _LIBRARIES = {
     "zarr": ("zarr",),
     "images": ("tifffile", "imagecodecs", "PIL", "skimage", "openpyxl"),
     "files": ("skops",),
+    "ui": ("nicegui", "fastapi", "starlette", "uvicorn"),
     "mlflow": ("mlflow", "sqlalchemy", "alembic"),
     "onnx": ("onnx", "onnxscript", "onnxruntime"),
 }

@@ -433,6 +433,34 @@ def info(as_json: Json = False):
         _info.show(report)
 
 
+@app.command(name="ui")
+def ui_(
+    folder: Annotated[
+        Path, typer.Argument(help="Folder of the runs; made where there is none.")
+    ] = Path("runs"),
+    data: Annotated[
+        list[Path] | None,
+        typer.Option(help="Folder whose files may be chosen; several times. Left out, this one."),
+    ] = None,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port; 0 for any that is free.")
+    ] = 8765,
+    open: Annotated[bool, typer.Option(help="Open the page in a browser.")] = True,
+    host: Annotated[
+        str, typer.Option(help="Address to bind; others than this machine can then reach it.")
+    ] = "127.0.0.1",
+    scheduler: Annotated[
+        str | None, typer.Option(help="Dask scheduler to watch, tcp://127.0.0.1:8786.")
+    ] = None,
+):
+    """Serve pages for the browser: start, watch and compare runs."""
+    from . import _ui
+
+    with one_line_errors():
+        _ui.run(SimpleNamespace(folder=folder, data=data, port=port, open=open, host=host,
+                                scheduler=scheduler))  # fmt: skip
+
+
 @app.command()
 def demo(
     output: Annotated[

@@ -277,7 +277,7 @@ class CountRegressor(RegressorMixin, BaseEstimator):
         low, high = self._interval(totals, confidence)
         return self._as_fitted(low), self._as_fitted(high)
 
-    def count(self, X, *, maps=False, writers=None, done=None):
+    def count(self, X, *, maps=False, writers=None, done=None, progress=None):
         """Predict one picture after another, with all that is known of each prediction.
 
         Parameters
@@ -291,6 +291,8 @@ class CountRegressor(RegressorMixin, BaseEstimator):
             (*region, n_outputs), and there is no map of the picture otherwise.
         done : function, default=None
             Called with each row when it is there.
+        progress : function, default=None
+            Called with a picture and the share of it that is evaluated, after each region.
 
         Returns
         -------
@@ -311,8 +313,9 @@ class CountRegressor(RegressorMixin, BaseEstimator):
         for picture in self._admitted(X):
             write = None if writers is None else writers(picture)
             totals, found = contributions(
-                picture, self.estimators_, geometry, keep=bool(maps) and write is None, write=write
-            )
+                picture, self.estimators_, geometry, keep=bool(maps) and write is None,
+                write=write, done=progress,
+            )  # fmt: skip
             mean = totals.mean(axis=0)
             low, high = self._interval(mean[None], None)
             novelty = self.novelty_.distance(picture)

@@ -26,7 +26,7 @@ def contributions(picture, regressors, geometry, *, keep=True, write=None, done=
         Called with the region of each block, a tuple of slices of the tile grid, and its
         contributions (*region, n_outputs).
     done : function, default=None
-        Called with the number of tiles after each block.
+        Called with the picture and the share of its tiles that are done, after each block.
 
     Returns
     -------
@@ -48,7 +48,7 @@ def contributions(picture, regressors, geometry, *, keep=True, write=None, done=
             "Ask for the total alone, or write the map to OME-Zarr.",
         )  # fmt: skip
         out = np.empty((*grid, n_outputs))
-    totals = np.zeros((len(models), n_outputs))
+    totals, n_done = np.zeros((len(models), n_outputs)), 0
     for block in tiling.plan(fields, max(1, _REGION_PIXELS // int(np.prod(geometry.focus)))):
         padded = tiling.padded(fields, block)
         inside = weights(shares, block.region)[..., None]
@@ -62,5 +62,6 @@ def contributions(picture, regressors, geometry, *, keep=True, write=None, done=
         if write is not None:
             write(block.region, mean)
         if done is not None:
-            done(block.n_tiles)
+            n_done += block.n_tiles
+            done(picture, n_done / np.prod(grid, dtype=float))
     return totals, out

@@ -28,7 +28,7 @@ _LONG_AGO = 0.4
 _WARM_UP = 0.05
 # Normalisation by the statistics of a few pictures hides how crowded they are: in this last part of
 # a training, those of all pictures are used as in predictions.
-_FROZEN = 0.5
+_FROZEN = 0.25
 # Batches among which samples are sorted by size.
 _POOLED = 8
 # Continuation of the pixels and of the weights of smaller samples.
@@ -228,7 +228,7 @@ def train(module, train_samples, held_back, scale, spread, positive, recipe, rng
             progress = _progress(recipe, epoch + k / len(batches), clock() - start)
             for group in optimizer.param_groups:
                 group["lr"] = recipe.lr * _schedule(progress)
-            if progress > _FROZEN and not frozen:
+            if progress > 1 - _FROZEN and not frozen:
                 member.freeze()
                 frozen = True
             optimizer.zero_grad()

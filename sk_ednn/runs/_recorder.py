@@ -17,7 +17,7 @@ from typing import Any
 
 from . import _data
 from ._environment import machine, process, versions
-from ._files import Appender, JsonLines, plain, write_json
+from ._files import Appender, JsonFile, JsonLines, plain, write_json
 from ._ids import is_id, new_id, now, require_id, require_kind
 from ._resources import Resources
 from ._tee import copied_to
@@ -226,7 +226,7 @@ class Recorder:
             self._stack.callback(self._metrics.close)
             self._commands = JsonLines(self.folder / "commands.jsonl")
             # A run that continues does not obey what the one before was told.
-            self._n_obeyed = len(self._commands.read()) if self.resumed else 0
+            self._n_obeyed = self._n_old_commands() if self.resumed else 0
             if self.resumed:
                 self._metrics.write({"time": now(), "resumed": True})
             if self._interrupt:
@@ -350,6 +350,17 @@ class Recorder:
         with suppress(Exception):
             resources.sample(last=True)
         resources.close()
+
+    def _n_old_commands(self) -> int:
+        """Return how many commands were for the run before this one continued it.
+
+        Those that came since it was asked to continue are for this one, though it had not begun.
+        """
+        rows = self._commands.read()
+        asked = (JsonFile(self.folder / "launch.json").read() or {}).get("resumed")
+        if not isinstance(asked, str):
+            return len(rows)
+        return sum(str(row.get("time", "")) < asked for row in rows)
 
     def _obey(self):
         rows = self._commands.read()

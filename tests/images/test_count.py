@@ -93,7 +93,11 @@ def test_maps_are_written_by_regions(n_outputs, large, monkeypatch, tmp_path):
     def writer(picture):
         return map_writer(path, picture.name, (23, 19), (4, 4), n_outputs)
 
-    (row,) = model.count(large[:1], maps=True, writers=writer)
+    shares = []
+    (row,) = model.count(
+        large[:1], maps=True, writers=writer, progress=lambda _, share: shares.append(share)
+    )
+    assert len(shares) > 4 and shares == sorted(shares) and shares[-1] == 1
     assert "map" not in row
     (written,) = read_pictures(path)
     assert written.shape == expected.shape == (23, 19, n_outputs)

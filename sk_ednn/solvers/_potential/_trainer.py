@@ -32,7 +32,8 @@ class PotentialTrainer(BaseEstimator):
     max_epochs : int or None, default=None
         Passes over the data. None for no bound; then `max_seconds` is needed.
     max_seconds : float or None, default=600.0
-        Seconds of the processor. With both bounds, the schedules follow the one that is met first.
+        Seconds of the processor. The first epoch shows how many steps fit, and the schedules are
+        stretched over these. With both bounds, the one that is met first counts.
     batch_size : int, default=8
         Structures in a batch.
     energy_weight, force_weight, stress_weight : float or (start, end)
@@ -82,6 +83,10 @@ class PotentialTrainer(BaseEstimator):
     dtype : {"float32", "float64"}, default="float32"
         Precision of the network. Sums are float64.
     device : str, default="cpu"
+    distributed : bool, default=False
+        Train with several processes, as `torchrun` starts them: all call `fit` with the same data
+        and seed, each works on a share of every batch, and all return the same potential. With
+        ``device="cuda"`` each process takes a GPU. `checkpoint` and `callback` are for the first.
     random_state : int, RandomState instance or None, default=None
         Order of batches and what is held out. Where the network is made by a function, its weights.
 
@@ -120,6 +125,7 @@ class PotentialTrainer(BaseEstimator):
         callback=None,
         dtype="float32",
         device="cpu",
+        distributed=False,
         random_state=None,
     ):
         self.max_epochs = max_epochs
@@ -148,6 +154,7 @@ class PotentialTrainer(BaseEstimator):
         self.callback = callback
         self.dtype = dtype
         self.device = device
+        self.distributed = distributed
         self.random_state = random_state
 
     def fit(
