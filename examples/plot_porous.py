@@ -1,9 +1,9 @@
 """
-Porous sheets: from 430 atoms to 96,000
-=======================================
+Porous sheets: from 430 atoms to 1,700
+======================================
 
 A ridge on local invariants of drawn atoms learns the energies of small porous sheets of graphene
-and predicts sheets of two hundred times the size.
+and predicts sheets of four times the size.
 """
 
 # %%
