@@ -79,10 +79,10 @@ def test_hydrogen_has_an_electron_per_atom(cells, n_cells, n_points):
         data.densities, data.n_atoms, data.positions, strict=True
     ):
         assert density.shape == (n_points,) * 3 and len(positions) == n_atoms
-        assert density.integral == pytest.approx(n_atoms, rel=1e-5)
+        assert density.integral == pytest.approx(n_atoms, rel=2e-5)
         # The density is where the atoms are.
         sites = np.round(positions / 0.5).astype(int) % n_points
-        assert density.values[tuple(sites.T)].mean() > 2.5 * density.values.mean()
+        assert density.values[tuple(sites.T)].mean() > 5 * density.values.mean()
     per_atom = data.energies / data.n_atoms
     assert -3.3 < per_atom.min() and per_atom.max() < -2.8
     _, energies = load_hydrogen(cells=cells, return_X_y=True)
