@@ -104,27 +104,33 @@ class FocusSums:
         return np.hstack(sums)
 
     def pull(self, X, gradients):
-        """Return gradients by the tiles from gradients by the sums, the adjoint of `push`."""
+        """Return gradients by the tiles from gradients by the sums, the adjoint of `push`.
+
+        `gradients` has one row per tile, or one row for all.
+        """
+        gradients = gradients.astype(X.dtype, copy=False)
         density, modes = self.surroundings(X)
         invariants = power_spectrum(modes, self.n_vectors)
         n, n_channels, n_pixels = density.shape
         n_linear = n_channels * invariants.shape[1]
-        linear = gradients[:, :n_linear].reshape(n, n_channels, -1)
+        linear = gradients[:, :n_linear].reshape(len(gradients), n_channels, -1)
         of_density = np.matmul(linear, invariants)
         of_invariants = np.matmul(linear.transpose(0, 2, 1), density)
         if self.n_components:
-            components = np.matmul(self.components, invariants)
-            components -= (self.components @ self.mean)[:, None]
+            weights = self.components.astype(X.dtype)
+            components = np.matmul(weights, invariants)
+            components -= (self.components @ self.mean).astype(X.dtype)[:, None]
             i, j = np.triu_indices(self.n_components)
             of_components = np.zeros_like(components)
             for c, own in enumerate(np.split(gradients[:, n_linear:], n_channels, axis=1)):
-                pairs = np.zeros((n, self.n_components, self.n_components))
+                pairs = np.zeros((len(gradients), self.n_components, self.n_components), X.dtype)
                 pairs[:, i, j] = own
-                partners = np.matmul(pairs, components)
-                of_density[:, c] += (components * partners).sum(axis=1)
-                partners += np.matmul(pairs.transpose(0, 2, 1), components)
-                of_components += density[:, c, None] * partners
-            of_invariants += np.matmul(self.components.T, of_components)
+                # The gradient of a product by one factor is the other factor.
+                partners = np.matmul(pairs + pairs.transpose(0, 2, 1), components)
+                of_density[:, c] += 0.5 * np.einsum("nkp,nkp->np", components, partners)
+                partners *= density[:, c, None]
+                of_components += partners
+            of_invariants += np.matmul(weights.T, of_components)
         of_modes = pull_spectrum(modes, self.n_vectors, of_invariants)
         out = self.modes.adjoint(of_modes.reshape(n, -1, n_channels, n_pixels))
         focus = out[(slice(None), *self.focus)]

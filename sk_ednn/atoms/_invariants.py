@@ -320,13 +320,18 @@ class LocalInvariants(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         Returns
         -------
         ndarray of shape (n_tiles, window_x * window_y * n_channels), float64
+            Computed in float32 for float32 `X`, else in float64.
         """
         check_is_fitted(self)
-        X = validate_data(self, X, dtype=np.float64, reset=False)
+        X = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
         gradient, out = as_array(gradient, "gradient", np.float64), np.empty(X.shape)
+        # The gradient of a linear model is one row for all tiles, broadcast.
+        is_shared = len(gradient) and gradient.strides[0] == 0
+        shared = gradient[:1] * self.scale_ if is_shared else None
 
         def write(rows):
-            out[rows] = self._sums.pull(X[rows], gradient[rows] * self.scale_)
+            own = gradient[rows] * self.scale_ if shared is None else shared
+            out[rows] = self._sums.pull(X[rows], own)
 
         self._map(write, X)
         return out

@@ -61,8 +61,9 @@ class _Reader(ABC):
     def checked(self, values):
         wrong = np.flatnonzero(np.isinf(values.reshape(len(values), -1)).any(axis=1))
         if wrong.size:
+            verb = "are" if self.kind == "forces" else "is"
             raise ValueError(
-                f"{self.place_of(wrong[0])}: the {self.kind} is infinite. Use NaN for unknown "
+                f"{self.place_of(wrong[0])}: the {self.kind} {verb} infinite. Use NaN for unknown "
                 "values, or leave the structure out."
             )
         return values

@@ -13,6 +13,8 @@ _BINDING = 20.0  # eV, above any binding energy of an atom in a solid
 _SPREAD = 10.0  # eV/atom, above the deviation of energies from linearity in composition
 # Below any distance of atoms at pressures of a laboratory, except for hydrogen.
 _CLOSE = 0.6  # Å
+# Largest difference of labels of equal structures, above rounding of codes, in eV/atom and eV/Å.
+_SAME = 1e-3
 # Largest step (Å) and strain between structures that are compared, for which forces vary little.
 _STEP, _STRAIN = 0.3, 0.1
 # Least number of pairs.
@@ -43,7 +45,10 @@ def data_notes(data) -> list[str]:
     ----------
     data : LabelledStructures
     """
-    return [*_composition(data), *_close(data), *_work_of_forces(data), *_work_of_stress(data)]
+    return [
+        *_composition(data), *_close(data), *_contradictions(data), *_work_of_forces(data),
+        *_work_of_stress(data),
+    ]  # fmt: skip
 
 
 def _composition(data):
@@ -89,6 +94,30 @@ def _close(data):
             f"atoms closer than {_CLOSE} Å; the shortest distance is {lengths.min():.3g} Å, in "
             f"{data.places[k]}, atom {atom - data.structures.offsets[k]}. Check that lengths are "
             "in Å, and that no atom is listed twice."
+        )
+
+
+def _contradictions(data):
+    """Equal structures with energies or forces that differ by more than rounding."""
+    first: dict[tuple, int] = {}
+    found = []
+    for k, structure in enumerate(data.structures):
+        key = (
+            structure.numbers.tobytes(), structure.positions.tobytes(), structure.cell.tobytes(),
+            structure.pbc.tobytes(),
+        )  # fmt: skip
+        before = first.setdefault(key, k)
+        if before == k:
+            continue
+        energy = abs(data.energies[k] - data.energies[before]) / len(structure.numbers)
+        forces = np.abs(data.forces_of(k) - data.forces_of(before))
+        if energy > _SAME or (forces > _SAME).any():
+            found.append((before, k))
+    if found:
+        before, k = found[0]
+        yield (
+            f"{len(found)} structure(s) are equal to an earlier one and have other labels, first "
+            f"{data.places[k]} and {data.places[before]}. Are labels of two methods mixed?"
         )
 
 
