@@ -11,13 +11,24 @@ from nicegui import ui
 from .. import _charts, _maps
 from .._frame import aside, command_line, complain, frame, later, link, panel, picture, table, text
 from .._live_charts import LiveCharts
-from .._runs import curves_of, error_of, flat, identity_of, log_of, resources_of, row_of, totals_of
+from .._runs import (
+    curves_of,
+    error_of,
+    flat,
+    identity_of,
+    log_of,
+    predicted_of,
+    resources_of,
+    row_of,
+    totals_of,
+)
 from .._words import duration, moment, number, size
 
 _LIVE_SECONDS = 1.0
 _ENDED_SECONDS = 10.0
 _SHOWN_PICTURES = (".png", ".jpg", ".jpeg")
 _MOST_PICTURES = 24
+_MOST_TOTALS = 200
 
 
 def register(site) -> None:
@@ -228,6 +239,12 @@ class _Run:
                 rows = [(part, *(number(values.get(name)) for name in names))
                         for part, values in plain.items()]  # fmt: skip
                 table(("errors of totals", *names), rows, numbers=range(1, len(names) + 1))
+            header, rows = predicted_of(self.run)
+            if rows:
+                table(header, rows[:_MOST_TOTALS], numbers=range(1, len(header)))
+                if len(rows) > _MOST_TOTALS:
+                    words = f"The first {_MOST_TOTALS} of {len(rows):,}; all are in the files."
+                    text("p", words, "muted")
             counts = result.get("counts")
             if isinstance(counts, list):
                 self.draw_counts(counts)
