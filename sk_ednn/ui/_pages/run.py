@@ -28,6 +28,7 @@ _LIVE_SECONDS = 1.0
 _ENDED_SECONDS = 10.0
 _SHOWN_PICTURES = (".png", ".jpg", ".jpeg")
 _MOST_PICTURES = 24
+_KINDS = {"count-fit": "Learn to count", "count-predict": "Count"}
 _MOST_TOTALS = 200
 
 
@@ -43,7 +44,9 @@ def register(site) -> None:
                 link("All runs", "/runs")
             return
         row = await aside(row_of, found)
-        with frame(request, f"{row.kind.capitalize()} {row.id[-4:]}", row.data):
+        with frame(
+            request, f"{_KINDS.get(row.kind, row.kind.capitalize())} {row.id[-4:]}", row.data
+        ):
             await _Run(site, found).draw()
 
 

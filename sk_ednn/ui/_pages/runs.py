@@ -78,7 +78,7 @@ class _Runs:
         """Draw the table."""
         self.rows = await aside(self.read)
         with ui.element("section").classes("panel").props('aria-label="Runs"'):
-            with ui.element("div").classes("line between"):
+            with ui.element("div").classes("line between tools"):
                 with ui.element("div").classes("line"):
                     find = ui.input("Filter").props("outlined dense clearable type=search")
                     self.status = ui.select(
