@@ -337,9 +337,13 @@ def _models_differ(path, other) -> list[str]:
 def _timeless(value) -> Any:
     if isinstance(value, dict):
         return {key: _timeless(inner) for key, inner in value.items() if key not in _TIMES}
-    if isinstance(value, list):
-        return [_timeless(inner) for inner in value]
+    if isinstance(value, list):  # dicts of networks are lists of pairs
+        return [_timeless(inner) for inner in value if not _is_time(inner)]
     return value
+
+
+def _is_time(value) -> bool:
+    return isinstance(value, list) and len(value) == 2 and value[0] in _TIMES
 
 
 def _paths_that_differ(one, two, path="") -> list[str]:

@@ -223,3 +223,113 @@ def test_the_recorder_is_not_part_of_the_model(run, runs, monkeypatch):
     run("fit small.npz -m dense --epochs 1 --run runs")
     for solver in (seen[0].solver, seen[0].solver_):
         assert solver.callback is None and solver.checkpoint is None
+
+
+def test_potentials_are_recorded_and_stopped(run, runs, folder, monkeypatch):
+    for name in ("vesin", "ase", "sphericart", "torch"):
+        pytest.importorskip(name)
+    from ase import io
+
+    from tests._labelled import labelled_atoms
+
+    io.write(folder / "train.extxyz", labelled_atoms(20))
+    run("fit train.extxyz --epochs 3 --cutoff 4 --run runs")
+    (found,) = runs.runs()
+    columns = found.metrics()
+    epochs = np.isfinite(columns["loss"])
+    assert columns["step"][epochs].tolist() == [1, 2, 3]
+    assert columns["progress"][epochs][-1] == 1.0
+    potential = load(found.path / "model.ednn")
+    assert potential.checkpoint is None and potential.trainer.callback is None
+    rows = np.genfromtxt(found.path / "predictions.csv", delimiter=",", names=True, dtype=None)
+    assert len(rows) == 20 and np.isfinite(rows["true"]).all()
+    assert "training.ckpt" not in found.files()
+    from sk_ednn.runs._recorder import Recorder
+
+    log = Recorder.log
+
+    def watched(recorder, step=None, **metrics):
+        log(recorder, step, **metrics)
+        if "loss" in metrics and step == 2:
+            runs.runs()[0].stop()
+            while True:
+                signal.pause()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Recorder, "log", watched)
+        run("fit train.extxyz --epochs 9 --cutoff 4 --run runs")
+    stopped = runs.runs()[0]
+    assert (stopped.status, stopped.message) == ("stopped", "interrupted after 2 epochs")
+    run(f"fit train.extxyz --epochs 9 --cutoff 4 --run runs/{stopped.id}", force=False)
+    run("fit train.extxyz --epochs 9 --cutoff 4 -o whole.ednn")
+    assert stopped.status == "finished"
+    new = labelled_atoms(4, seed=5)
+    np.testing.assert_array_equal(
+        load(stopped.path / "model.ednn").predict(new), load(folder / "whole.ednn").predict(new)
+    )
+
+
+def test_counting_is_recorded_and_stopped(run, runs, folder, monkeypatch):
+    for name in ("torch", "skorch", "PIL", "tifffile"):
+        pytest.importorskip(name)
+    from PIL import Image
+
+    from sk_ednn.datasets import make_pictures
+
+    data = make_pictures(12, (48, 48), random_state=0)
+    (folder / "photos").mkdir(exist_ok=True)
+    lines = ["name,cells"]
+    for k, (picture, total) in enumerate(zip(data.pictures, data.totals, strict=True)):
+        values = np.asarray(picture, dtype=float)
+        scaled = np.uint8(255 * (values - values.min()) / np.ptp(values))
+        Image.fromarray(scaled.squeeze()).save(folder / "photos" / f"p{k}.png")
+        lines.append(f"p{k}.png,{float(total)}")
+    (folder / "cells.csv").write_text("\n".join(lines), encoding="utf-8")
+    run("count fit photos cells.csv --epochs 3 --minutes 5 --jobs 1 --run runs")
+    (found,) = runs.runs()
+    columns = found.metrics()
+    assert {"error", "error_2", "train_error", "progress"} <= set(columns)
+    assert np.nanmax(columns["progress"]) == 1.0
+    assert {"model.ednn", "predictions.csv"} <= set(found.files())
+    assert found.data["pictures"]["n_files"] == 12
+    run("count predict runs/" + found.id + "/model.ednn photos --run runs")
+    counted = runs.runs()[0]
+    assert "counts.csv" in counted.files()
+    assert any(name.startswith("maps/") for name in counted.files())
+    from sk_ednn.runs._recorder import Recorder
+
+    log = Recorder.log
+
+    def watched(recorder, step=None, **metrics):
+        log(recorder, step, **metrics)
+        if "progress" in metrics and not recorder.stop_requested:
+            runs.runs()[0].stop()
+            while not recorder.stop_requested:
+                pass
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Recorder, "log", watched)
+        run("count fit photos cells.csv --epochs 90 --minutes 5 --jobs 1 --run runs")
+    stopped = runs.runs()[0]
+    assert stopped.status == "stopped" and "the best weights are kept" in stopped.message
+    assert "model.ednn" in stopped.files()
+    assert np.nanmax(stopped.metrics()["progress"]) < 0.1
+
+
+def test_a_search_is_recorded(run, runs, folder):
+    pytest.importorskip("yaml")
+    pytest.importorskip("ase_ga")
+    (folder / "search.yaml").write_text(
+        "composition: Cu2\nstore: cu.db\nvolume: 12.0\nn_initial: 4\n"
+        "labeller: {calculator: ase.calculators.emt.EMT, parameters: {asap_cutoff: false}}\n"
+    )
+    (folder / "cu.db").unlink(missing_ok=True)
+    run("search run search.yaml --n-labels 4 --run runs")
+    (found,) = runs.runs()
+    assert (found.kind, found.status) == ("search", "finished")
+    assert found.result["n_labels"] == 4 and found.result["reason"] == "labels"
+    assert found.data["settings"]["sha256"]
+    columns = found.metrics()
+    assert columns["step"][-1] == 4 and columns["progress"][-1] == 1.0
+    assert columns["lowest"][-1] == pytest.approx(found.result["energy"])
+    assert {"search.yaml", "report.html"} <= set(found.files())

@@ -349,21 +349,19 @@ class SpectrumFeatures:
     ----------
     batch : AtomicBatch
     mix : PerSpecies
-        Of modules with ``weight`` (l_max + 1, n_in, channels).
+        Of modules with ``weight`` (l_max + 1, n_in, channels), the ``degree`` of each row of
+        harmonics, 1 in the column of its ``own`` degree, and the ``expanded`` matrix of each row.
     l_max, partners : int
     """
 
     def __init__(self, batch, mix, l_max, partners):
         self.slices, self.l_max, self.partners = batch.species, l_max, partners
-        self.weights = [mix[number].weight for number, _ in self.slices]
-        weight = self.weights[0]
-        self.channels = weight.shape[2]
+        layers = [mix[number] for number, _ in self.slices]
+        self.weights = [layer.weight for layer in layers]
+        self.expanded = [layer.expanded() for layer in layers]
+        self.degree, self.own = layers[0].degree, layers[0].own[:, :, None]
+        self.channels = self.weights[0].shape[2]
         self.widths = [self.channels, self.channels * (l_max + 1) * partners]
-        degrees = torch.arange(l_max + 1, device=weight.device)
-        self.degree = torch.repeat_interleave(degrees, 2 * degrees + 1)
-        own = self.degree[:, None] == degrees
-        self.own = own[:, :, None].to(weight.dtype)
-        self.expanded = [weight[self.degree] for weight in self.weights]
 
     def _mixed(self, values):
         out = values.new_empty(*values.shape[:2], self.channels)

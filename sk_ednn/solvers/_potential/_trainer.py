@@ -83,6 +83,10 @@ class PotentialTrainer(BaseEstimator):
     dtype : {"float32", "float64"}, default="float32"
         Precision of the network. Sums are float64.
     device : str, default="cpu"
+    distributed : bool, default=False
+        Train with several processes, as `torchrun` starts them: all call `fit` with the same data
+        and seed, each works on a share of every batch, and all return the same potential. With
+        ``device="cuda"`` each process takes a GPU. `checkpoint` and `callback` are for the first.
     random_state : int, RandomState instance or None, default=None
         Order of batches and what is held out. Where the network is made by a function, its weights.
 
@@ -121,6 +125,7 @@ class PotentialTrainer(BaseEstimator):
         callback=None,
         dtype="float32",
         device="cpu",
+        distributed=False,
         random_state=None,
     ):
         self.max_epochs = max_epochs
@@ -149,6 +154,7 @@ class PotentialTrainer(BaseEstimator):
         self.callback = callback
         self.dtype = dtype
         self.device = device
+        self.distributed = distributed
         self.random_state = random_state
 
     def fit(
