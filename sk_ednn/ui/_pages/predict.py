@@ -9,7 +9,7 @@ from nicegui import ui
 
 from .._choose import Browser, uploader
 from .._data import kind_of
-from .._frame import aside, command_line, complain, frame, panel, text
+from .._frame import PATIENCE, aside, command_line, complain, frame, panel, text
 from .._models_of import models_of
 from .._security import Refused
 from .._site import only_set
@@ -20,7 +20,7 @@ _DATA = ("arrays", "structures")
 def register(site) -> None:
     """Add the page."""
 
-    @ui.page("/predict", title="Predict")
+    @ui.page("/predict", title="Predict", response_timeout=PATIENCE)
     async def predict(request: Request):
         lead = "Give a fitted model new systems, of any size."
         with frame(request, "Predict", lead):

@@ -9,7 +9,19 @@ from fastapi import Request
 from nicegui import ui
 
 from .. import _charts, _maps
-from .._frame import aside, command_line, complain, frame, later, link, panel, picture, table, text
+from .._frame import (
+    PATIENCE,
+    aside,
+    command_line,
+    complain,
+    frame,
+    later,
+    link,
+    panel,
+    picture,
+    table,
+    text,
+)
 from .._live_charts import LiveCharts
 from .._runs import (
     curves_of,
@@ -35,7 +47,7 @@ _MOST_TOTALS = 200
 def register(site) -> None:
     """Add the page."""
 
-    @ui.page("/runs/{run}", title="Run")
+    @ui.page("/runs/{run}", title="Run", response_timeout=PATIENCE)
     async def show(request: Request, run: str):
         found = site.run(run)
         if found is None:
@@ -89,7 +101,7 @@ class _Run:
             else:
                 text("p", "This run was started in Python.", "muted")
             self.draw_tags()
-        await self.refresh()
+        later(self.log, self.refresh())  # there may be much to read: the page comes first
         self.timer = ui.timer(_LIVE_SECONDS, self.refresh)
 
     @staticmethod
