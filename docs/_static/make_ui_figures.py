@@ -84,9 +84,9 @@ def draw(page, address, data, folder):
 
 
 def shoot(page, path):
-    """Write what is seen, with few colours: a screenshot of a page has no more."""
+    """Write what is seen, with few colours, which a page has."""
     image = Image.open(BytesIO(page.screenshot())).convert("RGB")
-    image.quantize(96, dither=Image.Dither.NONE).save(path, optimize=True)
+    image.quantize(200, dither=Image.Dither.NONE).save(path, optimize=True)
     print(path, f"{os.path.getsize(path) / 1000:.0f} kB")
 
 
