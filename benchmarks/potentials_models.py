@@ -24,7 +24,7 @@ from sklearn.ensemble import HistGradientBoostingRegressor, RandomForestRegresso
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, WhiteKernel
 from sklearn.kernel_ridge import KernelRidge
-from sklearn.linear_model import Ridge
+from sklearn.linear_model import RidgeCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -33,6 +33,7 @@ from sk_ednn.atoms import EDNNPotential
 from sk_ednn.datasets import load_siau
 from sk_ednn.descriptors import ChebyshevDescriptor, DeepPotFrame, PowerSpectrum, SymmetryFunctions
 from sk_ednn.exceptions import DataWarning
+from sk_ednn.solvers import LinearSolver
 from sk_ednn.tiling import AtomTiling
 
 CUTOFF = 5.0
@@ -56,7 +57,7 @@ def tile_models(components):
     length = components**0.5
     kernel = RBF(length, "fixed") + WhiteKernel(1e-3, "fixed")
     return {
-        "linear": make_pipeline(StandardScaler(), Ridge(1e-2)),
+        "linear": make_pipeline(StandardScaler(), RidgeCV(np.logspace(-4, 6, 11), cv=5)),
         "kernel ridge": compressed(components, KernelRidge(
             alpha=1e-3, kernel="rbf", gamma=0.5 / length**2)),
         "Gaussian process": compressed(components, GaussianProcessRegressor(
@@ -109,7 +110,8 @@ def main():
     jobs = []
     for label, make in DESCRIPTORS.items():
         for name, tile_model in tile_models(components).items():
-            jobs.append((label, name, EDNNRegressor(tile_model, AtomTiling(make()))))
+            solver = LinearSolver(n_directions=12) if name == "linear" else None
+            jobs.append((label, name, EDNNRegressor(tile_model, AtomTiling(make()), solver=solver)))
         jobs.append((label, "network", make()))
     jobs += [(label, "network", model) for label, model in LEARNED.items()]
     rows = []

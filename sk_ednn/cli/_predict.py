@@ -74,7 +74,7 @@ def run(ctx: typer.Context, asked) -> Predicted:
     with _naming(asked, places):
         if asked.output is not None and asked.output.suffix in _OF_STRUCTURES:
             return _written(ctx, asked, estimator, X, places)
-        arrays = {"y": estimator.predict(X)}
+        arrays = {"y": _totals(ctx, asked, estimator, X, places)}
     if asked.contributions:
         maps = _contributions(estimator, X, asked.model)
         for key, values in maps.items() if isinstance(maps, dict) else [("", maps)]:
@@ -113,6 +113,20 @@ def _written(ctx, asked, potential, structures, places) -> Predicted:
     return predicted
 
 
+def _totals(ctx, asked, estimator, X, places) -> np.ndarray:
+    """Predict totals; of a run with a potential, write forces and stresses beside them."""
+    is_potential = places is not None and hasattr(estimator, "predict_all")
+    if asked.recorder is None or not is_potential or _config.is_given(ctx, "output"):
+        return estimator.predict(X)
+    from ..atoms._dynamics import write_predicted
+    from ..structures import Structures
+
+    found = estimator.predict_all(X, stress=estimator.knows_stress)
+    path = asked.recorder.path("predictions.extxyz")
+    write_predicted(path, X, found, Structures.of(X).offsets)
+    return found.energies
+
+
 def _summary(predicted) -> dict[str, Any]:
     """Return the result of a run."""
     y = np.asarray(predicted.y)
@@ -149,6 +163,8 @@ def _check(asked) -> None:
     output = asked.output
     endings = _ENDINGS + (_OF_STRUCTURES if are_structures(asked.fields) else ())
     if output is not None and output.suffix not in endings:
+        if output.suffix in _OF_STRUCTURES and not Path(asked.fields).exists():
+            raise FileNotFoundError(f"{asked.fields} does not exist.")
         raise ValueError(f"--output must end in {', '.join(endings)}, got {output}.")
     if asked.contributions and (output is None or output.suffix != ".npz"):
         raise ValueError("--contributions needs --output with a name that ends in .npz.")

@@ -78,6 +78,9 @@ class CountRegressor(RegressorMixin, BaseEstimator):
     ----------
     estimators_ : list of EDNNRegressor
         The members, for everything that the package does with such.
+    edges_ : ndarray of shape (n_members, 3)
+        By how much tiles whose centre is less than 1, 2 and 3 foci from an edge of a picture, where
+        they see mirror images, count more than others.
     geometry_ : tuple of (int, int)
         Reduction, and axes of a grid.
     error_ : float
@@ -208,6 +211,7 @@ class CountRegressor(RegressorMixin, BaseEstimator):
         # Nothing above has touched the estimator: a call that failed leaves it as it was.
         self._y_ndim = admitted.y_ndim
         self.estimators_ = fitted.regressors(self._y_ndim)
+        self.edges_ = fitted.edges
         self.geometry_ = (geometry.reduction, geometry.n_axes)
         self.n_channels_ = admitted.pictures[0].n_channels
         self.n_outputs_ = n_outputs
@@ -313,7 +317,7 @@ class CountRegressor(RegressorMixin, BaseEstimator):
         for picture in self._admitted(X):
             write = None if writers is None else writers(picture)
             totals, found = contributions(
-                picture, self.estimators_, geometry, keep=bool(maps) and write is None,
+                picture, self.estimators_, self.edges_, geometry, keep=bool(maps) and write is None,
                 write=write, done=progress,
             )  # fmt: skip
             mean = totals.mean(axis=0)
@@ -354,7 +358,7 @@ class CountRegressor(RegressorMixin, BaseEstimator):
         with needing("CountRegressor", extra="images"):
             import torch  # noqa: F401
         for picture in pictures:
-            yield contributions(picture, self.estimators_, geometry, keep=keep)
+            yield contributions(picture, self.estimators_, self.edges_, geometry, keep=keep)
 
     def _interval(self, totals, confidence):
         confidence = self.confidence if confidence is None else confidence

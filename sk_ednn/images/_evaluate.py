@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from .._utils.memory import require_memory
-from ._geometry import weights
+from ._geometry import edge_factors, weights
 
 # Pixels that a network is given at a time.
 _REGION_PIXELS = 1 << 20
 
 
-def contributions(picture, regressors, geometry, *, keep=True, write=None, done=None):
+def contributions(picture, regressors, edges, geometry, *, keep=True, write=None, done=None):
     """Return the totals of a picture, and what each tile holds of them.
 
     Parameters
@@ -19,6 +19,8 @@ def contributions(picture, regressors, geometry, *, keep=True, write=None, done=
     picture : Picture
     regressors : list of EDNNRegressor
         Their mean is taken.
+    edges : ndarray of shape (n_members, BANDS)
+        What is added to the weights of tiles near an edge.
     geometry : Geometry
     keep : bool, default=True
         Whether to return the map.
@@ -38,7 +40,16 @@ def contributions(picture, regressors, geometry, *, keep=True, write=None, done=
         picture = picture.loaded()
     fields = tiling.check([picture])
     grid = tiling.tile_grid(picture.shape)
-    shares = geometry.shares(picture.grid)
+    bands = geometry.bands(picture.grid)
+    shares = [
+        [
+            share * factor
+            for share, factor in zip(
+                geometry.shares(picture.grid), edge_factors(bands, own), strict=True
+            )
+        ]
+        for own in edges
+    ]
     models = [regressor.tile_model_ for regressor in regressors]
     n_outputs = models[0].n_outputs
     out = None
@@ -51,9 +62,9 @@ def contributions(picture, regressors, geometry, *, keep=True, write=None, done=
     totals, n_done = np.zeros((len(models), n_outputs)), 0
     for block in tiling.plan(fields, max(1, _REGION_PIXELS // int(np.prod(geometry.focus)))):
         padded = tiling.padded(fields, block)
-        inside = weights(shares, block.region)[..., None]
         mean = 0.0
         for k, model in enumerate(models):
+            inside = weights(shares[k], block.region)[..., None]
             values = model.dense_predict(padded, tiling).reshape(*block.grid, n_outputs) * inside
             totals[k] += values.reshape(-1, n_outputs).sum(axis=0)
             mean = mean + values / len(models)

@@ -92,7 +92,7 @@ def listing(folder) -> list[Entry]:
             try:
                 if entry.is_dir() and path.suffix.lower() != ".zarr":
                     folders.append(Entry(path, "folder", None))
-                elif kind is not None:
+                elif kind is not None and (entry.is_file() or entry.is_dir()):  # no pipes
                     files.append(Entry(path, kind, entry.stat().st_size))
             except OSError:  # gone meanwhile, or a link in a circle
                 continue

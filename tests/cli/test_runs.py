@@ -244,6 +244,13 @@ def test_potentials_are_recorded_and_stopped(run, runs, folder, monkeypatch):
     rows = np.genfromtxt(found.path / "predictions.csv", delimiter=",", names=True, dtype=None)
     assert len(rows) == 20 and np.isfinite(rows["true"]).all()
     assert "training.ckpt" not in found.files()
+    run(f"predict runs/{found.id}/model.ednn train.extxyz --run runs")
+    predicted = runs.runs()[0]
+    assert set(predicted.files()) == {"predictions.csv", "predictions.extxyz"}
+    atoms = io.read(predicted.path / "predictions.extxyz", ":")
+    energies = [each.get_potential_energy() for each in atoms]
+    given = io.read(folder / "train.extxyz", ":")
+    np.testing.assert_allclose(potential.predict(given), energies, rtol=1e-7, atol=1e-8)
     from sk_ednn.runs._recorder import Recorder
 
     log = Recorder.log

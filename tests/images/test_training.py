@@ -6,7 +6,7 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("skorch")
 
-from sk_ednn.images._geometry import FOCUS, Geometry  # noqa: E402
+from sk_ednn.images._geometry import FOCUS, Geometry, edge_factors  # noqa: E402
 from sk_ednn.images._network import NORMS, folded, tile_network  # noqa: E402
 from sk_ednn.images._samples import prepared  # noqa: E402
 from sk_ednn.images._training import Sample, _batches, _Member, _together  # noqa: E402
@@ -56,9 +56,9 @@ def test_tiles_may_begin_anywhere(reduction, shift):
     """Weights add up to the picture, and values move by the shift."""
     geometry = Geometry(reduction)
     one = sample((37, 50), geometry)
-    values, weights = one.view(shift)
+    values, weights, _ = one.view(shift)
     assert weights.sum() * np.prod(geometry.focus) == pytest.approx(37 * 50)
-    still, _ = one.view()
+    still, *_ = one.view()
     moved = still[:, : -shift[0] or None, : -shift[1] or None]
     np.testing.assert_array_equal(values[:, shift[0] :, shift[1] :], moved)
     assert values.shape == still.shape
@@ -67,6 +67,7 @@ def test_tiles_may_begin_anywhere(reduction, shift):
 def test_a_total_is_the_same_alone_and_in_a_batch_of_any_sizes():
     geometry = Geometry(1)
     member = _Member(normalised(geometry).eval(), [2.0], [1.0], True, False)
+    torch.nn.init.normal_(member.module.edges)
     box = (slice(5, 30), slice(8, 21))
     batch = [
         sample((20, 33), geometry),
@@ -78,6 +79,20 @@ def test_a_total_is_the_same_alone_and_in_a_batch_of_any_sizes():
             together = member.totals(member.module, *_together(batch, shift))
             alone = [member.totals(member.module, *_together([each], shift)) for each in batch]
             torch.testing.assert_close(together, torch.cat(alone), rtol=1e-4, atol=1e-4)
+
+
+def test_tiles_near_an_edge_of_the_picture_have_factors_of_their_own():
+    """A box has them where the picture ends, wherever its tiles begin."""
+    geometry = Geometry(1)
+    box = (slice(0, 24), slice(8, 40))
+    one = sample((50, 40), geometry, box)
+    one.open_sides = [(False, True), (True, False)]
+    _, _, bands = one.view()
+    first = [0, 1, 2, 3, 3, 3, 3]
+    expected = np.add.outer(np.multiply(4, first), [3, 3, 3, 3, 3, 2, 1, 0, 0])
+    np.testing.assert_array_equal(bands[0], expected)
+    plain = [np.full(n, 3) for n in (10, 9)]
+    assert [each.tolist() for each in edge_factors(plain, [5.0, 2.0, 1.0])] == [[1] * 10, [1] * 9]
 
 
 def test_batches_contain_each_sample_once_and_similar_sizes():
@@ -98,3 +113,17 @@ def test_frozen_statistics_stay():
     member.totals(member.module, *_together([sample((40, 40), Geometry(1))] * 2))
     for name, value in member.module.named_buffers():
         torch.testing.assert_close(value, before[name], rtol=0, atol=0)
+
+
+def test_averaged_weights_are_settled_by_what_they_see():
+    """Their normalisations then have mean 0 and spread 1 over the batch."""
+    geometry = Geometry(1)
+    member = _Member(normalised(geometry), [1.0], [1.0], True, False)
+    batch = [sample((60, 60), geometry) for _ in range(3)]
+    member.settle([batch])
+    values, *_ = _together(batch)
+    with torch.no_grad():
+        first, norm = member.average[0](values), member.average[1]
+        torch.testing.assert_close(norm.running_mean, first.mean((0, 2, 3)), rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close(norm.running_var, first.var((0, 2, 3)), rtol=1e-3, atol=1e-4)
+    assert not member.average.training

@@ -207,3 +207,40 @@ def test_a_folder_of_runs_is_asked_for(made, tmp_path):
         for name in ("../x", "a/b", ".x", ""):
             with pytest.raises(ValueError, match="name of a file without folders"):
                 recorder.path(name)
+
+
+def test_what_cannot_be_repeated_or_resumed_says_why(made, tmp_path):
+    from sk_ednn.runs import repeat, resume
+
+    with pytest.raises(ValueError, match="was recorded in Python, so there is no command"):
+        repeat(made)
+    with pytest.raises(ValueError, match="was recorded in Python"):
+        resume(made)
+    for kind, argv, said in (
+        ("search", ["search", "run", "a.yaml"], "A search continues the store"),
+        ("fit", ["fit", "a.npz"], r"data: fields \(gone.npz\) does not exist any more"),
+    ):
+        data = {"fields": tmp_path / "gone.npz"}
+        (tmp_path / "gone.npz").write_bytes(b"1")
+        with record(made.parent, kind, argv=argv, data=data) as recorder:
+            pass
+        path = recorder.folder / "run.json"
+        path.write_text(path.read_text().replace(str(tmp_path / "gone.npz"), "gone.npz"))
+        (tmp_path / "gone.npz").unlink()
+        with pytest.raises(ValueError, match=said):
+            repeat(recorder.folder)
+    with pytest.raises(ValueError, match="is finished: there is nothing to resume"):
+        resume(recorder.folder)
+    described = json.loads(path.read_text())
+    path.write_text(json.dumps({**described, "cwd": "/nowhere"}))
+    with pytest.raises(ValueError, match=r"The folder /nowhere in which run .* was started"):
+        repeat(recorder.folder)
+
+
+def test_files_to_write_are_left_out_of_a_repetition(made):
+    argv, again = ["fit", "a.npz", "--output", "b.ednn"], ["fit", "a.npz"]
+    with record(made.parent, "fit", argv=argv, about={"repeat": again}) as recorder:
+        pass
+    run = Run(recorder.folder)
+    assert (run.argv, run.repeat_argv) == (argv, again)
+    assert Run(made).repeat_argv is None

@@ -207,7 +207,7 @@ class _Run:
 
     def repeat(self):
         """Start the same command once more, as a run of its own."""
-        return self.site.start(self.run.argv, cwd=self.run.info.get("cwd"))
+        return self.site.start(self.run.repeat_argv, cwd=self.run.info.get("cwd"))
 
     def draw_result(self, result):
         """Show final numbers, and the verdict in words."""
