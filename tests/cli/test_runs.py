@@ -225,6 +225,7 @@ def test_the_recorder_is_not_part_of_the_model(run, runs, monkeypatch):
         assert solver.callback is None and solver.checkpoint is None
 
 
+@pytest.mark.slow
 def test_potentials_are_recorded_and_stopped(run, runs, folder, monkeypatch):
     for name in ("vesin", "ase", "sphericart", "torch"):
         pytest.importorskip(name)
@@ -276,6 +277,7 @@ def test_potentials_are_recorded_and_stopped(run, runs, folder, monkeypatch):
     )
 
 
+@pytest.mark.slow
 def test_counting_is_recorded_and_stopped(run, runs, folder, monkeypatch):
     for name in ("torch", "skorch", "PIL", "tifffile"):
         pytest.importorskip(name)
