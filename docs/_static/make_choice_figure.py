@@ -67,7 +67,7 @@ def main():
         for k, (text, (_, colour)) in enumerate(zip(texts, COLUMNS, strict=True)):
             frame = dict(fc="white", ec=colour, lw=1.3)
             ax.add_patch(plt.Rectangle((k + 0.07, row + 0.08), 0.86, 0.8, **frame))
-            ax.text(k + 0.5, row + 0.48, text, ha="center", va="center", size=10.5, color="#263238")
+            ax.text(k + 0.5, row + 0.48, text, ha="center", va="center", size=9.5, color="#263238")
             if k:
                 style = dict(arrowstyle="-|>", color="#78909c", lw=1.4)
                 ax.annotate("", (k + 0.07, row + 0.48), (k - 0.07, row + 0.48), arrowprops=style)

@@ -272,12 +272,13 @@ def _start(path, argv, cwd, env, launched) -> dict[str, Any]:
         **os.environ, "PYTHONUNBUFFERED": "1", "NO_COLOR": "1", "COLUMNS": "100",
         "TQDM_MININTERVAL": "2", **(env or {}),
     }  # fmt: skip
-    variables["PYTHONPATH"] = os.pathsep.join(
-        filter(None, [_ROOT, variables.get("PYTHONPATH", "")])
-    )
+    if "site-packages" not in _ROOT and "dist-packages" not in _ROOT:  # a checkout
+        path_before = variables.get("PYTHONPATH", "")
+        variables["PYTHONPATH"] = os.pathsep.join(filter(None, [_ROOT, path_before]))
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
     log = os.open(path / "log.txt", flags, 0o666)
-    command = [sys.executable, "-m", "sk_ednn", *_with_run(argv, path)]
+    # -P: modules in the folder where the command runs, maybe somebody else's, are not imported.
+    command = [sys.executable, "-P", "-m", "sk_ednn", *_with_run(argv, path)]
     try:
         child = subprocess.Popen(
             command, cwd=cwd, env=variables, stdin=subprocess.DEVNULL, stdout=log, stderr=log,

@@ -244,3 +244,29 @@ def test_files_to_write_are_left_out_of_a_repetition(made):
     run = Run(recorder.folder)
     assert (run.argv, run.repeat_argv) == (argv, again)
     assert Run(made).repeat_argv is None
+
+
+def test_nothing_is_written_through_links(made, tmp_path):
+    """Tagging or resuming a run of somebody else must not replace files elsewhere."""
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    for name in ("tags.json", "commands.jsonl", "model.ednn"):
+        os.symlink(victim, made / name)
+    run = Run(made)
+    run.tag("good")
+    assert run.tags == ["good"] and not (made / "tags.json").is_symlink()
+    status = {"state": "started", "time": "2026-11-29T00:00:00.000Z"}
+    process = json.loads((made / "run.json").read_text())["process"]
+    (made / "status.jsonl").write_text(json.dumps({**status, **process}) + "\n")
+    with pytest.raises(OSError, match="symbolic link"):
+        Run(made).stop()
+    (made / "status.jsonl").write_text('{"state": "stopped"}\n')
+    with pytest.raises(ValueError, match=r"has symbolic links \(commands.jsonl, model.ednn\)"):
+        record(made, "fit", settings={"alpha": 0.1}).__enter__()
+    with record(made.parent, "fit") as recorder:
+        os.symlink(victim, recorder.folder / "result.json")
+        os.symlink(victim, recorder.folder / "copy.txt")
+        recorder.keep(made / "run.json", "copy.txt")
+        recorder.finish({"error": 1.0})
+    assert Run(recorder.folder).result == {"error": 1.0}
+    assert victim.read_text() == "precious"

@@ -4,9 +4,9 @@ Hydrogen molecules at random in cubic cells, LDA, plane waves. The gamma point, 
 energies of small cells are some 12 meV/atom too high; --kpoints 2 shows that, in ten times the
 time. The all-electron density is smoothed by a Gaussian and sampled on a grid of 0.5 Å.
 
-    python hydrogen_densities.py compute small.npz --cells small
-    python hydrogen_densities.py compute large.npz --cells large
-    python hydrogen_densities.py merge hydrogen.npz small.npz large.npz
+    python _hydrogen_densities.py compute small.npz --cells small
+    python _hydrogen_densities.py compute large.npz --cells large
+    python _hydrogen_densities.py merge hydrogen.npz small.npz large.npz
 """
 
 import argparse
