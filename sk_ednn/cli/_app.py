@@ -252,6 +252,19 @@ def predict(
     contributions: Annotated[
         bool, typer.Option(help="Also write what each tile holds (needs an .npz output).")
     ] = False,
+    interval: Annotated[
+        Path | None,
+        typer.Option(
+            help="The predictions.csv of a recorded fit: its errors give an interval of 90 % for "
+            "each total, which grows with the size."
+        ),
+    ] = None,
+    novelty: Annotated[
+        str | None,
+        typer.Option(
+            help="The fields of the fit: also say which share of the tiles is unlike theirs."
+        ),
+    ] = None,
     density_unit: DensityUnit = None,
     jobs: Jobs = None,
     max_bytes: Annotated[

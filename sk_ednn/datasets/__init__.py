@@ -2,6 +2,7 @@
 
 from ._densities import make_densities
 from ._dots import make_dots
+from ._hydrogen import load_hydrogen
 from ._ising import ising_energy, make_ising
 from ._pictures import make_pictures
 from ._porous import load_porous
@@ -11,6 +12,7 @@ from ._siau import load_siau
 
 __all__ = [
     "ising_energy",
+    "load_hydrogen",
     "load_porous",
     "load_sheets",
     "load_siau",

@@ -18,19 +18,22 @@ from ._geometry import BANDS, FOCUS, Geometry, weights
 from ._network import NORMS
 
 # Times that the pictures held back are looked at.
-_LOOKS = 40
+_LOOKS = 25
 # The average of weights goes back so many steps at most.
 _MEMORY_STEPS = 100
 _HUBER_DELTA = 0.5
 _MAX_NORM = 1.0
 # A training ends early where it was clearly better at a time that is longer ago, of its length.
 _LONG_AGO = 0.4
-# From fewer pictures held back nothing is concluded on the weights.
-_LEAST_HELD_BACK = 8
+# Errors of n pictures held back are clearly less if by this over the square root of n: a few
+# standard errors, as the least of many looks is low by luck.
+_LUCK = 2.5
 _WARM_UP = 0.05
 # Normalisation by the statistics of a few pictures hides how crowded they are: in this last part of
 # a training, those of all pictures are used as in predictions.
 _FROZEN = 0.25
+# Batches that the averaged weights are settled by, and how many times as many at the end.
+_SETTLED = 4
 # Batches among which samples are sorted by size.
 _POOLED = 8
 # Continuation of the pixels, the weights and the bands of smaller samples.
@@ -191,8 +194,23 @@ class _Member:
         with torch.no_grad():
             present = self.module.state_dict()
             for name, mean in self.average.state_dict().items():
-                if mean.is_floating_point():  # statistics of normalisations included
+                if mean.is_floating_point():
                     mean.lerp_(present[name], share)
+
+    def settle(self, batches):
+        """Give the averaged weights statistics of normalisations of their own.
+
+        Averages of statistics are not those of averaged weights, as long as these change fast.
+        """
+        norms = [layer for layer in self.average if isinstance(layer, NORMS)]
+        for layer in norms:
+            layer.reset_running_stats()
+            layer.momentum = None  # all batches count alike
+        self.average.train()
+        with torch.no_grad():
+            for batch in batches:
+                self.totals(self.average, *_together(batch))
+        self.average.eval()
 
     def freeze(self):
         """Keep the statistics of normalisations as they are from now on."""
@@ -231,8 +249,7 @@ def train(module, train_samples, held_back, scale, spread, positive, recipe, rng
     true = torch.stack([each.totals for each in held_back]).numpy() if held_back else None
     # The last weights are taken unless earlier ones were clearly better: of few pictures held back,
     # the least error of many looks is low by luck.
-    n_held_back = len(held_back)
-    clearly = 1 - 1 / np.sqrt(n_held_back) if n_held_back >= _LEAST_HELD_BACK else 0.0
+    clearly = 1 - _LUCK / np.sqrt(max(len(held_back), 1))
     history: list[dict] = []
     best_error, best, best_at, step = np.inf, None, 0.0, 0
     progress, next_look, epoch, frozen = 0.0, 0.0, 0, False
@@ -268,6 +285,7 @@ def train(module, train_samples, held_back, scale, spread, positive, recipe, rng
             "minutes": (clock() - start) / 60,
             "train_error": float(np.mean(np.concatenate(losses))),
         }
+        member.settle(batches[: _SETTLED * (16 if progress >= 1 or ended else 1)])
         if true is not None:
             row["error"] = error = float(np.abs(member.predict(held_back) - true).mean())
             if error < best_error:

@@ -212,6 +212,8 @@ class Recorder:
         """Copy a file that was written elsewhere into the folder of the run."""
         source = Path(path)
         goal = self.path(source.name if name is None else name)
+        if goal.is_symlink():
+            goal.unlink()
         if not (goal.exists() and os.path.samefile(source, goal)):
             shutil.copyfile(source, goal)
 
@@ -307,6 +309,12 @@ class Recorder:
         from ._run import Run
 
         run = Run(self.folder)
+        links = [each.name for each in os.scandir(self.folder) if each.is_symlink()]
+        if links:
+            raise ValueError(
+                f"{self.folder} has symbolic links ({', '.join(sorted(links))}), through which "
+                "files elsewhere would be replaced: remove them first."
+            )
         last = run.process
         is_own = (last.get("pid"), last.get("host")) == (os.getpid(), process()["host"])
         if run.status == "finished" or (run.status == "running" and not is_own):

@@ -21,6 +21,8 @@ PAGES = (
     ("/search", "Search"),
     ("/cluster", "Cluster"),
 )
+# s until a page is built, on a machine that is busy with fits.
+PATIENCE = 60.0
 THEME_COOKIE = "sk_ednn_theme"
 _CSS = Path(__file__).with_name("_style.css").read_text(encoding="utf-8")
 _TOGGLE_THEME = f"""() => {{

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from ._runs import row_of
+from ._runs import PREDICTIONS, row_of
 
 
 @dataclass(frozen=True)
@@ -19,11 +19,17 @@ class Model:
         Its id.
     words : str
         For a list of them.
+    fields : str or None
+        What it was fitted to.
+    errors : Path or None
+        Its predictions of systems that were held back.
     """
 
     path: Path
     run: str
     words: str
+    fields: str | None = None
+    errors: Path | None = None
 
 
 def models_of(site, kinds) -> list[Model]:
@@ -44,9 +50,9 @@ def models_of(site, kinds) -> list[Model]:
         row = row_of(run)
         error = "" if row.error is None else f", error {row.error:.3g}"
         when = run.started.replace("T", " ")[:16]
-        found.append(
-            Model(
-                run.file(name), run.id, f"{row.data}: {row.model or run.kind}{error} ({when} UTC)"
-            )
-        )
+        words = f"{row.data}: {row.model or run.kind}{error} ({when} UTC)"
+        files, fields = run.files(), run.settings.get("fields")
+        errors = run.file(PREDICTIONS) if PREDICTIONS in files else None
+        fields = fields if isinstance(fields, str) else None
+        found.append(Model(run.file(name), run.id, words, fields, errors))
     return found

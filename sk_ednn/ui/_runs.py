@@ -218,6 +218,27 @@ def _totals(rows) -> Totals:
     )
 
 
+def predicted_of(run) -> tuple[list[str], list[list[str]]]:
+    """Return the table of totals that a prediction left, numbers shortened; empty for others."""
+    if run.kind != "predict":
+        return [], []
+    for name in ("totals.csv", PREDICTIONS):
+        try:
+            with open(run.file(name), encoding="utf-8", newline="") as file:
+                header, *rows = csv.reader(file)
+        except (FileNotFoundError, ValueError, UnicodeDecodeError, csv.Error):
+            continue
+        return header, [[_number(cell) for cell in row] for row in rows]
+    return [], []
+
+
+def _number(cell) -> str:
+    try:
+        return f"{float(cell):.6g}"
+    except ValueError:
+        return cell
+
+
 def identity_of(data) -> str:
     """Return what identifies data, for reading: file, shapes, size, and the begin of its hash.
 

@@ -80,10 +80,10 @@ def progress(path) -> Progress:
             (
                 kind,
                 "running" if finished is None else "done",
-                (finished or now) - started,
+                (finished or now) - started if seconds is None else seconds,
                 result or "",
             )
-            for kind, started, finished, result in tasks[-_MOST_TASKS:][::-1]
+            for kind, started, finished, seconds, result in tasks[-_MOST_TASKS:][::-1]
         ],
         models=[
             (k, n, errors[1] if isinstance(errors, list) and len(errors) > 1 else None)

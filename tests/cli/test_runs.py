@@ -150,7 +150,7 @@ def test_predictions_and_errors_are_recorded(run, runs, folder):
     assert evaluated.kind == "evaluate"
     assert predicted.files().keys() == {"predictions.csv"}
     assert predicted.result["n_predicted"] == 3
-    assert mapped.files().keys() == {"maps.npz"}
+    assert mapped.files().keys() == {"maps.npz", "totals.csv"}
     assert (folder / "maps.npz").read_bytes() == (mapped.path / "maps.npz").read_bytes()
     assert evaluated.result == said
     assert set(evaluated.data) == {"model", "fields"}
@@ -225,6 +225,7 @@ def test_the_recorder_is_not_part_of_the_model(run, runs, monkeypatch):
         assert solver.callback is None and solver.checkpoint is None
 
 
+@pytest.mark.slow
 def test_potentials_are_recorded_and_stopped(run, runs, folder, monkeypatch):
     for name in ("vesin", "ase", "sphericart", "torch"):
         pytest.importorskip(name)
@@ -244,6 +245,13 @@ def test_potentials_are_recorded_and_stopped(run, runs, folder, monkeypatch):
     rows = np.genfromtxt(found.path / "predictions.csv", delimiter=",", names=True, dtype=None)
     assert len(rows) == 20 and np.isfinite(rows["true"]).all()
     assert "training.ckpt" not in found.files()
+    run(f"predict runs/{found.id}/model.ednn train.extxyz --run runs")
+    predicted = runs.runs()[0]
+    assert set(predicted.files()) == {"predictions.csv", "predictions.extxyz"}
+    atoms = io.read(predicted.path / "predictions.extxyz", ":")
+    energies = [each.get_potential_energy() for each in atoms]
+    given = io.read(folder / "train.extxyz", ":")
+    np.testing.assert_allclose(potential.predict(given), energies, rtol=1e-7, atol=1e-8)
     from sk_ednn.runs._recorder import Recorder
 
     log = Recorder.log
@@ -269,6 +277,7 @@ def test_potentials_are_recorded_and_stopped(run, runs, folder, monkeypatch):
     )
 
 
+@pytest.mark.slow
 def test_counting_is_recorded_and_stopped(run, runs, folder, monkeypatch):
     for name in ("torch", "skorch", "PIL", "tifffile"):
         pytest.importorskip(name)

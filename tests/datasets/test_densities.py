@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sk_ednn.datasets import make_densities
+from sk_ednn.datasets import load_hydrogen, make_densities
 from sk_ednn.datasets._densities import HARTREE, _hartree, _local_energies
 from sk_ednn.structures._densities import BOHR
 
@@ -69,3 +69,21 @@ def test_all_energies_are_extensive():
 def test_parameters_are_checked(params, words):
     with pytest.raises(ValueError, match=words):
         make_densities(1, **params)
+
+
+@pytest.mark.parametrize("cells, n_cells, n_points", [("small", 160, 12), ("large", 4, 24)])
+def test_hydrogen_has_an_electron_per_atom(cells, n_cells, n_points):
+    data = load_hydrogen(cells=cells)
+    assert len(data.densities) == n_cells
+    for density, n_atoms, positions in zip(
+        data.densities, data.n_atoms, data.positions, strict=True
+    ):
+        assert density.shape == (n_points,) * 3 and len(positions) == n_atoms
+        assert density.integral == pytest.approx(n_atoms, rel=2e-5)
+        # The density is where the atoms are.
+        sites = np.round(positions / 0.5).astype(int) % n_points
+        assert density.values[tuple(sites.T)].mean() > 5 * density.values.mean()
+    per_atom = data.energies / data.n_atoms
+    assert -3.3 < per_atom.min() and per_atom.max() < -2.8
+    _, energies = load_hydrogen(cells=cells, return_X_y=True)
+    np.testing.assert_array_equal(energies, data.energies)

@@ -113,3 +113,17 @@ def test_frozen_statistics_stay():
     member.totals(member.module, *_together([sample((40, 40), Geometry(1))] * 2))
     for name, value in member.module.named_buffers():
         torch.testing.assert_close(value, before[name], rtol=0, atol=0)
+
+
+def test_averaged_weights_are_settled_by_what_they_see():
+    """Their normalisations then have mean 0 and spread 1 over the batch."""
+    geometry = Geometry(1)
+    member = _Member(normalised(geometry), [1.0], [1.0], True, False)
+    batch = [sample((60, 60), geometry) for _ in range(3)]
+    member.settle([batch])
+    values, *_ = _together(batch)
+    with torch.no_grad():
+        first, norm = member.average[0](values), member.average[1]
+        torch.testing.assert_close(norm.running_mean, first.mean((0, 2, 3)), rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close(norm.running_var, first.var((0, 2, 3)), rtol=1e-3, atol=1e-4)
+    assert not member.average.training

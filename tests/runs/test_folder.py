@@ -207,3 +207,66 @@ def test_a_folder_of_runs_is_asked_for(made, tmp_path):
         for name in ("../x", "a/b", ".x", ""):
             with pytest.raises(ValueError, match="name of a file without folders"):
                 recorder.path(name)
+
+
+def test_what_cannot_be_repeated_or_resumed_says_why(made, tmp_path):
+    from sk_ednn.runs import repeat, resume
+
+    with pytest.raises(ValueError, match="was recorded in Python, so there is no command"):
+        repeat(made)
+    with pytest.raises(ValueError, match="was recorded in Python"):
+        resume(made)
+    for kind, argv, said in (
+        ("search", ["search", "run", "a.yaml"], "A search continues the store"),
+        ("fit", ["fit", "a.npz"], r"data: fields \(gone.npz\) does not exist any more"),
+    ):
+        data = {"fields": tmp_path / "gone.npz"}
+        (tmp_path / "gone.npz").write_bytes(b"1")
+        with record(made.parent, kind, argv=argv, data=data) as recorder:
+            pass
+        path = recorder.folder / "run.json"
+        path.write_text(path.read_text().replace(str(tmp_path / "gone.npz"), "gone.npz"))
+        (tmp_path / "gone.npz").unlink()
+        with pytest.raises(ValueError, match=said):
+            repeat(recorder.folder)
+    with pytest.raises(ValueError, match="is finished: there is nothing to resume"):
+        resume(recorder.folder)
+    described = json.loads(path.read_text())
+    path.write_text(json.dumps({**described, "cwd": "/nowhere"}))
+    with pytest.raises(ValueError, match=r"The folder /nowhere in which run .* was started"):
+        repeat(recorder.folder)
+
+
+def test_files_to_write_are_left_out_of_a_repetition(made):
+    argv, again = ["fit", "a.npz", "--output", "b.ednn"], ["fit", "a.npz"]
+    with record(made.parent, "fit", argv=argv, about={"repeat": again}) as recorder:
+        pass
+    run = Run(recorder.folder)
+    assert (run.argv, run.repeat_argv) == (argv, again)
+    assert Run(made).repeat_argv is None
+
+
+def test_nothing_is_written_through_links(made, tmp_path):
+    """Tagging or resuming a run of somebody else must not replace files elsewhere."""
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    for name in ("tags.json", "commands.jsonl", "model.ednn"):
+        os.symlink(victim, made / name)
+    run = Run(made)
+    run.tag("good")
+    assert run.tags == ["good"] and not (made / "tags.json").is_symlink()
+    status = {"state": "started", "time": "2026-11-29T00:00:00.000Z"}
+    process = json.loads((made / "run.json").read_text())["process"]
+    (made / "status.jsonl").write_text(json.dumps({**status, **process}) + "\n")
+    with pytest.raises(OSError, match="symbolic link"):
+        Run(made).stop()
+    (made / "status.jsonl").write_text('{"state": "stopped"}\n')
+    with pytest.raises(ValueError, match=r"has symbolic links \(commands.jsonl, model.ednn\)"):
+        record(made, "fit", settings={"alpha": 0.1}).__enter__()
+    with record(made.parent, "fit") as recorder:
+        os.symlink(victim, recorder.folder / "result.json")
+        os.symlink(victim, recorder.folder / "copy.txt")
+        recorder.keep(made / "run.json", "copy.txt")
+        recorder.finish({"error": 1.0})
+    assert Run(recorder.folder).result == {"error": 1.0}
+    assert victim.read_text() == "precious"

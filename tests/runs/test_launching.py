@@ -71,6 +71,21 @@ def test_a_process_that_does_not_begin_is_shown_as_failed(tmp_path):
     assert os.listdir(tmp_path) == ["runs"]
 
 
+def test_modules_in_the_folder_of_a_command_are_not_run(tmp_path):
+    """A run of somebody else may name any folder as its own."""
+    evil = tmp_path / "evil"
+    (evil / "sk_ednn").mkdir(parents=True)
+    code = f"open({str(tmp_path / 'hacked')!r}, 'w')"
+    for name in ("sk_ednn/__init__.py", "sk_ednn/__main__.py", "sitecustomize.py", "numpy.py",
+                 "typer.py", "psutil.py", "json.py"):  # fmt: skip
+        (evil / name).write_text(code)
+    run = waited(
+        launch(tmp_path / "runs", ["evaluate", "no.ednn", "no.npz"], cwd=evil), ("failed",)
+    )
+    assert "no.ednn" in run.message
+    assert not (tmp_path / "hacked").exists()
+
+
 @pytest.mark.slow
 def test_two_at_once_outlive_whoever_started_them(spins, tmp_path):
     code = f"""if True:
@@ -202,7 +217,7 @@ def test_a_fit_that_is_killed_ends_as_if_undisturbed(spins, tmp_path):
         while (run.progress or 0) < target and run.status == "running":
             time.sleep(0.01)
         pid = json.loads((run.path / "launch.json").read_text())["process"]["pid"]
-        assert psutil.Process(pid).cmdline()[1:3] == ["-m", "sk_ednn"]
+        assert psutil.Process(pid).cmdline()[1:4] == ["-P", "-m", "sk_ednn"]
         os.kill(pid, signal.SIGKILL)
         while run.status == "running":
             time.sleep(0.01)

@@ -191,7 +191,7 @@ def many(browser, place, tmp_path_factory):
     for k in range(999):
         written_run(folder, f"20260101-000000-{k:04x}", [(0, 1.0)], {"fields": f"f{k}.npz"})
     hostile = {
-        "fields": "</script><script>alert(1)</script>.npz",
+        "fields": "<script>alert(1)<script>.npz",
         "model": "<img src=x onerror=alert(2)>",
         "note": "{{ 7 * 7 }} ${alert(3)} `",
     }

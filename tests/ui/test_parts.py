@@ -12,7 +12,7 @@ from sk_ednn.ui._data import Array, arrays_in, kind_of, listing, table_rows, usu
 from sk_ednn.ui._forms import Count, Fit, Search
 from sk_ednn.ui._models import CARDS, in_words, load_of, seconds_of
 from sk_ednn.ui._runs import curves_of, row_of
-from sk_ednn.ui._search import lower_hull
+from sk_ednn.ui._search import lower_hull, progress
 from sk_ednn.ui._site import only_set, shown_command
 
 # --- curves
@@ -216,6 +216,38 @@ def test_failed_labels_wait_again(tmp_path):
         assert store.counts() == {"queued": 3, "labelled": 0, "failed": 0}
         assert store.structures()[1]["why"] is None
         assert store.retry_failed() == []
+
+
+def test_progress_of_a_search_is_read_from_its_file(tmp_path):
+    pytest.importorskip("ase")
+    from sk_ednn.search import Label, SearchStore
+    from sk_ednn.structures import Structure
+
+    def pair(edge):
+        cell = [[edge, 0, 0], [0, edge, 0], [0, 0, edge]]
+        return Structure([18, 18], [[0, 0, 0], [0, 0, 2.0]], cell)
+
+    with SearchStore(tmp_path / "a.db") as store:
+        for edge, energy in ((4.0, -1.0), (5.0, -3.0), (6.0, -2.0)):
+            number = store.add_structure(pair(edge), origin="start")
+            store.finish_label(number, Label(energy), seconds=1.0)
+        store.fail_label(store.add_structure(pair(7.0), origin="start"), "<b>hung", seconds=1.0)
+        store.finish_task(store.start_task("label"), "labelled")
+        store.start_task("relax")
+        store.add_model(3, [0.1, 0.2, 0.3])
+        store.add_event("command", "pause")
+    found = progress(tmp_path / "a.db")
+    assert found.energies.tolist() == [-0.5, -1.5, -1.0]
+    assert found.lowest.tolist() == [-0.5, -1.5, -1.5]
+    assert found.volumes.round(6).tolist() == [32.0, 62.5, 108.0]
+    assert [energy for _, _, energy in found.best] == [-1.5, -1.0, -0.5]
+    assert found.failures == [(4, "<b>hung")] and found.paused
+    assert [(kind, state, result) for kind, state, _, result in found.tasks] == [
+        ("relax", "running", ""),
+        ("label", "done", "labelled"),
+    ]
+    assert all(0 <= seconds < 60 for _, _, seconds, _ in found.tasks)
+    assert found.models == [(1, 3, 0.2)]
 
 
 def test_tersoff_forces_are_gradients():

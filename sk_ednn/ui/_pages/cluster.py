@@ -6,7 +6,7 @@ from fastapi import Request
 from nicegui import ui
 
 from .. import _cluster
-from .._frame import frame, link, panel, table, text
+from .._frame import PATIENCE, frame, link, panel, table, text
 from .._words import size
 
 _REFRESH_SECONDS = 2.0
@@ -15,7 +15,7 @@ _REFRESH_SECONDS = 2.0
 def register(site) -> None:
     """Add the page."""
 
-    @ui.page("/cluster", title="Cluster")
+    @ui.page("/cluster", title="Cluster", response_timeout=PATIENCE)
     async def cluster(request: Request):
         with frame(request, "Cluster", "Workers, tasks and memory of a Dask scheduler."):
             await _Watch(site).draw()

@@ -6,7 +6,7 @@ from fastapi import Request
 from nicegui import ui
 
 from .. import _charts
-from .._frame import aside, frame, link, panel, table, text
+from .._frame import PATIENCE, aside, frame, link, panel, table, text
 from .._runs import curves_of, error_of, totals_of
 from .._words import duration, number
 
@@ -16,7 +16,7 @@ _MOST = 8
 def register(site) -> None:
     """Add the page."""
 
-    @ui.page("/compare", title="Compare")
+    @ui.page("/compare", title="Compare", response_timeout=PATIENCE)
     async def compare(request: Request):
         with frame(request, "Compare runs"):
             ids = request.query_params.getlist("run")[:_MOST]

@@ -11,7 +11,7 @@ from nicegui import ui
 from .._choose import Browser, uploader
 from .._data import kind_of, table_rows
 from .._forms import Count
-from .._frame import aside, command_line, complain, frame, panel, picture, table, text
+from .._frame import PATIENCE, aside, command_line, complain, frame, panel, picture, table, text
 from .._models_of import models_of
 from .._pictures import thumbnail_png
 
@@ -21,7 +21,7 @@ _SHOWN = 6
 def register(site) -> None:
     """Add the page."""
 
-    @ui.page("/count", title="Count")
+    @ui.page("/count", title="Count", response_timeout=PATIENCE)
     async def count(request: Request):
         lead = "Cells, colonies, grains, trees: learned from pictures with one number each."
         with frame(request, "Count in pictures", lead):

@@ -9,8 +9,9 @@ from nicegui import ui
 
 from .._choose import Browser, uploader
 from .._data import kind_of
-from .._frame import aside, command_line, complain, frame, panel, text
+from .._frame import PATIENCE, aside, command_line, complain, frame, panel, text
 from .._models_of import models_of
+from .._security import Refused
 from .._site import only_set
 
 _DATA = ("arrays", "structures")
@@ -19,7 +20,7 @@ _DATA = ("arrays", "structures")
 def register(site) -> None:
     """Add the page."""
 
-    @ui.page("/predict", title="Predict")
+    @ui.page("/predict", title="Predict", response_timeout=PATIENCE)
     async def predict(request: Request):
         lead = "Give a fitted model new systems, of any size."
         with frame(request, "Predict", lead):
@@ -33,7 +34,7 @@ class _Predict:
         self.site = site
         self.model: Path | None = None
         self.data: Path | None = None
-        self.maps = True
+        self.maps = self.sure = True
 
     async def draw(self, wanted):
         """Draw the page.
@@ -66,6 +67,8 @@ class _Predict:
         with panel("3 · Start"):
             ui.checkbox("Also a map of what each tile contributes", value=True,
                         on_change=self.take_maps)  # fmt: skip
+            ui.checkbox("How far to trust each total: interval and novelty", value=True,
+                        on_change=self.take_sure)  # fmt: skip
             self.command = ui.element("div")
             with ui.element("div").classes("line").style("margin-top:.7rem"):
                 self.button = ui.button("Predict", on_click=self.start)
@@ -95,6 +98,11 @@ class _Predict:
         self.maps = bool(event.value)
         self.changed()
 
+    def take_sure(self, event):
+        """Take whether intervals and novelty are wanted."""
+        self.sure = bool(event.value)
+        self.changed()
+
     def dropped(self, paths):
         """Take files that were dropped, several structures as their folder."""
         several = len(paths) > 1 and all(kind_of(path) == "structures" for path in paths)
@@ -109,8 +117,25 @@ class _Predict:
             raise ValueError("Choose or drop a file with new systems.")
         data = f"{self.data}/*" if self.data.is_dir() and self.data.suffix != ".zarr" else self.data
         maps = self.maps and kind_of(self.data) == "arrays"
-        options = {"contributions": maps}
+        options = {"contributions": maps, **(self.confidence() if self.sure else {})}
         return ["predict", str(self.model), str(data), *only_set(options)]
+
+    def confidence(self) -> dict[str, str]:
+        """Return options for intervals and novelty, as far as the run of the model allows."""
+        one = next((each for each in self.known if each.path == self.model), None)
+        if one is None:
+            return {}
+        found = {}
+        if one.errors is not None:
+            found["interval"] = str(one.errors)
+        arrays = one.fields is not None and kind_of(one.fields.partition("::")[0]) == "arrays"
+        if arrays and kind_of(self.data) == "arrays":
+            try:
+                self.site.path(one.fields.partition("::")[0])
+            except Refused:  # moved since
+                return found
+            found["novelty"] = one.fields
+        return found
 
     def changed(self):
         """Show what follows from a change."""

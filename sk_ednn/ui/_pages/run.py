@@ -9,21 +9,45 @@ from fastapi import Request
 from nicegui import ui
 
 from .. import _charts, _maps
-from .._frame import aside, command_line, complain, frame, later, link, panel, picture, table, text
+from .._frame import (
+    PATIENCE,
+    aside,
+    command_line,
+    complain,
+    frame,
+    later,
+    link,
+    panel,
+    picture,
+    table,
+    text,
+)
 from .._live_charts import LiveCharts
-from .._runs import curves_of, error_of, flat, identity_of, log_of, resources_of, row_of, totals_of
+from .._runs import (
+    curves_of,
+    error_of,
+    flat,
+    identity_of,
+    log_of,
+    predicted_of,
+    resources_of,
+    row_of,
+    totals_of,
+)
 from .._words import duration, moment, number, size
 
 _LIVE_SECONDS = 1.0
 _ENDED_SECONDS = 10.0
 _SHOWN_PICTURES = (".png", ".jpg", ".jpeg")
 _MOST_PICTURES = 24
+_KINDS = {"count-fit": "Learn to count", "count-predict": "Count"}
+_MOST_TOTALS = 200
 
 
 def register(site) -> None:
     """Add the page."""
 
-    @ui.page("/runs/{run}", title="Run")
+    @ui.page("/runs/{run}", title="Run", response_timeout=PATIENCE)
     async def show(request: Request, run: str):
         found = site.run(run)
         if found is None:
@@ -32,7 +56,9 @@ def register(site) -> None:
                 link("All runs", "/runs")
             return
         row = await aside(row_of, found)
-        with frame(request, f"{row.kind.capitalize()} {row.id[-4:]}", row.data):
+        with frame(
+            request, f"{_KINDS.get(row.kind, row.kind.capitalize())} {row.id[-4:]}", row.data
+        ):
             await _Run(site, found).draw()
 
 
@@ -75,7 +101,7 @@ class _Run:
             else:
                 text("p", "This run was started in Python.", "muted")
             self.draw_tags()
-        await self.refresh()
+        later(self.log, self.refresh())  # there may be much to read: the page comes first
         self.timer = ui.timer(_LIVE_SECONDS, self.refresh)
 
     @staticmethod
@@ -207,7 +233,7 @@ class _Run:
 
     def repeat(self):
         """Start the same command once more, as a run of its own."""
-        return self.site.start(self.run.argv, cwd=self.run.info.get("cwd"))
+        return self.site.start(self.run.repeat_argv, cwd=self.run.info.get("cwd"))
 
     def draw_result(self, result):
         """Show final numbers, and the verdict in words."""
@@ -228,6 +254,12 @@ class _Run:
                 rows = [(part, *(number(values.get(name)) for name in names))
                         for part, values in plain.items()]  # fmt: skip
                 table(("errors of totals", *names), rows, numbers=range(1, len(names) + 1))
+            header, rows = predicted_of(self.run)
+            if rows:
+                table(header, rows[:_MOST_TOTALS], numbers=range(1, len(header)))
+                if len(rows) > _MOST_TOTALS:
+                    words = f"The first {_MOST_TOTALS} of {len(rows):,}; all are in the files."
+                    text("p", words, "muted")
             counts = result.get("counts")
             if isinstance(counts, list):
                 self.draw_counts(counts)

@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 from fastapi import Request
 from nicegui import ui
 
-from .._frame import aside, complain, frame, text
+from .._frame import PATIENCE, aside, complain, frame, text
 from .._runs import row_of
 
 _REFRESH_SECONDS = 2.0
@@ -61,7 +61,7 @@ def _body() -> str:
 def register(site) -> None:
     """Add the page."""
 
-    @ui.page("/runs", title="Runs")
+    @ui.page("/runs", title="Runs", response_timeout=PATIENCE)
     async def runs(request: Request):
         with frame(request, "Runs", f"Everything that was recorded in {site.folder}."):
             await _Runs(site).draw()
@@ -78,7 +78,7 @@ class _Runs:
         """Draw the table."""
         self.rows = await aside(self.read)
         with ui.element("section").classes("panel").props('aria-label="Runs"'):
-            with ui.element("div").classes("line between"):
+            with ui.element("div").classes("line between tools"):
                 with ui.element("div").classes("line"):
                     find = ui.input("Filter").props("outlined dense clearable type=search")
                     self.status = ui.select(

@@ -9,7 +9,7 @@ from nicegui import ui
 
 from .. import _charts, _search
 from .._forms import CALCULATORS, Search
-from .._frame import aside, command_line, complain, frame, link, panel, table, text
+from .._frame import PATIENCE, aside, command_line, complain, frame, link, panel, table, text
 from .._live_charts import LiveCharts
 from .._structures import StructureView
 from .._words import duration, number
@@ -22,7 +22,7 @@ _KINDS = {"crystal": "a crystal, its cell varies", "cluster": "a free cluster"}
 def register(site) -> None:
     """Add the page."""
 
-    @ui.page("/search", title="Search")
+    @ui.page("/search", title="Search", response_timeout=PATIENCE)
     async def search(request: Request):
         wanted = request.query_params.get("run")
         found = None if wanted is None else site.run(wanted)

@@ -20,7 +20,18 @@ from .._data import (
     usual,
 )
 from .._forms import BOUNDARIES, Fit
-from .._frame import aside, command_line, complain, frame, later, panel, picture, table, text
+from .._frame import (
+    PATIENCE,
+    aside,
+    command_line,
+    complain,
+    frame,
+    later,
+    panel,
+    picture,
+    table,
+    text,
+)
 from .._structures import StructureView
 
 _SYSTEMS = ("arrays", "structures")
@@ -30,7 +41,7 @@ _TOTALS = ("arrays", "table")
 def register(site) -> None:
     """Add the page."""
 
-    @ui.page("/", title="Start")
+    @ui.page("/", title="Start", response_timeout=PATIENCE)
     async def start(request: Request):
         lead = "Show a model small systems and their totals; it predicts large ones."
         with frame(request, "Start a fit", lead):
