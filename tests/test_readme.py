@@ -53,7 +53,7 @@ def test_what_it_links_to_is_there():
 def test_extras_are_those_of_the_package():
     tomllib = pytest.importorskip("tomllib")
     project = tomllib.loads((README.parent / "pyproject.toml").read_text(encoding="utf-8"))
-    extras = set(project["project"]["optional-dependencies"]) - {"test", "lint", "docs"}
+    extras = set(project["project"]["optional-dependencies"]) - {"test", "browser", "lint", "docs"}
     section = README.read_text(encoding="utf-8").partition("## Installation")[2]
     rows = "".join(line.split("|")[1] for line in section.splitlines() if line.startswith("|"))
     assert set(re.findall(r"`(\w+)`", rows)) == extras
