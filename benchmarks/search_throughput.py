@@ -1,11 +1,12 @@
 """Structures labelled per hour, against what the pools allow.
 
-    python benchmarks/search_throughput.py [--quick] [--labels 60] [--scale 0.05] [--figure FILE]
+    python benchmarks/search_throughput.py [--quick] [--labels 60] [--scale 0.1]
+        [--simulated 400] [--figure FILE]
 
 Labels sleep like small DFT calculations: lognormal with a median of 8 s and limits of 2 and 30 s,
 relaxations with a median of 4 s, trainings for 20 s. A label needs one relaxation. Measured:
 threads, with all times multiplied by ``--scale``. Simulated: the same driver on a clock that jumps
-to the next task's end; 400 labels on up to 16 nodes. The pools allow as many labels as the nodes
+to the next task's end, on up to 16 nodes. The pools allow as many labels as the nodes
 of labels, or those of relaxations, finish if they never wait. "In turn" is one task after the
 other. The first labels, before the first training, are random starts in both.
 """
@@ -162,7 +163,7 @@ def allowed(sizes, durations):
 
 
 def main():
-    options = arguments(__doc__, labels=60, scale=0.05, figure="")
+    options = arguments(__doc__, labels=60, scale=0.1, simulated=400, figure="")
     machine()
     n_labels = 25 if options.quick else options.labels
     cases = [("in turn", 1, 1, True)] + [
@@ -184,10 +185,10 @@ def main():
         ("8 + 16", 8, 16, False),
     ]:
         sizes = {"relax": relax, "label": label, "train": 1}
-        rate, most = simulated(100 if options.quick else 400, sizes, in_turn)
+        rate, most = simulated(100 if options.quick else options.simulated, sizes, in_turn)
         rows.append((name, rate, most, rate / most))
         points["simulated"].append((0 if in_turn else label, rate, most))
-    print("simulated, 400 labels")
+    print(f"simulated, {options.simulated} labels")
     table(headers, rows)
     if options.figure:
         draw(points, options.figure)
