@@ -3,6 +3,8 @@
 #   make demo         install what the demonstration needs and run it
 #   make test         the fast tests and the doctests         make test-slow   the others
 #   make test-blas    those that rest on linear algebra, with other kernels of BLAS and threads
+#   make ui           pages in the browser, with example data
+#   make test-ui      their tests, in Chromium
 #   make lint         ruff, import-linter, mypy               make format      let ruff rewrite
 #   make docs         the documentation, warnings are errors  make bench       the benchmarks
 #   make clean        what was built                          make distclean   and .venv
@@ -18,6 +20,8 @@ PYTEST_ARGS ?=
 # Tests run beside each other, one thread each.
 WORKERS ?= -n logical --maxprocesses=4 --dist worksteal
 DEMO_ARGS ?=
+UI_ARGS ?=
+UI_FOLDER ?= ui-example
 BLAS_TESTS := tests/solvers tests/test_laws.py tests/test_sklearn.py tests/estimators/test_regressor.py \
     tests/test_guide.py tests/test_readme.py sk_ednn/solvers sk_ednn/estimators/_regressor.py
 # The index to look in for a CPU build of torch when the default one has none.
@@ -26,6 +30,8 @@ TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 # What each kind of task has installed.
 EXTRAS_demo := cli,plot,torch
 EXTRAS_test := all,test
+EXTRAS_ui := all
+EXTRAS_test-ui := all,test,browser
 EXTRAS_lint := lint
 EXTRAS_docs := all,docs
 EXTRAS_bench := all,test
@@ -36,7 +42,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-slow test-blas lint format docs bench clean distclean
+.PHONY: help demo ui test test-ui test-slow test-blas lint format docs bench clean distclean
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -44,8 +50,16 @@ help:
 demo: $(VENV)/.installed-demo
 	$(BIN)/sk-ednn demo $(DEMO_ARGS)
 
+ui: $(VENV)/.installed-ui
+	$(BIN)/python examples/ui/make_data.py $(UI_FOLDER)/data
+	$(BIN)/sk-ednn ui $(UI_FOLDER)/runs --data $(UI_FOLDER)/data $(UI_ARGS)
+
 test: $(VENV)/.installed-test
-	$(BIN)/python -m pytest -m "not slow" $(WORKERS) $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -m "not slow and not browser" $(WORKERS) $(PYTEST_ARGS)
+
+# Screenshots go to UI_SHOTS, if that is set.
+test-ui: $(VENV)/.installed-test-ui
+	$(BIN)/python -m pytest -m browser tests/ui $(PYTEST_ARGS)
 
 test-slow: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -m slow --timeout=3600 $(PYTEST_ARGS)
@@ -53,7 +67,7 @@ test-slow: $(VENV)/.installed-test
 # What hangs on the last bits of sums fails on somebody's processor: old kernels stand for all others.
 test-blas: $(VENV)/.installed-test
 	OPENBLAS_CORETYPE=Nehalem OMP_NUM_THREADS=2 OPENBLAS_NUM_THREADS=2 \
-	    $(BIN)/python -m pytest -m "not slow" $(BLAS_TESTS) $(PYTEST_ARGS)
+	    $(BIN)/python -m pytest -m "not slow and not browser" $(BLAS_TESTS) $(PYTEST_ARGS)
 
 lint: $(VENV)/.installed-lint
 	$(BIN)/ruff check .
@@ -67,6 +81,7 @@ format: $(VENV)/.installed-lint
 
 docs: $(VENV)/.installed-docs
 	$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build/html
+	$(BIN)/python docs/check_pages.py docs/_build/html
 
 bench: $(VENV)/.installed-bench
 	@set -e; for file in benchmarks/[!_]*.py; do echo "== $$file"; $(BIN)/python "$$file"; done

@@ -32,6 +32,7 @@ OPTIONAL = {
     "zarr": r"zarr",
     "skops": r"skops|sk_ednn\.files",
     "onnxruntime": r"onnxruntime",
+    "nicegui": r"nicegui|sk_ednn\.ui",
 }
 MISSING = [name for name in OPTIONAL if importlib.util.find_spec(name) is None]
 NEEDS_MISSING = re.compile(

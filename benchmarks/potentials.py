@@ -1,13 +1,16 @@
 """Networks of atoms learn energies, forces and stresses in minutes on one core.
 
-    python benchmarks/potentials.py --data FOLDER --set sheets --model spectrum-context
-    python benchmarks/potentials.py --data FOLDER --set siau --model spectrum --committee 3
+    python benchmarks/potentials.py --data FOLDER --set sheets
+    python benchmarks/potentials.py --data FOLDER --set tio2 --limit 900 --force-share 0.25
+    python benchmarks/potentials.py --data FOLDER --set si --held-out test/Si.npz
 
 Data sets are files of a folder: ``sheets`` (hex_xtb_dev.npz, hex_large_xtb_dev.npz: planar, 480
-held out), ``tio2`` (tio2_dft_dev.npz, filtered as by aenet; 5 % held out), ``si`` (mlearn/Si.npz,
-5 % held out) and ``siau`` (siau_meam_dev.npz, 10 % of the parents held out), in eV and Å. Models
-are ``spectrum``, ``symmetry``, ``chebyshev``, ``deep-pot-frame`` and ``deep-pot``, each also with
-``-context``. Training stops after ``--seconds`` of processor time, neighbour lists included.
+held out), ``tio2`` (tio2_dft_dev.npz, filtered as by aenet; 5 % held out, and what the filter drops
+apart), ``si`` (mlearn/Si.npz, 5 % held out) and ``siau`` (siau_meam_dev.npz, 10 % of the parents
+held out), in eV and Å. With ``--held-out`` all structures are trained on, and those of that file,
+or that folder's file of the same name, are predicted. Each set has a recipe; options change it.
+Models are ``spectrum``, ``symmetry``, ``chebyshev``, ``deep-pot-frame`` and ``deep-pot``, each also
+with ``-context``. Training stops after ``--seconds`` of processor time, neighbour lists included.
 """
 
 import os
@@ -16,6 +19,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from _measure import arguments, machine, peak_megabytes
 
+import argparse
 import json
 import time
 from pathlib import Path
@@ -33,10 +37,30 @@ AREA = 12.5 * 13.0  # Å² of a small sheet
 DESCRIPTORS = {
     "symmetry": SymmetryFunctions, "chebyshev": ChebyshevDescriptor, "deep-pot-frame": DeepPotFrame,
 }  # fmt: skip
-CUTOFFS = {"sheets": 6.0, "tio2": 6.0, "si": 5.5, "siau": 6.0}
+FILES = {
+    "sheets": "hex_xtb_dev.npz", "tio2": "tio2_dft_dev.npz", "si": "mlearn/Si.npz",
+    "siau": "siau_meam_dev.npz",
+}  # fmt: skip
+LARGE = {"sheets": "hex_large_xtb_dev.npz", "siau": "siau_meam_large_dev.npz"}
+COMMON = {
+    "model": "spectrum", "seconds": 600.0, "cutoff": 6.0, "batch": 8, "rate": 2e-3,
+    "hidden": "64,64", "channels": 24, "partners": 8, "l_max": 4, "n_radial": 8,
+    "energy_weight": "0.1,20", "force_weight": "1,1", "stress_weight": "0.01,1", "force_delta": 0.0,
+    "optimizer": "muon", "weight_decay": 0.0, "ema": 0.999, "early_stopping": False, "watch": 0.0,
+    "committee": 1, "fraction": 0.05, "limit": 0, "force_share": 1.0,
+}  # fmt: skip
+# What differs for each set.
+RECIPES = {
+    "sheets": {"model": "spectrum-context"},
+    "tio2": {"seconds": 700.0, "cutoff": 5.5, "force_delta": 1.0},
+    "si": {"seconds": 200.0, "cutoff": 5.5},
+    "siau": {
+        "seconds": 400.0, "cutoff": 4.7, "force_delta": 1.0, "committee": 2, "fraction": 0.1,
+    },
+}  # fmt: skip
 
 
-def read(path, mask=None):
+def read(path):
     """Return structures, labels and the arrays of the file."""
     d = dict(np.load(path))
     n = len(d["offsets"]) - 1
@@ -53,10 +77,6 @@ def read(path, mask=None):
         cells = np.stack([np.diag(cell) for cell in cells])
     structures = Structures(d["numbers"].astype(int), positions, cells, pbc, d["offsets"])
     labels = PotentialLabels.of(structures, d["energy"], forces, d.get("stress"))
-    if mask is not None:
-        kept = np.flatnonzero(mask(d))
-        labels, structures = labels.take(structures, kept), structures.take(kept)
-        d = {k: v[kept] if len(v) == n else v for k, v in d.items()}
     return structures, labels, d
 
 
@@ -70,6 +90,14 @@ def split(name, structures, d, fraction):
     order = rng.permutation(len(structures))
     n = 480 if name == "sheets" else max(10, round(fraction * len(structures)))
     return np.sort(order[n:]), np.sort(order[:n])
+
+
+def without_forces(structures, labels, train, share):
+    """Return labels in which some training structures alone have forces."""
+    n = round((1 - share) * len(train))
+    forces = labels.forces.copy()
+    forces[np.isin(structures.owners, np.random.default_rng(9).permutation(train)[:n])] = np.nan
+    return PotentialLabels(labels.energies, forces, labels.stress)
 
 
 def network(args, cutoff):
@@ -90,8 +118,9 @@ def network(args, cutoff):
     raise SystemExit(f"No model {args.model}.")
 
 
-def report(title, potentials, structures, labels, *, sheets=False):
-    """Print errors of the mean of some potentials."""
+def report(title, potentials, structures, labels, rows, *, planar=False):
+    """Print errors of the mean of some potentials on some structures."""
+    labels, structures = labels.take(structures, rows), structures.take(rows)
     has_stress = not np.isnan(labels.stress).all()
     predicted = [p.predict(structures, forces=True, stress=has_stress) for p in potentials]
     error = np.mean([p.energies for p in predicted], axis=0) - labels.energies
@@ -104,7 +133,7 @@ def report(title, potentials, structures, labels, *, sheets=False):
         "forces mae meV/Å": 1e3 * np.nanmean(np.abs(forces)),
         "rmse meV/Å": 1e3 * np.sqrt(np.nanmean(forces**2)),
     }
-    if sheets:
+    if planar:
         area = structures.cells[:, 0, 0] * structures.cells[:, 1, 1]
         density = 1e3 * np.abs(error) / area
         out = {"mean meV/Å²": density.mean(), "median meV/Å²": np.median(density), **out}
@@ -116,32 +145,32 @@ def report(title, potentials, structures, labels, *, sheets=False):
 
 
 def main():
+    first = argparse.ArgumentParser(add_help=False)
+    first.add_argument("--set", choices=RECIPES, default="sheets")
+    name = first.parse_known_args()[0].set
+    recipe = COMMON | RECIPES[name]
     args = arguments(
-        __doc__.splitlines()[0],
-        data="data", set="sheets", model="spectrum-context", seconds=600.0, cutoff=0.0, seed=0,
-        batch=8, rate=2e-3, hidden="64,64", channels=24, partners=8, l_max=4, n_radial=8,
-        energy_weight="0.1,20", force_weight="1,1", stress_weight="0,0", force_delta=0.0,
-        weight_decay=0.0, ema=0.999, early_stopping=False, watch=0.0, committee=1, fraction=0.0,
-        limit=0, large=False, out="",
-    )  # fmt: skip
+        __doc__.splitlines()[0], data="data", set=name, seed=0, held_out="", out="", **recipe
+    )
     machine()
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    folder, name = Path(args.data), args.set
-    files = {
-        "sheets": "hex_xtb_dev.npz", "tio2": "tio2_dft_dev.npz", "si": "mlearn/Si.npz",
-        "siau": "siau_meam_dev.npz",
-    }  # fmt: skip
-    if not (folder / files[name]).exists():
-        print(f"There is no {folder / files[name]}: give the folder of the data with --data.")
+    folder = Path(args.data)
+    if not (folder / FILES[name]).exists():
+        print(f"There is no {folder / FILES[name]}: give the folder of the data with --data.")
         return
-    mask = (lambda d: d["aenet_used"].astype(bool)) if name == "tio2" else None
-    structures, labels, d = read(folder / files[name], mask)
-    fraction = args.fraction or (0.1 if name == "siau" else 0.05)
-    train, test = split(name, structures, d, fraction)
+    structures, labels, d = read(folder / FILES[name])
+    train, test = split(name, structures, d, args.fraction)
+    if args.held_out:
+        train = np.arange(len(structures))
+    if name == "tio2":
+        # What aenet's filter drops is not trained on, and told apart.
+        train = train[d["aenet_used"][train].astype(bool)]
     if args.limit:
         train = np.sort(np.random.default_rng(8).permutation(train)[: args.limit])
-    cutoff = args.cutoff or CUTOFFS[name]
+    if args.force_share < 1:
+        labels = without_forces(structures, labels, train, args.force_share)
+    cutoff = args.cutoff
 
     def pair(text):
         return tuple(float(part) for part in text.split(","))
@@ -155,8 +184,8 @@ def main():
             max_seconds=args.seconds / args.committee, batch_size=args.batch,
             energy_weight=pair(args.energy_weight), force_weight=pair(args.force_weight),
             stress_weight=pair(args.stress_weight), learning_rate=args.rate,
-            force_delta=args.force_delta or (1.0 if name == "tio2" else None),
-            optimizer="adamw" if decay else "adam", optimizer_params=decay, ema_decay=args.ema,
+            force_delta=args.force_delta or None,
+            optimizer=args.optimizer, optimizer_params=decay, ema_decay=args.ema,
             validation_fraction=args.watch, early_stopping=args.early_stopping,
             random_state=args.seed + member,
             callback=lambda record: print(
@@ -171,18 +200,26 @@ def main():
         f"{name} {args.model}: {len(train)} structures, {parameters} parameters, {used:.0f} s of "
         f"the processor, {result.history[-1]['epoch']} epochs, {peak_megabytes():.0f} MB at most"
     )
-    sheets = name == "sheets"
-    parts = {"held out": test, "trained on": train[:: max(1, len(train) // 300)]}
-    if sheets:
-        for title, value in (("graphene", 0), ("BN", 1), ("heterostructures", 2)):
-            parts[title] = test[d["cls"][test] == value]
-    for title, rows in parts.items():
-        chosen = structures.take(rows)
-        report(title, potentials, chosen, labels.take(structures, rows), sheets=sheets)
-    large = {"sheets": "hex_large_xtb_dev.npz", "siau": "siau_meam_large_dev.npz"}.get(name)
-    if large:
-        bigger, true, _ = read(folder / large)
-        report("larger cells", potentials, bigger, true, sheets=sheets)
+    some = train[:: max(1, len(train) // 300)]
+    planar = name == "sheets"
+    report("trained on", potentials, structures, labels, some, planar=planar)
+    if args.held_out:
+        path = Path(args.held_out)
+        structures, labels, d = read(path / Path(FILES[name]).name if path.is_dir() else path)
+        test = np.arange(len(structures))
+    kinds = {"held out": np.ones(len(structures), bool)}
+    if planar:
+        names = "graphene", "BN", "heterostructures"
+        kinds |= {title: d["cls"] == value for value, title in enumerate(names)}
+    if name == "tio2":
+        used = d["aenet_used"].astype(bool)
+        kinds = {"held out": used, "dropped by aenet's filter": ~used}
+    for title, kind in kinds.items():
+        report(title, potentials, structures, labels, test[kind[test]], planar=planar)
+    if name in LARGE and (folder / LARGE[name]).exists():
+        structures, labels, _ = read(folder / LARGE[name])
+        every = np.arange(len(structures))
+        report("larger cells", potentials, structures, labels, every, planar=planar)
     if args.out:
         torch.save([(p.network.state_dict(), p.atomic_energies) for p in potentials], args.out)
 

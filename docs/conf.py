@@ -6,6 +6,7 @@ import re
 from importlib import import_module
 from pathlib import Path
 
+from docutils import nodes
 from sphinx.util.nodes import make_refnode
 
 import sk_ednn
@@ -96,6 +97,19 @@ def escape_axes(app, what, name, obj, options, lines):
             lines[i] = LITERAL_OR_AXES.sub(lambda match: match[1] or r"\*", line)
 
 
+def links_to_sklearn():
+    """Return addresses of scikit-learn's estimators by name, without an inventory."""
+    from sklearn.utils.discovery import all_estimators
+
+    root = "https://scikit-learn.org/stable/modules/generated"
+    found = {}
+    for name, estimator in all_estimators():
+        public = ".".join(part for part in estimator.__module__.split(".") if part[0] != "_")
+        found[name] = f"{root}/{public}.{name}.html"
+    return found
+
+
+SKLEARN = links_to_sklearn()
 BARE = {"class", "exception", "function"}
 
 
@@ -112,6 +126,12 @@ def find_public(app, env, node, contnode):
     ]
     if "." not in target:  # many objects have `fit` or `max_bytes`; `atoms` is also an extra
         names = [name for name in names if objects[name].objtype in BARE]
+    if not names and target.removeprefix("sklearn.").rpartition(".")[2] in SKLEARN:
+        address = SKLEARN[target.rpartition(".")[2]]
+        title = "(in scikit-learn)"
+        link = nodes.reference("", "", internal=False, refuri=address, reftitle=title)
+        link += contnode
+        return link
     if len(names) != 1:
         return None
     entry = objects[names[0]]

@@ -1,6 +1,7 @@
 """The examples of the user guide run, and print what the pages say they print."""
 
 import doctest
+import re
 import sys
 import warnings
 from pathlib import Path
@@ -9,7 +10,8 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
-GUIDE = Path(__file__).parents[1] / "docs" / "guide"
+DOCS = Path(__file__).parents[1] / "docs"
+PAGES = [*DOCS.glob("guide/*.rst"), *DOCS.glob("start/*.rst"), DOCS / "index.rst"]
 OPTIONS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS | doctest.IGNORE_EXCEPTION_DETAIL
 
 
@@ -25,7 +27,7 @@ def one_thread():
 
 
 @pytest.mark.skipif(np.__version__ < "2", reason="numpy 1 prints scalars in another way")
-@pytest.mark.parametrize("page", sorted(GUIDE.glob("*.rst")), ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", sorted(PAGES), ids=lambda page: str(page.relative_to(DOCS)))
 def test_page(page, tmp_path, monkeypatch):
     text = page.read_text(encoding="utf-8")
     if ">>>" not in text:
@@ -44,3 +46,16 @@ def test_page(page, tmp_path, monkeypatch):
         warnings.simplefilter("ignore")
         failed, _ = doctest.testfile(str(page), module_relative=False, optionflags=OPTIONS)
     assert failed == 0
+
+
+def test_quoted_messages_exist():
+    """Find each message that the page on troubleshooting quotes in the package."""
+    package = DOCS.parent / "sk_ednn"
+    source = "".join(path.read_text(encoding="utf-8") for path in package.rglob("*.py"))
+    source = re.sub(r'"\s*\n\s*f?"', "", source)  # strings over several lines
+    page = (DOCS / "guide" / "troubleshooting.rst").read_text(encoding="utf-8")
+    quoted = re.findall(r"^   \* - ``(.*)``$", page, re.MULTILINE)
+    assert len(quoted) > 10
+    for message in quoted:
+        for part in re.split(r"\.\.\.|\d+", message):
+            assert part.strip(" ,=") in source, message

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "sk_ednn"
-OPTIONAL = ("torch", "skorch", "dask", "distributed", "ase", "matplotlib", "pandas")
+OPTIONAL = ("torch", "skorch", "dask", "distributed", "ase", "matplotlib", "pandas", "nicegui")
 
 
 def module_name(path):

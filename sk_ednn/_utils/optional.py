@@ -20,6 +20,8 @@ _LIBRARIES = {
     "zarr": ("zarr",),
     "images": ("tifffile", "imagecodecs", "PIL", "skimage", "openpyxl"),
     "files": ("skops",),
+    "ui": ("nicegui", "fastapi", "starlette", "uvicorn"),
+    "mlflow": ("mlflow", "sqlalchemy", "alembic"),
     "onnx": ("onnx", "onnxscript", "onnxruntime"),
 }
 EXTRAS = {library: extra for extra, libraries in _LIBRARIES.items() for library in libraries}

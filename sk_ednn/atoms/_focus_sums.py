@@ -104,27 +104,33 @@ class FocusSums:
         return np.hstack(sums)
 
     def pull(self, X, slopes):
-        """Derivative with respect to tiles, from that with respect to the sums, not scaled."""
+        """Derivative with respect to tiles, from that with respect to the sums, not scaled.
+
+        `slopes` has a row for each tile, or one row for all.
+        """
+        slopes = slopes.astype(X.dtype, copy=False)
         density, modes = self.surroundings(X)
         invariants = power_spectrum(modes, self.n_vectors)
         n, n_channels, n_pixels = density.shape
         n_linear = n_channels * invariants.shape[1]
-        linear = slopes[:, :n_linear].reshape(n, n_channels, -1)
+        linear = slopes[:, :n_linear].reshape(len(slopes), n_channels, -1)
         of_density = np.matmul(linear, invariants)
         of_invariants = np.matmul(linear.transpose(0, 2, 1), density)
         if self.n_components:
-            components = np.matmul(self.components, invariants)
-            components -= (self.components @ self.mean)[:, None]
+            weights = self.components.astype(X.dtype)
+            components = np.matmul(weights, invariants)
+            components -= (self.components @ self.mean).astype(X.dtype)[:, None]
             i, j = np.triu_indices(self.n_components)
             of_components = np.zeros_like(components)
             for c, own in enumerate(np.split(slopes[:, n_linear:], n_channels, axis=1)):
-                pairs = np.zeros((n, self.n_components, self.n_components))
+                pairs = np.zeros((len(slopes), self.n_components, self.n_components), X.dtype)
                 pairs[:, i, j] = own
-                partners = np.matmul(pairs, components)
-                of_density[:, c] += (components * partners).sum(axis=1)
-                partners += np.matmul(pairs.transpose(0, 2, 1), components)
-                of_components += density[:, c, None] * partners
-            of_invariants += np.matmul(self.components.T, of_components)
+                # Symmetric, as products are: each of two factors has the other for its slope.
+                partners = np.matmul(pairs + pairs.transpose(0, 2, 1), components)
+                of_density[:, c] += 0.5 * np.einsum("nkp,nkp->np", components, partners)
+                partners *= density[:, c, None]
+                of_components += partners
+            of_invariants += np.matmul(weights.T, of_components)
         of_modes = spectrum_slopes(modes, self.n_vectors, of_invariants)
         out = self.modes.adjoint(of_modes.reshape(n, -1, n_channels, n_pixels))
         focus = out[(slice(None), *self.focus)]

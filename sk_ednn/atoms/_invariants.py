@@ -322,13 +322,17 @@ class LocalInvariants(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         Returns
         -------
         ndarray of shape (n_tiles, window_x * window_y * n_channels), float64
+            Computed in float32 for float32 `X`, else in float64.
         """
         check_is_fitted(self)
-        X = validate_data(self, X, dtype=np.float64, reset=False)
+        X = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
         slope, out = as_array(slope, "slope", np.float64), np.empty(X.shape)
+        # Behind it stands a linear model, most often, whose slope is one row for all tiles.
+        shared = slope[:1] * self.scale_ if len(slope) and slope.strides[0] == 0 else None
 
         def write(rows):
-            out[rows] = self._sums.pull(X[rows], slope[rows] * self.scale_)
+            own = slope[rows] * self.scale_ if shared is None else shared
+            out[rows] = self._sums.pull(X[rows], own)
 
         self._map(write, X)
         return out

@@ -61,9 +61,10 @@ class _Reader(ABC):
     def checked(self, values):
         wrong = np.flatnonzero(np.isinf(values.reshape(len(values), -1)).any(axis=1))
         if wrong.size:
+            verb = "are" if self.kind == "forces" else "is"
             raise ValueError(
-                f"{self.place_of(wrong[0])}: the {self.kind} is infinite. Mark what is not known "
-                "by NaN, or leave the structure out."
+                f"{self.place_of(wrong[0])}: the {self.kind} {verb} infinite. Mark what is not "
+                "known by NaN, or leave the structure out."
             )
         return values
 

@@ -194,6 +194,11 @@ class EDNNPotential(RegressorMixin, BaseEstimator):
         """
         self._validate_params()
         data = labelled(structures, y, forces, stress, self.labels)
+        if groups is not None and np.shape(groups) != (len(data.structures),):
+            raise ValueError(
+                f"groups must be one for each of {len(data.structures)} structures; got shape "
+                f"{np.shape(groups)}."
+            )
         for note in [*data.notes, *data_notes(data)]:
             warnings.warn(note, DataWarning, stacklevel=2)
         if self.verbose:

@@ -13,6 +13,8 @@ _BINDING = 20.0  # eV by which an atom in a solid may be from an isolated one, a
 _SPREAD = 10.0  # eV/atom about energies linear in composition: more than any bond
 # Nearer than any two atoms of matter at pressures of a laboratory, but for hydrogen.
 _CLOSE = 0.6  # Å
+# Labels of equal structures differ by more than codes round, in eV per atom and eV/Å.
+_SAME = 1e-3
 # Structures that are compared are at most so far apart: along the way, forces change little.
 _STEP, _STRAIN = 0.3, 0.1
 _PAIRS = 5
@@ -42,7 +44,10 @@ def data_notes(data) -> list[str]:
     ----------
     data : LabelledStructures
     """
-    return [*_composition(data), *_close(data), *_work_of_forces(data), *_work_of_stress(data)]
+    return [
+        *_composition(data), *_close(data), *_contradictions(data), *_work_of_forces(data),
+        *_work_of_stress(data),
+    ]  # fmt: skip
 
 
 def _composition(data):
@@ -87,6 +92,30 @@ def _close(data):
             f"atoms closer than {_CLOSE} Å; nearest are {lengths.min():.3g} Å, in "
             f"{data.places[k]}, atom {atom - data.structures.offsets[k]}. Are lengths in Å, and no "
             "atoms listed twice?"
+        )
+
+
+def _contradictions(data):
+    """Equal structures with energies or forces that differ by more than rounding."""
+    first: dict[tuple, int] = {}
+    found = []
+    for k, structure in enumerate(data.structures):
+        key = (
+            structure.numbers.tobytes(), structure.positions.tobytes(), structure.cell.tobytes(),
+            structure.pbc.tobytes(),
+        )  # fmt: skip
+        before = first.setdefault(key, k)
+        if before == k:
+            continue
+        energy = abs(data.energies[k] - data.energies[before]) / len(structure.numbers)
+        forces = np.abs(data.forces_of(k) - data.forces_of(before))
+        if energy > _SAME or (forces > _SAME).any():
+            found.append((before, k))
+    if found:
+        before, k = found[0]
+        yield (
+            f"{len(found)} structure(s) are equal to an earlier one and have other labels, first "
+            f"{data.places[k]} and {data.places[before]}. Are labels of two methods mixed?"
         )
 
 

@@ -102,8 +102,15 @@ class TiledKind:
         species = np.unique(data.structures.numbers).tolist()
         atomic = _checked_atomic(asked.atomic_energies, species)
         energies = data.energies - atomic_totals(atomic, data.structures)
-        model.fit(data.structures, energies, sample_weight=sample_weight, groups=groups)
-        return Fitted(TiledPotential(model, atomic), species, [], ("forces", "stress"))
+        solver, _ = model._parts(check_random_state(0))
+        gradient, unlearned = None, ("forces", "stress")
+        if solver.learns_system_gradients:
+            gradient, unlearned = _gradients(data), ()
+        model.fit(
+            data.structures, energies, sample_weight=sample_weight, groups=groups,
+            gradient=gradient,
+        )  # fmt: skip
+        return Fitted(TiledPotential(model, atomic), species, [], unlearned)
 
 
 class DrawnKind:
@@ -151,6 +158,11 @@ def _network(asked):
             raise TileModelError(
                 "All atoms have energies: give an AtomTiling with species=None, from which a "
                 "network for each species is made."
+            )
+        if model.context is not None:
+            raise TileModelError(
+                "The context of an AtomTiling is for models other than networks: give "
+                "EDNNPotential(context=8), whose averages are learned."
             )
         model = model.descriptor
     if isinstance(model, (str, AbstractDescriptor)):
@@ -221,7 +233,9 @@ def _per_species(model, numbers):
         )
     if tiling.species is not None or len(numbers) == 1:
         return model
-    terms = AtomTiling.per_species(model.tile_model, tiling.descriptor, numbers.tolist())
+    terms = AtomTiling.per_species(
+        model.tile_model, tiling.descriptor, numbers.tolist(), context=tiling.context
+    )
     return model.set_params(tile_model=terms, tiling=None)
 
 
@@ -236,6 +250,25 @@ def _seeded(model, asked):
             "warm_start goes on with networks; other models are fitted anew to all data."
         )
     return model.set_params(**params)
+
+
+def _gradients(data):
+    """Return gradients of energies by positions and strain, None where nothing is known."""
+    out: list[dict | None] = []
+    for k, (six, volume) in enumerate(zip(data.stress, data.structures.volumes, strict=True)):
+        forces, known = data.forces_of(k), {}
+        missing = np.isnan(forces)
+        if missing.any() and not missing.all():
+            raise TileModelError(
+                f"{data.places[k]} has atoms without forces, and a linear model needs all of them "
+                "or none: leave such structures out, or give forces=False."
+            )
+        if not missing.any():
+            known["positions"] = 0.0 - forces
+        if not np.isnan(six).any():
+            known["strain"] = _matrix(six) * volume
+        out.append(known)
+    return out if any(out) else None
 
 
 def _checked_atomic(energies, species):

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from . import _config, _count_app, _search
+from . import _config, _count_app, _runs_app, _search
 from ._errors import one_line_errors
 from ._models import TILE_MODELS
 from ._potentials import POTENTIALS
@@ -26,12 +26,22 @@ app = typer.Typer(
 )
 app.add_typer(_count_app.app)
 app.add_typer(_search.app, name="search")
+app.add_typer(_runs_app.app)
 
 Fields = Annotated[
     str,
     typer.Argument(
-        help="Fields: .npy, .npz, .h5 or .zarr, ::NAME behind it; or structures of atoms: "
-        ".extxyz, .traj, POSCAR and whatever ASE reads, a folder or a pattern of them."
+        help="Fields: .npy, .npz, .h5 or .zarr, ::NAME behind it; densities: .cube, CHGCAR, "
+        "LOCPOT, .xsf; or structures of atoms: .extxyz, .traj, POSCAR and whatever ASE reads. A "
+        "folder or a pattern stands for several files."
+    ),
+]
+DensityUnit = Annotated[
+    str | None,
+    typer.Option(
+        help="Of the numbers in .cube and .xsf files: e/bohr^3 (.cube if left out), e/Å^3, or any "
+        "other, such as eV, for what is no density.",
+        autocompletion=lambda: ["e/bohr^3", "e/Å^3", "eV"],
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
@@ -152,6 +162,7 @@ def fit(
     unit: Annotated[
         str | None, typer.Option(help="Of the totals, such as eV: for those who read the file.")
     ] = None,
+    density_unit: DensityUnit = None,
     spacing: Annotated[
         str | None, typer.Option(help="Of structures: Å between pixels, or one per axis.")
     ] = None,
@@ -241,6 +252,20 @@ def predict(
     contributions: Annotated[
         bool, typer.Option(help="Also write what each tile holds (needs an .npz output).")
     ] = False,
+    interval: Annotated[
+        Path | None,
+        typer.Option(
+            help="The predictions.csv of a recorded fit: its errors give an interval of 90 % for "
+            "each total, which grows with the size."
+        ),
+    ] = None,
+    novelty: Annotated[
+        str | None,
+        typer.Option(
+            help="The fields of the fit: also say which share of the tiles is unlike theirs."
+        ),
+    ] = None,
+    density_unit: DensityUnit = None,
     jobs: Jobs = None,
     max_bytes: Annotated[
         int | None, typer.Option(help="Memory for what the model file says of itself.")
@@ -274,6 +299,7 @@ def evaluate(
         str | None,
         typer.Argument(help="Totals, .csv or .txt too; left out, they are in the same file."),
     ] = None,
+    density_unit: DensityUnit = None,
     max_bytes: Annotated[
         int | None, typer.Option(help="Memory for what the model file says of itself.")
     ] = None,
@@ -418,6 +444,34 @@ def info(as_json: Json = False):
         _print_json(report)
     else:
         _info.show(report)
+
+
+@app.command(name="ui")
+def ui_(
+    folder: Annotated[
+        Path, typer.Argument(help="Folder of the runs; made where there is none.")
+    ] = Path("runs"),
+    data: Annotated[
+        list[Path] | None,
+        typer.Option(help="Folder whose files may be chosen; several times. Left out, this one."),
+    ] = None,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port; 0 for any that is free.")
+    ] = 8765,
+    open: Annotated[bool, typer.Option(help="Open the page in a browser.")] = True,
+    host: Annotated[
+        str, typer.Option(help="Address to bind; others than this machine can then reach it.")
+    ] = "127.0.0.1",
+    scheduler: Annotated[
+        str | None, typer.Option(help="Dask scheduler to watch, tcp://127.0.0.1:8786.")
+    ] = None,
+):
+    """Serve pages for the browser: start, watch and compare runs."""
+    from . import _ui
+
+    with one_line_errors():
+        _ui.run(SimpleNamespace(folder=folder, data=data, port=port, open=open, host=host,
+                                scheduler=scheduler))  # fmt: skip
 
 
 @app.command()

@@ -185,8 +185,17 @@ def predict(ctx: typer.Context, asked) -> dict[str, Any]:
         word = {"unlike": "  (unlike the pictures of the fit)", "range": "  (out of their range)"}
         say(f"{row.name}: {what}{word.get(row.flag, '')}")
 
+    shown: dict[str, int] = {}
+
+    def progress(picture, share):
+        """Say every tenth of a picture of many regions, for the first time after a region."""
+        tenth = int(10 * share)
+        if shown.get(picture.name, 0) < tenth < 10:
+            say(f"{picture.name}: {100 * share:.0f} %")
+        shown[picture.name] = tenth
+
     maps = keep if asked.maps is not None else False
-    rows = model.count(pictures, maps=maps, writers=by_region, done=done)
+    rows = model.count(pictures, maps=maps, writers=by_region, done=done, progress=progress)
     if asked.output is not None:
         write_counts(asked.output, rows, columns)
     found = {

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import typer
 
-from . import _runs
+from . import _densities, _runs
 from ._files import check_array_file, check_readable
 from ._inputs import load_model, read_fields, read_targets
 from ._structure_names import are_structures
@@ -29,8 +29,11 @@ def run(asked) -> dict[str, Any]:
 def _errors(asked) -> dict[str, Any]:
     check_readable(asked.model)
     structures = are_structures(asked.fields)
-    if not structures:
+    densities = _densities.are_densities(asked.fields)
+    if not (structures or densities):
         check_array_file(asked.fields)
+    if densities and asked.targets is None:
+        raise ValueError(f"{asked.fields} contains no totals: name their file behind it.")
     if asked.targets is not None:
         check_array_file(asked.targets)
     model = load_model(asked.model, asked.max_bytes)
@@ -40,7 +43,8 @@ def _errors(asked) -> dict[str, Any]:
         read = read_for(model, asked.fields)
         with naming(read.places):
             return {"structures": len(read.structures), **_of_structures(model, read, asked)}
-    X, y = read_fields(asked.fields), read_targets(asked.targets or asked.fields)
+    X = _densities.read_for(model, asked)[0] if densities else read_fields(asked.fields)
+    y = read_targets(asked.targets or asked.fields)
     if len(X) != len(y):
         raise ValueError(f"{asked.fields} holds {len(X)} fields, and there are {len(y)} totals.")
     return {"fields": len(X), "errors": _of_totals(model, X, y)}

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import typer
 
-from . import _config, _potentials, _runs
+from . import _config, _densities, _potentials, _runs
 from ._encoders import check_encoding, encoder_of
 from ._errors import Interrupts, not_half
 from ._files import check_array_file
@@ -73,8 +73,9 @@ def run(ctx: typer.Context, asked) -> tuple[dict[str, Any], Described | None]:
     X, y, tiling, encoder = _systems(asked) if atoms is None else atoms.systems()
     replaced = may_replace("--output", asked.output, asked.force)
     if atoms is None:
-        _say(asked, data_line(X, y))
-        _hint(asked, X, tiling)
+        _say(asked, data_line(X, y) if isinstance(X, np.ndarray) else _densities.line(X, y))
+        if isinstance(X, np.ndarray):
+            _hint(asked, X, tiling)
     _warn_of_totals(y)  # before a part of them is taken
     split = _split(len(X), asked)
     parts = {which: (_taken(X, some), y[some]) for which, some in split.items()}
@@ -157,7 +158,8 @@ def _check(ctx, asked) -> None:
     require_model_name(asked.output)
     check_name(asked.report)
     check_structure_options(asked)
-    if not are_structures(asked.fields):
+    _densities.check_densities(asked)
+    if not (structures or _densities.are_densities(asked.fields)):
         check_array_file(asked.fields)
     if asked.targets is not None:
         check_array_file(asked.targets)
@@ -183,12 +185,35 @@ def _read(asked) -> tuple[np.ndarray, np.ndarray]:
 
 def _systems(asked) -> tuple:
     """Return fields, totals, how they are tiled, and an encoder of their values or None."""
+    if _densities.are_densities(asked.fields):
+        X, y = _read_densities(asked)
+        encoder = _density_fields(X)
+        tiling = tiling_of(asked.focus, asked.context, asked.boundary, None, asked.remainder)
+        tiling.check(encoder.transform(X))
+        return X, y, tiling, encoder
     X, y = _read(asked)
     encoder = encoder_of(asked, X)
     channel_axis = asked.channel_axis if encoder is None else -1
     tiling = tiling_of(asked.focus, asked.context, asked.boundary, channel_axis, asked.remainder)
     tiling.check(_encoded(encoder, X[:1]))
     return X, y, tiling, encoder
+
+
+def _read_densities(asked) -> tuple[list, np.ndarray]:
+    X, _ = _densities.read(asked.fields, asked.density_unit)
+    y = read_targets(asked.targets)
+    if len(y) != len(X):
+        raise ValueError(
+            f"{asked.fields} contains {len(X)} densities, but {asked.targets} holds {len(y)} "
+            "targets."
+        )
+    return X, _totals(y)
+
+
+def _density_fields(X):
+    from ..encoders import DensityFields
+
+    return DensityFields().fit(X)
 
 
 def _encoded(encoder, fields):
@@ -246,6 +271,10 @@ def _tile_model(asked, atoms, tiling, train) -> tuple:
     if name == "auto" and atoms is not None:
         made, name, why = atoms.tile_model(fields)
     elif name == "auto":
+        if not isinstance(fields, np.ndarray):  # judge by those of the most frequent shape
+            shapes = [field.shape for field in fields]
+            some = [k for k, s in enumerate(shapes) if s == max(shapes, key=shapes.count)]
+            fields, totals = np.stack([fields[k] for k in some]), totals[some]
         with not_half():
             name, why = suited(
                 tiling, fields, totals, BASELINES[asked.baseline], partial(_say, asked)

@@ -21,6 +21,8 @@ READ = {
     "model": "the model",
     "config": "the settings",
     "start": "the model to go on from",
+    "interval": "the predictions of the fit",
+    "novelty": "the fields of the fit",
 }
 WRITTEN = {
     "output": "--output",

@@ -105,7 +105,7 @@ def run(ctx, asked, read, say) -> dict[str, Any]:
         What ``--json`` prints.
     """
     from ..atoms._potential_data import summary
-    from ..structures._files import naming
+    from ..structures._files import naming, with_place
 
     replaced = may_replace("--output", asked.output, asked.force)
     potential = _potential(asked)
@@ -119,12 +119,17 @@ def run(ctx, asked, read, say) -> dict[str, Any]:
     }
     _runs.log_stage(asked, "fit")
     start = time.perf_counter()
+    places = [read.places[k] for k in parts["train"]]
     with warnings.catch_warnings():
         warnings.simplefilter("always", DataWarning)
-        with (
-            Interrupts(asked.checkpoint).watched() as interrupts,
-            naming([read.places[k] for k in parts["train"]]),
-        ):
+        plain = warnings.showwarning
+
+        def show(message, category, *rest, **more):
+            # Structures are counted among those to learn from.
+            plain(category(with_place(str(message), places)), category, *rest, **more)
+
+        warnings.showwarning = show
+        with Interrupts(asked.checkpoint).watched() as interrupts, naming(places):
             potential.fit(taken["train"])
             if asked.recorder is not None:
                 asked.recorder.finishing()

@@ -11,7 +11,7 @@ import numpy as np
 import typer
 
 from .._utils.writing import replacing
-from . import _config, _runs
+from . import _config, _densities, _runs
 from ._files import check_array_file, check_readable, write_arrays
 from ._inputs import load_model, read_fields
 from ._inspect import printable
@@ -74,7 +74,7 @@ def run(ctx: typer.Context, asked) -> Predicted:
     with _naming(asked, places):
         if asked.output is not None and asked.output.suffix in _OF_STRUCTURES:
             return _written(ctx, asked, estimator, X, places)
-        arrays = {"y": estimator.predict(X)}
+        arrays = {"y": _totals(ctx, asked, estimator, X, places)}
     if asked.contributions:
         maps = _contributions(estimator, X, asked.model)
         for key, values in maps.items() if isinstance(maps, dict) else [("", maps)]:
@@ -83,12 +83,16 @@ def run(ctx: typer.Context, asked) -> Predicted:
                 arrays[name] = values
             else:  # fields of several shapes
                 arrays |= {f"{name}_{k}": of_one for k, of_one in enumerate(values)}
+    found = _confidence(asked, estimator, X)
+    arrays |= found
     kind = "picture" if are_pictures(asked.fields) else "structure"
     predicted = Predicted(arrays["y"], asked.fields, _unit(asked), asked.output, places, kind)
     if asked.output is not None and asked.output.suffix == ".csv":
-        _write_table(predicted)
+        _write_table(asked.output, predicted, found)
     elif asked.output is not None:
         write_arrays(asked.output, arrays)
+        if asked.recorder is not None:  # to be read without Python, too
+            _write_table(asked.recorder.path("totals.csv"), predicted, found)
     _runs.keep_results(asked, _summary(predicted))
     _config.write(ctx, asked.save_config)
     return predicted
@@ -111,6 +115,20 @@ def _written(ctx, asked, potential, structures, places) -> Predicted:
     _runs.keep_results(asked, _summary(predicted))
     _config.write(ctx, asked.save_config)
     return predicted
+
+
+def _totals(ctx, asked, estimator, X, places) -> np.ndarray:
+    """Predict totals; of a run with a potential, write forces and stresses beside them."""
+    is_potential = places is not None and hasattr(estimator, "predict_all")
+    if asked.recorder is None or not is_potential or _config.is_given(ctx, "output"):
+        return estimator.predict(X)
+    from ..atoms._dynamics import write_predicted
+    from ..structures import Structures
+
+    found = estimator.predict_all(X, stress=estimator.knows_stress)
+    path = asked.recorder.path("predictions.extxyz")
+    write_predicted(path, X, found, Structures.of(X).offsets)
+    return found.energies
 
 
 def _summary(predicted) -> dict[str, Any]:
@@ -149,18 +167,29 @@ def _check(asked) -> None:
     output = asked.output
     endings = _ENDINGS + (_OF_STRUCTURES if are_structures(asked.fields) else ())
     if output is not None and output.suffix not in endings:
+        if output.suffix in _OF_STRUCTURES and not Path(asked.fields).exists():
+            raise FileNotFoundError(f"{asked.fields} does not exist.")
         raise ValueError(f"--output must end in {', '.join(endings)}, got {output}.")
     if asked.contributions and (output is None or output.suffix != ".npz"):
         raise ValueError("--contributions needs --output with a name that ends in .npz.")
     check_readable(asked.model)
-    if not are_structures(asked.fields) and not are_pictures(asked.fields):
+    if asked.interval is not None:
+        check_readable(asked.interval)
+    if asked.novelty is not None:
+        if are_structures(asked.fields):
+            raise ValueError("--novelty is for fields; potentials know it from their fit.")
+        check_array_file(asked.novelty)
+    others = (are_structures, are_pictures, _densities.are_densities)
+    if not any(are(asked.fields) for are in others):
         check_array_file(asked.fields)
     _config.check(asked.save_config)
     check_paths(asked)
 
 
 def _read(asked, estimator):
-    """Return fields, or structures and pictures and where each is."""
+    """Return fields, or structures, densities and pictures and where each is."""
+    if _densities.are_densities(asked.fields):
+        return _densities.read_for(estimator, asked)
     if are_pictures(asked.fields):
         from ..images import read_pictures
 
@@ -246,19 +275,41 @@ def _unit(asked) -> str | None:
     return model_files.describe(asked.model, max_bytes=asked.max_bytes)["units"]
 
 
-def _write_table(predicted) -> None:
+def _confidence(asked, estimator, X) -> dict[str, np.ndarray]:
+    """Return intervals and novelty, where they are asked for."""
+    from . import _confidence as confidence
+
+    found = {}
+    if asked.interval is not None:
+        found["half_width"] = confidence.half_widths(
+            asked.interval, confidence.sizes_of(estimator, X)
+        )
+    if asked.novelty is not None:
+        found["novelty"] = confidence.novelty_of(estimator, asked.novelty, X)
+    return found
+
+
+def _write_table(path, predicted, found) -> None:
+    """Write totals, and what is known of their errors, as CSV."""
     rows = _rows(predicted.y)
     several = rows.shape[1] > 1
     names = [f"total {k}" for k in range(rows.shape[1])] if several else ["total"]
     unit = f" ({predicted.unit})" if predicted.unit else ""
-    with replacing(predicted.output, "w", encoding="utf-8") as file:
+    wide = found.get("half_width")
+    more = []
+    if wide is not None:
+        more += [f"{name} plus or minus (90 %)" for name in names]
+    more += ["novelty"] if "novelty" in found else []
+    extra = [_rows(values) for values in found.values()]
+    with replacing(path, "w", encoding="utf-8") as file:
         table = csv.writer(file, lineterminator="\n")
         places = predicted.places
         column = [] if places is None else [predicted.kind]
-        table.writerow(["index", *column, *(f"{name}{unit}" for name in names)])
+        table.writerow(["index", *column, *(f"{name}{unit}" for name in names), *more])
         for index, row in enumerate(rows.tolist()):
             place = [] if places is None else [places[index]]
-            table.writerow([index, *place, *map(repr, row)])
+            own = [f"{value:.6g}" for values in extra for value in values[index]]
+            table.writerow([index, *place, *map(repr, row), *own])
 
 
 def _rows(y) -> np.ndarray:

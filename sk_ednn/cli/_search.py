@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+from contextlib import contextmanager
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -24,6 +26,8 @@ app = typer.Typer(
 Settings = Annotated[Path, typer.Argument(help="A YAML file: composition, store, labeller, ...")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 
+# s between two looks at the labels of a search that is recorded.
+_LOOK_SECONDS = 1.0
 _NEEDED = ("composition", "store", "labeller")
 _OF_SEARCH = (
     "kind", "volume", "substrate", "thickness", "n_initial", "retrain_every",
@@ -57,10 +61,15 @@ def run_search(
             raise ValueError(f"Expected n_labels, in {settings} or as --n-labels.")
         page = known.pop("report", None)
         search = _search_of(known, settings)
-        begun = _store_path(known, settings).exists()
-        found = (search.resume if begun else search.run)(given.pop("n_labels"), **given)
+        path = _store_path(known, settings)
+        go = search.resume if path.exists() else search.run
+        with _followed(path, asked.recorder, given["n_labels"]):
+            found = go(given.pop("n_labels"), **given)
         if page is not None:
-            _write_page(_store_path(known, settings), settings.parent / page)
+            _write_page(path, settings.parent / page)
+        if asked.recorder is not None:
+            asked.recorder.keep(settings)
+            _write_page(path, asked.recorder.path("report.html"))
         _show(found, as_json, asked)
 
 
@@ -73,6 +82,43 @@ def _show(found, as_json, asked) -> None:
         return
     lowest = "no label succeeded" if energy is None else f"lowest {energy:.4f} eV per atom"
     typer.echo(f"{lowest}; {found.n_labels} labels; ended by: {found.reason}")
+
+
+@contextmanager
+def _followed(path, recorder, n_labels):
+    """Log the lowest energy after each label to a run, if the search is recorded."""
+    if recorder is None:
+        yield
+        return
+    over, logged = threading.Event(), 0
+
+    def follow():
+        nonlocal logged
+        from ..search import SearchStore
+
+        is_last = False
+        while not is_last:
+            is_last = over.wait(_LOOK_SECONDS)
+            if not path.exists():
+                continue
+            with SearchStore(path) as store:
+                counts = store.counts()
+                n = counts["labelled"] + counts["failed"]
+                if n == logged:
+                    continue
+                labels = [row for row in store.structures() if row["label"] is not None]
+            energies = [row["label"].energy / len(row["structure"].numbers) for row in labels]
+            lowest = {"lowest": min(energies)} if energies else {}
+            recorder.log(n, **lowest, failed=counts["failed"], progress=min(1.0, n / n_labels))
+            logged = n
+
+    thread = threading.Thread(target=follow, name="sk_ednn search", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def _write_page(store_path, output) -> None:
@@ -129,6 +175,12 @@ def resume(settings: Settings):
 def stop(settings: Settings):
     """Let a running search end once its tasks have."""
     _tell(settings, "stop")
+
+
+@app.command()
+def retry(settings: Settings):
+    """Ask again for labels that failed; a search that has ended does so when it goes on."""
+    _tell(settings, "retry")
 
 
 @app.command()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from .._utils.file_names import files_of
+from ._densities import are_densities
 
 # Endings and beginnings that need no look into the file.
 _ENDINGS = {".extxyz", ".xyz", ".traj", ".cif", ".vasp", ".poscar", ".xsf", ".pdb", ".gen", ".xml"}
@@ -26,7 +27,7 @@ def are_structures(name: str) -> bool:
     """Tell whether a name stands for files of structures of atoms.
 
     By the first file: its name and, where that does not tell, its first lines. False where there
-    is no such file, or ASE knows nothing of it.
+    is no such file, ASE knows nothing of it, or it contains a density.
     """
     folder = Path(name)
     if folder.suffix.lower() in _OTHERS or any((folder / n).exists() for n in _ARRAY_FOLDERS):
@@ -38,6 +39,8 @@ def are_structures(name: str) -> bool:
     except FileNotFoundError:
         return False
     if path.suffix.lower() in _OTHERS:
+        return False
+    if are_densities(name):
         return False
     if path.suffix.lower() in _ENDINGS or path.name.startswith(_BEGINNINGS):
         return True

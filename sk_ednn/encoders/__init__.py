@@ -1,7 +1,16 @@
-"""Channels made of fields: labels, angles, and averages over the whole field."""
+"""Fields made of labels, angles and densities, and averages over whole systems."""
 
 from ._angles import AngleFields, AngleGradient
+from ._context_products import ContextProducts
+from ._densities import DensityFields
 from ._intensive import IntensiveContext
 from ._one_hot import OneHotFields
 
-__all__ = ["AngleFields", "AngleGradient", "IntensiveContext", "OneHotFields"]
+__all__ = [
+    "AngleFields",
+    "AngleGradient",
+    "ContextProducts",
+    "DensityFields",
+    "IntensiveContext",
+    "OneHotFields",
+]

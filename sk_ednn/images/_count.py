@@ -78,6 +78,9 @@ class CountRegressor(RegressorMixin, BaseEstimator):
     ----------
     estimators_ : list of EDNNRegressor
         The members, for everything that the package does with such.
+    edges_ : ndarray of shape (n_members, 3)
+        By how much tiles whose centre is less than 1, 2 and 3 foci from an edge of a picture, where
+        they see mirror images, count more than others.
     geometry_ : tuple of (int, int)
         Reduction, and axes of a grid.
     error_ : float
@@ -208,6 +211,7 @@ class CountRegressor(RegressorMixin, BaseEstimator):
         # Nothing above has touched the estimator: a call that failed leaves it as it was.
         self._y_ndim = admitted.y_ndim
         self.estimators_ = fitted.regressors(self._y_ndim)
+        self.edges_ = fitted.edges
         self.geometry_ = (geometry.reduction, geometry.n_axes)
         self.n_channels_ = admitted.pictures[0].n_channels
         self.n_outputs_ = n_outputs
@@ -277,7 +281,7 @@ class CountRegressor(RegressorMixin, BaseEstimator):
         low, high = self._interval(totals, confidence)
         return self._as_fitted(low), self._as_fitted(high)
 
-    def count(self, X, *, maps=False, writers=None, done=None):
+    def count(self, X, *, maps=False, writers=None, done=None, progress=None):
         """Predict one picture after another, with all that is known of each prediction.
 
         Parameters
@@ -291,6 +295,8 @@ class CountRegressor(RegressorMixin, BaseEstimator):
             (*region, n_outputs), and there is no map of the picture otherwise.
         done : function, default=None
             Called with each row when it is there.
+        progress : function, default=None
+            Called with a picture and the share of it that is evaluated, after each region.
 
         Returns
         -------
@@ -311,8 +317,9 @@ class CountRegressor(RegressorMixin, BaseEstimator):
         for picture in self._admitted(X):
             write = None if writers is None else writers(picture)
             totals, found = contributions(
-                picture, self.estimators_, geometry, keep=bool(maps) and write is None, write=write
-            )
+                picture, self.estimators_, self.edges_, geometry, keep=bool(maps) and write is None,
+                write=write, done=progress,
+            )  # fmt: skip
             mean = totals.mean(axis=0)
             low, high = self._interval(mean[None], None)
             novelty = self.novelty_.distance(picture)
@@ -351,7 +358,7 @@ class CountRegressor(RegressorMixin, BaseEstimator):
         with needing("CountRegressor", extra="images"):
             import torch  # noqa: F401
         for picture in pictures:
-            yield contributions(picture, self.estimators_, geometry, keep=keep)
+            yield contributions(picture, self.estimators_, self.edges_, geometry, keep=keep)
 
     def _interval(self, totals, confidence):
         confidence = self.confidence if confidence is None else confidence

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from .._utils.memory import require_memory
-from ._geometry import weights
+from ._geometry import edge_factors, weights
 
 # Pixels that a network is given at a time.
 _REGION_PIXELS = 1 << 20
 
 
-def contributions(picture, regressors, geometry, *, keep=True, write=None, done=None):
+def contributions(picture, regressors, edges, geometry, *, keep=True, write=None, done=None):
     """Return the totals of a picture, and what each tile holds of them.
 
     Parameters
@@ -19,6 +19,8 @@ def contributions(picture, regressors, geometry, *, keep=True, write=None, done=
     picture : Picture
     regressors : list of EDNNRegressor
         Their mean is taken.
+    edges : ndarray of shape (n_members, BANDS)
+        What is added to the weights of tiles near an edge.
     geometry : Geometry
     keep : bool, default=True
         Whether to return the map.
@@ -26,7 +28,7 @@ def contributions(picture, regressors, geometry, *, keep=True, write=None, done=
         Called with the region of each block, a tuple of slices of the tile grid, and its
         contributions (*region, n_outputs).
     done : function, default=None
-        Called with the number of tiles after each block.
+        Called with the picture and the share of its tiles that are done, after each block.
 
     Returns
     -------
@@ -38,7 +40,16 @@ def contributions(picture, regressors, geometry, *, keep=True, write=None, done=
         picture = picture.loaded()
     fields = tiling.check([picture])
     grid = tiling.tile_grid(picture.shape)
-    shares = geometry.shares(picture.grid)
+    bands = geometry.bands(picture.grid)
+    shares = [
+        [
+            share * factor
+            for share, factor in zip(
+                geometry.shares(picture.grid), edge_factors(bands, own), strict=True
+            )
+        ]
+        for own in edges
+    ]
     models = [regressor.tile_model_ for regressor in regressors]
     n_outputs = models[0].n_outputs
     out = None
@@ -48,12 +59,12 @@ def contributions(picture, regressors, geometry, *, keep=True, write=None, done=
             "Ask for the total alone, or write the map to OME-Zarr.",
         )  # fmt: skip
         out = np.empty((*grid, n_outputs))
-    totals = np.zeros((len(models), n_outputs))
+    totals, n_done = np.zeros((len(models), n_outputs)), 0
     for block in tiling.plan(fields, max(1, _REGION_PIXELS // int(np.prod(geometry.focus)))):
         padded = tiling.padded(fields, block)
-        inside = weights(shares, block.region)[..., None]
         mean = 0.0
         for k, model in enumerate(models):
+            inside = weights(shares[k], block.region)[..., None]
             values = model.dense_predict(padded, tiling).reshape(*block.grid, n_outputs) * inside
             totals[k] += values.reshape(-1, n_outputs).sum(axis=0)
             mean = mean + values / len(models)
@@ -62,5 +73,6 @@ def contributions(picture, regressors, geometry, *, keep=True, write=None, done=
         if write is not None:
             write(block.region, mean)
         if done is not None:
-            done(block.n_tiles)
+            n_done += block.n_tiles
+            done(picture, n_done / np.prod(grid, dtype=float))
     return totals, out

@@ -45,6 +45,11 @@ class Fitted:
         """How each training went."""
         return [member.history for member in self.trained]
 
+    @property
+    def edges(self) -> np.ndarray:
+        """What each member adds to the weights of tiles near an edge, (n_members, BANDS)."""
+        return np.stack([member.edges for member in self.trained])
+
     def regressors(self, y_ndim) -> list:
         """Return the members as fitted estimators of the package."""
         geometry, standardization, scale, positive, n_channels, seen = self.known
@@ -188,6 +193,8 @@ def _samples(arrays, totals, boxes, geometry, standardization, sizes):
                 around, lengths, geometry,
                 torch.as_tensor(np.asarray(row, dtype=np.float64)),
                 float(np.sqrt(max(size, _LEAST_SIZE))),
+                None if box is None else
+                [(part.start > 0, part.stop < n) for part, n in zip(box, grid, strict=True)],
             )
         )  # fmt: skip
         owners.append(picture)

@@ -17,6 +17,9 @@ _FINEST = 20.0
 _COARSEST = 4
 # The shorter side of an averaged picture has at least so many pixels.
 _SHORTEST = 96
+# Tiles at an edge see mirror images. Those whose centre is less than so many foci from one are
+# weighted by their distance.
+BANDS = 3
 
 
 @dataclass(frozen=True)
@@ -117,6 +120,54 @@ class Geometry:
             starts = np.arange(-(-n // f) + (slack > 0)) * f - s
             found.append((np.minimum(starts + f, n) - np.maximum(starts, 0)).clip(0) / f)
         return found
+
+    def bands(self, lengths, shift=None, open_sides=None) -> list[np.ndarray]:
+        """Return, for each axis, how many foci each tile is from the edge: `BANDS` is far.
+
+        Parameters
+        ----------
+        lengths : tuple of int
+            Of a picture or box.
+        shift : tuple of int, default=None
+            As for `shifted_shares`; None for the tiles of `shares`.
+        open_sides : list of (bool, bool), default=None
+            Whether the picture goes on before and behind a box, along each axis.
+
+        Examples
+        --------
+        >>> from sk_ednn.images._geometry import Geometry
+        >>> Geometry(reduction=1).bands((8, 40))
+        [array([0, 0]), array([0, 1, 2, 3, 3, 3, 3, 2, 1, 0])]
+        """
+        shift_of = (0,) * self.n_axes if shift is None else shift
+        sides = [(False, False)] * self.n_axes if open_sides is None else open_sides
+        found = []
+        axes = zip(lengths, self.focus, shift_of, self.slack, sides, strict=True)
+        for n, f, s, slack, (before, behind) in axes:
+            n_tiles = -(-n // f) + (slack > 0 if shift is not None else 0)
+            if slack == 0:  # planes of a stack
+                found.append(np.full(n_tiles, BANDS))
+                continue
+            centre = np.arange(n_tiles) * f - s + f / 2
+            distances = [np.full(n_tiles, BANDS)]
+            distances += [] if before else [centre // f]
+            distances += [] if behind else [(n - centre) // f]
+            found.append(np.min(distances, axis=0).clip(0, BANDS).astype(int))
+        return found
+
+
+def edge_factors(bands, edges) -> list[np.ndarray]:
+    """Return the factor of the tiles along each axis.
+
+    Parameters
+    ----------
+    bands : list of ndarray
+        Of `Geometry.bands`.
+    edges : ndarray of shape (BANDS,)
+        What is added to a weight of one in each band.
+    """
+    factors = 1 + np.append(np.asarray(edges, dtype=np.float64), 0.0)
+    return [factors[along] for along in bands]
 
 
 def weights(shares, region=None) -> np.ndarray:

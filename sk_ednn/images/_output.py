@@ -85,6 +85,23 @@ def write_map(path, contributions, focus) -> None:
         tifffile.imwrite(file, values, photometric="minisblack", metadata=described, ome=True)
 
 
+def read_map(path) -> tuple[np.ndarray, float] | None:
+    """Return a map of `write_map` and the pixels of a tile; None where a file is no such map.
+
+    Parameters
+    ----------
+    path : str or Path
+    """
+    with needing("Reading a map", extra="images"):
+        import tifffile
+    with tifffile.TiffFile(path) as file:
+        described = file.ome_metadata or ""
+        if 'PhysicalSizeXUnit="pixel"' not in described:
+            return None
+        step = described.partition('PhysicalSizeX="')[2].partition('"')[0]
+        return file.asarray(), float(step)
+
+
 def write_overlay(path, picture, contributions, focus) -> None:
     """Draw a map over its picture, as PNG.
 

@@ -53,7 +53,12 @@ def open_plain(path: str, name: str) -> Picture:
             f"{name}: not a picture that can be read. Known are PNG, JPEG, TIFF, OME-Zarr, .npy "
             "and .npz."
         ) from None
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except Image.DecompressionBombError:
+        raise PictureError(
+            f"{name}: the picture is too large to be read at once. Save it as tiled TIFF or "
+            "OME-Zarr, which are read by regions."
+        ) from None
+    except (OSError, ValueError, SyntaxError) as error:
         raise PictureError(f"{name}: the file cannot be read ({reason_of(error)}).") from error
     if mode in _REFUSED:
         raise PictureError(f"{name}: {_REFUSED[mode]}")

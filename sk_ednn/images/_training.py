@@ -14,25 +14,30 @@ import numpy as np
 import torch
 from torch import nn
 
-from ._geometry import FOCUS, Geometry, weights
+from ._geometry import BANDS, FOCUS, Geometry, weights
 from ._network import NORMS
 
 # Times that the pictures held back are looked at.
-_LOOKS = 40
+_LOOKS = 25
 # The average of weights goes back so many steps at most.
 _MEMORY_STEPS = 100
 _HUBER_DELTA = 0.5
 _MAX_NORM = 1.0
 # A training ends early where it was clearly better at a time that is longer ago, of its length.
 _LONG_AGO = 0.4
+# Errors of n pictures held back are clearly less if by this over the square root of n: a few
+# standard errors, as the least of many looks is low by luck.
+_LUCK = 2.5
 _WARM_UP = 0.05
 # Normalisation by the statistics of a few pictures hides how crowded they are: in this last part of
 # a training, those of all pictures are used as in predictions.
-_FROZEN = 0.5
+_FROZEN = 0.25
+# Batches that the averaged weights are settled by, and how many times as many at the end.
+_SETTLED = 4
 # Batches among which samples are sorted by size.
 _POOLED = 8
-# Continuation of the pixels and of the weights of smaller samples.
-_MODES = ("reflect", "constant")
+# Continuation of the pixels, the weights and the bands of smaller samples.
+_MODES = ("reflect", "constant", "edge")
 
 # Layers of a network that samples do not go through: they are averaged and not flattened.
 _LEFT_OUT = (nn.AvgPool2d, nn.AvgPool3d, nn.Flatten)
@@ -55,6 +60,8 @@ class Sample:
     totals : Tensor of shape (n_outputs,)
     spread : float
         The unit of the loss, relative to that of a picture of mean size.
+    open_sides : list of (bool, bool) or None
+        Whether the picture goes on before and behind along each axis, as around a box.
     """
 
     values: np.ndarray
@@ -62,9 +69,10 @@ class Sample:
     geometry: Geometry
     totals: torch.Tensor
     spread: float
+    open_sides: list | None = None
 
-    def view(self, shift=(0, 0)) -> tuple[np.ndarray, np.ndarray]:
-        """Return pixels and the part of each tile that counts, where tiles begin earlier.
+    def view(self, shift=(0, 0)) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return pixels, the part of each tile that counts, and its bands, with shifted tiles.
 
         Parameters
         ----------
@@ -75,17 +83,21 @@ class Sample:
         -------
         values : ndarray of shape (n_channels, *window), float32
         weights : ndarray of shape (1, *tile_grid), float32
+        bands : ndarray of shape (1, *tile_grid), int64
+            The number of the pair of bands along rows and columns, see `Geometry.bands`.
         """
         r, planes = self.geometry.reduction, (0,) * (self.geometry.n_axes - 2)
         room = [slack // r for slack in self.geometry.slack[-2:]]
-        inside = weights(
-            self.geometry.shifted_shares(self.lengths, (*planes, *(s * r for s in shift)))
-        )
+        pixels = (*planes, *(s * r for s in shift))
+        inside = weights(self.geometry.shifted_shares(self.lengths, pixels))
+        *_, along_rows, along_columns = self.geometry.bands(self.lengths, pixels, self.open_sides)
+        pairs = np.add.outer(along_rows * (BANDS + 1), along_columns)
+        pairs = np.broadcast_to(pairs, inside.shape)[None]
         rows, columns = (
             slice(most - s, n - s)
             for most, s, n in zip(room, shift, self.values.shape[-2:], strict=True)
         )
-        return self.values[..., rows, columns], inside[None].astype(np.float32)
+        return self.values[..., rows, columns], inside[None].astype(np.float32), pairs
 
 
 @dataclass(frozen=True)
@@ -129,11 +141,14 @@ class Trained:
         errors of the totals.
     held_back : ndarray of shape (n_held_back, n_outputs)
         Predictions for the pictures held back.
+    edges : ndarray of shape (BANDS,)
+        What is added to the weights of tiles near an edge, see `edge_factors`.
     """
 
     module: nn.Module
     history: list = field(default_factory=list)
     held_back: np.ndarray = field(default_factory=lambda: np.zeros((0, 1)))
+    edges: np.ndarray = field(default_factory=lambda: np.zeros(BANDS))
 
 
 class _Member:
@@ -143,6 +158,7 @@ class _Member:
         self.positive, self.half = positive, half
         self.flat = any(isinstance(layer, nn.Conv2d) for layer in module)
         self.module = self._laid_out(module)
+        self.module.register_parameter("edges", nn.Parameter(torch.zeros(BANDS)))
         self.average = copy.deepcopy(self.module).eval()
         self.scale = torch.as_tensor(scale, dtype=torch.float32)
         self.spread = torch.as_tensor(spread, dtype=torch.float32)
@@ -152,8 +168,10 @@ class _Member:
             return x.to(memory_format=torch.channels_last) if self.flat else x
         return x.contiguous(memory_format=torch.channels_last) if self.flat else x.contiguous()
 
-    def totals(self, module, values, weights):
+    def totals(self, module, values, weights, bands):
         """Return the totals (n, n_outputs) of fields (n, n_channels, *padded)."""
+        factors = torch.cat([1 + module.edges, module.edges.new_ones(1)])
+        weights = weights * torch.outer(factors, factors).ravel()[bands]
         *body, head = [layer for layer in module if not isinstance(layer, _LEFT_OUT)]
         out = self._laid_out(values)
         with torch.autocast("cpu", torch.bfloat16, enabled=self.half and module.training):
@@ -176,8 +194,23 @@ class _Member:
         with torch.no_grad():
             present = self.module.state_dict()
             for name, mean in self.average.state_dict().items():
-                if mean.is_floating_point():  # statistics of normalisations included
+                if mean.is_floating_point():
                     mean.lerp_(present[name], share)
+
+    def settle(self, batches):
+        """Give the averaged weights statistics of normalisations of their own.
+
+        Averages of statistics are not those of averaged weights, as long as these change fast.
+        """
+        norms = [layer for layer in self.average if isinstance(layer, NORMS)]
+        for layer in norms:
+            layer.reset_running_stats()
+            layer.momentum = None  # all batches count alike
+        self.average.train()
+        with torch.no_grad():
+            for batch in batches:
+                self.totals(self.average, *_together(batch))
+        self.average.eval()
 
     def freeze(self):
         """Keep the statistics of normalisations as they are from now on."""
@@ -216,7 +249,7 @@ def train(module, train_samples, held_back, scale, spread, positive, recipe, rng
     true = torch.stack([each.totals for each in held_back]).numpy() if held_back else None
     # The last weights are taken unless earlier ones were clearly better: of few pictures held back,
     # the least error of many looks is low by luck.
-    clearly = 1 - 1 / np.sqrt(max(len(held_back), 1))
+    clearly = 1 - _LUCK / np.sqrt(max(len(held_back), 1))
     history: list[dict] = []
     best_error, best, best_at, step = np.inf, None, 0.0, 0
     progress, next_look, epoch, frozen = 0.0, 0.0, 0, False
@@ -228,7 +261,7 @@ def train(module, train_samples, held_back, scale, spread, positive, recipe, rng
             progress = _progress(recipe, epoch + k / len(batches), clock() - start)
             for group in optimizer.param_groups:
                 group["lr"] = recipe.lr * _schedule(progress)
-            if progress > _FROZEN and not frozen:
+            if progress > 1 - _FROZEN and not frozen:
                 member.freeze()
                 frozen = True
             optimizer.zero_grad()
@@ -252,6 +285,7 @@ def train(module, train_samples, held_back, scale, spread, positive, recipe, rng
             "minutes": (clock() - start) / 60,
             "train_error": float(np.mean(np.concatenate(losses))),
         }
+        member.settle(batches[: _SETTLED * (16 if progress >= 1 or ended else 1)])
         if true is not None:
             row["error"] = error = float(np.abs(member.predict(held_back) - true).mean())
             if error < best_error:
@@ -265,7 +299,8 @@ def train(module, train_samples, held_back, scale, spread, positive, recipe, rng
             break
     if best is not None and best_error < clearly * history[-1]["error"]:
         member.average.load_state_dict(best)
-    return Trained(member.average.eval(), history, member.predict(held_back))
+    predicted, edges = member.predict(held_back), member.average.edges.detach().double().numpy()
+    return Trained(member.average.eval(), history, predicted, edges)
 
 
 def bfloat16_pays() -> bool:
@@ -298,7 +333,7 @@ def _batches(samples, size, rng) -> list[list[Sample]]:
 
 
 def _together(batch, shift=(0, 0)):
-    """Return values (n, n_channels, *window) and weights (n, 1, *tile_grid) of samples.
+    """Return values (n, n_channels, *window), weights and bands (n, 1, *tile_grid) of samples.
 
     Smaller ones are continued by mirror images that do not count.
     """
@@ -318,27 +353,27 @@ def _together(batch, shift=(0, 0)):
 def _loss(member, batch, recipe, rng):
     """Return the absolute errors of a batch, and its loss."""
     shift = tuple(int(n) for n in rng.integers(FOCUS, size=2))
-    values, inside = _varied(*_together(batch, shift), recipe, rng)
+    values, *tiles = _varied(*_together(batch, shift), recipe, rng)
     totals = torch.stack([each.totals for each in batch]).float()
     units = member.spread * totals.new_tensor([[each.spread] for each in batch])
-    predicted = member.totals(member.module, values, inside)
+    predicted = member.totals(member.module, values, *tiles)
     known = torch.isfinite(totals)  # of a box, perhaps not all totals
     totals = torch.where(known, totals, predicted.detach())
     loss = nn.functional.huber_loss(predicted / units, totals / units, delta=_HUBER_DELTA)
     return (predicted.detach() - totals).abs().mean(1).numpy(), loss
 
 
-def _varied(values, weights, recipe, rng):
+def _varied(values, weights, bands, recipe, rng):
     """Return samples turned, flipped, and in another light."""
     if recipe.symmetric:
         turns = int(rng.integers(4))
-        values, weights = (torch.rot90(x, turns, (-2, -1)) for x in (values, weights))
+        values, weights, bands = (torch.rot90(x, turns, (-2, -1)) for x in (values, weights, bands))
         flips = [axis for axis in range(2, values.ndim) if rng.random() < 0.5]
         if flips:
-            values, weights = values.flip(flips), weights.flip(flips)
+            values, weights, bands = (x.flip(flips) for x in (values, weights, bands))
     if recipe.illumination:
         ones = (1,) * (values.ndim - 2)
         gain = np.exp(recipe.illumination * rng.normal(size=(len(values), 1, *ones)))
         offset = recipe.illumination * rng.normal(size=(len(values), values.shape[1], *ones))
         values = values * torch.from_numpy(gain).float() + torch.from_numpy(offset).float()
-    return values, weights
+    return values, weights, bands

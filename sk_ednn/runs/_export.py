@@ -99,8 +99,9 @@ def export_mlflow(runs, *, tracking_uri=None, experiment="sk-ednn", artifacts=Tr
     with needing("Exporting to MLflow"):
         from mlflow.entities import Metric, Param, RunTag
         from mlflow.tracking import MlflowClient
-    client = MlflowClient(tracking_uri=tracking_uri)
-    found = client.get_experiment_by_name(experiment)
+
+        client = MlflowClient(tracking_uri=tracking_uri)
+        found = client.get_experiment_by_name(experiment)
     number = client.create_experiment(experiment) if found is None else found.experiment_id
     ids = []
     for run in runs:

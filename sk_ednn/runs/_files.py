@@ -55,7 +55,9 @@ def to_line(record) -> bytes:
 
 
 def write_json(path, record) -> None:
-    """Replace a file by an indented JSON object, at once."""
+    """Replace a file by an indented JSON object, at once; a link is replaced, not its target."""
+    if os.path.islink(path):
+        os.unlink(path)
     with replacing(path, "w", encoding="utf-8") as file:
         json.dump(_finite(record), file, ensure_ascii=False, allow_nan=False, indent=1)
         file.write("\n")

@@ -157,12 +157,18 @@ def repeat(run, folder=None) -> Repetition:
     Raises
     ------
     ValueError
-        If the run was not started by a command, has not finished, or its data are gone.
+        If the run was not started by a command, has not finished, its data are gone, or it is a
+        search, which would continue its store.
     """
     run = run if isinstance(run, Run) else Run(run)
     if run.status != "finished":
         raise ValueError(f"Run {run.id} is {run.status}: only a finished run is repeated.")
-    argv, cwd = _argv_of(run), _cwd_of(run)
+    if run.kind == "search":
+        raise ValueError(
+            "A search continues the store that its settings name. To repeat it, give another store."
+        )
+    _argv_of(run)
+    argv, cwd = run.repeat_argv, _cwd_of(run)
     found = conditions(run)
     gone = [each for each in found if each.endswith("does not exist any more")]
     if gone:
@@ -181,7 +187,7 @@ def repeat(run, folder=None) -> Repetition:
         return Repetition(new, False, [*found, f"the new run is {new.status}: {new.message}"])
     found += [each for each in conditions(run, new) if each not in found]
     results = compare_results(run, new)
-    if results and any(_bounded_by_time(each) for each in (run.settings, run.info)):
+    if results and _is_bounded_by_time(run):
         found.append("the training is bounded by time, so it depends on the speed of the machine")
     return Repetition(new, not results, found + results)
 
@@ -266,12 +272,13 @@ def _start(path, argv, cwd, env, launched) -> dict[str, Any]:
         **os.environ, "PYTHONUNBUFFERED": "1", "NO_COLOR": "1", "COLUMNS": "100",
         "TQDM_MININTERVAL": "2", **(env or {}),
     }  # fmt: skip
-    variables["PYTHONPATH"] = os.pathsep.join(
-        filter(None, [_ROOT, variables.get("PYTHONPATH", "")])
-    )
+    if "site-packages" not in _ROOT and "dist-packages" not in _ROOT:  # a checkout
+        path_before = variables.get("PYTHONPATH", "")
+        variables["PYTHONPATH"] = os.pathsep.join(filter(None, [_ROOT, path_before]))
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
     log = os.open(path / "log.txt", flags, 0o666)
-    command = [sys.executable, "-m", "sk_ednn", *_with_run(argv, path)]
+    # -P: modules in the folder where the command runs, maybe somebody else's, are not imported.
+    command = [sys.executable, "-P", "-m", "sk_ednn", *_with_run(argv, path)]
     try:
         child = subprocess.Popen(
             command, cwd=cwd, env=variables, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
@@ -337,9 +344,13 @@ def _models_differ(path, other) -> list[str]:
 def _timeless(value) -> Any:
     if isinstance(value, dict):
         return {key: _timeless(inner) for key, inner in value.items() if key not in _TIMES}
-    if isinstance(value, list):
-        return [_timeless(inner) for inner in value]
+    if isinstance(value, list):  # dicts of networks are lists of pairs
+        return [_timeless(inner) for inner in value if not _is_time(inner)]
     return value
+
+
+def _is_time(value) -> bool:
+    return isinstance(value, list) and len(value) == 2 and value[0] in _TIMES
 
 
 def _paths_that_differ(one, two, path="") -> list[str]:
@@ -367,10 +378,12 @@ def _without_paths(result) -> dict[str, Any]:
     return {key: value for key, value in result.items() if key not in names}
 
 
-def _bounded_by_time(settings) -> bool:
-    return any(settings.get(name) is not None for name in ("max_seconds", "minutes")) or (
-        settings.get("bounded_by_time") is True
-    )
+def _is_bounded_by_time(run) -> bool:
+    if any(run.settings.get(name) is not None for name in ("max_seconds", "minutes")):
+        return True
+    # Potentials are, unless their epochs are given.
+    is_potential = (run.result or {}).get("strategy") == "PotentialTrainer"
+    return is_potential and run.settings.get("epochs") is None
 
 
 def _is_variable(name) -> bool:

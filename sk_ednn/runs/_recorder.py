@@ -17,7 +17,7 @@ from typing import Any
 
 from . import _data
 from ._environment import machine, process, versions
-from ._files import Appender, JsonLines, plain, write_json
+from ._files import Appender, JsonFile, JsonLines, plain, write_json
 from ._ids import is_id, new_id, now, require_id, require_kind
 from ._resources import Resources
 from ._tee import copied_to
@@ -134,7 +134,7 @@ class Recorder:
         name : str
             Such as "model.ednn"; without folders.
         """
-        if Path(name).name != name or name.startswith("."):
+        if not name or Path(name).name != name or name.startswith("."):
             raise ValueError(f"Expected the name of a file without folders, got {name!r}.")
         return self.folder / name
 
@@ -212,6 +212,8 @@ class Recorder:
         """Copy a file that was written elsewhere into the folder of the run."""
         source = Path(path)
         goal = self.path(source.name if name is None else name)
+        if goal.is_symlink():
+            goal.unlink()
         if not (goal.exists() and os.path.samefile(source, goal)):
             shutil.copyfile(source, goal)
 
@@ -226,7 +228,7 @@ class Recorder:
             self._stack.callback(self._metrics.close)
             self._commands = JsonLines(self.folder / "commands.jsonl")
             # A run that continues does not obey what the one before was told.
-            self._n_obeyed = len(self._commands.read()) if self.resumed else 0
+            self._n_obeyed = self._n_old_commands() if self.resumed else 0
             if self.resumed:
                 self._metrics.write({"time": now(), "resumed": True})
             if self._interrupt:
@@ -307,6 +309,12 @@ class Recorder:
         from ._run import Run
 
         run = Run(self.folder)
+        links = [each.name for each in os.scandir(self.folder) if each.is_symlink()]
+        if links:
+            raise ValueError(
+                f"{self.folder} has symbolic links ({', '.join(sorted(links))}), through which "
+                "files elsewhere would be replaced: remove them first."
+            )
         last = run.process
         is_own = (last.get("pid"), last.get("host")) == (os.getpid(), process()["host"])
         if run.status == "finished" or (run.status == "running" and not is_own):
@@ -350,6 +358,17 @@ class Recorder:
         with suppress(Exception):
             resources.sample(last=True)
         resources.close()
+
+    def _n_old_commands(self) -> int:
+        """Return how many commands were for the run before this one continued it.
+
+        Those that came since it was asked to continue are for this one, though it had not begun.
+        """
+        rows = self._commands.read()
+        asked = (JsonFile(self.folder / "launch.json").read() or {}).get("resumed")
+        if not isinstance(asked, str):
+            return len(rows)
+        return sum(str(row.get("time", "")) < asked for row in rows)
 
     def _obey(self):
         rows = self._commands.read()

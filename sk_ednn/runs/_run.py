@@ -87,6 +87,12 @@ class Run:
         return [str(word) for word in argv] if isinstance(argv, list) else None
 
     @property
+    def repeat_argv(self) -> list[str] | None:
+        """The same without files to write, which are then written into the folder of a new run."""
+        argv = self.info.get("repeat")
+        return [str(word) for word in argv] if isinstance(argv, list) else self.argv
+
+    @property
     def settings(self) -> dict[str, Any]:
         """Parameters of the run."""
         return _dict(self.info.get("settings"))

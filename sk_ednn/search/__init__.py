@@ -21,6 +21,7 @@ from ._search import HullPoint, SearchResult, StructureSearch
 from ._selection import Candidate, Thresholds, select
 from ._store import SearchStore
 from ._surrogate import CommitteeSurrogate, Evaluation
+from ._tersoff import tersoff_silicon
 
 __all__ = [
     "AbstractLabeller",
@@ -49,6 +50,7 @@ __all__ = [
     "relax",
     "search_report",
     "select",
+    "tersoff_silicon",
 ]
 
 __getattr__ = later(__name__, {"export": "._ase", "search_report": "._report"}, extra="search")

@@ -388,6 +388,8 @@ class _Driver:
         for name in self.store.take_commands():
             if name == "stop":
                 self.reason = self.reason or "stopped"
+            if name == "retry":
+                self.waiting += self.store.retry_failed()
             self.paused = name == "pause" if name in ("pause", "resume") else self.paused
             self.store.add_event("command", name)
 

@@ -165,6 +165,17 @@ class SearchStore:
         """Keep why a structure has no label."""
         self._finish(number, "state = 'failed', why = ?, seconds = ?", (str(why), seconds))
 
+    def retry_failed(self) -> list:
+        """Let structures whose label failed wait for one again; return their numbers."""
+        with self._transaction() as db:
+            rows = db.execute("SELECT id FROM structures WHERE state = 'failed' ORDER BY id")
+            numbers = [number for (number,) in rows]
+            db.execute(
+                "UPDATE structures SET state = 'queued', why = NULL, seconds = NULL "
+                "WHERE state = 'failed'"
+            )
+        return numbers
+
     def _finish(self, number, changes, values):
         with self._transaction() as db:
             done = db.execute(
@@ -252,7 +263,7 @@ class SearchStore:
         return self._db.execute("SELECT at, kind, text FROM events ORDER BY id").fetchall()
 
     def command(self, name):
-        """Ask the driver for something: "pause", "resume" or "stop"."""
+        """Ask the driver for something: "pause", "resume", "stop" or "retry"."""
         with self._transaction() as db:
             db.execute("INSERT INTO commands (name) VALUES (?)", (name,))
 

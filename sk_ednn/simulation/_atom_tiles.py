@@ -66,6 +66,12 @@ class AtomTileUpdates:
                     "Expected a model whose tiles are atoms, with an AtomTiling for each term; "
                     f"got {tiling!r}. AtomUpdates moves atoms that are drawn as pixels."
                 )
+            if tiling.context is not None:
+                raise TileModelError(
+                    "A moved atom changes the averages of an AtomTiling with a context, and with "
+                    "them the contributions of all atoms. Take a model without a context, or "
+                    "evaluate the whole structure with model.predict."
+                )
         if model.n_outputs_ != 1:
             raise TileModelError(f"Expected one total, the model has {model.n_outputs_}.")
         systems = model._check_predicted([structure])

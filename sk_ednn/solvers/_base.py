@@ -130,6 +130,7 @@ class AbstractSolver(BaseEstimator, ABC):
     __module__ = "sk_ednn.solvers"  # shown in error messages
 
     learns_gradients = False  # whether `fit` uses the gradients of a problem
+    learns_system_gradients = False  # whether also those of bags and structures
     reweights = False  # whether `fit` updates weights by the last errors of samples
 
     @abstractmethod

@@ -20,7 +20,7 @@ from .._utils.writing import check_writable, replacing
 from ..exceptions import TileModelError
 from ..fields._fields import Fields
 from ..fields._sources import source_identity
-from ._reporting import Report, ended_by_callback
+from ._reporting import Report
 
 _VERSION = 1
 
@@ -46,6 +46,7 @@ class Checkpoint(Callback):
         self.digest = digest
         self.n_before = n_before
         self._lock: Lock | None = None
+        self.max_epochs = self.n_seen = 0
 
     def open(self, max_epochs: int) -> int:
         """Read the file, if it exists; return the number of remaining epochs of `max_epochs`.
@@ -70,6 +71,7 @@ class Checkpoint(Callback):
                 f"{path} is the checkpoint of a training that is running, in {error}. Wait until "
                 "it ends, stop it, or pass another path."
             ) from None
+        self.max_epochs, self.n_seen = max_epochs, 0
         try:
             return self._read(path, max_epochs)
         except BaseException:
@@ -129,13 +131,17 @@ class Checkpoint(Callback):
             torch.cuda.set_rng_state_all(saved["random_cuda"])
 
     def on_epoch_end(self, net, **kwargs):
+        self.n_seen = len(net.history)
         self._save(net, finished=False)
 
     def on_train_end(self, net, **kwargs):
-        # A training that a callback stops early ends after an epoch, and is finished. One that the
-        # user interrupts ends within an epoch, and resumes from the state after the last epoch.
-        # So does one that a `callback` ends, after an epoch.
-        if "train_loss" in net.history[-1] and not ended_by_callback(net):
+        # One that the user interrupts within an epoch resumes from the state after the last.
+        if "train_loss" not in net.history[-1]:
+            return
+        # A callback that stops the training early is called before this one, and has finished it.
+        # What ends it later, before the last epoch, is the user.
+        n_epochs = len(net.history)
+        if self.n_seen < n_epochs or n_epochs >= self.n_before + self.max_epochs:
             self._save(net, finished=True)
 
     def _save(self, net, finished):

@@ -141,6 +141,7 @@ class LinearSolver(AbstractSolver):
         "random_state": ["random_state"],
     }
     learns_gradients = True
+    learns_system_gradients = True
 
     def __init__(self, n_directions=2, *, gradient_weight=0.3, random_state=None):
         self.n_directions = n_directions

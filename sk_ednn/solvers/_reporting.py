@@ -62,8 +62,3 @@ def reporting_to(net, function):
         yield report
     finally:
         net.callbacks_.pop()
-
-
-def ended_by_callback(net) -> bool:
-    """Return True if a function has ended the training of a net."""
-    return any(isinstance(callback, Report) and callback.ended for _, callback in net.callbacks_)

@@ -86,10 +86,31 @@ def naming(places):
     try:
         yield
     except ValueError as error:
-        told = re.search(r"\b[Ss]tructure (\d+)\b", str(error))
-        if places is None or told is None or int(told[1]) >= len(places):
+        message = with_place(str(error), places)
+        if message == str(error):
             raise
-        raise type(error)(f"{places[int(told[1])]}: {error}") from error
+        raise type(error)(message) from error
+
+
+def with_place(message, places) -> str:
+    """Return a message with the place of the structure that it names by its number in front.
+
+    Parameters
+    ----------
+    message : str
+    places : sequence of str or None
+
+    Examples
+    --------
+    >>> from sk_ednn.structures._files import with_place
+    >>> with_place("Structure 1 has no atoms.", ["a.extxyz, line 1", "a.extxyz, line 9"])
+    'a.extxyz, line 9: Structure 1 has no atoms.'
+    """
+    told = re.search(r"\b[Ss]tructure (\d+)\b", message)
+    if places is None or told is None or int(told[1]) >= len(places):
+        return message
+    place = places[int(told[1])]
+    return message if place in message else f"{place}: {message}"
 
 
 def read_one(path, k):

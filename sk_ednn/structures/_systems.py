@@ -25,6 +25,8 @@ class AtomSystems:
         Atomic numbers that are known, ascending. The structures have no others.
     centers : ndarray of int of shape (n_centers,), or None
         Packed atoms that are tiles, by structure; None for all atoms. Others are neighbours only.
+    averages : dict of str to ndarray of shape (n_samples, n_contexts)
+        Averages over whole structures, for pieces of them, by the descriptor that is averaged.
     described, found : dict
         What is kept for the next question: descriptors of all atoms, and all else.
     """
@@ -32,6 +34,7 @@ class AtomSystems:
     structures: Structures
     species: tuple[int, ...]
     centers: np.ndarray | None = None
+    averages: dict = field(default_factory=dict, repr=False)
     described: dict = field(default_factory=dict, repr=False)
     found: dict = field(default_factory=dict, repr=False)
 
@@ -115,11 +118,12 @@ class AtomSystems:
             "parts": (parts.numbers, parts.positions, parts.cells, parts.pbc, parts.offsets),
             "species": self.species,
             "centers": self.centers,
+            "averages": self.averages,
         }
 
     def __setstate__(self, state):
         """Restore what `__getstate__` kept."""
         self.__dict__.update(
             structures=Structures(*state["parts"]), species=state["species"],
-            centers=state["centers"], described={}, found={},
+            centers=state["centers"], averages=state["averages"], described={}, found={},
         )  # fmt: skip

@@ -36,6 +36,7 @@ from sklearn.preprocessing import (
     RobustScaler,
     StandardScaler,
 )
+from sklearn.utils import get_tags
 
 from .._utils.steps import as_arrays, dense, front_and_last
 from ..exceptions import TileModelError
@@ -74,17 +75,31 @@ def prediction_gradient(estimator, rows) -> np.ndarray:
     TileModelError
         If the gradient of a step is not implemented.
     """
-    rows = np.asarray(rows, dtype=np.float64)
     transformers, regressor = front_and_last(estimator)
+    rows = np.asarray(rows, dtype=rows.dtype if _pulls_float32(transformers, rows) else np.float64)
     inputs = []
+    linear = isinstance(regressor, (LinearModel, linear_model.SGDRegressor))
     with as_arrays():
         for transformer in transformers:
             inputs.append(dense(rows))
-            rows = transformer.transform(rows)
-    gradient = _of_regressor(regressor, dense(rows))
+            # The gradient of a linear model is the same everywhere: its features are not needed.
+            if not (linear and transformer is transformers[-1]):
+                rows = transformer.transform(rows)
+    if linear:
+        coefficients = np.ravel(regressor.coef_).astype(np.float64)
+        gradient = np.broadcast_to(coefficients, (len(rows), len(coefficients)))
+    else:
+        gradient = _of_regressor(regressor, dense(rows))
     for transformer, X in zip(reversed(transformers), reversed(inputs), strict=True):
         gradient = _pulled(transformer, X, gradient)
     return gradient
+
+
+def _pulls_float32(transformers, rows) -> bool:
+    """Tell whether the first step takes float32 and returns gradients with respect to it."""
+    if not transformers or rows.dtype != np.float32 or not hasattr(transformers[0], "pull"):
+        return False
+    return "float32" in get_tags(transformers[0]).transformer_tags.preserves_dtype
 
 
 def _of_regressor(model, rows):
@@ -98,8 +113,6 @@ def _of_regressor(model, rows):
         return model.prediction_gradient(rows)
     if isinstance(model, MLPRegressor):
         return _of_perceptron(model, rows)
-    if isinstance(model, (LinearModel, linear_model.SGDRegressor)):
-        return np.broadcast_to(np.ravel(model.coef_).astype(np.float64), rows.shape)
     raise TileModelError(f"The gradient of {type(model).__name__} is not implemented. {_SUPPORTED}")
 
 

@@ -38,6 +38,11 @@ class AtomTiling(AbstractPackedTiling):
         training structures are taken.
     species : str or int, default=None
         Take only atoms of this element.
+    context : AbstractDescriptor, default=None
+        An intensive context, for what no neighbourhood contains, such as charge between defects:
+        each tile ends with the averages of this descriptor over the structure, those of the atoms
+        of each element apart, and the composition. Totals stay exactly extensive. Take one of few
+        numbers, and multiply the other features by them with `sk_ednn.encoders.ContextProducts`.
 
     Notes
     -----
@@ -72,13 +77,15 @@ class AtomTiling(AbstractPackedTiling):
     """
 
     has_gradient = True
+    context: Any = None  # of tilings in files that are older than the parameter
 
-    def __init__(self, descriptor, *, species=None):
+    def __init__(self, descriptor, *, species=None, context=None):
         self.descriptor = descriptor
         self.species = species
+        self.context = context
 
     @classmethod
-    def per_species(cls, tile_model, descriptor, species) -> list:
+    def per_species(cls, tile_model, descriptor, species, *, context=None) -> list:
         """Return a list of terms for `EDNNRegressor`, one for each element.
 
         Parameters
@@ -87,6 +94,7 @@ class AtomTiling(AbstractPackedTiling):
             Cloned for each term.
         descriptor : AbstractDescriptor
         species : sequence of str or int
+        context : AbstractDescriptor, default=None
 
         Returns
         -------
@@ -102,7 +110,9 @@ class AtomTiling(AbstractPackedTiling):
         ['Ti', 'O']
         """
         names = [symbol(atomic_number(name)) for name in species]
-        return [(name, tile_model, cls(descriptor, species=name)) for name in names]
+        return [
+            (name, tile_model, cls(descriptor, species=name, context=context)) for name in names
+        ]
 
     # --- the interface of AbstractTiling ----------------------------------------------------
 
@@ -121,6 +131,10 @@ class AtomTiling(AbstractPackedTiling):
                 "AtomTiling needs a descriptor such as PowerSpectrum(cutoff=6.0), got "
                 f"{self.descriptor!r}."
             )
+        if self.context is not None and not isinstance(self.context, AbstractDescriptor):
+            raise TilingError(
+                f"The context of an AtomTiling must be a descriptor or None, got {self.context!r}."
+            )
         if self.species is not None:
             atomic_number(self.species)
         if isinstance(X, AtomSystems):
@@ -138,9 +152,15 @@ class AtomTiling(AbstractPackedTiling):
         return systems.species
 
     def shape_of_tiles(self, systems: AtomSystems) -> tuple[int, ...]:
-        """Return the shape of a tile: the element, if encoded, then the descriptor."""
+        """Return the shape of a tile: the element, if encoded, the descriptor, the context."""
         shape = tuple(self._descriptor(systems).tile_shape)
-        return (self._n_indicators(systems) + shape[0], *shape[1:])
+        n_contexts = self.n_contexts(systems)
+        if n_contexts and len(shape) > 1:
+            raise TilingError(
+                f"{type(self.descriptor).__name__} describes an atom by an array of shape {shape}, "
+                "to which no context can be appended. Use a descriptor of one axis."
+            )
+        return (self._n_indicators(systems) + shape[0] + n_contexts, *shape[1:])
 
     def tile_offsets(self, systems: AtomSystems) -> np.ndarray:
         """Return the index of the first tile of each sample."""
@@ -157,16 +177,26 @@ class AtomTiling(AbstractPackedTiling):
             values = np.empty((len(atoms), *descriptor.tile_shape))
             for rows, environments, _ in self._environments(systems, atoms):
                 values[rows] = descriptor.values(environments)
-        n_indicators = self._n_indicators(systems)
-        if n_indicators == 0:
-            return values
-        numbers = systems.structures.numbers[atoms]
-        indicators = (numbers[:, None] == np.array(systems.species)).astype(float)
-        return np.concatenate([indicators, values], axis=1)
+        parts = [values]
+        if self._n_indicators(systems):
+            numbers = systems.structures.numbers[atoms]
+            parts.insert(0, (numbers[:, None] == np.array(systems.species)).astype(float))
+        if self.context is not None:
+            self.shape_of_tiles(systems)  # raises where no context can be appended
+            parts.append(self._averages(systems)[systems.structures.owners[atoms]])
+        return values if len(parts) == 1 else np.concatenate(parts, axis=1)
 
     def n_contents(self, systems: AtomSystems) -> int:
         """Return the length of the encoding of elements; a single element has no content."""
         return self._n_indicators(systems)
+
+    def n_contexts(self, systems: AtomSystems) -> int:
+        """Return the number of averages at the end of a tile; 0 without a `context`."""
+        if self.context is None:
+            return 0
+        n_species = len(systems.species)
+        size = int(np.prod(self._context_descriptor(systems).tile_shape))
+        return n_species * size + (n_species if n_species > 1 else 0)
 
     def by_sample(self, systems: AtomSystems, out) -> list[np.ndarray]:
         """Return a list of arrays, one for each structure, in the order of its atoms."""
@@ -187,16 +217,22 @@ class AtomTiling(AbstractPackedTiling):
         structures, descriptor = systems.structures, self._descriptor(systems)
         positions = np.zeros((structures.n_atoms, 3))
         strain = np.zeros((len(structures), 3, 3))
-        n_indicators = self._n_indicators(systems)
+        n_indicators, n_contexts = self._n_indicators(systems), self.n_contexts(systems)
+        by_contexts = np.zeros((len(structures), n_contexts))
         tiles, _ = systems.tiles(self.number)
         for block in self.plan(systems, max_tiles):
             atoms = tiles[block.start : block.stop]
             by_tiles = tile_gradients(self.read(systems, block.start, block.stop))[:, n_indicators:]
+            if n_contexts:
+                by_tiles, of_context = np.split(by_tiles, [-n_contexts], axis=1)
+                np.add.at(by_contexts, structures.owners[atoms], of_context)
             for rows, environments, (index, samples) in self._environments(systems, atoms):
                 by_pairs = descriptor.pull(environments, by_tiles[rows])
                 by_positions, by_strain = environments.gradient(by_pairs)
                 np.add.at(positions, index, by_positions)
                 np.add.at(strain, samples, by_strain)
+        if n_contexts:
+            self._pull_averages(systems, by_contexts, positions, strain)
         return [positions, strain]
 
     def known_gradients(self, systems: AtomSystems, gradient) -> dict[str, list]:
@@ -239,10 +275,16 @@ class AtomTiling(AbstractPackedTiling):
                     part = slice(structures.offsets[k], structures.offsets[k + 1])
                     positions[part] = direction.reshape(-1, 3)
             tangents.append((positions, strain))
+        stop = n_indicators + descriptor.tile_shape[0]
         for rows, environments, (index, samples) in self._environments(systems, atoms):
             for change, (positions, strain) in zip(pushed, tangents, strict=True):
                 vectors = environments.displace(positions[index], strain[samples])
-                change[rows, n_indicators:] = descriptor.push(environments, vectors)
+                change[rows, n_indicators:stop] = descriptor.push(environments, vectors)
+        if self.context is not None:
+            owners = structures.owners[atoms]
+            averages = self._push_averages(systems, self.samples(systems, block), tangents)
+            for change, of_structures in zip(pushed, averages, strict=True):
+                change[:, stop:] = of_structures[owners]
         return pushed
 
     def gradient_by_sample(self, systems: AtomSystems, parts) -> list[Bunch]:
@@ -268,6 +310,82 @@ class AtomTiling(AbstractPackedTiling):
             for b in blocks
         ]
         return part, moved, samples
+
+    # --- averages over structures ------------------------------------------------------------
+
+    def _context_descriptor(self, systems) -> Any:
+        key = "context", repr(self.context)
+        if key not in systems.found:
+            systems.found[key] = self.context.with_species(np.array(systems.species))
+        return systems.found[key]
+
+    def _averages(self, systems) -> np.ndarray:
+        """Return the composition, if it can vary, and averages by element, of each structure."""
+        key = repr(self.context)
+        if key in systems.averages:
+            return systems.averages[key]
+        if ("averages", key) not in systems.found:
+            structures, descriptor = systems.structures, self._context_descriptor(systems)
+            sums = np.zeros((len(structures), len(systems.species), *_flat_shape(descriptor)))
+            places = np.searchsorted(systems.species, structures.numbers)
+            atoms = np.arange(structures.n_atoms)
+            for rows, environments, _ in self._environments(systems, atoms, self.context.cutoff):
+                values = descriptor.values(environments).reshape(len(rows), -1)
+                np.add.at(sums, (structures.owners[rows], places[rows]), values)
+            counts = np.zeros(sums.shape[:2])
+            np.add.at(counts, (structures.owners, places), 1.0)
+            parts = [counts] if len(systems.species) > 1 else []
+            parts.append(sums.reshape(len(structures), -1))
+            averages = np.concatenate(parts, axis=1) / systems.sizes[:, None]
+            systems.found["averages", key] = averages
+        return systems.found["averages", key]
+
+    def _pull_averages(self, systems, by_contexts, positions, strain):
+        """Add the gradients of totals through the averages."""
+        structures, descriptor = systems.structures, self._context_descriptor(systems)
+        places = np.searchsorted(systems.species, structures.numbers)
+        by_sums = self._of_descriptor(systems, by_contexts) / systems.sizes[:, None, None]
+        atoms = np.arange(structures.n_atoms)
+        for rows, environments, (index, samples) in self._environments(
+            systems, atoms, self.context.cutoff
+        ):
+            slopes = by_sums[structures.owners[rows], places[rows]]
+            by_pairs = descriptor.pull(
+                environments, slopes.reshape(len(rows), *descriptor.tile_shape)
+            )
+            by_positions, by_strain = environments.gradient(by_pairs)
+            np.add.at(positions, index, by_positions)
+            np.add.at(strain, samples, by_strain)
+
+    def _push_averages(self, systems, samples, tangents) -> list[np.ndarray]:
+        """Return the changes of the averages along tangents; 0 for structures not in `samples`."""
+        structures, descriptor = systems.structures, self._context_descriptor(systems)
+        places = np.searchsorted(systems.species, structures.numbers)
+        shape = len(structures), len(systems.species), *_flat_shape(descriptor)
+        sums = [np.zeros(shape) for _ in tangents]
+        atoms = np.flatnonzero(np.isin(structures.owners, samples))
+        for rows, environments, (index, owners) in self._environments(
+            systems, atoms, self.context.cutoff
+        ):
+            chosen = atoms[rows]
+            for change, (positions, strain) in zip(sums, tangents, strict=True):
+                vectors = environments.displace(positions[index], strain[owners])
+                pushed = descriptor.push(environments, vectors).reshape(len(rows), -1)
+                np.add.at(change, (structures.owners[chosen], places[chosen]), pushed)
+        n_fractions = self.n_contexts(systems) - int(np.prod(shape[1:]))
+        return [
+            np.pad(
+                change.reshape(len(structures), -1) / systems.sizes[:, None],
+                ((0, 0), (n_fractions, 0)),
+            )
+            for change in sums
+        ]
+
+    def _of_descriptor(self, systems, values) -> np.ndarray:
+        """Return the part of contexts that is of the descriptor, (n, n_species, size)."""
+        n_species = len(systems.species)
+        size = int(np.prod(self._context_descriptor(systems).tile_shape))
+        return values[:, values.shape[1] - n_species * size :].reshape(-1, n_species, size)
 
     # --- helpers ----------------------------------------------------------------------------
 
@@ -310,8 +428,10 @@ class AtomTiling(AbstractPackedTiling):
             systems.described[key] = values
         return systems.described[key]
 
-    def _environments(self, systems, atoms):
+    def _environments(self, systems, atoms, cutoff=None):
         """Yield the environments of atoms in groups that fit in memory.
+
+        The cutoff is that of the descriptor by default.
 
         Yields
         ------
@@ -321,7 +441,8 @@ class AtomTiling(AbstractPackedTiling):
         origin : tuple of ndarray of int
             Indices in the whole batch of the atoms and the structures of the environments.
         """
-        structures, cutoff = systems.structures, float(self.descriptor.cutoff)
+        structures = systems.structures
+        cutoff = float(self.descriptor.cutoff if cutoff is None else cutoff)
         owners = structures.owners[atoms]
         for group in _groups(owners, structures.sizes):
             rows = (
@@ -364,7 +485,14 @@ class AtomTiling(AbstractPackedTiling):
 
     def _region(self, systems, k, atoms) -> AtomSystems:
         region, _ = self._cluster(systems, k, atoms, float(self.descriptor.cutoff))
-        return AtomSystems(region, systems.species, np.arange(len(atoms)))
+        averages = {}
+        if self.context is not None:
+            averages[repr(self.context)] = self._averages(systems)[[k]]
+        return AtomSystems(region, systems.species, np.arange(len(atoms)), averages)
+
+
+def _flat_shape(descriptor) -> tuple[int]:
+    return (int(np.prod(descriptor.tile_shape)),)
 
 
 def _to_basis(strain) -> np.ndarray:

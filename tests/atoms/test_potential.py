@@ -279,7 +279,38 @@ def test_energies_are_needed_where_nothing_else_is_learned(atoms):
 
 
 def test_labels_that_a_model_does_not_learn_are_told(atoms):
-    linear = EDNNPotential(EDNNRegressor(Ridge(1e-6), AtomTiling(SPECTRUM)))
+    kernel = EDNNPotential(EDNNRegressor(KernelRidge(alpha=1e-6), AtomTiling(SPECTRUM)))
     with pytest.warns(DataWarning, match="forces and stress, and this model does not learn them"):
-        linear.fit(atoms)
-    assert linear.labels_["unread"] == ["forces", "stress"]
+        kernel.fit(atoms)
+    assert kernel.labels_["unread"] == ["forces", "stress"]
+
+
+def test_linear_models_learn_forces_and_stress():
+    atoms = labelled_atoms(60, seed=5)
+    train, test = atoms[:40], atoms[40:]
+    linear = EDNNPotential(EDNNRegressor(Ridge(1e-6), AtomTiling(SPECTRUM)), random_state=0)
+    both = clone(linear).fit(train)
+    alone = clone(linear).fit(train, forces=False, stress=False)
+    assert both.labels_["unread"] == []
+    errors = [each.errors(test) for each in (both, alone)]
+    assert errors[0]["force_mae"] < 0.8 * errors[1]["force_mae"]
+    assert errors[0]["stress_mae"] < errors[1]["stress_mae"]
+    forces = [each.get_forces() for each in train]
+    forces[3][1] = np.nan
+    with pytest.warns(DataWarning, match="1 of 40 structures have no forces"):
+        with pytest.raises(TileModelError, match="structure 3 has atoms without forces"):
+            linear.fit(train, forces=forces)
+    # Structures without any are learned from their energies.
+    forces[3][:] = np.nan
+    with pytest.warns(DataWarning, match="forces"):
+        clone(linear).fit(train, forces=forces)
+
+
+def test_the_context_of_an_atom_tiling_is_for_other_models(atoms):
+    tiling = AtomTiling(SPECTRUM, context=SPECTRUM)
+    with pytest.raises(TileModelError, match="context=8"):
+        EDNNPotential(tiling, max_epochs=1).fit(atoms)
+    model = EDNNPotential(EDNNRegressor(Ridge(1e-3), tiling), random_state=0).fit(atoms)
+    assert [term[2].context is not None for term in model.potential_.regressor.tile_model]
+    assert np.isfinite(model.errors(atoms)["force_mae"])
+    assert max(each.max() for each in model.novelty(atoms)) < 3

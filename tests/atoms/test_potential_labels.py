@@ -284,3 +284,25 @@ def test_atoms_that_nearly_coincide_are_doubted():
     hydrogen = Atoms("H2", positions=[[0, 0, 0], [0, 0, 0.5]])
     hydrogen.calc = SinglePointCalculator(hydrogen, energy=-1.0)
     assert data_notes(labelled([hydrogen])) == []
+
+
+def test_equal_structures_with_other_labels_are_doubted():
+    atoms = labelled_atoms(6)
+    again = [each.copy() for each in atoms[:2]]
+    for copy, each in zip(again, atoms, strict=False):
+        copy.calc = SinglePointCalculator(copy, **each.calc.results)
+    assert not any("equal" in note for note in data_notes(labelled(atoms + again)))
+    again[1].calc.results["energy"] += 0.5
+    (note,) = [note for note in data_notes(labelled(atoms + again)) if "equal" in note]
+    assert note.startswith("1 structure(s)") and "structure 7 and structure 1" in note
+
+
+def test_forces_that_are_infinite_and_groups_that_do_not_fit():
+    from sk_ednn.atoms import EDNNPotential
+
+    atoms = labelled_atoms(4)
+    with pytest.raises(ValueError, match="groups must be one for each of 4 structures"):
+        EDNNPotential(max_epochs=1).fit(atoms, groups=[0, 1])
+    atoms[2].calc.results["forces"][1] = np.inf
+    with pytest.raises(ValueError, match="structure 2, atom 1: the forces are infinite"):
+        labelled(atoms)

@@ -140,8 +140,8 @@ def test_every_path_of_every_command_is_checked():
     for command in app.registered_commands:
         hints = get_type_hints(command.callback).items()
         paths = {name for name, hint in hints if Path in (hint, *get_args(hint))}
-        # A run has a new folder in that of --run.
-        assert paths <= set(READ) | set(WRITTEN) | {"run"}, command.callback
+        # A run has a new folder in that of --run, and the pages have one for runs.
+        assert paths <= set(READ) | set(WRITTEN) | {"run", "folder"}, command.callback
 
 
 def test_different_files_are_not_refused(inputs):

@@ -164,3 +164,16 @@ def test_what_does_not_go_together_is_refused(line, message, go, files, folder):
     result = go(line, 1)
     assert message in result.output
     assert result.output.strip().splitlines()[-1].startswith("error: ")
+
+
+def test_warnings_name_the_line_of_the_file(go, files):
+    atoms = labelled_atoms(20)
+    missing = 8
+    atoms[missing].calc.results.pop("forces")
+    io.write(files / "gap.extxyz", atoms)
+    result = go(f"fit gap.extxyz {FAST} -o gap.ednn")
+    line = 1 + 6 * missing
+    train = missing in np.sort(np.random.default_rng(0).permutation(20)[4:])
+    assert train and f"gap.extxyz, structure {missing} (line {line})" in result.stderr
+    result = go("predict gap.ednn nowhere.extxyz -o out.extxyz", 1)
+    assert "nowhere.extxyz does not exist" in result.stderr

@@ -11,6 +11,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
 from sk_ednn import EDNNCommittee, EDNNRegressor, GridTiling, ShiftAveraged
+from sk_ednn.cli import main
 from sk_ednn.files import save
 
 pytest.importorskip("typer")
@@ -140,3 +141,37 @@ def test_a_fitted_model_names_sizes_and_no_focuses(quadratic, run, folder):
     said = run("predict even.ednn odd.npy", expected=1).stderr
     assert said == "error: axis 0 has length 9, not a multiple of focus=2; use 8 or 10 sites.\n"
     assert "or a focus of" in run("tile odd.npy --focus 2", expected=1).stderr
+
+
+def test_interval_grows_with_the_size_and_novelty_names_strange_tiles(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 8, 8))
+    np.savez("train.npz", X=X, y=X.sum(axis=(1, 2)) + 0.1 * rng.normal(size=60))
+    assert (
+        main(["fit", "train.npz", "-m", "quadratic", "--context", "0", "--run", "runs", "-q"]) == 0
+    )
+    (run,) = (tmp_path / "runs").iterdir()
+    strange = np.concatenate([X[:1], X[:1]])
+    strange[1, 3, 3] = 50.0
+    for name, fields in (("same", strange), ("double", np.tile(X[:1], (1, 2, 1)))):
+        np.save(f"{name}.npy", fields)
+        options = ["--interval", str(run / "predictions.csv"), "--novelty", "train.npz::X", "-q"]
+        command = ["predict", str(run / "model.ednn"), f"{name}.npy", "-o", f"{name}.npz"]
+        assert main([*command, *options]) == 0
+    same, double = np.load("same.npz"), np.load("double.npz")
+    assert np.isclose(double["half_width"][0], 2 * same["half_width"][0])
+    assert 0.05 < same["half_width"][0] < 0.5
+    assert same["novelty"][0] == 0 and np.isclose(same["novelty"][1], 1 / 64)
+
+
+def test_interval_needs_a_table_of_predictions(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    X = np.random.default_rng(0).normal(size=(20, 4, 4))
+    np.savez("a.npz", X=X, y=X.sum(axis=(1, 2)))
+    assert main(["fit", "a.npz", "-m", "quadratic", "--context", "0", "-q"]) == 0
+    (tmp_path / "t.csv").write_text("part,size,true,predicted\ntest,16,1,1\n")
+    (tmp_path / "wrong.csv").write_text("a,b\n1,2\n")
+    for name, words in (("t.csv", "larger --test-fraction"), ("wrong.csv", "predictions.csv")):
+        assert main(["predict", "model.ednn", "a.npz", "--interval", name]) == 1
+        assert words in capsys.readouterr().err

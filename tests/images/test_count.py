@@ -1,5 +1,7 @@
 """CountRegressor: sums over pictures of any size, and what is known of them."""
 
+import copy
+
 import numpy as np
 import pytest
 from sklearn.base import clone
@@ -49,7 +51,10 @@ def test_the_total_is_the_sum_of_the_contributions(model, large):
 
 
 def test_members_are_estimators_of_the_package(model):
-    """Where the focus divides a picture, the mean of the members is the prediction."""
+    """Where the focus divides a picture and edges have no factors, their mean is the prediction."""
+    assert model.edges_.shape == (2, 3) and model.edges_.any()
+    model = copy.copy(model)
+    model.edges_ = np.zeros((2, 3))
     pictures = make_pictures(2, (64, 76), random_state=2).pictures
     members = [each.predict(pictures[..., None]) for each in model.estimators_]
     np.testing.assert_allclose(model.predict(pictures), np.mean(members, axis=0), rtol=1e-6)
@@ -61,6 +66,7 @@ def test_tiles_count_by_their_part_in_the_picture():
     with torch.no_grad():
         for weight in model.estimators_[0].tile_model_.estimator.module_.parameters():
             weight.zero_()
+    model.edges_ = np.zeros((1, 3))
     sizes = [(16, 16), (17, 31), (64, 49), (30, 103)]
     noise = np.random.default_rng(0)
     pictures = [noise.integers(0, 255, size, dtype=np.uint8) for size in sizes]
@@ -93,7 +99,11 @@ def test_maps_are_written_by_regions(n_outputs, large, monkeypatch, tmp_path):
     def writer(picture):
         return map_writer(path, picture.name, (23, 19), (4, 4), n_outputs)
 
-    (row,) = model.count(large[:1], maps=True, writers=writer)
+    shares = []
+    (row,) = model.count(
+        large[:1], maps=True, writers=writer, progress=lambda _, share: shares.append(share)
+    )
+    assert len(shares) > 4 and shares == sorted(shares) and shares[-1] == 1
     assert "map" not in row
     (written,) = read_pictures(path)
     assert written.shape == expected.shape == (23, 19, n_outputs)

@@ -239,3 +239,19 @@ def test_tags(tmp_path):
     for bad in ("", " ", "x" * 201, 3):
         with pytest.raises(ValueError, match="A tag must be"):
             run.tag(bad)
+
+
+def test_stop_that_comes_before_a_resumed_run_begins_is_obeyed(tmp_path):
+    with record(tmp_path, "fit") as first:
+        first.finish(state="stopped")
+    lines = [("2026-01-01T00:00:00.000Z", "stop"), ("2026-01-03T00:00:00.000Z", "stop")]
+    path = first.folder / "commands.jsonl"
+    for obeyed, n in ((False, 1), (True, 2)):
+        rows = [{"time": time, "command": command} for time, command in lines[:n]]
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        launched = {"kind": "fit", "resumed": "2026-01-02T00:00:00.000Z"}
+        (first.folder / "launch.json").write_text(json.dumps(launched))
+        with record(first.folder, "fit") as recorder:
+            recorder._obey()
+            assert recorder.stop_requested is obeyed
+            recorder.finish(state="stopped")

@@ -40,6 +40,8 @@ class AtomicBatch:
         The same for the neighbours; padded with 0.
     neighbor_numbers : Tensor of shape (n_centers, n_neighbors)
         Padded with 0.
+    pairs : Tensor of shape (n_centers, n_neighbors)
+        Row of each pair in the table; padded with its last.
     vectors : Tensor of shape (n_centers, n_neighbors, 3)
         From the centre to the neighbour, in Å.
     mask : Tensor of shape (n_centers, n_neighbors), bool
@@ -60,6 +62,7 @@ class AtomicBatch:
     centers: Tensor
     neighbors: Tensor
     neighbor_numbers: Tensor
+    pairs: Tensor
     vectors: Tensor
     mask: Tensor
     targets: Tensor
@@ -84,7 +87,12 @@ class AtomicBatch:
         """Return the centres alone, which need little memory."""
         neighbors, pairs = self.neighbors[:, :0], self.vectors[:, :0]
         return replace(
-            self, neighbors=neighbors, neighbor_numbers=neighbors, vectors=pairs, mask=neighbors
+            self,
+            neighbors=neighbors,
+            neighbor_numbers=neighbors,
+            pairs=neighbors,
+            vectors=pairs,
+            mask=neighbors,
         )
 
     @cached_property
@@ -164,7 +172,7 @@ class NeighborTable:
             )
         self.environments = environments
         self.cache_bytes = cache_bytes
-        self._cache: dict[Any, Tensor | None] = {}
+        self._cache: dict[Any, Any] = {}
         n_atoms = len(environments.center_numbers)
 
         def index(array):
@@ -195,7 +203,7 @@ class NeighborTable:
     def __len__(self):
         return len(self.sizes)
 
-    def cached(self, key, n_bytes, compute) -> Tensor | None:
+    def cached(self, key, n_bytes, compute) -> Any:
         """Return what is kept under a key, computed at first use, or None where it does not fit.
 
         Parameters
@@ -204,7 +212,7 @@ class NeighborTable:
         n_bytes : int
             Memory that it takes.
         compute : callable
-            Returns a Tensor with one row for each atom of the table.
+            Returns what is kept.
         """
         if key not in self._cache:
             fits = n_bytes <= self.cache_bytes
@@ -312,6 +320,7 @@ class NeighborTable:
             centers=centers,
             neighbors=neighbors if rows is None else torch.where(mask, rows[neighbors], 0),
             neighbor_numbers=torch.where(mask, self.numbers[neighbors], 0),
+            pairs=pairs,
             vectors=self.vectors[pairs],
             mask=mask,
             targets=targets,

@@ -14,6 +14,8 @@ from ._species import SpeciesIndex
 
 # Order of the polynomial cutoff: its first two derivatives vanish at the cutoff and at 0.
 _CUTOFF_ORDER = 6
+# Pairs whose functions are computed together, in the second-level cache.
+_ROWS = 1 << 13
 
 
 @dataclass(eq=False)
@@ -26,7 +28,8 @@ class DensityValues:
     """
 
     values: Tensor
-    _radial: Tensor  # (n_centers, 2 n_neighbors, n_channels): derivatives, then functions
+    _functions: Tensor  # (n_centers, n_neighbors, n_channels)
+    _derivatives: Tensor  # the same
     _harmonics: Tensor  # (n_centers, n_neighbors, n_harmonics)
     _harmonic_gradients: Tensor  # (n_centers, n_neighbors, 3, n_harmonics)
     _directions: Tensor  # (n_centers, n_neighbors, 3)
@@ -47,7 +50,12 @@ class DensityValues:
             Zero where rows are padded.
         """
         return _Pull.apply(
-            slopes, self._radial, self._harmonics, self._harmonic_gradients, self._directions
+            slopes,
+            self._functions,
+            self._derivatives,
+            self._harmonics,
+            self._harmonic_gradients,
+            self._directions,
         )
 
 
@@ -87,8 +95,8 @@ class Density:
         Tensor
         """
         harmonics = self._harmonics.compute(batch.vectors.reshape(-1, 3))
-        radial = self._radial(batch, batch.vectors.norm(dim=-1), slopes=False)
-        return torch.bmm(harmonics.unflatten(0, batch.mask.shape).transpose(1, 2), radial)
+        (functions,) = self._radial(batch, slopes=False)
+        return torch.bmm(harmonics.unflatten(0, batch.mask.shape).transpose(1, 2), functions)
 
     def prepare(self, batch: AtomicBatch) -> DensityValues:
         """Return the coefficients of a batch, with what their adjoint needs.
@@ -101,50 +109,65 @@ class Density:
         -------
         DensityValues
         """
-        distances = batch.vectors.norm(dim=-1)
         harmonics, gradients = self._harmonics.compute_with_gradients(batch.vectors.reshape(-1, 3))
         harmonics = harmonics.unflatten(0, batch.mask.shape)
-        radial = self._radial(batch, distances, slopes=True)
-        functions = radial[:, batch.mask.shape[1] :]
+        functions, derivatives = self._radial(batch, slopes=True)
         return DensityValues(
             torch.bmm(harmonics.transpose(1, 2), functions),
-            radial,
+            functions,
+            derivatives,
             harmonics,
             gradients.unflatten(0, batch.mask.shape),
-            batch.vectors / distances[..., None],
+            batch.vectors / batch.vectors.norm(dim=-1, keepdim=True),
         )
 
-    def _radial(self, batch, distances, slopes):
-        """Return the radial functions of each neighbour among those of its species.
+    def _radial(self, batch, slopes):
+        """Return the radial functions of each neighbour, and their derivatives if asked for.
 
-        Zero elsewhere and where masked. Their derivatives come before them, if asked for.
+        Those of its species, (n_centers, n_neighbors, n_channels); zero elsewhere and where masked.
         """
-        n_centers, n_neighbors = distances.shape
-        functions = self._functions(distances.reshape(-1), batch.mask.reshape(-1), slopes)
-        n_species, device = len(self.index), functions.device
-        step, species = n_neighbors * n_species, self.index(batch.neighbor_numbers)
-        row = torch.arange(n_centers, device=device)[:, None] * (len(functions) * step)
-        row = (row + torch.arange(0, step, n_species, device=device) + species).reshape(-1)
-        out = functions.new_zeros(len(functions) * n_centers * step, self.n_radial)
-        for kind, columns in enumerate(functions):
-            out.index_copy_(0, row + kind * step, columns)
-        return out.view(n_centers, len(functions) * n_neighbors, self.n_channels)
+        tables, rows = self._tables(batch, slopes)
+        last = len(tables[0]) - 1
+        species = torch.arange(len(self.index), device=rows.device)
+        own = self.index(batch.neighbor_numbers)[..., None] == species
+        rows = torch.where(own & batch.mask[..., None], rows[..., None], last).view(-1)
+        shape = (*batch.mask.shape, self.n_channels)
+        return [table.index_select(0, rows).view(shape) for table in tables]
 
-    def _functions(self, r, mask, slopes):
-        """Return derivatives of the radial functions, if asked for, and the functions."""
-        wave = torch.arange(1, self.n_radial + 1, dtype=r.dtype, device=r.device)
+    def _tables(self, batch, slopes):
+        """Return the radial functions of pairs and zeros in a last row, and the row of each pair.
+
+        Those of all pairs of the batch's table where they fit into its memory.
+        """
+        vectors = batch.table.vectors
+        n_bytes = 2 * len(vectors) * self.n_radial * vectors.element_size()
+        kept = batch.table.cached(self, n_bytes, lambda: self._functions(vectors, True))
+        if kept is not None:
+            return (kept if slopes else kept[:1]), batch.pairs
+        flat = batch.vectors.reshape(-1, 3)
+        rows = torch.arange(len(flat), device=flat.device).view(batch.mask.shape)
+        return self._functions(torch.cat([flat, flat.new_ones(1, 3)]), slopes), rows
+
+    def _functions(self, vectors, slopes):
+        """Return radial functions, and their derivatives if asked for; 0 in the last row."""
+        wave = torch.arange(1, self.n_radial + 1, dtype=vectors.dtype, device=vectors.device)
         wave = wave * (math.pi / self.cutoff)
-        phase = r[:, None] * wave
-        sine = phase.sin()
-        cut, cut_slope = polynomial_cutoff(r, self.cutoff)
-        # The squares of harmonics average to 1 over the sphere with this factor.
-        scale = mask * (math.sqrt(4 * math.pi) / r)
-        over = cut * scale
-        out = r.new_empty(2 if slopes else 1, len(r), self.n_radial)
-        torch.mul(sine, over[:, None], out=out[-1])
-        if slopes:
-            torch.mul(phase.cos(), over[:, None] * wave, out=out[0])
-            out[0].addcmul_(sine, (cut_slope * scale - over / r)[:, None])
+        out = [vectors.new_empty(len(vectors), self.n_radial) for _ in range(2 if slopes else 1)]
+        for start in range(0, len(vectors), _ROWS):
+            rows = slice(start, start + _ROWS)
+            r = vectors[rows].norm(dim=-1)
+            phase = r[:, None] * wave
+            sine = phase.sin()
+            cut, cut_slope = polynomial_cutoff(r, self.cutoff)
+            # The squares of harmonics average to 1 over the sphere with this factor.
+            scale = math.sqrt(4 * math.pi) / r
+            over = cut * scale
+            torch.mul(sine, over[:, None], out=out[0][rows])
+            if slopes:
+                torch.mul(phase.cos(), over[:, None] * wave, out=out[1][rows])
+                out[1][rows].addcmul_(sine, (cut_slope * scale - over / r)[:, None])
+        for each in out:
+            each[-1] = 0
         return out
 
 
@@ -181,20 +204,21 @@ class _Pull(torch.autograd.Function):
     """The adjoint of the derivative of the coefficients; its own adjoint is the derivative."""
 
     @staticmethod
-    def forward(ctx, slopes, radial, harmonics, gradients, directions):
-        ctx.save_for_backward(radial, harmonics, gradients, directions)
-        n_neighbors = harmonics.shape[1]
-        both = torch.bmm(radial, slopes.transpose(1, 2))  # (n_centers, 2 n_neighbors, n_harmonics)
-        along = (both[:, :n_neighbors] * harmonics).sum(-1, keepdim=True)
-        turned = torch.matmul(gradients, both[:, n_neighbors:, :, None])[..., 0]
+    def forward(ctx, slopes, functions, derivatives, harmonics, gradients, directions):
+        ctx.save_for_backward(functions, derivatives, harmonics, gradients, directions)
+        # Sums over harmonics first: fewer numbers are left for each pair than after the channels.
+        along = torch.bmm(harmonics, slopes).mul_(derivatives).sum(-1, keepdim=True)
+        turned = torch.bmm(gradients.flatten(1, 2), slopes).unflatten(1, (-1, 3))
+        turned = torch.matmul(turned, functions[..., None])[..., 0]
         return turned.addcmul_(along, directions)
 
     @staticmethod
     def backward(ctx, weights):
-        radial, harmonics, gradients, directions = ctx.saved_tensors
+        functions, derivatives, harmonics, gradients, directions = ctx.saved_tensors
         along = (weights * directions).sum(-1, keepdim=True)
-        turned = weights[..., :1] * gradients[:, :, 0]
-        turned.addcmul_(weights[..., 1:2], gradients[:, :, 1])
-        turned.addcmul_(weights[..., 2:], gradients[:, :, 2])
-        both = torch.cat([along * harmonics, turned], 1)
-        return torch.bmm(both.transpose(1, 2), radial), None, None, None, None
+        turned = functions.new_empty(*functions.shape[:2], 3, functions.shape[2])
+        for axis in range(3):
+            torch.mul(functions, weights[..., axis : axis + 1], out=turned[:, :, axis])
+        out = torch.bmm(harmonics.transpose(1, 2), derivatives * along)
+        out.baddbmm_(gradients.flatten(1, 2).transpose(1, 2), turned.flatten(1, 2))
+        return out, None, None, None, None, None

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ._batch import AtomicBatch
+from ._fused import FlatFeatures
 from ._network import AbstractAtomicNetwork
 from ._species import SpeciesIndex
 
@@ -151,3 +152,7 @@ class AtomicNetwork(AbstractAtomicNetwork):
     def features(self, values: Tensor, batch: AtomicBatch) -> Tensor:
         """Return the values of the descriptor, flat."""
         return values.flatten(1)
+
+    def feature_map(self, batch: AtomicBatch) -> FlatFeatures:
+        """Return the features of a batch, with their derivatives."""
+        return FlatFeatures(batch, self.representation.n_features)

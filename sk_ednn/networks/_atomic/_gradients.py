@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ._batch import AtomicBatch
+from ._fused import fused_energies_and_slopes
 from ._network import AbstractAtomicNetwork
 
 VOIGT = ((0, 1, 2, 1, 0, 0), (0, 1, 2, 2, 2, 1))
@@ -56,6 +57,13 @@ def energies_and_slopes(network: AbstractAtomicNetwork, batch: AtomicBatch, *, c
     """
     with torch.no_grad():
         prepared = network.representation.prepare(batch)
+    features = network.feature_map(batch)
+    if features is not None:
+        with torch.set_grad_enabled(create_graph):
+            contributions, slopes = fused_energies_and_slopes(
+                network, prepared.values, batch, features
+            )
+            return contributions, prepared.pull(slopes)
     values = prepared.values.detach().requires_grad_()
     with torch.enable_grad():
         contributions = network.contributions(values, batch)

@@ -54,11 +54,17 @@ class Standardized(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the map of rows of features, (n, n_out)."""
-        weight, bias = self._folded()
+        weight, bias = self.folded()
         return torch.addmm(bias, x, weight.t())
 
-    def _folded(self):
-        """Return weights and offset for features as they are; kept while weights are fixed."""
+    def folded(self):
+        """Return weights and offset for features as they are; kept while weights are fixed.
+
+        Returns
+        -------
+        weight : Tensor of shape (n_out, n_features)
+        bias : Tensor of shape (n_out,)
+        """
         weight = self.map.weight
         if not weight.requires_grad:
             parts = tuple(p.detach() for p in (weight, self.map.bias, self.mean, self.scale))

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ...exceptions import TileModelError
 from ._batch import AtomicBatch
 from ._context import Context
+from ._fused import fused_energies
 from ._layers import ACTIVATIONS, Standardized, linear
 from ._per_species import PerSpecies
 from ._species import SpeciesIndex
@@ -95,6 +96,20 @@ class AbstractAtomicNetwork(nn.Module):
         Tensor of shape (n_centers, n_features)
         """
 
+    def feature_map(self, batch: AtomicBatch):
+        """Return the features of a batch with their derivatives, or None where autograd has them.
+
+        Parameters
+        ----------
+        batch : AtomicBatch
+
+        Returns
+        -------
+        FlatFeatures, SpectrumFeatures or None
+            With them training takes about half as long.
+        """
+        return None
+
     def encode(self, values: Tensor, batch: AtomicBatch) -> tuple[Tensor, Tensor | None]:
         """Return the first layer of each centre, and what it adds to the context.
 
@@ -156,4 +171,9 @@ class AbstractAtomicNetwork(nn.Module):
 
     def forward(self, batch: AtomicBatch) -> Tensor:
         """Return the energy of each atom of whole structures, (n_centers,)."""
-        return self.contributions(self.representation.values(batch), batch)
+        values = self.representation.values(batch)
+        if not torch.is_grad_enabled():
+            features = self.feature_map(batch)
+            if features is not None:
+                return fused_energies(self, values, batch, features)
+        return self.contributions(values, batch)

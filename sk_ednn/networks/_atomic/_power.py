@@ -26,7 +26,8 @@ def power_spectrum(channels: Tensor, l_max: int, partners: int) -> Tensor:
     Tensor of shape (n, n_channels + n_channels * (l_max + 1) * partners)
         Differentiable twice.
     """
-    return _Power.apply(channels, l_max, partners)
+    # Outside of the function: a copy made inside would be cut off from the second derivative.
+    return _Power.apply(channels.contiguous(), l_max, partners)
 
 
 def _spread(channels: Tensor, l_max: int, partners: int) -> Tensor:
@@ -62,7 +63,6 @@ def _pulled(channels, spread, slopes, l_max, partners):
 class _Power(torch.autograd.Function):
     @staticmethod
     def forward(ctx, channels, l_max, partners):
-        channels = channels.contiguous()
         spread = _spread(channels, l_max, partners)
         ctx.save_for_backward(channels, spread)
         ctx.shape = (l_max, partners)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from ...exceptions import TileModelError
 from ._batch import AtomicBatch
 from ._density import Density
+from ._fused import SpectrumFeatures
 from ._network import AbstractAtomicNetwork
 from ._per_species import PerSpecies
 from ._power import power_spectrum
@@ -26,12 +27,29 @@ class _Mix(nn.Module):
         self.weight = nn.Parameter(torch.randn(l_max + 1, n_in, channels) / math.sqrt(n_in))
         degrees = torch.arange(l_max + 1)
         rows = torch.repeat_interleave(degrees, 2 * degrees + 1, output_size=(l_max + 1) ** 2)
-        self.register_buffer("_rows", (rows[:, None] == degrees).float(), persistent=False)
+        self.register_buffer("degree", rows, persistent=False)
+        self.register_buffer("own", (rows[:, None] == degrees).float(), persistent=False)
+        self._kept: tuple | None = None
 
     def forward(self, values: Tensor) -> Tensor:
         """Return channels, (n, (l_max + 1)**2, channels)."""
-        weight = (self._rows @ self.weight.flatten(1)).unflatten(1, self.weight.shape[1:])
+        weight = (self.own @ self.weight.flatten(1)).unflatten(1, self.weight.shape[1:])
         return torch.bmm(values.transpose(0, 1), weight).transpose(0, 1)
+
+    def expanded(self) -> Tensor:
+        """Return the matrix of each row, without gradient; kept while weights are fixed."""
+        weight = self.weight.detach()
+        if self.weight.requires_grad:
+            return weight[self.degree]
+        state = weight.data_ptr(), weight._version, weight.dtype
+        if self._kept is None or self._kept[0] != state:
+            # With the weight itself, so that no other tensor gets its address.
+            self._kept = (state, weight[self.degree], weight)
+        return self._kept[1]
+
+    def __getstate__(self):
+        # Addresses mean nothing in a copy.
+        return {**self.__dict__, "_kept": None}
 
 
 class SpectrumNetwork(AbstractAtomicNetwork):
@@ -94,3 +112,7 @@ class SpectrumNetwork(AbstractAtomicNetwork):
     def features(self, values: Tensor, batch: AtomicBatch) -> Tensor:
         """Return channels of degree 0 and the power spectrum, (n_centers, n_features)."""
         return power_spectrum(self.mix(values, batch), self.l_max, self.partners)
+
+    def feature_map(self, batch: AtomicBatch) -> SpectrumFeatures:
+        """Return the features of a batch, with their derivatives."""
+        return SpectrumFeatures(batch, self.mix, self.l_max, self.partners)

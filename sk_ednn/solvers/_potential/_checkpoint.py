@@ -9,7 +9,7 @@ import torch
 from ..._utils.writing import check_writable, replacing
 from ...exceptions import TileModelError
 
-_VERSION = 1
+_VERSION = 2
 
 
 def check_checkpoint_path(path) -> None:

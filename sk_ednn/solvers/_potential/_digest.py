@@ -7,7 +7,9 @@ import hashlib
 import numpy as np
 
 # What may change between the parts of one training: where it is kept, and who watches.
-_FREE = {"checkpoint", "cache_megabytes", "callback", "device", "random_state"}
+_FREE = {
+    "checkpoint", "cache_megabytes", "callback", "device", "distributed", "random_state",
+}  # fmt: skip
 
 
 def training_digest(trainer, structures, labels, weight, network, seed) -> str:

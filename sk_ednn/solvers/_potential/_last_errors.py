@@ -39,6 +39,7 @@ class LastErrors:
         if self.base is None:
             self.base = torch.ones(n_structures, dtype=torch.float64, device=device)
         self.exponent = 0.0
+        self._noted = torch.zeros(n_structures, dtype=torch.bool, device=device)
 
     @torch.no_grad()
     def note(self, predicted, batch, structures):
@@ -72,15 +73,34 @@ class LastErrors:
             error = predicted.virial[:, *VOIGT].double() - true
             out.append(error.square().nanmean(1) / size.square())
         self.squares[structures] = torch.stack(out, 1)
+        self._noted[structures] = True
 
-    def reweight(self):
-        """Set the weights of the targets, once structures have been seen."""
+    def reweight(self, processes=None):
+        """Set the weights of the targets, once structures have been seen.
+
+        Parameters
+        ----------
+        processes : Alone or Together, default=None
+            Those that have seen the others.
+        """
+        if processes is not None and processes.size > 1:
+            self._gather(processes)
         errors = relative_errors(self.squares.cpu().numpy())
         if np.isnan(errors).all():
             return
         weights = self.weighting(errors)
         self.exponent = float(self.weighting.exponent_)
         self.targets.weight = self.base * torch.as_tensor(weights, device=self.base.device)
+
+    def _gather(self, processes):
+        """Take the errors of each structure from the process that saw it."""
+        news = self._noted[:, None].to(self.squares)
+        squares = torch.where(self._noted[:, None], self.squares.nan_to_num(), 0.0)
+        missing = torch.where(self._noted[:, None], self.squares.isnan().to(squares), 0.0)
+        processes.add_up([news, squares, missing])
+        squares[missing > 0] = torch.nan
+        self.squares = torch.where(news > 0, squares, self.squares)
+        self._noted[:] = False
 
 
 def relative_errors(squares) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -50,7 +51,29 @@ class Targets:
             self.weight = torch.as_tensor(sample_weight, dtype=torch.float64, device=device)
 
 
-def losses(predicted, batch, structures, targets: Targets, deltas: Deltas) -> dict[str, Tensor]:
+def known_labels(structures, labels) -> dict[str, np.ndarray]:
+    """Count the known energies, components of forces and of stresses of each structure.
+
+    Parameters
+    ----------
+    structures : Structures
+    labels : PotentialLabels
+
+    Returns
+    -------
+    dict of str to ndarray of shape (n_structures,)
+    """
+    forces = (~np.isnan(labels.forces)).sum(axis=1)
+    return {
+        "energy": (~np.isnan(labels.energies)).astype(np.intp),
+        "force": np.add.reduceat(forces, structures.offsets[:-1]),
+        "stress": (~np.isnan(labels.stress)).sum(axis=1),
+    }
+
+
+def losses(
+    predicted, batch, structures, targets: Targets, deltas: Deltas, counts=None
+) -> dict[str, Tensor]:
     """Return mean losses of a batch by kind: energy, force, stress.
 
     Energies count as ``ΔE²/N`` in eV² per atom, forces as ``ΔF²`` in (eV/Å)², and stresses as
@@ -66,34 +89,41 @@ def losses(predicted, batch, structures, targets: Targets, deltas: Deltas) -> di
         Rows of the batch's structures among the targets.
     targets : Targets
     deltas : Deltas
+    counts : dict of str to int, default=None
+        Labels that the means are over. None for those of this batch; those of the whole batch where
+        this one is a share of it.
 
     Returns
     -------
     dict of str to Tensor
     """
+    counts = {} if counts is None else counts
     weight = None if targets.weight is None else targets.weight[structures]
     root = batch.sizes.double().sqrt()
     out = {}
     bound = None if deltas.energy is None else deltas.energy * root
     true = targets.energies[structures]
-    _add(out, "energy", predicted.energies / root, true / root, bound, weight)
+    count = counts.get("energy")
+    _add(out, "energy", predicted.energies / root, true / root, bound, weight, count)
     if predicted.forces is not None:
         per_atom = None if weight is None else weight[batch.owners, None]
-        _add(out, "force", predicted.forces, targets.forces[batch.atoms], deltas.force, per_atom)
+        true, count = targets.forces[batch.atoms], counts.get("force")
+        _add(out, "force", predicted.forces, true, deltas.force, per_atom, count)
     if predicted.virial is not None:
         scale = 1 / root[:, None]
         true = targets.stress[structures] * batch.volumes[:, None]
         per_row = None if weight is None else weight[:, None]
-        _add(out, "stress", predicted.virial[:, *VOIGT] * scale, true * scale, None, per_row)
+        virial, count = predicted.virial[:, *VOIGT], counts.get("stress")
+        _add(out, "stress", virial * scale, true * scale, None, per_row, count)
     return out
 
 
-def _add(out, name, predicted, true, bound, weight):
+def _add(out, name, predicted, true, bound, weight, count):
     """Add the mean loss where the label is known."""
     known = ~true.isnan()
-    count = known.sum()
-    if not count:
+    if not known.any():
         return
+    count = known.sum() if count is None else count
     # Zero, not NaN times zero, whose gradient would be NaN. A prediction of NaN stays one.
     error = torch.where(known, predicted - true, 0.0)
     loss = error.square()

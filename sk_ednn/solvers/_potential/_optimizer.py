@@ -9,8 +9,10 @@ from typing import Any
 import torch
 
 from ...exceptions import TileModelError
+from ._muon import Muon
 
 OPTIMIZERS = {
+    "muon": Muon,
     "adam": torch.optim.Adam,
     "adamw": torch.optim.AdamW,
     "sgd": torch.optim.SGD,

@@ -18,9 +18,12 @@ from ._composition import check_atomic_energies, composition, fit_atomic_energie
 from ._digest import training_digest
 from ._errors import potential_errors
 from ._last_errors import LastErrors
-from ._loss import Deltas, Targets, losses
+from ._loss import Deltas, Targets, known_labels, losses
 from ._optimizer import OptimizerSpec
-from ._schedule import pair, rate_factor, weight_at
+from ._processes import Alone, Together, device_of
+from ._schedule import Plan, pair, rate_factor, weight_at
+
+_KINDS = ("energy", "force", "stress")
 
 
 @dataclass
@@ -51,6 +54,9 @@ class TrainingRun:
 
     def __init__(self, trainer, structures, labels, network, weight, validation, seed):
         self.trainer, self.seed, self.validation = trainer, seed, validation
+        self.processes, device = Alone(), trainer.device
+        if trainer.distributed:
+            self.processes, device = Together(trainer.device), device_of(trainer.device)
         self.began = time.process_time()
         self.earlier = 0.0  # seconds before a resume
         numbers = np.unique(structures.numbers)
@@ -58,7 +64,7 @@ class TrainingRun:
         # Energies of species that the new data lack stay as they were.
         earlier = network.atomic_energies if isinstance(network, AtomicPotential) else {}
         network, standardized = _started(network, numbers, seed)
-        network = network.to(dtype).to(trainer.device)
+        network = network.to(dtype).to(device)
         network.index.check(numbers)
         if trainer.atomic_energies is not None:
             atomic = check_atomic_energies(trainer.atomic_energies, numbers)
@@ -68,8 +74,9 @@ class TrainingRun:
         base = composition(structures, numbers) @ [atomic[number] for number in numbers.tolist()]
         environments = neighbor_pairs(structures, network.representation.cutoff)
         n_bytes = int(trainer.cache_megabytes * 2**20)
-        self.table = NeighborTable(environments, dtype, trainer.device, n_bytes)
-        self.targets = Targets(labels, labels.energies - base, weight, dtype, trainer.device)
+        self.table = NeighborTable(environments, dtype, device, n_bytes)
+        self.targets = Targets(labels, labels.energies - base, weight, dtype, device)
+        self.known = known_labels(structures, labels) if trainer.distributed else None
         self.last_errors = None
         if trainer.weighting is not None:
             self.last_errors = LastErrors(trainer.weighting, self.targets, len(structures))
@@ -83,6 +90,8 @@ class TrainingRun:
         )
         self.n_batches = -(-len(structures) // trainer.batch_size)
         self.epoch = self.step = 0
+        epochs = trainer.max_epochs
+        self.plan = Plan(None if epochs is None else epochs * self.n_batches, trainer.max_seconds)
         self.history: list[dict] = []
         self.best: dict | None = None
         self.digest = ""
@@ -100,9 +109,9 @@ class TrainingRun:
             while not self._over() and not self._exhausted():
                 record = self._epoch()
                 self.history.append(record)
-                if trainer.checkpoint is not None:
+                if trainer.checkpoint is not None and self.processes.rank == 0:
                     write_checkpoint(trainer.checkpoint, self.digest, self._state())
-                if trainer.callback is not None and trainer.callback(dict(record)):
+                if trainer.callback is not None and self._called_back(record):
                     interrupted = True
                     break
         except KeyboardInterrupt:
@@ -116,23 +125,22 @@ class TrainingRun:
         potential = AtomicPotential(network, self.atomic_energies)
         return FitResult(potential, self.history, best, interrupted)
 
+    def _called_back(self, record):
+        answer = self.processes.rank == 0 and self.trainer.callback(dict(record))
+        return bool(self.processes.agree(float(bool(answer))))
+
     def _seconds(self):
+        # Of the first process, so that all follow one schedule.
+        return self.processes.agree(self._own_seconds())
+
+    def _own_seconds(self):
         return self.earlier + time.process_time() - self.began
 
     def _progress(self):
-        trainer = self.trainer
-        parts = [0.0]
-        if trainer.max_epochs is not None:
-            parts.append(self.step / (trainer.max_epochs * self.n_batches))
-        if trainer.max_seconds is not None:
-            parts.append(self._seconds() / trainer.max_seconds)
-        return min(1.0, max(parts))
+        return self.plan.progress(self.step, self._seconds())
 
     def _over(self):
-        trainer = self.trainer
-        if trainer.max_epochs is not None and self.epoch >= trainer.max_epochs:
-            return True
-        return trainer.max_seconds is not None and self._seconds() >= trainer.max_seconds
+        return self.plan.over(self.step, self._seconds())
 
     def _exhausted(self):
         trainer = self.trainer
@@ -145,15 +153,15 @@ class TrainingRun:
         # From the seed and the epoch alone, so that a resumed training takes the same order.
         order = np.random.default_rng([self.seed, self.epoch]).permutation(len(self.table))
         sums: dict[str, float] = {}
-        n_done = 0
+        n_done, began = 0, self._seconds()
         if self.last_errors is not None:
-            self.last_errors.reweight()
+            self.last_errors.reweight(self.processes)
         for start in range(0, len(order), trainer.batch_size):
             parts = self._step(order[start : start + trainer.batch_size])
             for name, value in parts.items():
                 sums[name] = sums.get(name, 0.0) + value
             n_done += 1
-            if trainer.max_seconds is not None and self._seconds() >= trainer.max_seconds:
+            if self._over():
                 break
         self.epoch += 1
         record = {"epoch": self.epoch, "seconds": self._seconds(), "learning_rate": self._rate()}
@@ -167,6 +175,8 @@ class TrainingRun:
             )
         if self.validation is not None:
             self._validate(record)
+        seconds = self._seconds()
+        self.plan.revise(self.step, seconds, (seconds - began) / n_done)
         return record
 
     def _step(self, chosen):
@@ -178,6 +188,23 @@ class TrainingRun:
             "force": weight_at(trainer.force_weight, x) if self.targets.has_forces else 0.0,
             "stress": weight_at(trainer.stress_weight, x) if self.targets.has_stress else 0.0,
         }
+        self.optimizer.zero_grad(set_to_none=True)
+        mine, parts = self.processes.share(chosen), {}
+        if len(mine):
+            parts = self._backward(mine, weights, self._counts(chosen))
+        if self.processes.size > 1:
+            parts = self._added_up(parts)
+        if any(parameter.grad is not None for parameter in self.parameters):
+            if trainer.clip is not None:
+                bound = trainer.clip * sum(weights.values())
+                torch.nn.utils.clip_grad_norm_(self.parameters, bound)
+            self.optimizer.step()
+        self.step += 1
+        self._follow()
+        return {"loss": sum(weights[name] * value for name, value in parts.items()), **parts}
+
+    def _backward(self, chosen, weights, counts):
+        """Compute the gradient of the loss of some structures; return its parts."""
         batch = self.table.batch(chosen)
         predicted = energy_forces_stress(
             self.network,
@@ -189,19 +216,38 @@ class TrainingRun:
         rows = torch.as_tensor(chosen, device=batch.numbers.device)
         if self.last_errors is not None:
             self.last_errors.note(predicted, batch, rows)
-        parts = losses(predicted, batch, rows, self.targets, self.deltas)
+        parts = losses(predicted, batch, rows, self.targets, self.deltas, counts)
         loss = sum(weights[name] * part for name, part in parts.items())
         if isinstance(loss, torch.Tensor) and loss.requires_grad:
-            self.optimizer.zero_grad(set_to_none=True)
             loss.backward(inputs=self.parameters)
-            if trainer.clip is not None:
-                bound = trainer.clip * sum(weights.values())
-                torch.nn.utils.clip_grad_norm_(self.parameters, bound)
-            self.optimizer.step()
-        self.step += 1
-        self._follow()
-        out = {name: float(part.detach()) for name, part in parts.items()}
-        return {"loss": sum(weights[name] * value for name, value in out.items()), **out}
+        return {name: float(part.detach()) for name, part in parts.items()}
+
+    def _counts(self, chosen):
+        """Return the number of labels of a batch, where this process has a share of it only."""
+        if self.known is None:
+            return None
+        return {name: int(counts[chosen].sum()) for name, counts in self.known.items()}
+
+    def _added_up(self, parts):
+        """Add up gradients and losses over all processes."""
+        # A species that no structure of the batch contains has no gradient, which is not 0 to
+        # optimizers with momentum.
+        reached = [float(parameter.grad is not None) for parameter in self.parameters]
+        for parameter in self.parameters:
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+        values = [parts.get(name, 0.0) for name in _KINDS]
+        known = [float(name in parts) for name in _KINDS]
+        shown = torch.tensor([*values, *known, *reached], dtype=torch.float64)
+        shown = shown.to(self.parameters[0].device)
+        self.processes.add_up([*(parameter.grad for parameter in self.parameters), shown])
+        values, known, reached = np.split(shown.cpu().numpy(), [len(_KINDS), 2 * len(_KINDS)])
+        for parameter, n in zip(self.parameters, reached, strict=True):
+            if not n:
+                parameter.grad = None
+        return {
+            name: float(value) for name, value, n in zip(_KINDS, values, known, strict=True) if n
+        }
 
     @torch.no_grad()
     def _follow(self):
@@ -225,7 +271,7 @@ class TrainingRun:
         for name in ("energy", "force", "stress"):
             if f"{name}_loss" in errors:
                 loss += pair(getattr(trainer, f"{name}_weight"))[1] * errors.pop(f"{name}_loss")
-        record["valid_loss"] = loss
+        record["valid_loss"] = loss = self.processes.agree(loss)
         record.update({f"valid_{name}": value for name, value in errors.items()})
         if self.best is None or loss < self.best["loss"]:
             weights = {k: v.clone() for k, v in self.average.state_dict().items()}
@@ -240,7 +286,8 @@ class TrainingRun:
             "optimizer": self.optimizer.state_dict(),
             "epoch": self.epoch,
             "step": self.step,
-            "seconds": self._seconds(),
+            "plan": self.plan.state(),
+            "seconds": self._own_seconds(),
             "history": self.history,
             "best": self.best,
         }
@@ -250,6 +297,7 @@ class TrainingRun:
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.epoch, self.step = state["epoch"], state["step"]
+        self.plan.restore(state["plan"])
         self.earlier, self.began = state["seconds"], time.process_time()
         self.history, self.best = state["history"], state["best"]
         if self.last_errors is not None:

@@ -62,6 +62,104 @@ def rate_factor(schedule: str, x: float, final: float, warm_up: float) -> float:
     return SCHEDULES[schedule](x, final)
 
 
+class Plan:
+    """How far a training has come, and how many steps fit into its seconds.
+
+    Schedules follow the steps, so that a training that is resumed takes the same rates. How many
+    there are is known with `max_epochs`. With `max_seconds` progress is that of the clock until the
+    first epoch has shown how long a step takes; then the steps that fit are planned, and planned
+    anew after each epoch where fewer fit, or many more.
+
+    Parameters
+    ----------
+    max_steps : int or None
+    max_seconds : float or None
+
+    Examples
+    --------
+    >>> from sk_ednn.solvers._potential._schedule import Plan
+    >>> plan = Plan(max_steps=None, max_seconds=100.0)
+    >>> plan.progress(step=5, seconds=10.0)  # of the clock
+    0.1
+    >>> plan.revise(step=10, seconds=20.0, seconds_per_step=2.0)
+    >>> plan.steps  # 40 more would fit; a little time is kept in reserve
+    49
+    >>> plan.progress(step=10, seconds=20.0), plan.progress(step=49, seconds=99.0)
+    (0.2, 1.0)
+    """
+
+    # Part of the remaining seconds that is not planned, as steps take longer now and then.
+    _RESERVE = 0.02
+    # More steps are planned only where so many more fit.
+    _MORE = 1.1
+
+    def __init__(self, max_steps, max_seconds):
+        self.max_steps, self.max_seconds = max_steps, max_seconds
+        self.steps = max_steps if max_seconds is None else None
+        self._since = (0, 0.0)  # step and progress when this was planned
+
+    def progress(self, step, seconds) -> float:
+        """Return the progress, from 0 to 1.
+
+        Parameters
+        ----------
+        step : int
+            Steps taken.
+        seconds : float
+            Of the processor.
+        """
+        if self.steps is None:
+            parts = [seconds / self.max_seconds]
+            if self.max_steps is not None:
+                parts.append(step / self.max_steps)
+            return min(1.0, max(parts))
+        first, begun = self._since
+        if step >= self.steps:
+            return 1.0
+        return begun + (1.0 - begun) * (step - first) / (self.steps - first)
+
+    def over(self, step, seconds) -> bool:
+        """Tell whether the training has come to its end."""
+        if self.max_seconds is not None and seconds >= self.max_seconds:
+            return True
+        bounds = [bound for bound in (self.steps, self.max_steps) if bound is not None]
+        return any(step >= bound for bound in bounds)
+
+    def revise(self, step, seconds, seconds_per_step) -> None:
+        """Plan the remaining steps.
+
+        Parameters
+        ----------
+        step, seconds
+            As for `progress`.
+        seconds_per_step : float
+            Of the last epoch.
+        """
+        if self.max_seconds is None or self.over(step, seconds):
+            return
+        rest = (self.max_seconds - seconds) * (1 - self._RESERVE) / max(seconds_per_step, 1e-9)
+        fit = step + max(1, int(rest))
+        if self.max_steps is not None:
+            fit = min(fit, self.max_steps)
+        if self.steps is not None:
+            slower = fit < self.steps - self._RESERVE * (self.steps - step)
+            faster = fit - step > self._MORE * (self.steps - step)
+            if not (slower or faster):
+                return
+        self._since = (step, self.progress(step, seconds))
+        self.steps = fit
+
+    def state(self) -> dict:
+        """Return what a checkpoint contains of it."""
+        return {"steps": self.steps, "since": list(self._since)}
+
+    def restore(self, state) -> None:
+        """Go on with the plan of a checkpoint."""
+        self.steps = state["steps"]
+        first, begun = state["since"]
+        self._since = (int(first), float(begun))
+
+
 def weight_at(weight, x: float) -> float:
     """Return the weight of a part of the loss.
 

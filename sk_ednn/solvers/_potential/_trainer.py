@@ -32,7 +32,8 @@ class PotentialTrainer(BaseEstimator):
     max_epochs : int or None, default=None
         Passes over the data. None for no bound; then `max_seconds` is needed.
     max_seconds : float or None, default=600.0
-        Seconds of the processor. With both bounds, the schedules follow the one that is met first.
+        Seconds of the processor. The first epoch shows how many steps fit, and the schedules are
+        stretched over these. With both bounds, the one that is met first counts.
     batch_size : int, default=8
         Structures in a batch.
     energy_weight, force_weight, stress_weight : float or (start, end)
@@ -47,9 +48,9 @@ class PotentialTrainer(BaseEstimator):
         a structure is the root of the mean of its squared errors of energy per atom, forces and
         stress, each in units of the median of all structures. They multiply `sample_weight`, and do
         not apply to what is held out.
-    optimizer : str or class, default="adam"
-        "adam", "adamw", "sgd", "adagrad", "adadelta", "rmsprop", "nadam", or a class of
-        ``torch.optim`` or like it.
+    optimizer : str or class, default="muon"
+        "muon" (orthogonal updates of matrices, Adam for the rest), "adam", "adamw", "sgd",
+        "adagrad", "adadelta", "rmsprop", "nadam", or a class of ``torch.optim`` or like it.
     optimizer_params : dict, default=None
         More parameters of the optimizer, such as ``weight_decay``.
     learning_rate : float, default=2e-3
@@ -82,6 +83,10 @@ class PotentialTrainer(BaseEstimator):
     dtype : {"float32", "float64"}, default="float32"
         Precision of the network. Sums are float64.
     device : str, default="cpu"
+    distributed : bool, default=False
+        Train with several processes, as `torchrun` starts them: all call `fit` with the same data
+        and seed, each works on a share of every batch, and all return the same potential. With
+        ``device="cuda"`` each process takes a GPU. `checkpoint` and `callback` are for the first.
     random_state : int, RandomState instance or None, default=None
         Order of batches and what is held out. Where the network is made by a function, its weights.
 
@@ -103,7 +108,7 @@ class PotentialTrainer(BaseEstimator):
         energy_delta=None,
         force_delta=None,
         weighting=None,
-        optimizer="adam",
+        optimizer="muon",
         optimizer_params=None,
         learning_rate=2e-3,
         schedule="cosine",
@@ -120,6 +125,7 @@ class PotentialTrainer(BaseEstimator):
         callback=None,
         dtype="float32",
         device="cpu",
+        distributed=False,
         random_state=None,
     ):
         self.max_epochs = max_epochs
@@ -148,6 +154,7 @@ class PotentialTrainer(BaseEstimator):
         self.callback = callback
         self.dtype = dtype
         self.device = device
+        self.distributed = distributed
         self.random_state = random_state
 
     def fit(

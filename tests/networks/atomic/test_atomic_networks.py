@@ -18,6 +18,7 @@ from sk_ednn.networks._atomic import (  # noqa: E402
     SpectrumNetwork,
     energies_and_slopes,
     energy_forces_stress,
+    standardize,
 )
 from sk_ednn.networks._atomic import _potential as blocks  # noqa: E402
 from sk_ednn.networks._atomic._layers import Standardized  # noqa: E402
@@ -187,9 +188,15 @@ def test_energy_is_smooth_where_a_neighbour_enters(name):
 
 @every
 @with_context
-def test_losses_of_forces_and_stress_are_differentiated_exactly(name, context):
+@pytest.mark.parametrize("n_species", [1, 2])
+def test_losses_of_forces_and_stress_are_differentiated_exactly(name, context, n_species):
     model = potential(name, context)
     structures = mixed().take([0, 4, 7])
+    if n_species == 1:
+        structures = Structures(
+            np.full_like(structures.numbers, SPECIES[0]), structures.positions, structures.cells,
+            structures.pbc, structures.offsets,
+        )  # fmt: skip
     batch = NeighborTable(neighbor_pairs(structures, CUTOFF), torch.float64).batch([2, 0, 1])
     parameters = [p for p in model.network.parameters() if p.requires_grad]
     generator = torch.Generator().manual_seed(0)
@@ -218,6 +225,47 @@ def test_losses_of_forces_and_stress_are_differentiated_exactly(name, context):
                 p.add_(d, alpha=-step)
     slope = (values[0] - 8 * values[1] + 8 * values[2] - values[3]) / 12e-5
     assert abs(slope - expected) < 1e-6 * abs(expected)
+
+
+@pytest.mark.parametrize("activation", ["silu", "tanh", "softplus", "gelu"])
+@pytest.mark.parametrize("name", ["spectrum", "symmetry"])
+@with_context
+def test_the_derivative_that_is_written_out_is_that_of_autograd(
+    name, context, activation, monkeypatch
+):
+    params = potential(name, context).network.params | {"activation": activation}
+    torch.manual_seed(0)
+    network = type(potential(name, context).network)(**params).double()
+    structures = mixed()
+    table = NeighborTable(neighbor_pairs(structures, CUTOFF), torch.float64)
+    standardize(network, table, 0)
+    batch = table.batch(range(len(structures)))
+    parameters = list(network.parameters())
+
+    def found():
+        energies, slopes = energies_and_slopes(network, batch, create_graph=True)
+        loss = energies.sin().sum() + (slopes + slopes.square()).sum()
+        gradients = torch.autograd.grad(loss, parameters)
+        return [energies.detach(), slopes.detach(), *gradients]
+
+    written = found()
+    monkeypatch.setattr(type(network), "feature_map", lambda self, batch: None)
+    for mine, expected in zip(written, found(), strict=True):
+        torch.testing.assert_close(mine, expected, rtol=1e-9, atol=1e-10)
+
+
+def test_radial_functions_are_the_same_with_and_without_memory():
+    structures = mixed()
+    environments = neighbor_pairs(structures, CUTOFF)
+    density = Density(SPECIES, CUTOFF)
+    prepared = []
+    for n_bytes in (0, 1 << 20):
+        batch = NeighborTable(environments, torch.float64, cache_bytes=n_bytes).batch([5, 2])
+        one = density.prepare(batch)
+        prepared.append((one.values, one.pull(torch.ones_like(one.values)), density.values(batch)))
+    for without, kept in zip(*prepared, strict=True):
+        torch.testing.assert_close(without, kept, rtol=1e-13, atol=1e-13)
+    torch.testing.assert_close(prepared[0][0], prepared[0][2])
 
 
 def test_context_tells_structures_apart_that_neighbourhoods_do_not():

@@ -1,0 +1,18 @@
+"""Train a potential of ours; see peers.py."""
+
+import sys
+
+from _common import arguments, measure, processor_seconds
+
+from sk_ednn.atoms import EDNNPotential
+
+folder, work = sys.argv[1:]
+args = arguments(work)
+start = processor_seconds()
+potential = EDNNPotential(
+    cutoff=args["cutoff"], context=args["context"], max_seconds=args["seconds"], random_state=0
+)
+potential.fit(f"{folder}/train.extxyz", stress=False)
+seconds = processor_seconds() - start
+calculator = potential.calculator(novel_above=None)
+measure(calculator, folder, work, seconds, epochs=potential.history_[-1]["epoch"])

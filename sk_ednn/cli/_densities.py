@@ -1,0 +1,98 @@
+"""Files of densities on grids, told from those of structures and arrays, and read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from .._utils.file_names import files_of
+
+_ENDINGS = {".cube", ".cub", ".xsf"}
+_BEGINNINGS = ("CHG", "AECCAR", "PARCHG", "LOCPOT", "ELFCAR")
+
+
+def are_densities(name: str) -> bool:
+    """Tell whether a name stands for files of fields on grids, by the first of them."""
+    try:
+        path = Path(files_of(name)[0][0])
+    except FileNotFoundError:
+        return False
+    if path.suffix.lower() not in _ENDINGS and not path.name.startswith(_BEGINNINGS):
+        return False
+    from ..structures._densities import is_density  # not before it may be one
+
+    return is_density(path)
+
+
+def check_densities(asked) -> None:
+    """Raise where options or arguments do not go with what is fitted.
+
+    Parameters
+    ----------
+    asked : namespace
+        The parameters of `fit`, by name.
+
+    Raises
+    ------
+    ValueError
+    """
+    if not are_densities(asked.fields):
+        if asked.density_unit is not None:
+            raise ValueError(
+                f"--density-unit is for densities, such as .cube and .xsf; {asked.fields} is no "
+                "file of them."
+            )
+        return
+    if asked.targets is None:
+        raise ValueError(
+            f"{asked.fields} contains densities and no totals: name their file as the second "
+            "argument, a number for each density, sorted by the names of the files."
+        )
+    for option in ("categorical", "angles", "channel_axis"):
+        if getattr(asked, option) not in (None, False):
+            raise ValueError(f"--{option.replace('_', '-')} is not for densities.")
+
+
+def read(name: str, unit: str | None) -> tuple[list, list[str]]:
+    """Return densities, and the file of each."""
+    from ..structures import read_densities
+
+    densities: list[Any] = []
+    places: list[str] = []
+    for file, index in files_of(name):
+        found = read_densities(file if index is None else f"{file}@{index}", unit=unit)
+        densities += found
+        places += [file if len(found) == 1 else f"{file}, {k}" for k in range(len(found))]
+    return densities, places
+
+
+def read_for(estimator, asked) -> tuple[list, list[str]]:
+    """Return densities for a model, and the file of each.
+
+    Raises
+    ------
+    ValueError
+        If the model is none of densities.
+    """
+    from ..encoders import DensityFields
+
+    first = estimator.steps[0][1] if hasattr(estimator, "steps") else estimator
+    if not isinstance(first, DensityFields):
+        raise ValueError(
+            f"{asked.fields} contains densities, and {asked.model} is a model of other fields, "
+            "without a voxel: fit one to densities, or give an array."
+        )
+    return read(asked.fields, asked.density_unit)
+
+
+def line(densities, y) -> str:
+    """Return a line on what is fitted, in which a mistake can be seen."""
+    shapes = sorted({density.shape for density in densities})
+    sizes = str(shapes[0]) if len(shapes) == 1 else f"{shapes[0]} to {shapes[-1]}"
+    sums = [density.integral for density in densities]
+    unit = densities[0].unit
+    what = "electrons" if unit == "e/Å^3" else f"integral in {unit} Å^3"
+    return (
+        f"data: {len(densities)} grids of {sizes} points, {what}: {min(sums):.4g} to "
+        f"{max(sums):.4g}, totals from {y.min() + 0.0:.4g} to {y.max() + 0.0:.4g}"
+    )

@@ -1,0 +1,336 @@
+"""The commands of ``sk-ednn runs``: list, show, compare, repeat, resume, stop, tag, export."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ._errors import one_line_errors
+
+# Nothing heavy is imported here: what a command needs, it imports when it runs.
+
+app = typer.Typer(
+    name="runs",
+    help="List, compare and repeat what was recorded with --run.",
+    no_args_is_help=True,
+)
+
+Folder = Annotated[Path, typer.Argument(help="A folder of runs.")]
+OneRun = Annotated[
+    Path,
+    typer.Argument(
+        metavar="RUN",
+        help="The folder of a run, such as runs/20261129-014512-3f2a; a beginning or an end of "
+        "its id is enough (runs/3f2a), and runs/last is the newest.",
+    ),
+]
+SeveralRuns = Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of runs.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
+
+_LOG_LINES = 15
+
+
+@app.command("list")
+def list_runs(
+    folder: Folder = Path("runs"),
+    kind: Annotated[str | None, typer.Option(help="Only runs of this kind, such as fit.")] = None,
+    status: Annotated[
+        str | None,
+        typer.Option(help="Only runs that are running, finished, failed, stopped or killed."),
+    ] = None,
+    tag: Annotated[str | None, typer.Option(help="Only runs with this tag.")] = None,
+    as_json: Json = False,
+):
+    """List the runs of a folder, the newest first."""
+    with one_line_errors():
+        from ..runs import RunFolder
+
+        rows = [
+            _row(run)
+            for run in RunFolder(folder).runs()
+            if (kind is None or run.kind == kind)
+            and (status is None or run.status == status)
+            and (tag is None or tag in run.tags)
+        ]
+    if as_json:
+        typer.echo(json.dumps(rows))
+        return
+    if not rows:
+        typer.echo(f"no runs in {folder}")
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table()
+    for title in ("run", "kind", "status", "time", "done", "result", "tags", "message"):
+        table.add_column(title, no_wrap=title in ("run", "kind", "status", "time", "done"))
+    for row in rows:
+        done = "" if row["progress"] is None else f"{100 * row['progress']:.0f} %"
+        cells = [row["id"], row["kind"], row["status"], _time(row["seconds"]), done,
+                 row["summary"], ", ".join(row["tags"]), row["message"]]  # fmt: skip
+        table.add_row(*(Text(_plain(cell)) for cell in cells))
+    Console().print(table)
+
+
+@app.command()
+def show(
+    run: OneRun,
+    log: Annotated[int, typer.Option(min=0, help="Lines of the log from its end.")] = _LOG_LINES,
+    as_json: Json = False,
+):
+    """Show settings, data, last numbers, result, files and log of a run."""
+    with one_line_errors():
+        found = _at(run)
+        report = _report(found)
+    if as_json:
+        typer.echo(json.dumps({**report, "log": found.log(tail=log)}))
+        return
+    for name, value in report.items():
+        if isinstance(value, dict):
+            typer.echo(f"{name}:")
+            for key, inner in value.items():
+                typer.echo(f"  {_plain(key)}: {_plain(_short(inner))}")
+        elif value not in (None, "", []):
+            typer.echo(f"{name}: {_plain(_short(value))}")
+    text = found.log(tail=log)
+    if text:
+        typer.echo("log:")
+        for line in text.splitlines():
+            typer.echo("  " + "".join(c if c.isprintable() else " " for c in line))
+
+
+@app.command()
+def compare(runs: SeveralRuns, as_json: Json = False):
+    """Compare runs of one folder: settings that differ, and results."""
+    with one_line_errors():
+        from ..runs import RunFolder
+        from ..runs._export import numbers_in
+
+        found = [_at(run) for run in runs]
+        if len({run.path.parent.resolve() for run in found}) > 1:
+            raise ValueError("The runs must be in one folder.")
+        comparison = RunFolder(found[0].path.parent).compare([run.id for run in found])
+        results = {id: numbers_in(r or {}) for id, r in comparison.results.items()}
+    if as_json:
+        typer.echo(
+            json.dumps({"ids": comparison.ids, "settings": comparison.settings, "results": results})
+        )
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table()
+    for title in ("", *comparison.ids):
+        table.add_column(title, no_wrap=True)
+    for name, values in comparison.settings.items():
+        table.add_row(Text(_plain(name)), *(Text(_plain(_short(value))) for value in values))
+    table.add_section()
+    for name in dict.fromkeys(name for each in results.values() for name in each):
+        values = [results[id].get(name) for id in comparison.ids]
+        table.add_row(
+            Text(_plain(name)), *("" if value is None else f"{value:.4g}" for value in values)
+        )
+    Console().print(table)
+    typer.echo(f"{len(comparison.same)} settings are the same")
+
+
+@app.command()
+def repeat(
+    run: OneRun,
+    folder: Annotated[
+        Path | None, typer.Option(help="Folder for the new run; left out, the same.")
+    ] = None,
+    as_json: Json = False,
+):
+    """Run the command of a run again; exit with 1 where something else comes out."""
+    with one_line_errors():
+        from ..runs import repeat as again
+
+        found = again(_at(run), folder)
+    if as_json:
+        report = {"run": found.run.id, "same": found.same, "differences": found.differences}
+        typer.echo(json.dumps(report))
+    else:
+        typer.echo(f"run {found.run.id}: {'the same' if found.same else 'NOT the same'}")
+        for difference in found.differences:
+            typer.echo(f"  {_plain(difference)}")
+    if not found.same:
+        raise typer.Exit(1)
+
+
+@app.command()
+def resume(run: OneRun):
+    """Continue a run that was killed, stopped or failed, in a process of its own."""
+    with one_line_errors():
+        from ..runs import resume as go_on
+
+        found = go_on(_at(run))
+    typer.echo(f"run {found.id} continues; sk-ednn runs show {found.path} says how far it is")
+
+
+@app.command()
+def stop(run: OneRun):
+    """Let a run end, and keep what it has, such as the best epoch."""
+    _tell(run, "stop")
+
+
+@app.command()
+def pause(run: OneRun):
+    """Let a training wait after its epoch, and a search start no more tasks."""
+    _tell(run, "pause")
+
+
+@app.command()
+def unpause(run: OneRun):
+    """Let a paused run go on."""
+    _tell(run, "resume")
+
+
+@app.command()
+def tag(
+    run: OneRun,
+    tags: Annotated[list[str] | None, typer.Argument(help="Tags to add.")] = None,
+    note: Annotated[str | None, typer.Option(help="A note, in the place of the old one.")] = None,
+    remove: Annotated[list[str] | None, typer.Option(help="A tag to remove.")] = None,
+):
+    """Add tags and a note to a run."""
+    with one_line_errors():
+        found = _at(run)
+        found.tag(*(tags or ()), note=note, remove=remove or ())
+    typer.echo(f"{found.id}: {', '.join(map(_plain, found.tags)) or 'no tags'}")
+
+
+@app.command()
+def export(
+    folder: Folder,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="File: .csv for a table, .zip for all files."),
+    ] = None,
+    to: Annotated[str | None, typer.Option(help="mlflow: copy runs to MLflow (an extra).")] = None,
+    uri: Annotated[str | None, typer.Option(help="Of MLflow, such as sqlite:///mlflow.db.")] = None,
+    experiment: Annotated[str, typer.Option(help="Of MLflow.")] = "sk-ednn",
+    only: Annotated[
+        list[str] | None, typer.Option("--only", help="Id of a run; may be given several times.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+):
+    """Export runs: a table, an archive, or to MLflow."""
+    from ._paths import may_replace
+
+    with one_line_errors():
+        from .. import runs as package
+
+        listed = package.RunFolder(folder)
+        found = [listed[id] for id in only] if only else listed.runs()
+        if to not in (None, "mlflow"):
+            raise ValueError(f"--to must be mlflow, got {to!r}.")
+        if (to is None) == (output is None):
+            raise ValueError("Give either --output FILE.csv or FILE.zip, or --to mlflow.")
+        if output is None:
+            ids = package.export_mlflow(found, tracking_uri=uri, experiment=experiment)
+            typer.echo(f"{len(ids)} runs in experiment {experiment} of MLflow")
+            return
+        if output.suffix not in (".csv", ".zip"):
+            raise ValueError(f"--output must end in .csv or .zip, got {output}.")
+        may_replace("--output", output, force)
+        write = package.export_csv if output.suffix == ".csv" else package.export_zip
+        write(found, output)
+    typer.echo(f"{len(found)} runs written to {output}")
+
+
+# --- parts ------------------------------------------------------------------------------------
+
+
+def _at(path):
+    """Return the run at a path, whose name may be shortened."""
+    from ..runs import RunFolder
+
+    folder = RunFolder(path.parent)
+    if path.name == "last":
+        runs = folder.runs()
+        if not runs:
+            raise ValueError(f"There are no runs in {path.parent}.")
+        return runs[0]
+    try:
+        return folder[path.name]
+    except KeyError as error:
+        raise ValueError(error.args[0]) from None
+
+
+def _tell(path, command):
+    with one_line_errors():
+        run = _at(path)
+        run.command(command)
+    typer.echo(f"{run.id}: {command}")
+
+
+def _row(run) -> dict[str, Any]:
+    return {
+        "id": run.id, "kind": run.kind, "status": run.status, "message": run.message,
+        "started": run.started, "seconds": round(run.duration, 3), "progress": run.progress,
+        "summary": summary(run.result), "tags": run.tags,
+    }  # fmt: skip
+
+
+def summary(result) -> str:
+    """Return the most telling number of a result, in a few words."""
+    result = result or {}
+    part = result.get("test") or result.get("errors") or result.get("train")
+    if isinstance(part, list) and part:
+        part = part[0]
+    if isinstance(part, dict):
+        if "energy_mae" in part:
+            return f"energy {part['energy_mae']:.3g} meV/atom"
+        if "rmse" in part:
+            return f"rmse {part['rmse']:.3g}"
+    if isinstance(result.get("error"), (int, float)):
+        return f"off by {result['error']:.3g}"
+    if isinstance(result.get("energy"), (int, float)):
+        return f"{result['energy']:.4f} eV/atom"
+    if isinstance(result.get("n_predicted"), int):
+        return f"{result['n_predicted']} predicted"
+    return ""
+
+
+def _report(run) -> dict[str, Any]:
+    import math
+
+    columns = run.metrics()
+    last = {}
+    for name, values in columns.items():
+        kept = [v for v in values if (isinstance(v, str) and v) or (
+            not isinstance(v, str) and math.isfinite(v))]  # fmt: skip
+        if kept:
+            last[name] = kept[-1] if isinstance(kept[-1], str) else float(kept[-1])
+    return {
+        "id": run.id, "kind": run.kind, "status": run.status, "message": run.message,
+        "started": run.started, "seconds": round(run.duration, 3), "progress": run.progress,
+        "tags": run.tags, "note": run.note, "argv": run.argv,
+        "settings": {k: v for k, v in run.settings.items() if v is not None},
+        "data": run.data, "last numbers": last, "result": run.result or {}, "files": run.files(),
+    }  # fmt: skip
+
+
+def _time(seconds) -> str:
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    hours, rest = divmod(round(seconds), 3600)
+    return f"{hours}:{rest // 60:02d}:{rest % 60:02d}"
+
+
+def _short(value) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 160 else f"{text[:160]} ..."
+
+
+def _plain(text) -> str:
+    """Return text that a terminal shows as it is."""
+    from ._inspect import printable
+
+    return printable(str(text))

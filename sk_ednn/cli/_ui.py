@@ -1,0 +1,53 @@
+"""The command ``ui``: serve the pages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from ._files import read_array
+from ._models import TILE_MODELS
+from ._potentials import POTENTIALS
+from ._structure_names import are_structures
+
+
+def run(asked) -> None:
+    """Serve the pages until Ctrl-C.
+
+    Parameters
+    ----------
+    asked : namespace
+        The parameters of the command, by name.
+    """
+    from .. import ui
+
+    folder = asked.folder
+    folder.mkdir(parents=True, exist_ok=True)
+    data = [path for path in asked.data or [Path.cwd()]]
+    for path in data:
+        if not path.is_dir():
+            raise ValueError(
+                f"{path} is no folder. Give --data a folder whose files may be chosen."
+            )
+    if asked.host not in ("127.0.0.1", "localhost", "::1"):
+        typer.echo(
+            f"warning: {asked.host} is reached from other machines. Whoever has the address with "
+            "its token may start commands as you; nothing is encrypted.",
+            err=True,
+        )
+    tools = ui.Tools(
+        read_array=lambda name: read_array(name, ()),
+        are_structures=are_structures,
+        tile_models=tuple(TILE_MODELS),
+        potentials=POTENTIALS,
+    )
+
+    def say(address):
+        typer.echo(f"the pages are at {address}")
+        typer.echo("Ctrl-C ends the server; runs go on.", err=True)
+
+    ui.serve(
+        folder, data=data, tools=tools, port=asked.port, host=asked.host, show=asked.open,
+        scheduler=asked.scheduler, say=say,
+    )  # fmt: skip

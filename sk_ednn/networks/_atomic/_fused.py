@@ -1,0 +1,428 @@
+"""Energies of atoms and their gradients in one function, whose derivative is written out.
+
+Training on forces differentiates the network twice. Autograd's second derivative takes about twice
+as long as the one below: it keeps, copies and adds many more arrays than there are products.
+
+With values C of the representation, energies e_i(C) and G = ∂(Σ e_i)/∂C, a loss L has
+
+    dL/dθ = ∂/∂θ [Σ_i ē_i e_i + D_T Σ_i e_i],      ē = ∂L/∂e,  T = ∂L/∂G,
+
+where D_T is the derivative along T. The tangents of D_T go forward through the network; on the way
+back, the gradients that belong to tangents are those that G was made of, and are kept from there.
+"""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+_Slices = list[tuple[int, slice]]
+
+
+def fused_energies_and_slopes(network, values: Tensor, batch, features) -> tuple[Tensor, Tensor]:
+    """Return energies of the atoms of whole structures, and gradients of their sum.
+
+    Parameters
+    ----------
+    network : AbstractAtomicNetwork
+    values : Tensor of shape (n_centers, ...)
+        Of the representation; constant.
+    batch : AtomicBatch
+    features : FlatFeatures or SpectrumFeatures
+        Of the batch, from ``network.feature_map(batch)``.
+
+    Returns
+    -------
+    contributions : Tensor of shape (n_centers,)
+    slopes : Tensor of the shape of `values`
+        Both are differentiable once with respect to the weights, where gradients are enabled.
+    """
+    if not torch.is_grad_enabled():
+        run = _Run(network, batch, features)
+        return run.energies(values), run.slopes()
+    return _EnergiesAndSlopes.apply(network, batch, features, values, *network.parameters())
+
+
+def fused_energies(network, values: Tensor, batch, features) -> Tensor:
+    """Return energies of the atoms, to the last bit those of `fused_energies_and_slopes`."""
+    return _Run(network, batch, features).energies(values)
+
+
+class _EnergiesAndSlopes(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, network, batch, features, values, *parameters):
+        ctx.run = run = _Run(network, batch, features)
+        ctx.parameters = parameters
+        return run.energies(values), run.slopes()
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, by_energies, tangents):
+        run = ctx.run
+        gradients = run.gradients(by_energies, tangents)
+        return None, None, None, None, *[gradients.get(id(each)) for each in ctx.parameters]
+
+
+class _Linear:
+    """A linear map for each species, on rows sorted by species."""
+
+    def __init__(self, maps, slices: _Slices):
+        self.maps = [(atoms, *maps(number)) for number, atoms in slices]
+
+    def __call__(self, x: Tensor) -> Tensor:
+        _, weight, bias = self.maps[0]
+        out = x.new_empty(len(x), len(weight))
+        for atoms, weight, bias in self.maps:
+            if bias is None:
+                torch.mm(x[atoms], weight.t(), out=out[atoms])
+            else:
+                torch.addmm(bias, x[atoms], weight.t(), out=out[atoms])
+        return out
+
+    def tangent(self, x: Tensor) -> Tensor:
+        out = x.new_empty(len(x), len(self.maps[0][1]))
+        for atoms, weight, _ in self.maps:
+            torch.mm(x[atoms], weight.t(), out=out[atoms])
+        return out
+
+    def pull(self, slopes: Tensor) -> Tensor:
+        out = slopes.new_empty(len(slopes), self.maps[0][1].shape[1])
+        for atoms, weight, _ in self.maps:
+            torch.mm(slopes[atoms], weight, out=out[atoms])
+        return out
+
+    def gradients(self, into: dict, second, x, slopes, tangents) -> None:
+        """Add gradients of ``Σ second · (W x + b) + Σ slopes · (W tangents)``."""
+        for atoms, weight, bias in self.maps:
+            by_weight = second[atoms].t() @ x[atoms]
+            into[id(weight)] = by_weight.addmm_(slopes[atoms].t(), tangents[atoms])
+            if bias is not None:
+                into[id(bias)] = second[atoms].sum(0)
+
+
+class _First:
+    """The first layer, on features that are not standardised and come in parts."""
+
+    def __init__(self, network, slices: _Slices, widths):
+        self.maps = []
+        bounds = [0]
+        for width in widths:
+            bounds.append(bounds[-1] + width)
+        self.columns = [slice(*pair) for pair in pairwise(bounds)]
+        for number, atoms in slices:
+            layer = network.first[number]
+            self.maps.append((atoms, layer, *layer.folded()))
+
+    def __call__(self, parts) -> Tensor:
+        out = parts[0].new_empty(len(parts[0]), len(self.maps[0][2]))
+        for atoms, _, weight, bias in self.maps:
+            rows = out[atoms]
+            torch.addmm(bias, parts[0][atoms], weight[:, self.columns[0]].t(), out=rows)
+            for part, columns in zip(parts[1:], self.columns[1:], strict=True):
+                rows.addmm_(part[atoms], weight[:, columns].t())
+        return out
+
+    def tangent(self, parts) -> Tensor:
+        out = parts[0].new_empty(len(parts[0]), len(self.maps[0][2]))
+        for atoms, _, weight, _ in self.maps:
+            rows = out[atoms]
+            torch.mm(parts[0][atoms], weight[:, self.columns[0]].t(), out=rows)
+            for part, columns in zip(parts[1:], self.columns[1:], strict=True):
+                rows.addmm_(part[atoms], weight[:, columns].t())
+        return out
+
+    def pull(self, slopes):
+        parts = []
+        for columns in self.columns:
+            out = slopes.new_empty(len(slopes), columns.stop - columns.start)
+            for atoms, _, weight, _ in self.maps:
+                torch.mm(slopes[atoms], weight[:, columns], out=out[atoms])
+            parts.append(out)
+        return parts
+
+    def gradients(self, into: dict, second, parts, slopes, tangents) -> None:
+        for atoms, layer, weight, _ in self.maps:
+            out = torch.empty_like(weight)
+            for part, tangent, columns in zip(parts, tangents, self.columns, strict=True):
+                own = out[:, columns]
+                torch.mm(second[atoms].t(), part[atoms], out=own)
+                own.addmm_(slopes[atoms].t(), tangent[atoms])
+            by_bias = second[atoms].sum(0)
+            # The layer maps (x - mean) / scale.
+            out.addr_(by_bias, layer.mean, alpha=-1).div_(layer.scale)
+            into[id(layer.map.weight)] = out
+            into[id(layer.map.bias)] = by_bias
+
+
+class _Run:
+    """One batch on its way through a network."""
+
+    def __init__(self, network, batch, features):
+        self.batch, self.width = batch, network._width
+        slices = batch.species
+        self.features = features
+        self.first = _First(network, slices, self.features.widths)
+        self.layers = [_Linear(lambda n, of=of: _maps(of[n]), slices) for of in network.layers]
+        self.curve = _CURVES[type(network.activation)]
+        self.context = network.context
+        if self.context is not None:
+            self.last = _Linear(lambda n: _maps(network.context.last[n]), slices)
+            self.join = _Linear(lambda n: _maps(network.context.join[n]), slices)
+            self.share = 1 / batch.sizes.to(network.first[slices[0][0]].map.weight.dtype)[:, None]
+
+    def _averaged(self, rows):
+        """Return sums over the atoms of each structure, divided by their number."""
+        zeros = rows.new_zeros(self.batch.n_structures, rows.shape[1])
+        return zeros.index_add_(0, self.batch.owners, rows).mul_(self.share)
+
+    def _apart(self, averages):
+        """Return the adjoint of `_averaged`."""
+        return (averages * self.share)[self.batch.owners]
+
+    def energies(self, values):
+        self.parts = self.features.values(values)
+        rows = self.first(self.parts)
+        if self.context is not None:
+            rows, self.u = rows[:, : self.width], rows[:, self.width :]
+            self.au, self.du = self.curve.both(self.u)
+            self.seen = self._averaged(self.last(self.au))[self.batch.owners]
+            rows = rows + self.join(self.seen)
+        self.z, self.a, self.d = [], [], []
+        for layer in self.layers:
+            a, d = self.curve.both(rows)
+            self.z.append(rows)
+            self.a.append(a)
+            self.d.append(d)
+            rows = layer(a)
+        return rows[:, 0]
+
+    def slopes(self):
+        slopes = self.a[-1].new_ones(len(self.a[-1]), 1)
+        self.by_out, self.by_a = [], []  # of each layer: gradients of its output and its input
+        for layer, d in zip(reversed(self.layers), reversed(self.d), strict=True):
+            self.by_out.append(slopes)
+            by_a = layer.pull(slopes)
+            self.by_a.append(by_a)
+            slopes = by_a * d
+        self.by_out.reverse()
+        self.by_a.reverse()
+        if self.context is not None:
+            self.by_z = slopes
+            self.by_h = self._apart(self._summed(self.join.pull(slopes)))
+            self.by_au = self.last.pull(self.by_h)
+            slopes = torch.cat([slopes, self.by_au * self.du], 1)
+        self.by_first = slopes
+        return self.features.pull(self.first.pull(slopes))
+
+    def _summed(self, rows):
+        zeros = rows.new_zeros(self.batch.n_structures, rows.shape[1])
+        return zeros.index_add_(0, self.batch.owners, rows)
+
+    def gradients(self, by_energies, tangents) -> dict[int, Tensor]:
+        """Return gradients of ``Σ by_energies e + D_tangents Σ e`` by the id of each parameter."""
+        into: dict[int, Tensor] = {}
+        moved_parts = self.features.tangent(tangents)
+        moved = self.first.tangent(moved_parts)
+        if self.context is not None:
+            moved, moved_u = moved[:, : self.width], moved[:, self.width :]
+            moved_au = self.du * moved_u
+            moved_seen = self._averaged(self.last.tangent(moved_au))[self.batch.owners]
+            moved = moved + self.join.tangent(moved_seen)
+        moved_z, moved_a = [], []
+        for layer, d in zip(self.layers, self.d, strict=True):
+            moved_z.append(moved)
+            moved_a.append(d * moved)
+            moved = layer.tangent(moved_a[-1])
+        second = by_energies[:, None]
+        for k in range(len(self.layers) - 1, -1, -1):
+            layer = self.layers[k]
+            layer.gradients(into, second, self.a[k], self.by_out[k], moved_a[k])
+            second = layer.pull(second).mul_(self.d[k])
+            bend = self.curve.second(self.z[k], self.a[k], self.d[k])
+            second.addcmul_(bend.mul_(moved_z[k]), self.by_a[k])
+        if self.context is not None:
+            self.join.gradients(into, second, self.seen, self.by_z, moved_seen)
+            second_h = self._apart(self._summed(self.join.pull(second)))
+            self.last.gradients(into, second_h, self.au, self.by_h, moved_au)
+            second_u = self.last.pull(second_h).mul_(self.du)
+            bend = self.curve.second(self.u, self.au, self.du)
+            second_u.addcmul_(bend.mul_(moved_u), self.by_au)
+            second = torch.cat([second, second_u], 1)
+        self.first.gradients(into, second, self.parts, self.by_first, moved_parts)
+        self.features.gradients(into, self.first.pull, second)
+        return into
+
+
+def _maps(layer):
+    return layer.weight, layer.bias
+
+
+# --- activations ------------------------------------------------------------------------------
+
+
+class _SiLU:
+    @staticmethod
+    def both(z):
+        s = z.sigmoid()
+        a = z * s
+        return a, s + a * (1 - s)
+
+    @staticmethod
+    def second(z, a, d):
+        s = z.sigmoid()
+        # s (1 - s) (2 + z (1 - 2 s)) = (1 - s) (s + d - a s)
+        return (1 - s) * (s + d - a * s)
+
+
+class _Tanh:
+    @staticmethod
+    def both(z):
+        a = z.tanh()
+        return a, 1 - a * a
+
+    @staticmethod
+    def second(z, a, d):
+        return -2 * a * d
+
+
+class _Softplus:
+    @staticmethod
+    def both(z):
+        return nn.functional.softplus(z), z.sigmoid()
+
+    @staticmethod
+    def second(z, a, d):
+        return d * (1 - d)
+
+
+class _GELU:
+    @staticmethod
+    def both(z):
+        below = torch.special.ndtr(z)
+        return z * below, below + z * _normal(z)
+
+    @staticmethod
+    def second(z, a, d):
+        return _normal(z) * (2 - z * z)
+
+
+def _normal(z):
+    return torch.exp(-0.5 * z * z) / math.sqrt(2 * math.pi)
+
+
+_CURVES: dict[Any, Any] = {
+    nn.SiLU: _SiLU, nn.Tanh: _Tanh, nn.Softplus: _Softplus, nn.GELU: _GELU
+}  # fmt: skip
+
+
+# --- features ---------------------------------------------------------------------------------
+
+
+class FlatFeatures:
+    """Features that are the values of the representation."""
+
+    def __init__(self, batch, width):
+        self.widths = [width]
+
+    def values(self, values):
+        self.shape = values.shape
+        return [values.flatten(1)]
+
+    def pull(self, slopes):
+        return slopes[0].reshape(self.shape)
+
+    def tangent(self, tangents):
+        return [tangents.flatten(1)]
+
+    def gradients(self, into, pull, second):
+        pass
+
+
+class SpectrumFeatures:
+    """Channels of degree 0 and the power spectrum of mixed channels.
+
+    Parameters
+    ----------
+    batch : AtomicBatch
+    mix : PerSpecies
+        Of modules with ``weight`` (l_max + 1, n_in, channels), the ``degree`` of each row of
+        harmonics, 1 in the column of its ``own`` degree, and the ``expanded`` matrix of each row.
+    l_max, partners : int
+    """
+
+    def __init__(self, batch, mix, l_max, partners):
+        self.slices, self.l_max, self.partners = batch.species, l_max, partners
+        layers = [mix[number] for number, _ in self.slices]
+        self.weights = [layer.weight for layer in layers]
+        self.expanded = [layer.expanded() for layer in layers]
+        self.degree, self.own = layers[0].degree, layers[0].own[:, :, None]
+        self.channels = self.weights[0].shape[2]
+        self.widths = [self.channels, self.channels * (l_max + 1) * partners]
+
+    def _mixed(self, values):
+        out = values.new_empty(*values.shape[:2], self.channels)
+        for (_, atoms), weight in zip(self.slices, self.expanded, strict=True):
+            rows = torch.bmm(values[atoms].transpose(0, 1), weight)
+            out[atoms] = rows.transpose(0, 1)
+        return out
+
+    def _spread(self, channels):
+        """Return the first channels of each row in the block of its degree, zeros elsewhere."""
+        return (channels[:, :, None, : self.partners] * self.own).flatten(2)
+
+    def _add_gathered(self, out, blocks):
+        """Add the block of the degree of each row: the adjoint of `_spread`."""
+        blocks = blocks.unflatten(2, (self.l_max + 1, self.partners))
+        for degree in range(self.l_max + 1):
+            rows = slice(degree**2, (degree + 1) ** 2)
+            out[:, rows, : self.partners] += blocks[:, rows, degree]
+
+    def _blocks(self, flat):
+        return flat.view(len(flat), self.channels, -1)
+
+    def values(self, values):
+        self.densities = values
+        self.mixed = self._mixed(values)
+        self.spread = self._spread(self.mixed)
+        products = torch.bmm(self.mixed.transpose(1, 2), self.spread)
+        return [self.mixed[:, 0], products.flatten(1)]
+
+    def pull(self, slopes):
+        self.slopes = self._blocks(slopes[1])
+        out = torch.bmm(self.spread, self.slopes.transpose(1, 2))
+        self._add_gathered(out, torch.bmm(self.mixed, self.slopes))
+        out[:, 0] += slopes[0]
+        self.by_mixed = out
+        back = torch.empty_like(self.densities)
+        for (_, atoms), weight in zip(self.slices, self.expanded, strict=True):
+            rows = torch.bmm(out[atoms].transpose(0, 1), weight.transpose(1, 2))
+            back[atoms] = rows.transpose(0, 1)
+        return back
+
+    def tangent(self, tangents):
+        self.tangents = tangents
+        self.moved = self._mixed(tangents)
+        self.moved_spread = self._spread(self.moved)
+        products = torch.bmm(self.moved.transpose(1, 2), self.spread)
+        products.baddbmm_(self.mixed.transpose(1, 2), self.moved_spread)
+        return [self.moved[:, 0], products.flatten(1)]
+
+    def gradients(self, into, pull, second):
+        by_zero, by_products = pull(second)
+        by_products = self._blocks(by_products)
+        out = torch.bmm(self.spread, by_products.transpose(1, 2))
+        out.baddbmm_(self.moved_spread, self.slopes.transpose(1, 2))
+        blocks = torch.bmm(self.mixed, by_products).baddbmm_(self.moved, self.slopes)
+        self._add_gathered(out, blocks)
+        out[:, 0] += by_zero
+        for (_, atoms), weight in zip(self.slices, self.weights, strict=True):
+            rows = torch.bmm(self.densities[atoms].permute(1, 2, 0), out[atoms].transpose(0, 1))
+            rows.baddbmm_(
+                self.tangents[atoms].permute(1, 2, 0), self.by_mixed[atoms].transpose(0, 1)
+            )
+            by_weight = torch.zeros_like(weight)
+            into[id(weight)] = by_weight.index_add_(0, self.degree, rows)

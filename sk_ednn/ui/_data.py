@@ -1,0 +1,219 @@
+"""Files of the opened folders: what is in them, without reading more than is shown."""
+
+from __future__ import annotations
+
+import csv
+import os
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from zipfile import BadZipFile, ZipFile
+
+import numpy as np
+
+from .._utils.optional import needing
+
+ARRAYS = (".npy", ".npz", ".h5", ".hdf5", ".hdf", ".zarr")
+TABLES = (".csv", ".tsv", ".txt", ".xlsx")
+PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
+STRUCTURES = (".extxyz", ".xyz", ".traj", ".cif", ".vasp", ".poscar", ".xsf", ".pdb", ".gen")
+_NAMED_STRUCTURES = ("POSCAR", "CONTCAR", "XDATCAR", "OUTCAR", "vasprun")
+_MOST_ENTRIES = 2000  # of one folder
+FIELD_NAMES = ("X", "fields", "x", "data")
+TARGET_NAMES = ("y", "targets", "energies", "energy", "totals")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A file or folder that can be chosen.
+
+    Attributes
+    ----------
+    path : Path
+    kind : {"folder", "arrays", "structures", "table", "picture", "model", "settings"}
+    n_bytes : int or None
+    """
+
+    path: Path
+    kind: str
+    n_bytes: int | None
+
+
+@dataclass(frozen=True)
+class Array:
+    """An array of a file, by its header.
+
+    Attributes
+    ----------
+    name : str
+        Empty where the file is one array.
+    shape : tuple of int
+    dtype : str
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+
+    def __str__(self):
+        sizes = " × ".join(map(str, self.shape)) or "one number"
+        return f"{self.name or 'the array'}: {sizes}, {self.dtype}"
+
+
+def kind_of(path) -> str | None:
+    """Return what a file is by its name; None for what cannot be used.
+
+    Examples
+    --------
+    >>> from sk_ednn.ui._data import kind_of
+    >>> kind_of("spins.npz"), kind_of("Si8.extxyz"), kind_of("a.pkl")
+    ('arrays', 'structures', None)
+    """
+    path = Path(path)
+    ending = path.suffix.lower()
+    if ending in ARRAYS:
+        return "arrays"
+    if ending in STRUCTURES or path.name.startswith(_NAMED_STRUCTURES):
+        return "structures"
+    kinds = {".ednn": "model", ".yaml": "settings", ".yml": "settings"}
+    kinds |= dict.fromkeys(TABLES, "table") | dict.fromkeys(PICTURES, "picture")
+    return kinds.get(ending)
+
+
+def listing(folder) -> list[Entry]:
+    """Return what can be chosen in a folder: folders first, by name; nothing hidden."""
+    folders, files = [], []
+    with os.scandir(folder) as found:
+        for entry in islice(found, 50 * _MOST_ENTRIES):
+            if entry.name.startswith(".") or entry.name.startswith("__"):
+                continue
+            path = Path(entry.path)
+            kind = kind_of(path)
+            try:
+                if entry.is_dir() and path.suffix.lower() != ".zarr":
+                    folders.append(Entry(path, "folder", None))
+                elif kind is not None and (entry.is_file() or entry.is_dir()):  # no pipes
+                    files.append(Entry(path, kind, entry.stat().st_size))
+            except OSError:  # gone meanwhile, or a link in a circle
+                continue
+    by_name = [sorted(some, key=lambda e: e.path.name.lower()) for some in (folders, files)]
+    return [*by_name[0], *by_name[1]][:_MOST_ENTRIES]
+
+
+def arrays_in(path) -> list[Array]:
+    """Return the arrays of a file by their headers.
+
+    Parameters
+    ----------
+    path : Path
+
+    Returns
+    -------
+    list of Array
+
+    Raises
+    ------
+    ValueError
+        Where it cannot be read.
+    MissingExtraError
+    """
+    try:
+        return _LISTERS.get(path.suffix.lower(), _in_hdf5)(path)
+    except (BadZipFile, EOFError, KeyError, OSError) as error:
+        raise ValueError(f"{path.name} cannot be read: {error}") from error
+
+
+def _header(name, file) -> Array:
+    version = np.lib.format.read_magic(file)
+    reader = np.lib.format.read_array_header_2_0
+    if version == (1, 0):
+        reader = np.lib.format.read_array_header_1_0
+    shape, _, dtype = reader(file)
+    return Array(name, shape, str(dtype))
+
+
+def _in_npy(path):
+    with open(path, "rb") as file:
+        return [_header("", file)]
+
+
+def _in_npz(path):
+    found = []
+    with ZipFile(path) as archive:
+        for part in archive.namelist():
+            if part.endswith(".npy"):
+                with archive.open(part) as file:
+                    found.append(_header(part.removesuffix(".npy"), file))
+    return found
+
+
+def _in_hdf5(path):
+    with needing(f"Reading {path.name}"):
+        import h5py
+    found = []
+
+    def visit(name, item):
+        if hasattr(item, "shape") and item.shape is not None:
+            found.append(Array(name, tuple(item.shape), str(item.dtype)))
+
+    with h5py.File(path, "r") as file:
+        file.visititems(visit)
+    return found
+
+
+def _in_zarr(path):
+    with needing(f"Reading {path.name}"):
+        import zarr
+    from ..fields._zarr import require_plain_files
+
+    require_plain_files(path)
+    store = zarr.open(str(path), mode="r")
+    if hasattr(store, "shape"):
+        return [Array("", tuple(store.shape), str(store.dtype))]
+    members = sorted(store.members(max_depth=None), key=lambda pair: pair[0])
+    return [Array(n, tuple(a.shape), str(a.dtype)) for n, a in members if hasattr(a, "shape")]
+
+
+_LISTERS = {".npy": _in_npy, ".npz": _in_npz, ".zarr": _in_zarr}
+
+
+def usual(arrays, names, n_axes) -> str | None:
+    """Return the name that is meant: a usual one, or the only one that may be.
+
+    Parameters
+    ----------
+    arrays : list of Array
+    names : sequence of str
+        Usual names.
+    n_axes : range
+
+    Examples
+    --------
+    >>> from sk_ednn.ui._data import Array, FIELD_NAMES, usual
+    >>> arrays = [Array("y", (500,), "float64"), Array("spins", (500, 8, 8), "int8")]
+    >>> usual(arrays, FIELD_NAMES, range(2, 9))
+    'spins'
+    """
+    known = {array.name: array for array in arrays}
+    found = next((name for name in names if name in known), None)
+    if found is not None:
+        return found
+    fit = [array.name for array in arrays if len(array.shape) in n_axes]
+    return fit[0] if len(fit) == 1 else None
+
+
+def table_rows(path, most=200) -> tuple[list[str], list[list[str]]]:
+    """Return the header and the first rows of a table, as text."""
+    path = Path(path)
+    if path.suffix.lower() == ".xlsx":
+        from ..images._excel import read_sheet
+
+        rows = read_sheet(str(path))
+    else:
+        with open(path, encoding="utf-8-sig", errors="replace", newline="") as file:
+            sample = file.read(4096)
+            file.seek(0)
+            separator = max("\t;,|", key=sample.count)
+            rows = list(islice(csv.reader(file, delimiter=separator), most + 1))
+    rows = [[str(cell) for cell in row] for row in rows[: most + 1] if row]
+    return (rows[0], rows[1:]) if rows else ([], [])

@@ -1,0 +1,207 @@
+"""What the forms ask for, and the command line that does it. Nothing here draws anything."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ._site import only_set
+
+BOUNDARIES = {
+    "periodic": "periodic: what leaves on the right comes back on the left",
+    "zero": "empty: zeros beyond the edge",
+    "reflect": "mirrored at the edge",
+    "nearest": "the last value goes on",
+}
+
+
+def part_of(path, name) -> str:
+    """Return the name of an array of a file, as the commands take it.
+
+    Examples
+    --------
+    >>> from sk_ednn.ui._forms import part_of
+    >>> part_of("spins.npz", "X"), part_of("large.npy", "")
+    ('spins.npz::X', 'large.npy')
+    """
+    return f"{path}::{name}" if name else str(path)
+
+
+@dataclass
+class Fit:
+    """A fit as the start page asks for it.
+
+    Attributes
+    ----------
+    fields : Path or None
+        File or folder with the systems.
+    fields_name, targets_name : str
+        Arrays in files of several.
+    targets : Path or None
+        File of the totals, None where it is that of the systems or structures carry them.
+    structures : bool
+    focus, context : int
+    boundary : str
+    channels_last : bool
+        Whether the last axis has channels.
+    model : str
+    unit : str
+    epochs : int or None
+    test_percent : int
+        Held back to measure the error.
+    seed : int
+    """
+
+    fields: Path | None = None
+    fields_name: str = ""
+    targets: Path | None = None
+    targets_name: str = ""
+    structures: bool = False
+    focus: int = 1
+    context: int = 1
+    boundary: str = "periodic"
+    channels_last: bool = False
+    model: str = "auto"
+    unit: str = ""
+    epochs: int | None = None
+    minutes: float | None = None
+    test_percent: int = 20
+    seed: int = 0
+
+    def words(self) -> list[str]:
+        """Return the command as words, the first that of `sk-ednn`.
+
+        Raises
+        ------
+        ValueError
+            In the words of the form, where something is missing.
+        """
+        if self.fields is None:
+            raise ValueError("Choose a file with your systems first.")
+        words = ["fit", part_of(self.fields, self.fields_name)]
+        if not self.structures:
+            targets = self.targets or self.fields
+            if not self.targets_name and targets == self.fields:
+                raise ValueError("Choose the array or table column with the totals.")
+            words.append(part_of(targets, self.targets_name))
+        elif self.targets is not None:
+            words.append(part_of(self.targets, self.targets_name))
+        options: dict[str, Any] = {"model": self.model}
+        if not self.structures:
+            options |= {
+                "focus": self.focus,
+                "context": self.context,
+                "boundary": None if self.boundary == "periodic" else self.boundary,
+                "channel-axis": -1 if self.channels_last else None,
+            }
+        options |= {
+            "unit": self.unit.strip(),
+            "epochs": self.epochs,
+            "max-seconds": round(60 * self.minutes) if self.structures and self.minutes else None,
+            "test-fraction": None if self.test_percent == 20 else self.test_percent / 100,
+            "seed": self.seed or None,
+        }
+        return words + only_set(options)
+
+
+@dataclass
+class Count:
+    """A fit of counts as its page asks for it."""
+
+    pictures: Path | None = None
+    totals: Path | None = None
+    column: str = ""
+    minutes: float = 12.0
+    amounts: bool = False
+    upright: bool = False
+    series: str = ""
+
+    def words(self) -> list[str]:
+        """Return the command as words."""
+        if self.pictures is None:
+            raise ValueError("Drop your pictures first.")
+        if self.totals is None:
+            raise ValueError("Drop a table with the name of each picture and its number.")
+        words = ["count", "fit", str(self.pictures), str(self.totals)]
+        options = {
+            "minutes": None if self.minutes == 12 else f"{self.minutes:g}",
+            "column": self.column,
+            "amounts": self.amounts,
+            "upright": self.upright,
+            "series": self.series.strip(),
+        }
+        return words + only_set(options)
+
+
+@dataclass
+class Search:
+    """A structure search as its page asks for it.
+
+    Attributes
+    ----------
+    composition : str
+    kind : {"crystal", "cluster"}
+    volume : float or None
+        In Å³ per atom.
+    n_labels : int
+    calculator : str
+        Key of `CALCULATORS`.
+    seed : int
+    """
+
+    composition: str = "Si8"
+    kind: str = "crystal"
+    volume: float | None = 20.0
+    n_labels: int = 60
+    calculator: str = "silicon"
+    seed: int = 0
+
+    def settings(self) -> dict:
+        """Return what the file of settings contains.
+
+        Raises
+        ------
+        ValueError
+            Where the composition is none, in the words of the form.
+        """
+        from ..search._ase_ga import numbers_of
+
+        try:
+            numbers_of(self.composition)
+        except Exception as error:  # of ASE's parser, which has none of its own
+            raise ValueError(
+                f"Expected the atoms of a cell, such as Si8 or Ti2O4; got {self.composition!r}."
+            ) from error
+        found = {
+            "composition": self.composition,
+            "kind": self.kind,
+            "store": "search.db",
+            "n_labels": int(self.n_labels),
+            "labeller": CALCULATORS[self.calculator][1],
+        }
+        if self.volume:
+            found["volume"] = float(self.volume)
+        if self.seed:
+            found["random_state"] = int(self.seed)
+        return found
+
+
+# Reference methods that run without further programs: words for people, settings of the labeller.
+CALCULATORS: dict[str, tuple[str, dict]] = {
+    "silicon": (
+        "Silicon by Tersoff's potential (1988)",
+        {"calculator": "sk_ednn.search.tersoff_silicon"},
+    ),
+    "emt": (
+        "Al, Ni, Cu, Pd, Ag, Pt, Au by effective medium theory",
+        {"calculator": "ase.calculators.emt.EMT"},
+    ),
+    "lennard-jones": (
+        "Argon by Lennard-Jones",
+        {
+            "calculator": "ase.calculators.lj.LennardJones",
+            "parameters": {"sigma": 3.4, "epsilon": 0.0104, "rc": 12.0, "smooth": True},
+        },
+    ),
+}

@@ -1,0 +1,58 @@
+"""Models that runs have left."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ._runs import PREDICTIONS, row_of
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model file of a run.
+
+    Attributes
+    ----------
+    path : Path
+    run : str
+        Its id.
+    words : str
+        For a list of them.
+    fields : str or None
+        What it was fitted to.
+    errors : Path or None
+        Its predictions of systems that were held back.
+    """
+
+    path: Path
+    run: str
+    words: str
+    fields: str | None = None
+    errors: Path | None = None
+
+
+def models_of(site, kinds) -> list[Model]:
+    """Return the models of all runs of some kinds, the newest first.
+
+    Parameters
+    ----------
+    site : Site
+    kinds : collection of str
+    """
+    found = []
+    for run in site.runs():
+        if run.kind not in kinds or run.status == "running":
+            continue
+        name = next((name for name in run.files() if name.endswith(".ednn")), None)
+        if name is None:
+            continue
+        row = row_of(run)
+        error = "" if row.error is None else f", error {row.error:.3g}"
+        when = run.started.replace("T", " ")[:16]
+        words = f"{row.data}: {row.model or run.kind}{error} ({when} UTC)"
+        files, fields = run.files(), run.settings.get("fields")
+        errors = run.file(PREDICTIONS) if PREDICTIONS in files else None
+        fields = fields if isinstance(fields, str) else None
+        found.append(Model(run.file(name), run.id, words, fields, errors))
+    return found

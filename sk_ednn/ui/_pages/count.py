@@ -1,0 +1,242 @@
+"""Count: pictures and a table are dropped; a model learns, and counts in new pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import quote
+
+from fastapi import Request
+from nicegui import ui
+
+from .._choose import Browser, uploader
+from .._data import kind_of, table_rows
+from .._forms import Count
+from .._frame import PATIENCE, aside, command_line, complain, frame, panel, picture, table, text
+from .._models_of import models_of
+from .._pictures import thumbnail_png
+
+_SHOWN = 6
+
+
+def register(site) -> None:
+    """Add the page."""
+
+    @ui.page("/count", title="Count", response_timeout=PATIENCE)
+    async def count(request: Request):
+        lead = "Cells, colonies, grains, trees: learned from pictures with one number each."
+        with frame(request, "Count in pictures", lead):
+            wanted = request.query_params.get("model")
+            with ui.tabs().props("align=left no-caps dense") as tabs:
+                learn, use = ui.tab("Learn to count"), ui.tab("Count with a model")
+            with ui.tab_panels(tabs, value=use if wanted else learn, animated=False) as panels:
+                panels.style("background:transparent;width:100%")
+                with ui.tab_panel(learn).style("padding:0").classes("stack"):
+                    _Learn(site)
+                with ui.tab_panel(use).style("padding:0").classes("stack"):
+                    await _Use(site).draw(wanted)
+
+
+class _Learn:
+    """The state of the form of a fit."""
+
+    def __init__(self, site):
+        self.site = site
+        self.asked = Count()
+        with ui.element("div").classes("wide"):
+            with panel("1 · Pictures and a table"):
+                text(
+                    "p",
+                    "Drop pictures (.png, .jpg, .tif) and a table (.csv, .xlsx) with the name of "
+                    "each file and its number. Thirty pictures give a first model.",
+                    "small muted",
+                )
+                uploader(
+                    site, ("picture", "table"), self.dropped,
+                    label="Drop pictures and the table here, or use +", multiple=True,
+                )  # fmt: skip
+                with ui.expansion("From a folder that is open").props("dense").classes("w-full"):
+                    Browser(
+                        site, ("picture", "table"), self.chosen, folders=True,
+                        label="Folders with pictures, and tables",
+                    )  # fmt: skip
+                self.have = ui.element("div").classes("stack").props("role=status")
+            with panel("What was found"):
+                self.view = ui.element("div").classes("gallery")
+                self.table = ui.element("div")
+        with panel("2 · Training"):
+            with ui.element("div").classes("line"):
+                ui.number("Minutes of training", value=12, min=0.1,
+                          on_change=self.set("minutes")).props("outlined dense")  # fmt: skip
+                ui.input("Column of the numbers, if there are several",
+                         on_change=self.set("column")).props("outlined dense")  # fmt: skip
+                ui.input("Pictures in a row of one series",
+                         on_change=self.set("series")).props("outlined dense")  # fmt: skip
+            ui.checkbox("The numbers are areas or other amounts, no counts",
+                        on_change=self.set("amounts"))  # fmt: skip
+            ui.checkbox("Pictures may not be turned or flipped", on_change=self.set("upright"))
+        with panel("3 · Start"):
+            self.command = ui.element("div")
+            with ui.element("div").classes("line").style("margin-top:.7rem"):
+                self.button = ui.button("Start to learn", on_click=self.start)
+                self.button.props("unelevated color=primary")
+                self.problem = text("span", "", "small warn").props("role=status")
+        self.changed()
+
+    def set(self, name):
+        """Return what takes the value of a field of the form."""
+        default = getattr(Count(), name)
+
+        def changed(event):
+            setattr(self.asked, name, default if event.value is None else event.value)
+            self.changed()
+
+        return changed
+
+    async def dropped(self, paths):
+        """Take pictures and tables that were dropped; those dropped later join the first."""
+        pictures = [path for path in paths if kind_of(path) == "picture"]
+        tables = [path for path in paths if kind_of(path) == "table"]
+        if pictures:
+            self.asked.pictures = pictures[0].parent
+        if tables:
+            self.asked.totals = tables[0]
+        await self.show()
+
+    async def chosen(self, path):
+        """Take a folder of pictures, or a table."""
+        if path.is_dir():
+            self.asked.pictures = path
+            inside = [each for each in sorted(path.iterdir()) if kind_of(each) == "table"]
+            if len(inside) == 1 and self.asked.totals is None:
+                self.asked.totals = inside[0]
+        elif kind_of(path) == "table":
+            self.asked.totals = path
+        else:
+            self.asked.pictures = path.parent
+        await self.show()
+
+    async def show(self):
+        """Show some pictures, and the first rows of the table."""
+        self.changed()
+        self.view.clear()
+        self.table.clear()
+        self.have.clear()
+        folder, totals = self.asked.pictures, self.asked.totals
+        try:
+            found = [] if folder is None else sorted(
+                path for path in folder.iterdir() if kind_of(path) == "picture")  # fmt: skip
+            with self.have:
+                if folder is not None:
+                    text("p", f"{len(found)} pictures in {self.site.shown(folder)}", "small")
+                if totals is not None:
+                    text("p", f"Table: {self.site.shown(totals)}", "small")
+            for path in found[:_SHOWN]:
+                png = await aside(thumbnail_png, path)
+                with self.view, ui.element("figure"):
+                    picture(png, path.name, "")
+                    text("figcaption", path.name)
+            if totals is not None:
+                header, rows = await aside(table_rows, totals, 5)
+                with self.table:
+                    table(header, rows, caption="First rows of the table")
+        except Exception as error:
+            complain(error)
+
+    def changed(self):
+        """Show what follows from a change."""
+        _follow(self, self.asked.words)
+
+    async def start(self):
+        """Start the fit, and go to its page."""
+        await _started(self.site, self.asked.words)
+
+
+class _Use:
+    """The state of the form of counting."""
+
+    def __init__(self, site):
+        self.site = site
+        self.model: Path | None = None
+        self.pictures: Path | None = None
+
+    async def draw(self, wanted):
+        """Draw the form."""
+        known = await aside(models_of, self.site, ("count-fit",))
+        with ui.element("div").classes("columns"):
+            with panel("1 · Model"):
+                options = {str(one.path): one.words for one in known}
+                chosen = next((str(one.path) for one in known if one.run == wanted), None)
+                select = ui.select(options, label="Model of a run", on_change=self.take_model)
+                select.props("outlined dense options-dense").classes("w-full")
+                if not options:
+                    text("p", "Nothing has learned to count yet.", "muted")
+            with panel("2 · New pictures"):
+                uploader(self.site, ("picture",), self.dropped,
+                         label="Drop pictures here, or use +", multiple=True)  # fmt: skip
+                with ui.expansion("From a folder that is open").props("dense").classes("w-full"):
+                    Browser(self.site, ("picture",), self.take, folders=True,
+                            label="Folders with pictures")  # fmt: skip
+                self.have = text("p", "", "small").props("role=status")
+        with panel("3 · Start"):
+            self.command = ui.element("div")
+            with ui.element("div").classes("line").style("margin-top:.7rem"):
+                self.button = ui.button("Count", on_click=self.start)
+                self.button.props("unelevated color=primary")
+                self.problem = text("span", "", "small warn").props("role=status")
+        if chosen is not None:
+            select.set_value(chosen)
+        self.changed()
+
+    def take_model(self, event):
+        """Take the model of a run."""
+        self.model = Path(event.value) if event.value else None
+        self.changed()
+
+    def dropped(self, paths):
+        """Take the folder of what was dropped."""
+        self.take(paths[0].parent)
+
+    def take(self, path):
+        """Take a folder of pictures, or one."""
+        self.pictures = path
+        self.have.set_text(f"Pictures: {self.site.shown(path)}")
+        self.changed()
+
+    def words(self):
+        """Return the command as words."""
+        if self.model is None:
+            raise ValueError("Choose a model first.")
+        if self.pictures is None:
+            raise ValueError("Drop pictures first.")
+        return ["count", "predict", str(self.model), str(self.pictures)]
+
+    def changed(self):
+        """Show what follows from a change."""
+        _follow(self, self.words)
+
+    async def start(self):
+        """Start to count, and go to the page of the run."""
+        await _started(self.site, self.words)
+
+
+def _follow(form, words):
+    """Show the command of a form, or what is missing."""
+    form.command.clear()
+    why = ""
+    try:
+        found = words()
+        with form.command:
+            command_line([*found, *form.site.recorded])
+    except ValueError as error:
+        why = str(error)
+    form.problem.set_text(why)
+    form.button.set_enabled(not why)
+
+
+async def _started(site, words):
+    try:
+        started = await aside(site.start, words())
+    except Exception as error:
+        complain(error)
+        return
+    ui.navigate.to(f"/runs/{quote(started.id)}")

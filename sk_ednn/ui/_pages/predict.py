@@ -1,0 +1,161 @@
+"""Predict: files are dropped on a model; numbers, maps and intervals come out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fastapi import Request
+from nicegui import ui
+
+from .._choose import Browser, uploader
+from .._data import kind_of
+from .._frame import PATIENCE, aside, command_line, complain, frame, panel, text
+from .._models_of import models_of
+from .._security import Refused
+from .._site import only_set
+
+_DATA = ("arrays", "structures")
+
+
+def register(site) -> None:
+    """Add the page."""
+
+    @ui.page("/predict", title="Predict", response_timeout=PATIENCE)
+    async def predict(request: Request):
+        lead = "Give a fitted model new systems, of any size."
+        with frame(request, "Predict", lead):
+            await _Predict(site).draw(request.query_params.get("model"))
+
+
+class _Predict:
+    """The state of one open page."""
+
+    def __init__(self, site):
+        self.site = site
+        self.model: Path | None = None
+        self.data: Path | None = None
+        self.maps = self.sure = True
+
+    async def draw(self, wanted):
+        """Draw the page.
+
+        Parameters
+        ----------
+        wanted : str or None
+            Run whose model is meant.
+        """
+        self.known = await aside(models_of, self.site, ("fit",))
+        with ui.element("div").classes("columns"):
+            with panel("1 · Model"):
+                options = {str(one.path): one.words for one in self.known}
+                chosen = next((str(m.path) for m in self.known if m.run == wanted), None)
+                select = ui.select(options, label="Model of a run", on_change=self.take_model)
+                select.props("outlined dense options-dense").classes("w-full")
+                if not options:
+                    text("p", "No fit has finished yet: start one, or choose a file.", "muted")
+                with ui.expansion("A model file").props("dense").classes("w-full"):
+                    Browser(self.site, ("model",), self.take_file, label="Model files")
+                    uploader(
+                        self.site, ("model",), lambda paths: self.take_file(paths[0]),
+                        label="or drop a model file here",
+                    )  # fmt: skip
+                self.shown = text("p", "", "small muted").props("role=status")
+            with panel("2 · New systems"):
+                self.files = Browser(self.site, _DATA, self.take_data, label="Files with systems")
+                ui.element("div").style("height:.6rem")
+                uploader(self.site, _DATA, self.dropped, label="or drop files here", multiple=True)
+        with panel("3 · Start"):
+            ui.checkbox("Also a map of what each tile contributes", value=True,
+                        on_change=self.take_maps)  # fmt: skip
+            ui.checkbox("How far to trust each total: interval and novelty", value=True,
+                        on_change=self.take_sure)  # fmt: skip
+            self.command = ui.element("div")
+            with ui.element("div").classes("line").style("margin-top:.7rem"):
+                self.button = ui.button("Predict", on_click=self.start)
+                self.button.props("unelevated color=primary")
+                self.problem = text("span", "", "small warn").props("role=status")
+        if chosen is not None:
+            select.set_value(chosen)
+        self.changed()
+
+    def take_model(self, event):
+        """Take the model of a run."""
+        self.model = Path(event.value) if event.value else None
+        self.changed()
+
+    def take_file(self, path):
+        """Take a model file."""
+        self.model = path
+        self.changed()
+
+    def take_data(self, path):
+        """Take a file of systems."""
+        self.data = path
+        self.changed()
+
+    def take_maps(self, event):
+        """Take whether maps are wanted."""
+        self.maps = bool(event.value)
+        self.changed()
+
+    def take_sure(self, event):
+        """Take whether intervals and novelty are wanted."""
+        self.sure = bool(event.value)
+        self.changed()
+
+    def dropped(self, paths):
+        """Take files that were dropped, several structures as their folder."""
+        several = len(paths) > 1 and all(kind_of(path) == "structures" for path in paths)
+        self.files.select(paths[0])
+        self.take_data(paths[0].parent if several else paths[0])
+
+    def words(self) -> list[str]:
+        """Return the command as words."""
+        if self.model is None:
+            raise ValueError("Choose a model first.")
+        if self.data is None:
+            raise ValueError("Choose or drop a file with new systems.")
+        data = f"{self.data}/*" if self.data.is_dir() and self.data.suffix != ".zarr" else self.data
+        maps = self.maps and kind_of(self.data) == "arrays"
+        options = {"contributions": maps, **(self.confidence() if self.sure else {})}
+        return ["predict", str(self.model), str(data), *only_set(options)]
+
+    def confidence(self) -> dict[str, str]:
+        """Return options for intervals and novelty, as far as the run of the model allows."""
+        one = next((each for each in self.known if each.path == self.model), None)
+        if one is None:
+            return {}
+        found = {}
+        if one.errors is not None:
+            found["interval"] = str(one.errors)
+        arrays = one.fields is not None and kind_of(one.fields.partition("::")[0]) == "arrays"
+        if arrays and kind_of(self.data) == "arrays":
+            try:
+                self.site.path(one.fields.partition("::")[0])
+            except Refused:  # moved since
+                return found
+            found["novelty"] = one.fields
+        return found
+
+    def changed(self):
+        """Show what follows from a change."""
+        self.shown.set_text("" if self.model is None else f"Chosen: {self.model.name}")
+        self.command.clear()
+        why = ""
+        try:
+            words = self.words()
+            with self.command:
+                command_line([*words, *self.site.recorded])
+        except ValueError as error:
+            why = str(error)
+        self.problem.set_text(why)
+        self.button.set_enabled(not why)
+
+    async def start(self):
+        """Start the prediction, and go to its page."""
+        try:
+            started = await aside(self.site.start, self.words())
+        except Exception as error:
+            complain(error)
+            return
+        ui.navigate.to(f"/runs/{started.id}")

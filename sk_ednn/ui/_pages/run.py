@@ -1,0 +1,421 @@
+"""One run as it goes: curves, totals, log, resources, files; stop, resume, repeat."""
+
+from __future__ import annotations
+
+from urllib.parse import quote, urlencode
+
+import numpy as np
+from fastapi import Request
+from nicegui import ui
+
+from .. import _charts, _maps
+from .._frame import (
+    PATIENCE,
+    aside,
+    command_line,
+    complain,
+    frame,
+    later,
+    link,
+    panel,
+    picture,
+    table,
+    text,
+)
+from .._live_charts import LiveCharts
+from .._runs import (
+    curves_of,
+    error_of,
+    flat,
+    identity_of,
+    log_of,
+    predicted_of,
+    resources_of,
+    row_of,
+    totals_of,
+)
+from .._words import duration, moment, number, size
+
+_LIVE_SECONDS = 1.0
+_ENDED_SECONDS = 10.0
+_SHOWN_PICTURES = (".png", ".jpg", ".jpeg")
+_MOST_PICTURES = 24
+_KINDS = {"count-fit": "Learn to count", "count-predict": "Count"}
+_MOST_TOTALS = 200
+
+
+def register(site) -> None:
+    """Add the page."""
+
+    @ui.page("/runs/{run}", title="Run", response_timeout=PATIENCE)
+    async def show(request: Request, run: str):
+        found = site.run(run)
+        if found is None:
+            with frame(request, "No such run"), panel():
+                text("p", "There is no run of this name in the folder.")
+                link("All runs", "/runs")
+            return
+        row = await aside(row_of, found)
+        with frame(
+            request, f"{_KINDS.get(row.kind, row.kind.capitalize())} {row.id[-4:]}", row.data
+        ):
+            await _Run(site, found).draw()
+
+
+class _Run:
+    """The state of one open page."""
+
+    def __init__(self, site, run):
+        self.site, self.run = site, run
+        self.seen: dict = {}
+
+    async def draw(self):
+        """Draw the page, and follow the run."""
+        with panel(label="State"):
+            with ui.element("div").classes("line between"):
+                with ui.element("div").classes("facts"):
+                    self.status = self.fact("Status", "state")
+                    self.error = self.fact("Error on data held back")
+                    self.time = self.fact("Duration")
+                    self.began = self.fact("Started")
+                self.buttons = ui.element("div").classes("line")
+            self.bar = ui.element("progress").props('max=100 aria-label="Progress"')
+            self.bar.style("margin-top:.7rem")
+            self.message = text("p", "", "small").style("margin:.5rem 0 0").props("role=status")
+        self.result = ui.element("div")
+        self.gallery = ui.element("div")
+        self.curves = LiveCharts()
+        self.totals = LiveCharts()
+        self.contributions = ui.element("div")
+        with panel("Log"):
+            self.log = text("pre", "", "log").props('tabindex=0 aria-label="Log"')
+        self.resources = LiveCharts(low=True)
+        with ui.element("div").classes("columns"):
+            with panel("Files"):
+                self.files = ui.element("div")
+            with panel("Settings and data"):
+                self.settings = ui.element("div")
+        with panel("The same on the command line", "stack"):
+            if self.run.argv:
+                command_line([*self.run.argv, *self.site.recorded])
+            else:
+                text("p", "This run was started in Python.", "muted")
+            self.draw_tags()
+        later(self.log, self.refresh())  # there may be much to read: the page comes first
+        self.timer = ui.timer(_LIVE_SECONDS, self.refresh)
+
+    @staticmethod
+    def fact(name, classes=""):
+        """Draw a number with its name."""
+        with ui.element("div"):
+            text("div", name)
+            return text("div", "–", classes)
+
+    def draw_tags(self):
+        """Ask for tags."""
+        with ui.element("div").classes("line"):
+            tags = ui.input("Tags, with commas", value=", ".join(self.run.tags))
+            tags.props("outlined dense")
+
+            def keep():
+                wanted = [tag.strip() for tag in (tags.value or "").split(",") if tag.strip()]
+                try:
+                    self.run.tag(*wanted, remove=[t for t in self.run.tags if t not in wanted])
+                except ValueError as error:
+                    complain(error)
+                    return
+                ui.notify("Tags are kept.", timeout=1500)
+
+            ui.button("Keep tags", on_click=keep).props("outline color=primary")
+
+    # --- what changes -----------------------------------------------------------------------
+
+    async def refresh(self):
+        """Show what has changed since the last look."""
+        try:
+            now = await aside(self.read)
+        except Exception as error:  # files of a run may be anything
+            self.message.set_text(str(error)[:300])
+            return
+        if self.status.is_deleted:
+            return
+        row = now["row"]
+        self.status.set_text(row.status).classes(replace=f"state {row.status}")
+        self.error.set_text(number(row.error))
+        self.error.parent_slot.parent.set_visibility(row.error is not None)
+        self.time.set_text(duration(row.seconds))
+        self.began.set_text(moment(row.started))
+        done = row.status == "finished"
+        if row.progress is None and not done:
+            self.bar.props.pop("value", None)
+        else:
+            self.bar.props["value"] = 100 if done else round(100 * (row.progress or 0.0), 1)
+        self.bar.set_visibility(row.status == "running")
+        self.message.set_text(row.message)
+        self.message.classes(
+            replace="small bad" if row.status in ("failed", "killed") else "small muted"
+        )
+        for name, draw in (
+            ("status", self.draw_buttons),
+            ("result", self.draw_result),
+            ("curves", self.draw_curves),
+            ("totals", self.draw_totals),
+            ("log", self.draw_log),
+            ("resources", self.draw_resources),
+            ("files", self.draw_files),
+            ("settings", self.draw_settings),
+        ):
+            if name not in self.seen or _differs(now[name], self.seen[name]):
+                self.seen[name] = now[name]
+                draw(now[name])
+        if hasattr(self, "timer"):
+            live = row.status == "running"
+            self.timer.interval = _LIVE_SECONDS if live else _ENDED_SECONDS
+
+    def read(self):
+        """Read the run; in another thread, since there may be much."""
+        return {
+            "row": row_of(self.run),
+            "status": self.run.status,
+            "result": self.run.result,
+            "curves": curves_of(self.run),
+            "totals": totals_of(self.run),
+            "log": log_of(self.run),
+            "resources": resources_of(self.run),
+            "files": self.run.files(),
+            "settings": {"settings": self.run.settings, "data": self.run.data},
+        }
+
+    def draw_buttons(self, status):
+        """Offer what can be done in this state."""
+        self.buttons.clear()
+        with self.buttons:
+            if status == "running":
+                if self.run.kind == "search":
+                    self.button("Pause", lambda: self.run.command("pause"))
+                    self.button("Go on", lambda: self.run.command("resume"))
+                self.button("Stop", self.run.stop)
+            elif status in ("killed", "stopped", "failed") and self.run.argv:
+                self.button("Resume", lambda: self.site.resume(self.run.id))
+            if status != "running" and self.run.argv:
+                self.button("Repeat", self.repeat)
+            model = next((n for n in self.run.files() if n.endswith(".ednn")), None)
+            if model is not None and status != "running":
+                page = "/count" if self.run.kind.startswith("count") else "/predict"
+                query = urlencode({"model": self.run.id})
+                ui.button(
+                    "Count with it" if page == "/count" else "Predict with it",
+                    on_click=lambda: ui.navigate.to(f"{page}?{query}"),
+                ).props("unelevated color=primary")
+            if self.run.kind == "search":
+                ui.button(
+                    "Structures", on_click=lambda: ui.navigate.to(f"/search?run={self.run.id}")
+                ).props("unelevated color=primary")
+
+    def button(self, name, act):
+        """Draw a button that acts, and then shows what came of it."""
+
+        async def pressed():
+            try:
+                found = await aside(act)
+            except Exception as error:
+                complain(error)
+                return
+            if name == "Stop":
+                ui.notify("The run was asked to stop; it keeps what it has.")
+            other = getattr(found, "id", None)
+            if other is not None and other != self.run.id:
+                ui.navigate.to(f"/runs/{other}")
+            else:
+                await self.refresh()
+
+        ui.button(name, on_click=pressed).props("outline color=primary")
+
+    def repeat(self):
+        """Start the same command once more, as a run of its own."""
+        return self.site.start(self.run.repeat_argv, cwd=self.run.info.get("cwd"))
+
+    def draw_result(self, result):
+        """Show final numbers, and the verdict in words."""
+        self.result.clear()
+        if not result:
+            return
+        with self.result, panel("Result"):
+            verdict = result.get("verdict")
+            words = verdict.get("words") if isinstance(verdict, dict) else None
+            if isinstance(words, str):
+                text("p", f"Verdict: {words}")
+            errors = {part: result[part] for part in ("train", "test")
+                      if isinstance(result.get(part), dict)}  # fmt: skip
+            plain = {part: values for part, values in errors.items()
+                     if all(isinstance(v, (int, float)) for v in values.values())}  # fmt: skip
+            if plain:
+                names = list(dict.fromkeys(name for values in plain.values() for name in values))
+                rows = [(part, *(number(values.get(name)) for name in names))
+                        for part, values in plain.items()]  # fmt: skip
+                table(("errors of totals", *names), rows, numbers=range(1, len(names) + 1))
+            header, rows = predicted_of(self.run)
+            if rows:
+                table(header, rows[:_MOST_TOTALS], numbers=range(1, len(header)))
+                if len(rows) > _MOST_TOTALS:
+                    words = f"The first {_MOST_TOTALS} of {len(rows):,}; all are in the files."
+                    text("p", words, "muted")
+            counts = result.get("counts")
+            if isinstance(counts, list):
+                self.draw_counts(counts)
+            skip = {"counts", "verdict", *plain}
+            rest = [pair for key, value in result.items() if key not in skip
+                    for pair in flat(value, str(key).replace("_", " "))]  # fmt: skip
+            if rest:
+                with ui.expansion("All numbers").props("dense").classes("w-full"):
+                    table((), rest, caption="All results")
+
+    @staticmethod
+    def draw_counts(counts):
+        """Show counts with intervals and what is unusual about the pictures."""
+        words = {"unlike": "unlike the pictures of the fit", "range": "out of their range"}
+        rows = []
+        for one in counts[:500]:
+            rows.append(
+                (
+                    one.get("name", ""),
+                    *(", ".join(number(float(v)) if v is not None else "–"
+                                for v in np.ravel(one.get(key)).tolist())
+                      for key in ("total", "low", "high")),
+                    words.get(one.get("flag") or "", one.get("flag") or ""),
+                )
+            )  # fmt: skip
+        table(("picture", "count", "at least", "at most", ""), rows, numbers=(1, 2, 3))
+
+    def draw_curves(self, groups):
+        """Draw what was measured in each epoch or stage."""
+        self.curves.show(
+            {
+                title: _charts.curves(series, x="epoch or stage", title=title)
+                for title, series in groups.items()
+            }
+        )
+
+    def draw_totals(self, parts):
+        """Draw predicted against true totals, and errors by size."""
+        if not parts:
+            self.totals.show({})
+            return
+        sized = all(one.sizes is not None for one in parts.values())
+        several = sized and any(len(np.unique(one.sizes)) > 1 for one in parts.values())
+        pairs = {part: (one.true, one.predicted) for part, one in parts.items()}
+        errors = {
+            part: (one.sizes if several else one.true, one.predicted - one.true)
+            for part, one in parts.items()
+        }
+        self.totals.show(
+            {
+                "Predicted and true totals": _charts.scatter(
+                    pairs, x="true", y="predicted", diagonal=True
+                ),
+                "Errors by size" if several else "Errors": _charts.scatter(
+                    errors, x="size" if several else "true total", y="predicted − true"
+                ),
+            }
+        )
+
+    def draw_log(self, content):
+        """Show the end of the log, and stay at its end."""
+        self.log.set_text(content or "Nothing was printed yet.")
+        ui.run_javascript(
+            f"const e = getElement({self.log.id}); const b = e?.$el ?? e; "
+            "if (b) b.scrollTop = b.scrollHeight"
+        )
+
+    def draw_resources(self, groups):
+        """Draw processor and memory."""
+        self.resources.show(
+            {
+                title: _charts.curves(series, x="time / s", log=False, title=title)
+                for title, series in groups.items()
+            }
+        )
+
+    def draw_files(self, files):
+        """List files to be downloaded, and show pictures among them."""
+        self.files.clear()
+        base = f"/runs/{self.run.id}/files/"
+        with self.files:
+            if not files:
+                text("p", "None yet.", "muted")
+
+            def row(name, n_bytes):
+                def cell():
+                    link(name, base + quote(name), new_tab=name.endswith(".html"))
+
+                return cell, size(n_bytes)
+
+            if files:
+                table(("name", "size"), [row(*each) for each in list(files.items())[:300]],
+                      numbers=(1,), caption="Files of the run")  # fmt: skip
+                ui.button(
+                    "Download all", on_click=lambda: ui.navigate.to(f"/runs/{self.run.id}/all.zip")
+                ).props("flat color=primary")
+        self.gallery.clear()
+        pictures = [name for name in files if name.lower().endswith(_SHOWN_PICTURES)]
+        if pictures:
+            with self.gallery, panel("Pictures"), ui.element("div").classes("gallery"):
+                for name in pictures[:_MOST_PICTURES]:
+                    with ui.element("figure"):
+                        picture(base + quote(name), name, "")
+                        text("figcaption", name)
+        self.draw_contributions(files)
+
+    def draw_contributions(self, files):
+        """Offer maps of what tiles contribute, where the run wrote them."""
+        self.contributions.clear()
+        name = _maps.file_of(files)
+        if name is None:
+            return
+        with self.contributions, panel("What the tiles contribute"):
+            view = ui.element("div")
+
+            async def draw(k=0):
+                try:
+                    png, words = await aside(_maps.drawn, self.site, self.run, name, int(k))
+                except Exception as error:
+                    png, words = None, str(error).partition("\n")[0]
+                if view.is_deleted:
+                    return
+                view.clear()
+                with view:
+                    if png is not None:
+                        picture(png, words)
+                    text("p", words, "small muted")
+
+            with ui.element("div").classes("line"):
+                text("span", "Sample", "small muted")
+                n = _maps.number_of(self.run, name)
+                slider = ui.slider(min=0, max=max(n - 1, 0), value=0, step=1).style("flex:1")
+                slider.props('label aria-label="Which sample"').on("change", lambda e: draw(e.args))
+                slider.set_visibility(n > 1)
+            later(view, draw())
+
+    def draw_settings(self, known):
+        """Show settings, and what identifies the data."""
+        self.settings.clear()
+        with self.settings:
+            rows = [pair for pair in flat(known["settings"]) if pair[1] not in ("–", "False")]
+            rows += [(f"data · {name}", identity_of(one)) for name, one in known["data"].items()]
+            table((), rows or [("", "none")], caption="Settings and data")
+
+
+def _differs(a, b) -> bool:
+    """Compare what may contain arrays."""
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() != b.keys() or any(_differs(a[key], b[key]) for key in a)
+    if isinstance(a, (tuple, list)) and isinstance(b, (tuple, list)):
+        return len(a) != len(b) or any(map(_differs, a, b))
+    if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
+        return not np.array_equal(a, b, equal_nan=np.asarray(a).dtype.kind == "f")
+    if hasattr(a, "true"):
+        return _differs((a.true, a.predicted), (b.true, b.predicted))
+    return a != b
+
+
+__all__ = ["error_of", "register"]

@@ -1,0 +1,166 @@
+"""All runs in a table: sort, filter, tag, compare."""
+
+from __future__ import annotations
+
+from urllib.parse import urlencode
+
+from fastapi import Request
+from nicegui import ui
+
+from .._frame import PATIENCE, aside, complain, frame, text
+from .._runs import row_of
+
+_REFRESH_SECONDS = 2.0
+_COLUMNS = (
+    # name, label, field that is sorted by, number
+    ("id", "Run", "id", False),
+    ("status", "Status", "status", False),
+    ("progress", "Progress", "progress", False),
+    ("data", "Data", "data", False),
+    ("model", "Model", "model", False),
+    ("error", "Error", "error", True),
+    ("started", "Started", "started", False),
+    ("seconds", "Duration", "seconds", True),
+    ("tags", "Tags", "tags", False),
+)
+# Vue shows what is in {{ }} as text; addresses are encoded.
+_CELL = (
+    '<q-td key="{name}" :props="props" :data-empty="!props.row.{field}" data-label="{label}"'
+    ' class="{look}">{content}</q-td>'
+)
+_SPECIAL = {
+    "id": """<a :href="'/runs/' + encodeURIComponent(props.row.id)">
+        {{ props.row.kind }} {{ props.row.id.slice(-4) }}</a>""",
+    "status": """<span :class="'state ' + props.row.status" :title="props.row.message">
+        {{ props.row.status }}</span>""",
+    "tags": """<span v-for="tag in (props.row.tags ? props.row.tags.split(', ') : [])"
+        class="tag">{{ tag }}</span>""",
+}
+_SHOWN = {"error": "error_shown", "started": "started_shown", "seconds": "seconds_shown"}
+
+
+def _body() -> str:
+    """Return the template of a row."""
+    cells = [
+        """<q-td auto-width class="first"><q-checkbox v-model="props.selected" dense
+        :aria-label="'Select run ' + props.row.id" /></q-td>"""
+    ]
+    for name, label, _, is_number in _COLUMNS:
+        field = _SHOWN.get(name, name)
+        content = _SPECIAL.get(name, "{{ props.row." + field + " }}")
+        cells.append(
+            _CELL.replace("{name}", name)
+            .replace("{field}", field)
+            .replace("{label}", label)
+            .replace("{look}", "num" if is_number else "")
+            .replace("{content}", content)
+        )
+    return f'<q-tr :props="props">{"".join(cells)}</q-tr>'
+
+
+def register(site) -> None:
+    """Add the page."""
+
+    @ui.page("/runs", title="Runs", response_timeout=PATIENCE)
+    async def runs(request: Request):
+        with frame(request, "Runs", f"Everything that was recorded in {site.folder}."):
+            await _Runs(site).draw()
+
+
+class _Runs:
+    """The state of one open page."""
+
+    def __init__(self, site):
+        self.site = site
+        self.rows: list[dict] = []
+
+    async def draw(self):
+        """Draw the table."""
+        self.rows = await aside(self.read)
+        with ui.element("section").classes("panel").props('aria-label="Runs"'):
+            with ui.element("div").classes("line between tools"):
+                with ui.element("div").classes("line"):
+                    find = ui.input("Filter").props("outlined dense clearable type=search")
+                    self.status = ui.select(
+                        ["any status", "running", "finished", "failed", "stopped", "killed"],
+                        value="any status", on_change=self.show,
+                    ).props('outlined dense options-dense aria-label="Status"')  # fmt: skip
+                with ui.element("div").classes("line"):
+                    self.tag = ui.input("Tag").props("outlined dense").on("keydown.enter", self.add)
+                    self.add_button = ui.button("Add tag", on_click=self.add)
+                    self.compare = ui.button("Compare", on_click=self.go)
+                    for button in (self.add_button, self.compare):
+                        button.props("outline color=primary").disable()
+            self.table = ui.table(
+                columns=[self.column(*each) for each in _COLUMNS],
+                rows=self.rows,
+                row_key="id",
+                selection="multiple",
+                pagination={"rowsPerPage": 25, "sortBy": "started", "descending": True},
+                on_select=self.selected,
+            ).classes("runs w-full")
+            self.table.props("flat dense :rows-per-page-options='[25, 100, 0]'")
+            self.table.props["aria-label"] = "Runs"
+            self.table.props["no-data-label"] = "There are no runs yet."
+            self.table.props["no-results-label"] = "No run has this in it."
+            self.table.add_slot("body", _body())
+            find.bind_value_to(self.table, "filter")
+        if not self.rows:
+            text("p", "Start a fit, a count or a search, and it appears here.", "muted")
+        ui.timer(_REFRESH_SECONDS, self.refresh)
+
+    @staticmethod
+    def column(name, label, field, number):
+        """Return a column of the table."""
+        return {
+            "name": name,
+            "label": label,
+            "field": field,
+            "sortable": True,
+            "align": "right" if number else "left",
+        }
+
+    def read(self):
+        """Read all runs."""
+        return [row_of(each).cells() for each in self.site.runs()]
+
+    async def refresh(self):
+        """Show what changed."""
+        rows = await aside(self.read)
+        if rows != self.rows:
+            self.rows = rows
+            self.show()
+
+    def show(self):
+        """Show the rows of the status that is wanted."""
+        wanted = self.status.value
+        rows = [row for row in self.rows if wanted in ("any status", row["status"])]
+        if rows != self.table.rows:
+            self.table.rows = rows
+
+    def selected(self):
+        """Allow what can be done with so many runs."""
+        n = len(self.table.selected)
+        self.compare.set_enabled(2 <= n <= 8)
+        self.add_button.set_enabled(n >= 1)
+
+    def go(self):
+        """Open the comparison."""
+        ids = [row["id"] for row in self.table.selected]
+        ui.navigate.to("/compare?" + urlencode([("run", each) for each in ids]))
+
+    async def add(self):
+        """Give a tag to the runs that are selected."""
+        tag = (self.tag.value or "").strip()
+        if not tag or not self.table.selected:
+            return
+        try:
+            for row in self.table.selected:
+                found = self.site.run(row["id"])
+                if found is not None:
+                    await aside(found.tag, tag)
+        except Exception as error:
+            complain(error)
+            return
+        self.tag.set_value("")
+        await self.refresh()

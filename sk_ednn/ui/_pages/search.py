@@ -1,0 +1,305 @@
+"""Searches: energies against calls, hull, best structures, tasks; pause, resume, retry."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fastapi import Request
+from nicegui import ui
+
+from .. import _charts, _search
+from .._forms import CALCULATORS, Search
+from .._frame import PATIENCE, aside, command_line, complain, frame, link, panel, table, text
+from .._live_charts import LiveCharts
+from .._structures import StructureView
+from .._words import duration, number
+
+_REFRESH_SECONDS = 2.0
+_BEST = 3  # structures that are drawn
+_KINDS = {"crystal": "a crystal, its cell varies", "cluster": "a free cluster"}
+
+
+def register(site) -> None:
+    """Add the page."""
+
+    @ui.page("/search", title="Search", response_timeout=PATIENCE)
+    async def search(request: Request):
+        wanted = request.query_params.get("run")
+        found = None if wanted is None else site.run(wanted)
+        if found is not None and found.kind == "search":
+            with frame(request, f"Search {found.id[-4:]}"):
+                await _Watch(site, found).draw()
+            return
+        lead = (
+            "Find the arrangement of atoms of lowest energy with few calls of a reference method."
+        )
+        with frame(request, "Structure search", lead):
+            _Form(site)
+            await _list(site)
+
+
+async def _list(site):
+    """List the searches that there are."""
+    runs = [each for each in await aside(site.runs) if each.kind == "search"]
+    if not runs:
+        return
+    with panel("Searches"):
+        rows = [
+            (
+                lambda e=each: link(f"search {e.id[-4:]}", f"/search?run={e.id}"),
+                each.status,
+                str(
+                    each.settings.get("composition")
+                    or Path(str(each.settings.get("settings", ""))).name
+                ),
+                duration(each.duration),
+            )
+            for each in runs[:50]
+        ]
+        table(("search", "status", "of", "duration"), rows)
+
+
+class _Form:
+    """The state of the form."""
+
+    def __init__(self, site):
+        self.site = site
+        self.asked = Search()
+        with panel("Begin a search"):
+            look = "outlined dense options-dense"
+            with ui.element("div").classes("line"):
+                for name, field in (
+                    ("composition", ui.input("Atoms of a cell, such as Si8", value="Si8")),
+                    ("kind", ui.select(_KINDS, value="crystal", label="Kind")),
+                    ("calculator", ui.select(
+                        {key: words for key, (words, _) in CALCULATORS.items()},
+                        value=self.asked.calculator, label="Reference method",
+                    )),
+                    ("n_labels", ui.number(
+                        "Calls of the reference method", value=60, min=10, format="%d")),
+                    ("volume", ui.number("Å³ per atom; empty for a guess", value=20, min=1)),
+                    ("seed", ui.number("Random seed", value=0, min=0, format="%d")),
+                ):  # fmt: skip
+                    field.props(look).on_value_change(self.set(name))
+            text(
+                "p",
+                "Other reference methods, such as a program for density functional theory, are "
+                "named in a file of settings: see the guide.",
+                "small muted",
+            )
+            self.shown = text("code", "", "command").props('aria-label="File of settings"')
+            ui.element("div").style("height:.6rem")
+            command_line(["search", "run", "settings.yaml", *site.recorded])
+            with ui.element("div").classes("line").style("margin-top:.7rem"):
+                self.button = ui.button("Start the search", on_click=self.start)
+                self.button.props("unelevated color=primary")
+                self.problem = text("span", "", "small warn").props("role=status")
+        self.changed()
+
+    def set(self, name):
+        """Return what takes the value of a field of the form."""
+        default = getattr(Search(), name)
+
+        def changed(event):
+            setattr(self.asked, name, default if event.value is None else event.value)
+            self.changed()
+
+        return changed
+
+    def changed(self):
+        """Show the file of settings, or what is wrong."""
+        why = ""
+        try:
+            self.shown.set_text(_yaml(self.asked.settings()))
+        except Exception as error:  # of parsers of compositions
+            why = str(error).partition("\n")[0] or "Write atoms such as Si8."
+        self.problem.set_text(why)
+        self.button.set_enabled(not why)
+
+    async def start(self):
+        """Write the file of settings, start the search, and go to it."""
+        try:
+            folder = await aside(self.site.new_upload, self.asked.composition)
+            path = folder / "settings.yaml"
+            _search.write_settings(path, self.asked.settings())
+            started = await aside(self.site.start, ["search", "run", str(path)])
+        except Exception as error:
+            complain(error)
+            return
+        ui.navigate.to(f"/search?run={started.id}")
+
+
+def _yaml(settings) -> str:
+    import yaml
+
+    return yaml.safe_dump(settings, sort_keys=False).strip()
+
+
+class _Watch:
+    """The state of the page of one search."""
+
+    def __init__(self, site, run):
+        self.site, self.run = site, run
+        self.seen: tuple | None = None
+        self.views: list = []
+        self.drawn_best: dict = {}
+
+    def store(self) -> Path:
+        """Return the file of the search."""
+        return _search.store_of(self.site, self.run)
+
+    async def draw(self):
+        """Draw the page, and follow the search."""
+        with panel(label="State"):
+            with ui.element("div").classes("line between"):
+                with ui.element("div").classes("facts"):
+                    self.facts = {}
+                    for name in ("Status", "Lowest energy", "Labels", "Failed", "Surrogates"):
+                        with ui.element("div"):
+                            text("div", name)
+                            self.facts[name] = text("div", "–")
+                self.buttons = ui.element("div").classes("line")
+            self.message = text("p", "", "small muted").style("margin:.5rem 0 0")
+            self.message.props("role=status")
+        self.curves = LiveCharts()
+        with panel("Best structures"):
+            self.best = ui.element("div").classes("columns")
+        with ui.element("div").classes("columns"):
+            with panel("Tasks"):
+                self.tasks = ui.element("div").style("max-height:20rem;overflow:auto")
+            with panel("Labels that failed"):
+                self.failures = ui.element("div").style("max-height:20rem;overflow:auto")
+        with panel("The run"):
+            link("Log, resources and files", f"/runs/{self.run.id}")
+        await self.refresh()
+        ui.timer(_REFRESH_SECONDS, self.refresh)
+
+    async def refresh(self):
+        """Show what has changed."""
+        status = await aside(lambda: self.run.status)
+        try:
+            found = await aside(lambda: _search.progress(self.store()))
+        except Exception as error:
+            begun = status == "running"
+            self.facts["Status"].set_text(status).classes(replace=f"state {status}")
+            self.message.set_text("The search is about to begin." if begun else str(error)[:300])
+            self.draw_buttons(status, None)
+            return
+        if self.message.is_deleted:
+            return
+        shown = "paused" if found.paused and status == "running" else status
+        self.facts["Status"].set_text(shown).classes(replace=f"state {shown}")
+        lowest = f"{found.lowest[-1]:.4f} eV per atom" if len(found.lowest) else "–"
+        self.facts["Lowest energy"].set_text(lowest)
+        self.facts["Labels"].set_text(str(found.counts["labelled"]))
+        self.facts["Failed"].set_text(str(found.counts["failed"]))
+        self.facts["Surrogates"].set_text(str(len(found.models)))
+        self.message.set_text(self.run.message if status in ("failed", "killed") else "")
+        state = (shown, dict(found.counts), len(found.models), found.tasks[:1])
+        if state == self.seen:
+            return
+        before, self.seen = self.seen, state
+        self.draw_buttons(status, found)
+        self.draw_curves(found)
+        if before is None or before[1] != state[1]:
+            self.draw_best(found)
+            self.draw_failures(found)
+        self.draw_tasks(found)
+
+    def draw_buttons(self, status, found):
+        """Offer what can be done in this state."""
+        self.buttons.clear()
+        with self.buttons:
+            if status == "running" and found is not None:
+                if found.paused:
+                    self.button("Go on", "resume")
+                else:
+                    self.button("Pause", "pause")
+                if found.counts["failed"]:
+                    self.button("Retry failed labels", "retry")
+                self.button("Stop", "stop")
+            elif status in ("stopped", "failed", "killed"):
+                if found is not None and found.counts["failed"]:
+                    self.button("Retry failed labels", "retry")
+                ui.button("Resume", on_click=self.go_on).props("outline color=primary")
+            if found is not None and len(found.energies):
+                name = f"/search/{self.run.id}/structures.extxyz"
+                ui.button("Download structures", on_click=lambda: ui.download(name)).props(
+                    "unelevated color=primary"
+                )
+
+    def button(self, name, command):
+        """Draw a button that writes a command into the file of the search."""
+
+        def write():
+            from ...search import SearchStore
+
+            with SearchStore(self.store()) as store:
+                store.command(command)
+
+        async def pressed():
+            try:
+                await aside(write)
+            except Exception as error:
+                complain(error)
+                return
+            ui.notify("The search takes it at its next look.", timeout=3000)
+
+        ui.button(name, on_click=pressed).props("outline color=primary")
+
+    async def go_on(self):
+        """Resume the run."""
+        try:
+            await aside(self.site.resume, self.run.id)
+        except Exception as error:
+            complain(error)
+        await self.refresh()
+
+    def draw_curves(self, found):
+        """Draw energies against calls, and over the volume."""
+        drawn = {}
+        if len(found.energies):
+            series = {
+                "labelled": (found.calls, found.energies),
+                "lowest": (found.calls, found.lowest),
+            }
+            options = _charts.scatter(series, x="calls", y="eV per atom")
+            options["series"][1].update(type="line", step="end", showSymbol=False)
+            drawn["Energies against calls"] = options
+            hull = _charts.scatter(_search.hull_series(found), x="Å³ per atom", y="eV per atom")
+            hull["series"][1].update(type="line", symbolSize=7)
+            drawn["Energy over volume, and its hull"] = hull
+        self.curves.show(drawn)
+
+    def draw_best(self, found):
+        """Draw the structures of lowest energy."""
+        shown = found.best[:_BEST]
+        while len(self.views) < len(shown):
+            with self.best, ui.element("div"):
+                title = text("h3", "")
+                self.views.append((title, StructureView(height=230)))
+        for place, (k, structure, energy) in enumerate(shown):
+            if self.drawn_best.get(place) == k:
+                continue
+            self.drawn_best[place] = k
+            title, view = self.views[place]
+            title.set_text(f"{place + 1}. Structure {k}: {energy:.4f} eV per atom")
+            view.show(structure)
+
+    def draw_tasks(self, found):
+        """List the last tasks, running ones first."""
+        self.tasks.clear()
+        with self.tasks:
+            order = sorted(found.tasks, key=lambda task: task[1] != "running")
+            rows = [(kind, state, duration(seconds), result)
+                    for kind, state, seconds, result in order]  # fmt: skip
+            table(("task", "state", "time", "result"), rows)
+
+    def draw_failures(self, found):
+        """List why labels failed."""
+        self.failures.clear()
+        with self.failures:
+            if not found.failures:
+                text("p", "None.", "muted")
+            else:
+                table(("structure", "why"), [(number(k), why) for k, why in found.failures])

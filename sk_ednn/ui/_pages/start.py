@@ -1,0 +1,457 @@
+"""Start a fit: data, tiles, model, and the command line that does the same."""
+
+from __future__ import annotations
+
+import asyncio
+
+import numpy as np
+from fastapi import Request
+from nicegui import ui
+
+from .. import _models, _preview
+from .._choose import Browser, uploader
+from .._data import (
+    FIELD_NAMES,
+    TARGET_NAMES,
+    Array,
+    arrays_in,
+    kind_of,
+    table_rows,
+    usual,
+)
+from .._forms import BOUNDARIES, Fit
+from .._frame import (
+    PATIENCE,
+    aside,
+    command_line,
+    complain,
+    frame,
+    later,
+    panel,
+    picture,
+    table,
+    text,
+)
+from .._structures import StructureView
+
+_SYSTEMS = ("arrays", "structures")
+_TOTALS = ("arrays", "table")
+
+
+def register(site) -> None:
+    """Add the page."""
+
+    @ui.page("/", title="Start", response_timeout=PATIENCE)
+    async def start(request: Request):
+        lead = "Show a model small systems and their totals; it predicts large ones."
+        with frame(request, "Start a fit", lead):
+            _Start(site)
+
+
+class _Start:
+    """The state of one open page."""
+
+    def __init__(self, site):
+        self.site = site
+        self.fit = Fit()
+        self.arrays: list[Array] = []
+        self.data: _preview.Systems | None = None
+        self.drawing = self.sample = 0
+        with ui.element("div").classes("wide"):
+            with panel("1 · Data"):
+                text(
+                    "p",
+                    "Fields (.npy, .npz, .h5, .zarr) or structures of atoms (.extxyz, POSCAR, "
+                    ".cif, .traj), with a total for each.",
+                    "small muted",
+                )
+                self.files = Browser(site, _SYSTEMS, self.choose, label="Files with systems")
+                ui.element("div").style("height:.6rem")
+                uploader(
+                    site, _SYSTEMS, self.uploaded, label="or drop a file here, or use +",
+                    multiple=True,
+                )  # fmt: skip
+            with panel("What is in it", "preview"):
+                self.shown = ui.element("div").classes("stack")
+        self.rest = ui.element("div").classes("stack").style("gap:1rem")
+        self.say_nothing()
+
+    def say_nothing(self):
+        """Invite to choose."""
+        self.shown.clear()
+        with self.shown:
+            text("p", "Choose a file, and it is drawn here.", "muted")
+
+    # --- data -----------------------------------------------------------------------------
+
+    async def uploaded(self, paths):
+        """Take what was dropped: a file, or several structures as their folder."""
+        kinds = [kind_of(path) for path in paths]
+        several = len(paths) > 1 and set(kinds) == {"structures"}
+        self.files.select(paths[0])
+        await self.choose(paths[0].parent if several else paths[0])
+
+    async def choose(self, path):
+        """Show what is in a file."""
+        self.fit = Fit(fields=path)
+        self.data, self.arrays = None, []
+        self.rest.clear()
+        self.shown.clear()
+        with self.shown:
+            ui.spinner(size="1.6rem")
+            text("p", "Reading …", "muted")
+        try:
+            if (path.is_dir() and path.suffix != ".zarr") or kind_of(path) == "structures":
+                self.fit.structures = True
+                self.data = await aside(_preview.structures, path)
+            else:
+                self.arrays = await aside(arrays_in, path)
+                found = usual(self.arrays, FIELD_NAMES, range(2, 9))
+                self.fit.fields_name = found or next((a.name for a in self.arrays), "")
+                totals = usual(self.arrays, TARGET_NAMES, range(1, 2))
+                self.fit.targets_name = totals or ""
+                await self.read()
+        except Exception as error:  # whatever readers of files of others raise
+            self.shown.clear()
+            with self.shown:
+                text("p", str(error).partition("\n")[0][:500], "bad")
+            return
+        self.draw_data()
+        self.draw_rest()
+
+    async def read(self):
+        """Read the fields that are chosen."""
+        self.data = await aside(
+            _preview.fields, self.site.tools.read_array, self.fit.fields, self.fit.fields_name
+        )
+        self.fit.channels_last = self.data.looks_like_channels
+
+    def draw_data(self):
+        """Draw the systems, and what there is to choose among."""
+        data = self.data
+        self.shown.clear()
+        with self.shown:
+            if self.arrays and len(self.arrays) > 1:
+                names = {a.name: str(a) for a in self.arrays}
+                ui.select(
+                    names, value=self.fit.fields_name, label="Systems", on_change=self.other_fields
+                ).props("outlined dense options-dense").classes("w-full")
+            text("p", data.words)
+            self.view, self.scene = ui.element("div"), None
+            if data.n > 1:
+                with ui.element("div").classes("line"):
+                    text("span", "Sample", "small muted")
+                    slider = ui.slider(min=0, max=data.n - 1, value=0, step=1)
+                    slider.props('label aria-label="Which sample"').style("flex:1")
+                    slider.on("change", lambda e: self.show_sample(e.args))
+            if data.table:
+                table(data.header, data.table, numbers=range(1, 9), caption="First samples")
+        later(self.view, self.show_sample(0))
+
+    async def other_fields(self, event):
+        """Take another array of the file."""
+        self.fit.fields_name = event.value
+        try:
+            await self.read()
+        except Exception as error:
+            complain(error)
+            return
+        self.draw_data()
+        self.draw_rest()
+
+    async def show_sample(self, k):
+        """Draw one sample."""
+        if self.data is None:
+            return
+        self.sample = int(k)
+        if k and not self.data.is_structures:
+            self.draw_tiles_later()
+        if self.data.is_structures:
+            if self.scene is None:
+                with self.view:
+                    self.scene = StructureView()
+            self.scene.show(self.data.systems[self.sample])
+            return
+        try:
+            png = await aside(self.data.sample_png, self.sample)
+        except Exception as error:
+            complain(error)
+            return
+        self.view.clear()
+        with self.view:
+            picture(png, f"Sample {self.sample} of {self.data.n}")
+
+    # --- totals, tiles, model -------------------------------------------------------------
+
+    def draw_rest(self):
+        """Draw all further steps."""
+        self.rest.clear()
+        with self.rest:
+            if not self.fit.structures:
+                with ui.element("div").classes("wide"):
+                    with panel("2 · What to predict, from which tiles"):
+                        self.draw_totals()
+                        self.draw_tiling()
+                    with panel("Focus and context", label="The tiles drawn over a sample"):
+                        self.tiles = ui.element("div").props("aria-live=polite")
+            else:
+                with panel("2 · What to predict"):
+                    self.draw_totals()
+            with panel("3 · Model"):
+                self.cards = ui.element("div").classes("cards").props("role=radiogroup")
+                self.cards.props["aria-label"] = "Model"
+                self.draw_cards()
+                self.draw_more()
+            with panel("4 · Start"):
+                self.command = ui.element("div")
+                with ui.element("div").classes("line").style("margin-top:.7rem"):
+                    self.button = ui.button("Start the fit", on_click=self.start)
+                    self.button.props("unelevated color=primary")
+                    self.problem = text("span", "", "small warn")
+                    self.problem.props("role=status")
+        self.changed()
+
+    def draw_totals(self):
+        """Choose the totals: an array of the same file, another file, or those of structures."""
+        if self.fit.structures:
+            text("p", self.data.labels)
+        else:
+            mine = [a for a in self.arrays
+                    if a.name != self.fit.fields_name and len(a.shape) in (1, 2)
+                    and a.shape[0] == self.data.n]  # fmt: skip
+            self.options = {(self.fit.fields, a.name): f"{a.name} ({a.dtype})" for a in mine}
+            value = (self.fit.fields, self.fit.targets_name)
+            if value not in self.options:
+                value = next(iter(self.options), None)
+            self.totals = ui.select(
+                self.labels(), value=self.key(value), label="Totals", on_change=self.other_totals
+            ).props("outlined dense options-dense").classes("w-full")  # fmt: skip
+            self.take_totals(value)
+            with ui.expansion("Totals in another file").classes("w-full").props("dense"):
+                self.other = Browser(self.site, _TOTALS, self.add_totals, label="Files with totals")
+                uploader(self.site, _TOTALS, self.upload_totals, label="or drop a table here")
+        unit = ui.input("Unit of the totals, such as eV", on_change=self.set("unit"))
+        unit.props("outlined dense")
+
+    def labels(self):
+        return {self.key(value): words for value, words in self.options.items()}
+
+    @staticmethod
+    def key(value):
+        return None if value is None else f"{value[0]}::{value[1]}"
+
+    def take_totals(self, value):
+        path, name = (None, "") if value is None else value
+        self.fit.targets = None if path == self.fit.fields else path
+        self.fit.targets_name = name
+
+    def other_totals(self, event):
+        """Take other totals."""
+        value = next((v for v in self.options if self.key(v) == event.value), None)
+        self.take_totals(value)
+        self.changed()
+
+    async def upload_totals(self, paths):
+        """Take a table that was dropped."""
+        self.other.select(paths[0])
+        await self.add_totals(paths[0])
+
+    async def add_totals(self, path):
+        """Add the columns or arrays of a file to the choice, and take the first."""
+        try:
+            if kind_of(path) == "table":
+                header, rows = await aside(table_rows, path, 3)
+                numeric = [name for name, cell in zip(header, rows[0], strict=False)
+                           if _is_number(cell)] if rows else []  # fmt: skip
+                names = numeric or [""]
+            else:
+                names = [a.name for a in await aside(arrays_in, path)
+                         if len(a.shape) in (1, 2)]  # fmt: skip
+        except Exception as error:
+            complain(error)
+            return
+        if not names:
+            complain(f"There are no totals in {path.name}.")
+            return
+        for name in names:
+            words = f"{path.name}: {name}" if name else path.name
+            self.options[(path, name)] = words
+        self.totals.set_options(self.labels(), value=self.key((path, names[0])))
+
+    def draw_tiling(self):
+        """Ask for focus, context, boundary."""
+        most = max(1, self.data.shortest)
+        text("h3", "Tiles").style("margin-top:1rem")
+        text(
+            "p",
+            "Each tile answers for its focus, and sees the context around it. The sum of all "
+            "answers is the total.",
+            "small muted",
+        )
+        for name, words, low, high in (
+            ("focus", "Focus, in sites", 1, min(most, 32)),
+            ("context", "Context, in sites on each side", 0, min(max(1, most // 2), 16)),
+        ):
+            with ui.element("div"):
+                shown = text("span", "", "small")
+                slider = ui.slider(
+                    min=low, max=high, step=1, value=getattr(self.fit, name),
+                    on_change=self.slid(name, shown, words),
+                )  # fmt: skip
+                slider.props["aria-label"] = words
+                shown.set_text(f"{words}: {getattr(self.fit, name)}")
+        ui.select(
+            BOUNDARIES, value=self.fit.boundary, label="At the edge of a field",
+            on_change=self.set("boundary"),
+        ).props("outlined dense options-dense").classes("w-full")  # fmt: skip
+        if self.data.n_axes > 1:
+            ui.checkbox(
+                "The last axis has channels, not sites",
+                value=self.fit.channels_last,
+                on_change=self.set("channels_last"),
+            )
+
+    def slid(self, name, shown, words):
+        """Return what takes the value of a slider."""
+        take = self.set(name)
+
+        def changed(event):
+            shown.set_text(f"{words}: {int(event.value)}")
+            event.value = int(event.value)
+            take(event)
+
+        return changed
+
+    def set(self, name):
+        """Return what takes the value of a field of the form."""
+
+        def changed(event):
+            setattr(self.fit, name, event.value)
+            self.changed()
+
+        return changed
+
+    def draw_cards(self):
+        """Draw the models, with the time that each would take."""
+        self.cards.clear()
+        structures = self.fit.structures
+        cards = _models.POTENTIAL_CARDS if structures else _models.CARDS
+        known = (
+            "auto",
+            *(self.site.tools.potentials if structures else self.site.tools.tile_models),
+        )
+        load = None if structures else self.data.load(self.fit)
+        with self.cards:
+            for card in cards:
+                if card.name not in known:
+                    continue
+                seconds = 0.0
+                if load is not None:
+                    seconds = _models.seconds_of(card.name, load, self.fit.epochs)
+                elif structures:
+                    minutes = self.fit.minutes or 10
+                    seconds = 60 * minutes
+                self.card(card, seconds)
+
+    def card(self, card, seconds):
+        """Draw one model."""
+        button = ui.element("button").classes("choice").props("type=button role=radio")
+        button.props["aria-checked"] = "true" if self.fit.model == card.name else "false"
+        button.props["data-model"] = card.name
+        with button:
+            text("b", card.title)
+            text("span", card.words)
+            text("span", _models.in_words(seconds), "when")
+
+        def take():
+            self.fit.model = card.name
+            self.changed()
+
+        button.on("click", take)
+
+    def draw_more(self):
+        """Ask for what seldom needs a change."""
+        with ui.expansion("More settings").classes("w-full").props("dense"):
+            with ui.element("div").classes("line"):
+                if self.fit.structures:
+                    minutes = ui.number("Minutes of training", value=10, min=1)
+                    minutes.props("outlined dense").on_value_change(self.set("minutes"))
+                    fields = ()
+                else:
+                    fields = (("epochs", ui.number("Passes over the data, of networks", min=1)),)
+                for name, field in (
+                    *fields,
+                    ("test_percent", ui.number("Held back to measure the error, in %", value=20)),
+                    ("seed", ui.number("Random seed", value=0, min=0)),
+                ):
+                    field.props("outlined dense").on_value_change(self.integer(name))
+
+    def integer(self, name):
+        """Return what takes a whole number; an empty field is none."""
+        default = getattr(Fit(), name)
+
+        def changed(event):
+            setattr(self.fit, name, default if event.value is None else int(event.value))
+            self.changed()
+
+        return changed
+
+    # --- what follows ---------------------------------------------------------------------
+
+    def changed(self):
+        """Show what follows from a change: the tiles, times, and the command."""
+        self.draw_cards()
+        self.command.clear()
+        why = ""
+        try:
+            words = self.fit.words()
+            with self.command:
+                command_line([*words, *self.site.recorded])
+            if not self.fit.structures:
+                self.data.check(self.fit)
+        except Exception as error:
+            why = str(error).partition("\n")[0]
+        self.problem.set_text(why)
+        self.button.set_enabled(not why)
+        if not self.fit.structures:
+            self.draw_tiles_later()
+
+    def draw_tiles_later(self):
+        """Draw the tiles, once this event was answered."""
+        self.drawing += 1
+        later(self.tiles, self.draw_tiles(self.drawing))
+
+    async def draw_tiles(self, turn):
+        """Draw the tiles over the sample, unless they changed again meanwhile."""
+        if turn != self.drawing:
+            return
+        try:
+            png, words = await aside(self.data.tiling_png, self.fit, getattr(self, "sample", 0))
+        except Exception as error:
+            png, words = None, str(error).partition("\n")[0]
+        if turn != self.drawing or self.tiles.is_deleted:
+            return
+        self.tiles.clear()
+        with self.tiles:
+            if png is not None:
+                picture(png, "Focus and context over a sample")
+            text("p", words, "small muted" if png is not None else "small warn")
+
+    async def start(self):
+        """Start the fit, and go to its page."""
+        self.button.disable()
+        try:
+            started = await aside(self.site.start, self.fit.words())
+        except Exception as error:
+            self.button.enable()
+            complain(error)
+            return
+        await asyncio.sleep(0)
+        ui.navigate.to(f"/runs/{started.id}")
+
+
+def _is_number(cell) -> bool:
+    try:
+        return bool(np.isfinite(float(cell)))
+    except ValueError:
+        return False

@@ -1,0 +1,311 @@
+"""What the pages show of runs: rows, curves, errors, pairs of true and predicted totals."""
+
+from __future__ import annotations
+
+import csv
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ._words import duration, size
+
+# Columns of metrics that are no curves.
+_NO_CURVES = {"step", "time", "progress", "seconds", "minutes", "epoch"}
+_ENDING = re.compile(r"_\d+$")  # of the second of several networks
+# Curves that are drawn together, by words in their names; the first that suits.
+_GROUPS = (
+    ("Loss", ("loss",)),
+    ("Error", ("error", "rmse", "mae", "median", "mean")),
+    ("Learning rate", ("lr", "learning_rate")),
+)
+# The table that a fit leaves of the totals it was judged on.
+PREDICTIONS = "predictions.csv"
+_MOST_LINES = 400  # of a log that is followed
+STATES = {
+    "running": "running",
+    "finished": "finished",
+    "failed": "failed",
+    "stopped": "stopped",
+    "killed": "killed",
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """A run in the table.
+
+    Attributes
+    ----------
+    id, kind, status, message, data, model, tags : str
+    progress, error, started, seconds : float or None
+    """
+
+    id: str
+    kind: str
+    status: str
+    message: str
+    data: str
+    model: str
+    progress: float | None
+    error: float | None
+    started: float | None
+    seconds: float
+    tags: tuple[str, ...]
+
+    def cells(self) -> dict[str, Any]:
+        """Return what the table in the browser is given; sorted by numbers, shown as texts."""
+        progress = "" if self.progress is None else f"{100 * self.progress:.0f} %"
+        began = "–" if self.started is None else _local(self.started)
+        return {
+            "id": self.id,
+            "kind": self.kind,
+            "status": self.status,
+            "message": self.message,
+            "data": self.data,
+            "model": self.model,
+            "progress": progress if self.status != "finished" else "",
+            "error": self.error,
+            "error_shown": "" if self.error is None else f"{self.error:.4g}",
+            "started": self.started or 0.0,
+            "started_shown": began,
+            "seconds": round(self.seconds, 1),
+            "seconds_shown": duration(self.seconds),
+            "tags": ", ".join(self.tags),
+        }
+
+
+def row_of(run) -> Row:
+    """Return what the table shows of a run, whatever is in its files."""
+    settings, status = run.settings, run.status
+    model = settings.get("model")
+    return Row(
+        id=run.id,
+        kind=run.kind,
+        status=status,
+        message=run.message if status != "finished" else "",
+        data=data_of(run),
+        model=Path(model).name if isinstance(model, str) else "",
+        progress=run.progress,
+        error=error_of(run.result),
+        started=_seconds(run.started),
+        seconds=run.duration,
+        tags=tuple(run.tags),
+    )
+
+
+def data_of(run) -> str:
+    """Return the name of what a run was about."""
+    for name in ("fields", "pictures", "composition", "settings", "structures"):
+        value = run.settings.get(name)
+        if isinstance(value, str) and value:
+            path, mark, key = value.partition("::")
+            return Path(path).name + mark + key
+    for value in run.data.values():
+        path = value.get("path") if isinstance(value, dict) else None
+        if isinstance(path, str):
+            return Path(path).name
+    return ""
+
+
+def error_of(result) -> float | None:
+    """Return the error by which runs are compared: the mean on what was held back.
+
+    Examples
+    --------
+    >>> from sk_ednn.ui._runs import error_of
+    >>> error_of({"train": {"mean": 0.1}, "test": {"median": 0.2, "mean": 0.3}})
+    0.3
+    >>> error_of({"test": {"energy": {"mean": 0.004}}}), error_of(None)
+    (0.004, None)
+    """
+    if not isinstance(result, dict):
+        return None
+    for name in ("error", "test", "errors", "train"):
+        value = result.get(name)
+        while isinstance(value, (dict, list)) and value:
+            if isinstance(value, list):
+                value = value[0]
+            else:
+                value = next((value[key] for key in ("mean", "mae", "energy", "test", "median")
+                              if key in value), None)  # fmt: skip
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            return float(value)
+    return None
+
+
+def curves_of(run, x="step") -> dict[str, dict[str, tuple]]:
+    """Return the curves of a run, by groups that are drawn together.
+
+    Parameters
+    ----------
+    run : Run
+    x : {"step", "time"}, default="step"
+    """
+    columns = run.metrics()
+    along = columns.get(x)
+    found: dict[str, dict[str, tuple]] = {}
+    for name, values in columns.items():
+        if _ENDING.sub("", name) in _NO_CURVES or values.dtype == object or along is None:
+            continue
+        known = np.isfinite(values)
+        if not known.any():
+            continue
+        group = next((title for title, words in _GROUPS
+                      if any(word in name.lower() for word in words)), None)  # fmt: skip
+        group = group or name.replace("_", " ").capitalize()
+        found.setdefault(group, {})[name.replace("_", " ")] = (along[known], values[known])
+    return found
+
+
+def resources_of(run) -> dict[str, dict[str, tuple]]:
+    """Return the resources of a run as curves over the time in s."""
+    columns = run.resources()
+    time = columns.get("time")
+    if time is None or len(time) < 2:
+        return {}
+    found = {}
+    for name, title, scale in (
+        ("cpu_percent", "Processor / %", 1.0),
+        ("rss_bytes", "Memory / MB", 1e-6),
+        ("gpu_bytes", "GPU memory / MB", 1e-6),
+    ):
+        values = columns.get(name)
+        if values is not None and np.isfinite(values).any():
+            found[title] = {title: (time, values * scale)}
+    return found
+
+
+@dataclass(frozen=True)
+class Totals:
+    """True and predicted totals of a part of the data.
+
+    Attributes
+    ----------
+    true, predicted : ndarray of shape (n,)
+    sizes : ndarray of shape (n,) or None
+        Sites or atoms.
+    """
+
+    true: np.ndarray
+    predicted: np.ndarray
+    sizes: np.ndarray | None
+
+
+def totals_of(run) -> dict[str, Totals]:
+    """Return the totals that a fit was judged on, by the part of the data; empty where none are."""
+    try:
+        path = run.file(PREDICTIONS)
+        with open(path, encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+        parts = dict.fromkeys(row["part"] for row in rows)
+        return {part: _totals([row for row in rows if row["part"] == part]) for part in parts}
+    except (FileNotFoundError, KeyError, ValueError, TypeError, UnicodeDecodeError, csv.Error):
+        return {}
+
+
+def _totals(rows) -> Totals:
+    sizes = None
+    if rows[0].get("size"):
+        sizes = np.array([float(row["size"]) for row in rows])
+    return Totals(
+        np.array([float(row["true"]) for row in rows]),
+        np.array([float(row["predicted"]) for row in rows]),
+        sizes,
+    )
+
+
+def predicted_of(run) -> tuple[list[str], list[list[str]]]:
+    """Return the table of totals that a prediction left, numbers shortened; empty for others."""
+    if run.kind != "predict":
+        return [], []
+    for name in ("totals.csv", PREDICTIONS):
+        try:
+            with open(run.file(name), encoding="utf-8", newline="") as file:
+                header, *rows = csv.reader(file)
+        except (FileNotFoundError, ValueError, UnicodeDecodeError, csv.Error):
+            continue
+        return header, [[_number(cell) for cell in row] for row in rows]
+    return [], []
+
+
+def _number(cell) -> str:
+    try:
+        return f"{float(cell):.6g}"
+    except ValueError:
+        return cell
+
+
+def identity_of(data) -> str:
+    """Return what identifies data, for reading: file, shapes, size, and the begin of its hash.
+
+    Examples
+    --------
+    >>> from sk_ednn.ui._runs import identity_of
+    >>> identity_of({"path": "a.npz", "bytes": 2500, "sha256": "0123456789abcdef", "shapes": {}})
+    'a.npz, 2.5 kB, sha256 0123456789ab…'
+    """
+    if not isinstance(data, dict):
+        return str(data)
+    shapes = data.get("shapes")
+    parts = [str(data.get("path", data.get("type", "")))]
+    if isinstance(shapes, dict):
+        parts += [f"{name} {' × '.join(map(str, shape))}".strip() for name, shape in shapes.items()]
+    if isinstance(data.get("n_files"), int):
+        parts.append(f"{data['n_files']} files")
+    if isinstance(data.get("bytes"), int):
+        parts.append(size(data["bytes"]))
+    if isinstance(data.get("sha256"), str):
+        parts.append(f"sha256 {data['sha256'][:12]}…")
+    return ", ".join(parts)
+
+
+def log_of(run) -> str:
+    """Return the end of the log, as it is followed."""
+    return run.log(tail=_MOST_LINES)
+
+
+def flat(value, name="") -> list[tuple[str, str]]:
+    """Return nested results as names and values for reading.
+
+    Examples
+    --------
+    >>> from sk_ednn.ui._runs import flat
+    >>> flat({"test": {"mean": 0.25, "rmse": 0.5}, "n_test": 100})
+    [('test · mean', '0.25'), ('test · rmse', '0.5'), ('n test', '100')]
+    """
+    if isinstance(value, dict):
+        return [
+            pair
+            for key, inner in value.items()
+            for pair in flat(inner, f"{name} · {_words(key)}" if name else _words(key))
+        ]
+    if isinstance(value, list) and len(value) > 6:
+        return [(name, f"{len(value)} values")]
+    if isinstance(value, list):
+        return [(name, ", ".join(_shown(each) for each in value))]
+    return [(name, _shown(value))]
+
+
+def _words(key) -> str:
+    return str(key).replace("_", " ")
+
+
+def _shown(value) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.5g}" if isinstance(value, float) else str(value)
+
+
+def _seconds(time) -> float | None:
+    try:
+        return datetime.fromisoformat(time).timestamp()
+    except (TypeError, ValueError, OverflowError, OSError):
+        return None
+
+
+def _local(seconds) -> str:
+    return datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M:%S")

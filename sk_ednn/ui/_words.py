@@ -1,0 +1,55 @@
+"""Numbers in words: time spans, sizes, moments."""
+
+from __future__ import annotations
+
+import time
+
+
+def duration(seconds) -> str:
+    """Return a time span for reading.
+
+    Examples
+    --------
+    >>> from sk_ednn.ui._words import duration
+    >>> duration(0.4), duration(75), duration(3 * 3600 + 240)
+    ('0.4 s', '1 min 15 s', '3 h 04 min')
+    """
+    if seconds is None:
+        return "–"
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes = int(seconds // 60)
+    if minutes < 60:
+        return f"{minutes} min {int(seconds % 60):02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def size(n_bytes) -> str:
+    """Return a number of bytes for reading.
+
+    Examples
+    --------
+    >>> from sk_ednn.ui._words import size
+    >>> size(900), size(5_300_000)
+    ('900 B', '5.3 MB')
+    """
+    value = float(n_bytes)
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 1000 or unit == "GB":
+            break
+        value /= 1000
+    return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+
+
+def moment(seconds) -> str:
+    """Return a point in time for reading, in the time zone of this machine."""
+    return "–" if seconds is None else time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
+
+
+def number(value) -> str:
+    """Return a number for reading; a dash where there is none."""
+    if value is None or value != value:
+        return "–"
+    return f"{value:.4g}" if isinstance(value, float) else f"{value:,}"

@@ -1,0 +1,344 @@
+"""The option --run, and the commands of `sk-ednn runs`."""
+
+import json
+import shutil
+import signal
+
+import numpy as np
+import pytest
+
+from sk_ednn.cli import _fit
+from sk_ednn.files import load
+from sk_ednn.runs import RunFolder
+
+pytest.importorskip("typer")
+pytest.importorskip("rich")
+pytest.importorskip("skops")
+
+pytestmark = pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
+
+
+@pytest.fixture
+def runs(folder, monkeypatch):
+    """A new folder of runs; fits write no report, which takes long."""
+    monkeypatch.setattr("sk_ednn.cli._runs.place_report", lambda asked: None)
+    path = folder / "runs"
+    shutil.rmtree(path, ignore_errors=True)
+    yield RunFolder(path)
+    shutil.rmtree(path, ignore_errors=True)
+
+
+def test_a_fit_is_recorded(run, runs, folder):
+    said = run("fit small.npz -m quadratic --focus 2 --unit eV --run runs")
+    (found,) = runs.runs()
+    assert (found.kind, found.status) == ("fit", "finished")
+    assert found.settings["model"] == "quadratic" and found.settings["focus"] == "2"
+    assert "run" not in found.settings
+    assert found.data["fields"]["shapes"] == {"X": [200, 8, 8], "y": [200]}
+    assert found.info["unit"] == "eV"
+    words = "fit small.npz --model quadratic --focus 2 --unit eV"
+    assert found.argv == words.split()
+    assert set(found.files()) == {"model.ednn", "predictions.csv"}
+    assert found.result["test"]["rmse"] < 1e-6
+    assert load(found.path / "model.ednn").tiling.focus == 2
+    for line in ("reading small.npz", "LinearSolver on 160 systems"):
+        assert line in found.log()
+    assert "LinearSolver on 160 systems" in said.stdout
+    rows = np.genfromtxt(found.path / "predictions.csv", delimiter=",", names=True, dtype=None)
+    assert len(rows) == 200 and set(rows["size"]) == {64}
+    np.testing.assert_allclose(rows["true"], rows["predicted"], atol=1e-6)
+    assert found.metrics()["stage"].tolist() == ["fit", "measure"]
+
+
+def test_the_same_model_is_written_with_and_without_a_run(run, runs, folder):
+    run("fit small.npz -m kernel -o plain.ednn --run runs")
+    (found,) = runs.runs()
+    assert (folder / "plain.ednn").read_bytes() == (found.path / "model.ednn").read_bytes()
+    run("fit small.npz -m kernel -o alone.ednn")
+    assert (folder / "plain.ednn").read_bytes() == (folder / "alone.ednn").read_bytes()
+
+
+def test_epochs_of_a_network_are_logged(run, runs):
+    pytest.importorskip("skorch")
+    run("fit small.npz -m dense --epochs 4 --early-stopping 3 --run runs")
+    (found,) = runs.runs()
+    columns = found.metrics()
+    epochs = columns["step"][np.isfinite(columns["train_loss"])]
+    assert epochs.tolist() == [1, 2, 3, 4]
+    history = load(found.path / "model.ednn").tile_model_.estimator.history
+    for name in ("train_loss", "valid_loss"):
+        values = columns[name][np.isfinite(columns[name])]
+        np.testing.assert_array_equal(values, history[:, name])
+    assert columns["progress"][np.isfinite(columns["progress"])].tolist() == [0.25, 0.5, 0.75, 1.0]
+    assert "training.ckpt" not in found.files()  # not needed any more
+    run("fit small.npz -m perceptron --epochs 3 --run runs")
+    columns = runs.runs()[0].metrics()
+    assert np.isfinite(columns["train_loss"]).sum() == 3
+
+
+def test_failures_are_recorded(run, runs, folder):
+    run("fit nan_X.npy y.npy -m kernel --run runs", expected=1)
+    (found,) = runs.runs()
+    assert found.status == "failed" and "nan" in found.message.lower()
+    assert "Traceback" in found.log() and found.result is None
+
+
+def stopping(monkeypatch, runs, after):
+    """Stop the run that is fitted once it has logged so many epochs."""
+    from sk_ednn.runs._recorder import Recorder
+
+    log = Recorder.log
+
+    def watched(recorder, step=None, **metrics):
+        log(recorder, step, **metrics)
+        if "train_loss" in metrics and step == after:
+            (found,) = runs.runs()
+            found.stop()
+            # The thread that looks at commands sends the interrupt: until then, this epoch lasts.
+            while True:
+                signal.pause()
+
+    monkeypatch.setattr(Recorder, "log", watched)
+
+
+def test_stop_keeps_the_best_epoch(run, runs, monkeypatch):
+    pytest.importorskip("skorch")
+    with monkeypatch.context() as patch:
+        stopping(patch, runs, after=3)
+        run("fit small.npz -m dense --epochs 50 --run runs")
+    (found,) = runs.runs()
+    assert found.status == "stopped" and "kept is epoch" in found.message
+    model = load(found.path / "model.ednn")
+    losses = [row["train_loss"] for row in model.tile_model_.estimator.history]
+    assert len(losses) == 3
+    assert f"kept is epoch {1 + int(np.argmin(losses))}" in found.message
+    assert {"model.ednn", "training.ckpt"} <= set(found.files())
+    run("fit small.npz -m dense --epochs 50 -o whole.ednn")
+    run(f"fit small.npz -m dense --epochs 50 --run runs/{found.id}", force=False)
+    assert found.status == "finished"
+    whole, resumed = (load(path) for path in ("whole.ednn", found.path / "model.ednn"))
+    assert len(resumed.tile_model_.estimator.history) == 50
+    X = np.load("large.npy")
+    np.testing.assert_array_equal(whole.predict(X), resumed.predict(X))
+    columns = found.metrics()
+    epochs = columns["step"][np.isfinite(columns["train_loss"])]
+    assert epochs.tolist() == list(range(1, 51))
+
+
+def test_stop_of_what_cannot_be_kept_writes_nothing(run, runs, monkeypatch):
+    from sk_ednn import EDNNRegressor
+
+    def fit(*given, **more):
+        (found,) = runs.runs()
+        found.stop()
+        while True:
+            signal.pause()
+
+    monkeypatch.setattr(EDNNRegressor, "fit", fit)
+    said = run("fit small.npz -m kernel --run runs", expected=130).stderr
+    (found,) = runs.runs()
+    assert (found.status, found.files()) == ("stopped", {})
+    assert "nothing was written" in said
+
+
+def test_predictions_and_errors_are_recorded(run, runs, folder):
+    run("predict model.ednn large.npy --run runs")
+    run("predict model.ednn large.npy --contributions -o maps.npz --run runs")
+    said = json.loads(run("evaluate model.ednn small.npz --json --run runs").stdout)
+    evaluated, mapped, predicted = runs.runs()
+    assert [each.kind for each in (predicted, mapped)] == ["predict", "predict"]
+    assert evaluated.kind == "evaluate"
+    assert predicted.files().keys() == {"predictions.csv"}
+    assert predicted.result["n_predicted"] == 3
+    assert mapped.files().keys() == {"maps.npz"}
+    assert (folder / "maps.npz").read_bytes() == (mapped.path / "maps.npz").read_bytes()
+    assert evaluated.result == said
+    assert set(evaluated.data) == {"model", "fields"}
+
+
+def test_runs_are_listed_shown_and_compared(run, runs, folder):
+    assert run("runs list runs").stdout == "no runs in runs\n"
+    for alpha in ("quadratic", "cubic"):
+        run(f"fit small.npz -m {alpha} --run runs")
+    rows = json.loads(run("runs list runs --json").stdout)
+    assert [row["status"] for row in rows] == ["finished"] * 2
+    assert rows[0]["summary"].startswith("rmse ")
+    newest, oldest = (row["id"] for row in rows)
+    text = run("runs list runs --kind fit --status finished").stdout
+    assert newest in text and oldest in text
+    run(f"runs tag runs/{newest} good --note [red]x[/red]")
+    assert [row["id"] for row in json.loads(run("runs list runs --tag good --json").stdout)] == [
+        newest
+    ]
+    assert "good" in run("runs list runs --tag good").stdout
+    assert json.loads(run("runs list runs --kind predict --json").stdout) == []
+    shown = json.loads(run("runs show runs/last --json").stdout)
+    assert shown["id"] == newest and shown["settings"]["model"] == "cubic"
+    assert shown["note"] == "[red]x[/red]" and "LinearSolver" in shown["log"]
+    text = run(f"runs show runs/{newest[-4:]}").stdout
+    assert "note: [red]x[/red]" in text and "model: cubic" in text and "LinearSolver" in text
+    compared = json.loads(run(f"runs compare runs/{oldest} runs/{newest} --json").stdout)
+    assert compared["settings"] == {"model": ["quadratic", "cubic"]}
+    assert "test.rmse" in compared["results"][oldest]
+    text = run(f"runs compare runs/{oldest} runs/{newest}").stdout
+    assert "quadratic" in text and "settings are the same" in text
+    run("runs export runs -o all.csv")
+    assert (folder / "all.csv").read_text(encoding="utf-8").count("\n") == 3
+    said = run("runs export runs -o all.csv", expected=1, force=False).stderr
+    assert said.startswith("error: all.csv exists")
+    run(f"runs export runs -o all.zip --only {newest}")
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("runs show runs/last", "There are no runs in runs."),
+        ("runs show runs/20261129-014512-3f2a", "There is no run 20261129-014512-3f2a in runs."),
+        ("runs show runs/..", "Expected the id of a run"),
+        ("runs export runs", "Give either --output FILE.csv or FILE.zip, or --to mlflow."),
+        ("runs export runs -o a.txt", "--output must end in .csv or .zip, got a.txt."),
+        ("runs export runs --to wandb", "--to must be mlflow, got 'wandb'."),
+    ],
+)
+def test_errors_of_runs_are_one_line(line, said, run, runs):
+    found = run(line, expected=1).stderr
+    assert found.startswith(f"error: {said}") and found.count("\n") == 1
+
+
+def test_only_runs_that_go_on_take_commands(run, runs):
+    run("fit small.npz -m quadratic --run runs")
+    for command, said in (("stop", "is finished: only a running one takes commands"),
+                          ("pause", "is finished: only a running"),
+                          ("resume", "is finished: there is nothing to resume")):  # fmt: skip
+        assert said in run(f"runs {command} runs/last", expected=1).stderr
+    (found,) = runs.runs()
+    said = run(f"fit small.npz -m quadratic --run runs/{found.id}", expected=1).stderr
+    assert "is finished. Only runs that were killed" in said
+
+
+def test_the_recorder_is_not_part_of_the_model(run, runs, monkeypatch):
+    pytest.importorskip("skorch")
+    seen, measured = [], _fit._measured
+    monkeypatch.setattr(_fit, "_measured", lambda *given: seen.append(given[0]) or measured(*given))
+    run("fit small.npz -m dense --epochs 1 --run runs")
+    for solver in (seen[0].solver, seen[0].solver_):
+        assert solver.callback is None and solver.checkpoint is None
+
+
+@pytest.mark.slow
+def test_potentials_are_recorded_and_stopped(run, runs, folder, monkeypatch):
+    for name in ("vesin", "ase", "sphericart", "torch"):
+        pytest.importorskip(name)
+    from ase import io
+
+    from tests._labelled import labelled_atoms
+
+    io.write(folder / "train.extxyz", labelled_atoms(20))
+    run("fit train.extxyz --epochs 3 --cutoff 4 --run runs")
+    (found,) = runs.runs()
+    columns = found.metrics()
+    epochs = np.isfinite(columns["loss"])
+    assert columns["step"][epochs].tolist() == [1, 2, 3]
+    assert columns["progress"][epochs][-1] == 1.0
+    potential = load(found.path / "model.ednn")
+    assert potential.checkpoint is None and potential.trainer.callback is None
+    rows = np.genfromtxt(found.path / "predictions.csv", delimiter=",", names=True, dtype=None)
+    assert len(rows) == 20 and np.isfinite(rows["true"]).all()
+    assert "training.ckpt" not in found.files()
+    run(f"predict runs/{found.id}/model.ednn train.extxyz --run runs")
+    predicted = runs.runs()[0]
+    assert set(predicted.files()) == {"predictions.csv", "predictions.extxyz"}
+    atoms = io.read(predicted.path / "predictions.extxyz", ":")
+    energies = [each.get_potential_energy() for each in atoms]
+    given = io.read(folder / "train.extxyz", ":")
+    np.testing.assert_allclose(potential.predict(given), energies, rtol=1e-7, atol=1e-8)
+    from sk_ednn.runs._recorder import Recorder
+
+    log = Recorder.log
+
+    def watched(recorder, step=None, **metrics):
+        log(recorder, step, **metrics)
+        if "loss" in metrics and step == 2:
+            runs.runs()[0].stop()
+            while True:
+                signal.pause()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Recorder, "log", watched)
+        run("fit train.extxyz --epochs 9 --cutoff 4 --run runs")
+    stopped = runs.runs()[0]
+    assert (stopped.status, stopped.message) == ("stopped", "interrupted after 2 epochs")
+    run(f"fit train.extxyz --epochs 9 --cutoff 4 --run runs/{stopped.id}", force=False)
+    run("fit train.extxyz --epochs 9 --cutoff 4 -o whole.ednn")
+    assert stopped.status == "finished"
+    new = labelled_atoms(4, seed=5)
+    np.testing.assert_array_equal(
+        load(stopped.path / "model.ednn").predict(new), load(folder / "whole.ednn").predict(new)
+    )
+
+
+@pytest.mark.slow
+def test_counting_is_recorded_and_stopped(run, runs, folder, monkeypatch):
+    for name in ("torch", "skorch", "PIL", "tifffile"):
+        pytest.importorskip(name)
+    from PIL import Image
+
+    from sk_ednn.datasets import make_pictures
+
+    data = make_pictures(12, (48, 48), random_state=0)
+    (folder / "photos").mkdir(exist_ok=True)
+    lines = ["name,cells"]
+    for k, (picture, total) in enumerate(zip(data.pictures, data.totals, strict=True)):
+        values = np.asarray(picture, dtype=float)
+        scaled = np.uint8(255 * (values - values.min()) / np.ptp(values))
+        Image.fromarray(scaled.squeeze()).save(folder / "photos" / f"p{k}.png")
+        lines.append(f"p{k}.png,{float(total)}")
+    (folder / "cells.csv").write_text("\n".join(lines), encoding="utf-8")
+    run("count fit photos cells.csv --epochs 3 --minutes 5 --jobs 1 --run runs")
+    (found,) = runs.runs()
+    columns = found.metrics()
+    assert {"error", "error_2", "train_error", "progress"} <= set(columns)
+    assert np.nanmax(columns["progress"]) == 1.0
+    assert {"model.ednn", "predictions.csv"} <= set(found.files())
+    assert found.data["pictures"]["n_files"] == 12
+    run("count predict runs/" + found.id + "/model.ednn photos --run runs")
+    counted = runs.runs()[0]
+    assert "counts.csv" in counted.files()
+    assert any(name.startswith("maps/") for name in counted.files())
+    from sk_ednn.runs._recorder import Recorder
+
+    log = Recorder.log
+
+    def watched(recorder, step=None, **metrics):
+        log(recorder, step, **metrics)
+        if "progress" in metrics and not recorder.stop_requested:
+            runs.runs()[0].stop()
+            while not recorder.stop_requested:
+                pass
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Recorder, "log", watched)
+        run("count fit photos cells.csv --epochs 90 --minutes 5 --jobs 1 --run runs")
+    stopped = runs.runs()[0]
+    assert stopped.status == "stopped" and "the best weights are kept" in stopped.message
+    assert "model.ednn" in stopped.files()
+    assert np.nanmax(stopped.metrics()["progress"]) < 0.1
+
+
+def test_a_search_is_recorded(run, runs, folder):
+    pytest.importorskip("yaml")
+    pytest.importorskip("ase_ga")
+    (folder / "search.yaml").write_text(
+        "composition: Cu2\nstore: cu.db\nvolume: 12.0\nn_initial: 4\n"
+        "labeller: {calculator: ase.calculators.emt.EMT, parameters: {asap_cutoff: false}}\n"
+    )
+    (folder / "cu.db").unlink(missing_ok=True)
+    run("search run search.yaml --n-labels 4 --run runs")
+    (found,) = runs.runs()
+    assert (found.kind, found.status) == ("search", "finished")
+    assert found.result["n_labels"] == 4 and found.result["reason"] == "labels"
+    assert found.data["settings"]["sha256"]
+    columns = found.metrics()
+    assert columns["step"][-1] == 4 and columns["progress"][-1] == 1.0
+    assert columns["lowest"][-1] == pytest.approx(found.result["energy"])
+    assert {"search.yaml", "report.html"} <= set(found.files())

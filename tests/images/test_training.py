@@ -1,0 +1,129 @@
+"""The training of networks on totals: normalisation, shifts of the tiles, batches of any sizes."""
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("skorch")
+
+from sk_ednn.images._geometry import FOCUS, Geometry, edge_factors  # noqa: E402
+from sk_ednn.images._network import NORMS, folded, tile_network  # noqa: E402
+from sk_ednn.images._samples import prepared  # noqa: E402
+from sk_ednn.images._training import Sample, _batches, _Member, _together  # noqa: E402
+
+RNG = np.random.default_rng(0)
+
+
+def sample(lengths, geometry, box=None, n_channels=2):
+    values = RNG.normal(size=(*lengths, n_channels))
+    zero, one = np.zeros(n_channels), np.ones(n_channels)
+    inside = lengths if box is None else tuple(part.stop - part.start for part in box)
+    around = prepared(values, lengths, geometry, zero, one, box)
+    return Sample(around, inside, geometry, torch.tensor([3.0]), 1.0)
+
+
+def normalised(geometry, n_outputs=1):
+    """Return a network whose normalisations have seen something."""
+    torch.manual_seed(0)
+    network = tile_network(2, n_outputs, geometry, positive=True)
+    size = (64, 72) if geometry.n_axes == 2 else (8, 64, 72)
+    with torch.no_grad():
+        for layer in network:
+            if isinstance(layer, NORMS):
+                layer.weight.uniform_(0.5, 2)
+                layer.bias.normal_()
+        body = [layer for layer in network if not isinstance(layer, torch.nn.Flatten)]
+        torch.nn.Sequential(*body)(3 + 2 * torch.randn(2, 2, *size))
+    return network
+
+
+@pytest.mark.parametrize("n_axes", [2, 3])
+def test_normalisations_fold_into_convolutions(n_axes):
+    geometry = Geometry(1, n_axes)
+    network = normalised(geometry)
+    window = [f + 2 * c for f, c in zip(geometry.focus, geometry.context, strict=True)]
+    tiles = torch.randn(3, 2, *window)
+    with torch.no_grad():
+        expected = network.eval()(tiles)
+        found = folded(network)(tiles)
+    assert not any(isinstance(layer, NORMS) for layer in folded(network))
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("reduction", [1, 2])
+@pytest.mark.parametrize("shift", [(0, 0), (3, 1), (2, 3)])
+def test_tiles_may_begin_anywhere(reduction, shift):
+    """Weights add up to the picture, and values move by the shift."""
+    geometry = Geometry(reduction)
+    one = sample((37, 50), geometry)
+    values, weights, _ = one.view(shift)
+    assert weights.sum() * np.prod(geometry.focus) == pytest.approx(37 * 50)
+    still, *_ = one.view()
+    moved = still[:, : -shift[0] or None, : -shift[1] or None]
+    np.testing.assert_array_equal(values[:, shift[0] :, shift[1] :], moved)
+    assert values.shape == still.shape
+
+
+def test_a_total_is_the_same_alone_and_in_a_batch_of_any_sizes():
+    geometry = Geometry(1)
+    member = _Member(normalised(geometry).eval(), [2.0], [1.0], True, False)
+    torch.nn.init.normal_(member.module.edges)
+    box = (slice(5, 30), slice(8, 21))
+    batch = [
+        sample((20, 33), geometry),
+        sample((61, 40), geometry),
+        sample((50, 44), geometry, box),
+    ]
+    with torch.no_grad():
+        for shift in [(0, 0), (1, FOCUS - 1)]:
+            together = member.totals(member.module, *_together(batch, shift))
+            alone = [member.totals(member.module, *_together([each], shift)) for each in batch]
+            torch.testing.assert_close(together, torch.cat(alone), rtol=1e-4, atol=1e-4)
+
+
+def test_tiles_near_an_edge_of_the_picture_have_factors_of_their_own():
+    """A box has them where the picture ends, wherever its tiles begin."""
+    geometry = Geometry(1)
+    box = (slice(0, 24), slice(8, 40))
+    one = sample((50, 40), geometry, box)
+    one.open_sides = [(False, True), (True, False)]
+    _, _, bands = one.view()
+    first = [0, 1, 2, 3, 3, 3, 3]
+    expected = np.add.outer(np.multiply(4, first), [3, 3, 3, 3, 3, 2, 1, 0, 0])
+    np.testing.assert_array_equal(bands[0], expected)
+    plain = [np.full(n, 3) for n in (10, 9)]
+    assert [each.tolist() for each in edge_factors(plain, [5.0, 2.0, 1.0])] == [[1] * 10, [1] * 9]
+
+
+def test_batches_contain_each_sample_once_and_similar_sizes():
+    geometry = Geometry(1)
+    samples = [sample((20 + 40 * (k % 2), 24), geometry) for k in range(32)]
+    batches = _batches(samples, 4, np.random.default_rng(0))
+    assert sorted(id(each) for batch in batches for each in batch) == sorted(map(id, samples))
+    mixed = sum(len({each.values.shape for each in batch}) > 1 for batch in batches)
+    assert mixed <= 1
+    other = _batches(samples, 4, np.random.default_rng(1))
+    assert [id(batch[0]) for batch in batches] != [id(batch[0]) for batch in other]
+
+
+def test_frozen_statistics_stay():
+    member = _Member(normalised(Geometry(1)).train(), [1.0], [1.0], True, False)
+    member.freeze()
+    before = {name: value.clone() for name, value in member.module.named_buffers()}
+    member.totals(member.module, *_together([sample((40, 40), Geometry(1))] * 2))
+    for name, value in member.module.named_buffers():
+        torch.testing.assert_close(value, before[name], rtol=0, atol=0)
+
+
+def test_averaged_weights_are_settled_by_what_they_see():
+    """Their normalisations then have mean 0 and spread 1 over the batch."""
+    geometry = Geometry(1)
+    member = _Member(normalised(geometry), [1.0], [1.0], True, False)
+    batch = [sample((60, 60), geometry) for _ in range(3)]
+    member.settle([batch])
+    values, *_ = _together(batch)
+    with torch.no_grad():
+        first, norm = member.average[0](values), member.average[1]
+        torch.testing.assert_close(norm.running_mean, first.mean((0, 2, 3)), rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close(norm.running_var, first.var((0, 2, 3)), rtol=1e-3, atol=1e-4)
+    assert not member.average.training

@@ -1,0 +1,335 @@
+"""The pages in a real browser: the paths that people take, from data to download."""
+
+import io
+import json
+import os
+import signal
+import time
+
+import numpy as np
+import pytest
+
+from sk_ednn.runs import RunFolder
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(400)]
+PAGES = {
+    "start": "/", "runs": "/runs", "count": "/count", "predict": "/predict", "search": "/search",
+    "cluster": "/cluster",
+}  # fmt: skip
+
+
+def test_spins_are_fitted_and_larger_ones_predicted(visit, place):
+    one = visit()
+    page = one.page
+    page.click("button:has-text('spins.npz')")
+    page.wait_for_selector("[data-model=auto]")
+    page.wait_for_selector("img[alt='Focus and context over a sample']")
+    assert "spins.npz::X" in page.inner_text("code")
+    page.click("[data-model=quadratic]")
+    page.wait_for_function("document.querySelector('code').innerText.includes('quadratic')")
+    one.shoot("start")
+    page.click("text=Start the fit")
+    page.wait_for_url("**/runs/2*")
+    assert one.state("finished", "failed") == "finished"
+    page.wait_for_selector("text=Verdict")
+    page.wait_for_selector("text=Predicted and true totals")
+    one.shoot("run")
+    model = one.download(lambda: page.click("a:has-text('model.ednn')"))
+    assert model[:2] == b"PK"
+    run = RunFolder(place / "runs").runs()[0]
+    assert run.status == "finished" and abs(run.result["test"]["bias"]) < 1e-3
+
+    page.click("text=Predict with it")
+    page.wait_for_url("**/predict?model=*")
+    page.click("button:has-text('larger.npy')")
+    page.click("button.q-btn:has-text('Predict'):enabled")
+    page.wait_for_url("**/runs/2*")
+    assert one.state("finished", "failed") == "finished"
+    page.wait_for_selector("img[alt^='Sample 0']")
+    one.shoot("predicted")
+    found = one.download(lambda: page.click("a:has-text('predictions.npz')"))
+    with np.load(io.BytesIO(found)) as arrays:
+        maps = arrays["contributions"]
+        assert np.allclose(maps.sum(axis=(1, 2)), arrays["y"])
+
+
+def test_cells_are_counted(visit, place):
+    one = visit()
+    page = one.page
+    one.open("/count")
+    with page.expect_file_chooser() as chooser:
+        page.click(".q-uploader__header .q-btn >> nth=0")
+    chooser.value.set_files(sorted((place / "data" / "cells").iterdir()))
+    page.wait_for_selector("text=14 pictures")
+    page.wait_for_selector("figcaption:has-text('dish00.png')")
+    page.fill("input[aria-label='Minutes of training']", "0.1")
+    page.wait_for_function("document.querySelector('code')?.innerText.includes('0.1')")
+    one.shoot("count")
+    page.click("text=Start to learn")
+    page.wait_for_url("**/runs/2*")
+    assert one.state("finished", "failed") == "finished"
+    page.click("text=Count with it")
+    page.wait_for_url("**/count?model=*")
+    page.wait_for_selector("text=2 · New pictures")
+    with page.expect_file_chooser() as chooser:
+        page.click(".q-uploader__header .q-btn >> nth=-1")
+    chooser.value.set_files(sorted((place / "data" / "cells").glob("dish0[0-2].png")))
+    page.wait_for_selector("text=Pictures: uploads")
+    page.click("button.q-btn:enabled >> text=/^Count$/")
+    page.wait_for_url("**/runs/2*")
+    assert one.state("finished", "failed") == "finished"
+    page.wait_for_selector("img[alt='maps/dish00 overlay.png']")
+    one.shoot("counted")
+    table = one.download(lambda: page.click("a:has-text('counts.csv')")).decode()
+    assert table.splitlines()[0].startswith("file,cells") and len(table.splitlines()) == 4
+
+
+def test_search_is_started_paused_and_downloaded(visit):
+    one = visit()
+    page = one.page
+    one.open("/search")
+    page.fill("input[aria-label^='Atoms of a cell']", "Si2")
+    page.fill("input[aria-label='Calls of the reference method']", "14")
+    page.wait_for_function("document.querySelector('code').innerText.includes('n_labels: 14')")
+    page.click("text=Start the search")
+    page.wait_for_url("**/search?run=*")
+    page.wait_for_selector("text=Energies against calls", timeout=WAIT_LONG)
+    if one.state("running", "finished") == "running":
+        page.click("button:has-text('Pause')")
+        if one.state("paused", "finished") == "paused":
+            page.click("button:has-text('Go on')")
+    assert one.state("finished", "failed") == "finished"
+    page.wait_for_selector("text=1. Structure")
+    one.shoot("search")
+    found = one.download(lambda: page.click("text=Download structures")).decode()
+    assert found.startswith("2\n") and "energy=" in found
+
+
+WAIT_LONG = 150_000
+
+
+def test_killed_run_is_shown_and_resumes_while_another_runs(visit, place):
+    one = visit()
+    page = one.page
+    folder = RunFolder(place / "runs")
+    started = []
+    for _ in range(2):
+        one.open("/")
+        page.click("button:has-text('spins.npz')")
+        page.click("[data-model=dense]")
+        page.click("text=More settings")
+        page.fill("input[aria-label^='Passes over the data']", "100000")
+        page.wait_for_function("document.querySelector('code').innerText.includes('100000')")
+        page.click("text=Start the fit")
+        page.wait_for_url("**/runs/2*")
+        started.append(page.url.rpartition("/")[2])
+    killed, other = (folder[name] for name in started)
+    one.open(f"/runs/{killed.id}")
+    page.wait_for_selector("h2:has-text('Loss')", timeout=WAIT_LONG)
+    os.kill(killed.info["process"]["pid"], signal.SIGKILL)
+    assert one.state("killed", "failed") == "killed"
+    one.shoot("killed")
+    assert other.status == "running"
+    page.click("button:has-text('Resume')")
+    assert one.state("running", "finished") == "running"
+    page.click("button:has-text('Stop')")
+    assert one.state("stopped", "failed") == "stopped"
+    one.open("/runs")
+    page.wait_for_selector(".state.running")
+    page.wait_for_selector(".state.stopped")
+    for name in started:
+        page.click(f"[aria-label='Select run {name}']")
+    page.fill("input[aria-label='Tag']", "pair")
+    page.click("text=Add tag")
+    page.wait_for_selector(".tag:has-text('pair')")
+    page.click("text=Compare")
+    page.wait_for_selector("h2:has-text('Loss')")
+    one.shoot("compare")
+    folder[other.id].stop()
+
+
+def test_page_goes_on_after_the_server_was_restarted(visit, server, place):
+    one = visit()
+    page = one.page
+    one.open("/runs")
+    before = page.inner_text("h1")
+    server.restart()
+    page.wait_for_function("document.querySelector('h1')?.innerText", timeout=WAIT_LONG)
+    one.open("/runs")  # the cookie is as good as before
+    assert page.inner_text("h1") == before
+    page.wait_for_selector(".state")
+
+
+# ------------------------------------------------------------------------------ much of it
+
+
+def written_run(folder, name, rows, settings, tags=()):
+    """Write a finished run as the recorder does, without running anything."""
+    path = folder / name
+    path.mkdir(parents=True)
+    time_of = f"2026-01-01T00:00:{len(rows) % 60:02d}.000Z"
+    described = {"id": name, "kind": "fit", "argv": None, "settings": settings, "data": {},
+                 "started": "2026-01-01T00:00:00.000Z"}  # fmt: skip
+    (path / "run.json").write_text(json.dumps(described))
+    state = {"time": time_of, "state": "finished", "message": ""}
+    (path / "status.jsonl").write_text(json.dumps(state) + "\n")
+    (path / "result.json").write_text(json.dumps({"test": {"mean": 0.5}}))
+    if tags:
+        (path / "tags.json").write_text(json.dumps({"tags": list(tags), "note": ""}))
+    with open(path / "metrics.jsonl", "w", encoding="utf-8") as file:
+        for step, loss in rows:
+            row = {"time": time_of, "step": step, "train_loss": loss}
+            file.write(json.dumps(row) + "\n")
+
+
+@pytest.fixture(scope="module")
+def many(browser, place, tmp_path_factory):
+    """Return a server with 1,000 runs, and one of 100,000 epochs, with names that are hostile."""
+    from tests.ui.conftest import Server
+
+    folder = tmp_path_factory.mktemp("many") / "runs"
+    for k in range(999):
+        written_run(folder, f"20260101-000000-{k:04x}", [(0, 1.0)], {"fields": f"f{k}.npz"})
+    hostile = {
+        "fields": "<script>alert(1)<script>.npz",
+        "model": "<img src=x onerror=alert(2)>",
+        "note": "{{ 7 * 7 }} ${alert(3)} `",
+    }
+    rng = np.random.default_rng(0)
+    rows = enumerate((1 / (1 + np.arange(100_000)) + 0.01 * rng.random(100_000)).tolist())
+    written_run(folder, "20260102-000000-ffff", list(rows), hostile, ["<b onclick=alert(4)>tag"])
+    server = Server(folder, place / "data")
+    yield server
+    server.stop()
+
+
+def test_thousand_runs_and_a_long_curve(browser, many, record_property):
+    from tests.ui.conftest import Visit
+
+    one = Visit(browser, many)
+    page = one.page
+    page.wait_for_selector("h1")
+    start = time.perf_counter()
+    one.open("/runs")
+    page.wait_for_selector("text=1-25 of 1000")
+    record_property("seconds until 1,000 runs are shown", time.perf_counter() - start)
+    print(f"1,000 runs: {time.perf_counter() - start:.2f} s")
+    page.fill("input[aria-label='Filter']", "f777.npz")
+    page.wait_for_selector("text=1-1 of 1")
+    start = time.perf_counter()
+    one.open("/runs/20260102-000000-ffff")
+    page.wait_for_selector(".chart canvas")
+    record_property("seconds until 100,000 points are drawn", time.perf_counter() - start)
+    print(f"100,000 points: {time.perf_counter() - start:.2f} s")
+    one.shoot("long")
+    assert (one.foreign, one.errors) == ([], [])
+    one.close()
+
+
+def test_hostile_names_are_shown_as_text(browser, many):
+    from tests.ui.conftest import Visit
+
+    one = Visit(browser, many)
+    page = one.page
+    one.open("/runs")
+    page.wait_for_selector(".tag:has-text('<b onclick=alert(4)>tag')")
+    page.wait_for_selector("td:has-text('<script>alert(1)')")
+    one.open("/runs/20260102-000000-ffff")
+    page.wait_for_selector("td:has-text('onerror=alert(2)')")
+    page.wait_for_selector("td:has-text('{{ 7 * 7 }} ${alert(3)} `')")
+    one.open("/compare?run=20260102-000000-ffff&run=20260101-000000-0000")
+    page.wait_for_selector("td:has-text('onerror=alert(2)')")
+    page.wait_for_timeout(300)
+    assert page.query_selector("img[src=x]") is None
+    assert (one.foreign, one.errors) == ([], [])
+    one.close()
+
+
+def test_hostile_file_names_are_shown_as_text(visit, place):
+    name = "<img src=x onerror=alert(5)>.npz"
+    np.savez(place / "data" / name, X=np.zeros((3, 4, 4)), y=np.arange(3.0))
+    try:
+        one = visit()
+        one.page.click(f"button:has-text('{name}')")
+        one.page.wait_for_selector("[data-model=auto]")
+        assert name in one.page.inner_text("code")
+        assert one.page.query_selector("img[src=x]") is None
+    finally:
+        (place / "data" / name).unlink()
+
+
+def test_structures_are_drawn_in_three_dimensions(visit):
+    one = visit()
+    one.page.click("button:has-text('silicon.extxyz')")
+    one.page.wait_for_selector("[role=img][aria-label$='Si8'] canvas")
+    one.page.wait_for_selector("text=4 structures of 8 atoms: Si.")
+    one.page.wait_for_selector("text=The files have: energy, forces")
+    one.shoot("structures")
+
+
+def test_damaged_file_is_named_and_nothing_starts(visit, place):
+    (place / "data" / "damaged.npz").write_bytes(b"PK\x03\x04 no more")
+    try:
+        one = visit()
+        one.page.click("button:has-text('damaged.npz')")
+        one.page.wait_for_selector(".bad:has-text('damaged.npz')")
+        assert one.page.query_selector("text=Start the fit") is None
+    finally:
+        (place / "data" / "damaged.npz").unlink()
+
+
+# ------------------------------------------------------------------------------ looks
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 400])
+def test_pages_fit_and_have_names_for_all_controls(visit, width, dark):
+    one = visit(width=width, dark=dark)
+    for name, path in PAGES.items():
+        one.open(path)
+        one.page.wait_for_timeout(400)
+        one.shoot(f"{name}-{width}-{'dark' if dark else 'light'}")
+        assert one.page.evaluate("document.scrollingElement.scrollWidth") <= width, name
+        assert one.page.evaluate(_WITHOUT_NAMES) == [], name
+        colour = one.page.evaluate("getComputedStyle(document.body).backgroundColor")
+        assert (max(map(int, colour.strip("rgb()").split(","))) < 128) == dark
+        fonts = one.page.evaluate(
+            "[...new Set([...document.querySelectorAll('h1,p,button,input')]"
+            ".map(e => getComputedStyle(e).fontFamily))]"
+        )
+        assert all(font.startswith("system-ui") for font in fonts), name
+    assert one.page.evaluate("document.documentElement.lang").startswith("en")
+
+
+# Controls and pictures that a screen reader could not name.
+_WITHOUT_NAMES = """() => [...document.querySelectorAll('button,a,input,select,img,[role=slider]')]
+  .filter(e => e.offsetParent !== null && e.type !== 'hidden' && e.type !== 'file')
+  .filter(e => !(e.innerText?.trim() || e.ariaLabel || e.alt || e.title || e.labels?.length
+    || e.getAttribute('aria-labelledby') || e.getAttribute('aria-hidden') === 'true'
+    || e.closest('label')))
+  .map(e => e.outerHTML.slice(0, 120))"""
+
+
+def test_keyboard_is_enough_to_choose_a_file_and_a_model(visit):
+    one = visit()
+    page = one.page
+    page.wait_for_selector("button:has-text('spins.npz')")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.innerText") == "Skip to the content"
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        if "spins.npz" in page.evaluate("document.activeElement.innerText ?? ''"):
+            break
+    page.keyboard.press("Enter")
+    page.wait_for_selector("[data-model=kernel]")
+    page.focus("[data-model=kernel]")
+    page.keyboard.press("Space")
+    page.wait_for_selector("[data-model=kernel][aria-checked=true]")
+
+
+def test_theme_is_remembered(visit):
+    one = visit()
+    one.page.click("[aria-label='Light or dark']")
+    one.page.wait_for_selector("body.body--dark")
+    one.open("/runs")
+    one.page.wait_for_selector("body.body--dark")

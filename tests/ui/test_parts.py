@@ -1,0 +1,303 @@
+"""What the pages show, apart from showing it: curves, commands, times, rows, searches, clusters."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from sk_ednn.ui._charts import curves, points, scatter, thinned
+from sk_ednn.ui._cluster import checked, read
+from sk_ednn.ui._data import Array, arrays_in, kind_of, listing, table_rows, usual
+from sk_ednn.ui._forms import Count, Fit, Search
+from sk_ednn.ui._models import CARDS, in_words, load_of, seconds_of
+from sk_ednn.ui._runs import curves_of, row_of
+from sk_ednn.ui._search import lower_hull, progress
+from sk_ednn.ui._site import only_set, shown_command
+
+# --- curves
+
+
+def test_thinned_curve_keeps_its_extremes():
+    rng = np.random.default_rng(0)
+    y = rng.normal(size=100_000)
+    x = np.arange(100_000)
+    kept_x, kept_y = thinned(x, y)
+    assert len(kept_y) <= 2000
+    assert kept_y.max() == y.max() and kept_y.min() == y.min()
+    assert np.array_equal(y[kept_x], kept_y) and np.all(np.diff(kept_x) > 0)
+
+
+def test_thinned_curve_leaves_short_ones_and_gaps():
+    y = np.full(5000, np.nan)
+    y[17] = 3.0
+    _, kept = thinned(np.arange(5000), y)
+    assert np.nanmax(kept) == 3.0
+    assert len(thinned([1, 2], [3, 4])[1]) == 2
+
+
+def test_charts_are_json_whatever_the_numbers():
+    xs = np.array([0.0, 1.0, np.inf, 3.0])
+    ys = np.array([np.nan, np.inf, 1.0, -1e300])
+    for options in (curves({"a": (xs, ys)}), scatter({"<b>": (xs, ys)}, diagonal=True)):
+        text = json.dumps(options, allow_nan=False)
+        assert json.loads(text) == options
+    assert points(xs, ys) == [[0.0, None], [1.0, None], [3.0, -1e300]]
+
+
+def test_curves_over_decades_are_logarithmic():
+    steep = {"loss": ([0, 1], [1.0, 1e-4])}
+    assert curves(steep)["yAxis"]["type"] == "log"
+    assert curves(steep, log=False)["yAxis"]["type"] == "value"
+    assert curves({"loss": ([0, 1], [1.0, -1e-4])})["yAxis"]["type"] == "value"
+
+
+def test_labels_of_charts_are_drawn_as_text():
+    assert curves({"<img src=x>": ([0], [1.0])})["tooltip"]["renderMode"] == "richText"
+
+
+# --- commands
+
+
+def test_fit_says_the_command_that_does_the_same():
+    fit = Fit(fields="my spins.npz", fields_name="X", targets_name="y", focus=2, unit=" eV ")
+    words = fit.words()
+    assert words[:3] == ["fit", "my spins.npz::X", "my spins.npz::y"]
+    assert words[words.index("--focus") + 1] == "2" and words[words.index("--unit") + 1] == "eV"
+    assert "--boundary" not in words and "--seed" not in words
+    assert "'my spins.npz::X'" in shown_command(words)
+
+
+def test_fit_of_structures_leaves_out_tiles():
+    words = Fit(fields="a.extxyz", structures=True, minutes=2).words()
+    assert words == ["fit", "a.extxyz", "--model", "auto", "--max-seconds", "120"]
+
+
+@pytest.mark.parametrize("fit", [Fit(), Fit(fields="a.npz", fields_name="X")])
+def test_fit_that_is_not_complete_says_what_to_do(fit):
+    with pytest.raises(ValueError, match="Choose"):
+        fit.words()
+
+
+def test_count_asks_for_pictures_and_table():
+    with pytest.raises(ValueError, match="pictures"):
+        Count().words()
+    with pytest.raises(ValueError, match="table"):
+        Count(pictures="a").words()
+    assert Count(pictures="a", totals="b.csv").words() == ["count", "fit", "a", "b.csv"]
+    assert Count(pictures="a", totals="b.csv", minutes=0.5).words()[-1] == "0.5"
+
+
+def test_words_that_begin_with_a_dash_stay_values():
+    assert only_set({"unit": "-x", "epochs": 0}) == ["--unit", "-x", "--epochs", "0"]
+
+
+def test_shown_command_has_no_control_characters():
+    shown = shown_command(["fit", "a\nrm -rf ~\x1b[2J", "$(x)"])
+    assert "\n" not in shown and "\x1b" not in shown and "'$(x)'" in shown
+
+
+# --- times
+
+
+def test_times_grow_with_the_data_and_name_what_is_too_much():
+    small, large = load_of(100, 6400, 9, 2), load_of(10_000, 640_000, 49)
+    for card in CARDS:
+        if card.name != "auto":
+            assert seconds_of(card.name, small) <= seconds_of(card.name, large)
+    assert in_words(seconds_of("kernel", large)) == "too many different tiles"
+    assert seconds_of("dense", small, 10) < seconds_of("dense", small, 1000)
+
+
+# --- files
+
+
+def test_arrays_are_listed_by_their_headers(tmp_path):
+    np.savez_compressed(tmp_path / "a.npz", X=np.zeros((5, 4, 4), "int8"), y=np.zeros(5))
+    np.save(tmp_path / "b.npy", np.zeros((3, 2)))
+    assert arrays_in(tmp_path / "a.npz") == [
+        Array("X", (5, 4, 4), "int8"),
+        Array("y", (5,), "float64"),
+    ]
+    assert arrays_in(tmp_path / "b.npy") == [Array("", (3, 2), "float64")]
+
+
+def test_objects_are_listed_and_never_loaded(tmp_path):
+    np.savez(tmp_path / "a.npz", X=np.array([print], dtype=object))
+    (array,) = arrays_in(tmp_path / "a.npz")
+    assert array.dtype == "object"
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"PK", b"\x93NUMPY\x01\x00\xff\xff", b"no file of arrays"]
+)
+@pytest.mark.parametrize("name", ["a.npz", "a.npy"])
+def test_damaged_files_are_named(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises((ValueError, EOFError)):
+        arrays_in(tmp_path / name)
+
+
+def test_listing_has_folders_first_and_nothing_hidden(tmp_path):
+    for name in ("b.npz", "a.csv", ".secret.npz", "x.exe"):
+        (tmp_path / name).write_bytes(b"")
+    (tmp_path / "z").mkdir()
+    (tmp_path / "gone.npz").symlink_to(tmp_path / "nowhere")
+    entries = [(entry.path.name, entry.kind) for entry in listing(tmp_path)]
+    assert entries == [("z", "folder"), ("a.csv", "table"), ("b.npz", "arrays")]
+
+
+def test_kinds_and_usual_names():
+    assert kind_of("POSCAR") == "structures" and kind_of("model.pkl") is None
+    arrays = [Array("a", (3, 4), "f8"), Array("b", (3, 4), "f8")]
+    assert usual(arrays, ("X",), range(2, 9)) is None
+
+
+def test_tables_are_read_as_text(tmp_path):
+    (tmp_path / "t.csv").write_text("\ufefffile;cells\n<b>a</b>.png;12\n", encoding="utf-8")
+    assert table_rows(tmp_path / "t.csv") == (["file", "cells"], [["<b>a</b>.png", "12"]])
+
+
+# --- searches and clusters
+
+
+def test_hull_is_below_all_points_and_convex():
+    rng = np.random.default_rng(0)
+    x, y = rng.uniform(10, 20, 200), rng.normal(size=200)
+    picked = lower_hull(x, y)
+    assert np.all(np.interp(x, x[picked], y[picked]) <= y + 1e-12)
+    assert np.all(np.diff(np.diff(y[picked]) / np.diff(x[picked])) > 0)
+    assert len(lower_hull(np.array([]), np.array([]))) == 0
+    assert lower_hull(np.array([1.0, 1.0]), np.array([2.0, 0.0])).tolist() == [1]
+
+
+@pytest.mark.parametrize(
+    "address", ["", "127.0.0.1", "http://127.0.0.1:80", "tcp://a:1;x", "file:///etc/passwd", None]
+)
+def test_only_addresses_of_schedulers_are_asked(address):
+    with pytest.raises(ValueError, match="scheduler"):
+        checked(address)
+
+
+def test_cluster_is_read_from_what_the_scheduler_says():
+    worker = {
+        "name": "w0", "nthreads": 2, "memory_limit": 10,
+        "metrics": {"executing": 1, "ready": 3, "memory": 5, "cpu": 12.5},
+    }  # fmt: skip
+    found = read({"address": "tcp://10.0.0.1:1", "workers": {"a": worker, "b": {}},
+                  "services": {"dashboard": 8787}})  # fmt: skip
+    assert found.dashboard == "http://10.0.0.1:8787/status"
+    assert [(w.threads, w.running, w.ready, w.memory) for w in found.workers] == [
+        (2, 1, 3, 5),
+        (0, 0, 0, 0),
+    ]
+
+
+def test_settings_of_a_search_follow_the_form():
+    pytest.importorskip("ase_ga")
+    asked = Search(composition="Si4", volume=20.0, n_labels=30.0)
+    found = asked.settings()
+    assert found["labeller"] == {"calculator": "sk_ednn.search.tersoff_silicon"}
+    assert (found["composition"], found["volume"], found["n_labels"]) == ("Si4", 20.0, 30)
+    with pytest.raises(ValueError, match="such as Si8"):
+        Search(composition="<script>").settings()
+
+
+def test_failed_labels_wait_again(tmp_path):
+    pytest.importorskip("ase")
+    from sk_ednn.search import SearchStore
+    from sk_ednn.structures import Structure
+
+    pair = Structure([18, 18], [[0, 0, 0], [0, 0, 3.8]], [[9, 0, 0], [0, 9, 0], [0, 0, 9]])
+    with SearchStore(tmp_path / "a.db") as store:
+        numbers = [store.add_structure(pair, origin="start") for _ in range(3)]
+        store.fail_label(numbers[1], "it hung", seconds=1.0)
+        assert store.retry_failed() == [numbers[1]]
+        assert store.counts() == {"queued": 3, "labelled": 0, "failed": 0}
+        assert store.structures()[1]["why"] is None
+        assert store.retry_failed() == []
+
+
+def test_progress_of_a_search_is_read_from_its_file(tmp_path):
+    pytest.importorskip("ase")
+    from sk_ednn.search import Label, SearchStore
+    from sk_ednn.structures import Structure
+
+    def pair(edge):
+        cell = [[edge, 0, 0], [0, edge, 0], [0, 0, edge]]
+        return Structure([18, 18], [[0, 0, 0], [0, 0, 2.0]], cell)
+
+    with SearchStore(tmp_path / "a.db") as store:
+        for edge, energy in ((4.0, -1.0), (5.0, -3.0), (6.0, -2.0)):
+            number = store.add_structure(pair(edge), origin="start")
+            store.finish_label(number, Label(energy), seconds=1.0)
+        store.fail_label(store.add_structure(pair(7.0), origin="start"), "<b>hung", seconds=1.0)
+        store.finish_task(store.start_task("label"), "labelled")
+        store.start_task("relax")
+        store.add_model(3, [0.1, 0.2, 0.3])
+        store.add_event("command", "pause")
+    found = progress(tmp_path / "a.db")
+    assert found.energies.tolist() == [-0.5, -1.5, -1.0]
+    assert found.lowest.tolist() == [-0.5, -1.5, -1.5]
+    assert found.volumes.round(6).tolist() == [32.0, 62.5, 108.0]
+    assert [energy for _, _, energy in found.best] == [-1.5, -1.0, -0.5]
+    assert found.failures == [(4, "<b>hung")] and found.paused
+    assert [(kind, state, result) for kind, state, _, result in found.tasks] == [
+        ("relax", "running", ""),
+        ("label", "done", "labelled"),
+    ]
+    assert all(0 <= seconds < 60 for _, _, seconds, _ in found.tasks)
+    assert found.models == [(1, 3, 0.2)]
+
+
+def test_tersoff_forces_are_gradients():
+    pytest.importorskip("ase")
+    from ase.build import bulk
+
+    from sk_ednn.search import tersoff_silicon
+
+    atoms = bulk("Si", a=5.4, cubic=True)
+    atoms.rattle(0.1, seed=1)
+    atoms.calc = tersoff_silicon()
+    force, step = atoms.get_forces()[3, 1], 1e-4
+    energies = []
+    for sign in (1, -1):
+        moved = atoms.copy()
+        moved.calc = tersoff_silicon()
+        moved.positions[3, 1] += sign * step
+        energies.append(moved.get_potential_energy())
+    assert -(energies[0] - energies[1]) / (2 * step) == pytest.approx(force, abs=1e-4)
+
+
+# --- runs
+
+
+def run_of(**known):
+    """Return something like a run, with only what a row asks for."""
+    base = {
+        "id": "20261129-014512-3f2a", "kind": "fit", "status": "finished", "message": "",
+        "settings": {}, "data": {}, "progress": 1.0, "result": None, "started": "", "tags": [],
+        "duration": 1.0, "files": dict,
+    }  # fmt: skip
+    return SimpleNamespace(**base | known)
+
+
+def test_rows_take_whatever_is_in_the_files():
+    row = row_of(run_of(settings={"fields": "/a/<b>.npz::X", "model": 7}, result={"test": []}))
+    assert (row.data, row.model, row.error) == ("<b>.npz::X", "", None)
+    assert json.dumps(row.cells(), allow_nan=False)
+
+
+def test_curves_are_grouped_by_what_they_measure():
+    step = np.arange(3.0)
+    columns = {
+        "step": step, "time": step, "train_loss": step, "valid_loss": step, "lr": step,
+        "stage": np.array(["a", "b", "c"], dtype=object), "n": np.full(3, np.nan), "rmse": step,
+        "progress": step,
+    }  # fmt: skip
+    groups = curves_of(SimpleNamespace(metrics=lambda: columns))
+    assert {title: sorted(series) for title, series in groups.items()} == {
+        "Loss": ["train loss", "valid loss"],
+        "Learning rate": ["lr"],
+        "Error": ["rmse"],
+    }
