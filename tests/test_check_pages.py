@@ -31,6 +31,7 @@ def test_intact_pages_have_no_faults(site):
     "body, fault",
     [
         ('<img src="a.png">', "has no alt text"),
+        ('<img src="a.png" alt="a.png">', "has no alt text"),
         ('<img src="b.png" alt="A tile.">', "b.png does not exist"),
         ('<a href="gone.html">x</a>', "gone.html, which does not exist"),
         ('<a href="#gone">x</a>', "no such place"),

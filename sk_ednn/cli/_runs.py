@@ -24,7 +24,9 @@ RunFolder = Annotated[
 ]
 
 # Parameters that are files or folders to read, whose content a run depends on.
-_DATA = ("fields", "targets", "pictures", "totals", "start", "model", "settings")
+_DATA = (
+    "fields", "targets", "pictures", "totals", "start", "model", "settings", "interval", "novelty",
+)  # fmt: skip
 # What a run has in its own folder, and what does not change it.
 _WRITTEN = ("output", "report", "save_config", "checkpoint", "maps")
 _NO_SETTINGS = ("run", "config", "save_config", "force", "as_json", "quiet")

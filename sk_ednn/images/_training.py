@@ -32,8 +32,8 @@ _WARM_UP = 0.05
 # Normalisation by the statistics of a few pictures hides how crowded they are: in this last part of
 # a training, those of all pictures are used as in predictions.
 _FROZEN = 0.25
-# Batches that the averaged weights are settled by, and how many times as many at the end.
-_SETTLED = 4
+# Batches by which statistics of normalisations are measured, and those where these are kept.
+_SETTLED, _SETTLED_ALL = 4, 64
 # Batches among which samples are sorted by size.
 _POOLED = 8
 # Continuation of the pixels, the weights and the bands of smaller samples.
@@ -155,7 +155,7 @@ class _Member:
     """A network in training: forward, loss, step, average of weights."""
 
     def __init__(self, module, scale, spread, positive, half):
-        self.positive, self.half = positive, half
+        self.positive, self.half, self.frozen = positive, half, False
         self.flat = any(isinstance(layer, nn.Conv2d) for layer in module)
         self.module = self._laid_out(module)
         self.module.register_parameter("edges", nn.Parameter(torch.zeros(BANDS)))
@@ -192,31 +192,39 @@ class _Member:
         """Move the averaged weights towards the present ones."""
         share = 1 - min(1 - 1 / _MEMORY_STEPS, (1 + step) / (10 + step))
         with torch.no_grad():
-            present = self.module.state_dict()
-            for name, mean in self.average.state_dict().items():
-                if mean.is_floating_point():
-                    mean.lerp_(present[name], share)
+            present = dict(self.module.named_parameters())
+            for name, mean in self.average.named_parameters():
+                mean.lerp_(present[name], share)
 
     def settle(self, batches):
         """Give the averaged weights statistics of normalisations of their own.
 
         Averages of statistics are not those of averaged weights, as long as these change fast.
         """
-        norms = [layer for layer in self.average if isinstance(layer, NORMS)]
-        for layer in norms:
-            layer.reset_running_stats()
-            layer.momentum = None  # all batches count alike
-        self.average.train()
-        with torch.no_grad():
-            for batch in batches:
-                self.totals(self.average, *_together(batch))
+        if not self.frozen:
+            self._measure(self.average, batches)
         self.average.eval()
 
-    def freeze(self):
-        """Keep the statistics of normalisations as they are from now on."""
+    def freeze(self, batches):
+        """Measure the statistics of normalisations, and keep them from now on."""
+        self._measure(self.module, batches)
+        self.frozen = True
+        kept = dict(self.average.named_buffers())
+        for name, value in self.module.named_buffers():
+            kept[name].copy_(value)
         for layer in self.module:
             if isinstance(layer, NORMS):
                 layer.eval()
+
+    def _measure(self, module, batches):
+        for layer in module:
+            if isinstance(layer, NORMS):
+                layer.reset_running_stats()
+                layer.momentum = None  # all batches count alike
+        module.train()
+        with torch.no_grad():
+            for batch in batches:
+                self.totals(module, *_together(batch))
 
 
 def train(module, train_samples, held_back, scale, spread, positive, recipe, rng, say=None):
@@ -252,7 +260,7 @@ def train(module, train_samples, held_back, scale, spread, positive, recipe, rng
     clearly = 1 - _LUCK / np.sqrt(max(len(held_back), 1))
     history: list[dict] = []
     best_error, best, best_at, step = np.inf, None, 0.0, 0
-    progress, next_look, epoch, frozen = 0.0, 0.0, 0, False
+    progress, next_look, epoch = 0.0, 0.0, 0
     ended = False
     while progress < 1:
         losses = []
@@ -261,9 +269,8 @@ def train(module, train_samples, held_back, scale, spread, positive, recipe, rng
             progress = _progress(recipe, epoch + k / len(batches), clock() - start)
             for group in optimizer.param_groups:
                 group["lr"] = recipe.lr * _schedule(progress)
-            if progress > 1 - _FROZEN and not frozen:
-                member.freeze()
-                frozen = True
+            if progress > 1 - _FROZEN and not member.frozen:
+                member.freeze(batches[:_SETTLED_ALL])
             optimizer.zero_grad()
             predicted, loss = _loss(member, batch, recipe, rng)
             loss.backward()
@@ -285,7 +292,7 @@ def train(module, train_samples, held_back, scale, spread, positive, recipe, rng
             "minutes": (clock() - start) / 60,
             "train_error": float(np.mean(np.concatenate(losses))),
         }
-        member.settle(batches[: _SETTLED * (16 if progress >= 1 or ended else 1)])
+        member.settle(batches[:_SETTLED])
         if true is not None:
             row["error"] = error = float(np.abs(member.predict(held_back) - true).mean())
             if error < best_error:

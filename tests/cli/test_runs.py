@@ -150,7 +150,7 @@ def test_predictions_and_errors_are_recorded(run, runs, folder):
     assert evaluated.kind == "evaluate"
     assert predicted.files().keys() == {"predictions.csv"}
     assert predicted.result["n_predicted"] == 3
-    assert mapped.files().keys() == {"maps.npz"}
+    assert mapped.files().keys() == {"maps.npz", "totals.csv"}
     assert (folder / "maps.npz").read_bytes() == (mapped.path / "maps.npz").read_bytes()
     assert evaluated.result == said
     assert set(evaluated.data) == {"model", "fields"}

@@ -108,11 +108,14 @@ def test_batches_contain_each_sample_once_and_similar_sizes():
 
 def test_frozen_statistics_stay():
     member = _Member(normalised(Geometry(1)).train(), [1.0], [1.0], True, False)
-    member.freeze()
+    batch = [sample((40, 40), Geometry(1)) for _ in range(2)]
+    member.freeze([batch])
     before = {name: value.clone() for name, value in member.module.named_buffers()}
     member.totals(member.module, *_together([sample((40, 40), Geometry(1))] * 2))
-    for name, value in member.module.named_buffers():
-        torch.testing.assert_close(value, before[name], rtol=0, atol=0)
+    member.settle([batch[:1]])
+    for module in (member.module, member.average):
+        for name, value in module.named_buffers():
+            torch.testing.assert_close(value, before[name], rtol=0, atol=0)
 
 
 def test_averaged_weights_are_settled_by_what_they_see():
