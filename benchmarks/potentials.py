@@ -53,9 +53,9 @@ COMMON = {
 RECIPES = {
     "sheets": {"model": "spectrum-context"},
     "tio2": {"seconds": 700.0, "cutoff": 5.5, "force_delta": 1.0},
-    "si": {"seconds": 200.0, "cutoff": 5.5},
+    "si": {"seconds": 200.0, "cutoff": 5.5, "committee": 3},
     "siau": {
-        "seconds": 400.0, "cutoff": 4.7, "force_delta": 1.0, "committee": 2, "fraction": 0.1,
+        "seconds": 800.0, "cutoff": 4.7, "force_delta": 1.0, "committee": 2, "fraction": 0.1,
     },
 }  # fmt: skip
 

@@ -71,7 +71,7 @@ class _Child:
         )  # fmt: skip
         self._answers = queue.SimpleQueue()
         threading.Thread(target=self._listen, daemon=True).start()
-        # Importing is no part of what is timed.
+        # The time of imports is not counted.
         self._answers.get()
 
     def call(self, function, argument, time_limit):
