@@ -163,7 +163,7 @@ def check(drawn, tmp_path):
         again = clone(model).fit([drawn.X[k] for k in order], drawn.y[order], weights)
         np.testing.assert_allclose(again.predict(as_list), total, rtol=1e-5, atol=1e-5 * scale)
     if drawn.weights is not None and drawn.kind in SMOOTH:
-        # A weight of zero is no sample.
+        # A weight of zero is not a sample.
         more = [*drawn.X, drawn.X[0]]
         y = np.concatenate([drawn.y, drawn.y[:1] + 1e3])
         zero = clone(model).fit(more, y, np.append(drawn.weights, 0.0))

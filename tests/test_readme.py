@@ -29,7 +29,7 @@ def test_examples_run_and_print_what_is_shown(tmp_path, monkeypatch, capsys):
     try:
         for kind, text in blocks():
             if kind == "python":
-                with threadpool_limits(1):  # more are no faster, and much slower on a busy machine
+                with threadpool_limits(1):  # more are not faster, and much slower on a busy machine
                     exec(compile(text, str(README), "exec"), namespace)
                 n_run, printed = n_run + 1, capsys.readouterr().out
                 continue

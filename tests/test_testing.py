@@ -131,7 +131,7 @@ def test_each_violation_is_named(estimator, law):
 
 def test_the_shift_is_that_of_the_tiling():
     check_extensive_estimator(EDNNRegressor(Ridge(), GridTiling((2, 4), 1)))
-    # Less than the focus is no law: with one that is asked for, the check fails.
+    # No law for shifts below the focus: with such a shift the check fails.
     rough = EDNNRegressor(PAIRS, GridTiling((2, 4), 1))
     with pytest.raises(AssertionError, match=r"^shift: .* shifted by 1"):
         check_extensive_estimator(rough, focus=1)

@@ -119,7 +119,8 @@ class Journal:
                         block, totals = _parsed(text, run, n_outputs)
                     except (ValueError, TypeError, OverflowError, RecursionError) as error:
                         raise ValueError(
-                            f"{path}: line {number} is no record of this run: {error}. Remove the "
+                            f"{path}: line {number} is not a record of this run: {error}. Remove "
+                            "the "
                             "file to compute its blocks again, or use another journal."
                         ) from None
                     done[block] = totals
@@ -174,7 +175,7 @@ def _parsed(text, run, n_outputs) -> tuple[tuple[int, ...], np.ndarray]:
         raise ValueError(f"it belongs to the run {str(record[0])[:70]!r}")
     block, rows = record[1:]
     if not _is_block(block):
-        raise ValueError(f"{str(block)[:70]} is no block")
+        raise ValueError(f"{str(block)[:70]} is not a block")
     totals = np.array([[float.fromhex(value) for value in row] for row in rows], dtype=float)
     expected = block[2] - block[1], n_outputs
     if totals.shape != expected:

@@ -1,4 +1,4 @@
-"""Structures of atoms as fields, and fitted models as calculators of ASE."""
+"""Potentials of atoms, fields drawn from structures, and calculators for ASE and LAMMPS."""
 
 from .._utils.optional import later
 from ._atom_novelty import AtomNovelty
@@ -31,7 +31,7 @@ __all__ = [
     "forces_of",
 ]
 
-# They need libraries that `import sk_ednn` does not load.
+# These need libraries that `import sk_ednn` does not load.
 __getattr__ = later(
     __name__,
     {

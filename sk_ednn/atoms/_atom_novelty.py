@@ -1,4 +1,4 @@
-"""Distance of the surroundings of atoms to those that a potential was fitted to."""
+"""Novelty of atoms: the distance of their surroundings from those of the training data."""
 
 from __future__ import annotations
 
@@ -9,53 +9,54 @@ from sklearn.neighbors import NearestNeighbors
 
 from .._utils.stored import stored
 
-# Atoms of each species that are kept to compare with, and those that their components are of.
+# Atoms per species: stored for comparison, and sampled for the principal components.
 _KEPT, _SAMPLED = 1000, 4000
 _COMPONENTS = 24
-# Components whose spread is less than this part of the widest one count no more than that.
+# Lower bound of the spread of a component, relative to the largest.
 _FLOOR = 0.01
-# Distance in units of the features' spread below which surroundings are the same.
+# Lower bound of the unit of novelty, in units of the features' spread.
 _LEAST = 1e-3
-# Of the distances between atoms of the fit, what is still familiar.
+# Quantile of the distances between training atoms that has novelty 1.
 _QUANTILE = 0.99
-# Structures that the sample is taken from.
+# Structures from which atoms are sampled, at most.
 _STRUCTURES = 2000
 
 
 @stored("AtomNovelty")
 @dataclass(eq=False)
 class AtomNovelty:
-    """Surroundings of atoms of the fit, and how far they are from one another.
+    """Compare the surroundings of atoms with a sample of the training data.
 
     The features of atoms of one species are projected onto their leading principal components,
-    each in units of its spread, and the length of what is left. The novelty of an atom is its
-    distance to the nearest known one in these, relative to the distance within which 99 % of the
-    atoms of one half of the fit have one of the other half. Up to 1 it is familiar.
+    each in units of its spread; the length of the residual is one more coordinate. The novelty of
+    an atom is its distance from the nearest training atom in these coordinates. The unit is a
+    distance between training atoms: for 99 % of the atoms in each half of the training structures
+    the nearest atom of the other half is closer.
 
     Attributes
     ----------
     species : dict of int to tuple
-        By atomic number: mean, weighted components, weight of the rest, known rows, and the
-        distance that counts as 1.
+        By atomic number: mean, components, weights of the components, coordinates of the sampled
+        atoms, and the unit of distance.
     """
 
     species: dict
 
     @classmethod
     def of(cls, features, structures, rng):
-        """Sample the surroundings of a fit.
+        """Sample atoms of the training structures.
 
         Parameters
         ----------
         features : callable
-            From structures, an iterable of (number, atoms, rows).
+            Of `Structures`; returns an iterable of (atomic number, atoms, features).
         structures : Structures
         rng : RandomState
         """
         n = len(structures)
         if n > _STRUCTURES:
             structures = structures.take(np.sort(rng.permutation(n)[:_STRUCTURES]))
-        # Whole structures are on one side, since atoms of one are alike.
+        # Halves contain whole structures, since atoms of one structure are similar.
         halves = rng.permutation(len(structures)) % 2
         if len(structures) == 1:
             halves = np.zeros(1, dtype=int)
@@ -74,7 +75,7 @@ class AtomNovelty:
         return cls(species)
 
     def compare(self, features, structures) -> np.ndarray:
-        """Return the novelty of all atoms, (n_atoms,); infinite where a species is not known.
+        """Return the novelty of all atoms, (n_atoms,); infinite for unknown species.
 
         Parameters
         ----------
@@ -98,7 +99,7 @@ def _reference(side, rows, rng):
     spreads = spreads[:n_components] / np.sqrt(len(rows))
     widest = spreads[0] if spreads[0] > 0 else 1.0
     weights = 1.0 / np.sqrt(spreads**2 + (_FLOOR * widest) ** 2)
-    # Written to files, so in half the memory; the arithmetic is the same before and after.
+    # Stored in float32, as in files, so that results before saving and after loading agree.
     frame = (
         mean.astype(np.float32), components[:n_components].astype(np.float32),
         weights.astype(np.float32),
@@ -113,7 +114,7 @@ def _reference(side, rows, rng):
             for a, b in ((0, 1), (1, 0))
         ])  # fmt: skip
     unit = float(np.quantile(distances, _QUANTILE)) if distances.size else 0.0
-    # Surroundings that are all alike differ by rounding, which says nothing.
+    # If all surroundings are equal, distances contain only rounding errors.
     unit = max(unit, _LEAST * float(weights[0]))
     chosen = np.sort(rng.permutation(len(points))[:_KEPT])
     return *frame, points[chosen].astype(np.float32), unit

@@ -1,4 +1,4 @@
-"""Networks of atoms by name, and features of atoms that they see."""
+"""Networks of atoms by name, and their input features."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ from ..descriptors import AbstractDescriptor, ChebyshevDescriptor, SymmetryFunct
 from ..networks._atomic import AtomicNetwork, DeepPotSE, NeighborTable, SpectrumNetwork
 from ..structures import neighbor_pairs
 
-# Pairs that are worked on together.
+# Pairs of a batch.
 _PAIRS = 1 << 15
 
 
 def device_of(name) -> str:
-    """Return a device by name; "auto" for a GPU where there is one."""
+    """Return a device by name; "auto" means the GPU if there is one."""
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     return name
 
 
 def factory(model, cutoff, context, params):
-    """Return a function of species that makes a network.
+    """Return a function that makes a network for given species.
 
     Parameters
     ----------
     model : str or AbstractDescriptor
         A name of `NAMES`, or the descriptor of an `AtomicNetwork`.
     cutoff : float, in Å
-        Of networks by name.
+        For networks by name.
     context : int
     params : dict
-        More parameters of the network.
+        Further parameters of the network.
     """
     params = {"context": context, **params}
 
@@ -49,7 +49,7 @@ _DESCRIPTORS = {"symmetry-functions": SymmetryFunctions, "chebyshev": ChebyshevD
 
 
 def standardized_features(network, structures):
-    """Yield features of atoms in units of their spread over the training data, block by block.
+    """Yield the features of atoms, standardised by the training data, block by block.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""A fitted model as a calculator of ASE: energies, forces and stress for its simulations."""
+"""An ASE calculator for models of images."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from ase.calculators.calculator import Calculator, PropertyNotImplementedError, 
 from ase.stress import full_3x3_to_voigt_6_stress
 from sklearn.utils.validation import check_is_fitted
 
+from .._utils.stacklevel import outside_package
 from ..estimators._regressor import EDNNRegressor
 from ..estimators._shift_averaged import ShiftAveraged
 from ..estimators._unwrap import unwrap_search
@@ -30,59 +31,57 @@ class EDNNCalculator(Calculator):
     Parameters
     ----------
     model : Pipeline of a GaussianRasterizer and an EDNNRegressor, or a search over it; fitted
-        Such as `sk_ednn.pretrained.load_sheets_model` returns. Its totals are energies in eV. With
-        `ShiftAveraged` around the regressor, energies and what derives from them are the averages.
+        A model that predicts energies in eV, for example from
+        `sk_ednn.pretrained.load_sheets_model`. The regressor may be a `ShiftAveraged` one.
     precision : {None, "float32", "float64"}, default=None
-        Of the fields and of networks; None for that of the model. In float64 forces are the
-        derivative of the energy to ten digits, at two to three times the cost.
+        Precision of fields and networks; None for that of the model. In float64 the forces equal
+        the negative gradient of the energy to ten digits, at two to three times the cost.
     slab : pair of float, default=None, in Å
-        Where atoms may be along the normal of the plane, which its field does not hold, beside what
-        the rasteriser says. None for nothing else; without either, sheets only are calculated.
+        Allowed range of positions along the normal of the plane, in addition to the slab of the
+        rasteriser. If both are None, structures must be sheets.
     training : structures, default=None
-        What the model was fitted to. The share of tiles that are unlike all of theirs is then
+        The structures to which the model was fitted. If given, the share of novel tiles is
         calculated too; see `sk_ednn.uncertainty.novelty`.
     novel_above : float, default=0.1
-        Warn when the share of novel tiles rises above this.
+        Warn if the share of novel tiles is above this.
     check_every : int, default=1
-        Look at the tiles of each such calculation only: it takes longer than the energy.
+        Compute the share of novel tiles in every such calculation, since it takes longer than the
+        energy.
     **options : dict
-        For `ase.calculators.calculator.Calculator`, such as `label`.
+        Parameters of `ase.calculators.calculator.Calculator`, such as `label`.
 
     Attributes
     ----------
     implemented_properties : list of str
-        "energy" and "free_energy" (the same) in eV; "forces" in eV/Å, where the model can be
-        differentiated; "stress" in eV/Å³, where its rasteriser may stretch pixels (`adjust` is not
-        0); "tile_energies" in eV, of shape (n_x, n_y), whose sum is the energy; "novel", the
-        share of novel tiles, with `training`.
+        "energy" and "free_energy" (equal) in eV; "forces" in eV/Å, if the model has gradients;
+        "stress" in eV/Å³, if `adjust` of the rasteriser is not 0; "tile_energies" in eV, of shape
+        (n_x, n_y), whose sum is the energy; "novel", the share of novel tiles, with `training`.
     grid : tuple of int or None
-        The number of pixels the last structure was drawn with.
+        The number of pixels of the last structure.
 
     Raises
     ------
     TypeError
-        If `model` is no such Pipeline.
+        If `model` is not such a Pipeline.
     ValueError
-        If a parameter is not what it must be, and from calculations: if positions are not finite,
-        a species is unknown, a cell is not orthogonal, does not repeat in x and y or is not a
-        whole number of pixels and tiles, or if an atom is outside of the slab.
+        If a parameter is invalid. Calculations raise it if positions are not finite, a species is
+        unknown, an atom is outside of the slab, or the cell is not orthogonal, not periodic along
+        x and y, or not a whole number of pixels and tiles.
 
     Notes
     -----
-    Forces are the exact derivative of the energy, also where atoms pass from pixel to pixel, from
-    tile to tile and through the cell. The field holds a projection onto the plane: forces along z
-    are 0.
+    Forces are the exact negative gradient of the energy, also where atoms cross borders of pixels,
+    tiles and the cell. The field is a projection onto the plane, so forces along its normal are 0.
 
-    The stress is the derivative of the energy with respect to a strain of cell, atoms and pixels
-    together, by the volume of the cell: of a sheet, its vacuum included, as ASE's filters take it.
-    Multiply by the cell's height for eV/Å². Entries out of the plane are 0. The number of pixels
-    is kept as long as the atoms are the same ones, so that the energy is smooth in the strain; a
-    cell that leaves the rasteriser's `adjust` is an error. It is a stress only for a model that
-    was fitted to cells of many sizes, drawn with `adjust`: to any other a stretched pixel looks
-    like one that is not.
+    The stress is the gradient of the energy with respect to a strain of cell, atoms and pixels,
+    divided by the volume of the cell. The volume of a sheet includes the vacuum, as ASE's filters
+    assume; multiply by the height of the cell for eV/Å². Components out of the plane are 0. The
+    number of pixels is constant as long as the atoms are the same, so the energy is a smooth
+    function of the strain; a strain beyond `adjust` of the rasteriser is an error. The stress is
+    meaningful only for models that were fitted to cells of many sizes with `adjust`, since other
+    models cannot tell a stretched pixel from an unstretched one.
 
-    Results are kept until atoms move, as ASE does it. Energies are those of ``model.predict`` to
-    rounding.
+    Results are cached until atoms move. Energies equal those of ``model.predict`` up to rounding.
 
     Examples
     --------
@@ -118,7 +117,7 @@ class EDNNCalculator(Calculator):
         self._draw, self._terms, self._shifts = copy.copy(draw), regressor.fitted_terms(), shifts
         slab = checked_slab(slab, draw.plane)
         if slab is not None:
-            # Beside that of the rasteriser, where it has one.
+            # The intersection with the slab of the rasteriser.
             low, high = zip(slab, slab if draw.slab is None else draw.slab, strict=True)
             self._draw.slab = max(low), min(high)
         if precision is not None:
@@ -148,11 +147,11 @@ class EDNNCalculator(Calculator):
         system = self._draw._gathered([self.atoms])
         shape = self._shape(system, system_changes)
         field = draw_fields(self._draw, system, shape[None])[0]
-        needs_slope = not {"forces", "stress"}.isdisjoint(properties)
-        energy, slope = self._mean(field, needs_slope)
+        needs_gradient = not {"forces", "stress"}.isdisjoint(properties)
+        energy, gradient = self._mean(field, needs_gradient)
         self.results |= {"energy": energy, "free_energy": energy}
-        if needs_slope:
-            self._differentiate(system, shape, slope)
+        if needs_gradient:
+            self._differentiate(system, shape, gradient)
         if "tile_energies" in properties:
             self.results["tile_energies"] = self._tile_energies(field)
         if self._known is not None:
@@ -160,23 +159,25 @@ class EDNNCalculator(Calculator):
                 self._compare(field)
             self._n_calculated += 1
 
-    def _mean(self, field, needs_slope):
-        """Return the mean of the energy over the shifts of the model, and its derivative."""
-        energy, slope, axes = 0.0, 0.0, tuple(range(self._shifts.shape[1]))
+    def _mean(self, field, needs_gradient):
+        """Return the mean of the energy over the shifts of the model, and its gradient."""
+        energy, gradient, axes = 0.0, 0.0, tuple(range(self._shifts.shape[1]))
         for shift in self._shifts:
             moved = np.roll(field, -shift, axes) if shift.any() else field
             for tile_model, tiling in self._terms:
-                total, of_term = tile_model.total_and_gradient(tiling, moved, needs_slope)
+                total, of_term = tile_model.total_and_gradient(tiling, moved, needs_gradient)
                 energy += total
-                if needs_slope:
-                    slope = slope + (np.roll(of_term, shift, axes) if shift.any() else of_term)
+                if needs_gradient:
+                    gradient = gradient + (
+                        np.roll(of_term, shift, axes) if shift.any() else of_term
+                    )
         n = len(self._shifts)
-        return (energy, slope) if n == 1 else (energy / n, slope / n)
+        return (energy, gradient) if n == 1 else (energy / n, gradient / n)
 
-    def _differentiate(self, system, shape, slope):
+    def _differentiate(self, system, shape, gradient):
         (drawn,) = gradients_of(self._draw, system, shape[None])
-        slope = self._draw._channels_first(slope)
-        pulled = drawn.pull(slope)
+        gradient = self._draw._channels_first(gradient)
+        pulled = drawn.pull(gradient)
         forces = np.zeros((len(pulled), 3))
         axes = list(AXES[self._draw.plane])
         forces[:, axes] = -pulled
@@ -184,23 +185,23 @@ class EDNNCalculator(Calculator):
         if "stress" in self.implemented_properties:
             volume = self.atoms.cell.volume
             if volume == 0:
-                # Without a third edge there is none; forces do not need it.
+                # A cell without a third edge has no volume, but it has forces.
                 return
             stress = np.zeros((3, 3))
-            stress[np.ix_(axes, axes)] = drawn.strain(slope) / volume
+            stress[np.ix_(axes, axes)] = drawn.strain(gradient) / volume
             self.results["stress"] = full_3x3_to_voigt_6_stress(stress)
 
     def get_property(self, name, atoms=None, allow_calculation=True):
         """Return a property; see `ase.calculators.calculator.Calculator.get_property`."""
         if name == "stress" and name not in self.implemented_properties:
             raise PropertyNotImplementedError(
-                "The model knows one distance of pixels, as its rasteriser was made with adjust=0: "
-                "it has no stress. Fit to cells of many sizes with GaussianRasterizer(adjust=...)."
+                "The model was fitted with GaussianRasterizer(adjust=0), so it has no stress. Fit "
+                "it to cells of many sizes with GaussianRasterizer(adjust=...)."
             )
         return super().get_property(name, atoms, allow_calculation)
 
     def _shape(self, system, system_changes):
-        """Return the number of pixels, kept while the atoms are the same ones."""
+        """Return the number of pixels, constant as long as the atoms are the same."""
         adjust = self._draw.adjust
         if self.grid is None or adjust == 0 or not {"numbers", "pbc"}.isdisjoint(system_changes):
             self.grid = tuple(self._draw._shapes(system.lengths)[0].tolist())
@@ -214,8 +215,8 @@ class EDNNCalculator(Calculator):
             raise ValueError(
                 f"The cell is now {system.lengths[0].tolist()} Å along x and y, and its {shape} "
                 f"pixels are stretched by {(100 * stretch).round(2).tolist()} %, more than "
-                f"adjust={adjust:g} allows. With other numbers of pixels the energy would jump: "
-                "start from a new calculator, or fit with a larger adjust."
+                f"adjust={adjust:g} allows. Another number of pixels would change the energy "
+                "discontinuously. Make a new calculator, or fit with a larger adjust."
             )
         return shape
 
@@ -235,11 +236,11 @@ class EDNNCalculator(Calculator):
         above = share > self.novel_above
         if above and not self._warned:
             warnings.warn(
-                f"{100 * share:.0f} % of the tiles are unlike all tiles the model was fitted to "
-                f"(novel_above={self.novel_above:g}): its energies and forces are guesses"
-                " here. Fit to structures like this one, or stop.",
+                f"{100 * share:.0f} % of the tiles are unlike all tiles of the training data "
+                f"(novel_above={self.novel_above:g}), so energies and forces may be wrong. Fit to "
+                "structures like this one.",
                 NoveltyWarning,
-                stacklevel=2,
+                stacklevel=outside_package(),
             )
         self._warned = above
 
@@ -259,15 +260,15 @@ def _parts_of(model):
     ):
         found = " and ".join(type(step).__name__ for step in steps) or type(model).__name__
         raise TypeError(
-            "Expected a fitted Pipeline of a GaussianRasterizer and an EDNNRegressor, as "
-            f"make_pipeline(rasterizer, regressor) makes it, with ShiftAveraged around the "
-            f"regressor or not. Got {found}."
+            "Expected a fitted Pipeline of a GaussianRasterizer and an EDNNRegressor or "
+            f"ShiftAveraged(EDNNRegressor), such as make_pipeline(rasterizer, regressor); got "
+            f"{found}."
         )
     for step in steps:
         check_is_fitted(step)
     if steps[1].n_outputs_ > 1:
         raise TileModelError(
-            f"An energy is one number a structure, the model predicts {steps[1].n_outputs_}."
+            f"Expected a model with one output, the energy; got one with {steps[1].n_outputs_}."
         )
     at_rest = np.zeros((1, len(steps[0].spacing_)), dtype=int)
     return *steps, at_rest if averaged is None else averaged.shifts_

@@ -1,4 +1,4 @@
-"""Settings to begin with, from the structures: the plane, the pixels, the focus."""
+"""Default parameters for given structures: the plane, the pixels, the focus."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from ..structures._cells import ROUNDING
 from ..structures._structure import gather
 
 PLANES = ("xy", "xz", "yz", "xyz")
-# Steps of a common length below this are no cells of one kind, repeated.
+# A shorter common length is not the edge of a cell that was repeated.
 _SHORTEST = 2.0  # Å
-# How far a pixel may be from the wished one, so that a cell is a whole number of foci.
+# Bounds of the spacing relative to the requested one, so that cells are whole numbers of foci.
 _FINEST, _COARSEST = 0.85, 1.2
-# Stretching of pixels that is small beside what else a model errs by.
+# Stretching of pixels with little effect, compared to other errors of models.
 _SLIGHT = 0.02
 
 
 class Pixels(NamedTuple):
-    """The parameters of a rasteriser, and a focus, that suit cells of given lengths."""
+    """Parameters of a rasteriser and a focus for cells of given lengths."""
 
     spacing: tuple[float, ...]  # in Å
     focus: tuple[int, ...]  # in pixels; the rasteriser's `multiple`
@@ -27,13 +27,13 @@ class Pixels(NamedTuple):
 
 
 def suited_plane(structures) -> tuple[str, str | None]:
-    """Return a plane of which all structures are sheets, or "xyz".
+    """Return a plane in which all structures are sheets, or "xyz".
 
     Returns
     -------
     plane : str
     why_not : str or None
-        For "xyz", why it is not "xy".
+        For "xyz", the error for "xy".
     """
     why_not = None
     for plane in PLANES[:-1]:
@@ -45,48 +45,48 @@ def suited_plane(structures) -> tuple[str, str | None]:
     return "xyz", why_not
 
 
-def suited_pixels(lengths, wished, largest_focus, focus=None) -> Pixels:
-    """Return pixels near a wished spacing, of which cells are whole numbers of foci.
+def suited_pixels(lengths, requested, largest_focus, focus=None) -> Pixels:
+    """Return a spacing near the requested one, and a focus that divides cells.
 
     Parameters
     ----------
     lengths : ndarray of shape (n_structures, d), in Å
-    wished : float, in Å
+    requested : float, in Å
     largest_focus : int
     focus : tuple of d ints or None
-        Where it is given.
+        If None, it is chosen.
     """
     spacing, foci, adjust = [], [], 0.0
     for axis, along in enumerate(lengths.T):
         given = None if focus is None else focus[axis]
         common = _common_length(along)
         if common is not None:
-            step, chosen = _divided(common, wished, largest_focus, given)
+            step, chosen = _divided(common, requested, largest_focus, given)
         else:
-            step = wished
-            chosen, stretch = _stretched(along, wished, largest_focus, given)
+            step = requested
+            chosen, stretch = _stretched(along, requested, largest_focus, given)
             adjust = max(adjust, stretch)
         spacing.append(float(step))
         foci.append(int(chosen))
-    # A quarter more than the largest stretch that was found: cells to be predicted differ, too.
+    # Larger than the largest stretch here, for cells that are predicted later.
     allowed = 0.0 if adjust == 0 else round(1.25 * float(adjust) + 1e-4, 4)
     return Pixels(tuple(spacing), tuple(foci), allowed)
 
 
 def _common_length(along) -> float | None:
-    """Length of which all others are whole multiples, such as that of a cell that was repeated."""
+    """Return the length of which all are integer multiples, as for supercells, or None."""
     shortest = along.min()
     for parts in range(1, max(1, int(shortest / _SHORTEST)) + 1):
         multiples = along * parts / shortest
         if np.all(np.abs(multiples - np.rint(multiples)) <= ROUNDING * multiples):
-            # Of the longest one, which rounding of a file hurts least.
+            # The longest one has the smallest rounding error.
             return along.max() / np.rint(multiples.max())
     return None
 
 
-def _divided(length, wished, largest_focus, focus):
-    """Spacing and focus of which a length is a whole number, the spacing near the wished one."""
-    ideal = length / wished
+def _divided(length, requested, largest_focus, focus):
+    """Return a spacing near the requested one, and a focus, that divide a length."""
+    ideal = length / requested
     few, many = int(np.ceil(ideal / _COARSEST)), int(np.floor(ideal / _FINEST))
     if focus is not None:
         n = max(1, round(ideal / focus)) * focus
@@ -94,18 +94,18 @@ def _divided(length, wished, largest_focus, focus):
     best = None
     for n in range(max(1, few), max(1, few, many) + 1):
         chosen = max(f for f in range(1, largest_focus + 1) if n % f == 0)
-        # A focus twice as large is worth a pixel that is a tenth off.
+        # Twice the focus is worth a spacing that deviates by a tenth.
         score = 0.14 * np.log(chosen) - abs(np.log(ideal / n))
         if best is None or score > best[0]:
             best = score, n, chosen
     return length / best[1], best[2]
 
 
-def _stretched(along, wished, largest_focus, focus):
-    """The largest focus for which pixels are stretched slightly, and by how much they are."""
+def _stretched(along, requested, largest_focus, focus):
+    """Return the largest focus for which pixels are stretched slightly, and the stretch."""
     for chosen in [focus] if focus is not None else range(largest_focus, 0, -1):
-        n = np.maximum(1, np.rint(along / wished / chosen)) * chosen
-        stretch = np.abs(along / n / wished - 1).max()
+        n = np.maximum(1, np.rint(along / requested / chosen)) * chosen
+        stretch = np.abs(along / n / requested - 1).max()
         if stretch <= _SLIGHT:
             break
     return chosen, stretch

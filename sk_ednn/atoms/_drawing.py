@@ -1,4 +1,4 @@
-"""Draw atoms with a fitted rasteriser, in the way that suits its pixels, and differentiate that."""
+"""Draw atoms with a fitted rasteriser on pixels of any shape, and differentiate fields."""
 
 import numpy as np
 
@@ -6,11 +6,11 @@ from ..structures._cells import is_straight
 from ._gaussians import draw_gaussians
 from ._gradients import DrawnGradient
 from ._lattice import draw_lattices, lattice_gradient, pixel_stencil
-from ._parameters import in_plane
+from ._parameters import gradient_in_plane
 
 
 def gradients_of(rasterizer, atoms, shapes, forces=None):
-    """Return a gradient for each structure, drawn with so many pixels."""
+    """Return a gradient object for each structure, for given numbers of pixels."""
     if forces is not None and len(forces) != len(atoms):
         raise ValueError(
             f"Expected forces for each of the {len(atoms)} structures, got {len(forces)}."
@@ -22,7 +22,7 @@ def gradients_of(rasterizer, atoms, shapes, forces=None):
         own = atoms.owner == k
         values = np.full((int(own.sum()), len(shape)), np.nan)
         if forces is not None:
-            values = in_plane(forces[k], k, len(values), rasterizer.plane)
+            values = gradient_in_plane(forces[k], k, len(values), rasterizer.plane)
         if not (rasterizer._separable and is_straight(atoms.vectors[k])):
             gradients.append(
                 lattice_gradient(
@@ -42,11 +42,11 @@ def gradients_of(rasterizer, atoms, shapes, forces=None):
 
 
 def draw_fields(rasterizer, atoms, shapes):
-    """Fields with so many pixels: an array, or a list where their numbers differ."""
+    """Return fields with given numbers of pixels: an array, or a list if the numbers differ."""
     spacings = rasterizer._spacings(atoms.lengths, shapes)
     grids = np.hstack([shapes, spacings])
     distinct, group = np.unique(grids, axis=0, return_inverse=True)
-    group = group.ravel()  # numpy 2.0 alone returns a column
+    group = group.ravel()  # numpy 2.0 returns a column
     if len(distinct) == 1:
         return _draw(rasterizer, atoms, np.arange(len(atoms)), shapes[0], spacings[0])
     fields = [None] * len(atoms)
@@ -59,7 +59,7 @@ def draw_fields(rasterizer, atoms, shapes):
 
 
 def _draw(rasterizer, atoms, members, shape, spacing):
-    """Fields of the structures `members`, all on one grid."""
+    """Return the fields of the structures `members`, all on one grid."""
     image = np.full(len(atoms), -1)
     image[members] = np.arange(len(members))
     image = image[atoms.owner]

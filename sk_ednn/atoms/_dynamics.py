@@ -1,4 +1,4 @@
-"""Relaxation and molecular dynamics by ASE, for those who write no Python."""
+"""Relaxation and molecular dynamics with ASE, for the command line."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from ase.md.verlet import VelocityVerlet
 from ase.optimize import BFGS
 
 ENSEMBLES = ("nve", "nvt", "npt")
-# Times in which a thermostat and a barostat act, in fs.
+# Time constants of the thermostat and the barostat, in fs.
 _THERMOSTAT, _BAROSTAT = 100.0, 1000.0
 
 
 class Relaxed(NamedTuple):
-    """What a relaxation came to.
+    """Result of a relaxation.
 
     Attributes
     ----------
@@ -36,7 +36,7 @@ class Relaxed(NamedTuple):
 
 
 def calculator_of(model):
-    """Return the calculator of a fitted potential, or of a Pipeline of a rasteriser.
+    """Return a calculator of a fitted potential, or of a Pipeline with a rasteriser.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ def calculator_of(model):
     Raises
     ------
     TypeError
-        Where the model is none of structures.
+        If the model is not one of structures.
     """
     if hasattr(model, "calculator"):
         return model.calculator()
@@ -55,19 +55,20 @@ def calculator_of(model):
 
 
 def relax(structure, calculator, *, fmax=0.05, steps=500, cell=False, trajectory=None) -> Relaxed:
-    """Relax a structure in place, by BFGS.
+    """Relax a structure in place with BFGS.
 
     Parameters
     ----------
     structure : ase.Atoms
     calculator : Calculator
     fmax : float, default=0.05, in eV/Å
-        Largest force at the end.
+        Stop when all forces are smaller.
     steps : int, default=500
+        Maximum number of steps.
     cell : bool, default=False
-        Relax the cell, too.
+        Also relax the cell.
     trajectory : str, default=None
-        A .traj file of the way.
+        File for the steps, with the extension .traj.
     """
     structure.calc = calculator
     moved: Any = structure
@@ -99,10 +100,11 @@ def molecular_dynamics(
     Parameters
     ----------
     structure : ase.Atoms
-        Without velocities it gets those of the temperature.
+        If it has no velocities, they are drawn for the temperature.
     calculator : Calculator
     ensemble : {"nvt", "nve", "npt"}, default="nvt"
-        By a Langevin thermostat, velocity Verlet, or Martyna, Tobias and Klein's barostat.
+        "nvt": a Langevin thermostat. "nve": velocity Verlet. "npt": the barostat of Martyna,
+        Tobias and Klein.
     temperature : float, default=300.0, in K
     pressure : float, default=0.0, in GPa
     timestep : float, default=1.0, in fs
@@ -110,10 +112,10 @@ def molecular_dynamics(
     interval : int, default=10
         Steps between two records.
     seed : int, default=0
-        Of velocities and the thermostat.
+        Seed of the velocities and the thermostat.
     record : callable
-        Called with ``step``, ``time`` (ps), ``energy``, ``total`` (eV), ``temperature`` (K) and
-        ``pressure`` (GPa, where the model knows it).
+        Called with a dict of ``step``, ``time`` (ps), ``energy``, ``total`` (eV),
+        ``temperature`` (K) and, if the model predicts stresses, ``pressure`` (GPa).
     """
     structure.calc = calculator
     rng = np.random.default_rng(seed)
@@ -158,7 +160,7 @@ def _integrator(structure, ensemble, temperature, pressure, timestep, rng):
 
 
 class _Normal:
-    """What Langevin dynamics asks of a random number generator."""
+    """The interface of a random number generator that `Langevin` uses."""
 
     def __init__(self, rng):
         self._rng = rng
@@ -173,17 +175,17 @@ def write_predicted(path, structures, predicted, offsets) -> None:
     Parameters
     ----------
     path : str or Path
-        .extxyz, .xyz or .traj, or what else ASE writes.
+        A format that ASE writes, for example .extxyz, .xyz or .traj.
     structures : sequence of ase.Atoms
     predicted : named tuple
-        ``energies``, and ``forces`` and ``stress`` or None, of all structures end to end.
+        ``energies``, ``forces`` or None, and ``stress`` or None, of all structures.
     offsets : ndarray of int
-        Where the atoms of each structure begin.
+        Index of the first atom of each structure.
     """
     out = []
     for k, structure in enumerate(structures):
         copy = structure.copy()
-        # What the file said before would stand beside what is predicted.
+        # Without the labels that were read, which would be next to the predicted ones.
         copy.info = {}
         copy.arrays = {n: a for n, a in copy.arrays.items() if n in ("numbers", "positions")}
         results = {"energy": float(predicted.energies[k])}
@@ -197,7 +199,7 @@ def write_predicted(path, structures, predicted, offsets) -> None:
 
 
 def write_structures(path, structures) -> None:
-    """Write structures with the results of their calculators; .xyz files in the extended form.
+    """Write structures with the results of their calculators; .xyz files in extended format.
 
     Parameters
     ----------
@@ -208,7 +210,7 @@ def write_structures(path, structures) -> None:
 
 
 def frozen(structure) -> SinglePointCalculator:
-    """Return a calculator with the results that a structure's calculator has now."""
+    """Return a calculator with the present results of the calculator of a structure."""
     kept = ("energy", "free_energy", "forces", "stress")
     results = {name: value for name, value in structure.calc.results.items() if name in kept}
     return SinglePointCalculator(structure.copy(), **results)

@@ -1,6 +1,6 @@
-"""Sum invariants over the focus of tiles, for `LocalInvariants`, and differentiate the sums.
+"""Sums of invariants over the focus of tiles, for `LocalInvariants`, and their gradients.
 
-Written for blocks of tiles, with matrix products, and without a check.
+The functions work on blocks of tiles with matrix products, and do not validate their input.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ._power_spectrum import power_spectrum, spectrum_along, spectrum_slopes
+from ._power_spectrum import power_spectrum, pull_spectrum, push_spectrum
 
 
 @dataclass(frozen=True)
@@ -22,12 +22,12 @@ class FocusSums:
     window : tuple of int
         Pixels of a tile.
     focus : tuple of slice
-        Those that are summed over.
+        Pixels of the focus.
     n_channels : int
     modes : LocalModes
     mean : ndarray of shape (n_invariants,) or None
     components : ndarray of shape (n_components, n_invariants) or None
-        None while they are learned.
+        None before they are fitted.
     """
 
     window: tuple[int, ...]
@@ -39,16 +39,16 @@ class FocusSums:
 
     @property
     def n_components(self) -> int:
-        """Number of components, of which products are summed."""
+        """Number of components."""
         return 0 if self.components is None else len(self.components)
 
     @property
     def n_vectors(self) -> list[int]:
-        """Modes of each order."""
+        """Number of modes of each order."""
         return [self.n_channels * k for k in self.modes.n_modes]
 
     def sums(self, X):
-        """Sums over the focus of each tile, not scaled: (n, n_features_out)."""
+        """Return sums over the focus of each tile, (n, n_features_out), not scaled."""
         density, invariants = self.invariants(X)
         n, n_channels, _ = density.shape
         linear = np.matmul(density, invariants.transpose(0, 2, 1)).reshape(n, -1)
@@ -65,12 +65,12 @@ class FocusSums:
         return np.hstack(sums)
 
     def invariants(self, X):
-        """Density (n, n_channels, n_pixels) and invariants (n, n_invariants, n_pixels)."""
+        """Return density (n, n_channels, n_pixels) and invariants (n, n_invariants, n_pixels)."""
         density, modes = self.surroundings(X)
         return density, power_spectrum(modes, self.n_vectors)
 
     def surroundings(self, X):
-        """Density (n, n_channels, n_pixels) and modes (n, n_rows, n_pixels)."""
+        """Return density (n, n_channels, n_pixels) and modes (n, n_rows, n_pixels)."""
         n, n_channels = len(X), self.n_channels
         tiles = X.reshape(n, *self.window, n_channels)
         density = tiles[(slice(None), *self.focus)].reshape(n, -1, n_channels).transpose(0, 2, 1)
@@ -78,11 +78,11 @@ class FocusSums:
         return np.ascontiguousarray(density), modes.reshape(n, -1, modes.shape[-1])
 
     def push(self, X, directions):
-        """Derivative of the sums along directions, not scaled: (n, n_features_out)."""
+        """Return directional derivatives of the sums, (n, n_features_out), not scaled."""
         density, modes = self.surroundings(X)
         of_density, of_modes = self.surroundings(directions)  # they are linear in the tiles
         invariants = power_spectrum(modes, self.n_vectors)
-        of_invariants = spectrum_along(modes, of_modes, self.n_vectors)
+        of_invariants = push_spectrum(modes, of_modes, self.n_vectors)
         n = len(X)
         linear = np.matmul(of_density, invariants.transpose(0, 2, 1))
         linear += np.matmul(density, of_invariants.transpose(0, 2, 1))
@@ -95,7 +95,7 @@ class FocusSums:
             i, j = np.triu_indices(self.n_components)
             upper = i * self.n_components + j
             for c in range(self.n_channels):
-                # Half of the change of the product of the two, which is symmetric.
+                # Half of the derivative of the product, which is symmetric.
                 half = of_density[:, c, None] * components / 2
                 half += density[:, c, None] * of_components
                 half = np.matmul(half, components.transpose(0, 2, 1))
@@ -103,17 +103,17 @@ class FocusSums:
                 sums.append(products.reshape(n, -1).take(upper, axis=1))
         return np.hstack(sums)
 
-    def pull(self, X, slopes):
-        """Derivative with respect to tiles, from that with respect to the sums, not scaled.
+    def pull(self, X, gradients):
+        """Return gradients by the tiles from gradients by the sums, the adjoint of `push`.
 
-        `slopes` has a row for each tile, or one row for all.
+        `gradients` has one row per tile, or one row for all.
         """
-        slopes = slopes.astype(X.dtype, copy=False)
+        gradients = gradients.astype(X.dtype, copy=False)
         density, modes = self.surroundings(X)
         invariants = power_spectrum(modes, self.n_vectors)
         n, n_channels, n_pixels = density.shape
         n_linear = n_channels * invariants.shape[1]
-        linear = slopes[:, :n_linear].reshape(len(slopes), n_channels, -1)
+        linear = gradients[:, :n_linear].reshape(len(gradients), n_channels, -1)
         of_density = np.matmul(linear, invariants)
         of_invariants = np.matmul(linear.transpose(0, 2, 1), density)
         if self.n_components:
@@ -122,16 +122,16 @@ class FocusSums:
             components -= (self.components @ self.mean).astype(X.dtype)[:, None]
             i, j = np.triu_indices(self.n_components)
             of_components = np.zeros_like(components)
-            for c, own in enumerate(np.split(slopes[:, n_linear:], n_channels, axis=1)):
-                pairs = np.zeros((len(slopes), self.n_components, self.n_components), X.dtype)
+            for c, own in enumerate(np.split(gradients[:, n_linear:], n_channels, axis=1)):
+                pairs = np.zeros((len(gradients), self.n_components, self.n_components), X.dtype)
                 pairs[:, i, j] = own
-                # Symmetric, as products are: each of two factors has the other for its slope.
+                # The gradient of a product by one factor is the other factor.
                 partners = np.matmul(pairs + pairs.transpose(0, 2, 1), components)
                 of_density[:, c] += 0.5 * np.einsum("nkp,nkp->np", components, partners)
                 partners *= density[:, c, None]
                 of_components += partners
             of_invariants += np.matmul(weights.T, of_components)
-        of_modes = spectrum_slopes(modes, self.n_vectors, of_invariants)
+        of_modes = pull_spectrum(modes, self.n_vectors, of_invariants)
         out = self.modes.adjoint(of_modes.reshape(n, -1, n_channels, n_pixels))
         focus = out[(slice(None), *self.focus)]
         focus += of_density.transpose(0, 2, 1).reshape(focus.shape)

@@ -6,9 +6,9 @@ product,
     field[i, j] = Σ_k w_k g_k(i) h_k(j),        h_k(j) = 0 unless pixel j is within the cutoff.
 
 The image is cut into stripes of rows i. In a stripe, g is a small dense matrix over the Gaussians
-that reach it, and h a sparse one with the few pixels of each. Their product takes the pixels near
-each Gaussian and no others, and an exponential for each row and column of them instead of one for
-each pixel. Stripes are independent: threads may draw them in any order with the same result.
+that reach it, and h a sparse one with the few pixels of each. Their product visits only the pixels
+near each Gaussian, and needs one exponential per row and column instead of one per pixel. Stripes
+are independent, so threads may draw them in any order with the same result.
 """
 
 from dataclasses import dataclass
@@ -17,20 +17,20 @@ import numpy as np
 from joblib import Parallel, delayed, effective_n_jobs
 from scipy.sparse import csc_array
 
-# Pixels drawn at a time: 2 MB of float32. With fewer, the calls take longer than the arithmetic.
-_PIXELS_AT_A_TIME = 2**19
-# Shares of the work for each thread, and the tasks for which it is worth to start one.
+# Pixels per task: 2 MB of float32. For fewer, the calls take longer than the arithmetic.
+_PIXELS_PER_TASK = 2**19
+# Shares of the tasks per thread, and the least number of tasks per thread.
 _SHARES = 4
-_TASKS_A_THREAD = 16
+_TASKS_PER_THREAD = 16
 
 
 def draw_gaussians(centres, image, weights, out, *, width, cutoff, n_jobs=None):
     """Draw sums of Gaussians on periodic images.
 
     Gaussian k adds ``weights[k] * exp(-dx**2 / (2 * width[0]**2) - dy**2 / (2 * width[1]**2))``
-    to ``out[image[k]]``, at every pixel where both distances are within `cutoff` widths and at
-    none where one is more than a pixel beyond. All its periodic images are drawn, however small
-    the grid.
+    to ``out[image[k]]``, at every pixel where both distances are within `cutoff` widths, and at
+    no pixel where one of them is more than a pixel larger. All periodic images are drawn, for
+    grids of any size.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ def draw_gaussians(centres, image, weights, out, *, width, cutoff, n_jobs=None):
         In ``[0, nx] x [0, ny]``.
 
     image : ndarray of shape (n_gaussians,), of int
-        The image each Gaussian is drawn to, in any order.
+        The image of each Gaussian, in any order.
 
     weights : ndarray of shape (n_gaussians,)
         The heights.
@@ -59,7 +59,7 @@ def draw_gaussians(centres, image, weights, out, *, width, cutoff, n_jobs=None):
 
 
 def draw_at_pixels(pixel, fraction, image, weights, out, *, width, cutoff, n_jobs=None):
-    """Draw as `draw_gaussians` does, centres given as `nearest_pixel` returns them.
+    """Draw like `draw_gaussians`, for centres in the form that `nearest_pixel` returns.
 
     Every pixel adds up its Gaussians in the order in which they are given.
     """
@@ -70,8 +70,8 @@ def draw_at_pixels(pixel, fraction, image, weights, out, *, width, cutoff, n_job
     n_columns = out.shape[2]
     atom, number, row = stripes.meet(pixel[:, 0])
     number += image[atom] * len(stripes)
-    # By atom within a stripe, so that a pixel's sum does not depend on where stripes are cut. All
-    # three as one number: numpy sorts numbers ten times as fast as it finds their order.
+    # Sorted by atom within a stripe, so that the sum of a pixel does not depend on the stripes. The
+    # three keys are one number, since numpy sorts numbers ten times as fast as it finds an order.
     n_rows = stripes.width + 2 * stripes.reach + 1
     key = np.sort((number * len(pixel) + atom) * n_rows + row + stripes.reach)
     key, row = np.divmod(key, n_rows)
@@ -101,25 +101,25 @@ def draw_at_pixels(pixel, fraction, image, weights, out, *, width, cutoff, n_job
             draw(*task)
 
     n_stripes = len(out) * len(stripes)
-    bounds = range(0, n_stripes, max(1, _PIXELS_AT_A_TIME // (n_columns * stripes.width)))
+    bounds = range(0, n_stripes, max(1, _PIXELS_PER_TASK // (n_columns * stripes.width)))
     tasks = [(first, min(first + bounds.step, n_stripes)) for first in bounds]
-    n_jobs = min(effective_n_jobs(n_jobs), len(tasks) // _TASKS_A_THREAD)
+    n_jobs = min(effective_n_jobs(n_jobs), len(tasks) // _TASKS_PER_THREAD)
     if n_jobs <= 1:
         draw_all(tasks)
         return
-    # Few equal shares, as joblib takes about as long to hand one out as to draw one task.
+    # Few equal shares, since joblib takes about as long to submit one as to draw one task.
     shares = [tasks[k :: _SHARES * n_jobs] for k in range(_SHARES * n_jobs)]
     Parallel(n_jobs=n_jobs, require="sharedmem")(delayed(draw_all)(share) for share in shares)
 
 
 def reach(width, cutoff):
-    """How many pixels from the one nearest to its centre a Gaussian is drawn."""
-    # A pixel within the cutoff of a centre is within half a pixel more of its nearest pixel.
+    """Return the number of pixels, from the nearest one, to which a Gaussian is drawn."""
+    # The nearest pixel is at most half a pixel from the centre.
     return int(np.floor(cutoff * width + 0.5))
 
 
 def gaussians_near(centres, n_pixels, width, cutoff):
-    """Gaussians along one periodic axis, and their derivatives, at the pixels drawn.
+    """Return Gaussians along one periodic axis and their derivatives, at the pixels drawn.
 
     Parameters
     ----------
@@ -135,37 +135,37 @@ def gaussians_near(centres, n_pixels, width, cutoff):
     Returns
     -------
     pixels : ndarray of int of shape (n_gaussians, n_near)
-        Where each is drawn; one that is wider than the axis comes to a pixel more than once.
+        Pixels of each Gaussian; one that is wider than the axis visits pixels repeatedly.
 
-    values, slopes : ndarray of shape (n_gaussians, n_near)
-        There, and the derivatives of the values with respect to the centres.
+    values, gradients : ndarray of shape (n_gaussians, n_near)
+        Values at these pixels, and their derivatives with respect to the centres.
     """
     profile = _Profile(width, cutoff, np.dtype(np.float64))
     pixel, fraction = nearest_pixel(centres)
     offsets = np.arange(-profile.reach, profile.reach + 1)
     values = profile.near(fraction)
-    slopes = values * (offsets - fraction[:, None]) / width**2
-    return (pixel[:, None] + offsets) % n_pixels, values, slopes
+    gradients = values * (offsets - fraction[:, None]) / width**2
+    return (pixel[:, None] + offsets) % n_pixels, values, gradients
 
 
 def nearest_pixel(centres):
-    """The nearest pixel, and the rest.
+    """Return the nearest pixel and the remaining fraction.
 
-    Kept apart because the distance to any pixel is then an exact integer less a fraction, which
-    float32 rounds relative to the distance and not to the coordinate.
+    They are separate so that the distance to any pixel is an exact integer less a fraction: float32
+    then rounds relative to the distance, not to the coordinate.
     """
     pixel = np.floor(centres + 0.5)
     return pixel.astype(np.int64), centres - pixel
 
 
 def _columns_near(n_columns, reach):
-    """The columns near column j of a periodic image, as a table indexed by j in 0 ... n_columns."""
+    """Return a table of the columns near column j of a periodic image, j = 0 ... n_columns."""
     columns = np.arange(-reach, n_columns + reach + 1, dtype=np.int32) % np.int32(n_columns)
     return np.lib.stride_tricks.sliding_window_view(columns, 2 * reach + 1)
 
 
 class _Profile:
-    """A Gaussian along one axis, at pixels."""
+    """Values of a Gaussian at pixels along one axis."""
 
     def __init__(self, width, cutoff, dtype):
         self.scale = 1 / (np.sqrt(2) * width)
@@ -173,11 +173,11 @@ class _Profile:
         self.reach = reach(width, cutoff)
 
     def near(self, fraction):
-        """Values at the nearest pixel and at `reach` pixels to either side of it."""
+        """Return values at the nearest pixel and at `reach` pixels on either side."""
         return self._values(self._distance(np.arange(-self.reach, self.reach + 1)), fraction)
 
     def over(self, n_pixels, nearest, fraction):
-        """Values at pixels 0 ... n_pixels - 1, which need not hold the nearest."""
+        """Return values at pixels 0 ... n_pixels - 1; the nearest pixel may be outside."""
         centre = np.arange(-self.reach, n_pixels + self.reach)
         table = self._distance(np.arange(n_pixels) - centre[:, None])
         return self._values(table.take(nearest + self.reach, axis=0), fraction)
@@ -195,20 +195,20 @@ class _Profile:
 
 @dataclass(frozen=True)
 class _Stripes:
-    """The rows of an image in stripes of one width, each with the Gaussians that reach it."""
+    """Stripes of rows of an image, all of one width."""
 
     n_rows: int
     reach: int  # of a Gaussian, in pixels from the nearest
     width: int
-    first: np.ndarray  # first row of each stripe
+    first: np.ndarray  # (n_stripes,): first row of each
 
     @classmethod
     def cut(cls, n_rows, reach):
-        # Wider than a Gaussian, or each is drawn in many stripes; not much wider, or most of g
-        # is zeros.
+        # Wider than a Gaussian, so that few are drawn in several stripes; not much wider, so that
+        # g has few zeros.
         width = -(-n_rows // max(1, round(n_rows / max(16, 2.5 * reach))))
-        # The last stripe ends with the image and so may overlap its neighbour: each stripe holds
-        # the whole sum over its pixels, so what is written twice is the same.
+        # The last stripe ends with the image and may overlap its neighbour. Each stripe contains
+        # the full sum at its pixels, so values that are written twice are equal.
         first = np.minimum(np.arange(-(-n_rows // width)) * width, n_rows - width)
         return cls(n_rows, reach, width, first)
 
@@ -216,10 +216,13 @@ class _Stripes:
         return len(self.first)
 
     def meet(self, row):
-        """Pairs of rows, with their periodic images, and stripes within reach of them.
+        """Return pairs of a row, periodic images included, and a stripe within its reach.
 
-        Returns the index into `row`, the stripe, and the row counted from the first of the
-        stripe, of every pair.
+        Returns
+        -------
+        tuple of three ndarray of int
+            Of every pair: the index into `row`, the stripe, and the row counted from the first one
+            of the stripe.
         """
         found = []
         n_images = 1 + self.reach // self.n_rows

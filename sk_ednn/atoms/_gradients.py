@@ -1,4 +1,4 @@
-"""From the derivative with respect to a drawn field to that with respect to the positions."""
+"""Gradients by positions and strain, from gradients by a drawn field."""
 
 from __future__ import annotations
 
@@ -14,27 +14,25 @@ from ._gaussians import gaussians_near, nearest_pixel
 
 @dataclass(frozen=True, eq=False)
 class DrawnGradient:
-    """How the total of one structure changes with the positions of its atoms.
+    """Gradient of the total of one structure with respect to the positions of its atoms.
 
-    Made by `GaussianRasterizer.position_gradients`.
+    Returned by `GaussianRasterizer.position_gradients`.
 
     Attributes
     ----------
     values : ndarray of shape (n_atoms, 2)
-        What is known of the derivative with respect to x and y; NaN where nothing is.
+        The gradient by x and y; NaN if it is not known.
     centres : ndarray of shape (n_atoms, 2), in pixels
     channels : ndarray of int of shape (n_atoms,)
-        Which channel each atom is drawn in.
+        The channel of each atom.
     heights : ndarray of shape (n_atoms,)
     shape : tuple of int
         Pixels along x and y.
-    spacing : tuple of float
-        Of the pixels.
-    width : float
-        Of a Gaussian, in the unit of `spacing`.
+    spacing : tuple of float, in Å
+    width : float, in Å
+        Standard deviation of a Gaussian.
     cutoff : float, in widths
     n_channels : int
-        Of the field.
     """
 
     values: np.ndarray
@@ -47,38 +45,38 @@ class DrawnGradient:
     cutoff: float
     n_channels: int
 
-    def pull(self, slope):
-        """Return the derivative with respect to the positions.
+    def pull(self, gradient):
+        """Return the gradient by the positions.
 
         Parameters
         ----------
-        slope : ndarray or Tensor of shape (n_channels, nx, ny)
-            Derivative with respect to the field.
+        gradient : ndarray or Tensor of shape (n_channels, nx, ny)
+            Gradient by the field.
 
         Returns
         -------
         ndarray or Tensor of shape (n_atoms, 2)
-            Linear in `slope`; of a Tensor that needs a gradient it can be differentiated.
+            Linear in `gradient`, and differentiable if that is a Tensor.
         """
         (rows, g, dg), (columns, h, dh) = self._near()
-        near = self._seen(slope, rows, columns)
+        near = self._seen(gradient, rows, columns)
         over_rows, over_columns = self._moved((g, dg), (h, dh))
         if not isinstance(near, np.ndarray):
             over_rows, over_columns = near.new_tensor(over_rows), near.new_tensor(over_columns)
         return ((near @ over_columns) * over_rows).sum(1)
 
     def push(self, direction):
-        """Return how the field changes as the atoms move, the adjoint of `pull`.
+        """Return the change of the field as the atoms move, the adjoint of `pull`.
 
         Parameters
         ----------
         direction : ndarray of shape (n_atoms, 2)
-            How fast each atom moves along x and y.
+            Velocities of the atoms along x and y.
 
         Returns
         -------
         ndarray of shape (n_channels, nx, ny), float64
-            ``<pull(slope), direction> == <slope, push(direction)>`` for all slopes.
+            ``<pull(gradient), direction> == <gradient, push(direction)>`` for all gradients.
         """
         (rows, *along_x), (columns, *along_y) = self._near()
         over_rows, over_columns = self._moved(along_x, along_y)
@@ -86,24 +84,24 @@ class DrawnGradient:
             (over_rows * direction[:, None]) @ over_columns.transpose(0, 2, 1), rows, columns
         )
 
-    def strain(self, slope):
-        """Return the derivative with respect to a strain of the cell, atoms and pixels with it.
+    def strain(self, gradient):
+        """Return the gradient by a strain of the cell, the atoms and the pixels.
 
-        A pixel at a distance d from an atom is then at ``d + strain @ d``; the number of pixels
-        and the width of the Gaussians stay.
+        A pixel at a distance d from an atom moves to ``d + strain @ d``; the number of pixels and
+        the width of the Gaussians are constant.
 
         Parameters
         ----------
-        slope : ndarray or Tensor of shape (n_channels, nx, ny)
-            Derivative with respect to the field.
+        gradient : ndarray or Tensor of shape (n_channels, nx, ny)
+            Gradient by the field.
 
         Returns
         -------
         ndarray or Tensor of shape (2, 2)
-            Symmetric; linear in `slope`, as `pull`.
+            Symmetric, and linear in `gradient`.
         """
         rows, columns, across, along = self._stretched()
-        near = self._seen(slope, rows, columns)
+        near = self._seen(gradient, rows, columns)
         if not isinstance(near, np.ndarray):
             along, across = near.new_tensor(along), near.new_tensor(across)
         moments = (across @ (near @ along)).sum(0)
@@ -112,7 +110,7 @@ class DrawnGradient:
         return -second / self.width**2
 
     def push_strain(self, direction):
-        """Return how the field changes with a strain of the cell, the adjoint of `strain`.
+        """Return the change of the field with a strain of the cell, the adjoint of `strain`.
 
         Parameters
         ----------
@@ -130,14 +128,14 @@ class DrawnGradient:
         )
 
     def _moved(self, along_x, along_y):
-        """Factors of the change with x and with y, (n_atoms, n_near, 2) along rows and columns."""
+        """Return factors of derivatives by x and y, for rows and columns, (n_atoms, n_near, 2)."""
         (g, dg), (h, dh) = along_x, along_y
-        # For x the derivative is taken along the rows, for y along the columns.
+        # For x the factor of the rows is differentiated, for y that of the columns.
         over_rows = np.stack([dg / self.spacing[0], g], axis=-1) * self.heights[:, None, None]
         return over_rows, np.stack([h, dh / self.spacing[1]], axis=-1)
 
     def _stretched(self):
-        """Pixels near each atom, and Gaussians times powers of the distance along x and y."""
+        """Return pixels near each atom, and Gaussians times powers of distances along x and y."""
         (rows, g, _), (columns, h, _) = self._near()
         dx, dy = (
             (np.arange(p.shape[1]) - p.shape[1] // 2 - nearest_pixel(centre)[1][:, None]) * s
@@ -153,12 +151,12 @@ class DrawnGradient:
             for axis, (n, s) in enumerate(zip(self.shape, self.spacing, strict=True))
         ]
 
-    def _seen(self, slope, rows, columns):
-        """Return what the pixels near each atom hold, (n_atoms, n_near, n_near)."""
-        return slope.reshape(-1)[self._places(rows, columns)]
+    def _seen(self, gradient, rows, columns):
+        """Return the gradient at the pixels near each atom, (n_atoms, n_near, n_near)."""
+        return gradient.reshape(-1)[self._places(rows, columns)]
 
     def _drawn(self, near, rows, columns):
-        """Add what each atom brings to the pixels near it: the adjoint of `_seen`."""
+        """Add the contributions of atoms to the pixels near them: the adjoint of `_seen`."""
         n_pixels = self.n_channels * self.shape[0] * self.shape[1]
         places = self._places(rows, columns).ravel()
         field = np.bincount(places, near.ravel(), minlength=n_pixels)
@@ -171,18 +169,17 @@ class DrawnGradient:
 
 @dataclass(frozen=True, eq=False)
 class StrainedGradient:
-    """How the total of one structure changes with a strain of its cell, and with its positions.
+    """Gradient of the total of one structure with respect to a strain and to positions.
 
-    Made by `GaussianRasterizer.position_gradients`, where derivatives with respect to strain are
-    known.
+    Returned by `GaussianRasterizer.position_gradients` for structures with strain gradients.
 
     Attributes
     ----------
     positions : DrawnGradient or LatticeGradient
     strain : ndarray of shape (d, d)
-        What is known of the derivative with respect to a strain, in the unit of the total.
+        The gradient by strain, in the unit of the total.
     weight : float, in 1/Å
-        What it counts as, beside derivatives with respect to positions.
+        Factor of the strain gradient in the loss, relative to gradients by positions.
     """
 
     positions: Any
@@ -191,16 +188,16 @@ class StrainedGradient:
 
     @property
     def values(self) -> np.ndarray:
-        """The weighted strain's entries, then, where they are known, those of the positions."""
+        """The weighted gradient by strain, flat, and that by positions if it is known."""
         return self._joined(self.strain, self.positions.values)
 
-    def pull(self, slope):
-        """Return the derivatives with respect to what is known, in the order of `values`."""
-        moved = self.positions.pull(slope) if self._knows_positions else None
-        return self._joined(self.positions.strain(slope), moved)
+    def pull(self, gradient):
+        """Return the gradient by strain and positions, in the order of `values`."""
+        moved = self.positions.pull(gradient) if self._knows_positions else None
+        return self._joined(self.positions.strain(gradient), moved)
 
     def push(self, direction):
-        """Return how the field changes along a direction, the adjoint of `pull`.
+        """Return the change of the field along a direction, the adjoint of `pull`.
 
         Parameters
         ----------
@@ -232,24 +229,23 @@ class StrainedGradient:
 
 
 def with_strain(gradients, known, weight, plane) -> list:
-    """Return gradients that know derivatives with respect to strain too.
+    """Add gradients by strain to gradients by positions.
 
     Parameters
     ----------
     gradients : list of DrawnGradient or LatticeGradient
-    known : sequence of array-like of shape (d, d) or (3, 3), or None where nothing is known
+    known : sequence of array-like of shape (d, d) or (3, 3), or None if unknown
     weight : float, in 1/Å
     plane : str
 
     Raises
     ------
     ValueError
-        If they are not one symmetric matrix for each structure.
+        If `known` is not one symmetric matrix per structure.
     """
     if len(known) != len(gradients):
         raise ValueError(
-            f"Expected derivatives with respect to strain for each of the {len(gradients)} "
-            f"structures, got {len(known)}."
+            f"Expected strain gradients of {len(gradients)} structures, got those of {len(known)}."
         )
     axes, out = list(AXES[plane]), []
     for k, (gradient, strain) in enumerate(zip(gradients, known, strict=True)):
@@ -260,8 +256,8 @@ def with_strain(gradients, known, weight, plane) -> list:
         strain = strain[np.ix_(axes, axes)] if strain.shape == (3, 3) else strain
         if strain.shape != (len(axes),) * 2 or not np.allclose(strain, strain.T, rtol=1e-4):
             raise ValueError(
-                f"The derivative of structure {k} with respect to strain must be a symmetric "
-                f"matrix of shape {(len(axes),) * 2} or (3, 3): stress times volume. Got shape "
+                f"The strain gradient of structure {k}, its stress times its volume, must be a "
+                f"symmetric matrix of shape {(len(axes),) * 2} or (3, 3); got shape "
                 f"{strain.shape}{'' if strain.ndim != 2 else ', ' + str(strain.tolist())}."
             )
         out.append(StrainedGradient(gradient, strain, float(weight)))

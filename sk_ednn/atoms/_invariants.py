@@ -1,4 +1,4 @@
-"""Features of tiles that neither rotation nor reflection changes."""
+"""Features of tiles that are invariant to rotation and reflection."""
 
 from __future__ import annotations
 
@@ -24,117 +24,115 @@ from ._focus_sums import FocusSums
 from ._modes import LocalModes
 from ._power_spectrum import spectrum_size
 
-# What the numbers of a block of tiles may take: small enough for a cache, and so many tiles that
-# the arithmetic takes longer than calling it.
+# Memory of a block of tiles: it fits in a cache, and the arithmetic takes longer than the calls.
 _BLOCK_BYTES = 2**24
 
 
 @stored("LocalInvariants")
 class LocalInvariants(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
-    """Describe tiles by what surrounds each pixel, whatever its orientation.
+    """Describe two-dimensional tiles by rotation-invariant neighbourhoods of their pixels.
 
-    For a tile model in the plane: with a linear model behind it, a sum over tiles of interactions
-    between each pixel and its neighbourhood, two at a time and in threes, fours and fives. At
-    every pixel r of the focus, the field ρ_c of channel c around it is written in circular
-    harmonics, its coefficients in Laguerre–Gauss modes ψ_nm::
+    A linear model of these features is a sum of two- to five-body interactions between pixels and
+    their neighbourhoods. At every pixel r of the focus, the field ρ_c of channel c around it is
+    expanded in Laguerre–Gauss modes ψ_nm, which are circular harmonics::
 
         A_cnm(r) = ∫ ρ_c(r + r') ψ_nm(r' / scale) dr' / scale²,        m + 2n <= degree
 
-    Turning the surroundings by an angle α multiplies A_cnm by exp(imα), a reflection conjugates
-    it. So these are invariant, the power spectrum of the neighbourhood::
+    A rotation of the neighbourhood by an angle α multiplies A_cnm by exp(imα), and a reflection
+    conjugates it. Hence the power spectrum of the neighbourhood is invariant::
 
         p(r) = (A_cn0;  Re A_cnm A*_c'n'm)
 
-    Let u be their leading principal components, over pixels weighted with the size of the density
-    there. The features of a tile are density-weighted sums over its focus::
+    Let u be the leading principal components of p, over pixels weighted by the absolute density.
+    The features of a tile are density-weighted sums over its focus::
 
         Σ_r ρ_a(r) p_i(r)        and        Σ_r ρ_a(r) u_i(r) u_j(r),  i <= j
 
-    for each channel a. As sums over pixels they are extensive: they add up over the tiles of a
-    field to what they are for the field as one tile.
+    for each channel a. These sums over pixels are extensive: their sum over the tiles of a field
+    equals the features of the field as one tile.
 
     Parameters
     ----------
     focus : int or pair of int, in pixels
-        Of the `GridTiling` that cuts the tiles, along both axes or along x and along y.
+        Focus of the `GridTiling`, for both axes or for each.
 
     context : int or pair of int, in pixels
-        Of the same tiling. Each pixel sees as far as this along each axis, and modes reach about
-        ``scale * sqrt(2 * degree + 1)``: a context much shorter cuts them off.
+        Context of the same tiling. The modes extend to about ``scale * sqrt(2 * degree + 1)``;
+        a much shorter context truncates them.
 
     spacing : float or pair of float, in Å
-        Distance of neighbouring pixels, as `GaussianRasterizer` takes it. (Any unit, if `scale`
-        has the same.)
+        Distance of neighbouring pixels, as in `GaussianRasterizer`. Any other unit is possible if
+        `scale` has the same.
 
     n_channels : int or None, default=1
-        Channels of the fields. None takes what the width of `X` gives, but a `focus` and `context`
-        that differ from those of the tiling are then noticed only where no whole number comes out.
+        Channels of the fields. None determines it from the width of `X`; a wrong `focus` or
+        `context` is then an error only if the number is not an integer.
 
     scale : float, default=0.8, in Å
-        Width of the modes: the lowest is a Gaussian of this standard deviation.
+        Width of the modes: the lowest one is a Gaussian of this standard deviation.
 
     degree : int, default=8
-        Highest degree of the modes. There are (degree + 1) (degree + 2) / 2 for each channel.
+        Highest degree of the modes. There are (degree + 1) (degree + 2) / 2 modes per channel.
 
     n_components : int, default=64
-        Principal components whose products are taken. There are about half its square of them
-        for each channel; 0 for none.
+        Number of principal components; the features contain all their products, about half the
+        square of this number per channel. 0 for none.
 
     whitening : float between 0 and 1, default=0.5
-        How far components are brought to equal variance: each is divided by the power `whitening`
-        of its standard deviation, relative to the first.
+        Each component is divided by its standard deviation, relative to that of the first, to
+        this power: 0 keeps the variances, 1 makes them equal.
 
     quadratic_weight : float, default=0.3
-        Variance of all products together relative to that of the invariants, which is 1. A ridge
-        behind this transformer so penalises them more (below 1) or less.
+        Total variance of the products relative to that of the invariants. With a value below 1 a
+        ridge penalises products more than invariants.
 
     subsample : int or None, default=800
-        Tiles used in `fit`, drawn at random if there are more. None uses all.
+        Number of tiles used in `fit`, chosen at random if there are more. None uses all.
 
     n_jobs : int or None, default=None
-        Number of threads. ``None`` means 1 unless in a `joblib.parallel_config`. Their number
-        changes no bit of the result.
+        Number of threads. ``None`` means 1 unless in a `joblib.parallel_config`. Results do not
+        depend on it, to the last bit.
 
     random_state : int, RandomState or None, default=None
-        Draws the subsample.
+        Random numbers for the subsample.
 
     Attributes
     ----------
     n_channels_ : int
 
     mean_ : ndarray of shape (n_invariants,), float64
-        Of the invariants, over pixels weighted with the density.
+        Mean of the invariants, over pixels weighted by the density.
 
     explained_variance_ : ndarray of shape (n_components,), float64
-        Of each component, over the same.
+        Variance of each component, over the same pixels.
 
     components_ : ndarray of shape (n_components, n_invariants), float64
-        In the units that `whitening` gives them: ``u = components_ @ (p - mean_)``.
+        Components after whitening: ``u = components_ @ (p - mean_)``.
 
     n_components_ : int
         At most the rank of the invariants.
 
     scale_ : ndarray of shape (n_features_out,), float64
-        What the sums are multiplied with. Each of the first kind then has a variance of 1 over
-        their number; those of the second keep their ratios, and have a mean variance of
-        `quadratic_weight` over their number.
+        Factors of the sums. They bring the variance of each sum of invariants to 1 divided by
+        their number. Sums of products have one factor, for a mean variance of `quadratic_weight`
+        divided by their number.
 
     n_features_in_ : int
 
     See Also
     --------
-    GaussianRasterizer : Draws structures as the fields this is for.
+    GaussianRasterizer : Draw structures as fields.
 
     Notes
     -----
-    `X` holds tiles as `EDNNRegressor` hands them to the tile model where the tiling is a
-    ``GridTiling(focus, context, channel_axis=-1)``, or one without channels: rows of ``window_x *
-    window_y * n_channels`` numbers in C order, ``window = focus + 2 * context``.
+    `X` contains tiles as `EDNNRegressor` passes them to a tile model for ``GridTiling(focus,
+    context, channel_axis=-1)``, or without channels: rows of ``window_x * window_y * n_channels``
+    numbers in C order, with ``window = focus + 2 * context``.
 
-    Invariance to quarter turns and mirrors is exact for square pixels; to other turns and to
-    shifts by a part of a pixel, as far as the pixels resolve the modes and the field. Numbers are
-    computed in float32 for float32 `X`, else in float64. The features of a tile do not depend on
-    what other tiles `X` holds.
+    For square pixels, invariance to rotations by 90° and reflections is exact. Invariance to other
+    rotations, and to shifts by fractions of a pixel, holds as far as the pixels resolve the modes
+    and the field. Features are computed in float32 for float32 `X`, otherwise in float64. The
+    features of a tile do not depend on the other tiles of `X`.
 
     References
     ----------
@@ -143,7 +141,7 @@ class LocalInvariants(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
 
     Examples
     --------
-    A tile of 24 × 24 pixels, turned by 90° and mirrored:
+    Tiles of 24 × 24 pixels, rotated by 90° and reflected:
 
     >>> import numpy as np
     >>> from sk_ednn.atoms import LocalInvariants
@@ -206,7 +204,7 @@ class LocalInvariants(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None):
-        """Learn the principal components of the invariants, and the scale of the features.
+        """Fit the principal components of the invariants and the scale of the features.
 
         Parameters
         ----------
@@ -223,8 +221,8 @@ class LocalInvariants(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         Raises
         ------
         ValueError
-            If a parameter is not what it must be, or the width of `X` is not that of tiles with
-            this focus, context and number of channels.
+            If a parameter is invalid, or the width of `X` does not agree with the focus, the
+            context and the number of channels.
         """
         X = validate_data(self, X, dtype=[np.float64, np.float32])
         focus = _pair(self, "focus", Integral, 1)
@@ -255,12 +253,12 @@ class LocalInvariants(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         Returns
         -------
         ndarray of shape (n_tiles, n_features_out)
-            The sums of invariants, channel by channel, then those of products of components.
+            The sums of invariants for each channel, then those of products of components.
 
         Raises
         ------
         ValueError
-            If the width of `X` is not what it was in `fit`.
+            If the width of `X` differs from that in `fit`.
         """
         check_is_fitted(self)
         X = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
@@ -274,7 +272,7 @@ class LocalInvariants(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         return features
 
     def check_tiles(self, window, n_channels) -> None:
-        """Raise where these are not the tiles that are described; a fit on tiles asks for it.
+        """Check that this transformer suits a tiling; `EDNNRegressor.fit` calls it.
 
         Parameters
         ----------
@@ -285,39 +283,39 @@ class LocalInvariants(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         Raises
         ------
         ValueError
-            Where fields have not two dimensions, or `focus` and `context` are not the tiling's.
+            If fields are not two-dimensional, or `focus` and `context` differ from the tiling's.
         """
         if len(window) != 2:
             raise ValueError(
-                f"LocalInvariants describes fields of two dimensions, these tiles have "
-                f"{len(window)}, {' × '.join(map(str, window))} sites. Draw structures in a plane "
-                "(GaussianRasterizer(plane='xy')), or take features of three dimensions, such as "
-                "PolynomialFeatures or a network's."
+                "LocalInvariants describes two-dimensional fields, but these tiles have "
+                f"{len(window)} dimension(s), {' × '.join(map(str, window))} sites. Draw "
+                "structures in a plane (GaussianRasterizer(plane='xy')), or use other features, "
+                "such as PolynomialFeatures, or a network."
             )
         focus, context = _pair(self, "focus", Integral, 1), _pair(self, "context", Integral, 0)
         wanted = tuple(f + 2 * c for f, c in zip(focus, context, strict=True))
         if wanted != tuple(window):
             raise ValueError(
-                f"LocalInvariants has focus={self.focus} and context={self.context}, tiles of "
-                f"{wanted[0]} × {wanted[1]} pixels; the tiling cuts tiles of {window[0]} × "
-                f"{window[1]}. Give it the focus and context of the tiling."
+                f"LocalInvariants(focus={self.focus}, context={self.context}) expects tiles of "
+                f"{wanted[0]} × {wanted[1]} pixels, but the tiling cuts tiles of {window[0]} × "
+                f"{window[1]}. Use the focus and context of the tiling."
             )
         if self.n_channels not in (None, n_channels):
             raise ValueError(
-                f"LocalInvariants has n_channels={self.n_channels}, the fields have {n_channels}: "
-                f"is it n_channels={n_channels}?"
+                f"LocalInvariants expects n_channels={self.n_channels}, but the fields have "
+                f"{n_channels}. Use n_channels={n_channels}."
             )
 
-    def pull(self, X, slope):
-        """Return how something changes with tiles, from how it changes with their features.
+    def pull(self, X, gradient):
+        """Return gradients by tiles from gradients by features.
 
-        With it `EDNNRegressor.predict_gradient`, and so forces, are known of models behind this
-        transformer.
+        `EDNNRegressor.predict_gradient` uses it for models behind this transformer, so that they
+        have forces.
 
         Parameters
         ----------
         X : array-like of shape (n_tiles, window_x * window_y * n_channels)
-        slope : array-like of shape (n_tiles, n_features_out)
+        gradient : array-like of shape (n_tiles, n_features_out)
 
         Returns
         -------
@@ -326,21 +324,22 @@ class LocalInvariants(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         """
         check_is_fitted(self)
         X = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
-        slope, out = as_array(slope, "slope", np.float64), np.empty(X.shape)
-        # Behind it stands a linear model, most often, whose slope is one row for all tiles.
-        shared = slope[:1] * self.scale_ if len(slope) and slope.strides[0] == 0 else None
+        gradient, out = as_array(gradient, "gradient", np.float64), np.empty(X.shape)
+        # The gradient of a linear model is one row for all tiles, broadcast.
+        is_shared = len(gradient) and gradient.strides[0] == 0
+        shared = gradient[:1] * self.scale_ if is_shared else None
 
         def write(rows):
-            own = slope[rows] * self.scale_ if shared is None else shared
+            own = gradient[rows] * self.scale_ if shared is None else shared
             out[rows] = self._sums.pull(X[rows], own)
 
         self._map(write, X)
         return out
 
     def push(self, X, direction):
-        """Return how the features change as tiles change along a direction, the adjoint of `pull`.
+        """Return directional derivatives of the features, the adjoint of `pull`.
 
-        With it models behind this transformer learn derivatives, such as forces; see
+        Models behind this transformer use it to learn gradients, such as forces; see
         `sk_ednn.solvers.LinearSolver`.
 
         Parameters
@@ -351,8 +350,8 @@ class LocalInvariants(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         Returns
         -------
         ndarray of shape (n_tiles, n_features_out)
-            ``<push(X, d), slope> == <d, pull(X, slope)>``. In float32 for float32 `X`, else in
-            float64.
+            ``<push(X, d), gradient> == <d, pull(X, gradient)>``. In float32 for float32 `X`,
+            otherwise in float64.
         """
         check_is_fitted(self)
         X = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
@@ -375,14 +374,14 @@ class LocalInvariants(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             return n_channels
         wanted = "a whole number of" if self.n_channels is None else self.n_channels
         if left == 0:
-            fits = f" They are windows of {n_channels} channels: is it n_channels={n_channels}?"
+            fits = f" It would fit n_channels={n_channels}."
         else:
             fits = ""
         raise ValueError(
             f"Each row of X must be a flat tile of focus + 2 * context = {self._window[0]} × "
-            f"{self._window[1]} pixels and {wanted} channel(s), as LocalInvariants has "
-            f"focus={focus}, context={context} and n_channels={self.n_channels}. X has "
-            f"{self.n_features_in_} features.{fits} Give it the focus and context of the tiling."
+            f"{self._window[1]} pixels and {wanted} channel(s), for focus={focus}, "
+            f"context={context} and n_channels={self.n_channels}; X has {self.n_features_in_} "
+            f"features.{fits} Use the focus and context of the tiling."
         )
 
     def _fit_components(self, X):
@@ -396,7 +395,7 @@ class LocalInvariants(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
                 np.matmul(weighted, invariants.transpose(0, 2, 1)).sum(axis=0, dtype=np.float64),
             )
 
-        # In the order of the blocks, so that sums do not depend on who was first.
+        # In the order of the blocks, so that sums do not depend on the order of threads.
         weight, first, second = (sum(parts) for parts in zip(*self._map(moments, X), strict=True))
         weight = weight or 1.0  # fields of zeros: all moments are 0
         self.mean_ = first / weight
@@ -406,7 +405,7 @@ class LocalInvariants(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         rounding = np.finfo(X.dtype).eps * np.trace(second) / weight
         n_components = min(self.n_components, int(np.sum(values > rounding)))
         values, vectors = values[:n_components], vectors[:, :n_components]
-        # Eigenvectors have no sign of their own: their largest entry is made positive.
+        # The sign of eigenvectors is arbitrary: their largest entry is made positive.
         largest = np.abs(vectors).argmax(axis=0)
         vectors = vectors * np.sign(vectors[largest, np.arange(n_components)])
         unit = np.sqrt(values[:1] * (values / values[:1]) ** self.whitening)
@@ -423,7 +422,7 @@ class LocalInvariants(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         variance = np.maximum(second / len(X) - np.square(first / len(X)), 0)
         n_linear = self.n_channels_ * len(self.mean_)
         linear, quadratic = variance[:n_linear], variance[n_linear:]
-        # What hardly varies, as a species that is rare, must not be blown up.
+        # Features that hardly vary, such as those of a rare species, must not be magnified.
         linear = np.maximum(linear, 1e-8 * linear.max(initial=0))
         self.scale_ = np.concatenate(
             [
@@ -436,15 +435,15 @@ class LocalInvariants(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
 
     @property
     def _sums(self) -> FocusSums:
-        """The sums over blocks of tiles, with the components as far as they are learned."""
+        """The sums over blocks of tiles, with the components once they are fitted."""
         learned = getattr(self, "mean_", None), getattr(self, "components_", None)
         return FocusSums(self._window, self._focus, self.n_channels_, self._modes, *learned)
 
     def _map(self, function, X):
-        """Results of `function` for the slices of `X`, in order."""
+        """Return the results of `function` for slices of `X`, in order."""
         size = max(1, _BLOCK_BYTES // (X.itemsize * self._numbers_per_tile))
         blocks = [slice(first, first + size) for first in range(0, len(X), size)]
-        # Matrix products are small, and threads share out the blocks.
+        # Matrix products are small, so threads work on different blocks.
         with pools().limit(limits=1, user_api="blas"):
             if len(blocks) == 1:  # workers take longer to start than a few tiles
                 return [function(blocks[0])]
@@ -459,7 +458,7 @@ class LocalInvariants(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
 
 
 def _pair(model, name, kind, least):
-    """A parameter along x and y, from one number or two."""
+    """Return a parameter along x and y, given as one number or two."""
     value = getattr(model, name)
     pair = (value, value) if isinstance(value, Real) else tuple(value)
     exact = kind is Integral
@@ -468,13 +467,13 @@ def _pair(model, name, kind, least):
     ):
         what = f"integer of at least {least}" if exact else "positive number"
         raise ValueError(
-            f"The {name!r} parameter of LocalInvariants must be one {what} or a pair of them, "
-            f"along x and y. Got {value!r} instead."
-            + (" Fields of three dimensions are not described." if len(pair) == 3 else "")
+            f"The {name!r} parameter of LocalInvariants must be one {what} or two of them, along x "
+            f"and y; got {value!r}."
+            + (" Three-dimensional fields are not supported." if len(pair) == 3 else "")
         )
     return tuple(int(v) if exact else float(v) for v in pair)
 
 
 def _inverse_root(variance):
-    """``1 / sqrt(variance)``, and 1 where there is none."""
+    """Return ``1 / sqrt(variance)``, and 1 for a variance of 0."""
     return 1 / np.sqrt(np.where(variance > 0, variance, 1.0))

@@ -1,4 +1,4 @@
-"""Labels of one kind, turned into an array over all structures or atoms."""
+"""Conversion of energies, forces and stresses to arrays over all structures or atoms."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from ._named_labels import Named
 
 # Components of a symmetric matrix in ASE's order.
 _VOIGT = ((0, 1, 2, 1, 0, 0), (0, 1, 2, 2, 2, 1))
-# How far a stress may be from symmetric, relative to its largest entry.
+# Largest difference of a stress from its transpose, relative to its largest entry.
 _ASYMMETRY = 1e-3
 
 
 class _Reader(ABC):
-    """Turn values of one kind into an array over all structures or atoms."""
+    """Convert labels of one kind to an array over all structures or atoms."""
 
     kind = ""
 
@@ -25,18 +25,18 @@ class _Reader(ABC):
 
     @abstractmethod
     def missing(self) -> np.ndarray:
-        """Return the array in which nothing is known."""
+        """Return an array of NaN."""
 
     @abstractmethod
     def given(self, values) -> np.ndarray:
-        """Return what a call of `fit` gave."""
+        """Return the array for an argument of `fit`."""
 
     def known(self, values):
         """Return which rows are known."""
         return ~np.isnan(values.reshape(len(values), -1)).any(axis=1)
 
     def named(self, carried: Named, name):
-        """Return the values of a name; NaN where a structure has none."""
+        """Return the labels of a name that structures carry; NaN for structures without it."""
         out = self.missing()
         for k, own in enumerate(carried.values):
             if name in own:
@@ -63,8 +63,8 @@ class _Reader(ABC):
         if wrong.size:
             verb = "are" if self.kind == "forces" else "is"
             raise ValueError(
-                f"{self.place_of(wrong[0])}: the {self.kind} {verb} infinite. Mark what is not "
-                "known by NaN, or leave the structure out."
+                f"{self.place_of(wrong[0])}: the {self.kind} {verb} infinite. Use NaN for unknown "
+                "values, or leave the structure out."
             )
         return values
 
@@ -117,7 +117,7 @@ class _Forces(_Reader):
             return self.array(values, (self.structures.n_atoms, 3))
         if not hasattr(values, "__len__") or len(values) != len(self.structures):
             raise ValueError(
-                f"Expected forces of each of the {len(self.structures)} structures, or an array of "
+                f"Expected forces for each of {len(self.structures)} structures, or an array of "
                 f"shape ({self.structures.n_atoms}, 3); got {type(values).__name__}"
                 + (f" of length {len(values)}." if hasattr(values, "__len__") else ".")
             )
@@ -145,16 +145,16 @@ class _Stress(_Reader):
                 )
             value = ((matrix + matrix.T) / 2)[_VOIGT]
         elif value.shape != (6,) or virial:
-            hint = " Six numbers of a virial come in two orders: give nine." if virial else ""
+            hint = " For a virial pass nine: six have no unique order." if virial else ""
             raise ValueError(
-                f"{self.places[k]}: {name!r} must be six numbers (xx, yy, zz, yz, xz, xy) or nine, "
+                f"{self.places[k]}: {name!r} must be six numbers (xx, yy, zz, yz, xz, xy) or nine; "
                 f"got shape {value.shape}.{hint}"
             )
         if virial:
             volume = self.structures.volumes[k]
             if volume <= 0:
                 raise ValueError(f"{self.places[k]}: {name!r} needs a cell with a volume.")
-            # Of QUIP, MACE, DeePMD-kit and NEP alike: minus the derivative by strain.
+            # The virial of QUIP, MACE, DeePMD-kit and NEP is minus the derivative by strain.
             value = -value / volume
         return value
 

@@ -1,14 +1,14 @@
-"""Energies and forces that structures carry: of a calculator, or under a name of a file's.
+"""Energies and forces of structures, from their calculators or from entries of files.
 
-What is read is what the file says. ASE's ``get_forces`` and ``get_potential_energy`` by themselves
-set forces on constrained atoms to zero, and add the energies of springs.
+They are read as they are in the file, whereas ASE's ``get_forces`` sets forces on constrained
+atoms to zero, and ``get_potential_energy`` adds the energies of springs.
 """
 
 import numpy as np
 
 from ..fields._sources import as_array
 
-# Looked for where a calculator has no energy, in this order; then any name with "energy" in it.
+# Names of energies, in the order of preference; then any name that contains "energy".
 _NAMES = ("energy", "REF_energy", "ref_energy", "dft_energy", "DFT_energy", "total_energy")
 
 
@@ -19,21 +19,21 @@ def energies_of(structures, name=None):
     ----------
     structures : sequence of ase.Atoms
     name : str, default=None
-        Of a result of the calculators, such as "free_energy", or of an entry of ``atoms.info``.
-        None for "energy" of the calculators; where there are none, for the one entry of ``info``
-        that is called an energy.
+        Name of a result of the calculators, such as "free_energy", or of an entry of
+        ``atoms.info``. None for "energy" of the calculators or, if there is none, for the entry of
+        ``info`` whose name contains "energy".
 
     Returns
     -------
     energies : ndarray of shape (n_structures,), in eV
     name : str
-        Where they were found.
+        Name of the energies.
 
     Raises
     ------
     ValueError
-        Where some structures have none, or are not finite numbers, or several entries could be
-        meant; with what there is.
+        If structures have no energy, energies are not finite numbers, or several entries could be
+        meant. The message lists the entries.
 
     Examples
     --------
@@ -53,34 +53,34 @@ def energies_of(structures, name=None):
     missing = [k for k, values in enumerate(named) if name not in values]
     if missing:
         raise ValueError(
-            f"{len(missing)} of {len(named)} structures have no {name!r}, the first of them "
-            f"structure {missing[0]}, which has {_listed(named[missing[0]])}. Leave them out, or "
-            "name another energy."
+            f"{len(missing)} of {len(named)} structures have no {name!r}, first structure "
+            f"{missing[0]}, which has {_listed(named[missing[0]])}. Leave them out, or choose "
+            "another name."
         )
     for k, values in enumerate(named):
-        # Files are read with whatever a text in the place of a number becomes.
+        # In files a label can be text, a boolean or an array.
         if np.ndim(values[name]) or np.asarray(values[name]).dtype.kind not in "iuf":
             raise ValueError(
-                f"Energies must be numbers. Structure {k} has {name} = {values[name]!r}."
+                f"Energies must be numbers, but structure {k} has {name} = {values[name]!r}."
             )
     energies = np.array([values[name] for values in named], dtype=np.float64)
     wrong = np.flatnonzero(~np.isfinite(energies))
     if wrong.size:
         raise ValueError(
-            f"Energies must be finite. Structure {wrong[0]} has {name} = {energies[wrong[0]]}; "
-            f"{wrong.size} such structure(s) in all."
+            f"Energies must be finite, but structure {wrong[0]} has {name} = {energies[wrong[0]]} "
+            f"({wrong.size} such structure(s) in all)."
         )
     return energies, name
 
 
 def forces_of(structures, name=None):
-    """Return the forces on the atoms of structures, on constrained atoms too.
+    """Return the forces on the atoms of structures, constrained atoms included.
 
     Parameters
     ----------
     structures : sequence of ase.Atoms
     name : str, default=None
-        Of an entry of ``atoms.arrays``; None for the forces of the calculators.
+        Name of an entry of ``atoms.arrays``; None for the forces of the calculators.
 
     Returns
     -------
@@ -89,7 +89,7 @@ def forces_of(structures, name=None):
     Raises
     ------
     ValueError
-        Where some structures have none, or are not finite numbers.
+        If structures have no forces, or forces are not finite numbers.
 
     Examples
     --------
@@ -115,20 +115,20 @@ def forces_of(structures, name=None):
     missing = [k for k, forces in enumerate(found) if forces is None]
     if missing:
         raise ValueError(
-            f"{len(missing)} of {len(found)} structures have no {name or 'forces'}, the first of "
-            f"them structure {missing[0]}. Leave them out, or fit to energies alone."
+            f"{len(missing)} of {len(found)} structures have no {name or 'forces'}, first "
+            f"structure {missing[0]}. Leave them out, or fit to energies alone."
         )
     found = [as_array(forces, f"forces of structure {k}") for k, forces in enumerate(found)]
     for k, forces in enumerate(found):
         if forces.dtype.kind not in "iuf":
-            raise ValueError(f"Forces must be numbers. Those of structure {k} are not.")
+            raise ValueError(f"Forces must be numbers, but those of structure {k} are not.")
         if not np.isfinite(forces).all():
-            raise ValueError(f"Forces must be finite. Those of structure {k} are not.")
+            raise ValueError(f"Forces must be finite, but those of structure {k} are not.")
     return [forces.astype(np.float64) for forces in found]
 
 
 def _result(structure, name):
-    """A result of the calculator, computed where it can be; None where there is none."""
+    """Return a result of the calculator, computed if possible; None if there is none."""
     calculator = structure.calc
     if calculator is None:
         return None
@@ -141,7 +141,7 @@ def _result(structure, name):
 
 
 def _scalars(structure) -> dict[str, float]:
-    """Numbers that a structure has by name, those of its calculator first."""
+    """Return the numbers of a structure by name, those of its calculator first."""
     found = {}
     for name in ("energy", "free_energy"):
         value = _result(structure, name)
@@ -155,7 +155,7 @@ def _scalars(structure) -> dict[str, float]:
 
 
 def _energy_name(named) -> str:
-    """The one name that can be meant."""
+    """Return the name of the energies."""
     everywhere = [name for name in named[0] if all(name in values for values in named)]
     energies = [name for name in everywhere if "energy" in name.lower() or name.lower() == "e"]
     for name in _NAMES:
@@ -169,13 +169,13 @@ def _energy_name(named) -> str:
         )
         for name in _NAMES:
             if name in somewhere:
-                return name  # some have it, and the others are counted
+                return name  # some structures have it; the error counts the others
         raise ValueError(
             f"{len(named)} of {len(named)} structures have no energy, neither of a calculator nor "
-            f"as an entry of info. The first has {_listed(named[0])}. Name the one meant."
+            f"as an entry of info. The first has {_listed(named[0])}. Pass the name of the energy."
         )
     raise ValueError(
-        f"Several entries could be energies: {', '.join(energies)}. Name the one meant."
+        f"Several entries could be energies: {', '.join(energies)}. Pass one of these names."
     )
 
 

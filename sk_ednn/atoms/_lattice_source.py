@@ -1,4 +1,4 @@
-"""Atoms of one structure, found by the pixels they are near, and drawn box by box."""
+"""Spatial index of the atoms of one structure, to draw boxes of a field."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from ._gaussians import nearest_pixel
 from ._lattice import pixel_stencil
 from ._stencil import draw_stencils, images_that_reach
 
-# Sides of the blocks by which atoms are found, in pixels, by the number of axes.
+# Sides of the blocks of the index, in pixels, by the number of axes.
 _SIDE = {2: 256, 3: 64}
 
 
 @dataclass(frozen=True, eq=False)
 class LatticeAtoms:
-    """Atoms in memory, and the block of pixels each is in.
+    """Atoms in memory, sorted by blocks of pixels.
 
     Attributes
     ----------
     grid : tuple of d ints
     numbers : ndarray of int of shape (n_atoms,)
     pixel, fraction : ndarray of shape (n_atoms, d)
-        The pixel nearest to each atom, and the rest.
+        The nearest pixel of each atom, and the remaining fraction.
     order : ndarray of int of shape (n_atoms,)
         Atoms by block.
     starts : ndarray of int of shape (n_blocks + 1,)
-        Where each block begins in `order`.
+        Start of each block in `order`.
     """
 
     grid: tuple[int, ...]
@@ -50,10 +50,10 @@ class LatticeAtoms:
         return cls(tuple(grid), atoms.numbers, pixel, fraction, order, starts)
 
     def near(self, first, last, periodic):
-        """Indices, sorted, of the atoms nearest to pixels of a box or around it."""
+        """Return sorted indices of the atoms whose nearest pixels are in a box or close to it."""
         along = []
         for low, high, n, repeats in zip(first, last, self.grid, periodic, strict=True):
-            # A pixel more: an atom at the end of a period is kept there, not at its beginning.
+            # One more pixel, since an atom at the end of a period is stored there.
             places = np.arange(low - 1, high + 1)
             places = places % n if repeats else np.clip(places, 0, n - 1)
             along.append(np.unique(places // _SIDE[len(self.grid)]))
@@ -68,11 +68,10 @@ class LatticeAtoms:
         Parameters
         ----------
         rasterizer : GaussianRasterizer
-        spacing : sequence of d floats
-            Of the pixels.
+        spacing : sequence of d floats, in Å
         first, last : ndarray of int of shape (d,)
         channels : sequence of int or None
-            Atomic numbers; None stands for all atoms.
+            Atomic numbers; None for all atoms.
 
         Returns
         -------

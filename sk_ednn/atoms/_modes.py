@@ -1,14 +1,14 @@
-"""Fields in Laguerre–Gauss modes about each pixel, from separable filters.
+"""Expansion of fields in Laguerre–Gauss modes about each pixel, with separable filters.
 
 The modes are the eigenfunctions of the two-dimensional harmonic oscillator, orthonormal in the
 plane, for angular order m = 0 ... degree and radial index n with m + 2n <= degree::
 
     ψ_nm(ρ, φ) = (-1)^n sqrt(n! / (π (n + m)!)) ρ^m L_n^m(ρ²) exp(-ρ²/2) exp(i m φ)
 
-They are the circular harmonics a rotation acts on by a phase alone. Each is a combination of the
-few products of Hermite functions ``h_i(x) h_j(y)`` with i + j = m + 2n. Those are separable: a
-field is filtered along x, then along y, then mixed, which for a window of w pixels costs 2w
-multiplications a product and pixel instead of w².
+They are circular harmonics: a rotation multiplies each by a phase. Each is a combination of the
+products of Hermite functions ``h_i(x) h_j(y)`` with i + j = m + 2n, which are separable. A field is
+filtered along x, then along y, then the products are combined. For a window of w × w pixels this
+takes 2w multiplications per product and pixel instead of w².
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .._utils.stored import stored
 
 
 def hermite_functions(x, degree):
-    """Hermite functions ``h_0 ... h_degree`` at `x`, orthonormal on the line.
+    """Return Hermite functions ``h_0 ... h_degree`` at `x`, orthonormal on the line.
 
     Parameters
     ----------
@@ -35,13 +35,13 @@ def hermite_functions(x, degree):
     values = [np.pi**-0.25 * np.exp(-x * x / 2)]
     for n in range(1, degree + 1):
         before = values[n - 2] if n > 1 else 0.0
-        # The recurrence of the normalised functions, which neither overflows nor cancels.
+        # The recurrence of normalised functions is stable and does not overflow.
         values.append(sqrt(2 / n) * x * values[-1] - sqrt((n - 1) / n) * before)
     return np.array(values)
 
 
 def laguerre_gauss(degree):
-    """How modes are made of products of Hermite functions.
+    """Return the coefficients of modes in products of Hermite functions.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ def laguerre_gauss(degree):
         Products ``h_i h_j`` are ordered by i, then j, with i + j <= degree. Rows are ordered by m;
         for each, the real parts of its modes by n, then (m > 0) the imaginary parts.
     n_modes : list of int
-        Number of radial indices n for each m.
+        Number of radial indices n of each m.
     """
     products = {
         pair: k
@@ -63,7 +63,7 @@ def laguerre_gauss(degree):
     for m in range(degree + 1):
         modes = []
         for n in range((degree - m) // 2 + 1):
-            # In ladder operators, ψ_nm = (a_x + i a_y)^(n+m) (a_x - i a_y)^n |0> up to its norm,
+            # With ladder operators, ψ_nm = (a_x + i a_y)^(n+m) (a_x - i a_y)^n |0> up to its norm,
             # and a_x^i a_y^j |0> = sqrt(i! j!) h_i(x) h_j(y).
             polynomial = np.poly1d([1j, 1]) ** (n + m) * np.poly1d([-1j, 1]) ** n
             norm = sqrt(2.0 ** (2 * n + m) * factorial(n + m) * factorial(n))
@@ -83,8 +83,8 @@ def laguerre_gauss(degree):
 class LocalModes:
     """Coefficients of fields in the modes about each pixel of a focus.
 
-    The coefficient of channel c about pixel r is the integral, as a sum over pixels no further
-    than the context along each axis::
+    The coefficient of channel c about pixel r is an integral, computed as a sum over the pixels
+    within the context along each axis::
 
         A_cnm(r) = ∫ ρ_c(r + r') ψ_nm(r' / scale) dr' / scale²
 
@@ -115,13 +115,13 @@ class LocalModes:
         Returns
         -------
         ndarray of shape (n, n_rows, n_channels, focus_x * focus_y), of the same type
-            Rows as `laguerre_gauss` orders them.
+            Rows in the order of `laguerre_gauss`.
         """
         n, window_x, window_y, n_channels = tiles.shape
         focus_x, focus_y = self.focus
         along_x, along_y = (filters.astype(tiles.dtype) for filters in self.filters)
-        # Each product is one matrix product a tile, whatever else is in the batch: a tile's
-        # coefficients do not depend on its neighbours there, to the last bit.
+        # One matrix product per tile, so that coefficients do not depend on the batch, to the
+        # last bit.
         fields = np.ascontiguousarray(tiles.transpose(0, 1, 3, 2)).reshape(n, window_x, -1)
         fields = np.matmul(along_x.reshape(-1, window_x), fields)
         fields = fields.reshape(n, self.degree + 1, focus_x * n_channels, window_y)
@@ -136,25 +136,27 @@ class LocalModes:
         mixed = np.matmul(self.mixing.astype(tiles.dtype), products.reshape(n, first, -1))
         return mixed.reshape(n, -1, n_channels, focus_x * focus_y)
 
-    def adjoint(self, slopes):
-        """Return how something changes with tiles, from how it changes with their coefficients.
+    def adjoint(self, gradients):
+        """Return gradients by tiles from gradients by coefficients.
 
         Parameters
         ----------
-        slopes : ndarray of shape (n, n_rows, n_channels, focus_x * focus_y)
+        gradients : ndarray of shape (n, n_rows, n_channels, focus_x * focus_y)
 
         Returns
         -------
         ndarray of shape (n, window_x, window_y, n_channels), of the same type
             ``<adjoint(s), t> == <s, self(t)>``.
         """
-        n, n_rows, n_channels, _ = slopes.shape
+        n, n_rows, n_channels, _ = gradients.shape
         focus_x, focus_y = self.focus
-        along_x, along_y = (filters.astype(slopes.dtype) for filters in self.filters)
+        along_x, along_y = (filters.astype(gradients.dtype) for filters in self.filters)
         window_x, window_y = along_x.shape[-1], along_y.shape[-1]
-        products = np.matmul(self.mixing.T.astype(slopes.dtype), slopes.reshape(n, n_rows, -1))
+        products = np.matmul(
+            self.mixing.T.astype(gradients.dtype), gradients.reshape(n, n_rows, -1)
+        )
         products = products.reshape(n, -1, n_channels, focus_x, focus_y)
-        fields = np.empty((n, self.degree + 1, focus_x * n_channels, window_y), slopes.dtype)
+        fields = np.empty((n, self.degree + 1, focus_x * n_channels, window_y), gradients.dtype)
         first = 0
         for i in range(self.degree + 1):
             last = first + self.degree + 1 - i
@@ -168,10 +170,10 @@ class LocalModes:
 
 
 def _filters(focus, context, spacing, scale, degree):
-    """Hermite functions about each pixel of a focus, at the pixels of a window."""
+    """Return Hermite functions about each pixel of a focus, at the pixels of a window."""
     distance = np.arange(-context, focus + context) - np.arange(focus)[:, None]
     step = spacing / scale
     values = hermite_functions(distance * step, degree) * step
-    # As far from each pixel, wherever it is in the focus: what tiles say of a pixel must not
-    # depend on the tile it is in.
+    # The same range for each pixel of the focus, so that the coefficients of a pixel do not
+    # depend on its tile.
     return values * (np.abs(distance) <= context)

@@ -1,4 +1,4 @@
-"""Labels that structures carry under a name: which names there are, and which of them are meant."""
+"""Names of labels that structures carry, and the choice among them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from ._labels import _NAMES
 
-# Looked for in this order where a calculator has none; then the one name that tells what it is.
+# Names in the order of preference; then any name that contains one of _WORDS.
 _PREFERRED = {
     "energy": _NAMES,
     "forces": ("forces", "force", "REF_forces", "ref_forces", "dft_forces", "DFT_forces"),
@@ -20,15 +20,15 @@ KINDS = tuple(_PREFERRED)
 
 @dataclass
 class Named:
-    """Labels of one kind, by name, of each structure.
+    """Labels of one kind of each structure, by name.
 
     Attributes
     ----------
     kind : {"energy", "forces", "stress"}
     values : list of dict of str to ndarray
-        What each structure has.
+        Labels of each structure.
     stale : list of int
-        Structures whose calculator has results for other positions, which are not read.
+        Structures whose calculator has results for other positions. These are not read.
     """
 
     kind: str
@@ -36,24 +36,24 @@ class Named:
     stale: list[int] = field(default_factory=list)
 
     def names(self) -> list[str]:
-        """Return all names, in the order in which they would be taken."""
+        """Return all names in the order of preference."""
         found = {name for values in self.values for name in values}
         preferred = [name for name in _PREFERRED[self.kind] if name in found]
         return preferred + sorted(found - set(preferred))
 
     def chosen(self, name=None) -> str | None:
-        """Return the name that is meant: the one asked for, or the one that can be.
+        """Return the requested name, or the preferred one.
 
         Raises
         ------
         ValueError
-            Where no structure has the name that is asked for, or several names could be meant.
+            If no structure has the requested name, or several names could be meant.
         """
         names = self.names()
         if name is not None:
             if name not in names:
                 raise ValueError(
-                    f"No structure has {name!r}; as {self.kind} there are: "
+                    f"No structure has {name!r}. Names of {self.kind} in the structures: "
                     f"{', '.join(names) or 'none'}."
                 )
             return name
@@ -63,19 +63,19 @@ class Named:
         names = [each for each in names if each != "free_energy"] or names
         if len(names) > 1:
             raise ValueError(
-                f"Several entries could be the {self.kind}: {', '.join(names)}. Name the one "
-                f"meant, as labels={{{self.kind!r}: {names[0]!r}}}."
+                f"Several entries could be the {self.kind}: {', '.join(names)}. Choose one, for "
+                f"example with labels={{{self.kind!r}: {names[0]!r}}}."
             )
         return names[0] if names else None
 
 
 def named_labels(structures) -> dict[str, Named]:
-    """Return what structures have by name: results of calculators, then entries of a file.
+    """Return the labels of structures: results of calculators, then entries of files.
 
     Parameters
     ----------
     structures : sequence
-        Of `ase.Atoms`; others have no labels.
+        Only `ase.Atoms` have labels.
 
     Returns
     -------
@@ -126,7 +126,7 @@ _RESULTS = {
 
 
 def _of_entries(structure, own):
-    """Add entries of ``info`` and ``arrays`` that say by their names what they are."""
+    """Add entries of ``info`` and ``arrays`` whose names contain one of _WORDS."""
     for kind, name, value in _entries(structure):
         if name not in own[kind]:
             own[kind][name] = value
@@ -137,16 +137,16 @@ def _entries(structure):
     for name, value in getattr(structure, "info", {}).items():
         if not isinstance(name, str):
             continue
-        if _tells(name, "energy") and np.ndim(value) == 0 and not isinstance(value, bool):
+        if _names(name, "energy") and np.ndim(value) == 0 and not isinstance(value, bool):
             yield "energy", name, np.asarray(value)
-        elif _tells(name, "stress") and np.size(value) in (6, 9):
+        elif _names(name, "stress") and np.size(value) in (6, 9):
             yield "stress", name, np.asarray(value)
     arrays = getattr(structure, "arrays", {})
     for name, value in arrays.items():
-        if _tells(name, "forces") and np.shape(value) == (n_atoms, 3):
+        if _names(name, "forces") and np.shape(value) == (n_atoms, 3):
             yield "forces", name, np.asarray(value)
 
 
-def _tells(name, kind):
+def _names(name, kind):
     lower = name.lower()
     return any(word in lower for word in _WORDS[kind]) and not lower.endswith("weight")

@@ -1,4 +1,4 @@
-"""The potential as one estimator: structures in, energies, forces and stresses out."""
+"""The potential as an estimator: it maps structures to energies, forces and stresses."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
 from .._utils.optional import needing
+from .._utils.stacklevel import outside_package
 from .._utils.stored import stored
 from ..exceptions import DataWarning
 from ..structures._files import naming
@@ -29,46 +30,49 @@ from ._potentials import check_species
 class EDNNPotential(RegressorMixin, BaseEstimator):
     """Fit and predict energies, forces and stresses of structures in one call.
 
-    The energy of a structure is an energy for each species and a sum over its atoms of a function
-    of their surroundings (or over the tiles of an image of it). What the structures carry is
-    learned: energies, and forces and stresses where they are known.
+    The energy of a structure is a sum of atomic energies, plus a function of the surroundings of
+    each atom (or of each tile of an image), summed. The potential learns the labels that the
+    structures carry: energies, and forces and stresses if they are known.
 
     Parameters
     ----------
     model : str, AbstractDescriptor, AtomTiling, EDNNRegressor, Pipeline or callable
-        - "spectrum": a network per species on the power spectrum of learned channels
-          (`SpectrumNetwork`); "symmetry-functions", "chebyshev": on that descriptor; "deep-pot":
-          the Deep Potential, smooth edition.
-        - A descriptor, or an `AtomTiling` of one: a network per species on it.
-        - An `EDNNRegressor` with an `AtomTiling`: any tile model, cloned for each species. Energies
-          alone are learned, linear models learn forces too.
-        - A `GaussianRasterizer`, or a Pipeline of one and an `EDNNRegressor`: a model of images.
+        - "spectrum": one network per species on the power spectrum of learned channels
+          (`SpectrumNetwork`). "symmetry-functions" and "chebyshev": on that descriptor.
+          "deep-pot": the Deep Potential, smooth edition.
+        - A descriptor, or an `AtomTiling` of one: one network per species on it.
+        - An `EDNNRegressor` with an `AtomTiling`: any tile model, cloned for each species.
+          Linear models also learn forces and stresses, others energies only.
+        - A Pipeline of a `GaussianRasterizer` and an `EDNNRegressor`: a model of images.
         - A function of the species, such as ``lambda species: SpectrumNetwork(species, 5.0)``.
     cutoff : float, default=6.0, in Å
-        How far atoms see, for models that are given by name.
+        Radius of the surroundings of atoms, for models given by name.
     context : int, default=None
-        Numbers of the intensive context: averages over each structure that all its atoms see, for
-        what no neighbourhood contains, such as charge between defects. None or 0 for none. For
-        networks.
+        Size of the intensive context of networks: averages over each structure, which are inputs
+        for all its atoms. They describe what no neighbourhood contains, such as charge transfer
+        between defects. None or 0 for none.
     network_params : dict, default=None
-        More parameters of a network by name, such as ``{"channels": 48, "hidden": (128, 128)}``.
+        Further parameters of a network given by name, such as ``{"channels": 48}``.
     max_seconds, max_epochs : float, int or None, default=None
-        When the training of a network ends: seconds of the processor, passes over the data. With
-        neither, those of the trainer, which are 600 s.
+        Limits of the training of a network, in seconds and in passes over the data. If both are
+        None, those of the trainer, by default 600 s.
     trainer : PotentialTrainer, default=None
-        How a network is trained: weights of the loss, rates, validation and more.
+        Training of a network: weights of the loss, learning rates, validation and more.
     atomic_energies : dict of int to float, default=None
-        Energies by atomic number to start from, in eV. None: least squares by composition.
+        Energies of isolated atoms by atomic number, in eV. None for a least-squares fit to the
+        composition.
     labels : dict, default=None
-        Names of "energy", "forces" and "stress" in the structures, as
-        ``{"energy": "free_energy", "stress": None}``; None not to read one. Others are found.
+        Names of "energy", "forces" and "stress" in the structures, such as
+        ``{"energy": "free_energy", "stress": None}``; None to ignore a label. Names that are not
+        given are found automatically.
     checkpoint : str or Path, default=None
-        File that an interrupted training goes on from.
+        File from which an interrupted training resumes.
     warm_start : bool, default=False
-        Go on from the fitted network: for more data or more time. The baseline is fitted anew.
+        Continue from the fitted network, with more data or more time. The atomic energies are
+        fitted again.
     random_state : int, RandomState or None, default=None
     verbose : int, default=0
-        1 to say what was read and how the training goes, on the standard error.
+        1 to print the labels and the progress of the training to the standard error.
 
     Attributes
     ----------
@@ -76,20 +80,20 @@ class EDNNPotential(RegressorMixin, BaseEstimator):
     species_ : ndarray of int
         Atomic numbers of the fit.
     labels_ : dict
-        What was read: ``"energy"``, ``"forces"``, ``"stress"`` with their name and how many are
-        known, ``"unread"``, and the number of structures and atoms.
+        Summary of the labels: for ``"energy"``, ``"forces"`` and ``"stress"`` their name and
+        number, labels that were not read as ``"unread"``, and the numbers of structures and atoms.
     history_ : list of dict
-        Of each epoch of a network; empty for other models.
+        Losses and errors of each epoch of a network; empty for other models.
     novelty_ : AtomNovelty or None
-        Surroundings of the fit, with which the calculator compares.
+        Sample of the surroundings of training atoms; None for models of images.
 
     See Also
     --------
-    EDNNRegressor : The sum over tiles, of which this is the face for atoms.
+    EDNNRegressor : Sum of any tile model over any tiling.
 
     Examples
     --------
-    Forces and energies of copper by EMT, learned from a few rattled cells:
+    Learn energies and forces of copper, computed with EMT, from a few rattled cells:
 
     >>> from ase.build import bulk
     >>> from ase.calculators.emt import EMT
@@ -158,7 +162,7 @@ class EDNNPotential(RegressorMixin, BaseEstimator):
         self.verbose = verbose
 
     def fit(self, structures, y=None, *, forces=None, stress=None, groups=None, sample_weight=None):
-        """Fit to structures and what is known of them.
+        """Fit to structures and their energies, forces and stresses.
 
         Parameters
         ----------
@@ -166,14 +170,14 @@ class EDNNPotential(RegressorMixin, BaseEstimator):
             Files of all formats of ASE and folders of DeePMD-kit; see
             `sk_ednn.structures.read_structures`.
         y : array-like of shape (n_structures,), default=None
-            Energies of whole cells, in eV; NaN where not known. None for what structures carry.
+            Energies of whole cells, in eV; NaN if unknown. None for those that structures carry.
         forces : sequence of array-like of shape (n_atoms, 3), or False, default=None
-            In eV/Å. None for what structures carry, False to learn none.
+            In eV/Å. None for those that structures carry, False to ignore forces.
         stress : array-like of shape (n_structures, 6), or False, default=None
-            In eV/Å³ and ASE's order, positive under tension. None for what structures carry, False
-            to learn none.
+            In eV/Å³ and the order of ASE, positive under tension. None for those that structures
+            carry, False to ignore stresses.
         groups : array-like of shape (n_structures,), default=None
-            Structures of one group, such as a trajectory, are held out together.
+            Structures of one group, such as a trajectory, are in the validation set together.
         sample_weight : array-like of shape (n_structures,), default=None
             Weight of all errors of a structure.
 
@@ -184,13 +188,13 @@ class EDNNPotential(RegressorMixin, BaseEstimator):
         Raises
         ------
         ValueError, TileModelError
-            Naming the structure, and its file and line where it is from one.
+            If data are invalid. The message names the structure, and its file and line.
 
         Warns
         -----
         DataWarning
-            Where labels are there that are not read, are missing in some structures, or look as if
-            they were of another unit or sign.
+            If labels are not read, are missing in some structures, or seem to have another unit or
+            sign.
         """
         self._validate_params()
         data = labelled(structures, y, forces, stress, self.labels)
@@ -200,7 +204,7 @@ class EDNNPotential(RegressorMixin, BaseEstimator):
                 f"{np.shape(groups)}."
             )
         for note in [*data.notes, *data_notes(data)]:
-            warnings.warn(note, DataWarning, stacklevel=2)
+            warnings.warn(note, DataWarning, stacklevel=outside_package())
         if self.verbose:
             print(summary(data.found), file=sys.stderr)
         kind = kind_of(self.model)
@@ -211,15 +215,15 @@ class EDNNPotential(RegressorMixin, BaseEstimator):
             data.found["unread"].extend(unlearned)
             off = ", ".join(f"{each}=False" for each in unlearned)
             warnings.warn(
-                f"The structures have {' and '.join(unlearned)}, and this model does not learn "
-                f"them: take a network of atoms, or give {off} if that is meant.",
+                f"The structures have {' and '.join(unlearned)}, which this model does not learn. "
+                f"Use a network of atoms, or pass {off} to silence this warning.",
                 DataWarning,
-                stacklevel=2,
+                stacklevel=outside_package(),
             )
         rng = check_random_state(0)
         features = features_of(fitted.potential)
         novelty = None if features is None else AtomNovelty.of(features, data.structures, rng)
-        # Nothing above has touched the estimator: a call that failed leaves it as it was.
+        # Nothing above changes the estimator, so a failed call leaves it as it was.
         self.potential_, self.history_ = fitted.potential, fitted.history
         self.species_ = np.array(fitted.species)
         self.labels_, self.novelty_ = data.found, novelty
@@ -262,12 +266,12 @@ class EDNNPotential(RegressorMixin, BaseEstimator):
         Returns
         -------
         ndarray of shape (n_structures, 6), in eV/Å³
-            xx, yy, zz, yz, xz, xy, positive under tension; NaN where a structure has no volume.
+            xx, yy, zz, yz, xz, xy, positive under tension; NaN for structures without volume.
         """
         return self._predicted(structures, stress=True)[0].stress
 
     def predict_contributions(self, structures):
-        """Predict energies of atoms, which add up to those of structures.
+        """Predict energies of atoms, whose sums are the energies of structures.
 
         Parameters
         ----------
@@ -281,23 +285,24 @@ class EDNNPotential(RegressorMixin, BaseEstimator):
         return np.split(predicted.contributions, batch.offsets[1:-1])
 
     def predict_all(self, structures, *, forces=True, stress=True, per_atom=False):
-        """Predict energies and what is asked for beside them, at the cost of one.
+        """Predict energies, forces, stresses and energies of atoms in one pass.
 
         Parameters
         ----------
         structures : sequence of structures or names of files, a name, or Structures
         forces, stress, per_atom : bool
+            What to predict beside energies.
 
         Returns
         -------
         named tuple
             ``energies`` (n_structures,), ``forces`` (n_atoms, 3), ``stress`` (n_structures, 6) and
-            ``contributions`` (n_atoms,), of all structures end to end; None if not asked for.
+            ``contributions`` (n_atoms,), of all structures; None for what is not predicted.
         """
         return self._predicted(structures, forces=forces, stress=stress, per_atom=per_atom)[0]
 
     def novelty(self, structures):
-        """Compare the surroundings of atoms with those of the fit.
+        """Compare the surroundings of atoms with those of the training data.
 
         Parameters
         ----------
@@ -306,8 +311,8 @@ class EDNNPotential(RegressorMixin, BaseEstimator):
         Returns
         -------
         list of ndarray of shape (n_atoms,)
-            Up to 1 familiar; 3 is three times as far from all atoms of the fit as these are from
-            one another.
+            Distance from the nearest training atom, relative to that between training atoms:
+            up to 1 for known surroundings.
         """
         check_is_fitted(self)
         batch, _, places = packed(structures)
@@ -317,11 +322,11 @@ class EDNNPotential(RegressorMixin, BaseEstimator):
     def _novelty_of(self, batch):
         features = features_of(self.potential_)
         if features is None or self.novelty_ is None:
-            raise ValueError("A model of images has no surroundings of atoms to compare.")
+            raise ValueError("A model of images has no novelty of atoms. Use sk_ednn.uncertainty.")
         return self.novelty_.compare(features, batch)
 
     def errors(self, structures, y=None, *, forces=None, stress=None):
-        """Return errors of what is known of structures, in the units of the field.
+        """Return errors of energies, forces and stresses.
 
         Parameters
         ----------
@@ -332,7 +337,8 @@ class EDNNPotential(RegressorMixin, BaseEstimator):
         -------
         dict of str to float
             ``energy_mae``, ``energy_median``, ``energy_rmse`` in meV/atom; ``force_mae``,
-            ``force_rmse`` in meV/Å; ``stress_mae``, ``stress_rmse`` in GPa; of what is known.
+            ``force_rmse`` in meV/Å; ``stress_mae``, ``stress_rmse`` in GPa. Unknown labels are
+            left out.
         """
         check_is_fitted(self)
         data = labelled(structures, y, forces, stress, self.labels)
@@ -346,7 +352,7 @@ class EDNNPotential(RegressorMixin, BaseEstimator):
         ----------
         X : sequence of structures or names of files, a name, or Structures
         y : array-like of shape (n_structures,), default=None
-            Energies in eV. None for what structures carry.
+            Energies in eV. None for those that structures carry.
         sample_weight : array-like of shape (n_structures,), default=None
 
         Returns
@@ -358,12 +364,12 @@ class EDNNPotential(RegressorMixin, BaseEstimator):
         return super().score(X, y, sample_weight)
 
     def calculator(self, **options):
-        """Return a calculator of ASE.
+        """Return an ASE calculator.
 
         Parameters
         ----------
         **options : dict
-            Of `PotentialCalculator`, such as ``novel_above``.
+            Parameters of `PotentialCalculator`, such as ``novel_above``.
 
         Returns
         -------
@@ -377,7 +383,7 @@ class EDNNPotential(RegressorMixin, BaseEstimator):
 
     @property
     def knows_stress(self):
-        """Whether stresses can be predicted: images of one distance of pixels have none."""
+        """Whether stresses can be predicted; models of images need ``adjust > 0``."""
         check_is_fitted(self)
         return knows_stress(self.potential_)
 
@@ -389,11 +395,11 @@ class EDNNPotential(RegressorMixin, BaseEstimator):
             return self.potential_.predict(batch, **asked), batch
 
     def _try(self):
-        """Raise where what was read from a file does not predict."""
+        """Raise if a potential that was read from a file cannot predict."""
         try_potential(self)
 
     def __sklearn_tags__(self):
-        """Say what scikit-learn may expect."""
+        """Return the tags of scikit-learn."""
         tags = super().__sklearn_tags__()
         tags.input_tags.two_d_array = False
         tags.no_validation = True

@@ -1,4 +1,4 @@
-"""A fitted potential as a calculator of ASE."""
+"""An ASE calculator for fitted potentials."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import warnings
 
 from ase.calculators.calculator import Calculator, PropertyNotImplementedError, all_changes
 
+from .._utils.stacklevel import outside_package
 from ..exceptions import NoveltyWarning
 from ..structures import Structures
 from ..structures._elements import symbol
@@ -14,31 +15,30 @@ from ._potentials import DrawnPotential, check_species
 
 
 class PotentialCalculator(Calculator):
-    """Calculate energies, forces and stress of `ase.Atoms` by a fitted potential.
+    """Calculate energies, forces and stress of `ase.Atoms` with a fitted potential.
 
-    Made by `EDNNPotential.calculator`.
+    Returned by `EDNNPotential.calculator`.
 
     Parameters
     ----------
     potential : EDNNPotential
         Fitted.
     novel_above : float or None, default=3.0
-        Warn when the novelty of an atom rises above this: its surroundings are so many times as far
-        from all those of the fit as these are from one another. None not to look, unless "novelty"
-        is asked for.
+        Warn if the novelty of an atom is above this; see `EDNNPotential.novelty`. None to compute
+        no novelty unless it is requested.
     check_every : int, default=10
-        Look at the surroundings of each such calculation only; they cost about as much as forces.
+        Compute the novelty in every such calculation, since it costs about as much as forces.
     precision : {None, "float32", "float64"}, default=None
-        Of a network; None for that of the fit. In float64 forces are the derivative of the energy
-        to ten digits, at two to three times the cost.
+        Precision of a network; None for that of the fit. In float64 forces equal the negative
+        gradient of the energy to ten digits, at two to three times the cost.
     **options : dict
-        For `ase.calculators.calculator.Calculator`, such as `label`.
+        Parameters of `ase.calculators.calculator.Calculator`, such as `label`.
 
     Attributes
     ----------
     implemented_properties : list of str
-        "energy" and "free_energy" (the same) in eV; "forces" in eV/Å; "stress" in eV/Å³; "energies"
-        of atoms in eV, which add up to the energy; "novelty" of atoms.
+        "energy" and "free_energy" (equal) in eV; "forces" in eV/Å; "stress" in eV/Å³; "energies"
+        of atoms in eV, whose sum is the energy; "novelty" of atoms.
 
     Examples
     --------
@@ -77,11 +77,11 @@ class PotentialCalculator(Calculator):
         structures = Structures.of([self.atoms])
         check_species(self._estimator.species_, structures, ["The structure"])
         has_volume = structures.volumes[0] > 0 and structures.pbc.any()
-        slopes = not {"forces", "stress"}.isdisjoint(properties)
+        needs_gradient = not {"forces", "stress"}.isdisjoint(properties)
         predicted = self._fitted.predict(
             structures,
-            forces=slopes,
-            stress=slopes and has_volume and "stress" in self.implemented_properties,
+            forces=needs_gradient,
+            stress=needs_gradient and has_volume and "stress" in self.implemented_properties,
             per_atom="energies" in self.implemented_properties,
         )
         energy = float(predicted.energies[0])
@@ -94,13 +94,13 @@ class PotentialCalculator(Calculator):
             self.results["stress"] = predicted.stress[0]
         if "stress" in properties and not has_volume:
             raise PropertyNotImplementedError(
-                "A structure without a periodic cell has no stress: set its cell and pbc."
+                "A structure without a periodic cell has no stress. Set its cell and pbc."
             )
         if "novelty" in self.implemented_properties:
-            self._look(structures, "novelty" in properties)
+            self._check_novelty(structures, "novelty" in properties)
         self._n_calculated += 1
 
-    def _look(self, structures, asked):
+    def _check_novelty(self, structures, asked):
         due = self.novel_above is not None and self._n_calculated % self.check_every == 0
         if not (asked or due) or self._estimator.novelty_ is None:
             return
@@ -113,18 +113,17 @@ class PotentialCalculator(Calculator):
             atom = int(novelty.argmax())
             warnings.warn(
                 f"{int((novelty > self.novel_above).sum())} of {len(novelty)} atoms have "
-                f"surroundings unlike those of the fit; most of all atom {atom} "
-                f"({symbol(int(structures.numbers[atom]))}), {novelty[atom]:.3g} times as far from "
-                "all of them as they are from one another. Energies and forces are guesses there: "
-                "fit to structures like this one, or stop.",
+                f"surroundings unlike those of the training data. The largest novelty is "
+                f"{novelty[atom]:.3g}, of atom {atom} ({symbol(int(structures.numbers[atom]))}). "
+                "Energies and forces may be wrong. Fit to structures like this one.",
                 NoveltyWarning,
-                stacklevel=2,
+                stacklevel=outside_package(),
             )
         self._warned = above
 
 
 def with_precision(potential, precision):
-    """Return a potential whose network is of another precision.
+    """Return a potential with a network of another precision.
 
     Parameters
     ----------

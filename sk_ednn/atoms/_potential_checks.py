@@ -1,4 +1,4 @@
-"""Doubts about labels that can be told from the data: other units, other signs, close atoms."""
+"""Consistency checks of labelled structures: units, signs and close atoms."""
 
 from __future__ import annotations
 
@@ -7,38 +7,39 @@ import numpy as np
 from ..structures import neighbor_pairs
 from ..structures._elements import symbol
 
-# The total energy of an atom of number Z is about -20.8 Z^(7/3) eV (Thomas and Fermi) at most.
+# The total energy of an atom is about -20.8 Z^(7/3) eV (Thomas and Fermi), a lower bound.
 _THOMAS_FERMI = 20.8
-_BINDING = 20.0  # eV by which an atom in a solid may be from an isolated one, and more
-_SPREAD = 10.0  # eV/atom about energies linear in composition: more than any bond
-# Nearer than any two atoms of matter at pressures of a laboratory, but for hydrogen.
+_BINDING = 20.0  # eV, above any binding energy of an atom in a solid
+_SPREAD = 10.0  # eV/atom, above the deviation of energies from linearity in composition
+# Below any distance of atoms at pressures of a laboratory, except for hydrogen.
 _CLOSE = 0.6  # Å
-# Labels of equal structures differ by more than codes round, in eV per atom and eV/Å.
+# Largest difference of labels of equal structures, above rounding of codes, in eV/atom and eV/Å.
 _SAME = 1e-3
-# Structures that are compared are at most so far apart: along the way, forces change little.
+# Largest step (Å) and strain between structures that are compared, for which forces vary little.
 _STEP, _STRAIN = 0.3, 0.1
+# Least number of pairs.
 _PAIRS = 5
-# Slopes between these are of one unit and sign; correlations above are no accident.
+# Slopes of energies over work between these are consistent; smaller correlations prove nothing.
 _SLOPES, _CORRELATION = (0.5, 2.0), 0.9
-# Ratios of differences of energies to work, and what they tell; the nearest within 8 % is told.
+# Ratios of energy differences to work, and their causes; the nearest within 8 % is reported.
 _NEAR = 0.08
 _OF_FORCES = {
-    1 / 27.2114: "energies look as if they were in hartree",
-    1 / 13.6057: "energies look as if they were in rydberg",
-    23.0605: "energies look as if they were in kcal/mol",
-    96.4853: "energies look as if they were in kJ/mol",
-    51.4221: "forces look as if they were in hartree/bohr",
-    25.7110: "forces look as if they were in rydberg/bohr",
-    1 / 23.0605: "forces look as if they were in kcal/mol/Å",
+    1 / 27.2114: "energies seem to be in hartree",
+    1 / 13.6057: "energies seem to be in rydberg",
+    23.0605: "energies seem to be in kcal/mol",
+    96.4853: "energies seem to be in kJ/mol",
+    51.4221: "forces seem to be in hartree/bohr",
+    25.7110: "forces seem to be in rydberg/bohr",
+    1 / 23.0605: "forces seem to be in kcal/mol/Å",
 }
 _OF_STRESS = {
-    1 / 160.2177: "stresses look as if they were in GPa",
-    1 / 1602.177: "stresses look as if they were in kbar",
+    1 / 160.2177: "stresses seem to be in GPa",
+    1 / 1602.177: "stresses seem to be in kbar",
 }
 
 
 def data_notes(data) -> list[str]:
-    """Return doubts about labelled structures, each a sentence that names the first one.
+    """Return warnings about labelled structures.
 
     Parameters
     ----------
@@ -51,7 +52,7 @@ def data_notes(data) -> list[str]:
 
 
 def _composition(data):
-    """Energies of atoms that no physics has, or a spread about them."""
+    """Check atomic energies from a fit to the composition, and the residuals."""
     known = ~np.isnan(data.energies)
     if known.sum() < 2:
         return
@@ -65,20 +66,21 @@ def _composition(data):
     spread = float(np.sqrt(np.mean((energies / sizes - shares @ atomic) ** 2)))
     if spread > _SPREAD:
         yield (
-            f"Energies spread by {spread:.3g} eV/atom about a line in composition, more than bonds "
-            "are worth: are they in eV, of whole cells, and all of one method?"
+            f"Energies deviate from linearity in composition by {spread:.3g} eV/atom, more than "
+            "energies of bonds. Check that they are in eV, of whole cells, and of one method."
         )
     if rank < len(numbers):
         return
     for number, energy in zip(numbers.tolist(), atomic.tolist(), strict=True):
         if not -1.2 * _THOMAS_FERMI * number ** (7 / 3) - _BINDING <= energy <= 2 * _BINDING:
             yield (
-                f"By composition an atom of {symbol(number)} has {energy:.4g} eV, which no method "
-                "gives: are the energies in eV, and of whole cells?"
+                f"A fit to the composition gives {energy:.4g} eV per atom of {symbol(number)}, "
+                "which is not a possible energy. Check that energies are in eV, and of whole cells."
             )
 
 
 def _close(data):
+    """Check distances of atoms."""
     heavy = data.structures.numbers > 1
     pairs = neighbor_pairs(data.structures, _CLOSE)
     near = np.flatnonzero(heavy[pairs.atoms[pairs.centers]] & heavy[pairs.neighbors])
@@ -89,9 +91,9 @@ def _close(data):
         k = int(data.structures.owners[atom])
         yield (
             f"{len(np.unique(data.structures.owners[pairs.centers[near]]))} structure(s) have "
-            f"atoms closer than {_CLOSE} Å; nearest are {lengths.min():.3g} Å, in "
-            f"{data.places[k]}, atom {atom - data.structures.offsets[k]}. Are lengths in Å, and no "
-            "atoms listed twice?"
+            f"atoms closer than {_CLOSE} Å; the shortest distance is {lengths.min():.3g} Å, in "
+            f"{data.places[k]}, atom {atom - data.structures.offsets[k]}. Check that lengths are "
+            "in Å, and that no atom is listed twice."
         )
 
 
@@ -175,6 +177,7 @@ def _work_of_stress(data):
 
 
 def _compared(work, gained, units, what, sentence):
+    """Yield a warning if energy differences are not equal to the work."""
     if len(work) < _PAIRS or not work.any():
         return
     slope = float(work @ gained / (work @ work))
@@ -182,12 +185,12 @@ def _compared(work, gained, units, what, sentence):
     correlation = float(work @ gained / spread) if spread > 0 else 0.0
     if abs(correlation) < _CORRELATION or _SLOPES[0] < slope < _SLOPES[1]:
         return
-    told = sentence.format(slope=slope)
+    text = sentence.format(slope=slope)
     if slope < 0:
-        yield f"The {what} are of opposite signs: {told}."
+        yield f"The {what} have opposite signs: {text}."
         return
     ratio = min(units, key=lambda each: abs(np.log(slope / each)))
     if abs(np.log(slope / ratio)) < _NEAR:
-        yield f"The {units[ratio]}: {told}."
+        yield f"The {units[ratio]}: {text}."
     else:
-        yield f"The {what} do not go together: {told}. Check their units."
+        yield f"The {what} are inconsistent: {text}. Check their units."

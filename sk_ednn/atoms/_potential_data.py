@@ -1,4 +1,4 @@
-"""Structures with their energies, forces and stresses: what a potential is fitted to."""
+"""Structures with energies, forces and stresses, the training data of potentials."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _UNITS = {"energy": "eV", "forces": "eV/Å", "stress": "eV/Å³"}
 
 @dataclass(frozen=True, eq=False)
 class LabelledStructures:
-    """Structures and what is known of them; NaN where nothing is.
+    """Structures and their labels; NaN for unknown labels.
 
     Attributes
     ----------
@@ -29,11 +29,11 @@ class LabelledStructures:
     forces : ndarray of shape (n_atoms, 3), in eV/Å
     stress : ndarray of shape (n_structures, 6), in eV/Å³
     places : list of str
-        Where each structure is, for messages.
+        Name of each structure for messages: its file and its index there.
     found : dict
-        What was read, by kind, and what was not.
+        Summary of the labels by kind, and of labels that were not read.
     notes : list of str
-        What deserves a warning.
+        Texts of warnings.
     """
 
     structures: Structures
@@ -50,7 +50,7 @@ class LabelledStructures:
 
 
 def packed(X):
-    """Return structures of any form as a batch, what they were, and where each is.
+    """Convert structures of any form to a batch.
 
     Parameters
     ----------
@@ -60,8 +60,9 @@ def packed(X):
     -------
     structures : Structures
     given : sequence
-        The structures as objects, for what they carry.
+        The structures as objects, which carry labels.
     places : list of str
+        Name of each structure for messages.
     """
     if isinstance(X, Structures):
         return X, (), [f"structure {k}" for k in range(len(X))]
@@ -82,9 +83,9 @@ def packed(X):
 
 
 def _in_space(X):
-    """Return structures of which those with two coordinates lie in the plane z = 0."""
+    """Add z = 0 to structures with two coordinates."""
     if not (hasattr(X, "__len__") and hasattr(X, "__iter__")) or hasattr(X, "positions"):
-        return X  # not a sequence of structures, which is told where they are packed
+        return X  # not a sequence of structures, which `Structures.of` rejects
     return X if isinstance(X, Mapping) else [_lifted(each) for each in X]
 
 
@@ -106,7 +107,7 @@ def labelled(X, y=None, forces=None, stress=None, names=None) -> LabelledStructu
     ----------
     X : Structures, sequence of structures or names of files, or a name
     y : array-like of shape (n_structures,), default=None
-        Energies in eV, NaN where not known. None for those that the structures carry.
+        Energies in eV, NaN if unknown. None for those that the structures carry.
     forces : sequence of array-like of shape (n_atoms, 3), array of all atoms, or False
         In eV/Å. None for those that the structures carry, False for none.
     stress : array-like of shape (n_structures, 6) or (n_structures, 3, 3), or False
@@ -121,13 +122,13 @@ def labelled(X, y=None, forces=None, stress=None, names=None) -> LabelledStructu
     Raises
     ------
     ValueError, TileModelError
-        Naming the structure, and its file and line where it is from one.
+        If data are invalid. The message names the structure, and its file and line.
     """
     structures, given, places = packed(X)
     names = dict(names or {})
     unknown = sorted(set(names) - set(KINDS))
     if unknown:
-        raise ValueError(f"labels has {unknown}; its keys are {', '.join(KINDS)}.")
+        raise ValueError(f"The keys of labels must be among {', '.join(KINDS)}; got {unknown}.")
     carried = named_labels(given)
     asked = {"energy": y, "forces": forces, "stress": stress}
     found: dict = {"unread": []}
@@ -149,8 +150,8 @@ def labelled(X, y=None, forces=None, stress=None, names=None) -> LabelledStructu
     _check_stress_has_cells(arrays["stress"], structures, places)
     if not any(found[kind]["known"] for kind in KINDS):
         raise TileModelError(
-            f"{len(structures)} structures and no label to learn from: no energies, forces or "
-            f"stresses, of a calculator or by name. The first is {places[0]}."
+            f"The {len(structures)} structures have no energies, forces or stresses, neither of a "
+            f"calculator nor under another name. The first is {places[0]}."
         )
     numbers = np.unique(structures.numbers)
     found |= {
@@ -166,12 +167,12 @@ def labelled(X, y=None, forces=None, stress=None, names=None) -> LabelledStructu
 
 
 def summary(found) -> str:
-    """Return in a line what was read of structures.
+    """Return a one-line summary of the labels.
 
     Parameters
     ----------
     found : dict
-        Of `LabelledStructures`.
+        Attribute of `LabelledStructures`.
     """
     parts = []
     for kind, total in (("energy", "structures"), ("forces", "atoms"), ("stress", "structures")):
@@ -187,7 +188,7 @@ def summary(found) -> str:
     )
 
 
-# --- what deserves a word ---------------------------------------------------------------------
+# --- checks and warnings -----------------------------------------------------------------------
 
 
 def _check_stress_has_cells(stress, structures, places):
@@ -195,23 +196,23 @@ def _check_stress_has_cells(stress, structures, places):
     without = np.flatnonzero(known & (structures.volumes <= 0))
     if without.size:
         raise ValueError(
-            f"{places[without[0]]} has a stress and no cell with a volume; {without.size} such "
-            "structure(s) in all. Give the cell, or do not read it: labels={'stress': None}."
+            f"{places[without[0]]} has a stress, but no cell with a volume ({without.size} such "
+            "structure(s) in all). Set the cell, or ignore stresses: labels={'stress': None}."
         )
     isolated = np.flatnonzero(known & ~structures.pbc.any(axis=1))
     if isolated.size:
         raise ValueError(
-            f"{places[isolated[0]]} has a stress and repeats along no axis (pbc); {isolated.size} "
-            "such structure(s) in all. Set pbc, or do not read it: labels={'stress': None}."
+            f"{places[isolated[0]]} has a stress, but is not periodic ({isolated.size} such "
+            "structure(s) in all). Set pbc, or ignore stresses: labels={'stress': None}."
         )
 
 
 def _note_unread(unread, carried: Named, source, places):
-    """Note labels that are there and are not read."""
+    """Add labels that are not read to a list."""
     if carried.stale:
         unread.append(
-            f"{carried.kind} of {len(carried.stale)} structure(s) whose atoms moved since it was "
-            f"calculated, the first {places[carried.stale[0]]}"
+            f"{carried.kind} of {len(carried.stale)} structure(s) whose atoms moved since the "
+            f"calculation, the first {places[carried.stale[0]]}"
         )
     for name in carried.names():
         if name == source:
@@ -238,13 +239,13 @@ def _differ(carried, have, name, source) -> bool:
 
 
 def _notes(data):
-    """Yield what deserves a warning: labels that are not read, and those that are missing."""
+    """Yield warnings of labels that are not read, and of missing ones."""
     found, places = data.found, data.places
     for text in found["unread"]:
         hint = ""
         if "'free_energy'" in text:
-            hint = " Forces are derivatives of the free energy: labels={'energy': 'free_energy'}."
-        yield f"Labels that are there and are not read: {text}. Choose by labels={{...}}.{hint}"
+            hint = " Forces are gradients of the free energy: labels={'energy': 'free_energy'}."
+        yield f"Labels that are not read: {text}. Choose labels with labels={{...}}.{hint}"
     for kind, values in (
         ("energy", data.energies[:, None]), ("forces", data.forces), ("stress", data.stress)
     ):  # fmt: skip
@@ -254,13 +255,13 @@ def _notes(data):
         missing = np.flatnonzero(~known)
         structures = data.structures.owners[missing] if kind == "forces" else missing
         yield (
-            f"{len(np.unique(structures))} of {len(places)} structures have no {kind}, or one that "
-            f"is NaN, the first {places[structures[0]]}. It counts as missing there."
+            f"{len(np.unique(structures))} of {len(places)} structures have no {kind} or NaN, the "
+            f"first {places[structures[0]]}. The fit ignores the missing labels."
         )
 
 
 def _of_constraints(data, given):
-    """Yield a warning of forces that are exactly 0 on constrained atoms, and not on others."""
+    """Yield a warning if forces are exactly 0 on constrained atoms, and not on others."""
     zeroed = []
     for k, structure in enumerate(given):
         held = [c.get_indices() for c in getattr(structure, "constraints", None) or ()
@@ -275,6 +276,6 @@ def _of_constraints(data, given):
     if zeroed:
         yield (
             f"The forces on the constrained atoms of {len(zeroed)} structure(s) are exactly 0, the "
-            f"first {data.places[zeroed[0]]}, as programs write them that set them so. Set them to "
-            "NaN, which counts as missing, or calculate without constraints."
+            f"first {data.places[zeroed[0]]}. Programs write 0 for constrained atoms. Set these "
+            "forces to NaN, so that the fit ignores them, or calculate without constraints."
         )

@@ -1,4 +1,4 @@
-"""Errors of potentials on labelled structures, in the units of the field."""
+"""Errors of potentials on labelled structures, in meV/atom, meV/Å and GPa."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ GPA = 160.21766208
 
 
 class Errors(NamedTuple):
-    """Predicted less true values, NaN where the truth is not known.
+    """Predicted minus true values; NaN for unknown labels.
 
     Attributes
     ----------
@@ -26,7 +26,7 @@ class Errors(NamedTuple):
 
 
 def differences(potential, data):
-    """Return what a potential predicts for labelled structures, and by how much it errs.
+    """Return the predictions of a potential for labelled structures, and their errors.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ def differences(potential, data):
     Returns
     -------
     predicted : named tuple
-        Forces and stress where any are known.
+        Forces and stress are None if no structure has them.
     errors : Errors
     """
     has_forces = not np.isnan(data.forces).all()
@@ -57,7 +57,7 @@ def errors_of(potential, data) -> dict[str, float]:
 
 
 def averages(errors: Errors) -> dict[str, float]:
-    """Return mean absolute, median and root mean square errors of what is known."""
+    """Return mean absolute, median and root mean square errors over known labels."""
     out: dict[str, float] = {}
     for name, values in zip(("energy", "force", "stress"), errors, strict=True):
         size = np.abs(values[~np.isnan(values)])
@@ -71,6 +71,6 @@ def averages(errors: Errors) -> dict[str, float]:
 
 
 def knows_stress(potential) -> bool:
-    """Tell whether a potential predicts stresses: images of one distance of pixels do not."""
+    """Tell whether a potential predicts stresses; models of images need ``adjust > 0``."""
     pipeline = getattr(potential, "pipeline", None)
     return pipeline is None or pipeline.steps[0][1].adjust > 0

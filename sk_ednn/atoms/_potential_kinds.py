@@ -1,4 +1,4 @@
-"""The kinds of model that a potential can be, and how each is fitted to labelled structures."""
+"""The kinds of models of a potential, and their fits to labelled structures."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from sklearn.base import clone
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.utils import check_random_state
 
+from .._utils.wording import with_article
 from ..descriptors import AbstractDescriptor
 from ..estimators._regressor import EDNNRegressor
 from ..exceptions import TileModelError
@@ -22,7 +23,7 @@ NETWORK_NAMES = ("spectrum", "symmetry-functions", "chebyshev", "deep-pot")
 
 
 class Fitted(NamedTuple):
-    """What a fit leaves."""
+    """Result of a fit."""
 
     potential: Any
     species: list[int]
@@ -31,7 +32,7 @@ class Fitted(NamedTuple):
 
 
 def kind_of(model):
-    """Return the kind of a model: how it is fitted, and what its features are.
+    """Return the class that fits a model.
 
     Parameters
     ----------
@@ -40,7 +41,7 @@ def kind_of(model):
     Raises
     ------
     TypeError, ValueError
-        Where it is none of them.
+        If it is none of them.
     """
     if isinstance(model, EDNNRegressor):
         return TiledKind
@@ -53,13 +54,13 @@ def kind_of(model):
     if isinstance(model, (AbstractDescriptor, AtomTiling)) or callable(model):
         return NetworkKind
     raise TypeError(
-        "model must be a name, a descriptor, an AtomTiling, an EDNNRegressor, a Pipeline that "
-        f"begins with a GaussianRasterizer, or a function of the species; got {model!r}."
+        "model must be a name, a descriptor, an AtomTiling, an EDNNRegressor, a Pipeline of a "
+        f"GaussianRasterizer and an EDNNRegressor, or a function of the species; got {model!r}."
     )
 
 
 def features_of(potential):
-    """Return a function of structures that yields features of atoms; None for images."""
+    """Return a function that yields the features of atoms of structures; None for images."""
     if isinstance(potential, DrawnPotential):
         return None
     if isinstance(potential, TiledPotential):
@@ -73,15 +74,15 @@ class NetworkKind:
     """Networks of atoms, trained on energies, forces and stresses."""
 
     @staticmethod
-    def fit(asked, data, groups, sample_weight) -> Fitted:
+    def fit(estimator, data, groups, sample_weight) -> Fitted:
         """Train a network; see `EDNNPotential.fit`."""
         from ..solvers._potential import PotentialLabels
 
         labels = PotentialLabels.of(data.structures, data.energies, data.forces, data.stress)
-        start = _network(asked)
-        if asked.warm_start and hasattr(asked, "potential_"):
-            start = asked.potential_
-        result = _trainer(asked).fit(
+        start = _network(estimator)
+        if estimator.warm_start and hasattr(estimator, "potential_"):
+            start = estimator.potential_
+        result = _trainer(estimator).fit(
             data.structures, labels, start, sample_weight=sample_weight, groups=groups
         )
         species = list(result.potential.network.index.numbers)
@@ -89,18 +90,18 @@ class NetworkKind:
 
 
 class TiledKind:
-    """Any regressor on the tiles of atoms."""
+    """Any tile model, on tiles of atoms."""
 
     @staticmethod
-    def fit(asked, data, groups, sample_weight) -> Fitted:
+    def fit(estimator, data, groups, sample_weight) -> Fitted:
         """Fit an `EDNNRegressor`, with one term for each species; see `EDNNPotential.fit`."""
-        _refuse(asked, "trainer", "checkpoint", "context", "network_params", "max_seconds",
+        _refuse(estimator, "trainer", "checkpoint", "context", "network_params", "max_seconds",
                 "max_epochs")  # fmt: skip
         _require_energies(data)
-        model = _per_species(clone(asked.model), np.unique(data.structures.numbers))
-        model = _seeded(model, asked)
+        model = _per_species(clone(estimator.model), np.unique(data.structures.numbers))
+        model = _seeded(model, estimator)
         species = np.unique(data.structures.numbers).tolist()
-        atomic = _checked_atomic(asked.atomic_energies, species)
+        atomic = _checked_atomic(estimator.atomic_energies, species)
         energies = data.energies - atomic_totals(atomic, data.structures)
         solver, _ = model._parts(check_random_state(0))
         gradient, unlearned = None, ("forces", "stress")
@@ -114,22 +115,22 @@ class TiledKind:
 
 
 class DrawnKind:
-    """Models of images that structures are drawn as."""
+    """Models of images of structures."""
 
     @staticmethod
-    def fit(asked, data, groups, sample_weight) -> Fitted:
+    def fit(estimator, data, groups, sample_weight) -> Fitted:
         """Draw structures and fit a model of fields; see `EDNNPotential.fit`."""
-        _refuse(asked, "trainer", "checkpoint", "context", "network_params", "max_seconds",
+        _refuse(estimator, "trainer", "checkpoint", "context", "network_params", "max_seconds",
                 "max_epochs", "atomic_energies")  # fmt: skip
         _require_energies(data)
-        model = clone(asked.model)
+        model = clone(estimator.model)
         if isinstance(model, GaussianRasterizer):
             raise TileModelError(
-                "A GaussianRasterizer draws; what is fitted to its fields must follow it: "
-                "make_pipeline(rasterizer, EDNNRegressor(tile_model, GridTiling(...)))."
+                "A GaussianRasterizer must be followed by a regressor: make_pipeline(rasterizer, "
+                "EDNNRegressor(tile_model, GridTiling(...)))."
             )
         draw, regressor = _checked_pipeline(model)
-        regressor = _seeded(regressor, asked)
+        regressor = _seeded(regressor, estimator)
         structures = list(data.structures)
         fields = draw.fit_transform(structures)
         gradient, unlearned = None, ["forces", "stress"]
@@ -148,16 +149,16 @@ class DrawnKind:
 # --- networks ---------------------------------------------------------------------------------
 
 
-def _network(asked):
-    """Return a network, or what makes one from species."""
+def _network(estimator):
+    """Return a network, or a function that makes one for given species."""
     from ._atomic_networks import factory
 
-    model, params = asked.model, dict(asked.network_params or {})
+    model, params = estimator.model, dict(estimator.network_params or {})
     if isinstance(model, AtomTiling):
         if model.species is not None:
             raise TileModelError(
-                "All atoms have energies: give an AtomTiling with species=None, from which a "
-                "network for each species is made."
+                "A potential needs an AtomTiling with species=None, since it makes one network per "
+                f"species; got species={model.species!r}."
             )
         if model.context is not None:
             raise TileModelError(
@@ -166,39 +167,39 @@ def _network(asked):
             )
         model = model.descriptor
     if isinstance(model, (str, AbstractDescriptor)):
-        return factory(model, asked.cutoff, asked.context or 0, params)
-    if params or asked.context:
+        return factory(model, estimator.cutoff, estimator.context or 0, params)
+    if params or estimator.context:
         raise TileModelError(
-            "context and network_params are for networks by name or descriptor: give them to the "
+            "context and network_params are for networks by name or descriptor. Pass them to the "
             "network itself."
         )
     return model
 
 
-def _trainer(asked):
+def _trainer(estimator):
     from ..solvers._potential import PotentialTrainer
 
     params: dict[str, Any] = {}
-    if asked.max_seconds is not None or asked.max_epochs is not None:
-        params |= {"max_seconds": asked.max_seconds, "max_epochs": asked.max_epochs}
+    if estimator.max_seconds is not None or estimator.max_epochs is not None:
+        params |= {"max_seconds": estimator.max_seconds, "max_epochs": estimator.max_epochs}
     for name in ("atomic_energies", "checkpoint"):
-        if getattr(asked, name) is not None:
-            params[name] = getattr(asked, name)
-    trainer = PotentialTrainer() if asked.trainer is None else clone(asked.trainer)
+        if getattr(estimator, name) is not None:
+            params[name] = getattr(estimator, name)
+    trainer = PotentialTrainer() if estimator.trainer is None else clone(estimator.trainer)
     if not isinstance(trainer, PotentialTrainer):
-        raise TypeError(f"trainer must be a PotentialTrainer or None, got {asked.trainer!r}.")
+        raise TypeError(f"trainer must be a PotentialTrainer or None, got {estimator.trainer!r}.")
     if trainer.random_state is None:
-        params["random_state"] = asked.random_state
-    if asked.verbose:
+        params["random_state"] = estimator.random_state
+    if estimator.verbose:
         params["callback"] = _Progress(trainer.callback)
     return trainer.set_params(**params)
 
 
 class _Progress:
-    """Print each epoch, then call what the trainer calls."""
+    """Print each epoch, then call the callback of the trainer."""
 
-    def __init__(self, then):
-        self.then = then
+    def __init__(self, callback):
+        self.callback = callback
 
     def __call__(self, record):
         shown = {
@@ -207,7 +208,7 @@ class _Progress:
         }
         text = ", ".join(f"{name} {value:.4g}" for name, value in shown.items())
         print(f"epoch {record['epoch']}, {record['seconds']:.0f} s: {text}", file=sys.stderr)
-        return None if self.then is None else self.then(record)
+        return None if self.callback is None else self.callback(record)
 
 
 _SHOWN = {
@@ -239,15 +240,16 @@ def _per_species(model, numbers):
     return model.set_params(tile_model=terms, tiling=None)
 
 
-def _seeded(model, asked):
+def _seeded(model, estimator):
     params = {}
     if model.random_state is None:
-        params["random_state"] = asked.random_state
+        params["random_state"] = estimator.random_state
     if not model.verbose:
-        params["verbose"] = asked.verbose
-    if asked.warm_start:
+        params["verbose"] = estimator.verbose
+    if estimator.warm_start:
         raise TileModelError(
-            "warm_start goes on with networks; other models are fitted anew to all data."
+            "warm_start is for networks only. Use warm_start=False; other models are fitted to all "
+            "data again."
         )
     return model.set_params(**params)
 
@@ -275,7 +277,7 @@ def _checked_atomic(energies, species):
     energies = {} if energies is None else {int(n): float(e) for n, e in energies.items()}
     missing = [number for number in species if energies and number not in energies]
     if missing:
-        raise TileModelError(f"atomic_energies has no energy for the atomic numbers {missing}.")
+        raise TileModelError(f"atomic_energies needs an energy for the atomic numbers {missing}.")
     return energies
 
 
@@ -286,7 +288,7 @@ def _checked_pipeline(model):
     steps = [step for _, step in model.steps]
     if len(steps) != 2 or not isinstance(steps[0], GaussianRasterizer):
         raise TileModelError(
-            "A Pipeline of a potential is of a GaussianRasterizer and an EDNNRegressor, got "
+            "Expected a Pipeline of a GaussianRasterizer and an EDNNRegressor, got one of "
             f"{' and '.join(type(step).__name__ for step in steps)}."
         )
     return steps
@@ -297,8 +299,9 @@ def _drawn_gradients(draw, data, structures):
     missing = [k for k, own in enumerate(forces) if np.isnan(own).any()]
     if missing:
         raise TileModelError(
-            f"{data.places[missing[0]]} has atoms without forces, and a model of images needs all "
-            "of them or none: leave such structures out, or give forces=False."
+            f"A model of images needs the forces on all atoms of a structure, but "
+            f"{data.places[missing[0]]} has atoms without forces. Leave such structures out, or "
+            "pass forces=False."
         )
     strain = None
     if draw.adjust > 0 and data.found["stress"]["known"]:
@@ -317,12 +320,12 @@ def _matrix(six):
 # --- checks -----------------------------------------------------------------------------------
 
 
-def _refuse(asked, *names):
-    given = [name for name in names if getattr(asked, name) is not None]
+def _refuse(estimator, *names):
+    given = [name for name in names if getattr(estimator, name) is not None]
     if given:
         raise TileModelError(
-            f"{', '.join(given)} {'is' if len(given) == 1 else 'are'} for networks of atoms; "
-            f"{type(asked.model).__name__} takes none."
+            f"{', '.join(given)} {'is' if len(given) == 1 else 'are'} for networks of atoms only; "
+            f"leave at None for {with_article(type(estimator.model).__name__)}."
         )
 
 
@@ -330,6 +333,6 @@ def _require_energies(data):
     missing = np.flatnonzero(np.isnan(data.energies))
     if missing.size:
         raise TileModelError(
-            f"{data.places[missing[0]]} has no energy, and this model learns from energies; "
-            f"{missing.size} such structure(s) in all. Leave them out, or take a network."
+            f"This model needs energies, but {data.places[missing[0]]} has none ({missing.size} "
+            "such structure(s) in all). Leave them out, or use a network."
         )

@@ -1,4 +1,4 @@
-"""One prediction of a potential that was read: parts that do not fit together are no model."""
+"""A test prediction of a potential that was read from a file."""
 
 from __future__ import annotations
 
@@ -6,17 +6,18 @@ import warnings
 
 import numpy as np
 
+from .._utils.wording import with_article
 from ..structures import Structures
 from ._atom_novelty import AtomNovelty
 from ._potentials import DrawnPotential, TiledPotential
 
-# Parts of the cutoff at which two atoms are tried.
-_APART = 0.4
+# Distance of two atoms relative to the cutoff, and the largest cutoff (Å) for it.
+_DISTANCE = 0.4
 _CUTOFF = 4.0
 
 
 def try_potential(estimator) -> None:
-    """Raise where a potential does not predict finite energies of a few small clusters.
+    """Raise if a potential does not predict finite energies of a few small clusters.
 
     Parameters
     ----------
@@ -25,14 +26,14 @@ def try_potential(estimator) -> None:
     potential, species = estimator.potential_, estimator.species_
     networks = type(potential).__name__ == "AtomicPotential"
     if not (networks or isinstance(potential, (TiledPotential, DrawnPotential))):
-        raise TypeError(f"a {type(potential).__name__} is no potential")
+        raise TypeError(f"expected a potential, got {with_article(type(potential).__name__)}")
     species = np.asarray(species)
     if species.ndim != 1 or species.dtype.kind != "i" or not len(species):
-        raise ValueError("it knows no species")
+        raise ValueError("its species are not atomic numbers")
     if networks:
         _check_network(potential, species)
     if isinstance(potential, DrawnPotential):
-        return  # its parts are tried where fields are
+        return  # its parts are tested like those of other models of fields
     atoms = Structures.of(list(_clusters(species, potential)))
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
@@ -41,26 +42,28 @@ def try_potential(estimator) -> None:
             raise ValueError(f"it predicts energies of shape {energies.shape}")
         if estimator.novelty_ is not None:
             if not isinstance(estimator.novelty_, AtomNovelty):
-                raise TypeError(f"a {type(estimator.novelty_).__name__} compares no atoms")
+                name = with_article(type(estimator.novelty_).__name__)
+                raise TypeError(f"its novelty_ must be an AtomNovelty, got {name}")
             estimator._novelty_of(atoms)
 
 
 def _check_network(potential, species):
     network, energies = potential.network, potential.atomic_energies
     if not hasattr(network, "representation"):
-        raise TypeError(f"a {type(network).__name__} is no network of atoms")
+        name = with_article(type(network).__name__)
+        raise TypeError(f"expected a network of atoms, got {name}")
     network.index.check(species)
     if type(energies) is not dict or not all(
         type(number) is int and type(energy) is float for number, energy in energies.items()
     ):
-        raise TypeError("its atomic energies are no numbers by atomic number")
+        raise TypeError("its atomic energies are not a dict of floats by atomic number")
 
 
 def _clusters(species, potential):
-    """Yield each atom alone, and each beside the next."""
+    """Yield an atom of each species, and pairs of atoms."""
     network = getattr(potential, "network", None)
     cutoff = potential.cutoff if network is None else network.representation.cutoff
-    apart = _APART * min(float(cutoff), _CUTOFF)
+    apart = _DISTANCE * min(float(cutoff), _CUTOFF)
     numbers = species.tolist()
     for one, other in zip(numbers, [*numbers[1:], numbers[0]], strict=True):
         yield {"numbers": [one], "positions": np.zeros((1, 3)), "cell": None, "pbc": False}

@@ -1,4 +1,4 @@
-"""Fitted potentials of any kind behind one face: energies, forces and stresses of structures."""
+"""Fitted potentials with one interface: energies, forces and stresses of structures."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from ..exceptions import TileModelError
 from ..structures._cells import AXES
 from ..structures._elements import symbol
 
-# Atoms whose descriptors are compared with known ones at a time.
+# Atoms per block of descriptors.
 _BLOCK_ATOMS = 1 << 12
 _VOIGT = ((0, 1, 2, 1, 0, 0), (0, 1, 2, 2, 2, 1))
 
 
 class Prediction(NamedTuple):
-    """What a potential predicts; None where it was not asked for.
+    """Predictions of a potential; None for what was not requested.
 
     Attributes
     ----------
     energies : ndarray of shape (n_structures,), in eV
     forces : ndarray of shape (n_atoms, 3) or None, in eV/Å
     stress : ndarray of shape (n_structures, 6) or None, in eV/Å³
-        NaN where a structure has no volume.
+        NaN for structures without volume.
     contributions : ndarray of shape (n_atoms,) or None, in eV
     """
 
@@ -38,20 +38,20 @@ class Prediction(NamedTuple):
 @stored("TiledPotential")
 @dataclass(eq=False)
 class TiledPotential:
-    """A fitted `EDNNRegressor` whose tiles are atoms.
+    """Wrap a fitted `EDNNRegressor` with an `AtomTiling`.
 
     Parameters
     ----------
     regressor : EDNNRegressor
     atomic_energies : dict of int to float
-        Energies by atomic number, in eV, that were taken off before the fit; empty for none.
+        Energies by atomic number, in eV, that were subtracted before the fit; empty for none.
     """
 
     regressor: Any
     atomic_energies: dict
 
     def predict(self, structures, *, forces=False, stress=False, per_atom=False) -> Prediction:
-        """Predict energies and, if asked, forces, stresses and energies of atoms.
+        """Predict energies and, on request, forces, stresses and energies of atoms.
 
         Parameters
         ----------
@@ -60,11 +60,13 @@ class TiledPotential:
         """
         model = self.regressor
         energies = model.predict(structures) + atomic_totals(self.atomic_energies, structures)
-        slopes = model.predict_gradient(structures) if forces or stress else []
-        strain = np.array([slope.strain for slope in slopes]) if stress else None
+        gradients = model.predict_gradient(structures) if forces or stress else []
+        strain = np.array([gradient.strain for gradient in gradients]) if stress else None
         return Prediction(
             energies,
-            0.0 - np.concatenate([slope.positions for slope in slopes]) if forces else None,
+            0.0 - np.concatenate([gradient.positions for gradient in gradients])
+            if forces
+            else None,
             None if strain is None else _stress_of(strain, structures.volumes),
             self._contributions(structures) if per_atom else None,
         )
@@ -89,7 +91,7 @@ class TiledPotential:
 
     @property
     def cutoff(self):
-        """How far an atom sees, in Å."""
+        """The cutoff of the descriptor, in Å."""
         return float(self.tiling.descriptor.cutoff)
 
     def _contributions(self, structures):
@@ -111,7 +113,7 @@ class TiledPotential:
 @stored("DrawnPotential")
 @dataclass(eq=False)
 class DrawnPotential:
-    """A fitted Pipeline of a `GaussianRasterizer` and a regressor of fields.
+    """Wrap a fitted Pipeline of a `GaussianRasterizer` and an `EDNNRegressor`.
 
     Parameters
     ----------
@@ -121,44 +123,44 @@ class DrawnPotential:
     pipeline: Any
 
     def predict(self, structures, *, forces=False, stress=False, per_atom=False) -> Prediction:
-        """Predict energies and, if asked, forces and stresses.
+        """Predict energies and, on request, forces and stresses.
 
         Parameters
         ----------
         structures : Structures
         forces, stress : bool, default=False
         per_atom : bool, default=False
-            Images have no energies of atoms.
+            Must be False, since images have no energies of atoms.
         """
         draw, regressor = self.pipeline.steps[0][1], self.pipeline.steps[-1][1]
         if per_atom:
             raise TileModelError(
-                "A model of images has energies of tiles, not of atoms; "
-                "potential_.pipeline[-1].predict_contributions returns them."
+                "A model of images has no energies of atoms. "
+                "potential_.pipeline[-1].predict_contributions returns those of tiles."
             )
         if stress and draw.adjust == 0:
             raise TileModelError(
-                "The model knows one distance of pixels, as its rasteriser was made with adjust=0: "
-                "it has no stress. Fit to cells of many sizes with GaussianRasterizer(adjust=...)."
+                "The model was fitted with GaussianRasterizer(adjust=0), so it has no stress. Fit "
+                "it to cells of many sizes with GaussianRasterizer(adjust=...)."
             )
         listed = list(structures)
         fields = draw.transform(listed)
         energies, axes = regressor.predict(fields), list(AXES[draw.plane])
-        slopes = regressor.predict_gradient(fields) if forces or stress else []
+        gradients = regressor.predict_gradient(fields) if forces or stress else []
         out, strain = None, None
         if forces:
             out = np.zeros((structures.n_atoms, 3))
-            out[:, axes] = np.concatenate(draw.forces(listed, slopes))
+            out[:, axes] = np.concatenate(draw.forces(listed, gradients))
         if stress:
             strain = np.zeros((len(listed), 3, 3))
             rows, columns = np.ix_(axes, axes)
-            strain[:, rows, columns] = draw.strain_gradients(listed, slopes)
+            strain[:, rows, columns] = draw.strain_gradients(listed, gradients)
             strain = _stress_of(strain, structures.volumes)
         return Prediction(energies, out, strain, None)
 
     @property
     def cutoff(self):
-        """None: how far an atom is seen depends on where it lies in a tile."""
+        """None: the range depends on the position of an atom in its tile."""
         return None
 
 
@@ -176,7 +178,7 @@ def _atomic(energies, structures):
 
 
 def check_species(known, structures, places) -> None:
-    """Raise where structures contain a species that a potential was not fitted to.
+    """Raise if structures contain species to which a potential was not fitted.
 
     Parameters
     ----------
@@ -191,9 +193,9 @@ def check_species(known, structures, places) -> None:
         k = int(structures.owners[atom])
         raise TileModelError(
             f"{places[k]}, atom {atom - structures.offsets[k]}, is "
-            f"{symbol(int(structures.numbers[atom]))}, and the potential was fitted to "
-            f"{', '.join(symbol(int(number)) for number in known)}. Fit to structures that contain "
-            "it, too."
+            f"{symbol(int(structures.numbers[atom]))}, but the potential was fitted to "
+            f"{', '.join(symbol(int(number)) for number in known)}. Fit it to structures that "
+            "contain this species."
         )
 
 

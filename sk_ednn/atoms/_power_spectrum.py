@@ -1,7 +1,7 @@
-"""The power spectrum of a neighbourhood, from its modes; and back, from its derivative to theirs.
+"""The power spectrum of neighbourhoods from their modes, and its derivatives.
 
-Modes are of shape (n, n_rows, n_pixels): for each angular order m, first `n_vectors[m]` real parts,
-then (m > 0) as many imaginary ones.
+Modes have shape (n, n_rows, n_pixels): for each angular order m first `n_vectors[m]` real parts,
+then, for m > 0, as many imaginary parts.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ def power_spectrum(modes, n_vectors) -> np.ndarray:
     return invariants
 
 
-def spectrum_along(modes, direction, n_vectors) -> np.ndarray:
-    """Return how the invariants change as modes change along a direction, both of one shape."""
+def push_spectrum(modes, direction, n_vectors) -> np.ndarray:
+    """Return directional derivatives of the invariants, for directions of the shape of modes."""
     n, _, n_pixels = modes.shape
     change = np.empty((n, spectrum_size(n_vectors), n_pixels), dtype=modes.dtype)
     change[:, : n_vectors[0]] = direction[:, : n_vectors[0]]
@@ -45,32 +45,32 @@ def spectrum_along(modes, direction, n_vectors) -> np.ndarray:
     return change
 
 
-def spectrum_slopes(modes, n_vectors, slopes) -> np.ndarray:
-    """Return the derivative with respect to modes, from that with respect to the invariants.
+def pull_spectrum(modes, n_vectors, gradients) -> np.ndarray:
+    """Return gradients by the modes from gradients by the invariants.
 
     Parameters
     ----------
     modes : ndarray of shape (n, n_rows, n_pixels)
     n_vectors : list of int
-    slopes : ndarray of shape (n, n_invariants, n_pixels)
+    gradients : ndarray of shape (n, n_invariants, n_pixels)
 
     Returns
     -------
     ndarray of shape (n, n_rows, n_pixels)
     """
     out = np.zeros_like(modes)
-    out[:, : n_vectors[0]] = slopes[:, : n_vectors[0]]
+    out[:, : n_vectors[0]] = gradients[:, : n_vectors[0]]
     for place, parts, v in _pairs(n_vectors):
         for part in parts:
             own, of_own = modes[:, part], out[:, part]
-            of_pairs = slopes[:, place : place + own.shape[1] - v]
+            of_pairs = gradients[:, place : place + own.shape[1] - v]
             of_own[:, v] += (of_pairs * own[:, v:]).sum(axis=1)
             of_own[:, v:] += of_pairs * own[:, v : v + 1]
     return out
 
 
 def _pairs(n_vectors):
-    """Yield where products begin, the rows of the real and imaginary parts, and the first mode."""
+    """Yield the index of the first product, the rows of real and imaginary parts, and the mode."""
     place, row = n_vectors[0], 0
     for m, k in enumerate(n_vectors):
         parts = [slice(row, row + k), slice(row + k, row + 2 * k)][: 2 if m else 1]

@@ -1,4 +1,4 @@
-"""Fields of atoms: a Gaussian well at each, on a grid of pixels (Mills et al. 2019, eq. 2)."""
+"""Fields of atoms: Gaussians on a grid of pixels (Mills et al. 2019, eq. 2)."""
 
 from numbers import Integral, Real
 
@@ -17,11 +17,11 @@ from ._gradients import with_strain
 from ._lattice import warn_of_open_edges
 from ._parameters import (
     checked_slab,
-    distinct_species,
     grid_shapes,
     heights_by_number,
     require_drawable,
     spacing_per_axis,
+    unique_species,
 )
 
 
@@ -34,63 +34,63 @@ class GaussianRasterizer(TransformerMixin, BaseEstimator):
         V(r) = Σ_a Z_a exp(-|r - r_a|² / (2 width²)),        field[i, j] = V(i · sx, j · sy)
 
     periodic in x (axis 0) and y (axis 1), for a cell of ``(nx · sx, ny · sy)``. The end point of
-    the period is not repeated. The distance lies in the plane: a third coordinate is not used.
-    Other planes, grids in three dimensions, slanted cells, whose pixels lie along their edges,
-    and axes that do not repeat are drawn by the same equation.
+    the period is not repeated. Distances are in the plane; a third coordinate is not used. The
+    same equation holds for other planes, three-dimensional grids, oblique cells, whose pixels have
+    the angles of the cell, and axes that are not periodic.
 
     Parameters
     ----------
     spacing : float or one float per axis, in Å
-        Distance between neighbouring pixels, along all axes or along each. A part of
-        whatever model is fitted to the fields: cells that are not a whole number of pixels (to a
-        relative 1e-6) are refused, not stretched.
+        Distance of neighbouring pixels, for all axes or for each. It is part of the model that is
+        fitted to the fields. Cells that are not a whole number of pixels (to a relative 1e-6) are
+        rejected, unless `adjust` allows to stretch pixels.
 
     width : float, in Å
-        Standard deviation of a Gaussian. A well is known by its pixels as long as the width is
-        no less than the spacing; below about half of it, the sum over a field depends on where
-        atoms lie between pixels.
+        Standard deviation of a Gaussian. Pixels resolve a Gaussian if the width is at least the
+        spacing. If it is less than about half the spacing, the sum over a field depends on the
+        position of atoms relative to pixels.
 
     weights : "number" or mapping of species to float, default="number"
-        Height of the Gaussian of each species: the atomic number Z as in the paper, or one's own
-        as in ``{"C": 1.0, "N": -1.0}``. Species are symbols or atomic numbers.
+        Height of the Gaussian of each species: the atomic number Z as in the paper, or other
+        numbers such as ``{"C": 1.0, "N": -1.0}``. Species are symbols or atomic numbers.
 
     channels : None, "species" or sequence of species, default=None
-        ``None`` draws all atoms in one field. A sequence gives each of its species a channel of
-        its own, ``"species"`` one to each species seen in `fit`, by atomic number.
+        ``None`` draws all atoms in one field. A sequence means one channel per species of it, and
+        ``"species"`` one per species of the structures of `fit`, in the order of atomic numbers.
 
     cutoff : float, default=6.0, in widths
-        Gaussians are drawn out to this distance along the normal of each face of the cell, to the
-        nearest pixel outwards: wherever the distance is within it, and somewhat beyond.
-        What is left off is at most ``exp(-cutoff**2 / 2)`` of the height of an atom in any pixel
-        (1.5e-8) and ``erfc(cutoff / sqrt(2))`` per axis of its sum over all pixels (4e-9 for two).
+        Gaussians are drawn at all pixels within this distance, and at some beyond. The truncation
+        error is at most ``exp(-cutoff**2 / 2)`` of the height of a Gaussian in any pixel (1.5e-8
+        for the default) and ``erfc(cutoff / sqrt(2))`` of its sum over all pixels per axis (4e-9
+        for two axes).
 
     plane : {"xy", "xz", "yz", "xyz"}, default="xy"
-        The axes of the fields: a plane onto which atoms are projected, or all three. Of a cell
-        given by edge vectors the two of these names span the plane, in any direction.
+        The axes of the fields: a plane onto which atoms are projected, or all three. The edge
+        vectors of the cell with these names must span the plane, in any direction.
 
     slab : pair of float or None, default=None, in Å
-        Where atoms may be along the axis that is projected away; one that is not is an error.
-        Coordinates are taken as they are, not wrapped into the cell. ``None`` takes sheets, flat,
-        buckled or rippled, and refuses what has atoms above one another, such as a crystal, two
-        layers or a molecule; see Notes. With a slab, such as ``(-inf, inf)``, whatever lies in it
-        is projected.
+        Allowed range of positions along the normal of the plane; an atom outside of it is an
+        error. Coordinates are not wrapped into the cell. ``None`` allows sheets, which may be
+        flat, buckled or rippled, and rejects structures with atoms above one another, such as
+        crystals, two layers or molecules; see Notes. With a slab, such as ``(-inf, inf)``, all
+        structures in it are projected.
 
     adjust : float, default=0.0
-        How far, relative to `spacing`, the pixels of a cell that is not a whole number of them may
-        be stretched or squeezed to make it one. Widths stay what they are in Å. A model knows
-        what is drawn: fit it to cells of many sizes, drawn so, or it takes a stretched pixel for
-        one that is not. The calculator of such a model has a stress.
+        Largest relative change of `spacing` such that a cell becomes a whole number of pixels.
+        Widths in Å do not change. A model must be fitted to cells of many sizes with this
+        parameter, since otherwise it cannot tell a stretched pixel from an unstretched one. The
+        calculator of such a model has a stress.
 
     multiple : int or pair of int, default=1
         The number of pixels along an axis is a multiple of this, such as the focus of a tiling.
 
     dtype : {"float32", "float64"}, default="float32"
-        Of the fields. In float32, a pixel is within 1e-6 of the maximum of its field, unless
-        hundreds of Gaussians overlap there.
+        Type of the fields. In float32 the error of a pixel is below 1e-6 of the maximum of its
+        field, unless hundreds of Gaussians overlap.
 
     n_jobs : int or None, default=None
-        Number of threads. ``None`` means 1 unless in a `joblib.parallel_config`. Their number
-        changes no bit of the result. Used in two dimensions with right angles.
+        Number of threads, for two dimensions with right angles. ``None`` means 1 unless in a
+        `joblib.parallel_config`. Results do not depend on it, to the last bit.
 
     Attributes
     ----------
@@ -98,41 +98,40 @@ class GaussianRasterizer(TransformerMixin, BaseEstimator):
         Along each axis.
 
     angles_ : tuple of float, in degrees
-        Between the edges of a pixel: one in a plane; in three dimensions those opposite to the
-        first, second and third, as in cell parameters. Cells with others are refused, as other
-        spacings are.
+        Angles between the edges of a pixel: one in a plane, three in three dimensions, in the
+        order of cell parameters. Cells with other angles are rejected.
 
     periodic_ : tuple of bool
-        Along which axes structures repeat (their ``pbc``); others are refused.
+        Whether structures are periodic (``pbc``) along each axis. Other structures are rejected.
 
     channels_ : tuple of int, or None
-        Atomic numbers, one a channel; ``None`` if there is no channel axis.
+        Atomic number of each channel; ``None`` if there is no channel axis.
 
     Notes
     -----
-    A structure is whatever has ``numbers`` (n_atoms,), ``positions`` (n_atoms, 2 or 3) in Å,
-    ``cell`` and perhaps ``pbc`` (all axes repeat where nothing is said): an `ase.Atoms`, a
-    `Structure`, a `Bunch`, a dict, or a tuple of these arrays. In place of a list of them, the path
-    of a file that ASE reads (extxyz, POSCAR, CIF, a trajectory) stands for all its structures.
+    A structure is any object with ``numbers`` (n_atoms,), ``positions`` (n_atoms, 2 or 3) in Å,
+    ``cell`` and optionally ``pbc`` (by default all axes are periodic): an `ase.Atoms`, a
+    `Structure`, a `Bunch`, a dict, or a tuple of these arrays. The path of a file that ASE reads
+    (extxyz, POSCAR, CIF, a trajectory) means all its structures.
 
-    Along axes that repeat, atoms outside of the cell are drawn where they belong inside. Where a
-    cell is smaller than twice the cutoff, all periodic images within the cutoff are drawn and not
-    the nearest only, so that a repeated cell always gives a repeated field. Along axes that do not
-    repeat, nothing comes back at the other end: atoms outside are an error, and what of a Gaussian
-    lies beyond the box is not in the field, of which a warning tells.
+    Along periodic axes, atoms outside of the cell are wrapped into it. All periodic images within
+    the cutoff are drawn, for cells of any size, so a repeated cell gives a repeated field. Along
+    axes that are not periodic, atoms outside of the cell are an error, and Gaussians that are
+    truncated by the cell cause a warning.
 
-    A plane holds no heights. Without a slab, structures are refused that repeat along the normal
-    with less than 4 Å of vacuum between, and those with two atoms within 3 Å in the plane that are
-    steeper above one another than a slope of 0.7 (and 0.5 Å): a bond would look shorter by a fifth.
+    A field in a plane does not contain heights. Without a slab, structures are rejected that are
+    periodic along the normal with less than 4 Å of vacuum, and those with two atoms within 3 Å in
+    the plane whose connection has a slope above 0.7 (and a height above 0.5 Å), since the
+    projection of such a bond is shorter by a fifth.
 
-    Cells are orthogonal, flat and a whole number of pixels if they are to 1e-6, relative to their
-    edges. Atoms are drawn where they are in the edges that are given, so that nothing jumps there.
+    The tolerance for right angles, flat cells and whole numbers of pixels is 1e-6, relative to the
+    edges. Positions refer to the given edges, so that fields have no jumps within this tolerance.
 
-    Only numbers, positions, cell and pbc count. Charges, magnetic moments, tags, momenta,
-    constraints and whatever else a structure carries are not read.
+    Only numbers, positions, cell and pbc are read, not charges, magnetic moments, tags, momenta or
+    constraints.
 
-    Time is linear in the number of atoms and the number of pixels: only the pixels near each atom
-    are visited.
+    The time is linear in the number of atoms and of pixels, since only pixels near atoms are
+    visited.
 
     References
     ----------
@@ -141,7 +140,7 @@ class GaussianRasterizer(TransformerMixin, BaseEstimator):
 
     Examples
     --------
-    Each atom adds ``Z · 2π width² / (sx · sy)`` to the sum of a field: it is extensive.
+    Each atom adds ``Z · 2π width² / (sx · sy)`` to the sum of a field, which is extensive.
 
     >>> import numpy as np
     >>> from sk_ednn.atoms import GaussianRasterizer
@@ -154,7 +153,7 @@ class GaussianRasterizer(TransformerMixin, BaseEstimator):
     >>> print(f"{field.sum() * (12.5 / 128) * (13 / 128) / (2 * np.pi * 0.2**2):.5f}")
     12.00000
 
-    So it is in three dimensions and in slanted cells, with the volume of a pixel.
+    In three dimensions and for oblique cells the volume of a pixel takes the place of the area.
 
     >>> hexagonal = [[2.5, 0, 0], [-1.25, 1.25 * 3**0.5, 0], [0, 0, 6.6]]
     >>> nitride = Structure([5, 7], [[0, 0, 0], [0, 1.443, 0]], hexagonal)
@@ -210,7 +209,7 @@ class GaussianRasterizer(TransformerMixin, BaseEstimator):
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None):
-        """Check the parameters and the structures; learn the species if channels ask for it.
+        """Check the parameters and the structures, and determine the species of channels.
 
         Parameters
         ----------
@@ -226,10 +225,10 @@ class GaussianRasterizer(TransformerMixin, BaseEstimator):
         Raises
         ------
         TypeError
-            If `X` is not a sequence of structures, such as when it is one structure.
+            If `X` is not a sequence of structures, for example a single structure.
 
         ValueError
-            If a parameter is not what it must be, or a structure cannot be drawn.
+            If a parameter is invalid, or a structure cannot be drawn.
         """
         spacing = spacing_per_axis(self.spacing, len(self.plane))
         atoms = gather(X, self.plane, checked_slab(self.slab, self.plane))
@@ -243,7 +242,7 @@ class GaussianRasterizer(TransformerMixin, BaseEstimator):
         elif isinstance(self.channels, str):
             self.channels_ = tuple(np.unique(atoms.numbers).tolist())
         else:
-            self.channels_ = distinct_species(self.channels)
+            self.channels_ = unique_species(self.channels)
         self._order = None if self.channels_ is None else np.argsort(self.channels_)
         self._heights = heights_by_number(self.weights, self.channels_)
         self._check_species(atoms)
@@ -262,19 +261,19 @@ class GaussianRasterizer(TransformerMixin, BaseEstimator):
         -------
         fields : ndarray of shape (n_structures, nx, ny) or (n_structures, nx, ny, n_channels), \
                 or list of such arrays without the first axis
-            A list if the structures differ in their number of pixels. With an axis ``nz`` where
-            ``plane="xyz"``.
+            A list if the structures differ in their number of pixels. For ``plane="xyz"`` there
+            is an axis of length ``nz``.
 
         Raises
         ------
         TypeError
-            If `X` is not a sequence of structures, such as when it is one structure.
+            If `X` is not a sequence of structures, for example a single structure.
 
         ValueError
-            If a structure is empty, has positions that are not finite, two atoms at one place or,
-            without a slab, above one another, atoms outside of the slab or of the box along an
-            axis that does not repeat, species that were not declared, or a cell that is not a
-            whole number of pixels of the fitted spacing and angles.
+            If a structure is empty, has positions that are not finite, coincident atoms, atoms
+            above one another (without a slab), atoms outside of the slab or of the cell along an
+            axis that is not periodic, unknown species, or a cell that is not a whole number of
+            pixels of the fitted spacing and angles.
         """
         check_is_fitted(self)
         atoms = self._gathered(X)
@@ -282,39 +281,36 @@ class GaussianRasterizer(TransformerMixin, BaseEstimator):
         return draw_fields(self, atoms, self._shapes(atoms.lengths))
 
     def position_gradients(self, X, forces=None, *, strain_gradients=None, strain_weight=0.1):
-        """Say how totals change with the positions of atoms, for `EDNNRegressor.fit`.
+        """Return gradients of totals with respect to positions, for `EDNNRegressor.fit`.
 
         Parameters
         ----------
         X : sequence of structures, or path of a file of them
-            As they are drawn.
+            The structures of the fields.
         forces : sequence of array-like of shape (n_atoms, 2 or 3), default=None
-            Minus the derivative of each total with respect to the positions. Along the normal of a
-            plane there is nothing to learn, as the field does not depend on it: of three columns
-            that one is not used.
+            Negative gradient of each total with respect to the positions. Components along the
+            normal of a plane are not used, since the field does not depend on that coordinate.
         strain_gradients : sequence of array-like of shape (2, 2) or (3, 3), default=None
-            Derivative of each total with respect to a strain of cell and atoms together: stress
-            times volume, with the sign that ASE gives to a stress; a virial has the opposite one.
-            None for a structure of which it is not known. Of interest where `adjust` is not 0.
+            Gradient of each total with respect to a strain of cell and atoms: stress times volume,
+            with the sign of ASE's stress, opposite to that of a virial. None for a structure if it
+            is not known. It is useful if `adjust` is not 0.
         strain_weight : float, default=0.1, in 1/Å
-            A derivative of 1 eV with respect to strain counts in the loss as a force of so many
-            eV/Å. The one grows with the structure, the other does not.
+            Weight in the loss: a strain gradient of 1 eV counts like a force of this many eV/Å.
+            Strain gradients grow with the structure, forces do not.
 
         Returns
         -------
         list of DrawnGradient, LatticeGradient or StrainedGradient
-            With ``values``, the derivatives of shape (n_atoms, 2), or (n_atoms, 3) where
-            ``plane="xyz"``, NaN where no `forces` were
-            given, ``pull(slope)``, which turns the derivative of a total with respect to the
-            field into that with respect to the positions, and ``push(direction)``, which says how
-            the field changes as the atoms move. Where the derivative with respect to strain is
-            known, both in one row.
+            Each has ``values``, the gradient of shape (n_atoms, d), NaN without `forces`;
+            ``pull(gradient)``, which maps a gradient by the field to one by the positions; and
+            ``push(direction)``, which returns the change of the field as the atoms move. With
+            `strain_gradients`, ``values`` is one row for strain and positions.
 
         Raises
         ------
         ValueError
-            If the forces are not one row for each atom, or derivatives with respect to strain not
-            a symmetric matrix for each structure.
+            If the forces do not have one row per atom, or the strain gradients are not one
+            symmetric matrix per structure.
 
         Examples
         --------
@@ -336,36 +332,36 @@ class GaussianRasterizer(TransformerMixin, BaseEstimator):
             return gradients
         return with_strain(gradients, strain_gradients, strain_weight, self.plane)
 
-    def forces(self, X, slopes):
+    def forces(self, X, gradients):
         """Return the forces on atoms.
 
         Parameters
         ----------
         X : sequence of structures, or path of a file of them
-        slopes : sequence of ndarray of the shape of each field
-            Derivatives of the totals with respect to the fields, as
-            `EDNNRegressor.predict_gradient` returns them.
+        gradients : sequence of ndarray of the shape of each field
+            Gradients of the totals with respect to the fields, from
+            `EDNNRegressor.predict_gradient`.
 
         Returns
         -------
         list of ndarray of shape (n_atoms, 2) or (n_atoms, 3), float64
-            Minus the derivatives with respect to the positions, in the unit of the totals per Å.
+            Negative gradients with respect to the positions, in the unit of the totals per Å.
         """
-        drawn, slopes = self._paired(X, slopes)
-        return [-gradient.pull(slope) for gradient, slope in zip(drawn, slopes, strict=True)]
+        drawn, gradients = self._paired(X, gradients)
+        return [-d.pull(gradient) for d, gradient in zip(drawn, gradients, strict=True)]
 
-    def strain_gradients(self, X, slopes):
-        """Return how totals change with a strain of the cell, the number of pixels kept.
+    def strain_gradients(self, X, gradients):
+        """Return gradients of totals with respect to a strain, at constant number of pixels.
 
-        Atoms, cell and pixels move together, ``r -> r + strain @ r``; Gaussians keep their width.
-        It is what the field says of the cell's size, which is meant where `adjust` is not 0.
+        Atoms, cell and pixels are strained together, ``r -> r + strain @ r``, and the width of
+        Gaussians is constant. The result is meaningful if `adjust` is not 0.
 
         Parameters
         ----------
         X : sequence of structures
-        slopes : sequence of ndarray of the shape of each field
-            Derivatives of the totals with respect to the fields, as
-            `EDNNRegressor.predict_gradient` returns them.
+        gradients : sequence of ndarray of the shape of each field
+            Gradients of the totals with respect to the fields, from
+            `EDNNRegressor.predict_gradient`.
 
         Returns
         -------
@@ -374,7 +370,7 @@ class GaussianRasterizer(TransformerMixin, BaseEstimator):
 
         Examples
         --------
-        An atom fills as many pixels as its area is worth: fewer, as the pixels grow with the cell.
+        The sum over the field decreases as the pixels grow with the cell.
 
         >>> import numpy as np
         >>> from sk_ednn.atoms import GaussianRasterizer
@@ -386,40 +382,40 @@ class GaussianRasterizer(TransformerMixin, BaseEstimator):
         [[-1.  0.]
          [ 0. -1.]]
         """
-        drawn, slopes = self._paired(X, slopes)
-        return [gradient.strain(slope) for gradient, slope in zip(drawn, slopes, strict=True)]
+        drawn, gradients = self._paired(X, gradients)
+        return [d.strain(gradient) for d, gradient in zip(drawn, gradients, strict=True)]
 
-    def _paired(self, X, slopes):
+    def _paired(self, X, gradients):
         drawn = self.position_gradients(X)
-        if len(slopes) != len(drawn):
+        if len(gradients) != len(drawn):
             raise ValueError(
-                f"Expected {len(drawn)} derivatives, one a structure, got {len(slopes)}."
+                f"Expected {len(drawn)} gradients, one per structure, got {len(gradients)}."
             )
-        return drawn, [self._channels_first(slope) for slope in slopes]
+        return drawn, [self._channels_first(gradient) for gradient in gradients]
 
-    def _channels_first(self, slope):
-        slope = as_array(slope, "slope", np.float64)
+    def _channels_first(self, gradient):
+        gradient = as_array(gradient, "gradient", np.float64)
         if self.channels_ is None:
-            return slope[None]
-        return np.ascontiguousarray(np.moveaxis(slope, -1, 0))
+            return gradient[None]
+        return np.ascontiguousarray(np.moveaxis(gradient, -1, 0))
 
     def _shapes(self, lengths):
-        """Pixels along each axis of cells, of shape (n_structures, d)."""
+        """Return the number of pixels along each axis, of shape (n_structures, d)."""
         return grid_shapes(lengths, self.spacing_, self.plane, self.adjust, self.multiple)
 
     def _spacings(self, lengths, shapes):
-        """Distances of pixels along each axis, of shape (n_structures, d)."""
+        """Return the spacing along each axis, of shape (n_structures, d)."""
         if self.adjust == 0:
             return np.broadcast_to(self.spacing_, shapes.shape)
         return lengths / shapes
 
     @property
     def _separable(self):
-        """Whether a Gaussian is the product of one along each of two axes that repeat."""
+        """Whether Gaussians are products of factors along two periodic, orthogonal axes."""
         return len(self._cosines) == 2 and not self._cosines[0, 1] and all(self.periodic_)
 
     def _gathered(self, X):
-        """Atoms of structures that can be drawn, but for the number of pixels."""
+        """Return the atoms of valid structures; the number of pixels is not checked."""
         atoms = gather(X, self.plane, self.slab)
         self._check_species(atoms)
         check_frames(
@@ -429,7 +425,7 @@ class GaussianRasterizer(TransformerMixin, BaseEstimator):
         return atoms
 
     def _require_drawable(self, atoms):
-        most = np.ceil(atoms.lengths.max(axis=0) / self.spacing_)  # a cell may be strained
+        most = np.ceil(atoms.lengths.max(axis=0) / self.spacing_)  # cells may be strained
         require_drawable(
             len(atoms.numbers), most, self.spacing_, self.width, self.cutoff, self._separable
         )
@@ -439,7 +435,7 @@ class GaussianRasterizer(TransformerMixin, BaseEstimator):
         return 1 if self.channels_ is None else len(self.channels_)
 
     def _channel_of(self, numbers):
-        """The channel each atom is drawn in."""
+        """Return the channel of each atom."""
         if self.channels_ is None:
             return np.zeros(len(numbers), dtype=np.intp)
         return self._order[np.searchsorted(self.channels_, numbers, sorter=self._order)]
@@ -450,9 +446,9 @@ class GaussianRasterizer(TransformerMixin, BaseEstimator):
             number = int(atoms.numbers[unknown[0]])
             known = [symbol(int(z)) for z in np.flatnonzero(~np.isnan(self._heights))]
             raise ValueError(
-                f"Expected the species {', '.join(known)}. {atoms.place(unknown[0])}, is "
-                f"{symbol(number)} (Z={number}). Give it a weight, or a channel, or fit again with "
-                "structures that hold it."
+                f"Expected the species {', '.join(known)}, but {atoms.place(unknown[0])}, is "
+                f"{symbol(number)} (Z={number}). Add it to weights or channels, or fit to "
+                "structures that contain it."
             )
 
     def __sklearn_tags__(self):

@@ -1,4 +1,4 @@
-"""Fields of atoms that are drawn where they are looked at, so that the image never exists."""
+"""Fields of atoms that are drawn box by box when they are read."""
 
 from __future__ import annotations
 
@@ -16,36 +16,36 @@ from ._gaussians import draw_at_pixels, nearest_pixel, reach
 from ._lattice import warn_of_open_edges
 from ._lattice_source import LatticeAtoms
 
-# Sides of the squares by which atoms are found, in pixels.
+# Sides of the squares of the spatial index, in pixels.
 _SQUARE = 256
 
 
 @runtime_checkable
 class AtomsInWindow(Protocol):
-    """Atoms that are found by where they are: a file with an index, or a formula.
+    """Protocol of atoms that are looked up by position: a file with an index, or a formula.
 
-    It must be picklable, and small when pickled: each worker process is sent it once.
+    Objects must be picklable, and small when pickled, since each worker process receives a copy.
 
     Attributes
     ----------
     cell : array-like of shape (2,), in Å
-        Edges of the cell, which repeats in x and y.
+        Edges of the cell, which is periodic along x and y.
     """
 
     cell: tuple[float, float]
 
     def within(self, lower, upper) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return the atoms of a window of the cell, and perhaps others, none twice.
+        """Return the atoms of a window of the cell. Others may be included, but no atom twice.
 
         Parameters
         ----------
         lower, upper : ndarray of shape (2,), in Å
-            Corners of the window; it may reach past the edges of the cell, where nothing is.
+            Corners of the window, which may extend beyond the cell, where there are no atoms.
 
         Returns
         -------
         index : ndarray of int of shape (n_atoms,)
-            A number of its own for each atom, whatever the window.
+            A unique number of each atom, independent of the window.
         numbers : ndarray of int of shape (n_atoms,)
             Atomic numbers.
         positions : ndarray of shape (n_atoms, 2), in Å
@@ -61,9 +61,9 @@ class AtomsSource:
     rasterizer : GaussianRasterizer
         Fitted.
     atoms : structure or AtomsInWindow
-        A structure (an `ase.Atoms`, a `Structure`) is held in memory and sent whole to each worker
-        process. Something that finds its atoms by window may hold any number of them, in a
-        rectangle that repeats along x and y.
+        A structure (an `ase.Atoms`, a `Structure`) is in memory, and each worker process receives
+        a copy. An `AtomsInWindow` can have any number of atoms, in a rectangle that is periodic
+        along x and y.
 
     Attributes
     ----------
@@ -74,12 +74,12 @@ class AtomsSource:
     Raises
     ------
     ValueError
-        If the cell is not a whole number of pixels, or a species was not declared.
+        If the cell is not a whole number of pixels, or a species is unknown.
 
     Notes
     -----
-    A box of the field is what that box would be if the whole were drawn, to the last bit: a pixel
-    adds up its atoms in the order of their index.
+    Boxes are equal to those of the whole field to the last bit, since every pixel sums its atoms
+    in the order of their index.
 
     References
     ----------
@@ -112,14 +112,14 @@ class AtomsSource:
             lengths = np.asarray(atoms.cell, dtype=np.float64)[:2]
         else:
             raise ValueError(
-                "Atoms that are found by window lie in a rectangle that repeats along x and y. The "
-                f"rasterizer draws {rasterizer.plane}, periodic_={rasterizer.periodic_}, "
-                f"angles_={rasterizer.angles_}: give a structure in memory."
+                "AtomsInWindow needs a rasterizer for rectangles in the plane xy that are periodic "
+                f"along x and y; got plane={rasterizer.plane!r}, periodic_={rasterizer.periodic_}, "
+                f"angles_={rasterizer.angles_}. Pass a structure in memory."
             )
         shapes = rasterizer._shapes(lengths[None])
         self._grid = shapes[0]
         self.spacing = tuple(rasterizer._spacings(lengths[None], shapes)[0].tolist())
-        # The unit of the positions that `within` returns, along each axis.
+        # The unit of positions of `within`, along each axis.
         self._unit = lengths
         if isinstance(atoms, AtomsInWindow):
             self.atoms = atoms
@@ -133,15 +133,16 @@ class AtomsSource:
             )
         else:
             raise ValueError(
-                "A cell with a right angle must have its edges along the axes of the plane, "
-                f"{rasterizer.plane}. Got edges {gathered.vectors[0].tolist()}. Turn the structure."
+                "A cell with a right angle must have its edges along the axes of the plane "
+                f"{rasterizer.plane}; got edges {gathered.vectors[0].tolist()}. Rotate the "
+                "structure."
             )
         channels = rasterizer.channels_
         grid = tuple(self._grid.tolist())
         self.shape = grid if channels is None else (*grid, len(channels))
 
     def read(self, slices) -> np.ndarray:
-        """Return the box of these slices."""
+        """Return a box of the field."""
         n_axes = len(self._grid)
         first = np.array([part.start for part in slices[:n_axes]])
         last = np.array([part.stop for part in slices[:n_axes]])
@@ -155,8 +156,8 @@ class AtomsSource:
         numbers, pixel, fraction = self._near(first - margin, last + margin)
         known = self.rasterizer._heights[numbers]
         if np.isnan(known).any():
-            self._refuse(numbers)
-        # Beyond the margin a Gaussian comes back at the other end, and is cut off with it.
+            self._reject(numbers)
+        # A Gaussian that extends beyond the margin is wrapped, and removed with the margin.
         shape = last - first + 2 * margin
         image = np.zeros((1, *shape, len(chosen)), dtype=self.dtype)
         for c, number in enumerate(chosen):
@@ -176,14 +177,14 @@ class AtomsSource:
         return box[..., 0] if channels is None else box
 
     def identity(self) -> str:
-        """Return a name that changes with the numbers."""
+        """Return a hash of what determines the field."""
         rasterizer = {k: v for k, v in self.rasterizer.get_params().items() if k != "n_jobs"}
         return digest((rasterizer, self.rasterizer.channels_, source_identity(self.atoms)))
 
     def _near(self, first, last):
-        """Return the atoms, periodic images included, whose nearest pixels lie in a box.
+        """Return the atoms, periodic images included, whose nearest pixels are in a box.
 
-        Numbers, pixels counted from `first`, and fractions, in the order of their index.
+        These are numbers, pixels counted from `first`, and fractions, in the order of the index.
         """
         images = [
             range(-(-(low - n) // n) - 1, (high // n) + 1)
@@ -194,7 +195,7 @@ class AtomsSource:
             for y in images[1]:
                 shift = np.array([x, y]) * self._grid
                 low, high = first - shift, last - shift
-                # A pixel more, so that rounding leaves out none whose nearest pixel is inside.
+                # One more pixel, so that rounding does not exclude an atom.
                 lower, upper = ((at / self._grid) * self._unit for at in (low - 1, high + 1))
                 if np.any(upper < 0) or np.any(lower > self._unit):
                     continue
@@ -214,7 +215,7 @@ class AtomsSource:
         order = np.lexsort(keys)
         return numbers[order], pixel[order], fraction[order]
 
-    def _refuse(self, numbers):
+    def _reject(self, numbers):
         start = np.array([0, len(numbers)])
         some = Atoms(numbers, np.zeros((len(numbers), 2)), start, self._unit[None])
         self.rasterizer._check_species(some)
@@ -222,7 +223,7 @@ class AtomsSource:
 
 @dataclass(frozen=True, eq=False)
 class _Binned:
-    """Atoms in memory, sorted by the square of a grid in which they lie; positions in edges."""
+    """Atoms in memory, sorted by squares of a grid; positions are in units of edges."""
 
     n_squares: np.ndarray  # (2,)
     starts: np.ndarray  # (n_squares[0] * n_squares[1] + 1,)
@@ -241,7 +242,7 @@ class _Binned:
 
     def within(self, lower, upper):
         size = 1 / self.n_squares
-        # A hair wider than asked: which square an atom is in was rounded.
+        # With tolerance, since the squares of atoms were rounded.
         low = np.clip(np.floor(lower / size - 1e-9).astype(int), 0, self.n_squares - 1)
         high = np.clip(np.floor(upper / size + 1e-9).astype(int), 0, self.n_squares - 1)
         rows = np.arange(low[0], high[0] + 1) * self.n_squares[1]

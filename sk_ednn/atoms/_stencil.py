@@ -1,55 +1,55 @@
-"""Sums of Gaussians on any lattice of pixels: two axes or three, at any angles, open or periodic.
+"""Sums of Gaussians on any grid of pixels: two or three axes, any angles, open or periodic.
 
-A Gaussian that is round in space is not a product of one factor an axis where axes are slanted.
-But a pixel's distance from a centre is an integer vector p less a fraction f of a pixel, so that,
-with G the scalar products of the pixel's edges over width squared,
+On oblique axes a Gaussian is not a product of one factor per axis. But the distance of a pixel from
+a centre is an integer vector p less a fraction f of a pixel. Let G be the scalar products of the
+edges of a pixel divided by the squared width; then
 
     exp(-(p - f)·G(p - f) / 2)  =  exp(-p·Gp / 2)  ·  exp(p·Gf)  ·  exp(-f·Gf / 2)
 
-where the first factor is the same for all Gaussians, a table made once, and the second is a
-product of one factor an axis. So a Gaussian takes an exponential for each row of pixels and two
-products for each pixel. It is drawn in the box of pixels that holds all within the cutoff.
+where the first factor is a table, the same for all Gaussians, and the second is a product of one
+factor per axis. So a Gaussian takes one exponential per row of pixels and two products per pixel.
+It is drawn in the box that contains all pixels within the cutoff.
 """
 
 import numpy as np
 
 from ._gaussians import reach
 
-# Pixels of windows made at a time: what stays in a processor's own cache.
-_AT_A_TIME = 2**16
-# Sides of the blocks by which windows are drawn, in pixels: neighbours find what they add to in a
-# processor's cache, which saves a fifth of the time in three dimensions.
+# Pixels of windows in a block: they fit in the cache of a processor.
+_PIXELS_PER_BLOCK = 2**16
+# Sides of blocks of pixels in whose order windows are drawn: neighbours use the same part of the
+# cache, which saves a fifth of the time in three dimensions.
 _BLOCK = 32
-# Exponents of exp(p·Gf) up to which its product with the table loses nothing in float32: the
-# table is then no less than 1e-27 where the Gaussian is 1e-9.
+# Exponents of exp(p·Gf) up to which its product with the table is exact in float32: the table is
+# then at least 1e-27 where the Gaussian is 1e-9.
 _LARGEST = 40.0
 
 
 class Stencil:
-    """A Gaussian at the pixels near its centre.
+    """Values of a Gaussian at the pixels near its centre.
 
     Parameters
     ----------
     spacing : sequence of d floats
-        Lengths of a pixel's edges.
+        Lengths of the edges of a pixel.
     cosines : ndarray of shape (d, d)
-        Between the edges.
+        Cosines of the angles between edges.
     width : float, in the unit of `spacing`
     cutoff : float, in widths
-        Every pixel within this distance of a centre is in the window of the pixel nearest to it.
+        The window of a Gaussian contains all pixels within this distance of the centre.
 
     Attributes
     ----------
     reach : ndarray of int of shape (d,)
-        How many pixels from the nearest one a window extends, to either side.
+        Pixels of a window on either side of the nearest one.
     metric : ndarray of shape (d, d)
-        Scalar products of a pixel's edges, over width squared.
+        Scalar products of the edges of a pixel, divided by the squared width.
     """
 
     def __init__(self, spacing, cosines, width, cutoff):
         spacing = np.asarray(spacing, dtype=np.float64)
         self.metric = cosines * np.outer(spacing, spacing) / width**2
-        # Distance of two rows of pixels, along their normal.
+        # Distance of rows of pixels along their normal.
         apart = spacing / np.sqrt(np.diag(np.linalg.inv(cosines)))
         self.reach = np.array([reach(width / step, cutoff) for step in apart])
         self.offsets = [np.arange(-r, r + 1) for r in self.reach.tolist()]
@@ -62,16 +62,16 @@ class Stencil:
 
     @property
     def size(self):
-        """Pixels in a window."""
+        """Number of pixels in a window."""
         return self._table.size
 
     def values(self, fraction, heights, dtype=np.float64):
-        """Gaussians at the pixels of their windows.
+        """Return Gaussians at the pixels of their windows.
 
         Parameters
         ----------
         fraction : ndarray of shape (n, d)
-            Centres, counted from the nearest pixel.
+            Centres relative to the nearest pixel.
         heights : ndarray of shape (n,)
         dtype : dtype
 
@@ -88,7 +88,7 @@ class Stencil:
         ]
         along[0] *= height[:, None]
         along = [part.astype(dtype) for part in along]
-        # The two products over whole windows last: first what is smaller.
+        # The products over whole windows last, since those over fewer axes are cheaper.
         inner = along[-1]
         for part in along[-2:0:-1]:
             inner = part.reshape(*part.shape, *[1] * (inner.ndim - 1)) * inner[:, None]
@@ -97,7 +97,7 @@ class Stencil:
         return values
 
     def _directly(self, fraction, heights):
-        """Where pixels are so much larger than a Gaussian, or so slanted, that factors overflow."""
+        """Return Gaussians for large or very oblique pixels, for which the factors overflow."""
         n_axes = fraction.shape[1]
         apart = self._mesh - fraction.reshape(-1, *[1] * n_axes, n_axes)
         squared = ((apart @ self.metric) * apart).sum(axis=-1)
@@ -111,26 +111,26 @@ class Stencil:
 
 
 def draw_stencils(stencil, pixel, fraction, image, heights, out):
-    """Add Gaussians to images, cut off at their edges.
+    """Add Gaussians to images, truncated at the edges.
 
-    Every pixel adds up its Gaussians in the order in which they are given.
+    Every pixel sums its Gaussians in the given order.
 
     Parameters
     ----------
     stencil : Stencil
     pixel : ndarray of int of shape (n, d)
-        The pixel nearest to each centre, inside the image or not.
+        The nearest pixel of each centre, inside or outside of the image.
     fraction : ndarray of shape (n, d)
-        The rest.
+        The remaining fraction.
     image : ndarray of int of shape (n,)
     heights : ndarray of shape (n,)
     out : ndarray of shape (n_images, *grid), float32 or float64
-        Added to; may be a strided view.
+        Values are added to it. It may be a strided view.
     """
     low, high = pixel - stencil.reach, pixel + stencil.reach + 1
     first, last = np.maximum(low, 0), np.minimum(high, out.shape[1:])
     met = np.flatnonzero((first < last).all(axis=1))
-    step = max(1, _AT_A_TIME // stencil.size)
+    step = max(1, _PIXELS_PER_BLOCK // stencil.size)
     for start in range(0, len(met), step):
         some = met[start : start + step]
         windows = stencil.values(fraction[some], heights[some], out.dtype)
@@ -141,12 +141,12 @@ def draw_stencils(stencil, pixel, fraction, image, heights, out):
 
 
 def _slices(first, last):
-    """Slices of many boxes, one iterator an axis."""
+    """Return slices of many boxes, one iterator per axis."""
     return [map(slice, *ends) for ends in zip(first.T.tolist(), last.T.tolist(), strict=True)]
 
 
 def images_that_reach(pixel, grid, periodic, reaches, first, last):
-    """Periodic images of windows that meet a box.
+    """Return periodic images of windows that overlap a box.
 
     Parameters
     ----------
@@ -157,12 +157,12 @@ def images_that_reach(pixel, grid, periodic, reaches, first, last):
     periodic : sequence of d bools
     reaches : sequence of d ints
     first, last : sequence of d ints
-        The box, of pixels ``first ... last - 1`` along each axis.
+        Bounds of the box: pixels ``first ... last - 1`` along each axis.
 
     Returns
     -------
     index : ndarray of int of shape (m,)
-        In an order that does not depend on the box: by blocks of pixels of the whole, then sorted.
+        Sorted by blocks of pixels, then by index, so that the order does not depend on the box.
     pixel : ndarray of int of shape (m, d)
         Counted from `first`.
     """

@@ -1,4 +1,4 @@
-"""Fields of atoms in torch, to be differentiated with respect to positions and cell."""
+"""Fields of atoms in torch, differentiable with respect to positions and cell."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from ..structures._structure import Structure, gather
 from ._gaussians import nearest_pixel
 from ._lattice import pixel_stencil
 
-# Pixels of windows made at a time: 128 MB of float64.
-_AT_A_TIME = 2**24
-# How far a strained pixel may be from the fitted one, whose windows are drawn.
+# Pixels of windows in a block: 128 MB of float64.
+_PIXELS_PER_BLOCK = 2**24
+# Largest relative change of the spacing, since windows are those of the fitted spacing.
 _STRAIN = 0.1
 
 
 class TorchRasterizer(torch.nn.Module):
-    """Draw a structure as a field that can be differentiated, any number of times.
+    """Draw a structure as a field that torch can differentiate, any number of times.
 
-    The field is that of the rasteriser it is made of, with derivatives with respect to the
-    positions and to the cell, on the device where they are.
+    The field equals that of the rasteriser. It is differentiable with respect to the positions and
+    the cell, and computed on their device.
 
     Parameters
     ----------
@@ -30,17 +30,16 @@ class TorchRasterizer(torch.nn.Module):
 
     Notes
     -----
-    Pixels move with the cell: they are at fixed fractions of its edges, so that a derivative with
-    respect to the cell, at fixed positions, is that of a field on strained pixels. Which pixel an
-    atom is nearest to, and so which pixels it is drawn in, has no derivative; fields are continuous
-    up to what the cutoff leaves off. Numbers, positions and cell are checked on the CPU, as the
-    rasteriser checks them.
+    Pixels are at fixed fractions of the edges of the cell, so the gradient with respect to the
+    cell, at fixed positions, is that of a field on strained pixels. The choice of the pixels in
+    which an atom is drawn has no derivative; fields are continuous up to the truncation at the
+    cutoff. Numbers, positions and cell are checked on the CPU, as in the rasteriser.
 
-    On CUDA, where sums are not taken in a fixed order, the last bits may differ from run to run.
+    On CUDA the order of sums is not fixed, so the last bits may differ from run to run.
 
     Examples
     --------
-    The force between two wells, as the derivative of the integral of the squared field.
+    The force between two Gaussians, as the gradient of the integral of the squared field:
 
     >>> import numpy as np, torch
     >>> from sk_ednn.atoms import GaussianRasterizer, TorchRasterizer
@@ -49,9 +48,9 @@ class TorchRasterizer(torch.nn.Module):
     >>> draw = TorchRasterizer(GaussianRasterizer(0.1, 0.2).fit([pair]))
     >>> positions = torch.tensor(pair.positions, dtype=torch.float64, requires_grad=True)
     >>> field = draw(pair.numbers, positions, torch.tensor([4.0, 4.0]))
-    >>> (slope,) = torch.autograd.grad((field**2).sum() * 0.1**2, positions)
+    >>> (gradient,) = torch.autograd.grad((field**2).sum() * 0.1**2, positions)
     >>> overlap = 2 * np.pi * 0.2**2 * np.exp(-(0.4**2) / (4 * 0.2**2))
-    >>> print(f"{slope[0, 0]:.6f} {overlap * 0.4 / (2 * 0.2**2):.6f}")
+    >>> print(f"{gradient[0, 0]:.6f} {overlap * 0.4 / (2 * 0.2**2):.6f}")
     0.462291 0.462291
     """
 
@@ -68,18 +67,18 @@ class TorchRasterizer(torch.nn.Module):
         numbers : array-like of int of shape (n_atoms,)
             Atomic numbers.
         positions : Tensor of shape (n_atoms, 2) or (n_atoms, 3), in Å
-            A floating type, which is that of the field too.
+            A floating type, which is also that of the field.
         cell : Tensor of shape (2,), (3,), (2, 2) or (3, 3), in Å
-            Edge lengths, or the edge vectors as rows. It repeats along the axes along which
-            fitted structures do.
+            Edge lengths, or edge vectors as rows. It is periodic along the axes along which the
+            fitted structures are.
         shape : sequence of int, default=None
-            Pixels along each axis, for a cell that is strained: pixels may then be a tenth longer
-            or shorter than fitted, and at other angles. ``None`` takes the whole number of fitted
-            pixels that the cell must be.
+            Pixels along each axis, for a strained cell: pixels may be a tenth longer or shorter
+            than the fitted ones, and have other angles. With ``None`` the cell must be a whole
+            number of fitted pixels.
         pbc : bool, or array-like of bool of shape (3,), default=None
-            Whether the cell repeats along x, y and z, for what is checked: atoms at one place, and
-            structures that are not flat. ``None`` is as fitted along the axes of the field, and
-            False along the normal of a plane.
+            Whether the cell is periodic along x, y and z, for the checks of coincident atoms and
+            flat structures. ``None`` means the fitted value along the axes of the field, and False
+            along the normal of a plane.
 
         Returns
         -------
@@ -88,7 +87,7 @@ class TorchRasterizer(torch.nn.Module):
         Raises
         ------
         ValueError
-            If the structure cannot be drawn, see `GaussianRasterizer.transform`.
+            If the structure cannot be drawn; see `GaussianRasterizer.transform`.
         """
         draw, axes = self.rasterizer, list(AXES[self.rasterizer.plane])
         shape, atoms = self._checked(numbers, positions, cell, shape, pbc)
@@ -96,8 +95,7 @@ class TorchRasterizer(torch.nn.Module):
         edges = edges[axes][:, axes].to(positions)
         grid = positions.new_tensor(shape)
         scaled = positions[:, axes] @ torch.linalg.inv(edges)
-        # Which period and which pixel, as the rasteriser has it: on the border between two pixels
-        # rounding would decide, and the cutoff with it.
+        # The same period and pixel as in the rasteriser, independent of rounding at borders.
         pixel, _ = nearest_pixel(atoms.scaled * shape)
         periods = torch.round(scaled.detach() - positions.new_tensor(atoms.scaled))
         pixel = torch.as_tensor(pixel, device=positions.device)
@@ -110,11 +108,11 @@ class TorchRasterizer(torch.nn.Module):
         spacing = draw._spacings(atoms.lengths, np.array([shape]))[0]
         stencil = pixel_stencil(draw, spacing)
         field = positions.new_zeros(int(np.prod(shape)) * n_channels)
-        step = max(1, _AT_A_TIME // stencil.size)
+        step = max(1, _PIXELS_PER_BLOCK // stencil.size)
         for start in range(0, len(pixel), step):
             some = slice(start, start + step)
             values = _windows(stencil, metric, fraction[some], heights[some])
-            # Of each pixel, where it is among all channels of all pixels.
+            # Index of each pixel in the flat array of pixels and channels.
             place, inside = _places(stencil, pixel[some], shape, draw.periodic_)
             place = place * n_channels + channels[some].reshape(-1, *[1] * len(shape))
             if not all(draw.periodic_):
@@ -123,12 +121,12 @@ class TorchRasterizer(torch.nn.Module):
         return field.reshape(*shape, *([] if draw.channels_ is None else [n_channels]))
 
     def _checked(self, numbers, positions, cell, shape, pbc):
-        """The number of pixels, and what the rasteriser makes of the structure."""
+        """Return the number of pixels and the validated atoms."""
         draw = self.rasterizer
         if not torch.is_tensor(positions) or not torch.is_tensor(cell):
             raise TypeError(
-                f"Expected positions and cell as tensors. Got {type(positions).__name__} and "
-                f"{type(cell).__name__}; GaussianRasterizer draws arrays."
+                f"Expected positions and cell as tensors, got {type(positions).__name__} and "
+                f"{type(cell).__name__}. Use GaussianRasterizer for arrays."
             )
         if torch.is_tensor(numbers):
             numbers = numbers.detach().cpu().numpy()
@@ -145,13 +143,13 @@ class TorchRasterizer(torch.nn.Module):
         draw._check_species(atoms)
         if atoms.periodic[0].tolist() != list(draw.periodic_):
             raise ValueError(
-                f"The cell repeats along the axes {draw.plane} as {atoms.periodic[0].tolist()}; "
-                f"fitted were structures that do as {list(draw.periodic_)}."
+                f"Expected a structure with periodic axes {list(draw.periodic_)} along "
+                f"{draw.plane}, as fitted; got {atoms.periodic[0].tolist()}. Set pbc."
             )
         shape = tuple(int(n) for n in shape)
         if len(shape) != len(draw.spacing_) or min(shape) < 1:
             raise ValueError(
-                f"shape must be a number of pixels for each of the axes {draw.plane}. Got {shape}."
+                f"shape must be a number of pixels for each of the axes {draw.plane}; got {shape}."
             )
         spacing = atoms.lengths[0] / shape
         if np.any(np.abs(spacing / draw.spacing_ - 1) > _STRAIN):
@@ -164,7 +162,7 @@ class TorchRasterizer(torch.nn.Module):
 
 
 def _windows(stencil, metric, fraction, heights):
-    """Gaussians at the pixels of their windows, of shape (n, *window)."""
+    """Return Gaussians at the pixels of their windows, of shape (n, *window)."""
     n_axes = fraction.shape[1]
     offsets = [fraction.new_tensor(along) for along in stencil.offsets]
     mesh = torch.stack(torch.meshgrid(*offsets, indexing="ij"), dim=-1)
@@ -178,7 +176,7 @@ def _windows(stencil, metric, fraction, heights):
 
 
 def _places(stencil, pixel, shape, periodic):
-    """Where the pixels of windows are in a flat grid, and whether they are in it."""
+    """Return flat indices of the pixels of windows, and whether they are in the grid."""
     place, inside = torch.zeros((), dtype=torch.int64, device=pixel.device), True
     for axis, (n, offsets) in enumerate(zip(shape, stencil.offsets, strict=True)):
         along = pixel[:, axis, None] + torch.as_tensor(offsets, device=pixel.device)

@@ -4,18 +4,18 @@ import sys
 
 
 def main(arguments=None):
-    """Run the command line; say in one line what to install where it cannot.
+    """Run the command line.
 
     Parameters
     ----------
     arguments : list of str, default=None
-        Such as ``["fit", "spins.npz", "--json"]``. None for those this process was started with.
+        Arguments such as ``["fit", "spins.npz", "--json"]``. None for those of the process.
 
     Returns
     -------
     int
-        The exit code: 0, 1 where something is wrong with what was given, 2 for options that do
-        not exist, 130 where a fit was interrupted.
+        The exit code: 0 for success, 1 for invalid inputs or missing libraries, 2 for unknown
+        options, 130 for an interrupted fit.
     """
     try:
         from ._app import app

@@ -16,7 +16,7 @@ from ._models import TILE_MODELS
 from ._potentials import POTENTIALS
 from ._runs import RunFolder, recorded
 
-# Nothing heavy is imported here: what a command needs, its module imports when it runs.
+# No heavy imports here: each command imports its module when it runs.
 
 app = typer.Typer(
     name="sk-ednn",
@@ -31,46 +31,54 @@ app.add_typer(_runs_app.app)
 Fields = Annotated[
     str,
     typer.Argument(
-        help="Fields: .npy, .npz, .h5 or .zarr, ::NAME behind it; densities: .cube, CHGCAR, "
-        "LOCPOT, .xsf; or structures of atoms: .extxyz, .traj, POSCAR and whatever ASE reads. A "
-        "folder or a pattern stands for several files."
+        help="File of fields: .npy, .npz, .h5 or .zarr, with ::NAME for one of several arrays; "
+        "or of "
+        "densities: .cube, CHGCAR, LOCPOT or .xsf; or of structures of atoms: .extxyz, .traj, "
+        "POSCAR or another format of ASE. A folder, or a pattern such as 'runs/*.extxyz', means "
+        "several files."
     ),
 ]
 DensityUnit = Annotated[
     str | None,
     typer.Option(
-        help="Of the numbers in .cube and .xsf files: e/bohr^3 (.cube if left out), e/Å^3, or any "
-        "other, such as eV, for what is no density.",
+        help="Unit of the numbers in .cube and .xsf files: e/bohr^3 (default for .cube), e/Å^3, or "
+        "another, such as eV, for fields that are not densities.",
         autocompletion=lambda: ["e/bohr^3", "e/Å^3", "eV"],
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress.")]
 Focus = Annotated[
-    str, typer.Option(help="Sites of a focus, or one per axis, as 2,2; none: the whole axis.")
+    str,
+    typer.Option(
+        help="Length of the focus in sites, or one per axis, such as 2,2; none for the whole axis."
+    ),
 ]
-Context = Annotated[str, typer.Option(help="Sites of context, or one per axis.")]
+Context = Annotated[
+    str, typer.Option(help="Width of the context on each side in sites, or one per axis.")
+]
 Boundary = Annotated[
     str,
     typer.Option(
-        help="periodic, zero, reflect or nearest.",
+        help="Continuation of fields at their edges: periodic, zero, reflect or nearest.",
         autocompletion=lambda: ["periodic", "zero", "reflect", "nearest"],
     ),
 ]
 Remainder = Annotated[
     str,
     typer.Option(
-        help="error: the focus must divide every axis; pad: the last one may reach beyond the end.",
+        help="If the focus does not divide an axis: error, or pad to extend the last tile beyond "
+        "the edge.",
         autocompletion=lambda: ["error", "pad"],
     ),
 ]
 ChannelAxis = Annotated[
-    int | None, typer.Option(help="Axis of one field that holds channels; -1 is the last.")
+    int | None, typer.Option(help="Axis of the channels of one field; -1 for the last axis.")
 ]
-Jobs = Annotated[int | None, typer.Option(help="Workers; -1 for all cores.")]
+Jobs = Annotated[int | None, typer.Option(help="Number of workers; -1 for all cores.")]
 
 
-def _say_version(asked: bool) -> None:
+def _print_version(asked: bool) -> None:
     if asked:
         typer.echo(f"sk-ednn {sys.modules['sk_ednn'].__version__}")
         raise typer.Exit
@@ -81,7 +89,7 @@ def options(
     version: Annotated[
         bool,
         typer.Option(
-            "--version", is_eager=True, callback=_say_version, help="Say which version this is."
+            "--version", is_eager=True, callback=_print_version, help="Print the version and exit."
         ),
     ] = False,
 ) -> None:
@@ -94,15 +102,17 @@ def fit(
     fields: Fields,
     targets: Annotated[
         str | None,
-        typer.Argument(help="Totals, .csv or .txt too; left out, they are in the same file."),
+        typer.Argument(
+            help="File of the totals, .csv or .txt too. Default: the totals are in the first file."
+        ),
     ] = None,
     model: Annotated[
         str,
         typer.Option(
             "--model",
             "-m",
-            help=f"Tile model: {', '.join(TILE_MODELS)}; auto: by the tiles. Of structures: "
-            f"potentials of atoms, {', '.join(POTENTIALS)}; auto: spectrum, where files have "
+            help=f"Tile model of fields: {', '.join(TILE_MODELS)}. Potential of structures: "
+            f"{', '.join(POTENTIALS)}. auto chooses by the tiles, and spectrum for structures with "
             "forces.",
             autocompletion=lambda: ["auto", *TILE_MODELS, *POTENTIALS],
         ),
@@ -114,114 +124,145 @@ def fit(
     remainder: Remainder = "error",
     categorical: Annotated[
         bool,
-        typer.Option("--categorical", help="Fields hold labels: each gets a channel of 0 and 1."),
+        typer.Option(
+            "--categorical",
+            help="Values of fields are labels: use one channel of 0 and 1 per label.",
+        ),
     ] = False,
     angles: Annotated[
         str | None,
         typer.Option(
-            help="Fields hold angles of this period, 2pi or 360: channels of cosine and sine.",
+            help="Values of fields are angles of this period, such as 2pi or 360: use their cosine "
+            "and sine as channels.",
             autocompletion=lambda: ["2pi", "360", "pi", "180"],
         ),
     ] = None,
     baseline: Annotated[
         str,
         typer.Option(
-            help="size, content or none.", autocompletion=lambda: ["size", "content", "none"]
+            help="Part of totals that is fitted by least squares: size (numbers of tiles), content "
+            "(sums of channels too) or none.",
+            autocompletion=lambda: ["size", "content", "none"],
         ),
     ] = "size",
     test_fraction: Annotated[
-        float, typer.Option(min=0.0, max=0.9, help="Part held back to measure the error.")
+        float,
+        typer.Option(min=0.0, max=0.9, help="Share of the systems held out to measure the error."),
     ] = 0.2,
-    seed: Annotated[int, typer.Option(min=0, help="Random state.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of random numbers.")] = 0,
     jobs: Jobs = None,
     epochs: Annotated[
-        int | None, typer.Option(min=1, help="Passes of a network over the data.")
+        int | None, typer.Option(min=1, help="Number of passes of a network over the data.")
     ] = None,
-    lr: Annotated[float | None, typer.Option(help="Largest learning rate of a network.")] = None,
+    lr: Annotated[float | None, typer.Option(help="Maximum learning rate of a network.")] = None,
     early_stopping: Annotated[
         int | None,
         typer.Option(
             min=1,
-            help="End the training of a network when the error on a tenth of the systems has not "
-            "fallen for so many epochs, and keep the best.",
+            help="Stop training a network after this number of epochs without improvement on a "
+            "tenth of the systems, and keep the best epoch.",
         ),
     ] = None,
     device: Annotated[
-        str | None, typer.Option(help="Where a network is trained: cpu, cuda, auto.")
+        str | None, typer.Option(help="Device for training a network: cpu, cuda or auto.")
     ] = None,
     checkpoint: Annotated[
         Path | None,
-        typer.Option(help="Save the training of a network here after each epoch, and go on."),
+        typer.Option(
+            help="File for the state of the training after each epoch. If it exists, training "
+            "resumes from it."
+        ),
     ] = None,
     keep_on_interrupt: Annotated[
         bool,
         typer.Option(
-            "--keep-on-interrupt", help="On Ctrl-C write the best epoch so far, and do not ask."
+            "--keep-on-interrupt",
+            help="On Ctrl-C write the best epoch so far without asking.",
         ),
     ] = False,
     unit: Annotated[
-        str | None, typer.Option(help="Of the totals, such as eV: for those who read the file.")
+        str | None,
+        typer.Option(help="Unit of the totals, such as eV, to be stored in the model file."),
     ] = None,
     density_unit: DensityUnit = None,
     spacing: Annotated[
-        str | None, typer.Option(help="Of structures: Å between pixels, or one per axis.")
+        str | None,
+        typer.Option(
+            help="Images of structures: distance of pixels in Å, or one per axis. Default: chosen "
+            "by the cells."
+        ),
     ] = None,
     width: Annotated[
-        float | None, typer.Option(help="Of structures: Å, of the Gaussian at each atom.")
+        float | None,
+        typer.Option(
+            help="Images of structures: standard deviation of the Gaussian of an atom in Å. "
+            "Default: 0.4 in a plane, 0.5 in three dimensions."
+        ),
     ] = None,
     plane: Annotated[
-        str | None, typer.Option(help="Of structures: xy, xz, yz, or xyz; left out, by them.")
+        str | None,
+        typer.Option(
+            help="Images of structures: xy, xz, yz or xyz. Default: a plane for sheets, otherwise "
+            "xyz."
+        ),
     ] = None,
     adjust: Annotated[
         float | None,
         typer.Option(
-            help="Of structures: how far pixels may be stretched, as 0.02; left out, by the cells."
+            help="Images of structures: largest relative stretch of pixels, such as 0.02. Default: "
+            "chosen by the cells."
         ),
     ] = None,
     energy: Annotated[
-        str | None, typer.Option(help="Of structures: the name of their energies in the files.")
+        str | None,
+        typer.Option(
+            help="Structures: name of the energy in the files. Default: energy, or the only name "
+            "that contains it."
+        ),
     ] = None,
     forces: Annotated[
-        bool, typer.Option("--forces", help="Of structures: learn their forces, too.")
+        bool, typer.Option("--forces", help="Images of structures: also learn the forces.")
     ] = False,
     images: Annotated[
         bool,
-        typer.Option("--images", help="Of structures: fit a model of images, not of atoms."),
+        typer.Option("--images", help="Structures: fit a model of images instead of a potential."),
     ] = False,
     cutoff: Annotated[
-        float | None, typer.Option(help="Of potentials: Å that an atom sees; 6 if left out.")
+        float | None,
+        typer.Option(help="Potentials: radius of the surroundings of an atom in Å. Default: 6."),
     ] = None,
     averages: Annotated[
         int | None,
         typer.Option(
             min=0,
-            help="Of potentials: numbers averaged over each structure that all its atoms see, "
-            "such as 8, for charge between defects.",
+            help="Potentials: number of averages over each structure that are inputs for all its "
+            "atoms, such as 8, for charge transfer between defects. Default: 0.",
         ),
     ] = None,
     max_seconds: Annotated[
         float | None,
-        typer.Option(help="Of potentials: seconds of training; 600 where no --epochs are given."),
+        typer.Option(
+            help="Potentials: time of the training in seconds. Default: 600, or no limit with "
+            "--epochs."
+        ),
     ] = None,
     labels: Annotated[
         str | None,
         typer.Option(
-            help="Of potentials: names in the files, energy=REF_energy,forces=REF_forces,"
-            "stress=none; found by themselves otherwise."
+            help="Potentials: names of labels in the files, such as energy=REF_energy,"
+            "forces=REF_forces,stress=none. Default: found automatically."
         ),
     ] = None,
     start: Annotated[
         Path | None,
-        typer.Option(help="Of potentials: go on from this model file, with these structures."),
+        typer.Option(help="Potentials: model file from which to continue, with these structures."),
     ] = None,
     output: Annotated[
         Path, typer.Option("--output", "-o", help="File for the fitted model.")
     ] = Path("model.ednn"),
-    force: Annotated[
-        bool, typer.Option("--force", help="Replace a model file that is there.")
-    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing model file.")] = False,
     report: Annotated[
-        Path | None, typer.Option(help="Also write a page on the fit, .html, for any browser.")
+        Path | None, typer.Option(help="Also write an .html report on the fit.")
     ] = None,
     run: RunFolder = None,
     config: _config.ConfigFile = None,
@@ -233,24 +274,29 @@ def fit(
     from . import _fit
 
     with one_line_errors(), recorded(ctx, "fit") as asked:
-        found, described = _fit.run(ctx, asked)
+        result, description = _fit.run(ctx, asked)
         if as_json:
-            _print_json(found)
+            _print_json(result)
         else:
-            _fit.show(found, described)
+            _fit.show(result, description)
 
 
 @app.command()
 def predict(
     ctx: typer.Context,
-    model: Annotated[Path, typer.Argument(help="A file written by `sk-ednn fit`.")],
+    model: Annotated[Path, typer.Argument(help="Model file written by `sk-ednn fit` or Python.")],
     fields: Fields,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="Write totals to this .csv, .npy or .npz file."),
+        typer.Option(
+            "--output",
+            "-o",
+            help="File for the totals: .csv, .npy or .npz; for potentials also .extxyz, .xyz or "
+            ".traj, with forces and stresses. Default: print the totals.",
+        ),
     ] = None,
     contributions: Annotated[
-        bool, typer.Option(help="Also write what each tile holds (needs an .npz output).")
+        bool, typer.Option(help="Also write the contribution of each tile, to an .npz file.")
     ] = False,
     interval: Annotated[
         Path | None,
@@ -268,7 +314,8 @@ def predict(
     density_unit: DensityUnit = None,
     jobs: Jobs = None,
     max_bytes: Annotated[
-        int | None, typer.Option(help="Memory for what the model file says of itself.")
+        int | None,
+        typer.Option(help="Limit in bytes for the memory that the model file needs."),
     ] = None,
     run: RunFolder = None,
     config: _config.ConfigFile = None,
@@ -276,9 +323,9 @@ def predict(
     as_json: Json = False,
     quiet: Quiet = False,
 ):
-    """Predict totals of fields of any size.
+    """Predict totals of fields or structures of any size.
 
-    Nothing in the model file is run, and a damaged one is refused.
+    Reading a model file runs no code in it, and a damaged file is rejected.
     """
     from . import _predict
 
@@ -293,20 +340,23 @@ def predict(
 @app.command()
 def evaluate(
     ctx: typer.Context,
-    model: Annotated[Path, typer.Argument(help="A file written by `sk-ednn fit`.")],
+    model: Annotated[Path, typer.Argument(help="Model file written by `sk-ednn fit` or Python.")],
     fields: Fields,
     targets: Annotated[
         str | None,
-        typer.Argument(help="Totals, .csv or .txt too; left out, they are in the same file."),
+        typer.Argument(
+            help="File of the totals, .csv or .txt too. Default: the totals are in the first file."
+        ),
     ] = None,
     density_unit: DensityUnit = None,
     max_bytes: Annotated[
-        int | None, typer.Option(help="Memory for what the model file says of itself.")
+        int | None,
+        typer.Option(help="Limit in bytes for the memory that the model file needs."),
     ] = None,
     run: RunFolder = None,
     as_json: Json = False,
 ):
-    """Say how well a model predicts systems whose totals, forces and stresses are known."""
+    """Print the errors of a model on systems with known totals, forces and stresses."""
     from . import _evaluate
 
     with one_line_errors(), recorded(ctx, "evaluate") as asked:
@@ -320,16 +370,20 @@ def evaluate(
 @app.command()
 def relax(
     ctx: typer.Context,
-    model: Annotated[Path, typer.Argument(help="A model of structures.")],
-    fields: Annotated[str, typer.Argument(help="One structure: POSCAR, .extxyz@-1, .cif.")],
+    model: Annotated[Path, typer.Argument(help="Model file of a potential or a model of images.")],
+    fields: Annotated[
+        str, typer.Argument(help="File of one structure, such as POSCAR, run.extxyz@-1 or a .cif.")
+    ],
     output: Annotated[
         Path, typer.Option("--output", "-o", help="File for the relaxed structure.")
     ] = Path("relaxed.extxyz"),
-    fmax: Annotated[float, typer.Option(help="Largest force at the end, eV/Å.")] = 0.05,
-    steps: Annotated[int, typer.Option(min=1, help="Most steps.")] = 500,
-    cell: Annotated[bool, typer.Option("--cell", help="Relax the cell, too.")] = False,
-    repeat: Annotated[str | None, typer.Option(help="Repeat it first: 2, or 2,2,1.")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    fmax: Annotated[float, typer.Option(help="Stop when all forces are smaller, in eV/Å.")] = 0.05,
+    steps: Annotated[int, typer.Option(min=1, help="Maximum number of steps.")] = 500,
+    cell: Annotated[bool, typer.Option("--cell", help="Also relax the cell.")] = False,
+    repeat: Annotated[
+        str | None, typer.Option(help="Repeat the structure first, such as 2 or 2,2,1.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
     as_json: Json = False,
 ):
     """Relax a structure with a fitted model."""
@@ -350,23 +404,31 @@ def relax(
 @app.command()
 def md(
     ctx: typer.Context,
-    model: Annotated[Path, typer.Argument(help="A model of structures.")],
-    fields: Annotated[str, typer.Argument(help="One structure: POSCAR, .extxyz@-1, .cif.")],
+    model: Annotated[Path, typer.Argument(help="Model file of a potential or a model of images.")],
+    fields: Annotated[
+        str, typer.Argument(help="File of one structure, such as POSCAR, run.extxyz@-1 or a .cif.")
+    ],
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="File for the trajectory: .extxyz, .traj.")
+        Path,
+        typer.Option("--output", "-o", help="File for the trajectory, such as .extxyz or .traj."),
     ] = Path("md.extxyz"),
     ensemble: Annotated[
         str,
-        typer.Option(help="nvt, nve or npt.", autocompletion=lambda: ["nvt", "nve", "npt"]),
+        typer.Option(
+            help="nvt (Langevin thermostat), nve, or npt (constant pressure).",
+            autocompletion=lambda: ["nvt", "nve", "npt"],
+        ),
     ] = "nvt",
-    temperature: Annotated[float, typer.Option(min=0.0, help="K.")] = 300.0,
-    pressure: Annotated[float, typer.Option(help="GPa, for npt.")] = 0.0,
-    timestep: Annotated[float, typer.Option(help="fs.")] = 1.0,
-    steps: Annotated[int, typer.Option(min=1, help="Steps.")] = 1000,
-    interval: Annotated[int, typer.Option(min=1, help="Steps from one record to the next.")] = 10,
-    seed: Annotated[int, typer.Option(min=0, help="Random state.")] = 0,
-    repeat: Annotated[str | None, typer.Option(help="Repeat it first: 2, or 2,2,1.")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    temperature: Annotated[float, typer.Option(min=0.0, help="Temperature in K.")] = 300.0,
+    pressure: Annotated[float, typer.Option(help="Pressure in GPa, for npt.")] = 0.0,
+    timestep: Annotated[float, typer.Option(help="Time step in fs.")] = 1.0,
+    steps: Annotated[int, typer.Option(min=1, help="Number of steps.")] = 1000,
+    interval: Annotated[int, typer.Option(min=1, help="Number of steps between frames.")] = 10,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of random numbers.")] = 0,
+    repeat: Annotated[
+        str | None, typer.Option(help="Repeat the structure first, such as 2 or 2,2,1.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ):
@@ -383,13 +445,14 @@ def md(
 
 @app.command()
 def inspect(
-    model: Annotated[Path, typer.Argument(help="A file written by `sk-ednn fit` or Python.")],
+    model: Annotated[Path, typer.Argument(help="Model file written by `sk-ednn fit` or Python.")],
     everything: Annotated[
-        bool, typer.Option("--all", help="Every parameter, version and part of the file, too.")
+        bool,
+        typer.Option("--all", help="Print all parameters, versions and parts of the file."),
     ] = False,
     as_json: Json = False,
 ):
-    """Say what a model file holds; nothing of it is run."""
+    """Describe a model file, without running code in it."""
     from . import _inspect
 
     with one_line_errors():
@@ -400,7 +463,7 @@ def inspect(
     for name, value in _inspect.report_of(found, everything):
         typer.echo(_inspect.printable(f"{name}: {value}"))
     if not everything:
-        typer.echo("(--all says the rest)")
+        typer.echo("(--all prints the rest)")
 
 
 @app.command()
@@ -413,16 +476,17 @@ def tile(
     channel_axis: ChannelAxis = None,
     remainder: Remainder = "error",
     single: Annotated[
-        bool, typer.Option("--single", help="The file holds one field, and no axis of samples.")
+        bool,
+        typer.Option("--single", help="The file contains one field, without an axis of samples."),
     ] = False,
-    sample: Annotated[int, typer.Option(min=0, help="Which field.")] = 0,
+    sample: Annotated[int, typer.Option(min=0, help="Index of the field to draw.")] = 0,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Draw it into this .png, .pdf or .svg.")
+        Path | None, typer.Option("--output", "-o", help="File for a drawing: .png, .pdf or .svg.")
     ] = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ):
-    """Say, and draw, how fields are cut into tiles, and which sizes can be."""
+    """Print and draw the tiles of a field, and the sizes that the focus allows."""
     from . import _tile
 
     with one_line_errors():
@@ -436,7 +500,7 @@ def tile(
 
 @app.command()
 def info(as_json: Json = False):
-    """Say which optional libraries are there, and which tile models."""
+    """List the installed optional libraries and the tile models."""
     from . import _info
 
     report = _info.found()
@@ -477,12 +541,12 @@ def ui_(
 @app.command()
 def demo(
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="Folder for the figure and the numbers.")
+        Path, typer.Option("--output", "-o", help="Folder for the figure and the results.")
     ] = Path("demo"),
-    seed: Annotated[int, typer.Option(min=0, help="Random state.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of random numbers.")] = 0,
     as_json: Json = False,
 ):
-    """Train on 8 x 8 spins and predict 128 x 128; fit real sheets and predict larger ones."""
+    """Train on 8 x 8 spins and predict 128 x 128; fit sheets of atoms and predict larger ones."""
     from rich.console import Console
 
     from ._demo import run
@@ -493,7 +557,7 @@ def demo(
         _print_json(report)
 
 
-# --- what comes out ---------------------------------------------------------------------------
+# --- output -----------------------------------------------------------------------------------
 
 
 def _print_json(report) -> None:

@@ -1,4 +1,4 @@
-"""Arrays in numpy's files: ``.npy`` and ``.npz``."""
+"""Reading of ``.npy`` and ``.npz`` files."""
 
 from __future__ import annotations
 
@@ -15,9 +15,12 @@ _MAGIC = b"\x93NUMPY"
 _READ_HEADER = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
-    (3, 0): np.lib.format.read_array_header_2_0,  # differs in names of fields, which we do not take
+    (
+        3,
+        0,
+    ): np.lib.format.read_array_header_2_0,  # differs for structured arrays
 }
-_ADVICE = "Write it to an .npy file, which is not read into memory at once."
+_ADVICE = "Write the array to an .npy file, which is mapped into memory."
 
 
 class _Header(NamedTuple):
@@ -31,14 +34,16 @@ def read_npy(path: Path, wanted: Wanted) -> np.ndarray:
     from ..fields._sources import ArraySource
 
     if wanted.key is not None:
-        raise ValueError(f"{path} has a single array, without a name: leave out ::{wanted.key}.")
+        raise ValueError(
+            f"{path} contains a single array without a name. Leave out ::{wanted.key}."
+        )
     with reading(path):
         if not _begins(path, _MAGIC):
-            raise Unreadable(f"{path} is not an .npy file, whatever its name.")
+            raise Unreadable(f"{path} is not an .npy file, despite its name.")
         with path.open("rb") as file:
             header = _header(path, file)
         _require_size(str(path), header, path.stat().st_size)
-        if not nbytes(header.shape, header.dtype):  # nothing cannot be mapped
+        if not nbytes(header.shape, header.dtype):  # an empty array cannot be mapped
             return np.empty(header.shape, header.dtype)
         return ArraySource(path).array
 
@@ -47,7 +52,7 @@ def read_npz(path: Path, wanted: Wanted) -> np.ndarray:
     """Read an array of an ``.npz`` file."""
     with reading(path):
         if _begins(path, _MAGIC):
-            raise Unreadable(f"{path} is not an .npz file: it has a single array. Call it .npy.")
+            raise Unreadable(f"{path} is an .npy file, despite its name. Rename it to .npy.")
         with ZipFile(path) as archive:
             return _read_part(path, archive, wanted)
 
@@ -64,7 +69,7 @@ def _read_part(path, archive, wanted) -> np.ndarray:
     with archive.open(part) as file:
         header = _header(where, file)
         _require_size(where, header, part.file_size)
-        # What is compressed may be a thousand times as large.
+        # Compressed arrays may be a thousand times larger in memory.
         require_memory(nbytes(header.shape, header.dtype), f"Reading {where}", _ADVICE)
     with archive.open(part) as file:
         values = np.lib.format.read_array(file, allow_pickle=False)
@@ -81,19 +86,21 @@ def _suits(archive, name, wanted) -> bool:
 def _header(where, file) -> _Header:
     version = np.lib.format.read_magic(file)
     if version not in _READ_HEADER:
-        raise Unreadable(f"{where} is of version {version} of numpy's format, unknown here.")
+        raise Unreadable(
+            f"{where} has version {version} of the .npy format, which is not supported."
+        )
     shape, _, dtype = _READ_HEADER[version](file)
     return _Header(shape, dtype, file.tell())
 
 
 def _require_size(where, header, n_bytes) -> None:
-    """Raise where an array would not be as large as what there is, or has no numbers."""
+    """Raise if the size of an array does not agree with its file, or if it has no numbers."""
     require_numbers(where, header.dtype)
-    said = nbytes(header.shape, header.dtype)
-    if min(header.shape, default=0) < 0 or said != n_bytes - header.n_bytes:
+    expected = nbytes(header.shape, header.dtype)
+    if min(header.shape, default=0) < 0 or expected != n_bytes - header.n_bytes:
         raise Unreadable(
-            f"{where} is damaged: its header tells of an array of shape {header.shape} and type "
-            f"{header.dtype}, {said} bytes, and there are {n_bytes - header.n_bytes}."
+            f"{where} is damaged: according to its header it is an array of shape {header.shape} "
+            f"and type {header.dtype}, {expected} bytes, but there are {n_bytes - header.n_bytes}."
         )
 
 

@@ -1,4 +1,4 @@
-"""The settings of a command from a YAML file, and into one."""
+"""Settings of a command, read from a YAML file and written to one."""
 
 from __future__ import annotations
 
@@ -15,19 +15,18 @@ from .._utils.optional import needing
 from .._utils.writing import replacing
 from ._errors import one_line_errors
 
-# What says where settings are is none of them, nor what replaces files that settings name, nor
-# where a run is recorded.
+# Options that are not settings.
 _NO_SETTINGS = ("config", "save_config", "help", "force", "run")
-_MOST_BYTES = 1 << 20  # a file of settings has a few hundred
+_MAX_BYTES = 1 << 20  # a file of settings has a few hundred
 _MERGE = "tag:yaml.org,2002:merge"
 _PER_AXIS = ("focus", "context")
-# Text that may be a number: a period, 360 or 2pi.
+# Text that may be a number, such as the period 360.
 _NUMBER_OR_TEXT = ("angles",)
-_KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
+_KINDS = {bool: "true or false", int: "an integer", float: "a number", str: "text"}
 
 
 def _read(ctx: typer.Context, path: Path | None) -> Path | None:
-    """Make the settings of a file the defaults of this call: what is given besides wins."""
+    """Use the settings of a file as defaults; options of the command line take precedence."""
     if path is not None and not ctx.resilient_parsing:
         with one_line_errors():
             ctx.default_map = {**(ctx.default_map or {}), **_settings(ctx, path)}
@@ -41,8 +40,8 @@ ConfigFile = Annotated[
         metavar="FILE",
         is_eager=True,
         callback=_read,
-        help="Take settings from this YAML file: names of arguments and options. "
-        "Those given on the command line win.",
+        help="YAML file of arguments and options by name. Those on the command line take "
+        "precedence.",
     ),
 ]
 SaveConfig = Annotated[
@@ -50,19 +49,19 @@ SaveConfig = Annotated[
     typer.Option(
         "--save-config",
         metavar="FILE",
-        help="Write the settings of this run to a YAML file, for --config.",
+        help="Write the arguments and options of this run to a YAML file for --config.",
     ),
 ]
 
 
 def check(path: Path | None) -> None:
-    """Raise where settings cannot be written: before the work, not after."""
+    """Raise if settings cannot be written, before the work is done."""
     if path is not None:
         _yaml()
 
 
 def write(ctx: typer.Context, path: Path | None) -> None:
-    """Write the settings of a call, those left at their defaults too."""
+    """Write the settings of a call, defaults included."""
     if path is None:
         return
     values = ((key, ctx.params[p.name], p.name) for key, p in _known(ctx).items())
@@ -72,19 +71,19 @@ def write(ctx: typer.Context, path: Path | None) -> None:
     base: Any = yaml.SafeDumper
 
     class Dumper(base):
-        """Lists in a line: [2, 2]."""
+        """Write lists in one line, as [2, 2]."""
 
         def represent_sequence(self, tag, sequence, flow_style=None):
             return super().represent_sequence(tag, sequence, flow_style=True)
 
     text = yaml.dump(settings, Dumper=Dumper, sort_keys=False, allow_unicode=True)
-    head = f"# Run again: sk-ednn {ctx.info_name} --config {path.name}\n"
+    head = f"# Run again with: sk-ednn {ctx.info_name} --config {path.name}\n"
     with replacing(path, "w", encoding="utf-8") as file:
         file.write(head + text)
 
 
 def command_line(ctx: typer.Context) -> str:
-    """Return the command that makes this call, without a file of settings."""
+    """Return the command line of this call, without a file of settings."""
     return shlex.join(["sk-ednn", *arguments(ctx)])
 
 
@@ -121,7 +120,7 @@ def is_given(ctx: typer.Context, name) -> bool:
 
 
 def _known(ctx) -> dict[str, Any]:
-    """Return the parameters of a command by the names that they have in a file."""
+    """Return the parameters of a command by their names in a file."""
     return {_key(p): p for p in ctx.command.params if p.name not in _NO_SETTINGS}
 
 
@@ -138,7 +137,7 @@ def _settings(ctx, path) -> dict[str, Any]:
     for key, value in _load(path).items():
         if key not in known:
             raise ValueError(
-                f"{path}: there is no setting {_short(key)}; there are {', '.join(known)}."
+                f"{path}: unknown setting {_short(key)}. Valid settings are {', '.join(known)}."
             )
         param = known[key]
         if param.name in _NUMBER_OR_TEXT and (_is(int, value) or _is(float, value)):
@@ -154,18 +153,20 @@ def _settings(ctx, path) -> dict[str, Any]:
 
 
 def _load(path) -> dict:
-    from ._files import check_readable  # numpy, which help does without
+    from ._files import check_readable  # imports numpy, which --help does not need
     from ._wanted import Unreadable, reading
 
     yaml = _yaml()
     check_readable(path)
-    if path.stat().st_size > _MOST_BYTES:
-        raise ValueError(f"{path} has more than {_MOST_BYTES} bytes: it is no file of settings.")
+    if path.stat().st_size > _MAX_BYTES:
+        raise ValueError(
+            f"{path} has more than {_MAX_BYTES} bytes, so it is not a file of settings."
+        )
 
     base: Any = yaml.SafeLoader
 
     class Loader(base):
-        """Plain values only, and each key once: YAML's own would keep the last, and say nothing."""
+        """Accept plain values and unique keys; PyYAML itself keeps the last of equal keys."""
 
         def construct_mapping(self, node, deep=False):
             seen = set()
@@ -173,16 +174,18 @@ def _load(path) -> dict:
                 why = None
                 if not isinstance(key, yaml.ScalarNode):
                     why = "the name of a setting must be a word"
-                elif key.tag == _MERGE:  # a few of them make billions of settings
-                    why = "<< is not taken: write the settings themselves"
+                elif key.tag == _MERGE:  # a few of them can expand to billions of settings
+                    why = "<< is not supported: write the settings themselves"
                 elif key.value in seen:
-                    why = f"{_short(key.value)} is there twice"
+                    why = f"{_short(key.value)} is a duplicate"
                 if why:
                     raise yaml.MarkedYAMLError(problem=why, problem_mark=key.start_mark)
                 seen.add(key.value)
             return super().construct_mapping(node, deep)
 
-    with reading(path, " as YAML"):  # PyYAML has errors for syntax, and none for a date of month 13
+    with reading(
+        path, " as YAML"
+    ):  # for errors of PyYAML that are not YAMLError, as for a date of month 13
         try:
             settings = yaml.load(path.read_text(encoding="utf-8"), Loader)
         except yaml.YAMLError as error:
@@ -194,13 +197,13 @@ def _load(path) -> dict:
             raise Unreadable(f"{path} cannot be read as YAML: it is not text in UTF-8.") from None
     if not isinstance(settings, dict):
         raise ValueError(
-            f"{path} must hold settings, as 'focus: 2'; got {_short(settings)} for all of it."
+            f"{path} must contain settings, such as 'focus: 2'; got {_short(settings)}."
         )
     return settings
 
 
 def _checked(what, value, hint, per_axis):
-    """Return a value as the command line takes it, or say which was expected."""
+    """Return a value in the form of the command line, or raise with the expected form."""
     kinds = get_args(hint) or (hint,)
     if value is None and NoneType in kinds:
         return None
@@ -208,7 +211,7 @@ def _checked(what, value, hint, per_axis):
         values = value if isinstance(value, list) else [value]
         if values and all(_is(int, each) or isinstance(each, str) for each in values):
             return ",".join(map(str, values))
-        expected = "a whole number, none, or a list with one for each axis"
+        expected = "an integer, none, or a list with one per axis"
     else:
         kind = next(kind for kind in kinds if kind is not NoneType)
         kind = str if kind is Path else kind
@@ -216,7 +219,7 @@ def _checked(what, value, hint, per_axis):
             return value
         expected = _KINDS[kind]
         if kind is float and isinstance(value, str):
-            expected += ", with a point (YAML takes 1e-3 for text, and 1.0e-3 for a number)"
+            expected += ", with a point (in YAML 1e-3 is text, 1.0e-3 is a number)"
     raise ValueError(f"{what} must be {expected}; got {_short(value)}.")
 
 
@@ -235,7 +238,7 @@ def _plain(name, value):
 
 
 def _short(value) -> str:
-    """Return a value for a message; files can make values that are larger than themselves."""
+    """Return a short text of a value; values in YAML can be larger than the file."""
     return "null" if value is None else reprlib.repr(value)
 
 

@@ -10,16 +10,17 @@ from typing import Any
 import numpy as np
 import typer
 
+from .._utils.wording import with_article
 from . import _runs
 from ._errors import Interrupts
 from ._inputs import require_model_name
 from ._paths import may_replace
 
-_SERIES = 20  # series that are shown by name
+_MAX_SERIES = 20  # series that are printed by name
 
 
 def fit(ctx: typer.Context, asked) -> dict[str, Any]:
-    """Fit to pictures and a table of totals; write the model.
+    """Fit a model to pictures and a table of totals, and write it.
 
     Parameters
     ----------
@@ -30,7 +31,7 @@ def fit(ctx: typer.Context, asked) -> dict[str, Any]:
     Returns
     -------
     dict
-        What ``--json`` prints.
+        The output of ``--json``.
     """
     from ..files import save
     from ..images import CountRegressor, match_totals, read_pictures
@@ -117,21 +118,21 @@ def _keep(asked, model, matched, found) -> None:
 
 
 def show_fit(found) -> None:
-    """Print what `fit` returned, for reading."""
+    """Print the result of `fit`."""
     if found["error"] is None:
-        typer.echo("no pictures were held back: there are too few to say how far counts are off")
+        typer.echo("no pictures were held out, so the error is unknown: there are too few pictures")
     else:
         for name, column in found["totals"].items():
             typer.echo(
-                f"{name}: off by {column['error']:.3g} of {column['mean']:.4g} on "
-                f"{found['held_back']} pictures not seen (the mean of all: "
-                f"{column['error_of_mean']:.3g}); 90 % of them within ± {column['half_width']:.3g}"
+                f"{name}: mean error {column['error']:.3g} of {column['mean']:.4g} on "
+                f"{found['held_back']} held-out pictures (of the mean as a prediction: "
+                f"{column['error_of_mean']:.3g}); 90 % within ± {column['half_width']:.3g}"
             )
     typer.echo(f"{found['minutes']:.1f} minutes; model written to {found['output']}")
 
 
 def predict(ctx: typer.Context, asked) -> dict[str, Any]:
-    """Count in pictures; write the table, and maps where they are asked for.
+    """Count in pictures, and write the table and maps.
 
     Parameters
     ----------
@@ -182,7 +183,10 @@ def predict(ctx: typer.Context, asked) -> dict[str, Any]:
 
     def done(row):
         what = ", ".join(f"{value:.4g}" for value in np.ravel(row.total))
-        word = {"unlike": "  (unlike the pictures of the fit)", "range": "  (out of their range)"}
+        word = {
+            "unlike": "  (unlike the training pictures)",
+            "range": "  (outside the range of the training pictures)",
+        }
         say(f"{row.name}: {what}{word.get(row.flag, '')}")
 
     shown: dict[str, int] = {}
@@ -209,7 +213,7 @@ def predict(ctx: typer.Context, asked) -> dict[str, Any]:
 
 
 def show_predict(found) -> None:
-    """Print what `predict` returned, for reading."""
+    """Print the result of `predict`."""
     rows = found["counts"]
     if found["output"] is None:
         for row in rows:
@@ -222,8 +226,8 @@ def show_predict(found) -> None:
     unlike = [row["name"] for row in rows if row["flag"] == "unlike"]
     if unlike:
         typer.echo(
-            f"{len(unlike)} of {len(rows)} pictures are unlike those of the fit (another "
-            f"magnification, contrast or light?), such as {unlike[0]}: look at their maps"
+            f"{len(unlike)} of {len(rows)} pictures are unlike the training pictures, for example "
+            f"{unlike[0]}: check magnification, contrast and light, and look at the maps"
         )
     for key, what in (("output", "counts"), ("maps", "maps")):
         if found[key] is not None:
@@ -236,7 +240,7 @@ def load_counter(path):
     Raises
     ------
     ValueError
-        Where the file has another kind of model.
+        If the file contains another kind of model.
     """
     from ..files import load
     from ..images import CountRegressor
@@ -244,7 +248,8 @@ def load_counter(path):
     model = load(path)
     if not isinstance(model, CountRegressor):
         raise ValueError(
-            f"{path} holds a {type(model).__name__}, no model of pictures: use sk-ednn predict."
+            f"Expected a model of pictures, but {path} contains "
+            f"{with_article(type(model).__name__)}. Use sk-ednn predict."
         )
     return model
 
@@ -318,7 +323,7 @@ def described(pictures) -> str:
 
 
 def _notes(pictures) -> list[str]:
-    """Return what was left out or changed in reading, each once with the number of pictures."""
+    """Return notes on reading pictures, each with the number of pictures."""
     found: dict[str, int] = {}
     for picture in pictures:
         for line in picture.notes:
@@ -336,7 +341,7 @@ def _totals_line(matched) -> str:
 
 
 def _series(pictures, pattern, say):
-    """Return the series of each picture: what a pattern finds in its name, or runs of so many."""
+    """Return the series of each picture, by a pattern or a number of consecutive pictures."""
     import re
 
     if pattern.isdigit():
@@ -346,16 +351,16 @@ def _series(pictures, pattern, say):
         for picture in pictures:
             hit = re.search(pattern, picture.name)
             if hit is None:
-                raise ValueError(f"--series {pattern!r} finds nothing in the name {picture.name}.")
+                raise ValueError(f"--series {pattern!r} does not match the name {picture.name}.")
             groups.append(hit.group(1) if hit.groups() else hit.group())
     distinct = list(dict.fromkeys(groups))
-    shown = ", ".join(map(str, distinct[:_SERIES]))
-    say(f"{len(distinct)} series, held back together: {shown}")
+    shown = ", ".join(map(str, distinct[:_MAX_SERIES]))
+    say(f"{len(distinct)} series, each held out as a whole: {shown}")
     return groups
 
 
 def _names_of_files(pictures) -> dict[str, str]:
-    """Return a name for the files of each picture; none twice."""
+    """Return a unique name for the files of each picture."""
     names: dict[str, str] = {}
     for picture in pictures:
         stem = picture.stem.replace("::", " ").replace("/", " ")
@@ -373,6 +378,6 @@ def _plain(value):
 
 
 def require_folder(path: Path) -> None:
-    """Raise where maps would be written into a file."""
+    """Raise if the folder for maps is a file."""
     if path.exists() and not path.is_dir():
-        raise ValueError(f"--maps {path} is a file: give a folder.")
+        raise ValueError(f"--maps must be a folder, but {path} is a file.")

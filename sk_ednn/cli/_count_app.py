@@ -1,4 +1,4 @@
-"""The commands of ``sk-ednn count``, as they are typed."""
+"""The commands of ``sk-ednn count``."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ import typer
 from ._errors import one_line_errors
 from ._runs import RunFolder, recorded
 
-# Nothing heavy is imported here: what a command needs, its module imports when it runs.
+# No heavy imports here: each command imports its module when it runs.
 
 app = typer.Typer(
     name="count",
-    help="Count in photographs, learned from pictures and a number for each.",
+    help="Count objects in photographs, trained on pictures with their counts.",
     no_args_is_help=True,
 )
 
 Pictures = Annotated[
     str,
     typer.Argument(
-        help="A folder, a pattern such as 'day*/*.png', or a file: PNG, JPEG, TIFF, OME-Zarr, .npz."
+        help="Folder, pattern such as 'day*/*.png', or file: PNG, JPEG, TIFF, OME-Zarr or .npz."
     ),
 ]
-Model = Annotated[Path, typer.Argument(help="A file written by `sk-ednn count fit`.")]
+Model = Annotated[Path, typer.Argument(help="Model file written by `sk-ednn count fit`.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
-Force = Annotated[bool, typer.Option("--force", help="Replace a file that is there.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace an existing file.")]
 
 
 @app.command()
@@ -37,59 +37,73 @@ def fit(
     ctx: typer.Context,
     pictures: Pictures,
     totals: Annotated[
-        str, typer.Argument(help="A table with the name of each file and its total: CSV or Excel.")
+        str, typer.Argument(help="CSV or Excel table with the name of each picture and its total.")
     ],
     output: Annotated[
         Path, typer.Option("--output", "-o", help="File for the fitted model.")
     ] = Path("model.ednn"),
     minutes: Annotated[
-        float, typer.Option(min=0.05, help="Time for the training; it may end earlier.")
+        float, typer.Option(min=0.05, help="Time limit of the training in minutes.")
     ] = 12.0,
     column: Annotated[
         str | None,
-        typer.Option(help="Column of the totals; several with commas. Left out, if there is one."),
+        typer.Option(
+            help="Column of the totals, or several separated by commas. Default: the only column "
+            "of numbers."
+        ),
     ] = None,
     amounts: Annotated[
-        bool, typer.Option("--amounts", help="Totals are areas or other amounts, no counts.")
+        bool, typer.Option("--amounts", help="Totals are areas or other amounts, not counts.")
     ] = False,
     series: Annotated[
         str | None,
         typer.Option(
-            help="Pictures of one series (slide, dish) are held back together: a pattern that "
-            "finds the series in their names, as '^(.*)_', or how many follow each other."
+            help="Hold out all pictures of one series (slide, dish) together: a regular expression "
+            "for the series in the names, such as '^(.*)_', or the number of consecutive pictures."
         ),
     ] = None,
     dots: Annotated[
         Path | None,
         typer.Option(
-            help="A table with the positions of all objects in some of the pictures: file, row "
-            "and column, or x and y."
+            help="Table with the positions of all objects in some of the pictures: columns file, "
+            "row and column, or file, x and y."
         ),
     ] = None,
     boxes: Annotated[
         Path | None,
         typer.Option(
-            help="A table with totals of rectangles: file, top, left, bottom, right (or x, y, "
+            help="Table with totals of rectangles: columns file, top, left, bottom, right (or x, "
+            "y, "
             "width, height) and the totals."
         ),
     ] = None,
-    members: Annotated[int, typer.Option(min=1, help="Networks that are averaged.")] = 2,
+    members: Annotated[
+        int, typer.Option(min=1, help="Number of networks, whose predictions are averaged.")
+    ] = 2,
     reduction: Annotated[
         int | None,
-        typer.Option(min=1, help="Pixels averaged into one along each axis; left out, by counts."),
+        typer.Option(
+            min=1,
+            help="Number of pixels averaged into one along each axis. Default: chosen by the "
+            "counts.",
+        ),
     ] = None,
     upright: Annotated[
-        bool, typer.Option("--upright", help="Pictures may not be turned or flipped.")
+        bool, typer.Option("--upright", help="Do not rotate and flip pictures in training.")
     ] = False,
-    epochs: Annotated[int, typer.Option(min=1, help="Most passes over the pictures.")] = 1000,
-    seed: Annotated[int, typer.Option(min=0, help="Random state.")] = 0,
-    jobs: Annotated[int, typer.Option(help="Networks trained at once; -1 for all cores.")] = -1,
+    epochs: Annotated[
+        int, typer.Option(min=1, help="Maximum number of passes over the pictures.")
+    ] = 1000,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of random numbers.")] = 0,
+    jobs: Annotated[
+        int, typer.Option(help="Number of networks trained in parallel; -1 for all cores.")
+    ] = -1,
     run: RunFolder = None,
     force: Force = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ):
-    """Learn to count from pictures and a number for each; positions are not needed."""
+    """Fit a model to pictures and the total of each. Positions are not needed."""
     from . import _count
 
     # The callback of the training heeds "stop", so that the best weights are kept.
@@ -107,12 +121,14 @@ def predict(
     model: Model,
     pictures: Pictures,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Write the counts to this .csv file.")
+        Path | None,
+        typer.Option("--output", "-o", help="File for the counts, .csv. Default: print them."),
     ] = None,
     maps: Annotated[
         Path | None,
         typer.Option(
-            help="Folder for maps (.tif), overlays (.png) and peaks (.csv); of slides: .ome.zarr."
+            help="Folder for maps (.tif), overlays (.png) and peaks (.csv); maps of slides are "
+            ".ome.zarr."
         ),
     ] = None,
     run: RunFolder = None,
@@ -139,17 +155,19 @@ def report(
     model: Model,
     pictures: Pictures,
     totals: Annotated[
-        str | None, typer.Argument(help="A table with their totals, where they are known.")
+        str | None, typer.Argument(help="CSV or Excel table with the totals, if they are known.")
     ] = None,
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="The page, .html, for any browser.")
+        Path, typer.Option("--output", "-o", help="File for the report, .html.")
     ] = Path("report.html"),
     column: Annotated[str | None, typer.Option(help="Column of the totals.")] = None,
-    amounts: Annotated[bool, typer.Option("--amounts", help="Totals are no counts.")] = False,
+    amounts: Annotated[
+        bool, typer.Option("--amounts", help="Totals are amounts, not counts.")
+    ] = False,
     force: Force = False,
     quiet: Quiet = False,
 ):
-    """Write a page with counts, errors and maps."""
+    """Write a report with counts, errors and maps."""
     from . import _count_report
 
     with one_line_errors():

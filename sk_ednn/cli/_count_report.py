@@ -1,4 +1,4 @@
-"""The page of ``count report``: counts, errors where totals are known, and maps."""
+"""The report of ``count report``: counts, errors if totals are known, and maps."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .._utils.writing import replacing
 from ._count import described, load_counter, sayer
 from ._paths import may_replace
 
-# Pictures that are drawn, the worst first where totals are known.
+# Number of pictures in the report, those with the largest errors first.
 _DRAWN = 12
 _STYLE = (
     "body{font:16px/1.5 system-ui,sans-serif;max-width:72rem;margin:2rem auto;padding:0 1rem;"
@@ -23,7 +23,7 @@ _STYLE = (
 
 
 def run(asked) -> None:
-    """Count in pictures and write the page.
+    """Count in pictures and write the report.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ def run(asked) -> None:
     totals = np.stack([np.ravel(row.total) for row in rows])
     if true is not None and true.shape != totals.shape:
         raise ValueError(
-            f"The model predicts {totals.shape[1]} total(s), the table has {true.shape[1]}."
+            f"The model predicts {totals.shape[1]} total(s), but the table has {true.shape[1]}."
         )
     order = np.arange(len(rows))
     if true is not None:
@@ -85,12 +85,12 @@ def _page(asked, rows, true, totals, figures) -> str:
         ]
         parts.append(
             f"<p>{len(rows)} pictures: mean absolute error {_numbers(error)} of "
-            f"{_numbers(true.mean(axis=0))}, bias {_numbers(bias)}; "
-            f"{100 * np.mean(inside):.0f} % of the totals lie in their intervals.</p>"
+            f"{_numbers(true.mean(axis=0))}, bias {_numbers(bias)}; {100 * np.mean(inside):.0f} % "
+            "of the totals are in their intervals.</p>"
         )
     unlike = sum(row.flag == "unlike" for row in rows)
     if unlike:
-        parts.append(f"<p class=flag>{unlike} pictures are unlike those of the fit.</p>")
+        parts.append(f"<p class=flag>{unlike} pictures are unlike the training pictures.</p>")
     parts += ["<h2>Maps</h2>", *figures, "<h2>Counts</h2>", _table(rows, true)]
     body = "\n".join(parts)
     return (

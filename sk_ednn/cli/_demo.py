@@ -1,8 +1,7 @@
-"""Show what the package is for, in three minutes: ``sk-ednn demo``.
+"""The command ``demo``: two examples in three minutes.
 
-Ising systems of 8 x 8 are learned, and larger ones predicted, by three tile models. Then real
-sheets of carbon and boron nitride are learned from their total energies, and unseen and larger
-ones predicted.
+Three tile models learn Ising systems of 8 x 8 and predict larger ones. A ridge learns sheets of
+graphene and boron nitride from their total energies, and predicts unseen and larger sheets.
 """
 
 from __future__ import annotations
@@ -24,6 +23,7 @@ from sklearn.tree import DecisionTreeRegressor
 from threadpoolctl import threadpool_limits
 
 from .._utils.optional import needing
+from .._utils.wording import with_article
 from .._utils.writing import check_writable, replacing
 from ..atoms import GaussianRasterizer, LocalInvariants
 from ..datasets import load_sheets, make_ising
@@ -35,33 +35,33 @@ from ..tiling import GridTiling
 # Mills et al. 2019, Table 1 and section 3.1: 100,000 systems of 8 x 8, 500 epochs. Their MAE is
 # the median absolute error.
 PAPER_ISING = {8: 0.028, 128: 2.055}
-# The same, section 3.2: sheets of their own, 18,515 of them, in meV per square angstrom.
+# The same, section 3.2, for 18,515 other sheets, in meV/Å².
 PAPER_SHEETS = 1.122
 
 SIDES = (8, 16, 32, 64, 128)
-_ONE_EACH = {"B": 1.0, "C": 1.0, "N": 1.0}  # species apart: each with a channel of its own
+_ONE_EACH = {"B": 1.0, "C": 1.0, "N": 1.0}  # one channel per species
 
 
 def run(folder: Path, seed: int, console: Console) -> dict:
-    """Run both parts, print a table each, write a figure and the numbers.
+    """Run both examples, print a table for each, and write a figure and the results.
 
     Parameters
     ----------
     folder : Path
-        Where ``parity.png`` and ``demo.json`` are written.
+        Folder for ``parity.png`` and ``demo.json``.
     seed : int
     console : Console
-        Where progress is shown.
+        Console for progress and tables.
 
     Returns
     -------
     dict
-        All numbers shown.
+        All results.
 
     Raises
     ------
     MissingExtraError
-        Before anything is computed.
+        If a library is missing, before anything is computed.
     """
     with needing("The demo"):
         for library in ("torch", "skorch", "matplotlib.figure"):
@@ -83,7 +83,7 @@ def run(folder: Path, seed: int, console: Console) -> dict:
 
 @contextmanager
 def _step(console, text):
-    """Show what is being done, then how long it took; yield where to find that."""
+    """Show a step, then its time; yield a dict with the time in seconds."""
     took = {"seconds": 0.0}
     start = time.perf_counter()
     with console.status(text):
@@ -144,9 +144,9 @@ def _ising(seed, console) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for name, tile_model, n_train in models:
         model = EDNNRegressor(tile_model, GridTiling(focus=1, context=1), random_state=seed)
-        # The matrices are small: on a busy machine, threads would only wait for one another.
+        # One thread, since matrices are small, and threads wait for each other on a busy machine.
         with (
-            _step(console, f"Fitting a {name} to {n_train:,} totals") as took,
+            _step(console, f"Fitting {with_article(name)} to {n_train:,} totals") as took,
             threadpool_limits(1),
         ):
             model.fit(small.fields[:n_train], small.energies[:n_train])
@@ -182,10 +182,10 @@ def _ising(seed, console) -> list[dict[str, Any]]:
 
 
 def sheets_model(n_jobs=2, seed=0):
-    """Return the pipeline that learns sheets: structures in, total energies in eV out.
+    """Return a pipeline that predicts total energies in eV of sheets.
 
-    A channel for each species, on 32 x 32 pixels of about 0.4 Å; tiles of 16 x 16 that see 4 Å
-    around them, described by rotation-invariant features; a ridge on those.
+    Sheets are drawn on 32 x 32 pixels of about 0.4 Å with one channel per species. The tiles have a
+    focus of 16 x 16 pixels and a context of 4 Å; a ridge fits rotation-invariant features of them.
     """
     focus, context, spacing = 16, 10, (12.5 / 32, 13.0 / 32)
     draw = GaussianRasterizer(spacing, width=0.4, weights=_ONE_EACH, channels=tuple(_ONE_EACH))

@@ -1,24 +1,25 @@
-"""Labels and angles, as ``fit`` is told of them."""
+"""The options of ``fit`` for labels and angles."""
 
 from __future__ import annotations
 
 import math
 
-# Of the command line, where a word is all that can be written.
+# Name of the number on the command line.
 _PI = "pi"
 
 
 def check_encoding(asked) -> None:
-    """Raise where the options on what fields hold do not go together."""
+    """Raise if options on the values of fields contradict each other."""
     if asked.categorical and asked.angles is not None:
-        raise ValueError("Fields hold labels or angles: give one of --categorical and --angles.")
+        raise ValueError(
+            "Fields contain labels or angles: use --categorical or --angles, not both."
+        )
     if asked.angles is not None:
         period_of(asked.angles)
     if (asked.categorical or asked.angles is not None) and asked.channel_axis is not None:
         raise ValueError(
-            "--categorical and --angles make the channels of fields that have none: leave out "
-            "--channel-axis. Fields with channels of several kinds are encoded in Python, see "
-            "sk_ednn.encoders."
+            "--categorical and --angles are for fields without channels: leave out --channel-axis. "
+            "To encode fields with several channels, use sk_ednn.encoders in Python."
         )
 
 
@@ -36,7 +37,7 @@ def period_of(text) -> float:
 
 
 def encoder_of(asked, X):
-    """Return the transformer of the fields that is asked for, None where there is none.
+    """Return the requested transformer of fields, or None.
 
     Labels are those of all fields of the file, held back or not.
     """

@@ -1,4 +1,4 @@
-"""Report errors in one line, warnings once, and Ctrl-C by what is left of the work."""
+"""One-line errors, unique warnings, and Ctrl-C."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from ..exceptions import DataWarning, EDNNError
 
 @contextmanager
 def one_line_errors():
-    """Say in one line what is wrong with what was given, and exit with 1; warn in lines too."""
+    """Print errors and warnings in one line each; exit with 1 after an error."""
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _shown_once()
-            # Said in the words of the command line, with what is known of the data.
+            # The commands print these warnings in terms of their options.
             warnings.simplefilter("ignore", DataWarning)
             yield
     except (EDNNError, ValueError, TypeError, OSError, MemoryError) as error:
@@ -28,15 +28,15 @@ def one_line_errors():
 
 
 class Interrupts:
-    """Whether Ctrl-C was pressed, also where what was interrupted ends as if nothing had been.
+    """Record Ctrl-C, also if the interrupted code catches it.
 
-    Training loops do: they keep what they have, which on a command line would go into a file that
-    nobody can tell from one that was finished.
+    Training loops catch it and keep the network as it is. Without this record the command would
+    write an unfinished model like a finished one.
 
     Parameters
     ----------
     checkpoint : Path or None, default=None
-        What training may have written, from which it can go on.
+        File from which the training can resume.
     """
 
     def __init__(self, checkpoint=None):
@@ -45,7 +45,7 @@ class Interrupts:
 
     @contextmanager
     def watched(self):
-        """Take note of Ctrl-C within, and exit with 130 where it ends what is done."""
+        """Record Ctrl-C in a block, and exit with 130 if it ends the block."""
 
         def interrupt(number, frame):
             self.seen = True
@@ -64,17 +64,17 @@ class Interrupts:
                 signal.signal(signal.SIGINT, before)
 
     def end(self):
-        """Exit, and say what is left of the work."""
+        """Print which files exist, and exit with 130."""
         left = "nothing was written"
         if self.checkpoint is not None and self.checkpoint.exists():
-            left = f"no model was written; the same command goes on from {self.checkpoint}"
+            left = f"no model was written; the same command resumes from {self.checkpoint}"
         typer.echo(f"interrupted; {left}", err=True)
         raise typer.Exit(130)
 
 
 @contextmanager
 def not_half():
-    """Say so and exit with 130 where work was interrupted."""
+    """Exit with 130 if a block was interrupted."""
     with Interrupts().watched() as interrupts:
         yield
     if interrupts.seen:
@@ -82,20 +82,20 @@ def not_half():
 
 
 def _shown_once():
-    """Return what shows each warning once, and not the place in the code it comes from."""
+    """Return a function that prints each warning once, without its place in the code."""
     shown = set()
 
     def show(message, category, *_, **__):
-        said = str(message)
-        if category.__name__ == "LinAlgWarning":  # scipy's: one for each matrix, numbers within
-            said = (
-                "Some features of the tile model are collinear up to rounding; see the verdict on "
-                "whether it predicts all the same."
+        text = str(message)
+        if category.__name__ == "LinAlgWarning":  # scipy: one per matrix, with numbers
+            text = (
+                "Some features of the tile model are collinear up to rounding. The verdict shows "
+                "whether the model predicts well."
             )
-        if category.__name__ == "EfficiencyWarning":  # scikit-learn's, which may not be loaded
-            said += " On the command line: --model cubic, quadratic or dense."
-        if said not in shown:
-            typer.echo(f"warning: {said}", err=True)
-        shown.add(said)
+        if category.__name__ == "EfficiencyWarning":  # scikit-learn, which may not be loaded
+            text += " On the command line: --model cubic, quadratic or dense."
+        if text not in shown:
+            typer.echo(f"warning: {text}", err=True)
+        shown.add(text)
 
     return show

@@ -14,7 +14,7 @@ from ._structure_names import are_structures
 
 
 def run(asked) -> dict[str, Any]:
-    """Return the errors of a model, as ``--json`` prints them.
+    """Return the errors of a model in the form of ``--json``.
 
     Parameters
     ----------
@@ -46,12 +46,12 @@ def _errors(asked) -> dict[str, Any]:
     X = _densities.read_for(model, asked)[0] if densities else read_fields(asked.fields)
     y = read_targets(asked.targets or asked.fields)
     if len(X) != len(y):
-        raise ValueError(f"{asked.fields} holds {len(X)} fields, and there are {len(y)} totals.")
+        raise ValueError(f"{asked.fields} contains {len(X)} fields, but there are {len(y)} totals.")
     return {"fields": len(X), "errors": _of_totals(model, X, y)}
 
 
 def show(found) -> None:
-    """Print errors, for reading."""
+    """Print the errors."""
     if "energy_mae" in found.get("errors", {}):
         from ._potentials import show_errors
 

@@ -1,4 +1,4 @@
-"""Fields and targets from files, and results back into them."""
+"""Reading and writing of arrays in files."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ def read_array(
     Parameters
     ----------
     name : str
-        A path; where the file has several arrays, followed by ``::`` and a name.
+        A path, followed by ``::`` and a name if the file contains several arrays.
     default_keys : tuple of str
-        Names looked for where none is given. Where there is none of these, the only array that may
-        be meant is taken, with a note.
+        Names to look for if none is given. If there are none of these, the only suitable array is
+        used, with a note.
     n_axes : range
-        How many axes an array may have that is meant.
+        Valid numbers of axes.
     not_called : tuple of str
-        Names of arrays that are not meant.
+        Names of arrays that are not suitable.
 
     Raises
     ------
     FileNotFoundError, ValueError
-        Saying what the file has.
+        If there is no such file or array. The message lists the arrays.
     TileMemoryError
-        Where the array does not fit in memory.
+        If the array does not fit in memory.
     MissingExtraError
-        Where the library that reads it is not installed.
+        If a library for reading it is not installed.
     """
     path, key = check_array_file(name)
     read = _READERS[path.suffix.lower()]
@@ -49,9 +49,9 @@ def read_array(
 
 
 def check_array_file(name: str) -> tuple[Path, str | None]:
-    """Return the file and the key of a name; raise where it cannot be one of arrays.
+    """Return the file and the key of a name; raise if it cannot be a file of arrays.
 
-    Nothing is read: a mistake in a name is answered before anything is imported.
+    The file is not read, so that a wrong name causes an error before anything is imported.
 
     Raises
     ------
@@ -68,9 +68,9 @@ def check_array_file(name: str) -> tuple[Path, str | None]:
 
 
 def check_readable(path: Path, may_be_folder=False) -> None:
-    """Raise where there is no such file, or none that can be read to its end.
+    """Raise if a path is not a readable file.
 
-    Reading a pipe would wait for ever, and a device may have no end.
+    Pipes and devices are rejected, since reading them may never end.
 
     Raises
     ------
@@ -79,13 +79,13 @@ def check_readable(path: Path, may_be_folder=False) -> None:
     try:
         mode = os.stat(path).st_mode
     except (FileNotFoundError, NotADirectoryError, ValueError):
-        link = " (it is a link to what is gone)" if path.is_symlink() else ""
+        link = " (it is a broken link)" if path.is_symlink() else ""
         raise FileNotFoundError(f"{path} does not exist{link}.") from None
-    except OSError as error:  # links in a circle, names that are too long, folders of others
+    except OSError as error:  # circular links, long names, folders without permission
         raise type(error)(f"{path} cannot be read: {error.strerror}.") from error
     if not (stat.S_ISREG(mode) or (may_be_folder and stat.S_ISDIR(mode))):
         error = IsADirectoryError if stat.S_ISDIR(mode) else OSError
-        raise error(f"{path} is {kind_of(mode)}; give the name of a file.")
+        raise error(f"{path} is {kind_of(mode)}. Expected the name of a file.")
     if not os.access(path, os.R_OK | (os.X_OK if stat.S_ISDIR(mode) else 0)):
         raise PermissionError(f"{path} cannot be read: permission denied.")
 
@@ -97,7 +97,7 @@ def split_name(name: str) -> tuple[Path, str | None]:
 
 
 def write_arrays(path: Path, arrays: dict[str, Any]) -> None:
-    """Write arrays into an .npz file, or the first of them into an .npy file."""
+    """Write arrays to an .npz file, or the first of them to an .npy file."""
     with replacing(path) as file:
         if path.suffix == ".npz":
             np.savez(file, **arrays)

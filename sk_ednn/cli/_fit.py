@@ -1,4 +1,4 @@
-"""The command ``fit``: read, choose, fit, measure, write."""
+"""The command ``fit``: read data, choose a tile model, fit, measure errors and write files."""
 
 from __future__ import annotations
 
@@ -30,21 +30,20 @@ from ._picture_names import refuse_pictures
 from ._report import check_name, check_report, write_report
 from ._structure_names import are_structures, check_structure_options
 
-# Nothing heavy is imported here, but where it is needed: first what was asked for is checked, and
-# said.
+# No heavy imports here: the options are checked before.
 
 BASELINES = {"size": "size", "content": "content", "none": None}
 
 
-class Described(NamedTuple):
-    """What is said of a fit besides its numbers: the shape of the totals, and what was replaced."""
+class Description(NamedTuple):
+    """Properties of a fit for its output: several outputs, and a file that was replaced."""
 
     several: bool
     replaced: bool
 
 
-def run(ctx: typer.Context, asked) -> tuple[dict[str, Any], Described | None]:
-    """Fit as the options say; write the model, and the report and settings where asked for.
+def run(ctx: typer.Context, asked) -> tuple[dict[str, Any], Description | None]:
+    """Fit a model, and write it together with the report and settings.
 
     Parameters
     ----------
@@ -55,9 +54,9 @@ def run(ctx: typer.Context, asked) -> tuple[dict[str, Any], Described | None]:
     Returns
     -------
     found : dict
-        What ``--json`` prints.
-    described : Described
-        None of a potential.
+        The output of ``--json``.
+    description : Description
+        None for a potential.
     """
     _runs.place_output(ctx, asked, "model.ednn")
     _runs.place_report(asked)
@@ -76,7 +75,7 @@ def run(ctx: typer.Context, asked) -> tuple[dict[str, Any], Described | None]:
         _say(asked, data_line(X, y) if isinstance(X, np.ndarray) else _densities.line(X, y))
         if isinstance(X, np.ndarray):
             _hint(asked, X, tiling)
-    _warn_of_totals(y)  # before a part of them is taken
+    _warn_of_totals(y)  # all of them, before the split
     split = _split(len(X), asked)
     parts = {which: (_taken(X, some), y[some]) for which, some in split.items()}
     train = (_encoded(encoder, parts["train"][0]), parts["train"][1])
@@ -102,12 +101,12 @@ def run(ctx: typer.Context, asked) -> tuple[dict[str, Any], Described | None]:
     model = estimator if atoms is None else atoms.piped(estimator)
     _write(ctx, asked, model, estimator, parts, found, seconds)
     _runs.keep_results(asked, {**found, "seconds": round(seconds, 3)}, stopped=kept)
-    return found, Described(y.ndim == 2, replaced)
+    return found, Description(y.ndim == 2, replaced)
 
 
-def show(found, described) -> None:
-    """Print what `run` returned, for reading."""
-    if described is None:
+def show(found, description) -> None:
+    """Print the result of `run`."""
+    if description is None:
         _potentials.show(found)
         return
     from rich.console import Console
@@ -118,20 +117,20 @@ def show(found, described) -> None:
         if name not in found:
             continue
         values = found[name]
-        for k, column in enumerate(values if described.several else [values]):
-            label = f"{name}, output {k}" if described.several else name
+        for k, column in enumerate(values if description.several else [values]):
+            label = f"{name}, output {k}" if description.several else name
             table.add_row(label, *(f"{value:.4g}" for value in column.values()))
     Console().print(table)
-    verdicts = found["verdict"] if described.several else [found["verdict"]]
+    verdicts = found["verdict"] if description.several else [found["verdict"]]
     for k, verdict in enumerate(verdicts):
-        which = f"output {k}: " if described.several else ""
+        which = f"output {k}: " if description.several else ""
         typer.echo(f"verdict: {which}{verdict['words']}")
-    instead = ", in the place of the file that was there" if described.replaced else ""
+    instead = ", replacing the existing file" if description.replaced else ""
     typer.echo(
         f"{found['strategy']} on {found['n_train']} systems; written to {found['output']}{instead}"
     )
     if "interrupted" in found:
-        typer.echo(f"{found['interrupted']}: the file says so, too")
+        typer.echo(f"{found['interrupted']} (also noted in the file)")
     if "report" in found:
         typer.echo(f"report written to {found['report']}")
 
@@ -140,7 +139,7 @@ def show(found, described) -> None:
 
 
 def _check(ctx, asked) -> None:
-    """Raise where what is asked for cannot be done, as far as can be told without reading."""
+    """Raise if options are invalid, as far as possible without reading data."""
     names = {"auto": None, **TILE_MODELS, **dict.fromkeys(_potentials.POTENTIALS)}
     chosen("--model", asked.model, names)
     chosen("--baseline", asked.baseline, BASELINES)
@@ -148,7 +147,8 @@ def _check(ctx, asked) -> None:
     structures = are_structures(asked.fields)
     if asked.model in _potentials.POTENTIALS and not structures:
         raise ValueError(
-            f"--model {asked.model} is for structures of atoms; {asked.fields} is no file of them."
+            f"--model {asked.model} is for structures of atoms, but {asked.fields} is not a file "
+            "of structures."
         )
     if structures:
         _potentials.check(ctx, asked)
@@ -172,19 +172,19 @@ def _read(asked) -> tuple[np.ndarray, np.ndarray]:
     X, y = read_fields(fields), read_targets(targets)
     if fields == targets and np.array_equal(X, y):
         raise ValueError(
-            f"{fields} holds a single array, which was read as fields and as totals. Give the "
+            f"{fields} contains a single array, which was read as fields and as totals. Pass the "
             "totals as the second argument."
         )
     if len(y) != len(X):
         raise ValueError(
-            f"{fields} holds {len(X)} fields of shape {X.shape[1:]}, but {targets} "
-            f"holds {len(y)} targets. Fields are an array of shape (n_systems, *field_shape)."
+            f"{fields} contains {len(X)} fields of shape {X.shape[1:]}, but {targets} contains "
+            f"{len(y)} targets. Fields must be an array of shape (n_systems, *field_shape)."
         )
     return X, _totals(y)
 
 
 def _systems(asked) -> tuple:
-    """Return fields, totals, how they are tiled, and an encoder of their values or None."""
+    """Return fields, totals, the tiling, and an encoder of values or None."""
     if _densities.are_densities(asked.fields):
         X, y = _read_densities(asked)
         encoder = _density_fields(X)
@@ -225,7 +225,7 @@ def _totals(y):
 
 
 def _read_structures(asked):
-    """Return structures, or None where fields are given."""
+    """Return structures, or None for fields."""
     if not are_structures(asked.fields):
         return None
     from ._structures import read
@@ -234,7 +234,7 @@ def _read_structures(asked):
 
 
 def _drawn(ctx, asked, read):
-    """Return drawn structures, or None where fields are given."""
+    """Return drawn structures, or None for fields."""
     if read is None:
         return None
     from ._structures import drawn
@@ -250,10 +250,10 @@ def _warn_of_totals(y) -> None:
 
 
 def _split(n, asked) -> dict[str, np.ndarray]:
-    """Return the systems to fit, and those that are held back where there are any.
+    """Return the indices of training and test systems.
 
-    Those to fit are in random order: files may be sorted, and penalties are chosen by folds of
-    neighbours.
+    Training systems are in random order, since files may be sorted, and cross-validation of the
+    penalty uses contiguous folds.
     """
     order = np.random.default_rng(asked.seed).permutation(n)
     test, train = np.split(order, [round(asked.test_fraction * n)])
@@ -261,12 +261,12 @@ def _split(n, asked) -> dict[str, np.ndarray]:
 
 
 def _taken(X, some):
-    """Return some systems, of a list where fields have several shapes."""
+    """Return some systems of an array, or of a list of fields with several shapes."""
     return X[some] if isinstance(X, np.ndarray) else [X[k] for k in some]
 
 
 def _tile_model(asked, atoms, tiling, train) -> tuple:
-    """Return the name of the tile model, why it was chosen or None, and the tile model."""
+    """Return the name of the tile model, the reason for its choice or None, and the tile model."""
     (fields, totals), name, why, made = train, asked.model, None, None
     if name == "auto" and atoms is not None:
         made, name, why = atoms.tile_model(fields)
@@ -280,14 +280,14 @@ def _tile_model(asked, atoms, tiling, train) -> tuple:
                 tiling, fields, totals, BASELINES[asked.baseline], partial(_say, asked)
             )
     if why is not None:
-        _say(asked, f"tile model: {name} ({why}); --model takes another")
+        _say(asked, f"tile model: {name} ({why}); choose another with --model")
     if made is None:
         made = tile_model(name, tiling, (len(fields), *fields[0].shape))
     return name, why, made
 
 
 def _estimator(name, made, tiling, asked):
-    """Return the model to be fitted, with this tile model."""
+    """Return the regressor with a tile model."""
     from ..estimators._regressor import EDNNRegressor
 
     made, solver = with_options(made, asked)
@@ -304,7 +304,7 @@ def _estimator(name, made, tiling, asked):
 
 
 def _behind(encoder, regressor):
-    """Return the regressor, in a Pipeline where an encoder stands before it."""
+    """Return the regressor, in a Pipeline if there is an encoder."""
     if encoder is None:
         return regressor
     from sklearn.pipeline import make_pipeline
@@ -313,9 +313,9 @@ def _behind(encoder, regressor):
 
 
 def _hint(asked, X, tiling) -> None:
-    """Say that values look like channels, labels or angles, where nothing is said of it.
+    """Print a hint if values look like channels, labels or angles, and no option says so.
 
-    Also where no progress is wanted: the numbers may mean nothing.
+    It is printed also with --quiet, since results may be meaningless.
     """
     channels = channels_line(X, tiling)
     if channels is not None:
@@ -328,11 +328,11 @@ def _hint(asked, X, tiling) -> None:
     if hint is not None:
         option = "--categorical" if "labels" in hint else "--angles 2pi"
         option = "--angles 360" if "of 360" in hint else option
-        typer.echo(f"hint: {hint}, by {option}", err=True)
+        typer.echo(f"hint: {hint}, with {option}", err=True)
 
 
 def _fitted(estimator, name, train, gradient, asked) -> str | None:
-    """Fit; return what is kept of a training that was interrupted, None where it was not."""
+    """Fit; return a description of an interrupted training, or None."""
     with Interrupts(asked.checkpoint).watched() as interrupts:
         estimator.fit(*train, **({} if gradient is None else {"gradient": gradient}))
         if asked.recorder is not None:
@@ -352,19 +352,19 @@ def _fitted(estimator, name, train, gradient, asked) -> str | None:
 
 
 def _is_stopped(asked) -> bool:
-    """Tell whether the command "stop" came for the run: nobody is there to be asked."""
+    """Tell whether the run received the command "stop", so that there is no user to ask."""
     return asked.recorder is not None and asked.recorder.stop_requested
 
 
 def _follow_up(estimator, asked) -> None:
-    """Log the epochs of a training that reports none, and take the recorder out of the model."""
+    """Log epochs that the training did not report, and remove the recorder from the model."""
     if asked.recorder is None:
         return
     regressor = estimator[-1] if hasattr(estimator, "steps") else estimator
     _runs.forget(asked, regressor.solver, regressor.solver_)
     tile_model = getattr(regressor.tile_model_, "estimator", None)
     net = getattr(tile_model, "steps", [("", tile_model)])[-1][1]
-    curve = getattr(net, "loss_curve_", ())  # of scikit-learn's perceptron
+    curve = getattr(net, "loss_curve_", ())  # of MLPRegressor
     scores = getattr(net, "validation_scores_", None) or ()
     for k, loss in enumerate(curve):
         more = {"valid_r2": scores[k]} if k < len(scores) else {}
@@ -372,7 +372,7 @@ def _follow_up(estimator, asked) -> None:
 
 
 def _measured(estimator, parts, asked) -> tuple[dict[str, Any], Any]:
-    """Return errors of each part, and the verdict on the systems held back if there are any."""
+    """Return errors of each part, and the verdict on held-out systems if there are any."""
     _runs.log_stage(asked, "measure")
     predicted = {which: estimator.predict(part[0]) for which, part in parts.items()}
     if asked.recorder is not None:
@@ -390,7 +390,7 @@ def _measured(estimator, parts, asked) -> tuple[dict[str, Any], Any]:
 
 
 def _write(ctx, asked, model, estimator, parts, found, seconds) -> None:
-    """Write all files that were asked for, and say in `found` which."""
+    """Write all requested files, and add their names to `found`."""
     about = {
         "made by": "sk-ednn fit",
         "errors of totals": {which: found[which] for which in parts},
@@ -423,7 +423,7 @@ def _sites(estimator, field) -> tuple[int, ...]:
 
 
 def _per_output(function, true, predicted):
-    """Return what a function says of totals; a list where there are several for each system."""
+    """Return the result of a function of totals, or a list for several outputs."""
     if true.ndim == 1:
         return function(true, predicted)
     return [function(*column) for column in zip(true.T, predicted.T, strict=True)]
@@ -438,7 +438,7 @@ def _errors(true, predicted) -> dict[str, float]:
 def _verdict(true, predicted, held_back) -> dict[str, Any]:
     from ..metrics import judge
 
-    # All fields of a file have one size: the count of sites is a constant, as the mean is.
+    # All fields of a file have one size, so no count of sites is needed.
     return judge(true, predicted, held_back=held_back).as_dict()
 
 

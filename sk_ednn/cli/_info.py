@@ -1,4 +1,4 @@
-"""List what is installed, and what can be fitted."""
+"""The command ``info``: installed libraries and tile models."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LIBRARIES = (
 
 
 def found() -> dict[str, Any]:
-    """Return the versions of the libraries that are there, and the tile models."""
+    """Return the versions of the libraries, None if not installed, and the tile models."""
     versions: dict[str, str | None] = {}
     for name in _LIBRARIES:
         try:
@@ -28,7 +28,7 @@ def found() -> dict[str, Any]:
 
 
 def show(report) -> None:
-    """Print what `found` returns, as tables."""
+    """Print the result of `found` as tables."""
     from rich.console import Console
     from rich.table import Table
 
@@ -36,7 +36,7 @@ def show(report) -> None:
     for name, number in report["versions"].items():
         table.add_row(name, number or "[dim]not installed[/dim]")
     Console().print(table)
-    table = Table("tile model", "what it is")
+    table = Table("tile model", "description")
     for name, text in report["models"].items():
         table.add_row(name, text)
     Console().print(table)

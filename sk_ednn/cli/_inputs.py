@@ -1,4 +1,4 @@
-"""Inputs of the commands, checked: fields, targets, models, tilings."""
+"""Validated inputs of the commands: fields, targets, models, tilings."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ TARGET_KEYS = ("y", "targets", "energies", "energy", "totals")
 
 
 def chosen(option: str, value: str, choices: dict[str, Any]):
-    """Return what a word on the command line stands for."""
+    """Return the value of a word of the command line."""
     if value not in choices:
         raise ValueError(f"{option} must be one of {', '.join(choices)}; got {value!r}.")
     return choices[value]
 
 
 def _sizes(option: str, text: str):
-    """Read '2', 'none' or '2,2,1' as GridTiling takes it."""
+    """Convert '2', 'none' or '2,2,1' to a parameter of GridTiling."""
     try:
         values = [None if part.strip().lower() == "none" else int(part) for part in text.split(",")]
     except ValueError:
         raise ValueError(
-            f"{option} must be a whole number, or one per axis with commas; got {text!r}."
+            f"{option} must be an integer, or one per axis separated by commas; got {text!r}."
         ) from None
     return values[0] if len(values) == 1 else tuple(values)
 
@@ -42,18 +42,19 @@ def read_fields(name: str, field_ndim: int | str | None = None) -> np.ndarray:
     ----------
     name : str
     field_ndim : int, "all" or None, default=None
-        Axes of one field, where they are known: an array of as many is one field, without an axis
-        of samples, and gets that. "all" for those of the array.
+        Number of axes of one field, if known. An array with this number of axes is one field, and
+        an axis of samples is added. "all" for the number of axes of the array.
     """
     least = min(2, field_ndim) if isinstance(field_ndim, int) else 2
     X = read_array(name, FIELD_KEYS, range(least, 65), TARGET_KEYS)
     if X.ndim == field_ndim:
-        note(f"{name} is taken for one field of shape {X.shape}, as the model is for such.")
+        note(f"{name} is read as one field of shape {X.shape}, as the model expects.")
     if X.ndim == field_ndim or (field_ndim == "all" and X.ndim):
         X = X[None]
     if X.ndim < 2:
         raise ValueError(
-            f"{name} must hold fields, an array of shape (n_samples, *field_shape); got {X.shape}."
+            f"{name} must contain fields, an array of shape (n_samples, *field_shape); got shape "
+            f"{X.shape}."
         )
     return _numbers(name, X)
 
@@ -63,38 +64,38 @@ def read_targets(name: str) -> np.ndarray:
     y = read_array(name, TARGET_KEYS, range(1, 3), FIELD_KEYS)
     if y.ndim == 0:
         raise ValueError(
-            f"{name} must hold targets, one for each field; got a single number. A single field is "
-            "written as X=field[None], y=[total]."
+            f"{name} must contain targets, one per field; got a single number. Write a single "
+            "field as X=field[None], y=[total]."
         )
     if y.ndim not in (1, 2):
         raise ValueError(
-            f"{name} must hold targets, an array of shape (n_samples,) or (n_samples, n_outputs); "
-            f"got {y.shape}. Name their file behind that of the fields."
+            f"{name} must contain targets, an array of shape (n_samples,) or (n_samples, "
+            f"n_outputs); got shape {y.shape}. Pass their file after that of the fields."
         )
     return _numbers(name, y)
 
 
 def _numbers(name: str, values: np.ndarray) -> np.ndarray:
-    """Return values as they are, or say which is no number, counted as in the file."""
+    """Return values unchanged; raise with the index if they are not real and finite."""
     if values.dtype.kind not in "biuf":
-        raise ValueError(f"{name} must hold real numbers; got an array of type {values.dtype}.")
+        raise ValueError(f"{name} must contain real numbers; got an array of type {values.dtype}.")
     if values.dtype.kind == "f":
         for k, value in enumerate(values):
             if not np.isfinite(value).all():
                 place = [k, *np.argwhere(~np.isfinite(value))[0].tolist()]
-                raise ValueError(f"{name} holds NaN or infinity, first at {place}.")
+                raise ValueError(f"{name} contains NaN or infinity, first at {place}.")
     return values
 
 
 def data_line(X, y) -> str:
-    """Return a line on what is fitted, in which a mistake can be seen."""
-    # No -0, which sums of nothing but products with 0 are.
+    """Return a summary of the data, which shows mistakes in reading them."""
+    # 0.0 is added since -0.0 would be printed as -0.
     totals = f"{y.min() + 0.0:.4g} to {y.max() + 0.0:.4g}"
     return f"data: {len(X)} fields of shape {X.shape[1:]}, totals from {totals}"
 
 
 def channels_line(X, tiling) -> str | None:
-    """Return what to do where an axis that is cut into tiles looks like channels."""
+    """Return a warning if an axis that is cut into tiles looks like channels, else None."""
     from ..estimators._data_warnings import looks_like_channels
 
     axis = looks_like_channels(X.shape[1:])
@@ -102,7 +103,7 @@ def channels_line(X, tiling) -> str | None:
         return None
     return (
         f"fields of shape {X.shape[1:]} have {X.shape[1:][axis]} site(s) along the "
-        f"{'first' if axis == 0 else 'last'} axis: if these are channels, --channel-axis {axis}"
+        f"{'first' if axis == 0 else 'last'} axis. If these are channels, use --channel-axis {axis}"
     )
 
 
@@ -114,16 +115,16 @@ def load_model(path: Path, max_bytes: int | None):
 
 
 def require_model_name(path: Path) -> None:
-    """Raise where a model file would be taken for something else."""
+    """Raise if a model file has an extension of pickles."""
     if path.suffix.lower() in {".joblib", ".pkl", ".pickle"}:
         raise ValueError(
-            f"{path} would be taken for a pickle, which it will not be: call it "
-            f"{path.with_suffix('.ednn')}."
+            f"Model files are not pickles: use the extension .ednn, such as "
+            f"{path.with_suffix('.ednn')}; got {path}."
         )
 
 
 def tiling_of(focus, context, boundary, channel_axis, remainder="error") -> GridTiling:
-    """Return the tiling of the words on the command line."""
+    """Return the tiling of the options of the command line."""
     from ..tiling import GridTiling
 
     return GridTiling(

@@ -1,4 +1,4 @@
-"""Describe a model file in words."""
+"""The command ``inspect``: a description of a model file."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any
 
 from ._files import check_readable
 
-# Parameters that say nothing of what is predicted.
+# Parameters that do not affect predictions.
 _DULL = ("verbose", "n_jobs", "random_state")
 
 
 def held(path: Path) -> dict[str, Any]:
-    """Return what a model file says of itself."""
+    """Return the description of a model file."""
     check_readable(path)
     from .. import files as model_files
 
@@ -20,10 +20,9 @@ def held(path: Path) -> dict[str, Any]:
 
 
 def report_of(found: dict[str, Any], everything=True) -> list[tuple[str, str]]:
-    """Return what a file says of itself as rows of a name and a text.
+    """Return a description as rows of a name and a text.
 
-    Without `everything`, what the model is, how it was trained and what it is named by; not the
-    parameters that are as they were, nor versions and parts of the file.
+    Without `everything`, defaults, fitted attributes, versions and parts of the file are left out.
     """
     rows = [("sha256", str(found["digest"])), ("size", f"{found['size']:,} bytes")]
     for name in ("units", "spacing"):
@@ -50,7 +49,7 @@ def _is_telling(key, text) -> bool:
 
 
 def _flat(values):
-    """Return rows of names and texts; by a loop, since a file may be nested as deep as it likes."""
+    """Return rows of names and texts, by a loop, since a file may be nested deeply."""
     rows, left = [], [("", values)]
     while left:
         prefix, values = left.pop()
@@ -69,6 +68,6 @@ def _text(value) -> str:
 
 
 def printable(text: str) -> str:
-    """Return a text of a file as a terminal may show it: no control characters."""
+    """Replace control characters in a text of a file, which a terminal would execute."""
     text = " ".join(text.split())  # arrays are shown in several lines
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)

@@ -1,4 +1,4 @@
-"""Tile models by name, for those who do not write Python."""
+"""Tile models by name, and the choice among them."""
 
 from __future__ import annotations
 
@@ -8,33 +8,33 @@ from importlib.util import find_spec
 from math import comb, inf, prod
 from typing import Any
 
-# Nothing heavy is imported here: the names are part of the help.
+# No heavy imports here, since the help contains the names.
 
-# Tiles looked at first; distinct tiles that kernel ridge is fitted to several times over in a
-# quarter of a minute; and products of sites, of all tiles together, that take a minute.
-_PROBED = 20_000
+# Tiles in the first count; unique tiles for which several fits of kernel ridge take 15 seconds; and
+# products of sites of all tiles that take a minute.
+_FIRST_TILES = 20_000
 _FEW_TILES = 20_000
-_MOST_PRODUCTS = 4e9
+_MAX_PRODUCTS = 4e9
 _FOLDS = 3
-# Errors in cross-validation below this, over the spread of totals, are as good as none: which of
-# two such is smaller, rounding decides. Of errors that are within a twentieth of the least, that of
-# the simplest is taken.
-_NONE = 1e-4
-_AS_GOOD = 1.05
+# Cross-validation errors below this, relative to the spread of totals, count as equal, since their
+# order depends on rounding. Among errors within a twentieth of the least, the simplest model is
+# chosen.
+_NEGLIGIBLE = 1e-4
+_TOLERANCE = 1.05
 _SIMPLEST_FIRST = ("quadratic", "cubic", "kernel")
 
 
-# Systems below which none are spared to choose a penalty, and operations above which it is not
-# chosen: so many take some ten seconds.
-_LEAST_SYSTEMS = 10
-_MOST_WORK = 1e11
+# Least number of systems and largest number of operations (about ten seconds) for which the
+# penalty is cross-validated.
+_MIN_SYSTEMS = 10
+_MAX_OPERATIONS = 1e11
 
 
 def _kernel(n_systems, n_numbers):
     from sklearn.kernel_ridge import KernelRidge
 
-    # Tiles of n numbers with spread 1 are 2 n apart in the mean, squared: gamma is left at 1 / n,
-    # so that the kernel falls over the distances that there are.
+    # The mean squared distance of standardised tiles of n numbers is 2 n: the default of gamma,
+    # 1 / n, suits it.
     return KernelRidge(kernel="rbf", alpha=1e-6)
 
 
@@ -48,12 +48,11 @@ def _polynomial(degree, n_systems, n_numbers):
     n_features = comb(n_numbers + degree, degree)
     least = min(n_systems, n_features)
     work = len(penalties) * folds * least**2 * (n_systems + n_features)
-    if n_systems < _LEAST_SYSTEMS or work > _MOST_WORK:
+    if n_systems < _MIN_SYSTEMS or work > _MAX_OPERATIONS:
         ridge = Ridge(penalties[0])
     else:
-        # Folds are of neighbours in the order of the systems, which should be a random one. They
-        # are judged by R², which is 1 for all penalties that leave rounding errors alone: the
-        # smallest of them is taken, on every processor.
+        # Contiguous folds, for systems in random order. The score is R², which is 1 if only
+        # rounding errors are left, so that the smallest such penalty is chosen on every processor.
         ridge = RidgeCV(penalties, cv=folds)
     return make_pipeline(PolynomialFeatures(degree), ridge)
 
@@ -89,27 +88,27 @@ def _dense(n_systems, n_numbers):
 
 
 TILE_MODELS: dict[str, tuple[Callable[[int, int], Any], str]] = {
-    "kernel": (_kernel, "kernel ridge, exact; some thousand systems or distinct tiles"),
+    "kernel": (_kernel, "kernel ridge, for up to some thousand systems or unique tiles"),
     "quadratic": (
         partial(_polynomial, 2),
-        "ridge on products of pairs of sites, its penalty cross-validated",
+        "ridge on products of two sites, with a cross-validated penalty",
     ),
     "cubic": (
         partial(_polynomial, 3),
-        "ridge on products of up to three sites, its penalty likewise",
+        "ridge on products of up to three sites, with a cross-validated penalty",
     ),
-    "forest": (_forest, "random forest, boosted on the sum"),
+    "forest": (_forest, "random forests, boosted on the sum"),
     "boosting": (_boosting, "gradient-boosted trees, boosted on the sum"),
     "neighbors": (_neighbors, "nearest neighbours, boosted on the sum"),
-    "perceptron": (_perceptron, "scikit-learn's MLPRegressor"),
+    "perceptron": (_perceptron, "the multilayer perceptron of scikit-learn"),
     "dense": (_dense, "the dense network of Mills et al."),
 }
-# These standardise what they see themselves.
+# Models that standardise their inputs.
 _OWN_SCALE = ("dense",)
 
 
 def tile_model(name: str, tiling, shape: tuple[int, ...]):
-    """Return a tile model, behind a scaler: what files hold may be on any scale.
+    """Return a tile model behind a scaler, since fields may have any scale.
 
     Parameters
     ----------
@@ -132,8 +131,11 @@ def tile_model(name: str, tiling, shape: tuple[int, ...]):
     return Pipeline([("channelscaler", ChannelScaler(n_channels)), *steps])
 
 
-def suited(tiling, X, y, baseline="size", say=lambda text: None) -> tuple[str, str]:
-    """Return the name of the tile model to begin with, and why.
+def suited(
+    tiling, X, y, baseline="size", say=lambda text: None, *,
+    first_tiles=_FIRST_TILES, few_tiles=_FEW_TILES, max_products=_MAX_PRODUCTS,
+) -> tuple[str, str]:  # fmt: skip
+    """Return the name of a tile model for some data, and the reason.
 
     Parameters
     ----------
@@ -141,21 +143,24 @@ def suited(tiling, X, y, baseline="size", say=lambda text: None) -> tuple[str, s
     X : ndarray of shape (n_samples, *field_shape)
     y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
     baseline : str or None
-        Of `EDNNRegressor`.
+        Parameter of `EDNNRegressor`.
     say : function, default=None
-        Called with a line on what takes long, before it does.
+        Called with a line of text before a long computation.
+    first_tiles, few_tiles, max_products : int or float
+        Tiles in the first count, unique tiles for kernel ridge at most, and products of sites for
+        polynomials at most.
     """
     tiling.check(X[:1])
     shape = X.shape[1:]
     n_tiles, n_numbers = len(X) * prod(tiling.tile_grid(shape)), prod(tiling.tile_shape(shape))
-    n_distinct, all_counted = _count_distinct(tiling, X)
-    few = all_counted and n_distinct <= _FEW_TILES
-    counted = f"{'' if all_counted else 'at least '}{n_distinct:,} distinct tiles"
-    counted += "" if few else " are many for kernel ridge"
-    # Cubic features are fitted several times over, to compare them.
+    n_unique, all_counted = _count_unique(tiling, X, first_tiles, few_tiles)
+    few = all_counted and n_unique <= few_tiles
+    counted = f"{'' if all_counted else 'at least '}{n_unique:,} unique tiles"
+    counted += "" if few else ", too many for kernel ridge"
+    # Cubic features are fitted several times in cross-validation.
     costs = {"quadratic": comb(n_numbers + 2, 2), "cubic": 2 * _FOLDS * comb(n_numbers + 3, 3)}
     names = ["kernel"] if few else []
-    names += [name for name, cost in costs.items() if n_tiles * cost <= _MOST_PRODUCTS]
+    names += [name for name, cost in costs.items() if n_tiles * cost <= max_products]
     if not names:
         has_torch = all(find_spec(name) is not None for name in ("torch", "skorch"))
         return (
@@ -163,42 +168,42 @@ def suited(tiling, X, y, baseline="size", say=lambda text: None) -> tuple[str, s
             f"{counted}, and {n_tiles:,} tiles of {n_numbers:,} numbers have too many pairs",
         )
     if len(names) == 1:
-        return names[0], f"{counted}; products of more sites would take long"
+        return names[0], f"{counted}; products of more sites would take too long"
     if len(X) < 2 * _FOLDS:
-        return names[0], f"{counted}; {len(X)} systems are too few to compare tile models on"
+        return names[0], f"{counted}; {len(X)} systems are too few to compare tile models"
     say(f"{counted}; comparing {', '.join(names)} in cross-validation")
     errors = {name: _cross_validated(name, tiling, X, y, baseline) for name in names}
     shown = ", ".join(f"{name} {_percent(error)}" for name, error in errors.items())
-    most = _AS_GOOD * max(min(errors.values()), _NONE)
+    most = _TOLERANCE * max(min(errors.values()), _NEGLIGIBLE)
     best = next(name for name in _SIMPLEST_FIRST if errors.get(name, inf) <= most)
-    return best, f"{counted}; errors in cross-validation over the spread of totals: {shown}"
+    return best, f"{counted}; cross-validation errors relative to the spread of totals: {shown}"
 
 
 def _percent(error) -> str:
     if error == inf:
-        return "too large for the memory"
-    return f"{100 * error:.2g} %" if error > _NONE else f"less than {100 * _NONE:.2g} %"
+        return "does not fit in memory"
+    return f"{100 * error:.2g} %" if error > _NEGLIGIBLE else f"less than {100 * _NEGLIGIBLE:.2g} %"
 
 
-def _count_distinct(tiling, X) -> tuple[int, bool]:
-    """Count the distinct tiles of some fields, and tell whether those are all.
+def _count_unique(tiling, X, first_tiles, few_tiles) -> tuple[int, bool]:
+    """Count the unique tiles of some fields, and tell whether all fields were counted.
 
-    Of more and more fields, until all are counted or there are too many for kernel ridge.
+    The number of fields grows until all are counted, or there are too many tiles for kernel ridge.
     """
     from ..tiling._unique import distinct
 
     tiles_of_one = prod(tiling.tile_grid(X.shape[1:]))
-    n = min(len(X), -(-_PROBED // tiles_of_one))
+    n = min(len(X), -(-first_tiles // tiles_of_one))
     while True:
         tiles = tiling.tiles(X[:n])
-        n_distinct = len(distinct(tiles.values, len(tiles.tile_shape))[0])
-        if n == len(X) or n_distinct > _FEW_TILES:
-            return n_distinct, n == len(X)
+        n_unique = len(distinct(tiles.values, len(tiles.tile_shape))[0])
+        if n == len(X) or n_unique > few_tiles:
+            return n_unique, n == len(X)
         n = min(len(X), 4 * n)
 
 
 def _cross_validated(name, tiling, X, y, baseline) -> float:
-    """Return the root mean squared error over the spread of totals, the mean over outputs."""
+    """Return the root mean square error relative to the spread of totals, averaged over outputs."""
     import warnings
 
     import numpy as np
@@ -211,7 +216,7 @@ def _cross_validated(name, tiling, X, y, baseline) -> float:
     folds = KFold(_FOLDS, shuffle=True, random_state=0)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of a fit that is thrown away; its error counts
+            warnings.simplefilter("ignore")  # fits are discarded; only errors matter
             errors = cross_val_predict(model, X, y, cv=folds) - y
     except TileMemoryError:
         return inf

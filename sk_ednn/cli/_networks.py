@@ -1,10 +1,10 @@
-"""Options of the training of networks: its length, its rate, its device, its interruption."""
+"""Options for the training of networks."""
 
 from __future__ import annotations
 
 from typing import Any
 
-# By the tile models that take them; the names are those of the command's parameters.
+# Tile models of each option; names are those of parameters of the command.
 _OPTIONS = {
     "epochs": ("dense", "perceptron"),
     "lr": ("dense", "perceptron"),
@@ -13,13 +13,13 @@ _OPTIONS = {
     "device": ("dense",),
     "checkpoint": ("dense",),
 }
-# What they are called by scikit-learn's perceptron.
+# Names in scikit-learn's MLPRegressor.
 _OF_PERCEPTRON = {"epochs": "max_iter", "lr": "learning_rate_init"}
 NETWORKS = ("dense", "perceptron")
 
 
 def interrupted(estimator) -> str:
-    """Give a network whose training was interrupted its best epoch; return what was done, in words.
+    """Restore the best epoch of an interrupted training, and return a description of it.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ def interrupted(estimator) -> str:
     regressor = estimator[-1] if hasattr(estimator, "steps") else estimator
     tile_model = regressor.tile_model_
     net = getattr(tile_model.estimator, "steps", [("", tile_model.estimator)])[-1][1]
-    if hasattr(net, "loss_curve_"):  # the perceptron, which keeps its best by itself
+    if hasattr(net, "loss_curve_"):  # MLPRegressor, which restores its best epoch
         best = net.validation_scores_ or [-loss for loss in net.loss_curve_]
         ended = hasattr(net, "best_loss_")
         n_epochs, epoch = len(best), None if ended else 1 + best.index(max(best))
@@ -44,7 +44,7 @@ def interrupted(estimator) -> str:
 
 
 def check_options(asked) -> None:
-    """Raise where an option is given that the tile model has no use for.
+    """Raise if an option is given that the tile model does not use.
 
     Raises
     ------
@@ -53,19 +53,19 @@ def check_options(asked) -> None:
     for name, takers in _OPTIONS.items():
         if getattr(asked, name) not in (None, False) and asked.model not in takers:
             raise ValueError(
-                f"--{name.replace('_', '-')} is for --model {' or '.join(takers)}; "
-                f"the model is {asked.model}."
+                f"--{name.replace('_', '-')} is for --model {' or '.join(takers)}; the model is "
+                f"{asked.model}."
             )
 
 
 def with_options(tile_model, asked) -> tuple[Any, Any]:
-    """Return a tile model and how it is fitted to sums, None for the usual way.
+    """Return a tile model with options set, and its solver or None for the default.
 
     Parameters
     ----------
     tile_model : estimator, or class of torch modules
     asked : namespace
-        The parameters of the command, by name; `check_options` has seen them.
+        The parameters of the command, by name, checked by `check_options`.
     """
     given = {name: getattr(asked, name) for name in _OPTIONS if getattr(asked, name) is not None}
     given.pop("keep_on_interrupt", None)

@@ -1,4 +1,4 @@
-"""The files that a command reads and writes, checked before any work."""
+"""Checks of the files that a command reads and writes, before any work."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import typer
 
 from .._utils.writing import check_writable
 
-# The parameters of all commands that are paths, by what their files contain.
+# Parameters of all commands that are paths, and the contents of the files.
 READ = {
     "fields": "the fields",
     "targets": "the totals",
@@ -33,7 +33,7 @@ WRITTEN = {
 
 
 def check_paths(asked) -> None:
-    """Raise where a command would write over its inputs, two files into one, or where it may not.
+    """Raise if a command would overwrite its inputs or other outputs, or cannot write a file.
 
     Parameters
     ----------
@@ -43,10 +43,10 @@ def check_paths(asked) -> None:
     Raises
     ------
     ValueError
-        Where an output is an input, however its path is spelled, or lies in the folder of one, or
-        where two outputs are one.
+        If an output is an input, in any spelling, or in the folder of one, or if two outputs are
+        the same file.
     OSError
-        Where an output cannot be written.
+        If an output cannot be written.
     """
     written = {option: getattr(asked, name, None) for name, option in WRITTEN.items()}
     written = {option: path for option, path in written.items() if path is not None}
@@ -57,20 +57,19 @@ def check_paths(asked) -> None:
     for (one, path), (other, second) in combinations(written.items(), 2):
         if _is_same(path, second):
             raise ValueError(
-                f"{one} {path} and {other} {second} are one file: each file to be written needs a "
-                "name of its own."
+                f"{one} {path} and {other} {second} are the same file. Use different names."
             )
     for path in written.values():
         check_writable(path)
 
 
 def may_replace(option: str, path: Path, force: bool) -> bool:
-    """Return whether a file is replaced; raise where nobody asked for that.
+    """Tell whether a file will be replaced; raise if that is not allowed.
 
     Raises
     ------
     FileExistsError
-        Where the file exists, without ``--force``. On a terminal you are asked.
+        If the file exists, without ``--force`` or the user's consent on a terminal.
     """
     if not path.exists():
         return False
@@ -79,17 +78,14 @@ def may_replace(option: str, path: Path, force: bool) -> bool:
     if sys.stdin.isatty() and sys.stderr.isatty():
         if typer.confirm(f"{path} exists. Replace it?", err=True):
             return True
-        raise FileExistsError(f"{path} is kept. Give another name with {option}.")
+        raise FileExistsError(f"{path} is kept. Choose another name with {option}.")
     raise FileExistsError(
-        f"{path} exists: add --force to replace it, or give another name with {option}."
+        f"{path} exists. Add --force to replace it, or choose another name with {option}."
     )
 
 
 def _files(asked, name) -> Iterator[Path]:
-    """Yield the files and folders that a parameter may mean.
-
-    Such as ``file::key``, ``file@index`` and ``folder/*.xyz``.
-    """
+    """Yield the files and folders of a parameter such as ``file::key`` or ``folder/*.xyz``."""
     value = getattr(asked, name, None)
     # The model of `fit` is a word, that of `predict` a file.
     if value is None or (name == "model" and not isinstance(value, Path)):
@@ -105,25 +101,24 @@ def _files(asked, name) -> Iterator[Path]:
 def _check_apart(option, path, content, file) -> None:
     if _is_same(path, file):
         raise ValueError(
-            f"{option} {path} is the file with {content}, {file}, which would be lost: give "
-            "another name."
+            f"{option} {path} would overwrite {content} in {file}. Choose another name."
         )
-    if file.is_dir() and any(_is_same(parent, file) for parent in _goal(path).parents):
+    if file.is_dir() and any(_is_same(parent, file) for parent in _target(path).parents):
         raise ValueError(
-            f"{option} {path} lies in the folder with {content}, {file}: give a path outside of it."
+            f"{option} {path} is in the folder with {content}, {file}. Choose a path outside of it."
         )
 
 
 def _is_same(path: Path, other: Path) -> bool:
-    """Tell whether two paths lead to one file; also where it does not exist yet."""
+    """Tell whether two paths are the same file, even if it does not exist yet."""
     try:
-        # Links of both kinds, and file systems that do not tell upper from lower case.
+        # For links, and for file systems that ignore case.
         return os.path.samefile(path, other)
     except OSError:  # one of them does not exist
         pass
     if path.exists() or other.exists():
         return False
-    first, second = _goal(path), _goal(other)
+    first, second = _target(path), _target(other)
     return _folded(first.name) == _folded(second.name) and _is_same_folder(first, second)
 
 
@@ -135,9 +130,9 @@ def _is_same_folder(path: Path, other: Path) -> bool:
 
 
 def _folded(name: str) -> str:
-    """Return a name as file systems take it that tell neither case nor composed letters apart."""
+    """Return a name in the form of file systems that ignore case and Unicode composition."""
     return unicodedata.normalize("NFC", name).casefold()
 
 
-def _goal(path: Path) -> Path:
+def _target(path: Path) -> Path:
     return Path(os.path.realpath(path))

@@ -1,4 +1,4 @@
-"""Potentials on the command line: fitted to structures whose files have forces, and judged."""
+"""Fits of potentials on the command line, for structures with forces."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from ._paths import may_replace
 
 # Networks of atoms by name; the names are part of the help.
 POTENTIALS = ("spectrum", "symmetry-functions", "chebyshev", "deep-pot")
-# Options that mean a model of images.
+# Options of models of images.
 _OF_IMAGES = ("spacing", "width", "plane", "adjust", "forces", "focus", "context", "boundary",
               "remainder", "baseline")  # fmt: skip
-# Options that mean a potential.
+# Options of potentials.
 _OF_ATOMS = ("cutoff", "averages", "max_seconds", "labels", "start")
-# Part of the structures that early stopping watches.
-_WATCHED = 0.1
+# Share of the structures for early stopping.
+_VALIDATION = 0.1
 _NEEDED = ("torch", "skorch", "vesin", "sphericart")
 _TABLE = (
     ("energy (meV/atom)", "energy"), ("forces (meV/Å)", "force"), ("stress (GPa)", "stress")
@@ -31,7 +31,7 @@ _TABLE = (
 
 
 def may_be(ctx, asked) -> bool:
-    """Tell whether a potential may be fitted, which the files decide where nothing else does."""
+    """Tell whether the options allow a potential; the files may decide then."""
     if asked.images or asked.targets is not None:
         return False
     if asked.model in POTENTIALS:
@@ -40,7 +40,7 @@ def may_be(ctx, asked) -> bool:
 
 
 def check(ctx, asked) -> None:
-    """Raise where options do not go together.
+    """Raise if options contradict each other.
 
     Raises
     ------
@@ -49,19 +49,19 @@ def check(ctx, asked) -> None:
     wanted = [name for name in _OF_ATOMS if getattr(asked, name) is not None]
     if wanted and not may_be(ctx, asked):
         raise ValueError(
-            f"--{wanted[0].replace('_', '-')} is for potentials, --model "
-            f"{', '.join(POTENTIALS)}; with --images, TARGETS or other models there is none."
+            f"--{wanted[0].replace('_', '-')} is for potentials (--model {', '.join(POTENTIALS)}), "
+            "which --images, TARGETS and other models exclude."
         )
     if asked.images and asked.model in POTENTIALS:
-        raise ValueError(f"--images is for models of fields; {asked.model} is one of atoms.")
+        raise ValueError(f"--images is for models of fields, but {asked.model} is a potential.")
     wrong = [name for name in _OF_IMAGES if asked.model in POTENTIALS and _given(ctx, name)]
     if wrong:
-        raise ValueError(f"--{wrong[0]} is for --images; {asked.model} is a model of atoms.")
+        raise ValueError(f"--{wrong[0]} is for --images, but {asked.model} is a potential.")
     _labels(asked)
 
 
 def wants(ctx, asked, read) -> bool:
-    """Tell whether structures are fitted by a potential: they have forces, or it was asked for.
+    """Tell whether to fit a potential: on request, or if structures have forces.
 
     Parameters
     ----------
@@ -81,15 +81,15 @@ def wants(ctx, asked, read) -> bool:
     missing = [name for name in _NEEDED if find_spec(name) is None]
     if missing:
         typer.echo(
-            f"note: the files have forces; {', '.join(missing)} would be needed to learn them by a "
-            "network of atoms. A model of images is fitted.",
+            f"note: the files have forces, but a network of atoms needs {', '.join(missing)}. A "
+            "model of images is fitted instead.",
             err=True,
         )
     return not missing
 
 
 def run(ctx, asked, read, say) -> dict[str, Any]:
-    """Fit a potential, judge it on structures that are held back, and write it.
+    """Fit a potential, measure errors on held-out structures, and write it.
 
     Parameters
     ----------
@@ -102,7 +102,7 @@ def run(ctx, asked, read, say) -> dict[str, Any]:
     Returns
     -------
     dict
-        What ``--json`` prints.
+        The output of ``--json``.
     """
     from ..atoms._potential_data import summary
     from ..structures._files import naming, with_place
@@ -137,7 +137,7 @@ def run(ctx, asked, read, say) -> dict[str, Any]:
     kept = _kept(interrupts, potential, asked) if interrupts.seen else None
     say(f"data: {summary(potential.labels_)}")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DataWarning)  # said already
+        warnings.simplefilter("ignore", DataWarning)  # printed by the fit
         errors = {which: potential.errors(some) for which, some in taken.items()}
     found: dict[str, Any] = {
         "model": potential.model,
@@ -161,15 +161,15 @@ def run(ctx, asked, read, say) -> dict[str, Any]:
 
 
 def show(found) -> None:
-    """Print what `run` returned, for reading."""
+    """Print the result of `run`."""
     show_errors({which: found[which] for which in ("train", "test") if which in found})
-    instead = ", in the place of the file that was there" if found["replaced"] else ""
+    instead = ", replacing the existing file" if found["replaced"] else ""
     typer.echo(
         f"{found['model']}, {found['epochs']} epochs on {found['n_train']} structures in "
         f"{found['seconds']:.3g} s; written to {found['output']}{instead}"
     )
     if "interrupted" in found:
-        typer.echo(f"{found['interrupted']}: the file says so, too")
+        typer.echo(f"{found['interrupted']} (also noted in the file)")
     if "report" in found:
         typer.echo(f"report written to {found['report']}")
 
@@ -180,7 +180,7 @@ def show_errors(errors) -> None:
     Parameters
     ----------
     errors : dict of str to dict
-        By the part of the data.
+        Errors by part of the data.
     """
     from rich.console import Console
     from rich.table import Table
@@ -201,7 +201,7 @@ def show_errors(errors) -> None:
 
 
 def _given(ctx, name) -> bool:
-    """Tell whether an option was given; files of settings have all, also at their defaults."""
+    """Tell whether an option differs from its default, or was given on the command line."""
     source = ctx.get_parameter_source(name)
     if source is None or source.name in ("DEFAULT", "COMMANDLINE"):
         return source is not None and source.name == "COMMANDLINE"
@@ -238,7 +238,7 @@ def _potential(asked):
     if asked.early_stopping is not None:
         params |= {
             "early_stopping": True, "patience": asked.early_stopping,
-            "validation_fraction": _WATCHED,
+            "validation_fraction": _VALIDATION,
         }  # fmt: skip
     checkpoint = asked.checkpoint
     if asked.recorder is not None:
@@ -257,7 +257,7 @@ def _potential(asked):
 
         potential = load(asked.start)
         if not isinstance(potential, EDNNPotential):
-            raise ValueError(f"{asked.start} contains no potential to go on from.")
+            raise ValueError(f"--start must be a file of a potential; {asked.start} is not.")
         return potential.set_params(**own, warm_start=True)
     if asked.cutoff is not None:
         own["cutoff"] = asked.cutoff
@@ -266,7 +266,7 @@ def _potential(asked):
 
 
 def _kept(interrupts, potential, asked) -> str:
-    """Return how far an interrupted training came, where it is to be kept."""
+    """Return a description of an interrupted training, or exit if it is not kept."""
     if not hasattr(potential, "potential_"):
         interrupts.end()
     done = f"interrupted after {len(potential.history_)} epochs"

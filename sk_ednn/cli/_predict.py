@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import typer
 
+from .._utils.wording import with_article
 from .._utils.writing import replacing
 from . import _config, _densities, _runs
 from ._files import check_array_file, check_readable, write_arrays
@@ -24,20 +25,20 @@ _OF_STRUCTURES = (".extxyz", ".xyz", ".traj")
 
 
 class Predicted(NamedTuple):
-    """Totals, and what they are of.
+    """Totals and their origin.
 
     Attributes
     ----------
     y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
     fields : str
-        Where the fields are from.
+        File of the fields.
     unit : str or None
     output : Path or None
-        Where the totals were written to.
+        File of the totals.
     places : list of str or None
-        Of structures the file, and the number in it; of pictures their names.
+        File and index of each structure, or the name of each picture.
     kind : str
-        What they are of.
+        Kind of the systems.
     """
 
     y: np.ndarray
@@ -48,12 +49,12 @@ class Predicted(NamedTuple):
     kind: str = "structure"
 
     def as_dict(self) -> dict[str, Any]:
-        """Return what ``--json`` prints."""
+        """Return the output of ``--json``."""
         return {"y": self.y.tolist(), "output": None if self.output is None else str(self.output)}
 
 
 def run(ctx: typer.Context, asked) -> Predicted:
-    """Predict as the options say, and write what was asked for.
+    """Predict, and write the results.
 
     Parameters
     ----------
@@ -70,7 +71,7 @@ def run(ctx: typer.Context, asked) -> Predicted:
     X, places = _read(asked, estimator)
     _evaluate_with(estimator, verbose=0 if silent else 1)
     if asked.jobs is not None and not _evaluate_with(estimator, n_jobs=asked.jobs):
-        raise ValueError(f"{asked.model} takes no --jobs: it is no model of tiles.")
+        raise ValueError(f"--jobs is for models of tiles, but {asked.model} is not one.")
     with _naming(asked, places):
         if asked.output is not None and asked.output.suffix in _OF_STRUCTURES:
             return _written(ctx, asked, estimator, X, places)
@@ -99,15 +100,15 @@ def run(ctx: typer.Context, asked) -> Predicted:
 
 
 def _written(ctx, asked, potential, structures, places) -> Predicted:
-    """Write structures with what a potential predicts of them."""
+    """Write structures with predicted energies, forces and stresses."""
     from ..atoms import EDNNPotential
     from ..atoms._dynamics import write_predicted
     from ..structures import Structures
 
     if not isinstance(potential, EDNNPotential):
         raise ValueError(
-            f"--output {asked.output} is for potentials, which predict forces; {asked.model} "
-            f"predicts totals: take a name that ends in {', '.join(_ENDINGS)}."
+            f"--output {asked.output} is for potentials, but {asked.model} predicts only totals. "
+            f"Use a name that ends in {', '.join(_ENDINGS)}."
         )
     found = potential.predict_all(structures, stress=potential.knows_stress)
     write_predicted(asked.output, structures, found, Structures.of(structures).offsets)
@@ -145,7 +146,7 @@ def _summary(predicted) -> dict[str, Any]:
 
 
 def show(predicted) -> None:
-    """Print totals, each with the field it is of, or where they were written to."""
+    """Print totals with their fields, or the name of the file that contains them."""
     if predicted.output is not None:
         typer.echo(f"{len(predicted.y)} totals written to {predicted.output}")
         return
@@ -163,7 +164,7 @@ def show(predicted) -> None:
 
 
 def _check(asked) -> None:
-    """Raise where what is asked for cannot be done, as far as can be told without reading."""
+    """Raise if options are invalid, as far as possible without reading data."""
     output = asked.output
     endings = _ENDINGS + (_OF_STRUCTURES if are_structures(asked.fields) else ())
     if output is not None and output.suffix not in endings:
@@ -187,7 +188,7 @@ def _check(asked) -> None:
 
 
 def _read(asked, estimator):
-    """Return fields, or structures, densities and pictures and where each is."""
+    """Return fields, structures, densities or pictures, and the places of all but fields."""
     if _densities.are_densities(asked.fields):
         return _densities.read_for(estimator, asked)
     if are_pictures(asked.fields):
@@ -195,8 +196,8 @@ def _read(asked, estimator):
 
         if not _takes_pictures(estimator):
             raise ValueError(
-                f"{asked.model} holds a {type(estimator).__name__} of fields, and {asked.fields} "
-                "are photographs: use a model of `sk-ednn count fit`."
+                f"Expected a model of pictures for {asked.fields}, but {asked.model} contains "
+                f"{with_article(type(estimator).__name__)} of fields. Use `sk-ednn count fit`."
             )
         pictures = read_pictures(asked.fields)
         return pictures, [picture.name for picture in pictures]
@@ -209,14 +210,14 @@ def _read(asked, estimator):
 
         if is_of_structures(estimator):
             raise ValueError(
-                f"{asked.model} is a model of structures of atoms, and {asked.fields} is no file "
-                "of them that ASE reads, such as .extxyz, .traj or POSCAR."
+                f"{asked.model} is a model of structures, but {asked.fields} is not a file of "
+                "structures that ASE reads, such as .extxyz, .traj or POSCAR."
             )
     return read_fields(asked.fields, _field_ndim(estimator)), None
 
 
 def _takes_pictures(estimator) -> bool:
-    """Tell whether a model, or the first step of a pipeline, reads photographs."""
+    """Tell whether a model, or the first step of a Pipeline, reads pictures."""
     from ..images import CountRegressor, LocalFeatures
 
     first = estimator.steps[0][1] if hasattr(estimator, "steps") else estimator
@@ -224,7 +225,7 @@ def _takes_pictures(estimator) -> bool:
 
 
 def _naming(asked, places):
-    """Add the file to errors that name a structure by its number."""
+    """Add the file to errors that name a structure by its index."""
     if places is None or are_pictures(asked.fields):
         return nullcontext()
     from ._structures import naming
@@ -233,9 +234,9 @@ def _naming(asked, places):
 
 
 def _field_ndim(estimator) -> int | None:
-    """Return how many axes a field has that the model was fitted to; None where it cannot say.
+    """Return the number of axes of a field of the fit; None if unknown.
 
-    What stands before it in a Pipeline may take fields of other axes, or no fields at all.
+    It is unknown for a Pipeline, since transformers may change the axes.
     """
     from ..estimators._unwrap import regressors_in
 
@@ -245,7 +246,7 @@ def _field_ndim(estimator) -> int | None:
 
 
 def _evaluate_with(estimator, **params) -> bool:
-    """Set how the parts of a model are evaluated; tell whether there are any that can be."""
+    """Set parameters of the evaluations in a model; tell whether there are any."""
     from ..estimators._unwrap import regressors_in
 
     regressors = regressors_in(estimator)
@@ -255,19 +256,19 @@ def _evaluate_with(estimator, **params) -> bool:
 
 
 def _contributions(estimator, X, path):
-    """Return what the tiles hold, where the model says so; X goes through what stands before it."""
+    """Return the contributions of tiles, after the transformers of a Pipeline."""
     if hasattr(estimator, "steps"):
         return _contributions(estimator.steps[-1][1], estimator[:-1].transform(X), path)
     if not hasattr(estimator, "predict_contributions"):
         raise ValueError(
-            f"{path} holds a {type(estimator).__name__}, which predicts totals alone: leave out "
-            "--contributions."
+            f"{path} contains {with_article(type(estimator).__name__)}, which predicts only "
+            "totals. Leave out --contributions."
         )
     return estimator.predict_contributions(X)
 
 
 def _unit(asked) -> str | None:
-    """Return the unit that the model's file gives, where it will be shown."""
+    """Return the unit in the model file, if it will be shown."""
     if asked.as_json or (asked.output is not None and asked.output.suffix != ".csv"):
         return None
     from .. import files as model_files

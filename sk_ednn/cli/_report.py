@@ -1,4 +1,4 @@
-"""The page on a fit that ``fit --report`` writes."""
+"""The report of ``fit --report``."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from pathlib import Path
 
 
 def check_name(path: Path | None) -> None:
-    """Raise where a report would be taken for something else."""
+    """Raise if the name of a report does not end in .html."""
     if path is not None and path.suffix.lower() not in {".html", ".htm"}:
         raise ValueError(f"--report must end in .html, got {path}.")
 
 
 def check_report(path: Path | None) -> None:
-    """Raise where no report can be made: before the fit, not after.
+    """Raise if a report cannot be written, before the fit.
 
     Raises
     ------
@@ -26,14 +26,14 @@ def check_report(path: Path | None) -> None:
 
 
 def write_report(path: Path, estimator, parts, unit, about) -> None:
-    """Write a page on a fit.
+    """Write a report on a fit.
 
     Parameters
     ----------
     path : Path
     estimator : EDNNRegressor, or Pipeline that ends in one
     parts : dict of str to (X, y)
-        "train", and "test" where systems were held back.
+        "train", and "test" for held-out systems if there are any.
     unit : str or None
     about : dict of str to str
     """
@@ -41,7 +41,7 @@ def write_report(path: Path, estimator, parts, unit, about) -> None:
     from ..report import fit_report
 
     for regressor in regressors_in(estimator):
-        regressor.evaluation_.set_params(verbose=0)  # a report predicts many times
+        regressor.evaluation_.set_params(verbose=0)  # reports predict many times
     page = fit_report(
         estimator, *parts["train"], test=parts.get("test"), unit=unit or "", about=about
     )

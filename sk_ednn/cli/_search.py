@@ -1,4 +1,4 @@
-"""Structure searches from a file of settings: ``sk-ednn search``."""
+"""The commands of ``sk-ednn search``, with settings from a YAML file."""
 
 from __future__ import annotations
 
@@ -16,14 +16,16 @@ from .._utils.optional import needing
 from ._errors import one_line_errors
 from ._runs import RunFolder, keep_results, recorded
 
-# Nothing heavy is imported here: what a command needs, it imports when it runs.
+# No heavy imports here: each command imports what it needs when it runs.
 
 app = typer.Typer(
     help="Find structures of low energy with few calls of a reference method.",
     no_args_is_help=True,
 )
 
-Settings = Annotated[Path, typer.Argument(help="A YAML file: composition, store, labeller, ...")]
+Settings = Annotated[
+    Path, typer.Argument(help="YAML file of the search: composition, store, labeller, ...")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 
 # s between two looks at the labels of a search that is recorded.
@@ -45,12 +47,13 @@ def run_search(
     ctx: typer.Context,
     settings: Settings,
     n_labels: Annotated[
-        int | None, typer.Option(min=1, help="Calls of the labeller, those before included.")
+        int | None,
+        typer.Option(min=1, help="Total number of calls of the labeller, earlier runs included."),
     ] = None,
     run: RunFolder = None,
     as_json: Json = False,
 ):
-    """Begin a search, or go on with one that was begun, killed or stopped."""
+    """Start a search, or resume one."""
     tell = partial(_obey, settings)
     with one_line_errors(), recorded(ctx, "search", interrupt=False, on_command=tell) as asked:
         known = _read(settings)
@@ -58,7 +61,7 @@ def run_search(
         if n_labels is not None:
             given["n_labels"] = n_labels
         if "n_labels" not in given:
-            raise ValueError(f"Expected n_labels, in {settings} or as --n-labels.")
+            raise ValueError(f"Set n_labels in {settings}, or pass --n-labels.")
         page = known.pop("report", None)
         search = _search_of(known, settings)
         path = _store_path(known, settings)
@@ -81,7 +84,7 @@ def _show(found, as_json, asked) -> None:
         typer.echo(json.dumps(report))
         return
     lowest = "no label succeeded" if energy is None else f"lowest {energy:.4f} eV per atom"
-    typer.echo(f"{lowest}; {found.n_labels} labels; ended by: {found.reason}")
+    typer.echo(f"{lowest}; {found.n_labels} labels; stopped by: {found.reason}")
 
 
 @contextmanager
@@ -138,7 +141,7 @@ def _obey(settings, command) -> None:
 
 @app.command()
 def status(settings: Settings, as_json: Json = False):
-    """Say how far a search is; it may be running."""
+    """Print the progress of a search, running or not."""
     with one_line_errors(), _opened(settings) as store:
         rows = store.structures()
         labelled = [row for row in rows if row["label"] is not None]
@@ -161,19 +164,19 @@ def status(settings: Settings, as_json: Json = False):
 
 @app.command()
 def pause(settings: Settings):
-    """Let a running search start no more tasks, until `resume`."""
+    """Pause a running search: it starts no tasks until `resume`."""
     _tell(settings, "pause")
 
 
 @app.command()
 def resume(settings: Settings):
-    """Let a paused search go on."""
+    """Resume a paused search."""
     _tell(settings, "resume")
 
 
 @app.command()
 def stop(settings: Settings):
-    """Let a running search end once its tasks have."""
+    """Stop a running search after its current tasks."""
     _tell(settings, "stop")
 
 
@@ -186,7 +189,7 @@ def retry(settings: Settings):
 @app.command()
 def export(
     settings: Settings,
-    output: Annotated[Path, typer.Argument(help="New file: .db of ASE, .extxyz and others.")],
+    output: Annotated[Path, typer.Argument(help="New file, such as .extxyz, or .db of ASE.")],
 ):
     """Write the labelled structures of a search, with energies, forces and stress."""
     with one_line_errors(), _opened(settings) as store:
@@ -220,22 +223,25 @@ def _read(path) -> dict:
     try:
         known = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is no YAML: {' '.join(str(error).split())}") from error
+        raise ValueError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(known, dict):
-        raise ValueError(f"Expected names and values in {path}.")
+        raise ValueError(f"{path} must contain settings by name, such as 'store: search.db'.")
     _check_names(known, (*_NEEDED, *_OF_SEARCH, *_OF_RUN, *_OF_PAGE), path)
     missing = [name for name in _NEEDED if name not in known]
     if missing:
-        raise ValueError(f"{path} lacks {', '.join(missing)}.")
+        raise ValueError(f"{path} must also contain {', '.join(missing)}.")
     if not isinstance(known["labeller"], dict):
-        raise ValueError(f"Expected names and values in labeller of {path}.")
+        raise ValueError(f"labeller in {path} must contain settings by name.")
     return known
 
 
 def _check_names(given, known, where):
     unknown = sorted(set(map(str, given)) - set(known))
     if unknown:
-        raise ValueError(f"Unknown in {where}: {', '.join(unknown)}. Known: {', '.join(known)}.")
+        raise ValueError(
+            f"{where} contains unknown settings: {', '.join(unknown)}. Valid are "
+            f"{', '.join(known)}."
+        )
 
 
 def _store_path(known, settings) -> Path:
@@ -254,7 +260,7 @@ def _search_of(known, settings):
             calculator = getattr(import_module(module), name)
         except (ImportError, AttributeError, ValueError) as error:
             raise ValueError(
-                f"There is no calculator {labeller['calculator']!r}: {error}. Give its full name, "
+                f"Calculator {labeller['calculator']!r} not found: {error}. Use its full name, "
                 "such as ase.calculators.emt.EMT."
             ) from error
         method = CalculatorLabeller(partial(calculator, **labeller.get("parameters", {})))
@@ -262,7 +268,7 @@ def _search_of(known, settings):
         _check_names(labeller, (*_OF_COMMAND, "calculator", "time_limit"), "labeller")
         parts = [labeller.pop(name, None) for name in ("command", "input", "output")]
         if None in parts:
-            raise ValueError("labeller needs a calculator, or command, input and output.")
+            raise ValueError("labeller must contain calculator, or command, input and output.")
         method = CommandLabeller(*parts, **labeller)
     guarded = GuardedLabeller(method, time_limit=time_limit)
     if "substrate" in known:
@@ -282,7 +288,7 @@ def _opened(settings):
 
     path = _store_path(_read(settings), settings)
     if not path.exists():
-        raise ValueError(f"There is no search in {path} yet. Begin it by `search run`.")
+        raise ValueError(f"{path} does not exist. Start the search with `sk-ednn search run`.")
     return SearchStore(path)
 
 

@@ -1,4 +1,4 @@
-"""The commands ``relax`` and ``md``: ASE's simulations with a fitted model."""
+"""The commands ``relax`` and ``md``: simulations of ASE with a fitted model."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _COLUMNS = {
 
 
 def relax(asked) -> dict[str, Any]:
-    """Relax one structure, and write it.
+    """Relax a structure, and write it.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ def relax(asked) -> dict[str, Any]:
 
 
 def dynamics(asked) -> dict[str, Any]:
-    """Run molecular dynamics of one structure, and write it at intervals.
+    """Run molecular dynamics of a structure, and write frames.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ def _begin(asked):
     check_readable(asked.model)
     if not are_structures(asked.fields):
         raise ValueError(
-            f"{asked.fields} is no file of structures that ASE reads, such as .extxyz or POSCAR."
+            f"{asked.fields} is not a file of structures that ASE reads, such as .extxyz or POSCAR."
         )
     check_paths(asked)
     may_replace("--output", asked.output, asked.force)
@@ -93,8 +93,8 @@ def _begin(asked):
     read = read_for(model, asked.fields)
     if len(read.structures) > 1:
         raise ValueError(
-            f"{asked.fields} contains {len(read.structures)} structures, and one is simulated: "
-            f"choose it, as {asked.fields}@0."
+            f"Expected one structure, but {asked.fields} contains {len(read.structures)}. Select "
+            f"one, such as {asked.fields}@0."
         )
     structure = read.structures[0]
     if asked.repeat is not None:

@@ -1,4 +1,4 @@
-"""Arrays in stores of many: HDF5 and zarr."""
+"""Reading of arrays in HDF5 files and zarr stores."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import numpy as np
 from .._utils.optional import needing
 from ._wanted import Unreadable, Wanted, in_full, reading
 
-_MOST_LINKS = 32  # followed one after another, before they are taken for a circle
+_MAX_LINKS = 32  # that are followed before they count as circular
 
 
 def read_hdf5(path: Path, wanted: Wanted) -> np.ndarray:
-    """Read a dataset of an HDF5 file, by its name or that of a link within the file."""
+    """Read a dataset of an HDF5 file by its name or that of a link in the file."""
     with needing(f"Reading {path}"):
         import h5py
     with reading(path), h5py.File(path, "r") as file:
@@ -26,21 +26,23 @@ def read_hdf5(path: Path, wanted: Wanted) -> np.ndarray:
 
 
 def read_zarr(path: Path, wanted: Wanted) -> np.ndarray:
-    """Read an array of a zarr store, or the store that is one array."""
+    """Read an array of a zarr group, or a zarr array."""
     with needing(f"Reading {path}"):
         import zarr
-    from ..fields._zarr import require_plain_files  # not before a mistake in a name is answered
+    from ..fields._zarr import (
+        require_plain_files,
+    )  # after checks of names, since the import takes time
 
     with reading(path):
         if not path.is_dir():
-            raise Unreadable(f"{path} is a file, and a zarr store is a folder.")
-        # Before zarr opens it: what describes the store may be a pipe.
+            raise Unreadable(f"{path} is a file, but a zarr store is a folder.")
+        # Before zarr opens it, since its metadata may be pipes.
         require_plain_files(path)
         store = zarr.open(str(path), mode="r")
         if hasattr(store, "shape"):
             if wanted.key is not None:
                 raise Unreadable(
-                    f"{path} has a single array, without a name: leave out ::{wanted.key}."
+                    f"{path} contains a single array without a name. Leave out ::{wanted.key}."
                 )
             return in_full(path, "", store)
         name, array = _chosen(path, wanted, lambda name: _node(store, name), lambda: _arrays(store))
@@ -48,16 +50,16 @@ def read_zarr(path: Path, wanted: Wanted) -> np.ndarray:
 
 
 def _chosen(path, wanted, find, all_arrays) -> tuple:
-    """Return the name and the array that is wanted.
+    """Return the name and the requested array.
 
-    Names are looked up, so that links are followed; arrays are listed where that finds none.
+    Names are looked up first, since that follows links; then all arrays are listed.
     """
     given = _plain(wanted.key or "")
     found = find(given)
     if hasattr(found, "shape"):
         return given, found
     arrays = all_arrays()
-    if found is not None:  # a group, or the root, which holds what is wanted
+    if found is not None:  # a group that contains the array
         for usual in wanted.usual:
             name = f"{given}/{usual}" if given else usual
             found = find(name)
@@ -73,7 +75,7 @@ def _chosen(path, wanted, find, all_arrays) -> tuple:
 
 
 def _plain(name: str) -> str:
-    """Return a name without slashes that say nothing: /a//b is a/b."""
+    """Return a name without redundant slashes: /a//b is a/b."""
     return "/".join(part for part in name.split("/") if part not in ("", "."))
 
 
@@ -92,7 +94,7 @@ def _datasets(file) -> dict:
 
 
 def _find(path, file, name):
-    """Return what has a name, or None; links to other files are not followed."""
+    """Return the object of a name, or None; links to other files are not followed."""
     from h5py import Group, h5l
 
     node, parts, n_links = file, name.split("/") if name else [], 0
@@ -108,13 +110,13 @@ def _find(path, file, name):
         n_links += 1
         goal = node.id.links.get_val(key)
         if kind != h5l.TYPE_SOFT:
-            other = os.fsdecode(goal[0]) if isinstance(goal, tuple) else "of some kind"
+            other = os.fsdecode(goal[0]) if isinstance(goal, tuple) else "of another kind"
             raise Unreadable(
-                f"{path}::{name} is a link to another file, {other}, which is not followed: name "
+                f"{path}::{name} is a link to another file, {other}, which is not followed. Pass "
                 "that file."
             )
-        if n_links > _MOST_LINKS:
-            raise Unreadable(f"{path}::{name} is a link that leads back to itself.")
+        if n_links > _MAX_LINKS:
+            raise Unreadable(f"{path}::{name} is a circular link.")
         goal = goal.decode("utf-8", "surrogateescape")
         node = file if goal.startswith("/") else node
         parts = _plain(goal).split("/") + parts
@@ -125,7 +127,7 @@ def _find(path, file, name):
 
 
 def _node(group, name):
-    if ".." in name.split("/"):  # which would be a path out of the store
+    if ".." in name.split("/"):  # would be a path out of the store
         return None
     return group.get(name) if name else group
 

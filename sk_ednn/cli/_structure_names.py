@@ -1,4 +1,4 @@
-"""Names of files of structures, told from those of arrays before anything is imported."""
+"""Recognition of files of structures by their names, before anything is imported."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from pathlib import Path
 from .._utils.file_names import files_of
 from ._densities import are_densities
 
-# Endings and beginnings that need no look into the file.
+# Extensions and prefixes of files of structures.
 _ENDINGS = {".extxyz", ".xyz", ".traj", ".cif", ".vasp", ".poscar", ".xsf", ".pdb", ".gen", ".xml"}
 _BEGINNINGS = ("POSCAR", "CONTCAR", "XDATCAR", "OUTCAR", "vasprun")
-# Arrays, tables and pictures, which ASE is not asked about.
+# Extensions of arrays, tables and pictures, for which ASE is not used.
 _OTHERS = {
     ".npy", ".npz", ".h5", ".hdf5", ".hdf", ".zarr", ".csv", ".tsv", ".txt",
     ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif",
 }  # fmt: skip
-# Options of `fit` that mean something for structures alone.
+# Options of `fit` that are for structures only.
 _OPTIONS = (
     "spacing", "width", "plane", "adjust", "energy", "forces", "images", "cutoff", "averages",
     "max_seconds", "labels", "start",
@@ -24,15 +24,15 @@ _ARRAY_FOLDERS = ("zarr.json", ".zarray", ".zgroup")
 
 
 def are_structures(name: str) -> bool:
-    """Tell whether a name stands for files of structures of atoms.
+    """Tell whether a name means files of structures of atoms.
 
-    By the first file: its name and, where that does not tell, its first lines. False where there
-    is no such file, ASE knows nothing of it, or it contains a density.
+    The first file decides, by its name or its first lines. False if there is no such file, ASE
+    does not know its format, or it contains a density.
     """
     folder = Path(name)
     if folder.suffix.lower() in _OTHERS or any((folder / n).exists() for n in _ARRAY_FOLDERS):
         return False
-    if (folder / "type.raw").is_file():  # of DeePMD-kit
+    if (folder / "type.raw").is_file():  # a system of DeePMD-kit
         return True
     try:
         path = Path(files_of(name)[0][0])
@@ -52,7 +52,7 @@ def are_structures(name: str) -> bool:
 
 
 def check_structure_options(asked) -> None:
-    """Raise where options are given that are not for what is fitted.
+    """Raise if options are given that are not for the kind of data.
 
     Parameters
     ----------
@@ -66,19 +66,19 @@ def check_structure_options(asked) -> None:
     if are_structures(asked.fields):
         if asked.channel_axis is not None:
             raise ValueError(
-                "--channel-axis is for fields; species are the channels of structures."
+                "--channel-axis is for fields. Structures have one channel per species."
             )
         if asked.targets is not None and are_structures(asked.targets):
             raise ValueError(
-                f"{asked.targets} contains structures, and the second argument is for totals. Name "
-                "several files by their folder, or by a pattern in quotation marks, as "
-                "'runs/*.extxyz'."
+                f"The second argument must be a file of totals, but {asked.targets} contains "
+                "structures. For several files pass their folder, or a pattern in quotation marks "
+                "such as 'runs/*.extxyz'."
             )
         return
     for name in _OPTIONS:
         if getattr(asked, name):
             name = name.replace("_", "-")
             raise ValueError(
-                f"--{name} is for structures of atoms; {asked.fields} is no file of them that ASE "
-                "reads, such as .extxyz, .traj or POSCAR."
+                f"--{name} is for structures of atoms, but {asked.fields} is not a file of "
+                "structures that ASE reads, such as .extxyz, .traj or POSCAR."
             )

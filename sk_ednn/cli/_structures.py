@@ -1,4 +1,4 @@
-"""Structures of atoms on the command line: files, labels, and the settings to begin with."""
+"""Structures of atoms on the command line: files, labels and default parameters."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from ..structures._files import naming, read_with_places
 from ..structures._structure import gather
 from ..tiling import GridTiling
 
-# By the number of axes of a field: wished spacing in Å, width in Å, the largest focus in pixels,
-# and the context in Å.
-_BEGINNINGS = {2: (0.4, 0.4, 4, 4.0), 3: (0.45, 0.5, 2, 2.0)}
-# Principal components of tiles in three dimensions, and the points of a kernel over them.
+# Defaults by the number of axes of a field: spacing in Å, width in Å, largest focus in pixels, and
+# context in Å.
+_DEFAULTS = {2: (0.4, 0.4, 4, 4.0), 3: (0.45, 0.5, 2, 2.0)}
+# Numbers of principal components and of points of the kernel for tiles in three dimensions.
 _COMPONENTS, _POINTS = 40, 300
-# Systems below which none are spared to choose a penalty, and the folds where it is.
-_LEAST, _FOLDS = 10, 5
+# Least number of systems for cross-validation of the penalty, and the number of folds.
+_MIN_SYSTEMS, _FOLDS = 10, 5
 
 
 class Read(NamedTuple):
-    """Structures, and where each is."""
+    """Structures, and the file and index of each."""
 
     structures: list
     places: list[str]
 
 
 class Drawn(NamedTuple):
-    """What is fitted: fields of structures, their energies, and what is known of gradients."""
+    """Training data: fields of structures, energies and gradients."""
 
     draw: GaussianRasterizer
     fields: Any  # ndarray, or list of them
@@ -41,21 +41,21 @@ class Drawn(NamedTuple):
     chosen: dict[str, Any]  # options, by name
 
     def systems(self) -> tuple:
-        """Return fields, energies, how they are tiled, and no encoder of their values."""
+        """Return fields, energies, the tiling, and None for an encoder."""
         return self.fields, self.energies, self.tiling, None
 
     def gradients_of(self, some) -> list | None:
-        """Return what is known of the gradients of some structures."""
+        """Return the gradients of some structures, or None."""
         return None if self.gradients is None else [self.gradients[k] for k in some]
 
     def piped(self, regressor):
-        """Return the model of structures, with this model of fields in it."""
+        """Return a model of structures that contains this model of fields."""
         from sklearn.pipeline import make_pipeline
 
         return make_pipeline(self.draw, regressor)
 
     def tile_model(self, fields):
-        """Return a tile model to begin with, its name, and why it is that one."""
+        """Return a default tile model, its name, and the reason for its choice."""
         draw, tiling = self.draw, self.tiling
         from sklearn.pipeline import make_pipeline
 
@@ -81,14 +81,14 @@ class Drawn(NamedTuple):
             Nystroem(gamma=0.2 / n_components, n_components=min(_POINTS, max(1, n_tiles // 2))),
             self._ridge(len(fields), 1e-5),
         )
-        why = "structures in three dimensions" if draw.plane == "xyz" else "pixels are slanted"
+        why = "structures in three dimensions" if draw.plane == "xyz" else "oblique pixels"
         return make_pipeline(*steps), "components", why
 
     def _ridge(self, n_systems, penalty):
         from sklearn.linear_model import Ridge, RidgeCV
 
-        # Forces are rows of the same structures in several folds, which then judge nothing.
-        if self.gradients is not None or n_systems < _LEAST:
+        # With forces, rows of one structure would be in several folds, which biases the errors.
+        if self.gradients is not None or n_systems < _MIN_SYSTEMS:
             return Ridge(penalty)
         return RidgeCV(penalty * np.logspace(-2, 6, 9), cv=_FOLDS)
 
@@ -100,20 +100,20 @@ def read(name: str) -> Read:
 
 
 def drawn(ctx: typer.Context, asked, say, targets=None, found=None) -> Drawn:
-    """Read, label and draw structures as the options say, and say what was chosen.
+    """Read, label and draw structures, and print the choice of parameters.
 
     Parameters
     ----------
     ctx : typer.Context
-        Tells which options were given.
+        For the options that were given.
     asked : namespace
         The parameters of the command, by name.
     say : function
-        Called with each line on what was chosen.
+        Called with each line of output.
     targets : ndarray or None
-        Totals of a file of their own, in place of the energies that structures carry.
+        Totals of a separate file instead of the energies of the structures.
     found : Read or None
-        The structures, where they are read already.
+        The structures if they were read before.
     """
     found = read(asked.fields) if found is None else found
     with naming(found.places):
@@ -142,7 +142,7 @@ def drawn(ctx: typer.Context, asked, say, targets=None, found=None) -> Drawn:
         chosen["energy"] = source
         asked.unit = asked.unit or "eV"
     asked.baseline = chosen["baseline"]
-    # For ``--save-config``: what was chosen this time is what is meant the next time.
+    # For ``--save-config``, so that the next run uses the same parameters.
     ctx.params |= {name: _as_option(value) for name, value in chosen.items()}
     return Drawn(draw, fields, energies, gradients, tiling, chosen)
 
@@ -153,24 +153,24 @@ def read_for(model, name: str) -> Read:
     Raises
     ------
     ValueError
-        Where the model is none of structures.
+        If the model is not one of structures.
     """
     if not is_of_structures(model):
         raise ValueError(
-            f"{name} contains structures of atoms, and the model was fitted to arrays of fields. "
-            "Fit it to structures, as `sk-ednn fit structures.extxyz` does."
+            f"{name} contains structures of atoms, but the model was fitted to arrays of fields. "
+            "Fit a model to structures with `sk-ednn fit structures.extxyz`."
         )
     return read(name)
 
 
 def is_of_structures(model) -> bool:
-    """Tell whether a model is a potential, or begins with a rasteriser."""
+    """Tell whether a model is a potential, or a Pipeline that begins with a rasteriser."""
     if isinstance(model, EDNNPotential):
         return True
     return isinstance(getattr(model, "steps", [(None, None)])[0][1], GaussianRasterizer)
 
 
-# --- what is chosen, and said -----------------------------------------------------------------
+# --- parts ------------------------------------------------------------------------------------
 
 
 def _given(ctx, name) -> bool:
@@ -183,13 +183,15 @@ def _energies(found, asked, targets):
         try:
             return energies_of(found.structures, asked.energy)
         except ValueError as error:
-            raise ValueError(f"{error} On the command line: --energy NAME.") from error
+            raise ValueError(f"{error} Use --energy NAME.") from error
     if asked.energy is not None:
-        raise ValueError("--energy names an energy in the files of structures; leave out TARGETS.")
+        raise ValueError(
+            "--energy is for energies in the files of structures. Leave out --energy or TARGETS."
+        )
     if len(targets) != len(found.structures):
         raise ValueError(
             f"{asked.fields} contains {len(found.structures)} structures, but {asked.targets} "
-            f"holds {len(targets)} targets."
+            f"contains {len(targets)} targets."
         )
     return targets, asked.targets
 
@@ -199,14 +201,13 @@ def _summary(structures, energies, source) -> str:
     species = sorted({int(z) for structure in structures for z in structure.numbers})
     atoms = f"{min(sizes)}" if min(sizes) == max(sizes) else f"{min(sizes)} to {max(sizes)}"
     return (
-        f"data: {len(structures)} structures of {atoms} atoms, "
-        f"{', '.join(map(symbol, species))}; energies: {source!r}, "
-        f"{energies.min():.6g} to {energies.max():.6g}"
+        f"data: {len(structures)} structures of {atoms} atoms, {', '.join(map(symbol, species))}; "
+        f"energies: {source!r}, {energies.min():.6g} to {energies.max():.6g}"
     )
 
 
 def _other_energy(structures, energies, source, with_forces) -> str | None:
-    """A line where "energy" and "free_energy" are both there, and are not the same."""
+    """Return a hint if structures have different values of "energy" and "free_energy"."""
     other = {"energy": "free_energy", "free_energy": "energy"}.get(source)
     if other is None:
         return None
@@ -216,10 +217,10 @@ def _other_energy(structures, energies, source, with_forces) -> str | None:
         return None
     if apart <= 1e-6 * np.abs(energies).max():
         return None
-    said = f"the files also have {other!r}, up to {apart:.3g} eV away: --energy {other} takes it"
+    text = f"the files also have {other!r}, which differs by up to {apart:.3g} eV"
     if with_forces and source == "energy":
-        said += ", and forces are its derivatives"
-    return said
+        text += ", and forces are its gradients"
+    return f"{text}: use it with --energy {other}"
 
 
 def _settings(ctx, asked, structures, say):
@@ -230,13 +231,13 @@ def _settings(ctx, asked, structures, say):
     elif plane not in PLANES:
         raise ValueError(f"--plane must be one of {', '.join(PLANES)}; got {plane!r}.")
     d = len(plane)
-    wished, width, largest_focus, reach = _BEGINNINGS[d]
+    default_spacing, width, largest_focus, reach = _DEFAULTS[d]
     focus = _numbers("--focus", asked.focus, d, int) if _given(ctx, "focus") else None
     spacing = None if asked.spacing is None else _numbers("--spacing", asked.spacing, d, float)
     width = width if asked.width is None else asked.width
     atoms = gather(structures, plane)
     if spacing is None:
-        spacing, focus, adjust = suited_pixels(atoms.lengths, wished, largest_focus, focus)
+        spacing, focus, adjust = suited_pixels(atoms.lengths, default_spacing, largest_focus, focus)
     else:
         adjust, focus = 0.0, focus or _foci(atoms.lengths, spacing, largest_focus)
     adjust = adjust if asked.adjust is None else asked.adjust
@@ -257,7 +258,7 @@ def _settings(ctx, asked, structures, say):
         context = _numbers("--context", asked.context, d, int)
     else:
         context = tuple(round(reach / s) for s in spacing)
-        if boundary == "periodic":  # beyond half of a cell a tile sees parts of it twice
+        if boundary == "periodic":  # a wider context would contain parts of the cell twice
             pixels = np.rint(atoms.lengths.min(axis=0) / spacing).astype(int)
             context = tuple(min(c, int(n) // 2) for c, n in zip(context, pixels, strict=True))
     stretched = f", stretched by up to {100 * adjust:.2g} % (--adjust)" if adjust else ""
@@ -272,22 +273,22 @@ def _settings(ctx, asked, structures, say):
 
 
 def _foci(lengths, spacing, largest_focus):
-    """The largest foci that divide all cells, of pixels that were given."""
+    """Return the largest foci that divide all cells, for a given spacing."""
     pixels = np.rint(lengths / spacing).astype(int)
     whole = [int(np.gcd.reduce(along)) for along in pixels.T]
     return tuple(max(f for f in range(1, largest_focus + 1) if n % f == 0) for n in whole)
 
 
 def _numbers(option, text, d, kind):
-    """One number for all axes, or one each with commas."""
+    """Return one number per axis, from one for all or from several separated by commas."""
     try:
         values = [kind(part) for part in str(text).split(",")]
     except ValueError:
         values = []
     if len(values) not in (1, d) or not all(value >= 0 for value in values):
         raise ValueError(
-            f"{option} must be a {'whole ' * (kind is int)}number, or {d} of them with commas; got "
-            f"{text!r}."
+            f"{option} must be {'an integer' if kind is int else 'a number'}, or {d} of them "
+            f"separated by commas; got {text!r}."
         )
     return tuple(values * d) if len(values) == 1 else tuple(values)
 

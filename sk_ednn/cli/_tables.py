@@ -1,7 +1,7 @@
-"""Columns of numbers from text files: totals as spreadsheets, logs and scripts write them.
+"""Reading of columns of numbers from text files of spreadsheets, logs and scripts.
 
-The cells are cut by the standard library's `csv`. Which separator cuts them is decided here, since
-`csv.Sniffer` takes the decimal commas of ``1;2,5`` for separators.
+The module `csv` splits lines into cells. The separator is determined here, since `csv.Sniffer`
+mistakes the decimal commas of ``1;2,5`` for separators.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ import numpy as np
 from .._utils.memory import require_memory
 from ._wanted import Unreadable
 
-# Marks that may cut a line, those first that cannot be a part of a number. None is for blanks.
+# Separators, first those that cannot be part of a number. None means blanks.
 _SEPARATORS = ("\t", ";", "|", ",", None)
-_NO_SEPARATOR = "\x1f"  # no text has it
+_NO_SEPARATOR = "\x1f"  # does not occur in text
 _BYTES_PER_CHARACTER = (
-    100  # a cell of one digit and its separator are some 60 bytes of objects each
+    100  # objects of a cell with one digit and of its separator have some 60 bytes each
 )
-_BYTE_ORDER_MARKS = {  # the longest first: that of UTF-16 begins that of UTF-32
+_BYTE_ORDER_MARKS = {  # longest first, since that of UTF-32 begins like that of UTF-16
     codecs.BOM_UTF32_LE: "utf-32",
     codecs.BOM_UTF32_BE: "utf-32",
     codecs.BOM_UTF8: "utf-8-sig",
@@ -33,7 +33,7 @@ _BYTE_ORDER_MARKS = {  # the longest first: that of UTF-16 begins that of UTF-32
     codecs.BOM_UTF16_BE: "utf-16",
 }
 
-# Python's float() takes more: 1_000, infinity, digits of all scripts.
+# Python's float() accepts more: 1_000, infinity, digits of all scripts.
 _DIGITS = r"[+-]?(?:[0-9]++\.?[0-9]*+|\.[0-9]++)"  # possessive: cells may be long
 _NUMBER = re.compile(rf"{_DIGITS}(?:[eE][+-]?[0-9]++)?")
 _LIKE_A_NUMBER = re.compile(r"[-+−–(.,$€£¥]?\s*[0-9].*")
@@ -45,40 +45,40 @@ _MISSING = {
     *("-", "--", "?", ".", "#div/0!", "#name?", "#null!", "#num!", "#ref!", "#value!"),
 }
 _INFINITE = re.compile(r"[+-]?(inf|infinity|∞)", re.IGNORECASE)
-_GROUP = "[ \u00a0\u2009\u202f'’_]"  # between thousands; commas and points may also be decimal
-# What cells have that are meant as numbers, and the remedy.
+_GROUP = "[ \u00a0\u2009\u202f'’_]"  # separators of thousands, except commas and points
+# Patterns of cells that are almost numbers, and advice.
 _ALMOST = (
     (
         re.compile(rf"[+-]?[0-9]{{1,3}}({_GROUP}[0-9]{{3}})+([.,][0-9]+)?"),
-        "has separators of thousands: write numbers without",
+        "has separators of thousands: write numbers without them",
     ),
     (
         re.compile(r"[+-]?[0-9]{1,3}(,[0-9]{3})+\.[0-9]*|[+-]?[0-9]{1,3}(,[0-9]{3}){2,}"),
-        "has commas between thousands: write numbers without",
+        "has commas between thousands: write numbers without them",
     ),
     (
         re.compile(r"[+-]?[0-9]{1,3}(\.[0-9]{3})+,[0-9]*|[+-]?[0-9]{1,3}(\.[0-9]{3}){2,}"),
-        "has points between thousands: write numbers without, and with a decimal point",
+        "has points between thousands: write numbers without them, and with a decimal point",
     ),
     (
         re.compile(r"[+-]?[0-9]{1,3},[0-9]{3}"),
-        "has a comma, for decimals or for thousands: write numbers with a decimal point, and "
-        "without separators of thousands",
+        "has a comma, for decimals or thousands: write numbers with a decimal point and without "
+        "separators of thousands",
     ),
     (
         re.compile(r"[+-]?[0-9]*,[0-9]+([eE][+-]?[0-9]+)?"),
         "has a decimal comma: write numbers with a decimal point",
     ),
-    (re.compile(r".*[0-9]\s*%"), "has a percent sign: write numbers without"),
+    (re.compile(r".*[0-9]\s*%"), "has a percent sign: write numbers without it"),
     (re.compile(rf"{_DIGITS}[dD][+-]?[0-9]+"), "has an exponent with D: write E"),
-    (re.compile(r"[−–].*"), "begins with a dash that is no minus sign: write -"),
+    (re.compile(r"[−–].*"), "begins with a dash that is not a minus sign: write -"),
     (re.compile(r"\(.*[0-9].*\)"), "is in parentheses: write negative numbers with -"),
     (
         re.compile(rf"{_NUMBER.pattern}\s*[^\W\d_].*|[$€£¥]\s*[0-9].*|.*[0-9]\s*[$€£¥]"),
-        "has a unit: leave it to the name of the column",
+        "has a unit: write it in the name of the column",
     ),
 )
-# A number cut at its decimal comma: the whole part, then digits that no number begins with.
+# The parts of a number that was split at its decimal comma.
 _WHOLE = re.compile(r"[+-]?[0-9]+")
 _LEADING_ZERO = re.compile(r"0[0-9]+")
 
@@ -89,21 +89,21 @@ class _Row(NamedTuple):
 
 
 def read_columns(path: Path, key: str | None, choose: Callable) -> np.ndarray:
-    """Read a column of a text file, or several that are chosen by number.
+    """Read a column of a text file, or several by number.
 
-    Separators are tabs, semicolons, bars, commas or blanks. Lines that begin with ``#`` are left
-    out; but not where ``#`` begins a word in a line of as many cells as the others, as of an id. So
-    are empty lines, except between the numbers of a single column, where they are empty cells of a
-    spreadsheet. A first line without numbers names the columns.
+    Separators are tabs, semicolons, bars, commas or blanks. Lines that begin with ``#`` are
+    comments, unless ``#`` begins a word, such as an id, and the line has as many cells as the
+    others. Empty lines are ignored, except between the numbers of a single column, where they are
+    empty cells. A first line without numbers contains the names of columns.
 
     Parameters
     ----------
     path : Path
     key : str or None
-        The column that is meant: its name, or numbers counted from 1, as ``2``, ``2,4`` or ``2-5``.
+        The name of a column, or numbers counted from 1, such as ``2``, ``2,4`` or ``2-5``.
     choose : callable
-        Returns the name of the column to take, of several; called with the names, and with those
-        of columns of numbers.
+        Function of the names of all columns and of those with numbers; returns the name of the
+        column to read.
 
     Returns
     -------
@@ -112,16 +112,16 @@ def read_columns(path: Path, key: str | None, choose: Callable) -> np.ndarray:
     Raises
     ------
     ValueError
-        Naming the line that has no number where one is expected, or that is too short or too long;
-        also where several columns have no names or one name.
+        If a cell is not a number, lines have different numbers of cells, or names of columns are
+        missing or not unique. The message names the line.
     TileMemoryError
-        Where the file is too large for the memory at hand.
+        If the file does not fit in memory.
     """
     text = _text(path)
     rows, separator = _table(path, text)
     names, rows, places = _choice(path, rows, separator, key, choose)
     if not rows:
-        raise Unreadable(f"{path} holds names of columns and no numbers.")
+        raise Unreadable(f"{path} contains names of columns, but no numbers.")
     _require_widths(path, names or rows[0].cells, rows, separator)
     if len(rows[0].cells) == 1:
         _require_no_blanks(path, text, rows)
@@ -156,7 +156,7 @@ def _text(path) -> str:
 
 
 def _table(path, text) -> tuple[list[_Row], str | None]:
-    """Cut a text into rows of cells, and return what they were cut at."""
+    """Split a text into rows of cells, and return them with the separator."""
     lines = list(enumerate(io.StringIO(text, newline=""), 1))
     given = _SEPARATOR_LINE.fullmatch(lines[0][1]) if lines else None
     lines = lines[1:] if given else lines
@@ -172,34 +172,34 @@ def _table(path, text) -> tuple[list[_Row], str | None]:
         alike = len({len(row.cells) for row in rows}) <= 1
         if alike and (n_cut or given):
             return rows, separator
-        # None cuts all lines alike: most likely is the one that cuts most of them.
+        # If no separator gives rows of one width, the one that splits most lines is used.
         if n_cut and (best is None or n_cut > best[0]):
             best = n_cut, rows, separator
     try:
         column, n_cut = _cut(lines, _NO_SEPARATOR)
     except _UnevenQuotes as error:
         column, n_cut, uneven = [], 0, uneven or error
-    # Its name may be of several words, and have commas.
+    # The name of a single column may contain blanks and commas.
     if column and not n_cut and all(_is_number(row.cells[0]) for row in column[1:]):
         return column, None
     if uneven is not None:
-        raise Unreadable(f"{path}: line {uneven.line} cannot be cut into cells: {uneven.why}.")
-    # A column of decimal commas, too, is cut nowhere in its name.
+        raise Unreadable(f"{path}: line {uneven.line} cannot be split into cells: {uneven.why}.")
+    # For a column of numbers with decimal commas, the name is not split.
     if best is None or len(best[1][0].cells) == 1:
         return column, None
     return best[1:]
 
 
 def _is_comment(line) -> bool:
-    """Tell whether a line cannot be anything but a comment: an id has no blank behind its #."""
+    """Tell whether a line is a comment; # without a blank behind it may be an id."""
     line = line.lstrip()
     return line[:1] == "#" and not line[1:2].strip()
 
 
 def _cut(lines, separator) -> tuple[list[_Row], int]:
-    """Return the cells of lines, and in how many there is a separator.
+    """Return the cells of lines, and the number of lines with a separator.
 
-    Columns and rows at the end that are all blank are left out.
+    Blank columns and rows at the end are removed.
     """
     rows, hashes = _parse(lines, separator)
     widths = {len(row.cells) for row in rows}
@@ -208,7 +208,7 @@ def _cut(lines, separator) -> tuple[list[_Row], int]:
             row = _parse([line], separator, with_hashes=True)[0]
         except _UnevenQuotes:
             continue
-        # As many cells as the others: an id, or an error of a spreadsheet. Else it is a comment.
+        # With as many cells as other lines it is an id or an error value, else a comment.
         rows += [
             each
             for each in row
@@ -236,7 +236,7 @@ class _UnevenQuotes(Exception):
 def _parse(lines, separator, with_hashes=False) -> tuple[list[_Row], list[tuple[int, str]]]:
     """Return the cells of lines, without comments; and lines that may be comments."""
     hashes: list[tuple[int, str]] = []
-    first = 0  # line of the row that is read; a quoted cell may go on for lines
+    first = 0  # line of the current row, since quoted cells may extend over lines
 
     def feed():
         nonlocal first
@@ -268,9 +268,9 @@ def _parse(lines, separator, with_hashes=False) -> tuple[list[_Row], list[tuple[
 
 
 def _choice(path, rows, separator, key, choose) -> tuple[list[str] | None, list[_Row], list[int]]:
-    """Return the names of the columns, if there are, the other rows, and the columns to take."""
+    """Return the names of columns or None, the other rows, and the columns to read."""
     if not rows:
-        raise Unreadable(f"{path} holds no numbers.")
+        raise Unreadable(f"{path} contains no numbers.")
     head, below = rows[0], rows[1:]
     names = head.cells
     has_names = not any(map(_is_number, names))
@@ -284,23 +284,23 @@ def _choice(path, rows, separator, key, choose) -> tuple[list[str] | None, list[
         places = [_place(path, names, _chosen(names, below, key, choose))]
     elif key is not None:
         raise Unreadable(
-            f"{path}: its columns have no names, so none is {key!r}: {_by_number(path, names)}."
+            f"{path} has no names of columns, so there is no {key!r}: {_by_number(path, names)}."
         )
     elif len(names) == 1:
         return None, rows, [0]
     else:
         raise Unreadable(_nameless(path, rows, separator))
-    for j in places:  # nobody has said that these are names
+    for j in places:  # the names of unnamed columns may be damaged numbers
         if names[j] and (names[j].lower() in _MISSING or _LIKE_A_NUMBER.fullmatch(names[j])):
             _number(path, head, j)
     return names, below, places
 
 
 def _chosen(names, below, key, choose) -> str:
-    """Return the name of the column to take."""
+    """Return the name of the column to read."""
     if len(names) == 1 and key is None:
         return names[0]
-    # Spreadsheets leave the name of the ids out, and columns of words are not what is meant.
+    # Without columns of words, and columns without names, such as ids of spreadsheets.
     numeric = [
         name
         for j, name in enumerate(names)
@@ -310,27 +310,27 @@ def _chosen(names, below, key, choose) -> str:
 
 
 def _place(path, names, name) -> int:
-    """Return the place of the column of a name."""
+    """Return the index of the column of a name."""
     places = [j for j, each in enumerate(names) if each == name]
     if len(places) > 1:
         numbers = " or ".join(str(j + 1) for j in places)
         raise Unreadable(
-            f"{path} has {len(places)} columns called {name!r}: choose one by its number, "
+            f"{path} has {len(places)} columns with the name {name!r}. Choose one by its number, "
             f"{numbers}, as {path}::{places[0] + 1}."
         )
     return places[0]
 
 
 def _nameless(path, rows, separator) -> str:
-    """Return what to say of several columns that have no names."""
+    """Return a message for several columns without names."""
     names = rows[0].cells
     words = any(not _is_number(name) for name in names)
     halves = _decimal_comma(rows) if separator == "," else ""
     if halves:
-        return f"{path}: line {rows[0].line} holds {halves}."
+        return f"{path}: line {rows[0].line} contains {halves}."
     return (
-        f"{path} has {len(names)} columns, and its first line holds "
-        f"{'words and numbers' if words else 'no names'}: write a line of names above, or "
+        f"{path} has {len(names)} columns, but its first line contains "
+        f"{'words and numbers' if words else 'no names'}. Add a line of names, or "
         f"{_by_number(path, names)}."
     )
 
@@ -368,13 +368,13 @@ def _number(path, row, j) -> float:
             return value
     shown = repr(cell if len(cell) <= 40 else cell[:40] + "…")
     if cell.lower() in _MISSING:
-        what = f"holds {shown}" if cell else "is empty"
-        why = f"column {j + 1} {what}: each field needs a total. Leave it out with its field"
+        what = f"contains {shown}" if cell else "is empty"
+        why = f"column {j + 1} {what}, but each field needs a total. Remove it with its field"
     elif _is_number(cell) or _INFINITE.fullmatch(cell):
         why = f"{shown} is infinite"
     else:
         almost = (why for pattern, why in _ALMOST if len(cell) <= 40 and pattern.fullmatch(cell))
-        why = f"{shown} {next(almost, 'is no number')}"
+        why = f"{shown} {next(almost, 'is not a number')}"
     raise Unreadable(f"{path}: line {row.line}: {why}.")
 
 
@@ -383,39 +383,39 @@ def _require_widths(path, first, rows, separator) -> None:
     for row in rows:
         if len(row.cells) == width:
             continue
-        why = f"line {row.line} has {len(row.cells)} columns, the first one has {width}"
+        why = f"line {row.line} has {len(row.cells)} columns, but the first line has {width}"
         if separator == "," and len(row.cells) > width:
             why += (
-                ". Are there decimal commas, or commas between thousands? Write numbers with a "
-                "decimal point, and without separators"
+                ". If these are decimal commas or separators of thousands, write numbers with a "
+                "decimal point and without separators"
             )
         raise Unreadable(f"{path}: {why}.")
 
 
 def _require_no_blanks(path, text, rows) -> None:
-    """Raise where a line between the numbers of a single column is blank: an empty cell."""
+    """Raise if a line between the numbers of a single column is blank, which is an empty cell."""
     lines = list(io.StringIO(text, newline=""))
     for number in range(rows[0].line + 1, rows[-1].line):
         if not lines[number - 1].strip():
             raise Unreadable(
-                f"{path}: line {number} is blank: each field needs a total. Leave it out with its "
-                "field, or leave out the blank line where no total is missing."
+                f"{path}: line {number} is blank, but each field needs a total. Remove the field "
+                "without a total, or the blank line if none is missing."
             )
 
 
 def _require_no_halves(path, names, rows, places) -> None:
-    """Raise where a column is one half of numbers with a decimal comma, as -2,05 would make two."""
+    """Raise if a column is one part of numbers with a decimal comma, such as -2,05."""
     for row in rows:
         for j in places:
             before, here, after = (["", *row.cells, ""])[j : j + 3]
             if _LEADING_ZERO.fullmatch(here) and _WHOLE.fullmatch(before):
-                raise Unreadable(f"{path}: line {row.line} holds {_halves(before, here)}.")
+                raise Unreadable(f"{path}: line {row.line} contains {_halves(before, here)}.")
             if after and names and not names[j + 1]:
-                raise Unreadable(f"{path}: line {row.line} holds {_halves(here, after)}.")
+                raise Unreadable(f"{path}: line {row.line} contains {_halves(here, after)}.")
 
 
 def _decimal_comma(rows) -> str:
-    """Return what to say where all rows look like one number with a decimal comma."""
+    """Return a message if all rows look like a number with a decimal comma, else an empty text."""
     for row in rows:
         whole, *decimals = row.cells
         if len(decimals) > 1 or not all(map(str.isdecimal, decimals)):
@@ -428,6 +428,6 @@ def _decimal_comma(rows) -> str:
 def _halves(whole, decimals) -> str:
     number = f"{whole},{decimals}"
     return (
-        f"{number!r}: two columns, or a number with a decimal comma? Write {whole}.{decimals}; "
-        "columns need names in the first line"
+        f"{number!r}, which may be two columns or a number with a decimal comma. For a number "
+        f"write {whole}.{decimals}; for columns write names in the first line"
     )

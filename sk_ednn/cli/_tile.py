@@ -1,4 +1,4 @@
-"""The command ``tile``: how fields are cut."""
+"""The command ``tile``: the tiles of a field."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PICTURES = {".png", ".pdf", ".svg"}
 
 
 def run(asked) -> dict[str, Any]:
-    """Return how fields are cut, as the options say, and draw it where asked to.
+    """Return the tiles of a field, and draw them on request.
 
     Parameters
     ----------
@@ -34,8 +34,8 @@ def run(asked) -> dict[str, Any]:
     X = read_fields(asked.fields, field_ndim="all" if asked.single else None)
     if X.ndim == 2:
         note(
-            f"{asked.fields} is taken for {len(X)} fields of one axis; --single takes it for one "
-            f"field of shape {X.shape}."
+            f"{asked.fields} is read as {len(X)} fields with one axis. Use --single for one field "
+            f"of shape {X.shape}."
         )
     report = cut(tiling, X, asked.sample)
     if asked.output is not None:
@@ -45,7 +45,7 @@ def run(asked) -> dict[str, Any]:
 
 
 def cut(tiling, X, sample) -> dict[str, Any]:
-    """Return how a field is cut, and which sizes the focus allows."""
+    """Return the tiles of a field, and the sizes that the focus allows."""
     from ..tiling._windows import legal_focuses
 
     fields = tiling.check(X)
@@ -62,21 +62,21 @@ def cut(tiling, X, sample) -> dict[str, Any]:
         "focus": str(focus),
         "tiles": f"{n_tiles} of shape {tile_shape}, {' x '.join(map(str, grid))}",
         "sizes": "; ".join(
-            f"axis {axis}: multiples of {f}, as {n} is; of {n} sites, a focus of {legal_focuses(n)}"
+            f"axis {axis}: multiples of {f}; {n} sites allow a focus of {legal_focuses(n)}"
             for axis, (n, f) in enumerate(zip(lengths, focus, strict=True))
         ),
     }
 
 
 def draw_cut(tiling, X, sample, output: Path) -> None:
-    """Draw the tiles of a field into a file.
+    """Draw the tiles of a field to a file.
 
     Raises
     ------
     ValueError
-        Where the file is to be of another kind, or the field has not two dimensions.
+        If the file has another format, or the field is not two-dimensional.
     MissingExtraError
-        Where matplotlib is not installed.
+        If matplotlib is not installed.
     """
     if output.suffix.lower() not in _PICTURES:
         raise ValueError(f"--output must end in {', '.join(sorted(_PICTURES))}, got {output}.")
@@ -85,7 +85,7 @@ def draw_cut(tiling, X, sample, output: Path) -> None:
         from matplotlib.figure import Figure
     from ..inspection import TilingDisplay
 
-    # No pyplot: nothing is shown, and nothing of the user's settings is changed.
+    # Without pyplot, which would use the user's settings and display.
     axes = Figure(figsize=(5, 5), layout="constrained").subplots()
     TilingDisplay.from_tiling(tiling, X[sample : sample + 1], ax=axes)
     with replacing(output) as file:

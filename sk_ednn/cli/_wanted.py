@@ -1,4 +1,4 @@
-"""The array that is wanted of a file: which one, whether it can be, and errors in one line."""
+"""The choice of an array in a file, and one-line errors of reading."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ import typer
 from .._utils.memory import require_memory
 from ..exceptions import EDNNError
 
-_MOST_NAMES = 20  # in a message
-_MOST_CHARACTERS = 500  # of what a library says
-_IN_PIECES = "From Python, such files are read in pieces (sk_ednn.fields.ArraySource)."
+_MAX_NAMES = 20  # in a message
+_MAX_CHARACTERS = 500  # of an error of a library
+_IN_PIECES = "In Python, sk_ednn.fields.ArraySource reads such files in pieces."
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which array of a file is wanted.
+    """The requested array of a file.
 
     Parameters
     ----------
     key : str or None
-        The name that was given.
+        Its name.
     usual : tuple of str
-        Names looked for where none is given.
+        Names to look for if none is given.
     n_axes : range, default=range(65)
-        How many axes it may have.
+        Valid numbers of axes.
     not_called : tuple of str, default=()
-        Names of what is not wanted.
+        Names of arrays that are not suitable.
     """
 
     key: str | None
@@ -43,7 +43,7 @@ class Wanted:
     not_called: tuple[str, ...] = ()
 
     def suits(self, name: str, shape, dtype) -> bool:
-        """Return whether an array may be meant where no name is given."""
+        """Tell whether an array is suitable if no name is given."""
         return (
             np.dtype(dtype).kind in "biuf"
             and shape is not None
@@ -54,22 +54,22 @@ class Wanted:
     def choose(
         self, path: Path, names: Sequence[str], suitable: Sequence[str], what="arrays"
     ) -> str:
-        """Return a name: the one that was given, a usual one, or the only one that suits.
+        """Return the given name, a usual one, or the only suitable one.
 
         Parameters
         ----------
         path : Path
         names : sequence of str
-            Of all arrays.
+            All names.
         suitable : sequence of str
-            Of those that may be meant.
+            Names of suitable arrays.
         what : str, default="arrays"
-            For messages.
+            Noun for messages.
 
         Raises
         ------
         ValueError
-            Listing what there is.
+            If there is no such array, or several are suitable. The message lists them.
         """
         if self.key is not None:
             if self.key in names:
@@ -79,32 +79,32 @@ class Wanted:
         if usual is not None:
             return usual
         if len(suitable) == 1:
-            note(f"{path}::{suitable[0]} is taken, the only one of its {what} that may be meant.")
+            note(f"{path}::{suitable[0]} is used, the only suitable one of the {what}.")
             return suitable[0]
         if not names:
             raise Unreadable(f"{path} has no {what}.")
         raise Unreadable(
-            f"{path} has the {what} {listed(names)}, none of them called {', '.join(self.usual)}: "
-            f"say which one is meant, as {path}::NAME."
+            f"{path} has the {what} {listed(names)}, but none with the name "
+            f"{' or '.join(self.usual)}. Choose one, as {path}::NAME."
         )
 
 
 class Unreadable(ValueError):
-    """What is wrong with a file, in one line that names it."""
+    """A one-line error that names a file."""
 
 
 @contextmanager
 def reading(path: Path, kind: str = "") -> Iterator[None]:
-    """Turn whatever a library raises at a damaged file into one line that names the file.
+    """Convert any error of a library on a damaged file to a one-line error that names the file.
 
-    No library says which errors these are: zlib, tokenize, struct and h5py have their own, and a
-    single bit leads numpy to OverflowError, zarr to KeyError and PyYAML to AttributeError.
+    The classes of these errors are not documented: zlib, tokenize, struct and h5py have their own,
+    and a single bit can cause OverflowError in numpy, KeyError in zarr, AttributeError in PyYAML.
 
     Parameters
     ----------
     path : Path
     kind : str, default=""
-        What it cannot be read as, for the message.
+        Expected format, for the message.
 
     Raises
     ------
@@ -112,30 +112,30 @@ def reading(path: Path, kind: str = "") -> Iterator[None]:
     """
     try:
         with warnings.catch_warnings():
-            # Headers of .npy files are read as Python, which warns of what it finds there.
+            # Headers of .npy files are Python literals, whose parser may warn.
             warnings.simplefilter("ignore", SyntaxWarning)
             warnings.simplefilter("ignore", DeprecationWarning)
             yield
     except (EDNNError, Unreadable):
         raise
     except MemoryError as error:
-        raise MemoryError(f"{path} needs more memory than there is, or is damaged.") from error
+        raise MemoryError(f"{path} does not fit in memory, or is damaged.") from error
     except Exception as error:
         raise Unreadable(f"{path} cannot be read{kind}: {_why(error)}.") from error
 
 
 def in_full(path: Path, name: str, array: Any) -> np.ndarray:
-    """Return all of an array that a library has opened.
+    """Read a whole array that a library has opened.
 
     Raises
     ------
     ValueError
-        Where it is not of real numbers, or `ArraySource` refuses it: a part is missing, the numbers
-        are packed, or lie in other files.
+        If it does not contain real numbers, or `ArraySource` rejects it: chunks are missing, or
+        numbers are packed or in other files.
     TileMemoryError
-        Where it does not fit, before it is read.
+        If it does not fit in memory, before it is read.
     """
-    from ..fields._sources import ArraySource  # not before a mistake in a name is answered
+    from ..fields._sources import ArraySource  # after checks of names, since the import takes time
 
     where = f"{path}::{name}" if name else str(path)
     with reading(path):
@@ -150,29 +150,29 @@ def in_full(path: Path, name: str, array: Any) -> np.ndarray:
 
 
 def require_numbers(where: str, dtype: np.dtype) -> None:
-    """Raise where an array is not of real numbers: before it is read."""
+    """Raise if an array does not contain real numbers, before it is read."""
     if dtype.hasobject:
         raise Unreadable(
-            f"{where} cannot be read: it has Python objects or texts. Arrays are of numbers; "
-            "fields of different sizes are fitted from Python, as a list."
+            f"{where} cannot be read: it contains Python objects or texts, not numbers. To fit "
+            "fields of different sizes, pass them as a list in Python."
         )
     if dtype.kind not in "biuf":
-        raise Unreadable(f"{where} must hold real numbers; got an array of type {dtype}.")
+        raise Unreadable(f"{where} must contain real numbers; got an array of type {dtype}.")
 
 
 def nbytes(shape, dtype) -> int:
-    """Return the bytes of an array, in integers that do not overflow."""
+    """Return the size of an array in bytes, in integers that do not overflow."""
     return math.prod(map(int, shape)) * dtype.itemsize
 
 
 def note(text: str) -> None:
-    """Say how something was understood, also where no progress is wanted: it may be wrong."""
+    """Print how an input was interpreted, also with --quiet, since it may be wrong."""
     typer.echo(f"note: {text}", err=True)
 
 
 def listed(names: Sequence[str]) -> str:
-    """Return names in a line; a file may have thousands, and of any characters."""
-    shown = [name if name.isprintable() else repr(name) for name in names[:_MOST_NAMES]]
+    """Return names in one line; a file may have thousands, with any characters."""
+    shown = [name if name.isprintable() else repr(name) for name in names[:_MAX_NAMES]]
     more = len(names) - len(shown)
     return (", ".join(shown) or "none") + (f" and {more} more" if more else "")
 
@@ -181,9 +181,9 @@ def _why(error: Exception) -> str:
     if isinstance(error, RecursionError):
         return "it is nested too deeply"
     # The text of a KeyError is the quoted key.
-    told = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
-    line = next((line for line in told.splitlines() if line.strip()), "").strip().rstrip(".")
-    # Libraries quote what they could not read, however long it is.
-    if len(line) > _MOST_CHARACTERS:
-        line = line[:_MOST_CHARACTERS] + " ..."
+    text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+    line = next((line for line in text.splitlines() if line.strip()), "").strip().rstrip(".")
+    # Libraries may quote long parts of a file.
+    if len(line) > _MAX_CHARACTERS:
+        line = line[:_MAX_CHARACTERS] + " ..."
     return line or type(error).__name__

@@ -10,13 +10,11 @@ cost ranks below the number of thresholds passed.
 
 import numpy as np
 
+from .._utils.sampling import MAX_ACCEPTANCE
+
 # Spins in hand at a time. With their random numbers, half as many 32-bit integers, they fit the
 # second-level cache.
 _SPINS_AT_A_TIME = 2**17
-
-# Probability of a change that costs nothing. At 1, an infinitely hot system would flip all its
-# spins in every sweep and so never forget its start.
-_EAGERNESS = 0.85
 
 
 def sample_ising(lattice, couplings, beta, n_sweeps, rng):
@@ -132,7 +130,7 @@ class _Costs:
             self.rank[code] = rank[:-1]
             sign = beta
         self.sign = np.where(sign < 0, -1, 1).astype(np.int8)
-        probability = _EAGERNESS * np.exp(-np.abs(beta) * costs[:, None])
+        probability = MAX_ACCEPTANCE * np.exp(-np.abs(beta) * costs[:, None])
         self.thresholds = (probability * 2.0**32).astype(np.uint32)
 
     def accepts(self, code, rng):

@@ -10,6 +10,7 @@ import numpy as np
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
+from .._utils.stacklevel import outside_package
 from .._utils.stored import stored
 from ..exceptions import NoveltyWarning
 from ..fields._fields import check_fields
@@ -97,15 +98,15 @@ class AngleFields(AbstractFieldEncoder):
         self._warn_of_unit(check_fields(X, caller=self))
         return channels
 
-    def pull(self, X, slopes):
-        """Return how totals change with angles, from how they change with the channels.
+    def pull(self, X, gradients):
+        """Return gradients by angles from gradients by channels.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, *grid), or list of such fields
             The angles, in memory.
-        slopes : array-like of shape (n_samples, *grid, 2), or list of such
-            As `EDNNRegressor.predict_gradient` returns them.
+        gradients : array-like of shape (n_samples, *grid, 2), or list of such
+            From `EDNNRegressor.predict_gradient`.
 
         Returns
         -------
@@ -113,23 +114,25 @@ class AngleFields(AbstractFieldEncoder):
             In units of the totals per unit of the angles.
         """
         known = self.angle_gradients(X, [None] * len(X))
-        if len(slopes) != len(known):
-            raise ValueError(f"Expected {len(known)} derivatives, one a field, got {len(slopes)}.")
+        if len(gradients) != len(known):
+            raise ValueError(
+                f"Expected {len(known)} gradients, one per field, got {len(gradients)}."
+            )
         pulled = [
-            each.pull(np.moveaxis(as_array(slope, f"slopes[{k}]", np.float64), -1, 0))
-            for k, (each, slope) in enumerate(zip(known, slopes, strict=True))
+            each.pull(np.moveaxis(as_array(gradient, f"gradients[{k}]", np.float64), -1, 0))
+            for k, (each, gradient) in enumerate(zip(known, gradients, strict=True))
         ]
         return pulled if check_fields(X).ragged else np.stack(pulled)
 
     def angle_gradients(self, X, gradients):
-        """Say how totals change with the angles, for `EDNNRegressor.fit`.
+        """Return gradient objects for `EDNNRegressor.fit`.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, *grid), or list of such fields
             In memory.
         gradients : sequence of array-like of shape grid
-            Known derivative of each total with respect to its angles.
+            Gradient of each total with respect to its angles.
 
         Returns
         -------
@@ -139,13 +142,13 @@ class AngleFields(AbstractFieldEncoder):
         channels = self.transform(X)
         if len(gradients) != len(channels):
             raise ValueError(
-                f"Expected a derivative for each of {len(channels)} fields, got {len(gradients)}."
+                f"Expected a gradient for each of {len(channels)} fields, got {len(gradients)}."
             )
         found = []
         for k, (field, values) in enumerate(zip(channels, gradients, strict=True)):
             if not isinstance(field, np.ndarray):
                 raise TypeError(
-                    f"Derivatives are known of fields in memory, X[{k}] is read piece by piece."
+                    f"Gradients need fields in memory, but X[{k}] is lazy. Load it first."
                 )
             field = np.asarray(field, dtype=np.float64)
             shape = field.shape[:-1]
@@ -181,7 +184,7 @@ class AngleFields(AbstractFieldEncoder):
                 f"periods of {self.period:.4g}. Check their unit: the period is 2 pi for radians, "
                 "360 for degrees.",
                 NoveltyWarning,
-                stacklevel=3,
+                stacklevel=outside_package(),
             )
 
     def _channels(self, values, place=None):
@@ -221,20 +224,22 @@ class AngleGradient:
     values: np.ndarray
     turned: np.ndarray
 
-    def pull(self, slope):
-        """Return the derivative with respect to the angles.
+    def pull(self, gradient):
+        """Return the gradient by the angles.
 
         Parameters
         ----------
-        slope : ndarray or Tensor of shape (2, *grid)
-            Derivative with respect to the channels.
+        gradient : ndarray or Tensor of shape (2, *grid)
+            Gradient by the channels.
 
         Returns
         -------
         ndarray or Tensor of shape (*grid)
         """
-        turned = self.turned if isinstance(slope, np.ndarray) else slope.new_tensor(self.turned)
-        return (slope * turned).sum(0)
+        turned = (
+            self.turned if isinstance(gradient, np.ndarray) else gradient.new_tensor(self.turned)
+        )
+        return (gradient * turned).sum(0)
 
     def push(self, direction):
         """Return how the channels change as the angles do, the adjoint of `pull`.

@@ -48,7 +48,7 @@ class IntensiveContext(TransformerMixin, BaseEstimator):
 
     Examples
     --------
-    The spread of a field about its mean is no sum of local terms, and is one with the mean known:
+    The variance of a field is not a sum of local terms unless its mean is known:
 
     >>> import numpy as np
     >>> from sklearn.linear_model import Ridge
@@ -103,7 +103,7 @@ class IntensiveContext(TransformerMixin, BaseEstimator):
         fields = check_fields(X, caller=self)
         if self.channel_axis is not None and not -fields.ndim <= self.channel_axis < fields.ndim:
             raise TilingError(
-                f"channel_axis={self.channel_axis} is no axis of fields of {fields.ndim} "
+                f"channel_axis={self.channel_axis} is not an axis of fields of {fields.ndim} "
                 "dimension(s)."
             )
         self.n_channels_ = self._n_channels(fields)

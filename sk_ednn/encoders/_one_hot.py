@@ -9,7 +9,7 @@ from .._utils.stored import stored
 from ..fields._fields import require_finite, require_numbers
 from ._base import AbstractFieldEncoder
 
-# More different values than this are no labels.
+# More different values than this are not labels.
 _MOST = 256
 _NAMED = 8
 
@@ -18,7 +18,7 @@ _NAMED = 8
 class OneHotFields(AbstractFieldEncoder):
     """Give each label of a field a channel: 1 at the sites that hold it, 0 elsewhere.
 
-    For values that name something and are no amounts: the states of a Potts model, phases of an
+    For values that name something and are not amounts: the states of a Potts model, phases of an
     alloy, classes of pixels. As numbers, label 2 would lie between 1 and 3, and be twice as much as
     1. Behind it stands an `EDNNRegressor` whose tiling has ``channel_axis=-1``.
 

@@ -53,10 +53,10 @@ def admit(estimator, terms, X, y, sample_weight, groups, gradient) -> Admitted:
         systems = term.tiling.check(systems)
     for term in terms:
         if term.tiling.is_grid:
-            warn_of_channels(term.tiling, systems, stacklevel=4)
+            warn_of_channels(term.tiling, systems)
             if estimator.tiling is not None or isinstance(estimator.tile_model, list):
                 # Who has set no context, as for fields of one site, has nothing to change.
-                warn_of_wide_context(term.tiling, systems, stacklevel=4)
+                warn_of_wide_context(term.tiling, systems)
     y = in_memory(y, "y")
     y_ndim = np.asarray(y).ndim
     y, sample_weight, groups = check_targets(estimator, systems, y, sample_weight, groups)

@@ -6,6 +6,7 @@ import warnings
 
 import numpy as np
 
+from .._utils.stacklevel import outside_package
 from ..exceptions import DataWarning, ExtensivityWarning
 
 # Totals look standardised if mean and standard deviation are this close to 0 and 1. A part of
@@ -51,7 +52,7 @@ def looks_like_channels(field_shape) -> int | None:
     return None
 
 
-def warn_of_channels(tiling, fields, stacklevel=2) -> None:
+def warn_of_channels(tiling, fields) -> None:
     """Warn if the first or last axis looks like channels but the tiling treats it as sites."""
     if getattr(tiling, "channel_axis", 0) is not None:
         return
@@ -66,12 +67,12 @@ def warn_of_channels(tiling, fields, stacklevel=2) -> None:
                 "tiling, which now cuts them into tiles as sites. If they are sites, silence this "
                 "with warnings.simplefilter('ignore', sk_ednn.exceptions.DataWarning).",
                 DataWarning,
-                stacklevel=stacklevel,
+                stacklevel=outside_package(),
             )
             return
 
 
-def warn_of_standardised(y, stacklevel=2) -> None:
+def warn_of_standardised(y) -> None:
     """Warn of totals that look standardised: mean near 0, standard deviation near 1.
 
     A mean of 0 alone is no sign of it: residuals of a fit to extensive features have it, too.
@@ -86,11 +87,11 @@ def warn_of_standardised(y, stacklevel=2) -> None:
             "predictions at other sizes will be wrong by it. Pass the raw totals; fit scales them "
             "extensively.",
             ExtensivityWarning,
-            stacklevel=stacklevel,
+            stacklevel=outside_package(),
         )
 
 
-def warn_of_means(y, fields, stacklevel=2) -> None:
+def warn_of_means(y, fields) -> None:
     """Warn of targets that do not grow with the size of the field: means, not totals.
 
     Compares the third of the samples with the smallest fields with the third with the largest. If
@@ -114,11 +115,11 @@ def warn_of_means(y, fields, stacklevel=2) -> None:
             f"{ratio:.3g} times as large. y must contain totals. If it contains means or values "
             "per site, multiply them by the number of sites.",
             ExtensivityWarning,
-            stacklevel=stacklevel,
+            stacklevel=outside_package(),
         )
 
 
-def warn_of_wide_context(tiling, fields, stacklevel=2) -> None:
+def warn_of_wide_context(tiling, fields) -> None:
     """Warn if the context exceeds half of a periodic field, so that it wraps around.
 
     Windows that are only slightly wider than a field are fine: periodic systems such as crystals
@@ -140,7 +141,7 @@ def warn_of_wide_context(tiling, fields, stacklevel=2) -> None:
                 "around and see some sites twice, so the model may not transfer to larger fields. "
                 f"Use context <= {length // 2}, or larger fields.",
                 ExtensivityWarning,
-                stacklevel=stacklevel,
+                stacklevel=outside_package(),
             )
             return
 

@@ -494,7 +494,7 @@ class EDNNRegressor(ScoredByTotals, WithTerms):
         if not hasattr(self, "input_range_"):  # systems without a range, or an older model file
             return systems
         tiling = self.fitted_terms()[0][1]
-        return tiling.compare_range(systems, self.input_range_, stacklevel=4)
+        return tiling.compare_range(systems, self.input_range_)
 
     def _check_width(self, X, systems, reset):
         # scikit-learn requires 2-D X to keep its width; other fields may change their size.

@@ -62,8 +62,8 @@ def check_targets(caller, fields, y, sample_weight, groups):
     if groups is not None:
         groups = as_array(groups, "groups")
         check_length("groups", groups, fields)
-    warn_of_standardised(y, stacklevel=5)
-    warn_of_means(y, fields, stacklevel=5)
+    warn_of_standardised(y)
+    warn_of_means(y, fields)
     return y, sample_weight, groups
 
 

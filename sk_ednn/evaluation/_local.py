@@ -191,12 +191,16 @@ class LocalUpdates:
         self._n_moves = None
 
     def _warn_of_range(self, values):
-        """Warn of values far outside those of the fit, once: moves are many, and much alike."""
-        if self._known is None:
+        """Warn of values far outside those of the fit, once."""
+        known = self._known
+        if known is None:
+            return
+        # For one channel, as most moves have it, a shorter test decides.
+        if values.ndim == 2 and values.min() >= known.least[0] and values.max() <= known.largest[0]:
             return
         channels = -1 if values.ndim > 2 else None
         least, largest = extremes(values, channels)
-        doubt = self._known.doubt(least.min(axis=0), largest.max(axis=0))
+        doubt = known.doubt(least.min(axis=0), largest.max(axis=0))
         if doubt is not None:
             self._known = None
             warnings.warn(doubt, NoveltyWarning, stacklevel=outside_package())

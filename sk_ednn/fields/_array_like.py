@@ -1,4 +1,4 @@
-"""Name what is no array, and the remedy: files, groups, data sets, pictures, structures, iterators.
+"""Messages for objects that are not arrays: files, groups, pictures, structures, iterators.
 
 numpy makes an array of almost anything, often one of Python objects; its errors then speak of
 shapes and floats, and not of what was handed over. Libraries are recognised by the names of their
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from .._utils.optional import is_from
+from .._utils.wording import with_article
 
 _SHAPE = "an array of shape (n_samples, *field_shape), or a list of arrays"
 # Modes of pillow whose numbers are places in a table of colours.
@@ -53,7 +54,7 @@ def as_array_like(X, name="X") -> Any:
 
 
 def require_array_like(X, name, shape) -> None:
-    """Raise where a thing is no array, by what it is and what to do instead.
+    """Raise where a thing is not an array, by what it is and what to do instead.
 
     Parameters
     ----------
@@ -97,7 +98,7 @@ def _doubt(X, name="X") -> str | None:
     if _is_class(X, "zarr", "Group"):
         return _of_names("a zarr.Group", dict(X.members()))
     if isinstance(X, Mapping):
-        return _of_names(f"a {kind}", X)
+        return _of_names(f"{with_article(kind)}", X)
     if is_structure(X):
         return (
             f"a structure of atoms ({kind}). Draw structures as fields first: "
@@ -107,8 +108,8 @@ def _doubt(X, name="X") -> str | None:
         return "a single picture. Give a list of pictures, or numpy.asarray(picture)[None]."
     if _is_class(X, "torch", "DataLoader", "Dataset", "IterableDataset"):
         return (
-            f"a {kind}. Give its inputs as an array, numpy.stack([numpy.asarray(x) for x, _ in "
-            "dataset]), and its targets as y."
+            f"{with_article(kind)}. Pass its inputs as an array, numpy.stack([numpy.asarray(x) for "
+            "x, _ in dataset]), and its targets as y."
         )
     if _is_class(X, "torch", "Tensor"):
         if X.requires_grad:
@@ -120,16 +121,16 @@ def _doubt(X, name="X") -> str | None:
     if isinstance(X, np.ndarray) and X.dtype.names:
         return _of_names("a structured array", X.dtype.names)
     if isinstance(X, Iterator):
-        return f"a {kind}, which can be read only once. Give list({name})."
+        return f"{with_article(kind)}, which can be read only once. Give list({name})."
     if isinstance(X, Set):
-        return f"a {kind}, which has no order. Give a list."
+        return f"{with_article(kind)}, which has no order. Give a list."
     if X is None or callable(X):
         return f"{'None' if X is None else kind + ' ' + getattr(X, '__name__', '')}."
     return None
 
 
 def _check_items(X, name) -> None:
-    """Raise where the items of a list are no fields, by the first that is none."""
+    """Raise where the items of a list are not fields, by the first that is none."""
     for index, item in enumerate(X if not isinstance(X, np.ndarray) or X.ndim == 1 else ()):
         if isinstance(item, (np.ndarray, np.generic, int, float, list)):
             continue
@@ -148,8 +149,8 @@ def _check_items(X, name) -> None:
             continue
         if isinstance(item, tuple) and len(item) == 2 and hasattr(item[0], "shape"):
             raise ValueError(
-                f"{name} must be {_SHAPE}; {what} is a pair. Give fields and totals apart: "
-                "X = [x for x, _ in pairs], y = [total for _, total in pairs]."
+                f"{name} must be {_SHAPE}; {what} is a pair. Give fields and totals apart: X = [x "
+                "for x, _ in pairs], y = [total for _, total in pairs]."
             )
         doubt = _doubt(item)
         if doubt is None and is_from(item, "scipy") and hasattr(item, "toarray"):

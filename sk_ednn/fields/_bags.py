@@ -93,7 +93,7 @@ def check_bags(X, *, caller="sk_ednn") -> Bags:
     Raises
     ------
     ValueError, TilingError
-        Where `X` is empty, or a bag is no table of finite numbers as wide as the others.
+        Where `X` is empty, or a bag is not a table of finite numbers as wide as the others.
     """
     if isinstance(X, Bags):
         return X

@@ -160,7 +160,7 @@ def _numbers(value) -> list[float]:
 
 
 def _number(part) -> float:
-    # Whole numbers stay whole: 2**63 - 1, the mark of 64-bit integers, is no float64.
+    # Whole numbers stay whole: 2**63 - 1, the mark of 64-bit integers, is not a float64.
     if isinstance(part, str):
         part = int(part) if part.strip().lstrip("+-").isdecimal() else float(part)
     whole = isinstance(part, (int, np.integer)) and abs(int(part)) < 2**63

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .._utils.stacklevel import outside_package
 from ..exceptions import NoveltyWarning
 from ._channels import channels_first
 from ._sources import read_sites
@@ -24,8 +25,8 @@ from ._views import SourceView
 _NARROW = 1e-2
 # A range without width, of a channel that was constant, has this relative width.
 _RELATIVE_WIDTH = 1e-6
-# Sites looked at of fields that are read piece by piece: they may be many, and slow to read.
-_MOST_SITES = 1 << 24
+# Sites of lazy fields that are read; reading all may be slow.
+_MAX_SITES = 1 << 24
 
 
 @dataclass(frozen=True)
@@ -48,19 +49,21 @@ class InputRange:
     part: str = "channel"
 
     @classmethod
-    def of(cls, fields, channel_axis=None) -> InputRange:
+    def of(cls, fields, channel_axis=None, max_sites=_MAX_SITES) -> InputRange:
         """Return the range of fields; see `array` for how it is stored.
 
         Parameters
         ----------
         fields : Fields
-            Where they are read piece by piece, samples spread over all of them are looked at.
+            Of lazy fields, samples that are spread over all of them are read.
         channel_axis : int or None, default=None
             Axis of one field.
+        max_sites : int
+            Sites of lazy fields that are read, at most.
         """
         parts = []
         for stack in fields.stacks:
-            for values in _in_memory(stack.values):
+            for values in _in_memory(stack.values, max_sites):
                 parts.append(extremes(values, channel_axis))
         least, largest = (np.concatenate([part[k] for part in parts]) for k in (0, 1))
         return cls(least.min(axis=0), largest.max(axis=0), (largest - least).min(axis=0))
@@ -126,7 +129,7 @@ class InputRange:
         )
 
 
-def warn_of_range(known, fields, channel_axis, stacklevel=2) -> None:
+def warn_of_range(known, fields, channel_axis) -> None:
     """Warn of fields in memory that lie far outside what a model was fitted to.
 
     Parameters
@@ -135,7 +138,6 @@ def warn_of_range(known, fields, channel_axis, stacklevel=2) -> None:
     fields : Fields
         Those read piece by piece are looked at when they are read; see `WatchedSource`.
     channel_axis : int or None
-    stacklevel : int, default=2
     """
     parts = [
         extremes(stack.values, channel_axis)
@@ -149,7 +151,7 @@ def warn_of_range(known, fields, channel_axis, stacklevel=2) -> None:
     least, largest = least.min(axis=0), largest.max(axis=0)
     doubt = known.doubt(least, largest) or known.narrow(least, largest, span)
     if doubt is not None:
-        warnings.warn(doubt, NoveltyWarning, stacklevel=stacklevel)
+        warnings.warn(doubt, NoveltyWarning, stacklevel=outside_package())
 
 
 def extremes(values, channel_axis=None) -> tuple[np.ndarray, np.ndarray]:
@@ -217,17 +219,17 @@ class WatchedSource(SourceView):
         return found
 
 
-def _in_memory(values) -> Iterator[np.ndarray]:
-    """Yield fields, of a source some that are spread over all of them."""
+def _in_memory(values, max_sites) -> Iterator[np.ndarray]:
+    """Yield fields in memory; of lazy ones, some that are spread over all of them."""
     if isinstance(values, np.ndarray):
         yield values
         return
     n_samples, *field_shape = values.shape
-    n_looked_at = max(1, min(n_samples, _MOST_SITES // int(np.prod(field_shape, dtype=float))))
-    for sample in np.linspace(0, n_samples - 1, int(n_looked_at)).astype(int):
+    n_read = max(1, min(n_samples, max_sites // int(np.prod(field_shape, dtype=float))))
+    for sample in np.linspace(0, n_samples - 1, int(n_read)).astype(int):
         sites = [np.arange(n) for n in field_shape]
-        if np.prod(field_shape, dtype=float) > _MOST_SITES:
-            # One field that is larger than that: its first sites along each axis.
-            side = int(_MOST_SITES ** (1 / len(field_shape)))
+        if np.prod(field_shape, dtype=float) > max_sites:
+            # The first sites along each axis of a single large field.
+            side = int(max_sites ** (1 / len(field_shape)))
             sites = [along[:side] for along in sites]
         yield read_sites(values, [np.array([sample]), *sites])

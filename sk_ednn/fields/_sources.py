@@ -25,6 +25,8 @@ from ._xarray import is_in_memory, without_labels
 from ._zarr import check_zarr, files_within, local_folder, require_zarr_chunks
 
 _PER_SAMPLE = "an array with something for each sample"
+# Types of values that need no checks.
+_NUMBERS = (int, float)
 
 
 @runtime_checkable
@@ -237,6 +239,8 @@ def in_memory(values, name, *, expected=_PER_SAMPLE) -> Any:
     """
     if values is None or (type(values) is np.ndarray and values.dtype.names is None):
         return values
+    if type(values) in (list, tuple) and all(type(value) in _NUMBERS for value in values):
+        return values  # the checks below take longer than a local update
     if isinstance(values, ArraySource):
         return values.read_all()
     require_array_like(values, name, expected)

@@ -73,7 +73,7 @@ def require_plain_files(store, folder=None, follow_links=False) -> None:
 
 
 def files_within(folder, check_link=None):
-    """Yield the entries of a folder and of those within it that are no folders, links followed.
+    """Yield the entries of a folder and of those within it that are not folders, links followed.
 
     Links to what is not there are left out, as the store has nothing under such a name.
 
@@ -112,7 +112,7 @@ def _require_within(path, home) -> None:
 
 
 def local_folder(array: Any) -> Path | None:
-    """Return the folder of a zarr array, None where its store is no local folder."""
+    """Return the folder of a zarr array, None where its store is not a local folder."""
     root = _root(array)
     return None if root is None else root / array.path
 

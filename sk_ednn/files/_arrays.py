@@ -67,7 +67,7 @@ def read(container, name) -> dict[str, np.ndarray]:
         with container.budget.held(length, name):
             header = read_json(part.read(length), name, container.budget)
         if not isinstance(header, dict):
-            raise _wrong(container, name, "its header is no mapping")
+            raise _wrong(container, name, "its header is not a mapping")
         header.pop("__metadata__", None)
         arrays, offset = {}, 0
         for key, entry in header.items():

@@ -32,7 +32,7 @@ class Budget:
     size : int
         Size of the file, in bytes.
     max_bytes : int or None, default=None
-        Limit besides the arrays, which are no larger than the file. None for the size of the
+        Limit besides the arrays, which are not larger than the file. None for the size of the
         file plus 64 MiB.
 
     Examples

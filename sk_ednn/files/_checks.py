@@ -10,6 +10,8 @@ from __future__ import annotations
 import numpy as np
 from sklearn.base import BaseEstimator
 
+from .._utils.wording import with_article
+
 _LEAF = -1
 # Attributes that determine the size of arrays in `predict`. The file contains at least one number
 # for each of their elements.
@@ -114,7 +116,7 @@ def _width(estimator) -> int:
     width = vars(estimator).get("n_features_in_")
     _require(
         type(width) is int and width > 0,
-        f"a {type(estimator).__name__} has no number of features",
+        f"{with_article(type(estimator).__name__)} has no number of features",
     )
     return width
 
@@ -177,13 +179,13 @@ def require_tree(n_features, n_classes, n_outputs, state) -> int:
 
 
 def _depth(left, right, leaf) -> int:
-    """Return the depth of a tree; raise if a child is no node of it."""
+    """Return the depth of a tree; raise if a child is not a node of it."""
     n = len(leaf)
     parents = np.arange(n)
     for children in (left, right):
         # scikit-learn numbers children after their parents, so there are no cycles.
         valid = ((children > parents) & (children < n))[~leaf].all()
-        _require(valid, "a tree has children that are no nodes")
+        _require(valid, "a tree has children that are not nodes")
     children = np.concatenate([left[~leaf], right[~leaf]])
     _require(len(np.unique(children)) == len(children), "a tree has nodes with two parents")
     level, depth = np.zeros(1, np.int64), 0

@@ -102,7 +102,7 @@ def loss_class(module, name) -> type:
         If there is no such loss.
     """
     if name not in _COMPILED_LOSSES.get(module, ()):
-        raise ValueError(f"it contains {module}.{name}, which is no loss")
+        raise ValueError(f"it contains {module}.{name}, which is not a loss")
     return getattr(import_module(module), name)
 
 
@@ -150,6 +150,6 @@ def require_own_attributes(kind, names, params=()) -> None:
     """
     for name in names:
         if not isinstance(name, str) or not name.isidentifier() or name.startswith("__"):
-            raise ValueError(f"{name!r} is no valid name of an attribute")
+            raise ValueError(f"{name!r} is not a valid name of an attribute")
         if hasattr(kind, name) and name not in params:
             raise ValueError(f"its attribute {name!r} would hide that of {kind.__name__}")

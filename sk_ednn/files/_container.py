@@ -186,7 +186,7 @@ class Container:
                     "sk-ednn. It is not opened, since that would run code in it. If you trust it, "
                     "convert it: sk_ednn.files.save(joblib.load(old), new)."
                 )
-            raise self._broken("it is no model file")
+            raise self._broken("it is not a model file")
         if self.size < _END + _COMMENT:
             raise self._broken("it is truncated")
         self._file.seek(self.size - _COMMENT)
@@ -195,7 +195,7 @@ class Container:
             names = _arrays_in(self._file)
             if names:
                 raise ModelFileError(
-                    f"{self.path} is no model: it is an .npz file of the arrays "
+                    f"{self.path} is not a model: it is an .npz file of the arrays "
                     f"{', '.join(names)}. Models are written by sk_ednn.files.save."
                 )
             raise self._broken("it does not end with its sha256; it is damaged or truncated")
@@ -210,7 +210,7 @@ class Container:
             with zipfile.ZipFile(self._file) as archive:
                 infos = archive.infolist()
         except Exception as error:  # zipfile raises errors of many classes
-            raise self._broken(f"it is no intact zip ({error})") from error
+            raise self._broken(f"it is not an intact zip ({error})") from error
         names = [info.filename for info in infos]
         if len(set(names)) < len(names):
             raise self._broken("it has two parts with one name")

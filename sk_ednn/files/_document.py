@@ -19,13 +19,15 @@ import numpy as np
 from scipy import sparse
 from sklearn.base import BaseEstimator
 
+from .._utils.stacklevel import outside_package
 from .._utils.stored import Stored, declared, stored_class
+from .._utils.wording import with_article
 from ..exceptions import ModelFileError
 from . import _known
 from ._arrays import storable
 from ._classes import require_own_attributes, ufunc
 from ._random import random_state
-from ._running import completed, defaults, is_running, running_defaults
+from ._runtime_parameters import completed, defaults, is_runtime_parameter, runtime_defaults
 
 # Estimators of scikit-learn whose attributes are encoded here, since they contain ours.
 _OF_SKLEARN = {
@@ -114,15 +116,16 @@ class Encoder:
             self.asked = True
             return self._object("yours", value, vars(value), place)
         raise ModelFileError(
-            f"{place} is a {type(value).__name__}, {value!r:.80}, which is no data and cannot be "
-            "stored. Set it with set_params to a number, an array, an estimator, or to None if "
-            "only fitting needs it; or pickle the model for your own use."
+            f"{place} is {with_article(type(value).__name__)}, {value!r:.80}, which is not data "
+            "and "
+            "cannot be stored. Set it with set_params to a number, an array, an estimator, or to "
+            "None if only fitting needs it; or pickle the model for your own use."
         )
 
     def _object(self, tag, value, state, place) -> dict:
         declaration = _declaration(type(value)) or Stored(type(value).__name__)
         derived = declaration.derived
-        kept = {k: v for k, v in state.items() if k not in derived and not is_running(k)}
+        kept = {k: v for k, v in state.items() if k not in derived and not is_runtime_parameter(k)}
         kept.pop("_sklearn_version", None)
         for key in declaration.functions:
             if callable(kept.get(key)):
@@ -131,7 +134,7 @@ class Encoder:
                     f"{place}.{key} is a function, which cannot be stored. The loaded model makes "
                     "the same predictions, but refitting it would use the default.",
                     UserWarning,
-                    stacklevel=2,
+                    stacklevel=outside_package(),
                 )
         shown = place.removeprefix("model.")
         prefix = "" if place == "model" else f"{shown}."
@@ -203,7 +206,7 @@ class Decoder:
         declaration = declared(kind)
         renamed = declaration.renamed if declaration is not None else {}
         nodes = {renamed.get(name, name): value for name, value in node["vars"].items()}
-        names = [name for name in nodes if not is_running(name)]
+        names = [name for name in nodes if not is_runtime_parameter(name)]
         params = {*defaults(kind), *getattr(kind, "__dataclass_fields__", ())}
         require_own_attributes(kind, names, params)
         return {name: self(nodes[name]) for name in names}
@@ -212,8 +215,8 @@ class Decoder:
         """Return a user-defined class or function by its name."""
         if name not in self.modules:
             raise ModelFileError(
-                f"it contains a {name}, which is not part of sk_ednn. Pass the class, as "
-                f"load(path, modules=[{name}]), or a function, as modules={{{name!r}: function}}"
+                f"it contains {with_article(name)}, which is not part of sk_ednn. Pass the class, "
+                f"as load(path, modules=[{name}]), or a function, as modules={{{name!r}: function}}"
             )
         self.asked = True
         return self.modules[name]
@@ -264,7 +267,7 @@ def _object(decoder, node):
     name = node["class"]
     kind = _class(name)
     if kind is None:
-        raise ModelFileError(f"it contains a {name}, which this version does not know")
+        raise ModelFileError(f"it contains {with_article(name)}, which this version does not know")
     obj = object.__new__(kind)
     # Defaults of runtime parameters, and of parameters newer than the file.
     obj.__dict__.update(completed(decoder.vars(node, kind), defaults(kind)))
@@ -290,7 +293,7 @@ def _yours(decoder, node):
     if not isinstance(kind, type):
         raise ModelFileError(f"modules[{node['class']!r}] must be the class itself, got {kind!r}")
     obj = object.__new__(kind)
-    obj.__dict__.update(completed(decoder.vars(node, kind), running_defaults(kind)))
+    obj.__dict__.update(completed(decoder.vars(node, kind), runtime_defaults(kind)))
     return obj
 
 
@@ -336,7 +339,7 @@ def _name_of(function) -> str:
         except ValueError:
             continue
     raise ModelFileError(
-        f"{function!r} cannot be stored, since it is no function of numpy or scipy.special."
+        f"{function!r} cannot be stored, since it is not a function of numpy or scipy.special."
     )
 
 

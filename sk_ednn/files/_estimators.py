@@ -16,12 +16,13 @@ import zipfile
 import numpy as np
 
 from .._utils.optional import needing
+from .._utils.wording import with_article
 from ..exceptions import ModelFileError
 from . import _skops
 from ._budget import Unlimited
 from ._checks import inner_values, is_estimator, require_safe
 from ._container import reason
-from ._running import running_defaults
+from ._runtime_parameters import runtime_defaults
 
 PART = "estimators.skops"
 
@@ -51,9 +52,9 @@ def dump(estimators: list, places: list[str]) -> bytes:
                 _readable(skops, estimator)
             except Exception as error:
                 raise ModelFileError(
-                    f"{place}, a {type(estimator).__name__}, cannot be stored: {error}. Use only "
-                    "data in it (estimators of scikit-learn, arrays, numbers), or pickle the model "
-                    "for your own use; opening a pickle runs code in it."
+                    f"{place}, {with_article(type(estimator).__name__)}, cannot be stored: "
+                    f"{error}. Use only data in it (estimators of scikit-learn, arrays, numbers), "
+                    "or pickle the model for your own use; opening a pickle runs code in it."
                 ) from error
         raise
 
@@ -119,7 +120,7 @@ class _Stored:
         if is_estimator(value):
             changes = {
                 name: default
-                for name, default in running_defaults(type(value)).items()
+                for name, default in runtime_defaults(type(value)).items()
                 if name in vars(value) and vars(value)[name] is not default
             }
             # The search tree of neighbours is rebuilt from their samples.

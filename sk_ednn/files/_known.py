@@ -15,8 +15,9 @@ from numbers import Real
 
 import numpy as np
 
+from .._utils.wording import with_article
 from ..exceptions import ModelFileError
-from ._running import completed, defaults, is_running
+from ._runtime_parameters import completed, defaults, is_runtime_parameter
 
 # Types are "f" for floats, "i" for integers, "b" for booleans. Letters of a shape are F for input
 # features, o for outputs, n for samples, k for components. A fitted estimator may lack attributes
@@ -109,7 +110,7 @@ def kind(name) -> type:
         If it is not listed.
     """
     if name not in _ESTIMATORS:
-        raise ModelFileError(f"it contains a {name}, which this version does not know")
+        raise ModelFileError(f"it contains {with_article(name)}, which this version does not know")
     return getattr(import_module(f"sklearn.{_ESTIMATORS[name][0]}"), name)
 
 
@@ -132,7 +133,7 @@ def stored(value) -> dict:
     return {
         name: attribute
         for name, attribute in vars(value).items()
-        if not is_running(name) and name != "_sklearn_version"
+        if not is_runtime_parameter(name) and name != "_sklearn_version"
     }
 
 
@@ -174,7 +175,7 @@ def made(kind, attributes):
 
 def _require(condition, kind, name):
     if not condition:
-        raise ValueError(f"{name} of a {kind.__name__} is invalid or missing")
+        raise ValueError(f"{name} of {with_article(kind.__name__)} is invalid or missing")
 
 
 def _check_fitted(kind, fitted, rest):
@@ -189,7 +190,7 @@ def _check_fitted(kind, fitted, rest):
         _require(any(_fits(rest[name], form, lengths) for form in forms.split()), kind, name)
     unknown = rest.keys() - {label.removesuffix("?") for label in listed}
     if unknown:
-        raise ValueError(f"a {kind.__name__} has no attribute {min(unknown)!r}")
+        raise ValueError(f"{with_article(kind.__name__)} has no attribute {min(unknown)!r}")
 
 
 def _fits(value, form, lengths) -> bool:
@@ -260,7 +261,7 @@ def _check_kernel(kernel, params):
         _require(valid, type(kernel), name)
     missing = _params(type(kernel)) - set(vars(kernel))
     if missing:
-        raise ValueError(f"a {type(kernel).__name__} has no {min(missing)}")
+        raise ValueError(f"{with_article(type(kernel).__name__)} has no {min(missing)}")
 
 
 @lru_cache(maxsize=128)

@@ -17,13 +17,15 @@ from torch import nn
 from torch.optim import lr_scheduler
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from .._utils.stacklevel import outside_package
+from .._utils.wording import with_article
 from ..exceptions import ModelFileError
 from ..networks import PaperCNN, PaperDenseNet, ValidCNN
 from ..networks._trial import is_uninitialised
 from ..solvers._best_epoch import BestEpoch
 from ..solvers._progress import TrainingBar
 from . import _atomic
-from ._running import is_running
+from ._runtime_parameters import is_runtime_parameter
 
 # Networks that are a sequence of their layers.
 _SEQUENTIAL = {kind.__name__: kind for kind in (nn.Sequential, PaperDenseNet, PaperCNN, ValidCNN)}
@@ -79,8 +81,8 @@ def encode(value, encoder, place) -> dict:
         return _part_node(value, encoder, place)
     if not isinstance(value, nn.Module):
         raise ModelFileError(
-            f"{place} is a {type(value).__name__}, which cannot be stored. Remove it, or pickle "
-            "the model for your own use."
+            f"{place} is {with_article(type(value).__name__)}, which cannot be stored. Remove it, "
+            "or pickle the model for your own use."
         )
     return _module_node(value, encoder, place)
 
@@ -93,14 +95,18 @@ def decode(node, decoder):
             return decoder.own(node["yours"])
         return _CLASSES[node["name"]]
     if tag == "part":
-        params = {key: decoder(value) for key, value in node["with"].items() if not is_running(key)}
+        params = {
+            key: decoder(value)
+            for key, value in node["with"].items()
+            if not is_runtime_parameter(key)
+        }
         decoder.budget.take(_BYTES_PER_LAYER, "a part of a net")
         return _PARTS[node["class"]](**params)
     if tag == "net":
         return _net(node, decoder)
     if tag == "module":
         return _module(node, decoder)
-    raise ModelFileError(f"it contains a {tag} outside of a network")
+    raise ModelFileError(f"it contains {with_article(tag)} outside of a network")
 
 
 def _class_node(kind) -> dict:
@@ -189,7 +195,9 @@ def _module(node, decoder) -> nn.Module:
         )
     for name, weight in initial.items():
         if weight.is_floating_point() != weights[name].is_floating_point():
-            raise ModelFileError(f"{name!r} is of type {weights[name].dtype}, which is no weight")
+            raise ModelFileError(
+                f"{name!r} is of type {weights[name].dtype}, which is not a weight"
+            )
         if weight.shape != weights[name].shape:
             raise ModelFileError(
                 f"{name!r} has the shape {tuple(weights[name].shape)} in the file and "
@@ -259,7 +267,9 @@ def _built(node, decoder) -> nn.Module:
                 f"load(path, modules={{{name!r}: lambda: {name}(...)}})"
             ) from error
         if not isinstance(module, nn.Module):
-            raise ModelFileError(f"modules[{name!r}] returned {module!r}, which is no torch module")
+            raise ModelFileError(
+                f"modules[{name!r}] returned {module!r}, which is not a torch module"
+            )
         return module
     if node["$"] == "atomic network":
         decoder.budget.take(_BYTES_PER_NET, f"a network {name}")
@@ -299,7 +309,7 @@ def _net_node(net, encoder, place) -> dict:
     kind = type(net)
     kwargs, left_out = {}, []
     for name, value in net.get_params(deep=False).items():
-        if name == "module" or name.startswith("_") or is_running(name):
+        if name == "module" or name.startswith("_") or is_runtime_parameter(name):
             continue
         if _is_default(kind, name, value):
             continue
@@ -323,7 +333,7 @@ def _net_node(net, encoder, place) -> dict:
                 f"{place}: {', '.join(left_out)} of the net cannot be stored. The loaded model "
                 "makes the same predictions, but refitting it would not use them.",
                 UserWarning,
-                stacklevel=2,
+                stacklevel=outside_package(),
             )
     module = None
     if fitted is None or isinstance(net.module, type):
@@ -382,7 +392,9 @@ def _is_default(kind, name, value) -> bool:
 def _net(node, decoder) -> NeuralNet:
     name = node["class"]
     kind = decoder.own(name) if node["yours"] else _NETS[name]
-    kwargs = {key: decoder(value) for key, value in node["with"].items() if not is_running(key)}
+    kwargs = {
+        key: decoder(value) for key, value in node["with"].items() if not is_runtime_parameter(key)
+    }
     decoder.budget.take(_BYTES_PER_NET, "a net")
     if node["fitted"] is None:
         return kind(decoder(node["module"]), **kwargs)

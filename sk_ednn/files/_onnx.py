@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from .._utils.optional import needing
+from .._utils.wording import with_article
 from .._utils.writing import replacing_path
 from ..exceptions import TileModelError
 from ..networks import NetworkTileModel
@@ -50,7 +51,7 @@ def export_onnx(model, path, form="tile", *, term=None) -> None:
     Raises
     ------
     TileModelError
-        If the tile model is no torch network, if ONNX does not support it, or if the results of
+        If the tile model is not a torch network, if ONNX does not support it, or if the results of
         ONNX Runtime differ.
     NotConvolutional
         If the network has no dense form; the message names the layer.
@@ -231,7 +232,7 @@ def _network_of(model, term):
     if not isinstance(tile_model, NetworkTileModel) or hasattr(tile_model.estimator, "steps"):
         raise TileModelError(
             "export_onnx needs a torch network without transformers before it; the tile model is "
-            f"a {type(tile_model.estimator).__name__}."
+            f"{with_article(type(tile_model.estimator).__name__)}."
         )
     return tile_model, tiling
 

@@ -10,6 +10,7 @@ from typing import Any
 from sklearn.utils.validation import check_is_fitted
 
 from .._utils.optional import needing
+from .._utils.wording import with_article
 from ..estimators._fit_summary import spacing_of, training_of
 from ..exceptions import ModelFileError
 from . import _arrays, _container, _estimators
@@ -52,7 +53,7 @@ def save(model, path, *, unit=None, about=None) -> str:
     Raises
     ------
     ModelFileError
-        If part of the model is no data, such as a function; the message names it.
+        If part of the model is not data, such as a function; the message names it.
     MissingExtraError
         If skops is not installed and the model contains estimators of scikit-learn that need it:
         any but linear models, kernel ridge, Gaussian processes, scalers, PCA, Nystroem and
@@ -91,8 +92,8 @@ def save(model, path, *, unit=None, about=None) -> str:
     check_is_fitted(model)
     if hasattr(model, "best_estimator_"):
         raise ModelFileError(
-            f"A {type(model).__name__} contains results of its search, which cannot be stored. "
-            "Save its best_estimator_."
+            f"The results of a search cannot be stored, and the model is "
+            f"{with_article(type(model).__name__)}. Save its best_estimator_."
         )
     encode = Encoder()
     description = encode(model)
@@ -131,7 +132,7 @@ def load(path, *, modules=None, device="cpu", max_bytes=None):
     device : str, default="cpu"
         Device of networks.
     max_bytes : int or None, default=None
-        Limit of the memory for reading, besides the arrays, which are no larger than the file.
+        Limit of the memory for reading, besides the arrays, which are not larger than the file.
         None for the size of the file plus 64 MiB.
 
     Returns
@@ -181,7 +182,9 @@ def load(path, *, modules=None, device="cpu", max_bytes=None):
         with needing(f"The model in {path}"):
             model = decode(config["model"])
         if not hasattr(model, "predict"):
-            raise ModelFileError(f"it contains a {type(model).__name__}, which is no model")
+            raise ModelFileError(
+                f"it contains {with_article(type(model).__name__)}, which is not a model"
+            )
         require_units(model)
         if config.get("tried", True):
             require_working(model, container.budget, decode.asked)

@@ -15,11 +15,12 @@ from math import prod
 import numpy as np
 from sklearn.utils import Bunch
 
+from .._utils.wording import with_article
 from ._checks import require_tree
 from ._classes import estimator_class, loss_class, number_type, require_own_attributes, ufunc
 from ._container import read_json
 from ._random import random_state
-from ._running import completed, defaults, is_running, running_defaults
+from ._runtime_parameters import completed, defaults, is_runtime_parameter, runtime_defaults
 
 SCHEMA = "schema.json"
 _MIN_PROTOCOL = 2
@@ -75,7 +76,7 @@ class _Reader:
         """Return the object of a node."""
         number = node.get("__id__")
         if number is not None and type(number) is not int:
-            raise ValueError("the id of a node is no integer")
+            raise ValueError("the id of a node is not an integer")
         if number in self._objects:
             return self._objects[number]
         kind = node["__loader__"]
@@ -125,13 +126,13 @@ def _size_of_array(file, info) -> int:
 def _json(reader, node):
     content = node["content"]
     if not isinstance(content, str):
-        raise ValueError("a value is no text")
+        raise ValueError("a value is not text")
     if content[:1] in "[{":
-        raise ValueError("a value is no scalar")
+        raise ValueError("a value is not a scalar")
     reader.budget.take(4 * len(content), "a text")
     value = json.loads(content)
     if value is not None and type(value) not in (bool, int, float, str):
-        raise ValueError("a value is no scalar")
+        raise ValueError("a value is not a scalar")
     return value
 
 
@@ -175,7 +176,7 @@ def _key(node, key):
 def _slice(reader, node):
     limits = [node["content"][name] for name in ("start", "stop", "step")]
     if not all(limit is None or type(limit) is int for limit in limits):
-        raise ValueError("the limits of a slice are no integers")
+        raise ValueError("the limits of a slice are not integers")
     return slice(*limits)
 
 
@@ -257,22 +258,22 @@ def _generator(reader, node):
 
 def _object(reader, node):
     kind = estimator_class(node["__module__"], node["__class__"])
-    reader.budget.take(_BYTES_PER_OBJECT, f"a {kind.__name__}")
+    reader.budget.take(_BYTES_PER_OBJECT, with_article(kind.__name__))
     obj = object.__new__(kind)
     content = node.get("content")
     if content is None or (content["__loader__"] == "JsonNode" and reader(content) is None):
         return obj
     _require_class(content, "dict")
-    running = running_defaults(kind)
+    running = runtime_defaults(kind)
     # In the original order, so that equal models give equal files.
     attributes = {
         key: running[key] if key in running else reader(value)
         for key, value in content["content"].items()
-        if key in running or not is_running(key)
+        if key in running or not is_runtime_parameter(key)
     }
     version = attributes.pop("_sklearn_version", None)
     if not isinstance(version, (str, type(None))):
-        raise ValueError(f"{version!r:.20} is no version of scikit-learn")
+        raise ValueError(f"{version!r:.20} is not a version of scikit-learn")
     require_own_attributes(kind, attributes, defaults(kind))
     attributes = completed(attributes, running)
     if hasattr(kind, "__setstate__"):
@@ -287,7 +288,7 @@ def _loss(reader, node):
     kind = loss_class(node["__module__"], node["__class__"])
     args = reader(node["__reduce__"]["args"])
     if reader(node["content"]) or not all(type(arg) in (int, float) for arg in args):
-        raise ValueError(f"the parameters of a {kind.__name__} are not all numbers")
+        raise ValueError(f"the parameters of {with_article(kind.__name__)} are not all numbers")
     return kind(*args)
 
 
@@ -295,7 +296,9 @@ def _tree(reader, node):
     from sklearn.tree._tree import Tree
 
     if (node["__module__"], node["__class__"]) != ("sklearn.tree._tree", "Tree"):
-        raise ValueError(f"it contains {node['__module__']}.{node['__class__']}, which is no tree")
+        raise ValueError(
+            f"it contains {node['__module__']}.{node['__class__']}, which is not a tree"
+        )
     args, state = reader(node["__reduce__"]["args"]), reader(node["content"])
     n_bytes = require_tree(*args, state)
     reader.budget.take(n_bytes + _BYTES_PER_OBJECT, "a tree")

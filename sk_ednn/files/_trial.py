@@ -18,6 +18,7 @@ from sklearn.multioutput import MultiOutputRegressor
 from sklearn.pipeline import Pipeline
 
 from .._utils.stored import declared
+from .._utils.wording import with_article
 from ..estimators._committee import EDNNCommittee
 from ..estimators._regressor import EDNNRegressor
 from ..estimators._shift_averaged import ShiftAveraged
@@ -59,7 +60,7 @@ def require_working(model, budget, asked=False) -> None:
         return
     regressors = _regressors(model)
     if not regressors and (type(model).__module__.startswith("sk_ednn.") or _inner(model)):
-        raise TypeError(f"a {type(model).__name__} contains no EDNNRegressor")
+        raise TypeError(f"{with_article(type(model).__name__)} contains no EDNNRegressor")
     for regressor in regressors:
         _try(regressor, regressor, budget, asked)
     top = model
@@ -67,7 +68,7 @@ def require_working(model, budget, asked=False) -> None:
         for _, step in top.steps[:-1]:
             if not hasattr(step, "transform") and step not in (None, "passthrough"):
                 raise TypeError(
-                    f"a step of its Pipeline, a {type(step).__name__}, cannot transform"
+                    f"a step of its Pipeline, {with_article(type(step).__name__)}, cannot transform"
                 )
             _check_front(step)
         top = _inner(top)[0]
@@ -204,16 +205,18 @@ def _field_shape(regressor):
     if type(width) is not int or width < 1:
         raise ValueError(f"it was fitted to {width} columns")
     if not isinstance(regressor.evaluation_, AbstractEvaluation):
-        raise TypeError(f"a {type(regressor.evaluation_).__name__} is no evaluation")
+        raise TypeError(
+            f"{with_article(type(regressor.evaluation_).__name__)} is not an evaluation"
+        )
     terms = regressor.fitted_terms()
     lengths = None
     for tile_model, tiling in terms:
         if not isinstance(tile_model, AbstractTileModel):
-            raise TypeError(f"a {type(tile_model).__name__} is no tile model")
+            raise TypeError(f"{with_article(type(tile_model).__name__)} is not a tile model")
         if not hasattr(tile_model.estimator, "predict"):
-            raise TypeError(f"a {type(tile_model.estimator).__name__} cannot predict")
+            raise TypeError(f"{with_article(type(tile_model.estimator).__name__)} cannot predict")
         if not isinstance(tiling, AbstractTiling):
-            raise TypeError(f"a {type(tiling).__name__} is no tiling")
+            raise TypeError(f"{with_article(type(tiling).__name__)} is not a tiling")
         if not tiling.is_grid:
             return None
         if not all(type(n) is int and n > 0 for n in tile_model.tile_shape):

@@ -10,6 +10,7 @@ import numpy as np
 from sklearn.model_selection import GroupKFold, KFold
 
 from .._utils.memory import require_memory
+from .._utils.stacklevel import outside_package
 from ..exceptions import DataWarning
 from ._checks import pixel_digest, require_alike, require_distinct, require_picture
 from ._picture import Picture, PictureError
@@ -144,7 +145,7 @@ def _from_table(given, table, boxes):
     others = sorted({box.picture for box in boxes} - set(kept))
     totals = np.concatenate([totals, np.full((len(others), totals.shape[1]), np.nan)])
     for note in matched.notes:
-        warnings.warn(note, DataWarning, stacklevel=4)
+        warnings.warn(note, DataWarning, stacklevel=outside_package())
     return [*kept, *others], totals, matched.counts, matched.totals.ndim
 
 

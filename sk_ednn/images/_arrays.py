@@ -23,7 +23,7 @@ def channels_last(shape, name) -> bool:
         return True
     if len(shape) not in (3, 4):
         raise PictureError(
-            f"{name}: an array of shape {shape} is no picture. Expected (height, width) or "
+            f"{name}: an array of shape {shape} is not a picture. Expected (height, width) or "
             "(height, width, n_channels)."
         )
     if shape[-1] in _COLOURS or (len(shape) == 4 and shape[-1] <= _MOST_CHANNELS):
@@ -56,7 +56,7 @@ def as_picture(values, name="picture", channel_axis=None) -> Picture:
     Raises
     ------
     PictureError
-        Where the axes are no picture's, or do not say what they are.
+        If the axes are not those of a picture, or have no names.
 
     Examples
     --------
@@ -71,7 +71,7 @@ def as_picture(values, name="picture", channel_axis=None) -> Picture:
     if channel_axis is not None:
         if not -values.ndim <= channel_axis < values.ndim or values.ndim not in (3, 4):
             raise PictureError(
-                f"{name}: channel_axis={channel_axis} is no axis of a picture of shape "
+                f"{name}: channel_axis={channel_axis} is not an axis of a picture of shape "
                 f"{values.shape}."
             )
         return in_memory(np.moveaxis(values, channel_axis, -1), name)

@@ -13,7 +13,7 @@ _PROBED = 1 << 20
 
 
 def require_pixels(values, name, error=ValueError) -> None:
-    """Raise where pixels are no real numbers, or not all of them finite.
+    """Raise where pixels are not real numbers, or not all of them finite.
 
     Parameters
     ----------
@@ -25,7 +25,7 @@ def require_pixels(values, name, error=ValueError) -> None:
     """
     if values.dtype.kind not in "biuf":
         raise error(
-            f"{name}: pixels of type {values.dtype} are no numbers to count in. Save the picture "
+            f"{name}: pixels of type {values.dtype} are not numbers to count in. Save the picture "
             "with 8, 16 or 32 bits a channel."
         )
     if values.dtype.kind == "f":

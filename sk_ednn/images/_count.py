@@ -47,7 +47,7 @@ class CountRegressor(RegressorMixin, BaseEstimator):
         depend on the speed of the machine.
     reduction : int or "auto", default="auto"
         Pixels along each axis that are averaged into one. "auto" averages as long as objects that
-        are evenly spread stay 20 pixels apart; for totals that are no counts it does not.
+        are evenly spread stay 20 pixels apart; for totals that are not counts it does not.
     positive : bool or "auto", default="auto"
         Whether contributions cannot be negative. "auto" where no total is.
     symmetric : bool, default=True

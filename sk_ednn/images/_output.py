@@ -11,7 +11,7 @@ from .._utils.optional import needing
 from .._utils.writing import replacing
 from ._peaks import peaks
 
-# An overlay is no larger than this along its longer side.
+# Largest length of an overlay along its longer side.
 _LARGEST_OVERLAY = 4096
 # Of the levels of a picture, what is drawn black and white.
 _DARK, _LIGHT = 1.0, 99.0

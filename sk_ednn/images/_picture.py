@@ -14,7 +14,7 @@ from ._checks import require_pixels
 
 
 class PictureError(ValueError):
-    """A file is no picture that can be counted in; the message begins with its name."""
+    """A file is not a picture that can be counted in; the message begins with its name."""
 
 
 @dataclass(frozen=True, eq=False)

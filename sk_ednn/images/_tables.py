@@ -341,8 +341,8 @@ def number_of(row, j, header, picture, where) -> float:
                 "in, or remove the row to leave the picture out."
             )
         raise TableError(
-            f"{where}, line {row.line}: {header[j]!r} of {picture.name} is {cell!r}, which is no "
-            "number."
+            f"{where}, line {row.line}: {header[j]!r} of {picture.name} is {cell!r}, which is "
+            "not a number."
         )
     return value
 
@@ -357,7 +357,7 @@ def _require_counts(pictures, totals, header, places, where) -> None:
                 )
             if value != round(value):
                 raise TableError(
-                    f"{where}: {header[j]!r} of {picture.name} is {value:g}, which is no whole "
+                    f"{where}: {header[j]!r} of {picture.name} is {value:g}, which is not a whole "
                     "number, as the others are. For areas and other amounts say counts=False "
                     "(--amounts on the command line)."
                 )

@@ -135,7 +135,7 @@ class _Layout:
 
 
 def layout_of(axes, shape, name) -> _Layout:
-    """Return which axes of a file are the picture's; raise where it is no single picture.
+    """Return which axes of a file are the picture's; raise where it is not a single picture.
 
     Parameters
     ----------
@@ -158,7 +158,7 @@ def layout_of(axes, shape, name) -> _Layout:
                 f"{name}: the file has {length} {what}, and one count. Save one picture a file."
             )
     if "Y" not in found or "X" not in found:
-        raise PictureError(f"{name}: axes {axes} of shape {shape} are no picture.")
+        raise PictureError(f"{name}: axes {axes} of shape {shape} are not those of a picture.")
     if len(planes) > 1:
         raise PictureError(f"{name}: two axes of planes, {axes} of shape {shape}; one is a stack.")
     channels = [axis for axis in "CS" if axis in found and shape[found[axis]] > 1]

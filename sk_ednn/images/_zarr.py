@@ -44,7 +44,7 @@ def open_zarr(path: str, name: str) -> Picture:
             scales = attributes.get("multiscales")
             if not scales:
                 raise PictureError(
-                    f"{name}: a zarr group that is no OME-Zarr. Name the array in it, such as "
+                    f"{name}: a zarr group that is not an OME-Zarr. Name the array in it, such as "
                     f"{name}/0."
                 )
             level = scales[0]["datasets"][0]["path"]
@@ -127,7 +127,7 @@ def map_writer(path, name, tile_grid, focus, n_outputs):
     with needing("Writing a map as OME-Zarr", extra="images"):
         import zarr
     if Path(path).exists() and not is_zarr(Path(path)):
-        raise FileExistsError(f"{path} exists, and is no map: give another folder.")
+        raise FileExistsError(f"{path} exists, and is not a map: give another folder.")
     letters = "zyx"[-len(tile_grid) :]
     several = n_outputs > 1
     shape = (n_outputs, *tile_grid) if several else tuple(tile_grid)

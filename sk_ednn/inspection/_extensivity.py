@@ -131,7 +131,7 @@ def extensivity_report(estimator, X, y=None, *, sizes=None):
     Raises
     ------
     TilingError
-        If a tiling is no GridTiling.
+        If a tiling is not a GridTiling.
 
     Notes
     -----

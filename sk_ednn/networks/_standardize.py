@@ -76,7 +76,9 @@ class Standardization:
         return numbers
 
 
-def learn_standardization(fields: Fields, channel_axis, sample_weight=None) -> Standardization:
+def learn_standardization(
+    fields: Fields, channel_axis, sample_weight=None, block_numbers=_BLOCK_NUMBERS
+) -> Standardization:
     """Return the standardisation with which each channel of the fields has mean 0 and variance 1.
 
     All sites have equal weight, and a sample of weight 2 counts as two equal samples. Channels that
@@ -90,6 +92,8 @@ def learn_standardization(fields: Fields, channel_axis, sample_weight=None) -> S
         Channel axis of one field. None for a single channel.
     sample_weight : ndarray of shape (n_samples,) or None
         Positive.
+    block_numbers : int
+        Numbers of a block.
 
     Returns
     -------
@@ -102,7 +106,7 @@ def learn_standardization(fields: Fields, channel_axis, sample_weight=None) -> S
             weight = np.asarray(sample_weight, dtype=np.float64)[stack.samples]
         lazy = not isinstance(values, np.ndarray)
         reader = SampleReader(values) if lazy else values
-        step = max(1, _BLOCK_NUMBERS // max(1, int(np.prod(values.shape[1:]))))
+        step = max(1, block_numbers // max(1, int(np.prod(values.shape[1:]))))
         for start in range(0, len(weight), step):
             index = np.arange(start, min(start + step, len(weight)))
             block = reader[index] if lazy else reader[start : start + step]

@@ -126,7 +126,7 @@ class JsonLines:
     """The records of a growing file, one JSON object a line; `read` parses what was added.
 
     A last line without its end is one that is being written, or was torn by a kill: it is left for
-    the next `read`. Lines that are no JSON objects are skipped.
+    the next `read`. Lines that are not JSON objects are skipped.
 
     Parameters
     ----------

@@ -407,7 +407,7 @@ def _root_and_id(folder):
     """Return the folder of runs, and the id if `folder` is that of a run or waits for one."""
     if not is_id(folder.name):
         if (folder / "run.json").exists():
-            raise ValueError(f"{folder} is no folder of runs: it contains a run.json.")
+            raise ValueError(f"{folder} is not a folder of runs: it contains a run.json.")
         return folder, None
     if (folder / "run.json").exists() or (folder / "launch.json").exists():
         return folder.parent, require_id(folder.name)

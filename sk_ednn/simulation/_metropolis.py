@@ -10,6 +10,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import Interval, StrOptions
 from tqdm.auto import tqdm
 
+from .._utils.sampling import MAX_ACCEPTANCE
 from .._utils.seeding import generator
 from ..evaluation._incremental import common_channel_axis
 from ..evaluation._local import checked_terms, running
@@ -20,9 +21,6 @@ from ..fields._sources import as_array
 from ._energies import LedgerEnergies, TabulatedEnergies, has_tables
 from ._sublattices import changes, exchanges
 
-# Probability of a move that costs nothing. At 1, systems that are infinitely hot would turn all
-# sites of a sublattice together for ever, and so reach few of their states only.
-_EAGERNESS = 0.9
 # A progress bar appears after this many seconds; before, it is only noise.
 _DELAY = 2.0
 # More values than this are hardly those of a lattice field.
@@ -318,7 +316,7 @@ class _System:
                 cost = self.energy.changes(part, before, after)
                 # The exponent is never positive, and a cost of 0 at beta 0 stays 0.
                 probability = np.exp(-beta * np.maximum(cost, 0))
-                accepted = rng.random(cost.shape) < _EAGERNESS * probability
+                accepted = rng.random(cost.shape) < MAX_ACCEPTANCE * probability
                 if self.moves == "exchange":
                     differ = before[0] != before[1]
                     probability *= differ

@@ -78,10 +78,10 @@ class Structures:
         Raises
         ------
         TypeError
-            If `X` is one structure, or holds what is no structure.
+            If `X` is one structure, or holds what is not a structure.
 
         ValueError
-            If a structure has no atoms, numbers that are no elements, positions that are not
+            If a structure has no atoms, numbers that are not elements, positions that are not
             finite, lattice vectors that are missing or linearly dependent along the axes where it
             repeats, or two atoms at one place, periodic images included.
         """

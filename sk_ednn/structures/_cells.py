@@ -1,19 +1,18 @@
-"""Cells: the axes of a field, and the edges along them."""
+"""The edges of cells along the axes of a field."""
 
 import numpy as np
 
 # The Cartesian axes of a field, by the name of its plane.
 AXES = {"xy": (0, 1), "xz": (0, 2), "yz": (1, 2), "xyz": (0, 1, 2)}
 
-# Rounding of a file with seven digits, or of a rotation: of lengths relative to them, of angles in
-# their cosines. To this tolerance cells are orthogonal, flat, at the fitted angles and a whole
-# number of pixels, here and everywhere. Positions are those in the edges that are given, rounded
-# or not, so that nothing jumps where the answer changes.
+# Tolerance of relative lengths and of cosines, for files with seven digits and for rotations. It
+# decides everywhere whether cells are orthogonal, in the plane, of the fitted angles and a whole
+# number of pixels. Positions refer to the given edges without rounding, so fields have no jumps.
 ROUNDING = 1e-6
 
 
 def cell_matrices(cells, plane):
-    """Cells given in any form, as edge vectors in three dimensions.
+    """Convert cells of any form to edge vectors in three dimensions.
 
     Parameters
     ----------
@@ -24,7 +23,7 @@ def cell_matrices(cells, plane):
     Returns
     -------
     ndarray of shape (n_structures, 3, 3)
-        The third edge of those given in two dimensions is zero.
+        The third edge of a cell with two dimensions is zero.
     """
     matrices = np.zeros((len(cells), 3, 3))
     for k, cell in enumerate(cells):
@@ -39,27 +38,27 @@ def cell_matrices(cells, plane):
         elif shape == (2,) and plane == "xy":
             matrices[k, 0, 0], matrices[k, 1, 1] = cell
         else:
+            two = plane == "xy"
+            lengths, vectors = ("(2,) or (3,)", "(2, 2) or (3, 3)") if two else ("(3,)", "(3, 3)")
             raise ValueError(
-                f"Structure {k}: the cell must be edge lengths of shape (2,) or (3,), or edge "
-                f"vectors of shape (2, 2) or (3, 3), for plane={plane!r} those with "
-                f"{'2 or 3' if plane == 'xy' else '3'}. Got shape {shape}."
+                f"Structure {k}: the cell must be edge lengths of shape {lengths}, or edge vectors "
+                f"of shape {vectors}, for plane={plane!r}; got shape {shape}."
             )
         if len(shape) == 1 and not cell[: 2 if plane == "xy" else 3].min() > 0:
             raise ValueError(
-                f"Structure {k}: the edges of the cell must be positive and finite. "
-                f"Got {cell.tolist()}."
+                f"Structure {k}: the edges of the cell must be positive and finite; "
+                f"got {cell.tolist()}."
             )
     return matrices
 
 
-def normal_periods(cells, repeats, plane):
-    """Return the period of each structure along the normal of a plane, 0 where it does not repeat.
+def normal_periods(cells, pbc, plane):
+    """Return the period of each structure along the normal of a plane, 0 if not periodic.
 
     Parameters
     ----------
     cells : ndarray of shape (n_structures, 3, 3), in Å
-    repeats : ndarray of bool of shape (n_structures, 3)
-        Along which axes they do.
+    pbc : ndarray of bool of shape (n_structures, 3)
     plane : str
 
     Returns
@@ -69,11 +68,11 @@ def normal_periods(cells, repeats, plane):
     if len(AXES[plane]) == 3:
         return np.zeros(len(cells))
     (normal,) = {0, 1, 2} - set(AXES[plane])
-    return np.where(repeats[:, normal], np.abs(cells[:, normal, normal]), 0.0)
+    return np.where(pbc[:, normal], np.abs(cells[:, normal, normal]), 0.0)
 
 
 def edge_vectors(cells, pbc, plane):
-    """Edges of cells along the axes of a plane, or along all three.
+    """Return the edges of cells along the axes of a field.
 
     Parameters
     ----------
@@ -84,70 +83,87 @@ def edge_vectors(cells, pbc, plane):
     Returns
     -------
     ndarray of shape (n_structures, d, d)
-        Rows are edges, in the plane.
+        Edges as rows.
+
+    Raises
+    ------
+    ValueError
+        If edges are not finite, parallel or not in the plane, or if the third edge of a structure
+        that is periodic along it is not normal to the plane.
     """
     axes = list(AXES[plane])
     wrong = np.flatnonzero(~np.isfinite(cells).all(axis=(1, 2)))
     if wrong.size:
         k = wrong[0]
         raise ValueError(
-            f"Structure {k}: the edges of the cell must be positive and finite. "
-            f"Got {cells[k].tolist()}."
+            f"Structure {k}: the edges of the cell must be positive and finite; "
+            f"got {cells[k].tolist()}."
         )
     edges = cells[:, axes][:, :, axes]
     if len(axes) == 2:
         (normal,) = {0, 1, 2} - set(axes)
-        _require_flat(cells, pbc[:, normal], axes, normal, plane)
+        _require_in_plane(cells, pbc[:, normal], axes, normal, plane)
     lengths = np.sqrt((edges**2).sum(axis=-1))
     flat = ~(np.abs(np.linalg.det(edges)) > 1e-9 * np.prod(lengths, axis=-1))
     if flat.any():
         k = np.flatnonzero(flat)[0]
         raise ValueError(
-            f"Structure {k}: the edges of the cell along {' and '.join(plane)} must be positive "
-            f"and finite and no two of them parallel. Got {cells[k].tolist()}. Give what has no "
-            "cell a box, as ase.Atoms.center(vacuum=...) does."
+            f"Structure {k}: the edges of the cell along {' and '.join(plane)} must be positive, "
+            f"finite and not parallel; got {cells[k].tolist()}. Set a cell if there is none, for "
+            "example with ase.Atoms.center(vacuum=...)."
         )
     return edges
 
 
-def _require_flat(cells, repeats, axes, normal, plane):
-    """Refuse edges that leave the plane, and images along the normal that do not coincide."""
+def _require_in_plane(cells, periodic, axes, normal, plane):
+    """Reject edges that are not in the plane, and periodic images that are not above one another.
+
+    Parameters
+    ----------
+    cells : ndarray of shape (n_structures, 3, 3)
+    periodic : ndarray of bool of shape (n_structures,)
+        Along the normal.
+    axes : list of int
+        Of the plane.
+    normal : int
+    plane : str
+    """
     rounding = ROUNDING * np.sqrt((cells**2).sum(axis=2))
     wrong = np.flatnonzero((np.abs(cells[:, axes, normal]) > rounding[:, axes]).any(axis=1))
     if wrong.size:
         k = wrong[0]
         raise ValueError(
-            f"Structure {k}: the edges of the cell along {plane[0]} and {plane[1]} must lie in the "
-            f"plane {plane}. Got edge vectors {cells[k].tolist()}. Turn the structure, or draw it "
-            "in another plane."
+            f"Structure {k}: the edges of the cell along {plane[0]} and {plane[1]} must be in the "
+            f"plane {plane}; got edge vectors {cells[k].tolist()}. Rotate the structure, or use "
+            "another plane."
         )
-    leans = (np.abs(cells[:, normal, axes]) > rounding[:, normal, None]).any(axis=1)
-    wrong = np.flatnonzero(repeats & leans)
+    tilted = (np.abs(cells[:, normal, axes]) > rounding[:, normal, None]).any(axis=1)
+    wrong = np.flatnonzero(periodic & tilted)
     if wrong.size:
         k = wrong[0]
         raise ValueError(
-            f"Structure {k}: the third edge of the cell must be normal to the plane {plane}, or "
-            f"images along it do not project to one place. Got edge vectors {cells[k].tolist()}. "
-            f"Where it does not repeat along {'xyz'[normal]}, set pbc to False there."
+            f"Structure {k}: the third edge of the cell must be normal to the plane {plane}, so "
+            f"that periodic images are above one another; got edge vectors {cells[k].tolist()}. "
+            f"If the structure is not periodic along {'xyz'[normal]}, set its pbc to False there."
         )
 
 
 def edge_lengths(vectors):
-    """Lengths of edges, of shape (..., d); of edges along the axes to the last bit."""
+    """Return lengths of edges, of shape (..., d); for edges along the axes without rounding."""
     straight = is_straight(vectors, 0.0)
     along = np.diagonal(vectors, axis1=-2, axis2=-1)
     return np.where(straight[..., None], np.abs(along), np.sqrt((vectors**2).sum(axis=-1)))
 
 
 def is_straight(vectors, tolerance=ROUNDING):
-    """Tell which cells have their edges along the axes, forwards."""
+    """Return which cells have their edges along the axes, in positive direction."""
     along = np.diagonal(vectors, axis1=-2, axis2=-1)
     across = np.abs(vectors) * (1 - np.eye(along.shape[-1]))
     return (across <= tolerance * along[..., None]).all(axis=(-1, -2)) & (along > 0).all(axis=-1)
 
 
 def scaled_positions(positions, owner, vectors, lengths, periodic):
-    """Positions in edges of the cell; along axes that repeat, in [0, 1].
+    """Return positions in units of edges; along periodic axes in [0, 1].
 
     Parameters
     ----------
@@ -162,7 +178,7 @@ def scaled_positions(positions, owner, vectors, lengths, periodic):
     if slanted.any():
         inverse = np.linalg.inv(vectors)
         those = np.flatnonzero(slanted[owner])
-        # Axis by axis: a matrix product may add up in another order for another number of atoms.
+        # Not a matrix product, whose order of summation may depend on the number of atoms.
         scaled[those] = sum(
             positions[those, axis, None] * inverse[owner[those], axis]
             for axis in range(positions.shape[1])
@@ -175,7 +191,7 @@ def scaled_positions(positions, owner, vectors, lengths, periodic):
 
 
 def cosines(vectors):
-    """Cosines between the edges of cells, of shape (..., d, d); rounding alone is zero."""
+    """Return cosines between edges, of shape (..., d, d); those below ROUNDING are zero."""
     unit = vectors / np.sqrt((vectors**2).sum(axis=-1, keepdims=True))
     found = unit @ np.swapaxes(unit, -1, -2)
     found = np.where(np.abs(found) > ROUNDING, found, 0.0)
@@ -184,18 +200,21 @@ def cosines(vectors):
 
 
 def angles(cosine):
-    """Angles in degrees, in the order of cell parameters: opposite to axis 0, 1, 2."""
+    """Return angles in degrees, in the order of cell parameters: opposite to axis 0, 1, 2."""
     pairs = [(0, 1)] if len(cosine) == 2 else [(1, 2), (0, 2), (0, 1)]
     return tuple(float(np.degrees(np.arccos(cosine[pair]))) for pair in pairs)
 
 
 def check_frames(vectors, periodic, fitted_cosines, fitted_periodic, plane):
-    """Refuse cells with other angles, or other axes that repeat, than the fitted ones.
+    """Raise ValueError for cells with other angles or periodic axes than the fitted ones.
 
-    Raises
-    ------
-    ValueError
-        Naming the first such structure.
+    Parameters
+    ----------
+    vectors : ndarray of shape (n_structures, d, d)
+    periodic : ndarray of bool of shape (n_structures, d)
+    fitted_cosines : ndarray of shape (d, d)
+    fitted_periodic : ndarray of bool of shape (d,)
+    plane : str
     """
     other = np.flatnonzero((periodic != fitted_periodic).any(axis=1))
     if other.size:
@@ -203,9 +222,9 @@ def check_frames(vectors, periodic, fitted_cosines, fitted_periodic, plane):
         for axis, repeats in zip(AXES[plane], fitted_periodic, strict=True):
             wanted[axis] = bool(repeats)
         raise ValueError(
-            f"Structure {other[0]} {_boundaries(periodic[other[0]], plane)}; what is fitted "
-            f"{_boundaries(fitted_periodic, plane)}. Set pbc to {tuple(wanted)}, or fit structures "
-            "with other boundaries on their own."
+            f"Structure {other[0]} is {_boundaries(periodic[other[0]], plane)}, but the fitted "
+            f"structures are {_boundaries(fitted_periodic, plane)}. Set pbc to {tuple(wanted)}, or "
+            "fit a separate model to structures with other boundaries."
         )
     if is_straight(vectors).all() and (fitted_cosines == np.eye(len(fitted_cosines))).all():
         return
@@ -214,17 +233,20 @@ def check_frames(vectors, periodic, fitted_cosines, fitted_periodic, plane):
     if other.size:
         raise ValueError(
             f"Structure {other[0]}: the angles between the edges of its cell are "
-            f"{_degrees(found[other[0]])}; what is fitted has {_degrees(fitted_cosines)}. Pixels "
-            "of another shape are another field: fit a model of its own to these cells, or repeat "
-            "them to cells of the fitted angles."
+            f"{_degrees(found[other[0]])}, but those of the fitted cells are "
+            f"{_degrees(fitted_cosines)}, so pixels have another shape. Fit a separate model to "
+            "these cells, or repeat them to cells of the fitted angles."
         )
 
 
 def _boundaries(periodic, plane):
-    repeats = " and ".join(name for name, p in zip(plane, periodic, strict=True) if p)
-    is_open = " and ".join(name for name, p in zip(plane, periodic, strict=True) if not p)
-    says = [f"repeats in {repeats}"] * bool(repeats) + [f"is open along {is_open}"] * bool(is_open)
-    return " and ".join(says)
+    """Describe boundaries, for messages: 'periodic along x and open along y'."""
+    texts = []
+    for kind, chosen in (("periodic", periodic), ("open", ~np.asarray(periodic))):
+        names = [name for name, is_chosen in zip(plane, chosen, strict=True) if is_chosen]
+        if names:
+            texts.append(f"{kind} along {' and '.join(names)}")
+    return " and ".join(texts)
 
 
 def _degrees(cosine):

@@ -1,11 +1,11 @@
-"""Atoms that are listed twice."""
+"""Search for coincident atoms."""
 
 import numpy as np
 
-# No two atoms of matter are this close, and rounding of a file's seven digits is.
+# Far below any distance of atoms, and above the rounding of files with seven digits.
 CLOSEST = 1e-4  # Å
 
-# Irrational, so that atoms of a crystal, in rows and columns, do not share a key.
+# Irrational, so that atoms in the rows and columns of a crystal have different keys.
 _WEIGHTS = np.array([1.0, np.sqrt(2) - 0.5, np.sqrt(3) - 1.1])
 _PHASES = np.array([0.3, 1.1, 2.3])
 
@@ -17,7 +17,7 @@ def check_overlaps(atoms, periods=None):
     ----------
     atoms : Atoms
     periods : ndarray of shape (n_structures,), in Å, default=None
-        Of heights over a plane; 0 where a structure does not repeat along the normal.
+        Along the normal of the plane; 0 if a structure is not periodic along it.
 
     Raises
     ------
@@ -30,41 +30,42 @@ def check_overlaps(atoms, periods=None):
     if duplicate is not None:
         first, second, distance = duplicate
         raise ValueError(
-            f"{atoms.place(first)}, and atom {second - atoms.start[atoms.owner[second]]} of it are "
-            f"{distance:.1e} Å apart, closer than any two atoms are "
-            f"({CLOSEST:g} Å). Leave one out: a cell holds only one end of each period."
+            f"{atoms.place(first).capitalize()}, and atom "
+            f"{second - atoms.start[atoms.owner[second]]} of it are {distance:.1e} Å apart, "
+            f"periodic images included; no two atoms are closer than {CLOSEST:g} Å. Leave one "
+            "out: a cell contains only one end of each period."
         )
 
 
 def first_duplicate(scaled, vectors, periodic, owners, heights=None):
     """Find two atoms of a structure that are closer than `CLOSEST`, periodic images included.
 
-    Atoms are sorted by one number that near places share, structure by structure; only neighbours
-    in that order are compared.
+    Atoms are sorted by a key that is a continuous function of the position; only atoms whose keys
+    are close are compared.
 
     Parameters
     ----------
     scaled : ndarray of shape (n_atoms, d)
-        Positions in lattice vectors.
+        Positions in units of the lattice vectors.
     vectors : ndarray of shape (n_structures, d, d), in Å
         Lattice vectors as rows, of full rank.
     periodic : ndarray of bool of shape (n_structures, d)
     owners : ndarray of int of shape (n_atoms,)
         Structure of each atom, ascending.
     heights : ndarray of shape (n_atoms,), in Å, default=None
-        Along one more axis, normal to the others.
+        Coordinates along one more axis, normal to the others.
 
     Returns
     -------
     tuple of int, int and float, or None
-        The two atoms, and how far apart they are in Å.
+        The two atoms, and their distance in Å.
     """
     n_axes = scaled.shape[1]
     angles = 2.0 * np.pi * scaled
-    # A cosine has no end of the period, where near places would have keys far apart.
+    # A cosine is continuous across the end of a period.
     keys = np.where(periodic[owners], np.cos(angles + _PHASES[:n_axes]), angles)
     keys = keys @ _WEIGHTS[:n_axes]
-    # How far CLOSEST is in lattice vectors: along the normal of each pair of faces.
+    # CLOSEST in units of the lattice vectors, along the normal of each pair of faces.
     step = CLOSEST * np.linalg.norm(np.linalg.inv(vectors), axis=1)
     reach = ((2.0 * np.pi * step) @ _WEIGHTS[:n_axes])[owners]
     if heights is not None:
@@ -90,9 +91,9 @@ def first_duplicate(scaled, vectors, periodic, owners, heights=None):
 
 
 def _in_first_period(atoms, periods):
-    """Return heights moved by whole periods: at the end of one is at its beginning, here too."""
+    """Return heights in the first period; those at its end are moved to its beginning."""
     if atoms.heights is None or periods is None or not periods.any():
         return atoms.heights
     period = np.where(periods > 0, periods, np.inf)[atoms.owner]
-    turns = np.floor((atoms.heights + CLOSEST) / period)
-    return atoms.heights - np.where(np.isfinite(period), turns, 0.0) * periods[atoms.owner]
+    n_periods = np.floor((atoms.heights + CLOSEST) / period)
+    return atoms.heights - np.where(np.isfinite(period), n_periods, 0.0) * periods[atoms.owner]

@@ -1,4 +1,4 @@
-"""Structures from files, by way of ASE."""
+"""Structures from files, read with ASE, and from folders of DeePMD-kit."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from .._utils.file_names import files_of
 from .._utils.optional import needing
 from ._deepmd import is_deepmd, read_deepmd
 
-# Formats that are, or may be, pickles: reading them would run what they contain.
+# Formats that may contain pickles, which run code when they are read.
 _PICKLES = {"bundletrajectory", "trj", "pickle"}
-# aenet writes energies so, and forces in eV/Å, where ASE takes those of an XSF file for Ha/Å.
+# A comment of aenet. It writes forces in eV/Å, but ASE assumes Ha/Å in XSF files.
 _XSF_ENERGY = re.compile(r"#\s*total energy\s*=\s*(\S+)\s*eV\s*$", re.IGNORECASE)
 
 
 def is_path(x):
-    """Tell whether this names a file."""
+    """Tell whether an object is a path."""
     return isinstance(x, (str, PathLike))
 
 
 def read_structures(names):
-    """Read structures from files of any format of ASE, and folders of DeePMD-kit's.
+    """Read structures from files of any format of ASE, or from folders of DeePMD-kit.
 
-    Such as extxyz, POSCAR, CIF, XSF and trajectories.
+    ASE reads extxyz, POSCAR, CIF, XSF, trajectories and many more.
 
     Parameters
     ----------
     names : str, path-like or sequence of them
-        A file stands for all its structures, with ASE's ``@`` for some of them, as in
-        ``"run.extxyz@::10"``; a folder for all its files, and a pattern such as
-        ``"runs/*/vasprun.xml@-1"`` for all it matches, sorted. An existing file or folder is meant
-        by its name, whatever characters are in it. A folder with ``type.raw`` is a system of
-        DeePMD-kit, in ``npy`` or ``raw`` format.
+        A file means all its structures, or some of them with the ``@`` of ASE, as in
+        ``"run.extxyz@::10"``. A folder means all its files, and a pattern such as
+        ``"runs/*/vasprun.xml@-1"`` all files that match, in sorted order. If a file or folder of
+        exactly this name exists, it is used, even if the name contains special characters. A
+        folder with ``type.raw`` is a system of DeePMD-kit, in ``npy`` or ``raw`` format.
 
     Returns
     -------
@@ -44,11 +44,12 @@ def read_structures(names):
     Raises
     ------
     MissingExtraError
-        Where ASE is not installed.
+        If ASE is not installed.
     FileNotFoundError
-        Where there is no such file, or a pattern matches none.
+        If there is no such file, or no file matches a pattern.
     ValueError
-        If a file cannot be read, naming the file and the structure in it, or contains none.
+        If a file cannot be read or contains no structures. The message names the file, and the
+        structure in it.
 
     Examples
     --------
@@ -67,7 +68,7 @@ def read_structures(names):
 
 
 def read_with_places(names) -> list[tuple]:
-    """Read structures, each with a text on where it is: the file, and its number in it."""
+    """Read structures, each with a text that names its file and its index there."""
     with needing(f"Reading structures from {names!r}"):
         import ase.io  # noqa: F401
     parts = [names] if is_path(names) else names
@@ -76,12 +77,12 @@ def read_with_places(names) -> list[tuple]:
 
 @contextmanager
 def naming(places):
-    """Add the file to errors that name a structure by its number.
+    """Add the file to errors that name a structure by its index.
 
     Parameters
     ----------
     places : sequence of str or None
-        Of each structure. None where they are from no file.
+        The text of `read_with_places` for each structure. None if they are not from files.
     """
     try:
         yield
@@ -93,7 +94,7 @@ def naming(places):
 
 
 def with_place(message, places) -> str:
-    """Return a message with the place of the structure that it names by its number in front.
+    """Add the file to a message that names a structure by its index.
 
     Parameters
     ----------
@@ -106,27 +107,27 @@ def with_place(message, places) -> str:
     >>> with_place("Structure 1 has no atoms.", ["a.extxyz, line 1", "a.extxyz, line 9"])
     'a.extxyz, line 9: Structure 1 has no atoms.'
     """
-    told = re.search(r"\b[Ss]tructure (\d+)\b", message)
-    if places is None or told is None or int(told[1]) >= len(places):
+    match = re.search(r"\b[Ss]tructure (\d+)\b", message)
+    if places is None or match is None or int(match[1]) >= len(places):
         return message
-    place = places[int(told[1])]
+    place = places[int(match[1])]
     return message if place in message else f"{place}: {message}"
 
 
 def read_one(path, k):
-    """Read the one structure of a file, which is number `k` of a list."""
+    """Read a file with one structure, which is item `k` of a list."""
     structures = read_structures(path)
     if len(structures) > 1:
         raise ValueError(
-            f"X[{k}], {fspath(path)!r}, contains {len(structures)} structures, and a path in a "
-            "list stands for one. Give the path itself in place of the list, or choose one, as in "
-            f"'{fspath(path)}@0'."
+            f"A path in a list must contain one structure, but X[{k}], {fspath(path)!r}, contains "
+            f"{len(structures)}. Pass the path instead of the list, or select one structure, for "
+            f"example '{fspath(path)}@0'."
         )
     return structures[0]
 
 
 def is_known_to_ase(path) -> bool:
-    """Tell whether a file is of a format of ASE, by its name and its first lines."""
+    """Tell by its name and first lines whether a file has a format of ASE."""
     if find_spec("ase") is None:
         return False
     from ase.io.formats import UnknownFileTypeError, filetype, get_ioformat
@@ -153,18 +154,18 @@ def _read(file, index) -> Iterator[tuple]:
             k, line = k + 1, line + len(structure) + 2
     except GeneratorExit:
         raise
-    except Exception as error:  # whatever a reader of ASE stumbles over
+    except Exception as error:  # readers of ASE raise errors of many classes
         why = str(error).partition("\n")[0] or type(error).__name__
         at = f", from line {line}" if k and has_lines else ""
         raise ValueError(
             f"{where} cannot be read, at structure {k} (counted from 0){at}: {why}"
         ) from error
     if not k:
-        raise ValueError(f"There are no structures in {where!r}.")
+        raise ValueError(f"{where!r} contains no structures.")
 
 
 def _frames(file, index):
-    """Return an iterator over structures, and whether they lie line after line from the first."""
+    """Return an iterator over structures, and whether they have one atom per line from line 1."""
     if is_deepmd(file):
         return read_deepmd(file), False
     from ase.io import iread
@@ -172,27 +173,26 @@ def _frames(file, index):
 
     kind = filetype(file)
     if kind in _PICKLES:
-        raise ValueError("it may be a pickle, which runs code as it is read; convert it first")
-    # A single number as a slice, which is all that every format understands.
-    some = slice(None) if index is None else string2index(index)
-    if isinstance(some, int):
-        some = slice(some, some + 1 or None)
-    frames = iread(file, some, do_not_split_by_at_sign=True)
+        raise ValueError("it may be a pickle, which can run code when it is read; convert it first")
+    selected = slice(None) if index is None else string2index(index)
+    if isinstance(selected, int):  # not every format supports a single index
+        selected = slice(selected, selected + 1 or None)
+    frames = iread(file, selected, do_not_split_by_at_sign=True)
     if kind == "xsf":
         frames = _with_energy(frames, file)
     return frames, kind in ("extxyz", "xyz") and index is None
 
 
 def _with_energy(frames, file) -> Iterator:
-    """Yield the structure of an XSF file with the energy of its comment, in the units of aenet."""
+    """Yield the structure of an XSF file with the energy of its comment and forces in eV/Å."""
     from ase.calculators.singlepoint import SinglePointCalculator
     from ase.units import Hartree
 
     with open(file, encoding="utf-8", errors="replace") as lines:
-        found = [told for line in lines if (told := _XSF_ENERGY.match(line.strip()))]
+        matches = [match for line in lines if (match := _XSF_ENERGY.match(line.strip()))]
     for structure in frames:
-        if len(found) == 1:
-            results = {"energy": float(found[0][1])}
+        if len(matches) == 1:
+            results = {"energy": float(matches[0][1])}
             if structure.calc is not None:
                 results["forces"] = structure.calc.results["forces"] / Hartree
             structure.calc = SinglePointCalculator(structure, **results)

@@ -1,12 +1,11 @@
-"""Structures that a field in a plane cannot hold: those with atoms above one another.
+"""A check that structures are flat enough to be drawn in a plane.
 
-A sheet is a height over its plane: flat, buckled or rippled, each place has one. A projection onto
-the plane keeps what matters of it as long as the sheet is not steep. Crystals, slabs, tubes,
-molecules and clusters have atoms above atoms, or bonds that stand upright, and a projection takes
-away what their energy depends on.
+A flat, buckled or rippled sheet has one height at each point of its plane, and unless it is steep
+its projection onto the plane determines the energy. Crystals, slabs, tubes, molecules and clusters
+have atoms above one another or upright bonds, so their projection does not.
 
-So the test is of pairs, and not of how thick a structure is: a ripple of 4 Å over 30 Å is drawn,
-and two layers of copper, 1.8 Å apart, are not.
+Hence the check is of pairs of atoms, not of the thickness: it accepts a ripple of 4 Å over 30 Å and
+rejects two layers of copper, which are 1.8 Å apart.
 """
 
 from itertools import product
@@ -14,47 +13,47 @@ from itertools import product
 import numpy as np
 from scipy.spatial import cKDTree
 
-from ..structures._cells import AXES
+from ._cells import AXES
 
-# A pair is upright if it is steeper than this: a bond then looks shorter by a fifth. Above the
-# slopes of ripples, 0.1 to 0.5, and below those of stacked layers: 0.707 for (100) of bcc and
-# diamond, 1 for (100) and 1.41 for (111) of fcc.
-_STEEPEST = 0.7
-# No bond is so short that it could be upright within less, so flatter structures are sheets.
-_FLAT = 0.5  # Å
-# Atoms farther apart in the plane have no bond between them: 3 Å, or the distance of nearest
-# neighbours where it is longer, as in xenon (4.4 Å) and caesium (5.2 Å).
-_BESIDE = 3.0  # Å
+# A pair with a steeper slope is upright; the projection of a bond is then a fifth shorter. Slopes
+# of ripples are 0.1 to 0.5; those of stacked layers are 0.707 for (100) of bcc and diamond, 1 for
+# (100) and 1.41 for (111) of fcc.
+_MAX_SLOPE = 0.7
+# Any bond is longer, so thinner structures are sheets.
+_MAX_THICKNESS = 0.5  # Å
+# Atoms farther apart in the plane are not bonded: 3 Å, or the distance of nearest neighbours if
+# that is larger, as in xenon (4.4 Å) and caesium (5.2 Å).
+_MIN_REACH = 3.0  # Å
 _LONGEST_BOND = 6.0  # Å
-# Layers of a crystal are closer than this, 3.35 Å in graphite; a vacuum is wider.
+# Layers of a crystal are closer, 3.35 Å in graphite; a vacuum is wider.
 _VACUUM = 4.0  # Å
-# Atoms whose neighbours are looked for at a time.
-_AT_A_TIME = 2**13
+_ATOMS_PER_BLOCK = 2**13
 
 
 def check_flatness(atoms, periods, plane):
-    """Refuse structures with atoms above one another, of which a plane would hold a projection.
+    """Reject structures with atoms above one another.
 
     Parameters
     ----------
     atoms : Atoms
     periods : ndarray of shape (n_structures,), in Å
-        Along the normal of the plane; 0 where a structure does not repeat.
+        Along the normal of the plane; 0 if a structure is not periodic along it.
     plane : {"xy", "xz", "yz"}
 
     Raises
     ------
     ValueError
-        Naming the first such structure, the atoms, and what to do.
+        The message names the first such structure, and atoms of it.
     """
     if atoms.heights is None:
         return
     (normal,) = {0, 1, 2} - set(AXES[plane])
     first = atoms.start[:-1]
     lowest, highest = (f.reduceat(atoms.heights, first) for f in (np.minimum, np.maximum))
-    # What is left of a period is vacuum at least where it is not wrapped through the cell.
+    # The vacuum is at least this wide, and wider if the structure crosses the end of a period.
+    vacuum = periods - (highest - lowest)
     thick = np.flatnonzero(
-        (highest - lowest > _FLAT) | ((periods > 0) & (periods - (highest - lowest) < _VACUUM))
+        (highest - lowest > _MAX_THICKNESS) | ((periods > 0) & (vacuum < _VACUUM))
     )
     for k in thick.tolist():
         own = slice(atoms.start[k], atoms.start[k + 1])
@@ -63,16 +62,17 @@ def check_flatness(atoms, periods, plane):
         z = "xyz"[normal]
         if vacuum < _VACUUM:
             raise ValueError(
-                f"{where}it repeats along {z} every {periods[k]:.4g} Å, with no more than "
+                f"{where}it is periodic along {z} with a period of {periods[k]:.4g} Å and at most "
                 f"{vacuum:.3g} Å between its layers, which would be drawn on top of one another. "
-                f"{_remedy(z, heights)} Where it does not repeat along {z}, set pbc to False there."
+                f"{_remedy(z, heights)} If it is not periodic along {z}, set its pbc to False "
+                "there."
             )
         pair = _upright_pair(atoms.scaled[own], atoms.vectors[k], atoms.periodic[k], heights)
         if pair is not None:
-            below, above, beside, up = pair
+            below, above, across, up = pair
             raise ValueError(
-                f"{where}atom {above} lies {up:.3g} Å above atom {below}, along {z}, and only "
-                f"{beside:.3g} Å beside it; the field would not show how far apart they are. "
+                f"{where}atom {above} is {up:.3g} Å above atom {below} along {z}, but only "
+                f"{across:.3g} Å away in the plane, so the field would not show their distance. "
                 f"{_remedy(z, heights)}"
             )
 
@@ -80,14 +80,14 @@ def check_flatness(atoms, periods, plane):
 def _remedy(z, heights):
     low, high = np.floor(10 * heights.min()) / 10, np.ceil(10 * heights.max()) / 10
     return (
-        "Draw it in three dimensions, GaussianRasterizer(plane='xyz'), or turn it. Where the "
-        f"heights of atoms say nothing that matters, give the bounds of {z} in which they are, "
+        "Draw it in three dimensions, with GaussianRasterizer(plane='xyz'), or rotate it. If the "
+        f"heights of atoms do not matter, pass bounds of {z}: "
         f"slab=({low - 0.1:.4g}, {high + 0.1:.4g})."
     )
 
 
 def _unwrapped(heights, period):
-    """Heights of one structure, cut in its widest gap, and how wide that is."""
+    """Return the heights of one structure, cut at its widest gap, and the width of the gap."""
     if not period:
         return heights, np.inf
     wrapped = heights - np.floor(heights / period) * period
@@ -100,13 +100,13 @@ def _unwrapped(heights, period):
 
 
 def _upright_pair(scaled, vectors, periodic, heights):
-    """A lower and an upper atom, and how far apart they are in the plane and along its normal.
+    """Return the steepest pair of a block: two atoms, their distances in and normal to the plane.
 
-    None where no pair is steep.
+    None if no pair is steep.
     """
-    if np.ptp(heights) <= _FLAT:
+    if np.ptp(heights) <= _MAX_THICKNESS:
         return None
-    # Images near the cell, by how far the longest bond is in edges along the normal of each side.
+    # Periodic images within the longest bond of the cell; the margin is in units of edges.
     margin = _LONGEST_BOND * np.sqrt((np.linalg.inv(vectors) ** 2).sum(axis=0))
     far = np.where(periodic, np.ceil(margin), 0).astype(int)
     index, images = [], []
@@ -118,13 +118,13 @@ def _upright_pair(scaled, vectors, periodic, heights):
     index, images = np.concatenate(index), np.concatenate(images)
     tree, places = cKDTree(images), scaled @ vectors
     nearest = _nearest(places, heights, images, heights[index])
-    beside = max(_BESIDE, float(nearest[nearest <= _LONGEST_BOND].max(initial=0.0)))
-    for start in range(0, len(places), _AT_A_TIME):
-        some = cKDTree(places[start : start + _AT_A_TIME])
-        pairs = some.sparse_distance_matrix(tree, beside, output_type="ndarray")
+    reach = max(_MIN_REACH, float(nearest[nearest <= _LONGEST_BOND].max(initial=0.0)))
+    for start in range(0, len(places), _ATOMS_PER_BLOCK):
+        block = cKDTree(places[start : start + _ATOMS_PER_BLOCK])
+        pairs = block.sparse_distance_matrix(tree, reach, output_type="ndarray")
         lower, upper = pairs["i"] + start, index[pairs["j"]]
         up = heights[upper] - heights[lower]
-        found = np.flatnonzero((up > _FLAT) & (up > _STEEPEST * pairs["v"]))
+        found = np.flatnonzero((up > _MAX_THICKNESS) & (up > _MAX_SLOPE * pairs["v"]))
         if found.size:
             steepest = found[np.argmin(pairs["v"][found] / up[found])]
             return (
@@ -135,7 +135,7 @@ def _upright_pair(scaled, vectors, periodic, heights):
 
 
 def _nearest(places, heights, images, image_heights):
-    """Distance of each atom's nearest neighbour, infinite where there is none."""
+    """Return the distance of each atom to its nearest neighbour; infinite if there is none."""
     tree = cKDTree(np.column_stack([images, image_heights]))
     distances, _ = tree.query(np.column_stack([places, heights]), k=2)  # the first is the atom
     return distances[:, 1]

@@ -116,7 +116,7 @@ class Environments:
         places = places[chosen]
         if (places < 0).any():
             raise ValueError(
-                f"Atom {chosen[np.argmax(places < 0)]} is no centre of these environments. "
+                f"Atom {chosen[np.argmax(places < 0)]} is not a centre of these environments. "
                 "Restrict those that neighbor_pairs returned."
             )
         counts = self.counts

@@ -203,7 +203,7 @@ def _check_gradient(tiling, X, rng):
         for index in zip(*np.nonzero(np.asarray(gradient) == 0), strict=True):
             changed = x.copy()
             changed[index] += 1e-5
-            # Labels that select tiles, such as the kind of an instance, are no variables.
+            # Labels that select tiles, such as the kind of an instance, are not variables.
             if not np.array_equal(tiling.counts(tiling.check([changed])), counts[[sample]]):
                 along[index] = 0.0
         ends = [totals([*X[:sample], x + h * along, *X[sample + 1 :]]) for h in (1e-5, -1e-5)]

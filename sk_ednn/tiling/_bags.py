@@ -8,6 +8,7 @@ from numbers import Integral, Real
 
 import numpy as np
 
+from .._utils.stacklevel import outside_package
 from .._utils.stored import stored
 from ..exceptions import NoveltyWarning, TilingError
 from ..fields._bags import Bags, check_bags
@@ -233,14 +234,14 @@ class BagTiling(AbstractPackedTiling):
         least, largest = (f(axis=0).astype(float) for f in (bags.values.min, bags.values.max))
         return InputRange(least, largest, np.zeros(len(least)), noun="bags", part="column")
 
-    def compare_range(self, bags: Bags, values, stacklevel=2) -> Bags:
+    def compare_range(self, bags: Bags, values) -> Bags:
         """Warn of bags far outside a stored range; return the bags."""
         observed = self.range_of(bags)
         if observed is not None:
             fitted = replace(InputRange.from_array(values), noun="bags", part="column")
             message = fitted.doubt(observed.least, observed.largest)
             if message is not None:
-                warnings.warn(message, NoveltyWarning, stacklevel=stacklevel)
+                warnings.warn(message, NoveltyWarning, stacklevel=outside_package())
         return bags
 
     def piece(self, bags: Bags, blocks):

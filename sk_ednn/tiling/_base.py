@@ -290,7 +290,7 @@ class AbstractTiling(BaseEstimator, ABC):
         """Return the `InputRange` that was stored as an array."""
         return InputRange.from_array(values)
 
-    def compare_range(self, systems, values, stacklevel=2) -> Any:
+    def compare_range(self, systems, values) -> Any:
         """Warn if systems lie far outside a stored range; return the systems."""
         return systems
 

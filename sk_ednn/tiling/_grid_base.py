@@ -229,10 +229,10 @@ class AbstractGridTiling(TransformerMixin, AbstractTiling):
         """Return the range of each channel."""
         return InputRange.of(fields, self.channel_axis)
 
-    def compare_range(self, fields: Fields, values, stacklevel=2) -> Fields:
+    def compare_range(self, fields: Fields, values) -> Fields:
         """Warn of fields far outside a stored range; lazy fields are compared as they are read."""
         fitted = InputRange.from_array(values)
-        warn_of_range(fitted, fields, self.channel_axis, stacklevel=stacklevel + 1)
+        warn_of_range(fitted, fields, self.channel_axis)
         return replace(fields, known_range=fitted) if fields.lazy else fields
 
 

@@ -12,6 +12,7 @@ from sklearn.utils import Bunch, _safe_indexing, check_random_state, indexable
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from .._utils.stacklevel import outside_package
 from ..estimators._committee import EDNNCommittee
 from ..estimators._delegation import with_tags_of
 from ..estimators._targets import ScoredByTotals
@@ -146,7 +147,7 @@ class NoveltyGuard(MetaEstimatorMixin, ScoredByTotals, BaseEstimator):
         ValueError
             If too few samples would be held back for a warning at this `alarm_rate`.
         TileModelError
-            If ``indicator="spread"`` and the estimator is no committee.
+            If ``indicator="spread"`` and the estimator is not a committee.
         """
         self._validate_params()
         if y is None:
@@ -215,7 +216,7 @@ class NoveltyGuard(MetaEstimatorMixin, ScoredByTotals, BaseEstimator):
                 "this far away. Do not trust these predictions until you have validated the model "
                 "on similar samples. novelty(X) returns the distances.",
                 NoveltyWarning,
-                stacklevel=2,
+                stacklevel=outside_package(),
             )
         return y
 

@@ -70,7 +70,7 @@ def test_fields_turn_shift_and_repeat_with_the_structure(atoms):
 
 
 @pytest.mark.parametrize("atoms", [build.molecule("H2O"), build.nanotube(6, 3)])
-def test_what_has_no_box_is_refused(atoms):
+def test_structures_without_a_cell_are_rejected(atoms):
     for plane in ("xy", "xyz"):
-        with pytest.raises(ValueError, match=r"Give what has no cell a box|must lie in the plane"):
+        with pytest.raises(ValueError, match=r"Set a cell if there is none|must be in the plane"):
             GaussianRasterizer(0.3, 0.4, plane=plane).fit([atoms])

@@ -355,13 +355,13 @@ def changed(**changes):
         (changed(position=np.nan), r"Positions must be finite.* atom 3"),
         (changed(number=6), r"Expected the species B, N.* atom 3, is C"),
         (changed(cell=[4.1, 4.8, 10]), r"4.1 Å along x.*multiple of 4.*nearest spacing is 0.205"),
-        (changed(cell=[[4, 0.3, 0], [0, 4.8, 0], [0, 0, 10]]), "what is fitted has 90°"),
-        (changed(pbc=False), "what is fitted repeats in x and y"),
+        (changed(cell=[[4, 0.3, 0], [0, 4.8, 0], [0, 0, 10]]), "fitted cells are 90°"),
+        (changed(pbc=False), "fitted structures are periodic along x and y"),
         (changed(position=[1.0, 1.0, 2.5]), r"atom 3, is at z = 2.5 Å.*slab from -1 to 1 Å"),
         (ase.Atoms(cell=[4, 4.8, 10], pbc=(1, 1, 0)), "has no atoms"),
     ],
 )
-def test_what_cannot_be_calculated_says_why(kernel, atoms, message):
+def test_invalid_structures_are_rejected(kernel, atoms, message):
     atoms.calc = EDNNCalculator(kernel, slab=(-1, 1))
     for _ in range(2):  # a failed calculation leaves no result behind
         with pytest.raises(ValueError, match=message):
@@ -406,12 +406,12 @@ def test_a_slab_lies_along_the_normal_of_the_plane(kernel):
     with pytest.raises(ValueError, match=r"atom 3, is at y = 2\.5 Å"):
         atoms.get_potential_energy()
     draw = clone(draw).set_params(plane="xyz", spacing=0.4, multiple=1).fit([sheet(1)])
-    with pytest.raises(ValueError, match="plane='xyz' has none"):
+    with pytest.raises(ValueError, match="plane='xyz' has no normal"):
         EDNNCalculator(make_pipeline(draw, regressor), slab=(-1, 1))
 
 
 def test_what_is_no_model_is_refused(kernel):
-    with pytest.raises(TypeError, match=r"Expected a fitted Pipeline.*Got KernelRidge"):
+    with pytest.raises(TypeError, match=r"Expected a fitted Pipeline.*got KernelRidge"):
         EDNNCalculator(KernelRidge())
     with pytest.raises(ValueError, match="precision must be one of"):
         EDNNCalculator(kernel, precision="half")

@@ -288,13 +288,13 @@ def test_models_on_them_have_forces(kernel, rng):
     ("params", "words"),
     [
         ({"focus": 4}, r"16 × 16 pixels and 2 channel\(s\).*focus=\(4, 4\), context=\(6, 6\)"),
-        ({"context": 5}, r"18 × 18 pixels.* X has 800 features\. Give it the focus and context"),
-        ({"n_channels": 1}, r"windows of 2 channels: is it n_channels=2\?"),
+        ({"context": 5}, r"18 × 18 pixels.* X has 800 features\. Use the focus and context"),
+        ({"n_channels": 1}, r"It would fit n_channels=2\."),
         ({"n_channels": None, "focus": 7}, r"19 × 19 pixels and a whole number of channel"),
-        ({"focus": (8, 8, 8)}, r"'focus' parameter of LocalInvariants .* pair of them"),
+        ({"focus": (8, 8, 8)}, r"'focus' parameter of LocalInvariants .* two of them"),
         ({"focus": (8, 0)}, r"'focus' .* one integer of at least 1"),
         ({"context": (6, 1.5)}, r"'context' .* one integer of at least 0"),
-        ({"spacing": (0.4, -0.4)}, r"'spacing' .* one positive number .* Got \(0.4, -0.4\)"),
+        ({"spacing": (0.4, -0.4)}, r"'spacing' .* one positive number .* got \(0.4, -0.4\)"),
         ({"focus": 0}, r"The 'focus' parameter of LocalInvariants must be"),
         ({"scale": 0.0}, r"The 'scale' parameter of LocalInvariants must be"),
         ({"degree": -1}, r"The 'degree' parameter of LocalInvariants must be"),
@@ -322,16 +322,22 @@ def test_fields_of_three_dimensions_are_refused(n_channels):
     X = np.random.default_rng(0).random((6, 4, 4, 4))
     invariants = LocalInvariants(1, 1, 0.4, n_channels=n_channels, degree=2, n_components=0)
     model = EDNNRegressor(make_pipeline(invariants, Ridge()), GridTiling(1, 1))
-    with pytest.raises(ValueError, match=r"two dimensions, these tiles have 3, 3 × 3 × 3 sites"):
+    with pytest.raises(
+        ValueError,
+        match=r"two-dimensional fields, but these tiles have 3 dimension\(s\), 3 × 3 × 3 sites",
+    ):
         model.fit(X, X.sum(axis=(1, 2, 3)))
 
 
 @pytest.mark.parametrize(
     "tiling, words",
     [
-        (GridTiling((1, 2), 1, channel_axis=-1), "tiles of 3 × 3 pixels; the tiling cuts .* 3 × 4"),
+        (
+            GridTiling((1, 2), 1, channel_axis=-1),
+            "tiles of 3 × 3 pixels, but the tiling cuts .* 3 × 4",
+        ),
         (GridTiling(2, 1, channel_axis=-1), "the tiling cuts tiles of 4 × 4"),
-        (GridTiling(1, 1, channel_axis=0), "the fields have 4: is it n_channels=4"),
+        (GridTiling(1, 1, channel_axis=0), "the fields have 4. Use n_channels=4"),
     ],
 )
 def test_the_tiling_has_to_be_the_same(tiling, words):
@@ -343,5 +349,5 @@ def test_the_tiling_has_to_be_the_same(tiling, words):
 
 
 def test_a_focus_of_three_axes_is_refused():
-    with pytest.raises(ValueError, match="three dimensions are not described"):
+    with pytest.raises(ValueError, match="Three-dimensional fields are not supported"):
         LocalInvariants((1, 1, 1), 1, 0.4).fit(np.ones((3, 27)))

@@ -77,19 +77,19 @@ def test_names_are_found_and_chosen():
         ([copper(), copper()], "2 of 2 structures have no energy.*The first has no numbers"),
         (
             [copper(energy=1.0), copper(), copper(free_energy=1.0)],
-            "2 of 3 structures have no 'energy', the first of them structure 1, which has no num",
+            "2 of 3 structures have no 'energy', first structure 1, which has no num",
         ),
         (
             [copper(energy=1.0), copper(energy=np.nan)],
-            "must be finite. Structure 1 has energy = nan",
+            "must be finite, but structure 1 has energy = nan",
         ),
         (
             [copper(energy=1.0), copper(energy="high")],
-            "must be numbers. Structure 1 has energy = 'high'",
+            "must be numbers, but structure 1 has energy = 'high'",
         ),
         (
             [copper(energy=1.0), copper(energy=np.ones(2))],
-            "must be numbers. Structure 1 has energy",
+            "must be numbers, but structure 1 has energy",
         ),
     ],
 )
@@ -104,5 +104,5 @@ def test_missing_forces_are_counted():
         forces_of([copper(forces=known), copper(energy=1.0)])
     with pytest.raises(ValueError, match="2 of 2 structures have no dft_forces"):
         forces_of([copper(forces=known), copper()], "dft_forces")
-    with pytest.raises(ValueError, match="Those of structure 0 are not"):
+    with pytest.raises(ValueError, match="those of structure 0 are not"):
         forces_of([copper(forces=known * np.nan)])

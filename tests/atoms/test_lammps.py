@@ -105,5 +105,5 @@ def test_clusters_and_wrong_structures(potential):
         expected = potential.predict([atoms])[0]
         assert run.energy == pytest.approx(expected, rel=1e-5)
     atoms.set_pbc((True, True, False))
-    with pytest.raises(ValueError, match="along all axes, or along none"):
+    with pytest.raises(ValueError, match="along all axes or along none"):
         LammpsSimulation(atoms, potential)

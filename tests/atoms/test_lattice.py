@@ -201,15 +201,15 @@ def test_cells_of_different_sizes_are_listed():
 HIGH = Structure([6, 6], [[0.1, 0.2, 3.0], [1.1, 0.4, 4.0]], [2.0, 2.0, 20.0])
 
 
-def test_other_angles_are_refused():
+def test_other_angles_are_rejected():
     draw = rasterizer(HEXAGONAL, (20, 20)).fit([some(HEXAGONAL)])
     assert draw.angles_ == pytest.approx((120,))
     other = np.array([[2.0, 0.0], [1.0, 3**0.5]])
     with pytest.raises(
-        ValueError, match=r"Structure 1: the angles.*are 60°; what is fitted has 12"
+        ValueError, match=r"Structure 1: the angles.*are 60°, but .* fitted cells are 12"
     ):
         draw.transform([some(HEXAGONAL), some(other)])
-    with pytest.raises(ValueError, match="are 90°; what is fitted has 120°"):
+    with pytest.raises(ValueError, match="are 90°, but those of the fitted cells are 120°"):
         draw.transform([some(np.diag([2.0, 2.0]))])
     with pytest.raises(ValueError, match="Structure 1: the angles"):
         rasterizer(HEXAGONAL, (20, 20)).fit([some(HEXAGONAL), some(other)])
@@ -219,23 +219,25 @@ def test_other_angles_are_refused():
     assert draw.transform([some(rounded)]).shape == (1, 20, 20)
 
 
-def test_other_boundaries_are_refused():
+def test_other_boundaries_are_rejected():
     draw = rasterizer(np.diag([4.0, 4.0]), (40, 40)).fit([some(np.diag([4.0, 4.0]))])
     assert draw.periodic_ == (True, True)
     with pytest.raises(
-        ValueError, match=r"open along x; what is fitted repeats in x and y. Set pbc"
+        ValueError, match=r"open along x.*fitted structures are periodic along x and y. Set pbc"
     ):
         draw.transform([Structure([6], [[2.0, 2.0]], [4.0, 4.0], (False, True, True))])
 
 
-def test_atoms_outside_of_an_open_box_are_refused():
+def test_atoms_outside_of_an_open_cell_are_rejected():
     for x in (-0.1, 4.1):
         outside = Structure([6, 6], [[1.0, 2.0], [x, 1.0]], [4.0, 4.0], (False, True, True))
-        with pytest.raises(ValueError, match=r"atom 1, lies outside.*of 4 Å along x.*larger box"):
+        with pytest.raises(
+            ValueError, match=r"atom 1, is outside.*of 4 Å along x.*Enlarge the cell"
+        ):
             GaussianRasterizer(0.1, WIDTH).fit([outside])
 
 
-def test_gaussians_that_are_cut_off_by_an_open_box_are_told_of():
+def test_gaussians_truncated_by_an_open_cell_warn():
     near = Structure([6, 6], [[1.3, 2.0], [1.1, 1.0]], [4.0, 4.0], (False, True, True))
     draw = GaussianRasterizer(0.1, WIDTH).fit([near])
     with pytest.warns(UserWarning, match=r"of 1 atom.*structure 0, atom 1, is 1.1 Å.*Leave 1.2 Å"):
@@ -245,14 +247,14 @@ def test_gaussians_that_are_cut_off_by_an_open_box_are_told_of():
 def test_slabs():
     draw = GaussianRasterizer(0.1, WIDTH, slab=(2.5, 4.5)).fit([HIGH])
     low = Structure([6], [[0.1, 0.2, 2.4]], [2.0, 2.0, 20.0])
-    with pytest.raises(ValueError, match=r"structure 1, atom 0, is at z = 2.4 Å.*from 2.5 to 4.5"):
+    with pytest.raises(ValueError, match=r"Structure 1, atom 0, is at z = 2.4 Å.*from 2.5 to 4.5"):
         draw.transform([HIGH, low])
-    with pytest.raises(ValueError, match="no coordinate z: give three coordinates"):
+    with pytest.raises(ValueError, match=r"coordinate z, which.*Pass three coordinates"):
         draw.transform([Structure([6], [[0.1, 0.2]], [2.0, 2.0])])
     for slab, message in [((3, 3), "a lower and an upper"), ((1,), "a lower and an upper")]:
         with pytest.raises(ValueError, match=message):
             GaussianRasterizer(0.1, WIDTH, slab=slab).fit([HIGH])
-    with pytest.raises(ValueError, match="plane='xyz' has none"):
+    with pytest.raises(ValueError, match="plane='xyz' has no normal"):
         GaussianRasterizer(0.1, WIDTH, plane="xyz", slab=(0, 1)).fit([HIGH])
 
 
@@ -260,36 +262,46 @@ def test_slabs():
     ("params", "structure", "message"),
     [
         ({"plane": "zx"}, HIGH, "The 'plane' parameter"),
-        ({"plane": "xyz", "spacing": (0.1, 0.1)}, HIGH, "a positive float or three of them"),
-        ({"plane": "xz"}, Structure([6], [[0, 0]], [2, 2, 2]), r"must be of shape \(1, 3\). Got"),
-        ({"plane": "xyz"}, Structure([6], [[0, 0, 0]], [2, 2]), "for plane='xyz' those with 3"),
-        ({"plane": "yz"}, Structure([6], [[0, 0, 0]], SKEW), "for plane='yz' those with 3"),
+        ({"plane": "xyz", "spacing": (0.1, 0.1)}, HIGH, "a positive float or 3 of them"),
+        ({"plane": "xz"}, Structure([6], [[0, 0]], [2, 2, 2]), r"must be of shape \(1, 3\); got"),
+        (
+            {"plane": "xyz"},
+            Structure([6], [[0, 0, 0]], [2, 2]),
+            r"edge lengths of shape \(3,\).*plane='xyz'",
+        ),
+        (
+            {"plane": "yz"},
+            Structure([6], [[0, 0, 0]], SKEW),
+            r"edge vectors of shape \(3, 3\), for plane='yz'",
+        ),
         ({}, Structure([6], [[0, 0, np.nan]], [2, 2, 2]), "must be finite"),
     ],
 )
-def test_what_does_not_suit_the_plane_is_refused(params, structure, message):
+def test_structures_that_do_not_fit_the_plane_are_rejected(params, structure, message):
     with pytest.raises(ValueError, match=message):
         GaussianRasterizer(**{"spacing": 0.1, "width": WIDTH} | params).fit([structure])
 
 
-def test_a_slanted_third_edge_matters_only_where_it_repeats():
+def test_an_oblique_third_edge_matters_only_if_periodic():
     cell = np.array([[2.0, 0, 0], [0, 2.0, 0], [0.5, 0, 9]])
     flat = GaussianRasterizer(0.1, WIDTH).fit_transform([Structure([6], [[0.3, 0.4, 1.0]], [2, 2])])
     leaning = Structure([6], [[0.3, 0.4, 1.0]], cell, (True, True, False))
     assert np.array_equal(GaussianRasterizer(0.1, WIDTH).fit_transform([leaning]), flat)
-    with pytest.raises(ValueError, match=r"do not project to one place.*set pbc to False there"):
+    with pytest.raises(
+        ValueError, match=r"periodic images are above one another.*set its pbc to False there"
+    ):
         GaussianRasterizer(0.1, WIDTH).fit([Structure([6], [[0.3, 0.4, 1.0]], cell)])
 
 
 @pytest.mark.parametrize("far", [(0.0, 0.0, 0.0), (2.0, 0.0, 0.0), (-2.0, 2.0, 0.0), (2e-5, 0, 0)])
-def test_an_atom_that_is_listed_twice_is_refused(far, rng):
+def test_duplicate_atoms_are_rejected(far, rng):
     positions = rng.random((500, 3)) * [2.0, 2.0, 20.0]
     positions[7] = (3e-5, 1.0, 1.0)
     positions[311] = positions[7] + far
     twice = Structure(np.full(500, 6), positions, [2.0, 2.0, 20.0])
     once = Structure(np.full(310, 6), positions[:310], [2.0, 2.0, 20.0])
     with pytest.raises(
-        ValueError, match=r"structure 1, atom 7, and atom 311 of it are .*Leave one"
+        ValueError, match=r"Structure 1, atom 7, and atom 311 of it are .*Leave one"
     ):
         GaussianRasterizer(0.1, WIDTH, slab=(0, 20)).fit([once, twice])
     lifted = positions.copy()

@@ -154,7 +154,7 @@ def test_images_learn_forces_in_the_same_call():
     assert again["force_mae"] > errors["force_mae"]
     with pytest.raises(TileModelError, match="adjust"):
         potential.predict_stress(structures)
-    with pytest.raises(TileModelError, match="energies of tiles"):
+    with pytest.raises(TileModelError, match="no energies of atoms"):
         potential.predict_contributions(structures)
     assert "novelty" not in potential.calculator().implemented_properties
 
@@ -236,9 +236,9 @@ def test_validation_and_progress_are_told(atoms, capsys):
         ({"model": AtomTiling(SPECTRUM, species="Si")}, "species=None"),
         ({"model": EDNNRegressor(Ridge(), GridTiling())}, "needs an AtomTiling"),
         ({"model": EDNNRegressor(Ridge(), AtomTiling(SPECTRUM)), "max_epochs": 3}, "max_epochs is"),
-        ({"model": GaussianRasterizer(0.3, width=0.4)}, "must follow it"),
+        ({"model": GaussianRasterizer(0.3, width=0.4)}, "must be followed by a regressor"),
         ({"cutoff": -1.0}, "cutoff"),
-        ({"labels": {"charge": "q"}}, "its keys are energy, forces, stress"),
+        ({"labels": {"charge": "q"}}, "keys of labels must be among energy, forces, stress"),
         ({"atomic_energies": {14: -4.0}}, "79"),
         ({"trainer": Ridge()}, "must be a PotentialTrainer"),
     ],
@@ -280,7 +280,7 @@ def test_energies_are_needed_where_nothing_else_is_learned(atoms):
 
 def test_labels_that_a_model_does_not_learn_are_told(atoms):
     kernel = EDNNPotential(EDNNRegressor(KernelRidge(alpha=1e-6), AtomTiling(SPECTRUM)))
-    with pytest.warns(DataWarning, match="forces and stress, and this model does not learn them"):
+    with pytest.warns(DataWarning, match="forces and stress, which this model does not learn"):
         kernel.fit(atoms)
     assert kernel.labels_["unread"] == ["forces", "stress"]
 

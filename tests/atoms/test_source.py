@@ -152,8 +152,10 @@ def test_any_box_of_any_lattice_is_a_part_of_the_whole(case, channels, rng):
 
 def test_windows_and_turned_rectangles_are_refused_where_they_do_not_suit():
     slanted = Structure([6], [[0.1, 0.2]], [[3.0, 0.0], [1.5, 2.0]])
-    with pytest.raises(ValueError, match=r"repeats along x and y.*give a structure in memory"):
+    with pytest.raises(
+        ValueError, match=r"AtomsInWindow needs a rasterizer.*Pass a structure in memory"
+    ):
         AtomsSource(GaussianRasterizer((0.1, 0.25), 0.2).fit([slanted]), Chain())
     turned = Structure([6], [[0.1, 0.2]], [[0.0, 3.0], [2.0, 0.0]])
-    with pytest.raises(ValueError, match=r"along the axes of the plane, xy.*Turn the structure"):
+    with pytest.raises(ValueError, match=r"along the axes of the plane xy.*Rotate the structure"):
         AtomsSource(GaussianRasterizer(0.1, 0.2).fit([turned]), turned)

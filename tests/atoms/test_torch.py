@@ -50,7 +50,7 @@ def test_fields_are_those_of_the_rasteriser(case, channels, monkeypatch):
     np.testing.assert_allclose(field, expected, rtol=0, atol=1e-12 * expected.max())
     single = TorchRasterizer(draw)(structure.numbers, *tensors(structure, torch.float32))
     np.testing.assert_allclose(single, expected, rtol=0, atol=2e-5 * expected.max())
-    monkeypatch.setattr("sk_ednn.atoms._torch._AT_A_TIME", 1)  # atom by atom
+    monkeypatch.setattr("sk_ednn.atoms._torch._PIXELS_PER_BLOCK", 1)  # atom by atom
     field = TorchRasterizer(draw)(torch.tensor(structure.numbers), *tensors(structure))
     np.testing.assert_allclose(field, expected, rtol=0, atol=1e-12 * expected.max())
 
@@ -161,7 +161,7 @@ def test_on_a_gpu(case):
         np.testing.assert_allclose(there.grad.cpu(), here.grad, rtol=1e-9, atol=1e-9)
 
 
-# The cell, and by which edges an atom is moved to be at the place of another.
+# The cell, and the edges by which an atom is moved to coincide with another.
 IMAGES = {
     "in the cell": (np.diag([2.0, 2.4, 9.0]), (0, 0, 0)),
     "one edge": (np.diag([2.0, 2.4, 9.0]), (1, 0, 0)),
@@ -174,13 +174,13 @@ IMAGES = {
 
 @pytest.mark.parametrize("image", IMAGES)
 @pytest.mark.parametrize("first", [(0.3, 0.4, 0.02), (0.0, 0.0, 0.0), (0.999999, 0.5, 0.999999)])
-def test_atoms_at_one_place_are_refused_through_every_period(image, first):
+def test_coincident_atoms_are_rejected_across_every_period(image, first):
     cell, edges = IMAGES[image]
     flat = np.array([[0.1, 0.1, 0.0], [0.6, 0.7, 0.0]]) @ cell
     draw = GaussianRasterizer(0.1, 0.2).fit([Structure([6, 6], flat, cell)])
     scaled = np.array([first, (0.6, 0.7, first[2]), np.add(first, edges)])
     structure = Structure([6, 6, 6], scaled @ cell, cell)
-    words = r"atom 0, and atom 2 of it are .* apart, closer than any two atoms"
+    words = r"atom 0, and atom 2 of it are .* apart, periodic images included"
     with pytest.raises(ValueError, match=words):
         draw.transform([structure])
     with pytest.raises(ValueError, match=words):
@@ -191,8 +191,8 @@ def test_atoms_at_one_place_are_refused_through_every_period(image, first):
     np.testing.assert_allclose(field, expected, rtol=0, atol=1e-6)
 
 
-def test_a_cell_that_repeats_otherwise_than_fitted_is_refused():
+def test_other_boundaries_are_rejected():
     draw, structure = fitted(*CASES["open"])
     for shape in (None, (20, 24)):
-        with pytest.raises(ValueError, match="repeat"):
+        with pytest.raises(ValueError, match="periodic along x and open along y"):
             TorchRasterizer(draw)(structure.numbers, *tensors(structure), shape, pbc=True)

@@ -53,8 +53,8 @@ def test_fit_takes_fields_and_targets_from_where_they_are(run, files):
 
 def test_fit_takes_the_only_arrays_that_may_be_meant_and_says_so(run):
     result = run("fit odd.npz -m quadratic -q -o other.ednn")
-    assert "note: odd.npz::spins is taken, the only one of its arrays that may" in result.stderr
-    assert "note: odd.npz::work is taken, the only one of its arrays that may" in result.stderr
+    assert "note: odd.npz::spins is used, the only suitable one of the arrays" in result.stderr
+    assert "note: odd.npz::work is used, the only suitable one of the arrays" in result.stderr
     assert "LinearSolver on 160 systems" in result.stdout
 
 
@@ -114,10 +114,11 @@ def test_what_is_fitted_and_what_is_replaced_is_said(run):
     assert "data: 200 fields of shape (8, 8), totals from -" in result.stderr
     assert "place of the file" not in result.stdout
     again = run("fit X.npy y.npy -o said.ednn").stdout
-    assert "in the place of the file that was there" in again
+    assert "replacing the existing file" in again
     said = run("fit channel.npz -o said.ednn --focus 2,2,1 --context 1,1,0").stderr
     assert (
-        "fields of shape (8, 8, 1)" in said and "if these are channels, --channel-axis -1" in said
+        "fields of shape (8, 8, 1)" in said
+        and "If these are channels, use --channel-axis -1" in said
     )
 
 
@@ -140,7 +141,7 @@ def test_a_fit_that_is_interrupted_writes_nothing(run, folder, monkeypatch):
 def test_inspect_says_first_what_matters(run):
     short, long = run("inspect model.ednn").stdout, run("inspect model.ednn --all").stdout
     assert "tiling.context: 1" in short and "sha256: " in short
-    assert "versions" not in short and "tile_model_" not in short and "--all says" in short
+    assert "versions" not in short and "tile_model_" not in short and "--all prints" in short
     assert "versions: numpy" in long and "part: config.json" in long
     assert set(short.splitlines()[:-1]) <= set(long.splitlines())
 
@@ -164,19 +165,19 @@ def test_it_is_a_module_that_runs(folder):
 
 BAD = {
     "fit nowhere.npz": "nowhere.npz does not exist.",
-    "fit many.npz::spins many.npz": "many.npz has the arrays spins, work, heat, none of them",
+    "fit many.npz::spins many.npz": "many.npz has the arrays spins, work, heat, but none",
     "fit odd.npz::X": "odd.npz has no array 'X'; it has spins, work.",
-    "fit X.npy": "X.npy must hold targets, an array of shape",
-    "fit X.npy short.npy": "X.npy holds 200 fields of shape (8, 8), but short.npy holds 10",
-    "fit X.npy scalar.npy": "scalar.npy must hold targets, one for each field; got a",
+    "fit X.npy": "X.npy must contain targets, an array of shape",
+    "fit X.npy short.npy": "X.npy contains 200 fields of shape (8, 8), but short.npy",
+    "fit X.npy scalar.npy": "scalar.npy must contain targets, one per field; got a",
     "fit X.npy totals.csv::work": "totals.csv has no column 'work'; it has system, energy.",
-    "fit X.npy words.npy": "words.npy must hold real numbers; got an array of type <U1.",
-    "fit nan_X.npy y.npy": "nan_X.npy holds NaN or infinity, first at [3, 2, 1].",
-    "fit X.npy inf_y.npy": "inf_y.npy holds NaN or infinity, first at [3].",
-    "fit y.npy y.npy": "y.npy must hold fields",
+    "fit X.npy words.npy": "words.npy must contain real numbers; got an array of type <U1.",
+    "fit nan_X.npy y.npy": "nan_X.npy contains NaN or infinity, first at [3, 2, 1].",
+    "fit X.npy inf_y.npy": "inf_y.npy contains NaN or infinity, first at [3].",
+    "fit y.npy y.npy": "y.npy must contain fields",
     "fit small.npz --focus 3": "axis 0 has length 8, not a multiple of focus=3",
     "fit small.npz --focus 0": "focus must be None or an integer of at least 1",
-    "fit small.npz --focus two": "--focus must be a whole number, or one per axis",
+    "fit small.npz --focus two": "--focus must be an integer, or one per axis",
     "fit small.npz --context 1,1,1": "context=(1, 1, 1) has 3 entries",
     "fit small.npz --boundary round": "boundary must be one of",
     "fit small.npz --baseline all": "--baseline must be one of size, content, none; got 'all'.",
@@ -185,19 +186,19 @@ BAD = {
     "fit small.npz -o nowhere/model.ednn": "The folder nowhere for model.ednn does not exist",
     "fit small.npz -o .": ". is a folder",
     "predict nowhere.ednn X.npy": "nowhere.ednn does not exist.",
-    "predict broken.ednn X.npy": "broken.ednn cannot be read: it is no model file.",
+    "predict broken.ednn X.npy": "broken.ednn cannot be read: it is not a model file.",
     "predict old.joblib X.npy": "old.joblib looks like a pickle, as written by joblib",
-    "predict committee.ednn X.npy -o a.npz --contributions": "committee.ednn holds a EDNNCommittee",
-    "fit small.npz -o m.joblib": "m.joblib would be taken for a pickle, which it will not be: call",
+    "predict committee.ednn X.npy -o a.npz --contributions": "committee.ednn contains an EDNNC",
+    "fit small.npz -o m.joblib": "Model files are not pickles: use the extension .ednn, such as",
     "inspect nowhere.ednn": "nowhere.ednn does not exist.",
     "inspect old.joblib": "old.joblib looks like a pickle, as written by joblib and older versions",
-    "inspect X.npy": "X.npy cannot be read: it is no model file.",
+    "inspect X.npy": "X.npy cannot be read: it is not a model file.",
     "tile X.npy --focus 3": "axis 0 has length 8, not a multiple of focus=3; use 6 or 9 sites",
     "tile X.npy --sample 999": "--sample must be from 0 to 199, got 999.",
     "tile X.npy -o cut.txt": "--output must end in .pdf, .png, .svg, got cut.txt.",
     "tile cube.npy -o cut.png": "TilingDisplay draws fields of two dimensions, these have 3.",
-    "predict model.ednn y.npy": "y.npy must hold fields",
-    "predict model.ednn nan_X.npy": "nan_X.npy holds NaN or infinity, first at [3, 2, 1].",
+    "predict model.ednn y.npy": "y.npy must contain fields",
+    "predict model.ednn nan_X.npy": "nan_X.npy contains NaN or infinity, first at [3, 2, 1].",
     "predict model.ednn X.npy -o out.txt": "--output must end in .csv, .npy, .npz, got out.txt.",
     "predict model.ednn X.npy -o nowhere/out.npy": "The folder nowhere for out.npy does not exist",
     "predict model.ednn X.npy --contributions": "--contributions needs --output",
@@ -340,7 +341,7 @@ def test_objects_and_text_are_no_arrays(run, folder):
     np.save(folder / "objects.npy", np.array([np.zeros(2), np.zeros(3)], dtype=object))
     (folder / "text.npz").write_text("words")
     for name, why in {
-        "objects.npy": "it has Python objects or texts. Arrays are of numbers; fields of different",
+        "objects.npy": "it contains Python objects or texts, not numbers. To fit fields of diff",
         "text.npz": "File is not a zip file.",
     }.items():
         said = run(f"predict model.ednn {name}", expected=1).stderr
@@ -351,4 +352,4 @@ def test_objects_and_text_are_no_arrays(run, folder):
 def test_one_array_is_not_fields_and_totals_at_once(folder, run):
     np.save("alone.npy", np.random.default_rng(0).normal(size=(30, 6)))
     for line in ("fit alone.npy", "fit alone.npy alone.npy"):
-        assert "Give the totals as the second argument" in run(line, 1).stderr
+        assert "Pass the totals as the second argument" in run(line, 1).stderr

@@ -159,26 +159,26 @@ def test_a_focus_in_a_file(text, setting, run, folder):
 
 
 BAD = {
-    "focsu: 2": "there is no setting 'focsu'; there are fields, targets, model, focus, context,",
-    "test_fraction: 0.1": "there is no setting 'test_fraction'; there are fields, ",
-    "config: other.yaml": "there is no setting 'config'; there are fields, ",
-    "1: 2": "there is no setting 1; there are fields, ",
-    "focus: null": "focus must be a whole number, none, or a list with one for each axis; got null",
-    "focus: []": "focus must be a whole number, none, or a list with one for each axis; got [].",
-    "focus: [2, 1.5]": "focus must be a whole number, none, or a list with one for each axis; got",
-    "focus: true": "focus must be a whole number, none, or a list with one for each axis; got True",
-    "seed: 3.5": "seed must be a whole number; got 3.5.",
-    "seed: '3'": "seed must be a whole number; got '3'.",
-    "seed: false": "seed must be a whole number; got False.",
+    "focsu: 2": "unknown setting 'focsu'. Valid settings are fields, targets, model, focus,",
+    "test_fraction: 0.1": "unknown setting 'test_fraction'. Valid settings are fields, ",
+    "config: other.yaml": "unknown setting 'config'. Valid settings are fields, ",
+    "1: 2": "unknown setting 1. Valid settings are fields, ",
+    "focus: null": "focus must be an integer, none, or a list with one per axis; got null",
+    "focus: []": "focus must be an integer, none, or a list with one per axis; got [].",
+    "focus: [2, 1.5]": "focus must be an integer, none, or a list with one per axis; got",
+    "focus: true": "focus must be an integer, none, or a list with one per axis; got True",
+    "seed: 3.5": "seed must be an integer; got 3.5.",
+    "seed: '3'": "seed must be an integer; got '3'.",
+    "seed: false": "seed must be an integer; got False.",
     "seed: -1": "seed: ",
     "test-fraction: 2": "test-fraction: ",
-    "test-fraction: 1e-1": "test-fraction must be a number, with a point (YAML takes 1e-3 for text",
+    "test-fraction: 1e-1": "test-fraction must be a number, with a point (in YAML 1e-3 is text",
     "unit: 5": "unit must be text; got 5.",
     "output: [a, b]": "output must be text; got ['a', 'b'].",
     "json: maybe": "json must be true or false; got 'maybe'.",
-    "a: &a [1, *a]\nb: [*a, *a, *a]": "there is no setting 'a'; there are fields, ",
+    "a: &a [1, *a]\nb: [*a, *a, *a]": "unknown setting 'a'. Valid settings are fields, ",
     "focus: [1": "cannot be read as YAML: ",
-    "seed: 1\nseed: 2": "cannot be read as YAML: 'seed' is there twice (line 2, column 1).",
+    "seed: 1\nseed: 2": "cannot be read as YAML: 'seed' is a duplicate (line 2, column 1).",
     "[a]: 1": "cannot be read as YAML: the name of a setting must be a word (line 1, column",
     "seed: !!python/object/apply:os.mkdir [owned]": "cannot be read as YAML: could not determine",
     "a: \x00": "cannot be read as YAML: ",
@@ -195,10 +195,10 @@ BAD = {
     + "".join(
         f"{b}: &{b} {{<<: [{', '.join([f'*{a}'] * 9)}]}}\n"
         for a, b in zip("abcdefghi", "bcdefghij", strict=True)
-    ): "cannot be read as YAML: << is not taken: write the settings themselves",
-    "#" * (1 << 20) + "\n": "has more than 1048576 bytes: it is no file of settings.",
-    "- focus": "must hold settings, as 'focus: 2'; got ['focus'] for all of it.",
-    "": "must hold settings, as 'focus: 2'; got null for all of it.",
+    ): "cannot be read as YAML: << is not supported: write the settings themselves",
+    "#" * (1 << 20) + "\n": "has more than 1048576 bytes, so it is not a file of settings.",
+    "- focus": "must contain settings, such as 'focus: 2'; got ['focus'].",
+    "": "must contain settings, such as 'focus: 2'; got null.",
 }
 
 
@@ -216,9 +216,9 @@ def test_a_bad_file_is_refused_in_one_line(text, run, folder):
 def test_settings_are_not_waited_for(run, folder):
     os.mkfifo(folder / "pipe.yaml")
     result = run("fit small.npz --config pipe.yaml", expected=1)
-    assert result.stderr == "error: pipe.yaml is a named pipe; give the name of a file.\n"
+    assert result.stderr == "error: pipe.yaml is a named pipe. Expected the name of a file.\n"
     result = run("predict pipe.yaml small.npz", expected=1)
-    assert result.stderr == "error: pipe.yaml is a named pipe; give the name of a file.\n"
+    assert result.stderr == "error: pipe.yaml is a named pipe. Expected the name of a file.\n"
 
 
 def test_files_that_cannot_be_read_or_written(run, folder):
@@ -227,7 +227,7 @@ def test_files_that_cannot_be_read_or_written(run, folder):
         "fit small.npz --config .": "error: ",
         "fit small.npz --save-config nowhere/a.yaml": "error: The folder nowhere for",
         "predict model.ednn X.npy --save-config .": "error: . is a folder",
-        "predict --config fit.yaml": "error: fit.yaml: there is no setting 'focus'; there are mod",
+        "predict --config fit.yaml": "error: fit.yaml: unknown setting 'focus'. Valid set",
     }
     written(folder, "fit.yaml", {"focus": 1})
     for line, message in lines.items():
@@ -283,8 +283,14 @@ def test_the_command_in_a_report_makes_the_same_model(run, folder, monkeypatch):
         ("fit.txt", "--report must end in .html, got fit.txt."),
         ("nowhere/fit.html", "The folder nowhere for"),
         (".", "--report must end in .html, got .."),
-        ("a.html -o ./a.html", "--output a.html and --report a.html are one file: each file to be"),
-        ("a.html --save-config a.html", "--report a.html and --save-config a.html are one file"),
+        (
+            "a.html -o ./a.html",
+            "--output a.html and --report a.html are the same file. Use different",
+        ),
+        (
+            "a.html --save-config a.html",
+            "--report a.html and --save-config a.html are the same file",
+        ),
     ],
 )
 def test_a_report_that_cannot_be_written_costs_no_fit(name, message, run, folder):

@@ -67,7 +67,7 @@ def test_a_label_that_was_not_there_is_named(run, folder, states):
 @pytest.mark.parametrize(
     "options, words",
     [
-        ("--categorical --angles 360", "one of --categorical and --angles"),
+        ("--categorical --angles 360", "use --categorical or --angles, not both"),
         ("--categorical --channel-axis -1", "leave out --channel-axis"),
         ("--angles half", "a period such as 360"),
         ("--angles -360", "a period such as 360"),
@@ -140,9 +140,11 @@ def test_values_that_do_not(name):
 
 def test_the_hint_is_said_where_nothing_else_is(run, states):
     said = run("fit potts.npz --model quadratic -o hinted.ednn").output
-    assert "hint: the fields contain the integers 0, 1, 2, 3" in said and "by --categorical" in said
-    assert "by --angles 360" in run("fit degrees.npz --model quadratic -o hinted.ednn").output
-    assert "by --angles 2pi" in run("fit radians.npz --model quadratic -o hinted.ednn").output
+    assert (
+        "hint: the fields contain the integers 0, 1, 2, 3" in said and "with --categorical" in said
+    )
+    assert "with --angles 360" in run("fit degrees.npz --model quadratic -o hinted.ednn").output
+    assert "with --angles 2pi" in run("fit radians.npz --model quadratic -o hinted.ednn").output
     assert "hint:" not in run("fit potts.npz --categorical --model quadratic -o hinted.ednn").output
     assert "hint:" not in run("fit small.npz --model quadratic -o hinted.ednn").output
 

@@ -86,7 +86,7 @@ def test_the_tile_model_that_errs_least_is_chosen(name):
     chosen, why = _models.suited(GridTiling(1, 0), X, 3.0 * KINDS[name](NOISE))
     assert chosen == name
     for each in KINDS:
-        assert f"{each} " in why.partition("errors in cross-validation")[2]
+        assert f"{each} " in why.partition("cross-validation errors")[2]
 
 
 @pytest.mark.parametrize(
@@ -109,41 +109,39 @@ def test_of_errors_that_are_alike_the_simplest_model_is_taken(
     assert name == best and "e-1" not in why and "inf" not in why
 
 
-def test_distinct_tiles_are_counted_and_not_estimated():
+def test_unique_tiles_are_counted():
     rng = np.random.default_rng(0)
     kinds = rng.integers(0, 60_000, size=(40, 3, 3)).astype(np.uint16)
     X = np.concatenate([kinds[rng.integers(0, 40, size=200)], kinds])
     said = _models.suited(GridTiling(3, 0), X, X.sum(axis=(1, 2), dtype=float))[1]
-    assert said.startswith("40 distinct tiles;")
+    assert said.startswith("40 unique tiles;")
     # 360 of 4,096 tiles are kinds of their own, the others one: a sample would hardly see them.
     X = np.zeros((64, 8, 8), dtype=int)
     X.reshape(-1)[rng.choice(X.size, 360, replace=False)] = np.arange(1, 361)
     said = _models.suited(GridTiling(1, 0), X, X.sum(axis=(1, 2), dtype=float))[1]
-    assert said.startswith("361 distinct tiles;")
+    assert said.startswith("361 unique tiles;")
 
 
-def test_many_tiles_are_said_to_be_at_least_those_that_were_counted(monkeypatch):
-    monkeypatch.setattr(_models, "_FEW_TILES", 1000)
-    monkeypatch.setattr(_models, "_PROBED", 600)
+def test_many_tiles_are_at_least_those_that_were_counted():
     X, y = NOISE, KINDS["quadratic"](NOISE)
-    name, why = _models.suited(GridTiling(1, 0), X, y)
-    assert why.startswith("at least 2,560 distinct tiles are many for kernel ridge;")
+    limits = {"first_tiles": 600, "few_tiles": 1000}
+    name, why = _models.suited(GridTiling(1, 0), X, y, **limits)
+    assert why.startswith("at least 2,560 unique tiles, too many for kernel ridge;")
     assert name == "quadratic" and "kernel " not in why.partition(";")[2]
-    name, why = _models.suited(GridTiling(1, 0), X[:10], y[:10])
-    assert why.startswith("640 distinct tiles;")
+    name, why = _models.suited(GridTiling(1, 0), X[:10], y[:10], **limits)
+    assert why.startswith("640 unique tiles;")
 
 
 def test_what_would_take_long_is_not_compared(monkeypatch):
     X, y = NOISE, KINDS["quadratic"](NOISE)
-    monkeypatch.setattr(_models, "_FEW_TILES", 1000)
-    monkeypatch.setattr(_models, "_MOST_PRODUCTS", 3e5)
-    assert _models.suited(GridTiling(1, 1), X, y)[0] == "quadratic"
-    monkeypatch.setattr(_models, "_MOST_PRODUCTS", 1e5)
+    limits = {"few_tiles": 1000, "max_products": 3e5}
+    assert _models.suited(GridTiling(1, 1), X, y, **limits)[0] == "quadratic"
+    limits["max_products"] = 1e5
     for libraries, name in (({"torch", "skorch"}, "dense"), (set(), "perceptron")):
         monkeypatch.setattr(
             _models, "find_spec", lambda one, held=libraries: one if one in held else None
         )
-        chosen, why = _models.suited(GridTiling(1, 1), X, y)
+        chosen, why = _models.suited(GridTiling(1, 1), X, y, **limits)
         assert chosen == name and "3,840 tiles of 9 numbers have too many pairs" in why
 
 
@@ -155,10 +153,10 @@ def test_few_systems_are_not_compared():
 def test_the_choice_and_what_it_is_made_by_are_said(run, folder):
     report = json.loads(run("fit small.npz -o auto.ednn --json").stdout)
     assert report["model"] == "quadratic"
-    assert report["chosen as"].startswith("512 distinct tiles; errors in cross-validation")
+    assert report["chosen as"].startswith("512 unique tiles; cross-validation errors")
     said = run("fit few.npz --test-fraction 0 -o auto.ednn").stderr
-    assert "1,280 distinct tiles; comparing kernel, quadratic, cubic in cross-validation" in said
-    assert "tile model: quadratic (1,280 distinct" in said and "--model takes another" in said
+    assert "1,280 unique tiles; comparing kernel, quadratic, cubic in cross-validation" in said
+    assert "tile model: quadratic (1,280 unique" in said and "choose another with --model" in said
     assert load(folder / "auto.ednn").tile_model.steps[0][1].n_channels == 1
 
 

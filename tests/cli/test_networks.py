@@ -77,7 +77,7 @@ def test_options_reach_the_training(run, folder, seen):
     [
         ("--device moon", "device='moon' is not available"),
         ("--lr 0", "The 'lr' parameter of GradientSolver"),
-        ("--checkpoint small.npz", "--checkpoint small.npz is the file with the fields"),
+        ("--checkpoint small.npz", "--checkpoint small.npz would overwrite the fields"),
     ],
 )
 def test_what_networks_cannot_do_is_one_line(line, said, run):
@@ -128,7 +128,7 @@ def test_what_was_interrupted_is_kept_where_that_is_asked_for_and_says_so(
 def test_an_interrupted_training_names_the_checkpoint_that_it_left(run, folder, interrupted):
     line = "fit small.npz -m dense --epochs 2 -o half.ednn"
     said = run(f"{line} --checkpoint left.ckpt", expected=130).stderr
-    assert "no model was written; the same command goes on from left.ckpt" in said
+    assert "no model was written; the same command resumes from left.ckpt" in said
     assert (folder / "left.ckpt").exists()
 
 

@@ -51,20 +51,23 @@ def call(run, inputs, monkeypatch):
 
 
 OVERWRITING = {
-    "fit X.npy y.npy -o X.npy": "--output X.npy is the file with the fields, X.npy",
-    "fit X.npy y.npy -o y.npy": "--output y.npy is the file with the totals, y.npy",
-    "fit small.npz -o small.npz": "is the file with the fields",
-    "fit small.npz::X small.npz::y -o small.npz": "is the file with the fields, small.npz,",
-    "fit X.npy y.npy --save-config y.npy": "--save-config y.npy is the file with the totals",
-    "fit X.npy y.npy --config set.yaml --save-config set.yaml": "with the settings, set.yaml",
-    "fit X.npy y.npy --config set.yaml -o set.yaml": "with the settings",
-    "fit X.npy y.npy -o both --save-config both": "--output both and --save-config both are one",
-    "predict model.ednn X.npy -o X.npy": "--output X.npy is the file with the fields",
-    "predict model.ednn X.npy --save-config X.npy": "--save-config X.npy is the file with the",
-    "predict model.ednn X.npy --save-config model.ednn": "is the file with the model, model.ednn",
-    "predict model.ednn small.npz::X -o small.npz --contributions": "is the file with the fields",
-    "predict model.ednn X.npy -o a.npy --save-config a.npy": "--save-config a.npy are one file",
-    "tile X.npy -o X.npy": "--output X.npy is the file with the fields",
+    "fit X.npy y.npy -o X.npy": "--output X.npy would overwrite the fields in X.npy",
+    "fit X.npy y.npy -o y.npy": "--output y.npy would overwrite the totals in y.npy",
+    "fit small.npz -o small.npz": "would overwrite the fields",
+    "fit small.npz::X small.npz::y -o small.npz": "would overwrite the fields in small.npz.",
+    "fit X.npy y.npy --save-config y.npy": "--save-config y.npy would overwrite the totals",
+    "fit X.npy y.npy --config set.yaml --save-config set.yaml": "would overwrite the settings in "
+    "set.yaml",
+    "fit X.npy y.npy --config set.yaml -o set.yaml": "would overwrite the settings",
+    "fit X.npy y.npy -o both --save-config both": "--output both and --save-config both are the "
+    "same file",
+    "predict model.ednn X.npy -o X.npy": "--output X.npy would overwrite the fields",
+    "predict model.ednn X.npy --save-config X.npy": "--save-config X.npy would overwrite the",
+    "predict model.ednn X.npy --save-config model.ednn": "would overwrite the model in model.ednn",
+    "predict model.ednn small.npz::X -o small.npz --contributions": "would overwrite the fields",
+    "predict model.ednn X.npy -o a.npy --save-config a.npy": "--save-config a.npy are the same "
+    "file",
+    "tile X.npy -o X.npy": "--output X.npy would overwrite the fields",
 }
 
 
@@ -95,23 +98,26 @@ def test_spelling_does_not_matter(spelling, line, turned, inputs, call):
     Path("other").symlink_to(inputs)
     os.link("X.npy", "hard.npy")
     pair = ["X.npy", SPELLINGS[spelling].format(folder=inputs)]
-    call(line.format(*(pair[::-1] if turned else pair)), "is the file with the fields")
+    call(line.format(*(pair[::-1] if turned else pair)), "would overwrite the fields")
 
 
 @posix
 def test_a_file_that_is_not_there_yet_is_known_through_links(inputs, call):
     Path("later.npy").symlink_to("new.npy")
-    call("predict model.ednn X.npy -o later.npy --save-config sub/../new.npy", "are one file")
+    call("predict model.ednn X.npy -o later.npy --save-config sub/../new.npy", "are the same file")
 
 
 @pytest.mark.parametrize("output", ["S.zarr/X/0.npy", "S.zarr/X/../new.npy", "S.zarr/a.npy"])
 def test_nothing_is_written_into_a_folder_that_is_read(output, inputs, call):
     Path("S.zarr/X").mkdir(parents=True)
-    call(f"predict model.ednn S.zarr::X -o {output}", "lies in the folder with the fields, S.zarr")
+    call(f"predict model.ednn S.zarr::X -o {output}", "is in the folder with the fields, S.zarr")
 
 
 def test_names_that_differ_by_case_alone_are_one(inputs, call):
-    call("fit X.npy y.npy -o New --save-config nEW", "--output New and --save-config nEW are one")
+    call(
+        "fit X.npy y.npy -o New --save-config nEW",
+        "--output New and --save-config nEW are the same file",
+    )
 
 
 def test_one_file_under_two_cases_is_one(inputs, monkeypatch):
@@ -123,13 +129,13 @@ def test_one_file_under_two_cases_is_one(inputs, monkeypatch):
 
     monkeypatch.setattr(Path, "exists", lambda path: there(lower(path)))
     monkeypatch.setattr(os.path, "samefile", lambda a, b: same(lower(a), lower(b)))
-    with pytest.raises(ValueError, match="is the file with the fields"):
+    with pytest.raises(ValueError, match="would overwrite the fields"):
         check_paths(SimpleNamespace(fields="small.npz", output=Path("SMALL.npz")))
 
 
 def test_what_stands_behind_a_path_does_not_hide_it(inputs):
     for name in ("X.npy@:10", "X.npy::a", "X.npy::a@3"):
-        with pytest.raises(ValueError, match="is the file with the fields"):
+        with pytest.raises(ValueError, match="would overwrite the fields"):
             check_paths(SimpleNamespace(fields=name, output=Path("X.npy")))
 
 
@@ -160,7 +166,7 @@ def test_a_model_is_replaced_when_asked_for(folder, run):
     target.write_bytes(b"kept")
     result = run("fit X.npy y.npy -m quadratic -o kept.ednn", expected=1, force=False)
     assert result.stderr.endswith(
-        "error: kept.ednn exists: add --force to replace it, or give another name with --output.\n"
+        "kept.ednn exists. Add --force to replace it, or choose another name with --output.\n"
     )
     assert target.read_bytes() == b"kept"
     run("fit X.npy y.npy -m quadratic -o kept.ednn --force", force=False)
@@ -182,7 +188,7 @@ def test_on_a_terminal_it_is_asked_for(folder, run, monkeypatch, answer, replace
     assert "m.ednn exists. Replace it? [y/N]" in result.stderr
     assert (result.exit_code == 0) is replaced
     assert ((tmp_path / "m.ednn").read_bytes() != b"kept") is replaced
-    assert ("is kept. Give another name" in result.stderr) is not replaced
+    assert ("is kept. Choose another name" in result.stderr) is not replaced
 
 
 def test_force_is_no_setting(folder, run):

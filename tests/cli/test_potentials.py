@@ -153,7 +153,10 @@ def test_structures_relax_and_move(go, files):
         ("fit train.extxyz --model spectrum --spacing 0.3", "--spacing is for --images"),
         ("fit train.extxyz --labels charge=q", "--labels must be such as energy="),
         ("fit train.extxyz --epochs 1 --labels energy=mp2", "No structure has 'mp2'"),
-        ("fit train.extxyz --epochs 1 --start model.ednn -o x.ednn", "contains no potential"),
+        (
+            "fit train.extxyz --epochs 1 --start model.ednn -o x.ednn",
+            "--start must be a file of a potential",
+        ),
         ("evaluate model.ednn train.extxyz", "was fitted to arrays of fields"),
         ("relax model.ednn train.extxyz@0", "was fitted to arrays of fields"),
     ],

@@ -61,7 +61,7 @@ def test_contributions_are_asked_for_where_there_are_any(stored, run, folder):
     line = "predict stored.ednn chains.npy -o maps.npz --contributions"
     if "committee" in name or "target" in name:
         said = run(line, expected=1).stderr
-        assert "predicts totals alone: leave out --contributions" in said
+        assert "predicts only totals. Leave out --contributions" in said
         return
     run(line)
     with np.load(folder / "maps.npz") as written:
@@ -111,7 +111,7 @@ def test_one_field_is_told_from_many_by_the_model(run, folder):
     np.save(folder / "one.npy", fields[4])
     np.save(folder / "many.npy", fields)
     result = run("predict plane.ednn one.npy --quiet")
-    assert "note: one.npy is taken for one field of shape (6, 6)" in result.stderr
+    assert "note: one.npy is read as one field of shape (6, 6)" in result.stderr
     assert result.stdout.split()[1] == f"{model.predict(fields[4:5])[0]:.6g}"
     assert "note" not in run("predict plane.ednn many.npy").stderr
     # A file of 1-D fields is a batch for a model of such, and one of as many axes is refused.
@@ -128,7 +128,7 @@ def test_tile_says_how_two_axes_are_taken(run, folder):
     np.save(folder / "plane.npy", np.zeros((6, 8)))
     result = run("tile plane.npy --focus 2 --json")
     assert json.loads(result.stdout)["fields"] == "6 of shape (8,)"
-    assert "6 fields of one axis; --single takes it for one field of shape (6, 8)" in result.stderr
+    assert "6 fields with one axis. Use --single for one field of shape (6, 8)" in result.stderr
     single = run("tile plane.npy --focus 2 --json --single")
     assert json.loads(single.stdout)["fields"] == "1 of shape (6, 8)" and single.stderr == ""
 

@@ -39,7 +39,7 @@ def test_run_status_and_export(settings, capsys):
     assert str(output) in capsys.readouterr().out
     assert main(["search", "stop", str(settings)]) == 0
     assert main(["search", "run", str(settings), "--n-labels", "20"]) == 0
-    assert "ended by: stopped" in capsys.readouterr().out
+    assert "stopped by: stopped" in capsys.readouterr().out
     assert main(["search", "status", str(settings), "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert report["labelled"] + report["failed"] == 6
@@ -55,12 +55,15 @@ def test_run_status_and_export(settings, capsys):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (("n_initial: 6", "n_inital: 6"), "Unknown in .*: n_inital. Known: .*n_initial"),
-        (("store: cu.db", ""), "lacks store"),
-        (("emt.EMT", "emt.EMTT"), "no calculator 'ase.calculators.emt.EMTT'"),
-        (("calculator:", "command:"), "Unknown in labeller: parameters"),
-        (("n_labels: 6", ""), "Expected n_labels"),
-        (("composition: Cu2", "[1"), "is no YAML"),
+        (
+            ("n_initial: 6", "n_inital: 6"),
+            "contains unknown settings: n_inital. Valid are .*n_initial",
+        ),
+        (("store: cu.db", ""), "must also contain store"),
+        (("emt.EMT", "emt.EMTT"), "Calculator 'ase.calculators.emt.EMTT' not found"),
+        (("calculator:", "command:"), "labeller contains unknown settings: parameters"),
+        (("n_labels: 6", ""), "Set n_labels"),
+        (("composition: Cu2", "[1"), "is not valid YAML"),
     ],
 )
 def test_wrong_settings_are_named(settings, capsys, change, message):
@@ -86,4 +89,4 @@ def test_a_surface_reads_its_substrate(settings, capsys):
 
 def test_status_of_no_search(settings, capsys):
     assert main(["search", "status", str(settings)]) == 1
-    assert "no search in" in capsys.readouterr().err
+    assert "does not exist. Start the search" in capsys.readouterr().err

@@ -93,7 +93,7 @@ def test_sheets_are_fitted_and_larger_ones_predicted(go, files):
     with np.load(files / "out.npz") as held:
         assert held["contributions"].reshape(2, -1).sum(axis=1) == pytest.approx(held["y"])
     np.save(files / "fields.npy", np.zeros((2, 8, 8)))
-    assert "a model of structures of atoms" in go("predict s.ednn fields.npy", 1).output
+    assert "is a model of structures, but" in go("predict s.ednn fields.npy", 1).output
 
 
 def test_crystals_are_drawn_in_three_dimensions(go, files):
@@ -160,8 +160,11 @@ def test_the_name_of_the_energies_is_said_and_chosen(go, files):
     io.write(files / "both.extxyz", some)
     result = go("fit both.extxyz -o m.ednn")
     assert "energies: 'energy'" in result.stderr
-    assert "also have 'free_energy', up to 9.5 eV away: --energy free_energy" in result.stderr
-    assert "forces are its derivatives" in go("fit both.extxyz -o m.ednn --forces").stderr
+    assert (
+        "also have 'free_energy', which differs by up to 9.5 eV: use it with --energy"
+        in result.stderr
+    )
+    assert "forces are its gradients" in go("fit both.extxyz -o m.ednn --forces").stderr
     result = go("fit both.extxyz --energy dft_energy -o m.ednn")
     assert "energies: 'dft_energy', -109 to -100" in result.stderr
     assert "energies: 'free_energy'" in go("fit both.extxyz --energy free_energy -o m.ednn").stderr
@@ -225,10 +228,13 @@ def damaged(files):
     [
         ("fit damaged.extxyz", "damaged.extxyz cannot be read, at structure 3"),
         ("fit nowhere/*.extxyz", "does not exist"),
-        ("fit sheets.extxyz@99:", "no structures in 'sheets.extxyz@99:'"),
+        ("fit sheets.extxyz@99:", "'sheets.extxyz@99:' contains no structures"),
         ("fit sheets.extxyz@what", "sheets.extxyz@what cannot be read"),
         ("fit sheets.extxyz --plane zx", "--plane must be one of xy, xz, yz, xyz; got 'zx'"),
-        ("fit sheets.extxyz --spacing a", "--spacing must be a number, or 2 of them with commas"),
+        (
+            "fit sheets.extxyz --spacing a",
+            "--spacing must be a number, or 2 of them separated by commas",
+        ),
         (
             "fit sheets.extxyz --spacing 0.37",
             "sheets.extxyz, structure 0 (line 1): Structure 0: its cell is",
@@ -237,14 +243,17 @@ def damaged(files):
             "fit copper.extxyz --plane xy",
             "copper.extxyz, structure 0 (line 1): Structure 0 is not flat",
         ),
-        ("fit sheets.extxyz large.traj", "contains structures, and the second argument is for to"),
-        ("fit sheets.extxyz -o sheets.extxyz", "which would be lost"),
-        ("fit sheets.extxyz --save-config sheets.extxyz", "which would be lost"),
+        ("fit sheets.extxyz large.traj", "The second argument must be a file of totals, but large"),
+        ("fit sheets.extxyz -o sheets.extxyz", "would overwrite the fields in sheets.extxyz"),
+        (
+            "fit sheets.extxyz --save-config sheets.extxyz",
+            "would overwrite the fields in sheets.extxyz",
+        ),
         ("fit sheets.extxyz short.npy", "contains 40 structures, but short.npy"),
-        ("fit X.npy y.npy --forces", "--forces is for structures of atoms; X.npy"),
+        ("fit X.npy y.npy --forces", "--forces is for structures of atoms, but X.npy"),
         ("fit sheets.extxyz --channel-axis 1", "--channel-axis is for fields"),
         ("fit sheets.extxyz --model forest --forces", "fits totals only"),
-        ("fit X.npy y.npy --spacing 0.4", "--spacing is for structures of atoms; X.npy"),
+        ("fit X.npy y.npy --spacing 0.4", "--spacing is for structures of atoms, but X.npy"),
         ("predict model.ednn sheets.extxyz", "was fitted to arrays of fields"),
     ],
 )
@@ -264,7 +273,7 @@ def test_species_that_a_model_does_not_know_are_named(go, files):
     gold = [*crystals(2), build.bulk("Au", cubic=True)]
     io.write(files / "gold.extxyz", gold)
     result = go("predict c.ednn gold.extxyz", 1)
-    assert "gold.extxyz, structure 2 (line 13): Expected the species Cu." in result.stderr
+    assert "gold.extxyz, structure 2 (line 13): Expected the species Cu, but" in result.stderr
 
 
 def test_settings_of_structures_come_from_a_file_too(go, files):

@@ -293,9 +293,9 @@ def test_derivatives_that_do_not_fit_are_refused():
         encoder.angle_gradients(X, X[:1])
     with pytest.raises(ValueError, match=r"field 0 must have their shape, \(4, 5\)"):
         encoder.angle_gradients(X, X[:, :2])
-    with pytest.raises(ValueError, match="Expected 2 derivatives"):
+    with pytest.raises(ValueError, match="Expected 2 gradients"):
         encoder.pull(X, np.zeros((1, 4, 5, 2)))
-    with pytest.raises(TypeError, match="read piece by piece"):
+    with pytest.raises(TypeError, match="is lazy"):
         encoder.angle_gradients([ArraySource(X[0]), X[1]], X)
 
 

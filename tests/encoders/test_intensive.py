@@ -104,7 +104,7 @@ def test_bad_input_is_named():
     for statistics in ((), "mean", ("mean", "mean"), ("median",)):
         with pytest.raises(ValueError, match="statistics must be a tuple"):
             IntensiveContext(statistics).fit(X)
-    with pytest.raises(TilingError, match="is no axis of fields of 2"):
+    with pytest.raises(TilingError, match="is not an axis of fields of 2"):
         IntensiveContext(channel_axis=5).fit(X)
     context = IntensiveContext(channel_axis=-1).fit(X)
     with pytest.raises(TilingError, match=r"3 channel\(s\), those of the fit had 4"):

@@ -1,4 +1,4 @@
-"""What is no array is named, with the remedy; what can be used without loss is used."""
+"""What is not an array is named, with the remedy; what can be used without loss is used."""
 
 from pathlib import Path
 
@@ -73,11 +73,11 @@ NO_ARRAYS = {
     "a sparse tensor": (lambda: optional("torch").tensor(X).to_sparse(), "a sparse tensor"),
     "a data loader": (
         lambda: optional("torch.utils.data").DataLoader(list(X)),
-        "a DataLoader. Give its inputs as an array",
+        "a DataLoader. Pass its inputs as an array",
     ),
     "a data set": (
         lambda: optional("torch.utils.data").TensorDataset(optional("torch").tensor(X)),
-        "a TensorDataset. Give its inputs",
+        "a TensorDataset. Pass its inputs",
     ),
 }
 

@@ -160,17 +160,13 @@ def test_a_fit_to_fields_read_piece_by_piece_knows_their_range():
     np.testing.assert_array_equal(lazy.input_range_, fitted(X).input_range_)
 
 
-def test_large_fields_are_looked_at_in_part(monkeypatch):
+def test_large_fields_are_read_in_part():
     da = pytest.importorskip("dask.array")
-    from sk_ednn.fields import _range as _input_range
-
-    monkeypatch.setattr(_input_range, "_MOST_SITES", 80)
     X = pictures()
-    seen = InputRange.of(GridTiling(1, 1).check(da.from_array(X)))
+    seen = InputRange.of(GridTiling(1, 1).check(da.from_array(X)), max_sites=80)
     chosen = InputRange.of(GridTiling(1, 1).check(X[[0, 29]]))
     np.testing.assert_array_equal(seen.array(), chosen.array())
-    monkeypatch.setattr(_input_range, "_MOST_SITES", 16)
-    seen = InputRange.of(GridTiling(1, 1).check(da.from_array(X[:1])))
+    seen = InputRange.of(GridTiling(1, 1).check(da.from_array(X[:1])), max_sites=16)
     np.testing.assert_array_equal(
         seen.array(), InputRange.of(GridTiling(1, 1).check(X[:1, :4, :4])).array()
     )

@@ -114,7 +114,7 @@ def test_damage_is_named_by_load_and_describe(path, tmp_path):
     with pytest.raises(ModelFileError, match="damaged or truncated"):
         load(damaged)
     damaged.write_bytes(b"")
-    with pytest.raises(ModelFileError, match="it is no model file"):
+    with pytest.raises(ModelFileError, match="it is not a model file"):
         load(damaged)
     with pytest.raises(FileNotFoundError):
         load(tmp_path / "nowhere.ednn")
@@ -207,7 +207,7 @@ def test_pickled_models_are_refused_with_the_way_to_convert_them(wrap, tmp_path)
 def test_no_part_has_a_path(name, path, tmp_path):
     file = tmp_path / "hostile.ednn"
     _container.write(file, parts_of(path) | {name: b"{}"})
-    with pytest.raises(ModelFileError, match=r"a part with the name|no intact zip"):
+    with pytest.raises(ModelFileError, match=r"a part with the name|not an intact zip"):
         load(file)
     assert [each.name for each in tmp_path.iterdir()] == ["hostile.ednn"]
 
@@ -516,13 +516,13 @@ def test_trees_do_not_point_outside_of_themselves(child, value, grown, tmp_path)
 # --- what objects are made of -----------------------------------------------------------------
 
 MODELS = {
-    "nothing": (None, "which is no model"),
+    "nothing": (None, "which is not a model"),
     "an unknown class": ({"$": "object", "class": "Popen", "vars": {}}, "contains a Popen, which"),
     "an unknown kind": ({"$": "reduce", "args": []}, "contains a 'reduce', which this version"),
     "no kind": ({"a": 1}, "contains a None, which this version"),
     "special attributes": (
         {"$": "object", "class": "EDNNRegressor", "vars": {"__class__": 1}},
-        "'__class__' is no valid name",
+        "'__class__' is not a valid name",
     ),
     "no array": ({"$": "array", "name": "nowhere"}, "does not describe a model"),
     "no estimator": ({"$": "estimator", "number": 99}, "does not describe a model"),

@@ -23,7 +23,7 @@ FEW = settings(
     max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 MANY = settings(FEW, max_examples=400)
-# What a call may answer with: errors of ours, and Python's own for what is no array or no number.
+# Errors that a call may raise: ours, and Python's for what is neither an array nor a number.
 CLEAR = (EDNNError, ValueError, TypeError)
 
 

@@ -194,7 +194,7 @@ CHANGES = {
     "an unknown attribute": ("Ridge", lambda v: v.update(more_=3), "no attribute 'more_'"),
     "a method": ("Ridge", lambda v: v.update(predict=3), "'predict' would hide"),
     "a wrong parameter": ("Ridge", lambda v: v.update(alpha="x"), "'alpha' parameter of Ridge"),
-    "a parameter that is no data": (
+    "a parameter that is not data": (
         "Ridge", lambda v: v.update(alpha={"$": "slice", "values": [1, 2, 3]}), "alpha of a Ridge",
     ),
     "other components": (

@@ -210,7 +210,7 @@ def test_pipelines_of_atoms(invariant, tmp_path):
     loaded = returned(model, tmp_path / "a.ednn")
     np.testing.assert_array_equal(loaded.predict(others), model.predict(others))
     assert describe(tmp_path / "a.ednn")["spacing"] == [0.2, 0.2]
-    with pytest.raises(ValueError, match="fitted at another spacing"):
+    with pytest.raises(ValueError, match="A fitted model needs its fitted spacing"):
         loaded.predict([Structure([6], [[0.0, 0.0]], [2.5, 2.5])])
 
 
@@ -389,7 +389,7 @@ def test_of_a_search_what_it_found_is_saved(tmp_path):
 def test_arrays_are_told_from_a_damaged_model(tmp_path):
     np.savez(tmp_path / "data.npz", X=X, y=Y)
     with pytest.raises(
-        ModelFileError, match=r"is no model: it is an \.npz file of the arrays 'X', 'y'"
+        ModelFileError, match=r"is not a model: it is an \.npz file of the arrays 'X', 'y'"
     ):
         load(tmp_path / "data.npz")
     with zipfile.ZipFile(tmp_path / "other.zip", "w") as archive:

@@ -154,7 +154,7 @@ def test_a_users_network_is_built_by_the_user(tmp_path):
         load(path, modules=[Mine])
     loaded = load(path, modules={"Mine": lambda: Mine(5)})
     np.testing.assert_array_equal(loaded.predict(X), model.predict(X))
-    with pytest.raises(ModelFileError, match="which is no torch module"):
+    with pytest.raises(ModelFileError, match="which is not a torch module"):
         load(path, modules={"Mine": lambda: 3})
     with pytest.raises(ModelFileError, match="cannot be built"):
         load(path, modules={"Mine": lambda width: Mine(width)})

@@ -20,7 +20,7 @@ from sk_ednn import EDNNRegressor, GridTiling
 from sk_ednn.evaluation import DaskBlocks, Direct, Unique
 from sk_ednn.exceptions import ModelFileError
 from sk_ednn.files import _arrays, _container, describe, load, save
-from sk_ednn.files._running import is_running
+from sk_ednn.files._runtime_parameters import is_runtime_parameter
 from sk_ednn.solvers import BoostingSolver
 from tests.files._craft import at, listed, parts_of, places, plain, zipped
 
@@ -187,7 +187,7 @@ from pathlib import Path
 warnings.simplefilter("ignore")
 from sk_ednn.files import load
 from tests.files._damage import beyond, describe
-for name in ("linear", "convolutions", "forest", "neighbours"):  # what is imported is no memory
+for name in ("linear", "convolutions", "forest", "neighbours"):  # imports do not count
     load(f"tests/files/golden/schema 1, {name}.ednn")
 for path in sorted(Path(sys.argv[1]).glob("*.ednn")):
     for read in (load, describe):
@@ -243,9 +243,9 @@ def said_of_running(node):
             yield from said_of_running(each)
     elif isinstance(node, dict):
         if node.get("$") in ("object", "sklearn", "yours"):
-            yield from filter(is_running, node["vars"])
+            yield from filter(is_runtime_parameter, node["vars"])
         if node.get("$") == "net":
-            yield from filter(is_running, node["with"])
+            yield from filter(is_runtime_parameter, node["with"])
         for each in node.values():
             yield from said_of_running(each)
 
@@ -268,7 +268,7 @@ def test_settings_of_running_are_not_stored(tmp_path):
         .get_params()
         .items()
     ):
-        if is_running(key.rpartition("__")[2]):
+        if is_runtime_parameter(key.rpartition("__")[2]):
             assert loaded.get_params()[key] == value, key
     members = loaded.tile_model_.estimator.estimators_
     assert [member.cache_size for member in members] == [SVR().cache_size] * len(members)
@@ -319,7 +319,7 @@ def test_settings_of_nets_are_not_taken(tmp_path):
     description = json.loads(parts["config.json"])
     for place in list(places(description, lambda node: node.get("$") == "net")):
         said = at(description, place)["with"]
-        assert not any(map(is_running, said)) and "iterator_train__shuffle" in said
+        assert not any(map(is_runtime_parameter, said)) and "iterator_train__shuffle" in said
         said |= {
             "device": "cuda:7",
             "compile": True,

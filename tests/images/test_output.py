@@ -130,7 +130,7 @@ def test_a_fit_says_what_it_reads_and_how_far_it_is_off(dishes, capsys):
     assert main(command) == 0
     said = capsys.readouterr()
     assert "10 picture(s), 48 × 56 pixels, grey, uint8" in said.err
-    assert "2 series, held back together: 0, 1" in said.err
+    assert "2 series, each held out as a whole: 0, 1" in said.err
     assert "counts: cells from" in said.err
 
 
@@ -161,7 +161,7 @@ def test_dots_and_boxes_of_some_pictures_join_the_totals(dishes, tmp_path, capsy
         ),
         (lambda folder: (folder / "counts.csv").write_text("a,b\n1,2\n"), "no column has names"),
         (lambda folder: (folder / "counts.csv").unlink(), "counts.csv: the table cannot be opened"),
-        (lambda folder: None, "exists: add --force"),
+        (lambda folder: None, "exists. Add --force"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(change, why, dishes, tmp_path, capsys):
@@ -185,4 +185,4 @@ def test_models_of_other_kinds_are_refused(tmp_path, dishes, capsys):
     fields = RNG.normal(size=(20, 8))
     save(EDNNRegressor(Ridge()).fit(fields, fields.sum(axis=1)), tmp_path / "a.ednn")
     assert main(["count", "predict", str(tmp_path / "a.ednn"), str(dishes / "new")]) == 1
-    assert "no model of pictures" in capsys.readouterr().err
+    assert "Expected a model of pictures" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Totals of tables: which column, which picture, and what is no total."""
+"""Totals of tables: which column, which picture, and what is not a total."""
 
 import numpy as np
 import pytest
@@ -92,8 +92,14 @@ def test_amounts_with_decimals(tmp_path):
         ("file,count\na,5\nb,7\n", "no column has names of the pictures, such as dish 1.ome.tif"),
         ("file,kind\ndish 1,x\ndish 2,y\n", "no column of numbers beside 'file'"),
         ("file,count\ndish 1,\ndish 2,7\ndish 3,8\n", "line 2: 'count' of dish 1.ome.tif is miss"),
-        ("file,count\ndish 1,many\ndish 2,7\ndish 3,8\n", "line 2: .* is 'many', which is no num"),
-        ("file,count\ndish 1,inf\ndish 2,7\ndish 3,8\n", "line 2: .* is 'inf', which is no number"),
+        (
+            "file,count\ndish 1,many\ndish 2,7\ndish 3,8\n",
+            "line 2: .* is 'many', which is not a num",
+        ),
+        (
+            "file,count\ndish 1,inf\ndish 2,7\ndish 3,8\n",
+            "line 2: .* is 'inf', which is not a number",
+        ),
         ("file,count\n" + ROWS.replace(",5", ",-5"), "is -5, and a count cannot be negative"),
         ("file,count\n" + ROWS.replace(",5", ",5.5"), "whole number, as the others are"),
         ("file,count\n" + ROWS + "dish 1,6\n", "two rows for dish 1.ome.tif, lines 2 and 6"),

@@ -63,7 +63,7 @@ class Page(HTMLParser):
 
 
 class Halves(AbstractGridTiling):
-    """Two halves of a chain: a grid tiling that is no GridTiling and cannot be drawn."""
+    """Two halves of a chain: a grid tiling that is not a GridTiling and cannot be drawn."""
 
     channel_axis = None
 
@@ -272,7 +272,7 @@ def test_a_figure_that_fails_does_not_affect_the_rest():
     model = EDNNRegressor(Ridge(), Halves()).fit(X, X.sum(axis=1))
     page = Page(fit_report(model, X, X.sum(axis=1), name="$\\nonsense$").html)
     missing = [line for line in page.text if line.startswith("Not ")]
-    # Twice a name that is no formula, and no boundary to double a field at.
+    # Twice a name that is not a formula, and no boundary to double a field at.
     assert len(missing) == 3 and page.tags["figure"] == 2
     assert sum("nonsense" in line for line in missing) == 2
     assert "all tilings must be GridTiling" in missing[-1]

@@ -9,24 +9,23 @@ pytest.importorskip("skorch")
 from sk_ednn.exceptions import TileModelError  # noqa: E402
 from sk_ednn.fields import ArraySource  # noqa: E402
 from sk_ednn.fields._fields import Fields, Stack, check_fields  # noqa: E402
-from sk_ednn.networks import Standardization, _standardize  # noqa: E402
+from sk_ednn.networks import Standardization  # noqa: E402
 from sk_ednn.networks._standardize import learn_standardization  # noqa: E402
 
 RNG = np.random.default_rng(0)
 
 
-def learned(X, channel_axis=None, weight=None):
-    found = learn_standardization(check_fields(X), channel_axis, weight)
+def learned(X, channel_axis=None, weight=None, **params):
+    found = learn_standardization(check_fields(X), channel_axis, weight, **params)
     return found.mean, found.scale
 
 
 @pytest.mark.parametrize("channel_axis", [None, 0, 1, 2, -1])
 @pytest.mark.parametrize("block", [1, 40, 1 << 20])
-def test_mean_and_std_of_all_sites(channel_axis, block, monkeypatch):
-    monkeypatch.setattr(_standardize, "_BLOCK_NUMBERS", block)
+def test_mean_and_std_of_all_sites(channel_axis, block):
     X = RNG.normal(loc=3.0, scale=2.0, size=(11, 3, 4, 5))
     axes = tuple(a for a in range(4) if channel_axis is None or a != 1 + channel_axis % 3)
-    mean, scale = learned(X, channel_axis)
+    mean, scale = learned(X, channel_axis, block_numbers=block)
     np.testing.assert_allclose(mean, X.mean(axis=axes).ravel(), rtol=1e-13)
     np.testing.assert_allclose(scale, X.std(axis=axes).ravel(), rtol=1e-13)
 
@@ -44,10 +43,10 @@ def test_weights_equal_repetitions():
         np.testing.assert_allclose(one, other, rtol=1e-12)
 
 
-def test_order_of_samples_does_not_matter(monkeypatch):
-    monkeypatch.setattr(_standardize, "_BLOCK_NUMBERS", 30)
+def test_order_of_samples_does_not_matter():
     X = 1e5 + RNG.normal(size=(50, 6))
-    for one, other in zip(learned(X), learned(X[RNG.permutation(50)]), strict=True):
+    shuffled = learned(X[RNG.permutation(50)], block_numbers=30)
+    for one, other in zip(learned(X, block_numbers=30), shuffled, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-11)
 
 

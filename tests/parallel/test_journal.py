@@ -59,13 +59,13 @@ BAD = {
     "no list": (record({"run": RUN}), "expected a run, a block and its totals"),
     "no JSON": (b"%08x nonsense\n" % zlib.crc32(b"nonsense"), "Expecting value"),
     "no text": (b"%08x \xff\n" % zlib.crc32(b"\xff"), "can't decode|decode"),
-    "a block of words": (record(RUN, ["a"] * 7, HEX), "is no block"),
-    "a block of fractions": (record(RUN, [0.0, *BLOCK[1:]], HEX), "is no block"),
-    "a block of truths": (record(RUN, [False, *BLOCK[1:]], HEX), "is no block"),
-    "a block that ends before it begins": (record(RUN, [0, 2, 0, 0, 4, 0, 4], HEX), "no block"),
-    "a block with half a range": (record(RUN, list(BLOCK[:-1]), HEX), "is no block"),
-    "a block below zero": (record(RUN, [0, -2, 0, 0, 4, 0, 4], HEX), "is no block"),
-    "no block": (record(RUN, None, HEX), "None is no block"),
+    "a block of words": (record(RUN, ["a"] * 7, HEX), "is not a block"),
+    "a block of fractions": (record(RUN, [0.0, *BLOCK[1:]], HEX), "is not a block"),
+    "a block of truths": (record(RUN, [False, *BLOCK[1:]], HEX), "is not a block"),
+    "a block that ends before it begins": (record(RUN, [0, 2, 0, 0, 4, 0, 4], HEX), "not a block"),
+    "a block with half a range": (record(RUN, list(BLOCK[:-1]), HEX), "is not a block"),
+    "a block below zero": (record(RUN, [0, -2, 0, 0, 4, 0, 4], HEX), "is not a block"),
+    "no block": (record(RUN, None, HEX), "None is not a block"),
     "too few totals": (record(RUN, list(BLOCK), HEX[:1]), r"expected totals of shape \(2, 1\)"),
     "too many outputs": (record(RUN, list(BLOCK), [r * 2 for r in HEX]), r"got \(2, 2\)"),
     "ragged totals": (record(RUN, list(BLOCK), [HEX[0], []]), ""),
@@ -83,7 +83,7 @@ BAD = {
 def test_intact_lines_that_are_no_records_are_rejected(tmp_path, what):
     line, why = BAD[what]
     (tmp_path / f"{RUN}-a.jsonl").write_bytes(WHOLE + line + WHOLE)
-    words = rf"{RUN}-a\.jsonl: line 2 is no record of this run: .*{why}"
+    words = rf"{RUN}-a\.jsonl: line 2 is not a record of this run: .*{why}"
     with pytest.raises(ValueError, match=words) as caught:
         read(tmp_path)
     assert "Remove the file" in str(caught.value)
@@ -104,7 +104,9 @@ def test_a_journal_renamed_to_another_run_is_rejected(tmp_path):
     (second,) = tmp_path.glob("*.jsonl")
     name = first.name.partition("-")[0] + "-" + second.name.partition("-")[2]
     second.rename(tmp_path / name)
-    with pytest.raises(ValueError, match="line 1 is no record of this run: it belongs to the run"):
+    with pytest.raises(
+        ValueError, match="line 1 is not a record of this run: it belongs to the run"
+    ):
         predict(tmp_path)
     (tmp_path / name).unlink()
     assert predict(tmp_path).compute() == expected

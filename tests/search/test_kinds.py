@@ -107,7 +107,7 @@ def test_a_sheet_relaxes_in_its_plane(tmp_path):
     with SearchStore(tmp_path / "s.db") as store:
         rows = store.structures("labelled")
     heights = {round(float(row["structure"].cell[2, 2]), 9) for row in rows}
-    assert len(heights) == 1  # the vacuum is no part of the strain
+    assert len(heights) == 1  # the vacuum is not part of the strain
     assert len({round(float(row["structure"].cell[0, 0]), 6) for row in rows}) > 3
 
 

@@ -171,7 +171,7 @@ ESTIMATORS = [
 @pytest.mark.parametrize("estimator", ESTIMATORS, ids=lambda e: type(e).__name__)
 def test_equal_sizes_equal_the_estimators_fit_to_sums(estimator):
     X, y = equal_sizes()
-    tiling = GridTiling((2, 3), 0)  # six features that are no copies of each other
+    tiling = GridTiling((2, 3), 0)  # six features that are not copies of each other
     model = EDNNRegressor(clone(estimator), tiling, baseline=None).fit(X, y)
     sums, _ = summed([], tiling, X)
     expected = clone(estimator).fit(sums, y).predict(sums)

@@ -15,7 +15,7 @@ from ase import build, io
 
 
 def sheets(n=4):
-    """Graphene in 20 x 18 pixels of its own, its atoms displaced."""
+    """Return graphene with displaced atoms."""
     sheet = build.graphene_nanoribbon(2, 2, type="armchair", sheet=True, vacuum=3.0)
     sheet.set_cell([[4.0, 0, 0], [0, 9, 0], [0, 0, 4.5]], scale_atoms=True)
     sheet.pbc = (True, False, True)
@@ -32,7 +32,7 @@ def draw(**params):
 
 @pytest.mark.parametrize("name", ["run.extxyz", "run.traj"])
 @pytest.mark.parametrize("as_string", [True, False])
-def test_a_path_stands_for_all_its_structures(name, as_string, tmp_path):
+def test_a_path_means_all_its_structures(name, as_string, tmp_path):
     frames, path = sheets(), tmp_path / name
     io.write(path, frames)
     fields = draw().fit_transform(str(path) if as_string else path)
@@ -44,7 +44,7 @@ def test_a_path_stands_for_all_its_structures(name, as_string, tmp_path):
 
 @pytest.mark.parametrize(("name", "form"), [("POSCAR", "vasp"), ("one.cif", "cif")])
 def test_formats_of_crystals(name, form, tmp_path):
-    """Both repeat along all axes, whatever was written."""
+    """Both formats are periodic along all axes."""
     crystal = build.bulk("NaCl", "rocksalt", a=5.6, cubic=True)
     io.write(tmp_path / name, crystal, format=form)
     fields = GaussianRasterizer(0.35, 0.3, plane="xyz").fit_transform(tmp_path / name)
@@ -53,7 +53,7 @@ def test_formats_of_crystals(name, form, tmp_path):
 
 
 def test_primitive_cells_of_crystals_are_drawn(tmp_path):
-    """A path in a list stands for one structure."""
+    """A path in a list means one structure."""
     crystal = build.bulk("Cu", "fcc", a=3.6)
     io.write(tmp_path / "copper.xyz", crystal)
     spacing = 3.6 / np.sqrt(2) / 9
@@ -74,7 +74,7 @@ def test_tuples_of_arrays_are_structures():
     assert np.array_equal(draw().fit_transform([(*plain, True)]), expected)
 
 
-def test_a_path_goes_through_a_pipeline(tmp_path):
+def test_a_path_in_a_pipeline(tmp_path):
     from sklearn.pipeline import make_pipeline
 
     frames = sheets(6)
@@ -86,14 +86,14 @@ def test_a_path_goes_through_a_pipeline(tmp_path):
     assert model.predict(frames).shape == (6,)
 
 
-def test_what_cannot_be_read_is_told(tmp_path, monkeypatch):
+def test_unreadable_files(tmp_path, monkeypatch):
     path = tmp_path / "run.extxyz"
     io.write(path, sheets(3))
-    with pytest.raises(ValueError, match=r"X\[0\], .*contains 3 structures.*the path itself.*@0'"):
+    with pytest.raises(ValueError, match=r"X\[0\], .*contains 3.*Pass the path.*@0'"):
         draw().fit([path])
     with pytest.raises(FileNotFoundError):
         draw().fit(tmp_path / "nowhere.xyz")
-    with pytest.raises(ValueError, match="There are no structures in"):
+    with pytest.raises(ValueError, match="contains no structures"):
         draw().fit(f"{path}@5:")
     plain = builtins.__import__
 
@@ -108,7 +108,7 @@ def test_what_cannot_be_read_is_told(tmp_path, monkeypatch):
 
 
 def numbered(tmp_path, name, *numbers):
-    """Structures that are told apart by their info."""
+    """Write structures with different numbers in their info."""
     frames = sheets(len(numbers))
     for frame, number in zip(frames, numbers, strict=True):
         frame.info["number"] = number
@@ -120,7 +120,7 @@ def numbers_of(names):
     return [structure.info["number"] for structure in read_structures(names)]
 
 
-def test_names_stand_for_files_folders_and_patterns(tmp_path, monkeypatch):
+def test_files_folders_and_patterns(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "runs" / "b").mkdir(parents=True)
     numbered(tmp_path, "runs/2.traj", 0, 1, 2)
@@ -135,7 +135,7 @@ def test_names_stand_for_files_folders_and_patterns(tmp_path, monkeypatch):
     assert numbers_of(["runs/2.traj", "runs/b@0"]) == [0, 1, 2, 5]
 
 
-def test_an_existing_name_comes_before_its_signs(tmp_path, monkeypatch):
+def test_existing_names_precede_patterns(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     numbered(tmp_path, "run.traj", 0, 1, 2)
     numbered(tmp_path, "run.traj@0", 3)
@@ -163,7 +163,7 @@ def test_errors_name_the_file_and_the_structure_in_it(tmp_path):
         "POSCAR": "POSCAR cannot be read, at structure 0",
         "some.unheard-of": "some.unheard-of cannot be read",
         "run.extxyz@a": "run.extxyz@a cannot be read",
-        "run.extxyz@7": "no structures in .*run.extxyz@7",
+        "run.extxyz@7": "run.extxyz@7.* contains no structures",
         "old.trj": "old.trj cannot be read.*a pickle",
     }.items():
         with pytest.raises(ValueError, match=message):

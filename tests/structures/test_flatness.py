@@ -1,4 +1,4 @@
-"""What is drawn in a plane are sheets; what has atoms above one another is refused."""
+"""Sheets are accepted; structures with atoms above one another are rejected."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ def graphene(buckling=0.0, formula="C2", a=2.46, n=5):
 
 
 def rippled(slope, length=35.0):
-    """A porous sheet with waves along x, two in a cell."""
+    """Return a porous sheet with two waves per cell along x."""
     sheet = load_porous(as_ase=True).structures[0].copy()
     k = 4 * np.pi / length
     sheet.positions[:, 2] = slope / k * np.sin(k * sheet.positions[:, 0])
@@ -29,7 +29,7 @@ def rippled(slope, length=35.0):
 
 
 def lifted(sheet, by):
-    """Through the end of a period along the normal, so that the half of it comes in below."""
+    """Move a sheet across the end of a period along the normal."""
     sheet = sheet.copy()
     sheet.pbc = True
     sheet.positions[:, 2] += by
@@ -64,13 +64,13 @@ SHEETS = {
 
 
 @pytest.mark.parametrize("structure", SHEETS.values(), ids=SHEETS)
-def test_sheets_are_drawn(structure):
+def test_sheets_are_accepted(structure):
     assert len(gather([structure])) == 1
 
 
 @pytest.mark.parametrize("load", [load_sheets, load_porous])
 @pytest.mark.parametrize("as_ase", [False, True])
-def test_bundled_sheets_are_drawn(load, as_ase):
+def test_bundled_sheets_are_accepted(load, as_ase):
     structures = load(as_ase=as_ase).structures
     assert len(gather(structures)) == len(structures)
 
@@ -128,7 +128,7 @@ THICK = {
 
 
 @pytest.mark.parametrize("structure", THICK.values(), ids=THICK)
-def test_what_has_atoms_above_one_another_is_refused(structure):
+def test_atoms_above_one_another_are_rejected(structure):
     with pytest.raises(ValueError, match=r"Structure 1 is not flat enough.*plane='xyz'.*slab=\("):
         gather([SHEETS["graphene"], structure])
     whole = gather([structure], "xyz") if np.any(structure.pbc) else None
@@ -136,7 +136,7 @@ def test_what_has_atoms_above_one_another_is_refused(structure):
     assert len(gather([structure], slab=(-np.inf, np.inf))) == 1
 
 
-def test_the_slab_that_a_message_names_is_one():
+def test_the_slab_of_a_message_is_valid():
     structure = THICK["MoS2"]
     with pytest.raises(ValueError) as raised:
         gather([structure])
@@ -147,8 +147,8 @@ def test_the_slab_that_a_message_names_is_one():
 @pytest.mark.parametrize(
     ("plane", "axes"), [("xy", [0, 1, 2]), ("xz", [0, 2, 1]), ("yz", [2, 0, 1])]
 )
-def test_the_verdict_does_not_depend_on_where_and_how_a_structure_lies(plane, axes):
-    """Turned in its plane, moved, in another order, repeated, or in another plane."""
+def test_the_check_is_invariant(plane, axes):
+    """Rotate in the plane, move, permute, repeat, or use another plane."""
     for structure, thick in [
         (SHEETS["steep ripples"], False),
         (THICK["Au, fcc111, 3 layers"], True),
@@ -171,7 +171,7 @@ def test_the_verdict_does_not_depend_on_where_and_how_a_structure_lies(plane, ax
 
 @pytest.fixture(scope="module")
 def model():
-    """Fitted to flat sheets of carbon."""
+    """Return a model fitted to flat sheets of carbon."""
     rng = np.random.default_rng(0)
     apart = np.array([[0.0, 0.0], [2.0, 2.0]])
     sheets = [Structure([6, 6], apart + rng.random((2, 2)), [4.0, 4.0]) for _ in range(9)]
@@ -196,14 +196,14 @@ STACK = Structure(
         lambda model: AtomMetropolis(model, 1.0).run(STACK, 1),
     ],
 )  # fmt: skip
-def test_all_ways_into_a_field_refuse_alike(use, model):
+def test_all_users_of_fields_reject_alike(use, model):
     before = model[0].channels_, model[0].spacing_
-    with pytest.raises(ValueError, match=r"atom 1 lies 2 Å above atom 0.*only 0.1 Å beside it"):
+    with pytest.raises(ValueError, match=r"atom 1 is 2 Å above atom 0.*only 0.1 Å away"):
         use(model)
     assert (model[0].channels_, model[0].spacing_) == before
 
 
-def test_a_calculator_refuses_too_unless_it_has_a_slab(model):
+def test_a_calculator_needs_a_slab(model):
     ase = pytest.importorskip("ase")
     atoms = ase.Atoms(STACK.numbers, STACK.positions, cell=STACK.cell, pbc=True)
     atoms.calc = EDNNCalculator(model)
@@ -214,11 +214,11 @@ def test_a_calculator_refuses_too_unless_it_has_a_slab(model):
     assert atoms.get_potential_energy() == pytest.approx(model.predict([flat])[0])
 
 
-def test_structures_of_many_atoms_are_looked_at_in_parts(monkeypatch):
-    monkeypatch.setattr("sk_ednn.structures._flatness._AT_A_TIME", 7)
+def test_many_atoms_are_checked_in_blocks(monkeypatch):
+    monkeypatch.setattr("sk_ednn.structures._flatness._ATOMS_PER_BLOCK", 7)
     sheet = rippled(0.5)
     assert len(gather([sheet])) == 1
     above = sheet[[40]]
     above.positions += [0.5, 0.5, 2.0]
-    with pytest.raises(ValueError, match=rf"atom {len(sheet)} lies .* above"):
+    with pytest.raises(ValueError, match=rf"atom {len(sheet)} is .* above"):
         gather([sheet + above])

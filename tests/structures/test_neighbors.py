@@ -181,7 +181,7 @@ def test_restricted_keeps_some_centers(rng):
     np.testing.assert_array_equal(everything.restricted(mask).atoms, np.sort(atoms))
     empty = everything.restricted([])
     assert empty.n_centers == empty.n_pairs == 0 and len(empty.counts) == 0
-    with pytest.raises(ValueError, match="is no centre"):
+    with pytest.raises(ValueError, match="is not a centre"):
         some.restricted(np.setdiff1d(np.arange(structures.n_atoms), atoms)[:1])
     with pytest.raises(ValueError, match="mask must be of shape"):
         everything.restricted(np.ones(2, dtype=bool))

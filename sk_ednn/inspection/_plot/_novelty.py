@@ -77,7 +77,7 @@ class NoveltyDisplay:
         Raises
         ------
         ValueError
-            If ``indicator="spread"`` and the estimator is no committee.
+            If ``indicator="spread"`` and the estimator is not a committee.
         """
         check_axes(ax)
         labels = {

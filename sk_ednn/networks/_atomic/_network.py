@@ -68,7 +68,7 @@ class AbstractAtomicNetwork(nn.Module):
             raise TileModelError(
                 f"activation must be one of {', '.join(ACTIVATIONS)}; got {activation!r}."
             )
-        index, self.n_context, self._width = self.index, int(context), hidden[0]
+        index, self._width = self.index, hidden[0]
         self.activation = ACTIVATIONS[activation]()
         self.context = Context(index, context, hidden[0], self.activation) if context else None
         width = hidden[0] + (self.context.width if context else 0)

@@ -25,7 +25,7 @@ class SpeciesIndex:
     Raises
     ------
     TileModelError
-        Where there is none, or one that is no atomic number.
+        Where there is none, or one that is not an atomic number.
     """
 
     def __init__(self, species):

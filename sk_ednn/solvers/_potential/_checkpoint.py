@@ -38,7 +38,7 @@ def read_checkpoint(path, digest):
     Raises
     ------
     TileModelError
-        Where the file is no checkpoint, or one of another training.
+        Where the file is not a checkpoint, or one of another training.
     """
     if not os.path.exists(path):
         return None

@@ -192,7 +192,7 @@ def pair(weight) -> tuple[float, float]:
 
 
 def check_weight(name, weight) -> None:
-    """Raise where a weight is no number of at least 0, or pair of such numbers."""
+    """Raise where a weight is not a number of at least 0, or pair of such numbers."""
     try:
         start, end = pair(weight)
     except (TypeError, ValueError):

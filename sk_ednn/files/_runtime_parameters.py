@@ -19,13 +19,17 @@ _OF_LOADERS = ("iterator_train__", "iterator_valid__")
 _SHUFFLING = {"shuffle", "drop_last"}
 
 
-def is_running(name) -> bool:
+def is_runtime_parameter(name) -> bool:
     """Return whether a parameter is a runtime parameter.
 
     Examples
     --------
-    >>> from sk_ednn.files._running import is_running
-    >>> is_running("n_jobs"), is_running("iterator_train__num_workers"), is_running("alpha")
+    >>> from sk_ednn.files._runtime_parameters import is_runtime_parameter
+    >>> (
+    ...     is_runtime_parameter("n_jobs"),
+    ...     is_runtime_parameter("iterator_train__num_workers"),
+    ...     is_runtime_parameter("alpha"),
+    ... )
     (True, True, False)
     """
     for prefix in _OF_LOADERS:
@@ -45,9 +49,9 @@ def defaults(kind) -> dict:
 
 
 @lru_cache(maxsize=512)
-def running_defaults(kind) -> dict:
+def runtime_defaults(kind) -> dict:
     """Return the runtime parameters of a class, with their defaults."""
-    return {name: value for name, value in defaults(kind).items() if is_running(name)}
+    return {name: value for name, value in defaults(kind).items() if is_runtime_parameter(name)}
 
 
 def completed(attributes, missing) -> dict:
