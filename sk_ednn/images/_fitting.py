@@ -52,10 +52,17 @@ class Fitted:
 
     def regressors(self, y_ndim) -> list:
         """Return the members as fitted estimators of the package."""
-        geometry, standardization, scale, positive, n_channels, seen = self.known
+        geometry, standardization, positive, n_channels, seen = self.known
         return [
             as_regressor(
-                member.module, geometry, standardization, scale, positive, n_channels, y_ndim, seen
+                member.module,
+                geometry,
+                standardization,
+                member.scale,
+                positive,
+                n_channels,
+                y_ndim,
+                seen,
             )
             for member in self.trained
         ]
@@ -126,7 +133,7 @@ def fit_members(settings, admitted, folds, geometry, standardization, seen, rng)
         for held, member in zip(folds, trained, strict=True)
         if len(held)
     ]  # fmt: skip
-    known = (geometry, standardization, scale, positive, n_channels, seen)
+    known = (geometry, standardization, positive, n_channels, seen)
     return Fitted(trained, held_back, known)
 
 

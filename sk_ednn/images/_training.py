@@ -143,12 +143,15 @@ class Trained:
         Predictions for the pictures held back.
     edges : ndarray of shape (BANDS,)
         What is added to the weights of tiles near an edge, see `edge_factors`.
+    scale : ndarray of shape (n_outputs,)
+        Units of the network's outputs.
     """
 
     module: nn.Module
     history: list = field(default_factory=list)
     held_back: np.ndarray = field(default_factory=lambda: np.zeros((0, 1)))
     edges: np.ndarray = field(default_factory=lambda: np.zeros(BANDS))
+    scale: np.ndarray = field(default_factory=lambda: np.ones(1))
 
 
 class _Member:
@@ -215,6 +218,22 @@ class _Member:
         for layer in self.module:
             if isinstance(layer, NORMS):
                 layer.eval()
+
+    def match(self, samples):
+        """Scale contributions that are not negative so that the totals of samples add up.
+
+        Low precision, changes of light and averages of weights leave a bias, which errors of single
+        pictures hide and large pictures show.
+        """
+        if not self.positive:
+            return
+        true = torch.stack([each.totals for each in samples]).numpy()
+        known = np.isfinite(true)
+        predicted = np.where(known, self.predict(samples), 0.0).sum(axis=0)
+        total = np.where(known, true, 0.0).sum(axis=0)
+        fine = (predicted > 0) & (total > 0)
+        ratio = np.where(fine, total / np.where(fine, predicted, 1.0), 1.0)
+        self.scale = self.scale * torch.as_tensor(ratio, dtype=torch.float32)
 
     def _measure(self, module, batches):
         for layer in module:
@@ -306,8 +325,10 @@ def train(module, train_samples, held_back, scale, spread, positive, recipe, rng
             break
     if best is not None and best_error < clearly * history[-1]["error"]:
         member.average.load_state_dict(best)
-    predicted, edges = member.predict(held_back), member.average.edges.detach().double().numpy()
-    return Trained(member.average.eval(), history, predicted, edges)
+    member.match(train_samples)
+    edges = member.average.edges.detach().double().numpy()
+    scale = member.scale.double().numpy()
+    return Trained(member.average.eval(), history, member.predict(held_back), edges, scale)
 
 
 def bfloat16_pays() -> bool:

@@ -2,6 +2,7 @@
 
 from .._utils.optional import later
 from ._active import ActiveLearning
+from ._clusters import job_pools
 from ._fingerprint import Fingerprint
 from ._hull import ConvexHull
 from ._label import Label, Sanity
@@ -45,6 +46,7 @@ __all__ = [
     "StructureSearch",
     "Thresholds",
     "export",
+    "job_pools",
     "relax",
     "search_report",
     "select",

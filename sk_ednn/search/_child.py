@@ -24,6 +24,10 @@ class TimeLimitError(Exception):
     """What was called took longer than it may."""
 
 
+class LostProcessError(RuntimeError):
+    """The process of a call was killed, or crashed."""
+
+
 def call_in_child(function, argument, time_limit):
     """Return ``function(argument)``, called in another process.
 
@@ -33,8 +37,8 @@ def call_in_child(function, argument, time_limit):
     ------
     TimeLimitError
         After the process, and all that it started, were killed.
-    RuntimeError
-        Where the process ended by itself.
+    LostProcessError
+        Where the process was killed by others, or crashed.
     Exception
         What the function raised, or, where that cannot be pickled, a RuntimeError with its text.
     """
@@ -83,7 +87,7 @@ class _Child:
             raise TimeLimitError(f"more than {time_limit:g} s") from None
         except (EOFError, OSError):
             code = self.process.wait()
-            raise RuntimeError(f"the process of the labeller ended with {code}") from None
+            raise LostProcessError(f"the process of the labeller ended with {code}") from None
         if not good:
             raise _FailedError(value)
         return value

@@ -14,7 +14,7 @@ from string import Template
 import numpy as np
 
 from ..structures._elements import symbol
-from ._child import TimeLimitError, call_in_child, kill_group
+from ._child import LostProcessError, TimeLimitError, call_in_child, kill_group
 from ._label import Label, Sanity, as_structure
 
 
@@ -277,11 +277,21 @@ class GuardedLabeller:
         for labeller in (self.labeller, self.fallback):
             if labeller is None:
                 continue
-            label, why = self._try(labeller, structure)
+            label, why = self._asked(labeller, structure)
             if why is None:
                 return Outcome(label, None, time.perf_counter() - start)
             reasons.append(why)
         return Outcome(None, "; then ".join(reasons), time.perf_counter() - start)
+
+    def _asked(self, labeller, structure):
+        try:
+            return self._try(labeller, structure)
+        except LostProcessError:
+            # Killed for memory or by mistake, or it crashed: the second time it is its fault.
+            try:
+                return self._try(labeller, structure)
+            except LostProcessError as error:
+                return None, str(error)
 
     def _try(self, labeller, structure):
         try:
@@ -289,5 +299,7 @@ class GuardedLabeller:
             return label, self.sanity.fault_of_label(structure, label)
         except TimeLimitError as error:
             return None, f"over the time limit: {error}"
+        except LostProcessError:
+            raise
         except Exception as error:  # whatever a reference method fails with
             return None, f"{type(error).__name__}: {error}"

@@ -444,7 +444,7 @@ class _Driver:
 
     def _choose(self):
         n_starts = sum(row["origin"] == "start" for row in self.rows.values())
-        if n_starts < self.search.n_initial or self._starved():
+        if n_starts < self.search.n_initial or self._starved() or self._idle_at_first():
             return self._random()
         if self.surrogate is None or len(self.candidates) < self.search.candidates_per_label:
             return None
@@ -466,6 +466,10 @@ class _Driver:
             candidate.structure, candidate.origin, candidate.parents,
             predicted=candidate.energy, std=candidate.std, model=candidate.model,
         )  # fmt: skip
+
+    def _idle_at_first(self) -> bool:
+        """Tell whether labels would wait for the first training; a random start is worth more."""
+        return self.surrogate is None and self._busy("train") > 0 and self.pools.sizes["label"] > 1
 
     def _starved(self) -> bool:
         """Tell whether so many labels failed that no surrogate can be fitted."""
@@ -541,7 +545,9 @@ class _Driver:
         new = len(rows) - self.learned
         first = self.learned == 0
         begun = len(self.rows) - len(self.waiting) >= self.search.n_initial
-        due = begun and not self._busy("label") if first else new >= self.search.retrain_every
+        # The first one does not wait for the slowest of the first labels.
+        enough = not self._busy("label") or 4 * len(rows) >= 3 * self.search.n_initial
+        due = begun and enough if first else new >= self.search.retrain_every
         if self._busy("train") or len(rows) < self._fewest() or not (due or self.surprised):
             return
         self.learned, self.surprised = len(rows), False

@@ -7,8 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from ._fingerprint import Fingerprint
-
 
 @dataclass(frozen=True)
 class Thresholds:
@@ -88,7 +86,9 @@ def select(candidates, n, thresholds, known, min_distance=0.005, explore=1 / 3, 
     -------
     list of Candidate
     """
-    known, left, chosen = list(known), list(candidates), []
+    known = np.asarray(known)
+    left = [c for c in candidates if not is_known(c.fingerprint, known, min_distance)]
+    chosen, new = [], []
     for number in range(start, start + n):
         exploring = int((number + 1) * explore) > int(number * explore)
         if exploring:
@@ -97,9 +97,9 @@ def select(candidates, n, thresholds, known, min_distance=0.005, explore=1 / 3, 
         else:
             order = sorted(left, key=lambda c: c.lowest)
         for candidate in order or sorted(left, key=lambda c: c.lowest):
-            if not is_known(candidate.fingerprint, known, min_distance):
+            if not is_known(candidate.fingerprint, new, min_distance):
                 chosen.append(candidate)
-                known.append(candidate.fingerprint)
+                new.append(candidate.fingerprint)
                 left.remove(candidate)
                 break
         else:
@@ -109,4 +109,10 @@ def select(candidates, n, thresholds, known, min_distance=0.005, explore=1 / 3, 
 
 def is_known(fingerprint, known, min_distance) -> bool:
     """Tell whether a fingerprint is that of a known structure."""
-    return any(Fingerprint.distance(fingerprint, each) < min_distance for each in known)
+    if not len(known):
+        return False
+    # All at once: with hundreds of known structures a loop would cost more than relaxations.
+    known = np.asarray(known)
+    sizes = np.linalg.norm(known, axis=1) + np.linalg.norm(fingerprint)
+    apart = np.linalg.norm(known - fingerprint, axis=1)
+    return bool(np.any(2.0 * apart < min_distance * sizes) or np.any(sizes == 0.0))

@@ -89,4 +89,4 @@ def test_a_surface_reads_its_substrate(settings, capsys):
 
 def test_status_of_no_search(settings, capsys):
     assert main(["search", "status", str(settings)]) == 1
-    assert "no search in" in capsys.readouterr().err
+    assert "does not exist. Start the search" in capsys.readouterr().err

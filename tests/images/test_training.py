@@ -130,3 +130,16 @@ def test_averaged_weights_are_settled_by_what_they_see():
         torch.testing.assert_close(norm.running_mean, first.mean((0, 2, 3)), rtol=1e-3, atol=1e-4)
         torch.testing.assert_close(norm.running_var, first.var((0, 2, 3)), rtol=1e-3, atol=1e-4)
     assert not member.average.training
+
+
+def test_totals_of_the_training_add_up():
+    """Of each output; totals that are not known are left out."""
+    geometry = Geometry(1)
+    member = _Member(normalised(geometry, n_outputs=2), [1.0, 1.0], [1.0, 1.0], True, False)
+    samples = [sample((40, 44), geometry) for _ in range(3)]
+    for one, totals in zip(samples, ([3.0, 40.0], [5.0, np.nan], [9.0, 60.0]), strict=True):
+        one.totals = torch.tensor(totals, dtype=torch.float64)
+    member.match(samples)
+    found = member.predict(samples)
+    np.testing.assert_allclose(found.sum(axis=0)[0], 17, rtol=1e-4)
+    np.testing.assert_allclose(found[[0, 2], 1].sum(), 100, rtol=1e-4)

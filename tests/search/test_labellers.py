@@ -1,6 +1,7 @@
 """Labellers that fail in all ways known end in a reason, never in a label."""
 
 import os
+import signal
 import time
 
 import numpy as np
@@ -124,3 +125,20 @@ def test_calculator_labels_have_units_and_signs_of_ase():
     cell.calc = EMT()
     np.testing.assert_allclose(label.forces, cell.get_forces())
     np.testing.assert_allclose(label.stress, cell.get_stress(voigt=False))
+
+
+def test_a_label_whose_process_is_killed_is_asked_for_once_more(tmp_path):
+    def killed_once(structure):
+        flag = tmp_path / "killed"
+        if not flag.exists():
+            flag.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return Label(-1.0)
+
+    def always_killed(structure):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    once = GuardedLabeller(FunctionLabeller(killed_once), time_limit=60.0).outcome(PAIR)
+    assert once.label == Label(-1.0) and once.why is None
+    always = GuardedLabeller(FunctionLabeller(always_killed), time_limit=60.0).outcome(PAIR)
+    assert always.label is None and "ended with -9" in always.why

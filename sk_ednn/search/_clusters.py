@@ -1,0 +1,100 @@
+"""A cluster of batch jobs for each kind of task of a search."""
+
+from __future__ import annotations
+
+import re
+from contextlib import ExitStack, contextmanager
+
+from .._utils.optional import needing
+from ._pools import KINDS
+
+# Workers end so much before their job does, and at different times: nothing is killed, and not
+# all of them wait in the queue again at once.
+_MARGIN = 300  # s
+_OF_POOL = ("minimum", "maximum")
+
+
+@contextmanager
+def job_pools(pools, cluster=None):
+    """Yield the clients of a search, each with a cluster of batch jobs.
+
+    Jobs are submitted when tasks wait and end when none do. A worker takes no task in the last
+    five minutes of its job's wall time; a task that is longer than what remains is run again by
+    another worker, once.
+
+    Parameters
+    ----------
+    pools : dict of str to dict
+        For "relax", "label" and "train": ``maximum`` workers, ``minimum`` ones (default 0), and
+        the parameters of the cluster, such as ``queue``, ``cores``, ``memory``, ``walltime`` and
+        ``job_script_prologue``.
+    cluster : callable, default=None
+        Returns a cluster for these parameters. None for `dask_jobqueue.SLURMCluster`; others are
+        `PBSCluster`, `LSFCluster`, `SGECluster`.
+
+    Yields
+    ------
+    dict of str to distributed.Client
+        For `StructureSearch.run`, with `n_workers` of as many as ``maximum``.
+
+    Examples
+    --------
+    >>> from sk_ednn.search import job_pools
+    >>> node = {"cores": 64, "processes": 1, "memory": "128GB", "walltime": "08:00:00"}
+    >>> pools = {
+    ...     "label": {**node, "maximum": 16},
+    ...     "relax": {**node, "maximum": 2},
+    ...     "train": {**node, "maximum": 1, "queue": "gpu"},
+    ... }
+    >>> with job_pools(pools) as clients:  # doctest: +SKIP
+    ...     search.run(10_000, clients, n_workers={"label": 16, "relax": 2})
+    """
+    if sorted(pools) != sorted(KINDS):
+        raise ValueError(f"Expected pools for {', '.join(KINDS)}, got {', '.join(pools)}.")
+    for kind, options in pools.items():
+        if int(options.get("maximum", 0)) < 1:
+            raise ValueError(f"Pool {kind!r} needs a maximum of at least one worker.")
+    with needing("Batch jobs", extra="hpc"):
+        from distributed import Client
+
+        if cluster is None:
+            from dask_jobqueue import SLURMCluster as cluster
+    with ExitStack() as stack:
+        clients = {}
+        for kind, options in pools.items():
+            made = stack.enter_context(cluster(**cluster_options(options, kind)))
+            made.adapt(minimum=int(options.get("minimum", 0)), maximum=int(options["maximum"]))
+            clients[kind] = stack.enter_context(Client(made))
+        yield clients
+
+
+def cluster_options(options, kind) -> dict:
+    """Return the parameters of the cluster of a pool: with a lifetime that follows its wall time.
+
+    Parameters
+    ----------
+    options : dict
+    kind : str
+        Names the jobs.
+    """
+    found = {name: value for name, value in options.items() if name not in _OF_POOL}
+    if "walltime" not in found:
+        return found
+    found.setdefault("job_name", f"sk-ednn-{kind}")
+    seconds = seconds_of(found["walltime"])
+    if seconds <= 2 * _MARGIN:
+        raise ValueError(
+            f"Pool {kind!r} has a walltime of {found['walltime']}; expected more than ten minutes."
+        )
+    lifetime = ["--lifetime", f"{seconds - _MARGIN}s", "--lifetime-stagger", f"{_MARGIN // 2}s"]
+    found["worker_extra_args"] = [*found.get("worker_extra_args", ()), *lifetime]
+    return found
+
+
+def seconds_of(walltime) -> int:
+    """Return the seconds of a wall time such as ``"08:00:00"`` or ``"2-00:00:00"``."""
+    hit = re.fullmatch(r"(?:(\d+)-)?(\d+):(\d\d)(?::(\d\d))?", str(walltime))
+    if hit is None:
+        raise ValueError(f"Expected a walltime such as 08:00:00 or 2-00:00:00, got {walltime!r}.")
+    days, hours, minutes, seconds = (int(part or 0) for part in hit.groups())
+    return ((24 * days + hours) * 60 + minutes) * 60 + seconds

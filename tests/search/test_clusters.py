@@ -1,0 +1,71 @@
+"""Pools of batch jobs: scripts as the queue gets them, and a search on local clusters."""
+
+import pytest
+
+pytest.importorskip("ase_ga")
+pytest.importorskip("distributed")
+
+from sk_ednn.search import SearchStore, job_pools
+from sk_ednn.search._clusters import cluster_options, seconds_of
+from tests.search.test_search import search
+
+NODE = {"cores": 4, "processes": 1, "memory": "8GB", "walltime": "08:00:00"}
+
+
+def test_job_scripts_name_the_queue_and_end_workers_before_the_wall_time():
+    jobqueue = pytest.importorskip("dask_jobqueue")
+    options = cluster_options({**NODE, "queue": "long", "maximum": 3, "minimum": 1}, "label")
+    with jobqueue.SLURMCluster(**options, scheduler_options={"dashboard_address": None}) as made:
+        script = made.job_script()
+    assert "#SBATCH -p long" in script and "#SBATCH -t 08:00:00" in script
+    assert "sk-ednn-label" in script
+    assert f"--lifetime {8 * 3600 - 300}s --lifetime-stagger 150s" in script
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("00:30:00", 1800), ("2-00:00:00", 172800), ("10:30", 37800)]
+)
+def test_wall_times(text, seconds):
+    assert seconds_of(text) == seconds
+
+
+def test_wrong_pools_are_named():
+    node = {**NODE, "maximum": 1}
+    with (
+        pytest.raises(ValueError, match="Expected pools for relax, label, train"),
+        job_pools({"label": node}),
+    ):
+        pass
+    with (
+        pytest.raises(ValueError, match="'train' needs a maximum"),
+        job_pools({"label": node, "relax": node, "train": NODE}),
+    ):
+        pass
+    with pytest.raises(ValueError, match="more than ten minutes"):
+        cluster_options({"walltime": "00:08:00"}, "label")
+    with pytest.raises(ValueError, match="such as 08:00:00"):
+        seconds_of("eight hours")
+
+
+def test_a_search_runs_on_a_cluster_for_each_pool(tmp_path):
+    from distributed import LocalCluster
+
+    made = []
+
+    def local(**options):
+        made.append(options)
+        return LocalCluster(
+            n_workers=0, threads_per_worker=1, processes=False, dashboard_address=None
+        )
+
+    pools = {"label": {"maximum": 2}, "relax": {"maximum": 1}, "train": {"maximum": 1}}
+    with job_pools(pools, local) as clients:
+        addresses = {client.scheduler.address for client in clients.values()}
+        found = search(tmp_path / "a.db").run(12, clients, n_workers={"label": 2, "relax": 1})
+    assert len(addresses) == 3 == len(made) and made == [{}] * 3
+    assert found.n_labels == 12
+    with SearchStore(tmp_path / "a.db") as store:
+        assert store.counts() == {"queued": 0, "labelled": 12, "failed": 0}
+        assert all(seconds is not None for *_, seconds, _ in store.tasks("label"))
+    with pytest.raises(ValueError, match="lacks an entry for train"):
+        search(tmp_path / "b.db").run(8, {"label": None, "relax": None})
