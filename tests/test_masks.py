@@ -219,5 +219,5 @@ def test_angles_refuse_masked_gradients():
     gradients = np.ma.masked_equal([[1.0, 2.0, 3.0], [1.0, -9999.0, 3.0]], -9999)
     with pytest.raises(ValueError, match=r"gradients\[1\] contains masked"):
         encoder.angle_gradients(X, gradients)
-    with pytest.raises(ValueError, match=r"slopes\[1\] contains masked"):
+    with pytest.raises(ValueError, match=r"gradients\[1\] contains masked"):
         encoder.pull(X, np.ma.stack([gradients, gradients], axis=-1))

@@ -87,8 +87,8 @@ def may_replace(option: str, path: Path, force: bool) -> bool:
 def _files(asked, name) -> Iterator[Path]:
     """Yield the files and folders of a parameter such as ``file::key`` or ``folder/*.xyz``."""
     value = getattr(asked, name, None)
-    # The model of `fit` is a word, that of `predict` a file.
-    if value is None or (name == "model" and not isinstance(value, Path)):
+    # The model of `fit` is a word, that of `predict` a file; the interval of `md` is a number.
+    if value is None or (name in ("model", "interval") and not isinstance(value, Path)):
         return
     text = os.fspath(value)
     fronts = [front for mark in ("::", "@") for front, found, _ in [text.partition(mark)] if found]

@@ -47,7 +47,7 @@ def tersoff_silicon():
     >>> from sk_ednn.search import tersoff_silicon
     >>> diamond = bulk("Si", a=5.432)
     >>> diamond.calc = tersoff_silicon()
-    >>> round(diamond.get_potential_energy() / 2, 2)  # eV per atom; published: -4.63
+    >>> float(round(diamond.get_potential_energy() / 2, 2))  # eV per atom; published: -4.63
     -4.63
     """
     with needing("Tersoff's silicon"):

@@ -37,7 +37,7 @@ class LossWeights(BaseEstimator):
     Examples
     --------
     >>> import numpy as np
-    >>> from sk_ednn.search import LossWeights
+    >>> from sk_ednn.solvers import LossWeights
     >>> weights = LossWeights(1.0)
     >>> weights([1.0, 1.0, 1.0, 3.0])
     array([0.66666667, 0.66666667, 0.66666667, 2.        ])

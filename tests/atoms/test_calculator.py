@@ -421,7 +421,7 @@ def test_what_is_no_model_is_refused(kernel):
     train = [sheet(k) for k in range(10)]
     draw = kernel.steps[0][1]
     many = make_pipeline(draw, EDNNRegressor(tiling=GridTiling(4, 0, channel_axis=-1)))
-    with pytest.raises(TileModelError, match="predicts 2"):
+    with pytest.raises(TileModelError, match="one with 2"):
         EDNNCalculator(many.fit(train, np.arange(20.0).reshape(10, 2)))
 
 

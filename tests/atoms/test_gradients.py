@@ -309,6 +309,6 @@ def test_derivatives_with_respect_to_strain_are_symmetric_matrices():
         draw.position_gradients([structure], strain_gradients=[np.eye(2)] * 2)
     for wrong in (np.ones(3), np.eye(4), [[1.0, 2.0], [0.0, 1.0]]):
         with pytest.raises(
-            ValueError, match=r"structure 0 .* symmetric matrix.*\(2, 2\) or \(3, 3\)"
+            ValueError, match=r"structure 0, .* symmetric matrix of shape \(2, 2\) or \(3, 3\)"
         ):
             draw.position_gradients([structure], strain_gradients=[wrong])

@@ -274,7 +274,7 @@ def test_energies_are_needed_where_nothing_else_is_learned(atoms):
     linear = EDNNPotential(EDNNRegressor(Ridge(), AtomTiling(SPECTRUM)))
     y = [np.nan, *[1.0] * 11]
     with pytest.warns(DataWarning, match="1 of 12 structures have no energy"):
-        with pytest.raises(TileModelError, match="structure 0 has no energy"):
+        with pytest.raises(TileModelError, match="structure 0 has none"):
             linear.fit(atoms, y, forces=False, stress=False)
 
 

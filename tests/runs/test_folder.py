@@ -198,7 +198,7 @@ def test_a_folder_of_runs_is_asked_for(made, tmp_path):
         record(made, "predict", settings={"alpha": 0.1}).__enter__()
     (tmp_path / "odd").mkdir()
     (tmp_path / "odd" / "run.json").write_text("{}")
-    with pytest.raises(ValueError, match="is no folder of runs"):
+    with pytest.raises(ValueError, match="is not a folder of runs"):
         record(tmp_path / "odd", "fit")
     for kind in ("", "Fit", "../fit", "fit fit", None):
         with pytest.raises(ValueError, match="The kind of a run must be"):
