@@ -148,6 +148,7 @@ def test_killed_run_is_shown_and_resumes_while_another_runs(visit, place):
     folder[other.id].stop()
 
 
+@pytest.mark.slow
 def test_page_goes_on_after_the_server_was_restarted(visit, server, place):
     one = visit()
     page = one.page
