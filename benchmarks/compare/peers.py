@@ -1,6 +1,6 @@
 """Train ours, MACE and DeePMD-kit on the same structures, and compare errors and times.
 
-    python benchmarks/compare/peers.py --data FOLDER --set si --venvs /tmp/peers --install
+    python benchmarks/compare/peers.py --data FOLDER --set si --venvs peers --install
     python benchmarks/compare/peers.py --data FOLDER --set sheets --codes ours,mace --train 400
 
 Each code runs in a virtual environment of its own below ``--venvs``, one after the other, on one

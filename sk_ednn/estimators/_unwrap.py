@@ -142,6 +142,29 @@ def fitted_term(estimator, X, term=None) -> FittedTerm:
             f"Expected a fitted EDNNRegressor, got {type(model).__name__}. Pass the estimator "
             "inside it, `estimator_`."
         )
+    tile_model, tiling = term_of(model, term)
+    return FittedTerm(model, tile_model, tiling, tiling.check(X), X)
+
+
+def term_of(model, term):
+    """Return the tile model and the tiling of a term, by name or of the only one.
+
+    Parameters
+    ----------
+    model : EDNNRegressor
+        Fitted.
+    term : str or None
+
+    Returns
+    -------
+    tile_model : AbstractTileModel
+    tiling : AbstractTiling
+
+    Raises
+    ------
+    TileModelError
+        If there is no term of that name, or several and no name.
+    """
     terms = model._terms_by_name()
     if term is None and len(terms) == 1:
         (term,) = terms
@@ -149,5 +172,4 @@ def fitted_term(estimator, X, term=None) -> FittedTerm:
         raise TileModelError(
             f"The model has the terms {list(terms)}: name one of them with `term`, got {term!r}."
         )
-    tile_model, tiling = terms[term]
-    return FittedTerm(model, tile_model, tiling, tiling.check(X), X)
+    return terms[term]

@@ -13,6 +13,7 @@ from torch import nn
 from .._utils.optional import needing
 from .._utils.wording import with_article
 from .._utils.writing import replacing_path
+from ..estimators._unwrap import term_of
 from ..exceptions import TileModelError
 from ..networks import NetworkTileModel
 from ..networks._trial import reads_labels
@@ -221,14 +222,7 @@ def _network_of(model, term):
             f"export_onnx needs a fitted EDNNRegressor, got {type(model).__name__}. If it is in a "
             "Pipeline, pass model[-1]."
         )
-    terms = model._terms_by_name()
-    if term is None and len(terms) == 1:
-        (term,) = terms
-    if term not in terms:
-        raise TileModelError(
-            f"The model has the terms {list(terms)}: name one of them with `term`, got {term!r}."
-        )
-    tile_model, tiling = terms[term]
+    tile_model, tiling = term_of(model, term)
     if not isinstance(tile_model, NetworkTileModel) or hasattr(tile_model.estimator, "steps"):
         raise TileModelError(
             "export_onnx needs a torch network without transformers before it; the tile model is "

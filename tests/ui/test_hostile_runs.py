@@ -27,7 +27,7 @@ def hostile_run(folder, id=ID):
     path.mkdir(parents=True)
     time = "2026-01-03T00:00:00.000Z"
     described = {
-        "id": X.format(10), "kind": X.format(11), "argv": ["fit", X.format(12), "$(touch /tmp/x)"],
+        "id": X.format(10), "kind": X.format(11), "argv": ["fit", X.format(12), "$(touch hostile)"],
         "settings": {X.format(13): X.format(14), "fields": SCRIPT.format(15), "model": id},
         "data": {X.format(16): {"path": X.format(17), "sha256": X.format(18), "bytes": 3,
                                 "shapes": {X.format(19): [X.format(20)]}}},
