@@ -115,6 +115,7 @@ class Recorder:
         self.resumed = given is not None and (self._root / given / "run.json").exists()
         self.id = given or new_id()
         self.stop_requested = self.paused = False
+        self._was_ended = False  # a training, by the callback
         self._given = given
         self._end: tuple[str, str] | None = None
         self._result: dict[str, Any] | None = None
@@ -179,7 +180,8 @@ class Recorder:
                 row["progress"] = min(1.0, max(parts))
             self.log(step, **row)
             self.wait_while_paused()
-            return self.stop_requested
+            self._was_ended = self.stop_requested
+            return self._was_ended
 
         return callback
 
@@ -193,16 +195,19 @@ class Recorder:
         with self._lock:
             self._interrupt = False
 
-    def finish(self, result=None, *, state="finished", message="") -> None:
+    def finish(self, result=None, *, state=None, message="") -> None:
         """Set the result and the final state, which are written when the ``with`` block ends.
 
         Parameters
         ----------
         result : dict, default=None
             Final metrics, written to ``result.json``.
-        state : {"finished", "stopped", "failed"}, default="finished"
+        state : {"finished", "stopped", "failed"}, default=None
+            None for "stopped" if a training was ended by `callback`, else "finished".
         message : str, default=""
         """
+        if state is None:
+            state = "stopped" if self._was_ended else "finished"
         if state not in ("finished", "stopped", "failed"):
             raise ValueError(f"state must be finished, stopped or failed; got {state!r}.")
         self._result = self._result if result is None else plain(dict(result))

@@ -255,3 +255,16 @@ def test_stop_that_comes_before_a_resumed_run_begins_is_obeyed(tmp_path):
             recorder._obey()
             assert recorder.stop_requested is obeyed
             recorder.finish(state="stopped")
+
+
+@pytest.mark.parametrize(("asked_in_training", "state"), [(True, "stopped"), (False, "finished")])
+def test_a_training_that_the_callback_ended_was_stopped(asked_in_training, state, tmp_path):
+    """Even where no interrupt reached it; a stop that comes after the training is too late."""
+    with record(tmp_path, "fit", interrupt=False) as recorder:
+        callback = recorder.callback(max_epochs=2)
+        callback({"epoch": 1, "train_loss": 1.0})
+        recorder.stop_requested = asked_in_training
+        assert callback({"epoch": 2, "train_loss": 0.5}) is asked_in_training
+        recorder.stop_requested = True
+        recorder.finish({"error": 0.5})
+    assert Run(recorder.folder).status == state
