@@ -215,7 +215,11 @@ def test_ctrl_c_keeps_what_was_trained(atoms):
         if record["epoch"] == 3:
             signal.raise_signal(signal.SIGINT)
 
-    potential = network(max_epochs=50, trainer=PotentialTrainer(callback=interrupt)).fit(atoms)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background has none
+    try:
+        potential = network(max_epochs=50, trainer=PotentialTrainer(callback=interrupt)).fit(atoms)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert len(potential.history_) == 3 and np.isfinite(potential.predict(atoms)).all()
 
 
