@@ -215,7 +215,7 @@ def test_ctrl_c_keeps_what_was_trained(atoms):
         if record["epoch"] == 3:
             signal.raise_signal(signal.SIGINT)
 
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background has none
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # none in the background
     try:
         potential = network(max_epochs=50, trainer=PotentialTrainer(callback=interrupt)).fit(atoms)
     finally:
