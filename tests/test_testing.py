@@ -9,6 +9,7 @@ from sklearn.preprocessing import FunctionTransformer, PolynomialFeatures
 from sk_ednn import EDNNCommittee, EDNNRegressor, GridTiling
 from sk_ednn.evaluation import AutoEvaluation, Direct, Unique
 from sk_ednn.testing import check_evaluation, check_extensive_estimator, check_tiling
+from sk_ednn.testing._tiling import _same, _same_rows
 from tests._cases import PERIODIC, TILINGS, make_field
 
 PAIRS = make_pipeline(PolynomialFeatures(2), Ridge(1e-3))
@@ -263,3 +264,16 @@ class Drifts(Direct):
 def test_broken_evaluations_are_found(evaluation, law):
     with pytest.raises(AssertionError, match=f"^{law}"):
         check_evaluation(evaluation)
+
+
+def test_tiles_are_equal_up_to_rounding_in_any_order(rng):
+    tiles = rng.normal(size=(7, 3))
+    tiles[3] = tiles[5] * [1, 1, -1]  # ties in the first columns
+    rounded = (tiles * (1 + 1e-15 * rng.choice([-1, 0, 1], size=tiles.shape)))[rng.permutation(7)]
+    assert _same_rows(rounded, tiles) and _same(tiles * (1 + 1e-15), tiles)
+    wrong = rounded.copy()
+    wrong[2, 1] += 1e-6
+    twice = np.concatenate([rounded[:6], rounded[:1]])
+    for other in (wrong, twice, rounded[:6]):
+        assert not _same_rows(other, tiles)
+    assert not _same(tiles * (1 + 1e-6), tiles)
