@@ -32,10 +32,9 @@ Fields = Annotated[
     str,
     typer.Argument(
         help="File of fields: .npy, .npz, .h5 or .zarr, with ::NAME for one of several arrays; "
-        "or of "
-        "densities: .cube, CHGCAR, LOCPOT or .xsf; or of structures of atoms: .extxyz, .traj, "
-        "POSCAR or another format of ASE. A folder, or a pattern such as 'runs/*.extxyz', means "
-        "several files."
+        "or of densities: .cube, CHGCAR, LOCPOT or .xsf; or of structures of atoms: .extxyz, "
+        ".traj, POSCAR or another format of ASE; or photographs: .png, .jpg or .tif. A folder, or "
+        "a pattern such as 'runs/*.extxyz', means several files."
     ),
 ]
 DensityUnit = Annotated[
@@ -270,7 +269,15 @@ def fit(
     as_json: Json = False,
     quiet: Quiet = False,
 ):
-    """Fit a tile model to totals, and write the fitted model to a file."""
+    """Fit a tile model to totals, and write the fitted model to a file.
+
+    Photographs with a table are fitted by `sk-ednn count fit`, which has more options for them.
+    """
+    from . import _of_pictures
+
+    with one_line_errors():
+        if _of_pictures.fitted(ctx):
+            return
     from . import _fit
 
     with one_line_errors(), recorded(ctx, "fit") as asked:
@@ -325,8 +332,14 @@ def predict(
 ):
     """Predict totals of fields or structures of any size.
 
-    Reading a model file runs no code in it, and a damaged file is rejected.
+    Reading a model file runs no code in it, and a damaged file is rejected. For photographs see
+    also `sk-ednn count predict`, which writes maps.
     """
+    from . import _of_pictures
+
+    with one_line_errors():
+        if _of_pictures.predicted(ctx):
+            return
     from . import _predict
 
     with one_line_errors(), recorded(ctx, "predict") as asked:
