@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ._geometry import BANDS, FOCUS, Geometry, weights
+from ._geometry import BANDS, CONTEXT, FOCUS, Geometry, weights
 from ._network import NORMS
 
 # Times that the pictures held back are looked at.
@@ -32,6 +32,9 @@ _WARM_UP = 0.05
 # Normalisation by the statistics of a few pictures hides how crowded they are: in this last part of
 # a training, those of all pictures are used as in predictions.
 _FROZEN = 0.25
+# Boxes of so many tiles are put together to pictures whose total is that of the boxes. They are at
+# least so many tiles from an edge, so that their surroundings are true.
+_BOX, _INNER = 8, 1
 # Batches by which statistics of normalisations are measured, and those where these are kept.
 _SETTLED, _SETTLED_ALL = 4, 64
 # Batches among which samples are sorted by size.
@@ -173,6 +176,10 @@ class _Member:
 
     def totals(self, module, values, weights, bands):
         """Return the totals (n, n_outputs) of fields (n, n_channels, *padded)."""
+        return self.contributions(module, values, weights, bands).flatten(2).sum(2)
+
+    def contributions(self, module, values, weights, bands):
+        """Return what each tile adds to the totals, (n, n_outputs, *tile_grid)."""
         factors = torch.cat([1 + module.edges, module.edges.new_ones(1)])
         weights = weights * torch.outer(factors, factors).ravel()[bands]
         *body, head = [layer for layer in module if not isinstance(layer, _LEFT_OUT)]
@@ -183,7 +190,8 @@ class _Member:
         # Contributions are small numbers, many of which are added up.
         out = head(out.float())
         out = nn.functional.softplus(out) if self.positive else out
-        return (out * weights).flatten(2).sum(2) * self.scale
+        scale = self.scale.reshape(-1, *(1,) * (values.ndim - 2))
+        return out * weights * scale
 
     def predict(self, samples) -> np.ndarray:
         """Return the totals by the averaged weights, one row a sample."""
@@ -384,11 +392,69 @@ def _loss(member, batch, recipe, rng):
     values, *tiles = _varied(*_together(batch, shift), recipe, rng)
     totals = torch.stack([each.totals for each in batch]).float()
     units = member.spread * totals.new_tensor([[each.spread] for each in batch])
-    predicted = member.totals(member.module, values, *tiles)
+    found = member.contributions(member.module, values, *tiles)
+    predicted = found.flatten(2).sum(2)
     known = torch.isfinite(totals)  # of a box, perhaps not all totals
     totals = torch.where(known, totals, predicted.detach())
-    loss = nn.functional.huber_loss(predicted / units, totals / units, delta=_HUBER_DELTA)
+    loss = _huber(predicted, totals, units)
+    if member.frozen:
+        loss = loss + _mosaic_loss(member, values, *tiles, found.detach(), units, rng)
     return (predicted.detach() - totals).abs().mean(1).numpy(), loss
+
+
+def _huber(predicted, totals, units):
+    return nn.functional.huber_loss(predicted / units, totals / units, delta=_HUBER_DELTA)
+
+
+def _mosaic_loss(member, values, weights, bands, found, units, rng):
+    """Return the loss of a picture put together of boxes, whose total is that of the boxes.
+
+    Totals alone do not tell tiles that see mirror images, or objects that are cut, from others: in
+    small pictures too much there makes up for too little elsewhere, which large pictures show.
+    Contributions of boxes in their true surroundings are what the same boxes are to have in others.
+
+    Parameters
+    ----------
+    member : _Member
+    values : Tensor of shape (n, n_channels, *window)
+    weights, bands : Tensor of shape (n, 1, *tile_grid)
+    found : Tensor of shape (n, n_outputs, *tile_grid)
+        Contributions.
+    units : Tensor of shape (n, n_outputs)
+        Of errors of the totals.
+    rng : numpy.random.Generator
+    """
+    inner = [_inner(w, b) for w, b in zip(weights[:, 0], bands[:, 0], strict=True)]
+    side = min(_BOX, *(stop - start for ranges in inner for start, stop in ranges))
+    if side < 2:
+        return 0.0
+    boxes, total = [], 0.0
+    for k in (np.arange(4) + rng.integers(len(values))) % len(values):
+        i, j = (int(rng.integers(start, stop - side + 1)) for start, stop in inner[k])
+        rows, columns = (slice(CONTEXT + FOCUS * m, CONTEXT + FOCUS * (m + side)) for m in (i, j))
+        boxes.append(values[k][..., rows, columns])
+        total = total + found[k][..., i : i + side, j : j + side].flatten(1).sum(1)
+    joined = torch.cat([torch.cat(boxes[:2], -1), torch.cat(boxes[2:], -1)], -2)
+    padded = nn.functional.pad(joined.flatten(0, -3), (CONTEXT,) * 4, mode="reflect")
+    padded = padded.reshape(1, *joined.shape[:-2], *padded.shape[-2:])
+    along = np.minimum(np.arange(2 * side), np.arange(2 * side)[::-1]).clip(0, BANDS)
+    pairs = torch.from_numpy(np.add.outer(along * (BANDS + 1), along))
+    pairs = pairs.expand(1, *weights.shape[1:-2], -1, -1)
+    predicted = member.totals(member.module, padded, torch.ones(pairs.shape), pairs)
+    share = pairs.numel() / weights[:1].sum()
+    return _huber(predicted, total[None], units[:1] * share.sqrt()) / len(values)
+
+
+def _inner(weights, bands):
+    """Return the range of tiles along rows and columns that see no mirror images."""
+    far = (bands == BANDS * (BANDS + 2)) & (weights == 1)
+    far = far.flatten(0, -3).all(0) if far.ndim > 2 else far
+    ranges = []
+    for axis in (1, 0):
+        along = torch.nonzero(far.any(axis)).ravel()
+        first, last = (int(along[0]), int(along[-1])) if len(along) else (0, -1)
+        ranges.append((first + _INNER, last + 1 - _INNER))
+    return ranges
 
 
 def _varied(values, weights, bands, recipe, rng):
