@@ -17,7 +17,7 @@ def measured(estimator, parts, asked) -> tuple[dict[str, Any], Any]:
     predicted = {which: estimator.predict(part[0]) for which, part in parts.items()}
     if asked.recorder is not None:
         rows = {
-            which: (part[1], predicted[which], [np.prod(_sites(estimator, x)) for x in part[0]])
+            which: (part[1], predicted[which], [np.prod(sites_of(estimator, x)) for x in part[0]])
             for which, part in parts.items()
         }
         _runs.write_predictions(asked, rows)
@@ -29,7 +29,7 @@ def measured(estimator, parts, asked) -> tuple[dict[str, Any], Any]:
     return errors, _per_output(judge, parts[judged][1], predicted[judged])
 
 
-def _sites(estimator, field) -> tuple[int, ...]:
+def sites_of(estimator, field) -> tuple[int, ...]:
     """Return the shape of a field without its channels."""
     from .._utils.steps import front_and_last
 

@@ -6,6 +6,7 @@ On the command line each option stands by itself, and ``--help`` shows a panel f
 from __future__ import annotations
 
 import inspect
+import sys
 from copy import copy
 from dataclasses import MISSING, fields, is_dataclass
 from functools import wraps
@@ -45,7 +46,8 @@ def grouped(command):
 
 
 def _options_of(group) -> list[inspect.Parameter]:
-    hints = get_type_hints(group, include_extras=True)
+    # With the names of the module: functions in annotations are called later, and look for them.
+    hints = get_type_hints(group, vars(sys.modules[group.__module__]), include_extras=True)
     return [
         inspect.Parameter(
             field.name,

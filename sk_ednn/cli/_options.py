@@ -285,6 +285,10 @@ class FitOutput:
     """Files that a fit writes."""
 
     panel: ClassVar[str] = "Files"
+    unit: Annotated[
+        str | None,
+        typer.Option(help="Unit of the totals, such as eV, to be stored in the model file."),
+    ] = None
     output: Annotated[Path, typer.Option("--output", "-o", help="File for the fitted model.")] = (
         Path("model.ednn")
     )
@@ -292,10 +296,6 @@ class FitOutput:
     report: Annotated[Path | None, typer.Option(help="Also write an .html report on the fit.")] = (
         None
     )
-    unit: Annotated[
-        str | None,
-        typer.Option(help="Unit of the totals, such as eV, to be stored in the model file."),
-    ] = None
 
 
 @dataclass

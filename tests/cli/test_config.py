@@ -164,7 +164,7 @@ def test_a_focus_in_a_file(text, setting, run, folder):
 
 
 BAD = {
-    "focsu: 2": "unknown setting 'focsu'. Valid settings are fields, targets, model, focus,",
+    "focsu: 2": "unknown setting 'focsu'. Valid settings are fields, targets, model, baseline,",
     "test_fraction: 0.1": "unknown setting 'test_fraction'. Valid settings are fields, ",
     "config: other.yaml": "unknown setting 'config'. Valid settings are fields, ",
     "1: 2": "unknown setting 1. Valid settings are fields, ",
