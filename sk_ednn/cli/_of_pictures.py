@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import typer
 
 from ._config import is_given
@@ -83,6 +85,7 @@ def _options(ctx, shared, other=()) -> list[str]:
 def _run(ctx, name, words) -> None:
     from ._count_app import app
 
-    command = typer.main.get_command(app).commands[name]
+    group: Any = typer.main.get_command(app)
+    command = group.commands[name]
     with command.make_context(f"count {name}", words, parent=ctx.parent) as made:
         command.invoke(made)
