@@ -208,7 +208,9 @@ class ReciprocalContext(AbstractWholeFieldEncoder):
 
 
 def _is_number(value) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool) and bool(np.isfinite(value))
+    return (
+        isinstance(value, Real) and not isinstance(value, bool) and bool(np.isfinite(float(value)))
+    )
 
 
 def _is_power(value) -> bool:

@@ -86,7 +86,7 @@ def multiscale(tile_model, tiling=None, scales=(1, 2, 4)) -> list:
             f"multiscale averages fields on a grid; it needs a GridTiling, got {tiling!r}."
         )
     scales = tuple(scales) if np.iterable(scales) else (scales,)
-    whole = all(isinstance(s, Integral) and not isinstance(s, bool) and s >= 1 for s in scales)
+    whole = all(isinstance(s, Integral) and not isinstance(s, bool) and int(s) >= 1 for s in scales)
     if not scales or not whole or len(set(scales)) < len(scales):
         raise TilingError(f"scales must be different positive integers, got {scales}.")
     if tiling.focus is None or (isinstance(tiling.focus, tuple) and None in tiling.focus):
