@@ -25,6 +25,8 @@ _HUBER_DELTA = 0.5
 _MAX_NORM = 1.0
 # A training ends early where it was clearly better at a time that is longer ago, of its length.
 _LONG_AGO = 0.4
+# A single look may be bad by chance, as long as normalisations use the statistics of batches.
+_RECENT_LOOKS = 4
 # Errors of n pictures held back are clearly less if by this over the square root of n: a few
 # standard errors, as the least of many looks is low by luck.
 _LUCK = 2.5
@@ -365,8 +367,10 @@ def train(module, train_samples, held_back, scale, spread, positive, recipe, rng
         if (say is not None and say(progress, row)) or ended:
             break
         late = progress - best_at > _LONG_AGO
-        if true is not None and late and best_error < clearly * row["error"]:
-            break
+        if true is not None and late:
+            recent = min(row["error"] for row in history[-_RECENT_LOOKS:])
+            if best_error < clearly * recent:
+                break
     if best is not None and best_error < clearly * history[-1]["error"]:
         member.average.load_state_dict(best)
     member.balance(train_samples)
