@@ -16,7 +16,6 @@ from .._utils.steps import as_arrays
 from .._utils.stored import stored
 from ..evaluation import AbstractEvaluation, AutoEvaluation
 from ..exceptions import TileModelError, TilingError
-from ..fields._fields import check_fields, check_ndim
 from ..solvers import AbstractSolver, AutoSolver, LossWeights, SumProblem, Term
 from ..tile_models._baseline import baseline_totals, fit_baselines
 from ..tiling import AbstractTiling
@@ -481,20 +480,17 @@ class EDNNRegressor(ScoredByTotals, WithTerms):
     def _check_predicted(self, X):
         check_is_fitted(self)
         terms, systems = self.fitted_terms(), X
-        if terms[0][1].is_grid:
-            systems = check_fields(X, caller=self)
-            check_ndim(systems, self._described)
-            self._check_width(X, systems, reset=False)
-        for tile_model, tiling in terms:
+        for _, tiling in terms:
             try:
                 systems = tiling.check(systems, like=self._described)
             except TilingError as error:
                 raise TilingError(error.fitted) from None
+        self._check_width(X, systems, reset=False)
+        for tile_model, tiling in terms:
             tiling.check_model(systems, tile_model)
         if not hasattr(self, "input_range_"):  # systems without a range, or an older model file
             return systems
-        tiling = self.fitted_terms()[0][1]
-        return tiling.compare_range(systems, self.input_range_)
+        return terms[0][1].compare_range(systems, self.input_range_)
 
     def _check_width(self, X, systems, reset):
         # scikit-learn requires 2-D X to keep its width; other fields may change their size.

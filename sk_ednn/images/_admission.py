@@ -12,8 +12,8 @@ from sklearn.model_selection import GroupKFold, KFold
 from .._utils.memory import require_memory
 from .._utils.stacklevel import outside_package
 from ..exceptions import DataWarning
-from ._checks import pixel_digest, require_alike, require_distinct, require_picture
-from ._picture import Picture, PictureError
+from ._checks import PictureError, pixel_digest, require_alike, require_distinct, require_picture
+from ._picture import Picture
 from ._readers import read_pictures
 from ._samples import Box, check_boxes
 from ._tables import match_totals

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ._picture import Picture, PictureError, in_memory, reason_of
+from ._checks import PictureError
+from ._picture import Picture, in_memory, reason_of
 
 # Lengths of a last axis that are taken for channels, and the shortest side of a picture beside it.
 _COLOURS = (1, 3)

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ._arrays import as_picture
+from ._checks import PictureError
 from ._geometry import Geometry
 from ._output import read_map
 from ._peaks import peaks
-from ._picture import PictureError
 
 if TYPE_CHECKING:
     import napari

@@ -10,11 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from .._utils.hashing import digest
-from ._checks import require_pixels
-
-
-class PictureError(ValueError):
-    """A file is not a picture that can be counted in; the message begins with its name."""
+from ._checks import PictureError, require_pixels
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,7 +11,8 @@ import numpy as np
 
 from .._utils.file_names import files_of
 from ._arrays import as_picture, open_arrays
-from ._picture import Picture, PictureError
+from ._checks import PictureError
+from ._picture import Picture
 from ._pillow import open_plain
 from ._tifffile import open_tiff
 from ._zarr import is_zarr, open_zarr

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ._picture import PictureError
+from ._checks import PictureError
 
 # Channels of a colour picture, and the least scale of one relative to the largest.
 _COLOURS, _LEAST_COLOUR = 3, 0.1

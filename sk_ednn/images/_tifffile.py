@@ -8,7 +8,8 @@ import numpy as np
 
 from .._utils.memory import require_memory
 from .._utils.optional import needing
-from ._picture import Picture, PictureError, reason_of
+from ._checks import PictureError
+from ._picture import Picture, reason_of
 from ._pillow import OPAQUE, opaque
 
 # Axes of tifffile that hold planes of a stack: Z, and pages without a name.

@@ -9,7 +9,8 @@ import numpy as np
 
 from .._utils.optional import needing
 from ._arrays import channels_last
-from ._picture import Picture, PictureError, reason_of
+from ._checks import PictureError
+from ._picture import Picture, reason_of
 from ._tifffile import layout_of
 
 _CHUNK = 1024  # tiles along an axis of a map

@@ -17,6 +17,8 @@ from typing import Any
 
 from .._utils.writing import replacing
 
+# Other processes may give these to a run.
+COMMANDS = ("stop", "pause", "resume")
 # A description of a run has kilobytes.
 _MOST_BYTES = 16 * 2**20
 _NO_SUCH = {errno.ENOENT, errno.ENOTDIR}

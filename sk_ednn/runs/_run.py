@@ -12,9 +12,8 @@ from typing import Any
 import numpy as np
 
 from . import _environment
-from ._files import JsonFile, JsonLines, append, open_regular, write_json
+from ._files import COMMANDS, JsonFile, JsonLines, append, open_regular, write_json
 from ._ids import now, require_id, seconds_of
-from ._recorder import COMMANDS
 
 _FINAL = ("finished", "failed", "stopped")
 # Of a run on another machine: without a sign of life for so long it is gone. Samples of resources

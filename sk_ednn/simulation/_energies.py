@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..evaluation._base import block_size
+from ..evaluation._block_size import block_size
 from ..evaluation._incremental import IncrementalTotals
 from ..tiling._windows import OUTSIDE, seen_by
 from ._sublattices import Sublattice, sees_outside, union

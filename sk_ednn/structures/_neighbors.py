@@ -9,7 +9,7 @@ import numpy as np
 from .._utils.optional import needing
 from ._batch import Structures
 from ._checks import complete_cells
-from ._duplicates import CLOSEST
+from ._coincident import CLOSEST
 from ._images import exceeds_boxes, pairs_by_images
 
 
