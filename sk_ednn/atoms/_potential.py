@@ -383,7 +383,7 @@ class EDNNPotential(RegressorMixin, BaseEstimator):
 
     @property
     def knows_stress(self):
-        """Whether stresses can be predicted; models of images need ``adjust > 0``."""
+        """True if stresses can be predicted; models of images need ``adjust > 0``."""
         check_is_fitted(self)
         return knows_stress(self.potential_)
 

@@ -62,7 +62,7 @@ def load_porous(path=None, *, cells="small", as_ase=False, return_X_y=False):
             x and y; the sheets are flat.
 
         forces : list of n_structures ndarray of shape (n_atoms, 2), in eV/Å, or None
-            On each atom, where the file holds them.
+            On each atom, where the file contains them.
 
         energies : ndarray of shape (n_structures,), float64, in eV
             Total energies.
@@ -108,8 +108,8 @@ def load_porous(path=None, *, cells="small", as_ase=False, return_X_y=False):
             return _read(bundled, as_ase, return_X_y, about)
     if cells != "small":
         raise ValueError(
-            f"cells={cells!r} chooses among the bundled sheets; the file {path} holds what it "
-            "holds. Leave out one of the two."
+            f"cells={cells!r} chooses among the bundled sheets; the file {path} contains what it "
+            "contains. Leave out one of the two."
         )
     return _read(path, as_ase, return_X_y, {})
 

@@ -209,7 +209,7 @@ class AngleFields(AbstractFieldEncoder):
 
 @dataclass(frozen=True, eq=False)
 class AngleGradient:
-    """How a total changes with the angles of its field.
+    """Gradients of totals with respect to the angles of their fields.
 
     Made by `AngleFields.angle_gradients`.
 

@@ -86,7 +86,7 @@ def _doubt(X, name="X") -> str | None:
         column = next((c for c in X if X[c].dtype == object and _holds_arrays(X[c])), None)
         if column is not None:
             return (
-                f"a DataFrame whose column {column!r} holds arrays. Give "
+                f"a DataFrame whose column {column!r} contains arrays. Give "
                 f"{name}[{column!r}].to_list()."
             )
     if _is_class(X, "xarray", "Dataset", "DataTree"):

@@ -20,7 +20,7 @@ from ._views import SourceView
 
 # Values are far outside where they are further from the range than it is wide, and where fields
 # that are not constant vary by less than this part of what each field of the fit did. The range is
-# that of the least and the largest number. Of heavy tails (lognormal, Cauchy) larger fields hold
+# that of the least and the largest number. Of heavy tails (lognormal, Cauchy) larger fields have
 # numbers that the fit never saw; the model does not know these, and the warning is right.
 _NARROW = 1e-2
 # A range without width, of a channel that was constant, has this relative width.
@@ -122,7 +122,7 @@ class InputRange:
     def _message(self, least, largest, channel) -> str:
         name = f" of {self.part} {channel}" if len(self.least) > 1 else ""
         return (
-            f"The {self.noun} hold values from {least[channel]:.6g} to {largest[channel]:.6g}"
+            f"The {self.noun} have values from {least[channel]:.6g} to {largest[channel]:.6g}"
             f"{name}, but the model was fitted to values from {self.least[channel]:.6g} to "
             f"{self.largest[channel]:.6g}: its predictions are extrapolations. Check that the "
             f"{self.noun} have the units and the scale of those of the training."

@@ -32,7 +32,7 @@ _NUMBERS = (int, float)
 
 @runtime_checkable
 class FieldSource(Protocol):
-    """What can be read box by box in place of an array.
+    """Interface of data that are read box by box in place of an array.
 
     A batch of fields, the samples along its first axis, where it is given as `X`; one field where
     it is in a list. It must be picklable, small when pickled, and return the same numbers for a
@@ -73,7 +73,7 @@ class ArraySource:
         Distance between neighbouring sites along each axis.
     missing_chunks : {"error", "fill"}, default="error"
         What to do where a part of an HDF5 dataset or a chunk of a zarr array was never written or
-        is gone: refuse, or read the fill value. Zarr leaves out chunks that hold nothing else,
+        is gone: refuse, or read the fill value. Zarr leaves out chunks that contain nothing else,
         unless ``write_empty_chunks`` is set; a chunk that was lost looks the same.
     follow_links : bool, default=False
         Whether HDF5 datasets may read from other files (virtual datasets, external storage), and
@@ -134,7 +134,7 @@ class ArraySource:
 
     @property
     def in_memory(self) -> bool:
-        """Whether the numbers themselves are held, and not the name of a file."""
+        """True if the object contains the numbers themselves, not the name of a file."""
         return isinstance(self.array, np.ndarray) and not _is_whole_memmap(self.array)
 
     @property
@@ -338,7 +338,7 @@ def _checked_chunk(values, packing):
 
 
 def source_identity(source) -> str:
-    """Return a name that changes with what a source holds."""
+    """Return a name that changes with what a source contains."""
     return str(source.identity()) if hasattr(source, "identity") else digest(source)
 
 

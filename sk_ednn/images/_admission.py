@@ -1,4 +1,4 @@
-"""What a fit is given, checked: pictures in memory, totals in their order, series, boxes."""
+"""Check the data of a fit: pictures in memory, totals in their order, series, boxes."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ import hashlib
 
 import numpy as np
 
-# Shorter sides hold nothing to count, and a network sees more of their mirror images than of them.
+# Shorter sides show nothing to count, and a network sees more of their mirror images than of them.
 SHORTEST_SIDE = 16
 # Pixels that are looked at to tell a mask from a picture.
 _PROBED = 1 << 20

@@ -12,7 +12,7 @@ _REGION_PIXELS = 1 << 20
 
 
 def contributions(picture, regressors, edges, geometry, *, keep=True, write=None, done=None):
-    """Return the totals of a picture, and what each tile holds of them.
+    """Return the totals of a picture, and the part of each tile.
 
     Parameters
     ----------

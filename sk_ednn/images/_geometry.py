@@ -24,7 +24,7 @@ BANDS = 3
 
 @dataclass(frozen=True)
 class Geometry:
-    """How pictures are cut into tiles.
+    """The tiles of pictures.
 
     Attributes
     ----------

@@ -23,7 +23,7 @@ _LEAST_SPREAD = 0.05
 @stored("PictureNovelty")
 @dataclass(frozen=True)
 class PictureNovelty:
-    """How far a picture is from those of the fit: in the levels of its pixels and in their scales.
+    """Distance of a picture from those of the fit, in the levels and scales of its pixels.
 
     Attributes
     ----------

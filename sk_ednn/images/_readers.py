@@ -109,7 +109,7 @@ def _from_folder(folder, channel_axis) -> list[Picture]:
             continue
         found += _opened(str(path), path.name, channel_axis)
     if not found:
-        raise PictureError(f"{folder}: the folder holds no pictures.")
+        raise PictureError(f"{folder}: the folder contains no pictures.")
     return found
 
 

@@ -1,4 +1,4 @@
-"""What networks are trained on: pictures, boxes of them, and crops around dots."""
+"""Training samples of networks: pictures, boxes of them, and crops around dots."""
 
 from __future__ import annotations
 

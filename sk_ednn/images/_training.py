@@ -48,7 +48,7 @@ clock: Callable[[], float] = time.monotonic
 
 @dataclass
 class Sample:
-    """What one total is of.
+    """Pixels of one total.
 
     Attributes
     ----------
@@ -102,7 +102,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How networks are trained.
+    """Parameters of a training.
 
     Attributes
     ----------

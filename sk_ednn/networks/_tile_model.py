@@ -99,7 +99,7 @@ class NetworkTileModel(AbstractTileModel):
 
     @property
     def has_embedding(self) -> bool:
-        """Whether the network sees tiles directly rather than through transformers."""
+        """True if the network sees tiles directly rather than through transformers."""
         return not hasattr(self.estimator, "steps")
 
     has_input_gradient = has_embedding

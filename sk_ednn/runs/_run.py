@@ -119,7 +119,7 @@ class Run:
 
     @property
     def message(self) -> str:
-        """What is known of the status, such as the error that ended the run."""
+        """Message on the status, such as the error that ended the run."""
         return self._state()[1]
 
     @property
@@ -171,7 +171,7 @@ class Run:
 
     @property
     def paused(self) -> bool:
-        """Whether the last of the commands "pause" and "resume" was "pause"."""
+        """True if the last of the commands "pause" and "resume" was "pause"."""
         rows = [row.get("command") for row in self._commands.read()]
         rows = [each for each in rows if each in ("pause", "resume")]
         return bool(rows) and rows[-1] == "pause"

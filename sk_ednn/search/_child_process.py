@@ -21,7 +21,7 @@ _local = threading.local()
 
 
 class TimeLimitError(Exception):
-    """What was called took longer than it may."""
+    """A call exceeded its time limit."""
 
 
 class LostProcessError(RuntimeError):

@@ -1,4 +1,4 @@
-"""What a reference method returns for a structure, and checks of both."""
+"""Labels: energy, forces and stress by a reference method; checks of structures and labels."""
 
 from __future__ import annotations
 

@@ -228,7 +228,7 @@ def _cell(structure) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How the labelling of a structure ended: a label, or why there is none."""
+    """Result of labelling a structure: a label, or the reason why there is none."""
 
     label: Label | None
     why: str | None

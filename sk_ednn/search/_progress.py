@@ -18,7 +18,7 @@ from ._result import HullPoint
 
 @dataclass
 class Group:
-    """What makes structures of one composition, and the best ones so far."""
+    """Operators that make structures of one composition, and the best ones so far."""
 
     operators: Any
     pool: StructurePool

@@ -1,4 +1,4 @@
-"""What a search returns."""
+"""The result of a search."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class HullPoint:
 
 @dataclass(frozen=True)
 class SearchResult:
-    """How a search ended.
+    """Result of a search.
 
     Attributes
     ----------

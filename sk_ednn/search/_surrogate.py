@@ -1,4 +1,4 @@
-"""What the surrogate of a search must offer, and what all committees share."""
+"""The interface of surrogates, and the folds and errors of all committees."""
 
 from __future__ import annotations
 

@@ -346,7 +346,7 @@ def _tiles_that_see(before, after, length, focus, context) -> _Box:
 
 
 class _Term:
-    """One term of the sum, and what its tiles hold."""
+    """One term of the sum, and the contributions of its tiles."""
 
     def __init__(self, tile_model, tiling, evaluation, field):
         if getattr(tiling, "boundary", None) != "periodic":
@@ -359,7 +359,7 @@ class _Term:
         self._dense = tile_model.has_dense_form(tiling)
 
     def evaluate(self, patch):
-        """Return what the tiles of a region hold, from all the pixels that they see."""
+        """Return the contributions of the tiles of a region, from all the pixels that they see."""
         patch = patch.astype(self._dtype).reshape(*patch.shape[:2], *self._shape[2:])[None]
         tiles = self._tiling.windows(patch, self._shape)
         grid = tiles.shape[1:3]

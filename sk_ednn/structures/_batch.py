@@ -78,7 +78,7 @@ class Structures:
         Raises
         ------
         TypeError
-            If `X` is one structure, or holds what is not a structure.
+            If `X` is one structure, or contains what is not a structure.
 
         ValueError
             If a structure has no atoms, numbers that are not elements, positions that are not

@@ -231,7 +231,7 @@ def neighbor_pairs(structures, cutoff):
         if wide[k]:
             i, j, shifts, D = pairs_by_images(*atoms, cutoff)
         else:
-            # Views of what vesin holds until the next search: they are copied by `order`.
+            # Views of what vesin keeps until the next search: they are copied by `order`.
             i, j, shifts, D = search.compute(*atoms, "ijSD", copy=False)
         order = _order(i, j, shifts, stop - start)
         centers.append(i[order].astype(np.int64) + start)

@@ -68,7 +68,7 @@ class AbstractGridTiling(TransformerMixin, AbstractTiling):
 
     @property
     def has_channels(self) -> bool:  # type: ignore[override]
-        """Whether the last axis of a tile is a channel axis."""
+        """True if the last axis of a tile is a channel axis."""
         return self.channel_axis is not None
 
     @abstractmethod

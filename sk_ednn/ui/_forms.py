@@ -1,4 +1,4 @@
-"""What the forms ask for, and the command line that does it. Nothing here draws anything."""
+"""Values of the forms, and the commands made from them. Nothing here draws anything."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the start page shows of data: sizes in words, pictures of samples, tiles over them."""
+"""Previews of data for the start page: sizes, pictures of samples, and tiles over them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is answered before anything heavy is imported."""
+"""Answers of the command line before anything heavy is imported."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""What reading a file may cost, what it decides, and what is said where it fails."""
+"""Memory and messages of reading model files."""
 
 import io
 import json

@@ -63,7 +63,7 @@ def rate_factor(schedule: str, x: float, final: float, warm_up: float) -> float:
 
 
 class Plan:
-    """How far a training has come, and how many steps fit into its seconds.
+    """Progress of a training, and the number of steps that fit into its seconds.
 
     Schedules follow the steps, so that a training that is resumed takes the same rates. How many
     there are is known with `max_epochs`. With `max_seconds` progress is that of the clock until the

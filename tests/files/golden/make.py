@@ -44,7 +44,7 @@ BOOSTING, GRADIENT = BoostingSolver(n_stages=2), GradientSolver(max_epochs=2)
 
 
 class Golden(torch.nn.Module):
-    """What a user's own network is."""
+    """A network of a user."""
 
     def __init__(self, width=4):
         super().__init__()
