@@ -89,7 +89,7 @@ def recorded(ctx: typer.Context, kind, *, interrupt=True, on_command=None):
 
 
 def place_output(ctx, asked, name) -> None:
-    """Write into the folder of the run what has no place of its own.
+    """Write a file into the folder of the run, unless the command names another path.
 
     Parameters
     ----------

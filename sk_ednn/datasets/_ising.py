@@ -97,7 +97,7 @@ def make_ising(
 
     Notes
     -----
-    Every sample is a Metropolis chain of its own, started in a ground state; samples are
+    Every sample is its own Metropolis chain, started in a ground state; samples are
     independent. All samples are updated at once, one colour of a checkerboard at a time (three
     colours where a length is odd). An axis of length 2 contains each of its pairs twice, so that a
     repeated field always has a multiple of the energy.

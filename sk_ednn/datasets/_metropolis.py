@@ -1,4 +1,4 @@
-"""Metropolis sampling of many Ising or Potts systems at once, each at a temperature of its own.
+"""Metropolis sampling of many Ising or Potts systems at once, each at its own temperature.
 
 Arrays are of shape (n_sites, n_samples): a neighbour is then a row, and every operation runs over
 samples. Sites of one colour have no neighbours among themselves and change together.

@@ -73,7 +73,7 @@ def load_porous(path=None, *, cells="small", as_ase=False, return_X_y=False):
         groups : ndarray of shape (n_structures,), int64
             The sheet that each is a snapshot of. Snapshots of one sheet are correlated: split
             with `sklearn.model_selection.GroupKFold` or the like. Without ``sheet`` in the file,
-            each structure is a group of its own.
+            each structure is its own group.
 
         snapshots, n_holes : ndarray of shape (n_structures,), or None
             Number in its sheet's trajectory, and holes of the sheet.

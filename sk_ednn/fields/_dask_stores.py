@@ -62,7 +62,7 @@ def _unchanged_layers(graph, name) -> set[str]:
 
 
 def _checked_layer(layer, checked):
-    """Return a layer with checked stores in place of its own, None where it contains none."""
+    """Return a layer with checked stores in place of its stores, None where it contains none."""
     if hasattr(layer, "indices"):  # computed block by block, the store one of the arguments
         if not any(_is_store(value) for value, _ in layer.indices):
             return None

@@ -50,7 +50,7 @@ class Fields:
     stacks : tuple of Stack
     n_samples : int
     ragged : bool
-        Whether the batch came as a list of fields, each with a size of its own.
+        Whether the batch came as a list of fields, each with its own size.
     known_range : InputRange or None
         Of the fields that the model was fitted to which is asked about these. Those that are read
         piece by piece are compared with it when they are read.

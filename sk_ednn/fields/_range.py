@@ -93,7 +93,7 @@ class InputRange:
         least, largest : ndarray of shape (n_channels,)
         """
         if least.shape != self.least.shape:
-            return None  # another number of channels has an error of its own
+            return None  # another number of channels has its own error
         width = self.largest - self.least
         magnitude = np.maximum(np.abs(self.largest), np.abs(self.least))
         width = np.where(width > 0, width, _RELATIVE_WIDTH * np.maximum(magnitude, 1.0))

@@ -179,7 +179,7 @@ class CountRegressor(RegressorMixin, BaseEstimator):
         groups : array-like of shape (n_pictures,), default=None
             Series of the pictures, in the order of `X`.
         boxes : sequence of Box, default=()
-            Parts of pictures with totals of their own; see also `boxes_of_dots`. They number the
+            Parts of pictures with their own totals; see also `boxes_of_dots`. They number the
             pictures of `X` from 0.
 
         Returns

@@ -200,7 +200,7 @@ class _Member:
                 mean.lerp_(present[name], share)
 
     def settle(self, batches):
-        """Give the averaged weights statistics of normalisations of their own.
+        """Compute the statistics of normalisations for the averaged weights.
 
         Averages of statistics are not those of averaged weights, as long as these change fast.
         """

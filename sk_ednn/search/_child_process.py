@@ -129,7 +129,7 @@ def _answer(answers, answer):
     try:
         frame = cloudpickle.dumps(answer)
         pickle.loads(frame)
-    except Exception:  # errors with arguments of their own cannot be opened
+    except Exception:  # errors with their own arguments cannot be opened
         kind, text = type(answer[1]).__name__, str(answer[1])
         frame = pickle.dumps((False, RuntimeError(f"{kind}: {text}")))
     answers.write(_framed(frame))

@@ -61,7 +61,7 @@ def build(site: Site, *, token, hosts, max_bytes=None) -> Any:
 def serve(folder, *, data=(), tools, port=8765, host="127.0.0.1", show=True, scheduler=None, say):
     """Serve the pages until the process is told to end.
 
-    Runs that were started go on in processes of their own.
+    Runs that were started go on in their own processes.
 
     Parameters
     ----------

@@ -102,7 +102,7 @@ class Site:
         return within((*self.opened, self.folder), name)
 
     def start(self, argv, cwd=None) -> Any:
-        """Start a command in a process of its own; return its run."""
+        """Start a command in its own process; return its run."""
         return launch(self.folder, [str(word) for word in argv], cwd=cwd)
 
     def resume(self, name) -> Any:

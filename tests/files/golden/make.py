@@ -3,7 +3,7 @@
     python tests/files/golden/make.py
 
 Those that are there are never written again: a later version has to read what this one wrote. A new
-schema, or a new kind of part, gets files of its own beside them, each with its predictions.
+schema, or a new kind of part, gets new files beside them, each with its predictions.
 """
 
 from pathlib import Path
