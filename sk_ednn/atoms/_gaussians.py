@@ -221,7 +221,7 @@ class _Stripes:
         Returns
         -------
         tuple of three ndarray of int
-            Of every pair: the index into `row`, the stripe, and the row counted from the first one
+            For every pair: the index into `row`, the stripe, and the row counted from the first one
             of the stripe.
         """
         found = []

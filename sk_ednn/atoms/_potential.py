@@ -291,7 +291,7 @@ class EDNNPotential(RegressorMixin, BaseEstimator):
         ----------
         structures : sequence of structures or names of files, a name, or Structures
         forces, stress, per_atom : bool
-            What to predict beside energies.
+            Kinds that are predicted beside energies.
 
         Returns
         -------

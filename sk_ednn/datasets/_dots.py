@@ -61,7 +61,7 @@ def make_dots(
         refused.
 
     radius : float, default=2.5, in pixels
-        Of a dot.
+        Radius of a dot.
 
     reach : float or None, default=None, in pixels
         Largest distance between centres of neighbours; must be less than half of each axis.

@@ -41,7 +41,7 @@ def load_porous(path=None, *, cells="small", as_ase=False, return_X_y=False):
         ``nholes`` (n_structures,) may be absent. All atoms are carbon. In Å, eV and eV/Å.
 
     cells : {"small", "large"}, default="small"
-        Of the bundled sheets the small ones, or the larger: 32 of 70 by 70 Å, one of 175 by 175 Å
+        Bundled sheets: the small ones, or the larger, 32 of 70 by 70 Å, one of 175 by 175 Å
         and one of 525 by 525 Å.
 
     as_ase : bool, default=False
@@ -79,7 +79,7 @@ def load_porous(path=None, *, cells="small", as_ase=False, return_X_y=False):
             Number in its sheet's trajectory, and holes of the sheet.
 
         DESCR : str
-            Of the bundled sheets.
+            Description of the bundled sheets.
 
     Raises
     ------

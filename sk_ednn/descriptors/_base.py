@@ -36,7 +36,7 @@ class AbstractDescriptor(BaseEstimator, ABC):
         Parameters
         ----------
         environments : Environments
-            Of a cutoff at least as large as the descriptor's.
+            Environments of a cutoff at least as large as the descriptor's.
 
         Returns
         -------

@@ -216,7 +216,7 @@ class AngleGradient:
     Attributes
     ----------
     values : ndarray of shape (*grid)
-        What is known of the derivative.
+        Known values of the derivative.
     turned : ndarray of shape (2, *grid)
         How the channels change with the angles.
     """

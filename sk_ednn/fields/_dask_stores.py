@@ -28,7 +28,7 @@ def with_checked_stores(array: Any, source_of) -> Any:
     Returns
     -------
     dask.array.Array
-        Of the same name and keys; `array` itself where it reads from no store.
+        An array of the same name and keys; `array` itself where it reads from no store.
     """
     layers = getattr(array.dask, "layers", None)
     if layers is None:

@@ -52,8 +52,8 @@ class Fields:
     ragged : bool
         Whether the batch came as a list of fields, each with its own size.
     known_range : InputRange or None
-        Of the fields that the model was fitted to which is asked about these. Those that are read
-        piece by piece are compared with it when they are read.
+        Range of the fields that a model was fitted to. Fields that are read piece by piece are
+        compared with it when they are read.
     """
 
     stacks: tuple[Stack, ...]

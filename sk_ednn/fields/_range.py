@@ -39,7 +39,7 @@ class InputRange:
     span : ndarray of shape (n_channels,)
         Largest minus least value within one field, the least of all fields.
     noun, part : str
-        What the systems and their channels are called, for the messages.
+        Names of the systems and their channels, for messages.
     """
 
     least: np.ndarray
@@ -55,7 +55,7 @@ class InputRange:
         Parameters
         ----------
         fields : Fields
-            Of lazy fields, samples that are spread over all of them are read.
+            Samples that are spread over all fields are read of lazy ones.
         channel_axis : int or None, default=None
             Axis of one field.
         max_sites : int

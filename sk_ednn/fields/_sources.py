@@ -72,7 +72,7 @@ class ArraySource:
     spacing : tuple of float or None, default=None
         Distance between neighbouring sites along each axis.
     missing_chunks : {"error", "fill"}, default="error"
-        What to do where a part of an HDF5 dataset or a chunk of a zarr array was never written or
+        Action where a part of an HDF5 dataset or a chunk of a zarr array was never written or
         is gone: refuse, or read the fill value. Zarr leaves out chunks that contain nothing else,
         unless ``write_empty_chunks`` is set; a chunk that was lost looks the same.
     follow_links : bool, default=False
@@ -212,7 +212,7 @@ class Window:
     Parameters
     ----------
     shape : tuple of int
-        Of the source.
+        Shape of the source.
     places : list of ndarray
         Which sites are held, sorted, per axis.
     values : ndarray
@@ -251,7 +251,7 @@ def in_memory(values, name, *, expected=_PER_SAMPLE) -> Any:
     name : str
         For messages.
     expected : str, optional
-        What the values should be, for messages.
+        Description of the expected values, for messages.
 
     Raises
     ------
@@ -303,7 +303,7 @@ def as_array(values, name, dtype=None, expected="an array of numbers") -> np.nda
         For messages.
     dtype : dtype, default=None
     expected : str, optional
-        What the values should be, for messages.
+        Description of the expected values, for messages.
 
     Raises
     ------

@@ -61,7 +61,7 @@ class Admitted:
         ----------
         n_members : int
         fraction : float
-            Of the pictures; those of a series stay together.
+            Share of the pictures; those of a series stay together.
         rng : RandomState
         """
         whole = self.whole

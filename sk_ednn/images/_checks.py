@@ -23,9 +23,9 @@ def require_pixels(values, name, error=ValueError) -> None:
     ----------
     values : ndarray
     name : str
-        Of the picture.
+        Name of the picture.
     error : type, default=ValueError
-        Of the exception.
+        Type of the exception.
     """
     if values.dtype.kind not in "biuf":
         raise error(
@@ -49,7 +49,7 @@ def require_picture(picture, values=None) -> None:
     ----------
     picture : Picture
     values : ndarray, default=None
-        Its pixels, where they are at hand.
+        Pixels of the picture, if they were read.
     """
     if min(picture.grid[-2:]) < SHORTEST_SIDE:
         size = " × ".join(map(str, picture.grid))

@@ -62,7 +62,7 @@ class CountRegressor(RegressorMixin, BaseEstimator):
     validation_fraction : float, default=0.1
         Pictures that each member holds back, to choose its weights and to know its errors.
     confidence : float, default=0.9
-        Of the intervals.
+        Confidence of the intervals.
     n_jobs : int or None, default=None
         Members that are trained at the same time, in threads.
     random_state : int, RandomState or None, default=None

@@ -28,7 +28,7 @@ class PictureNovelty:
     Attributes
     ----------
     mean, scale : ndarray of shape (n_channels,)
-        Of the pixels of the fit.
+        Mean and scale of the pixels of the fit.
     centre, spread : ndarray of shape (n_features,)
     precision : ndarray of shape (n_features, n_features)
         Inverse covariance of the features, each over its spread.

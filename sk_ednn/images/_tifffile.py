@@ -22,7 +22,7 @@ _READ_WHOLE_BYTES = 1 << 26
 def open_tiff(path: str, name: str) -> Picture:
     """Return the picture of a TIFF file; its pixels are read when they are asked for.
 
-    Of a pyramid the finest level is taken.
+    The finest level of a pyramid is taken.
 
     Parameters
     ----------
@@ -108,7 +108,7 @@ class _Layout:
         Axes of the file, in the order of the picture.
     channel : int or None
     ndim : int
-        Of the file.
+        Number of axes of the file.
     n_channels : int
     """
 

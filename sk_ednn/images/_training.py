@@ -137,12 +137,12 @@ class Trained:
     ----------
     module : nn.Module
     history : list of dict
-        Of each look: ``epoch``, ``minutes``, ``error`` and ``train_error``, the mean absolute
-        errors of the totals.
+        Record of each look: ``epoch``, ``minutes``, ``error`` and ``train_error``, the mean
+        absolute errors of the totals.
     held_back : ndarray of shape (n_held_back, n_outputs)
         Predictions for the pictures held back.
     edges : ndarray of shape (BANDS,)
-        What is added to the weights of tiles near an edge, see `edge_factors`.
+        Additions to the weights of tiles near an edge, see `edge_factors`.
     scale : ndarray of shape (n_outputs,)
         Units of the network's outputs.
     """

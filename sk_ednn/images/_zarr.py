@@ -107,7 +107,7 @@ def map_writer(path, name, tile_grid, focus, n_outputs):
     path : str or Path
         A folder that does not exist yet, or an earlier map, which is replaced.
     name : str
-        Of the picture.
+        Name of the picture.
     tile_grid : tuple of int
     focus : tuple of int
         Pixels of a tile along each axis: the scale that is stored.
@@ -117,7 +117,7 @@ def map_writer(path, name, tile_grid, focus, n_outputs):
     Returns
     -------
     function
-        Of a region, a tuple of slices of the tile grid, and its contributions
+        Takes a region, a tuple of slices of the tile grid, and its contributions
         (*region, n_outputs).
 
     Raises

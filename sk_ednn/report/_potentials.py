@@ -40,7 +40,7 @@ def potential_report(potential, structures, *, test=None, title=None, about=None
         Held back from the fit.
     title : str, default=None
     about : dict of str to str, default=None
-        What else is to be said of the fit.
+        Further facts on the fit, by name.
 
     Returns
     -------

@@ -132,8 +132,7 @@ class Repetition:
     same : bool
         Whether it made the same model (or predictions, or numbers) to the last bit.
     differences : list of str
-        What of the data, libraries, threads and machine is different, and what came out
-        differently.
+        Differences of data, libraries, threads and machine, and of the results.
     """
 
     run: Run

@@ -40,7 +40,7 @@ def call_in_child(function, argument, time_limit):
     LostProcessError
         Where the process was killed by others, or crashed.
     Exception
-        What the function raised, or, where that cannot be pickled, a RuntimeError with its text.
+        The exception of the function, or, where it cannot be pickled, a RuntimeError with its text.
     """
     child = getattr(_local, "child", None)
     if child is None or child.process.poll() is not None:

@@ -31,7 +31,7 @@ class SearchResult:
     Attributes
     ----------
     structure : Structure or None
-        Of the lowest energy per atom; None where no label succeeded.
+        Structure of the lowest energy per atom; None where no label succeeded.
     energy : float
         In eV per atom, by the labeller.
     n_labels : int

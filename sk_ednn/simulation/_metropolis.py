@@ -40,7 +40,7 @@ class Chain:
     magnetisations : ndarray of shape (n_records, n_temperatures, n_replicas[, n_channels])
         Sums of the values of all sites, float64.
     observables : dict of ndarray of shape (n_records, n_temperatures, n_replicas, ...)
-        What the user's functions have returned.
+        Results of the user's functions.
     acceptance : ndarray of shape (n_temperatures,)
         Mean of min(1, exp(-change / temperature)) over all moves tried after the burn-in.
         Exchanges of equal values, which change nothing, are not counted; NaN where there were no

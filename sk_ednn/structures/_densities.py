@@ -33,7 +33,7 @@ class Density:
     voxel : ndarray of shape (3, 3), in Å
         Edges of a voxel as rows: the lattice vectors over the numbers of points.
     unit : str, default="e/Å^3"
-        Of the values.
+        Unit of the values.
     spin : ndarray of shape (n_a, n_b, n_c) or None, default=None
         Spin density (up less down) in the same unit.
     structure : ase.Atoms or None, default=None
@@ -117,8 +117,8 @@ class Density:
         Returns
         -------
         Density
-            Of the same cell and the same integral. The grid is taken as periodic; waves too short
-            for a coarser grid are cut off.
+            Density of the same cell and the same integral. The grid is taken as periodic; waves too
+            short for a coarser grid are cut off.
         """
         from scipy.signal import resample
 

@@ -33,7 +33,7 @@ def build(site: Site, *, token, hosts, max_bytes=None) -> Any:
     hosts : sequence of str
         With port.
     max_bytes : int, default=None
-        Of one upload.
+        Limit of one upload.
     """
     with needing("The pages"):
         from fastapi import FastAPI
@@ -66,7 +66,7 @@ def serve(folder, *, data=(), tools, port=8765, host="127.0.0.1", show=True, sch
     Parameters
     ----------
     folder : path-like
-        Of the runs.
+        Folder of the runs.
     data : sequence of path-like
         Folders whose files may be chosen.
     tools : Tools

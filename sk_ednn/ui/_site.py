@@ -47,7 +47,7 @@ class Site:
     Parameters
     ----------
     folder : Path
-        Of the runs; uploads go to a folder in it.
+        Folder of the runs; uploads go to a folder in it.
     data : sequence of Path
         Further folders that were opened, whose files may be read.
     tools : Tools

@@ -88,7 +88,7 @@ class AbstractAtomicNetwork(nn.Module):
         Parameters
         ----------
         values : Tensor of shape (n_centers, ...)
-            Of the representation.
+            Values of the representation.
         batch : AtomicBatch
 
         Returns
@@ -116,7 +116,7 @@ class AbstractAtomicNetwork(nn.Module):
         Parameters
         ----------
         values : Tensor of shape (n_centers, ...)
-            Of the representation.
+            Values of the representation.
         batch : AtomicBatch
 
         Returns
@@ -158,7 +158,7 @@ class AbstractAtomicNetwork(nn.Module):
         Parameters
         ----------
         values : Tensor of shape (n_centers, ...)
-            Of the representation.
+            Values of the representation.
         batch : AtomicBatch
 
         Returns

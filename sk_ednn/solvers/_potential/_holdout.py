@@ -15,7 +15,7 @@ def hold_out(n, fraction, groups, rng):
     n : int
         Structures.
     fraction : float
-        Of the structures, or of the groups.
+        Share of the structures, or of the groups.
     groups : array-like of shape (n,) or None
         Structures of one group stay together.
     rng : RandomState

@@ -106,7 +106,7 @@ class Plan:
         step : int
             Steps taken.
         seconds : float
-            Of the processor.
+            Time of the processor.
         """
         if self.steps is None:
             parts = [seconds / self.max_seconds]
@@ -133,7 +133,7 @@ class Plan:
         step, seconds
             As for `progress`.
         seconds_per_step : float
-            Of the last epoch.
+            Mean over the last epoch.
         """
         if self.max_seconds is None or self.over(step, seconds):
             return
