@@ -349,7 +349,7 @@ class _Term:
     """One term of the sum, and the contributions of its tiles."""
 
     def __init__(self, tile_model, tiling, evaluation, field):
-        if getattr(tiling, "boundary", None) != "periodic":
+        if not tiling.is_grid or tiling.boundary != "periodic":
             raise TilingError(f"Cells of atoms repeat: expected a periodic tiling, got {tiling!r}.")
         self._tile_model, self._tiling = tile_model, tiling
         self._shape, self._dtype = field.shape, field.dtype
