@@ -8,10 +8,6 @@ import numpy as np
 from ._base import AbstractDescriptor, checked_array
 from ._segments import Segments
 
-# Numbers in the temporary arrays of a block, some 8 MB of them: larger blocks leave the cache,
-# and smaller ones cost more calls.
-_BLOCK_NUMBERS = 2**20
-
 
 @dataclass(frozen=True, eq=False)
 class Pairs:
@@ -35,6 +31,10 @@ class AbstractPairDescriptor(AbstractDescriptor):
     Subclasses implement `tile_shape`, `_check`, `_numbers_per_pair`, and `_values`, `_pull` and
     `_push`, each for the pairs of a block.
     """
+
+    # Numbers in the temporary arrays of a block, some 8 MB of them: larger blocks leave the cache,
+    # and smaller ones cost more calls.
+    block_numbers = 2**20
 
     @property
     @abstractmethod
@@ -95,7 +95,7 @@ class AbstractPairDescriptor(AbstractDescriptor):
         lookup[known] = np.arange(len(known))
         wider = environments.cutoff > self.cutoff
         ends = np.cumsum(environments.counts)
-        most_pairs = max(1, _BLOCK_NUMBERS // self._numbers_per_pair)
+        most_pairs = max(1, self.block_numbers // self._numbers_per_pair)
         first = done = 0
         while first < environments.n_centers:
             last = max(first + 1, int(np.searchsorted(ends, done + most_pairs, side="right")))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 
-from sk_ednn.descriptors import PowerSpectrum, _pairs
+from sk_ednn.descriptors import PowerSpectrum
 from sk_ednn.structures import Structures, neighbor_pairs
 from tests.descriptors._cases import (
     ALL,
@@ -185,7 +185,7 @@ def test_nothing_near_is_all_zeros(rng, name):
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_blocks_change_nothing(rng, name, monkeypatch):
+def test_blocks_change_nothing(rng, name):
     descriptor = ALL[name](3.5)
     environments = neighbor_pairs(batch(rng), 3.5)
     gradients = rng.normal(size=(environments.n_centers, *descriptor.tile_shape))
@@ -200,7 +200,7 @@ def test_blocks_change_nothing(rng, name, monkeypatch):
 
     expected = results()
     for size in (1, 3000):
-        monkeypatch.setattr(_pairs, "_BLOCK_NUMBERS", size)
+        descriptor.block_numbers = size
         for got, whole in zip(results(), expected, strict=True):
             np.testing.assert_allclose(got, whole, rtol=1e-13, atol=1e-15)
 
