@@ -17,10 +17,9 @@ Fields = Annotated[
     str,
     typer.Argument(
         help="File of fields: .npy, .npz, .h5 or .zarr, with ::NAME for one of several arrays; "
-        "or of "
-        "densities: .cube, CHGCAR, LOCPOT or .xsf; or of structures of atoms: .extxyz, .traj, "
-        "POSCAR or another format of ASE. A folder, or a pattern such as 'runs/*.extxyz', means "
-        "several files."
+        "or of densities: .cube, CHGCAR, LOCPOT or .xsf; or of structures of atoms: .extxyz, "
+        ".traj, POSCAR or another format of ASE; or photographs: .png, .jpg or .tif. A folder, or "
+        "a pattern such as 'runs/*.extxyz', means several files."
     ),
 ]
 DensityUnit = Annotated[
