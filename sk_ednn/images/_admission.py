@@ -122,14 +122,16 @@ def admit(X, y, groups, boxes) -> Admitted:
     for box in boxes:
         if not 0 <= box.picture < len(given):
             raise ValueError(f"{box} names a picture that there is not: {len(given)} are given.")
-    if isinstance(y, (str, dict, PathLike)):
+    by_name = isinstance(y, (str, dict, PathLike))
+    if by_name:
         kept, totals, counts, y_ndim = _from_table(given, y, boxes)
     else:
         kept = list(range(len(given)))
         totals, counts, y_ndim = _from_array(given, y)
-        _note_unknown(given, totals, boxes)
     if not boxes and not np.isfinite(totals).all(axis=1).any():
         raise ValueError("No total is known, and there are no boxes: there is nothing to fit to.")
+    if not by_name:
+        _note_unknown(given, totals, boxes)
     pictures = [given[k] for k in kept]
     place = {k: number for number, k in enumerate(kept)}
     boxes = [replace(box, picture=place[box.picture]) for box in boxes]
