@@ -84,9 +84,12 @@ class AbstractPairDescriptor(AbstractDescriptor):
             out[centers] = self._push(pairs, tangents[where])
         return out
 
-    def _check_environments(self, environments):
-        super()._check_environments(environments)
-        self._check()
+    def _check_parameters(self):
+        super()._check_parameters()
+        try:
+            self._check()
+        except TypeError as error:  # of a comparison or a conversion
+            raise ValueError(f"A parameter of {self!r} is of a wrong type: {error}.") from error
 
     def _blocks(self, environments):
         """Yield the centres of each block as a slice, the numbers of its pairs, and the pairs."""

@@ -315,6 +315,40 @@ def as_array(values, name, dtype=None, expected="an array of numbers") -> np.nda
     return np.asarray(in_memory(values, name, expected=expected), dtype=dtype)
 
 
+def as_groups(groups, name="groups") -> np.ndarray:
+    """Return the group of each sample as an array; each must be known.
+
+    numpy would make one group of all that are masked, NaN or None, or one of each.
+
+    Parameters
+    ----------
+    groups : array-like of shape (n_samples,)
+        Numbers or names.
+    name : str, default="groups"
+        For messages.
+
+    Raises
+    ------
+    ValueError, FileNotFoundError
+        As `as_array` does, and where a group is missing.
+    """
+    array = as_array(groups, name, expected="a group for each sample")
+    missing = [k for k, group in enumerate(array.ravel().tolist()) if _is_missing(group)]
+    if missing:
+        raise ValueError(
+            f"The group of entry {missing[0]} of {name} is missing, one of {len(missing)}. Give "
+            "each sample its group; one that belongs to no other has a group of its own."
+        )
+    return array
+
+
+def _is_missing(value) -> bool:
+    try:
+        return value is None or value is np.ma.masked or bool(value != value)
+    except TypeError:  # pandas.NA compares to nothing
+        return True
+
+
 def _may_be_stored(value) -> bool:
     return hasattr(value, "shape") and type(value) is not np.ndarray
 

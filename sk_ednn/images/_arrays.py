@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from .._utils.masks import require_unmasked
 from ._checks import PictureError
 from ._picture import Picture, in_memory, reason_of
 
@@ -68,6 +69,7 @@ def as_picture(values, name="picture", channel_axis=None) -> Picture:
     """
     if isinstance(values, Picture):
         return values
+    require_unmasked(values, name)
     values = np.asarray(values)
     if channel_axis is not None:
         if not -values.ndim <= channel_axis < values.ndim or values.ndim not in (3, 4):

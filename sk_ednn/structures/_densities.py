@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from .._utils.file_names import files_of
+from .._utils.masks import require_unmasked
 from .._utils.optional import needing
 
 BOHR = 0.529177210903  # Å, CODATA 2018
@@ -61,6 +62,8 @@ class Density:
     structure: Any = None
 
     def __post_init__(self):
+        require_unmasked(self.values, "values")
+        require_unmasked(self.spin, "spin")
         values, voxel = np.asarray(self.values), np.asarray(self.voxel, dtype=np.float64)
         if values.ndim != 3 or values.dtype.kind not in "biuf":
             raise ValueError(

@@ -325,6 +325,41 @@ def test_parameters_that_make_no_sense(rng, changes, words):
         descriptor.values(environments)
 
 
+JUNK = [
+    None,
+    "text",
+    [0],
+    [24],
+    {},
+    {"Si": 1},
+    True,
+    1e300,
+    -1,
+    0.5,
+    float("nan"),
+    [["a"]],
+    object(),
+]
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_any_junk_is_refused_in_words_or_described(rng, name):
+    descriptor, structures = ALL[name](3.5), batch(rng, ("tilted",))
+    for parameter in set(descriptor.get_params()) - {"function", "pull_function", "push_function"}:
+        for junk in JUNK:
+            changed = clone(descriptor).set_params(**{parameter: junk})
+            try:
+                with np.errstate(over="ignore"):
+                    known = changed.with_species(structures.numbers)
+                environments = neighbor_pairs(structures, min(known.cutoff, 5.0))
+                with np.errstate(over="ignore"):
+                    values = known.values(environments)
+            except ValueError as error:
+                assert str(error).strip(), (parameter, junk)
+            else:
+                assert values.shape == (structures.n_atoms, *known.tile_shape)
+
+
 def test_wrong_shapes_are_refused(rng):
     environments = neighbor_pairs(batch(rng, ("tilted",)), 3.5)
     descriptor = ALL["power"](3.5)
