@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -51,9 +51,9 @@ class AtomicPotential:
 
     # Pairs that are worked on together: few enough for the second-level cache to matter, many
     # enough for a call of torch to cost little beside its work.
-    block_pairs: ClassVar[int] = 1 << 17
+    block_pairs = 1 << 17
     # Atoms whose neighbours are listed together.
-    listed_atoms: ClassVar[int] = 1 << 16
+    listed_atoms = 1 << 16
 
     network: AbstractAtomicNetwork
     atomic_energies: dict[int, float]
