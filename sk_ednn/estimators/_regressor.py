@@ -25,6 +25,7 @@ from ._overflow import overflow_named
 from ._reweighted import fit_reweighted
 from ._targets import ScoredByTotals, per_site
 from ._terms import WithTerms, check_terms
+from ._warm_start import fitted_start
 
 # Residuals of the baseline below this, relative to y, are round-off.
 _ROUND_OFF = 1e-14
@@ -223,7 +224,7 @@ class EDNNRegressor(ScoredByTotals, WithTerms):
                 f"{type(solver).__name__} fits totals only. To fit gradients use a torch network "
                 "(GradientSolver) or a linear model (LinearSolver)."
             )
-        problem = self._problem(terms, admitted, self._start(terms), random_state)
+        problem = self._problem(terms, admitted, fitted_start(self, terms), random_state)
         with as_arrays(), overflow_named(admitted.systems):
             tile_models = fit_reweighted(solver, problem, evaluation)
         # Nothing above changes the estimator, so a failed fit leaves it as it was.
@@ -445,17 +446,6 @@ class EDNNRegressor(ScoredByTotals, WithTerms):
     def _terms_by_name(self) -> dict:
         """Return `fitted_terms` as a dict; a single term is called "tile_model"."""
         return dict(zip(self._term_names, self.fitted_terms(), strict=True))
-
-    def _start(self, terms):
-        if not self.warm_start or not hasattr(self, "tile_model_"):
-            return None
-        names = [term.name for term in terms]
-        if names != self._term_names:
-            raise TileModelError(
-                f"warm_start=True continues the fit of the terms {self._term_names}, but the "
-                f"parameters now have the terms {names}. Set warm_start=False to fit from scratch."
-            )
-        return [tile_model for tile_model, _ in self.fitted_terms()]
 
     def _filled(self, part, random_state):
         """Return a clone of a part, with n_jobs, verbose and random_state set if they are None."""
