@@ -52,6 +52,7 @@ def fit(ctx: typer.Context, asked) -> dict[str, Any]:
         say(line)
     say(_totals_line(matched))
     groups = None if asked.series is None else _series(pictures, asked.series, say)
+    checkpoint = None if asked.recorder is None else asked.recorder.path(_runs.CHECKPOINT)
     model = CountRegressor(
         n_members=asked.members,
         minutes=asked.minutes,
@@ -61,12 +62,13 @@ def fit(ctx: typer.Context, asked) -> dict[str, Any]:
         illumination="auto" if matched.counts else 0.0,
         n_jobs=asked.jobs,
         random_state=asked.seed,
+        checkpoint=checkpoint,
         callback=None if asked.recorder is None else _callback(asked),
         verbose=say,
     )
     _runs.log_stage(asked, "fit")
     start = time.perf_counter()
-    with Interrupts().watched() as interrupts:
+    with Interrupts(checkpoint).watched() as interrupts:
         model.fit(pictures, totals, groups=groups, boxes=boxes)
     if interrupts.seen:
         interrupts.end()

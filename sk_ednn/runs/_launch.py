@@ -85,9 +85,9 @@ def launch(folder, argv, *, cwd=None, env=None) -> Run:
 def resume(run) -> Run:
     """Continue a run that was killed, stopped or failed, in its folder.
 
-    The same command runs again. Trainings of networks with a checkpoint (all that were recorded
-    have one, except those of pictures) continue after the last epoch, and end with the same weights
-    as if they had not been killed. Searches continue with their store. All others begin anew.
+    The same command runs again. Trainings of networks continue from their checkpoint, and end with
+    the same weights as if they had not been killed; with a limit of time, they train for the rest
+    of it. Searches continue with their store. All others begin anew.
 
     Parameters
     ----------
