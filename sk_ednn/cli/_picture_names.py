@@ -22,12 +22,3 @@ def are_pictures(name: str) -> bool:
         return any(Path(file).suffix.lower() in _ENDINGS for file, _ in files_of(name))
     except FileNotFoundError:
         return False
-
-
-def refuse_pictures(name: str) -> None:
-    """Raise where `fit` is given photographs, which have a command for them."""
-    if are_pictures(name):
-        raise ValueError(
-            f"{name}: photographs are counted in by `sk-ednn count fit {name} TABLE`, where the "
-            "table has a number for each file."
-        )

@@ -13,7 +13,7 @@ from .._utils.memory import require_memory
 from .._utils.stacklevel import outside_package
 from ..exceptions import DataWarning
 from ._checks import pixel_digest, require_alike, require_distinct, require_picture
-from ._picture import Picture, PictureError
+from ._picture import Picture, PictureError, for_each
 from ._readers import read_pictures
 from ._samples import Box, check_boxes
 from ._tables import match_totals
@@ -167,16 +167,18 @@ def _from_array(given, y):
 
 def _loaded(pictures) -> list[np.ndarray]:
     """Return the pixels of pictures that go together."""
-    for picture in pictures:
-        require_picture(picture)
+    for_each(pictures, require_picture)
     require_alike(pictures, len(pictures[0].grid), pictures[0].n_channels)
     n_numbers = sum(picture.n_pixels * picture.n_channels for picture in pictures)
     require_memory(
         _BYTES_PER_NUMBER * n_numbers, "The pictures of the fit", "Fit to fewer, or to crops."
     )
-    arrays = []
-    for picture in pictures:
-        arrays.append(picture.array())
-        require_picture(picture, arrays[-1])
+
+    def loaded(picture):
+        values = picture.array()
+        require_picture(picture, values)
+        return values
+
+    arrays = for_each(pictures, loaded)
     require_distinct(pictures, [pixel_digest(values) for values in arrays])
     return arrays

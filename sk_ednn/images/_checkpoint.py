@@ -1,4 +1,4 @@
-"""Checkpoints of a `CountRegressor`, from which a killed fit resumes with bitwise the same results."""
+"""Checkpoints of a `CountRegressor`; a killed fit resumes with bitwise the same results."""
 
 from __future__ import annotations
 

@@ -83,7 +83,8 @@ def write_map(path, contributions, focus) -> None:
         values, axes = np.moveaxis(values, -1, 0), "C" + axes
     # Equal maps give equal files: the identifier, random otherwise, is that of the content.
     uuid = uuid5(NAMESPACE_OID, digest((values, focus)))
-    described = {"axes": axes, "UUID": str(uuid), "PhysicalSizeX": focus[-1], "PhysicalSizeY": focus[-2],
+    described = {"axes": axes, "UUID": str(uuid),
+                 "PhysicalSizeX": focus[-1], "PhysicalSizeY": focus[-2],
                  "PhysicalSizeXUnit": "pixel", "PhysicalSizeYUnit": "pixel"}  # fmt: skip
     with replacing(path, "wb+") as file:
         tifffile.imwrite(file, values, photometric="minisblack", metadata=described, ome=True)

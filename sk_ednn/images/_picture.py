@@ -12,6 +12,8 @@ import numpy as np
 from .._utils.hashing import digest
 from ._checks import require_pixels
 
+_MAX_NAMED = 10
+
 
 class PictureError(ValueError):
     """A file is not a picture that can be counted in; the message begins with its name."""
@@ -152,6 +154,38 @@ def in_memory(values, name, **known) -> Picture:
     """Return a picture of pixels (*grid, n_channels) that are there."""
     values = np.asarray(values)
     return Picture(name, tuple(values.shape), values.dtype, _InMemory(values), **known)
+
+
+def for_each(items, act) -> list:
+    """Return what a function returns for each item; raise after all of them.
+
+    So that all pictures which cannot be used are named at once, and not one a call.
+
+    Parameters
+    ----------
+    items : iterable
+    act : function
+
+    Raises
+    ------
+    PictureError
+        The first one, with the names of the others.
+    """
+    found, errors = [], []
+    for item in items:
+        try:
+            found.append(act(item))
+        except PictureError as error:
+            errors.append(error)
+    if len(errors) > 1:
+        names = [str(error).partition(":")[0] for error in errors[1:]]
+        more = f" and {len(names) - _MAX_NAMED} more" if len(names) > _MAX_NAMED else ""
+        raise PictureError(
+            f"{errors[0]} These cannot be used either: {', '.join(names[:_MAX_NAMED])}{more}."
+        ) from errors[0]
+    if errors:
+        raise errors[0]
+    return found
 
 
 def reason_of(error) -> str:

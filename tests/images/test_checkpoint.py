@@ -63,7 +63,9 @@ def _timeless(row):
 
 
 # Before and after statistics of normalisations are frozen, and in the second member.
-@pytest.mark.parametrize(("member", "epoch", "n_jobs"), [(0, 3, 2), (0, EPOCHS, None), (1, 2, None)])
+@pytest.mark.parametrize(
+    ("member", "epoch", "n_jobs"), [(0, 3, 2), (0, EPOCHS, None), (1, 2, None)]
+)
 def test_killed_fit_resumes_with_the_same_bits(
     data, uninterrupted, tmp_path, member, epoch, n_jobs
 ):
