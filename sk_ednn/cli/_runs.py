@@ -40,7 +40,7 @@ def recorded(ctx: typer.Context, kind, *, interrupt=True, on_command=None):
     ----------
     ctx : typer.Context
     kind : str
-        Of the run.
+        Kind of the run.
     interrupt : bool, default=True
         Whether the command "stop" acts as Ctrl-C. Otherwise callbacks heed it.
     on_command : callable, default=None
@@ -89,7 +89,7 @@ def recorded(ctx: typer.Context, kind, *, interrupt=True, on_command=None):
 
 
 def place_output(ctx, asked, name) -> None:
-    """Write into the folder of the run what has no place of its own.
+    """Write a file into the folder of the run, unless the command names another path.
 
     Parameters
     ----------
@@ -118,7 +118,7 @@ def following(solver, name, asked):
     ----------
     solver : AbstractSolver or None
     name : str
-        Of the tile model.
+        Name of the tile model.
     asked : namespace
     """
     if asked.recorder is None or name != "dense":
@@ -164,7 +164,7 @@ def keep_results(asked, found, names=("output", "report"), stopped=None) -> None
     names : tuple of str
         Parameters that are files.
     stopped : str, default=None
-        What is kept of work that was stopped.
+        Description of the work that was kept although it was stopped.
     """
     recorder = asked.recorder
     if recorder is None:

@@ -165,7 +165,7 @@ def repeat(
 
 @app.command()
 def resume(run: OneRun):
-    """Continue a run that was killed, stopped or failed, in a process of its own."""
+    """Continue a run that was killed, stopped or failed, in its own process."""
     with one_line_errors():
         from ..runs import resume as go_on
 

@@ -28,7 +28,7 @@ class Wanted:
     Parameters
     ----------
     key : str or None
-        Its name.
+        Name of the array.
     usual : tuple of str
         Names to look for if none is given.
     n_axes : range, default=range(65)

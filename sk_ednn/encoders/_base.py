@@ -63,7 +63,7 @@ class AbstractFieldEncoder(TransformerMixin, BaseEstimator, ABC):
         Parameters
         ----------
         X : array-like of shape (n_samples, *grid), or list of such fields
-            Of any size; dask arrays and sources too.
+            Fields of any size; dask arrays and sources too.
 
         Returns
         -------

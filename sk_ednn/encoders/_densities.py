@@ -32,7 +32,7 @@ class DensityFields(TransformerMixin, BaseEstimator):
     voxel_ : ndarray of shape (3, 3), in Å
         Edges of the voxel of the first density of the fit.
     unit_ : str
-        Of the values.
+        Unit of the values.
 
     Examples
     --------
@@ -83,7 +83,7 @@ class DensityFields(TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X : list of Density
-            Of any numbers of points.
+            Densities of any numbers of points.
 
         Returns
         -------

@@ -113,7 +113,7 @@ def _may_be(mark, missing) -> bool:
 
 
 def require_unpacked(values, name="X") -> None:
-    """Raise where an array in memory is packed, or holds marks of missing values.
+    """Raise where an array in memory is packed, or contains marks of missing values.
 
     Parameters
     ----------

@@ -63,7 +63,7 @@ class CountRegressor(RegressorMixin, BaseEstimator):
     validation_fraction : float, default=0.1
         Pictures that each member holds back, to choose its weights and to know its errors.
     confidence : float, default=0.9
-        Of the intervals.
+        Confidence of the intervals.
     n_jobs : int or None, default=None
         Members that are trained at the same time, in threads.
     random_state : int, RandomState or None, default=None
@@ -187,7 +187,7 @@ class CountRegressor(RegressorMixin, BaseEstimator):
         groups : array-like of shape (n_pictures,), default=None
             Series of the pictures, in the order of `X`.
         boxes : sequence of Box, default=()
-            Parts of pictures with totals of their own; see also `boxes_of_dots`. They number the
+            Parts of pictures with their own totals; see also `boxes_of_dots`. They number the
             pictures of `X` from 0.
 
         Returns

@@ -10,13 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from .._utils.hashing import digest
-from ._checks import require_pixels
+from ._checks import PictureError, require_pixels
 
 _MAX_NAMED = 10
-
-
-class PictureError(ValueError):
-    """A file is not a picture that can be counted in; the message begins with its name."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,14 +25,14 @@ class Picture:
     Attributes
     ----------
     name : str
-        Of the file, or a text on where the pixels are from.
+        Name of the file, or a text on where the pixels are from.
     shape : tuple of int
         ``(height, width, n_channels)``, or ``(depth, height, width, n_channels)`` of a stack.
     dtype : numpy.dtype
     path : str or None
-        Of the file.
+        Path of the file.
     notes : tuple of str
-        What was left out or changed in reading, such as an opaque alpha channel.
+        Parts that were left out or changed in reading, such as an opaque alpha channel.
     by_region : bool
         Whether a region is read without the rest.
 

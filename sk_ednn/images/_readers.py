@@ -11,7 +11,8 @@ import numpy as np
 
 from .._utils.file_names import files_of
 from ._arrays import as_picture, open_arrays
-from ._picture import Picture, PictureError, for_each
+from ._checks import PictureError
+from ._picture import Picture, for_each
 from ._pillow import open_plain
 from ._tifffile import open_tiff
 from ._zarr import is_zarr, open_zarr
@@ -109,7 +110,7 @@ def _from_folder(folder, channel_axis) -> list[Picture]:
     opened = for_each(paths, lambda path: _opened(str(path), path.name, channel_axis))
     found = [picture for pictures in opened for picture in pictures]
     if not found:
-        raise PictureError(f"{folder}: the folder holds no pictures.")
+        raise PictureError(f"{folder}: the folder contains no pictures.")
     return found
 
 

@@ -56,7 +56,7 @@ clock: Callable[[], float] = time.monotonic
 
 @dataclass
 class Sample:
-    """What one total is of.
+    """Pixels of one total.
 
     Attributes
     ----------
@@ -110,7 +110,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How networks are trained.
+    """Parameters of a training.
 
     Attributes
     ----------
@@ -145,12 +145,12 @@ class Trained:
     ----------
     module : nn.Module
     history : list of dict
-        Of each look: ``epoch``, ``minutes``, ``error`` and ``train_error``, the mean absolute
-        errors of the totals.
+        Record of each look: ``epoch``, ``minutes``, ``error`` and ``train_error``, the mean
+        absolute errors of the totals.
     held_back : ndarray of shape (n_held_back, n_outputs)
         Predictions for the pictures held back.
     edges : ndarray of shape (BANDS,)
-        What is added to the weights of tiles near an edge, see `edge_factors`.
+        Additions to the weights of tiles near an edge, see `edge_factors`.
     scale : ndarray of shape (n_outputs,)
         Units of the network's outputs.
     """
@@ -243,7 +243,7 @@ class _Member:
                 mean.lerp_(present[name], share)
 
     def settle(self, batches):
-        """Give the averaged weights statistics of normalisations of their own.
+        """Compute the statistics of normalisations for the averaged weights.
 
         Averages of statistics are not those of averaged weights, as long as these change fast.
         """

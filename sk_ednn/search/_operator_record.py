@@ -1,4 +1,4 @@
-"""Which operator makes the next structure: those that succeeded more often, more often."""
+"""Choose the operator that makes the next structure, by the successes of each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which structures are worth a label."""
+"""Select the structures that are labelled next."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Candidate:
 
     @property
     def lowest(self) -> float:
-        """What the energy per atom may be at best: two standard deviations below."""
+        """Lower limit of the energy per atom: two standard deviations below the prediction."""
         per_atom = (self.energy - 2.0 * self.std) / len(self.structure.numbers)
         return per_atom - self.reference
 

@@ -114,7 +114,7 @@ class SearchStore:
         return default if row is None else json.loads(row[0])
 
     def set(self, name, value):
-        """Keep a setting of the search: whatever JSON can hold."""
+        """Keep a setting of the search: any JSON value."""
         with self._transaction() as db:
             db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, json.dumps(value)))
 

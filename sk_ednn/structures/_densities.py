@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from .._utils.file_names import files_of
+from .._utils.masks import require_unmasked
 from .._utils.optional import needing
 
 BOHR = 0.529177210903  # Å, CODATA 2018
@@ -33,7 +34,7 @@ class Density:
     voxel : ndarray of shape (3, 3), in Å
         Edges of a voxel as rows: the lattice vectors over the numbers of points.
     unit : str, default="e/Å^3"
-        Of the values.
+        Unit of the values.
     spin : ndarray of shape (n_a, n_b, n_c) or None, default=None
         Spin density (up less down) in the same unit.
     structure : ase.Atoms or None, default=None
@@ -61,6 +62,8 @@ class Density:
     structure: Any = None
 
     def __post_init__(self):
+        require_unmasked(self.values, "values")
+        require_unmasked(self.spin, "spin")
         values, voxel = np.asarray(self.values), np.asarray(self.voxel, dtype=np.float64)
         if values.ndim != 3 or values.dtype.kind not in "biuf":
             raise ValueError(
@@ -117,8 +120,8 @@ class Density:
         Returns
         -------
         Density
-            Of the same cell and the same integral. The grid is taken as periodic; waves too short
-            for a coarser grid are cut off.
+            Density of the same cell and the same integral. The grid is taken as periodic; waves too
+            short for a coarser grid are cut off.
         """
         from scipy.signal import resample
 
