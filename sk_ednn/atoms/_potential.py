@@ -410,5 +410,5 @@ class EDNNPotential(RegressorMixin, BaseEstimator):
         return tags
 
     def __sklearn_is_fitted__(self):
-        """Tell whether `fit` has succeeded."""
+        """Return True if `fit` has succeeded."""
         return hasattr(self, "potential_")

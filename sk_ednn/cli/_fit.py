@@ -236,7 +236,7 @@ def _fitted(estimator, name, train, gradient, asked) -> str | None:
 
 
 def _is_stopped(asked) -> bool:
-    """Tell whether the run received the command "stop", so that there is no user to ask."""
+    """Return True if the run received the command "stop", so that there is no user to ask."""
     return asked.recorder is not None and asked.recorder.stop_requested
 
 

@@ -52,7 +52,7 @@ def predicted(ctx: typer.Context) -> bool:
 
 
 def _counts(model) -> bool:
-    """Tell whether a model file was written by ``count fit``."""
+    """Return True if a model file was written by ``count fit``."""
     from ..files import describe
     from ._files import check_readable
 

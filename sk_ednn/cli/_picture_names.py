@@ -1,4 +1,4 @@
-"""Names of photographs, told from those of arrays and structures before anything is imported."""
+"""Recognition of photographs by their names, before anything is imported."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _ENDINGS = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif"}
 
 
 def are_pictures(name: str) -> bool:
-    """Tell whether a name is a photograph, or a folder or pattern whose first files contain one."""
+    """Return True if a name is a photograph, or the first files of a folder or pattern are."""
     path = Path(name)
     if path.is_dir() and path.suffix.lower() != ".zarr":
         return any(each.suffix.lower() in _ENDINGS for each in path.iterdir())

@@ -34,7 +34,7 @@ _NO_SETTINGS = ("run", "config", "save_config", "force", "as_json", "quiet")
 
 @contextmanager
 def recorded(ctx: typer.Context, kind, *, interrupt=True, on_command=None):
-    """Record what happens within, if ``--run`` was given.
+    """Record the commands within the block, if ``--run`` was given.
 
     Parameters
     ----------
@@ -104,7 +104,7 @@ def place_output(ctx, asked, name) -> None:
 
 
 def place_report(asked) -> None:
-    """Let a fit that is recorded have a report, if matplotlib is installed."""
+    """Add a report to a recorded fit, if matplotlib is installed."""
     from importlib.util import find_spec
 
     if asked.recorder is not None and asked.report is None and find_spec("matplotlib") is not None:
@@ -136,7 +136,7 @@ CHECKPOINT = "training.ckpt"
 
 
 def forget(asked, *owners) -> None:
-    """Take the recorder out of parameters of models, before they are written to a file."""
+    """Remove the recorder from parameters of models, before they are written to a file."""
     if asked.recorder is None:
         return
     for owner in owners:

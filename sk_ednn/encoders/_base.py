@@ -103,7 +103,7 @@ class AbstractFieldEncoder(TransformerMixin, BaseEstimator, ABC):
         return self._channels(unmasked(chunk, "X"))
 
     def __sklearn_tags__(self):
-        """Say what scikit-learn may expect."""
+        """Return scikit-learn's tags."""
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = True
         return tags

@@ -160,7 +160,7 @@ def _check_items(X, name) -> None:
 
 
 def is_structure(x) -> bool:
-    """Tell whether something is a structure of atoms, by what it has."""
+    """Return True if something is a structure of atoms, by what it has."""
     return all(hasattr(x, part) for part in ("numbers", "positions", "cell"))
 
 
@@ -182,7 +182,7 @@ def _strided(tensor):
 
 
 def _is_class(x, package, *names) -> bool:
-    """Tell whether a class, or one that it derives from, is of a package and has such a name."""
+    """Return True if a class, or one that it derives from, is of a package and has such a name."""
     return any(
         kind.__module__.partition(".")[0] == package and kind.__name__ in names
         for kind in type(x).__mro__

@@ -136,7 +136,7 @@ class Fields:
 
 
 def is_list_of_fields(X) -> bool:
-    """Tell whether `X` is a list of separate fields rather than one array of equal ones.
+    """Return True if `X` is a list of separate fields rather than one array of equal ones.
 
     A list (or 1-D object array) of arrays is a list of fields, whatever their lengths; a list of
     lists of numbers is an array, as everywhere in scikit-learn.

@@ -377,7 +377,7 @@ def source_identity(source) -> str:
 
 
 def is_read_in_pieces(x) -> bool:
-    """Tell whether `x` is a source, or an array that is computed (dask) or stored (zarr, HDF5).
+    """Return True if `x` is a source, or an array that is computed (dask) or stored (zarr, HDF5).
 
     Also what xarray makes of such.
     """

@@ -394,7 +394,7 @@ class CountRegressor(RegressorMixin, BaseEstimator):
         return found[..., 0] if self._y_ndim == 1 else found
 
     def __sklearn_tags__(self):
-        """Say what scikit-learn may expect."""
+        """Return scikit-learn's tags."""
         tags = super().__sklearn_tags__()
         tags.input_tags.two_d_array = False
         tags.input_tags.three_d_array = True

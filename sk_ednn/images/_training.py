@@ -449,7 +449,7 @@ def train(module, train_samples, held_back, scale, spread, positive, recipe, rng
 
 
 def bfloat16_pays() -> bool:
-    """Tell whether the processor multiplies matrices of bfloat16 in units made for it (AMX).
+    """Return True if the processor multiplies matrices of bfloat16 in units made for it (AMX).
 
     Convolutions then take a third of the time.
     """

@@ -18,7 +18,7 @@ _LETTERS = {"z": "Z", "y": "Y", "x": "X", "c": "C", "t": "T"}
 
 
 def is_zarr(path: Path) -> bool:
-    """Tell whether a folder is a zarr array or group."""
+    """Return True if a folder is a zarr array or group."""
     return any((path / name).exists() for name in ("zarr.json", ".zgroup", ".zarray", ".zattrs"))
 
 

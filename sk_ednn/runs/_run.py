@@ -346,7 +346,7 @@ class Run:
 
     @property
     def note(self) -> str:
-        """Note that the user wrote."""
+        """Record that the user wrote."""
         return _text((self._tags.read() or {}).get("note"), "")
 
     def tag(self, *tags, note=None, remove=()) -> None:

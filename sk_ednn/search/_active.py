@@ -85,7 +85,7 @@ class ActiveLearning:
         self.random_state = random_state
 
     def run(self, n_labels, callback=None):
-        """Ask for labels until there are so many; a second call goes on.
+        """Ask for labels up to this number; a second call continues.
 
         Parameters
         ----------

@@ -95,7 +95,7 @@ class SearchProgress:
         self.fingerprints.append(row["fingerprint"])
 
     def take_label(self, number, label):
-        """Let a labelled structure compete for a place among the best of its composition."""
+        """Add the label of a structure, which may be among the best of its composition."""
         row = self.rows[number]
         row["label"] = label
         member = Member(number, row["structure"], energy_per_atom(row), row["fingerprint"])

@@ -108,7 +108,7 @@ def select(candidates, n, thresholds, known, min_distance=0.005, explore=1 / 3, 
 
 
 def is_known(fingerprint, known, min_distance) -> bool:
-    """Tell whether a fingerprint is that of a known structure."""
+    """Return True if a fingerprint is that of a known structure."""
     if not len(known):
         return False
     # All at once: with hundreds of known structures a loop would cost more than relaxations.

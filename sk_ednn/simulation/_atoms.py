@@ -112,7 +112,7 @@ class AtomUpdates:
         return self._positions[atom].copy()
 
     def is_close(self, atom, position, distance) -> bool:
-        """Tell whether another atom is closer to a position than a distance, in Å."""
+        """Return True if another atom is closer to a position than a distance, in Å."""
         away = np.delete(self._positions, atom, axis=0) - position
         away -= np.round(away @ self._inverse) @ self._vectors
         return bool(len(away) and (away**2).sum(axis=1).min() < distance**2)

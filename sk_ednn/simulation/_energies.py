@@ -23,7 +23,7 @@ _REMEMBERED = 1 << 28
 
 
 def has_tables(terms, windows, n_values) -> bool:
-    """Tell whether tiles have so few states that all can be tabulated."""
+    """Return True if tiles have so few states that all can be tabulated."""
     base = n_values + sees_outside(windows)
     return all(_n_places(along) * np.log2(base) <= np.log2(_TABLE_SIZE) for along in windows)
 

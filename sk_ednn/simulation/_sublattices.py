@@ -130,5 +130,5 @@ def _colours(seen) -> np.ndarray:
 
 
 def sees_outside(windows) -> bool:
-    """Tell whether any window reaches beyond a "zero" boundary."""
+    """Return True if any window reaches beyond a "zero" boundary."""
     return any((along == OUTSIDE).any() for term in windows for along in term)

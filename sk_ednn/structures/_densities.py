@@ -84,7 +84,7 @@ class Density:
             object.__setattr__(self, name, value)
 
     def __array__(self, dtype=None, copy=None):
-        """Refuse to lose the voxel in silence."""
+        """Raise, since an array would lose the voxel."""
         raise TypeError(
             "A Density is no array: its voxel would be lost. Put sk_ednn.encoders.DensityFields "
             "before the regressor in a Pipeline, or pass density.values."
@@ -204,7 +204,7 @@ def read_densities(names, *, unit=None):
 
 
 def is_density(path) -> bool:
-    """Tell by its name, and for XSF by its lines, whether a file contains a field on a grid."""
+    """Return True if a file is a field on a grid, by its name and, for XSF, by its lines."""
     path = Path(path)
     if path.suffix.lower() in _CUBES or _vasp_unit(path) is not None:
         return True
@@ -237,7 +237,7 @@ def _read(file, index, unit) -> list[Density]:
         why = str(error).partition("\n")[0] or type(error).__name__
         raise ValueError(f"{path} cannot be read as a field on a grid: {why}") from error
     raise ValueError(
-        f"{path} is no file of a field on a grid by its name: expected .cube, .cub, .xsf, or a "
+        f"{path} does not have the name of a field on a grid: expected .cube, .cub, .xsf, or a "
         f"name that begins with {', '.join(_VASP)}."
     )
 

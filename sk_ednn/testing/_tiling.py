@@ -181,14 +181,14 @@ def _check_plan(tiling, systems, max_tiles, every, owners):
 
 
 def _same(a, b) -> bool:
-    """Tell whether tiles are equal up to rounding: products of matrices depend on their number."""
+    """Return True if tiles are equal up to the rounding of products of matrices."""
     return a.shape == b.shape and (
         np.array_equal(a, b) or bool((np.abs(a - b) <= _rounding(b)).all())
     )
 
 
 def _same_rows(a, b) -> bool:
-    """Tell whether tiles are equal up to rounding, in any order."""
+    """Return True if tiles are equal up to rounding, in any order."""
     if a.shape != b.shape or not a.size:
         return a.shape == b.shape
     atol = _rounding(b)

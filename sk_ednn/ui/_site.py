@@ -106,7 +106,7 @@ class Site:
         return launch(self.folder, [str(word) for word in argv], cwd=cwd)
 
     def resume(self, name) -> Any:
-        """Let a run that was killed, stopped or failed go on; return it."""
+        """Continue a run that was killed, stopped or failed; return it."""
         return resume(self._runs[name])
 
     def new_upload(self, label="") -> Path:

@@ -119,7 +119,7 @@ class Plan:
         return begun + (1.0 - begun) * (step - first) / (self.steps - first)
 
     def over(self, step, seconds) -> bool:
-        """Tell whether the training has come to its end."""
+        """Return True if the training has come to its end."""
         if self.max_seconds is not None and seconds >= self.max_seconds:
             return True
         bounds = [bound for bound in (self.steps, self.max_steps) if bound is not None]

@@ -61,7 +61,7 @@ class _Watch:
             return text("div", "–", "big")
 
     async def watch(self):
-        """Take the address that was given."""
+        """Use the given address."""
         try:
             self.site.scheduler = _cluster.checked(self.address.value)
         except ValueError as error:
@@ -72,12 +72,13 @@ class _Watch:
         await self.refresh()
 
     def complain(self, error):
-        """Say in the page what is wrong."""
+        """Show an error in the page."""
         self.view.set_visibility(False)
-        self.words.classes(replace="bad").set_text(str(error).partition("\n")[0][:300])
+        self.words.classes(replace="bad").set_text(str(error).partition("
+")[0][:300])
 
     async def refresh(self):
-        """Ask the scheduler, and show what it says."""
+        """Ask the scheduler, and show its answer."""
         try:
             found = await _cluster.look(self.site.scheduler)
         except Exception as error:  # whatever a network raises
