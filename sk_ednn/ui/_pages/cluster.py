@@ -74,8 +74,7 @@ class _Watch:
     def complain(self, error):
         """Show an error in the page."""
         self.view.set_visibility(False)
-        self.words.classes(replace="bad").set_text(str(error).partition("
-")[0][:300])
+        self.words.classes(replace="bad").set_text(str(error).partition("\n")[0][:300])
 
     async def refresh(self):
         """Ask the scheduler, and show its answer."""
