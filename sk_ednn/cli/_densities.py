@@ -74,10 +74,10 @@ def read_for(estimator, asked) -> tuple[list, list[str]]:
     ValueError
         If the model is none of densities.
     """
+    from .._utils.steps import first_step
     from ..encoders import DensityFields
 
-    first = estimator.steps[0][1] if hasattr(estimator, "steps") else estimator
-    if not isinstance(first, DensityFields):
+    if not isinstance(first_step(estimator), DensityFields):
         raise ValueError(
             f"{asked.fields} contains densities, and {asked.model} is a model of other fields, "
             "without a voxel: fit one to densities, or give an array."

@@ -50,13 +50,13 @@ class AbstractDescriptor(BaseEstimator, ABC):
         """
 
     @abstractmethod
-    def pull(self, environments, slopes):
+    def pull(self, environments, gradients):
         """Turn derivatives by values into derivatives by pair vectors (vector-Jacobian product).
 
         Parameters
         ----------
         environments : Environments
-        slopes : ndarray of shape (n_centers, *tile_shape)
+        gradients : ndarray of shape (n_centers, *tile_shape)
             dE/dvalues.
 
         Returns

@@ -50,7 +50,7 @@ class AbstractPairDescriptor(AbstractDescriptor):
         """Return the values of a block, of shape (n_centers, *tile_shape)."""
 
     @abstractmethod
-    def _pull(self, pairs, slopes):
+    def _pull(self, pairs, gradients):
         """Return dE/dvectors, (n_pairs, 3), from dE/dvalues, (n_centers, *tile_shape)."""
 
     @abstractmethod
@@ -65,14 +65,14 @@ class AbstractPairDescriptor(AbstractDescriptor):
             out[centers] = self._values(pairs)
         return out
 
-    def pull(self, environments, slopes):
+    def pull(self, environments, gradients):
         """Return dE/dvectors from dE/dvalues: see `AbstractDescriptor.pull`."""
         self._check_environments(environments)
         shape = (environments.n_centers, *self.tile_shape)
-        slopes = checked_array(slopes, shape, "slopes")
+        gradients = checked_array(gradients, shape, "gradients")
         out = np.zeros((environments.n_pairs, 3))
         for centers, where, pairs in self._blocks(environments):
-            out[where] = self._pull(pairs, slopes[centers])
+            out[where] = self._pull(pairs, gradients[centers])
         return out
 
     def push(self, environments, tangents):

@@ -195,8 +195,8 @@ class SymmetryFunctions(AbstractPairDescriptor):
 
             def radial(distances):
                 g, dg = leg(distances)
-                values, slopes = g2(distances)
-                return np.vstack([values, g * g]), np.vstack([slopes, 2.0 * g * dg])
+                values, derivatives = g2(distances)
+                return np.vstack([values, g * g]), np.vstack([derivatives, 2.0 * g * dg])
 
         return Density(pairs, radial, 0, derivatives=derivatives)
 
@@ -280,8 +280,8 @@ class SymmetryFunctions(AbstractPairDescriptor):
                 angular[:, kind] += series.sums(change[:, s], c[:, t])
         return out
 
-    def _pull(self, pairs, slopes):
-        g2, angular = self._split(slopes)
+    def _pull(self, pairs, gradients):
+        g2, angular = self._split(gradients)
         density = self._two_body(pairs, True)
         if not self._from_moments():
             out = density.pull(np.ascontiguousarray(g2)[..., None])
@@ -289,7 +289,7 @@ class SymmetryFunctions(AbstractPairDescriptor):
                 out += part.pull(angular[:, :, members].transpose(2, 0, 1))
             return out
         widths, which = self._widths()
-        by_two_body = np.zeros((len(slopes), pairs.n_species, g2.shape[2] + len(widths), 1))
+        by_two_body = np.zeros((len(gradients), pairs.n_species, g2.shape[2] + len(widths), 1))
         by_two_body[:, :, : g2.shape[2], 0] = g2
         if not len(widths):
             return density.pull(by_two_body)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import platform
 import sys
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from sklearn.utils.validation import check_is_fitted
 
 from .._utils.optional import needing
+from .._utils.versions import versions_of
 from .._utils.wording import with_article
 from ..estimators._fit_summary import spacing_of, training_of
 from ..exceptions import ModelFileError
@@ -258,19 +257,6 @@ def _as_json(config) -> bytes:
 
 
 def _versions() -> dict:
-    versions = {"python": platform.python_version(), "sk-ednn": _own_version()}
-    for name in _LIBRARIES:
-        if name in ("torch", "skorch") and name not in sys.modules:
-            continue  # not used by this model
-        try:
-            versions[name] = version(name)
-        except PackageNotFoundError:
-            pass
-    return versions
-
-
-def _own_version() -> str:
-    try:
-        return version("sk-ednn")
-    except PackageNotFoundError:
-        return "unknown"
+    # torch and skorch only where they are imported, since the model uses them then.
+    unused = {name for name in ("torch", "skorch") if name not in sys.modules}
+    return versions_of(name for name in _LIBRARIES if name not in unused)

@@ -133,12 +133,12 @@ class Environments:
             self.cutoff,
         )
 
-    def gradient(self, slopes):
+    def gradient(self, gradients):
         """Turn derivatives by pair vectors into those by positions and strain.
 
         Parameters
         ----------
-        slopes : ndarray of shape (n_pairs, 3)
+        gradients : ndarray of shape (n_pairs, 3)
             dE/dvectors.
 
         Returns
@@ -152,14 +152,14 @@ class Environments:
         senders = self.atoms[self.centers]
         positions = np.empty((n_atoms, 3))
         for axis in range(3):
-            column = np.ascontiguousarray(slopes[:, axis])
+            column = np.ascontiguousarray(gradients[:, axis])
             positions[:, axis] = np.bincount(self.neighbors, column, n_atoms)
             positions[:, axis] -= np.bincount(senders, column, n_atoms)
         owners = self.owners[self.centers]
         strain = np.empty((self.n_structures, 3, 3))
         for a in range(3):
             for b in range(a, 3):
-                both = self.vectors[:, a] * slopes[:, b] + self.vectors[:, b] * slopes[:, a]
+                both = self.vectors[:, a] * gradients[:, b] + self.vectors[:, b] * gradients[:, a]
                 strain[:, a, b] = strain[:, b, a] = np.bincount(
                     owners, 0.5 * both, self.n_structures
                 )

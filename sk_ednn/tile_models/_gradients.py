@@ -81,7 +81,8 @@ def prediction_gradient(estimator, rows) -> np.ndarray:
     linear = isinstance(regressor, (LinearModel, linear_model.SGDRegressor))
     with as_arrays():
         for transformer in transformers:
-            inputs.append(dense(rows))
+            # The first step may pull float32; `dense` returns float64.
+            inputs.append(rows if transformer is transformers[0] else dense(rows))
             # The gradient of a linear model is the same everywhere: its features are not needed.
             if not (linear and transformer is transformers[-1]):
                 rows = transformer.transform(rows)

@@ -191,11 +191,13 @@ def test_gradient_and_displace_are_adjoint(rng):
     structures = batch(rng)
     everything = neighbor_pairs(structures, 3.0)
     for environments in (everything, everything.restricted(structures.numbers == 2)):
-        slopes = rng.normal(size=(environments.n_pairs, 3))
-        positions, strain = environments.gradient(slopes)
+        gradients = rng.normal(size=(environments.n_pairs, 3))
+        positions, strain = environments.gradient(gradients)
         a, b = rng.normal(size=positions.shape), rng.normal(size=strain.shape)
         pushed = environments.displace(a, b)
-        assert (pushed * slopes).sum() == pytest.approx((positions * a).sum() + (strain * b).sum())
+        assert (pushed * gradients).sum() == pytest.approx(
+            (positions * a).sum() + (strain * b).sum()
+        )
         np.testing.assert_array_equal(strain, strain.transpose(0, 2, 1))
         np.testing.assert_allclose(positions.sum(axis=0), 0, atol=1e-10)
     assert everything.displace(a).shape == (everything.n_pairs, 3)

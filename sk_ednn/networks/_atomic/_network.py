@@ -36,7 +36,7 @@ class AbstractAtomicNetwork(nn.Module):
         Atomic numbers or symbols. Their order changes nothing.
     representation : object
         With ``cutoff``, ``values(batch)``, and ``prepare(batch)``, which returns an object with
-        ``values`` and their adjoint ``pull(slopes)``.
+        ``values`` and their adjoint ``pull(gradients)``.
     """
 
     params: dict
