@@ -156,7 +156,7 @@ def test_workers_do_as_this_thread_does():
 
 
 class FakeFrame:
-    """What polars' frames have in common with numpy's arrays, and what they have not."""
+    """A data frame with the interface of polars."""
 
     def __init__(self, values, schema):
         self.values, self.columns = np.asarray(values), list(schema)

@@ -82,7 +82,15 @@ def fit(
     files: FitOutput,
     recording: Recording,
 ):
-    """Fit a tile model to totals, and write the fitted model to a file."""
+    """Fit a tile model to totals, and write the fitted model to a file.
+
+    Photographs with a table are fitted by `sk-ednn count fit`, which has more options for them.
+    """
+    from . import _of_pictures
+
+    with one_line_errors():
+        if _of_pictures.fitted(ctx):
+            return
     from . import _fit
 
     with one_line_errors(), recorded(ctx, "fit") as asked:
@@ -123,8 +131,14 @@ def predict(
 ):
     """Predict totals of fields or structures of any size.
 
-    Reading a model file runs no code in it, and a damaged file is rejected.
+    Reading a model file runs no code in it, and a damaged file is rejected. For photographs see
+    also `sk-ednn count predict`, which writes maps.
     """
+    from . import _of_pictures
+
+    with one_line_errors():
+        if _of_pictures.predicted(ctx):
+            return
     from . import _predict
 
     with one_line_errors(), recorded(ctx, "predict") as asked:

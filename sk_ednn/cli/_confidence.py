@@ -1,4 +1,4 @@
-"""How far predicted totals can be trusted: intervals from errors of the fit, novelty of tiles."""
+"""Confidence of predicted totals: intervals from errors of the fit, novelty of tiles."""
 
 from __future__ import annotations
 

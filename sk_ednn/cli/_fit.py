@@ -29,7 +29,6 @@ from ._inputs import chosen, data_line, require_model_name, say
 from ._models import TILE_MODELS, suited, tile_model
 from ._networks import NETWORKS, check_options, interrupted, with_options
 from ._paths import check_paths, may_replace
-from ._picture_names import refuse_pictures
 from ._report import check_name, check_report
 from ._structure_names import are_structures, check_structure_options
 
@@ -146,7 +145,6 @@ def _check(ctx, asked) -> None:
     names = {"auto": None, **TILE_MODELS, **dict.fromkeys(_potentials.POTENTIALS)}
     chosen("--model", asked.model, names)
     chosen("--baseline", asked.baseline, BASELINES)
-    refuse_pictures(asked.fields)
     structures = are_structures(asked.fields)
     if asked.model in _potentials.POTENTIALS and not structures:
         raise ValueError(
@@ -238,7 +236,7 @@ def _fitted(estimator, name, train, gradient, asked) -> str | None:
 
 
 def _is_stopped(asked) -> bool:
-    """Tell whether the run received the command "stop", so that there is no user to ask."""
+    """Return True if the run received the command "stop", so that there is no user to ask."""
     return asked.recorder is not None and asked.recorder.stop_requested
 
 

@@ -14,7 +14,7 @@ from typing import Annotated, Any, get_args, get_type_hints
 
 
 def grouped(command):
-    """Let a command take dataclasses of options; each field is an option of its own for users.
+    """Let a command take dataclasses of options; users see each field as a separate option.
 
     Parameters
     ----------

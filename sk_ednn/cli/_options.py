@@ -17,10 +17,9 @@ Fields = Annotated[
     str,
     typer.Argument(
         help="File of fields: .npy, .npz, .h5 or .zarr, with ::NAME for one of several arrays; "
-        "or of "
-        "densities: .cube, CHGCAR, LOCPOT or .xsf; or of structures of atoms: .extxyz, .traj, "
-        "POSCAR or another format of ASE. A folder, or a pattern such as 'runs/*.extxyz', means "
-        "several files."
+        "or of densities: .cube, CHGCAR, LOCPOT or .xsf; or of structures of atoms: .extxyz, "
+        ".traj, POSCAR or another format of ASE; or photographs: .png, .jpg or .tif. A folder, or "
+        "a pattern such as 'runs/*.extxyz', means several files."
     ),
 ]
 DensityUnit = Annotated[
@@ -79,7 +78,7 @@ class Systems:
 
 @dataclass
 class ModelChoice:
-    """What computes the contribution of a tile."""
+    """Model of the contribution of a tile."""
 
     panel: ClassVar[str] = "Model"
     model: Annotated[
@@ -105,7 +104,7 @@ class ModelChoice:
 
 @dataclass
 class Tiles:
-    """How fields are cut into tiles."""
+    """Tiles of fields."""
 
     panel: ClassVar[str] = "Tiles of fields"
     focus: Focus = "1"
@@ -117,7 +116,7 @@ class Tiles:
 
 @dataclass
 class Values:
-    """What the numbers in fields mean."""
+    """Meaning of the numbers in fields."""
 
     panel: ClassVar[str] = "Values of fields"
     categorical: Annotated[
@@ -153,7 +152,7 @@ class Measurement:
 
 @dataclass
 class Training:
-    """How networks are trained, and what interrupts leave."""
+    """Training of networks, and its interruption."""
 
     panel: ClassVar[str] = "Training of networks"
     epochs: Annotated[
@@ -217,7 +216,7 @@ class Atoms:
 
 @dataclass
 class Images:
-    """How structures are drawn as fields."""
+    """Drawing of structures as fields."""
 
     panel: ClassVar[str] = "Images of structures"
     spacing: Annotated[
@@ -252,7 +251,7 @@ class Images:
 
 @dataclass
 class Potentials:
-    """How potentials of atoms are made and trained."""
+    """Potentials of atoms and their training."""
 
     panel: ClassVar[str] = "Potentials"
     cutoff: Annotated[
@@ -300,7 +299,7 @@ class FitOutput:
 
 @dataclass
 class Recording:
-    """What is recorded, and what is printed."""
+    """Records of the command, and its messages."""
 
     panel: ClassVar[str] = "Runs, settings and messages"
     run: RunFolder = None
@@ -312,7 +311,7 @@ class Recording:
 
 @dataclass
 class Confidence:
-    """How far predicted totals can be trusted."""
+    """Confidence of predicted totals."""
 
     panel: ClassVar[str] = "Confidence"
     interval: Annotated[

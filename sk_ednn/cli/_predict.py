@@ -217,7 +217,7 @@ def _read(asked, estimator):
 
 
 def _takes_pictures(estimator) -> bool:
-    """Tell whether a model, or the first step of a Pipeline, reads pictures."""
+    """Return True if a model, or the first step of a Pipeline, reads pictures."""
     from .._utils.steps import first_step
     from ..images import CountRegressor, LocalFeatures
 

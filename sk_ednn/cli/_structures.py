@@ -165,7 +165,7 @@ def read_for(model, name: str) -> Read:
 
 
 def is_of_structures(model) -> bool:
-    """Tell whether a model is a potential, or a Pipeline that begins with a rasteriser."""
+    """Return True if a model is a potential, or a Pipeline that begins with a rasteriser."""
     if isinstance(model, EDNNPotential):
         return True
     return isinstance(first_step(model), GaussianRasterizer)

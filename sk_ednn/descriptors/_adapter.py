@@ -21,7 +21,7 @@ class DescriptorFunction(AbstractDescriptor):
         models with it can be stored and sent to workers.
 
     n_features : int or tuple of int
-        What it returns for one atom.
+        Shape of the result for one atom.
 
     cutoff : float, in Å
         How far the function looks. Atoms farther away must not change a row.

@@ -123,6 +123,7 @@ class DeepPotFrame(AbstractPairDescriptor):
             raise ValueError(
                 f"cutoff_function must be one of {choices}. Got {self.cutoff_function!r}."
             )
+        self._rows()
 
     def _check_environments(self, environments):
         super()._check_environments(environments)

@@ -115,7 +115,7 @@ class SymmetryFunctions(AbstractPairDescriptor):
 
     def _g2(self):
         if self.radial is None:
-            centers, step = np.linspace(0.5, self.cutoff, 12, retstep=True)
+            centers, step = np.linspace(min(0.5, self.cutoff / 2), self.cutoff, 12, retstep=True)
             return np.column_stack([np.full(12, 0.5 / step**2), centers])
         return _table(self.radial, 2)
 
@@ -141,10 +141,14 @@ class SymmetryFunctions(AbstractPairDescriptor):
                 raise ValueError(
                     f"{name} must be one of {', '.join(choices)}. Got {getattr(self, name)!r}."
                 )
-        for name, values, width, form in (
-            ("radial", self._g2(), 2, "(eta, r_s)"),
-            ("angular", self._g45(), 3, "(eta, zeta, lambda)"),
+        for name, table, width, form in (
+            ("radial", self._g2, 2, "(eta, r_s)"),
+            ("angular", self._g45, 3, "(eta, zeta, lambda)"),
         ):
+            try:
+                values = table()
+            except (TypeError, ValueError):
+                values = np.full(1, np.nan)
             if values.shape != (len(values), width) or not np.isfinite(values).all():
                 raise ValueError(
                     f"{name} must be a sequence of {form}. Got {getattr(self, name)!r}."

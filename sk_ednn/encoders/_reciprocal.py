@@ -39,10 +39,10 @@ class ReciprocalContext(AbstractWholeFieldEncoder):
     spacing : float or tuple of float with one per axis, default=1.0
         Distance of neighbouring sites along each axis of the grid, whose axes are orthogonal.
     extensive : bool, default=True
-        With False, each channel holds the power Σ_k f(k) |ρ_k|² of the whole field at all sites, a
-        structure factor, as in networks with a branch for the Fourier transform of a whole image.
-        Such a number grows with the field, and the totals of larger fields would be wrong, so that
-        fields of other shapes than those of the fit raise an error.
+        With False, each channel contains the power ``Σ_k f(k) |ρ_k|²`` of the whole field at all
+        sites, a structure factor, as in networks with a branch for the Fourier transform of a
+        whole image. Such a number grows with the field, and the totals of larger fields would be
+        wrong, so that fields of other shapes than those of the fit raise an error.
     channel_axis : int or None, default=None
         Axis of one field that holds channels; None where there is none.
 

@@ -167,7 +167,7 @@ class AbstractWholeFieldEncoder(TransformerMixin, BaseEstimator, ABC):
         return xp.concatenate([part.astype(dtype) for part in parts], axis=-1)
 
     def __sklearn_tags__(self):
-        """Say what scikit-learn may expect."""
+        """Return scikit-learn's tags."""
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = True
         return tags

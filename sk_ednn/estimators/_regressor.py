@@ -16,7 +16,6 @@ from .._utils.steps import as_arrays
 from .._utils.stored import stored
 from ..evaluation import AbstractEvaluation, AutoEvaluation
 from ..exceptions import TileModelError, TilingError
-from ..fields._fields import check_fields, check_ndim
 from ..solvers import AbstractSolver, AutoSolver, LossWeights, SumProblem, Term
 from ..tile_models._baseline import baseline_totals, fit_baselines
 from ..tiling import AbstractTiling
@@ -26,6 +25,7 @@ from ._overflow import overflow_named
 from ._reweighted import fit_reweighted
 from ._targets import ScoredByTotals, per_site
 from ._terms import WithTerms, check_terms
+from ._warm_start import fitted_start
 
 # Residuals of the baseline below this, relative to y, are round-off.
 _ROUND_OFF = 1e-14
@@ -224,7 +224,7 @@ class EDNNRegressor(ScoredByTotals, WithTerms):
                 f"{type(solver).__name__} fits totals only. To fit gradients use a torch network "
                 "(GradientSolver) or a linear model (LinearSolver)."
             )
-        problem = self._problem(terms, admitted, self._start(terms), random_state)
+        problem = self._problem(terms, admitted, fitted_start(self, terms), random_state)
         with as_arrays(), overflow_named(admitted.systems):
             tile_models = fit_reweighted(solver, problem, evaluation)
         # Nothing above changes the estimator, so a failed fit leaves it as it was.
@@ -339,7 +339,7 @@ class EDNNRegressor(ScoredByTotals, WithTerms):
         MissingExtraError
             If `X` is read block by block and Dask is not installed.
         """
-        systems = self._check_predicted(X)
+        systems = self.check_systems(X)
         evaluation = self._evaluation_of(systems)
         totals = 0.0
         for tile_model, tiling in self.fitted_terms():
@@ -371,7 +371,7 @@ class EDNNRegressor(ScoredByTotals, WithTerms):
             block, see `predict`. For a list of fields, a list of arrays without the sample axis.
             For several terms, a dict of these by term name.
         """
-        systems = self._check_predicted(X)
+        systems = self.check_systems(X)
         evaluation = self._evaluation_of(systems)
         maps = {}
         for name, (tile_model, tiling) in self._terms_by_name().items():
@@ -403,7 +403,7 @@ class EDNNRegressor(ScoredByTotals, WithTerms):
             `MLPRegressor`, also after scalers, PCA, Nystroem, `PolynomialFeatures` and
             transformers with a method ``pull(X, gradient)``, such as `LocalInvariants`.
         """
-        systems = self._check_predicted(X)
+        systems = self.check_systems(X)
         if self.n_outputs_ > 1:
             raise TileModelError(
                 "predict_gradient needs a model of one total per sample; this one predicts "
@@ -419,6 +419,48 @@ class EDNNRegressor(ScoredByTotals, WithTerms):
             else:
                 gradients = [a + b for a, b in zip(gradients, of_term, strict=True)]
         return tiling.gradient_by_sample(systems, gradients)
+
+    def check_systems(self, X):
+        """Check data as `predict` does, and return a batch of systems.
+
+        Methods that take `X` accept the batch in its place, and do not check its numbers again.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, *field_shape), or list of arrays of shape field_shape
+
+        Returns
+        -------
+        Systems
+            As returned by `AbstractTiling.check`.
+
+        Raises
+        ------
+        TilingError, ValueError
+            If the data do not suit the model.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklearn.linear_model import Ridge
+        >>> from sk_ednn import EDNNRegressor
+        >>> model = EDNNRegressor(Ridge()).fit(np.eye(8), np.ones(8))
+        >>> model.check_systems(np.eye(8)[:3]).n_samples
+        3
+        """
+        check_is_fitted(self)
+        terms, systems = self.fitted_terms(), X
+        for _, tiling in terms:
+            try:
+                systems = tiling.check(systems, like=self._described)
+            except TilingError as error:
+                raise TilingError(error.fitted) from None
+        self._check_width(X, systems, reset=False)
+        for tile_model, tiling in terms:
+            tiling.check_model(systems, tile_model)
+        if not hasattr(self, "input_range_"):  # systems without a range, or an older model file
+            return systems
+        return terms[0][1].compare_range(systems, self.input_range_)
 
     # --- parts ------------------------------------------------------------------------------
 
@@ -447,17 +489,6 @@ class EDNNRegressor(ScoredByTotals, WithTerms):
         """Return `fitted_terms` as a dict; a single term is called "tile_model"."""
         return dict(zip(self._term_names, self.fitted_terms(), strict=True))
 
-    def _start(self, terms):
-        if not self.warm_start or not hasattr(self, "tile_model_"):
-            return None
-        names = [term.name for term in terms]
-        if names != self._term_names:
-            raise TileModelError(
-                f"warm_start=True continues the fit of the terms {self._term_names}, but the "
-                f"parameters now have the terms {names}. Set warm_start=False to fit from scratch."
-            )
-        return [tile_model for tile_model, _ in self.fitted_terms()]
-
     def _filled(self, part, random_state):
         """Return a clone of a part, with n_jobs, verbose and random_state set if they are None."""
         part = clone(part, safe=False)
@@ -478,29 +509,12 @@ class EDNNRegressor(ScoredByTotals, WithTerms):
 
     # --- checks -----------------------------------------------------------------------------
 
-    def _check_predicted(self, X):
-        check_is_fitted(self)
-        terms, systems = self.fitted_terms(), X
-        if terms[0][1].is_grid:
-            systems = check_fields(X, caller=self)
-            check_ndim(systems, self._described)
-            self._check_width(X, systems, reset=False)
-        for tile_model, tiling in terms:
-            try:
-                systems = tiling.check(systems, like=self._described)
-            except TilingError as error:
-                raise TilingError(error.fitted) from None
-            tiling.check_model(systems, tile_model)
-        if not hasattr(self, "input_range_"):  # systems without a range, or an older model file
-            return systems
-        tiling = self.fitted_terms()[0][1]
-        return tiling.compare_range(systems, self.input_range_)
-
     def _check_width(self, X, systems, reset):
         # scikit-learn requires 2-D X to keep its width; other fields may change their size.
         if systems.fixed_width:
             if reset or hasattr(self, "n_features_in_"):
-                validate_data(self, X, reset=reset, skip_check_array=True)
+                rows = systems.stacks[0].values if X is systems else X
+                validate_data(self, rows, reset=reset, skip_check_array=True)
         elif reset:
             for name in ("n_features_in_", "feature_names_in_"):
                 self.__dict__.pop(name, None)

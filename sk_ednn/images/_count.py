@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from numbers import Integral, Real
+from pathlib import Path
 
 import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin
@@ -62,10 +63,14 @@ class CountRegressor(RegressorMixin, BaseEstimator):
     validation_fraction : float, default=0.1
         Pictures that each member holds back, to choose its weights and to know its errors.
     confidence : float, default=0.9
-        Of the intervals.
+        Confidence of the intervals.
     n_jobs : int or None, default=None
         Members that are trained at the same time, in threads.
     random_state : int, RandomState or None, default=None
+    checkpoint : str or Path, default=None
+        File with the state of the trainings, written at every look and every ten seconds. The same
+        fit resumes from it after a kill and, without a limit of time, ends with bitwise the same
+        model. It is kept when the fit ends.
     callback : callable, default=None
         Called some forty times in the training of each member, maybe in another thread, with a
         dict: ``epoch``, ``member`` (from 0), ``progress`` (from 0 to 1), ``minutes``,
@@ -127,6 +132,7 @@ class CountRegressor(RegressorMixin, BaseEstimator):
         "confidence": [Interval(Real, 0, 1, closed="neither")],
         "n_jobs": [Integral, None],
         "random_state": ["random_state"],
+        "checkpoint": [str, Path, None],
         "callback": [callable, None],
         "verbose": ["verbose", callable],
     }
@@ -146,6 +152,7 @@ class CountRegressor(RegressorMixin, BaseEstimator):
         confidence=0.9,
         n_jobs=None,
         random_state=None,
+        checkpoint=None,
         callback=None,
         verbose=0,
     ):
@@ -161,6 +168,7 @@ class CountRegressor(RegressorMixin, BaseEstimator):
         self.confidence = confidence
         self.n_jobs = n_jobs
         self.random_state = random_state
+        self.checkpoint = checkpoint
         self.callback = callback
         self.verbose = verbose
 
@@ -179,7 +187,7 @@ class CountRegressor(RegressorMixin, BaseEstimator):
         groups : array-like of shape (n_pictures,), default=None
             Series of the pictures, in the order of `X`.
         boxes : sequence of Box, default=()
-            Parts of pictures with totals of their own; see also `boxes_of_dots`. They number the
+            Parts of pictures with their own totals; see also `boxes_of_dots`. They number the
             pictures of `X` from 0.
 
         Returns
@@ -190,6 +198,8 @@ class CountRegressor(RegressorMixin, BaseEstimator):
         ------
         PictureError, TableError
             In one line that names the picture.
+        TileModelError
+            If `checkpoint` is no checkpoint, or of another fit.
         MissingExtraError
             Where torch is not installed.
         """
@@ -384,7 +394,7 @@ class CountRegressor(RegressorMixin, BaseEstimator):
         return found[..., 0] if self._y_ndim == 1 else found
 
     def __sklearn_tags__(self):
-        """Say what scikit-learn may expect."""
+        """Return scikit-learn's tags."""
         tags = super().__sklearn_tags__()
         tags.input_tags.two_d_array = False
         tags.input_tags.three_d_array = True

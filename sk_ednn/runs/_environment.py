@@ -1,4 +1,4 @@
-"""What a run depends on besides its settings and data: libraries, machine, threads, process."""
+"""Describe the environment of a run: libraries, machine, threads, process."""
 
 from __future__ import annotations
 

@@ -12,9 +12,8 @@ from typing import Any
 import numpy as np
 
 from . import _environment
-from ._files import JsonFile, JsonLines, append, open_regular, write_json
+from ._files import COMMANDS, JsonFile, JsonLines, append, open_regular, write_json
 from ._ids import now, require_id, seconds_of
-from ._recorder import COMMANDS
 
 _FINAL = ("finished", "failed", "stopped")
 # Of a run on another machine: without a sign of life for so long it is gone. Samples of resources
@@ -88,9 +87,15 @@ class Run:
 
     @property
     def repeat_argv(self) -> list[str] | None:
-        """The same without files to write, which are then written into the folder of a new run."""
+        """The same without files to write, which are then written into the folder of a new run.
+
+        So is the store of a search, which would otherwise be continued.
+        """
         argv = self.info.get("repeat")
-        return [str(word) for word in argv] if isinstance(argv, list) else self.argv
+        argv = [str(word) for word in argv] if isinstance(argv, list) else self.argv
+        if argv and argv[:2] == ["search", "run"] and "--fresh" not in argv:
+            argv = [*argv[:2], "--fresh", *argv[2:]]
+        return argv
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -120,7 +125,7 @@ class Run:
 
     @property
     def message(self) -> str:
-        """What is known of the status, such as the error that ended the run."""
+        """Message on the status, such as the error that ended the run."""
         return self._state()[1]
 
     @property
@@ -172,7 +177,7 @@ class Run:
 
     @property
     def paused(self) -> bool:
-        """Whether the last of the commands "pause" and "resume" was "pause"."""
+        """True if the last of the commands "pause" and "resume" was "pause"."""
         rows = [row.get("command") for row in self._commands.read()]
         rows = [each for each in rows if each in ("pause", "resume")]
         return bool(rows) and rows[-1] == "pause"
@@ -341,7 +346,7 @@ class Run:
 
     @property
     def note(self) -> str:
-        """Note that the user wrote."""
+        """Record that the user wrote."""
         return _text((self._tags.read() or {}).get("note"), "")
 
     def tag(self, *tags, note=None, remove=()) -> None:

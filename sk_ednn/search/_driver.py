@@ -190,12 +190,12 @@ class Driver:
         )  # fmt: skip
 
     def _idle_at_first(self) -> bool:
-        """Tell whether labels would wait for the first training; a random start is worth more."""
+        """Return True if labels would wait for the first training; a random start is worth more."""
         first = self.learner.surrogate is None and self._busy("train") > 0
         return first and self.pools.sizes["label"] > 1
 
     def _starved(self) -> bool:
-        """Tell whether so many labels failed that no surrogate can be fitted."""
+        """Return True if so many labels failed that no surrogate can be fitted."""
         if self.running or self.learner.surrogate is not None:
             return False
         return len(self.progress.labelled()) < self.learner.fewest_labels

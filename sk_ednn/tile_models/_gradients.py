@@ -97,7 +97,7 @@ def prediction_gradient(estimator, rows) -> np.ndarray:
 
 
 def _pulls_float32(transformers, rows) -> bool:
-    """Tell whether the first step takes float32 and returns gradients with respect to it."""
+    """Return True if the first step takes float32 and returns gradients with respect to it."""
     if not transformers or rows.dtype != np.float32 or not hasattr(transformers[0], "pull"):
         return False
     return "float32" in get_tags(transformers[0]).transformer_tags.preserves_dtype

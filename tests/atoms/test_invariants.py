@@ -1,4 +1,4 @@
-"""What features of tiles must not change with, and what they must add up to."""
+"""Invariance of the features of tiles, and their sums."""
 
 import numpy as np
 import pytest

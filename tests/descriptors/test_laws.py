@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 
-from sk_ednn.descriptors import PowerSpectrum, _pairs
+from sk_ednn.descriptors import PowerSpectrum
 from sk_ednn.structures import Structures, neighbor_pairs
 from tests.descriptors._cases import (
     ALL,
@@ -185,7 +185,7 @@ def test_nothing_near_is_all_zeros(rng, name):
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_blocks_change_nothing(rng, name, monkeypatch):
+def test_blocks_change_nothing(rng, name):
     descriptor = ALL[name](3.5)
     environments = neighbor_pairs(batch(rng), 3.5)
     gradients = rng.normal(size=(environments.n_centers, *descriptor.tile_shape))
@@ -200,7 +200,7 @@ def test_blocks_change_nothing(rng, name, monkeypatch):
 
     expected = results()
     for size in (1, 3000):
-        monkeypatch.setattr(_pairs, "_BLOCK_NUMBERS", size)
+        descriptor.block_numbers = size
         for got, whole in zip(results(), expected, strict=True):
             np.testing.assert_allclose(got, whole, rtol=1e-13, atol=1e-15)
 
@@ -323,6 +323,41 @@ def test_parameters_that_make_no_sense(rng, changes, words):
     descriptor = PowerSpectrum(3.5, species=("B", "C", "N")).set_params(**changes)
     with pytest.raises(ValueError, match=f"(?s){words}"):
         descriptor.values(environments)
+
+
+JUNK = [
+    None,
+    "text",
+    [0],
+    [24],
+    {},
+    {"Si": 1},
+    True,
+    1e300,
+    -1,
+    0.5,
+    float("nan"),
+    [["a"]],
+    object(),
+]
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_any_junk_is_refused_in_words_or_described(rng, name):
+    descriptor, structures = ALL[name](3.5), batch(rng, ("tilted",))
+    for parameter in set(descriptor.get_params()) - {"function", "pull_function", "push_function"}:
+        for junk in JUNK:
+            changed = clone(descriptor).set_params(**{parameter: junk})
+            try:
+                with np.errstate(over="ignore"):
+                    known = changed.with_species(structures.numbers)
+                environments = neighbor_pairs(structures, min(known.cutoff, 5.0))
+                with np.errstate(over="ignore"):
+                    values = known.values(environments)
+            except ValueError as error:
+                assert str(error).strip(), (parameter, junk)
+            else:
+                assert values.shape == (structures.n_atoms, *known.tile_shape)
 
 
 def test_wrong_shapes_are_refused(rng):

@@ -111,7 +111,7 @@ def test_fit_equals_normal_equations_of_all_rows(weighted, ragged, fit_intercept
     gradient = [rng.normal(size=x.shape) for x in X]
     weights = rng.uniform(0.2, 2, size=9) if weighted else np.ones(9)
     alpha, weight = 0.3, 0.7
-    # Each entry of the gradient is a row of its own: nothing is random.
+    # Each entry of the gradient is its own row: nothing is random.
     solver = LinearSolver(n_directions=1000, gradient_weight=weight)
     model = EDNNRegressor(
         make_pipeline(

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from sk_ednn.exceptions import TileMemoryError
 from sk_ednn.structures import Structures, neighbor_pairs
 from sk_ednn.structures._neighbors import _order
 
@@ -278,6 +279,23 @@ def test_structures_may_be_wide_and_empty(cell, pbc):
     environments = neighbor_pairs([sparse], 3.0)
     expected = brute_force_near(Structures.of([sparse]), 3.0)
     assert environments.n_pairs == expected > 5
+
+
+@pytest.mark.parametrize("cutoff", [50.0, 1e4, 1e300])
+def test_work_is_that_of_the_atoms_where_nothing_repeats(rng, cutoff):
+    sizes = [1, 2, 7]
+    molecules = [
+        {"numbers": [1] * n, "positions": rng.normal(size=(n, 3)) * 3, "pbc": False} for n in sizes
+    ]
+    environments = neighbor_pairs(molecules, cutoff)
+    assert environments.cutoff == cutoff
+    np.testing.assert_array_equal(environments.counts, np.repeat([n - 1 for n in sizes], sizes))
+
+
+def test_more_neighbours_than_memory_are_refused():
+    crystal = {"numbers": [1], "positions": [[0, 0, 0]], "cell": [2, 2, 2]}
+    with pytest.raises(TileMemoryError, match="Take a shorter cutoff"):
+        neighbor_pairs([crystal], 1e6)
 
 
 def brute_force_near(structures, cutoff):

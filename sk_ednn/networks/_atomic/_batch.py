@@ -157,7 +157,7 @@ class NeighborTable:
     environments : Environments
         Pairs of all structures, sorted by centre.
     dtype : torch.dtype, default=torch.float32
-        Of the vectors.
+        Type of the vectors.
     device : str or torch.device, default="cpu"
     cache_bytes : int, default=0
         Memory for what batches need again and again and does not depend on weights, such as the

@@ -99,7 +99,7 @@ class _Pull(torch.autograd.Function):
         ctx.descriptor, ctx.batch = descriptor, batch
         pairs = descriptor.pull(batch.environments, gradients.detach().cpu().double().numpy())
         out = gradients.new_zeros(batch.vectors.shape)
-        # Rows hold their neighbours in the order of the pairs, before the padding.
+        # Rows contain their neighbours in the order of the pairs, before the padding.
         out[batch.mask] = torch.as_tensor(pairs, dtype=gradients.dtype, device=gradients.device)
         return out
 

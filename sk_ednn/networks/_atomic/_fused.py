@@ -50,12 +50,12 @@ def fused_energies_and_gradients(
     ----------
     network : AbstractAtomicNetwork
     values : Tensor of shape (n_centers, ...)
-        Of the representation; constant.
+        Values of the representation; constant.
     batch : AtomicBatch
     features : FlatFeatures or SpectrumFeatures
-        Of the batch, from ``network.feature_map(batch)``.
+        Features of the batch, from ``network.feature_map(batch)``.
     known : Known, default=None
-        For parts of structures with a context, where gradients are not enabled.
+        First layer and context, for parts of structures, where gradients are not enabled.
 
     Returns
     -------
@@ -391,7 +391,7 @@ class SpectrumFeatures:
     ----------
     batch : AtomicBatch
     mix : PerSpecies
-        Of modules with ``weight`` (l_max + 1, n_in, channels), the ``degree`` of each row of
+        Contains modules with ``weight`` (l_max + 1, n_in, channels), the ``degree`` of each row of
         harmonics, 1 in the column of its ``own`` degree, and the ``expanded`` matrix of each row.
     l_max, partners : int
     """

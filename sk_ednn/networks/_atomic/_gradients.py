@@ -47,7 +47,7 @@ def energies_and_gradients(
     ----------
     network : AbstractAtomicNetwork
     batch : AtomicBatch
-        Of whole structures.
+        Contains whole structures.
     create_graph : bool, default=False
         Make both differentiable with respect to the weights.
 

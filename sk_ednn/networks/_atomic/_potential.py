@@ -16,12 +16,6 @@ from ._gradients import VOIGT, energies_and_gradients
 from ._network import AbstractAtomicNetwork
 from ._species import SpeciesIndex
 
-# Pairs that are worked on together: few enough for the second-level cache to matter, many enough
-# for a call of torch to cost little beside its work.
-_BLOCK_PAIRS = 1 << 17
-# Atoms whose neighbours are listed together.
-_LISTED_ATOMS = 1 << 16
-
 
 class PotentialPrediction(NamedTuple):
     """Predicted energies, forces and stresses of structures.
@@ -56,6 +50,12 @@ class AtomicPotential:
         Baseline by atomic number, in eV.
     """
 
+    # Pairs that are worked on together: few enough for the second-level cache to matter, many
+    # enough for a call of torch to cost little beside its work.
+    block_pairs = 1 << 17
+    # Atoms whose neighbours are listed together.
+    listed_atoms = 1 << 16
+
     network: AbstractAtomicNetwork
     atomic_energies: dict[int, float]
 
@@ -85,7 +85,7 @@ class AtomicPotential:
         SpeciesIndex(known).check(structures.numbers)
         parts = [
             self._predict_listed(structures.take(chunk), forces, stress)
-            for chunk in _chunks(structures.sizes)
+            for chunk in _chunks(structures.sizes, self.listed_atoms)
         ]
         contributions = np.concatenate([part[0] for part in parts])
         numbers, inverse = np.unique(structures.numbers, return_inverse=True)
@@ -114,8 +114,8 @@ class AtomicPotential:
         gradient = contributions.new_zeros(structures.n_atoms, 3)
         strain = contributions.new_zeros(len(structures), 3, 3)
         differentiate = forces or stress
-        for start, stop in table.packed(_BLOCK_PAIRS):
-            for batch, energies, gradients in _evaluate(network, table, start, stop, differentiate):
+        for start, stop in table.packed(self.block_pairs):
+            for batch, energies, gradients in self._evaluate(table, start, stop, differentiate):
                 contributions[batch.atoms] = energies.double()
                 if forces:
                     ends = batch.targets[batch.neighbors.reshape(-1)]
@@ -126,21 +126,20 @@ class AtomicPotential:
                     strain[start:stop] += batch.strain_gradient(gradients.double())
         return contributions.cpu().numpy(), gradient.cpu().numpy(), strain.cpu().numpy()
 
-
-def _evaluate(network, table, start, stop, differentiate):
-    """Yield batches of the atoms of some structures, with their energies and gradients."""
-    structures = range(start, stop)
-    if len(structures) > 1 or table.n_pairs(start) <= _BLOCK_PAIRS:
-        batch = table.batch(structures)
-        yield batch, *_energies(network, batch, differentiate)
-        return
-    blocks = table.blocks(start, _BLOCK_PAIRS)
-    if network.context is not None:
-        yield from _with_context(network, table, start, blocks, differentiate)
-        return
-    for block in blocks:
-        batch = table.block(start, *block)
-        yield batch, *_energies(network, batch, differentiate)
+    def _evaluate(self, table, start, stop, differentiate):
+        """Yield batches of the atoms of some structures, with their energies and gradients."""
+        network, structures = self.network, range(start, stop)
+        if len(structures) > 1 or table.n_pairs(start) <= self.block_pairs:
+            batch = table.batch(structures)
+            yield batch, *_energies(network, batch, differentiate)
+            return
+        blocks = table.blocks(start, self.block_pairs)
+        if network.context is not None:
+            yield from _with_context(network, table, start, blocks, differentiate)
+            return
+        for block in blocks:
+            batch = table.block(start, *block)
+            yield batch, *_energies(network, batch, differentiate)
 
 
 def _energies(network, batch, differentiate):
@@ -208,14 +207,14 @@ def _block_energies(network, batch, rows, context, pressed):
         return energies.detach(), prepared.pull(gradients)
 
 
-def _chunks(sizes):
-    """Return consecutive structures of so many atoms together, at least one structure each."""
+def _chunks(sizes, most):
+    """Return consecutive structures in groups of at most so many atoms, or of one structure."""
     chunks: list[list[int]] = []
     room = 0
     for k, size in enumerate(sizes.tolist()):
         if not chunks or size > room:
             chunks.append([])
-            room = _LISTED_ATOMS
+            room = most
         chunks[-1].append(k)
         room -= size
     return chunks

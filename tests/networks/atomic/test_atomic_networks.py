@@ -20,7 +20,6 @@ from sk_ednn.networks._atomic import (  # noqa: E402
     energy_forces_stress,
     standardize,
 )
-from sk_ednn.networks._atomic import _potential as blocks  # noqa: E402
 from sk_ednn.networks._atomic._layers import Standardized  # noqa: E402
 from sk_ednn.structures import Structures, neighbor_pairs  # noqa: E402
 from tests._potentials import (  # noqa: E402
@@ -119,7 +118,7 @@ def test_forces_of_a_structure_add_up_to_zero_and_contributions_to_the_energy(na
 
 @every
 @with_context
-def test_batches_and_blocks_equal_one_by_one(name, context, monkeypatch):
+def test_batches_and_blocks_equal_one_by_one(name, context):
     structures, model = mixed(), potential(name, context)
     together = model.predict(structures, forces=True, stress=True, per_atom=True)
     singles = [
@@ -127,8 +126,7 @@ def test_batches_and_blocks_equal_one_by_one(name, context, monkeypatch):
         for k in range(len(structures))
     ]
     # Blocks of a few atoms: those of a structure share its context and add to the same forces.
-    monkeypatch.setattr(blocks, "_BLOCK_PAIRS", 25)
-    monkeypatch.setattr(blocks, "_LISTED_ATOMS", 9)
+    model.block_pairs, model.listed_atoms = 25, 9
     in_blocks = model.predict(structures, forces=True, stress=True, per_atom=True)
     energies = model.predict(structures).energies
     np.testing.assert_allclose(energies, together.energies, atol=1e-12)

@@ -61,20 +61,26 @@ def first_duplicate(scaled, vectors, periodic, owners, heights=None):
         The two atoms, and their distance in Å.
     """
     n_axes = scaled.shape[1]
+    # Large structures come alone, and need no owner of each atom.
+    alone = not len(owners) or owners[0] == owners[-1]
+    rows = slice(0, 1) if alone else owners
     angles = 2.0 * np.pi * scaled
     # A cosine is continuous across the end of a period.
-    keys = np.where(periodic[owners], np.cos(angles + _PHASES[:n_axes]), angles)
+    keys = np.where(periodic[rows], np.cos(angles + _PHASES[:n_axes]), angles)
     keys = keys @ _WEIGHTS[:n_axes]
     # CLOSEST in units of the lattice vectors, along the normal of each pair of faces.
     step = CLOSEST * np.linalg.norm(np.linalg.inv(vectors), axis=1)
-    reach = ((2.0 * np.pi * step) @ _WEIGHTS[:n_axes])[owners]
+    reach = ((2.0 * np.pi * step) @ _WEIGHTS[:n_axes])[rows]
     if heights is not None:
         keys, reach = keys + 0.3 * heights, reach + 0.3 * CLOSEST
-    order = np.lexsort((keys, owners))
-    keys, reach, owners = keys[order], reach[order], owners[order]
+    order = np.argsort(keys) if alone else np.lexsort((keys, owners))
+    keys, owners = keys[order], owners[order]
+    reach = reach if alone else reach[order]
     for lag in range(1, len(keys)):
-        same = owners[lag:] == owners[:-lag]
-        near = np.flatnonzero(same & (keys[lag:] - keys[:-lag] <= reach[lag:]))
+        close = keys[lag:] - keys[:-lag] <= (reach if alone else reach[lag:])
+        if not alone:
+            close &= owners[lag:] == owners[:-lag]
+        near = np.flatnonzero(close)
         if not near.size:
             return None
         a, b, owner = order[near], order[near + lag], owners[near]
