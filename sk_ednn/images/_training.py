@@ -26,6 +26,8 @@ _HUBER_DELTA = 0.5
 _MAX_NORM = 1.0
 # A training ends early where it was clearly better at a time that is longer ago, of its length.
 _LONG_AGO = 0.4
+# A single look may be bad by chance, as long as normalisations use the statistics of batches.
+_RECENT_LOOKS = 4
 # Errors of n pictures held back are clearly less if by this over the square root of n: a few
 # standard errors, as the least of many looks is low by luck.
 _LUCK = 2.5
@@ -421,7 +423,8 @@ def train(module, train_samples, held_back, scale, spread, positive, recipe, rng
                     course.best_error, course.best_at = error, progress
                     best = copy.deepcopy(member.average.state_dict())
                 late = progress - course.best_at > _LONG_AGO
-                course.over = late and bool(course.best_error < clearly * error)
+                looked = [each["error"] for each in course.history[1 - _RECENT_LOOKS :]]
+                course.over = late and bool(course.best_error < clearly * min([error, *looked]))
             course.history.append(row)
             ended = (say is not None and say(progress, row)) or ended
         if ended:
