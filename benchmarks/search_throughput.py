@@ -27,7 +27,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from sk_ednn.search import Evaluation, FunctionLabeller, Label, StructureSearch
-from sk_ednn.search._pools import InTurn, KINDS, Pools
+from sk_ednn.search._tasks import InTurn, KINDS, Pools
 
 LIMITS = (2.0, 30.0)
 MEDIANS = {"label": 8.0, "relax": 4.0, "train": 20.0}

@@ -19,6 +19,7 @@ from .._utils.hashing import digest
 from .._utils.masks import require_unmasked, unmasked
 from .._utils.optional import is_from
 from ._array_like import require_array_like
+from ._dask_stores import with_checked_stores
 from ._hdf5 import check_hdf5, require_hdf5_chunks
 from ._packing import Packing, require_unpacked
 from ._xarray import is_in_memory, without_labels
@@ -101,6 +102,9 @@ class ArraySource:
             [18, 19]]]))
     """
 
+    # Whether the attributes of the array say what its numbers are.
+    _attributes_count = True
+
     def __init__(self, array, spacing=None, *, missing_chunks="error", follow_links=False):
         if isinstance(array, (str, Path)):
             array = np.load(array, mmap_mode="r", allow_pickle=False)
@@ -110,11 +114,13 @@ class ArraySource:
             check_hdf5(array, follow_links)
         elif is_from(array, "zarr"):
             check_zarr(array, follow_links)
-        self.packing = Packing.of(array)
+        self.packing = Packing.of(array) if self._attributes_count else None
         array = without_labels(array)
-        if self.packing is not None and hasattr(array, "__dask_graph__"):
+        if hasattr(array, "__dask_graph__"):
             # Its chunks are read by Dask, past this source.
-            array = array.map_blocks(_checked_chunk, self.packing, dtype=array.dtype)
+            array = _with_checks(array, missing_chunks, follow_links)
+            if self.packing is not None:
+                array = array.map_blocks(_checked_chunk, self.packing, dtype=array.dtype)
         self.array = array
         self.spacing = spacing
         self.missing_chunks = missing_chunks
@@ -182,6 +188,22 @@ class ArraySource:
         self.__dict__.update(state)
         if isinstance(self.array, (_Map, _Dataset)):
             self.array = self.array.open()
+
+
+class _Ingredient(ArraySource):
+    """A store that a dask array is computed from, which may well decode what is packed."""
+
+    _attributes_count = False
+
+
+def _with_checks(array, missing_chunks, follow_links):
+    """Return a dask array whose stores are read under the rule of `ArraySource`."""
+
+    def source_of(store, unchanged):
+        kind = ArraySource if unchanged else _Ingredient
+        return kind(store, missing_chunks=missing_chunks, follow_links=follow_links)
+
+    return with_checked_stores(array, source_of)
 
 
 class Window:
@@ -259,7 +281,8 @@ def in_memory(values, name, *, expected=_PER_SAMPLE) -> Any:
     packing = Packing.of(values, name)
     array = without_labels(values)
     if hasattr(array, "__dask_graph__"):
-        array = unmasked(array, name)  # computed first: its shape may not be known before
+        # Computed first: its shape may not be known before.
+        array = unmasked(_with_checks(array, "error", False), name)
     elif not hasattr(array, "__getitem__"):
         return array.read(tuple(slice(0, n) for n in array.shape))
     box = tuple(slice(0, n) for n in array.shape)

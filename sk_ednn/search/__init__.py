@@ -3,6 +3,7 @@
 from .._utils.optional import later
 from ._active import ActiveLearning
 from ._clusters import job_pools
+from ._committee_surrogate import CommitteeSurrogate
 from ._fingerprint import Fingerprint
 from ._hull import ConvexHull
 from ._label import Label, Sanity
@@ -13,18 +14,20 @@ from ._labellers import (
     FunctionLabeller,
     GuardedLabeller,
 )
-from ._linear import LinearCommittee
-from ._operators import OperatorRecord
+from ._linear_committee import LinearCommittee
+from ._operator_record import OperatorRecord
 from ._pool import StructurePool
 from ._relax import relax
-from ._search import HullPoint, SearchResult, StructureSearch
+from ._result import HullPoint, SearchResult
+from ._search import StructureSearch
 from ._selection import Candidate, Thresholds, select
 from ._store import SearchStore
-from ._surrogate import CommitteeSurrogate, Evaluation
+from ._surrogate import AbstractSurrogate, Evaluation
 from ._tersoff import tersoff_silicon
 
 __all__ = [
     "AbstractLabeller",
+    "AbstractSurrogate",
     "ActiveLearning",
     "CalculatorLabeller",
     "Candidate",

@@ -6,7 +6,7 @@ import re
 from contextlib import ExitStack, contextmanager
 
 from .._utils.optional import needing
-from ._pools import KINDS
+from ._tasks import KINDS
 
 # Workers end so much before their job does, and at different times: nothing is killed, and not
 # all of them wait in the queue again at once.

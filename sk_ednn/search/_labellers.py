@@ -14,7 +14,7 @@ from string import Template
 import numpy as np
 
 from ..structures._elements import symbol
-from ._child import LostProcessError, TimeLimitError, call_in_child, kill_group
+from ._child_process import LostProcessError, TimeLimitError, call_in_child, kill_group
 from ._label import Label, Sanity, as_structure
 
 

@@ -80,7 +80,7 @@ def select(candidates, n, thresholds, known, min_distance=0.005, explore=1 / 3, 
     explore : float, default=1/3
         Share of those of largest σ.
     start : int, default=0
-        Number of structures selected before, so that shares hold over several calls.
+        Number of structures selected before, so that shares are right over several calls.
 
     Returns
     -------

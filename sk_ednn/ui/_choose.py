@@ -169,3 +169,25 @@ def uploader(site, kinds: Sequence[str], done: Callable, *, label, multiple=Fals
     # A button that is found by its name: the one of the uploader is an icon.
     found.props["data-testid"] = "upload"
     return found
+
+
+def choose_model(models, run, take) -> Path | None:
+    """Draw a choice among models of runs, and return the one that is chosen at first.
+
+    Parameters
+    ----------
+    models : sequence of ModelFile
+    run : str or None
+        Run whose model is chosen at first.
+    take : function
+        Called with the path of the model that is chosen, or None.
+    """
+    first = next((model.path for model in models if model.run == run), None)
+    select = ui.select(
+        {str(model.path): model.words for model in models},
+        value=None if first is None else str(first),
+        label="Model of a run",
+        on_change=lambda event: take(Path(event.value) if event.value else None),
+    )
+    select.props("outlined dense options-dense").classes("w-full")
+    return first

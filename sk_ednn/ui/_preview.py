@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from . import _models
+from . import _model_cards
 from ._forms import part_of
 from ._pictures import field_png, tiling_png
 
@@ -93,14 +93,14 @@ class Fields(Systems):
             return None, words
         return tiling_png(tiling, self.X[k]), words
 
-    def load(self, fit) -> _models.Load:
+    def load(self, fit) -> _model_cards.Load:
         """Return the size of a fit."""
         try:
             tiling, shape = self.tiling(fit), self.X.shape[1:]
             grid, window = tiling.tile_grid(shape), tiling.tile_shape(shape)
         except ValueError:  # said where the tiles are drawn
             grid, window = self.X.shape[1:], (1,)
-        return _models.load_of(self.n, self.n * prod(grid), prod(window), self.n_values)
+        return _model_cards.load_of(self.n, self.n * prod(grid), prod(window), self.n_values)
 
 
 class Structures(Systems):

@@ -17,8 +17,8 @@ from sk_ednn.search import (
     StructurePool,
     relax,
 )
+from sk_ednn.search._features import CACHE, FeatureCache, cached_features
 from sk_ednn.search._label import Sanity, as_structure
-from sk_ednn.search._linear import _CACHE, _Cache, _described
 from sk_ednn.search._pool import Member
 from sk_ednn.structures import Structure
 
@@ -95,7 +95,7 @@ def test_a_linear_committee_equals_least_squares_on_its_rows():
     model = LinearCommittee(**settings, force_weight=0.5).fit(structures, labels, weights)
     columns = model.coef_[0].size
     folds = np.random.RandomState(0).permutation(6) % 2
-    seen = [_described(model.descriptor_, s) for s in structures]
+    seen = [cached_features(model.descriptor_, s) for s in structures]
     # The same problem by its textbook form, with rows from central differences.
     rows, targets, h = [], [], 1e-5
     for k in np.flatnonzero(folds != 0):
@@ -108,7 +108,7 @@ def test_a_linear_committee_equals_least_squares_on_its_rows():
             move = np.zeros((n, 3))
             move[a, b] = h
             plus, minus = (
-                _described(model.descriptor_, Structure(
+                cached_features(model.descriptor_, Structure(
                     structure.numbers, structure.positions + step, *vars_of(structure)
                 )).sums for step in (move, -move)
             )  # fmt: skip
@@ -119,7 +119,7 @@ def test_a_linear_committee_equals_least_squares_on_its_rows():
             strain = np.zeros((3, 3))
             strain[i, j] = strain[j, i] = h if i == j else h / 2
             plus, minus = (
-                _described(model.descriptor_, strained(structure, step)).sums
+                cached_features(model.descriptor_, strained(structure, step)).sums
                 for step in (strain, -strain)
             )
             rows.append(np.sqrt(w / 6) / n * (plus - minus) / (2 * h))
@@ -139,11 +139,11 @@ def test_a_linear_committee_equals_least_squares_on_its_rows():
 def test_what_was_described_is_kept_within_a_limit(copper):
     structures, labels, _ = copper
     LinearCommittee(random_state=0).fit(structures, labels)
-    used = _CACHE.used
+    used = CACHE.used
     LinearCommittee(random_state=1).fit(structures, labels)
-    assert _CACHE.used == used
-    one = _described(LinearCommittee().fit(structures, labels).descriptor_, structures[0])
-    small = _Cache(2 * one.by_positions.nbytes)
+    assert CACHE.used == used
+    one = cached_features(LinearCommittee().fit(structures, labels).descriptor_, structures[0])
+    small = FeatureCache(2 * one.by_positions.nbytes)
     for key in "abac":
         small.put(key, one) if small.get(key) is None else None
     assert [small.get(key) is not None for key in "abc"] == [True, False, True]

@@ -10,7 +10,7 @@ from sk_ednn.ui._charts import curves, points, scatter, thinned
 from sk_ednn.ui._cluster import checked, read
 from sk_ednn.ui._data import Array, arrays_in, kind_of, listing, table_rows, usual
 from sk_ednn.ui._forms import Count, Fit, Search
-from sk_ednn.ui._models import CARDS, in_words, load_of, seconds_of
+from sk_ednn.ui._model_cards import CARDS, in_words, load_of, seconds_of
 from sk_ednn.ui._runs import curves_of, row_of
 from sk_ednn.ui._search import lower_hull, progress
 from sk_ednn.ui._site import only_set, shown_command

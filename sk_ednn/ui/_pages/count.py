@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from urllib.parse import quote
 
 from fastapi import Request
 from nicegui import ui
 
-from .._choose import Browser, uploader
+from .._choose import Browser, choose_model, uploader
 from .._data import kind_of, table_rows
 from .._forms import Count
-from .._frame import PATIENCE, aside, command_line, complain, frame, panel, picture, table, text
-from .._models_of import models_of
+from .._frame import PATIENCE, aside, complain, frame, panel, picture, table, text
+from .._model_files import model_files
 from .._pictures import thumbnail_png
+from .._starter import Starter
 
 _SHOWN = 6
 
@@ -75,11 +75,7 @@ class _Learn:
                         on_change=self.set("amounts"))  # fmt: skip
             ui.checkbox("Pictures may not be turned or flipped", on_change=self.set("upright"))
         with panel("3 · Start"):
-            self.command = ui.element("div")
-            with ui.element("div").classes("line").style("margin-top:.7rem"):
-                self.button = ui.button("Start to learn", on_click=self.start)
-                self.button.props("unelevated color=primary")
-                self.problem = text("span", "", "small warn").props("role=status")
+            self.starter = Starter(site, "Start to learn", self.asked.words)
         self.changed()
 
     def set(self, name):
@@ -144,11 +140,7 @@ class _Learn:
 
     def changed(self):
         """Show what follows from a change."""
-        _follow(self, self.asked.words)
-
-    async def start(self):
-        """Start the fit, and go to its page."""
-        await _started(self.site, self.asked.words)
+        self.starter.update()
 
 
 class _Use:
@@ -161,14 +153,11 @@ class _Use:
 
     async def draw(self, wanted):
         """Draw the form."""
-        known = await aside(models_of, self.site, ("count-fit",))
+        known = await aside(model_files, self.site, ("count-fit",))
         with ui.element("div").classes("columns"):
             with panel("1 · Model"):
-                options = {str(one.path): one.words for one in known}
-                chosen = next((str(one.path) for one in known if one.run == wanted), None)
-                select = ui.select(options, label="Model of a run", on_change=self.take_model)
-                select.props("outlined dense options-dense").classes("w-full")
-                if not options:
+                self.model = choose_model(known, wanted, self.take_model)
+                if not known:
                     text("p", "Nothing has learned to count yet.", "muted")
             with panel("2 · New pictures"):
                 uploader(self.site, ("picture",), self.dropped,
@@ -178,18 +167,12 @@ class _Use:
                             label="Folders with pictures")  # fmt: skip
                 self.have = text("p", "", "small").props("role=status")
         with panel("3 · Start"):
-            self.command = ui.element("div")
-            with ui.element("div").classes("line").style("margin-top:.7rem"):
-                self.button = ui.button("Count", on_click=self.start)
-                self.button.props("unelevated color=primary")
-                self.problem = text("span", "", "small warn").props("role=status")
-        if chosen is not None:
-            select.set_value(chosen)
+            self.starter = Starter(self.site, "Count", self.words)
         self.changed()
 
-    def take_model(self, event):
+    def take_model(self, path):
         """Take the model of a run."""
-        self.model = Path(event.value) if event.value else None
+        self.model = path
         self.changed()
 
     def dropped(self, paths):
@@ -212,31 +195,4 @@ class _Use:
 
     def changed(self):
         """Show what follows from a change."""
-        _follow(self, self.words)
-
-    async def start(self):
-        """Start to count, and go to the page of the run."""
-        await _started(self.site, self.words)
-
-
-def _follow(form, words):
-    """Show the command of a form, or what is missing."""
-    form.command.clear()
-    why = ""
-    try:
-        found = words()
-        with form.command:
-            command_line([*found, *form.site.recorded])
-    except ValueError as error:
-        why = str(error)
-    form.problem.set_text(why)
-    form.button.set_enabled(not why)
-
-
-async def _started(site, words):
-    try:
-        started = await aside(site.start, words())
-    except Exception as error:
-        complain(error)
-        return
-    ui.navigate.to(f"/runs/{quote(started.id)}")
+        self.starter.update()

@@ -7,12 +7,13 @@ from pathlib import Path
 from fastapi import Request
 from nicegui import ui
 
-from .._choose import Browser, uploader
+from .._choose import Browser, choose_model, uploader
 from .._data import kind_of
-from .._frame import PATIENCE, aside, command_line, complain, frame, panel, text
-from .._models_of import models_of
+from .._frame import PATIENCE, aside, frame, panel, text
+from .._model_files import model_files
 from .._security import Refused
 from .._site import only_set
+from .._starter import Starter
 
 _DATA = ("arrays", "structures")
 
@@ -44,14 +45,11 @@ class _Predict:
         wanted : str or None
             Run whose model is meant.
         """
-        self.known = await aside(models_of, self.site, ("fit",))
+        self.known = await aside(model_files, self.site, ("fit",))
         with ui.element("div").classes("columns"):
             with panel("1 · Model"):
-                options = {str(one.path): one.words for one in self.known}
-                chosen = next((str(m.path) for m in self.known if m.run == wanted), None)
-                select = ui.select(options, label="Model of a run", on_change=self.take_model)
-                select.props("outlined dense options-dense").classes("w-full")
-                if not options:
+                self.model = choose_model(self.known, wanted, self.take_file)
+                if not self.known:
                     text("p", "No fit has finished yet: start one, or choose a file.", "muted")
                 with ui.expansion("A model file").props("dense").classes("w-full"):
                     Browser(self.site, ("model",), self.take_file, label="Model files")
@@ -69,22 +67,11 @@ class _Predict:
                         on_change=self.take_maps)  # fmt: skip
             ui.checkbox("How far to trust each total: interval and novelty", value=True,
                         on_change=self.take_sure)  # fmt: skip
-            self.command = ui.element("div")
-            with ui.element("div").classes("line").style("margin-top:.7rem"):
-                self.button = ui.button("Predict", on_click=self.start)
-                self.button.props("unelevated color=primary")
-                self.problem = text("span", "", "small warn").props("role=status")
-        if chosen is not None:
-            select.set_value(chosen)
-        self.changed()
-
-    def take_model(self, event):
-        """Take the model of a run."""
-        self.model = Path(event.value) if event.value else None
+            self.starter = Starter(self.site, "Predict", self.words)
         self.changed()
 
     def take_file(self, path):
-        """Take a model file."""
+        """Take a model file; None where none is chosen."""
         self.model = path
         self.changed()
 
@@ -140,22 +127,4 @@ class _Predict:
     def changed(self):
         """Show what follows from a change."""
         self.shown.set_text("" if self.model is None else f"Chosen: {self.model.name}")
-        self.command.clear()
-        why = ""
-        try:
-            words = self.words()
-            with self.command:
-                command_line([*words, *self.site.recorded])
-        except ValueError as error:
-            why = str(error)
-        self.problem.set_text(why)
-        self.button.set_enabled(not why)
-
-    async def start(self):
-        """Start the prediction, and go to its page."""
-        try:
-            started = await aside(self.site.start, self.words())
-        except Exception as error:
-            complain(error)
-            return
-        ui.navigate.to(f"/runs/{started.id}")
+        self.starter.update()

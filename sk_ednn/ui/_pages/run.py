@@ -8,7 +8,7 @@ import numpy as np
 from fastapi import Request
 from nicegui import ui
 
-from .. import _charts, _maps
+from .. import _charts, _contributions
 from .._frame import (
     PATIENCE,
     aside,
@@ -369,7 +369,7 @@ class _Run:
     def draw_contributions(self, files):
         """Offer maps of what tiles contribute, where the run wrote them."""
         self.contributions.clear()
-        name = _maps.file_of(files)
+        name = _contributions.file_of(files)
         if name is None:
             return
         with self.contributions, panel("What the tiles contribute"):
@@ -377,7 +377,9 @@ class _Run:
 
             async def draw(k=0):
                 try:
-                    png, words = await aside(_maps.drawn, self.site, self.run, name, int(k))
+                    png, words = await aside(
+                        _contributions.drawn, self.site, self.run, name, int(k)
+                    )
                 except Exception as error:
                     png, words = None, str(error).partition("\n")[0]
                 if view.is_deleted:
@@ -390,7 +392,7 @@ class _Run:
 
             with ui.element("div").classes("line"):
                 text("span", "Sample", "small muted")
-                n = _maps.number_of(self.run, name)
+                n = _contributions.number_of(self.run, name)
                 slider = ui.slider(min=0, max=max(n - 1, 0), value=0, step=1).style("flex:1")
                 slider.props('label aria-label="Which sample"').on("change", lambda e: draw(e.args))
                 slider.set_visibility(n > 1)

@@ -9,8 +9,9 @@ from nicegui import ui
 
 from .. import _charts, _search
 from .._forms import CALCULATORS, Search
-from .._frame import PATIENCE, aside, command_line, complain, frame, link, panel, table, text
+from .._frame import PATIENCE, aside, complain, frame, link, panel, table, text
 from .._live_charts import LiveCharts
+from .._starter import Starter
 from .._structures import StructureView
 from .._words import duration, number
 
@@ -89,11 +90,10 @@ class _Form:
             )
             self.shown = text("code", "", "command").props('aria-label="File of settings"')
             ui.element("div").style("height:.6rem")
-            command_line(["search", "run", "settings.yaml", *site.recorded])
-            with ui.element("div").classes("line").style("margin-top:.7rem"):
-                self.button = ui.button("Start the search", on_click=self.start)
-                self.button.props("unelevated color=primary")
-                self.problem = text("span", "", "small warn").props("role=status")
+            self.starter = Starter(
+                site, "Start the search", self.words, prepare=self.write_settings,
+                page="/search?run={}",
+            )  # fmt: skip
         self.changed()
 
     def set(self, name):
@@ -108,25 +108,19 @@ class _Form:
 
     def changed(self):
         """Show the file of settings, or what is wrong."""
-        why = ""
-        try:
-            self.shown.set_text(_yaml(self.asked.settings()))
-        except Exception as error:  # of parsers of compositions
-            why = str(error).partition("\n")[0] or "Write atoms such as Si8."
-        self.problem.set_text(why)
-        self.button.set_enabled(not why)
+        self.starter.update()
 
-    async def start(self):
-        """Write the file of settings, start the search, and go to it."""
-        try:
-            folder = await aside(self.site.new_upload, self.asked.composition)
-            path = folder / "settings.yaml"
-            _search.write_settings(path, self.asked.settings())
-            started = await aside(self.site.start, ["search", "run", str(path)])
-        except Exception as error:
-            complain(error)
-            return
-        ui.navigate.to(f"/search?run={started.id}")
+    def words(self):
+        """Show the file of settings; return the command that reads it."""
+        self.shown.set_text(_yaml(self.asked.settings()))
+        return ["search", "run", "settings.yaml"]
+
+    async def write_settings(self):
+        """Write the file of settings; return the command that reads it."""
+        folder = await aside(self.site.new_upload, self.asked.composition)
+        path = folder / "settings.yaml"
+        _search.write_settings(path, self.asked.settings())
+        return ["search", "run", str(path)]
 
 
 def _yaml(settings) -> str:

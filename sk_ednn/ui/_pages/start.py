@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import numpy as np
 from fastapi import Request
 from nicegui import ui
 
-from .. import _models, _preview
+from .. import _model_cards, _preview
 from .._choose import Browser, uploader
 from .._data import (
     FIELD_NAMES,
@@ -23,7 +21,6 @@ from .._forms import BOUNDARIES, Fit
 from .._frame import (
     PATIENCE,
     aside,
-    command_line,
     complain,
     frame,
     later,
@@ -32,6 +29,7 @@ from .._frame import (
     table,
     text,
 )
+from .._starter import Starter
 from .._structures import StructureView
 
 _SYSTEMS = ("arrays", "structures")
@@ -203,12 +201,7 @@ class _Start:
                 self.draw_cards()
                 self.draw_more()
             with panel("4 · Start"):
-                self.command = ui.element("div")
-                with ui.element("div").classes("line").style("margin-top:.7rem"):
-                    self.button = ui.button("Start the fit", on_click=self.start)
-                    self.button.props("unelevated color=primary")
-                    self.problem = text("span", "", "small warn")
-                    self.problem.props("role=status")
+                self.starter = Starter(self.site, "Start the fit", self.words)
         self.changed()
 
     def draw_totals(self):
@@ -335,7 +328,7 @@ class _Start:
         """Draw the models, with the time that each would take."""
         self.cards.clear()
         structures = self.fit.structures
-        cards = _models.POTENTIAL_CARDS if structures else _models.CARDS
+        cards = _model_cards.POTENTIAL_CARDS if structures else _model_cards.CARDS
         known = (
             "auto",
             *(self.site.tools.potentials if structures else self.site.tools.tile_models),
@@ -347,7 +340,7 @@ class _Start:
                     continue
                 seconds = 0.0
                 if load is not None:
-                    seconds = _models.seconds_of(card.name, load, self.fit.epochs)
+                    seconds = _model_cards.seconds_of(card.name, load, self.fit.epochs)
                 elif structures:
                     minutes = self.fit.minutes or 10
                     seconds = 60 * minutes
@@ -361,7 +354,7 @@ class _Start:
         with button:
             text("b", card.title)
             text("span", card.words)
-            text("span", _models.in_words(seconds), "when")
+            text("span", _model_cards.in_words(seconds), "when")
 
         def take():
             self.fit.model = card.name
@@ -401,20 +394,16 @@ class _Start:
     def changed(self):
         """Show what follows from a change: the tiles, times, and the command."""
         self.draw_cards()
-        self.command.clear()
-        why = ""
-        try:
-            words = self.fit.words()
-            with self.command:
-                command_line([*words, *self.site.recorded])
-            if not self.fit.structures:
-                self.data.check(self.fit)
-        except Exception as error:
-            why = str(error).partition("\n")[0]
-        self.problem.set_text(why)
-        self.button.set_enabled(not why)
+        self.starter.update()
         if not self.fit.structures:
             self.draw_tiles_later()
+
+    def words(self):
+        """Return the command as words, where the data suits it."""
+        words = self.fit.words()
+        if not self.fit.structures:
+            self.data.check(self.fit)
+        return words
 
     def draw_tiles_later(self):
         """Draw the tiles, once this event was answered."""
@@ -436,18 +425,6 @@ class _Start:
             if png is not None:
                 picture(png, "Focus and context over a sample")
             text("p", words, "small muted" if png is not None else "small warn")
-
-    async def start(self):
-        """Start the fit, and go to its page."""
-        self.button.disable()
-        try:
-            started = await aside(self.site.start, self.fit.words())
-        except Exception as error:
-            self.button.enable()
-            complain(error)
-            return
-        await asyncio.sleep(0)
-        ui.navigate.to(f"/runs/{started.id}")
 
 
 def _is_number(cell) -> bool:

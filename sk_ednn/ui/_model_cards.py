@@ -131,7 +131,7 @@ def load_of(n_systems, n_tiles, n_numbers, n_values=None) -> Load:
 
     Examples
     --------
-    >>> from sk_ednn.ui._models import load_of
+    >>> from sk_ednn.ui._model_cards import load_of
     >>> load_of(500, 500 * 64, 9, n_values=2).n_distinct
     512
     """
@@ -182,7 +182,7 @@ def in_words(seconds) -> str:
 
     Examples
     --------
-    >>> from sk_ednn.ui._models import in_words
+    >>> from sk_ednn.ui._model_cards import in_words
     >>> in_words(4), in_words(140), in_words(float("inf"))
     ('a few seconds', 'about 2 minutes', 'too many different tiles')
     """

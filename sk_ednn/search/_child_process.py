@@ -69,7 +69,7 @@ class _FailedError(Exception):
 class _Child:
     def __init__(self):
         self.process = subprocess.Popen(
-            [sys.executable, "-c", "from sk_ednn.search._child import serve; serve()"],
+            [sys.executable, "-c", "from sk_ednn.search._child_process import serve; serve()"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
         )  # fmt: skip

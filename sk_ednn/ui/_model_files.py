@@ -1,4 +1,4 @@
-"""Models that runs have left."""
+"""Model files that runs left."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ._runs import PREDICTIONS, row_of
 
 
 @dataclass(frozen=True)
-class Model:
+class ModelFile:
     """A model file of a run.
 
     Attributes
@@ -32,7 +32,7 @@ class Model:
     errors: Path | None = None
 
 
-def models_of(site, kinds) -> list[Model]:
+def model_files(site, kinds) -> list[ModelFile]:
     """Return the models of all runs of some kinds, the newest first.
 
     Parameters
@@ -54,5 +54,5 @@ def models_of(site, kinds) -> list[Model]:
         files, fields = run.files(), run.settings.get("fields")
         errors = run.file(PREDICTIONS) if PREDICTIONS in files else None
         fields = fields if isinstance(fields, str) else None
-        found.append(Model(run.file(name), run.id, words, fields, errors))
+        found.append(ModelFile(run.file(name), run.id, words, fields, errors))
     return found

@@ -1,0 +1,134 @@
+"""Stores that a dask array reads from: their holes and marks, which Dask does not look at."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+
+from .._utils.optional import is_from
+
+# Layers of Dask that only move numbers.
+_MOVES = ("getitem", "rechunk-merge", "rechunk-split", "transpose", "concatenate", "reshape")
+
+
+def with_checked_stores(array: Any, source_of) -> Any:
+    """Return a dask array that reads its HDF5 datasets and zarr arrays through sources.
+
+    Parameters
+    ----------
+    array : dask.array.Array
+        Looked at are the stores that `dask.array.from_array` and `from_zarr` put into its graph.
+        Objects that wrap a store, as those of xarray, decode it and are left alone.
+    source_of : function
+        Called with a store and whether `array` is what is in it, nothing computed from it yet.
+        Returns the `FieldSource` to read in its place.
+
+    Returns
+    -------
+    dask.array.Array
+        Of the same name and keys; `array` itself where it reads from no store.
+    """
+    layers = getattr(array.dask, "layers", None)
+    if layers is None:
+        return array
+    unchanged = _unchanged_layers(array.dask, array.name)
+    changed = {}
+    for name, layer in layers.items():
+        new = _checked_layer(
+            layer, lambda store, name=name: _Checked(source_of(store, name in unchanged))
+        )
+        if new is not None:
+            changed[name] = new
+    if not changed:
+        return array
+    graph = type(array.dask)({**layers, **changed}, array.dask.dependencies)
+    return type(array)(graph, array.name, array.chunks, meta=array._meta)
+
+
+def _unchanged_layers(graph, name) -> set[str]:
+    """Return the layers whose numbers are those of an array, in another place at most."""
+    found, left = set(), [name]
+    while left:
+        layer = left.pop()
+        below = graph.dependencies.get(layer, ())
+        found.add(layer)
+        if layer.rpartition("-")[0] in _MOVES:  # names end in a token
+            left.extend(below)
+        else:  # what is computed from a store has the layer that reads it in between
+            found.update(name for name in below if _stored(graph.layers[name]) is not None)
+    return found
+
+
+def _checked_layer(layer, checked):
+    """Return a layer with checked stores in place of its own, None where it holds none."""
+    if hasattr(layer, "indices"):  # computed block by block, the store one of the arguments
+        if not any(_is_store(value) for value, _ in layer.indices):
+            return None
+        new = copy.copy(layer)
+        new.indices = tuple(
+            (checked(value) if _is_store(value) else value, index) for value, index in layer.indices
+        )
+        vars(new).pop("_cached_dict", None)  # what was built from the former arguments
+        return new
+    store = _stored(layer)
+    return None if store is None else type(layer)({next(iter(layer)): checked(store)})
+
+
+def _stored(layer):
+    """Return the store that a layer holds and nothing else, or None."""
+    if hasattr(layer, "indices") or len(layer) != 1:
+        return None
+    (value,) = layer.values()
+    value = getattr(value, "value", value)  # some versions of Dask wrap data
+    return value if _is_store(value) else None
+
+
+def _is_store(value) -> bool:
+    if not (is_from(value, "h5py") or is_from(value, "zarr")):
+        return False
+    return hasattr(value, "shape") and hasattr(value, "dtype")
+
+
+def _checked(store, source_of, unchanged):
+    return _Checked(source_of(store, unchanged))
+
+
+class _Checked:
+    """What Dask slices in place of a store.
+
+    Parameters
+    ----------
+    source : FieldSource
+    """
+
+    def __init__(self, source):
+        self.source = source
+        self.shape, self.dtype, self.ndim = source.shape, source.dtype, len(source.shape)
+
+    def __getitem__(self, index):
+        box, within = _box_of(index, self.shape)
+        return self.source.read(box)[within]
+
+
+def _box_of(index, shape):
+    """Return the slices of the box that an index lies in, and the index within the box."""
+    parts = list(index) if isinstance(index, tuple) else [index]
+    if Ellipsis in [part for part in parts if not isinstance(part, np.ndarray)]:
+        at = [part is Ellipsis for part in parts].index(True)
+        missing = len(shape) - (len(parts) - 1)
+        parts[at : at + 1] = [slice(None)] * missing
+    parts += [slice(None)] * (len(shape) - len(parts))
+    box, within = [], []
+    for part, n in zip(parts, shape, strict=True):
+        sites = np.arange(n)[part]
+        low, high = (int(sites.min()), int(sites.max()) + 1) if sites.size else (0, 0)
+        box.append(slice(low, high))
+        if isinstance(part, slice):
+            start, stop, step = part.indices(n)
+            stop = None if stop - low < 0 else stop - low
+            within.append(slice(start - low, stop, step) if sites.size else slice(0, 0))
+        else:
+            within.append(sites - low)
+    return tuple(box), tuple(within)

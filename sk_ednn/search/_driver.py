@@ -1,0 +1,309 @@
+"""The loop: relax on the surrogate, label what is worth it, learn, never wait."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+
+from ._label import Sanity
+from ._labellers import GuardedLabeller
+from ._learner import Learner
+from ._progress import SearchProgress, energy_per_atom
+from ._result import SearchResult
+from ._selection import Candidate, is_known, select
+from ._tasks import label_task, relax_task, train_task
+
+# s between two looks at the commands while tasks run.
+_LOOK = 0.5
+# A label that a lost worker took with it is asked for so many times.
+_MOST_ATTEMPTS = 2
+# Distance of fingerprints below which two structures are the same.
+_SAME = 0.005
+
+
+class Driver:
+    """One run of a search: which tasks are started, and what is done with their results.
+
+    Parameters
+    ----------
+    search : StructureSearch
+    store : SearchStore
+    pools : Pools
+    n_labels, target, max_seconds
+        See `StructureSearch.run`.
+    """
+
+    def __init__(self, search, store, pools, n_labels, target, max_seconds):
+        self.search, self.store, self.pools = search, store, pools
+        self.n_labels, self.target = n_labels, target
+        self.end = None if max_seconds is None else pools.now() + max_seconds
+        self.progress = SearchProgress(search, store)
+        self.learner = Learner(search)
+        groups = self.progress.groups.values()
+        if target is not None and len(groups) > 1:
+            raise ValueError("A target needs one composition: hulls have no single energy.")
+        shortest = min(group.operators.shortest(0.6) for group in groups)
+        self.sanity = search.sanity or Sanity(min_distance=shortest)
+        self.labeller = search.labeller
+        if not isinstance(self.labeller, GuardedLabeller):
+            self.labeller = GuardedLabeller(self.labeller, sanity=self.sanity)
+        self.candidates = []
+        self.n_chosen = self.progress.n_asked - self.progress.n_starts
+        self.fruitless = 0
+        self.paused, self.reason = False, None
+        self.running = {}  # future -> (kind, task, what it is about)
+        self._check_target()
+
+    def run(self) -> SearchResult:
+        """Run until there is a reason to end, then wait for what runs."""
+        while True:
+            self._obey()
+            self._start_tasks()
+            if not self.running:
+                if self.paused and self.reason is None:
+                    time.sleep(_LOOK)
+                    continue
+                break
+            done = self.pools.wait(self.running, _LOOK)
+            # In the order in which they were started, where several are done.
+            for future in [f for f in self.running if f in done]:
+                self._finish(future)
+        self.reason = self.reason or "exhausted"
+        self.store.add_event("end", self.reason)
+        return self._result()
+
+    def _result(self) -> SearchResult:
+        best = min(self.progress.best(), key=lambda member: member.energy, default=None)
+        counts = self.store.counts()
+        return SearchResult(
+            None if best is None else best.structure,
+            np.nan if best is None else best.energy,
+            counts["labelled"] + counts["failed"],
+            np.array([energy_per_atom(row) for row in self.progress.labelled()]),
+            self.reason,
+            self.progress.hull_points(),
+        )
+
+    def _check_target(self):
+        lowest = min((member.energy for member in self.progress.best()), default=np.inf)
+        if self.target is not None and lowest <= self.target:
+            self.reason = "target"
+
+    # --- starting tasks -----------------------------------------------------------------------
+
+    def _obey(self):
+        for name in self.store.take_commands():
+            if name == "stop":
+                self.reason = self.reason or "stopped"
+            if name == "retry":
+                self.progress.waiting += self.store.retry_failed()
+            self.paused = name == "pause" if name in ("pause", "resume") else self.paused
+            self.store.add_event("command", name)
+
+    def _start_tasks(self):
+        if self.end is not None and self.pools.now() > self.end:
+            self.reason = self.reason or "time"
+        if self.fruitless >= self.search.patience:
+            self.reason = self.reason or "exhausted"
+        if self.reason is not None or self.paused:
+            return
+        self._train()
+        while self._busy("label") < self.pools.sizes["label"] and self._label():
+            pass
+        done = self.progress.n_asked >= self.n_labels
+        if done and not self.progress.waiting and not self._busy("label"):
+            self.reason = "labels"
+            return
+        if self.learner.surrogate is not None and not done:
+            # No more than can be chosen from: labels may be slow.
+            most = 4 * self.search.candidates_per_label * self.pools.sizes["label"]
+            n_relax = self.pools.sizes["relax"]
+            while self._busy("relax") < n_relax and len(self.candidates) < most:
+                self._relax()
+
+    def _busy(self, kind) -> int:
+        return sum(each[0] == kind for each in self.running.values())
+
+    def _submit(self, kind, task, about, function, *args):
+        self.running[self.pools.submit(kind, function, *args)] = kind, task, about
+
+    def _seed(self, task) -> int:
+        sequence = np.random.SeedSequence([self.search.random_state, task])
+        return int(sequence.generate_state(1)[0])
+
+    def _train(self):
+        if self._busy("train") or not self.learner.is_due(self.progress, self._busy("label") > 0):
+            return
+        numbers = [row["id"] for row in self.progress.labelled()]
+        task = self.store.start_task("train")
+        training = self.learner.training(self.progress, self._seed(task))
+        self._submit("train", task, numbers, train_task, *training)
+
+    def _label(self) -> bool:
+        """Start a label where there is something to label; tell whether it was."""
+        if self.progress.waiting:
+            number = self.progress.waiting.pop(0)
+        elif self.progress.n_asked >= self.n_labels:
+            return False
+        else:
+            number = self._choose()
+            if number is None:
+                return False
+        self._ask(number, attempt=1)
+        return True
+
+    def _ask(self, number, attempt):
+        task = self.store.start_task("label")
+        structure = self.progress.rows[number]["structure"]
+        self._submit("label", task, (number, attempt), label_task, self.labeller, structure)
+
+    def _choose(self) -> int | None:
+        """Return the number of the structure that is labelled next; None where none is ready."""
+        few_starts = self.progress.n_starts < self.search.n_initial
+        if few_starts or self._starved() or self._idle_at_first():
+            return self._random()
+        if self.learner.surrogate is None:
+            return None
+        if len(self.candidates) < self.search.candidates_per_label:
+            return None
+        for candidate in self.candidates:
+            candidate.reference = self.progress.reference_energy(candidate.structure)
+        chosen = select(
+            self.candidates, 1, self.learner.limits, self.progress.fingerprints,
+            start=self.n_chosen,
+        )  # fmt: skip
+        if not chosen:
+            self.candidates = []
+            return None
+        (candidate,) = chosen
+        # Those that were passed over for this one are passed over again, or were duplicates.
+        self.candidates = [
+            c for c in self.candidates
+            if c is not candidate and not is_known(c.fingerprint, [candidate.fingerprint], _SAME)
+        ][-2 * self.search.candidates_per_label :]  # fmt: skip
+        self.n_chosen += 1
+        self.fruitless = 0
+        return self.progress.add(
+            candidate.structure, candidate.origin, candidate.parents,
+            predicted=candidate.energy, std=candidate.std, model=candidate.model,
+        )  # fmt: skip
+
+    def _idle_at_first(self) -> bool:
+        """Tell whether labels would wait for the first training; a random start is worth more."""
+        first = self.learner.surrogate is None and self._busy("train") > 0
+        return first and self.pools.sizes["label"] > 1
+
+    def _starved(self) -> bool:
+        """Tell whether so many labels failed that no surrogate can be fitted."""
+        if self.running or self.learner.surrogate is not None:
+            return False
+        return len(self.progress.labelled()) < self.learner.fewest_labels
+
+    def _random(self) -> int:
+        groups = list(self.progress.groups.values())
+        operators = groups[self.progress.n_starts % len(groups)].operators
+        for _ in range(100):
+            task = self.store.start_task("start")
+            structure = operators.make("start", [], np.random.RandomState(self._seed(task)))
+            sound = structure is not None and self.sanity.fault_of_structure(structure) is None
+            self.store.finish_task(task, "made" if sound else "none")
+            if sound:
+                return self.progress.add(structure, "start", ())
+        raise ValueError(
+            "No random structure keeps its atoms apart. Give a larger volume per atom than "
+            f"{operators.volume:.3g} Å³."
+        )
+
+    def _relax(self):
+        task = self.store.start_task("relax")
+        rng = np.random.RandomState(self._seed(task))
+        groups = list(self.progress.groups.values())
+        group = groups[rng.randint(len(groups))]
+        name, parents = self._parents(group, rng)
+        settings = {
+            "variable_cell": group.operators.n_cell_vectors > 0,
+            "n_fixed": self.progress.n_fixed,
+            "max_std": self.search.max_doubt * self.learner.limits.doubtful,
+            "sanity": self.sanity,
+            "max_steps": self.search.max_steps,
+        }
+        self._submit(
+            "relax", task, (name, tuple(p.id for p in parents), self.learner.model), relax_task,
+            self.learner.pickled, group.operators, name, [p.structure for p in parents],
+            self._seed(task), settings,
+        )  # fmt: skip
+
+    def _parents(self, group, rng):
+        """Draw an operator and its parents; a random structure where there are none."""
+        others = [
+            other for key, other in self.progress.groups.items()
+            if other is not group and other.pool.members
+            and len(key) == len(group.operators.numbers)
+        ]  # fmt: skip
+        names = [*(group.operators.names if group.pool.members else ())]
+        names += ["transmute"] if others else []
+        if not names:
+            return "start", []
+        name = self.progress.record.draw(rng, names)
+        if name == "transmute":
+            return name, [others[rng.randint(len(others))].pool.draw(rng)]
+        return name, [group.pool.draw(rng) for _ in range(group.operators.n_parents(name))]
+
+    # --- results of tasks ---------------------------------------------------------------------
+
+    def _finish(self, future):
+        kind, task, about = self.running.pop(future)
+        try:
+            (result, seconds), error = future.result(), None
+        except Exception as raised:  # of a worker: whatever it died of
+            result, seconds, error = None, None, raised
+        finish = {
+            "label": self._finish_label, "relax": self._finish_relax, "train": self._finish_train
+        }[kind]  # fmt: skip
+        self.store.finish_task(task, finish(about, result, error), seconds)
+
+    def _finish_label(self, about, outcome, error) -> str:
+        number, attempt = about
+        if error is not None:
+            if attempt < _MOST_ATTEMPTS:
+                self.store.add_event("lost", f"label of structure {number}: {error}")
+                self._ask(number, attempt + 1)
+                return "lost"
+            self.store.fail_label(number, f"the worker was lost: {error}", seconds=0.0)
+            return "failed"
+        if outcome.label is None:
+            self.store.fail_label(number, outcome.why, seconds=outcome.seconds)
+            return "failed"
+        self.store.finish_label(number, outcome.label, seconds=outcome.seconds)
+        self.progress.take_label(number, outcome.label)
+        self._check_target()
+        self.learner.compare(self.progress.rows[number])
+        return "labelled"
+
+    def _finish_relax(self, about, relaxed, error) -> str:
+        name, parents, model = about
+        self.fruitless += 1
+        if relaxed is None:
+            return "none" if error is None else f"failed: {error}"
+        fingerprint = self.progress.fingerprint(relaxed.structure)
+        if is_known(fingerprint, self.progress.fingerprints, _SAME):
+            self.progress.record.add(name, False)
+            return "duplicate"
+        candidate = Candidate(
+            relaxed.structure, relaxed.energy, relaxed.std, name, parents, fingerprint, model
+        )
+        if model != self.learner.model:
+            self.learner.predict_again([candidate])
+        self.candidates.append(candidate)
+        return relaxed.reason
+
+    def _finish_train(self, numbers, surrogate, error) -> str:
+        if error is not None:
+            self.store.add_event("training failed", f"{type(error).__name__}: {error}")
+            if self.learner.surrogate is None:
+                raise error
+            return "failed"
+        self.learner.replace(surrogate, numbers, self.store)
+        self.learner.predict_again(self.candidates)
+        return "fitted"

@@ -1,0 +1,163 @@
+"""The state of a search: its structures and labels, and the best ones of each composition."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ._fingerprint import Fingerprint
+from ._hull import ConvexHull
+from ._label import as_structure
+from ._operator_record import OperatorRecord
+from ._pool import Member, StructurePool
+from ._result import HullPoint
+
+
+@dataclass
+class Group:
+    """What makes structures of one composition, and the best ones so far."""
+
+    operators: Any
+    pool: StructurePool
+
+
+class SearchProgress:
+    """All that follows from the file of a search, and what is added to it.
+
+    Parameters
+    ----------
+    search : StructureSearch
+    store : SearchStore
+        Structures that are in it are read at once.
+
+    Attributes
+    ----------
+    groups : dict of tuple of int to Group
+        One for each composition, by its sorted atomic numbers.
+    n_fixed : int
+        Atoms of the substrate, which are the first ones of each structure.
+    rows : dict of int to dict
+        Structures by their number in the file.
+    fingerprints : list of ndarray
+        Of all structures, those without a label included.
+    waiting : list of int
+        Structures whose label is to be asked for.
+    record : OperatorRecord
+    """
+
+    def __init__(self, search, store):
+        from ._ase_ga import Operators, compositions_of
+
+        self.store = store
+        substrate = None if search.substrate is None else as_structure(search.substrate)
+        self.groups: dict[tuple, Group] = {}
+        for numbers in compositions_of(search.composition):
+            operators = Operators(
+                numbers, search.kind, volume=search.volume, substrate=substrate,
+                thickness=search.thickness,
+            )  # fmt: skip
+            pool = StructurePool(search.pool_size)
+            self.groups[tuple(operators.numbers.tolist())] = Group(operators, pool)
+        self.n_fixed = 0 if substrate is None else len(substrate.numbers)
+        fixed = [] if substrate is None else substrate.numbers.tolist()
+        self.fingerprint = Fingerprint([*(z for key in self.groups for z in key), *fixed])
+        names = dict.fromkeys(n for g in self.groups.values() for n in g.operators.names)
+        self.record = OperatorRecord([*names, *(["transmute"] if len(self.groups) > 1 else [])])
+        self.rows, self.fingerprints, self.waiting = {}, [], []
+        self._hull: ConvexHull | None = None
+        self._read()
+
+    def _read(self):
+        for row in self.store.structures():
+            self._insert(row)
+            if row["state"] == "queued":
+                self.waiting.append(row["id"])
+            elif row["state"] == "labelled":
+                self.take_label(row["id"], row["label"])
+
+    # --- adding -------------------------------------------------------------------------------
+
+    def add(self, structure, origin, parents, **predicted) -> int:
+        """Store a structure that is to be labelled; return its number."""
+        number = self.store.add_structure(structure, origin, parents, **predicted)
+        self._insert(
+            {"id": number, "structure": structure, "label": None, "origin": origin, **predicted}
+        )
+        return number
+
+    def _insert(self, row):
+        self.rows[row["id"]] = row
+        row["fingerprint"] = self.fingerprint(row["structure"])
+        # Failed ones too: what is like them fails again.
+        self.fingerprints.append(row["fingerprint"])
+
+    def take_label(self, number, label):
+        """Let a labelled structure compete for a place among the best of its composition."""
+        row = self.rows[number]
+        row["label"] = label
+        member = Member(number, row["structure"], energy_per_atom(row), row["fingerprint"])
+        is_better = self.groups[self._composition(row["structure"])].pool.add(member)
+        self._hull = None
+        self.record.add(row["origin"], is_better)
+
+    # --- asking -------------------------------------------------------------------------------
+
+    @property
+    def n_asked(self) -> int:
+        """Labels that were asked for so far."""
+        return len(self.rows)
+
+    @property
+    def n_starts(self) -> int:
+        """Random structures so far."""
+        return sum(row["origin"] == "start" for row in self.rows.values())
+
+    def labelled(self) -> list:
+        """Return the rows that have a label, in the order in which they were chosen."""
+        return [row for _, row in sorted(self.rows.items()) if row["label"] is not None]
+
+    def best(self) -> list[Member]:
+        """Return the best structure of each composition that has one."""
+        return [group.pool.members[0] for group in self.groups.values() if group.pool.members]
+
+    def reference_energy(self, structure) -> float:
+        """Return the energy of the hull at a composition, per atom; 0 where there is only one."""
+        if len(self.groups) == 1:
+            return 0.0
+        rows = self.labelled()
+        if not rows:
+            return 0.0
+        if self._hull is None:
+            counts = [self._counts(row["structure"]) for row in rows]
+            self._hull = ConvexHull(counts, [energy_per_atom(row) for row in rows])
+        energy = self._hull.energy(self._counts(structure))
+        # Where nothing is known, whatever is found is welcome.
+        return energy if np.isfinite(energy) else max(energy_per_atom(row) for row in rows)
+
+    def hull_points(self) -> list[HullPoint]:
+        """Return the best structures that no mixture of others beats."""
+        best = self.best()
+        if not best:
+            return []
+        hull = ConvexHull([self._counts(m.structure) for m in best], [m.energy for m in best])
+        vertices = [best[k] for k in hull.vertices()]
+        return [
+            HullPoint(dict(Counter(self._composition(m.structure))), m.structure, m.energy)
+            for m in vertices
+        ]
+
+    def _composition(self, structure) -> tuple:
+        return tuple(sorted(structure.numbers[self.n_fixed :].tolist()))
+
+    def _counts(self, structure) -> list:
+        elements = sorted({number for key in self.groups for number in key})
+        counts = Counter(self._composition(structure))
+        return [counts[element] for element in elements]
+
+
+def energy_per_atom(row) -> float:
+    """Return the energy of a labelled row, in eV per atom."""
+    return row["label"].energy / len(row["structure"].numbers)

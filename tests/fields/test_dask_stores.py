@@ -1,0 +1,116 @@
+"""Dask arrays of stores: the rule on holes, marks and packed numbers reaches through the graph."""
+
+import os
+
+import numpy as np
+import pytest
+
+from sk_ednn.fields import ArraySource
+from sk_ednn.fields._sources import in_memory
+from tests.fields._stored import X, accepted, refused
+
+da = pytest.importorskip("dask.array")
+
+
+def _hdf5(folder, written):
+    h5py = pytest.importorskip("h5py")
+    dataset = h5py.File(folder / "X.h5", "w").create_dataset(
+        "X", X.shape, chunks=(2, 8, 3), dtype=X.dtype
+    )
+    dataset[:written] = X[:written]
+    return dataset, "was never written"
+
+
+def _zarr(folder, written):
+    zarr = pytest.importorskip("zarr")
+    array = zarr.create_array(folder / "X", shape=X.shape, chunks=(2, 8, 3), dtype=X.dtype)
+    array[:written] = X[:written]
+    return array, "is not in the store"
+
+
+N = len(X)
+STORES = {"hdf5": _hdf5, "zarr": _zarr}
+
+
+@pytest.fixture(params=[(kind, inline) for kind in STORES for inline in (False, True)], ids=str)
+def make(request, tmp_path):
+    """Return a function: a dask array of a store that is written up to some sample, and words."""
+    kind, inline = request.param
+    opened = []
+
+    def made(written=N, **attributes):
+        store, words = STORES[kind](tmp_path, written)
+        store.attrs.update(attributes)
+        opened.append(store)
+        return da.from_array(store, chunks=(4, 4, 6), inline_array=inline), words
+
+    yield made
+    if kind == "hdf5":
+        for store in opened:
+            store.file.close()
+
+
+def test_stores_without_holes_are_read(make):
+    array, _ = make()
+    accepted(ArraySource(array))
+    accepted(ArraySource(array.rechunk((5, 3, 6))))
+    np.testing.assert_array_equal(in_memory(array, "y"), X)
+
+
+@pytest.mark.parametrize(
+    "index",
+    [
+        np.s_[2:7], np.s_[9:2:-3], np.s_[:, ::-2, 1:], np.s_[3], np.s_[..., -1],
+        np.s_[:, [0, 2, 5]], np.s_[1:1], np.s_[[4, 1], 2:, 3],
+    ],
+    ids=str,
+)  # fmt: skip
+def test_parts_are_those_of_the_array(make, index):
+    array, _ = make()
+    source = ArraySource(array[index])
+    np.testing.assert_array_equal(source.read_all(), X[index])
+    assert source.identity() == ArraySource(array[index]).identity()
+
+
+def test_holes_are_refused_wherever_they_end_up(make):
+    array, words = make(written=8)
+    refused(ArraySource(array), words)
+    refused(ArraySource(array * 2 + 1), words)
+    with pytest.raises(FileNotFoundError, match=words):
+        in_memory(array.sum(axis=(1, 2)), "y")
+    np.testing.assert_array_equal(ArraySource(array[:8]).read_all(), X[:8])
+    filled = ArraySource(array, missing_chunks="fill").read_all()
+    assert (filled[8:] == 0).all()
+
+
+def test_packed_numbers_are_refused_unless_they_are_decoded(make):
+    array, _ = make(scale_factor=0.5)
+    for packed in (
+        array,
+        array[2:, ::-1],
+        array.rechunk((3, 8, 6)),
+        da.concatenate([array, array]),
+    ):
+        with pytest.raises(ValueError, match=r"scale_factor=0\.5"):
+            ArraySource(packed)
+    np.testing.assert_array_equal(ArraySource(array * 0.5).read_all(), X * 0.5)
+
+
+def test_marks_of_missing_values_are_refused_unless_they_are_filled_in(make):
+    array, _ = make(_FillValue=float(X[3, 2, 1]))
+    refused(ArraySource(array), "call missing")
+    filled = da.where(array == X[3, 2, 1], 0.0, array)
+    np.testing.assert_array_equal(ArraySource(filled).read_all(), np.where(X == X[3, 2, 1], 0.0, X))
+
+
+def test_links_to_other_files_are_followed_only_where_asked_for(tmp_path):
+    h5py = pytest.importorskip("h5py")
+    np.save(tmp_path / "raw.npy", X)
+    start = os.path.getsize(tmp_path / "raw.npy") - X.nbytes
+    external = [(str(tmp_path / "raw.npy"), start, X.nbytes)]
+    with h5py.File(tmp_path / "X.h5", "w") as file:
+        dataset = file.create_dataset("X", X.shape, X.dtype, external=external)
+        array = da.from_array(dataset, chunks=(4, 8, 6))
+        with pytest.raises(ValueError, match="reads from other files"):
+            ArraySource(array)
+        accepted(ArraySource(array, follow_links=True))
