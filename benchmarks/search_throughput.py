@@ -181,9 +181,7 @@ def elapsed(durations, n_nodes):
 
 
 def main():
-    options = arguments(
-        __doc__, labels=150, scale=0.1, simulated=400, figure="", no_clock=False
-    )
+    options = arguments(__doc__, labels=150, scale=0.1, simulated=400, figure="", no_clock=False)
     machine()
     n_labels = 25 if options.quick else options.labels
     cases = [("in turn", 1, 1, True)] + [
