@@ -1,4 +1,4 @@
-"""What a GPU gains: training, prediction, memory, the largest system, CUDA graphs, a Dask cluster.
+"""Gains by a GPU: training, prediction, memory, the largest system, CUDA graphs, a Dask cluster.
 
     python benchmarks/gpu.py --minutes 9
     python benchmarks/gpu.py --quick --device cpu        # a dry run without a GPU

@@ -6,7 +6,7 @@ A search for a cluster runs in a forked process, with two labels at a time. Soon
 new label, a third of the kills each: SIGKILL for the driver; for a child with a label, then for the
 driver and its children; or for the driver after its file was copied while it wrote (the log first,
 so that pages may not belong together) and up to 5 kB of the copied log's end were cut off.
-Checked after each kill: labels that were in the file are there with the same numbers; a copy holds
+Checked after each kill: labels that were in the file are there with the same numbers; a copy has
 a beginning of the same history. Checked at the end: no structure has two labels, labels that were
 made are in the file but for those that ran at a kill, and the lowest energy is no higher than
 before.

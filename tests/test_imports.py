@@ -1,4 +1,4 @@
-"""What importing the package brings along, and what its public names promise."""
+"""Imports of the package load no optional library, and public names are documented."""
 
 import ast
 import importlib

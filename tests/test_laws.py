@@ -102,7 +102,7 @@ def test_several_outputs_are_evaluated_together(tile_model, n_outputs):
         np.testing.assert_allclose(evaluation.totals(*arguments), expected, rtol=1e-12)
 
 
-# --- a total is the sum of what its tiles hold ------------------------------------------------
+# --- a total is the sum of what its tiles contain ------------------------------------------------
 
 
 @cases

@@ -1,4 +1,4 @@
-"""What is released: that it is whole, and works where nothing optional is installed."""
+"""The release is complete, and works without optional libraries."""
 
 import os
 import re
@@ -29,7 +29,7 @@ def run(*command, cwd, **environment):
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
-    """The files of a release, made of what git holds; the wheel is made of the sdist."""
+    """The files of a release, made of what git contains; the wheel is made of the sdist."""
     pytest.importorskip("build")
     folder = tmp_path_factory.mktemp("release")
     source = folder / "source"

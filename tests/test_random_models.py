@@ -183,13 +183,13 @@ def check(drawn, tmp_path):
 
 def check_gradient(model, fields):
     field = fields[0].astype(float)
-    slopes = model.predict_gradient([field])[0]
+    gradients = model.predict_gradient([field])[0]
     direction = np.random.default_rng(0).normal(size=field.shape)
     step = 1e-5
     ahead, behind = model.predict([field + step * direction, field - step * direction])
     expected = (ahead - behind) / (2 * step)
-    scale = np.abs(slopes).max() * np.sqrt(field.size)
-    assert abs((slopes * direction).sum() - expected) < 1e-4 * scale + 1e-6
+    scale = np.abs(gradients).max() * np.sqrt(field.size)
+    assert abs((gradients * direction).sum() - expected) < 1e-4 * scale + 1e-6
 
 
 def check_lazy(model, fields, total):

@@ -16,7 +16,7 @@ def blocks():
 
 
 def words(text):
-    """What is said, whatever the numbers and the spaces between them."""
+    """Return a text without its numbers and spaces."""
     return re.sub(r"[\s#]+", " ", NUMBER.sub("#", text)).strip()
 
 

@@ -115,13 +115,13 @@ def test_all_that_looks_at_features_takes_tables(where):
         here = output if where == "globally" else "default"
         with sklearn.config_context(transform_output=here):
             linear = fit_and_predict("linear", front, X, y)
-            slopes = linear.predict_gradient(X)
+            gradients = linear.predict_gradient(X)
             taught = EDNNRegressor(
                 make_pipeline(clone(front), LinearRegression()), GridTiling(1, 1), random_state=0
             ).fit(X, y, gradient=2 * X)
             process = fit_and_predict("process", clone(front), X, y)
             found[output] = [
-                slopes,
+                gradients,
                 taught.predict_gradient(X),
                 process.predict(X, return_std=True)[1],
                 process.predict_gradient(X),
@@ -156,7 +156,7 @@ def test_workers_do_as_this_thread_does():
 
 
 class FakeFrame:
-    """What polars' frames have in common with numpy's arrays, and what they have not."""
+    """A data frame with the interface of polars."""
 
     def __init__(self, values, schema):
         self.values, self.columns = np.asarray(values), list(schema)

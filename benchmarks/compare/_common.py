@@ -1,4 +1,4 @@
-"""What the scripts of all codes do alike; it runs in the environment of each."""
+"""Code that all scripts of the comparison share; it runs in the environment of each."""
 
 import json
 import resource

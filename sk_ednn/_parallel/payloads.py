@@ -113,7 +113,7 @@ def _kept_open(identity, open_it):
 
 
 def pack(obj, identity, what) -> Packed | Held:
-    """Pickle an object for other processes, or hold it for this one if that fails.
+    """Pickle an object for other processes, or keep it for this one if that fails.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Reject masked entries, since numpy drops masks silently.
+"""Masked entries, whose masks numpy drops silently: rejected, or unknown where labels may be.
 
 `numpy.asarray` of a masked array returns the data below the mask, such as the -9999 that marks a
 missing value.
@@ -69,3 +69,61 @@ def unmasked(values, name: str, dtype=None) -> np.ndarray:
         values = values.compute()
     require_unmasked(values, name)
     return np.asarray(values, dtype=dtype)
+
+
+def unknown_as_nan(values, name: str) -> np.ndarray:
+    """Return labels as float64, NaN where they are unknown: masked entries, None and NaN.
+
+    Parameters
+    ----------
+    values : array-like of numbers
+    name : str
+        For messages.
+
+    Raises
+    ------
+    ValueError
+        If they are complex, text, or of unequal lengths.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sk_ednn._utils.masks import unknown_as_nan
+    >>> unknown_as_nan([3, None, np.ma.masked, 5], "y")
+    array([ 3., nan, nan,  5.])
+    >>> unknown_as_nan(np.ma.masked_equal([3, -9999], -9999), "y")
+    array([ 3., nan])
+    """
+    if isinstance(values, (list, tuple)):
+        values = [_known_or_nan(value, f"{name}[{k}]") for k, value in enumerate(values)]
+    try:
+        array = np.ma.asanyarray(values) if np.ma.isMaskedArray(values) else np.asarray(values)
+    except ValueError as error:
+        raise ValueError(f"{name} must be numbers, in rows of equal lengths: {error}") from error
+    if array.dtype.kind == "O":
+        flat = [_number(value, name) for value in np.ma.filled(array, None).ravel()]
+        array = np.reshape(flat, array.shape)
+    if array.dtype.kind not in "biuf":
+        raise ValueError(f"{name} must be real numbers, got dtype {array.dtype}.")
+    out = np.array(np.ma.getdata(array), dtype=np.float64)
+    out[np.ma.getmaskarray(array)] = np.nan
+    return out
+
+
+def _known_or_nan(value, name):
+    if value is None or value is np.ma.masked:
+        return np.nan
+    if isinstance(value, (list, tuple, np.ma.MaskedArray)):
+        return unknown_as_nan(value, name)
+    return value
+
+
+def _number(value, name):
+    if value is None or value is np.ma.masked:
+        return np.nan
+    if isinstance(value, (str, bytes, complex)):
+        raise ValueError(f"{name} must be real numbers, got {value!r}.")
+    try:
+        return float(value)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} must be real numbers, got {value!r}.") from error

@@ -40,6 +40,12 @@ def front_and_last(estimator) -> tuple[list, Any]:
     return [step for step in front if not _passes(step)], last
 
 
+def first_step(estimator) -> Any:
+    """Return the first step of a Pipeline that does anything, or the estimator itself."""
+    front, last = front_and_last(estimator)
+    return front[0] if front else last
+
+
 def transformed(steps: Iterable, rows):
     """Return rows after fitted transformers, as an array or sparse array."""
     with as_arrays():

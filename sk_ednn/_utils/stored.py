@@ -49,7 +49,7 @@ def stored(name, *, former=(), derived=(), functions=(), renamed=None):
     name : str
         Name of the class in files.
     former : tuple of str
-        Its names in older files.
+        Names of the class in older files.
     derived, functions, renamed
         See `Stored`.
 

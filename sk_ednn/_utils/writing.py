@@ -153,7 +153,7 @@ def _goal(path) -> tuple[Path, os.stat_result | None]:
         raise IsADirectoryError(f"{name} is the name of a folder. Choose the name of a file.")
     goal = Path(os.path.realpath(name))
     try:
-        # Of the path, since the target of /dev/stdout may have no name.
+        # The path is checked, since the target of /dev/stdout may have no name.
         old = os.stat(name)
     except (FileNotFoundError, NotADirectoryError):
         old = None

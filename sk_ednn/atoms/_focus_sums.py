@@ -114,25 +114,41 @@ class FocusSums:
         n, n_channels, n_pixels = density.shape
         n_linear = n_channels * invariants.shape[1]
         linear = gradients[:, :n_linear].reshape(len(gradients), n_channels, -1)
-        of_density = np.matmul(linear, invariants)
-        of_invariants = np.matmul(linear.transpose(0, 2, 1), density)
         if self.n_components:
-            weights = self.components.astype(X.dtype)
-            components = np.matmul(weights, invariants)
-            components -= (self.components @ self.mean).astype(X.dtype)[:, None]
-            i, j = np.triu_indices(self.n_components)
-            of_components = np.zeros_like(components)
-            for c, own in enumerate(np.split(gradients[:, n_linear:], n_channels, axis=1)):
-                pairs = np.zeros((len(gradients), self.n_components, self.n_components), X.dtype)
-                pairs[:, i, j] = own
-                # The gradient of a product by one factor is the other factor.
-                partners = np.matmul(pairs + pairs.transpose(0, 2, 1), components)
-                of_density[:, c] += 0.5 * np.einsum("nkp,nkp->np", components, partners)
-                partners *= density[:, c, None]
-                of_components += partners
-            of_invariants += np.matmul(weights.T, of_components)
+            of_density, of_invariants = self._pull_products(density, invariants, gradients, linear)
+        else:
+            of_density = np.matmul(linear, invariants)
+            of_invariants = np.matmul(linear.transpose(0, 2, 1), density)
         of_modes = pull_spectrum(modes, self.n_vectors, of_invariants)
         out = self.modes.adjoint(of_modes.reshape(n, -1, n_channels, n_pixels))
         focus = out[(slice(None), *self.focus)]
         focus += of_density.transpose(0, 2, 1).reshape(focus.shape)
         return out.reshape(n, -1)
+
+    def _pull_products(self, density, invariants, gradients, linear):
+        """Return gradients by density and invariants, of linear sums and of products."""
+        n_channels, n_components = density.shape[1], self.n_components
+        weights = self.components.astype(density.dtype)
+        # The rows of the linear sums and the components in one matrix product, there and back.
+        weights = np.broadcast_to(weights, (len(linear), *weights.shape))
+        rows = np.concatenate([linear, weights], axis=1)
+        products = np.matmul(rows, invariants)
+        of_density, components = products[:, :n_channels], products[:, n_channels:]
+        components -= (self.components @ self.mean).astype(density.dtype)[:, None]
+        i, j = np.triu_indices(n_components)
+        of_products = np.empty_like(products)
+        of_products[:, :n_channels] = density
+        of_components = of_products[:, n_channels:]
+        n_linear = linear.shape[1] * linear.shape[2]
+        for c, own in enumerate(np.split(gradients[:, n_linear:], n_channels, axis=1)):
+            pairs = np.zeros((len(gradients), n_components, n_components), density.dtype)
+            pairs[:, i, j] = own
+            # The gradient of a product by one factor is the other factor.
+            partners = np.matmul(pairs + pairs.transpose(0, 2, 1), components)
+            of_density[:, c] += 0.5 * np.einsum("nkp,nkp->np", components, partners)
+            partners *= density[:, c, None]
+            if c:
+                of_components += partners
+            else:
+                of_components[:] = partners
+        return of_density, np.matmul(rows.transpose(0, 2, 1), of_products)

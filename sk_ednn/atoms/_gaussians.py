@@ -17,14 +17,14 @@ import numpy as np
 from joblib import Parallel, delayed, effective_n_jobs
 from scipy.sparse import csc_array
 
-# Pixels per task: 2 MB of float32. For fewer, the calls take longer than the arithmetic.
-_PIXELS_PER_TASK = 2**19
 # Shares of the tasks per thread, and the least number of tasks per thread.
 _SHARES = 4
 _TASKS_PER_THREAD = 16
 
 
-def draw_gaussians(centres, image, weights, out, *, width, cutoff, n_jobs=None):
+def draw_gaussians(
+    centres, image, weights, out, *, width, cutoff, n_jobs=None, pixels_per_task=2**19
+):
     """Draw sums of Gaussians on periodic images.
 
     Gaussian k adds ``weights[k] * exp(-dx**2 / (2 * width[0]**2) - dy**2 / (2 * width[1]**2))``
@@ -53,12 +53,20 @@ def draw_gaussians(centres, image, weights, out, *, width, cutoff, n_jobs=None):
 
     n_jobs : int or None
         The number of threads.
+
+    pixels_per_task : int, default=2**19
+        2 MB of float32. With fewer, calls take longer than the arithmetic.
     """
     pixel, fraction = nearest_pixel(centres)
-    draw_at_pixels(pixel, fraction, image, weights, out, width=width, cutoff=cutoff, n_jobs=n_jobs)
+    draw_at_pixels(
+        pixel, fraction, image, weights, out, width=width, cutoff=cutoff, n_jobs=n_jobs,
+        pixels_per_task=pixels_per_task,
+    )  # fmt: skip
 
 
-def draw_at_pixels(pixel, fraction, image, weights, out, *, width, cutoff, n_jobs=None):
+def draw_at_pixels(
+    pixel, fraction, image, weights, out, *, width, cutoff, n_jobs=None, pixels_per_task=2**19
+):
     """Draw like `draw_gaussians`, for centres in the form that `nearest_pixel` returns.
 
     Every pixel adds up its Gaussians in the order in which they are given.
@@ -101,7 +109,7 @@ def draw_at_pixels(pixel, fraction, image, weights, out, *, width, cutoff, n_job
             draw(*task)
 
     n_stripes = len(out) * len(stripes)
-    bounds = range(0, n_stripes, max(1, _PIXELS_PER_TASK // (n_columns * stripes.width)))
+    bounds = range(0, n_stripes, max(1, pixels_per_task // (n_columns * stripes.width)))
     tasks = [(first, min(first + bounds.step, n_stripes)) for first in bounds]
     n_jobs = min(effective_n_jobs(n_jobs), len(tasks) // _TASKS_PER_THREAD)
     if n_jobs <= 1:
@@ -221,7 +229,7 @@ class _Stripes:
         Returns
         -------
         tuple of three ndarray of int
-            Of every pair: the index into `row`, the stripe, and the row counted from the first one
+            For every pair: the index into `row`, the stripe, and the row counted from the first one
             of the stripe.
         """
         found = []

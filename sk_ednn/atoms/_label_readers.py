@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from .._utils.masks import unknown_as_nan
 from ._named_labels import Named
 
 # Components of a symmetric matrix in ASE's order.
@@ -69,10 +70,7 @@ class _Reader(ABC):
         return values
 
     def array(self, values, shape):
-        try:
-            array = np.asarray(values, dtype=np.float64)
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"The {self.kind} must be numbers: {error}") from error
+        array = unknown_as_nan(values, f"The {self.kind}")
         if array.shape != shape:
             raise ValueError(
                 f"Expected the {self.kind} of {len(self.structures)} structures with "
@@ -124,7 +122,7 @@ class _Forces(_Reader):
         out = self.missing()
         for k, value in enumerate(values):
             if value is not None:
-                self.put(out, k, self.converted(np.asarray(value, dtype=np.float64), k, "forces"))
+                self.put(out, k, self.converted(unknown_as_nan(value, f"forces[{k}]"), k, "forces"))
         return self.checked(out)
 
 
@@ -162,7 +160,7 @@ class _Stress(_Reader):
         n = len(self.structures)
         if not isinstance(values, np.ndarray) and hasattr(values, "__len__"):
             values = [np.full(6, np.nan) if each is None else each for each in values]
-        array = np.asarray(values, dtype=np.float64)
+        array = unknown_as_nan(values, "The stress")
         if array.shape == (n, 3, 3):
             array = np.array([self.converted(each, k, "stress") for k, each in enumerate(array)])
         return self.array(array, (n, 6))

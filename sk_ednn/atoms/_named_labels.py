@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from .._utils.masks import unknown_as_nan
 from ._labels import _NAMES
 
 # Names in the order of preference; then any name that contains one of _WORDS.
@@ -107,7 +108,7 @@ def _of_calculator(structure, own, k, found):
                 if k not in found[kind].stale:
                     found[kind].stale.append(k)
             else:
-                own[kind][name] = np.asarray(results[name])
+                own[kind][name] = _array(results[name])
         return
     from ._labels import _result
 
@@ -117,7 +118,7 @@ def _of_calculator(structure, own, k, found):
         if name in calculator.implemented_properties:
             value = _result(structure, name)
             if value is not None:
-                own[kind][name] = np.asarray(value)
+                own[kind][name] = _array(value)
 
 
 _RESULTS = {
@@ -138,13 +139,17 @@ def _entries(structure):
         if not isinstance(name, str):
             continue
         if _names(name, "energy") and np.ndim(value) == 0 and not isinstance(value, bool):
-            yield "energy", name, np.asarray(value)
+            yield "energy", name, _array(value)
         elif _names(name, "stress") and np.size(value) in (6, 9):
-            yield "stress", name, np.asarray(value)
+            yield "stress", name, _array(value)
     arrays = getattr(structure, "arrays", {})
     for name, value in arrays.items():
         if _names(name, "forces") and np.shape(value) == (n_atoms, 3):
-            yield "forces", name, np.asarray(value)
+            yield "forces", name, _array(value)
+
+
+def _array(value) -> np.ndarray:
+    return unknown_as_nan(value, "A label") if np.ma.isMaskedArray(value) else np.asarray(value)
 
 
 def _names(name, kind):

@@ -16,6 +16,7 @@ from .._utils.optional import needing
 from .._utils.stacklevel import outside_package
 from .._utils.stored import stored
 from ..exceptions import DataWarning
+from ..fields._sources import as_groups
 from ..structures._files import naming
 from ._atom_novelty import AtomNovelty
 from ._potential_checks import data_notes
@@ -198,10 +199,11 @@ class EDNNPotential(RegressorMixin, BaseEstimator):
         """
         self._validate_params()
         data = labelled(structures, y, forces, stress, self.labels)
-        if groups is not None and np.shape(groups) != (len(data.structures),):
+        groups = None if groups is None else as_groups(groups)
+        if groups is not None and groups.shape != (len(data.structures),):
             raise ValueError(
                 f"groups must be one for each of {len(data.structures)} structures; got shape "
-                f"{np.shape(groups)}."
+                f"{groups.shape}."
             )
         for note in [*data.notes, *data_notes(data)]:
             warnings.warn(note, DataWarning, stacklevel=outside_package())
@@ -291,7 +293,7 @@ class EDNNPotential(RegressorMixin, BaseEstimator):
         ----------
         structures : sequence of structures or names of files, a name, or Structures
         forces, stress, per_atom : bool
-            What to predict beside energies.
+            Kinds that are predicted beside energies.
 
         Returns
         -------
@@ -383,7 +385,7 @@ class EDNNPotential(RegressorMixin, BaseEstimator):
 
     @property
     def knows_stress(self):
-        """Whether stresses can be predicted; models of images need ``adjust > 0``."""
+        """True if stresses can be predicted; models of images need ``adjust > 0``."""
         check_is_fitted(self)
         return knows_stress(self.potential_)
 
@@ -408,5 +410,5 @@ class EDNNPotential(RegressorMixin, BaseEstimator):
         return tags
 
     def __sklearn_is_fitted__(self):
-        """Tell whether `fit` has succeeded."""
+        """Return True if `fit` has succeeded."""
         return hasattr(self, "potential_")

@@ -71,6 +71,6 @@ def averages(errors: Errors) -> dict[str, float]:
 
 
 def knows_stress(potential) -> bool:
-    """Tell whether a potential predicts stresses; models of images need ``adjust > 0``."""
+    """Return True if a potential predicts stresses; models of images need ``adjust > 0``."""
     pipeline = getattr(potential, "pipeline", None)
     return pipeline is None or pipeline.steps[0][1].adjust > 0

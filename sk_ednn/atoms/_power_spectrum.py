@@ -58,14 +58,23 @@ def pull_spectrum(modes, n_vectors, gradients) -> np.ndarray:
     -------
     ndarray of shape (n, n_rows, n_pixels)
     """
-    out = np.zeros_like(modes)
-    out[:, : n_vectors[0]] = gradients[:, : n_vectors[0]]
-    for place, parts, v in _pairs(n_vectors):
-        for part in parts:
-            own, of_own = modes[:, part], out[:, part]
-            of_pairs = gradients[:, place : place + own.shape[1] - v]
-            of_own[:, v] += (of_pairs * own[:, v:]).sum(axis=1)
-            of_own[:, v:] += of_pairs * own[:, v : v + 1]
+    n, _, n_pixels = modes.shape
+    out = np.empty_like(modes)
+    place, row = n_vectors[0], 0
+    for m, k in enumerate(n_vectors):
+        # The symmetric matrix of each pixel: one contraction instead of one for each mode.
+        matrices = np.empty((n, k, k, n_pixels), dtype=modes.dtype)
+        for v in range(k):
+            of_pairs = gradients[:, place : place + k - v]
+            matrices[:, v, v:] = of_pairs
+            matrices[:, v:, v] = of_pairs
+            matrices[:, v, v] *= 2
+            place += k - v
+        for _ in range(2 if m else 1):  # real and imaginary parts
+            part = slice(row, row + k)
+            np.einsum("nvwp,nwp->nvp", matrices, modes[:, part], out=out[:, part])
+            row += k
+    out[:, : n_vectors[0]] += gradients[:, : n_vectors[0]]
     return out
 
 

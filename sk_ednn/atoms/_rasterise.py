@@ -35,7 +35,7 @@ class GaussianRasterizer(TransformerMixin, BaseEstimator):
 
     periodic in x (axis 0) and y (axis 1), for a cell of ``(nx · sx, ny · sy)``. The end point of
     the period is not repeated. Distances are in the plane; a third coordinate is not used. The
-    same equation holds for other planes, three-dimensional grids, oblique cells, whose pixels have
+    same equation applies to other planes, three-dimensional grids, oblique cells, whose pixels have
     the angles of the cell, and axes that are not periodic.
 
     Parameters
@@ -411,7 +411,7 @@ class GaussianRasterizer(TransformerMixin, BaseEstimator):
 
     @property
     def _separable(self):
-        """Whether Gaussians are products of factors along two periodic, orthogonal axes."""
+        """True if Gaussians are products of factors along two periodic, orthogonal axes."""
         return len(self._cosines) == 2 and not self._cosines[0, 1] and all(self.periodic_)
 
     def _gathered(self, X):

@@ -1,4 +1,4 @@
-"""How far predicted totals can be trusted: intervals from errors of the fit, novelty of tiles."""
+"""Confidence of predicted totals: intervals from errors of the fit, novelty of tiles."""
 
 from __future__ import annotations
 
@@ -64,10 +64,10 @@ def half_widths(table: Path, sizes) -> np.ndarray:
 
 def sizes_of(estimator, X) -> np.ndarray:
     """Return the number of sites of fields, or of atoms of structures, as a fit counts them."""
-    from ._fit import _sites
+    from ._fit_results import sites_of
 
     return np.array(
-        [len(x.numbers) if hasattr(x, "numbers") else np.prod(_sites(estimator, x)) for x in X]
+        [len(x.numbers) if hasattr(x, "numbers") else np.prod(sites_of(estimator, x)) for x in X]
     )
 
 

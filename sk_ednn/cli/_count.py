@@ -40,6 +40,11 @@ def fit(ctx: typer.Context, asked) -> dict[str, Any]:
     require_model_name(asked.output)
     may_replace("--output", asked.output, asked.force)
     say = sayer(asked)
+    if Path(asked.totals).is_dir():
+        raise ValueError(
+            f"{asked.totals} is a folder, but the second argument is the table of totals. The "
+            "pictures come first: sk-ednn count fit PICTURES TABLE."
+        )
     pictures = read_pictures(asked.pictures)
     columns = None if asked.column is None else [name.strip() for name in asked.column.split(",")]
     counts = False if asked.amounts else None

@@ -1,4 +1,4 @@
-"""Files of densities on grids, told from those of structures and arrays, and read."""
+"""Recognition and reading of files of densities on grids."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _BEGINNINGS = ("CHG", "AECCAR", "PARCHG", "LOCPOT", "ELFCAR")
 
 
 def are_densities(name: str) -> bool:
-    """Tell whether a name stands for files of fields on grids, by the first of them."""
+    """Return True if a name stands for files of fields on grids, by the first of them."""
     try:
         path = Path(files_of(name)[0][0])
     except FileNotFoundError:
@@ -25,7 +25,7 @@ def are_densities(name: str) -> bool:
 
 
 def check_densities(asked) -> None:
-    """Raise where options or arguments do not go with what is fitted.
+    """Raise if options or arguments do not suit densities.
 
     Parameters
     ----------
@@ -74,10 +74,10 @@ def read_for(estimator, asked) -> tuple[list, list[str]]:
     ValueError
         If the model is none of densities.
     """
+    from .._utils.steps import first_step
     from ..encoders import DensityFields
 
-    first = estimator.steps[0][1] if hasattr(estimator, "steps") else estimator
-    if not isinstance(first, DensityFields):
+    if not isinstance(first_step(estimator), DensityFields):
         raise ValueError(
             f"{asked.fields} contains densities, and {asked.model} is a model of other fields, "
             "without a voxel: fit one to densities, or give an array."
@@ -86,7 +86,7 @@ def read_for(estimator, asked) -> tuple[list, list[str]]:
 
 
 def line(densities, y) -> str:
-    """Return a line on what is fitted, in which a mistake can be seen."""
+    """Return a line that describes the data, so that users notice mistakes."""
     shapes = sorted({density.shape for density in densities})
     sizes = str(shapes[0]) if len(shapes) == 1 else f"{shapes[0]} to {shapes[-1]}"
     sums = [density.integral for density in densities]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from .._utils.versions import installed_version
 from ._models import TILE_MODELS
 
 _LIBRARIES = (
@@ -15,14 +15,8 @@ _LIBRARIES = (
 
 def found() -> dict[str, Any]:
     """Return the versions of the libraries, None if not installed, and the tile models."""
-    versions: dict[str, str | None] = {}
-    for name in _LIBRARIES:
-        try:
-            versions[name] = version(name)
-        except PackageNotFoundError:
-            versions[name] = None
     return {
-        "versions": versions,
+        "versions": {name: installed_version(name) for name in _LIBRARIES},
         "models": {name: text for name, (_, text) in TILE_MODELS.items()},
     }
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import typer
 
 from ._files import read_array
 from ._wanted import note
@@ -134,3 +135,9 @@ def tiling_of(focus, context, boundary, channel_axis, remainder="error") -> Grid
         channel_axis=channel_axis,
         remainder=remainder,
     )
+
+
+def say(asked, text) -> None:
+    """Print a line on progress, unless it is not wanted."""
+    if not (asked.quiet or asked.as_json):
+        typer.echo(text, err=True)

@@ -116,7 +116,7 @@ def tile_model(name: str, tiling, shape: tuple[int, ...]):
         One of `TILE_MODELS`.
     tiling : GridTiling
     shape : tuple of int
-        Of the fields that it is fitted to, (n_samples, *field_shape).
+        Shape of the fields that it is fitted to, (n_samples, *field_shape).
     """
     tile_shape = tiling.tile_shape(shape[1:])
     made = TILE_MODELS[name][0](shape[0], prod(tile_shape))

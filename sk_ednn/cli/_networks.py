@@ -25,9 +25,10 @@ def interrupted(estimator) -> str:
     ----------
     estimator : EDNNRegressor, or a Pipeline that ends in one, fitted
     """
-    regressor = estimator[-1] if hasattr(estimator, "steps") else estimator
-    tile_model = regressor.tile_model_
-    net = getattr(tile_model.estimator, "steps", [("", tile_model.estimator)])[-1][1]
+    from .._utils.steps import front_and_last
+
+    _, regressor = front_and_last(estimator)
+    _, net = front_and_last(regressor.tile_model_.estimator)
     if hasattr(net, "loss_curve_"):  # MLPRegressor, which restores its best epoch
         best = net.validation_scores_ or [-loss for loss in net.loss_curve_]
         ended = hasattr(net, "best_loss_")

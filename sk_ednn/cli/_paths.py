@@ -64,7 +64,7 @@ def check_paths(asked) -> None:
 
 
 def may_replace(option: str, path: Path, force: bool) -> bool:
-    """Tell whether a file will be replaced; raise if that is not allowed.
+    """Return True if a file will be replaced; raise if that is not allowed.
 
     Raises
     ------
@@ -110,7 +110,7 @@ def _check_apart(option, path, content, file) -> None:
 
 
 def _is_same(path: Path, other: Path) -> bool:
-    """Tell whether two paths are the same file, even if it does not exist yet."""
+    """Return True if two paths are the same file, even if it does not exist yet."""
     try:
         # For links, and for file systems that ignore case.
         return os.path.samefile(path, other)

@@ -1,4 +1,4 @@
-"""Names of photographs, told from those of arrays and structures before anything is imported."""
+"""Recognition of photographs by their names, before anything is imported."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _ENDINGS = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif"}
 
 
 def are_pictures(name: str) -> bool:
-    """Tell whether a name is a photograph, or a folder or pattern whose first files contain one."""
+    """Return True if a name is a photograph, or the first files of a folder or pattern are."""
     path = Path(name)
     if path.is_dir() and path.suffix.lower() != ".zarr":
         return any(each.suffix.lower() in _ENDINGS for each in path.iterdir())
@@ -22,12 +22,3 @@ def are_pictures(name: str) -> bool:
         return any(Path(file).suffix.lower() in _ENDINGS for file, _ in files_of(name))
     except FileNotFoundError:
         return False
-
-
-def refuse_pictures(name: str) -> None:
-    """Raise where `fit` is given photographs, which have a command for them."""
-    if are_pictures(name):
-        raise ValueError(
-            f"{name}: photographs are counted in by `sk-ednn count fit {name} TABLE`, where the "
-            "table has a number for each file."
-        )

@@ -31,7 +31,7 @@ _TABLE = (
 
 
 def may_be(ctx, asked) -> bool:
-    """Tell whether the options allow a potential; the files may decide then."""
+    """Return True if the options allow a potential; the files may decide then."""
     if asked.images or asked.targets is not None:
         return False
     if asked.model in POTENTIALS:
@@ -61,7 +61,7 @@ def check(ctx, asked) -> None:
 
 
 def wants(ctx, asked, read) -> bool:
-    """Tell whether to fit a potential: on request, or if structures have forces.
+    """Return True if a potential is fitted: on request, or if structures have forces.
 
     Parameters
     ----------
@@ -201,7 +201,7 @@ def show_errors(errors) -> None:
 
 
 def _given(ctx, name) -> bool:
-    """Tell whether an option differs from its default, or was given on the command line."""
+    """Return True if an option differs from its default, or was given on the command line."""
     source = ctx.get_parameter_source(name)
     if source is None or source.name in ("DEFAULT", "COMMANDLINE"):
         return source is not None and source.name == "COMMANDLINE"

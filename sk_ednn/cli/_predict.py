@@ -217,11 +217,11 @@ def _read(asked, estimator):
 
 
 def _takes_pictures(estimator) -> bool:
-    """Tell whether a model, or the first step of a Pipeline, reads pictures."""
+    """Return True if a model, or the first step of a Pipeline, reads pictures."""
+    from .._utils.steps import first_step
     from ..images import CountRegressor, LocalFeatures
 
-    first = estimator.steps[0][1] if hasattr(estimator, "steps") else estimator
-    return isinstance(first, (CountRegressor, LocalFeatures))
+    return isinstance(first_step(estimator), (CountRegressor, LocalFeatures))
 
 
 def _naming(asked, places):

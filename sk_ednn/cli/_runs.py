@@ -34,13 +34,13 @@ _NO_SETTINGS = ("run", "config", "save_config", "force", "as_json", "quiet")
 
 @contextmanager
 def recorded(ctx: typer.Context, kind, *, interrupt=True, on_command=None):
-    """Record what happens within, if ``--run`` was given.
+    """Record the commands within the block, if ``--run`` was given.
 
     Parameters
     ----------
     ctx : typer.Context
     kind : str
-        Of the run.
+        Kind of the run.
     interrupt : bool, default=True
         Whether the command "stop" acts as Ctrl-C. Otherwise callbacks heed it.
     on_command : callable, default=None
@@ -89,7 +89,7 @@ def recorded(ctx: typer.Context, kind, *, interrupt=True, on_command=None):
 
 
 def place_output(ctx, asked, name) -> None:
-    """Write into the folder of the run what has no place of its own.
+    """Write a file into the folder of the run, unless the command names another path.
 
     Parameters
     ----------
@@ -104,7 +104,7 @@ def place_output(ctx, asked, name) -> None:
 
 
 def place_report(asked) -> None:
-    """Let a fit that is recorded have a report, if matplotlib is installed."""
+    """Add a report to a recorded fit, if matplotlib is installed."""
     from importlib.util import find_spec
 
     if asked.recorder is not None and asked.report is None and find_spec("matplotlib") is not None:
@@ -118,7 +118,7 @@ def following(solver, name, asked):
     ----------
     solver : AbstractSolver or None
     name : str
-        Of the tile model.
+        Name of the tile model.
     asked : namespace
     """
     if asked.recorder is None or name != "dense":
@@ -136,7 +136,7 @@ CHECKPOINT = "training.ckpt"
 
 
 def forget(asked, *owners) -> None:
-    """Take the recorder out of parameters of models, before they are written to a file."""
+    """Remove the recorder from parameters of models, before they are written to a file."""
     if asked.recorder is None:
         return
     for owner in owners:
@@ -164,7 +164,7 @@ def keep_results(asked, found, names=("output", "report"), stopped=None) -> None
     names : tuple of str
         Parameters that are files.
     stopped : str, default=None
-        What is kept of work that was stopped.
+        Description of the work that was kept although it was stopped.
     """
     recorder = asked.recorder
     if recorder is None:

@@ -14,7 +14,7 @@ from ._errors import one_line_errors
 
 app = typer.Typer(
     name="runs",
-    help="List, compare and repeat what was recorded with --run.",
+    help="List, compare and repeat runs that were recorded with --run.",
     no_args_is_help=True,
 )
 
@@ -143,11 +143,11 @@ def compare(runs: SeveralRuns, as_json: Json = False):
 def repeat(
     run: OneRun,
     folder: Annotated[
-        Path | None, typer.Option(help="Folder for the new run; left out, the same.")
+        Path | None, typer.Option(help="Folder for the new run. Default: that of the old one.")
     ] = None,
     as_json: Json = False,
 ):
-    """Run the command of a run again; exit with 1 where something else comes out."""
+    """Run the command of a run again; exit with 1 if the results differ."""
     with one_line_errors():
         from ..runs import repeat as again
 
@@ -165,29 +165,29 @@ def repeat(
 
 @app.command()
 def resume(run: OneRun):
-    """Continue a run that was killed, stopped or failed, in a process of its own."""
+    """Continue a run that was killed, stopped or failed, in its own process."""
     with one_line_errors():
         from ..runs import resume as go_on
 
         found = go_on(_at(run))
-    typer.echo(f"run {found.id} continues; sk-ednn runs show {found.path} says how far it is")
+    typer.echo(f"run {found.id} continues; follow it by sk-ednn runs show {found.path}")
 
 
 @app.command()
 def stop(run: OneRun):
-    """Let a run end, and keep what it has, such as the best epoch."""
+    """Stop a run, and keep its results so far, such as the best epoch."""
     _tell(run, "stop")
 
 
 @app.command()
 def pause(run: OneRun):
-    """Let a training wait after its epoch, and a search start no more tasks."""
+    """Pause a training after its epoch, or a search after its tasks."""
     _tell(run, "pause")
 
 
 @app.command()
 def unpause(run: OneRun):
-    """Let a paused run go on."""
+    """Continue a paused run."""
     _tell(run, "resume")
 
 
@@ -195,7 +195,7 @@ def unpause(run: OneRun):
 def tag(
     run: OneRun,
     tags: Annotated[list[str] | None, typer.Argument(help="Tags to add.")] = None,
-    note: Annotated[str | None, typer.Option(help="A note, in the place of the old one.")] = None,
+    note: Annotated[str | None, typer.Option(help="A note, which replaces the old one.")] = None,
     remove: Annotated[list[str] | None, typer.Option(help="A tag to remove.")] = None,
 ):
     """Add tags and a note to a run."""
@@ -213,12 +213,14 @@ def export(
         typer.Option("--output", "-o", help="File: .csv for a table, .zip for all files."),
     ] = None,
     to: Annotated[str | None, typer.Option(help="mlflow: copy runs to MLflow (an extra).")] = None,
-    uri: Annotated[str | None, typer.Option(help="Of MLflow, such as sqlite:///mlflow.db.")] = None,
-    experiment: Annotated[str, typer.Option(help="Of MLflow.")] = "sk-ednn",
+    uri: Annotated[
+        str | None, typer.Option(help="Address of MLflow, such as sqlite:///mlflow.db.")
+    ] = None,
+    experiment: Annotated[str, typer.Option(help="Name of the experiment in MLflow.")] = "sk-ednn",
     only: Annotated[
         list[str] | None, typer.Option("--only", help="Id of a run; may be given several times.")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
 ):
     """Export runs: a table, an archive, or to MLflow."""
     from ._paths import may_replace
@@ -279,7 +281,7 @@ def _row(run) -> dict[str, Any]:
 
 
 def summary(result) -> str:
-    """Return the most telling number of a result, in a few words."""
+    """Return the most important number of a result, in a few words."""
     result = result or {}
     part = result.get("test") or result.get("errors") or result.get("train")
     if isinstance(part, list) and part:

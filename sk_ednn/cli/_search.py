@@ -182,7 +182,7 @@ def stop(settings: Settings):
 
 @app.command()
 def retry(settings: Settings):
-    """Ask again for labels that failed; a search that has ended does so when it goes on."""
+    """Ask again for labels that failed; an ended search does so when it continues."""
     _tell(settings, "retry")
 
 

@@ -24,7 +24,7 @@ _ARRAY_FOLDERS = ("zarr.json", ".zarray", ".zgroup")
 
 
 def are_structures(name: str) -> bool:
-    """Tell whether a name means files of structures of atoms.
+    """Return True if a name means files of structures of atoms.
 
     The first file decides, by its name or its first lines. False if there is no such file, ASE
     does not know its format, or it contains a density.

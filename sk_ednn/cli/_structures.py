@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import typer
 
+from .._utils.steps import first_step
 from ..atoms import EDNNPotential, GaussianRasterizer, energies_of, forces_of
 from ..atoms._choices import PLANES, suited_pixels, suited_plane
 from ..structures._elements import symbol
@@ -164,10 +165,10 @@ def read_for(model, name: str) -> Read:
 
 
 def is_of_structures(model) -> bool:
-    """Tell whether a model is a potential, or a Pipeline that begins with a rasteriser."""
+    """Return True if a model is a potential, or a Pipeline that begins with a rasteriser."""
     if isinstance(model, EDNNPotential):
         return True
-    return isinstance(getattr(model, "steps", [(None, None)])[0][1], GaussianRasterizer)
+    return isinstance(first_step(model), GaussianRasterizer)
 
 
 # --- parts ------------------------------------------------------------------------------------

@@ -191,7 +191,7 @@ def _table(path, text) -> tuple[list[_Row], str | None]:
 
 
 def _is_comment(line) -> bool:
-    """Tell whether a line is a comment; # without a blank behind it may be an id."""
+    """Return True if a line is a comment; # without a blank behind it may be an id."""
     line = line.lstrip()
     return line[:1] == "#" and not line[1:2].strip()
 

@@ -28,7 +28,7 @@ class Wanted:
     Parameters
     ----------
     key : str or None
-        Its name.
+        Name of the array.
     usual : tuple of str
         Names to look for if none is given.
     n_axes : range, default=range(65)
@@ -43,7 +43,7 @@ class Wanted:
     not_called: tuple[str, ...] = ()
 
     def suits(self, name: str, shape, dtype) -> bool:
-        """Tell whether an array is suitable if no name is given."""
+        """Return True if an array is suitable if no name is given."""
         return (
             np.dtype(dtype).kind in "biuf"
             and shape is not None

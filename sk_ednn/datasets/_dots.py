@@ -39,7 +39,7 @@ def make_dots(
 ):
     """Draw periodic images of dots, with exact counts.
 
-    Each sample has a number of dots of its own, so sparse and crowded images occur. Dots lie
+    The number of dots differs between samples, so sparse and crowded images occur. Dots lie
     anywhere, between pixels too, and never overlap. A dot is ``(1 - d**2 / radius**2)**2`` at
     distance d from its centre, and exactly 0 outside its radius.
 
@@ -52,7 +52,7 @@ def make_dots(
 
     task : {"count", "neighbours"}, default="count"
         "count": dots of one colour; the target is their number. "neighbours": dots of two
-        colours, each in a channel of its own; the target is the number of pairs of dots of
+        colours, each in its own channel; the target is the number of pairs of dots of
         different colours whose centres are at most `reach` apart.
 
     n_dots : int, pair of int or None, default=None
@@ -61,7 +61,7 @@ def make_dots(
         refused.
 
     radius : float, default=2.5, in pixels
-        Of a dot.
+        Radius of a dot.
 
     reach : float or None, default=None, in pixels
         Largest distance between centres of neighbours; must be less than half of each axis.

@@ -39,8 +39,8 @@ def load_hydrogen(*, cells="small", return_X_y=False):
             Relative to free, spin-paired atoms; at the gamma point.
 
         denser_energies : ndarray of shape (n_denser,), in eV
-            Of the first small cells, with 2 × 2 × 2 k-points: those of the gamma point in a cell of
-            eight times the volume. Empty for "large".
+            Energies of the first small cells, with 2 × 2 × 2 k-points: those of the gamma point
+            in a cell of eight times the volume. Empty for "large".
 
         positions : list of n_cells ndarray of shape (n_atoms, 3), float32, in Å
 

@@ -97,9 +97,9 @@ def make_ising(
 
     Notes
     -----
-    Every sample is a Metropolis chain of its own, started in a ground state; samples are
+    Every sample is its own Metropolis chain, started in a ground state; samples are
     independent. All samples are updated at once, one colour of a checkerboard at a time (three
-    colours where a length is odd). An axis of length 2 holds each of its pairs twice, so that a
+    colours where a length is odd). An axis of length 2 contains each of its pairs twice, so that a
     repeated field always has a multiple of the energy.
 
     References
@@ -171,7 +171,7 @@ def ising_energy(fields, couplings=1.0):
     Parameters
     ----------
     fields : array-like of shape (n_samples, *shape), or list of ndarray
-        Spins of ±1. A list holds one field an entry, of any shapes of one dimension.
+        Spins of ±1. A list contains one field an entry, of any shapes of one dimension.
 
     couplings : float or array-like of shape (n_axes,), default=1.0
         J, one for all axes or one for each.

@@ -60,7 +60,7 @@ class Lattice:
 def like_pairs(fields):
     """Pairs of equal nearest neighbours along each axis.
 
-    Each site is paired with the next along the axis, periodically: an axis of length 2 holds its
+    Each site is paired with the next along the axis, periodically: an axis of length 2 contains its
     pairs twice, an axis of length 1 pairs sites with themselves. So a repeated field always has
     repeated counts.
 

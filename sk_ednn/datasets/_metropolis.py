@@ -1,4 +1,4 @@
-"""Metropolis sampling of many Ising or Potts systems at once, each at a temperature of its own.
+"""Metropolis sampling of many Ising or Potts systems at once, each at its own temperature.
 
 Arrays are of shape (n_sites, n_samples): a neighbour is then a row, and every operation runs over
 samples. Sites of one colour have no neighbours among themselves and change together.
@@ -103,7 +103,7 @@ def _potts_batch(lattice, couplings, beta, n_sweeps, rng, n_states):
 
 
 class _Costs:
-    """What changes of a site can cost, and which are accepted.
+    """Costs of changes of a site, and the probabilities that they are accepted.
 
     A change is described by integers k_a in -most ... most, one an axis, and costs
     ``unit * Σ_a J_a k_a``. They are packed into one code, ``Σ_a weight_a k_a``.

@@ -41,7 +41,7 @@ def load_porous(path=None, *, cells="small", as_ase=False, return_X_y=False):
         ``nholes`` (n_structures,) may be absent. All atoms are carbon. In Å, eV and eV/Å.
 
     cells : {"small", "large"}, default="small"
-        Of the bundled sheets the small ones, or the larger: 32 of 70 by 70 Å, one of 175 by 175 Å
+        Bundled sheets: the small ones, or the larger, 32 of 70 by 70 Å, one of 175 by 175 Å
         and one of 525 by 525 Å.
 
     as_ase : bool, default=False
@@ -62,7 +62,7 @@ def load_porous(path=None, *, cells="small", as_ase=False, return_X_y=False):
             x and y; the sheets are flat.
 
         forces : list of n_structures ndarray of shape (n_atoms, 2), in eV/Å, or None
-            On each atom, where the file holds them.
+            On each atom, where the file contains them.
 
         energies : ndarray of shape (n_structures,), float64, in eV
             Total energies.
@@ -73,13 +73,13 @@ def load_porous(path=None, *, cells="small", as_ase=False, return_X_y=False):
         groups : ndarray of shape (n_structures,), int64
             The sheet that each is a snapshot of. Snapshots of one sheet are correlated: split
             with `sklearn.model_selection.GroupKFold` or the like. Without ``sheet`` in the file,
-            each structure is a group of its own.
+            each structure is its own group.
 
         snapshots, n_holes : ndarray of shape (n_structures,), or None
             Number in its sheet's trajectory, and holes of the sheet.
 
         DESCR : str
-            Of the bundled sheets.
+            Description of the bundled sheets.
 
     Raises
     ------
@@ -108,8 +108,8 @@ def load_porous(path=None, *, cells="small", as_ase=False, return_X_y=False):
             return _read(bundled, as_ase, return_X_y, about)
     if cells != "small":
         raise ValueError(
-            f"cells={cells!r} chooses among the bundled sheets; the file {path} holds what it "
-            "holds. Leave out one of the two."
+            f"cells={cells!r} chooses among the bundled sheets; the file {path} contains what it "
+            "contains. Leave out one of the two."
         )
     return _read(path, as_ase, return_X_y, {})
 

@@ -135,7 +135,7 @@ def potts_energy(fields, couplings=1.0):
     Parameters
     ----------
     fields : array-like of shape (n_samples, *shape), or list of ndarray
-        States, of any integers. A list holds one field an entry, of any shapes of one dimension.
+        States, of any integers. A list contains one field an entry, of any shapes of one dimension.
 
     couplings : float or array-like of shape (n_axes,), default=1.0
         J, one for all axes or one for each.

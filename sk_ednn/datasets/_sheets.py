@@ -56,7 +56,7 @@ def load_sheets(*, cells="small", subset="all", as_ase=False, return_X_y=False):
     -------
     data : Bunch
         structures : list of n_structures Bunch or ase.Atoms
-            What a `sk_ednn.atoms.GaussianRasterizer` draws.
+            Structures for `sk_ednn.atoms.GaussianRasterizer`.
 
         numbers : list of n_structures ndarray of shape (n_atoms,), uint8
             Atomic numbers: 5, 6 or 7.
@@ -83,7 +83,7 @@ def load_sheets(*, cells="small", subset="all", as_ase=False, return_X_y=False):
             Index into `kind_names`.
 
         kind_names : list of str
-            What each kind is.
+            Description of each kind.
 
         n_vacancies : ndarray of shape (n_structures,), int8
             Atoms taken out.
@@ -95,7 +95,7 @@ def load_sheets(*, cells="small", subset="all", as_ase=False, return_X_y=False):
             Standard deviation in Å (mode 0), or temperature in K (mode 1).
 
         units : dict
-            Of each array, by its name.
+            Unit of each array, by its name.
 
         DESCR : str
             Where the data come from.

@@ -43,7 +43,7 @@ def load_siau(*, cells="small", as_ase=False, return_X_y=False):
     -------
     data : Bunch
         structures : list of n_structures Bunch or ase.Atoms
-            What a `sk_ednn.atoms.EDNNPotential` is fitted to.
+            Structures for `sk_ednn.atoms.EDNNPotential`.
 
         numbers : list of n_structures ndarray of shape (n_atoms,), uint8
             Atomic numbers: 14 or 79.
@@ -69,7 +69,7 @@ def load_siau(*, cells="small", as_ase=False, return_X_y=False):
             The starting cell or trajectory. Split by it: structures of one parent are related.
 
         units : dict
-            Of each array, by its name.
+            Unit of each array, by its name.
 
         DESCR : str
             Where the data come from.

@@ -21,13 +21,14 @@ class DescriptorFunction(AbstractDescriptor):
         models with it can be stored and sent to workers.
 
     n_features : int or tuple of int
-        What it returns for one atom.
+        Shape of the result for one atom.
 
     cutoff : float, in Å
         How far the function looks. Atoms farther away must not change a row.
 
     pull_function : callable, default=None
-        Takes `Environments` and slopes (n_centers, *n_features); returns dE/dvectors (n_pairs, 3).
+        Takes `Environments` and gradients (n_centers, *n_features); returns dE/dvectors,
+        (n_pairs, 3).
         None: energies only, no forces.
 
     push_function : callable, default=None
@@ -124,13 +125,13 @@ class DescriptorFunction(AbstractDescriptor):
             )
         return values[environments.atoms]
 
-    def pull(self, environments, slopes):
+    def pull(self, environments, gradients):
         """Return dE/dvectors from dE/dvalues, by `pull_function`."""
         self._check_environments(environments)
         if self.pull_function is None:
             raise self._no_derivative("pull_function", "dE/dvectors from dE/dvalues")
         shape = (environments.n_centers, *self.tile_shape)
-        pulled = self.pull_function(environments, checked_array(slopes, shape, "slopes"))
+        pulled = self.pull_function(environments, checked_array(gradients, shape, "gradients"))
         return checked_array(pulled, (environments.n_pairs, 3), "What pull_function returns")
 
     def push(self, environments, tangents):

@@ -68,19 +68,19 @@ class AngularSeries:
         by_degree = np.add.reduceat(a * b, self._first, axis=2)
         return np.einsum("ifl,fl->if", by_degree[:, self._radial], self._weights)
 
-    def factors(self, slopes):
+    def factors(self, gradients):
         """Return what the densities are multiplied with in the derivative of the sums.
 
-        The derivative of Σ slopes · sums(a, b) by a is ``factors(slopes) * b``, and the other way
-        round.
+        The derivative of Σ gradients · sums(a, b) by a is ``factors(gradients) * b``, and by b it
+        is ``factors(gradients) * a``.
 
         Parameters
         ----------
-        slopes : ndarray of shape (n_centers, n_functions)
+        gradients : ndarray of shape (n_centers, n_functions)
 
         Returns
         -------
         ndarray of shape (n_centers, n_radial, (max_l + 1)²)
         """
-        by_degree = np.matmul(self._belongs, slopes[:, :, None] * self._weights)
+        by_degree = np.matmul(self._belongs, gradients[:, :, None] * self._weights)
         return np.repeat(by_degree, self._sizes, axis=2)

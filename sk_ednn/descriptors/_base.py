@@ -1,6 +1,7 @@
 """The contract of descriptors: values, and products with their Jacobian from either side."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from numbers import Real
 
 import numpy as np
@@ -36,7 +37,7 @@ class AbstractDescriptor(BaseEstimator, ABC):
         Parameters
         ----------
         environments : Environments
-            Of a cutoff at least as large as the descriptor's.
+            Environments of a cutoff at least as large as the descriptor's.
 
         Returns
         -------
@@ -50,13 +51,13 @@ class AbstractDescriptor(BaseEstimator, ABC):
         """
 
     @abstractmethod
-    def pull(self, environments, slopes):
+    def pull(self, environments, gradients):
         """Turn derivatives by values into derivatives by pair vectors (vector-Jacobian product).
 
         Parameters
         ----------
         environments : Environments
-        slopes : ndarray of shape (n_centers, *tile_shape)
+        gradients : ndarray of shape (n_centers, *tile_shape)
             dE/dvalues.
 
         Returns
@@ -94,8 +95,9 @@ class AbstractDescriptor(BaseEstimator, ABC):
                 f"The species of {type(self).__name__} are not known. Set species=('Si', 'O'), or "
                 "take with_species(numbers) with the atomic numbers of the structures."
             )
-        species = (self.species,) if isinstance(self.species, str) else tuple(self.species)
-        numbers = sorted(atomic_number(one) for one in species)
+        one = isinstance(self.species, str) or not isinstance(self.species, Iterable)
+        species = (self.species,) if one else tuple(self.species)
+        numbers = sorted(atomic_number(each) for each in species)
         if not numbers or len(set(numbers)) < len(numbers):
             raise ValueError(
                 f"species must be a tuple of one or more different elements. Got {self.species!r}."
@@ -118,17 +120,24 @@ class AbstractDescriptor(BaseEstimator, ABC):
         Raises
         ------
         ValueError
-            If `species` are given, and the numbers have others.
+            If `species` are given, and the numbers have others, or if a parameter makes no sense.
         """
+        known = clone(self)
         if self.species is not None:
             self._check_known(np.asarray(numbers))
-            return clone(self)
-        return clone(self).set_params(species=tuple(np.unique(numbers).tolist()))
+        else:
+            known.set_params(species=tuple(np.unique(numbers).tolist()))
+        known._check_parameters()
+        return known
+
+    def _check_parameters(self):
+        """Raise ValueError for parameters that make no sense; the species are known."""
+        if not (isinstance(self.cutoff, Real) and np.isfinite(self.cutoff) and self.cutoff > 0):
+            raise ValueError(f"cutoff must be a positive number of Å. Got {self.cutoff!r}.")
 
     def _check_environments(self, environments):
         """Raise ValueError unless these environments can be described."""
-        if not (isinstance(self.cutoff, Real) and np.isfinite(self.cutoff) and self.cutoff > 0):
-            raise ValueError(f"cutoff must be a positive number of Å. Got {self.cutoff!r}.")
+        self._check_parameters()
         if environments.cutoff < self.cutoff:
             raise ValueError(
                 f"{type(self).__name__} looks {self.cutoff:g} Å far, and the environments "

@@ -140,13 +140,13 @@ class ChebyshevDescriptor(AbstractPairDescriptor):
 
         def radial(distances):
             x = 2.0 * distances / self.cutoff - 1.0
-            values, slopes = _chebyshev(x, self.n_radial)
+            values, derivatives = _chebyshev(x, self.n_radial)
             g, dg = f(distances, self.cutoff)
             h, dh = f(distances, reach)
             # The last is what the angular sums must lose: a neighbour's angle with itself.
             return (
                 np.vstack([values * g, h * h]),
-                np.vstack([slopes * (2.0 / self.cutoff) * g + values * dg, 2.0 * h * dh]),
+                np.vstack([derivatives * (2.0 / self.cutoff) * g + values * dg, 2.0 * h * dh]),
             )
 
         def angular(distances):
@@ -185,17 +185,17 @@ class ChebyshevDescriptor(AbstractPairDescriptor):
             angular_part[:, k] = half * series.sums(a, b) - 0.5 * own[:, None]
         return out
 
-    def _pull(self, pairs, slopes):
+    def _pull(self, pairs, gradients):
         radial, angular = self._densities(pairs, True)
         c, rows, series = angular.coefficients(), self._weight_rows(), self._series()
-        radial_slopes, angular_slopes = self._parts(slopes)
+        radial_gradients, angular_gradients = self._parts(gradients)
         by_radial = np.zeros((len(c), pairs.n_species, self.n_radial + 2, 1))
         by_c = np.zeros_like(c)
         for k, weights in enumerate(rows):
-            by_radial[:, :, :-1, 0] += weights[:, None] * radial_slopes[:, None, k]
-            by_radial[:, :, -1, 0] -= 0.5 * weights**2 * angular_slopes[:, k].sum(1)[:, None]
+            by_radial[:, :, :-1, 0] += weights[:, None] * radial_gradients[:, None, k]
+            by_radial[:, :, -1, 0] -= 0.5 * weights**2 * angular_gradients[:, k].sum(1)[:, None]
             a = np.tensordot(c, weights, (1, 0))
-            by_c += (series.factors(angular_slopes[:, k]) * a)[:, None] * weights[:, None, None]
+            by_c += (series.factors(angular_gradients[:, k]) * a)[:, None] * weights[:, None, None]
         return radial.pull(by_radial) + angular.pull(by_c)
 
     def _push(self, pairs, tangents):
@@ -207,11 +207,11 @@ class ChebyshevDescriptor(AbstractPairDescriptor):
 
 def _chebyshev(x, n):
     """Return T_0 … T_n and their derivatives, each of shape (n + 1, len(x))."""
-    values, slopes = np.zeros((2, n + 1, len(x)))
+    values, derivatives = np.zeros((2, n + 1, len(x)))
     values[0] = 1.0
     if n:
-        values[1], slopes[1] = x, 1.0
+        values[1], derivatives[1] = x, 1.0
     for k in range(2, n + 1):
         values[k] = 2.0 * x * values[k - 1] - values[k - 2]
-        slopes[k] = 2.0 * values[k - 1] + 2.0 * x * slopes[k - 1] - slopes[k - 2]
-    return values, slopes
+        derivatives[k] = 2.0 * values[k - 1] + 2.0 * x * derivatives[k - 1] - derivatives[k - 2]
+    return values, derivatives

@@ -123,6 +123,7 @@ class DeepPotFrame(AbstractPairDescriptor):
             raise ValueError(
                 f"cutoff_function must be one of {choices}. Got {self.cutoff_function!r}."
             )
+        self._rows()
 
     def _check_environments(self, environments):
         super()._check_environments(environments)
@@ -185,9 +186,9 @@ class DeepPotFrame(AbstractPairDescriptor):
         out[pairs.centers, frames.slots] = frames.values()
         return out
 
-    def _pull(self, pairs, slopes):
+    def _pull(self, pairs, gradients):
         frames = self._frames(pairs)
-        return frames.pull(slopes[pairs.centers, frames.slots])
+        return frames.pull(gradients[pairs.centers, frames.slots])
 
     def _push(self, pairs, tangents):
         frames = self._frames(pairs)
@@ -243,12 +244,12 @@ class _Frames:
         change = local * self.h[:, None] + self.local * (self.dh * along)[:, None]
         return np.column_stack([self.dg * along, change])
 
-    def pull(self, slopes):
+    def pull(self, gradients):
         """Return dE/dvectors from the derivatives by each pair's four numbers."""
         centers, n = self.pairs.centers, self.pairs.n_centers
-        by_local = slopes[:, 1:] * self.h[:, None]
-        along = slopes[:, 0] * self.dg
-        along += np.einsum("pk,pk->p", slopes[:, 1:], self.local) * self.dh
+        by_local = gradients[:, 1:] * self.h[:, None]
+        along = gradients[:, 0] * self.dg
+        along += np.einsum("pk,pk->p", gradients[:, 1:], self.local) * self.dh
         out = along[:, None] * self.units
         out += np.einsum("pkd,pk->pd", self.axes[centers], by_local)
         by_axes = np.zeros((n, 3, 3))

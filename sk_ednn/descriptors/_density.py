@@ -46,7 +46,7 @@ class Density:
         self._pairs = pairs
         vectors = pairs.vectors
         distances = np.sqrt(np.einsum("pd,pd->p", vectors, vectors))
-        values, slopes = radial(distances)
+        values, dvalues = radial(distances)
         # The factor that Y lacks is cheaper on the few radial functions.
         self._radial = np.ascontiguousarray(values.T) * _NORM
         self._dradial = self._harmonics = self._dharmonics = None
@@ -60,26 +60,26 @@ class Density:
         else:
             self._harmonics = _harmonics(max_l).compute(vectors)
         if derivatives:
-            self._dradial = np.ascontiguousarray(slopes.T) * _NORM
+            self._dradial = np.ascontiguousarray(dvalues.T) * _NORM
             self._directions = vectors / distances[:, None]
 
     def coefficients(self):
         """Return c, of shape (n_centers, n_species, n_radial, (max_l + 1)²)."""
         return self._shaped(self._pairs.segments.outer(self._radial, self._harmonics))
 
-    def pull(self, slopes):
+    def pull(self, gradients):
         """Return dE/dvectors from dE/dc.
 
         Parameters
         ----------
-        slopes : ndarray of shape (n_centers, n_species, n_radial, (max_l + 1)²)
+        gradients : ndarray of shape (n_centers, n_species, n_radial, (max_l + 1)²)
 
         Returns
         -------
         ndarray of shape (n_pairs, 3)
         """
         segments = self._pairs.segments
-        matrices = slopes.reshape(segments.n_segments, *slopes.shape[2:])
+        matrices = gradients.reshape(segments.n_segments, *gradients.shape[2:])
         by_radial = segments.apply(self._harmonics, matrices.transpose(0, 2, 1))
         along = np.einsum("pn,pn->p", by_radial, self._dradial)
         out = along[:, None] * self._directions

@@ -8,10 +8,6 @@ import numpy as np
 from ._base import AbstractDescriptor, checked_array
 from ._segments import Segments
 
-# Numbers in the temporary arrays of a block, some 8 MB of them: larger blocks leave the cache,
-# and smaller ones cost more calls.
-_BLOCK_NUMBERS = 2**20
-
 
 @dataclass(frozen=True, eq=False)
 class Pairs:
@@ -36,6 +32,10 @@ class AbstractPairDescriptor(AbstractDescriptor):
     `_push`, each for the pairs of a block.
     """
 
+    # Numbers in the temporary arrays of a block, some 8 MB of them: larger blocks leave the cache,
+    # and smaller ones cost more calls.
+    block_numbers = 2**20
+
     @property
     @abstractmethod
     def _numbers_per_pair(self):
@@ -50,7 +50,7 @@ class AbstractPairDescriptor(AbstractDescriptor):
         """Return the values of a block, of shape (n_centers, *tile_shape)."""
 
     @abstractmethod
-    def _pull(self, pairs, slopes):
+    def _pull(self, pairs, gradients):
         """Return dE/dvectors, (n_pairs, 3), from dE/dvalues, (n_centers, *tile_shape)."""
 
     @abstractmethod
@@ -65,14 +65,14 @@ class AbstractPairDescriptor(AbstractDescriptor):
             out[centers] = self._values(pairs)
         return out
 
-    def pull(self, environments, slopes):
+    def pull(self, environments, gradients):
         """Return dE/dvectors from dE/dvalues: see `AbstractDescriptor.pull`."""
         self._check_environments(environments)
         shape = (environments.n_centers, *self.tile_shape)
-        slopes = checked_array(slopes, shape, "slopes")
+        gradients = checked_array(gradients, shape, "gradients")
         out = np.zeros((environments.n_pairs, 3))
         for centers, where, pairs in self._blocks(environments):
-            out[where] = self._pull(pairs, slopes[centers])
+            out[where] = self._pull(pairs, gradients[centers])
         return out
 
     def push(self, environments, tangents):
@@ -84,9 +84,12 @@ class AbstractPairDescriptor(AbstractDescriptor):
             out[centers] = self._push(pairs, tangents[where])
         return out
 
-    def _check_environments(self, environments):
-        super()._check_environments(environments)
-        self._check()
+    def _check_parameters(self):
+        super()._check_parameters()
+        try:
+            self._check()
+        except TypeError as error:  # of a comparison or a conversion
+            raise ValueError(f"A parameter of {self!r} is of a wrong type: {error}.") from error
 
     def _blocks(self, environments):
         """Yield the centres of each block as a slice, the numbers of its pairs, and the pairs."""
@@ -95,7 +98,7 @@ class AbstractPairDescriptor(AbstractDescriptor):
         lookup[known] = np.arange(len(known))
         wider = environments.cutoff > self.cutoff
         ends = np.cumsum(environments.counts)
-        most_pairs = max(1, _BLOCK_NUMBERS // self._numbers_per_pair)
+        most_pairs = max(1, self.block_numbers // self._numbers_per_pair)
         first = done = 0
         while first < environments.n_centers:
             last = max(first + 1, int(np.searchsorted(ends, done + most_pairs, side="right")))

@@ -125,20 +125,20 @@ class PowerSpectrum(AbstractPairDescriptor):
             out[:, features] *= weight
         return out
 
-    def _pull(self, pairs, slopes):
+    def _pull(self, pairs, gradients):
         density, c = self._expand(pairs, True)
         n = self._n_channels
-        # The derivative by c of Σ slope · c_a c_b is (slopes + slopesᵀ) c.
+        # The derivative by c of Σ gradient · c_a c_b is (gradients + gradientsᵀ) c.
         place = np.zeros((n, n), dtype=np.int64)
         place[np.triu_indices(n)] = np.arange(n * (n + 1) // 2)
         place = np.maximum(place, place.T)
         by_c = np.empty_like(c)
         for components, weight, features in self._degrees():
-            both = np.take(slopes[:, features], place, axis=1)
+            both = np.take(gradients[:, features], place, axis=1)
             both[:, np.arange(n), np.arange(n)] *= 2.0
             both *= weight
             by_c[:, :, components] = np.matmul(both, c[:, :, components])
-        by_c[:, :, 0] += slopes[:, :n]
+        by_c[:, :, 0] += gradients[:, :n]
         return density.pull(by_c.reshape(len(c), pairs.n_species, self.n_radial, -1))
 
     def _push(self, pairs, tangents):

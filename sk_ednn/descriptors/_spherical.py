@@ -90,9 +90,9 @@ class SphericalExpansion(AbstractPairDescriptor):
     def _values(self, pairs):
         return self._density(pairs).coefficients().reshape(pairs.n_centers, *self.tile_shape)
 
-    def _pull(self, pairs, slopes):
+    def _pull(self, pairs, gradients):
         shape = (pairs.n_centers, pairs.n_species, self.n_radial, -1)
-        return self._density(pairs, derivatives=True).pull(slopes.reshape(shape))
+        return self._density(pairs, derivatives=True).pull(gradients.reshape(shape))
 
     def _push(self, pairs, tangents):
         change = self._density(pairs, derivatives=True).push(tangents)
@@ -116,9 +116,9 @@ def bessel_functions(distances, cutoff, n_radial):
     sines, cosines = multiples(step * distances, n_radial)
     f, df = polynomial_cutoff(distances, cutoff)
     envelope = f / distances
-    slope = (df - envelope) / distances
+    derivative = (df - envelope) / distances
     rates = step * np.arange(1, n_radial + 1)[:, None]
-    return sines * envelope, sines * slope + cosines * (rates * envelope)
+    return sines * envelope, sines * derivative + cosines * (rates * envelope)
 
 
 def multiples(angles, n):

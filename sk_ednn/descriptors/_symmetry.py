@@ -115,7 +115,7 @@ class SymmetryFunctions(AbstractPairDescriptor):
 
     def _g2(self):
         if self.radial is None:
-            centers, step = np.linspace(0.5, self.cutoff, 12, retstep=True)
+            centers, step = np.linspace(min(0.5, self.cutoff / 2), self.cutoff, 12, retstep=True)
             return np.column_stack([np.full(12, 0.5 / step**2), centers])
         return _table(self.radial, 2)
 
@@ -141,10 +141,14 @@ class SymmetryFunctions(AbstractPairDescriptor):
                 raise ValueError(
                     f"{name} must be one of {', '.join(choices)}. Got {getattr(self, name)!r}."
                 )
-        for name, values, width, form in (
-            ("radial", self._g2(), 2, "(eta, r_s)"),
-            ("angular", self._g45(), 3, "(eta, zeta, lambda)"),
+        for name, table, width, form in (
+            ("radial", self._g2, 2, "(eta, r_s)"),
+            ("angular", self._g45, 3, "(eta, zeta, lambda)"),
         ):
+            try:
+                values = table()
+            except (TypeError, ValueError):
+                values = np.full(1, np.nan)
             if values.shape != (len(values), width) or not np.isfinite(values).all():
                 raise ValueError(
                     f"{name} must be a sequence of {form}. Got {getattr(self, name)!r}."
@@ -195,8 +199,8 @@ class SymmetryFunctions(AbstractPairDescriptor):
 
             def radial(distances):
                 g, dg = leg(distances)
-                values, slopes = g2(distances)
-                return np.vstack([values, g * g]), np.vstack([slopes, 2.0 * g * dg])
+                values, derivatives = g2(distances)
+                return np.vstack([values, g * g]), np.vstack([derivatives, 2.0 * g * dg])
 
         return Density(pairs, radial, 0, derivatives=derivatives)
 
@@ -280,8 +284,8 @@ class SymmetryFunctions(AbstractPairDescriptor):
                 angular[:, kind] += series.sums(change[:, s], c[:, t])
         return out
 
-    def _pull(self, pairs, slopes):
-        g2, angular = self._split(slopes)
+    def _pull(self, pairs, gradients):
+        g2, angular = self._split(gradients)
         density = self._two_body(pairs, True)
         if not self._from_moments():
             out = density.pull(np.ascontiguousarray(g2)[..., None])
@@ -289,7 +293,7 @@ class SymmetryFunctions(AbstractPairDescriptor):
                 out += part.pull(angular[:, :, members].transpose(2, 0, 1))
             return out
         widths, which = self._widths()
-        by_two_body = np.zeros((len(slopes), pairs.n_species, g2.shape[2] + len(widths), 1))
+        by_two_body = np.zeros((len(gradients), pairs.n_species, g2.shape[2] + len(widths), 1))
         by_two_body[:, :, : g2.shape[2], 0] = g2
         if not len(widths):
             return density.pull(by_two_body)

@@ -90,11 +90,11 @@ class TripleFunctions:
         """Return the sums over each centre and kind, (n_shapes, n_centers, n_kinds)."""
         return np.array([self._triples.sum(a * self._product) for a, _ in self._angular()])
 
-    def pull(self, slopes):
+    def pull(self, gradients):
         """Return dE/dvectors, (n_pairs, 3), from dE/dsums, (n_shapes, n_centers, n_kinds)."""
         t = self._triples
         by_function, by_cosine = np.zeros((2, len(t.cosines)))
-        for (a, da), by_sum in zip(self._angular(), slopes, strict=True):
+        for (a, da), by_sum in zip(self._angular(), gradients, strict=True):
             weights = by_sum.ravel()[t.places]
             by_function += weights * a
             by_cosine += weights * da

@@ -1,10 +1,11 @@
-"""Fields made of labels, angles and densities, and averages over whole systems."""
+"""Fields made of labels, angles and densities, and averages and filters of whole systems."""
 
 from ._angles import AngleFields, AngleGradient
 from ._context_products import ContextProducts
 from ._densities import DensityFields
 from ._intensive import IntensiveContext
 from ._one_hot import OneHotFields
+from ._reciprocal import ReciprocalContext
 
 __all__ = [
     "AngleFields",
@@ -13,4 +14,5 @@ __all__ = [
     "DensityFields",
     "IntensiveContext",
     "OneHotFields",
+    "ReciprocalContext",
 ]

@@ -209,14 +209,14 @@ class AngleFields(AbstractFieldEncoder):
 
 @dataclass(frozen=True, eq=False)
 class AngleGradient:
-    """How a total changes with the angles of its field.
+    """Gradients of totals with respect to the angles of their fields.
 
     Made by `AngleFields.angle_gradients`.
 
     Attributes
     ----------
     values : ndarray of shape (*grid)
-        What is known of the derivative.
+        Known values of the derivative.
     turned : ndarray of shape (2, *grid)
         How the channels change with the angles.
     """

@@ -63,7 +63,7 @@ class AbstractFieldEncoder(TransformerMixin, BaseEstimator, ABC):
         Parameters
         ----------
         X : array-like of shape (n_samples, *grid), or list of such fields
-            Of any size; dask arrays and sources too.
+            Fields of any size; dask arrays and sources too.
 
         Returns
         -------
@@ -103,7 +103,7 @@ class AbstractFieldEncoder(TransformerMixin, BaseEstimator, ABC):
         return self._channels(unmasked(chunk, "X"))
 
     def __sklearn_tags__(self):
-        """Say what scikit-learn may expect."""
+        """Return scikit-learn's tags."""
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = True
         return tags

@@ -13,7 +13,7 @@ from ..structures._densities import Density
 
 @stored("DensityFields")
 class DensityFields(TransformerMixin, BaseEstimator):
-    """Turn densities on grids into fields, and refuse any with another voxel.
+    """Turn densities on grids into fields, and reject those with another voxel.
 
     A tile is a number of points: what it means in Å, and the unit of the sums over points, follow
     from the voxel, which is thus a part of a model. Densities of all sizes and shapes of cells are
@@ -32,7 +32,7 @@ class DensityFields(TransformerMixin, BaseEstimator):
     voxel_ : ndarray of shape (3, 3), in Å
         Edges of the voxel of the first density of the fit.
     unit_ : str
-        Of the values.
+        Unit of the values.
 
     Examples
     --------
@@ -83,7 +83,7 @@ class DensityFields(TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X : list of Density
-            Of any numbers of points.
+            Densities of any numbers of points.
 
         Returns
         -------
@@ -140,7 +140,7 @@ class DensityFields(TransformerMixin, BaseEstimator):
                 raise TilingError(f"X[{k}] has no spin density; set spin=False without one.")
 
     def __sklearn_tags__(self):
-        """Say what scikit-learn may expect."""
+        """Return scikit-learn's tags."""
         tags = super().__sklearn_tags__()
         tags.input_tags.two_d_array = False
         tags.input_tags.three_d_array = True

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.utils.validation import check_is_fitted
 
 from .._utils.stored import stored
-from ..exceptions import TilingError
-from ..fields._fields import check_fields, check_ndim
-from ..fields._sources import as_array
+from ._whole_field import AbstractWholeFieldEncoder
 
 _STATISTICS = ("mean", "square")
 
 
 @stored("IntensiveContext")
-class IntensiveContext(TransformerMixin, BaseEstimator):
+class IntensiveContext(AbstractWholeFieldEncoder):
     """Add channels that hold averages of the whole field.
 
     A window cannot see what is spread over the whole system: the mean illumination of a picture,
@@ -77,19 +71,7 @@ class IntensiveContext(TransformerMixin, BaseEstimator):
         self.statistics = statistics
         self.channel_axis = channel_axis
 
-    def fit(self, X, y=None):
-        """Check the parameters and remember the number of channels.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, *field_shape), or list of such fields
-        y : None
-            Ignored.
-
-        Returns
-        -------
-        self
-        """
+    def _check(self, fields):
         statistics = tuple(self.statistics) if not isinstance(self.statistics, str) else None
         if (
             not statistics
@@ -100,120 +82,26 @@ class IntensiveContext(TransformerMixin, BaseEstimator):
                 f"statistics must be a tuple of some of {_STATISTICS}, each once; got "
                 f"{self.statistics!r}."
             )
-        fields = check_fields(X, caller=self)
-        if self.channel_axis is not None and not -fields.ndim <= self.channel_axis < fields.ndim:
-            raise TilingError(
-                f"channel_axis={self.channel_axis} is not an axis of fields of {fields.ndim} "
-                "dimension(s)."
-            )
-        self.n_channels_ = self._n_channels(fields)
-        self._ndim = fields.ndim
-        return self
 
-    def transform(self, X):
-        """Return fields with their averages as further channels.
+    @property
+    def _n_added(self):
+        return len(self.statistics)
 
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, *field_shape), or list of such fields
-            Of any size; dask arrays too.
+    def _added(self, last):
+        axes = tuple(range(1, last.ndim - 1))
+        return [
+            (last if name == "mean" else last * last).mean(axis=axes, keepdims=True)
+            for name in self.statistics
+        ]
 
-        Returns
-        -------
-        ndarray or dask array of shape (n_samples, *grid, n_channels * (1 + n_statistics))
-            Floats in the type of X, float64 for integers; for a list of fields, a list of such
-            without the sample axis.
-        """
-        check_is_fitted(self)
-        fields = check_fields(X, caller=self)
-        check_ndim(fields, self._ndim)
-        n_channels = self._n_channels(fields)
-        if n_channels != self.n_channels_:
-            raise TilingError(
-                f"The fields have {n_channels} channel(s), those of the fit had {self.n_channels_}."
-            )
-        stacks = [self._extended(stack.values) for stack in fields.stacks]
-        return fields.by_sample(stacks)
+    def _added_lazily(self, last):
+        return self._added(last)
 
-    def pull(self, X, gradients):
-        """Return how totals change with the fields, from how they change with all channels.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, *field_shape), or list of such fields
-            In memory.
-        gradients : array-like like what `transform` returns, or list of such
-            As `EDNNRegressor.predict_gradient` returns them.
-
-        Returns
-        -------
-        ndarray like X, float64, or list of such fields
-        """
-        check_is_fitted(self)
-        fields = check_fields(X, caller=self)
-        if fields.lazy:
-            raise TypeError("Gradients are those of fields in memory. Read them first.")
-        pulled: list[Any] = [None] * fields.n_samples
-        for stack in fields.stacks:
-            for sample, values in zip(stack.samples, stack.values, strict=True):
-                gradient = as_array(gradients[sample], f"gradients[{sample}]", np.float64)
-                pulled[sample] = self._pulled(values, gradient)
-        return pulled if fields.ragged else np.stack(pulled)
-
-    def _pulled(self, values, gradient):
-        last = self._channels_last(np.asarray(values, dtype=np.float64)[None])[0]
-        if gradient.shape != (*last.shape[:-1], self.n_channels_ * (1 + len(self.statistics))):
-            raise ValueError(
-                f"Expected a gradient for each channel of transform(X), got {gradient.shape} for a "
-                f"field of shape {values.shape}."
-            )
+    def _pulled_added(self, last, gradients):
         axes = tuple(range(last.ndim - 1))
         n_sites = np.prod(last.shape[:-1])
-        out = gradient[..., : self.n_channels_].copy()
-        for k, name in enumerate(self.statistics):
-            part = slice((k + 1) * self.n_channels_, (k + 2) * self.n_channels_)
-            of_average = gradient[..., part].sum(axis=axes) / n_sites
+        out = np.zeros(last.shape)
+        for name, gradient in zip(self.statistics, gradients, strict=True):
+            of_average = gradient.sum(axis=axes) / n_sites
             out += of_average * (1.0 if name == "mean" else 2.0 * last)
-        if self.channel_axis is None:
-            return out[..., 0]
-        return np.moveaxis(out, -1, self.channel_axis % values.ndim)
-
-    def _n_channels(self, fields) -> int:
-        if self.channel_axis is None:
-            return 1
-        return int(fields.stacks[0].values.shape[1:][self.channel_axis])
-
-    def _channels_last(self, values):
-        """Return fields with their channels last, of numpy or dask."""
-        if self.channel_axis is None:
-            return values[..., None]
-        axis = 1 + self.channel_axis % (values.ndim - 1)
-        order = [k for k in range(values.ndim) if k != axis]
-        return values.transpose([*order, axis])
-
-    def _extended(self, values):
-        if not isinstance(values, np.ndarray):
-            values = getattr(values, "array", values)
-            if not hasattr(values, "__dask_graph__"):
-                raise TypeError(
-                    "Averages need the whole field: give arrays, or dask arrays, such as "
-                    f"dask.array.from_array(X); got {type(values).__name__}."
-                )
-            import dask.array as xp
-        else:
-            xp = np
-        last = self._channels_last(values)
-        dtype = last.dtype if last.dtype.kind == "f" else np.dtype(np.float64)
-        axes = tuple(range(1, last.ndim - 1))
-        wide = last.astype(np.float64)
-        parts = [last.astype(dtype)]
-        for name in self.statistics:
-            average = (wide if name == "mean" else wide * wide).mean(axis=axes, keepdims=True)
-            parts.append(xp.broadcast_to(average.astype(dtype), last.shape))
-        return xp.concatenate(parts, axis=-1)
-
-    def __sklearn_tags__(self):
-        """Say what scikit-learn may expect."""
-        tags = super().__sklearn_tags__()
-        tags.input_tags.three_d_array = True
-        return tags
+        return out

@@ -16,7 +16,7 @@ _NAMED = 8
 
 @stored("OneHotFields")
 class OneHotFields(AbstractFieldEncoder):
-    """Give each label of a field a channel: 1 at the sites that hold it, 0 elsewhere.
+    """Give each label of a field a channel: 1 at the sites with it, 0 elsewhere.
 
     For values that name something and are not amounts: the states of a Potts model, phases of an
     alloy, classes of pixels. As numbers, label 2 would lie between 1 and 3, and be twice as much as
@@ -26,7 +26,7 @@ class OneHotFields(AbstractFieldEncoder):
     ----------
     categories : "auto" or array-like of shape (n_categories,), default="auto"
         The labels, numbers, in the order of the channels. "auto" for those that the fields of the
-        fit hold, in ascending order.
+        fit contain, in ascending order.
 
     Attributes
     ----------
@@ -84,7 +84,7 @@ class OneHotFields(AbstractFieldEncoder):
         found = np.unique(np.concatenate([np.unique(stack.values) for stack in fields.stacks]))
         if len(found) > _MOST:
             raise ValueError(
-                f"The fields hold {len(found):,} different values, from {found[0]} to {found[-1]}: "
+                f"The fields have {len(found):,} different values, from {found[0]} to {found[-1]}: "
                 f"labels are at most {_MOST}. Numbers are given as they are; angles by AngleFields."
             )
         self.categories_ = found
@@ -104,9 +104,9 @@ class OneHotFields(AbstractFieldEncoder):
             first = first if place is None else first + np.asarray(place)
             unknown = np.unique(values[wrong])
             raise ValueError(
-                f"The fields hold {_listed(unknown)}, which none of the categories is: "
+                f"The fields contain {_listed(unknown)}, which none of the categories is: "
                 f"{_listed(self.categories_)}; {np.sum(wrong):,} site(s) do, the first at "
-                f"{first.tolist()}. Fit to fields that hold every label, or name them all in "
+                f"{first.tolist()}. Fit to fields that contain every label, or name them all in "
                 "OneHotFields(categories=...)."
             )
         return order[found]

@@ -54,7 +54,7 @@ def looks_like_channels(field_shape) -> int | None:
 
 def warn_of_channels(tiling, fields) -> None:
     """Warn if the first or last axis looks like channels but the tiling treats it as sites."""
-    if getattr(tiling, "channel_axis", 0) is not None:
+    if tiling.channel_axis is not None:
         return
     for stack in fields.stacks:
         shape = stack.values.shape[1:]
@@ -125,7 +125,7 @@ def warn_of_wide_context(tiling, fields) -> None:
     Windows that are only slightly wider than a field are fine: periodic systems such as crystals
     do look like that.
     """
-    if getattr(tiling, "boundary", None) != "periodic":
+    if tiling.boundary != "periodic":
         return
     for stack in fields.stacks:
         field_shape = stack.values.shape[1:]

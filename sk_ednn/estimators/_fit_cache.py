@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import copy
-from importlib.metadata import version
 from os import PathLike
 
 from sklearn.utils.validation import check_memory
 
 from .._utils.hashing import fit_key
+from .._utils.versions import package_version
 from ..fields._sources import is_read_in_pieces
 
 # Parameters that do not affect the fitted model, left out of the cache key.
@@ -43,7 +43,7 @@ def fit_cached(estimator, X, y, fit_params) -> dict:
     params = copy.copy(estimator).set_params(**_WITHOUT_EFFECT)
     if not estimator.warm_start:
         params = params.get_params(deep=False)
-    depends_on = version("sk-ednn"), params, X, y, fit_params
+    depends_on = package_version(), params, X, y, fit_params
     key = fit_key(depends_on, "memory caches each fit", "Or set memory=None.")
     memory = estimator.memory
     memory = check_memory(str(memory) if isinstance(memory, PathLike) else memory)

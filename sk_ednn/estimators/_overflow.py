@@ -22,7 +22,7 @@ def require_moderate(values, name) -> None:
     largest = _largest(values)
     if largest > _LARGEST:
         raise ValueError(
-            f"{name} holds numbers as large as {largest:.3g}, whose squares overflow float64: use "
+            f"{name} has numbers as large as {largest:.3g}, whose squares overflow float64: use "
             f"larger units, so that they are below {_LARGEST:g}."
         )
 
@@ -46,7 +46,7 @@ def overflow_named(systems):
         if largest <= _LARGEST:
             raise
         raise TileModelError(
-            f"X holds numbers as large as {largest:.3g}, whose squares overflow float64, and the "
+            f"X has numbers as large as {largest:.3g}, whose squares overflow float64, and the "
             f"fit failed on what came of them ({str(error).partition(chr(10))[0]}). Use larger "
             f"units, so that they are below {_LARGEST:g}."
         ) from error

@@ -16,7 +16,6 @@ from .._utils.steps import as_arrays
 from .._utils.stored import stored
 from ..evaluation import AbstractEvaluation, AutoEvaluation
 from ..exceptions import TileModelError, TilingError
-from ..fields._fields import check_fields, check_ndim
 from ..solvers import AbstractSolver, AutoSolver, LossWeights, SumProblem, Term
 from ..tile_models._baseline import baseline_totals, fit_baselines
 from ..tiling import AbstractTiling
@@ -26,6 +25,7 @@ from ._overflow import overflow_named
 from ._reweighted import fit_reweighted
 from ._targets import ScoredByTotals, per_site
 from ._terms import WithTerms, check_terms
+from ._warm_start import fitted_start
 
 # Residuals of the baseline below this, relative to y, are round-off.
 _ROUND_OFF = 1e-14
@@ -224,7 +224,7 @@ class EDNNRegressor(ScoredByTotals, WithTerms):
                 f"{type(solver).__name__} fits totals only. To fit gradients use a torch network "
                 "(GradientSolver) or a linear model (LinearSolver)."
             )
-        problem = self._problem(terms, admitted, self._start(terms), random_state)
+        problem = self._problem(terms, admitted, fitted_start(self, terms), random_state)
         with as_arrays(), overflow_named(admitted.systems):
             tile_models = fit_reweighted(solver, problem, evaluation)
         # Nothing above changes the estimator, so a failed fit leaves it as it was.
@@ -447,17 +447,6 @@ class EDNNRegressor(ScoredByTotals, WithTerms):
         """Return `fitted_terms` as a dict; a single term is called "tile_model"."""
         return dict(zip(self._term_names, self.fitted_terms(), strict=True))
 
-    def _start(self, terms):
-        if not self.warm_start or not hasattr(self, "tile_model_"):
-            return None
-        names = [term.name for term in terms]
-        if names != self._term_names:
-            raise TileModelError(
-                f"warm_start=True continues the fit of the terms {self._term_names}, but the "
-                f"parameters now have the terms {names}. Set warm_start=False to fit from scratch."
-            )
-        return [tile_model for tile_model, _ in self.fitted_terms()]
-
     def _filled(self, part, random_state):
         """Return a clone of a part, with n_jobs, verbose and random_state set if they are None."""
         part = clone(part, safe=False)
@@ -481,20 +470,17 @@ class EDNNRegressor(ScoredByTotals, WithTerms):
     def _check_predicted(self, X):
         check_is_fitted(self)
         terms, systems = self.fitted_terms(), X
-        if terms[0][1].is_grid:
-            systems = check_fields(X, caller=self)
-            check_ndim(systems, self._described)
-            self._check_width(X, systems, reset=False)
-        for tile_model, tiling in terms:
+        for _, tiling in terms:
             try:
                 systems = tiling.check(systems, like=self._described)
             except TilingError as error:
                 raise TilingError(error.fitted) from None
+        self._check_width(X, systems, reset=False)
+        for tile_model, tiling in terms:
             tiling.check_model(systems, tile_model)
         if not hasattr(self, "input_range_"):  # systems without a range, or an older model file
             return systems
-        tiling = self.fitted_terms()[0][1]
-        return tiling.compare_range(systems, self.input_range_)
+        return terms[0][1].compare_range(systems, self.input_range_)
 
     def _check_width(self, X, systems, reset):
         # scikit-learn requires 2-D X to keep its width; other fields may change their size.

@@ -9,7 +9,7 @@ from sklearn.base import RegressorMixin
 from sklearn.utils import check_array
 
 from ..fields._fields import require_finite, require_numbers
-from ..fields._sources import as_array, in_memory
+from ..fields._sources import as_groups, in_memory
 from ._data_warnings import warn_of_means, warn_of_standardised
 from ._overflow import require_moderate
 
@@ -60,7 +60,7 @@ def check_targets(caller, fields, y, sample_weight, groups):
             )
         check_length("sample_weight", sample_weight, fields)
     if groups is not None:
-        groups = as_array(groups, "groups")
+        groups = as_groups(groups)
         check_length("groups", groups, fields)
     warn_of_standardised(y)
     warn_of_means(y, fields)

@@ -99,10 +99,3 @@ class AbstractEvaluation(BaseEstimator, ABC):
         for block, values in self.block_contributions(tile_model, tiling, systems):
             tiling.place(out, systems, block, values)
         return out
-
-
-def block_size(max_tiles, max_bytes, tile_model: AbstractTileModel) -> int:
-    """Return the maximum number of tiles of a block, from either limit."""
-    if max_tiles is not None:
-        return int(max_tiles)
-    return max(1, int(max_bytes) // tile_model.bytes_per_tile)

@@ -122,7 +122,7 @@ class _Graph:
         """Add the task of a group and return its key."""
         key = (f"{self.name}-{part}" if part else self.name, *index)
         done = {} if record is None else record.recorded(group)
-        channel_axis = getattr(self.term.tiling, "channel_axis", None)
+        channel_axis = self.term.tiling.channel_axis
         job = tasks.Job(group, done, record, self.fields.known_range, channel_axis)
         if len(done) == len(group):
             # All blocks are recorded, so that no chunks are read.

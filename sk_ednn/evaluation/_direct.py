@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .._utils.stored import stored
-from ._base import block_size
+from ._block_size import block_size
 from ._blockwise import BlockwiseEvaluation
 
 

@@ -22,7 +22,7 @@ def exact_parts(values) -> list[float]:
     Returns
     -------
     list of float
-        Of decreasing magnitude; empty if the sum is 0.
+        Numbers of decreasing magnitude; empty if the sum is 0.
 
     Examples
     --------

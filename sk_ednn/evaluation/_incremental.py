@@ -132,7 +132,7 @@ class _Term:
         self.n_tiles = int(np.prod(self.grid))
         self.n_channel_axes = n_channel_axes
         (contributions,) = evaluation.contributions(tile_model, tiling, tiling.check(fields))
-        # Of shape (n_fields * n_tiles, n_outputs).
+        # The shape is (n_fields * n_tiles, n_outputs).
         self.contributions = contributions.reshape(-1, tile_model.n_outputs)
 
     def propose(self, fields, grid, owners, sites, flat, values):

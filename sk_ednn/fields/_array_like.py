@@ -27,7 +27,7 @@ def as_array_like(X, name="X") -> Any:
     Parameters
     ----------
     X : object
-        What a user hands over as fields.
+        Object that a user passed as fields.
     name : str, default="X"
         For messages.
 
@@ -61,7 +61,7 @@ def require_array_like(X, name, shape) -> None:
     X : object
     name : str
     shape : str
-        What is expected, in words.
+        Description of the expected object.
     """
     doubt = _doubt(X, name)
     if doubt is not None:
@@ -86,7 +86,7 @@ def _doubt(X, name="X") -> str | None:
         column = next((c for c in X if X[c].dtype == object and _holds_arrays(X[c])), None)
         if column is not None:
             return (
-                f"a DataFrame whose column {column!r} holds arrays. Give "
+                f"a DataFrame whose column {column!r} contains arrays. Give "
                 f"{name}[{column!r}].to_list()."
             )
     if _is_class(X, "xarray", "Dataset", "DataTree"):
@@ -160,7 +160,7 @@ def _check_items(X, name) -> None:
 
 
 def is_structure(x) -> bool:
-    """Tell whether something is a structure of atoms, by what it has."""
+    """Return True if something is a structure of atoms, by what it has."""
     return all(hasattr(x, part) for part in ("numbers", "positions", "cell"))
 
 
@@ -182,7 +182,7 @@ def _strided(tensor):
 
 
 def _is_class(x, package, *names) -> bool:
-    """Tell whether a class, or one that it derives from, is of a package and has such a name."""
+    """Return True if a class, or one that it derives from, is of a package and has such a name."""
     return any(
         kind.__module__.partition(".")[0] == package and kind.__name__ in names
         for kind in type(x).__mro__

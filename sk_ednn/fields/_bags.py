@@ -142,7 +142,7 @@ def _check_bag(bag, index, caller) -> np.ndarray:
         input_name=name, estimator=caller,
     )  # fmt: skip
     if values.dtype.kind not in "biuf":
-        raise TilingError(f"{name} must hold real numbers, got dtype {values.dtype}.")
+        raise TilingError(f"{name} must be real numbers, got dtype {values.dtype}.")
     require_finite(values, name)
     return values
 

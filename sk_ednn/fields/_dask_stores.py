@@ -28,7 +28,7 @@ def with_checked_stores(array: Any, source_of) -> Any:
     Returns
     -------
     dask.array.Array
-        Of the same name and keys; `array` itself where it reads from no store.
+        An array of the same name and keys; `array` itself where it reads from no store.
     """
     layers = getattr(array.dask, "layers", None)
     if layers is None:
@@ -62,7 +62,7 @@ def _unchanged_layers(graph, name) -> set[str]:
 
 
 def _checked_layer(layer, checked):
-    """Return a layer with checked stores in place of its own, None where it holds none."""
+    """Return a layer with checked stores in place of its stores, None where it contains none."""
     if hasattr(layer, "indices"):  # computed block by block, the store one of the arguments
         if not any(_is_store(value) for value, _ in layer.indices):
             return None
@@ -77,7 +77,7 @@ def _checked_layer(layer, checked):
 
 
 def _stored(layer):
-    """Return the store that a layer holds and nothing else, or None."""
+    """Return the store that a layer contains and nothing else, or None."""
     if hasattr(layer, "indices") or len(layer) != 1:
         return None
     (value,) = layer.values()
@@ -96,7 +96,7 @@ def _checked(store, source_of, unchanged):
 
 
 class _Checked:
-    """What Dask slices in place of a store.
+    """Stand-in for a store, which Dask slices.
 
     Parameters
     ----------

@@ -22,7 +22,7 @@ from ._sources import ArraySource, FieldSource, is_read_in_pieces
 from ._views import OneField
 
 # Fields of a list are copied next to each other only while they are small: a stack saves a
-# Python step per field, which no longer matters where one field holds this many bytes.
+# Python step per field, which no longer matters where one field contains this many bytes.
 _STACKED_BYTES = 1 << 20
 
 
@@ -50,10 +50,10 @@ class Fields:
     stacks : tuple of Stack
     n_samples : int
     ragged : bool
-        Whether the batch came as a list of fields, each with a size of its own.
+        Whether the batch came as a list of fields, each with its own size.
     known_range : InputRange or None
-        Of the fields that the model was fitted to which is asked about these. Those that are read
-        piece by piece are compared with it when they are read.
+        Range of the fields that a model was fitted to. Fields that are read piece by piece are
+        compared with it when they are read.
     """
 
     stacks: tuple[Stack, ...]
@@ -68,17 +68,17 @@ class Fields:
 
     @property
     def dtype(self) -> np.dtype:
-        """The type that holds every value of the batch."""
+        """The type that represents every value of the batch."""
         return np.result_type(*(stack.values.dtype for stack in self.stacks))
 
     @property
     def lazy(self) -> bool:
-        """Whether fields are read piece by piece, from sources."""
+        """True if fields are read piece by piece, from sources."""
         return not all(isinstance(stack.values, np.ndarray) for stack in self.stacks)
 
     @property
     def fixed_width(self) -> bool:
-        """Whether the fields are rows of a table, whose width scikit-learn keeps."""
+        """True if the fields are rows of a table, whose width scikit-learn keeps."""
         return self.ndim == 1 and not self.ragged
 
     @property
@@ -136,7 +136,7 @@ class Fields:
 
 
 def is_list_of_fields(X) -> bool:
-    """Tell whether `X` is a list of separate fields rather than one array of equal ones.
+    """Return True if `X` is a list of separate fields rather than one array of equal ones.
 
     A list (or 1-D object array) of arrays is a list of fields, whatever their lengths; a list of
     lists of numbers is an array, as everywhere in scikit-learn.
@@ -169,7 +169,7 @@ def check_fields(X, *, caller="sk_ednn") -> Fields:
     Raises
     ------
     ValueError
-        Where `X` is empty, holds NaN, infinity or something that is not a number, or where the
+        Where `X` is empty, contains NaN, infinity or something that is not a number, or where the
         fields of a list differ in dimension.
     """
     if isinstance(X, Fields):
@@ -221,7 +221,7 @@ def check_fields(X, *, caller="sk_ednn") -> Fields:
 def _require_axes(shape) -> None:
     if isinstance(shape, tuple) and len(shape) < 2:
         raise ValueError(
-            f"X must hold fields, an array of shape (n_samples, *field_shape); got shape {shape}. "
+            f"X must be fields, an array of shape (n_samples, *field_shape); got shape {shape}. "
             "Reshape your data: for a single field pass X[None]. Did you swap X and y?"
         )
 
@@ -231,7 +231,7 @@ def check_ndim(fields, fitted) -> None:
     if fields.ndim != fitted:
         single = " Give a single field as field[None]." if fields.ndim == fitted - 1 else ""
         raise TilingError(
-            f"The model was fitted to fields of {fitted} dimension(s), X holds fields of shape "
+            f"The model was fitted to fields of {fitted} dimension(s), X has fields of shape "
             f"{fields.stacks[0].values.shape[1:]}. X is (n_samples, *field_shape).{single}"
         )
 
@@ -243,7 +243,7 @@ def require_numbers(values, name) -> None:
     dtype = getattr(values, "dtype", None)
     if getattr(dtype, "kind", None) in ("m", "M", "S", "U"):
         raise ValueError(
-            f"{name} must hold real numbers, got dtype {dtype}. Convert it, as by "
+            f"{name} must be real numbers, got dtype {dtype}. Convert it, as by "
             f"{name}.astype(float)."
         )
 
@@ -252,7 +252,7 @@ def _require_real(X) -> None:
     require_numbers(X, "X")
     if getattr(getattr(X, "dtype", None), "kind", None) == "c":
         raise ValueError(
-            f"Complex data not supported: X must hold real numbers, got dtype {X.dtype}. Give real "
+            f"Complex data not supported: X must be real numbers, got dtype {X.dtype}. Give real "
             "and imaginary parts as two channels, numpy.stack([X.real, X.imag], axis=-1), with "
             "GridTiling(channel_axis=-1)."
         )
@@ -273,7 +273,7 @@ def _check_source(x, name):
     kind = np.dtype(source.dtype).kind
     if kind not in "biuf":
         raise ValueError(
-            f"{name} must hold numbers: booleans, integers or floats; got dtype {source.dtype}."
+            f"{name} must be numbers: booleans, integers or floats; got dtype {source.dtype}."
         )
     if len(source.shape) < (2 if name == "X" else 1):
         _require_axes(tuple(source.shape))
@@ -288,7 +288,7 @@ def _check_source(x, name):
 def _check_field(field, index, caller) -> np.ndarray:
     if not _is_field(field):
         raise TilingError(
-            f"A list of fields must hold arrays only: X[0] is an array, X[{index}] is "
+            f"A list of fields must be arrays only: X[0] is an array, X[{index}] is "
             f"{type(field).__name__}. Convert it with numpy.asarray."
         )
     require_unmasked(field, f"X[{index}]")
@@ -306,7 +306,7 @@ def _check_field(field, index, caller) -> np.ndarray:
 
 
 def require_finite(values, name) -> None:
-    """Raise ValueError where an array holds NaN or infinity, saying where the first one is."""
+    """Raise ValueError where an array contains NaN or infinity, saying where the first one is."""
     # Summing is several times faster than asking each value, in their own type most of all; it
     # overflows only where some are huge.
     if values.dtype.kind != "f":

@@ -56,7 +56,7 @@ def require_hdf5_chunks(dataset, slices) -> None:
     if dataset.chunks is None:
         if dataset.size and not dataset.external and dataset.id.get_storage_size() == 0:
             raise FileNotFoundError(
-                f"Nothing was ever written to {where}. If it is meant to hold its fill value "
+                f"Nothing was ever written to {where}. If it is meant to contain its fill value "
                 f"{dataset.fillvalue!r}, {FILL}."
             )
         return
@@ -66,8 +66,8 @@ def require_hdf5_chunks(dataset, slices) -> None:
         offset = tuple(k * n for k, n in zip(chunk, dataset.chunks, strict=True))
         if dataset.id.get_chunk_info_by_coord(offset).byte_offset is None:
             raise FileNotFoundError(
-                f"The chunk at {offset} of {where} was never written. If it is meant to hold the "
-                f"fill value {dataset.fillvalue!r}, {FILL}."
+                f"The chunk at {offset} of {where} was never written. If it is meant to contain "
+                f"the fill value {dataset.fillvalue!r}, {FILL}."
             )
 
 
@@ -97,7 +97,7 @@ def _require_virtual_parts(dataset, where) -> None:
             source = file.get(part.dset_name)
             if not isinstance(source, h5py.Dataset):
                 raise FileNotFoundError(
-                    f"{path!r} holds no dataset {part.dset_name!r}, a part of {where}."
+                    f"{path!r} contains no dataset {part.dset_name!r}, a part of {where}."
                 )
             require_hdf5_chunks(source, tuple(slice(0, n) for n in source.shape))
         finally:

@@ -105,7 +105,7 @@ class Packing:
 
 
 def _may_be(mark, missing) -> bool:
-    """Tell whether a mark that was turned into an integer type is what it was, or its bits are."""
+    """Return True if a mark kept its value, or its bits, as an integer."""
     if not np.isfinite(missing) or missing != int(missing):
         return False
     n_bits = 8 * mark.dtype.itemsize
@@ -113,7 +113,7 @@ def _may_be(mark, missing) -> bool:
 
 
 def require_unpacked(values, name="X") -> None:
-    """Raise where an array in memory is packed, or holds marks of missing values.
+    """Raise where an array in memory is packed, or contains marks of missing values.
 
     Parameters
     ----------

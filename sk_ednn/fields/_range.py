@@ -20,7 +20,7 @@ from ._views import SourceView
 
 # Values are far outside where they are further from the range than it is wide, and where fields
 # that are not constant vary by less than this part of what each field of the fit did. The range is
-# that of the least and the largest number. Of heavy tails (lognormal, Cauchy) larger fields hold
+# that of the least and the largest number. Of heavy tails (lognormal, Cauchy) larger fields have
 # numbers that the fit never saw; the model does not know these, and the warning is right.
 _NARROW = 1e-2
 # A range without width, of a channel that was constant, has this relative width.
@@ -39,7 +39,7 @@ class InputRange:
     span : ndarray of shape (n_channels,)
         Largest minus least value within one field, the least of all fields.
     noun, part : str
-        What the systems and their channels are called, for the messages.
+        Names of the systems and their channels, for messages.
     """
 
     least: np.ndarray
@@ -55,7 +55,7 @@ class InputRange:
         Parameters
         ----------
         fields : Fields
-            Of lazy fields, samples that are spread over all of them are read.
+            Samples that are spread over all fields are read of lazy ones.
         channel_axis : int or None, default=None
             Axis of one field.
         max_sites : int
@@ -93,7 +93,7 @@ class InputRange:
         least, largest : ndarray of shape (n_channels,)
         """
         if least.shape != self.least.shape:
-            return None  # another number of channels has an error of its own
+            return None  # another number of channels has its own error
         width = self.largest - self.least
         magnitude = np.maximum(np.abs(self.largest), np.abs(self.least))
         width = np.where(width > 0, width, _RELATIVE_WIDTH * np.maximum(magnitude, 1.0))
@@ -122,7 +122,7 @@ class InputRange:
     def _message(self, least, largest, channel) -> str:
         name = f" of {self.part} {channel}" if len(self.least) > 1 else ""
         return (
-            f"The {self.noun} hold values from {least[channel]:.6g} to {largest[channel]:.6g}"
+            f"The {self.noun} have values from {least[channel]:.6g} to {largest[channel]:.6g}"
             f"{name}, but the model was fitted to values from {self.least[channel]:.6g} to "
             f"{self.largest[channel]:.6g}: its predictions are extrapolations. Check that the "
             f"{self.noun} have the units and the scale of those of the training."

@@ -15,7 +15,7 @@ _HELD_BYTES = 1 << 28
 
 
 class ChosenSamples(SourceView):
-    """Some samples of a source, in an order of their own, as a source.
+    """Some samples of a source, in any order, as a source.
 
     Parameters
     ----------

@@ -32,7 +32,7 @@ _NUMBERS = (int, float)
 
 @runtime_checkable
 class FieldSource(Protocol):
-    """What can be read box by box in place of an array.
+    """Interface of data that are read box by box in place of an array.
 
     A batch of fields, the samples along its first axis, where it is given as `X`; one field where
     it is in a list. It must be picklable, small when pickled, and return the same numbers for a
@@ -72,8 +72,8 @@ class ArraySource:
     spacing : tuple of float or None, default=None
         Distance between neighbouring sites along each axis.
     missing_chunks : {"error", "fill"}, default="error"
-        What to do where a part of an HDF5 dataset or a chunk of a zarr array was never written or
-        is gone: refuse, or read the fill value. Zarr leaves out chunks that hold nothing else,
+        Action where a part of an HDF5 dataset or a chunk of a zarr array was never written or
+        is gone: refuse, or read the fill value. Zarr leaves out chunks that contain nothing else,
         unless ``write_empty_chunks`` is set; a chunk that was lost looks the same.
     follow_links : bool, default=False
         Whether HDF5 datasets may read from other files (virtual datasets, external storage), and
@@ -134,7 +134,7 @@ class ArraySource:
 
     @property
     def in_memory(self) -> bool:
-        """Whether the numbers themselves are held, and not the name of a file."""
+        """True if the object contains the numbers themselves, not the name of a file."""
         return isinstance(self.array, np.ndarray) and not _is_whole_memmap(self.array)
 
     @property
@@ -212,7 +212,7 @@ class Window:
     Parameters
     ----------
     shape : tuple of int
-        Of the source.
+        Shape of the source.
     places : list of ndarray
         Which sites are held, sorted, per axis.
     values : ndarray
@@ -251,7 +251,7 @@ def in_memory(values, name, *, expected=_PER_SAMPLE) -> Any:
     name : str
         For messages.
     expected : str, optional
-        What the values should be, for messages.
+        Description of the expected values, for messages.
 
     Raises
     ------
@@ -303,7 +303,7 @@ def as_array(values, name, dtype=None, expected="an array of numbers") -> np.nda
         For messages.
     dtype : dtype, default=None
     expected : str, optional
-        What the values should be, for messages.
+        Description of the expected values, for messages.
 
     Raises
     ------
@@ -313,6 +313,40 @@ def as_array(values, name, dtype=None, expected="an array of numbers") -> np.nda
     if values is None:
         require_array_like(values, name, expected)
     return np.asarray(in_memory(values, name, expected=expected), dtype=dtype)
+
+
+def as_groups(groups, name="groups") -> np.ndarray:
+    """Return the group of each sample as an array; each must be known.
+
+    numpy would make one group of all that are masked, NaN or None, or one of each.
+
+    Parameters
+    ----------
+    groups : array-like of shape (n_samples,)
+        Numbers or names.
+    name : str, default="groups"
+        For messages.
+
+    Raises
+    ------
+    ValueError, FileNotFoundError
+        As `as_array` does, and where a group is missing.
+    """
+    array = as_array(groups, name, expected="a group for each sample")
+    missing = [k for k, group in enumerate(array.ravel().tolist()) if _is_missing(group)]
+    if missing:
+        raise ValueError(
+            f"The group of entry {missing[0]} of {name} is missing, one of {len(missing)}. Give "
+            "each sample its group; one that belongs to no other has a group of its own."
+        )
+    return array
+
+
+def _is_missing(value) -> bool:
+    try:
+        return value is None or value is np.ma.masked or bool(value != value)
+    except TypeError:  # pandas.NA compares to nothing
+        return True
 
 
 def _may_be_stored(value) -> bool:
@@ -338,12 +372,12 @@ def _checked_chunk(values, packing):
 
 
 def source_identity(source) -> str:
-    """Return a name that changes with what a source holds."""
+    """Return a name that changes with what a source contains."""
     return str(source.identity()) if hasattr(source, "identity") else digest(source)
 
 
 def is_read_in_pieces(x) -> bool:
-    """Tell whether `x` is a source, or an array that is computed (dask) or stored (zarr, HDF5).
+    """Return True if `x` is a source, or an array that is computed (dask) or stored (zarr, HDF5).
 
     Also what xarray makes of such.
     """

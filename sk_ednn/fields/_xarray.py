@@ -6,7 +6,7 @@ from .._utils.optional import is_from
 
 
 def is_in_memory(labelled) -> bool:
-    """Tell whether an xarray.DataArray holds its numbers."""
+    """Return True if an xarray.DataArray contains its numbers."""
     # Asking for the numbers would read them, and xarray has no other word for it.
     return labelled.chunks is None and getattr(labelled.variable, "_in_memory", True)
 

@@ -1,7 +1,7 @@
 """Zarr arrays with holes: chunks that are not in their store, and links out of it.
 
 zarr reads a chunk that got lost as the fill value, and one that is a link as what the other file
-holds, without a word.
+contains, without a word.
 """
 
 from __future__ import annotations
@@ -175,7 +175,7 @@ def _require_in_shard(array, slices, shard, path) -> None:
 
 def _lost_chunk(array, what) -> FileNotFoundError:
     return FileNotFoundError(
-        f"{what}. If zarr left it out because it holds nothing but the fill value "
+        f"{what}. If zarr left it out because it contains nothing but the fill value "
         f"{array.fill_value!r}, {FILL}."
     )
 

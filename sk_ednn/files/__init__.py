@@ -1,7 +1,8 @@
 """Save and load models without pickle, and export them to other programs."""
 
 from .._utils.optional import later
-from ._save import describe, load, save
+from ._load import describe, load
+from ._save import save
 
 __all__ = ["describe", "export_onnx", "load", "save"]
 

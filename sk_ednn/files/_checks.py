@@ -20,6 +20,8 @@ _LENGTHS = {
     "n_features_in_", "n_output_features_", "n_outputs_", "n_trees_per_iteration_",
 }  # fmt: skip
 _MIN_LIMIT = 1 << 20
+# Features or powers in a product, whose combinations are counted.
+_MAX_FACTORS = 64
 
 
 def require_safe(value, budget) -> None:
@@ -85,7 +87,7 @@ def _checks():
     from sklearn.ensemble._hist_gradient_boosting.gradient_boosting import BaseHistGradientBoosting
     from sklearn.ensemble._hist_gradient_boosting.predictor import TreePredictor
     from sklearn.neighbors._base import NeighborsBase
-    from sklearn.preprocessing import OneHotEncoder
+    from sklearn.preprocessing import OneHotEncoder, PolynomialFeatures
     from sklearn.svm._base import BaseLibSVM
     from sklearn.tree import BaseDecisionTree
 
@@ -99,7 +101,30 @@ def _checks():
         (_BaseKMeans, _check_centers),
         (NeighborsBase, _check_neighbors),
         (OneHotEncoder, _check_encoder),
+        (PolynomialFeatures, _check_products),
     )
+
+
+def _check_products(features, budget):
+    if hasattr(features, "n_output_features_"):  # fitted
+        require_counted(features)
+
+
+def require_counted(features):
+    """Raise ValueError if polynomial features have a wrong number of columns."""
+    n_features, low, high = features.n_features_in_, features._min_degree, features._max_degree
+    if min(n_features, high) > _MAX_FACTORS:
+        raise ValueError("polynomial features are too many to count")
+    params = {
+        "n_features": n_features,
+        "max_degree": high,
+        "interaction_only": features.interaction_only,
+        "include_bias": features.include_bias,
+    }
+    n_outputs = features._num_combinations(min_degree=low, **params)
+    n_full = features._num_combinations(min_degree=0, **params)
+    if (features.n_output_features_, features._n_out_full) != (n_outputs, n_full):
+        raise ValueError("polynomial features are miscounted")
 
 
 def _require(condition, message):

@@ -17,6 +17,7 @@ import numpy as np
 
 from .._utils.wording import with_article
 from ..exceptions import ModelFileError
+from ._checks import require_counted
 from ._runtime_parameters import completed, defaults, is_runtime_parameter
 
 # Types are "f" for floats, "i" for integers, "b" for booleans. Letters of a shape are F for input
@@ -97,8 +98,6 @@ _ESTIMATORS: dict[str, tuple[str, dict[str, str] | None]] = {
         "Matern", "PairwiseKernel", "Product", "RBF", "RationalQuadratic", "Sum", "WhiteKernel",
     ), ("gaussian_process.kernels", _KERNEL)),
 }  # fmt: skip
-# Polynomials of more features than this, of a higher degree than this, are too many to count.
-_MAX_FACTORS = 64
 
 
 def kind(name) -> type:
@@ -169,7 +168,7 @@ def made(kind, attributes):
     if rest.keys() - _CONSTANTS.keys():
         _check_fitted(kind, fitted, rest)
         if kind.__name__ == "PolynomialFeatures":
-            _check_products(estimator)
+            require_counted(estimator)
     return estimator
 
 
@@ -267,20 +266,3 @@ def _check_kernel(kernel, params):
 @lru_cache(maxsize=128)
 def _params(kind) -> frozenset[str]:
     return frozenset(signature(kind).parameters)
-
-
-def _check_products(features):
-    """Raise ValueError if polynomial features have a wrong number of columns."""
-    n_features, low, high = features.n_features_in_, features._min_degree, features._max_degree
-    if min(n_features, high) > _MAX_FACTORS:
-        raise ValueError("polynomial features are too many to count")
-    params = {
-        "n_features": n_features,
-        "max_degree": high,
-        "interaction_only": features.interaction_only,
-        "include_bias": features.include_bias,
-    }
-    n_outputs = features._num_combinations(min_degree=low, **params)
-    n_full = features._num_combinations(min_degree=0, **params)
-    if (features.n_output_features_, features._n_out_full) != (n_outputs, n_full):
-        raise ValueError("polynomial features are miscounted")

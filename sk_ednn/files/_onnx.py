@@ -223,7 +223,7 @@ def _network_of(model, term):
             "Pipeline, pass model[-1]."
         )
     tile_model, tiling = term_of(model, term)
-    if not isinstance(tile_model, NetworkTileModel) or hasattr(tile_model.estimator, "steps"):
+    if not isinstance(tile_model, NetworkTileModel) or not tile_model.has_embedding:
         raise TileModelError(
             "export_onnx needs a torch network without transformers before it; the tile model is "
             f"{with_article(type(tile_model.estimator).__name__)}."

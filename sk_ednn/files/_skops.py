@@ -44,7 +44,7 @@ def read(part, budget, size):
     Raises
     ------
     Exception
-        Of any class, if the part is not as skops would write it.
+        An exception of any class, if the part is not as skops would write it.
     """
     with zipfile.ZipFile(part) as archive:
         infos = archive.infolist()

@@ -23,8 +23,9 @@ from ..estimators._committee import EDNNCommittee
 from ..estimators._regressor import EDNNRegressor
 from ..estimators._shift_averaged import ShiftAveraged
 from ..evaluation import AbstractEvaluation, Direct
+from ..structures import Structure
 from ..tile_models import AbstractTileModel, TileModel
-from ..tiling import AbstractTiling, AtomTiling
+from ..tiling import AbstractTiling, AtomTiling, BagTiling
 
 _N_ELEMENTS = 118
 # Wider rows are not tested at their width, and wider Gaussians, in pixels, are rejected.
@@ -32,6 +33,8 @@ _MAX_WIDTH = 1 << 12
 # Values of the test field if the model has no range of inputs.
 _TEST_VALUES = (0.0, 1.0, 0.5)
 _MAX_TILES = 16
+# Descriptions of bags and atoms that are tried, and the distance of the atoms, in Å.
+_MAX_DESCRIBED, _MAX_SPECIES, _APART = 1 << 10, 16, 1.5
 # More than one, since arrays of one row broadcast with any other.
 _N_SAMPLES = 3
 
@@ -62,6 +65,7 @@ def require_working(model, budget, asked=False) -> None:
     if not regressors and (type(model).__module__.startswith("sk_ednn.") or _inner(model)):
         raise TypeError(f"{with_article(type(model).__name__)} contains no EDNNRegressor")
     for regressor in regressors:
+        _require_attributes(regressor)
         _try(regressor, regressor, budget, asked)
     top = model
     while isinstance(top, Pipeline):
@@ -95,6 +99,19 @@ def require_units(model) -> None:
                     raise ValueError(f"the {name} is {values.ravel()[:4].tolist()}")
             if standardization is not None and not np.all(standardization.scale > 0):
                 raise ValueError("the scale of its inputs is not positive")
+
+
+def _require_attributes(regressor):
+    """Raise ValueError if attributes of a regressor contradict each other."""
+    attributes, terms = vars(regressor), regressor.fitted_terms()
+    for name, choices in (("_y_ndim", (1, 2)), ("n_outputs_", range(1, sys.maxsize))):
+        value = attributes.get(name)
+        if type(value) is not int or value not in choices:
+            raise ValueError(f"its {name} is {value!r}")
+    for tile_model, tiling in terms:
+        has_channels = tiling.channel_axis is not None if tiling.is_grid else None
+        if tile_model.has_channels is not has_channels:
+            raise ValueError(f"has_channels of a tile model is {tile_model.has_channels!r}")
 
 
 def _check_front(step):
@@ -149,6 +166,8 @@ def _try(model, regressor, budget, asked):
     shape = _field_shape(regressor)
     if shape is None:
         _try_tiles(regressor, budget, asked)
+        if not asked:
+            _try_systems(model, regressor)
         return
     n_bytes = 64 * _N_SAMPLES * prod(shape)
     if not asked:
@@ -191,6 +210,44 @@ def _try_tiles(regressor, budget, asked):
             outputs = np.asarray(copy.copy(tile_model).predict(np.zeros((_N_SAMPLES, *shape))))
         if outputs.shape[:1] != (_N_SAMPLES,):
             raise ValueError(f"a tile model returns an array of shape {outputs.shape}")
+
+
+def _try_systems(model, regressor):
+    """Raise if a model of bags or of atoms cannot predict the smallest of these.
+
+    Wide descriptions, whose calculation may take more memory than they do, are not tried.
+    """
+    terms = regressor.fitted_terms()
+    widths = [prod(tile_model.tile_shape) for tile_model, _ in terms]
+    tilings = [tiling for _, tiling in terms]
+    if max(widths) > _MAX_DESCRIBED:
+        return
+    if all(type(tiling) is BagTiling for tiling in tilings):
+        X = [_smallest_bag(terms)]
+    elif all(type(tiling) is AtomTiling for tiling in tilings):
+        species = sorted(set(vars(regressor)["_described"]))
+        if len(species) > _MAX_SPECIES:
+            return
+        line = np.arange(len(species))[:, None] * [_APART, 0.0, 0.0]
+        X = [Structure(np.array(species), line, np.zeros(3), False)]
+    else:
+        return
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        totals = np.asarray(_directly(model, False).predict(X))
+    if totals.shape[:1] != (1,) or totals.ndim > 2:
+        raise ValueError(f"it predicts an array of shape {totals.shape}")
+
+
+def _smallest_bag(terms):
+    """Return a bag with an instance for each term, of the kind that the term takes."""
+    tile_model, tiling = terms[0]
+    (width,) = tile_model.tile_shape
+    bag = np.zeros((len(terms), width + (tiling.column is not None)))
+    for row, (_, own) in zip(bag, terms, strict=True):
+        if own.column is not None:
+            row[own.column] = own.kind
+    return bag
 
 
 def _samples(regressor, field):

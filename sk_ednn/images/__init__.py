@@ -1,10 +1,11 @@
 """Pictures: counts and amounts in photographs of any size, learned from totals alone."""
 
 from ._arrays import as_picture
+from ._checks import PictureError
 from ._count import CountRegressor
 from ._labels import read_boxes, read_dots
 from ._peaks import peaks
-from ._picture import Picture, PictureError
+from ._picture import Picture
 from ._readers import read_pictures
 from ._samples import Box, boxes_of_dots
 from ._skimage import LocalFeatures

@@ -1,4 +1,4 @@
-"""What a fit is given, checked: pictures in memory, totals in their order, series, boxes."""
+"""Check the data of a fit: pictures in memory, totals in their order, series, boxes."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from os import PathLike
 import numpy as np
 from sklearn.model_selection import GroupKFold, KFold
 
+from .._utils.masks import unknown_as_nan
 from .._utils.memory import require_memory
 from .._utils.stacklevel import outside_package
 from ..exceptions import DataWarning
-from ._checks import pixel_digest, require_alike, require_distinct, require_picture
-from ._picture import Picture, PictureError
+from ..fields._sources import as_groups
+from ._checks import PictureError, pixel_digest, require_alike, require_distinct, require_picture
+from ._picture import Picture, for_each
 from ._readers import read_pictures
 from ._samples import Box, check_boxes
 from ._tables import match_totals
@@ -61,7 +63,7 @@ class Admitted:
         ----------
         n_members : int
         fraction : float
-            Of the pictures; those of a series stay together.
+            Share of the pictures; those of a series stay together.
         rng : RandomState
         """
         whole = self.whole
@@ -114,19 +116,22 @@ def admit(X, y, groups, boxes) -> Admitted:
     PictureError, TableError, ValueError
     """
     given, boxes = pictures_of(X), list(boxes)
-    groups = None if groups is None else list(groups)
+    groups = None if groups is None else as_groups(groups).tolist()
     if groups is not None and len(groups) != len(given):
         raise ValueError(f"Expected {len(given)} groups, got {len(groups)}.")
     for box in boxes:
         if not 0 <= box.picture < len(given):
             raise ValueError(f"{box} names a picture that there is not: {len(given)} are given.")
-    if isinstance(y, (str, dict, PathLike)):
+    by_name = isinstance(y, (str, dict, PathLike))
+    if by_name:
         kept, totals, counts, y_ndim = _from_table(given, y, boxes)
     else:
         kept = list(range(len(given)))
         totals, counts, y_ndim = _from_array(given, y)
     if not boxes and not np.isfinite(totals).all(axis=1).any():
         raise ValueError("No total is known, and there are no boxes: there is nothing to fit to.")
+    if not by_name:
+        _note_unknown(given, totals, boxes)
     pictures = [given[k] for k in kept]
     place = {k: number for number, k in enumerate(kept)}
     boxes = [replace(box, picture=place[box.picture]) for box in boxes]
@@ -150,7 +155,7 @@ def _from_table(given, table, boxes):
 
 
 def _from_array(given, y):
-    totals = np.asarray(y, dtype=np.float64)
+    totals = unknown_as_nan(y, "y")
     if totals.ndim not in (1, 2) or len(totals) != len(given):
         raise ValueError(
             f"Expected a total for each of {len(given)} pictures, got an array of shape "
@@ -165,18 +170,34 @@ def _from_array(given, y):
     return totals, counts, y_ndim
 
 
+def _note_unknown(given, totals, boxes):
+    """Warn of pictures that teach nothing: without a total, and without boxes."""
+    with_boxes = {box.picture for box in boxes}
+    unknown = np.flatnonzero(~np.isfinite(totals).all(axis=1))
+    unused = [given[k].name for k in unknown.tolist() if k not in with_boxes]
+    if unused:
+        warnings.warn(
+            f"{len(unused)} of {len(given)} pictures have no total and no boxes, and are not "
+            f"learned from. The first is {unused[0]}.",
+            DataWarning,
+            stacklevel=outside_package(),
+        )
+
+
 def _loaded(pictures) -> list[np.ndarray]:
     """Return the pixels of pictures that go together."""
-    for picture in pictures:
-        require_picture(picture)
+    for_each(pictures, require_picture)
     require_alike(pictures, len(pictures[0].grid), pictures[0].n_channels)
     n_numbers = sum(picture.n_pixels * picture.n_channels for picture in pictures)
     require_memory(
         _BYTES_PER_NUMBER * n_numbers, "The pictures of the fit", "Fit to fewer, or to crops."
     )
-    arrays = []
-    for picture in pictures:
-        arrays.append(picture.array())
-        require_picture(picture, arrays[-1])
+
+    def loaded(picture):
+        values = picture.array()
+        require_picture(picture, values)
+        return values
+
+    arrays = for_each(pictures, loaded)
     require_distinct(pictures, [pixel_digest(values) for values in arrays])
     return arrays

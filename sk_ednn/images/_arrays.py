@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from ._picture import Picture, PictureError, in_memory, reason_of
+from .._utils.masks import require_unmasked
+from ._checks import PictureError
+from ._picture import Picture, in_memory, reason_of
 
 # Lengths of a last axis that are taken for channels, and the shortest side of a picture beside it.
 _COLOURS = (1, 3)
@@ -67,6 +69,7 @@ def as_picture(values, name="picture", channel_axis=None) -> Picture:
     """
     if isinstance(values, Picture):
         return values
+    require_unmasked(values, name)
     values = np.asarray(values)
     if channel_axis is not None:
         if not -values.ndim <= channel_axis < values.ndim or values.ndim not in (3, 4):

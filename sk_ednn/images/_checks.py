@@ -6,10 +6,14 @@ import hashlib
 
 import numpy as np
 
-# Shorter sides hold nothing to count, and a network sees more of their mirror images than of them.
+# Shorter sides show nothing to count, and a network sees more of their mirror images than of them.
 SHORTEST_SIDE = 16
 # Pixels that are looked at to tell a mask from a picture.
 _PROBED = 1 << 20
+
+
+class PictureError(ValueError):
+    """A file is not a picture that can be counted in; the message begins with its name."""
 
 
 def require_pixels(values, name, error=ValueError) -> None:
@@ -19,9 +23,9 @@ def require_pixels(values, name, error=ValueError) -> None:
     ----------
     values : ndarray
     name : str
-        Of the picture.
+        Name of the picture.
     error : type, default=ValueError
-        Of the exception.
+        Type of the exception.
     """
     if values.dtype.kind not in "biuf":
         raise error(
@@ -45,10 +49,8 @@ def require_picture(picture, values=None) -> None:
     ----------
     picture : Picture
     values : ndarray, default=None
-        Its pixels, where they are at hand.
+        Pixels of the picture, if they were read.
     """
-    from ._picture import PictureError
-
     if min(picture.grid[-2:]) < SHORTEST_SIDE:
         size = " × ".join(map(str, picture.grid))
         raise PictureError(
@@ -80,8 +82,6 @@ def require_distinct(pictures, digests) -> None:
     digests : list of str
         Of `pixel_digest`.
     """
-    from ._picture import PictureError
-
     seen: dict[str, str] = {}
     for picture, digest in zip(pictures, digests, strict=True):
         if digest in seen:
@@ -111,8 +111,6 @@ def require_alike(pictures, n_axes, n_channels, fitted=False) -> None:
     fitted : bool, default=False
         Whether these are those of the fit.
     """
-    from ._picture import PictureError
-
     kind = {1: "grey", 3: "colour (3 channels)"}
     wanted = kind.get(n_channels, f"of {n_channels} channels")
     of = "the model was fitted to" if fitted else f"{pictures[0].name} is"

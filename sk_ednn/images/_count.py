@@ -62,7 +62,7 @@ class CountRegressor(RegressorMixin, BaseEstimator):
     validation_fraction : float, default=0.1
         Pictures that each member holds back, to choose its weights and to know its errors.
     confidence : float, default=0.9
-        Of the intervals.
+        Confidence of the intervals.
     n_jobs : int or None, default=None
         Members that are trained at the same time, in threads.
     random_state : int, RandomState or None, default=None
@@ -179,7 +179,7 @@ class CountRegressor(RegressorMixin, BaseEstimator):
         groups : array-like of shape (n_pictures,), default=None
             Series of the pictures, in the order of `X`.
         boxes : sequence of Box, default=()
-            Parts of pictures with totals of their own; see also `boxes_of_dots`. They number the
+            Parts of pictures with their own totals; see also `boxes_of_dots`. They number the
             pictures of `X` from 0.
 
         Returns
@@ -384,7 +384,7 @@ class CountRegressor(RegressorMixin, BaseEstimator):
         return found[..., 0] if self._y_ndim == 1 else found
 
     def __sklearn_tags__(self):
-        """Say what scikit-learn may expect."""
+        """Return scikit-learn's tags."""
         tags = super().__sklearn_tags__()
         tags.input_tags.two_d_array = False
         tags.input_tags.three_d_array = True

@@ -12,7 +12,7 @@ _REGION_PIXELS = 1 << 20
 
 
 def contributions(picture, regressors, edges, geometry, *, keep=True, write=None, done=None):
-    """Return the totals of a picture, and what each tile holds of them.
+    """Return the totals of a picture, and the part of each tile.
 
     Parameters
     ----------
@@ -20,7 +20,7 @@ def contributions(picture, regressors, edges, geometry, *, keep=True, write=None
     regressors : list of EDNNRegressor
         Their mean is taken.
     edges : ndarray of shape (n_members, BANDS)
-        What is added to the weights of tiles near an edge.
+        Additions to the weights of tiles near an edge.
     geometry : Geometry
     keep : bool, default=True
         Whether to return the map.

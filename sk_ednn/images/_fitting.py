@@ -42,12 +42,12 @@ class Fitted:
 
     @property
     def histories(self) -> list:
-        """How each training went."""
+        """Records of each training."""
         return [member.history for member in self.trained]
 
     @property
     def edges(self) -> np.ndarray:
-        """What each member adds to the weights of tiles near an edge, (n_members, BANDS)."""
+        """Additions of each member to the weights of tiles near an edge, (n_members, BANDS)."""
         return np.stack([member.edges for member in self.trained])
 
     def regressors(self, y_ndim) -> list:

@@ -24,7 +24,7 @@ BANDS = 3
 
 @dataclass(frozen=True)
 class Geometry:
-    """How pictures are cut into tiles.
+    """The tiles of pictures.
 
     Attributes
     ----------
@@ -68,7 +68,7 @@ class Geometry:
         Parameters
         ----------
         lengths : tuple of int
-            Of the picture.
+            Lengths of the picture.
         box : tuple of slice, default=None
             Around a box are its true surroundings, and mirror images beyond the picture alone.
         """
@@ -127,7 +127,7 @@ class Geometry:
         Parameters
         ----------
         lengths : tuple of int
-            Of a picture or box.
+            Lengths of a picture or box.
         shift : tuple of int, default=None
             As for `shifted_shares`; None for the tiles of `shares`.
         open_sides : list of (bool, bool), default=None
@@ -164,7 +164,7 @@ def edge_factors(bands, edges) -> list[np.ndarray]:
     bands : list of ndarray
         Of `Geometry.bands`.
     edges : ndarray of shape (BANDS,)
-        What is added to a weight of one in each band.
+        Additions to a weight of one in each band.
     """
     factors = 1 + np.append(np.asarray(edges, dtype=np.float64), 0.0)
     return [factors[along] for along in bands]
@@ -178,7 +178,7 @@ def weights(shares, region=None) -> np.ndarray:
     shares : list of ndarray
         Of `Geometry.shares`.
     region : tuple of slice, default=None
-        Of the tile grid.
+        Region of the tile grid.
     """
     region = (slice(None),) * len(shares) if region is None else region
     out = np.ones(())

@@ -18,7 +18,7 @@ _LEAST_SHARE = 0.05
 @stored("PictureInterval")
 @dataclass(frozen=True)
 class PictureInterval:
-    """How far predictions are off, in units that grow with the square root of the total.
+    """Errors of predictions, in units that grow with the square root of the total.
 
     Attributes
     ----------

@@ -30,7 +30,7 @@ def read_dots(pictures, table, *, side=64, columns=("count",)) -> list[Box]:
         ``x``, in pixels from the upper left corner; of stacks ``plane`` too. Where several totals
         are learned, the column ``total`` names that of each dot.
     side : int, default=64
-        Of a box, in pixels.
+        Length of a box, in pixels.
     columns : sequence of str, default=("count",)
         Names of the totals.
 
@@ -86,7 +86,7 @@ def read_boxes(pictures, table, *, columns=("count",)) -> list[Box]:
     Parameters
     ----------
     pictures : list of Picture
-        Of single planes.
+        Pictures of single planes.
     table : str or path-like
         CSV or Excel: a column with names of pictures; ``top``, ``left``, ``bottom`` and ``right``
         in pixels, the last two behind the box, or ``x``, ``y``, ``width`` and ``height``; and the

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ._arrays import as_picture
+from ._checks import PictureError
 from ._geometry import Geometry
 from ._output import read_map
 from ._peaks import peaks
-from ._picture import PictureError
 
 if TYPE_CHECKING:
     import napari
@@ -58,7 +58,7 @@ def layers_of_counts(values, model, name="picture", scale=1.0, origin=0.0) -> li
     model : path-like
         A file of `sk-ednn count fit`.
     name : str, default="picture"
-        Of the layer that is counted in.
+        Name of the layer that is counted in.
     scale, origin : float or sequence of float, default=1.0, 0.0
         Size of a pixel, and the place of the first one, along each axis.
 

@@ -23,12 +23,12 @@ _LEAST_SPREAD = 0.05
 @stored("PictureNovelty")
 @dataclass(frozen=True)
 class PictureNovelty:
-    """How far a picture is from those of the fit: in the levels of its pixels and in their scales.
+    """Distance of a picture from those of the fit, in the levels and scales of its pixels.
 
     Attributes
     ----------
     mean, scale : ndarray of shape (n_channels,)
-        Of the pixels of the fit.
+        Mean and scale of the pixels of the fit.
     centre, spread : ndarray of shape (n_features,)
     precision : ndarray of shape (n_features, n_features)
         Inverse covariance of the features, each over its spread.

@@ -110,7 +110,7 @@ def write_overlay(path, picture, contributions, focus) -> None:
     path : str or Path
     picture : Picture
     contributions : ndarray of shape (*tile_grid,)
-        Of a stack the sum over the planes is drawn over their mean.
+        For a stack the sum over the planes is drawn over their mean.
     focus : tuple of int
     """
     with replacing(path, "wb") as file:

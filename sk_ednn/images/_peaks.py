@@ -28,7 +28,7 @@ def peaks(contributions, focus):
     positions : ndarray of shape (n_peaks, n_axes), float64, in pixels
         Centres of mass of the tiles of each peak, from the upper left corner.
     shares : ndarray of shape (n_peaks,), float64
-        What each adds to the total.
+        Part of the total of each.
 
     Examples
     --------

@@ -10,11 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from .._utils.hashing import digest
-from ._checks import require_pixels
+from ._checks import PictureError, require_pixels
 
-
-class PictureError(ValueError):
-    """A file is not a picture that can be counted in; the message begins with its name."""
+_MAX_NAMED = 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,14 +25,14 @@ class Picture:
     Attributes
     ----------
     name : str
-        Of the file, or a text on where the pixels are from.
+        Name of the file, or a text on where the pixels are from.
     shape : tuple of int
         ``(height, width, n_channels)``, or ``(depth, height, width, n_channels)`` of a stack.
     dtype : numpy.dtype
     path : str or None
-        Of the file.
+        Path of the file.
     notes : tuple of str
-        What was left out or changed in reading, such as an opaque alpha channel.
+        Parts that were left out or changed in reading, such as an opaque alpha channel.
     by_region : bool
         Whether a region is read without the rest.
 
@@ -152,6 +150,38 @@ def in_memory(values, name, **known) -> Picture:
     """Return a picture of pixels (*grid, n_channels) that are there."""
     values = np.asarray(values)
     return Picture(name, tuple(values.shape), values.dtype, _InMemory(values), **known)
+
+
+def for_each(items, act) -> list:
+    """Return what a function returns for each item; raise after all of them.
+
+    So that all pictures which cannot be used are named at once, and not one a call.
+
+    Parameters
+    ----------
+    items : iterable
+    act : function
+
+    Raises
+    ------
+    PictureError
+        The first one, with the names of the others.
+    """
+    found, errors = [], []
+    for item in items:
+        try:
+            found.append(act(item))
+        except PictureError as error:
+            errors.append(error)
+    if len(errors) > 1:
+        names = [str(error).partition(":")[0] for error in errors[1:]]
+        more = f" and {len(names) - _MAX_NAMED} more" if len(names) > _MAX_NAMED else ""
+        raise PictureError(
+            f"{errors[0]} These cannot be used either: {', '.join(names[:_MAX_NAMED])}{more}."
+        ) from errors[0]
+    if errors:
+        raise errors[0]
+    return found
 
 
 def reason_of(error) -> str:

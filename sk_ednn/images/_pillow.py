@@ -9,7 +9,8 @@ import numpy as np
 
 from .._utils.memory import require_memory
 from .._utils.optional import needing
-from ._picture import Picture, PictureError, reason_of
+from ._checks import PictureError
+from ._picture import Picture, reason_of
 
 _CONVERT = "Save it as grey or RGB."
 # Modes of Pillow whose numbers are the picture's.

@@ -11,7 +11,8 @@ import numpy as np
 
 from .._utils.file_names import files_of
 from ._arrays import as_picture, open_arrays
-from ._picture import Picture, PictureError
+from ._checks import PictureError
+from ._picture import Picture, for_each
 from ._pillow import open_plain
 from ._tifffile import open_tiff
 from ._zarr import is_zarr, open_zarr
@@ -72,11 +73,11 @@ def read_pictures(source, *, channel_axis=None) -> list[Picture]:
             f"{type(source).__name__}."
         )
     found = []
-    for k, each in enumerate(source):
-        if isinstance(each, (str, PathLike, Picture)):
-            found += read_pictures(each, channel_axis=channel_axis)
+    for k, one in enumerate(source):
+        if isinstance(one, (str, PathLike, Picture)):
+            found += read_pictures(one, channel_axis=channel_axis)
         else:
-            found.append(as_picture(each, f"picture {k}", channel_axis))
+            found.append(as_picture(one, f"picture {k}", channel_axis))
     if not found:
         raise PictureError("There are no pictures: the list is empty.")
     return found
@@ -88,27 +89,28 @@ def _from_name(name, channel_axis) -> list[Picture]:
         return _from_folder(path, channel_axis)
     if path.exists():
         return _opened(name, path.name, channel_axis)
-    found = []
     files = [file for file, _ in files_of(name)]
     root = os.path.commonpath([os.path.dirname(file) or "." for file in files])
-    for file in files:
-        shown = os.path.relpath(file, root)
-        if not _is_beside(Path(file)):
-            found += _opened(file, shown, channel_axis)
+    files = [file for file in files if not _is_beside(Path(file))]
+    opened = for_each(files, lambda file: _opened(file, os.path.relpath(file, root), channel_axis))
+    found = [picture for pictures in opened for picture in pictures]
     if not found:
         raise PictureError(f"{name}: the pattern matches no pictures.")
     return found
 
 
 def _from_folder(folder, channel_axis) -> list[Picture]:
-    found = []
-    for path in sorted(folder.iterdir()):
-        is_folder = path.is_dir()
-        if path.name.startswith(".") or (is_folder and not is_zarr(path)) or _is_beside(path):
-            continue
-        found += _opened(str(path), path.name, channel_axis)
+    paths = [
+        path
+        for path in sorted(folder.iterdir())
+        if not path.name.startswith(".")
+        and not _is_beside(path)
+        and (not path.is_dir() or is_zarr(path))
+    ]
+    opened = for_each(paths, lambda path: _opened(str(path), path.name, channel_axis))
+    found = [picture for pictures in opened for picture in pictures]
     if not found:
-        raise PictureError(f"{folder}: the folder holds no pictures.")
+        raise PictureError(f"{folder}: the folder contains no pictures.")
     return found
 
 

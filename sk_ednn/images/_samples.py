@@ -1,4 +1,4 @@
-"""What networks are trained on: pictures, boxes of them, and crops around dots."""
+"""Training samples of networks: pictures, boxes of them, and crops around dots."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ._picture import PictureError
+from ._checks import PictureError
 
 # Channels of a colour picture, and the least scale of one relative to the largest.
 _COLOURS, _LEAST_COLOUR = 3, 0.1
@@ -23,7 +23,7 @@ class Box:
     start, stop : tuple of int
         First pixel along each axis, and the one behind the last.
     totals : float or tuple of float
-        Of what lies in the box.
+        Totals of the objects in the box.
     """
 
     picture: int
@@ -49,7 +49,7 @@ def boxes_of_dots(picture, positions, grid, *, side=64, output=0, n_outputs=1) -
     grid : tuple of int
         Pixels of the picture along each axis.
     side : int, default=64
-        Of a box, along rows and columns.
+        Length of a box, along rows and columns.
     output, n_outputs : int
         Which of several totals the dots are; the others are not known.
 

@@ -8,10 +8,11 @@ import numpy as np
 
 from .._utils.memory import require_memory
 from .._utils.optional import needing
-from ._picture import Picture, PictureError, reason_of
+from ._checks import PictureError
+from ._picture import Picture, reason_of
 from ._pillow import OPAQUE, opaque
 
-# Axes of tifffile that hold planes of a stack: Z, and pages without a name.
+# Axes of tifffile that contain planes of a stack: Z, and pages without a name.
 _PLANES = "ZQI"
 _MEANINGS = {"T": "times", "P": "positions", "R": "tiles", "H": "phases", "L": "lifetimes"}
 # Larger pictures are read by regions where the file is made of pieces.
@@ -21,7 +22,7 @@ _READ_WHOLE_BYTES = 1 << 26
 def open_tiff(path: str, name: str) -> Picture:
     """Return the picture of a TIFF file; its pixels are read when they are asked for.
 
-    Of a pyramid the finest level is taken.
+    The finest level of a pyramid is taken.
 
     Parameters
     ----------
@@ -99,7 +100,7 @@ def _missing_codec(page) -> str | None:
 
 @dataclass(frozen=True)
 class _Layout:
-    """Which axes of the file are the grid's, and which hold channels.
+    """Which axes of the file are the grid's, and which contain channels.
 
     Attributes
     ----------
@@ -107,7 +108,7 @@ class _Layout:
         Axes of the file, in the order of the picture.
     channel : int or None
     ndim : int
-        Of the file.
+        Number of axes of the file.
     n_channels : int
     """
 
@@ -126,7 +127,7 @@ class _Layout:
         return tuple(out)
 
     def to_picture(self, values) -> np.ndarray:
-        """Return what these slices of the file hold, channels last."""
+        """Return what these slices of the file contain, channels last."""
         kept = sorted([*self.grid, *([] if self.channel is None else [self.channel])])
         order = [kept.index(axis) for axis in self.grid]
         if self.channel is None:

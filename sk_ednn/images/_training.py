@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ._geometry import BANDS, FOCUS, Geometry, weights
+from ._geometry import BANDS, CONTEXT, FOCUS, Geometry, weights
 from ._network import NORMS
 
 # Times that the pictures held back are looked at.
@@ -32,6 +32,11 @@ _WARM_UP = 0.05
 # Normalisation by the statistics of a few pictures hides how crowded they are: in this last part of
 # a training, those of all pictures are used as in predictions.
 _FROZEN = 0.25
+# Boxes of so many tiles are put together to pictures whose total is that of the boxes. They are at
+# least so many tiles from an edge, so that their surroundings are true.
+_BOX, _LEAST_BOX, _INNER = 8, 4, 1
+# The same for boxes that tell how much tiles near edges have too much, and limits of the factors.
+_WIDE_BOX, _BALANCING_STEPS, _FACTORS = 24, 100, (0.5, 1.5)
 # Batches by which statistics of normalisations are measured, and those where these are kept.
 _SETTLED, _SETTLED_ALL = 4, 64
 # Batches among which samples are sorted by size.
@@ -48,7 +53,7 @@ clock: Callable[[], float] = time.monotonic
 
 @dataclass
 class Sample:
-    """What one total is of.
+    """Pixels of one total.
 
     Attributes
     ----------
@@ -102,7 +107,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How networks are trained.
+    """Parameters of a training.
 
     Attributes
     ----------
@@ -137,12 +142,12 @@ class Trained:
     ----------
     module : nn.Module
     history : list of dict
-        Of each look: ``epoch``, ``minutes``, ``error`` and ``train_error``, the mean absolute
-        errors of the totals.
+        Record of each look: ``epoch``, ``minutes``, ``error`` and ``train_error``, the mean
+        absolute errors of the totals.
     held_back : ndarray of shape (n_held_back, n_outputs)
         Predictions for the pictures held back.
     edges : ndarray of shape (BANDS,)
-        What is added to the weights of tiles near an edge, see `edge_factors`.
+        Additions to the weights of tiles near an edge, see `edge_factors`.
     scale : ndarray of shape (n_outputs,)
         Units of the network's outputs.
     """
@@ -173,6 +178,10 @@ class _Member:
 
     def totals(self, module, values, weights, bands):
         """Return the totals (n, n_outputs) of fields (n, n_channels, *padded)."""
+        return self.contributions(module, values, weights, bands).flatten(2).sum(2)
+
+    def contributions(self, module, values, weights, bands):
+        """Return what each tile adds to the totals, (n, n_outputs, *tile_grid)."""
         factors = torch.cat([1 + module.edges, module.edges.new_ones(1)])
         weights = weights * torch.outer(factors, factors).ravel()[bands]
         *body, head = [layer for layer in module if not isinstance(layer, _LEFT_OUT)]
@@ -183,7 +192,8 @@ class _Member:
         # Contributions are small numbers, many of which are added up.
         out = head(out.float())
         out = nn.functional.softplus(out) if self.positive else out
-        return (out * weights).flatten(2).sum(2) * self.scale
+        scale = self.scale.reshape(-1, *(1,) * (values.ndim - 2))
+        return out * weights * scale
 
     def predict(self, samples) -> np.ndarray:
         """Return the totals by the averaged weights, one row a sample."""
@@ -200,7 +210,7 @@ class _Member:
                 mean.lerp_(present[name], share)
 
     def settle(self, batches):
-        """Give the averaged weights statistics of normalisations of their own.
+        """Compute the statistics of normalisations for the averaged weights.
 
         Averages of statistics are not those of averaged weights, as long as these change fast.
         """
@@ -218,6 +228,40 @@ class _Member:
         for layer in self.module:
             if isinstance(layer, NORMS):
                 layer.eval()
+
+    def balance(self, samples):
+        """Weight tiles near edges so that boxes with mirror images around have their true totals.
+
+        Totals of small pictures do not tell how much tiles near an edge have too much, and others
+        too little, which large pictures show.
+        """
+        if not self.positive:
+            return
+        seen, true = np.zeros((2, (BANDS + 1) ** 2))
+        scale = torch.as_tensor(self.scale)
+        with torch.no_grad():
+            for sample in samples:
+                values, weights, bands = _together([sample])
+                inner = _inner(weights[0, 0], bands[0, 0])
+                side = min(_WIDE_BOX, *(stop - start for start, stop in inner))
+                if side < _LEAST_BOX:
+                    continue
+                found = self.contributions(self.average, values, weights, bands)[0]
+                i, j = (start + (stop - start - side) // 2 for start, stop in inner)
+                rows, columns = (slice(FOCUS * m, FOCUS * (m + side)) for m in (i, j))
+                window = values[..., CONTEXT:-CONTEXT, CONTEXT:-CONTEXT][0, ..., rows, columns]
+                pairs = _bands_of(side)
+                plain = torch.full((1, *weights.shape[1:-2], side, side), (BANDS + 1) ** 2 - 1)
+                ones = torch.ones(plain.shape)
+                alone = self.contributions(self.average, _reflected(window), ones, plain)[0]
+                for sums, one in ((seen, alone), (true, found[..., i : i + side, j : j + side])):
+                    one = one / scale.reshape(-1, *(1,) * (one.ndim - 1))
+                    np.add.at(sums, pairs.ravel(), one.flatten(0, -3).sum(0).ravel().double())
+        if true.all():
+            square = (BANDS + 1,) * 2
+            edges = _balanced(seen.reshape(square), true.reshape(square))
+            with torch.no_grad():
+                self.average.edges.copy_(torch.from_numpy(edges))
 
     def match(self, samples):
         """Scale contributions that are not negative so that the totals of samples add up.
@@ -325,6 +369,7 @@ def train(module, train_samples, held_back, scale, spread, positive, recipe, rng
             break
     if best is not None and best_error < clearly * history[-1]["error"]:
         member.average.load_state_dict(best)
+    member.balance(train_samples)
     member.match(train_samples)
     edges = member.average.edges.detach().double().numpy()
     scale = member.scale.double().numpy()
@@ -332,7 +377,7 @@ def train(module, train_samples, held_back, scale, spread, positive, recipe, rng
 
 
 def bfloat16_pays() -> bool:
-    """Tell whether the processor multiplies matrices of bfloat16 in units made for it (AMX).
+    """Return True if the processor multiplies matrices of bfloat16 in units made for it (AMX).
 
     Convolutions then take a third of the time.
     """
@@ -384,11 +429,103 @@ def _loss(member, batch, recipe, rng):
     values, *tiles = _varied(*_together(batch, shift), recipe, rng)
     totals = torch.stack([each.totals for each in batch]).float()
     units = member.spread * totals.new_tensor([[each.spread] for each in batch])
-    predicted = member.totals(member.module, values, *tiles)
+    found = member.contributions(member.module, values, *tiles)
+    predicted = found.flatten(2).sum(2)
     known = torch.isfinite(totals)  # of a box, perhaps not all totals
     totals = torch.where(known, totals, predicted.detach())
-    loss = nn.functional.huber_loss(predicted / units, totals / units, delta=_HUBER_DELTA)
+    loss = _huber(predicted, totals, units)
+    if member.frozen:
+        loss = loss + _mosaic_loss(member, values, *tiles, found.detach(), units, rng)
     return (predicted.detach() - totals).abs().mean(1).numpy(), loss
+
+
+def _huber(predicted, totals, units):
+    return nn.functional.huber_loss(predicted / units, totals / units, delta=_HUBER_DELTA)
+
+
+def _mosaic_loss(member, values, weights, bands, found, units, rng):
+    """Return the loss of a picture put together of boxes, whose total is that of the boxes.
+
+    Totals alone do not tell tiles that see mirror images, or objects that are cut, from others: in
+    small pictures too much there makes up for too little elsewhere, which large pictures show.
+    Contributions of boxes in their true surroundings are what the same boxes are to have in others.
+
+    Parameters
+    ----------
+    member : _Member
+    values : Tensor of shape (n, n_channels, *window)
+    weights, bands : Tensor of shape (n, 1, *tile_grid)
+    found : Tensor of shape (n, n_outputs, *tile_grid)
+        Contributions.
+    units : Tensor of shape (n, n_outputs)
+        Of errors of the totals.
+    rng : numpy.random.Generator
+    """
+    inner = [_inner(w, b) for w, b in zip(weights[:, 0], bands[:, 0], strict=True)]
+    side = min(_BOX, *(stop - start for ranges in inner for start, stop in ranges))
+    if side < _LEAST_BOX:
+        return 0.0
+    boxes, total = [], 0.0
+    for k in (np.arange(4) + rng.integers(len(values))) % len(values):
+        i, j = (int(rng.integers(start, stop - side + 1)) for start, stop in inner[k])
+        rows, columns = (slice(CONTEXT + FOCUS * m, CONTEXT + FOCUS * (m + side)) for m in (i, j))
+        boxes.append(values[k][..., rows, columns])
+        total = total + found[k][..., i : i + side, j : j + side].flatten(1).sum(1)
+    joined = torch.cat([torch.cat(boxes[:2], -1), torch.cat(boxes[2:], -1)], -2)
+    padded = _reflected(joined)
+    pairs = _bands_of(2 * side).expand(1, *weights.shape[1:-2], -1, -1)
+    predicted = member.totals(member.module, padded, torch.ones(pairs.shape), pairs)
+    share = pairs.numel() / weights[:1].sum()
+    return _huber(predicted, total[None], units[:1] * share.sqrt())
+
+
+def _reflected(values):
+    """Return a sample of values (n_channels, *grid) with mirror images around its planes."""
+    padded = nn.functional.pad(values.flatten(0, -3), (CONTEXT,) * 4, mode="reflect")
+    return padded.reshape(1, *values.shape[:-2], *padded.shape[-2:])
+
+
+def _bands_of(side):
+    """Return the pairs of bands of a square with so many tiles along each side."""
+    along = np.minimum(np.arange(side), np.arange(side)[::-1]).clip(0, BANDS)
+    return torch.from_numpy(np.add.outer(along * (BANDS + 1), along))
+
+
+def _balanced(seen, true):
+    """Return what to add to the weights of bands so that the sums in them are the true ones.
+
+    Parameters
+    ----------
+    seen, true : ndarray of shape (BANDS + 1, BANDS + 1)
+        Sums of contributions for each pair of bands; `seen` without weights.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sk_ednn.images._training import _balanced
+    >>> factors = np.array([0.8, 0.9, 1.0, 1.0])
+    >>> seen = np.ones((4, 4))
+    >>> _balanced(seen, seen * np.outer(factors, factors)).round(6)
+    array([-0.2, -0.1,  0. ])
+    """
+    seen, true = seen + seen.T, true + true.T
+    factors = np.ones(BANDS + 1)
+    for _ in range(_BALANCING_STEPS):
+        ratio = true.sum(1) / np.maximum(factors * (seen @ factors), np.finfo(float).tiny)
+        factors[:-1] *= np.sqrt(ratio[:-1])
+    return factors[:-1].clip(*_FACTORS) - 1
+
+
+def _inner(weights, bands):
+    """Return the range of tiles along rows and columns that see no mirror images."""
+    far = (bands == BANDS * (BANDS + 2)) & (weights == 1)
+    far = far.flatten(0, -3).all(0) if far.ndim > 2 else far
+    ranges = []
+    for axis in (1, 0):
+        along = torch.nonzero(far.any(axis)).ravel()
+        first, last = (int(along[0]), int(along[-1])) if len(along) else (0, -1)
+        ranges.append((first + _INNER, last + 1 - _INNER))
+    return ranges
 
 
 def _varied(values, weights, bands, recipe, rng):

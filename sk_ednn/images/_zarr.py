@@ -9,7 +9,8 @@ import numpy as np
 
 from .._utils.optional import needing
 from ._arrays import channels_last
-from ._picture import Picture, PictureError, reason_of
+from ._checks import PictureError
+from ._picture import Picture, reason_of
 from ._tifffile import layout_of
 
 _CHUNK = 1024  # tiles along an axis of a map
@@ -17,7 +18,7 @@ _LETTERS = {"z": "Z", "y": "Y", "x": "X", "c": "C", "t": "T"}
 
 
 def is_zarr(path: Path) -> bool:
-    """Tell whether a folder is a zarr array or group."""
+    """Return True if a folder is a zarr array or group."""
     return any((path / name).exists() for name in ("zarr.json", ".zgroup", ".zarray", ".zattrs"))
 
 
@@ -106,7 +107,7 @@ def map_writer(path, name, tile_grid, focus, n_outputs):
     path : str or Path
         A folder that does not exist yet, or an earlier map, which is replaced.
     name : str
-        Of the picture.
+        Name of the picture.
     tile_grid : tuple of int
     focus : tuple of int
         Pixels of a tile along each axis: the scale that is stored.
@@ -116,7 +117,7 @@ def map_writer(path, name, tile_grid, focus, n_outputs):
     Returns
     -------
     function
-        Of a region, a tuple of slices of the tile grid, and its contributions
+        Takes a region, a tuple of slices of the tile grid, and its contributions
         (*region, n_outputs).
 
     Raises

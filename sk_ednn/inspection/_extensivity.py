@@ -153,7 +153,7 @@ def extensivity_report(estimator, X, y=None, *, sizes=None):
     """
     regressor, X = unwrap(estimator, X)
     tilings = [tiling for _, tiling in terms_in(regressor)]
-    if any(not hasattr(tiling, "boundary") for tiling in tilings):
+    if any(not tiling.is_grid or tiling.boundary is None for tiling in tilings):
         raise TilingError(
             "extensivity_report doubles and shifts fields on grids, so all tilings must be "
             f"GridTiling; got {[type(tiling).__name__ for tiling in tilings]}."

@@ -11,7 +11,7 @@ from ..fields import _channels as channels
 
 def grid_axes(tiling, ndim) -> list[int]:
     """Return the axes of a field with `ndim` axes, without its channel axis."""
-    return channels.grid_axes(getattr(tiling, "channel_axis", None), ndim)
+    return channels.grid_axes(tiling.channel_axis, ndim)
 
 
 def focus_mask(tiling, tile_shape, n_axes) -> np.ndarray:

@@ -19,8 +19,8 @@ from torch import fx, nn
 
 from ._layout import FORMATS as _LAYOUTS
 
-# Numbers in the largest map of a strip: 8 MB, of which caches hold a large part. Maps of fewer than
-# four strips are not divided, because they fit in the cache that cores share.
+# Numbers in the largest map of a strip: 8 MB, of which a large part fits into caches. Maps of
+# fewer than four strips are not divided, because they fit in the cache that cores share.
 _STRIP_NUMBERS = 1 << 21
 _MIN_STRIPS = 4
 # Minimum number of rows of a strip, in units of the rows that adjacent strips both compute.

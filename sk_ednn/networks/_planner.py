@@ -54,7 +54,7 @@ class Layer:
 
     @property
     def is_vector(self) -> bool:
-        """Whether it is flat with a window of one element, so that features are channels."""
+        """True if it is flat with a window of one element, so that features are channels."""
         return self.flat and prod(self.window) == 1
 
 

@@ -99,7 +99,7 @@ class NetworkTileModel(AbstractTileModel):
 
     @property
     def has_embedding(self) -> bool:
-        """Whether the network sees tiles directly rather than through transformers."""
+        """True if the network sees tiles directly rather than through transformers."""
         return not hasattr(self.estimator, "steps")
 
     has_input_gradient = has_embedding
@@ -144,7 +144,7 @@ class NetworkTileModel(AbstractTileModel):
         return self._eval_module()(x)
 
     def _eval_module(self):
-        if hasattr(self.estimator, "steps"):
+        if not self.has_embedding:
             raise TileModelError(
                 "Gradients and embeddings need a network that sees the tiles, but here it is "
                 "behind transformers. Make the transformations part of the network."
@@ -251,7 +251,7 @@ class NetworkTileModel(AbstractTileModel):
         list of ndarray of shape (n, *field_shape), float64
             One for each stack, including the baseline.
         """
-        if hasattr(self.estimator, "steps"):
+        if not self.has_embedding:
             raise TileModelError(
                 "The transformers before the network cannot be differentiated. Make the "
                 "transformations part of the network."
@@ -336,7 +336,7 @@ class NetworkTileModel(AbstractTileModel):
 
     def with_precision(self, precision) -> NetworkTileModel:
         """Return a copy of the network with weights in "float32" or "float64"."""
-        if hasattr(self.estimator, "steps"):
+        if not self.has_embedding:
             raise TileModelError(
                 "The precision of a network behind transformers cannot be changed. Fit with "
                 "GradientSolver(precision=...) instead."
@@ -346,7 +346,7 @@ class NetworkTileModel(AbstractTileModel):
         return replace(self, estimator=net, precision=precision)
 
     def _as_convolution(self, tiling) -> DenseForm:
-        if hasattr(self.estimator, "steps"):
+        if not self.has_embedding:
             raise NotConvolutional("The transformers before the network need separate tiles.")
         module = self.estimator.module_
         training = module.training

@@ -33,11 +33,11 @@ def draw_tiling(tiling, field, *, name, which) -> Drawn:
     tile_shape = tiling.tile_shape(field.shape)
     focus = tiling.focus_shape(tile_shape)
     context = [part.start for part in tiling.focus_sites(tile_shape)]
-    shown = shown_field(field, getattr(tiling, "channel_axis", None), None)
+    shown = shown_field(field, tiling.channel_axis, None)
     middle = [n // 2 for n in grid]
     sites = tuple((k * f, (k + 1) * f) for k, f in zip(middle, focus, strict=True))
     shown, cut = _middle_plane(shown, grid, focus)
-    boundary = getattr(tiling, "boundary", "unknown")
+    boundary = tiling.boundary or "unknown"
     if shown.ndim == 1:
         axes = Figure(figsize=(7.2, 2.6), layout="constrained").subplots()
         _draw_chain(axes, shown, sites[0], context[0], grid[0], boundary)
@@ -74,7 +74,7 @@ def draw_contributions(tiling, field, contributions, *, name, which, unit, total
 
     grid = contributions.shape
     focus = tiling.focus_shape(tiling.tile_shape(field.shape))
-    shown = shown_field(field, getattr(tiling, "channel_axis", None), None)
+    shown = shown_field(field, tiling.channel_axis, None)
     plane, cut = _middle_plane(shown, grid, focus)
     values = contributions[tuple(n // 2 for n in grid[: max(0, len(grid) - 2)])]
     flat = values.ndim == 1
@@ -194,7 +194,7 @@ def _draw_chain(ax, field, focus, context, n_tiles, boundary):
 
 
 def _channels(tiling, field) -> str:
-    axis = getattr(tiling, "channel_axis", None)
+    axis = tiling.channel_axis
     return "" if axis is None else f"; the sum of {field.shape[axis]} channels is shown"
 
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import platform
 import re
 import sys
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
 from sklearn.metrics import r2_score
 
+from .._utils.versions import versions_of
 from ..estimators._data_warnings import hint_of_kind
 from ..estimators._fit_summary import spacing_of, training_of
 from ..estimators._regressor import EDNNRegressor
@@ -192,13 +191,8 @@ def parameters_of(estimator) -> dict[str, str]:
 def versions() -> dict[str, str]:
     """Return the versions of Python, this package and the imported libraries."""
     used = [name for module, name in _IF_USED.items() if module in sys.modules]
-    versions = {"Python": platform.python_version()}
-    for name in ("sk-ednn", *_ALWAYS, *used):
-        try:
-            versions[name] = version(name)
-        except PackageNotFoundError:
-            versions[name] = "unknown"
-    return versions
+    found = versions_of((*_ALWAYS, *used))
+    return {"Python": found.pop("python"), **found}
 
 
 def _n_weights(estimator) -> int | None:

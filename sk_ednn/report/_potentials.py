@@ -13,6 +13,7 @@ from ..atoms._potential_errors import GPA, averages, differences
 from ..structures._elements import symbol
 from . import _figures, _numbers, _page, _sections
 from ._page import Value, number
+from ._result import FitReport
 from ._svg import drawing, require_matplotlib
 
 TRAINING, HELD_BACK = _sections.TRAINING, _sections.HELD_BACK
@@ -39,7 +40,7 @@ def potential_report(potential, structures, *, test=None, title=None, about=None
         Held back from the fit.
     title : str, default=None
     about : dict of str to str, default=None
-        What else is to be said of the fit.
+        Further facts on the fit, by name.
 
     Returns
     -------
@@ -51,8 +52,6 @@ def potential_report(potential, structures, *, test=None, title=None, about=None
     MissingExtraError
         Where matplotlib is not installed.
     """
-    from ._report import FitReport
-
     require_matplotlib()
     check_is_fitted(potential)
     given = {TRAINING: structures} | ({} if test is None else {HELD_BACK: test})

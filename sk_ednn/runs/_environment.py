@@ -1,4 +1,4 @@
-"""What a run depends on besides its settings and data: libraries, machine, threads, process."""
+"""Describe the environment of a run: libraries, machine, threads, process."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import os
 import platform
 import socket
 import sys
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import psutil
+
+from .._utils.versions import versions_of
 
 # Those that change numbers, or the way to them.
 _LIBRARIES = (
@@ -26,13 +27,7 @@ _SAME_SECONDS = 3.0
 
 def versions() -> dict[str, str]:
     """Return the versions of the package, of Python, and of installed libraries."""
-    found = {"sk-ednn": sys.modules["sk_ednn"].__version__, "python": platform.python_version()}
-    for name in _LIBRARIES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
+    return versions_of(_LIBRARIES)
 
 
 def machine() -> dict[str, Any]:

@@ -17,6 +17,8 @@ from typing import Any
 
 from .._utils.writing import replacing
 
+# Other processes may give these to a run.
+COMMANDS = ("stop", "pause", "resume")
 # A description of a run has kilobytes.
 _MOST_BYTES = 16 * 2**20
 _NO_SUCH = {errno.ENOENT, errno.ENOTDIR}
@@ -163,7 +165,7 @@ class JsonLines:
             content = file.read()
         end = content.rfind(b"\n") + 1
         found = [parsed(line) for line in content[:end].splitlines()]
-        # A list of its own: callers may go through the one from before.
+        # A new list: callers may go through the one from before.
         self._records = self._records + [record for record in found if record is not None]
         self._offset += end
 
@@ -214,7 +216,7 @@ class Appender:
         size = os.lseek(file, 0, os.SEEK_END)
         if size:
             os.lseek(file, -1, os.SEEK_END)
-            if os.read(file, 1) != b"\n":  # torn by a kill: what follows is a line of its own
+            if os.read(file, 1) != b"\n":  # torn by a kill: what follows is its own line
                 os.write(file, b"\n")
         return file
 

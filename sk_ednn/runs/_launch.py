@@ -1,4 +1,4 @@
-"""Start runs in processes of their own; repeat and resume them."""
+"""Start runs in their own processes; repeat and resume them."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ _ROOT = str(Path(__file__).parents[2])
 
 
 def launch(folder, argv, *, cwd=None, env=None) -> Run:
-    """Start a command of ``sk-ednn`` as a run, in a process of its own.
+    """Start a command of ``sk-ednn`` as a run, in its own process.
 
-    The process has a session of its own: it goes on when this one ends.
+    The process has its own session: it goes on when this one ends.
 
     Parameters
     ----------
@@ -132,8 +132,7 @@ class Repetition:
     same : bool
         Whether it made the same model (or predictions, or numbers) to the last bit.
     differences : list of str
-        What of the data, libraries, threads and machine is different, and what came out
-        differently.
+        Differences of data, libraries, threads and machine, and of the results.
     """
 
     run: Run

@@ -17,7 +17,7 @@ from typing import Any
 
 from . import _data
 from ._environment import machine, process, versions
-from ._files import Appender, JsonFile, JsonLines, plain, write_json
+from ._files import COMMANDS, Appender, JsonFile, JsonLines, plain, write_json
 from ._ids import is_id, new_id, now, require_id, require_kind
 from ._resources import Resources
 from ._tee import copied_to
@@ -25,7 +25,6 @@ from ._tee import copied_to
 # s between two looks at the commands.
 _LOOK_SECONDS = 0.25
 _LONGEST_MESSAGE = 500
-COMMANDS = ("stop", "pause", "resume")
 
 
 def record(

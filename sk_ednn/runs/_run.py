@@ -12,9 +12,8 @@ from typing import Any
 import numpy as np
 
 from . import _environment
-from ._files import JsonFile, JsonLines, append, open_regular, write_json
+from ._files import COMMANDS, JsonFile, JsonLines, append, open_regular, write_json
 from ._ids import now, require_id, seconds_of
-from ._recorder import COMMANDS
 
 _FINAL = ("finished", "failed", "stopped")
 # Of a run on another machine: without a sign of life for so long it is gone. Samples of resources
@@ -120,7 +119,7 @@ class Run:
 
     @property
     def message(self) -> str:
-        """What is known of the status, such as the error that ended the run."""
+        """Message on the status, such as the error that ended the run."""
         return self._state()[1]
 
     @property
@@ -172,7 +171,7 @@ class Run:
 
     @property
     def paused(self) -> bool:
-        """Whether the last of the commands "pause" and "resume" was "pause"."""
+        """True if the last of the commands "pause" and "resume" was "pause"."""
         rows = [row.get("command") for row in self._commands.read()]
         rows = [each for each in rows if each in ("pause", "resume")]
         return bool(rows) and rows[-1] == "pause"
@@ -341,7 +340,7 @@ class Run:
 
     @property
     def note(self) -> str:
-        """Note that the user wrote."""
+        """Record that the user wrote."""
         return _text((self._tags.read() or {}).get("note"), "")
 
     def tag(self, *tags, note=None, remove=()) -> None:

@@ -27,8 +27,8 @@ class ActiveLearning:
         Cloned: `n_members` times for the committee, once for `model_`.
     pool : array-like of shape (n_samples, *field_shape), or list of fields or structures
     labeller : callable
-        Of one element of the pool; returns its total. Where it raises or returns no finite number,
-        the system is listed in `failed_`, and never learned.
+        Takes one element of the pool, returns its total. If it raises or returns no finite
+        number, the system is listed in `failed_`, and never learned.
     n_initial : int, default=10
         Drawn at random.
     batch_size : int, default=5
@@ -88,14 +88,14 @@ class ActiveLearning:
         self.random_state = random_state
 
     def run(self, n_labels, callback=None):
-        """Ask for labels until there are so many; a second call goes on.
+        """Ask for labels up to this number; a second call continues.
 
         Parameters
         ----------
         n_labels : int
             Labels in all; failed ones do not count. Fewer where the pool has no more.
         callback : callable, default=None
-            Of this object, after each fit.
+            Called with this object after each fit.
 
         Returns
         -------

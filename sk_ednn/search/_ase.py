@@ -91,7 +91,7 @@ def export(store, path, state="labelled") -> int:
 
 
 class _Evaluated:
-    """What a surrogate says, in the terms of ASE's optimisers.
+    """Calculator of ASE's optimisers for a surrogate.
 
     No `Calculator`: the comparisons of atoms there cost more than small structures themselves.
     """

@@ -47,13 +47,13 @@ class Operators:
         Repeating along all axes in a cell that varies; free; repeating along the first two axes in
         a cell that varies; or on a fixed substrate.
     volume : float, default=None, in Å³ per atom
-        Of random structures, within 30 %; None for that of the covalent radii.
+        Volume of random structures, within 30 %; None for that of the covalent radii.
     closeness : float, default=0.7
         No two atoms are closer than this share of the sum of their covalent radii.
     substrate : Structure, default=None
         For surfaces; with vacuum along its third axis. Its atoms come first in each structure.
     thickness : float, default=3.0, in Å
-        Of random sheets, and of random layers on a substrate.
+        Thickness of random sheets, and of random layers on a substrate.
 
     Attributes
     ----------

@@ -21,7 +21,7 @@ _local = threading.local()
 
 
 class TimeLimitError(Exception):
-    """What was called took longer than it may."""
+    """A call exceeded its time limit."""
 
 
 class LostProcessError(RuntimeError):
@@ -40,7 +40,7 @@ def call_in_child(function, argument, time_limit):
     LostProcessError
         Where the process was killed by others, or crashed.
     Exception
-        What the function raised, or, where that cannot be pickled, a RuntimeError with its text.
+        The exception of the function, or, where it cannot be pickled, a RuntimeError with its text.
     """
     child = getattr(_local, "child", None)
     if child is None or child.process.poll() is not None:
@@ -129,7 +129,7 @@ def _answer(answers, answer):
     try:
         frame = cloudpickle.dumps(answer)
         pickle.loads(frame)
-    except Exception:  # errors with arguments of their own cannot be opened
+    except Exception:  # errors with their own arguments cannot be opened
         kind, text = type(answer[1]).__name__, str(answer[1])
         frame = pickle.dumps((False, RuntimeError(f"{kind}: {text}")))
     answers.write(_framed(frame))

@@ -191,7 +191,7 @@ class Driver:
         )  # fmt: skip
 
     def _idle_at_first(self) -> bool:
-        """Tell whether labels would wait for the first candidates; a random start is worth more."""
+        """Return True if labels would wait for the first candidates; a random start is worth more."""
         if self.pools.sizes["label"] == 1 or self.n_chosen:
             return False
         if self.learner.surrogate is None:
@@ -199,7 +199,7 @@ class Driver:
         return len(self.candidates) < self.search.candidates_per_label
 
     def _starved(self) -> bool:
-        """Tell whether so many labels failed that no surrogate can be fitted."""
+        """Return True if so many labels failed that no surrogate can be fitted."""
         if self.running or self.learner.surrogate is not None:
             return False
         return len(self.progress.labelled()) < self.learner.fewest_labels

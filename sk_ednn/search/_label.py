@@ -1,4 +1,4 @@
-"""What a reference method returns for a structure, and checks of both."""
+"""Labels: energy, forces and stress by a reference method; checks of structures and labels."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Label:
     Parameters
     ----------
     energy : float, in eV
-        Of the whole cell.
+        Energy of the whole cell.
     forces : ndarray of shape (n_atoms, 3), default=None, in eV/Å
     stress : ndarray of shape (3, 3), default=None, in eV/Å³
         Positive under tension. None for structures without a volume.
@@ -72,7 +72,7 @@ class Sanity:
     min_distance : float, default=0.5, in Å
         No two atoms are closer.
     volume_range : pair of float, default=(1.0, 1000.0), in Å³ per atom
-        Of cells that repeat along all axes.
+        Volumes of cells that repeat along all axes.
     max_force : float, default=100.0, in eV/Å
         Labels with a larger force on an atom are nonsense, or no use for a fit.
     """

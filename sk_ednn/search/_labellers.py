@@ -43,8 +43,8 @@ class FunctionLabeller(AbstractLabeller):
     Parameters
     ----------
     function : callable
-        Of a `Structure`; returns a `Label`. With a time limit it runs in another process, so that
-        it can be pickled by cloudpickle.
+        Takes a `Structure`, returns a `Label`. With a time limit it runs in another process, so
+        that it can be pickled by cloudpickle.
 
     Examples
     --------
@@ -122,7 +122,7 @@ class CommandLabeller(AbstractLabeller):
     input_format, output_format : str, default=None
         Formats of ASE; None for those of the names.
     read : callable, default=None
-        Of the folder, a Path; returns a `Label`. None: ASE reads the output.
+        Takes the folder, a Path; returns a `Label`. None: ASE reads the output.
     converged : str, default=None
         Regular expression that the output contains where the program converged. None: what ends
         with exit code 0 is taken to have converged.
@@ -228,7 +228,7 @@ def _cell(structure) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How the labelling of a structure ended: a label, or why there is none."""
+    """Result of labelling a structure: a label, or the reason why there is none."""
 
     label: Label | None
     why: str | None

@@ -48,7 +48,7 @@ class Learner:
         return max(2 * self.template.n_members, self.n_initial // 2)
 
     def is_due(self, progress, labels_are_running) -> bool:
-        """Tell whether a new fit is worth it."""
+        """Return True if a new fit is worth it."""
         n_labels = len(progress.labelled())
         if n_labels < self.fewest_labels:
             return False

@@ -1,4 +1,4 @@
-"""Which operator makes the next structure: those that succeeded more often, more often."""
+"""Choose the operator that makes the next structure, by the successes of each."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class OperatorRecord:
         self.floor = floor
 
     def add(self, name, success):
-        """Note that an operator was tried, and whether it succeeded; others are passed over."""
+        """Record that an operator was tried, and its success; unknown operators are ignored."""
         if name in self.tried:
             self.tried[name] += 1
             self.succeeded[name] += bool(success)

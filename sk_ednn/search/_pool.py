@@ -29,7 +29,7 @@ class StructurePool:
     energy_window : float, default=inf, in eV per atom
         Structures that far above the best one are left out.
     min_distance : float, default=0.01
-        Of fingerprints. Of two structures that are closer the one of lower energy stays.
+        Distance of fingerprints. If two structures are closer, the one of lower energy stays.
     """
 
     def __init__(self, size=20, energy_window=np.inf, min_distance=0.01):

@@ -18,7 +18,7 @@ from ._result import HullPoint
 
 @dataclass
 class Group:
-    """What makes structures of one composition, and the best ones so far."""
+    """Operators that make structures of one composition, and the best ones so far."""
 
     operators: Any
     pool: StructurePool
@@ -42,7 +42,7 @@ class SearchProgress:
     rows : dict of int to dict
         Structures by their number in the file.
     fingerprints : list of ndarray
-        Of all structures, those without a label included.
+        Fingerprints of all structures, those without a label included.
     waiting : list of int
         Structures whose label is to be asked for.
     record : OperatorRecord
@@ -95,7 +95,7 @@ class SearchProgress:
         self.fingerprints.append(row["fingerprint"])
 
     def take_label(self, number, label):
-        """Let a labelled structure compete for a place among the best of its composition."""
+        """Add the label of a structure, which may be among the best of its composition."""
         row = self.rows[number]
         row["label"] = label
         member = Member(number, row["structure"], energy_per_atom(row), row["fingerprint"])

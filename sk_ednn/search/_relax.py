@@ -39,7 +39,7 @@ def relax(
     ----------
     structure : Structure
     evaluate : callable
-        Of a structure; returns an `Evaluation`.
+        Takes a structure; returns an `Evaluation`.
     variable_cell : bool, default=False
         Along the axes that repeat: all six strains of a crystal, three of a sheet.
     max_std : float, default=inf, in eV per atom

@@ -1,4 +1,4 @@
-"""What a search returns."""
+"""The result of a search."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ class HullPoint:
 
 @dataclass(frozen=True)
 class SearchResult:
-    """How a search ended.
+    """Result of a search.
 
     Attributes
     ----------
     structure : Structure or None
-        Of the lowest energy per atom; None where no label succeeded.
+        Structure of the lowest energy per atom; None where no label succeeded.
     energy : float
         In eV per atom, by the labeller.
     n_labels : int

@@ -33,11 +33,11 @@ class StructureSearch:
         Repeating along all axes, in a cell that varies; free; repeating along the first two axes,
         which vary; or on a substrate.
     volume : float, default=None, in Å³ per atom
-        Of random starts; None for a guess by covalent radii.
+        Volume of random starts; None for a guess by covalent radii.
     substrate : ase.Atoms or Structure, default=None
         For surfaces: a slab whose atoms do not move, with vacuum along its third axis.
     thickness : float, default=3.0, in Å
-        Of random sheets, and of random layers on a substrate.
+        Thickness of random sheets, and of random layers on a substrate.
     n_initial : int, default=20
         Random structures that are labelled first.
     retrain_every : int, default=10
@@ -54,7 +54,7 @@ class StructureSearch:
         A relaxation ends where the spread is so many times that below which nine tenths of the
         held-out errors are. With 1 nearly all ended far from a minimum.
     max_steps : int, default=100
-        Of a relaxation.
+        Steps of a relaxation.
     patience : int, default=200
         Relaxations in a row that bring nothing new, after which the search ends.
     random_state : int, default=0

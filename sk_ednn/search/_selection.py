@@ -1,4 +1,4 @@
-"""Which structures are worth a label."""
+"""Select the structures that are labelled next."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Candidate:
 
     @property
     def lowest(self) -> float:
-        """What the energy per atom may be at best: two standard deviations below."""
+        """Lower limit of the energy per atom: two standard deviations below the prediction."""
         per_atom = (self.energy - 2.0 * self.std) / len(self.structure.numbers)
         return per_atom - self.reference
 
@@ -108,7 +108,7 @@ def select(candidates, n, thresholds, known, min_distance=0.005, explore=1 / 3, 
 
 
 def is_known(fingerprint, known, min_distance) -> bool:
-    """Tell whether a fingerprint is that of a known structure."""
+    """Return True if a fingerprint is that of a known structure."""
     if not len(known):
         return False
     # All at once: with hundreds of known structures a loop would cost more than relaxations.

@@ -114,7 +114,7 @@ class SearchStore:
         return default if row is None else json.loads(row[0])
 
     def set(self, name, value):
-        """Keep a setting of the search: whatever JSON can hold."""
+        """Store a setting of the search: any JSON value."""
         with self._transaction() as db:
             db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, json.dumps(value)))
 
@@ -147,7 +147,7 @@ class SearchStore:
             ).lastrowid  # fmt: skip
 
     def finish_label(self, number, label, *, seconds):
-        """Keep the label of a structure.
+        """Store the label of a structure.
 
         Raises
         ------
@@ -162,11 +162,11 @@ class SearchStore:
         )  # fmt: skip
 
     def fail_label(self, number, why, *, seconds):
-        """Keep why a structure has no label."""
+        """Store the reason why a structure has no label."""
         self._finish(number, "state = 'failed', why = ?, seconds = ?", (str(why), seconds))
 
     def retry_failed(self) -> list:
-        """Let structures whose label failed wait for one again; return their numbers."""
+        """Queue structures again whose label failed; return their numbers."""
         with self._transaction() as db:
             rows = db.execute("SELECT id FROM structures WHERE state = 'failed' ORDER BY id")
             numbers = [number for (number,) in rows]
@@ -215,14 +215,14 @@ class SearchStore:
     # --- tasks, models, events, commands ----------------------------------------------------
 
     def start_task(self, kind) -> int:
-        """Note that a task begins; return its number, which seeds it."""
+        """Record that a task begins; return its number, which seeds it."""
         with self._transaction() as db:
             return db.execute(
                 "INSERT INTO tasks (kind, started) VALUES (?, ?)", (kind, time.time())
             ).lastrowid
 
     def finish_task(self, number, result, seconds=None):
-        """Note how a task ended, and for how many seconds it ran."""
+        """Record the result of a task, and its seconds."""
         with self._transaction() as db:
             db.execute(
                 "UPDATE tasks SET finished = ?, seconds = ?, result = ? WHERE id = ?",
@@ -239,7 +239,7 @@ class SearchStore:
         ).fetchall()
 
     def add_model(self, n_labels, errors) -> int:
-        """Note that a surrogate was fitted; return its number."""
+        """Record that a surrogate was fitted; return its number."""
         with self._transaction() as db:
             return db.execute(
                 "INSERT INTO models (n_labels, errors, made) VALUES (?, ?, ?)",
@@ -252,7 +252,7 @@ class SearchStore:
         return [(k, n, json.loads(errors)) for k, n, errors in rows]
 
     def add_event(self, kind, text):
-        """Note what happened."""
+        """Record an event."""
         with self._transaction() as db:
             db.execute(
                 "INSERT INTO events (at, kind, text) VALUES (?, ?, ?)", (time.time(), kind, text)

@@ -1,4 +1,4 @@
-"""What the surrogate of a search must offer, and what all committees share."""
+"""The interface of surrogates, and the folds and errors of all committees."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ class AbstractSurrogate(ABC, BaseEstimator):
         fitted : dict
             Attributes of the fitted surrogate, whose names end in an underscore.
         predictions : ndarray of shape (n_members, n_structures), in eV
-            Of all members for all structures.
+            Energies by all members for all structures.
         """
 
     @abstractmethod

@@ -111,7 +111,7 @@ class AtomTileUpdates:
         return self._boxes.positions[atom].copy()
 
     def is_close(self, atom, position, distance) -> bool:
-        """Tell whether another atom is closer to a position than a distance, in Å.
+        """Return True if another atom is closer to a position than a distance, in Å.
 
         Distances are at most the cutoff.
         """

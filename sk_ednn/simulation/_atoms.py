@@ -112,7 +112,7 @@ class AtomUpdates:
         return self._positions[atom].copy()
 
     def is_close(self, atom, position, distance) -> bool:
-        """Tell whether another atom is closer to a position than a distance, in Å."""
+        """Return True if another atom is closer to a position than a distance, in Å."""
         away = np.delete(self._positions, atom, axis=0) - position
         away -= np.round(away @ self._inverse) @ self._vectors
         return bool(len(away) and (away**2).sum(axis=1).min() < distance**2)
@@ -346,10 +346,10 @@ def _tiles_that_see(before, after, length, focus, context) -> _Box:
 
 
 class _Term:
-    """One term of the sum, and what its tiles hold."""
+    """One term of the sum, and the contributions of its tiles."""
 
     def __init__(self, tile_model, tiling, evaluation, field):
-        if getattr(tiling, "boundary", None) != "periodic":
+        if not tiling.is_grid or tiling.boundary != "periodic":
             raise TilingError(f"Cells of atoms repeat: expected a periodic tiling, got {tiling!r}.")
         self._tile_model, self._tiling = tile_model, tiling
         self._shape, self._dtype = field.shape, field.dtype
@@ -359,7 +359,7 @@ class _Term:
         self._dense = tile_model.has_dense_form(tiling)
 
     def evaluate(self, patch):
-        """Return what the tiles of a region hold, from all the pixels that they see."""
+        """Return the contributions of the tiles of a region, from all the pixels that they see."""
         patch = patch.astype(self._dtype).reshape(*patch.shape[:2], *self._shape[2:])[None]
         tiles = self._tiling.windows(patch, self._shape)
         grid = tiles.shape[1:3]

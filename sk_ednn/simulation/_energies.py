@@ -1,7 +1,7 @@
 """The energies of moves, for many replicas at once.
 
 It is read from tables where tiles have few states, else found by the ledger behind `LocalUpdates`.
-Both hold the same systems and answer the same questions: `changes` for the moves of a part of a
+Both have the same systems and answer the same questions: `changes` for the moves of a part of a
 sublattice, `accept` for those that were made, `totals`. Arrays are of shape (n_moves, n_replicas).
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..evaluation._base import block_size
+from ..evaluation._block_size import block_size
 from ..evaluation._incremental import IncrementalTotals
 from ..tiling._windows import OUTSIDE, seen_by
 from ._sublattices import Sublattice, sees_outside, union
@@ -23,7 +23,7 @@ _REMEMBERED = 1 << 28
 
 
 def has_tables(terms, windows, n_values) -> bool:
-    """Tell whether tiles have so few states that all can be tabulated."""
+    """Return True if tiles have so few states that all can be tabulated."""
     base = n_values + sees_outside(windows)
     return all(_n_places(along) * np.log2(base) <= np.log2(_TABLE_SIZE) for along in windows)
 
@@ -46,7 +46,7 @@ class TabulatedEnergies:
         For each term and axis, the sites that each window sees.
     grid : tuple of int
     values : ndarray of shape (n_values[, n_channels])
-        What a site of each state holds.
+        Value of a site in each state.
     states : ndarray of int of shape (n_sites, n_replicas)
     """
 

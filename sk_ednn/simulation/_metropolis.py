@@ -29,7 +29,7 @@ _MOST_VALUES = 255
 
 @dataclass(frozen=True)
 class Chain:
-    """What a Monte Carlo run has recorded.
+    """Records of a Monte Carlo run.
 
     Attributes
     ----------
@@ -40,7 +40,7 @@ class Chain:
     magnetisations : ndarray of shape (n_records, n_temperatures, n_replicas[, n_channels])
         Sums of the values of all sites, float64.
     observables : dict of ndarray of shape (n_records, n_temperatures, n_replicas, ...)
-        What the user's functions have returned.
+        Results of the user's functions.
     acceptance : ndarray of shape (n_temperatures,)
         Mean of min(1, exp(-change / temperature)) over all moves tried after the burn-in.
         Exchanges of equal values, which change nothing, are not counted; NaN where there were no
@@ -75,7 +75,7 @@ class Metropolis(BaseEstimator):
     temperature : float or array-like of shape (n_temperatures,), default=1.0
         Positive, in the units of the energy (k_B = 1). `numpy.inf` accepts every move.
     values : array-like of shape (n_values,) or (n_values, n_channels), default=None
-        What a site may hold. None for the values that the starting fields hold.
+        Values that a site may take. None for those of the starting fields.
     moves : {"change", "exchange"}, default="change"
         Give a site another of the values (for two values, a spin flip), or exchange the values of
         two neighbouring sites (Kawasaki), which keeps how often each value occurs.
@@ -188,7 +188,7 @@ class Metropolis(BaseEstimator):
         Raises
         ------
         TilingError, TileModelError, ValueError
-            Where the fields do not suit the model, hold a value that is not in `values`, or where
+            Where the fields do not suit the model, have a value that is not in `values`, or where
             a parameter is not what it must be.
         """
         self._validate_params()
@@ -430,14 +430,14 @@ def _check_temperatures(temperature) -> np.ndarray:
 
 
 def _check_values(values, flat) -> np.ndarray:
-    """Return what a site may hold, in the type of the fields, (n_values[, n_channels])."""
+    """Return the values of a site in the type of the fields, (n_values[, n_channels])."""
     channels = flat.shape[2:]
     if values is None:
         found = np.unique(flat.reshape(-1, *channels), axis=0 if channels else None)
         if not 2 <= len(found) <= _MOST_VALUES:
             raise ValueError(
-                f"The starting fields hold {len(found)} different value(s); from 2 to "
-                f"{_MOST_VALUES} can be sampled. Say with `values` what a site may hold."
+                f"The starting fields contain {len(found)} different value(s); from 2 to "
+                f"{_MOST_VALUES} can be sampled. Set `values` to those that a site may take."
             )
         return found
     given = as_array(values, "values")
@@ -455,14 +455,14 @@ def _check_values(values, flat) -> np.ndarray:
     cast = given.astype(flat.dtype)
     if flat.dtype.kind != "f" and np.any(cast != given):
         raise ValueError(
-            f"The starting fields are of type {flat.dtype}, which cannot hold all of "
+            f"The starting fields are of type {flat.dtype}, which cannot represent all of "
             f"{given.tolist()}. Give fields of a type that can."
         )
     return cast
 
 
 def _states(flat, values) -> np.ndarray:
-    """Return which of the values each site holds, (n_fields, n_sites)."""
+    """Return which of the values each site has, (n_fields, n_sites)."""
     states = np.full(flat.shape[:2], len(values), dtype=np.uint8)
     for state, value in enumerate(values):
         same = flat == value
@@ -470,7 +470,7 @@ def _states(flat, values) -> np.ndarray:
     wrong = np.argwhere(states == len(values))
     if len(wrong):
         raise ValueError(
-            f"The starting fields hold {flat[tuple(wrong[0])]}, which is not one of the values "
+            f"The starting fields contain {flat[tuple(wrong[0])]}, which is not one of the values "
             f"{values.tolist()}; {len(wrong)} site(s) do."
         )
     return states

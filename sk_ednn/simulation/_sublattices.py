@@ -55,7 +55,7 @@ class Sublattice:
 
 
 def changes(windows, grid) -> list[Sublattice]:
-    """Return sublattices that hold each site once, as moves of one site.
+    """Return sublattices that contain each site once, as moves of one site.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ def changes(windows, grid) -> list[Sublattice]:
 
 
 def exchanges(windows, grid, periodic) -> list[Sublattice]:
-    """Return sublattices that hold each pair of neighbours once, as moves of two sites."""
+    """Return sublattices that contain each pair of neighbours once, as moves of two sites."""
     found = []
     for direction, length in enumerate(grid):
         # Around a ring of two there is one pair, not two.
@@ -113,7 +113,7 @@ def union(table, along) -> np.ndarray:
 def _colours(seen) -> np.ndarray:
     """Colour moves along an axis, first come first served, so that no window sees a colour twice.
 
-    `seen` holds an array of shape (n_along_axis, n_most) for each term. Around a ring with windows
+    `seen` has an array of shape (n_along_axis, n_most) for each term. Around a ring with windows
     of a constant reach this takes the fewest colours, and one or a few more where they do not
     divide its length.
     """
@@ -130,5 +130,5 @@ def _colours(seen) -> np.ndarray:
 
 
 def sees_outside(windows) -> bool:
-    """Tell whether any window reaches beyond a "zero" boundary."""
+    """Return True if any window reaches beyond a "zero" boundary."""
     return any((along == OUTSIDE).any() for term in windows for along in term)

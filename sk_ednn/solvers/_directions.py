@@ -38,16 +38,19 @@ class DirectionRows(NamedTuple):
         Derivatives of the summed features.
     targets : ndarray of shape (n_rows,)
         Derivatives of the totals.
-    owners : ndarray of int of shape (n_rows,)
-        Sample of each row.
+    owners : ndarray of int of shape (n_rows,) or None
+        Sample of each row. None for rows that are condensed: they have the weights of their
+        samples in them.
     """
 
     rows: np.ndarray
     targets: np.ndarray
-    owners: np.ndarray
+    owners: np.ndarray | None
 
 
-def direction_rows(problem, features, widths, weight, n_directions, random_state) -> DirectionRows:
+def direction_rows(
+    problem, features, widths, weight, n_directions, random_state, condense=False
+) -> DirectionRows:
     """Return the rows from which gradients are learned, in units of totals.
 
     Parameters
@@ -63,6 +66,9 @@ def direction_rows(problem, features, widths, weight, n_directions, random_state
     n_directions : int
         Number of directions per sample. If a gradient has no more entries, each entry is a row.
     random_state : RandomState
+    condense : bool, default=False
+        Whether to replace more rows than there are features by a triangular matrix with the same
+        normal equations, so that memory does not grow with the directions.
 
     Raises
     ------
@@ -83,29 +89,83 @@ def direction_rows(problem, features, widths, weight, n_directions, random_state
         random_directions(gradient.values.shape, n_directions, random_state)
         for gradient in gradients
     ]
-    owners = np.repeat(np.arange(len(gradients)), [len(of_sample) for of_sample in directions])
-    n_bytes = 16 * (len(owners) + problem.systems.n_samples) * sum(widths)
+    n_rows = np.array([len(of_sample) for of_sample in directions])
+    n_features = sum(widths)
+    condense = condense and n_rows.sum() > 2 * n_features
+    kept = n_features + max(n_features, int(n_rows.max())) if condense else n_rows.sum()
     require_memory(
-        n_bytes,
+        16 * (kept + problem.systems.n_samples) * n_features,
         f"Learning gradients along {n_directions} directions of each sample",
         "Use fewer directions (LinearSolver(n_directions=1)), samples or features.",
     )
-    rows, start = np.zeros((len(owners), sum(widths))), 0
+    scale = np.sqrt(weight) * _unit(problem, gradients)
+    if condense:
+        return _condensed(problem, features, widths, gradients, directions, scale)
+    rows, targets = _rows(problem.systems, features, widths, gradients, directions)
+    _require_derivatives(rows, targets)
+    rows *= scale
+    return DirectionRows(rows, targets * scale, np.repeat(np.arange(len(gradients)), n_rows))
+
+
+def _rows(fields, features, widths, gradients, directions):
+    """Return derivatives of the summed features and of the totals along all directions."""
+    n_rows = sum(len(of_sample) for of_sample in directions)
+    rows, start = np.zeros((n_rows, sum(widths))), 0
     for feature, width in zip(features, widths, strict=True):
-        _fill(rows[:, start : start + width], problem.systems, feature, gradients, directions)
+        _fill(rows[:, start : start + width], fields, feature, gradients, directions)
         start += width
     targets = np.concatenate(
         [of_sample.reshape(len(of_sample), -1) @ gradient.values.ravel()
          for of_sample, gradient in zip(directions, gradients, strict=True)]
     )  # fmt: skip
-    if targets.any() and not rows.any():
+    return rows, targets
+
+
+def _condensed(problem, features, widths, gradients, directions, scale) -> DirectionRows:
+    """Return a triangular matrix with the normal equations of all rows.
+
+    ``R`` of ``rows = Q R`` has ``R.T @ R = rows.T @ rows``. It is updated group by group, which
+    keeps the digits that sums of squares would lose (sequential TSQR: J. Demmel et al., SIAM J.
+    Sci. Comput. 2012, 34, A206).
+    """
+    n_features = sum(widths)
+    weights = problem.sample_weight
+    weights = np.ones(len(gradients)) if weights is None else weights
+    triangle = np.zeros((0, n_features + 1))
+    any_rows, any_targets = False, False
+    for group in _groups([len(of_sample) for of_sample in directions], n_features):
+        own = [directions[sample] for sample in group]
+        rows, targets = _rows(
+            problem.systems.take(group), features, widths, [gradients[k] for k in group], own
+        )
+        any_rows, any_targets = any_rows or rows.any(), any_targets or targets.any()
+        roots = np.repeat(np.sqrt(weights[group]), [len(of_sample) for of_sample in own])
+        joined = np.concatenate([rows, targets[:, None]], axis=1) * (scale * roots)[:, None]
+        triangle = np.asarray(np.linalg.qr(np.concatenate([triangle, joined]), mode="r"))
+    _require_derivatives(any_rows, any_targets)
+    # The last row, if there is one, has the part of the targets that no coefficients explain.
+    triangle = triangle[:n_features]
+    return DirectionRows(np.ascontiguousarray(triangle[:, :-1]), triangle[:, -1].copy(), None)
+
+
+def _groups(n_rows, n_features):
+    """Yield groups of samples with about as many rows as there are features."""
+    group, size = [], 0
+    for sample, n in enumerate(n_rows):
+        if group and size + n > n_features:
+            yield np.array(group)
+            group, size = [], 0
+        group.append(sample)
+        size += n
+    yield np.array(group)
+
+
+def _require_derivatives(rows, targets) -> None:
+    if np.any(targets) and not np.any(rows):
         raise TileModelError(
             "The features of tiles do not change with the values of the fields, or only in jumps, "
             "so that a model of them has no gradients. Use smooth features, or leave out gradient."
         )
-    scale = np.sqrt(weight) * _unit(problem, gradients)
-    rows *= scale
-    return DirectionRows(rows, targets * scale, owners)
 
 
 def _rows_of_systems(problem, features, widths, weight, n_directions, random_state):

@@ -293,7 +293,7 @@ class SummedKernel(Kernel):
 
     @property
     def requires_vector_input(self):
-        """Whether `X` are vectors; samples are indices."""
+        """True if `X` are vectors; samples are indices."""
         return True
 
     def __call__(self, X, Y=None, eval_gradient=False):

@@ -54,6 +54,9 @@ _MEANS = (
     lm.LassoLars,
     lm.LassoLarsCV,
 )
+# Models that depend on rows through their normal equations only. Several times more rows of
+# gradients than features are condensed for them.
+_CONDENSED = (lm.LinearRegression, lm.Ridge)
 # Tile counts that are linearly dependent to this relative accuracy are collinear.
 _RESOLVED = 1e-10
 # Models whose prediction is not linear in the features, so that it does not commute with the sum.
@@ -96,6 +99,10 @@ class LinearSolver(AbstractSolver):
 
     Notes
     -----
+    For `Ridge` and `LinearRegression`, memory does not grow with the directions: if there are more
+    than twice as many rows of gradients as features, they are replaced, group by group, by a
+    triangular matrix with the same normal equations.
+
     Models with internal cross-validation, such as `LassoCV`, hold out samples: gradients of a
     sample are held out with its total, and only totals are scored. `RidgeCV` does this if ``cv`` is
     set. Its default, which leaves out one row at a time, is rejected with gradients, as are
@@ -168,7 +175,7 @@ class LinearSolver(AbstractSolver):
             folds = _folds(model, sums, problem.y)
             gradients = direction_rows(
                 problem, features, widths, self.gradient_weight, self.n_directions,
-                problem.rng(self.random_state),
+                problem.rng(self.random_state), condense=type(model) in _CONDENSED,
             )  # fmt: skip
             rows = _with_gradients(model, *rows, gradients)
             folds = [(_rows_of(train, gradients, len(sums)), test) for train, test in folds]
@@ -226,7 +233,8 @@ def _with_gradients(model, sums, counts, y, sample_weight, gradients):
     """Append the rows of gradients, with counts of 0, to sums, counts, targets and weights."""
     n_samples, n_rows = len(sums), len(gradients.rows)
     weights = np.ones(n_samples) if sample_weight is None else sample_weight
-    row_weights = weights[gradients.owners]
+    condensed = gradients.owners is None
+    row_weights = np.ones(n_rows) if condensed else weights[gradients.owners]
     # Converts a mean over all rows to one over the samples.
     scale = 1.0
     if isinstance(model, _MEANS):

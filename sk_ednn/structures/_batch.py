@@ -78,7 +78,7 @@ class Structures:
         Raises
         ------
         TypeError
-            If `X` is one structure, or holds what is not a structure.
+            If `X` is one structure, or contains what is not a structure.
 
         ValueError
             If a structure has no atoms, numbers that are not elements, positions that are not
@@ -218,7 +218,7 @@ def _read(structure, k):
             f"Expected structures. Structure {k} is of type {type(structure).__name__} and lacks "
             f"numbers or positions. {_FORMS}"
         )
-    if any(isinstance(part, np.ma.MaskedArray) for part in (numbers, positions, cell)):
+    if any(isinstance(part, np.ma.MaskedArray) for part in (numbers, positions, cell, pbc)):
         raise ValueError(
             f"Structure {k} has masked arrays, whose masks would be lost. Leave masked atoms out."
         )

@@ -124,7 +124,7 @@ def _require_in_plane(cells, periodic, axes, normal, plane):
     periodic : ndarray of bool of shape (n_structures,)
         Along the normal.
     axes : list of int
-        Of the plane.
+        Axes of the plane.
     normal : int
     plane : str
     """

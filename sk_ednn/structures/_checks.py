@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ._duplicates import CLOSEST, first_duplicate
+from ._coincident import CLOSEST, first_duplicate
 from ._elements import HEAVIEST
 
 # Lattice vectors whose directions span less than this have lost the third one to rounding.

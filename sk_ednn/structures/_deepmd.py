@@ -14,7 +14,7 @@ _ARRAYS = {"coord": "3n", "box": "9", "energy": "1", "force": "3n", "virial": "9
 
 
 def is_deepmd(path) -> bool:
-    """Tell whether a folder is one system in DeePMD-kit's format."""
+    """Return True if a folder is one system in DeePMD-kit's format."""
     return Path(path).is_dir() and (Path(path) / "type.raw").is_file()
 
 

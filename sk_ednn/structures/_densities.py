@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from .._utils.file_names import files_of
+from .._utils.masks import require_unmasked
 from .._utils.optional import needing
 
 BOHR = 0.529177210903  # Å, CODATA 2018
@@ -33,7 +34,7 @@ class Density:
     voxel : ndarray of shape (3, 3), in Å
         Edges of a voxel as rows: the lattice vectors over the numbers of points.
     unit : str, default="e/Å^3"
-        Of the values.
+        Unit of the values.
     spin : ndarray of shape (n_a, n_b, n_c) or None, default=None
         Spin density (up less down) in the same unit.
     structure : ase.Atoms or None, default=None
@@ -61,6 +62,8 @@ class Density:
     structure: Any = None
 
     def __post_init__(self):
+        require_unmasked(self.values, "values")
+        require_unmasked(self.spin, "spin")
         values, voxel = np.asarray(self.values), np.asarray(self.voxel, dtype=np.float64)
         if values.ndim != 3 or values.dtype.kind not in "biuf":
             raise ValueError(
@@ -81,7 +84,7 @@ class Density:
             object.__setattr__(self, name, value)
 
     def __array__(self, dtype=None, copy=None):
-        """Refuse to lose the voxel in silence."""
+        """Raise, since an array would lose the voxel."""
         raise TypeError(
             "A Density is no array: its voxel would be lost. Put sk_ednn.encoders.DensityFields "
             "before the regressor in a Pipeline, or pass density.values."
@@ -117,8 +120,8 @@ class Density:
         Returns
         -------
         Density
-            Of the same cell and the same integral. The grid is taken as periodic; waves too short
-            for a coarser grid are cut off.
+            Density of the same cell and the same integral. The grid is taken as periodic; waves too
+            short for a coarser grid are cut off.
         """
         from scipy.signal import resample
 
@@ -201,7 +204,7 @@ def read_densities(names, *, unit=None):
 
 
 def is_density(path) -> bool:
-    """Tell by its name, and for XSF by its lines, whether a file contains a field on a grid."""
+    """Return True if a file is a field on a grid, by its name and, for XSF, by its lines."""
     path = Path(path)
     if path.suffix.lower() in _CUBES or _vasp_unit(path) is not None:
         return True
@@ -234,7 +237,7 @@ def _read(file, index, unit) -> list[Density]:
         why = str(error).partition("\n")[0] or type(error).__name__
         raise ValueError(f"{path} cannot be read as a field on a grid: {why}") from error
     raise ValueError(
-        f"{path} is no file of a field on a grid by its name: expected .cube, .cub, .xsf, or a "
+        f"{path} does not have the name of a field on a grid: expected .cube, .cub, .xsf, or a "
         f"name that begins with {', '.join(_VASP)}."
     )
 

@@ -19,7 +19,7 @@ _XSF_ENERGY = re.compile(r"#\s*total energy\s*=\s*(\S+)\s*eV\s*$", re.IGNORECASE
 
 
 def is_path(x):
-    """Tell whether an object is a path."""
+    """Return True if an object is a path."""
     return isinstance(x, (str, PathLike))
 
 

@@ -7,7 +7,53 @@ for a sheet a few thousand Å wide, it divides by zero and ends the process.
 import numpy as np
 from scipy.spatial import cKDTree
 
+from ._checks import complete_cells
+
 _MOST_BOXES = 1e5  # of vesin
+
+
+def searched_cells(structures, cutoff):
+    """Return cells of full rank, and how far to look, so that work is bounded by what is found.
+
+    vesin goes through all boxes of a cell that the cutoff reaches, also along axes that do not
+    repeat: these get lengths of the cutoff. In a structure that does not repeat at all, no two
+    atoms are farther apart than its extent.
+
+    Parameters
+    ----------
+    structures : Structures
+    cutoff : float, in Å
+
+    Returns
+    -------
+    cells : ndarray of shape (n_structures, 3, 3), in Å
+    reach : ndarray of shape (n_structures,), in Å
+        At most `cutoff`.
+    """
+    cells = complete_cells(structures.cells, structures.pbc)
+    starts = structures.offsets[:-1]
+    low = np.minimum.reduceat(structures.positions, starts)
+    high = np.maximum.reduceat(structures.positions, starts)
+    extent = np.linalg.norm(high - low, axis=1) + 1.0
+    reach = np.where(structures.pbc.any(axis=1), cutoff, np.minimum(cutoff, extent))
+    heights = 1.0 / np.linalg.norm(np.linalg.inv(cells), axis=1)
+    longer = np.maximum(np.minimum(cutoff, extent)[:, None] / heights, 1.0)
+    return cells * np.where(structures.pbc, 1.0, longer)[:, :, None], reach
+
+
+def expected_pairs(structures, cells, reach):
+    """Estimate the number of pairs, from atoms that are spread evenly.
+
+    Parameters
+    ----------
+    structures : Structures
+    cells, reach : ndarray
+        See `searched_cells`.
+    """
+    heights = 1.0 / np.linalg.norm(np.linalg.inv(cells), axis=1)
+    around = 2.0 * reach[:, None] / heights
+    share = np.prod(np.where(structures.pbc, around, np.minimum(around, 1.0)), axis=1)
+    return float((0.5 * structures.sizes.astype(float) ** 2 * share).sum())
 
 
 def exceeds_boxes(structures, cells, cutoff):
@@ -18,7 +64,7 @@ def exceeds_boxes(structures, cells, cutoff):
     structures : Structures
     cells : ndarray of shape (n_structures, 3, 3), in Å
         Complete: of full rank.
-    cutoff : float, in Å
+    cutoff : float or ndarray of shape (n_structures, 1), in Å
 
     Returns
     -------

@@ -6,11 +6,14 @@ from numbers import Real
 
 import numpy as np
 
+from .._utils.memory import require_memory
 from .._utils.optional import needing
 from ._batch import Structures
-from ._checks import complete_cells
-from ._duplicates import CLOSEST
-from ._images import exceeds_boxes, pairs_by_images
+from ._coincident import CLOSEST
+from ._images import exceeds_boxes, expected_pairs, pairs_by_images, searched_cells
+
+# Indices, shifts and vectors of a pair, and the copies in which they are sorted.
+_BYTES_PER_PAIR = 150
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,12 +136,12 @@ class Environments:
             self.cutoff,
         )
 
-    def gradient(self, slopes):
+    def gradient(self, gradients):
         """Turn derivatives by pair vectors into those by positions and strain.
 
         Parameters
         ----------
-        slopes : ndarray of shape (n_pairs, 3)
+        gradients : ndarray of shape (n_pairs, 3)
             dE/dvectors.
 
         Returns
@@ -152,14 +155,14 @@ class Environments:
         senders = self.atoms[self.centers]
         positions = np.empty((n_atoms, 3))
         for axis in range(3):
-            column = np.ascontiguousarray(slopes[:, axis])
+            column = np.ascontiguousarray(gradients[:, axis])
             positions[:, axis] = np.bincount(self.neighbors, column, n_atoms)
             positions[:, axis] -= np.bincount(senders, column, n_atoms)
         owners = self.owners[self.centers]
         strain = np.empty((self.n_structures, 3, 3))
         for a in range(3):
             for b in range(a, 3):
-                both = self.vectors[:, a] * slopes[:, b] + self.vectors[:, b] * slopes[:, a]
+                both = self.vectors[:, a] * gradients[:, b] + self.vectors[:, b] * gradients[:, a]
                 strain[:, a, b] = strain[:, b, a] = np.bincount(
                     owners, 0.5 * both, self.n_structures
                 )
@@ -220,19 +223,27 @@ def neighbor_pairs(structures, cutoff):
     structures = Structures.of(structures)
     if not (isinstance(cutoff, Real) and np.isfinite(cutoff) and cutoff > 0):
         raise ValueError(f"The cutoff must be a positive number of Å. Got {cutoff!r}.")
+    cells, reach = searched_cells(structures, cutoff)
+    require_memory(
+        _BYTES_PER_PAIR * expected_pairs(structures, cells, reach),
+        f"The neighbours of {structures.n_atoms} atom(s) within {cutoff:g} Å",
+        "Take a shorter cutoff, or fewer structures at a time.",
+    )
     # One thread: structures are small and many, and callers run several processes.
-    search = NeighborList(cutoff=float(cutoff), full_list=True, sorted=False, n_threads=1)
-    cells = complete_cells(structures.cells, structures.pbc)
-    wide = exceeds_boxes(structures, cells, cutoff)
+    search = {
+        r: NeighborList(cutoff=r, full_list=True, sorted=False, n_threads=1)
+        for r in np.unique(reach).tolist()
+    }
+    wide = exceeds_boxes(structures, cells, reach[:, None])
     centers, neighbors, vectors = [], [], []
     for k, start in enumerate(structures.offsets[:-1]):
         stop = structures.offsets[k + 1]
         atoms = structures.positions[start:stop], cells[k], structures.pbc[k]
         if wide[k]:
-            i, j, shifts, D = pairs_by_images(*atoms, cutoff)
+            i, j, shifts, D = pairs_by_images(*atoms, reach[k])
         else:
             # Views of what vesin holds until the next search: they are copied by `order`.
-            i, j, shifts, D = search.compute(*atoms, "ijSD", copy=False)
+            i, j, shifts, D = search[float(reach[k])].compute(*atoms, "ijSD", copy=False)
         order = _order(i, j, shifts, stop - start)
         centers.append(i[order].astype(np.int64) + start)
         neighbors.append(j[order].astype(np.int64) + start)

@@ -19,7 +19,7 @@ from ._cells import (
     normal_periods,
     scaled_positions,
 )
-from ._duplicates import check_overlaps
+from ._coincident import check_overlaps
 from ._elements import HEAVIEST
 from ._files import is_path, read_one, read_structures
 from ._flatness import check_flatness

@@ -28,7 +28,7 @@ class AtomSystems:
     averages : dict of str to ndarray of shape (n_samples, n_contexts)
         Averages over whole structures, for pieces of them, by the descriptor that is averaged.
     described, found : dict
-        What is kept for the next question: descriptors of all atoms, and all else.
+        Descriptors of all atoms, and other results, kept for the next call.
     """
 
     structures: Structures

@@ -6,7 +6,7 @@ import numpy as np
 
 
 def require(condition, message):
-    """Raise AssertionError with a message unless a condition holds."""
+    """Raise AssertionError with a message unless a condition is true."""
     if not condition:
         raise AssertionError(message + ".")
 

@@ -181,14 +181,14 @@ def _check_plan(tiling, systems, max_tiles, every, owners):
 
 
 def _same(a, b) -> bool:
-    """Tell whether tiles are equal up to rounding: products of matrices depend on their number."""
+    """Return True if tiles are equal up to the rounding of products of matrices."""
     return a.shape == b.shape and (
         np.array_equal(a, b) or bool((np.abs(a - b) <= _rounding(b)).all())
     )
 
 
 def _same_rows(a, b) -> bool:
-    """Tell whether tiles are equal up to rounding, in any order."""
+    """Return True if tiles are equal up to rounding, in any order."""
     if a.shape != b.shape or not a.size:
         return a.shape == b.shape
     atol = _rounding(b)
@@ -250,7 +250,7 @@ def _check_grid_tiling(tiling, field_shape, rng):
     every = tiles.array()
     focus = tiling.focus_sites(tile_shape)
     foci = every[: np.prod(grid)][(slice(None), *focus)]
-    if getattr(tiling, "remainder", "error") == "error":
+    if tiling.remainder == "error":
         counts = np.bincount(foci.ravel().astype(int), minlength=names.size + 1)[1:]
         require(
             (counts == 1).all() and foci.size == names.size,
@@ -260,8 +260,8 @@ def _check_grid_tiling(tiling, field_shape, rng):
     _check_adjoint(tiles, rng)
     _check_blocks(tiling, X, every, grid)
     _check_affected(tiling, names, grid, rng)
-    if getattr(tiling, "boundary", None) == "periodic":
-        channel = getattr(tiling, "channel_axis", None)
+    if tiling.boundary == "periodic":
+        channel = tiling.channel_axis
         axes = grid_axes(channel, X.ndim - 1)
         for axis, step in zip(axes, tiling.focus_shape(tile_shape), strict=True):
             moved = tiling.tiles(np.roll(X, step, axis=1 + axis)).array()
@@ -298,7 +298,7 @@ def _check_blocks(tiling, X, every, grid):
 
 
 def _check_affected(tiling, names, grid, rng):
-    channel = getattr(tiling, "channel_axis", None)
+    channel = tiling.channel_axis
     axes = grid_axes(channel, names.ndim)
     before = tiling.tiles(names[None]).array().reshape(*grid, -1)
     for _ in range(4):

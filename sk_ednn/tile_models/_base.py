@@ -193,7 +193,7 @@ class AbstractTileModel(ABC):
 
     @property
     def has_embedding(self) -> bool:
-        """Whether the model computes features of tiles; see `embedding`."""
+        """True if the model computes features of tiles; see `embedding`."""
         return False
 
     def embedding(self, tiles) -> np.ndarray:
@@ -211,7 +211,7 @@ class AbstractTileModel(ABC):
 
     @property
     def has_input_gradient(self) -> bool:
-        """Whether exact gradients of all outputs with respect to tiles are available."""
+        """True if exact gradients of all outputs with respect to tiles are available."""
         return False
 
     def input_gradient(self, tiles, output=0) -> np.ndarray:

@@ -81,7 +81,8 @@ def prediction_gradient(estimator, rows) -> np.ndarray:
     linear = isinstance(regressor, (LinearModel, linear_model.SGDRegressor))
     with as_arrays():
         for transformer in transformers:
-            inputs.append(dense(rows))
+            # The first step may pull float32; `dense` returns float64.
+            inputs.append(rows if transformer is transformers[0] else dense(rows))
             # The gradient of a linear model is the same everywhere: its features are not needed.
             if not (linear and transformer is transformers[-1]):
                 rows = transformer.transform(rows)
@@ -96,7 +97,7 @@ def prediction_gradient(estimator, rows) -> np.ndarray:
 
 
 def _pulls_float32(transformers, rows) -> bool:
-    """Tell whether the first step takes float32 and returns gradients with respect to it."""
+    """Return True if the first step takes float32 and returns gradients with respect to it."""
     if not transformers or rows.dtype != np.float32 or not hasattr(transformers[0], "pull"):
         return False
     return "float32" in get_tags(transformers[0]).transformer_tags.preserves_dtype

@@ -5,7 +5,9 @@ from ._bags import BagTiling
 from ._base import AbstractTiling, Systems
 from ._grid import GridTiling
 from ._grid_base import AbstractGridTiling, Block
+from ._multiscale import multiscale
 from ._packed import AbstractPackedTiling, PackedBlock
+from ._pool import TilePool
 from ._scale import ChannelScaler
 
 __all__ = [
@@ -19,4 +21,6 @@ __all__ = [
     "GridTiling",
     "PackedBlock",
     "Systems",
+    "TilePool",
+    "multiscale",
 ]

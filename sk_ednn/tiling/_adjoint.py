@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
 from ..fields._channels import channels_last
@@ -39,11 +41,21 @@ def add_tiles(out, tiling, region, tiles) -> None:
             padded[offset : offset + n_tiles * focus : focus] += rows[:, offset]
         start = region[axis].start * focus
         sites = positions[axis][start : start + len(padded)]
-        inside = sites != OUTSIDE
         folded = np.zeros((field.shape[1 + axis], *padded.shape[1:]))
-        np.add.at(folded, sites[inside], padded[inside])
+        # `np.add.at` does the same, ten times slower.
+        for part in _runs(sites):
+            first = sites[part.start]
+            folded[first : first + part.stop - part.start] += padded[part]
         tiles = np.moveaxis(folded, 0, 1 + axis)
     field += tiles
+
+
+def _runs(sites):
+    """Yield the slices of positions with adjacent sites, in order, without those outside."""
+    ends = np.flatnonzero((np.diff(sites) != 1) | (sites[:-1] == OUTSIDE)) + 1
+    for start, stop in pairwise([0, *ends.tolist(), len(sites)]):
+        if sites[start] != OUTSIDE:
+            yield slice(start, stop)
 
 
 def join_foci(foci, n_axes) -> np.ndarray:

@@ -349,9 +349,9 @@ class AtomTiling(AbstractPackedTiling):
         for rows, environments, (index, samples) in self._environments(
             systems, atoms, self.context.cutoff
         ):
-            slopes = by_sums[structures.owners[rows], places[rows]]
+            gradients = by_sums[structures.owners[rows], places[rows]]
             by_pairs = descriptor.pull(
-                environments, slopes.reshape(len(rows), *descriptor.tile_shape)
+                environments, gradients.reshape(len(rows), *descriptor.tile_shape)
             )
             by_positions, by_strain = environments.gradient(by_pairs)
             np.add.at(positions, index, by_positions)

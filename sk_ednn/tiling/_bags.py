@@ -14,6 +14,7 @@ from ..exceptions import NoveltyWarning, TilingError
 from ..fields._bags import Bags, check_bags
 from ..fields._fields import require_numbers
 from ..fields._range import InputRange
+from ..fields._sources import as_array, as_groups
 from ._packed import AbstractPackedTiling, checked_gradient
 
 
@@ -80,7 +81,7 @@ class BagTiling(AbstractPackedTiling):
         ----------
         X : array-like of shape (n_instances, n_features)
         groups : array-like of shape (n_instances,)
-            Sample of each instance.
+            Sample of each instance: numbers or names, none of them missing.
 
         Returns
         -------
@@ -97,7 +98,7 @@ class BagTiling(AbstractPackedTiling):
         (array(['a', 'b'], dtype='<U1'), [[2.0], [1.0, 3.0]])
         """
         require_numbers(X, "X")
-        X, groups = np.asarray(X), np.asarray(groups)
+        X, groups = as_array(X, "X"), as_groups(groups)
         if X.ndim != 2 or groups.shape != X.shape[:1]:
             raise TilingError(
                 "bags expects X of shape (n_instances, n_features) and the group of each instance, "

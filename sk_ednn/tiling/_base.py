@@ -28,7 +28,7 @@ class Systems(Protocol):
     fixed_width : bool
         Whether they are rows of features, whose number scikit-learn records.
     arrays : list of ndarray
-        Arrays that hold the data; empty if lazy.
+        Arrays that contain the data; empty if lazy.
     sizes : ndarray of shape (n_samples,)
         Size of each system, in numbers or in elements.
     """

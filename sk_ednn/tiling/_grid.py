@@ -85,6 +85,8 @@ class GridTiling(AbstractGridTiling):
            [11,  8,  9, 10]])
     """
 
+    boundary: str
+
     def __init__(
         self, focus=1, context=1, *, boundary="periodic", channel_axis=None, remainder="error"
     ):

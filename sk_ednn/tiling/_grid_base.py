@@ -57,18 +57,29 @@ class AbstractGridTiling(TransformerMixin, AbstractTiling):
     Subclasses derive shapes (`tile_grid`, `tile_shape`, `focus_sites`, `sites`, `affected`) and
     read a block of tiles (`read`). The interface of `AbstractTiling` is implemented on top of
     these.
+
+    Attributes
+    ----------
+    channel_axis : int or None
+        Axis of one field that has channels.
+    boundary : str or None
+        "periodic" if windows continue at the opposite edge of a field.
+    remainder : str
+        "error" if the foci of all tiles cover the sites of a field exactly.
     """
 
     __module__ = "sk_ednn.tiling"
 
-    channel_axis: int | None
+    channel_axis: int | None = None
+    boundary: str | None = None
+    remainder = "error"
     shares_sites = True
     is_grid = True
     has_gradient = True
 
     @property
     def has_channels(self) -> bool:  # type: ignore[override]
-        """Whether the last axis of a tile is a channel axis."""
+        """True if the last axis of a tile is a channel axis."""
         return self.channel_axis is not None
 
     @abstractmethod

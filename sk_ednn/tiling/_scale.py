@@ -18,7 +18,7 @@ from ..exceptions import TileModelError
 class ChannelScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     """Standardise tiles channel by channel, for tile models that depend on the scale.
 
-    All sites of a tile hold the same quantity and share one mean and one standard deviation for
+    All sites of a tile contain the same quantity and share one mean and one standard deviation for
     each channel. A `StandardScaler` would estimate these for each site separately. It would
     amplify noise at sites that were constant in the fit, and distort distances between tiles.
 

@@ -23,7 +23,7 @@ def distinct(values: np.ndarray, tile_ndim: int) -> tuple[np.ndarray, np.ndarray
     Parameters
     ----------
     values : ndarray of shape (*batch, *tile_shape)
-        Of any numeric dtype. Floats are compared by value, so that 0.0 equals -0.0.
+        Tiles of any numeric dtype. Floats are compared by value, so that 0.0 equals -0.0.
     tile_ndim : int
         Number of axes of a tile.
 

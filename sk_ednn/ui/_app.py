@@ -33,7 +33,7 @@ def build(site: Site, *, token, hosts, max_bytes=None) -> Any:
     hosts : sequence of str
         With port.
     max_bytes : int, default=None
-        Of one upload.
+        Limit of one upload.
     """
     with needing("The pages"):
         from fastapi import FastAPI
@@ -61,12 +61,12 @@ def build(site: Site, *, token, hosts, max_bytes=None) -> Any:
 def serve(folder, *, data=(), tools, port=8765, host="127.0.0.1", show=True, scheduler=None, say):
     """Serve the pages until the process is told to end.
 
-    Runs that were started go on in processes of their own.
+    Runs that were started go on in their own processes.
 
     Parameters
     ----------
     folder : path-like
-        Of the runs.
+        Folder of the runs.
     data : sequence of path-like
         Folders whose files may be chosen.
     tools : Tools

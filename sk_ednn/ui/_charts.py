@@ -20,7 +20,7 @@ MOST_POINTS = 2000  # of one curve
 def thinned(x, y, most=MOST_POINTS) -> tuple[np.ndarray, np.ndarray]:
     """Return at most so many points of a curve, with its extremes.
 
-    Of each stretch of the curve the lowest and the highest point are kept, so that no spike is
+    In each stretch of the curve the lowest and the highest point are kept, so that no spike is
     lost.
 
     Parameters

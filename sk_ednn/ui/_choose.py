@@ -20,7 +20,7 @@ class Browser:
     ----------
     site : Site
     kinds : collection of str
-        Of files that are shown, see `sk_ednn.ui._data.Entry`.
+        Kinds of files that are shown, see `sk_ednn.ui._data.Entry`.
     choose : function of Path
         Called with what was chosen; may be a coroutine.
     folders : bool, default=False

@@ -1,4 +1,4 @@
-"""What the cluster page shows of a Dask scheduler."""
+"""Numbers of a Dask scheduler for the cluster page."""
 
 from __future__ import annotations
 

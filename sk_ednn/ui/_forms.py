@@ -1,4 +1,4 @@
-"""What the forms ask for, and the command line that does it. Nothing here draws anything."""
+"""Values of the forms, and the commands made from them. Nothing here draws anything."""
 
 from __future__ import annotations
 
@@ -169,7 +169,7 @@ class Search:
 
         try:
             numbers_of(self.composition)
-        except Exception as error:  # of ASE's parser, which has none of its own
+        except Exception as error:  # ASE's parser raises several types
             raise ValueError(
                 f"Expected the atoms of a cell, such as Si8 or Ti2O4; got {self.composition!r}."
             ) from error

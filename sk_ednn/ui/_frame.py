@@ -195,6 +195,6 @@ def later(element, coroutine):
 
 
 def complain(error):
-    """Say what went wrong, in one line."""
+    """Show an error in one line."""
     why = str(error).partition("\n")[0] or type(error).__name__
     ui.notify(why[:600], type="negative", timeout=12000, close_button="Close", multi_line=True)

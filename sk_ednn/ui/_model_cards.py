@@ -123,7 +123,7 @@ def load_of(n_systems, n_tiles, n_numbers, n_values=None) -> Load:
     ----------
     n_systems : int
     n_tiles : int
-        Of all systems.
+        Number of tiles of all systems.
     n_numbers : int
         In one tile.
     n_values : int, default=None
@@ -150,7 +150,7 @@ def seconds_of(name, load: Load, epochs=None) -> float:
         Of ``--model``.
     load : Load
     epochs : int, default=None
-        Of networks.
+        Epochs of networks.
     """
     n, t, k, d = load.n_systems, load.n_tiles, load.n_numbers, load.n_distinct
     trained = 0.8 * n

@@ -16,13 +16,13 @@ class ModelFile:
     ----------
     path : Path
     run : str
-        Its id.
+        Id of the run.
     words : str
         For a list of them.
     fields : str or None
-        What it was fitted to.
+        File of the fields of the fit.
     errors : Path or None
-        Its predictions of systems that were held back.
+        Predictions of the systems that were held back.
     """
 
     path: Path

@@ -10,7 +10,7 @@ import numpy as np
 
 from .._utils.optional import needing
 
-# matplotlib keeps settings of its own for all threads.
+# matplotlib keeps its own settings for all threads.
 _LOCK = threading.Lock()
 _GREY = "#7d8a94"
 # Readable on a light and on a dark page.

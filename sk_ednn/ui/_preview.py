@@ -1,4 +1,4 @@
-"""What the start page shows of data: sizes in words, pictures of samples, tiles over them."""
+"""Previews of data for the start page: sizes, pictures of samples, and tiles over them."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ def fields(read_array, path, name) -> Fields:
     read_array : function of str to ndarray
     path : Path
     name : str
-        Of the array; empty where the file is one.
+        Name of the array; empty if the file contains one array.
     """
     return Fields(read_array(part_of(path, name)))
 

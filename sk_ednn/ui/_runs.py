@@ -1,4 +1,4 @@
-"""What the pages show of runs: rows, curves, errors, pairs of true and predicted totals."""
+"""Rows, curves, errors, and pairs of true and predicted totals of runs, for the pages."""
 
 from __future__ import annotations
 

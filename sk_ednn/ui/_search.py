@@ -1,4 +1,4 @@
-"""What the search page shows of the file of a search."""
+"""Numbers and structures from the file of a search, for its page."""
 
 from __future__ import annotations
 

@@ -114,7 +114,7 @@ class Guard:
         Names and addresses with port by which the server may be called, such as
         ``"127.0.0.1:8765"``. Others are refused, so that no foreign name can be pointed at it.
     max_bytes : int, default=MAX_UPLOAD_BYTES
-        Of the body of one request.
+        Limit of the body of one request.
     """
 
     def __init__(self, app, *, token, hosts: Iterable[str], max_bytes=MAX_UPLOAD_BYTES):

@@ -1,4 +1,4 @@
-"""What all pages share: the folder of runs, the opened folders, and readers that are given."""
+"""Data that all pages share: the folder of runs, the opened folders, and readers of data."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ UPLOADS = "uploads"
 
 @dataclass(frozen=True)
 class Tools:
-    """What the command line reads data with, and its choices.
+    """Readers of data of the command line, and its choices.
 
     The layers of the package point down, so the pages do not import the command line: it gives
     them what they need of it.
@@ -29,7 +29,7 @@ class Tools:
     read_array : function of str to ndarray
         Reads ``file.npz::name``.
     are_structures : function of str to bool
-        Tells whether a file holds structures of atoms.
+        Tells whether a file contains structures of atoms.
     tile_models, potentials : sequence of str
         Choices of ``--model``.
     """
@@ -47,7 +47,7 @@ class Site:
     Parameters
     ----------
     folder : Path
-        Of the runs; uploads go to a folder in it.
+        Folder of the runs; uploads go to a folder in it.
     data : sequence of Path
         Further folders that were opened, whose files may be read.
     tools : Tools
@@ -102,11 +102,11 @@ class Site:
         return within((*self.opened, self.folder), name)
 
     def start(self, argv, cwd=None) -> Any:
-        """Start a command in a process of its own; return its run."""
+        """Start a command in its own process; return its run."""
         return launch(self.folder, [str(word) for word in argv], cwd=cwd)
 
     def resume(self, name) -> Any:
-        """Let a run that was killed, stopped or failed go on; return it."""
+        """Continue a run that was killed, stopped or failed; return it."""
         return resume(self._runs[name])
 
     def new_upload(self, label="") -> Path:

@@ -16,7 +16,7 @@ class Starter:
     ----------
     site : Site
     label : str
-        Of the button.
+        Text of the button.
     words : function
         Returns the command as words. What it raises is shown, and disables the button.
     prepare : coroutine function, default=None

@@ -33,7 +33,7 @@ class NoveltyGuard(MetaEstimatorMixin, ScoredByTotals, BaseEstimator):
     of novelty for each sample held back. `predict` returns the predictions of the estimator and
     warns about each sample whose indicator exceeds all but a few of the recorded ones. A sample
     drawn like the training data triggers the warning with a probability of at most `alarm_rate`.
-    This holds exactly for any estimator, indicator and distribution, provided that samples are
+    This is exact for any estimator, indicator and distribution, provided that samples are
     exchangeable.
 
     Parameters

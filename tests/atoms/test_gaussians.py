@@ -81,8 +81,7 @@ def test_stripes_agree_to_the_bit_where_they_overlap(n_rows, rng, monkeypatch):
     n = 2_000
     centres, weights = rng.random((n, 2)) * [n_rows, 40], rng.random(n)
     one, two = (np.zeros((1, n_rows, 40), dtype="float32") for _ in range(2))
-    args = {"width": (2.3, 2.3), "cutoff": 6.0, "n_jobs": 2}
-    monkeypatch.setattr(_gaussians, "_PIXELS_PER_TASK", 1)
+    args = {"width": (2.3, 2.3), "cutoff": 6.0, "n_jobs": 2, "pixels_per_task": 1}
     draw_gaussians(centres, np.zeros(n, int), weights, one, **args)
     monkeypatch.setattr(_gaussians, "Parallel", last_first)
     draw_gaussians(centres, np.zeros(n, int), weights, two, **args)

@@ -1,4 +1,4 @@
-"""What features of tiles must not change with, and what they must add up to."""
+"""Invariance of the features of tiles, and their sums."""
 
 import numpy as np
 import pytest
@@ -274,8 +274,8 @@ def test_models_on_them_have_forces(kernel, rng):
     model = EDNNRegressor(make_pipeline(describe, *last), tiling(4), baseline="content")
     model.fit(draw.transform(structures), rng.normal(size=12))
     some = structures[0]
-    slopes = model.predict_gradient(draw.transform([some]))
-    (forces,) = draw.forces([some], slopes)
+    gradients = model.predict_gradient(draw.transform([some]))
+    (forces,) = draw.forces([some], gradients)
     direction, step, ends = rng.normal(size=forces.shape), 1e-4, []
     for k in (-2, -1, 1, 2):
         moved = Structure(some.numbers, some.positions + k * step * direction, some.cell)

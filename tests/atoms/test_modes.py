@@ -78,5 +78,7 @@ def test_adjoint(shape, rng):
     window = [f + 2 * c for f, c in zip(focus, context, strict=True)]
     tiles = rng.normal(size=(2, *window, n_channels))
     found = modes(tiles)
-    slopes = rng.normal(size=found.shape)
-    assert np.vdot(slopes, found) == pytest.approx(np.vdot(modes.adjoint(slopes), tiles), rel=1e-12)
+    gradients = rng.normal(size=found.shape)
+    assert np.vdot(gradients, found) == pytest.approx(
+        np.vdot(modes.adjoint(gradients), tiles), rel=1e-12
+    )

@@ -191,6 +191,35 @@ def test_labels_that_cannot_be_right_name_the_structure(change, message):
         labelled(atoms)
 
 
+MARK = -9999.0
+
+
+@pytest.mark.parametrize("kind", ["energy", "forces", "stress"])
+@pytest.mark.parametrize("carried", ["calculator", "entry", "argument"])
+def test_masked_labels_are_unknown(kind, carried):
+    atoms = labelled_atoms(3)
+    results = [each.calc.results for each in atoms]
+    if kind == "energy":
+        masked = np.ma.masked
+    else:
+        masked = np.ma.masked_equal(np.full(np.shape(results[1][kind]), MARK), MARK)
+    given = {}
+    if carried == "calculator":
+        results[1][kind] = masked
+    elif carried == "entry":
+        for each in atoms:
+            as_entries(each, stress="stress")
+        (atoms[1].arrays if kind == "forces" else atoms[1].info)[kind] = masked
+    else:
+        values = [result[kind] for result in results]
+        given = {"y" if kind == "energy" else kind: [values[0], masked, values[2]]}
+    data = labelled(atoms, **given)
+    known = {"energy": data.energies, "forces": data.forces.reshape(3, -1), "stress": data.stress}
+    assert np.isnan(known[kind][1]).all()
+    assert np.isfinite(known[kind][[0, 2]]).all()
+    assert any(f"1 of 3 structures have no {kind}" in note for note in data.notes)
+
+
 def test_no_labels_at_all_is_an_error():
     with pytest.raises(TileModelError, match="3 structures have no energies, forces or stresses"):
         labelled(bare(3))

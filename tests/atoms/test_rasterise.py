@@ -1,4 +1,4 @@
-"""Fields of structures: eq. 2 of Mills et al. 2019, and what must hold for any structure."""
+"""Fields of structures: eq. 2 of Mills et al. 2019, and laws for any structure."""
 
 import pickle
 

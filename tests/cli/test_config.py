@@ -116,13 +116,14 @@ def test_a_file_and_flags_predict_the_same(run, folder):
 @pytest.mark.parametrize(("command", "settings"), [("fit", FIT), ("predict", PREDICT)])
 def test_every_setting_goes_round(command, settings, run, folder, monkeypatch):
     """From a file, through a run, into another, and through that again."""
-    from sk_ednn.cli import _app, _fit
+    from sk_ednn.cli import _app, _fit_results
 
     known = set(inspect.signature(getattr(_app, command)).parameters)
     names = {key.replace("-", "_") for key in settings} - {"json"} | {"as_json"}
     unsaved = {"ctx", "run", "config", "save_config", "force"}
     assert names == known - unsaved  # none is left out here
-    monkeypatch.setattr(_fit, "write_report", lambda *given: None)  # what it says is tested below
+    # What the report says is tested below.
+    monkeypatch.setattr(_fit_results, "write_report", lambda *given: None)
     report = {"report": "round.html"} if command == "fit" and HAS_MATPLOTLIB else {}
     given = written(folder, "given.yaml", settings | report)
     run(f"{command} --config {given} --save-config first.yaml")
@@ -163,7 +164,7 @@ def test_a_focus_in_a_file(text, setting, run, folder):
 
 
 BAD = {
-    "focsu: 2": "unknown setting 'focsu'. Valid settings are fields, targets, model, focus,",
+    "focsu: 2": "unknown setting 'focsu'. Valid settings are fields, targets, model, baseline,",
     "test_fraction: 0.1": "unknown setting 'test_fraction'. Valid settings are fields, ",
     "config: other.yaml": "unknown setting 'config'. Valid settings are fields, ",
     "1: 2": "unknown setting 1. Valid settings are fields, ",
@@ -269,10 +270,10 @@ def test_a_report_holds_the_errors_that_are_printed(run, folder):
 
 def test_the_command_in_a_report_makes_the_same_model(run, folder, monkeypatch):
     pytest.importorskip("matplotlib")
-    from sk_ednn.cli import _fit
+    from sk_ednn.cli import _fit_results
 
     said = []
-    monkeypatch.setattr(_fit, "write_report", lambda *given: said.append(given[-1]))
+    monkeypatch.setattr(_fit_results, "write_report", lambda *given: said.append(given[-1]))
     written(folder, "long.yaml", FIT | {"report": "long.html", "quiet": False})
     printed = json.loads(run("fit --config long.yaml --seed 4").stdout)
     command = said[0]["command"].removeprefix("sk-ednn ")

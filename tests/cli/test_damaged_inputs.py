@@ -149,7 +149,7 @@ def check(folder, name, n_cases, seed, monkeypatch):
             # Without a checksum, a number of 1e300 is read, and the model may say no to it; and
             # settings may name another file, which is not there.
             told = name in lines[0] or "--config" in words
-            assert told or (checked is None and "The fields hold values" in err), where
+            assert told or (checked is None and "The fields have values" in err), where
         else:
             assert code == 2 and "Usage" in err, where
     if path.is_dir():

@@ -208,7 +208,7 @@ def test_links_within_an_hdf5_file_are_followed(tmp_path):
 
 
 def test_holes_in_stores_are_named(tmp_path):
-    """What was never written, or is gone, is not read as zeros."""
+    """Chunks that were never written, or are lost, are not read as zeros."""
     h5py = pytest.importorskip("h5py")
     zarr = pytest.importorskip("zarr")
     with h5py.File(tmp_path / "a.h5", "w") as file:

@@ -115,7 +115,7 @@ def test_unique_tiles_are_counted():
     X = np.concatenate([kinds[rng.integers(0, 40, size=200)], kinds])
     said = _models.suited(GridTiling(3, 0), X, X.sum(axis=(1, 2), dtype=float))[1]
     assert said.startswith("40 unique tiles;")
-    # 360 of 4,096 tiles are kinds of their own, the others one: a sample would hardly see them.
+    # 360 of 4,096 tiles are their own kinds, the others one: a sample would hardly see them.
     X = np.zeros((64, 8, 8), dtype=int)
     X.reshape(-1)[rng.choice(X.size, 360, replace=False)] = np.arange(1, 361)
     said = _models.suited(GridTiling(1, 0), X, X.sum(axis=(1, 2), dtype=float))[1]

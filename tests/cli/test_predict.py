@@ -87,8 +87,8 @@ def test_totals_are_printed_to_six_digits_with_their_field_and_unit(quadratic, r
 
 
 def test_a_table_has_an_index_a_unit_and_all_digits(quadratic, run, folder):
-    run("predict quadratic.ednn chains.npy -o totals.csv")
-    with open(folder / "totals.csv", encoding="utf-8", newline="") as file:
+    run("predict quadratic.ednn chains.npy -o predicted.csv")
+    with open(folder / "predicted.csv", encoding="utf-8", newline="") as file:
         header, *rows = csv.reader(file)
     assert header == ["index", "total (eV)"]
     assert [int(index) for index, _ in rows] == list(range(60))

@@ -218,8 +218,8 @@ def test_only_runs_that_go_on_take_commands(run, runs):
 
 def test_the_recorder_is_not_part_of_the_model(run, runs, monkeypatch):
     pytest.importorskip("skorch")
-    seen, measured = [], _fit._measured
-    monkeypatch.setattr(_fit, "_measured", lambda *given: seen.append(given[0]) or measured(*given))
+    seen, measured = [], _fit.measured
+    monkeypatch.setattr(_fit, "measured", lambda *given: seen.append(given[0]) or measured(*given))
     run("fit small.npz -m dense --epochs 1 --run runs")
     for solver in (seen[0].solver, seen[0].solver_):
         assert solver.callback is None and solver.checkpoint is None

@@ -1,4 +1,4 @@
-"""What is answered before anything heavy is imported."""
+"""Answers of the command line before anything heavy is imported."""
 
 import subprocess
 import sys
@@ -14,7 +14,7 @@ HEAVY = ("numpy", "scipy", "sklearn", "torch", "skorch", "dask", "pandas", "matp
 
 
 def loaded_by(line, folder, heavy=HEAVY):
-    """Run a command line in a process of its own; return what it said and loaded of these."""
+    """Run a command line in its own process; return what it said and loaded of these."""
     code = f"""if True:
         import sys
         sys.path.insert(0, {str(ROOT)!r})

@@ -48,7 +48,7 @@ TABLES = {
     "comments": ("# of run 3, it's long\nid,y\n1,2\n# 2,3\n#\n3,4\n", None, [2.0, 4.0]),
     "ids that begin with #": ("id,y\n#1,2\n#2,3\n", None, [2.0, 3.0]),
     "a name that begins with #": ("#id,y\n1,2\n2,3\n", None, [2.0, 3.0]),
-    "a comment that holds no blank": ("#made-by-hand\nid,y\n1,2\n", None, [2.0]),
+    "a comment that contains no blank": ("#made-by-hand\nid,y\n1,2\n", None, [2.0]),
     "mixed line ends": ("id,y\r\n1,2\n3,4\r5,6\r\n", None, [2.0, 4.0, 6.0]),
     "no line end": ("id,y\n1,2", None, [2.0]),
     "points without digits": ("y\n.5\n-2.\n+3.E-01\n", None, [0.5, -2.0, 0.3]),

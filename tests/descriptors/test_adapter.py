@@ -16,8 +16,8 @@ def describe(structures):
     return EXPANSION.values(neighbor_pairs(structures, CUTOFF))
 
 
-def pull(environments, slopes):
-    return EXPANSION.pull(environments, slopes)
+def pull(environments, gradients):
+    return EXPANSION.pull(environments, gradients)
 
 
 def push(environments, tangents):
@@ -33,10 +33,10 @@ def test_a_function_is_a_descriptor(rng, environments):
     descriptor = DescriptorFunction(describe, (6, 4), CUTOFF, pull, push)
     assert descriptor.tile_shape == EXPANSION.tile_shape
     some = environments.restricted([7, 2, 4])
-    slopes = rng.normal(size=(3, 6, 4))
+    gradients = rng.normal(size=(3, 6, 4))
     for copy in (descriptor, clone(descriptor), pickle.loads(pickle.dumps(descriptor))):
         np.testing.assert_array_equal(copy.values(some), EXPANSION.values(some))
-        np.testing.assert_array_equal(copy.pull(some, slopes), EXPANSION.pull(some, slopes))
+        np.testing.assert_array_equal(copy.pull(some, gradients), EXPANSION.pull(some, gradients))
         np.testing.assert_array_equal(
             copy.push(some, some.vectors), EXPANSION.push(some, some.vectors)
         )
@@ -44,9 +44,9 @@ def test_a_function_is_a_descriptor(rng, environments):
 
 def test_without_derivatives_the_error_names_the_remedy(environments):
     descriptor = DescriptorFunction(describe, (6, 4), CUTOFF)
-    slopes = descriptor.values(environments)
+    gradients = descriptor.values(environments)
     with pytest.raises(NotImplementedError, match=r"describe has no derivative.*pull_function="):
-        descriptor.pull(environments, slopes)
+        descriptor.pull(environments, gradients)
     with pytest.raises(NotImplementedError, match=r"push_function=.*PowerSpectrum"):
         descriptor.push(environments, environments.vectors)
 

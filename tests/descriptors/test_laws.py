@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 
-from sk_ednn.descriptors import PowerSpectrum, _pairs
+from sk_ednn.descriptors import PowerSpectrum
 from sk_ednn.structures import Structures, neighbor_pairs
 from tests.descriptors._cases import (
     ALL,
@@ -54,11 +54,11 @@ def test_pull_is_the_adjoint_of_push(rng, name, case, cutoff):
     environments = neighbor_pairs(batch(rng, (case,)), cutoff)
     tangents = rng.normal(size=(environments.n_pairs, 3))
     pushed = descriptor.push(environments, tangents)
-    slopes = rng.normal(size=pushed.shape)
-    pulled = descriptor.pull(environments, slopes)
+    gradients = rng.normal(size=pushed.shape)
+    pulled = descriptor.pull(environments, gradients)
     assert pulled.shape == tangents.shape and pulled.dtype == pushed.dtype == np.float64
-    scale = np.abs(pushed * slopes).sum() + 1e-300
-    assert abs((pushed * slopes).sum() - (pulled * tangents).sum()) < 1e-12 * scale
+    scale = np.abs(pushed * gradients).sum() + 1e-300
+    assert abs((pushed * gradients).sum() - (pulled * tangents).sum()) < 1e-12 * scale
 
 
 @pytest.mark.parametrize("name", SMOOTH)
@@ -185,22 +185,22 @@ def test_nothing_near_is_all_zeros(rng, name):
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_blocks_change_nothing(rng, name, monkeypatch):
+def test_blocks_change_nothing(rng, name):
     descriptor = ALL[name](3.5)
     environments = neighbor_pairs(batch(rng), 3.5)
-    slopes = rng.normal(size=(environments.n_centers, *descriptor.tile_shape))
+    gradients = rng.normal(size=(environments.n_centers, *descriptor.tile_shape))
     tangents = rng.normal(size=(environments.n_pairs, 3))
 
     def results():
         return (
             descriptor.values(environments),
-            descriptor.pull(environments, slopes),
+            descriptor.pull(environments, gradients),
             descriptor.push(environments, tangents),
         )
 
     expected = results()
     for size in (1, 3000):
-        monkeypatch.setattr(_pairs, "_BLOCK_NUMBERS", size)
+        descriptor.block_numbers = size
         for got, whole in zip(results(), expected, strict=True):
             np.testing.assert_allclose(got, whole, rtol=1e-13, atol=1e-15)
 
@@ -213,11 +213,11 @@ def test_environments_may_reach_farther(rng, name):
     np.testing.assert_allclose(
         descriptor.values(far), descriptor.values(near), rtol=1e-12, atol=1e-14
     )
-    slopes = rng.normal(size=(near.n_centers, *descriptor.tile_shape))
+    gradients = rng.normal(size=(near.n_centers, *descriptor.tile_shape))
     inside = np.linalg.norm(far.vectors, axis=1) < 2.8
-    pulled = descriptor.pull(far, slopes)
+    pulled = descriptor.pull(far, gradients)
     assert inside.sum() == near.n_pairs and not pulled[~inside].any()
-    np.testing.assert_allclose(pulled[inside], descriptor.pull(near, slopes), atol=1e-11)
+    np.testing.assert_allclose(pulled[inside], descriptor.pull(near, gradients), atol=1e-11)
 
 
 def test_threads_do_not_get_each_others_numbers(rng):
@@ -325,10 +325,45 @@ def test_parameters_that_make_no_sense(rng, changes, words):
         descriptor.values(environments)
 
 
+JUNK = [
+    None,
+    "text",
+    [0],
+    [24],
+    {},
+    {"Si": 1},
+    True,
+    1e300,
+    -1,
+    0.5,
+    float("nan"),
+    [["a"]],
+    object(),
+]
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_any_junk_is_refused_in_words_or_described(rng, name):
+    descriptor, structures = ALL[name](3.5), batch(rng, ("tilted",))
+    for parameter in set(descriptor.get_params()) - {"function", "pull_function", "push_function"}:
+        for junk in JUNK:
+            changed = clone(descriptor).set_params(**{parameter: junk})
+            try:
+                with np.errstate(over="ignore"):
+                    known = changed.with_species(structures.numbers)
+                environments = neighbor_pairs(structures, min(known.cutoff, 5.0))
+                with np.errstate(over="ignore"):
+                    values = known.values(environments)
+            except ValueError as error:
+                assert str(error).strip(), (parameter, junk)
+            else:
+                assert values.shape == (structures.n_atoms, *known.tile_shape)
+
+
 def test_wrong_shapes_are_refused(rng):
     environments = neighbor_pairs(batch(rng, ("tilted",)), 3.5)
     descriptor = ALL["power"](3.5)
-    with pytest.raises(ValueError, match=r"slopes must be of shape \(4, 189\). Got \(4, 3\)"):
+    with pytest.raises(ValueError, match=r"gradients must be of shape \(4, 189\). Got \(4, 3\)"):
         descriptor.pull(environments, np.zeros((4, 3)))
     with pytest.raises(ValueError, match=r"tangents must be of shape"):
         descriptor.push(environments, np.zeros((4, 3)))
@@ -341,8 +376,8 @@ def test_a_descriptor_does_not_change_its_input(rng):
         array.flags.writeable = False
     for make in ALL.values():
         descriptor = make(3.5)
-        slopes = rng.normal(size=(environments.n_centers, *descriptor.tile_shape))
-        slopes.flags.writeable = False
-        descriptor.pull(environments, slopes)
+        gradients = rng.normal(size=(environments.n_centers, *descriptor.tile_shape))
+        gradients.flags.writeable = False
+        descriptor.pull(environments, gradients)
         descriptor.push(environments, environments.vectors)
     assert isinstance(structures, Structures)

@@ -161,9 +161,9 @@ def test_symmetry_functions(environments, function, form, angular):
 @pytest.mark.parametrize("function", [polynomial_cutoff, cosine_cutoff])
 def test_cutoff_functions_fall_from_one_to_zero(function):
     r, h = np.linspace(0.01, 4.99, 99), 1e-6
-    values, slopes = function(r, 5.0)
+    values, derivatives = function(r, 5.0)
     np.testing.assert_allclose(
-        slopes, (function(r + h, 5.0)[0] - function(r - h, 5.0)[0]) / (2 * h), atol=1e-8
+        derivatives, (function(r + h, 5.0)[0] - function(r - h, 5.0)[0]) / (2 * h), atol=1e-8
     )
     assert (np.diff(values) < 0).all()
     (start, end, beyond), ends = function(np.array([0.0, 5.0, 7.0]), 5.0)

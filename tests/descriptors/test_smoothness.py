@@ -1,4 +1,4 @@
-"""What happens to an energy where a neighbour enters the cutoff."""
+"""Energies are smooth where a neighbour enters the cutoff."""
 
 import numpy as np
 import pytest

@@ -35,7 +35,7 @@ def test_fields_that_overflow_are_named(name):
     try:
         model.fit(LARGE, Y)
     except ValueError as error:
-        assert "X holds numbers as large as 1e+300, whose squares overflow" in str(error)
+        assert "X has numbers as large as 1e+300, whose squares overflow" in str(error)
         assert not hasattr(model, "tile_model_")
     else:
         assert np.isfinite(model.predict(X)).all()
@@ -55,5 +55,5 @@ def test_errors_of_moderate_fields_are_what_they_were():
 
 @pytest.mark.parametrize("y", [Y * 1e300, np.stack([Y, Y * 1e200], axis=1)])
 def test_totals_that_overflow_are_refused(y):
-    with pytest.raises(ValueError, match=r"y holds numbers as large as .* use larger units"):
+    with pytest.raises(ValueError, match=r"y has numbers as large as .* use larger units"):
         EDNNRegressor(Ridge(), GridTiling(1, 1)).fit(X, y)

@@ -326,7 +326,7 @@ BAD_FIELDS = {
     "nan in a list": ([*LIST8[:5], np.full((8, 8), np.nan)], r"X\[5\].* NaN"),
     "size": (X8[:, :7], r"axis 0 has length 7, not a multiple of focus=2; use 6 or 8 sites"),
     "size in a list": ([*LIST8[:5], np.ones((8, 9))], r"X\[5\]: axis 1 has length 9"),
-    "one field": (X8[0, 0], "X must hold fields.* Reshape your data.*swap X and y"),
+    "one field": (X8[0, 0], "X must be fields.* Reshape your data.*swap X and y"),
     "dimension in a list": ([*LIST8[:5], np.ones(8)], "must have one dimension"),
     "no fields": (X8[:0], r"0 sample\(s\)"),
     "empty list": ([], r"0 sample\(s\)"),
@@ -404,7 +404,7 @@ def test_bad_tilings(params, words):
 
 def test_other_dimensions_channels_and_sizes_than_fitted():
     model = EDNNRegressor(Ridge(), GridTiling(1, 0)).fit(X8, Y8)
-    with pytest.raises(TilingError, match=r"fields of 2 dimension\(s\), X holds .* field\[None\]"):
+    with pytest.raises(TilingError, match=r"fields of 2 dimension\(s\), X has .* field\[None\]"):
         model.predict(X8[0])
     with pytest.raises(TilingError, match="fitted to fields of 2 dimension"):
         model.predict(X8[None])
@@ -516,15 +516,15 @@ def test_a_part_of_standardised_targets_warns():
         (
             np.zeros((2, 4, 4), "M8[s]"),
             np.zeros(2),
-            r"X must hold real numbers, got dtype datetime",
+            r"X must be real numbers, got dtype datetime",
         ),
-        (np.zeros((2, 4, 4), "m8[s]"), np.zeros(2), r"X must hold real numbers, got dtype timedel"),
+        (np.zeros((2, 4, 4), "m8[s]"), np.zeros(2), r"X must be real numbers, got dtype timedel"),
         (
             np.zeros((2, 4, 4)),
             np.zeros(2, "M8[s]"),
-            r"y must hold real numbers, got dtype datetime",
+            r"y must be real numbers, got dtype datetime",
         ),
-        (np.zeros((2, 4, 4)), np.array(["1", "2"]), r"y must hold real numbers, got dtype <U1"),
+        (np.zeros((2, 4, 4)), np.array(["1", "2"]), r"y must be real numbers, got dtype <U1"),
     ],
 )
 def test_common_mistakes_are_rejected_with_a_remedy(X, y, named):

@@ -328,7 +328,7 @@ def test_dask_arrays_are_averaged_lazily(name):
 
 
 class Read:
-    """A source that holds an array."""
+    """A source that contains an array."""
 
     spacing = None
 

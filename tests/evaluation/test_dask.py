@@ -498,7 +498,7 @@ def test_labelled_arrays_equal_their_values(tmp_path):
         np.testing.assert_array_equal(found.compute(), expected, err_msg=name)
     np.testing.assert_array_equal(model.predict([stored[0], stored[1]]).compute(), expected)
     assert not stored._in_memory  # nothing has loaded it
-    # Arrays of one name are told apart by what they hold.
+    # Arrays of one name are told apart by what they contain.
     other = xarray.DataArray(X + 1, dims=names, name="density").chunk({"x": 10})
     assert ArraySource(other).identity() != ArraySource(lazy["chunked"]).identity()
 
@@ -660,7 +660,7 @@ def test_unknown_chunk_sizes_are_rejected():
 
 def test_invalid_dask_arrays_are_rejected():
     model = fit()
-    with pytest.raises(ValueError, match="must hold numbers"):
+    with pytest.raises(ValueError, match="must be numbers"):
         model.predict(da.zeros((1, 8, 8), dtype=complex))
     with pytest.raises(TilingError, match="axis 1 has length 9"):
         model.predict(da.zeros((1, 8, 9)))

@@ -289,7 +289,7 @@ def test_moves_that_share_a_tile_cannot_be_accepted_together():
     with pytest.raises(ValueError, match="Moves 0 and 1 cannot be accepted together"):
         local.accept()
     np.testing.assert_array_equal(local.field, before)
-    local.accept([True, False, True])  # three apart: no 3 x 3 window holds both
+    local.accept([True, False, True])  # three apart: no 3 x 3 window contains both
     np.testing.assert_allclose(local.total, local._incremental.totals[0, 0], atol=1e-9)
     with pytest.raises(ValueError, match="no proposal to accept"):
         local.accept()
@@ -348,7 +348,7 @@ def test_values_far_outside_of_the_fit_are_said_once(channel_axis):
         warnings.simplefilter("error")
         local.propose([[1, 2]], near)
     named = "of channel 1, " if several else ""
-    with pytest.warns(NoveltyWarning, match=f"The fields hold values .*{named}but the model"):
+    with pytest.warns(NoveltyWarning, match=f"The fields have values .*{named}but the model"):
         local.propose([[1, 2]], far)
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -161,7 +161,7 @@ def test_journal_rejects_unhashable_models(front, tmp_path):
     with pytest.raises(TileModelError, match=r"names the .* journal=None") as raised:
         model.predict(da.from_array(X))
     assert one_line(str(raised.value)) and "Ridge" not in str(raised.value)
-    # Nor does a traceback show the model: joblib's own words hold all of it.
+    # Nor does a traceback show the model: joblib's own words contain all of it.
     assert raised.value.__suppress_context__
     assert not (tmp_path / "journal").exists()
 
@@ -228,7 +228,7 @@ def test_other_errors_of_workers_are_not_translated():
 
 
 class Keyed(KernelRidge):
-    """An estimator that a dict may hold."""
+    """An estimator that a dict may contain."""
 
 
 @pytest.mark.parametrize("depth", [1, 2, 3])

@@ -1,4 +1,4 @@
-"""What is not an array is named, with the remedy; what can be used without loss is used."""
+"""Objects that are not arrays are rejected with a remedy, or used without loss."""
 
 from pathlib import Path
 
@@ -52,7 +52,7 @@ NO_ARRAYS = {
     ),
     "a frame of arrays": (
         lambda: optional("pandas").DataFrame({"image": list(X)}),
-        r"a DataFrame whose column 'image' holds arrays. Give X\['image'\].to_list\(\)",
+        r"a DataFrame whose column 'image' contains arrays. Give X\['image'\].to_list\(\)",
     ),
     "a picture": (
         lambda: optional("PIL.Image").fromarray(X[0].astype("u1")),

@@ -1,4 +1,4 @@
-"""What counts as a batch of fields."""
+"""Batches of fields."""
 
 from pathlib import Path
 

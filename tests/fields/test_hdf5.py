@@ -80,7 +80,7 @@ def test_virtual_datasets_with_holes(h5, tmp_path):
     layout = h5py.VirtualLayout(shape=X.shape, dtype="f8")
     layout[:] = h5py.VirtualSource("renamed.h5", "part", shape=X.shape)
     dataset = h5.create_virtual_dataset("renamed", layout)
-    refused(ArraySource(dataset, follow_links=True), "holds no dataset 'part'")
+    refused(ArraySource(dataset, follow_links=True), "contains no dataset 'part'")
 
 
 def test_virtual_datasets_within_one_file(h5):

@@ -108,7 +108,7 @@ def test_totals_and_weights_are_not_packed_either(part):
 
 
 def test_a_decoded_file_is_read(tmp_path):
-    """What xarray opens and decodes has its packing in the encoding, not in the attributes."""
+    """Data that xarray decodes have their packing in the encoding, not in the attributes."""
     xarray = pytest.importorskip("xarray")
     pytest.importorskip("dask.array")
     pytest.importorskip("zarr")

@@ -452,7 +452,7 @@ def test_reading_a_large_model_takes_about_its_size(tmp_path):
     assert peak < 2.0 * file.stat().st_size
 
 
-# --- what estimators hold ---------------------------------------------------------------------
+# --- what estimators contain ---------------------------------------------------------------------
 
 
 def changed_schema(parts, change):

@@ -1,4 +1,4 @@
-"""What an earlier version wrote is read, and predicts what it predicted."""
+"""Files of earlier versions are read, and predict as before."""
 
 import importlib.util
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What most models consist of is written attribute by attribute, without skops."""
+"""Common estimators are written attribute by attribute, without skops."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""What is loaded is what was saved: predictions, contributions and gradients to the last bit."""
+"""Loaded models equal saved ones: predictions, contributions and gradients to the last bit."""
 
 import json
 import re
@@ -253,7 +253,7 @@ def test_arrays_are_safetensors(tmp_path):
         arrays = safetensors.load(archive.read("weights.safetensors"))
     coefficients = model.tile_model_.baseline.coefficients
     np.testing.assert_array_equal(arrays["tile_model_.baseline.coefficients"], coefficients)
-    # Several attributes hold the training tiles, and they are stored once.
+    # Several attributes contain the training tiles, and they are stored once.
     rows = model.tile_model_.estimator.X_train_
     assert sum(array.shape == rows.shape for array in arrays.values()) == 1
 

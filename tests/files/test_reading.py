@@ -1,4 +1,4 @@
-"""What reading a file may cost, what it decides, and what is said where it fails."""
+"""Memory and messages of reading model files."""
 
 import io
 import json
@@ -390,7 +390,7 @@ RAISED = [
     "place",
     [
         "_container.zipfile.ZipFile", "_container.json.loads", "_arrays.np.empty",
-        "_save.Decoder.__call__", "_save.require_working", "_summary._shown",
+        "_load.Decoder.__call__", "_load.require_working", "_summary._shown",
     ],
 )  # fmt: skip
 def test_whatever_is_raised_names_the_file(error, place, path, monkeypatch):

@@ -41,7 +41,7 @@ def test_rows_are_those_of_the_history(data):
 
 
 def test_true_ends_all_members_which_can_predict(data):
-    ended = fitted(data, lambda row: row["epoch"] == 2, max_epochs=1000, n_jobs=2)
-    assert max(len(history) for history in ended.history_) < 500  # far from the thousand
+    ended = fitted(data, lambda row: row["epoch"] >= 1, max_epochs=1000, n_jobs=2)
+    assert max(history[-1]["epoch"] for history in ended.history_) < 100  # far from the thousand
     assert np.isfinite(ended.predict(data.pictures)).all()
     assert np.isfinite(ended.error_)

@@ -146,11 +146,38 @@ def test_boxes_and_dots_are_more_samples():
     boxes = boxes_of_dots(0, DATA.positions[0], (48, 56), side=24)
     assert sum(box.totals for box in boxes) == DATA.totals[0]
     alone = np.full(16, np.nan)
-    model = quick().fit(DATA.pictures, alone, boxes=boxes)
+    with pytest.warns(DataWarning, match="15 of 16 pictures have no total and no boxes"):
+        model = quick().fit(DATA.pictures, alone, boxes=boxes)
     assert model.predict(DATA.pictures).shape == (16,)
     assert np.isnan(model.error_)
     with pytest.raises(PictureError, match=r"picture 3: the box from \(0, 0\) to \(90, 10\) does"):
         quick().fit(DATA.pictures, DATA.totals, boxes=[Box(3, (0, 0), (90, 10), 2.0)])
+
+
+@pytest.mark.parametrize("unknown", [None, np.nan, np.ma.masked])
+def test_unknown_totals_are_told_and_not_learned_from(unknown):
+    totals = [float(total) for total in DATA.totals]
+    known = quick().fit(DATA.pictures[1:], totals[1:])
+    with pytest.warns(DataWarning, match="1 of 16 pictures have no total and no boxes.*picture 0"):
+        model = quick().fit(DATA.pictures, [unknown, *totals[1:]])
+    assert model.held_back_["index"].min() > 0
+    assert len(model.held_back_["index"]) == len(known.held_back_["index"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"y": DATA.totals.astype(str)}, "real numbers"),
+        ({"y": DATA.totals + 1j}, "real numbers"),
+        ({"X": [np.ma.masked_equal(x, x.max()) for x in DATA.pictures]}, "masked entries"),
+        ({"groups": [np.nan] * 16}, "group of entry 0"),
+        ({"groups": np.ma.masked_equal(np.arange(16), 3)}, "masked entries"),
+    ],
+)
+def test_what_is_no_number_is_refused(changes, words):
+    given = {"X": DATA.pictures, "y": DATA.totals} | changes
+    with pytest.raises(ValueError, match=words):
+        quick().fit(**given)
 
 
 def test_dots_are_in_their_boxes():

@@ -103,16 +103,34 @@ def test_from_two_folders_and_a_table_to_counts_and_maps(dishes, capsys):
         assert sum(shares) == pytest.approx(total, rel=0.01)
 
 
-def test_fit_and_predict_know_pictures(dishes, tmp_path, capsys):
-    """The general commands: one predicts, the other names the command for pictures."""
-    model, photos, table = dishes / "model.ednn", dishes / "new", tmp_path / "out.csv"
-    assert main(["predict", str(model), str(photos), "-o", str(table)]) == 0
-    with open(table, encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert [row["picture"] for row in rows] == ["dish 0.png", "dish 1.png"]
+def test_fit_and_predict_of_pictures_are_those_of_count(dishes, tmp_path, capsys):
+    table, model = tmp_path / "out.csv", tmp_path / "model.ednn"
+    words = ["--epochs", "1", "-q", "-o", str(model)]
+    assert main(["fit", str(dishes / "photos"), str(dishes / "counts.csv"), *words]) == 0
+    for command in (["count", "predict", "--force"], ["predict"], ["predict"]):
+        assert main([*command, str(model), str(dishes / "new"), "-q", "-o", str(table)]) == 0
+        found = table.read_text(encoding="utf-8")
+        if command[0] == "count":
+            first = found
+        assert found == first
+    assert found.startswith("file,cells,cells low,cells high")
     capsys.readouterr()
-    assert main(["fit", str(photos), str(dishes / "counts.csv")]) == 1
-    assert "sk-ednn count fit" in capsys.readouterr().err
+    array = tmp_path / "maps.npz"
+    assert (
+        main(["predict", str(model), str(dishes / "new"), "--contributions", "-o", str(array)]) == 0
+    )
+    with np.load(array) as arrays:
+        assert arrays["y"].shape == (2,)
+
+
+@pytest.mark.parametrize(
+    ("more", "why"),
+    [(["--focus", "2"], "--focus is not for photographs"), ([], "need a table")],
+)
+def test_what_fit_cannot_do_with_pictures_is_named(more, why, dishes, capsys):
+    table = [str(dishes / "counts.csv")] if more else []
+    assert main(["fit", str(dishes / "photos"), *table, *more]) == 1
+    assert why in capsys.readouterr().err
 
 
 def test_the_report_is_one_page(dishes):

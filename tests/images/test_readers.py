@@ -312,3 +312,15 @@ def test_pictures_are_fields_of_any_model(tmp_path):
     tiling = GridTiling(4, 1, boundary="reflect", channel_axis=-1)
     model = EDNNRegressor(Ridge(1e-9), tiling).fit(read_pictures(paths), totals)
     np.testing.assert_allclose(model.predict(arrays), totals, rtol=1e-6)
+
+
+def test_all_pictures_that_cannot_be_used_are_named_at_once(tmp_path):
+    for k in range(14):
+        np.save(tmp_path / f"{k:02d}.npy", RNG.normal(size=(20, 20)))
+    for k in range(1, 14):
+        (tmp_path / f"{k:02d}.npy").write_bytes(b"")
+    with pytest.raises(PictureError) as caught:
+        read_pictures(tmp_path)
+    said = str(caught.value)
+    assert said.startswith("01.npy: the file is empty. These cannot be used either: 02.npy, 03.npy")
+    assert said.endswith("11.npy and 2 more.")

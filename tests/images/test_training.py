@@ -9,7 +9,13 @@ pytest.importorskip("skorch")
 from sk_ednn.images._geometry import FOCUS, Geometry, edge_factors  # noqa: E402
 from sk_ednn.images._network import NORMS, folded, tile_network  # noqa: E402
 from sk_ednn.images._samples import prepared  # noqa: E402
-from sk_ednn.images._training import Sample, _batches, _Member, _together  # noqa: E402
+from sk_ednn.images._training import (  # noqa: E402
+    Sample,
+    _batches,
+    _Member,
+    _mosaic_loss,
+    _together,
+)
 
 RNG = np.random.default_rng(0)
 
@@ -143,3 +149,53 @@ def test_totals_of_the_training_add_up():
     found = member.predict(samples)
     np.testing.assert_allclose(found.sum(axis=0)[0], 17, rtol=1e-4)
     np.testing.assert_allclose(found[[0, 2], 1].sum(), 100, rtol=1e-4)
+
+
+def mosaic_loss(member, batch, seed=0):
+    """Return the loss of boxes put together, and the gradient of the last bias."""
+    tiles = _together(batch)
+    member.module.zero_grad()
+    found = member.contributions(member.module, *tiles).detach()
+    units = torch.ones(len(batch), len(member.scale))
+    loss = _mosaic_loss(member, *tiles, found, units, np.random.default_rng(seed))
+    if isinstance(loss, torch.Tensor):
+        loss.backward()
+    bias = next(layer.bias for layer in reversed(member.module) if hasattr(layer, "bias"))
+    return float(loss.detach() if isinstance(loss, torch.Tensor) else loss), bias.grad
+
+
+@pytest.mark.parametrize("n_axes", [2, 3])
+def test_boxes_put_together_have_their_totals_in_true_surroundings(n_axes):
+    """Where a picture is the same everywhere, so are the surroundings; else there is a loss."""
+    geometry = Geometry(1, n_axes)
+    member = _Member(normalised(geometry, n_outputs=2).eval(), [2.0] * 2, [1.0] * 2, True, False)
+    lengths = (64, 72) if n_axes == 2 else (3, 64, 72)
+    batch = [sample(lengths, geometry) for _ in range(2)]
+    loss, gradient = mosaic_loss(member, batch)
+    assert loss > 0 and (gradient != 0).any()
+    for each in batch:
+        each.values = np.ones_like(each.values)
+    loss, gradient = mosaic_loss(member, batch)
+    assert loss < 1e-6
+
+
+def test_pictures_without_an_interior_are_not_put_together():
+    geometry = Geometry(1)
+    member = _Member(normalised(geometry).eval(), [2.0], [1.0], True, False)
+    assert mosaic_loss(member, [sample((30, 64), geometry)] * 2) == (0.0, None)
+
+
+def test_balanced_boxes_have_their_totals_in_true_surroundings():
+    """The sum of the bands of boxes with mirror images around; the interior does not change."""
+    geometry = Geometry(1)
+    member = _Member(normalised(geometry).eval(), [2.0], [1.0], True, False)
+    samples = [sample((64, 64), geometry) for _ in range(3)]
+    before = member.predict(samples)
+    member.balance(samples)
+    edges = member.average.edges.detach().numpy()
+    assert (edges != 0).any() and (np.abs(edges) <= 0.5).all()
+    assert (member.predict(samples) != before).all()
+    for each in samples:
+        each.values = np.ones_like(each.values)
+    member.balance(samples)
+    np.testing.assert_allclose(member.average.edges.detach(), 0, atol=1e-5)

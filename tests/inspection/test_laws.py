@@ -1,4 +1,4 @@
-"""What is measured equals what is known exactly, of models whose range is known."""
+"""Measures equal exact values for models whose range is known."""
 
 import itertools
 from fractions import Fraction

@@ -1,4 +1,4 @@
-"""What a journal takes for a record, and what may be in its place."""
+"""Journals read their records, and reject whatever else is in their place."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Runs in processes of their own: started, stopped, repeated, killed, resumed."""
+"""Runs in their own processes: started, stopped, repeated, killed, resumed."""
 
 import json
 import os

@@ -17,8 +17,8 @@ def energy_and_forces(structure, distance=DISTANCE):
     x = np.exp(-1.5 * (r - distance))
     off = ~np.eye(len(r), dtype=bool)
     energy = 0.5 * DEPTH * (x**2 - 2 * x)[off].sum()
-    slopes = np.where(off, DEPTH * -1.5 * (2 * x**2 - 2 * x), 0.0)
-    return energy, -((slopes / r)[..., None] * apart).sum(axis=1)
+    derivatives = np.where(off, DEPTH * -1.5 * (2 * x**2 - 2 * x), 0.0)
+    return energy, -((derivatives / r)[..., None] * apart).sum(axis=1)
 
 
 def bound(structure):

@@ -1,4 +1,4 @@
-"""What operators make has the composition asked for, and atoms that keep their distance."""
+"""Operators make structures of the given composition, whose atoms keep their distance."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""What is worth a label, which operator is next, and what errors weigh."""
+"""Selection of structures, choice of operators, and weights by errors."""
 
 import numpy as np
 import pytest

@@ -184,7 +184,7 @@ def test_relaxation_stops_where_the_committee_disagrees(copper):
 
 
 class Constant:
-    """What has the methods of a potential: an energy per atom."""
+    """A potential with a constant energy per atom."""
 
     def __init__(self, random_state=None):
         self.random_state = random_state

@@ -16,7 +16,7 @@ from sk_ednn.simulation import Metropolis, _energies
 from sk_ednn.simulation._metropolis import _System
 from tests._cases import fitted, make_ising
 
-# Name: (tiling, shape of a field, what a site may hold).
+# Name: (tiling, shape of a field, values of a site).
 SPINS, STATES = (-1, 1), (0, 1, 3)
 SYSTEMS = {
     "1-D": (GridTiling(2, 1), (8,), SPINS),
@@ -414,8 +414,8 @@ def test_a_bar_where_it_is_asked_for(ising, capsys, monkeypatch):
         ({"values": [1, 1, -1]}, "from 2 to 255 different"),
         ({"values": [[1, 2], [3, 4]]}, "values must be numbers of shape"),
         ({"values": [-1, 1, np.nan]}, "NaN"),
-        ({"values": [-1, 1, 0.5]}, "int8, which cannot hold all of"),
-        ({"values": [0, 1]}, r"hold -1, which is not one of the values \[0, 1\]; 10 site"),
+        ({"values": [-1, 1, 0.5]}, "int8, which cannot represent all of"),
+        ({"values": [0, 1]}, r"contain -1, which is not one of the values \[0, 1\]; 10 site"),
         ({"moves": "swap"}, "'moves' parameter"),
         ({"n_replicas": 0}, "'n_replicas' parameter"),
         ({"swap_interval": 0}, "'swap_interval' parameter"),
@@ -446,7 +446,7 @@ def test_runs_that_are_refused(ising, arguments, message):
 
 def test_fields_and_models_that_are_refused(ising):
     sampler = Metropolis(ising, [2.0, 3.0], n_replicas=4, values=SPINS)
-    with pytest.raises(ValueError, match="hold 1 different value"):
+    with pytest.raises(ValueError, match="contain 1 different value"):
         Metropolis(ising).run(np.ones((6, 6)), 1)
     with pytest.raises(ValueError, match="NaN"):
         sampler.run(np.full((6, 6), np.nan), 1)

@@ -1,4 +1,4 @@
-"""Moves of a sublattice are independent, and together the sublattices hold every move once."""
+"""Moves of a sublattice are independent, and together the sublattices contain every move once."""
 
 import numpy as np
 import pytest

@@ -22,7 +22,7 @@ from sk_ednn.atoms import GaussianRasterizer, LocalInvariants
 from sk_ednn.datasets import load_sheets
 from sk_ednn.exceptions import TileMemoryError, TileModelError
 from sk_ednn.fields import ArraySource
-from sk_ednn.solvers import LinearSolver, _directions
+from sk_ednn.solvers import LinearSolver, _directions, _linear
 from sk_ednn.solvers._push import features_along
 from sk_ednn.solvers._random_directions import random_directions
 from sk_ednn.structures import Structure
@@ -111,7 +111,7 @@ def test_fit_equals_normal_equations_of_all_rows(weighted, ragged, fit_intercept
     gradient = [rng.normal(size=x.shape) for x in X]
     weights = rng.uniform(0.2, 2, size=9) if weighted else np.ones(9)
     alpha, weight = 0.3, 0.7
-    # Each entry of the gradient is a row of its own: nothing is random.
+    # Each entry of the gradient is its own row: nothing is random.
     solver = LinearSolver(n_directions=1000, gradient_weight=weight)
     model = EDNNRegressor(
         make_pipeline(
@@ -140,6 +140,34 @@ def test_fit_equals_normal_equations_of_all_rows(weighted, ragged, fit_intercept
     solution = np.linalg.lstsq(left, right, rcond=1e-14)[0]
     np.testing.assert_allclose(model.predict(X), design @ solution, rtol=1e-7)
     np.testing.assert_allclose(model.tile_model_.estimator[-1].coef_, solution[:2], rtol=1e-7)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("last", [lm.Ridge(1e-3), lm.LinearRegression()])
+def test_many_directions_take_no_more_memory_than_features(last, weighted, rng, monkeypatch):
+    X = fields(20, (4, 4))
+    y, gradients = bonds(X)
+    weights = rng.uniform(0.2, 2, size=20) if weighted else None
+    sizes = []
+    joined = _linear._with_gradients
+
+    def recorded(model, sums, counts, y, sample_weight, rows):
+        sizes.append(rows.rows.shape)
+        return joined(model, sums, counts, y, sample_weight, rows)
+
+    monkeypatch.setattr(_linear, "_with_gradients", recorded)
+    models = []
+    for condensed in (_linear._CONDENSED, ()):
+        monkeypatch.setattr(_linear, "_CONDENSED", condensed)
+        model = EDNNRegressor(
+            make_pipeline(PolynomialFeatures(1, include_bias=False), last), GridTiling(1, 1),
+            solver=LinearSolver(n_directions=4), random_state=0,
+        )  # fmt: skip
+        models.append(model.fit(X, y, sample_weight=weights, gradient=gradients))
+    assert sizes == [(9, 9), (80, 9)]
+    few, all_rows = (model.predict_gradient(X) for model in models)
+    np.testing.assert_allclose(few, all_rows, rtol=1e-8, atol=1e-10)
+    np.testing.assert_allclose(models[0].predict(X), models[1].predict(X), rtol=1e-8)
 
 
 def test_random_directions_average_to_the_identity():

@@ -120,7 +120,7 @@ def test_what_cannot_be_read_is_named(tmp_path, atoms, density):
     with pytest.raises(ValueError, match="NaN or infinity"):
         read_densities(path)
     (tmp_path / "notes.dat").write_text("none")
-    with pytest.raises(ValueError, match="by its name"):
+    with pytest.raises(ValueError, match="does not have the name of a field on a grid"):
         read_densities(tmp_path / "notes.dat")
     with pytest.raises(FileNotFoundError):
         read_densities(tmp_path / "none.cube")

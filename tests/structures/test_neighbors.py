@@ -5,6 +5,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from sk_ednn.exceptions import TileMemoryError
 from sk_ednn.structures import Structures, neighbor_pairs
 from sk_ednn.structures._neighbors import _order
 
@@ -191,11 +192,13 @@ def test_gradient_and_displace_are_adjoint(rng):
     structures = batch(rng)
     everything = neighbor_pairs(structures, 3.0)
     for environments in (everything, everything.restricted(structures.numbers == 2)):
-        slopes = rng.normal(size=(environments.n_pairs, 3))
-        positions, strain = environments.gradient(slopes)
+        gradients = rng.normal(size=(environments.n_pairs, 3))
+        positions, strain = environments.gradient(gradients)
         a, b = rng.normal(size=positions.shape), rng.normal(size=strain.shape)
         pushed = environments.displace(a, b)
-        assert (pushed * slopes).sum() == pytest.approx((positions * a).sum() + (strain * b).sum())
+        assert (pushed * gradients).sum() == pytest.approx(
+            (positions * a).sum() + (strain * b).sum()
+        )
         np.testing.assert_array_equal(strain, strain.transpose(0, 2, 1))
         np.testing.assert_allclose(positions.sum(axis=0), 0, atol=1e-10)
     assert everything.displace(a).shape == (everything.n_pairs, 3)
@@ -276,6 +279,23 @@ def test_structures_may_be_wide_and_empty(cell, pbc):
     environments = neighbor_pairs([sparse], 3.0)
     expected = brute_force_near(Structures.of([sparse]), 3.0)
     assert environments.n_pairs == expected > 5
+
+
+@pytest.mark.parametrize("cutoff", [50.0, 1e4, 1e300])
+def test_work_is_that_of_the_atoms_where_nothing_repeats(rng, cutoff):
+    sizes = [1, 2, 7]
+    molecules = [
+        {"numbers": [1] * n, "positions": rng.normal(size=(n, 3)) * 3, "pbc": False} for n in sizes
+    ]
+    environments = neighbor_pairs(molecules, cutoff)
+    assert environments.cutoff == cutoff
+    np.testing.assert_array_equal(environments.counts, np.repeat([n - 1 for n in sizes], sizes))
+
+
+def test_more_neighbours_than_memory_are_refused():
+    crystal = {"numbers": [1], "positions": [[0, 0, 0]], "cell": [2, 2, 2]}
+    with pytest.raises(TileMemoryError, match="Take a shorter cutoff"):
+        neighbor_pairs([crystal], 1e6)
 
 
 def brute_force_near(structures, cutoff):

@@ -140,9 +140,9 @@ def test_gradients_are_finite_differences(fitted, name):
 
 def test_products_pull_and_push_are_adjoint(rng):
     step = ContextProducts(3).fit(X := rng.normal(size=(5, 8)))
-    tangent, slopes = rng.normal(size=X.shape), rng.normal(size=step.transform(X).shape)
-    pushed, pulled = step.push(X, tangent), step.pull(X, slopes)
-    assert (pushed * slopes).sum() == pytest.approx((pulled * tangent).sum(), rel=1e-12)
+    tangent, gradients = rng.normal(size=X.shape), rng.normal(size=step.transform(X).shape)
+    pushed, pulled = step.push(X, tangent), step.pull(X, gradients)
+    assert (pushed * gradients).sum() == pytest.approx((pulled * tangent).sum(), rel=1e-12)
     h = 1e-6
     numeric = (step.transform(X + h * tangent) - step.transform(X - h * tangent)) / (2 * h)
     np.testing.assert_allclose(pushed, numeric, atol=1e-8)
@@ -156,10 +156,10 @@ def test_forces_and_stress_are_learned_with_it():
     # Of all atoms: the pairs with gold of silicon and of gold.
     density = averages[:, 3] + averages[:, 5]
     y = source.sizes * density**2
-    slopes = np.zeros_like(averages)
-    slopes[:, [3, 5]] = (2 * source.sizes * density)[:, None]
+    gradients = np.zeros_like(averages)
+    gradients[:, [3, 5]] = (2 * source.sizes * density)[:, None]
     positions, strain = np.zeros((source.structures.n_atoms, 3)), np.zeros((len(systems), 3, 3))
-    tiling()._pull_averages(source, slopes, positions, strain)
+    tiling()._pull_averages(source, gradients, positions, strain)
     parts = np.split(positions, source.structures.offsets[1:-1])
     gradient = [{"positions": p, "strain": s} for p, s in zip(parts, strain, strict=True)]
     errors = {}

@@ -316,7 +316,7 @@ def test_novelty_and_range_warning(fitted, recwarn):
     share = novelty(model, bags, [*bags, *strange]).share
     assert share[[len(bag) > 0 for bag in bags] + [False] * 5].max() == 0
     assert share[40] > 0
-    with pytest.warns(NoveltyWarning, match="The bags hold values .* of column"):
+    with pytest.warns(NoveltyWarning, match="The bags have values .* of column"):
         model.predict(strange)
 
 
@@ -329,7 +329,7 @@ def test_errors_name_invalid_bags_and_parameters():
         ([*bags[:9], np.zeros((2, 4))], r"X\[0\] has 3 column\(s\), X\[9\] has 4"),
         ([*bags[:9], np.full((1, 3), np.nan)], r"X\[9\] contains NaN"),
         ([*bags[:9], [[1, 2], [3]]], r"X\[9\] must be an array of shape"),
-        ([*bags[:9], np.array([["a", "b", "c"]])], r"X\[9\] must hold real numbers"),
+        ([*bags[:9], np.array([["a", "b", "c"]])], r"X\[9\] must be real numbers"),
         ([np.zeros((0, 3))] * 10, "No sample has a tile"),
         ([], "at least one bag"),
         (bags[:9], "X has 9, y has 10"),

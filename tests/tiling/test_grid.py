@@ -378,7 +378,7 @@ def test_errors_name_invalid_parameters(params, shape, words):
         ({}, np.ones((2, 4, 4), dtype=complex), "[Cc]omplex"),
         ({}, np.full((2, 4, 4), "up"), "dtype|numeric|convert"),
         ({}, [np.ones((4, 4)), np.ones(4)], r"one dimension: X\[0\] .* \(4, 4\), X\[1\] .* \(4,\)"),
-        ({}, [np.ones(4), [1.0, 2.0]], r"hold arrays only: X\[0\] is an array, X\[1\] is list"),
+        ({}, [np.ones(4), [1.0, 2.0]], r"be arrays only: X\[0\] is an array, X\[1\] is list"),
         ({"focus": 2}, [np.ones(4), np.ones(5)], r"X\[1\]: axis 0 has length 5"),
         (
             {"channel_axis": 0},

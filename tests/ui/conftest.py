@@ -39,7 +39,7 @@ def chromium():
 
 
 class Server:
-    """The command ``sk-ednn ui`` in a process of its own."""
+    """The command ``sk-ednn ui`` in its own process."""
 
     def __init__(self, folder, data):
         self.folder, self.data, self.port = folder, data, 0

@@ -1,4 +1,4 @@
-"""What the guard of the server admits: fifty that must not get through, and those that do."""
+"""The guard of the server rejects fifty attacks, and admits the requests of its pages."""
 
 import asyncio
 import stat

@@ -1,4 +1,4 @@
-"""What the pages show, apart from showing it: curves, commands, times, rows, searches, clusters."""
+"""Contents of the pages: curves, commands, times, rows, searches, clusters."""
 
 import json
 from types import SimpleNamespace

@@ -110,7 +110,7 @@ def with_unit(name, unit) -> str:
 def log_sizes(ax, sizes) -> None:
     """Make the x axis logarithmic; label up to six distinct sizes by their values.
 
-    Of two labels that would overlap only the larger size is kept.
+    Where two labels would overlap, only the larger size is kept.
     """
     from matplotlib.ticker import NullFormatter
 

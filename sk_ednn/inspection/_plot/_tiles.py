@@ -89,7 +89,7 @@ class TilingDisplay:
         """
         require_grid(tiling, "TilingDisplay")
         whole = tiling.check(X).unstacked()[sample]
-        field = shown_field(whole, getattr(tiling, "channel_axis", None), channel)
+        field = shown_field(whole, tiling.channel_axis, channel)
         grid = tiling.tile_grid(whole.shape)
         if len(grid) != 2:
             raise ValueError(
@@ -265,7 +265,7 @@ class ContributionDisplay:
             values = values[..., output]
         field = None
         if with_field:
-            field = shown_field(whole, getattr(tiling, "channel_axis", None), channel)
+            field = shown_field(whole, tiling.channel_axis, channel)
         return cls.from_contributions(values, field, ax=ax, **style)
 
     @classmethod

@@ -4,7 +4,7 @@ from ._batch import AtomicBatch, NeighborTable
 from ._deep_pot import DeepPotSE
 from ._density import Density
 from ._descriptor import AtomicNetwork, DescriptorRepresentation
-from ._gradients import VOIGT, EnergyForcesStress, energies_and_slopes, energy_forces_stress
+from ._gradients import VOIGT, EnergyForcesStress, energies_and_gradients, energy_forces_stress
 from ._network import AbstractAtomicNetwork
 from ._per_species import PerSpecies
 from ._potential import AtomicPotential, PotentialPrediction
@@ -25,7 +25,7 @@ __all__ = [
     "PerSpecies",
     "PotentialPrediction",
     "SpectrumNetwork",
-    "energies_and_slopes",
+    "energies_and_gradients",
     "energy_forces_stress",
     "standardize",
 ]

@@ -115,36 +115,36 @@ class AtomicBatch:
         zeros = contributions.new_zeros(shape, dtype=torch.float64)
         return zeros.index_add(0, self.owners, contributions.double())
 
-    def position_gradient(self, slopes: Tensor) -> Tensor:
+    def position_gradient(self, gradients: Tensor) -> Tensor:
         """Sum gradients with respect to the vectors to those with respect to the positions.
 
         Parameters
         ----------
-        slopes : Tensor of shape (n_centers, n_neighbors, 3)
+        gradients : Tensor of shape (n_centers, n_neighbors, 3)
             Zero where rows are padded.
 
         Returns
         -------
         Tensor of shape (n_targets, 3)
         """
-        zeros = slopes.new_zeros(len(self.targets), 3)
-        ends = zeros.index_add(0, self.neighbors.reshape(-1), slopes.reshape(-1, 3))
-        return ends.index_add(0, self.centers, -slopes.sum(1))
+        zeros = gradients.new_zeros(len(self.targets), 3)
+        ends = zeros.index_add(0, self.neighbors.reshape(-1), gradients.reshape(-1, 3))
+        return ends.index_add(0, self.centers, -gradients.sum(1))
 
-    def strain_gradient(self, slopes: Tensor) -> Tensor:
+    def strain_gradient(self, gradients: Tensor) -> Tensor:
         """Sum gradients with respect to the vectors to those with respect to a strain.
 
         Parameters
         ----------
-        slopes : Tensor of shape (n_centers, n_neighbors, 3)
+        gradients : Tensor of shape (n_centers, n_neighbors, 3)
             Zero where rows are padded.
 
         Returns
         -------
         Tensor of shape (n_structures, 3, 3)
-            Symmetric; in eV where slopes are in eV/Å.
+            Symmetric; in eV where gradients are in eV/Å.
         """
-        outer = torch.bmm(self.vectors.to(slopes.dtype).transpose(1, 2), slopes)
+        outer = torch.bmm(self.vectors.to(gradients.dtype).transpose(1, 2), gradients)
         total = outer.new_zeros(self.n_structures, 3, 3).index_add(0, self.owners, outer)
         return (total + total.transpose(1, 2)) / 2
 
@@ -157,7 +157,7 @@ class NeighborTable:
     environments : Environments
         Pairs of all structures, sorted by centre.
     dtype : torch.dtype, default=torch.float32
-        Of the vectors.
+        Type of the vectors.
     device : str or torch.device, default="cpu"
     cache_bytes : int, default=0
         Memory for what batches need again and again and does not depend on weights, such as the

@@ -25,9 +25,9 @@ class VectorValues:
 
     values: Tensor
 
-    def pull(self, slopes: Tensor) -> Tensor:
+    def pull(self, gradients: Tensor) -> Tensor:
         """Return the gradients, which are those with respect to the vectors already."""
-        return slopes
+        return gradients
 
 
 class Vectors:

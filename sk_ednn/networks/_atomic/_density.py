@@ -34,15 +34,15 @@ class DensityValues:
     _harmonic_gradients: Tensor  # (n_centers, n_neighbors, 3, n_harmonics)
     _directions: Tensor  # (n_centers, n_neighbors, 3)
 
-    def pull(self, slopes: Tensor) -> Tensor:
+    def pull(self, gradients: Tensor) -> Tensor:
         """Return gradients with respect to the vectors from those with respect to the values.
 
-        Linear in `slopes` and differentiable with respect to them, so that forces enter a loss
+        Linear in `gradients` and differentiable with respect to them, so that forces enter a loss
         without second derivatives of the coefficients.
 
         Parameters
         ----------
-        slopes : Tensor of the shape of `values`
+        gradients : Tensor of the shape of `values`
 
         Returns
         -------
@@ -50,7 +50,7 @@ class DensityValues:
             Zero where rows are padded.
         """
         return _Pull.apply(
-            slopes,
+            gradients,
             self._functions,
             self._derivatives,
             self._harmonics,
@@ -95,7 +95,7 @@ class Density:
         Tensor
         """
         harmonics = self._harmonics.compute(batch.vectors.reshape(-1, 3))
-        (functions,) = self._radial(batch, slopes=False)
+        (functions,) = self._radial(batch, differentiate=False)
         return torch.bmm(harmonics.unflatten(0, batch.mask.shape).transpose(1, 2), functions)
 
     def prepare(self, batch: AtomicBatch) -> DensityValues:
@@ -109,24 +109,26 @@ class Density:
         -------
         DensityValues
         """
-        harmonics, gradients = self._harmonics.compute_with_gradients(batch.vectors.reshape(-1, 3))
+        harmonics, harmonic_gradients = self._harmonics.compute_with_gradients(
+            batch.vectors.reshape(-1, 3)
+        )
         harmonics = harmonics.unflatten(0, batch.mask.shape)
-        functions, derivatives = self._radial(batch, slopes=True)
+        functions, derivatives = self._radial(batch, differentiate=True)
         return DensityValues(
             torch.bmm(harmonics.transpose(1, 2), functions),
             functions,
             derivatives,
             harmonics,
-            gradients.unflatten(0, batch.mask.shape),
+            harmonic_gradients.unflatten(0, batch.mask.shape),
             batch.vectors / batch.vectors.norm(dim=-1, keepdim=True),
         )
 
-    def _radial(self, batch, slopes):
+    def _radial(self, batch, differentiate):
         """Return the radial functions of each neighbour, and their derivatives if asked for.
 
         Those of its species, (n_centers, n_neighbors, n_channels); zero elsewhere and where masked.
         """
-        tables, rows = self._tables(batch, slopes)
+        tables, rows = self._tables(batch, differentiate)
         last = len(tables[0]) - 1
         species = torch.arange(len(self.index), device=rows.device)
         own = self.index(batch.neighbor_numbers)[..., None] == species
@@ -134,7 +136,7 @@ class Density:
         shape = (*batch.mask.shape, self.n_channels)
         return [table.index_select(0, rows).view(shape) for table in tables]
 
-    def _tables(self, batch, slopes):
+    def _tables(self, batch, differentiate):
         """Return the radial functions of pairs and zeros in a last row, and the row of each pair.
 
         Those of all pairs of the batch's table where they fit into its memory.
@@ -143,29 +145,31 @@ class Density:
         n_bytes = 2 * len(vectors) * self.n_radial * vectors.element_size()
         kept = batch.table.cached(self, n_bytes, lambda: self._functions(vectors, True))
         if kept is not None:
-            return (kept if slopes else kept[:1]), batch.pairs
+            return (kept if differentiate else kept[:1]), batch.pairs
         flat = batch.vectors.reshape(-1, 3)
         rows = torch.arange(len(flat), device=flat.device).view(batch.mask.shape)
-        return self._functions(torch.cat([flat, flat.new_ones(1, 3)]), slopes), rows
+        return self._functions(torch.cat([flat, flat.new_ones(1, 3)]), differentiate), rows
 
-    def _functions(self, vectors, slopes):
+    def _functions(self, vectors, differentiate):
         """Return radial functions, and their derivatives if asked for; 0 in the last row."""
         wave = torch.arange(1, self.n_radial + 1, dtype=vectors.dtype, device=vectors.device)
         wave = wave * (math.pi / self.cutoff)
-        out = [vectors.new_empty(len(vectors), self.n_radial) for _ in range(2 if slopes else 1)]
+        out = [
+            vectors.new_empty(len(vectors), self.n_radial) for _ in range(2 if differentiate else 1)
+        ]
         for start in range(0, len(vectors), _ROWS):
             rows = slice(start, start + _ROWS)
             r = vectors[rows].norm(dim=-1)
             phase = r[:, None] * wave
             sine = phase.sin()
-            cut, cut_slope = polynomial_cutoff(r, self.cutoff)
+            cut, cut_derivative = polynomial_cutoff(r, self.cutoff)
             # The squares of harmonics average to 1 over the sphere with this factor.
             scale = math.sqrt(4 * math.pi) / r
             over = cut * scale
             torch.mul(sine, over[:, None], out=out[0][rows])
-            if slopes:
+            if differentiate:
                 torch.mul(phase.cos(), over[:, None] * wave, out=out[1][rows])
-                out[1][rows].addcmul_(sine, (cut_slope * scale - over / r)[:, None])
+                out[1][rows].addcmul_(sine, (cut_derivative * scale - over / r)[:, None])
         for each in out:
             each[-1] = 0
         return out
@@ -190,35 +194,35 @@ def polynomial_cutoff(r: Tensor, cutoff: float) -> tuple[Tensor, Tensor]:
 
     Returns
     -------
-    values, slopes : Tensor of the shape of `r`
+    values, derivatives : Tensor of the shape of `r`
     """
     p, x = _CUTOFF_ORDER, (r / cutoff).clamp(max=1)
     a, b, c = (p + 1) * (p + 2) / 2, p * (p + 2), p * (p + 1) / 2
     power = x ** (p - 1)
     values = 1 - power * x * (a - x * (b - x * c))
-    slopes = -power * (p * a - x * ((p + 1) * b - x * ((p + 2) * c))) / cutoff
-    return values, slopes
+    derivatives = -power * (p * a - x * ((p + 1) * b - x * ((p + 2) * c))) / cutoff
+    return values, derivatives
 
 
 class _Pull(torch.autograd.Function):
     """The adjoint of the derivative of the coefficients; its own adjoint is the derivative."""
 
     @staticmethod
-    def forward(ctx, slopes, functions, derivatives, harmonics, gradients, directions):
-        ctx.save_for_backward(functions, derivatives, harmonics, gradients, directions)
+    def forward(ctx, gradients, functions, derivatives, harmonics, harmonic_gradients, directions):
+        ctx.save_for_backward(functions, derivatives, harmonics, harmonic_gradients, directions)
         # Sums over harmonics first: fewer numbers are left for each pair than after the channels.
-        along = torch.bmm(harmonics, slopes).mul_(derivatives).sum(-1, keepdim=True)
-        turned = torch.bmm(gradients.flatten(1, 2), slopes).unflatten(1, (-1, 3))
+        along = torch.bmm(harmonics, gradients).mul_(derivatives).sum(-1, keepdim=True)
+        turned = torch.bmm(harmonic_gradients.flatten(1, 2), gradients).unflatten(1, (-1, 3))
         turned = torch.matmul(turned, functions[..., None])[..., 0]
         return turned.addcmul_(along, directions)
 
     @staticmethod
     def backward(ctx, weights):
-        functions, derivatives, harmonics, gradients, directions = ctx.saved_tensors
+        functions, derivatives, harmonics, harmonic_gradients, directions = ctx.saved_tensors
         along = (weights * directions).sum(-1, keepdim=True)
         turned = functions.new_empty(*functions.shape[:2], 3, functions.shape[2])
         for axis in range(3):
             torch.mul(functions, weights[..., axis : axis + 1], out=turned[:, :, axis])
         out = torch.bmm(harmonics.transpose(1, 2), derivatives * along)
-        out.baddbmm_(gradients.flatten(1, 2).transpose(1, 2), turned.flatten(1, 2))
+        out.baddbmm_(harmonic_gradients.flatten(1, 2).transpose(1, 2), turned.flatten(1, 2))
         return out, None, None, None, None, None

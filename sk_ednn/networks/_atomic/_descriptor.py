@@ -28,22 +28,22 @@ class DescriptorValues:
     _descriptor: Any
     _batch: AtomicBatch
 
-    def pull(self, slopes: Tensor) -> Tensor:
+    def pull(self, gradients: Tensor) -> Tensor:
         """Return gradients with respect to the vectors from those with respect to the values.
 
-        Linear in `slopes` and differentiable with respect to them: the derivative of
+        Linear in `gradients` and differentiable with respect to them: the derivative of
         ``descriptor.pull`` is ``descriptor.push``.
 
         Parameters
         ----------
-        slopes : Tensor of the shape of `values`
+        gradients : Tensor of the shape of `values`
 
         Returns
         -------
         Tensor of shape (n_centers, n_neighbors, 3)
             Zero where rows are padded.
         """
-        return _Pull.apply(slopes, self._descriptor, self._batch)
+        return _Pull.apply(gradients, self._descriptor, self._batch)
 
 
 class DescriptorRepresentation:
@@ -95,12 +95,12 @@ class DescriptorRepresentation:
 
 class _Pull(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, slopes, descriptor, batch):
+    def forward(ctx, gradients, descriptor, batch):
         ctx.descriptor, ctx.batch = descriptor, batch
-        pairs = descriptor.pull(batch.environments, slopes.detach().cpu().double().numpy())
-        out = slopes.new_zeros(batch.vectors.shape)
-        # Rows hold their neighbours in the order of the pairs, before the padding.
-        out[batch.mask] = torch.as_tensor(pairs, dtype=slopes.dtype, device=slopes.device)
+        pairs = descriptor.pull(batch.environments, gradients.detach().cpu().double().numpy())
+        out = gradients.new_zeros(batch.vectors.shape)
+        # Rows contain their neighbours in the order of the pairs, before the padding.
+        out[batch.mask] = torch.as_tensor(pairs, dtype=gradients.dtype, device=gradients.device)
         return out
 
     @staticmethod

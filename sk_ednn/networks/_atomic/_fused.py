@@ -23,32 +23,32 @@ from torch import Tensor, nn
 _Slices = list[tuple[int, slice]]
 
 
-def fused_energies_and_slopes(network, values: Tensor, batch, features) -> tuple[Tensor, Tensor]:
+def fused_energies_and_gradients(network, values: Tensor, batch, features) -> tuple[Tensor, Tensor]:
     """Return energies of the atoms of whole structures, and gradients of their sum.
 
     Parameters
     ----------
     network : AbstractAtomicNetwork
     values : Tensor of shape (n_centers, ...)
-        Of the representation; constant.
+        Values of the representation; constant.
     batch : AtomicBatch
     features : FlatFeatures or SpectrumFeatures
-        Of the batch, from ``network.feature_map(batch)``.
+        Features of the batch, from ``network.feature_map(batch)``.
 
     Returns
     -------
     contributions : Tensor of shape (n_centers,)
-    slopes : Tensor of the shape of `values`
+    gradients : Tensor of the shape of `values`
         Both are differentiable once with respect to the weights, where gradients are enabled.
     """
     if not torch.is_grad_enabled():
         run = _Run(network, batch, features)
-        return run.energies(values), run.slopes()
+        return run.energies(values), run.input_gradients()
     return _EnergiesAndSlopes.apply(network, batch, features, values, *network.parameters())
 
 
 def fused_energies(network, values: Tensor, batch, features) -> Tensor:
-    """Return energies of the atoms, to the last bit those of `fused_energies_and_slopes`."""
+    """Return energies of the atoms, to the last bit those of `fused_energies_and_gradients`."""
     return _Run(network, batch, features).energies(values)
 
 
@@ -57,13 +57,13 @@ class _EnergiesAndSlopes(torch.autograd.Function):
     def forward(ctx, network, batch, features, values, *parameters):
         ctx.run = run = _Run(network, batch, features)
         ctx.parameters = parameters
-        return run.energies(values), run.slopes()
+        return run.energies(values), run.input_gradients()
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, by_energies, tangents):
         run = ctx.run
-        gradients = run.gradients(by_energies, tangents)
+        gradients = run.parameter_gradients(by_energies, tangents)
         return None, None, None, None, *[gradients.get(id(each)) for each in ctx.parameters]
 
 
@@ -89,17 +89,17 @@ class _Linear:
             torch.mm(x[atoms], weight.t(), out=out[atoms])
         return out
 
-    def pull(self, slopes: Tensor) -> Tensor:
-        out = slopes.new_empty(len(slopes), self.maps[0][1].shape[1])
+    def pull(self, gradients: Tensor) -> Tensor:
+        out = gradients.new_empty(len(gradients), self.maps[0][1].shape[1])
         for atoms, weight, _ in self.maps:
-            torch.mm(slopes[atoms], weight, out=out[atoms])
+            torch.mm(gradients[atoms], weight, out=out[atoms])
         return out
 
-    def gradients(self, into: dict, second, x, slopes, tangents) -> None:
-        """Add gradients of ``Σ second · (W x + b) + Σ slopes · (W tangents)``."""
+    def parameter_gradients(self, into: dict, second, x, gradients, tangents) -> None:
+        """Add gradients of ``Σ second · (W x + b) + Σ gradients · (W tangents)``."""
         for atoms, weight, bias in self.maps:
             by_weight = second[atoms].t() @ x[atoms]
-            into[id(weight)] = by_weight.addmm_(slopes[atoms].t(), tangents[atoms])
+            into[id(weight)] = by_weight.addmm_(gradients[atoms].t(), tangents[atoms])
             if bias is not None:
                 into[id(bias)] = second[atoms].sum(0)
 
@@ -135,22 +135,22 @@ class _First:
                 rows.addmm_(part[atoms], weight[:, columns].t())
         return out
 
-    def pull(self, slopes):
+    def pull(self, gradients):
         parts = []
         for columns in self.columns:
-            out = slopes.new_empty(len(slopes), columns.stop - columns.start)
+            out = gradients.new_empty(len(gradients), columns.stop - columns.start)
             for atoms, _, weight, _ in self.maps:
-                torch.mm(slopes[atoms], weight[:, columns], out=out[atoms])
+                torch.mm(gradients[atoms], weight[:, columns], out=out[atoms])
             parts.append(out)
         return parts
 
-    def gradients(self, into: dict, second, parts, slopes, tangents) -> None:
+    def parameter_gradients(self, into: dict, second, parts, gradients, tangents) -> None:
         for atoms, layer, weight, _ in self.maps:
             out = torch.empty_like(weight)
             for part, tangent, columns in zip(parts, tangents, self.columns, strict=True):
                 own = out[:, columns]
                 torch.mm(second[atoms].t(), part[atoms], out=own)
-                own.addmm_(slopes[atoms].t(), tangent[atoms])
+                own.addmm_(gradients[atoms].t(), tangent[atoms])
             by_bias = second[atoms].sum(0)
             # The layer maps (x - mean) / scale.
             out.addr_(by_bias, layer.mean, alpha=-1).div_(layer.scale)
@@ -200,29 +200,29 @@ class _Run:
             rows = layer(a)
         return rows[:, 0]
 
-    def slopes(self):
-        slopes = self.a[-1].new_ones(len(self.a[-1]), 1)
+    def input_gradients(self):
+        gradients = self.a[-1].new_ones(len(self.a[-1]), 1)
         self.by_out, self.by_a = [], []  # of each layer: gradients of its output and its input
         for layer, d in zip(reversed(self.layers), reversed(self.d), strict=True):
-            self.by_out.append(slopes)
-            by_a = layer.pull(slopes)
+            self.by_out.append(gradients)
+            by_a = layer.pull(gradients)
             self.by_a.append(by_a)
-            slopes = by_a * d
+            gradients = by_a * d
         self.by_out.reverse()
         self.by_a.reverse()
         if self.context is not None:
-            self.by_z = slopes
-            self.by_h = self._apart(self._summed(self.join.pull(slopes)))
+            self.by_z = gradients
+            self.by_h = self._apart(self._summed(self.join.pull(gradients)))
             self.by_au = self.last.pull(self.by_h)
-            slopes = torch.cat([slopes, self.by_au * self.du], 1)
-        self.by_first = slopes
-        return self.features.pull(self.first.pull(slopes))
+            gradients = torch.cat([gradients, self.by_au * self.du], 1)
+        self.by_first = gradients
+        return self.features.pull(self.first.pull(gradients))
 
     def _summed(self, rows):
         zeros = rows.new_zeros(self.batch.n_structures, rows.shape[1])
         return zeros.index_add_(0, self.batch.owners, rows)
 
-    def gradients(self, by_energies, tangents) -> dict[int, Tensor]:
+    def parameter_gradients(self, by_energies, tangents) -> dict[int, Tensor]:
         """Return gradients of ``Σ by_energies e + D_tangents Σ e`` by the id of each parameter."""
         into: dict[int, Tensor] = {}
         moved_parts = self.features.tangent(tangents)
@@ -240,20 +240,20 @@ class _Run:
         second = by_energies[:, None]
         for k in range(len(self.layers) - 1, -1, -1):
             layer = self.layers[k]
-            layer.gradients(into, second, self.a[k], self.by_out[k], moved_a[k])
+            layer.parameter_gradients(into, second, self.a[k], self.by_out[k], moved_a[k])
             second = layer.pull(second).mul_(self.d[k])
             bend = self.curve.second(self.z[k], self.a[k], self.d[k])
             second.addcmul_(bend.mul_(moved_z[k]), self.by_a[k])
         if self.context is not None:
-            self.join.gradients(into, second, self.seen, self.by_z, moved_seen)
+            self.join.parameter_gradients(into, second, self.seen, self.by_z, moved_seen)
             second_h = self._apart(self._summed(self.join.pull(second)))
-            self.last.gradients(into, second_h, self.au, self.by_h, moved_au)
+            self.last.parameter_gradients(into, second_h, self.au, self.by_h, moved_au)
             second_u = self.last.pull(second_h).mul_(self.du)
             bend = self.curve.second(self.u, self.au, self.du)
             second_u.addcmul_(bend.mul_(moved_u), self.by_au)
             second = torch.cat([second, second_u], 1)
-        self.first.gradients(into, second, self.parts, self.by_first, moved_parts)
-        self.features.gradients(into, self.first.pull, second)
+        self.first.parameter_gradients(into, second, self.parts, self.by_first, moved_parts)
+        self.features.parameter_gradients(into, self.first.pull, second)
         return into
 
 
@@ -332,13 +332,13 @@ class FlatFeatures:
         self.shape = values.shape
         return [values.flatten(1)]
 
-    def pull(self, slopes):
-        return slopes[0].reshape(self.shape)
+    def pull(self, gradients):
+        return gradients[0].reshape(self.shape)
 
     def tangent(self, tangents):
         return [tangents.flatten(1)]
 
-    def gradients(self, into, pull, second):
+    def parameter_gradients(self, into, pull, second):
         pass
 
 
@@ -349,7 +349,7 @@ class SpectrumFeatures:
     ----------
     batch : AtomicBatch
     mix : PerSpecies
-        Of modules with ``weight`` (l_max + 1, n_in, channels), the ``degree`` of each row of
+        Contains modules with ``weight`` (l_max + 1, n_in, channels), the ``degree`` of each row of
         harmonics, 1 in the column of its ``own`` degree, and the ``expanded`` matrix of each row.
     l_max, partners : int
     """
@@ -391,11 +391,11 @@ class SpectrumFeatures:
         products = torch.bmm(self.mixed.transpose(1, 2), self.spread)
         return [self.mixed[:, 0], products.flatten(1)]
 
-    def pull(self, slopes):
-        self.slopes = self._blocks(slopes[1])
-        out = torch.bmm(self.spread, self.slopes.transpose(1, 2))
-        self._add_gathered(out, torch.bmm(self.mixed, self.slopes))
-        out[:, 0] += slopes[0]
+    def pull(self, gradients):
+        self.gradients = self._blocks(gradients[1])
+        out = torch.bmm(self.spread, self.gradients.transpose(1, 2))
+        self._add_gathered(out, torch.bmm(self.mixed, self.gradients))
+        out[:, 0] += gradients[0]
         self.by_mixed = out
         back = torch.empty_like(self.densities)
         for (_, atoms), weight in zip(self.slices, self.expanded, strict=True):
@@ -411,12 +411,12 @@ class SpectrumFeatures:
         products.baddbmm_(self.mixed.transpose(1, 2), self.moved_spread)
         return [self.moved[:, 0], products.flatten(1)]
 
-    def gradients(self, into, pull, second):
+    def parameter_gradients(self, into, pull, second):
         by_zero, by_products = pull(second)
         by_products = self._blocks(by_products)
         out = torch.bmm(self.spread, by_products.transpose(1, 2))
-        out.baddbmm_(self.moved_spread, self.slopes.transpose(1, 2))
-        blocks = torch.bmm(self.mixed, by_products).baddbmm_(self.moved, self.slopes)
+        out.baddbmm_(self.moved_spread, self.gradients.transpose(1, 2))
+        blocks = torch.bmm(self.mixed, by_products).baddbmm_(self.moved, self.gradients)
         self._add_gathered(out, blocks)
         out[:, 0] += by_zero
         for (_, atoms), weight in zip(self.slices, self.weights, strict=True):

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ._batch import AtomicBatch
-from ._fused import fused_energies_and_slopes
+from ._fused import fused_energies_and_gradients
 from ._network import AbstractAtomicNetwork
 
 VOIGT = ((0, 1, 2, 1, 0, 0), (0, 1, 2, 2, 2, 1))
@@ -35,7 +35,9 @@ class EnergyForcesStress(NamedTuple):
     virial: Tensor | None
 
 
-def energies_and_slopes(network: AbstractAtomicNetwork, batch: AtomicBatch, *, create_graph=False):
+def energies_and_gradients(
+    network: AbstractAtomicNetwork, batch: AtomicBatch, *, create_graph=False
+):
     """Return energies of atoms, and gradients of their sum with respect to the vectors.
 
     The representation is differentiated by its adjoint, which is linear in the gradient of the
@@ -45,14 +47,14 @@ def energies_and_slopes(network: AbstractAtomicNetwork, batch: AtomicBatch, *, c
     ----------
     network : AbstractAtomicNetwork
     batch : AtomicBatch
-        Of whole structures.
+        Contains whole structures.
     create_graph : bool, default=False
         Make both differentiable with respect to the weights.
 
     Returns
     -------
     contributions : Tensor of shape (n_centers,)
-    slopes : Tensor of shape (n_centers, n_neighbors, 3)
+    gradients : Tensor of shape (n_centers, n_neighbors, 3)
         In eV/Å.
     """
     with torch.no_grad():
@@ -60,15 +62,15 @@ def energies_and_slopes(network: AbstractAtomicNetwork, batch: AtomicBatch, *, c
     features = network.feature_map(batch)
     if features is not None:
         with torch.set_grad_enabled(create_graph):
-            contributions, slopes = fused_energies_and_slopes(
+            contributions, gradients = fused_energies_and_gradients(
                 network, prepared.values, batch, features
             )
-            return contributions, prepared.pull(slopes)
+            return contributions, prepared.pull(gradients)
     values = prepared.values.detach().requires_grad_()
     with torch.enable_grad():
         contributions = network.contributions(values, batch)
-        (slopes,) = torch.autograd.grad(contributions.sum(), values, create_graph=create_graph)
-        pairs = prepared.pull(slopes)
+        (gradients,) = torch.autograd.grad(contributions.sum(), values, create_graph=create_graph)
+        pairs = prepared.pull(gradients)
     return (contributions if create_graph else contributions.detach()), pairs
 
 
@@ -95,13 +97,13 @@ def energy_forces_stress(
     EnergyForcesStress
     """
     if forces or stress:
-        contributions, slopes = energies_and_slopes(network, batch, create_graph=create_graph)
+        contributions, gradients = energies_and_gradients(network, batch, create_graph=create_graph)
     else:
         with torch.set_grad_enabled(create_graph):
             contributions = network(batch)
     return EnergyForcesStress(
         contributions,
         batch.totals(contributions),
-        -batch.position_gradient(slopes) if forces else None,
-        batch.strain_gradient(slopes) if stress else None,
+        -batch.position_gradient(gradients) if forces else None,
+        batch.strain_gradient(gradients) if stress else None,
     )

@@ -25,7 +25,7 @@ class AbstractAtomicNetwork(nn.Module):
 
     With an intensive context g, ``E = Σ_i e_i(x_i, g)`` and ``g = (1/N) Σ_i h_i(x_i)``, each atom
     also sees averages over all N atoms of its structure. Doubling a periodic structure doubles its
-    energy exactly, and what no neighbourhood holds (charge transfer between defects, a Fermi level)
+    energy exactly, and what no neighbourhood shows (charge transfer between defects, a Fermi level)
     can be learned.
 
     A subclass implements `features`, and calls `_build` once it knows how many there are.
@@ -36,11 +36,11 @@ class AbstractAtomicNetwork(nn.Module):
         Atomic numbers or symbols. Their order changes nothing.
     representation : object
         With ``cutoff``, ``values(batch)``, and ``prepare(batch)``, which returns an object with
-        ``values`` and their adjoint ``pull(slopes)``.
+        ``values`` and their adjoint ``pull(gradients)``.
     """
 
     params: dict
-    """What the network was made with, by name: another one is made by ``type(net)(**params)``."""
+    """Parameters by name, so that ``type(net)(**params)`` makes another network."""
 
     def __new__(cls, *args, **kwargs):
         """Keep what the network is made with."""
@@ -88,7 +88,7 @@ class AbstractAtomicNetwork(nn.Module):
         Parameters
         ----------
         values : Tensor of shape (n_centers, ...)
-            Of the representation.
+            Values of the representation.
         batch : AtomicBatch
 
         Returns
@@ -116,7 +116,7 @@ class AbstractAtomicNetwork(nn.Module):
         Parameters
         ----------
         values : Tensor of shape (n_centers, ...)
-            Of the representation.
+            Values of the representation.
         batch : AtomicBatch
 
         Returns
@@ -158,7 +158,7 @@ class AbstractAtomicNetwork(nn.Module):
         Parameters
         ----------
         values : Tensor of shape (n_centers, ...)
-            Of the representation.
+            Values of the representation.
         batch : AtomicBatch
 
         Returns

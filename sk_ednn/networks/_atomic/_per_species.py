@@ -74,5 +74,5 @@ class _Concatenate(torch.autograd.Function):
         return torch.cat(parts)
 
     @staticmethod
-    def backward(ctx, slopes):
-        return slopes.split(ctx.sizes)
+    def backward(ctx, gradients):
+        return gradients.split(ctx.sizes)

@@ -11,15 +11,9 @@ import torch
 from ..._utils.stored import stored
 from ...structures import Structures, neighbor_pairs
 from ._batch import NeighborTable
-from ._gradients import VOIGT, energies_and_slopes
+from ._gradients import VOIGT, energies_and_gradients
 from ._network import AbstractAtomicNetwork
 from ._species import SpeciesIndex
-
-# Pairs that are worked on together: few enough for the second-level cache to matter, many enough
-# for a call of torch to cost little beside its work.
-_BLOCK_PAIRS = 1 << 17
-# Atoms whose neighbours are listed together.
-_LISTED_ATOMS = 1 << 16
 
 
 class PotentialPrediction(NamedTuple):
@@ -55,6 +49,12 @@ class AtomicPotential:
         Baseline by atomic number, in eV.
     """
 
+    # Pairs that are worked on together: few enough for the second-level cache to matter, many
+    # enough for a call of torch to cost little beside its work.
+    block_pairs = 1 << 17
+    # Atoms whose neighbours are listed together.
+    listed_atoms = 1 << 16
+
     network: AbstractAtomicNetwork
     atomic_energies: dict[int, float]
 
@@ -84,7 +84,7 @@ class AtomicPotential:
         SpeciesIndex(known).check(structures.numbers)
         parts = [
             self._predict_listed(structures.take(chunk), forces, stress)
-            for chunk in _chunks(structures.sizes)
+            for chunk in _chunks(structures.sizes, self.listed_atoms)
         ]
         contributions = np.concatenate([part[0] for part in parts])
         numbers, inverse = np.unique(structures.numbers, return_inverse=True)
@@ -112,41 +112,40 @@ class AtomicPotential:
         contributions = parameter.new_zeros(structures.n_atoms, dtype=torch.float64)
         gradient = contributions.new_zeros(structures.n_atoms, 3)
         strain = contributions.new_zeros(len(structures), 3, 3)
-        slopes_asked = forces or stress
-        for start, stop in table.packed(_BLOCK_PAIRS):
-            for batch, energies, slopes in _evaluate(network, table, start, stop, slopes_asked):
+        differentiate = forces or stress
+        for start, stop in table.packed(self.block_pairs):
+            for batch, energies, gradients in self._evaluate(table, start, stop, differentiate):
                 contributions[batch.atoms] = energies.double()
                 if forces:
                     ends = batch.targets[batch.neighbors.reshape(-1)]
-                    double = slopes.double()
+                    double = gradients.double()
                     gradient.index_add_(0, ends, double.reshape(-1, 3))
                     gradient.index_add_(0, batch.atoms, -double.sum(1))
                 if stress:
-                    strain[start:stop] += batch.strain_gradient(slopes.double())
+                    strain[start:stop] += batch.strain_gradient(gradients.double())
         return contributions.cpu().numpy(), gradient.cpu().numpy(), strain.cpu().numpy()
 
+    def _evaluate(self, table, start, stop, differentiate):
+        """Yield batches of the atoms of some structures, with their energies and gradients."""
+        network, structures = self.network, range(start, stop)
+        if len(structures) > 1 or table.n_pairs(start) <= self.block_pairs:
+            batch = table.batch(structures)
+            if differentiate:
+                yield batch, *energies_and_gradients(network, batch)
+            else:
+                with torch.no_grad():
+                    yield batch, network(batch), None
+            return
+        blocks = table.blocks(start, self.block_pairs)
+        context, pressed = None, None
+        if network.context is not None:
+            context, pressed = _context(network, table, start, blocks, differentiate)
+        for block in blocks:
+            batch = table.block(start, *block)
+            yield batch, *_block_energies(network, batch, context, pressed, differentiate)
 
-def _evaluate(network, table, start, stop, slopes_asked):
-    """Yield batches of the atoms of some structures, with their energies and slopes."""
-    structures = range(start, stop)
-    if len(structures) > 1 or table.n_pairs(start) <= _BLOCK_PAIRS:
-        batch = table.batch(structures)
-        if slopes_asked:
-            yield batch, *energies_and_slopes(network, batch)
-        else:
-            with torch.no_grad():
-                yield batch, network(batch), None
-        return
-    blocks = table.blocks(start, _BLOCK_PAIRS)
-    context, pressed = None, None
-    if network.context is not None:
-        context, pressed = _context(network, table, start, blocks, slopes_asked)
-    for block in blocks:
-        batch = table.block(start, *block)
-        yield batch, *_block_energies(network, batch, context, pressed, slopes_asked)
 
-
-def _context(network, table, structure, blocks, slopes_asked):
+def _context(network, table, structure, blocks, differentiate):
     """Return the context of a structure in blocks, and the energy's gradient by each summand."""
     first_layers, total = [], 0.0
     with torch.no_grad():
@@ -157,20 +156,20 @@ def _context(network, table, structure, blocks, slopes_asked):
             total = total + batch.totals(summands)
         size = batch.sizes[:, None]
         context = (total / size).to(next(network.parameters()).dtype)
-    if not slopes_asked:
+    if not differentiate:
         return context, None
     context.requires_grad_()
-    slope = torch.zeros_like(context, dtype=torch.float64)
+    gradient = torch.zeros_like(context, dtype=torch.float64)
     with torch.enable_grad():
         for batch, first in first_layers:
             energy = network.energies(first, batch, context).sum()
-            slope += torch.autograd.grad(energy, context)[0]
-    return context.detach(), (slope / size).to(context.dtype)
+            gradient += torch.autograd.grad(energy, context)[0]
+    return context.detach(), (gradient / size).to(context.dtype)
 
 
-def _block_energies(network, batch, context, pressed, slopes_asked):
-    """Return energies and slopes of a part of a structure whose context is known."""
-    if not slopes_asked:
+def _block_energies(network, batch, context, pressed, differentiate):
+    """Return energies and gradients of a part of a structure whose context is known."""
+    if not differentiate:
         with torch.no_grad():
             first, _ = network.encode(network.representation.values(batch), batch)
             return network.energies(first, batch, context), None
@@ -184,18 +183,18 @@ def _block_energies(network, batch, context, pressed, slopes_asked):
         if pressed is not None:
             # An atom moves the energies of all others through the average that it adds to.
             total = total + (summands * pressed[batch.owners]).sum()
-        (slopes,) = torch.autograd.grad(total, values)
-        return energies.detach(), prepared.pull(slopes)
+        (gradients,) = torch.autograd.grad(total, values)
+        return energies.detach(), prepared.pull(gradients)
 
 
-def _chunks(sizes):
-    """Return consecutive structures of so many atoms together, at least one structure each."""
+def _chunks(sizes, most):
+    """Return consecutive structures in groups of at most so many atoms, or of one structure."""
     chunks: list[list[int]] = []
     room = 0
     for k, size in enumerate(sizes.tolist()):
         if not chunks or size > room:
             chunks.append([])
-            room = _LISTED_ATOMS
+            room = most
         chunks[-1].append(k)
         room -= size
     return chunks

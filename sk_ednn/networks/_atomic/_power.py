@@ -51,12 +51,12 @@ def _gather(blocks: Tensor, l_max: int, partners: int) -> Tensor:
     )
 
 
-def _pulled(channels, spread, slopes, l_max, partners):
+def _pulled(channels, spread, gradients, l_max, partners):
     """Return gradients with respect to channels from those with respect to the products."""
     n_channels = channels.shape[2]
-    slopes = slopes[:, n_channels:].unflatten(1, (n_channels, -1))
-    out = torch.bmm(spread, slopes.transpose(1, 2))
-    out[:, :, :partners] += _gather(torch.bmm(channels, slopes), l_max, partners)
+    gradients = gradients[:, n_channels:].unflatten(1, (n_channels, -1))
+    out = torch.bmm(spread, gradients.transpose(1, 2))
+    out[:, :, :partners] += _gather(torch.bmm(channels, gradients), l_max, partners)
     return out
 
 
@@ -70,30 +70,30 @@ class _Power(torch.autograd.Function):
         return torch.cat([channels[:, 0], products.flatten(1)], 1)
 
     @staticmethod
-    def backward(ctx, slopes):
+    def backward(ctx, gradients):
         channels, spread = ctx.saved_tensors
-        return _PowerPull.apply(channels, spread, slopes, *ctx.shape), None, None
+        return _PowerPull.apply(channels, spread, gradients, *ctx.shape), None, None
 
 
 class _PowerPull(torch.autograd.Function):
-    """The gradient of the features, which is linear in slopes and affine in channels."""
+    """The gradient of the features, which is linear in gradients and affine in channels."""
 
     @staticmethod
-    def forward(ctx, channels, spread, slopes, l_max, partners):
-        ctx.save_for_backward(channels, spread, slopes)
+    def forward(ctx, channels, spread, gradients, l_max, partners):
+        ctx.save_for_backward(channels, spread, gradients)
         ctx.shape = (l_max, partners)
-        out = _pulled(channels, spread, slopes, l_max, partners)
-        out[:, 0] += slopes[:, : channels.shape[2]]
+        out = _pulled(channels, spread, gradients, l_max, partners)
+        out[:, 0] += gradients[:, : channels.shape[2]]
         return out
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, tangents):
-        channels, spread, slopes = ctx.saved_tensors
+        channels, spread, gradients = ctx.saved_tensors
         tangents = tangents.contiguous()
         spread_tangents = _spread(tangents, *ctx.shape)
         products = torch.bmm(tangents.transpose(1, 2), spread)
         products.baddbmm_(channels.transpose(1, 2), spread_tangents)
-        by_slopes = torch.cat([tangents[:, 0], products.flatten(1)], 1)
-        by_channels = _pulled(tangents, spread_tangents, slopes, *ctx.shape)
-        return by_channels, None, by_slopes, None, None
+        by_gradients = torch.cat([tangents[:, 0], products.flatten(1)], 1)
+        by_channels = _pulled(tangents, spread_tangents, gradients, *ctx.shape)
+        return by_channels, None, by_gradients, None, None

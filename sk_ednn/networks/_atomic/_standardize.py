@@ -21,7 +21,7 @@ def standardize(network, table, seed) -> None:
     table : NeighborTable
         All training structures.
     seed : int
-        Of the sample.
+        Seed of the sample.
 
     Notes
     -----

@@ -26,7 +26,7 @@ def write_checkpoint(path, digest, state) -> None:
     digest : str
         Hash of the data, the network and the parameters.
     state : dict
-        Of tensors, numbers, strings, lists and dicts.
+        Contains tensors, numbers, strings, lists and dicts.
     """
     with replacing(path) as file:
         torch.save({"version": _VERSION, "digest": digest, "state": state}, file)

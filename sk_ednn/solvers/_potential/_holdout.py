@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ...exceptions import TileModelError
+from ...fields._sources import as_groups
 
 
 def hold_out(n, fraction, groups, rng):
@@ -15,7 +16,7 @@ def hold_out(n, fraction, groups, rng):
     n : int
         Structures.
     fraction : float
-        Of the structures, or of the groups.
+        Share of the structures, or of the groups.
     groups : array-like of shape (n,) or None
         Structures of one group stay together.
     rng : RandomState
@@ -31,7 +32,7 @@ def hold_out(n, fraction, groups, rng):
         Where nothing would be left on one of the sides.
     """
     labels = (
-        np.arange(n) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
+        np.arange(n) if groups is None else np.unique(as_groups(groups), return_inverse=True)[1]
     )
     if labels.shape != (n,):
         raise TileModelError(f"groups must be of shape ({n},), one a structure.")

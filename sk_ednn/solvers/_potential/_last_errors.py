@@ -49,7 +49,7 @@ class LastErrors:
         ----------
         predicted : EnergyForcesStress
         batch : AtomicBatch
-            Of whole structures.
+            Contains whole structures.
         structures : Tensor of shape (n_structures,)
             Rows of the batch's structures among the targets.
         """

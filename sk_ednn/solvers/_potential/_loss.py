@@ -84,7 +84,7 @@ def losses(
     ----------
     predicted : EnergyForcesStress
     batch : AtomicBatch
-        Of whole structures.
+        Contains whole structures.
     structures : Tensor of shape (n_structures,)
         Rows of the batch's structures among the targets.
     targets : Targets

@@ -63,7 +63,7 @@ def rate_factor(schedule: str, x: float, final: float, warm_up: float) -> float:
 
 
 class Plan:
-    """How far a training has come, and how many steps fit into its seconds.
+    """Progress of a training, and the number of steps that fit into its seconds.
 
     Schedules follow the steps, so that a training that is resumed takes the same rates. How many
     there are is known with `max_epochs`. With `max_seconds` progress is that of the clock until the
@@ -106,7 +106,7 @@ class Plan:
         step : int
             Steps taken.
         seconds : float
-            Of the processor.
+            Time of the processor.
         """
         if self.steps is None:
             parts = [seconds / self.max_seconds]
@@ -119,7 +119,7 @@ class Plan:
         return begun + (1.0 - begun) * (step - first) / (self.steps - first)
 
     def over(self, step, seconds) -> bool:
-        """Tell whether the training has come to its end."""
+        """Return True if the training has come to its end."""
         if self.max_seconds is not None and seconds >= self.max_seconds:
             return True
         bounds = [bound for bound in (self.steps, self.max_steps) if bound is not None]
@@ -133,7 +133,7 @@ class Plan:
         step, seconds
             As for `progress`.
         seconds_per_step : float
-            Of the last epoch.
+            Mean over the last epoch.
         """
         if self.max_seconds is None or self.over(step, seconds):
             return

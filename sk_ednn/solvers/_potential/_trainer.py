@@ -8,6 +8,7 @@ from sklearn.utils import check_random_state
 
 from ..._utils.stored import stored
 from ...exceptions import TileModelError
+from ...fields._sources import as_array
 from ...structures import Structures
 from .._loss_weights import LossWeights
 from ._holdout import hold_out
@@ -245,7 +246,7 @@ class PotentialTrainer(BaseEstimator):
 def _checked_weight(weight, n):
     if weight is None:
         return None
-    weight = np.asarray(weight, dtype=np.float64)
+    weight = as_array(weight, "sample_weight", np.float64)
     if weight.shape != (n,) or not np.isfinite(weight).all() or (weight < 0).any():
         raise TileModelError(
             f"sample_weight must be {n} finite numbers of at least 0, one a structure."

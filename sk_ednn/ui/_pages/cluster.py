@@ -44,7 +44,7 @@ class _Watch:
                 text("p", "What runs on a Dask cluster shows its work here.", "muted")
 
     async def watch(self):
-        """Take the address that was given."""
+        """Use the given address."""
         try:
             self.site.scheduler = _cluster.checked(self.address.value)
         except ValueError as error:
@@ -54,13 +54,13 @@ class _Watch:
         await self.refresh()
 
     def complain(self, error):
-        """Say in the page what is wrong."""
+        """Show an error in the page."""
         self.view.clear()
         with self.view:
             text("p", str(error).partition("\n")[0][:300], "bad")
 
     async def refresh(self):
-        """Ask the scheduler, and show what it says."""
+        """Ask the scheduler, and show its answer."""
         try:
             found = await _cluster.look(self.site.scheduler)
         except Exception as error:  # whatever a network raises

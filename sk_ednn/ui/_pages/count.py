@@ -89,7 +89,7 @@ class _Learn:
         return changed
 
     async def dropped(self, paths):
-        """Take pictures and tables that were dropped; those dropped later join the first."""
+        """Use pictures and tables that were dropped; those dropped later join the first."""
         pictures = [path for path in paths if kind_of(path) == "picture"]
         tables = [path for path in paths if kind_of(path) == "table"]
         if pictures:
@@ -99,7 +99,7 @@ class _Learn:
         await self.show()
 
     async def chosen(self, path):
-        """Take a folder of pictures, or a table."""
+        """Use a folder of pictures, or a table."""
         if path.is_dir():
             self.asked.pictures = path
             inside = [each for each in sorted(path.iterdir()) if kind_of(each) == "table"]
@@ -171,16 +171,16 @@ class _Use:
         self.changed()
 
     def take_model(self, path):
-        """Take the model of a run."""
+        """Use the model of a run."""
         self.model = path
         self.changed()
 
     def dropped(self, paths):
-        """Take the folder of what was dropped."""
+        """Use the folder of the dropped files."""
         self.take(paths[0].parent)
 
     def take(self, path):
-        """Take a folder of pictures, or one."""
+        """Use a folder of pictures, or one."""
         self.pictures = path
         self.have.set_text(f"Pictures: {self.site.shown(path)}")
         self.changed()

@@ -71,27 +71,27 @@ class _Predict:
         self.changed()
 
     def take_file(self, path):
-        """Take a model file; None where none is chosen."""
+        """Use a model file; None where none is chosen."""
         self.model = path
         self.changed()
 
     def take_data(self, path):
-        """Take a file of systems."""
+        """Use a file of systems."""
         self.data = path
         self.changed()
 
     def take_maps(self, event):
-        """Take whether maps are wanted."""
+        """Set whether maps are written."""
         self.maps = bool(event.value)
         self.changed()
 
     def take_sure(self, event):
-        """Take whether intervals and novelty are wanted."""
+        """Set whether intervals and novelty are computed."""
         self.sure = bool(event.value)
         self.changed()
 
     def dropped(self, paths):
-        """Take files that were dropped, several structures as their folder."""
+        """Use files that were dropped, several structures as their folder."""
         several = len(paths) > 1 and all(kind_of(path) == "structures" for path in paths)
         self.files.select(paths[0])
         self.take_data(paths[0].parent if several else paths[0])

@@ -232,7 +232,7 @@ class _Run:
         ui.button(name, on_click=pressed).props("outline color=primary")
 
     def repeat(self):
-        """Start the same command once more, as a run of its own."""
+        """Start the same command once more, as a new run."""
         return self.site.start(self.run.repeat_argv, cwd=self.run.info.get("cwd"))
 
     def draw_result(self, result):

@@ -83,7 +83,7 @@ class _Start:
     # --- data -----------------------------------------------------------------------------
 
     async def uploaded(self, paths):
-        """Take what was dropped: a file, or several structures as their folder."""
+        """Use the dropped files: a file, or several structures as their folder."""
         kinds = [kind_of(path) for path in paths]
         several = len(paths) > 1 and set(kinds) == {"structures"}
         self.files.select(paths[0])
@@ -147,7 +147,7 @@ class _Start:
         later(self.view, self.show_sample(0))
 
     async def other_fields(self, event):
-        """Take another array of the file."""
+        """Use another array of the file."""
         self.fit.fields_name = event.value
         try:
             await self.read()
@@ -239,13 +239,13 @@ class _Start:
         self.fit.targets_name = name
 
     def other_totals(self, event):
-        """Take other totals."""
+        """Use other totals."""
         value = next((v for v in self.options if self.key(v) == event.value), None)
         self.take_totals(value)
         self.changed()
 
     async def upload_totals(self, paths):
-        """Take a table that was dropped."""
+        """Use a table that was dropped."""
         self.other.select(paths[0])
         await self.add_totals(paths[0])
 
@@ -363,7 +363,7 @@ class _Start:
         button.on("click", take)
 
     def draw_more(self):
-        """Ask for what seldom needs a change."""
+        """Ask for settings that seldom need a change."""
         with ui.expansion("More settings").classes("w-full").props("dense"):
             with ui.element("div").classes("line"):
                 if self.fit.structures:

@@ -3,7 +3,7 @@
     python tests/files/golden/make.py
 
 Those that are there are never written again: a later version has to read what this one wrote. A new
-schema, or a new kind of part, gets files of its own beside them, each with its predictions.
+schema, or a new kind of part, gets new files beside them, each with its predictions.
 """
 
 from pathlib import Path
@@ -44,7 +44,7 @@ BOOSTING, GRADIENT = BoostingSolver(n_stages=2), GradientSolver(max_epochs=2)
 
 
 class Golden(torch.nn.Module):
-    """What a user's own network is."""
+    """A network of a user."""
 
     def __init__(self, width=4):
         super().__init__()

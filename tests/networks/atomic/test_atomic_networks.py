@@ -16,11 +16,10 @@ from sk_ednn.networks._atomic import (  # noqa: E402
     Density,
     NeighborTable,
     SpectrumNetwork,
-    energies_and_slopes,
+    energies_and_gradients,
     energy_forces_stress,
     standardize,
 )
-from sk_ednn.networks._atomic import _potential as blocks  # noqa: E402
 from sk_ednn.networks._atomic._layers import Standardized  # noqa: E402
 from sk_ednn.structures import Structures, neighbor_pairs  # noqa: E402
 from tests._potentials import (  # noqa: E402
@@ -119,7 +118,7 @@ def test_forces_of_a_structure_add_up_to_zero_and_contributions_to_the_energy(na
 
 @every
 @with_context
-def test_batches_and_blocks_equal_one_by_one(name, context, monkeypatch):
+def test_batches_and_blocks_equal_one_by_one(name, context):
     structures, model = mixed(), potential(name, context)
     together = model.predict(structures, forces=True, stress=True, per_atom=True)
     singles = [
@@ -127,8 +126,7 @@ def test_batches_and_blocks_equal_one_by_one(name, context, monkeypatch):
         for k in range(len(structures))
     ]
     # Blocks of a few atoms: those of a structure share its context and add to the same forces.
-    monkeypatch.setattr(blocks, "_BLOCK_PAIRS", 25)
-    monkeypatch.setattr(blocks, "_LISTED_ATOMS", 9)
+    model.block_pairs, model.listed_atoms = 25, 9
     in_blocks = model.predict(structures, forces=True, stress=True, per_atom=True)
     energies = model.predict(structures).energies
     np.testing.assert_allclose(energies, together.energies, atol=1e-12)
@@ -243,10 +241,10 @@ def test_the_derivative_that_is_written_out_is_that_of_autograd(
     parameters = list(network.parameters())
 
     def found():
-        energies, slopes = energies_and_slopes(network, batch, create_graph=True)
-        loss = energies.sin().sum() + (slopes + slopes.square()).sum()
-        gradients = torch.autograd.grad(loss, parameters)
-        return [energies.detach(), slopes.detach(), *gradients]
+        energies, gradients = energies_and_gradients(network, batch, create_graph=True)
+        loss = energies.sin().sum() + (gradients + gradients.square()).sum()
+        by_parameters = torch.autograd.grad(loss, parameters)
+        return [energies.detach(), gradients.detach(), *by_parameters]
 
     written = found()
     monkeypatch.setattr(type(network), "feature_map", lambda self, batch: None)
@@ -290,12 +288,12 @@ def test_density_is_the_spherical_expansion():
     values = expansion.values(environments)[batch.atoms.numpy()]
     np.testing.assert_allclose(prepared.values.transpose(1, 2).numpy(), values, atol=1e-12)
     assert torch.equal(Density(SPECIES, CUTOFF, 5, 3).values(batch), prepared.values)
-    slopes = torch.randn(prepared.values.shape, dtype=torch.float64)
-    pulled = prepared.pull(slopes)[batch.mask]
+    gradients = torch.randn(prepared.values.shape, dtype=torch.float64)
+    pulled = prepared.pull(gradients)[batch.mask]
     own = environments.restricted(batch.atoms.numpy())
-    expected = expansion.pull(own, slopes.transpose(1, 2).numpy())
+    expected = expansion.pull(own, gradients.transpose(1, 2).numpy())
     np.testing.assert_allclose(pulled.numpy(), expected, atol=1e-11)
-    assert not prepared.pull(slopes)[~batch.mask].any()
+    assert not prepared.pull(gradients)[~batch.mask].any()
 
 
 def test_float32_is_close_and_sums_are_float64():
@@ -355,10 +353,10 @@ def test_bad_parameters_are_named():
         SpectrumNetwork([14], hidden=())
 
 
-def test_an_isolated_atom_has_no_slopes():
+def test_an_isolated_atom_has_no_gradient():
     model = potential("spectrum")
     alone = cluster([14], [[0, 0, 0]])
     table = NeighborTable(neighbor_pairs(Structures.of([alone]), CUTOFF), torch.float64)
-    _, slopes = energies_and_slopes(model.network, table.batch([0]))
-    assert slopes.shape == (1, 1, 3)
-    assert not slopes.any()
+    _, gradients = energies_and_gradients(model.network, table.batch([0]))
+    assert gradients.shape == (1, 1, 3)
+    assert not gradients.any()

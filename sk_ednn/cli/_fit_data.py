@@ -1,0 +1,130 @@
+"""The data of ``fit``: systems and totals, read, encoded, checked and split."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+import typer
+
+from . import _densities
+from ._encoders import encoder_of
+from ._inputs import channels_line, read_fields, read_targets, say, tiling_of
+from ._structure_names import are_structures
+
+
+def read_systems(asked) -> tuple:
+    """Return fields, totals, the tiling, and an encoder of values or None."""
+    if _densities.are_densities(asked.fields):
+        X, y = _read_densities(asked)
+        encoder = _density_fields(X)
+        tiling = tiling_of(asked.focus, asked.context, asked.boundary, None, asked.remainder)
+        tiling.check(encoder.transform(X))
+        return X, y, tiling, encoder
+    X, y = _read(asked)
+    encoder = encoder_of(asked, X)
+    channel_axis = asked.channel_axis if encoder is None else -1
+    tiling = tiling_of(asked.focus, asked.context, asked.boundary, channel_axis, asked.remainder)
+    tiling.check(encoded(encoder, X[:1]))
+    return X, y, tiling, encoder
+
+
+def _read(asked) -> tuple[np.ndarray, np.ndarray]:
+    fields, targets = asked.fields, asked.targets or asked.fields
+    X, y = read_fields(fields), read_targets(targets)
+    if fields == targets and np.array_equal(X, y):
+        raise ValueError(
+            f"{fields} contains a single array, which was read as fields and as totals. Pass the "
+            "totals as the second argument."
+        )
+    if len(y) != len(X):
+        raise ValueError(
+            f"{fields} contains {len(X)} fields of shape {X.shape[1:]}, but {targets} contains "
+            f"{len(y)} targets. Fields must be an array of shape (n_systems, *field_shape)."
+        )
+    return X, _totals(y)
+
+
+def _read_densities(asked) -> tuple[list, np.ndarray]:
+    X, _ = _densities.read(asked.fields, asked.density_unit)
+    y = read_targets(asked.targets)
+    if len(y) != len(X):
+        raise ValueError(
+            f"{asked.fields} contains {len(X)} densities, but {asked.targets} contains {len(y)} "
+            "targets."
+        )
+    return X, _totals(y)
+
+
+def _density_fields(X):
+    from ..encoders import DensityFields
+
+    return DensityFields().fit(X)
+
+
+def read_structures(asked):
+    """Return structures, or None for fields."""
+    if not are_structures(asked.fields):
+        return None
+    from ._structures import read
+
+    return read(asked.fields)
+
+
+def drawn_structures(ctx, asked, read):
+    """Return drawn structures, or None for fields."""
+    if read is None:
+        return None
+    from ._structures import drawn
+
+    targets = None if asked.targets is None else _totals(read_targets(asked.targets))
+    return drawn(ctx, asked, partial(say, asked), targets, read)
+
+
+def encoded(encoder, fields):
+    return fields if encoder is None else encoder.transform(fields)
+
+
+def _totals(y):
+    return y[:, 0] if y.shape[1:] == (1,) else y
+
+
+def taken(X, some):
+    """Return some systems of an array, or of a list of fields with several shapes."""
+    return X[some] if isinstance(X, np.ndarray) else [X[k] for k in some]
+
+
+def split_of(n, asked) -> dict[str, np.ndarray]:
+    """Return the indices of training and test systems.
+
+    Training systems are in random order, since files may be sorted, and cross-validation of the
+    penalty uses contiguous folds.
+    """
+    order = np.random.default_rng(asked.seed).permutation(n)
+    test, train = np.split(order, [round(asked.test_fraction * n)])
+    return {"train": train} | ({"test": np.sort(test)} if len(test) else {})
+
+
+def hint_of_values(asked, X, tiling) -> None:
+    """Print a hint if values look like channels, labels or angles, and no option says so.
+
+    It is printed also with --quiet, since results may be meaningless.
+    """
+    channels = channels_line(X, tiling)
+    if channels is not None:
+        typer.echo(f"warning: {channels}", err=True)
+    if asked.categorical or asked.angles is not None or tiling.channel_axis is not None:
+        return
+    from ..estimators._data_warnings import hint_of_kind
+
+    hint = hint_of_kind(X)
+    if hint is not None:
+        option = "--categorical" if "labels" in hint else "--angles 2pi"
+        option = "--angles 360" if "of 360" in hint else option
+        typer.echo(f"hint: {hint}, with {option}", err=True)
+
+
+def warn_of_totals(y) -> None:
+    from ..estimators._data_warnings import warn_of_standardised
+
+    warn_of_standardised(y)

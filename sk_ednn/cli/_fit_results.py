@@ -1,0 +1,85 @@
+"""The results of ``fit``: errors, the verdict, the model file and the report."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from . import _config, _runs
+from ._report import write_report
+
+
+def measured(estimator, parts, asked) -> tuple[dict[str, Any], Any]:
+    """Return errors of each part, and the verdict on held-out systems if there are any."""
+    _runs.log_stage(asked, "measure")
+    predicted = {which: estimator.predict(part[0]) for which, part in parts.items()}
+    if asked.recorder is not None:
+        rows = {
+            which: (part[1], predicted[which], [np.prod(sites_of(estimator, x)) for x in part[0]])
+            for which, part in parts.items()
+        }
+        _runs.write_predictions(asked, rows)
+    errors = {
+        which: _per_output(_errors, part[1], predicted[which]) for which, part in parts.items()
+    }
+    judged = "test" if "test" in parts else "train"
+    judge = partial(_verdict, held_back=judged == "test")
+    return errors, _per_output(judge, parts[judged][1], predicted[judged])
+
+
+def sites_of(estimator, field) -> tuple[int, ...]:
+    """Return the shape of a field without its channels."""
+    from .._utils.steps import front_and_last
+
+    shape = np.shape(field)
+    front, regressor = front_and_last(estimator)
+    if front:  # what is encoded has no channels
+        return shape
+    axis = regressor.tiling.channel_axis
+    return shape if axis is None else tuple(np.delete(shape, axis))
+
+
+def _per_output(function, true, predicted):
+    """Return the result of a function of totals, or a list for several outputs."""
+    if true.ndim == 1:
+        return function(true, predicted)
+    return [function(*column) for column in zip(true.T, predicted.T, strict=True)]
+
+
+def _errors(true, predicted) -> dict[str, float]:
+    from ..metrics import extensive_errors
+
+    return extensive_errors(true, predicted).as_dict()
+
+
+def _verdict(true, predicted, held_back) -> dict[str, Any]:
+    from ..metrics import judge
+
+    # All fields of a file have one size, so no count of sites is needed.
+    return judge(true, predicted, held_back=held_back).as_dict()
+
+
+def write_files(ctx, asked, model, estimator, parts, found, seconds) -> None:
+    """Write all requested files, and add their names to `found`."""
+    about = {
+        "made by": "sk-ednn fit",
+        "errors of totals": {which: found[which] for which in parts},
+        "verdict": found["verdict"],
+        **({"interrupted": found["interrupted"]} if "interrupted" in found else {}),
+    }
+    from .. import files as model_files
+
+    found["sha256"] = model_files.save(model, asked.output, unit=asked.unit, about=about)
+    if asked.report is not None:
+        about = {
+            "command": _config.command_line(ctx),
+            "model file": str(asked.output),
+            "sha256": found["sha256"],
+            "time of the fit": f"{seconds:.3g} s",
+            **({"interrupted": found["interrupted"]} if "interrupted" in found else {}),
+        }
+        write_report(asked.report, estimator, parts, asked.unit, about)
+        found["report"] = str(asked.report)
+    _config.write(ctx, asked.save_config)
