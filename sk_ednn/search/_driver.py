@@ -191,7 +191,7 @@ class Driver:
         )  # fmt: skip
 
     def _idle_at_first(self) -> bool:
-        """Return True if labels would wait for the first candidates; a random start is worth more."""
+        """Return True if labels would wait for the first candidates: take a random start."""
         if self.pools.sizes["label"] == 1 or self.n_chosen:
             return False
         if self.learner.surrogate is None:
