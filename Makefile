@@ -7,6 +7,7 @@
 #   make test-ui      their tests, in Chromium
 #   make lint         ruff, import-linter, mypy               make format      let ruff rewrite
 #   make docs         the documentation, warnings are errors  make bench       the benchmarks
+#   make package      wheel and sdist, built, and tried in an environment without anything else
 #   make clean        what was built                          make distclean   and .venv
 #
 # Variables:  PYTHON=python3.12   PYTEST_ARGS="-x -k tiling"   VENV=/elsewhere   DEMO_ARGS=...
@@ -29,9 +30,9 @@ TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 
 # What each kind of task has installed.
 EXTRAS_demo := cli,plot,torch
-EXTRAS_test := all,test
+EXTRAS_test := all,mlflow,test
 EXTRAS_ui := all
-EXTRAS_test-ui := all,test,browser
+EXTRAS_test-ui := all,mlflow,test,browser
 EXTRAS_lint := lint
 EXTRAS_docs := all,docs
 EXTRAS_bench := all,test
@@ -42,6 +43,21 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
+# From the wheel and from the sdist, without the tree: what is not packed is missed here.
+PACKAGE_CHECK := from sk_ednn import EDNNRegressor; from sk_ednn.datasets import load_sheets, make_ising; \
+    X, y = make_ising(100, (8, 8), random_state=0, return_X_y=True); \
+    assert EDNNRegressor().fit(X, y).score(X, y) > 0.9; load_sheets(); print('works')
+.PHONY: package
+package:
+	rm -rf build/package && mkdir -p build/package
+	$(PYTHON) -m venv build/package/build
+	build/package/build/bin/python -m pip install -qq build
+	build/package/build/bin/python -m build -o build/package/dist . >/dev/null
+	set -e; for file in build/package/dist/*.whl build/package/dist/*.tar.gz; do \
+	    rm -rf build/package/bare; $(PYTHON) -m venv build/package/bare; \
+	    build/package/bare/bin/python -m pip install -qq -c $(CONSTRAINTS) $$file; \
+	    (cd build/package && bare/bin/python -c "$(PACKAGE_CHECK)"); done
+
 .PHONY: help demo ui test test-ui test-slow test-blas lint format docs bench clean distclean
 
 help:

@@ -48,6 +48,26 @@ def pytest_configure(config):
         config.option.doctest_ignore_import_errors = True
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item):
+    return (yield from _skipped_where_missing())
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item):
+    return (yield from _skipped_where_missing())
+
+
+def _skipped_where_missing():
+    """Skip a test that fails because a library is not there; where all are, it fails."""
+    try:
+        return (yield)
+    except ImportError as error:
+        if not MISSING or type(error).__name__ != "MissingExtraError":
+            raise
+        pytest.skip(str(error))
+
+
 def pytest_report_header():
     return f"not installed: {', '.join(MISSING)}" if MISSING else None
 

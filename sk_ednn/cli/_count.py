@@ -16,6 +16,7 @@ from ._errors import Interrupts
 from ._inputs import require_model_name
 from ._paths import may_replace
 
+_MINUTES, _MOST_EPOCHS = 12.0, 1000
 _MAX_SERIES = 20  # series that are printed by name
 
 
@@ -57,21 +58,23 @@ def fit(ctx: typer.Context, asked) -> dict[str, Any]:
         say(line)
     say(_totals_line(matched))
     groups = None if asked.series is None else _series(pictures, asked.series, say)
+    checkpoint = None if asked.recorder is None else asked.recorder.path(_runs.CHECKPOINT)
     model = CountRegressor(
         n_members=asked.members,
-        minutes=asked.minutes,
-        max_epochs=asked.epochs,
+        minutes=_MINUTES if asked.minutes is None and asked.epochs is None else asked.minutes,
+        max_epochs=asked.epochs or _MOST_EPOCHS,
         reduction="auto" if asked.reduction is None else asked.reduction,
         symmetric=not asked.upright,
         illumination="auto" if matched.counts else 0.0,
         n_jobs=asked.jobs,
         random_state=asked.seed,
+        checkpoint=checkpoint,
         callback=None if asked.recorder is None else _callback(asked),
         verbose=say,
     )
     _runs.log_stage(asked, "fit")
     start = time.perf_counter()
-    with Interrupts().watched() as interrupts:
+    with Interrupts(checkpoint).watched() as interrupts:
         model.fit(pictures, totals, groups=groups, boxes=boxes)
     if interrupts.seen:
         interrupts.end()

@@ -43,8 +43,13 @@ def fit(
         Path, typer.Option("--output", "-o", help="File for the fitted model.")
     ] = Path("model.ednn"),
     minutes: Annotated[
-        float, typer.Option(min=0.05, help="Time limit of the training in minutes.")
-    ] = 12.0,
+        float | None,
+        typer.Option(
+            min=0.05,
+            help="Time limit of the training in minutes. Default: 12, or none if --epochs is "
+            "given.",
+        ),
+    ] = None,
     column: Annotated[
         str | None,
         typer.Option(
@@ -92,8 +97,13 @@ def fit(
         bool, typer.Option("--upright", help="Do not rotate and flip pictures in training.")
     ] = False,
     epochs: Annotated[
-        int, typer.Option(min=1, help="Maximum number of passes over the pictures.")
-    ] = 1000,
+        int | None,
+        typer.Option(
+            min=1,
+            help="Maximum number of passes over the pictures. Without --minutes, the same command "
+            "then makes the same model. Default: 1000.",
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of random numbers.")] = 0,
     jobs: Annotated[
         int, typer.Option(help="Number of networks trained in parallel; -1 for all cores.")

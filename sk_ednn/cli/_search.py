@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import threading
 from contextlib import contextmanager
@@ -28,6 +29,8 @@ Settings = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 
+# The store of a search that was started with --fresh, in the folder of its run.
+STORE = "search.db"
 # s between two looks at the labels of a search that is recorded.
 _LOOK_SECONDS = 1.0
 _NEEDED = ("composition", "store", "labeller")
@@ -50,21 +53,40 @@ def run_search(
         int | None,
         typer.Option(min=1, help="Total number of calls of the labeller, earlier runs included."),
     ] = None,
+    fresh: Annotated[
+        bool,
+        typer.Option(
+            "--fresh",
+            help="Start again, with a store in the folder of the run instead of the one that the "
+            "settings name. Needs --run.",
+        ),
+    ] = False,
     run: RunFolder = None,
     as_json: Json = False,
 ):
     """Start a search, or resume one."""
-    tell = partial(_obey, settings)
+    path = None
+
+    def tell(command):
+        """Hand a command to the run on to its search."""
+        from ..search import SearchStore
+
+        if path is not None and path.exists():
+            with SearchStore(path) as store:
+                store.command(command)
+
     with one_line_errors(), recorded(ctx, "search", interrupt=False, on_command=tell) as asked:
         known = _read(settings)
+        if fresh and asked.recorder is None:
+            raise ValueError("--fresh needs --run FOLDER, where the new store is written.")
+        path = asked.recorder.path(STORE) if fresh else _store_path(known, settings)
         given = {name: known[name] for name in _OF_RUN if name in known}
         if n_labels is not None:
             given["n_labels"] = n_labels
         if "n_labels" not in given:
             raise ValueError(f"Set n_labels in {settings}, or pass --n-labels.")
         page = known.pop("report", None)
-        search = _search_of(known, settings)
-        path = _store_path(known, settings)
+        search = _search_of(known, settings, path)
         go = search.resume if path.exists() else search.run
         with _followed(path, asked.recorder, given["n_labels"]):
             found = go(given.pop("n_labels"), **given)
@@ -73,6 +95,7 @@ def run_search(
         if asked.recorder is not None:
             asked.recorder.keep(settings)
             _write_page(path, asked.recorder.path("report.html"))
+            _write_labels(path, asked.recorder.path("labels.csv"))
         _show(found, as_json, asked)
 
 
@@ -131,12 +154,18 @@ def _write_page(store_path, output) -> None:
         search_report(store).save(output)
 
 
-def _obey(settings, command) -> None:
-    """Hand a command to the run on to its search."""
+def _write_labels(store_path, output) -> None:
+    """Write a table of the labels of a search, in the order in which they were asked for."""
+    from .._utils.writing import replacing
     from ..search import SearchStore
 
-    with SearchStore(_store_path(_read(settings), settings)) as store:
-        store.command(command)
+    with SearchStore(store_path) as store, replacing(output, "w", encoding="utf-8") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(["structure", "atoms", "energy_per_atom", "state"])
+        for row in store.structures():
+            n_atoms, label = len(row["structure"].numbers), row["label"]
+            energy = "" if label is None else repr(float(label.energy) / n_atoms)
+            table.writerow([row["id"], n_atoms, energy, row["state"]])
 
 
 @app.command()
@@ -248,7 +277,7 @@ def _store_path(known, settings) -> Path:
     return settings.parent / known["store"]
 
 
-def _search_of(known, settings):
+def _search_of(known, settings, store):
     from ..search import CalculatorLabeller, CommandLabeller, GuardedLabeller, StructureSearch
 
     labeller = dict(known["labeller"])
@@ -278,7 +307,7 @@ def _search_of(known, settings):
     return StructureSearch(
         known["composition"],
         guarded,
-        store=_store_path(known, settings),
+        store=store,
         **{name: known[name] for name in _OF_SEARCH if name in known},
     )
 

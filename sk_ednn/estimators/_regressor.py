@@ -339,7 +339,7 @@ class EDNNRegressor(ScoredByTotals, WithTerms):
         MissingExtraError
             If `X` is read block by block and Dask is not installed.
         """
-        systems = self._check_predicted(X)
+        systems = self.check_systems(X)
         evaluation = self._evaluation_of(systems)
         totals = 0.0
         for tile_model, tiling in self.fitted_terms():
@@ -371,7 +371,7 @@ class EDNNRegressor(ScoredByTotals, WithTerms):
             block, see `predict`. For a list of fields, a list of arrays without the sample axis.
             For several terms, a dict of these by term name.
         """
-        systems = self._check_predicted(X)
+        systems = self.check_systems(X)
         evaluation = self._evaluation_of(systems)
         maps = {}
         for name, (tile_model, tiling) in self._terms_by_name().items():
@@ -403,7 +403,7 @@ class EDNNRegressor(ScoredByTotals, WithTerms):
             `MLPRegressor`, also after scalers, PCA, Nystroem, `PolynomialFeatures` and
             transformers with a method ``pull(X, gradient)``, such as `LocalInvariants`.
         """
-        systems = self._check_predicted(X)
+        systems = self.check_systems(X)
         if self.n_outputs_ > 1:
             raise TileModelError(
                 "predict_gradient needs a model of one total per sample; this one predicts "
@@ -419,6 +419,48 @@ class EDNNRegressor(ScoredByTotals, WithTerms):
             else:
                 gradients = [a + b for a, b in zip(gradients, of_term, strict=True)]
         return tiling.gradient_by_sample(systems, gradients)
+
+    def check_systems(self, X):
+        """Check data as `predict` does, and return a batch of systems.
+
+        Methods that take `X` accept the batch in its place, and do not check its numbers again.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, *field_shape), or list of arrays of shape field_shape
+
+        Returns
+        -------
+        Systems
+            As returned by `AbstractTiling.check`.
+
+        Raises
+        ------
+        TilingError, ValueError
+            If the data do not suit the model.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklearn.linear_model import Ridge
+        >>> from sk_ednn import EDNNRegressor
+        >>> model = EDNNRegressor(Ridge()).fit(np.eye(8), np.ones(8))
+        >>> model.check_systems(np.eye(8)[:3]).n_samples
+        3
+        """
+        check_is_fitted(self)
+        terms, systems = self.fitted_terms(), X
+        for _, tiling in terms:
+            try:
+                systems = tiling.check(systems, like=self._described)
+            except TilingError as error:
+                raise TilingError(error.fitted) from None
+        self._check_width(X, systems, reset=False)
+        for tile_model, tiling in terms:
+            tiling.check_model(systems, tile_model)
+        if not hasattr(self, "input_range_"):  # systems without a range, or an older model file
+            return systems
+        return terms[0][1].compare_range(systems, self.input_range_)
 
     # --- parts ------------------------------------------------------------------------------
 
@@ -467,26 +509,12 @@ class EDNNRegressor(ScoredByTotals, WithTerms):
 
     # --- checks -----------------------------------------------------------------------------
 
-    def _check_predicted(self, X):
-        check_is_fitted(self)
-        terms, systems = self.fitted_terms(), X
-        for _, tiling in terms:
-            try:
-                systems = tiling.check(systems, like=self._described)
-            except TilingError as error:
-                raise TilingError(error.fitted) from None
-        self._check_width(X, systems, reset=False)
-        for tile_model, tiling in terms:
-            tiling.check_model(systems, tile_model)
-        if not hasattr(self, "input_range_"):  # systems without a range, or an older model file
-            return systems
-        return terms[0][1].compare_range(systems, self.input_range_)
-
     def _check_width(self, X, systems, reset):
         # scikit-learn requires 2-D X to keep its width; other fields may change their size.
         if systems.fixed_width:
             if reset or hasattr(self, "n_features_in_"):
-                validate_data(self, X, reset=reset, skip_check_array=True)
+                rows = systems.stacks[0].values if X is systems else X
+                validate_data(self, rows, reset=reset, skip_check_array=True)
         elif reset:
             for name in ("n_features_in_", "feature_names_in_"):
                 self.__dict__.pop(name, None)

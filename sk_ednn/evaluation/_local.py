@@ -82,7 +82,7 @@ class LocalUpdates:
                     "Local updates change sites of a field on a grid, but the tiling of the model "
                     f"is {tiling!r}. Call predict for the changed system."
                 )
-        fields = model._check_predicted([as_array(field, "field", expected="one field")])
+        fields = model.check_systems([as_array(field, "field", expected="one field")])
         evaluated = running(model, terms, fields)
         self._incremental = IncrementalTotals(evaluated, fields.stacks[0].values)
         self._single = model._y_ndim == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from numbers import Integral, Real
+from pathlib import Path
 
 import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin
@@ -66,6 +67,10 @@ class CountRegressor(RegressorMixin, BaseEstimator):
     n_jobs : int or None, default=None
         Members that are trained at the same time, in threads.
     random_state : int, RandomState or None, default=None
+    checkpoint : str or Path, default=None
+        File with the state of the trainings, written at every look and every ten seconds. The same
+        fit resumes from it after a kill and, without a limit of time, ends with bitwise the same
+        model. It is kept when the fit ends.
     callback : callable, default=None
         Called some forty times in the training of each member, maybe in another thread, with a
         dict: ``epoch``, ``member`` (from 0), ``progress`` (from 0 to 1), ``minutes``,
@@ -127,6 +132,7 @@ class CountRegressor(RegressorMixin, BaseEstimator):
         "confidence": [Interval(Real, 0, 1, closed="neither")],
         "n_jobs": [Integral, None],
         "random_state": ["random_state"],
+        "checkpoint": [str, Path, None],
         "callback": [callable, None],
         "verbose": ["verbose", callable],
     }
@@ -146,6 +152,7 @@ class CountRegressor(RegressorMixin, BaseEstimator):
         confidence=0.9,
         n_jobs=None,
         random_state=None,
+        checkpoint=None,
         callback=None,
         verbose=0,
     ):
@@ -161,6 +168,7 @@ class CountRegressor(RegressorMixin, BaseEstimator):
         self.confidence = confidence
         self.n_jobs = n_jobs
         self.random_state = random_state
+        self.checkpoint = checkpoint
         self.callback = callback
         self.verbose = verbose
 
@@ -190,6 +198,8 @@ class CountRegressor(RegressorMixin, BaseEstimator):
         ------
         PictureError, TableError
             In one line that names the picture.
+        TileModelError
+            If `checkpoint` is no checkpoint, or of another fit.
         MissingExtraError
             Where torch is not installed.
         """

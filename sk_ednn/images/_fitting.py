@@ -5,11 +5,13 @@ from __future__ import annotations
 import sys
 import threading
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 from joblib import Parallel, delayed, effective_n_jobs
 
+from ._checkpoint import opened
 from ._network import MEAN_OUTPUT, as_regressor, tile_network
 from ._samples import prepared
 from ._training import Recipe, Sample, Trained, bfloat16_pays, train
@@ -104,30 +106,38 @@ def fit_members(settings, admitted, folds, geometry, standardization, seen, rng)
             modules.append(tile_network(n_channels, totals.shape[1], geometry, positive))
     stop, ended = threading.Event(), threading.Event()
     typical = float(np.nanmean(np.abs(totals))) if np.isfinite(totals).any() else None
-    jobs = []
-    for k, (module, held, seed) in enumerate(zip(modules, folds, seeds, strict=True)):
-        out = set(held.tolist())
-        inside = [sample for sample, owner in zip(samples, owners, strict=True) if owner not in out]
-        # Whole pictures come first, in their order.
-        whole = {
-            owner: sample for sample, owner in reversed(list(zip(samples, owners, strict=True)))
-        }
-        verbose = settings.verbose if k == 0 else 0
-        say = _Progress(verbose, stop, typical, k, settings.callback, ended)
-        jobs.append((module, inside, [whole[i] for i in held], scale, spread, positive, recipe,
-                     np.random.default_rng(int(seed)), say))  # fmt: skip
+    given = (samples, owners, folds, scale, spread, positive, geometry, recipe, seeds)
     threads = torch.get_num_threads()
-    try:
-        # Each member on its share of the cores: layers are too small to share one well.
-        each = max(1, threads // n_jobs)
-        trained = Parallel(n_jobs=n_jobs, prefer="threads")(
-            delayed(_train)(each, *job) for job in jobs
-        )
-    except BaseException:
-        stop.set()
-        raise
-    finally:
-        torch.set_num_threads(threads)
+    with opened(settings.checkpoint, *given) as checkpoint:
+        jobs = []
+        for k, (module, held, seed) in enumerate(zip(modules, folds, seeds, strict=True)):
+            out = set(held.tolist())
+            inside = [sample for sample, owner in zip(samples, owners, strict=True)
+                      if owner not in out]  # fmt: skip
+            # Whole pictures come first, in their order.
+            whole = {
+                owner: sample for sample, owner in reversed(list(zip(samples, owners, strict=True)))
+            }
+            verbose = settings.verbose if k == 0 else 0
+            say = _Progress(verbose, stop, typical, k, settings.callback, ended)
+            kept = (
+                (None, None)
+                if checkpoint is None
+                else (checkpoint.state(k), partial(checkpoint.save, k))
+            )
+            jobs.append((module, inside, [whole[i] for i in held], scale, spread, positive, recipe,
+                         np.random.default_rng(int(seed)), say, *kept))  # fmt: skip
+        try:
+            # Each member on its share of the cores: layers are too small to share one well.
+            each = max(1, threads // n_jobs)
+            trained = Parallel(n_jobs=n_jobs, prefer="threads")(
+                delayed(_train)(each, *job) for job in jobs
+            )
+        except BaseException:
+            stop.set()
+            raise
+        finally:
+            torch.set_num_threads(threads)
     held_back = [
         (held, member.held_back)
         for held, member in zip(folds, trained, strict=True)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
+from uuid import NAMESPACE_OID, uuid5
 
 import numpy as np
 
+from .._utils.hashing import digest
 from .._utils.optional import needing
 from .._utils.writing import replacing
 from ._peaks import peaks
@@ -79,7 +81,10 @@ def write_map(path, contributions, focus) -> None:
     axes = "ZYX"[-len(focus) :]
     if values.ndim > len(focus):
         values, axes = np.moveaxis(values, -1, 0), "C" + axes
-    described = {"axes": axes, "PhysicalSizeX": focus[-1], "PhysicalSizeY": focus[-2],
+    # Equal maps give equal files: the identifier, random otherwise, is that of the content.
+    uuid = uuid5(NAMESPACE_OID, digest((values, focus)))
+    described = {"axes": axes, "UUID": str(uuid),
+                 "PhysicalSizeX": focus[-1], "PhysicalSizeY": focus[-2],
                  "PhysicalSizeXUnit": "pixel", "PhysicalSizeYUnit": "pixel"}  # fmt: skip
     with replacing(path, "wb+") as file:
         tifffile.imwrite(file, values, photometric="minisblack", metadata=described, ome=True)

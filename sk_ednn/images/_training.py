@@ -6,9 +6,10 @@ Why not by `GradientSolver`: docs/decisions/pictures-by-their-own-loop.rst.
 from __future__ import annotations
 
 import copy
+import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 import torch
@@ -25,6 +26,8 @@ _HUBER_DELTA = 0.5
 _MAX_NORM = 1.0
 # A training ends early where it was clearly better at a time that is longer ago, of its length.
 _LONG_AGO = 0.4
+# A single look may be bad by chance, as long as normalisations use the statistics of batches.
+_RECENT_LOOKS = 4
 # Errors of n pictures held back are clearly less if by this over the square root of n: a few
 # standard errors, as the least of many looks is low by luck.
 _LUCK = 2.5
@@ -39,6 +42,8 @@ _BOX, _LEAST_BOX, _INNER = 8, 4, 1
 _WIDE_BOX, _BALANCING_STEPS, _FACTORS = 24, 100, (0.5, 1.5)
 # Batches by which statistics of normalisations are measured, and those where these are kept.
 _SETTLED, _SETTLED_ALL = 4, 64
+# Seconds between two checkpoints, apart from those at looks.
+_SAVED_SECONDS = 10.0
 # Batches among which samples are sorted by size.
 _POOLED = 8
 # Continuation of the pixels, the weights and the bands of smaller samples.
@@ -159,6 +164,36 @@ class Trained:
     scale: np.ndarray = field(default_factory=lambda: np.ones(1))
 
 
+@dataclass
+class _Course:
+    """How far a training has come.
+
+    Attributes
+    ----------
+    history : list of dict
+    epoch, step : int
+        Passes and batches that are done.
+    progress, next_look : float
+        Between 0 and 1.
+    best_error, best_at : float
+        Least error of pictures held back, and the progress at which it was seen.
+    over : bool
+        Whether the training ended early.
+    seconds : float
+        That the training took, including those before it was resumed.
+    """
+
+    history: list = field(default_factory=list)
+    epoch: int = 0
+    step: int = 0
+    progress: float = 0.0
+    next_look: float = 0.0
+    best_error: float = np.inf
+    best_at: float = 0.0
+    over: bool = False
+    seconds: float = 0.0
+
+
 class _Member:
     """A network in training: forward, loss, step, average of weights."""
 
@@ -221,10 +256,28 @@ class _Member:
     def freeze(self, batches):
         """Measure the statistics of normalisations, and keep them from now on."""
         self._measure(self.module, batches)
-        self.frozen = True
         kept = dict(self.average.named_buffers())
         for name, value in self.module.named_buffers():
             kept[name].copy_(value)
+        self._keep_statistics()
+
+    def state(self) -> dict:
+        """Return what a checkpoint contains of the network."""
+        return {
+            "module": self.module.state_dict(),
+            "average": self.average.state_dict(),
+            "frozen": self.frozen,
+        }
+
+    def restore(self, state):
+        """Continue with the state of a checkpoint."""
+        self.module.load_state_dict(state["module"])
+        self.average.load_state_dict(state["average"])
+        if state["frozen"]:
+            self._keep_statistics()
+
+    def _keep_statistics(self):
+        self.frozen = True
         for layer in self.module:
             if isinstance(layer, NORMS):
                 layer.eval()
@@ -290,7 +343,8 @@ class _Member:
                 self.totals(module, *_together(batch))
 
 
-def train(module, train_samples, held_back, scale, spread, positive, recipe, rng, say=None):
+def train(module, train_samples, held_back, scale, spread, positive, recipe, rng, say=None,
+          saved=None, save=None):  # fmt: skip
     """Train one network.
 
     Parameters
@@ -309,27 +363,34 @@ def train(module, train_samples, held_back, scale, spread, positive, recipe, rng
     say : function, default=None
         Called with the progress (0 to 1) and, after each look, the row of the history; otherwise
         with None. Returning True ends the training. It also ends with what `say` raises.
+    saved : dict, default=None
+        State from which the training resumes, as `save` was given it.
+    save : function, default=None
+        Called after some epochs with the state of the training, whose tensors change afterwards.
 
     Returns
     -------
     Trained
     """
-    start = clock()
+    start = last_saved = clock()
     member = _Member(module, scale, spread, positive, recipe.half)
     optimizer = torch.optim.Adam(module.parameters(), recipe.lr, fused=True)
     true = torch.stack([each.totals for each in held_back]).numpy() if held_back else None
     # The last weights are taken unless earlier ones were clearly better: of few pictures held back,
     # the least error of many looks is low by luck.
     clearly = 1 - _LUCK / np.sqrt(max(len(held_back), 1))
-    history: list[dict] = []
-    best_error, best, best_at, step = np.inf, None, 0.0, 0
-    progress, next_look, epoch = 0.0, 0.0, 0
-    ended = False
-    while progress < 1:
+    course, best, ended = _Course(), None, False
+    if saved is not None:
+        course, best = _Course(**saved["course"]), saved["best"]
+        member.restore(saved["member"])
+        optimizer.load_state_dict(saved["optimizer"])
+        rng.bit_generator.state = json.loads(saved["random"])
+        start -= course.seconds
+    while course.progress < 1 and not course.over:
         losses = []
         batches = _batches(train_samples, recipe.batch_size, rng)
         for k, batch in enumerate(batches):
-            progress = _progress(recipe, epoch + k / len(batches), clock() - start)
+            progress = _progress(recipe, course.epoch + k / len(batches), clock() - start)
             for group in optimizer.param_groups:
                 group["lr"] = recipe.lr * _schedule(progress)
             if progress > 1 - _FROZEN and not member.frozen:
@@ -339,35 +400,49 @@ def train(module, train_samples, held_back, scale, spread, positive, recipe, rng
             loss.backward()
             nn.utils.clip_grad_norm_(module.parameters(), _MAX_NORM)
             optimizer.step()
-            member.remember(step)
-            step += 1
+            member.remember(course.step)
+            course.step += 1
             losses.append(predicted)
             ended = say is not None and say(progress, None)
             if progress >= 1 or ended:
                 break
-        epoch += 1
-        progress = _progress(recipe, epoch, clock() - start)
-        if progress < next_look and progress < 1 and not ended:
-            continue
-        next_look = progress + 1 / _LOOKS
-        row = {
-            "epoch": epoch,
-            "minutes": (clock() - start) / 60,
-            "train_error": float(np.mean(np.concatenate(losses))),
-        }
-        member.settle(batches[:_SETTLED])
-        if true is not None:
-            row["error"] = error = float(np.abs(member.predict(held_back) - true).mean())
-            if error < best_error:
-                best_error, best_at = error, progress
-                best = copy.deepcopy(member.average.state_dict())
-        history.append(row)
-        if (say is not None and say(progress, row)) or ended:
+        course.epoch += 1
+        course.progress = progress = _progress(recipe, course.epoch, clock() - start)
+        looks = progress >= course.next_look or progress >= 1 or ended
+        if looks:
+            course.next_look = progress + 1 / _LOOKS
+            row = {
+                "epoch": course.epoch,
+                "minutes": (clock() - start) / 60,
+                "train_error": float(np.mean(np.concatenate(losses))),
+            }
+            member.settle(batches[:_SETTLED])
+            if true is not None:
+                row["error"] = error = float(np.abs(member.predict(held_back) - true).mean())
+                if error < course.best_error:
+                    course.best_error, course.best_at = error, progress
+                    best = copy.deepcopy(member.average.state_dict())
+                late = progress - course.best_at > _LONG_AGO
+                looked = [each["error"] for each in course.history[1 - _RECENT_LOOKS :]]
+                course.over = late and bool(course.best_error < clearly * min([error, *looked]))
+            course.history.append(row)
+            ended = (say is not None and say(progress, row)) or ended
+        if ended:
             break
-        late = progress - best_at > _LONG_AGO
-        if true is not None and late and best_error < clearly * row["error"]:
-            break
-    if best is not None and best_error < clearly * history[-1]["error"]:
+        if save is not None and (looks or clock() - last_saved >= _SAVED_SECONDS):
+            last_saved = clock()
+            course.seconds = last_saved - start
+            save(
+                {
+                    "course": asdict(course),
+                    "best": best,
+                    "member": member.state(),
+                    "optimizer": optimizer.state_dict(),
+                    "random": json.dumps(rng.bit_generator.state),
+                }
+            )
+    history = course.history
+    if best is not None and course.best_error < clearly * history[-1]["error"]:
         member.average.load_state_dict(best)
     member.balance(train_samples)
     member.match(train_samples)
@@ -392,7 +467,8 @@ def _progress(recipe, epochs, seconds) -> float:
 
 def _schedule(progress) -> float:
     """Return the learning rate relative to its peak: a short warm-up, then half a cosine."""
-    return min(1.0, progress / _WARM_UP + 0.02) * 0.5 * (1 + np.cos(np.pi * progress)) + 5e-4
+    warm = min(1.0, progress / _WARM_UP + 0.02)
+    return warm * 0.5 * (1 + float(np.cos(np.pi * progress))) + 5e-4
 
 
 def _batches(samples, size, rng) -> list[list[Sample]]:

@@ -61,7 +61,7 @@ class TileBatch:
         sums = self.sums
         if torch.device(device).type != "cpu" and not isinstance(sums, tuple):
             sums = sums.tocoo()
-            sums = tuple(torch.as_tensor(part) for part in (*sums.coords, sums.data))
+            sums = tuple(torch.as_tensor(part) for part in (sums.row, sums.col, sums.data))
         if isinstance(sums, tuple):
             sums = tuple(part.to(device) for part in sums)
         weights = None if self.weights is None else self.weights.to(device)

@@ -35,6 +35,8 @@ KINDS = {
 # Entries of model files that tell how long something took, or where it was written.
 _TIMES = ("dur", "seconds", "minutes", "checkpoint")
 _POLL_SECONDS = 0.1
+# Files with times in them. The labels of a search are in a table, too.
+_NOT_COMPARED = (".html", ".ckpt", ".lock", ".db", ".db-wal", ".db-shm")
 _ROOT = str(Path(__file__).parents[2])
 
 
@@ -85,9 +87,9 @@ def launch(folder, argv, *, cwd=None, env=None) -> Run:
 def resume(run) -> Run:
     """Continue a run that was killed, stopped or failed, in its folder.
 
-    The same command runs again. Trainings of networks with a checkpoint (all that were recorded
-    have one, except those of pictures) continue after the last epoch, and end with the same weights
-    as if they had not been killed. Searches continue with their store. All others begin anew.
+    The same command runs again. Trainings of networks continue from their checkpoint, and end with
+    the same weights as if they had not been killed; with a limit of time, they train for the rest
+    of it. Searches continue with their store. All others begin anew.
 
     Parameters
     ----------
@@ -156,16 +158,11 @@ def repeat(run, folder=None) -> Repetition:
     Raises
     ------
     ValueError
-        If the run was not started by a command, has not finished, its data are gone, or it is a
-        search, which would continue its store.
+        If the run was not started by a command, has not finished, or its data are gone.
     """
     run = run if isinstance(run, Run) else Run(run)
     if run.status != "finished":
         raise ValueError(f"Run {run.id} is {run.status}: only a finished run is repeated.")
-    if run.kind == "search":
-        raise ValueError(
-            "A search continues the store that its settings name. To repeat it, give another store."
-        )
     _argv_of(run)
     argv, cwd = run.repeat_argv, _cwd_of(run)
     found = conditions(run)
@@ -230,8 +227,10 @@ def compare_results(run, new) -> list[str]:
     found = []
     old_files, new_files = run.files(), new.files()
     for name in sorted({*old_files, *new_files}):
-        if name.endswith((".html", ".ckpt", ".lock")):
+        if name.endswith(_NOT_COMPARED):
             continue
+        if name not in old_files and run.argv != run.repeat_argv:
+            continue  # the run wrote it elsewhere
         if name not in new_files or name not in old_files:
             found.append(f"{name} is missing in {(new if name in old_files else run).id}")
         elif name.endswith(".ednn"):
@@ -380,6 +379,8 @@ def _without_paths(result) -> dict[str, Any]:
 def _is_bounded_by_time(run) -> bool:
     if any(run.settings.get(name) is not None for name in ("max_seconds", "minutes")):
         return True
+    if run.kind == "count-fit":
+        return run.settings.get("epochs") is None
     # Potentials are, unless their epochs are given.
     is_potential = (run.result or {}).get("strategy") == "PotentialTrainer"
     return is_potential and run.settings.get("epochs") is None

@@ -87,9 +87,15 @@ class Run:
 
     @property
     def repeat_argv(self) -> list[str] | None:
-        """The same without files to write, which are then written into the folder of a new run."""
+        """The same without files to write, which are then written into the folder of a new run.
+
+        So is the store of a search, which would otherwise be continued.
+        """
         argv = self.info.get("repeat")
-        return [str(word) for word in argv] if isinstance(argv, list) else self.argv
+        argv = [str(word) for word in argv] if isinstance(argv, list) else self.argv
+        if argv and argv[:2] == ["search", "run"] and "--fresh" not in argv:
+            argv = [*argv[:2], "--fresh", *argv[2:]]
+        return argv
 
     @property
     def settings(self) -> dict[str, Any]:

@@ -117,12 +117,12 @@ class _Tiled:
 
     @staticmethod
     def predict(members, structures):
-        systems = members[0]._check_predicted(structures)
+        systems = members[0].check_systems(structures)
         return np.stack([member.predict(systems) for member in members])
 
     @staticmethod
     def evaluate(members, structure):
-        systems = members[0]._check_predicted([structure])
+        systems = members[0].check_systems([structure])
         energies = np.zeros(len(members))
         terms = [member.fitted_terms() for member in members]
         forces, strain = 0.0, 0.0

@@ -74,7 +74,7 @@ class AtomTileUpdates:
                 )
         if model.n_outputs_ != 1:
             raise TileModelError(f"Expected one total, the model has {model.n_outputs_}.")
-        systems = model._check_predicted([structure])
+        systems = model.check_systems([structure])
         self._species = systems.species
         self._cutoff = max(float(tiling.descriptor.cutoff) for _, tiling in self._terms)
         (packed,) = systems.structures

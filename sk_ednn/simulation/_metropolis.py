@@ -258,7 +258,7 @@ class Metropolis(BaseEstimator):
         batch = fields[None] if one_for_all else fields.reshape(-1, *fields.shape[2:])
         # As separate fields, which may be of another width than those of the fit.
         checked = replace(check_fields(batch), ragged=True)
-        start = model._check_predicted(checked).stacks[0].values
+        start = model.check_systems(checked).stacks[0].values
         if one_for_all:
             start = np.broadcast_to(start, (lead[0] * lead[1], *start.shape[1:]))
         return _System(model, terms, start, self.values, self.moves, temperatures)

@@ -106,12 +106,12 @@ def _check_systems(tiling, X, rng):
 def _owners(tiles) -> np.ndarray:
     entries = tiles.sum_matrix.tocoo()
     require(
-        np.array_equal(np.sort(entries.coords[1]), np.arange(tiles.n_tiles))
+        np.array_equal(np.sort(entries.col), np.arange(tiles.n_tiles))
         and (entries.data == 1).all(),
         "counts: each tile must belong to exactly one sample",
     )
     owners = np.empty(tiles.n_tiles, dtype=int)
-    owners[entries.coords[1]] = entries.coords[0]
+    owners[entries.col] = entries.row
     return owners
 
 

@@ -323,7 +323,7 @@ def _owners(matrix) -> np.ndarray:
     """Return the sample of each tile of a sum matrix in which each tile belongs to one sample."""
     entries = matrix.tocoo()
     owners = np.empty(matrix.shape[1], dtype=np.intp)
-    owners[entries.coords[1]] = entries.coords[0]
+    owners[entries.col] = entries.row
     return owners
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import re
 from dataclasses import dataclass, field
+from urllib.request import ProxyHandler, build_opener
 
 from .._utils.optional import needing
 
 _TIMEOUT_SECONDS = 5
+_MOST_BYTES = 100_000  # of what the dashboard answers
 _ADDRESS = re.compile(r"(tcp|tls|ucx)://[\w.\-\[\]:]+:\d{1,5}")
 
 
@@ -43,14 +47,17 @@ class Cluster:
     ----------
     address, dashboard : str
     workers : list of Worker
-    tasks : dict of str to int
-        Tasks that the scheduler knows, by their state.
+    running, waiting, done, failed : int
+        Tasks that the scheduler knows. Results of `done` are kept for those who asked.
     """
 
     address: str
     dashboard: str
     workers: list[Worker] = field(default_factory=list)
-    tasks: dict[str, int] = field(default_factory=dict)
+    running: int = 0
+    waiting: int = 0
+    done: int = 0
+    failed: int = 0
 
 
 def checked(address) -> str:
@@ -86,23 +93,45 @@ async def look(address) -> Cluster:
     with needing("Watching a cluster"):
         from distributed.core import rpc
 
-    import asyncio
-
     async with rpc(checked(address)) as scheduler:
-        identity = await asyncio.wait_for(scheduler.identity(), _TIMEOUT_SECONDS)
-    return read(identity)
+        identity, states = await asyncio.wait_for(
+            asyncio.gather(scheduler.identity(), scheduler.get_task_prefix_states()),
+            _TIMEOUT_SECONDS,
+        )
+    found = read(address, identity, states)
+    if found.dashboard:
+        n_tasks = await asyncio.to_thread(_number_of_tasks, found.dashboard)
+        # The scheduler withholds tasks that workers have no room for; the states omit these.
+        withheld = n_tasks - found.running - found.waiting - found.done - found.failed
+        found.waiting += max(0, withheld - sum(each.get("released", 0) for each in states.values()))
+    return found
 
 
-def read(identity) -> Cluster:
-    """Return a cluster from what a scheduler says of itself."""
-    address = str(identity.get("address", ""))
+def _number_of_tasks(dashboard) -> int:
+    """Return how many tasks the scheduler knows, by what its dashboard says; 0 if it is silent."""
+    address = dashboard.removesuffix("/status") + "/json/counts.json"
+    try:
+        with build_opener(ProxyHandler({})).open(address, timeout=_TIMEOUT_SECONDS) as answer:
+            return int(json.loads(answer.read(_MOST_BYTES))["tasks"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0
+
+
+def read(address, identity, states=None) -> Cluster:
+    """Return a cluster from what a scheduler says of itself.
+
+    Parameters
+    ----------
+    address : str
+        By which it was asked.
+    identity : dict
+    states : dict of str to dict, default=None
+        Number of tasks by state, for each kind of task.
+    """
     workers = []
-    tasks: dict[str, int] = {}
     for name, worker in sorted(identity.get("workers", {}).items()):
         metrics = worker.get("metrics", {})
         counts = metrics.get("task_counts", {})
-        for state, n in counts.items() if isinstance(counts, dict) else ():
-            tasks[state] = tasks.get(state, 0) + sum(n.values() if isinstance(n, dict) else [n])
         workers.append(
             Worker(
                 name=str(worker.get("name", name)),
@@ -114,6 +143,21 @@ def read(identity) -> Cluster:
                 cpu=float(metrics.get("cpu", 0.0)),
             )
         )
+    workers.sort(key=lambda worker: (len(worker.name), worker.name))
+    tasks = {
+        state: sum(int(each.get(state, 0)) for each in (states or {}).values())
+        for state in ("processing", "waiting", "memory", "erred")
+    }
+    running = sum(worker.running for worker in workers)
     port = identity.get("services", {}).get("dashboard")
-    host = address.partition("://")[2].rpartition(":")[0]
-    return Cluster(address, f"http://{host}:{port}/status" if port else "", workers, tasks)
+    host = checked(address).partition("://")[2].rpartition(":")[0]
+    return Cluster(
+        address,
+        f"http://{host}:{int(port)}/status" if port else "",
+        workers,
+        running=running,
+        # Workers have some more tasks than threads, which begin as soon as there is room.
+        waiting=tasks["waiting"] + max(0, tasks["processing"] - running),
+        done=tasks["memory"],
+        failed=tasks["erred"],
+    )

@@ -13,6 +13,7 @@ import numpy as np
 from .._utils.optional import needing
 
 _BEST = 6
+_FRESH_STORE = "search.db"
 _MOST_TASKS = 60
 
 
@@ -132,6 +133,8 @@ def store_of(site, run) -> Path:
     site : Site
     run : Run
     """
+    if run.settings.get("fresh") is True:
+        return site.path(run.file(_FRESH_STORE))
     settings = run.settings.get("settings")
     if not isinstance(settings, str) and run.argv and len(run.argv) > 2:
         settings = run.argv[2]

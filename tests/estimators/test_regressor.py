@@ -644,3 +644,19 @@ def test_changes_of_a_shared_case_do_not_reach_other_tests():
     assert other.tile_model_.estimator[-1] is ridge  # not fitted again
     assert other.evaluation_.get_params()["max_tiles"] is None and other.tiling_.context == 1
     np.testing.assert_array_equal(other.predict(X), expected)
+
+
+@pytest.mark.parametrize("shape", [(6, 8), (6, 4, 4)])
+def test_checked_systems_stand_in_for_the_data(shape, rng):
+    X = rng.normal(size=shape)
+    model = EDNNRegressor(Ridge()).fit(X, X.reshape(6, -1).sum(axis=1))
+    systems = model.check_systems(X[:2])
+    for method in (model.predict, model.predict_contributions, model.predict_gradient):
+        np.testing.assert_array_equal(method(systems), method(X[:2]))
+    other = np.zeros((2, *(n + 1 for n in shape[1:])))
+    wider = EDNNRegressor(Ridge()).fit(other, np.ones(2)).check_systems(other)
+    if len(shape) == 2:  # rows of a table keep their width, checked or not
+        with pytest.raises(ValueError, match="X has 9 features"):
+            model.predict(wider)
+    else:
+        assert model.predict(wider).shape == (2,)

@@ -259,4 +259,4 @@ def _blocks():
 
 
 def _lazy(model, X):
-    return model._check_predicted(da.from_array(X))
+    return model.check_systems(da.from_array(X))

@@ -217,7 +217,7 @@ def test_what_cannot_be_repeated_or_resumed_says_why(made, tmp_path):
     with pytest.raises(ValueError, match="was recorded in Python"):
         resume(made)
     for kind, argv, said in (
-        ("search", ["search", "run", "a.yaml"], "A search continues the store"),
+        ("search", ["search", "run", "a.yaml"], r"data: fields \(gone.npz\) does not exist any"),
         ("fit", ["fit", "a.npz"], r"data: fields \(gone.npz\) does not exist any more"),
     ):
         data = {"fields": tmp_path / "gone.npz"}

@@ -184,12 +184,14 @@ def test_cluster_is_read_from_what_the_scheduler_says():
         "name": "w0", "nthreads": 2, "memory_limit": 10,
         "metrics": {"executing": 1, "ready": 3, "memory": 5, "cpu": 12.5},
     }  # fmt: skip
-    found = read({"address": "tcp://10.0.0.1:1", "workers": {"a": worker, "b": {}},
-                  "services": {"dashboard": 8787}})  # fmt: skip
+    identity = {"workers": {"a": worker, "b": {}}, "services": {"dashboard": 8787}}
+    states = {"slow": {"memory": 7, "processing": 4, "waiting": 2}, "bad": {"erred": 1}}
+    found = read("tcp://10.0.0.1:1", identity, states)
+    assert (found.running, found.waiting, found.done, found.failed) == (1, 2 + 3, 7, 1)
     assert found.dashboard == "http://10.0.0.1:8787/status"
     assert [(w.threads, w.running, w.ready, w.memory) for w in found.workers] == [
-        (2, 1, 3, 5),
         (0, 0, 0, 0),
+        (2, 1, 3, 5),
     ]
 
 

@@ -10,6 +10,9 @@ from .._frame import PATIENCE, frame, link, panel, table, text
 from .._words import size
 
 _REFRESH_SECONDS = 2.0
+_MOST_WORKERS = 200
+_FACTS = ("Workers", "Threads", "Running", "Waiting", "Kept", "Failed", "Memory")
+_HEADER = ("worker", "threads", "processor", "running", "waiting", "memory")
 
 
 def register(site) -> None:
@@ -35,19 +38,34 @@ class _Watch:
             ).props("outlined dense").style("flex:1;max-width:28rem")  # fmt: skip
             self.address.on("keydown.enter", self.watch)
             ui.button("Watch", on_click=self.watch).props("outline color=primary")
-        self.view = ui.element("div").classes("stack").style("gap:1rem").props("aria-live=polite")
+        self.words = text("p", "", "muted").props("role=status")
+        self.view = ui.element("div").classes("stack").style("gap:1rem")
+        with self.view:
+            with panel(label="Cluster"), ui.element("div").classes("facts"):
+                self.facts = [self.fact(name) for name in _FACTS]
+            with panel("Workers"):
+                self.table = ui.element("div")
+                self.dashboard = link("Dashboard of Dask", "", new_tab=True)
+        self.view.set_visibility(False)
         self.timer = ui.timer(_REFRESH_SECONDS, self.refresh, active=False)
         if self.site.scheduler:
             await self.watch()
         else:
-            with self.view:
-                text("p", "What runs on a Dask cluster shows its work here.", "muted")
+            self.words.set_text("What runs on a Dask cluster shows its work here.")
+
+    @staticmethod
+    def fact(name):
+        """Draw a number with its name."""
+        with ui.element("div"):
+            text("div", name)
+            return text("div", "–", "big")
 
     async def watch(self):
         """Use the given address."""
         try:
             self.site.scheduler = _cluster.checked(self.address.value)
         except ValueError as error:
+            self.timer.deactivate()
             self.complain(error)
             return
         self.timer.activate()
@@ -55,9 +73,8 @@ class _Watch:
 
     def complain(self, error):
         """Show an error in the page."""
-        self.view.clear()
-        with self.view:
-            text("p", str(error).partition("\n")[0][:300], "bad")
+        self.view.set_visibility(False)
+        self.words.classes(replace="bad").set_text(str(error).partition("\n")[0][:300])
 
     async def refresh(self):
         """Ask the scheduler, and show its answer."""
@@ -67,27 +84,34 @@ class _Watch:
             why = str(error).partition("\n")[0] or type(error).__name__
             self.complain(f"No scheduler answers at {self.site.scheduler}: {why}")
             return
-        self.view.clear()
-        with self.view:
-            with panel(label="Cluster"), ui.element("div").classes("facts"):
-                for name, value in (
-                    ("Workers", len(found.workers)),
-                    ("Threads", sum(worker.threads for worker in found.workers)),
-                    ("Running", sum(worker.running for worker in found.workers)),
-                    ("Waiting", sum(worker.ready for worker in found.workers)),
-                    ("Memory", size(sum(worker.memory for worker in found.workers))),
-                ):
-                    with ui.element("div"):
-                        text("div", name)
-                        text("div", value, "big")
-            with panel("Workers"):
-                rows = [
-                    (worker.name, str(worker.threads), f"{worker.cpu:.0f} %", str(worker.running),
-                     str(worker.ready),
-                     size(worker.memory) + (f" of {size(worker.limit)}" if worker.limit else ""))
-                    for worker in found.workers[:200]
-                ]  # fmt: skip
-                header = ("worker", "threads", "processor", "running", "waiting", "memory")
-                table(header, rows, numbers=range(1, 6))
-                if found.dashboard:
-                    link("Dashboard of Dask", found.dashboard, new_tab=True)
+        if self.view.is_deleted:
+            return
+        self.words.classes(replace="muted")
+        self.words.set_text("" if found.workers else "The scheduler has no workers yet.")
+        self.view.set_visibility(True)
+        workers = found.workers
+        values = (
+            len(workers),
+            sum(worker.threads for worker in workers),
+            found.running,
+            found.waiting,
+            found.done,
+            found.failed,
+            size(sum(worker.memory for worker in workers)),
+        )
+        for fact, value in zip(self.facts, values, strict=True):
+            fact.set_text(str(value))
+        self.facts[5].classes(replace="big bad" if found.failed else "big")
+        rows = [
+            (worker.name, str(worker.threads), f"{worker.cpu:.0f} %", str(worker.running),
+             str(worker.ready),
+             size(worker.memory) + (f" of {size(worker.limit)}" if worker.limit else ""))
+            for worker in workers[:_MOST_WORKERS]
+        ]  # fmt: skip
+        self.table.clear()
+        with self.table:
+            table(_HEADER, rows, numbers=range(1, 6), caption="Workers")
+            if len(workers) > _MOST_WORKERS:
+                text("p", f"The first {_MOST_WORKERS} of {len(workers):,}.", "muted")
+        self.dashboard.set_visibility(bool(found.dashboard))
+        self.dashboard.props["href"] = found.dashboard
