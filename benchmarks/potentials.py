@@ -45,18 +45,16 @@ LARGE = {"sheets": "hex_large_xtb_dev.npz", "siau": "siau_meam_large_dev.npz"}
 COMMON = {
     "model": "spectrum", "seconds": 600.0, "cutoff": 6.0, "batch": 8, "rate": 2e-3,
     "hidden": "64,64", "channels": 24, "partners": 8, "l_max": 4, "n_radial": 8,
-    "energy_weight": "0.1,20", "force_weight": "1,1", "stress_weight": "0.01,1", "force_delta": 0.0,
+    "energy_weight": "0.1,20", "force_weight": "1,1", "stress_weight": "0.01,1", "force_delta": 1.0,
     "optimizer": "muon", "weight_decay": 0.0, "ema": 0.999, "early_stopping": False, "watch": 0.0,
     "committee": 1, "fraction": 0.05, "limit": 0, "force_share": 1.0,
 }  # fmt: skip
 # What differs for each set.
 RECIPES = {
     "sheets": {"model": "spectrum-context"},
-    "tio2": {"seconds": 700.0, "cutoff": 5.5, "force_delta": 1.0},
+    "tio2": {"seconds": 700.0, "cutoff": 5.5},
     "si": {"seconds": 200.0, "cutoff": 5.5, "committee": 3},
-    "siau": {
-        "seconds": 800.0, "cutoff": 4.7, "force_delta": 1.0, "committee": 2, "fraction": 0.1,
-    },
+    "siau": {"seconds": 800.0, "cutoff": 4.7, "committee": 2, "fraction": 0.1},
 }  # fmt: skip
 
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from ..structures import neighbor_pairs
 from ..structures._elements import symbol
+from ._pair_consistency import pair_energies
 
 # The total energy of an atom is about -20.8 Z^(7/3) eV (Thomas and Fermi), a lower bound.
 _THOMAS_FERMI = 20.8
@@ -21,6 +22,9 @@ _STEP, _STRAIN = 0.3, 0.1
 _PAIRS = 5
 # Slopes of energies over work between these are consistent; smaller correlations prove nothing.
 _SLOPES, _CORRELATION = (0.5, 2.0), 0.9
+# Slopes of energies over those of a pair potential from the forces between these are possible, and
+# the correlation that shows a slope; units that are nearer than this factor are named.
+_PAIR_SLOPES, _PAIR_CORRELATION, _PAIR_NEAR = (0.2, 5.0), 0.6, 2.0
 # Ratios of energy differences to work, and their causes; the nearest within 8 % is reported.
 _NEAR = 0.08
 _OF_FORCES = {
@@ -45,10 +49,10 @@ def data_notes(data) -> list[str]:
     ----------
     data : LabelledStructures
     """
-    return [
-        *_composition(data), *_close(data), *_contradictions(data), *_work_of_forces(data),
-        *_work_of_stress(data),
-    ]  # fmt: skip
+    work = [*_work_of_forces(data), *_work_of_stress(data)]
+    # Less exact, and for structures that are not steps of a trajectory.
+    pairs = [] if work else _pairs(data)
+    return [*_composition(data), *_close(data), *_contradictions(data), *work, *pairs]
 
 
 def _composition(data):
@@ -174,6 +178,25 @@ def _work_of_stress(data):
         np.array(work), np.array(gained), _OF_STRESS, "energies and stresses",
         "differences of energies of strained cells are {slope:.3g} times the work of the stress",
     )  # fmt: skip
+
+
+def _pairs(data):
+    """Compare energies with those of a pair potential that is fitted to the forces."""
+    pair, energies = pair_energies(data)
+    if not pair.any() or not energies.any():
+        return
+    slope = float(pair @ energies / (pair @ pair))
+    correlation = float(pair @ energies / np.sqrt((pair @ pair) * (energies @ energies)))
+    if abs(correlation) < _PAIR_CORRELATION or _PAIR_SLOPES[0] < slope < _PAIR_SLOPES[1]:
+        return
+    text = f"energies are {slope:.2g} times those of a pair potential fitted to the forces"
+    if slope < 0:
+        yield f"The energies and forces have opposite signs: {text}."
+        return
+    far = {unit: abs(np.log(slope / ratio)) for ratio, unit in _OF_FORCES.items()}
+    likely = [unit for unit, factor in far.items() if factor < np.log(_PAIR_NEAR)]
+    hint = f" ({' or '.join(likely)})" if likely else ""
+    yield f"The energies and forces are inconsistent{hint}: {text}. Check their units."
 
 
 def _compared(work, gained, units, what, sentence):

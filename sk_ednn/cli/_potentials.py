@@ -5,12 +5,13 @@ from __future__ import annotations
 import sys
 import time
 import warnings
+from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Any
 
 import typer
 
-from ..exceptions import DataWarning
+from ..exceptions import DataWarning, TileModelError
 from . import _runs
 from ._errors import Interrupts
 from ._paths import may_replace
@@ -105,7 +106,7 @@ def run(ctx, asked, read, say) -> dict[str, Any]:
         The output of ``--json``.
     """
     from ..atoms._potential_data import summary
-    from ..structures._files import naming, with_place
+    from ..structures._files import naming
 
     replaced = may_replace("--output", asked.output, asked.force)
     potential = _potential(asked)
@@ -117,18 +118,14 @@ def run(ctx, asked, read, say) -> dict[str, Any]:
     taken = {
         which: [read.structures[k] for k in some] for which, some in parts.items() if len(some)
     }
+    places = [read.places[k] for k in parts["train"]]
+    if len(test):
+        # Before the training, which an error would cost.
+        test_places = [read.places[k] for k in parts["test"]]
+        _check_test(taken["test"], test_places, potential.labels)
     _runs.log_stage(asked, "fit")
     start = time.perf_counter()
-    places = [read.places[k] for k in parts["train"]]
-    with warnings.catch_warnings():
-        warnings.simplefilter("always", DataWarning)
-        plain = warnings.showwarning
-
-        def show(message, category, *rest, **more):
-            # Structures are counted among those to learn from.
-            plain(category(with_place(str(message), places)), category, *rest, **more)
-
-        warnings.showwarning = show
+    with _placed_warnings(places):
         with Interrupts(asked.checkpoint).watched() as interrupts, naming(places):
             potential.fit(taken["train"])
             if asked.recorder is not None:
@@ -137,7 +134,7 @@ def run(ctx, asked, read, say) -> dict[str, Any]:
     kept = _kept(interrupts, potential, asked) if interrupts.seen else None
     say(f"data: {summary(potential.labels_)}")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DataWarning)  # printed by the fit
+        warnings.simplefilter("ignore", DataWarning)  # printed before
         errors = {which: potential.errors(some) for which, some in taken.items()}
     found: dict[str, Any] = {
         "model": potential.model,
@@ -263,6 +260,45 @@ def _potential(asked):
         own["cutoff"] = asked.cutoff
     name = "spectrum" if asked.model == "auto" else asked.model
     return EDNNPotential(name, context=asked.averages, **own)
+
+
+@contextmanager
+def _placed_warnings(places):
+    """Add the file to warnings that name a structure by its index among some."""
+    from ..structures._files import with_place
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", DataWarning)
+        plain = warnings.showwarning
+
+        def show(message, category, *rest, **more):
+            plain(category(with_place(str(message), places)), category, *rest, **more)
+
+        warnings.showwarning = show
+        yield
+
+
+def _check_test(structures, places, labels) -> None:
+    """Warn of labels that the structures for testing lack.
+
+    Raises
+    ------
+    TileModelError
+        If they have none.
+    """
+    from ..atoms._potential_data import labelled
+    from ..structures._files import naming
+
+    try:
+        with naming(places):
+            notes = labelled(structures, None, None, None, labels).notes
+    except TileModelError as error:
+        raise TileModelError(
+            f"Structures held out for testing: {error} Use --test-fraction 0 to fit without them."
+        ) from error
+    with _placed_warnings(places):
+        for note in notes:
+            warnings.warn(f"Structures held out for testing: {note}", DataWarning, stacklevel=2)
 
 
 def _kept(interrupts, potential, asked) -> str:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 from sklearn.base import clone
 from sklearn.utils import _safe_indexing, check_random_state
 
 from ..estimators import EDNNCommittee, EDNNRegressor
+from ..exceptions import NoveltyWarning
 
 _STRATEGIES = ("committee", "random")
 
@@ -142,8 +145,12 @@ class ActiveLearning:
     def _spread(self, left) -> np.ndarray:
         seed = self._rng.randint(np.iinfo(np.int32).max)
         committee = EDNNCommittee(self._member(), self.n_members, random_state=seed)
-        committee.fit(_safe_indexing(self.pool, np.array(self.indices_)), np.array(self.totals_))
-        return committee.predict(_safe_indexing(self.pool, left), return_std=True)[1]
+        labelled, totals = self._labelled(), np.array(self.totals_)
+        with warnings.catch_warnings():
+            # The spread is computed to find where predictions are extrapolations.
+            warnings.simplefilter("ignore", NoveltyWarning)
+            committee.fit(labelled, totals)
+            return committee.predict(_safe_indexing(self.pool, left), return_std=True)[1]
 
     def _label(self, k):
         try:
@@ -158,8 +165,10 @@ class ActiveLearning:
         self.totals_.append(total)
 
     def _fit(self):
-        labelled = _safe_indexing(self.pool, np.array(self.indices_))
-        self.model_ = self._member().fit(labelled, np.array(self.totals_))
+        self.model_ = self._member().fit(self._labelled(), np.array(self.totals_))
+
+    def _labelled(self):
+        return _safe_indexing(self.pool, np.array(self.indices_))
 
     def _member(self):
         return EDNNRegressor() if self.model is None else clone(self.model)

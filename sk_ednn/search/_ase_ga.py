@@ -9,6 +9,7 @@ import numpy as np
 from .._utils.optional import needing
 from ..structures import Structure
 from ._ase import to_atoms
+from ._soft_modes import soft_modes
 
 with needing("Structure search"):
     from ase import Atoms
@@ -16,7 +17,7 @@ with needing("Structure search"):
     from ase_ga.cutandsplicepairing import CutAndSplicePairing
     from ase_ga.standardmutations import PermutationMutation, RattleMutation, StrainMutation
     from ase_ga.startgenerator import StartGenerator
-    from ase_ga.utilities import CellBounds, closest_distances_generator
+    from ase_ga.utilities import CellBounds, atoms_too_close, closest_distances_generator
 
 # Share of a cell that spheres of the covalent radii fill, between diamond's and that of metals.
 _FILLING = 0.5
@@ -25,6 +26,10 @@ _AREA = 1.3
 # Vacuum on each side of a cluster's box, Å; nothing depends on it.
 _VACUUM = 5.0
 _MOST_TRIES = 200
+# The chance of each mode beyond the softest, relative to that of the one before.
+_NEXT_MODE = 0.7
+# Å: the largest and the least displacement of the atom that a soft mode moves most.
+_SOFT_RANGE = (2.0, 0.4)
 # Above the substrate's highest atom where random layers begin, Å.
 _ABOVE = 1.0
 
@@ -76,6 +81,8 @@ class Operators:
                 volume = float(np.mean(4.0 / 3.0 * np.pi * radii**3)) / _FILLING
         self.volume = volume
         self.names = ("again", "cut_and_splice", "rattle")
+        if len(self.numbers) > 1:
+            self.names += ("soft",)
         if self.n_cell_vectors:
             self.names += ("strain",)
         if len(species) > 1:
@@ -123,6 +130,8 @@ class Operators:
             return self._structure(atoms[0])
         if name == "transmute":
             return self._transmuted(atoms[0], rng)
+        if name == "soft":
+            return self._softened(atoms[0], rng)
         if name == "cut_and_splice":
             child = self._pairing(rng).cross(*atoms)
         else:
@@ -184,6 +193,24 @@ class Operators:
             self._closest, cellbounds=self._bounds(), rng=rng,
             number_of_variable_cell_vectors=self.n_cell_vectors,
         )  # fmt: skip
+
+    def _softened(self, atoms, rng):
+        """Move atoms along a soft mode, as far as they keep their distance."""
+        parent = self._structure(atoms.copy())
+        _, modes = soft_modes(parent, covalent_radii[parent.numbers], self.n_fixed)
+        order = np.argsort(atoms.numbers[self.n_fixed :], kind="stable")
+        chances = _NEXT_MODE ** np.arange(len(modes))
+        mode = modes[rng.choice(len(modes), p=chances / chances.sum())]
+        direction = np.zeros_like(mode)
+        direction[self.n_fixed + order] = mode[self.n_fixed :]
+        direction *= rng.choice([-1.0, 1.0]) / np.linalg.norm(direction, axis=1).max()
+        start = atoms.positions.copy()
+        for distance in np.linspace(*_SOFT_RANGE, 9):
+            for sign in (1.0, -1.0):
+                atoms.positions = start + sign * distance * direction
+                if not atoms_too_close(atoms, self._closest):
+                    return self._structure(atoms)
+        return None
 
     def _transmuted(self, atoms, rng):
         """Give atoms other elements, no more of them than needed; scale the cell to the volume."""

@@ -177,11 +177,12 @@ class Driver:
             self.candidates = []
             return None
         (candidate,) = chosen
-        # Those that were passed over for this one are passed over again, or were duplicates.
+        # The newest are kept, for each node that labels: what was passed over several times is
+        # passed over again.
         self.candidates = [
             c for c in self.candidates
             if c is not candidate and not is_known(c.fingerprint, [candidate.fingerprint], _SAME)
-        ][-2 * self.search.candidates_per_label :]  # fmt: skip
+        ][-2 * self.search.candidates_per_label * self.pools.sizes["label"] :]  # fmt: skip
         self.n_chosen += 1
         self.fruitless = 0
         return self.progress.add(
@@ -190,9 +191,12 @@ class Driver:
         )  # fmt: skip
 
     def _idle_at_first(self) -> bool:
-        """Return True if labels would wait for the first training; a random start is worth more."""
-        first = self.learner.surrogate is None and self._busy("train") > 0
-        return first and self.pools.sizes["label"] > 1
+        """Return True if labels would wait for the first candidates: take a random start."""
+        if self.pools.sizes["label"] == 1 or self.n_chosen:
+            return False
+        if self.learner.surrogate is None:
+            return self._busy("train") > 0
+        return len(self.candidates) < self.search.candidates_per_label
 
     def _starved(self) -> bool:
         """Return True if so many labels failed that no surrogate can be fitted."""

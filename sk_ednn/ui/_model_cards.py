@@ -101,6 +101,7 @@ POTENTIAL_CARDS = (
 )
 
 _RATE = 1e9  # multiplications a second, of one thread, in the parts that are timed here
+_SPREAD = 2.0  # of times from the estimate, up and down
 _START = 4.0  # s until libraries are imported and data is read
 _POTENTIAL_SECONDS = 600.0  # of a training where no epochs are given
 _FEW_TILES = 20_000
@@ -170,8 +171,8 @@ def seconds_of(name, load: Load, epochs=None) -> float:
         per_tile = 6 * (32 * k * k + 64 * 32 * k + 64 * 64)
         return _START + 3 + (epochs or 100) * t * per_tile / (12 * _RATE)
     if name == "perceptron":
-        return _START + (epochs or 200) * t * 6 * (64 * k + 64 * 64) / (8 * _RATE)
-    rounds = {"boosting": 50, "forest": 25, "neighbors": 40}.get(name)
+        return _START + (epochs or 50) * t * 6 * (64 * k + 64 * 64) / (8 * _RATE)
+    rounds = {"boosting": 600, "forest": 25, "neighbors": 40}.get(name)
     if rounds is None:
         return _POTENTIAL_SECONDS
     return _START + rounds * t * (k + 10) * (30 if name == "forest" else 4) / (_RATE / 8)
@@ -184,7 +185,7 @@ def in_words(seconds) -> str:
     --------
     >>> from sk_ednn.ui._model_cards import in_words
     >>> in_words(4), in_words(140), in_words(float("inf"))
-    ('a few seconds', 'about 2 minutes', 'too many different tiles')
+    ('a few seconds', '1 to 5 minutes', 'too many different tiles')
     """
     if seconds == inf:
         return "too many different tiles"
@@ -192,10 +193,10 @@ def in_words(seconds) -> str:
         return "a few seconds"
     if seconds < 50:
         return "less than a minute"
-    if seconds < 90:
-        return "about a minute"
-    if seconds < 3600:
-        return f"about {seconds / 60:.0f} minutes"
-    if seconds < 86400:
-        return f"about {seconds / 3600:.0f} hours" if seconds > 5400 else "about an hour"
+    # The time depends on the machine and on what else runs on it: half of it to twice as long.
+    low, high = seconds / _SPREAD, seconds * _SPREAD
+    if high < 5400:
+        return f"{max(1, round(low / 60))} to {round(high / 60)} minutes"
+    if high < 2 * 86400:
+        return f"{max(1, round(low / 3600))} to {round(high / 3600)} hours"
     return "days"

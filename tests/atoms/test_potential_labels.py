@@ -294,6 +294,33 @@ def test_units_and_signs_are_told_from_neighbouring_structures(scale, strained, 
         assert any(message in note for note in notes), notes
 
 
+@pytest.mark.parametrize(
+    ("scale", "message"),
+    [
+        (1, None),
+        (1 / 27.2114, "inconsistent (energies seem to be in hartree"),
+        (96.4853, "energies seem to be in kJ/mol"),
+        (-1, "energies and forces have opposite signs"),
+    ],
+)
+def test_units_are_told_without_a_trajectory(scale, message):
+    atoms = []
+    for seed in range(12):
+        cell = bulk("Cu", cubic=True, a=3.5 + 0.02 * seed) * (2, 1, 1)
+        cell.rattle(0.15, seed=seed)
+        cell.calc = EMT()
+        results = {"energy": scale * cell.get_potential_energy(), "forces": cell.get_forces()}
+        cell.calc = SinglePointCalculator(cell, **results)
+        atoms.append(cell)
+    notes = data_notes(labelled(atoms))
+    if message is None:
+        assert notes == []
+    else:
+        assert any(message in note for note in notes), notes
+    # Nothing is compared between single structures of a composition.
+    assert data_notes(labelled(atoms[:1])) == []
+
+
 def test_energies_that_no_physics_has_are_doubted():
     atoms = labelled_atoms(8)
     energies = np.array([each.get_potential_energy() for each in atoms])

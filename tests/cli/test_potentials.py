@@ -112,6 +112,30 @@ def test_labels_are_named(go):
     assert found["labels"]["forces"]["known"] == 0
 
 
+def without_labels(files, name, lacking):
+    """Write the structures, of which some have no energy and no forces."""
+    atoms = labelled_atoms(20)
+    for k in lacking:
+        atoms[k].calc = None
+    io.write(files / name, atoms)
+
+
+def test_labels_that_the_test_structures_lack_are_told(go, files):
+    held = np.sort(np.random.default_rng(0).permutation(20)[:4])
+    without_labels(files, "some.extxyz", held[:1])
+    result = go(f"fit some.extxyz {FAST} -o p.ednn")
+    assert "Structures held out for testing: 1 of 4 structures have no energy" in result.stderr
+    assert f"some.extxyz, structure {held[0]}" in result.stderr
+    assert json.loads(result.stdout)["n_test"] == 4
+    without_labels(files, "none.extxyz", held)
+    (files / "p.ednn").unlink()
+    result = go(f"fit none.extxyz {FAST} -o p.ednn", 1)
+    assert "error: Structures held out for testing: none.extxyz, structure" in result.stderr
+    assert "The 4 structures have no energies" in result.stderr
+    assert "--test-fraction 0" in result.stderr and not (files / "p.ednn").exists()
+    assert json.loads(go(f"fit none.extxyz {FAST} --test-fraction 0 -o p.ednn").stdout)
+
+
 def test_settings_go_round(go, files):
     one = json.loads(go(f"fit train.extxyz {FAST} -o a.ednn --save-config s.yaml").stdout)
     two = json.loads(go("fit --config s.yaml --json -o b.ednn").stdout)

@@ -7,6 +7,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PolynomialFeatures
 
 from sk_ednn import EDNNRegressor, GridTiling
+from sk_ednn.exceptions import NoveltyWarning
 from sk_ednn.search import ActiveLearning
 
 MODEL = EDNNRegressor(make_pipeline(PolynomialFeatures(3), Ridge(1e-8)), GridTiling(1, 0))
@@ -82,3 +83,12 @@ def test_structures_are_a_pool_too():
     ).run(20)
     error = learning.model_.predict(pool) - [np.cos(pair.positions[1][2]) for pair in pool]
     assert np.abs(error).max() < 0.05
+
+
+def test_the_pool_is_no_surprise(recwarn):
+    # Rare systems are far from all labelled ones: what the committee is there for.
+    rng = np.random.default_rng(0)
+    fields = np.concatenate([0.05 * rng.normal(size=(60, 6)), rng.uniform(-3, 3, size=(6, 6))])
+    model = EDNNRegressor(Ridge(1e-6), GridTiling(1, 0))
+    ActiveLearning(model, fields, np.sum, n_initial=10, random_state=0).run(20)
+    assert not [w for w in recwarn if issubclass(w.category, NoveltyWarning)]

@@ -210,10 +210,10 @@ class _Pull(torch.autograd.Function):
     @staticmethod
     def forward(ctx, gradients, functions, derivatives, harmonics, harmonic_gradients, directions):
         ctx.save_for_backward(functions, derivatives, harmonics, harmonic_gradients, directions)
-        # Sums over harmonics first: fewer numbers are left for each pair than after the channels.
-        along = torch.bmm(harmonics, gradients).mul_(derivatives).sum(-1, keepdim=True)
-        turned = torch.bmm(harmonic_gradients.flatten(1, 2), gradients).unflatten(1, (-1, 3))
-        turned = torch.matmul(turned, functions[..., None])[..., 0]
+        # Sums over channels first: they need half as many products as sums over harmonics.
+        back = gradients.transpose(1, 2)
+        along = torch.bmm(derivatives, back).mul_(harmonics).sum(-1, keepdim=True)
+        turned = torch.matmul(harmonic_gradients, torch.bmm(functions, back)[..., None])[..., 0]
         return turned.addcmul_(along, directions)
 
     @staticmethod

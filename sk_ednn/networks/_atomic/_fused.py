@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +23,27 @@ from torch import Tensor, nn
 _Slices = list[tuple[int, slice]]
 
 
-def fused_energies_and_gradients(network, values: Tensor, batch, features) -> tuple[Tensor, Tensor]:
+class Known(NamedTuple):
+    """What is known of a batch that is a part of its structures.
+
+    Attributes
+    ----------
+    rows : Tensor of shape (n_centers, hidden + hidden of the context)
+        The first layer with that of the context, before activations.
+    context : Tensor of shape (n_structures, n)
+    pressed : Tensor of shape (n_structures, n)
+        Gradient of the energies of whole structures with respect to what an atom adds to the
+        context.
+    """
+
+    rows: Tensor
+    context: Tensor
+    pressed: Tensor
+
+
+def fused_energies_and_gradients(
+    network, values: Tensor, batch, features, known: Known | None = None
+) -> tuple[Tensor, Tensor]:
     """Return energies of the atoms of whole structures, and gradients of their sum.
 
     Parameters
@@ -34,6 +54,8 @@ def fused_energies_and_gradients(network, values: Tensor, batch, features) -> tu
     batch : AtomicBatch
     features : FlatFeatures or SpectrumFeatures
         Features of the batch, from ``network.feature_map(batch)``.
+    known : Known, default=None
+        First layer and context, for parts of structures, where gradients are not enabled.
 
     Returns
     -------
@@ -42,7 +64,7 @@ def fused_energies_and_gradients(network, values: Tensor, batch, features) -> tu
         Both are differentiable once with respect to the weights, where gradients are enabled.
     """
     if not torch.is_grad_enabled():
-        run = _Run(network, batch, features)
+        run = _Run(network, batch, features, known)
         return run.energies(values), run.input_gradients()
     return _EnergiesAndSlopes.apply(network, batch, features, values, *network.parameters())
 
@@ -50,6 +72,11 @@ def fused_energies_and_gradients(network, values: Tensor, batch, features) -> tu
 def fused_energies(network, values: Tensor, batch, features) -> Tensor:
     """Return energies of the atoms, to the last bit those of `fused_energies_and_gradients`."""
     return _Run(network, batch, features).energies(values)
+
+
+def fused_first_layer(network, values: Tensor, batch, features) -> Tensor:
+    """Return the first layer with that of the context, before activations."""
+    return _First(network, batch.species, features.widths)(features.values(values))
 
 
 class _EnergiesAndSlopes(torch.autograd.Function):
@@ -161,8 +188,8 @@ class _First:
 class _Run:
     """One batch on its way through a network."""
 
-    def __init__(self, network, batch, features):
-        self.batch, self.width = batch, network._width
+    def __init__(self, network, batch, features, known=None):
+        self.batch, self.width, self.known = batch, network._width, known
         slices = batch.species
         self.features = features
         self.first = _First(network, slices, self.features.widths)
@@ -184,12 +211,20 @@ class _Run:
         return (averages * self.share)[self.batch.owners]
 
     def energies(self, values):
-        self.parts = self.features.values(values)
-        rows = self.first(self.parts)
+        if self.known is None:
+            self.parts = self.features.values(values)
+            rows = self.first(self.parts)
+        else:
+            self.features.prepare(values)
+            rows = self.known.rows
         if self.context is not None:
             rows, self.u = rows[:, : self.width], rows[:, self.width :]
             self.au, self.du = self.curve.both(self.u)
-            self.seen = self._averaged(self.last(self.au))[self.batch.owners]
+            if self.known is None:
+                context = self._averaged(self.last(self.au))
+            else:
+                context = self.known.context
+            self.seen = context[self.batch.owners]
             rows = rows + self.join(self.seen)
         self.z, self.a, self.d = [], [], []
         for layer in self.layers:
@@ -212,7 +247,11 @@ class _Run:
         self.by_a.reverse()
         if self.context is not None:
             self.by_z = gradients
-            self.by_h = self._apart(self._summed(self.join.pull(gradients)))
+            if self.known is None:
+                self.by_h = self._apart(self._summed(self.join.pull(gradients)))
+            else:
+                # An atom moves the energies of all others through the average that it adds to.
+                self.by_h = self.known.pressed[self.batch.owners]
             self.by_au = self.last.pull(self.by_h)
             gradients = torch.cat([gradients, self.by_au * self.du], 1)
         self.by_first = gradients
@@ -328,8 +367,11 @@ class FlatFeatures:
     def __init__(self, batch, width):
         self.widths = [width]
 
-    def values(self, values):
+    def prepare(self, values):
         self.shape = values.shape
+
+    def values(self, values):
+        self.prepare(values)
         return [values.flatten(1)]
 
     def pull(self, gradients):
@@ -384,10 +426,14 @@ class SpectrumFeatures:
     def _blocks(self, flat):
         return flat.view(len(flat), self.channels, -1)
 
-    def values(self, values):
+    def prepare(self, values):
+        """Take values whose features are not needed, only their gradients."""
         self.densities = values
         self.mixed = self._mixed(values)
         self.spread = self._spread(self.mixed)
+
+    def values(self, values):
+        self.prepare(values)
         products = torch.bmm(self.mixed.transpose(1, 2), self.spread)
         return [self.mixed[:, 0], products.flatten(1)]
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ...exceptions import TileModelError
 from ._batch import AtomicBatch
 from ._context import Context
-from ._fused import fused_energies
+from ._fused import fused_energies, fused_first_layer
 from ._layers import ACTIVATIONS, Standardized, linear
 from ._per_species import PerSpecies
 from ._species import SpeciesIndex
@@ -125,10 +125,31 @@ class AbstractAtomicNetwork(nn.Module):
             Before its activation.
         summands : Tensor of shape (n_centers, context) or None
         """
-        first = self.first(self.features(values, batch), batch)
+        return self.split(self.first(self.features(values, batch), batch), batch)
+
+    def first_layer(self, values: Tensor, batch: AtomicBatch) -> Tensor:
+        """Return the first layer with that of the context, before activations, for prediction.
+
+        Parameters
+        ----------
+        values : Tensor of shape (n_centers, ...)
+            Of the representation.
+        batch : AtomicBatch
+
+        Returns
+        -------
+        Tensor of shape (n_centers, hidden) or (n_centers, hidden + hidden of the context)
+        """
+        features = self.feature_map(batch)
+        if features is not None:
+            return fused_first_layer(self, values, batch, features)
+        return self.first(self.features(values, batch), batch)
+
+    def split(self, rows: Tensor, batch: AtomicBatch) -> tuple[Tensor, Tensor | None]:
+        """Return what `encode` does, from the first layer with that of the context."""
         if self.context is None:
-            return first, None
-        first, before = first.split([self._width, self.context.width], 1)
+            return rows, None
+        first, before = rows.split([self._width, self.context.width], 1)
         return first, self.context.summands(before, batch)
 
     def energies(self, first: Tensor, batch: AtomicBatch, context: Tensor | None = None) -> Tensor:

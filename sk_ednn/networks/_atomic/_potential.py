@@ -11,6 +11,7 @@ import torch
 from ..._utils.stored import stored
 from ...structures import Structures, neighbor_pairs
 from ._batch import NeighborTable
+from ._fused import Known, fused_energies_and_gradients
 from ._gradients import VOIGT, energies_and_gradients
 from ._network import AbstractAtomicNetwork
 from ._species import SpeciesIndex
@@ -130,59 +131,78 @@ class AtomicPotential:
         network, structures = self.network, range(start, stop)
         if len(structures) > 1 or table.n_pairs(start) <= self.block_pairs:
             batch = table.batch(structures)
-            if differentiate:
-                yield batch, *energies_and_gradients(network, batch)
-            else:
-                with torch.no_grad():
-                    yield batch, network(batch), None
+            yield batch, *_energies(network, batch, differentiate)
             return
         blocks = table.blocks(start, self.block_pairs)
-        context, pressed = None, None
         if network.context is not None:
-            context, pressed = _context(network, table, start, blocks, differentiate)
+            yield from _with_context(network, table, start, blocks, differentiate)
+            return
         for block in blocks:
             batch = table.block(start, *block)
-            yield batch, *_block_energies(network, batch, context, pressed, differentiate)
+            yield batch, *_energies(network, batch, differentiate)
 
 
-def _context(network, table, structure, blocks, differentiate):
-    """Return the context of a structure in blocks, and the energy's gradient by each summand."""
-    first_layers, total = [], 0.0
+def _energies(network, batch, differentiate):
+    """Return energies and gradients of a batch that needs no context from elsewhere."""
+    if differentiate:
+        return energies_and_gradients(network, batch)
     with torch.no_grad():
-        for block in blocks:
-            batch = table.block(structure, *block)
-            first, summands = network.encode(network.representation.values(batch), batch)
-            first_layers.append((batch.without_neighbors(), first))
+        return network(batch), None
+
+
+def _with_context(network, table, structure, blocks, differentiate):
+    """Yield the blocks of a structure with an intensive context, in two passes."""
+    layers, total = [], 0.0
+    for block in blocks:
+        batch = table.block(structure, *block)
+        with torch.no_grad():
+            rows = network.first_layer(network.representation.values(batch), batch)
+            _, summands = network.split(rows, batch)
             total = total + batch.totals(summands)
-        size = batch.sizes[:, None]
-        context = (total / size).to(next(network.parameters()).dtype)
+        layers.append((batch.without_neighbors(), rows))
+    size = batch.sizes[:, None]
+    context = (total / size).to(rows.dtype)
     if not differentiate:
-        return context, None
-    context.requires_grad_()
+        for batch, rows in layers:
+            with torch.no_grad():
+                first, _ = network.split(rows, batch)
+                yield batch, network.energies(first, batch, context), None
+        return
+    pressed = (_context_gradient(network, layers, context) / size).to(context.dtype)
+    for block, (_, rows) in zip(blocks, layers, strict=True):
+        batch = table.block(structure, *block)
+        yield batch, *_block_energies(network, batch, rows, context, pressed)
+
+
+def _context_gradient(network, layers, context):
+    """Return the gradient of the energy of a structure with respect to its context."""
+    context = context.clone().requires_grad_()
     gradient = torch.zeros_like(context, dtype=torch.float64)
     with torch.enable_grad():
-        for batch, first in first_layers:
+        for batch, rows in layers:
+            first, _ = network.split(rows, batch)
             energy = network.energies(first, batch, context).sum()
             gradient += torch.autograd.grad(energy, context)[0]
-    return context.detach(), (gradient / size).to(context.dtype)
+    return gradient
 
 
-def _block_energies(network, batch, context, pressed, differentiate):
+def _block_energies(network, batch, rows, context, pressed):
     """Return energies and gradients of a part of a structure whose context is known."""
-    if not differentiate:
-        with torch.no_grad():
-            first, _ = network.encode(network.representation.values(batch), batch)
-            return network.energies(first, batch, context), None
     with torch.no_grad():
         prepared = network.representation.prepare(batch)
+        features = network.feature_map(batch)
+        if features is not None:
+            given = Known(rows, context, pressed)
+            energies, gradients = fused_energies_and_gradients(
+                network, prepared.values, batch, features, given
+            )
+            return energies, prepared.pull(gradients)
     values = prepared.values.detach().requires_grad_()
     with torch.enable_grad():
         first, summands = network.encode(values, batch)
         energies = network.energies(first, batch, context)
-        total = energies.sum()
-        if pressed is not None:
-            # An atom moves the energies of all others through the average that it adds to.
-            total = total + (summands * pressed[batch.owners]).sum()
+        # An atom moves the energies of all others through the average that it adds to.
+        total = energies.sum() + (summands * pressed[batch.owners]).sum()
         (gradients,) = torch.autograd.grad(total, values)
         return energies.detach(), prepared.pull(gradients)
 

@@ -338,15 +338,14 @@ class _Start:
             for card in cards:
                 if card.name not in known:
                     continue
-                seconds = 0.0
-                if load is not None:
+                if load is None:  # potentials are trained for a given time
+                    time = f"{self.fit.minutes or 10:g} minutes"
+                else:
                     seconds = _model_cards.seconds_of(card.name, load, self.fit.epochs)
-                elif structures:
-                    minutes = self.fit.minutes or 10
-                    seconds = 60 * minutes
-                self.card(card, seconds)
+                    time = _model_cards.in_words(seconds)
+                self.card(card, time)
 
-    def card(self, card, seconds):
+    def card(self, card, time):
         """Draw one model."""
         button = ui.element("button").classes("choice").props("type=button role=radio")
         button.props["aria-checked"] = "true" if self.fit.model == card.name else "false"
@@ -354,7 +353,7 @@ class _Start:
         with button:
             text("b", card.title)
             text("span", card.words)
-            text("span", _model_cards.in_words(seconds), "when")
+            text("span", time, "when")
 
         def take():
             self.fit.model = card.name

@@ -1,0 +1,125 @@
+"""Compare energies with those that a pair potential, fitted to the forces alone, gives."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..descriptors._radial import polynomial_cutoff
+from ..structures import neighbor_pairs
+
+_CUTOFF = 6.0  # Å
+_FUNCTIONS = 8  # of the distance, for each pair of species
+_RIDGE = 1e-6  # of the mean square of a column
+# Structures and atoms at most that are looked at: a factor of two is all that is asked for.
+_STRUCTURES, _ATOMS = 100, 3000
+# Structures at least, and rows for each coefficient at least.
+_LEAST, _ROWS = 8, 8
+# The least part of the variance of forces that a pair potential must explain.
+_EXPLAINED = 0.5
+
+
+def pair_energies(data):
+    """Return energies of a pair potential fitted to the forces, and those of the labels.
+
+    Differences between structures of one composition are compared, since forces do not show the
+    energies of atoms. No trajectory is needed.
+
+    Parameters
+    ----------
+    data : LabelledStructures
+
+    Returns
+    -------
+    pair, labels : ndarray of shape (n_structures,), in eV per atom
+        Less their means over structures of one composition; empty where there are too few data, or
+        where the forces are not those of pairs.
+    """
+    chosen = _chosen(data)
+    nothing = np.zeros(0), np.zeros(0)
+    if len(chosen) < _LEAST:
+        return nothing
+    structures = data.structures.take(chosen)
+    forces = np.concatenate([data.forces_of(k) for k in chosen]).ravel()
+    totals, gradients = _design(structures)
+    if len(forces) < _ROWS * gradients.shape[1]:
+        return nothing
+    scale = np.sqrt(np.mean(gradients**2, axis=0))
+    seen = scale > 0
+    columns = gradients[:, seen] / scale[seen]
+    gram = columns.T @ columns
+    gram.flat[:: len(gram) + 1] += _RIDGE * len(columns)
+    solution = np.linalg.solve(gram, -(columns.T @ forces))
+    rest = forces + columns @ solution
+    if rest @ rest > (1 - _EXPLAINED) * (forces @ forces):
+        return nothing
+    energies = totals[:, seen] @ (solution / scale[seen])
+    _, groups = _compositions(structures)
+    out = []
+    for values in (energies / structures.sizes, data.energies[chosen] / structures.sizes):
+        means = np.bincount(groups, values) / np.bincount(groups)
+        out.append(values - means[groups])
+    return out[0], out[1]
+
+
+def _chosen(data):
+    """Return structures with an energy and forces, and with others of their composition."""
+    structures = data.structures
+    unknown = np.isnan(data.forces).any(axis=1).astype(np.intp)
+    known = np.add.reduceat(unknown, structures.offsets[:-1]) == 0
+    rows = np.flatnonzero(known & ~np.isnan(data.energies) & (structures.sizes > 1))
+    if not rows.size:
+        return rows
+    order = np.random.default_rng(0).permutation(rows)[:_STRUCTURES]
+    order = order[np.cumsum(structures.sizes[order]) <= _ATOMS]
+    if not order.size:
+        return order
+    counts, groups = _compositions(structures.take(order))
+    return order[counts[groups] > 1]
+
+
+def _compositions(structures):
+    """Return the number of structures of each composition, and the composition of each."""
+    keys = [
+        structures.numbers[start:stop]
+        for start, stop in zip(structures.offsets[:-1], structures.offsets[1:], strict=True)
+    ]
+    texts = np.array([np.sort(numbers).tobytes().hex() for numbers in keys])
+    _, groups, counts = np.unique(texts, return_inverse=True, return_counts=True)
+    return counts, groups
+
+
+def _design(structures):
+    """Return sums of functions of distances, (n_structures, n), and gradients, (3 n_atoms, n)."""
+    pairs = neighbor_pairs(structures, _CUTOFF)
+    numbers, species = np.unique(structures.numbers, return_inverse=True)
+    ends = species[pairs.centers], species[pairs.neighbors]
+    low, high = np.minimum(*ends), np.maximum(*ends)
+    kinds = high * (high + 1) // 2 + low
+    n_kinds = len(numbers) * (len(numbers) + 1) // 2
+    values, slopes = _functions(np.linalg.norm(pairs.vectors, axis=1))
+    directions = pairs.vectors / np.linalg.norm(pairs.vectors, axis=1, keepdims=True)
+    n_atoms, columns = structures.n_atoms, np.arange(_FUNCTIONS)
+    totals = np.zeros((len(structures), n_kinds, _FUNCTIONS))
+    gradients = np.zeros((n_atoms, 3, n_kinds, _FUNCTIONS))
+    for kind in np.unique(kinds):
+        own = np.flatnonzero(kinds == kind)
+        centers = pairs.centers[own]
+        # Each pair is listed from both ends: a half each for energies, and one end for gradients.
+        for k in columns:
+            totals[:, kind, k] = 0.5 * np.bincount(
+                structures.owners[centers], values[own, k], len(structures)
+            )
+            for axis in range(3):
+                pulled = slopes[own, k] * directions[own, axis]
+                gradients[:, axis, kind, k] = -np.bincount(centers, pulled, n_atoms)
+    return totals.reshape(len(structures), -1), gradients.reshape(3 * n_atoms, -1)
+
+
+def _functions(distances):
+    """Return functions of distances and their derivatives, each (n_pairs, n_functions)."""
+    wave = np.arange(1, _FUNCTIONS + 1) * (np.pi / _CUTOFF)
+    r = distances[:, None]
+    sine, cosine = np.sin(wave * r), np.cos(wave * r)
+    cut, slope = (each[:, None] for each in polynomial_cutoff(distances, _CUTOFF))
+    values = sine / r * cut
+    return values, (wave * cosine - sine / r) / r * cut + sine / r * slope
