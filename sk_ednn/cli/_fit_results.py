@@ -8,7 +8,11 @@ from typing import Any
 import numpy as np
 
 from . import _config, _runs
+from ._files import write_arrays
 from ._report import write_report
+
+# Fields whose contributions a run keeps, and the size up to which it does.
+_SHOWN_MAPS, _MOST_SITES = 8, 1 << 18
 
 
 def measured(estimator, parts, asked) -> tuple[dict[str, Any], Any]:
@@ -21,12 +25,37 @@ def measured(estimator, parts, asked) -> tuple[dict[str, Any], Any]:
             for which, part in parts.items()
         }
         _runs.write_predictions(asked, rows)
+        _write_maps(asked, estimator, parts.get("test", parts["train"])[0])
     errors = {
         which: _per_output(_errors, part[1], predicted[which]) for which, part in parts.items()
     }
     judged = "test" if "test" in parts else "train"
     judge = partial(_verdict, held_back=judged == "test")
     return errors, _per_output(judge, parts[judged][1], predicted[judged])
+
+
+def _write_maps(asked, estimator, X) -> None:
+    """Write ``contributions.npz``: some fields, and what their tiles contribute."""
+    from .._utils.steps import front_and_last
+
+    fields = [X[k] for k in range(min(len(X), _SHOWN_MAPS))]
+    if not hasattr(front_and_last(estimator)[1], "predict_contributions"):
+        return
+    if not all(isinstance(field, np.ndarray) and field.size <= _MOST_SITES for field in fields):
+        return  # too large to be drawn, or no arrays
+    maps = contributions_of(estimator, fields)
+    if isinstance(maps, dict):  # of several terms
+        return
+    arrays = {f"contributions_{k}": np.asarray(values) for k, values in enumerate(maps)}
+    arrays |= {f"field_{k}": field for k, field in enumerate(fields)}
+    write_arrays(asked.recorder.path("contributions.npz"), arrays)
+
+
+def contributions_of(estimator, X):
+    """Return the contributions of tiles, after the transformers of a Pipeline."""
+    if hasattr(estimator, "steps"):
+        return contributions_of(estimator.steps[-1][1], estimator[:-1].transform(X))
+    return estimator.predict_contributions(X)
 
 
 def sites_of(estimator, field) -> tuple[int, ...]:

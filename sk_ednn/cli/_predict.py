@@ -257,14 +257,16 @@ def _evaluate_with(estimator, **params) -> bool:
 
 def _contributions(estimator, X, path):
     """Return the contributions of tiles, after the transformers of a Pipeline."""
-    if hasattr(estimator, "steps"):
-        return _contributions(estimator.steps[-1][1], estimator[:-1].transform(X), path)
-    if not hasattr(estimator, "predict_contributions"):
+    from .._utils.steps import front_and_last
+    from ._fit_results import contributions_of
+
+    last = front_and_last(estimator)[1]
+    if not hasattr(last, "predict_contributions"):
         raise ValueError(
-            f"{path} contains {with_article(type(estimator).__name__)}, which predicts only "
-            "totals. Leave out --contributions."
+            f"{path} contains {with_article(type(last).__name__)}, which predicts only totals. "
+            "Leave out --contributions."
         )
-    return estimator.predict_contributions(X)
+    return contributions_of(estimator, X)
 
 
 def _unit(asked) -> str | None:

@@ -1,4 +1,4 @@
-"""Maps of contributions that a prediction left in its run."""
+"""Maps of contributions that a fit or a prediction left in its run."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numpy as np
 from ._data import arrays_in
 from ._pictures import map_png
 
-_PREFIX = "contributions"
+_PREFIX, _FIELD = "contributions", "field"
 
 
 def file_of(files) -> str | None:
@@ -43,8 +43,12 @@ def drawn(site, run, name, k) -> tuple[bytes | None, str]:
     with np.load(path, allow_pickle=False) as archive:
         stacked = next((a.name for a in arrays if not a.name.rpartition("_")[2].isdecimal()), None)
         values = archive[f"{_PREFIX}_{k}"] if stacked is None else archive[stacked][k]
+        field = archive[f"{_FIELD}_{k}"] if f"{_FIELD}_{k}" in archive else None
     values = np.asarray(values, dtype=np.float64)
-    field = _field(site, run, k)
+    if field is None:
+        field = _field(site, run, k)
+    elif field.ndim > 2:
+        field = None
     n_axes = values.ndim if field is None else min(values.ndim, field.ndim)
     while values.ndim > max(n_axes, 1):  # several outputs
         values = values[..., 0]

@@ -38,7 +38,7 @@ def test_a_fit_is_recorded(run, runs, folder):
     assert found.info["unit"] == "eV"
     words = "fit small.npz --model quadratic --focus 2 --unit eV"
     assert found.argv == words.split()
-    assert set(found.files()) == {"model.ednn", "predictions.csv"}
+    assert set(found.files()) == {"model.ednn", "predictions.csv", "contributions.npz"}
     assert found.result["test"]["rmse"] < 1e-6
     assert load(found.path / "model.ednn").tiling.focus == 2
     for line in ("reading small.npz", "LinearSolver on 160 systems"):
@@ -47,6 +47,10 @@ def test_a_fit_is_recorded(run, runs, folder):
     rows = np.genfromtxt(found.path / "predictions.csv", delimiter=",", names=True, dtype=None)
     assert len(rows) == 200 and set(rows["size"]) == {64}
     np.testing.assert_allclose(rows["true"], rows["predicted"], atol=1e-6)
+    with np.load(found.path / "contributions.npz") as maps:  # of the first fields held back
+        sums = [maps[f"contributions_{k}"].sum() for k in range(8)]
+        np.testing.assert_allclose(sums, rows["predicted"][rows["part"] == "test"][:8])
+        assert maps["contributions_0"].shape == (4, 4) and maps["field_0"].shape == (8, 8)
     assert found.metrics()["stage"].tolist() == ["fit", "measure"]
 
 

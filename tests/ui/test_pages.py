@@ -33,6 +33,7 @@ def test_spins_are_fitted_and_larger_ones_predicted(visit, place):
     assert one.state("finished", "failed") == "finished"
     page.wait_for_selector("text=Verdict")
     page.wait_for_selector("text=Predicted and true totals")
+    page.wait_for_selector("img[alt^='Sample 0']")
     one.shoot("run")
     model = one.download(lambda: page.click("a:has-text('model.ednn')"))
     assert model[:2] == b"PK"
