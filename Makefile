@@ -30,9 +30,9 @@ TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 
 # What each kind of task has installed.
 EXTRAS_demo := cli,plot,torch
-EXTRAS_test := all,mlflow,test
+EXTRAS_test := all,test
 EXTRAS_ui := all
-EXTRAS_test-ui := all,mlflow,test,browser
+EXTRAS_test-ui := all,test,browser
 EXTRAS_lint := lint
 EXTRAS_docs := all,docs
 EXTRAS_bench := all,test

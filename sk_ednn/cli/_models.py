@@ -190,7 +190,7 @@ def _count_unique(tiling, X, first_tiles, few_tiles) -> tuple[int, bool]:
 
     The number of fields grows until all are counted, or there are too many tiles for kernel ridge.
     """
-    from ..tiling._unique import distinct
+    from ..tiling._equal_tiles import distinct
 
     tiles_of_one = prod(tiling.tile_grid(X.shape[1:]))
     n = min(len(X), -(-first_tiles // tiles_of_one))

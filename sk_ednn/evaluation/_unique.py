@@ -10,7 +10,7 @@ from sklearn.utils._param_validation import Interval
 
 from .._parallel.workers import map_blocks
 from .._utils.stored import stored
-from ..tiling._unique import distinct
+from ..tiling._equal_tiles import distinct
 from ._base import AbstractEvaluation
 
 # With fewer tiles than this, looking up each is faster than searching for equal tiles.

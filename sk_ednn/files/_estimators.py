@@ -1,8 +1,8 @@
 """Store estimators of scikit-learn in the skops format: without pickle, of listed types only.
 
 skops writes them, since it knows the attributes of some two hundred classes. They are read by
-`_skops`, which checks each value before it creates it, and by `_checks`, which checks what compiled
-code would trust. The estimators of most models do not need skops; see `_known`.
+`_skops`, which checks each value before it creates it, and by `_fitted_attributes`, which checks
+what compiled code would trust. The estimators of most models do not need skops; see `_known`.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from .._utils.wording import with_article
 from ..exceptions import ModelFileError
 from . import _skops
 from ._budget import Unlimited
-from ._checks import inner_values, is_estimator, require_safe
 from ._container import reason
+from ._fitted_attributes import inner_values, is_estimator, require_safe
 from ._runtime_parameters import runtime_defaults
 
 PART = "estimators.skops"

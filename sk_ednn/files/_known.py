@@ -17,7 +17,7 @@ import numpy as np
 
 from .._utils.wording import with_article
 from ..exceptions import ModelFileError
-from ._checks import require_counted
+from ._fitted_attributes import require_counted
 from ._runtime_parameters import completed, defaults, is_runtime_parameter
 
 # Types are "f" for floats, "i" for integers, "b" for booleans. Letters of a shape are F for input

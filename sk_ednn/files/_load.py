@@ -7,7 +7,8 @@ from .._utils.wording import with_article
 from ..exceptions import ModelFileError
 from . import _arrays, _container, _estimators
 from ._document import Decoder, named
-from ._parts import SCHEMA, WEIGHTS
+from ._parts import WEIGHTS
+from ._schema import require_known_schema
 from ._trial import require_units, require_working
 
 
@@ -126,11 +127,7 @@ def _config(container) -> dict:
         raise ModelFileError(
             f"{container.path} cannot be read: {_container.CONFIG} describes no model."
         )
-    if schema > SCHEMA:
-        raise ModelFileError(
-            f"{container.path} has schema {schema}, but this version of sk_ednn reads schemas up "
-            f"to {SCHEMA}. Upgrade it: pip install --upgrade sk-ednn."
-        )
+    require_known_schema(container.path, schema)
     if WEIGHTS not in container:
         raise ModelFileError(f"{container.path} cannot be read: it has no part {WEIGHTS}.")
     return config

@@ -1,5 +1,3 @@
-"""The schema of model files, and the names of their parts."""
+"""The names of the parts of model files."""
 
-# Since schema 2, common estimators of scikit-learn are encoded in config.json.
-SCHEMA = 3
 WEIGHTS = "weights.safetensors"

@@ -14,7 +14,8 @@ from ..exceptions import ModelFileError
 from . import _arrays, _container, _estimators
 from ._budget import Unlimited
 from ._document import Encoder
-from ._parts import SCHEMA, WEIGHTS
+from ._parts import WEIGHTS
+from ._schema import SCHEMA
 from ._trial import require_working
 
 _LIBRARIES = ("numpy", "scipy", "scikit-learn", "torch", "skorch", "skops")

@@ -16,9 +16,9 @@ import numpy as np
 from sklearn.utils import Bunch
 
 from .._utils.wording import with_article
-from ._checks import require_tree
 from ._classes import estimator_class, loss_class, number_type, require_own_attributes, ufunc
 from ._container import read_json
+from ._fitted_attributes import require_tree
 from ._random import random_state
 from ._runtime_parameters import completed, defaults, is_runtime_parameter, runtime_defaults
 

@@ -1,13 +1,13 @@
 """Pictures: counts and amounts in photographs of any size, learned from totals alone."""
 
 from ._arrays import as_picture
+from ._boxes import Box, boxes_of_dots
 from ._checks import PictureError
 from ._count import CountRegressor
 from ._labels import read_boxes, read_dots
 from ._peaks import peaks
 from ._picture import Picture
 from ._readers import read_pictures
-from ._samples import Box, boxes_of_dots
 from ._skimage import LocalFeatures
 from ._tables import Matched, TableError, match_totals
 

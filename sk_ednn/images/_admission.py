@@ -14,10 +14,10 @@ from .._utils.memory import require_memory
 from .._utils.stacklevel import outside_package
 from ..exceptions import DataWarning
 from ..fields._sources import as_groups
+from ._boxes import Box, check_boxes
 from ._checks import PictureError, pixel_digest, require_alike, require_distinct, require_picture
 from ._picture import Picture, for_each
 from ._readers import read_pictures
-from ._samples import Box, check_boxes
 from ._tables import match_totals
 
 # Fewer pictures are all trained on: none are held back to see how far predictions are off.

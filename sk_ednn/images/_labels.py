@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ._samples import Box, boxes_of_dots
+from ._boxes import Box, boxes_of_dots
 from ._tables import TableError, column_of_names, number_of, picture_finder, read_table
 
 # Names of columns, in lower case; the first of each is ours, as in the tables of peaks.

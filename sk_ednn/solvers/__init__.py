@@ -2,12 +2,13 @@
 
 from .._utils.optional import later
 from ._auto import AutoSolver
-from ._base import AbstractSolver, SumProblem, Term
+from ._base import AbstractSolver
 from ._boosting import BoostedSum, BoostingSolver
 from ._gaussian_process import GaussianProcessSolver
 from ._kernel import KernelSolver
 from ._linear import LinearSolver
 from ._loss_weights import LossWeights
+from ._problem import SumProblem, Term
 
 __all__ = [
     "AbstractSolver",

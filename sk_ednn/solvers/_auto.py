@@ -7,7 +7,8 @@ from importlib import import_module
 from .._utils.optional import needing
 from .._utils.stored import stored
 from ..exceptions import TileModelError
-from ._base import AbstractSolver, SumProblem, Term
+from ._base import AbstractSolver
+from ._problem import SumProblem, Term
 
 # In order of preference; the last one fits any regressor. Modules are imported on demand, because
 # one of them needs torch.

@@ -26,8 +26,9 @@ from .._utils.stored import stored
 from ..exceptions import TileModelError
 from ..tile_models._base import checked_outputs, flat
 from ..tile_models._tile_model import TileModel
-from ._base import AbstractSolver, SumProblem, is_regressor_object, last_step
+from ._base import AbstractSolver, is_regressor_object, last_step
 from ._features import TileFeatures
+from ._problem import SumProblem
 
 # With fewer samples than this none are held out, because their error would be too noisy.
 _MIN_SAMPLES = 50

@@ -13,7 +13,7 @@ from .._utils.steps import as_arrays, dense, front_and_last, transformed
 from ..exceptions import TileModelError
 from ..tile_models._base import flat
 from ..tiling._tiles import Tiles
-from ._base import Term
+from ._problem import Term
 
 # Maximum memory of the features of a block of tiles.
 _BLOCK_BYTES = 1 << 26

@@ -31,8 +31,9 @@ from ..exceptions import TileModelError
 from ..tile_models._base import AbstractTileModel, flat
 from ..tile_models._kernel_gradients import kernel_gradient
 from ..tile_models._tile_model import gradients_of_rows, outputs_of_rows
-from ._base import AbstractSolver, SumProblem, last_step
+from ._base import AbstractSolver, last_step
 from ._kernel import SummedTiles
+from ._problem import SumProblem
 
 # Distinct tiles whose joint covariance is computed at a time in predictions.
 _BLOCK = 1024

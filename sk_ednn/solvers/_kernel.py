@@ -22,8 +22,9 @@ from .._utils.stacklevel import outside_package
 from .._utils.steps import dense
 from .._utils.stored import stored
 from ..exceptions import TileModelError
-from ._base import AbstractSolver, SumProblem, last_step
+from ._base import AbstractSolver, last_step
 from ._features import TileFeatures
+from ._problem import SumProblem
 
 # Rows of a kernel matrix computed at a time.
 _BLOCK = 1024

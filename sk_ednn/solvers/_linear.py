@@ -21,9 +21,10 @@ from sklearn.utils.validation import has_fit_parameter
 
 from .._utils.stored import stored
 from ..exceptions import TileModelError
-from ._base import AbstractSolver, SumProblem, is_regressor_object, last_step
+from ._base import AbstractSolver, is_regressor_object, last_step
 from ._directions import direction_rows
 from ._features import TileFeatures
+from ._problem import SumProblem
 
 # Models with a squared loss and a penalty (if any) on the coefficients only. For these, projecting
 # out the intercept's column before the fit is exact for systems of any size.

@@ -25,9 +25,10 @@ from ..exceptions import TileModelError
 from ..networks import Standardization, TileSums
 from ..networks._standardize import standardization_of
 from ..tile_models._tile_model import TileModel
-from ._base import SumProblem, last_step
+from ._base import last_step
 from ._divergence import warn_above_mean
 from ._features import TileFeatures
+from ._problem import SumProblem
 
 _ACTIVATIONS = {
     "identity": lambda x: x,

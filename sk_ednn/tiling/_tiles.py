@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.sparse import csr_array, eye_array
 
-from ._unique import distinct, in_order
+from ._equal_tiles import distinct, in_order
 
 # Tiles compared before all are: enough to detect repetition, and cheap where there is none.
 _PROBED = 2048

@@ -16,8 +16,8 @@ from ..estimators._committee import EDNNCommittee
 from ..estimators._unwrap import fitted_term, unwrap
 from ..fields._sources import as_array
 from ..tile_models._base import flat
+from ..tiling._equal_tiles import distinct
 from ..tiling._sampling import sampled_tiles
-from ..tiling._unique import distinct
 
 # Number of tiles compared at once.
 _BLOCK_TILES = 4096

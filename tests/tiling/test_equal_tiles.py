@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.lib.stride_tricks import sliding_window_view
 
-from sk_ednn.tiling import _unique as _distinct
-from sk_ednn.tiling._unique import distinct
+from sk_ednn.tiling import _equal_tiles as _distinct
+from sk_ednn.tiling._equal_tiles import distinct
 
 DTYPES = (bool, np.int8, np.uint8, np.int16, np.int64, np.uint64, np.float32, np.float64)
 # Few values (exact codes), values with a gap, values too large for codes, and non-integers.

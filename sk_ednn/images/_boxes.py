@@ -1,0 +1,120 @@
+"""Boxes: parts of pictures with totals of their own, such as counts of dots."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ._checks import PictureError
+
+
+@dataclass(frozen=True)
+class Box:
+    """A part of a picture with a total that is known.
+
+    Attributes
+    ----------
+    picture : int
+        Number of the picture in the list that is fitted.
+    start, stop : tuple of int
+        First pixel along each axis, and the one behind the last.
+    totals : float or tuple of float
+        Totals of the objects in the box.
+    """
+
+    picture: int
+    start: tuple[int, ...]
+    stop: tuple[int, ...]
+    totals: float | tuple[float, ...]
+
+    @property
+    def slices(self) -> tuple[slice, ...]:
+        """The box as slices."""
+        return tuple(slice(a, b) for a, b in zip(self.start, self.stop, strict=True))
+
+
+def boxes_of_dots(picture, positions, grid, *, side=64, output=0, n_outputs=1) -> list[Box]:
+    """Cut a picture with dots into boxes with their counts.
+
+    Parameters
+    ----------
+    picture : int
+        Number of the picture in the list that is fitted.
+    positions : array-like of shape (n_dots, n_axes)
+        Row and column of each dot, in pixels from the upper left corner.
+    grid : tuple of int
+        Pixels of the picture along each axis.
+    side : int, default=64
+        Length of a box, along rows and columns.
+    output, n_outputs : int
+        Which of several totals the dots are; the others are not known.
+
+    Returns
+    -------
+    list of Box
+
+    Raises
+    ------
+    ValueError
+        Where a dot lies outside of the picture.
+
+    Examples
+    --------
+    >>> from sk_ednn.images import boxes_of_dots
+    >>> boxes = boxes_of_dots(0, [[3, 5], [70, 80], [99, 99]], (100, 100))
+    >>> [box.totals for box in boxes]
+    [1.0, 0.0, 0.0, 2.0]
+    """
+    positions = np.asarray(positions, dtype=float).reshape(-1, len(grid))
+    outside = ((positions < -0.5) | (positions > np.array(grid) - 0.5)).any(axis=1)
+    if outside.any():
+        raise ValueError(
+            f"Dot {positions[outside][0].tolist()} lies outside of picture {picture} of shape "
+            f"{tuple(grid)}. Dots are rows and columns, in pixels from the upper left corner."
+        )
+    edges = [np.array([0, n]) if k < len(grid) - 2 else _edges(n, side) for k, n in enumerate(grid)]
+    placed = positions.clip(0, np.array(grid) - 1e-9)
+    counts, _ = np.histogramdd(placed, bins=edges)
+    boxes = []
+    for place in np.ndindex(*counts.shape):
+        start = tuple(int(along[i]) for along, i in zip(edges, place, strict=True))
+        stop = tuple(int(along[i + 1]) for along, i in zip(edges, place, strict=True))
+        totals = [np.nan] * n_outputs
+        totals[output] = float(counts[place])
+        boxes.append(Box(picture, start, stop, totals[0] if n_outputs == 1 else tuple(totals)))
+    return boxes
+
+
+def _edges(length, side) -> np.ndarray:
+    n_parts = max(1, round(length / side))
+    return np.linspace(0, length, n_parts + 1).round().astype(int)
+
+
+def check_boxes(boxes, pictures, n_outputs) -> None:
+    """Raise where a box lies outside of its picture, or has no total.
+
+    Parameters
+    ----------
+    boxes : list of Box
+    pictures : list of Picture
+    n_outputs : int
+    """
+    for box in boxes:
+        if not 0 <= box.picture < len(pictures):
+            raise ValueError(f"{box} names a picture that there is not: {len(pictures)} are given.")
+        picture = pictures[box.picture]
+        fits = len(box.start) == len(box.stop) == len(picture.grid) and all(
+            0 <= a < b <= n for a, b, n in zip(box.start, box.stop, picture.grid, strict=False)
+        )
+        if not fits:
+            raise PictureError(
+                f"{picture.name}: the box from {box.start} to {box.stop} does not lie in a picture "
+                f"of {picture.grid} pixels."
+            )
+        totals = np.ravel(box.totals)
+        if len(totals) != n_outputs or not np.isfinite(totals).any():
+            raise PictureError(
+                f"{picture.name}: the box from {box.start} has the total {box.totals}, and "
+                f"{n_outputs} number(s) are expected."
+            )
