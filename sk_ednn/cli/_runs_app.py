@@ -61,19 +61,31 @@ def list_runs(
     if not rows:
         typer.echo(f"no runs in {folder}")
         return
+    from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table()
-    for title in ("run", "kind", "status", "time", "done", "result", "tags", "message"):
-        table.add_column(title, no_wrap=title in ("run", "kind", "status", "time", "done"))
-    for row in rows:
-        done = "" if row["progress"] is None else f"{100 * row['progress']:.0f} %"
-        cells = [row["id"], row["kind"], row["status"], _time(row["seconds"]), done,
-                 row["summary"], ", ".join(row["tags"]), row["message"]]  # fmt: skip
-        table.add_row(*(Text(_plain(cell)) for cell in cells))
+    titles = ["run", "kind", "status", "time", "done", "tags", "result"]
+    cells = [_cells(row) for row in rows]
+    if not any(row["tags"] for row in rows):
+        titles.remove("tags")
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for title in titles:
+        table.add_column(title, no_wrap=title not in ("tags", "result"))
+    for each in cells:
+        table.add_row(*(Text(_plain(each[title])) for title in titles))
     Console().print(table)
+
+
+def _cells(row) -> dict[str, str]:
+    """Return the text of each column: of a run without a result its last message."""
+    done = "" if row["progress"] is None else f"{100 * row['progress']:.0f} %"
+    return {
+        "run": row["id"], "kind": row["kind"], "status": row["status"],
+        "time": _time(row["seconds"]), "done": done, "tags": ", ".join(row["tags"]),
+        "result": row["summary"] or row["message"],
+    }  # fmt: skip
 
 
 @app.command()
