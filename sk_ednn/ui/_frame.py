@@ -38,6 +38,20 @@ def theme_of(request) -> bool | None:
     return {"dark": True, "light": False}.get(request.cookies.get(THEME_COOKIE, ""))
 
 
+# Names for a screen reader of what Quasar leaves without one: the button of an upload, around an
+# input that the keyboard does not reach, and the box that selects all rows.
+_NAMES = """
+new MutationObserver(() => {
+  for (const e of document.querySelectorAll("input.q-uploader__input:not([aria-hidden])"))
+    e.setAttribute("aria-hidden", "true");
+  for (const e of document.querySelectorAll(".q-uploader a.q-btn:not([aria-label])"))
+    e.setAttribute("aria-label", "Choose files");
+  for (const e of document.querySelectorAll("th .q-checkbox:not([aria-label])"))
+    e.setAttribute("aria-label", "Select all rows");
+}).observe(document.documentElement, {childList: true, subtree: true});
+"""
+
+
 @contextmanager
 def frame(request, title, lead=""):
     """Draw the head of a page; what follows goes into its main part.
@@ -51,6 +65,7 @@ def frame(request, title, lead=""):
     """
     ui.page_title(f"{title} · sk-ednn")
     ui.add_css(_CSS)
+    ui.add_body_html(f"<script>{_NAMES}</script>")
     ui.colors(primary="#005f99", negative="#b3261e", positive="#1b7a4b", dark_page="#13191e")
     ui.dark_mode(theme_of(request))
     here = request.url.path

@@ -293,6 +293,7 @@ def test_pages_fit_and_have_names_for_all_controls(visit, width, dark):
         one.shoot(f"{name}-{width}-{'dark' if dark else 'light'}")
         assert one.page.evaluate("document.scrollingElement.scrollWidth") <= width, name
         assert one.page.evaluate(_WITHOUT_NAMES) == [], name
+        assert one.page.evaluate(_FAINT) == [], name
         colour = one.page.evaluate("getComputedStyle(document.body).backgroundColor")
         assert (max(map(int, colour.strip("rgb()").split(","))) < 128) == dark
         fonts = one.page.evaluate(
@@ -304,12 +305,41 @@ def test_pages_fit_and_have_names_for_all_controls(visit, width, dark):
 
 
 # Controls and pictures that a screen reader could not name.
-_WITHOUT_NAMES = """() => [...document.querySelectorAll('button,a,input,select,img,[role=slider]')]
-  .filter(e => e.offsetParent !== null && e.type !== 'hidden' && e.type !== 'file')
-  .filter(e => !(e.innerText?.trim() || e.ariaLabel || e.alt || e.title || e.labels?.length
+# The text of an icon is its name in the font, which says nothing.
+_WITHOUT_NAMES = """() => [...document.querySelectorAll(
+    'button,a,input,select,img,[role=slider],[role=checkbox]')]
+  .filter(e => e.offsetParent !== null && e.type !== 'hidden')
+  .filter(e => !([...e.querySelectorAll('i')].reduce((text, i) => text.replace(i.innerText, ''),
+    e.innerText ?? '').trim() || e.ariaLabel || e.alt || e.title || e.labels?.length
     || e.getAttribute('aria-labelledby') || e.getAttribute('aria-hidden') === 'true'
     || e.closest('label')))
   .map(e => e.outerHTML.slice(0, 120))"""
+
+
+# Buttons whose text has less than the contrast of 4.5 that WCAG 2.2 asks for.
+_FAINT = """() => {
+  const light = (colour) => {
+    const [r, g, b] = colour.match(/[0-9.]+/g).slice(0, 3).map(Number).map(v => v / 255)
+      .map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  return [...document.querySelectorAll('.q-btn.bg-primary:not(.disabled)')].map(e => {
+    const text = light(getComputedStyle(e.querySelector('.block') ?? e).color);
+    const behind = light(getComputedStyle(e).backgroundColor);
+    return [e.innerText, (Math.max(text, behind) + 0.05) / (Math.min(text, behind) + 0.05)];
+  }).filter(([_, contrast]) => contrast < 4.5);
+}"""
+
+
+def test_focus_is_visible(visit):
+    page = visit().page
+    page.wait_for_selector("button:has-text('spins.npz')")
+    for _ in range(12):
+        page.keyboard.press("Tab")
+        width = page.evaluate("getComputedStyle(document.activeElement).outlineWidth")
+        assert float(width.removesuffix("px")) >= 2, page.evaluate(
+            "document.activeElement.outerHTML.slice(0, 200)"
+        )
 
 
 def test_keyboard_is_enough_to_choose_a_file_and_a_model(visit):
