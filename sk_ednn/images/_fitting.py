@@ -11,10 +11,11 @@ import numpy as np
 import torch
 from joblib import Parallel, delayed, effective_n_jobs
 
+from ._batches import Sample
 from ._checkpoint import opened
 from ._network import MEAN_OUTPUT, as_regressor, tile_network
 from ._samples import prepared
-from ._training import Recipe, Sample, Trained, bfloat16_pays, train
+from ._training import Recipe, Trained, bfloat16_pays, train
 
 # Totals that vary by less than this, relative to their mean, are judged in units of that.
 _LEAST_SPREAD = 0.1

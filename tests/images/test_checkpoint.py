@@ -19,12 +19,6 @@ def data():
     return make_pictures(12, (40, 40), random_state=0)
 
 
-@pytest.fixture(autouse=True)
-def each_epoch(monkeypatch):
-    """Save after each epoch."""
-    monkeypatch.setattr(_training, "_SAVED_SECONDS", 0.0)
-
-
 class Killed(Exception):
     """Raised in the middle of a training."""
 

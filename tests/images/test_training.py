@@ -6,16 +6,12 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("skorch")
 
+from sk_ednn.images._batches import Sample, collated, shuffled_batches  # noqa: E402
 from sk_ednn.images._geometry import FOCUS, Geometry, edge_factors  # noqa: E402
+from sk_ednn.images._loss import mosaic_loss  # noqa: E402
+from sk_ednn.images._member import Member  # noqa: E402
 from sk_ednn.images._network import NORMS, folded, tile_network  # noqa: E402
 from sk_ednn.images._samples import prepared  # noqa: E402
-from sk_ednn.images._training import (  # noqa: E402
-    Sample,
-    _batches,
-    _Member,
-    _mosaic_loss,
-    _together,
-)
 
 RNG = np.random.default_rng(0)
 
@@ -72,7 +68,7 @@ def test_tiles_may_begin_anywhere(reduction, shift):
 
 def test_a_total_is_the_same_alone_and_in_a_batch_of_any_sizes():
     geometry = Geometry(1)
-    member = _Member(normalised(geometry).eval(), [2.0], [1.0], True, False)
+    member = Member(normalised(geometry).eval(), [2.0], [1.0], True, False)
     torch.nn.init.normal_(member.module.edges)
     box = (slice(5, 30), slice(8, 21))
     batch = [
@@ -82,8 +78,8 @@ def test_a_total_is_the_same_alone_and_in_a_batch_of_any_sizes():
     ]
     with torch.no_grad():
         for shift in [(0, 0), (1, FOCUS - 1)]:
-            together = member.totals(member.module, *_together(batch, shift))
-            alone = [member.totals(member.module, *_together([each], shift)) for each in batch]
+            together = member.totals(member.module, *collated(batch, shift))
+            alone = [member.totals(member.module, *collated([each], shift)) for each in batch]
             torch.testing.assert_close(together, torch.cat(alone), rtol=1e-4, atol=1e-4)
 
 
@@ -104,20 +100,20 @@ def test_tiles_near_an_edge_of_the_picture_have_factors_of_their_own():
 def test_batches_contain_each_sample_once_and_similar_sizes():
     geometry = Geometry(1)
     samples = [sample((20 + 40 * (k % 2), 24), geometry) for k in range(32)]
-    batches = _batches(samples, 4, np.random.default_rng(0))
+    batches = shuffled_batches(samples, 4, np.random.default_rng(0))
     assert sorted(id(each) for batch in batches for each in batch) == sorted(map(id, samples))
     mixed = sum(len({each.values.shape for each in batch}) > 1 for batch in batches)
     assert mixed <= 1
-    other = _batches(samples, 4, np.random.default_rng(1))
+    other = shuffled_batches(samples, 4, np.random.default_rng(1))
     assert [id(batch[0]) for batch in batches] != [id(batch[0]) for batch in other]
 
 
 def test_frozen_statistics_stay():
-    member = _Member(normalised(Geometry(1)).train(), [1.0], [1.0], True, False)
+    member = Member(normalised(Geometry(1)).train(), [1.0], [1.0], True, False)
     batch = [sample((40, 40), Geometry(1)) for _ in range(2)]
     member.freeze([batch])
     before = {name: value.clone() for name, value in member.module.named_buffers()}
-    member.totals(member.module, *_together([sample((40, 40), Geometry(1))] * 2))
+    member.totals(member.module, *collated([sample((40, 40), Geometry(1))] * 2))
     member.settle([batch[:1]])
     for module in (member.module, member.average):
         for name, value in module.named_buffers():
@@ -127,10 +123,10 @@ def test_frozen_statistics_stay():
 def test_averaged_weights_are_settled_by_what_they_see():
     """Their normalisations then have mean 0 and spread 1 over the batch."""
     geometry = Geometry(1)
-    member = _Member(normalised(geometry), [1.0], [1.0], True, False)
+    member = Member(normalised(geometry), [1.0], [1.0], True, False)
     batch = [sample((60, 60), geometry) for _ in range(3)]
     member.settle([batch])
-    values, *_ = _together(batch)
+    values, *_ = collated(batch)
     with torch.no_grad():
         first, norm = member.average[0](values), member.average[1]
         torch.testing.assert_close(norm.running_mean, first.mean((0, 2, 3)), rtol=1e-3, atol=1e-4)
@@ -141,7 +137,7 @@ def test_averaged_weights_are_settled_by_what_they_see():
 def test_totals_of_the_training_add_up():
     """Of each output; totals that are not known are left out."""
     geometry = Geometry(1)
-    member = _Member(normalised(geometry, n_outputs=2), [1.0, 1.0], [1.0, 1.0], True, False)
+    member = Member(normalised(geometry, n_outputs=2), [1.0, 1.0], [1.0, 1.0], True, False)
     samples = [sample((40, 44), geometry) for _ in range(3)]
     for one, totals in zip(samples, ([3.0, 40.0], [5.0, np.nan], [9.0, 60.0]), strict=True):
         one.totals = torch.tensor(totals, dtype=torch.float64)
@@ -151,13 +147,13 @@ def test_totals_of_the_training_add_up():
     np.testing.assert_allclose(found[[0, 2], 1].sum(), 100, rtol=1e-4)
 
 
-def mosaic_loss(member, batch, seed=0):
+def loss_of_boxes(member, batch, seed=0):
     """Return the loss of boxes put together, and the gradient of the last bias."""
-    tiles = _together(batch)
+    tiles = collated(batch)
     member.module.zero_grad()
     found = member.contributions(member.module, *tiles).detach()
     units = torch.ones(len(batch), len(member.scale))
-    loss = _mosaic_loss(member, *tiles, found, units, np.random.default_rng(seed))
+    loss = mosaic_loss(member, *tiles, found, units, np.random.default_rng(seed))
     if isinstance(loss, torch.Tensor):
         loss.backward()
     bias = next(layer.bias for layer in reversed(member.module) if hasattr(layer, "bias"))
@@ -168,27 +164,27 @@ def mosaic_loss(member, batch, seed=0):
 def test_boxes_put_together_have_their_totals_in_true_surroundings(n_axes):
     """Where a picture is the same everywhere, so are the surroundings; else there is a loss."""
     geometry = Geometry(1, n_axes)
-    member = _Member(normalised(geometry, n_outputs=2).eval(), [2.0] * 2, [1.0] * 2, True, False)
+    member = Member(normalised(geometry, n_outputs=2).eval(), [2.0] * 2, [1.0] * 2, True, False)
     lengths = (64, 72) if n_axes == 2 else (3, 64, 72)
     batch = [sample(lengths, geometry) for _ in range(2)]
-    loss, gradient = mosaic_loss(member, batch)
+    loss, gradient = loss_of_boxes(member, batch)
     assert loss > 0 and (gradient != 0).any()
     for each in batch:
         each.values = np.ones_like(each.values)
-    loss, gradient = mosaic_loss(member, batch)
+    loss, gradient = loss_of_boxes(member, batch)
     assert loss < 1e-6
 
 
 def test_pictures_without_an_interior_are_not_put_together():
     geometry = Geometry(1)
-    member = _Member(normalised(geometry).eval(), [2.0], [1.0], True, False)
-    assert mosaic_loss(member, [sample((30, 64), geometry)] * 2) == (0.0, None)
+    member = Member(normalised(geometry).eval(), [2.0], [1.0], True, False)
+    assert loss_of_boxes(member, [sample((30, 64), geometry)] * 2) == (0.0, None)
 
 
 def test_balanced_boxes_have_their_totals_in_true_surroundings():
     """The sum of the bands of boxes with mirror images around; the interior does not change."""
     geometry = Geometry(1)
-    member = _Member(normalised(geometry).eval(), [2.0], [1.0], True, False)
+    member = Member(normalised(geometry).eval(), [2.0], [1.0], True, False)
     samples = [sample((64, 64), geometry) for _ in range(3)]
     before = member.predict(samples)
     member.balance(samples)
