@@ -5,6 +5,7 @@ from ._atom_novelty import AtomNovelty
 from ._invariants import LocalInvariants
 from ._labels import energies_of, forces_of
 from ._potential import EDNNPotential
+from ._potential_committee import PotentialCommittee
 from ._potentials import DrawnPotential, TiledPotential
 from ._rasterise import GaussianRasterizer
 from ._source import AtomsInWindow, AtomsSource
@@ -23,6 +24,7 @@ __all__ = [
     "LammpsSimulation",
     "LocalInvariants",
     "PotentialCalculator",
+    "PotentialCommittee",
     "PotentialTrainer",
     "SpectrumNetwork",
     "TiledPotential",

@@ -15,11 +15,12 @@ from sklearn.utils.validation import check_is_fitted
 from .._utils.optional import needing
 from .._utils.stacklevel import outside_package
 from .._utils.stored import stored
-from ..exceptions import DataWarning
+from ..exceptions import DataWarning, TileModelError
 from ..fields._sources import as_groups
 from ..structures._files import naming
 from ._atom_novelty import AtomNovelty
 from ._potential_checks import data_notes
+from ._potential_committee import PotentialCommittee
 from ._potential_data import labelled, packed, summary
 from ._potential_errors import errors_of, knows_stress
 from ._potential_kinds import features_of, kind_of
@@ -57,6 +58,10 @@ class EDNNPotential(RegressorMixin, BaseEstimator):
     max_seconds, max_epochs : float, int or None, default=None
         Limits of the training of a network, in seconds and in passes over the data. If both are
         None, those of the trainer, by default 600 s.
+    n_members : int, default=1
+        Networks that are trained one after another, from other weights and in another order. Each
+        has an equal share of `max_seconds`. Predictions are the mean of all, which is better than a
+        single network where data are few; their spread measures the uncertainty.
     trainer : PotentialTrainer, default=None
         Training of a network: weights of the loss, learning rates, validation and more.
     atomic_energies : dict of int to float, default=None
@@ -67,7 +72,8 @@ class EDNNPotential(RegressorMixin, BaseEstimator):
         ``{"energy": "free_energy", "stress": None}``; None to ignore a label. Names that are not
         given are found automatically.
     checkpoint : str or Path, default=None
-        File from which an interrupted training resumes.
+        File from which an interrupted training resumes. With several members, ``-1``, ``-2`` and
+        so on are added to its name.
     warm_start : bool, default=False
         Continue from the fitted network, with more data or more time. The atomic energies are
         fitted again.
@@ -77,14 +83,15 @@ class EDNNPotential(RegressorMixin, BaseEstimator):
 
     Attributes
     ----------
-    potential_ : AtomicPotential, TiledPotential or DrawnPotential
+    potential_ : AtomicPotential, PotentialCommittee, TiledPotential or DrawnPotential
     species_ : ndarray of int
         Atomic numbers of the fit.
     labels_ : dict
         Summary of the labels: for ``"energy"``, ``"forces"`` and ``"stress"`` their name and
         number, labels that were not read as ``"unread"``, and the numbers of structures and atoms.
     history_ : list of dict
-        Losses and errors of each epoch of a network; empty for other models.
+        Losses and errors of each epoch of a network, and its ``"member"``, from 1, if there are
+        several; empty for other models.
     novelty_ : AtomNovelty or None
         Sample of the surroundings of training atoms; None for models of images.
 
@@ -122,6 +129,7 @@ class EDNNPotential(RegressorMixin, BaseEstimator):
         "network_params": [dict, None],
         "max_seconds": [Interval(Real, 0, None, closed="neither"), None],
         "max_epochs": [Interval(Integral, 1, None, closed="left"), None],
+        "n_members": [Interval(Integral, 1, None, closed="left")],
         "trainer": "no_validation",
         "atomic_energies": [dict, None],
         "labels": [dict, None],
@@ -140,6 +148,7 @@ class EDNNPotential(RegressorMixin, BaseEstimator):
         network_params=None,
         max_seconds=None,
         max_epochs=None,
+        n_members=1,
         trainer=None,
         atomic_energies=None,
         labels=None,
@@ -154,6 +163,7 @@ class EDNNPotential(RegressorMixin, BaseEstimator):
         self.network_params = network_params
         self.max_seconds = max_seconds
         self.max_epochs = max_epochs
+        self.n_members = n_members
         self.trainer = trainer
         self.atomic_energies = atomic_energies
         self.labels = labels
@@ -231,30 +241,44 @@ class EDNNPotential(RegressorMixin, BaseEstimator):
         self.labels_, self.novelty_ = data.found, novelty
         return self
 
-    def predict(self, structures):
+    def predict(self, structures, return_std=False):
         """Predict energies.
 
         Parameters
         ----------
         structures : sequence of structures or names of files, a name, or Structures
+        return_std : bool, default=False
+            Also return the standard deviation over the members, if ``n_members > 1``.
 
         Returns
         -------
-        ndarray of shape (n_structures,), in eV
+        energies : ndarray of shape (n_structures,), in eV
+        std : ndarray of shape (n_structures,), in eV
+            Only if `return_std`.
         """
+        if return_std:
+            mean, std, _ = self._predicted_with_std(structures)
+            return mean.energies, std.energies
         return self._predicted(structures)[0].energies
 
-    def predict_forces(self, structures):
+    def predict_forces(self, structures, return_std=False):
         """Predict forces.
 
         Parameters
         ----------
         structures : sequence of structures or names of files, a name, or Structures
+        return_std : bool, default=False
+            Also return the standard deviation over the members, if ``n_members > 1``.
 
         Returns
         -------
-        list of ndarray of shape (n_atoms, 3), in eV/Å
+        forces : list of ndarray of shape (n_atoms, 3), in eV/Å
+        std : list of ndarray of shape (n_atoms, 3), in eV/Å
+            Only if `return_std`.
         """
+        if return_std:
+            mean, std, batch = self._predicted_with_std(structures, forces=True)
+            return tuple(np.split(each.forces, batch.offsets[1:-1]) for each in (mean, std))
         predicted, batch = self._predicted(structures, forces=True)
         return np.split(predicted.forces, batch.offsets[1:-1])
 
@@ -388,6 +412,17 @@ class EDNNPotential(RegressorMixin, BaseEstimator):
         """True if stresses can be predicted; models of images need ``adjust > 0``."""
         check_is_fitted(self)
         return knows_stress(self.potential_)
+
+    def _predicted_with_std(self, structures, **kinds):
+        check_is_fitted(self)
+        if not isinstance(self.potential_, PotentialCommittee):
+            raise TileModelError(
+                "return_std needs several members. Fit the potential with n_members=4 or so."
+            )
+        batch, _, places = packed(structures)
+        check_species(self.species_, batch, places)
+        with naming(places):
+            return *self.potential_.predict_with_std(batch, **kinds), batch
 
     def _predicted(self, structures, **asked):
         check_is_fitted(self)

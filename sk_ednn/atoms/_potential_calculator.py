@@ -10,6 +10,7 @@ from .._utils.stacklevel import outside_package
 from ..exceptions import NoveltyWarning
 from ..structures import Structures
 from ..structures._elements import symbol
+from ._potential_committee import PotentialCommittee
 from ._potential_errors import knows_stress
 from ._potentials import DrawnPotential, check_species
 
@@ -127,11 +128,13 @@ def with_precision(potential, precision):
 
     Parameters
     ----------
-    potential : AtomicPotential, TiledPotential or DrawnPotential
+    potential : AtomicPotential, PotentialCommittee, TiledPotential or DrawnPotential
     precision : {None, "float32", "float64"}
     """
     if precision not in (None, "float32", "float64"):
         raise ValueError(f"precision must be None, 'float32' or 'float64'; got {precision!r}.")
+    if isinstance(potential, PotentialCommittee):
+        return PotentialCommittee([with_precision(each, precision) for each in potential.members])
     if precision is None or not hasattr(potential, "network"):
         return potential
     import copy

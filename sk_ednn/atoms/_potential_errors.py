@@ -30,7 +30,7 @@ def differences(potential, data):
 
     Parameters
     ----------
-    potential : AtomicPotential, TiledPotential or DrawnPotential
+    potential : AtomicPotential, PotentialCommittee, TiledPotential or DrawnPotential
     data : LabelledStructures
 
     Returns

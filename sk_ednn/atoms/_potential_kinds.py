@@ -16,6 +16,13 @@ from ..descriptors import AbstractDescriptor
 from ..estimators._regressor import EDNNRegressor
 from ..exceptions import TileModelError
 from ..tiling import AtomTiling
+from ._potential_committee import (
+    MemberCallback,
+    PotentialCommittee,
+    checkpoint_of,
+    members_of,
+    with_member,
+)
 from ._potentials import DrawnPotential, TiledPotential, atomic_totals
 from ._rasterise import GaussianRasterizer
 
@@ -67,7 +74,7 @@ def features_of(potential):
         return potential.features
     from ._atomic_networks import standardized_features
 
-    return partial(standardized_features, potential.network)
+    return partial(standardized_features, members_of(potential)[0].network)
 
 
 class NetworkKind:
@@ -79,14 +86,21 @@ class NetworkKind:
         from ..solvers._potential import PotentialLabels
 
         labels = PotentialLabels.of(data.structures, data.energies, data.forces, data.stress)
-        start = _network(estimator)
+        n_members, history, members = estimator.n_members, [], []
+        starts = [_network(estimator)] * n_members
         if estimator.warm_start and hasattr(estimator, "potential_"):
-            start = estimator.potential_
-        result = _trainer(estimator).fit(
-            data.structures, labels, start, sample_weight=sample_weight, groups=groups
-        )
-        species = list(result.potential.network.index.numbers)
-        return Fitted(result.potential, species, result.history)
+            starts = _members_to_continue(estimator)
+        for k, trainer in enumerate(_trainers(estimator)):
+            result = trainer.fit(
+                data.structures, labels, starts[k], sample_weight=sample_weight, groups=groups
+            )
+            members.append(result.potential)
+            history += [with_member(record, k, n_members) for record in result.history]
+            if result.interrupted:
+                break
+        species = list(members[0].network.index.numbers)
+        potential = members[0] if n_members == 1 else PotentialCommittee(members)
+        return Fitted(potential, species, history)
 
 
 class TiledKind:
@@ -95,6 +109,7 @@ class TiledKind:
     @staticmethod
     def fit(estimator, data, groups, sample_weight) -> Fitted:
         """Fit an `EDNNRegressor`, with one term for each species; see `EDNNPotential.fit`."""
+        _refuse_members(estimator)
         _refuse(estimator, "trainer", "checkpoint", "context", "network_params", "max_seconds",
                 "max_epochs")  # fmt: skip
         _require_energies(data)
@@ -120,6 +135,7 @@ class DrawnKind:
     @staticmethod
     def fit(estimator, data, groups, sample_weight) -> Fitted:
         """Draw structures and fit a model of fields; see `EDNNPotential.fit`."""
+        _refuse_members(estimator)
         _refuse(estimator, "trainer", "checkpoint", "context", "network_params", "max_seconds",
                 "max_epochs", "atomic_energies")  # fmt: skip
         _require_energies(data)
@@ -176,6 +192,36 @@ def _network(estimator):
     return model
 
 
+def _members_to_continue(estimator):
+    """Return the fitted potentials from which the members continue."""
+    fitted = members_of(estimator.potential_)
+    if len(fitted) != estimator.n_members:
+        raise TileModelError(
+            f"warm_start continues {len(fitted)} fitted member(s), but n_members is "
+            f"{estimator.n_members}. Set n_members={len(fitted)}, or warm_start=False."
+        )
+    return fitted
+
+
+def _trainers(estimator):
+    """Yield a trainer for each member, with a share of the time and a seed of its own."""
+    trainer, n_members = _trainer(estimator), estimator.n_members
+    if n_members == 1:
+        yield trainer
+        return
+    seeds = check_random_state(trainer.random_state).randint(2**31 - 1, size=n_members)
+    seconds, callback = trainer.max_seconds, trainer.callback
+    for k, seed in enumerate(seeds):
+        params = {
+            "random_state": int(seed),
+            "max_seconds": None if seconds is None else seconds / n_members,
+            "checkpoint": checkpoint_of(trainer.checkpoint, k, n_members),
+        }
+        if callback is not None:
+            params["callback"] = MemberCallback(callback, k, n_members)
+        yield clone(trainer).set_params(**params)
+
+
 def _trainer(estimator):
     from ..solvers._potential import PotentialTrainer
 
@@ -207,7 +253,10 @@ class _Progress:
             **{name: record[key] for name, key in _SHOWN.items() if key in record},
         }
         text = ", ".join(f"{name} {value:.4g}" for name, value in shown.items())
-        print(f"epoch {record['epoch']}, {record['seconds']:.0f} s: {text}", file=sys.stderr)
+        member = f"member {record['member']}, " if "member" in record else ""
+        print(
+            f"{member}epoch {record['epoch']}, {record['seconds']:.0f} s: {text}", file=sys.stderr
+        )
         return None if self.callback is None else self.callback(record)
 
 
@@ -326,6 +375,14 @@ def _refuse(estimator, *names):
         raise TileModelError(
             f"{', '.join(given)} {'is' if len(given) == 1 else 'are'} for networks of atoms only; "
             f"leave at None for {with_article(type(estimator.model).__name__)}."
+        )
+
+
+def _refuse_members(estimator):
+    if estimator.n_members > 1:
+        raise TileModelError(
+            f"n_members={estimator.n_members} is for networks of atoms only. Use n_members=1 here; "
+            "EDNNCommittee makes a committee of other models."
         )
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from .._utils.wording import with_article
 from ..structures import Structures
 from ._atom_novelty import AtomNovelty
+from ._potential_committee import PotentialCommittee, members_of
 from ._potentials import DrawnPotential, TiledPotential
 
 # Distance of two atoms relative to the cutoff, and the largest cutoff (Å) for it.
@@ -24,14 +25,20 @@ def try_potential(estimator) -> None:
     estimator : EDNNPotential
     """
     potential, species = estimator.potential_, estimator.species_
-    networks = type(potential).__name__ == "AtomicPotential"
+    if isinstance(potential, PotentialCommittee) and not (
+        type(potential.members) is list and potential.members
+    ):
+        raise TypeError("expected a list of the members of a committee")
+    members = members_of(potential)
+    networks = all(type(member).__name__ == "AtomicPotential" for member in members)
     if not (networks or isinstance(potential, (TiledPotential, DrawnPotential))):
         raise TypeError(f"expected a potential, got {with_article(type(potential).__name__)}")
     species = np.asarray(species)
     if species.ndim != 1 or species.dtype.kind != "i" or not len(species):
         raise ValueError("its species are not atomic numbers")
     if networks:
-        _check_network(potential, species)
+        for member in members:
+            _check_network(member, species)
     if isinstance(potential, DrawnPotential):
         return  # its parts are tested like those of other models of fields
     atoms = Structures.of(list(_clusters(species, potential)))
@@ -61,7 +68,7 @@ def _check_network(potential, species):
 
 def _clusters(species, potential):
     """Yield an atom of each species, and pairs of atoms."""
-    network = getattr(potential, "network", None)
+    network = getattr(members_of(potential)[0], "network", None)
     cutoff = potential.cutoff if network is None else network.representation.cutoff
     apart = _DISTANCE * min(float(cutoff), _CUTOFF)
     numbers = species.tolist()

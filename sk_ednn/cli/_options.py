@@ -273,6 +273,14 @@ class Potentials:
             "--epochs."
         ),
     ] = None
+    members: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Potentials: networks that share the time and are averaged, which is better where "
+            "data are few. Default: 1.",
+        ),
+    ] = None
     start: Annotated[
         Path | None,
         typer.Option(help="Potentials: model file from which to continue, with these structures."),

@@ -22,7 +22,7 @@ POTENTIALS = ("spectrum", "symmetry-functions", "chebyshev", "deep-pot")
 _OF_IMAGES = ("spacing", "width", "plane", "adjust", "forces", "focus", "context", "boundary",
               "remainder", "baseline")  # fmt: skip
 # Options of potentials.
-_OF_ATOMS = ("cutoff", "averages", "max_seconds", "labels", "start")
+_OF_ATOMS = ("cutoff", "averages", "max_seconds", "members", "labels", "start")
 # Share of the structures for early stopping.
 _VALIDATION = 0.1
 _NEEDED = ("torch", "skorch", "vesin", "sphericart")
@@ -105,6 +105,7 @@ def run(ctx, asked, read, say) -> dict[str, Any]:
     dict
         The output of ``--json``.
     """
+    from ..atoms._potential_committee import checkpoint_of
     from ..atoms._potential_data import summary
     from ..structures._files import naming
 
@@ -126,7 +127,8 @@ def run(ctx, asked, read, say) -> dict[str, Any]:
     _runs.log_stage(asked, "fit")
     start = time.perf_counter()
     with _placed_warnings(places):
-        with Interrupts(asked.checkpoint).watched() as interrupts, naming(places):
+        first = checkpoint_of(asked.checkpoint, 0, potential.n_members)
+        with Interrupts(first).watched() as interrupts, naming(places):
             potential.fit(taken["train"])
             if asked.recorder is not None:
                 asked.recorder.finishing()
@@ -238,9 +240,14 @@ def _potential(asked):
             "validation_fraction": _VALIDATION,
         }  # fmt: skip
     checkpoint = asked.checkpoint
+    start = None if asked.start is None else _start(asked)
+    n_members = (asked.members or 1) if start is None else start.n_members
     if asked.recorder is not None:
+        seconds = params["max_seconds"]
         params["callback"] = asked.recorder.callback(
-            max_epochs=params["max_epochs"], max_seconds=params["max_seconds"]
+            max_epochs=params["max_epochs"],
+            max_seconds=None if seconds is None else seconds / n_members,
+            n_members=n_members,
         )
         checkpoint = checkpoint or asked.recorder.path(_runs.CHECKPOINT)
     trainer = PotentialTrainer(**params)
@@ -249,17 +256,29 @@ def _potential(asked):
         "checkpoint": checkpoint, "random_state": asked.seed,
         "verbose": 0 if asked.quiet or asked.as_json else 1,
     }  # fmt: skip
-    if asked.start is not None:
-        from ..files import load
-
-        potential = load(asked.start)
-        if not isinstance(potential, EDNNPotential):
-            raise ValueError(f"--start must be a file of a potential; {asked.start} is not.")
-        return potential.set_params(**own, warm_start=True)
+    if start is not None:
+        return start.set_params(**own, warm_start=True)
+    own["n_members"] = n_members
     if asked.cutoff is not None:
         own["cutoff"] = asked.cutoff
     name = "spectrum" if asked.model == "auto" else asked.model
     return EDNNPotential(name, context=asked.averages, **own)
+
+
+def _start(asked):
+    """Return the potential from which a fit continues."""
+    from ..atoms import EDNNPotential
+    from ..files import load
+
+    potential = load(asked.start)
+    if not isinstance(potential, EDNNPotential):
+        raise ValueError(f"--start must be a file of a potential; {asked.start} is not.")
+    if asked.members not in (None, potential.n_members):
+        raise ValueError(
+            f"--members must be that of --start {asked.start}, which is {potential.n_members}; "
+            f"got {asked.members}."
+        )
+    return potential
 
 
 @contextmanager

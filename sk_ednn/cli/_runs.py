@@ -174,7 +174,9 @@ def keep_results(asked, found, names=("output", "report"), stopped=None) -> None
         if path is not None and Path(path).is_file() and Path(path).parent != recorder.folder:
             recorder.keep(path, "model.ednn" if Path(path).suffix == ".ednn" else None)
     if stopped is None:
-        recorder.path(CHECKPOINT).unlink(missing_ok=True)
+        checkpoint = recorder.path(CHECKPOINT)
+        for path in checkpoint.parent.glob(f"{checkpoint.stem}*{checkpoint.suffix}"):
+            path.unlink(missing_ok=True)  # of each member, if there are several
         recorder.finish(found)
     else:
         recorder.finish(found, state="stopped", message=stopped)

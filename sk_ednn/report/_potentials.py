@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from ..atoms._potential_committee import members_of
 from ..atoms._potential_data import labelled
 from ..atoms._potential_errors import GPA, averages, differences
 from ..structures._elements import symbol
@@ -248,20 +249,28 @@ def _training(history):
     from ..inspection._plot._style import COLOURS
 
     axes = Figure(figsize=(5.2, 3.2), layout="constrained").subplots()
-    epochs = [row["epoch"] for row in history]
+    members = sorted({row.get("member", 1) for row in history})
     for k, (key, name) in enumerate(
         {"energy": "energies", "force": "forces", "stress": "stresses", "valid_loss": "held out"}
         .items()
     ):  # fmt: skip
-        values = [row.get(key, np.nan) for row in history]
-        if np.isfinite(values).any():
-            axes.semilogy(epochs, values, color=COLOURS[k], label=name)
+        for member in members:
+            rows = [row for row in history if row.get("member", 1) == member]
+            values = [row.get(key, np.nan) for row in rows]
+            if np.isfinite(values).any():
+                label = name if member == members[0] else None
+                axes.semilogy([row["epoch"] for row in rows], values, color=COLOURS[k], label=label)
     axes.set_xlabel("epoch")
     axes.set_ylabel("loss")
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)
+    seconds = sum(
+        max(row["seconds"] for row in history if row.get("member", 1) == member)
+        for member in members
+    )
+    each = "" if len(members) == 1 else f" of {len(members)} networks, one line each"
     caption = (
-        f"Losses of {len(history):,} epochs, {history[-1]['seconds']:.3g} s: energies and stresses "
+        f"Losses{each} of {len(history):,} epochs, {seconds:.3g} s: energies and stresses "
         "in eV² per atom, forces in (eV/Å)²."
     )
     return _page.figures(_page.figure(_figures.Drawn(axes.figure, caption, caption), "training"))
@@ -269,10 +278,13 @@ def _training(history):
 
 def _model(potential):
     params = {key: repr(value) for key, value in potential.get_params(deep=False).items()}
-    fitted = potential.potential_
+    members = members_of(potential.potential_)
+    fitted = members[0]
     if hasattr(fitted, "network"):
         n_weights = sum(each.numel() for each in fitted.network.parameters())
-        params["weights of the network"] = f"{n_weights:,}"
+        params["weights of the network"] = (
+            f"{n_weights:,}" if len(members) == 1 else f"{len(members)} × {n_weights:,}"
+        )
         params["energies of atoms (eV)"] = ", ".join(
             f"{symbol(number)} {energy:.6g}" for number, energy in fitted.atomic_energies.items()
         )

@@ -154,7 +154,7 @@ class Recorder:
             step = self._step
         self._metrics.write({"time": now(), "step": step, **plain(metrics)})
 
-    def callback(self, *, max_epochs=None, max_seconds=None):
+    def callback(self, *, max_epochs=None, max_seconds=None, n_members=1):
         """Return a callback for trainings, which logs each epoch.
 
         It takes a dict with the numbers of an epoch, as `GradientSolver`, `PotentialTrainer` and
@@ -164,19 +164,26 @@ class Recorder:
         Parameters
         ----------
         max_epochs, max_seconds : float, default=None
-            The end of the training, from which the progress is computed.
+            The end of the training, from which the progress is computed; of each member, if there
+            are several.
+        n_members : int, default=1
+            Trainings that follow one another. Their records have a ``"member"``, from 1, which is
+            added to the names of all metrics except for the first.
         """
 
         def callback(row) -> bool:
             row = {name: value for name, value in row.items() if _is_number(value)}
-            step = row.pop("epoch", None)
+            step, member = row.pop("epoch", None), row.pop("member", 1)
             parts = [
                 done / end
                 for done, end in ((step, max_epochs), (row.get("seconds"), max_seconds))
                 if done is not None and end
             ]
-            if parts and "progress" not in row:
-                row["progress"] = min(1.0, max(parts))
+            progress = row.pop("progress", min(1.0, max(parts)) if parts else None)
+            if member > 1:
+                row = {f"{name}_{member}": value for name, value in row.items()}
+            if progress is not None:
+                row["progress"] = (member - 1 + progress) / n_members
             self.log(step, **row)
             self.wait_while_paused()
             self._was_ended = self.stop_requested

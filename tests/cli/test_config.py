@@ -50,6 +50,7 @@ FIT = {
     "cutoff": None,
     "averages": None,
     "max-seconds": None,
+    "members": None,
     "labels": None,
     "start": None,
     "output": "from_file.ednn",

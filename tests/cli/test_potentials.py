@@ -204,3 +204,25 @@ def test_warnings_name_the_line_of_the_file(go, files):
     assert train and f"gap.extxyz, structure {missing} (line {line})" in result.stderr
     result = go("predict gap.ednn nowhere.extxyz -o out.extxyz", 1)
     assert "nowhere.extxyz does not exist" in result.stderr
+
+
+def test_members_are_averaged_recorded_and_continued(go, files, tmp_path):
+    folder = tmp_path / "members"
+    found = json.loads(go(f"fit train.extxyz {FAST} --members 2 -o two.ednn --run {folder}").stdout)
+    assert found["epochs"] == 4
+    potential = load(files / "two.ednn")
+    assert potential.predict("test.extxyz", return_std=True)[1].min() > 0
+    (metrics,) = folder.glob("*/metrics.jsonl")
+    lines = [json.loads(line) for line in metrics.read_text(encoding="utf-8").splitlines()]
+    rows = [line for line in lines if "progress" in line]
+    assert [row["progress"] for row in rows] == [0.25, 0.5, 0.75, 1.0]
+    assert ["loss" in row for row in rows] == ["loss_2" not in row for row in rows]
+    assert not list(folder.rglob("*.ckpt"))
+    go(f"fit train.extxyz {FAST} --start two.ednn -o more.ednn")
+    assert load(files / "more.ednn").n_members == 2
+    refused = go(f"fit train.extxyz {FAST} --start two.ednn --members 3 -o no.ednn", expected=1)
+    assert "--members must be that of --start two.ednn, which is 2" in refused.stderr
+    assert (
+        "--members is for potentials"
+        in go("fit train.extxyz --images --members 2 -o no.ednn", expected=1).stderr
+    )
