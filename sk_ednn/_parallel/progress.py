@@ -6,8 +6,6 @@ import threading
 
 from tqdm.auto import tqdm
 
-# A progress bar appears after this many seconds.
-_DELAY_SECONDS = 2.0
 _bars: dict[str, ProgressBar] = {}
 
 
@@ -21,11 +19,14 @@ class ProgressBar:
     run : str
     n_blocks, n_done : int
         Number of all blocks, and of those finished before.
+    delay_seconds : float, default=2.0
+        The bar appears after this time.
     """
 
-    def __init__(self, run, n_blocks, n_done=0):
+    def __init__(self, run, n_blocks, n_done=0, delay_seconds=2.0):
         self.n_blocks = n_blocks
         self.n_done = n_done
+        self.delay_seconds = delay_seconds
         self._seen: set = set()
         self._bar: tqdm | None = None
         self._lock = threading.Lock()
@@ -44,7 +45,7 @@ class ProgressBar:
             if self._bar is None:
                 self._bar = tqdm(
                     total=self.n_blocks, initial=self.n_done, desc="tiles", unit="block",
-                    delay=_DELAY_SECONDS,
+                    delay=self.delay_seconds,
                 )  # fmt: skip
             self._seen.add(block)
             self._bar.update()

@@ -24,9 +24,6 @@ from ._focus_sums import FocusSums
 from ._modes import LocalModes
 from ._power_spectrum import spectrum_size
 
-# Memory of a block of tiles: it fits in a cache, and the arithmetic takes longer than the calls.
-_BLOCK_BYTES = 2**24
-
 
 @stored("LocalInvariants")
 class LocalInvariants(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
@@ -157,6 +154,9 @@ class LocalInvariants(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     >>> np.allclose(invariants.transform(mirrored.reshape(20, -1)), features, rtol=1e-10)
     True
     """
+
+    # Memory of a block of tiles: it fits in a cache, and its arithmetic takes longer than the call.
+    _block_bytes = 2**24
 
     _parameter_constraints = {
         "focus": [Interval(Integral, 1, None, closed="left"), "array-like"],
@@ -441,7 +441,7 @@ class LocalInvariants(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
 
     def _map(self, function, X):
         """Return the results of `function` for slices of `X`, in order."""
-        size = max(1, _BLOCK_BYTES // (X.itemsize * self._numbers_per_tile))
+        size = max(1, self._block_bytes // (X.itemsize * self._numbers_per_tile))
         blocks = [slice(first, first + size) for first in range(0, len(X), size)]
         # Matrix products are small, so threads work on different blocks.
         with pools().limit(limits=1, user_api="blas"):

@@ -11,8 +11,6 @@ from ..structures._structure import Structure, gather
 from ._gaussians import nearest_pixel
 from ._lattice import pixel_stencil
 
-# Pixels of windows in a block: 128 MB of float64.
-_PIXELS_PER_BLOCK = 2**24
 # Largest relative change of the spacing, since windows are those of the fitted spacing.
 _STRAIN = 0.1
 
@@ -53,6 +51,9 @@ class TorchRasterizer(torch.nn.Module):
     >>> print(f"{gradient[0, 0]:.6f} {overlap * 0.4 / (2 * 0.2**2):.6f}")
     0.462291 0.462291
     """
+
+    # Pixels of windows in a block: 128 MB of float64.
+    pixels_per_block = 2**24
 
     def __init__(self, rasterizer):
         super().__init__()
@@ -108,7 +109,7 @@ class TorchRasterizer(torch.nn.Module):
         spacing = draw._spacings(atoms.lengths, np.array([shape]))[0]
         stencil = pixel_stencil(draw, spacing)
         field = positions.new_zeros(int(np.prod(shape)) * n_channels)
-        step = max(1, _PIXELS_PER_BLOCK // stencil.size)
+        step = max(1, self.pixels_per_block // stencil.size)
         for start in range(0, len(pixel), step):
             some = slice(start, start + step)
             values = _windows(stencil, metric, fraction[some], heights[some])

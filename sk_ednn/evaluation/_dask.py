@@ -88,6 +88,9 @@ class DaskBlocks(AbstractEvaluation):
 
     reads_pieces = True
 
+    # The progress bar appears after this time.
+    _delay_seconds = 2.0
+
     def __init__(self, evaluation=None, *, blocks_per_task=64, journal=None, verbose=None):
         self.evaluation = evaluation
         self.blocks_per_task = blocks_per_task

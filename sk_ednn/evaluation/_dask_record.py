@@ -38,7 +38,7 @@ class Record:
         if record.verbose:
             n_done = sum(len(record.recorded(group)) for _, group in graph.groups)
             n_blocks = sum(len(group) for _, group in graph.groups)
-            ProgressBar(graph.run, n_blocks, n_done)
+            ProgressBar(graph.run, n_blocks, n_done, blocks._delay_seconds)
             _listen()
         return record
 

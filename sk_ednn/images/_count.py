@@ -136,6 +136,8 @@ class CountRegressor(RegressorMixin, BaseEstimator):
         "callback": [callable, None],
         "verbose": ["verbose", callable],
     }
+    # Pixels that networks are given at a time when they predict.
+    _region_pixels = 1 << 20
 
     def __init__(
         self,
@@ -328,7 +330,7 @@ class CountRegressor(RegressorMixin, BaseEstimator):
             write = None if writers is None else writers(picture)
             totals, found = contributions(
                 picture, self.estimators_, self.edges_, geometry, keep=bool(maps) and write is None,
-                write=write, done=progress,
+                write=write, done=progress, region_pixels=self._region_pixels,
             )  # fmt: skip
             mean = totals.mean(axis=0)
             low, high = self._interval(mean[None], None)
@@ -368,7 +370,10 @@ class CountRegressor(RegressorMixin, BaseEstimator):
         with needing("CountRegressor", extra="images"):
             import torch  # noqa: F401
         for picture in pictures:
-            yield contributions(picture, self.estimators_, self.edges_, geometry, keep=keep)
+            yield contributions(
+                picture, self.estimators_, self.edges_, geometry, keep=keep,
+                region_pixels=self._region_pixels,
+            )  # fmt: skip
 
     def _interval(self, totals, confidence):
         confidence = self.confidence if confidence is None else confidence

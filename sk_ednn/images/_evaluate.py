@@ -7,11 +7,10 @@ import numpy as np
 from .._utils.memory import require_memory
 from ._geometry import edge_factors, weights
 
-# Pixels that a network is given at a time.
-_REGION_PIXELS = 1 << 20
 
-
-def contributions(picture, regressors, edges, geometry, *, keep=True, write=None, done=None):
+def contributions(
+    picture, regressors, edges, geometry, *, keep=True, write=None, done=None, region_pixels=1 << 20
+):
     """Return the totals of a picture, and the part of each tile.
 
     Parameters
@@ -29,6 +28,8 @@ def contributions(picture, regressors, edges, geometry, *, keep=True, write=None
         contributions (*region, n_outputs).
     done : function, default=None
         Called with the picture and the share of its tiles that are done, after each block.
+    region_pixels : int, default=1_048_576
+        Pixels that networks are given at a time.
 
     Returns
     -------
@@ -60,7 +61,7 @@ def contributions(picture, regressors, edges, geometry, *, keep=True, write=None
         )  # fmt: skip
         out = np.empty((*grid, n_outputs))
     totals, n_done = np.zeros((len(models), n_outputs)), 0
-    for block in tiling.plan(fields, max(1, _REGION_PIXELS // int(np.prod(geometry.focus)))):
+    for block in tiling.plan(fields, max(1, region_pixels // int(np.prod(geometry.focus)))):
         padded = tiling.padded(fields, block)
         mean = 0.0
         for k, model in enumerate(models):

@@ -19,12 +19,6 @@ from torch import fx, nn
 
 from ._layout import FORMATS as _LAYOUTS
 
-# Numbers in the largest map of a strip: 8 MB, of which a large part fits into caches. Maps of
-# fewer than four strips are not divided, because they fit in the cache that cores share.
-_STRIP_NUMBERS = 1 << 21
-_MIN_STRIPS = 4
-# Minimum number of rows of a strip, in units of the rows that adjacent strips both compute.
-_MIN_ROWS = 8
 # Tiles are cut out where that saves at least this fraction of the multiplications, and this number
 # of multiplications for each number that is copied.
 _MIN_SAVING = 0.05
@@ -45,6 +39,12 @@ class Strips:
         Rows of the field that a row of the result sees, and rows between adjacent ones.
     numbers : float
         Numbers in the largest intermediate map, per site of the field.
+    strip_numbers : int
+        Numbers in the largest map of a strip: 8 MB, of which a large part fits into caches.
+    min_strips : int
+        Maps of fewer strips are not divided, because they fit in the cache that cores share.
+    min_rows : int
+        Minimum number of rows of a strip, in units of the rows that adjacent strips both compute.
     """
 
     names: tuple[str, ...]
@@ -52,16 +52,20 @@ class Strips:
     seen: int
     step: int
     numbers: float
+    strip_numbers: int = 1 << 21
+    min_strips: int = 4
+    min_rows: int = 8
 
     def run(self, fields) -> torch.Tensor | None:
         """Return the result, or None if there would be few strips."""
         n_rows = (fields.shape[2] - self.seen) // self.step + 1
         per_row = self.numbers * fields[:, 0, 0].numel() * self.step
         rows_per_strip = max(
-            int(_STRIP_NUMBERS // per_row), -(-_MIN_ROWS * (self.seen - self.step) // self.step)
+            int(self.strip_numbers // per_row),
+            -(-self.min_rows * (self.seen - self.step) // self.step),
         )
         n_strips = -(-n_rows // rows_per_strip)
-        if n_strips < _MIN_STRIPS:
+        if n_strips < self.min_strips:
             return None
         rows_per_strip = -(-n_rows // n_strips)
         out: Any = None

@@ -47,6 +47,9 @@ class SumOverTiles(nn.Module):
         "dense" raises if there is no exact dense form.
     max_bytes : int, default=2**30
         Maximum memory of layer outputs between the forward and the backward pass.
+    max_tiles : int or None, default=None
+        Maximum number of tiles at a time. With None, as many as suit `max_bytes` and, on the CPU,
+        the caches.
     compile : dict or None, default=None
         Options of `torch.compile` for the form in use, such as ``{}`` or ``{"mode":
         "reduce-overhead"}`` for CUDA graphs. None to not compile.
@@ -84,8 +87,8 @@ class SumOverTiles(nn.Module):
     """
 
     def __init__(
-        self, module, tiling, tile_shape, *, form="auto", max_bytes=2**30, compile=None,
-        standardization=None,
+        self, module, tiling, tile_shape, *, form="auto", max_bytes=2**30, max_tiles=None,
+        compile=None, standardization=None,
     ):  # fmt: skip
         super().__init__()
         if form not in FORMS:
@@ -94,6 +97,7 @@ class SumOverTiles(nn.Module):
         self.tiling = tiling
         self.tile_shape = tuple(tile_shape)
         self.max_bytes = max_bytes
+        self.max_tiles = max_tiles
         self.standardization = standardization
         self._focus = tiling.focus_shape(self.tile_shape)
         self._window = self.tile_shape[: len(self._focus)]
@@ -194,6 +198,8 @@ class SumOverTiles(nn.Module):
         if self.module.training and mixes_tiles(self.module):
             return inputs.numel()
         n_tiles = int(self.max_bytes // (inputs.element_size() * self._numbers_per_tile()))
+        if self.max_tiles is not None:
+            return max(min(n_tiles, self.max_tiles), 1)
         if inputs.device.type == "cpu":
             n_tiles = min(
                 n_tiles,

@@ -15,13 +15,10 @@ from ._result import FitReport
 from ._sections import HELD_BACK, TRAINING
 from ._svg import drawing, require_matplotlib
 
-# Pages with larger fields are too large for browsers.
-_MAX_SITES = 1 << 22
-
 
 def fit_report(
     estimator, X, y, *, test=None, name="totals", unit="", title=None, about=None, sample=None,
-    n_probes=8,
+    n_probes=8, max_sites=1 << 22,
 ) -> FitReport:  # fmt: skip
     """Report on one page how a model was fitted and how accurate it is.
 
@@ -51,6 +48,8 @@ def fit_report(
     n_probes : int, default=8
         Number of systems on which extensivity is measured. Fields are doubled and shifted, with
         one prediction for each axis and site of a focus.
+    max_sites : int, default=4_194_304
+        Fields of more sites are not drawn; pages with larger fields are slow in a browser.
 
     Returns
     -------
@@ -91,7 +90,7 @@ def fit_report(
         return _of_potential(estimator, X, y, test, title, about)
     require_matplotlib()
     data = {TRAINING: (X, y)} | ({} if test is None else {HELD_BACK: test})
-    parts = {which: _Part(estimator, *part) for which, part in data.items()}
+    parts = {which: _Part(estimator, *part, max_sites) for which, part in data.items()}
     shown = parts.get(HELD_BACK, parts[TRAINING])
     model = shown.model
     if sample is None:
@@ -161,11 +160,12 @@ def _of_potential(estimator, X, y, test, title, about):
 class _Part:
     """Systems of one part of the data, with true and predicted totals."""
 
-    def __init__(self, estimator, X, y):
+    def __init__(self, estimator, X, y, max_sites):
         self.model, systems = unwrap(estimator, X)
         self.tiling = _numbers.terms_of(self.model)[0][2]
         self.systems = self.tiling.check(systems)
         self.sizes = _numbers.sizes_of(self.systems, self.tiling)
+        self.max_sites = max_sites
         y = as_array(y, "y", float)
         if y.ndim not in (1, 2) or len(y) != self.systems.n_samples:
             raise ValueError(
@@ -182,10 +182,10 @@ class _Part:
 
     def field(self, index) -> np.ndarray:
         """Return one field; raise ValueError if it is too large to draw."""
-        if self.sizes[index] > _MAX_SITES:
+        if self.sizes[index] > self.max_sites:
             raise ValueError(
-                f"the field has {self.sizes[index]:,.0f} sites, more than the {_MAX_SITES:,} that "
-                "a report draws."
+                f"the field has {self.sizes[index]:,.0f} sites, more than the {self.max_sites:,} "
+                "that a report draws."
             )
         values = self.systems.take([index]).stacks[0].values
         if not isinstance(values, np.ndarray):

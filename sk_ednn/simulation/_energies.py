@@ -14,18 +14,16 @@ from ..evaluation._incremental import IncrementalTotals
 from ..tiling._windows import OUTSIDE, seen_by
 from ._sublattices import Sublattice, sees_outside, union
 
-# Most states of a tile for which there is a table: 32 MB of float64.
-_TABLE_SIZE = 1 << 22
 # Numbers in hand at a time, so that they stay in the caches.
 _IN_HAND = 1 << 16
 # Most bytes for remembering which tiles the moves change; beyond, that is computed each time.
 _REMEMBERED = 1 << 28
 
 
-def has_tables(terms, windows, n_values) -> bool:
-    """Return True if tiles have so few states that all can be tabulated."""
+def has_tables(windows, n_values, max_states) -> bool:
+    """Return True if tiles have at most `max_states` states, so that all can be tabulated."""
     base = n_values + sees_outside(windows)
-    return all(_n_places(along) * np.log2(base) <= np.log2(_TABLE_SIZE) for along in windows)
+    return all(_n_places(along) * np.log2(base) <= np.log2(max_states) for along in windows)
 
 
 def _n_places(windows) -> int:

@@ -22,7 +22,6 @@ from ._energies import LedgerEnergies, TabulatedEnergies, has_tables
 from ._sublattices import changes, exchanges
 
 # A progress bar appears after this many seconds; before, it is only noise.
-_DELAY = 2.0
 # More values than this are hardly those of a lattice field.
 _MOST_VALUES = 255
 
@@ -90,6 +89,9 @@ class Metropolis(BaseEstimator):
         RandomState, or another int.
     verbose : int, default=0
         Whether to show a progress bar, where it takes more than two seconds.
+    max_states : int, default=2**22
+        Contributions of tiles that have at most so many states are kept in a table, of 8 bytes a
+        state. Other tiles are evaluated, which is slower.
 
     See Also
     --------
@@ -102,7 +104,7 @@ class Metropolis(BaseEstimator):
     order of those. Moves are accepted with probability ``0.9 min(1, exp(-change / temperature))``:
     the factor leaves the distribution what it is, and lets hot systems reach all their states.
 
-    Where a tile has at most 4 million states, contributions stand in a table that is filled as
+    Where a tile has at most `max_states` states, contributions stand in a table that is filled as
     it is needed, and a change is found from the numbers of the states alone. Otherwise tiles are
     evaluated as in `sk_ednn.evaluation.LocalUpdates`.
 
@@ -141,7 +143,10 @@ class Metropolis(BaseEstimator):
         "swap_interval": [Interval(Integral, 1, None, closed="left"), None],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
+        "max_states": [Interval(Integral, 1, None, closed="left")],
     }
+    # The progress bar appears after this time.
+    _delay_seconds = 2.0
 
     def __init__(
         self,
@@ -154,6 +159,7 @@ class Metropolis(BaseEstimator):
         swap_interval=None,
         random_state=None,
         verbose=0,
+        max_states=2**22,
     ):
         self.model = model
         self.temperature = temperature
@@ -163,6 +169,7 @@ class Metropolis(BaseEstimator):
         self.swap_interval = swap_interval
         self.random_state = random_state
         self.verbose = verbose
+        self.max_states = max_states
 
     def run(self, fields, n_sweeps, *, burn_in=0, interval=1, observables=None) -> Chain:
         """Sample, and record every so many sweeps.
@@ -214,7 +221,7 @@ class Metropolis(BaseEstimator):
             total=burn_in + n_sweeps,
             desc="Monte Carlo",
             unit="sweep",
-            delay=_DELAY,
+            delay=self._delay_seconds,
             disable=not self.verbose,
         ) as bar:
             for step in range(1, burn_in + n_sweeps + 1):
@@ -261,7 +268,7 @@ class Metropolis(BaseEstimator):
         start = model.check_systems(checked).stacks[0].values
         if one_for_all:
             start = np.broadcast_to(start, (lead[0] * lead[1], *start.shape[1:]))
-        return _System(model, terms, start, self.values, self.moves, temperatures)
+        return _System(model, terms, start, self.values, self.moves, temperatures, self.max_states)
 
 
 class _System:
@@ -271,7 +278,7 @@ class _System:
     exchange these numbers, not the fields.
     """
 
-    def __init__(self, model, terms, start, values, moves, temperatures):
+    def __init__(self, model, terms, start, values, moves, temperatures, max_states):
         shape = start.shape[1:]
         self.channel = common_channel_axis([tiling for _, tiling in terms], len(shape))
         moved = channels_last(start, self.channel, n_batch=1)
@@ -294,7 +301,7 @@ class _System:
                 raise TilingError(f"There are no neighbours to exchange in a field of {shape}.")
         terms = running(model, terms, [start[0]])
         arguments = (terms, windows, grid, self.values, self.states)
-        if has_tables(terms, windows, len(self.values)):
+        if has_tables(windows, len(self.values), max_states):
             self.energy = TabulatedEnergies(*arguments)
         else:
             self.energy = LedgerEnergies(*arguments, start)

@@ -22,7 +22,6 @@ from ..exceptions import TileModelError
 from ..fields._channels import channels_first, from_channels_first
 from ..fields._fields import Fields, Stack
 from ..tile_models._base import flat
-from ._features import _BLOCK_BYTES
 from ._push import features_along
 from ._random_directions import random_directions
 from ._system_directions import system_rows
@@ -198,7 +197,7 @@ def _fill(rows, fields, feature, gradients, directions) -> None:
     for stack in fields.stacks:
         shape = stack.values.shape[1:]
         max_rows = int(n_rows[stack.samples].max())
-        step = max(1, _BLOCK_BYTES // (8 * int(np.prod(shape)) * (1 + max_rows)))
+        step = max(1, feature.block_bytes // (8 * int(np.prod(shape)) * (1 + max_rows)))
         for start in range(0, len(stack.samples), step):
             samples = stack.samples[start : start + step]
             tangents = np.zeros((max_rows, len(samples), *shape))
@@ -233,7 +232,7 @@ def _summed(feature, fields, tangents):
     moves = [Fields((Stack(all_samples, move),), fields.n_samples, False) for move in tangents]
     tile_shape = tiling.tile_shape(tangents.shape[2:])
     per_tile = 8 * int(np.prod(tile_shape)) * (1 + len(moves))
-    for block in tiling.plan(fields, max(1, _BLOCK_BYTES // per_tile)):
+    for block in tiling.plan(fields, max(1, feature.block_bytes // per_tile)):
         tiles = tiling.read(fields, block).reshape(-1, *tile_shape)
         tile_tangents = [flat(tiling.read(move, block).reshape(-1, *tile_shape)) for move in moves]
         samples = all_samples[block.samples]

@@ -15,9 +15,6 @@ from ..tile_models._base import flat
 from ..tiling._tiles import Tiles
 from ._problem import Term
 
-# Maximum memory of the features of a block of tiles.
-_BLOCK_BYTES = 1 << 26
-
 
 class TileFeatures:
     """The features that the last step of a tile model gets.
@@ -28,10 +25,13 @@ class TileFeatures:
         Its tile model is not fitted yet. The transformers are fitted on all tiles of `fields`,
         including repetitions.
     fields : Systems
+    block_bytes : int, default=2**26
+        Maximum memory of the features of a block of tiles.
     """
 
-    def __init__(self, term: Term, fields):
+    def __init__(self, term: Term, fields, block_bytes=1 << 26):
         self.term = term
+        self.block_bytes = block_bytes
         self.steps, self.final = front_and_last(term.tile_model)
         _require_none_with_y(self.steps)
         if self.steps:
@@ -80,7 +80,7 @@ class TileFeatures:
     def _fit_transformers_in_pieces(self, fields):
         tiling = self.term.tiling
         shape = tiling.shape_of_tiles(fields)
-        max_tiles = max(1, _BLOCK_BYTES // (8 * int(np.prod(shape))))
+        max_tiles = max(1, self.block_bytes // (8 * int(np.prod(shape))))
         for index, step in enumerate(self.steps):
             for tiles in tiling.blocks(fields, max_tiles):
                 rows = flat(tiles.array())
@@ -116,7 +116,7 @@ class TileFeatures:
         if self.steps:
             probe = next(iter(tiling.blocks(fields, 1))).array()
             per_tile += 8 * self(probe).shape[1]
-        for tiles in tiling.blocks(fields, max(1, _BLOCK_BYTES // per_tile)):
+        for tiles in tiling.blocks(fields, max(1, self.block_bytes // per_tile)):
             tiles = tiles.condensed()
             yield self(tiles.array()), tiles
 

@@ -32,11 +32,8 @@ from ..tile_models._base import AbstractTileModel, flat
 from ..tile_models._kernel_gradients import kernel_gradient
 from ..tile_models._tile_model import gradients_of_rows, outputs_of_rows
 from ._base import AbstractSolver, last_step
-from ._kernel import SummedTiles
+from ._kernel import SummedTiles, blocks_of
 from ._problem import SumProblem
-
-# Distinct tiles whose joint covariance is computed at a time in predictions.
-_BLOCK = 1024
 
 
 @stored("GaussianProcessSolver", former=("GaussianProcessSumFit",))
@@ -185,13 +182,15 @@ class GaussianTileModel(AbstractTileModel):
     def _input_gradients(self, tiles) -> np.ndarray:
         return gradients_of_rows(self, tiles)
 
-    def total_std(self, tiling, fields) -> np.ndarray:
+    def total_std(self, tiling, fields, block_rows=1024) -> np.ndarray:
         """Return the standard deviation of totals, including their noise.
 
         Parameters
         ----------
         tiling : AbstractTiling
         fields : Systems
+        block_rows : int, default=1024
+            Rows of kernel matrices that are computed at a time.
 
         Returns
         -------
@@ -209,27 +208,22 @@ class GaussianTileModel(AbstractTileModel):
             tiles = tiling.tiles(fields.take([sample])).unique()[0]
             rows = dense(transformed(steps, flat(tiles.array())))
             counts = tiles.sum_matrix.toarray()[0]
-            prior[sample] = _quadratic_form(process.kernel_, rows, counts)
+            prior[sample] = _quadratic_form(process.kernel_, rows, counts, block_rows)
             covariance[:, sample] = sum(
                 process.covariance_with_totals(rows[part]) @ counts[part]
-                for part in _parts(len(rows))
+                for part in blocks_of(len(rows), block_rows)
             )
         variance = prior + noise_of(process.kernel_) - process.explained(covariance)
         std = np.sqrt(np.maximum(variance, 0.0))
         return std[:, None] * np.broadcast_to(self.scale, (self.n_outputs,))
 
 
-def _parts(n):
-    return [slice(start, min(start + _BLOCK, n)) for start in range(0, n, _BLOCK)]
-
-
-def _quadratic_form(kernel, rows, counts) -> float:
-    total = 0.0
-    for left in _parts(len(rows)):
-        for right in _parts(len(rows)):
-            if right.start >= left.start:
-                part = counts[left] @ between(kernel, rows[left], rows[right]) @ counts[right]
-                total += part if left == right else 2 * part
+def _quadratic_form(kernel, rows, counts, block_rows) -> float:
+    total, blocks = 0.0, blocks_of(len(rows), block_rows)
+    for i, left in enumerate(blocks):
+        for right in blocks[i:]:
+            part = counts[left] @ between(kernel, rows[left], rows[right]) @ counts[right]
+            total += part if left == right else 2 * part
     return total
 
 
@@ -323,12 +317,12 @@ class SummedKernel(Kernel):
     __hash__ = None  # type: ignore[assignment]
 
 
-def _summed(kernel, systems, eval_gradient):
+def _summed(kernel, systems, eval_gradient, block_rows=1024):
     """Return S k S' and its gradient, with each `WhiteKernel` term as noise of the totals."""
     n = len(systems.sample_weight)
     if isinstance(kernel, Sum):
-        left, left_gradient = _summed(kernel.k1, systems, eval_gradient)
-        right, right_gradient = _summed(kernel.k2, systems, eval_gradient)
+        left, left_gradient = _summed(kernel.k1, systems, eval_gradient, block_rows)
+        right, right_gradient = _summed(kernel.k2, systems, eval_gradient, block_rows)
         gradient = np.dstack([left_gradient, right_gradient]) if eval_gradient else None
         return left + right, gradient
     if isinstance(kernel, WhiteKernel):
@@ -339,15 +333,15 @@ def _summed(kernel, systems, eval_gradient):
         return noise, gradient
     tiles = systems.tiles
     if not eval_gradient:
-        return tiles.between_samples(lambda A, B: between(kernel, A, B)), None
+        return tiles.between_samples(lambda A, B: between(kernel, A, B), block_rows), None
     # scikit-learn computes gradients of a kernel only between a set of rows and itself. For two
     # blocks of rows, they are part of those of the two blocks together.
     n_theta = len(kernel.theta)
     value, gradient = np.zeros((n, n)), np.zeros((n, n, n_theta))
     columns = tiles.sum_matrix.tocsc()
-    slices = list(tiles.slices())
-    for i, left in enumerate(slices):
-        for right in slices[i:]:
+    blocks = blocks_of(tiles.n_distinct, block_rows)
+    for i, left in enumerate(blocks):
+        for right in blocks[i:]:
             rows = tiles.rows[left]
             if left != right:
                 rows = np.vstack([rows, tiles.rows[right]])

@@ -8,7 +8,6 @@ the tile kernel over all pairs of their tiles. The coefficients of the tiles are
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
 
 import numpy as np
 from scipy.linalg import eigh, lstsq, qr
@@ -26,11 +25,6 @@ from ._base import AbstractSolver, last_step
 from ._features import TileFeatures
 from ._problem import SumProblem
 
-# Rows of a kernel matrix computed at a time.
-_BLOCK = 1024
-# With more distinct tiles than this, warn that the fit is slow: 46,080 tiles of 3 x 3 took 15 s on
-# one core, and the time is quadratic.
-_MANY_TILES = 45_000
 # Eigenvalues of a kernel matrix below this, relative to the largest, are round-off.
 _RANK_TOLERANCE = 1e-13
 # A more negative eigenvalue than this is not: the kernel is indefinite (such as "sigmoid").
@@ -73,6 +67,12 @@ class KernelSolver(AbstractSolver):
     True
     """
 
+    # Rows of a kernel matrix computed at a time.
+    _block_rows = 1024
+    # With more distinct tiles than this, warn that the fit is slow: 46,080 tiles of 3 x 3 took 15 s
+    # on one core, and the time is quadratic.
+    _many_tiles = 45_000
+
     def __init__(self, max_bytes=None):
         self.max_bytes = max_bytes
 
@@ -98,7 +98,7 @@ class KernelSolver(AbstractSolver):
             )
         functions = [tile_kernel(model) for model in models]
         n_distinct = sum(kernel.n_distinct for kernel in kernels)
-        if n_distinct > _MANY_TILES:
+        if n_distinct > self._many_tiles:
             warnings.warn(
                 f"These fields have {n_distinct:,} distinct tiles. The time of a kernel ridge fit "
                 "grows with the square of that number, and the time of a prediction with its "
@@ -133,7 +133,7 @@ class KernelSolver(AbstractSolver):
         )
         summed = np.zeros((n, n))
         for kernel, function in zip(kernels, functions, strict=True):
-            summed += kernel.between_samples(function)
+            summed += kernel.between_samples(function, self._block_rows)
         solver = clone(model).set_params(kernel="precomputed")
         dual = solver.fit(summed, problem.y, problem.sample_weight).dual_coef_
         return [kernel.sum_matrix.T @ dual for kernel in kernels]
@@ -158,8 +158,7 @@ class KernelSolver(AbstractSolver):
         weight = 1.0 if problem.sample_weight is None else np.sqrt(problem.sample_weight)[:, None]
         rank = sum(root.shape[1] for root in roots)
         triangle = np.zeros((0, rank + problem.n_outputs))
-        for start in range(0, len(problem.y), 8 * _BLOCK):
-            part = slice(start, start + 8 * _BLOCK)
+        for part in blocks_of(len(problem.y), 8 * self._block_rows):
             rows = np.hstack(
                 [
                     kernel.sum_matrix[part] @ root
@@ -217,25 +216,33 @@ class SummedTiles:
         """Number of distinct tiles."""
         return len(self.rows)
 
-    def slices(self) -> Iterator[slice]:
-        """Yield slices of the rows for which a block of the kernel is small."""
-        for start in range(0, self.n_distinct, _BLOCK):
-            yield slice(start, min(start + _BLOCK, self.n_distinct))
+    def between_samples(self, function, block_rows=1024) -> np.ndarray:
+        """Return S K S', of shape (n_samples, n_samples), without storing K.
 
-    def between_samples(self, function) -> np.ndarray:
-        """Return S K S', of shape (n_samples, n_samples), without storing K."""
+        Parameters
+        ----------
+        function : callable
+            The kernel ``k(A, B)`` between rows of features.
+        block_rows : int, default=1024
+            Rows and columns of K that are computed at a time.
+        """
         n_samples = self.sum_matrix.shape[0]
         columns = self.sum_matrix.tocsc()
         out = np.zeros((n_samples, n_samples))
-        for left in self.slices():
-            for right in self.slices():
-                if right.start < left.start:
-                    continue
+        blocks = blocks_of(self.n_distinct, block_rows)
+        for i, left in enumerate(blocks):
+            for right in blocks[i:]:
                 # (S_i K_ij) S_j', and its transpose if the block is off the diagonal.
                 half = columns[:, left] @ function(self.rows[left], self.rows[right])
                 part = (columns[:, right] @ half.T).T
                 out += part if left == right else part + part.T
         return out
+
+
+def blocks_of(n_rows, block_rows) -> list[slice]:
+    """Return the slices of at most `block_rows` rows into which a matrix is divided."""
+    starts = range(0, n_rows, block_rows)
+    return [slice(start, min(start + block_rows, n_rows)) for start in starts]
 
 
 def tile_kernel(model: KernelRidge):

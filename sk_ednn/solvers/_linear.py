@@ -55,9 +55,6 @@ _MEANS = (
     lm.LassoLars,
     lm.LassoLarsCV,
 )
-# Models that depend on rows through their normal equations only. Several times more rows of
-# gradients than features are condensed for them.
-_CONDENSED = (lm.LinearRegression, lm.Ridge)
 # Tile counts that are linearly dependent to this relative accuracy are collinear.
 _RESOLVED = 1e-10
 # Models whose prediction is not linear in the features, so that it does not commute with the sum.
@@ -150,6 +147,11 @@ class LinearSolver(AbstractSolver):
     }
     learns_gradients = True
     learns_system_gradients = True
+    # Maximum memory of the features of a block of tiles.
+    _block_bytes = 1 << 26
+    # Models that depend on rows through their normal equations only. Several times more rows of
+    # gradients than features are condensed for them.
+    _condensed = (lm.LinearRegression, lm.Ridge)
 
     def __init__(self, n_directions=2, *, gradient_weight=0.3, random_state=None):
         self.n_directions = n_directions
@@ -164,7 +166,9 @@ class LinearSolver(AbstractSolver):
         """Fit the terms; see `AbstractSolver.fit`."""
         self._validate_params()
         self._require_suited(problem.terms)
-        features = [TileFeatures(term, problem.systems) for term in problem.terms]
+        features = [
+            TileFeatures(term, problem.systems, self._block_bytes) for term in problem.terms
+        ]
         _require_equal([feature.final for feature in features])
         columns = [feature.summed(problem.systems) for feature in features]
         widths = [column.shape[1] for column in columns]
@@ -176,7 +180,7 @@ class LinearSolver(AbstractSolver):
             folds = _folds(model, sums, problem.y)
             gradients = direction_rows(
                 problem, features, widths, self.gradient_weight, self.n_directions,
-                problem.rng(self.random_state), condense=type(model) in _CONDENSED,
+                problem.rng(self.random_state), condense=type(model) in self._condensed,
             )  # fmt: skip
             rows = _with_gradients(model, *rows, gradients)
             folds = [(_rows_of(train, gradients, len(sums)), test) for train, test in folds]

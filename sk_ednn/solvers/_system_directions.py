@@ -12,7 +12,6 @@ from .._utils.memory import require_memory
 from .._utils.steps import dense
 from ..exceptions import TileModelError
 from ..tile_models._base import flat
-from ._features import _BLOCK_BYTES
 from ._push import features_along
 from ._random_directions import random_directions
 
@@ -87,7 +86,7 @@ def _rows(problem, features, widths, kind, directions, counts):
     for feature, width, baseline in zip(features, widths, baselines, strict=True):
         tiling = feature.term.tiling
         shape = tiling.shape_of_tiles(systems)
-        max_tiles = max(1, _BLOCK_BYTES // (8 * int(np.prod(shape)) * (1 + max_rows)))
+        max_tiles = max(1, feature.block_bytes // (8 * int(np.prod(shape)) * (1 + max_rows)))
         for block in tiling.plan(systems, max_tiles):
             tiles = tiling.block_tiles(systems, block)
             samples = tiling.samples(systems, block)

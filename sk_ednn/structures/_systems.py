@@ -10,9 +10,6 @@ import numpy as np
 from ._batch import Structures
 from ._bins import bins_of, spatial_order
 
-# Structures of more atoms are cut into regions of space, so that no neighbour list is that long.
-LARGE = 8192
-
 
 @dataclass(frozen=True, eq=False)
 class AtomSystems:
@@ -27,8 +24,10 @@ class AtomSystems:
         Packed atoms that are tiles, by structure; None for all atoms. Others are neighbours only.
     averages : dict of str to ndarray of shape (n_samples, n_contexts)
         Averages over whole structures, for pieces of them, by the descriptor that is averaged.
-    described, found : dict
+    described, cached : dict
         Descriptors of all atoms, and other results, kept for the next call.
+    max_atoms : int
+        Structures of more atoms are cut into regions of space, so that no neighbour list is longer.
     """
 
     structures: Structures
@@ -36,7 +35,8 @@ class AtomSystems:
     centers: np.ndarray | None = None
     averages: dict = field(default_factory=dict, repr=False)
     described: dict = field(default_factory=dict, repr=False)
-    found: dict = field(default_factory=dict, repr=False)
+    cached: dict = field(default_factory=dict, repr=False)
+    max_atoms: int = 8192
 
     lazy = False
     fixed_width = False
@@ -57,12 +57,13 @@ class AtomSystems:
         """Return the batch of the structures at `indices`, in that order."""
         if self.centers is not None:
             raise ValueError("A piece of structures has no samples to choose from.")
-        taken = AtomSystems(self.structures.take(np.asarray(indices, dtype=np.intp)), self.species)
+        structures = self.structures.take(np.asarray(indices, dtype=np.intp))
+        taken = AtomSystems(structures, self.species, max_atoms=self.max_atoms)
         if len(indices) == 1:
             # Of one structure, what is known of its atoms is kept: solvers ask one by one.
             start, stop = self.structures.offsets[indices[0] : indices[0] + 2]
             for key, values in self.described.items():
-                if stop - start <= LARGE:
+                if stop - start <= self.max_atoms:
                     taken.described[key] = values[start:stop]
         return taken
 
@@ -73,7 +74,7 @@ class AtomSystems:
             return self.centers
         offsets = self.structures.offsets
         order = np.arange(offsets[-1])
-        for k in np.flatnonzero(self.structures.sizes > LARGE):
+        for k in np.flatnonzero(self.structures.sizes > self.max_atoms):
             atoms = slice(offsets[k], offsets[k + 1])
             order[atoms] = offsets[k] + spatial_order(self.structure(k))
         return order
@@ -92,20 +93,20 @@ class AtomSystems:
         offsets : ndarray of int of shape (n_samples + 1,)
         """
         key = "tiles", number
-        if key not in self.found:
+        if key not in self.cached:
             order = self.order
             if number is not None:
                 order = order[self.structures.numbers[order] == number]
             owners = self.structures.owners[order]
-            self.found[key] = order, np.searchsorted(owners, np.arange(self.n_samples + 1))
-        return self.found[key]
+            self.cached[key] = order, np.searchsorted(owners, np.arange(self.n_samples + 1))
+        return self.cached[key]
 
     def bins(self, k, cutoff):
         """Return the atoms of one structure sorted into boxes that are as wide as a cutoff."""
         key = "bins", k, cutoff
-        if key not in self.found:
-            self.found[key] = bins_of(self.structure(k), cutoff)
-        return self.found[key]
+        if key not in self.cached:
+            self.cached[key] = bins_of(self.structure(k), cutoff)
+        return self.cached[key]
 
     def structure(self, k):
         """Return one structure."""
@@ -118,6 +119,7 @@ class AtomSystems:
             "parts": (parts.numbers, parts.positions, parts.cells, parts.pbc, parts.offsets),
             "species": self.species,
             "centers": self.centers,
+            "max_atoms": self.max_atoms,
             "averages": self.averages,
         }
 
@@ -125,5 +127,6 @@ class AtomSystems:
         """Restore what `__getstate__` kept."""
         self.__dict__.update(
             structures=Structures(*state["parts"]), species=state["species"],
-            centers=state["centers"], averages=state["averages"], described={}, found={},
+            centers=state["centers"], averages=state["averages"], described={}, cached={},
+            max_atoms=state["max_atoms"],
         )  # fmt: skip

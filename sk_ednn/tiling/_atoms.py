@@ -16,7 +16,7 @@ from ..exceptions import TilingError
 from ..structures import Environments, Structures, atomic_number, neighbor_pairs
 from ..structures._bins import surroundings
 from ..structures._elements import symbol
-from ..structures._systems import LARGE, AtomSystems
+from ..structures._systems import AtomSystems
 from ._packed import AbstractPackedTiling, PackedBlock, checked_gradient
 
 # Fraction of the free memory that cached descriptors may take.
@@ -300,7 +300,7 @@ class AtomTiling(AbstractPackedTiling):
         first, last = blocks[0].first, blocks[-1].last
         samples = np.arange(first, last + 1)
         tiles, offsets = systems.tiles(self.number)
-        if first < last or systems.structures.sizes[first] <= LARGE:
+        if first < last or systems.structures.sizes[first] <= systems.max_atoms:
             part, base = systems.take(samples), int(offsets[first])
         else:
             start, base = blocks[0].start, blocks[0].start
@@ -315,16 +315,16 @@ class AtomTiling(AbstractPackedTiling):
 
     def _context_descriptor(self, systems) -> Any:
         key = "context", repr(self.context)
-        if key not in systems.found:
-            systems.found[key] = self.context.with_species(np.array(systems.species))
-        return systems.found[key]
+        if key not in systems.cached:
+            systems.cached[key] = self.context.with_species(np.array(systems.species))
+        return systems.cached[key]
 
     def _averages(self, systems) -> np.ndarray:
         """Return the composition, if it can vary, and averages by element, of each structure."""
         key = repr(self.context)
         if key in systems.averages:
             return systems.averages[key]
-        if ("averages", key) not in systems.found:
+        if ("averages", key) not in systems.cached:
             structures, descriptor = systems.structures, self._context_descriptor(systems)
             sums = np.zeros((len(structures), len(systems.species), *_flat_shape(descriptor)))
             places = np.searchsorted(systems.species, structures.numbers)
@@ -337,8 +337,8 @@ class AtomTiling(AbstractPackedTiling):
             parts = [counts] if len(systems.species) > 1 else []
             parts.append(sums.reshape(len(structures), -1))
             averages = np.concatenate(parts, axis=1) / systems.sizes[:, None]
-            systems.found["averages", key] = averages
-        return systems.found["averages", key]
+            systems.cached["averages", key] = averages
+        return systems.cached["averages", key]
 
     def _pull_averages(self, systems, by_contexts, positions, strain):
         """Add the gradients of totals through the averages."""
@@ -396,9 +396,9 @@ class AtomTiling(AbstractPackedTiling):
 
     def _descriptor(self, systems) -> Any:
         key = "descriptor", repr(self.descriptor)
-        if key not in systems.found:
-            systems.found[key] = self.descriptor.with_species(np.array(systems.species))
-        return systems.found[key]
+        if key not in systems.cached:
+            systems.cached[key] = self.descriptor.with_species(np.array(systems.species))
+        return systems.cached[key]
 
     def _n_indicators(self, systems) -> int:
         if self.species is not None or len(systems.species) == 1:
@@ -417,7 +417,7 @@ class AtomTiling(AbstractPackedTiling):
         if key not in systems.described:
             structures = systems.structures
             n_bytes = 8.0 * structures.n_atoms * np.prod(descriptor.tile_shape)
-            if systems.centers is not None or (structures.sizes > LARGE).any():
+            if systems.centers is not None or (structures.sizes > systems.max_atoms).any():
                 return None
             if n_bytes > _CACHED_FRACTION * free_bytes():
                 return None
@@ -444,7 +444,8 @@ class AtomTiling(AbstractPackedTiling):
         structures = systems.structures
         cutoff = float(self.descriptor.cutoff if cutoff is None else cutoff)
         owners = structures.owners[atoms]
-        for group in _groups(owners, structures.sizes):
+        max_atoms = systems.max_atoms
+        for group in _groups(owners, structures.sizes, max_atoms):
             rows = (
                 np.flatnonzero(np.isin(owners, group))
                 if len(group) < len(structures)
@@ -453,9 +454,9 @@ class AtomTiling(AbstractPackedTiling):
             if len(rows) == 0:
                 continue
             centers = atoms[rows]
-            if len(group) == 1 and structures.sizes[group[0]] > LARGE:
-                for start in range(0, len(centers), LARGE):
-                    part = slice(start, start + LARGE)
+            if len(group) == 1 and structures.sizes[group[0]] > max_atoms:
+                for start in range(0, len(centers), max_atoms):
+                    part = slice(start, start + max_atoms)
                     yield rows[part], *self._local(systems, int(group[0]), centers[part], cutoff)
                 continue
             index = np.concatenate(
@@ -488,7 +489,9 @@ class AtomTiling(AbstractPackedTiling):
         averages = {}
         if self.context is not None:
             averages[repr(self.context)] = self._averages(systems)[[k]]
-        return AtomSystems(region, systems.species, np.arange(len(atoms)), averages)
+        return AtomSystems(
+            region, systems.species, np.arange(len(atoms)), averages, max_atoms=systems.max_atoms
+        )
 
 
 def _flat_shape(descriptor) -> tuple[int]:
@@ -523,12 +526,12 @@ def _with_species(structures, species) -> AtomSystems:
     return AtomSystems(structures, tuple(species))
 
 
-def _groups(owners, sizes) -> list[np.ndarray]:
-    """Return the structures of atoms in groups of at most `LARGE` atoms, or of one structure."""
+def _groups(owners, sizes, max_atoms) -> list[np.ndarray]:
+    """Return the structures of atoms in groups of at most `max_atoms`, or of one structure."""
     groups: list[list[int]] = [[]]
     n_atoms = 0
     for k in np.unique(owners).tolist():
-        if groups[-1] and n_atoms + sizes[k] > LARGE:
+        if groups[-1] and n_atoms + sizes[k] > max_atoms:
             groups.append([])
             n_atoms = 0
         groups[-1].append(k)

@@ -178,12 +178,12 @@ def test_workers_change_no_bit(dtype, fields):
     np.testing.assert_array_equal(model.transform(rows), other.transform(rows))
 
 
-def test_blocks_change_no_bit(fields, monkeypatch):
+def test_blocks_change_no_bit(fields):
     model = fitted(fields.astype(np.float32))
     rows = tiles(fields).astype(np.float32)
     expected = model.transform(rows)
     assert expected.dtype == np.float32
-    monkeypatch.setattr("sk_ednn.atoms._invariants._BLOCK_BYTES", 1)
+    model._block_bytes = 1
     np.testing.assert_array_equal(model.transform(rows), expected)
 
 

@@ -42,7 +42,7 @@ def tensors(structure, dtype=torch.float64, **options):
 
 @pytest.mark.parametrize("channels", [None, ["C", "N", "B"]])
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-def test_fields_are_those_of_the_rasteriser(case, channels, monkeypatch):
+def test_fields_are_those_of_the_rasteriser(case, channels):
     draw, structure = fitted(*case, channels=channels)
     expected = draw.transform([structure])[0]
     field = TorchRasterizer(draw)(structure.numbers, *tensors(structure))
@@ -50,8 +50,9 @@ def test_fields_are_those_of_the_rasteriser(case, channels, monkeypatch):
     np.testing.assert_allclose(field, expected, rtol=0, atol=1e-12 * expected.max())
     single = TorchRasterizer(draw)(structure.numbers, *tensors(structure, torch.float32))
     np.testing.assert_allclose(single, expected, rtol=0, atol=2e-5 * expected.max())
-    monkeypatch.setattr("sk_ednn.atoms._torch._PIXELS_PER_BLOCK", 1)  # atom by atom
-    field = TorchRasterizer(draw)(torch.tensor(structure.numbers), *tensors(structure))
+    atom_by_atom = TorchRasterizer(draw)
+    atom_by_atom.pixels_per_block = 1
+    field = atom_by_atom(torch.tensor(structure.numbers), *tensors(structure))
     np.testing.assert_allclose(field, expected, rtol=0, atol=1e-12 * expected.max())
 
 

@@ -6,6 +6,7 @@ import os
 import re
 import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,7 +16,6 @@ from hypothesis import strategies as st
 pytest.importorskip("typer")
 pytest.importorskip("rich")
 
-from sk_ednn.cli import _tables
 from sk_ednn.cli._files import read_array
 from sk_ednn.exceptions import TileMemoryError
 
@@ -216,7 +216,7 @@ def test_what_the_csv_module_writes_is_read_or_answered(
 
 def test_a_table_that_does_not_fit_is_not_read(tmp_path, monkeypatch):
     path = written(tmp_path, "y\n1\n")
-    monkeypatch.setattr(_tables, "_BYTES_PER_CHARACTER", 1 << 50)
+    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=1))
     with pytest.raises(TileMemoryError, match=r"Reading .*totals\.csv needs .* of memory"):
         read_array(str(path), KEYS)
 

@@ -235,9 +235,9 @@ def test_exact_totals_condense_long_sums():
     assert totals.rounded(1)[0, 0] == math.fsum(values)
 
 
-def test_progress_bar_counts_each_block_once(capsys, monkeypatch):
-    monkeypatch.setattr("sk_ednn._parallel.progress._DELAY_SECONDS", 0.0)
-    model = fit(verbose=1)
+def test_progress_bar_counts_each_block_once(capsys):
+    model = fit(evaluation=DaskBlocks(Direct(max_tiles=10), verbose=1))
+    model.evaluation_._delay_seconds = 0.0
     lazy = model.predict(da.from_array(numbers((3, 24, 20)), chunks=10))
     for _ in range(2):
         lazy.compute()
@@ -284,9 +284,9 @@ def slow(seconds, tmp_path, **params):
 
 
 @pytest.mark.slow
-def test_cluster_gives_equal_totals_and_counts_blocks(client, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("sk_ednn._parallel.progress._DELAY_SECONDS", 0.0)
+def test_cluster_gives_equal_totals_and_counts_blocks(client, tmp_path, capsys):
     model, source, expected = slow(0.03, tmp_path, verbose=1)
+    model.evaluation_._delay_seconds = 0.0
     lazy = model.predict(source)
     assert client.compute(lazy).result(timeout=60) == expected
     assert len(lines(tmp_path / "log")) == 64

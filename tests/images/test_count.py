@@ -22,7 +22,6 @@ from sk_ednn.images import (
     boxes_of_dots,
     read_pictures,
 )
-from sk_ednn.images import _evaluate as evaluate
 from sk_ednn.images._admission import admit
 from sk_ednn.images._interval import PictureInterval
 from sk_ednn.images._zarr import map_writer
@@ -75,25 +74,26 @@ def test_tiles_count_by_their_part_in_the_picture():
     np.testing.assert_allclose(totals / totals[0], np.array(areas) / areas[0], rtol=1e-6)
 
 
-def test_regions_change_nothing(model, large, monkeypatch, tmp_path):
+def test_regions_change_nothing(model, large, tmp_path):
     whole = model.predict(large)
     zarr = pytest.importorskip("zarr")
     stored = zarr.create_array(
         str(tmp_path / "a.zarr"), shape=large[0].shape, chunks=(32, 32), dtype=large.dtype
     )
     stored[:] = large[0]
-    monkeypatch.setattr(evaluate, "_REGION_PIXELS", 700)
-    np.testing.assert_allclose(model.predict(large), whole, rtol=1e-6)
-    np.testing.assert_allclose(model.predict(str(tmp_path / "a.zarr")), whole[:1], rtol=1e-6)
+    by_regions = copy.copy(model)
+    by_regions._region_pixels = 700
+    np.testing.assert_allclose(by_regions.predict(large), whole, rtol=1e-6)
+    np.testing.assert_allclose(by_regions.predict(str(tmp_path / "a.zarr")), whole[:1], rtol=1e-6)
 
 
 @pytest.mark.parametrize("n_outputs", [1, 2])
-def test_maps_are_written_by_regions(n_outputs, large, monkeypatch, tmp_path):
+def test_maps_are_written_by_regions(n_outputs, large, tmp_path):
     pytest.importorskip("zarr")
     totals = np.stack([DATA.totals, 2 * DATA.totals], axis=1)[:, :n_outputs]
     model = quick(max_epochs=1).fit(DATA.pictures, totals)
     expected = model.predict_contributions(large[:1])[0]
-    monkeypatch.setattr(evaluate, "_REGION_PIXELS", 700)
+    model._region_pixels = 700
     path = tmp_path / "map.ome.zarr"
 
     def writer(picture):

@@ -291,12 +291,9 @@ def test_settings_of_matplotlib_neither_change_nor_matter(plain):
     assert html[: html.index(end)] == plain.html[: plain.html.index(end)]
 
 
-def test_many_systems_are_rasterised_and_large_fields_omitted(plain, monkeypatch):
-    from sk_ednn.report import _report
-
+def test_many_systems_are_rasterised_and_large_fields_omitted(plain):
     model, (X, y), _ = spins()
-    monkeypatch.setattr(_report, "_MAX_SITES", 10)
-    many = fit_report(model, np.tile(X, (60, 1, 1)), np.tile(y, 60))
+    many = fit_report(model, np.tile(X, (60, 1, 1)), np.tile(y, 60), max_sites=10)
     assert len(many.html) < 2 * len(plain.html)
     missing = [line for line in Page(many.html).text if line.startswith("Not ")]
     assert sum("36 sites, more than the 10 that a report draws" in line for line in missing) == 3

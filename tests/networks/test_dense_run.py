@@ -1,5 +1,7 @@
 """Strips and cuts of dense forms do not change their results."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -13,7 +15,6 @@ from sk_ednn.networks import (  # noqa: E402
     as_convolution,
     initialise_summed,
 )
-from sk_ednn.networks import _dense_run as dense_run  # noqa: E402
 from sk_ednn.networks._convolutional import NotConvolutional  # noqa: E402
 from sk_ednn.networks._convolve import Convolution  # noqa: E402
 from sk_ednn.networks._dense_run import tiles_of  # noqa: E402
@@ -36,7 +37,7 @@ def networks():
 
 @pytest.mark.parametrize("name", networks())
 @pytest.mark.parametrize("layout", [False, True])
-def test_strips_of_any_height_equal_the_tiled_form(name, layout, monkeypatch):
+def test_strips_of_any_height_equal_the_tiled_form(name, layout):
     module, focus, context, ndim = networks()[name]
     module = initialise_summed(module).double().eval()
     window = (focus + 2 * context,) * ndim
@@ -53,18 +54,20 @@ def test_strips_of_any_height_equal_the_tiled_form(name, layout, monkeypatch):
     with_gradient = dense(fields.requires_grad_())
     torch.testing.assert_close(with_gradient, tiled, rtol=1e-11, atol=1e-11)
     before = fields.detach().clone()
-    seen = []
-    one_strip = dense_run._like
-    monkeypatch.setattr(
-        dense_run, "_like", lambda strip, n: seen.append(strip.shape[2]) or one_strip(strip, n)
-    )
-    monkeypatch.setattr(dense_run, "_MIN_STRIPS", 2)
+    heights, first = [], dense._strips.layers[0]
+
+    def watched(strip):
+        heights.append(strip.shape[2])
+        return first(strip)
+
+    layers = (watched, *dense._strips.layers[1:])
     for numbers, rows in [(1, 1), (2000, 2), (1, 8)]:
-        monkeypatch.setattr(dense_run, "_STRIP_NUMBERS", numbers)
-        monkeypatch.setattr(dense_run, "_MIN_ROWS", rows)
+        dense._strips = replace(
+            dense._strips, layers=layers, strip_numbers=numbers, min_strips=2, min_rows=rows
+        )
         with torch.no_grad():
             torch.testing.assert_close(dense(fields), tiled, rtol=1e-11, atol=1e-11)
-    assert len(set(seen)) > 1  # several heights were tried
+    assert len(set(heights)) > 1  # several heights were tried
     assert torch.equal(fields, before)  # what works in place does not work on the field
 
 

@@ -13,7 +13,6 @@ from torch import nn  # noqa: E402
 from sk_ednn import GridTiling  # noqa: E402
 from sk_ednn.exceptions import TileModelError  # noqa: E402
 from sk_ednn.networks import NotConvolutional, RandomSymmetry, SumOverTiles  # noqa: E402
-from sk_ednn.networks import _over_fields as module_of_parts  # noqa: E402
 from sk_ednn.networks._field_sums import field_input  # noqa: E402
 from sk_ednn.networks._padding import padded  # noqa: E402
 from sk_ednn.networks._sum import network_input  # noqa: E402
@@ -58,7 +57,7 @@ def totals_and_gradients(totals, module):
 )  # fmt: skip
 @pytest.mark.parametrize("form", ["dense", "tiled"])
 @pytest.mark.parametrize("name", cases())
-def test_totals_and_gradients_equal_those_of_tiles(name, boundary, form, parts, monkeypatch):
+def test_totals_and_gradients_equal_those_of_tiles(name, boundary, form, parts):
     module, tiling, shape = cases()[name]
     module = module.double().eval()
     tiling.set_params(boundary=boundary)
@@ -68,12 +67,10 @@ def test_totals_and_gradients_equal_those_of_tiles(name, boundary, form, parts, 
     by_tile = module(network_input(tiles.array(), has_channels, torch.float64))
     expected = totals_and_gradients(by_tile.reshape(3, -1, by_tile.shape[1]).sum(1), module)
 
-    if parts == "small":
-        monkeypatch.setattr(module_of_parts, "_PART_NUMBERS", 1)
-        monkeypatch.setattr(module_of_parts, "tiles_together", lambda n_inputs: 1)
     sums = SumOverTiles(
         module, tiling, tiles.tile_shape, form=form,
         max_bytes=1 if parts == "checkpointed" else 2**30,
+        max_tiles=1 if parts == "small" else None,
     )  # fmt: skip
     found = totals_and_gradients(sums(field_input(X, tiling.channel_axis, torch.float64)), module)
     torch.testing.assert_close(found[0], expected[0], rtol=1e-12, atol=1e-12)

@@ -12,7 +12,7 @@ from sklearn.linear_model import LinearRegression
 
 from sk_ednn import EDNNCommittee, EDNNRegressor, GridTiling
 from sk_ednn.exceptions import TileModelError, TilingError
-from sk_ednn.simulation import Metropolis, _energies
+from sk_ednn.simulation import Metropolis
 from sk_ednn.simulation._metropolis import _System
 from tests._cases import fitted, make_ising
 
@@ -78,11 +78,9 @@ def boltzmann(energies, temperature):
     return np.exp(-energies / temperature - logsumexp(-energies / temperature))
 
 
-@pytest.fixture(params=["tables", "tiles evaluated"])
-def way(request, monkeypatch):
-    if request.param != "tables":
-        monkeypatch.setattr(_energies, "_TABLE_SIZE", 1)
-    return request.param
+# Contributions from tables, and of tiles that are evaluated.
+WAYS = {"tables": 2**22, "tiles evaluated": 1}
+ways = pytest.mark.parametrize("max_states", WAYS.values(), ids=WAYS)
 
 
 # --- the distribution -------------------------------------------------------------------------
@@ -130,15 +128,14 @@ def test_exchanges_keep_the_composition(name):
 
 
 @pytest.mark.parametrize("moves", ["change", "exchange"])
-def test_the_slow_way_has_the_same_distribution(moves, monkeypatch):
+def test_the_slow_way_has_the_same_distribution(moves):
     model, every, energies = system("2-D, oblong")
     sampler = Metropolis(
         model, energies.std(), values=SPINS, moves=moves, n_replicas=50, random_state=0
     )
     start = every[37]
     fast = sampler.run(start, 20)
-    monkeypatch.setattr(_energies, "_TABLE_SIZE", 1)
-    slow = sampler.run(start, 20)
+    slow = sampler.set_params(max_states=1).run(start, 20)
     # With the same random numbers it is the same chain.
     np.testing.assert_allclose(fast.energies, slow.energies, rtol=1e-9, atol=1e-9)
     np.testing.assert_array_equal(fast.fields, slow.fields)
@@ -304,14 +301,15 @@ def test_swaps_free_what_is_frozen(ising):
 # --- what moves cost ----------------------------------------------------------------------------
 
 
+@ways
 @pytest.mark.parametrize("moves", ["change", "exchange"])
 @pytest.mark.parametrize("name", SYSTEMS)
-def test_costs_are_differences_of_totals(name, moves, way):
+def test_costs_are_differences_of_totals(name, moves, max_states):
     model, every, energies = system(name)
     values = SYSTEMS[name][2]
     rng = np.random.default_rng(0)
     start = every[rng.integers(len(every), size=3)]
-    running = _System(model, model.fitted_terms(), start, values, moves, np.ones(1))
+    running = _System(model, model.fitted_terms(), start, values, moves, np.ones(1), max_states)
     np.testing.assert_allclose(running.energies()[0], energies[index_of(start, every)], atol=1e-9)
     for sublattice in running.sublattices:
         for part, sites in sublattice:
@@ -386,16 +384,18 @@ def test_a_chain_goes_on_where_it_stopped(ising):
     np.testing.assert_array_equal(sampler.run(first.fields, 5).energies, second.energies)
 
 
-def test_the_user_s_field_stays_as_it_is(ising, way):
+@ways
+def test_the_user_s_field_stays_as_it_is(ising, max_states):
     field = np.ones((6, 6))
-    Metropolis(ising, 5.0, values=SPINS, random_state=0).run(field, 3)
+    Metropolis(ising, 5.0, values=SPINS, random_state=0, max_states=max_states).run(field, 3)
     np.testing.assert_array_equal(field, 1)
 
 
-def test_a_bar_where_it_is_asked_for(ising, capsys, monkeypatch):
-    monkeypatch.setattr("sk_ednn.simulation._metropolis._DELAY", 0)
+def test_a_bar_where_it_is_asked_for(ising, capsys):
     for verbose in (0, 1):
-        Metropolis(ising, 5.0, values=SPINS, verbose=verbose).run(np.ones((6, 6)), 3)
+        sampler = Metropolis(ising, 5.0, values=SPINS, verbose=verbose)
+        sampler._delay_seconds = 0.0
+        sampler.run(np.ones((6, 6)), 3)
         assert ("sweep" in capsys.readouterr().err) == bool(verbose)
 
 

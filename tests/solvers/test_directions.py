@@ -22,7 +22,7 @@ from sk_ednn.atoms import GaussianRasterizer, LocalInvariants
 from sk_ednn.datasets import load_sheets
 from sk_ednn.exceptions import TileMemoryError, TileModelError
 from sk_ednn.fields import ArraySource
-from sk_ednn.solvers import LinearSolver, _directions, _linear
+from sk_ednn.solvers import LinearSolver
 from sk_ednn.solvers._push import features_along
 from sk_ednn.solvers._random_directions import random_directions
 from sk_ednn.structures import Structure
@@ -144,27 +144,29 @@ def test_fit_equals_normal_equations_of_all_rows(weighted, ragged, fit_intercept
 
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("last", [lm.Ridge(1e-3), lm.LinearRegression()])
-def test_many_directions_take_no_more_memory_than_features(last, weighted, rng, monkeypatch):
+def test_many_directions_take_no_more_memory_than_features(last, weighted, rng):
     X = fields(20, (4, 4))
     y, gradients = bonds(X)
     weights = rng.uniform(0.2, 2, size=20) if weighted else None
-    sizes = []
-    joined = _linear._with_gradients
+    shapes, models = [], []
 
-    def recorded(model, sums, counts, y, sample_weight, rows):
-        sizes.append(rows.rows.shape)
-        return joined(model, sums, counts, y, sample_weight, rows)
+    class Watched(type(last)):
+        def fit(self, X, y, sample_weight=None):
+            shapes.append(X.shape)
+            return super().fit(X, y, sample_weight)
 
-    monkeypatch.setattr(_linear, "_with_gradients", recorded)
-    models = []
-    for condensed in (_linear._CONDENSED, ()):
-        monkeypatch.setattr(_linear, "_CONDENSED", condensed)
+    class Condensing(LinearSolver):
+        _condensed = (Watched,)
+
+    for solver in (Condensing, LinearSolver):
         model = EDNNRegressor(
-            make_pipeline(PolynomialFeatures(1, include_bias=False), last), GridTiling(1, 1),
-            solver=LinearSolver(n_directions=4), random_state=0,
+            make_pipeline(
+                PolynomialFeatures(1, include_bias=False), Watched(**last.get_params())
+            ),
+            GridTiling(1, 1), solver=solver(n_directions=4), random_state=0,
         )  # fmt: skip
         models.append(model.fit(X, y, sample_weight=weights, gradient=gradients))
-    assert sizes == [(9, 9), (80, 9)]
+    assert shapes == [(20 + 9, 9), (20 + 80, 9)]
     few, all_rows = (model.predict_gradient(X) for model in models)
     np.testing.assert_allclose(few, all_rows, rtol=1e-8, atol=1e-10)
     np.testing.assert_allclose(models[0].predict(X), models[1].predict(X), rtol=1e-8)
@@ -183,7 +185,11 @@ def test_random_directions_average_to_the_identity():
     )
 
 
-def test_directions_depend_on_random_state(monkeypatch):
+class SmallBlocks(LinearSolver):
+    _block_bytes = 1
+
+
+def test_directions_depend_on_random_state():
     X = [*fields(6, (4, 5)), *fields(5, (3, 4), 1)]
     y, gradients = zip(*(bonds(x) for x in X), strict=True)
 
@@ -196,8 +202,8 @@ def test_directions_depend_on_random_state(monkeypatch):
     assert np.abs(prediction(1) - first).max() > 1e-6
     of_its_own = [prediction(seed, LinearSolver(random_state=3)) for seed in (0, 1)]
     np.testing.assert_array_equal(*of_its_own)
-    monkeypatch.setattr(_directions, "_BLOCK_BYTES", 1)
-    np.testing.assert_allclose(prediction(0), first, rtol=1e-6)
+    plain, by_blocks = (prediction(0, solver()) for solver in (LinearSolver, SmallBlocks))
+    np.testing.assert_allclose(by_blocks, plain, rtol=1e-6)
 
 
 LEAST_SQUARES = [

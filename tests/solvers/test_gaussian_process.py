@@ -21,7 +21,8 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from sk_ednn import EDNNRegressor, GridTiling
 from sk_ednn.exceptions import TileMemoryError, TileModelError
-from sk_ednn.solvers import GaussianProcessSolver, Term, _gaussian_process, _kernel
+from sk_ednn.solvers import GaussianProcessSolver, Term
+from sk_ednn.solvers._gaussian_process import _summed
 from tests._cases import TILINGS, left_as_it_was, make_field, make_spins
 
 # Where a hyperparameter ends at a bound is not the matter here.
@@ -153,17 +154,24 @@ def test_default_kernel_is_that_of_scikit_learn():
 
 @pytest.mark.parametrize("block", [1, 7])
 @pytest.mark.parametrize("kernel", ["rbf", "each axis", "sum"])
-def test_block_size_does_not_change_the_process(kernel, block, monkeypatch):
+def test_block_size_does_not_change_the_process(kernel, block):
     tiling, X, y, Z = systems()
     given = KERNELS[kernel] + WhiteKernel(0.1)
     model = EDNNRegressor(GaussianProcessRegressor(given, optimizer=None), tiling)
-    expected = model.fit(X[:6], y[:6]).predict(Z, return_std=True)
-    monkeypatch.setattr(_kernel, "_BLOCK", block)
-    monkeypatch.setattr(_gaussian_process, "_BLOCK", block)
-    again = model.predict(Z, return_std=True)
-    np.testing.assert_allclose(again, expected, rtol=1e-10)
-    again = model.fit(X[:6], y[:6]).predict(Z, return_std=True)
-    np.testing.assert_allclose(again, expected, rtol=1e-9)
+    model.fit(X[:6], y[:6])
+    std = [
+        model.tile_model_.total_std(model.tiling_, model.check_systems(Z), *blocks)
+        for blocks in ((), (block,))
+    ]
+    np.testing.assert_allclose(*std, rtol=1e-10)
+    process = model.tile_model_.estimator.process_.kernel_
+    plain, by_blocks = (
+        _summed(process.kernel, process.systems, True, *blocks) for blocks in ((), (block,))
+    )
+    for one, other in zip(plain, by_blocks, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-9)
+    kernel, _ = _summed(process.kernel, process.systems, False, block)
+    np.testing.assert_allclose(kernel, plain[0], rtol=1e-9)
 
 
 # --- hyperparameters ----------------------------------------------------------------------------
@@ -171,9 +179,7 @@ def test_block_size_does_not_change_the_process(kernel, block, monkeypatch):
 
 @pytest.mark.parametrize("noise", [None, WhiteKernel(0.3), WhiteKernel(0.3, "fixed")])
 @pytest.mark.parametrize("kernel", KERNELS)
-@pytest.mark.parametrize("block", [1024, 4])
-def test_likelihood_gradient_equals_finite_differences(kernel, noise, block, monkeypatch):
-    monkeypatch.setattr(_kernel, "_BLOCK", block)
+def test_likelihood_gradient_equals_finite_differences(kernel, noise):
     tiling, X, y, _ = systems()
     given = KERNELS[kernel] if noise is None else KERNELS[kernel] + noise
     process = GaussianProcessRegressor(clone(given), alpha=0.1, optimizer=None)

@@ -14,7 +14,7 @@ from sklearn.preprocessing import OneHotEncoder, PolynomialFeatures, StandardSca
 
 from sk_ednn import EDNNRegressor, GridTiling
 from sk_ednn.exceptions import TileMemoryError, TileModelError
-from sk_ednn.solvers import KernelSolver, Term, _kernel
+from sk_ednn.solvers import KernelSolver, Term
 from tests._cases import TILINGS, ising_energy, left_as_it_was, make_field, make_spins
 
 # Of KernelRidge, which solves such systems by least squares then.
@@ -170,13 +170,16 @@ def test_several_outputs_with_separate_alphas(alpha, weighted, path, rng):
 
 
 @pytest.mark.parametrize("weighted", [False, True])
-def test_dual_and_primal_have_the_same_minimum(weighted, rng, monkeypatch):
+def test_dual_and_primal_have_the_same_minimum(weighted, rng):
     tiling, X, y = many_samples()
     weight = rng.uniform(0.3, 2, size=len(X)) if weighted else None
     model = EDNNRegressor(KernelRidge(kernel="rbf", gamma=0.1, alpha=1e-3), tiling)
     primal = model.fit(X, y, sample_weight=weight).predict(X)
 
-    monkeypatch.setattr(KernelSolver, "_fit_primal", KernelSolver._fit_dual)
+    class Dual(KernelSolver):
+        _fit_primal = KernelSolver._fit_dual
+
+    model.set_params(solver=Dual())
     np.testing.assert_allclose(
         model.fit(X, y, sample_weight=weight).predict(X), primal, rtol=1e-8, atol=1e-8
     )
@@ -184,11 +187,15 @@ def test_dual_and_primal_have_the_same_minimum(weighted, rng, monkeypatch):
 
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("block", [7, 16])
-def test_block_size_does_not_change_the_kernel(path, block, monkeypatch):
+def test_block_size_does_not_change_the_kernel(path, block):
     tiling, X, y = PATHS[path]()
     model = EDNNRegressor(KernelRidge(kernel="rbf", gamma=0.1, alpha=1e-2), tiling)
     expected = model.fit(X, y).predict(X)
-    monkeypatch.setattr(_kernel, "_BLOCK", block)
+
+    class InBlocks(KernelSolver):
+        _block_rows = block
+
+    model.set_params(solver=InBlocks())
     np.testing.assert_allclose(model.fit(X, y).predict(X), expected, rtol=1e-9, atol=1e-9)
 
 
@@ -302,10 +309,12 @@ def test_distinct_tiles_that_exceed_max_bytes_are_rejected(path):
     model.set_params(solver__max_bytes=10**7).fit(X, y)
 
 
-def test_many_distinct_tiles_cause_a_warning(monkeypatch, rng):
-    monkeypatch.setattr(_kernel, "_MANY_TILES", 30)
+def test_many_distinct_tiles_cause_a_warning(rng):
+    class Cautious(KernelSolver):
+        _many_tiles = 30
+
     X = rng.normal(size=(5, 8))
-    model = EDNNRegressor(KernelRidge(kernel="rbf"), GridTiling(1, 1))
+    model = EDNNRegressor(KernelRidge(kernel="rbf"), GridTiling(1, 1), solver=Cautious())
     with pytest.warns(EfficiencyWarning, match="have 40 distinct tiles.*PolynomialFeatures"):
         model.fit(X, X.sum(axis=1))
     with warnings.catch_warnings():

@@ -22,7 +22,7 @@ from sklearn.svm import LinearSVR
 
 from sk_ednn import EDNNRegressor, GridTiling
 from sk_ednn.exceptions import TileMemoryError, TileModelError
-from sk_ednn.solvers import LinearSolver, Term, _features
+from sk_ednn.solvers import LinearSolver, Term
 from tests._cases import TILINGS, ising_energy, left_as_it_was, make_field, make_spins
 
 
@@ -215,12 +215,15 @@ def test_sparse_features_are_summed():
 
 
 @pytest.mark.parametrize("block_bytes", [1, 1000, 1 << 26])
-def test_features_are_summed_block_by_block(block_bytes, monkeypatch):
+def test_features_are_summed_block_by_block(block_bytes):
     X, y = mixed_sizes()
     tile_model = make_pipeline(PolynomialFeatures(2), lm.Ridge())
     expected = EDNNRegressor(tile_model, GridTiling()).fit(X, y).predict(X)
-    monkeypatch.setattr(_features, "_BLOCK_BYTES", block_bytes)
-    again = EDNNRegressor(tile_model, GridTiling()).fit(X, y).predict(X)
+
+    class InBlocks(LinearSolver):
+        _block_bytes = block_bytes
+
+    again = EDNNRegressor(tile_model, GridTiling(), solver=InBlocks()).fit(X, y).predict(X)
     np.testing.assert_allclose(again, expected, rtol=1e-9, atol=1e-9)
 
 

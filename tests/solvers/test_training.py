@@ -18,7 +18,6 @@ from sk_ednn import EDNNRegressor, GridTiling, files  # noqa: E402
 from sk_ednn.exceptions import TileModelError  # noqa: E402
 from sk_ednn.networks import ValidCNN  # noqa: E402
 from sk_ednn.solvers import GradientSolver, _networks  # noqa: E402
-from sk_ednn.solvers import _training as training_module  # noqa: E402
 from sk_ednn.solvers._skorch import bare_net  # noqa: E402
 
 
@@ -572,10 +571,7 @@ def test_schedules_span_the_training(schedule, monkeypatch):
             rates.append(self.param_groups[0]["lr"])
             return super().step(closure)
 
-    def watched_net(*args):
-        return bare_net(*args).set_params(optimizer=Watched)
-
-    monkeypatch.setattr(_networks, "bare_net", watched_net)
+    monkeypatch.setattr(torch.optim, "Adam", Watched)
     fit = GradientSolver(max_epochs=5, batch_size=3, lr=1e-2, schedule=schedule)
     EDNNRegressor(convolutional(), GridTiling(2, 2), solver=fit).fit(X, energy(X)[0])
     assert len(rates) == 5 * 4
@@ -584,15 +580,15 @@ def test_schedules_span_the_training(schedule, monkeypatch):
 
 
 @pytest.mark.parametrize("form", ["dense", "tiled"])
-def test_out_of_memory_halves_max_bytes(form, monkeypatch):
+def test_out_of_memory_halves_max_bytes(form):
     X = waves(6, (8, 8))
     y = energy(X)[0]
-    asked = []
+    asked, enough = [], 2**28
 
     class Scarce(NeuralNetRegressor):
         def train_step_single(self, batch, **fit_params):
             asked.append(self.solver_.max_bytes)
-            if self.solver_.max_bytes > 2**28:
+            if self.solver_.max_bytes > enough:
                 raise torch.OutOfMemoryError("out of memory")
             return super().train_step_single(batch, **fit_params)
 
@@ -608,7 +604,7 @@ def test_out_of_memory_halves_max_bytes(form, monkeypatch):
     ]  # fmt: skip
     assert asked == [2**30, 2**29, 2**28]
     np.testing.assert_allclose(*predictions, rtol=1e-6)
-    monkeypatch.setattr(training_module, "_LEAST_BYTES", 2**29)
+    enough = 0
     with pytest.raises(torch.OutOfMemoryError):
         EDNNRegressor(net(Scarce), GridTiling(2, 2), solver=GradientSolver(form=form)).fit(X, y)
 

@@ -1,5 +1,7 @@
 """The intensive context of atoms, for any tile model: extensive, with gradients and files."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn.ensemble import RandomForestRegressor
@@ -16,10 +18,8 @@ from sk_ednn.encoders import ContextProducts
 from sk_ednn.evaluation import DaskBlocks, Direct
 from sk_ednn.exceptions import TileModelError, TilingError
 from sk_ednn.files import load, save
-from sk_ednn.structures import _systems
 from sk_ednn.testing import check_tiling
 from sk_ednn.tiling import AtomTiling
-from sk_ednn.tiling import _atoms as atoms_module
 from tests._potentials import SPECIES, structure
 
 SPECTRUM = PowerSpectrum(4.0, n_radial=2, max_l=1)
@@ -175,28 +175,26 @@ def test_forces_and_stress_are_learned_with_it():
     assert errors["context"] < 1e-3 * errors["local"]
 
 
-def test_files_and_large_structures(fitted, tmp_path, monkeypatch):
+def test_files_and_large_structures(fitted, tmp_path):
     systems = structures(4, seed=6)
     expected = {name: model.predict(systems) for name, model in fitted.items()}
     save(fitted["terms"], tmp_path / "m.ednn")
     np.testing.assert_array_equal(load(tmp_path / "m.ednn").predict(systems), expected["terms"])
     # As if these few atoms were too many for one list of neighbours.
-    monkeypatch.setattr(_systems, "LARGE", 3)
-    monkeypatch.setattr(atoms_module, "LARGE", 3)
     for name, model in fitted.items():
-        np.testing.assert_allclose(model.predict(systems), expected[name], rtol=1e-10)
+        large = replace(model.check_systems(systems), max_atoms=3)
+        np.testing.assert_allclose(model.predict(large), expected[name], rtol=1e-10)
 
 
-def test_dask_reads_pieces_with_the_averages_of_the_whole(monkeypatch):
+def test_dask_reads_pieces_with_the_averages_of_the_whole():
     dask = pytest.importorskip("dask")
     systems, y = structures(4, seed=6), np.arange(14.0)
     expected = MODELS["linear"]().fit(structures(), y).predict(systems)
-    monkeypatch.setattr(_systems, "LARGE", 3)
-    monkeypatch.setattr(atoms_module, "LARGE", 3)
     evaluation = DaskBlocks(Direct(max_tiles=2), blocks_per_task=2)
     model = MODELS["linear"]().set_params(evaluation=evaluation).fit(structures(), y)
+    large = replace(model.check_systems(systems), max_atoms=3)
     with dask.config.set(scheduler="synchronous"):
-        np.testing.assert_allclose(model.predict(systems), expected, rtol=1e-10)
+        np.testing.assert_allclose(model.predict(large), expected, rtol=1e-10)
 
 
 def test_local_updates_and_wrong_contexts_are_refused(fitted):

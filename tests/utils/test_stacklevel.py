@@ -4,14 +4,17 @@ import pytest
 from sklearn.kernel_ridge import KernelRidge
 
 from sk_ednn import EDNNRegressor, GridTiling
-from sk_ednn.solvers import _kernel
+from sk_ednn.solvers import KernelSolver
 from tests._cases import make_field
 
 
-def test_warning_of_a_solver_names_this_file(monkeypatch):
-    monkeypatch.setattr(_kernel, "_MANY_TILES", 10)
+class Cautious(KernelSolver):
+    _many_tiles = 10
+
+
+def test_warning_of_a_solver_names_this_file():
     X = make_field("float64", 5, (8,))
-    model = EDNNRegressor(KernelRidge(), GridTiling(1, 1))
+    model = EDNNRegressor(KernelRidge(), GridTiling(1, 1), solver=Cautious())
     with pytest.warns(UserWarning, match="distinct tiles") as record:
         model.fit(X, X.sum(axis=1))
     assert {warning.filename for warning in record} == {__file__}
