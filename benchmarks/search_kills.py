@@ -1,15 +1,16 @@
-"""Kill a search, its labels and copies of its file again and again.
+"""Kill a search, its labels, its cluster and copies of its file again and again.
 
     python benchmarks/search_kills.py [--quick] [--kills 50]
 
-A search for a cluster runs in a forked process, with two labels at a time. Soon after it has made a
-new label, a third of the kills each: SIGKILL for the driver; for a child with a label, then for the
-driver and its children; or for the driver after its file was copied while it wrote (the log first,
-so that pages may not belong together) and up to 5 kB of the copied log's end were cut off.
+A search for a cluster of atoms runs in a process, with two labels at a time. Soon after it has made
+a new label, a fifth of the kills each: SIGKILL for the driver; for a child with a label, then for
+the driver and its children; for the driver after its file was copied while it wrote (the log first,
+so that pages may not belong together) and up to 5 kB of the copied log's end were cut off; for a
+worker of Dask, then for the driver; for the scheduler of Dask, then for all.
 Checked after each kill: labels that were in the file are there with the same numbers; a copy has
 a beginning of the same history. Checked at the end: no structure has two labels, labels that were
-made are in the file but for those that ran at a kill, and the lowest energy is no higher than
-before.
+made are in the file but for those that ran at a kill, none failed, and the lowest energy is no
+higher than before.
 """
 
 from _measure import arguments, machine
@@ -18,8 +19,11 @@ import os
 import multiprocessing
 import shutil
 import signal
+import subprocess
+import sys
 import tempfile
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -44,13 +48,58 @@ def search(path, log, in_children=False):
     )  # fmt: skip
 
 
-def drive(path, n_labels, in_children):
+def drive(path, n_labels, in_children, address):
     one = search(path, path.with_suffix(".log"), in_children)
     begun = path.exists()
     if begun:
         with SearchStore(path) as store:
             begun = store.get("search") is not None
-    (one.resume if begun else one.run)(n_labels, n_workers=2)
+    client = None
+    if address is not None:
+        from distributed import Client
+
+        client = Client(address)
+    (one.resume if begun else one.run)(n_labels, client, n_workers=2)
+
+
+@contextmanager
+def cluster(folder):
+    """Start a scheduler and two workers of Dask; yield the address, and their processes."""
+    file = folder / f"scheduler-{time.monotonic_ns()}.json"
+    here = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "PYTHONPATH": here}
+
+    def start(*words):
+        return subprocess.Popen(
+            [sys.executable, "-m", "dask", *words], env=environment, start_new_session=True,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+
+    scheduler = start(
+        "scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard",
+        "--scheduler-file", str(file),
+    )  # fmt: skip
+    workers = [
+        start("worker", "--scheduler-file", str(file), "--nthreads", "1", "--no-dashboard",
+              "--local-directory", str(folder / "dask"), "--death-timeout", "60")
+        for _ in range(2)
+    ]  # fmt: skip
+    try:
+        while not file.exists():
+            time.sleep(0.1)
+        from distributed import Client
+
+        with Client(scheduler_file=str(file)) as client:
+            client.wait_for_workers(2)
+            address = client.scheduler.address
+        yield address, scheduler, workers
+    finally:
+        for process in (scheduler, *workers):
+            try:
+                os.killpg(process.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+            process.wait()
 
 
 def labels_in(path):
@@ -80,51 +129,79 @@ def copied(path, rng):
     return folder
 
 
+def kill_one(path, folder, kind, before, rng):
+    """Start or resume the search, kill a part of it, then the rest.
+
+    Returns
+    -------
+    at_kill : dict
+        Labels in the file before the kill.
+    copy : Path or None
+        Folder with a copy that was made before it.
+    """
+    with cluster(folder) if kind in ("worker", "scheduler") else nothing() as (address, *parts):
+        context = multiprocessing.get_context("fork" if address is None else "spawn")
+        process = context.Process(target=drive, args=(path, 10**6, kind == "label", address))
+        process.start()
+        end = time.monotonic() + 120
+        while time.monotonic() < end and process.is_alive():
+            time.sleep(0.05)
+            if path.exists() and len(labels_in(path)) > len(before):
+                break
+        time.sleep(float(rng.uniform(0.0, 0.3)))
+        at_kill, copy = labels_in(path), None
+        if kind == "label":
+            victims = children(process.pid)
+            if victims:
+                os.kill(victims[rng.integers(len(victims))].pid, signal.SIGKILL)
+            time.sleep(0.3)
+        elif kind == "copy":
+            copy = copied(path, rng)
+        elif kind == "worker":
+            # The process that computes; its nanny starts another one.
+            os.kill(children(parts[1][rng.integers(2)].pid)[-1].pid, signal.SIGKILL)
+            time.sleep(2.0)
+        elif kind == "scheduler":
+            parts[0].kill()
+            time.sleep(2.0)
+        rest = children(process.pid)
+        process.kill()
+        process.join()
+        for child in rest:
+            try:
+                os.killpg(child.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+    return at_kill, copy
+
+
+@contextmanager
+def nothing():
+    yield (None,)
+
+
 def main():
     options = arguments(__doc__, kills=50)
     machine()
     rng = np.random.default_rng(0)
-    kills = 6 if options.quick else options.kills
-    counts = {"driver": 0, "label": 0, "copy": 0}
+    kills = 5 if options.quick else options.kills
+    counts = dict.fromkeys(("driver", "label", "copy", "worker", "scheduler"), 0)
     lost = mixed = running = 0
-    fork = multiprocessing.get_context("fork")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "s.db"
         for kill in range(kills):
-            kind = list(counts)[kill % 3]
+            kind = list(counts)[kill % len(counts)]
             before = labels_in(path) if path.exists() else {}
-            process = fork.Process(target=drive, args=(path, 10**6, kind == "label"))
-            process.start()
-            end = time.monotonic() + 120
-            while time.monotonic() < end and process.is_alive():
-                time.sleep(0.05)
-                if path.exists() and len(labels_in(path)) > len(before):
-                    break
-            time.sleep(float(rng.uniform(0.0, 0.3)))
-            at_kill = labels_in(path)
-            if kind == "label":
-                victims = children(process.pid)
-                if victims:
-                    os.kill(victims[rng.integers(len(victims))].pid, signal.SIGKILL)
-                time.sleep(0.3)
-            elif kind == "copy":
-                copy = copied(path, rng)
-            rest = children(process.pid)
-            process.kill()
-            process.join()
-            for child in rest:
-                try:
-                    os.killpg(child.pid, signal.SIGKILL)
-                except ProcessLookupError:
-                    pass
+            at_kill, copy = kill_one(path, Path(folder), kind, before, rng)
             counts[kind] += 1
             after = labels_in(path)
             lost += sum(after.get(k) != v for k, v in at_kill.items())
             with SearchStore(path) as store:
                 running += store.counts()["queued"]
-            if kind == "copy":
+            if copy is not None:
                 part = labels_in(copy / path.name)
                 mixed += any(after.get(k) != v for k, v in part.items())
+            print(f"{kind}: {len(at_kill)} labels, {len(after)} after", flush=True)
         best = min(energy for energy, _ in after.values())
         with SearchStore(path) as store:
             n_asked = len(store.structures())

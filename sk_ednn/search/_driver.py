@@ -261,11 +261,26 @@ class Driver:
         try:
             (result, seconds), error = future.result(), None
         except Exception as raised:  # of a worker: whatever it died of
+            if not self.pools.are_connected():
+                self._finish_disconnected(kind, task, about)
+                return
             result, seconds, error = None, None, raised
         finish = {
             "label": self._finish_label, "relax": self._finish_relax, "train": self._finish_train
         }[kind]  # fmt: skip
         self.store.finish_task(task, finish(about, result, error), seconds)
+
+    def _finish_disconnected(self, kind, task, about):
+        """Ask for a label again that was lost with its scheduler, which is no attempt of its own.
+
+        Relaxations and trainings start anew by themselves.
+        """
+        self.store.finish_task(task, "lost", None)
+        self.pools.wait_for_schedulers()
+        if kind == "label":
+            number, attempt = about
+            self.store.add_event("lost", f"label of structure {number}: the scheduler was lost")
+            self._ask(number, attempt)
 
     def _finish_label(self, about, outcome, error) -> str:
         number, attempt = about

@@ -14,6 +14,8 @@ from threadpoolctl import threadpool_limits
 from ._relax import relax
 
 KINDS = ("relax", "label", "train")
+# Between two looks at a lost connection. Clients give up after distributed.comm.timeouts.connect.
+_RECONNECT_SECONDS = 0.2
 
 
 class InTurn(Executor):
@@ -37,15 +39,39 @@ class Pools:
     executors : dict of str to concurrent.futures.Executor
         For "relax", "label" and "train".
     sizes : dict of str to int
+    clients : sequence of distributed.Client, default=()
+        Those of the executors.
     """
 
-    def __init__(self, executors, sizes):
+    def __init__(self, executors, sizes, clients=()):
         self.executors = executors
         self.sizes = sizes
+        self.clients = clients
 
     def submit(self, kind, function, *args) -> Future:
         """Run a task; the result is what the function returns, and the seconds that it took."""
+        self.wait_for_schedulers()
         return self.executors[kind].submit(timed, function, *args)
+
+    def are_connected(self) -> bool:
+        """Return False if the connection to a scheduler is lost."""
+        return all(client.status == "running" for client in self.clients)
+
+    def wait_for_schedulers(self) -> None:
+        """Return when all clients are connected to their schedulers, which they try for a while.
+
+        Raises
+        ------
+        ConnectionError
+            If a scheduler is lost.
+        """
+        while not self.are_connected():
+            if any(client.status not in ("running", "connecting") for client in self.clients):
+                raise ConnectionError(
+                    "The connection to the scheduler of Dask was lost. Finished labels are kept in "
+                    "the file of the search: start a cluster and call resume with its client."
+                )
+            time.sleep(_RECONNECT_SECONDS)
 
     def wait(self, futures, timeout) -> set:
         """Wait until a task is done, or for some seconds; return those that are done."""
@@ -85,7 +111,8 @@ def pools_of(client, n_workers):
         missing = sorted(set(KINDS) - set(client))
         if missing:
             raise ValueError(f"client lacks an entry for {', '.join(missing)}.")
-        yield Pools({kind: _executor(client[kind]) for kind in KINDS}, sizes)
+        clients = [each for each in client.values() if hasattr(each, "get_executor")]
+        yield Pools({kind: _executor(client[kind]) for kind in KINDS}, sizes, clients)
 
 
 def sizes_of(n_workers) -> dict:

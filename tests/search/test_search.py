@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -160,3 +161,78 @@ def test_a_killed_search_loses_no_finished_label(tmp_path):
         assert store.counts()["queued"] == 0
     assert before.items() <= after.items()
     assert found.n_labels == n_asked + 3
+
+
+def slow(structure):
+    time.sleep(0.05)
+    return bound(structure)
+
+
+@pytest.fixture
+def scheduler(tmp_path):
+    """A scheduler of Dask and a worker with two threads, in processes of their own."""
+    distributed = pytest.importorskip("distributed")
+    dask = pytest.importorskip("dask")
+    file, started = tmp_path / "scheduler.json", []
+
+    def start(*words):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "dask", *words], cwd=Path(__file__).parents[2],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        started.append(process)
+        return process
+
+    killed = start(
+        "scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file",
+        str(file),
+    )  # fmt: skip
+    start(
+        "worker", "--scheduler-file", str(file), "--nthreads", "2", "--no-nanny", "--no-dashboard",
+        "--local-directory", str(tmp_path), "--death-timeout", "5",
+    )  # fmt: skip
+    end = time.monotonic() + 60
+    while not file.exists() and time.monotonic() < end:
+        time.sleep(0.1)
+    try:
+        with (
+            dask.config.set({"distributed.comm.timeouts.connect": "3s"}),
+            distributed.Client(scheduler_file=str(file), timeout="3s") as client,
+        ):
+            client.wait_for_workers(1, timeout=60)
+            yield client, killed
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
+
+
+def test_a_lost_scheduler_ends_the_search_and_costs_no_structure(tmp_path, scheduler):
+    client, killed = scheduler
+    path = tmp_path / "a.db"
+    ended = threading.Event()
+
+    def kill_after_five_labels():
+        while not ended.wait(0.05):
+            if not path.exists():
+                continue
+            with SearchStore(path) as store:
+                if store.counts()["labelled"] >= 5:
+                    killed.kill()
+                    return
+
+    thread = threading.Thread(target=kill_after_five_labels)
+    thread.start()
+    try:
+        with pytest.raises(ConnectionError, match=r"scheduler of Dask was lost.*resume"):
+            search(path, slow).run(200, client, n_workers=2)
+    finally:
+        ended.set()
+        thread.join()
+    with SearchStore(path) as store:
+        kept = store.counts()
+    assert kept["failed"] == 0 and 5 <= kept["labelled"] < 200 and kept["queued"] > 0
+    found = search(path, slow).resume(kept["labelled"] + 4)
+    assert found.n_labels >= kept["labelled"] + 4
+    with SearchStore(path) as store:
+        assert store.counts()["failed"] == 0 == store.counts()["queued"]
