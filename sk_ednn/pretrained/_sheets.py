@@ -22,8 +22,8 @@ def load_sheets_model(kind="potential"):
     ----------
     kind : {"potential", "image"}, default="potential"
         "potential": a network of atoms with an intensive context, trained for ten minutes by
-        ``benchmarks/sheets_potential.py``; on the 480 others its errors are 0.40 meV/Å² in the mean
-        (median 0.14) and 64 meV/Å. "image": the method of Mills et al., a network on images
+        ``benchmarks/sheets_potential.py``; on the 480 others its errors are 0.34 meV/Å² in the mean
+        (median 0.11) and 63 meV/Å. "image": the method of Mills et al., a network on images
         of the atoms, trained by ``benchmarks/sheets_network.py``. Each says how large its errors
         are.
 
