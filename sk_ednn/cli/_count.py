@@ -74,7 +74,8 @@ def fit(ctx: typer.Context, asked) -> dict[str, Any]:
     )
     _runs.log_stage(asked, "fit")
     start = time.perf_counter()
-    with Interrupts(checkpoint).watched() as interrupts:
+    bounded = model.minutes is not None
+    with Interrupts(checkpoint).watched() as interrupts, _runs.kept_clock(asked, bounded):
         model.fit(pictures, totals, groups=groups, boxes=boxes)
     if interrupts.seen:
         interrupts.end()

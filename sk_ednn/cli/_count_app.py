@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from ._errors import one_line_errors
-from ._runs import RunFolder, recorded
+from ._runs import ClockFile, RunFolder, recorded
 
 # No heavy imports here: each command imports its module when it runs.
 
@@ -108,6 +108,7 @@ def fit(
     jobs: Annotated[
         int, typer.Option(help="Number of networks trained in parallel; -1 for all cores.")
     ] = -1,
+    clock: ClockFile = None,
     run: RunFolder = None,
     force: Force = False,
     as_json: Json = False,

@@ -11,7 +11,7 @@ import typer
 from ._config import ConfigFile, SaveConfig
 from ._models import TILE_MODELS
 from ._potentials import POTENTIALS
-from ._runs import RunFolder
+from ._runs import ClockFile, RunFolder
 
 Fields = Annotated[
     str,
@@ -285,6 +285,7 @@ class Potentials:
         Path | None,
         typer.Option(help="Potentials: model file from which to continue, with these structures."),
     ] = None
+    clock: ClockFile = None
 
 
 @dataclass

@@ -22,7 +22,7 @@ POTENTIALS = ("spectrum", "symmetry-functions", "chebyshev", "deep-pot")
 _OF_IMAGES = ("spacing", "width", "plane", "adjust", "forces", "focus", "context", "boundary",
               "remainder", "baseline")  # fmt: skip
 # Options of potentials.
-_OF_ATOMS = ("cutoff", "averages", "max_seconds", "members", "labels", "start")
+_OF_ATOMS = ("cutoff", "averages", "max_seconds", "members", "labels", "start", "clock")
 # Share of the structures for early stopping.
 _VALIDATION = 0.1
 _NEEDED = ("torch", "skorch", "vesin", "sphericart")
@@ -128,7 +128,12 @@ def run(ctx, asked, read, say) -> dict[str, Any]:
     start = time.perf_counter()
     with _placed_warnings(places):
         first = checkpoint_of(asked.checkpoint, 0, potential.n_members)
-        with Interrupts(first).watched() as interrupts, naming(places):
+        bounded = potential.trainer.max_seconds is not None
+        with (
+            Interrupts(first).watched() as interrupts,
+            naming(places),
+            _runs.kept_clock(asked, bounded),
+        ):
             potential.fit(taken["train"])
             if asked.recorder is not None:
                 asked.recorder.finishing()

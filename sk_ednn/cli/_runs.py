@@ -134,6 +134,72 @@ def following(solver, name, asked):
 
 CHECKPOINT = "training.ckpt"
 
+ClockFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--clock",
+        metavar="FILE",
+        help="Take the times from the clock.npz of a recorded run, so that a training with a time "
+        "limit takes the same steps. `sk-ednn runs repeat` passes it.",
+    ),
+]
+
+
+@contextmanager
+def kept_clock(asked, bounded):
+    """Keep the clock of a training with a time limit, or replay that of ``--clock``.
+
+    Parameters
+    ----------
+    asked : namespace
+    bounded : bool
+        Whether the training has a time limit.
+    """
+    from .._utils.clocks import kept_clocks
+    from ..runs._launch import CLOCK
+
+    replayed = None if asked.clock is None else _readings(asked.clock)
+    if replayed is None and (asked.recorder is None or not bounded):
+        yield
+        return
+    with kept_clocks(replayed) as clocks:
+        yield
+    if asked.recorder is None:
+        return
+    readings = clocks.readings()
+    if readings:
+        from ._files import write_arrays
+
+        write_arrays(asked.recorder.path(CLOCK), readings)
+
+
+def _readings(path) -> dict[str, Any]:
+    """Return the readings of a file of clocks.
+
+    Raises
+    ------
+    ValueError
+        If it is not one.
+    """
+    import zipfile
+
+    import numpy as np
+
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            readings = {name: file[name] for name in file.files}
+    except (OSError, ValueError, AttributeError, zipfile.BadZipFile) as error:
+        raise ValueError(
+            f"--clock must be the clock.npz of a recorded run; {path} cannot be read: {error}"
+        ) from error
+    for name, values in readings.items():
+        if values.dtype != np.float64 or values.ndim != 1 or not np.isfinite(values).all():
+            raise ValueError(
+                f"--clock must be the clock.npz of a recorded run; in {path}, {name} is of shape "
+                f"{values.shape} and {values.dtype}."
+            )
+    return readings
+
 
 def forget(asked, *owners) -> None:
     """Remove the recorder from parameters of models, before they are written to a file."""

@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from joblib import Parallel, delayed, effective_n_jobs
 
+from .._utils.clocks import training_clock
+from . import _training
 from ._batches import Sample
 from ._checkpoint import opened
 from ._network import MEAN_OUTPUT, as_regressor, tile_network
@@ -126,8 +128,9 @@ def fit_members(settings, admitted, folds, geometry, standardization, seen, rng)
                 if checkpoint is None
                 else (checkpoint.state(k), partial(checkpoint.save, k))
             )
+            timer = training_clock(f"member-{k}", lambda: _training.clock())
             jobs.append((module, inside, [whole[i] for i in held], scale, spread, positive, recipe,
-                         np.random.default_rng(int(seed)), say, *kept))  # fmt: skip
+                         np.random.default_rng(int(seed)), say, *kept, timer))  # fmt: skip
         try:
             # Each member on its share of the cores: layers are too small to share one well.
             each = max(1, threads // n_jobs)

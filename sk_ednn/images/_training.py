@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from .._utils.clocks import TrainingClock
 from ._batches import shuffled_batches
 from ._geometry import BANDS
 from ._loss import batch_loss
@@ -128,7 +129,7 @@ class _Course:
 
 
 def train(module, train_samples, held_back, scale, spread, positive, recipe, rng, say=None,
-          saved=None, save=None):  # fmt: skip
+          saved=None, save=None, timer=None):  # fmt: skip
     """Train one network.
 
     Parameters
@@ -151,12 +152,16 @@ def train(module, train_samples, held_back, scale, spread, positive, recipe, rng
         State from which the training resumes, as `save` was given it.
     save : function, default=None
         Called after some epochs with the state of the training, whose tensors change afterwards.
+    timer : TrainingClock, default=None
+        None for one that reads `clock`.
 
     Returns
     -------
     Trained
     """
-    start = last_saved = clock()
+    timer = TrainingClock(clock) if timer is None else timer
+    timer.start()
+    last_saved = clock()
     member = Member(module, scale, spread, positive, recipe.half)
     optimizer = torch.optim.Adam(module.parameters(), recipe.lr, fused=True)
     true = torch.stack([each.totals for each in held_back]).numpy() if held_back else None
@@ -169,12 +174,12 @@ def train(module, train_samples, held_back, scale, spread, positive, recipe, rng
         member.restore(saved["member"])
         optimizer.load_state_dict(saved["optimizer"])
         rng.bit_generator.state = json.loads(saved["random"])
-        start -= course.seconds
+        timer.start(course.seconds, saved.get("clock"))
     while course.progress < 1 and not course.over:
         losses = []
         batches = shuffled_batches(train_samples, recipe.batch_size, rng)
         for k, batch in enumerate(batches):
-            progress = _progress(recipe, course.epoch + k / len(batches), clock() - start)
+            progress = _progress(recipe, course.epoch + k / len(batches), timer.seconds())
             for group in optimizer.param_groups:
                 group["lr"] = recipe.lr * _schedule(progress)
             if progress > 1 - _FROZEN and not member.frozen:
@@ -191,13 +196,14 @@ def train(module, train_samples, held_back, scale, spread, positive, recipe, rng
             if progress >= 1 or ended:
                 break
         course.epoch += 1
-        course.progress = progress = _progress(recipe, course.epoch, clock() - start)
+        course.seconds = timer.seconds()
+        course.progress = progress = _progress(recipe, course.epoch, course.seconds)
         looks = progress >= course.next_look or progress >= 1 or ended
         if looks:
             course.next_look = progress + 1 / _LOOKS
             row = {
                 "epoch": course.epoch,
-                "minutes": (clock() - start) / 60,
+                "minutes": course.seconds / 60,
                 "train_error": float(np.mean(np.concatenate(losses))),
             }
             member.settle(batches[:_SETTLED])
@@ -215,7 +221,6 @@ def train(module, train_samples, held_back, scale, spread, positive, recipe, rng
             break
         if save is not None and (looks or clock() - last_saved >= _SAVED_SECONDS):
             last_saved = clock()
-            course.seconds = last_saved - start
             save(
                 {
                     "course": asdict(course),
@@ -223,6 +228,7 @@ def train(module, train_samples, held_back, scale, spread, positive, recipe, rng
                     "member": member.state(),
                     "optimizer": optimizer.state_dict(),
                     "random": json.dumps(rng.bit_generator.state),
+                    "clock": _tensor(timer.kept()),
                 }
             )
     history = course.history
@@ -233,6 +239,11 @@ def train(module, train_samples, held_back, scale, spread, positive, recipe, rng
     edges = member.average.edges.detach().double().numpy()
     scale = member.scale.double().numpy()
     return Trained(member.average.eval(), history, member.predict(held_back), edges, scale)
+
+
+def _tensor(readings):
+    """Return readings of a clock as a checkpoint can contain them."""
+    return None if readings is None else torch.from_numpy(readings)
 
 
 def bfloat16_pays() -> bool:

@@ -36,7 +36,8 @@ KINDS = {
 _TIMES = ("dur", "seconds", "minutes", "checkpoint")
 _POLL_SECONDS = 0.1
 # Files with times in them. The labels of a search are in a table, too.
-_NOT_COMPARED = (".html", ".ckpt", ".lock", ".db", ".db-wal", ".db-shm")
+CLOCK = "clock.npz"
+_NOT_COMPARED = (".html", ".ckpt", ".lock", ".db", ".db-wal", ".db-shm", CLOCK)
 _ROOT = str(Path(__file__).parents[2])
 
 
@@ -164,7 +165,7 @@ def repeat(run, folder=None) -> Repetition:
     if run.status != "finished":
         raise ValueError(f"Run {run.id} is {run.status}: only a finished run is repeated.")
     _argv_of(run)
-    argv, cwd = run.repeat_argv, _cwd_of(run)
+    argv, cwd = _with_clock(run), _cwd_of(run)
     found = conditions(run)
     gone = [each for each in found if each.endswith("does not exist any more")]
     if gone:
@@ -183,8 +184,11 @@ def repeat(run, folder=None) -> Repetition:
         return Repetition(new, False, [*found, f"the new run is {new.status}: {new.message}"])
     found += [each for each in conditions(run, new) if each not in found]
     results = compare_results(run, new)
-    if results and _is_bounded_by_time(run):
-        found.append("the training is bounded by time, so it depends on the speed of the machine")
+    if results and _is_bounded_by_time(run) and CLOCK not in run.files():
+        found.append(
+            "the training has a time limit, and its clock was not recorded: the number of steps "
+            "depends on the speed of the machine"
+        )
     return Repetition(new, not results, found + results)
 
 
@@ -295,10 +299,22 @@ def _start(path, argv, cwd, env, launched) -> dict[str, Any]:
     return process
 
 
+def _with_clock(run) -> list[str]:
+    """Return the words that repeat a run, with the clock that its training followed."""
+    argv = run.repeat_argv
+    if CLOCK not in run.files() or "--clock" in argv:
+        return argv
+    return _with_option(argv, "--clock", run.file(CLOCK))
+
+
 def _with_run(argv, path) -> list[str]:
     """Return the words with ``--run`` behind the command, before a ``--`` among them."""
+    return _with_option(argv, "--run", path)
+
+
+def _with_option(argv, name, path) -> list[str]:
     n_words = next(len(words) for words in KINDS if tuple(argv[: len(words)]) == words)
-    return [*argv[:n_words], "--run", os.path.abspath(path), *argv[n_words:]]
+    return [*argv[:n_words], name, os.path.abspath(path), *argv[n_words:]]
 
 
 def _argv_of(run) -> list[str]:

@@ -346,3 +346,21 @@ def test_a_search_is_recorded(run, runs, folder):
     assert columns["step"][-1] == 4 and columns["progress"][-1] == 1.0
     assert columns["lowest"][-1] == pytest.approx(found.result["energy"])
     assert {"search.yaml", "report.html"} <= set(found.files())
+
+
+@pytest.mark.parametrize("content", [b"PK no more", None, np.zeros(3, int), np.full(2, np.nan)])
+def test_a_clock_that_is_none_is_rejected(content, folder):
+    from types import SimpleNamespace
+
+    from sk_ednn.cli._runs import kept_clock
+
+    path = folder / "clock.npz"
+    path.unlink(missing_ok=True)
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    elif content is not None:
+        np.savez(path, potential=content)
+    asked = SimpleNamespace(clock=path, recorder=None)
+    with pytest.raises(ValueError, match="must be the clock"):
+        with kept_clock(asked, True):
+            pass

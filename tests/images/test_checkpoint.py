@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from sk_ednn._utils.clocks import kept_clocks
 from sk_ednn.datasets import make_pictures
 from sk_ednn.exceptions import TileModelError
 
@@ -110,6 +111,33 @@ def test_time_limit_contains_the_time_before_the_kill(data, tmp_path, monkeypatc
     assert before > 20
     assert now[0] < 4 * 60 + 40  # ticks of both, of which each took more than a few
     assert resumed.history_[0][-1]["minutes"] >= 4
+
+
+def test_replayed_clock_makes_the_same_model_at_another_speed(data, tmp_path, monkeypatch):
+    """Also where the first fit was killed and resumed, and members are trained in threads."""
+    now, tick = [0.0], [1.0]
+
+    def clock():
+        now[0] += tick[0]
+        return now[0]
+
+    monkeypatch.setattr(_training, "clock", clock)
+    params = {"minutes": 1.0, "max_epochs": 1000, "n_members": 2, "n_jobs": 2}
+    path = tmp_path / "a.ckpt"
+    with kept_clocks(), pytest.raises(Killed):
+        model_of(path, callback=killing(0, 4), **params).fit(data.pictures, data.totals)
+    with kept_clocks() as first:
+        whole = model_of(path, **params).fit(data.pictures, data.totals)
+    readings = first.readings()
+    assert sorted(readings) == ["member-0", "member-1"]
+    tick[0] = 4.0
+    faster = model_of(**params).fit(data.pictures, data.totals)
+    assert faster.history_[0][-1]["epoch"] != whole.history_[0][-1]["epoch"]  # the clock decides
+    with kept_clocks(readings) as second:
+        again = model_of(**params).fit(data.pictures, data.totals)
+    assert_same(again, whole, data)
+    for name, values in second.readings().items():
+        np.testing.assert_array_equal(values, readings[name])
 
 
 @pytest.mark.parametrize("change", ["totals", "random_state", "max_epochs"])

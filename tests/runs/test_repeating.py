@@ -65,6 +65,13 @@ def test_potentials_are_fitted_the_same(recorded, place):
     example_data().write_silicon(place, 3)
     _, again = recorded("fit silicon.extxyz --model symmetry-functions --epochs 2")
     assert again.same, again.differences
+    # A limit of time: the repetition follows the clock of the first run.
+    first, again = recorded("fit silicon.extxyz --model spectrum --max-seconds 2")
+    assert again.same, again.differences
+    assert again.run.result["epochs"] == first.result["epochs"]
+    (first.path / "clock.npz").unlink()
+    again = repeat(first)
+    assert again.same or any("has a time limit" in each for each in again.differences)
 
 
 def test_pictures_are_learned_and_counted_the_same(recorded, place):
@@ -85,9 +92,10 @@ def test_pictures_are_learned_and_counted_the_same(recorded, place):
     assert any(name.endswith(".tif") for name in first.files())
     _, again = recorded(f"count predict {model_of(place, 'count-fit')} photos --maps elsewhere")
     assert again.same, again.differences
-    # A limit of time is named as the reason.
-    _, again = recorded("count fit photos cells.csv --minutes 0.05 --members 1")
-    assert again.same or any("bounded by time" in each for each in again.differences)
+    # A limit of time: the repetition follows the clock of the first run.
+    first, again = recorded("count fit photos cells.csv --minutes 0.05")
+    assert again.same, again.differences
+    assert repeat(again.run).same
 
 
 def test_search_is_repeated_from_its_start(recorded, place):

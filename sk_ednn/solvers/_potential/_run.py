@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
+from ..._utils.clocks import training_clock
 from ...exceptions import TileModelError
 from ...networks._atomic import AtomicPotential, NeighborTable, energy_forces_stress, standardize
 from ...structures import neighbor_pairs
@@ -57,8 +58,8 @@ class TrainingRun:
         self.processes, device = Alone(), trainer.device
         if trainer.distributed:
             self.processes, device = Together(trainer.device), device_of(trainer.device)
-        self.began = time.process_time()
-        self.earlier = 0.0  # seconds before a resume
+        self.clock = training_clock("potential", lambda: time.process_time()).start()
+        self.now = 0.0  # s of the processor, of the first process
         numbers = np.unique(structures.numbers)
         dtype = getattr(torch, trainer.dtype)
         # Energies of species that the new data lack stay as they were.
@@ -129,18 +130,16 @@ class TrainingRun:
         answer = self.processes.rank == 0 and self.trainer.callback(dict(record))
         return bool(self.processes.agree(float(bool(answer))))
 
-    def _seconds(self):
+    def _look(self):
         # Of the first process, so that all follow one schedule.
-        return self.processes.agree(self._own_seconds())
-
-    def _own_seconds(self):
-        return self.earlier + time.process_time() - self.began
+        self.now = self.processes.agree(self.clock.seconds())
+        return self.now
 
     def _progress(self):
-        return self.plan.progress(self.step, self._seconds())
+        return self.plan.progress(self.step, self.now)
 
     def _over(self):
-        return self.plan.over(self.step, self._seconds())
+        return self.plan.over(self.step, self.now)
 
     def _exhausted(self):
         trainer = self.trainer
@@ -153,7 +152,7 @@ class TrainingRun:
         # From the seed and the epoch alone, so that a resumed training takes the same order.
         order = np.random.default_rng([self.seed, self.epoch]).permutation(len(self.table))
         sums: dict[str, float] = {}
-        n_done, began = 0, self._seconds()
+        n_done, began = 0, self._look()
         if self.last_errors is not None:
             self.last_errors.reweight(self.processes)
         for start in range(0, len(order), trainer.batch_size):
@@ -161,10 +160,11 @@ class TrainingRun:
             for name, value in parts.items():
                 sums[name] = sums.get(name, 0.0) + value
             n_done += 1
+            self._look()
             if self._over():
                 break
         self.epoch += 1
-        record = {"epoch": self.epoch, "seconds": self._seconds(), "learning_rate": self._rate()}
+        record = {"epoch": self.epoch, "seconds": self.now, "learning_rate": self._rate()}
         record.update({name: value / n_done for name, value in sums.items()})
         if self.last_errors is not None:
             record["exponent"] = self.last_errors.exponent
@@ -175,7 +175,7 @@ class TrainingRun:
             )
         if self.validation is not None:
             self._validate(record)
-        seconds = self._seconds()
+        seconds = self._look()
         self.plan.revise(self.step, seconds, (seconds - began) / n_done)
         return record
 
@@ -287,7 +287,8 @@ class TrainingRun:
             "epoch": self.epoch,
             "step": self.step,
             "plan": self.plan.state(),
-            "seconds": self._own_seconds(),
+            "seconds": self.now,
+            "clock": _tensor(self.clock.kept()),
             "history": self.history,
             "best": self.best,
         }
@@ -298,10 +299,16 @@ class TrainingRun:
         self.optimizer.load_state_dict(state["optimizer"])
         self.epoch, self.step = state["epoch"], state["step"]
         self.plan.restore(state["plan"])
-        self.earlier, self.began = state["seconds"], time.process_time()
+        self.now = state["seconds"]
+        self.clock.start(self.now, state.get("clock"))
         self.history, self.best = state["history"], state["best"]
         if self.last_errors is not None:
             self.last_errors.squares.copy_(state["last_errors"])
+
+
+def _tensor(readings):
+    """Return readings of a clock as a checkpoint can contain them."""
+    return None if readings is None else torch.from_numpy(readings)
 
 
 def _started(network, numbers, seed):

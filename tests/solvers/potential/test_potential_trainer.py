@@ -12,6 +12,7 @@ pytest.importorskip("sphericart.torch")
 
 from sklearn.base import clone  # noqa: E402
 
+from sk_ednn._utils.clocks import kept_clocks  # noqa: E402
 from sk_ednn.exceptions import TileModelError  # noqa: E402
 from sk_ednn.networks._atomic import AtomicNetwork  # noqa: E402
 from sk_ednn.solvers import LossWeights  # noqa: E402
@@ -312,6 +313,26 @@ def test_schedules_are_stretched_to_the_steps_that_fit(data, monkeypatch, later,
     assert abs(len(result.history) - epochs) <= 2
     rates = [record["learning_rate"] for record in result.history]
     assert rates[-1] < 1e-2 * max(rates)
+
+
+def test_replayed_clock_makes_the_same_potential_at_another_speed(data, monkeypatch, tmp_path):
+    """Also where the first training was killed and resumed."""
+    train, known, _, _ = split(data, 16)
+    options = {"max_epochs": None, "max_seconds": 20.0, "batch_size": 2}
+    clock = Clock(monkeypatch, 0.5)
+    path = tmp_path / "training.pt"
+    with kept_clocks(), pytest.raises(Stopped):
+        trainer(**options, checkpoint=path, callback=stop_after(2)).fit(train, known, small)
+    with kept_clocks() as first:
+        whole = trainer(**options, checkpoint=path).fit(train, known, small)
+    clock.seconds_per_step = 0.125
+    other = trainer(**options).fit(train, known, small)
+    assert len(other.history) > 2 * len(whole.history)  # the clock decides
+    with kept_clocks(first.readings()) as second:
+        again = trainer(**options).fit(train, known, small)
+    assert states_equal(whole.potential.network.state_dict(), again.potential.network.state_dict())
+    assert again.history == whole.history
+    np.testing.assert_array_equal(first.readings()["potential"], second.readings()["potential"])
 
 
 def test_a_killed_training_of_some_seconds_goes_on_to_the_last_bit(data, monkeypatch, tmp_path):
