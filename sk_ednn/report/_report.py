@@ -90,7 +90,7 @@ def fit_report(
         return _of_potential(estimator, X, y, test, title, about)
     require_matplotlib()
     data = {TRAINING: (X, y)} | ({} if test is None else {HELD_BACK: test})
-    parts = {which: _Part(estimator, *part, max_sites) for which, part in data.items()}
+    parts = {which: _Part(estimator, *part, max_sites=max_sites) for which, part in data.items()}
     shown = parts.get(HELD_BACK, parts[TRAINING])
     model = shown.model
     if sample is None:
