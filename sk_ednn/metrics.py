@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from sklearn.utils import check_consistent_length
 
-from .fields._sources import as_array
+from .fields._in_memory import as_array
 
 __all__ = ["ExtensiveErrors", "Verdict", "extensive_errors", "judge"]
 

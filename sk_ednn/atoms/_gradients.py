@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..fields._sources import as_array
+from ..fields._in_memory import as_array
 from ..structures._cells import AXES
 from ._gaussians import gaussians_near, nearest_pixel
 

@@ -19,7 +19,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .._parallel.workers import pools
 from .._utils.stored import stored
-from ..fields._sources import as_array
+from ..fields._in_memory import as_array
 from ._focus_sums import FocusSums
 from ._modes import LocalModes
 from ._power_spectrum import spectrum_size

@@ -6,7 +6,7 @@ atoms to zero, and ``get_potential_energy`` adds the energies of springs.
 
 import numpy as np
 
-from ..fields._sources import as_array
+from ..fields._in_memory import as_array
 
 # Names of energies, in the order of preference; then any name that contains "energy".
 _NAMES = ("energy", "REF_energy", "ref_energy", "dft_energy", "DFT_energy", "total_energy")

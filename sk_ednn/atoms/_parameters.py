@@ -6,7 +6,7 @@ from numbers import Integral, Real
 import numpy as np
 
 from .._utils.memory import require_memory
-from ..fields._sources import as_array
+from ..fields._in_memory import as_array
 from ..structures._cells import AXES, ROUNDING
 from ..structures._elements import HEAVIEST, atomic_number, symbol
 

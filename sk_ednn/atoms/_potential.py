@@ -16,7 +16,7 @@ from .._utils.optional import needing
 from .._utils.stacklevel import outside_package
 from .._utils.stored import stored
 from ..exceptions import DataWarning, TileModelError
-from ..fields._sources import as_groups
+from ..fields._in_memory import as_groups
 from ..structures._files import naming
 from ._atom_novelty import AtomNovelty
 from ._potential_checks import data_notes

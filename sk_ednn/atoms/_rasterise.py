@@ -8,7 +8,7 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from .._utils.stored import stored
-from ..fields._sources import as_array
+from ..fields._in_memory import as_array
 from ..structures._cells import angles, check_frames, cosines
 from ..structures._elements import symbol
 from ..structures._structure import gather

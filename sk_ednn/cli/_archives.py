@@ -31,7 +31,7 @@ class _Header(NamedTuple):
 
 def read_npy(path: Path, wanted: Wanted) -> np.ndarray:
     """Map the array of an ``.npy`` file into memory."""
-    from ..fields._sources import ArraySource
+    from ..fields._array_source import ArraySource
 
     if wanted.key is not None:
         raise ValueError(

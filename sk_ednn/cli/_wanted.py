@@ -135,7 +135,9 @@ def in_full(path: Path, name: str, array: Any) -> np.ndarray:
     TileMemoryError
         If it does not fit in memory, before it is read.
     """
-    from ..fields._sources import ArraySource  # after checks of names, since the import takes time
+    from ..fields._array_source import (
+        ArraySource,  # after checks of names, since the import takes time
+    )
 
     where = f"{path}::{name}" if name else str(path)
     with reading(path):

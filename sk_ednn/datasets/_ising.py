@@ -7,7 +7,7 @@ from sklearn.utils import Bunch
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 
 from .._utils.seeding import generator
-from ..fields._sources import as_array
+from ..fields._in_memory import as_array
 from ._ensembles import boltzmann, energy_flat
 from ._lattice import Lattice, check_couplings, check_shape, check_temperature, like_pairs
 from ._metropolis import sample_ising

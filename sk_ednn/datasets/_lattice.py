@@ -6,7 +6,7 @@ from numbers import Integral, Real
 
 import numpy as np
 
-from ..fields._sources import as_array
+from ..fields._in_memory import as_array
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from .._utils.stacklevel import outside_package
 from .._utils.stored import stored
 from ..exceptions import NoveltyWarning
 from ..fields._fields import check_fields
-from ..fields._sources import as_array
+from ..fields._in_memory import as_array
 from ._base import AbstractFieldEncoder
 
 # Degrees taken for radians go over 57 periods, radians taken for degrees over 1/57 of one. Phases

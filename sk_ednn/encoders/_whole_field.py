@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ..exceptions import TilingError
 from ..fields._fields import check_fields, check_ndim
-from ..fields._sources import as_array
+from ..fields._in_memory import as_array
 
 
 class AbstractWholeFieldEncoder(TransformerMixin, BaseEstimator, ABC):

@@ -9,7 +9,7 @@ import numpy as np
 
 from .._utils.masks import require_unmasked
 from ..exceptions import TilingError
-from ..fields._sources import in_memory
+from ..fields._in_memory import in_memory
 from ._data_warnings import warn_of_channels, warn_of_wide_context
 from ._targets import check_length, check_targets
 

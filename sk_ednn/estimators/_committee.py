@@ -16,7 +16,7 @@ from .._utils.hashing import sent_to_processes
 from .._utils.stored import stored
 from .._utils.warned_once import warned_once
 from ..fields._fields import check_fields
-from ..fields._sources import in_memory
+from ..fields._in_memory import in_memory
 from ..tiling import AbstractTiling
 from ._delegation import copy_feature_names, with_tags_of
 from ._regressor import EDNNRegressor

@@ -9,7 +9,7 @@ from sklearn.base import RegressorMixin
 from sklearn.utils import check_array
 
 from ..fields._fields import require_finite, require_numbers
-from ..fields._sources import as_groups, in_memory
+from ..fields._in_memory import as_groups, in_memory
 from ._data_warnings import warn_of_means, warn_of_standardised
 from ._overflow import require_moderate
 

@@ -16,8 +16,9 @@ from dask.highlevelgraph import HighLevelGraph
 from .._parallel.payloads import pack
 from .._utils.hashing import digest
 from .._utils.stacklevel import outside_package
+from ..fields._array_source import ArraySource
 from ..fields._fields import Fields, Stack
-from ..fields._sources import ArraySource, source_identity
+from ..fields._sources import source_identity
 from ..fields._views import OneField
 from ..tiling._grid_base import box_sides, cut
 from . import _dask_tasks as tasks

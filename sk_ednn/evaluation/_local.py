@@ -12,8 +12,8 @@ from sklearn.utils.validation import check_is_fitted
 from .._utils.stacklevel import outside_package
 from ..exceptions import NoveltyWarning, TileModelError, TilingError
 from ..fields._fields import check_fields, require_finite
+from ..fields._in_memory import as_array
 from ..fields._range import InputRange, extremes
-from ..fields._sources import as_array
 from ._incremental import IncrementalTotals, flat_sites
 
 

@@ -16,9 +16,10 @@ from sklearn.utils import check_array
 from .._utils.masks import require_unmasked
 from ..exceptions import TilingError
 from ._array_like import as_array_like
+from ._array_source import ArraySource
 from ._packing import require_unpacked
 from ._samples import ChosenSamples
-from ._sources import ArraySource, FieldSource, is_read_in_pieces
+from ._sources import FieldSource, is_read_in_pieces
 from ._views import OneField
 
 # Fields of a list are copied next to each other only while they are small: a stack saves a

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from ._array_source import ArraySource
 from ._fields import Fields
-from ._sources import ArraySource, source_identity
+from ._sources import source_identity
 from ._views import OneField, SourceView
 
 

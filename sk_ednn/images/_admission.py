@@ -13,7 +13,7 @@ from .._utils.masks import unknown_as_nan
 from .._utils.memory import require_memory
 from .._utils.stacklevel import outside_package
 from ..exceptions import DataWarning
-from ..fields._sources import as_groups
+from ..fields._in_memory import as_groups
 from ._boxes import Box, check_boxes
 from ._checks import PictureError, pixel_digest, require_alike, require_distinct, require_picture
 from ._picture import Picture, for_each

@@ -10,7 +10,7 @@ from sklearn.utils import Bunch, check_random_state
 from sklearn.utils._param_validation import Interval, validate_params
 
 from ..exceptions import TilingError
-from ..fields._sources import as_array
+from ..fields._in_memory import as_array
 from ._grids import focus_mask, grid_term
 
 KINDS = ("blur", "noise", "occlude")

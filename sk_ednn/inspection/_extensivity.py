@@ -7,7 +7,7 @@ from sklearn.utils import Bunch, check_consistent_length
 
 from ..estimators._unwrap import terms_in, unwrap
 from ..exceptions import TilingError
-from ..fields._sources import as_array
+from ..fields._in_memory import as_array
 from ._grids import grid_axes, predict_list
 
 

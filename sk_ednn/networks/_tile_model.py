@@ -14,7 +14,7 @@ from .._utils.steps import dense, front_and_last, transformed
 from .._utils.stored import stored
 from ..exceptions import TileModelError
 from ..fields._channels import from_channels_first
-from ..fields._sources import as_array
+from ..fields._in_memory import as_array
 from ..tile_models._base import AbstractTileModel, checked_outputs, flat
 from ._convolutional import DenseForm, NotConvolutional, as_convolution
 from ._field_sums import field_input, on_device

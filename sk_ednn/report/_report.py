@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..estimators._unwrap import unwrap
-from ..fields._sources import as_array
+from ..fields._in_memory import as_array
 from ..inspection._extensivity import additivity_error, extensivity_report
 from . import _numbers, _page, _sections
 from ._result import FitReport
@@ -89,8 +89,10 @@ def fit_report(
     if hasattr(estimator, "predict_stress"):
         return _of_potential(estimator, X, y, test, title, about)
     require_matplotlib()
-    data = {TRAINING: (X, y)} | ({} if test is None else {HELD_BACK: test})
-    parts = {which: _Part(estimator, *part, max_sites=max_sites) for which, part in data.items()}
+    data: dict[str, tuple[Any, Any]] = {TRAINING: (X, y)} | (
+        {} if test is None else {HELD_BACK: test}
+    )
+    parts = {which: _Part(estimator, *part, max_sites) for which, part in data.items()}
     shown = parts.get(HELD_BACK, parts[TRAINING])
     model = shown.model
     if sample is None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..evaluation._local import checked_terms
 from ..exceptions import TileModelError
-from ..fields._sources import as_array
+from ..fields._in_memory import as_array
 from ..structures import Structures
 from ..structures._cell_lists import CellLists
 from ..structures._systems import AtomSystems

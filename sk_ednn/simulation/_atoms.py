@@ -17,7 +17,7 @@ from ..atoms._drawing import draw_fields, gradients_of
 from ..atoms._gaussians import gaussians_near, nearest_pixel
 from ..evaluation._local import checked_terms, running
 from ..exceptions import TileModelError, TilingError
-from ..fields._sources import as_array
+from ..fields._in_memory import as_array
 from ._atom_tiles import AtomTileUpdates
 
 

@@ -17,7 +17,7 @@ from ..evaluation._local import checked_terms, running
 from ..exceptions import TileModelError, TilingError
 from ..fields._channels import channels_last, from_channels_last
 from ..fields._fields import check_fields, require_finite
-from ..fields._sources import as_array
+from ..fields._in_memory import as_array
 from ._energies import LedgerEnergies, TabulatedEnergies, has_tables
 from ._sublattices import changes, exchanges
 

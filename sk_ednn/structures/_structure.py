@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..fields._sources import as_array, in_memory
+from ..fields._in_memory import as_array, in_memory
 from ._cells import (
     AXES,
     ROUNDING,

@@ -15,7 +15,7 @@ from .._utils.steps import front_and_last
 from ..exceptions import TileModelError
 from ..fields._channels import channels_first
 from ..fields._fields import Fields, Stack
-from ..fields._sources import as_array
+from ..fields._in_memory import as_array
 from ..tiling import Block
 from ._baseline import Baseline
 

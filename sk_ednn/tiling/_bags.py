@@ -13,8 +13,8 @@ from .._utils.stored import stored
 from ..exceptions import NoveltyWarning, TilingError
 from ..fields._bags import Bags, check_bags
 from ..fields._fields import require_numbers
+from ..fields._in_memory import as_array, as_groups
 from ..fields._range import InputRange
-from ..fields._sources import as_array, as_groups
 from ._packed import AbstractPackedTiling, checked_gradient
 
 

@@ -12,6 +12,7 @@ from sklearn.utils.validation import validate_data
 
 from .._utils.stored import stored
 from ..exceptions import TilingError
+from ..fields._array_source import ArraySource
 from ..fields._channels import channels_last, from_channels_last
 from ..fields._fields import (
     Fields,
@@ -20,7 +21,8 @@ from ..fields._fields import (
     is_list_of_fields,
     require_finite,
 )
-from ..fields._sources import ArraySource, as_array, read_sites
+from ..fields._in_memory import as_array
+from ..fields._sources import read_sites
 from ._adjoint import join_foci
 from ._axes import Axis, grid_axes, per_axis
 from ._gather import gather, wraps_partly

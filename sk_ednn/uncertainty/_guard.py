@@ -18,7 +18,7 @@ from ..estimators._delegation import with_tags_of
 from ..estimators._targets import ScoredByTotals
 from ..estimators._unwrap import unwrap
 from ..exceptions import NoveltyWarning, TileModelError
-from ..fields._sources import in_memory
+from ..fields._in_memory import in_memory
 from ._leverage import TrainingSums
 from ._novelty import TileNovelty
 

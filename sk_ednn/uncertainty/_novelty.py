@@ -14,7 +14,7 @@ from sklearn.utils._param_validation import Interval, StrOptions, validate_param
 from .._utils.steps import dense, front_and_last, transformed
 from ..estimators._committee import EDNNCommittee
 from ..estimators._unwrap import fitted_term, unwrap
-from ..fields._sources import as_array
+from ..fields._in_memory import as_array
 from ..tile_models._base import flat
 from ..tiling._equal_tiles import distinct
 from ..tiling._sampling import sampled_tiles

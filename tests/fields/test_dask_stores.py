@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sk_ednn.fields import ArraySource
-from sk_ednn.fields._sources import in_memory
+from sk_ednn.fields._in_memory import in_memory
 from tests.fields._stored import X, accepted, refused
 
 da = pytest.importorskip("dask.array")

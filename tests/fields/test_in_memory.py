@@ -9,7 +9,7 @@ from sk_ednn.atoms import GaussianRasterizer
 from sk_ednn.datasets import ising_energy
 from sk_ednn.encoders import AngleFields
 from sk_ednn.evaluation import LocalUpdates
-from sk_ednn.fields._sources import as_array
+from sk_ednn.fields._in_memory import as_array
 from sk_ednn.inspection import size_transfer
 from sk_ednn.metrics import extensive_errors, judge
 from sk_ednn.simulation import Metropolis

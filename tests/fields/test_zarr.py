@@ -8,7 +8,7 @@ from sklearn.linear_model import Ridge
 
 from sk_ednn import EDNNRegressor, GridTiling
 from sk_ednn.fields import ArraySource
-from sk_ednn.fields._sources import in_memory
+from sk_ednn.fields._in_memory import in_memory
 from tests.fields._stored import X, Y, accepted, model, refused
 
 

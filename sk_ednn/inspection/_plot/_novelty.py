@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ...estimators._unwrap import unwrap
-from ...fields._sources import as_array
+from ...fields._in_memory import as_array
 from ...uncertainty._novelty import error_ranking, novelty
 from ._style import COLOURS, GREY, check_axes, new_axes, with_unit
 

@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.base import clone
 
 from ...estimators._unwrap import terms_in, unwrap
-from ...fields._sources import as_array
+from ...fields._in_memory import as_array
 from .._grids import grid_axes
 from ._style import COLOURS, GREY, MARKERS, by_group, check_axes, log_sizes, new_axes, with_unit
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from ...estimators._unwrap import terms_in, unwrap
 from ...fields._channels import channels_last
-from ...fields._sources import as_array
+from ...fields._in_memory import as_array
 from .._grids import grid_term, require_grid
 from ._style import CONTEXT_COLOUR, FOCUS_COLOUR, GREY, INK, new_axes, two_axes, with_unit
 

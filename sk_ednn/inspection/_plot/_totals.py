@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...fields._sources import as_array
+from ...fields._in_memory import as_array
 
 
 class TotalsDisplay:

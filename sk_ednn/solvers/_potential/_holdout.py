@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ...exceptions import TileModelError
-from ...fields._sources import as_groups
+from ...fields._in_memory import as_groups
 
 
 def hold_out(n, fraction, groups, rng):

@@ -8,7 +8,7 @@ from sklearn.utils import check_random_state
 
 from ..._utils.stored import stored
 from ...exceptions import TileModelError
-from ...fields._sources import as_array
+from ...fields._in_memory import as_array
 from ...structures import Structures
 from .._loss_weights import LossWeights
 from ._holdout import hold_out
