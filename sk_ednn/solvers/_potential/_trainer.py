@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from numbers import Integral, Real
+
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions
 
 from ..._utils.stored import stored
 from ...exceptions import TileModelError
@@ -99,6 +102,28 @@ class PotentialTrainer(BaseEstimator):
     are well below it.
     """
 
+    _parameter_constraints = {
+        "max_epochs": [Interval(Integral, 1, None, closed="left"), None],
+        "max_seconds": [Interval(Real, 0, None, closed="neither"), None],
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "energy_delta": [Interval(Real, 0, None, closed="neither"), None],
+        "force_delta": [Interval(Real, 0, None, closed="neither"), None],
+        "weighting": [LossWeights, None],
+        "learning_rate": [Interval(Real, 0, None, closed="neither")],
+        "schedule": [StrOptions(set(SCHEDULES))],
+        "final_rate": [Interval(Real, 0, 1, closed="right")],
+        "warm_up": [Interval(Real, 0, 1, closed="left")],
+        "ema_decay": [Interval(Real, 0, 1, closed="left")],
+        "clip": [Interval(Real, 0, None, closed="neither"), None],
+        "validation_fraction": [Interval(Real, 0, 1, closed="left")],
+        "early_stopping": ["boolean"],
+        "patience": [Interval(Integral, 1, None, closed="left"), None],
+        "callback": [callable, None],
+        "dtype": [StrOptions({"float32", "float64"})],
+        "distributed": ["boolean"],
+        "random_state": ["random_state"],
+    }
+
     def __init__(
         self,
         *,
@@ -187,10 +212,17 @@ class PotentialTrainer(BaseEstimator):
 
         Raises
         ------
+        ValueError
+            If a parameter has a value that is not allowed.
         TileModelError
-            Where parameters, labels and structures do not fit together, or training diverged.
+            If parameters, labels and structures do not fit together, or training diverged.
         """
-        self._check()
+        self._validate_params()
+        if self.max_epochs is None and self.max_seconds is None:
+            raise TileModelError("Set max_epochs or max_seconds: a training needs an end.")
+        for name in ("energy_weight", "force_weight", "stress_weight"):
+            check_weight(name, getattr(self, name))
+        OptimizerSpec.of(self.optimizer, self.optimizer_params)
         structures = Structures.of(structures)
         rng = check_random_state(self.random_state)
         seed = int(rng.randint(2**31 - 1))
@@ -206,43 +238,6 @@ class PotentialTrainer(BaseEstimator):
             weight = weight[kept]
         run = TrainingRun(self, structures, labels, network, weight, validation, seed)
         return run.train()
-
-    def _check(self):
-        if self.max_epochs is None and self.max_seconds is None:
-            raise TileModelError("Set max_epochs or max_seconds: a training needs an end.")
-        for name in ("max_epochs", "max_seconds"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise TileModelError(f"{name} must be positive or None, got {value!r}.")
-        if self.schedule not in SCHEDULES:
-            raise TileModelError(
-                f"schedule must be one of {', '.join(SCHEDULES)}; got {self.schedule!r}."
-            )
-        for name in ("energy_weight", "force_weight", "stress_weight"):
-            check_weight(name, getattr(self, name))
-        for name in ("energy_delta", "force_delta", "clip"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise TileModelError(f"{name} must be positive or None, got {value!r}.")
-        for name in ("validation_fraction", "warm_up", "ema_decay"):
-            value = getattr(self, name)
-            if not 0 <= value < 1:
-                raise TileModelError(f"{name} must be at least 0 and below 1, got {value!r}.")
-        if not 0 < self.final_rate <= 1:
-            raise TileModelError(
-                f"final_rate must be above 0 and at most 1, got {self.final_rate}."
-            )
-        if not self.learning_rate > 0:
-            raise TileModelError(f"learning_rate must be positive, got {self.learning_rate!r}.")
-        if self.batch_size < 1:
-            raise TileModelError(f"batch_size must be at least 1, got {self.batch_size!r}.")
-        if self.dtype not in ("float32", "float64"):
-            raise TileModelError(f"dtype must be 'float32' or 'float64', got {self.dtype!r}.")
-        OptimizerSpec.of(self.optimizer, self.optimizer_params)
-        if self.weighting is not None and not isinstance(self.weighting, LossWeights):
-            raise TileModelError(
-                f"weighting must be LossWeights(exponent) or None, got {self.weighting!r}."
-            )
 
 
 def _checked_weight(weight, n):
