@@ -13,10 +13,11 @@ from .._utils.memory import free_bytes
 from .._utils.stored import stored
 from ..descriptors import AbstractDescriptor
 from ..exceptions import TilingError
-from ..structures import Environments, Structures, atomic_number, neighbor_pairs
-from ..structures._bins import surroundings
+from ..structures import Structures, atomic_number
 from ..structures._elements import symbol
+from ..structures._environments import cluster_of, environments_of
 from ..structures._systems import AtomSystems
+from ._averages import StructureAverages
 from ._packed import AbstractPackedTiling, PackedBlock, checked_gradient
 
 # Fraction of the free memory that cached descriptors may take.
@@ -175,7 +176,7 @@ class AtomTiling(AbstractPackedTiling):
             values = cached[atoms]
         else:
             values = np.empty((len(atoms), *descriptor.tile_shape))
-            for rows, environments, _ in self._environments(systems, atoms):
+            for rows, environments, _ in environments_of(systems, atoms, self.descriptor.cutoff):
                 values[rows] = descriptor.values(environments)
         parts = [values]
         if self._n_indicators(systems):
@@ -183,7 +184,7 @@ class AtomTiling(AbstractPackedTiling):
             parts.insert(0, (numbers[:, None] == np.array(systems.species)).astype(float))
         if self.context is not None:
             self.shape_of_tiles(systems)  # raises where no context can be appended
-            parts.append(self._averages(systems)[systems.structures.owners[atoms]])
+            parts.append(self._averages.values(systems)[systems.structures.owners[atoms]])
         return values if len(parts) == 1 else np.concatenate(parts, axis=1)
 
     def n_contents(self, systems: AtomSystems) -> int:
@@ -194,9 +195,7 @@ class AtomTiling(AbstractPackedTiling):
         """Return the number of averages at the end of a tile; 0 without a `context`."""
         if self.context is None:
             return 0
-        n_species = len(systems.species)
-        size = int(np.prod(self._context_descriptor(systems).tile_shape))
-        return n_species * size + (n_species if n_species > 1 else 0)
+        return self._averages.n_values(systems)
 
     def by_sample(self, systems: AtomSystems, out) -> list[np.ndarray]:
         """Return a list of arrays, one for each structure, in the order of its atoms."""
@@ -226,13 +225,15 @@ class AtomTiling(AbstractPackedTiling):
             if n_contexts:
                 by_tiles, of_context = np.split(by_tiles, [-n_contexts], axis=1)
                 np.add.at(by_contexts, structures.owners[atoms], of_context)
-            for rows, environments, (index, samples) in self._environments(systems, atoms):
+            for rows, environments, (index, samples) in environments_of(
+                systems, atoms, self.descriptor.cutoff
+            ):
                 by_pairs = descriptor.pull(environments, by_tiles[rows])
                 by_positions, by_strain = environments.gradient(by_pairs)
                 np.add.at(positions, index, by_positions)
                 np.add.at(strain, samples, by_strain)
         if n_contexts:
-            self._pull_averages(systems, by_contexts, positions, strain)
+            self._averages.pull(systems, by_contexts, positions, strain)
         return [positions, strain]
 
     def known_gradients(self, systems: AtomSystems, gradient) -> dict[str, list]:
@@ -276,13 +277,15 @@ class AtomTiling(AbstractPackedTiling):
                     positions[part] = direction.reshape(-1, 3)
             tangents.append((positions, strain))
         stop = n_indicators + descriptor.tile_shape[0]
-        for rows, environments, (index, samples) in self._environments(systems, atoms):
+        for rows, environments, (index, samples) in environments_of(
+            systems, atoms, self.descriptor.cutoff
+        ):
             for change, (positions, strain) in zip(pushed, tangents, strict=True):
                 vectors = environments.displace(positions[index], strain[samples])
                 change[rows, n_indicators:stop] = descriptor.push(environments, vectors)
         if self.context is not None:
             owners = structures.owners[atoms]
-            averages = self._push_averages(systems, self.samples(systems, block), tangents)
+            averages = self._averages.push(systems, self.samples(systems, block), tangents)
             for change, of_structures in zip(pushed, averages, strict=True):
                 change[:, stop:] = of_structures[owners]
         return pushed
@@ -311,88 +314,16 @@ class AtomTiling(AbstractPackedTiling):
         ]
         return part, moved, samples
 
-    # --- averages over structures ------------------------------------------------------------
-
-    def _context_descriptor(self, systems) -> Any:
-        key = "context", repr(self.context)
-        if key not in systems.cached:
-            systems.cached[key] = self.context.with_species(np.array(systems.species))
-        return systems.cached[key]
-
-    def _averages(self, systems) -> np.ndarray:
-        """Return the composition, if it can vary, and averages by element, of each structure."""
-        key = repr(self.context)
-        if key in systems.averages:
-            return systems.averages[key]
-        if ("averages", key) not in systems.cached:
-            structures, descriptor = systems.structures, self._context_descriptor(systems)
-            sums = np.zeros((len(structures), len(systems.species), *_flat_shape(descriptor)))
-            places = np.searchsorted(systems.species, structures.numbers)
-            atoms = np.arange(structures.n_atoms)
-            for rows, environments, _ in self._environments(systems, atoms, self.context.cutoff):
-                values = descriptor.values(environments).reshape(len(rows), -1)
-                np.add.at(sums, (structures.owners[rows], places[rows]), values)
-            counts = np.zeros(sums.shape[:2])
-            np.add.at(counts, (structures.owners, places), 1.0)
-            parts = [counts] if len(systems.species) > 1 else []
-            parts.append(sums.reshape(len(structures), -1))
-            averages = np.concatenate(parts, axis=1) / systems.sizes[:, None]
-            systems.cached["averages", key] = averages
-        return systems.cached["averages", key]
-
-    def _pull_averages(self, systems, by_contexts, positions, strain):
-        """Add the gradients of totals through the averages."""
-        structures, descriptor = systems.structures, self._context_descriptor(systems)
-        places = np.searchsorted(systems.species, structures.numbers)
-        by_sums = self._of_descriptor(systems, by_contexts) / systems.sizes[:, None, None]
-        atoms = np.arange(structures.n_atoms)
-        for rows, environments, (index, samples) in self._environments(
-            systems, atoms, self.context.cutoff
-        ):
-            gradients = by_sums[structures.owners[rows], places[rows]]
-            by_pairs = descriptor.pull(
-                environments, gradients.reshape(len(rows), *descriptor.tile_shape)
-            )
-            by_positions, by_strain = environments.gradient(by_pairs)
-            np.add.at(positions, index, by_positions)
-            np.add.at(strain, samples, by_strain)
-
-    def _push_averages(self, systems, samples, tangents) -> list[np.ndarray]:
-        """Return the changes of the averages along tangents; 0 for structures not in `samples`."""
-        structures, descriptor = systems.structures, self._context_descriptor(systems)
-        places = np.searchsorted(systems.species, structures.numbers)
-        shape = len(structures), len(systems.species), *_flat_shape(descriptor)
-        sums = [np.zeros(shape) for _ in tangents]
-        atoms = np.flatnonzero(np.isin(structures.owners, samples))
-        for rows, environments, (index, owners) in self._environments(
-            systems, atoms, self.context.cutoff
-        ):
-            chosen = atoms[rows]
-            for change, (positions, strain) in zip(sums, tangents, strict=True):
-                vectors = environments.displace(positions[index], strain[owners])
-                pushed = descriptor.push(environments, vectors).reshape(len(rows), -1)
-                np.add.at(change, (structures.owners[chosen], places[chosen]), pushed)
-        n_fractions = self.n_contexts(systems) - int(np.prod(shape[1:]))
-        return [
-            np.pad(
-                change.reshape(len(structures), -1) / systems.sizes[:, None],
-                ((0, 0), (n_fractions, 0)),
-            )
-            for change in sums
-        ]
-
-    def _of_descriptor(self, systems, values) -> np.ndarray:
-        """Return the part of contexts that is of the descriptor, (n, n_species, size)."""
-        n_species = len(systems.species)
-        size = int(np.prod(self._context_descriptor(systems).tile_shape))
-        return values[:, values.shape[1] - n_species * size :].reshape(-1, n_species, size)
-
     # --- helpers ----------------------------------------------------------------------------
 
     @property
     def number(self) -> int | None:
         """Atomic number of the atoms that are tiles; None for all atoms."""
         return None if self.species is None else atomic_number(self.species)
+
+    @property
+    def _averages(self) -> StructureAverages:
+        return StructureAverages(self.context)
 
     def _descriptor(self, systems) -> Any:
         key = "descriptor", repr(self.descriptor)
@@ -423,79 +354,21 @@ class AtomTiling(AbstractPackedTiling):
                 return None
             values = np.empty((structures.n_atoms, *descriptor.tile_shape))
             all_atoms = np.arange(structures.n_atoms)
-            for rows, environments, _ in self._environments(systems, all_atoms):
+            for rows, environments, _ in environments_of(
+                systems, all_atoms, self.descriptor.cutoff
+            ):
                 values[rows] = descriptor.values(environments)
             systems.described[key] = values
         return systems.described[key]
 
-    def _environments(self, systems, atoms, cutoff=None):
-        """Yield the environments of atoms in groups that fit in memory.
-
-        The cutoff is that of the descriptor by default.
-
-        Yields
-        ------
-        rows : ndarray of int
-            Indices into `atoms` of the centers of the environments.
-        environments : Environments
-        origin : tuple of ndarray of int
-            Indices in the whole batch of the atoms and the structures of the environments.
-        """
-        structures = systems.structures
-        cutoff = float(self.descriptor.cutoff if cutoff is None else cutoff)
-        owners = structures.owners[atoms]
-        max_atoms = systems.max_atoms
-        for group in _groups(owners, structures.sizes, max_atoms):
-            rows = (
-                np.flatnonzero(np.isin(owners, group))
-                if len(group) < len(structures)
-                else np.arange(len(atoms))
-            )
-            if len(rows) == 0:
-                continue
-            centers = atoms[rows]
-            if len(group) == 1 and structures.sizes[group[0]] > max_atoms:
-                for start in range(0, len(centers), max_atoms):
-                    part = slice(start, start + max_atoms)
-                    yield rows[part], *self._local(systems, int(group[0]), centers[part], cutoff)
-                continue
-            index = np.concatenate(
-                [np.arange(structures.offsets[k], structures.offsets[k + 1]) for k in group]
-            )
-            index_in_group = np.full(structures.n_atoms, -1)
-            index_in_group[index] = np.arange(len(index))
-            environments: Environments = neighbor_pairs(structures.take(group), cutoff)
-            environments = environments.restricted(index_in_group[centers])
-            yield rows, environments, (index, np.asarray(group))
-
-    def _local(self, systems, k, atoms, cutoff):
-        """Return the environments of some atoms of a large structure, and their origin."""
-        region, index = self._cluster(systems, k, atoms, cutoff)
-        environments = neighbor_pairs(region, cutoff).restricted(np.arange(len(atoms)))
-        return environments, (index, np.array([k]))
-
-    def _cluster(self, systems, k, atoms, cutoff):
-        first = systems.structures.offsets[k]
-        structure = systems.structure(k)
-        local, positions = surroundings(structure, systems.bins(k, cutoff), atoms - first)
-        cluster = Structures(
-            structure.numbers[local], positions, np.zeros((1, 3, 3)),
-            np.zeros((1, 3), dtype=bool), np.array([0, len(local)]),
-        )  # fmt: skip
-        return cluster, first + local
-
     def _region(self, systems, k, atoms) -> AtomSystems:
-        region, _ = self._cluster(systems, k, atoms, float(self.descriptor.cutoff))
+        region, _ = cluster_of(systems, k, atoms, float(self.descriptor.cutoff))
         averages = {}
         if self.context is not None:
-            averages[repr(self.context)] = self._averages(systems)[[k]]
+            averages[repr(self.context)] = self._averages.values(systems)[[k]]
         return AtomSystems(
             region, systems.species, np.arange(len(atoms)), averages, max_atoms=systems.max_atoms
         )
-
-
-def _flat_shape(descriptor) -> tuple[int]:
-    return (int(np.prod(descriptor.tile_shape)),)
 
 
 def _to_basis(strain) -> np.ndarray:
@@ -524,16 +397,3 @@ def _with_species(structures, species) -> AtomSystems:
             "contain it."
         )
     return AtomSystems(structures, tuple(species))
-
-
-def _groups(owners, sizes, max_atoms) -> list[np.ndarray]:
-    """Return the structures of atoms in groups of at most `max_atoms`, or of one structure."""
-    groups: list[list[int]] = [[]]
-    n_atoms = 0
-    for k in np.unique(owners).tolist():
-        if groups[-1] and n_atoms + sizes[k] > max_atoms:
-            groups.append([])
-            n_atoms = 0
-        groups[-1].append(k)
-        n_atoms += int(sizes[k])
-    return [np.array(group) for group in groups if group]

@@ -13,7 +13,7 @@ from sklearn.linear_model import LinearRegression
 from sk_ednn import EDNNCommittee, EDNNRegressor, GridTiling
 from sk_ednn.exceptions import TileModelError, TilingError
 from sk_ednn.simulation import Metropolis
-from sk_ednn.simulation._metropolis import _System
+from sk_ednn.simulation._replicas import Replicas
 from tests._cases import fitted, make_ising
 
 # Name: (tiling, shape of a field, values of a site).
@@ -309,7 +309,7 @@ def test_costs_are_differences_of_totals(name, moves, max_states):
     values = SYSTEMS[name][2]
     rng = np.random.default_rng(0)
     start = every[rng.integers(len(every), size=3)]
-    running = _System(model, model.fitted_terms(), start, values, moves, np.ones(1), max_states)
+    running = Replicas(model, model.fitted_terms(), start, values, moves, np.ones(1), max_states)
     np.testing.assert_allclose(running.energies()[0], energies[index_of(start, every)], atol=1e-9)
     for sublattice in running.sublattices:
         for part, sites in sublattice:

@@ -152,14 +152,14 @@ def test_forces_and_stress_are_learned_with_it():
     """The energy (Σρ)²/N has forces that no sum over neighbourhoods has."""
     systems = structures(24, seed=5)
     source = tiling().check(systems)
-    averages = tiling()._averages(source)
+    averages = tiling()._averages.values(source)
     # Of all atoms: the pairs with gold of silicon and of gold.
     density = averages[:, 3] + averages[:, 5]
     y = source.sizes * density**2
     gradients = np.zeros_like(averages)
     gradients[:, [3, 5]] = (2 * source.sizes * density)[:, None]
     positions, strain = np.zeros((source.structures.n_atoms, 3)), np.zeros((len(systems), 3, 3))
-    tiling()._pull_averages(source, gradients, positions, strain)
+    tiling()._averages.pull(source, gradients, positions, strain)
     parts = np.split(positions, source.structures.offsets[1:-1])
     gradient = [{"positions": p, "strain": s} for p, s in zip(parts, strain, strict=True)]
     errors = {}

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ._batch import AtomicBatch
-from ._fused import FlatFeatures
+from ._fused_features import FlatFeatures
 from ._network import AbstractAtomicNetwork
 from ._species import SpeciesIndex
 

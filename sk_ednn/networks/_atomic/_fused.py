@@ -13,12 +13,13 @@ back, the gradients that belong to tangents are those that G was made of, and ar
 
 from __future__ import annotations
 
-import math
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+
+from ._fused_activations import CURVES
 
 _Slices = list[tuple[int, slice]]
 
@@ -194,7 +195,7 @@ class _Run:
         self.features = features
         self.first = _First(network, slices, self.features.widths)
         self.layers = [_Linear(lambda n, of=of: _maps(of[n]), slices) for of in network.layers]
-        self.curve = _CURVES[type(network.activation)]
+        self.curve = CURVES[type(network.activation)]
         self.context = network.context
         if self.context is not None:
             self.last = _Linear(lambda n: _maps(network.context.last[n]), slices)
@@ -298,177 +299,3 @@ class _Run:
 
 def _maps(layer):
     return layer.weight, layer.bias
-
-
-# --- activations ------------------------------------------------------------------------------
-
-
-class _SiLU:
-    @staticmethod
-    def both(z):
-        s = z.sigmoid()
-        a = z * s
-        return a, s + a * (1 - s)
-
-    @staticmethod
-    def second(z, a, d):
-        s = z.sigmoid()
-        # s (1 - s) (2 + z (1 - 2 s)) = (1 - s) (s + d - a s)
-        return (1 - s) * (s + d - a * s)
-
-
-class _Tanh:
-    @staticmethod
-    def both(z):
-        a = z.tanh()
-        return a, 1 - a * a
-
-    @staticmethod
-    def second(z, a, d):
-        return -2 * a * d
-
-
-class _Softplus:
-    @staticmethod
-    def both(z):
-        return nn.functional.softplus(z), z.sigmoid()
-
-    @staticmethod
-    def second(z, a, d):
-        return d * (1 - d)
-
-
-class _GELU:
-    @staticmethod
-    def both(z):
-        below = torch.special.ndtr(z)
-        return z * below, below + z * _normal(z)
-
-    @staticmethod
-    def second(z, a, d):
-        return _normal(z) * (2 - z * z)
-
-
-def _normal(z):
-    return torch.exp(-0.5 * z * z) / math.sqrt(2 * math.pi)
-
-
-_CURVES: dict[Any, Any] = {
-    nn.SiLU: _SiLU, nn.Tanh: _Tanh, nn.Softplus: _Softplus, nn.GELU: _GELU
-}  # fmt: skip
-
-
-# --- features ---------------------------------------------------------------------------------
-
-
-class FlatFeatures:
-    """Features that are the values of the representation."""
-
-    def __init__(self, batch, width):
-        self.widths = [width]
-
-    def prepare(self, values):
-        self.shape = values.shape
-
-    def values(self, values):
-        self.prepare(values)
-        return [values.flatten(1)]
-
-    def pull(self, gradients):
-        return gradients[0].reshape(self.shape)
-
-    def tangent(self, tangents):
-        return [tangents.flatten(1)]
-
-    def parameter_gradients(self, into, pull, second):
-        pass
-
-
-class SpectrumFeatures:
-    """Channels of degree 0 and the power spectrum of mixed channels.
-
-    Parameters
-    ----------
-    batch : AtomicBatch
-    mix : PerSpecies
-        Contains modules with ``weight`` (l_max + 1, n_in, channels), the ``degree`` of each row of
-        harmonics, 1 in the column of its ``own`` degree, and the ``expanded`` matrix of each row.
-    l_max, partners : int
-    """
-
-    def __init__(self, batch, mix, l_max, partners):
-        self.slices, self.l_max, self.partners = batch.species, l_max, partners
-        layers = [mix[number] for number, _ in self.slices]
-        self.weights = [layer.weight for layer in layers]
-        self.expanded = [layer.expanded() for layer in layers]
-        self.degree, self.own = layers[0].degree, layers[0].own[:, :, None]
-        self.channels = self.weights[0].shape[2]
-        self.widths = [self.channels, self.channels * (l_max + 1) * partners]
-
-    def _mixed(self, values):
-        out = values.new_empty(*values.shape[:2], self.channels)
-        for (_, atoms), weight in zip(self.slices, self.expanded, strict=True):
-            rows = torch.bmm(values[atoms].transpose(0, 1), weight)
-            out[atoms] = rows.transpose(0, 1)
-        return out
-
-    def _spread(self, channels):
-        """Return the first channels of each row in the block of its degree, zeros elsewhere."""
-        return (channels[:, :, None, : self.partners] * self.own).flatten(2)
-
-    def _add_gathered(self, out, blocks):
-        """Add the block of the degree of each row: the adjoint of `_spread`."""
-        blocks = blocks.unflatten(2, (self.l_max + 1, self.partners))
-        for degree in range(self.l_max + 1):
-            rows = slice(degree**2, (degree + 1) ** 2)
-            out[:, rows, : self.partners] += blocks[:, rows, degree]
-
-    def _blocks(self, flat):
-        return flat.view(len(flat), self.channels, -1)
-
-    def prepare(self, values):
-        """Take values whose features are not needed, only their gradients."""
-        self.densities = values
-        self.mixed = self._mixed(values)
-        self.spread = self._spread(self.mixed)
-
-    def values(self, values):
-        self.prepare(values)
-        products = torch.bmm(self.mixed.transpose(1, 2), self.spread)
-        return [self.mixed[:, 0], products.flatten(1)]
-
-    def pull(self, gradients):
-        self.gradients = self._blocks(gradients[1])
-        out = torch.bmm(self.spread, self.gradients.transpose(1, 2))
-        self._add_gathered(out, torch.bmm(self.mixed, self.gradients))
-        out[:, 0] += gradients[0]
-        self.by_mixed = out
-        back = torch.empty_like(self.densities)
-        for (_, atoms), weight in zip(self.slices, self.expanded, strict=True):
-            rows = torch.bmm(out[atoms].transpose(0, 1), weight.transpose(1, 2))
-            back[atoms] = rows.transpose(0, 1)
-        return back
-
-    def tangent(self, tangents):
-        self.tangents = tangents
-        self.moved = self._mixed(tangents)
-        self.moved_spread = self._spread(self.moved)
-        products = torch.bmm(self.moved.transpose(1, 2), self.spread)
-        products.baddbmm_(self.mixed.transpose(1, 2), self.moved_spread)
-        return [self.moved[:, 0], products.flatten(1)]
-
-    def parameter_gradients(self, into, pull, second):
-        by_zero, by_products = pull(second)
-        by_products = self._blocks(by_products)
-        out = torch.bmm(self.spread, by_products.transpose(1, 2))
-        out.baddbmm_(self.moved_spread, self.gradients.transpose(1, 2))
-        blocks = torch.bmm(self.mixed, by_products).baddbmm_(self.moved, self.gradients)
-        self._add_gathered(out, blocks)
-        out[:, 0] += by_zero
-        for (_, atoms), weight in zip(self.slices, self.weights, strict=True):
-            rows = torch.bmm(self.densities[atoms].permute(1, 2, 0), out[atoms].transpose(0, 1))
-            rows.baddbmm_(
-                self.tangents[atoms].permute(1, 2, 0), self.by_mixed[atoms].transpose(0, 1)
-            )
-            by_weight = torch.zeros_like(weight)
-            into[id(weight)] = by_weight.index_add_(0, self.degree, rows)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ...exceptions import TileModelError
 from ._batch import AtomicBatch
 from ._density import Density
-from ._fused import SpectrumFeatures
+from ._fused_features import SpectrumFeatures
 from ._network import AbstractAtomicNetwork
 from ._per_species import PerSpecies
 from ._power import power_spectrum
