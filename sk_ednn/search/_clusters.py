@@ -11,22 +11,27 @@ from ._tasks import KINDS
 # Workers end so much before their job does, and at different times: nothing is killed, and not
 # all of them wait in the queue again at once.
 _MARGIN = 300  # s
-_OF_POOL = ("minimum", "maximum")
+_OF_POOL = ("minimum", "maximum", "idle_seconds")
+# s between two looks at what waits. A job that ends too early waits in the queue again, while one
+# that idles costs little: so workers are kept for a while.
+_INTERVAL = 2
+_IDLE = 300
 
 
 @contextmanager
 def job_pools(pools, cluster=None):
     """Yield the clients of a search, each with a cluster of batch jobs.
 
-    Jobs are submitted when tasks wait and end when none do. A worker takes no task in the last
+    Jobs are submitted when tasks wait, and end when they had none for some time. A worker takes no task in the last
     five minutes of its job's wall time; a task that is longer than what remains is run again by
     another worker, once.
 
     Parameters
     ----------
     pools : dict of str to dict
-        For "relax", "label" and "train": ``maximum`` workers, ``minimum`` ones (default 0), and
-        the parameters of the cluster, such as ``queue``, ``cores``, ``memory``, ``walltime`` and
+        For "relax", "label" and "train": ``maximum`` workers, ``minimum`` ones (default 0),
+        ``idle_seconds`` (default 300) after which workers without a task end, and the parameters of
+        the cluster, such as ``queue``, ``cores``, ``memory``, ``walltime`` and
         ``job_script_prologue``.
     cluster : callable, default=None
         Returns a cluster for these parameters. None for `dask_jobqueue.SLURMCluster`; others are
@@ -63,7 +68,12 @@ def job_pools(pools, cluster=None):
         clients = {}
         for kind, options in pools.items():
             made = stack.enter_context(cluster(**cluster_options(options, kind)))
-            made.adapt(minimum=int(options.get("minimum", 0)), maximum=int(options["maximum"]))
+            made.adapt(
+                minimum=int(options.get("minimum", 0)),
+                maximum=int(options["maximum"]),
+                interval=f"{_INTERVAL}s",
+                wait_count=max(1, round(float(options.get("idle_seconds", _IDLE)) / _INTERVAL)),
+            )
             clients[kind] = stack.enter_context(Client(made))
         yield clients
 

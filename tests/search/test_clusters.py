@@ -50,19 +50,29 @@ def test_wrong_pools_are_named():
 def test_a_search_runs_on_a_cluster_for_each_pool(tmp_path):
     from distributed import LocalCluster
 
-    made = []
+    made, adapted = [], []
+
+    class Watched(LocalCluster):
+        def adapt(self, **options):
+            adapted.append(options)
+            return super().adapt(**options)
 
     def local(**options):
         made.append(options)
-        return LocalCluster(
-            n_workers=0, threads_per_worker=1, processes=False, dashboard_address=None
-        )
+        return Watched(n_workers=0, threads_per_worker=1, processes=False, dashboard_address=None)
 
-    pools = {"label": {"maximum": 2}, "relax": {"maximum": 1}, "train": {"maximum": 1}}
+    pools = {
+        "label": {"maximum": 2}, "relax": {"maximum": 1, "idle_seconds": 60},
+        "train": {"maximum": 1, "minimum": 1},
+    }  # fmt: skip
     with job_pools(pools, local) as clients:
         addresses = {client.scheduler.address for client in clients.values()}
         found = search(tmp_path / "a.db").run(12, clients, n_workers={"label": 2, "relax": 1})
     assert len(addresses) == 3 == len(made) and made == [{}] * 3
+    assert [(each["minimum"], each["maximum"]) for each in adapted] == [(0, 2), (0, 1), (1, 1)]
+    # Workers end after so many looks at which they had nothing to do.
+    idle = [each["wait_count"] * float(each["interval"].rstrip("s")) for each in adapted]
+    assert idle == [300, 60, 300]
     assert found.n_labels == 12
     with SearchStore(tmp_path / "a.db") as store:
         assert store.counts() == {"queued": 0, "labelled": 12, "failed": 0}
