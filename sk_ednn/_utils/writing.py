@@ -113,6 +113,54 @@ def replacing_path(path):
             shutil.rmtree(folder, ignore_errors=True)
 
 
+@contextmanager
+def replacing_folder(path):
+    """Yield a temporary folder that replaces the folder at `path` once all in it is written.
+
+    No system exchanges two folders at once: the old one is moved aside first, and moved back if the
+    new one cannot take its place. On any failure the new one is removed.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Yields
+    ------
+    Path
+        A new, empty folder.
+
+    Raises
+    ------
+    OSError
+        If the path is no folder, or the folder around it does not exist or is not writable.
+    """
+    name, goal = os.fsdecode(path), Path(os.path.realpath(path))
+    if os.path.lexists(name) and not goal.is_dir():
+        kind = kind_of(os.lstat(name).st_mode) if goal.exists() else "a link to nothing"
+        raise FileExistsError(f"{name} is {kind}, not a folder. Choose another name.")
+    if not goal.parent.is_dir():
+        raise FileNotFoundError(
+            f"The folder {goal.parent} for {goal.name} does not exist. Create it, or choose "
+            "another."
+        )
+    with naming_errors(path):
+        folder = Path(tempfile.mkdtemp(prefix=".", suffix=".tmp", dir=goal.parent))
+        try:
+            temporary, old = folder / goal.name, folder / "old"
+            temporary.mkdir()
+            yield temporary
+            if goal.exists():
+                os.replace(goal, old)
+            try:
+                os.replace(temporary, goal)
+            except OSError:
+                if old.exists():
+                    os.replace(old, goal)
+                raise
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
 def check_writable(path) -> None:
     """Raise if `replacing` cannot write a file, before hours of work instead of after.
 

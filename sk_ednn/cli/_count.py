@@ -14,7 +14,7 @@ from .._utils.wording import with_article
 from . import _runs
 from ._errors import Interrupts
 from ._inputs import require_model_name
-from ._paths import may_replace
+from ._paths import check_paths, check_pictures, may_replace
 
 _MINUTES, _MOST_EPOCHS = 12.0, 1000
 _MAX_SERIES = 20  # series that are printed by name
@@ -39,6 +39,7 @@ def fit(ctx: typer.Context, asked) -> dict[str, Any]:
 
     _runs.place_output(ctx, asked, "model.ednn")
     require_model_name(asked.output)
+    check_paths(asked)
     may_replace("--output", asked.output, asked.force)
     say = sayer(asked)
     if Path(asked.totals).is_dir():
@@ -46,7 +47,8 @@ def fit(ctx: typer.Context, asked) -> dict[str, Any]:
             f"{asked.totals} is a folder, but the second argument is the table of totals. The "
             "pictures come first: sk-ednn count fit PICTURES TABLE."
         )
-    pictures = read_pictures(asked.pictures)
+    pictures = read_pictures(asked.pictures, missing_chunks=asked.missing_chunks)
+    check_pictures(asked, pictures)
     columns = None if asked.column is None else [name.strip() for name in asked.column.split(",")]
     counts = False if asked.amounts else None
     matched = match_totals(pictures, asked.totals, columns=columns, counts=counts)
@@ -156,39 +158,58 @@ def predict(ctx: typer.Context, asked) -> dict[str, Any]:
     from ..images import read_pictures
     from ..images._geometry import Geometry
     from ..images._output import write_counts, write_map, write_overlay, write_peaks
-    from ..images._zarr import map_writer
+    from ..images._zarr import MapWriter, require_map_or_nothing
 
     _runs.place_output(ctx, asked, "counts.csv")
     if asked.recorder is not None and asked.maps is None:
         asked.maps = asked.recorder.path("maps")
+    check_paths(asked)
     if asked.output is not None:
         may_replace("--output", asked.output, asked.force)
     model = load_counter(asked.model)
     say = sayer(asked)
-    pictures = read_pictures(asked.pictures)
+    pictures = read_pictures(asked.pictures, missing_chunks=asked.missing_chunks)
+    check_pictures(asked, pictures)
     say(described(pictures))
     columns = (describe(asked.model)["about"] or {}).get("totals") or ["count"]
+    if len(columns) != model.n_outputs_:  # written in Python
+        columns = [f"total {k}" for k in range(model.n_outputs_)]
     focus = Geometry(*model.geometry_).focus
     names = _names_of_files(pictures)
+    endings = [f" {name}" for name in columns] if len(columns) > 1 else [""]
+
+    def files_of(picture):
+        """Return the files of the maps of a picture."""
+        stem = names[picture.name]
+        if picture.by_region:
+            return [asked.maps / f"{stem}.ome.zarr"]
+        kinds = [f"{end}{kind}" for end in endings for kind in (" overlay.png", " peaks.csv")]
+        return [asked.maps / f"{stem}{kind}" for kind in (".tif", *kinds)]
+
     if asked.maps is not None:
+        written = [path for picture in pictures for path in files_of(picture)]
+        for path in written:
+            if path.suffix == ".zarr":
+                require_map_or_nothing(path)
+        old = next((path for path in written if path.exists()), None)
+        if old is not None:
+            may_replace("--maps", old, asked.force)
         asked.maps.mkdir(parents=True, exist_ok=True)
 
     def keep(picture, found):
-        stem = asked.maps / names[picture.name]
-        write_map(f"{stem}.tif", found, focus)
-        several = found.ndim > len(focus)
-        for k, name in enumerate(columns if several else [None]):
-            own = found[..., k] if several else found
-            ending = "" if name is None else f" {name}"
-            write_overlay(f"{stem}{ending} overlay.png", picture, own, focus)
-            write_peaks(f"{stem}{ending} peaks.csv", own, focus)
+        goal, *others = files_of(picture)
+        write_map(goal, found, focus)
+        for k in range(len(endings)):
+            own = found[..., k] if found.ndim > len(focus) else found
+            write_overlay(others[2 * k], picture, own, focus)
+            write_peaks(others[2 * k + 1], own, focus)
 
     def by_region(picture):
         if not picture.by_region or asked.maps is None:
             return None
         grid = model.estimators_[0].tiling_.tile_grid(picture.shape)
-        path = asked.maps / f"{names[picture.name]}.ome.zarr"
-        return map_writer(path, picture.name, grid, focus, model.n_outputs_)
+        (path,) = files_of(picture)
+        return MapWriter(path, picture.name, grid, focus, model.n_outputs_)
 
     def done(row):
         what = ", ".join(f"{value:.4g}" for value in np.ravel(row.total))
@@ -243,8 +264,14 @@ def show_predict(found) -> None:
             typer.echo(f"{what} written to {found[key]}")
 
 
-def load_counter(path):
+def load_counter(path, max_bytes=None):
     """Read a model of pictures.
+
+    Parameters
+    ----------
+    path : Path
+    max_bytes : int or None, default=None
+        Limit for the memory that the file needs.
 
     Raises
     ------
@@ -254,7 +281,7 @@ def load_counter(path):
     from ..files import load
     from ..images import CountRegressor
 
-    model = load(path)
+    model = load(path, max_bytes=max_bytes)
     if not isinstance(model, CountRegressor):
         raise ValueError(
             f"Expected a model of pictures, but {path} contains "

@@ -30,6 +30,13 @@ Model = Annotated[Path, typer.Argument(help="Model file written by `sk-ednn coun
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace an existing file.")]
+MissingChunks = Annotated[
+    str,
+    typer.Option(
+        help="If a chunk of an OME-Zarr is not there: error, or fill to read its fill value. Zarr "
+        "leaves out chunks that contain nothing else."
+    ),
+]
 
 
 @app.command()
@@ -110,6 +117,7 @@ def fit(
     ] = -1,
     clock: ClockFile = None,
     run: RunFolder = None,
+    missing_chunks: MissingChunks = "error",
     force: Force = False,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -143,6 +151,7 @@ def predict(
         ),
     ] = None,
     run: RunFolder = None,
+    missing_chunks: MissingChunks = "error",
     force: Force = False,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -175,6 +184,7 @@ def report(
     amounts: Annotated[
         bool, typer.Option("--amounts", help="Totals are amounts, not counts.")
     ] = False,
+    missing_chunks: MissingChunks = "error",
     force: Force = False,
     quiet: Quiet = False,
 ):

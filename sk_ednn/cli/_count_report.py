@@ -9,7 +9,7 @@ import numpy as np
 
 from .._utils.writing import replacing
 from ._count import described, load_counter, sayer
-from ._paths import may_replace
+from ._paths import check_paths, check_pictures, may_replace
 
 # Number of pictures in the report, those with the largest errors first.
 _DRAWN = 12
@@ -36,10 +36,12 @@ def run(asked) -> None:
 
     if asked.output.suffix.lower() not in {".html", ".htm"}:
         raise ValueError(f"--output must end in .html, got {asked.output}.")
+    check_paths(asked)
     may_replace("--output", asked.output, asked.force)
     model = load_counter(asked.model)
     say = sayer(asked)
-    pictures = read_pictures(asked.pictures)
+    pictures = read_pictures(asked.pictures, missing_chunks=asked.missing_chunks)
+    check_pictures(asked, pictures)
     true = None
     if asked.totals is not None:
         columns = None if asked.column is None else asked.column.split(",")

@@ -10,7 +10,9 @@ import typer
 from . import _densities, _runs
 from ._files import check_array_file, check_readable
 from ._inputs import load_model, read_fields, read_targets
+from ._picture_names import are_pictures
 from ._structure_names import are_structures
+from ._wanted import note
 
 
 def run(asked) -> dict[str, Any]:
@@ -28,6 +30,8 @@ def run(asked) -> dict[str, Any]:
 
 def _errors(asked) -> dict[str, Any]:
     check_readable(asked.model)
+    if are_pictures(asked.fields):
+        return _of_pictures(asked)
     structures = are_structures(asked.fields)
     densities = _densities.are_densities(asked.fields)
     if not (structures or densities):
@@ -61,6 +65,36 @@ def show(found) -> None:
         return
     for name, value in found["errors"].items():
         typer.echo(f"{name}: {value:.4g}")
+
+
+def _of_pictures(asked):
+    if asked.targets is None:
+        raise ValueError(
+            f"{asked.fields}: photographs need a table with the name of each file and its total: "
+            f"sk-ednn evaluate {asked.model} {asked.fields} TABLE."
+        )
+    if asked.density_unit is not None:
+        raise ValueError("--density-unit is not for photographs.")
+    from ..files import describe
+    from ..images import TableError, match_totals, read_pictures
+    from ._count import load_counter
+
+    model = load_counter(asked.model, asked.max_bytes)
+    columns = (describe(asked.model)["about"] or {}).get("totals")
+    pictures = read_pictures(asked.fields)
+    try:
+        matched = match_totals(pictures, asked.targets, columns=columns, counts=False)
+    except TableError:
+        if model.n_outputs_ > 1:
+            raise
+        # The only column of numbers, by whatever name.
+        matched = match_totals(pictures, asked.targets, counts=False)
+    for line in matched.notes:
+        note(line)
+    return {
+        "pictures": len(matched.pictures),
+        "errors": _of_totals(model, matched.pictures, matched.totals),
+    }
 
 
 def _of_structures(model, read, asked):

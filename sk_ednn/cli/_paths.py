@@ -23,6 +23,9 @@ READ = {
     "start": "the model to go on from",
     "interval": "the predictions of the fit",
     "novelty": "the fields of the fit",
+    "totals": "the totals",
+    "dots": "the dots",
+    "boxes": "the boxes",
 }
 WRITTEN = {
     "output": "--output",
@@ -61,6 +64,34 @@ def check_paths(asked) -> None:
             )
     for path in written.values():
         check_writable(path)
+
+
+def check_pictures(asked, pictures) -> None:
+    """Raise if a command would overwrite one of its pictures, or write maps among them.
+
+    Parameters
+    ----------
+    asked : namespace
+        The parameters of the command, by name.
+    pictures : list of Picture
+
+    Raises
+    ------
+    ValueError
+    """
+    files = {Path(picture.path) for picture in pictures if picture.path is not None}
+    written = {**WRITTEN, "maps": "--maps"}
+    for name, option in written.items():
+        path = getattr(asked, name, None)
+        if path is None:
+            continue
+        for file in files:
+            _check_apart(option, path, "a picture", file)
+        if name == "maps" and any(_is_same(path, file.parent) for file in files):
+            raise ValueError(
+                f"--maps {path} is the folder of the pictures: maps would lie among them, and "
+                "replace those of their names. Choose another folder."
+            )
 
 
 def may_replace(option: str, path: Path, force: bool) -> bool:

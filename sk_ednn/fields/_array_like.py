@@ -140,23 +140,34 @@ def _check_items(X, name) -> None:
                 f"{name} must be {_SHAPE}; got a list of names, {what} is {os.fsdecode(item)!r}. "
                 "Read the files first, as by numpy.load or imageio.v3.imread."
             )
-        if _is_class(item, "PIL", "Image"):
-            if item.mode in _PALETTES:
-                raise ValueError(
-                    f"{what} is a picture of mode {item.mode!r}, whose numbers are places in a "
-                    "table of colours. Convert it, picture.convert('RGB') or convert('L')."
-                )
-            continue
         if isinstance(item, tuple) and len(item) == 2 and hasattr(item[0], "shape"):
             raise ValueError(
                 f"{name} must be {_SHAPE}; {what} is a pair. Give fields and totals apart: X = [x "
                 "for x, _ in pairs], y = [total for _, total in pairs]."
             )
-        doubt = _doubt(item)
-        if doubt is None and is_from(item, "scipy") and hasattr(item, "toarray"):
-            doubt = "a sparse array. Give its toarray()."
+        doubt = doubt_of_item(item)
         if doubt is not None:
             raise ValueError(f"{name} must be {_SHAPE}; {what} is {doubt}")
+
+
+def doubt_of_item(item) -> str | None:
+    """Return what an item of a list is and what to do instead, None where it may be a field.
+
+    Parameters
+    ----------
+    item : object
+        An array, or a picture of pillow.
+    """
+    if _is_class(item, "PIL", "Image"):
+        if item.mode not in _PALETTES:
+            return None
+        return (
+            f"a picture of mode {item.mode!r}, whose numbers are places in a table of colours. "
+            "Convert it, picture.convert('RGB') or convert('L')."
+        )
+    if is_from(item, "scipy") and hasattr(item, "toarray"):
+        return "a sparse array. Give its toarray()."
+    return _doubt(item)
 
 
 def is_structure(x) -> bool:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from itertools import product
 
 # The end of a message that names what is missing.
-FILL = "say so with ArraySource(array, missing_chunks='fill'); otherwise it was lost"
+FILL = (
+    "say so with missing_chunks='fill' (of ArraySource or read_pictures, or --missing-chunks fill "
+    "of sk-ednn count); otherwise it was lost"
+)
 
 
 def chunks_in(slices, chunks):

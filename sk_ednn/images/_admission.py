@@ -14,6 +14,8 @@ from .._utils.memory import require_memory
 from .._utils.stacklevel import outside_package
 from ..exceptions import DataWarning
 from ..fields._in_memory import as_groups
+from ..fields._sources import is_read_in_pieces
+from ._arrays import pictures_along_first_axis
 from ._boxes import Box, check_boxes
 from ._checks import PictureError, pixel_digest, require_alike, require_distinct, require_picture
 from ._picture import Picture, for_each
@@ -91,12 +93,20 @@ class Admitted:
 
 def pictures_of(X) -> list[Picture]:
     """Return pictures; of an array they lie along its first axis, as scikit-learn has it."""
+    if not isinstance(X, Picture) and is_read_in_pieces(X):
+        if len(X.shape) >= 3:
+            return pictures_along_first_axis(X)
+        raise _too_few_axes(X.shape)
     if isinstance(X, np.ndarray) and X.ndim < 3:
-        raise PictureError(
-            f"Pictures are given as an array (n_pictures, height, width[, n_channels]), got shape "
-            f"{X.shape}. A single picture goes into a list."
-        )
+        raise _too_few_axes(X.shape)
     return read_pictures(list(X) if isinstance(X, np.ndarray) else X)
+
+
+def _too_few_axes(shape) -> PictureError:
+    return PictureError(
+        "Pictures are given as an array (n_pictures, height, width[, n_channels]), got shape "
+        f"{tuple(shape)}. A single picture goes into a list."
+    )
 
 
 def admit(X, y, groups, boxes) -> Admitted:

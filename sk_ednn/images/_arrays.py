@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from .._utils.masks import require_unmasked
+from ..fields._array_like import doubt_of_item
+from ..fields._array_source import ArraySource
+from ..fields._in_memory import as_array
+from ..fields._sources import is_read_in_pieces
 from ._checks import PictureError
-from ._picture import Picture, in_memory, reason_of
+from ._picture import READ_WHOLE_BYTES, Picture, in_memory, reason_of
+from ._pillow import is_image, picture_of_image
 
 # Lengths of a last axis that are taken for channels, and the shortest side of a picture beside it.
 _COLOURS = (1, 3)
@@ -43,8 +47,9 @@ def as_picture(values, name="picture", channel_axis=None) -> Picture:
 
     Parameters
     ----------
-    values : array-like of shape (height, width), (height, width, n_channels), or with a depth
-        before
+    values : array-like of shape (height, width), (height, width, n_channels), or with a depth \
+before; or picture of Pillow
+        HDF5 datasets, zarr and dask arrays are read when they are used, large ones by regions.
     name : str, default="picture"
         For messages and tables.
     channel_axis : int or None, default=None
@@ -69,16 +74,104 @@ def as_picture(values, name="picture", channel_axis=None) -> Picture:
     """
     if isinstance(values, Picture):
         return values
-    require_unmasked(values, name)
-    values = np.asarray(values)
+    if is_image(values):
+        return picture_of_image(values, name)
+    doubt = doubt_of_item(values)
+    if doubt is not None:
+        raise PictureError(f"{name} must be an array of pixels; it is {doubt}")
+    try:
+        pixels = _source_of(values) if is_read_in_pieces(values) else as_array(values, "X")
+    except (ValueError, FileNotFoundError) as error:
+        raise PictureError(f"{name}: {error}") from error
+    shape = pixels.shape
     if channel_axis is not None:
-        if not -values.ndim <= channel_axis < values.ndim or values.ndim not in (3, 4):
+        if not -len(shape) <= channel_axis < len(shape) or len(shape) not in (3, 4):
             raise PictureError(
-                f"{name}: channel_axis={channel_axis} is not an axis of a picture of shape "
-                f"{values.shape}."
+                f"{name}: channel_axis={channel_axis} is not an axis of a picture of shape {shape}."
             )
-        return in_memory(np.moveaxis(values, channel_axis, -1), name)
-    return in_memory(values[..., None] if channels_last(values.shape, name) else values, name)
+        channel_axis %= len(shape)
+    elif not channels_last(shape, name):
+        channel_axis = len(shape) - 1
+    if not isinstance(pixels, np.ndarray):
+        return picture_of_source(pixels, name, channel_axis)
+    if channel_axis is None:
+        return in_memory(pixels[..., None], name)
+    return in_memory(np.moveaxis(pixels, channel_axis, -1), name)
+
+
+def picture_of_source(source, name, channel_axis) -> Picture:
+    """Return a picture whose pixels are read from a source.
+
+    Parameters
+    ----------
+    source : FieldSource
+        Of one picture.
+    name : str
+    channel_axis : int or None
+        Axis of the channels, not negative; None without one.
+    """
+    shape = list(source.shape)
+    n_channels = 1 if channel_axis is None else shape.pop(channel_axis)
+    dtype = np.dtype(source.dtype)
+    n_bytes = dtype.itemsize * np.prod(source.shape, dtype=float)
+    reader = _OfSource(source, name, channel_axis)
+    by_region = bool(n_bytes > READ_WHOLE_BYTES)
+    return Picture(name, (*shape, n_channels), dtype, reader, by_region=by_region)
+
+
+def pictures_along_first_axis(batch) -> list[Picture]:
+    """Return the pictures of a batch that is read in pieces, (n_pictures, height, width[, ...]).
+
+    Parameters
+    ----------
+    batch : array-like
+        A dask array, HDF5 dataset, zarr array or `FieldSource`.
+    """
+    try:
+        source = _source_of(batch)
+    except (ValueError, FileNotFoundError) as error:
+        raise PictureError(f"The pictures cannot be read: {error}") from error
+    shape = source.shape[1:]
+    channel_axis = None if channels_last(shape, "picture 0") else len(shape) - 1
+    return [
+        picture_of_source(_Nth(source, k), f"picture {k}", channel_axis)
+        for k in range(source.shape[0])
+    ]
+
+
+def _source_of(values):
+    if hasattr(values, "__getitem__") and not isinstance(values, ArraySource):
+        return ArraySource(values)
+    return values
+
+
+class _OfSource:
+    """Read a region of a source as pixels, channels last."""
+
+    def __init__(self, source, name, channel_axis):
+        self.source, self.name, self.channel_axis = source, name, channel_axis
+
+    def __call__(self, slices):
+        *grid, channels = slices
+        try:
+            if self.channel_axis is None:
+                return self.source.read(tuple(grid))[..., None][..., channels]
+            grid.insert(self.channel_axis, channels)
+            return np.moveaxis(self.source.read(tuple(grid)), self.channel_axis, -1)
+        except (ValueError, FileNotFoundError) as error:
+            raise PictureError(f"{self.name}: {error}") from error
+
+
+class _Nth:
+    """One picture of a source of several."""
+
+    def __init__(self, source, k):
+        self.source, self.k = source, k
+        self.shape, self.dtype = source.shape[1:], source.dtype
+
+    def read(self, slices) -> np.ndarray:
+        """Return the box of these slices."""
+        return self.source.read((slice(self.k, self.k + 1), *slices))[0]
 
 
 def open_arrays(path: str, name: str, channel_axis=None) -> list[Picture]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
+from contextlib import nullcontext
+from dataclasses import replace
 from numbers import Integral, Real
 from pathlib import Path
 
@@ -12,7 +15,10 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from .._utils.optional import needing
+from .._utils.stacklevel import outside_package
 from .._utils.stored import stored
+from ..exceptions import NoveltyWarning
+from ..fields._range import InputRange
 from ._admission import admit, pictures_of
 from ._checks import require_alike, require_picture
 from ._evaluate import contributions
@@ -259,7 +265,7 @@ class CountRegressor(RegressorMixin, BaseEstimator):
         -------
         ndarray of shape (n_pictures,) or (n_pictures, n_outputs), float64
         """
-        return self._as_fitted(np.stack([t.mean(axis=0) for t, _ in self._each(X, False)]))
+        return self._as_fitted(self._totals(X))
 
     def predict_contributions(self, X):
         """Return maps: what each focus of 4 × 4 pixels (times the reduction) adds to the total.
@@ -273,7 +279,7 @@ class CountRegressor(RegressorMixin, BaseEstimator):
         list of ndarray of shape (*tile_grid,) or (*tile_grid, n_outputs), float64
             The last tile of an axis may reach beyond the picture; it has the part within.
         """
-        return [self._as_fitted_map(found) for _, found in self._each(X, True)]
+        return [self._as_fitted_map(found) for _, found in self._evaluated(X, True)]
 
     def predict_interval(self, X, confidence=None):
         """Return intervals that contain the totals of new pictures of the same kind.
@@ -289,8 +295,7 @@ class CountRegressor(RegressorMixin, BaseEstimator):
         low, high : ndarray of shape (n_pictures,) or (n_pictures, n_outputs)
             NaN where no pictures were held back in the fit.
         """
-        totals = np.stack([t.mean(axis=0) for t, _ in self._each(X, False)])
-        low, high = self._interval(totals, confidence)
+        low, high = self._interval(self._totals(X), confidence)
         return self._as_fitted(low), self._as_fitted(high)
 
     def count(self, X, *, maps=False, writers=None, done=None, progress=None):
@@ -304,7 +309,8 @@ class CountRegressor(RegressorMixin, BaseEstimator):
         writers : function, default=None
             For maps that are larger than memory. Called with a picture; what it returns, unless
             None, is called with each region of the tile grid and its contributions
-            (*region, n_outputs), and there is no map of the picture otherwise.
+            (*region, n_outputs), and there is no map of the picture otherwise. A context manager
+            is entered before that, and left after the last region or with an error.
         done : function, default=None
             Called with each row when it is there.
         progress : function, default=None
@@ -320,22 +326,25 @@ class CountRegressor(RegressorMixin, BaseEstimator):
             novelty : float
                 1 and more where the picture is unlike those of the fit.
             flag : str
-                ``"unlike"`` where it is, ``"range"`` where the total for its size is beyond those
-                of the fit, else empty.
+                ``"unlike"`` where it is, or its pixels lie far outside those of the fit;
+                ``"range"`` where the total for its size is beyond those of the fit; else empty.
             map : ndarray
                 With ``maps=True``.
         """
         rows, geometry = [], Geometry(*self.geometry_)
         for picture in self._admitted(X):
             write = None if writers is None else writers(picture)
-            totals, found = contributions(
-                picture, self.estimators_, self.edges_, geometry, keep=bool(maps) and write is None,
-                write=write, done=progress, region_pixels=self._region_pixels,
-            )  # fmt: skip
+            with write if hasattr(write, "__enter__") else nullcontext():
+                totals, found, extremes = contributions(
+                    picture, self.estimators_, self.edges_, geometry,
+                    keep=bool(maps) and write is None, write=write, done=progress,
+                    region_pixels=self._region_pixels,
+                )  # fmt: skip
             mean = totals.mean(axis=0)
             low, high = self._interval(mean[None], None)
             novelty = self.novelty_.distance(picture)
-            flag = "unlike" if novelty >= 1 else "range" if self._beyond(picture, mean) else ""
+            unlike = novelty >= 1 or self._doubt(picture, extremes) is not None
+            flag = "unlike" if unlike else "range" if self._beyond(picture, mean) else ""
             row = Bunch(
                 name=picture.name,
                 total=self._one(mean),
@@ -354,9 +363,6 @@ class CountRegressor(RegressorMixin, BaseEstimator):
             rows.append(row)
         return rows
 
-    def _each(self, X, keep):
-        return self._evaluated(self._admitted(X), keep)
-
     def _admitted(self, X):
         check_is_fitted(self)
         pictures = pictures_of(X)
@@ -365,15 +371,35 @@ class CountRegressor(RegressorMixin, BaseEstimator):
         require_alike(pictures, self.geometry_[1], self.n_channels_, fitted=True)
         return pictures
 
-    def _evaluated(self, pictures, keep):
-        geometry = Geometry(*self.geometry_)
+    def _totals(self, X):
+        return np.stack([totals.mean(axis=0) for totals, _ in self._evaluated(X, False)])
+
+    def _evaluated(self, X, keep):
+        """Yield totals and map of each picture; warn of pixels far outside those of the fit."""
+        pictures, geometry = self._admitted(X), Geometry(*self.geometry_)
         with needing("CountRegressor", extra="images"):
             import torch  # noqa: F401
+        doubts = []
         for picture in pictures:
-            yield contributions(
+            totals, found, extremes = contributions(
                 picture, self.estimators_, self.edges_, geometry, keep=keep,
                 region_pixels=self._region_pixels,
             )  # fmt: skip
+            doubts.append(self._doubt(picture, extremes))
+            yield totals, found
+        known = [doubt for doubt in doubts if doubt is not None]
+        if known:
+            more = f" So are those of {len(known) - 1} more." if len(known) > 1 else ""
+            warnings.warn(known[0] + more, NoveltyWarning, stacklevel=outside_package())
+
+    def _doubt(self, picture, extremes) -> str | None:
+        """Return how pixels lie far outside those of the fit, None where they do not."""
+        values = getattr(self.estimators_[0], "input_range_", None)
+        if values is None:  # of a file that was written without
+            return None
+        seen = replace(InputRange.from_array(values), noun=f"pixels of {picture.name}")
+        least, largest = extremes
+        return seen.doubt(least, largest) or seen.narrow(least, largest, largest - least)
 
     def _interval(self, totals, confidence):
         confidence = self.confidence if confidence is None else confidence

@@ -35,6 +35,8 @@ def contributions(
     -------
     totals : ndarray of shape (n_members, n_outputs), float64
     map : ndarray of shape (*tile_grid, n_outputs), float64, or None
+    extremes : tuple of (ndarray, ndarray) of shape (n_channels,)
+        Least and largest values of the pixels.
     """
     tiling = geometry.tiling()
     if not picture.by_region:
@@ -61,8 +63,13 @@ def contributions(
         )  # fmt: skip
         out = np.empty((*grid, n_outputs))
     totals, n_done = np.zeros((len(models), n_outputs)), 0
+    least = np.full(picture.n_channels, np.inf)
+    largest = -least
     for block in tiling.plan(fields, max(1, region_pixels // int(np.prod(geometry.focus)))):
         padded = tiling.padded(fields, block)
+        pixels = padded.reshape(-1, picture.n_channels)
+        least = np.minimum(least, pixels.min(axis=0))
+        largest = np.maximum(largest, pixels.max(axis=0))
         mean = 0.0
         for k, model in enumerate(models):
             inside = weights(shares[k], block.region)[..., None]
@@ -76,4 +83,4 @@ def contributions(
         if done is not None:
             n_done += block.n_tiles
             done(picture, n_done / np.prod(grid, dtype=float))
-    return totals, out
+    return totals, out, (least, largest)

@@ -13,6 +13,8 @@ from .._utils.hashing import digest
 from ._checks import PictureError, require_pixels
 
 _MAX_NAMED = 10
+# Larger pictures are read by regions where their file allows it.
+READ_WHOLE_BYTES = 1 << 26
 
 
 @dataclass(frozen=True, eq=False)

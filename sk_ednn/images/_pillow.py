@@ -8,9 +8,9 @@ import warnings
 import numpy as np
 
 from .._utils.memory import require_memory
-from .._utils.optional import needing
+from .._utils.optional import is_from, needing
 from ._checks import PictureError
-from ._picture import Picture, reason_of
+from ._picture import Picture, in_memory, reason_of
 
 _CONVERT = "Save it as grey or RGB."
 # Modes of Pillow whose numbers are the picture's.
@@ -61,10 +61,7 @@ def open_plain(path: str, name: str) -> Picture:
         ) from None
     except (OSError, ValueError, SyntaxError) as error:
         raise PictureError(f"{name}: the file cannot be read ({reason_of(error)}).") from error
-    if mode in _REFUSED:
-        raise PictureError(f"{name}: {_REFUSED[mode]}")
-    if mode not in _GREY and mode != "RGB" and mode not in _ALPHA:
-        raise PictureError(f"{name}: colours of the kind {mode} are not counted in. {_CONVERT}")
+    _require_mode(mode, name)
     if frames > 1:
         raise PictureError(
             f"{name}: the file has {frames} frames. Save one picture a file, or a stack as TIFF."
@@ -76,6 +73,46 @@ def open_plain(path: str, name: str) -> Picture:
     has_alpha = mode in _ALPHA
     notes = (OPAQUE,) if has_alpha else ()
     return Picture(name, shape, dtype, _Plain(path, name, has_alpha), path, notes)
+
+
+def is_image(values) -> bool:
+    """Return True if something is a picture of Pillow."""
+    return is_from(values, "PIL") and hasattr(values, "mode")
+
+
+def picture_of_image(image, name: str) -> Picture:
+    """Return a picture of Pillow that is in memory.
+
+    Parameters
+    ----------
+    image : PIL.Image.Image
+    name : str
+        For messages.
+
+    Raises
+    ------
+    PictureError
+    """
+    _require_mode(image.mode, name)
+    values = _pixels(image)
+    has_alpha = image.mode in _ALPHA
+    if has_alpha:
+        values = opaque(values, name)
+    return in_memory(values, name, notes=(OPAQUE,) if has_alpha else ())
+
+
+def _require_mode(mode, name) -> None:
+    if mode in _REFUSED:
+        raise PictureError(f"{name}: {_REFUSED[mode]}")
+    if mode not in _GREY and mode != "RGB" and mode not in _ALPHA:
+        raise PictureError(f"{name}: colours of the kind {mode} are not counted in. {_CONVERT}")
+
+
+def _pixels(image) -> np.ndarray:
+    """Return the numbers of a picture of Pillow, channels last, in the byte order at hand."""
+    values = np.asarray(image)
+    values = values[..., None] if values.ndim == 2 else values
+    return values.astype(values.dtype.newbyteorder("="), copy=False)
 
 
 OPAQUE = "its alpha channel is opaque everywhere and was left out"
@@ -98,10 +135,7 @@ class _Plain:
                     16 * width * height, f"{self.name}, read whole,",
                     "Save it as a tiled TIFF or as OME-Zarr, which are read by regions.",
                 )  # fmt: skip
-                values = np.asarray(image)
-        values = values[..., None] if values.ndim == 2 else values
-        if values.dtype.byteorder not in "=|" or values.dtype == np.dtype(">u2"):
-            values = values.astype(values.dtype.newbyteorder("="))
+                values = _pixels(image)
         if self.has_alpha:
             values = opaque(values, self.name)
         return values[slices]

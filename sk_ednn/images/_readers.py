@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from os import PathLike, fspath
 from pathlib import Path
 
@@ -25,7 +26,7 @@ _BESIDE = {
 }  # fmt: skip
 
 
-def read_pictures(source, *, channel_axis=None) -> list[Picture]:
+def read_pictures(source, *, channel_axis=None, missing_chunks="error") -> list[Picture]:
     """Open pictures; their pixels are read when they are used.
 
     Parameters
@@ -36,6 +37,9 @@ def read_pictures(source, *, channel_axis=None) -> list[Picture]:
         n_channels); an array of 4 axes, for pictures along its first.
     channel_axis : int or None, default=None
         Axis of the channels of arrays, where their shape does not say it.
+    missing_chunks : {"error", "fill"}, default="error"
+        Action where a chunk of an OME-Zarr folder is not there: refuse, or read its fill value.
+        Zarr leaves out chunks that contain nothing else; a chunk that was lost looks the same.
 
     Returns
     -------
@@ -61,10 +65,12 @@ def read_pictures(source, *, channel_axis=None) -> list[Picture]:
     ...     [(picture.name, picture.shape) for picture in read_pictures(folder)]
     [('a.npy', (20, 30, 1)), ('b.npy', (20, 30, 1))]
     """
+    if missing_chunks not in ("error", "fill"):
+        raise ValueError(f"missing_chunks must be 'error' or 'fill', got {missing_chunks!r}.")
     if isinstance(source, Picture):
         return [source]
     if isinstance(source, (str, PathLike)):
-        return _from_name(fspath(source), channel_axis)
+        return _from_name(fspath(source), _Opener(channel_axis, missing_chunks))
     if isinstance(source, np.ndarray) and source.ndim <= 3:
         return [as_picture(source, "picture 0", channel_axis)]
     if not isinstance(source, (Sequence, np.ndarray)):
@@ -75,7 +81,7 @@ def read_pictures(source, *, channel_axis=None) -> list[Picture]:
     found = []
     for k, one in enumerate(source):
         if isinstance(one, (str, PathLike, Picture)):
-            found += read_pictures(one, channel_axis=channel_axis)
+            found += read_pictures(one, channel_axis=channel_axis, missing_chunks=missing_chunks)
         else:
             found.append(as_picture(one, f"picture {k}", channel_axis))
     if not found:
@@ -83,23 +89,23 @@ def read_pictures(source, *, channel_axis=None) -> list[Picture]:
     return found
 
 
-def _from_name(name, channel_axis) -> list[Picture]:
+def _from_name(name, opened) -> list[Picture]:
     path = Path(name)
     if path.is_dir() and not is_zarr(path):
-        return _from_folder(path, channel_axis)
+        return _from_folder(path, opened)
     if path.exists():
-        return _opened(name, path.name, channel_axis)
+        return opened(name, path.name)
     files = [file for file, _ in files_of(name)]
     root = os.path.commonpath([os.path.dirname(file) or "." for file in files])
     files = [file for file in files if not _is_beside(Path(file))]
-    opened = for_each(files, lambda file: _opened(file, os.path.relpath(file, root), channel_axis))
-    found = [picture for pictures in opened for picture in pictures]
+    each = for_each(files, lambda file: opened(file, os.path.relpath(file, root)))
+    found = [picture for pictures in each for picture in pictures]
     if not found:
         raise PictureError(f"{name}: the pattern matches no pictures.")
     return found
 
 
-def _from_folder(folder, channel_axis) -> list[Picture]:
+def _from_folder(folder, opened) -> list[Picture]:
     paths = [
         path
         for path in sorted(folder.iterdir())
@@ -107,8 +113,8 @@ def _from_folder(folder, channel_axis) -> list[Picture]:
         and not _is_beside(path)
         and (not path.is_dir() or is_zarr(path))
     ]
-    opened = for_each(paths, lambda path: _opened(str(path), path.name, channel_axis))
-    found = [picture for pictures in opened for picture in pictures]
+    each = for_each(paths, lambda path: opened(str(path), path.name))
+    found = [picture for pictures in each for picture in pictures]
     if not found:
         raise PictureError(f"{folder}: the folder contains no pictures.")
     return found
@@ -118,18 +124,31 @@ def _is_beside(path) -> bool:
     return path.suffix.lower() in _BESIDE or path.name.lower() == "thumbs.db"
 
 
-def _opened(path, name, channel_axis) -> list[Picture]:
-    if Path(path).is_dir():
-        return [open_zarr(path, name)]
-    try:
-        with open(path, "rb") as file:
-            head = file.read(8)
-    except OSError as error:
-        raise PictureError(f"{name}: the file cannot be opened ({error.strerror}).") from error
-    if not head:
-        raise PictureError(f"{name}: the file is empty.")
-    if head[:4] in _TIFF:
-        return [open_tiff(path, name)]
-    if head[:6] == b"\x93NUMPY" or (head[:2] == b"PK" and path.lower().endswith(".npz")):
-        return open_arrays(path, name, channel_axis)
-    return [open_plain(path, name)]
+@dataclass(frozen=True)
+class _Opener:
+    """Open the pictures of a file by what it begins with.
+
+    Attributes
+    ----------
+    channel_axis : int or None
+    missing_chunks : str
+    """
+
+    channel_axis: int | None
+    missing_chunks: str
+
+    def __call__(self, path: str, name: str) -> list[Picture]:
+        if Path(path).is_dir():
+            return [open_zarr(path, name, self.missing_chunks)]
+        try:
+            with open(path, "rb") as file:
+                head = file.read(8)
+        except OSError as error:
+            raise PictureError(f"{name}: the file cannot be opened ({error.strerror}).") from error
+        if not head:
+            raise PictureError(f"{name}: the file is empty.")
+        if head[:4] in _TIFF:
+            return [open_tiff(path, name)]
+        if head[:6] == b"\x93NUMPY" or (head[:2] == b"PK" and path.lower().endswith(".npz")):
+            return open_arrays(path, name, self.channel_axis)
+        return [open_plain(path, name)]

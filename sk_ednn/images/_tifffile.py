@@ -9,14 +9,12 @@ import numpy as np
 from .._utils.memory import require_memory
 from .._utils.optional import needing
 from ._checks import PictureError
-from ._picture import Picture, reason_of
+from ._picture import READ_WHOLE_BYTES, Picture, reason_of
 from ._pillow import OPAQUE, opaque
 
 # Axes of tifffile that contain planes of a stack: Z, and pages without a name.
 _PLANES = "ZQI"
 _MEANINGS = {"T": "times", "P": "positions", "R": "tiles", "H": "phases", "L": "lifetimes"}
-# Larger pictures are read by regions where the file is made of pieces.
-_READ_WHOLE_BYTES = 1 << 26
 
 
 def open_tiff(path: str, name: str) -> Picture:
@@ -73,7 +71,7 @@ def open_tiff(path: str, name: str) -> Picture:
         raise PictureError(
             f"{name}: the colours are multiplied by their opacity. Save it without alpha."
         )
-    by_region = in_pieces and n_bytes > _READ_WHOLE_BYTES
+    by_region = in_pieces and n_bytes > READ_WHOLE_BYTES
     n_channels = layout.n_channels - has_alpha
     inverted = photometric == "MINISWHITE"
     reader = _Tiff(path, name, layout, has_alpha, inverted, by_region, n_bytes)

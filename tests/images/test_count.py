@@ -24,7 +24,7 @@ from sk_ednn.images import (
 )
 from sk_ednn.images._admission import admit
 from sk_ednn.images._interval import PictureInterval
-from sk_ednn.images._zarr import map_writer
+from sk_ednn.images._zarr import MapWriter
 
 DATA = make_pictures(16, (48, 56), n_objects=(20, 200), random_state=0)
 
@@ -97,7 +97,7 @@ def test_maps_are_written_by_regions(n_outputs, large, tmp_path):
     path = tmp_path / "map.ome.zarr"
 
     def writer(picture):
-        return map_writer(path, picture.name, (23, 19), (4, 4), n_outputs)
+        return MapWriter(path, picture.name, (23, 19), (4, 4), n_outputs)
 
     shares = []
     (row,) = model.count(

@@ -204,3 +204,79 @@ def test_models_of_other_kinds_are_refused(tmp_path, dishes, capsys):
     save(EDNNRegressor(Ridge()).fit(fields, fields.sum(axis=1)), tmp_path / "a.ednn")
     assert main(["count", "predict", str(tmp_path / "a.ednn"), str(dishes / "new")]) == 1
     assert "Expected a model of pictures" in capsys.readouterr().err
+
+
+def test_evaluate_prints_the_errors_of_pictures(dishes, tmp_path, capsys):
+    model, photos = str(dishes / "model.ednn"), str(dishes / "photos")
+    text = (dishes / "counts.csv").read_text()
+    (tmp_path / "other.csv").write_text(text.replace("cells", "nuclei"))
+    command = ["count", "predict", model, photos, "-q", "--json"]
+    assert main(command) == 0
+    rows = json.loads(capsys.readouterr().out)["counts"]
+    true = dict(line.split(";") for line in text.splitlines()[1:])
+    off = [row["total"] - float(true[row["name"].removesuffix(".png")]) for row in rows]
+    for table in (dishes / "counts.csv", tmp_path / "other.csv"):
+        assert main(["evaluate", model, photos, str(table), "--json"]) == 0
+        found = json.loads(capsys.readouterr().out)
+        assert found["pictures"] == len(rows)
+        assert found["errors"]["mean"] == pytest.approx(np.mean(np.abs(off)))
+        assert found["errors"]["bias"] == pytest.approx(np.mean(off))
+    assert main(["evaluate", model, photos]) == 1
+    assert "photographs need a table" in capsys.readouterr().err
+
+
+# Options that would overwrite what a command reads, in some spelling.
+OVERWRITING = {
+    "model": ("predict", lambda f: ["--output", f / "new" / ".." / "model.ednn"], "the model in"),
+    "picture": ("predict", lambda f: ["--output", f / "new" / "dish 0.png"], "a picture in"),
+    "linked picture": ("predict", lambda f: ["--output", f / "link.csv"], "a picture in"),
+    "folder": ("predict", lambda f: ["--maps", f / "new"], "is the folder of the pictures"),
+    "linked folder": (
+        "predict",
+        lambda f: ["--maps", f / "link"],
+        "is the folder of the pictures",
+    ),
+    "totals": ("fit", lambda f: ["--output", f / "counts.csv"], "the totals in"),
+    "fitted picture": ("fit", lambda f: ["--output", f / "photos" / "dish 3.png"], "a picture in"),
+    "dots": (
+        "fit",
+        lambda f: ["--dots", f / "counts.csv", "--output", f / "counts.csv"],
+        "the totals|the dots",
+    ),
+    "page": ("report", lambda f: ["--output", f / "table.html"], "the totals in"),
+}
+
+
+@pytest.mark.parametrize("name", OVERWRITING)
+def test_nothing_that_is_read_is_overwritten(name, dishes, tmp_path, capsys):
+    import re
+    import shutil
+
+    folder = tmp_path / "copy"
+    shutil.copytree(dishes, folder)
+    (folder / "link.csv").symlink_to(folder / "new" / "dish 0.png")
+    (folder / "link").symlink_to(folder / "new")
+    shutil.copy(folder / "counts.csv", folder / "table.html")
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    command, options, why = OVERWRITING[name]
+    given = {
+        "predict": [folder / "model.ednn", folder / "new"],
+        "fit": [folder / "photos", folder / "counts.csv", "--epochs", "1", "-q"],
+        "report": [folder / "model.ednn", folder / "photos", folder / "table.html"],
+    }[command]
+    words = ["count", command, *map(str, given), *map(str, options(folder)), "--force"]
+    assert main(words) == 1
+    assert re.search(f"error: --(output|maps) .*({why})", capsys.readouterr().err)
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+def test_maps_that_exist_are_replaced_with_force_alone(dishes, tmp_path, capsys):
+    command = ["count", "predict", str(dishes / "model.ednn"), str(dishes / "new"), "-q"]
+    command += ["--maps", str(tmp_path / "maps")]
+    (tmp_path / "maps").mkdir()
+    (tmp_path / "maps" / "dish 1.tif").write_bytes(b"mine")
+    assert main(command) == 1
+    assert "dish 1.tif exists. Add --force" in capsys.readouterr().err
+    assert (tmp_path / "maps" / "dish 1.tif").read_bytes() == b"mine"
+    assert main([*command, "--force"]) == 0
+    assert tifffile.imread(tmp_path / "maps" / "dish 1.tif").shape == (18, 13)

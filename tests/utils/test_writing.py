@@ -11,7 +11,12 @@ import textwrap
 
 import pytest
 
-from sk_ednn._utils.writing import check_writable, replacing, replacing_path
+from sk_ednn._utils.writing import (
+    check_writable,
+    replacing,
+    replacing_folder,
+    replacing_path,
+)
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="links, pipes and permissions of POSIX")
 
@@ -280,6 +285,52 @@ def test_a_folder_replaces_nothing_that_exists(tmp_path):
     assert (tmp_path / "new.zarr" / "part").read_bytes() == b"new"
     with pytest.raises(IsADirectoryError), replacing_path(tmp_path / "new.zarr"):
         pass
+
+
+@pytest.fixture
+def old_folder(tmp_path):
+    path = tmp_path / "old.zarr"
+    path.mkdir()
+    (path / "part").write_bytes(b"old")
+    return path
+
+
+def test_a_folder_replaces_a_folder_whole(old_folder):
+    with replacing_folder(old_folder) as made:
+        (made / "other").write_bytes(b"new")
+        assert (old_folder / "part").read_bytes() == b"old"
+    assert [path.name for path in old_folder.iterdir()] == ["other"]
+    assert list(old_folder.parent.iterdir()) == [old_folder]
+
+
+@pytest.mark.parametrize("at", ["write", "rename"])
+def test_the_old_folder_outlives_errors(old_folder, monkeypatch, at):
+    rename = os.replace
+
+    def replace(source, goal):
+        if at == "rename" and os.path.basename(os.path.dirname(source)).endswith(".tmp"):
+            if os.path.basename(source) == old_folder.name:
+                raise OSError(errno.ENOSPC, "No space left on device")
+        rename(source, goal)
+
+    monkeypatch.setattr(os, "replace", replace)
+    with pytest.raises(OSError, match="No space left"), replacing_folder(old_folder) as made:
+        (made / "part").write_bytes(b"new")
+        if at == "write":
+            raise OSError(errno.ENOSPC, "No space left on device")
+    assert (old_folder / "part").read_bytes() == b"old"
+    assert list(old_folder.parent.iterdir()) == [old_folder]
+
+
+def test_a_folder_replaces_no_file_and_needs_a_place(old):
+    with pytest.raises(FileExistsError, match="is a file, not a folder"), replacing_folder(old):
+        pass
+    with (
+        pytest.raises(FileNotFoundError, match="does not exist"),
+        replacing_folder(old.parent / "nowhere" / "new"),
+    ):
+        pass
+    assert old.read_bytes() == b"old"
 
 
 def test_text(tmp_path):
