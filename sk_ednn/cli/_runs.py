@@ -156,7 +156,7 @@ def kept_clock(asked, bounded):
         Whether the training has a time limit.
     """
     from .._utils.clocks import kept_clocks
-    from ..runs._launch import CLOCK
+    from ..runs._run import CLOCK
 
     replayed = None if asked.clock is None else _readings(asked.clock)
     if replayed is None and (asked.recorder is None or not bounded):

@@ -21,7 +21,7 @@ from . import _data
 from ._environment import machine, versions
 from ._files import append, write_json
 from ._ids import new_id, now
-from ._run import Run
+from ._run import CLOCK, Run
 
 # Commands that are recorded, by their first words, and the kinds of their runs.
 KINDS = {
@@ -36,7 +36,6 @@ KINDS = {
 _TIMES = ("dur", "seconds", "minutes", "checkpoint")
 _POLL_SECONDS = 0.1
 # Files with times in them. The labels of a search are in a table, too.
-CLOCK = "clock.npz"
 _NOT_COMPARED = (".html", ".ckpt", ".lock", ".db", ".db-wal", ".db-shm", CLOCK)
 _ROOT = str(Path(__file__).parents[2])
 
@@ -165,7 +164,7 @@ def repeat(run, folder=None) -> Repetition:
     if run.status != "finished":
         raise ValueError(f"Run {run.id} is {run.status}: only a finished run is repeated.")
     _argv_of(run)
-    argv, cwd = _with_clock(run), _cwd_of(run)
+    argv, cwd = run.repeat_argv, _cwd_of(run)
     found = conditions(run)
     gone = [each for each in found if each.endswith("does not exist any more")]
     if gone:
@@ -233,7 +232,7 @@ def compare_results(run, new) -> list[str]:
     for name in sorted({*old_files, *new_files}):
         if name.endswith(_NOT_COMPARED):
             continue
-        if name not in old_files and run.argv != run.repeat_argv:
+        if name not in old_files and run.argv != run.info.get("repeat", run.argv):
             continue  # the run wrote it elsewhere
         if name not in new_files or name not in old_files:
             found.append(f"{name} is missing in {(new if name in old_files else run).id}")
@@ -299,22 +298,10 @@ def _start(path, argv, cwd, env, launched) -> dict[str, Any]:
     return process
 
 
-def _with_clock(run) -> list[str]:
-    """Return the words that repeat a run, with the clock that its training followed."""
-    argv = run.repeat_argv
-    if CLOCK not in run.files() or "--clock" in argv:
-        return argv
-    return _with_option(argv, "--clock", run.file(CLOCK))
-
-
 def _with_run(argv, path) -> list[str]:
     """Return the words with ``--run`` behind the command, before a ``--`` among them."""
-    return _with_option(argv, "--run", path)
-
-
-def _with_option(argv, name, path) -> list[str]:
     n_words = next(len(words) for words in KINDS if tuple(argv[: len(words)]) == words)
-    return [*argv[:n_words], name, os.path.abspath(path), *argv[n_words:]]
+    return [*argv[:n_words], "--run", os.path.abspath(path), *argv[n_words:]]
 
 
 def _argv_of(run) -> list[str]:

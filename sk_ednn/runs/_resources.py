@@ -11,6 +11,7 @@ from ._files import Appender
 from ._ids import now
 
 _SHORTEST_SECONDS = 1.0
+_LEAST_SECONDS = 0.2
 # Samples are this part of the elapsed time apart: a day has some 3,500 of them.
 _SHARE = 1 / 600
 
@@ -36,11 +37,14 @@ class Resources:
         if time_now < self._next and not last:
             return
         cpu, elapsed = self._cpu_seconds(), time_now - self._last
+        # The clock of the processor advances in steps of 10 ms: over less than some of them, its
+        # share means nothing.
+        percent = 100 * (cpu - self._cpu) / elapsed if elapsed > _LEAST_SECONDS else None
         row = {
             "time": now(),
             "cpu_s": round(cpu, 3),
             "rss_bytes": self._rss(),
-            "cpu_percent": round(100 * (cpu - self._cpu) / elapsed, 1) if elapsed > 0 else 0.0,
+            "cpu_percent": None if percent is None else round(percent, 1),
         }
         gpu = gpu_bytes()
         self._file.write(row if gpu is None else {**row, "gpu_bytes": gpu})

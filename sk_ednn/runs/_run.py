@@ -15,6 +15,8 @@ from . import _environment
 from ._files import COMMANDS, JsonFile, JsonLines, append, open_regular, write_json
 from ._ids import now, require_id, seconds_of
 
+# Readings of the clock of a training with a time limit.
+CLOCK = "clock.npz"
 _FINAL = ("finished", "failed", "stopped")
 # Of a run on another machine: without a sign of life for so long it is gone. Samples of resources
 # are at most an hour apart after 25 days.
@@ -89,12 +91,16 @@ class Run:
     def repeat_argv(self) -> list[str] | None:
         """The same without files to write, which are then written into the folder of a new run.
 
-        So is the store of a search, which would otherwise be continued.
+        So is the store of a search, which would otherwise be continued. A training with a time
+        limit replays the clock that the run followed.
         """
         argv = self.info.get("repeat")
         argv = [str(word) for word in argv] if isinstance(argv, list) else self.argv
         if argv and argv[:2] == ["search", "run"] and "--fresh" not in argv:
             argv = [*argv[:2], "--fresh", *argv[2:]]
+        if argv and "--clock" not in argv and CLOCK in self.files():
+            n = 2 if argv[0] == "count" else 1
+            argv = [*argv[:n], "--clock", os.path.abspath(self.file(CLOCK)), *argv[n:]]
         return argv
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..runs._run import CLOCK
 from ._data import arrays_in
 from ._pictures import map_png
 
@@ -12,7 +13,7 @@ _PREFIX, _FIELD = "contributions", "field"
 
 def file_of(files) -> str | None:
     """Return the name of the file with contributions among those of a run."""
-    return next((name for name in files if name.endswith(".npz")), None)
+    return next((name for name in files if name.endswith(".npz") and name != CLOCK), None)
 
 
 def number_of(run, name) -> int:

@@ -112,7 +112,7 @@ class Count:
     pictures: Path | None = None
     totals: Path | None = None
     column: str = ""
-    minutes: float = 12.0
+    minutes: float = 5.0
     amounts: bool = False
     upright: bool = False
     series: str = ""
@@ -120,12 +120,12 @@ class Count:
     def words(self) -> list[str]:
         """Return the command as words."""
         if self.pictures is None:
-            raise ValueError("Drop your pictures first.")
+            raise ValueError("Drop your pictures, or choose a folder with them.")
         if self.totals is None:
-            raise ValueError("Drop a table with the name of each picture and its number.")
+            raise ValueError("Add a table with the name of each picture and its number.")
         words = ["count", "fit", str(self.pictures), str(self.totals)]
         options = {
-            "minutes": None if self.minutes == 12 else f"{self.minutes:g}",
+            "minutes": f"{self.minutes:g}",
             "column": self.column,
             "amounts": self.amounts,
             "upright": self.upright,
@@ -153,7 +153,7 @@ class Search:
     composition: str = "Si8"
     kind: str = "crystal"
     volume: float | None = 20.0
-    n_labels: int = 60
+    n_labels: int = 200
     calculator: str = "silicon"
     seed: int = 0
 

@@ -50,7 +50,8 @@ def model_files(site, kinds) -> list[ModelFile]:
         row = row_of(run)
         error = "" if row.error is None else f", error {row.error:.3g}"
         when = run.started.replace("T", " ")[:16]
-        words = f"{row.data}: {row.model or run.kind}{error} ({when} UTC)"
+        model = f": {row.model}" if row.model else ""
+        words = f"{row.data}{model}{error} ({when} UTC)"
         files, fields = run.files(), run.settings.get("fields")
         errors = run.file(PREDICTIONS) if PREDICTIONS in files else None
         fields = fields if isinstance(fields, str) else None

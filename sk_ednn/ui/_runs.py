@@ -137,6 +137,34 @@ def error_of(result) -> float | None:
     return None
 
 
+def counting_of(result) -> list[str]:
+    """Return sentences on the errors of a fit of counts; none for other runs.
+
+    Examples
+    --------
+    >>> from sk_ednn.ui._runs import counting_of
+    >>> cells = {"mean": 19.77, "error": 3.733, "error_of_mean": 8.553, "half_width": 8.95}
+    >>> print(*counting_of({"held_back": 12, "totals": {"cells": cells}}))
+    cells: off by 3.7 of 20 on 12 pictures held back (a guess of the mean by 8.6); 90 % within ± 8.9
+    """
+    totals, n = result.get("totals"), result.get("held_back")
+    if not isinstance(totals, dict) or not n:
+        return []
+    names = ("mean", "error", "error_of_mean", "half_width")
+    lines = []
+    for name, one in totals.items():
+        if not isinstance(one, dict):
+            continue
+        if not all(isinstance(one.get(each), (int, float)) for each in names):
+            continue
+        mean, error, of_mean, half = (f"{one[each]:.2g}" for each in names)
+        lines.append(
+            f"{name}: off by {error} of {mean} on {n} pictures held back (a guess of the mean by "
+            f"{of_mean}); 90 % within ± {half}"
+        )
+    return lines
+
+
 def curves_of(run, x="step") -> dict[str, dict[str, tuple]]:
     """Return the curves of a run, by groups that are drawn together.
 
@@ -228,13 +256,14 @@ def predicted_of(run) -> tuple[list[str], list[list[str]]]:
                 header, *rows = csv.reader(file)
         except (FileNotFoundError, ValueError, UnicodeDecodeError, csv.Error):
             continue
-        return header, [[_number(cell) for cell in row] for row in rows]
+        digits = [2 if "plus or minus" in name else 6 for name in header]
+        return header, [[_number(*cell) for cell in zip(row, digits, strict=False)] for row in rows]
     return [], []
 
 
-def _number(cell) -> str:
+def _number(cell, digits) -> str:
     try:
-        return f"{float(cell):.6g}"
+        return f"{float(cell):.{digits}g}"
     except ValueError:
         return cell
 

@@ -63,6 +63,7 @@ def test_cells_are_counted(visit, place):
     chooser.value.set_files(sorted((place / "data" / "cells").iterdir()))
     page.wait_for_selector("text=14 pictures")
     page.wait_for_selector("figcaption:has-text('dish00.png')")
+    page.click("text=More settings")
     page.fill("input[aria-label='Minutes of training']", "0.1")
     page.wait_for_function("document.querySelector('code')?.innerText.includes('0.1')")
     one.shoot("count")

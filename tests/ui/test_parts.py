@@ -84,7 +84,14 @@ def test_count_asks_for_pictures_and_table():
         Count().words()
     with pytest.raises(ValueError, match="table"):
         Count(pictures="a").words()
-    assert Count(pictures="a", totals="b.csv").words() == ["count", "fit", "a", "b.csv"]
+    assert Count(pictures="a", totals="b.csv").words() == [
+        "count",
+        "fit",
+        "a",
+        "b.csv",
+        "--minutes",
+        "5",
+    ]
     assert Count(pictures="a", totals="b.csv", minutes=0.5).words()[-1] == "0.5"
 
 

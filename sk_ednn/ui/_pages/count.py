@@ -16,6 +16,13 @@ from .._pictures import thumbnail_png
 from .._starter import Starter
 
 _SHOWN = 6
+# Minutes of a training, a name for each, and what to expect.
+_TIMES = (
+    (1.0, "A first look", "Shows whether the pictures can be counted."),
+    (5.0, "Good", "For most pictures. Begin with this."),
+    (12.0, "Better", "For crowded pictures, or objects that differ in size."),
+    (60.0, "Best", "For hundreds of pictures."),
+)
 
 
 def register(site) -> None:
@@ -61,22 +68,49 @@ class _Learn:
                     )  # fmt: skip
                 self.have = ui.element("div").classes("stack").props("role=status")
             with panel("What was found"):
+                self.nothing = text("p", "Choose pictures, and some are shown here.", "muted")
                 self.view = ui.element("div").classes("gallery")
                 self.table = ui.element("div")
         with panel("2 · Training"):
-            with ui.element("div").classes("line"):
-                ui.number("Minutes of training", value=12, min=0.1,
-                          on_change=self.set("minutes")).props("outlined dense")  # fmt: skip
-                ui.input("Column of the numbers, if there are several",
-                         on_change=self.set("column")).props("outlined dense")  # fmt: skip
-                ui.input("Pictures in a row of one series",
-                         on_change=self.set("series")).props("outlined dense")  # fmt: skip
-            ui.checkbox("The numbers are areas or other amounts, no counts",
-                        on_change=self.set("amounts"))  # fmt: skip
-            ui.checkbox("Pictures may not be turned or flipped", on_change=self.set("upright"))
+            self.times = ui.element("div").classes("cards").props("role=radiogroup")
+            self.times.props["aria-label"] = "Time of the training"
+            self.draw_more()
         with panel("3 · Start"):
             self.starter = Starter(site, "Start to learn", self.asked.words)
         self.changed()
+
+    def draw_times(self):
+        """Draw how long the training may take."""
+        self.times.clear()
+        with self.times:
+            for minutes, title, words in _TIMES:
+                button = ui.element("button").classes("choice").props("type=button role=radio")
+                chosen = self.asked.minutes == minutes
+                button.props["aria-checked"] = "true" if chosen else "false"
+                with button:
+                    text("b", title)
+                    text("span", words)
+                    text("span", _in_minutes(minutes), "when")
+                button.on("click", lambda minutes=minutes: self.minutes.set_value(minutes))
+
+    def draw_more(self):
+        """Ask for settings that seldom need a change."""
+        with ui.expansion("More settings").classes("w-full").props("dense"):
+            with ui.element("div").classes("line"):
+                self.minutes = ui.number(
+                    "Minutes of training", value=self.asked.minutes, min=0.1,
+                    on_change=self.set("minutes"),
+                ).props("outlined dense")  # fmt: skip
+                for name, label, hint in (
+                    ("column", "Column of the numbers", "Where the table has several."),
+                    ("series", "Pictures of one series", "How many follow each other, such as "
+                     "those of one dish. They are held back together."),
+                ):  # fmt: skip
+                    field = ui.input(label, on_change=self.set(name)).props("outlined dense")
+                    field.tooltip(hint)
+            ui.checkbox("The numbers are areas or other amounts, no counts",
+                        on_change=self.set("amounts"))  # fmt: skip
+            ui.checkbox("Pictures may not be turned or flipped", on_change=self.set("upright"))
 
     def set(self, name):
         """Return what takes the value of a field of the form."""
@@ -114,6 +148,7 @@ class _Learn:
     async def show(self):
         """Show some pictures, and the first rows of the table."""
         self.changed()
+        self.nothing.set_visibility(False)
         self.view.clear()
         self.table.clear()
         self.have.clear()
@@ -140,7 +175,14 @@ class _Learn:
 
     def changed(self):
         """Show what follows from a change."""
+        self.draw_times()
         self.starter.update()
+
+
+def _in_minutes(minutes) -> str:
+    if minutes == 60:
+        return "1 hour"
+    return "1 minute" if minutes == 1 else f"{minutes:g} minutes"
 
 
 class _Use:
@@ -190,7 +232,7 @@ class _Use:
         if self.model is None:
             raise ValueError("Choose a model first.")
         if self.pictures is None:
-            raise ValueError("Drop pictures first.")
+            raise ValueError("Drop pictures, or choose a folder with them.")
         return ["count", "predict", str(self.model), str(self.pictures)]
 
     def changed(self):

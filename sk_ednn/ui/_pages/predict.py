@@ -55,13 +55,19 @@ class _Predict:
                     Browser(self.site, ("model",), self.take_file, label="Model files")
                     uploader(
                         self.site, ("model",), lambda paths: self.take_file(paths[0]),
-                        label="or drop a model file here",
+                        label="or drop a model file here, or use +",
                     )  # fmt: skip
                 self.shown = text("p", "", "small muted").props("role=status")
             with panel("2 · New systems"):
                 self.files = Browser(self.site, _DATA, self.take_data, label="Files with systems")
                 ui.element("div").style("height:.6rem")
-                uploader(self.site, _DATA, self.dropped, label="or drop files here", multiple=True)
+                uploader(
+                    self.site,
+                    _DATA,
+                    self.dropped,
+                    label="or drop files here, or use +",
+                    multiple=True,
+                )
         with panel("3 · Start"):
             ui.checkbox("Also a map of what each tile contributes", value=True,
                         on_change=self.take_maps)  # fmt: skip

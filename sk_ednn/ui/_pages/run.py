@@ -24,6 +24,7 @@ from .._frame import (
 )
 from .._live_charts import LiveCharts
 from .._runs import (
+    counting_of,
     curves_of,
     error_of,
     flat,
@@ -245,6 +246,8 @@ class _Run:
             words = verdict.get("words") if isinstance(verdict, dict) else None
             if isinstance(words, str):
                 text("p", f"Verdict: {words}")
+            for line in counting_of(result):
+                text("p", line)
             errors = {part: result[part] for part in ("train", "test")
                       if isinstance(result.get(part), dict)}  # fmt: skip
             plain = {part: values for part, values in errors.items()
@@ -256,7 +259,8 @@ class _Run:
                 table(("errors of totals", *names), rows, numbers=range(1, len(names) + 1))
             header, rows = predicted_of(self.run)
             if rows:
-                table(header, rows[:_MOST_TOTALS], numbers=range(1, len(header)))
+                with ui.element("div").classes("long"):
+                    table(header, rows[:_MOST_TOTALS], numbers=range(1, len(header)))
                 if len(rows) > _MOST_TOTALS:
                     words = f"The first {_MOST_TOTALS} of {len(rows):,}; all are in the files."
                     text("p", words, "muted")
@@ -285,7 +289,8 @@ class _Run:
                     words.get(one.get("flag") or "", one.get("flag") or ""),
                 )
             )  # fmt: skip
-        table(("picture", "count", "at least", "at most", ""), rows, numbers=(1, 2, 3))
+        with ui.element("div").classes("long"):
+            table(("picture", "count", "at least", "at most", ""), rows, numbers=(1, 2, 3))
 
     def draw_curves(self, groups):
         """Draw what was measured in each epoch or stage."""
@@ -338,6 +343,7 @@ class _Run:
 
     def draw_files(self, files):
         """List files to be downloaded, and show pictures among them."""
+        files = {name: n_bytes for name, n_bytes in files.items() if not name.endswith(".lock")}
         self.files.clear()
         base = f"/runs/{self.run.id}/files/"
         with self.files:
@@ -351,8 +357,9 @@ class _Run:
                 return cell, size(n_bytes)
 
             if files:
-                table(("name", "size"), [row(*each) for each in list(files.items())[:300]],
-                      numbers=(1,), caption="Files of the run")  # fmt: skip
+                with ui.element("div").classes("long"):
+                    table(("name", "size"), [row(*each) for each in list(files.items())[:300]],
+                          numbers=(1,), caption="Files of the run")  # fmt: skip
                 ui.button(
                     "Download all", on_click=lambda: ui.navigate.to(f"/runs/{self.run.id}/all.zip")
                 ).props("flat color=primary")

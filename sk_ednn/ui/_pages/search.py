@@ -77,7 +77,9 @@ class _Form:
                         value=self.asked.calculator, label="Reference method",
                     )),
                     ("n_labels", ui.number(
-                        "Calls of the reference method", value=60, min=10, format="%d")),
+                        "Calls of the reference method", value=self.asked.n_labels, min=10,
+                        format="%d",
+                    )),
                     ("volume", ui.number("Å³ per atom; empty for a guess", value=20, min=1)),
                     ("seed", ui.number("Random seed", value=0, min=0, format="%d")),
                 ):  # fmt: skip
@@ -157,12 +159,18 @@ class _Watch:
             self.message.props("role=status")
         self.curves = LiveCharts()
         with panel("Best structures"):
-            self.best = ui.element("div").classes("columns")
+            self.best = ui.element("div").classes("three")
+            with self.best:
+                self.none_yet = text("p", "None yet.", "muted")
         with ui.element("div").classes("columns"):
             with panel("Tasks"):
                 self.tasks = ui.element("div").style("max-height:20rem;overflow:auto")
+                with self.tasks:
+                    text("p", "None yet.", "muted")
             with panel("Labels that failed"):
                 self.failures = ui.element("div").style("max-height:20rem;overflow:auto")
+                with self.failures:
+                    text("p", "None.", "muted")
         with panel("The run"):
             link("Log, resources and files", f"/runs/{self.run.id}")
         await self.refresh()
@@ -268,6 +276,7 @@ class _Watch:
     def draw_best(self, found):
         """Draw the structures of lowest energy."""
         shown = found.best[:_BEST]
+        self.none_yet.set_visibility(not shown)
         while len(self.views) < len(shown):
             with self.best, ui.element("div"):
                 title = text("h3", "")
