@@ -100,8 +100,8 @@ class Clocks:
     def readings(self) -> dict[str, np.ndarray]:
         """Return the readings of all clocks; empty if those of one are not complete."""
         kept = {name: clock.kept() for name, clock in self.clocks.items()}
-        found = {name: readings for name, readings in kept.items() if readings is not None}
-        return found if len(found) == len(kept) else {}
+        complete = {name: readings for name, readings in kept.items() if readings is not None}
+        return complete if len(complete) == len(kept) else {}
 
 
 _KEPT: ContextVar[Clocks | None] = ContextVar("clocks of trainings", default=None)

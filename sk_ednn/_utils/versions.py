@@ -39,7 +39,7 @@ def versions_of(names: Iterable[str]) -> dict[str, str]:
     """
     versions = {"python": platform.python_version(), PACKAGE: package_version()}
     for name in names:
-        found = installed_version(name)
-        if found is not None:
-            versions[name] = found
+        installed = installed_version(name)
+        if installed is not None:
+            versions[name] = installed
     return versions

@@ -85,8 +85,8 @@ class AtomNovelty:
         out = np.full(structures.n_atoms, np.inf)
         for number, atoms, rows in features(structures):
             if number in self.species:
-                *frame, known, unit = self.species[number]
-                near = NearestNeighbors(n_neighbors=1).fit(known.astype(np.float64))
+                *frame, reference, unit = self.species[number]
+                near = NearestNeighbors(n_neighbors=1).fit(reference.astype(np.float64))
                 distances = near.kneighbors(_projected(rows, *frame))[0][:, 0]
                 out[atoms] = distances / unit
         return out

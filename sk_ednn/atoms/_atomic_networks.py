@@ -73,8 +73,8 @@ def standardized_features(network, structures):
                 features = network.features(values, batch)
             for number, atoms in batch.species:
                 first = network.first[number]
-                own = (features[atoms].double() - first.mean.double()) / first.scale.double()
-                yield number, batch.atoms[atoms].cpu().numpy(), own.cpu().numpy()
+                rows = (features[atoms].double() - first.mean.double()) / first.scale.double()
+                yield number, batch.atoms[atoms].cpu().numpy(), rows.cpu().numpy()
 
 
 def _batches(table, start, stop):

@@ -223,12 +223,12 @@ class EDNNCalculator(Calculator):
     def _tile_energies(self, field):
         ((tile_model, tiling),) = self._terms
         grid = tuple(tiling.tile_grid(field.shape))
-        axes, found = tuple(range(self._shifts.shape[1])), np.zeros(grid)
+        axes, energies = tuple(range(self._shifts.shape[1])), np.zeros(grid)
         focus = tiling.focus_shape(tile_model.tile_shape)
         for shift in self._shifts:
             tiles = tiling.tiles(np.roll(field, -shift, axes)[None]).array()
-            found += shared(tile_model.predict(tiles)[:, 0].reshape(grid), shift, focus)
-        return found / len(self._shifts)
+            energies += shared(tile_model.predict(tiles)[:, 0].reshape(grid), shift, focus)
+        return energies / len(self._shifts)
 
     def _compare(self, field):
         share = float(self._known.compare(field[None]).share[0])
@@ -258,11 +258,11 @@ def _parts_of(model):
         or not isinstance(steps[0], GaussianRasterizer)
         or not isinstance(steps[1], EDNNRegressor)
     ):
-        found = " and ".join(type(step).__name__ for step in steps) or type(model).__name__
+        names = " and ".join(type(step).__name__ for step in steps) or type(model).__name__
         raise TypeError(
             "Expected a fitted Pipeline of a GaussianRasterizer and an EDNNRegressor or "
             f"ShiftAveraged(EDNNRegressor), such as make_pipeline(rasterizer, regressor); got "
-            f"{found}."
+            f"{names}."
         )
     for step in steps:
         check_is_fitted(step)

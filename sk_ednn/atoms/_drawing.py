@@ -19,21 +19,21 @@ def gradients_of(rasterizer, atoms, shapes, forces=None):
     channels = rasterizer._channel_of(atoms.numbers)
     spacings, gradients = rasterizer._spacings(atoms.lengths, shapes), []
     for k, shape in enumerate(shapes):
-        own = atoms.owner == k
-        values = np.full((int(own.sum()), len(shape)), np.nan)
+        here = atoms.owner == k
+        values = np.full((int(here.sum()), len(shape)), np.nan)
         if forces is not None:
             values = gradient_in_plane(forces[k], k, len(values), rasterizer.plane)
         if not (rasterizer._separable and is_straight(atoms.vectors[k])):
             gradients.append(
                 lattice_gradient(
-                    rasterizer, values, centres[own], channels[own],
-                    rasterizer._heights[atoms.numbers[own]], shape, spacings[k], atoms.vectors[k],
+                    rasterizer, values, centres[here], channels[here],
+                    rasterizer._heights[atoms.numbers[here]], shape, spacings[k], atoms.vectors[k],
                 )
             )  # fmt: skip
             continue
         gradients.append(
             DrawnGradient(
-                values, centres[own], channels[own], rasterizer._heights[atoms.numbers[own]],
+                values, centres[here], channels[here], rasterizer._heights[atoms.numbers[here]],
                 tuple(shape.tolist()), tuple(spacings[k].tolist()), rasterizer.width,
                 rasterizer.cutoff, rasterizer._n_channels,
             )

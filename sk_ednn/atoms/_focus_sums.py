@@ -140,9 +140,9 @@ class FocusSums:
         of_products[:, :n_channels] = density
         of_components = of_products[:, n_channels:]
         n_linear = linear.shape[1] * linear.shape[2]
-        for c, own in enumerate(np.split(gradients[:, n_linear:], n_channels, axis=1)):
+        for c, of_channel in enumerate(np.split(gradients[:, n_linear:], n_channels, axis=1)):
             pairs = np.zeros((len(gradients), n_components, n_components), density.dtype)
-            pairs[:, i, j] = own
+            pairs[:, i, j] = of_channel
             # The gradient of a product by one factor is the other factor.
             partners = np.matmul(pairs + pairs.transpose(0, 2, 1), components)
             of_density[:, c] += 0.5 * np.einsum("nkp,nkp->np", components, partners)

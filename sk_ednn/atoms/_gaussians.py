@@ -232,7 +232,7 @@ class _Stripes:
             For every pair: the index into `row`, the stripe, and the row counted from the first one
             of the stripe.
         """
-        found = []
+        pairs = []
         n_images = 1 + self.reach // self.n_rows
         for shift in range(-n_images, n_images + 1):
             i = row + shift * self.n_rows
@@ -244,5 +244,5 @@ class _Stripes:
             for step in range(int((high - low).max(initial=-1)) + 1):
                 met = np.flatnonzero(low + step <= high)
                 stripe = low[met] + step
-                found.append((inside[met], stripe, i[met] - self.first[stripe]))
-        return tuple(np.concatenate(part) for part in zip(*found, strict=True))
+                pairs.append((inside[met], stripe, i[met] - self.first[stripe]))
+        return tuple(np.concatenate(part) for part in zip(*pairs, strict=True))

@@ -228,27 +228,28 @@ class StrainedGradient:
         return joined
 
 
-def with_strain(gradients, known, weight, plane) -> list:
+def with_strain(gradients, strain_gradients, weight, plane) -> list:
     """Add gradients by strain to gradients by positions.
 
     Parameters
     ----------
     gradients : list of DrawnGradient or LatticeGradient
-    known : sequence of array-like of shape (d, d) or (3, 3), or None if unknown
+    strain_gradients : sequence of array-like of shape (d, d) or (3, 3), or None if unknown
     weight : float, in 1/Å
     plane : str
 
     Raises
     ------
     ValueError
-        If `known` is not one symmetric matrix per structure.
+        If `strain_gradients` is not one symmetric matrix per structure.
     """
-    if len(known) != len(gradients):
+    if len(strain_gradients) != len(gradients):
         raise ValueError(
-            f"Expected strain gradients of {len(gradients)} structures, got those of {len(known)}."
+            f"Expected strain gradients of {len(gradients)} structures, got those of "
+            f"{len(strain_gradients)}."
         )
     axes, out = list(AXES[plane]), []
-    for k, (gradient, strain) in enumerate(zip(gradients, known, strict=True)):
+    for k, (gradient, strain) in enumerate(zip(gradients, strain_gradients, strict=True)):
         if strain is None:
             out.append(gradient)
             continue

@@ -330,8 +330,8 @@ class LocalInvariants(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         shared = gradient[:1] * self.scale_ if is_shared else None
 
         def write(rows):
-            own = gradient[rows] * self.scale_ if shared is None else shared
-            out[rows] = self._sums.pull(X[rows], own)
+            by_features = gradient[rows] * self.scale_ if shared is None else shared
+            out[rows] = self._sums.pull(X[rows], by_features)
 
         self._map(write, X)
         return out

@@ -39,9 +39,9 @@ class _Reader(ABC):
     def named(self, carried: Named, name):
         """Return the labels of a name that structures carry; NaN for structures without it."""
         out = self.missing()
-        for k, own in enumerate(carried.values):
-            if name in own:
-                value = own[name]
+        for k, of_structure in enumerate(carried.values):
+            if name in of_structure:
+                value = of_structure[name]
                 if value.dtype.kind not in "iuf":
                     raise ValueError(
                         f"{self.places[k]}: the {self.kind} {name!r} must be a number, got "

@@ -106,25 +106,27 @@ def forces_of(structures, name=None):
     >>> bool(abs(forces_of([copper])[0][0, 0]) > 0.1)
     True
     """
-    found = []
+    by_structure = []
     for structure in structures:
         if name is not None:
-            found.append(structure.arrays.get(name))
+            by_structure.append(structure.arrays.get(name))
             continue
-        found.append(_result(structure, "forces"))
-    missing = [k for k, forces in enumerate(found) if forces is None]
+        by_structure.append(_result(structure, "forces"))
+    missing = [k for k, forces in enumerate(by_structure) if forces is None]
     if missing:
         raise ValueError(
-            f"{len(missing)} of {len(found)} structures have no {name or 'forces'}, first "
+            f"{len(missing)} of {len(by_structure)} structures have no {name or 'forces'}, first "
             f"structure {missing[0]}. Leave them out, or fit to energies alone."
         )
-    found = [as_array(forces, f"forces of structure {k}") for k, forces in enumerate(found)]
-    for k, forces in enumerate(found):
+    by_structure = [
+        as_array(forces, f"forces of structure {k}") for k, forces in enumerate(by_structure)
+    ]
+    for k, forces in enumerate(by_structure):
         if forces.dtype.kind not in "iuf":
             raise ValueError(f"Forces must be numbers, but those of structure {k} are not.")
         if not np.isfinite(forces).all():
             raise ValueError(f"Forces must be finite, but those of structure {k} are not.")
-    return [forces.astype(np.float64) for forces in found]
+    return [forces.astype(np.float64) for forces in by_structure]
 
 
 def _result(structure, name):
@@ -142,16 +144,16 @@ def _result(structure, name):
 
 def _scalars(structure) -> dict[str, float]:
     """Return the numbers of a structure by name, those of its calculator first."""
-    found = {}
+    scalars = {}
     for name in ("energy", "free_energy"):
         value = _result(structure, name)
         if value is not None:
-            found[name] = value
+            scalars[name] = value
     for name, value in structure.info.items():
-        if isinstance(name, str) and name not in found and np.ndim(value) == 0:
+        if isinstance(name, str) and name not in scalars and np.ndim(value) == 0:
             if isinstance(value, (int, float, np.number)) and not isinstance(value, bool):
-                found[name] = float(value)
-    return found
+                scalars[name] = float(value)
+    return scalars
 
 
 def _energy_name(named) -> str:

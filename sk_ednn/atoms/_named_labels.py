@@ -38,9 +38,9 @@ class Named:
 
     def names(self) -> list[str]:
         """Return all names in the order of preference."""
-        found = {name for values in self.values for name in values}
-        preferred = [name for name in _PREFERRED[self.kind] if name in found]
-        return preferred + sorted(found - set(preferred))
+        names = {name for values in self.values for name in values}
+        preferred = [name for name in _PREFERRED[self.kind] if name in names]
+        return preferred + sorted(names - set(preferred))
 
     def chosen(self, name=None) -> str | None:
         """Return the requested name, or the preferred one.
@@ -83,18 +83,18 @@ def named_labels(structures) -> dict[str, Named]:
     dict of str to Named
         By kind.
     """
-    found = {kind: Named(kind) for kind in KINDS}
+    by_kind = {kind: Named(kind) for kind in KINDS}
     for k, structure in enumerate(structures):
-        own: dict[str, dict] = {kind: {} for kind in KINDS}
+        of_structure: dict[str, dict] = {kind: {} for kind in KINDS}
         if getattr(structure, "calc", None) is not None:
-            _of_calculator(structure, own, k, found)
-        _of_entries(structure, own)
+            _of_calculator(structure, of_structure, k, by_kind)
+        _of_entries(structure, of_structure)
         for kind in KINDS:
-            found[kind].values.append(own[kind])
-    return found
+            by_kind[kind].values.append(of_structure[kind])
+    return by_kind
 
 
-def _of_calculator(structure, own, k, found):
+def _of_calculator(structure, of_structure, k, by_kind):
     from ase.calculators.singlepoint import SinglePointCalculator
 
     calculator = structure.calc
@@ -105,10 +105,10 @@ def _of_calculator(structure, own, k, found):
             if name not in results:
                 continue
             if changed:
-                if k not in found[kind].stale:
-                    found[kind].stale.append(k)
+                if k not in by_kind[kind].stale:
+                    by_kind[kind].stale.append(k)
             else:
-                own[kind][name] = _array(results[name])
+                of_structure[kind][name] = _array(results[name])
         return
     from ._labels import _result
 
@@ -118,7 +118,7 @@ def _of_calculator(structure, own, k, found):
         if name in calculator.implemented_properties:
             value = _result(structure, name)
             if value is not None:
-                own[kind][name] = _array(value)
+                of_structure[kind][name] = _array(value)
 
 
 _RESULTS = {
@@ -126,11 +126,11 @@ _RESULTS = {
 }  # fmt: skip
 
 
-def _of_entries(structure, own):
+def _of_entries(structure, of_structure):
     """Add entries of ``info`` and ``arrays`` whose names contain one of _WORDS."""
     for kind, name, value in _entries(structure):
-        if name not in own[kind]:
-            own[kind][name] = value
+        if name not in of_structure[kind]:
+            of_structure[kind][name] = value
 
 
 def _entries(structure):

@@ -65,8 +65,8 @@ def _chosen(data):
     """Return structures with an energy and forces, and with others of their composition."""
     structures = data.structures
     unknown = np.isnan(data.forces).any(axis=1).astype(np.intp)
-    known = np.add.reduceat(unknown, structures.offsets[:-1]) == 0
-    rows = np.flatnonzero(known & ~np.isnan(data.energies) & (structures.sizes > 1))
+    has_forces = np.add.reduceat(unknown, structures.offsets[:-1]) == 0
+    rows = np.flatnonzero(has_forces & ~np.isnan(data.energies) & (structures.sizes > 1))
     if not rows.size:
         return rows
     order = np.random.default_rng(0).permutation(rows)[:_STRUCTURES]
@@ -102,15 +102,15 @@ def _design(structures):
     totals = np.zeros((len(structures), n_kinds, _FUNCTIONS))
     gradients = np.zeros((n_atoms, 3, n_kinds, _FUNCTIONS))
     for kind in np.unique(kinds):
-        own = np.flatnonzero(kinds == kind)
-        centers = pairs.centers[own]
+        of_kind = np.flatnonzero(kinds == kind)
+        centers = pairs.centers[of_kind]
         # Each pair is listed from both ends: a half each for energies, and one end for gradients.
         for k in columns:
             totals[:, kind, k] = 0.5 * np.bincount(
-                structures.owners[centers], values[own, k], len(structures)
+                structures.owners[centers], values[of_kind, k], len(structures)
             )
             for axis in range(3):
-                pulled = slopes[own, k] * directions[own, axis]
+                pulled = slopes[of_kind, k] * directions[of_kind, axis]
                 gradients[:, axis, kind, k] = -np.bincount(centers, pulled, n_atoms)
     return totals.reshape(len(structures), -1), gradients.reshape(3 * n_atoms, -1)
 

@@ -218,13 +218,13 @@ class EDNNPotential(RegressorMixin, BaseEstimator):
         for note in [*data.notes, *data_notes(data)]:
             warnings.warn(note, DataWarning, stacklevel=outside_package())
         if self.verbose:
-            print(summary(data.found), file=sys.stderr)
+            print(summary(data.labels), file=sys.stderr)
         kind = kind_of(self.model)
         with needing("EDNNPotential"), naming(data.places):
             fitted = kind.fit(self, data, groups, sample_weight)
-        unlearned = [each for each in fitted.unlearned if data.found[each]["known"]]
+        unlearned = [each for each in fitted.unlearned if data.labels[each]["known"]]
         if unlearned:
-            data.found["unread"].extend(unlearned)
+            data.labels["unread"].extend(unlearned)
             off = ", ".join(f"{each}=False" for each in unlearned)
             warnings.warn(
                 f"The structures have {' and '.join(unlearned)}, which this model does not learn. "
@@ -238,7 +238,7 @@ class EDNNPotential(RegressorMixin, BaseEstimator):
         # Nothing above changes the estimator, so a failed call leaves it as it was.
         self.potential_, self.history_ = fitted.potential, fitted.history
         self.species_ = np.array(fitted.species)
-        self.labels_, self.novelty_ = data.found, novelty
+        self.labels_, self.novelty_ = data.labels, novelty
         return self
 
     def predict(self, structures, return_std=False):
@@ -424,12 +424,12 @@ class EDNNPotential(RegressorMixin, BaseEstimator):
         with naming(places):
             return *self.potential_.predict_with_std(batch, **kinds), batch
 
-    def _predicted(self, structures, **asked):
+    def _predicted(self, structures, **kinds):
         check_is_fitted(self)
         batch, _, places = packed(structures)
         check_species(self.species_, batch, places)
         with naming(places):
-            return self.potential_.predict(batch, **asked), batch
+            return self.potential_.predict(batch, **kinds), batch
 
     def _try(self):
         """Raise if a potential that was read from a file cannot predict."""

@@ -101,9 +101,9 @@ class PotentialCalculator(Calculator):
             self._check_novelty(structures, "novelty" in properties)
         self._n_calculated += 1
 
-    def _check_novelty(self, structures, asked):
+    def _check_novelty(self, structures, requested):
         due = self.novel_above is not None and self._n_calculated % self.check_every == 0
-        if not (asked or due) or self._estimator.novelty_ is None:
+        if not (requested or due) or self._estimator.novelty_ is None:
             return
         novelty = self._estimator._novelty_of(structures)
         self.results["novelty"] = novelty

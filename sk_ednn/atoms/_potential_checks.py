@@ -57,13 +57,13 @@ def data_notes(data) -> list[str]:
 
 def _composition(data):
     """Check atomic energies from a fit to the composition, and the residuals."""
-    known = ~np.isnan(data.energies)
-    if known.sum() < 2:
+    has_energy = ~np.isnan(data.energies)
+    if has_energy.sum() < 2:
         return
     numbers, columns = np.unique(data.structures.numbers, return_inverse=True)
     counts = np.zeros((len(data.structures), len(numbers)))
     np.add.at(counts, (data.structures.owners, columns), 1.0)
-    counts, energies = counts[known], data.energies[known]
+    counts, energies = counts[has_energy], data.energies[has_energy]
     sizes = counts.sum(axis=1)
     shares = counts / sizes[:, None]
     atomic, _, rank, _ = np.linalg.lstsq(shares, energies / sizes, rcond=1e-6)
@@ -104,7 +104,7 @@ def _close(data):
 def _contradictions(data):
     """Equal structures with energies or forces that differ by more than rounding."""
     first: dict[tuple, int] = {}
-    found = []
+    contradictions = []
     for k, structure in enumerate(data.structures):
         key = (
             structure.numbers.tobytes(), structure.positions.tobytes(), structure.cell.tobytes(),
@@ -116,12 +116,13 @@ def _contradictions(data):
         energy = abs(data.energies[k] - data.energies[before]) / len(structure.numbers)
         forces = np.abs(data.forces_of(k) - data.forces_of(before))
         if energy > _SAME or (forces > _SAME).any():
-            found.append((before, k))
-    if found:
-        before, k = found[0]
+            contradictions.append((before, k))
+    if contradictions:
+        before, k = contradictions[0]
         yield (
-            f"{len(found)} structure(s) are equal to an earlier one and have other labels, first "
-            f"{data.places[k]} and {data.places[before]}. Are labels of two methods mixed?"
+            f"{len(contradictions)} structure(s) are equal to an earlier one and have other "
+            f"labels, first {data.places[k]} and {data.places[before]}. Are labels of two "
+            "methods mixed?"
         )
 
 

@@ -30,7 +30,7 @@ class LabelledStructures:
     stress : ndarray of shape (n_structures, 6), in eV/Å³
     places : list of str
         Name of each structure for messages: its file and its index there.
-    found : dict
+    labels : dict
         Summary of the labels by kind, and of labels that were not read.
     notes : list of str
         Texts of warnings.
@@ -41,7 +41,7 @@ class LabelledStructures:
     forces: np.ndarray
     stress: np.ndarray
     places: list
-    found: dict
+    labels: dict
     notes: list
 
     def forces_of(self, k):
@@ -130,60 +130,62 @@ def labelled(X, y=None, forces=None, stress=None, names=None) -> LabelledStructu
     if unknown:
         raise ValueError(f"The keys of labels must be among {', '.join(KINDS)}; got {unknown}.")
     carried = named_labels(given)
-    asked = {"energy": y, "forces": forces, "stress": stress}
-    found: dict = {"unread": []}
+    arguments = {"energy": y, "forces": forces, "stress": stress}
+    labels: dict = {"unread": []}
     arrays = {}
     for kind in KINDS:
         reader = READERS[kind](structures, places)
-        if asked[kind] is False or (kind in names and names[kind] is None and asked[kind] is None):
+        if arguments[kind] is False or (
+            kind in names and names[kind] is None and arguments[kind] is None
+        ):
             source, values = None, None
-        elif asked[kind] is not None:
-            source, values = "given", reader.given(asked[kind])
+        elif arguments[kind] is not None:
+            source, values = "given", reader.given(arguments[kind])
         else:
             with naming(places):
                 source = carried[kind].chosen(names.get(kind))
             values = None if source is None else reader.named(carried[kind], source)
-            _note_unread(found["unread"], carried[kind], source, places)
+            _note_unread(labels["unread"], carried[kind], source, places)
         arrays[kind] = reader.missing() if values is None else values
-        known = reader.known(arrays[kind])
-        found[kind] = {"from": source, "known": int(known.sum()), "unit": _UNITS[kind]}
+        is_known = reader.known(arrays[kind])
+        labels[kind] = {"from": source, "known": int(is_known.sum()), "unit": _UNITS[kind]}
     _check_stress_has_cells(arrays["stress"], structures, places)
-    if not any(found[kind]["known"] for kind in KINDS):
+    if not any(labels[kind]["known"] for kind in KINDS):
         raise TileModelError(
             f"The {len(structures)} structures have no energies, forces or stresses, neither of a "
             f"calculator nor under another name. The first is {places[0]}."
         )
     numbers = np.unique(structures.numbers)
-    found |= {
+    labels |= {
         "structures": len(structures), "atoms": structures.n_atoms,
         "species": [symbol(int(number)) for number in numbers],
     }  # fmt: skip
     data = LabelledStructures(
-        structures, arrays["energy"], arrays["forces"], arrays["stress"], places, found, []
+        structures, arrays["energy"], arrays["forces"], arrays["stress"], places, labels, []
     )
     data.notes.extend(_notes(data))
     data.notes.extend(_of_constraints(data, given))
     return data
 
 
-def summary(found) -> str:
+def summary(labels) -> str:
     """Return a one-line summary of the labels.
 
     Parameters
     ----------
-    found : dict
+    labels : dict
         Attribute of `LabelledStructures`.
     """
     parts = []
     for kind, total in (("energy", "structures"), ("forces", "atoms"), ("stress", "structures")):
-        own = found[kind]
-        if own["known"]:
-            source = "" if own["from"] in (None, "given") else f" from {own['from']!r}"
-            parts.append(f"{kind}{source} of {own['known']} of {found[total]} {total}")
+        of_kind = labels[kind]
+        if of_kind["known"]:
+            source = "" if of_kind["from"] in (None, "given") else f" from {of_kind['from']!r}"
+            parts.append(f"{kind}{source} of {of_kind['known']} of {labels[total]} {total}")
         else:
             parts.append(f"no {kind}")
-    species = ", ".join(found["species"])
-    return f"{found['structures']} structures, {found['atoms']} atoms ({species}): " + "; ".join(
+    species = ", ".join(labels["species"])
+    return f"{labels['structures']} structures, {labels['atoms']} atoms ({species}): " + "; ".join(
         parts
     )
 
@@ -192,14 +194,14 @@ def summary(found) -> str:
 
 
 def _check_stress_has_cells(stress, structures, places):
-    known = ~np.isnan(stress).all(axis=1)
-    without = np.flatnonzero(known & (structures.volumes <= 0))
+    has_stress = ~np.isnan(stress).all(axis=1)
+    without = np.flatnonzero(has_stress & (structures.volumes <= 0))
     if without.size:
         raise ValueError(
             f"{places[without[0]]} has a stress, but no cell with a volume ({without.size} such "
             "structure(s) in all). Set the cell, or ignore stresses: labels={'stress': None}."
         )
-    isolated = np.flatnonzero(known & ~structures.pbc.any(axis=1))
+    isolated = np.flatnonzero(has_stress & ~structures.pbc.any(axis=1))
     if isolated.size:
         raise ValueError(
             f"{places[isolated[0]]} has a stress, but is not periodic ({isolated.size} such "
@@ -217,7 +219,7 @@ def _note_unread(unread, carried: Named, source, places):
     for name in carried.names():
         if name == source:
             continue
-        have = [k for k, own in enumerate(carried.values) if name in own]
+        have = [k for k, of_structure in enumerate(carried.values) if name in of_structure]
         instead = [k for k in have if source not in carried.values[k]]
         if instead:
             unread.append(
@@ -240,8 +242,8 @@ def _differ(carried, have, name, source) -> bool:
 
 def _notes(data):
     """Yield warnings of labels that are not read, and of missing ones."""
-    found, places = data.found, data.places
-    for text in found["unread"]:
+    labels, places = data.labels, data.places
+    for text in labels["unread"]:
         hint = ""
         if "'free_energy'" in text:
             hint = " Forces are gradients of the free energy: labels={'energy': 'free_energy'}."
@@ -249,10 +251,10 @@ def _notes(data):
     for kind, values in (
         ("energy", data.energies[:, None]), ("forces", data.forces), ("stress", data.stress)
     ):  # fmt: skip
-        known = ~np.isnan(values).any(axis=1)
-        if found[kind]["from"] is None or known.all() or not known.any():
+        is_known = ~np.isnan(values).any(axis=1)
+        if labels[kind]["from"] is None or is_known.all() or not is_known.any():
             continue
-        missing = np.flatnonzero(~known)
+        missing = np.flatnonzero(~is_known)
         structures = data.structures.owners[missing] if kind == "forces" else missing
         yield (
             f"{len(np.unique(structures))} of {len(places)} structures have no {kind} or NaN, the "

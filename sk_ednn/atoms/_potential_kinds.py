@@ -151,7 +151,7 @@ class DrawnKind:
         fields = draw.fit_transform(structures)
         gradient, unlearned = None, ["forces", "stress"]
         solver, _ = regressor._parts(check_random_state(0))
-        if data.found["forces"]["known"] and solver.learns_gradients:
+        if data.labels["forces"]["known"] and solver.learns_gradients:
             gradient = _drawn_gradients(draw, data, structures)
             unlearned = [] if draw.adjust > 0 else ["stress"]
         regressor.fit(
@@ -307,7 +307,7 @@ def _gradients(data):
     """Return gradients of energies by positions and strain, None where nothing is known."""
     out: list[dict | None] = []
     for k, (six, volume) in enumerate(zip(data.stress, data.structures.volumes, strict=True)):
-        forces, known = data.forces_of(k), {}
+        forces, gradients = data.forces_of(k), {}
         missing = np.isnan(forces)
         if missing.any() and not missing.all():
             raise TileModelError(
@@ -315,10 +315,10 @@ def _gradients(data):
                 "or none: leave such structures out, or give forces=False."
             )
         if not missing.any():
-            known["positions"] = 0.0 - forces
+            gradients["positions"] = 0.0 - forces
         if not np.isnan(six).any():
-            known["strain"] = _matrix(six) * volume
-        out.append(known)
+            gradients["strain"] = _matrix(six) * volume
+        out.append(gradients)
     return out if any(out) else None
 
 
@@ -345,7 +345,7 @@ def _checked_pipeline(model):
 
 def _drawn_gradients(draw, data, structures):
     forces = [data.forces_of(k) for k in range(len(structures))]
-    missing = [k for k, own in enumerate(forces) if np.isnan(own).any()]
+    missing = [k for k, values in enumerate(forces) if np.isnan(values).any()]
     if missing:
         raise TileModelError(
             f"A model of images needs the forces on all atoms of a structure, but "
@@ -353,10 +353,10 @@ def _drawn_gradients(draw, data, structures):
             "pass forces=False."
         )
     strain = None
-    if draw.adjust > 0 and data.found["stress"]["known"]:
+    if draw.adjust > 0 and data.labels["stress"]["known"]:
         strain = [
-            None if np.isnan(own).any() else _matrix(own) * volume
-            for own, volume in zip(data.stress, data.structures.volumes, strict=True)
+            None if np.isnan(values).any() else _matrix(values) * volume
+            for values, volume in zip(data.stress, data.structures.volumes, strict=True)
         ]
     return draw.position_gradients(structures, forces, strain_gradients=strain)
 

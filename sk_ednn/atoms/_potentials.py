@@ -81,8 +81,8 @@ class TiledPotential:
             atoms = systems.order[block.start : block.stop]
             numbers = structures.numbers[atoms]
             for number in np.unique(numbers).tolist():
-                own = numbers == number
-                yield number, atoms[own], values[own].reshape(own.sum(), -1)
+                of_species = numbers == number
+                yield number, atoms[of_species], values[of_species].reshape(of_species.sum(), -1)
 
     @property
     def tiling(self):
@@ -99,14 +99,14 @@ class TiledPotential:
         out = _atomic(self.atomic_energies, structures)
         if not isinstance(parts, dict):
             return out + np.concatenate(parts)
-        for name, own in parts.items():
+        for name, of_term in parts.items():
             tiling = dict(zip(self.regressor._term_names, self.regressor.tiling_, strict=True))[
                 name
             ]
             mine = np.ones(structures.n_atoms, dtype=bool)
             if tiling.species is not None:
                 mine = structures.numbers == tiling.number
-            out[mine] += np.concatenate(own)
+            out[mine] += np.concatenate(of_term)
         return out
 
 
@@ -177,24 +177,24 @@ def _atomic(energies, structures):
     return table[structures.numbers]
 
 
-def check_species(known, structures, places) -> None:
+def check_species(fitted, structures, places) -> None:
     """Raise if structures contain species to which a potential was not fitted.
 
     Parameters
     ----------
-    known : sequence of int
+    fitted : sequence of int
         Atomic numbers.
     structures : Structures
     places : list of str
     """
-    unseen = np.flatnonzero(~np.isin(structures.numbers, known))
+    unseen = np.flatnonzero(~np.isin(structures.numbers, fitted))
     if unseen.size:
         atom = int(unseen[0])
         k = int(structures.owners[atom])
         raise TileModelError(
             f"{places[k]}, atom {atom - structures.offsets[k]}, is "
             f"{symbol(int(structures.numbers[atom]))}, but the potential was fitted to "
-            f"{', '.join(symbol(int(number)) for number in known)}. Fit it to structures that "
+            f"{', '.join(symbol(int(number)) for number in fitted)}. Fit it to structures that "
             "contain this species."
         )
 

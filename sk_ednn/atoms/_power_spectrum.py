@@ -20,12 +20,12 @@ def power_spectrum(modes, n_vectors) -> np.ndarray:
     invariants = np.empty((n, spectrum_size(n_vectors), n_pixels), dtype=modes.dtype)
     invariants[:, : n_vectors[0]] = modes[:, : n_vectors[0]]
     for place, (real, *imaginary), v in _pairs(n_vectors):
-        own = modes[:, real]
-        products = invariants[:, place : place + own.shape[1] - v]
-        np.multiply(own[:, v : v + 1], own[:, v:], out=products)
+        of_order = modes[:, real]
+        products = invariants[:, place : place + of_order.shape[1] - v]
+        np.multiply(of_order[:, v : v + 1], of_order[:, v:], out=products)
         for part in imaginary:
-            own = modes[:, part]
-            products += own[:, v : v + 1] * own[:, v:]
+            of_order = modes[:, part]
+            products += of_order[:, v : v + 1] * of_order[:, v:]
     return invariants
 
 
@@ -39,9 +39,9 @@ def push_spectrum(modes, direction, n_vectors) -> np.ndarray:
         products = change[:, place : place + width]
         products[:] = 0.0
         for part in parts:
-            own, along = modes[:, part], direction[:, part]
-            products += along[:, v : v + 1] * own[:, v:]
-            products += own[:, v : v + 1] * along[:, v:]
+            of_order, along = modes[:, part], direction[:, part]
+            products += along[:, v : v + 1] * of_order[:, v:]
+            products += of_order[:, v : v + 1] * along[:, v:]
     return change
 
 

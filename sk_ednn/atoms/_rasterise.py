@@ -444,9 +444,9 @@ class GaussianRasterizer(TransformerMixin, BaseEstimator):
         unknown = np.flatnonzero(np.isnan(self._heights[atoms.numbers]))
         if unknown.size:
             number = int(atoms.numbers[unknown[0]])
-            known = [symbol(int(z)) for z in np.flatnonzero(~np.isnan(self._heights))]
+            symbols = [symbol(int(z)) for z in np.flatnonzero(~np.isnan(self._heights))]
             raise ValueError(
-                f"Expected the species {', '.join(known)}, but {atoms.place(unknown[0])}, is "
+                f"Expected the species {', '.join(symbols)}, but {atoms.place(unknown[0])}, is "
                 f"{symbol(number)} (Z={number}). Add it to weights or channels, or fit to "
                 "structures that contain it."
             )

@@ -154,8 +154,8 @@ class AtomsSource:
         width = [self.rasterizer.width / s for s in self.spacing]
         margin = np.array([reach(w, self.rasterizer.cutoff) for w in width])
         numbers, pixel, fraction = self._near(first - margin, last + margin)
-        known = self.rasterizer._heights[numbers]
-        if np.isnan(known).any():
+        heights = self.rasterizer._heights[numbers]
+        if np.isnan(heights).any():
             self._reject(numbers)
         # A Gaussian that extends beyond the margin is wrapped, and removed with the margin.
         shape = last - first + 2 * margin
@@ -166,7 +166,7 @@ class AtomsSource:
                 pixel[drawn],
                 fraction[drawn],
                 np.zeros(len(pixel[drawn]), dtype=np.int64),
-                known[drawn],
+                heights[drawn],
                 image[..., c],
                 width=width,
                 cutoff=self.rasterizer.cutoff,
@@ -190,7 +190,7 @@ class AtomsSource:
             range(-(-(low - n) // n) - 1, (high // n) + 1)
             for low, high, n in zip(first, last, self._grid, strict=True)
         ]
-        found = []
+        by_image = []
         for x in images[0]:
             for y in images[1]:
                 shift = np.array([x, y]) * self._grid
@@ -204,13 +204,13 @@ class AtomsSource:
                 pixel, fraction = nearest_pixel((scaled - np.floor(scaled)) * self._grid)
                 inside = np.flatnonzero(((pixel >= low) & (pixel < high)).all(axis=1))
                 order = (np.full(len(inside), k) for k in (-y, x))
-                found.append(
+                by_image.append(
                     (*order, index[inside], numbers[inside], pixel[inside] - low, fraction[inside])
                 )
-        if not found:
+        if not by_image:
             return np.zeros(0, dtype=int), np.zeros((0, 2), dtype=int), np.zeros((0, 2))
         *keys, numbers, pixel, fraction = (
-            np.concatenate(part) for part in zip(*found, strict=True)
+            np.concatenate(part) for part in zip(*by_image, strict=True)
         )
         order = np.lexsort(keys)
         return numbers[order], pixel[order], fraction[order]

@@ -48,14 +48,14 @@ app.add_typer(_search.app, name="search")
 app.add_typer(_runs_app.app)
 
 
-def _print_version(asked: bool) -> None:
-    if asked:
+def _print_version(wanted: bool) -> None:
+    if wanted:
         typer.echo(f"sk-ednn {sys.modules['sk_ednn'].__version__}")
         raise typer.Exit
 
 
 @app.callback()
-def options(
+def main(
     version: Annotated[
         bool,
         typer.Option(
@@ -93,8 +93,8 @@ def fit(
             return
     from . import _fit
 
-    with one_line_errors(), recorded(ctx, "fit") as asked:
-        result, description = _fit.run(ctx, asked)
+    with one_line_errors(), recorded(ctx, "fit") as options:
+        result, description = _fit.run(ctx, options)
         if recording.as_json:
             _print_json(result)
         else:
@@ -141,8 +141,8 @@ def predict(
             return
     from . import _predict
 
-    with one_line_errors(), recorded(ctx, "predict") as asked:
-        predicted = _predict.run(ctx, asked)
+    with one_line_errors(), recorded(ctx, "predict") as options:
+        predicted = _predict.run(ctx, options)
         if recording.as_json:
             _print_json(predicted.as_dict())
         else:
@@ -171,12 +171,12 @@ def evaluate(
     """Print the errors of a model on systems with known totals, forces and stresses."""
     from . import _evaluate
 
-    with one_line_errors(), recorded(ctx, "evaluate") as asked:
-        found = _evaluate.run(asked)
+    with one_line_errors(), recorded(ctx, "evaluate") as options:
+        result = _evaluate.run(options)
         if as_json:
-            _print_json(found)
+            _print_json(result)
         else:
-            _evaluate.show(found)
+            _evaluate.show(result)
 
 
 @app.command()
@@ -202,14 +202,14 @@ def relax(
     from . import _simulate
 
     with one_line_errors():
-        found = _simulate.relax(SimpleNamespace(**ctx.params))
+        result = _simulate.relax(SimpleNamespace(**ctx.params))
     if as_json:
-        _print_json(found)
+        _print_json(result)
         return
-    end = "relaxed" if found["converged"] else "not relaxed yet"
+    end = "relaxed" if result["converged"] else "not relaxed yet"
     typer.echo(
-        f"{end} after {found['steps']} steps: {found['energy']:.6g} eV, largest force "
-        f"{found['largest_force']:.3g} eV/Å; written to {found['output']}"
+        f"{end} after {result['steps']} steps: {result['energy']:.6g} eV, largest force "
+        f"{result['largest_force']:.3g} eV/Å; written to {result['output']}"
     )
 
 
@@ -238,11 +238,11 @@ def md(
     from . import _simulate
 
     with one_line_errors():
-        found = _simulate.dynamics(SimpleNamespace(**ctx.params))
+        result = _simulate.dynamics(SimpleNamespace(**ctx.params))
     if as_json:
-        _print_json(found)
+        _print_json(result)
     else:
-        typer.echo(f"{found['frames']} frames written to {found['output']}")
+        typer.echo(f"{result['frames']} frames written to {result['output']}")
 
 
 @app.command()
@@ -258,11 +258,11 @@ def inspect(
     from . import _inspect
 
     with one_line_errors():
-        found = _inspect.held(model)
+        description = _inspect.held(model)
     if as_json:
-        _print_json(found)
+        _print_json(description)
         return
-    for name, value in _inspect.report_of(found, everything):
+    for name, value in _inspect.report_of(description, everything):
         typer.echo(_inspect.printable(f"{name}: {value}"))
     if not everything:
         typer.echo("(--all prints the rest)")

@@ -131,15 +131,15 @@ def _key(param) -> str:
 
 
 def _settings(ctx, path) -> dict[str, Any]:
-    known = _known(ctx)
+    params = _known(ctx)
     hints = get_type_hints(inspect.unwrap(ctx.command.callback))
-    found = {}
+    settings = {}
     for key, value in _load(path).items():
-        if key not in known:
+        if key not in params:
             raise ValueError(
-                f"{path}: unknown setting {_short(key)}. Valid settings are {', '.join(known)}."
+                f"{path}: unknown setting {_short(key)}. Valid settings are {', '.join(params)}."
             )
-        param = known[key]
+        param = params[key]
         if param.name in _NUMBER_OR_TEXT and (_is(int, value) or _is(float, value)):
             value = str(value)
         value = _checked(f"{path}: {key}", value, hints[param.name], param.name in _PER_AXIS)
@@ -148,8 +148,8 @@ def _settings(ctx, path) -> dict[str, Any]:
                 param.process_value(ctx, value)
             except typer.BadParameter as error:
                 raise ValueError(f"{path}: {key}: {error.message}; got {_short(value)}.") from None
-        found[param.name] = value
-    return found
+        settings[param.name] = value
+    return settings
 
 
 def _load(path) -> dict:

@@ -20,13 +20,13 @@ _MINUTES, _MOST_EPOCHS = 12.0, 1000
 _MAX_SERIES = 20  # series that are printed by name
 
 
-def fit(ctx: typer.Context, asked) -> dict[str, Any]:
+def fit(ctx: typer.Context, options) -> dict[str, Any]:
     """Fit a model to pictures and a table of totals, and write it.
 
     Parameters
     ----------
     ctx : typer.Context
-    asked : namespace
+    options : namespace
         The parameters of the command, by name.
 
     Returns
@@ -37,68 +37,70 @@ def fit(ctx: typer.Context, asked) -> dict[str, Any]:
     from ..files import save
     from ..images import CountRegressor, match_totals, read_pictures
 
-    _runs.place_output(ctx, asked, "model.ednn")
-    require_model_name(asked.output)
-    check_paths(asked)
-    may_replace("--output", asked.output, asked.force)
-    say = sayer(asked)
-    if Path(asked.totals).is_dir():
+    _runs.place_output(ctx, options, "model.ednn")
+    require_model_name(options.output)
+    check_paths(options)
+    may_replace("--output", options.output, options.force)
+    say = sayer(options)
+    if Path(options.totals).is_dir():
         raise ValueError(
-            f"{asked.totals} is a folder, but the second argument is the table of totals. The "
+            f"{options.totals} is a folder, but the second argument is the table of totals. The "
             "pictures come first: sk-ednn count fit PICTURES TABLE."
         )
-    pictures = read_pictures(asked.pictures, missing_chunks=asked.missing_chunks)
-    check_pictures(asked, pictures)
-    columns = None if asked.column is None else [name.strip() for name in asked.column.split(",")]
-    counts = False if asked.amounts else None
-    matched = match_totals(pictures, asked.totals, columns=columns, counts=counts)
+    pictures = read_pictures(options.pictures, missing_chunks=options.missing_chunks)
+    check_pictures(options, pictures)
+    columns = (
+        None if options.column is None else [name.strip() for name in options.column.split(",")]
+    )
+    counts = False if options.amounts else None
+    matched = match_totals(pictures, options.totals, columns=columns, counts=counts)
     for line in matched.notes:
         say(line)
-    pictures, totals, boxes = _with_labels(asked, pictures, matched, say)
+    pictures, totals, boxes = _with_labels(options, pictures, matched, say)
     say(described(pictures))
     for line in _notes(pictures):
         say(line)
     say(_totals_line(matched))
-    groups = None if asked.series is None else _series(pictures, asked.series, say)
-    checkpoint = None if asked.recorder is None else asked.recorder.path(_runs.CHECKPOINT)
+    groups = None if options.series is None else _series(pictures, options.series, say)
+    checkpoint = None if options.recorder is None else options.recorder.path(_runs.CHECKPOINT)
     model = CountRegressor(
-        n_members=asked.members,
-        minutes=_MINUTES if asked.minutes is None and asked.epochs is None else asked.minutes,
-        max_epochs=asked.epochs or _MOST_EPOCHS,
-        reduction="auto" if asked.reduction is None else asked.reduction,
-        symmetric=not asked.upright,
+        n_members=options.members,
+        minutes=_MINUTES if options.minutes is None and options.epochs is None else options.minutes,
+        max_epochs=options.epochs or _MOST_EPOCHS,
+        reduction="auto" if options.reduction is None else options.reduction,
+        symmetric=not options.upright,
         illumination="auto" if matched.counts else 0.0,
-        n_jobs=asked.jobs,
-        random_state=asked.seed,
+        n_jobs=options.jobs,
+        random_state=options.seed,
         checkpoint=checkpoint,
-        callback=None if asked.recorder is None else _callback(asked),
+        callback=None if options.recorder is None else _callback(options),
         verbose=say,
     )
-    _runs.log_stage(asked, "fit")
+    _runs.log_stage(options, "fit")
     start = time.perf_counter()
     bounded = model.minutes is not None
-    with Interrupts(checkpoint).watched() as interrupts, _runs.kept_clock(asked, bounded):
+    with Interrupts(checkpoint).watched() as interrupts, _runs.kept_clock(options, bounded):
         model.fit(pictures, totals, groups=groups, boxes=boxes)
     if interrupts.seen:
         interrupts.end()
-    found = _fitted(model, matched, time.perf_counter() - start)
+    result = _fitted(model, matched, time.perf_counter() - start)
     about = {
         "kind": "pictures",
         "totals": list(matched.columns),
         "pictures": len(pictures),
         "boxes": len(boxes),
-        "error": found["error"],
+        "error": result["error"],
     }
-    _runs.forget(asked, model)
-    save(model, asked.output, about=about)
-    found["output"] = str(asked.output)
-    _keep(asked, model, matched, found)
-    return found
+    _runs.forget(options, model)
+    save(model, options.output, about=about)
+    result["output"] = str(options.output)
+    _keep(options, model, matched, result)
+    return result
 
 
-def _callback(asked):
+def _callback(options):
     """Return a callback for the training, which names the numbers of each member."""
-    logged = asked.recorder.callback(max_epochs=None)
+    logged = options.recorder.callback(max_epochs=None)
 
     def callback(row):
         member = row.pop("member")
@@ -113,42 +115,42 @@ def _callback(asked):
     return callback
 
 
-def _keep(asked, model, matched, found) -> None:
+def _keep(options, model, matched, result) -> None:
     """End a run: totals of the pictures that were held back, and how far the training came."""
-    if asked.recorder is None:
+    if options.recorder is None:
         return
     held = model.held_back_
     sizes = [matched.pictures[k].n_pixels for k in held["index"]]
     if len(sizes):
         rows = {"test": (held["true"], held["predicted"], sizes)}
-        _runs.write_predictions(asked, rows)
+        _runs.write_predictions(options, rows)
     stopped = None
-    if asked.recorder.stop_requested:
-        stopped = f"stopped after {found['minutes']:.1f} minutes; the best weights are kept"
-    _runs.keep_results(asked, found, stopped=stopped)
+    if options.recorder.stop_requested:
+        stopped = f"stopped after {result['minutes']:.1f} minutes; the best weights are kept"
+    _runs.keep_results(options, result, stopped=stopped)
 
 
-def show_fit(found) -> None:
+def show_fit(result) -> None:
     """Print the result of `fit`."""
-    if found["error"] is None:
+    if result["error"] is None:
         typer.echo("no pictures were held out, so the error is unknown: there are too few pictures")
     else:
-        for name, column in found["totals"].items():
+        for name, column in result["totals"].items():
             typer.echo(
                 f"{name}: mean error {column['error']:.3g} of {column['mean']:.4g} on "
-                f"{found['held_back']} held-out pictures (of the mean as a prediction: "
+                f"{result['held_back']} held-out pictures (of the mean as a prediction: "
                 f"{column['error_of_mean']:.3g}); 90 % within ± {column['half_width']:.3g}"
             )
-    typer.echo(f"{found['minutes']:.1f} minutes; model written to {found['output']}")
+    typer.echo(f"{result['minutes']:.1f} minutes; model written to {result['output']}")
 
 
-def predict(ctx: typer.Context, asked) -> dict[str, Any]:
+def predict(ctx: typer.Context, options) -> dict[str, Any]:
     """Count in pictures, and write the table and maps.
 
     Parameters
     ----------
     ctx : typer.Context
-    asked : namespace
+    options : namespace
 
     Returns
     -------
@@ -160,18 +162,18 @@ def predict(ctx: typer.Context, asked) -> dict[str, Any]:
     from ..images._output import write_counts, write_map, write_overlay, write_peaks
     from ..images._zarr import MapWriter, require_map_or_nothing
 
-    _runs.place_output(ctx, asked, "counts.csv")
-    if asked.recorder is not None and asked.maps is None:
-        asked.maps = asked.recorder.path("maps")
-    check_paths(asked)
-    if asked.output is not None:
-        may_replace("--output", asked.output, asked.force)
-    model = load_counter(asked.model)
-    say = sayer(asked)
-    pictures = read_pictures(asked.pictures, missing_chunks=asked.missing_chunks)
-    check_pictures(asked, pictures)
+    _runs.place_output(ctx, options, "counts.csv")
+    if options.recorder is not None and options.maps is None:
+        options.maps = options.recorder.path("maps")
+    check_paths(options)
+    if options.output is not None:
+        may_replace("--output", options.output, options.force)
+    model = load_counter(options.model)
+    say = sayer(options)
+    pictures = read_pictures(options.pictures, missing_chunks=options.missing_chunks)
+    check_pictures(options, pictures)
     say(described(pictures))
-    columns = (describe(asked.model)["about"] or {}).get("totals") or ["count"]
+    columns = (describe(options.model)["about"] or {}).get("totals") or ["count"]
     if len(columns) != model.n_outputs_:  # written in Python
         columns = [f"total {k}" for k in range(model.n_outputs_)]
     focus = Geometry(*model.geometry_).focus
@@ -182,30 +184,30 @@ def predict(ctx: typer.Context, asked) -> dict[str, Any]:
         """Return the files of the maps of a picture."""
         stem = names[picture.name]
         if picture.by_region:
-            return [asked.maps / f"{stem}.ome.zarr"]
+            return [options.maps / f"{stem}.ome.zarr"]
         kinds = [f"{end}{kind}" for end in endings for kind in (" overlay.png", " peaks.csv")]
-        return [asked.maps / f"{stem}{kind}" for kind in (".tif", *kinds)]
+        return [options.maps / f"{stem}{kind}" for kind in (".tif", *kinds)]
 
-    if asked.maps is not None:
+    if options.maps is not None:
         written = [path for picture in pictures for path in files_of(picture)]
         for path in written:
             if path.suffix == ".zarr":
                 require_map_or_nothing(path)
         old = next((path for path in written if path.exists()), None)
         if old is not None:
-            may_replace("--maps", old, asked.force)
-        asked.maps.mkdir(parents=True, exist_ok=True)
+            may_replace("--maps", old, options.force)
+        options.maps.mkdir(parents=True, exist_ok=True)
 
-    def keep(picture, found):
+    def keep(picture, contributions):
         goal, *others = files_of(picture)
-        write_map(goal, found, focus)
+        write_map(goal, contributions, focus)
         for k in range(len(endings)):
-            own = found[..., k] if found.ndim > len(focus) else found
-            write_overlay(others[2 * k], picture, own, focus)
-            write_peaks(others[2 * k + 1], own, focus)
+            of_output = contributions[..., k] if contributions.ndim > len(focus) else contributions
+            write_overlay(others[2 * k], picture, of_output, focus)
+            write_peaks(others[2 * k + 1], of_output, focus)
 
     def by_region(picture):
-        if not picture.by_region or asked.maps is None:
+        if not picture.by_region or options.maps is None:
             return None
         grid = model.estimators_[0].tiling_.tile_grid(picture.shape)
         (path,) = files_of(picture)
@@ -228,24 +230,24 @@ def predict(ctx: typer.Context, asked) -> dict[str, Any]:
             say(f"{picture.name}: {100 * share:.0f} %")
         shown[picture.name] = tenth
 
-    maps = keep if asked.maps is not None else False
+    maps = keep if options.maps is not None else False
     rows = model.count(pictures, maps=maps, writers=by_region, done=done, progress=progress)
-    if asked.output is not None:
-        write_counts(asked.output, rows, columns)
-    found = {
+    if options.output is not None:
+        write_counts(options.output, rows, columns)
+    result = {
         "columns": list(columns),
         "counts": [{key: _plain(value) for key, value in row.items()} for row in rows],
-        "output": None if asked.output is None else str(asked.output),
-        "maps": None if asked.maps is None else str(asked.maps),
+        "output": None if options.output is None else str(options.output),
+        "maps": None if options.maps is None else str(options.maps),
     }
-    _runs.keep_results(asked, found)
-    return found
+    _runs.keep_results(options, result)
+    return result
 
 
-def show_predict(found) -> None:
+def show_predict(result) -> None:
     """Print the result of `predict`."""
-    rows = found["counts"]
-    if found["output"] is None:
+    rows = result["counts"]
+    if result["output"] is None:
         for row in rows:
             total, low, high = (np.ravel(row[key]) for key in ("total", "low", "high"))
             text = ", ".join(
@@ -260,8 +262,8 @@ def show_predict(found) -> None:
             f"{unlike[0]}: check magnification, contrast and light, and look at the maps"
         )
     for key, what in (("output", "counts"), ("maps", "maps")):
-        if found[key] is not None:
-            typer.echo(f"{what} written to {found[key]}")
+        if result[key] is not None:
+            typer.echo(f"{what} written to {result[key]}")
 
 
 def load_counter(path, max_bytes=None):
@@ -290,15 +292,15 @@ def load_counter(path, max_bytes=None):
     return model
 
 
-def _with_labels(asked, pictures, matched, say):
+def _with_labels(options, pictures, matched, say):
     """Return pictures, their totals, and boxes of some; those with boxes alone come last."""
     from ..images import read_boxes, read_dots
 
     boxes = []
-    if asked.dots is not None:
-        boxes += read_dots(pictures, asked.dots, columns=matched.columns)
-    if asked.boxes is not None:
-        boxes += read_boxes(pictures, asked.boxes, columns=matched.columns)
+    if options.dots is not None:
+        boxes += read_dots(pictures, options.dots, columns=matched.columns)
+    if options.boxes is not None:
+        boxes += read_boxes(pictures, options.boxes, columns=matched.columns)
     if not boxes:
         return matched.pictures, matched.totals, []
     named = {id(picture) for picture in matched.pictures}
@@ -319,7 +321,7 @@ def _with_labels(asked, pictures, matched, say):
 def _fitted(model, matched, seconds) -> dict[str, Any]:
     held, totals = model.held_back_, matched.totals.reshape(len(matched.pictures), -1)
     n = len(held["index"])
-    found: dict[str, Any] = {
+    result: dict[str, Any] = {
         "pictures": len(matched.pictures),
         "held_back": n,
         "minutes": seconds / 60,
@@ -329,21 +331,21 @@ def _fitted(model, matched, seconds) -> dict[str, Any]:
     }
     half = model.interval_.half_width(totals.mean(axis=0, keepdims=True), model.confidence)[0]
     for k, name in enumerate(matched.columns):
-        own = totals[:, k]
-        found["totals"][name] = {
-            "mean": float(own.mean()),
+        column = totals[:, k]
+        result["totals"][name] = {
+            "mean": float(column.mean()),
             "error": float(np.abs(held["predicted"][:, k] - held["true"][:, k]).mean()) if n else 0,
-            "error_of_mean": float(np.abs(own - own.mean()).mean()),
+            "error_of_mean": float(np.abs(column - column.mean()).mean()),
             "half_width": float(half[k]),
         }
-    return found
+    return result
 
 
-def sayer(asked):
+def sayer(options):
     start = time.perf_counter()
 
     def say(line):
-        if not asked.quiet:
+        if not options.quiet:
             typer.echo(f"[{(time.perf_counter() - start) / 60:4.1f} min] {line}", err=True)
 
     return say
@@ -360,11 +362,11 @@ def described(pictures) -> str:
 
 def _notes(pictures) -> list[str]:
     """Return notes on reading pictures, each with the number of pictures."""
-    found: dict[str, int] = {}
+    counts: dict[str, int] = {}
     for picture in pictures:
         for line in picture.notes:
-            found[line] = found.get(line, 0) + 1
-    return [f"in {n} picture(s): {line}" for line, n in found.items()]
+            counts[line] = counts.get(line, 0) + 1
+    return [f"in {n} picture(s): {line}" for line, n in counts.items()]
 
 
 def _totals_line(matched) -> str:

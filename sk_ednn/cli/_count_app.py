@@ -126,12 +126,12 @@ def fit(
     from . import _count
 
     # The callback of the training heeds "stop", so that the best weights are kept.
-    with one_line_errors(), recorded(ctx, "count-fit", interrupt=False) as asked:
-        found = _count.fit(ctx, asked)
+    with one_line_errors(), recorded(ctx, "count-fit", interrupt=False) as options:
+        result = _count.fit(ctx, options)
         if as_json:
-            typer.echo(json.dumps(found))
+            typer.echo(json.dumps(result))
         else:
-            _count.show_fit(found)
+            _count.show_fit(result)
 
 
 @app.command()
@@ -159,14 +159,14 @@ def predict(
     """Count in pictures of any size."""
     from . import _count
 
-    with one_line_errors(), recorded(ctx, "count-predict") as asked:
+    with one_line_errors(), recorded(ctx, "count-predict") as options:
         if maps is not None:
             _count.require_folder(maps)
-        found = _count.predict(ctx, asked)
+        result = _count.predict(ctx, options)
         if as_json:
-            typer.echo(json.dumps(found))
+            typer.echo(json.dumps(result))
         else:
-            _count.show_predict(found)
+            _count.show_predict(result)
 
 
 @app.command()

@@ -22,31 +22,31 @@ _STYLE = (
 )
 
 
-def run(asked) -> None:
+def run(options) -> None:
     """Count in pictures and write the report.
 
     Parameters
     ----------
-    asked : namespace
+    options : namespace
         The parameters of the command, by name.
     """
     from ..images import match_totals, read_pictures
     from ..images._geometry import Geometry
     from ..images._output import overlay_png
 
-    if asked.output.suffix.lower() not in {".html", ".htm"}:
-        raise ValueError(f"--output must end in .html, got {asked.output}.")
-    check_paths(asked)
-    may_replace("--output", asked.output, asked.force)
-    model = load_counter(asked.model)
-    say = sayer(asked)
-    pictures = read_pictures(asked.pictures, missing_chunks=asked.missing_chunks)
-    check_pictures(asked, pictures)
+    if options.output.suffix.lower() not in {".html", ".htm"}:
+        raise ValueError(f"--output must end in .html, got {options.output}.")
+    check_paths(options)
+    may_replace("--output", options.output, options.force)
+    model = load_counter(options.model)
+    say = sayer(options)
+    pictures = read_pictures(options.pictures, missing_chunks=options.missing_chunks)
+    check_pictures(options, pictures)
     true = None
-    if asked.totals is not None:
-        columns = None if asked.column is None else asked.column.split(",")
-        counts = False if asked.amounts else None
-        matched = match_totals(pictures, asked.totals, columns=columns, counts=counts)
+    if options.totals is not None:
+        columns = None if options.column is None else options.column.split(",")
+        counts = False if options.amounts else None
+        matched = match_totals(pictures, options.totals, columns=columns, counts=counts)
         for line in matched.notes:
             say(line)
         pictures = matched.pictures
@@ -64,11 +64,15 @@ def run(asked) -> None:
         order = np.argsort(-np.abs(totals - true).mean(axis=1), kind="stable")
     figures = []
     for k in order[:_DRAWN]:
-        found = model.predict_contributions([pictures[k]])[0]
-        found = found.sum(axis=-1) if found.ndim > len(focus) else found
-        figures.append(_figure(overlay_png(pictures[k], found, focus), rows[k], _true(true, k)))
-    page = _page(asked, rows, true, totals, figures)
-    with replacing(asked.output, "w", encoding="utf-8") as file:
+        contributions = model.predict_contributions([pictures[k]])[0]
+        contributions = (
+            contributions.sum(axis=-1) if contributions.ndim > len(focus) else contributions
+        )
+        figures.append(
+            _figure(overlay_png(pictures[k], contributions, focus), rows[k], _true(true, k))
+        )
+    page = _page(options, rows, true, totals, figures)
+    with replacing(options.output, "w", encoding="utf-8") as file:
         file.write(page)
 
 
@@ -76,14 +80,14 @@ def _true(true, k):
     return None if true is None else true[k]
 
 
-def _page(asked, rows, true, totals, figures) -> str:
-    parts = [f"<h1>Counts by {html.escape(asked.model.name)}</h1>"]
+def _page(options, rows, true, totals, figures) -> str:
+    parts = [f"<h1>Counts by {html.escape(options.model.name)}</h1>"]
     if true is not None:
         error = np.abs(totals - true).mean(axis=0)
         bias = (totals - true).mean(axis=0)
         inside = [
-            bool(((np.ravel(row.low) <= own) & (own <= np.ravel(row.high))).all())
-            for row, own in zip(rows, true, strict=True)
+            bool(((np.ravel(row.low) <= of_picture) & (of_picture <= np.ravel(row.high))).all())
+            for row, of_picture in zip(rows, true, strict=True)
         ]
         parts.append(
             f"<p>{len(rows)} pictures: mean absolute error {_numbers(error)} of "
@@ -113,8 +117,8 @@ def _table(rows, true) -> str:
 
 def _figure(png, row, true) -> str:
     data = base64.b64encode(png).decode()
-    known = "" if true is None else f" (true {_numbers(true)})"
-    caption = f"{html.escape(row.name)}: {_numbers(row.total)}{known}"
+    true_total = "" if true is None else f" (true {_numbers(true)})"
+    caption = f"{html.escape(row.name)}: {_numbers(row.total)}{true_total}"
     return (
         f'<figure><img alt="map over {html.escape(row.name)}" src="data:image/png;base64,{data}">'
         f"<figcaption>{caption}</figcaption></figure>"

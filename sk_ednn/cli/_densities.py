@@ -24,32 +24,32 @@ def are_densities(name: str) -> bool:
     return is_density(path)
 
 
-def check_densities(asked) -> None:
+def check_densities(options) -> None:
     """Raise if options or arguments do not suit densities.
 
     Parameters
     ----------
-    asked : namespace
+    options : namespace
         The parameters of `fit`, by name.
 
     Raises
     ------
     ValueError
     """
-    if not are_densities(asked.fields):
-        if asked.density_unit is not None:
+    if not are_densities(options.fields):
+        if options.density_unit is not None:
             raise ValueError(
-                f"--density-unit is for densities, such as .cube and .xsf; {asked.fields} is no "
+                f"--density-unit is for densities, such as .cube and .xsf; {options.fields} is no "
                 "file of them."
             )
         return
-    if asked.targets is None:
+    if options.targets is None:
         raise ValueError(
-            f"{asked.fields} contains densities and no totals: name their file as the second "
+            f"{options.fields} contains densities and no totals: name their file as the second "
             "argument, a number for each density, sorted by the names of the files."
         )
     for option in ("categorical", "angles", "channel_axis"):
-        if getattr(asked, option) not in (None, False):
+        if getattr(options, option) not in (None, False):
             raise ValueError(f"--{option.replace('_', '-')} is not for densities.")
 
 
@@ -60,13 +60,13 @@ def read(name: str, unit: str | None) -> tuple[list, list[str]]:
     densities: list[Any] = []
     places: list[str] = []
     for file, index in files_of(name):
-        found = read_densities(file if index is None else f"{file}@{index}", unit=unit)
-        densities += found
-        places += [file if len(found) == 1 else f"{file}, {k}" for k in range(len(found))]
+        of_file = read_densities(file if index is None else f"{file}@{index}", unit=unit)
+        densities += of_file
+        places += [file if len(of_file) == 1 else f"{file}, {k}" for k in range(len(of_file))]
     return densities, places
 
 
-def read_for(estimator, asked) -> tuple[list, list[str]]:
+def read_for(estimator, options) -> tuple[list, list[str]]:
     """Return densities for a model, and the file of each.
 
     Raises
@@ -79,10 +79,10 @@ def read_for(estimator, asked) -> tuple[list, list[str]]:
 
     if not isinstance(first_step(estimator), DensityFields):
         raise ValueError(
-            f"{asked.fields} contains densities, and {asked.model} is a model of other fields, "
+            f"{options.fields} contains densities, and {options.model} is a model of other fields, "
             "without a voxel: fit one to densities, or give an array."
         )
-    return read(asked.fields, asked.density_unit)
+    return read(options.fields, options.density_unit)
 
 
 def line(densities, y) -> str:

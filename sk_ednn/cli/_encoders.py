@@ -8,15 +8,15 @@ import math
 _PI = "pi"
 
 
-def check_encoding(asked) -> None:
+def check_encoding(options) -> None:
     """Raise if options on the values of fields contradict each other."""
-    if asked.categorical and asked.angles is not None:
+    if options.categorical and options.angles is not None:
         raise ValueError(
             "Fields contain labels or angles: use --categorical or --angles, not both."
         )
-    if asked.angles is not None:
-        period_of(asked.angles)
-    if (asked.categorical or asked.angles is not None) and asked.channel_axis is not None:
+    if options.angles is not None:
+        period_of(options.angles)
+    if (options.categorical or options.angles is not None) and options.channel_axis is not None:
         raise ValueError(
             "--categorical and --angles are for fields without channels: leave out --channel-axis. "
             "To encode fields with several channels, use sk_ednn.encoders in Python."
@@ -36,15 +36,15 @@ def period_of(text) -> float:
     return period
 
 
-def encoder_of(asked, X):
+def encoder_of(options, X):
     """Return the requested transformer of fields, or None.
 
     Labels are those of all fields of the file, held back or not.
     """
-    if not asked.categorical and asked.angles is None:
+    if not options.categorical and options.angles is None:
         return None
     from ..encoders import AngleFields, OneHotFields
 
-    if asked.angles is not None:
-        return AngleFields(period_of(asked.angles)).fit(X)
+    if options.angles is not None:
+        return AngleFields(period_of(options.angles)).fit(X)
     return OneHotFields(OneHotFields().fit(X).categories_).fit(X)

@@ -15,80 +15,82 @@ from ._structure_names import are_structures
 from ._wanted import note
 
 
-def run(asked) -> dict[str, Any]:
+def run(options) -> dict[str, Any]:
     """Return the errors of a model in the form of ``--json``.
 
     Parameters
     ----------
-    asked : namespace
+    options : namespace
         The parameters of the command, by name.
     """
-    found = _errors(asked)
-    _runs.keep_results(asked, found)
-    return found
+    result = _errors(options)
+    _runs.keep_results(options, result)
+    return result
 
 
-def _errors(asked) -> dict[str, Any]:
-    check_readable(asked.model)
-    if are_pictures(asked.fields):
-        return _of_pictures(asked)
-    structures = are_structures(asked.fields)
-    densities = _densities.are_densities(asked.fields)
+def _errors(options) -> dict[str, Any]:
+    check_readable(options.model)
+    if are_pictures(options.fields):
+        return _of_pictures(options)
+    structures = are_structures(options.fields)
+    densities = _densities.are_densities(options.fields)
     if not (structures or densities):
-        check_array_file(asked.fields)
-    if densities and asked.targets is None:
-        raise ValueError(f"{asked.fields} contains no totals: name their file behind it.")
-    if asked.targets is not None:
-        check_array_file(asked.targets)
-    model = load_model(asked.model, asked.max_bytes)
+        check_array_file(options.fields)
+    if densities and options.targets is None:
+        raise ValueError(f"{options.fields} contains no totals: name their file behind it.")
+    if options.targets is not None:
+        check_array_file(options.targets)
+    model = load_model(options.model, options.max_bytes)
     if structures:
         from ._structures import naming, read_for
 
-        read = read_for(model, asked.fields)
+        read = read_for(model, options.fields)
         with naming(read.places):
-            return {"structures": len(read.structures), **_of_structures(model, read, asked)}
-    X = _densities.read_for(model, asked)[0] if densities else read_fields(asked.fields)
-    y = read_targets(asked.targets or asked.fields)
+            return {"structures": len(read.structures), **_of_structures(model, read, options)}
+    X = _densities.read_for(model, options)[0] if densities else read_fields(options.fields)
+    y = read_targets(options.targets or options.fields)
     if len(X) != len(y):
-        raise ValueError(f"{asked.fields} contains {len(X)} fields, but there are {len(y)} totals.")
+        raise ValueError(
+            f"{options.fields} contains {len(X)} fields, but there are {len(y)} totals."
+        )
     return {"fields": len(X), "errors": _of_totals(model, X, y)}
 
 
-def show(found) -> None:
+def show(result) -> None:
     """Print the errors."""
-    if "energy_mae" in found.get("errors", {}):
+    if "energy_mae" in result.get("errors", {}):
         from ._potentials import show_errors
 
-        show_errors({f"{found['structures']} structures": found["errors"]})
-        if "largest" in found:
-            typer.echo(f"largest error of an energy: {found['largest']}")
+        show_errors({f"{result['structures']} structures": result["errors"]})
+        if "largest" in result:
+            typer.echo(f"largest error of an energy: {result['largest']}")
         return
-    for name, value in found["errors"].items():
+    for name, value in result["errors"].items():
         typer.echo(f"{name}: {value:.4g}")
 
 
-def _of_pictures(asked):
-    if asked.targets is None:
+def _of_pictures(options):
+    if options.targets is None:
         raise ValueError(
-            f"{asked.fields}: photographs need a table with the name of each file and its total: "
-            f"sk-ednn evaluate {asked.model} {asked.fields} TABLE."
+            f"{options.fields}: photographs need a table with the name of each file and its total: "
+            f"sk-ednn evaluate {options.model} {options.fields} TABLE."
         )
-    if asked.density_unit is not None:
+    if options.density_unit is not None:
         raise ValueError("--density-unit is not for photographs.")
     from ..files import describe
     from ..images import TableError, match_totals, read_pictures
     from ._count import load_counter
 
-    model = load_counter(asked.model, asked.max_bytes)
-    columns = (describe(asked.model)["about"] or {}).get("totals")
-    pictures = read_pictures(asked.fields)
+    model = load_counter(options.model, options.max_bytes)
+    columns = (describe(options.model)["about"] or {}).get("totals")
+    pictures = read_pictures(options.fields)
     try:
-        matched = match_totals(pictures, asked.targets, columns=columns, counts=False)
+        matched = match_totals(pictures, options.targets, columns=columns, counts=False)
     except TableError:
         if model.n_outputs_ > 1:
             raise
         # The only column of numbers, by whatever name.
-        matched = match_totals(pictures, asked.targets, counts=False)
+        matched = match_totals(pictures, options.targets, counts=False)
     for line in matched.notes:
         note(line)
     return {
@@ -97,22 +99,22 @@ def _of_pictures(asked):
     }
 
 
-def _of_structures(model, read, asked):
+def _of_structures(model, read, options):
     from ..atoms import energies_of
 
     if not hasattr(model, "errors"):
         energies, _ = energies_of(read.structures)
         return {"errors": _of_totals(model, read.structures, energies)}
-    y = None if asked.targets is None else read_targets(asked.targets)
+    y = None if options.targets is None else read_targets(options.targets)
     errors = model.errors(read.structures, y)
-    found: dict[str, Any] = {"errors": errors}
+    result: dict[str, Any] = {"errors": errors}
     if "energy_mae" in errors and y is None:
         true, _ = energies_of(read.structures, (model.labels or {}).get("energy"))
         sizes = np.array([len(each) for each in read.structures])
         off = np.abs(model.predict(read.structures) - true) / sizes
         worst = int(np.nanargmax(off))
-        found["largest"] = f"{1e3 * off[worst]:.4g} meV/atom, {read.places[worst]}"
-    return found
+        result["largest"] = f"{1e3 * off[worst]:.4g} meV/atom, {read.places[worst]}"
+    return result
 
 
 def _of_totals(model, X, y) -> dict[str, float]:

@@ -13,24 +13,28 @@ from ._inputs import channels_line, read_fields, read_targets, say, tiling_of
 from ._structure_names import are_structures
 
 
-def read_systems(asked) -> tuple:
+def read_systems(options) -> tuple:
     """Return fields, totals, the tiling, and an encoder of values or None."""
-    if _densities.are_densities(asked.fields):
-        X, y = _read_densities(asked)
+    if _densities.are_densities(options.fields):
+        X, y = _read_densities(options)
         encoder = _density_fields(X)
-        tiling = tiling_of(asked.focus, asked.context, asked.boundary, None, asked.remainder)
+        tiling = tiling_of(
+            options.focus, options.context, options.boundary, None, options.remainder
+        )
         tiling.check(encoder.transform(X))
         return X, y, tiling, encoder
-    X, y = _read(asked)
-    encoder = encoder_of(asked, X)
-    channel_axis = asked.channel_axis if encoder is None else -1
-    tiling = tiling_of(asked.focus, asked.context, asked.boundary, channel_axis, asked.remainder)
+    X, y = _read(options)
+    encoder = encoder_of(options, X)
+    channel_axis = options.channel_axis if encoder is None else -1
+    tiling = tiling_of(
+        options.focus, options.context, options.boundary, channel_axis, options.remainder
+    )
     tiling.check(encoded(encoder, X[:1]))
     return X, y, tiling, encoder
 
 
-def _read(asked) -> tuple[np.ndarray, np.ndarray]:
-    fields, targets = asked.fields, asked.targets or asked.fields
+def _read(options) -> tuple[np.ndarray, np.ndarray]:
+    fields, targets = options.fields, options.targets or options.fields
     X, y = read_fields(fields), read_targets(targets)
     if fields == targets and np.array_equal(X, y):
         raise ValueError(
@@ -45,13 +49,13 @@ def _read(asked) -> tuple[np.ndarray, np.ndarray]:
     return X, _totals(y)
 
 
-def _read_densities(asked) -> tuple[list, np.ndarray]:
-    X, _ = _densities.read(asked.fields, asked.density_unit)
-    y = read_targets(asked.targets)
+def _read_densities(options) -> tuple[list, np.ndarray]:
+    X, _ = _densities.read(options.fields, options.density_unit)
+    y = read_targets(options.targets)
     if len(y) != len(X):
         raise ValueError(
-            f"{asked.fields} contains {len(X)} densities, but {asked.targets} contains {len(y)} "
-            "targets."
+            f"{options.fields} contains {len(X)} densities, but {options.targets} contains "
+            f"{len(y)} targets."
         )
     return X, _totals(y)
 
@@ -62,23 +66,23 @@ def _density_fields(X):
     return DensityFields().fit(X)
 
 
-def read_structures(asked):
+def read_structures(options):
     """Return structures, or None for fields."""
-    if not are_structures(asked.fields):
+    if not are_structures(options.fields):
         return None
     from ._structures import read
 
-    return read(asked.fields)
+    return read(options.fields)
 
 
-def drawn_structures(ctx, asked, read):
+def drawn_structures(ctx, options, read):
     """Return drawn structures, or None for fields."""
     if read is None:
         return None
     from ._structures import drawn
 
-    targets = None if asked.targets is None else _totals(read_targets(asked.targets))
-    return drawn(ctx, asked, partial(say, asked), targets, read)
+    targets = None if options.targets is None else _totals(read_targets(options.targets))
+    return drawn(ctx, options, partial(say, options), targets, read)
 
 
 def encoded(encoder, fields):
@@ -94,18 +98,18 @@ def taken(X, some):
     return X[some] if isinstance(X, np.ndarray) else [X[k] for k in some]
 
 
-def split_of(n, asked) -> dict[str, np.ndarray]:
+def split_of(n, options) -> dict[str, np.ndarray]:
     """Return the indices of training and test systems.
 
     Training systems are in random order, since files may be sorted, and cross-validation of the
     penalty uses contiguous folds.
     """
-    order = np.random.default_rng(asked.seed).permutation(n)
-    test, train = np.split(order, [round(asked.test_fraction * n)])
+    order = np.random.default_rng(options.seed).permutation(n)
+    test, train = np.split(order, [round(options.test_fraction * n)])
     return {"train": train} | ({"test": np.sort(test)} if len(test) else {})
 
 
-def hint_of_values(asked, X, tiling) -> None:
+def hint_of_values(options, X, tiling) -> None:
     """Print a hint if values look like channels, labels or angles, and no option says so.
 
     It is printed also with --quiet, since results may be meaningless.
@@ -113,7 +117,7 @@ def hint_of_values(asked, X, tiling) -> None:
     channels = channels_line(X, tiling)
     if channels is not None:
         typer.echo(f"warning: {channels}", err=True)
-    if asked.categorical or asked.angles is not None or tiling.channel_axis is not None:
+    if options.categorical or options.angles is not None or tiling.channel_axis is not None:
         return
     from ..estimators._data_warnings import hint_of_kind
 

@@ -15,17 +15,17 @@ from ._report import write_report
 _SHOWN_MAPS, _MOST_SITES = 8, 1 << 18
 
 
-def measured(estimator, parts, asked) -> tuple[dict[str, Any], Any]:
+def measured(estimator, parts, options) -> tuple[dict[str, Any], Any]:
     """Return errors of each part, and the verdict on held-out systems if there are any."""
-    _runs.log_stage(asked, "measure")
+    _runs.log_stage(options, "measure")
     predicted = {which: estimator.predict(part[0]) for which, part in parts.items()}
-    if asked.recorder is not None:
+    if options.recorder is not None:
         rows = {
             which: (part[1], predicted[which], [np.prod(sites_of(estimator, x)) for x in part[0]])
             for which, part in parts.items()
         }
-        _runs.write_predictions(asked, rows)
-        _write_maps(asked, estimator, parts.get("test", parts["train"])[0])
+        _runs.write_predictions(options, rows)
+        _write_maps(options, estimator, parts.get("test", parts["train"])[0])
     errors = {
         which: _per_output(_errors, part[1], predicted[which]) for which, part in parts.items()
     }
@@ -34,7 +34,7 @@ def measured(estimator, parts, asked) -> tuple[dict[str, Any], Any]:
     return errors, _per_output(judge, parts[judged][1], predicted[judged])
 
 
-def _write_maps(asked, estimator, X) -> None:
+def _write_maps(options, estimator, X) -> None:
     """Write ``contributions.npz``: some fields, and what their tiles contribute."""
     from .._utils.steps import front_and_last
 
@@ -48,7 +48,7 @@ def _write_maps(asked, estimator, X) -> None:
         return
     arrays = {f"contributions_{k}": np.asarray(values) for k, values in enumerate(maps)}
     arrays |= {f"field_{k}": field for k, field in enumerate(fields)}
-    write_arrays(asked.recorder.path("contributions.npz"), arrays)
+    write_arrays(options.recorder.path("contributions.npz"), arrays)
 
 
 def contributions_of(estimator, X):
@@ -90,25 +90,25 @@ def _verdict(true, predicted, held_back) -> dict[str, Any]:
     return judge(true, predicted, held_back=held_back).as_dict()
 
 
-def write_files(ctx, asked, model, estimator, parts, found, seconds) -> None:
-    """Write all requested files, and add their names to `found`."""
+def write_files(ctx, options, model, estimator, parts, result, seconds) -> None:
+    """Write all requested files, and add their names to `result`."""
     about = {
         "made by": "sk-ednn fit",
-        "errors of totals": {which: found[which] for which in parts},
-        "verdict": found["verdict"],
-        **({"interrupted": found["interrupted"]} if "interrupted" in found else {}),
+        "errors of totals": {which: result[which] for which in parts},
+        "verdict": result["verdict"],
+        **({"interrupted": result["interrupted"]} if "interrupted" in result else {}),
     }
     from .. import files as model_files
 
-    found["sha256"] = model_files.save(model, asked.output, unit=asked.unit, about=about)
-    if asked.report is not None:
+    result["sha256"] = model_files.save(model, options.output, unit=options.unit, about=about)
+    if options.report is not None:
         about = {
             "command": _config.command_line(ctx),
-            "model file": str(asked.output),
-            "sha256": found["sha256"],
+            "model file": str(options.output),
+            "sha256": result["sha256"],
             "time of the fit": f"{seconds:.3g} s",
-            **({"interrupted": found["interrupted"]} if "interrupted" in found else {}),
+            **({"interrupted": result["interrupted"]} if "interrupted" in result else {}),
         }
-        write_report(asked.report, estimator, parts, asked.unit, about)
-        found["report"] = str(asked.report)
-    _config.write(ctx, asked.save_config)
+        write_report(options.report, estimator, parts, options.unit, about)
+        result["report"] = str(options.report)
+    _config.write(ctx, options.save_config)

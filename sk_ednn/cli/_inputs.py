@@ -137,7 +137,7 @@ def tiling_of(focus, context, boundary, channel_axis, remainder="error") -> Grid
     )
 
 
-def say(asked, text) -> None:
+def say(options, text) -> None:
     """Print a line on progress, unless it is not wanted."""
-    if not (asked.quiet or asked.as_json):
+    if not (options.quiet or options.as_json):
         typer.echo(text, err=True)

@@ -19,26 +19,28 @@ def held(path: Path) -> dict[str, Any]:
     return model_files.describe(path)
 
 
-def report_of(found: dict[str, Any], everything=True) -> list[tuple[str, str]]:
+def report_of(description: dict[str, Any], everything=True) -> list[tuple[str, str]]:
     """Return a description as rows of a name and a text.
 
     Without `everything`, defaults, fitted attributes, versions and parts of the file are left out.
     """
-    rows = [("sha256", str(found["digest"])), ("size", f"{found['size']:,} bytes")]
+    rows = [("sha256", str(description["digest"])), ("size", f"{description['size']:,} bytes")]
     for name in ("units", "spacing"):
-        if found.get(name) is not None:
-            rows.append((name, str(found[name])))
+        if description.get(name) is not None:
+            rows.append((name, str(description[name])))
     rows += [
         (f"parameters: {key}", text)
-        for key, text in _flat(found.get("parameters") or {})
+        for key, text in _flat(description.get("parameters") or {})
         if everything or _is_telling(key, text)
     ]
     for title in ("training", "about"):
-        rows += [(f"{title}: {key}", text) for key, text in _flat(found.get(title) or {})]
+        rows += [(f"{title}: {key}", text) for key, text in _flat(description.get(title) or {})]
     if everything:
-        rows.append(("schema", str(found["schema"])))
-        rows += [(f"versions: {key}", text) for key, text in _flat(found.get("versions") or {})]
-        for name, part in found["parts"].items():
+        rows.append(("schema", str(description["schema"])))
+        rows += [
+            (f"versions: {key}", text) for key, text in _flat(description.get("versions") or {})
+        ]
+        for name, part in description["parts"].items():
             rows.append((f"part: {name}", f"{part['size']:,} bytes, sha256 {part['sha256']}"))
     return rows
 

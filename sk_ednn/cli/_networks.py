@@ -44,7 +44,7 @@ def interrupted(estimator) -> str:
     return f"interrupted in epoch {n_epochs + 1}; kept is epoch {epoch}, the best so far"
 
 
-def check_options(asked) -> None:
+def check_options(options) -> None:
     """Raise if an option is given that the tile model does not use.
 
     Raises
@@ -52,27 +52,29 @@ def check_options(asked) -> None:
     ValueError
     """
     for name, takers in _OPTIONS.items():
-        if getattr(asked, name) not in (None, False) and asked.model not in takers:
+        if getattr(options, name) not in (None, False) and options.model not in takers:
             raise ValueError(
                 f"--{name.replace('_', '-')} is for --model {' or '.join(takers)}; the model is "
-                f"{asked.model}."
+                f"{options.model}."
             )
 
 
-def with_options(tile_model, asked) -> tuple[Any, Any]:
+def with_options(tile_model, options) -> tuple[Any, Any]:
     """Return a tile model with options set, and its solver or None for the default.
 
     Parameters
     ----------
     tile_model : estimator, or class of torch modules
-    asked : namespace
+    options : namespace
         The parameters of the command, by name, checked by `check_options`.
     """
-    given = {name: getattr(asked, name) for name in _OPTIONS if getattr(asked, name) is not None}
+    given = {
+        name: getattr(options, name) for name in _OPTIONS if getattr(options, name) is not None
+    }
     given.pop("keep_on_interrupt", None)
     if not given:
         return tile_model, None
-    if asked.model == "perceptron":
+    if options.model == "perceptron":
         params = {_OF_PERCEPTRON[key]: given[key] for key in _OF_PERCEPTRON if key in given}
         if "early_stopping" in given:
             params |= {"early_stopping": True, "n_iter_no_change": given["early_stopping"]}

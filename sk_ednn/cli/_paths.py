@@ -35,12 +35,12 @@ WRITTEN = {
 }
 
 
-def check_paths(asked) -> None:
+def check_paths(options) -> None:
     """Raise if a command would overwrite its inputs or other outputs, or cannot write a file.
 
     Parameters
     ----------
-    asked : namespace
+    options : namespace
         The parameters of the command, by name.
 
     Raises
@@ -51,10 +51,10 @@ def check_paths(asked) -> None:
     OSError
         If an output cannot be written.
     """
-    written = {option: getattr(asked, name, None) for name, option in WRITTEN.items()}
+    written = {option: getattr(options, name, None) for name, option in WRITTEN.items()}
     written = {option: path for option, path in written.items() if path is not None}
     for name, content in READ.items():
-        for file in _files(asked, name):
+        for file in _files(options, name):
             for option, path in written.items():
                 _check_apart(option, path, content, file)
     for (one, path), (other, second) in combinations(written.items(), 2):
@@ -66,12 +66,12 @@ def check_paths(asked) -> None:
         check_writable(path)
 
 
-def check_pictures(asked, pictures) -> None:
+def check_pictures(options, pictures) -> None:
     """Raise if a command would overwrite one of its pictures, or write maps among them.
 
     Parameters
     ----------
-    asked : namespace
+    options : namespace
         The parameters of the command, by name.
     pictures : list of Picture
 
@@ -82,7 +82,7 @@ def check_pictures(asked, pictures) -> None:
     files = {Path(picture.path) for picture in pictures if picture.path is not None}
     written = {**WRITTEN, "maps": "--maps"}
     for name, option in written.items():
-        path = getattr(asked, name, None)
+        path = getattr(options, name, None)
         if path is None:
             continue
         for file in files:
@@ -115,14 +115,16 @@ def may_replace(option: str, path: Path, force: bool) -> bool:
     )
 
 
-def _files(asked, name) -> Iterator[Path]:
+def _files(options, name) -> Iterator[Path]:
     """Yield the files and folders of a parameter such as ``file::key`` or ``folder/*.xyz``."""
-    value = getattr(asked, name, None)
+    value = getattr(options, name, None)
     # The model of `fit` is a word, that of `predict` a file; the interval of `md` is a number.
     if value is None or (name in ("model", "interval") and not isinstance(value, Path)):
         return
     text = os.fspath(value)
-    fronts = [front for mark in ("::", "@") for front, found, _ in [text.partition(mark)] if found]
+    fronts = [
+        front for mark in ("::", "@") for front, separator, _ in [text.partition(mark)] if separator
+    ]
     for front in filter(None, [text, *fronts]):
         yield Path(front)
         if glob.has_magic(front):

@@ -31,49 +31,49 @@ _TABLE = (
 )  # fmt: skip
 
 
-def may_be(ctx, asked) -> bool:
+def may_be(ctx, options) -> bool:
     """Return True if the options allow a potential; the files may decide then."""
-    if asked.images or asked.targets is not None:
+    if options.images or options.targets is not None:
         return False
-    if asked.model in POTENTIALS:
+    if options.model in POTENTIALS:
         return True
-    return asked.model == "auto" and not any(_given(ctx, name) for name in _OF_IMAGES)
+    return options.model == "auto" and not any(_given(ctx, name) for name in _OF_IMAGES)
 
 
-def check(ctx, asked) -> None:
+def check(ctx, options) -> None:
     """Raise if options contradict each other.
 
     Raises
     ------
     ValueError
     """
-    wanted = [name for name in _OF_ATOMS if getattr(asked, name) is not None]
-    if wanted and not may_be(ctx, asked):
+    wanted = [name for name in _OF_ATOMS if getattr(options, name) is not None]
+    if wanted and not may_be(ctx, options):
         raise ValueError(
             f"--{wanted[0].replace('_', '-')} is for potentials (--model {', '.join(POTENTIALS)}), "
             "which --images, TARGETS and other models exclude."
         )
-    if asked.images and asked.model in POTENTIALS:
-        raise ValueError(f"--images is for models of fields, but {asked.model} is a potential.")
-    wrong = [name for name in _OF_IMAGES if asked.model in POTENTIALS and _given(ctx, name)]
+    if options.images and options.model in POTENTIALS:
+        raise ValueError(f"--images is for models of fields, but {options.model} is a potential.")
+    wrong = [name for name in _OF_IMAGES if options.model in POTENTIALS and _given(ctx, name)]
     if wrong:
-        raise ValueError(f"--{wrong[0]} is for --images, but {asked.model} is a potential.")
-    _labels(asked)
+        raise ValueError(f"--{wrong[0]} is for --images, but {options.model} is a potential.")
+    _labels(options)
 
 
-def wants(ctx, asked, read) -> bool:
+def wants(ctx, options, read) -> bool:
     """Return True if a potential is fitted: on request, or if structures have forces.
 
     Parameters
     ----------
     ctx : typer.Context
-    asked : namespace
+    options : namespace
     read : Read
         The structures.
     """
-    if not may_be(ctx, asked):
+    if not may_be(ctx, options):
         return False
-    if asked.model in POTENTIALS or any(getattr(asked, name) is not None for name in _OF_ATOMS):
+    if options.model in POTENTIALS or any(getattr(options, name) is not None for name in _OF_ATOMS):
         return True
     from ..atoms._named_labels import named_labels
 
@@ -89,13 +89,13 @@ def wants(ctx, asked, read) -> bool:
     return not missing
 
 
-def run(ctx, asked, read, say) -> dict[str, Any]:
+def run(ctx, options, read, say) -> dict[str, Any]:
     """Fit a potential, measure errors on held-out structures, and write it.
 
     Parameters
     ----------
     ctx : typer.Context
-    asked : namespace
+    options : namespace
         The parameters of the command, by name.
     read : Read
     say : function
@@ -109,12 +109,12 @@ def run(ctx, asked, read, say) -> dict[str, Any]:
     from ..atoms._potential_data import summary
     from ..structures._files import naming
 
-    replaced = may_replace("--output", asked.output, asked.force)
-    potential = _potential(asked)
+    replaced = may_replace("--output", options.output, options.force)
+    potential = _potential(options)
     import numpy as np
 
-    order = np.random.default_rng(asked.seed).permutation(len(read.structures))
-    test, train = np.split(order, [round(asked.test_fraction * len(order))])
+    order = np.random.default_rng(options.seed).permutation(len(read.structures))
+    test, train = np.split(order, [round(options.test_fraction * len(order))])
     parts = {"train": np.sort(train), "test": np.sort(test)}
     taken = {
         which: [read.structures[k] for k in some] for which, some in parts.items() if len(some)
@@ -124,26 +124,26 @@ def run(ctx, asked, read, say) -> dict[str, Any]:
         # Before the training, which an error would cost.
         test_places = [read.places[k] for k in parts["test"]]
         _check_test(taken["test"], test_places, potential.labels)
-    _runs.log_stage(asked, "fit")
+    _runs.log_stage(options, "fit")
     start = time.perf_counter()
     with _placed_warnings(places):
-        first = checkpoint_of(asked.checkpoint, 0, potential.n_members)
+        first = checkpoint_of(options.checkpoint, 0, potential.n_members)
         bounded = potential.trainer.max_seconds is not None
         with (
             Interrupts(first).watched() as interrupts,
             naming(places),
-            _runs.kept_clock(asked, bounded),
+            _runs.kept_clock(options, bounded),
         ):
             potential.fit(taken["train"])
-            if asked.recorder is not None:
-                asked.recorder.finishing()
+            if options.recorder is not None:
+                options.recorder.finishing()
     seconds = time.perf_counter() - start
-    kept = _kept(interrupts, potential, asked) if interrupts.seen else None
+    kept = _kept(interrupts, potential, options) if interrupts.seen else None
     say(f"data: {summary(potential.labels_)}")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DataWarning)  # printed before
         errors = {which: potential.errors(some) for which, some in taken.items()}
-    found: dict[str, Any] = {
+    result: dict[str, Any] = {
         "model": potential.model,
         "strategy": "PotentialTrainer",
         **({} if kept is None else {"interrupted": kept}),
@@ -152,30 +152,30 @@ def run(ctx, asked, read, say) -> dict[str, Any]:
         "epochs": len(potential.history_),
         "seconds": round(seconds, 3),
         "labels": potential.labels_,
-        "output": str(asked.output),
+        "output": str(options.output),
         **errors,
     }
-    _runs.forget(asked, potential, potential.trainer)
-    _runs.log_stage(asked, "measure")
-    _write(ctx, asked, potential, taken, found)
-    _write_predictions(asked, potential, taken)
-    _runs.keep_results(asked, found, stopped=kept)
-    found["replaced"] = replaced
-    return found
+    _runs.forget(options, potential, potential.trainer)
+    _runs.log_stage(options, "measure")
+    _write(ctx, options, potential, taken, result)
+    _write_predictions(options, potential, taken)
+    _runs.keep_results(options, result, stopped=kept)
+    result["replaced"] = replaced
+    return result
 
 
-def show(found) -> None:
+def show(result) -> None:
     """Print the result of `run`."""
-    show_errors({which: found[which] for which in ("train", "test") if which in found})
-    instead = ", replacing the existing file" if found["replaced"] else ""
+    show_errors({which: result[which] for which in ("train", "test") if which in result})
+    instead = ", replacing the existing file" if result["replaced"] else ""
     typer.echo(
-        f"{found['model']}, {found['epochs']} epochs on {found['n_train']} structures in "
-        f"{found['seconds']:.3g} s; written to {found['output']}{instead}"
+        f"{result['model']}, {result['epochs']} epochs on {result['n_train']} structures in "
+        f"{result['seconds']:.3g} s; written to {result['output']}{instead}"
     )
-    if "interrupted" in found:
-        typer.echo(f"{found['interrupted']} (also noted in the file)")
-    if "report" in found:
-        typer.echo(f"report written to {found['report']}")
+    if "interrupted" in result:
+        typer.echo(f"{result['interrupted']} (also noted in the file)")
+    if "report" in result:
+        typer.echo(f"report written to {result['report']}")
 
 
 def show_errors(errors) -> None:
@@ -213,75 +213,75 @@ def _given(ctx, name) -> bool:
     return str(ctx.params[name]) != str(default)
 
 
-def _labels(asked) -> dict | None:
+def _labels(options) -> dict | None:
     """Return the names of labels, from "energy=REF_energy,stress=none" and ``--energy``."""
-    found: dict[str, str | None] = {} if asked.energy is None else {"energy": asked.energy}
-    for part in (asked.labels or "").split(",") if asked.labels else ():
+    names: dict[str, str | None] = {} if options.energy is None else {"energy": options.energy}
+    for part in (options.labels or "").split(",") if options.labels else ():
         kind, equals, name = part.partition("=")
         if not equals or kind.strip() not in ("energy", "forces", "stress"):
             raise ValueError(
                 "--labels must be such as energy=REF_energy,forces=REF_forces,stress=none; got "
-                f"{asked.labels!r}."
+                f"{options.labels!r}."
             )
-        found[kind.strip()] = None if name.strip().lower() == "none" else name.strip()
-    return found or None
+        names[kind.strip()] = None if name.strip().lower() == "none" else name.strip()
+    return names or None
 
 
-def _potential(asked):
+def _potential(options):
     from ..atoms import EDNNPotential, PotentialTrainer
 
-    params: dict[str, Any] = {"max_epochs": asked.epochs, "max_seconds": asked.max_seconds}
-    if asked.epochs is None and asked.max_seconds is None:
+    params: dict[str, Any] = {"max_epochs": options.epochs, "max_seconds": options.max_seconds}
+    if options.epochs is None and options.max_seconds is None:
         params["max_seconds"] = 600.0
-    if asked.lr is not None:
-        params["learning_rate"] = asked.lr
-    if asked.device is not None:
+    if options.lr is not None:
+        params["learning_rate"] = options.lr
+    if options.device is not None:
         from ..atoms._atomic_networks import device_of
 
-        params["device"] = device_of(asked.device)
-    if asked.early_stopping is not None:
+        params["device"] = device_of(options.device)
+    if options.early_stopping is not None:
         params |= {
-            "early_stopping": True, "patience": asked.early_stopping,
+            "early_stopping": True, "patience": options.early_stopping,
             "validation_fraction": _VALIDATION,
         }  # fmt: skip
-    checkpoint = asked.checkpoint
-    start = None if asked.start is None else _start(asked)
-    n_members = (asked.members or 1) if start is None else start.n_members
-    if asked.recorder is not None:
+    checkpoint = options.checkpoint
+    start = None if options.start is None else _start(options)
+    n_members = (options.members or 1) if start is None else start.n_members
+    if options.recorder is not None:
         seconds = params["max_seconds"]
-        params["callback"] = asked.recorder.callback(
+        params["callback"] = options.recorder.callback(
             max_epochs=params["max_epochs"],
             max_seconds=None if seconds is None else seconds / n_members,
             n_members=n_members,
         )
-        checkpoint = checkpoint or asked.recorder.path(_runs.CHECKPOINT)
+        checkpoint = checkpoint or options.recorder.path(_runs.CHECKPOINT)
     trainer = PotentialTrainer(**params)
-    own = {
-        "trainer": trainer, "max_epochs": None, "max_seconds": None, "labels": _labels(asked),
-        "checkpoint": checkpoint, "random_state": asked.seed,
-        "verbose": 0 if asked.quiet or asked.as_json else 1,
+    settings = {
+        "trainer": trainer, "max_epochs": None, "max_seconds": None, "labels": _labels(options),
+        "checkpoint": checkpoint, "random_state": options.seed,
+        "verbose": 0 if options.quiet or options.as_json else 1,
     }  # fmt: skip
     if start is not None:
-        return start.set_params(**own, warm_start=True)
-    own["n_members"] = n_members
-    if asked.cutoff is not None:
-        own["cutoff"] = asked.cutoff
-    name = "spectrum" if asked.model == "auto" else asked.model
-    return EDNNPotential(name, context=asked.averages, **own)
+        return start.set_params(**settings, warm_start=True)
+    settings["n_members"] = n_members
+    if options.cutoff is not None:
+        settings["cutoff"] = options.cutoff
+    name = "spectrum" if options.model == "auto" else options.model
+    return EDNNPotential(name, context=options.averages, **settings)
 
 
-def _start(asked):
+def _start(options):
     """Return the potential from which a fit continues."""
     from ..atoms import EDNNPotential
     from ..files import load
 
-    potential = load(asked.start)
+    potential = load(options.start)
     if not isinstance(potential, EDNNPotential):
-        raise ValueError(f"--start must be a file of a potential; {asked.start} is not.")
-    if asked.members not in (None, potential.n_members):
+        raise ValueError(f"--start must be a file of a potential; {options.start} is not.")
+    if options.members not in (None, potential.n_members):
         raise ValueError(
-            f"--members must be that of --start {asked.start}, which is {potential.n_members}; "
-            f"got {asked.members}."
+            f"--members must be that of --start {options.start}, which is {potential.n_members}; "
+            f"got {options.members}."
         )
     return potential
 
@@ -325,12 +325,14 @@ def _check_test(structures, places, labels) -> None:
             warnings.warn(f"Structures held out for testing: {note}", DataWarning, stacklevel=2)
 
 
-def _kept(interrupts, potential, asked) -> str:
+def _kept(interrupts, potential, options) -> str:
     """Return a description of an interrupted training, or exit if it is not kept."""
     if not hasattr(potential, "potential_"):
         interrupts.end()
     done = f"interrupted after {len(potential.history_)} epochs"
-    keep = asked.keep_on_interrupt or (asked.recorder is not None and asked.recorder.stop_requested)
+    keep = options.keep_on_interrupt or (
+        options.recorder is not None and options.recorder.stop_requested
+    )
     if not keep and sys.stdin.isatty() and sys.stderr.isatty():
         keep = typer.confirm(f"{done}. Keep the network as it is?", err=True)
     if not keep:
@@ -338,9 +340,9 @@ def _kept(interrupts, potential, asked) -> str:
     return done
 
 
-def _write_predictions(asked, potential, taken) -> None:
+def _write_predictions(options, potential, taken) -> None:
     """Write energies of the structures that are labelled with them."""
-    if asked.recorder is None:
+    if options.recorder is None:
         return
     from ..atoms._potential_data import labelled
 
@@ -349,30 +351,30 @@ def _write_predictions(asked, potential, taken) -> None:
         true = labelled(structures, None, None, None, potential.labels).energies
         sizes = [len(each) for each in structures]
         rows[which] = true, potential.predict(structures), sizes
-    _runs.write_predictions(asked, rows)
+    _runs.write_predictions(options, rows)
 
 
-def _write(ctx, asked, potential, taken, found) -> None:
+def _write(ctx, options, potential, taken, result) -> None:
     from .. import files as model_files
     from . import _config
 
     about = {
         "made by": "sk-ednn fit",
-        "errors": {which: found[which] for which in taken},
-        "labels": {kind: found["labels"][kind] for kind in ("energy", "forces", "stress")},
-        **({"interrupted": found["interrupted"]} if "interrupted" in found else {}),
+        "errors": {which: result[which] for which in taken},
+        "labels": {kind: result["labels"][kind] for kind in ("energy", "forces", "stress")},
+        **({"interrupted": result["interrupted"]} if "interrupted" in result else {}),
     }
-    found["sha256"] = model_files.save(potential, asked.output, unit="eV", about=about)
-    if asked.report is not None:
+    result["sha256"] = model_files.save(potential, options.output, unit="eV", about=about)
+    if options.report is not None:
         from ..report import potential_report
 
         about = {
             "command": _config.command_line(ctx),
-            "model file": str(asked.output),
-            "sha256": found["sha256"],
-            "time of the fit": f"{found['seconds']:.3g} s",
+            "model file": str(options.output),
+            "sha256": result["sha256"],
+            "time of the fit": f"{result['seconds']:.3g} s",
         }
         page = potential_report(potential, taken["train"], test=taken.get("test"), about=about)
-        page.save(asked.report)
-        found["report"] = str(asked.report)
-    _config.write(ctx, asked.save_config)
+        page.save(options.report)
+        result["report"] = str(options.report)
+    _config.write(ctx, options.save_config)

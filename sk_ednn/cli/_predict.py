@@ -53,53 +53,55 @@ class Predicted(NamedTuple):
         return {"y": self.y.tolist(), "output": None if self.output is None else str(self.output)}
 
 
-def run(ctx: typer.Context, asked) -> Predicted:
+def run(ctx: typer.Context, options) -> Predicted:
     """Predict, and write the results.
 
     Parameters
     ----------
     ctx : typer.Context
-    asked : namespace
+    options : namespace
         The parameters of the command, by name.
     """
-    _runs.place_output(ctx, asked, "predictions.npz" if asked.contributions else "predictions.csv")
-    _check(asked)
-    silent = asked.quiet or asked.as_json
+    _runs.place_output(
+        ctx, options, "predictions.npz" if options.contributions else "predictions.csv"
+    )
+    _check(options)
+    silent = options.quiet or options.as_json
     if not silent:
-        typer.echo(f"reading {asked.model} and {asked.fields}", err=True)
-    estimator = load_model(asked.model, asked.max_bytes)
-    X, places = _read(asked, estimator)
+        typer.echo(f"reading {options.model} and {options.fields}", err=True)
+    estimator = load_model(options.model, options.max_bytes)
+    X, places = _read(options, estimator)
     _evaluate_with(estimator, verbose=0 if silent else 1)
-    if asked.jobs is not None and not _evaluate_with(estimator, n_jobs=asked.jobs):
-        raise ValueError(f"--jobs is for models of tiles, but {asked.model} is not one.")
-    with _naming(asked, places):
-        if asked.output is not None and asked.output.suffix in _OF_STRUCTURES:
-            return _written(ctx, asked, estimator, X, places)
-        arrays = {"y": _totals(ctx, asked, estimator, X, places)}
-    if asked.contributions:
-        maps = _contributions(estimator, X, asked.model)
+    if options.jobs is not None and not _evaluate_with(estimator, n_jobs=options.jobs):
+        raise ValueError(f"--jobs is for models of tiles, but {options.model} is not one.")
+    with _naming(options, places):
+        if options.output is not None and options.output.suffix in _OF_STRUCTURES:
+            return _written(ctx, options, estimator, X, places)
+        arrays = {"y": _totals(ctx, options, estimator, X, places)}
+    if options.contributions:
+        maps = _contributions(estimator, X, options.model)
         for key, values in maps.items() if isinstance(maps, dict) else [("", maps)]:
             name = "_".join(filter(None, ["contributions", key]))
             if isinstance(values, np.ndarray):
                 arrays[name] = values
             else:  # fields of several shapes
                 arrays |= {f"{name}_{k}": of_one for k, of_one in enumerate(values)}
-    found = _confidence(asked, estimator, X)
-    arrays |= found
-    kind = "picture" if are_pictures(asked.fields) else "structure"
-    predicted = Predicted(arrays["y"], asked.fields, _unit(asked), asked.output, places, kind)
-    if asked.output is not None and asked.output.suffix == ".csv":
-        _write_table(asked.output, predicted, found)
-    elif asked.output is not None:
-        write_arrays(asked.output, arrays)
-        if asked.recorder is not None:  # to be read without Python, too
-            _write_table(asked.recorder.path("totals.csv"), predicted, found)
-    _runs.keep_results(asked, _summary(predicted))
-    _config.write(ctx, asked.save_config)
+    confidence = _confidence(options, estimator, X)
+    arrays |= confidence
+    kind = "picture" if are_pictures(options.fields) else "structure"
+    predicted = Predicted(arrays["y"], options.fields, _unit(options), options.output, places, kind)
+    if options.output is not None and options.output.suffix == ".csv":
+        _write_table(options.output, predicted, confidence)
+    elif options.output is not None:
+        write_arrays(options.output, arrays)
+        if options.recorder is not None:  # to be read without Python, too
+            _write_table(options.recorder.path("totals.csv"), predicted, confidence)
+    _runs.keep_results(options, _summary(predicted))
+    _config.write(ctx, options.save_config)
     return predicted
 
 
-def _written(ctx, asked, potential, structures, places) -> Predicted:
+def _written(ctx, options, potential, structures, places) -> Predicted:
     """Write structures with predicted energies, forces and stresses."""
     from ..atoms import EDNNPotential
     from ..atoms._dynamics import write_predicted
@@ -107,29 +109,29 @@ def _written(ctx, asked, potential, structures, places) -> Predicted:
 
     if not isinstance(potential, EDNNPotential):
         raise ValueError(
-            f"--output {asked.output} is for potentials, but {asked.model} predicts only totals. "
-            f"Use a name that ends in {', '.join(_ENDINGS)}."
+            f"--output {options.output} is for potentials, but {options.model} predicts only "
+            f"totals. Use a name that ends in {', '.join(_ENDINGS)}."
         )
-    found = potential.predict_all(structures, stress=potential.knows_stress)
-    write_predicted(asked.output, structures, found, Structures.of(structures).offsets)
-    predicted = Predicted(found.energies, asked.fields, "eV", asked.output, places)
-    _runs.keep_results(asked, _summary(predicted))
-    _config.write(ctx, asked.save_config)
+    predictions = potential.predict_all(structures, stress=potential.knows_stress)
+    write_predicted(options.output, structures, predictions, Structures.of(structures).offsets)
+    predicted = Predicted(predictions.energies, options.fields, "eV", options.output, places)
+    _runs.keep_results(options, _summary(predicted))
+    _config.write(ctx, options.save_config)
     return predicted
 
 
-def _totals(ctx, asked, estimator, X, places) -> np.ndarray:
+def _totals(ctx, options, estimator, X, places) -> np.ndarray:
     """Predict totals; of a run with a potential, write forces and stresses beside them."""
     is_potential = places is not None and hasattr(estimator, "predict_all")
-    if asked.recorder is None or not is_potential or _config.is_given(ctx, "output"):
+    if options.recorder is None or not is_potential or _config.is_given(ctx, "output"):
         return estimator.predict(X)
     from ..atoms._dynamics import write_predicted
     from ..structures import Structures
 
-    found = estimator.predict_all(X, stress=estimator.knows_stress)
-    path = asked.recorder.path("predictions.extxyz")
-    write_predicted(path, X, found, Structures.of(X).offsets)
-    return found.energies
+    predictions = estimator.predict_all(X, stress=estimator.knows_stress)
+    path = options.recorder.path("predictions.extxyz")
+    write_predicted(path, X, predictions, Structures.of(X).offsets)
+    return predictions.energies
 
 
 def _summary(predicted) -> dict[str, Any]:
@@ -163,57 +165,57 @@ def show(predicted) -> None:
 # --- steps ------------------------------------------------------------------------------------
 
 
-def _check(asked) -> None:
+def _check(options) -> None:
     """Raise if options are invalid, as far as possible without reading data."""
-    output = asked.output
-    endings = _ENDINGS + (_OF_STRUCTURES if are_structures(asked.fields) else ())
+    output = options.output
+    endings = _ENDINGS + (_OF_STRUCTURES if are_structures(options.fields) else ())
     if output is not None and output.suffix not in endings:
-        if output.suffix in _OF_STRUCTURES and not Path(asked.fields).exists():
-            raise FileNotFoundError(f"{asked.fields} does not exist.")
+        if output.suffix in _OF_STRUCTURES and not Path(options.fields).exists():
+            raise FileNotFoundError(f"{options.fields} does not exist.")
         raise ValueError(f"--output must end in {', '.join(endings)}, got {output}.")
-    if asked.contributions and (output is None or output.suffix != ".npz"):
+    if options.contributions and (output is None or output.suffix != ".npz"):
         raise ValueError("--contributions needs --output with a name that ends in .npz.")
-    check_readable(asked.model)
-    if asked.interval is not None:
-        check_readable(asked.interval)
-    if asked.novelty is not None:
-        if are_structures(asked.fields):
+    check_readable(options.model)
+    if options.interval is not None:
+        check_readable(options.interval)
+    if options.novelty is not None:
+        if are_structures(options.fields):
             raise ValueError("--novelty is for fields; potentials know it from their fit.")
-        check_array_file(asked.novelty)
+        check_array_file(options.novelty)
     others = (are_structures, are_pictures, _densities.are_densities)
-    if not any(are(asked.fields) for are in others):
-        check_array_file(asked.fields)
-    _config.check(asked.save_config)
-    check_paths(asked)
+    if not any(are(options.fields) for are in others):
+        check_array_file(options.fields)
+    _config.check(options.save_config)
+    check_paths(options)
 
 
-def _read(asked, estimator):
+def _read(options, estimator):
     """Return fields, structures, densities or pictures, and the places of all but fields."""
-    if _densities.are_densities(asked.fields):
-        return _densities.read_for(estimator, asked)
-    if are_pictures(asked.fields):
+    if _densities.are_densities(options.fields):
+        return _densities.read_for(estimator, options)
+    if are_pictures(options.fields):
         from ..images import read_pictures
 
         if not _takes_pictures(estimator):
             raise ValueError(
-                f"Expected a model of pictures for {asked.fields}, but {asked.model} contains "
+                f"Expected a model of pictures for {options.fields}, but {options.model} contains "
                 f"{with_article(type(estimator).__name__)} of fields. Use `sk-ednn count fit`."
             )
-        pictures = read_pictures(asked.fields)
+        pictures = read_pictures(options.fields)
         return pictures, [picture.name for picture in pictures]
-    if are_structures(asked.fields):
+    if are_structures(options.fields):
         from ._structures import read_for
 
-        return read_for(estimator, asked.fields)
+        return read_for(estimator, options.fields)
     if hasattr(estimator, "steps") or hasattr(estimator, "calculator"):
         from ._structures import is_of_structures
 
         if is_of_structures(estimator):
             raise ValueError(
-                f"{asked.model} is a model of structures, but {asked.fields} is not a file of "
+                f"{options.model} is a model of structures, but {options.fields} is not a file of "
                 "structures that ASE reads, such as .extxyz, .traj or POSCAR."
             )
-    return read_fields(asked.fields, _field_ndim(estimator)), None
+    return read_fields(options.fields, _field_ndim(estimator)), None
 
 
 def _takes_pictures(estimator) -> bool:
@@ -224,9 +226,9 @@ def _takes_pictures(estimator) -> bool:
     return isinstance(first_step(estimator), (CountRegressor, LocalFeatures))
 
 
-def _naming(asked, places):
+def _naming(options, places):
     """Add the file to errors that name a structure by its index."""
-    if places is None or are_pictures(asked.fields):
+    if places is None or are_pictures(options.fields):
         return nullcontext()
     from ._structures import naming
 
@@ -269,41 +271,41 @@ def _contributions(estimator, X, path):
     return contributions_of(estimator, X)
 
 
-def _unit(asked) -> str | None:
+def _unit(options) -> str | None:
     """Return the unit in the model file, if it will be shown."""
-    if asked.as_json or (asked.output is not None and asked.output.suffix != ".csv"):
+    if options.as_json or (options.output is not None and options.output.suffix != ".csv"):
         return None
     from .. import files as model_files
 
-    return model_files.describe(asked.model, max_bytes=asked.max_bytes)["units"]
+    return model_files.describe(options.model, max_bytes=options.max_bytes)["units"]
 
 
-def _confidence(asked, estimator, X) -> dict[str, np.ndarray]:
+def _confidence(options, estimator, X) -> dict[str, np.ndarray]:
     """Return intervals and novelty, where they are asked for."""
     from . import _confidence as confidence
 
-    found = {}
-    if asked.interval is not None:
-        found["half_width"] = confidence.half_widths(
-            asked.interval, confidence.sizes_of(estimator, X)
+    columns = {}
+    if options.interval is not None:
+        columns["half_width"] = confidence.half_widths(
+            options.interval, confidence.sizes_of(estimator, X)
         )
-    if asked.novelty is not None:
-        found["novelty"] = confidence.novelty_of(estimator, asked.novelty, X)
-    return found
+    if options.novelty is not None:
+        columns["novelty"] = confidence.novelty_of(estimator, options.novelty, X)
+    return columns
 
 
-def _write_table(path, predicted, found) -> None:
+def _write_table(path, predicted, confidence) -> None:
     """Write totals, and what is known of their errors, as CSV."""
     rows = _rows(predicted.y)
     several = rows.shape[1] > 1
     names = [f"total {k}" for k in range(rows.shape[1])] if several else ["total"]
     unit = f" ({predicted.unit})" if predicted.unit else ""
-    wide = found.get("half_width")
+    wide = confidence.get("half_width")
     more = []
     if wide is not None:
         more += [f"{name} plus or minus (90 %)" for name in names]
-    more += ["novelty"] if "novelty" in found else []
-    extra = [_rows(values) for values in found.values()]
+    more += ["novelty"] if "novelty" in confidence else []
+    extra = [_rows(values) for values in confidence.values()]
     with replacing(path, "w", encoding="utf-8") as file:
         table = csv.writer(file, lineterminator="\n")
         places = predicted.places
@@ -311,8 +313,8 @@ def _write_table(path, predicted, found) -> None:
         table.writerow(["index", *column, *(f"{name}{unit}" for name in names), *more])
         for index, row in enumerate(rows.tolist()):
             place = [] if places is None else [places[index]]
-            own = [f"{value:.6g}" for values in extra for value in values[index]]
-            table.writerow([index, *place, *map(repr, row), *own])
+            numbers = [f"{value:.6g}" for values in extra for value in values[index]]
+            table.writerow([index, *place, *map(repr, row), *numbers])
 
 
 def _rows(y) -> np.ndarray:

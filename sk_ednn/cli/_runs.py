@@ -48,12 +48,12 @@ def recorded(ctx: typer.Context, kind, *, interrupt=True, on_command=None):
 
     Yields
     ------
-    asked : namespace
+    options : namespace
         The parameters of the command by name, and ``recorder``, None without ``--run``.
     """
-    asked = SimpleNamespace(**ctx.params, recorder=None)
-    if asked.run is None:
-        yield asked
+    options = SimpleNamespace(**ctx.params, recorder=None)
+    if options.run is None:
+        yield options
         return
     from ..runs import record
 
@@ -64,9 +64,9 @@ def recorded(ctx: typer.Context, kind, *, interrupt=True, on_command=None):
         if (asked_for := ctx.params.get(name)) is not None
         and not (kind == "fit" and name == "model")  # there it is a word
     }
-    about = {"unit": getattr(asked, "unit", None)}
+    about = {"unit": getattr(options, "unit", None)}
     recorder = record(
-        asked.run, kind, settings=settings, data=data, argv=_config.arguments(ctx),
+        options.run, kind, settings=settings, data=data, argv=_config.arguments(ctx),
         about={
             **{key: value for key, value in about.items() if value is not None},
             "repeat": _config.arguments(ctx, without=_WRITTEN),
@@ -75,43 +75,47 @@ def recorded(ctx: typer.Context, kind, *, interrupt=True, on_command=None):
     )  # fmt: skip
     try:
         with recorder:
-            asked.recorder = recorder
-            if recorder.resumed and hasattr(asked, "force"):
-                asked.force = True  # the files that are there are those of this run
+            options.recorder = recorder
+            if recorder.resumed and hasattr(options, "force"):
+                options.force = True  # the files that are there are those of this run
             try:
-                yield asked
+                yield options
             except typer.Exit as end:
                 if end.exit_code == 130:
                     recorder.finish(state="stopped", message="interrupted; nothing was written")
                 raise
     finally:
-        asked.recorder = None
+        options.recorder = None
 
 
-def place_output(ctx, asked, name) -> None:
+def place_output(ctx, options, name) -> None:
     """Write a file into the folder of the run, unless the command names another path.
 
     Parameters
     ----------
     ctx : typer.Context
-    asked : namespace
+    options : namespace
         Changed in place.
     name : str
         Name of the file.
     """
-    if asked.recorder is not None and not _config.is_given(ctx, "output"):
-        asked.output = asked.recorder.path(name)
+    if options.recorder is not None and not _config.is_given(ctx, "output"):
+        options.output = options.recorder.path(name)
 
 
-def place_report(asked) -> None:
+def place_report(options) -> None:
     """Add a report to a recorded fit, if matplotlib is installed."""
     from importlib.util import find_spec
 
-    if asked.recorder is not None and asked.report is None and find_spec("matplotlib") is not None:
-        asked.report = asked.recorder.path("report.html")
+    if (
+        options.recorder is not None
+        and options.report is None
+        and find_spec("matplotlib") is not None
+    ):
+        options.report = options.recorder.path("report.html")
 
 
-def following(solver, name, asked):
+def following(solver, name, options):
     """Return a solver that reports the epochs of a network to the run, and saves a checkpoint.
 
     Parameters
@@ -119,16 +123,16 @@ def following(solver, name, asked):
     solver : AbstractSolver or None
     name : str
         Name of the tile model.
-    asked : namespace
+    options : namespace
     """
-    if asked.recorder is None or name != "dense":
+    if options.recorder is None or name != "dense":
         return solver
     from ..solvers import GradientSolver
 
     solver = GradientSolver() if solver is None else solver
-    params: dict[str, Any] = {"callback": asked.recorder.callback(max_epochs=solver.max_epochs)}
+    params: dict[str, Any] = {"callback": options.recorder.callback(max_epochs=solver.max_epochs)}
     if solver.checkpoint is None:
-        params["checkpoint"] = asked.recorder.path(CHECKPOINT)
+        params["checkpoint"] = options.recorder.path(CHECKPOINT)
     return solver.set_params(**params)
 
 
@@ -146,31 +150,31 @@ ClockFile = Annotated[
 
 
 @contextmanager
-def kept_clock(asked, bounded):
+def kept_clock(options, bounded):
     """Keep the clock of a training with a time limit, or replay that of ``--clock``.
 
     Parameters
     ----------
-    asked : namespace
+    options : namespace
     bounded : bool
         Whether the training has a time limit.
     """
     from .._utils.clocks import kept_clocks
     from ..runs._run import CLOCK
 
-    replayed = None if asked.clock is None else _readings(asked.clock)
-    if replayed is None and (asked.recorder is None or not bounded):
+    replayed = None if options.clock is None else _readings(options.clock)
+    if replayed is None and (options.recorder is None or not bounded):
         yield
         return
     with kept_clocks(replayed) as clocks:
         yield
-    if asked.recorder is None:
+    if options.recorder is None:
         return
     readings = clocks.readings()
     if readings:
         from ._files import write_arrays
 
-        write_arrays(asked.recorder.path(CLOCK), readings)
+        write_arrays(options.recorder.path(CLOCK), readings)
 
 
 def _readings(path) -> dict[str, Any]:
@@ -201,63 +205,63 @@ def _readings(path) -> dict[str, Any]:
     return readings
 
 
-def forget(asked, *owners) -> None:
+def forget(options, *owners) -> None:
     """Remove the recorder from parameters of models, before they are written to a file."""
-    if asked.recorder is None:
+    if options.recorder is None:
         return
     for owner in owners:
         params = owner.get_params(deep=False) if hasattr(owner, "get_params") else {}
         if callable(params.get("callback")):
             owner.set_params(callback=None)
-        if params.get("checkpoint") == asked.recorder.path(CHECKPOINT):
+        if params.get("checkpoint") == options.recorder.path(CHECKPOINT):
             owner.set_params(checkpoint=None)
 
 
-def log_stage(asked, stage, **numbers) -> None:
+def log_stage(options, stage, **numbers) -> None:
     """Log that a stage begins, or what came of it."""
-    if asked.recorder is not None:
-        asked.recorder.log(stage=stage, **numbers)
+    if options.recorder is not None:
+        options.recorder.log(stage=stage, **numbers)
 
 
-def keep_results(asked, found, names=("output", "report"), stopped=None) -> None:
+def keep_results(options, result, names=("output", "report"), stopped=None) -> None:
     """End a run: its numbers, and copies of files that were written elsewhere.
 
     Parameters
     ----------
-    asked : namespace
-    found : dict
+    options : namespace
+    result : dict
         What ``--json`` prints.
     names : tuple of str
         Parameters that are files.
     stopped : str, default=None
         Description of the work that was kept although it was stopped.
     """
-    recorder = asked.recorder
+    recorder = options.recorder
     if recorder is None:
         return
     for name in names:
-        path = getattr(asked, name, None)
+        path = getattr(options, name, None)
         if path is not None and Path(path).is_file() and Path(path).parent != recorder.folder:
             recorder.keep(path, "model.ednn" if Path(path).suffix == ".ednn" else None)
     if stopped is None:
         checkpoint = recorder.path(CHECKPOINT)
         for path in checkpoint.parent.glob(f"{checkpoint.stem}*{checkpoint.suffix}"):
             path.unlink(missing_ok=True)  # of each member, if there are several
-        recorder.finish(found)
+        recorder.finish(result)
     else:
-        recorder.finish(found, state="stopped", message=stopped)
+        recorder.finish(result, state="stopped", message=stopped)
 
 
-def write_predictions(asked, rows) -> None:
+def write_predictions(options, rows) -> None:
     """Write ``predictions.csv``: what was predicted of systems whose totals are known.
 
     Parameters
     ----------
-    asked : namespace
+    options : namespace
     rows : dict of str to (true, predicted, sizes)
         By the part of the data; arrays of shape (n_samples,) or (n_samples, n_outputs).
     """
-    if asked.recorder is None:
+    if options.recorder is None:
         return
     import csv
 
@@ -267,7 +271,7 @@ def write_predictions(asked, rows) -> None:
 
     n_outputs = max(np.reshape(true, (len(true), -1)).shape[1] for true, _, _ in rows.values())
     ends = [""] if n_outputs == 1 else [f"_{k}" for k in range(n_outputs)]
-    with replacing(asked.recorder.path("predictions.csv"), "w", encoding="utf-8") as file:
+    with replacing(options.recorder.path("predictions.csv"), "w", encoding="utf-8") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(
             ["part", "index", "size", *(f"{w}{end}" for end in ends for w in ("true", "predicted"))]

@@ -96,10 +96,10 @@ def show(
 ):
     """Show settings, data, last numbers, result, files and log of a run."""
     with one_line_errors():
-        found = _at(run)
-        report = _report(found)
+        record = _at(run)
+        report = _report(record)
     if as_json:
-        typer.echo(json.dumps({**report, "log": found.log(tail=log)}))
+        typer.echo(json.dumps({**report, "log": record.log(tail=log)}))
         return
     for name, value in report.items():
         if isinstance(value, dict):
@@ -108,7 +108,7 @@ def show(
                 typer.echo(f"  {_plain(key)}: {_plain(_short(inner))}")
         elif value not in (None, "", []):
             typer.echo(f"{name}: {_plain(_short(value))}")
-    text = found.log(tail=log)
+    text = record.log(tail=log)
     if text:
         typer.echo("log:")
         for line in text.splitlines():
@@ -122,10 +122,10 @@ def compare(runs: SeveralRuns, as_json: Json = False):
         from ..runs import RunFolder
         from ..runs._export import numbers_in
 
-        found = [_at(run) for run in runs]
-        if len({run.path.parent.resolve() for run in found}) > 1:
+        records = [_at(run) for run in runs]
+        if len({run.path.parent.resolve() for run in records}) > 1:
             raise ValueError("The runs must be in one folder.")
-        comparison = RunFolder(found[0].path.parent).compare([run.id for run in found])
+        comparison = RunFolder(records[0].path.parent).compare([run.id for run in records])
         results = {id: numbers_in(r or {}) for id, r in comparison.results.items()}
     if as_json:
         typer.echo(
@@ -163,15 +163,19 @@ def repeat(
     with one_line_errors():
         from ..runs import repeat as again
 
-        found = again(_at(run), folder)
+        repetition = again(_at(run), folder)
     if as_json:
-        report = {"run": found.run.id, "same": found.same, "differences": found.differences}
+        report = {
+            "run": repetition.run.id,
+            "same": repetition.same,
+            "differences": repetition.differences,
+        }
         typer.echo(json.dumps(report))
     else:
-        typer.echo(f"run {found.run.id}: {'the same' if found.same else 'NOT the same'}")
-        for difference in found.differences:
+        typer.echo(f"run {repetition.run.id}: {'the same' if repetition.same else 'NOT the same'}")
+        for difference in repetition.differences:
             typer.echo(f"  {_plain(difference)}")
-    if not found.same:
+    if not repetition.same:
         raise typer.Exit(1)
 
 
@@ -181,8 +185,8 @@ def resume(run: OneRun):
     with one_line_errors():
         from ..runs import resume as go_on
 
-        found = go_on(_at(run))
-    typer.echo(f"run {found.id} continues; follow it by sk-ednn runs show {found.path}")
+        resumed = go_on(_at(run))
+    typer.echo(f"run {resumed.id} continues; follow it by sk-ednn runs show {resumed.path}")
 
 
 @app.command()
@@ -212,9 +216,9 @@ def tag(
 ):
     """Add tags and a note to a run."""
     with one_line_errors():
-        found = _at(run)
-        found.tag(*(tags or ()), note=note, remove=remove or ())
-    typer.echo(f"{found.id}: {', '.join(map(_plain, found.tags)) or 'no tags'}")
+        record = _at(run)
+        record.tag(*(tags or ()), note=note, remove=remove or ())
+    typer.echo(f"{record.id}: {', '.join(map(_plain, record.tags)) or 'no tags'}")
 
 
 @app.command()
@@ -241,21 +245,21 @@ def export(
         from .. import runs as package
 
         listed = package.RunFolder(folder)
-        found = [listed[id] for id in only] if only else listed.runs()
+        chosen = [listed[id] for id in only] if only else listed.runs()
         if to not in (None, "mlflow"):
             raise ValueError(f"--to must be mlflow, got {to!r}.")
         if (to is None) == (output is None):
             raise ValueError("Give either --output FILE.csv or FILE.zip, or --to mlflow.")
         if output is None:
-            ids = package.export_mlflow(found, tracking_uri=uri, experiment=experiment)
+            ids = package.export_mlflow(chosen, tracking_uri=uri, experiment=experiment)
             typer.echo(f"{len(ids)} runs in experiment {experiment} of MLflow")
             return
         if output.suffix not in (".csv", ".zip"):
             raise ValueError(f"--output must end in .csv or .zip, got {output}.")
         may_replace("--output", output, force)
         write = package.export_csv if output.suffix == ".csv" else package.export_zip
-        write(found, output)
-    typer.echo(f"{len(found)} runs written to {output}")
+        write(chosen, output)
+    typer.echo(f"{len(chosen)} runs written to {output}")
 
 
 # --- parts ------------------------------------------------------------------------------------

@@ -75,39 +75,39 @@ def run_search(
             with SearchStore(path) as store:
                 store.command(command)
 
-    with one_line_errors(), recorded(ctx, "search", interrupt=False, on_command=tell) as asked:
-        known = _read(settings)
-        if fresh and asked.recorder is None:
+    with one_line_errors(), recorded(ctx, "search", interrupt=False, on_command=tell) as options:
+        params = _read(settings)
+        if fresh and options.recorder is None:
             raise ValueError("--fresh needs --run FOLDER, where the new store is written.")
-        path = asked.recorder.path(STORE) if fresh else _store_path(known, settings)
-        given = {name: known[name] for name in _OF_RUN if name in known}
+        path = options.recorder.path(STORE) if fresh else _store_path(params, settings)
+        given = {name: params[name] for name in _OF_RUN if name in params}
         if n_labels is not None:
             given["n_labels"] = n_labels
         if "n_labels" not in given:
             raise ValueError(f"Set n_labels in {settings}, or pass --n-labels.")
-        page = known.pop("report", None)
-        search = _search_of(known, settings, path)
+        page = params.pop("report", None)
+        search = _search_of(params, settings, path)
         go = search.resume if path.exists() else search.run
-        with _followed(path, asked.recorder, given["n_labels"]):
-            found = go(given.pop("n_labels"), **given)
+        with _followed(path, options.recorder, given["n_labels"]):
+            result = go(given.pop("n_labels"), **given)
         if page is not None:
             _write_page(path, settings.parent / page)
-        if asked.recorder is not None:
-            asked.recorder.keep(settings)
-            _write_page(path, asked.recorder.path("report.html"))
-            _write_labels(path, asked.recorder.path("labels.csv"))
-        _show(found, as_json, asked)
+        if options.recorder is not None:
+            options.recorder.keep(settings)
+            _write_page(path, options.recorder.path("report.html"))
+            _write_labels(path, options.recorder.path("labels.csv"))
+        _show(result, as_json, options)
 
 
-def _show(found, as_json, asked) -> None:
-    energy = None if found.structure is None else found.energy
-    report = {"energy": energy, "n_labels": found.n_labels, "reason": found.reason}
-    keep_results(asked, report, (), stopped="stopped" if found.reason == "stopped" else None)
+def _show(result, as_json, options) -> None:
+    energy = None if result.structure is None else result.energy
+    report = {"energy": energy, "n_labels": result.n_labels, "reason": result.reason}
+    keep_results(options, report, (), stopped="stopped" if result.reason == "stopped" else None)
     if as_json:
         typer.echo(json.dumps(report))
         return
     lowest = "no label succeeded" if energy is None else f"lowest {energy:.4f} eV per atom"
-    typer.echo(f"{lowest}; {found.n_labels} labels; stopped by: {found.reason}")
+    typer.echo(f"{lowest}; {result.n_labels} labels; stopped by: {result.reason}")
 
 
 @contextmanager
@@ -250,37 +250,37 @@ def _read(path) -> dict:
     with needing("Files of settings"):
         import yaml
     try:
-        known = yaml.safe_load(path.read_text(encoding="utf-8"))
+        params = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(known, dict):
+    if not isinstance(params, dict):
         raise ValueError(f"{path} must contain settings by name, such as 'store: search.db'.")
-    _check_names(known, (*_NEEDED, *_OF_SEARCH, *_OF_RUN, *_OF_PAGE), path)
-    missing = [name for name in _NEEDED if name not in known]
+    _check_names(params, (*_NEEDED, *_OF_SEARCH, *_OF_RUN, *_OF_PAGE), path)
+    missing = [name for name in _NEEDED if name not in params]
     if missing:
         raise ValueError(f"{path} must also contain {', '.join(missing)}.")
-    if not isinstance(known["labeller"], dict):
+    if not isinstance(params["labeller"], dict):
         raise ValueError(f"labeller in {path} must contain settings by name.")
-    return known
+    return params
 
 
-def _check_names(given, known, where):
-    unknown = sorted(set(map(str, given)) - set(known))
+def _check_names(given, valid, where):
+    unknown = sorted(set(map(str, given)) - set(valid))
     if unknown:
         raise ValueError(
             f"{where} contains unknown settings: {', '.join(unknown)}. Valid are "
-            f"{', '.join(known)}."
+            f"{', '.join(valid)}."
         )
 
 
-def _store_path(known, settings) -> Path:
-    return settings.parent / known["store"]
+def _store_path(params, settings) -> Path:
+    return settings.parent / params["store"]
 
 
-def _search_of(known, settings, store):
+def _search_of(params, settings, store):
     from ..search import CalculatorLabeller, CommandLabeller, GuardedLabeller, StructureSearch
 
-    labeller = dict(known["labeller"])
+    labeller = dict(params["labeller"])
     time_limit = labeller.pop("time_limit", None)
     if "calculator" in labeller:
         _check_names(labeller, ("calculator", "parameters", "time_limit"), "labeller")
@@ -300,15 +300,15 @@ def _search_of(known, settings, store):
             raise ValueError("labeller must contain calculator, or command, input and output.")
         method = CommandLabeller(*parts, **labeller)
     guarded = GuardedLabeller(method, time_limit=time_limit)
-    if "substrate" in known:
+    if "substrate" in params:
         from ..structures import read_structures
 
-        known = {**known, "substrate": read_structures(settings.parent / known["substrate"])[-1]}
+        params = {**params, "substrate": read_structures(settings.parent / params["substrate"])[-1]}
     return StructureSearch(
-        known["composition"],
+        params["composition"],
         guarded,
         store=store,
-        **{name: known[name] for name in _OF_SEARCH if name in known},
+        **{name: params[name] for name in _OF_SEARCH if name in params},
     )
 
 

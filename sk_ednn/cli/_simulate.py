@@ -18,41 +18,41 @@ _COLUMNS = {
 }  # fmt: skip
 
 
-def relax(asked) -> dict[str, Any]:
+def relax(options) -> dict[str, Any]:
     """Relax a structure, and write it.
 
     Parameters
     ----------
-    asked : namespace
+    options : namespace
         The parameters of the command, by name.
     """
-    structure, calculator = _begin(asked)
+    structure, calculator = _begin(options)
     from ..atoms import _dynamics
 
     done = _dynamics.relax(
-        structure, calculator, fmax=asked.fmax, steps=asked.steps, cell=asked.cell
+        structure, calculator, fmax=options.fmax, steps=options.steps, cell=options.cell
     )
-    _write(structure, asked.output)
-    return {**done._asdict(), "output": str(asked.output)}
+    _write(structure, options.output)
+    return {**done._asdict(), "output": str(options.output)}
 
 
-def dynamics(asked) -> dict[str, Any]:
+def dynamics(options) -> dict[str, Any]:
     """Run molecular dynamics of a structure, and write frames.
 
     Parameters
     ----------
-    asked : namespace
+    options : namespace
         The parameters of the command, by name.
     """
     from ..atoms import _dynamics
 
-    if asked.ensemble not in _dynamics.ENSEMBLES:
+    if options.ensemble not in _dynamics.ENSEMBLES:
         raise ValueError(
-            f"--ensemble must be one of {', '.join(_dynamics.ENSEMBLES)}; got {asked.ensemble!r}."
+            f"--ensemble must be one of {', '.join(_dynamics.ENSEMBLES)}; got {options.ensemble!r}."
         )
-    structure, calculator = _begin(asked)
+    structure, calculator = _begin(options)
     frames, records = [], []
-    shown = not (asked.quiet or asked.as_json)
+    shown = not (options.quiet or options.as_json)
     if shown:
         typer.echo("  ".join(f"{title:>12}" for title in _COLUMNS.values()), err=True)
 
@@ -67,38 +67,39 @@ def dynamics(asked) -> dict[str, Any]:
             )
 
     _dynamics.molecular_dynamics(
-        structure, calculator, ensemble=asked.ensemble, temperature=asked.temperature,
-        pressure=asked.pressure, timestep=asked.timestep, steps=asked.steps,
-        interval=asked.interval, seed=asked.seed, record=record,
+        structure, calculator, ensemble=options.ensemble, temperature=options.temperature,
+        pressure=options.pressure, timestep=options.timestep, steps=options.steps,
+        interval=options.interval, seed=options.seed, record=record,
     )  # fmt: skip
-    _write(frames, asked.output)
-    return {"frames": len(frames), "last": records[-1], "output": str(asked.output)}
+    _write(frames, options.output)
+    return {"frames": len(frames), "last": records[-1], "output": str(options.output)}
 
 
 # --- steps ------------------------------------------------------------------------------------
 
 
-def _begin(asked):
-    check_readable(asked.model)
-    if not are_structures(asked.fields):
+def _begin(options):
+    check_readable(options.model)
+    if not are_structures(options.fields):
         raise ValueError(
-            f"{asked.fields} is not a file of structures that ASE reads, such as .extxyz or POSCAR."
+            f"{options.fields} is not a file of structures that ASE reads, such as .extxyz or "
+            "POSCAR."
         )
-    check_paths(asked)
-    may_replace("--output", asked.output, asked.force)
-    model = load_model(asked.model, None)
+    check_paths(options)
+    may_replace("--output", options.output, options.force)
+    model = load_model(options.model, None)
     from ..atoms._dynamics import calculator_of
     from ._structures import read_for
 
-    read = read_for(model, asked.fields)
+    read = read_for(model, options.fields)
     if len(read.structures) > 1:
         raise ValueError(
-            f"Expected one structure, but {asked.fields} contains {len(read.structures)}. Select "
-            f"one, such as {asked.fields}@0."
+            f"Expected one structure, but {options.fields} contains {len(read.structures)}. Select "
+            f"one, such as {options.fields}@0."
         )
     structure = read.structures[0]
-    if asked.repeat is not None:
-        structure = structure.repeat(_repeats(asked.repeat))
+    if options.repeat is not None:
+        structure = structure.repeat(_repeats(options.repeat))
     return structure, calculator_of(model)
 
 

@@ -55,16 +55,16 @@ def _chosen(path, wanted, find, all_arrays) -> tuple:
     Names are looked up first, since that follows links; then all arrays are listed.
     """
     given = _plain(wanted.key or "")
-    found = find(given)
-    if hasattr(found, "shape"):
-        return given, found
+    node = find(given)
+    if hasattr(node, "shape"):
+        return given, node
     arrays = all_arrays()
-    if found is not None:  # a group that contains the array
+    if node is not None:  # a group that contains the array
         for usual in wanted.usual:
             name = f"{given}/{usual}" if given else usual
-            found = find(name)
-            if hasattr(found, "shape"):
-                return name, found
+            node = find(name)
+            if hasattr(node, "shape"):
+                return name, node
         arrays = {
             name: each for name, each in arrays.items() if name.startswith(given and f"{given}/")
         }
@@ -83,14 +83,14 @@ def _plain(name: str) -> str:
 
 
 def _datasets(file) -> dict:
-    found = {}
+    datasets = {}
 
     def visit(name, item):
         if hasattr(item, "shape"):
-            found[name] = item
+            datasets[name] = item
 
     file.visititems(visit)
-    return found
+    return datasets
 
 
 def _find(path, file, name):

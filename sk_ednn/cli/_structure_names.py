@@ -51,34 +51,34 @@ def are_structures(name: str) -> bool:
     return is_known_to_ase(path)
 
 
-def check_structure_options(asked) -> None:
+def check_structure_options(options) -> None:
     """Raise if options are given that are not for the kind of data.
 
     Parameters
     ----------
-    asked : namespace
+    options : namespace
         The parameters of `fit`, by name.
 
     Raises
     ------
     ValueError
     """
-    if are_structures(asked.fields):
-        if asked.channel_axis is not None:
+    if are_structures(options.fields):
+        if options.channel_axis is not None:
             raise ValueError(
                 "--channel-axis is for fields. Structures have one channel per species."
             )
-        if asked.targets is not None and are_structures(asked.targets):
+        if options.targets is not None and are_structures(options.targets):
             raise ValueError(
-                f"The second argument must be a file of totals, but {asked.targets} contains "
+                f"The second argument must be a file of totals, but {options.targets} contains "
                 "structures. For several files pass their folder, or a pattern in quotation marks "
                 "such as 'runs/*.extxyz'."
             )
         return
     for name in _OPTIONS:
-        if getattr(asked, name):
+        if getattr(options, name):
             name = name.replace("_", "-")
             raise ValueError(
-                f"--{name} is for structures of atoms, but {asked.fields} is not a file of "
+                f"--{name} is for structures of atoms, but {options.fields} is not a file of "
                 "structures that ASE reads, such as .extxyz, .traj or POSCAR."
             )

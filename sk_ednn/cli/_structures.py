@@ -100,35 +100,35 @@ def read(name: str) -> Read:
     return Read(list(structures), list(places))
 
 
-def drawn(ctx: typer.Context, asked, say, targets=None, found=None) -> Drawn:
+def drawn(ctx: typer.Context, options, say, targets=None, data=None) -> Drawn:
     """Read, label and draw structures, and print the choice of parameters.
 
     Parameters
     ----------
     ctx : typer.Context
         For the options that were given.
-    asked : namespace
+    options : namespace
         The parameters of the command, by name.
     say : function
         Called with each line of output.
     targets : ndarray or None
         Totals of a separate file instead of the energies of the structures.
-    found : Read or None
+    data : Read or None
         The structures if they were read before.
     """
-    found = read(asked.fields) if found is None else found
-    with naming(found.places):
-        energies, source = _energies(found, asked, targets)
-        forces = forces_of(found.structures) if asked.forces else None
-        say(_summary(found.structures, energies, source))
-        hint = _other_energy(found.structures, energies, source, forces is not None)
+    data = read(options.fields) if data is None else data
+    with naming(data.places):
+        energies, source = _energies(data, options, targets)
+        forces = forces_of(data.structures) if options.forces else None
+        say(_summary(data.structures, energies, source))
+        hint = _other_energy(data.structures, energies, source, forces is not None)
         if hint:
             say(hint)
-        draw, tiling = _settings(ctx, asked, found.structures, say)
-        fields = draw.transform(found.structures)
+        draw, tiling = _settings(ctx, options, data.structures, say)
+        fields = draw.transform(data.structures)
         gradients = None
         if forces is not None:
-            gradients = draw.position_gradients(found.structures, forces)
+            gradients = draw.position_gradients(data.structures, forces)
     chosen = {
         "plane": draw.plane,
         "spacing": list(draw.spacing_),
@@ -137,12 +137,12 @@ def drawn(ctx: typer.Context, asked, say, targets=None, found=None) -> Drawn:
         "focus": list(tiling.focus),
         "context": list(tiling.context),
         "boundary": tiling.boundary,
-        "baseline": asked.baseline if _given(ctx, "baseline") else "content",
+        "baseline": options.baseline if _given(ctx, "baseline") else "content",
     }
     if targets is None:
         chosen["energy"] = source
-        asked.unit = asked.unit or "eV"
-    asked.baseline = chosen["baseline"]
+        options.unit = options.unit or "eV"
+    options.baseline = chosen["baseline"]
     # For ``--save-config``, so that the next run uses the same parameters.
     ctx.params |= {name: _as_option(value) for name, value in chosen.items()}
     return Drawn(draw, fields, energies, gradients, tiling, chosen)
@@ -179,22 +179,22 @@ def _given(ctx, name) -> bool:
     return source is not None and source.name != "DEFAULT"
 
 
-def _energies(found, asked, targets):
+def _energies(data, options, targets):
     if targets is None:
         try:
-            return energies_of(found.structures, asked.energy)
+            return energies_of(data.structures, options.energy)
         except ValueError as error:
             raise ValueError(f"{error} Use --energy NAME.") from error
-    if asked.energy is not None:
+    if options.energy is not None:
         raise ValueError(
             "--energy is for energies in the files of structures. Leave out --energy or TARGETS."
         )
-    if len(targets) != len(found.structures):
+    if len(targets) != len(data.structures):
         raise ValueError(
-            f"{asked.fields} contains {len(found.structures)} structures, but {asked.targets} "
+            f"{options.fields} contains {len(data.structures)} structures, but {options.targets} "
             f"contains {len(targets)} targets."
         )
-    return targets, asked.targets
+    return targets, options.targets
 
 
 def _summary(structures, energies, source) -> str:
@@ -224,8 +224,8 @@ def _other_energy(structures, energies, source, with_forces) -> str | None:
     return f"{text}: use it with --energy {other}"
 
 
-def _settings(ctx, asked, structures, say):
-    plane = asked.plane
+def _settings(ctx, options, structures, say):
+    plane = options.plane
     if plane is None:
         plane, why_not = suited_plane(structures)
         say(f"plane: {plane}" + (f" ({why_not.partition('. ')[0]})" if why_not else ""))
@@ -233,15 +233,15 @@ def _settings(ctx, asked, structures, say):
         raise ValueError(f"--plane must be one of {', '.join(PLANES)}; got {plane!r}.")
     d = len(plane)
     default_spacing, width, largest_focus, reach = _DEFAULTS[d]
-    focus = _numbers("--focus", asked.focus, d, int) if _given(ctx, "focus") else None
-    spacing = None if asked.spacing is None else _numbers("--spacing", asked.spacing, d, float)
-    width = width if asked.width is None else asked.width
+    focus = _numbers("--focus", options.focus, d, int) if _given(ctx, "focus") else None
+    spacing = None if options.spacing is None else _numbers("--spacing", options.spacing, d, float)
+    width = width if options.width is None else options.width
     atoms = gather(structures, plane)
     if spacing is None:
         spacing, focus, adjust = suited_pixels(atoms.lengths, default_spacing, largest_focus, focus)
     else:
         adjust, focus = 0.0, focus or _foci(atoms.lengths, spacing, largest_focus)
-    adjust = adjust if asked.adjust is None else asked.adjust
+    adjust = adjust if options.adjust is None else options.adjust
     species = sorted({int(z) for structure in structures for z in structure.numbers})
     draw = GaussianRasterizer(
         spacing,
@@ -252,11 +252,11 @@ def _settings(ctx, asked, structures, say):
         adjust=adjust,
         multiple=focus,
     ).fit(structures)
-    boundary = asked.boundary
+    boundary = options.boundary
     if not _given(ctx, "boundary") and not any(draw.periodic_):
         boundary = "zero"
     if _given(ctx, "context"):
-        context = _numbers("--context", asked.context, d, int)
+        context = _numbers("--context", options.context, d, int)
     else:
         context = tuple(round(reach / s) for s in spacing)
         if boundary == "periodic":  # a wider context would contain parts of the cell twice
@@ -268,7 +268,7 @@ def _settings(ctx, asked, structures, say):
         f"{width:g} Å (--width); focus {_joined(focus)}, context {_joined(context)} pixels"
     )
     tiling = GridTiling(
-        focus, context, boundary=boundary, channel_axis=-1, remainder=asked.remainder
+        focus, context, boundary=boundary, channel_axis=-1, remainder=options.remainder
     )
     return draw, tiling
 

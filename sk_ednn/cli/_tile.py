@@ -16,31 +16,31 @@ from ._paths import check_paths
 _PICTURES = {".png", ".pdf", ".svg"}
 
 
-def run(asked) -> dict[str, Any]:
+def run(options) -> dict[str, Any]:
     """Return the tiles of a field, and draw them on request.
 
     Parameters
     ----------
-    asked : namespace
+    options : namespace
         The parameters of the command, by name.
     """
-    check_array_file(asked.fields)
-    check_paths(asked)
-    if not (asked.quiet or asked.as_json):
-        typer.echo(f"reading {asked.fields}", err=True)
+    check_array_file(options.fields)
+    check_paths(options)
+    if not (options.quiet or options.as_json):
+        typer.echo(f"reading {options.fields}", err=True)
     tiling = tiling_of(
-        asked.focus, asked.context, asked.boundary, asked.channel_axis, asked.remainder
+        options.focus, options.context, options.boundary, options.channel_axis, options.remainder
     )
-    X = read_fields(asked.fields, field_ndim="all" if asked.single else None)
+    X = read_fields(options.fields, field_ndim="all" if options.single else None)
     if X.ndim == 2:
         note(
-            f"{asked.fields} is read as {len(X)} fields with one axis. Use --single for one field "
-            f"of shape {X.shape}."
+            f"{options.fields} is read as {len(X)} fields with one axis. Use --single for one "
+            f"field of shape {X.shape}."
         )
-    report = cut(tiling, X, asked.sample)
-    if asked.output is not None:
-        draw_cut(tiling, X, asked.sample, asked.output)
-        report["output"] = str(asked.output)
+    report = cut(tiling, X, options.sample)
+    if options.output is not None:
+        draw_cut(tiling, X, options.sample, options.output)
+        report["output"] = str(options.output)
     return report
 
 

@@ -12,27 +12,27 @@ from ._potentials import POTENTIALS
 from ._structure_names import are_structures
 
 
-def run(asked) -> None:
+def run(options) -> None:
     """Serve the pages until Ctrl-C.
 
     Parameters
     ----------
-    asked : namespace
+    options : namespace
         The parameters of the command, by name.
     """
     from .. import ui
 
-    folder = asked.folder
+    folder = options.folder
     folder.mkdir(parents=True, exist_ok=True)
-    data = [path for path in asked.data or [Path.cwd()]]
+    data = [path for path in options.data or [Path.cwd()]]
     for path in data:
         if not path.is_dir():
             raise ValueError(
                 f"{path} is no folder. Give --data a folder whose files may be chosen."
             )
-    if asked.host not in ("127.0.0.1", "localhost", "::1"):
+    if options.host not in ("127.0.0.1", "localhost", "::1"):
         typer.echo(
-            f"warning: {asked.host} is reached from other machines. Whoever has the address with "
+            f"warning: {options.host} is reached from other machines. Whoever has the address with "
             "its token may start commands as you; nothing is encrypted.",
             err=True,
         )
@@ -48,6 +48,6 @@ def run(asked) -> None:
         typer.echo("Ctrl-C ends the server; runs go on.", err=True)
 
     ui.serve(
-        folder, data=data, tools=tools, port=asked.port, host=asked.host, show=asked.open,
-        scheduler=asked.scheduler, say=say,
+        folder, data=data, tools=tools, port=options.port, host=options.host, show=options.open,
+        scheduler=options.scheduler, say=say,
     )  # fmt: skip

@@ -69,17 +69,17 @@ def _ising_batch(lattice, couplings, beta, n_sweeps, rng):
     before, after = lattice.neighbours
     for _ in range(n_sweeps):
         for sites in lattice.colours:
-            own = spins[sites]
-            code = np.zeros_like(own)
+            here = spins[sites]
+            code = np.zeros_like(here)
             for a, weight in enumerate(costs.weights):
                 # s (s_before + s_after) / 2, which is -1, 0 or 1.
                 code += weight * ((spins[before[a, sites]] + spins[after[a, sites]]) >> 1)
-            code *= own
+            code *= here
             flip = costs.accepts(code, rng).view(np.int8)
             flip *= -2
             flip += 1
-            own *= flip
-            spins[sites] = own
+            here *= flip
+            spins[sites] = here
     # The energy does not change under a flip of all spins, and no start may be favoured.
     return spins * rng.choice(np.array([-1, 1], dtype=np.int8), size=len(beta))
 
@@ -90,14 +90,14 @@ def _potts_batch(lattice, couplings, beta, n_sweeps, rng, n_states):
     before, after = lattice.neighbours
     for _ in range(n_sweeps):
         for sites in lattice.colours:
-            own = states[sites]
-            new = rng.integers(n_states, size=own.shape, dtype=np.uint8)
-            code = np.zeros(own.shape, dtype=np.int8)
+            here = states[sites]
+            new = rng.integers(n_states, size=here.shape, dtype=np.uint8)
+            code = np.zeros(here.shape, dtype=np.int8)
             for a, weight in enumerate(costs.weights):
                 for neighbour in (states[before[a, sites]], states[after[a, sites]]):
-                    code += weight * (neighbour == own)
+                    code += weight * (neighbour == here)
                     code -= weight * (neighbour == new)
-            states[sites] = np.where(costs.accepts(code, rng), new, own)
+            states[sites] = np.where(costs.accepts(code, rng), new, here)
     shift = rng.integers(n_states, size=len(beta))
     return ((states + shift) % n_states).astype(np.uint8)
 

@@ -122,13 +122,13 @@ class AbstractDescriptor(BaseEstimator, ABC):
         ValueError
             If `species` are given, and the numbers have others, or if a parameter makes no sense.
         """
-        known = clone(self)
+        copied = clone(self)
         if self.species is not None:
             self._check_known(np.asarray(numbers))
         else:
-            known.set_params(species=tuple(np.unique(numbers).tolist()))
-        known._check_parameters()
-        return known
+            copied.set_params(species=tuple(np.unique(numbers).tolist()))
+        copied._check_parameters()
+        return copied
 
     def _check_parameters(self):
         """Raise ValueError for parameters that make no sense; the species are known."""
@@ -146,14 +146,14 @@ class AbstractDescriptor(BaseEstimator, ABC):
         self._check_known(environments.neighbor_numbers)
 
     def _check_known(self, numbers):
-        known = self.species_numbers
-        unknown = np.flatnonzero(~np.isin(np.arange(numbers.max(initial=0) + 1), known))
+        species = self.species_numbers
+        unknown = np.flatnonzero(~np.isin(np.arange(numbers.max(initial=0) + 1), species))
         present = np.bincount(numbers, minlength=1)
         unknown = unknown[present[unknown] > 0]
         if unknown.size:
             raise ValueError(
                 f"{type(self).__name__} knows the species "
-                f"{', '.join(symbol(number) for number in known)}, and the structures contain "
+                f"{', '.join(symbol(number) for number in species)}, and the structures contain "
                 f"{', '.join(symbol(number) for number in unknown)}. Add these to species and fit "
                 "to structures that contain them."
             )

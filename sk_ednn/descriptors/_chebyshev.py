@@ -180,9 +180,9 @@ class ChebyshevDescriptor(AbstractPairDescriptor):
         radial_part, angular_part = self._parts(out)
         for k, weights in enumerate(rows):
             radial_part[:, k] = np.tensordot(radial[:, :, :-1, 0], weights, (1, 0))
-            own = radial[:, :, -1, 0] @ weights**2
+            self_pairs = radial[:, :, -1, 0] @ weights**2
             a, b = (np.tensordot(c, weights, (1, 0)) for c in (angular, change))
-            angular_part[:, k] = half * series.sums(a, b) - 0.5 * own[:, None]
+            angular_part[:, k] = half * series.sums(a, b) - 0.5 * self_pairs[:, None]
         return out
 
     def _pull(self, pairs, gradients):

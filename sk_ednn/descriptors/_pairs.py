@@ -93,9 +93,9 @@ class AbstractPairDescriptor(AbstractDescriptor):
 
     def _blocks(self, environments):
         """Yield the centres of each block as a slice, the numbers of its pairs, and the pairs."""
-        known = self.species_numbers
-        lookup = np.zeros(known[-1] + 1, dtype=np.int64)
-        lookup[known] = np.arange(len(known))
+        numbers = self.species_numbers
+        lookup = np.zeros(numbers[-1] + 1, dtype=np.int64)
+        lookup[numbers] = np.arange(len(numbers))
         wider = environments.cutoff > self.cutoff
         ends = np.cumsum(environments.counts)
         most_pairs = max(1, self.block_numbers // self._numbers_per_pair)
@@ -110,12 +110,12 @@ class AbstractPairDescriptor(AbstractDescriptor):
                 where = where[squared < self.cutoff**2]
             centers = environments.centers[where] - first
             species = lookup[environments.neighbor_numbers[where]]
-            segments = Segments(centers * len(known) + species, (last - first) * len(known))
+            segments = Segments(centers * len(numbers) + species, (last - first) * len(numbers))
             order = segments.order
             where = where[order]
             pairs = Pairs(
                 last - first,
-                len(known),
+                len(numbers),
                 centers[order],
                 species[order],
                 environments.vectors[where],

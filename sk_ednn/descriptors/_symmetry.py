@@ -273,10 +273,10 @@ class SymmetryFunctions(AbstractPairDescriptor):
         if c is None:
             return out
         series, which = self._series(), self._widths()[1]
-        own = 0.5 * two_body[:, :, g2.shape[2] :][:, :, which] * self._own()
+        self_pairs = 0.5 * two_body[:, :, g2.shape[2] :][:, :, which] * self._own()
         for kind, (s, t) in enumerate(_kinds(c.shape[1])):
             if s == t:
-                angular[:, kind] = half * series.sums(c[:, s], change[:, s]) - own[:, s]
+                angular[:, kind] = half * series.sums(c[:, s], change[:, s]) - self_pairs[:, s]
             elif c is change:
                 angular[:, kind] = series.sums(c[:, s], c[:, t])
             else:
@@ -300,12 +300,12 @@ class SymmetryFunctions(AbstractPairDescriptor):
         moments, series = self._moments(pairs, True), self._series()
         c = moments.coefficients()
         by_c = np.zeros_like(c)
-        own = self._own()[:, None] * (which[:, None] == np.arange(len(widths)))
+        self_pairs = self._own()[:, None] * (which[:, None] == np.arange(len(widths)))
         for kind, (s, t) in enumerate(_kinds(pairs.n_species)):
             factors = series.factors(angular[:, kind])
             by_c[:, s] += factors * c[:, t]
             if s == t:
-                by_two_body[:, s, g2.shape[2] :, 0] = -0.5 * angular[:, kind] @ own
+                by_two_body[:, s, g2.shape[2] :, 0] = -0.5 * angular[:, kind] @ self_pairs
             else:
                 by_c[:, t] += factors * c[:, s]
         return density.pull(by_two_body) + moments.pull(by_c)

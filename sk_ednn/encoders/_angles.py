@@ -113,14 +113,14 @@ class AngleFields(AbstractFieldEncoder):
         ndarray of shape (n_samples, *grid), float64, or list of such fields
             In units of the totals per unit of the angles.
         """
-        known = self.angle_gradients(X, [None] * len(X))
-        if len(gradients) != len(known):
+        by_angles = self.angle_gradients(X, [None] * len(X))
+        if len(gradients) != len(by_angles):
             raise ValueError(
-                f"Expected {len(known)} gradients, one per field, got {len(gradients)}."
+                f"Expected {len(by_angles)} gradients, one per field, got {len(gradients)}."
             )
         pulled = [
             each.pull(np.moveaxis(as_array(gradient, f"gradients[{k}]", np.float64), -1, 0))
-            for k, (each, gradient) in enumerate(zip(known, gradients, strict=True))
+            for k, (each, gradient) in enumerate(zip(by_angles, gradients, strict=True))
         ]
         return pulled if check_fields(X).ragged else np.stack(pulled)
 
@@ -144,7 +144,7 @@ class AngleFields(AbstractFieldEncoder):
             raise ValueError(
                 f"Expected a gradient for each of {len(channels)} fields, got {len(gradients)}."
             )
-        found = []
+        result = []
         for k, (field, values) in enumerate(zip(channels, gradients, strict=True)):
             if not isinstance(field, np.ndarray):
                 raise TypeError(
@@ -163,8 +163,8 @@ class AngleFields(AbstractFieldEncoder):
                 )
             cosine, sine = np.moveaxis(field, -1, 0)
             turned = np.stack([-sine, cosine]) * (2 * np.pi / self.period)
-            found.append(AngleGradient(values, turned))
-        return found
+            result.append(AngleGradient(values, turned))
+        return result
 
     def _learn(self, fields):
         self._validate_params()

@@ -81,13 +81,14 @@ class OneHotFields(AbstractFieldEncoder):
                 "categories='auto' looks at all values, and these fields are read piece by piece: "
                 "say which labels there are, such as OneHotFields(categories=[0, 1, 2])."
             )
-        found = np.unique(np.concatenate([np.unique(stack.values) for stack in fields.stacks]))
-        if len(found) > _MOST:
+        values = np.unique(np.concatenate([np.unique(stack.values) for stack in fields.stacks]))
+        if len(values) > _MOST:
             raise ValueError(
-                f"The fields have {len(found):,} different values, from {found[0]} to {found[-1]}: "
-                f"labels are at most {_MOST}. Numbers are given as they are; angles by AngleFields."
+                f"The fields have {len(values):,} different values, from {values[0]} to "
+                f"{values[-1]}: labels are at most {_MOST}. Numbers are given as they are; "
+                "angles by AngleFields."
             )
-        self.categories_ = found
+        self.categories_ = values
 
     def _channels(self, values, place=None):
         codes = self._codes(values, place)
@@ -96,9 +97,9 @@ class OneHotFields(AbstractFieldEncoder):
     def _codes(self, values, place=None):
         """Return which category each value is."""
         order = np.argsort(self.categories_, kind="stable")
-        known = self.categories_[order]
-        found = np.minimum(np.searchsorted(known, values), len(known) - 1)
-        wrong = known[found] != values
+        categories = self.categories_[order]
+        index = np.minimum(np.searchsorted(categories, values), len(categories) - 1)
+        wrong = categories[index] != values
         if wrong.any():
             first = np.argwhere(wrong)[0]
             first = first if place is None else first + np.asarray(place)
@@ -109,7 +110,7 @@ class OneHotFields(AbstractFieldEncoder):
                 f"{first.tolist()}. Fit to fields that contain every label, or name them all in "
                 "OneHotFields(categories=...)."
             )
-        return order[found]
+        return order[index]
 
     @property
     def _n_channels(self):

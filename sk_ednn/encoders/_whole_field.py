@@ -128,8 +128,8 @@ class AbstractWholeFieldEncoder(TransformerMixin, BaseEstimator, ABC):
                 f"Expected a gradient for each channel of transform(X), got {gradient.shape} for a "
                 f"field of shape {values.shape}."
             )
-        own, *added = np.split(gradient, 1 + self._n_added, axis=-1)
-        out = own + self._pulled_added(last, added)
+        of_channels, *added = np.split(gradient, 1 + self._n_added, axis=-1)
+        out = of_channels + self._pulled_added(last, added)
         if self.channel_axis is None:
             return out[..., 0]
         return np.moveaxis(out, -1, self.channel_axis % values.ndim)

@@ -33,8 +33,8 @@ class Record:
             return None
         folder = None if blocks.journal is None else os.path.abspath(blocks.journal)
         n_outputs = graph.term.tile_model.n_outputs
-        known = {} if folder is None else Journal.read(folder, graph.run, n_outputs)
-        record = cls(folder, graph.run, n_outputs, bool(blocks.verbose), known)
+        totals = {} if folder is None else Journal.read(folder, graph.run, n_outputs)
+        record = cls(folder, graph.run, n_outputs, bool(blocks.verbose), totals)
         if record.verbose:
             n_done = sum(len(record.recorded(group)) for _, group in graph.groups)
             n_blocks = sum(len(group) for _, group in graph.groups)

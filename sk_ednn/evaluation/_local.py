@@ -192,15 +192,19 @@ class LocalUpdates:
 
     def _warn_of_range(self, values):
         """Warn of values far outside those of the fit, once."""
-        known = self._known
-        if known is None:
+        fitted = self._known
+        if fitted is None:
             return
         # For one channel, as most moves have it, a shorter test decides.
-        if values.ndim == 2 and values.min() >= known.least[0] and values.max() <= known.largest[0]:
+        if (
+            values.ndim == 2
+            and values.min() >= fitted.least[0]
+            and values.max() <= fitted.largest[0]
+        ):
             return
         channels = -1 if values.ndim > 2 else None
         least, largest = extremes(values, channels)
-        doubt = known.doubt(least.min(axis=0), largest.max(axis=0))
+        doubt = fitted.doubt(least.min(axis=0), largest.max(axis=0))
         if doubt is not None:
             self._known = None
             warnings.warn(doubt, NoveltyWarning, stacklevel=outside_package())

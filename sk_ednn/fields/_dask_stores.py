@@ -49,16 +49,16 @@ def with_checked_stores(array: Any, source_of) -> Any:
 
 def _unchanged_layers(graph, name) -> set[str]:
     """Return the layers whose numbers are those of an array, in another place at most."""
-    found, left = set(), [name]
+    layers, left = set(), [name]
     while left:
         layer = left.pop()
         below = graph.dependencies.get(layer, ())
-        found.add(layer)
+        layers.add(layer)
         if layer.rpartition("-")[0] in _MOVES:  # names end in a token
             left.extend(below)
         else:  # what is computed from a store has the layer that reads it in between
-            found.update(name for name in below if _stored(graph.layers[name]) is not None)
-    return found
+            layers.update(name for name in below if _stored(graph.layers[name]) is not None)
+    return layers
 
 
 def _checked_layer(layer, checked):

@@ -91,8 +91,8 @@ def _require_virtual_parts(dataset, where) -> None:
             path = os.path.join(os.path.dirname(path), part.file_name)
         if not os.path.isfile(path):
             raise FileNotFoundError(f"{path!r}, a part of {where}, is not there.")
-        own = part.file_name == "."
-        file = dataset.file if own else h5py.File(path, "r")
+        same_file = part.file_name == "."
+        file = dataset.file if same_file else h5py.File(path, "r")
         try:
             source = file.get(part.dset_name)
             if not isinstance(source, h5py.Dataset):
@@ -101,7 +101,7 @@ def _require_virtual_parts(dataset, where) -> None:
                 )
             require_hdf5_chunks(source, tuple(slice(0, n) for n in source.shape))
         finally:
-            if not own:
+            if not same_file:
                 file.close()
     if mapped < dataset.size:
         raise FileNotFoundError(

@@ -129,12 +129,12 @@ def require_unpacked(values, name="X") -> None:
 
 
 def _attributes(array) -> dict[str, Any]:
-    found: Any = getattr(array, "attrs", None)
-    if not isinstance(found, Mapping) and not hasattr(found, "keys"):
+    attrs: Any = getattr(array, "attrs", None)
+    if not isinstance(attrs, Mapping) and not hasattr(attrs, "keys"):
         return {}
     names = (*_PACKED, *_MISSING, "_Unsigned", "valid_range", "valid_min", "valid_max")
     try:
-        return {name: found[name] for name in names if name in found}
+        return {name: attrs[name] for name in names if name in attrs}
     except (RuntimeError, ValueError, OSError):  # of a file that is closed: told elsewhere
         return {}
 

@@ -129,12 +129,12 @@ class InputRange:
         )
 
 
-def warn_of_range(known, fields, channel_axis) -> None:
+def warn_of_range(fitted, fields, channel_axis) -> None:
     """Warn of fields in memory that lie far outside what a model was fitted to.
 
     Parameters
     ----------
-    known : InputRange
+    fitted : InputRange
     fields : Fields
         Those read piece by piece are looked at when they are read; see `WatchedSource`.
     channel_axis : int or None
@@ -149,7 +149,7 @@ def warn_of_range(known, fields, channel_axis) -> None:
     least, largest = (np.concatenate([part[k] for part in parts]) for k in (0, 1))
     span = (largest - least).max(axis=0)
     least, largest = least.min(axis=0), largest.max(axis=0)
-    doubt = known.doubt(least, largest) or known.narrow(least, largest, span)
+    doubt = fitted.doubt(least, largest) or fitted.narrow(least, largest, span)
     if doubt is not None:
         warnings.warn(doubt, NoveltyWarning, stacklevel=outside_package())
 
@@ -209,14 +209,14 @@ class WatchedSource(SourceView):
             self.least, self.largest = least, largest
         return values
 
-    def doubt(self, known) -> str | None:
+    def doubt(self, fitted) -> str | None:
         """Return how what was read lies far outside a range, None where it does not."""
         if self.least is None:
             return None
-        found = known.doubt(self.least, self.largest)
-        if found is None and self._of_whole_fields:
-            found = known.narrow(self.least, self.largest, self._span)
-        return found
+        reason = fitted.doubt(self.least, self.largest)
+        if reason is None and self._of_whole_fields:
+            reason = fitted.narrow(self.least, self.largest, self._span)
+        return reason
 
 
 def _in_memory(values, max_sites) -> Iterator[np.ndarray]:

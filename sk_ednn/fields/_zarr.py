@@ -156,8 +156,8 @@ def _require_in_shard(array, slices, shard, path) -> None:
     total = n_bytes + 4 * (len(names) - 1)
     at_end = str(getattr(codec.index_location, "value", codec.index_location)) == "end"
     request = SuffixByteRequest(total) if at_end else RangeByteRequest(0, total)
-    found = _ask(array.store.get(path, default_buffer_prototype(), request))
-    content = b"" if found is None else found.to_bytes()
+    stored = _ask(array.store.get(path, default_buffer_prototype(), request))
+    content = b"" if stored is None else stored.to_bytes()
     if len(content) < total:
         raise _lost_chunk(array, f"shard {path!r} of the store {array.store} is cut short")
     index = np.frombuffer(content[:n_bytes], dtype="<u8").reshape(*per_shard, 2)

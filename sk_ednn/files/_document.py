@@ -48,7 +48,7 @@ class Encoder:
         Arrays by their path in the model.
     estimators, places : list
         Estimators of scikit-learn, and their paths.
-    asked : bool
+    has_user_code : bool
         Whether the model contains user-defined classes.
     """
 
@@ -56,7 +56,7 @@ class Encoder:
         self.arrays: dict[str, np.ndarray] = {}
         self.estimators: list[Any] = []
         self.places: list[str] = []
-        self.asked = False
+        self.has_user_code = False
         self._encoded: dict[int, tuple[Any, dict]] = {}
 
     def __call__(self, value, place="model"):
@@ -113,7 +113,7 @@ class Encoder:
             shown = {} if not hasattr(value, "get_params") else {"shown": repr(value)}
             return {"$": "estimator", "number": len(self.estimators) - 1, **shown}
         if isinstance(value, BaseEstimator):
-            self.asked = True
+            self.has_user_code = True
             return self._object("yours", value, vars(value), place)
         raise ModelFileError(
             f"{place} is {with_article(type(value).__name__)}, {value!r:.80}, which is not data "
@@ -186,7 +186,7 @@ class Decoder:
         self.modules, self.device, self.budget = modules, device, budget
         self.by_columns: dict[str, np.ndarray] = {}
         # Whether user-defined code was used.
-        self.asked = False
+        self.has_user_code = False
 
     def __call__(self, node):
         """Return the value of a node."""
@@ -218,7 +218,7 @@ class Decoder:
                 f"it contains {with_article(name)}, which is not part of sk_ednn. Pass the class, "
                 f"as load(path, modules=[{name}]), or a function, as modules={{{name!r}: function}}"
             )
-        self.asked = True
+        self.has_user_code = True
         return self.modules[name]
 
 

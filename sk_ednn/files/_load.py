@@ -85,7 +85,7 @@ def load(path, *, modules=None, device="cpu", max_bytes=None):
             )
         require_units(model)
         if config.get("tried", True):
-            require_working(model, container.budget, decode.asked)
+            require_working(model, container.budget, decode.has_user_code)
     return model
 
 

@@ -154,7 +154,7 @@ def _built_node(module, encoder, place, kwargs=None) -> dict:
         return {"$": "layers", "class": name, "with": encoder(_layer_params(module), place)}
     if _atomic.is_network(module):
         return _atomic.node(module, encoder, place)
-    encoder.asked = True
+    encoder.has_user_code = True
     return {"$": "your module", "class": name, "with": encoder(kwargs or {}, place)}
 
 

@@ -101,7 +101,7 @@ def save(model, path, *, unit=None, about=None) -> str:
         "spacing": spacing_of(model),
         "training": training_of(model),
         "about": about or {},
-        "tried": _works(model, encode.asked),
+        "tried": _works(model, encode.has_user_code),
         "model": description,
     }
     parts: dict[str, Any] = {_container.CONFIG: _as_json(config)}
@@ -111,10 +111,10 @@ def save(model, path, *, unit=None, about=None) -> str:
     return _container.write(path, parts)
 
 
-def _works(model, asked) -> bool:
+def _works(model, has_user_code) -> bool:
     """Return whether the test prediction of `load` succeeds; if not, `load` will skip it."""
     try:
-        require_working(model, Unlimited(), asked)
+        require_working(model, Unlimited(), has_user_code)
     except Exception:  # a function in the model may not be defined for the test values
         return False
     return True

@@ -39,7 +39,7 @@ _MAX_DESCRIBED, _MAX_SPECIES, _APART = 1 << 10, 16, 1.5
 _N_SAMPLES = 3
 
 
-def require_working(model, budget, asked=False) -> None:
+def require_working(model, budget, has_user_code=False) -> None:
     """Raise if a model cannot predict.
 
     The test is skipped if it would exceed the budget of the file, and for tilings and transformers
@@ -49,7 +49,7 @@ def require_working(model, budget, asked=False) -> None:
     ----------
     model : fitted estimator
     budget : Budget
-    asked : bool, default=False
+    has_user_code : bool, default=False
         Whether the model contains user-defined code. It is not run: contributions of its tile
         models are replaced by zero.
 
@@ -66,7 +66,7 @@ def require_working(model, budget, asked=False) -> None:
         raise TypeError(f"{with_article(type(model).__name__)} contains no EDNNRegressor")
     for regressor in regressors:
         _require_attributes(regressor)
-        _try(regressor, regressor, budget, asked)
+        _try(regressor, regressor, budget, has_user_code)
     top = model
     while isinstance(top, Pipeline):
         for _, step in top.steps[:-1]:
@@ -78,7 +78,7 @@ def require_working(model, budget, asked=False) -> None:
         top = _inner(top)[0]
     if type(top) in (EDNNCommittee, ShiftAveraged, TransformedTargetRegressor):
         if not _has_pipeline(top):
-            _try(top, _regressors(top)[0], budget, asked)
+            _try(top, _regressors(top)[0], budget, has_user_code)
 
 
 def require_units(model) -> None:
@@ -162,19 +162,19 @@ def _has_pipeline(model) -> bool:
     return isinstance(model, Pipeline) or any(map(_has_pipeline, _inner(model)))
 
 
-def _try(model, regressor, budget, asked):
+def _try(model, regressor, budget, has_user_code):
     shape = _field_shape(regressor)
     if shape is None:
-        _try_tiles(regressor, budget, asked)
-        if not asked:
+        _try_tiles(regressor, budget, has_user_code)
+        if not has_user_code:
             _try_systems(model, regressor)
         return
     n_bytes = 64 * _N_SAMPLES * prod(shape)
-    if not asked:
+    if not has_user_code:
         n_bytes += sum(map(_bytes_of, regressor.fitted_terms()))
     if n_bytes > budget.left:
         return
-    direct, errors = _directly(model, asked), []
+    direct, errors = _directly(model, has_user_code), []
     for field in _fields(regressor, shape):
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
@@ -191,9 +191,9 @@ def _try(model, regressor, budget, asked):
     raise errors[0]
 
 
-def _try_tiles(regressor, budget, asked):
+def _try_tiles(regressor, budget, has_user_code):
     """Raise where a tile model cannot evaluate tiles of the shape that it was fitted to."""
-    if asked:
+    if has_user_code:
         return
     for tile_model, tiling in regressor.fitted_terms():
         if isinstance(tiling, AtomTiling):
@@ -244,9 +244,9 @@ def _smallest_bag(terms):
     tile_model, tiling = terms[0]
     (width,) = tile_model.tile_shape
     bag = np.zeros((len(terms), width + (tiling.column is not None)))
-    for row, (_, own) in zip(bag, terms, strict=True):
-        if own.column is not None:
-            row[own.column] = own.kind
+    for row, (_, of_term) in zip(bag, terms, strict=True):
+        if of_term.column is not None:
+            row[of_term.column] = of_term.kind
     return bag
 
 
@@ -318,22 +318,22 @@ def _bytes_of(term) -> int:
     return n_bytes
 
 
-def _directly(model, asked):
+def _directly(model, has_user_code):
     """Return a copy of a model that predicts in this process, a few tiles at a time."""
     model = copy.copy(model)
     if isinstance(model, EDNNRegressor):
         model.evaluation_ = Direct(max_tiles=_MAX_TILES)
         # Copies, so that the test leaves no trace.
-        copied = _without_estimator if asked else copy.copy
+        copied = _without_estimator if has_user_code else copy.copy
         fitted = model.tile_model_
         several = isinstance(fitted, list)
         model.tile_model_ = list(map(copied, fitted)) if several else copied(fitted)
     elif isinstance(model, EDNNCommittee):
-        model.estimators_ = [_directly(member, asked) for member in model.estimators_]
+        model.estimators_ = [_directly(member, has_user_code) for member in model.estimators_]
     elif isinstance(model, ShiftAveraged):
-        model.estimator_ = _directly(model.estimator_, asked)
+        model.estimator_ = _directly(model.estimator_, has_user_code)
     elif isinstance(model, TransformedTargetRegressor):
-        model.regressor_ = _directly(model.regressor_, asked)
+        model.regressor_ = _directly(model.regressor_, has_user_code)
     return model
 
 

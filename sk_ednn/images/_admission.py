@@ -175,8 +175,8 @@ def _from_array(given, y):
     if np.isinf(totals).any():
         bad = int(np.flatnonzero(np.isinf(totals).any(axis=1))[0])
         raise ValueError(f"{given[bad].name}: its total is infinite.")
-    known = totals[np.isfinite(totals)]
-    counts = bool(len(known) and (known >= 0).all() and (known == np.round(known)).all())
+    finite = totals[np.isfinite(totals)]
+    counts = bool(len(finite) and (finite >= 0).all() and (finite == np.round(finite)).all())
     return totals, counts, y_ndim
 
 

@@ -94,10 +94,10 @@ def require_distinct(pictures, digests) -> None:
 
 def pixel_digest(values) -> str:
     """Return a name for pixels that others have not."""
-    found = hashlib.sha1(usedforsecurity=False)
-    found.update(f"{values.dtype.str}{values.shape}".encode())
-    found.update(np.ascontiguousarray(values).data)
-    return found.hexdigest()
+    state = hashlib.sha1(usedforsecurity=False)
+    state.update(f"{values.dtype.str}{values.shape}".encode())
+    state.update(np.ascontiguousarray(values).data)
+    return state.hexdigest()
 
 
 def require_alike(pictures, n_axes, n_channels, fitted=False) -> None:

@@ -279,7 +279,7 @@ class CountRegressor(RegressorMixin, BaseEstimator):
         list of ndarray of shape (*tile_grid,) or (*tile_grid, n_outputs), float64
             The last tile of an axis may reach beyond the picture; it has the part within.
         """
-        return [self._as_fitted_map(found) for _, found in self._evaluated(X, True)]
+        return [self._as_fitted_map(of_picture) for _, of_picture in self._evaluated(X, True)]
 
     def predict_interval(self, X, confidence=None):
         """Return intervals that contain the totals of new pictures of the same kind.
@@ -335,7 +335,7 @@ class CountRegressor(RegressorMixin, BaseEstimator):
         for picture in self._admitted(X):
             write = None if writers is None else writers(picture)
             with write if hasattr(write, "__enter__") else nullcontext():
-                totals, found, extremes = contributions(
+                totals, tile_map, extremes = contributions(
                     picture, self.estimators_, self.edges_, geometry,
                     keep=bool(maps) and write is None, write=write, done=progress,
                     region_pixels=self._region_pixels,
@@ -354,10 +354,10 @@ class CountRegressor(RegressorMixin, BaseEstimator):
                 novelty=novelty,
                 flag=flag,
             )
-            if found is not None and callable(maps):
-                maps(picture, self._as_fitted_map(found))
-            elif found is not None:
-                row.map = self._as_fitted_map(found)
+            if tile_map is not None and callable(maps):
+                maps(picture, self._as_fitted_map(tile_map))
+            elif tile_map is not None:
+                row.map = self._as_fitted_map(tile_map)
             if done is not None:
                 done(row)
             rows.append(row)
@@ -381,16 +381,16 @@ class CountRegressor(RegressorMixin, BaseEstimator):
             import torch  # noqa: F401
         doubts = []
         for picture in pictures:
-            totals, found, extremes = contributions(
+            totals, tile_map, extremes = contributions(
                 picture, self.estimators_, self.edges_, geometry, keep=keep,
                 region_pixels=self._region_pixels,
             )  # fmt: skip
             doubts.append(self._doubt(picture, extremes))
-            yield totals, found
-        known = [doubt for doubt in doubts if doubt is not None]
-        if known:
-            more = f" So are those of {len(known) - 1} more." if len(known) > 1 else ""
-            warnings.warn(known[0] + more, NoveltyWarning, stacklevel=outside_package())
+            yield totals, tile_map
+        reasons = [doubt for doubt in doubts if doubt is not None]
+        if reasons:
+            more = f" So are those of {len(reasons) - 1} more." if len(reasons) > 1 else ""
+            warnings.warn(reasons[0] + more, NoveltyWarning, stacklevel=outside_package())
 
     def _doubt(self, picture, extremes) -> str | None:
         """Return how pixels lie far outside those of the fit, None where they do not."""
@@ -421,8 +421,8 @@ class CountRegressor(RegressorMixin, BaseEstimator):
     def _as_fitted(self, values):
         return values[:, 0] if self._y_ndim == 1 else values
 
-    def _as_fitted_map(self, found):
-        return found[..., 0] if self._y_ndim == 1 else found
+    def _as_fitted_map(self, values):
+        return values[..., 0] if self._y_ndim == 1 else values
 
     def __sklearn_tags__(self):
         """Return scikit-learn's tags."""

@@ -48,10 +48,10 @@ def contributions(
         [
             share * factor
             for share, factor in zip(
-                geometry.shares(picture.grid), edge_factors(bands, own), strict=True
+                geometry.shares(picture.grid), edge_factors(bands, of_member), strict=True
             )
         ]
-        for own in edges
+        for of_member in edges
     ]
     models = [regressor.tile_model_ for regressor in regressors]
     n_outputs = models[0].n_outputs

@@ -43,7 +43,7 @@ class Fitted:
 
     trained: list[Trained]
     held_back: list[tuple[np.ndarray, np.ndarray]]
-    known: tuple
+    shared: tuple
 
     @property
     def histories(self) -> list:
@@ -57,7 +57,7 @@ class Fitted:
 
     def regressors(self, y_ndim) -> list:
         """Return the members as fitted estimators of the package."""
-        geometry, standardization, positive, n_channels, seen = self.known
+        geometry, standardization, positive, n_channels, seen = self.shared
         return [
             as_regressor(
                 member.module,
@@ -147,8 +147,8 @@ def fit_members(settings, admitted, folds, geometry, standardization, seen, rng)
         for held, member in zip(folds, trained, strict=True)
         if len(held)
     ]  # fmt: skip
-    known = (geometry, standardization, positive, n_channels, seen)
-    return Fitted(trained, held_back, known)
+    shared = (geometry, standardization, positive, n_channels, seen)
+    return Fitted(trained, held_back, shared)
 
 
 def _train(n_threads, *job):
@@ -182,8 +182,8 @@ def _units(settings, totals, boxes, sizes, geometry):
     mean = np.where(mean > 0, mean, 1.0)
     by_picture = density[: len(sizes)]
     by_picture = by_picture[np.isfinite(by_picture).all(axis=1)]
-    own = by_picture.std(axis=0) * size if len(by_picture) > 1 else np.zeros(len(mean))
-    spread = np.maximum(own, _LEAST_SPREAD * mean)
+    deviation = by_picture.std(axis=0) * size if len(by_picture) > 1 else np.zeros(len(mean))
+    spread = np.maximum(deviation, _LEAST_SPREAD * mean)
     positive = settings.positive
     if positive == "auto":
         positive = not np.nanmin(rows) < 0

@@ -73,15 +73,15 @@ class Geometry:
             Around a box are its true surroundings, and mirror images beyond the picture alone.
         """
         box = tuple(slice(0, n) for n in lengths) if box is None else box
-        found = []
+        by_axis = []
         axes = zip(lengths, box, self.focus, self.context, self.slack, strict=True)
         for n, part, f, c, slack in axes:
             n_tiles = -(-(part.stop - part.start) // f) + (slack > 0)
             places = np.arange(part.start - slack - c, part.start + n_tiles * f + c)
             period = max(2 * (n - 1), 1)
             folded = places % period
-            found.append(np.minimum(folded, period - folded) if n > 1 else np.zeros_like(places))
-        return found
+            by_axis.append(np.minimum(folded, period - folded) if n > 1 else np.zeros_like(places))
+        return by_axis
 
     def shares(self, lengths) -> list[np.ndarray]:
         """Return, for each axis, which part of each focus lies in a picture of these lengths.
@@ -92,13 +92,13 @@ class Geometry:
         >>> Geometry(reduction=1).shares((8, 10))
         [array([1., 1.]), array([1. , 1. , 0.5])]
         """
-        found = []
+        by_axis = []
         for n, f in zip(lengths, self.focus, strict=True):
             shares = np.ones(-(-n // f))
             if n % f:
                 shares[-1] = n % f / f
-            found.append(shares)
-        return found
+            by_axis.append(shares)
+        return by_axis
 
     def shifted_shares(self, lengths, shift) -> list[np.ndarray]:
         """Return the shares of tiles that begin before the picture, as `places` leaves room for.
@@ -115,11 +115,11 @@ class Geometry:
         >>> Geometry(reduction=1).shifted_shares((8, 10), (0, 3))
         [array([1., 1., 0.]), array([0.25, 1.  , 1.  , 0.25])]
         """
-        found = []
+        by_axis = []
         for n, f, s, slack in zip(lengths, self.focus, shift, self.slack, strict=True):
             starts = np.arange(-(-n // f) + (slack > 0)) * f - s
-            found.append((np.minimum(starts + f, n) - np.maximum(starts, 0)).clip(0) / f)
-        return found
+            by_axis.append((np.minimum(starts + f, n) - np.maximum(starts, 0)).clip(0) / f)
+        return by_axis
 
     def bands(self, lengths, shift=None, open_sides=None) -> list[np.ndarray]:
         """Return, for each axis, how many foci each tile is from the edge: `BANDS` is far.
@@ -141,19 +141,19 @@ class Geometry:
         """
         shift_of = (0,) * self.n_axes if shift is None else shift
         sides = [(False, False)] * self.n_axes if open_sides is None else open_sides
-        found = []
+        by_axis = []
         axes = zip(lengths, self.focus, shift_of, self.slack, sides, strict=True)
         for n, f, s, slack, (before, behind) in axes:
             n_tiles = -(-n // f) + (slack > 0 if shift is not None else 0)
             if slack == 0:  # planes of a stack
-                found.append(np.full(n_tiles, BANDS))
+                by_axis.append(np.full(n_tiles, BANDS))
                 continue
             centre = np.arange(n_tiles) * f - s + f / 2
             distances = [np.full(n_tiles, BANDS)]
             distances += [] if before else [centre // f]
             distances += [] if behind else [(n - centre) // f]
-            found.append(np.min(distances, axis=0).clip(0, BANDS).astype(int))
-        return found
+            by_axis.append(np.min(distances, axis=0).clip(0, BANDS).astype(int))
+        return by_axis
 
 
 def edge_factors(bands, edges) -> list[np.ndarray]:

@@ -137,13 +137,13 @@ def read_boxes(pictures, table, *, columns=("count",)) -> list[Box]:
                 f"{last[0]}, {last[1]} does not lie in {pictures[k].name}, of "
                 f"{' × '.join(map(str, pictures[k].grid))} pixels."
             )
-        own = tuple(
+        of_box = tuple(
             number_of(row, j, header, pictures[k], where) if row.cells[j].strip() else np.nan
             for j in totals
         )
-        if not np.isfinite(own).any():
+        if not np.isfinite(of_box).any():
             raise TableError(f"{where}, line {row.line}: the box has no total.")
-        boxes.append(Box(k, tuple(first.tolist()), tuple(last.tolist()), own))
+        boxes.append(Box(k, tuple(first.tolist()), tuple(last.tolist()), of_box))
     return boxes
 
 

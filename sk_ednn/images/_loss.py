@@ -24,8 +24,8 @@ def batch_loss(member, batch, recipe, rng):
     units = member.spread * totals.new_tensor([[each.spread] for each in batch])
     contributions = member.contributions(member.module, values, *tiles)
     predicted = contributions.flatten(2).sum(2)
-    known = torch.isfinite(totals)  # of a box, perhaps not all totals
-    totals = torch.where(known, totals, predicted.detach())
+    is_known = torch.isfinite(totals)  # of a box, perhaps not all totals
+    totals = torch.where(is_known, totals, predicted.detach())
     loss = _huber(predicted, totals, units)
     if member.frozen:
         loss = loss + mosaic_loss(member, values, *tiles, contributions.detach(), units, rng)

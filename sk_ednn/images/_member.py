@@ -153,9 +153,9 @@ class Member:
         if not self.positive:
             return
         true = torch.stack([each.totals for each in samples]).numpy()
-        known = np.isfinite(true)
-        predicted = np.where(known, self.predict(samples), 0.0).sum(axis=0)
-        total = np.where(known, true, 0.0).sum(axis=0)
+        is_known = np.isfinite(true)
+        predicted = np.where(is_known, self.predict(samples), 0.0).sum(axis=0)
+        total = np.where(is_known, true, 0.0).sum(axis=0)
         fine = (predicted > 0) & (total > 0)
         ratio = np.where(fine, total / np.where(fine, predicted, 1.0), 1.0)
         self.scale = self.scale * torch.as_tensor(ratio, dtype=torch.float32)

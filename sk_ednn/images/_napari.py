@@ -99,8 +99,8 @@ def napari_get_reader(path):
     path = Path(path)
     if path.name.endswith(_PEAKS):
         return lambda _: [_read_peaks(path)]
-    if path.suffix == _MAP and (found := read_map(path)) is not None:
-        return lambda _: [_map_layer(path.stem, *found)]
+    if path.suffix == _MAP and (saved_map := read_map(path)) is not None:
+        return lambda _: [_map_layer(path.stem, *saved_map)]
     return None
 
 

@@ -52,10 +52,10 @@ class PictureNovelty:
         pictures : list of Picture
         mean, scale : ndarray of shape (n_channels,)
         """
-        found = np.stack([picture_features(picture, mean, scale) for picture in pictures])
-        centre = np.median(found, axis=0)
-        spread = np.maximum(found.std(axis=0), _LEAST_SPREAD)
-        unit = (found - centre) / spread
+        features = np.stack([picture_features(picture, mean, scale) for picture in pictures])
+        centre = np.median(features, axis=0)
+        spread = np.maximum(features.std(axis=0), _LEAST_SPREAD)
+        unit = (features - centre) / spread
         if len(unit) > 2:
             precision = np.linalg.inv(LedoitWolf(assume_centered=True).fit(unit).covariance_
                                       + 0.1 * np.eye(unit.shape[1]))  # fmt: skip
@@ -71,8 +71,8 @@ class PictureNovelty:
         ----------
         picture : Picture
         """
-        found = picture_features(picture, self.mean, self.scale)
-        unit = ((found - self.centre) / self.spread)[None]
+        features = picture_features(picture, self.mean, self.scale)
+        unit = ((features - self.centre) / self.spread)[None]
         return float(_distances(unit, self.precision)[0] / self.threshold)
 
 

@@ -148,10 +148,10 @@ class _InMemory:
         return self.values[slices]
 
 
-def in_memory(values, name, **known) -> Picture:
+def in_memory(values, name, **attributes) -> Picture:
     """Return a picture of pixels (*grid, n_channels) that are there."""
     values = np.asarray(values)
-    return Picture(name, tuple(values.shape), values.dtype, _InMemory(values), **known)
+    return Picture(name, tuple(values.shape), values.dtype, _InMemory(values), **attributes)
 
 
 def for_each(items, act) -> list:
@@ -169,10 +169,10 @@ def for_each(items, act) -> list:
     PictureError
         The first one, with the names of the others.
     """
-    found, errors = [], []
+    results, errors = [], []
     for item in items:
         try:
-            found.append(act(item))
+            results.append(act(item))
         except PictureError as error:
             errors.append(error)
     if len(errors) > 1:
@@ -183,7 +183,7 @@ def for_each(items, act) -> list:
         ) from errors[0]
     if errors:
         raise errors[0]
-    return found
+    return results
 
 
 def reason_of(error) -> str:

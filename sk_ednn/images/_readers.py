@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from os import PathLike, fspath
 from pathlib import Path
 
@@ -78,15 +79,15 @@ def read_pictures(source, *, channel_axis=None, missing_chunks="error") -> list[
             f"Pictures are given by the name of a file or folder, or in a list; got a "
             f"{type(source).__name__}."
         )
-    found = []
+    pictures = []
     for k, one in enumerate(source):
         if isinstance(one, (str, PathLike, Picture)):
-            found += read_pictures(one, channel_axis=channel_axis, missing_chunks=missing_chunks)
+            pictures += read_pictures(one, channel_axis=channel_axis, missing_chunks=missing_chunks)
         else:
-            found.append(as_picture(one, f"picture {k}", channel_axis))
-    if not found:
+            pictures.append(as_picture(one, f"picture {k}", channel_axis))
+    if not pictures:
         raise PictureError("There are no pictures: the list is empty.")
-    return found
+    return pictures
 
 
 def _from_name(name, opened) -> list[Picture]:
@@ -99,10 +100,10 @@ def _from_name(name, opened) -> list[Picture]:
     root = os.path.commonpath([os.path.dirname(file) or "." for file in files])
     files = [file for file in files if not _is_beside(Path(file))]
     each = for_each(files, lambda file: opened(file, os.path.relpath(file, root)))
-    found = [picture for pictures in each for picture in pictures]
-    if not found:
+    pictures = list(chain.from_iterable(each))
+    if not pictures:
         raise PictureError(f"{name}: the pattern matches no pictures.")
-    return found
+    return pictures
 
 
 def _from_folder(folder, opened) -> list[Picture]:
@@ -114,10 +115,10 @@ def _from_folder(folder, opened) -> list[Picture]:
         and (not path.is_dir() or is_zarr(path))
     ]
     each = for_each(paths, lambda path: opened(str(path), path.name))
-    found = [picture for pictures in each for picture in pictures]
-    if not found:
+    pictures = list(chain.from_iterable(each))
+    if not pictures:
         raise PictureError(f"{folder}: the folder contains no pictures.")
-    return found
+    return pictures
 
 
 def _is_beside(path) -> bool:

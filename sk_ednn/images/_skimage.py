@@ -102,7 +102,7 @@ class LocalFeatures(TransformerMixin, BaseEstimator):
         with needing("LocalFeatures", extra="images"):
             from skimage.feature import multiscale_basic_features
         values = (picture.array().astype(np.float32) - self.mean_) / self.scale_
-        found = multiscale_basic_features(
+        features = multiscale_basic_features(
             values.astype(np.float32),
             channel_axis=-1,
             sigma_min=self.sigma_min,
@@ -114,7 +114,7 @@ class LocalFeatures(TransformerMixin, BaseEstimator):
             return np.add.reduceat(np.add.reduceat(array, edges[0], axis=0), edges[1], axis=1)
 
         pixels = summed(np.ones((*picture.grid, 1)))
-        mean = summed(found) / pixels
-        spread = np.sqrt(np.maximum(summed(found**2) / pixels - mean**2, 0.0))
+        mean = summed(features) / pixels
+        spread = np.sqrt(np.maximum(summed(features**2) / pixels - mean**2, 0.0))
         rows = np.concatenate([mean, np.log(spread + 1e-3)], axis=-1)
         return rows.reshape(-1, rows.shape[-1])

@@ -110,20 +110,20 @@ def match_totals(pictures, table, *, columns=None, counts=None) -> Matched:
         name_column = column_of_names(pictures, rows, header, where)
         places = _total_columns(header, rows, name_column, columns, where)
     partner = _partners(pictures, rows, name_column, where)
-    found = [(picture, partner[id(picture)]) for picture in pictures if id(picture) in partner]
-    if not found:
+    matches = [(picture, partner[id(picture)]) for picture in pictures if id(picture) in partner]
+    if not matches:
         raise TableError(f"{where}: no name in the table is that of a picture.")
     totals = np.array(
-        [[number_of(row, j, header, picture, where) for j in places] for picture, row in found]
+        [[number_of(row, j, header, picture, where) for j in places] for picture, row in matches]
     )
-    kept = [picture for picture, _ in found]
+    kept = [picture for picture, _ in matches]
     if counts is None:
         counts = bool(
             np.mean(np.round(totals) == totals) >= _COUNTS and (totals >= 0).mean() >= 0.5
         )
     if counts:
         _require_counts(kept, totals, header, places, where)
-    used = {id(row) for _, row in found}
+    used = {id(row) for _, row in matches}
     return Matched(
         pictures=kept,
         totals=totals[:, 0] if len(places) == 1 else totals,
@@ -229,9 +229,9 @@ def _keys(name) -> list[str]:
 
 
 def column_of_names(pictures, rows, header, where) -> int:
-    known = {key.lower() for picture in pictures for key in _keys(picture.name)}
+    keys = {key.lower() for picture in pictures for key in _keys(picture.name)}
     hits = [
-        sum(any(key.lower() in known for key in _keys(row.cells[j])) for row in rows)
+        sum(any(key.lower() in keys for key in _keys(row.cells[j])) for row in rows)
         for j in range(len(header))
     ]
     if max(hits) == 0:
@@ -273,19 +273,19 @@ def _total_columns(header, rows, name_column, columns, where) -> list[int]:
 def _partners(pictures, rows, name_column, where) -> dict[int, _Row]:
     """Return the row of each picture, by the identity of the picture."""
     owners = _owners(pictures)
-    found: dict[int, _Row] = {}
+    partners: dict[int, _Row] = {}
     for row in rows:
         k = _owner(owners, pictures, row, name_column, where)
         if k is None:
             continue
-        earlier = found.get(id(pictures[k]))
+        earlier = partners.get(id(pictures[k]))
         if earlier is not None and earlier.cells != row.cells:
             raise TableError(
                 f"{where}: two rows for {pictures[k].name}, lines {earlier.line} and "
                 f"{row.line}, which differ. Keep one."
             )
-        found[id(pictures[k])] = row
-    return found
+        partners[id(pictures[k])] = row
+    return partners
 
 
 def _owners(pictures) -> dict[str, list[int]]:
@@ -319,7 +319,7 @@ def picture_finder(pictures, name_column, where):
     """
     owners = _owners(pictures)
 
-    def found(row) -> int:
+    def find(row) -> int:
         k = _owner(owners, pictures, row, name_column, where)
         if k is None:
             raise TableError(
@@ -328,7 +328,7 @@ def picture_finder(pictures, name_column, where):
             )
         return k
 
-    return found
+    return find
 
 
 def number_of(row, j, header, picture, where) -> float:

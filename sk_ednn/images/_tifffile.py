@@ -144,11 +144,11 @@ def layout_of(axes, shape, name) -> _Layout:
     name : str
         For messages.
     """
-    found: dict[str, int] = {}
+    axis_index: dict[str, int] = {}
     planes = []
     for k, (axis, length) in enumerate(zip(axes, shape, strict=True)):
         if axis in "YXCS":
-            found[axis] = k
+            axis_index[axis] = k
         elif axis in _PLANES and length > 1:
             planes.append(k)
         elif length > 1:
@@ -156,20 +156,20 @@ def layout_of(axes, shape, name) -> _Layout:
             raise PictureError(
                 f"{name}: the file has {length} {what}, and one count. Save one picture a file."
             )
-    if "Y" not in found or "X" not in found:
+    if "Y" not in axis_index or "X" not in axis_index:
         raise PictureError(f"{name}: axes {axes} of shape {shape} are not those of a picture.")
     if len(planes) > 1:
         raise PictureError(f"{name}: two axes of planes, {axes} of shape {shape}; one is a stack.")
-    channels = [axis for axis in "CS" if axis in found and shape[found[axis]] > 1]
+    channels = [axis for axis in "CS" if axis in axis_index and shape[axis_index[axis]] > 1]
     if len(channels) > 1:
         raise PictureError(
             f"{name}: channels and colours at once, axes {axes} of shape {shape}. Save it with one "
             "axis of channels."
         )
-    single = [axis for axis in "SC" if axis in found]
-    channel = found[channels[0]] if channels else (found[single[0]] if single else None)
+    single = [axis for axis in "SC" if axis in axis_index]
+    channel = axis_index[channels[0]] if channels else (axis_index[single[0]] if single else None)
     n_channels = 1 if channel is None else shape[channel]
-    return _Layout((*planes, found["Y"], found["X"]), channel, len(shape), n_channels)
+    return _Layout((*planes, axis_index["Y"], axis_index["X"]), channel, len(shape), n_channels)
 
 
 class _Tiff:

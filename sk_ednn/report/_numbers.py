@@ -191,8 +191,8 @@ def parameters_of(estimator) -> dict[str, str]:
 def versions() -> dict[str, str]:
     """Return the versions of Python, this package and the imported libraries."""
     used = [name for module, name in _IF_USED.items() if module in sys.modules]
-    found = versions_of((*_ALWAYS, *used))
-    return {"Python": found.pop("python"), **found}
+    by_library = versions_of((*_ALWAYS, *used))
+    return {"Python": by_library.pop("python"), **by_library}
 
 
 def _n_weights(estimator) -> int | None:

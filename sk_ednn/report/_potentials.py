@@ -60,7 +60,7 @@ def potential_report(potential, structures, *, test=None, title=None, about=None
     shown_as = HELD_BACK if HELD_BACK in parts else TRAINING
     numbers: dict[str, Any] = {
         "errors": {which: averages(part.errors) for which, part in parts.items()},
-        "labels": {which: part.data.found for which, part in parts.items()},
+        "labels": {which: part.data.labels for which, part in parts.items()},
         "versions": _numbers.versions(),
     }
     numbers["by composition"] = parts[shown_as].by_composition()
@@ -74,20 +74,20 @@ def potential_report(potential, structures, *, test=None, title=None, about=None
             _page.section("Model", _model(potential)),
             _page.section("How it was made", *_sections.provenance(about, numbers["versions"])),
         ]
-    found, n = numbers["errors"][shown_as], len(parts[shown_as].data.places)
-    told = ", ".join(
-        f"{names} by {number(found[f'{kind}_mae'], unit, 3)}"
+    errors, n = numbers["errors"][shown_as], len(parts[shown_as].data.places)
+    summary = ", ".join(
+        f"{names} by {number(errors[f'{kind}_mae'], unit, 3)}"
         for kind, names, unit in _KINDS
-        if f"{kind}_mae" in found
+        if f"{kind}_mae" in errors
     )
     where = "held back" if shown_as == HELD_BACK else "trained on"
     html = _page.page(
         title or f"A potential fitted to {len(parts[TRAINING].data.places):,} structures",
-        f"On {n:,} structures {where} it errs in the mean: {told}.",
+        f"On {n:,} structures {where} it errs in the mean: {summary}.",
         [
-            (f"{names}, {shown_as}", number(found[f"{kind}_mae"], unit, 3))
+            (f"{names}, {shown_as}", number(errors[f"{kind}_mae"], unit, 3))
             for kind, names, unit in _KINDS
-            if f"{kind}_mae" in found
+            if f"{kind}_mae" in errors
         ],
         sections,
         f"sk-ednn {numbers['versions']['sk-ednn']}, "
@@ -107,28 +107,28 @@ class _Part:
         """Return true and predicted values that are known, flat."""
         data, predicted, sizes = self.data, self.predicted, self.data.structures.sizes
         if kind == "energy":
-            true, found = data.energies / sizes, predicted.energies / sizes
+            true, estimates = data.energies / sizes, predicted.energies / sizes
         elif kind == "force":
-            true, found = data.forces.ravel(), predicted.forces
+            true, estimates = data.forces.ravel(), predicted.forces
         else:
-            true, found = GPA * data.stress.ravel(), predicted.stress
-        if found is None:
+            true, estimates = GPA * data.stress.ravel(), predicted.stress
+        if estimates is None:
             return np.zeros(0), np.zeros(0)
-        found = np.ravel(found) * (GPA if kind == "stress" else 1.0)
-        known = ~np.isnan(true) & ~np.isnan(found)
-        return true[known], found[known]
+        estimates = np.ravel(estimates) * (GPA if kind == "stress" else 1.0)
+        both = ~np.isnan(true) & ~np.isnan(estimates)
+        return true[both], estimates[both]
 
     def formulas(self):
         """Return the composition of each structure, as SiAu2 has it."""
-        found = []
+        formulas = []
         for structure in self.data.structures:
             numbers, counts = np.unique(structure.numbers, return_counts=True)
             divisor = np.gcd.reduce(counts)
-            found.append("".join(
+            formulas.append("".join(
                 symbol(int(z)) + (str(n) if n > 1 else "")
                 for z, n in zip(numbers, counts // divisor, strict=True)
             ))  # fmt: skip
-        return np.array(found)
+        return np.array(formulas)
 
     def force_errors(self):
         """Return the mean absolute error of the forces of each structure, NaN where not known."""
@@ -142,9 +142,11 @@ class _Part:
         formulas, forces = self.formulas(), self.force_errors()
         rows = []
         for formula in np.unique(formulas):
-            own = formulas == formula
-            energies = np.abs(self.errors.energies[own])
-            rows.append((str(formula), int(own.sum()), _mean(energies), _mean(forces[own])))
+            of_formula = formulas == formula
+            energies = np.abs(self.errors.energies[of_formula])
+            rows.append(
+                (str(formula), int(of_formula.sum()), _mean(energies), _mean(forces[of_formula]))
+            )
         return sorted(rows, key=lambda row: -np.nan_to_num(row[2]))[:_COMPOSITIONS]
 
     def largest(self):
@@ -159,8 +161,8 @@ class _Part:
 
 
 def _mean(values):
-    known = values[~np.isnan(values)]
-    return float(known.mean()) if known.size else float("nan")
+    finite = values[~np.isnan(values)]
+    return float(finite.mean()) if finite.size else float("nan")
 
 
 # --- sections ---------------------------------------------------------------------------------
@@ -169,25 +171,28 @@ def _mean(values):
 def _data(parts):
     rows = [["structures", *(f"{len(part.data.places):,}" for part in parts.values())]]
     rows.append(["atoms", *(f"{part.data.structures.n_atoms:,}" for part in parts.values())])
-    rows.append(["species", *(", ".join(part.data.found["species"]) for part in parts.values())])
+    rows.append(["species", *(", ".join(part.data.labels["species"]) for part in parts.values())])
     for kind in ("energy", "forces", "stress"):
         cells = []
         for part in parts.values():
-            own = part.data.found[kind]
-            cells.append(f"{own['known']:,} known" + (f", {own['from']!r}" if own["known"] else ""))
-        rows.append([f"{kind} ({parts[TRAINING].data.found[kind]['unit']})", *cells])
+            of_kind = part.data.labels[kind]
+            cells.append(
+                f"{of_kind['known']:,} known"
+                + (f", {of_kind['from']!r}" if of_kind["known"] else "")
+            )
+        rows.append([f"{kind} ({parts[TRAINING].data.labels[kind]['unit']})", *cells])
     return _page.table(rows, ["", *parts])
 
 
 def _errors(errors):
     rows = []
-    for which, found in errors.items():
+    for which, of_part in errors.items():
         for kind, names, unit in _KINDS:
-            if f"{kind}_mae" in found:
-                median = found.get(f"{kind}_median", float("nan"))
+            if f"{kind}_mae" in of_part:
+                median = of_part.get(f"{kind}_median", float("nan"))
                 rows.append([
-                    f"{names}, {which} ({unit})", Value(found[f"{kind}_mae"]), Value(median),
-                    Value(found[f"{kind}_rmse"]),
+                    f"{names}, {which} ({unit})", Value(of_part[f"{kind}_mae"]), Value(median),
+                    Value(of_part[f"{kind}_rmse"]),
                 ])  # fmt: skip
     yield _page.table(rows, ["", "mean absolute", "median", "root mean square"])
 
@@ -209,11 +214,13 @@ def _drawn_parity(pairs, names, kind):
     unit = {"energy": "eV/atom", "force": "eV/Å", "stress": "GPa"}[kind]
     axes = Figure(figsize=(3.6, 3.6), layout="constrained").subplots()
     ends = []
-    for k, (which, (true, found)) in enumerate(pairs.items()):
+    for k, (which, (true, estimates)) in enumerate(pairs.items()):
         if not len(true):
             continue
         chosen = np.random.default_rng(0).permutation(len(true))[:_POINTS]
-        axes.plot(true[chosen], found[chosen], ".", ms=3, alpha=0.5, color=COLOURS[k], label=which)
+        axes.plot(
+            true[chosen], estimates[chosen], ".", ms=3, alpha=0.5, color=COLOURS[k], label=which
+        )
         ends += [true.min(), true.max()]
     axes.plot([min(ends), max(ends)], [min(ends), max(ends)], color=GREY, lw=1, zorder=0)
     axes.set_xlabel(f"true / {unit}")

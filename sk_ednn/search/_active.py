@@ -130,8 +130,8 @@ class ActiveLearning:
         return self
 
     def _left(self) -> np.ndarray:
-        asked = [*self.indices_, *self.failed_]
-        return np.setdiff1d(np.arange(len(self.pool)), asked)
+        labelled = [*self.indices_, *self.failed_]
+        return np.setdiff1d(np.arange(len(self.pool)), labelled)
 
     def _choose(self, left, n) -> np.ndarray:
         chances = None

@@ -24,14 +24,14 @@ def to_atoms(structure, label=None):
     """Return a structure as ``ase.Atoms``, which carry the label where there is one."""
     atoms = Atoms(structure.numbers, structure.positions, cell=structure.cell, pbc=structure.pbc)
     if label is not None:
-        known = {"energy": label.energy, "forces": label.forces}
+        results = {"energy": label.energy, "forces": label.forces}
         if label.stress is not None:
             xx, yy, zz = np.diag(label.stress)
-            known["stress"] = np.array(
+            results["stress"] = np.array(
                 [xx, yy, zz, label.stress[1, 2], label.stress[0, 2], label.stress[0, 1]]
             )
-        known = {name: values for name, values in known.items() if values is not None}
-        atoms.calc = SinglePointCalculator(atoms, **known)
+        results = {name: values for name, values in results.items() if values is not None}
+        atoms.calc = SinglePointCalculator(atoms, **results)
     return atoms
 
 
@@ -107,8 +107,8 @@ class _Evaluated:
         return self._of(atoms).forces
 
     def get_stress(self, atoms):
-        found = self._of(atoms)
-        return (found.strain / atoms.get_volume())[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]]
+        result = self._of(atoms)
+        return (result.strain / atoms.get_volume())[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]]
 
     def _of(self, atoms):
         key = atoms.positions.tobytes(), atoms.cell.array.tobytes()

@@ -277,11 +277,11 @@ class Operators:
 def compositions_of(composition) -> list[np.ndarray]:
     """Return the atomic numbers of each composition: of one, or of a list of them."""
     several = composition if isinstance(composition, (list, tuple)) else [composition]
-    found = [numbers_of(one) for one in several]
-    keys = {tuple(numbers.tolist()) for numbers in found}
-    if not found or len(keys) < len(found) or () in keys:
+    compositions = [numbers_of(one) for one in several]
+    keys = {tuple(numbers.tolist()) for numbers in compositions}
+    if not compositions or len(keys) < len(compositions) or () in keys:
         raise ValueError(f"Expected different compositions with atoms, got {composition!r}.")
-    return found
+    return compositions
 
 
 def numbers_of(composition) -> np.ndarray:

@@ -22,9 +22,9 @@ _IDLE = 300
 def job_pools(pools, cluster=None):
     """Yield the clients of a search, each with a cluster of batch jobs.
 
-    Jobs are submitted when tasks wait, and end when they had none for some time. A worker takes no task in the last
-    five minutes of its job's wall time; a task that is longer than what remains is run again by
-    another worker, once.
+    Jobs are submitted when tasks wait, and end when they had none for some time. A worker takes no
+    task in the last five minutes of its job's wall time; a task that is longer than what remains is
+    run again by another worker, once.
 
     Parameters
     ----------
@@ -87,18 +87,19 @@ def cluster_options(options, kind) -> dict:
     kind : str
         Names the jobs.
     """
-    found = {name: value for name, value in options.items() if name not in _OF_POOL}
-    if "walltime" not in found:
-        return found
-    found.setdefault("job_name", f"sk-ednn-{kind}")
-    seconds = seconds_of(found["walltime"])
+    settings = {name: value for name, value in options.items() if name not in _OF_POOL}
+    if "walltime" not in settings:
+        return settings
+    settings.setdefault("job_name", f"sk-ednn-{kind}")
+    seconds = seconds_of(settings["walltime"])
     if seconds <= 2 * _MARGIN:
         raise ValueError(
-            f"Pool {kind!r} has a walltime of {found['walltime']}; expected more than ten minutes."
+            f"Pool {kind!r} has a walltime of {settings['walltime']}; expected more than ten "
+            "minutes."
         )
     lifetime = ["--lifetime", f"{seconds - _MARGIN}s", "--lifetime-stagger", f"{_MARGIN // 2}s"]
-    found["worker_extra_args"] = [*found.get("worker_extra_args", ()), *lifetime]
-    return found
+    settings["worker_extra_args"] = [*settings.get("worker_extra_args", ()), *lifetime]
+    return settings
 
 
 def seconds_of(walltime) -> int:

@@ -111,9 +111,13 @@ class _Tiled:
             )
             for structure, label in zip(structures, labels, strict=True)
         ]
-        known = any(each.positions is not None or each.strain is not None for each in gradient)
+        has_gradient = any(
+            each.positions is not None or each.strain is not None for each in gradient
+        )
         energies = np.array([label.energy for label in labels])
-        return member.fit(structures, energies, weights, gradient=gradient if known else None)
+        return member.fit(
+            structures, energies, weights, gradient=gradient if has_gradient else None
+        )
 
     @staticmethod
     def predict(members, structures):
@@ -148,18 +152,18 @@ class _Potential:
 
     @staticmethod
     def fit(member, structures, labels, weights):
-        known = {"sample_weight": weights}
-        known["forces"] = (
+        targets = {"sample_weight": weights}
+        targets["forces"] = (
             [label.forces for label in labels]
             if all(label.forces is not None for label in labels)
             else False
         )
-        known["stress"] = (
+        targets["stress"] = (
             np.stack([_voigt(label.stress) for label in labels])
             if all(label.stress is not None for label in labels)
             else False
         )
-        return member.fit(structures, np.array([label.energy for label in labels]), **known)
+        return member.fit(structures, np.array([label.energy for label in labels]), **targets)
 
     @staticmethod
     def predict(members, structures):
@@ -181,9 +185,9 @@ def _kind_of(member):
 
 
 def _gradients(tile_model, tiles):
-    own = tile_model._input_gradients(tiles)
+    gradients = tile_model._input_gradients(tiles)
     baseline = tile_model.baseline
-    return own if baseline is None else own + baseline.tile_gradients(tiles)
+    return gradients if baseline is None else gradients + baseline.tile_gradients(tiles)
 
 
 def _volume(structure) -> float:

@@ -44,11 +44,11 @@ class ConvexHull:
         (share,) = _shares([composition])
         key = share.tobytes()
         if key not in self._known:
-            found = linprog(
+            solution = linprog(
                 self._energies, A_eq=np.vstack([self._shares.T, np.ones(len(self._shares))]),
                 b_eq=np.append(share, 1.0), bounds=(0, None), method="highs",
             )  # fmt: skip
-            self._known[key] = float(found.fun) if found.success else float("nan")
+            self._known[key] = float(solution.fun) if solution.success else float("nan")
         return self._known[key]
 
     def above(self, composition, energy):

@@ -140,34 +140,34 @@ def _formula(numbers) -> str:
 
 def _operators(rows) -> dict:
     """Return, for each operator, labels, failed ones and how often it lowered the lowest energy."""
-    found: dict = {}
+    by_operator: dict = {}
     lowest: dict = {}
     for row in rows:
-        counts = found.setdefault(row["origin"], [0, 0, 0])
+        counts = by_operator.setdefault(row["origin"], [0, 0, 0])
         counts[0] += row["label"] is not None
         counts[1] += row["state"] == "failed"
         if row["label"] is not None:
             key = tuple(sorted(row["structure"].numbers.tolist()))
             counts[2] += row["per_atom"] < lowest.get(key, np.inf)
             lowest[key] = min(row["per_atom"], lowest.get(key, np.inf))
-    return {name: tuple(values) for name, values in found.items()}
+    return {name: tuple(values) for name, values in by_operator.items()}
 
 
 def _timings(store) -> dict:
     """Return, for each kind of task: number, sum, median, longest, and how many ran at a time."""
-    found: dict = {}
+    by_kind: dict = {}
     tasks = [task for task in store.tasks() if task[3] is not None]
     if not tasks:
-        return found
+        return by_kind
     span = max(task[2] for task in tasks) - min(task[1] for task in tasks)
     for kind in dict.fromkeys(task[0] for task in tasks):
         seconds = np.array([task[3] for task in tasks if task[0] == kind])
         at_a_time = seconds.sum() / span if span > 0 else float("nan")
-        found[kind] = (
+        by_kind[kind] = (
             len(seconds), float(seconds.sum()), float(np.median(seconds)), float(seconds.max()),
             float(at_a_time),
         )  # fmt: skip
-    return found
+    return by_kind
 
 
 # --- parts of the page ----------------------------------------------------------------------------
@@ -239,7 +239,7 @@ def _hull(labelled, identity):
 def _best(labelled, n_fixed) -> list:
     """Draw the best distinct structures; of several compositions, the best of each first."""
     fingerprint = Fingerprint(sorted({z for r in labelled for z in r["structure"].numbers}))
-    chosen, known, seen = [], [], set()
+    chosen, fingerprints, seen = [], [], set()
     ordered = sorted(labelled, key=lambda row: row["per_atom"])
     several = len({tuple(row["moving"]) for row in labelled}) > 1
     for row in ordered:
@@ -247,10 +247,10 @@ def _best(labelled, n_fixed) -> list:
         if several and key in seen:
             continue
         one = fingerprint(row["structure"])
-        if any(Fingerprint.distance(one, other) < 0.01 for other in known):
+        if any(Fingerprint.distance(one, other) < 0.01 for other in fingerprints):
             continue
         chosen.append(row)
-        known.append(one)
+        fingerprints.append(one)
         seen.add(key)
         if len(chosen) == _N_DRAWN:
             break
@@ -282,8 +282,8 @@ def _group(structure) -> str:
     cell = structure.cell.tolist(), scaled.tolist(), structure.numbers.tolist()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of spglib, about itself
-        found = spglib.get_spacegroup(cell, symprec=0.1)
-    return found or "–"
+        name = spglib.get_spacegroup(cell, symprec=0.1)
+    return name or "–"
 
 
 def _draw_structures(rows) -> Drawn:
@@ -305,14 +305,14 @@ def _draw_structures(rows) -> Drawn:
 
 
 def _committee(store, labelled):
-    known = [row for row in labelled if row["predicted"] is not None and row["std"]]
+    predicted = [row for row in labelled if row["predicted"] is not None and row["std"]]
     models = store.models()
-    if not known or not models:
+    if not predicted or not models:
         return None
     drawn, (left, right) = _axes(7.2, 3.2, 2)
-    sizes = np.array([len(row["structure"].numbers) for row in known])
-    spread = np.array([row["std"] for row in known]) / sizes
-    error = np.array([abs(r["predicted"] - r["label"].energy) for r in known]) / sizes
+    sizes = np.array([len(row["structure"].numbers) for row in predicted])
+    spread = np.array([row["std"] for row in predicted]) / sizes
+    error = np.array([abs(r["predicted"] - r["label"].energy) for r in predicted]) / sizes
     left.loglog(spread, np.maximum(error, 1e-6), "o", ms=3.5, color=COLOURS[0])
     ends = np.array([spread.min(), spread.max()])
     left.loglog(ends, ends, color=GREY)

@@ -64,7 +64,7 @@ class Candidate:
         return self.std / len(self.structure.numbers)
 
 
-def select(candidates, n, thresholds, known, min_distance=0.005, explore=1 / 3, start=0):
+def select(candidates, n, thresholds, fingerprints, min_distance=0.005, explore=1 / 3, start=0):
     """Select structures for labels: of lowest energy E − 2σ, and in turn of largest σ.
 
     Parameters
@@ -73,7 +73,7 @@ def select(candidates, n, thresholds, known, min_distance=0.005, explore=1 / 3, 
     n : int
         At most so many.
     thresholds : Thresholds
-    known : list of ndarray
+    fingerprints : list of ndarray
         Fingerprints of structures that have a label, wait for one or cannot be labelled.
     min_distance : float, default=0.005
         Structures closer to a known one, or to one another, are duplicates.
@@ -86,8 +86,8 @@ def select(candidates, n, thresholds, known, min_distance=0.005, explore=1 / 3, 
     -------
     list of Candidate
     """
-    known = np.asarray(known)
-    left = [c for c in candidates if not is_known(c.fingerprint, known, min_distance)]
+    fingerprints = np.asarray(fingerprints)
+    left = [c for c in candidates if not is_known(c.fingerprint, fingerprints, min_distance)]
     chosen, new = [], []
     for number in range(start, start + n):
         exploring = int((number + 1) * explore) > int(number * explore)
@@ -107,12 +107,12 @@ def select(candidates, n, thresholds, known, min_distance=0.005, explore=1 / 3, 
     return chosen
 
 
-def is_known(fingerprint, known, min_distance) -> bool:
+def is_known(fingerprint, fingerprints, min_distance) -> bool:
     """Return True if a fingerprint is that of a known structure."""
-    if not len(known):
+    if not len(fingerprints):
         return False
     # All at once: with hundreds of known structures a loop would cost more than relaxations.
-    known = np.asarray(known)
-    sizes = np.linalg.norm(known, axis=1) + np.linalg.norm(fingerprint)
-    apart = np.linalg.norm(known - fingerprint, axis=1)
+    fingerprints = np.asarray(fingerprints)
+    sizes = np.linalg.norm(fingerprints, axis=1) + np.linalg.norm(fingerprint)
+    apart = np.linalg.norm(fingerprints - fingerprint, axis=1)
     return bool(np.any(2.0 * apart < min_distance * sizes) or np.any(sizes == 0.0))

@@ -317,6 +317,6 @@ def _unpacked(row) -> dict:
             None if stress is None else np.frombuffer(stress).reshape(3, 3).copy(),
         )
     names = ("origin", "parents", "predicted", "std", "model", "state", "why", "seconds")
-    found = dict(zip(names, rest, strict=True))
-    found["parents"] = json.loads(found["parents"])
-    return {"id": k, "structure": structure, "label": label, **found}
+    columns = dict(zip(names, rest, strict=True))
+    columns["parents"] = json.loads(columns["parents"])
+    return {"id": k, "structure": structure, "label": label, **columns}

@@ -140,7 +140,7 @@ class AtomUpdates:
             raise ValueError(f"Expected an atom from 0 to {len(self._positions) - 1}, got {atom}.")
         before, after = self._profiles(self._positions[atom]), self._profiles(position[:2])
         height, channel = self._drawn.heights[atom], self._drawn.channels[atom]
-        found = []
+        evaluated = []
         for term in self._terms:
             boxes = [
                 _tiles_that_see(b, a, length, *along)
@@ -154,11 +154,11 @@ class AtomUpdates:
                 x, y = (p.values[box.places] for p, box in zip(profiles, boxes, strict=True))
                 patch[..., channel] += sign * height * np.outer(x, y)
             tiles = np.ix_(*(box.tiles for box in boxes))
-            found.append((tiles, term.evaluate(patch)))
-        self._proposed = atom, position[:2], before, after, found
+            evaluated.append((tiles, term.evaluate(patch)))
+        self._proposed = atom, position[:2], before, after, evaluated
         return math.fsum(
             x
-            for term, (tiles, held) in zip(self._terms, found, strict=True)
+            for term, (tiles, held) in zip(self._terms, evaluated, strict=True)
             for x in (held - term.held[tiles]).ravel()
         )
 
@@ -172,13 +172,13 @@ class AtomUpdates:
         """
         if self._proposed is None:
             raise ValueError("There is nothing to accept: call propose first.")
-        atom, position, before, after, found = self._proposed
+        atom, position, before, after, evaluated = self._proposed
         height, channel = self._drawn.heights[atom], self._drawn.channels[atom]
         for sign, profiles in ((-1.0, before), (1.0, after)):
             x, y = (np.flatnonzero(profile.values) for profile in profiles)
             drawn = np.outer(profiles[0].values[x], profiles[1].values[y])
             self._field[(*np.ix_(x, y), channel)] += sign * height * drawn
-        for term, (tiles, held) in zip(self._terms, found, strict=True):
+        for term, (tiles, held) in zip(self._terms, evaluated, strict=True):
             term.held[tiles] = held
         self._positions[atom] = position
         self._proposed = None

@@ -68,7 +68,7 @@ def changes(windows, grid) -> list[Sublattice]:
 
 def exchanges(windows, grid, periodic) -> list[Sublattice]:
     """Return sublattices that contain each pair of neighbours once, as moves of two sites."""
-    found = []
+    sublattices = []
     for direction, length in enumerate(grid):
         # Around a ring of two there is one pair, not two.
         n_pairs = length if periodic and length > 2 else length - 1
@@ -77,8 +77,8 @@ def exchanges(windows, grid, periodic) -> list[Sublattice]:
         along = [np.tile(np.arange(n), (2, 1)) for n in grid]
         first = np.arange(n_pairs)
         along[direction] = np.stack([first, (first + 1) % length])
-        found += _sublattices(windows, grid, along)
-    return found
+        sublattices += _sublattices(windows, grid, along)
+    return sublattices
 
 
 def _sublattices(windows, grid, positions) -> list[Sublattice]:

@@ -133,12 +133,12 @@ def _condensed(problem, features, widths, gradients, directions, scale) -> Direc
     triangle = np.zeros((0, n_features + 1))
     any_rows, any_targets = False, False
     for group in _groups([len(of_sample) for of_sample in directions], n_features):
-        own = [directions[sample] for sample in group]
+        of_group = [directions[sample] for sample in group]
         rows, targets = _rows(
-            problem.systems.take(group), features, widths, [gradients[k] for k in group], own
+            problem.systems.take(group), features, widths, [gradients[k] for k in group], of_group
         )
         any_rows, any_targets = any_rows or rows.any(), any_targets or targets.any()
-        roots = np.repeat(np.sqrt(weights[group]), [len(of_sample) for of_sample in own])
+        roots = np.repeat(np.sqrt(weights[group]), [len(of_sample) for of_sample in of_group])
         joined = np.concatenate([rows, targets[:, None]], axis=1) * (scale * roots)[:, None]
         triangle = np.asarray(np.linalg.qr(np.concatenate([triangle, joined]), mode="r"))
     _require_derivatives(any_rows, any_targets)

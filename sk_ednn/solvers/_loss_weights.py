@@ -101,8 +101,8 @@ class LossWeights(BaseEstimator):
         weights = np.zeros(len(errors))
         if not used.any():
             raise ValueError("All samples are flagged: there is nothing to weigh.")
-        known = errors[used & np.isfinite(errors)]
-        median = float(np.median(known)) if len(known) else 0.0
+        finite = errors[used & np.isfinite(errors)]
+        median = float(np.median(finite)) if len(finite) else 0.0
         if median == 0.0:
             weights[used] = 1.0
             self.exponent_ = 0.0

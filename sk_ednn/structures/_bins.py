@@ -113,8 +113,8 @@ def surroundings(structure: PackedStructure, bins: Bins, atoms):
     home = np.zeros(len(bins.box), dtype=bool)
     home[atoms] = True
     # The atoms asked for, at their own places: in the cell that they were taken from.
-    own = home[index] & (np.repeat(turns, counts, axis=0) == 0).all(axis=1)
-    index = np.concatenate([atoms, index[~own]])
-    lattice = np.concatenate([-bins.shifts[atoms], lattice[~own]])
+    is_center = home[index] & (np.repeat(turns, counts, axis=0) == 0).all(axis=1)
+    index = np.concatenate([atoms, index[~is_center]])
+    lattice = np.concatenate([-bins.shifts[atoms], lattice[~is_center]])
     positions = structure.positions[index] + lattice @ np.where(pbc[:, None], structure.cell, 0.0)
     return index, positions

@@ -55,12 +55,12 @@ class CellLists:
         boxes = {tuple(self._place(self.positions[atom])[0]) for atom in atoms}
         index, positions = self._gathered(sorted(boxes))
         lattice = np.where(self.pbc[:, None], self.cell, 0.0)
-        own = self.positions[atoms] - self._shifts[atoms] @ lattice
+        centers = self.positions[atoms] - self._shifts[atoms] @ lattice
         # The atoms asked for are among those gathered, in the cell itself: once is enough.
         home = np.isin(index, atoms) & self._in_cell
         return (
             np.concatenate([atoms, index[~home]]),
-            np.concatenate([own, positions[~home]]),
+            np.concatenate([centers, positions[~home]]),
         )
 
     def _place(self, position):

@@ -193,10 +193,10 @@ def scaled_positions(positions, owner, vectors, lengths, periodic):
 def cosines(vectors):
     """Return cosines between edges, of shape (..., d, d); those below ROUNDING are zero."""
     unit = vectors / np.sqrt((vectors**2).sum(axis=-1, keepdims=True))
-    found = unit @ np.swapaxes(unit, -1, -2)
-    found = np.where(np.abs(found) > ROUNDING, found, 0.0)
-    found[..., range(found.shape[-1]), range(found.shape[-1])] = 1.0
-    return found
+    values = unit @ np.swapaxes(unit, -1, -2)
+    values = np.where(np.abs(values) > ROUNDING, values, 0.0)
+    values[..., range(values.shape[-1]), range(values.shape[-1])] = 1.0
+    return values
 
 
 def angles(cosine):
@@ -228,12 +228,12 @@ def check_frames(vectors, periodic, fitted_cosines, fitted_periodic, plane):
         )
     if is_straight(vectors).all() and (fitted_cosines == np.eye(len(fitted_cosines))).all():
         return
-    found = cosines(vectors)
-    other = np.flatnonzero((np.abs(found - fitted_cosines) > ROUNDING).any(axis=(1, 2)))
+    of_cells = cosines(vectors)
+    other = np.flatnonzero((np.abs(of_cells - fitted_cosines) > ROUNDING).any(axis=(1, 2)))
     if other.size:
         raise ValueError(
             f"Structure {other[0]}: the angles between the edges of its cell are "
-            f"{_degrees(found[other[0]])}, but those of the fitted cells are "
+            f"{_degrees(of_cells[other[0]])}, but those of the fitted cells are "
             f"{_degrees(fitted_cosines)}, so pixels have another shape. Fit a separate model to "
             "these cells, or repeat them to cells of the fitted angles."
         )

@@ -51,13 +51,13 @@ def read_deepmd(folder) -> Iterator:
     open_ends = (folder / "nopbc").exists()
     for arrays in _sets(folder, len(types)):
         for k in range(len(arrays["coord"])):
-            own = arrays["real_atom_types"][k] if "real_atom_types" in arrays else types
-            if own.max(initial=0) >= len(numbers) or own.min(initial=0) < -1:
+            of_frame = arrays["real_atom_types"][k] if "real_atom_types" in arrays else types
+            if of_frame.max(initial=0) >= len(numbers) or of_frame.min(initial=0) < -1:
                 raise ValueError(f"a type of frame {k} is not among the {len(numbers)} of the map")
-            real = own >= 0
+            real = of_frame >= 0
             box = arrays.get("box")
             atoms = Atoms(
-                numbers[own[real]],
+                numbers[of_frame[real]],
                 arrays["coord"][k].reshape(-1, 3)[real],
                 cell=None if box is None or open_ends else box[k].reshape(3, 3),
                 pbc=not open_ends,

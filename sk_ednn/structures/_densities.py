@@ -262,11 +262,11 @@ def _cube(path, unit) -> Density:
                 "in Å, are not supported: write edges in bohr"
             )
         file.seek(0)
-        found = read_cube(file)
-    if len(found["datas"]) > 1 or len(found["labels"]) > 1:
+        content = read_cube(file)
+    if len(content["datas"]) > 1 or len(content["labels"]) > 1:
         raise ValueError("it has several fields, and one is expected: write one file for each")
-    values, unit = _scaled(found["data"], unit or "e/bohr^3")
-    return Density(values, found["spacing"], unit, structure=found["atoms"])
+    values, unit = _scaled(content["data"], unit or "e/bohr^3")
+    return Density(values, content["spacing"], unit, structure=content["atoms"])
 
 
 def _vasp(path) -> list[Density]:
@@ -278,15 +278,15 @@ def _vasp(path) -> list[Density]:
     unit, several = _vasp_unit(path) or _DENSITY, bool(read.chgdiff)
     if several and len(read.chgdiff) != len(read.chg):
         raise ValueError("it has more than a density and one spin density: non-collinear spins?")
-    found = []
+    densities = []
     for k, (atoms, values) in enumerate(zip(read.atoms, read.chg, strict=True)):
         # ASE divides by the volume of the cell, which only densities are multiplied by.
         factor = 1.0 if unit == _DENSITY else atoms.get_volume()
         spin = factor * read.chgdiff[k] if several else None
         values, _ = _scaled(factor * values, unit)
         voxel = atoms.cell.array / np.array(values.shape)[:, None]
-        found.append(Density(values, voxel, unit, spin, atoms))
-    return found
+        densities.append(Density(values, voxel, unit, spin, atoms))
+    return densities
 
 
 def _xsf(path, unit) -> Density:

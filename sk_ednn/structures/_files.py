@@ -72,7 +72,7 @@ def read_with_places(names) -> list[tuple]:
     with needing(f"Reading structures from {names!r}"):
         import ase.io  # noqa: F401
     parts = [names] if is_path(names) else names
-    return [found for name in parts for file in _files(fspath(name)) for found in _read(*file)]
+    return [pair for name in parts for file in _files(fspath(name)) for pair in _read(*file)]
 
 
 @contextmanager

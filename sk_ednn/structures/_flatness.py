@@ -56,8 +56,8 @@ def check_flatness(atoms, periods, plane):
         (highest - lowest > _MAX_THICKNESS) | ((periods > 0) & (vacuum < _VACUUM))
     )
     for k in thick.tolist():
-        own = slice(atoms.start[k], atoms.start[k + 1])
-        heights, vacuum = _unwrapped(atoms.heights[own], periods[k])
+        of_structure = slice(atoms.start[k], atoms.start[k + 1])
+        heights, vacuum = _unwrapped(atoms.heights[of_structure], periods[k])
         where = f"Structure {k} is not flat enough for the plane {plane}: "
         z = "xyz"[normal]
         if vacuum < _VACUUM:
@@ -67,7 +67,9 @@ def check_flatness(atoms, periods, plane):
                 f"{_remedy(z, heights)} If it is not periodic along {z}, set its pbc to False "
                 "there."
             )
-        pair = _upright_pair(atoms.scaled[own], atoms.vectors[k], atoms.periodic[k], heights)
+        pair = _upright_pair(
+            atoms.scaled[of_structure], atoms.vectors[k], atoms.periodic[k], heights
+        )
         if pair is not None:
             below, above, across, up = pair
             raise ValueError(
@@ -124,9 +126,9 @@ def _upright_pair(scaled, vectors, periodic, heights):
         pairs = block.sparse_distance_matrix(tree, reach, output_type="ndarray")
         lower, upper = pairs["i"] + start, index[pairs["j"]]
         up = heights[upper] - heights[lower]
-        found = np.flatnonzero((up > _MAX_THICKNESS) & (up > _MAX_SLOPE * pairs["v"]))
-        if found.size:
-            steepest = found[np.argmin(pairs["v"][found] / up[found])]
+        steep = np.flatnonzero((up > _MAX_THICKNESS) & (up > _MAX_SLOPE * pairs["v"]))
+        if steep.size:
+            steepest = steep[np.argmin(pairs["v"][steep] / up[steep])]
             return (
                 int(lower[steepest]), int(upper[steepest]),
                 float(pairs["v"][steepest]), float(up[steepest]),

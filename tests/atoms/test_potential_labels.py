@@ -51,7 +51,7 @@ def test_what_a_calculator_has_is_read_and_counted():
         np.testing.assert_array_equal(data.forces_of(k), each.calc.results["forces"])
         np.testing.assert_array_equal(data.stress[k], each.calc.results["stress"])
     assert data.notes == [] and data_notes(data) == []
-    assert summary(data.found) == (
+    assert summary(data.labels) == (
         "3 structures, 12 atoms (Si, Au): energy from 'energy' of 3 of 3 structures; forces from "
         "'forces' of 12 of 12 atoms; stress from 'stress' of 3 of 3 structures"
     )
@@ -66,7 +66,7 @@ def test_entries_of_files_are_read_by_their_names():
     data = labelled(named)
     for kind in ("energies", "forces", "stress"):
         np.testing.assert_allclose(getattr(data, kind), getattr(true, kind), rtol=1e-12)
-    assert [data.found[k]["from"] for k in ("energy", "forces", "stress")] == [
+    assert [data.labels[k]["from"] for k in ("energy", "forces", "stress")] == [
         "REF_energy", "REF_forces", "REF_virial"
     ]  # fmt: skip
     assert data.notes == []
@@ -90,7 +90,7 @@ def test_names_choose_and_none_reads_nothing():
         each.info["dft_energy"] = -100.0 - k
     data = labelled(atoms, names={"energy": "dft_energy", "stress": None})
     assert data.energies.tolist() == [-100.0, -101.0] and np.isnan(data.stress).all()
-    assert data.found["stress"] == {"from": None, "known": 0, "unit": "eV/Å³"}
+    assert data.labels["stress"] == {"from": None, "known": 0, "unit": "eV/Å³"}
     assert "'energy' of 2 structure(s), beside 'dft_energy'" in data.notes[0]
     with pytest.raises(
         ValueError, match=r"No structure has 'mp2_energy'\. Names of energy .*: ene"
@@ -138,7 +138,7 @@ def test_calculators_that_can_compute_do():
     alone = molecule("H2O")
     alone.calc = EMT()
     data = labelled([copper, alone])
-    assert data.found["energy"]["known"] == 2 and data.found["stress"]["known"] == 1
+    assert data.labels["energy"]["known"] == 2 and data.labels["stress"]["known"] == 1
     np.testing.assert_array_equal(data.forces_of(0), copper.get_forces())
 
 
@@ -148,7 +148,7 @@ def test_what_is_given_stands_before_what_is_carried():
     assert data.energies.tolist() == [1.0, 2.0]
     assert (data.forces_of(0) == 0).all() and np.isnan(data.forces_of(1)).all()
     assert data.stress.tolist() == [[1.0] * 6] * 2
-    assert data.found["forces"]["from"] == "given"
+    assert data.labels["forces"]["from"] == "given"
     batch = labelled(Structures.of(atoms), [1.0, 2.0], forces=np.ones((8, 3)))
     assert (batch.forces == 1).all()
 

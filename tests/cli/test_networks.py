@@ -187,10 +187,10 @@ def test_on_a_terminal_you_are_asked(answer, run, folder, interrupted, monkeypat
 
     monkeypatch.setattr(_fit, "sys", Terminal)
     monkeypatch.setattr(_fit.typer, "confirm", lambda text, err: answer)
-    (folder / "asked.ednn").unlink(missing_ok=True)
-    line = "fit small.npz -m perceptron --epochs 2 -o asked.ednn"
+    (folder / "chosen.ednn").unlink(missing_ok=True)
+    line = "fit small.npz -m perceptron --epochs 2 -o chosen.ednn"
     run(line, expected=0 if answer else 130)
-    assert (folder / "asked.ednn").exists() is answer
+    assert (folder / "chosen.ednn").exists() is answer
 
 
 def test_the_perceptron_keeps_its_best_on_ctrl_c_as_scikit_learn_has_it(monkeypatch):

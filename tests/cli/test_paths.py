@@ -151,9 +151,9 @@ def test_every_path_of_every_command_is_checked():
 
 
 def test_different_files_are_not_refused(inputs):
-    asked = SimpleNamespace(fields="X.npy", targets="y.npy", model="auto", output=Path("a.ednn"),
+    options = SimpleNamespace(fields="X.npy", targets="y.npy", model="auto", output=Path("a.ednn"),
                             report=Path("a.html"), save_config=Path("a.yaml"))  # fmt: skip
-    check_paths(asked)
+    check_paths(options)
     Path("auto").touch()
     check_paths(SimpleNamespace(fields="X.npy", model="auto", output=Path("auto")))
 

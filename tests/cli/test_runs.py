@@ -21,7 +21,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
 @pytest.fixture
 def runs(folder, monkeypatch):
     """A new folder of runs; fits write no report, which takes long."""
-    monkeypatch.setattr("sk_ednn.cli._runs.place_report", lambda asked: None)
+    monkeypatch.setattr("sk_ednn.cli._runs.place_report", lambda options: None)
     path = folder / "runs"
     shutil.rmtree(path, ignore_errors=True)
     yield RunFolder(path)
@@ -360,7 +360,7 @@ def test_a_clock_that_is_none_is_rejected(content, folder):
         path.write_bytes(content)
     elif content is not None:
         np.savez(path, potential=content)
-    asked = SimpleNamespace(clock=path, recorder=None)
+    options = SimpleNamespace(clock=path, recorder=None)
     with pytest.raises(ValueError, match="must be the clock"):
-        with kept_clock(asked, True):
+        with kept_clock(options, True):
             pass

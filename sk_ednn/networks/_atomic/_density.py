@@ -131,8 +131,8 @@ class Density:
         tables, rows = self._tables(batch, differentiate)
         last = len(tables[0]) - 1
         species = torch.arange(len(self.index), device=rows.device)
-        own = self.index(batch.neighbor_numbers)[..., None] == species
-        rows = torch.where(own & batch.mask[..., None], rows[..., None], last).view(-1)
+        of_species = self.index(batch.neighbor_numbers)[..., None] == species
+        rows = torch.where(of_species & batch.mask[..., None], rows[..., None], last).view(-1)
         shape = (*batch.mask.shape, self.n_channels)
         return [table.index_select(0, rows).view(shape) for table in tables]
 

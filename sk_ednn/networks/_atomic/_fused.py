@@ -24,8 +24,8 @@ from ._fused_activations import CURVES
 _Slices = list[tuple[int, slice]]
 
 
-class Known(NamedTuple):
-    """What is known of a batch that is a part of its structures.
+class PartialBatch(NamedTuple):
+    """Results of whole structures, for a batch that contains only a part of them.
 
     Attributes
     ----------
@@ -43,7 +43,7 @@ class Known(NamedTuple):
 
 
 def fused_energies_and_gradients(
-    network, values: Tensor, batch, features, known: Known | None = None
+    network, values: Tensor, batch, features, partial: PartialBatch | None = None
 ) -> tuple[Tensor, Tensor]:
     """Return energies of the atoms of whole structures, and gradients of their sum.
 
@@ -55,7 +55,7 @@ def fused_energies_and_gradients(
     batch : AtomicBatch
     features : FlatFeatures or SpectrumFeatures
         Features of the batch, from ``network.feature_map(batch)``.
-    known : Known, default=None
+    partial : PartialBatch, default=None
         First layer and context, for parts of structures, where gradients are not enabled.
 
     Returns
@@ -65,7 +65,7 @@ def fused_energies_and_gradients(
         Both are differentiable once with respect to the weights, where gradients are enabled.
     """
     if not torch.is_grad_enabled():
-        run = _Run(network, batch, features, known)
+        run = _Run(network, batch, features, partial)
         return run.energies(values), run.input_gradients()
     return _EnergiesAndSlopes.apply(network, batch, features, values, *network.parameters())
 
@@ -176,9 +176,9 @@ class _First:
         for atoms, layer, weight, _ in self.maps:
             out = torch.empty_like(weight)
             for part, tangent, columns in zip(parts, tangents, self.columns, strict=True):
-                own = out[:, columns]
-                torch.mm(second[atoms].t(), part[atoms], out=own)
-                own.addmm_(gradients[atoms].t(), tangent[atoms])
+                target = out[:, columns]
+                torch.mm(second[atoms].t(), part[atoms], out=target)
+                target.addmm_(gradients[atoms].t(), tangent[atoms])
             by_bias = second[atoms].sum(0)
             # The layer maps (x - mean) / scale.
             out.addr_(by_bias, layer.mean, alpha=-1).div_(layer.scale)
@@ -189,8 +189,8 @@ class _First:
 class _Run:
     """One batch on its way through a network."""
 
-    def __init__(self, network, batch, features, known=None):
-        self.batch, self.width, self.known = batch, network._width, known
+    def __init__(self, network, batch, features, partial=None):
+        self.batch, self.width, self.partial = batch, network._width, partial
         slices = batch.species
         self.features = features
         self.first = _First(network, slices, self.features.widths)
@@ -212,19 +212,19 @@ class _Run:
         return (averages * self.share)[self.batch.owners]
 
     def energies(self, values):
-        if self.known is None:
+        if self.partial is None:
             self.parts = self.features.values(values)
             rows = self.first(self.parts)
         else:
             self.features.prepare(values)
-            rows = self.known.rows
+            rows = self.partial.rows
         if self.context is not None:
             rows, self.u = rows[:, : self.width], rows[:, self.width :]
             self.au, self.du = self.curve.both(self.u)
-            if self.known is None:
+            if self.partial is None:
                 context = self._averaged(self.last(self.au))
             else:
-                context = self.known.context
+                context = self.partial.context
             self.seen = context[self.batch.owners]
             rows = rows + self.join(self.seen)
         self.z, self.a, self.d = [], [], []
@@ -248,11 +248,11 @@ class _Run:
         self.by_a.reverse()
         if self.context is not None:
             self.by_z = gradients
-            if self.known is None:
+            if self.partial is None:
                 self.by_h = self._apart(self._summed(self.join.pull(gradients)))
             else:
                 # An atom moves the energies of all others through the average that it adds to.
-                self.by_h = self.known.pressed[self.batch.owners]
+                self.by_h = self.partial.pressed[self.batch.owners]
             self.by_au = self.last.pull(self.by_h)
             gradients = torch.cat([gradients, self.by_au * self.du], 1)
         self.by_first = gradients

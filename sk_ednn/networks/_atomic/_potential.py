@@ -11,7 +11,7 @@ import torch
 from ..._utils.stored import stored
 from ...structures import Structures, neighbor_pairs
 from ._batch import NeighborTable
-from ._fused import Known, fused_energies_and_gradients
+from ._fused import PartialBatch, fused_energies_and_gradients
 from ._gradients import VOIGT, energies_and_gradients
 from ._network import AbstractAtomicNetwork
 from ._species import SpeciesIndex
@@ -81,8 +81,8 @@ class AtomicPotential:
         """
         structures = Structures.of(structures)
         # A network may have species that nothing was learned of.
-        known = set(self.network.index.numbers) & set(self.atomic_energies)
-        SpeciesIndex(known).check(structures.numbers)
+        species = set(self.network.index.numbers) & set(self.atomic_energies)
+        SpeciesIndex(species).check(structures.numbers)
         parts = [
             self._predict_listed(structures.take(chunk), forces, stress)
             for chunk in _chunks(structures.sizes, self.listed_atoms)
@@ -192,7 +192,7 @@ def _block_energies(network, batch, rows, context, pressed):
         prepared = network.representation.prepare(batch)
         features = network.feature_map(batch)
         if features is not None:
-            given = Known(rows, context, pressed)
+            given = PartialBatch(rows, context, pressed)
             energies, gradients = fused_energies_and_gradients(
                 network, prepared.values, batch, features, given
             )

@@ -36,9 +36,9 @@ def standardize(network, table, seed) -> None:
         features = network.features(values, batch).double()
         for number, atoms in batch.species:
             moments[number].add(features[atoms])
-    for number, found in moments.items():
-        if found.n:
-            network.first[number].set_moments(found.mean, found.std)
+    for number, of_species in moments.items():
+        if of_species.n:
+            network.first[number].set_moments(of_species.mean, of_species.std)
 
 
 def _sample(table, seed):

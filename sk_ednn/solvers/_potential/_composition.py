@@ -48,13 +48,13 @@ def fit_atomic_energies(structures, energies, numbers, sample_weight=None) -> di
         In eV; 0 for all where no energy is known.
     """
     numbers = [int(number) for number in numbers]
-    known = ~np.isnan(energies)
-    if not known.any():
+    has_energy = ~np.isnan(energies)
+    if not has_energy.any():
         return dict.fromkeys(numbers, 0.0)
-    counts, sizes = composition(structures, numbers)[known], structures.sizes[known]
-    root = np.ones(len(sizes)) if sample_weight is None else np.sqrt(sample_weight[known])
+    counts, sizes = composition(structures, numbers)[has_energy], structures.sizes[has_energy]
+    root = np.ones(len(sizes)) if sample_weight is None else np.sqrt(sample_weight[has_energy])
     root = root / sizes
-    solution = np.linalg.lstsq(counts * root[:, None], energies[known] * root, rcond=1e-10)[0]
+    solution = np.linalg.lstsq(counts * root[:, None], energies[has_energy] * root, rcond=1e-10)[0]
     return dict(zip(numbers, solution.tolist(), strict=True))
 
 

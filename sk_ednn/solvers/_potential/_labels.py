@@ -67,8 +67,8 @@ class PotentialLabels:
             _checked(structures, "forces", forces, (n_atoms, 3)),
             _checked(structures, "stress", stress, (n, 6)),
         )
-        known = ~np.isnan(labels.stress).all(axis=1)
-        flat = np.flatnonzero(known & (structures.volumes <= 0))
+        has_stress = ~np.isnan(labels.stress).all(axis=1)
+        flat = np.flatnonzero(has_stress & (structures.volumes <= 0))
         if flat.size:
             raise TileModelError(
                 f"Structure {flat[0]} has a stress and no volume: give its cell, or leave the "

@@ -60,11 +60,11 @@ class LastErrors:
             out.append(torch.full_like(energy, torch.nan))
         else:
             force = predicted.forces.double() - targets.forces[batch.atoms].double()
-            known = ~force.isnan()
-            squares = torch.where(known, force, 0.0).square().sum(1)
+            is_known = ~force.isnan()
+            squares = torch.where(is_known, force, 0.0).square().sum(1)
             zeros = torch.zeros_like(energy)
             total = zeros.index_add(0, batch.owners, squares)
-            count = zeros.index_add(0, batch.owners, known.sum(1).double())
+            count = zeros.index_add(0, batch.owners, is_known.sum(1).double())
             out.append(total / count)  # NaN without a force
         if predicted.virial is None:
             out.append(torch.full_like(energy, torch.nan))
@@ -125,9 +125,9 @@ def relative_errors(squares) -> np.ndarray:
     """
     total, count = np.zeros(len(squares)), np.zeros(len(squares))
     for column in squares.T:
-        known = np.isfinite(column)
-        median = np.median(column[known]) if known.any() else 0.0
+        is_known = np.isfinite(column)
+        median = np.median(column[is_known]) if is_known.any() else 0.0
         if median > 0:
-            total[known] += column[known] / median
-            count[known] += 1
+            total[is_known] += column[is_known] / median
+            count[is_known] += 1
     return np.sqrt(np.divide(total, count, out=np.full(len(count), np.nan), where=count > 0))

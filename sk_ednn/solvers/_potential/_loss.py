@@ -120,12 +120,12 @@ def losses(
 
 def _add(out, name, predicted, true, bound, weight, count):
     """Add the mean loss where the label is known."""
-    known = ~true.isnan()
-    if not known.any():
+    is_known = ~true.isnan()
+    if not is_known.any():
         return
-    count = known.sum() if count is None else count
+    count = is_known.sum() if count is None else count
     # Zero, not NaN times zero, whose gradient would be NaN. A prediction of NaN stays one.
-    error = torch.where(known, predicted - true, 0.0)
+    error = torch.where(is_known, predicted - true, 0.0)
     loss = error.square()
     if bound is not None:
         size = error.abs()

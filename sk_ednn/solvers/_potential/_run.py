@@ -237,16 +237,16 @@ class TrainingRun:
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
         values = [parts.get(name, 0.0) for name in _KINDS]
-        known = [float(name in parts) for name in _KINDS]
-        shown = torch.tensor([*values, *known, *reached], dtype=torch.float64)
+        present = [float(name in parts) for name in _KINDS]
+        shown = torch.tensor([*values, *present, *reached], dtype=torch.float64)
         shown = shown.to(self.parameters[0].device)
         self.processes.add_up([*(parameter.grad for parameter in self.parameters), shown])
-        values, known, reached = np.split(shown.cpu().numpy(), [len(_KINDS), 2 * len(_KINDS)])
+        values, present, reached = np.split(shown.cpu().numpy(), [len(_KINDS), 2 * len(_KINDS)])
         for parameter, n in zip(self.parameters, reached, strict=True):
             if not n:
                 parameter.grad = None
         return {
-            name: float(value) for name, value, n in zip(_KINDS, values, known, strict=True) if n
+            name: float(value) for name, value, n in zip(_KINDS, values, present, strict=True) if n
         }
 
     @torch.no_grad()
