@@ -35,28 +35,28 @@ def describe(data, unit=None) -> dict[str, Any]:
         ``path``, ``bytes``, ``sha256``, and ``shapes`` where they are in the head of a file.
     """
     if isinstance(data, (str, os.PathLike)):
-        found = _of_files(os.fspath(data), _files_of(os.fspath(data)))
+        description = _of_files(os.fspath(data), _files_of(os.fspath(data)))
     elif isinstance(data, (list, tuple)) and data and all(
         isinstance(each, (str, os.PathLike)) for each in data
     ):  # fmt: skip
         files = [file for each in data for file in _files_of(os.fspath(each))]
-        found = _of_files(f"{os.fspath(data[0])}, ...", files)
+        description = _of_files(f"{os.fspath(data[0])}, ...", files)
     else:
-        found = _of_object(data)
-    return found if unit is None else {**found, "unit": unit}
+        description = _of_object(data)
+    return description if unit is None else {**description, "unit": unit}
 
 
 def differences(before, now) -> list[str]:
     """Return in words in which data differ from those of a run; both as `describe` returns them."""
-    found = []
+    changes = []
     for name in before:
         old, new = before[name], now.get(name, {})
         if new.get("missing"):
-            found.append(f"data: {name} ({old.get('path')}) does not exist any more")
+            changes.append(f"data: {name} ({old.get('path')}) does not exist any more")
         elif old.get("sha256") != new.get("sha256"):
             sizes = f"{old.get('bytes')} bytes then, {new.get('bytes')} now"
-            found.append(f"data: {name} ({old.get('path')}) has other content ({sizes})")
-    return found
+            changes.append(f"data: {name} ({old.get('path')}) has other content ({sizes})")
+    return changes
 
 
 def _files_of(name) -> list[Path]:
@@ -74,27 +74,30 @@ def _files_of(name) -> list[Path]:
 
 
 def _of_files(name, files) -> dict[str, Any]:
-    found: dict[str, Any] = {"path": name, "absolute": os.path.abspath(name.partition("::")[0])}
+    description: dict[str, Any] = {
+        "path": name,
+        "absolute": os.path.abspath(name.partition("::")[0]),
+    }
     if not files:
-        return {**found, "missing": True}
+        return {**description, "missing": True}
     sizes = [file.stat().st_size for file in files]
     whole = sum(sizes) <= _MOST_BYTES
     digests = [_digest(file, size, whole) for file, size in zip(files, sizes, strict=True)]
-    found["bytes"] = sum(sizes)
+    description["bytes"] = sum(sizes)
     if len(files) == 1:
-        found["sha256"] = digests[0]
+        description["sha256"] = digests[0]
         shapes = _shapes(files[0])
-        found |= {} if shapes is None else {"shapes": shapes}
+        description |= {} if shapes is None else {"shapes": shapes}
     else:
         folder = Path(os.path.commonpath([file.parent for file in files]))
         names = [file.relative_to(folder).as_posix() for file in files]
         text = "".join(f"{d}  {n}\n" for d, n in zip(digests, names, strict=True))
-        found |= {"n_files": len(files), "sha256": hashlib.sha256(text.encode()).hexdigest()}
+        description |= {"n_files": len(files), "sha256": hashlib.sha256(text.encode()).hexdigest()}
         if len(files) <= _MOST_LISTED:
-            found["files"] = dict(zip(names, digests, strict=True))
+            description["files"] = dict(zip(names, digests, strict=True))
     if not whole:
-        found["hashed"] = "sizes, and the first and last MiB of each file"
-    return found
+        description["hashed"] = "sizes, and the first and last MiB of each file"
+    return description
 
 
 def _digest(file, size, whole) -> str:
@@ -139,25 +142,25 @@ def _npy_shape(stream) -> list[int]:
 
 
 def _of_object(data) -> dict[str, Any]:
-    found: dict[str, Any] = {"type": type(data).__name__}
+    description: dict[str, Any] = {"type": type(data).__name__}
     shape = getattr(data, "shape", None)
     if shape is not None:
-        found["shapes"] = {"": plain(tuple(shape))}
+        description["shapes"] = {"": plain(tuple(shape))}
     if hasattr(data, "dtype") and hasattr(data, "tobytes"):
-        found["dtype"] = str(data.dtype)
-        found["bytes"] = int(data.nbytes)
+        description["dtype"] = str(data.dtype)
+        description["bytes"] = int(data.nbytes)
         if not data.dtype.hasobject:
             digest = hashlib.sha256(f"{data.shape} {data.dtype.str}".encode())
             for part in data if data.ndim else [data]:
                 digest.update(part.tobytes())
-            found["sha256"] = digest.hexdigest()
-            return found
+            description["sha256"] = digest.hexdigest()
+            return description
     if hasattr(data, "__len__"):
-        found["length"] = len(data)
+        description["length"] = len(data)
     from .._utils.hashing import digest as content_digest
 
     try:
-        found["sha1"] = content_digest(data)
+        description["sha1"] = content_digest(data)
     except Exception:  # of whatever pickling the object raises: it is then known by its size alone
         pass
-    return found
+    return description

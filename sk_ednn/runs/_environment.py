@@ -43,8 +43,8 @@ def machine() -> dict[str, Any]:
 
 def process() -> dict[str, Any]:
     """Return what identifies this process on its host."""
-    own = psutil.Process()
-    return {"pid": own.pid, "created": own.create_time(), "host": socket.gethostname()}
+    current = psutil.Process()
+    return {"pid": current.pid, "created": current.create_time(), "host": socket.gethostname()}
 
 
 def is_here(process) -> bool:
@@ -55,10 +55,10 @@ def is_here(process) -> bool:
 def is_alive(process) -> bool:
     """Return True if a process of this host still runs; process numbers are used again."""
     try:
-        found = psutil.Process(process["pid"])
-        if found.status() == psutil.STATUS_ZOMBIE:
+        running = psutil.Process(process["pid"])
+        if running.status() == psutil.STATUS_ZOMBIE:
             return False
-        return abs(found.create_time() - process["created"]) < _SAME_SECONDS
+        return abs(running.create_time() - process["created"]) < _SAME_SECONDS
     except psutil.AccessDenied:
         return True
     except (psutil.Error, KeyError, TypeError, ValueError, OverflowError):

@@ -101,15 +101,15 @@ def export_mlflow(runs, *, tracking_uri=None, experiment="sk-ednn", artifacts=Tr
         from mlflow.tracking import MlflowClient
 
         client = MlflowClient(tracking_uri=tracking_uri)
-        found = client.get_experiment_by_name(experiment)
-    number = client.create_experiment(experiment) if found is None else found.experiment_id
+        existing = client.get_experiment_by_name(experiment)
+    number = client.create_experiment(experiment) if existing is None else existing.experiment_id
     ids = []
     for run in runs:
         if run.status not in (*_FINAL, "killed"):
             continue
-        known = client.search_runs([number], f"tags.`sk-ednn.id` = '{run.id}'", max_results=1)
-        if known:
-            ids.append(known[0].info.run_id)
+        earlier = client.search_runs([number], f"tags.`sk-ednn.id` = '{run.id}'", max_results=1)
+        if earlier:
+            ids.append(earlier[0].info.run_id)
             continue
         began = int(1000 * seconds_of(run.started))
         made = client.create_run(number, start_time=began, run_name=f"{run.kind} {run.id}")
@@ -139,18 +139,18 @@ def export_mlflow(runs, *, tracking_uri=None, experiment="sk-ednn", artifacts=Tr
 
 def numbers_in(result, prefix="") -> dict[str, float]:
     """Return the numbers of a nested result by name, such as "test.rmse"."""
-    found: dict[str, float] = {}
+    numbers: dict[str, float] = {}
     for key, value in result.items():
         if isinstance(value, dict):
-            found |= numbers_in(value, f"{prefix}{key}.")
+            numbers |= numbers_in(value, f"{prefix}{key}.")
         elif isinstance(value, (int, float)) and not isinstance(value, bool):
-            found[f"{prefix}{key}"] = value
-    return found
+            numbers[f"{prefix}{key}"] = value
+    return numbers
 
 
 def _metrics_of(run, began, kind) -> list:
     columns = run.metrics()
-    found = []
+    metrics = []
     steps = columns.get("step", np.zeros(0))
     for name, values in columns.items():
         if name in ("step", "time") or values.dtype == object:
@@ -158,12 +158,12 @@ def _metrics_of(run, began, kind) -> list:
         for time, step, value in zip(columns["time"], steps, values, strict=True):
             if np.isfinite(value) and np.isfinite(time):
                 step = int(step) if np.isfinite(step) else 0
-                found.append(kind(_name(name), float(value), began + int(1000 * time), step))
+                metrics.append(kind(_name(name), float(value), began + int(1000 * time), step))
     ended = began + int(1000 * run.duration)
     for name, value in numbers_in(run.result or {}).items():
         if np.isfinite(value):
-            found.append(kind(f"result.{_name(name)}", float(value), ended, 0))
-    return found
+            metrics.append(kind(f"result.{_name(name)}", float(value), ended, 0))
+    return metrics
 
 
 def _name(text) -> str:

@@ -164,9 +164,9 @@ class JsonLines:
             file.seek(self._offset)
             content = file.read()
         end = content.rfind(b"\n") + 1
-        found = [parsed(line) for line in content[:end].splitlines()]
+        records = [parsed(line) for line in content[:end].splitlines()]
         # A new list: callers may go through the one from before.
-        self._records = self._records + [record for record in found if record is not None]
+        self._records = self._records + [record for record in records if record is not None]
         self._offset += end
 
 

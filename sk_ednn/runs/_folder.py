@@ -120,10 +120,10 @@ class RunFolder:
 
 
 def _flat(run) -> dict[str, Any]:
-    found: dict[str, Any] = {"kind": run.kind, **run.settings}
+    settings: dict[str, Any] = {"kind": run.kind, **run.settings}
     for name, data in run.data.items():
-        found[f"data.{name}"] = data.get("sha256") if isinstance(data, dict) else data
+        settings[f"data.{name}"] = data.get("sha256") if isinstance(data, dict) else data
     versions = run.info.get("versions")
     for name, value in versions.items() if isinstance(versions, dict) else ():
-        found[f"versions.{name}"] = value
-    return found
+        settings[f"versions.{name}"] = value
+    return settings

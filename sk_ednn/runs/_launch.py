@@ -165,8 +165,8 @@ def repeat(run, folder=None) -> Repetition:
         raise ValueError(f"Run {run.id} is {run.status}: only a finished run is repeated.")
     _argv_of(run)
     argv, cwd = run.repeat_argv, _cwd_of(run)
-    found = conditions(run)
-    gone = [each for each in found if each.endswith("does not exist any more")]
+    differences = conditions(run)
+    gone = [each for each in differences if each.endswith("does not exist any more")]
     if gone:
         raise ValueError(f"Run {run.id} cannot be repeated: {gone[0]}.")
     threads = _dict(_dict(run.info.get("machine")).get("threads"))
@@ -180,15 +180,15 @@ def repeat(run, folder=None) -> Repetition:
             new.stop()
         raise
     if new.status != "finished":
-        return Repetition(new, False, [*found, f"the new run is {new.status}: {new.message}"])
-    found += [each for each in conditions(run, new) if each not in found]
+        return Repetition(new, False, [*differences, f"the new run is {new.status}: {new.message}"])
+    differences += [each for each in conditions(run, new) if each not in differences]
     results = compare_results(run, new)
     if results and _is_bounded_by_time(run) and CLOCK not in run.files():
-        found.append(
+        differences.append(
             "the training has a time limit, and its clock was not recorded: the number of steps "
             "depends on the speed of the machine"
         )
-    return Repetition(new, not results, found + results)
+    return Repetition(new, not results, differences + results)
 
 
 def conditions(run, new=None) -> list[str]:
@@ -210,24 +210,24 @@ def conditions(run, new=None) -> list[str]:
     else:
         data, now_versions = new.data, _dict(new.info.get("versions"))
         now_machine = _dict(new.info.get("machine"))
-    found = _data.differences(run.data, data)
+    changes = _data.differences(run.data, data)
     before = _dict(run.info.get("versions"))
     for name in {**before, **now_versions}:
         old, recent = before.get(name, "none"), now_versions.get(name, "none")
         if old != recent:
-            found.append(f"versions: {name} {old} then, {recent} now")
+            changes.append(f"versions: {name} {old} then, {recent} now")
     before = _dict(run.info.get("machine"))
     names = ("processor", "platform", "cores") if new is None else (
         "processor", "platform", "cores", "threads")  # fmt: skip
     for name in names:
         if before.get(name) != now_machine.get(name):
-            found.append(f"machine: {name} {before.get(name)} then, {now_machine.get(name)} now")
-    return found
+            changes.append(f"machine: {name} {before.get(name)} then, {now_machine.get(name)} now")
+    return changes
 
 
 def compare_results(run, new) -> list[str]:
     """Return in words how the files and numbers of two runs differ; empty if they are the same."""
-    found = []
+    differences = []
     old_files, new_files = run.files(), new.files()
     for name in sorted({*old_files, *new_files}):
         if name.endswith(_NOT_COMPARED):
@@ -235,19 +235,21 @@ def compare_results(run, new) -> list[str]:
         if name not in old_files and run.argv != run.info.get("repeat", run.argv):
             continue  # the run wrote it elsewhere
         if name not in new_files or name not in old_files:
-            found.append(f"{name} is missing in {(new if name in old_files else run).id}")
+            differences.append(f"{name} is missing in {(new if name in old_files else run).id}")
         elif name.endswith(".ednn"):
-            found += [f"{name}: {each}" for each in _models_differ(run.file(name), new.file(name))]
+            differences += [
+                f"{name}: {each}" for each in _models_differ(run.file(name), new.file(name))
+            ]
         elif _digest(run.file(name)) != _digest(new.file(name)):
-            found.append(f"{name} has other content")
-    if not found:
+            differences.append(f"{name} has other content")
+    if not differences:
         old, recent = (_without_paths(each.result or {}) for each in (run, new))
-        found += [
+        differences += [
             f"result: {name} {old.get(name)} then, {recent.get(name)} now"
             for name in {**old, **recent}
             if old.get(name) != recent.get(name)
         ]
-    return found
+    return differences
 
 
 # --- parts ------------------------------------------------------------------------------------
@@ -328,16 +330,16 @@ def _models_differ(path, other) -> list[str]:
     try:
         with zipfile.ZipFile(path) as one, zipfile.ZipFile(other) as two:
             names = sorted({*one.namelist(), *two.namelist()} - {"manifest.json"})
-            found = []
+            differences = []
             for name in names:
                 if name not in one.namelist() or name not in two.namelist():
-                    found.append(f"{name} is in one of them only")
+                    differences.append(f"{name} is in one of them only")
                 elif name == "config.json":
                     first, second = (_timeless(json.loads(a.read(name))) for a in (one, two))
-                    found += [] if first == second else _paths_that_differ(first, second)
+                    differences += [] if first == second else _paths_that_differ(first, second)
                 elif one.read(name) != two.read(name):
-                    found.append(f"{name} differs")
-            return found
+                    differences.append(f"{name} differs")
+            return differences
     except (OSError, ValueError, KeyError, RecursionError, zipfile.BadZipFile) as error:
         return [f"cannot be compared: {error}"]
 
@@ -362,12 +364,12 @@ def _paths_that_differ(one, two, path="") -> list[str]:
         pairs = [(f"{path}[{k}]", *both) for k, both in enumerate(zip(one, two, strict=True))]
     else:
         return [] if one == two else [f"{path.lstrip('.')} differs"]
-    found: list[str] = []
+    paths: list[str] = []
     for name, first, second in pairs:
-        found += _paths_that_differ(first, second, name)
-        if len(found) >= 5:
-            return found[:5]
-    return found
+        paths += _paths_that_differ(first, second, name)
+        if len(paths) >= 5:
+            return paths[:5]
+    return paths
 
 
 def _digest(path) -> str:

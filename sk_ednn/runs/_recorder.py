@@ -376,10 +376,10 @@ class Recorder:
         Those that came since it was asked to continue are for this one, though it had not begun.
         """
         rows = self._commands.read()
-        asked = (JsonFile(self.folder / "launch.json").read() or {}).get("resumed")
-        if not isinstance(asked, str):
+        resumed_at = (JsonFile(self.folder / "launch.json").read() or {}).get("resumed")
+        if not isinstance(resumed_at, str):
             return len(rows)
-        return sum(str(row.get("time", "")) < asked for row in rows)
+        return sum(str(row.get("time", "")) < resumed_at for row in rows)
 
     def _obey(self):
         rows = self._commands.read()

@@ -307,7 +307,7 @@ class Run:
         dict of str to int
             Names relative to the folder, with ``/``. Symbolic links are left out.
         """
-        found = {}
+        sizes = {}
         for folder, names, files in os.walk(self.path, followlinks=False):
             names[:] = sorted(name for name in names if not os.path.islink(Path(folder, name)))
             for name in sorted(files):
@@ -316,8 +316,8 @@ class Run:
                 status = os.lstat(path)
                 if relative in _OWN or name.startswith(".") or not stat.S_ISREG(status.st_mode):
                     continue
-                found[relative] = status.st_size
-        return found
+                sizes[relative] = status.st_size
+        return sizes
 
     def file(self, name) -> Path:
         """Return the path of a file of the run.
@@ -347,8 +347,8 @@ class Run:
     @property
     def tags(self) -> list[str]:
         """Tags that the user gave."""
-        found = (self._tags.read() or {}).get("tags")
-        return [tag for tag in found if isinstance(tag, str)] if isinstance(found, list) else []
+        tags = (self._tags.read() or {}).get("tags")
+        return [tag for tag in tags if isinstance(tag, str)] if isinstance(tags, list) else []
 
     @property
     def note(self) -> str:

@@ -53,8 +53,8 @@ def copied_to(path):
     file = os.open(path, flags, 0o666)
     with os.fdopen(file, "w", encoding="utf-8", errors="backslashreplace", buffering=1) as log:
         streams = sys.stdout, sys.stderr
-        own = [_goes_to(stream, log) for stream in streams]
-        tees = [s if here else Tee(s, log) for s, here in zip(streams, own, strict=True)]
+        in_place = [_goes_to(stream, log) for stream in streams]
+        tees = [s if here else Tee(s, log) for s, here in zip(streams, in_place, strict=True)]
         sys.stdout, sys.stderr = tees
         try:
             yield log

@@ -192,12 +192,12 @@ def _add_files(app, site):
     def all_files(run: str):
         from ..runs import export_zip
 
-        found = site.run(run)
-        if found is None:
+        record = site.run(run)
+        if record is None:
             return PlainTextResponse("There is no such run.\n", 404)
         folder = Path(mkdtemp(prefix="sk-ednn-"))
-        path = folder / f"{found.id}.zip"
-        export_zip([found], path)
+        path = folder / f"{record.id}.zip"
+        export_zip([record], path)
         done = BackgroundTask(rmtree, folder, ignore_errors=True)
         return FileResponse(path, filename=path.name, headers=_NOT_KEPT, background=done)
 
@@ -205,13 +205,13 @@ def _add_files(app, site):
     def structures(run: str):
         from ..search import export
 
-        found = site.run(run)
-        if found is None or found.kind != "search":
+        record = site.run(run)
+        if record is None or record.kind != "search":
             return PlainTextResponse("There is no such search.\n", 404)
         folder = Path(mkdtemp(prefix="sk-ednn-"))
-        path = folder / f"{found.id}.extxyz"
+        path = folder / f"{record.id}.extxyz"
         try:
-            with SearchStore(store_of(site, found)) as store:
+            with SearchStore(store_of(site, record)) as store:
                 export(store, path)
         except (Refused, ValueError, OSError) as error:
             rmtree(folder, ignore_errors=True)

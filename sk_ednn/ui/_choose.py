@@ -74,13 +74,13 @@ class Browser:
         if self.here is None:
             return [Entry(root, "folder", None) for root in self.site.opened]
         try:
-            found = listing(self.site.path(self.here))
+            entries = listing(self.site.path(self.here))
         except (Refused, OSError) as error:
             complain(error)
             return []
         # Runs are looked at on their own page.
         hidden = {self.site.folder} if self.site.folder not in self.site.opened else set()
-        return [e for e in found if (e.kind == "folder" or e.kind in self.kinds)
+        return [e for e in entries if (e.kind == "folder" or e.kind in self.kinds)
                 and e.path.resolve() not in hidden]  # fmt: skip
 
     def _step(self, name, folder):
@@ -116,9 +116,9 @@ class Browser:
 
 
 async def _called(function, *arguments):
-    found = function(*arguments)
-    if hasattr(found, "__await__"):
-        await found
+    result = function(*arguments)
+    if hasattr(result, "__await__"):
+        await result
 
 
 def uploader(site, kinds: Sequence[str], done: Callable, *, label, multiple=False):
@@ -143,7 +143,7 @@ def uploader(site, kinds: Sequence[str], done: Callable, *, label, multiple=Fals
         wrong = [file.name for file in event.files if kind_of(plain_name(file.name)) not in kinds]
         if wrong:
             complain(f"{wrong[0]} is none of: {', '.join(kinds)}.")
-            found.reset()
+            upload.reset()
             return
         folder = await aside(site.new_upload)
         stored = []
@@ -154,10 +154,10 @@ def uploader(site, kinds: Sequence[str], done: Callable, *, label, multiple=Fals
                 path, k = folder / f"{k} {name}", k + 1
             await file.save(path)
             stored.append(path)
-        found.reset()
+        upload.reset()
         await _called(done, stored)
 
-    found = ui.upload(
+    upload = ui.upload(
         multiple=multiple,
         auto_upload=True,
         label=label,
@@ -165,10 +165,10 @@ def uploader(site, kinds: Sequence[str], done: Callable, *, label, multiple=Fals
         on_multi_upload=store,
         on_rejected=lambda: complain("A file was too large, or of another kind."),
     )
-    found.props("flat batch").props["aria-label"] = label
+    upload.props("flat batch").props["aria-label"] = label
     # A button that is found by its name: the one of the uploader is an icon.
-    found.props["data-testid"] = "upload"
-    return found
+    upload.props["data-testid"] = "upload"
+    return upload
 
 
 def choose_model(models, run, take) -> Path | None:

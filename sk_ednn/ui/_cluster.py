@@ -98,13 +98,13 @@ async def look(address) -> Cluster:
             asyncio.gather(scheduler.identity(), scheduler.get_task_prefix_states()),
             _TIMEOUT_SECONDS,
         )
-    found = read(address, identity, states)
-    if found.dashboard:
-        n_tasks = await asyncio.to_thread(_number_of_tasks, found.dashboard)
+    state = read(address, identity, states)
+    if state.dashboard:
+        n_tasks = await asyncio.to_thread(_number_of_tasks, state.dashboard)
         # The scheduler withholds tasks that workers have no room for; the states omit these.
-        withheld = n_tasks - found.running - found.waiting - found.done - found.failed
-        found.waiting += max(0, withheld - sum(each.get("released", 0) for each in states.values()))
-    return found
+        withheld = n_tasks - state.running - state.waiting - state.done - state.failed
+        state.waiting += max(0, withheld - sum(each.get("released", 0) for each in states.values()))
+    return state
 
 
 def _number_of_tasks(dashboard) -> int:

@@ -83,8 +83,8 @@ def kind_of(path) -> str | None:
 def listing(folder) -> list[Entry]:
     """Return what can be chosen in a folder: folders first, by name; nothing hidden."""
     folders, files = [], []
-    with os.scandir(folder) as found:
-        for entry in islice(found, 50 * _MOST_ENTRIES):
+    with os.scandir(folder) as entries:
+        for entry in islice(entries, 50 * _MOST_ENTRIES):
             if entry.name.startswith(".") or entry.name.startswith("__"):
                 continue
             path = Path(entry.path)
@@ -138,27 +138,27 @@ def _in_npy(path):
 
 
 def _in_npz(path):
-    found = []
+    arrays = []
     with ZipFile(path) as archive:
         for part in archive.namelist():
             if part.endswith(".npy"):
                 with archive.open(part) as file:
-                    found.append(_header(part.removesuffix(".npy"), file))
-    return found
+                    arrays.append(_header(part.removesuffix(".npy"), file))
+    return arrays
 
 
 def _in_hdf5(path):
     with needing(f"Reading {path.name}"):
         import h5py
-    found = []
+    arrays = []
 
     def visit(name, item):
         if hasattr(item, "shape") and item.shape is not None:
-            found.append(Array(name, tuple(item.shape), str(item.dtype)))
+            arrays.append(Array(name, tuple(item.shape), str(item.dtype)))
 
     with h5py.File(path, "r") as file:
         file.visititems(visit)
-    return found
+    return arrays
 
 
 def _in_zarr(path):
@@ -194,10 +194,10 @@ def usual(arrays, names, n_axes) -> str | None:
     >>> usual(arrays, FIELD_NAMES, range(2, 9))
     'spins'
     """
-    known = {array.name: array for array in arrays}
-    found = next((name for name in names if name in known), None)
-    if found is not None:
-        return found
+    by_name = {array.name: array for array in arrays}
+    preferred = next((name for name in names if name in by_name), None)
+    if preferred is not None:
+        return preferred
     fit = [array.name for array in arrays if len(array.shape) in n_axes]
     return fit[0] if len(fit) == 1 else None
 

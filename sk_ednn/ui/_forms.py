@@ -173,7 +173,7 @@ class Search:
             raise ValueError(
                 f"Expected the atoms of a cell, such as Si8 or Ti2O4; got {self.composition!r}."
             ) from error
-        found = {
+        settings = {
             "composition": self.composition,
             "kind": self.kind,
             "store": "search.db",
@@ -181,10 +181,10 @@ class Search:
             "labeller": CALCULATORS[self.calculator][1],
         }
         if self.volume:
-            found["volume"] = float(self.volume)
+            settings["volume"] = float(self.volume)
         if self.seed:
-            found["random_state"] = int(self.seed)
-        return found
+            settings["random_state"] = int(self.seed)
+        return settings
 
 
 # Reference methods that run without further programs: words for people, settings of the labeller.

@@ -106,11 +106,11 @@ def panel(title="", classes="", label=""):
 
 def link(content, target, *, new_tab=False) -> TextElement:
     """Return a link to a page or a file of this server."""
-    found = text("a", content)
-    found.props["href"] = target
+    anchor = text("a", content)
+    anchor.props["href"] = target
     if new_tab:
-        found.props("target=_blank rel=noopener")
-    return found
+        anchor.props("target=_blank rel=noopener")
+    return anchor
 
 
 def picture(png: bytes | str, alt: str, classes="picture"):

@@ -40,7 +40,7 @@ def model_files(site, kinds) -> list[ModelFile]:
     site : Site
     kinds : collection of str
     """
-    found = []
+    models = []
     for run in site.runs():
         if run.kind not in kinds or run.status == "running":
             continue
@@ -55,5 +55,5 @@ def model_files(site, kinds) -> list[ModelFile]:
         files, fields = run.files(), run.settings.get("fields")
         errors = run.file(PREDICTIONS) if PREDICTIONS in files else None
         fields = fields if isinstance(fields, str) else None
-        found.append(ModelFile(run.file(name), run.id, words, fields, errors))
-    return found
+        models.append(ModelFile(run.file(name), run.id, words, fields, errors))
+    return models

@@ -126,12 +126,12 @@ class Structures(Systems):
         least = "more than " if more else ""
         self.words = f"{least}{self.n:,} structures of {some}: {', '.join(species)}."
         labels = named_labels(systems)
-        found = {kind: list(labels[kind].names()) for kind in ("energy", "forces", "stress")
+        names_by_kind = {kind: list(labels[kind].names()) for kind in ("energy", "forces", "stress")
                  if kind in labels}  # fmt: skip
-        known = [kind for kind, names in found.items() if names]
+        kinds = [kind for kind, names in names_by_kind.items() if names]
         self.labels = (
-            f"The files have: {', '.join(known)}."
-            if known
+            f"The files have: {', '.join(kinds)}."
+            if kinds
             else "The files have no energies: choose a table with a total for each structure."
         )
         self.header = ("structure", "atoms", "formula")
@@ -159,5 +159,5 @@ def structures(path: Path) -> Structures:
     from ..structures import read_structures
 
     name = str(path)
-    found = read_structures(f"{name}/*" if path.is_dir() else name)
-    return Structures(found[:_MOST_LISTED], len(found) > _MOST_LISTED)
+    loaded = read_structures(f"{name}/*" if path.is_dir() else name)
+    return Structures(loaded[:_MOST_LISTED], len(loaded) > _MOST_LISTED)

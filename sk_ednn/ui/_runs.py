@@ -175,18 +175,18 @@ def curves_of(run, x="step") -> dict[str, dict[str, tuple]]:
     """
     columns = run.metrics()
     along = columns.get(x)
-    found: dict[str, dict[str, tuple]] = {}
+    curves: dict[str, dict[str, tuple]] = {}
     for name, values in columns.items():
         if _ENDING.sub("", name) in _NO_CURVES or values.dtype == object or along is None:
             continue
-        known = np.isfinite(values)
-        if not known.any():
+        finite = np.isfinite(values)
+        if not finite.any():
             continue
         group = next((title for title, words in _GROUPS
                       if any(word in name.lower() for word in words)), None)  # fmt: skip
         group = group or name.replace("_", " ").capitalize()
-        found.setdefault(group, {})[name.replace("_", " ")] = (along[known], values[known])
-    return found
+        curves.setdefault(group, {})[name.replace("_", " ")] = (along[finite], values[finite])
+    return curves
 
 
 def resources_of(run) -> dict[str, dict[str, tuple]]:
@@ -195,7 +195,7 @@ def resources_of(run) -> dict[str, dict[str, tuple]]:
     time = columns.get("time")
     if time is None or len(time) < 2:
         return {}
-    found = {}
+    curves = {}
     for name, title, scale in (
         ("cpu_percent", "Processor / %", 1.0),
         ("rss_bytes", "Memory / MB", 1e-6),
@@ -203,8 +203,8 @@ def resources_of(run) -> dict[str, dict[str, tuple]]:
     ):
         values = columns.get(name)
         if values is not None and np.isfinite(values).any():
-            found[title] = {title: (time, values * scale)}
-    return found
+            curves[title] = {title: (time, values * scale)}
+    return curves
 
 
 @dataclass(frozen=True)

@@ -153,12 +153,12 @@ def settings_of(path) -> dict[str, Any]:
     with needing("Files of settings"):
         import yaml
     try:
-        found = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        settings = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
         raise ValueError(f"{path} cannot be read: {error}") from error
-    if not isinstance(found, dict) or "store" not in found:
+    if not isinstance(settings, dict) or "store" not in settings:
         raise ValueError(f"{path} has no settings of a search.")
-    return found
+    return settings
 
 
 def write_settings(path, settings) -> None:
@@ -171,10 +171,10 @@ def write_settings(path, settings) -> None:
         yaml.safe_dump(settings, file, sort_keys=False)
 
 
-def hull_series(found: Progress) -> dict[str, Sequence]:
+def hull_series(progress: Progress) -> dict[str, Sequence]:
     """Return energies over volumes, and the lower hull of them, as series of a chart."""
-    picked = lower_hull(found.volumes, found.energies)
+    picked = lower_hull(progress.volumes, progress.energies)
     return {
-        "structures": (found.volumes, found.energies),
-        "hull": (found.volumes[picked], found.energies[picked]),
+        "structures": (progress.volumes, progress.energies),
+        "hull": (progress.volumes[picked], progress.energies[picked]),
     }

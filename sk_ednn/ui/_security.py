@@ -74,9 +74,9 @@ def token_of(folder) -> str:
     (True, 43)
     """
     path = Path(folder) / _TOKEN_FILE
-    known = _kept(path)
-    if known is not None:
-        return known
+    kept = _kept(path)
+    if kept is not None:
+        return kept
     with suppress(FileNotFoundError):
         path.unlink()
     token = secrets.token_urlsafe(_TOKEN_BYTES)
@@ -214,7 +214,7 @@ class Guard:
         if scope["type"] != "http":
             return send
         policy = _POLICY.format(sockets=f"ws://{host} wss://{host}")
-        own = {
+        added = {
             b"referrer-policy": b"no-referrer",
             b"x-content-type-options": b"nosniff",
             b"cross-origin-opener-policy": b"same-origin",
@@ -223,10 +223,10 @@ class Guard:
 
         async def sent(message):
             if message["type"] == "http.response.start":
-                headers = [(k, v) for k, v in message.get("headers", []) if k.lower() not in own]
+                headers = [(k, v) for k, v in message.get("headers", []) if k.lower() not in added]
                 if all(name.lower() != b"content-security-policy" for name, _ in headers):
                     headers.append((b"content-security-policy", policy.encode()))
-                message = {**message, "headers": [*headers, *own.items()]}
+                message = {**message, "headers": [*headers, *added.items()]}
             await send(message)
 
         return sent
@@ -255,15 +255,15 @@ class Guard:
 
 def _headers(scope) -> dict[str, str]:
     """Return headers by their names; one that is given twice as nothing that is admitted."""
-    found: dict[str, str] = {}
+    headers: dict[str, str] = {}
     for name, value in scope["headers"]:
         key, text = name.decode("latin-1").lower(), value.decode("latin-1")
-        if key in ("host", "origin", "content-length") and key in found:
+        if key in ("host", "origin", "content-length") and key in headers:
             text = ""
-        elif key == "cookie" and key in found:
-            text = f"{found[key]}; {text}"
-        found[key] = text
-    return found
+        elif key == "cookie" and key in headers:
+            text = f"{headers[key]}; {text}"
+        headers[key] = text
+    return headers
 
 
 async def _refuse(scope, receive, send, refused):

@@ -129,8 +129,8 @@ def formula_of(numbers) -> str:
     >>> formula_of([8, 22, 8])
     'O2Ti'
     """
-    found: dict[str, int] = {}
+    counts: dict[str, int] = {}
     for number in numbers:
         name = symbol(int(number))
-        found[name] = found.get(name, 0) + 1
-    return "".join(f"{name}{n if n > 1 else ''}" for name, n in sorted(found.items()))
+        counts[name] = counts.get(name, 0) + 1
+    return "".join(f"{name}{n if n > 1 else ''}" for name, n in sorted(counts.items()))

@@ -79,7 +79,7 @@ class _Watch:
     async def refresh(self):
         """Ask the scheduler, and show its answer."""
         try:
-            found = await _cluster.look(self.site.scheduler)
+            state = await _cluster.look(self.site.scheduler)
         except Exception as error:  # whatever a network raises
             why = str(error).partition("\n")[0] or type(error).__name__
             self.complain(f"No scheduler answers at {self.site.scheduler}: {why}")
@@ -87,21 +87,21 @@ class _Watch:
         if self.view.is_deleted:
             return
         self.words.classes(replace="muted")
-        self.words.set_text("" if found.workers else "The scheduler has no workers yet.")
+        self.words.set_text("" if state.workers else "The scheduler has no workers yet.")
         self.view.set_visibility(True)
-        workers = found.workers
+        workers = state.workers
         values = (
             len(workers),
             sum(worker.threads for worker in workers),
-            found.running,
-            found.waiting,
-            found.done,
-            found.failed,
+            state.running,
+            state.waiting,
+            state.done,
+            state.failed,
             size(sum(worker.memory for worker in workers)),
         )
         for fact, value in zip(self.facts, values, strict=True):
             fact.set_text(str(value))
-        self.facts[5].classes(replace="big bad" if found.failed else "big")
+        self.facts[5].classes(replace="big bad" if state.failed else "big")
         rows = [
             (worker.name, str(worker.threads), f"{worker.cpu:.0f} %", str(worker.running),
              str(worker.ready),
@@ -113,5 +113,5 @@ class _Watch:
             table(_HEADER, rows, numbers=range(1, 6), caption="Workers")
             if len(workers) > _MOST_WORKERS:
                 text("p", f"The first {_MOST_WORKERS} of {len(workers):,}.", "muted")
-        self.dashboard.set_visibility(bool(found.dashboard))
-        self.dashboard.props["href"] = found.dashboard
+        self.dashboard.set_visibility(bool(state.dashboard))
+        self.dashboard.props["href"] = state.dashboard

@@ -30,7 +30,7 @@ def register(site) -> None:
 
 
 async def _draw(site, runs):
-    found = await aside(site.compare, [each.id for each in runs])
+    comparison = await aside(site.compare, [each.id for each in runs])
     names = {each.id: f"{each.kind} {each.id[-4:]}" for each in runs}
     heads = [lambda e=each: link(names[e.id], f"/runs/{e.id}") for each in runs]
     with panel("Settings and results"):
@@ -39,11 +39,11 @@ async def _draw(site, runs):
         rows.append(["error", *(number(error_of(each.result)) for each in runs)])
         rows.append(["duration", *(duration(each.duration) for each in runs)])
         first = len(rows)
-        rows += [[name, *map(_shown, values)] for name, values in found.settings.items()]
+        rows += [[name, *map(_shown, values)] for name, values in comparison.settings.items()]
         marked = set(range(first, len(rows)))
         table((), rows, marked=marked, caption="What differs between the runs")
-        with ui.expansion(f"{len(found.same)} settings that do not differ").props("dense"):
-            table((), [(name, _shown(value)) for name, value in found.same.items()])
+        with ui.expansion(f"{len(comparison.same)} settings that do not differ").props("dense"):
+            table((), [(name, _shown(value)) for name, value in comparison.same.items()])
     curves = {each.id: await aside(curves_of, each) for each in runs}
     groups = list(dict.fromkeys(group for of_one in curves.values() for group in of_one))
     for group in groups:

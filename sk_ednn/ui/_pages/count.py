@@ -48,7 +48,7 @@ class _Learn:
 
     def __init__(self, site):
         self.site = site
-        self.asked = Count()
+        self.form = Count()
         with ui.element("div").classes("wide"):
             with panel("1 · Pictures and a table"):
                 text(
@@ -76,7 +76,7 @@ class _Learn:
             self.times.props["aria-label"] = "Time of the training"
             self.draw_more()
         with panel("3 · Start"):
-            self.starter = Starter(site, "Start to learn", self.asked.words)
+            self.starter = Starter(site, "Start to learn", self.form.words)
         self.changed()
 
     def draw_times(self):
@@ -85,7 +85,7 @@ class _Learn:
         with self.times:
             for minutes, title, words in _TIMES:
                 button = ui.element("button").classes("choice").props("type=button role=radio")
-                chosen = self.asked.minutes == minutes
+                chosen = self.form.minutes == minutes
                 button.props["aria-checked"] = "true" if chosen else "false"
                 with button:
                     text("b", title)
@@ -98,7 +98,7 @@ class _Learn:
         with ui.expansion("More settings").classes("w-full").props("dense"):
             with ui.element("div").classes("line"):
                 self.minutes = ui.number(
-                    "Minutes of training", value=self.asked.minutes, min=0.1,
+                    "Minutes of training", value=self.form.minutes, min=0.1,
                     on_change=self.set("minutes"),
                 ).props("outlined dense")  # fmt: skip
                 for name, label, hint in (
@@ -117,7 +117,7 @@ class _Learn:
         default = getattr(Count(), name)
 
         def changed(event):
-            setattr(self.asked, name, default if event.value is None else event.value)
+            setattr(self.form, name, default if event.value is None else event.value)
             self.changed()
 
         return changed
@@ -127,22 +127,22 @@ class _Learn:
         pictures = [path for path in paths if kind_of(path) == "picture"]
         tables = [path for path in paths if kind_of(path) == "table"]
         if pictures:
-            self.asked.pictures = pictures[0].parent
+            self.form.pictures = pictures[0].parent
         if tables:
-            self.asked.totals = tables[0]
+            self.form.totals = tables[0]
         await self.show()
 
     async def chosen(self, path):
         """Use a folder of pictures, or a table."""
         if path.is_dir():
-            self.asked.pictures = path
+            self.form.pictures = path
             inside = [each for each in sorted(path.iterdir()) if kind_of(each) == "table"]
-            if len(inside) == 1 and self.asked.totals is None:
-                self.asked.totals = inside[0]
+            if len(inside) == 1 and self.form.totals is None:
+                self.form.totals = inside[0]
         elif kind_of(path) == "table":
-            self.asked.totals = path
+            self.form.totals = path
         else:
-            self.asked.pictures = path.parent
+            self.form.pictures = path.parent
         await self.show()
 
     async def show(self):
@@ -152,16 +152,16 @@ class _Learn:
         self.view.clear()
         self.table.clear()
         self.have.clear()
-        folder, totals = self.asked.pictures, self.asked.totals
+        folder, totals = self.form.pictures, self.form.totals
         try:
-            found = [] if folder is None else sorted(
+            pictures = [] if folder is None else sorted(
                 path for path in folder.iterdir() if kind_of(path) == "picture")  # fmt: skip
             with self.have:
                 if folder is not None:
-                    text("p", f"{len(found)} pictures in {self.site.shown(folder)}", "small")
+                    text("p", f"{len(pictures)} pictures in {self.site.shown(folder)}", "small")
                 if totals is not None:
                     text("p", f"Table: {self.site.shown(totals)}", "small")
-            for path in found[:_SHOWN]:
+            for path in pictures[:_SHOWN]:
                 png = await aside(thumbnail_png, path)
                 with self.view, ui.element("figure"):
                     picture(png, path.name, "")
@@ -195,11 +195,11 @@ class _Use:
 
     async def draw(self, wanted):
         """Draw the form."""
-        known = await aside(model_files, self.site, ("count-fit",))
+        models = await aside(model_files, self.site, ("count-fit",))
         with ui.element("div").classes("columns"):
             with panel("1 · Model"):
-                self.model = choose_model(known, wanted, self.take_model)
-                if not known:
+                self.model = choose_model(models, wanted, self.take_model)
+                if not models:
                     text("p", "Nothing has learned to count yet.", "muted")
             with panel("2 · New pictures"):
                 uploader(self.site, ("picture",), self.dropped,

@@ -45,11 +45,11 @@ class _Predict:
         wanted : str or None
             Run whose model is meant.
         """
-        self.known = await aside(model_files, self.site, ("fit",))
+        self.models = await aside(model_files, self.site, ("fit",))
         with ui.element("div").classes("columns"):
             with panel("1 · Model"):
-                self.model = choose_model(self.known, wanted, self.take_file)
-                if not self.known:
+                self.model = choose_model(self.models, wanted, self.take_file)
+                if not self.models:
                     text("p", "No fit has finished yet: start one, or choose a file.", "muted")
                 with ui.expansion("A model file").props("dense").classes("w-full"):
                     Browser(self.site, ("model",), self.take_file, label="Model files")
@@ -115,20 +115,20 @@ class _Predict:
 
     def confidence(self) -> dict[str, str]:
         """Return options for intervals and novelty, as far as the run of the model allows."""
-        one = next((each for each in self.known if each.path == self.model), None)
+        one = next((each for each in self.models if each.path == self.model), None)
         if one is None:
             return {}
-        found = {}
+        settings = {}
         if one.errors is not None:
-            found["interval"] = str(one.errors)
+            settings["interval"] = str(one.errors)
         arrays = one.fields is not None and kind_of(one.fields.partition("::")[0]) == "arrays"
         if arrays and kind_of(self.data) == "arrays":
             try:
                 self.site.path(one.fields.partition("::")[0])
             except Refused:  # moved since
-                return found
-            found["novelty"] = one.fields
-        return found
+                return settings
+            settings["novelty"] = one.fields
+        return settings
 
     def changed(self):
         """Show what follows from a change."""

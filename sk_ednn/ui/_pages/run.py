@@ -50,17 +50,17 @@ def register(site) -> None:
 
     @ui.page("/runs/{run}", title="Run", response_timeout=PATIENCE)
     async def show(request: Request, run: str):
-        found = site.run(run)
-        if found is None:
+        record = site.run(run)
+        if record is None:
             with frame(request, "No such run"), panel():
                 text("p", "There is no run of this name in the folder.")
                 link("All runs", "/runs")
             return
-        row = await aside(row_of, found)
+        row = await aside(row_of, record)
         with frame(
             request, f"{_KINDS.get(row.kind, row.kind.capitalize())} {row.id[-4:]}", row.data
         ):
-            await _Run(site, found).draw()
+            await _Run(site, record).draw()
 
 
 class _Run:
@@ -218,13 +218,13 @@ class _Run:
 
         async def pressed():
             try:
-                found = await aside(act)
+                result = await aside(act)
             except Exception as error:
                 complain(error)
                 return
             if name == "Stop":
                 ui.notify("The run was asked to stop; it keeps what it has.")
-            other = getattr(found, "id", None)
+            other = getattr(result, "id", None)
             if other is not None and other != self.run.id:
                 ui.navigate.to(f"/runs/{other}")
             else:
@@ -405,12 +405,14 @@ class _Run:
                 slider.set_visibility(n > 1)
             later(view, draw())
 
-    def draw_settings(self, known):
+    def draw_settings(self, description):
         """Show settings, and what identifies the data."""
         self.settings.clear()
         with self.settings:
-            rows = [pair for pair in flat(known["settings"]) if pair[1] not in ("–", "False")]
-            rows += [(f"data · {name}", identity_of(one)) for name, one in known["data"].items()]
+            rows = [pair for pair in flat(description["settings"]) if pair[1] not in ("–", "False")]
+            rows += [
+                (f"data · {name}", identity_of(one)) for name, one in description["data"].items()
+            ]
             table((), rows or [("", "none")], caption="Settings and data")
 
 

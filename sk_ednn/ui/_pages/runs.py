@@ -156,9 +156,9 @@ class _Runs:
             return
         try:
             for row in self.table.selected:
-                found = self.site.run(row["id"])
-                if found is not None:
-                    await aside(found.tag, tag)
+                run = self.site.run(row["id"])
+                if run is not None:
+                    await aside(run.tag, tag)
         except Exception as error:
             complain(error)
             return

@@ -26,10 +26,10 @@ def register(site) -> None:
     @ui.page("/search", title="Search", response_timeout=PATIENCE)
     async def search(request: Request):
         wanted = request.query_params.get("run")
-        found = None if wanted is None else site.run(wanted)
-        if found is not None and found.kind == "search":
-            with frame(request, f"Search {found.id[-4:]}"):
-                await _Watch(site, found).draw()
+        run = None if wanted is None else site.run(wanted)
+        if run is not None and run.kind == "search":
+            with frame(request, f"Search {run.id[-4:]}"):
+                await _Watch(site, run).draw()
             return
         lead = (
             "Find the arrangement of atoms of lowest energy with few calls of a reference method."
@@ -65,7 +65,7 @@ class _Form:
 
     def __init__(self, site):
         self.site = site
-        self.asked = Search()
+        self.form = Search()
         with panel("Begin a search"):
             look = "outlined dense options-dense"
             with ui.element("div").classes("line"):
@@ -74,10 +74,10 @@ class _Form:
                     ("kind", ui.select(_KINDS, value="crystal", label="Kind")),
                     ("calculator", ui.select(
                         {key: words for key, (words, _) in CALCULATORS.items()},
-                        value=self.asked.calculator, label="Reference method",
+                        value=self.form.calculator, label="Reference method",
                     )),
                     ("n_labels", ui.number(
-                        "Calls of the reference method", value=self.asked.n_labels, min=10,
+                        "Calls of the reference method", value=self.form.n_labels, min=10,
                         format="%d",
                     )),
                     ("volume", ui.number("Å³ per atom; empty for a guess", value=20, min=1)),
@@ -103,7 +103,7 @@ class _Form:
         default = getattr(Search(), name)
 
         def changed(event):
-            setattr(self.asked, name, default if event.value is None else event.value)
+            setattr(self.form, name, default if event.value is None else event.value)
             self.changed()
 
         return changed
@@ -114,14 +114,14 @@ class _Form:
 
     def words(self):
         """Show the file of settings; return the command that reads it."""
-        self.shown.set_text(_yaml(self.asked.settings()))
+        self.shown.set_text(_yaml(self.form.settings()))
         return ["search", "run", "settings.yaml"]
 
     async def write_settings(self):
         """Write the file of settings; return the command that reads it."""
-        folder = await aside(self.site.new_upload, self.asked.composition)
+        folder = await aside(self.site.new_upload, self.form.composition)
         path = folder / "settings.yaml"
-        _search.write_settings(path, self.asked.settings())
+        _search.write_settings(path, self.form.settings())
         return ["search", "run", str(path)]
 
 
@@ -180,7 +180,7 @@ class _Watch:
         """Show what has changed."""
         status = await aside(lambda: self.run.status)
         try:
-            found = await aside(lambda: _search.progress(self.store()))
+            progress = await aside(lambda: _search.progress(self.store()))
         except Exception as error:
             begun = status == "running"
             self.facts["Status"].set_text(status).classes(replace=f"state {status}")
@@ -189,42 +189,42 @@ class _Watch:
             return
         if self.message.is_deleted:
             return
-        shown = "paused" if found.paused and status == "running" else status
+        shown = "paused" if progress.paused and status == "running" else status
         self.facts["Status"].set_text(shown).classes(replace=f"state {shown}")
-        lowest = f"{found.lowest[-1]:.4f} eV per atom" if len(found.lowest) else "–"
+        lowest = f"{progress.lowest[-1]:.4f} eV per atom" if len(progress.lowest) else "–"
         self.facts["Lowest energy"].set_text(lowest)
-        self.facts["Labels"].set_text(str(found.counts["labelled"]))
-        self.facts["Failed"].set_text(str(found.counts["failed"]))
-        self.facts["Surrogates"].set_text(str(len(found.models)))
+        self.facts["Labels"].set_text(str(progress.counts["labelled"]))
+        self.facts["Failed"].set_text(str(progress.counts["failed"]))
+        self.facts["Surrogates"].set_text(str(len(progress.models)))
         self.message.set_text(self.run.message if status in ("failed", "killed") else "")
-        state = (shown, dict(found.counts), len(found.models), found.tasks[:1])
+        state = (shown, dict(progress.counts), len(progress.models), progress.tasks[:1])
         if state == self.seen:
             return
         before, self.seen = self.seen, state
-        self.draw_buttons(status, found)
-        self.draw_curves(found)
+        self.draw_buttons(status, progress)
+        self.draw_curves(progress)
         if before is None or before[1] != state[1]:
-            self.draw_best(found)
-            self.draw_failures(found)
-        self.draw_tasks(found)
+            self.draw_best(progress)
+            self.draw_failures(progress)
+        self.draw_tasks(progress)
 
-    def draw_buttons(self, status, found):
+    def draw_buttons(self, status, progress):
         """Offer what can be done in this state."""
         self.buttons.clear()
         with self.buttons:
-            if status == "running" and found is not None:
-                if found.paused:
+            if status == "running" and progress is not None:
+                if progress.paused:
                     self.button("Go on", "resume")
                 else:
                     self.button("Pause", "pause")
-                if found.counts["failed"]:
+                if progress.counts["failed"]:
                     self.button("Retry failed labels", "retry")
                 self.button("Stop", "stop")
             elif status in ("stopped", "failed", "killed"):
-                if found is not None and found.counts["failed"]:
+                if progress is not None and progress.counts["failed"]:
                     self.button("Retry failed labels", "retry")
                 ui.button("Resume", on_click=self.go_on).props("outline color=primary")
-            if found is not None and len(found.energies):
+            if progress is not None and len(progress.energies):
                 name = f"/search/{self.run.id}/structures.extxyz"
                 ui.button("Download structures", on_click=lambda: ui.download(name)).props(
                     "unelevated color=primary"
@@ -257,25 +257,25 @@ class _Watch:
             complain(error)
         await self.refresh()
 
-    def draw_curves(self, found):
+    def draw_curves(self, progress):
         """Draw energies against calls, and over the volume."""
         drawn = {}
-        if len(found.energies):
+        if len(progress.energies):
             series = {
-                "labelled": (found.calls, found.energies),
-                "lowest": (found.calls, found.lowest),
+                "labelled": (progress.calls, progress.energies),
+                "lowest": (progress.calls, progress.lowest),
             }
             options = _charts.scatter(series, x="calls", y="eV per atom")
             options["series"][1].update(type="line", step="end", showSymbol=False)
             drawn["Energies against calls"] = options
-            hull = _charts.scatter(_search.hull_series(found), x="Å³ per atom", y="eV per atom")
+            hull = _charts.scatter(_search.hull_series(progress), x="Å³ per atom", y="eV per atom")
             hull["series"][1].update(type="line", symbolSize=7)
             drawn["Energy over volume, and its hull"] = hull
         self.curves.show(drawn)
 
-    def draw_best(self, found):
+    def draw_best(self, progress):
         """Draw the structures of lowest energy."""
-        shown = found.best[:_BEST]
+        shown = progress.best[:_BEST]
         self.none_yet.set_visibility(not shown)
         while len(self.views) < len(shown):
             with self.best, ui.element("div"):
@@ -289,20 +289,20 @@ class _Watch:
             title.set_text(f"{place + 1}. Structure {k}: {energy:.4f} eV per atom")
             view.show(structure)
 
-    def draw_tasks(self, found):
+    def draw_tasks(self, progress):
         """List the last tasks, running ones first."""
         self.tasks.clear()
         with self.tasks:
-            order = sorted(found.tasks, key=lambda task: task[1] != "running")
+            order = sorted(progress.tasks, key=lambda task: task[1] != "running")
             rows = [(kind, state, duration(seconds), result)
                     for kind, state, seconds, result in order]  # fmt: skip
             table(("task", "state", "time", "result"), rows)
 
-    def draw_failures(self, found):
+    def draw_failures(self, progress):
         """List why labels failed."""
         self.failures.clear()
         with self.failures:
-            if not found.failures:
+            if not progress.failures:
                 text("p", "None.", "muted")
             else:
-                table(("structure", "why"), [(number(k), why) for k, why in found.failures])
+                table(("structure", "why"), [(number(k), why) for k, why in progress.failures])

@@ -104,8 +104,8 @@ class _Start:
                 self.data = await aside(_preview.structures, path)
             else:
                 self.arrays = await aside(arrays_in, path)
-                found = usual(self.arrays, FIELD_NAMES, range(2, 9))
-                self.fit.fields_name = found or next((a.name for a in self.arrays), "")
+                name = usual(self.arrays, FIELD_NAMES, range(2, 9))
+                self.fit.fields_name = name or next((a.name for a in self.arrays), "")
                 totals = usual(self.arrays, TARGET_NAMES, range(1, 2))
                 self.fit.targets_name = totals or ""
                 await self.read()
@@ -329,14 +329,14 @@ class _Start:
         self.cards.clear()
         structures = self.fit.structures
         cards = _model_cards.POTENTIAL_CARDS if structures else _model_cards.CARDS
-        known = (
+        names = (
             "auto",
             *(self.site.tools.potentials if structures else self.site.tools.tile_models),
         )
         load = None if structures else self.data.load(self.fit)
         with self.cards:
             for card in cards:
-                if card.name not in known:
+                if card.name not in names:
                     continue
                 if load is None:  # potentials are trained for a given time
                     time = f"{self.fit.minutes or 10:g} minutes"
