@@ -82,7 +82,44 @@ def _report(path):
     fit_report(_fitted(Ridge()), X, Y).save(path)
 
 
+def _counts(path):
+    from sklearn.utils import Bunch
+
+    from sk_ednn.images._output import write_counts
+
+    row = dict.fromkeys(("total", "low", "high", "spread", "novelty"), 1.0)
+    rows = [Bunch(**row, name=f"{k}.png", flag="") for k in range(20)]
+    write_counts(path, rows, ["count"])
+
+
+def _map(path):
+    pytest.importorskip("tifffile")
+    from sk_ednn.images._output import write_map
+
+    write_map(path, np.ones((20, 20)), (4, 4))
+
+
+def _structures(path):
+    pytest.importorskip("ase")
+    from ase.build import bulk
+
+    from sk_ednn.structures._write import write_structures
+
+    write_structures(path, [bulk("Cu", cubic=True)] * 3)
+
+
+def _runs(path):
+    from sk_ednn.runs import RunFolder, export_csv, export_zip
+
+    export = export_csv if path.suffix == ".csv" else export_zip
+    export(RunFolder(path.parents[1] / "runs").runs(), path)
+
+
 def _inputs():
+    from sk_ednn.runs import record
+
+    with record(Path("runs"), "fit", settings={"alpha": "1" * 200}) as recorder:
+        recorder.finish({})
     np.savez("small.npz", X=X, y=Y)
     # Many totals, so that all that is written is larger than what fits.
     np.save("X.npy", np.concatenate([X] * 10))
@@ -100,6 +137,12 @@ WRITERS = {
     "old.svg": lambda path: _command(f"tile X.npy -o {path}"),
     "old.pdf": lambda path: _command(f"tile X.npy -o {path}"),
     "old.ckpt": _checkpoint,
+    "counts.csv": _counts,
+    "old.tif": _map,
+    "old.extxyz": _structures,
+    "old.traj": _structures,
+    "runs.csv": _runs,
+    "runs.zip": _runs,
 }
 
 
@@ -190,7 +233,9 @@ KILLED = """
 """
 
 
-@pytest.mark.parametrize("name", ["old.ednn", "old.npy", "old.html", "old.ckpt"])
+@pytest.mark.parametrize(
+    "name", ["old.ednn", "old.npy", "old.html", "old.ckpt", "counts.csv", "old.extxyz", "runs.zip"]
+)
 def test_kill_leaves_the_old_file(old, name):
     path = old / name
     path.write_bytes(b"old")

@@ -8,10 +8,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from ase import units
 from ase.calculators.singlepoint import SinglePointCalculator
-from ase.io import write
 from ase.md.langevin import Langevin
 from ase.md.verlet import VelocityVerlet
 from ase.optimize import BFGS
+
+from ..structures._write import write_structures
 
 ENSEMBLES = ("nve", "nvt", "npt")
 # Time constants of the thermostat and the barostat, in fs.
@@ -196,17 +197,6 @@ def write_predicted(path, structures, predicted, offsets) -> None:
         copy.calc = SinglePointCalculator(copy, **results)
         out.append(copy)
     write_structures(path, out)
-
-
-def write_structures(path, structures) -> None:
-    """Write structures with the results of their calculators; .xyz files in extended format.
-
-    Parameters
-    ----------
-    path : str or Path
-    structures : ase.Atoms or sequence of them
-    """
-    write(path, structures, format="extxyz" if str(path).endswith(".xyz") else None)
 
 
 def frozen(structure) -> SinglePointCalculator:

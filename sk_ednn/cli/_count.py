@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,10 @@ from ._inputs import require_model_name
 from ._paths import check_paths, check_pictures, may_replace
 
 _MINUTES, _MOST_EPOCHS = 12.0, 1000
+_ENDING = (
+    "interrupted: the training ends when it next looks at its errors, within a few percent of its "
+    "time; Ctrl-C again ends it at once, and nothing is kept"
+)
 _MAX_SERIES = 20  # series that are printed by name
 
 
@@ -63,6 +68,7 @@ def fit(ctx: typer.Context, options) -> dict[str, Any]:
     say(_totals_line(matched))
     groups = None if options.series is None else _series(pictures, options.series, say)
     checkpoint = None if options.recorder is None else options.recorder.path(_runs.CHECKPOINT)
+    interrupts = Interrupts(checkpoint)
     model = CountRegressor(
         n_members=options.members,
         minutes=_MINUTES if options.minutes is None and options.epochs is None else options.minutes,
@@ -73,17 +79,18 @@ def fit(ctx: typer.Context, options) -> dict[str, Any]:
         n_jobs=options.jobs,
         random_state=options.seed,
         checkpoint=checkpoint,
-        callback=None if options.recorder is None else _callback(options),
+        callback=_callback(options, interrupts),
         verbose=say,
     )
     _runs.log_stage(options, "fit")
     start = time.perf_counter()
     bounded = model.minutes is not None
-    with Interrupts(checkpoint).watched() as interrupts, _runs.kept_clock(options, bounded):
+    with interrupts.watched(_ENDING), _runs.kept_clock(options, bounded):
         model.fit(pictures, totals, groups=groups, boxes=boxes)
-    if interrupts.seen:
-        interrupts.end()
-    result = _fitted(model, matched, time.perf_counter() - start)
+    seconds = time.perf_counter() - start
+    kept = _kept(options, interrupts, seconds) if interrupts.seen else None
+    model.set_params(callback=None)
+    result = _fitted(model, matched, seconds)
     about = {
         "kind": "pictures",
         "totals": list(matched.columns),
@@ -91,6 +98,8 @@ def fit(ctx: typer.Context, options) -> dict[str, Any]:
         "boxes": len(boxes),
         "error": result["error"],
     }
+    if kept is not None:
+        result["interrupted"] = about["interrupted"] = kept
     _runs.forget(options, model)
     save(model, options.output, about=about)
     result["output"] = str(options.output)
@@ -98,8 +107,26 @@ def fit(ctx: typer.Context, options) -> dict[str, Any]:
     return result
 
 
-def _callback(options):
-    """Return a callback for the training, which names the numbers of each member."""
+def _kept(options, interrupts, seconds) -> str:
+    """Return a description of an interrupted training, or exit if it is not kept."""
+    done = f"interrupted after {seconds / 60:.1f} minutes; kept are the best weights so far"
+    keep = options.keep_on_interrupt or (
+        options.recorder is not None and options.recorder.stop_requested
+    )
+    if not keep and sys.stdin.isatty() and sys.stderr.isatty():
+        keep = typer.confirm(f"{done}. Write them?", err=True)
+    if not keep:
+        interrupts.end()
+    return done
+
+
+def _callback(options, interrupts):
+    """Return a callback for the training, which ends it after Ctrl-C.
+
+    With ``--run`` it logs the numbers of each member by name.
+    """
+    if options.recorder is None:
+        return lambda row: interrupts.seen
     logged = options.recorder.callback(max_epochs=None)
 
     def callback(row):
@@ -110,7 +137,7 @@ def _callback(options):
                 (name if name == "epoch" else f"{name}_{member + 1}"): value
                 for name, value in row.items()
             }
-        return logged(row)
+        return logged(row) or interrupts.seen
 
     return callback
 
@@ -124,7 +151,7 @@ def _keep(options, model, matched, result) -> None:
     if len(sizes):
         rows = {"test": (held["true"], held["predicted"], sizes)}
         _runs.write_predictions(options, rows)
-    stopped = None
+    stopped = result.get("interrupted")
     if options.recorder.stop_requested:
         stopped = f"stopped after {result['minutes']:.1f} minutes; the best weights are kept"
     _runs.keep_results(options, result, stopped=stopped)
@@ -141,6 +168,8 @@ def show_fit(result) -> None:
                 f"{result['held_back']} held-out pictures (of the mean as a prediction: "
                 f"{column['error_of_mean']:.3g}); 90 % within ± {column['half_width']:.3g}"
             )
+    if "interrupted" in result:
+        typer.echo(result["interrupted"])
     typer.echo(f"{result['minutes']:.1f} minutes; model written to {result['output']}")
 
 

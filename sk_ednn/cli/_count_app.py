@@ -116,6 +116,12 @@ def fit(
         int, typer.Option(help="Number of networks trained in parallel; -1 for all cores.")
     ] = -1,
     clock: ClockFile = None,
+    keep_on_interrupt: Annotated[
+        bool,
+        typer.Option(
+            "--keep-on-interrupt", help="On Ctrl-C write the best weights so far without asking."
+        ),
+    ] = False,
     run: RunFolder = None,
     missing_chunks: MissingChunks = "error",
     force: Force = False,

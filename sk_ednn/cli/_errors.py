@@ -44,12 +44,21 @@ class Interrupts:
         self.checkpoint = checkpoint
 
     @contextmanager
-    def watched(self):
-        """Record Ctrl-C in a block, and exit with 130 if it ends the block."""
+    def watched(self, patient=None):
+        """Record Ctrl-C in a block, and exit with 130 if it ends the block.
+
+        Parameters
+        ----------
+        patient : str, default=None
+            Message of the first Ctrl-C if that does not end the block, which then looks at `seen`;
+            the second one ends it.
+        """
 
         def interrupt(number, frame):
-            self.seen = True
-            raise KeyboardInterrupt
+            again, self.seen = self.seen, True
+            if patient is None or again:
+                raise KeyboardInterrupt
+            typer.echo(patient, err=True)
 
         here = threading.current_thread() is threading.main_thread()
         before = signal.signal(signal.SIGINT, interrupt) if here else None
@@ -63,9 +72,8 @@ class Interrupts:
             if here:
                 signal.signal(signal.SIGINT, before)
 
-    def end(self):
+    def end(self, left="nothing was written"):
         """Print which files exist, and exit with 130."""
-        left = "nothing was written"
         if self.checkpoint is not None and self.checkpoint.exists():
             left = f"no model was written; the same command resumes from {self.checkpoint}"
         typer.echo(f"interrupted; {left}", err=True)

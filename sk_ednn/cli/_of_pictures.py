@@ -11,7 +11,7 @@ from ._picture_names import are_pictures
 
 # What the commands have in common, besides the data.
 _SHARED = ("output", "run", "force", "as_json", "quiet")
-_OF_FIT = ("seed", "jobs", "epochs", *_SHARED)
+_OF_FIT = ("seed", "jobs", "epochs", "keep_on_interrupt", *_SHARED)
 _SECONDS = "max_seconds"
 
 

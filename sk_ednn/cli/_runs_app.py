@@ -256,6 +256,12 @@ def export(
             return
         if output.suffix not in (".csv", ".zip"):
             raise ValueError(f"--output must end in .csv or .zip, got {output}.")
+        goal = output.resolve()
+        if any(run.path.resolve() in goal.parents for run in chosen):
+            raise ValueError(
+                f"--output {output} is in the folder of a run that is exported. Choose a path "
+                "outside of it."
+            )
         may_replace("--output", output, force)
         write = package.export_csv if output.suffix == ".csv" else package.export_zip
         write(chosen, output)

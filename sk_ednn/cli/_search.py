@@ -86,6 +86,7 @@ def run_search(
         if "n_labels" not in given:
             raise ValueError(f"Set n_labels in {settings}, or pass --n-labels.")
         page = params.pop("report", None)
+        _check_page(page, "report")
         search = _search_of(params, settings, path)
         go = search.resume if path.exists() else search.run
         with _followed(path, options.recorder, given["n_labels"]):
@@ -239,6 +240,8 @@ def report(
     with one_line_errors(), _opened(settings) as store:
         from ..search import search_report
 
+        _check_page(output, "--output")
+
         search_report(store).save(output)
     typer.echo(f"wrote {output}")
 
@@ -262,6 +265,12 @@ def _read(path) -> dict:
     if not isinstance(params["labeller"], dict):
         raise ValueError(f"labeller in {path} must contain settings by name.")
     return params
+
+
+def _check_page(path, name) -> None:
+    """Raise if a page would have the name of a store, of settings or of another kind of file."""
+    if path is not None and Path(path).suffix.lower() not in {".html", ".htm"}:
+        raise ValueError(f"{name} must end in .html, got {path}.")
 
 
 def _check_names(given, valid, where):

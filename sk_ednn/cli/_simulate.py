@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import typer
 
+from ..structures._write import require_format, write_structures
+from ._errors import Interrupts
 from ._files import check_readable
 from ._inputs import load_model
 from ._paths import check_paths, may_replace
@@ -32,7 +33,7 @@ def relax(options) -> dict[str, Any]:
     done = _dynamics.relax(
         structure, calculator, fmax=options.fmax, steps=options.steps, cell=options.cell
     )
-    _write(structure, options.output)
+    write_structures(options.output, structure)
     return {**done._asdict(), "output": str(options.output)}
 
 
@@ -50,35 +51,43 @@ def dynamics(options) -> dict[str, Any]:
         raise ValueError(
             f"--ensemble must be one of {', '.join(_dynamics.ENSEMBLES)}; got {options.ensemble!r}."
         )
-    structure, calculator = _begin(options)
+    structure, calculator = _begin(options, several=True)
     frames, records = [], []
     shown = not (options.quiet or options.as_json)
     if shown:
         typer.echo("  ".join(f"{title:>12}" for title in _COLUMNS.values()), err=True)
 
     def record(now):
+        frame = structure.copy()
+        frame.calc = _frozen(structure)
+        frames.append(frame)
         records.append(now)
-        frames.append(structure.copy())
-        frames[-1].calc = _frozen(structure)
         if shown:
             values = [now.get(name) for name in _COLUMNS]
             typer.echo(
                 "  ".join(f"{'' if v is None else format(v, '.6g'):>12}" for v in values), err=True
             )
 
-    _dynamics.molecular_dynamics(
-        structure, calculator, ensemble=options.ensemble, temperature=options.temperature,
-        pressure=options.pressure, timestep=options.timestep, steps=options.steps,
-        interval=options.interval, seed=options.seed, record=record,
-    )  # fmt: skip
-    _write(frames, options.output)
+    with Interrupts().watched() as interrupts:
+        try:
+            _dynamics.molecular_dynamics(
+                structure, calculator, ensemble=options.ensemble, temperature=options.temperature,
+                pressure=options.pressure, timestep=options.timestep, steps=options.steps,
+                interval=options.interval, seed=options.seed, record=record,
+            )  # fmt: skip
+        except KeyboardInterrupt:
+            if not (interrupts.seen and frames):
+                raise
+    write_structures(options.output, frames)
+    if interrupts.seen:
+        interrupts.end(f"the {len(frames)} frames so far were written to {options.output}")
     return {"frames": len(frames), "last": records[-1], "output": str(options.output)}
 
 
 # --- steps ------------------------------------------------------------------------------------
 
 
-def _begin(options):
+def _begin(options, several=False):
     check_readable(options.model)
     if not are_structures(options.fields):
         raise ValueError(
@@ -86,6 +95,7 @@ def _begin(options):
             "POSCAR."
         )
     check_paths(options)
+    require_format(options.output, several=several)
     may_replace("--output", options.output, options.force)
     model = load_model(options.model, None)
     from ..atoms._dynamics import calculator_of
@@ -117,9 +127,3 @@ def _frozen(structure):
     from ..atoms._dynamics import frozen
 
     return frozen(structure)
-
-
-def _write(structures, path: Path) -> None:
-    from ..atoms._dynamics import write_structures
-
-    write_structures(path, structures)

@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 
 from .._utils.optional import needing
+from .._utils.writing import replacing_path
 from ..structures import Structure
+from ..structures._write import require_format, write_structures
 from ._label import Label
 
 with needing("Structure search"):
     import ase.db
-    import ase.io
     from ase import Atoms
     from ase.calculators.singlepoint import SinglePointCalculator
     from ase.constraints import FixAtoms
@@ -77,16 +78,17 @@ def export(store, path, state="labelled") -> int:
     path = Path(path)
     if path.exists():
         raise FileExistsError(f"{path} exists. Give another name, or remove it first.")
+    require_format(path, several=True)
     rows = store.structures(state)
     atoms = [to_atoms(row["structure"], row["label"]) for row in rows]
     if path.suffix == ".db":
-        with ase.db.connect(path) as database:
+        with replacing_path(path) as temporary, ase.db.connect(temporary) as database:
             for row, each in zip(rows, atoms, strict=True):
                 database.write(each, origin=row["origin"], search_id=row["id"])
         return len(rows)
     for row, each in zip(rows, atoms, strict=True):
         each.info.update(origin=row["origin"], search_id=row["id"])
-    ase.io.write(path, atoms)
+    write_structures(path, atoms)
     return len(rows)
 
 

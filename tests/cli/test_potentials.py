@@ -1,6 +1,7 @@
 """Potentials on the command line: fit, evaluate, predict, relax, md."""
 
 import json
+import signal
 
 import numpy as np
 import pytest
@@ -165,6 +166,45 @@ def test_structures_relax_and_move(go, files):
     assert "temp" not in go(f"{line} --repeat 2,1,1 -o md.traj -q").stderr
     assert len(io.read(files / "md.traj@0")) == 8
     assert "must be one of nve" in go(f"{line} --ensemble mtk", 1).output
+
+
+@pytest.mark.parametrize(
+    ("name", "line", "message"),
+    [
+        ("a.foo", "md", "no format that ASE writes"),
+        ("a.out", "md", "no format that ASE writes"),
+        ("POSCAR", "md", "the format vasp has room for a single structure"),
+        ("a.foo", "relax", "no format that ASE writes"),
+    ],
+)
+def test_a_format_that_cannot_be_written_is_refused_before_the_work(
+    name, line, message, go, monkeypatch
+):
+    from sk_ednn.atoms import _dynamics
+
+    go("fit train.extxyz --epochs 1 --cutoff 4 --json -o short.ednn")
+    for work in ("molecular_dynamics", "relax"):
+        monkeypatch.setattr(_dynamics, work, lambda *_, **__: pytest.fail("worked first"))
+    assert message in go(f"{line} short.ednn test.extxyz@0 -o {name}", 1).stderr
+
+
+def test_frames_outlive_ctrl_c(go, files, monkeypatch):
+    from sk_ednn.cli import _simulate
+
+    go("fit train.extxyz --epochs 1 --cutoff 4 --json -o short.ednn")
+    frozen, n_seen = _simulate._frozen, 0
+
+    def pressed(structure):
+        nonlocal n_seen
+        n_seen += 1
+        if n_seen == 3:
+            signal.raise_signal(signal.SIGINT)
+        return frozen(structure)
+
+    monkeypatch.setattr(_simulate, "_frozen", pressed)
+    line = "md short.ednn test.extxyz@0 --steps 9 --interval 1 --timestep 0.1 -q -o half.extxyz"
+    assert "the 2 frames so far were written to half.extxyz" in go(line, 130).stderr
+    assert len(io.read(files / "half.extxyz", ":")) == 2
 
 
 @pytest.mark.parametrize(

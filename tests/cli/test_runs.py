@@ -191,6 +191,8 @@ def test_runs_are_listed_shown_and_compared(run, runs, folder):
     said = run("runs export runs -o all.csv", expected=1, force=False).stderr
     assert said.startswith("error: all.csv exists")
     run(f"runs export runs -o all.zip --only {newest}")
+    said = run(f"runs export runs -o runs/{newest}/predictions.csv", expected=1).stderr
+    assert "is in the folder of a run that is exported" in said
 
 
 @pytest.mark.parametrize(

@@ -87,6 +87,21 @@ def test_a_surface_reads_its_substrate(settings, capsys):
     assert json.loads(capsys.readouterr().out)["n_labels"] == 6
 
 
+def test_pages_and_exports_overwrite_nothing(settings, capsys):
+    assert main(["search", "run", str(settings)]) == 0
+    store = settings.parent / "cu.db"
+    before = settings.read_bytes(), store.read_bytes()
+    for path in (settings, store):
+        assert main(["search", "report", str(settings), "-o", str(path)]) == 1
+        assert main(["search", "export", str(settings), str(path)]) == 1
+    settings.write_text(SETTINGS.replace("page.html", "cu.db"))
+    assert main(["search", "run", str(settings)]) == 1
+    assert "report must end in .html, got cu.db" in capsys.readouterr().err
+    assert (SETTINGS.encode(), store.read_bytes()) == before
+    assert main(["search", "export", str(settings), str(settings.parent / "a.foo")]) == 1
+    assert "no format that ASE writes" in capsys.readouterr().err
+
+
 def test_status_of_no_search(settings, capsys):
     assert main(["search", "status", str(settings)]) == 1
     assert "does not exist. Start the search" in capsys.readouterr().err

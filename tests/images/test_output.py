@@ -225,6 +225,39 @@ def test_evaluate_prints_the_errors_of_pictures(dishes, tmp_path, capsys):
     assert "photographs need a table" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("answer", ["--keep-on-interrupt", None])
+def test_ctrl_c_offers_the_best_weights_so_far(answer, dishes, tmp_path, capsys):
+    import signal
+    import threading
+
+    from sk_ednn.files import describe
+    from sk_ednn.images import _fitting
+
+    output = tmp_path / "model.ednn"
+    command = ["count", "fit", str(dishes / "photos"), str(dishes / "counts.csv"), "-q"]
+    command += ["--epochs", "100000", "--members", "1", "--jobs", "1", "-o", str(output)]
+    looked = threading.Event()
+    with pytest.MonkeyPatch.context() as patch:
+        progress = _fitting._Progress.__call__
+
+        def pressed(self, share, row):
+            if row is not None and not looked.is_set():
+                looked.set()
+                signal.raise_signal(signal.SIGINT)
+            return progress(self, share, row)
+
+        patch.setattr(_fitting._Progress, "__call__", pressed)
+        code = main([*command, *([answer] if answer else [])])
+    said = capsys.readouterr()
+    assert "Ctrl-C again ends it at once" in said.err
+    if answer is None:
+        assert code == 130 and "nothing was written" in said.err and not output.exists()
+        return
+    assert code == 0 and "kept are the best weights so far" in said.out
+    assert describe(output)["about"]["interrupted"].startswith("interrupted after")
+    assert main(["count", "predict", str(output), str(dishes / "new"), "-q"]) == 0
+
+
 # Options that would overwrite what a command reads, in some spelling.
 OVERWRITING = {
     "model": ("predict", lambda f: ["--output", f / "new" / ".." / "model.ednn"], "the model in"),
