@@ -148,7 +148,7 @@ def _integrator(structure, ensemble, temperature, pressure, timestep, rng):
     if ensemble == "nvt":
         return Langevin(
             structure, step, temperature_K=temperature, friction=1 / (_THERMOSTAT * units.fs),
-            rng=_Normal(rng),
+            rng=_Normal(rng), fixcm=False,  # True distorts the ensemble
         )  # fmt: skip
     if ensemble != "npt":
         raise ValueError(f"ensemble must be one of {', '.join(ENSEMBLES)}; got {ensemble!r}.")

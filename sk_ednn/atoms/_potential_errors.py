@@ -70,6 +70,39 @@ def averages(errors: Errors) -> dict[str, float]:
     return out
 
 
+def spreads(data) -> dict[str, float]:
+    """Return the errors of a model that knows the composition alone, by which to judge others.
+
+    Parameters
+    ----------
+    data : LabelledStructures
+
+    Returns
+    -------
+    dict of str to float
+        ``energy``, in meV/atom: root mean square deviation of energies from a sum over the
+        species. ``force``, in meV/Å, and ``stress``, in GPa: root mean squares. Unknown labels are
+        left out, and so are energies of too few structures for such a fit.
+    """
+    out: dict[str, float] = {}
+    known = ~np.isnan(data.energies)
+    species, which = np.unique(data.structures.numbers, return_inverse=True)
+    counts = np.zeros((len(data.energies), len(species)))
+    np.add.at(counts, (np.repeat(np.arange(len(counts)), data.structures.sizes), which), 1.0)
+    sizes = data.structures.sizes[known]
+    if known.sum() > len(species):
+        # Per atom, so that large structures do not decide alone.
+        shares = counts[known] / sizes[:, None]
+        per_atom = data.energies[known] / sizes
+        rest = per_atom - shares @ np.linalg.lstsq(shares, per_atom, rcond=None)[0]
+        out["energy"] = float(1e3 * np.sqrt(np.mean(rest**2)))
+    for name, values, unit in (("force", data.forces, 1e3), ("stress", data.stress, GPA)):
+        values = values[~np.isnan(values)]
+        if values.size:
+            out[name] = float(unit * np.sqrt(np.mean(values**2)))
+    return out
+
+
 def knows_stress(potential) -> bool:
     """Return True if a potential predicts stresses; models of images need ``adjust > 0``."""
     pipeline = getattr(potential, "pipeline", None)

@@ -242,12 +242,30 @@ def _trainer(estimator):
 
 
 class _Progress:
-    """Print each epoch, then call the callback of the trainer."""
+    """Print some epochs, then call the callback of the trainer.
+
+    The first epochs are printed, and later ones if a tenth of the time has passed since the last.
+    """
 
     def __init__(self, callback):
         self.callback = callback
+        self._member, self._seconds = None, 0.0
 
     def __call__(self, record):
+        if self._is_due(record):
+            self._print(record)
+        return None if self.callback is None else self.callback(record)
+
+    def _is_due(self, record) -> bool:
+        member, seconds = record.get("member"), record["seconds"]
+        if member != self._member:
+            self._member, self._seconds = member, 0.0
+        if record["epoch"] > _N_FIRST and seconds < (1 + _INTERVAL) * self._seconds:
+            return False
+        self._seconds = seconds
+        return True
+
+    def _print(self, record):
         shown = {
             "loss": record["loss"],
             **{name: record[key] for name, key in _SHOWN.items() if key in record},
@@ -257,9 +275,10 @@ class _Progress:
         print(
             f"{member}epoch {record['epoch']}, {record['seconds']:.0f} s: {text}", file=sys.stderr
         )
-        return None if self.callback is None else self.callback(record)
 
 
+# Epochs that are printed in any case, and the relative increase of the time between later ones.
+_N_FIRST, _INTERVAL = 3, 0.1
 _SHOWN = {
     "held out: meV/atom": "valid_energy_mae", "meV/Å": "valid_force_mae",
     "GPa": "valid_stress_mae",

@@ -23,6 +23,7 @@ _ENDING = (
     "time; Ctrl-C again ends it at once, and nothing is kept"
 )
 _MAX_SERIES = 20  # series that are printed by name
+_POOR = 0.5  # of the error of the mean as a prediction: above, a training has hardly begun
 
 
 def fit(ctx: typer.Context, options) -> dict[str, Any]:
@@ -168,6 +169,12 @@ def show_fit(result) -> None:
                 f"{result['held_back']} held-out pictures (of the mean as a prediction: "
                 f"{column['error_of_mean']:.3g}); 90 % within ± {column['half_width']:.3g}"
             )
+            if column["error"] > _POOR * column["error_of_mean"]:
+                typer.echo(
+                    f"next: {name} is hardly learned yet: train longer with --minutes, add "
+                    "pictures, or look for wrong numbers in the table and objects larger than "
+                    "some 20 pixels (--reduction)"
+                )
     if "interrupted" in result:
         typer.echo(result["interrupted"])
     typer.echo(f"{result['minutes']:.1f} minutes; model written to {result['output']}")

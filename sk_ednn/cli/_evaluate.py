@@ -61,9 +61,18 @@ def show(result) -> None:
     if "energy_mae" in result.get("errors", {}):
         from ._potentials import show_errors
 
-        show_errors({f"{result['structures']} structures": result["errors"]})
+        part = f"{result['structures']} structures"
+        show_errors({part: result["errors"]}, {part: result.get("spreads", {})})
         if "largest" in result:
             typer.echo(f"largest error of an energy: {result['largest']}")
+        if "novelty" in result:
+            unlike, n_atoms, largest = (
+                result["novelty"][k] for k in ("unlike", "atoms", "largest")
+            )
+            typer.echo(
+                f"{unlike:,} of {n_atoms:,} atoms are unlike those of the fit (novelty above 1); "
+                f"the largest novelty is {largest:.3g}"
+            )
         return
     for name, value in result["errors"].items():
         typer.echo(f"{name}: {value:.4g}")
@@ -108,6 +117,17 @@ def _of_structures(model, read, options):
     y = None if options.targets is None else read_targets(options.targets)
     errors = model.errors(read.structures, y)
     result: dict[str, Any] = {"errors": errors}
+    if y is None:
+        from ._potentials import spreads_of
+
+        result["spreads"] = spreads_of(model, read.structures)
+    if getattr(model, "novelty_", None) is not None:
+        novelty = np.concatenate(model.novelty(read.structures))
+        result["novelty"] = {
+            "atoms": len(novelty),
+            "unlike": int((novelty > 1).sum()),
+            "largest": float(novelty.max()),
+        }
     if "energy_mae" in errors and y is None:
         true, _ = energies_of(read.structures, (model.labels or {}).get("energy"))
         sizes = np.array([len(each) for each in read.structures])

@@ -24,7 +24,7 @@ from ._fit_data import (
     taken,
     warn_of_totals,
 )  # fmt: skip
-from ._fit_results import measured, write_files
+from ._fit_results import measured, next_step, write_files
 from ._inputs import chosen, data_line, require_model_name, say
 from ._models import TILE_MODELS, suited, tile_model
 from ._networks import NETWORKS, check_options, interrupted, with_options
@@ -73,10 +73,11 @@ def run(ctx: typer.Context, options) -> tuple[dict[str, Any], Description | None
     atoms = drawn_structures(ctx, options, read)
     X, y, tiling, encoder = read_systems(options) if atoms is None else atoms.systems()
     replaced = may_replace("--output", options.output, options.force)
+    hint = False
     if atoms is None:
         say(options, data_line(X, y) if isinstance(X, np.ndarray) else _densities.line(X, y))
         if isinstance(X, np.ndarray):
-            hint_of_values(options, X, tiling)
+            hint = hint_of_values(options, X, tiling)
     warn_of_totals(y)  # all of them, before the split
     split = split_of(len(X), options)
     parts = {which: (taken(X, some), y[some]) for which, some in split.items()}
@@ -100,6 +101,9 @@ def run(ctx: typer.Context, options) -> tuple[dict[str, Any], Description | None
     }
     errors, verdict = measured(estimator, parts, options)
     result |= errors | ({} if atoms is None else atoms.chosen) | {"verdict": verdict}
+    if atoms is None and y.ndim == 1:
+        step = next_step(result, hint, options.context)
+        result |= {} if step is None else {"next": step}
     model = estimator if atoms is None else atoms.piped(estimator)
     write_files(ctx, options, model, estimator, parts, result, seconds)
     _runs.keep_results(options, {**result, "seconds": round(seconds, 3)}, stopped=kept)
@@ -127,6 +131,8 @@ def show(result, description) -> None:
     for k, verdict in enumerate(verdicts):
         which = f"output {k}: " if description.several else ""
         typer.echo(f"verdict: {which}{verdict['words']}")
+    if "next" in result:
+        typer.echo(f"next: {result['next']}")
     instead = ", replacing the existing file" if description.replaced else ""
     typer.echo(
         f"{result['strategy']} on {result['n_train']} systems; written to "

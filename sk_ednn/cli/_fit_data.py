@@ -109,16 +109,21 @@ def split_of(n, options) -> dict[str, np.ndarray]:
     return {"train": train} | ({"test": np.sort(test)} if len(test) else {})
 
 
-def hint_of_values(options, X, tiling) -> None:
+def hint_of_values(options, X, tiling) -> bool:
     """Print a hint if values look like channels, labels or angles, and no option says so.
 
     It is printed also with --quiet, since results may be meaningless.
+
+    Returns
+    -------
+    bool
+        Whether there was one.
     """
     channels = channels_line(X, tiling)
     if channels is not None:
         typer.echo(f"warning: {channels}", err=True)
     if options.categorical or options.angles is not None or tiling.channel_axis is not None:
-        return
+        return False
     from ..estimators._data_warnings import hint_of_kind
 
     hint = hint_of_kind(X)
@@ -126,6 +131,7 @@ def hint_of_values(options, X, tiling) -> None:
         option = "--categorical" if "labels" in hint else "--angles 2pi"
         option = "--angles 360" if "of 360" in hint else option
         typer.echo(f"hint: {hint}, with {option}", err=True)
+    return hint is not None or channels is not None
 
 
 def warn_of_totals(y) -> None:

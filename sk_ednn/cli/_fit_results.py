@@ -11,6 +11,10 @@ from . import _config, _runs
 from ._files import write_arrays
 from ._report import write_report
 
+# An error of this share of the spread asks for a next step; training errors below this share of
+# the test error mean that systems are too few.
+_SIZEABLE, _SMALLER = 0.2, 0.3
+
 # Fields whose contributions a run keeps, and the size up to which it does.
 _SHOWN_MAPS, _MOST_SITES = 8, 1 << 18
 
@@ -32,6 +36,34 @@ def measured(estimator, parts, options) -> tuple[dict[str, Any], Any]:
     judged = "test" if "test" in parts else "train"
     judge = partial(_verdict, held_back=judged == "test")
     return errors, _per_output(judge, parts[judged][1], predicted[judged])
+
+
+def next_step(result, hint, context) -> str | None:
+    """Return what to try if the error is a sizeable part of the spread of totals, else None.
+
+    Parameters
+    ----------
+    result : dict
+        Errors and the verdict of one total.
+    hint : bool
+        Whether a hint on the values was printed.
+    context : str
+        The option.
+    """
+    share = result["verdict"]["over_spread"]
+    if share is None or share < _SIZEABLE or "test" not in result:
+        return None
+    if hint:
+        return "if the hint above is true, its option will help"
+    if result["train"]["rmse"] < _SMALLER * result["test"]["rmse"]:
+        return (
+            "the errors of the systems trained on are far smaller: add systems, or try a simpler "
+            "--model or less --context"
+        )
+    return (
+        f"the errors of the systems trained on are as large: try more --context ({context} now), "
+        "or another --model"
+    )
 
 
 def _write_maps(options, estimator, X) -> None:

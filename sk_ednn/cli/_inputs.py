@@ -99,12 +99,13 @@ def channels_line(X, tiling) -> str | None:
     """Return a warning if an axis that is cut into tiles looks like channels, else None."""
     from ..estimators._data_warnings import looks_like_channels
 
-    axis = looks_like_channels(X.shape[1:])
+    axis = looks_like_channels(X)
     if axis is None or tiling.channel_axis is not None:
         return None
     return (
         f"fields of shape {X.shape[1:]} have {X.shape[1:][axis]} site(s) along the "
-        f"{'first' if axis == 0 else 'last'} axis. If these are channels, use --channel-axis {axis}"
+        f"{'first' if axis == 0 else 'last'} axis. If these are channels, such as colours or "
+        f"the components of a vector, use --channel-axis {axis}"
     )
 
 

@@ -269,8 +269,8 @@ class Potentials:
     max_seconds: Annotated[
         float | None,
         typer.Option(
-            help="Potentials: time of the training in seconds. Default: 600, or no limit with "
-            "--epochs."
+            help="Potentials: processor time of the training in seconds, more by the clock on a "
+            "busy machine. Default: 600, or no limit with --epochs."
         ),
     ] = None
     members: Annotated[

@@ -154,6 +154,7 @@ def run(ctx, options, read, say) -> dict[str, Any]:
         "labels": potential.labels_,
         "output": str(options.output),
         **errors,
+        "spreads": {which: spreads_of(potential, some) for which, some in taken.items()},
     }
     _runs.forget(options, potential, potential.trainer)
     _runs.log_stage(options, "measure")
@@ -166,7 +167,8 @@ def run(ctx, options, read, say) -> dict[str, Any]:
 
 def show(result) -> None:
     """Print the result of `run`."""
-    show_errors({which: result[which] for which in ("train", "test") if which in result})
+    parts = [which for which in ("train", "test") if which in result]
+    show_errors({which: result[which] for which in parts}, result["spreads"])
     instead = ", replacing the existing file" if result["replaced"] else ""
     typer.echo(
         f"{result['model']}, {result['epochs']} epochs on {result['n_train']} structures in "
@@ -178,27 +180,37 @@ def show(result) -> None:
         typer.echo(f"report written to {result['report']}")
 
 
-def show_errors(errors) -> None:
+def spreads_of(potential, structures) -> dict[str, float]:
+    """Return the root mean square errors of a model that knows the composition alone."""
+    from ..atoms._potential_data import labelled
+    from ..atoms._potential_errors import spreads
+
+    return spreads(labelled(structures, None, None, None, getattr(potential, "labels", None)))
+
+
+def show_errors(errors, spreads) -> None:
     """Print a table of errors of energies, forces and stresses.
 
     Parameters
     ----------
     errors : dict of str to dict
         Errors by part of the data.
+    spreads : dict of str to dict
+        Results of `spreads_of` by part of the data.
     """
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("errors", "mean", "median", "rmse")
+    table = Table("errors", "mean", "median", "rmse", "spread")
     for which, values in errors.items():
         for title, kind in _TABLE:
             if f"{kind}_mae" in values:
-                median = values.get(f"{kind}_median")
-                table.add_row(
-                    f"{which}, {title}", f"{values[f'{kind}_mae']:.4g}",
-                    "" if median is None else f"{median:.4g}", f"{values[f'{kind}_rmse']:.4g}",
-                )  # fmt: skip
+                columns = [values.get(f"{kind}_{name}") for name in ("mae", "median", "rmse")]
+                columns.append(spreads.get(which, {}).get(kind))
+                numbers = ("" if value is None else f"{value:.4g}" for value in columns)
+                table.add_row(f"{which}, {title}", *numbers)
     Console().print(table)
+    typer.echo("spread: root mean square error of a model that knows the composition alone")
 
 
 # --- parts ------------------------------------------------------------------------------------

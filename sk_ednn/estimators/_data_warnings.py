@@ -37,19 +37,61 @@ _MAX_CHANNELS = 4
 _MIN_SITES = 8
 _MIN_SITES_RATIO = 4
 
+# Lattices have at most three dimensions: one of more axes with a short end probably has channels.
+_MAX_DIMENSIONS = 3
 
-def looks_like_channels(field_shape) -> int | None:
+# An axis contains the components of unit vectors if their lengths differ by less than this, in
+# this many fields.
+_LENGTH_TOLERANCE = 1e-3
+_N_VECTOR_FIELDS = 8
+
+
+def looks_like_channels(X) -> int | None:
     """Return the axis of a field that looks like channels, 0 or -1, or None.
+
+    Shapes decide: a short axis next to long ones, or a fourth dimension. In smaller fields, unit
+    vectors along an axis do, as those of Heisenberg's or XY spins.
 
     Parameters
     ----------
-    field_shape : tuple of int
+    X : ndarray or lazy array of shape (n_samples, *field_shape)
+        Values of a lazy array are not read.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sk_ednn.estimators._data_warnings import looks_like_channels
+    >>> angles = np.linspace(0, 6, 72).reshape(2, 6, 6)
+    >>> looks_like_channels(np.stack([np.cos(angles), np.sin(angles)], axis=-1))
+    -1
+    >>> looks_like_channels(angles) is None
+    True
     """
+    field_shape = X.shape[1:]
     for axis, others in ((-1, field_shape[:-1]), (0, field_shape[1:])):
         n = field_shape[axis]
-        if others and n <= _MAX_CHANNELS and min(others) >= max(_MIN_SITES, _MIN_SITES_RATIO * n):
+        if not others or n > _MAX_CHANNELS:
+            continue
+        if min(others) >= max(_MIN_SITES, _MIN_SITES_RATIO * n):
+            return axis
+        if len(field_shape) > _MAX_DIMENSIONS and n < min(others):
+            return axis
+        if n > 1 and isinstance(X, np.ndarray) and _are_unit_vectors(X, axis):
             return axis
     return None
+
+
+def _are_unit_vectors(X, axis) -> bool:
+    """Return True if all vectors along an axis of the fields have one length, and are no spins."""
+    some = X[:_N_VECTOR_FIELDS]
+    if some.dtype.kind != "f" or some.size == 0:
+        return False
+    some = some.astype(np.float64)
+    sizes = np.abs(some)
+    if np.ptp(sizes) <= _LENGTH_TOLERANCE * sizes.max():  # +1 and -1 have one length, too
+        return False
+    lengths = np.linalg.norm(some, axis=-1 if axis == -1 else 1)
+    return bool(np.ptp(lengths) <= _LENGTH_TOLERANCE * lengths.max())
 
 
 def warn_of_channels(tiling, fields) -> None:
@@ -58,14 +100,15 @@ def warn_of_channels(tiling, fields) -> None:
         return
     for stack in fields.stacks:
         shape = stack.values.shape[1:]
-        axis = looks_like_channels(shape)
+        axis = looks_like_channels(stack.values)
         if axis is not None:
             warnings.warn(
                 f"Fields of shape {shape} have {shape[axis]} site(s) along their "
-                f"{'first' if axis == 0 else 'last'} axis and many along the others. If these are "
-                f"channels, such as the colours of a picture, set channel_axis={axis} of the "
-                "tiling, which now cuts them into tiles as sites. If they are sites, silence this "
-                "with warnings.simplefilter('ignore', sk_ednn.exceptions.DataWarning).",
+                f"{'first' if axis == 0 else 'last'} axis and more along the others. If these are "
+                "channels, such as the colours of a picture or the components of a vector, set "
+                f"channel_axis={axis} of the tiling, which now cuts them into tiles as sites. If "
+                "they are sites, silence this with "
+                "warnings.simplefilter('ignore', sk_ednn.exceptions.DataWarning).",
                 DataWarning,
                 stacklevel=outside_package(),
             )

@@ -122,7 +122,10 @@ def fit_members(settings, admitted, folds, geometry, standardization, seen, rng)
                 owner: sample for sample, owner in reversed(list(zip(samples, owners, strict=True)))
             }
             verbose = settings.verbose if k == 0 else 0
-            say = _Progress(verbose, stop, typical, k, settings.callback, ended)
+            where = f"on {len(held)} pictures not seen"
+            if settings.n_members > 1:
+                where += f", network {k + 1} of {settings.n_members}"
+            say = _Progress(verbose, stop, typical, where, k, settings.callback, ended)
             kept = (
                 (None, None)
                 if checkpoint is None
@@ -225,9 +228,9 @@ def _samples(arrays, totals, boxes, geometry, standardization, sizes):
 class _Progress:
     """Say how a training goes; end it where the callback or an interrupt has ended all."""
 
-    def __init__(self, verbose, stop, typical, member, callback, ended):
+    def __init__(self, verbose, stop, typical, where, member, callback, ended):
         self.verbose, self.stop = verbose, stop
-        self.typical, self.member = typical, member
+        self.typical, self.where, self.member = typical, where, member
         self.callback, self.ended = callback, ended
         self.early, self.next = False, _STEP
 
@@ -244,7 +247,7 @@ class _Progress:
         return self.ended.is_set()
 
     def _say(self, progress, row):
-        said = f"off by {row['error']:.3g} of {self.typical:.4g} on pictures not seen"
+        said = f"off by {row['error']:.3g} of {self.typical:.4g} {self.where}"
         if not self.early and (row["minutes"] >= _EARLY or progress >= 1):
             self.early = True
             self.write(f"after {row['minutes']:.1f} minutes: {said}")

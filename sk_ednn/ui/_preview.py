@@ -55,8 +55,7 @@ class Fields(Systems):
         self.X = X
         self.n, self.n_axes = len(X), X.ndim - 1
         self.shortest = min(X.shape[1:])
-        axis = looks_like_channels(X.shape[1:])
-        self.looks_like_channels = axis == X.ndim - 2 and X.ndim > 2
+        self.looks_like_channels = looks_like_channels(X) == -1
         some = X[: max(1, 2_000_000 // max(1, prod(X.shape[1:])))]
         values = np.unique(some)
         self.n_values = len(values) if len(values) <= _FEW_VALUES else None

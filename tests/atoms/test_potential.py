@@ -25,6 +25,9 @@ from sk_ednn.atoms import (
     PotentialTrainer,
     SpectrumNetwork,
 )
+from sk_ednn.atoms._potential_data import labelled
+from sk_ednn.atoms._potential_errors import spreads
+from sk_ednn.atoms._potential_kinds import _Progress
 from sk_ednn.descriptors import ChebyshevDescriptor, PowerSpectrum
 from sk_ednn.exceptions import DataWarning, TileModelError
 from sk_ednn.structures import Structures
@@ -232,6 +235,20 @@ def test_validation_and_progress_are_told(atoms, capsys):
     assert {"loss", "valid_energy_mae"} < set(potential.history_[-1])
 
 
+def test_long_trainings_print_some_epochs_of_each_member(capsys):
+    called = []
+    progress = _Progress(called.append)
+    for member in (1, 2):
+        for epoch in range(1, 201):
+            progress({"epoch": epoch, "seconds": 0.5 * epoch, "loss": 1.0, "member": member})
+    lines = capsys.readouterr().err.splitlines()
+    assert len(called) == 400
+    for member in (1, 2):
+        epochs = [int(line.split("epoch ")[1].split(",")[0]) for line in lines
+                  if line.startswith(f"member {member}, ")]  # fmt: skip
+        assert epochs[:4] == [1, 2, 3, 4] and len(epochs) < 60 and epochs[-1] > 180
+
+
 @pytest.mark.parametrize(
     ("params", "message"),
     [
@@ -318,3 +335,17 @@ def test_the_context_of_an_atom_tiling_is_for_other_models(atoms):
     assert [term[2].context is not None for term in model.potential_.regressor.tile_model]
     assert np.isfinite(model.errors(atoms)["force_mae"])
     assert max(each.max() for each in model.novelty(atoms)) < 3
+
+
+def test_spreads_are_the_errors_of_the_composition_alone(atoms):
+    data = labelled(atoms)
+    own = 2.0 * np.array([(each.numbers == 14).sum() for each in atoms])
+    own -= 3.0 * np.array([(each.numbers == 79).sum() for each in atoms])
+    shifted = labelled(atoms, data.energies + own)
+    before, after = spreads(data), spreads(shifted)
+    assert after["energy"] == pytest.approx(before["energy"]) and before["energy"] > 0
+    assert before["force"] == pytest.approx(1e3 * np.sqrt(np.mean(data.forces**2)))
+    only = spreads(labelled(atoms[:1], forces=False, stress=False))
+    assert only == {}  # one structure determines no energies of species
+    exact = spreads(labelled(atoms, own, forces=False, stress=False))
+    assert exact["energy"] == pytest.approx(0.0, abs=1e-6)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sk_ednn import EDNNRegressor, GridTiling
-from sk_ednn.datasets import make_ising
+from sk_ednn.datasets import make_ising, make_potts
 from sk_ednn.files import load
 from sk_ednn.tiling import ChannelScaler
 
@@ -215,7 +215,23 @@ def test_what_has_learned_nothing_says_so(run, folder):
     assert "verdict: on 8 systems held back: R² -" in result.stdout
     assert "The model is no better than predicting the mean of the totals." in result.stdout
     whole = run("fit nothing.npz -m kernel --context 0 --test-fraction 0 -o nothing.ednn").stdout
-    assert "none were held back" in whole
+    assert "none were held back" in whole and "next:" not in whole
+
+
+def test_a_large_error_is_followed_by_what_to_try_next(run, folder):
+    X, y = make_potts(4, 120, (6, 6), random_state=0, return_X_y=True)
+    np.savez(folder / "potts.npz", X=X, y=y)
+    said = run("fit potts.npz --model quadratic -o next.ednn").output
+    assert "next: if the hint above is true, its option will help" in said
+    assert "next:" not in run("fit potts.npz --model quadratic --categorical -o next.ednn").output
+    rng = np.random.default_rng(0)
+    spins = rng.choice([-1, 1], size=(60, 8, 8)).astype(np.int8)
+    np.savez(folder / "far.npz", X=spins, y=(spins * np.roll(spins, 3, 1)).sum((1, 2)))
+    said = run("fit far.npz --model kernel -o next.ednn").output
+    assert "next: the errors of the systems trained on are far smaller: add systems" in said
+    np.savez(folder / "far.npz", X=spins, y=(spins * np.roll(spins, 1, 1)).sum((1, 2)))
+    said = run("fit far.npz --model quadratic --context 0 -o next.ednn").output
+    assert "next: the errors of the systems trained on are as large: try more --context (0" in said
 
 
 def test_each_output_has_a_verdict(run):

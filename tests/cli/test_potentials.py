@@ -80,7 +80,14 @@ def test_evaluate_prints_errors_and_the_worst_structure(go, files):
     errors = load(files / "p.ednn").errors("test.extxyz")
     assert found["errors"] == pytest.approx(errors) and found["structures"] == 4
     assert "test.extxyz, structure" in found["largest"]
-    assert "energy (meV/atom)" in go("evaluate p.ednn test.extxyz").stdout
+    shown = go("evaluate p.ednn test.extxyz").stdout
+    assert "energy (meV/atom)" in shown and "composition alone" in shown
+    novelty = np.concatenate(load(files / "p.ednn").novelty("test.extxyz"))
+    assert found["novelty"]["atoms"] == len(novelty)
+    assert found["novelty"]["unlike"] == np.sum(novelty > 1)
+    assert f"{np.sum(novelty > 1)} of {len(novelty)} atoms are unlike those of the fit" in shown
+    forces = np.concatenate([a.get_forces() for a in io.read(files / "test.extxyz", ":")])
+    assert found["spreads"]["force"] == pytest.approx(1e3 * np.sqrt(np.mean(forces**2)), rel=1e-6)
 
 
 def test_evaluate_of_fields(run):

@@ -62,3 +62,31 @@ def test_a_context_that_nobody_set_is_not_remarked_upon():
         EDNNRegressor(Ridge()).fit(X, y)
     with pytest.warns(ExtensivityWarning, match="exceeds half"):
         EDNNRegressor(Ridge(), GridTiling(1, 1)).fit(X, y)
+
+
+@pytest.mark.parametrize("axis", [-1, 0])
+@pytest.mark.parametrize("kind", [np.asarray, list])
+@pytest.mark.parametrize("shape", [(5, 5, 5, 3), (6, 6, 2)])
+def test_vectors_on_small_lattices_look_like_channels(shape, kind, axis):
+    X = np.random.default_rng(0).normal(size=(6, *shape))
+    X /= np.linalg.norm(X, axis=-1, keepdims=True)
+    X = X if axis == -1 else np.moveaxis(X, -1, 1)
+    regressor = EDNNRegressor(Ridge(), GridTiling(1, 0))
+    with pytest.warns(DataWarning, match=rf"components of a vector, set channel_axis={axis} of"):
+        regressor.fit(kind(X), np.arange(6))
+
+
+@pytest.mark.parametrize(
+    "X",
+    [
+        np.random.default_rng(0).choice([-1.0, 1.0], size=(6, 6, 6, 2)),  # layers of spins
+        np.random.default_rng(0).normal(size=(6, 6, 6, 2)),
+        np.zeros((6, 6, 6, 2)),
+        np.ones((6, 6, 6, 2), dtype=np.int8),
+    ],
+    ids=["spins", "amounts", "zeros", "integers"],
+)
+def test_slabs_do_not_look_like_channels(X):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", DataWarning)
+        EDNNRegressor(Ridge(), GridTiling(1, 0)).fit(X, np.arange(6))
