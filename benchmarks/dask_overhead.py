@@ -51,7 +51,7 @@ def fitted(max_tiles):
 
 
 def field(n_blocks, max_tiles):
-    """Return a field that is cut into at least so many blocks of so many tiles."""
+    """Return a field that is cut into at least `n_blocks` blocks of `max_tiles` tiles."""
     side = int(np.ceil(n_blocks**0.5)) * int(max_tiles**0.5) * FOCUS
     return [Waves((side, side))]
 

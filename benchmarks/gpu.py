@@ -45,7 +45,7 @@ MOTIF = np.concatenate([CORNERS, CORNERS + 1]) / 4
 
 
 def crystal(n_atoms):
-    """Return displaced silicon of about so many atoms."""
+    """Return displaced silicon of about `n_atoms` atoms."""
     repeat = np.maximum(1, np.round(np.full(3, (n_atoms / 8) ** (1 / 3)))).astype(int)
     shifts = np.stack(np.meshgrid(*map(np.arange, repeat), indexing="ij"), -1).reshape(-1, 1, 3)
     positions = ((MOTIF + shifts) * A).reshape(-1, 3)

@@ -6,7 +6,7 @@ Pictures are drawn, so that positions are known. One model learns from crops of 
 (crops of larger pictures, so that objects reach over their edges). Measured are the error of whole
 pictures of 4,096 × 4,096 pixels, the correlation of the map with the true counts in boxes of
 32 × 32 pixels, time against size, and memory. `--intervals N` trains N small models instead, and
-counts how many new totals lie in their 90 % intervals; `--speed` omits the errors.
+counts how many new totals are in their 90 % intervals; `--speed` omits the errors.
 """
 
 from _measure import arguments, machine, peak_megabytes, table
@@ -101,7 +101,7 @@ def speed(model, options):
 
 
 def intervals(options):
-    """Print how many new totals lie in 90 % intervals, over several trainings."""
+    """Print how many new totals are in 90 % intervals, over several trainings."""
     inside, errors = [], []
     for seed in range(options.intervals):
         train, new = crops(200, seed), crops(200, 1000 + seed)

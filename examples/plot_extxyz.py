@@ -9,7 +9,7 @@ takes less than 60 lines, without those that write the file.
 """
 
 # %%
-# Write a file that stands in for yours: 100 sheets of porous graphene, cells of 35 × 35 Å at 1,000
+# Write an example file: 100 sheets of porous graphene, cells of 35 × 35 Å at 1,000
 # K, with energies of the REBO potential.
 
 import tempfile

@@ -65,7 +65,7 @@ for degree, alpha, marker, color in ((2, 1e-4, "o", "#0072b2"), (3, 1e-2, "s", "
         )
 
 # %%
-# The richer model is twice as good for small cells, and far too high for large ones. Its labels
+# The richer model is twice as good for small cells, and far too high for large ones. The labels
 # are, too: calculations with more k-points show that the gamma point makes small cells too high.
 # Better agreement with small systems is no better model of large ones where the labels are not
 # extensive.

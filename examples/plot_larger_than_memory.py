@@ -34,7 +34,7 @@ for row in range(0, side, 1000):
 
 # %%
 # `predict` and `predict_contributions` return dask arrays: nothing is read before `compute`, and
-# only what is asked for. The map is averaged over blocks of 100 x 100 sites.
+# only the requested part. The map is averaged over blocks of 100 x 100 sites.
 
 source = ArraySource(stored)
 energy = model.predict(source).compute(scheduler="synchronous")[0]

@@ -2,7 +2,7 @@
 Your own tiling: bonds of a graph
 =================================
 
-A tiling says what the tiles of a system are. Here every edge of a graph is one, and all tile
+A tiling defines the tiles of a system. Here every edge of a graph is one, and all tile
 models work on graphs of any size.
 """
 

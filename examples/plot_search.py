@@ -7,7 +7,7 @@ and calls the reference method only for the most promising ones.
 """
 
 # %%
-# EMT stands for the reference method. Two atoms in a cell of any shape; eighteen labels in all.
+# EMT replaces the reference method here. Two atoms in a cell of any shape; eighteen labels in all.
 
 import tempfile
 from pathlib import Path

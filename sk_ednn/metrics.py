@@ -122,7 +122,7 @@ class Verdict:
                 sentences.append(f"The model is {_compared(error)} than {reference}.")
         if not self.held_back:
             sentences.append(
-                "The model was fitted to these systems. Its errors on other systems are unknown, "
+                "The model was fitted to these systems. Errors on other systems are unknown, "
                 "since none were held back."
             )
         return " ".join(sentences)

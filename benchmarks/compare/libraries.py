@@ -3,8 +3,8 @@
     python benchmarks/compare/libraries.py
     python benchmarks/compare/libraries.py --only soap
 
-Needs ``pip install scikit-image dask-ml featomic`` beside this package, best in an environment
-of its own. Three tables, some five minutes on one core:
+Needs ``pip install scikit-image dask-ml featomic`` beside this package, best in a separate
+environment. Three tables, some five minutes on one core:
 
 ``dots``
     Dots counted in images of 512 x 512, clean and with noise. scikit-image finds them by a

@@ -3,10 +3,10 @@
     python benchmarks/compare/peers.py --data FOLDER --set si --venvs peers --install
     python benchmarks/compare/peers.py --data FOLDER --set sheets --codes ours,mace --train 400
 
-Each code runs in a virtual environment of its own below ``--venvs``, one after the other, on one
+Each code runs in a separate virtual environment below ``--venvs``, one after the other, on one
 thread. ``--install`` creates those that are missing by pip. Sets: ``si`` (mlearn/Si.npz) and
 ``sheets`` (hex_xtb_dev.npz), below ``--data``. Ours trains for ``--seconds`` of processor time,
-MACE for ``--mace-epochs``, DeePMD-kit for ``--deepmd-steps``; the table says what each took.
+MACE for ``--mace-epochs``, DeePMD-kit for ``--deepmd-steps``; the table contains the time of each.
 """
 
 import os

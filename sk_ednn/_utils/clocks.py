@@ -24,7 +24,7 @@ class TrainingClock:
     read : function
         Returns seconds since any moment.
     replayed : ndarray of shape (n_readings,), default=()
-        Readings to return instead, in order. The clock goes on where they end.
+        Readings to return instead, in order. The clock continues where they end.
     keep : bool, default=False
         Whether to keep all readings.
 
@@ -50,7 +50,7 @@ class TrainingClock:
         self.readings: array[float] | None = array("d") if keep else None
 
     def start(self, before=0.0, readings=None) -> TrainingClock:
-        """Start the clock, or go on after a resume.
+        """Start the clock, or continue it after a resume.
 
         Parameters
         ----------

@@ -35,7 +35,7 @@ class Lock:
     Parameters
     ----------
     path : str or Path
-        File to be written. Its folder must exist.
+        File to be written, in a folder that exists.
 
     Raises
     ------

@@ -10,7 +10,7 @@ PACKAGE = "sk-ednn"
 
 
 def installed_version(name) -> str | None:
-    """Return the version of an installed distribution, None where there is none.
+    """Return the version of an installed distribution, or None.
 
     Examples
     --------

@@ -127,7 +127,7 @@ class LocalInvariants(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     numbers in C order, with ``window = focus + 2 * context``.
 
     For square pixels, invariance to rotations by 90° and reflections is exact. Invariance to other
-    rotations, and to shifts by fractions of a pixel, holds as far as the pixels resolve the modes
+    rotations, and to shifts by fractions of a pixel, is as exact as the pixels resolve the modes
     and the field. Features are computed in float32 for float32 `X`, otherwise in float64. The
     features of a tile do not depend on the other tiles of `X`.
 

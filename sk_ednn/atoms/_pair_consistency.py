@@ -10,7 +10,7 @@ from ..structures import neighbor_pairs
 _CUTOFF = 6.0  # Å
 _FUNCTIONS = 8  # of the distance, for each pair of species
 _RIDGE = 1e-6  # of the mean square of a column
-# Structures and atoms at most that are looked at: a factor of two is all that is asked for.
+# Maximum numbers of structures and atoms that are checked, enough to detect a factor of two.
 _STRUCTURES, _ATOMS = 100, 3000
 # Structures at least, and rows for each coefficient at least.
 _LEAST, _ROWS = 8, 8

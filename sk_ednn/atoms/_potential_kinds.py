@@ -204,7 +204,7 @@ def _members_to_continue(estimator):
 
 
 def _trainers(estimator):
-    """Yield a trainer for each member, with a share of the time and a seed of its own."""
+    """Yield a trainer for each member, each with a share of the time and a seed."""
     trainer, n_members = _trainer(estimator), estimator.n_members
     if n_members == 1:
         yield trainer

@@ -313,7 +313,7 @@ def info(as_json: Json = False):
 @app.command(name="ui")
 def ui_(
     folder: Annotated[
-        Path, typer.Argument(help="Folder of the runs; made where there is none.")
+        Path, typer.Argument(help="Folder of the runs; created if it does not exist.")
     ] = Path("runs"),
     data: Annotated[
         list[Path] | None,

@@ -34,7 +34,7 @@ def half_widths(table: Path, sizes) -> np.ndarray:
     Raises
     ------
     ValueError
-        Where the table is none, or has too few systems that were held back.
+        If the file is no such table, or has too few systems that were held back.
     """
     try:
         with open(table, encoding="utf-8", newline="") as file:

@@ -132,7 +132,7 @@ def _callback(options, interrupts):
 
     def callback(row):
         member = row.pop("member")
-        if member:  # the first one stands for all
+        if member:  # the first one represents all
             row.pop("progress")
             row = {
                 (name if name == "epoch" else f"{name}_{member + 1}"): value

@@ -12,7 +12,7 @@ _BEGINNINGS = ("CHG", "AECCAR", "PARCHG", "LOCPOT", "ELFCAR")
 
 
 def are_densities(name: str) -> bool:
-    """Return True if a name stands for files of fields on grids, by the first of them."""
+    """Return True if a name is that of files of fields on grids, by the first of them."""
     try:
         path = Path(files_of(name)[0][0])
     except FileNotFoundError:

@@ -110,14 +110,14 @@ def split_of(n, options) -> dict[str, np.ndarray]:
 
 
 def hint_of_values(options, X, tiling) -> bool:
-    """Print a hint if values look like channels, labels or angles, and no option says so.
+    """Print a hint if values look like channels, labels or angles, and no option is set for them.
 
     It is printed also with --quiet, since results may be meaningless.
 
     Returns
     -------
     bool
-        Whether there was one.
+        Whether a hint was printed.
     """
     channels = channels_line(X, tiling)
     if channels is not None:

@@ -1,6 +1,6 @@
 """Commands whose options are dataclasses, one for each concept.
 
-On the command line each option stands by itself, and ``--help`` shows a panel for each class.
+On the command line each option is separate, and ``--help`` shows a panel for each class.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def grouped(command):
     Parameters
     ----------
     command : function
-        Its parameters are a `typer.Context`, options, or classes whose fields are options.
+        The parameters are a `typer.Context`, options, or classes whose fields are options.
     """
     hints = get_type_hints(command, include_extras=True)
     groups = {name: hint for name, hint in hints.items() if is_dataclass(hint)}
@@ -38,7 +38,7 @@ def grouped(command):
         }
         return command(**given, **filled)
 
-    # Typer and the files of settings read these two, and must not look at the command within.
+    # Typer and the files of settings read these two, and must not see the command within.
     del call.__wrapped__
     call.__signature__ = inspect.Signature(flat)  # type: ignore[attr-defined]
     call.__annotations__ = {parameter.name: parameter.annotation for parameter in flat}

@@ -333,7 +333,7 @@ class Confidence:
     novelty: Annotated[
         str | None,
         typer.Option(
-            help="The fields of the fit: also say which share of the tiles is unlike theirs."
+            help="The fields of the fit: also print which share of the tiles is unlike theirs."
         ),
     ] = None
 

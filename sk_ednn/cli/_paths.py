@@ -20,7 +20,7 @@ READ = {
     "targets": "the totals",
     "model": "the model",
     "config": "the settings",
-    "start": "the model to go on from",
+    "start": "the model to continue from",
     "interval": "the predictions of the fit",
     "novelty": "the fields of the fit",
     "totals": "the totals",

@@ -281,7 +281,7 @@ def _unit(options) -> str | None:
 
 
 def _confidence(options, estimator, X) -> dict[str, np.ndarray]:
-    """Return intervals and novelty, where they are asked for."""
+    """Return intervals and novelty, if requested."""
     from . import _confidence as confidence
 
     columns = {}
@@ -295,7 +295,7 @@ def _confidence(options, estimator, X) -> dict[str, np.ndarray]:
 
 
 def _write_table(path, predicted, confidence) -> None:
-    """Write totals, and what is known of their errors, as CSV."""
+    """Write totals, with intervals and novelty if requested, as CSV."""
     rows = _rows(predicted.y)
     several = rows.shape[1] > 1
     names = [f"total {k}" for k in range(rows.shape[1])] if several else ["total"]

@@ -45,7 +45,7 @@ def run(options) -> None:
 
     def say(address):
         typer.echo(f"the pages are at {address}")
-        typer.echo("Ctrl-C ends the server; runs go on.", err=True)
+        typer.echo("Ctrl-C ends the server; runs continue.", err=True)
 
     ui.serve(
         folder, data=data, tools=tools, port=options.port, host=options.host, show=options.open,

@@ -8,7 +8,7 @@ import numpy as np
 _N_BETAS = 48  # of the pilot run; the energy is interpolated between them
 _SURPLUS = 2  # samples drawn for each that is kept
 _ROUNDS = 10  # in which more samples of rare energies are drawn
-_MOST_LEVELS = 512  # energies told apart; more of them are gathered into bins
+_MOST_LEVELS = 512  # distinct energies; more of them are gathered into bins
 _MOST_BINS = 64
 
 
@@ -86,7 +86,7 @@ def _levels(energies, n_samples):
 
 
 def _beta_of_rare_levels(level, beta, n_samples, rng):
-    """Where to draw more: inverse temperatures of samples in levels with fewer than their share."""
+    """Return where to draw more: inverse temperatures of samples in levels below their share."""
     present = np.bincount(level)
     share = -(-n_samples // np.count_nonzero(present))
     # Most draws fall into other levels, so draw several for each sample that is missing.

@@ -20,7 +20,7 @@ def load_hydrogen(*, cells="small", return_X_y=False):
     """Load electron densities of hydrogen molecules with their energies.
 
     160 cubic cells of 6 Å with 2 to 5 molecules, and 4 of 12 Å with 20 to 36. Computed for this
-    project with GPAW 22.8 in the local density approximation; ``DESCR`` says how.
+    project with GPAW 22.8 in the local density approximation; see ``DESCR``.
 
     Parameters
     ----------

@@ -146,7 +146,7 @@ def default_sweeps(shape):
 
 
 def sample_ensemble(draw, energy, n_samples, lattice, temperature, sampling, couplings, rng):
-    """Fields and temperatures of the ensemble asked for."""
+    """Return fields and temperatures of the requested ensemble."""
     strength = np.abs(couplings).max() or 1.0
     if sampling == "boltzmann":
         temperature = (strength, 4 * strength) if temperature is None else temperature

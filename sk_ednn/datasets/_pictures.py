@@ -10,7 +10,7 @@ from sklearn.utils._param_validation import Interval, StrOptions, validate_param
 
 from .._utils.seeding import generator
 
-# A member of a clump is so many radii from the one before it.
+# Radii between the centres of successive members of a clump.
 _NEAR, _FAR = 0.9, 1.7
 _SOFT = 1.0  # pixels over which an edge fades
 _GROUND, _BRIGHT = 0.25, 0.45  # of the full scale
@@ -65,7 +65,7 @@ def make_pictures(
     noise : float, default=0.03
         Standard deviation of the noise, relative to the full scale.
     target : {"count", "area"}, default="count"
-        What `totals` is: the number of objects, or their area in pixels, each by itself.
+        What `totals` is: the number of objects, or their area in pixels, each counted separately.
     random_state : int, RandomState instance or None, default=None
 
     Returns

@@ -91,7 +91,7 @@ def load_porous(path=None, *, cells="small", as_ase=False, return_X_y=False):
 
     Examples
     --------
-    What a sheet is bound by grows with it:
+    The binding energy grows with the size of a sheet:
 
     >>> from sk_ednn.datasets import load_porous
     >>> small, large = load_porous(), load_porous(cells="large")
@@ -121,7 +121,7 @@ def _read(path, as_ase, return_X_y, about):
     if missing:
         raise ValueError(
             f"{path} lacks {', '.join(sorted(missing))}; it has {', '.join(sorted(stored))}. "
-            "Expected a file of porous sheets, laid out as the documentation of load_porous says."
+            "Expected a file of porous sheets, laid out as in the documentation of load_porous."
         )
     n_atoms = len(stored["positions"])
     offsets = stored.get("offsets", np.array([0, n_atoms]))

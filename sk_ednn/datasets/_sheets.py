@@ -34,7 +34,7 @@ def load_sheets(*, cells="small", subset="all", as_ase=False, return_X_y=False):
 
     4,655 cells of 12.5 by 13.0 Å with 0 to 4 vacancies, and 21 larger cells of the same physics to
     test transfer. Computed with GFN1-xTB for this project, as the counterpart of the hexagonal
-    sheets of Mills et al. 2019 (Fig. 5). ``DESCR`` says how.
+    sheets of Mills et al. 2019 (Fig. 5). See ``DESCR``.
 
     Parameters
     ----------

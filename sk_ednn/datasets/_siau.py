@@ -25,7 +25,7 @@ def load_siau(*, cells="small", as_ase=False, return_X_y=False):
 
     2,000 cells of 8 to 64 atoms, and 10 of 216 to 448 to test transfer: elements, compounds,
     alloys, random packings, hot crystals and liquids, under a MEAM potential. Computed for this
-    project with LAMMPS 22 Jul 2025; ``DESCR`` says how. The potential is a synthetic teacher: good
+    project with LAMMPS 22 Jul 2025; see ``DESCR``. The potential is a synthetic teacher: good
     for the elements, only plausible for the alloy.
 
     Parameters

@@ -110,7 +110,7 @@ class AbstractDescriptor(BaseEstimator, ABC):
         Parameters
         ----------
         numbers : array-like of int
-            Atomic numbers, repeated as they like.
+            Atomic numbers, repetitions allowed.
 
         Returns
         -------

@@ -23,9 +23,9 @@ class ChebyshevDescriptor(AbstractPairDescriptor):
         radial[n]  = Σ_j     w_j     T_n(2 r_ij / cutoff − 1) f(r_ij)           n = 0 … n_radial
         angular[n] = Σ_{j<k} w_j w_k T_n(cos θ_jik) f(r_ij) f(r_ik)             n = 0 … n_angular
 
-    Each stands once with w = 1, for where neighbours are, and, for two or more species, once more
-    with a weight of each species, for which they are: 2 (n_radial + n_angular + 2) numbers for any
-    number of species. The angular sums are computed from moments of the density of neighbours, at
+    Each occurs once with w = 1, for the positions of neighbours, and, for two or more species, once
+    more with a weight for each species: 2 (n_radial + n_angular + 2) numbers for any number of
+    species. The angular sums are computed from moments of the density of neighbours, at
     a cost linear in their number.
 
     Parameters

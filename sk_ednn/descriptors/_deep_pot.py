@@ -157,7 +157,7 @@ class DeepPotFrame(AbstractPairDescriptor):
         first[centers] = by_distance[at]
         sines = np.linalg.norm(np.cross(units[first[pairs.centers]], units), axis=1)
         on_line = sines < _LEAST_SINE
-        # The nearest off the line; where there is none, the one that is farthest off.
+        # The nearest off the line; if there is none, the one that is farthest off.
         rank = np.where(on_line, -sines, rounded)
         by_rank = np.lexsort((pairs.species, rank, on_line, pairs.centers))
         second = np.full(pairs.n_centers, -1)
@@ -221,7 +221,7 @@ class _Frames:
         self.normal, e3 = _normalised(np.cross(self.a, self.b))
         self.axes = np.stack([e1, np.cross(e3, e1), e3], axis=1)  # (n_centers, 3 axes, 3)
         self.local = np.einsum("pkd,pd->pk", self.axes[self.pairs.centers], self.pairs.vectors)
-        # Of 1/r: f/r; of x/r²: f/r². And their derivatives by r.
+        # Factors f/r of 1/r and f/r² of x/r², and their derivatives by r.
         r = self.distances
         self.g, self.dg = self.f / r, (self.df - self.f / r) / r
         self.h, self.dh = self.g / r, (self.dg - self.g / r) / r

@@ -29,18 +29,18 @@ class AngleFields(AbstractFieldEncoder):
 
     For directions in a plane: spins of an XY model, phases, orientations. As numbers, the largest
     angle and the smallest would be as far from each other as can be, and they are neighbours.
-    Behind it stands an `EDNNRegressor` whose tiling has ``channel_axis=-1``.
+    It is followed by an `EDNNRegressor` whose tiling has ``channel_axis=-1``.
 
     Parameters
     ----------
     period : float, default=2 * pi
-        What angles are equal up to: 360 for degrees; pi or 180 for axes without a direction, as
+        Period of the angles: 360 for degrees; pi or 180 for axes without a direction, as
         those of rods.
 
     Warns
     -----
     NoveltyWarning
-        Where fields in memory go over more than 10 periods, or over less than a fiftieth of one:
+        If fields in memory go over more than 10 periods, or over less than a fiftieth of one:
         degrees that are taken for radians, or radians for degrees, give numbers without meaning.
 
     See Also
@@ -188,7 +188,7 @@ class AngleFields(AbstractFieldEncoder):
             )
 
     def _channels(self, values, place=None):
-        # Of an angle in turns, so that large ones lose no more digits than they have.
+        # In turns, so that large angles lose no more digits than they have.
         dtype = self._dtype_of(values.dtype)
         turns = 2 * np.pi * np.remainder(values.astype(np.float64) / self.period, 1.0)
         return np.stack([np.cos(turns), np.sin(turns)], axis=-1).astype(dtype)

@@ -1,4 +1,4 @@
-"""Products of features of tiles with the averages that stand at their end."""
+"""Products of features of tiles with the averages at their end."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class ContextProducts(TransformerMixin, BaseEstimator):
     Parameters
     ----------
     n_context : int
-        Columns at the end that are averages, as `AtomTiling.n_contexts` says.
+        Columns at the end that are averages, see `AtomTiling.n_contexts`.
 
     Attributes
     ----------

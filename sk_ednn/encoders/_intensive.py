@@ -12,7 +12,7 @@ _STATISTICS = ("mean", "square")
 
 @stored("IntensiveContext")
 class IntensiveContext(AbstractWholeFieldEncoder):
-    """Add channels that hold averages of the whole field.
+    """Add channels that contain averages of the whole field.
 
     A window cannot see what is spread over the whole system: the mean illumination of a picture,
     the concentration of a species, a Fermi level. Averages per site can, and they do not change
@@ -21,14 +21,14 @@ class IntensiveContext(AbstractWholeFieldEncoder):
 
         y  =  sum over tiles t of  c(t, g)        g = mean over sites of h(site)
 
-    Behind it stands an `EDNNRegressor` whose tiling has ``channel_axis=-1``.
+    It is followed by an `EDNNRegressor` whose tiling has ``channel_axis=-1``.
 
     Parameters
     ----------
     statistics : tuple of {"mean", "square"}, default=("mean",)
         Averages of each channel: of its values, of their squares.
     channel_axis : int or None, default=None
-        Axis of one field that holds channels; None where there is none.
+        Axis of one field that contains channels; None if there is none.
 
     Attributes
     ----------

@@ -19,8 +19,8 @@ class OneHotFields(AbstractFieldEncoder):
     """Give each label of a field a channel: 1 at the sites with it, 0 elsewhere.
 
     For values that name something and are not amounts: the states of a Potts model, phases of an
-    alloy, classes of pixels. As numbers, label 2 would lie between 1 and 3, and be twice as much as
-    1. Behind it stands an `EDNNRegressor` whose tiling has ``channel_axis=-1``.
+    alloy, classes of pixels. As numbers, label 2 would be between 1 and 3, and be twice as much as
+    1. It is followed by an `EDNNRegressor` whose tiling has ``channel_axis=-1``.
 
     Parameters
     ----------
@@ -78,8 +78,8 @@ class OneHotFields(AbstractFieldEncoder):
             return
         if fields.lazy:
             raise ValueError(
-                "categories='auto' looks at all values, and these fields are read piece by piece: "
-                "say which labels there are, such as OneHotFields(categories=[0, 1, 2])."
+                "categories='auto' reads all values, and these fields are read piece by piece: "
+                "set the labels, such as OneHotFields(categories=[0, 1, 2])."
             )
         values = np.unique(np.concatenate([np.unique(stack.values) for stack in fields.stacks]))
         if len(values) > _MOST:

@@ -29,7 +29,7 @@ class ReciprocalContext(AbstractWholeFieldEncoder):
     waves is the same and that of the new ones is zero, so that v is repeated, too: a sum over tiles
     of ρ and v stays *exactly extensive*. The wave of k = 0 is left out; `IntensiveContext` has it.
 
-    Behind it stands an `EDNNRegressor` whose tiling has ``channel_axis=-1``.
+    It is followed by an `EDNNRegressor` whose tiling has ``channel_axis=-1``.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ class ReciprocalContext(AbstractWholeFieldEncoder):
         whole image. Such a number grows with the field, and the totals of larger fields would be
         wrong, so that fields of other shapes than those of the fit raise an error.
     channel_axis : int or None, default=None
-        Axis of one field that holds channels; None where there is none.
+        Axis of one field that contains channels; None if there is none.
 
     Attributes
     ----------

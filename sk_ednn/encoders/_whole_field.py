@@ -1,4 +1,4 @@
-"""What encoders that see whole fields have in common: channels appended to each field."""
+"""Base class of encoders that see whole fields and append channels to each."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class AbstractWholeFieldEncoder(TransformerMixin, BaseEstimator, ABC):
         Parameters
         ----------
         X : array-like of shape (n_samples, *field_shape), or list of such fields
-            Of any size; dask arrays too.
+            Fields of any size; dask arrays too.
 
         Returns
         -------

@@ -13,7 +13,7 @@ _LARGEST = 1e150
 
 
 def require_moderate(values, name) -> None:
-    """Raise where finite numbers are so large that their squares overflow float64.
+    """Raise if finite numbers are so large that their squares overflow float64.
 
     Raises
     ------

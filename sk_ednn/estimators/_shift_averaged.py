@@ -44,7 +44,7 @@ class ShiftAveraged(MetaEstimatorMixin, ScoredByTotals, BaseEstimator):
 
         predict(X)  =  mean over shifts s of  estimator.predict(X rolled to start at site s)
 
-    Its gradient moves with the field. Each shift costs one prediction; the fit is that of the
+    The gradient moves with the field. Each shift costs one prediction; the fit is that of the
     estimator alone.
 
     Parameters

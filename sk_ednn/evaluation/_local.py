@@ -22,7 +22,7 @@ class LocalUpdates:
 
     Only tiles that see a changed site are evaluated again, so that the cost of a change does not
     depend on the size of the field. This is what Monte Carlo simulations need: propose a move,
-    look at the change of the total, and accept the move or propose another.
+    read the change of the total, and accept the move or propose another.
 
     Parameters
     ----------
@@ -224,7 +224,7 @@ class LocalUpdates:
             )
         if np.any((sites < 0) | (sites >= grid)):
             outside = sites[np.any((sites < 0) | (sites >= grid), axis=-1)][0]
-            raise TilingError(f"sites must lie within the grid {grid}; got {outside.tolist()}.")
+            raise TilingError(f"sites must be within the grid {grid}; got {outside.tolist()}.")
         expected = (*sites.shape[:-1], *field.shape[2:])
         if values.shape != expected:
             raise TilingError(

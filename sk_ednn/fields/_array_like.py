@@ -54,7 +54,7 @@ def as_array_like(X, name="X") -> Any:
 
 
 def require_array_like(X, name, shape) -> None:
-    """Raise where a thing is not an array, by what it is and what to do instead.
+    """Raise if a thing is not an array, by what it is and what to do instead.
 
     Parameters
     ----------
@@ -130,7 +130,7 @@ def _doubt(X, name="X") -> str | None:
 
 
 def _check_items(X, name) -> None:
-    """Raise where the items of a list are not fields, by the first that is none."""
+    """Raise if the items of a list are not fields, by the first that is none."""
     for index, item in enumerate(X if not isinstance(X, np.ndarray) or X.ndim == 1 else ()):
         if isinstance(item, (np.ndarray, np.generic, int, float, list)):
             continue

@@ -26,7 +26,7 @@ class ArraySource:
     ----------
     array : array-like with ``shape``, ``dtype`` and slicing, or path to a ``.npy`` file
         Memory maps of whole ``.npy`` files, h5py datasets and zarr arrays are pickled as the
-        names of their files, and opened again by whoever reads: worker processes must see the
+        names of their files, and opened again when they are read: worker processes must see the
         same file system.
     spacing : tuple of float or None, default=None
         Distance between neighbouring sites along each axis.
@@ -41,7 +41,7 @@ class ArraySource:
     Raises
     ------
     ValueError
-        Where the file is closed, the dataset has no data or lies in other files, a store has links
+        If the file is closed, the dataset has no data or is in other files, a store has links
         out of it or a pipe among its chunks, or the numbers are packed (``scale_factor``,
         ``add_offset``). While reading, also where values occur that the attributes of the array
         call missing (``_FillValue``, ``valid_range``).
@@ -61,7 +61,7 @@ class ArraySource:
             [18, 19]]]))
     """
 
-    # Whether the attributes of the array say what its numbers are.
+    # Whether the attributes of the array describe its numbers.
     _attributes_count = True
 
     def __init__(self, array, spacing=None, *, missing_chunks="error", follow_links=False):
@@ -76,7 +76,7 @@ class ArraySource:
         self.packing = Packing.of(array) if self._attributes_count else None
         array = without_labels(array)
         if hasattr(array, "__dask_graph__"):
-            # Its chunks are read by Dask, past this source.
+            # Dask reads the chunks, past this source.
             array = with_checks(array, missing_chunks, follow_links)
             if self.packing is not None:
                 array = array.map_blocks(_checked_chunk, self.packing, dtype=array.dtype)

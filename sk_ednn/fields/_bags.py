@@ -93,7 +93,7 @@ def check_bags(X, *, caller="sk_ednn") -> Bags:
     Raises
     ------
     ValueError, TilingError
-        Where `X` is empty, or a bag is not a table of finite numbers as wide as the others.
+        If `X` is empty, or a bag is not a table of finite numbers as wide as the others.
     """
     if isinstance(X, Bags):
         return X
@@ -108,7 +108,7 @@ def check_bags(X, *, caller="sk_ednn") -> Bags:
         what = f"an array of shape {X.shape}" if is_array else type(X).__name__
         raise TilingError(
             "X must be a list of bags, arrays of shape (n_instances, n_features) each; got "
-            f"{what}. With all instances in one table, and a column that says which sample each "
+            f"{what}. With all instances in one table, and a column with the sample of each "
             "belongs to, use BagTiling.bags(X, groups)."
         )
     if len(X) == 0:

@@ -35,7 +35,7 @@ def from_channels_last(values, channel_axis, n_batch=0) -> np.ndarray:
 
 
 def channels_first(values, channel_axis, n_batch=0) -> np.ndarray:
-    """Return a view of shape (*batch, n_channels, *grid), with one channel where there are none.
+    """Return a view of shape (*batch, n_channels, *grid), with one channel if there are none.
 
     Examples
     --------

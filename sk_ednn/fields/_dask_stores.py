@@ -1,4 +1,4 @@
-"""Stores that a dask array reads from: their holes and marks, which Dask does not look at."""
+"""Stores that a dask array reads from: their missing chunks and marks, which Dask ignores."""
 
 from __future__ import annotations
 

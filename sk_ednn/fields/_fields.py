@@ -34,7 +34,7 @@ class Stack:
     Attributes
     ----------
     samples : ndarray of int of shape (n,)
-        Where each field stands in the batch.
+        Position of each field in the batch.
     values : ndarray or FieldSource of shape (n, *field_shape)
     """
 
@@ -170,7 +170,7 @@ def check_fields(X, *, caller="sk_ednn") -> Fields:
     Raises
     ------
     ValueError
-        Where `X` is empty, contains NaN, infinity or something that is not a number, or where the
+        If `X` is empty, contains NaN, infinity or something that is not a number, or if the
         fields of a list differ in dimension.
     """
     if isinstance(X, Fields):
@@ -228,7 +228,7 @@ def _require_axes(shape) -> None:
 
 
 def check_ndim(fields, fitted) -> None:
-    """Raise TilingError where fields have not the number of axes of those a model was fitted to."""
+    """Raise TilingError if fields have not the number of axes of those a model was fitted to."""
     if fields.ndim != fitted:
         single = " Give a single field as field[None]." if fields.ndim == fitted - 1 else ""
         raise TilingError(
@@ -307,7 +307,7 @@ def _check_field(field, index, caller) -> np.ndarray:
 
 
 def require_finite(values, name) -> None:
-    """Raise ValueError where an array contains NaN or infinity, saying where the first one is."""
+    """Raise ValueError if an array contains NaN or infinity, saying where the first one is."""
     # Summing is several times faster than asking each value, in their own type most of all; it
     # overflows only where some are huge.
     if values.dtype.kind != "f":

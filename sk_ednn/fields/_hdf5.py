@@ -13,7 +13,7 @@ from ._chunks import FILL, chunks_in
 
 
 def check_hdf5(dataset, follow_links, name="X") -> None:
-    """Raise where an HDF5 dataset is closed or empty, or lies in other files.
+    """Raise if an HDF5 dataset is closed or empty, or is in other files.
 
     Parameters
     ----------
@@ -36,12 +36,12 @@ def check_hdf5(dataset, follow_links, name="X") -> None:
     if others and not follow_links:
         raise ValueError(
             f"The HDF5 dataset {dataset.name!r} reads from other files, such as {others[0]!r}. "
-            "Where these are meant to be read, say so with ArraySource(array, follow_links=True)."
+            "Where these are meant to be read, pass ArraySource(array, follow_links=True)."
         )
 
 
 def require_hdf5_chunks(dataset, slices) -> None:
-    """Raise where a part of an HDF5 dataset was never written, or its file is gone."""
+    """Raise if a part of an HDF5 dataset was never written, or its file is gone."""
     where = f"the HDF5 dataset {dataset.name!r} of {dataset.file.filename}"
     if dataset.is_virtual:
         _require_virtual_parts(dataset, where)

@@ -37,7 +37,7 @@ def in_memory(values, name, *, expected=_PER_SAMPLE) -> Any:
     Raises
     ------
     ValueError, FileNotFoundError
-        Where entries are masked or called missing, numbers are packed, or chunks were never
+        If entries are masked or called missing, numbers are packed, or chunks were never
         written or got lost.
     """
     if values is None or (type(values) is np.ndarray and values.dtype.names is None):
@@ -118,7 +118,7 @@ def as_groups(groups, name="groups") -> np.ndarray:
     if missing:
         raise ValueError(
             f"The group of entry {missing[0]} of {name} is missing, one of {len(missing)}. Give "
-            "each sample its group; one that belongs to no other has a group of its own."
+            "each sample its group; a sample that belongs to no other is a group alone."
         )
     return array
 

@@ -26,7 +26,7 @@ class Packing:
     Attributes
     ----------
     missing : tuple of float
-        Values that stand for a missing one.
+        Values that mark a missing one.
     valid : tuple of float
         Least and largest valid value.
     """
@@ -48,7 +48,7 @@ class Packing:
         Raises
         ------
         ValueError
-            Where the numbers are packed: ``scale_factor``, ``add_offset`` or ``_Unsigned``.
+            If the numbers are packed: ``scale_factor``, ``add_offset`` or ``_Unsigned``.
         """
         attributes = _attributes(array)
         if not attributes:
@@ -80,7 +80,7 @@ class Packing:
         return cls(tuple(missing), (least, largest))
 
     def require_values(self, values, name="X") -> None:
-        """Raise where values that were read stand for missing ones."""
+        """Raise if values that were read mark missing ones."""
         values = np.asarray(values)
         if values.dtype.kind not in "biuf":
             return
@@ -113,12 +113,12 @@ def _may_be(mark, missing) -> bool:
 
 
 def require_unpacked(values, name="X") -> None:
-    """Raise where an array in memory is packed, or contains marks of missing values.
+    """Raise if an array in memory is packed, or contains marks of missing values.
 
     Parameters
     ----------
     values : object
-        Looked at where it has attributes; what is read in pieces is looked at by its source.
+        Checked if it has attributes; data that are read in pieces are checked by their source.
     name : str, default="X"
     """
     if not hasattr(values, "attrs") or not hasattr(values, "dtype"):

@@ -20,8 +20,8 @@ from ._views import SourceView
 
 # Values are far outside where they are further from the range than it is wide, and where fields
 # that are not constant vary by less than this part of what each field of the fit did. The range is
-# that of the least and the largest number. Of heavy tails (lognormal, Cauchy) larger fields have
-# numbers that the fit never saw; the model does not know these, and the warning is right.
+# that of the least and the largest number. Larger fields with heavy tails (lognormal, Cauchy)
+# have numbers that the fit never saw; the model does not know these, and the warning is right.
 _NARROW = 1e-2
 # A range without width, of a channel that was constant, has this relative width.
 _RELATIVE_WIDTH = 1e-6
@@ -136,7 +136,7 @@ def warn_of_range(fitted, fields, channel_axis) -> None:
     ----------
     fitted : InputRange
     fields : Fields
-        Those read piece by piece are looked at when they are read; see `WatchedSource`.
+        Those read piece by piece are checked when they are read; see `WatchedSource`.
     channel_axis : int or None
     """
     parts = [

@@ -10,7 +10,7 @@ import numpy as np
 from ._sources import FieldSource, read_sites
 from ._views import OneField, SourceView
 
-# Of what was read, kept for batches to come.
+# Memory of samples that are kept for later batches.
 _HELD_BYTES = 1 << 28
 
 
@@ -40,7 +40,7 @@ class SampleReader:
     """Read whole samples of a source in any order, a chunk at a time where it has chunks.
 
     The chunks that were used last are kept, as many as `held_bytes` allow: data that fit are read
-    once, and of larger data no more is ever held.
+    once, and larger data never take more memory than that.
 
     Parameters
     ----------

@@ -1,6 +1,6 @@
 """Fields that are read piece by piece: what a source is, and how its sites are read.
 
-A source knows its shape and reads a box of it. Its reader gathers the sites of a block, including
+A source knows its shape and reads a box of it. The reader gathers the sites of a block, including
 those beyond the ends of an axis, and reads no others.
 """
 
@@ -35,7 +35,7 @@ class FieldSource(Protocol):
     Notes
     -----
     A source may have a method ``identity()``, which returns a string that differs where the
-    numbers do; without one its pickle is taken. Resuming a run rests on it.
+    numbers do; without one its pickle is taken. Resuming a run depends on it.
     """
 
     shape: tuple[int, ...]

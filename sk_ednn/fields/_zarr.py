@@ -21,7 +21,7 @@ _ABSENT = np.uint64(2**64 - 1)
 
 
 def check_zarr(array: Any, follow_links) -> None:
-    """Raise where a zarr array in a local folder has its chunks elsewhere, or pipes among them.
+    """Raise if a zarr array in a local folder has its chunks elsewhere, or pipes among them.
 
     Parameters
     ----------
@@ -41,14 +41,14 @@ def check_zarr(array: Any, follow_links) -> None:
 
 
 def require_plain_files(store, folder=None, follow_links=False) -> None:
-    """Raise where a store has a link that leads out of it, or a pipe, on which reading would hang.
+    """Raise if a store has a link that leads out of it, or a pipe, on which reading would hang.
 
     Parameters
     ----------
     store : Path
         The store's folder; it may be a link itself.
     folder : Path, default=None
-        The part of it that is looked at, None for all.
+        The part of it that is checked; None for all.
     follow_links : bool, default=False
         Whether links that lead out of the store may be followed.
 
@@ -128,7 +128,7 @@ def _root(array) -> Path | None:
 
 
 def require_zarr_chunks(array: Any, slices) -> None:
-    """Raise where a chunk of a zarr array is not in its store, nor in its shard."""
+    """Raise if a chunk of a zarr array is not in its store, nor in its shard."""
     shards = getattr(array, "shards", None)
     stored = shards or array.chunks
     for chunk in chunks_in(slices, stored):
@@ -150,7 +150,7 @@ def _require_in_shard(array, slices, shard, path) -> None:
     if names not in (["BytesCodec"], ["BytesCodec", "Crc32cCodec"]):
         raise ValueError(
             f"The index of shard {path!r} is encoded by {', '.join(names)}, so that lost chunks "
-            "cannot be told. Say missing_chunks='fill' to read it unchecked."
+            "cannot be checked. Set missing_chunks='fill' to read it unchecked."
         )
     n_bytes = _SHARD_ENTRY * int(np.prod(per_shard))
     total = n_bytes + 4 * (len(names) - 1)

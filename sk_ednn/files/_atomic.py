@@ -61,7 +61,7 @@ def built(name, params) -> nn.Module:
 def with_buffers(network, device) -> nn.Module:
     """Return a new network with the same weights, and buffers computed from its parameters."""
     dtype = next(network.parameters()).dtype
-    # Its initial weights, which are discarded, must not advance the global random state.
+    # Initial weights, which are discarded, must not advance the global random state.
     with torch.random.fork_rng(devices=[]):
         made = type(network)(**network.params).to(dtype)
     made.load_state_dict(network.state_dict(), strict=True, assign=True)

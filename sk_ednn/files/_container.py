@@ -1,6 +1,6 @@
 """Zip files of named parts, protected by hashes of each part and of the whole file.
 
-A file is a zip without compression. Its last part, ``manifest.json``, contains the size and sha256
+A file is a zip without compression. The last part, ``manifest.json``, contains the size and sha256
 of all others. The comment of the archive, its last bytes, contains the sha256 of everything before
 it. All bytes of a file are therefore covered by a hash.
 """

@@ -244,7 +244,7 @@ def _check_gradient_boosting(estimator, budget):
     if not _is_fitted(estimator, "estimators_"):
         return
     members, width = estimator.estimators_, _width(estimator)
-    # Of a regressor: each stage is one tree, and writes one column.
+    # For a regressor: each stage is one tree, and writes one column.
     _require(
         _is_array(members, "O", 2) and members.shape[1] == 1 and len(members) > 0
         and estimator.n_trees_per_iteration_ == 1,

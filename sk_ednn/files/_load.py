@@ -36,7 +36,7 @@ def load(path, *, modules=None, device="cpu", max_bytes=None):
     Returns
     -------
     estimator
-        Its predictions are identical, bit by bit, with the same libraries on the same machine.
+        The predictions are identical, bit by bit, with the same libraries on the same machine.
 
     Raises
     ------

@@ -192,7 +192,7 @@ def _try(model, regressor, budget, has_user_code):
 
 
 def _try_tiles(regressor, budget, has_user_code):
-    """Raise where a tile model cannot evaluate tiles of the shape that it was fitted to."""
+    """Raise if a tile model cannot evaluate tiles of the shape that it was fitted to."""
     if has_user_code:
         return
     for tile_model, tiling in regressor.fitted_terms():

@@ -105,7 +105,7 @@ def picture_of_source(source, name, channel_axis) -> Picture:
     Parameters
     ----------
     source : FieldSource
-        Of one picture.
+        Pixels of one picture.
     name : str
     channel_axis : int or None
         Axis of the channels, not negative; None without one.

@@ -30,7 +30,7 @@ class Sample:
     spread : float
         The unit of the loss, relative to that of a picture of mean size.
     open_sides : list of (bool, bool) or None
-        Whether the picture goes on before and behind along each axis, as around a box.
+        Whether the picture continues before and behind along each axis, as around a box.
     """
 
     values: np.ndarray

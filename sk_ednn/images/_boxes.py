@@ -1,4 +1,4 @@
-"""Boxes: parts of pictures with totals of their own, such as counts of dots."""
+"""Boxes: parts of pictures with separate totals, such as counts of dots."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def boxes_of_dots(picture, positions, grid, *, side=64, output=0, n_outputs=1) -
     Raises
     ------
     ValueError
-        Where a dot lies outside of the picture.
+        If a dot is outside of the picture.
 
     Examples
     --------
@@ -70,7 +70,7 @@ def boxes_of_dots(picture, positions, grid, *, side=64, output=0, n_outputs=1) -
     outside = ((positions < -0.5) | (positions > np.array(grid) - 0.5)).any(axis=1)
     if outside.any():
         raise ValueError(
-            f"Dot {positions[outside][0].tolist()} lies outside of picture {picture} of shape "
+            f"Dot {positions[outside][0].tolist()} is outside of picture {picture} of shape "
             f"{tuple(grid)}. Dots are rows and columns, in pixels from the upper left corner."
         )
     edges = [np.array([0, n]) if k < len(grid) - 2 else _edges(n, side) for k, n in enumerate(grid)]
@@ -92,7 +92,7 @@ def _edges(length, side) -> np.ndarray:
 
 
 def check_boxes(boxes, pictures, n_outputs) -> None:
-    """Raise where a box lies outside of its picture, or has no total.
+    """Raise if a box is outside of its picture, or has no total.
 
     Parameters
     ----------
@@ -109,7 +109,7 @@ def check_boxes(boxes, pictures, n_outputs) -> None:
         )
         if not fits:
             raise PictureError(
-                f"{picture.name}: the box from {box.start} to {box.stop} does not lie in a picture "
+                f"{picture.name}: the box from {box.start} to {box.stop} is not inside a picture "
                 f"of {picture.grid} pixels."
             )
         totals = np.ravel(box.totals)

@@ -39,7 +39,7 @@ class Checkpoint:
 
     def save(self, member, state) -> None:
         """Write the states of all members, with a new one of `member`."""
-        # Training goes on in the tensors, while other members write the file.
+        # Training continues in the tensors while other members write the file.
         state = copy.deepcopy(state)
         with self._writing:
             self._states[member] = state

@@ -8,7 +8,7 @@ import numpy as np
 
 # Shorter sides show nothing to count, and a network sees more of their mirror images than of them.
 SHORTEST_SIDE = 16
-# Pixels that are looked at to tell a mask from a picture.
+# Pixels that are checked to distinguish a mask from a picture.
 _PROBED = 1 << 20
 
 
@@ -17,7 +17,7 @@ class PictureError(ValueError):
 
 
 def require_pixels(values, name, error=ValueError) -> None:
-    """Raise where pixels are not real numbers, or not all of them finite.
+    """Raise if pixels are not real numbers, or not all of them finite.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ def require_pixels(values, name, error=ValueError) -> None:
 
 
 def require_picture(picture, values=None) -> None:
-    """Raise where a picture is too small to be one, or has two values alone, as a mask.
+    """Raise if a picture is too small to be one, or has two values alone, as a mask.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ def require_picture(picture, values=None) -> None:
 
 
 def require_distinct(pictures, digests) -> None:
-    """Raise where two pictures have the same pixels: one of them would be counted on twice.
+    """Raise if two pictures have the same pixels: one of them would be counted on twice.
 
     Parameters
     ----------
@@ -101,7 +101,7 @@ def pixel_digest(values) -> str:
 
 
 def require_alike(pictures, n_axes, n_channels, fitted=False) -> None:
-    """Raise where a picture has other axes or channels than the first, or than those of the fit.
+    """Raise if a picture has other axes or channels than the first, or than those of the fit.
 
     Parameters
     ----------

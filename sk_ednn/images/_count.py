@@ -209,7 +209,7 @@ class CountRegressor(RegressorMixin, BaseEstimator):
         TileModelError
             If `checkpoint` is no checkpoint, or of another fit.
         MissingExtraError
-            Where torch is not installed.
+            If torch is not installed.
         """
         self._validate_params()
         admitted = admit(X, y, groups, boxes)

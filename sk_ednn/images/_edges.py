@@ -10,7 +10,7 @@ from ._geometry import BANDS, CONTEXT
 
 # Boxes of fewer tiles along an axis are left out.
 LEAST_BOX = 4
-# Boxes are at least so many tiles from an edge, so that their surroundings are true.
+# Distance of boxes from an edge in tiles, so that their surroundings are true.
 _INNER = 1
 # Steps in which factors are found, and limits of the factors.
 _BALANCING_STEPS, _FACTORS = 100, (0.5, 1.5)
@@ -35,7 +35,7 @@ def reflected(values):
 
 
 def bands_of(side):
-    """Return the pairs of bands of a square with so many tiles along each side."""
+    """Return the pairs of bands of a square with `side` tiles along each axis."""
     along = np.minimum(np.arange(side), np.arange(side)[::-1]).clip(0, BANDS)
     return torch.from_numpy(np.add.outer(along * (BANDS + 1), along))
 

@@ -17,7 +17,7 @@ def contributions(
     ----------
     picture : Picture
     regressors : list of EDNNRegressor
-        Their mean is taken.
+        Members, whose mean is returned as the map.
     edges : ndarray of shape (n_members, BANDS)
         Additions to the weights of tiles near an edge.
     geometry : Geometry

@@ -15,9 +15,9 @@ def read_sheet(path: str) -> list[list[str]]:
     Raises
     ------
     MissingExtraError
-        Where openpyxl is not installed.
+        If openpyxl is not installed.
     ValueError
-        Where the file is not what Excel writes.
+        If the file is not what Excel writes.
     """
     with needing(f"Reading {path}", extra="images"):
         from openpyxl import load_workbook

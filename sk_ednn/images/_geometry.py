@@ -1,4 +1,4 @@
-"""Where the tiles of pictures are, and how much of the last ones lies in the picture."""
+"""Positions of the tiles of pictures, and the part of each that is in the picture."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from ..tiling import GridTiling
 
 # What the network in `_network` sees and how far it steps, in pixels that it is given.
 FOCUS, CONTEXT = 4, 14
-# Planes of a stack are seen one by one, with so many on either side.
+# Planes of a stack are seen one by one, with this number of planes on either side.
 PLANES = 2
 # Apart from objects that are nearer to each other than this, in pixels, fine detail is averaged.
 _FINEST = 20.0
 _COARSEST = 4
-# The shorter side of an averaged picture has at least so many pixels.
+# Least number of pixels along the shorter side of an averaged picture.
 _SHORTEST = 96
-# Tiles at an edge see mirror images. Those whose centre is less than so many foci from one are
-# weighted by their distance.
+# Tiles at an edge see mirror images. Those whose centre is less than this number of foci from
+# one are weighted by their distance.
 BANDS = 3
 
 
@@ -84,7 +84,7 @@ class Geometry:
         return by_axis
 
     def shares(self, lengths) -> list[np.ndarray]:
-        """Return, for each axis, which part of each focus lies in a picture of these lengths.
+        """Return, for each axis, which part of each focus is in a picture of these lengths.
 
         Examples
         --------
@@ -131,7 +131,7 @@ class Geometry:
         shift : tuple of int, default=None
             As for `shifted_shares`; None for the tiles of `shares`.
         open_sides : list of (bool, bool), default=None
-            Whether the picture goes on before and behind a box, along each axis.
+            Whether the picture continues before and behind a box, along each axis.
 
         Examples
         --------

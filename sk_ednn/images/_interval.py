@@ -9,7 +9,7 @@ from scipy import stats
 
 from .._utils.stored import stored
 
-# Below so many errors their quantile is not known, and a bell curve is laid through them.
+# With fewer errors their quantile is unknown, and a normal distribution is fitted to them.
 _ENOUGH = 40
 # Errors of empty pictures are taken for those of pictures with this share of the mean total.
 _LEAST_SHARE = 0.05
@@ -50,11 +50,11 @@ class PictureInterval:
         return cls(np.abs(predicted - true) / unit(predicted, typical), typical)
 
     def half_width(self, predicted, confidence) -> np.ndarray:
-        """Return half the width of the intervals that contain so many of new pictures.
+        """Return half the width of the intervals that contain this share of new pictures.
 
         Where many pictures were held back this is a quantile of their errors, chosen so that a new
         picture of their kind is within with the probability asked for (split conformal
-        prediction). Of fewer the errors are taken for Gaussian.
+        prediction). For fewer pictures the errors are assumed to be Gaussian.
 
         Parameters
         ----------

@@ -117,7 +117,7 @@ def read_boxes(pictures, table, *, columns=("count",)) -> list[Box]:
     """
     where = Path(fspath(table)).name
     if len(pictures[0].grid) != 2:
-        raise TableError(f"{where}: boxes lie in single planes; {pictures[0].name} is a stack.")
+        raise TableError(f"{where}: boxes are in single planes; {pictures[0].name} is a stack.")
     header, rows = read_table(fspath(table), where)
     picture_of = picture_finder(pictures, column_of_names(pictures, rows, header, where), where)
     corners = _CORNERS if "top" in _lower(header) else _IMAGEJ
@@ -134,7 +134,7 @@ def read_boxes(pictures, table, *, columns=("count",)) -> list[Box]:
         if (first < 0).any() or (last <= first).any() or (last > pictures[k].grid).any():
             raise TableError(
                 f"{where}, line {row.line}: the box from row {first[0]}, column {first[1]} to "
-                f"{last[0]}, {last[1]} does not lie in {pictures[k].name}, of "
+                f"{last[0]}, {last[1]} is not inside {pictures[k].name}, of "
                 f"{' × '.join(map(str, pictures[k].grid))} pixels."
             )
         of_box = tuple(

@@ -11,8 +11,7 @@ from ._edges import LEAST_BOX, bands_of, inner_ranges, reflected
 from ._geometry import CONTEXT, FOCUS
 
 _HUBER_DELTA = 0.5
-# Boxes of so many tiles along each axis are put together to pictures whose total is that of the
-# boxes.
+# Tiles along each axis of the boxes that are put together to a picture, whose total is theirs.
 _BOX = 8
 
 
@@ -49,9 +48,9 @@ def mosaic_loss(member, values, weights, bands, contributions, units, rng):
     values : Tensor of shape (n, n_channels, *window)
     weights, bands : Tensor of shape (n, 1, *tile_grid)
     contributions : Tensor of shape (n, n_outputs, *tile_grid)
-        Contributions.
+        Without gradients.
     units : Tensor of shape (n, n_outputs)
-        Of errors of the totals.
+        Units of the errors of the totals.
     rng : numpy.random.Generator
     """
     inner = [inner_ranges(w, b) for w, b in zip(weights[:, 0], bands[:, 0], strict=True)]

@@ -71,7 +71,7 @@ def layers_of_counts(values, model, name="picture", scale=1.0, origin=0.0) -> li
     Raises
     ------
     PictureError
-        Where the model is none of pictures, or for other channels or axes.
+        If the model is none of pictures, or for other channels or axes.
     """
     counter = _counter(str(Path(model).resolve()), Path(model).stat().st_mtime_ns)
     focus = np.array(Geometry(*counter.geometry_).focus, dtype=float)

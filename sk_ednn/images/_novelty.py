@@ -9,7 +9,7 @@ from sklearn.covariance import LedoitWolf
 
 from .._utils.stored import stored
 
-# Windows of a picture that are looked at, and their side in pixels.
+# Windows of a picture that are compared, and their side in pixels.
 _WINDOWS, _SIDE = 9, 512
 _LAGS = (1, 2, 4, 8)
 _QUANTILES = (0.02, 0.25, 0.5, 0.75, 0.98)

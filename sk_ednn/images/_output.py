@@ -15,7 +15,7 @@ from ._peaks import peaks
 
 # Largest length of an overlay along its longer side.
 _LARGEST_OVERLAY = 4096
-# Of the levels of a picture, what is drawn black and white.
+# Percentiles of the levels of a picture that are drawn black and white.
 _DARK, _LIGHT = 1.0, 99.0
 # What is drawn fully opaque, as a share of the highest contributions.
 _FULL = 0.995
@@ -67,7 +67,7 @@ def write_peaks(path, contributions, focus) -> None:
 def write_map(path, contributions, focus) -> None:
     """Write a map as TIFF, one pixel a tile; its sum is the total.
 
-    The resolution that is stored says how many pixels of the picture a tile has.
+    The stored resolution is the number of pixels of the picture per tile.
 
     Parameters
     ----------
@@ -148,7 +148,7 @@ def overlay_png(picture, contributions, focus) -> bytes:
 
 
 def _grey(picture, step) -> np.ndarray:
-    """Return a picture in grey, every so many pixels, read in strips."""
+    """Return every `step`-th pixel of a picture in grey, read in strips."""
     strips = []
     *planes, height, width = picture.grid
     rows = max(step, (1 << 22) // max(1, width) // step * step)

@@ -1,4 +1,4 @@
-"""Where the objects are: peaks of a map, and what of the total belongs to each."""
+"""Peaks of a map, which are the objects, and the part of the total that belongs to each."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ READ_WHOLE_BYTES = 1 << 26
 class Picture:
     """One picture, as a source of fields: read whole, or by regions where its file allows it.
 
-    Made by `read_pictures`. It can stand in a list for a field, as any
+    Made by `read_pictures`. It can be an entry of a list of fields, as any
     `sk_ednn.fields.FieldSource`; channels are its last axis.
 
     Attributes
@@ -92,7 +92,7 @@ class Picture:
         Raises
         ------
         PictureError
-            Where the file cannot be read, or has NaN there.
+            If the file cannot be read, or has NaN there.
         """
         values = self._called(slices)
         require_pixels(values, self.name, PictureError)
@@ -187,5 +187,5 @@ def for_each(items, act) -> list:
 
 
 def reason_of(error) -> str:
-    """Return the first line of what an exception says."""
+    """Return the first line of the message of an exception."""
     return str(error).partition("\n")[0].rstrip(". ") or type(error).__name__

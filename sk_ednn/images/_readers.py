@@ -52,7 +52,7 @@ def read_pictures(source, *, channel_axis=None, missing_chunks="error") -> list[
     PictureError
         In one line that begins with the name of the file.
     FileNotFoundError
-        Where there is no such file, or a pattern matches none.
+        If there is no such file, or a pattern matches none.
 
     Examples
     --------

@@ -88,7 +88,7 @@ def match_totals(pictures, table, *, columns=None, counts=None) -> Matched:
     Raises
     ------
     TableError
-        Where no column has the names, several may be the totals, or a total is missing, no number,
+        If no column has the names, several may be the totals, or a total is missing, no number,
         or as a count negative or fractional.
 
     Examples
@@ -156,7 +156,7 @@ def _of_mapping(table):
 
 
 def read_table(path, where) -> tuple[list[str], list[_Row]]:
-    """Return the header (made up where there is none) and the rows of a table."""
+    """Return the header (made up if there is none) and the rows of a table."""
     if Path(path).suffix.lower() in _SHEETS:
         from ._excel import read_sheet
 
@@ -208,7 +208,7 @@ def _cells(path, where) -> list[list[str]]:
 
 
 def _value(cell) -> float | None:
-    """Return the number in a cell, None where there is none. ``1,5`` is 1.5."""
+    """Return the number in a cell, or None. ``1,5`` is 1.5."""
     text = cell.strip().replace("\u2212", "-")
     if re.fullmatch(r"[+-]?\d+,\d{1,2}", text):
         text = text.replace(",", ".")
@@ -298,7 +298,7 @@ def _owners(pictures) -> dict[str, list[int]]:
 
 
 def _owner(owners, pictures, row, name_column, where) -> int | None:
-    """Return the number of the picture that a row names, None where there is none."""
+    """Return the number of the picture that a row names, or None."""
     cell = row.cells[name_column]
     for key in _keys(cell):
         matches = owners.get(key.lower(), [])
@@ -358,7 +358,7 @@ def _require_counts(pictures, totals, header, places, where) -> None:
             if value != round(value):
                 raise TableError(
                     f"{where}: {header[j]!r} of {picture.name} is {value:g}, which is not a whole "
-                    "number, as the others are. For areas and other amounts say counts=False "
+                    "number, as the others are. For areas and other amounts set counts=False "
                     "(--amounts on the command line)."
                 )
 

@@ -85,7 +85,7 @@ def open_tiff(path: str, name: str) -> Picture:
 
 
 def _missing_codec(page) -> str | None:
-    """Return the name of a compression that tifffile cannot undo by itself, or None."""
+    """Return the name of a compression that needs more than tifffile, or None."""
     if page.compression in (1, 8, 32946, 32773):  # none, zlib, packbits
         if page.predictor in (1, 2, 3):
             return None
@@ -98,7 +98,7 @@ def _missing_codec(page) -> str | None:
 
 @dataclass(frozen=True)
 class _Layout:
-    """Which axes of the file are the grid's, and which contain channels.
+    """Axes of a file: those of the grid, and those that contain channels.
 
     Attributes
     ----------

@@ -100,7 +100,7 @@ class Trained:
 
 @dataclass
 class _Course:
-    """How far a training has come.
+    """Progress of a training.
 
     Attributes
     ----------

@@ -143,7 +143,7 @@ class MapWriter:
     Raises
     ------
     FileExistsError
-        Where the folder is something else.
+        If the folder is something else.
     """
 
     def __init__(self, path, name, tile_grid, focus, n_outputs):
@@ -159,7 +159,7 @@ class MapWriter:
             import zarr
         with ExitStack() as stack:
             group = zarr.open_group(str(stack.enter_context(replacing_folder(self.path))), mode="w")
-            # What is all zero is written too: our readers take a chunk that is not there for lost.
+            # Chunks of zeros are written too: our readers take a missing chunk for lost.
             self._array = group.create_array(
                 "0", shape=self.shape, chunks=tuple(min(n, _CHUNK) for n in self.shape),
                 dtype="float32", config={"write_empty_chunks": True},
@@ -188,7 +188,7 @@ class MapWriter:
 
 
 def require_map_or_nothing(path) -> None:
-    """Raise where a folder is there that is no map of `MapWriter`.
+    """Raise if a folder is there that is no map of `MapWriter`.
 
     Parameters
     ----------

@@ -35,7 +35,7 @@ def size_transfer(y_true, y_pred, sizes):
         bias_std_error : float
             Standard error of `bias`.
         noise : float
-            In units of y per square root of the unit of size. Its square is unbiased.
+            In units of y per square root of the unit of size. The square is unbiased.
         crossover : float
             Size above which the bias dominates, ``(noise / bias)**2``; infinite if the bias is
             zero.
@@ -216,7 +216,7 @@ def additivity_error(model, samples, total) -> float:
     model : EDNNRegressor, EDNNCommittee or ShiftAveraged, fitted
     samples : list of fields, or systems of any kind
     total : ndarray of shape (n_samples,) or (n_samples, n_outputs)
-        Their predictions.
+        Predictions of the samples.
     """
     members = getattr(model, "estimators_", [model])
     summed = 0.0

@@ -40,7 +40,7 @@ def grid_term(estimator, X, term, caller) -> FittedTerm:
 
 
 def require_grid(tiling, caller) -> None:
-    """Raise TilingError unless tiles lie on a grid."""
+    """Raise TilingError unless tiles are on a grid."""
     if not tiling.is_grid:
         raise TilingError(
             f"{caller} needs a model of fields on a grid, with a GridTiling; this one has a "

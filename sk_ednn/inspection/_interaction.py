@@ -123,7 +123,7 @@ def _changed(samples, axes, axis, distance, rng) -> list[np.ndarray]:
         first[grid_axis] = rng.randint(field.shape[grid_axis])
     second = list(first)
     if first[axis] + distance >= field.shape[axis]:
-        # The second site must lie within the axis.
+        # The second site must be within the axis.
         first[axis] = rng.randint(field.shape[axis] - distance)
     second[axis] = first[axis] + distance
     fields = [field.copy() for _ in range(4)]

@@ -2,8 +2,8 @@
 
 The first layers of most networks have many channels on a large map. Writing these maps to memory
 and reading them takes longer than the arithmetic, but strips of rows fit in the processor's caches.
-The last layers see fewer positions of each tile than lie between adjacent foci. There the windows
-of tiles are cut out, so that no unused values are computed.
+The last layers see fewer positions of each tile than there are between adjacent foci. There the
+windows of tiles are cut out, so that no unused values are computed.
 """
 
 from __future__ import annotations

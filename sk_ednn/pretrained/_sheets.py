@@ -36,7 +36,7 @@ def load_sheets_model(kind="potential"):
     Raises
     ------
     MissingExtraError
-        Where torch or skorch are not installed.
+        If torch or skorch are not installed.
 
     Examples
     --------

@@ -51,7 +51,7 @@ def potential_report(potential, structures, *, test=None, title=None, about=None
     Raises
     ------
     MissingExtraError
-        Where matplotlib is not installed.
+        If matplotlib is not installed.
     """
     require_matplotlib()
     check_is_fitted(potential)

@@ -33,7 +33,7 @@ def fit_report(
         Fitted. Or an `EDNNPotential`, for which see `potential_report`; y is None then.
     X : training samples, as for the estimator's `predict`
     y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-        Their totals.
+        Totals of the training samples.
     test : tuple of (X, y), default=None
         Systems held back from the fit, and their totals.
     name, unit : str

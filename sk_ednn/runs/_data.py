@@ -1,4 +1,4 @@
-"""Identify data by size, content and shape, so that a run says what it was made from."""
+"""Identify data by size, content and shape, so that a run records what it was made from."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def describe(data, unit=None) -> dict[str, Any]:
     Parameters
     ----------
     data : str, path-like, list of paths, array or any object
-        A folder stands for all files in it. Names may end in ``::key`` or ``@index``.
+        A folder means all files in it. Names may end in ``::key`` or ``@index``.
     unit : str, default=None
 
     Returns
@@ -127,7 +127,7 @@ def _shapes(file) -> dict[str, list[int]] | None:
                         shapes[name.removesuffix(".npy")] = _npy_shape(stream)
                 return shapes
     except (OSError, ValueError, SyntaxError, zipfile.BadZipFile, struct.error, KeyError):
-        return None  # readers of the command say what is wrong with it
+        return None  # readers of the command report errors in it
     return None
 
 

@@ -16,7 +16,7 @@ from ._ids import seconds_of
 from ._run import _FINAL, _OWN
 
 _TIME_OF_ZIP = (1980, 1, 1, 0, 0, 0)
-# MLflow takes so many at once.
+# Maximum number that MLflow takes at once.
 _PARAMS, _METRICS, _PARAM_LENGTH = 100, 1000, 6000
 _STATES = {"finished": "FINISHED", "failed": "FAILED", "stopped": "KILLED", "killed": "KILLED"}
 

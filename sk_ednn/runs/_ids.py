@@ -12,7 +12,7 @@ _KIND = re.compile(r"[a-z][a-z0-9-]{0,31}")
 def new_id() -> str:
     """Return a name such as ``20261129-014512-3f2a``: the time (UTC), and parts of the second.
 
-    Names sort by time. The last part counts 1/65536 s; whoever finds a name taken asks again.
+    Names sort by time. The last part counts 1/65536 s; if a name is taken, the next one is tried.
     """
     time = datetime.now(UTC)
     return f"{time:%Y%m%d-%H%M%S}-{time.microsecond * 65536 // 1_000_000:04x}"

@@ -43,7 +43,7 @@ _ROOT = str(Path(__file__).parents[2])
 def launch(folder, argv, *, cwd=None, env=None) -> Run:
     """Start a command of ``sk-ednn`` as a run, in its own process.
 
-    The process has its own session: it goes on when this one ends.
+    The process has its own session: it continues when this one ends.
 
     Parameters
     ----------

@@ -22,7 +22,7 @@ from ._ids import is_id, new_id, now, require_id, require_kind
 from ._resources import Resources
 from ._tee import copied_to
 
-# s between two looks at the commands.
+# s between two checks of the commands.
 _LOOK_SECONDS = 0.25
 _LONGEST_MESSAGE = 500
 
@@ -238,7 +238,7 @@ class Recorder:
             self._log = self._stack.enter_context(copied_to(self.folder / "log.txt"))
             self._stack.callback(self._metrics.close)
             self._commands = JsonLines(self.folder / "commands.jsonl")
-            # A run that continues does not obey what the one before was told.
+            # A resumed run does not obey earlier commands.
             self._n_obeyed = self._n_old_commands() if self.resumed else 0
             if self.resumed:
                 self._metrics.write({"time": now(), "resumed": True})

@@ -18,7 +18,7 @@ from ._ids import now, require_id, seconds_of
 # Readings of the clock of a training with a time limit.
 CLOCK = "clock.npz"
 _FINAL = ("finished", "failed", "stopped")
-# Of a run on another machine: without a sign of life for so long it is gone. Samples of resources
+# A run on another machine is gone after this time without a sign of life. Samples of resources
 # are at most an hour apart after 25 days.
 _SILENT_SECONDS = 900.0
 # What the user wrote, and what belongs to the run.
@@ -124,8 +124,8 @@ class Run:
     def status(self) -> str:
         """One of running, finished, failed, stopped and killed.
 
-        Killed: there is no final state, and the process is gone. Of a run on another machine: it
-        has given no sign of life for a quarter of an hour.
+        Killed: there is no final state, and the process is gone. A run on another machine is
+        killed if it gave no sign of life for a quarter of an hour.
         """
         return self._state()[0]
 
@@ -204,7 +204,7 @@ class Run:
 
     @property
     def progress(self) -> float | None:
-        """Part that is done, from 0 to 1; None if the run does not say."""
+        """Part that is done, from 0 to 1; None if the run does not report it."""
         if self.status == "finished":
             return 1.0
         for row in reversed(self._metrics.read()):
@@ -330,7 +330,7 @@ class Run:
         Raises
         ------
         FileNotFoundError
-            If there is no such file, if it lies outside the folder, or is a symbolic link.
+            If there is no such file, if it is outside the folder, or is a symbolic link.
         """
         parts = str(name).split("/")
         path = self.path.joinpath(*parts)

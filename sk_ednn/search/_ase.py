@@ -37,9 +37,9 @@ def to_atoms(structure, label=None):
 
 
 def label_of(atoms) -> Label:
-    """Return what the calculator of some atoms says: energy, forces, stress if it has one."""
+    """Return the energy, the forces and, if it has one, the stress of the calculator of atoms."""
     stress = None
-    # Of a sheet, too: its stress times the volume of the cell does not depend on the vacuum.
+    # Also for a sheet: its stress times the volume of the cell does not depend on the vacuum.
     if np.any(atoms.pbc) and atoms.cell.rank == 3:
         try:
             stress = atoms.get_stress(voigt=False)
@@ -73,7 +73,7 @@ def export(store, path, state="labelled") -> int:
     Raises
     ------
     FileExistsError
-        Where there is a file of this name.
+        If there is a file of this name.
     """
     path = Path(path)
     if path.exists():

@@ -51,7 +51,7 @@ class Operators:
     closeness : float, default=0.7
         No two atoms are closer than this share of the sum of their covalent radii.
     substrate : Structure, default=None
-        For surfaces; with vacuum along its third axis. Its atoms come first in each structure.
+        For surfaces; with vacuum along its third axis. These atoms come first in each structure.
     thickness : float, default=3.0, in Å
         Thickness of random sheets, and of random layers on a substrate.
 

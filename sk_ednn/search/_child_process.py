@@ -14,7 +14,7 @@ from contextlib import suppress
 
 import cloudpickle
 
-# s between two looks at whether the parent is still there.
+# s between two checks whether the parent is still there.
 _WATCH = 1.0
 
 _local = threading.local()
@@ -38,7 +38,7 @@ def call_in_child(function, argument, time_limit):
     TimeLimitError
         After the process, and all that it started, were killed.
     LostProcessError
-        Where the process was killed by others, or crashed.
+        If the process was killed by others, or crashed.
     Exception
         The exception of the function, or, where it cannot be pickled, a RuntimeError with its text.
     """

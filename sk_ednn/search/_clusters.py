@@ -12,8 +12,8 @@ from ._tasks import KINDS
 # all of them wait in the queue again at once.
 _MARGIN = 300  # s
 _OF_POOL = ("minimum", "maximum", "idle_seconds")
-# s between two looks at what waits. A job that ends too early waits in the queue again, while one
-# that idles costs little: so workers are kept for a while.
+# s between two checks of the tasks that wait. A job that ends too early waits in the queue again,
+# while one that idles costs little: so workers are kept for a while.
 _INTERVAL = 2
 _IDLE = 300
 

@@ -14,9 +14,9 @@ from ._result import SearchResult
 from ._selection import Candidate, is_known, select
 from ._tasks import label_task, relax_task, train_task
 
-# s between two looks at the commands while tasks run.
+# s between two checks of the commands while tasks run.
 _LOOK = 0.5
-# A label that a lost worker took with it is asked for so many times.
+# Attempts at a label whose worker is lost.
 _MOST_ATTEMPTS = 2
 # Distance of fingerprints below which two structures are the same.
 _SAME = 0.005
@@ -199,7 +199,7 @@ class Driver:
         return len(self.candidates) < self.search.candidates_per_label
 
     def _starved(self) -> bool:
-        """Return True if so many labels failed that no surrogate can be fitted."""
+        """Return True if too many labels failed to fit a surrogate."""
         if self.running or self.learner.surrogate is not None:
             return False
         return len(self.progress.labelled()) < self.learner.fewest_labels
@@ -239,7 +239,7 @@ class Driver:
         )  # fmt: skip
 
     def _parents(self, group, rng):
-        """Draw an operator and its parents; a random structure where there are none."""
+        """Draw an operator and its parents; a random structure if there are none."""
         others = [
             other for key, other in self.progress.groups.items()
             if other is not group and other.pool.members
@@ -271,7 +271,7 @@ class Driver:
         self.store.finish_task(task, finish(about, result, error), seconds)
 
     def _finish_disconnected(self, kind, task, about):
-        """Ask for a label again that was lost with its scheduler, which is no attempt of its own.
+        """Request a label again that was lost with its scheduler; it counts as one attempt.
 
         Relaxations and trainings start anew by themselves.
         """

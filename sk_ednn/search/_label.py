@@ -24,7 +24,7 @@ class Label:
     stress : ndarray of shape (3, 3), default=None, in eV/Å³
         Positive under tension. None for structures without a volume.
     converged : bool, default=True
-        As the reference method says.
+        As the reference method reports it.
     """
 
     energy: float

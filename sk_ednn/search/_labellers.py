@@ -243,7 +243,7 @@ class GuardedLabeller:
     ----------
     labeller : AbstractLabeller
     fallback : AbstractLabeller, default=None
-        Asked once where the labeller fails: the same method with safer settings. Its energies must
+        Asked once where the labeller fails: the same method with safer settings. The energies must
         be comparable.
     time_limit : float, default=None, in s
         For each of the two.

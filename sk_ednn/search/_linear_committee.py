@@ -11,7 +11,7 @@ from ._surrogate import AbstractSurrogate
 
 # Penalties of scaled coefficients, relative to the weight of all labels.
 _PENALTIES = 10.0 ** np.arange(-9, 0)
-# Of the columns that count atoms, relative to it: what makes a fixed ratio of species solvable.
+# Relative penalty of the columns that count atoms; it makes a fixed ratio of species solvable.
 _COUNT_PENALTY = 1e-3
 
 

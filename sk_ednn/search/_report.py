@@ -44,7 +44,7 @@ def search_report(store, title=None) -> FitReport:
     Raises
     ------
     ValueError
-        Where the file has no search in it.
+        If the file has no search in it.
     MissingExtraError
         If matplotlib is not installed.
 

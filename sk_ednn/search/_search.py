@@ -1,4 +1,4 @@
-"""A search for structures of low energy: its parameters, and how it begins and goes on."""
+"""A search for structures of low energy: its parameters, its start and its resumption."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ class StructureSearch:
         Raises
         ------
         ValueError
-            Where the file has a search in it.
+            If the file has a search in it.
         """
         with SearchStore(self.store) as store:
             if store.counts() != {"queued": 0, "labelled": 0, "failed": 0}:
@@ -152,7 +152,7 @@ class StructureSearch:
         Raises
         ------
         ValueError
-            Where the file has no search in it, or one of another composition or kind.
+            If the file has no search in it, or one of another composition or kind.
         """
         with SearchStore(self.store) as store:
             before, now = store.get("search"), self._identity()

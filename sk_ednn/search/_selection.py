@@ -71,7 +71,7 @@ def select(candidates, n, thresholds, fingerprints, min_distance=0.005, explore=
     ----------
     candidates : list of Candidate
     n : int
-        At most so many.
+        Maximum number of structures.
     thresholds : Thresholds
     fingerprints : list of ndarray
         Fingerprints of structures that have a label, wait for one or cannot be labelled.

@@ -109,7 +109,7 @@ class SearchStore:
     # --- settings ---------------------------------------------------------------------------
 
     def get(self, name, default=None):
-        """Return a setting of the search; `default` where there is none."""
+        """Return a setting of the search; `default` if it is not set."""
         row = self._db.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
         return default if row is None else json.loads(row[0])
 
@@ -152,7 +152,7 @@ class SearchStore:
         Raises
         ------
         ValueError
-            Where the structure has a label, or there is none of this number.
+            If the structure has a label, or there is none of this number.
         """
         forces = None if label.forces is None else np.asarray(label.forces, np.float64).tobytes()
         stress = None if label.stress is None else np.asarray(label.stress, np.float64).tobytes()
@@ -195,7 +195,7 @@ class SearchStore:
         Returns
         -------
         list of dict
-            With ``id``, ``structure``, ``label`` (None where there is none), ``origin``,
+            With ``id``, ``structure``, ``label`` (None if there is none), ``origin``,
             ``parents``, ``predicted``, ``std``, ``model``, ``state``, ``why`` and ``seconds``.
         """
         rows = self._db.execute(

@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 from ._relax import relax
 
 KINDS = ("relax", "label", "train")
-# Between two looks at a lost connection. Clients give up after distributed.comm.timeouts.connect.
+# Between two checks of a lost connection. Clients give up after distributed.comm.timeouts.connect.
 _RECONNECT_SECONDS = 0.2
 
 
@@ -153,7 +153,7 @@ def train_task(surrogate, structures, labels, sample_weight):
 
 
 def relax_task(pickled, operators, name, parents, seed, settings):
-    """Make a structure and relax it on the surrogate; return None where there is none to make.
+    """Make a structure and relax it on the surrogate; return None if there is none to make.
 
     Parameters
     ----------

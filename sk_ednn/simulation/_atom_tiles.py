@@ -33,7 +33,7 @@ class AtomTileUpdates:
     Raises
     ------
     TileModelError, TilingError, ValueError
-        Where the model or the structure does not suit.
+        If the model or the structure does not suit.
 
     Examples
     --------
@@ -130,7 +130,7 @@ class AtomTileUpdates:
         Raises
         ------
         ValueError
-            Where the position is not finite or coincides with that of another atom, or where there
+            If the position is not finite or coincides with that of another atom, or if there
             is no such atom. There is then no proposal.
         """
         self._proposed = None
@@ -157,7 +157,7 @@ class AtomTileUpdates:
         Raises
         ------
         ValueError
-            Where there is none.
+            If there is none.
         """
         if self._proposed is None:
             raise ValueError("There is nothing to accept: call propose first.")

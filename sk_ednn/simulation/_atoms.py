@@ -38,7 +38,7 @@ class AtomUpdates:
     Raises
     ------
     TileModelError, TilingError, ValueError
-        Where the model or the structure is not such.
+        If the model or the structure is not such.
 
     Examples
     --------
@@ -83,7 +83,7 @@ class AtomUpdates:
         (self._drawn,) = gradients_of(draw, system, shape)
         self._width, self._cutoff = draw.width, draw.cutoff
         self._spacing = draw._spacings(system.lengths, shape)[0].tolist()
-        # Copies: the caller may go on with theirs.
+        # Copies, since the caller may change its arrays.
         self._vectors, self._positions = system.vectors[0].copy(), system.positions.copy()
         self._inverse = np.linalg.inv(self._vectors)
         drawn = draw_fields(draw, system, shape)[0]
@@ -129,10 +129,10 @@ class AtomUpdates:
         Raises
         ------
         ValueError
-            Where the position is not finite or there is no such atom. There is then no proposal.
+            If the position is not finite or there is no such atom. There is then no proposal.
         """
         self._proposed = None
-        # A copy: the caller may go on with theirs.
+        # A copy, since the caller may change its array.
         position = np.array(as_array(position, "position", np.float64))
         if position.shape not in ((2,), (3,)) or not np.isfinite(position).all():
             raise ValueError(f"Expected a finite position (x, y) in Å, got {position.tolist()}.")
@@ -168,7 +168,7 @@ class AtomUpdates:
         Raises
         ------
         ValueError
-            Where there is none.
+            If there is none.
         """
         if self._proposed is None:
             raise ValueError("There is nothing to accept: call propose first.")
@@ -216,7 +216,7 @@ class AtomMetropolis(BaseEstimator):
 
     See Also
     --------
-    AtomUpdates : Moves of your own.
+    AtomUpdates : Your own moves.
     sk_ednn.atoms.EDNNCalculator : Molecular dynamics.
 
     References
@@ -253,7 +253,7 @@ class AtomMetropolis(BaseEstimator):
         self.random_state = random_state
 
     def run(self, structure, n_sweeps, *, burn_in=0, interval=1):
-        """Sample, and record every so many sweeps.
+        """Sample, and record every `interval` sweeps.
 
         Parameters
         ----------

@@ -34,7 +34,7 @@ class TabulatedEnergies:
     """Energies of systems whose tiles have few states.
 
     A tile is known by its code, the states of its sites as digits of a number; its contribution
-    stands in a table at that place, and is evaluated when it is first needed. A change of a site
+    is in a table at that index, and is evaluated when it is first needed. A change of a site
     adds a multiple of a power of the base to the codes of the tiles that see it.
 
     Parameters

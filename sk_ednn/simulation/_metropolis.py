@@ -39,7 +39,7 @@ class Chain:
     swap_acceptance : ndarray of shape (n_temperatures - 1,)
         The same for swaps between a temperature and the next. NaN where none was tried.
     fields : ndarray of shape (n_temperatures, n_replicas, *field_shape)
-        The last fields, to go on from.
+        The last fields, from which to continue.
     """
 
     temperatures: np.ndarray
@@ -73,21 +73,21 @@ class Metropolis(BaseEstimator):
     n_replicas : int, default=1
         Independent systems for each temperature.
     swap_interval : int or None, default=None
-        Parallel tempering: after so many sweeps, replicas of neighbouring temperatures are
-        offered each other's place. None for never. Sort the temperatures, so that neighbours are
-        close.
+        Parallel tempering: number of sweeps after which replicas of neighbouring temperatures
+        are offered each other's place. None for never. Sort the temperatures, so that neighbours
+        are close.
     random_state : int, RandomState or None, default=None
-        An int gives the same chain on every call of `run`; to go on from the last one, pass a
+        An int gives the same chain on every call of `run`; to continue from the last one, pass a
         RandomState, or another int.
     verbose : int, default=0
         Whether to show a progress bar, where it takes more than two seconds.
     max_states : int, default=2**22
-        Contributions of tiles that have at most so many states are kept in a table, of 8 bytes a
-        state. Other tiles are evaluated, which is slower.
+        Largest table of contributions, with 8 bytes for each state of a tile. Tiles with more
+        states are evaluated, which is slower.
 
     See Also
     --------
-    sk_ednn.evaluation.LocalUpdates : Propose and accept moves of your own, in one field.
+    sk_ednn.evaluation.LocalUpdates : Propose and accept your own moves, in one field.
     sk_ednn.datasets.make_ising : Independent samples of Ising systems with their exact energies.
 
     Notes
@@ -96,7 +96,7 @@ class Metropolis(BaseEstimator):
     order of those. Moves are accepted with probability ``0.9 min(1, exp(-change / temperature))``:
     the factor leaves the distribution what it is, and lets hot systems reach all their states.
 
-    Where a tile has at most `max_states` states, contributions stand in a table that is filled as
+    Where a tile has at most `max_states` states, contributions are in a table that is filled as
     it is needed, and a change is found from the numbers of the states alone. Otherwise tiles are
     evaluated as in `sk_ednn.evaluation.LocalUpdates`.
 
@@ -164,7 +164,7 @@ class Metropolis(BaseEstimator):
         self.max_states = max_states
 
     def run(self, fields, n_sweeps, *, burn_in=0, interval=1, observables=None) -> Chain:
-        """Sample, and record every so many sweeps.
+        """Sample, and record every `interval` sweeps.
 
         Parameters
         ----------
@@ -187,7 +187,7 @@ class Metropolis(BaseEstimator):
         Raises
         ------
         TilingError, TileModelError, ValueError
-            Where the fields do not suit the model, have a value that is not in `values`, or where
+            If the fields do not suit the model, have a value that is not in `values`, or if
             a parameter is not what it must be.
         """
         self._validate_params()

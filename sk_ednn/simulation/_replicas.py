@@ -21,7 +21,7 @@ _MOST_VALUES = 255
 class Replicas:
     """All replicas: their states, what moves cost, and the temperature of each.
 
-    Replicas are columns. `column[t, r]` says which of them is replica r of temperature t: swaps
+    Replicas are columns. `column[t, r]` is the column of replica r of temperature t: swaps
     exchange these numbers, not the fields.
     """
 

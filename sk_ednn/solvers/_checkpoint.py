@@ -139,7 +139,7 @@ class Checkpoint(Callback):
         if "train_loss" not in net.history[-1]:
             return
         # A callback that stops the training early is called before this one, and has finished it.
-        # What ends it later, before the last epoch, is the user.
+        # If it ends later, before the last epoch, the user ended it.
         n_epochs = len(net.history)
         if self.n_seen < n_epochs or n_epochs >= self.n_before + self.max_epochs:
             self._save(net, finished=True)

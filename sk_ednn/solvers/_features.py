@@ -22,7 +22,7 @@ class TileFeatures:
     Parameters
     ----------
     term : Term
-        Its tile model is not fitted yet. The transformers are fitted on all tiles of `fields`,
+        The tile model is not fitted yet. The transformers are fitted on all tiles of `fields`,
         including repetitions.
     fields : Systems
     block_bytes : int, default=2**26

@@ -246,7 +246,7 @@ class _Systems:
 class SummedKernel(Kernel):
     """The kernel between training systems, ``S k S'``, with k the kernel between tiles.
 
-    Its hyperparameters are those of `kernel`. The regressor passes it indices of samples as
+    The hyperparameters are those of `kernel`. The regressor passes it indices of samples as
     features.
 
     Parameters

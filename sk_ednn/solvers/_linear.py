@@ -66,7 +66,7 @@ class LinearSolver(AbstractSolver):
     """Fit a linear tile model, or a Pipeline that ends in one, exactly.
 
     Features are summed over the tiles of each sample, block by block, and the unmodified model is
-    fitted to the sums. Its intercept multiplies the number of tiles (for each term, if the terms
+    fitted to the sums. The intercept multiplies the number of tiles (for each term, if the terms
     count different tiles, such as those of species) and is not penalised. For least squares
     models the column of the intercept is projected out (Frisch-Waugh-Lovell theorem). For other
     models it is the ordinary intercept if all samples have the same number of tiles, and an
@@ -103,7 +103,7 @@ class LinearSolver(AbstractSolver):
 
     Models with internal cross-validation, such as `LassoCV`, hold out samples: gradients of a
     sample are held out with its total, and only totals are scored. `RidgeCV` does this if ``cv`` is
-    set. Its default, which leaves out one row at a time, is rejected with gradients, as are
+    set. The default, which leaves out one row at a time, is rejected with gradients, as are
     `LassoLarsIC` and early stopping, because these treat rows as samples.
 
     See Also

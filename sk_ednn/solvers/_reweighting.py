@@ -49,7 +49,7 @@ class Reweighting(Callback):
         errors : Tensor of shape (n, n_outputs)
         """
         size = errors.detach().double().square().mean(dim=1).sqrt().cpu()
-        # The loss of a training that diverges raises an error that says more.
+        # The loss of a training that diverges raises an error with details.
         if torch.isfinite(size).all():
             self.state_["errors"][torch.from_numpy(samples)] = size
 

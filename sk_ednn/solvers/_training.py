@@ -113,8 +113,8 @@ class Training:
 def trained_on_sums(net, training: Training):
     """Within the context, make a net one that is trained on sums.
 
-    Its class is a subclass of the user's, see `_SummingNet`, and its attribute ``solver_`` is the
-    `Training`. Both are undone on exit, whatever happens.
+    The class becomes a subclass of the user's, see `_SummingNet`, and the attribute ``solver_`` is
+    the `Training`. Both are undone on exit, whatever happens.
     """
     user_class = type(net)
     net.__class__ = type(user_class.__name__, (_SummingNet, user_class), {})

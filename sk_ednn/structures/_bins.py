@@ -54,7 +54,7 @@ def bins_of(structure: PackedStructure, width) -> Bins:
     scaled = structure.positions @ inverse
     shifts = np.where(structure.pbc, np.floor(scaled), 0.0)
     scaled = scaled - shifts
-    # An open structure need not lie in its cell.
+    # Atoms of an open structure may be outside of its cell.
     low = np.where(structure.pbc, 0.0, scaled.min(axis=0))
     span = np.where(structure.pbc, 1.0, scaled.max(axis=0) - low)
     heights = np.abs(np.linalg.det(cell)) / np.linalg.norm(
@@ -91,7 +91,7 @@ def surroundings(structure: PackedStructure, bins: Bins, atoms):
     Returns
     -------
     index : ndarray of int of shape (n,)
-        Atoms, those asked for first, in their order; then those around them, and images of any.
+        Atoms, the requested ones first, in their order; then those around them, and images of any.
     positions : ndarray of shape (n, 3), in Å
         As an open cluster.
     """
@@ -112,7 +112,7 @@ def surroundings(structure: PackedStructure, bins: Bins, atoms):
     lattice = np.repeat(turns, counts, axis=0) - bins.shifts[index]
     home = np.zeros(len(bins.box), dtype=bool)
     home[atoms] = True
-    # The atoms asked for, at their own places: in the cell that they were taken from.
+    # The requested atoms, at their positions in the cell that they were taken from.
     is_center = home[index] & (np.repeat(turns, counts, axis=0) == 0).all(axis=1)
     index = np.concatenate([atoms, index[~is_center]])
     lattice = np.concatenate([-bins.shifts[atoms], lattice[~is_center]])

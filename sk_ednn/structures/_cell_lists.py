@@ -56,7 +56,7 @@ class CellLists:
         index, positions = self._gathered(sorted(boxes))
         lattice = np.where(self.pbc[:, None], self.cell, 0.0)
         centers = self.positions[atoms] - self._shifts[atoms] @ lattice
-        # The atoms asked for are among those gathered, in the cell itself: once is enough.
+        # The requested atoms are among those gathered in the cell itself; they are listed once.
         home = np.isin(index, atoms) & self._in_cell
         return (
             np.concatenate([atoms, index[~home]]),

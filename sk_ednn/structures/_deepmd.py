@@ -25,18 +25,18 @@ def read_deepmd(folder) -> Iterator:
     ----------
     folder : str or Path
         With ``type.raw``, ``type_map.raw``, and sets ``set.*`` of ``.npy`` files or files ``.raw``:
-        coord, box, and where known energy, force, virial. A file ``nopbc`` says that nothing
+        coord, box, and where known energy, force, virial. A file ``nopbc`` means that nothing
         repeats; ``real_atom_types.npy`` gives the types of each frame, -1 for none.
 
     Yields
     ------
     ase.Atoms
-        With a calculator of what is known. DeePMD's virial is minus the volume times the stress.
+        With a calculator of the known labels. DeePMD's virial is minus the volume times the stress.
 
     Raises
     ------
     ValueError
-        Where arrays are missing, or their shapes do not go together.
+        If arrays are missing, or their shapes do not go together.
     """
     from ase import Atoms
     from ase.calculators.singlepoint import SinglePointCalculator
@@ -45,7 +45,7 @@ def read_deepmd(folder) -> Iterator:
     folder = Path(folder)
     types = np.loadtxt(folder / "type.raw", dtype=int, ndmin=1)
     if not (folder / "type_map.raw").is_file():
-        raise ValueError("it has no type_map.raw, which says what element each type is")
+        raise ValueError("it has no type_map.raw, which names the element of each type")
     names = (folder / "type_map.raw").read_text(encoding="utf-8").split()
     numbers = np.array([atomic_number(name) for name in names])
     open_ends = (folder / "nopbc").exists()

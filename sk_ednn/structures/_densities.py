@@ -157,8 +157,8 @@ def read_densities(names, *, unit=None):
     Returns
     -------
     list of Density
-        Densities in e/Å^3. Frames of a file are in its order. Of files with a spin density, `spin`
-        is set.
+        Densities in e/Å^3. Frames of a file are in its order. `spin` is set for files
+        with a spin density.
 
     Raises
     ------

@@ -95,7 +95,7 @@ class Environments:
         return np.bincount(self.centers, minlength=self.n_centers)
 
     def restricted(self, atom_indices):
-        """Return the environments of some atoms only; `atoms` says which packed atoms they are.
+        """Return the environments of some atoms only; `atoms` are their packed indices.
 
         Parameters
         ----------
@@ -242,7 +242,7 @@ def neighbor_pairs(structures, cutoff):
         if wide[k]:
             i, j, shifts, D = pairs_by_images(*atoms, reach[k])
         else:
-            # Views of what vesin holds until the next search: they are copied by `order`.
+            # Views of memory that vesin reuses in the next search: they are copied by `order`.
             i, j, shifts, D = search[float(reach[k])].compute(*atoms, "ijSD", copy=False)
         order = _order(i, j, shifts, stop - start)
         centers.append(i[order].astype(np.int64) + start)

@@ -60,7 +60,7 @@ class AtomSystems:
         structures = self.structures.take(np.asarray(indices, dtype=np.intp))
         taken = AtomSystems(structures, self.species, max_atoms=self.max_atoms)
         if len(indices) == 1:
-            # Of one structure, what is known of its atoms is kept: solvers ask one by one.
+            # Descriptors of a single structure are kept, since solvers read one by one.
             start, stop = self.structures.offsets[indices[0] : indices[0] + 2]
             for key, values in self.described.items():
                 if stop - start <= self.max_atoms:

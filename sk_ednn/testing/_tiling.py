@@ -32,7 +32,7 @@ def check_tiling(tiling, X, *, random_state=0):
 
     ========= ====================================================================================
     shapes    ``read`` returns tiles as described by ``tile_grid`` and ``tile_shape``
-    partition each site lies in exactly one focus
+    partition each site is in exactly one focus
     affected  ``affected`` returns exactly the tiles that change with a site
     shift     a periodic field shifted by a focus has the same tiles
     ========= ====================================================================================
@@ -254,8 +254,8 @@ def _check_grid_tiling(tiling, field_shape, rng):
         counts = np.bincount(foci.ravel().astype(int), minlength=names.size + 1)[1:]
         require(
             (counts == 1).all() and foci.size == names.size,
-            f"partition: each site must lie in exactly one focus; {np.sum(counts == 0)} of "
-            f"{names.size} lie in none, {np.sum(counts > 1)} in several",
+            f"partition: each site must be in exactly one focus; {np.sum(counts == 0)} of "
+            f"{names.size} are in none, {np.sum(counts > 1)} in several",
         )
     _check_adjoint(tiles, rng)
     _check_blocks(tiling, X, every, grid)

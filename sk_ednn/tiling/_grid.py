@@ -333,7 +333,7 @@ class GridTiling(AbstractGridTiling):
             )
         lengths = tuple(length for length, _, _ in axes)
         if np.any((changed < 0) | (changed >= lengths)):
-            raise TilingError(f"changed must lie within the grid {lengths}, got {changed}.")
+            raise TilingError(f"changed must be within the grid {lengths}, got {changed}.")
         by_site = [windows_by_site(*axis, self.boundary, self.remainder) for axis in axes]
         tiles = {
             tile

@@ -126,7 +126,7 @@ def _is_module(tile_model) -> bool:
     if isinstance(tile_model, type) and issubclass(tile_model, nn.Module):
         raise TileModelError(
             "multiscale needs an instance of a torch module, such as nn.Sequential(...), got the "
-            f"class {tile_model.__name__}. Its window is that of the tiling at scale 1."
+            f"class {tile_model.__name__}. The window is that of the tiling at scale 1."
         )
     return isinstance(tile_model, nn.Module)
 

@@ -9,7 +9,7 @@ from scipy.sparse import csr_array, eye_array
 
 from ._equal_tiles import distinct, in_order
 
-# Tiles compared before all are: enough to detect repetition, and cheap where there is none.
+# Tiles compared before all are: enough to detect repetition, and cheap if there is none.
 _PROBED = 2048
 # Elements of a tile compared first.
 _PROBED_ELEMENTS = 32

@@ -14,7 +14,7 @@ from ..exceptions import TilingError
 
 BOUNDARIES = ("periodic", "zero", "reflect", "nearest")
 
-OUTSIDE = -1  # stands for a site beyond a "zero" boundary, whose value is 0
+OUTSIDE = -1  # marks a site beyond a "zero" boundary, whose value is 0
 FEW_RUNS = 8  # up to this many, runs are copied by slices; see `runs`
 
 

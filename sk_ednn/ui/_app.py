@@ -59,9 +59,9 @@ def build(site: Site, *, token, hosts, max_bytes=None) -> Any:
 
 
 def serve(folder, *, data=(), tools, port=8765, host="127.0.0.1", show=True, scheduler=None, say):
-    """Serve the pages until the process is told to end.
+    """Serve the pages until the process ends.
 
-    Runs that were started go on in their own processes.
+    Runs that were started continue in their own processes.
 
     Parameters
     ----------

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-# Of Okabe and Ito, as the displays have them; the second half for the dark theme as well.
+# The palette of Okabe and Ito, as in the displays; the second half for the dark theme as well.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8a949c")
 # Greys that are readable on both themes: a chart is drawn once.
 _TEXT, _LINE = "#7d8a94", "rgba(128,140,150,0.22)"
@@ -18,7 +18,7 @@ MOST_POINTS = 2000  # of one curve
 
 
 def thinned(x, y, most=MOST_POINTS) -> tuple[np.ndarray, np.ndarray]:
-    """Return at most so many points of a curve, with its extremes.
+    """Return at most `most` points of a curve, with its extremes.
 
     In each stretch of the curve the lowest and the highest point are kept, so that no spike is
     lost.

@@ -78,7 +78,7 @@ class Browser:
         except (Refused, OSError) as error:
             complain(error)
             return []
-        # Runs are looked at on their own page.
+        # Runs have their own page.
         hidden = {self.site.folder} if self.site.folder not in self.site.opened else set()
         return [e for e in entries if (e.kind == "folder" or e.kind in self.kinds)
                 and e.path.resolve() not in hidden]  # fmt: skip

@@ -48,7 +48,7 @@ class Cluster:
     address, dashboard : str
     workers : list of Worker
     running, waiting, done, failed : int
-        Tasks that the scheduler knows. Results of `done` are kept for those who asked.
+        Tasks that the scheduler knows. Results of `done` are kept for their clients.
     """
 
     address: str
@@ -87,7 +87,7 @@ async def look(address) -> Cluster:
     Raises
     ------
     OSError
-        Where none answers.
+        If none answers.
     MissingExtraError
     """
     with needing("Watching a cluster"):
@@ -108,7 +108,7 @@ async def look(address) -> Cluster:
 
 
 def _number_of_tasks(dashboard) -> int:
-    """Return how many tasks the scheduler knows, by what its dashboard says; 0 if it is silent."""
+    """Return how many tasks the scheduler knows, by its dashboard; 0 if that does not answer."""
     address = dashboard.removesuffix("/status") + "/json/counts.json"
     try:
         with build_opener(ProxyHandler({})).open(address, timeout=_TIMEOUT_SECONDS) as answer:
@@ -118,12 +118,12 @@ def _number_of_tasks(dashboard) -> int:
 
 
 def read(address, identity, states=None) -> Cluster:
-    """Return a cluster from what a scheduler says of itself.
+    """Return a cluster from the description of a scheduler.
 
     Parameters
     ----------
     address : str
-        By which it was asked.
+        Address by which it was reached.
     identity : dict
     states : dict of str to dict, default=None
         Number of tasks by state, for each kind of task.

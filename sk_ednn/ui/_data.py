@@ -114,7 +114,7 @@ def arrays_in(path) -> list[Array]:
     Raises
     ------
     ValueError
-        Where it cannot be read.
+        If it cannot be read.
     MissingExtraError
     """
     try:

@@ -12,7 +12,7 @@ BOUNDARIES = {
     "periodic": "periodic: what leaves on the right comes back on the left",
     "zero": "empty: zeros beyond the edge",
     "reflect": "mirrored at the edge",
-    "nearest": "the last value goes on",
+    "nearest": "the last value continues",
 }
 
 
@@ -163,7 +163,7 @@ class Search:
         Raises
         ------
         ValueError
-            Where the composition is none, in the words of the form.
+            If the composition is none, in the words of the form.
         """
         from ..search._ase_ga import numbers_of
 

@@ -34,7 +34,7 @@ _TOGGLE_THEME = f"""() => {{
 
 
 def theme_of(request) -> bool | None:
-    """Return whether a browser asked for the dark theme; None where the system decides."""
+    """Return whether a browser requested the dark theme; None if the system decides."""
     return {"dark": True, "light": False}.get(request.cookies.get(THEME_COOKIE, ""))
 
 
@@ -194,7 +194,7 @@ async def aside(function, *arguments) -> Any:
 def later(element, coroutine):
     """Let a coroutine draw into an element, after this event was answered.
 
-    Errors are said in the page; nothing happens where the element is gone meanwhile.
+    Errors are shown in the page; nothing happens if the element is gone by then.
     """
 
     async def guarded():

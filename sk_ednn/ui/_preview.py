@@ -76,7 +76,7 @@ class Fields(Systems):
         return GridTiling(fit.focus, fit.context, boundary=fit.boundary, channel_axis=axis)
 
     def check(self, fit) -> None:
-        """Raise where the fields cannot be cut so."""
+        """Raise if the fields cannot be cut so."""
         self.tiling(fit).check(self.X[:1])
 
     def tiling_png(self, fit, k) -> tuple[bytes | None, str]:
@@ -97,7 +97,7 @@ class Fields(Systems):
         try:
             tiling, shape = self.tiling(fit), self.X.shape[1:]
             grid, window = tiling.tile_grid(shape), tiling.tile_shape(shape)
-        except ValueError:  # said where the tiles are drawn
+        except ValueError:  # shown where the tiles are drawn
             grid, window = self.X.shape[1:], (1,)
         return _model_cards.load_of(self.n, self.n * prod(grid), prod(window), self.n_values)
 

@@ -148,7 +148,7 @@ def settings_of(path) -> dict[str, Any]:
     Raises
     ------
     ValueError
-        Where they are none.
+        If they are none.
     """
     with needing("Files of settings"):
         import yaml

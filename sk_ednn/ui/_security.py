@@ -16,7 +16,7 @@ from http.cookies import CookieError, SimpleCookie
 from pathlib import Path
 from urllib.parse import parse_qsl, quote, urlencode
 
-# Of one request: uploads are files of data, and a page sends a few kB.
+# Maximum size of a request: uploads are files of data, and a page sends a few kB.
 MAX_UPLOAD_BYTES = 2 * 1024**3
 _TOKEN_FILE = ".ui-token"
 _TOKEN_BYTES = 32
@@ -38,7 +38,7 @@ class Refused(Exception):
     Parameters
     ----------
     status : int
-        Of HTTP.
+        Status of HTTP.
     why : str
         One sentence, shown as plain text.
     """
@@ -54,7 +54,7 @@ class Refused(Exception):
 def token_of(folder) -> str:
     """Return the secret of a run folder; make it on first use.
 
-    It is kept in a file that its owner alone may read, so that a page that is open goes on after
+    It is kept in a file that its owner alone may read, so that an open page continues after
     the server was restarted.
 
     Parameters
@@ -306,7 +306,7 @@ def within(roots, name) -> Path:
     Raises
     ------
     Refused
-        Where it leads elsewhere, does not exist, or is hidden.
+        If it leads elsewhere, does not exist, or is hidden.
 
     Examples
     --------

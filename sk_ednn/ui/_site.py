@@ -87,7 +87,7 @@ class Site:
         return self._runs.runs()
 
     def run(self, name: str):
-        """Return a run by its id; None where there is none."""
+        """Return a run by its id, or None."""
         try:
             return self._runs[name] if is_id(name) else None
         except KeyError:

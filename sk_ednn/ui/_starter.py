@@ -18,7 +18,7 @@ class Starter:
     label : str
         Text of the button.
     words : function
-        Returns the command as words. What it raises is shown, and disables the button.
+        Returns the command as words. Errors are shown, and disable the button.
     prepare : coroutine function, default=None
         Called when the button is clicked; returns the words that are started. None for `words`.
     page : str, default="/runs/{}"

@@ -13,7 +13,7 @@ from ._frame import text
 
 _MOST_ATOMS = 400
 _VIEW_DEGREES = 32
-# Colours that are told apart; elements get them in turn, carbon is always grey.
+# Colours that can be distinguished; elements get them in turn, carbon is always grey.
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#e69f00", "#cc79a7", "#56b4e9", "#f0e442", "#7d8a94")
 _CARBON = "#4c555c"
 _CORNERS = tuple(product((0, 1), repeat=3))

@@ -49,7 +49,7 @@ def moment(seconds) -> str:
 
 
 def number(value) -> str:
-    """Return a number for reading; a dash where there is none."""
+    """Return a number for reading; a dash if there is none."""
     if value is None or value != value:
         return "–"
     return f"{value:.4g}" if isinstance(value, float) else f"{value:,}"

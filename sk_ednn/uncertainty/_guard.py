@@ -66,7 +66,7 @@ class NoveltyGuard(MetaEstimatorMixin, ScoredByTotals, BaseEstimator):
     held_out_ : ndarray of int of shape (n_held_out,)
         Indices of the samples held back.
     usual_ : ndarray of shape (n_held_out,)
-        Their indicators, in ascending order.
+        Indicators of these samples, in ascending order.
 
     See Also
     --------

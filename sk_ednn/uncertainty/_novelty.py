@@ -247,7 +247,7 @@ def error_ranking(indicator, errors, *, n_bins=5):
             + (" Pass outputs one at a time." if errors.ndim == 2 else "")
         )
     if not 1 <= n_bins <= len(errors):
-        raise ValueError(f"n_bins must lie between 1 and {len(errors)}, got {n_bins}.")
+        raise ValueError(f"n_bins must be between 1 and {len(errors)}, got {n_bins}.")
     varies = np.ptp(indicator) > 0 and np.ptp(errors) > 0
     rank, p_value = spearmanr(indicator, errors) if varies else (np.nan, np.nan)
     order = np.argsort(indicator, kind="stable")

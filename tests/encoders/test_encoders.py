@@ -143,7 +143,7 @@ def test_unknown_labels_are_named():
         (OneHotFields(["up", "down"]), labels(), "real numbers"),
         (OneHotFields([0, np.nan]), labels(), "NaN"),
         (OneHotFields("all"), labels(), "'categories' parameter"),
-        (OneHotFields(), ArraySource(labels()), r"say which labels there are.*\[0, 1, 2\]"),
+        (OneHotFields(), ArraySource(labels()), r"set the labels.*\[0, 1, 2\]"),
         (AngleFields(0), labels(), "'period' parameter"),
         (AngleFields("degrees"), labels(), "'period' parameter"),
         (AngleFields(), np.full((2, 4), np.nan), "NaN"),

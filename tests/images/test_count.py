@@ -150,7 +150,7 @@ def test_boxes_and_dots_are_more_samples():
         model = quick().fit(DATA.pictures, alone, boxes=boxes)
     assert model.predict(DATA.pictures).shape == (16,)
     assert np.isnan(model.error_)
-    with pytest.raises(PictureError, match=r"picture 3: the box from \(0, 0\) to \(90, 10\) does"):
+    with pytest.raises(PictureError, match=r"picture 3: the box from \(0, 0\) to \(90, 10\) is not"):
         quick().fit(DATA.pictures, DATA.totals, boxes=[Box(3, (0, 0), (90, 10), 2.0)])
 
 
@@ -187,7 +187,7 @@ def test_dots_are_in_their_boxes():
         boxes = [box for box in boxes_of_dots(0, [dot], grid, side=30) if box.totals]
         (box,) = boxes
         assert (np.array(box.start) <= dot + 0.5).all() and (dot < np.array(box.stop)).all()
-    with pytest.raises(ValueError, match=r"Dot \[10.0, 99.0\] lies outside of picture 0"):
+    with pytest.raises(ValueError, match=r"Dot \[10.0, 99.0\] is outside of picture 0"):
         boxes_of_dots(0, [[10, 99]], grid)
 
 

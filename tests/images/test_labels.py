@@ -47,7 +47,7 @@ def test_boxes_by_corners_or_sizes(tmp_path):
 @pytest.mark.parametrize(
     ("reader", "text", "why"),
     [
-        (read_dots, "file,row,column\na,3,99\n", r"a\.png: Dot \[3.0, 99.0\] lies outside"),
+        (read_dots, "file,row,column\na,3,99\n", r"a\.png: Dot \[3.0, 99.0\] is outside"),
         (read_dots, "file,row,size\na,3,9\n", "no column column or x; there are file, row, size"),
         (read_dots, "file,row,column\na,3,9\nc,3,9\n", r"line 3: c is none of the pictures"),
         (read_boxes, "file,top,left,bottom,right,count\na,0,0,90,9,1\n", "line 2: the box from"),

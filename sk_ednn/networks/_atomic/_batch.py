@@ -256,7 +256,7 @@ class NeighborTable:
         return int(self._ends[stop] - self._ends[start])
 
     def packed(self, n_pairs: int) -> list[tuple[int, int]]:
-        """Return ranges of structures of at most so many neighbours, or of one structure.
+        """Return ranges of structures with at most `n_pairs` pairs, or of one structure.
 
         Parameters
         ----------
@@ -274,7 +274,7 @@ class NeighborTable:
         return ranges
 
     def blocks(self, structure: int, n_pairs: int) -> list[tuple[int, int]]:
-        """Return ranges of atoms of a structure of at most so many neighbours, or of one atom."""
+        """Return ranges of atoms of a structure with at most `n_pairs` pairs, or of one atom."""
         start, last = self._starts[structure : structure + 2].tolist()
         ranges = []
         while start < last:

@@ -124,7 +124,7 @@ class Density:
         )
 
     def _radial(self, batch, differentiate):
-        """Return the radial functions of each neighbour, and their derivatives if asked for.
+        """Return the radial functions of each neighbour, and their derivatives if requested.
 
         Those of its species, (n_centers, n_neighbors, n_channels); zero elsewhere and where masked.
         """
@@ -151,7 +151,7 @@ class Density:
         return self._functions(torch.cat([flat, flat.new_ones(1, 3)]), differentiate), rows
 
     def _functions(self, vectors, differentiate):
-        """Return radial functions, and their derivatives if asked for; 0 in the last row."""
+        """Return radial functions, and their derivatives if requested; 0 in the last row."""
         wave = torch.arange(1, self.n_radial + 1, dtype=vectors.dtype, device=vectors.device)
         wave = wave * (math.pi / self.cutoff)
         out = [

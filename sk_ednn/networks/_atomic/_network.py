@@ -133,7 +133,7 @@ class AbstractAtomicNetwork(nn.Module):
         Parameters
         ----------
         values : Tensor of shape (n_centers, ...)
-            Of the representation.
+            Values of the representation.
         batch : AtomicBatch
 
         Returns

@@ -60,7 +60,7 @@ class AtomicPotential:
     atomic_energies: dict[int, float]
 
     def predict(self, structures, *, forces=False, stress=False, per_atom=False):
-        """Predict energies and, if asked, forces, stresses and energies of atoms.
+        """Predict energies and, if requested, forces, stresses and energies of atoms.
 
         Work goes in blocks of atoms, so that memory beyond the lists of neighbours is bounded. The
         network runs in its own precision; sums are float64 in a fixed order.
@@ -77,7 +77,7 @@ class AtomicPotential:
         Raises
         ------
         TileModelError
-            Where a structure contains a species that the potential was not fitted to.
+            If a structure contains a species that the potential was not fitted to.
         """
         structures = Structures.of(structures)
         # A network may have species that nothing was learned of.
@@ -208,7 +208,7 @@ def _block_energies(network, batch, rows, context, pressed):
 
 
 def _chunks(sizes, most):
-    """Return consecutive structures in groups of at most so many atoms, or of one structure."""
+    """Return consecutive structures in groups of at most `most` atoms, or of one structure."""
     chunks: list[list[int]] = []
     room = 0
     for k, size in enumerate(sizes.tolist()):

@@ -25,7 +25,7 @@ class SpeciesIndex:
     Raises
     ------
     TileModelError
-        Where there is none, or one that is not an atomic number.
+        If there is none, or one that is not an atomic number.
     """
 
     def __init__(self, species):
@@ -47,7 +47,7 @@ class SpeciesIndex:
         return self._places[numbers]
 
     def check(self, numbers) -> None:
-        """Raise where an atomic number is not among the species.
+        """Raise if an atomic number is not among the species.
 
         Parameters
         ----------

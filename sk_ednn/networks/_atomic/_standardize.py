@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-# Structures that are looked at; more change means and spreads little.
+# Structures that are read; more change means and spreads little.
 _SAMPLE = 256
 _BATCH = 8
 

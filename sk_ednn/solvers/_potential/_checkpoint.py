@@ -1,4 +1,4 @@
-"""Files from which a training goes on with the same numbers, to the last bit."""
+"""Files from which a training continues with bitwise the same numbers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _VERSION = 2
 
 
 def check_checkpoint_path(path) -> None:
-    """Raise OSError where a checkpoint cannot be written, before hours of work."""
+    """Raise OSError if a checkpoint cannot be written, before hours of work."""
     check_writable(path)
 
 
@@ -38,7 +38,7 @@ def read_checkpoint(path, digest):
     Raises
     ------
     TileModelError
-        Where the file is not a checkpoint, or one of another training.
+        If the file is not a checkpoint, or one of another training.
     """
     if not os.path.exists(path):
         return None

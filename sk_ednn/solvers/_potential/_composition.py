@@ -64,7 +64,7 @@ def check_atomic_energies(energies, numbers) -> dict[int, float]:
     Raises
     ------
     TileModelError
-        Where a species has none, or one that is not finite.
+        If a species has none, or one that is not finite.
     """
     energies = {int(number): float(energy) for number, energy in energies.items()}
     missing = [int(number) for number in numbers if int(number) not in energies]

@@ -6,7 +6,7 @@ import hashlib
 
 import numpy as np
 
-# What may change between the parts of one training: where it is kept, and who watches.
+# Parameters that may change between the parts of one training, since they change no number.
 _FREE = {
     "checkpoint", "cache_megabytes", "callback", "device", "distributed", "random_state",
 }  # fmt: skip

@@ -29,7 +29,7 @@ def hold_out(n, fraction, groups, rng):
     Raises
     ------
     TileModelError
-        Where nothing would be left on one of the sides.
+        If nothing would be left on one of the sides.
     """
     labels = (
         np.arange(n) if groups is None else np.unique(as_groups(groups), return_inverse=True)[1]

@@ -31,9 +31,9 @@ class Muon(torch.optim.Optimizer):
     lr : float, default=2e-3
     momentum : float, default=0.95
     betas : (float, float), default=(0.9, 0.999)
-        Of Adam.
+        Decay rates of Adam.
     eps : float, default=1e-8
-        Of Adam.
+        Added to the denominator of Adam.
     weight_decay : float, default=0.0
         Decoupled from the gradient, as in AdamW; of matrices alone.
 

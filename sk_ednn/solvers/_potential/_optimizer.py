@@ -42,7 +42,7 @@ class OptimizerSpec:
         Raises
         ------
         TileModelError
-            Where the name is unknown, the optimizer evaluates the loss several times a step (as
+            If the name is unknown, the optimizer evaluates the loss several times a step (as
             LBFGS does), or does not take the parameters.
         """
         chosen = optimizer

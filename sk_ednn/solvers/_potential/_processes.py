@@ -38,7 +38,7 @@ class Together:
     Raises
     ------
     TileModelError
-        Where the processes have not been started.
+        If the processes have not been started.
     """
 
     def __init__(self, device="cpu"):

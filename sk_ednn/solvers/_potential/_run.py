@@ -1,4 +1,4 @@
-"""One training of a network of atoms: steps, epochs, what is kept, and where it goes on."""
+"""One training of a network of atoms: steps, epochs, checkpoints and resumption."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ class TrainingRun:
         return bool(self.processes.agree(float(bool(answer))))
 
     def _look(self):
-        # Of the first process, so that all follow one schedule.
+        # The clock of the first process, so that all follow one schedule.
         self.now = self.processes.agree(self.clock.seconds())
         return self.now
 

@@ -90,7 +90,7 @@ class Plan:
 
     # Part of the remaining seconds that is not planned, as steps take longer now and then.
     _RESERVE = 0.02
-    # More steps are planned only where so many more fit.
+    # More steps are planned only if at least this factor more fit.
     _MORE = 1.1
 
     def __init__(self, max_steps, max_seconds):
@@ -192,7 +192,7 @@ def pair(weight) -> tuple[float, float]:
 
 
 def check_weight(name, weight) -> None:
-    """Raise where a weight is not a number of at least 0, or pair of such numbers."""
+    """Raise if a weight is not a number of at least 0, or pair of such numbers."""
     try:
         start, end = pair(weight)
     except (TypeError, ValueError):

@@ -51,7 +51,7 @@ class PotentialTrainer(BaseEstimator):
         Weights of structures by a power of their last error, updated after each epoch. The error of
         a structure is the root of the mean of its squared errors of energy per atom, forces and
         stress, each in units of the median of all structures. They multiply `sample_weight`, and do
-        not apply to what is held out.
+        not apply to structures held out.
     optimizer : str or class, default="muon"
         "muon" (orthogonal updates of matrices, Adam for the rest), "adam", "adamw", "sgd",
         "adagrad", "adadelta", "rmsprop", "nadam", or a class of ``torch.optim`` or like it.
@@ -72,7 +72,7 @@ class PotentialTrainer(BaseEstimator):
         Part of the structures (whole groups, where `fit` gets groups) that are held out and
         watched.
     early_stopping : bool, default=False
-        Keep the weights of the epoch with the least loss on what is held out, and stop after
+        Keep the weights of the epoch with the least loss on structures held out, and stop after
         `patience` epochs without a smaller one. The loss has the weights of the end.
     patience : int or None, default=None
         None for never to stop before the end.
@@ -81,7 +81,7 @@ class PotentialTrainer(BaseEstimator):
     cache_megabytes : float, default=2000.0
         Memory for values of descriptors, which are computed once if they fit.
     checkpoint : str or Path, default=None
-        File that is replaced after each epoch, and from which an interrupted training goes on.
+        File that is replaced after each epoch, and from which an interrupted training continues.
     callback : callable, default=None
         Called after each epoch with its record of the history; returning True ends the training.
     dtype : {"float32", "float64"}, default="float32"
@@ -92,7 +92,7 @@ class PotentialTrainer(BaseEstimator):
         and seed, each works on a share of every batch, and all return the same potential. With
         ``device="cuda"`` each process takes a GPU. `checkpoint` and `callback` are for the first.
     random_state : int, RandomState instance or None, default=None
-        Order of batches and what is held out. Where the network is made by a function, its weights.
+        Order of batches, structures held out, and weights of a network that a function makes.
 
     Notes
     -----
@@ -197,7 +197,7 @@ class PotentialTrainer(BaseEstimator):
         network : callable, AbstractAtomicNetwork or AtomicPotential
             ``network(species)`` makes a network for atomic numbers, with weights drawn from
             `random_state`. A network is copied, and its weights are where training starts. With a
-            fitted potential, training goes on from its weights and its standardisation, and the
+            fitted potential, training continues from its weights and its standardisation, and the
             baseline is fitted anew: for more data, or more time.
         sample_weight : array-like of shape (n_structures,), default=None
             Weight of all errors of a structure.

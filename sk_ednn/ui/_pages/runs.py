@@ -139,7 +139,7 @@ class _Runs:
             self.table.rows = rows
 
     def selected(self):
-        """Allow what can be done with so many runs."""
+        """Enable the actions for the number of chosen runs."""
         n = len(self.table.selected)
         self.compare.set_enabled(2 <= n <= 8)
         self.add_button.set_enabled(n >= 1)
