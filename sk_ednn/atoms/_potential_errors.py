@@ -85,15 +85,15 @@ def spreads(data) -> dict[str, float]:
         left out, and so are energies of too few structures for such a fit.
     """
     out: dict[str, float] = {}
-    known = ~np.isnan(data.energies)
+    is_known = ~np.isnan(data.energies)
     species, which = np.unique(data.structures.numbers, return_inverse=True)
     counts = np.zeros((len(data.energies), len(species)))
     np.add.at(counts, (np.repeat(np.arange(len(counts)), data.structures.sizes), which), 1.0)
-    sizes = data.structures.sizes[known]
-    if known.sum() > len(species):
+    sizes = data.structures.sizes[is_known]
+    if is_known.sum() > len(species):
         # Per atom, so that large structures do not decide alone.
-        shares = counts[known] / sizes[:, None]
-        per_atom = data.energies[known] / sizes
+        shares = counts[is_known] / sizes[:, None]
+        per_atom = data.energies[is_known] / sizes
         rest = per_atom - shares @ np.linalg.lstsq(shares, per_atom, rcond=None)[0]
         out["energy"] = float(1e3 * np.sqrt(np.mean(rest**2)))
     for name, values, unit in (("force", data.forces, 1e3), ("stress", data.stress, GPA)):

@@ -156,7 +156,7 @@ def _write_page(store_path, output) -> None:
 
 
 def _write_labels(store_path, output) -> None:
-    """Write a table of the labels of a search, in the order in which they were asked for."""
+    """Write a table of the labels of a search, in the order of their requests."""
     from .._utils.writing import replacing
     from ..search import SearchStore
 

@@ -150,7 +150,7 @@ def test_boxes_and_dots_are_more_samples():
         model = quick().fit(DATA.pictures, alone, boxes=boxes)
     assert model.predict(DATA.pictures).shape == (16,)
     assert np.isnan(model.error_)
-    with pytest.raises(PictureError, match=r"picture 3: the box from \(0, 0\) to \(90, 10\) is not"):
+    with pytest.raises(PictureError, match=r"the box from \(0, 0\) to \(90, 10\) is not"):
         quick().fit(DATA.pictures, DATA.totals, boxes=[Box(3, (0, 0), (90, 10), 2.0)])
 
 
