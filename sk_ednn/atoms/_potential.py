@@ -19,6 +19,7 @@ from ..exceptions import DataWarning, TileModelError
 from ..fields._in_memory import as_groups
 from ..structures._files import naming
 from ._atom_novelty import AtomNovelty
+from ._far_structures import warn_of_far_structures
 from ._potential_checks import data_notes
 from ._potential_committee import PotentialCommittee
 from ._potential_data import labelled, packed, summary
@@ -311,7 +312,7 @@ class EDNNPotential(RegressorMixin, BaseEstimator):
         return np.split(predicted.contributions, batch.offsets[1:-1])
 
     def predict_all(self, structures, *, forces=True, stress=True, per_atom=False):
-        """Predict energies, forces, stresses and energies of atoms in one pass.
+        """Predict energies, forces, stresses and energies of atoms in one pass, without warnings.
 
         Parameters
         ----------
@@ -325,7 +326,21 @@ class EDNNPotential(RegressorMixin, BaseEstimator):
             ``energies`` (n_structures,), ``forces`` (n_atoms, 3), ``stress`` (n_structures, 6) and
             ``contributions`` (n_atoms,), of all structures; None for what is not predicted.
         """
-        return self._predicted(structures, forces=forces, stress=stress, per_atom=per_atom)[0]
+        batch, places = self._checked(structures)
+        with naming(places):
+            return self.potential_.predict(batch, forces=forces, stress=stress, per_atom=per_atom)
+
+    def warn_if_far(self, structures):
+        """Warn if structures are far from the training data, as the other predictions do.
+
+        For `predict_all`, which leaves it out, since it is called for every step of a relaxation.
+        Some atoms of structures of up to 1,024 are compared; `novelty` compares all.
+
+        Parameters
+        ----------
+        structures : sequence of structures or names of files, a name, or Structures
+        """
+        self._warn_of_far(*self._checked(structures))
 
     def novelty(self, structures):
         """Compare the surroundings of atoms with those of the training data.
@@ -422,14 +437,26 @@ class EDNNPotential(RegressorMixin, BaseEstimator):
         batch, _, places = packed(structures)
         check_species(self.species_, batch, places)
         with naming(places):
-            return *self.potential_.predict_with_std(batch, **kinds), batch
+            found = *self.potential_.predict_with_std(batch, **kinds), batch
+        self._warn_of_far(batch, places)
+        return found
 
     def _predicted(self, structures, **kinds):
+        batch, places = self._checked(structures)
+        with naming(places):
+            found = self.potential_.predict(batch, **kinds), batch
+        self._warn_of_far(batch, places)
+        return found
+
+    def _checked(self, structures):
         check_is_fitted(self)
         batch, _, places = packed(structures)
         check_species(self.species_, batch, places)
-        with naming(places):
-            return self.potential_.predict(batch, **kinds), batch
+        return batch, places
+
+    def _warn_of_far(self, batch, places):
+        if getattr(self, "novelty_", None) is not None:
+            warn_of_far_structures(self._novelty_of, batch, places)
 
     def _try(self):
         """Raise if a potential that was read from a file cannot predict."""

@@ -112,6 +112,7 @@ def _written(ctx, options, potential, structures, places) -> Predicted:
             f"--output {options.output} is for potentials, but {options.model} predicts only "
             f"totals. Use a name that ends in {', '.join(_ENDINGS)}."
         )
+    potential.warn_if_far(structures)
     predictions = potential.predict_all(structures, stress=potential.knows_stress)
     write_predicted(options.output, structures, predictions, Structures.of(structures).offsets)
     predicted = Predicted(predictions.energies, options.fields, "eV", options.output, places)
@@ -128,6 +129,7 @@ def _totals(ctx, options, estimator, X, places) -> np.ndarray:
     from ..atoms._dynamics import write_predicted
     from ..structures import Structures
 
+    estimator.warn_if_far(X)
     predictions = estimator.predict_all(X, stress=estimator.knows_stress)
     path = options.recorder.path("predictions.extxyz")
     write_predicted(path, X, predictions, Structures.of(X).offsets)

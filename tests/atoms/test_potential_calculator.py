@@ -1,5 +1,7 @@
 """The calculator of a potential in ASE's own simulations, and the laws that they rest on."""
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -212,6 +214,27 @@ def test_atoms_in_other_surroundings_are_named(potential):
     quiet = potential.calculator(novel_above=None)
     quiet.get_potential_energy(seen)
     assert "novelty" not in quiet.results
+
+
+def test_predictions_of_structures_far_from_the_training_are_warned_of(potential):
+    """Lengths in nm or other units, say; whatever is predicted."""
+    known = crystals(5, seed=3)
+    uses = {
+        "energies": potential.predict,
+        "forces": potential.predict_forces,
+        "contributions": potential.predict_contributions,
+        "before predict_all": potential.warn_if_far,
+    }
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", NoveltyWarning)
+        for use in uses.values():
+            use(known)
+    for scale in (0.1, 0.529177):
+        far = start()
+        far.set_cell(far.cell[:] * scale, scale_atoms=True)
+        for use in uses.values():
+            with pytest.warns(NoveltyWarning, match=r"structure 2, atom \d \((Si|Au)\) has surr"):
+                use([*known[:2], far])
 
 
 def test_novelty_grows_with_what_was_not_seen(potential):

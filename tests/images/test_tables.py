@@ -27,6 +27,8 @@ ROWS = "dish 1,5\ndish 2,7\ndish 3,9\ndish 4,11\n"
         "file\tcount\n" + ROWS.replace(",", "\t"),
         ("file,count\n" + ROWS).encode("utf-16"),
         "\ufefffile,count\r\n" + ROWS.replace("\n", "\r\n"),
+        "sep=;\nfile;count\n" + ROWS.replace(",", ";"),
+        '"sep=,"\r\n' + ROWS.replace("\n", "\r\n"),
         "file,count,remark\n" + ROWS.replace("\n", ",good\n"),
         "file,count,area\n" + ROWS.replace("\n", ",3.5\n"),
         "no,file,count\n" + "".join(f"x,{line}\n" for line in reversed(ROWS.split())) * 0
