@@ -97,6 +97,7 @@ def run(ctx: typer.Context, options) -> tuple[dict[str, Any], Description | None
         "strategy": type(regressor.solver_).__name__,
         **({} if kept is None else {"interrupted": kept}),
         **{f"n_{which}": len(split.get(which, ())) for which in ("train", "test")},
+        **({} if encoder is not None else _size_of(X, regressor.tiling)),
         "output": str(options.output),
     }
     errors, verdict = measured(estimator, parts, options)
@@ -211,6 +212,15 @@ def _estimator(name, made, tiling, options):
         n_jobs=options.jobs,
         verbose=0 if options.quiet or options.as_json else 1,
     )
+
+
+def _size_of(X, tiling) -> dict[str, Any]:
+    """Return the size of a fit, with which the time of later ones is estimated."""
+    from ..runs._load import load_of_fields, n_values_of
+
+    if not isinstance(X, np.ndarray):  # fields of several shapes
+        return {}
+    return {"tiles": load_of_fields(X, tiling, n_values_of(X)).as_dict()}
 
 
 def _behind(encoder, regressor):

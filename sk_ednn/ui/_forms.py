@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ._security import plain_name
 from ._site import only_set
 
 BOUNDARIES = {
@@ -156,6 +157,11 @@ class Search:
     n_labels: int = 200
     calculator: str = "silicon"
     seed: int = 0
+
+    @property
+    def file_name(self) -> str:
+        """Name of the file of settings, by which people know a search."""
+        return plain_name(f"{self.composition.strip()}.yaml")
 
     def settings(self) -> dict:
         """Return what the file of settings contains.

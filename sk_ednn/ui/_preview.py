@@ -7,12 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from . import _model_cards
+from ..runs._load import Load, load_of_fields, n_values_of
 from ._forms import part_of
 from ._pictures import field_png, tiling_png
 
-# Distinct values of a field that are few, so that tiles repeat.
-_FEW_VALUES = 8
 _LISTED = 6  # samples in a table
 _MOST_LISTED = 2000  # structures that are read for a preview
 
@@ -56,9 +54,8 @@ class Fields(Systems):
         self.n, self.n_axes = len(X), X.ndim - 1
         self.shortest = min(X.shape[1:])
         self.looks_like_channels = looks_like_channels(X) == -1
-        some = X[: max(1, 2_000_000 // max(1, prod(X.shape[1:])))]
-        values = np.unique(some)
-        self.n_values = len(values) if len(values) <= _FEW_VALUES else None
+        self.n_values = n_values_of(X)
+        values = np.unique(X[: max(1, 2_000_000 // max(1, prod(X.shape[1:])))])
         sizes = " × ".join(map(str, X.shape[1:]))
         kind = f"values {', '.join(f'{v:g}' for v in values)}" if self.n_values else (
             f"values from {values[0]:.4g} to {values[-1]:.4g}")  # fmt: skip
@@ -92,14 +89,12 @@ class Fields(Systems):
             return None, words
         return tiling_png(tiling, self.X[k]), words
 
-    def load(self, fit) -> _model_cards.Load:
-        """Return the size of a fit."""
+    def load(self, fit) -> Load | None:
+        """Return the size of a fit; None where the fields cannot be cut so."""
         try:
-            tiling, shape = self.tiling(fit), self.X.shape[1:]
-            grid, window = tiling.tile_grid(shape), tiling.tile_shape(shape)
-        except ValueError:  # shown where the tiles are drawn
-            grid, window = self.X.shape[1:], (1,)
-        return _model_cards.load_of(self.n, self.n * prod(grid), prod(window), self.n_values)
+            return load_of_fields(self.X, self.tiling(fit), self.n_values)
+        except ValueError:  # said where the tiles are drawn
+            return None
 
 
 class Structures(Systems):

@@ -136,7 +136,7 @@ def test_no_text_of_a_run_acts_in_the_browser(visit, place):
 def test_uploads_cannot_leave_their_folder_or_bring_other_kinds(visit, place):
     one = visit()
     before = {p for p in place.rglob("*") if "uploads" not in p.parts}
-    upload = one.page.query_selector("input[type=file]")
+    upload = one.page.wait_for_selector("input[type=file]", state="attached")
     data = place / "spins_copy.npz"
     np.savez(data, X=np.zeros((3, 4, 4)), y=np.arange(3.0))
     content = data.read_bytes()
@@ -146,7 +146,7 @@ def test_uploads_cannot_leave_their_folder_or_bring_other_kinds(visit, place):
         file = {"name": name, "mimeType": "application/octet-stream", "buffer": content}
         upload.set_input_files([file])
         one.page.wait_for_timeout(400)
-        upload = one.page.query_selector("input[type=file]")
+        upload = one.page.wait_for_selector("input[type=file]", state="attached")
     after = {p for p in place.rglob("*") if "uploads" not in p.parts}
     assert {p.name for p in after - before} <= {".ui-token"}
     names = {p.name for p in (place / "runs" / "uploads").rglob("*") if p.is_file()}

@@ -10,7 +10,6 @@ from sk_ednn.ui._charts import curves, points, scatter, thinned
 from sk_ednn.ui._cluster import checked, read
 from sk_ednn.ui._data import Array, arrays_in, kind_of, listing, table_rows, usual
 from sk_ednn.ui._forms import Count, Fit, Search
-from sk_ednn.ui._model_cards import CARDS, in_words, load_of, seconds_of
 from sk_ednn.ui._runs import curves_of, row_of
 from sk_ednn.ui._search import lower_hull, progress
 from sk_ednn.ui._site import only_set, shown_command
@@ -105,15 +104,6 @@ def test_shown_command_has_no_control_characters():
 
 
 # --- times
-
-
-def test_times_grow_with_the_data_and_name_what_is_too_much():
-    small, large = load_of(100, 6400, 9, 2), load_of(10_000, 640_000, 49)
-    for card in CARDS:
-        if card.name != "auto":
-            assert seconds_of(card.name, small) <= seconds_of(card.name, large)
-    assert in_words(seconds_of("kernel", large)) == "too many different tiles"
-    assert seconds_of("dense", small, 10) < seconds_of("dense", small, 1000)
 
 
 # --- files

@@ -115,12 +115,12 @@ class _Form:
     def words(self):
         """Show the file of settings; return the command that reads it."""
         self.shown.set_text(_yaml(self.form.settings()))
-        return ["search", "run", "settings.yaml"]
+        return ["search", "run", self.form.file_name]
 
     async def write_settings(self):
         """Write the file of settings; return the command that reads it."""
         folder = await aside(self.site.new_upload, self.form.composition)
-        path = folder / "settings.yaml"
+        path = folder / self.form.file_name
         _search.write_settings(path, self.form.settings())
         return ["search", "run", str(path)]
 

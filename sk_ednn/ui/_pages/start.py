@@ -6,7 +6,7 @@ import numpy as np
 from fastapi import Request
 from nicegui import ui
 
-from .. import _model_cards, _preview
+from .. import _model_cards, _model_times, _preview
 from .._choose import Browser, uploader
 from .._data import (
     FIELD_NAMES,
@@ -55,6 +55,7 @@ class _Start:
         self.arrays: list[Array] = []
         self.data: _preview.Systems | None = None
         self.drawing = self.sample = 0
+        self.pace: _model_times.Pace | None = None
         with ui.element("div").classes("wide"):
             with panel("1 · Data"):
                 text(
@@ -116,6 +117,13 @@ class _Start:
             return
         self.draw_data()
         self.draw_rest()
+        if not self.fit.structures:
+            later(self.cards, self.draw_times())
+
+    async def draw_times(self):
+        """Measure the pace of this machine, and add the times to the cards."""
+        self.pace = await aside(lambda: _model_times.pace_of(self.site.runs()))
+        self.draw_cards()
 
     async def read(self):
         """Read the fields that are chosen."""
@@ -338,12 +346,16 @@ class _Start:
             for card in cards:
                 if card.name not in names:
                     continue
-                if load is None:  # potentials are trained for a given time
-                    time = f"{self.fit.minutes or 10:g} minutes"
-                else:
-                    seconds = _model_cards.seconds_of(card.name, load, self.fit.epochs)
-                    time = _model_cards.in_words(seconds)
-                self.card(card, time)
+                self.card(card, self.time_of(card, load))
+
+    def time_of(self, card, load) -> str:
+        """Return the time that a model will take, in words."""
+        if self.fit.structures:  # potentials are trained for a given time
+            return f"{self.fit.minutes or 10:g} minutes"
+        if load is None or self.pace is None:
+            return " "
+        time = _model_times.expected(card.name, load, self.pace, self.fit.epochs)
+        return " " if time is None else _model_times.in_words(time)
 
     def card(self, card, time):
         """Draw one model."""
