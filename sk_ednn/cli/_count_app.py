@@ -33,8 +33,8 @@ Force = Annotated[bool, typer.Option("--force", help="Replace an existing file."
 MissingChunks = Annotated[
     str,
     typer.Option(
-        help="If a chunk of an OME-Zarr is not there: error, or fill to read its fill value. Zarr "
-        "leaves out chunks that contain nothing else."
+        help="If a chunk of an OME-Zarr or a tile of a TIFF is not there: error, or fill to read "
+        "its fill value. Zarr leaves out chunks that contain nothing else."
     ),
 ]
 

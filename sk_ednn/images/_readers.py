@@ -39,8 +39,9 @@ def read_pictures(source, *, channel_axis=None, missing_chunks="error") -> list[
     channel_axis : int or None, default=None
         Axis of the channels of arrays, where their shape does not say it.
     missing_chunks : {"error", "fill"}, default="error"
-        Action where a chunk of an OME-Zarr folder is not there: refuse, or read its fill value.
-        Zarr leaves out chunks that contain nothing else; a chunk that was lost looks the same.
+        Action where a chunk of an OME-Zarr folder or a tile of a TIFF file is not there: refuse, or
+        read its fill value. Zarr and some scanners leave out what contains nothing else; what was
+        lost looks the same.
 
     Returns
     -------
@@ -149,7 +150,7 @@ class _Opener:
         if not head:
             raise PictureError(f"{name}: the file is empty.")
         if head[:4] in _TIFF:
-            return [open_tiff(path, name)]
+            return [open_tiff(path, name, self.missing_chunks)]
         if head[:6] == b"\x93NUMPY" or (head[:2] == b"PK" and path.lower().endswith(".npz")):
             return open_arrays(path, name, self.channel_axis)
         return [open_plain(path, name)]

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import logging
+import struct
 from dataclasses import dataclass
 
 import numpy as np
 
 from .._utils.memory import require_memory
 from .._utils.optional import needing
+from ..fields._chunks import FILL
 from ._checks import PictureError
 from ._picture import READ_WHOLE_BYTES, Picture, reason_of
 from ._pillow import OPAQUE, opaque
 
 # Axes of tifffile that contain planes of a stack: Z, and pages without a name.
 _PLANES = "ZQI"
+_LOG = logging.getLogger("tifffile")
 _MEANINGS = {"T": "times", "P": "positions", "R": "tiles", "H": "phases", "L": "lifetimes"}
 
 
-def open_tiff(path: str, name: str) -> Picture:
+def open_tiff(path: str, name: str, missing_chunks="error") -> Picture:
     """Return the picture of a TIFF file; its pixels are read when they are asked for.
 
     The finest level of a pyramid is taken.
@@ -27,6 +31,8 @@ def open_tiff(path: str, name: str) -> Picture:
     path : str
     name : str
         For messages.
+    missing_chunks : {"error", "fill"}, default="error"
+        See `read_pictures`.
 
     Raises
     ------
@@ -34,11 +40,17 @@ def open_tiff(path: str, name: str) -> Picture:
     """
     with needing(f"Reading {name}", extra="images"):
         import tifffile
+    if not _LOG.handlers:
+        # Damage is an error here; without a handler, Python prints the log of the library too.
+        _LOG.addHandler(logging.NullHandler())
     try:
         with tifffile.TiffFile(path) as file:
             if not file.series:
                 raise PictureError(f"{name}: the file has no picture in it.")
             series = file.series[0].levels[0]
+            _require_all_pages(file, series, name)
+            if missing_chunks == "error":
+                _require_all_pieces(series, name)
             axes, shape = series.axes, tuple(series.shape)
             page = series.keyframe
             photometric = getattr(page.photometric, "name", str(page.photometric))
@@ -82,6 +94,42 @@ def open_tiff(path: str, name: str) -> Picture:
         raise PictureError(f"{name}: white is 0, and there is no number for black. Invert it.")
     grid = tuple(shape[k] for k in layout.grid)
     return Picture(name, (*grid, n_channels), dtype, reader, path, tuple(notes), by_region)
+
+
+def _require_all_pages(file, series, name) -> None:
+    """Raise where pages lie behind the end of the file, or in other files.
+
+    tifffile ends a stack at the first page that it cannot read, and reads zeros for files of an
+    OME set that are not there.
+    """
+    if series.is_multifile or any(page is None for page in series.pages):
+        raise PictureError(
+            f"{name}: its planes lie in several files. Save the picture in one file."
+        )
+    offsets = [file.pages[k].offset for k in range(len(file.pages))]
+    tiff, handle = file.tiff, file.filehandle
+    handle.seek(offsets[-1])
+    (n_tags,) = struct.unpack(tiff.tagnoformat, handle.read(tiff.tagnosize))
+    handle.seek(n_tags * tiff.tagsize, 1)
+    content = handle.read(tiff.offsetsize)
+    following = 1
+    if len(content) == tiff.offsetsize:
+        (following,) = struct.unpack(tiff.offsetformat, content)
+    if following and following not in offsets:
+        raise PictureError(
+            f"{name}: the file ends or is damaged after {len(offsets)} of its pages. Copy it again."
+        )
+
+
+def _require_all_pieces(series, name) -> None:
+    """Raise where strips or tiles are not in the file, which tifffile reads as zeros."""
+    for page in series.pages:
+        counts = np.asarray(page.databytecounts)
+        if len(counts) and not counts.all():
+            raise PictureError(
+                f"{name}: {int((counts == 0).sum())} of {len(counts)} tiles are not in the file. If "
+                f"they were left out because they contain nothing but zeros, {FILL}."
+            )
 
 
 def _missing_codec(page) -> str | None:

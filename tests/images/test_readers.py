@@ -324,3 +324,69 @@ def test_all_pictures_that_cannot_be_used_are_named_at_once(tmp_path):
     said = str(caught.value)
     assert said.startswith("01.npy: the file is empty. These cannot be used either: 02.npy, 03.npy")
     assert said.endswith("11.npy and 2 more.")
+
+
+def pages(path, **known):
+    """Write pages one by one, as programs of microscopes do."""
+    with tifffile.TiffWriter(path) as writer:
+        for plane in STACK:
+            writer.write(plane, contiguous=False, metadata=None, **known)
+
+
+STACKS = {
+    "ome": tiff(STACK, metadata={"axes": "ZYX"}, ome=True),
+    "imagej": tiff(STACK, imagej=True, metadata={"axes": "ZYX"}),
+    "plain": tiff(STACK, photometric="minisblack", metadata=None),
+    "shaped": tiff(STACK, photometric="minisblack"),
+    "zlib": tiff(STACK, photometric="minisblack", metadata=None, compression="zlib"),
+    "pages": pages,
+    "tiled pages": lambda path: pages(path, tile=(16, 16)),
+}
+
+
+@pytest.mark.parametrize("kind", STACKS)
+def test_stacks_that_are_cut_short_have_no_fewer_planes(kind, tmp_path):
+    """tifffile ends a stack at the first page that it cannot read, without an error."""
+    STACKS[kind](tmp_path / "whole.tif")
+    np.testing.assert_array_equal(read_pictures(tmp_path)[0].array()[..., 0], STACK)
+    content = (tmp_path / "whole.tif").read_bytes()
+    for share in np.linspace(0.02, 0.999, 40):
+        (tmp_path / "cut.tif").write_bytes(content[: int(share * len(content))])
+        try:
+            (picture,) = read_pictures(tmp_path / "cut.tif")
+            values = picture.array()[..., 0]
+        except PictureError as error:
+            assert str(error).startswith("cut.tif: ") and "\n" not in str(error)
+        else:  # only what is behind the pixels was cut
+            np.testing.assert_array_equal(values, STACK)
+
+
+def test_tiles_that_are_not_in_the_file_are_errors_or_zeros(tmp_path):
+    tiles = [np.full((16, 16), k + 1, np.uint8) for k in range(4)]
+    given = (None if k == 2 else tile for k, tile in enumerate(tiles))
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, given, shape=(32, 32), dtype=np.uint8, tile=(16, 16))
+    with pytest.raises(PictureError, match=r"a\.tif: 1 of 4 tiles are not in the file.*'fill'"):
+        read_pictures(path)
+    (picture,) = read_pictures(path, missing_chunks="fill")
+    tiles[2][:] = 0
+    np.testing.assert_array_equal(picture.array()[..., 0], np.block([tiles[:2], tiles[2:]]))
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_planes_in_other_files_are_refused(is_there, tmp_path):
+    parts = "".join(
+        f'<TiffData IFD="0" FirstZ="{k}" PlaneCount="1"><UUID FileName="{k}.ome.tif">urn:uuid:{k}'
+        "</UUID></TiffData>"
+        for k in range(2)
+    )
+    described = (
+        '<?xml version="1.0"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06">'
+        '<Image ID="Image:0"><Pixels ID="Pixels:0" DimensionOrder="XYZCT" Type="uint16" '
+        'SizeX="30" SizeY="20" SizeZ="2" SizeC="1" SizeT="1"><Channel ID="Channel:0:0" '
+        f'SamplesPerPixel="1"/>{parts}</Pixels></Image></OME>'
+    )
+    for k in range(1 + is_there):
+        tiff(DEEP, description=described, metadata=None)(tmp_path / f"{k}.ome.tif")
+    with pytest.raises(PictureError, match="its planes lie in several files"):
+        read_pictures(tmp_path / "0.ome.tif")
