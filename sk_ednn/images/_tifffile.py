@@ -127,8 +127,8 @@ def _require_all_pieces(series, name) -> None:
         counts = np.asarray(page.databytecounts)
         if len(counts) and not counts.all():
             raise PictureError(
-                f"{name}: {int((counts == 0).sum())} of {len(counts)} tiles are not in the file. If "
-                f"they were left out because they contain nothing but zeros, {FILL}."
+                f"{name}: {int((counts == 0).sum())} of {len(counts)} tiles are not in the file. "
+                f"If they were left out because they contain nothing but zeros, {FILL}."
             )
 
 
