@@ -158,8 +158,8 @@ class DrawnGradient:
     def _drawn(self, near, rows, columns):
         """Add the contributions of atoms to the pixels near them: the adjoint of `_seen`."""
         n_pixels = self.n_channels * self.shape[0] * self.shape[1]
-        places = self._places(rows, columns).ravel()
-        field = np.bincount(places, near.ravel(), minlength=n_pixels)
+        pixels = self._places(rows, columns).ravel()
+        field = np.bincount(pixels, near.ravel(), minlength=n_pixels)
         return field.reshape(self.n_channels, *self.shape)
 
     def _places(self, rows, columns):

@@ -124,8 +124,8 @@ class LatticeGradient:
         """
         total = 0.0
         for some in self._parts():
-            fraction, values, places = self._windows(some)
-            near = self._seen(gradient, places)
+            fraction, values, pixels = self._windows(some)
+            near = self._seen(gradient, pixels)
             apart = self._apart(fraction)
             values = values.reshape(near.shape)
             if not isinstance(near, np.ndarray):
@@ -149,7 +149,7 @@ class LatticeGradient:
         pixel, fraction = nearest_pixel(self.centres[some])
         values = self.stencil.values(fraction, self.heights[some])
         n, n_axes = fraction.shape
-        places = [self.channels[some].reshape(-1, *[1] * n_axes)]
+        pixels = [self.channels[some].reshape(-1, *[1] * n_axes)]
         for axis, (length, offsets) in enumerate(
             zip(self.shape, self.stencil.offsets, strict=True)
         ):
@@ -160,21 +160,21 @@ class LatticeGradient:
             else:
                 values = values * ((along >= 0) & (along < length)).reshape(form)
                 along = np.clip(along, 0, length - 1)
-            places.append(along.reshape(form))
-        return fraction, values, tuple(places)
+            pixels.append(along.reshape(form))
+        return fraction, values, tuple(pixels)
 
-    def _seen(self, gradient, places):
+    def _seen(self, gradient, pixels):
         """Return a gradient at the pixels of windows, (n, n_pixels)."""
-        return gradient[places].reshape(len(places[0]), -1)
+        return gradient[pixels].reshape(len(pixels[0]), -1)
 
     def _drawn(self, change):
         """Add contributions of atoms to the pixels of their windows: the adjoint of `_seen`."""
         field = np.zeros((self.n_channels, *self.shape))
         for some in self._parts():
-            fraction, values, places = self._windows(some)
+            fraction, values, pixels = self._windows(some)
             added = change(some, fraction, values, self._apart(fraction))
             # A Gaussian that is wider than the cell visits pixels repeatedly.
-            np.add.at(field, places, added.reshape(values.shape))
+            np.add.at(field, pixels, added.reshape(values.shape))
         return field
 
     def _apart(self, fraction):
@@ -183,8 +183,8 @@ class LatticeGradient:
         return (mesh.reshape(1, -1, mesh.shape[-1]) - fraction[:, None]) @ self.edges
 
     def _pull(self, gradient, some):
-        fraction, values, places = self._windows(some)
-        near, weights = self._seen(gradient, places), self._moved(fraction, values)
+        fraction, values, pixels = self._windows(some)
+        near, weights = self._seen(gradient, pixels), self._moved(fraction, values)
         if not isinstance(near, np.ndarray):
             weights = near.new_tensor(weights)
         return (weights @ near[:, :, None])[:, :, 0]

@@ -54,9 +54,9 @@ class LatticeAtoms:
         along = []
         for low, high, n, repeats in zip(first, last, self.grid, periodic, strict=True):
             # One more pixel, since an atom at the end of a period is stored there.
-            places = np.arange(low - 1, high + 1)
-            places = places % n if repeats else np.clip(places, 0, n - 1)
-            along.append(np.unique(places // _SIDE[len(self.grid)]))
+            pixels = np.arange(low - 1, high + 1)
+            pixels = pixels % n if repeats else np.clip(pixels, 0, n - 1)
+            along.append(np.unique(pixels // _SIDE[len(self.grid)]))
         flat = [np.ravel_multi_index(block, _n_blocks(self.grid)) for block in product(*along)]
         return np.sort(
             np.concatenate([self.order[self.starts[b] : self.starts[b + 1]] for b in flat])

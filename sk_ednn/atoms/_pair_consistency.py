@@ -96,7 +96,7 @@ def _design(structures):
     low, high = np.minimum(*ends), np.maximum(*ends)
     kinds = high * (high + 1) // 2 + low
     n_kinds = len(numbers) * (len(numbers) + 1) // 2
-    values, slopes = _functions(np.linalg.norm(pairs.vectors, axis=1))
+    values, derivatives = _functions(np.linalg.norm(pairs.vectors, axis=1))
     directions = pairs.vectors / np.linalg.norm(pairs.vectors, axis=1, keepdims=True)
     n_atoms, columns = structures.n_atoms, np.arange(_FUNCTIONS)
     totals = np.zeros((len(structures), n_kinds, _FUNCTIONS))
@@ -110,7 +110,7 @@ def _design(structures):
                 structures.owners[centers], values[of_kind, k], len(structures)
             )
             for axis in range(3):
-                pulled = slopes[of_kind, k] * directions[of_kind, axis]
+                pulled = derivatives[of_kind, k] * directions[of_kind, axis]
                 gradients[:, axis, kind, k] = -np.bincount(centers, pulled, n_atoms)
     return totals.reshape(len(structures), -1), gradients.reshape(3 * n_atoms, -1)
 

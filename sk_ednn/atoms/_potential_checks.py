@@ -162,8 +162,8 @@ def _work_of_stress(data):
         last[key] = (k, scaled)
         if before is None:
             continue
-        other, places = before
-        apart = scaled - places
+        other, positions = before
+        apart = scaled - positions
         apart -= np.round(apart)
         if np.abs(apart - apart[0]).max() > 1e-3:
             continue

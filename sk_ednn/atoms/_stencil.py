@@ -134,9 +134,9 @@ def draw_stencils(stencil, pixel, fraction, image, heights, out):
     for start in range(0, len(met), step):
         some = met[start : start + step]
         windows = stencil.values(fraction[some], heights[some], out.dtype)
-        places = zip(image[some].tolist(), *_slices(first[some], last[some]), strict=True)
+        boxes = zip(image[some].tolist(), *_slices(first[some], last[some]), strict=True)
         parts = zip(*_slices(first[some] - low[some], last[some] - low[some]), strict=True)
-        for place, part, window in zip(places, parts, windows, strict=True):
+        for place, part, window in zip(boxes, parts, windows, strict=True):
             out[place] += window[part]
 
 

@@ -31,7 +31,7 @@ class Triples:
         # Unordered pairs of species, in the order of np.triu_indices.
         self.n_kinds = n * (n + 1) // 2
         kinds = low * n - low * (low - 1) // 2 + high - low
-        self.places = pairs.centers[self.legs[0]] * self.n_kinds + kinds
+        self.sum_index = pairs.centers[self.legs[0]] * self.n_kinds + kinds
 
         self.pair_distances = np.linalg.norm(pairs.vectors, axis=1)
         units = pairs.vectors / self.pair_distances[:, None]
@@ -56,7 +56,7 @@ class Triples:
     def sum(self, values):
         """Sum values of triples over each centre and kind, of shape (n_centers, n_kinds)."""
         size = self.n_centers * self.n_kinds
-        return np.bincount(self.places, values, size).reshape(self.n_centers, self.n_kinds)
+        return np.bincount(self.sum_index, values, size).reshape(self.n_centers, self.n_kinds)
 
 
 class TripleFunctions:
@@ -95,7 +95,7 @@ class TripleFunctions:
         t = self._triples
         by_function, by_cosine = np.zeros((2, len(t.cosines)))
         for (a, da), by_sum in zip(self._angular(), gradients, strict=True):
-            weights = by_sum.ravel()[t.places]
+            weights = by_sum.ravel()[t.sum_index]
             by_function += weights * a
             by_cosine += weights * da
         by_cosine *= self._product

@@ -201,12 +201,12 @@ def check_fields(X, *, caller="sk_ednn") -> Fields:
 
     arrays = [_check_field(field, index, caller) for index, field in enumerate(X)]
     _check_dimensions(arrays, 0)
-    places: dict[tuple, list[int]] = {}
+    indices_by_kind: dict[tuple, list[int]] = {}
     for index, array in enumerate(arrays):
         key = (array.shape, array.dtype.str)
         if array.nbytes > _STACKED_BYTES:
             key += (index,)
-        places.setdefault(key, []).append(index)
+        indices_by_kind.setdefault(key, []).append(index)
     stacks = tuple(
         Stack(
             np.array(indices),
@@ -214,7 +214,7 @@ def check_fields(X, *, caller="sk_ednn") -> Fields:
             if len(indices) == 1
             else np.stack([arrays[index] for index in indices]),
         )
-        for indices in places.values()
+        for indices in indices_by_kind.values()
     )
     return Fields(stacks, len(arrays), True)
 

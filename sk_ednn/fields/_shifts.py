@@ -52,14 +52,14 @@ def _product(along) -> np.ndarray:
     return np.stack(np.meshgrid(*along, indexing="ij"), axis=-1).reshape(-1, len(along))
 
 
-def _spread(places, n) -> list[int]:
-    """Return which of some places of a periodic unit cell are as far apart as possible.
+def _spread(positions, n) -> list[int]:
+    """Return which of some positions in a periodic unit cell are as far apart as possible.
 
-    One after the other, each where it is furthest from those before it; the first is place 0.
+    One after the other, each furthest from those before it; the first is position 0.
     """
-    chosen, nearest = [0], np.full(len(places), np.inf)
+    chosen, nearest = [0], np.full(len(positions), np.inf)
     while len(chosen) < n:
-        away = places - places[chosen[-1]]
+        away = positions - positions[chosen[-1]]
         away -= np.round(away)
         # Rounded, so that of equal distances the first is taken.
         nearest = np.minimum(nearest, np.round((away**2).sum(axis=1), 9))

@@ -53,17 +53,17 @@ class Window:
     ----------
     shape : tuple of int
         Shape of the source.
-    places : list of ndarray
+    sites : list of ndarray
         Sites that the window contains, sorted, per axis.
     values : ndarray
         The numbers at the product of those.
     """
 
-    def __init__(self, shape, places, values):
+    def __init__(self, shape, sites, values):
         self.shape = shape
         self.dtype = values.dtype
         self.spacing = None
-        self.places = places
+        self.sites = sites
         self.values = values
 
     @property
@@ -74,8 +74,8 @@ class Window:
     def read(self, slices) -> np.ndarray:
         """Return the box of these slices, all of which the window contains."""
         box = [
-            slice(*np.searchsorted(place, (part.start, part.stop)))
-            for place, part in zip(self.places, slices, strict=True)
+            slice(*np.searchsorted(along, (part.start, part.stop)))
+            for along, part in zip(self.sites, slices, strict=True)
         ]
         return self.values[tuple(box)]
 

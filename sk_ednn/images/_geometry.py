@@ -60,7 +60,7 @@ class Geometry:
         """Pixels by which tiles can begin earlier along each axis, for random shifts."""
         return (0,) * (self.n_axes - 2) + ((FOCUS - 1) * self.reduction,) * 2
 
-    def places(self, lengths, box=None) -> list[np.ndarray]:
+    def positions(self, lengths, box=None) -> list[np.ndarray]:
         """Return the pixel behind each place of a padded picture, or of a box of it.
 
         There is slack before, and one more tile behind, so that tiles may begin anywhere.
@@ -77,10 +77,12 @@ class Geometry:
         axes = zip(lengths, box, self.focus, self.context, self.slack, strict=True)
         for n, part, f, c, slack in axes:
             n_tiles = -(-(part.stop - part.start) // f) + (slack > 0)
-            places = np.arange(part.start - slack - c, part.start + n_tiles * f + c)
+            positions = np.arange(part.start - slack - c, part.start + n_tiles * f + c)
             period = max(2 * (n - 1), 1)
-            folded = places % period
-            by_axis.append(np.minimum(folded, period - folded) if n > 1 else np.zeros_like(places))
+            folded = positions % period
+            by_axis.append(
+                np.minimum(folded, period - folded) if n > 1 else np.zeros_like(positions)
+            )
         return by_axis
 
     def shares(self, lengths) -> list[np.ndarray]:
@@ -101,7 +103,7 @@ class Geometry:
         return by_axis
 
     def shifted_shares(self, lengths, shift) -> list[np.ndarray]:
-        """Return the shares of tiles that begin before the picture, as `places` leaves room for.
+        """Return the shares of tiles that begin before the picture, as `positions` leaves room for.
 
         Parameters
         ----------

@@ -61,13 +61,13 @@ def read_dots(pictures, table, *, side=64, columns=("count",)) -> list[Box]:
     header, rows = read_table(fspath(table), where)
     picture_of = picture_finder(pictures, column_of_names(pictures, rows, header, where), where)
     n_axes = len(pictures[0].grid)
-    places = [_found(header, each, where) for each in (_PLANE, _ROW, _COLUMN)[-n_axes:]]
+    position_columns = [_found(header, each, where) for each in (_PLANE, _ROW, _COLUMN)[-n_axes:]]
     kind = _kinds(header, columns, where)
     dots: dict[tuple[int, int], list] = {}
     for row in rows:
         k = picture_of(row)
         number = 0 if kind is None else _kind(row, kind, columns, where)
-        position = [number_of(row, j, header, pictures[k], where) for j in places]
+        position = [number_of(row, j, header, pictures[k], where) for j in position_columns]
         dots.setdefault((k, number), []).append(position)
     boxes = []
     for (k, number), positions in dots.items():
@@ -121,12 +121,12 @@ def read_boxes(pictures, table, *, columns=("count",)) -> list[Box]:
     header, rows = read_table(fspath(table), where)
     picture_of = picture_finder(pictures, column_of_names(pictures, rows, header, where), where)
     corners = _CORNERS if "top" in _lower(header) else _IMAGEJ
-    places = [_found(header, each, where) for each in corners]
+    corner_columns = [_found(header, each, where) for each in corners]
     totals = [_found(header, (name.lower(),), where) for name in columns]
     boxes = []
     for row in rows:
         k = picture_of(row)
-        sides = [number_of(row, j, header, pictures[k], where) for j in places]
+        sides = [number_of(row, j, header, pictures[k], where) for j in corner_columns]
         if any(value != round(value) for value in sides):
             raise TableError(f"{where}, line {row.line}: sides of boxes are whole pixels.")
         first, last = np.array(sides[:2], dtype=int), np.array(sides[2:], dtype=int)

@@ -49,14 +49,14 @@ def peaks(contributions, focus):
     # Equal neighbours are one peak.
     marks, n = ndimage.label(top, np.ones((3,) * values.ndim))
     centres = np.array(ndimage.center_of_mass(top, marks, np.arange(1, n + 1))).reshape(n, -1)
-    places = np.argwhere(values != 0)
-    _, owner = cKDTree(centres).query(places)
-    weight = values[tuple(places.T)]
+    positions = np.argwhere(values != 0)
+    _, owner = cKDTree(centres).query(positions)
+    weight = values[tuple(positions.T)]
     shares = np.bincount(owner, weight, minlength=n)
     positive = np.maximum(weight, 0.0)
     mass = np.maximum(np.bincount(owner, positive, minlength=n), 1e-300)
     middle = np.stack(
-        [np.bincount(owner, positive * along, minlength=n) / mass for along in places.T], axis=1
+        [np.bincount(owner, positive * along, minlength=n) / mass for along in positions.T], axis=1
     )
     step = np.asarray(focus, dtype=np.float64)
     return middle * step + (step - 1) / 2, shares

@@ -57,8 +57,8 @@ def prepared(values, lengths, geometry, mean, scale, box=None):
     -------
     ndarray of shape (n_channels, *padded), float32
     """
-    places = geometry.places(lengths, box)
-    around = values[np.ix_(*places)].astype(np.float32)
+    positions = geometry.positions(lengths, box)
+    around = values[np.ix_(*positions)].astype(np.float32)
     around -= mean.astype(np.float32)
     around /= scale.astype(np.float32)
     r = geometry.reduction

@@ -103,18 +103,21 @@ def match_totals(pictures, table, *, columns=None, counts=None) -> Matched:
     """
     if isinstance(table, dict):
         rows, header, where = _of_mapping(table)
-        name_column, places = 0, list(range(1, len(header)))
+        name_column, total_columns = 0, list(range(1, len(header)))
     else:
         where = Path(fspath(table)).name
         header, rows = read_table(fspath(table), where)
         name_column = column_of_names(pictures, rows, header, where)
-        places = _total_columns(header, rows, name_column, columns, where)
+        total_columns = _total_columns(header, rows, name_column, columns, where)
     partner = _partners(pictures, rows, name_column, where)
     matches = [(picture, partner[id(picture)]) for picture in pictures if id(picture) in partner]
     if not matches:
         raise TableError(f"{where}: no name in the table is that of a picture.")
     totals = np.array(
-        [[number_of(row, j, header, picture, where) for j in places] for picture, row in matches]
+        [
+            [number_of(row, j, header, picture, where) for j in total_columns]
+            for picture, row in matches
+        ]
     )
     kept = [picture for picture, _ in matches]
     if counts is None:
@@ -122,12 +125,12 @@ def match_totals(pictures, table, *, columns=None, counts=None) -> Matched:
             np.mean(np.round(totals) == totals) >= _COUNTS and (totals >= 0).mean() >= 0.5
         )
     if counts:
-        _require_counts(kept, totals, header, places, where)
+        _require_counts(kept, totals, header, total_columns, where)
     used = {id(row) for _, row in matches}
     return Matched(
         pictures=kept,
-        totals=totals[:, 0] if len(places) == 1 else totals,
-        columns=tuple(header[j] for j in places),
+        totals=totals[:, 0] if len(total_columns) == 1 else totals,
+        columns=tuple(header[j] for j in total_columns),
         counts=counts,
         without_total=tuple(each.name for each in pictures if id(each) not in partner),
         without_picture=tuple(
@@ -351,9 +354,9 @@ def number_of(row, j, header, picture, where) -> float:
     return value
 
 
-def _require_counts(pictures, totals, header, places, where) -> None:
+def _require_counts(pictures, totals, header, total_columns, where) -> None:
     for picture, row in zip(pictures, totals, strict=True):
-        for value, j in zip(row, places, strict=True):
+        for value, j in zip(row, total_columns, strict=True):
             if value < 0:
                 raise TableError(
                     f"{where}: {header[j]!r} of {picture.name} is {value:g}, and a count cannot be "

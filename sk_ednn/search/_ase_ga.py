@@ -219,10 +219,10 @@ class Operators:
             return None
         wanted = Counter(self.numbers.tolist()) - Counter(moving.tolist())
         surplus = Counter(moving.tolist()) - Counter(self.numbers.tolist())
-        places = []
+        chosen = []
         for number, count in sorted(surplus.items()):
-            places += rng.choice(np.flatnonzero(moving == number), count, replace=False).tolist()
-        moving[places] = rng.permutation(sorted(wanted.elements()))
+            chosen += rng.choice(np.flatnonzero(moving == number), count, replace=False).tolist()
+        moving[chosen] = rng.permutation(sorted(wanted.elements()))
         atoms.numbers[self.n_fixed :] = moving
         if self.kind == "crystal":
             factor = (len(atoms) * self.volume / atoms.get_volume()) ** (1 / 3)

@@ -148,10 +148,10 @@ class AtomUpdates:
                     before, after, self._drawn.shape, term.axes, strict=True
                 )
             ]
-            places = np.ix_(*(box.places for box in boxes))
-            patch = self._field[places]
+            sites = np.ix_(*(box.sites for box in boxes))
+            patch = self._field[sites]
             for sign, profiles in ((-1.0, before), (1.0, after)):
-                x, y = (p.values[box.places] for p, box in zip(profiles, boxes, strict=True))
+                x, y = (p.values[box.sites] for p, box in zip(profiles, boxes, strict=True))
                 patch[..., channel] += sign * height * np.outer(x, y)
             tiles = np.ix_(*(box.tiles for box in boxes))
             evaluated.append((tiles, term.evaluate(patch)))
@@ -328,7 +328,7 @@ class _Box:
     """Tiles along an axis, and the pixels they see, in their order."""
 
     tiles: np.ndarray
-    places: np.ndarray
+    sites: np.ndarray
 
 
 def _tiles_that_see(before, after, length, focus, context) -> _Box:
@@ -341,8 +341,8 @@ def _tiles_that_see(before, after, length, focus, context) -> _Box:
     count = (high + context) // focus - first + 1
     if count >= n_tiles or high - low + 1 >= length:
         first, count = 0, n_tiles
-    places = np.arange(first * focus - context, (first + count) * focus + context) % length
-    return _Box(np.arange(first, first + count) % n_tiles, places)
+    sites = np.arange(first * focus - context, (first + count) * focus + context) % length
+    return _Box(np.arange(first, first + count) % n_tiles, sites)
 
 
 class _Term:

@@ -70,10 +70,10 @@ class CellLists:
         place = np.clip(place.astype(np.int64), 0, self.shape - 1)
         return tuple(place.tolist()), shift.astype(np.int64)
 
-    def _gathered(self, places):
+    def _gathered(self, boxes):
         near = {
             tuple(a + b for a, b in zip(place, step, strict=True))
-            for place in places
+            for place in boxes
             for step in self._around
         }
         index, turns = [], []

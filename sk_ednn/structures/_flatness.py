@@ -118,11 +118,11 @@ def _upright_pair(scaled, vectors, periodic, heights):
         index.append(near)
         images.append(moved[near] @ vectors)
     index, images = np.concatenate(index), np.concatenate(images)
-    tree, places = cKDTree(images), scaled @ vectors
-    nearest = _nearest(places, heights, images, heights[index])
+    tree, positions = cKDTree(images), scaled @ vectors
+    nearest = _nearest(positions, heights, images, heights[index])
     reach = max(_MIN_REACH, float(nearest[nearest <= _LONGEST_BOND].max(initial=0.0)))
-    for start in range(0, len(places), _ATOMS_PER_BLOCK):
-        block = cKDTree(places[start : start + _ATOMS_PER_BLOCK])
+    for start in range(0, len(positions), _ATOMS_PER_BLOCK):
+        block = cKDTree(positions[start : start + _ATOMS_PER_BLOCK])
         pairs = block.sparse_distance_matrix(tree, reach, output_type="ndarray")
         lower, upper = pairs["i"] + start, index[pairs["j"]]
         up = heights[upper] - heights[lower]
@@ -136,8 +136,8 @@ def _upright_pair(scaled, vectors, periodic, heights):
     return None
 
 
-def _nearest(places, heights, images, image_heights):
+def _nearest(positions, heights, images, image_heights):
     """Return the distance of each atom to its nearest neighbour; infinite if there is none."""
     tree = cKDTree(np.column_stack([images, image_heights]))
-    distances, _ = tree.query(np.column_stack([places, heights]), k=2)  # the first is the atom
+    distances, _ = tree.query(np.column_stack([positions, heights]), k=2)  # the first is the atom
     return distances[:, 1]

@@ -114,17 +114,17 @@ class Environments:
                 raise ValueError(f"A mask must be of shape ({n_atoms},). Got {chosen.shape}.")
             chosen = np.flatnonzero(chosen)
         chosen = chosen.reshape(-1).astype(np.int64)
-        places = np.full(n_atoms, -1)
-        places[self.atoms] = np.arange(self.n_centers)
-        places = places[chosen]
-        if (places < 0).any():
+        rows = np.full(n_atoms, -1)
+        rows[self.atoms] = np.arange(self.n_centers)
+        rows = rows[chosen]
+        if (rows < 0).any():
             raise ValueError(
-                f"Atom {chosen[np.argmax(places < 0)]} is not a centre of these environments. "
+                f"Atom {chosen[np.argmax(rows < 0)]} is not a centre of these environments. "
                 "Restrict those that neighbor_pairs returned."
             )
         counts = self.counts
         starts = np.cumsum(counts) - counts
-        counts, starts = counts[places], starts[places]
+        counts, starts = counts[rows], starts[rows]
         centers = np.repeat(np.arange(len(chosen)), counts)
         pairs = np.arange(len(centers)) + np.repeat(starts - (np.cumsum(counts) - counts), counts)
         return Environments(

@@ -34,13 +34,13 @@ class StructureAverages:
         if ("averages", key) not in systems.cached:
             structures, descriptor = systems.structures, self._fitted(systems)
             sums = np.zeros((len(structures), len(systems.species), self._width(systems)))
-            places = np.searchsorted(systems.species, structures.numbers)
+            columns = np.searchsorted(systems.species, structures.numbers)
             atoms = np.arange(structures.n_atoms)
             for rows, environments, _ in environments_of(systems, atoms, self.descriptor.cutoff):
                 values = descriptor.values(environments).reshape(len(rows), -1)
-                np.add.at(sums, (structures.owners[rows], places[rows]), values)
+                np.add.at(sums, (structures.owners[rows], columns[rows]), values)
             counts = np.zeros(sums.shape[:2])
-            np.add.at(counts, (structures.owners, places), 1.0)
+            np.add.at(counts, (structures.owners, columns), 1.0)
             parts = [counts] if len(systems.species) > 1 else []
             parts.append(sums.reshape(len(structures), -1))
             averages = np.concatenate(parts, axis=1) / systems.sizes[:, None]
@@ -50,13 +50,13 @@ class StructureAverages:
     def pull(self, systems, by_contexts, positions, strain):
         """Add the gradients of totals through the averages."""
         structures, descriptor = systems.structures, self._fitted(systems)
-        places = np.searchsorted(systems.species, structures.numbers)
+        columns = np.searchsorted(systems.species, structures.numbers)
         by_sums = self._by_species(systems, by_contexts) / systems.sizes[:, None, None]
         atoms = np.arange(structures.n_atoms)
         for rows, environments, (index, samples) in environments_of(
             systems, atoms, self.descriptor.cutoff
         ):
-            gradients = by_sums[structures.owners[rows], places[rows]]
+            gradients = by_sums[structures.owners[rows], columns[rows]]
             by_pairs = descriptor.pull(
                 environments, gradients.reshape(len(rows), *descriptor.tile_shape)
             )
@@ -67,7 +67,7 @@ class StructureAverages:
     def push(self, systems, samples, tangents) -> list[np.ndarray]:
         """Return the changes of the averages along tangents; 0 for structures not in `samples`."""
         structures, descriptor = systems.structures, self._fitted(systems)
-        places = np.searchsorted(systems.species, structures.numbers)
+        columns = np.searchsorted(systems.species, structures.numbers)
         shape = len(structures), len(systems.species), self._width(systems)
         sums = [np.zeros(shape) for _ in tangents]
         atoms = np.flatnonzero(np.isin(structures.owners, samples))
@@ -78,7 +78,7 @@ class StructureAverages:
             for change, (positions, strain) in zip(sums, tangents, strict=True):
                 vectors = environments.displace(positions[index], strain[owners])
                 pushed = descriptor.push(environments, vectors).reshape(len(rows), -1)
-                np.add.at(change, (structures.owners[chosen], places[chosen]), pushed)
+                np.add.at(change, (structures.owners[chosen], columns[chosen]), pushed)
         n_fractions = self.n_values(systems) - int(np.prod(shape[1:]))
         return [
             np.pad(

@@ -67,7 +67,7 @@ def fused_energies_and_gradients(
     if not torch.is_grad_enabled():
         run = _Run(network, batch, features, partial)
         return run.energies(values), run.input_gradients()
-    return _EnergiesAndSlopes.apply(network, batch, features, values, *network.parameters())
+    return _EnergiesAndGradients.apply(network, batch, features, values, *network.parameters())
 
 
 def fused_energies(network, values: Tensor, batch, features) -> Tensor:
@@ -80,7 +80,7 @@ def fused_first_layer(network, values: Tensor, batch, features) -> Tensor:
     return _First(network, batch.species, features.widths)(features.values(values))
 
 
-class _EnergiesAndSlopes(torch.autograd.Function):
+class _EnergiesAndGradients(torch.autograd.Function):
     @staticmethod
     def forward(ctx, network, batch, features, values, *parameters):
         ctx.run = run = _Run(network, batch, features)
