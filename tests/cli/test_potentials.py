@@ -43,14 +43,14 @@ def go(files, run, monkeypatch):
 
 
 def test_structures_with_forces_become_a_potential(go, files):
-    found = json.loads(go(f"fit train.extxyz {FAST} -o p.ednn --report p.html").stdout)
-    assert (found["model"], found["n_train"], found["n_test"]) == ("spectrum", 16, 4)
-    assert found["labels"]["forces"]["known"] == 64
+    result = json.loads(go(f"fit train.extxyz {FAST} -o p.ednn --report p.html").stdout)
+    assert (result["model"], result["n_train"], result["n_test"]) == ("spectrum", 16, 4)
+    assert result["labels"]["forces"]["known"] == 64
     potential = load(files / "p.ednn")
     assert isinstance(potential, EDNNPotential) and potential.cutoff == 4.0
     order = np.random.default_rng(0).permutation(20)
     held = [io.read(files / "train.extxyz", ":")[k] for k in np.sort(order[:4])]
-    assert potential.errors(held) == pytest.approx(found["test"])
+    assert potential.errors(held) == pytest.approx(result["test"])
     page = (files / "p.html").read_text(encoding="utf-8")
     assert "Errors by composition" in page.replace("Mean absolute errors", "Errors")
     assert "train.extxyz" in page and "meV/atom" in page
@@ -64,35 +64,35 @@ def test_a_table_is_shown_and_progress(go):
 
 
 def test_images_and_energies_alone_go_the_other_way(go, files):
-    found = json.loads(go("fit train.extxyz --json -o i.ednn --images").stdout)
-    assert found["model"] in ("components", "invariants")
-    found = json.loads(go("fit energies.traj --json -o e.ednn").stdout)
-    assert found["model"] in ("components", "invariants")
-    found = json.loads(go(f"fit energies.traj --model deep-pot {FAST} -o d.ednn").stdout)
-    assert found["model"] == "deep-pot" and found["labels"]["forces"]["known"] == 0
-    found = json.loads(go("fit train.extxyz --spacing 0.5 --json -o i.ednn").stdout)
-    assert found["model"] in ("components", "invariants")
+    result = json.loads(go("fit train.extxyz --json -o i.ednn --images").stdout)
+    assert result["model"] in ("components", "invariants")
+    result = json.loads(go("fit energies.traj --json -o e.ednn").stdout)
+    assert result["model"] in ("components", "invariants")
+    result = json.loads(go(f"fit energies.traj --model deep-pot {FAST} -o d.ednn").stdout)
+    assert result["model"] == "deep-pot" and result["labels"]["forces"]["known"] == 0
+    result = json.loads(go("fit train.extxyz --spacing 0.5 --json -o i.ednn").stdout)
+    assert result["model"] in ("components", "invariants")
 
 
 def test_evaluate_prints_errors_and_the_worst_structure(go, files):
     go(f"fit train.extxyz {FAST} -o p.ednn")
-    found = json.loads(go("evaluate p.ednn test.extxyz --json").stdout)
+    result = json.loads(go("evaluate p.ednn test.extxyz --json").stdout)
     errors = load(files / "p.ednn").errors("test.extxyz")
-    assert found["errors"] == pytest.approx(errors) and found["structures"] == 4
-    assert "test.extxyz, structure" in found["largest"]
+    assert result["errors"] == pytest.approx(errors) and result["structures"] == 4
+    assert "test.extxyz, structure" in result["largest"]
     shown = go("evaluate p.ednn test.extxyz").stdout
     assert "energy (meV/atom)" in shown and "composition alone" in shown
     novelty = np.concatenate(load(files / "p.ednn").novelty("test.extxyz"))
-    assert found["novelty"]["atoms"] == len(novelty)
-    assert found["novelty"]["unlike"] == np.sum(novelty > 1)
+    assert result["novelty"]["atoms"] == len(novelty)
+    assert result["novelty"]["unlike"] == np.sum(novelty > 1)
     assert f"{np.sum(novelty > 1)} of {len(novelty)} atoms are unlike those of the fit" in shown
     forces = np.concatenate([a.get_forces() for a in io.read(files / "test.extxyz", ":")])
-    assert found["spreads"]["force"] == pytest.approx(1e3 * np.sqrt(np.mean(forces**2)), rel=1e-6)
+    assert result["spreads"]["force"] == pytest.approx(1e3 * np.sqrt(np.mean(forces**2)), rel=1e-6)
 
 
 def test_evaluate_of_fields(run):
-    found = json.loads(run("evaluate model.ednn small.npz --json").stdout)
-    assert found["fields"] == 200 and found["errors"]["rmse"] < 0.1
+    result = json.loads(run("evaluate model.ednn small.npz --json").stdout)
+    assert result["fields"] == 200 and result["errors"]["rmse"] < 0.1
 
 
 def test_predictions_are_written_with_forces(go, files):
@@ -113,11 +113,11 @@ def test_predictions_are_written_with_forces(go, files):
 
 
 def test_labels_are_named(go):
-    found = json.loads(go(f"fit named.extxyz {FAST} -o n.ednn").stdout)
-    assert found["labels"]["energy"]["from"] == "REF_energy"
+    result = json.loads(go(f"fit named.extxyz {FAST} -o n.ednn").stdout)
+    assert result["labels"]["energy"]["from"] == "REF_energy"
     labels = "--labels energy=REF_energy,forces=none,stress=none"
-    found = json.loads(go(f"fit named.extxyz {FAST} {labels} -o n.ednn").stdout)
-    assert found["labels"]["forces"]["known"] == 0
+    result = json.loads(go(f"fit named.extxyz {FAST} {labels} -o n.ednn").stdout)
+    assert result["labels"]["forces"]["known"] == 0
 
 
 def without_labels(files, name, lacking):
@@ -153,23 +153,23 @@ def test_settings_go_round(go, files):
 
 def test_training_goes_on_from_a_model(go, files):
     go(f"fit train.extxyz {FAST} -o p.ednn")
-    found = json.loads(go("fit test.extxyz --start p.ednn --epochs 1 --json -o q.ednn").stdout)
-    assert found["epochs"] == 1 and load(files / "q.ednn").cutoff == 4.0
+    result = json.loads(go("fit test.extxyz --start p.ednn --epochs 1 --json -o q.ednn").stdout)
+    assert result["epochs"] == 1 and load(files / "q.ednn").cutoff == 4.0
 
 
 def test_structures_relax_and_move(go, files):
     go("fit train.extxyz --epochs 10 --cutoff 4 --json -o p.ednn")
-    found = json.loads(go("relax p.ednn test.extxyz@0 -o r.extxyz --steps 5 --json").stdout)
+    result = json.loads(go("relax p.ednn test.extxyz@0 -o r.extxyz --steps 5 --json").stdout)
     before = load(files / "p.ednn").predict("test.extxyz")[0]
-    assert found["energy"] < before and io.read(files / "r.extxyz").get_forces().shape == (4, 3)
+    assert result["energy"] < before and io.read(files / "r.extxyz").get_forces().shape == (4, 3)
     go("relax p.ednn test.extxyz@0 -o r.extxyz", 1)  # it is there
     go("relax p.ednn test.extxyz -o r2.extxyz", 1)  # one of several
     line = "md p.ednn test.extxyz@0 --steps 6 --interval 3 --timestep 0.1 --force"
     for ensemble in ("nve", "nvt", "npt"):
-        found = json.loads(go(f"{line} --ensemble {ensemble} --json -o md.extxyz").stdout)
-        assert found["frames"] == 3 and found["last"]["step"] == 6
+        result = json.loads(go(f"{line} --ensemble {ensemble} --json -o md.extxyz").stdout)
+        assert result["frames"] == 3 and result["last"]["step"] == 6
         frames = io.read(files / "md.extxyz", ":")
-        assert len(frames) == 3 and "pressure" in found["last"]
+        assert len(frames) == 3 and "pressure" in result["last"]
     assert "temp" not in go(f"{line} --repeat 2,1,1 -o md.traj -q").stderr
     assert len(io.read(files / "md.traj@0")) == 8
     assert "must be one of nve" in go(f"{line} --ensemble mtk", 1).output
@@ -255,8 +255,10 @@ def test_warnings_name_the_line_of_the_file(go, files):
 
 def test_members_are_averaged_recorded_and_continued(go, files, tmp_path):
     folder = tmp_path / "members"
-    found = json.loads(go(f"fit train.extxyz {FAST} --members 2 -o two.ednn --run {folder}").stdout)
-    assert found["epochs"] == 4
+    result = json.loads(
+        go(f"fit train.extxyz {FAST} --members 2 -o two.ednn --run {folder}").stdout
+    )
+    assert result["epochs"] == 4
     potential = load(files / "two.ednn")
     assert potential.predict("test.extxyz", return_std=True)[1].min() > 0
     (metrics,) = folder.glob("*/metrics.jsonl")

@@ -30,34 +30,34 @@ def runs(folder, monkeypatch):
 
 def test_a_fit_is_recorded(run, runs, folder):
     said = run("fit small.npz -m quadratic --focus 2 --unit eV --run runs")
-    (found,) = runs.runs()
-    assert (found.kind, found.status) == ("fit", "finished")
-    assert found.settings["model"] == "quadratic" and found.settings["focus"] == "2"
-    assert "run" not in found.settings
-    assert found.data["fields"]["shapes"] == {"X": [200, 8, 8], "y": [200]}
-    assert found.info["unit"] == "eV"
+    (record,) = runs.runs()
+    assert (record.kind, record.status) == ("fit", "finished")
+    assert record.settings["model"] == "quadratic" and record.settings["focus"] == "2"
+    assert "run" not in record.settings
+    assert record.data["fields"]["shapes"] == {"X": [200, 8, 8], "y": [200]}
+    assert record.info["unit"] == "eV"
     words = "fit small.npz --model quadratic --focus 2 --unit eV"
-    assert found.argv == words.split()
-    assert set(found.files()) == {"model.ednn", "predictions.csv", "contributions.npz"}
-    assert found.result["test"]["rmse"] < 1e-6
-    assert load(found.path / "model.ednn").tiling.focus == 2
+    assert record.argv == words.split()
+    assert set(record.files()) == {"model.ednn", "predictions.csv", "contributions.npz"}
+    assert record.result["test"]["rmse"] < 1e-6
+    assert load(record.path / "model.ednn").tiling.focus == 2
     for line in ("reading small.npz", "LinearSolver on 160 systems"):
-        assert line in found.log()
+        assert line in record.log()
     assert "LinearSolver on 160 systems" in said.stdout
-    rows = np.genfromtxt(found.path / "predictions.csv", delimiter=",", names=True, dtype=None)
+    rows = np.genfromtxt(record.path / "predictions.csv", delimiter=",", names=True, dtype=None)
     assert len(rows) == 200 and set(rows["size"]) == {64}
     np.testing.assert_allclose(rows["true"], rows["predicted"], atol=1e-6)
-    with np.load(found.path / "contributions.npz") as maps:  # of the first fields held back
+    with np.load(record.path / "contributions.npz") as maps:  # of the first fields held back
         sums = [maps[f"contributions_{k}"].sum() for k in range(8)]
         np.testing.assert_allclose(sums, rows["predicted"][rows["part"] == "test"][:8])
         assert maps["contributions_0"].shape == (4, 4) and maps["field_0"].shape == (8, 8)
-    assert found.metrics()["stage"].tolist() == ["fit", "measure"]
+    assert record.metrics()["stage"].tolist() == ["fit", "measure"]
 
 
 def test_the_same_model_is_written_with_and_without_a_run(run, runs, folder):
     run("fit small.npz -m kernel -o plain.ednn --run runs")
-    (found,) = runs.runs()
-    assert (folder / "plain.ednn").read_bytes() == (found.path / "model.ednn").read_bytes()
+    (record,) = runs.runs()
+    assert (folder / "plain.ednn").read_bytes() == (record.path / "model.ednn").read_bytes()
     run("fit small.npz -m kernel -o alone.ednn")
     assert (folder / "plain.ednn").read_bytes() == (folder / "alone.ednn").read_bytes()
 
@@ -65,16 +65,16 @@ def test_the_same_model_is_written_with_and_without_a_run(run, runs, folder):
 def test_epochs_of_a_network_are_logged(run, runs):
     pytest.importorskip("skorch")
     run("fit small.npz -m dense --epochs 4 --early-stopping 3 --run runs")
-    (found,) = runs.runs()
-    columns = found.metrics()
+    (record,) = runs.runs()
+    columns = record.metrics()
     epochs = columns["step"][np.isfinite(columns["train_loss"])]
     assert epochs.tolist() == [1, 2, 3, 4]
-    history = load(found.path / "model.ednn").tile_model_.estimator.history
+    history = load(record.path / "model.ednn").tile_model_.estimator.history
     for name in ("train_loss", "valid_loss"):
         values = columns[name][np.isfinite(columns[name])]
         np.testing.assert_array_equal(values, history[:, name])
     assert columns["progress"][np.isfinite(columns["progress"])].tolist() == [0.25, 0.5, 0.75, 1.0]
-    assert "training.ckpt" not in found.files()  # not needed any more
+    assert "training.ckpt" not in record.files()  # not needed any more
     run("fit small.npz -m perceptron --epochs 3 --run runs")
     columns = runs.runs()[0].metrics()
     assert np.isfinite(columns["train_loss"]).sum() == 3
@@ -82,9 +82,9 @@ def test_epochs_of_a_network_are_logged(run, runs):
 
 def test_failures_are_recorded(run, runs, folder):
     run("fit nan_X.npy y.npy -m kernel --run runs", expected=1)
-    (found,) = runs.runs()
-    assert found.status == "failed" and "nan" in found.message.lower()
-    assert "Traceback" in found.log() and found.result is None
+    (record,) = runs.runs()
+    assert record.status == "failed" and "nan" in record.message.lower()
+    assert "Traceback" in record.log() and record.result is None
 
 
 def stopping(monkeypatch, runs, after):
@@ -96,8 +96,8 @@ def stopping(monkeypatch, runs, after):
     def watched(recorder, step=None, **metrics):
         log(recorder, step, **metrics)
         if "train_loss" in metrics and step == after:
-            (found,) = runs.runs()
-            found.stop()
+            (record,) = runs.runs()
+            record.stop()
             # The thread that looks at commands sends the interrupt: until then, this epoch lasts.
             while True:
                 signal.pause()
@@ -110,21 +110,21 @@ def test_stop_keeps_the_best_epoch(run, runs, monkeypatch):
     with monkeypatch.context() as patch:
         stopping(patch, runs, after=3)
         run("fit small.npz -m dense --epochs 50 --run runs")
-    (found,) = runs.runs()
-    assert found.status == "stopped" and "kept is epoch" in found.message
-    model = load(found.path / "model.ednn")
+    (record,) = runs.runs()
+    assert record.status == "stopped" and "kept is epoch" in record.message
+    model = load(record.path / "model.ednn")
     losses = [row["train_loss"] for row in model.tile_model_.estimator.history]
     assert len(losses) == 3
-    assert f"kept is epoch {1 + int(np.argmin(losses))}" in found.message
-    assert {"model.ednn", "training.ckpt"} <= set(found.files())
+    assert f"kept is epoch {1 + int(np.argmin(losses))}" in record.message
+    assert {"model.ednn", "training.ckpt"} <= set(record.files())
     run("fit small.npz -m dense --epochs 50 -o whole.ednn")
-    run(f"fit small.npz -m dense --epochs 50 --run runs/{found.id}", force=False)
-    assert found.status == "finished"
-    whole, resumed = (load(path) for path in ("whole.ednn", found.path / "model.ednn"))
+    run(f"fit small.npz -m dense --epochs 50 --run runs/{record.id}", force=False)
+    assert record.status == "finished"
+    whole, resumed = (load(path) for path in ("whole.ednn", record.path / "model.ednn"))
     assert len(resumed.tile_model_.estimator.history) == 50
     X = np.load("large.npy")
     np.testing.assert_array_equal(whole.predict(X), resumed.predict(X))
-    columns = found.metrics()
+    columns = record.metrics()
     epochs = columns["step"][np.isfinite(columns["train_loss"])]
     assert epochs.tolist() == list(range(1, 51))
 
@@ -133,15 +133,15 @@ def test_stop_of_what_cannot_be_kept_writes_nothing(run, runs, monkeypatch):
     from sk_ednn import EDNNRegressor
 
     def fit(*given, **more):
-        (found,) = runs.runs()
-        found.stop()
+        (record,) = runs.runs()
+        record.stop()
         while True:
             signal.pause()
 
     monkeypatch.setattr(EDNNRegressor, "fit", fit)
     said = run("fit small.npz -m kernel --run runs", expected=130).stderr
-    (found,) = runs.runs()
-    assert (found.status, found.files()) == ("stopped", {})
+    (recorded,) = runs.runs()
+    assert (recorded.status, recorded.files()) == ("stopped", {})
     assert "nothing was written" in said
 
 
@@ -207,8 +207,8 @@ def test_runs_are_listed_shown_and_compared(run, runs, folder):
     ],
 )
 def test_errors_of_runs_are_one_line(line, said, run, runs):
-    found = run(line, expected=1).stderr
-    assert found.startswith(f"error: {said}") and found.count("\n") == 1
+    message = run(line, expected=1).stderr
+    assert message.startswith(f"error: {said}") and message.count("\n") == 1
 
 
 def test_only_runs_that_go_on_take_commands(run, runs):
@@ -217,8 +217,8 @@ def test_only_runs_that_go_on_take_commands(run, runs):
                           ("pause", "is finished: only a running"),
                           ("resume", "is finished: there is nothing to resume")):  # fmt: skip
         assert said in run(f"runs {command} runs/last", expected=1).stderr
-    (found,) = runs.runs()
-    said = run(f"fit small.npz -m quadratic --run runs/{found.id}", expected=1).stderr
+    (record,) = runs.runs()
+    said = run(f"fit small.npz -m quadratic --run runs/{record.id}", expected=1).stderr
     assert "is finished. Only runs that were killed" in said
 
 
@@ -241,17 +241,17 @@ def test_potentials_are_recorded_and_stopped(run, runs, folder, monkeypatch):
 
     io.write(folder / "train.extxyz", labelled_atoms(20))
     run("fit train.extxyz --epochs 3 --cutoff 4 --run runs")
-    (found,) = runs.runs()
-    columns = found.metrics()
+    (record,) = runs.runs()
+    columns = record.metrics()
     epochs = np.isfinite(columns["loss"])
     assert columns["step"][epochs].tolist() == [1, 2, 3]
     assert columns["progress"][epochs][-1] == 1.0
-    potential = load(found.path / "model.ednn")
+    potential = load(record.path / "model.ednn")
     assert potential.checkpoint is None and potential.trainer.callback is None
-    rows = np.genfromtxt(found.path / "predictions.csv", delimiter=",", names=True, dtype=None)
+    rows = np.genfromtxt(record.path / "predictions.csv", delimiter=",", names=True, dtype=None)
     assert len(rows) == 20 and np.isfinite(rows["true"]).all()
-    assert "training.ckpt" not in found.files()
-    run(f"predict runs/{found.id}/model.ednn train.extxyz --run runs")
+    assert "training.ckpt" not in record.files()
+    run(f"predict runs/{record.id}/model.ednn train.extxyz --run runs")
     predicted = runs.runs()[0]
     assert set(predicted.files()) == {"predictions.csv", "predictions.extxyz"}
     atoms = io.read(predicted.path / "predictions.extxyz", ":")
@@ -301,13 +301,13 @@ def test_counting_is_recorded_and_stopped(run, runs, folder, monkeypatch):
         lines.append(f"p{k}.png,{float(total)}")
     (folder / "cells.csv").write_text("\n".join(lines), encoding="utf-8")
     run("count fit photos cells.csv --epochs 3 --minutes 5 --jobs 1 --run runs")
-    (found,) = runs.runs()
-    columns = found.metrics()
+    (record,) = runs.runs()
+    columns = record.metrics()
     assert {"error", "error_2", "train_error", "progress"} <= set(columns)
     assert np.nanmax(columns["progress"]) == 1.0
-    assert {"model.ednn", "predictions.csv"} <= set(found.files())
-    assert found.data["pictures"]["n_files"] == 12
-    run("count predict runs/" + found.id + "/model.ednn photos --run runs")
+    assert {"model.ednn", "predictions.csv"} <= set(record.files())
+    assert record.data["pictures"]["n_files"] == 12
+    run("count predict runs/" + record.id + "/model.ednn photos --run runs")
     counted = runs.runs()[0]
     assert "counts.csv" in counted.files()
     assert any(name.startswith("maps/") for name in counted.files())
@@ -340,14 +340,14 @@ def test_a_search_is_recorded(run, runs, folder):
     )
     (folder / "cu.db").unlink(missing_ok=True)
     run("search run search.yaml --n-labels 4 --run runs")
-    (found,) = runs.runs()
-    assert (found.kind, found.status) == ("search", "finished")
-    assert found.result["n_labels"] == 4 and found.result["reason"] == "labels"
-    assert found.data["settings"]["sha256"]
-    columns = found.metrics()
+    (record,) = runs.runs()
+    assert (record.kind, record.status) == ("search", "finished")
+    assert record.result["n_labels"] == 4 and record.result["reason"] == "labels"
+    assert record.data["settings"]["sha256"]
+    columns = record.metrics()
     assert columns["step"][-1] == 4 and columns["progress"][-1] == 1.0
-    assert columns["lowest"][-1] == pytest.approx(found.result["energy"])
-    assert {"search.yaml", "report.html"} <= set(found.files())
+    assert columns["lowest"][-1] == pytest.approx(record.result["energy"])
+    assert {"search.yaml", "report.html"} <= set(record.files())
 
 
 @pytest.mark.parametrize("content", [b"PK no more", None, np.zeros(3, int), np.full(2, np.nan)])

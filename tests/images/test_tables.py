@@ -8,10 +8,10 @@ from sk_ednn.images import TableError, as_picture, match_totals
 PICTURES = [as_picture(np.zeros((20, 20)), f"dish {k}.ome.tif") for k in range(1, 5)]
 
 
-def matched(tmp_path, text, pictures=PICTURES, name="counts.csv", **known):
+def matched(tmp_path, text, pictures=PICTURES, name="counts.csv", **labels):
     path = tmp_path / name
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    return match_totals(pictures, path, **known)
+    return match_totals(pictures, path, **labels)
 
 
 ROWS = "dish 1,5\ndish 2,7\ndish 3,9\ndish 4,11\n"
@@ -36,9 +36,9 @@ ROWS = "dish 1,5\ndish 2,7\ndish 3,9\ndish 4,11\n"
     ],
 )  # fmt: skip
 def test_rows_are_matched_by_name_in_any_order_and_format(text, tmp_path):
-    found = matched(tmp_path, text)
-    np.testing.assert_array_equal(found.totals, [5, 7, 9, 11])
-    assert found.counts and found.notes == []
+    matches = matched(tmp_path, text)
+    np.testing.assert_array_equal(matches.totals, [5, 7, 9, 11])
+    assert matches.counts and matches.notes == []
 
 
 def test_spreadsheets(tmp_path):
@@ -47,8 +47,8 @@ def test_spreadsheets(tmp_path):
     for row in [("file", "count"), *((f"dish {k}", 3 + 2 * k) for k in range(1, 5))]:
         book.active.append(row)
     book.save(tmp_path / "counts.xlsx")
-    found = match_totals(PICTURES, tmp_path / "counts.xlsx")
-    np.testing.assert_array_equal(found.totals, [5, 7, 9, 11])
+    matches = match_totals(PICTURES, tmp_path / "counts.xlsx")
+    np.testing.assert_array_equal(matches.totals, [5, 7, 9, 11])
 
 
 def test_other_spreadsheets_are_refused(tmp_path):
@@ -58,31 +58,31 @@ def test_other_spreadsheets_are_refused(tmp_path):
 
 def test_several_totals(tmp_path):
     text = "file,red,green\n" + ROWS.replace("\n", ",2\n")
-    found = matched(tmp_path, text, columns=["green", "red"])
-    assert found.columns == ("green", "red")
-    np.testing.assert_array_equal(found.totals[:, 0], [2] * 4)
+    matches = matched(tmp_path, text, columns=["green", "red"])
+    assert matches.columns == ("green", "red")
+    np.testing.assert_array_equal(matches.totals[:, 0], [2] * 4)
     with pytest.raises(TableError, match="'red', 'green' may all be the totals"):
         matched(tmp_path, text)
 
 
 def test_names_without_a_partner_are_reported(tmp_path):
-    found = matched(tmp_path, "file,count\ndish 1,5\ndish 3,9\nlost,3\n")
-    assert [each.name for each in found.pictures] == ["dish 1.ome.tif", "dish 3.ome.tif"]
-    assert found.notes == [
+    matches = matched(tmp_path, "file,count\ndish 1,5\ndish 3,9\nlost,3\n")
+    assert [each.name for each in matches.pictures] == ["dish 1.ome.tif", "dish 3.ome.tif"]
+    assert matches.notes == [
         "no total in the table for dish 2.ome.tif, dish 4.ome.tif; left out",
         "no picture for lost of the table; left out",
     ]
 
 
 def test_amounts_with_decimals(tmp_path):
-    found = matched(
+    matches = matched(
         tmp_path, "file;mass\n" + ROWS.replace(",", ";").replace("5", "5,5").replace("7", "7,25")
     )
-    np.testing.assert_array_equal(found.totals, [5.5, 7.25, 9, 11])
+    np.testing.assert_array_equal(matches.totals, [5.5, 7.25, 9, 11])
     text = "file,mass\ndish 1,1.5\ndish 2,-2.25\ndish 3,3.5\n"
-    found = matched(tmp_path, text)
-    assert not found.counts
-    np.testing.assert_array_equal(found.totals, [1.5, -2.25, 3.5])
+    matches = matched(tmp_path, text)
+    assert not matches.counts
+    np.testing.assert_array_equal(matches.totals, [1.5, -2.25, 3.5])
 
 
 @pytest.mark.parametrize(
@@ -121,5 +121,5 @@ def test_two_pictures_of_one_name_need_full_names(tmp_path):
     pictures = [as_picture(np.zeros((20, 20)), name) for name in ("a.png", "a.tif", "b.png")]
     with pytest.raises(TableError, match=r"line 2: a may be a\.png, a\.tif"):
         matched(tmp_path, "file,count\na,5\nb,7\n", pictures)
-    found = matched(tmp_path, "file,count\na.tif,5\nb,7\n", pictures)
-    assert [each.name for each in found.pictures] == ["a.tif", "b.png"]
+    matches = matched(tmp_path, "file,count\na.tif,5\nb,7\n", pictures)
+    assert [each.name for each in matches.pictures] == ["a.tif", "b.png"]

@@ -64,29 +64,29 @@ def test_the_influence_on_a_linear_model_equals_its_coefficients(method):
     weights[2:4, 2:4] = 1.0  # the focus
     weights[1, 2:4] = -0.25  # one site away, above
     model = known(lambda t: t @ weights.ravel(), GridTiling(2, 2), X)
-    found = locality_profile(model, X, method=method, max_tiles=None, random_state=0)
-    np.testing.assert_array_equal(found.distances, [0, 1, 2])
-    assert found.influence[2] == 0.0  # beyond its range, exactly
+    profile = locality_profile(model, X, method=method, max_tiles=None, random_state=0)
+    np.testing.assert_array_equal(profile.distances, [0, 1, 2])
+    assert profile.influence[2] == 0.0  # beyond its range, exactly
     if method == "difference":
-        np.testing.assert_allclose(found.map, np.abs(weights), atol=1e-9)
-        np.testing.assert_allclose(found.influence, [1.0, 0.5 / 12, 0.0], atol=1e-9)
-        np.testing.assert_allclose(found.share, [4 / 4.5, 0.5 / 4.5, 0.0], atol=1e-9)
+        np.testing.assert_allclose(profile.map, np.abs(weights), atol=1e-9)
+        np.testing.assert_allclose(profile.influence, [1.0, 0.5 / 12, 0.0], atol=1e-9)
+        np.testing.assert_allclose(profile.share, [4 / 4.5, 0.5 / 4.5, 0.0], atol=1e-9)
     else:
         # Differences of two independent standard normal numbers: 2 / sqrt(pi) in the mean.
-        np.testing.assert_allclose(found.map[2:4, 2:4], 2 / np.sqrt(np.pi), rtol=0.15)
-    assert found.reach == 1
-    assert found.focus == (slice(2, 4), slice(2, 4))
+        np.testing.assert_allclose(profile.map[2:4, 2:4], 2 / np.sqrt(np.pi), rtol=0.15)
+    assert profile.reach == 1
+    assert profile.focus == (slice(2, 4), slice(2, 4))
 
 
 def test_the_influence_on_a_product_equals_its_gradient():
     """c = x[i] x[j]: the mean absolute derivative by the one is the mean of the other."""
     X = make_field("float64", 20, (10,))
     model = known(lambda t: t[:, 2] * t[:, 3], GridTiling(1, 2), X)
-    found = locality_profile(model, list(X), max_tiles=None)
+    profile = locality_profile(model, list(X), max_tiles=None)
     mean = np.abs(X).mean()
-    assert found.method == "difference"
-    np.testing.assert_allclose(found.map, [0, 0, mean, mean, 0], rtol=1e-9)
-    assert found.reach == 1
+    assert profile.method == "difference"
+    np.testing.assert_allclose(profile.map, [0, 0, mean, mean, 0], rtol=1e-9)
+    assert profile.reach == 1
 
 
 def test_the_baseline_can_be_excluded():
@@ -94,8 +94,8 @@ def test_the_baseline_can_be_excluded():
     X = make_field("float64", 40, (6, 6))
     model = EDNNRegressor(Ridge(), GridTiling(2, 1), baseline="content")
     model = model.fit(X, 3 * X.sum(axis=(1, 2)))
-    found = locality_profile(model, X, max_tiles=20)
-    np.testing.assert_allclose(found.influence, [3, 0], atol=1e-6)
+    profile = locality_profile(model, X, max_tiles=20)
+    np.testing.assert_allclose(profile.influence, [3, 0], atol=1e-6)
     alone = locality_profile(model, X, max_tiles=20, with_baseline=False)
     np.testing.assert_allclose(alone.influence, [0, 0], atol=1e-6)
     hidden = context_sensitivity(model, X, kinds="noise", random_state=0)
@@ -202,15 +202,15 @@ def test_method_gradient_needs_a_gradient():
 def test_sites_are_sampled():
     X = make_field("float64", 10, (8, 8))
     model = EDNNRegressor(Ridge(), GridTiling(2, 3)).fit(X, X.sum(axis=(1, 2)))
-    found = locality_profile(model, X, max_sites=3, random_state=0)
-    assert [int(np.isfinite(found.map[ring(found, d)]).sum()) for d in range(4)] == [3, 3, 3, 3]
-    assert abs(found.share.sum() - 1) < 1e-12
+    profile = locality_profile(model, X, max_sites=3, random_state=0)
+    assert [int(np.isfinite(profile.map[ring(profile, d)]).sum()) for d in range(4)] == [3, 3, 3, 3]
+    assert abs(profile.share.sum() - 1) < 1e-12
 
 
-def ring(found, d):
+def ring(profile, d):
     from sk_ednn.inspection._locality import site_distances
 
-    return site_distances(found.focus, found.map.shape) == d
+    return site_distances(profile.focus, profile.map.shape) == d
 
 
 # --- interactions ------------------------------------------------------------------------------
@@ -222,21 +222,21 @@ def test_interaction_profile_recovers_the_range(distance):
     X = make_spins(400, (16,))
     y = -np.sum(X * np.roll(X, distance, axis=1), axis=1).astype(float)
     model = EDNNRegressor(PAIRS, GridTiling(1, 2)).fit(X, y)
-    found = interaction_profile(model, list(X), n_pairs=30, max_distance=6, random_state=0)
+    profile = interaction_profile(model, list(X), n_pairs=30, max_distance=6, random_state=0)
     exact = np.zeros(6)
     exact[distance - 1] = 4.0  # (2 s_i) (2 s_j)
-    np.testing.assert_allclose(found.strength[0], exact, atol=0.02)
+    np.testing.assert_allclose(profile.strength[0], exact, atol=0.02)
     # No tile of five sees both: nothing but rounding.
-    assert found.strength[0, 4:].max() < 1e-11
+    assert profile.strength[0, 4:].max() < 1e-11
 
 
 def test_a_sum_over_sites_does_not_interact():
     X = make_field("float64", 30, (6, 4, 2))
     model = EDNNRegressor(Ridge(), GridTiling(2, 1, channel_axis=-1)).fit(X, X.sum(axis=(1, 2, 3)))
-    found = interaction_profile(model, X, n_pairs=10, random_state=0)
-    assert found.strength.shape == (2, 3) and found.window == (4, 4)
-    assert np.isnan(found.strength[1, 2])  # half of four sites is two
-    assert np.nanmax(found.strength) < 1e-10
+    profile = interaction_profile(model, X, n_pairs=10, random_state=0)
+    assert profile.strength.shape == (2, 3) and profile.window == (4, 4)
+    assert np.isnan(profile.strength[1, 2])  # half of four sites is two
+    assert np.nanmax(profile.strength) < 1e-10
 
 
 # --- context -----------------------------------------------------------------------------------
@@ -248,12 +248,12 @@ def test_hiding_unused_sites_changes_nothing():
     focus[1:3, 1:3] = 1
     for weights, silent in ((focus, 0), (1 - focus, 1)):
         model = known(lambda t, w=weights: t @ w.ravel(), GridTiling(2, 1), X)
-        found = context_sensitivity(model, X, random_state=0, n_repeats=2)
-        assert found.errors.shape == (3, 2, 4, 2)
-        assert found.errors[:, silent].max() < 1e-12
+        sensitivity = context_sensitivity(model, X, random_state=0, n_repeats=2)
+        assert sensitivity.errors.shape == (3, 2, 4, 2)
+        assert sensitivity.errors[:, silent].max() < 1e-12
         # One site: a blur of the whole focus may keep its sum.
-        assert found.errors[:, 1 - silent, 0].min() > 1e-3
-        assert found.reference == 0.0
+        assert sensitivity.errors[:, 1 - silent, 0].min() > 1e-3
+        assert sensitivity.reference == 0.0
 
 
 def test_occlusion_is_the_mean_and_noise_another_tile():
@@ -263,9 +263,9 @@ def test_occlusion_is_the_mean_and_noise_another_tile():
     focus[1:3, 1:3] = 1
     model = known(lambda t: t @ focus.ravel(), GridTiling(2, 1), X)
     y = np.zeros(10)
-    found = context_sensitivity(model, X, y, kinds="occlude", areas=[4], random_state=0)
-    np.testing.assert_allclose(found.errors[0, 1], 36 * X.mean(), rtol=1e-12)
-    np.testing.assert_allclose(found.reference, X.sum(axis=(1, 2)).mean())
+    sensitivity = context_sensitivity(model, X, y, kinds="occlude", areas=[4], random_state=0)
+    np.testing.assert_allclose(sensitivity.errors[0, 1], 36 * X.mean(), rtol=1e-12)
+    np.testing.assert_allclose(sensitivity.reference, X.sum(axis=(1, 2)).mean())
     noise = context_sensitivity(model, X, y, kinds="noise", areas=[4], random_state=0).errors[0, 1]
     np.testing.assert_allclose(noise, 36 * X.mean(), rtol=0.05)
 
@@ -274,11 +274,11 @@ def test_errors_are_relative_to_the_true_totals():
     X, y = make_ising(40, (4, 4))
     model = EDNNRegressor(PAIRS, GridTiling(1, 1)).fit(X, y)
     with left_as_it_was(model):
-        found = context_sensitivity(model, list(X), y + 5.0, random_state=0)
-    np.testing.assert_allclose(found.reference, np.abs(model.predict(X) - y - 5).mean())
-    assert found.n_sites == {"context": 8, "focus": 1}
+        sensitivity = context_sensitivity(model, list(X), y + 5.0, random_state=0)
+    np.testing.assert_allclose(sensitivity.reference, np.abs(model.predict(X) - y - 5).mean())
+    assert sensitivity.n_sites == {"context": 8, "focus": 1}
     same = context_sensitivity(model, list(X), y + 5.0, random_state=0)
-    np.testing.assert_array_equal(found.errors, same.errors)
+    np.testing.assert_array_equal(sensitivity.errors, same.errors)
 
 
 def test_invalid_areas_and_kinds_are_rejected():
@@ -302,19 +302,19 @@ def test_estimators_around_the_regressor(outside):
         model = make_pipeline(FunctionTransformer(np.negative), inner).fit(X, y)
         given = -X  # the pipeline turns it round once more
         model.steps[-1] = ("ednnregressor", EDNNRegressor(PAIRS, GridTiling(1, 1)).fit(X, y))
-        found = context_sensitivity(model, given, y, kinds="noise", random_state=0)
+        sensitivity = context_sensitivity(model, given, y, kinds="noise", random_state=0)
     elif outside == "search":
         search = GridSearchCV(inner, {"tiling__context": [1]}, cv=2).fit(X, y)
-        found = context_sensitivity(search, X, y, kinds="noise", random_state=0)
+        sensitivity = context_sensitivity(search, X, y, kinds="noise", random_state=0)
     else:
         terms = [("near", PAIRS, GridTiling(1, 1)), ("far", PAIRS, GridTiling(2, 1))]
         model = EDNNRegressor(terms).fit(X, y)
         with pytest.raises(TileModelError, match="name one of them with `term`"):
             context_sensitivity(model, X)
-        found = context_sensitivity(model, X, y, term="far", random_state=0)
-        assert found.n_sites == {"context": 12, "focus": 4}
+        sensitivity = context_sensitivity(model, X, y, term="far", random_state=0)
+        assert sensitivity.n_sites == {"context": 12, "focus": 4}
         return
-    np.testing.assert_allclose(found.errors, expected.errors)
+    np.testing.assert_allclose(sensitivity.errors, expected.errors)
 
 
 def test_other_estimators_are_rejected():
@@ -378,20 +378,22 @@ def test_size_transfer_recovers_bias_and_noise(seed):
     bias, noise = rng.uniform(-0.01, 0.01), rng.uniform(0.05, 0.2)
     N = rng.choice([64, 256, 1024, 4096], size=2000).astype(float)
     errors = bias * N + noise * np.sqrt(N) * rng.normal(size=len(N))
-    found = size_transfer(-2 * N, -2 * N + errors, N)
-    assert abs(found.bias - bias) < 6 * found.bias_std_error
-    assert abs(found.noise / noise - 1) < 6 / np.sqrt(2 * len(N))
-    np.testing.assert_allclose(found.expected, found.rmse, rtol=0.3)
+    transfer = size_transfer(-2 * N, -2 * N + errors, N)
+    assert abs(transfer.bias - bias) < 6 * transfer.bias_std_error
+    assert abs(transfer.noise / noise - 1) < 6 / np.sqrt(2 * len(N))
+    np.testing.assert_allclose(transfer.expected, transfer.rmse, rtol=0.3)
 
 
 def test_pure_bias_and_pure_noise():
     N = np.repeat([10.0, 100.0, 1000.0], 4)
-    found = size_transfer(np.zeros(12), 0.5 * N, N)
-    np.testing.assert_allclose([found.bias, found.noise, found.exponent], [0.5, 0, 1], atol=1e-12)
+    transfer = size_transfer(np.zeros(12), 0.5 * N, N)
+    np.testing.assert_allclose(
+        [transfer.bias, transfer.noise, transfer.exponent], [0.5, 0, 1], atol=1e-12
+    )
     signs = np.tile([1.0, -1.0], 6)
-    found = size_transfer(np.zeros(12), signs * np.sqrt(N), N)
-    np.testing.assert_allclose([found.bias, found.exponent], [0, 0.5], atol=1e-12)
-    np.testing.assert_allclose(found.noise, np.sqrt(12 / 11))
+    transfer = size_transfer(np.zeros(12), signs * np.sqrt(N), N)
+    np.testing.assert_allclose([transfer.bias, transfer.exponent], [0, 0.5], atol=1e-12)
+    np.testing.assert_allclose(transfer.noise, np.sqrt(12 / 11))
     with pytest.raises(ValueError, match="of positive size"):
         size_transfer([1.0, 2.0], [1.0, 2.0], [4.0, 0.0])
 
@@ -437,12 +439,12 @@ def exact_rank(matrix) -> int:
 def test_null_space_is_exact(n, length, context, focus, seed):
     tiles = GridTiling(focus, context).tiles(make_spins(n, (length,), seed))
     counts = tiles.unique()[0].sum_matrix.toarray()
-    found = null_space(tiles)
-    assert found.rank == exact_rank(counts)
-    assert found.dimension == counts.shape[1] - found.rank == found.basis.shape[1]
-    np.testing.assert_allclose(counts @ found.basis, 0, atol=1e-12 * length)
-    np.testing.assert_allclose(found.basis.T @ found.basis, np.eye(found.dimension), atol=1e-12)
-    assert null_space(tiles, max_basis=0).rank == found.rank
+    space = null_space(tiles)
+    assert space.rank == exact_rank(counts)
+    assert space.dimension == counts.shape[1] - space.rank == space.basis.shape[1]
+    np.testing.assert_allclose(counts @ space.basis, 0, atol=1e-12 * length)
+    np.testing.assert_allclose(space.basis.T @ space.basis, np.eye(space.dimension), atol=1e-12)
+    assert null_space(tiles, max_basis=0).rank == space.rank
     assert null_space(tiles, max_basis=0).basis is None
 
 
@@ -463,27 +465,27 @@ def test_null_space_of_all_rings(context, n_states):
         for n in range(1, min(longest, 8) + 1)
         for ring in itertools.islice(itertools.product(states, repeat=n), 2000)
     ]
-    found = null_space(GridTiling(1, context).tiles(rings))
-    assert found.n_distinct == n_states**w
-    assert found.dimension == n_states ** (w - 1) - 1
+    space = null_space(GridTiling(1, context).tiles(rings))
+    assert space.n_distinct == n_states**w
+    assert space.dimension == n_states ** (w - 1) - 1
 
 
 def test_null_space_of_planes(rng):
     """Neighbouring tiles of 3 x 3 both see 2 x 3 spins, along either axis."""
-    found = null_space(GridTiling(1, 1).tiles(rng.choice([-1, 1], size=(600, 8, 8))))
-    assert found.n_distinct == 2**9
-    assert found.dimension == 2**6 + 2**6 - 2**4 - 1
+    space = null_space(GridTiling(1, 1).tiles(rng.choice([-1, 1], size=(600, 8, 8))))
+    assert space.n_distinct == 2**9
+    assert space.dimension == 2**6 + 2**6 - 2**4 - 1
 
 
 def test_moving_along_the_null_space_changes_no_total():
     X, y = make_ising(60, (4, 4))
     model = EDNNRegressor(PAIRS, GridTiling(1, 1)).fit(X, y)
     tiles = model.tiling_.tiles(X)
-    found = null_space(tiles)
-    assert found.dimension > 0
+    space = null_space(tiles)
+    assert space.dimension > 0
     distinct, _ = tiles.unique()
-    contributions = model.tile_model_.predict(found.tiles)[:, 0]
-    moved = contributions + found.basis @ np.arange(1.0, 1 + found.dimension)
+    contributions = model.tile_model_.predict(space.tiles)[:, 0]
+    moved = contributions + space.basis @ np.arange(1.0, 1 + space.dimension)
     assert np.abs(moved - contributions).max() > 1
     np.testing.assert_allclose(distinct.total(moved), model.predict(X), atol=1e-9)
 
@@ -506,21 +508,21 @@ def chain(distance, n=150, noise=0.1):
 @pytest.mark.parametrize(("distance", "context"), [(1, 1), (2, 1), (3, 2), (4, 2)])
 def test_the_context_is_half_the_range(distance, context):
     X, y = chain(distance)
-    found = suggest_tiling(
+    suggestion = suggest_tiling(
         X, y, estimator=EDNNRegressor(PAIRS, GridTiling(1, 1)), patience=2, max_context=4
     )
-    assert (found.focus, found.context) == (1, context)
-    assert found.contexts == list(range(context + 3))
-    assert found.tiling.get_params() == GridTiling(1, context).get_params()
-    assert found.scores.shape == (context + 3, 5) and (found.fit_times > 0).all()
-    assert found.std_errors[np.argmax(found.mean_scores)] == 0
+    assert (suggestion.focus, suggestion.context) == (1, context)
+    assert suggestion.contexts == list(range(context + 3))
+    assert suggestion.tiling.get_params() == GridTiling(1, context).get_params()
+    assert suggestion.scores.shape == (context + 3, 5) and (suggestion.fit_times > 0).all()
+    assert suggestion.std_errors[np.argmax(suggestion.mean_scores)] == 0
 
 
 def test_no_interaction_needs_no_context():
     X, y = chain(1, noise=0.0)
     y = X.sum(axis=1) + 0.1 * np.random.default_rng(1).normal(size=len(y))
-    found = suggest_tiling(X, y, estimator=EDNNRegressor(Ridge(1e-3), GridTiling(1, 1)))
-    assert (found.context, found.contexts) == (0, [0, 1])
+    suggestion = suggest_tiling(X, y, estimator=EDNNRegressor(Ridge(1e-3), GridTiling(1, 1)))
+    assert (suggestion.context, suggestion.contexts) == (0, [0, 1])
     exact = suggest_tiling(
         X, X.sum(axis=1), estimator=EDNNRegressor(Ridge(1e-3)), min_gain=0.01, max_context=3
     )
@@ -535,8 +537,8 @@ def test_focuses_and_functions():
         seen.append((focus, context))
         return EDNNRegressor(PAIRS, GridTiling(focus, context))
 
-    found = suggest_tiling(X, y, estimator=make, focuses=[2, 1], max_context=2, cv=3)
-    assert seen == list(zip(found.focuses, found.contexts, strict=True))
+    suggestion = suggest_tiling(X, y, estimator=make, focuses=[2, 1], max_context=2, cv=3)
+    assert seen == list(zip(suggestion.focuses, suggestion.contexts, strict=True))
     assert {focus for focus, _ in seen} == {1, 2}
     pipeline = make_pipeline(FunctionTransformer(), EDNNRegressor(PAIRS, GridTiling()))
     inside = suggest_tiling(X, y, estimator=pipeline, cv=3)
@@ -570,15 +572,15 @@ def familiar_model(kind):
 @pytest.mark.parametrize("kind", ["tiles", "features", "network", "committee"])
 def test_training_tiles_are_familiar_and_distant_tiles_are_novel(kind):
     model, X = familiar_model(kind)
-    found = novelty(model, X, [X[0], X[1], 50 + X[2], np.full((9, 6), -50.0)])
-    np.testing.assert_array_equal(found.share, [0, 0, 1, 1])
-    assert found.distance[0] == pytest.approx(0, abs=1e-5)
-    assert found.distance[2:].min() > found.threshold
-    assert found.space == ("features" if kind in ("features", "network") else "tiles")
-    assert (found.spread is not None) == (kind == "committee")
+    distances = novelty(model, X, [X[0], X[1], 50 + X[2], np.full((9, 6), -50.0)])
+    np.testing.assert_array_equal(distances.share, [0, 0, 1, 1])
+    assert distances.distance[0] == pytest.approx(0, abs=1e-5)
+    assert distances.distance[2:].min() > distances.threshold
+    assert distances.space == ("features" if kind in ("features", "network") else "tiles")
+    assert (distances.spread is not None) == (kind == "committee")
     if kind == "committee":
-        assert found.spread.shape == (4,)
-        assert found.spread[2] > found.spread[0]
+        assert distances.spread.shape == (4,)
+        assert distances.spread[2] > distances.spread[0]
 
 
 def test_the_share_of_novel_tiles_follows_from_the_quantile():
@@ -586,8 +588,8 @@ def test_the_share_of_novel_tiles_follows_from_the_quantile():
     X = make_field("float64", 60, (40,), 1)
     model = EDNNRegressor(Ridge(), GridTiling(1, 1)).fit(X, X.sum(axis=1))
     unseen = make_field("float64", 200, (40,), 2)
-    found = novelty(model, X, unseen, quantile=0.9)
-    assert abs(found.share.mean() - 0.1) < 0.02
+    distances = novelty(model, X, unseen, quantile=0.9)
+    assert abs(distances.share.mean() - 0.1) < 0.02
 
 
 def test_each_tile_that_sees_a_changed_site_is_novel():
@@ -612,11 +614,11 @@ def test_error_ranking_equals_spearman():
 
     rng = np.random.default_rng(0)
     indicator, errors = rng.uniform(size=40), rng.normal(size=40)
-    found = error_ranking(indicator, errors, n_bins=4)
-    assert found.spearman == pytest.approx(spearmanr(indicator, np.abs(errors))[0])
-    assert found.kept[-1] == pytest.approx(np.abs(errors).mean())
-    np.testing.assert_allclose(found.bin_error.mean(), np.abs(errors).mean())
-    assert (np.diff(found.bin_indicator) > 0).all()
+    ranking = error_ranking(indicator, errors, n_bins=4)
+    assert ranking.spearman == pytest.approx(spearmanr(indicator, np.abs(errors))[0])
+    assert ranking.kept[-1] == pytest.approx(np.abs(errors).mean())
+    np.testing.assert_allclose(ranking.bin_error.mean(), np.abs(errors).mean())
+    assert (np.diff(ranking.bin_indicator) > 0).all()
     assert error_ranking(np.arange(5), -np.arange(5.0), n_bins=2).spearman == 1.0
     assert np.isnan(error_ranking(np.ones(5), np.arange(5.0), n_bins=2).spearman)
     with pytest.raises(ValueError, match="two arrays of shape"):

@@ -45,25 +45,25 @@ def test_the_minimum_is_found_and_a_seed_gives_one_search(tmp_path):
 
 def test_it_ends_at_the_target(tmp_path):
     target = lowest(4) / 4 + 0.02
-    found = search(tmp_path / "a.db").run(60, target=target)
-    assert found.reason == "target" and found.n_labels < 60 and found.energy <= target
+    result = search(tmp_path / "a.db").run(60, target=target)
+    assert result.reason == "target" and result.n_labels < 60 and result.energy <= target
 
 
 @pytest.mark.parametrize("kind", ["threads", "executor", "dask"])
 def test_wherever_tasks_run_each_label_is_asked_for_once(tmp_path, kind):
     with_loss = search(tmp_path / "a.db", loss_weights=LossWeights(1.0))
     if kind == "threads":
-        found = with_loss.run(14, n_workers=2)
+        result = with_loss.run(14, n_workers=2)
     elif kind == "executor":
         with ThreadPoolExecutor(3) as pool:
-            found = with_loss.run(14, pool, n_workers=2)
+            result = with_loss.run(14, pool, n_workers=2)
     else:
         distributed = pytest.importorskip("distributed")
         with distributed.Client(
             n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None
         ) as client:
-            found = with_loss.run(14, client, n_workers=2)
-    assert found.n_labels == 14 == len(found.energies)
+            result = with_loss.run(14, client, n_workers=2)
+    assert result.n_labels == 14 == len(result.energies)
     with SearchStore(tmp_path / "a.db") as store:
         assert len(store.tasks("label")) == 14
         assert store.counts() == {"queued": 0, "labelled": 14, "failed": 0}
@@ -85,19 +85,19 @@ def failing(structure):
 
 
 def test_failed_labels_are_listed_and_never_learned(tmp_path):
-    found = search(tmp_path / "a.db", failing).run(24)
-    assert found.n_labels == 24 and found.reason == "labels"
+    result = search(tmp_path / "a.db", failing).run(24)
+    assert result.n_labels == 24 and result.reason == "labels"
     with SearchStore(tmp_path / "a.db") as store:
         failed, labelled = store.structures("failed"), store.structures("labelled")
         assert max(n for _, n, _ in store.models()) <= len(labelled)
     assert len(failed) + len(labelled) == 24 and failed
     assert all(row["why"] for row in failed)
-    assert found.energy > -10  # not that of the label that did not converge
+    assert result.energy > -10  # not that of the label that did not converge
 
 
 def test_a_labeller_that_always_fails_ends_the_search(tmp_path):
-    found = search(tmp_path / "a.db", lambda structure: Label(np.nan)).run(9)
-    assert (found.structure, found.n_labels, found.reason) == (None, 9, "labels")
+    result = search(tmp_path / "a.db", lambda structure: Label(np.nan)).run(9)
+    assert (result.structure, result.n_labels, result.reason) == (None, 9, "labels")
 
 
 def test_resume_goes_on_and_other_searches_are_refused(tmp_path):
@@ -155,12 +155,12 @@ def test_a_killed_search_loses_no_finished_label(tmp_path):
         before = {row["id"]: row["label"].energy for row in store.structures("labelled")}
         n_asked = len(store.structures())
     assert len(before) >= 8
-    found = search(path).resume(n_asked + 3)
+    result = search(path).resume(n_asked + 3)
     with SearchStore(path) as store:
         after = {row["id"]: row["label"].energy for row in store.structures("labelled")}
         assert store.counts()["queued"] == 0
     assert before.items() <= after.items()
-    assert found.n_labels == n_asked + 3
+    assert result.n_labels == n_asked + 3
 
 
 def slow(structure):
@@ -232,7 +232,7 @@ def test_a_lost_scheduler_ends_the_search_and_costs_no_structure(tmp_path, sched
     with SearchStore(path) as store:
         kept = store.counts()
     assert kept["failed"] == 0 and 5 <= kept["labelled"] < 200 and kept["queued"] > 0
-    found = search(path, slow).resume(kept["labelled"] + 4)
-    assert found.n_labels >= kept["labelled"] + 4
+    result = search(path, slow).resume(kept["labelled"] + 4)
+    assert result.n_labels >= kept["labelled"] + 4
     with SearchStore(path) as store:
         assert store.counts()["failed"] == 0 == store.counts()["queued"]

@@ -42,9 +42,11 @@ def strained(structure, strain):
 
 def test_gradients_equal_finite_differences(copper):
     structures, _, surrogate = copper
-    found = surrogate.evaluate(structures[0])
+    prediction = surrogate.evaluate(structures[0])
     energies, std = surrogate.predict(structures[:1])
-    assert found.energy == pytest.approx(energies[0]) and found.std == pytest.approx(std[0])
+    assert prediction.energy == pytest.approx(energies[0]) and prediction.std == pytest.approx(
+        std[0]
+    )
     h = 1e-4
     moved = []
     for sign in (1, -1):
@@ -52,11 +54,11 @@ def test_gradients_equal_finite_differences(copper):
         positions[2, 1] += sign * h
         moved.append(Structure(structures[0].numbers, positions, *vars_of(structures[0])))
     plus, minus = surrogate.predict(moved)[0]
-    assert -(plus - minus) / (2 * h) == pytest.approx(found.forces[2, 1], abs=1e-6)
+    assert -(plus - minus) / (2 * h) == pytest.approx(prediction.forces[2, 1], abs=1e-6)
     strain = np.zeros((3, 3))
     strain[0, 2] = strain[2, 0] = h
     plus, minus = surrogate.predict([strained(structures[0], s) for s in (strain, -strain)])[0]
-    both = found.strain[0, 2] + found.strain[2, 0]
+    both = prediction.strain[0, 2] + prediction.strain[2, 0]
     assert (plus - minus) / (2 * h) == pytest.approx(both, abs=1e-5)
 
 
@@ -132,8 +134,8 @@ def test_a_linear_committee_equals_least_squares_on_its_rows():
     ridge = np.diag(np.sqrt(model.penalty_ * weights.sum() * ridge))
     x = np.concatenate([np.array(rows) / scale.reshape(-1), ridge])
     expected = np.linalg.lstsq(x, np.concatenate([targets, np.zeros(columns)]), rcond=None)[0]
-    found = model.coef_[0].reshape(-1) * scale.reshape(-1)
-    assert np.abs(x @ (found - expected)).max() < 1e-5 * np.abs(targets).max()
+    coefficients = model.coef_[0].reshape(-1) * scale.reshape(-1)
+    assert np.abs(x @ (coefficients - expected)).max() < 1e-5 * np.abs(targets).max()
 
 
 def test_what_was_described_is_kept_within_a_limit(copper):
@@ -174,9 +176,11 @@ def test_relaxation_stops_where_the_committee_disagrees(copper):
     structures, _, _ = copper
 
     def evaluate(structure):
-        found = copper[2].evaluate(structure)
-        calls.append(found)
-        return type(found)(found.energy, 0.01 * len(calls), found.forces, found.strain)
+        prediction = copper[2].evaluate(structure)
+        calls.append(prediction)
+        return type(prediction)(
+            prediction.energy, 0.01 * len(calls), prediction.forces, prediction.strain
+        )
 
     calls = []
     relaxed = relax(structures[0], evaluate, max_std=0.0, max_force=1e-6)
@@ -218,11 +222,11 @@ class Constant:
 def test_potentials_are_members_too(copper):
     structures, labels, _ = copper
     surrogate = CommitteeSurrogate(Constant(), n_members=3, random_state=0).fit(structures, labels)
-    found = surrogate.evaluate(structures[0])
+    prediction = surrogate.evaluate(structures[0])
     volume = np.linalg.det(structures[0].cell)
-    np.testing.assert_allclose(found.strain / volume, [[1, 6, 5], [6, 2, 4], [5, 4, 3]])
+    np.testing.assert_allclose(prediction.strain / volume, [[1, 6, 5], [6, 2, 4], [5, 4, 3]])
     mean = np.mean([label.energy for label in labels])
-    assert found.energy == pytest.approx(mean, abs=0.3)
+    assert prediction.energy == pytest.approx(mean, abs=0.3)
 
 
 # ------------------------------------------------------------------------------ what is distinct

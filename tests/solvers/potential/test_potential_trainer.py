@@ -76,17 +76,19 @@ def test_labels_of_a_pair_potential_are_consistent(data):
 
 
 def test_a_pair_potential_is_learned_and_shuffled_labels_are_not(data):
-    train, known, test, true = split(data)
+    train, train_labels, test, true = split(data)
     spread = np.nanstd(true.forces)
     rng = np.random.default_rng(1)
     shuffled = PotentialLabels(
-        rng.permutation(known.energies), rng.permutation(known.forces), known.stress * np.nan
+        rng.permutation(train_labels.energies),
+        rng.permutation(train_labels.forces),
+        train_labels.stress * np.nan,
     )
     errors = [
         potential_errors(
             trainer(max_epochs=8).fit(train, labels, small).potential, test, true
         )["force_rmse"] / 1e3 / spread
-        for labels in (known, shuffled)
+        for labels in (train_labels, shuffled)
     ]  # fmt: skip
     assert errors[0] < 0.4
     assert errors[1] > 0.8
@@ -94,8 +96,8 @@ def test_a_pair_potential_is_learned_and_shuffled_labels_are_not(data):
 
 @pytest.mark.parametrize("kinds", [("energies",), ("forces",), ("stress",), ("energies", "stress")])
 def test_kinds_that_are_not_there_are_not_learned_as_zeros(data, kinds):
-    train, known, _, _ = split(data)
-    given = {kind: getattr(known, kind) for kind in kinds}
+    train, train_labels, _, _ = split(data)
+    given = {kind: getattr(train_labels, kind) for kind in kinds}
     labels = PotentialLabels.of(train, **given)
     result = trainer().fit(train, labels, small)
     singular = {"energies": "energy", "forces": "force", "stress": "stress"}
@@ -107,12 +109,16 @@ def test_kinds_that_are_not_there_are_not_learned_as_zeros(data, kinds):
 
 def test_a_missing_label_equals_its_absence(data):
     # One structure without a label of any kind, and the same data without the structure.
-    train, known, _, _ = split(data, 9)
-    energies, forces, stress = known.energies.copy(), known.forces.copy(), known.stress.copy()
+    train, train_labels, _, _ = split(data, 9)
+    energies, forces, stress = (
+        train_labels.energies.copy(),
+        train_labels.forces.copy(),
+        train_labels.stress.copy(),
+    )
     energies[8] = stress[8] = np.nan
     forces[train.offsets[8] :] = np.nan
     missing = PotentialLabels.of(train, energies, forces, stress)
-    fewer = train.take(range(8)), known.take(train, range(8))
+    fewer = train.take(range(8)), train_labels.take(train, range(8))
     options = {"batch_size": 9, "max_epochs": 2, "dtype": "float64"}
     # Both begin from the same weights and the same standardisation.
     start = trainer(**options).fit(*fewer, small).potential
@@ -126,22 +132,22 @@ def test_a_missing_label_equals_its_absence(data):
 
 
 def test_weights_of_samples_repeat_structures(data):
-    train, known, _, _ = split(data, 6)
+    train, train_labels, _, _ = split(data, 6)
     weight = np.array([2.0, 1, 1, 0, 1, 1])
     rows = [0, 0, 1, 2, 4, 5]
     options = {"batch_size": 6, "max_epochs": 2, "dtype": "float64"}
-    start = trainer(**options).fit(train, known, small).potential
-    a = trainer(**options).fit(train, known, start, sample_weight=weight)
-    b = trainer(**options).fit(train.take(rows), known.take(train, rows), start)
+    start = trainer(**options).fit(train, train_labels, small).potential
+    a = trainer(**options).fit(train, train_labels, start, sample_weight=weight)
+    b = trainer(**options).fit(train.take(rows), train_labels.take(train, rows), start)
     # Energies and stresses are means over structures and agree; forces are means over atoms,
     # which do not if sizes differ: compare the baseline, which is exact.
     for number, energy in a.potential.atomic_energies.items():
         assert b.potential.atomic_energies[number] == pytest.approx(energy, rel=1e-10)
     assert not states_equal(a.potential.network.state_dict(), start.network.state_dict())
     with pytest.raises(TileModelError, match="sample_weight must be 6 finite numbers"):
-        trainer().fit(train, known, small, sample_weight=[1, -1, 1, 1, 1, 1])
+        trainer().fit(train, train_labels, small, sample_weight=[1, -1, 1, 1, 1, 1])
     with pytest.raises(TileModelError, match="All sample weights are 0"):
-        trainer().fit(train, known, small, sample_weight=np.zeros(6))
+        trainer().fit(train, train_labels, small, sample_weight=np.zeros(6))
 
 
 class Stopped(Exception):
@@ -158,15 +164,15 @@ def stop_after(epochs):
 
 @pytest.mark.parametrize("optimizer", ["muon", "adam", "sgd", "nadam"])
 def test_a_killed_training_goes_on_to_the_last_bit(data, optimizer, tmp_path):
-    train, known, _, _ = split(data)
+    train, train_labels, _, _ = split(data)
     options = {
         "max_epochs": 4, "optimizer": optimizer, "validation_fraction": 0.2, "early_stopping": True,
     }  # fmt: skip
-    whole = trainer(**options).fit(train, known, small)
+    whole = trainer(**options).fit(train, train_labels, small)
     path = tmp_path / "training.pt"
     with pytest.raises(Stopped):
-        trainer(**options, checkpoint=path, callback=stop_after(2)).fit(train, known, small)
-    resumed = trainer(**options, checkpoint=path).fit(train, known, small)
+        trainer(**options, checkpoint=path, callback=stop_after(2)).fit(train, train_labels, small)
+    resumed = trainer(**options, checkpoint=path).fit(train, train_labels, small)
     assert states_equal(
         whole.potential.network.state_dict(), resumed.potential.network.state_dict()
     )
@@ -176,21 +182,21 @@ def test_a_killed_training_goes_on_to_the_last_bit(data, optimizer, tmp_path):
 
 
 def test_checkpoints_of_other_trainings_and_damaged_ones_are_refused(data, tmp_path):
-    train, known, _, _ = split(data, 8)
+    train, train_labels, _, _ = split(data, 8)
     path = tmp_path / "training.pt"
-    trainer(max_epochs=1, checkpoint=path).fit(train, known, small)
+    trainer(max_epochs=1, checkpoint=path).fit(train, train_labels, small)
     with pytest.raises(TileModelError, match="checkpoint of another training"):
-        trainer(max_epochs=1, checkpoint=path, learning_rate=1e-3).fit(train, known, small)
+        trainer(max_epochs=1, checkpoint=path, learning_rate=1e-3).fit(train, train_labels, small)
     path.write_bytes(b"not a checkpoint")
     with pytest.raises(TileModelError, match="is not a checkpoint"):
-        trainer(max_epochs=1, checkpoint=path).fit(train, known, small)
+        trainer(max_epochs=1, checkpoint=path).fit(train, train_labels, small)
     assert path.read_bytes() == b"not a checkpoint"
 
 
 def test_equal_seeds_give_equal_networks(data):
-    train, known, _, _ = split(data, 12)
+    train, train_labels, _, _ = split(data, 12)
     states = [
-        trainer(random_state=seed).fit(train, known, small).potential.network.state_dict()
+        trainer(random_state=seed).fit(train, train_labels, small).potential.network.state_dict()
         for seed in (3, 3, 4)
     ]
     assert states_equal(states[0], states[1])
@@ -198,18 +204,18 @@ def test_equal_seeds_give_equal_networks(data):
 
 
 def test_a_network_that_is_given_is_not_changed(data):
-    train, known, _, _ = split(data, 8)
+    train, train_labels, _, _ = split(data, 8)
     network = small([14, 79])
     before = {k: v.clone() for k, v in network.state_dict().items()}
-    trainer().fit(train, known, network)
+    trainer().fit(train, train_labels, network)
     assert states_equal(before, network.state_dict())
 
 
 def test_training_goes_on_from_a_potential_on_more_data(data):
-    train, known, _, _ = split(data)
-    some = train.take(range(12)), known.take(train, range(12))
+    train, train_labels, _, _ = split(data)
+    some = train.take(range(12)), train_labels.take(train, range(12))
     first = trainer(max_epochs=6).fit(*some, small).potential
-    again = trainer(max_epochs=1, learning_rate=1e-9).fit(train, known, first).potential
+    again = trainer(max_epochs=1, learning_rate=1e-9).fit(train, train_labels, first).potential
     mean = first.network.first[14].mean
     assert torch.equal(again.network.first[14].mean, mean)
     assert first.network.layers[0][14].weight.dtype == torch.float32
@@ -220,8 +226,8 @@ def test_training_goes_on_from_a_potential_on_more_data(data):
 
 
 def test_species_that_new_data_lack_stay_as_they_were(data):
-    train, known, _, _ = split(data)
-    first = trainer(max_epochs=2).fit(train, known, small).potential
+    train, train_labels, _, _ = split(data)
+    first = trainer(max_epochs=2).fit(train, train_labels, small).potential
     rng = np.random.default_rng(4)
     silicon = Structures.of([structure(rng, numbers=[14, 14, 14, 14]) for _ in range(4)])
     labels = PotentialLabels.of(silicon, *morse(silicon))
@@ -249,18 +255,18 @@ def test_held_out_groups_stay_together_and_the_best_epoch_is_kept(data):
 
 
 def test_patience_ends_a_training_that_does_not_improve(data):
-    train, known, test, true = split(data, 8)
+    train, train_labels, test, true = split(data, 8)
     result = trainer(
         max_epochs=50, early_stopping=True, patience=2, learning_rate=1e-12, ema_decay=0.0,
         energy_weight=1.0, stress_weight=1.0, schedule="constant",
-    ).fit(train, known, small, validation=(test, true))  # fmt: skip
+    ).fit(train, train_labels, small, validation=(test, true))  # fmt: skip
     assert len(result.history) < 50
 
 
 def test_a_callback_or_an_interrupt_ends_a_training_with_what_there_is(data):
-    train, known, _, _ = split(data, 8)
+    train, train_labels, _, _ = split(data, 8)
     ended = trainer(max_epochs=50, callback=lambda record: record["epoch"] == 2).fit(
-        train, known, small
+        train, train_labels, small
     )
     assert ended.interrupted and len(ended.history) == 2
 
@@ -268,14 +274,14 @@ def test_a_callback_or_an_interrupt_ends_a_training_with_what_there_is(data):
         if record["epoch"] == 3:
             raise KeyboardInterrupt
 
-    ended = trainer(max_epochs=50, callback=interrupt).fit(train, known, small)
+    ended = trainer(max_epochs=50, callback=interrupt).fit(train, train_labels, small)
     assert ended.interrupted and len(ended.history) == 3
     assert np.isfinite(ended.potential.predict(train).energies).all()
 
 
 def test_seconds_end_a_training(data):
-    train, known, _, _ = split(data, 8)
-    result = trainer(max_epochs=None, max_seconds=0.3).fit(train, known, small)
+    train, train_labels, _, _ = split(data, 8)
+    result = trainer(max_epochs=None, max_seconds=0.3).fit(train, train_labels, small)
     assert result.history[-1]["learning_rate"] < 1e-4
 
 
@@ -298,7 +304,7 @@ class Clock:
 @pytest.mark.parametrize(("later", "epochs"), [(1.0, 10), (3.0, 5), (0.25, 33)])
 def test_schedules_are_stretched_to_the_steps_that_fit(data, monkeypatch, later, epochs):
     """Also where the processor gets slower or faster while it trains."""
-    train, known, _, _ = split(data, 16)
+    train, train_labels, _, _ = split(data, 16)
     clock = Clock(monkeypatch, 1.0)
 
     def callback(record):
@@ -308,7 +314,7 @@ def test_schedules_are_stretched_to_the_steps_that_fit(data, monkeypatch, later,
     batches = 8
     result = trainer(
         max_epochs=None, max_seconds=10.0 * batches, batch_size=2, callback=callback
-    ).fit(train, known, small)
+    ).fit(train, train_labels, small)
     assert clock.now <= 10.0 * batches
     assert abs(len(result.history) - epochs) <= 2
     rates = [record["learning_rate"] for record in result.history]
@@ -317,33 +323,33 @@ def test_schedules_are_stretched_to_the_steps_that_fit(data, monkeypatch, later,
 
 def test_replayed_clock_makes_the_same_potential_at_another_speed(data, monkeypatch, tmp_path):
     """Also where the first training was killed and resumed."""
-    train, known, _, _ = split(data, 16)
+    train, train_labels, _, _ = split(data, 16)
     options = {"max_epochs": None, "max_seconds": 20.0, "batch_size": 2}
     clock = Clock(monkeypatch, 0.5)
     path = tmp_path / "training.pt"
     with kept_clocks(), pytest.raises(Stopped):
-        trainer(**options, checkpoint=path, callback=stop_after(2)).fit(train, known, small)
+        trainer(**options, checkpoint=path, callback=stop_after(2)).fit(train, train_labels, small)
     with kept_clocks() as first:
-        whole = trainer(**options, checkpoint=path).fit(train, known, small)
+        whole = trainer(**options, checkpoint=path).fit(train, train_labels, small)
     clock.seconds_per_step = 0.125
-    other = trainer(**options).fit(train, known, small)
+    other = trainer(**options).fit(train, train_labels, small)
     assert len(other.history) > 2 * len(whole.history)  # the clock decides
     with kept_clocks(first.readings()) as second:
-        again = trainer(**options).fit(train, known, small)
+        again = trainer(**options).fit(train, train_labels, small)
     assert states_equal(whole.potential.network.state_dict(), again.potential.network.state_dict())
     assert again.history == whole.history
     np.testing.assert_array_equal(first.readings()["potential"], second.readings()["potential"])
 
 
 def test_a_killed_training_of_some_seconds_goes_on_to_the_last_bit(data, monkeypatch, tmp_path):
-    train, known, _, _ = split(data, 16)
+    train, train_labels, _, _ = split(data, 16)
     options = {"max_epochs": None, "max_seconds": 20.0, "batch_size": 2}
     Clock(monkeypatch, 0.5)
-    whole = trainer(**options).fit(train, known, small)
+    whole = trainer(**options).fit(train, train_labels, small)
     path = tmp_path / "training.pt"
     with pytest.raises(Stopped):
-        trainer(**options, checkpoint=path, callback=stop_after(2)).fit(train, known, small)
-    resumed = trainer(**options, checkpoint=path).fit(train, known, small)
+        trainer(**options, checkpoint=path, callback=stop_after(2)).fit(train, train_labels, small)
+    resumed = trainer(**options, checkpoint=path).fit(train, train_labels, small)
     assert states_equal(
         whole.potential.network.state_dict(), resumed.potential.network.state_dict()
     )
@@ -356,16 +362,18 @@ def test_a_killed_training_of_some_seconds_goes_on_to_the_last_bit(data, monkeyp
 )  # fmt: skip
 @pytest.mark.parametrize("schedule", ["constant", "exponential", "cosine", "one-cycle"])
 def test_optimizers_and_schedules_run(data, optimizer, schedule):
-    train, known, _, _ = split(data, 6)
-    result = trainer(max_epochs=2, optimizer=optimizer, schedule=schedule).fit(train, known, small)
+    train, train_labels, _, _ = split(data, 6)
+    result = trainer(max_epochs=2, optimizer=optimizer, schedule=schedule).fit(
+        train, train_labels, small
+    )
     assert np.isfinite(result.history[-1]["loss"])
 
 
 def test_a_robust_loss_withstands_a_wrong_label(data):
-    train, known, test, true = split(data)
-    forces = known.forces.copy()
+    train, train_labels, test, true = split(data)
+    forces = train_labels.forces.copy()
     forces[5] = [300.0, -300.0, 300.0]
-    wrong = PotentialLabels(known.energies, forces, known.stress)
+    wrong = PotentialLabels(train_labels.energies, forces, train_labels.stress)
     errors = [
         potential_errors(
             trainer(max_epochs=8, force_delta=delta, clip=None).fit(train, wrong, small).potential,
@@ -391,9 +399,9 @@ def test_collinear_compositions_and_given_atomic_energies(data):
 
 
 def test_descriptors_are_computed_once_where_they_fit(data):
-    train, known, _, _ = split(data, 8)
+    train, train_labels, _, _ = split(data, 8)
     results = [
-        trainer(cache_megabytes=size).fit(train, known, NETWORKS["chebyshev"]).potential
+        trainer(cache_megabytes=size).fit(train, train_labels, NETWORKS["chebyshev"]).potential
         for size in (100.0, 0.0)
     ]
     assert states_equal(*[r.network.state_dict() for r in results])
@@ -417,9 +425,9 @@ def test_descriptors_are_computed_once_where_they_fit(data):
     ],
 )
 def test_bad_parameters_are_named(data, change, message):
-    train, known, _, _ = split(data, 8)
+    train, train_labels, _, _ = split(data, 8)
     with pytest.raises(ValueError, match=message):
-        trainer(**change).fit(train, known, small)
+        trainer(**change).fit(train, train_labels, small)
 
 
 def test_bad_labels_are_named(data):
