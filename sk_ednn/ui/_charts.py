@@ -178,7 +178,7 @@ def _options(drawn, x, y, log, title) -> dict:
             "top": 0,
             "textStyle": {"color": _TEXT},
         },
-        "grid": {"left": 12, "right": 18, "top": 34, "bottom": 26, "containLabel": True},
+        "grid": {"left": 12, "right": 28, "top": 34, "bottom": 26, "containLabel": True},
         "xAxis": {**axis, "type": "value", "name": x, "nameLocation": "middle", "nameGap": 26},
         "yAxis": {
             **axis,

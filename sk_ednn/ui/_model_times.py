@@ -39,9 +39,10 @@ _BATCH, _BATCH_OF_PERCEPTRON = 32, 200
 _FEW_TILES, _MAX_PRODUCTS, _MAX_RIDGE = 20_000, 4e9, 1e11
 _TRAINED = 0.8
 _PENALTIES = 75  # fits in the cross-validation of a ridge
-# Times of equal fits differ by this factor, and those of a machine that is known by a probe alone.
-_SPREAD, _SPREAD_OF_PROBE = 1.5, 2.0
-_PROBE_SECONDS = 0.020  # of the reference core
+# Times of similar fits differ by this factor, by the second where stages or epochs are unknown, and
+# those on a machine that is known by a probe alone by the third.
+_SPREAD, _SPREAD_OF_UNKNOWN, _SPREAD_OF_PROBE = 1.5, 2.5, 2.0
+_PROBE_SECONDS = 0.035  # of the reference core
 _MOST_RUNS = 60  # that are looked at
 _MOST_RATIOS = 5  # of one model, the newest
 
@@ -155,7 +156,8 @@ def expected(name, load, pace: Pace, epochs=None) -> Time | None:
         return work
     own = pace.ratios.get(name)
     if own:
-        low, likely, high = min(own) / _SPREAD, float(np.median(own)), max(own) * _SPREAD
+        spread = _SPREAD if work.high < 1.5 * work.low else _SPREAD_OF_UNKNOWN
+        low, likely, high = min(own) / spread, float(np.median(own)), max(own) * spread
         return Time(*(work.likely * pace.wait * ratio for ratio in (low, likely, high)))
     others = [ratio for ratios in pace.ratios.values() for ratio in ratios]
     speed = (float(np.median(others)) if others else pace.speed) * pace.wait
@@ -167,15 +169,14 @@ def expected(name, load, pace: Pace, epochs=None) -> Time | None:
 
 def probe() -> Pace:
     """Return the pace of this machine, measured in some hundredths of a second."""
-    rng = np.random.default_rng(0)
-    A = rng.normal(size=(160, 160))
-    x = rng.normal(size=100_000)
+    # No matrices: threads of BLAS wait for each other beside other programs.
+    x = np.random.default_rng(0).normal(size=100_000)
     speeds = []
     for _ in range(4):
         start = time.thread_time()
-        for _ in range(4):
-            A = A @ A / np.linalg.norm(A)
+        for _ in range(2):
             np.exp(-x * x).sum()
+            np.sort(x)
         sum(k * k % 7 for k in range(30_000))
         speeds.append(time.thread_time() - start)
     # Of the processor, since other threads of the server take part of the elapsed time. How long a

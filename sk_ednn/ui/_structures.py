@@ -49,6 +49,10 @@ class StructureView:
                 control_type="trackball",
                 camera=ui.scene.perspective_camera(fov=_VIEW_DEGREES),
             ).classes("w-full")
+        # The page shows through, which may be light or dark.
+        self._scene.on(
+            "init", js_handler=f"() => getElement({self._scene.id}).renderer.setClearAlpha(0)"
+        )
         self._legend = ui.element("div").classes("line small")
 
     def show(self, structure):

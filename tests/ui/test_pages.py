@@ -54,6 +54,26 @@ def test_spins_are_fitted_and_larger_ones_predicted(visit, place):
         assert np.allclose(maps.sum(axis=(1, 2)), arrays["y"])
 
 
+def test_clicks_alone_reach_every_start(visit):
+    """Spins, cells and Si8: no key is pressed, no address is known, all defaults are usable."""
+    page = visit().page
+    page.click("button:has-text('spins.npz')")
+    page.wait_for_selector("button:has-text('Start the fit'):enabled")
+    page.wait_for_selector("[data-model=auto] .when:text-matches('second|minute|hour|days')")
+    page.click("nav >> text=Count")
+    page.click("text=From a folder that is open")
+    page.click("button:has-text('cells/')")
+    page.wait_for_selector("text=14 pictures")
+    page.click("button:has-text('A first look')")
+    page.wait_for_function("document.querySelector('code')?.innerText.includes('--minutes 1 ')")
+    page.wait_for_selector("button:has-text('Start to learn'):enabled")
+    page.click("nav >> text=Search")
+    page.wait_for_selector("button:has-text('Start the search'):enabled")
+    assert "Si8.yaml" in page.inner_text("code >> nth=1")
+    page.click("nav >> text=Runs")
+    page.wait_for_selector("h1:has-text('Runs')")
+
+
 def test_cells_are_counted(visit, place):
     one = visit()
     page = one.page
