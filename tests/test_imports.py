@@ -47,8 +47,8 @@ def test_import_leaves_optional_libraries_out(statement):
 @pytest.mark.parametrize("name", MODULES)
 def test_nothing_is_drawn_or_tabulated_at_import(name):
     """matplotlib and pandas are imported by the function that needs them, in every module."""
-    found = {imported.partition(".")[0] for imported in imports_on_loading(parse(MODULES[name]))}
-    assert not found & {"matplotlib", "pandas"}
+    result = {imported.partition(".")[0] for imported in imports_on_loading(parse(MODULES[name]))}
+    assert not result & {"matplotlib", "pandas"}
 
 
 # -------------------------------------------------------------------------------- public names
@@ -117,10 +117,10 @@ def parse(path):
 
 def imports_from_the_top(tree, name, is_package=False):
     """Names that a module takes from `sk_ednn/__init__`; submodules found through it are fine."""
-    found = []
+    results = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            found += [a.name for a in node.names if a.name.partition(".")[0] == "sk_ednn"]
+            results += [a.name for a in node.names if a.name.partition(".")[0] == "sk_ednn"]
         elif isinstance(node, ast.ImportFrom):
             source = node.module or ""
             if node.level:
@@ -128,8 +128,8 @@ def imports_from_the_top(tree, name, is_package=False):
                 parts = parts[: len(parts) - node.level + is_package]
                 source = ".".join(parts + ([node.module] if node.module else []))
             if source == "sk_ednn":
-                found += [a.name for a in node.names if f"sk_ednn.{a.name}" not in MODULES]
-    return found
+                results += [a.name for a in node.names if f"sk_ednn.{a.name}" not in MODULES]
+    return results
 
 
 def imports_on_loading(node):

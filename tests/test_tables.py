@@ -107,7 +107,7 @@ def test_a_table_is_the_array_that_it_holds(final, front):
 def test_all_that_looks_at_features_takes_tables(where):
     X = make_field("float64", 20, (4, 4))
     y = (X**2).sum(axis=(1, 2))
-    found = {}
+    results = {}
     for output in ("default", "pandas"):
         front = make_pipeline(StandardScaler(), PolynomialFeatures(2))
         if where == "on a step":
@@ -120,7 +120,7 @@ def test_all_that_looks_at_features_takes_tables(where):
                 make_pipeline(clone(front), LinearRegression()), GridTiling(1, 1), random_state=0
             ).fit(X, y, gradient=2 * X)
             process = fit_and_predict("process", clone(front), X, y)
-            found[output] = [
+            results[output] = [
                 gradients,
                 taught.predict_gradient(X),
                 process.predict(X, return_std=True)[1],
@@ -129,7 +129,7 @@ def test_all_that_looks_at_features_takes_tables(where):
                 novelty(linear, X, X + 0.1).distance,
                 TileNovelty(linear, X).compare(X + 0.1).distance,
             ]
-    for one, other in zip(found["default"], found["pandas"], strict=True):
+    for one, other in zip(results["default"], results["pandas"], strict=True):
         np.testing.assert_array_equal(one, other)
 
 

@@ -233,11 +233,11 @@ def test_networks_that_learn_strain_derivatives_predict_better_stress():
             baseline="content",
         )  # fmt: skip
         model.fit(fields, energies, gradient=gradient if learn else None)
-        pipe, found = make_pipeline(draw, model), []
+        pipe, results = make_pipeline(draw, model), []
         for atoms in unseen:
             atoms.calc = EDNNCalculator(pipe)
-            found.append(atoms.get_stress(voigt=False)[:2, :2] * atoms.get_volume())
-        off[learn is not None] = np.abs(found - true).mean()
+            results.append(atoms.get_stress(voigt=False)[:2, :2] * atoms.get_volume())
+        off[learn is not None] = np.abs(results - true).mean()
     assert off[True] < 0.6 * off[False], off
 
 
@@ -272,7 +272,7 @@ def test_averaged_over_all_shifts_energies_do_not_depend_on_where_a_sheet_begins
             energies[kind].append(atoms.get_potential_energy())
             forces[kind].append(atoms.get_forces())
         atoms.positions = start
-    apart = {kind: np.ptp(found) for kind, found in energies.items()}
+    apart = {kind: np.ptp(result) for kind, result in energies.items()}
     assert apart[ShiftAveraged] < 1e-11 * abs(energies[ShiftAveraged][0]) < apart[EDNNRegressor]
     first, *others = forces[ShiftAveraged]
     for other in others:

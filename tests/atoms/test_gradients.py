@@ -37,17 +37,17 @@ def test_pull_is_the_derivative_of_what_is_drawn(seed, channels, pixels):
     slope = np.random.default_rng(seed).normal(size=field.shape)
     (drawn,) = draw.position_gradients([structure])
     channels_first = slope[None] if channels is None else np.moveaxis(slope, -1, 0)
-    found, step = drawn.pull(channels_first), 1e-5
-    assert np.isnan(drawn.values).all() and found.shape == (4, 2)
+    result, step = drawn.pull(channels_first), 1e-5
+    assert np.isnan(drawn.values).all() and result.shape == (4, 2)
     for atom, axis in np.ndindex(4, 2):
         ends = [
             np.sum(slope * draw.transform([moved(structure, atom, axis, sign * step)])[0])
             for sign in (1, -1)
         ]
         expected = (ends[0] - ends[1]) / (2 * step)
-        assert found[atom, axis] == pytest.approx(expected, rel=1e-6, abs=1e-5)
+        assert result[atom, axis] == pytest.approx(expected, rel=1e-6, abs=1e-5)
     (forces,) = draw.forces([structure], [slope])
-    np.testing.assert_array_equal(forces, -found)
+    np.testing.assert_array_equal(forces, -result)
 
 
 def assert_adjoint(gradient, rng):
@@ -246,7 +246,7 @@ def test_strain_is_the_derivative_on_strained_pixels(pixels):
     structure = some(np.multiply(pixels, spacing), 3, 1)
     draw = GaussianRasterizer(spacing, width, dtype="float64", cutoff=9.0).fit([structure])
     slope = np.random.default_rng(0).normal(size=pixels)
-    (found,) = draw.strain_gradients([structure], [slope])
+    (result,) = draw.strain_gradients([structure], [slope])
     assert on_strained_pixels(structure, pixels, width, np.zeros((2, 2)), slope) == pytest.approx(
         np.sum(slope * draw.transform([structure])[0])
     )
@@ -262,8 +262,8 @@ def test_strain_is_the_derivative_on_strained_pixels(pixels):
                 for k in (-2, -1, 1, 2)
             ],
         ) / (12 * step)
-        assert found[i, j] == pytest.approx(expected, rel=1e-7, abs=1e-7)
-    np.testing.assert_allclose(found, found.T, rtol=1e-12)
+        assert result[i, j] == pytest.approx(expected, rel=1e-7, abs=1e-7)
+    np.testing.assert_allclose(result, result.T, rtol=1e-12)
 
 
 @pytest.mark.filterwarnings("ignore:The Gaussians of")
@@ -291,10 +291,10 @@ def test_what_is_known_of_strain_is_pulled_with_the_positions(name):
     np.testing.assert_array_equal(plain.values, -forces[:, axes])
     slope = rng.normal(size=(3, *plain.shape))
     (expected,) = draw.strain_gradients([structure], [np.moveaxis(slope, 0, -1)])
-    found = joined.pull(slope)
-    np.testing.assert_allclose(found[: d * d], 0.3 * expected.ravel(), rtol=1e-12)
-    np.testing.assert_allclose(found[d * d :], plain.pull(slope).ravel(), rtol=1e-12)
-    np.testing.assert_allclose(of_strain.pull(slope), found[: d * d], rtol=1e-12)
+    result = joined.pull(slope)
+    np.testing.assert_allclose(result[: d * d], 0.3 * expected.ravel(), rtol=1e-12)
+    np.testing.assert_allclose(result[d * d :], plain.pull(slope).ravel(), rtol=1e-12)
+    np.testing.assert_allclose(of_strain.pull(slope), result[: d * d], rtol=1e-12)
     for gradient in (joined, of_strain):
         tensor = torch.from_numpy(slope).requires_grad_()
         pulled = gradient.pull(tensor)

@@ -235,8 +235,8 @@ def test_pull_is_the_derivative_of_the_features(fields, focus, params, rng):
         step = 1e-3
         ends = [model.transform(X + k * step * direction) for k in (-2, -1, 1, 2)]
         expected = np.tensordot([1, -8, 8, -1], ends, axes=1) / (12 * step)
-        found, expected = (pulled * direction).sum(axis=1), (slope * expected).sum(axis=1)
-        np.testing.assert_allclose(found, expected, rtol=1e-7, atol=1e-9 * np.abs(found).max())
+        result, expected = (pulled * direction).sum(axis=1), (slope * expected).sum(axis=1)
+        np.testing.assert_allclose(result, expected, rtol=1e-7, atol=1e-9 * np.abs(result).max())
 
 
 @pytest.mark.parametrize("params", [{}, {"n_components": 0}, {"degree": 1}])
@@ -249,9 +249,9 @@ def test_push_is_the_adjoint_of_pull(fields, params, dtype, rng):
     direction, slope = rng.normal(size=X.shape), rng.normal(size=(len(X), len(model.scale_)))
     pushed = model.push(X, direction)
     assert pushed.dtype == dtype and pushed.shape == slope.shape
-    found, expected = (pushed * slope).sum(), (direction * model.pull(X, slope)).sum()
+    result, expected = (pushed * slope).sum(), (direction * model.pull(X, slope)).sum()
     size = np.linalg.norm(pushed) * np.linalg.norm(slope)
-    assert abs(found - expected) < 100 * np.finfo(dtype).eps * size
+    assert abs(result - expected) < 100 * np.finfo(dtype).eps * size
     # Of one tile as among others, to the last bit.
     np.testing.assert_array_equal(model.push(X[3:4], direction[3:4]), pushed[3:4])
 

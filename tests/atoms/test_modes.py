@@ -77,8 +77,8 @@ def test_adjoint(shape, rng):
     modes = LocalModes(focus, context, (0.4, 0.5), 0.7, 3)
     window = [f + 2 * c for f, c in zip(focus, context, strict=True)]
     tiles = rng.normal(size=(2, *window, n_channels))
-    found = modes(tiles)
-    gradients = rng.normal(size=found.shape)
-    assert np.vdot(gradients, found) == pytest.approx(
+    result = modes(tiles)
+    gradients = rng.normal(size=result.shape)
+    assert np.vdot(gradients, result) == pytest.approx(
         np.vdot(modes.adjoint(gradients), tiles), rel=1e-12
     )

@@ -166,8 +166,8 @@ def test_scikit_learn_takes_it_for_a_regressor(atoms):
     energies = np.array([each.get_potential_energy() for each in atoms])
     names = {"forces": None, "stress": None}
     linear = EDNNPotential(EDNNRegressor(Ridge(1e-6), AtomTiling(SPECTRUM)), labels=names)
-    found = cross_validate(linear, atoms, energies, cv=3, return_train_score=True)
-    assert found["test_score"].shape == (3,) and found["train_score"].min() > 0.9
+    result = cross_validate(linear, atoms, energies, cv=3, return_train_score=True)
+    assert result["test_score"].shape == (3,) and result["train_score"].min() > 0.9
     for model in (linear, network(max_epochs=1)):
         sizes, train, _ = learning_curve(model, atoms, energies, train_sizes=[4, 6], cv=2)
         assert sizes.tolist() == [4, 6] and np.isfinite(train).all()

@@ -96,8 +96,8 @@ def test_forces_are_those_of_the_rasteriser():
     slope = np.random.default_rng(0).normal(size=draw.transform([structure])[0].shape)
     positions, cell = tensors(structure, requires_grad=True)
     field = TorchRasterizer(draw)(structure.numbers, positions, cell)
-    (found,) = torch.autograd.grad((torch.tensor(slope) * field).sum(), positions)
-    np.testing.assert_allclose(-found, draw.forces([structure], [slope])[0], rtol=1e-9, atol=1e-9)
+    (result,) = torch.autograd.grad((torch.tensor(slope) * field).sum(), positions)
+    np.testing.assert_allclose(-result, draw.forces([structure], [slope])[0], rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("name", ["slanted", "triclinic", "slab"])
@@ -114,8 +114,8 @@ def test_strains_are_those_of_the_rasteriser(name):
     )
     (expected,) = torch.autograd.grad((torch.tensor(slope) * field).sum(), strain)
     (drawn,) = draw.position_gradients([structure])
-    found = drawn.strain(np.moveaxis(slope, -1, 0))
-    np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9 * np.abs(found).max())
+    result = drawn.strain(np.moveaxis(slope, -1, 0))
+    np.testing.assert_allclose(result, expected, rtol=1e-9, atol=1e-9 * np.abs(result).max())
 
 
 def test_a_uniform_strain_scales_the_field():

@@ -221,14 +221,14 @@ def test_bad_usage_exits_with_2(line, run):
 
 def test_inspect_says_what_a_file_holds(run, folder):
     run("fit small.npz -o seen.ednn --unit J -q")
-    found = json.loads(run("inspect seen.ednn --json").stdout)
-    assert found["units"] == "J"
-    assert found["training"]["strategy"] == "LinearSolver"
-    assert found["about"]["errors of totals"]["test"]["rmse"] > 0
-    assert found["parameters"]["tiling.focus"] == "1"
-    assert found["size"] == (folder / "seen.ednn").stat().st_size
+    result = json.loads(run("inspect seen.ednn --json").stdout)
+    assert result["units"] == "J"
+    assert result["training"]["strategy"] == "LinearSolver"
+    assert result["about"]["errors of totals"]["test"]["rmse"] > 0
+    assert result["parameters"]["tiling.focus"] == "1"
+    assert result["size"] == (folder / "seen.ednn").stat().st_size
     shown = run("inspect seen.ednn").stdout
-    assert "parameters: tiling.focus" in shown and found["digest"][:20] in shown
+    assert "parameters: tiling.focus" in shown and result["digest"][:20] in shown
 
 
 def test_inspect_shows_no_control_characters(run, folder):

@@ -33,8 +33,8 @@ FIT = "fit small small.csv --context 0 --model cubic"
 
 
 def test_fit_predict_and_evaluate_with_cube_files(run, folder, data):
-    found = json.loads(run(f"{FIT} -o m.ednn --json --report m.html").stdout)
-    assert found["n_train"] == 32 and found["n_test"] == 8
+    result = json.loads(run(f"{FIT} -o m.ednn --json --report m.html").stdout)
+    assert result["n_train"] == 32 and result["n_test"] == 8
     predicted = json.loads(run("predict m.ednn large --json").stdout)["y"]
     np.testing.assert_allclose(predicted, data.thomas_fermi, rtol=0.02)
     assert "large/01.cube" in run("predict m.ednn large/*.cube").output

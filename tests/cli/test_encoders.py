@@ -37,10 +37,10 @@ CASES = {
 @pytest.mark.parametrize("name", CASES)
 def test_encoded_fields_are_fitted_better_and_predicted_from_the_file(name, run, folder, states):
     line = f"fit {name}.npz --model quadratic --json"
-    found = {}
+    results = {}
     for how, options in (("raw", ""), ("encoded", CASES[name])):
-        found[how] = json.loads(run(f"{line} -o {name}-{how}.ednn {options}").stdout)
-    assert found["encoded"]["test"]["rmse"] < 0.1 * found["raw"]["test"]["rmse"]
+        results[how] = json.loads(run(f"{line} -o {name}-{how}.ednn {options}").stdout)
+    assert results["encoded"]["test"]["rmse"] < 0.1 * results["raw"]["test"]["rmse"]
     model = files.load(folder / f"{name}-encoded.ednn")
     predicted = json.loads(run(f"predict {name}-encoded.ednn {name}.npz --json").stdout)["y"]
     np.testing.assert_allclose(predicted, model.predict(states[name]))

@@ -45,14 +45,14 @@ def test_options_of_networks_are_refused_by_name_elsewhere(option, model, run):
 @pytest.fixture
 def seen(monkeypatch):
     """The estimators that were to be fitted."""
-    found, fit = [], EDNNRegressor.fit
+    results, fit = [], EDNNRegressor.fit
 
     def look(estimator, X, y, *args):
-        found.append(estimator)
+        results.append(estimator)
         return fit(estimator, X, y, *args)
 
     monkeypatch.setattr(EDNNRegressor, "fit", look)
-    return found
+    return results
 
 
 def test_options_reach_the_training(run, folder, seen):
@@ -121,8 +121,8 @@ def test_what_was_interrupted_is_kept_where_that_is_asked_for_and_says_so(
     assert not (folder / "half.ednn").exists()
     report = json.loads(run(f"{line} --keep-on-interrupt --json").stdout)
     assert report["interrupted"].startswith("interrupted")
-    found = json.loads(run("inspect half.ednn --json").stdout)
-    assert found["about"]["interrupted"] == report["interrupted"]
+    result = json.loads(run("inspect half.ednn --json").stdout)
+    assert result["about"]["interrupted"] == report["interrupted"]
 
 
 def test_an_interrupted_training_names_the_checkpoint_that_it_left(run, folder, interrupted):
@@ -165,10 +165,10 @@ def test_the_best_epoch_so_far_is_written_and_named(model, run, folder, monkeypa
         per_epoch = counting.n_calls // 9
     with monkeypatch.context() as patch:
         Struck(patch, kind, name, 6 * per_epoch + min(2, per_epoch))
-        found = json.loads(run(f"{line} --keep-on-interrupt").stdout)
+        result = json.loads(run(f"{line} --keep-on-interrupt").stdout)
     said = re.fullmatch(r"interrupted in epoch 7; kept is epoch (\d), the best so far",
-                        found["interrupted"])  # fmt: skip
-    assert said, found["interrupted"]
+                        result["interrupted"])  # fmt: skip
+    assert said, result["interrupted"]
     best, kept = int(said[1]), load(folder / "best.ednn")
     assert 1 <= best <= 6
     X = np.load(folder / "small.npz")["X"]

@@ -29,8 +29,8 @@ def settings(tmp_path):
 
 def test_run_status_and_export(settings, capsys):
     assert main(["search", "run", str(settings), "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert found["n_labels"] == 6 and found["reason"] == "labels"
+    result = json.loads(capsys.readouterr().out)
+    assert result["n_labels"] == 6 and result["reason"] == "labels"
     written = (settings.parent / "page.html").read_text(encoding="utf-8")
     assert "Search for Cu2" in written
     output = settings.parent / "again.html"
@@ -43,7 +43,7 @@ def test_run_status_and_export(settings, capsys):
     assert main(["search", "status", str(settings), "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert report["labelled"] + report["failed"] == 6
-    assert report["lowest"] == pytest.approx(found["energy"])
+    assert report["lowest"] == pytest.approx(result["energy"])
     output = settings.parent / "all.extxyz"
     assert main(["search", "export", str(settings), str(output)]) == 0
     import ase.io

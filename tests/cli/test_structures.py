@@ -27,7 +27,7 @@ def labelled(atoms, **results):
 
 
 def sheets(n, size=(4, 4), seed=0):
-    rng, found = np.random.default_rng(seed), []
+    rng, results = np.random.default_rng(seed), []
     for _ in range(n):
         sheet = build.graphene(size=(1, 1, 1), vacuum=5.0)
         sheet.set_cell([[2.4, 0, 0], [0, 2.4, 0], [0, 0, 10]])
@@ -35,18 +35,18 @@ def sheets(n, size=(4, 4), seed=0):
         sheet = sheet.repeat((*size, 1))
         sheet.positions[:, :2] += rng.normal(size=(len(sheet), 2)) * rng.uniform(0.02, 0.2)
         sheet.pbc = (True, True, False)
-        found.append(labelled(sheet))
-    return found
+        results.append(labelled(sheet))
+    return results
 
 
 def crystals(n, strain=0.0):
-    rng, found = np.random.default_rng(1), []
+    rng, results = np.random.default_rng(1), []
     for k in range(n):
         crystal = build.bulk("Cu", cubic=True)
         crystal.set_cell(crystal.cell * (1 + strain * np.sin(k)), scale_atoms=True)
         crystal.positions += rng.normal(size=(4, 3)) * 0.1
-        found.append(labelled(crystal))
-    return found
+        results.append(labelled(crystal))
+    return results
 
 
 @pytest.fixture(scope="module")
@@ -148,8 +148,8 @@ def test_what_ase_reads_is_predicted(name, go, files):
     io.write(files / name, crystal)
     line = go(f"predict c.ednn {name} -q").stdout
     assert line.startswith(f"{name}, structure 0") and line.endswith(" eV\n")
-    (found,) = json.loads(go(f"predict c.ednn {name} --json").stdout)["y"]
-    assert found == pytest.approx(load(files / "c.ednn").predict([crystal])[0], abs=1e-4)
+    (result,) = json.loads(go(f"predict c.ednn {name} --json").stdout)["y"]
+    assert result == pytest.approx(load(files / "c.ednn").predict([crystal])[0], abs=1e-4)
 
 
 def test_the_name_of_the_energies_is_said_and_chosen(go, files):

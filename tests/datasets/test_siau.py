@@ -17,12 +17,12 @@ def test_all_structures_are_there(cells, n, n_atoms):
     siau = load_siau(cells=cells)
     assert len(siau.structures) == len(siau.energies) == len(siau.stress) == n
     assert sum(map(len, siau.numbers)) == n_atoms
-    found = [
+    result = [
         np.abs(np.concatenate(siau.positions)).sum(dtype=float),
         np.abs(np.concatenate(siau.forces)).sum(dtype=float),
         siau.energies.sum(), np.abs(siau.stress).sum(),
     ]  # fmt: skip
-    assert found == pytest.approx(CHECK[cells], rel=1e-6)
+    assert result == pytest.approx(CHECK[cells], rel=1e-6)
     assert set(np.concatenate(siau.numbers).tolist()) == {14, 79}
 
 

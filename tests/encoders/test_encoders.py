@@ -66,10 +66,10 @@ def test_each_label_is_a_channel():
 def test_angles_are_equal_up_to_their_period(period):
     X = np.random.default_rng(0).uniform(-3, 3, size=(2, 4)) * period
     encoder = AngleFields(period).fit(X)
-    found = encoder.transform(X)
-    np.testing.assert_allclose(found[..., 0], np.cos(2 * np.pi * X / period), atol=1e-14)
-    np.testing.assert_allclose(found[..., 1], np.sin(2 * np.pi * X / period), atol=1e-14)
-    np.testing.assert_allclose(encoder.transform(X + 1000 * period), found, atol=1e-11)
+    result = encoder.transform(X)
+    np.testing.assert_allclose(result[..., 0], np.cos(2 * np.pi * X / period), atol=1e-14)
+    np.testing.assert_allclose(result[..., 1], np.sin(2 * np.pi * X / period), atol=1e-14)
+    np.testing.assert_allclose(encoder.transform(X + 1000 * period), result, atol=1e-11)
 
 
 @pytest.mark.parametrize("name", ENCODERS)
@@ -80,9 +80,9 @@ def test_fields_are_encoded_wherever_they_are(name):
     assert expected.shape[:-1] == X.shape and expected.flags.c_contiguous
     assert expected.dtype == encoder._dtype_of(X.dtype)
     for listed, want in ((list(X), expected), ([X[0, :3], X[1]], [expected[0, :3], expected[1]])):
-        found = encoder.transform(listed)
-        assert isinstance(found, list)
-        for one, other in zip(found, want, strict=True):
+        result = encoder.transform(listed)
+        assert isinstance(result, list)
+        for one, other in zip(result, want, strict=True):
             np.testing.assert_array_equal(one, other)
     source = encoder.transform(ArraySource(X))
     assert source.shape == expected.shape and source.dtype == expected.dtype
@@ -243,8 +243,8 @@ def test_slopes_with_respect_to_angles_are_those_of_differences(period, ragged):
             for field in fields:
                 field[place] += sign * step
         difference = (model.predict(moved[0]) - model.predict(moved[1])) / (2 * step)
-        found = [slope[place] for slope in slopes]
-        np.testing.assert_allclose(found, difference, rtol=1e-5, atol=1e-8)
+        result = [slope[place] for slope in slopes]
+        np.testing.assert_allclose(result, difference, rtol=1e-5, atol=1e-8)
 
 
 def test_pull_and_push_are_adjoint(rng):

@@ -126,9 +126,9 @@ def test_the_key_of_a_warm_start_differs_from_that_of_a_fit(tmp_path, spins):
         first = model.fit(*spins).predict(spins[0])
         return first, model.set_params(warm_start=True).fit(*spins).predict(spins[0])
 
-    plain, kept, found = boosted(None), boosted(tmp_path), boosted(tmp_path)
+    plain, kept, result = boosted(None), boosted(tmp_path), boosted(tmp_path)
     assert not np.array_equal(*plain)
-    for one, other in ((kept, plain), (found, plain)):
+    for one, other in ((kept, plain), (result, plain)):
         for a, b in zip(one, other, strict=True):
             np.testing.assert_array_equal(a, b)
 

@@ -147,8 +147,8 @@ def test_samples_of_weight_zero_are_ignored(tile_model):
 def test_a_single_number_is_a_weight_for_all():
     X, y = data()
     expected = EDNNRegressor(Ridge()).fit(X, y, sample_weight=np.full(20, 2.0)).predict(X)
-    found = EDNNRegressor(Ridge()).fit(X, y, sample_weight=2.0).predict(X)
-    np.testing.assert_array_equal(found, expected)
+    result = EDNNRegressor(Ridge()).fit(X, y, sample_weight=2.0).predict(X)
+    np.testing.assert_array_equal(result, expected)
 
 
 # --- terms and their parameters -----------------------------------------------------------------

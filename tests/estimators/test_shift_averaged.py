@@ -121,8 +121,8 @@ def test_contributions_go_to_the_tiles_they_lie_in(name):
 def test_contributions_of_several_terms_add_up():
     model, X, _, _ = fitted("terms", 5)
     maps = model.predict_contributions(X)
-    assert {name: found.shape[1:] for name, found in maps.items()} == {"a": (2, 6), "b": (4, 2)}
-    total = sum(found.sum(axis=(1, 2)) for found in maps.values())
+    assert {name: result.shape[1:] for name, result in maps.items()} == {"a": (2, 6), "b": (4, 2)}
+    total = sum(result.sum(axis=(1, 2)) for result in maps.values())
     np.testing.assert_allclose(total, model.predict(X), rtol=1e-10)
 
 
@@ -136,8 +136,8 @@ def test_gradients_are_derivatives_and_move_with_the_field(name):
         step = 1e-5
         ends = [model.predict(X + sign * step * direction) for sign in (1, -1)]
         expected = (ends[0] - ends[1]) / (2 * step)
-        found = (slopes * direction).reshape(len(X), -1).sum(axis=1)
-        np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-8)
+        result = (slopes * direction).reshape(len(X), -1).sum(axis=1)
+        np.testing.assert_allclose(result, expected, rtol=1e-6, atol=1e-8)
     site = (1,) * len(axes)
     moved = model.predict_gradient(begun(X, site, axes))
     np.testing.assert_allclose(moved, begun(slopes, site, axes), rtol=1e-9, atol=1e-12)
@@ -157,8 +157,8 @@ def test_gradients_of_networks_are_those_of_shifted_fields():
     model.fit(X, y)
     step, direction = 1e-6, make_field("float64", 1, X.shape, seed=3)[0]
     ends = [model.predict(X + sign * step * direction) for sign in (1, -1)]
-    found = (model.predict_gradient(X) * direction).sum(axis=(1, 2))
-    np.testing.assert_allclose(found, (ends[0] - ends[1]) / (2 * step), rtol=1e-6, atol=1e-8)
+    result = (model.predict_gradient(X) * direction).sum(axis=(1, 2))
+    np.testing.assert_allclose(result, (ends[0] - ends[1]) / (2 * step), rtol=1e-6, atol=1e-8)
     moved = np.roll(X, (1, 3), (1, 2))
     np.testing.assert_allclose(model.predict(moved), model.predict(X), rtol=1e-12)
 
@@ -182,12 +182,12 @@ def test_all_shifts_make_every_shift_a_symmetry():
 
 def test_even_shifts_are_nested_and_as_far_apart_as_they_can_be():
     seed = np.random.RandomState(0)
-    found = {n: {tuple(s) for s in chosen((4, 4), n, "even", seed).tolist()} for n in range(1, 17)}
-    assert all(len(found[n]) == n and found[n] <= found[min(n + 1, 16)] for n in found)
-    assert found[1] == {(0, 0)} and found[2] == {(0, 0), (2, 2)}
-    assert found[4] == {(0, 0), (0, 2), (2, 0), (2, 2)}
-    assert all((i + j) % 2 == 0 for i, j in found[8])  # a chess board
-    assert found[16] == {(i, j) for i in range(4) for j in range(4)}
+    result = {n: {tuple(s) for s in chosen((4, 4), n, "even", seed).tolist()} for n in range(1, 17)}
+    assert all(len(result[n]) == n and result[n] <= result[min(n + 1, 16)] for n in result)
+    assert result[1] == {(0, 0)} and result[2] == {(0, 0), (2, 2)}
+    assert result[4] == {(0, 0), (0, 2), (2, 0), (2, 2)}
+    assert all((i + j) % 2 == 0 for i, j in result[8])  # a chess board
+    assert result[16] == {(i, j) for i in range(4) for j in range(4)}
     # In units of the focus along each axis.
     assert chosen((8, 2), 2, "even", seed).tolist() == [[0, 0], [4, 1]]
 
@@ -244,9 +244,9 @@ def test_pipelines_are_averaged_at_their_end():
     averaged = ShiftAveraged.of(pipe, "all")
     assert isinstance(averaged[-1], ShiftAveraged) and isinstance(pipe[-1], EDNNRegressor)
     np.testing.assert_allclose(averaged.predict(np.roll(X, 1, axis=2)), averaged.predict(X))
-    found = GridSearchCV(pipe, {"ednnregressor__tile_model__alpha": [1e-3, 1.0]}, cv=2).fit(X, y)
+    result = GridSearchCV(pipe, {"ednnregressor__tile_model__alpha": [1e-3, 1.0]}, cv=2).fit(X, y)
     np.testing.assert_allclose(
-        ShiftAveraged.of(found, "all").predict(X), ShiftAveraged.of(found.best_estimator_,
+        ShiftAveraged.of(result, "all").predict(X), ShiftAveraged.of(result.best_estimator_,
         "all").predict(X),
     )  # fmt: skip
     with pytest.raises(TypeError, match="make it the last step"):

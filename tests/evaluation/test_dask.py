@@ -426,7 +426,7 @@ def sources(folder, X):
     """Return the same values as each kind of source."""
     np.save(folder / "x.npy", X)
     np.save(folder / "f.npy", np.asfortranarray(X))
-    found = {
+    result = {
         "ndarray": X,
         "path": folder / "x.npy",
         "memmap": np.load(folder / "x.npy", mmap_mode="r"),
@@ -439,17 +439,17 @@ def sources(folder, X):
         file.create_dataset("a/chunked", data=X, chunks=(1, 5, 7), compression="gzip")
         file.create_dataset("whole", data=X)
     file = h5py.File(folder / "x.h5", "r")
-    found["h5py, chunked"], found["h5py"] = file["a/chunked"], file["whole"]
+    result["h5py, chunked"], result["h5py"] = file["a/chunked"], file["whole"]
     zarr = pytest.importorskip("zarr")
     stored = zarr.create_array(folder / "x.zarr", shape=X.shape, chunks=(1, 5, 7), dtype=X.dtype)
     stored[...] = X
-    found["zarr"] = zarr.open_array(folder / "x.zarr", mode="r")
+    result["zarr"] = zarr.open_array(folder / "x.zarr", mode="r")
     sharded = zarr.create_array(
         folder / "s.zarr", shape=X.shape, chunks=(1, 5, 7), shards=(1, 10, 14), dtype=X.dtype
     )
     sharded[...] = X
-    found["zarr, sharded"] = sharded
-    return found
+    result["zarr, sharded"] = sharded
+    return result
 
 
 def test_all_sources_give_equal_totals(tmp_path):
@@ -493,9 +493,9 @@ def test_labelled_arrays_equal_their_values(tmp_path):
         "a source": ArraySource(stored),
     }
     for name, array in lazy.items():
-        found = model.predict(array)
-        assert isinstance(found, da.Array), name
-        np.testing.assert_array_equal(found.compute(), expected, err_msg=name)
+        result = model.predict(array)
+        assert isinstance(result, da.Array), name
+        np.testing.assert_array_equal(result.compute(), expected, err_msg=name)
     np.testing.assert_array_equal(model.predict([stored[0], stored[1]]).compute(), expected)
     assert not stored._in_memory  # nothing has loaded it
     # Arrays of one name are told apart by what they contain.

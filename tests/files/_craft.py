@@ -176,8 +176,8 @@ def objects_of(schema):
         content = node.get("content")
         return node.get("__loader__") == "ObjectNode" and "content" in (content or {})
 
-    found = places(schema, wanted)
-    return [path for path in found if isinstance(at(schema, path)["content"]["content"], dict)]
+    result = places(schema, wanted)
+    return [path for path in result if isinstance(at(schema, path)["content"]["content"], dict)]
 
 
 def trees_of(schema):

@@ -497,17 +497,17 @@ def test_nothing_but_data_is_made_of_estimators(kind, grown, tmp_path):
 def test_trees_do_not_point_outside_of_themselves(child, value, grown, tmp_path):
     """scikit-learn would read there, or go round for ever, without a look."""
     file, parts = tmp_path / "hostile.ednn", parts_of(grown)
-    content, found = parts["estimators.skops"], 0
+    content, result = parts["estimators.skops"], 0
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         for name in archive.namelist():
             array = np.load(io.BytesIO(archive.read(name))) if name.endswith(".npy") else None
             if array is None or array.dtype.names is None or (child == "feature" and value == 0):
                 continue
-            array[0][child], found = value, found + 1
+            array[0][child], result = value, result + 1
             buffer = io.BytesIO()
             np.save(buffer, array)
             content = inner(content, {name: buffer.getvalue()})
-    if found:
+    if result:
         _container.write(file, parts | {"estimators.skops": content})
         with pytest.raises(ModelFileError, match="a tree"):
             load(file)

@@ -138,11 +138,11 @@ def check_crafted(name, files, folder, step):
         if number % step == 0:
             whats[f"{number:05}.ednn"] = what
             _container.write(folder / f"{number:05}.ednn", make())
-    found = outcomes(folder)
-    assert found.keys() == whats.keys()
-    wrong = {whats[k]: each for k, each in found.items() if each not in ("refused", "works")}
+    result = outcomes(folder)
+    assert result.keys() == whats.keys()
+    wrong = {whats[k]: each for k, each in result.items() if each not in ("refused", "works")}
     assert wrong == {}
-    counts = Counter(found.values())
+    counts = Counter(result.values())
     assert counts["refused"] > 0 and counts["works"] > 0
 
 

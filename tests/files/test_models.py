@@ -221,24 +221,24 @@ def test_what_a_file_says_of_itself(tmp_path):
     path = tmp_path / "a.ednn"
     model = clone(FAMILIES["kernel ridge"]).fit(X, Y)
     digest = save(model, path, unit="eV", about={"data": "noise", "n": 30})
-    found = describe(path)
-    assert found["digest"] == digest
-    assert found["size"] == path.stat().st_size
-    assert found["units"] == "eV" and found["about"] == {"data": "noise", "n": 30}
-    assert found["spacing"] is None
-    assert found["training"] == {
+    result = describe(path)
+    assert result["digest"] == digest
+    assert result["size"] == path.stat().st_size
+    assert result["units"] == "eV" and result["about"] == {"data": "noise", "n": 30}
+    assert result["spacing"] is None
+    assert result["training"] == {
         "strategy": "KernelSolver", "n_outputs": 1, "tile_model": "KernelRidge",
         "distinct tiles": 30 * 16,
     }  # fmt: skip
-    assert found["versions"]["numpy"] == np.__version__
-    assert found["parameters"]["tiling"] == "None"
-    assert "gamma=0.1" in found["parameters"]["tile_model"]
+    assert result["versions"]["numpy"] == np.__version__
+    assert result["parameters"]["tiling"] == "None"
+    assert "gamma=0.1" in result["parameters"]["tile_model"]
     # The parts are what any zip tool finds, and the hashes what any hash tool says.
     import hashlib
 
     with zipfile.ZipFile(path) as archive:
         assert archive.testzip() is None
-        for name, about in found["parts"].items():
+        for name, about in result["parts"].items():
             content = archive.read(name)
             expected = {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
             assert about == expected

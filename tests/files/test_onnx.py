@@ -50,9 +50,9 @@ def test_the_tile_network(model, tmp_path):
     for shape in ((4, 4), (12, 8)):  # 1 and 6 tiles a field
         fields = RNG.normal(size=(3, *shape, 2)).astype(np.float32)
         tiles = model.tiling_.transform(fields).reshape(-1, 8, 8, 2)
-        found = run(tmp_path / "tile.onnx", tiles=np.ascontiguousarray(np.moveaxis(tiles, -1, 1)))
+        result = run(tmp_path / "tile.onnx", tiles=np.ascontiguousarray(np.moveaxis(tiles, -1, 1)))
         expected = model.predict_contributions(fields).reshape(-1, 1)
-        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(result, expected, rtol=1e-5, atol=1e-5)
     assert [each.name for each in tmp_path.iterdir()] == ["tile.onnx"]
 
 
@@ -62,10 +62,10 @@ def test_the_dense_form(model, tmp_path):
     for shape in ((4, 4), (12, 8), (8, 20)):
         fields = RNG.normal(size=(2, *shape, 2)).astype(np.float32)
         padded = np.pad(fields, ((0, 0), (2, 2), (2, 2), (0, 0)), mode="wrap")
-        found = run(tmp_path / "dense.onnx", fields=np.moveaxis(padded, -1, 1).copy())
+        result = run(tmp_path / "dense.onnx", fields=np.moveaxis(padded, -1, 1).copy())
         expected = model.predict_contributions(fields)
-        assert found.shape == (2, 1, shape[0] // 4, shape[1] // 4)
-        np.testing.assert_allclose(found[:, 0], expected, rtol=1e-5, atol=1e-5)
+        assert result.shape == (2, 1, shape[0] // 4, shape[1] // 4)
+        np.testing.assert_allclose(result[:, 0], expected, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.slow
@@ -76,9 +76,9 @@ def test_one_dimension_several_outputs_and_softplus(tmp_path):
     fit = GradientSolver(max_epochs=1, positive=True)
     model = EDNNRegressor(net, GridTiling(2, 2), baseline=None, solver=fit).fit(fields, y)
     export_onnx(model, tmp_path / "dense.onnx", form="dense")
-    found = run(tmp_path / "dense.onnx", fields=np.pad(fields, ((0, 0), (2, 2)), "wrap")[:, None])
+    result = run(tmp_path / "dense.onnx", fields=np.pad(fields, ((0, 0), (2, 2)), "wrap")[:, None])
     expected = np.moveaxis(model.predict_contributions(fields), -1, 1)
-    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(result, expected, rtol=1e-5, atol=1e-6)
 
 
 def test_what_cannot_be_exported_is_named(model, tmp_path):

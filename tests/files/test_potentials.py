@@ -103,9 +103,9 @@ def settings(node):
         node = list(node.values())
     if isinstance(node, list):
         for each in node:
-            found = settings(each)
-            if found:
-                return found
+            result = settings(each)
+            if result:
+                return result
     return None
 
 
@@ -131,12 +131,12 @@ def settings(node):
 def test_crafted_settings_are_refused(name, change, message, files, tmp_path):
     parts = parts_of(files(name)[0])
     config = json.loads(parts["config.json"])
-    found = settings(config["model"])
+    result = settings(config["model"])
     for key, value in change.items():
-        if key in found:
-            found[key][1] = value
+        if key in result:
+            result[key][1] = value
         else:
-            pair = next(iter(found.values()))
+            pair = next(iter(result.values()))
             pair[0] = key
     parts["config.json"] = json.dumps(config).encode()
     _container.write(tmp_path / "crafted.ednn", parts)

@@ -280,8 +280,8 @@ def test_settings_of_running_are_not_taken_from_a_file(name, tmp_path):
     parts = parts_of(GOLDEN / f"schema 1, {name}.ednn")
     description = json.loads(parts["config.json"])
     for place in list(places(description, lambda node: node.get("$") == "object")):
-        found = at(description, place)["vars"]
-        found |= dict.fromkeys(("n_jobs", "verbose", "max_bytes", "memory", "journal"), 77)
+        result = at(description, place)["vars"]
+        result |= dict.fromkeys(("n_jobs", "verbose", "max_bytes", "memory", "journal"), 77)
     parts["config.json"] = json.dumps(description).encode()
     with zipfile.ZipFile(io.BytesIO(parts["estimators.skops"])) as archive:
         members = {n: archive.read(n) for n in archive.namelist()}

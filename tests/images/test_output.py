@@ -109,11 +109,11 @@ def test_fit_and_predict_of_pictures_are_those_of_count(dishes, tmp_path, capsys
     assert main(["fit", str(dishes / "photos"), str(dishes / "counts.csv"), *words]) == 0
     for command in (["count", "predict", "--force"], ["predict"], ["predict"]):
         assert main([*command, str(model), str(dishes / "new"), "-q", "-o", str(table)]) == 0
-        found = table.read_text(encoding="utf-8")
+        result = table.read_text(encoding="utf-8")
         if command[0] == "count":
-            first = found
-        assert found == first
-    assert found.startswith("file,cells,cells low,cells high")
+            first = result
+        assert result == first
+    assert result.startswith("file,cells,cells low,cells high")
     capsys.readouterr()
     array = tmp_path / "maps.npz"
     assert (
@@ -217,10 +217,10 @@ def test_evaluate_prints_the_errors_of_pictures(dishes, tmp_path, capsys):
     off = [row["total"] - float(true[row["name"].removesuffix(".png")]) for row in rows]
     for table in (dishes / "counts.csv", tmp_path / "other.csv"):
         assert main(["evaluate", model, photos, str(table), "--json"]) == 0
-        found = json.loads(capsys.readouterr().out)
-        assert found["pictures"] == len(rows)
-        assert found["errors"]["mean"] == pytest.approx(np.mean(np.abs(off)))
-        assert found["errors"]["bias"] == pytest.approx(np.mean(off))
+        result = json.loads(capsys.readouterr().out)
+        assert result["pictures"] == len(rows)
+        assert result["errors"]["mean"] == pytest.approx(np.mean(np.abs(off)))
+        assert result["errors"]["bias"] == pytest.approx(np.mean(off))
     assert main(["evaluate", model, photos]) == 1
     assert "photographs need a table" in capsys.readouterr().err
 

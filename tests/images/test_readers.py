@@ -118,9 +118,9 @@ def test_compressions_of_microscopes(compression, tmp_path, monkeypatch):
 
 def test_archives_hold_one_picture_an_array(tmp_path):
     np.savez(tmp_path / "set.npz", b=GREY, a=COLOUR)
-    found = read_pictures(tmp_path / "set.npz")
-    assert [each.name for each in found] == ["set.npz::b", "set.npz::a"]
-    np.testing.assert_array_equal(found[1].array(), COLOUR)
+    result = read_pictures(tmp_path / "set.npz")
+    assert [each.name for each in result] == ["set.npz::b", "set.npz::a"]
+    np.testing.assert_array_equal(result[1].array(), COLOUR)
 
 
 def test_folders_patterns_and_lists(tmp_path):
@@ -295,8 +295,8 @@ def test_slides_are_read_by_regions(tmp_path):
         print(picture.read(box)[..., 0].tolist(),
               resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)"""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    found, _, grown = done.stdout.rpartition(" ")
-    assert json.loads(found) == [[0, 0, 1, 1]] * 2 + [[40, 40, 41, 41]] * 2
+    result, _, grown = done.stdout.rpartition(" ")
+    assert json.loads(result) == [[0, 0, 1, 1]] * 2 + [[40, 40, 41, 41]] * 2
     assert int(grown) < 60_000  # kB; the picture has 400,000
 
 

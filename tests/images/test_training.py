@@ -47,9 +47,9 @@ def test_normalisations_fold_into_convolutions(n_axes):
     tiles = torch.randn(3, 2, *window)
     with torch.no_grad():
         expected = network.eval()(tiles)
-        found = folded(network)(tiles)
+        result = folded(network)(tiles)
     assert not any(isinstance(layer, NORMS) for layer in folded(network))
-    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(result, expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("reduction", [1, 2])
@@ -142,18 +142,18 @@ def test_totals_of_the_training_add_up():
     for one, totals in zip(samples, ([3.0, 40.0], [5.0, np.nan], [9.0, 60.0]), strict=True):
         one.totals = torch.tensor(totals, dtype=torch.float64)
     member.match(samples)
-    found = member.predict(samples)
-    np.testing.assert_allclose(found.sum(axis=0)[0], 17, rtol=1e-4)
-    np.testing.assert_allclose(found[[0, 2], 1].sum(), 100, rtol=1e-4)
+    result = member.predict(samples)
+    np.testing.assert_allclose(result.sum(axis=0)[0], 17, rtol=1e-4)
+    np.testing.assert_allclose(result[[0, 2], 1].sum(), 100, rtol=1e-4)
 
 
 def loss_of_boxes(member, batch, seed=0):
     """Return the loss of boxes put together, and the gradient of the last bias."""
     tiles = collated(batch)
     member.module.zero_grad()
-    found = member.contributions(member.module, *tiles).detach()
+    result = member.contributions(member.module, *tiles).detach()
     units = torch.ones(len(batch), len(member.scale))
-    loss = mosaic_loss(member, *tiles, found, units, np.random.default_rng(seed))
+    loss = mosaic_loss(member, *tiles, result, units, np.random.default_rng(seed))
     if isinstance(loss, torch.Tensor):
         loss.backward()
     bias = next(layer.bias for layer in reversed(member.module) if hasattr(layer, "bias"))

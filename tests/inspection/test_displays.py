@@ -240,13 +240,13 @@ def test_the_path_of_tilings_is_drawn():
         X, y, estimator=EDNNRegressor(PAIRS, GridTiling(1, 1)), focuses=[1, 2], max_context=1, cv=3,
         name="mean absolute error", unit="J",
     )  # fmt: skip
-    found = display.result
+    result = display.result
     for label, line in zip((1, 2), display.lines_, strict=True):
-        own = np.array(found.focuses) == label
-        np.testing.assert_array_equal(line.get_xdata(), np.array(found.contexts)[own])
-        np.testing.assert_allclose(line.get_ydata(), -found.mean_scores[own])
+        own = np.array(result.focuses) == label
+        np.testing.assert_array_equal(line.get_xdata(), np.array(result.contexts)[own])
+        np.testing.assert_allclose(line.get_ydata(), -result.mean_scores[own])
     assert display.ax_.get_ylabel() == "mean absolute error / J"
-    assert (found.focus, found.context) == (1, 1)
+    assert (result.focus, result.context) == (1, 1)
 
 
 def test_novelty_display():

@@ -169,21 +169,23 @@ def test_numbers_equal_those_of_the_functions(case):
         true, predicted = (np.reshape(v, (len(y), -1)) for v in (y, model.predict(X)))
         channels = 2 if np.ndim(y) == 2 else 1
         n_sites = np.array([np.size(x) / channels for x in X])
-        for k, found in enumerate(report.numbers["errors"][which]):
+        for k, result in enumerate(report.numbers["errors"][which]):
             errors = extensive_errors(true[:, k], predicted[:, k]).as_dict()
             errors["per_site"] = extensive_errors(true[:, k], predicted[:, k], n_sites).rmse
             errors["r2"] = r2_score(true[:, k], predicted[:, k]) if len(y) > 1 else np.nan
-            assert found == pytest.approx(errors, nan_ok=True, abs=1e-12)
-            expected += [found[key] for key in ("median", "mean", "rmse", "bias", "per_site", "r2")]
+            assert result == pytest.approx(errors, nan_ok=True, abs=1e-12)
+            expected += [
+                result[key] for key in ("median", "mean", "rmse", "bias", "per_site", "r2")
+            ]
         assert report.numbers["data"][which]["systems"] == len(X)
     laws = report.numbers["extensivity"]
     if "why_not" not in laws:
         probes = [np.asarray(x) for x in (train if test is None else test)[0]]
-        found = extensivity_report(model, probes)
+        result = extensivity_report(model, probes)
         assert laws["n_probes"] == len(probes)
-        np.testing.assert_array_equal(laws["copies"], found.copies)
-        np.testing.assert_array_equal(laws["shift_by_focus"], found.shift_by_focus)
-        assert laws["additivity"] == found.additivity
+        np.testing.assert_array_equal(laws["copies"], result.copies)
+        np.testing.assert_array_equal(laws["shift_by_focus"], result.shift_by_focus)
+        assert laws["additivity"] == result.additivity
         expected += [laws["additivity"], *laws["copies"], *laws["shift_by_focus"]]
         expected += [max(along) for along in laws["shifts"] if len(along) > 1]
     np.testing.assert_array_equal(page.values, expected)
@@ -224,9 +226,9 @@ def test_seeds_drawn_by_a_fit_are_not_shown():
         model = EDNNRegressor(tile_model, GridTiling(1, 1), random_state=random_state).fit(X, y)
         drawn = model.tile_model_.estimator[-1].random_state
         assert drawn > 1000
-        found = fit_report(model, X, y)
-        assert str(drawn) not in found.html
-        made_of = " ".join(found.numbers["model"].values())
+        result = fit_report(model, X, y)
+        assert str(drawn) not in result.html
+        made_of = " ".join(result.numbers["model"].values())
         assert "random_state" not in made_of and "Ridge()" in made_of
 
 

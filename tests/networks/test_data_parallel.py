@@ -50,5 +50,5 @@ def test_distributed_data_parallel(form, tmp_path):
     multiprocessing.start_processes(work, (port, form, path), nprocs=2, start_method="spawn")
     model = sums(form)
     loss(model, slice(None)).backward()
-    for parameter, found in zip(model.parameters(), torch.load(path), strict=True):
-        torch.testing.assert_close(found, parameter.grad, rtol=1e-10, atol=1e-12)
+    for parameter, result in zip(model.parameters(), torch.load(path), strict=True):
+        torch.testing.assert_close(result, parameter.grad, rtol=1e-10, atol=1e-12)

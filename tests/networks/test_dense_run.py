@@ -122,11 +122,11 @@ def test_single_small_map_in_3d_equals_torch(layout, stride, dilation, groups):
     layer = nn.Conv3d(4, 8, 3, stride=stride, dilation=dilation, groups=groups)
     x = torch.rand(1, 4, 9, 10, 11)
     x = (laid_out(x) if layout else x).requires_grad_()
-    found, expected = Convolution(layer)(x), layer(x)
-    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+    result, expected = Convolution(layer)(x), layer(x)
+    torch.testing.assert_close(result, expected, rtol=1e-5, atol=1e-5)
     wanted = [x, layer.weight, layer.bias]
     gradients = []
-    for out in (found, expected):
+    for out in (result, expected):
         first = torch.autograd.grad(out.square().sum(), wanted, create_graph=True)
         second = torch.autograd.grad(first[0].square().sum(), layer.weight)
         gradients.append([*first, *second])

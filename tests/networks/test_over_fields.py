@@ -72,9 +72,9 @@ def test_totals_and_gradients_equal_those_of_tiles(name, boundary, form, parts):
         max_bytes=1 if parts == "checkpointed" else 2**30,
         max_tiles=1 if parts == "small" else None,
     )  # fmt: skip
-    found = totals_and_gradients(sums(field_input(X, tiling.channel_axis, torch.float64)), module)
-    torch.testing.assert_close(found[0], expected[0], rtol=1e-12, atol=1e-12)
-    for a, b in zip(found[1], expected[1], strict=True):
+    result = totals_and_gradients(sums(field_input(X, tiling.channel_axis, torch.float64)), module)
+    torch.testing.assert_close(result[0], expected[0], rtol=1e-12, atol=1e-12)
+    for a, b in zip(result[1], expected[1], strict=True):
         torch.testing.assert_close(a, b, rtol=1e-11, atol=1e-11)
 
 
@@ -94,8 +94,8 @@ def test_both_forms_are_one_graph_for_torch_compile(name, form):
     # A graph that breaks would raise; "aot_eager" is all of it but the code that is generated.
     options = {"backend": "aot_eager", "fullgraph": True}
     compiled = SumOverTiles(module, tiling, tile_shape, form=form, compile=options)
-    found = totals_and_gradients(compiled(X), module)
-    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+    result = totals_and_gradients(compiled(X), module)
+    torch.testing.assert_close(result, expected, rtol=1e-12, atol=1e-12)
     with torch.no_grad():
         torch.testing.assert_close(compiled(X), expected[0], rtol=1e-12, atol=1e-12)
     assert dict(compiled.named_parameters()).keys() == dict(plain.named_parameters()).keys()
@@ -112,8 +112,8 @@ def test_compiled_code_gives_equal_totals(form):
         SumOverTiles(module, GridTiling(2, 1), (4, 4), form=form, compile=options)
         for options in (None, {"fullgraph": True})
     ]
-    expected, found = (totals_and_gradients(each(fields), module) for each in sums)
-    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+    expected, result = (totals_and_gradients(each(fields), module) for each in sums)
+    torch.testing.assert_close(result, expected, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("max_bytes", [1, 2**30])

@@ -16,8 +16,8 @@ RNG = np.random.default_rng(0)
 
 
 def learned(X, channel_axis=None, weight=None, **params):
-    found = learn_standardization(check_fields(X), channel_axis, weight, **params)
-    return found.mean, found.scale
+    result = learn_standardization(check_fields(X), channel_axis, weight, **params)
+    return result.mean, result.scale
 
 
 @pytest.mark.parametrize("channel_axis", [None, 0, 1, 2, -1])
@@ -85,8 +85,8 @@ def test_lazy_fields_are_read_once():
     X = RNG.normal(size=(30, 6, 5))
     source = Counted(X)
     lazy = Fields((Stack(np.arange(30), source),), 30, False)
-    found = learn_standardization(lazy, None)
-    np.testing.assert_allclose([found.mean[0], found.scale[0]], [X.mean(), X.std()], rtol=1e-12)
+    result = learn_standardization(lazy, None)
+    np.testing.assert_allclose([result.mean[0], result.scale[0]], [X.mean(), X.std()], rtol=1e-12)
     assert Counted.n_read == X.size
     source.array[17, 2, 3] = np.nan
     with pytest.raises(ValueError, match="contains NaN"):

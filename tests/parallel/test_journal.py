@@ -39,9 +39,9 @@ def test_records_are_read_back(tmp_path):
     journal.write(BLOCK, TOTALS)
     (path,) = (tmp_path / "new" / "journal").iterdir()
     assert path.read_bytes() == WHOLE
-    (found,) = read(path.parent).items()
-    assert found[0] == BLOCK
-    np.testing.assert_array_equal(found[1], TOTALS)
+    (result,) = read(path.parent).items()
+    assert result[0] == BLOCK
+    np.testing.assert_array_equal(result[1], TOTALS)
     assert Journal.read(path.parent, "other", 1) == {}
 
 
@@ -196,7 +196,7 @@ def test_two_runs_at_once_share_a_journal(tmp_path):
     for process in processes:
         out, errors = process.communicate(timeout=60)
         assert process.returncode == 0, errors
-        found, expected = out.split()
-        assert found == expected
+        result, expected = out.split()
+        assert result == expected
     n_recorded = sum(len(lines(path)) for path in (tmp_path / "journal").iterdir())
     assert 64 <= n_recorded <= 128

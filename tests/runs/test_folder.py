@@ -179,13 +179,15 @@ def test_comparison_marks_what_differs(tmp_path):
             r.log(1, loss=alpha)
             r.finish({"error": alpha})
         ids.append(r.id)
-    found = RunFolder(tmp_path / "runs").compare(ids)
-    assert found.ids == ids and set(found.settings) == {"alpha", "data.X"}
-    assert found.settings["alpha"] == [0.1, 0.2, 0.1]
-    assert found.settings["data.X"][0] == found.settings["data.X"][1] != found.settings["data.X"][2]
-    assert found.same["seed"] == 0 and "versions.numpy" in found.same
-    assert [found.metrics[id]["loss"][0] for id in ids] == [0.1, 0.2, 0.1]
-    assert found.results[ids[1]] == {"error": 0.2}
+    result = RunFolder(tmp_path / "runs").compare(ids)
+    assert result.ids == ids and set(result.settings) == {"alpha", "data.X"}
+    assert result.settings["alpha"] == [0.1, 0.2, 0.1]
+    assert (
+        result.settings["data.X"][0] == result.settings["data.X"][1] != result.settings["data.X"][2]
+    )
+    assert result.same["seed"] == 0 and "versions.numpy" in result.same
+    assert [result.metrics[id]["loss"][0] for id in ids] == [0.1, 0.2, 0.1]
+    assert result.results[ids[1]] == {"error": 0.2}
 
 
 def test_a_folder_of_runs_is_asked_for(made, tmp_path):

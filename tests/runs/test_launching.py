@@ -135,9 +135,9 @@ def test_repeat_makes_the_same_model_or_says_what_differs(model, spins, tmp_path
     data.write_bytes(spins.read_bytes())
     more = ["--epochs", "5"] if model == "dense" else []
     run = waited(launch(tmp_path / "runs", ["fit", "spins.npz", "-m", model, *more], cwd=tmp_path))
-    found = repeat(run)
-    assert (found.same, found.differences) == (True, [])
-    assert found.run.settings == run.settings and found.run.id != run.id
+    result = repeat(run)
+    assert (result.same, result.differences) == (True, [])
+    assert result.run.settings == run.settings and result.run.id != run.id
     # Another version then, and other data now.
     path = run.path / "run.json"
     described = json.loads(path.read_text())
@@ -145,9 +145,9 @@ def test_repeat_makes_the_same_model_or_says_what_differs(model, spins, tmp_path
     path.write_text(json.dumps(described))
     with np.load(spins) as file:
         np.savez(data, X=file["X"], y=file["y"] + 1)
-    found = repeat(run)
-    assert not found.same
-    text = "\n".join(found.differences)
+    result = repeat(run)
+    assert not result.same
+    text = "\n".join(result.differences)
     assert f"versions: numpy 1.0 then, {np.__version__} now" in text
     assert "data: fields (spins.npz) has other content" in text and "model.ednn" in text
     data.unlink()

@@ -26,7 +26,7 @@ def pool():
 
 
 def test_it_finds_the_rare_ones(pool):
-    found = {}
+    results = {}
     for strategy in ("committee", "random"):
         learning = [
             ActiveLearning(
@@ -35,8 +35,10 @@ def test_it_finds_the_rare_ones(pool):
             ).run(25)
             for seed in range(3)
         ]  # fmt: skip
-        found[strategy] = np.mean([np.sum(np.array(one.indices_) >= N_COMMON) for one in learning])
-    assert found["committee"] > 2 * found["random"]
+        results[strategy] = np.mean(
+            [np.sum(np.array(one.indices_) >= N_COMMON) for one in learning]
+        )
+    assert results["committee"] > 2 * results["random"]
 
 
 def test_a_seed_gives_one_run_and_runs_go_on(pool):

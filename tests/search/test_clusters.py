@@ -67,13 +67,13 @@ def test_a_search_runs_on_a_cluster_for_each_pool(tmp_path):
     }  # fmt: skip
     with job_pools(pools, local) as clients:
         addresses = {client.scheduler.address for client in clients.values()}
-        found = search(tmp_path / "a.db").run(12, clients, n_workers={"label": 2, "relax": 1})
+        result = search(tmp_path / "a.db").run(12, clients, n_workers={"label": 2, "relax": 1})
     assert len(addresses) == 3 == len(made) and made == [{}] * 3
     assert [(each["minimum"], each["maximum"]) for each in adapted] == [(0, 2), (0, 1), (1, 1)]
     # Workers end after so many looks at which they had nothing to do.
     idle = [each["wait_count"] * float(each["interval"].rstrip("s")) for each in adapted]
     assert idle == [300, 60, 300]
-    assert found.n_labels == 12
+    assert result.n_labels == 12
     with SearchStore(tmp_path / "a.db") as store:
         assert store.counts() == {"queued": 0, "labelled": 12, "failed": 0}
         assert all(seconds is not None for *_, seconds, _ in store.tasks("label"))

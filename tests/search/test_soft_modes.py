@@ -61,9 +61,9 @@ def test_the_operator_moves_atoms_and_keeps_distances_and_the_cell(kind):
     parent = operators.make("start", [], np.random.RandomState(0))
     boxed = operators.make("again", [parent], np.random.RandomState(0))
     children = [operators.make("soft", [parent], np.random.RandomState(k)) for k in range(6)]
-    found = [child for child in children if child is not None]
-    assert len(found) >= 3
-    for child in found:
+    result = [child for child in children if child is not None]
+    assert len(result) >= 3
+    for child in result:
         assert Sanity(min_distance=0.5).fault_of_structure(child) is None
         np.testing.assert_array_equal(child.cell, boxed.cell)
         moved = np.linalg.norm(child.positions - boxed.positions, axis=1)

@@ -48,8 +48,8 @@ def test_labels_wait_neither_for_relaxations_nor_for_training(tmp_path):
         store=tmp_path / "a.db", kind="cluster", volume=14.0, n_initial=12, retrain_every=10,
         candidates_per_label=1, max_steps=2, patience=1000,
     )  # fmt: skip
-    found = search.run(160, pools)
-    assert found.n_labels == 160
+    result = search.run(160, pools)
+    assert result.n_labels == 160
     busy = sum(pools.seconds["label"]) / (label * pools.time)
     # The last labels end one after the other: up to 14 s of some 200 s.
     assert busy > 0.9

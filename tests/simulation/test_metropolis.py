@@ -96,9 +96,9 @@ def test_states_come_as_often_as_boltzmann_says(name):
         model, temperature, values=SYSTEMS[name][2], n_replicas=n_replicas, random_state=1
     )
     chain = sampler.run(every[0], 15, interval=15)
-    found = index_of(chain.fields, every)
-    np.testing.assert_allclose(chain.energies[-1, 0], energies[found], rtol=1e-9, atol=1e-9)
-    counts = np.bincount(found, minlength=len(every))
+    result = index_of(chain.fields, every)
+    np.testing.assert_allclose(chain.energies[-1, 0], energies[result], rtol=1e-9, atol=1e-9)
+    counts = np.bincount(result, minlength=len(every))
     assert_distributed_as(counts, boltzmann(energies, temperature))
 
 
@@ -120,10 +120,10 @@ def test_exchanges_keep_the_composition(name):
         return sorted(map(tuple, sites.reshape(len(sites), -1).T))
 
     allowed = np.array([content(field) == content(start) for field in every])
-    found = index_of(chain.fields, every)
-    assert allowed[found].all()
+    result = index_of(chain.fields, every)
+    assert allowed[result].all()
     probability = np.where(allowed, np.exp(-energies / temperature), 0)
-    counts = np.bincount(found, minlength=len(every))[allowed]
+    counts = np.bincount(result, minlength=len(every))[allowed]
     assert_distributed_as(counts, probability[allowed] / probability.sum())
 
 

@@ -44,10 +44,10 @@ def assert_independent(sublattice, tilings, shape):
 @given(cases())
 def test_changes(case):
     tilings, shape = case
-    found = changes([tiling.axis_windows(shape) for tiling in tilings], shape)
-    held = np.concatenate([sublattice.sites()[0] for sublattice in found])
+    result = changes([tiling.axis_windows(shape) for tiling in tilings], shape)
+    held = np.concatenate([sublattice.sites()[0] for sublattice in result])
     np.testing.assert_array_equal(np.sort(held), np.arange(np.prod(shape)))
-    for sublattice in found:
+    for sublattice in result:
         assert_independent(sublattice, tilings, shape)
 
 
@@ -55,7 +55,7 @@ def test_changes(case):
 def test_exchanges(case):
     tilings, shape = case
     periodic = tilings[0].boundary == "periodic"
-    found = exchanges([tiling.axis_windows(shape) for tiling in tilings], shape, periodic)
+    result = exchanges([tiling.axis_windows(shape) for tiling in tilings], shape, periodic)
     sites = np.arange(np.prod(shape)).reshape(shape)
     expected = set()
     for axis in range(len(shape)):
@@ -66,10 +66,10 @@ def test_exchanges(case):
             for pair, wraps in zip(pairs, last, strict=True)
             if (periodic or not wraps) and pair[0] != pair[1]
         }
-    held = [frozenset(map(int, move)) for sublattice in found for move in sublattice.sites().T]
+    held = [frozenset(map(int, move)) for sublattice in result for move in sublattice.sites().T]
     assert len(held) == len(set(held))
     assert set(held) == expected
-    for sublattice in found:
+    for sublattice in result:
         assert_independent(sublattice, tilings, shape)
 
 

@@ -71,11 +71,11 @@ def test_training_loss_decreases_at_every_stage(tile_model, n_outputs, weighted,
     assert (np.diff(loss) <= 1e-7 * loss[0]).all()
     assert loss[-1] < loss[0]
     # What is said of the last stage is what the fitted model does, or better after the last fit.
-    found = np.average((model.predict(X) - y) ** 2, axis=0, weights=weight).mean()
+    result = np.average((model.predict(X) - y) ** 2, axis=0, weights=weight).mean()
     if corrective == "final":
-        assert found <= loss[-1] * (1 + 1e-6)
+        assert result <= loss[-1] * (1 + 1e-6)
     else:
-        np.testing.assert_allclose(found, loss[-1], rtol=1e-6)
+        np.testing.assert_allclose(result, loss[-1], rtol=1e-6)
 
 
 def test_corrective_each_reduces_the_loss():
@@ -239,8 +239,8 @@ def test_several_terms_alternate(n_stages):
     assert isinstance(near.estimators_[0], DecisionTreeRegressor)
     assert isinstance(far.estimators_[0], KNeighborsRegressor)
     assert (np.diff(near.validation_errors_) <= 0).all()
-    found = np.mean((model.predict(X) - y) ** 2)
-    np.testing.assert_allclose(found, near.validation_errors_[-1], rtol=1e-6)
+    result = np.mean((model.predict(X) - y) ** 2)
+    np.testing.assert_allclose(result, near.validation_errors_[-1], rtol=1e-6)
 
 
 def test_several_outputs_are_fitted_separately():

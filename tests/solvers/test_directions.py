@@ -89,10 +89,10 @@ def test_linear_model_is_recovered_from_few_totals_and_directions(name, baseline
     model.fit(X, y, gradient=gradients)
     true = truth.predict(unseen)
     np.testing.assert_allclose(model.predict(unseen), true, rtol=1e-7, atol=1e-7)
-    for found, expected in zip(
+    for result, expected in zip(
         model.predict_gradient(unseen), truth.predict_gradient(unseen), strict=True
     ):
-        np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-7)
+        np.testing.assert_allclose(result, expected, rtol=1e-6, atol=1e-7)
     assert np.abs(alone - true).max() > 1e-3  # six totals do not determine as many numbers
 
 
@@ -383,16 +383,16 @@ def test_features_along_equals_derivatives(name, offset, rng):
             X = step.transform(X)
         return X.toarray() if hasattr(X, "toarray") else X
 
-    for tangent, found in zip(tangents, features_along(steps, rows, tangents), strict=True):
+    for tangent, result in zip(tangents, features_along(steps, rows, tangents), strict=True):
         step = 1e-5 / np.abs(tangent).max()
         ends = [features(rows + k * step * tangent) for k in (-2, -1, 1, 2)]
         expected = np.tensordot([1, -8, 8, -1], ends, axes=1) / (12 * step)
-        found = found.toarray() if hasattr(found, "toarray") else found
+        result = result.toarray() if hasattr(result, "toarray") else result
         # Splines are only so smooth at their knots, which some rows lie on.
         tolerance = (5e-3 if "spline" in name or "sparse" in name else 1e-5) * np.abs(
             expected
         ).max()
-        np.testing.assert_allclose(found, expected, atol=tolerance)
+        np.testing.assert_allclose(result, expected, atol=tolerance)
 
 
 class Stretched:
@@ -433,12 +433,12 @@ def test_gradients_with_pull_and_push():
     known = [Stretched(x, gradient) for x, gradient in zip(X, gradients, strict=True)]
     for baseline in (None, "content"):
         model = regressor(baseline=baseline)
-        found = []
+        results = []
         for gradient in (None, known):
             model.fit(X, y, gradient=gradient)
             predicted = (model.predict_gradient(X) * X).sum(axis=(1, 2))
-            found.append(np.mean((predicted - [k.values[0] for k in known]) ** 2))
-        assert found[1] < 0.2 * found[0], found
+            results.append(np.mean((predicted - [k.values[0] for k in known]) ** 2))
+        assert results[1] < 0.2 * results[0], results
     # Target gradients may be arrays for some samples and objects for others.
     mixed = [*known[:5], *gradients[5:]]
     model = regressor(solver=LinearSolver(5)).fit(X, y, gradient=mixed)
@@ -532,8 +532,8 @@ def test_gradients_with_respect_to_strain_and_positions(with_forces, rng):
     if not with_forces:  # three numbers a structure, and its total: enough for 12 structures
         assert known[0].values.shape == (4,)
     model.fit(X, truth.predict(X), gradient=known)
-    found = draw.strain_gradients(structures, model.predict_gradient(X))
-    np.testing.assert_allclose(found, strains, atol=1e-6 * np.abs(strains).max())
+    result = draw.strain_gradients(structures, model.predict_gradient(X))
+    np.testing.assert_allclose(result, strains, atol=1e-6 * np.abs(strains).max())
     if with_forces:
         for off, force in zip(
             draw.forces(structures, model.predict_gradient(X)), forces, strict=True

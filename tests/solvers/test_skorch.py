@@ -120,8 +120,8 @@ class Weighted(nn.Module):
 def test_losses_per_sample_are_averaged(weight):
     expected = losses(fitted(net(), sample_weight=weight))
     for criterion in ({"criterion__reduction": "none"}, {"criterion": PerSample}):
-        found = losses(fitted(net(**criterion), sample_weight=weight))
-        np.testing.assert_allclose(found, expected, rtol=1e-6)
+        result = losses(fitted(net(**criterion), sample_weight=weight))
+        np.testing.assert_allclose(result, expected, rtol=1e-6)
 
 
 @pytest.mark.filterwarnings("ignore:The criterion sums")

@@ -62,8 +62,8 @@ def test_training_does_not_depend_on_the_unit_of_fields(kind, boundary, form):
     offset = 0 if boundary == "zero" else OFFSET
     one = regressor(kind, boundary, form=form).fit(X, y)
     other = regressor(kind, boundary, form=form).fit(FACTOR * X + offset, y)
-    expected, found = one.predict(unseen), other.predict(FACTOR * unseen + offset)
-    np.testing.assert_allclose(found, expected, rtol=1e-7, atol=1e-7 * np.std(y))
+    expected, result = one.predict(unseen), other.predict(FACTOR * unseen + offset)
+    np.testing.assert_allclose(result, expected, rtol=1e-7, atol=1e-7 * np.std(y))
     gradient, of_other = (
         model.predict_gradient(fields)
         for model, fields in ((one, unseen), (other, FACTOR * unseen + offset))
@@ -97,8 +97,8 @@ def test_target_gradients_in_any_unit(boundary):
         model = regressor(boundary=boundary, gradient_weight=2.0)
         models.append(model.fit(factor * X + moved, y, gradient=gradient / factor))
     expected = models[0].predict_gradient(X)
-    found = 1e3 * models[1].predict_gradient(1e3 * X + offset)
-    np.testing.assert_allclose(found, expected, atol=1e-7 * np.abs(expected).max())
+    result = 1e3 * models[1].predict_gradient(1e3 * X + offset)
+    np.testing.assert_allclose(result, expected, atol=1e-7 * np.abs(expected).max())
 
 
 def test_standardisation_of_several_terms_and_ragged_fields():
@@ -203,12 +203,12 @@ def test_inputs_of_the_network_are_standardised():
     tiling = GridTiling(2, 2, channel_axis=-1, boundary="zero")
     model = EDNNRegressor(Spy, tiling, solver=GradientSolver(max_epochs=1)).fit(X, y)
     mean, scale = X.mean(axis=(0, 1, 2)), X.std(axis=(0, 1, 2))
-    found = np.concatenate(seen)
-    inside = np.abs(found) < 20
-    assert 0.9 < found[inside].std() < 1.1
+    result = np.concatenate(seen)
+    inside = np.abs(result) < 20
+    assert 0.9 < result[inside].std() < 1.1
     for channel in range(2):
         outside = np.float32(-mean[channel] / scale[channel])  # zeros of the data
-        assert np.isclose(found[:, channel].min(), outside, rtol=1e-6)
+        assert np.isclose(result[:, channel].min(), outside, rtol=1e-6)
     kept = model.tile_model_.standardization
     np.testing.assert_allclose([kept.mean, kept.scale], [mean, scale], rtol=1e-12)
 

@@ -105,15 +105,15 @@ def test_predict_gradient_equals_finite_differences(baseline):
 def test_gradients_reduce_the_error():
     X, unseen = waves(24, (8, 8)), waves(20, (12, 12), seed=1)
     y, gradients = energy(X)
-    found = {}
+    results = {}
     for name, gradient in (("with", gradients), ("without", None)):
         torch.manual_seed(0)
         fit = GradientSolver(max_epochs=30, lr=2e-2, batch_size=4)
         model = EDNNRegressor(convolutional(), GridTiling(2, 2), solver=fit, random_state=0)
         model.fit(X, y, gradient=gradient)
         true, predicted = energy(unseen)[1], model.predict_gradient(unseen)
-        found[name] = 1 - np.mean((true - predicted) ** 2) / np.var(true)
-    assert found["with"] > 0.5 and found["without"] < found["with"] - 0.4
+        results[name] = 1 - np.mean((true - predicted) ** 2) / np.var(true)
+    assert results["with"] > 0.5 and results["without"] < results["with"] - 0.4
 
 
 class Pulled:
@@ -516,8 +516,8 @@ def test_compiled_bare_modules(form, several, monkeypatch):
 
     expected = trained().fit(X, y).predict(X)
     assert not kinds
-    found = trained(compile={"backend": "eager"}).fit(X, y).predict(X)
-    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    result = trained(compile={"backend": "eager"}).fit(X, y).predict(X)
+    np.testing.assert_allclose(result, expected, rtol=1e-5)
     assert ("DenseForm" in kinds) == (form == "auto")
     with pytest.raises(TileModelError, match=r"second derivatives.* Set compile=False"):
         trained(compile=True).fit(X, y, gradient=gradients)
@@ -612,13 +612,13 @@ def test_out_of_memory_halves_max_bytes(form):
 @pytest.mark.parametrize("form", ["dense", "tiled"])
 def test_recomputed_layers_give_the_same_training(form):
     X = waves(6, (8, 8))
-    found = []
+    results = []
     for max_bytes in (1, 2**30):
         torch.manual_seed(0)
         fit = GradientSolver(max_epochs=2, precision="float64", form=form, max_bytes=max_bytes)
         model = EDNNRegressor(convolutional(), GridTiling(2, 2), solver=fit, random_state=0)
-        found.append(weights(model.fit(X, energy(X)[0])))
-    for a, b in zip(*found, strict=True):
+        results.append(weights(model.fit(X, energy(X)[0])))
+    for a, b in zip(*results, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12)
 
 

@@ -19,11 +19,11 @@ def sheets(n=4):
     sheet = build.graphene_nanoribbon(2, 2, type="armchair", sheet=True, vacuum=3.0)
     sheet.set_cell([[4.0, 0, 0], [0, 9, 0], [0, 0, 4.5]], scale_atoms=True)
     sheet.pbc = (True, False, True)
-    found = []
+    results = []
     for seed in range(n):
-        found.append(sheet.copy())
-        found[-1].rattle(0.05, seed=seed)
-    return found
+        results.append(sheet.copy())
+        results[-1].rattle(0.05, seed=seed)
+    return results
 
 
 def draw(**params):

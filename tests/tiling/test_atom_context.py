@@ -170,8 +170,8 @@ def test_forces_and_stress_are_learned_with_it():
     ):  # fmt: skip
         model = EDNNRegressor(tile_model, one, random_state=0)
         model.fit(systems[:16], y[:16], gradient=gradient[:16])
-        found = np.concatenate([g.positions for g in model.predict_gradient(systems[16:])])
-        errors[name] = np.abs(found - np.concatenate(parts[16:])).mean()
+        result = np.concatenate([g.positions for g in model.predict_gradient(systems[16:])])
+        errors[name] = np.abs(result - np.concatenate(parts[16:])).mean()
     assert errors["context"] < 1e-3 * errors["local"]
 
 

@@ -355,13 +355,13 @@ def test_linear_models_learn_forces_and_stress(pbc):
         solver = LinearSolver(n_directions=100)
         model = EDNNRegressor(clone(teacher).tile_model, solver=solver)
         model.fit(X[:8], energies[:8], gradient=None if kind == "energies" else known)
-        found = model.predict_gradient(test)
+        result = model.predict_gradient(test)
         errors[kind] = (
             np.sqrt(np.mean((model.predict(test) - expected) ** 2)),
             np.mean(
                 [
                     np.abs(a.positions - b.positions).mean()
-                    for a, b in zip(found, truth, strict=True)
+                    for a, b in zip(result, truth, strict=True)
                 ]
             ),
         )

@@ -120,15 +120,15 @@ def test_foci_partition_the_sites(case):
     sites = np.arange(1, 1 + np.prod(shape)).reshape(1, *shape)
     tiles = tiling.tiles(sites)
     foci = tiles.array()[(slice(None), *tiling.focus_sites(tiles.tile_shape))]
-    found = np.bincount(foci.ravel(), minlength=sites.size + 1)[1:]
+    result = np.bincount(foci.ravel(), minlength=sites.size + 1)[1:]
     if tiling.remainder == "error":
-        assert (found == 1).all()
+        assert (result == 1).all()
     else:  # each site once; a focus that reaches beyond the end may see some of them again
         together = tiling.inverse_transform(tiles.values)
         inside = tuple(slice(0, length) for length in shape)
         np.testing.assert_array_equal(together[(slice(None), *inside)], sites)
         if tiling.boundary == "zero":
-            assert (found == 1).all()
+            assert (result == 1).all()
 
 
 @given(st.one_of(tilings(), tilings(remainder=True)))

@@ -35,7 +35,7 @@ def pytest_collection_modifyitems(items):
 def chromium():
     """Return the path of a Chromium, or None."""
     names = ("chromium", "chromium-browser", "google-chrome")
-    return next((found for found in map(shutil.which, names) if found), None)
+    return next((result for result in map(shutil.which, names) if result), None)
 
 
 class Server:
@@ -56,10 +56,10 @@ class Server:
             env=os.environ | {"PYTHONPATH": root, "OMP_NUM_THREADS": "1"},
         )  # fmt: skip
         line = self.process.stdout.readline()
-        found = re.search(r"(http://127\.0\.0\.1:(\d+))/\?token=(\S+)", line)
-        assert found, f"the server did not start: {line!r}"
-        self.base, self.port, self.token = found[1], int(found[2]), found[3]
-        self.address = found[0]
+        result = re.search(r"(http://127\.0\.0\.1:(\d+))/\?token=(\S+)", line)
+        assert result, f"the server did not start: {line!r}"
+        self.base, self.port, self.token = result[1], int(result[2]), result[3]
+        self.address = result[0]
 
     def stop(self):
         self.process.terminate()
@@ -114,9 +114,9 @@ def browser():
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=chromium(), args=list(ARGUMENTS))
-        yield found
-        found.close()
+        result = playwright.chromium.launch(executable_path=chromium(), args=list(ARGUMENTS))
+        yield result
+        result.close()
 
 
 class Visit:

@@ -75,17 +75,17 @@ def test_what_pages_read_of_a_hostile_run_is_only_its_own(tmp_path):
             (path / name).unlink()
             make(path / name)
             run = RunFolder(tmp_path / "runs")[ID]
-            found = {}
+            results = {}
 
-            def read(run=run, found=found):
-                found["all"] = (row_of(run), totals_of(run), curves_of(run), run.log(),
+            def read(run=run, results=results):
+                results["all"] = (row_of(run), totals_of(run), curves_of(run), run.log(),
                                 run.tags, run.note, run.result, run.files())  # fmt: skip
 
             thread = threading.Thread(target=read, daemon=True)
             thread.start()
             thread.join(60)
-            assert "all" in found, f"{name} was waited for"
-            assert "secret" not in repr(found["all"])
+            assert "all" in results, f"{name} was waited for"
+            assert "secret" not in repr(results["all"])
 
 
 def test_pipes_and_sockets_are_not_offered_as_data(tmp_path):

@@ -28,17 +28,17 @@ def test_more_data_never_take_less_time(name, n_values):
         lambda scale: load_of(50 * scale, 50 * 36 * scale, 9, n_values),
         lambda scale: load_of(500, 500 * scale, 9, n_values),
     ):
-        found = [times(name, bigger(2**k)) for k in range(9)]
+        result = [times(name, bigger(2**k)) for k in range(9)]
         for ends in ("low", "likely", "high"):
-            values = [getattr(one, ends) for one in found]
+            values = [getattr(one, ends) for one in result]
             assert values == sorted(values), ends
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_range_contains_the_likely_time(name):
     for load in (SMALL, load_of(1000, 64_000, 25), load_of(20, 20, 4)):
-        found = times(name, load)
-        assert 0 < found.low <= found.likely <= found.high
+        result = times(name, load)
+        assert 0 < result.low <= result.likely <= result.high
 
 
 def test_more_epochs_take_longer():
@@ -83,8 +83,8 @@ def test_a_range_contains_what_a_run_took(tmp_path, model, seconds):
         written(tmp_path, SMALL, share * seconds, model)
     pace = pace_of(RunFolder(tmp_path).runs())
     assert len(pace.ratios[model]) == 2
-    found = expected(model, SMALL, Pace(pace.speed, 1.0, pace.ratios))
-    assert found.low <= 0.7 * seconds < seconds <= found.high
+    result = expected(model, SMALL, Pace(pace.speed, 1.0, pace.ratios))
+    assert result.low <= 0.7 * seconds < seconds <= result.high
     # Another model is known by the machine alone, so its range is the wider one.
     other = "kernel" if model != "kernel" else "cubic"
     unknown = expected(other, SMALL, Pace(pace.speed, 1.0, pace.ratios))
@@ -111,8 +111,8 @@ def test_runs_that_tell_nothing_are_left_out(tmp_path):
 
 
 def test_a_probe_is_a_positive_pace():
-    found = probe()
-    assert found.speed > 0 and found.wait >= 1 and found.ratios == {}
+    result = probe()
+    assert result.speed > 0 and result.wait >= 1 and result.ratios == {}
 
 
 def test_the_load_is_that_of_the_tiling():

@@ -48,8 +48,8 @@ def test_spins_are_fitted_and_larger_ones_predicted(visit, place):
     assert one.state("finished", "failed") == "finished"
     page.wait_for_selector("img[alt^='Sample 0']")
     one.shoot("predicted")
-    found = one.download(lambda: page.click("a:has-text('predictions.npz')"))
-    with np.load(io.BytesIO(found)) as arrays:
+    result = one.download(lambda: page.click("a:has-text('predictions.npz')"))
+    with np.load(io.BytesIO(result)) as arrays:
         maps = arrays["contributions"]
         assert np.allclose(maps.sum(axis=(1, 2)), arrays["y"])
 
@@ -123,8 +123,8 @@ def test_search_is_started_paused_and_downloaded(visit):
     assert one.state("finished", "failed") == "finished"
     page.wait_for_selector("text=1. Structure")
     one.shoot("search")
-    found = one.download(lambda: page.click("text=Download structures")).decode()
-    assert found.startswith("2\n") and "energy=" in found
+    result = one.download(lambda: page.click("text=Download structures")).decode()
+    assert result.startswith("2\n") and "energy=" in result
 
 
 WAIT_LONG = 150_000

@@ -183,10 +183,10 @@ def test_cluster_is_read_from_what_the_scheduler_says():
     }  # fmt: skip
     identity = {"workers": {"a": worker, "b": {}}, "services": {"dashboard": 8787}}
     states = {"slow": {"memory": 7, "processing": 4, "waiting": 2}, "bad": {"erred": 1}}
-    found = read("tcp://10.0.0.1:1", identity, states)
-    assert (found.running, found.waiting, found.done, found.failed) == (1, 2 + 3, 7, 1)
-    assert found.dashboard == "http://10.0.0.1:8787/status"
-    assert [(w.threads, w.running, w.ready, w.memory) for w in found.workers] == [
+    result = read("tcp://10.0.0.1:1", identity, states)
+    assert (result.running, result.waiting, result.done, result.failed) == (1, 2 + 3, 7, 1)
+    assert result.dashboard == "http://10.0.0.1:8787/status"
+    assert [(w.threads, w.running, w.ready, w.memory) for w in result.workers] == [
         (0, 0, 0, 0),
         (2, 1, 3, 5),
     ]
@@ -195,9 +195,9 @@ def test_cluster_is_read_from_what_the_scheduler_says():
 def test_settings_of_a_search_follow_the_form():
     pytest.importorskip("ase_ga")
     asked = Search(composition="Si4", volume=20.0, n_labels=30.0)
-    found = asked.settings()
-    assert found["labeller"] == {"calculator": "sk_ednn.search.tersoff_silicon"}
-    assert (found["composition"], found["volume"], found["n_labels"]) == ("Si4", 20.0, 30)
+    result = asked.settings()
+    assert result["labeller"] == {"calculator": "sk_ednn.search.tersoff_silicon"}
+    assert (result["composition"], result["volume"], result["n_labels"]) == ("Si4", 20.0, 30)
     with pytest.raises(ValueError, match="such as Si8"):
         Search(composition="<script>").settings()
 

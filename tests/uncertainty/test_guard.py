@@ -40,10 +40,10 @@ def test_p_values_are_ranks_among_the_samples_held_back(indicator):
     new = novelty(guard.estimator_, X[kept], for_new, max_tiles=None)
     scale = 9.0 if indicator == "spread" else 1.0  # tiles of a field
     np.testing.assert_allclose(guard.usual_, np.sort(usual[indicator]) / scale, rtol=1e-6)
-    found = guard.novelty(for_new)
+    result = guard.novelty(for_new)
     expected = [(1 + np.sum(usual[indicator] >= v)) / 31 for v in new[indicator]]
-    np.testing.assert_allclose(found.p_value, expected, atol=1.1 / 31)
-    np.testing.assert_array_equal(found.novel, found.p_value <= 0.05)
+    np.testing.assert_allclose(result.p_value, expected, atol=1.1 / 31)
+    np.testing.assert_array_equal(result.novel, result.p_value <= 0.05)
 
 
 def test_the_rate_of_alarms_is_at_most_alarm_rate():
@@ -103,10 +103,10 @@ def test_groups_are_held_back_whole_and_weights_are_passed_on():
     guard = NoveltyGuard(MODEL, random_state=0).fit(X, y, groups=groups)
     assert not set(groups[guard.held_out_]) & set(np.delete(groups, guard.held_out_))
     weights = np.where(np.arange(150) < 75, 1.0, 0.0)
-    found = NoveltyGuard(MODEL, random_state=0).fit(X, y, weights).estimator_
+    result = NoveltyGuard(MODEL, random_state=0).fit(X, y, weights).estimator_
     kept = np.setdiff1d(np.arange(75), NoveltyGuard(MODEL, random_state=0).fit(X, y).held_out_)
     alone = clone(MODEL).fit(X[kept], y[kept])
-    np.testing.assert_allclose(found.predict(X), alone.predict(X), rtol=1e-8)
+    np.testing.assert_allclose(result.predict(X), alone.predict(X), rtol=1e-8)
 
 
 def test_impossible_parameters_are_rejected():

@@ -49,12 +49,12 @@ def test_leverage_of_training_samples_is_the_derivative_of_the_prediction_by_the
     model = EDNNRegressor(
         make_pipeline(PolynomialFeatures(2), Ridge(0.5)), GridTiling(2, (1, 0)), baseline=None
     )
-    found = leverage(model.fit(X, y), X, X)
+    result = leverage(model.fit(X, y), X, X)
     before = model.predict(X)
     for k in (0, 7, 19):
         changed = y.copy()
         changed[k] += 1.0
-        assert model.fit(X, changed).predict(X)[k] - before[k] == pytest.approx(found[k], rel=1e-6)
+        assert model.fit(X, changed).predict(X)[k] - before[k] == pytest.approx(result[k], rel=1e-6)
 
 
 def test_leverage_grows_as_the_square_of_the_number_of_copies():

@@ -62,13 +62,13 @@ def test_losses_are_those_of_the_definition():
         zeros[:, 0], torch.zeros(n, dtype=torch.float64), zeros, torch.as_tensor(virial)
     )
     rows = torch.arange(n)
-    found = losses(predicted, batch, rows, targets, Deltas())
-    assert float(found["energy"]) == pytest.approx(np.nanmean(energies**2 / structures.sizes))
-    assert float(found["force"]) == pytest.approx(np.nanmean(forces**2))
+    result = losses(predicted, batch, rows, targets, Deltas())
+    assert float(result["energy"]) == pytest.approx(np.nanmean(energies**2 / structures.sizes))
+    assert float(result["force"]) == pytest.approx(np.nanmean(forces**2))
     six = virial[:, [0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]]
     error = six - stress * structures.volumes[:, None]
     expected = np.mean(error**2 / structures.sizes[:, None])
-    assert float(found["stress"]) == pytest.approx(expected)
+    assert float(result["stress"]) == pytest.approx(expected)
     # Beyond the delta errors count linearly, and the two pieces meet with one slope.
     robust = losses(predicted, batch, rows, targets, Deltas(energy=0.05, force=0.5))
     size = np.abs(forces)
@@ -86,8 +86,8 @@ def test_predictions_that_are_not_numbers_are_no_missing_labels():
     batch = NeighborTable(neighbor_pairs(structures, CUTOFF), torch.float64).batch([0])
     nothing = torch.full((1,), torch.nan, dtype=torch.float64)
     predicted = EnergyForcesStress(nothing, nothing, None, None)
-    found = losses(predicted, batch, torch.arange(1), targets, Deltas())
-    assert torch.isnan(found["energy"])
+    result = losses(predicted, batch, torch.arange(1), targets, Deltas())
+    assert torch.isnan(result["energy"])
 
 
 def test_atomic_energies_are_the_least_squares_of_energies_per_atom():
