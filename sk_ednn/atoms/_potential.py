@@ -437,16 +437,16 @@ class EDNNPotential(RegressorMixin, BaseEstimator):
         batch, _, places = packed(structures)
         check_species(self.species_, batch, places)
         with naming(places):
-            found = *self.potential_.predict_with_std(batch, **kinds), batch
+            predicted = *self.potential_.predict_with_std(batch, **kinds), batch
         self._warn_of_far(batch, places)
-        return found
+        return predicted
 
     def _predicted(self, structures, **kinds):
         batch, places = self._checked(structures)
         with naming(places):
-            found = self.potential_.predict(batch, **kinds), batch
+            predicted = self.potential_.predict(batch, **kinds), batch
         self._warn_of_far(batch, places)
-        return found
+        return predicted
 
     def _checked(self, structures):
         check_is_fitted(self)

@@ -130,8 +130,8 @@ def work_of(name, load: Load, epochs=None) -> Time | None:
         seconds = max(1, n / batch) * step
         # Of many batches, fewer epochs pass until it no longer improves.
         likely = max(0.1, 0.5 / sqrt(max(1, n / batch)))
-        found = Time(*(seconds * share * most for share in (0.1, likely, 1.0)))
-        return found + _START_OF_NETWORKS + _PER_TILE * t
+        fit = Time(*(seconds * share * most for share in (0.1, likely, 1.0)))
+        return fit + _START_OF_NETWORKS + _PER_TILE * t
     if name not in _PER_STAGE:
         return None
     always, of_tile, of_number = _PER_STAGE[name]
@@ -154,10 +154,10 @@ def expected(name, load, pace: Pace, epochs=None) -> Time | None:
     work = work_of(name, load, epochs)
     if work is None or work.likely == inf:
         return work
-    own = pace.ratios.get(name)
-    if own:
+    of_model = pace.ratios.get(name)
+    if of_model:
         spread = _SPREAD if work.high < 1.5 * work.low else _SPREAD_OF_UNKNOWN
-        low, likely, high = min(own) / spread, float(np.median(own)), max(own) * spread
+        low, likely, high = min(of_model) / spread, float(np.median(of_model)), max(of_model) * spread
         return Time(*(work.likely * pace.wait * ratio for ratio in (low, likely, high)))
     others = [ratio for ratios in pace.ratios.values() for ratio in ratios]
     speed = (float(np.median(others)) if others else pace.speed) * pace.wait
