@@ -157,7 +157,8 @@ def expected(name, load, pace: Pace, epochs=None) -> Time | None:
     of_model = pace.ratios.get(name)
     if of_model:
         spread = _SPREAD if work.high < 1.5 * work.low else _SPREAD_OF_UNKNOWN
-        low, likely, high = min(of_model) / spread, float(np.median(of_model)), max(of_model) * spread
+        likely = float(np.median(of_model))
+        low, high = min(of_model) / spread, max(of_model) * spread
         return Time(*(work.likely * pace.wait * ratio for ratio in (low, likely, high)))
     others = [ratio for ratios in pace.ratios.values() for ratio in ratios]
     speed = (float(np.median(others)) if others else pace.speed) * pace.wait
