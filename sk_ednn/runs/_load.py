@@ -11,6 +11,7 @@ import numpy as np
 # Distinct values of fields that are few, so that tiles repeat.
 _FEW_VALUES = 8
 _LOOKED_AT = 2_000_000  # sites
+_MOST = 10**15
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,6 @@ def recorded_load(result) -> Load | None:
     if not isinstance(kept, dict):
         return None
     values: list[Any] = [kept.get(name) for name in names]
-    if not all(isinstance(v, int) and not isinstance(v, bool) and v > 0 for v in values):
+    if not all(type(v) is int and 0 < v <= _MOST for v in values):
         return None
     return Load(*values)

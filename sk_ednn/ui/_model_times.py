@@ -44,6 +44,7 @@ _PENALTIES = 75  # fits in the cross-validation of a ridge
 _SPREAD, _SPREAD_OF_UNKNOWN, _SPREAD_OF_PROBE = 1.5, 2.5, 2.0
 _PROBE_SECONDS = 0.035  # of the reference core
 _MOST_RUNS = 60  # that are looked at
+_MOST_EPOCHS = 10**9
 _MOST_RATIOS = 5  # of one model, the newest
 
 
@@ -273,13 +274,16 @@ def _ratio_of(run) -> float | None:
     load = recorded_load(run.result)
     if load is None:
         return None
-    work = work_of(str(run.settings.get("model")), load, run.settings.get("epochs"))
+    epochs = run.settings.get("epochs")
+    if epochs is not None and not (type(epochs) is int and 0 < epochs <= _MOST_EPOCHS):
+        return None
+    work = work_of(str(run.settings.get("model")), load, epochs)
     if work is None or work.likely == inf:
         return None
     used = run.resources().get("cpu_s")
     # Beside other programs a run waits, which `wait` counts; of several threads, the elapsed time
     # is the shorter one.
     seconds = run.duration
-    if used is not None and len(used) and np.isfinite(used[-1]):
+    if used is not None and len(used) and used.dtype.kind == "f" and used[-1] > 0:
         seconds = min(seconds, float(used[-1]))
-    return seconds / work.likely if seconds > 0 else None
+    return seconds / work.likely if 0 < seconds < inf else None

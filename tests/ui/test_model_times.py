@@ -104,10 +104,21 @@ def test_runs_that_tell_nothing_are_left_out(tmp_path):
         written(tmp_path, SMALL, 3.0, state=state)
     odd = written(tmp_path, SMALL, 3.0)
     for tiles in (None, [], {"n_systems": -1}, {**SMALL.as_dict(), "n_tiles": "many"},
-                  {**SMALL.as_dict(), "n_tiles": True}):  # fmt: skip
+                  {**SMALL.as_dict(), "n_tiles": True},
+                  {**SMALL.as_dict(), "n_numbers": 10**400}):  # fmt: skip
         (odd.path / "result.json").write_text(json.dumps({"tiles": tiles}))
         assert pace_of(RunFolder(tmp_path).runs()).ratios == {}
     assert recorded_load({"tiles": SMALL.as_dict()}) == SMALL
+    (odd.path / "result.json").write_text(json.dumps({"tiles": SMALL.as_dict()}))
+    described = json.loads((odd.path / "run.json").read_text())
+    for model, epochs in (("dense", "many"), ("dense", -1), ("dense", 10**400), ([], None)):
+        described["settings"] = {"model": model, "epochs": epochs}
+        (odd.path / "run.json").write_text(json.dumps(described))
+        assert pace_of(RunFolder(tmp_path).runs()).ratios == {}
+    described["settings"] = {"model": "dense"}
+    (odd.path / "run.json").write_text(json.dumps(described))
+    (odd.path / "resources.jsonl").write_text(json.dumps({"cpu_s": "none"}) + "\n")
+    assert pace_of(RunFolder(tmp_path).runs()).ratios["dense"][0] > 0  # by its duration
 
 
 def test_a_probe_is_a_positive_pace():
