@@ -176,6 +176,9 @@ def _options(drawn, x, y, log, title) -> dict:
             "data": names,
             "type": "scroll",
             "top": 0,
+            # Beside the name of the y axis, also where the chart is narrow.
+            "left": 50 + 7 * len(y) if y else 0,
+            "right": 0,
             "textStyle": {"color": _TEXT},
         },
         "grid": {"left": 12, "right": 28, "top": 34, "bottom": 26, "containLabel": True},
