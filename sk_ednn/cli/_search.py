@@ -89,14 +89,15 @@ def run_search(
         _check_page(page, "report")
         search = _search_of(params, settings, path)
         go = search.resume if path.exists() else search.run
-        with _followed(path, options.recorder, given["n_labels"]):
-            result = go(given.pop("n_labels"), **given)
-        if page is not None:
-            _write_page(path, settings.parent / page)
-        if options.recorder is not None:
-            options.recorder.keep(settings)
-            _write_page(path, options.recorder.path("report.html"))
-            _write_labels(path, options.recorder.path("labels.csv"))
+        with _naming_damage(path):
+            with _followed(path, options.recorder, given["n_labels"]):
+                result = go(given.pop("n_labels"), **given)
+            if page is not None:
+                _write_page(path, settings.parent / page)
+            if options.recorder is not None:
+                options.recorder.keep(settings)
+                _write_page(path, options.recorder.path("report.html"))
+                _write_labels(path, options.recorder.path("labels.csv"))
         _show(result, as_json, options)
 
 
@@ -264,6 +265,10 @@ def _read(path) -> dict:
         raise ValueError(f"{path} must also contain {', '.join(missing)}.")
     if not isinstance(params["labeller"], dict):
         raise ValueError(f"labeller in {path} must contain settings by name.")
+    if not isinstance(params["store"], str):
+        raise ValueError(f"store in {path} must be the name of a file, got {params['store']!r}.")
+    if not isinstance(params["labeller"].get("parameters", {}), dict):
+        raise ValueError(f"labeller in {path}: parameters must contain values by name.")
     return params
 
 
@@ -321,13 +326,29 @@ def _search_of(params, settings, store):
     )
 
 
+@contextmanager
 def _opened(settings):
     from ..search import SearchStore
 
     path = _store_path(_read(settings), settings)
     if not path.exists():
         raise ValueError(f"{path} does not exist. Start the search with `sk-ednn search run`.")
-    return SearchStore(path)
+    with _naming_damage(path), SearchStore(path) as store:
+        yield store
+
+
+@contextmanager
+def _naming_damage(path):
+    """Name the store in errors of SQLite on damaged parts, which are found when they are read."""
+    import sqlite3
+
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        raise ValueError(
+            f"{path} cannot be read or written: {error}. Give another path, or a copy from a "
+            "backup."
+        ) from error
 
 
 def _tell(settings, command):

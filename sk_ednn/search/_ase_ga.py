@@ -286,7 +286,12 @@ def compositions_of(composition) -> list[np.ndarray]:
 
 def numbers_of(composition) -> np.ndarray:
     """Return the atomic numbers of a composition, a formula or a dict of counts."""
-    if isinstance(composition, str):
-        return np.sort(Atoms(composition).numbers)
-    symbols = [symbol for symbol, count in composition.items() for _ in range(count)]
-    return np.sort(Atoms(symbols).numbers)
+    try:
+        if isinstance(composition, str):
+            return np.sort(Atoms(composition).numbers)
+        symbols = [symbol for symbol, count in composition.items() for _ in range(count)]
+        return np.sort(Atoms(symbols).numbers)
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"Expected a formula, such as Ti4O8, or a dict of counts, got {composition!r}."
+        ) from error

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from numbers import Integral, Real
+
 import numpy as np
+from sklearn.utils._param_validation import Interval, validate_parameter_constraints
 
 from ._driver import Driver
 from ._store import SearchStore
 from ._tasks import pools_of
+
+_OF_RUN = {
+    "n_labels": [Interval(Integral, 1, None, closed="left")],
+    "target": [Real, None],
+    "max_seconds": [Interval(Real, 0, None, closed="right"), None],
+}
 
 
 class StructureSearch:
@@ -79,6 +88,18 @@ class StructureSearch:
     True
     """
 
+    _parameter_constraints = {
+        "volume": [Interval(Real, 0, None, closed="neither"), None],
+        "thickness": [Interval(Real, 0, None, closed="neither")],
+        "n_initial": [Interval(Integral, 1, None, closed="left")],
+        "retrain_every": [Interval(Integral, 1, None, closed="left")],
+        "candidates_per_label": [Interval(Integral, 1, None, closed="left")],
+        "pool_size": [Interval(Integral, 1, None, closed="left")],
+        "max_doubt": [Interval(Real, 0, None, closed="right")],
+        "max_steps": [Interval(Integral, 1, None, closed="left")],
+        "patience": [Interval(Integral, 1, None, closed="left")],
+    }
+
     def __init__(
         self, composition, labeller, surrogate=None, *, store, kind="crystal", volume=None,
         substrate=None, thickness=3.0, n_initial=20, retrain_every=10, candidates_per_label=4,
@@ -131,13 +152,14 @@ class StructureSearch:
         ValueError
             If the file has a search in it.
         """
+        identity = self._checked(n_labels, target, max_seconds)
         with SearchStore(self.store) as store:
             if store.counts() != {"queued": 0, "labelled": 0, "failed": 0}:
                 raise ValueError(
                     f"{self.store} contains a search. Continue it by resume(), or give another "
                     "file."
                 )
-            store.set("search", self._identity())
+            store.set("search", identity)
             return self._run(store, n_labels, client, n_workers, target, max_seconds)
 
     def resume(self, n_labels, client=None, *, n_workers=1, target=None, max_seconds=None):
@@ -154,8 +176,9 @@ class StructureSearch:
         ValueError
             If the file has no search in it, or one of another composition or kind.
         """
+        now = self._checked(n_labels, target, max_seconds)
         with SearchStore(self.store) as store:
-            before, now = store.get("search"), self._identity()
+            before = store.get("search")
             if before is None:
                 raise ValueError(f"{self.store} contains no search. Begin one by run().")
             if before != now:
@@ -163,6 +186,13 @@ class StructureSearch:
                     f"{self.store} contains a search of {before}, this one is of {now}."
                 )
             return self._run(store, n_labels, client, n_workers, target, max_seconds)
+
+    def _checked(self, n_labels, target, max_seconds) -> dict:
+        """Raise if a parameter is invalid; return what a store has to be of."""
+        validate_parameter_constraints(self._parameter_constraints, vars(self), type(self).__name__)
+        given = {"n_labels": n_labels, "target": target, "max_seconds": max_seconds}
+        validate_parameter_constraints(_OF_RUN, given, "run")
+        return self._identity()
 
     def _identity(self) -> dict:
         from ._ase_ga import KINDS, compositions_of

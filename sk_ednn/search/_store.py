@@ -62,6 +62,9 @@ class SearchStore:
 
     def __init__(self, path):
         self.path = Path(path)
+        if self.path.is_dir() or not self.path.parent.is_dir():
+            what = "is a folder" if self.path.is_dir() else "has no folder to be in"
+            raise ValueError(f"{self.path} {what}. Expected the file of a search.")
         self._db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
         try:
             self._db.execute("PRAGMA journal_mode=WAL")
@@ -204,7 +207,13 @@ class SearchStore:
             "WHERE ? IS NULL OR state = ? ORDER BY id",
             (state, state),
         )
-        return [_unpacked(row) for row in rows]
+        found = []
+        for row in rows:
+            try:
+                found.append(_unpacked(row))
+            except (ValueError, TypeError) as error:
+                raise ValueError(f"{self.path}: structure {row[0]} is damaged: {error}.") from error
+        return found
 
     def counts(self) -> dict:
         """Return the number of structures in each state."""

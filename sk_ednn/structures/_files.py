@@ -180,7 +180,26 @@ def _frames(file, index):
     frames = iread(file, selected, do_not_split_by_at_sign=True)
     if kind == "xsf":
         frames = _with_energy(frames, file)
+    if kind == "vasp":
+        frames = _with_whole_lines(frames, file)
     return frames, kind in ("extxyz", "xyz") and index is None
+
+
+def _with_whole_lines(frames, file) -> Iterator:
+    """Yield the structure of a POSCAR file; raise if the line of an atom lacks a coordinate.
+
+    ASE takes a line with one number, as in a file that was cut short, for three equal ones.
+    """
+    for structure in frames:
+        with open(file, encoding="utf-8", errors="replace") as text:
+            lines = [line.split() for line in text]
+        modes = [k for k, line in enumerate(lines[5:10], 5) if line and line[0][0] in "cCdDkK"]
+        if modes:  # the last of them: a symbol such as Cu begins with the same letter
+            atoms = lines[modes[-1] + 1 : modes[-1] + 1 + len(structure)]
+            short = next((k for k, line in enumerate(atoms) if len(line) < 3), None)
+            if short is not None:
+                raise ValueError(f"the line of atom {short} has fewer than three coordinates")
+        yield structure
 
 
 def _with_energy(frames, file) -> Iterator:

@@ -1,6 +1,7 @@
 """A search from the command line, run, looked at, gone on with and exported."""
 
 import json
+import random
 
 import pytest
 
@@ -64,6 +65,18 @@ def test_run_status_and_export(settings, capsys):
         (("calculator:", "command:"), "labeller contains unknown settings: parameters"),
         (("n_labels: 6", ""), "Set n_labels"),
         (("composition: Cu2", "[1"), "is not valid YAML"),
+        (("composition: Cu2", "composition: Xx2"), "Expected a formula, such as Ti4O8"),
+        (("composition: Cu2", "composition: 3"), "Expected a formula, such as Ti4O8"),
+        (("composition: Cu2", "composition: {Cu: two}"), "Expected a formula, such as Ti4O8"),
+        (("store: cu.db", "store: 3"), "store in .* must be the name of a file, got 3"),
+        (("store: cu.db", "store: ."), "is a folder. Expected the file of a search"),
+        (("store: cu.db", "store: no/cu.db"), "has no folder to be in"),
+        (("n_labels: 6", "n_labels: two"), "'n_labels' parameter of run must be an int"),
+        (("n_labels: 6", "n_labels: -6"), "'n_labels' parameter of run must be an int"),
+        (("n_initial: 6", "n_initial: 0"), "'n_initial' parameter of StructureSearch must be"),
+        (("n_initial: 6", "max_doubt: -1"), "'max_doubt' parameter of StructureSearch must be"),
+        (("volume: 12.0", "volume: 0"), "'volume' parameter of StructureSearch must be"),
+        (("{asap_cutoff: false}", "3"), "parameters must contain values by name"),
     ],
 )
 def test_wrong_settings_are_named(settings, capsys, change, message):
@@ -72,6 +85,23 @@ def test_wrong_settings_are_named(settings, capsys, change, message):
     with pytest.raises(AssertionError, match=message):
         raise AssertionError(capsys.readouterr().err)
     assert not (settings.parent / "cu.db").exists()
+
+
+def test_a_damaged_store_is_named(settings, capsys):
+    settings.write_text(SETTINGS.replace("report: page.html\n", ""))
+    assert main(["search", "run", str(settings)]) == 0
+    store, first_page = settings.parent / "cu.db", 4096
+    content = store.read_bytes()
+    damage = random.Random(0).randbytes(len(content) - first_page)
+    for command in (
+        ["status"], ["run"], ["report", "-o", str(settings.parent / "a.html")],
+        ["export", str(settings.parent / "a.extxyz")],
+    ):  # fmt: skip
+        store.write_bytes(content[:first_page] + damage)
+        capsys.readouterr()
+        assert main(["search", command[0], str(settings), *command[1:]]) == 1
+        said = capsys.readouterr().err
+        assert said.startswith("error: ") and said.count("\n") == 1 and "cu.db" in said, said
 
 
 def test_a_surface_reads_its_substrate(settings, capsys):

@@ -171,3 +171,26 @@ def test_errors_name_the_file_and_the_structure_in_it(tmp_path):
     for name in ("run.bundle", "nowhere.traj", "nowhere/*.traj", "nowhere.traj@0"):
         with pytest.raises(FileNotFoundError, match="does not exist"):
             read_structures(tmp_path / name)
+
+
+@pytest.mark.parametrize("direct", [True, False])
+@pytest.mark.parametrize("fixed", [True, False])
+def test_a_poscar_that_is_cut_short_has_no_other_atoms(direct, fixed, tmp_path):
+    """ASE takes a line with a single number for three equal coordinates."""
+    from ase.build import bulk
+    from ase.constraints import FixAtoms
+
+    atoms = bulk("Cu", cubic=True)
+    atoms.rattle(0.1, seed=0)
+    if fixed:
+        atoms.set_constraint(FixAtoms([0]))
+    io.write(tmp_path / "whole", atoms, format="vasp", direct=direct)
+    text = (tmp_path / "whole").read_text()
+    (tmp_path / "POSCAR").write_text(text)
+    np.testing.assert_allclose(read_structures(tmp_path / "POSCAR")[0].positions, atoms.positions)
+    lines = text.rstrip("\n").split("\n")
+    for n_words in (0, 1, 2):
+        last = " ".join(lines[-1].split()[:n_words])
+        (tmp_path / "POSCAR").write_text("\n".join([*lines[:-1], last]))
+        with pytest.raises(ValueError, match="POSCAR cannot be read, at structure 0"):
+            read_structures(tmp_path / "POSCAR")
