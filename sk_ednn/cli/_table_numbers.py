@@ -57,10 +57,12 @@ LEADING_ZERO = re.compile(r"0[0-9]+")
 
 
 def is_number(cell) -> bool:
+    """Return True if a cell is a number with a decimal point."""
     return _NUMBER.fullmatch(cell) is not None
 
 
 def number_in(path, row, j) -> float:
+    """Return the finite number in cell `j` of a row; raise `Unreadable` with advice otherwise."""
     cell = row.cells[j]
     if is_number(cell):
         value = float(cell)
@@ -90,6 +92,7 @@ def decimal_comma(rows) -> str:
 
 
 def halves(whole, decimals) -> str:
+    """Return a message on two cells that may be one number with a decimal comma."""
     number = f"{whole},{decimals}"
     return (
         f"{number!r}, which may be two columns or a number with a decimal comma. For a number "

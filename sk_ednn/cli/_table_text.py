@@ -15,9 +15,8 @@ from ._wanted import Unreadable
 # Separators, first those that cannot be part of a number. None means blanks.
 _SEPARATORS = ("\t", ";", "|", ",", None)
 _NO_SEPARATOR = "\x1f"  # does not occur in text
-_BYTES_PER_CHARACTER = (
-    100  # objects of a cell with one digit and of its separator have some 60 bytes each
-)
+# Objects of a cell with one digit and of its separator have some 60 bytes each.
+_BYTES_PER_CHARACTER = 100
 _BYTE_ORDER_MARKS = {  # longest first, since that of UTF-32 begins like that of UTF-16
     codecs.BOM_UTF32_LE: "utf-32",
     codecs.BOM_UTF32_BE: "utf-32",
@@ -29,11 +28,14 @@ _SEPARATOR_LINE = re.compile(r'"?sep=(\t|[^\w\s".+-])"?\s*', re.IGNORECASE)
 
 
 class Row(NamedTuple):
+    """Cells of a row, and the number of its first line."""
+
     line: int
     cells: list[str]
 
 
 def text_of(path) -> str:
+    """Return the text of a file; raise `Unreadable` if it is not text in UTF-8 or UTF-16."""
     size = path.stat().st_size
     advice = "Write the numbers to an .npy file."
     require_memory(_BYTES_PER_CHARACTER * size, f"Reading {path}", advice)
