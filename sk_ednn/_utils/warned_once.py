@@ -23,13 +23,13 @@ def warned_once():
     >>> [str(warning.message) for warning in shown]
     ['Values above 2.5.']
     """
-    said = []
+    messages = []
     try:
-        with warnings.catch_warnings(record=True) as said:
+        with warnings.catch_warnings(record=True) as messages:
             yield
     finally:
         shown = set()
-        for each in said:
+        for each in messages:
             kind = each.category, re.sub(r"[-+.\d]+(e[-+]?\d+)?", "0", str(each.message))
             if kind not in shown:
                 shown.add(kind)

@@ -266,14 +266,14 @@ def _of_constraints(data, given):
     """Yield a warning if forces are exactly 0 on constrained atoms, and not on others."""
     zeroed = []
     for k, structure in enumerate(given):
-        held = [c.get_indices() for c in getattr(structure, "constraints", None) or ()
+        fixed = [c.get_indices() for c in getattr(structure, "constraints", None) or ()
                 if hasattr(c, "get_indices")]  # fmt: skip
-        if not held:
+        if not fixed:
             continue
-        held = np.unique(np.concatenate([np.ravel(each) for each in held]).astype(int))
+        fixed = np.unique(np.concatenate([np.ravel(each) for each in fixed]).astype(int))
         forces = data.forces_of(k)
-        others = np.nan_to_num(np.delete(forces, held, axis=0))
-        if len(held) and not forces[held].any() and others.any():
+        others = np.nan_to_num(np.delete(forces, fixed, axis=0))
+        if len(fixed) and not forces[fixed].any() and others.any():
             zeroed.append(k)
     if zeroed:
         yield (

@@ -135,8 +135,8 @@ class TorchRasterizer(torch.nn.Module):
             pbc = [False] * 3
             for axis, repeats in zip(AXES[draw.plane], draw.periodic_, strict=True):
                 pbc[axis] = repeats
-        held = (t.detach().cpu().double().numpy() for t in (positions, cell))
-        structure = Structure(numbers, *held, pbc)
+        arrays = (t.detach().cpu().double().numpy() for t in (positions, cell))
+        structure = Structure(numbers, *arrays, pbc)
         if shape is None:
             atoms = draw._gathered([structure])
             return tuple(draw._shapes(atoms.lengths)[0].tolist()), atoms

@@ -258,7 +258,7 @@ def inspect(
     from . import _inspect
 
     with one_line_errors():
-        description = _inspect.held(model)
+        description = _inspect.description_of(model)
     if as_json:
         _print_json(description)
         return

@@ -11,7 +11,7 @@ from ._files import check_readable
 _DULL = ("verbose", "n_jobs", "random_state")
 
 
-def held(path: Path) -> dict[str, Any]:
+def description_of(path: Path) -> dict[str, Any]:
     """Return the description of a model file."""
     check_readable(path)
     from .. import files as model_files

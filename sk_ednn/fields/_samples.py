@@ -86,7 +86,7 @@ class SampleReader:
         values = read_sites(self.source, [samples, *self._fields()])
         with self._lock:
             self._held[number] = values
-            while sum(held.nbytes for held in self._held.values()) > self.held_bytes:
+            while sum(chunks.nbytes for chunks in self._held.values()) > self.held_bytes:
                 self._held.popitem(last=False)
         return values
 

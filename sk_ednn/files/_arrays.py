@@ -64,7 +64,7 @@ def read(container, name) -> dict[str, np.ndarray]:
         length = int.from_bytes(part.read(8), "little")
         if length + 8 > size:
             raise _wrong(container, name, f"its header of {length} bytes exceeds its size")
-        with container.budget.held(length, name):
+        with container.budget.reserved(length, name):
             header = read_json(part.read(length), name, container.budget)
         if not isinstance(header, dict):
             raise _wrong(container, name, "its header is not a mapping")

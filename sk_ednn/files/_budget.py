@@ -69,7 +69,7 @@ class Budget:
         self.left -= int(n_bytes)
 
     @contextmanager
-    def held(self, n_bytes, what):
+    def reserved(self, n_bytes, what):
         """Subtract memory that is released after the block."""
         self.take(n_bytes, what)
         yield
@@ -93,7 +93,7 @@ class Budget:
             n_values * _BYTES_PER_VALUE + len(content) * parsed_width,
             f"{what}, with {n_values} values,",
         )
-        return self.held(len(content) * width, what)
+        return self.reserved(len(content) * width, what)
 
 
 class Unlimited(Budget):

@@ -145,7 +145,7 @@ class Container:
             If it is not JSON, or would take too much memory.
         """
         size = self._infos[name].file_size if name in self else 0
-        with self.part(name) as part, self.budget.held(size, name):
+        with self.part(name) as part, self.budget.reserved(size, name):
             return read_json(part.read(size), name, self.budget)
 
     def part(self, name):

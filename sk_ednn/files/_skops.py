@@ -56,7 +56,7 @@ def read(part, budget, size):
             raise ValueError("it is compressed")
         if sum(info.file_size for info in infos) > size:
             raise ValueError("its parts are larger than the file")
-        with budget.held(archive.getinfo(SCHEMA).file_size, SCHEMA):
+        with budget.reserved(archive.getinfo(SCHEMA).file_size, SCHEMA):
             schema = read_json(archive.read(SCHEMA), SCHEMA, budget)
         protocol = schema["protocol"]
         if type(protocol) is not int or protocol < _MIN_PROTOCOL:

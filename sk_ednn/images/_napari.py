@@ -82,11 +82,11 @@ def layers_of_counts(values, model, name="picture", scale=1.0, origin=0.0) -> li
     for k, (total, low, high) in enumerate(
         zip(*(np.ravel(row[key]) for key in ("total", "low", "high")), strict=True)
     ):
-        said = f"{name}: {total:.4g}" + (f" ({low:.4g} to {high:.4g})" if low == low else "")
-        said += f", {row.flag}" if row.flag else ""
+        text = f"{name}: {total:.4g}" + (f" ({low:.4g} to {high:.4g})" if low == low else "")
+        text += f", {row.flag}" if row.flag else ""
         positions, shares = peaks(maps[..., k], focus)
         layers += [
-            (maps[..., k], _placed(said, focus, scale, origin), "image"),
+            (maps[..., k], _placed(text, focus, scale, origin), "image"),
             _points(positions, shares, f"{name} peaks", scale, origin),
         ]
     return layers

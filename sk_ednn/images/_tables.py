@@ -204,9 +204,13 @@ def _cells(path, where) -> list[list[str]]:
         text = raw.decode("cp1252", errors="replace")
     if "\0" in text:
         raise TableError(f"{where}: not a table of text. Save it as CSV.")
-    said = re.match(r'\s*"?sep=([;,\t])"?[;,\t]*\r?\n', text)  # for spreadsheets, before the table
-    if said is not None:
-        rows = csv.reader(io.StringIO(text[said.end() :]), delimiter=said.group(1))
+    separator_line = re.match(
+        r'\s*"?sep=([;,\t])"?[;,\t]*\r?\n', text
+    )  # for spreadsheets, before the table
+    if separator_line is not None:
+        rows = csv.reader(
+            io.StringIO(text[separator_line.end() :]), delimiter=separator_line.group(1)
+        )
         return [[], *rows]  # so that lines have their numbers
     lines = text.splitlines()
     first = next((line for line in lines if line.strip()), "")

@@ -100,7 +100,7 @@ class AtomUpdates:
     @property
     def total(self) -> float:
         """The total of the structure as it is now."""
-        return math.fsum(x for term in self._terms for x in term.held.ravel())
+        return math.fsum(x for term in self._terms for x in term.contributions.ravel())
 
     @property
     def n_atoms(self) -> int:
@@ -158,8 +158,8 @@ class AtomUpdates:
         self._proposed = atom, position[:2], before, after, evaluated
         return math.fsum(
             x
-            for term, (tiles, held) in zip(self._terms, evaluated, strict=True)
-            for x in (held - term.held[tiles]).ravel()
+            for term, (tiles, contributions) in zip(self._terms, evaluated, strict=True)
+            for x in (contributions - term.contributions[tiles]).ravel()
         )
 
     def accept(self) -> None:
@@ -178,8 +178,8 @@ class AtomUpdates:
             x, y = (np.flatnonzero(profile.values) for profile in profiles)
             drawn = np.outer(profiles[0].values[x], profiles[1].values[y])
             self._field[(*np.ix_(x, y), channel)] += sign * height * drawn
-        for term, (tiles, held) in zip(self._terms, evaluated, strict=True):
-            term.held[tiles] = held
+        for term, (tiles, contributions) in zip(self._terms, evaluated, strict=True):
+            term.contributions[tiles] = contributions
         self._positions[atom] = position
         self._proposed = None
 
@@ -354,8 +354,8 @@ class _Term:
         self._tile_model, self._tiling = tile_model, tiling
         self._shape, self._dtype = field.shape, field.dtype
         self.axes = [(focus, context) for _, focus, context in tiling._axes(field.shape)]
-        (held,) = evaluation.contributions(tile_model, tiling, tiling.check(field[None]))
-        self.held = held[0, ..., 0]
+        (contributions,) = evaluation.contributions(tile_model, tiling, tiling.check(field[None]))
+        self.contributions = contributions[0, ..., 0]
         self._dense = tile_model.has_dense_form(tiling)
 
     def evaluate(self, patch):
@@ -366,7 +366,7 @@ class _Term:
         if not self._dense:
             tiles = tiles.reshape(-1, *self._tile_model.tile_shape)
             return self._tile_model.predict(tiles).reshape(grid)
-        held = self._tile_model.dense_predict(patch, self._tiling)
+        contributions = self._tile_model.dense_predict(patch, self._tiling)
         if self._tile_model.baseline is not None:
-            held = held + self._tile_model.baseline.predict(tiles)
-        return held.reshape(grid)
+            contributions = contributions + self._tile_model.baseline.predict(tiles)
+        return contributions.reshape(grid)

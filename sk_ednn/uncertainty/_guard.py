@@ -161,13 +161,13 @@ class NoveltyGuard(MetaEstimatorMixin, ScoredByTotals, BaseEstimator):
         X, y, sample_weight, groups = indexable(X, y, sample_weight, groups)
         splitter = ShuffleSplit if groups is None else GroupShuffleSplit
         split = splitter(1, test_size=self.held_out, random_state=rng.randint(2**31 - 1))
-        kept, held = next(split.split(np.zeros(len(y)), groups=groups))
-        if (len(held) + 1) * self.alarm_rate < 1:
+        kept, held_out = next(split.split(np.zeros(len(y)), groups=groups))
+        if (len(held_out) + 1) * self.alarm_rate < 1:
             raise ValueError(
                 f"alarm_rate={self.alarm_rate} needs at least "
                 f"{int(np.ceil(1 / self.alarm_rate)) - 1} samples held back, but held_out="
-                f"{self.held_out} of {len(y)} samples are {len(held)}. Increase either of the two, "
-                "or pass more samples."
+                f"{self.held_out} of {len(y)} samples are {len(held_out)}. Increase either of "
+                "the two, or pass more samples."
             )
         weights = {}
         if sample_weight is not None:
@@ -181,9 +181,9 @@ class NoveltyGuard(MetaEstimatorMixin, ScoredByTotals, BaseEstimator):
                 "indicator='distance'."
             )
         training = self._reference(inner, fields, rng)
-        usual = np.sort(self._indicate(estimator, training, _safe_indexing(X, held)))
+        usual = np.sort(self._indicate(estimator, training, _safe_indexing(X, held_out)))
         self.estimator_, self.reference_ = estimator, training
-        self.usual_, self.held_out_ = usual, held
+        self.usual_, self.held_out_ = usual, held_out
         return self
 
     def predict(self, X):

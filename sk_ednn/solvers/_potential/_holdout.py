@@ -43,5 +43,5 @@ def hold_out(n, fraction, groups, rng):
             f"validation_fraction={fraction} of {n_groups} group(s) leaves nothing to learn from: "
             "take a smaller one, or more groups."
         )
-    held = np.isin(labels, rng.permutation(n_groups)[:n_held])
-    return np.flatnonzero(~held), np.flatnonzero(held)
+    is_held_out = np.isin(labels, rng.permutation(n_groups)[:n_held])
+    return np.flatnonzero(~is_held_out), np.flatnonzero(is_held_out)
