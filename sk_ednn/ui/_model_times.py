@@ -32,7 +32,7 @@ _PER_STAGE = {"boosting": (0.15, 0.0, 4e-7), "forest": (0.12, 1.1e-4, 0.0),
               "neighbors": (0.05, 4.5e-5, 0.0)}  # fmt: skip
 # Stages until it no longer improves: at least, most likely, at most.
 _STAGES = {"boosting": (30, 65, 100), "neighbors": (15, 32, 100)}
-_MOST_STAGES, _LEAST_STAGES = 100, 11
+_MOST_STAGES, _USUAL_STAGES, _LEAST_STAGES = 100, 60, 11
 _DENSE_EPOCHS, _PERCEPTRON_EPOCHS = 100, 200
 _BATCH, _BATCH_OF_PERCEPTRON = 32, 200
 # The same bounds as those of the choice among models.
@@ -138,7 +138,7 @@ def work_of(name, load: Load, epochs=None) -> Time | None:
     always, of_tile, of_number = _PER_STAGE[name]
     per_stage = always + d * (of_tile + of_number * k)
     stages = _STAGES.get(name) or (
-        _LEAST_STAGES, min(_MOST_STAGES, max(_LEAST_STAGES, 3.2 * sqrt(n))), _MOST_STAGES
+        _LEAST_STAGES, min(_USUAL_STAGES, max(_LEAST_STAGES, 3.2 * sqrt(n))), _MOST_STAGES
     )  # fmt: skip
     return Time(*(per_stage * s for s in stages)) + _START + _PER_TILE * t
 
