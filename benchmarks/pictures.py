@@ -69,7 +69,7 @@ def ours(pictures, totals, slides, train, test, options):
     """Return the counts of `CountRegressor` for test pictures, and its error estimate."""
     minutes = 0.5 if options.quick else options.minutes
     model = CountRegressor(
-        n_members=options.members, max_epochs=1000, minutes=minutes, n_jobs=options.members,
+        n_members=options.members, minutes=minutes, n_jobs=options.members,
         random_state=0, verbose=lambda line: print("  ", line, flush=True),
     )  # fmt: skip
     model.fit([pictures[k] for k in train], totals[train], groups=slides[train])

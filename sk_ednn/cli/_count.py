@@ -17,7 +17,7 @@ from ._errors import Interrupts
 from ._inputs import require_model_name
 from ._paths import check_paths, check_pictures, may_replace
 
-_MINUTES, _MOST_EPOCHS = 12.0, 1000
+_MINUTES = 12.0
 _ENDING = (
     "interrupted: the training ends when it next looks at its errors, within a few percent of its "
     "time; Ctrl-C again ends it at once, and nothing is kept"
@@ -73,8 +73,8 @@ def fit(ctx: typer.Context, options) -> dict[str, Any]:
     model = CountRegressor(
         n_members=options.members,
         minutes=_MINUTES if options.minutes is None and options.epochs is None else options.minutes,
-        max_epochs=options.epochs or _MOST_EPOCHS,
-        reduction="auto" if options.reduction is None else options.reduction,
+        max_epochs=options.epochs or "auto",
+        reduction=options.reduction or ("auto" if matched.counts else 1),
         symmetric=not options.upright,
         illumination="auto" if matched.counts else 0.0,
         n_jobs=options.jobs,

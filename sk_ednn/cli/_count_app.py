@@ -108,7 +108,7 @@ def fit(
         typer.Option(
             min=1,
             help="Maximum number of passes over the pictures. Without --minutes, the same command "
-            "then makes the same model. Default: 1000.",
+            "then makes the same model. Default: two for each total, at most 300.",
         ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of random numbers.")] = 0,

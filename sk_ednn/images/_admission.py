@@ -26,6 +26,8 @@ from ._tables import match_totals
 _LEAST_PICTURES = 8
 # Pixels as they are read, and again in float32 with context around them.
 _BYTES_PER_NUMBER = 10.0
+# Objects have at least so many pixels on average, or whole totals are not taken for counts.
+_LEAST_OBJECT_PIXELS = 16
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class Admitted:
         NaN for a picture with boxes alone.
     y_ndim : int
     counts : bool
-        Whether all totals are whole and not negative.
+        Whether all totals are whole and not negative, and objects large enough to be seen.
     groups : list or None
     boxes : list of Box
     """
@@ -147,6 +149,7 @@ def admit(X, y, groups, boxes) -> Admitted:
     boxes = [replace(box, picture=place[box.picture]) for box in boxes]
     check_boxes(boxes, pictures, totals.shape[1])
     groups = None if groups is None else [groups[k] for k in kept]
+    counts = counts and _countable(pictures, totals)
     return Admitted(pictures, _loaded(pictures), totals, y_ndim, counts, groups, boxes)
 
 
@@ -178,6 +181,13 @@ def _from_array(given, y):
     finite = totals[np.isfinite(totals)]
     counts = bool(len(finite) and (finite >= 0).all() and (finite == np.round(finite)).all())
     return totals, counts, y_ndim
+
+
+def _countable(pictures, totals) -> bool:
+    """Return False where objects would be too small to be seen, as whole sums of brightness are."""
+    known = np.isfinite(totals).all(axis=1)
+    pixels = np.array([picture.n_pixels for picture in pictures], dtype=float)
+    return bool((totals[known].sum(axis=0) * _LEAST_OBJECT_PIXELS <= pixels[known].sum()).all())
 
 
 def _note_unknown(given, totals, boxes):

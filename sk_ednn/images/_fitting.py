@@ -24,6 +24,8 @@ _LEAST_SPREAD = 0.1
 # Samples of fewer tiles than this share of a mean picture count as if they had so many.
 _LEAST_SIZE = 0.0025
 _ILLUMINATION = 0.1
+# Passes over the pictures for each total, steps of the shortest training, and most passes.
+_PASSES_PER_TOTAL, _LEAST_STEPS, _MOST_PASSES = 2, 300, 300
 # Minutes after which a first verdict is due.
 _EARLY = 3.0
 # Between lines on the progress.
@@ -95,7 +97,7 @@ def fit_members(settings, admitted, folds, geometry, standardization, seen, rng)
     sizes = np.array([np.prod(values.shape[:-1], dtype=float) for values in arrays])
     scale, spread, positive = _units(settings, totals, boxes, sizes, geometry)
     samples, owners = _samples(arrays, totals, boxes, geometry, standardization, sizes)
-    recipe = _recipe(settings, admitted.counts)
+    recipe = _recipe(settings, admitted.counts, len(samples))
     n_jobs = min(effective_n_jobs(settings.n_jobs), settings.n_members)
     if recipe.minutes is not None:
         rounds = -(-settings.n_members // n_jobs)
@@ -106,7 +108,9 @@ def fit_members(settings, admitted, folds, geometry, standardization, seen, rng)
     with torch.random.fork_rng(devices=[]):
         for seed in seeds:
             torch.manual_seed(int(seed))
-            modules.append(tile_network(n_channels, totals.shape[1], geometry, positive))
+            modules.append(
+                tile_network(n_channels, totals.shape[1], geometry, positive, recipe.contrast_only)
+            )
     stop, ended = threading.Event(), threading.Event()
     typical = float(np.nanmean(np.abs(totals))) if np.isfinite(totals).any() else None
     given = (samples, owners, folds, scale, spread, positive, geometry, recipe, seeds)
@@ -159,16 +163,31 @@ def _train(n_threads, *job):
     return train(*job)
 
 
-def _recipe(settings, counts) -> Recipe:
+def _recipe(settings, counts, n_totals) -> Recipe:
     light = settings.illumination
     light = (_ILLUMINATION if counts else 0.0) if light == "auto" else float(light)
+    epochs = settings.max_epochs
     return Recipe(
-        max_epochs=settings.max_epochs,
+        max_epochs=suited_epochs(n_totals) if epochs == "auto" else epochs,
         minutes=settings.minutes,
         symmetric=settings.symmetric,
         illumination=light,
+        contrast_only=settings.contrast_only,
         half=bfloat16_pays() if settings.precision == "auto" else settings.precision != "float32",
     )
+
+
+def suited_epochs(n_totals) -> int:
+    """Return how often to pass over so many totals: the fewer, the sooner they are known by heart.
+
+    Examples
+    --------
+    >>> from sk_ednn.images._fitting import suited_epochs
+    >>> [suited_epochs(n) for n in (10, 32, 100, 1000)]
+    [100, 64, 200, 300]
+    """
+    steps = -(-n_totals // Recipe.batch_size)
+    return min(max(_PASSES_PER_TOTAL * n_totals, -(-_LEAST_STEPS // steps)), _MOST_PASSES)
 
 
 def _units(settings, totals, boxes, sizes, geometry):

@@ -11,7 +11,7 @@ from torch import nn
 from ._batches import collated
 from ._edges import LEAST_BOX, balanced_edges, bands_of, inner_ranges, reflected
 from ._geometry import BANDS, CONTEXT, FOCUS
-from ._network import NORMS
+from ._network import NORMS, remove_level
 
 # The average of weights goes back so many steps at most.
 _MEMORY_STEPS = 100
@@ -25,8 +25,9 @@ _LEFT_OUT = (nn.AvgPool2d, nn.AvgPool3d, nn.Flatten)
 class Member:
     """A network in training: forward, loss, step, average of weights."""
 
-    def __init__(self, module, scale, spread, positive, half):
+    def __init__(self, module, scale, spread, positive, half, contrast_only=False):
         self.positive, self.half, self.frozen = positive, half, False
+        self.contrast_only = contrast_only
         self.flat = any(isinstance(layer, nn.Conv2d) for layer in module)
         self.module = self._laid_out(module)
         self.module.register_parameter("edges", nn.Parameter(torch.zeros(BANDS)))
@@ -63,6 +64,11 @@ class Member:
         with torch.no_grad():
             rows = [self.totals(self.average, *collated([each])) for each in samples]
         return torch.cat(rows).double().numpy() if rows else np.zeros((0, len(self.scale)))
+
+    def project(self):
+        """Remove the response to the level of the pixels that a step has added."""
+        if self.contrast_only:
+            remove_level(next(layer for layer in self.module if not isinstance(layer, _LEFT_OUT)))
 
     def remember(self, step):
         """Move the averaged weights towards the present ones."""

@@ -26,7 +26,9 @@ MEAN_OUTPUT = 0.05
 _STATISTICS_STEPS, _HEAD_SPREAD = 20, 0.1
 
 
-def tile_network(n_channels, n_outputs, geometry, positive, width=1.0) -> nn.Sequential:
+def tile_network(
+    n_channels, n_outputs, geometry, positive, contrast_only=False, width=1.0
+) -> nn.Sequential:
     """Return a network of tiles (n, n_channels, *window) to (n, n_outputs), without padding.
 
     It is normalised by batches, for training; `folded` returns it without.
@@ -37,6 +39,8 @@ def tile_network(n_channels, n_outputs, geometry, positive, width=1.0) -> nn.Seq
     geometry : Geometry
     positive : bool
         Whether a softplus follows, for which the last bias is set.
+    contrast_only : bool, default=False
+        Whether the first layer starts without a response to the level of its input.
     width : float, default=1.0
         Factor of the number of channels of all layers.
     """
@@ -55,6 +59,8 @@ def tile_network(n_channels, n_outputs, geometry, positive, width=1.0) -> nn.Seq
         steps = (stride,) * 2 if flat else (1, stride, stride)
         layer = conv(last, wide, sizes, steps, bias=False)
         nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+        if contrast_only and k == 0:
+            remove_level(layer)
         layers += [layer, norm(wide, momentum=1 / _STATISTICS_STEPS), nn.SiLU()]
         last = wide
     head = conv(last, n_outputs, 1)
@@ -63,6 +69,19 @@ def tile_network(n_channels, n_outputs, geometry, positive, width=1.0) -> nn.Seq
     if positive:
         nn.init.constant_(head.bias, float(np.log(np.expm1(MEAN_OUTPUT))))
     return nn.Sequential(*layers, head, nn.Flatten())
+
+
+def remove_level(layer):
+    """Subtract from each kernel of a convolution its mean.
+
+    A constant that is added to a channel then changes nothing.
+    """
+    with torch.no_grad():
+        layer.weight -= (
+            layer.weight.flatten(2)
+            .mean(2)
+            .reshape(*layer.weight.shape[:2], *(1,) * (layer.weight.ndim - 2))
+        )
 
 
 def folded(module) -> nn.Sequential:

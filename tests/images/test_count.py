@@ -23,6 +23,7 @@ from sk_ednn.images import (
     read_pictures,
 )
 from sk_ednn.images._admission import admit
+from sk_ednn.images._geometry import suited_reduction
 from sk_ednn.images._interval import PictureInterval
 from sk_ednn.images._zarr import MapWriter
 
@@ -131,6 +132,55 @@ def test_several_totals_and_amounts_below_zero():
 
 def test_counts_have_no_negative_contributions(model, large):
     assert min(each.min() for each in model.predict_contributions(large)) >= 0
+
+
+@pytest.mark.parametrize("contrast_only", [True, False])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_contrast_only_ignores_the_level_of_the_background(contrast_only, precision):
+    """Unless the network may see it."""
+    colours = np.stack([DATA.pictures, DATA.pictures // 2, 255 - DATA.pictures], axis=-1) * 1.0
+    model = quick(contrast_only=contrast_only, precision=precision, max_epochs=4)
+    model.fit(colours, DATA.totals)
+    level = np.array([40.0, -25.0, 9.0])
+    before, after = (model.predict(each) for each in (colours, colours + level))
+    differences = np.abs(after / before - 1)
+    assert differences.max() < 1e-4 if contrast_only else differences.min() > 1e-3
+
+
+def test_kernels_of_stacks_have_no_level():
+    stacks = np.random.default_rng(0).integers(0, 255, (3, 10, 32, 36)).astype(float)
+    model = quick(max_epochs=2, contrast_only=True).fit(list(stacks), [3, 5, 8])
+    np.testing.assert_allclose(
+        model.predict(list(stacks + 70)), model.predict(list(stacks)), rtol=1e-4
+    )
+
+
+@pytest.mark.parametrize(("factor", "counts"), [(1, True), (100, False)])
+def test_whole_sums_of_brightness_are_no_counts(factor, counts):
+    admitted = admit(DATA.pictures, factor * DATA.totals, None, [])
+    assert admitted.counts == counts
+
+
+@pytest.mark.parametrize(("n_planes", "totals"), [(0, [40.0]), (3, [40.0]), (0, [10.0, 30.0])])
+def test_pictures_are_averaged_while_objects_are_seen(n_planes, totals):
+    """Large blobs stay; dots of few pixels at the same distance, and noise, would fade."""
+    rng = np.random.default_rng(0)
+    rows, columns = np.indices((400, 420))
+    blobs, dots = np.zeros((2, 400, 420))
+    for row, column in rng.uniform(20, 380, (40, 2)):
+        distance = np.hypot(rows - row, columns - column)
+        blobs, dots = blobs + (distance < 14), dots + (distance < 1.5)
+    noise = rng.normal(size=dots.shape)
+    chosen = []
+    for picture in (blobs, dots, noise):
+        arrays = [np.stack([picture] * n_planes)[..., None] if n_planes else picture[..., None]] * 3
+        chosen.append(suited_reduction(arrays, np.array([totals] * 3), True))
+        assert suited_reduction(arrays, np.array([totals] * 3), False) == 1
+    assert chosen == [4, 1, 1]
+    # Of crowded pictures the objects stay apart, and small ones stay wide enough.
+    crowded = np.array([[1000.0]])
+    assert suited_reduction([blobs[..., None]], crowded, True) == 1
+    assert suited_reduction([blobs[:200, :200, None]], np.array([[10.0]]), True) == 2
 
 
 def test_stacks_of_planes():

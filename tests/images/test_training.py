@@ -12,6 +12,7 @@ from sk_ednn.images._loss import mosaic_loss  # noqa: E402
 from sk_ednn.images._member import Member  # noqa: E402
 from sk_ednn.images._network import NORMS, folded, tile_network  # noqa: E402
 from sk_ednn.images._samples import prepared  # noqa: E402
+from sk_ednn.images._training import bfloat16_pays  # noqa: E402
 
 RNG = np.random.default_rng(0)
 
@@ -106,6 +107,15 @@ def test_batches_contain_each_sample_once_and_similar_sizes():
     assert mixed <= 1
     other = shuffled_batches(samples, 4, np.random.default_rng(1))
     assert [id(batch[0]) for batch in batches] != [id(batch[0]) for batch in other]
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "pays"),
+    [({"amx_bf16": True}, True), ({"avx512_bf16": True}, True), ({"avx2": True}, False)],
+)
+def test_bfloat16_is_used_where_the_processor_multiplies_it(capabilities, pays, monkeypatch):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
+    assert bfloat16_pays() is pays
 
 
 def test_frozen_statistics_stay():
