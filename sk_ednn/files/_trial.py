@@ -79,6 +79,8 @@ def require_working(model, budget, has_user_code=False) -> None:
     if type(top) in (EDNNCommittee, ShiftAveraged, TransformedTargetRegressor):
         if not _has_pipeline(top):
             _try(top, _regressors(top)[0], budget, has_user_code)
+    if hasattr(type(model), "_try_parts") and not has_user_code:
+        model._try_parts()
 
 
 def require_units(model) -> None:

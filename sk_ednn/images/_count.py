@@ -26,6 +26,7 @@ from ._geometry import Geometry, suited_reduction
 from ._interval import PictureInterval
 from ._novelty import PictureNovelty
 from ._samples import moments
+from ._trial import try_counter
 
 # Totals beyond those of the fit, per pixel, by so much of their range are called out of range.
 _BEYOND = 0.1
@@ -432,6 +433,10 @@ class CountRegressor(RegressorMixin, BaseEstimator):
 
     def _as_fitted_map(self, values):
         return values[..., 0] if self._y_ndim == 1 else values
+
+    def _try_parts(self):
+        """Raise if a model that was read from a file cannot count; its members were tried."""
+        try_counter(self)
 
     def __sklearn_tags__(self):
         """Return scikit-learn's tags."""

@@ -277,6 +277,33 @@ def test_models_are_written_and_read(model, large, tmp_path):
     assert read.count(large)[0].novelty == model.count(large)[0].novelty
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("edges_", 0), ("edges_", np.zeros((2, 2))), ("edges_", np.full((2, 3), np.nan)),
+        ("geometry_", 1.5), ("geometry_", (0, 2)), ("geometry_", (2, 7)), ("geometry_", (3, 2)),
+        ("n_channels_", 7), ("n_channels_", []), ("n_outputs_", 3), ("n_outputs_", "text"),
+        ("interval_", None), ("novelty_", 1.0),
+        ("density_range_", (1.0, 2.0)), ("density_range_", ()),
+    ],
+)  # fmt: skip
+def test_files_with_contradicting_parts_are_refused(name, value, model, tmp_path):
+    """Whole by their hashes: a file that loads must count."""
+    from sk_ednn.exceptions import ModelFileError
+    from sk_ednn.images import _count
+
+    wrong = copy.copy(model)
+    setattr(wrong, name, value)
+    with pytest.MonkeyPatch.context() as patch:  # saving tries the model, too
+        patch.setattr(_count, "try_counter", lambda model: None)
+        try:
+            save(wrong, tmp_path / "wrong.ednn")
+        except (TypeError, ValueError):
+            return  # what cannot be written cannot be read
+    with pytest.raises(ModelFileError, match=r"wrong\.ednn"):
+        load(tmp_path / "wrong.ednn")
+
+
 def test_totals_of_a_table_are_matched(tmp_path):
     pictures = [as_picture(each, f"{k}.png") for k, each in enumerate(DATA.pictures)]
     text = "".join(f"{k},{total:.0f}\n" for k, total in enumerate(DATA.totals[:12]))
