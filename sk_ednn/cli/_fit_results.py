@@ -61,7 +61,7 @@ def next_step(result, hint, context) -> str | None:
             "--model or less --context"
         )
     return (
-        f"the errors of the systems trained on are as large: try more --context ({context} now), "
+        f"the errors of the systems trained on are of similar size: try more --context ({context} now), "
         "or another --model"
     )
 
