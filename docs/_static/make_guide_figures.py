@@ -424,8 +424,9 @@ def descriptors():
     for name, descriptor, colour in kinds:
         dimers = Structures.of([Atoms("Si2", [[0, 0, 0], [d, 0, 0]]) for d in distances])
         environments = neighbor_pairs(dimers, cutoff=cutoff)
-        values = np.asarray(descriptor.with_species([14]).values(environments)).reshape(len(distances), 2, -1)[:, 0]
-        size = np.linalg.norm(values - values[-1], axis=1)
+        values = np.asarray(descriptor.with_species([14]).values(environments))
+        first = values.reshape(len(distances), 2, -1)[:, 0]  # of the two atoms of each dimer
+        size = np.linalg.norm(first - first[-1], axis=1)
         ax.plot(distances, size / size.max(), color=colour, label=name)
     ax.axvline(cutoff, color=GREY, lw=1, ls="--")
     ax.text(cutoff - 0.06, 1.0, "cutoff", color=GREY, ha="right", va="top")
@@ -559,7 +560,7 @@ def main(names):
             continue
         buffer = io.BytesIO()
         draw().savefig(buffer, dpi=110, facecolor="white")
-        image = Image.open(buffer).convert("RGB").quantize(48)  # a quarter of the size
+        image = Image.open(buffer).convert("RGB").quantize(40)  # a quarter of the size
         path = FOLDER / f"{draw.__name__}.png"
         image.save(path, optimize=True)
         print(f"{path.name}: {path.stat().st_size / 1024:.0f} kB", flush=True)

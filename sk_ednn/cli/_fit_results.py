@@ -61,8 +61,8 @@ def next_step(result, hint, context) -> str | None:
             "--model or less --context"
         )
     return (
-        f"the errors of the systems trained on are of similar size: try more --context ({context} now), "
-        "or another --model"
+        "the errors of the systems trained on are of similar size: try more --context "
+        f"({context} now), or another --model"
     )
 
 
