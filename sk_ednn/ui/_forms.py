@@ -9,6 +9,12 @@ from typing import Any
 from ._security import plain_name
 from ._site import only_set
 
+VALUES = {
+    "amounts": "Amounts: spins, counts, densities, brightness",
+    "labels": "Labels: states, phases, classes",
+    "360": "Angles in degrees",
+    "2pi": "Angles in radians",
+}
 BOUNDARIES = {
     "periodic": "periodic: what leaves on the right comes back on the left",
     "zero": "empty: zeros beyond the edge",
@@ -46,6 +52,8 @@ class Fit:
     boundary : str
     channels_last : bool
         Whether the last axis has channels.
+    values : {"amounts", "labels", "360", "2pi"}
+        Meaning of the values of fields.
     model : str
     unit : str
     epochs : int or None
@@ -63,6 +71,7 @@ class Fit:
     context: int = 1
     boundary: str = "periodic"
     channels_last: bool = False
+    values: str = "amounts"
     model: str = "auto"
     unit: str = ""
     epochs: int | None = None
@@ -94,8 +103,11 @@ class Fit:
                 "focus": self.focus,
                 "context": self.context,
                 "boundary": None if self.boundary == "periodic" else self.boundary,
-                "channel-axis": -1 if self.channels_last else None,
+                "categorical": self.values == "labels",
+                "angles": self.values if self.values in ("360", "2pi") else None,
             }
+            if self.values == "amounts" and self.channels_last:
+                options["channel-axis"] = -1
         options |= {
             "unit": self.unit.strip(),
             "epochs": self.epochs,

@@ -43,7 +43,7 @@ class Fields(Systems):
     """
 
     def __init__(self, X):
-        from ..estimators._data_warnings import looks_like_channels
+        from ..estimators._data_warnings import hint_of_kind, looks_like_channels
 
         if X.ndim < 2 or X.dtype.kind not in "biuf":
             raise ValueError(
@@ -54,6 +54,9 @@ class Fields(Systems):
         self.n, self.n_axes = len(X), X.ndim - 1
         self.shortest = min(X.shape[1:])
         self.looks_like_channels = looks_like_channels(X) == -1
+        hint = None if self.looks_like_channels else hint_of_kind(X)
+        # The rest of the line is for other interfaces.
+        self.hint = None if hint is None else hint.partition(": if ")[0].capitalize()
         self.n_values = n_values_of(X)
         values = np.unique(X[: max(1, 2_000_000 // max(1, prod(X.shape[1:])))])
         sizes = " × ".join(map(str, X.shape[1:]))

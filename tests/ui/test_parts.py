@@ -10,6 +10,7 @@ from sk_ednn.ui._charts import curves, points, scatter, thinned
 from sk_ednn.ui._cluster import checked, read
 from sk_ednn.ui._data import Array, arrays_in, kind_of, listing, table_rows, usual
 from sk_ednn.ui._forms import Count, Fit, Search
+from sk_ednn.ui._preview import Fields
 from sk_ednn.ui._runs import curves_of, row_of
 from sk_ednn.ui._search import lower_hull, progress
 from sk_ednn.ui._site import only_set, shown_command
@@ -300,3 +301,29 @@ def test_curves_are_grouped_by_what_they_measure():
         "Learning rate": ["lr"],
         "Error": ["rmse"],
     }
+
+
+@pytest.mark.parametrize(
+    ("values", "option"),
+    [
+        ("amounts", ["--channel-axis", "-1"]),
+        ("labels", ["--categorical"]),
+        ("360", ["--angles", "360"]),
+        ("2pi", ["--angles", "2pi"]),
+    ],
+)
+def test_form_passes_the_meaning_of_values(values, option):
+    fit = Fit(fields="a.npz", fields_name="X", targets_name="y", values=values, channels_last=True)
+    words = fit.words()
+    assert words[-len(option) :] == option
+    assert len(set(words) & {"--categorical", "--angles", "--channel-axis"}) == 1
+
+
+def test_preview_recognises_channels_and_labels():
+    rng = np.random.default_rng(0)
+    colours = Fields(rng.normal(size=(4, 12, 12, 3)))
+    assert colours.looks_like_channels and colours.hint is None
+    states = Fields(rng.integers(0, 4, size=(4, 12, 12)))
+    assert not states.looks_like_channels
+    assert states.hint == "The fields contain the integers 0, 1, 2, 3"
+    assert Fields(rng.choice([-1, 1], size=(4, 12, 12))).hint is None

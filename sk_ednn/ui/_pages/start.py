@@ -17,7 +17,7 @@ from .._data import (
     table_rows,
     usual,
 )
-from .._forms import BOUNDARIES, Fit
+from .._forms import BOUNDARIES, VALUES, Fit
 from .._frame import (
     PATIENCE,
     aside,
@@ -305,6 +305,13 @@ class _Start:
             BOUNDARIES, value=self.fit.boundary, label="At the edge of a field",
             on_change=self.set("boundary"),
         ).props("outlined dense options-dense").classes("w-full")  # fmt: skip
+        ui.select(
+            VALUES, value=self.fit.values, label="Meaning of the values",
+            on_change=self.set("values"),
+        ).props("outlined dense options-dense").classes("w-full")  # fmt: skip
+        if self.data.hint:
+            words = f"{self.data.hint}. If they are not amounts, choose their meaning above."
+            text("p", words, "small muted")
         if self.data.n_axes > 1:
             ui.checkbox(
                 "The last axis has channels, not sites",
