@@ -64,7 +64,10 @@ def start_fields():
 
     X, y = lattices(200, (8, 8))
     model = EDNNRegressor(tiling=GridTiling(focus=1, context=1)).fit(X, y)
-    figure, (left, middle, right) = panels(3, 9.2, 3.1)
+    figure = Figure(figsize=(6.4, 5.6), layout="constrained")
+    grid = figure.add_gridspec(2, 2)
+    left, middle = (figure.add_subplot(grid[0, k]) for k in (0, 1))
+    right = figure.add_subplot(grid[1, :])
     field = lattices(1, (20, 20))[0]
     left.imshow(field[0], cmap="Greys", vmin=-0.3, vmax=1.3)
     middle.imshow(model.predict_contributions(field)[0], cmap="viridis")
