@@ -168,11 +168,22 @@ def slow(structure):
     return bound(structure)
 
 
+def connected(client, file, timeout):
+    """Return a client of a scheduler that may still be starting."""
+    end = time.monotonic() + 120
+    while True:
+        try:
+            return client(scheduler_file=str(file), timeout=timeout)
+        except (OSError, ValueError):  # the file is not there, not complete, or nobody answers
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.2)
+
+
 @pytest.fixture
 def scheduler(tmp_path):
     """A scheduler of Dask and a worker with two threads, in processes of their own."""
     distributed = pytest.importorskip("distributed")
-    dask = pytest.importorskip("dask")
     file, started = tmp_path / "scheduler.json", []
 
     def start(*words):
@@ -189,16 +200,11 @@ def scheduler(tmp_path):
     )  # fmt: skip
     start(
         "worker", "--scheduler-file", str(file), "--nthreads", "2", "--no-nanny", "--no-dashboard",
-        "--local-directory", str(tmp_path), "--death-timeout", "5",
+        "--local-directory", str(tmp_path), "--death-timeout", "120",
     )  # fmt: skip
-    end = time.monotonic() + 60
-    while not file.exists() and time.monotonic() < end:
-        time.sleep(0.1)
     try:
-        with (
-            dask.config.set({"distributed.comm.timeouts.connect": "3s"}),
-            distributed.Client(scheduler_file=str(file), timeout="3s") as client,
-        ):
+        # The time limit of a new client is that of a reconnection, too: a short one, in many tries.
+        with connected(distributed.Client, file, timeout="3s") as client:
             client.wait_for_workers(1, timeout=60)
             yield client, killed
     finally:
