@@ -204,6 +204,7 @@ class _Start:
                 with panel("2 · What to predict"):
                     self.draw_totals()
             with panel("3 · Model"):
+                self.drawn: dict = {}
                 self.cards = ui.element("div").classes("cards").props("role=radiogroup")
                 self.cards.props["aria-label"] = "Model"
                 self.draw_cards()
@@ -340,8 +341,10 @@ class _Start:
         return changed
 
     def draw_cards(self):
-        """Draw the models, with the time that each would take."""
-        self.cards.clear()
+        """Draw the models with the time that each would take, or show other times.
+
+        Cards stay, since one that is drawn anew loses a click that is on its way.
+        """
         structures = self.fit.structures
         cards = _model_cards.POTENTIAL_CARDS if structures else _model_cards.CARDS
         names = (
@@ -353,7 +356,11 @@ class _Start:
             for card in cards:
                 if card.name not in names:
                     continue
-                self.card(card, self.time_of(card, load))
+                if card.name not in self.drawn:
+                    self.drawn[card.name] = self.card(card)
+                button, time = self.drawn[card.name]
+                button.props["aria-checked"] = "true" if self.fit.model == card.name else "false"
+                time.set_text(self.time_of(card, load))
 
     def time_of(self, card, load) -> str:
         """Return the time that a model will take, in words."""
@@ -364,21 +371,21 @@ class _Start:
         time = _model_times.expected(card.name, load, self.pace, self.fit.epochs)
         return " " if time is None else _model_times.in_words(time)
 
-    def card(self, card, time):
-        """Draw one model."""
+    def card(self, card):
+        """Draw one model; return its button, and the text of its time."""
         button = ui.element("button").classes("choice").props("type=button role=radio")
-        button.props["aria-checked"] = "true" if self.fit.model == card.name else "false"
         button.props["data-model"] = card.name
         with button:
             text("b", card.title)
             text("span", card.words)
-            text("span", time, "when")
+            time = text("span", " ", "when")
 
         def take():
             self.fit.model = card.name
             self.changed()
 
         button.on("click", take)
+        return button, time
 
     def draw_more(self):
         """Ask for settings that seldom need a change."""
