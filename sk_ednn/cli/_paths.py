@@ -26,6 +26,7 @@ READ = {
     "totals": "the totals",
     "dots": "the dots",
     "boxes": "the boxes",
+    "clock": "the clock of a run",
 }
 WRITTEN = {
     "output": "--output",

@@ -336,6 +336,7 @@ def _models_differ(path, other) -> list[str]:
                     differences.append(f"{name} is in one of them only")
                 elif name == "config.json":
                     first, second = (_timeless(json.loads(a.read(name))) for a in (one, two))
+                    _keep_shared_versions(first, second)
                     differences += [] if first == second else _paths_that_differ(first, second)
                 elif one.read(name) != two.read(name):
                     differences.append(f"{name} differs")
@@ -350,6 +351,17 @@ def _timeless(value) -> Any:
     if isinstance(value, list):  # dicts of networks are lists of pairs
         return [_timeless(inner) for inner in value if not _is_time(inner)]
     return value
+
+
+def _keep_shared_versions(one, two) -> None:
+    """Drop versions of libraries that only one of two processes had loaded."""
+    if not all(isinstance(each, dict) for each in (one, two)):
+        return
+    first, second = one.get("versions"), two.get("versions")
+    if isinstance(first, dict) and isinstance(second, dict):
+        for name in set(first) ^ set(second):
+            first.pop(name, None)
+            second.pop(name, None)
 
 
 def _is_time(value) -> bool:

@@ -53,6 +53,7 @@ FIT = {
     "members": None,
     "labels": None,
     "start": None,
+    "clock": None,
     "output": "from_file.ednn",
     "report": None,
     "json": True,

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import time
+import zipfile
 
 import numpy as np
 import psutil
@@ -232,3 +233,19 @@ def test_a_fit_that_is_killed_ends_as_if_undisturbed(spins, tmp_path):
     columns = run.metrics()
     epochs = columns["step"][np.isfinite(columns["train_loss"])]
     assert epochs.tolist() == list(range(1, 201))
+
+
+def test_libraries_that_one_process_alone_had_loaded_make_no_difference(tmp_path):
+    """The model file of a linear model lists torch if something else had imported it."""
+    from sk_ednn.runs._launch import _models_differ
+
+    def write(name, versions, weights=b"1"):
+        with zipfile.ZipFile(tmp_path / name, "w") as archive:
+            archive.writestr("config.json", json.dumps({"versions": versions, "model": "m"}))
+            archive.writestr("weights", weights)
+        return tmp_path / name
+
+    one = write("one.ednn", {"numpy": "2.0"})
+    assert _models_differ(one, write("two.ednn", {"numpy": "2.0", "torch": "2.5"})) == []
+    other = write("three.ednn", {"numpy": "2.1", "torch": "2.5"}, b"2")
+    assert _models_differ(one, other) == ["versions.numpy differs", "weights differs"]
