@@ -67,7 +67,7 @@ class Time:
 
 @dataclass(frozen=True)
 class Pace:
-    """How fast fits are on this machine.
+    """The speed of fits on this machine.
 
     Attributes
     ----------

@@ -182,7 +182,7 @@ def connected(client, file, timeout):
 
 @pytest.fixture
 def scheduler(tmp_path):
-    """A scheduler of Dask and a worker with two threads, in processes of their own."""
+    """Start a scheduler of Dask and a worker with two threads, in separate processes."""
     distributed = pytest.importorskip("distributed")
     file, started = tmp_path / "scheduler.json", []
 
