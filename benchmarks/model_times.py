@@ -1,7 +1,7 @@
 """The times on the cards of models, beside what fits take.
 
 Each model is fitted to three sizes of spins (two values, 9 numbers in a tile) and of random numbers
-(all tiles differ), by the command that the page starts, in a process of its own. The time on the
+(all tiles differ), by the command that the page starts, in a separate process. The time on the
 card is asked for before each fit, once for a new folder (the probe of the machine alone) and once
 with the runs that were made before. Compared is the time of the processor, since fits that wait for
 other programs take longer; ``--elapsed`` compares the elapsed time, with the wait that the probe
