@@ -140,9 +140,15 @@ class JsonLines:
         self._signature: tuple | None = None
         self._offset = 0
         self._records: list[dict[str, Any]] = []
+        # Two threads that read what was added would both append it.
+        self._lock = threading.Lock()
 
     def read(self) -> list[dict[str, Any]]:
         """Return all records so far."""
+        with self._lock:
+            return self._read()
+
+    def _read(self):
         signature = signature_of(self.path)
         if signature == self._signature:
             return self._records

@@ -12,7 +12,15 @@ from typing import Any
 import numpy as np
 
 from . import _environment
-from ._files import COMMANDS, JsonFile, JsonLines, append, open_regular, write_json
+from ._files import (
+    COMMANDS,
+    JsonFile,
+    JsonLines,
+    append,
+    open_regular,
+    signature_of,
+    write_json,
+)
 from ._ids import now, require_id, seconds_of
 
 # Readings of the clock of a training with a time limit.
@@ -195,10 +203,10 @@ class Run:
         if self.status == "running":
             end = time.time()
         else:
-            files = (self._status, self._resources, self._metrics)
+            files = [self._status]
+            if not (self.status in _FINAL and self._status.read()):
+                files += [self._resources, self._metrics]
             last = [rows[-1] for rows in (file.read() for file in files) if rows]
-            if self.status in _FINAL and self._status.read():
-                last = [self._status.read()[-1]]
             end = max((seconds_of(row.get("time")) for row in last), default=began)
         return max(end - began, 0.0) if end == end and began == began else 0.0
 
@@ -217,6 +225,19 @@ class Run:
     def result(self) -> dict[str, Any] | None:
         """Final metrics, None before the end."""
         return self._result.read()
+
+    def fingerprint(self) -> tuple | None:
+        """Return what changes when anything of a run that has ended does, but for its log.
+
+        It is compared instead of reading the run again. None while the run may change without its
+        files: it may be killed, or fall silent.
+        """
+        if self._last_state().get("state") not in _FINAL:
+            return None
+        files = (
+            self._described, self._launched, self._result, self._tags, self._status, self._metrics,
+        )  # fmt: skip
+        return tuple(signature_of(file.path) for file in files)
 
     def metrics(self) -> dict[str, np.ndarray]:
         """Return the numbers that were logged.

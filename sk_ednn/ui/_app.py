@@ -6,6 +6,7 @@ import asyncio
 import logging
 import mimetypes
 import socket
+import threading
 import webbrowser
 from pathlib import Path
 from shutil import rmtree
@@ -103,6 +104,8 @@ def serve(folder, *, data=(), tools, port=8765, host="127.0.0.1", show=True, sch
         ws_max_size=16 * 1024**2,
     )
     server = uvicorn.Server(config)
+    # Thousands of runs take a moment to read, which nobody has to wait for.
+    threading.Thread(target=site.rows.read, name="runs", daemon=True).start()
     asyncio.run(_run(server, bound, address, show, say))
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from ..runs import RunFolder, launch, resume
 from ..runs._ids import is_id
+from ._run_table import RunRows
 from ._security import plain_name, within
 
 UPLOADS = "uploads"
@@ -59,6 +60,7 @@ class Site:
     data: tuple[Path, ...]
     tools: Tools
     scheduler: str | None = None
+    rows: RunRows = field(init=False)
     _runs: RunFolder = field(init=False)
 
     def __post_init__(self):
@@ -66,6 +68,7 @@ class Site:
         self.data = tuple(Path(path).resolve() for path in self.data)
         self.uploads.mkdir(parents=True, exist_ok=True)
         self._runs = RunFolder(self.folder)
+        self.rows = RunRows(self.runs)
 
     @property
     def uploads(self) -> Path:

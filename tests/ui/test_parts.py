@@ -1,16 +1,20 @@
 """Contents of the pages: curves, commands, times, rows, searches, clusters."""
 
 import json
+import shutil
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from sk_ednn import runs
 from sk_ednn.ui._charts import curves, points, scatter, thinned
 from sk_ednn.ui._cluster import checked, read
 from sk_ednn.ui._data import Array, arrays_in, kind_of, listing, table_rows, usual
 from sk_ednn.ui._forms import Count, Fit, Search
 from sk_ednn.ui._preview import Fields
+from sk_ednn.ui._run_table import RunRows, View
 from sk_ednn.ui._runs import curves_of, row_of
 from sk_ednn.ui._search import lower_hull, progress
 from sk_ednn.ui._site import only_set, shown_command
@@ -286,6 +290,66 @@ def test_rows_take_whatever_is_in_the_files():
     row = row_of(run_of(settings={"fields": "/a/<b>.npz::X", "model": 7}, result={"test": []}))
     assert (row.data, row.model, row.error) == ("<b>.npz::X", "", None)
     assert json.dumps(row.cells(), allow_nan=False)
+
+
+def some_rows(n=60):
+    names = ("failed", "finished", "running")
+    return [
+        {"id": f"r{k:02d}", "status": names[k % 3], "started": 60.0 - k,
+         "error": None if k % 5 == 0 else (k * 7 % 60) / 10, "tags": "Night, x" if k == 41 else ""}
+        for k in range(n)
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("sort_by", ["id", "error", "tags", "started", None])
+@pytest.mark.parametrize("descending", [False, True])
+@pytest.mark.parametrize("per_page", [1, 7, 25, 0])
+def test_pages_of_a_view_are_all_rows_once(sort_by, descending, per_page):
+    rows = some_rows()
+    view = View(sort_by=sort_by, descending=descending, per_page=per_page)
+    n_pages = -(-len(rows) // per_page) if per_page else 1
+    seen = []
+    for page in range(1, n_pages + 1):
+        shown, at, n = replace(view, page=page).of(rows)
+        assert (at.page, n) == (page, len(rows))
+        seen += shown
+    assert sorted(row["id"] for row in seen) == sorted(row["id"] for row in rows)
+    if sort_by is None:
+        assert seen == rows
+    else:
+        values = [row[sort_by] for row in seen if row[sort_by] not in (None, "")]
+        assert values == sorted(values, reverse=descending)
+        assert all(row[sort_by] in (None, "") for row in seen[len(values) :])
+
+
+def test_view_filters_by_status_and_words_and_stays_on_a_page_that_exists():
+    rows = some_rows()
+    shown, view, n = View(status="failed", words="  NIGHT ", page=9).of(rows)
+    assert (shown, view.page, n) == ([], 1, 0)
+    shown, view, n = View(status="running", words=" NIGHT ", page=9).of(rows)
+    assert ([row["id"] for row in shown], view.page, n) == (["r41"], 1, 1)
+    shown, view, n = View(status="failed", per_page=6, page=9).of(rows)
+    assert (len(shown), view.page, n) == (2, 4, 20)
+
+
+def test_rows_are_read_again_only_when_a_run_changed(tmp_path):
+    with runs.record(tmp_path, "fit", settings={"fields": "a.npz"}) as first:
+        pass
+    second = runs.record(tmp_path, "fit", settings={"fields": "b.npz"})
+    second.__enter__()
+    folder = runs.RunFolder(tmp_path)
+    table = RunRows(folder.runs)
+    before = {row["id"]: row for row in table.read()}
+    after = {row["id"]: row for row in table.read()}
+    # What has ended is kept; what runs is read anew, since time goes on.
+    assert after[first.id] is before[first.id]
+    assert after[second.id] is not before[second.id]
+    folder[first.id].tag("good")
+    assert {row["id"]: row["tags"] for row in table.read()} == {first.id: "good", second.id: ""}
+    second.__exit__(None, None, None)
+    assert {row["status"] for row in table.read()} == {"finished"}
+    shutil.rmtree(tmp_path / first.id)
+    assert [row["id"] for row in table.read()] == [second.id]
 
 
 def test_curves_are_grouped_by_what_they_measure():

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from urllib.parse import urlencode
 
 from fastapi import Request
 from nicegui import ui
 
 from .._frame import PATIENCE, aside, complain, frame, text
-from .._runs import row_of
+from .._run_table import ANY_STATUS, View
 
 _REFRESH_SECONDS = 2.0
 _COLUMNS = (
@@ -36,6 +37,9 @@ _SPECIAL = {
     "tags": """<span v-for="tag in (props.row.tags ? props.row.tags.split(', ') : [])"
         class="tag">{{ tag }}</span>""",
 }
+_FIELDS = {field for _, _, field, _ in _COLUMNS}
+_EMPTY = "There are no runs yet."
+_NONE_FITS = "No run has this in it."
 _SHOWN = {"error": "error_shown", "started": "started_shown", "seconds": "seconds_shown"}
 
 
@@ -68,22 +72,28 @@ def register(site) -> None:
 
 
 class _Runs:
-    """The state of one open page."""
+    """The state of one open page.
+
+    The browser is sent the rows of one page of the table: with thousands of runs, all of them take
+    longer to send and to set up than to read.
+    """
 
     def __init__(self, site):
         self.site = site
         self.rows: list[dict] = []
+        self.view = View()
 
     async def draw(self):
         """Draw the table."""
-        self.rows = await aside(self.read)
+        self.rows = await aside(self.site.rows.read)
         with ui.element("section").classes("panel").props('aria-label="Runs"'):
             with ui.element("div").classes("line between tools"):
                 with ui.element("div").classes("line"):
-                    find = ui.input("Filter").props("outlined dense clearable type=search")
-                    self.status = ui.select(
-                        ["any status", "running", "finished", "failed", "stopped", "killed"],
-                        value="any status", on_change=self.show,
+                    find = ui.input("Filter", on_change=self.find)
+                    find.props("outlined dense clearable type=search debounce=150")
+                    ui.select(
+                        [ANY_STATUS, "running", "finished", "failed", "stopped", "killed"],
+                        value=ANY_STATUS, on_change=self.choose,
                     ).props('outlined dense options-dense aria-label="Status"')  # fmt: skip
                 with ui.element("div").classes("line"):
                     self.tag = ui.input("Tag").props("outlined dense").on("keydown.enter", self.add)
@@ -91,20 +101,20 @@ class _Runs:
                     self.compare = ui.button("Compare", on_click=self.go)
                     for button in (self.add_button, self.compare):
                         button.props("outline color=primary").disable()
+            shown, self.view, n = self.view.of(self.rows)
             self.table = ui.table(
                 columns=[self.column(*each) for each in _COLUMNS],
-                rows=self.rows,
+                rows=shown,
                 row_key="id",
                 selection="multiple",
-                pagination={"rowsPerPage": 25, "sortBy": "started", "descending": True},
+                pagination=self.pagination(n),
                 on_select=self.selected,
             ).classes("runs w-full")
             self.table.props("flat dense :rows-per-page-options='[25, 100, 0]'")
             self.table.props["aria-label"] = "Runs"
-            self.table.props["no-data-label"] = "There are no runs yet."
-            self.table.props["no-results-label"] = "No run has this in it."
+            self.table.props["no-data-label"] = _EMPTY if not self.rows else _NONE_FITS
             self.table.add_slot("body", _body())
-            find.bind_value_to(self.table, "filter")
+            self.table.on("request", self.turn, [["pagination"]])
         if not self.rows:
             text("p", "Start a fit, a count or a search, and it appears here.", "muted")
         ui.timer(_REFRESH_SECONDS, self.refresh)
@@ -120,23 +130,50 @@ class _Runs:
             "align": "right" if number else "left",
         }
 
-    def read(self):
-        """Read all runs."""
-        return [row_of(each).cells() for each in self.site.runs()]
+    def pagination(self, n):
+        """Return the view as the table in the browser knows it; a number of rows makes it ask."""
+        return {
+            "sortBy": self.view.sort_by,
+            "descending": self.view.descending,
+            "page": self.view.page,
+            "rowsPerPage": self.view.per_page,
+            "rowsNumber": n,
+        }
 
     async def refresh(self):
         """Show what changed."""
-        rows = await aside(self.read)
+        rows = await aside(self.site.rows.read)
         if rows != self.rows:
             self.rows = rows
             self.show()
 
-    def show(self):
-        """Show the rows of the status that is wanted."""
-        wanted = self.status.value
-        rows = [row for row in self.rows if wanted in ("any status", row["status"])]
-        if rows != self.table.rows:
-            self.table.rows = rows
+    def show(self, **changes):
+        """Show another view of the rows, or the same again."""
+        shown, self.view, n = replace(self.view, **changes).of(self.rows)
+        pagination = self.pagination(n)
+        if shown != self.table.rows:
+            self.table.rows = shown
+        if pagination != self.table.pagination:
+            self.table.pagination = pagination
+        self.table.props["no-data-label"] = _EMPTY if not self.rows else _NONE_FITS
+
+    def find(self, event):
+        """Show the rows with these words."""
+        self.show(words=event.value or "", page=1)
+
+    def choose(self, event):
+        """Show the rows of this status."""
+        self.show(status=event.value, page=1)
+
+    def turn(self, event):
+        """Show the page and the order that were asked for in the browser."""
+        wanted = event.args["pagination"]
+        self.show(
+            sort_by=wanted["sortBy"] if wanted["sortBy"] in _FIELDS else None,
+            descending=bool(wanted["descending"]),
+            page=int(wanted["page"]),
+            per_page=int(wanted["rowsPerPage"]),
+        )
 
     def selected(self):
         """Enable the actions for the number of chosen runs."""
