@@ -26,7 +26,7 @@ from ._potential_data import labelled, packed, summary
 from ._potential_errors import errors_of, knows_stress
 from ._potential_kinds import features_of, kind_of
 from ._potential_trial import try_potential
-from ._potentials import check_species
+from ._potentials import check_species, models_of
 
 
 @stored("EDNNPotential", functions=("model",))
@@ -457,6 +457,10 @@ class EDNNPotential(RegressorMixin, BaseEstimator):
     def _warn_of_far(self, batch, places):
         if getattr(self, "novelty_", None) is not None:
             warn_of_far_structures(self._novelty_of, batch, places)
+
+    def _models(self):
+        """Return the models of tiles that the potential consists of, for the files' tests."""
+        return models_of(self.potential_)
 
     def _try(self):
         """Raise if a potential that was read from a file cannot predict."""

@@ -164,6 +164,13 @@ class DrawnPotential:
         return None
 
 
+def models_of(potential) -> list:
+    """Return the models of tiles of a potential; none of a network."""
+    if isinstance(potential, TiledPotential):
+        return [potential.regressor]
+    return [potential.pipeline] if isinstance(potential, DrawnPotential) else []
+
+
 def atomic_totals(energies, structures) -> np.ndarray:
     """Return the sums of energies by atomic number, (n_structures,)."""
     return np.add.reduceat(_atomic(energies, structures), structures.offsets[:-1])

@@ -14,6 +14,9 @@ from ..fields._fields import Fields, check_fields, check_ndim
 from ..fields._sources import source_identity
 from ..fields._views import OneField, SourceView
 
+# Axes of fields that a file may claim.
+_MAX_AXES = 8
+
 
 class AbstractFieldEncoder(TransformerMixin, BaseEstimator, ABC):
     """Transform fields ``(n, *grid)`` into ``(n, *grid, n_channels)``, site by site.
@@ -102,11 +105,27 @@ class AbstractFieldEncoder(TransformerMixin, BaseEstimator, ABC):
         # Dask reads past the source: its chunks may be masked.
         return self._channels(unmasked(chunk, "X"))
 
+    @property
+    def _known_value(self):
+        """A value that the encoder accepts."""
+        return 0.0
+
+    def _try_stored(self):
+        """Raise if an encoder that was read from a file cannot encode."""
+        require_axes(self._grid_ndim)
+        self.transform(np.full((1,) * (1 + self._grid_ndim), self._known_value))
+
     def __sklearn_tags__(self):
         """Return scikit-learn's tags."""
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = True
         return tags
+
+
+def require_axes(n_axes):
+    """Raise ValueError if a number of axes, read from a file, is none."""
+    if type(n_axes) is not int or not 0 < n_axes <= _MAX_AXES:
+        raise ValueError(f"its encoder was fitted to fields of {n_axes!r} axes")
 
 
 class EncodedSource(SourceView):

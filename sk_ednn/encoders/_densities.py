@@ -139,6 +139,13 @@ class DensityFields(TransformerMixin, BaseEstimator):
             if self.spin and density.spin is None:
                 raise TilingError(f"X[{k}] has no spin density; set spin=False without one.")
 
+    def _try_stored(self):
+        """Raise if parameters that were read from a file are none of densities."""
+        if not isinstance(self.unit_, str):
+            raise TypeError(f"its densities have the unit {self.unit_!r}")
+        values = np.zeros((2, 2, 2))
+        self.transform([Density(values, self.voxel_, self.unit_, values)])
+
     def __sklearn_tags__(self):
         """Return scikit-learn's tags."""
         tags = super().__sklearn_tags__()

@@ -113,6 +113,16 @@ class OneHotFields(AbstractFieldEncoder):
         return order[index]
 
     @property
+    def _known_value(self):
+        return self.categories_[0]
+
+    def _try_stored(self):
+        if not isinstance(self.categories_, np.ndarray):
+            raise TypeError("expected an array of categories")
+        _checked(self.categories_)
+        super()._try_stored()
+
+    @property
     def _n_channels(self):
         return len(self.categories_)
 

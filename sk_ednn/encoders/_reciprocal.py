@@ -120,6 +120,9 @@ class ReciprocalContext(AbstractWholeFieldEncoder):
             shapes = {tuple(stack.values.shape[1:]) for stack in fields.stacks}
             self.field_shapes_ = sorted(shapes)
 
+    def _example_shape(self):
+        return super()._example_shape() if self.extensive else tuple(self.field_shapes_[0])
+
     def _check_size(self, shape):
         if not self.extensive and tuple(shape) not in self.field_shapes_:
             raise TilingError(

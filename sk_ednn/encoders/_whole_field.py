@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from math import prod
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
 from ..exceptions import TilingError
 from ..fields._fields import check_fields, check_ndim
 from ..fields._in_memory import as_array
+from ._base import require_axes
+
+# Larger fields are not tried when an encoder is read from a file.
+_MAX_TRIED_VALUES = 1 << 16
 
 
 class AbstractWholeFieldEncoder(TransformerMixin, BaseEstimator, ABC):
@@ -165,6 +170,24 @@ class AbstractWholeFieldEncoder(TransformerMixin, BaseEstimator, ABC):
         added = self._added_lazily(wide) if lazy else self._added(wide)
         parts = [last, *(xp.broadcast_to(part, last.shape) for part in added)]
         return xp.concatenate([part.astype(dtype) for part in parts], axis=-1)
+
+    def _try_stored(self):
+        """Raise if an encoder that was read from a file cannot encode."""
+        require_axes(self._ndim)
+        axis, n_channels = self.channel_axis, self.n_channels_
+        shape = list(self._example_shape())
+        if axis is not None:
+            if not -self._ndim <= axis < self._ndim or type(n_channels) is not int:
+                raise ValueError(f"its encoder has the channels {n_channels!r} in axis {axis!r}")
+            shape[axis] = n_channels
+        if 0 < prod(shape) <= _MAX_TRIED_VALUES:
+            fields = np.zeros((1, *shape))
+            clone(self).fit(fields)
+            self.transform(fields)
+
+    def _example_shape(self) -> tuple:
+        """Return the shape of fields that can be encoded after the fit."""
+        return (2,) * self._ndim
 
     def __sklearn_tags__(self):
         """Return scikit-learn's tags."""

@@ -84,8 +84,7 @@ def load(path, *, modules=None, device="cpu", max_bytes=None):
                 f"it contains {with_article(type(model).__name__)}, which is not a model"
             )
         require_units(model)
-        if config.get("tried", True):
-            require_working(model, container.budget, decode.has_user_code)
+        require_working(model, container.budget, decode.has_user_code)
     return model
 
 

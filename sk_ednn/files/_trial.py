@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import sys
 import warnings
+from contextlib import contextmanager
 from dataclasses import fields
 from math import lcm, prod
 
@@ -16,6 +17,7 @@ import numpy as np
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.multioutput import MultiOutputRegressor
 from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import FunctionTransformer
 
 from .._utils.stored import declared
 from .._utils.wording import with_article
@@ -39,7 +41,7 @@ _MAX_DESCRIBED, _MAX_SPECIES, _APART = 1 << 10, 16, 1.5
 _N_SAMPLES = 3
 
 
-def require_working(model, budget, has_user_code=False) -> None:
+def require_working(model, budget, has_user_code=False, only_as_it_is=False) -> None:
     """Raise if a model cannot predict.
 
     The test is skipped if it would exceed the budget of the file, and for tilings and transformers
@@ -52,6 +54,10 @@ def require_working(model, budget, has_user_code=False) -> None:
     has_user_code : bool, default=False
         Whether the model contains user-defined code. It is not run: contributions of its tile
         models are replaced by zero.
+    only_as_it_is : bool, default=False
+        Whether to raise as well if only the values of the test field are outside of the domain of
+        the model. If not, functions such as the logarithm are replaced by the identity for a moment
+        in this case, so the model must not be in use yet.
 
     Raises
     ------
@@ -60,13 +66,15 @@ def require_working(model, budget, has_user_code=False) -> None:
     """
     if hasattr(type(model), "_try"):
         model._try()
+        for part in _inner(model):
+            require_working(part, budget, has_user_code, only_as_it_is)
         return
     regressors = _regressors(model)
     if not regressors and (type(model).__module__.startswith("sk_ednn.") or _inner(model)):
         raise TypeError(f"{with_article(type(model).__name__)} contains no EDNNRegressor")
     for regressor in regressors:
         _require_attributes(regressor)
-        _try(regressor, regressor, budget, has_user_code)
+        _try(regressor, regressor, budget, has_user_code, only_as_it_is)
     top = model
     while isinstance(top, Pipeline):
         for _, step in top.steps[:-1]:
@@ -78,7 +86,7 @@ def require_working(model, budget, has_user_code=False) -> None:
         top = _inner(top)[0]
     if type(top) in (EDNNCommittee, ShiftAveraged, TransformedTargetRegressor):
         if not _has_pipeline(top):
-            _try(top, _regressors(top)[0], budget, has_user_code)
+            _try(top, _regressors(top)[0], budget, has_user_code, only_as_it_is)
     if hasattr(type(model), "_try_parts") and not has_user_code:
         model._try_parts()
 
@@ -110,6 +118,10 @@ def _require_attributes(regressor):
         value = attributes.get(name)
         if type(value) is not int or value not in choices:
             raise ValueError(f"its {name} is {value!r}")
+    names = attributes.get("_term_names", [""] * len(terms))
+    listed = type(names) in (tuple, list) and all(type(name) is str for name in names)
+    if not listed or len(names) != len(terms):
+        raise ValueError(f"its terms are named {names!r}")
     for tile_model, tiling in terms:
         has_channels = tiling.channel_axis is not None if tiling.is_grid else None
         if tile_model.has_channels is not has_channels:
@@ -117,7 +129,10 @@ def _require_attributes(regressor):
 
 
 def _check_front(step):
-    """Raise ValueError if a GaussianRasterizer has inconsistent attributes."""
+    """Raise if a transformer of this package has inconsistent attributes."""
+    if hasattr(type(step), "_try_stored"):
+        with _silent():
+            step._try_stored()
     atoms = sys.modules.get("sk_ednn.atoms._rasterise")
     if atoms is None or not isinstance(step, atoms.GaussianRasterizer):
         return
@@ -131,9 +146,12 @@ def _check_front(step):
         valid = valid and sorted(order.tolist()) == list(range(len(channels)))
     # The work per atom grows with its width in pixels.
     valid = valid and step.cutoff * step.width / min(step.spacing_) < _MAX_WIDTH
-    valid = valid and isinstance(vars(step).get("_cosines"), np.ndarray)
-    heights = step._heights
-    valid = valid and heights.dtype == np.float64 and heights.shape == (_N_ELEMENTS + 1,)
+    for values, shape in (
+        (vars(step).get("_cosines"), (n_axes, n_axes)),
+        (vars(step).get("_heights"), (_N_ELEMENTS + 1,)),
+    ):
+        is_array = isinstance(values, np.ndarray) and values.dtype == np.float64
+        valid = valid and is_array and values.shape == shape
     if not valid:
         raise ValueError("its GaussianRasterizer has inconsistent attributes")
 
@@ -148,6 +166,8 @@ def _inner(model) -> list:
         return [model.estimator_]
     if isinstance(model, TransformedTargetRegressor):
         return [model.regressor_]
+    if hasattr(type(model), "_models"):
+        return model._models()
     if declared(type(model)) is not None:  # made of members, such as that of pictures
         members = vars(model).get("estimators_")
         return members if isinstance(members, list) else []
@@ -164,7 +184,7 @@ def _has_pipeline(model) -> bool:
     return isinstance(model, Pipeline) or any(map(_has_pipeline, _inner(model)))
 
 
-def _try(model, regressor, budget, has_user_code):
+def _try(model, regressor, budget, has_user_code, only_as_it_is):
     shape = _field_shape(regressor)
     if shape is None:
         _try_tiles(regressor, budget, has_user_code)
@@ -176,12 +196,21 @@ def _try(model, regressor, budget, has_user_code):
         n_bytes += sum(map(_bytes_of, regressor.fitted_terms()))
     if n_bytes > budget.left:
         return
-    direct, errors = _directly(model, has_user_code), []
+    direct = _directly(model, has_user_code)
+    try:
+        _require_finite(direct, regressor, shape)
+    except Exception:
+        if only_as_it_is or has_user_code or not _works_elsewhere(model, regressor, shape):
+            raise
+
+
+def _require_finite(model, regressor, shape):
+    """Raise if totals are not finite, or none of the test fields can be predicted."""
+    errors = []
     for field in _fields(regressor, shape):
-        with warnings.catch_warnings(), np.errstate(all="ignore"):
-            warnings.simplefilter("ignore")
+        with _silent():
             try:
-                totals = np.asarray(direct.predict(_samples(regressor, field)))
+                totals = np.asarray(model.predict(_samples(regressor, field)))
             except Exception as error:  # a function in it may not be defined for these values
                 errors.append(error)
                 continue
@@ -191,6 +220,79 @@ def _try(model, regressor, budget, has_user_code):
             raise ValueError("it predicts NaN or infinity for fields like those of its training")
         return
     raise errors[0]
+
+
+def _works_elsewhere(model, regressor, shape) -> bool:
+    """Return whether a model works where its functions are defined, which test fields may not show.
+
+    Functions are replaced by the identity. Other steps, such as that of Box and Cox, may refuse the
+    zeros around a field: the tile models and the rest are then tested apart.
+    """
+    with _without_functions(model):
+        try:
+            _require_finite(_directly(model, False), regressor, shape)
+            return True
+        except Exception:
+            pass
+        try:
+            _require_finite(_directly(model, True), regressor, shape)
+        except Exception:
+            return False
+        return all(
+            any(_evaluates(tile_model, value) for value in _TEST_VALUES)
+            for each in _regressors(model)
+            for tile_model, _ in each.fitted_terms()
+        )
+
+
+def _evaluates(tile_model, value) -> bool:
+    """Return whether a tile model is finite for tiles of one value."""
+    try:
+        with _silent():
+            tiles = np.full((_N_SAMPLES, *tile_model.tile_shape), value)
+            outputs = np.asarray(copy.copy(tile_model).predict(tiles))
+    except Exception:
+        return False
+    fits = outputs.ndim <= 2 and outputs.size == _N_SAMPLES * tile_model.n_outputs
+    return fits and bool(np.isfinite(outputs).all())
+
+
+@contextmanager
+def _without_functions(model):
+    """Replace the functions in a model by the identity."""
+    found = [each for each in _objects(model) if isinstance(each, FunctionTransformer)]
+    functions = [each.func for each in found]
+    try:
+        for each in found:
+            each.func = None
+        yield
+    finally:
+        for each, function in zip(found, functions, strict=True):
+            each.func = function
+
+
+def _objects(model):
+    """Yield all objects with attributes in a model."""
+    seen, waiting = set(), [model]
+    while waiting:
+        each = waiting.pop()
+        if id(each) in seen:
+            continue
+        seen.add(id(each))
+        if isinstance(each, (list, tuple)):
+            waiting.extend(each)
+        elif isinstance(each, dict):
+            waiting.extend(each.values())
+        elif hasattr(each, "__dict__") and not isinstance(each, type):
+            yield each
+            waiting.append(vars(each))
+
+
+@contextmanager
+def _silent():
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        yield
 
 
 def _try_tiles(regressor, budget, has_user_code):
@@ -207,8 +309,7 @@ def _try_tiles(regressor, budget, has_user_code):
             raise ValueError(f"it has tiles of shape {shape}")
         if 64 * _N_SAMPLES * prod(shape) > budget.left:
             continue
-        with warnings.catch_warnings(), np.errstate(all="ignore"):
-            warnings.simplefilter("ignore")
+        with _silent():
             outputs = np.asarray(copy.copy(tile_model).predict(np.zeros((_N_SAMPLES, *shape))))
         if outputs.shape[:1] != (_N_SAMPLES,):
             raise ValueError(f"a tile model returns an array of shape {outputs.shape}")
@@ -225,19 +326,18 @@ def _try_systems(model, regressor):
     if max(widths) > _MAX_DESCRIBED:
         return
     if all(type(tiling) is BagTiling for tiling in tilings):
-        X = [_smallest_bag(terms)]
+        X = [_smallest_bag(terms)] * _N_SAMPLES
     elif all(type(tiling) is AtomTiling for tiling in tilings):
         species = sorted(set(vars(regressor)["_described"]))
         if len(species) > _MAX_SPECIES:
             return
         line = np.arange(len(species))[:, None] * [_APART, 0.0, 0.0]
-        X = [Structure(np.array(species), line, np.zeros(3), False)]
+        X = [Structure(np.array(species), line, np.zeros(3), False)] * _N_SAMPLES
     else:
         return
-    with warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore")
+    with _silent():
         totals = np.asarray(_directly(model, False).predict(X))
-    if totals.shape[:1] != (1,) or totals.ndim > 2:
+    if totals.shape[:1] != (_N_SAMPLES,) or totals.ndim > 2:
         raise ValueError(f"it predicts an array of shape {totals.shape}")
 
 

@@ -23,7 +23,12 @@ from sklearn.linear_model import Lasso, LinearRegression, Ridge
 from sklearn.model_selection import GridSearchCV
 from sklearn.neighbors import KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, PolynomialFeatures, StandardScaler
+from sklearn.preprocessing import (
+    FunctionTransformer,
+    PolynomialFeatures,
+    PowerTransformer,
+    StandardScaler,
+)
 from sklearn.svm import SVR
 from threadpoolctl import threadpool_limits
 
@@ -33,7 +38,7 @@ from sk_ednn import EDNNCommittee, EDNNRegressor, GridTiling, ShiftAveraged
 from sk_ednn.atoms import GaussianRasterizer, LocalInvariants
 from sk_ednn.evaluation import Direct, Unique
 from sk_ednn.exceptions import ModelFileError
-from sk_ednn.files import describe, load, save
+from sk_ednn.files import _container, describe, load, save
 from sk_ednn.solvers import BoostingSolver
 from sk_ednn.structures import Structure
 
@@ -398,16 +403,44 @@ def test_arrays_are_told_from_a_damaged_model(tmp_path):
         load(tmp_path / "other.zip")
 
 
-def test_a_model_that_is_not_defined_where_it_is_tried_is_read_all_the_same(tmp_path):
+UNDEFINED = {
+    "function": lambda: make_pipeline(FunctionTransformer(np.arccosh), Ridge()),
+    "logarithm": lambda: make_pipeline(
+        PolynomialFeatures(1, include_bias=False), FunctionTransformer(np.log), Ridge()
+    ),
+    "Box and Cox": lambda: make_pipeline(PowerTransformer("box-cox"), Ridge()),
+}
+
+
+def undefined(name):
+    """Return a model that its test fields are outside the domain of, and its data."""
+    fields = np.abs(X) + np.arange(4) + 1.5
+    model = EDNNRegressor(UNDEFINED[name](), GridTiling(2, 0)).fit(fields, Y)
+    model.input_range_ = np.full((1, 3), -1.0)  # as if it had seen nothing else
+    return model, fields
+
+
+@pytest.mark.parametrize("name", UNDEFINED)
+def test_a_model_that_is_not_defined_where_it_is_tried_is_read_all_the_same(name, tmp_path):
     """Nothing of what can be saved is lost by the trial that `load` makes."""
-    pairs = np.abs(X) + np.arange(4)
-    front = make_pipeline(
-        PolynomialFeatures(1, include_bias=False), FunctionTransformer(np.arccosh)
-    )
-    model = EDNNRegressor(make_pipeline(*(s for _, s in front.steps), Ridge()), GridTiling(1, 0))
-    model.fit(pairs + 1.5, Y)
-    model.input_range_ = np.zeros((1, 3))  # as if it had seen no more than zeros
+    model, fields = undefined(name)
     loaded = returned(model, tmp_path / "a.ednn")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        np.testing.assert_array_equal(loaded.predict(pairs + 1.5), model.predict(pairs + 1.5))
+        np.testing.assert_array_equal(loaded.predict(fields), model.predict(fields))
+
+
+@pytest.mark.parametrize("claim", [True, False])
+@pytest.mark.parametrize("name", UNDEFINED)
+def test_a_file_does_not_decide_whether_its_model_is_tried(name, claim, tmp_path):
+    """Parts that do not fit are found behind functions that are not defined, too."""
+    model, _ = undefined(name)
+    ridge = model.tile_model_.estimator[-1]
+    ridge.coef_, ridge.n_features_in_ = ridge.coef_[..., :-1], ridge.n_features_in_ - 1
+    save(model, tmp_path / "a.ednn")
+    with zipfile.ZipFile(tmp_path / "a.ednn") as archive:
+        parts = {n: archive.read(n) for n in archive.namelist() if n != "manifest.json"}
+    config = json.loads(parts["config.json"]) | {"tried": claim}
+    _container.write(tmp_path / "b.ednn", parts | {"config.json": json.dumps(config).encode()})
+    with pytest.raises(ModelFileError, match=r"b\.ednn"):
+        load(tmp_path / "b.ednn")

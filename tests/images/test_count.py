@@ -1,6 +1,8 @@
 """CountRegressor: sums over pictures of any size, and what is known of them."""
 
 import copy
+import json
+import zipfile
 
 import numpy as np
 import pytest
@@ -290,6 +292,7 @@ def test_models_are_written_and_read(model, large, tmp_path):
 def test_files_with_contradicting_parts_are_refused(name, value, model, tmp_path):
     """Whole by their hashes: a file that loads must count."""
     from sk_ednn.exceptions import ModelFileError
+    from sk_ednn.files import _container
     from sk_ednn.images import _count
 
     wrong = copy.copy(model)
@@ -300,8 +303,13 @@ def test_files_with_contradicting_parts_are_refused(name, value, model, tmp_path
             save(wrong, tmp_path / "wrong.ednn")
         except (TypeError, ValueError):
             return  # what cannot be written cannot be read
-    with pytest.raises(ModelFileError, match=r"wrong\.ednn"):
-        load(tmp_path / "wrong.ednn")
+    for claims in ({}, {"tried": False}):
+        with zipfile.ZipFile(tmp_path / "wrong.ednn") as archive:
+            parts = {n: archive.read(n) for n in archive.namelist() if n != "manifest.json"}
+        config = json.loads(parts["config.json"]) | claims
+        _container.write(tmp_path / "w.ednn", parts | {"config.json": json.dumps(config).encode()})
+        with pytest.raises(ModelFileError, match=r"w\.ednn"):
+            load(tmp_path / "w.ednn")
 
 
 def test_totals_of_a_table_are_matched(tmp_path):
