@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .._utils.thousands import may_be_thousands
 from ._table_numbers import (
     LEADING_ZERO,
     LIKE_A_NUMBER,
@@ -68,6 +69,8 @@ def read_columns(path: Path, key: str | None, choose: Callable) -> np.ndarray:
         _require_no_blanks(path, text, rows)
     if separator == ",":
         _require_no_halves(path, names, rows, columns)
+    for j in columns:
+        _require_no_thousands(path, rows, j)
     values = np.array([[number_in(path, row, j) for j in columns] for row in rows], dtype=float)
     return values[:, 0] if len(columns) == 1 else values
 
@@ -181,6 +184,19 @@ def _require_no_blanks(path, text, rows) -> None:
                 f"{path}: line {number} is blank, but each field needs a total. Remove the field "
                 "without a total, or the blank line if none is missing."
             )
+
+
+def _require_no_thousands(path, rows, j) -> None:
+    """Raise if points separate thousands, as in 1.006 beside 950."""
+    first, mixed = may_be_thousands([row.cells[j] for row in rows])
+    if first is not None and mixed:
+        cell = rows[first].cells[j]
+        raise Unreadable(
+            f"{path}: line {rows[first].line} contains {cell!r}, which may be {cell} or "
+            f"{cell.replace('.', '')}, since other numbers have no point. Write thousands without "
+            "separators, and numbers with decimals as they are with a point in all lines, such as "
+            "3.0."
+        )
 
 
 def _require_no_halves(path, names, rows, columns) -> None:

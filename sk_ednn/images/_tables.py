@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .._utils.thousands import may_be_thousands
 from ._picture import stem_of
 
 _SHEETS = {".xlsx", ".xlsm"}
@@ -44,6 +45,8 @@ class Matched:
         Pictures that the table does not name.
     without_picture : tuple of str
         Names in the table that no picture has.
+    remarks : tuple of str
+        How numbers were read that have another meaning, too.
     """
 
     pictures: list
@@ -52,11 +55,12 @@ class Matched:
     counts: bool
     without_total: tuple[str, ...] = ()
     without_picture: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
 
     @property
     def notes(self) -> list[str]:
-        """Lines on what has no partner."""
-        lines = []
+        """Lines on what has no partner, and on numbers that have another meaning, too."""
+        lines = list(self.remarks)
         if self.without_total:
             lines.append(f"no total in the table for {_some(self.without_total)}; left out")
         if self.without_picture:
@@ -89,7 +93,8 @@ def match_totals(pictures, table, *, columns=None, counts=None) -> Matched:
     ------
     TableError
         If no column has the names, several may be the totals, or a total is missing, no number,
-        or as a count negative or fractional.
+        or as a count negative or fractional; or if points may separate thousands, as in
+        ``1.006`` beside ``950``, unless `counts` is False.
 
     Examples
     --------
@@ -113,6 +118,12 @@ def match_totals(pictures, table, *, columns=None, counts=None) -> Matched:
     matches = [(picture, partner[id(picture)]) for picture in pictures if id(picture) in partner]
     if not matches:
         raise TableError(f"{where}: no name in the table is that of a picture.")
+    remarks: list[str] = []
+    if counts is not False and not is_typed(table):
+        matched_rows = [row for _, row in matches]
+        remarks = [
+            line for j in total_columns if (line := thousands(matched_rows, j, header, where))
+        ]
     totals = np.array(
         [
             [number_of(row, j, header, picture, where) for j in total_columns]
@@ -136,6 +147,7 @@ def match_totals(pictures, table, *, columns=None, counts=None) -> Matched:
         without_picture=tuple(
             row.cells[name_column] for row in rows if id(row) not in used
         ),
+        remarks=tuple(remarks),
     )  # fmt: skip
 
 
@@ -216,6 +228,34 @@ def _cells(path, where) -> list[list[str]]:
     first = next((line for line in lines if line.strip()), "")
     separator = max("\t;,", key=lambda mark: (first.count(mark) > 0, mark != ","))
     return list(csv.reader(io.StringIO(text), delimiter=separator))
+
+
+def is_typed(table) -> bool:
+    """Return whether a table knows numbers, as opposed to texts that are read as such."""
+    return isinstance(table, dict) or Path(fspath(table)).suffix.lower() in _SHEETS
+
+
+def thousands(rows, j, header, where) -> str | None:
+    """Return how numbers were read whose points may separate thousands; None if they cannot.
+
+    Raises
+    ------
+    TableError
+        If numbers without points are among them, which numbers with three decimals are not.
+    """
+    first, mixed = may_be_thousands([row.cells[j].replace("\u2212", "-") for row in rows])
+    if first is None:
+        return None
+    row = rows[first]
+    cell = row.cells[j]
+    whole, what = cell.replace(".", ""), f"{header[j]!r} is {cell}, which may be {cell} or"
+    if mixed:
+        raise TableError(
+            f"{where}, line {row.line}: {what} {whole}. Write numbers without separators of "
+            "thousands. For areas and other amounts set counts=False (--amounts on the command "
+            "line)."
+        )
+    return f"{header[j]!r} is read with three decimals, such as {cell}; if it is {whole}, write so"
 
 
 def _value(cell) -> float | None:

@@ -57,6 +57,8 @@ TABLES = {
     "by number, below names": ("n,e\n1,7\n2,8\n", "2", [7.0, 8.0]),
     "by number, one of two of a name": ("e,e\n1,7\n2,8\n", "1", [1.0, 2.0]),
     "several by number": ("a.png 1 2 3\nb.png 4 5 6\n", "2-3,4", [[1.0, 2, 3], [4, 5, 6]]),
+    "three decimals": ("y\n1.006\n2.125\n", None, [1.006, 2.125]),
+    "three decimals beside others": ("y\n1.006\n950\n0.5\n", None, [1.006, 950.0, 0.5]),
     "a column of sodium": ("file,Na\na,1\nb,2\n", "Na", [1.0, 2.0]),
 }
 
@@ -131,6 +133,8 @@ NO_TABLES = [
     ("id;y\n1;1\u00a0234\n", None, "has separators of thousands"),
     ("id;y\n1;1'234.5\n", None, "has separators of thousands"),
     ("y\n1_000\n", None, "line 2: '1_000' has separators of thousands"),
+    ("id;y\n1;950\n2;1.006\n", None, "line 3 contains '1.006', which may be 1.006 or 1006"),
+    ("y\n-12\n-3.500\n", None, "line 3 contains '-3.500', which may be -3.500 or -3500"),
     # what is not a number, though Python or a reader may see one
     ("y\n\u0661\n", None, "line 2: '\u0661' is not a number"),
     ("y\n0x10\n", None, "line 2: '0x10' has a unit"),

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sk_ednn.images import TableError, as_picture, match_totals
+from sk_ednn.images import TableError, as_picture, match_totals, read_boxes
 
 PICTURES = [as_picture(np.zeros((20, 20)), f"dish {k}.ome.tif") for k in range(1, 5)]
 
@@ -123,3 +123,43 @@ def test_two_pictures_of_one_name_need_full_names(tmp_path):
         matched(tmp_path, "file,count\na,5\nb,7\n", pictures)
     matches = matched(tmp_path, "file,count\na.tif,5\nb,7\n", pictures)
     assert [each.name for each in matches.pictures] == ["a.tif", "b.png"]
+
+
+@pytest.mark.parametrize(
+    ("values", "shown"),
+    [
+        (("950", "1.006", "1.120", "2.004"), "1.006, which may be 1.006 or 1006"),
+        (("1.000", "950", "2.000", "7"), "1.000, which may be 1.000 or 1000"),  # whole either way
+        (("7", "0", "12", "3.500"), "3.500, which may be 3.500 or 3500"),
+    ],
+)
+def test_points_that_may_separate_thousands_are_refused_by_name(values, shown, tmp_path):
+    text = "file;cells\n" + "".join(f"dish {k};{v}\n" for k, v in enumerate(values, 1))
+    with pytest.raises(TableError, match=rf"^counts\.csv, line \d: 'cells' is {shown}"):
+        matched(tmp_path, text)
+    matches = matched(tmp_path, text, counts=False)  # amounts, on purpose
+    np.testing.assert_array_equal(matches.totals, [float(value) for value in values])
+    assert matches.notes == []
+
+
+@pytest.mark.parametrize("last", ["0.512", "12.5", "1950", "3e2", "12.0000"])
+def test_points_beside_other_numbers_are_decimal(last, tmp_path):
+    text = "".join(f"dish {k};{v}\n" for k, v in enumerate(("950", "1.006", "1.120", last), 1))
+    matches = matched(tmp_path, text)
+    assert matches.totals[1] == 1.006 and matches.notes == []
+
+
+def test_three_decimals_throughout_are_read_as_such_with_a_note(tmp_path):
+    text = "file;cells\n" + "".join(f"dish {k};{k}.006\n" for k in range(1, 5))
+    matches = matched(tmp_path, text)
+    np.testing.assert_array_equal(matches.totals, [1.006, 2.006, 3.006, 4.006])
+    (note,) = matches.notes
+    assert note == "'cells' is read with three decimals, such as 1.006; if it is 1006, write so"
+    assert match_totals(PICTURES, {"dish 1": 1.006, "dish 2": 950.0}).notes[:-1] == []
+
+
+def test_totals_of_boxes_have_no_points_between_thousands(tmp_path):
+    path = tmp_path / "boxes.csv"
+    path.write_text("file;x;y;width;height;count\ndish 1;0;0;9;9;1.006\ndish 2;0;0;9;9;950\n")
+    with pytest.raises(TableError, match=r"boxes\.csv, line 2: 'count' is 1\.006, which may be"):
+        read_boxes(PICTURES, path)
