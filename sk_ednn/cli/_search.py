@@ -103,13 +103,31 @@ def run_search(
 
 def _show(result, as_json, options) -> None:
     energy = None if result.structure is None else result.energy
-    report = {"energy": energy, "n_labels": result.n_labels, "reason": result.reason}
+    report = {"energy": energy, "n_labels": result.n_labels, "n_failed": result.n_failed,
+              "reason": result.reason}  # fmt: skip
+    if energy is None and result.n_failed and result.reason != "stopped":
+        raise ValueError(
+            f"All {result.n_failed} labels failed, {_most_frequent(result)} When it is mended, "
+            "`sk-ednn search retry` and `run` with the same settings make them again."
+        )
     keep_results(options, report, (), stopped="stopped" if result.reason == "stopped" else None)
     if as_json:
         typer.echo(json.dumps(report))
         return
     lowest = "no label succeeded" if energy is None else f"lowest {energy:.4f} eV per atom"
     typer.echo(f"{lowest}; {result.n_labels} labels; stopped by: {result.reason}")
+    if result.n_failed:
+        typer.echo(
+            f"{result.n_failed} labels failed, {_most_frequent(result)} `sk-ednn search retry` and "
+            "`run` make them again."
+        )
+
+
+def _most_frequent(result) -> str:
+    """Return the most frequent reason of failures as the end of a sentence."""
+    why, n = next(iter(result.failures.items()))
+    why = " ".join(why.split()).rstrip(".")
+    return f"{n} of them by: {why}."
 
 
 @contextmanager

@@ -102,7 +102,7 @@ def resume(run) -> Run:
     Raises
     ------
     ValueError
-        If the run is running or finished, or was not started by a command.
+        If the run is running, or finished and no search, or was not started by a command.
     """
     run = run if isinstance(run, Run) else Run(run)
     argv, _ = _checked(_argv_of(run))
@@ -112,7 +112,7 @@ def resume(run) -> Run:
     except BlockingIOError as error:
         raise ValueError(f"Run {run.id} is being resumed, by {error}.") from None
     try:
-        if run.status in ("running", "finished"):
+        if run.status == "running" or (run.status == "finished" and run.kind != "search"):
             raise ValueError(f"Run {run.id} is {run.status}: there is nothing to resume.")
         names = ("id", "kind", "argv", "cwd", "started")
         launched = {name: run.info[name] for name in names if name in run.info}

@@ -83,6 +83,7 @@ class Driver:
             np.array([energy_per_atom(row) for row in self.progress.labelled()]),
             self.reason,
             self.progress.hull_points(),
+            self.store.failures(),
         )
 
     def _check_target(self):

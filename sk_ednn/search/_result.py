@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -41,6 +41,8 @@ class SearchResult:
     reason : {"labels", "target", "time", "stopped", "exhausted"}
     hull : list of HullPoint
         The convex hull of energies over compositions; one point where there is one composition.
+    failures : dict of str to int
+        Why labels failed, and how many, the most frequent reason first.
     """
 
     structure: object
@@ -49,3 +51,9 @@ class SearchResult:
     energies: np.ndarray
     reason: str
     hull: list
+    failures: dict = field(default_factory=dict)
+
+    @property
+    def n_failed(self) -> int:
+        """Number of labels that failed."""
+        return sum(self.failures.values())

@@ -221,6 +221,15 @@ class SearchStore:
         counts.update(self._db.execute("SELECT state, COUNT(*) FROM structures GROUP BY state"))
         return counts
 
+    def failures(self) -> dict:
+        """Return why labels failed, and how many, the most frequent reason first."""
+        return dict(
+            self._db.execute(
+                "SELECT COALESCE(why, ''), COUNT(*) FROM structures WHERE state = 'failed' "
+                "GROUP BY 1 ORDER BY COUNT(*) DESC, MIN(id)"
+            )
+        )
+
     # --- tasks, models, events, commands ----------------------------------------------------
 
     def start_task(self, kind) -> int:

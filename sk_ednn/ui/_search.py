@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from .._utils.optional import needing
+from ._security import Refused
 
 _BEST = 6
 _FRESH_STORE = "search.db"
@@ -138,8 +139,19 @@ def store_of(site, run) -> Path:
     settings = run.settings.get("settings")
     if not isinstance(settings, str) and run.argv and len(run.argv) > 2:
         settings = run.argv[2]
-    path = site.path(str(settings))
-    return site.path(path.parent / str(settings_of(path)["store"]))
+    path = _opened(site, settings)
+    return _opened(site, path.parent / str(settings_of(path)["store"]))
+
+
+def _opened(site, path) -> Path:
+    try:
+        return site.path(str(path))
+    except Refused as refused:
+        raise Refused(
+            refused.status,
+            f"{path} does not exist, or is not in a folder that is open. To follow this search, "
+            f"start the pages with --data {Path(str(path)).parent}",
+        ) from None
 
 
 def settings_of(path) -> dict[str, Any]:

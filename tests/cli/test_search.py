@@ -9,6 +9,7 @@ pytest.importorskip("typer")
 pytest.importorskip("yaml")
 pytest.importorskip("ase_ga")
 from sk_ednn.cli import main
+from sk_ednn.runs import RunFolder
 
 SETTINGS = """
 composition: Cu2
@@ -51,6 +52,33 @@ def test_run_status_and_export(settings, capsys):
 
     assert len(ase.io.read(output, ":")) == report["labelled"]
     assert main(["search", "export", str(settings), str(output)]) == 1
+
+
+BROKEN = """
+composition: Cu2
+store: cu.db
+volume: 12.0
+n_initial: 4
+n_labels: 4
+labeller: {command: "%s", input: in.xyz, output: out.xyz}
+"""
+
+
+def test_a_program_that_always_fails_is_named_and_asked_again(tmp_path, capsys):
+    path = tmp_path / "search.yaml"
+    path.write_text(BROKEN % "echo the licence has expired >&2; exit 3")
+    runs = tmp_path / "runs"
+    assert main(["search", "run", str(path), "--run", str(runs)]) == 1
+    message = capsys.readouterr().err
+    assert "All 4 labels failed, 4 of them by" in message
+    assert "the licence has expired" in message and message.count("\n") == 1
+    (run,) = RunFolder(runs).runs()
+    assert run.status == "failed" and "the licence has expired" in run.message
+    path.write_text(SETTINGS.replace("n_labels: 6", "n_labels: 4"))
+    assert main(["search", "retry", str(path)]) == 0
+    assert main(["search", "run", str(path), "--json"]) == 0
+    report = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (report["n_labels"], report["n_failed"]) == (4, 0)
 
 
 @pytest.mark.parametrize(

@@ -3,13 +3,15 @@
 import io
 import json
 import os
+import shlex
 import signal
+import sys
 import time
 
 import numpy as np
 import pytest
 
-from sk_ednn.runs import RunFolder
+from sk_ednn.runs import RunFolder, launch
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(400)]
 PAGES = {
@@ -125,6 +127,48 @@ def test_search_is_started_paused_and_downloaded(visit):
     one.shoot("search")
     result = one.download(lambda: page.click("text=Download structures")).decode()
     assert result.startswith("2\n") and "energy=" in result
+
+
+PROGRAM = """
+import os, sys
+if os.path.exists(sys.argv[1]):
+    sys.exit("the licence has expired")
+from ase.io import read, write
+from ase.calculators.emt import EMT
+atoms = read("in.xyz")
+atoms.calc = EMT(asap_cutoff=False)
+atoms.get_potential_energy(), atoms.get_forces(), atoms.get_stress()
+write("out.xyz", atoms, format="extxyz")
+"""
+
+
+def test_failed_labels_are_listed_and_made_again(visit, place):
+    one = visit()
+    page = one.page
+    folder = place / "runs" / "uploads" / "engine"
+    folder.mkdir(parents=True)
+    program, broken = folder / "engine.py", folder / "broken"
+    program.write_text(PROGRAM)
+    broken.touch()
+    command = shlex.join([sys.executable, str(program), str(broken)])
+    labeller = {"command": command, "input": "in.xyz", "output": "out.xyz"}
+    settings = {"composition": "Cu2", "volume": 12.0, "n_labels": 4, "n_initial": 4,
+                "store": "engine.db", "labeller": labeller}  # fmt: skip
+    (folder / "engine.yaml").write_text(json.dumps(settings))  # JSON is YAML
+    run = launch(place / "runs", ["search", "run", str(folder / "engine.yaml")], cwd=folder)
+    one.open(f"/search?run={run.id}")
+    page.wait_for_selector("text=the licence has expired", timeout=WAIT_LONG)
+    assert one.state("finished", "failed") == "failed"
+    page.wait_for_selector("text=All 4 labels failed")
+    broken.unlink()
+    page.click("button:has-text('Retry failed labels')")
+    assert one.state("finished") == "finished"
+    page.wait_for_selector("text=1. Structure")
+    one.shoot("retried")
+    facts = dict(page.evaluate(
+        "[...document.querySelectorAll('.facts > div')].map(e => e.innerText.split('\\n'))"
+    ))  # fmt: skip
+    assert facts["Failed"] == "0" and facts["Labels"] == "4", facts
 
 
 WAIT_LONG = 150_000

@@ -220,18 +220,19 @@ class _Watch:
                 if progress.counts["failed"]:
                     self.button("Retry failed labels", "retry")
                 self.button("Stop", "stop")
-            elif status in ("stopped", "failed", "killed"):
+            else:
                 if progress is not None and progress.counts["failed"]:
-                    self.button("Retry failed labels", "retry")
-                ui.button("Resume", on_click=self.go_on).props("outline color=primary")
+                    self.button("Retry failed labels", "retry", then=self.go_on)
+                if status in ("stopped", "failed", "killed"):
+                    ui.button("Resume", on_click=self.go_on).props("outline color=primary")
             if progress is not None and len(progress.energies):
                 name = f"/search/{self.run.id}/structures.extxyz"
                 ui.button("Download structures", on_click=lambda: ui.download(name)).props(
                     "unelevated color=primary"
                 )
 
-    def button(self, name, command):
-        """Draw a button that writes a command into the file of the search."""
+    def button(self, name, command, then=None):
+        """Draw a button that writes a command into the file of the search, and does what follows."""
 
         def write():
             from ...search import SearchStore
@@ -244,6 +245,9 @@ class _Watch:
                 await aside(write)
             except Exception as error:
                 complain(error)
+                return
+            if then is not None:
+                await then()
                 return
             ui.notify("The search takes it at its next look.", timeout=3000)
 
