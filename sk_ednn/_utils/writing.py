@@ -99,18 +99,14 @@ def replacing_path(path):
     Path
     """
     goal, old = _goal(path)
-    with naming_errors(path):
-        folder = Path(tempfile.mkdtemp(prefix=".", suffix=".tmp", dir=goal.parent))
-        try:
-            temporary = folder / goal.name
-            yield temporary
-            if not temporary.is_dir():
-                with open(temporary, "rb+") as file:
-                    os.fsync(file.fileno())
-                _keep_permissions(temporary, old)
-            os.replace(temporary, goal)
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+    with naming_errors(path), _temporary_folder(goal) as folder:
+        temporary = folder / goal.name
+        yield temporary
+        if not temporary.is_dir():
+            with open(temporary, "rb+") as file:
+                os.fsync(file.fileno())
+            _keep_permissions(temporary, old)
+        os.replace(temporary, goal)
 
 
 @contextmanager
@@ -138,27 +134,19 @@ def replacing_folder(path):
     if os.path.lexists(name) and not goal.is_dir():
         kind = kind_of(os.lstat(name).st_mode) if goal.exists() else "a link to nothing"
         raise FileExistsError(f"{name} is {kind}, not a folder. Choose another name.")
-    if not goal.parent.is_dir():
-        raise FileNotFoundError(
-            f"The folder {goal.parent} for {goal.name} does not exist. Create it, or choose "
-            "another."
-        )
-    with naming_errors(path):
-        folder = Path(tempfile.mkdtemp(prefix=".", suffix=".tmp", dir=goal.parent))
+    _require_parent(name, goal)
+    with naming_errors(path), _temporary_folder(goal) as folder:
+        temporary, old = folder / goal.name, folder / "old"
+        temporary.mkdir()
+        yield temporary
+        if goal.exists():
+            os.replace(goal, old)
         try:
-            temporary, old = folder / goal.name, folder / "old"
-            temporary.mkdir()
-            yield temporary
-            if goal.exists():
-                os.replace(goal, old)
-            try:
-                os.replace(temporary, goal)
-            except OSError:
-                if old.exists():
-                    os.replace(old, goal)
-                raise
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+            os.replace(temporary, goal)
+        except OSError:
+            if old.exists():
+                os.replace(old, goal)
+            raise
 
 
 def check_writable(path) -> None:
@@ -207,14 +195,21 @@ def _goal(path) -> tuple[Path, os.stat_result | None]:
         old = None
     if old is not None:
         _check_old(name, goal, old)
-    elif not goal.parent.is_dir():
-        linked = os.path.islink(name)
-        folder = goal.parent if linked else Path(name).parent
-        raise FileNotFoundError(
-            f"The folder {folder} for {goal.name} does not exist. Create it, or choose another."
-            + (f" {name} is a link to {goal}." if linked else "")
-        )
+    else:
+        _require_parent(name, goal)
     return goal, old
+
+
+def _require_parent(name, goal):
+    """Raise if the folder in which a new file or folder is to be created does not exist."""
+    if goal.parent.is_dir():
+        return
+    linked = os.path.islink(name)
+    folder = goal.parent if linked else Path(name).parent
+    raise FileNotFoundError(
+        f"The folder {folder} for {goal.name} does not exist. Create it, or choose another."
+        + (f" {name} is a link to {goal}." if linked else "")
+    )
 
 
 def _check_old(name, goal, old):
@@ -250,6 +245,16 @@ def _beside(goal) -> Path:
     # In the same folder, since renaming is atomic only within a file system. The name is cut, since
     # a name of maximal length leaves no room for a suffix.
     return goal.with_name(f".{goal.name[:32]}.{secrets.token_hex(8)}.tmp")
+
+
+@contextmanager
+def _temporary_folder(goal):
+    """Create a folder beside a file that only this user can access, and remove it in the end."""
+    folder = Path(tempfile.mkdtemp(prefix=".", suffix=".tmp", dir=goal.parent))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _created(path, mode, encoding, permissions):

@@ -94,11 +94,11 @@ def fit(
     from . import _fit
 
     with one_line_errors(), recorded(ctx, "fit") as options:
-        result, description = _fit.run(ctx, options)
+        result, show = _fit.run(ctx, options)
         if recording.as_json:
             _print_json(result)
         else:
-            _fit.show(result, description)
+            show(result)
 
 
 @app.command()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from . import _runs
 from ._errors import Interrupts
 from ._inputs import require_model_name
 from ._paths import check_paths, check_pictures, may_replace
+from ._report import show_files
 
 _MINUTES = 12.0
 _ENDING = (
@@ -41,12 +41,12 @@ def fit(ctx: typer.Context, options) -> dict[str, Any]:
         The output of ``--json``.
     """
     from ..files import save
-    from ..images import CountRegressor, match_totals, read_pictures
+    from ..images import CountRegressor, read_pictures
 
     _runs.place_output(ctx, options, "model.ednn")
     require_model_name(options.output)
     check_paths(options)
-    may_replace("--output", options.output, options.force)
+    replaced = may_replace("--output", options.output, options.force)
     say = sayer(options)
     if Path(options.totals).is_dir():
         raise ValueError(
@@ -55,13 +55,7 @@ def fit(ctx: typer.Context, options) -> dict[str, Any]:
         )
     pictures = read_pictures(options.pictures, missing_chunks=options.missing_chunks)
     check_pictures(options, pictures)
-    columns = (
-        None if options.column is None else [name.strip() for name in options.column.split(",")]
-    )
-    counts = False if options.amounts else None
-    matched = match_totals(pictures, options.totals, columns=columns, counts=counts)
-    for line in matched.notes:
-        say(line)
+    matched = matched_totals(options, pictures, say)
     pictures, totals, boxes = _with_labels(options, pictures, matched, say)
     say(described(pictures))
     for line in _notes(pictures):
@@ -89,7 +83,10 @@ def fit(ctx: typer.Context, options) -> dict[str, Any]:
     with interrupts.watched(_ENDING), _runs.kept_clock(options, bounded):
         model.fit(pictures, totals, groups=groups, boxes=boxes)
     seconds = time.perf_counter() - start
-    kept = _kept(options, interrupts, seconds) if interrupts.seen else None
+    kept = None
+    if interrupts.seen:
+        done = f"interrupted after {seconds / 60:.1f} minutes; kept are the best weights so far"
+        kept = interrupts.keep(done, "Write them?", options)
     model.set_params(callback=None)
     result = _fitted(model, matched, seconds)
     about = {
@@ -105,20 +102,8 @@ def fit(ctx: typer.Context, options) -> dict[str, Any]:
     save(model, options.output, about=about)
     result["output"] = str(options.output)
     _keep(options, model, matched, result)
+    result["replaced"] = replaced
     return result
-
-
-def _kept(options, interrupts, seconds) -> str:
-    """Return a description of an interrupted training, or exit if it is not kept."""
-    done = f"interrupted after {seconds / 60:.1f} minutes; kept are the best weights so far"
-    keep = options.keep_on_interrupt or (
-        options.recorder is not None and options.recorder.stop_requested
-    )
-    if not keep and sys.stdin.isatty() and sys.stderr.isatty():
-        keep = typer.confirm(f"{done}. Write them?", err=True)
-    if not keep:
-        interrupts.end()
-    return done
 
 
 def _callback(options, interrupts):
@@ -175,9 +160,7 @@ def show_fit(result) -> None:
                     "pictures, or look for wrong numbers in the table and objects larger than "
                     "some 20 pixels (--reduction)"
                 )
-    if "interrupted" in result:
-        typer.echo(result["interrupted"])
-    typer.echo(f"{result['minutes']:.1f} minutes; model written to {result['output']}")
+    show_files(f"{result['minutes']:.1f} minutes", result)
 
 
 def predict(ctx: typer.Context, options) -> dict[str, Any]:
@@ -300,6 +283,28 @@ def show_predict(result) -> None:
     for key, what in (("output", "counts"), ("maps", "maps")):
         if result[key] is not None:
             typer.echo(f"{what} written to {result[key]}")
+
+
+def matched_totals(options, pictures, say):
+    """Return the pictures in the table of totals, as `sk_ednn.images.match_totals` does.
+
+    Parameters
+    ----------
+    options : namespace
+    pictures : list of Picture
+    say : function
+        Called with notes on the table.
+    """
+    from ..images import match_totals
+
+    columns = None
+    if options.column is not None:
+        columns = [name.strip() for name in options.column.split(",")]
+    counts = False if options.amounts else None
+    matched = match_totals(pictures, options.totals, columns=columns, counts=counts)
+    for line in matched.notes:
+        say(line)
+    return matched
 
 
 def load_counter(path, max_bytes=None):

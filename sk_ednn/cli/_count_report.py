@@ -8,7 +8,7 @@ import html
 import numpy as np
 
 from .._utils.writing import replacing
-from ._count import described, load_counter, sayer
+from ._count import described, load_counter, matched_totals, sayer
 from ._paths import check_paths, check_pictures, may_replace
 
 # Number of pictures in the report, those with the largest errors first.
@@ -30,7 +30,7 @@ def run(options) -> None:
     options : namespace
         The parameters of the command, by name.
     """
-    from ..images import match_totals, read_pictures
+    from ..images import read_pictures
     from ..images._geometry import Geometry
     from ..images._output import overlay_png
 
@@ -44,11 +44,7 @@ def run(options) -> None:
     check_pictures(options, pictures)
     true = None
     if options.totals is not None:
-        columns = None if options.column is None else options.column.split(",")
-        counts = False if options.amounts else None
-        matched = match_totals(pictures, options.totals, columns=columns, counts=counts)
-        for line in matched.notes:
-            say(line)
+        matched = matched_totals(options, pictures, say)
         pictures = matched.pictures
         true = matched.totals.reshape(len(pictures), -1)
     say(described(pictures))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 import warnings
 from contextlib import contextmanager
@@ -71,6 +72,30 @@ class Interrupts:
         finally:
             if here:
                 signal.signal(signal.SIGINT, before)
+
+    def keep(self, done, question, options) -> str:
+        """Return the description of an interrupted training, or exit if it is not kept.
+
+        It is kept with ``--keep-on-interrupt``, if the run received the command "stop", or if the
+        user agrees.
+
+        Parameters
+        ----------
+        done : str
+            How far the training came.
+        question : str
+            Asked where there is a terminal.
+        options : namespace
+            The parameters of the command, by name.
+        """
+        keep = options.keep_on_interrupt or (
+            options.recorder is not None and options.recorder.stop_requested
+        )
+        if not keep and sys.stdin.isatty() and sys.stderr.isatty():
+            keep = typer.confirm(f"{done}. {question}", err=True)
+        if not keep:
+            self.end()
+        return done
 
     def end(self, left="nothing was written"):
         """Print which files exist, and exit with 130."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 import time
+from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import typer
@@ -29,7 +29,7 @@ from ._inputs import chosen, data_line, require_model_name, say
 from ._models import TILE_MODELS, suited, tile_model
 from ._networks import NETWORKS, check_options, interrupted, with_options
 from ._paths import check_paths, may_replace
-from ._report import check_name, check_report
+from ._report import check_name, check_report, show_files
 from ._structure_names import are_structures, check_structure_options
 
 # No heavy imports here: the options are checked before.
@@ -37,14 +37,7 @@ from ._structure_names import are_structures, check_structure_options
 BASELINES = {"size": "size", "content": "content", "none": None}
 
 
-class Description(NamedTuple):
-    """Properties of a fit for its output: several outputs, and a file that was replaced."""
-
-    several: bool
-    replaced: bool
-
-
-def run(ctx: typer.Context, options) -> tuple[dict[str, Any], Description | None]:
+def run(ctx: typer.Context, options) -> tuple[dict[str, Any], Callable]:
     """Fit a model, and write it together with the report and settings.
 
     Parameters
@@ -57,8 +50,8 @@ def run(ctx: typer.Context, options) -> tuple[dict[str, Any], Description | None
     -------
     result : dict
         The output of ``--json``.
-    description : Description
-        None for a potential.
+    show : function
+        Prints the result.
     """
     _runs.place_output(ctx, options, "model.ednn")
     _runs.place_report(options)
@@ -68,7 +61,7 @@ def run(ctx: typer.Context, options) -> tuple[dict[str, Any], Description | None
     check_report(options.report)
     read = read_structures(options)
     if read is not None and _potentials.wants(ctx, options, read):
-        return _potentials.run(ctx, options, read, partial(say, options)), None
+        return _potentials.run(ctx, options, read, partial(say, options)), _potentials.show
     check_options(options)
     atoms = drawn_structures(ctx, options, read)
     X, y, tiling, encoder = read_systems(options) if atoms is None else atoms.systems()
@@ -108,41 +101,32 @@ def run(ctx: typer.Context, options) -> tuple[dict[str, Any], Description | None
     model = estimator if atoms is None else atoms.piped(estimator)
     write_files(ctx, options, model, estimator, parts, result, seconds)
     _runs.keep_results(options, {**result, "seconds": round(seconds, 3)}, stopped=kept)
-    return result, Description(y.ndim == 2, replaced)
+    result["replaced"] = replaced
+    return result, show
 
 
-def show(result, description) -> None:
+def show(result) -> None:
     """Print the result of `run`."""
-    if description is None:
-        _potentials.show(result)
-        return
     from rich.console import Console
     from rich.table import Table
 
+    several = isinstance(result["verdict"], list)
     table = Table("errors of totals", "median", "mean", "rmse", "bias")
     for name in ("train", "test"):
         if name not in result:
             continue
         values = result[name]
-        for k, column in enumerate(values if description.several else [values]):
-            label = f"{name}, output {k}" if description.several else name
+        for k, column in enumerate(values if several else [values]):
+            label = f"{name}, output {k}" if several else name
             table.add_row(label, *(f"{value:.4g}" for value in column.values()))
     Console().print(table)
-    verdicts = result["verdict"] if description.several else [result["verdict"]]
+    verdicts = result["verdict"] if several else [result["verdict"]]
     for k, verdict in enumerate(verdicts):
-        which = f"output {k}: " if description.several else ""
+        which = f"output {k}: " if several else ""
         typer.echo(f"verdict: {which}{verdict['words']}")
     if "next" in result:
         typer.echo(f"next: {result['next']}")
-    instead = ", replacing the existing file" if description.replaced else ""
-    typer.echo(
-        f"{result['strategy']} on {result['n_train']} systems; written to "
-        f"{result['output']}{instead}"
-    )
-    if "interrupted" in result:
-        typer.echo(f"{result['interrupted']} (also noted in the file)")
-    if "report" in result:
-        typer.echo(f"report written to {result['report']}")
+    show_files(f"{result['strategy']} on {result['n_train']} systems", result)
 
 
 # --- steps ------------------------------------------------------------------------------------
@@ -243,18 +227,7 @@ def _fitted(estimator, name, train, gradient, options) -> str | None:
         return None
     if name not in NETWORKS:
         interrupts.end()
-    done = interrupted(estimator)
-    keep = options.keep_on_interrupt or _is_stopped(options)
-    if not keep and sys.stdin.isatty() and sys.stderr.isatty():
-        keep = typer.confirm(f"{done}. Write it?", err=True)
-    if not keep:
-        interrupts.end()
-    return done
-
-
-def _is_stopped(options) -> bool:
-    """Return True if the run received the command "stop", so that there is no user to ask."""
-    return options.recorder is not None and options.recorder.stop_requested
+    return interrupts.keep(interrupted(estimator), "Write it?", options)
 
 
 def _follow_up(estimator, options) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from . import _config, _runs
 from ._files import write_arrays
-from ._report import write_report
+from ._report import about_fit, write_report
 
 # An error of this share of the spread asks for a next step; training errors below this share of
 # the test error mean that systems are too few.
@@ -134,13 +134,7 @@ def write_files(ctx, options, model, estimator, parts, result, seconds) -> None:
 
     result["sha256"] = model_files.save(model, options.output, unit=options.unit, about=about)
     if options.report is not None:
-        about = {
-            "command": _config.command_line(ctx),
-            "model file": str(options.output),
-            "sha256": result["sha256"],
-            "time of the fit": f"{seconds:.3g} s",
-            **({"interrupted": result["interrupted"]} if "interrupted" in result else {}),
-        }
+        about = about_fit(ctx, options, result, seconds)
         write_report(options.report, estimator, parts, options.unit, about)
         result["report"] = str(options.report)
     _config.write(ctx, options.save_config)

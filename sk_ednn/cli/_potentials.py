@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 import warnings
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from ..exceptions import DataWarning, TileModelError
 from . import _runs
 from ._errors import Interrupts
 from ._paths import may_replace
+from ._report import about_fit, show_files
 
 # Networks of atoms by name; the names are part of the help.
 POTENTIALS = ("spectrum", "symmetry-functions", "chebyshev", "deep-pot")
@@ -138,7 +138,12 @@ def run(ctx, options, read, say) -> dict[str, Any]:
             if options.recorder is not None:
                 options.recorder.finishing()
     seconds = time.perf_counter() - start
-    kept = _kept(interrupts, potential, options) if interrupts.seen else None
+    kept = None
+    if interrupts.seen:
+        if not hasattr(potential, "potential_"):
+            interrupts.end()
+        done = f"interrupted after {len(potential.history_)} epochs"
+        kept = interrupts.keep(done, "Keep the network as it is?", options)
     say(f"data: {summary(potential.labels_)}")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DataWarning)  # printed before
@@ -169,15 +174,11 @@ def show(result) -> None:
     """Print the result of `run`."""
     parts = [which for which in ("train", "test") if which in result]
     show_errors({which: result[which] for which in parts}, result["spreads"])
-    instead = ", replacing the existing file" if result["replaced"] else ""
-    typer.echo(
+    show_files(
         f"{result['model']}, {result['epochs']} epochs on {result['n_train']} structures in "
-        f"{result['seconds']:.3g} s; written to {result['output']}{instead}"
+        f"{result['seconds']:.3g} s",
+        result,
     )
-    if "interrupted" in result:
-        typer.echo(f"{result['interrupted']} (also noted in the file)")
-    if "report" in result:
-        typer.echo(f"report written to {result['report']}")
 
 
 def spreads_of(potential, structures) -> dict[str, float]:
@@ -337,21 +338,6 @@ def _check_test(structures, places, labels) -> None:
             warnings.warn(f"Structures held out for testing: {note}", DataWarning, stacklevel=2)
 
 
-def _kept(interrupts, potential, options) -> str:
-    """Return a description of an interrupted training, or exit if it is not kept."""
-    if not hasattr(potential, "potential_"):
-        interrupts.end()
-    done = f"interrupted after {len(potential.history_)} epochs"
-    keep = options.keep_on_interrupt or (
-        options.recorder is not None and options.recorder.stop_requested
-    )
-    if not keep and sys.stdin.isatty() and sys.stderr.isatty():
-        keep = typer.confirm(f"{done}. Keep the network as it is?", err=True)
-    if not keep:
-        interrupts.end()
-    return done
-
-
 def _write_predictions(options, potential, taken) -> None:
     """Write energies of the structures that are labelled with them."""
     if options.recorder is None:
@@ -380,12 +366,7 @@ def _write(ctx, options, potential, taken, result) -> None:
     if options.report is not None:
         from ..report import potential_report
 
-        about = {
-            "command": _config.command_line(ctx),
-            "model file": str(options.output),
-            "sha256": result["sha256"],
-            "time of the fit": f"{result['seconds']:.3g} s",
-        }
+        about = about_fit(ctx, options, result, result["seconds"])
         page = potential_report(potential, taken["train"], test=taken.get("test"), about=about)
         page.save(options.report)
         result["report"] = str(options.report)

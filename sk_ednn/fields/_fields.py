@@ -112,11 +112,7 @@ class Fields:
 
     def unstacked(self) -> list:
         """Return the fields one by one, in the order of the samples."""
-        fields: list = [None] * self.n_samples
-        for stack in self.stacks:
-            for sample, field in zip(stack.samples, stack.values, strict=True):
-                fields[sample] = field
-        return fields
+        return list(self.by_sample([stack.values for stack in self.stacks]))
 
     def take(self, indices) -> Fields:
         """Return the batch of the samples at `indices`, in that order."""

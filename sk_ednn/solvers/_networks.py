@@ -95,13 +95,11 @@ def fit_branches(settings, problem, scale, training, random_state) -> list[Netwo
 
 
 def _tile_model(problem, number, estimator, scale, training) -> NetworkTileModel:
-    term = problem.terms[number]
-    return NetworkTileModel(
-        estimator=estimator,
-        tile_shape=problem.tile_shape(term),
-        n_outputs=problem.n_outputs,
-        has_channels=term.tiling.has_channels,
-        scale=scale,
+    return problem.tile_model(
+        problem.terms[number],
+        estimator,
+        scale,
+        NetworkTileModel,
         positive=training.positive,
         precision=training.precision,
         standardization=training.standardizations[number],

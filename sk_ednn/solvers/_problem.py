@@ -101,14 +101,15 @@ class SumProblem:
         """Return the random generator of a solver's `random_state`, or of the problem's if None."""
         return check_random_state(self.random_state if random_state is None else random_state)
 
-    def tile_model(self, term: Term, estimator, scale=1.0, kind=TileModel):
-        """Return the tile model of a term with a fitted estimator."""
+    def tile_model(self, term: Term, estimator, scale=1.0, kind=TileModel, **params):
+        """Return the tile model of a term with a fitted estimator, of a class with parameters."""
         return kind(
             estimator=estimator,
             tile_shape=self.tile_shape(term),
             n_outputs=self.n_outputs,
             has_channels=term.tiling.has_channels,
             scale=scale,
+            **params,
         )
 
     def tile_shape(self, term: Term) -> tuple[int, ...]:

@@ -375,9 +375,7 @@ class GridTiling(AbstractGridTiling):
         self._keep_width(X, fields, reset=False)
         whole = self.plan(fields, np.iinfo(np.intp).max)
         parts = [self.read(fields, block) for block in whole]
-        if not fields.ragged:
-            return parts[0]
-        return _scatter(fields, parts)
+        return fields.by_sample(parts)
 
     def inverse_transform(self, X):
         """Reassemble fields from the focus regions of tiles.
@@ -431,12 +429,3 @@ class GridTiling(AbstractGridTiling):
         tags.requires_fit = False
         tags.input_tags.three_d_array = True
         return tags
-
-
-def _scatter(fields: Fields, parts) -> list:
-    """Return the parts of the stacks as a list of samples in the order of the batch."""
-    out = [None] * fields.n_samples
-    for stack, part in zip(fields.stacks, parts, strict=True):
-        for sample, values in zip(stack.samples, part, strict=True):
-            out[sample] = values
-    return out

@@ -1,4 +1,8 @@
-"""Files to work on, and a way to run the command line among them."""
+"""Files to work on, and ways to run the command line among them."""
+
+import os
+import select
+import sys
 
 import joblib
 import numpy as np
@@ -70,5 +74,35 @@ def run(folder, monkeypatch):
         # SystemExit is how a command ends; anything else would have been a traceback.
         assert result.exception is None or isinstance(result.exception, SystemExit)
         return result
+
+    return run
+
+
+@pytest.fixture
+def on_terminal(folder, monkeypatch):
+    """Run a command line on a terminal with an answer to its question.
+
+    Returns its exit status, and what the terminal shows.
+    """
+    pty = pytest.importorskip("pty")  # Windows has none
+    monkeypatch.chdir(folder)
+
+    def run(line, answer):
+        from sk_ednn.cli._app import app
+
+        keyboard, terminal = pty.openpty()
+        os.write(keyboard, answer.encode())
+        with open(terminal) as stdin, open(os.dup(terminal), "w") as stderr:
+            monkeypatch.setattr(sys, "stdin", stdin)
+            monkeypatch.setattr(sys, "stderr", stderr)
+            with pytest.raises(SystemExit) as ended:
+                app(line.split())
+            stderr.flush()
+            monkeypatch.undo()
+            shown = b""
+            while select.select([keyboard], [], [], 0.2)[0]:
+                shown += os.read(keyboard, 1 << 16)
+        os.close(keyboard)
+        return ended.value.code, shown.decode()
 
     return run

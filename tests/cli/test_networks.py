@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from sk_ednn import EDNNRegressor
-from sk_ednn.cli import _fit
 from sk_ednn.files import load
 
 pytest.importorskip("typer")
@@ -133,38 +132,34 @@ def test_an_interrupted_training_names_the_checkpoint_that_it_left(run, folder, 
 
 
 class Struck:
-    """Ctrl-C within a training: at the third loss of an epoch of so many."""
+    """Ctrl-C within a training, at one of its backward passes, counted from 1."""
 
-    def __init__(self, monkeypatch, kind, name, call):
-        method = getattr(kind, name)
+    def __init__(self, monkeypatch, call):
+        import torch
+
+        backward = torch.Tensor.backward
 
         def counted(*args, **kwargs):
             self.n_calls += 1
             if self.n_calls == call:
                 signal.raise_signal(signal.SIGINT)
-            return method(*args, **kwargs)
+            return backward(*args, **kwargs)
 
         self.n_calls = 0
-        monkeypatch.setattr(kind, name, counted)
+        monkeypatch.setattr(torch.Tensor, "backward", counted)
 
 
 @pytest.mark.filterwarnings("ignore:Training interrupted")
 @pytest.mark.parametrize("model", ["dense", "perceptron"])
 def test_the_best_epoch_so_far_is_written_and_named(model, run, folder, monkeypatch):
-    from sk_ednn.solvers import _perceptron, _training
-
-    kind, name = {
-        "dense": (_training._SummingNet, "train_step"),
-        "perceptron": (_perceptron._Training, "_gradients"),
-    }[model]
     # A rate at which the loss does not always fall.
     line = f"fit small.npz -m {model} --epochs 9 --lr 0.3 --seed 0 --json -o best.ednn --force"
     with monkeypatch.context() as patch:
-        counting = Struck(patch, kind, name, -1)
+        counting = Struck(patch, call=-1)
         run(line)
         per_epoch = counting.n_calls // 9
     with monkeypatch.context() as patch:
-        Struck(patch, kind, name, 6 * per_epoch + min(2, per_epoch))
+        Struck(patch, 6 * per_epoch + min(2, per_epoch))
         result = json.loads(run(f"{line} --keep-on-interrupt").stdout)
     said = re.fullmatch(r"interrupted in epoch 7; kept is epoch (\d), the best so far",
                         result["interrupted"])  # fmt: skip
@@ -180,43 +175,30 @@ def test_the_best_epoch_so_far_is_written_and_named(model, run, folder, monkeypa
     assert np.isfinite(kept.predict(X)).all()
 
 
-@pytest.mark.parametrize("answer", [True, False])
-def test_on_a_terminal_you_are_asked(answer, run, folder, interrupted, monkeypatch):
-    class Terminal:
-        stdin = stderr = type("Stream", (), {"isatty": lambda self: True})()
-
-    monkeypatch.setattr(_fit, "sys", Terminal)
-    monkeypatch.setattr(_fit.typer, "confirm", lambda text, err: answer)
+@pytest.mark.parametrize(("answer", "kept"), [("y\n", True), ("n\n", False)])
+def test_on_a_terminal_you_are_asked_whether_to_keep_the_network(
+    answer, kept, on_terminal, folder, interrupted
+):
     (folder / "chosen.ednn").unlink(missing_ok=True)
     line = "fit small.npz -m perceptron --epochs 2 -o chosen.ednn"
-    run(line, expected=0 if answer else 130)
-    assert (folder / "chosen.ednn").exists() is answer
+    status, shown = on_terminal(line, answer)
+    assert "interrupted after all 2 epochs. Write it? [y/N]" in shown
+    assert status == (0 if kept else 130)
+    assert (folder / "chosen.ednn").exists() is kept
 
 
 def test_the_perceptron_keeps_its_best_on_ctrl_c_as_scikit_learn_has_it(monkeypatch):
     from sklearn.neural_network import MLPRegressor
 
-    from sk_ednn.solvers import _perceptron
-
     rng = np.random.default_rng(0)
     X = rng.normal(size=(40, 8))
     made = MLPRegressor(hidden_layer_sizes=(8,), max_iter=50, early_stopping=True, random_state=0)
-    score, calls = _perceptron._Training._score, []
-
-    def stopped(training, samples):
-        calls.append(score(training, samples))
-        if len(calls) == 5:
-            raise KeyboardInterrupt
-        return calls[-1]
-
-    monkeypatch.setattr(_perceptron._Training, "_score", stopped)
-    with pytest.warns(UserWarning, match="interrupted by user"):
-        model = EDNNRegressor(made).fit(X, X.sum(axis=1))
-    assert np.isfinite(model.predict(X)).all() and len(calls) == 5
-
-    def at_once(*_):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(_perceptron._Training, "_gradients", at_once)
+    with monkeypatch.context() as patch:
+        Struck(patch, call=5)  # an epoch is one batch
+        with pytest.warns(UserWarning, match="interrupted by user"):
+            model = EDNNRegressor(made).fit(X, X.sum(axis=1))
+    assert np.isfinite(model.predict(X)).all()
+    assert len(model.tile_model_.estimator.validation_scores_) == 4
+    Struck(monkeypatch, call=1)
     with pytest.raises(KeyboardInterrupt):
         EDNNRegressor(made).fit(X, X.sum(axis=1))

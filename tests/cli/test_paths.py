@@ -14,7 +14,6 @@ pytest.importorskip("typer")
 pytest.importorskip("rich")
 pytest.importorskip("skops")
 
-from sk_ednn.cli import _inputs, _paths
 from sk_ednn.cli._paths import READ, WRITTEN, check_paths
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="links")
@@ -32,14 +31,16 @@ def inputs(run, folder, tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def call(run, inputs, monkeypatch):
-    """Run a command line among these inputs, which must not be touched."""
+def call(run, inputs):
+    """Run a command line among inputs that cannot be read, and must not be touched."""
 
     def content():
         return {path: path.read_bytes() for path in inputs.rglob("*") if path.is_file()}
 
     def call(line, words):
-        monkeypatch.setattr(_inputs, "read_array", None)  # nothing is read before
+        for path in inputs.iterdir():
+            if path.suffix in (".npy", ".npz", ".ednn"):
+                path.write_bytes(b"unreadable")
         before = content()
         result = run(line, expected=1)
         assert result.stderr.startswith("error: ")
@@ -174,21 +175,16 @@ def test_a_model_is_replaced_when_asked_for(folder, run):
 
 
 @pytest.mark.parametrize(("answer", "replaced"), [("y\n", True), ("n\n", False), ("\n", False)])
-def test_on_a_terminal_it_is_asked_for(folder, run, monkeypatch, answer, replaced, tmp_path):
-    from typer.testing import CliRunner
-
-    from sk_ednn.cli._app import app
-
-    terminal = SimpleNamespace(isatty=lambda: True)
-    monkeypatch.setattr(_paths, "sys", SimpleNamespace(stdin=terminal, stderr=terminal))
+def test_on_a_terminal_you_are_asked_whether_to_replace_a_file(
+    on_terminal, answer, replaced, tmp_path
+):
     (tmp_path / "m.ednn").write_bytes(b"kept")
     line = f"fit X.npy y.npy -m quadratic -o {tmp_path / 'm.ednn'}"
-    monkeypatch.chdir(folder)
-    result = CliRunner().invoke(app, line.split(), input=answer)
-    assert "m.ednn exists. Replace it? [y/N]" in result.stderr
-    assert (result.exit_code == 0) is replaced
+    status, shown = on_terminal(line, answer)
+    assert "m.ednn exists. Replace it? [y/N]" in shown
+    assert (status == 0) is replaced
     assert ((tmp_path / "m.ednn").read_bytes() != b"kept") is replaced
-    assert ("is kept. Choose another name" in result.stderr) is not replaced
+    assert ("is kept. Choose another name" in shown) is not replaced
 
 
 def test_force_is_no_setting(folder, run):
