@@ -91,10 +91,13 @@ class Clocks:
     ----------
     replayed : dict of str to ndarray
         Readings to replay.
+    read : function or None
+        Returns seconds; read instead of the clock of the machine.
     clocks : dict of str to TrainingClock
     """
 
     replayed: Mapping[str, np.ndarray] = field(default_factory=dict)
+    read: Callable[[], float] | None = None
     clocks: dict[str, TrainingClock] = field(default_factory=dict)
 
     def readings(self) -> dict[str, np.ndarray]:
@@ -108,15 +111,17 @@ _KEPT: ContextVar[Clocks | None] = ContextVar("clocks of trainings", default=Non
 
 
 @contextmanager
-def kept_clocks(replayed=None) -> Iterator[Clocks]:
+def kept_clocks(replayed=None, read=None) -> Iterator[Clocks]:
     """Keep the readings of all clocks that are made within the block.
 
     Parameters
     ----------
     replayed : dict of str to ndarray, default=None
         Readings of an earlier fit, to replay.
+    read : function, default=None
+        Returns seconds; read instead of the clock of the machine.
     """
-    clocks = Clocks(dict(replayed or {}))
+    clocks = Clocks(dict(replayed or {}), read)
     token = _KEPT.set(clocks)
     try:
         yield clocks
@@ -139,6 +144,6 @@ def training_clock(name, read) -> TrainingClock:
         return TrainingClock(read)
     if name in kept.clocks:
         name = f"{name}-{len(kept.clocks)}"
-    clock = TrainingClock(read, kept.replayed.get(name, ()), keep=True)
+    clock = TrainingClock(kept.read or read, kept.replayed.get(name, ()), keep=True)
     kept.clocks[name] = clock
     return clock

@@ -173,10 +173,22 @@ def suited(
         return names[0], f"{counted}; {len(X)} systems are too few to compare tile models"
     say(f"{counted}; comparing {', '.join(names)} in cross-validation")
     errors = {name: _cross_validated(name, tiling, X, y, baseline) for name in names}
-    shown = ", ".join(f"{name} {_percent(error)}" for name, error in errors.items())
+    best, shown = simplest(errors)
+    return best, f"{counted}; cross-validation errors relative to the spread of totals: {shown}"
+
+
+def simplest(errors: dict[str, float]) -> tuple[str, str]:
+    """Return the simplest tile model with about the smallest error, and the errors as text.
+
+    Parameters
+    ----------
+    errors : dict of str to float
+        Errors by name, relative to the spread of totals; infinite for a model that does not fit in
+        memory.
+    """
     most = _TOLERANCE * max(min(errors.values()), _NEGLIGIBLE)
     best = next(name for name in _SIMPLEST_FIRST if errors.get(name, inf) <= most)
-    return best, f"{counted}; cross-validation errors relative to the spread of totals: {shown}"
+    return best, ", ".join(f"{name} {_percent(error)}" for name, error in errors.items())
 
 
 def _percent(error) -> str:

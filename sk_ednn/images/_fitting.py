@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 from dataclasses import dataclass
 from functools import partial
 
@@ -12,7 +13,6 @@ import torch
 from joblib import Parallel, delayed, effective_n_jobs
 
 from .._utils.clocks import training_clock
-from . import _training
 from ._batches import Sample
 from ._checkpoint import opened
 from ._network import MEAN_OUTPUT, as_regressor, tile_network
@@ -135,7 +135,7 @@ def fit_members(settings, admitted, folds, geometry, standardization, seen, rng)
                 if checkpoint is None
                 else (checkpoint.state(k), partial(checkpoint.save, k))
             )
-            timer = training_clock(f"member-{k}", lambda: _training.clock())
+            timer = training_clock(f"member-{k}", time.monotonic)
             jobs.append((module, inside, [whole[i] for i in held], scale, spread, positive, recipe,
                          np.random.default_rng(int(seed)), say, *kept, timer))  # fmt: skip
         try:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import copy
 import json
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 
 import numpy as np
@@ -39,9 +38,6 @@ _FROZEN = 0.25
 _SETTLED, _SETTLED_ALL = 4, 64
 # Seconds between two checkpoints, apart from those at looks.
 _SAVED_SECONDS = 10.0
-
-# Replaced where processor time is to count, such as in benchmarks beside other work.
-clock: Callable[[], float] = time.monotonic
 
 
 @dataclass(frozen=True)
@@ -156,15 +152,15 @@ def train(module, train_samples, held_back, scale, spread, positive, recipe, rng
     save : function, default=None
         Called after some epochs with the state of the training, whose tensors change afterwards.
     timer : TrainingClock, default=None
-        None for one that reads `clock`.
+        None for one that reads `time.monotonic`.
 
     Returns
     -------
     Trained
     """
-    timer = TrainingClock(clock) if timer is None else timer
+    timer = TrainingClock(time.monotonic) if timer is None else timer
     timer.start()
-    last_saved = clock()
+    last_saved = time.monotonic()
     member = Member(module, scale, spread, positive, recipe.half, recipe.contrast_only)
     optimizer = torch.optim.Adam(module.parameters(), recipe.lr, fused=True)
     true = torch.stack([each.totals for each in held_back]).numpy() if held_back else None
@@ -223,8 +219,8 @@ def train(module, train_samples, held_back, scale, spread, positive, recipe, rng
             ended = (say is not None and say(progress, row)) or ended
         if ended:
             break
-        if save is not None and (looks or clock() - last_saved >= _SAVED_SECONDS):
-            last_saved = clock()
+        if save is not None and (looks or time.monotonic() - last_saved >= _SAVED_SECONDS):
+            last_saved = time.monotonic()
             save(
                 {
                     "course": asdict(course),

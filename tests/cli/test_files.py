@@ -12,7 +12,6 @@ import pytest
 pytest.importorskip("typer")
 pytest.importorskip("rich")
 
-from sk_ednn._utils import memory as _memory
 from sk_ednn.cli._files import read_array
 from sk_ednn.exceptions import MissingExtraError, TileMemoryError
 
@@ -381,7 +380,7 @@ def test_a_bomb_is_not_read(tmp_path, monkeypatch):
     name = write(tmp_path / "a.npz", {"y": np.zeros(3)})
     np.savez_compressed(name, y=np.zeros(1 << 20))  # 8 MiB in 9 kB
     memory = SimpleNamespace(available=1 << 20)
-    monkeypatch.setattr(_memory.psutil, "virtual_memory", lambda: memory)
+    monkeypatch.setattr("psutil.virtual_memory", lambda: memory)
     monkeypatch.setattr(np.lib.format, "read_array", None)
     with pytest.raises(TileMemoryError, match=r"needs 0\.00781 GiB of memory"):
         read_array(name, ("y",))

@@ -184,31 +184,25 @@ def test_structures_relax_and_move(go, files):
         ("a.foo", "relax", "no format that ASE writes"),
     ],
 )
-def test_a_format_that_cannot_be_written_is_refused_before_the_work(
-    name, line, message, go, monkeypatch
-):
-    from sk_ednn.atoms import _dynamics
-
-    go("fit train.extxyz --epochs 1 --cutoff 4 --json -o short.ednn")
-    for work in ("molecular_dynamics", "relax"):
-        monkeypatch.setattr(_dynamics, work, lambda *_, **__: pytest.fail("worked first"))
-    assert message in go(f"{line} short.ednn test.extxyz@0 -o {name}", 1).stderr
+def test_a_format_that_cannot_be_written_is_refused_before_the_work(name, line, message, go, files):
+    (files / "unread.ednn").write_bytes(b"not a model")
+    assert message in go(f"{line} unread.ednn test.extxyz@0 -o {name}", 1).stderr
 
 
 def test_frames_outlive_ctrl_c(go, files, monkeypatch):
-    from sk_ednn.cli import _simulate
+    from ase.calculators.calculator import Calculator
 
     go("fit train.extxyz --epochs 1 --cutoff 4 --json -o short.ednn")
-    frozen, n_seen = _simulate._frozen, 0
+    calculate, n_calls = Calculator.calculate, 0
 
-    def pressed(structure):
-        nonlocal n_seen
-        n_seen += 1
-        if n_seen == 3:
+    def pressed(calculator, *args, **kwargs):
+        nonlocal n_calls
+        n_calls += 1
+        if n_calls == 3:  # in the second step
             signal.raise_signal(signal.SIGINT)
-        return frozen(structure)
+        return calculate(calculator, *args, **kwargs)
 
-    monkeypatch.setattr(_simulate, "_frozen", pressed)
+    monkeypatch.setattr(Calculator, "calculate", pressed)
     line = "md short.ednn test.extxyz@0 --steps 9 --interval 1 --timestep 0.1 -q -o half.extxyz"
     assert "the 2 frames so far were written to half.extxyz" in go(line, 130).stderr
     assert len(io.read(files / "half.extxyz", ":")) == 2

@@ -3,13 +3,14 @@
 import json
 import shutil
 import signal
+import sys
 
 import numpy as np
 import pytest
 
-from sk_ednn.cli import _fit
+from sk_ednn import EDNNRegressor
 from sk_ednn.files import load
-from sk_ednn.runs import RunFolder
+from sk_ednn.runs import Recorder, RunFolder
 
 pytest.importorskip("typer")
 pytest.importorskip("rich")
@@ -19,13 +20,19 @@ pytestmark = pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
 
 
 @pytest.fixture
-def runs(folder, monkeypatch):
-    """A new folder of runs; fits write no report, which takes long."""
-    monkeypatch.setattr("sk_ednn.cli._runs.place_report", lambda options: None)
+def runs_with_reports(folder):
+    """A new folder of runs."""
     path = folder / "runs"
     shutil.rmtree(path, ignore_errors=True)
     yield RunFolder(path)
     shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture
+def runs(runs_with_reports, monkeypatch):
+    """A new folder of runs, without reports, which take long."""
+    monkeypatch.setitem(sys.modules, "matplotlib", None)  # as if it was not installed
+    return runs_with_reports
 
 
 def test_a_fit_is_recorded(run, runs, folder):
@@ -89,8 +96,6 @@ def test_failures_are_recorded(run, runs, folder):
 
 def stopping(monkeypatch, runs, after):
     """Stop the run that is fitted once it has logged so many epochs."""
-    from sk_ednn.runs._recorder import Recorder
-
     log = Recorder.log
 
     def watched(recorder, step=None, **metrics):
@@ -130,8 +135,6 @@ def test_stop_keeps_the_best_epoch(run, runs, monkeypatch):
 
 
 def test_stop_of_what_cannot_be_kept_writes_nothing(run, runs, monkeypatch):
-    from sk_ednn import EDNNRegressor
-
     def fit(*given, **more):
         (record,) = runs.runs()
         record.stop()
@@ -224,10 +227,10 @@ def test_only_runs_that_go_on_take_commands(run, runs):
 
 def test_the_recorder_is_not_part_of_the_model(run, runs, monkeypatch):
     pytest.importorskip("skorch")
-    seen, measured = [], _fit.measured
-    monkeypatch.setattr(_fit, "measured", lambda *given: seen.append(given[0]) or measured(*given))
+    fit, fitted = EDNNRegressor.fit, []
+    monkeypatch.setattr(EDNNRegressor, "fit", lambda *given: fitted.append(fit(*given)))
     run("fit small.npz -m dense --epochs 1 --run runs")
-    for solver in (seen[0].solver, seen[0].solver_):
+    for solver in (fitted[0].solver, fitted[0].solver_):
         assert solver.callback is None and solver.checkpoint is None
 
 
@@ -258,8 +261,6 @@ def test_potentials_are_recorded_and_stopped(run, runs, folder, monkeypatch):
     energies = [each.get_potential_energy() for each in atoms]
     given = io.read(folder / "train.extxyz", ":")
     np.testing.assert_allclose(potential.predict(given), energies, rtol=1e-7, atol=1e-8)
-    from sk_ednn.runs._recorder import Recorder
-
     log = Recorder.log
 
     def watched(recorder, step=None, **metrics):
@@ -311,8 +312,6 @@ def test_counting_is_recorded_and_stopped(run, runs, folder, monkeypatch):
     counted = runs.runs()[0]
     assert "counts.csv" in counted.files()
     assert any(name.startswith("maps/") for name in counted.files())
-    from sk_ednn.runs._recorder import Recorder
-
     log = Recorder.log
 
     def watched(recorder, step=None, **metrics):
@@ -331,7 +330,7 @@ def test_counting_is_recorded_and_stopped(run, runs, folder, monkeypatch):
     assert np.nanmax(stopped.metrics()["progress"]) < 0.1
 
 
-def test_a_search_is_recorded(run, runs, folder):
+def test_a_search_is_recorded(run, runs_with_reports, folder):
     pytest.importorskip("yaml")
     pytest.importorskip("ase_ga")
     (folder / "search.yaml").write_text(
@@ -340,7 +339,7 @@ def test_a_search_is_recorded(run, runs, folder):
     )
     (folder / "cu.db").unlink(missing_ok=True)
     run("search run search.yaml --n-labels 4 --run runs")
-    (record,) = runs.runs()
+    (record,) = runs_with_reports.runs()
     assert (record.kind, record.status) == ("search", "finished")
     assert record.result["n_labels"] == 4 and record.result["reason"] == "labels"
     assert record.data["settings"]["sha256"]

@@ -107,13 +107,11 @@ def test_what_cannot_be_exported_is_named(model, tmp_path):
 
 
 def test_a_network_that_does_not_carry_over_is_not_written(tmp_path, monkeypatch):
-    from sk_ednn.files import _onnx
-
     fields = RNG.normal(size=(6, 4, 4))
     model = EDNNRegressor(PaperDenseNet, GridTiling(1, 0), solver=FIT)
     model.fit(fields, fields.sum(axis=(1, 2)))
 
-    def wrong(traced, path):
+    def wrong(module, args, path, **params):
         import onnx
         from onnx import TensorProto, helper
 
@@ -125,7 +123,7 @@ def test_a_network_that_does_not_carry_over_is_not_written(tmp_path, monkeypatch
         opset = [helper.make_opsetid("", 18)]
         onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=10), path)
 
-    monkeypatch.setattr(_onnx, "_export", wrong)
+    monkeypatch.setattr("torch.onnx.export", wrong)
     with pytest.raises(
         TileModelError, match=r"ONNX Runtime returns contributions .* with an error of"
     ):

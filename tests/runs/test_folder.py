@@ -7,7 +7,6 @@ import socket
 import pytest
 
 from sk_ednn.runs import Run, RunFolder, record
-from sk_ednn.runs import _files as files
 
 
 @pytest.fixture
@@ -37,9 +36,14 @@ def many(folder, n):
 
 def test_a_thousand_runs_are_read_once(tmp_path, monkeypatch):
     many(tmp_path, 1000)
-    opened = []
-    open_regular = files.open_regular
-    monkeypatch.setattr(files, "open_regular", lambda p: opened.append(p) or open_regular(p))
+    opened, os_open = [], os.open
+
+    def counted(path, flags, *args, **kwargs):
+        if not flags & (os.O_WRONLY | os.O_RDWR):
+            opened.append(path)
+        return os_open(path, flags, *args, **kwargs)
+
+    monkeypatch.setattr(os, "open", counted)
     folder = RunFolder(tmp_path)
 
     def rows():

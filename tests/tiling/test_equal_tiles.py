@@ -6,8 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.lib.stride_tricks import sliding_window_view
 
-from sk_ednn.tiling import _equal_tiles as _distinct
-from sk_ednn.tiling._equal_tiles import distinct
+from sk_ednn.tiling._equal_tiles import _hashes, distinct
 
 DTYPES = (bool, np.int8, np.uint8, np.int16, np.int64, np.uint64, np.float32, np.float64)
 # Few values (exact codes), values with a gap, values too large for codes, and non-integers.
@@ -68,25 +67,39 @@ def test_order_of_distinct_tiles_depends_only_on_values(case, random):
     np.testing.assert_array_equal(moved, inverse[order])
 
 
-@given(tile_arrays())
-def test_hash_collisions_are_detected(case):
-    values, tile_ndim = case
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_distinct, "_exact_codes", lambda values, tile_ndim: None)
-        check(values, tile_ndim)
-        patch.setattr(
-            _distinct, "_hashes", lambda v, n: np.zeros(v.shape[: v.ndim - n], dtype=np.uint64)
-        )
-        check(values, tile_ndim)
+def colliding(first, last, other):
+    """Return a number such that the tiles (first, last) and (other, number) have one hash.
+
+    Each element is combined with the hash of those before it by exclusive or.
+    """
+    of_first, of_other = (_hashes(np.array([[value]]), 1) for value in (first, other))
+    bits = np.array([last + 0.0]).view(np.uint64) if isinstance(last, float) else np.uint64(last)
+    return (of_first ^ of_other ^ bits).view(type(last))[0]
+
+
+@given(st.lists(st.integers(2**40, 2**62), min_size=3, max_size=3, unique=True), st.data())
+def test_hash_collisions_are_detected(values, data):
+    first, last, other = map(np.int64, values)
+    pair = [[first, last, 5], [other, colliding(first, last, other), 5]]
+    tiles = np.array(data.draw(st.permutations([*pair, *pair, [0, 0, 0]])))
+    assert len(np.unique(_hashes(tiles, 1))) == 2  # the third of the tiles has another one
+    check(tiles, 1)
+    check(tiles.reshape(5, 1, 3), 2)
+
+
+def test_floats_with_one_hash_are_compared_by_value():
+    # A last number for which the other one is finite.
+    last = next(x for x in np.linspace(0.1, 0.9, 99) if np.isfinite(colliding(0.0, x, 1.5)))
+    other = colliding(0.0, last, 1.5)
+    tiles = np.array([[0.0, last], [-0.0, last], [1.5, other], [-0.0, last]])
+    assert len(np.unique(_hashes(tiles, 1))) == 1
+    _, inverse = check(tiles, 1)
+    assert inverse[0] == inverse[1] == inverse[3] != inverse[2]
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("others", [[0.0], [0.5], [1e10]])
-@pytest.mark.parametrize("collide", [False, True])
-def test_floats_are_compared_by_value(dtype, others, collide, monkeypatch):
-    if collide:
-        monkeypatch.setattr(_distinct, "_exact_codes", lambda values, tile_ndim: None)
-        monkeypatch.setattr(_distinct, "_hashes", lambda v, n: np.zeros(len(v), dtype=np.uint64))
+def test_floats_are_compared_by_value(dtype, others):
     tiles = np.array([[z, *others] for z in (0.0, -0.0, 1.0, -0.0)], dtype=dtype)
     first, inverse = distinct(tiles, 1)
     assert len(first) == 2

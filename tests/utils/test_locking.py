@@ -141,16 +141,17 @@ def test_one_of_many_threads_gets_the_lock(tmp_path):
 
 def test_a_lock_file_removed_meanwhile_is_created_again(tmp_path, monkeypatch):
     """Whoever had it removes it between our opening and our locking it."""
-    take, path = locking._take, tmp_path / "a.lock"
+    fcntl = pytest.importorskip("fcntl")
+    take, path = fcntl.lockf, tmp_path / "a.lock"
 
-    def take_and_remove(file):
-        take(file)
+    def take_and_remove(file, *args):
+        take(file, *args)
         if len(taken) == 0:
             path.unlink()
         taken.append(file)
 
     taken = []
-    monkeypatch.setattr(locking, "_take", take_and_remove)
+    monkeypatch.setattr(fcntl, "lockf", take_and_remove)
     lock = Lock(tmp_path / "a")
     assert len(taken) == 2
     assert path.exists()
@@ -159,10 +160,10 @@ def test_a_lock_file_removed_meanwhile_is_created_again(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("number", sorted(locking._NO_LOCKS))
 def test_without_file_locks_threads_of_this_process_are_excluded(tmp_path, monkeypatch, number):
-    def none(file):
+    def none(*args):
         raise OSError(number, "no locks")
 
-    monkeypatch.setattr(locking, "_take", none)
+    monkeypatch.setattr(pytest.importorskip("fcntl"), "lockf", none)
     lock = Lock(tmp_path / "a")
     with pytest.raises(BlockingIOError):
         Lock(tmp_path / "a")

@@ -11,6 +11,7 @@ pytest.importorskip("vesin")
 pytest.importorskip("sphericart.torch")
 
 from sklearn.base import clone  # noqa: E402
+from torch.optim.optimizer import register_optimizer_step_post_hook  # noqa: E402
 
 from sk_ednn._utils.clocks import kept_clocks  # noqa: E402
 from sk_ednn.exceptions import TileModelError  # noqa: E402
@@ -21,7 +22,6 @@ from sk_ednn.solvers._potential import (  # noqa: E402
     PotentialTrainer,
     potential_errors,
 )
-from sk_ednn.solvers._potential._run import TrainingRun  # noqa: E402
 from sk_ednn.structures import Structures  # noqa: E402
 from tests._potentials import NETWORKS, morse, structure  # noqa: E402
 
@@ -288,24 +288,27 @@ def test_seconds_end_a_training(data):
 class Clock:
     """A clock that advances by so much with each step of the optimizer."""
 
-    def __init__(self, monkeypatch, seconds_per_step):
-        self.now, self.seconds_per_step = 0.0, seconds_per_step
-        monkeypatch.setattr(time, "process_time", lambda: self.now)
-        step = TrainingRun._step
+    def __init__(self):
+        self.now, self.seconds_per_step = 0.0, 0.0
 
-        def stepped(run, chosen):
-            parts = step(run, chosen)
-            self.now += self.seconds_per_step
-            return parts
+    def advance(self, *_):
+        self.now += self.seconds_per_step
 
-        monkeypatch.setattr(TrainingRun, "_step", stepped)
+
+@pytest.fixture
+def clock(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(time, "process_time", lambda: clock.now)
+    hook = register_optimizer_step_post_hook(clock.advance)
+    yield clock
+    hook.remove()
 
 
 @pytest.mark.parametrize(("later", "epochs"), [(1.0, 10), (3.0, 5), (0.25, 33)])
-def test_schedules_are_stretched_to_the_steps_that_fit(data, monkeypatch, later, epochs):
+def test_schedules_are_stretched_to_the_steps_that_fit(data, clock, later, epochs):
     """Also where the processor gets slower or faster while it trains."""
     train, train_labels, _, _ = split(data, 16)
-    clock = Clock(monkeypatch, 1.0)
+    clock.seconds_per_step = 1.0
 
     def callback(record):
         if record["epoch"] == 2:
@@ -321,11 +324,11 @@ def test_schedules_are_stretched_to_the_steps_that_fit(data, monkeypatch, later,
     assert rates[-1] < 1e-2 * max(rates)
 
 
-def test_replayed_clock_makes_the_same_potential_at_another_speed(data, monkeypatch, tmp_path):
+def test_replayed_clock_makes_the_same_potential_at_another_speed(data, clock, tmp_path):
     """Also where the first training was killed and resumed."""
     train, train_labels, _, _ = split(data, 16)
     options = {"max_epochs": None, "max_seconds": 20.0, "batch_size": 2}
-    clock = Clock(monkeypatch, 0.5)
+    clock.seconds_per_step = 0.5
     path = tmp_path / "training.pt"
     with kept_clocks(), pytest.raises(Stopped):
         trainer(**options, checkpoint=path, callback=stop_after(2)).fit(train, train_labels, small)
@@ -341,10 +344,10 @@ def test_replayed_clock_makes_the_same_potential_at_another_speed(data, monkeypa
     np.testing.assert_array_equal(first.readings()["potential"], second.readings()["potential"])
 
 
-def test_a_killed_training_of_some_seconds_goes_on_to_the_last_bit(data, monkeypatch, tmp_path):
+def test_a_killed_training_of_some_seconds_goes_on_to_the_last_bit(data, clock, tmp_path):
     train, train_labels, _, _ = split(data, 16)
     options = {"max_epochs": None, "max_seconds": 20.0, "batch_size": 2}
-    Clock(monkeypatch, 0.5)
+    clock.seconds_per_step = 0.5
     whole = trainer(**options).fit(train, train_labels, small)
     path = tmp_path / "training.pt"
     with pytest.raises(Stopped):
