@@ -19,7 +19,7 @@ from ..exceptions import DataWarning, TileModelError
 from ..fields._in_memory import as_groups
 from ..structures._files import naming
 from ._atom_novelty import AtomNovelty
-from ._far_structures import warn_of_far_structures
+from ._far_structures import nearest_distances, warn_of_far_structures
 from ._potential_checks import data_notes
 from ._potential_committee import PotentialCommittee
 from ._potential_data import labelled, packed, summary
@@ -95,6 +95,8 @@ class EDNNPotential(RegressorMixin, BaseEstimator):
         several; empty for other models.
     novelty_ : AtomNovelty or None
         Sample of the surroundings of training atoms; None for models of images.
+    distances_ : dict of int to float
+        Median distances of nearest neighbours in the fit by atomic number, in Å.
 
     See Also
     --------
@@ -236,10 +238,12 @@ class EDNNPotential(RegressorMixin, BaseEstimator):
         rng = check_random_state(0)
         features = features_of(fitted.potential)
         novelty = None if features is None else AtomNovelty.of(features, data.structures, rng)
+        distances = nearest_distances(data.structures)
         # Nothing above changes the estimator, so a failed call leaves it as it was.
         self.potential_, self.history_ = fitted.potential, fitted.history
         self.species_ = np.array(fitted.species)
         self.labels_, self.novelty_ = data.labels, novelty
+        self.distances_ = distances
         return self
 
     def predict(self, structures, return_std=False):
@@ -455,8 +459,9 @@ class EDNNPotential(RegressorMixin, BaseEstimator):
         return batch, places
 
     def _warn_of_far(self, batch, places):
-        if getattr(self, "novelty_", None) is not None:
-            warn_of_far_structures(self._novelty_of, batch, places)
+        novelty_of = self._novelty_of if getattr(self, "novelty_", None) is not None else None
+        distances = getattr(self, "distances_", {})  # older files have none
+        warn_of_far_structures(novelty_of, distances, batch, places)
 
     def _models(self):
         """Return the models of tiles that the potential consists of, for the files' tests."""

@@ -10,6 +10,7 @@ from .._utils.stacklevel import outside_package
 from ..exceptions import NoveltyWarning
 from ..structures import Structures
 from ..structures._elements import symbol
+from ._far_structures import warn_of_expansion
 from ._potential_committee import PotentialCommittee
 from ._potential_errors import knows_stress
 from ._potentials import DrawnPotential, check_species
@@ -99,6 +100,9 @@ class PotentialCalculator(Calculator):
             )
         if "novelty" in self.implemented_properties:
             self._check_novelty(structures, "novelty" in properties)
+        if self._n_calculated == 0 and self.novel_above is not None:
+            distances = getattr(self._estimator, "distances_", {})
+            warn_of_expansion(distances, structures, ["The structure"])
         self._n_calculated += 1
 
     def _check_novelty(self, structures, requested):

@@ -14,6 +14,8 @@ _BINDING = 20.0  # eV, above any binding energy of an atom in a solid
 _SPREAD = 10.0  # eV/atom, above the deviation of energies from linearity in composition
 # Below any distance of atoms at pressures of a laboratory, except for hydrogen.
 _CLOSE = 0.6  # Å
+# Beyond forces at any distance above that, and stresses of any planet, in eV/Å and eV/Å³.
+_LARGEST = {"forces": 1e4, "stresses": 100.0}
 # Largest difference of labels of equal structures, above rounding of codes, in eV/atom and eV/Å.
 _SAME = 1e-3
 # Largest step (Å) and strain between structures that are compared, for which forces vary little.
@@ -52,7 +54,8 @@ def data_notes(data) -> list[str]:
     work = [*_work_of_forces(data), *_work_of_stress(data)]
     # Less exact, and for structures that are not steps of a trajectory.
     pairs = [] if work else _pairs(data)
-    return [*_composition(data), *_close(data), *_contradictions(data), *work, *pairs]
+    doubts = [*_composition(data), *_close(data), *_contradictions(data), *_enormous(data)]
+    return [*doubts, *work, *pairs]
 
 
 def _composition(data):
@@ -123,6 +126,28 @@ def _contradictions(data):
             f"{len(contradictions)} structure(s) are equal to an earlier one and have other "
             f"labels, first {data.places[k]} and {data.places[before]}. Are labels of two "
             "methods mixed?"
+        )
+
+
+def _enormous(data):
+    """Check that forces and stresses are possible."""
+    owners = data.structures.owners
+    for name, values, unit in (
+        ("forces", data.forces, "eV/Å"),
+        ("stresses", data.stress, "eV/Å³"),
+    ):
+        values = np.where(np.isnan(values), 0.0, np.abs(values)).max(axis=1)
+        large = np.flatnonzero(values > _LARGEST[name])
+        if not large.size:
+            continue
+        row = int(large[np.argmax(values[large])])
+        k = int(owners[row]) if name == "forces" else row
+        where = f"{data.places[k]}, atom {row - data.structures.offsets[k]}"
+        where = where if name == "forces" else data.places[k]
+        yield (
+            f"The {name} of {len(large)} {'atom' if name == 'forces' else 'structure'}(s) exceed "
+            f"{_LARGEST[name]:,.0f} {unit}, the largest {values[row]:.3g} {unit} of {where}. Such "
+            "labels dominate the fit: check units, and calculations that did not converge."
         )
 
 

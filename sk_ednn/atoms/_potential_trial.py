@@ -36,6 +36,12 @@ def try_potential(estimator) -> None:
     species = np.asarray(species)
     if species.ndim != 1 or species.dtype.kind != "i" or not len(species):
         raise ValueError("its species are not atomic numbers")
+    distances = getattr(estimator, "distances_", {})
+    if type(distances) is not dict or not all(
+        type(number) is int and type(distance) is float and 0 < distance < np.inf
+        for number, distance in distances.items()
+    ):
+        raise TypeError("its distances_ are not a dict of lengths by atomic number")
     if networks:
         for member in members:
             _check_network(member, species)

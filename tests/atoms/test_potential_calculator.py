@@ -1,5 +1,6 @@
 """The calculator of a potential in ASE's own simulations, and the laws that they rest on."""
 
+import copy
 import warnings
 
 import numpy as np
@@ -9,7 +10,7 @@ pytest.importorskip("ase")
 pytest.importorskip("torch")
 pytest.importorskip("vesin")
 
-from ase import units
+from ase import Atoms, units
 from ase.build import bulk
 from ase.calculators.calculator import PropertyNotImplementedError
 from ase.calculators.emt import EMT
@@ -25,10 +26,12 @@ except ImportError:  # its name until ASE 3.26
     from ase.md.npt import NPT as MelchionnaNPT
 
 from sk_ednn.atoms import EDNNPotential
-from sk_ednn.exceptions import NoveltyWarning, TileModelError
+from sk_ednn.exceptions import ModelFileError, NoveltyWarning, TileModelError
+from sk_ednn.files import load, save
 from tests._labelled import with_labels
 
 CUTOFF = 4.0
+TINY = {"n_radial": 3, "l_max": 1, "channels": 4, "partners": 2, "hidden": (8,)}
 
 
 def crystals(n=24, seed=0, amplitude=0.15):
@@ -245,3 +248,42 @@ def test_novelty_grows_with_what_was_not_seen(potential):
         copy.set_cell(seen.cell[:] * share, scale_atoms=True)
         squeezed.append(potential.novelty([copy])[0].max())
     assert squeezed[0] < 3 and squeezed[2] > 3 and np.all(np.diff(squeezed) > 0)
+
+
+def test_lengths_in_bohr_are_warned_of_if_atoms_without_neighbours_are_known():
+    """Their energies are those of the isolated atoms of the fit, which have no novelty."""
+    crystals = [bulk("Cu", cubic=True, a=3.2 * 1.06**k) for k in range(12)]
+    for k, each in enumerate(crystals):
+        each.rattle(0.1, seed=k)
+    known = [*crystals, Atoms("Cu"), Atoms("Cu2", [[0, 0, 0], [0, 0, 4.0]])]
+    model = EDNNPotential(cutoff=4.5, max_epochs=1, network_params=TINY, random_state=0)
+    model.fit(known, np.arange(14.0))
+    assert model.distances_[29] == pytest.approx(3.2, abs=0.3)
+    far = crystals[6].copy()
+    far.set_cell(far.cell[:] * 1.889726, scale_atoms=True)
+    assert model.novelty([far])[0].max() < 1
+    for use in (model.predict, model.predict_forces, model.warn_if_far):
+        with pytest.warns(NoveltyWarning, match=r"structure 0, atom 0 \(Cu\), like 4 of 4 .* bohr"):
+            use([far])
+    with pytest.warns(NoveltyWarning, match=r"The structure, atom 0 \(Cu\)"):
+        model.calculator().get_potential_energy(far)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", NoveltyWarning)
+        model.predict([*crystals, known[-2]])
+        model.predict([far, *crystals])  # one among many may be so on purpose
+        model.predict([known[-2]])
+
+
+def test_files_without_distances_are_read_and_wrong_ones_are_not(potential, tmp_path):
+    for distances, fine in (({14: 2.0}, True), ({14: -1.0}, False), ([1.0], False), (None, False)):
+        changed = copy.copy(potential)
+        changed.distances_ = distances
+        save(changed, tmp_path / "a.ednn")
+        if fine:
+            assert load(tmp_path / "a.ednn").distances_ == distances
+            continue
+        with pytest.raises(ModelFileError, match="distances_"):
+            load(tmp_path / "a.ednn")
+    del changed.distances_
+    save(changed, tmp_path / "a.ednn")
+    assert len(load(tmp_path / "a.ednn").predict([start()])) == 1

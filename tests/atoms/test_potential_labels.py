@@ -1,5 +1,7 @@
 """Labels are read by name, counted, and doubted where the data say so."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -332,6 +334,25 @@ def test_energies_that_no_physics_has_are_doubted():
     assert any("5e+05 eV per atom of Au" in note for note in notes)
     # All-electron energies are large, and physical.
     assert data_notes(labelled(atoms, energies + counts @ [-7870.0, -517000.0], False, False)) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("forces", 1e30, r"forces of 1 atom\(s\) exceed 10,000 eV/Å, the largest 1e\+30 .* of "
+         r"structure 2, atom 1\."),
+        ("forces", -2e5, "largest 2e\\+05 eV/Å of structure 2, atom 1"),
+        ("stress", 1e30, r"stresses of 1 structure\(s\) exceed 100 eV/Å³, the largest 1e\+30"),
+        ("stress", -400.0, "largest 400 eV/Å³ of structure 2"),
+    ],
+)  # fmt: skip
+def test_enormous_labels_are_doubted(name, value, message):
+    made = labelled_atoms(4)
+    labels = made[2].calc.results[name]
+    labels[(1, 2) if name == "forces" else 3] = value
+    notes = [note for note in data_notes(labelled(made)) if "exceed" in note]
+    assert len(notes) == 1
+    assert re.search(message, notes[0])
 
 
 def test_atoms_that_nearly_coincide_are_doubted():
