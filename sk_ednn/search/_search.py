@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from numbers import Integral, Real
 
 import numpy as np
 from sklearn.utils._param_validation import Interval, validate_parameter_constraints
 
+from .._utils.locking import Lock
 from ._driver import Driver
 from ._store import SearchStore
 from ._tasks import pools_of
@@ -150,10 +152,10 @@ class StructureSearch:
         Raises
         ------
         ValueError
-            If the file has a search in it.
+            If the file has a search in it, or one that is running.
         """
         identity = self._checked(n_labels, target, max_seconds)
-        with SearchStore(self.store) as store:
+        with SearchStore(self.store) as store, self._alone():
             if store.counts() != {"queued": 0, "labelled": 0, "failed": 0}:
                 raise ValueError(
                     f"{self.store} contains a search. Continue it by resume(), or give another "
@@ -174,10 +176,11 @@ class StructureSearch:
         Raises
         ------
         ValueError
-            If the file has no search in it, or one of another composition or kind.
+            If the file has no search in it, one of another composition or kind, or one that is
+            running.
         """
         now = self._checked(n_labels, target, max_seconds)
-        with SearchStore(self.store) as store:
+        with SearchStore(self.store) as store, self._alone():
             before = store.get("search")
             if before is None:
                 raise ValueError(f"{self.store} contains no search. Begin one by run().")
@@ -204,6 +207,21 @@ class StructureSearch:
         if self.substrate is not None:
             identity["substrate"] = np.asarray(self.substrate.numbers).tolist()
         return identity
+
+    @contextmanager
+    def _alone(self):
+        """Lock the store, so that no second search labels the same structures."""
+        try:
+            lock = Lock(self.store)
+        except BlockingIOError as error:
+            raise ValueError(
+                f"{self.store} is the store of a search that is running, in {error}. Wait until it "
+                "ends, or stop it: sk-ednn search stop."
+            ) from None
+        try:
+            yield
+        finally:
+            lock.release()
 
     def _run(self, store, n_labels, client, n_workers, target, max_seconds):
         with pools_of(client, n_workers) as pools:

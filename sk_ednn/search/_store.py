@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import time
 from pathlib import Path
 
 import numpy as np
 
+from .._utils.writing import kind_of
 from ..structures import Structure
 from ._label import Label
 
@@ -62,10 +64,11 @@ class SearchStore:
 
     def __init__(self, path):
         self.path = Path(path)
-        if self.path.is_dir() or not self.path.parent.is_dir():
-            what = "is a folder" if self.path.is_dir() else "has no folder to be in"
-            raise ValueError(f"{self.path} {what}. Expected the file of a search.")
-        self._db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
+        _require_place(self.path)
+        try:
+            self._db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
+        except sqlite3.DatabaseError as error:
+            raise ValueError(f"{self.path} cannot be opened: {error}.") from error
         try:
             self._db.execute("PRAGMA journal_mode=WAL")
             # On the disk at each commit, power failures included.
@@ -294,6 +297,19 @@ class SearchStore:
 
     def _transaction(self):
         return _Transaction(self._db)
+
+
+def _require_place(path):
+    """Raise ValueError if no file can be at a path; links are followed."""
+    goal = Path(os.path.realpath(path))
+    if not goal.parent.is_dir():
+        what = f"is a link to {goal}, whose folder does not exist" if path.is_symlink() else None
+        raise ValueError(
+            f"{path} {what or 'has no folder to be in'}. Expected the file of a search."
+        )
+    if goal.exists() and not goal.is_file():
+        kind = kind_of(goal.stat().st_mode)
+        raise ValueError(f"{path} is {kind}. Expected the file of a search.")
 
 
 class _Transaction:

@@ -116,6 +116,24 @@ def test_resume_goes_on_and_other_searches_are_refused(tmp_path):
         search(tmp_path / "new.db").resume(8)
 
 
+def test_a_second_search_on_a_store_is_refused_while_the_first_one_runs(tmp_path):
+    path, refused = tmp_path / "a.db", []
+
+    def label(structure):
+        if not refused:
+            for again in (search(path).resume, search(path).run):
+                with pytest.raises(ValueError, match=r"a\.db is the store of a search that is run"):
+                    again(8)
+                refused.append(again)
+            with SearchStore(path) as store:  # whoever looks, or asks for something, is not
+                store.command("resume")
+        return bound(structure)
+
+    assert search(path, label).run(7).n_labels == 7 and len(refused) == 2
+    assert search(path).resume(8).n_labels == 8
+    assert {each.name for each in tmp_path.iterdir()} == {"a.db"}  # and no lock
+
+
 def test_it_stops_when_asked_and_when_nothing_is_new(tmp_path):
     with SearchStore(tmp_path / "a.db") as store:
         store.command("stop")

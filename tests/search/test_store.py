@@ -61,6 +61,24 @@ def test_other_files_are_refused(tmp_path, content):
     assert (tmp_path / "s.db").read_bytes() == content
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_what_is_no_file_is_named(tmp_path):
+    os.mkfifo(tmp_path / "pipe.db")
+    (tmp_path / "link.db").symlink_to("pipe.db")
+    (tmp_path / "lost.db").symlink_to(tmp_path / "nowhere" / "a.db")
+    for name, words in (
+        ("pipe.db", "is a named pipe"), ("link.db", "is a named pipe"), (".", "is a folder"),
+        ("lost.db", r"is a link to .*nowhere.a\.db, whose folder does not exist"),
+        ("none/a.db", "has no folder to be in"),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match=rf"{words}.*Expected the file of a search"):
+            SearchStore(tmp_path / name)
+    (tmp_path / "goal.db").symlink_to("real.db")
+    with SearchStore(tmp_path / "goal.db") as store:
+        store.set("a", 1)
+    assert (tmp_path / "real.db").is_file() and (tmp_path / "goal.db").is_symlink()
+
+
 def test_other_databases_and_schemas_are_refused(tmp_path):
     other = sqlite3.connect(tmp_path / "o.db")
     other.execute("CREATE TABLE t (x)")

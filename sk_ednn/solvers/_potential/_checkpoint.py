@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager
 
 import torch
 
+from ..._utils.locking import Lock
 from ..._utils.writing import check_writable, replacing
 from ...exceptions import TileModelError
 
@@ -15,6 +17,31 @@ _VERSION = 2
 def check_checkpoint_path(path) -> None:
     """Raise OSError if a checkpoint cannot be written, before hours of work."""
     check_writable(path)
+
+
+@contextmanager
+def locked(path):
+    """Lock a checkpoint, so that no second training writes it; None locks nothing.
+
+    Raises
+    ------
+    TileModelError
+        If a training that is running has it.
+    """
+    if path is None:
+        yield
+        return
+    try:
+        lock = Lock(path)
+    except BlockingIOError as error:
+        raise TileModelError(
+            f"{path} is the checkpoint of a training that is running, in {error}. Wait until it "
+            "ends, stop it, or give another path."
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def write_checkpoint(path, digest, state) -> None:

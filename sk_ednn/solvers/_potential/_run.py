@@ -14,7 +14,7 @@ from ..._utils.clocks import training_clock
 from ...exceptions import TileModelError
 from ...networks._atomic import AtomicPotential, NeighborTable, energy_forces_stress, standardize
 from ...structures import neighbor_pairs
-from ._checkpoint import check_checkpoint_path, read_checkpoint, write_checkpoint
+from ._checkpoint import check_checkpoint_path, locked, read_checkpoint, write_checkpoint
 from ._composition import check_atomic_energies, composition, fit_atomic_energies
 from ._digest import training_digest
 from ._errors import potential_errors
@@ -101,6 +101,11 @@ class TrainingRun:
             self.digest = training_digest(trainer, structures, labels, weight, network, seed)
 
     def train(self) -> FitResult:
+        # Of processes that train together, the first one writes.
+        with locked(self.trainer.checkpoint if self.processes.rank == 0 else None):
+            return self._train()
+
+    def _train(self) -> FitResult:
         trainer, interrupted = self.trainer, False
         if trainer.checkpoint is not None:
             state = read_checkpoint(trainer.checkpoint, self.digest)

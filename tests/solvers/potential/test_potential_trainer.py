@@ -181,6 +181,20 @@ def test_a_killed_training_goes_on_to_the_last_bit(data, optimizer, tmp_path):
     assert resumed.best_epoch == whole.best_epoch
 
 
+def test_a_second_training_on_a_checkpoint_is_refused_while_the_first_one_runs(data, tmp_path):
+    train, train_labels, *_ = data
+    path, refused = tmp_path / "run.ckpt", []
+
+    def again(record):
+        with pytest.raises(TileModelError, match=r"run\.ckpt is the checkpoint of a training that"):
+            trainer(max_epochs=2, checkpoint=path).fit(train, train_labels, small)
+        refused.append(record["epoch"])
+
+    trainer(max_epochs=2, checkpoint=path, callback=again).fit(train, train_labels, small)
+    assert refused == [1, 2]
+    assert {each.name for each in tmp_path.iterdir()} == {"run.ckpt"}  # and no lock
+
+
 def test_checkpoints_of_other_trainings_and_damaged_ones_are_refused(data, tmp_path):
     train, train_labels, _, _ = split(data, 8)
     path = tmp_path / "training.pt"
