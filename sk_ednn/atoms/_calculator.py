@@ -79,7 +79,7 @@ class EDNNCalculator(Calculator):
     number of pixels is constant as long as the atoms are the same, so the energy is a smooth
     function of the strain; a strain beyond `adjust` of the rasteriser is an error. The stress is
     meaningful only for models that were fitted to cells of many sizes with `adjust`, since other
-    models cannot tell a stretched pixel from an unstretched one.
+    models cannot distinguish stretched pixels from unstretched ones.
 
     Results are cached until atoms move. Energies equal those of ``model.predict`` up to rounding.
 

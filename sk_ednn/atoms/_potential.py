@@ -34,8 +34,8 @@ class EDNNPotential(RegressorMixin, BaseEstimator):
     """Fit and predict energies, forces and stresses of structures in one call.
 
     The energy of a structure is a sum of atomic energies, plus a function of the surroundings of
-    each atom (or of each tile of an image), summed. The potential learns the labels that the
-    structures carry: energies, and forces and stresses if they are known.
+    each atom (or of each tile of an image), summed. The potential learns the labels of the
+    structures: energies, and forces and stresses if they are known.
 
     Parameters
     ----------
@@ -60,9 +60,9 @@ class EDNNPotential(RegressorMixin, BaseEstimator):
         Limits of the training of a network, in seconds and in passes over the data. If both are
         None, those of the trainer, by default 600 s.
     n_members : int, default=1
-        Networks that are trained one after another, from other weights and in another order. Each
-        has an equal share of `max_seconds`. Predictions are the mean of all, which is better than a
-        single network where data are few; their spread measures the uncertainty.
+        Number of networks, which are trained one after another, with different weights and orders.
+        Each has an equal share of `max_seconds`. Predictions are the mean of all, which is better
+        than a single network if data are few; their spread measures the uncertainty.
     trainer : PotentialTrainer, default=None
         Training of a network: weights of the loss, learning rates, validation and more.
     atomic_energies : dict of int to float, default=None
@@ -184,12 +184,12 @@ class EDNNPotential(RegressorMixin, BaseEstimator):
             Files of all formats of ASE and folders of DeePMD-kit; see
             `sk_ednn.structures.read_structures`.
         y : array-like of shape (n_structures,), default=None
-            Energies of whole cells, in eV; NaN if unknown. None for those that structures carry.
+            Energies of whole cells, in eV; NaN if unknown. None for those of the structures.
         forces : sequence of array-like of shape (n_atoms, 3), or False, default=None
-            In eV/Å. None for those that structures carry, False to ignore forces.
+            In eV/Å. None for those of the structures, False to ignore forces.
         stress : array-like of shape (n_structures, 6), or False, default=None
-            In eV/Å³ and the order of ASE, positive under tension. None for those that structures
-            carry, False to ignore stresses.
+            In eV/Å³ and the order of ASE, positive under tension. None for those of the structures,
+            False to ignore stresses.
         groups : array-like of shape (n_structures,), default=None
             Structures of one group, such as a trajectory, are in the validation set together.
         sample_weight : array-like of shape (n_structures,), default=None
@@ -322,13 +322,14 @@ class EDNNPotential(RegressorMixin, BaseEstimator):
         ----------
         structures : sequence of structures or names of files, a name, or Structures
         forces, stress, per_atom : bool
-            Kinds that are predicted beside energies.
+            Quantities to predict besides energies.
 
         Returns
         -------
         named tuple
             ``energies`` (n_structures,), ``forces`` (n_atoms, 3), ``stress`` (n_structures, 6) and
-            ``contributions`` (n_atoms,), of all structures; None for what is not predicted.
+            ``contributions`` (n_atoms,), of all structures; None for quantities that are not
+            predicted.
         """
         batch, places = self._checked(structures)
         with naming(places):
@@ -337,8 +338,8 @@ class EDNNPotential(RegressorMixin, BaseEstimator):
     def warn_if_far(self, structures):
         """Warn if structures are far from the training data, as the other predictions do.
 
-        For `predict_all`, which leaves it out, since it is called for every step of a relaxation.
-        Some atoms of structures of up to 1,024 are compared; `novelty` compares all.
+        Use it with `predict_all`, which does not warn, since it is called at every step of a
+        relaxation. Some atoms of structures of up to 1,024 are compared; `novelty` compares all.
 
         Parameters
         ----------
@@ -356,8 +357,8 @@ class EDNNPotential(RegressorMixin, BaseEstimator):
         Returns
         -------
         list of ndarray of shape (n_atoms,)
-            Distance from the nearest training atom, relative to that between training atoms:
-            up to 1 for known surroundings.
+            Distance from the nearest training atom, relative to that between training atoms: at
+            most 1 for known surroundings.
         """
         check_is_fitted(self)
         batch, _, places = packed(structures)
@@ -397,7 +398,7 @@ class EDNNPotential(RegressorMixin, BaseEstimator):
         ----------
         X : sequence of structures or names of files, a name, or Structures
         y : array-like of shape (n_structures,), default=None
-            Energies in eV. None for those that structures carry.
+            Energies in eV. None for those of the structures.
         sample_weight : array-like of shape (n_structures,), default=None
 
         Returns

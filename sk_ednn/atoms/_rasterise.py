@@ -78,7 +78,7 @@ class GaussianRasterizer(TransformerMixin, BaseEstimator):
     adjust : float, default=0.0
         Largest relative change of `spacing` such that a cell becomes a whole number of pixels.
         Widths in Å do not change. A model must be fitted to cells of many sizes with this
-        parameter, since otherwise it cannot tell a stretched pixel from an unstretched one. The
+        parameter, since otherwise it cannot distinguish stretched pixels from unstretched ones. The
         calculator of such a model has a stress.
 
     multiple : int or pair of int, default=1

@@ -45,7 +45,7 @@ class AtomsInWindow(Protocol):
         Returns
         -------
         index : ndarray of int of shape (n_atoms,)
-            A unique number of each atom, independent of the window.
+            A unique number for each atom, independent of the window.
         numbers : ndarray of int of shape (n_atoms,)
             Atomic numbers.
         positions : ndarray of shape (n_atoms, 2), in Å
@@ -177,7 +177,7 @@ class AtomsSource:
         return box[..., 0] if channels is None else box
 
     def identity(self) -> str:
-        """Return a hash of what determines the field."""
+        """Return a hash of everything that determines the field."""
         rasterizer = {k: v for k, v in self.rasterizer.get_params().items() if k != "n_jobs"}
         return digest((rasterizer, self.rasterizer.channels_, source_identity(self.atoms)))
 

@@ -42,9 +42,9 @@ def make_densities(
 ):
     """Draw periodic densities of Gaussians, with three energies that are exact functionals of them.
 
-    Thomas–Fermi's and von Weizsäcker's kinetic energies, integrals of functions of the density n
-    and its gradient at a point, and Hartree's, an integral over pairs of points at all distances
-    (hartree atomic units)::
+    The kinetic energies of Thomas and Fermi and of von Weizsäcker are integrals of functions of the
+    density n and its gradient at a point; the Hartree energy is an integral over pairs of points at
+    all distances (in hartree atomic units)::
 
         T_TF = 3/10 (3 π²)^(2/3) ∫ n^(5/3)     T_vW = 1/8 ∫ |∇n|² / n
         E_H  = 1/2 ∫∫ n(r) n(r') / |r - r'|    (of n less its mean)
@@ -61,14 +61,14 @@ def make_densities(
 
     concentration : float, default=0.02, in Å^-3
         Mean number of Gaussians per volume. The number in each box is drawn from a Poisson
-        distribution, and each contains half an electron to one and a half.
+        distribution, and each Gaussian contains 0.5 to 1.5 electrons.
 
     widths : pair of float, default=(0.6, 0.9), in Å
         Range of the standard deviations of the Gaussians; at least 1.5 times the spacing, which
         grids need to represent them.
 
     background : float, default=0.02, in e/Å^3
-        Added everywhere, so that the density is positive.
+        Density that is added everywhere, so that the sum is positive.
 
     random_state : int, RandomState instance or None, default=None
 
@@ -93,7 +93,7 @@ def make_densities(
     Raises
     ------
     ValueError
-        If a parameter is not what it must be.
+        If a parameter is invalid.
 
     Notes
     -----

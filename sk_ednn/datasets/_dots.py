@@ -39,8 +39,8 @@ def make_dots(
 ):
     """Draw periodic images of dots, with exact counts.
 
-    The number of dots differs between samples, so sparse and crowded images occur. Dots lie
-    anywhere, between pixels too, and never overlap. A dot is ``(1 - d**2 / radius**2)**2`` at
+    The number of dots differs between samples, so that sparse and crowded images occur. Dots may be
+    anywhere, also between pixels, and never overlap. A dot is ``(1 - d**2 / radius**2)**2`` at
     distance d from its centre, and exactly 0 outside its radius.
 
     Parameters
@@ -56,9 +56,8 @@ def make_dots(
         different colours whose centres are at most `reach` apart.
 
     n_dots : int, pair of int or None, default=None
-        The number of dots, or the lowest and highest of a uniform distribution. ``None`` means
-        from 0 to as many as cover 30 % of the image, or one where that is more. Above 40 % is
-        refused.
+        The number of dots, or the lowest and highest of a uniform distribution. ``None`` means from
+        0 to as many as cover 30 % of the image, but at least one. Coverage above 40 % is rejected.
 
     radius : float, default=2.5, in pixels
         Radius of a dot.
@@ -90,7 +89,7 @@ def make_dots(
     Raises
     ------
     ValueError
-        If a parameter is not what it must be, or so many dots do not fit.
+        If a parameter is invalid, or so many dots do not fit.
 
     References
     ----------

@@ -53,19 +53,19 @@ def make_ising(
         the largest ``|J|``. ``np.inf`` gives independent spins. Must be ``None`` for "flat".
 
     sampling : {"boltzmann", "flat"}, default="boltzmann"
-        "boltzmann" draws from the canonical distribution at each temperature. "flat" makes
-        energies as nearly uniform as can be, from the lowest to the highest there are: canonical
-        samples are drawn at temperatures, negative ones among them, that spread the mean energy
-        evenly, and as many are kept of each energy as of any other. Fields of equal energy are
-        equally likely. Above 512 energies, bins of energy are filled instead.
+        "boltzmann" draws from the canonical distribution at each temperature. "flat" makes the
+        distribution of energies as uniform as possible, from the lowest to the highest: canonical
+        samples are drawn at temperatures, including negative ones, that spread the mean energy
+        evenly, and the same number is kept of each energy. Fields of equal energy are equally
+        likely. With more than 512 energies, bins of energy are filled instead.
 
     couplings : float or array-like of shape (n_axes,), default=1.0
-        J, one for all axes or one for each; positive where like spins attract.
+        J, one for all axes or one for each; positive if like spins attract.
 
     n_sweeps : int or None, default=None
-        Metropolis steps per site before a system is taken. ``None`` means ``max(50, L**2)`` for
-        the longest axis L. At the critical point, where relaxation is slowest, it takes a time
-        that grows with ``L**2.2``; 40 are enough there for the energy of 8×8 spins.
+        Metropolis steps per site before a sample is taken. ``None`` means ``max(50, L**2)`` for the
+        longest axis L. At the critical point, where relaxation is slowest, the necessary number
+        grows as ``L**2.2``; 40 are enough there for the energy of 8×8 spins.
 
     random_state : int, RandomState instance or None, default=None
 
@@ -85,21 +85,20 @@ def make_ising(
             Sums of spins.
 
         pair_counts : ndarray of shape (n_samples, n_axes), int64
-            Like nearest neighbours along each axis, out of as many pairs as there are sites.
+            Number of equal nearest neighbours along each axis, out of as many pairs as there are
+            sites.
 
         temperatures : ndarray of shape (n_samples,), float64
-            Those that samples were drawn at.
+            Temperatures at which the samples were drawn.
 
     Raises
     ------
     ValueError
-        If a parameter is not what it must be.
+        If a parameter is invalid.
 
-    Notes
-    -----
-    Every sample is its own Metropolis chain, started in a ground state; samples are
+    Notes ----- Every sample is its own Metropolis chain, started in a ground state; samples are
     independent. All samples are updated at once, one colour of a checkerboard at a time (three
-    colours where a length is odd). An axis of length 2 contains each of its pairs twice, so that a
+    colours if a length is odd). An axis of length 2 contains each of its pairs twice, so that a
     repeated field always has a multiple of the energy.
 
     References
@@ -171,7 +170,8 @@ def ising_energy(fields, couplings=1.0):
     Parameters
     ----------
     fields : array-like of shape (n_samples, *shape), or list of ndarray
-        Spins of ±1. A list contains one field an entry, of any shapes of one dimension.
+        Spins of ±1. A list contains one field per entry, of any shapes with the same number of
+        axes.
 
     couplings : float or array-like of shape (n_axes,), default=1.0
         J, one for all axes or one for each.

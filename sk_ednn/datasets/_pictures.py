@@ -46,8 +46,8 @@ def make_pictures(
     """Draw grey photographs of round objects, as cells under a microscope, with exact counts.
 
     Objects vary in size, shape and brightness. Some stick together in clumps, the light is uneven,
-    and there is noise. An object belongs to the picture where its centre lies in it; those that
-    reach in from outside are drawn and not counted.
+    and there is noise. An object belongs to the picture if its centre is inside; objects that
+    extend into the picture from outside are drawn but not counted.
 
     Parameters
     ----------
@@ -55,17 +55,17 @@ def make_pictures(
     shape : pair of int, default=(128, 128)
         Pixels along each axis, at least ``4 * radius``.
     n_objects : int or pair of int, default=(10, 60)
-        Objects for each 128 × 128 pixels, or the lowest and highest of a uniform distribution.
+        Number of objects per 128 × 128 pixels, or the lowest and highest of a uniform distribution.
     radius : float, default=4.0, in pixels
         Mean radius of the objects.
     clumping : float, default=0.4
         Share of the objects that touch an earlier one.
     unevenness : float, default=0.4
-        How much the light varies across 200 pixels, relative to its mean.
+        Variation of the light across 200 pixels, relative to its mean.
     noise : float, default=0.03
         Standard deviation of the noise, relative to the full scale.
     target : {"count", "area"}, default="count"
-        What `totals` is: the number of objects, or their area in pixels, each counted separately.
+        Meaning of `totals`: the number of objects, or the sum of their areas in pixels.
     random_state : int, RandomState instance or None, default=None
 
     Returns
@@ -76,7 +76,7 @@ def make_pictures(
         totals : ndarray of shape (n_samples,), float64
             Counts or areas of the objects, see `target`.
         positions : list of n_samples ndarray of shape (n_objects, 2), float64, in pixels
-            Centres of the objects that are counted: row and column.
+            Row and column of the centres of the counted objects.
 
     Examples
     --------

@@ -27,22 +27,22 @@ def load_porous(path=None, *, cells="small", as_ase=False, return_X_y=False):
 
     Snapshots of flat, porous, thermally moving sheets with their energies: 332 of 35 by 35 Å, and
     34 larger ones to test transfer, of up to 95,987 atoms. Computed with the REBO potential for
-    this project, as the counterpart of the porous sheets of Mills et al. 2019 (Fig. 7). ``DESCR``
-    says how.
+    this project, as the counterpart of the porous sheets of Mills et al. 2019 (Fig. 7). See
+    ``DESCR``.
 
     Parameters
     ----------
     path : str or Path, default=None
-        None for the sheets that come with the package; or an ``.npz`` file of others, with
-        ``positions`` (n_atoms, 2), of all structures one after another, ``energy``
-        (n_structures,), ``cell`` (n_structures, 3) and ``offsets`` (n_structures + 1,), which says
-        where structures begin. Without ``offsets``, the file is one structure, with ``energy`` of
-        shape () and ``cell`` of shape (3,). ``forces`` (n_atoms, 2), ``sheet``, ``snapshot`` and
-        ``nholes`` (n_structures,) may be absent. All atoms are carbon. In Å, eV and eV/Å.
+        None for the sheets that come with the package. Or an ``.npz`` file of others, with
+        ``positions`` (n_atoms, 2) of all structures one after another, ``energy`` (n_structures,),
+        ``cell`` (n_structures, 3) and ``offsets`` (n_structures + 1,), the first atom of each
+        structure. Without ``offsets``, the file is one structure, with ``energy`` of shape () and
+        ``cell`` of shape (3,). ``forces`` (n_atoms, 2), ``sheet``, ``snapshot`` and ``nholes``
+        (n_structures,) may be absent. All atoms are carbon. In Å, eV and eV/Å.
 
     cells : {"small", "large"}, default="small"
-        Bundled sheets: the small ones, or the larger, 32 of 70 by 70 Å, one of 175 by 175 Å
-        and one of 525 by 525 Å.
+        Bundled sheets: the small ones, or the larger ones, which are 32 of 70 by 70 Å, one of 175
+        by 175 Å and one of 525 by 525 Å.
 
     as_ase : bool, default=False
         Whether structures are `ase.Atoms` or Bunches, as in `load_sheets`.
@@ -62,7 +62,7 @@ def load_porous(path=None, *, cells="small", as_ase=False, return_X_y=False):
             x and y; the sheets are flat.
 
         forces : list of n_structures ndarray of shape (n_atoms, 2), in eV/Å, or None
-            On each atom, where the file contains them.
+            Forces on each atom; None if the file does not contain them.
 
         energies : ndarray of shape (n_structures,), float64, in eV
             Total energies.
@@ -71,12 +71,12 @@ def load_porous(path=None, *, cells="small", as_ase=False, return_X_y=False):
             Edges of the orthogonal cells; periodic in x and y.
 
         groups : ndarray of shape (n_structures,), int64
-            The sheet that each is a snapshot of. Snapshots of one sheet are correlated: split
-            with `sklearn.model_selection.GroupKFold` or the like. Without ``sheet`` in the file,
+            The sheet of each snapshot. Snapshots of one sheet are correlated: split them with
+            `sklearn.model_selection.GroupKFold` or a similar class. Without ``sheet`` in the file,
             each structure is its own group.
 
         snapshots, n_holes : ndarray of shape (n_structures,), or None
-            Number in its sheet's trajectory, and holes of the sheet.
+            Index in the trajectory of the sheet, and number of holes of the sheet.
 
         DESCR : str
             Description of the bundled sheets.
@@ -84,7 +84,7 @@ def load_porous(path=None, *, cells="small", as_ase=False, return_X_y=False):
     Raises
     ------
     ValueError
-        If the file lacks an array, or the arrays do not fit together.
+        If the file lacks an array, or the arrays are inconsistent.
 
     MissingExtraError
         If `as_ase` and ASE is not installed.

@@ -51,13 +51,13 @@ def make_potts(
         As in `make_ising`.
 
     couplings : float or array-like of shape (n_axes,), default=1.0
-        J, one for all axes or one for each; positive where like states attract.
+        J, one for all axes or one for each; positive if like states attract.
 
     n_sweeps : int or None, default=None
-        Metropolis steps per site before a system is taken. ``None`` means
-        ``max(50, L**2) * n_states / 2`` for the longest axis L, because new states are proposed
-        blindly. Above 4 states in two dimensions the transition is of first order, and on large
-        lattices near it no number is enough.
+        Metropolis steps per site before a sample is taken. ``None`` means
+        ``max(50, L**2) * n_states / 2`` for the longest axis L, because new states are proposed at
+        random. With more than 4 states in two dimensions the transition is of first order, and near
+        it no number is enough on large lattices.
 
     random_state : int, RandomState instance or None, default=None
 
@@ -74,18 +74,19 @@ def make_potts(
             In units of the couplings.
 
         populations : ndarray of shape (n_samples, n_states), int64
-            Sites in each state.
+            Number of sites in each state.
 
         pair_counts : ndarray of shape (n_samples, n_axes), int64
-            Like nearest neighbours along each axis, out of as many pairs as there are sites.
+            Number of equal nearest neighbours along each axis, out of as many pairs as there are
+            sites.
 
         temperatures : ndarray of shape (n_samples,), float64
-            Those that samples were drawn at; negative ones occur in "flat".
+            Temperatures at which the samples were drawn; negative ones occur in "flat".
 
     Raises
     ------
     ValueError
-        If a parameter is not what it must be.
+        If a parameter is invalid.
 
     Examples
     --------
@@ -135,7 +136,8 @@ def potts_energy(fields, couplings=1.0):
     Parameters
     ----------
     fields : array-like of shape (n_samples, *shape), or list of ndarray
-        States, of any integers. A list contains one field an entry, of any shapes of one dimension.
+        States, any integers. A list contains one field per entry, of any shapes with the same
+        number of axes.
 
     couplings : float or array-like of shape (n_axes,), default=1.0
         J, one for all axes or one for each.

@@ -32,15 +32,15 @@ _UNITS = {
 def load_sheets(*, cells="small", subset="all", as_ase=False, return_X_y=False):
     """Load sheets of graphene, boron nitride and both, with energies and forces.
 
-    4,655 cells of 12.5 by 13.0 Å with 0 to 4 vacancies, and 21 larger cells of the same physics to
+    4,655 cells of 12.5 by 13.0 Å with 0 to 4 vacancies, and 21 larger cells of the same kind to
     test transfer. Computed with GFN1-xTB for this project, as the counterpart of the hexagonal
     sheets of Mills et al. 2019 (Fig. 5). See ``DESCR``.
 
     Parameters
     ----------
     cells : {"small", "large"}, default="small"
-        The 4,655 cells, or the 21 larger ones, which are 2 by 1, 1 by 2, 2 by 2 and 3 by 1 of
-        them in size.
+        The 4,655 cells, or the 21 larger ones, which have the size of 2 by 1, 1 by 2, 2 by 2 and 3
+        by 1 of these.
 
     subset : {"all", "graphene", "boron_nitride", "heterostructure"}, default="all"
         The kind of sheet.
@@ -68,7 +68,7 @@ def load_sheets(*, cells="small", subset="all", as_ase=False, return_X_y=False):
             On each atom.
 
         energies : ndarray of shape (n_structures,), float64, in eV
-            Mermin free energies, whose derivatives the forces are.
+            Mermin free energies; the forces are their negative gradients.
 
         energies_t0 : ndarray of shape (n_structures,), float64, in eV
             Extrapolated to 0 K.
@@ -86,7 +86,7 @@ def load_sheets(*, cells="small", subset="all", as_ase=False, return_X_y=False):
             Description of each kind.
 
         n_vacancies : ndarray of shape (n_structures,), int8
-            Atoms taken out.
+            Number of removed atoms.
 
         modes : ndarray of shape (n_structures,), int8
             How atoms were displaced: 0 independently, 1 by molecular dynamics.
@@ -98,7 +98,7 @@ def load_sheets(*, cells="small", subset="all", as_ase=False, return_X_y=False):
             Unit of each array, by its name.
 
         DESCR : str
-            Where the data come from.
+            Source of the data.
 
     Raises
     ------

@@ -25,8 +25,8 @@ def load_siau(*, cells="small", as_ase=False, return_X_y=False):
 
     2,000 cells of 8 to 64 atoms, and 10 of 216 to 448 to test transfer: elements, compounds,
     alloys, random packings, hot crystals and liquids, under a MEAM potential. Computed for this
-    project with LAMMPS 22 Jul 2025; see ``DESCR``. The potential is a synthetic teacher: good
-    for the elements, only plausible for the alloy.
+    project with LAMMPS 22 Jul 2025; see ``DESCR``. The potential is a synthetic reference: good for
+    the elements, but only plausible for the alloy.
 
     Parameters
     ----------
@@ -66,13 +66,14 @@ def load_siau(*, cells="small", as_ase=False, return_X_y=False):
         kind_names : list of str
 
         parents : ndarray of shape (n_structures,)
-            The starting cell or trajectory. Split by it: structures of one parent are related.
+            The starting cell or trajectory. Structures of one parent are related: keep them
+            together when you split the data.
 
         units : dict
             Unit of each array, by its name.
 
         DESCR : str
-            Where the data come from.
+            Source of the data.
 
     Raises
     ------

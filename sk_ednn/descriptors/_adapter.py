@@ -15,16 +15,16 @@ class DescriptorFunction(AbstractDescriptor):
     Parameters
     ----------
     function : callable
-        Takes `Structures`; returns an array of shape (n_atoms, n_features), or
-        (n_atoms, *n_features), a row for each atom in their order. Iterating over the structures
-        gives each with numbers, positions, cell and pbc. Make it a function of a module, so that
-        models with it can be stored and sent to workers.
+        Takes `Structures`; returns an array of shape (n_atoms, n_features), or (n_atoms,
+        *n_features), with a row for each atom in their order. The structures can be iterated over;
+        each has numbers, positions, cell and pbc. Define the function in a module, so that models
+        with it can be stored and sent to workers.
 
     n_features : int or tuple of int
         Shape of the result for one atom.
 
     cutoff : float, in Å
-        How far the function looks. Atoms farther away must not change a row.
+        Range of the function. Atoms farther away must not change a row.
 
     pull_function : callable, default=None
         Takes `Environments` and gradients (n_centers, *n_features); returns dE/dvectors,
@@ -36,7 +36,7 @@ class DescriptorFunction(AbstractDescriptor):
         (n_centers, *n_features). None: forces cannot be learned by linear models.
 
     species : tuple of str or int, default=None
-        The elements that neighbours may be. None: whatever the function takes, until
+        The elements that neighbours may be. None: any that the function accepts, until
         `with_species` sets them.
 
     Examples
@@ -95,7 +95,7 @@ class DescriptorFunction(AbstractDescriptor):
 
     @property
     def tile_shape(self):
-        """Shape of what describes one atom: (n_features,)."""
+        """Shape of the values of one atom: (n_features,)."""
         shape = self.n_features
         shape = (shape,) if isinstance(shape, Integral) else tuple(shape)
         if not shape or not all(isinstance(n, Integral) and n > 0 for n in shape):

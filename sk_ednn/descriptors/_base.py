@@ -13,9 +13,9 @@ from ..structures._elements import atomic_number, symbol
 class AbstractDescriptor(BaseEstimator, ABC):
     """Describe the environment of an atom by numbers, and differentiate them.
 
-    A subclass takes at least ``cutoff``, in Å, and ``species`` in ``__init__``, and stores its
-    parameters as they are given. `values` must not depend on the order of centres and of atoms,
-    `push` must be the derivative of `values` by the pair vectors, and `pull` its adjoint:
+    A subclass has at least the parameters ``cutoff``, in Å, and ``species``, and its ``__init__``
+    only stores them. `values` must not depend on the order of centres and of atoms, `push` must be
+    the derivative of `values` by the pair vectors, and `pull` its adjoint:
     ``(push(e, t) * s).sum() == (t * pull(e, s)).sum()``.
 
     `species` are the elements that neighbours may be: a tuple of symbols or atomic numbers, in any
@@ -28,7 +28,7 @@ class AbstractDescriptor(BaseEstimator, ABC):
     @property
     @abstractmethod
     def tile_shape(self):
-        """Shape of what describes one atom."""
+        """Shape of the values of one atom."""
 
     @abstractmethod
     def values(self, environments):
@@ -37,7 +37,7 @@ class AbstractDescriptor(BaseEstimator, ABC):
         Parameters
         ----------
         environments : Environments
-            Environments of a cutoff at least as large as the descriptor's.
+            Environments with a cutoff at least as large as that of the descriptor.
 
         Returns
         -------
@@ -46,7 +46,7 @@ class AbstractDescriptor(BaseEstimator, ABC):
         Raises
         ------
         ValueError
-            If parameters make no sense, neighbours are of unknown species, or the cutoff of the
+            If parameters are invalid, neighbours are of unknown species, or the cutoff of the
             environments is too small.
         """
 
@@ -74,7 +74,7 @@ class AbstractDescriptor(BaseEstimator, ABC):
         ----------
         environments : Environments
         tangents : ndarray of shape (n_pairs, 3)
-            As of `Environments.displace`.
+            As returned by `Environments.displace`.
 
         Returns
         -------
@@ -88,7 +88,7 @@ class AbstractDescriptor(BaseEstimator, ABC):
         Raises
         ------
         ValueError
-            If `species` is None, or lists an element twice or one that there is not.
+            If `species` is None, or contains an element twice or an unknown element.
         """
         if self.species is None:
             raise ValueError(
@@ -105,7 +105,7 @@ class AbstractDescriptor(BaseEstimator, ABC):
         return np.array(numbers)
 
     def with_species(self, numbers):
-        """Return a copy that knows the species of these atoms.
+        """Return a copy with the species of these atoms.
 
         Parameters
         ----------
@@ -115,12 +115,12 @@ class AbstractDescriptor(BaseEstimator, ABC):
         Returns
         -------
         AbstractDescriptor
-            With `species` as they are where they are given already.
+            If `species` are already set, they are kept.
 
         Raises
         ------
         ValueError
-            If `species` are given, and the numbers have others, or if a parameter makes no sense.
+            If `species` are set and the numbers contain others, or if a parameter is invalid.
         """
         copied = clone(self)
         if self.species is not None:

@@ -23,15 +23,15 @@ class ChebyshevDescriptor(AbstractPairDescriptor):
         radial[n]  = Σ_j     w_j     T_n(2 r_ij / cutoff − 1) f(r_ij)           n = 0 … n_radial
         angular[n] = Σ_{j<k} w_j w_k T_n(cos θ_jik) f(r_ij) f(r_ik)             n = 0 … n_angular
 
-    Each occurs once with w = 1, for the positions of neighbours, and, for two or more species, once
-    more with a weight for each species: 2 (n_radial + n_angular + 2) numbers for any number of
-    species. The angular sums are computed from moments of the density of neighbours, at
-    a cost linear in their number.
+    Each sum occurs once with w = 1, for the positions of neighbours, and, with two or more species,
+    once more with a weight for each species: 2 (n_radial + n_angular + 2) numbers for any number of
+    species. The angular sums are computed from moments of the density of neighbours, at a cost
+    linear in their number.
 
     Parameters
     ----------
     cutoff : float, default=6.0, in Å
-        How far an atom sees.
+        Radius of the environment of an atom.
 
     n_radial : int, default=15
         Highest order of the radial expansion.
@@ -40,15 +40,16 @@ class ChebyshevDescriptor(AbstractPairDescriptor):
         Highest order of the angular expansion. Cost and memory grow with its square.
 
     angular_cutoff : float, default=None, in Å
-        How far neighbours count in angles, at most `cutoff`. None for `cutoff`.
+        Radius within which neighbours enter the angular expansion, at most `cutoff`. None for
+        `cutoff`.
 
     weights : dict, default=None
         Weight of each species, by symbol or atomic number. None for …, −2, −1, (0,) 1, 2, … in
         the order of atomic numbers, with 0 for an odd number of species.
 
     cutoff_function : {"polynomial", "cosine"}, default="polynomial"
-        The function f. The paper's is the cosine, with which forces are continuous where a
-        neighbour enters. With the polynomial force constants are, too.
+        The function f. The paper uses the cosine, with which forces are continuous where a
+        neighbour enters. With the polynomial, force constants are continuous, too.
 
     species : tuple of str or int, default=None
         The elements that neighbours may be, as symbols or atomic numbers. None: set by
@@ -92,7 +93,7 @@ class ChebyshevDescriptor(AbstractPairDescriptor):
 
     @property
     def tile_shape(self):
-        """Shape of what describes one atom: (n_features,)."""
+        """Shape of the values of one atom: (n_features,)."""
         return (len(self._weight_rows()) * (self.n_radial + self.n_angular + 2),)
 
     @property

@@ -32,8 +32,8 @@ class DeepPotFrame(AbstractPairDescriptor):
     a fixed number of rows, and rows without a neighbour are 0. Where all neighbours are on one
     line, y = z = 0.
 
-    Values do not change with rotations, translations and the order of atoms; with a reflection z
-    changes its sign, so that a model has to learn that mirror images have one energy.
+    Values do not change with rotations, translations and the order of atoms. A reflection changes
+    the sign of z, so that a model has to learn that mirror images have the same energy.
 
     **It is not smooth.** Values jump, and so does an energy made from them,
 
@@ -41,18 +41,18 @@ class DeepPotFrame(AbstractPairDescriptor):
     * where another atom becomes the nearest or the next nearest one, which turns the frame;
     * where the next nearest neighbour comes within 0.6° of the line of the first axis.
 
-    Gradients are those between such jumps. In a crystal many distances are equal, and the order
-    of atoms then decides, so that the last invariance is lost. Take `PowerSpectrum`, or another
-    smooth descriptor, for molecular dynamics, for crystals, and for forces.
+    Gradients are those between such jumps. In a crystal many distances are equal; the order of
+    atoms then determines the order of rows, so that this invariance is lost. Use `PowerSpectrum`,
+    or another smooth descriptor, for molecular dynamics, for crystals, and for forces.
 
     Parameters
     ----------
     cutoff : float, default=6.0, in Å
-        How far an atom sees.
+        Radius of the environment of an atom.
 
     max_neighbors : int or dict, default=32
-        Rows of each species: one number for all, or by symbol or atomic number. An atom that has
-        more neighbours is an error; none is left out.
+        Rows of each species: one number for all, or by symbol or atomic number. More neighbours of
+        an atom are an error; none are left out.
 
     cutoff_function : {"polynomial", "cosine"} or None, default="polynomial"
         The function f, with which neighbours enter smoothly. None for 1, as in the paper: values
@@ -90,7 +90,7 @@ class DeepPotFrame(AbstractPairDescriptor):
 
     @property
     def tile_shape(self):
-        """Shape of what describes one atom: (rows of all species, 4)."""
+        """Shape of the values of one atom: (rows of all species, 4)."""
         return int(self._rows().sum()), 4
 
     @property

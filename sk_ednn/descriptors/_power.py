@@ -23,8 +23,8 @@ class PowerSpectrum(AbstractPairDescriptor):
     Parameters
     ----------
     cutoff : float, default=5.0, in Å
-        How far an atom sees. The energy of a model on top is twice continuously differentiable
-        where a neighbour enters.
+        Radius of the environment of an atom. The energy of a model on top is twice continuously
+        differentiable where a neighbour enters.
 
     n_radial : int, default=8
         Number of radial functions, for each species.
@@ -64,7 +64,7 @@ class PowerSpectrum(AbstractPairDescriptor):
 
     @property
     def tile_shape(self):
-        """Shape of what describes one atom: (n_features,)."""
+        """Shape of the values of one atom: (n_features,)."""
         n = self._n_channels
         return (n + (self.max_l + 1) * n * (n + 1) // 2,)
 

@@ -19,15 +19,15 @@ class SphericalExpansion(AbstractPairDescriptor):
         c[i, (s, n), lm] = Σ_j [z_j = s] φ_n(r_ij) √4π Y_lm(r_ij)
         φ_n(r)           = sin(n π r / cutoff) / r · f(r),    n = 1 … n_radial
 
-    with real spherical harmonics, the sum over neighbours j of species s, and the polynomial
-    cutoff function f. Coefficients turn with the structure; only those of l = 0 and the norms over
-    m are invariant. `PowerSpectrum` makes invariants from them.
+    with real spherical harmonics, the sum over neighbours j of species s, and the polynomial cutoff
+    function f. Coefficients rotate with the structure; only those of l = 0 and the norms over m are
+    invariant. `PowerSpectrum` makes invariants from them.
 
     Parameters
     ----------
     cutoff : float, default=5.0, in Å
-        How far an atom sees. The energy of a model on top is twice continuously differentiable
-        where a neighbour enters.
+        Radius of the environment of an atom. The energy of a model on top is twice continuously
+        differentiable where a neighbour enters.
 
     n_radial : int, default=8
         Number of radial functions, for each species.
@@ -71,7 +71,7 @@ class SphericalExpansion(AbstractPairDescriptor):
 
     @property
     def tile_shape(self):
-        """Shape of what describes one atom: (n_species · n_radial, (max_l + 1)²)."""
+        """Shape of the values of one atom: (n_species · n_radial, (max_l + 1)²)."""
         return len(self.species_numbers) * self.n_radial, (self.max_l + 1) ** 2
 
     @property

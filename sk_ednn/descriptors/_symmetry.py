@@ -34,7 +34,7 @@ class SymmetryFunctions(AbstractPairDescriptor):
     Parameters
     ----------
     cutoff : float, default=6.0, in Å
-        How far an atom sees.
+        Radius of the environment of an atom.
 
     radial : sequence of (eta, r_s), in 1/Å² and Å, default=None
         The parameters of G2. None: 12 Gaussians whose centres are spaced evenly from 0.5 Å to the
@@ -46,11 +46,12 @@ class SymmetryFunctions(AbstractPairDescriptor):
         ζ = 1, 2, 4, 8, and λ = ±1.
 
     angular_form : {"G5", "G4"}, default="G5"
-        G4 has the third leg, from j to k.
+        G4 includes the third leg, from j to k.
 
     cutoff_function : {"polynomial", "cosine"}, default="polynomial"
         The function f. Published parameters are meant for the cosine [1]_, with which forces are
-        continuous where a neighbour enters. With the polynomial force constants are, too.
+        continuous where a neighbour enters. With the polynomial, force constants are continuous,
+        too.
 
     species : tuple of str or int, default=None
         The elements that neighbours may be, as symbols or atomic numbers. None: set by
@@ -101,7 +102,7 @@ class SymmetryFunctions(AbstractPairDescriptor):
 
     @property
     def tile_shape(self):
-        """Shape of what describes one atom: (n_features,)."""
+        """Shape of the values of one atom: (n_features,)."""
         n = len(self.species_numbers)
         return (n * len(self._g2()) + n * (n + 1) // 2 * len(self._g45()),)
 

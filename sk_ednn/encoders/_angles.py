@@ -25,23 +25,23 @@ _PART_OF_A_PERIOD = 1 / 50
 
 @stored("AngleFields")
 class AngleFields(AbstractFieldEncoder):
-    """Give each angle of a field two channels, its cosine and its sine.
+    """Replace each angle of a field by two channels, its cosine and its sine.
 
     For directions in a plane: spins of an XY model, phases, orientations. As numbers, the largest
-    angle and the smallest would be as far from each other as can be, and they are neighbours.
-    It is followed by an `EDNNRegressor` whose tiling has ``channel_axis=-1``.
+    and the smallest angle are as far apart as possible, although they are neighbours. It is
+    followed by an `EDNNRegressor` whose tiling has ``channel_axis=-1``.
 
     Parameters
     ----------
     period : float, default=2 * pi
-        Period of the angles: 360 for degrees; pi or 180 for axes without a direction, as
-        those of rods.
+        Period of the angles: 360 for degrees; pi or 180 for axes without a direction, such as those
+        of rods.
 
     Warns
     -----
     NoveltyWarning
-        If fields in memory go over more than 10 periods, or over less than a fiftieth of one:
-        degrees that are taken for radians, or radians for degrees, give numbers without meaning.
+        If the angles in memory cover more than 10 periods, or less than a fiftieth of one: degrees
+        may have been taken for radians, or radians for degrees.
 
     See Also
     --------
@@ -218,7 +218,7 @@ class AngleGradient:
     values : ndarray of shape (*grid)
         Known values of the derivative.
     turned : ndarray of shape (2, *grid)
-        How the channels change with the angles.
+        Derivatives of the channels with respect to the angles.
     """
 
     values: np.ndarray

@@ -34,9 +34,8 @@ class ContextProducts(TransformerMixin, BaseEstimator):
     IntensiveContext : Averages of fields as channels.
     sk_ednn.tiling.AtomTiling : Averages of a descriptor, by its parameter `context`.
 
-    Notes
-    -----
-    Scale before: products of features far from 0 are nearly multiples of them.
+    Notes ----- Scale the features before: products of features far from 0 are nearly multiples of
+    these features.
 
     Examples
     --------

@@ -15,8 +15,8 @@ from ..structures._densities import Density
 class DensityFields(TransformerMixin, BaseEstimator):
     """Turn densities on grids into fields, and reject those with another voxel.
 
-    A tile is a number of points: what it means in Å, and the unit of the sums over points, follow
-    from the voxel, which is thus a part of a model. Densities of all sizes and shapes of cells are
+    A tile is a number of points. Its size in Å, and the unit of sums over points, follow from the
+    voxel, which is therefore part of a model. Densities of all sizes and shapes of cells are
     accepted as long as their voxels are equal up to rotations.
 
     Parameters

@@ -14,10 +14,10 @@ _STATISTICS = ("mean", "square")
 class IntensiveContext(AbstractWholeFieldEncoder):
     """Add channels that contain averages of the whole field.
 
-    A window cannot see what is spread over the whole system: the mean illumination of a picture,
-    the concentration of a species, a Fermi level. Averages per site can, and they do not change
-    when a system is repeated. So with them as further input of each tile, a sum over tiles is
-    exactly extensive still::
+    A window does not contain properties of the whole system: the mean illumination of a picture,
+    the concentration of a species, a Fermi level. Averages per site describe them, and do not
+    change if a system is repeated. With these averages as further inputs of each tile, a sum over
+    tiles is therefore still exactly extensive::
 
         y  =  sum over tiles t of  c(t, g)        g = mean over sites of h(site)
 
@@ -35,10 +35,8 @@ class IntensiveContext(AbstractWholeFieldEncoder):
     n_channels_ : int
         Channels of the fields of the fit.
 
-    Notes
-    -----
-    Local updates of a field (`LocalUpdates`, `Metropolis`) change the averages, and with them what
-    every tile sees: they cannot be used behind this transformer, which returns another field.
+    Notes ----- Local updates of a field (`LocalUpdates`, `Metropolis`) change the averages, and
+    with them all tiles, so they cannot be used behind this transformer.
 
     Examples
     --------

@@ -16,17 +16,17 @@ _NAMED = 8
 
 @stored("OneHotFields")
 class OneHotFields(AbstractFieldEncoder):
-    """Give each label of a field a channel: 1 at the sites with it, 0 elsewhere.
+    """Replace labels by one channel per label: 1 at sites with this label, 0 elsewhere.
 
-    For values that name something and are not amounts: the states of a Potts model, phases of an
-    alloy, classes of pixels. As numbers, label 2 would be between 1 and 3, and be twice as much as
-    1. It is followed by an `EDNNRegressor` whose tiling has ``channel_axis=-1``.
+    For values that are names rather than amounts: the states of a Potts model, phases of an alloy,
+    classes of pixels. As a number, label 2 would be between 1 and 3, and twice as much as 1. It is
+    followed by an `EDNNRegressor` whose tiling has ``channel_axis=-1``.
 
     Parameters
     ----------
     categories : "auto" or array-like of shape (n_categories,), default="auto"
-        The labels, numbers, in the order of the channels. "auto" for those that the fields of the
-        fit contain, in ascending order.
+        The labels, as numbers, in the order of the channels. "auto" for the labels in the fields of
+        the fit, in ascending order.
 
     Attributes
     ----------
@@ -37,11 +37,9 @@ class OneHotFields(AbstractFieldEncoder):
     AngleFields : For angles.
     sklearn.preprocessing.OneHotEncoder : The same for the columns of a table.
 
-    Notes
-    -----
-    Beyond a boundary of zeros no channel is 1: there is no label. A total has no derivative with
-    respect to labels; those with respect to the channels say what a total would change by, in
-    first order, if a site held some other label.
+    Notes ----- Beyond a boundary of zeros no channel is 1: there is no label. Totals have no
+    derivative with respect to labels; the derivatives with respect to channels are the changes of a
+    total, in first order, if a site had another label.
 
     Examples
     --------

@@ -40,9 +40,9 @@ class ReciprocalContext(AbstractWholeFieldEncoder):
         Distance of neighbouring sites along each axis of the grid, whose axes are orthogonal.
     extensive : bool, default=True
         With False, each channel contains the power ``Σ_k f(k) |ρ_k|²`` of the whole field at all
-        sites, a structure factor, as in networks with a branch for the Fourier transform of a
-        whole image. Such a number grows with the field, and the totals of larger fields would be
-        wrong, so that fields of other shapes than those of the fit raise an error.
+        sites, a structure factor, as in networks with a branch for the Fourier transform of a whole
+        image. Such a number grows with the field, and totals of larger fields would be wrong, so
+        fields with other shapes than those of the fit raise an error.
     channel_axis : int or None, default=None
         Axis of one field that contains channels; None if there is none.
 
@@ -58,13 +58,12 @@ class ReciprocalContext(AbstractWholeFieldEncoder):
     IntensiveContext : Averages of the whole field.
     sk_ednn.tiling.multiscale : Averages over blocks, additive and of a finite range.
 
-    Notes
-    -----
-    Extensive means that copies have the multiple of a total. It does not mean that a system of two
-    different halves has the sum of their totals, as charges of one half act on the other.
+    Notes ----- Extensive means that n copies have n times the total. It does not mean that the
+    total of a system with two different halves is the sum of their totals, since charges of one
+    half act on the other.
 
-    A band acts on those waves of larger fields that lie in it, though the fit may have seen few of
-    them. Waves longer than all fields of the fit are extrapolated: k^-p does so by its formula.
+    In larger fields, a band contains more waves, few of which may occur in the fit. Waves longer
+    than all fields of the fit are extrapolated: k^-p does so by its formula.
 
     Local updates (`LocalUpdates`, `Metropolis`) cannot be used behind this transformer: one site
     changes all of v.

@@ -31,9 +31,9 @@ class ArraySource:
     spacing : tuple of float or None, default=None
         Distance between neighbouring sites along each axis.
     missing_chunks : {"error", "fill"}, default="error"
-        Action where a part of an HDF5 dataset or a chunk of a zarr array was never written or
-        is gone: refuse, or read the fill value. Zarr leaves out chunks that contain nothing else,
-        unless ``write_empty_chunks`` is set; a chunk that was lost looks the same.
+        Action if a part of an HDF5 dataset or a chunk of a zarr array was never written or is
+        missing: raise an error, or read the fill value. Zarr leaves out chunks that contain nothing
+        else, unless ``write_empty_chunks`` is set; lost chunks look the same.
     follow_links : bool, default=False
         Whether HDF5 datasets may read from other files (virtual datasets, external storage), and
         zarr arrays through symbolic links that lead out of their store.
@@ -41,12 +41,12 @@ class ArraySource:
     Raises
     ------
     ValueError
-        If the file is closed, the dataset has no data or is in other files, a store has links
-        out of it or a pipe among its chunks, or the numbers are packed (``scale_factor``,
-        ``add_offset``). While reading, also where values occur that the attributes of the array
-        call missing (``_FillValue``, ``valid_range``).
+        If the file is closed, the dataset has no data or is in other files, a store has links out
+        of it or a pipe among its chunks, or the numbers are packed (``scale_factor``,
+        ``add_offset``). While reading, also if there are values that the attributes of the array
+        mark as missing (``_FillValue``, ``valid_range``).
     FileNotFoundError
-        While reading, where a chunk is missing.
+        While reading, if a chunk is missing.
 
     Examples
     --------
@@ -93,12 +93,12 @@ class ArraySource:
 
     @property
     def in_memory(self) -> bool:
-        """True if the object contains the numbers themselves, not the name of a file."""
+        """True if the object contains the numbers themselves rather than the name of a file."""
         return isinstance(self.array, np.ndarray) and not _is_whole_memmap(self.array)
 
     @property
     def chunks(self) -> tuple[int, ...] | None:
-        """Shape of what the store reads at a time, or None."""
+        """Shape of the chunks of the store, or None."""
         chunks = getattr(self.array, "chunks", None)
         return chunks if chunks and all(isinstance(n, int) for n in chunks) else None
 
@@ -113,8 +113,8 @@ class ArraySource:
     def identity(self) -> str:
         """Return a name that changes with the numbers.
 
-        For files: their path, size and time of the last change. For zarr arrays elsewhere than in
-        a folder: their store and metadata alone.
+        For files, their path, size and modification time. For zarr arrays that are not in a folder,
+        only their store and metadata.
         """
         array = self.array
         if _is_whole_memmap(array):

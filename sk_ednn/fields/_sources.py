@@ -20,9 +20,9 @@ from ._xarray import is_in_memory
 class FieldSource(Protocol):
     """Interface of data that are read box by box in place of an array.
 
-    A batch of fields, the samples along its first axis, where it is given as `X`; one field where
-    it is in a list. It must be picklable, small when pickled, and return the same numbers for a
-    site whatever box it is read with.
+    Passed as `X`, a source is a batch of fields with the samples along its first axis; in a list it
+    is one field. It must be picklable, small when pickled, and return the same numbers for a site
+    whatever the box.
 
     Attributes
     ----------
@@ -30,12 +30,10 @@ class FieldSource(Protocol):
     dtype : numpy.dtype
         A boolean, an integer or a float.
     spacing : tuple of float or None
-        Distance between neighbouring sites along each axis, None where that has no meaning.
+        Distance between neighbouring sites along each axis; None if it is not defined.
 
-    Notes
-    -----
-    A source may have a method ``identity()``, which returns a string that differs where the
-    numbers do; without one its pickle is taken. Resuming a run depends on it.
+    Notes ----- A source may have a method ``identity()``, which returns a string that changes with
+    the numbers; otherwise its pickle is used. Resuming a run depends on it.
     """
 
     shape: tuple[int, ...]

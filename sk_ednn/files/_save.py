@@ -40,7 +40,7 @@ def save(model, path, *, unit=None, about=None) -> str:
     unit : str, default=None
         Unit of the predictions, such as ``"eV"``, for readers of the file.
     about : dict, default=None
-        Any further information for them, as JSON values.
+        Further information for readers, as JSON values.
 
     Returns
     -------

@@ -49,12 +49,13 @@ def as_picture(values, name="picture", channel_axis=None) -> Picture:
     ----------
     values : array-like of shape (height, width), (height, width, n_channels), or with a depth \
 before; or picture of Pillow
-        HDF5 datasets, zarr and dask arrays are read when they are used, large ones by regions.
+        HDF5 datasets, zarr and dask arrays are read when they are used; large ones are read by
+        regions.
     name : str, default="picture"
         For messages and tables.
     channel_axis : int or None, default=None
-        Axis of the channels. None for the last one where it has 1 or 3 entries, and for one grey
-        channel where there are only two axes.
+        Channel axis. None for the last axis if it has 1 or 3 entries, and for one grey channel if
+        there are only two axes.
 
     Returns
     -------
@@ -63,7 +64,7 @@ before; or picture of Pillow
     Raises
     ------
     PictureError
-        If the axes are not those of a picture, or have no names.
+        If the axes are not those of a picture, or are ambiguous.
 
     Examples
     --------

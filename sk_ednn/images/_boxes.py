@@ -11,14 +11,14 @@ from ._checks import PictureError
 
 @dataclass(frozen=True)
 class Box:
-    """A part of a picture with a total that is known.
+    """A part of a picture with a known total.
 
     Attributes
     ----------
     picture : int
         Number of the picture in the list that is fitted.
     start, stop : tuple of int
-        First pixel along each axis, and the one behind the last.
+        First pixel along each axis, and the one after the last.
     totals : float or tuple of float
         Totals of the objects in the box.
     """
@@ -48,7 +48,7 @@ def boxes_of_dots(picture, positions, grid, *, side=64, output=0, n_outputs=1) -
     side : int, default=64
         Length of a box, along rows and columns.
     output, n_outputs : int
-        Which of several totals the dots are; the others are not known.
+        Index of the total that the dots count, and number of totals; the others are unknown.
 
     Returns
     -------

@@ -36,78 +36,80 @@ _BEYOND = 0.1
 class CountRegressor(RegressorMixin, BaseEstimator):
     """Predict totals of pictures of any size, such as counts, learned from totals alone.
 
-    A small convolutional network without padding gives each 4 × 4 pixels a contribution that
-    depends on what is around; the sum over the picture is fitted to its total::
+    A small convolutional network without padding assigns each 4 × 4 pixels a contribution that
+    depends on their surroundings; the sum over the picture is fitted to its total::
 
         total  =  sum over tiles t of  c(t)  ·  (the part of t that lies in the picture)
 
-    So no positions are needed, pictures may differ in size, and the contributions are a map of
-    where the objects are.
+    No positions are needed, pictures may differ in size, and the contributions are a map of the
+    objects.
 
     Parameters
     ----------
     n_members : int, default=2
-        Networks that are trained, each with other pictures held back; their mean predicts.
+        Number of networks, each trained with different pictures held out. Predictions are their
+        mean.
     max_epochs : int or "auto", default="auto"
-        Most passes over the pictures. "auto" for two per total (but at least 300 steps and at most
-        300 passes): more passes over few totals learn these by heart.
+        Maximum number of passes over the pictures. "auto" for two per total (but at least 300 steps
+        and at most 300 passes), since more passes overfit few totals.
     minutes : float or None, default=None
-        Time for the fit. None for as long as `max_epochs` takes. With a limit of time, results
+        Time limit of the fit. None for no limit besides `max_epochs`. With a time limit, results
         depend on the speed of the machine.
     reduction : int or "auto", default="auto"
-        Pixels along each axis that are averaged into one. "auto" averages as long as objects that
-        are evenly spread stay 13 pixels apart and three quarters of the variance among neighbouring
-        pixels are kept; for totals that are not counts it does not.
+        Pixels along each axis that are averaged into one. "auto" averages as long as evenly spread
+        objects remain 13 pixels apart and three quarters of the variance among neighbouring pixels
+        are kept. Totals that are not counts are not averaged.
     positive : bool or "auto", default="auto"
-        Whether contributions cannot be negative. "auto" where no total is.
+        Whether contributions are kept from being negative. "auto" for True if no total is negative.
     symmetric : bool, default=True
-        Whether pictures may be turned and flipped.
+        Whether pictures may be rotated and flipped in training.
     illumination : float or "auto", default="auto"
         Spread of random changes of brightness and contrast in training, relative to those of the
-        pixels. "auto" for 0.1 where totals are counts, and none otherwise: an amount may be a
-        matter of brightness.
+        pixels. "auto" for 0.1 if totals are counts, else 0, since an amount may depend on
+        brightness.
     contrast_only : bool, default=False
-        Whether the network sees differences between pixels alone, so that a constant added to a
-        channel changes no prediction, such as another level of the background. For counts of
-        objects that their contrast shows, not for amounts of light.
+        Whether the network sees only differences between pixels, so that a constant added to a
+        channel, such as another level of the background, does not change predictions. This suits
+        counts of objects that are visible by contrast, not amounts of light.
     precision : {"auto", "float32", "bfloat16"}, default="auto"
-        In which the networks are trained. "auto" for bfloat16 where the processor is made for it,
-        which is two to three times as fast. Predictions are made in float32.
+        Precision of the training. "auto" for bfloat16 if the processor supports it, which is two to
+        three times as fast. Predictions are computed in float32.
     validation_fraction : float, default=0.1
-        Pictures that each member holds back, to choose its weights and to know its errors.
+        Share of the pictures that each member holds out, to choose its weights and to measure its
+        errors.
     confidence : float, default=0.9
         Confidence of the intervals.
     n_jobs : int or None, default=None
-        Members that are trained at the same time, in threads.
+        Number of members that are trained at the same time, in threads.
     random_state : int, RandomState or None, default=None
     checkpoint : str or Path, default=None
-        File with the state of the trainings, written at every look and every ten seconds. The same
-        fit resumes from it after a kill and, without a limit of time, ends with bitwise the same
-        model. It is kept when the fit ends.
+        File with the state of the trainings, written at every evaluation and every ten seconds. The
+        same fit resumes from it after a kill and, without a time limit, ends with bitwise the same
+        model. The file is kept when the fit ends.
     callback : callable, default=None
-        Called some forty times in the training of each member, maybe in another thread, with a
-        dict: ``epoch``, ``member`` (from 0), ``progress`` (from 0 to 1), ``minutes``,
-        ``train_error`` and, if pictures are held back, ``error``. Returning True ends the training
+        Called some forty times during the training of each member, possibly in another thread, with
+        a dict: ``epoch``, ``member`` (from 0), ``progress`` (from 0 to 1), ``minutes``,
+        ``train_error`` and, if pictures are held out, ``error``. Returning True ends the training
         of all members, which keep the best weights so far.
     verbose : int or function, default=0
-        Whether to print progress to standard error; or what is called with each line.
+        Whether to print progress to standard error, or a function that is called with each line.
 
     Attributes
     ----------
     estimators_ : list of EDNNRegressor
-        The members, for everything that the package does with such.
+        The members.
     edges_ : ndarray of shape (n_members, 3)
-        By how much tiles whose centre is less than 1, 2 and 3 foci from an edge of a picture, where
-        they see mirror images, count more than others.
+        Relative additional weight of tiles whose centre is less than 1, 2 and 3 foci from an edge
+        of a picture, where they see mirror images.
     geometry_ : tuple of (int, int)
         Reduction, and axes of a grid.
     error_ : float
-        Mean absolute error of single members for pictures that they held back; NaN where none
-        were.
+        Mean absolute error of single members for the pictures that they held out; NaN if there were
+        none.
     held_back_ : dict
-        ``"index"``, ``"predicted"`` and ``"true"`` of the pictures that members held back.
+        ``"index"``, ``"predicted"`` and ``"true"`` of the pictures that members held out.
     history_ : list of list of dict
-        For each member how the training went.
+        History of the training of each member.
     n_outputs_ : int
 
     See Also
@@ -115,10 +117,9 @@ class CountRegressor(RegressorMixin, BaseEstimator):
     read_pictures : Folders, patterns and lists of files.
     match_totals : Totals from a table.
 
-    Notes
-    -----
-    Pictures of one series (a slide, a dish, a patient) are alike; name it in `groups`, so that
-    they are held back together. Else the error seems smaller than it will be for a new one.
+    Notes ----- Pictures of one series (a slide, a dish, a patient) are alike. Pass the series as
+    `groups`, so that its pictures are held out together; otherwise the estimated error is smaller
+    than that for a new series.
 
     Examples
     --------
@@ -196,17 +197,17 @@ class CountRegressor(RegressorMixin, BaseEstimator):
         Parameters
         ----------
         X : str, path-like, Picture, sequence of them, or array
-            Pictures, as `read_pictures` takes them. Of one array they lie along the first axis,
-            (n_pictures, height, width[, n_channels]).
+            Pictures, as accepted by `read_pictures`. A single array has the pictures along its
+            first axis, (n_pictures, height, width[, n_channels]).
         y : array-like of shape (n_pictures,) or (n_pictures, n_outputs), str, path-like or dict
-            Totals in the order of the pictures; or a table, as `match_totals` takes it, whose rows
-            are matched by name. Pictures without a row are then left out. NaN for a picture with
-            boxes alone.
+            Totals in the order of the pictures, or a table, as accepted by `match_totals`, whose
+            rows are matched by name. Pictures without a row are then left out. NaN for a picture
+            that has only boxes.
         groups : array-like of shape (n_pictures,), default=None
             Series of the pictures, in the order of `X`.
         boxes : sequence of Box, default=()
-            Parts of pictures with their own totals; see also `boxes_of_dots`. They number the
-            pictures of `X` from 0.
+            Parts of pictures with known totals; see also `boxes_of_dots`. They refer to the
+            pictures of `X` by index, from 0.
 
         Returns
         -------
@@ -215,9 +216,9 @@ class CountRegressor(RegressorMixin, BaseEstimator):
         Raises
         ------
         PictureError, TableError
-            In one line that names the picture.
+            If a picture or table cannot be used; one line that names it.
         TileModelError
-            If `checkpoint` is no checkpoint, or of another fit.
+            If `checkpoint` is not a checkpoint, or that of another fit.
         MissingExtraError
             If torch is not installed.
         """
@@ -268,7 +269,7 @@ class CountRegressor(RegressorMixin, BaseEstimator):
         Parameters
         ----------
         X : str, path-like, array, Picture, or sequence of them
-            Pictures of any size, as `read_pictures` takes them. Large TIFF and zarr files are read
+            Pictures of any size, as accepted by `read_pictures`. Large TIFF and zarr files are read
             by regions.
 
         Returns
@@ -278,7 +279,7 @@ class CountRegressor(RegressorMixin, BaseEstimator):
         return self._as_fitted(self._totals(X))
 
     def predict_contributions(self, X):
-        """Return maps: what each focus of 4 × 4 pixels (times the reduction) adds to the total.
+        """Return maps: the contribution of each focus of 4 × 4 pixels (times the reduction).
 
         Parameters
         ----------
@@ -287,7 +288,8 @@ class CountRegressor(RegressorMixin, BaseEstimator):
         Returns
         -------
         list of ndarray of shape (*tile_grid,) or (*tile_grid, n_outputs), float64
-            The last tile of an axis may reach beyond the picture; it has the part within.
+            The last tile of an axis may extend beyond the picture; it contributes only the part
+            inside.
         """
         return [self._as_fitted_map(of_picture) for _, of_picture in self._evaluated(X, True)]
 
@@ -298,31 +300,32 @@ class CountRegressor(RegressorMixin, BaseEstimator):
         ----------
         X : as for `predict`
         confidence : float, default=None
-            Share of the pictures whose total is within. None for that of the estimator.
+            Share of the pictures whose total is in the interval. None for that of the estimator.
 
         Returns
         -------
         low, high : ndarray of shape (n_pictures,) or (n_pictures, n_outputs)
-            NaN where no pictures were held back in the fit.
+            NaN if no pictures were held out in the fit.
         """
         low, high = self._interval(self._totals(X), confidence)
         return self._as_fitted(low), self._as_fitted(high)
 
     def count(self, X, *, maps=False, writers=None, done=None, progress=None):
-        """Predict one picture after another, with all that is known of each prediction.
+        """Predict one picture after another, with intervals, novelty and flags.
 
         Parameters
         ----------
         X : as for `predict`
         maps : bool or function, default=False
-            Whether to return maps; or a function that is called with a picture and its map.
+            Whether to return maps, or a function that is called with a picture and its map.
         writers : function, default=None
-            For maps that are larger than memory. Called with a picture; what it returns, unless
-            None, is called with each region of the tile grid and its contributions
-            (*region, n_outputs), and there is no map of the picture otherwise. A context manager
-            is entered before that, and left after the last region or with an error.
+            For maps that are larger than memory. Called with a picture. Unless it returns None, the
+            returned function is called with each region of the tile grid and its contributions
+            (*region, n_outputs), and no other map of the picture is made. If it is a context
+            manager, it is entered before the first region, and left after the last one or at an
+            error.
         done : function, default=None
-            Called with each row when it is there.
+            Called with each row as soon as it is complete.
         progress : function, default=None
             Called with a picture and the share of it that is evaluated, after each region.
 
@@ -334,10 +337,10 @@ class CountRegressor(RegressorMixin, BaseEstimator):
             total, low, high, spread : float or ndarray of shape (n_outputs,)
                 Prediction, interval, and standard deviation between the members.
             novelty : float
-                1 and more where the picture is unlike those of the fit.
+                At least 1 if the picture is unlike those of the fit.
             flag : str
-                ``"unlike"`` where it is, or its pixels lie far outside those of the fit;
-                ``"range"`` where the total for its size is beyond those of the fit; else empty.
+                ``"unlike"`` if it is, or if its pixels are far outside the range of the fit;
+                ``"range"`` if its total per size is outside the range of the fit; else empty.
             map : ndarray
                 With ``maps=True``.
         """

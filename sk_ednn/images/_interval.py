@@ -1,4 +1,4 @@
-"""Intervals of predicted totals, from the errors of pictures that were held back."""
+"""Intervals of predicted totals, from the errors of held-out pictures."""
 
 from __future__ import annotations
 
@@ -52,9 +52,9 @@ class PictureInterval:
     def half_width(self, predicted, confidence) -> np.ndarray:
         """Return half the width of the intervals that contain this share of new pictures.
 
-        Where many pictures were held back this is a quantile of their errors, chosen so that a new
-        picture of their kind is within with the probability asked for (split conformal
-        prediction). For fewer pictures the errors are assumed to be Gaussian.
+        If many pictures were held out, this is a quantile of their errors, chosen such that a new
+        picture of their kind is inside with the requested probability (split conformal prediction).
+        For fewer pictures the errors are assumed to be Gaussian.
 
         Parameters
         ----------

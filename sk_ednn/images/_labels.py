@@ -26,17 +26,17 @@ _KIND = "total"
 
 
 def read_dots(pictures, table, *, side=64, columns=("count",)) -> list[Box]:
-    r"""Read the positions of objects in some pictures, and cut these into boxes with their counts.
+    r"""Read positions of objects in some pictures, and cut these pictures into boxes with counts.
 
-    All objects of a picture that is named must be listed.
+    The table must list all objects of each picture that it names.
 
     Parameters
     ----------
     pictures : list of Picture
     table : str or path-like
         CSV or Excel: a column with names of pictures, and ``row`` and ``column``, or ``y`` and
-        ``x``, in pixels from the upper left corner; of stacks ``plane`` too. Where several totals
-        are learned, the column ``total`` names that of each dot.
+        ``x``, in pixels from the upper left corner; for stacks, also ``plane``. If several totals
+        are learned, the column ``total`` contains the name of the total that each dot counts to.
     side : int, default=64
         Length of a box, in pixels.
     columns : sequence of str, default=("count",)
@@ -50,7 +50,7 @@ def read_dots(pictures, table, *, side=64, columns=("count",)) -> list[Box]:
     Raises
     ------
     TableError
-        Naming the table and the line.
+        If a line is invalid; the message names the table and the line.
 
     Examples
     --------
@@ -97,8 +97,8 @@ def read_boxes(pictures, table, *, columns=("count",)) -> list[Box]:
         Pictures of single planes.
     table : str or path-like
         CSV or Excel: a column with names of pictures; ``top``, ``left``, ``bottom`` and ``right``
-        in pixels, the last two behind the box, or ``x``, ``y``, ``width`` and ``height``; and the
-        totals. An empty cell is a total that is not known.
+        in pixels, the last two just outside the box, or ``x``, ``y``, ``width`` and ``height``; and
+        the totals. An empty cell is an unknown total.
     columns : sequence of str, default=("count",)
         Names of the totals.
 

@@ -14,12 +14,12 @@ _LEAST, _HIGH = 0.15, 0.995
 def peaks(contributions, focus):
     """Find the peaks of a map, and share the total among them.
 
-    Each tile counts to the nearest peak, so that the shares add up to the total of the map.
+    Each tile is assigned to the nearest peak, so that the shares add up to the total of the map.
 
     Parameters
     ----------
     contributions : ndarray of shape (*tile_grid,)
-        Of `CountRegressor.predict_contributions`.
+        From `CountRegressor.predict_contributions`.
     focus : tuple of int
         Pixels of a tile along each axis.
 

@@ -19,7 +19,7 @@ READ_WHOLE_BYTES = 1 << 26
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """One picture, as a source of fields: read whole, or by regions where its file allows it.
+    """One picture, as a source of fields: read whole, or by regions if its file allows it.
 
     Made by `read_pictures`. It can be an entry of a list of fields, as any
     `sk_ednn.fields.FieldSource`; channels are its last axis.
@@ -27,16 +27,16 @@ class Picture:
     Attributes
     ----------
     name : str
-        Name of the file, or a text on where the pixels are from.
+        Name of the file, or a description of the origin of the pixels.
     shape : tuple of int
-        ``(height, width, n_channels)``, or ``(depth, height, width, n_channels)`` of a stack.
+        ``(height, width, n_channels)``, or ``(depth, height, width, n_channels)`` for a stack.
     dtype : numpy.dtype
     path : str or None
         Path of the file.
     notes : tuple of str
         Parts that were left out or changed in reading, such as an opaque alpha channel.
     by_region : bool
-        Whether a region is read without the rest.
+        Whether a region can be read without the rest.
 
     Examples
     --------
@@ -73,7 +73,7 @@ class Picture:
 
     @property
     def ndim(self) -> int:
-        """Number of axes, that of the channels included."""
+        """Number of axes, including that of the channels."""
         return len(self.shape)
 
     @property
@@ -87,12 +87,12 @@ class Picture:
         Parameters
         ----------
         slices : tuple of slice
-            One for each axis, that of the channels last.
+            One for each axis, with the channel axis last.
 
         Raises
         ------
         PictureError
-            If the file cannot be read, or has NaN there.
+            If the file cannot be read, or contains NaN in the box.
         """
         values = self._called(slices)
         require_pixels(values, self.name, PictureError)
@@ -108,7 +108,7 @@ class Picture:
         return replace(self, reader=_InMemory(values), by_region=False)
 
     def identity(self) -> str:
-        """Return a name that changes with the pixels: of a file its path, size and time."""
+        """Return a name that changes with the pixels: for a file, its path, size and time."""
         if self.path is not None and Path(self.path).exists():
             stat = os.stat(self.path)
             return f"{os.path.abspath(self.path)} {stat.st_size} {stat.st_mtime_ns} {self.name}"

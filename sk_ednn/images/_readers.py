@@ -34,24 +34,24 @@ def read_pictures(source, *, channel_axis=None, missing_chunks="error") -> list[
     ----------
     source : str, path-like, array, Picture, or sequence of them
         A file; a folder, for the pictures in it; a pattern such as ``"day*/*.png"``; an OME-Zarr
-        folder; a ``.npz`` file with one array a picture; arrays (height, width) or (height, width,
-        n_channels); an array of 4 axes, for pictures along its first.
+        folder; a ``.npz`` file with one array per picture; arrays (height, width) or (height,
+        width, n_channels); an array of 4 axes, with pictures along the first.
     channel_axis : int or None, default=None
-        Axis of the channels of arrays, where their shape does not say it.
+        Channel axis of arrays, if it does not follow from their shape.
     missing_chunks : {"error", "fill"}, default="error"
-        Action where a chunk of an OME-Zarr folder or a tile of a TIFF file is not there: refuse, or
-        read its fill value. Zarr and some scanners leave out what contains nothing else; what was
-        lost looks the same.
+        Action if a chunk of an OME-Zarr folder or a tile of a TIFF file is missing: raise an error,
+        or read its fill value. Zarr and some scanners leave out chunks that contain nothing else;
+        lost chunks look the same.
 
     Returns
     -------
     list of Picture
-        In the order of their names, or of the list.
+        Sorted by name, or in the order of the list.
 
     Raises
     ------
     PictureError
-        In one line that begins with the name of the file.
+        If a file cannot be used; one line that begins with its name.
     FileNotFoundError
         If there is no such file, or a pattern matches none.
 

@@ -14,17 +14,18 @@ from ._readers import read_pictures
 
 @stored("LocalFeatures")
 class LocalFeatures(TransformerMixin, BaseEstimator):
-    """Describe each square of a picture by smoothed levels, edges and textures at some scales.
+    """Describe each square of a picture by smoothed levels, edges and textures at several scales.
 
-    Before an `EDNNRegressor` with a `BagTiling` any regressor of scikit-learn learns totals of
-    pictures from these in seconds. It is less exact than `CountRegressor`, and needs no torch.
+    Followed by an `EDNNRegressor` with a `BagTiling`, any regressor of scikit-learn learns totals
+    of pictures from these features in seconds. This is less accurate than `CountRegressor`, and
+    needs no torch.
 
     Parameters
     ----------
     focus : int, default=8
         Side of a square in pixels. The last one of an axis may be smaller.
     sigma_min, sigma_max : float, default=1.0, 8.0
-        Least and largest scale in pixels; each is twice the one before.
+        Smallest and largest scale in pixels; each scale is twice the previous one.
 
     See Also
     --------
@@ -83,8 +84,8 @@ class LocalFeatures(TransformerMixin, BaseEstimator):
         Returns
         -------
         list of ndarray of shape (n_squares, n_features), float64
-            For each picture its squares row by row; of each feature its mean over the square, and
-            the logarithm of its spread there.
+            For each picture, its squares row by row. Each feature gives two columns: its mean over
+            the square and the logarithm of its spread there.
         """
         return [self._of(picture) for picture in self._pictures(X)]
 

@@ -42,11 +42,11 @@ class Matched:
     counts : bool
         Whether all totals are counts: whole and not negative.
     without_total : tuple of str
-        Pictures that the table does not name.
+        Names of pictures that are missing in the table.
     without_picture : tuple of str
-        Names in the table that no picture has.
+        Names in the table without a picture.
     remarks : tuple of str
-        How numbers were read that have another meaning, too.
+        How ambiguous numbers were read.
     """
 
     pictures: list
@@ -59,7 +59,7 @@ class Matched:
 
     @property
     def notes(self) -> list[str]:
-        """Lines on what has no partner, and on numbers that have another meaning, too."""
+        """Lines on names without a partner, and on ambiguous numbers."""
         lines = list(self.remarks)
         if self.without_total:
             lines.append(f"no total in the table for {_some(self.without_total)}; left out")
@@ -71,8 +71,8 @@ class Matched:
 def match_totals(pictures, table, *, columns=None, counts=None) -> Matched:
     """Find the total of each picture in a table, by the name of its file.
 
-    A name in the table may be the full name of a file or the name without its ending; which column
-    has the names is seen by that. Rows may come in any order.
+    A name in the table may be the full name of a file or the name without its extension; the column
+    with the names is recognised by this. Rows may be in any order.
 
     Parameters
     ----------
@@ -81,9 +81,9 @@ def match_totals(pictures, table, *, columns=None, counts=None) -> Matched:
         A file of comma, semicolon or tab separated values, an Excel file, or
         totals by name.
     columns : str or sequence of str, default=None
-        Columns of the totals. None where there is only one column of numbers beside the names.
+        Columns of the totals. None if there is only one column of numbers beside the names.
     counts : bool or None, default=None
-        Whether totals must be whole and not negative. None for yes where seven of ten are whole.
+        Whether totals must be whole and not negative. None for True if seven of ten are whole.
 
     Returns
     -------
@@ -92,9 +92,9 @@ def match_totals(pictures, table, *, columns=None, counts=None) -> Matched:
     Raises
     ------
     TableError
-        If no column has the names, several may be the totals, or a total is missing, no number,
-        or as a count negative or fractional; or if points may separate thousands, as in
-        ``1.006`` beside ``950``, unless `counts` is False.
+        If no column contains the names, if several columns may be the totals, if a total is
+        missing, not a number or, as a count, negative or fractional; or if points may be thousands
+        separators, as in ``1.006`` beside ``950``, unless `counts` is False.
 
     Examples
     --------

@@ -203,7 +203,7 @@ class ValidCNN(nn.Sequential):
 
 
 def initialise_summed(module: nn.Module) -> nn.Module:
-    """Initialise a network so that sums of its outputs learn from the first epoch.
+    """Initialise a network so that sums of its outputs are learned from the first epoch on.
 
     Weights are drawn as by Kaiming He, which preserves the spread of values through many layers
     with ReLU, biases are 0, and the weights of the last layer are divided by 10. With torch's

@@ -15,17 +15,16 @@ def load_sheets_model(kind="potential"):
 
     Both were trained on the energies and forces of 4,175 of the sheets of
     `sk_ednn.datasets.load_sheets`; the 480 others are
-    ``np.random.default_rng(0).permutation(4655)[:480]``. They know flat periodic sheets at about
-    their equilibrium with a few vacancies, and nothing else.
+    ``np.random.default_rng(0).permutation(4655)[:480]``. The training data contain flat periodic
+    sheets near equilibrium with a few vacancies, and nothing else.
 
     Parameters
     ----------
     kind : {"potential", "image"}, default="potential"
         "potential": a network of atoms with an intensive context, trained for ten minutes by
-        ``benchmarks/sheets_potential.py``; on the 480 others its errors are 0.34 meV/Å² in the mean
-        (median 0.11) and 63 meV/Å. "image": the method of Mills et al., a network on images
-        of the atoms, trained by ``benchmarks/sheets_network.py``. Each says how large its errors
-        are.
+        ``benchmarks/sheets_potential.py``; on the 480 others its mean errors are 0.34 meV/Å²
+        (median 0.11) and 63 meV/Å. "image": the method of Mills et al., a network on images of the
+        atoms, trained by ``benchmarks/sheets_network.py``. Each script prints the errors.
 
     Returns
     -------

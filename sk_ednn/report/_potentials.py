@@ -25,10 +25,10 @@ _KINDS = (("energy", "energies", "meV/atom"), ("force", "forces", "meV/Å"),
 
 
 def potential_report(potential, structures, *, test=None, title=None, about=None):
-    """Put together on one page how a potential was fitted and how good it is.
+    """Report on one page how a potential was fitted and how accurate it is.
 
-    The page contains what was read of the structures, the errors of energies, forces and stresses
-    in meV/atom, meV/Å and GPa, their parity, errors by composition, the structures with the largest
+    The page contains the labels that were read, the errors of energies, forces and stresses in
+    meV/atom, meV/Å and GPa, their parity, errors by composition, the structures with the largest
     errors, and the curve of the training.
 
     Parameters
@@ -36,12 +36,12 @@ def potential_report(potential, structures, *, test=None, title=None, about=None
     potential : EDNNPotential
         Fitted.
     structures : sequence of structures or names of files, or a name
-        It was fitted to, with their labels.
+        Training structures, with their labels.
     test : the same, default=None
-        Held back from the fit.
+        Structures held out from the fit.
     title : str, default=None
     about : dict of str to str, default=None
-        Further facts on the fit, by name.
+        Further rows of the page, by name.
 
     Returns
     -------

@@ -25,7 +25,7 @@ class FitReport:
         self.html = html
 
     def save(self, path) -> None:
-        """Write the page to a file, which browsers show without a network.
+        """Write the page to a file, which can be viewed offline.
 
         Parameters
         ----------

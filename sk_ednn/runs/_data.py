@@ -32,7 +32,7 @@ def describe(data, unit=None) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``path``, ``bytes``, ``sha256``, and ``shapes`` where they are in the head of a file.
+        ``path``, ``bytes``, ``sha256``, and ``shapes`` if the header of a file contains them.
     """
     if isinstance(data, (str, os.PathLike)):
         description = _of_files(os.fspath(data), _files_of(os.fspath(data)))

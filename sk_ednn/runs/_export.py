@@ -22,7 +22,7 @@ _STATES = {"finished": "FINISHED", "failed": "FAILED", "stopped": "KILLED", "kil
 
 
 def export_csv(runs, path) -> None:
-    """Write one row a run: id, kind, status, times, tags, settings and final metrics.
+    """Write one row per run: id, kind, status, times, tags, settings and final metrics.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ def export_csv(runs, path) -> None:
 
 
 def export_zip(runs, path) -> None:
-    """Write all files of runs into an archive, which another folder of runs can take in.
+    """Write all files of runs into an archive, which can be unpacked in another folder of runs.
 
     Parameters
     ----------
@@ -79,9 +79,9 @@ def export_mlflow(runs, *, tracking_uri=None, experiment="sk-ednn", artifacts=Tr
     Parameters
     ----------
     runs : sequence of Run
-        Running ones are left out.
+        Running ones are skipped.
     tracking_uri : str, default=None
-        Such as "sqlite:///mlflow.db"; None for MLflow's own choice (MLFLOW_TRACKING_URI).
+        Such as "sqlite:///mlflow.db"; None for the default of MLflow (MLFLOW_TRACKING_URI).
     experiment : str, default="sk-ednn"
     artifacts : bool, default=True
         Whether to copy files.
@@ -89,7 +89,7 @@ def export_mlflow(runs, *, tracking_uri=None, experiment="sk-ednn", artifacts=Tr
     Returns
     -------
     list of str
-        Ids of the runs in MLflow. A run that is there already is not copied again.
+        Ids of the runs in MLflow. Runs that were copied before are not copied again.
 
     Raises
     ------

@@ -19,7 +19,7 @@ class Comparison:
     ----------
     ids : list of str
     settings : dict of str to list
-        Settings that differ: for each a value of every run, None where a run lacks it. Data and
+        Settings that differ, each with its value in every run; None if a run lacks it. Data and
         versions that differ are named ``data.NAME`` and ``versions.LIBRARY``.
     same : dict of str to object
         Settings that do not differ.
@@ -52,7 +52,7 @@ class RunFolder:
     def runs(self) -> list[Run]:
         """Return all runs, the newest first.
 
-        The same objects are returned again, which parse only files that have changed.
+        Later calls return the same objects, which parse only files that have changed.
         """
         names = []
         try:

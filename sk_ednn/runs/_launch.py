@@ -41,9 +41,9 @@ _ROOT = str(Path(__file__).parents[2])
 
 
 def launch(folder, argv, *, cwd=None, env=None) -> Run:
-    """Start a command of ``sk-ednn`` as a run, in its own process.
+    """Start a command of ``sk-ednn`` as a run, in a separate process.
 
-    The process has its own session: it continues when this one ends.
+    The process has a separate session: it continues when this process ends.
 
     Parameters
     ----------
@@ -53,9 +53,9 @@ def launch(folder, argv, *, cwd=None, env=None) -> Run:
         Such as ``["fit", "spins.npz", "--model", "kernel"]``, without ``--run``. No shell is
         involved.
     cwd : str or Path, default=None
-        Folder for relative paths in `argv`; None for the present one.
+        Folder for relative paths in `argv`; None for the current one.
     env : dict of str to str, default=None
-        Variables to set besides those of this process.
+        Environment variables to set besides those of this process.
 
     Returns
     -------
@@ -65,7 +65,7 @@ def launch(folder, argv, *, cwd=None, env=None) -> Run:
     Raises
     ------
     ValueError
-        If the command is not one that can be recorded.
+        If the command cannot be recorded.
     """
     argv, kind = _checked(argv)
     root = Path(folder)
@@ -89,7 +89,7 @@ def resume(run) -> Run:
 
     The same command runs again. Trainings of networks continue from their checkpoint, and end with
     the same weights as if they had not been killed; with a limit of time, they train for the rest
-    of it. Searches continue with their store. All others begin anew.
+    of it. Searches continue with their store. All other commands start again from the beginning.
 
     Parameters
     ----------
@@ -102,7 +102,7 @@ def resume(run) -> Run:
     Raises
     ------
     ValueError
-        If the run is running, or finished and no search, or was not started by a command.
+        If the run is still running, is finished and not a search, or was not started by a command.
     """
     run = run if isinstance(run, Run) else Run(run)
     argv, _ = _checked(_argv_of(run))
@@ -132,7 +132,7 @@ class Repetition:
     ----------
     run : Run
     same : bool
-        Whether it made the same model (or predictions, or numbers) to the last bit.
+        Whether the model (or predictions, or numbers) is the same to the last bit.
     differences : list of str
         Differences of data, libraries, threads and machine, and of the results.
     """
@@ -143,7 +143,7 @@ class Repetition:
 
 
 def repeat(run, folder=None) -> Repetition:
-    """Run the command of a run again, and compare what it makes with what was made then.
+    """Run the command of a run again, and compare the results.
 
     Parameters
     ----------
@@ -158,7 +158,7 @@ def repeat(run, folder=None) -> Repetition:
     Raises
     ------
     ValueError
-        If the run was not started by a command, has not finished, or its data are gone.
+        If the run was not started by a command or has not finished, or if its data are missing.
     """
     run = run if isinstance(run, Run) else Run(run)
     if run.status != "finished":

@@ -53,12 +53,12 @@ def record(
         Paths, arrays or other objects by name. Their sizes and hashes are recorded, not their
         content.
     argv : list of str, default=None
-        Arguments of ``sk-ednn`` that do the same, with which `repeat` and `resume` start it.
+        Equivalent arguments of ``sk-ednn``, with which `repeat` and `resume` start the command.
     about : dict, default=None
         More entries of ``run.json``.
     interrupt : bool, default=False
         Whether the command "stop" raises KeyboardInterrupt in the main thread, as Ctrl-C does.
-        False sets `Recorder.stop_requested`, which callbacks heed.
+        False sets `Recorder.stop_requested`, which callbacks check.
     on_command : callable, default=None
         Called with each command, in another thread.
 
@@ -95,11 +95,11 @@ class Recorder:
     folder : Path
         Folder of the run.
     stop_requested : bool
-        Whether a command "stop" has come.
+        Whether the run received the command "stop".
     paused : bool
-        Whether a command "pause" has come, and no "resume" since.
+        Whether the run received the command "pause", and no "resume" since.
     resumed : bool
-        Whether an earlier run continues.
+        Whether this continues an earlier run.
     """
 
     def __init__(
@@ -146,7 +146,7 @@ class Recorder:
         Parameters
         ----------
         step : int, default=None
-            None for the one after the last.
+            None for the step after the last one.
         **metrics : float, or str for the name of a stage
         """
         with self._lock:
@@ -158,17 +158,17 @@ class Recorder:
         """Return a callback for trainings, which logs each epoch.
 
         It takes a dict with the numbers of an epoch, as `GradientSolver`, `PotentialTrainer` and
-        `CountRegressor` pass to their `callback`, waits while the run is paused, and returns True
-        where the run is to stop.
+        `CountRegressor` pass to their `callback`. It waits while the run is paused, and returns
+        True if the run should stop.
 
         Parameters
         ----------
         max_epochs, max_seconds : float, default=None
-            The end of the training, from which the progress is computed; of each member, if there
-            are several.
+            Limits of the training, from which the progress is computed; those of each member, if
+            there are several.
         n_members : int, default=1
-            Trainings that follow one another. Their records have a ``"member"``, from 1, which is
-            added to the names of all metrics except for the first.
+            Number of successive trainings. Their records have a ``"member"``, from 1, which is
+            added to the names of the metrics of all members but the first.
         """
 
         def callback(row) -> bool:
@@ -197,7 +197,7 @@ class Recorder:
             time.sleep(_LOOK_SECONDS)
 
     def finishing(self) -> None:
-        """Let "stop" no longer interrupt: the fit is done, and its model is being written."""
+        """Ignore "stop" from now on: the fit is complete, and its model is being written."""
         with self._lock:
             self._interrupt = False
 

@@ -46,8 +46,8 @@ _ESCAPES = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)|.)"
 class Run:
     """A run, read from its folder.
 
-    It may be running, on this or another machine; every access reads what is there now, and parses
-    only what has changed.
+    It may be running, on this or another machine. Every access reads the current state, and parses
+    only files that have changed.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ class Run:
 
     @property
     def info(self) -> dict[str, Any]:
-        """All of ``run.json``; of a run that has not begun yet, what it was launched with."""
+        """Contents of ``run.json``; for a run that has not started yet, those of its launch."""
         return self._described.read() or self._launched.read() or {}
 
     @property
@@ -91,16 +91,16 @@ class Run:
 
     @property
     def argv(self) -> list[str] | None:
-        """Arguments of ``sk-ednn`` that make this run, or None."""
+        """Arguments of ``sk-ednn`` that produce this run, or None."""
         argv = self.info.get("argv")
         return [str(word) for word in argv] if isinstance(argv, list) else None
 
     @property
     def repeat_argv(self) -> list[str] | None:
-        """The same without files to write, which are then written into the folder of a new run.
+        """The same without output files, which are then written into the folder of a new run.
 
-        So is the store of a search, which would otherwise be continued. A training with a time
-        limit replays the clock that the run followed.
+        The same applies to the store of a search, which would otherwise be continued. A training
+        with a time limit replays the clock of the run.
         """
         argv = self.info.get("repeat")
         argv = [str(word) for word in argv] if isinstance(argv, list) else self.argv
@@ -132,8 +132,8 @@ class Run:
     def status(self) -> str:
         """One of running, finished, failed, stopped and killed.
 
-        Killed: there is no final state, and the process is gone. A run on another machine is
-        killed if it gave no sign of life for a quarter of an hour.
+        Killed: there is no final state, and the process no longer exists. A run on another machine
+        counts as killed if it has written nothing for a quarter of an hour.
         """
         return self._state()[0]
 
@@ -144,7 +144,7 @@ class Run:
 
     @property
     def process(self) -> dict[str, Any]:
-        """Number, time of creation and host of the process that made the run, or makes it."""
+        """Number, time of creation and host of the process of the run."""
         last = self._last_state()
         if "pid" in last:
             return last
@@ -198,7 +198,7 @@ class Run:
 
     @property
     def duration(self) -> float:
-        """Seconds from the beginning to the end, to now, or to the last sign of life."""
+        """Seconds from the start to the end, to now, or to the last record."""
         began = seconds_of(self.started)
         if self.status == "running":
             end = time.time()
@@ -212,7 +212,7 @@ class Run:
 
     @property
     def progress(self) -> float | None:
-        """Part that is done, from 0 to 1; None if the run does not report it."""
+        """Completed part, from 0 to 1; None if the run does not report it."""
         if self.status == "finished":
             return 1.0
         for row in reversed(self._metrics.read()):
@@ -227,10 +227,10 @@ class Run:
         return self._result.read()
 
     def fingerprint(self) -> tuple | None:
-        """Return what changes when anything of a run that has ended does, but for its log.
+        """Return a value that changes if anything but the log of a finished run changes.
 
-        It is compared instead of reading the run again. None while the run may change without its
-        files: it may be killed, or fall silent.
+        Compare it instead of reading the run again. None while the status may change without a
+        change of the files, such as when the process is killed.
         """
         if self._last_state().get("state") not in _FINAL:
             return None
@@ -367,13 +367,13 @@ class Run:
 
     @property
     def tags(self) -> list[str]:
-        """Tags that the user gave."""
+        """Tags set by the user."""
         tags = (self._tags.read() or {}).get("tags")
         return [tag for tag in tags if isinstance(tag, str)] if isinstance(tags, list) else []
 
     @property
     def note(self) -> str:
-        """Record that the user wrote."""
+        """Note written by the user."""
         return _text((self._tags.read() or {}).get("note"), "")
 
     def tag(self, *tags, note=None, remove=()) -> None:
@@ -383,7 +383,7 @@ class Run:
         ----------
         *tags : str
         note : str, default=None
-            None keeps the one that is there.
+            None keeps the present note.
         remove : sequence of str, default=()
         """
         for tag in tags:
@@ -411,7 +411,7 @@ class Run:
         append(self.path / "commands.jsonl", {"time": now(), "command": command})
 
     def stop(self) -> None:
-        """Ask the run to end and to keep what it has, such as the best epoch of a training."""
+        """Stop the run and keep its results so far, such as the best epoch of a training."""
         self.command("stop")
 
 

@@ -15,11 +15,11 @@ _STRATEGIES = ("committee", "random")
 
 
 class ActiveLearning:
-    """Label the systems of a pool that teach most: fields, bags or structures.
+    """Label the most informative systems of a pool: fields, bags or structures.
 
-    A committee is fitted to the labels so far. The next ones are drawn with chances that grow with
-    the spread of its members: taking just the largest spreads would label a batch of systems that
-    are alike.
+    A committee is fitted to the labels so far. The next systems are drawn with probabilities that
+    grow with the spread of its members, since the systems with the largest spreads resemble each
+    other.
 
     Parameters
     ----------
@@ -27,17 +27,17 @@ class ActiveLearning:
         Cloned: `n_members` times for the committee, once for `model_`.
     pool : array-like of shape (n_samples, *field_shape), or list of fields or structures
     labeller : callable
-        Takes one element of the pool, returns its total. If it raises or returns no finite
-        number, the system is listed in `failed_`, and never learned.
+        Takes one element of the pool and returns its total. If it raises an error or does not
+        return a finite number, the system is listed in `failed_` and not learned.
     n_initial : int, default=10
-        Drawn at random.
+        Number of systems that are drawn at random first.
     batch_size : int, default=5
-        Labels between two fits.
+        Number of labels between two fits.
     strategy : {"committee", "random"}, default="committee"
-        "random" for a comparison at equal labels.
+        "random" for a comparison with equally many labels.
     n_members : int, default=5
     sharpness : float, default=4.0
-        Chances are proportional to the spread to this power.
+        Probabilities are proportional to the spread to this power.
     random_state : int, RandomState or None, default=None
 
     Attributes
@@ -45,10 +45,10 @@ class ActiveLearning:
     model_ : estimator
         Fitted to all labels.
     indices_ : list of int
-        Systems with a label, in the order in which it was asked for.
+        Systems with a label, in the order of the requests.
     totals_ : list of float
     failed_ : dict of int to str
-        Why systems have no label.
+        Reasons why systems have no label.
 
     References
     ----------
@@ -88,12 +88,12 @@ class ActiveLearning:
         self.random_state = random_state
 
     def run(self, n_labels, callback=None):
-        """Ask for labels up to this number; a second call continues.
+        """Label systems up to a number of labels; a second call continues.
 
         Parameters
         ----------
         n_labels : int
-            Labels in all; failed ones do not count. Fewer where the pool has no more.
+            Total number of labels, without failed ones. Fewer if the pool has no more systems.
         callback : callable, default=None
             Called with this object after each fit.
 
@@ -104,7 +104,7 @@ class ActiveLearning:
         Raises
         ------
         ValueError
-            For an unknown strategy, and where no label succeeded.
+            If the strategy is unknown, or if no label succeeded.
         """
         if self.strategy not in _STRATEGIES:
             raise ValueError(f"Expected a strategy of {_STRATEGIES}, got {self.strategy!r}.")

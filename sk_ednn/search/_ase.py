@@ -61,8 +61,8 @@ def export(store, path, state="labelled") -> int:
     ----------
     store : SearchStore
     path : path-like
-        ``.db`` for a database of ASE, else any format that ASE writes, such as ``.extxyz``. It
-        must not exist.
+        ``.db`` for a database of ASE, else any format that ASE writes, such as ``.extxyz``. The
+        file must not exist.
     state : str, default="labelled"
 
     Returns

@@ -22,9 +22,9 @@ _IDLE = 300
 def job_pools(pools, cluster=None):
     """Yield the clients of a search, each with a cluster of batch jobs.
 
-    Jobs are submitted when tasks wait, and end when they had none for some time. A worker takes no
-    task in the last five minutes of its job's wall time; a task that is longer than what remains is
-    run again by another worker, once.
+    Jobs are submitted when tasks wait, and end when they have had none for some time. A worker
+    takes no task in the last five minutes of the wall time of its job. A task that takes longer
+    than the remaining time is run once again by another worker.
 
     Parameters
     ----------

@@ -21,16 +21,16 @@ _GRADIENT_NUMBERS = 1 << 22
 
 
 class CommitteeSurrogate(AbstractSurrogate):
-    """Learn energies, forces and stress by several models, each without a part of the labels.
+    """Learn energies, forces and stress with several models, each without a part of the labels.
 
     Any model of this package can be a member; see `AbstractSurrogate` for folds and the spread.
 
     Parameters
     ----------
     member : EDNNRegressor, EDNNPotential or None, default=None
-        Cloned. An `EDNNRegressor` with an `AtomTiling` whose tile model has gradients, or whatever
-        has ``fit(structures, y, forces=, stress=)`` and ``predict_all(structures)``. None for ridge
-        regression on power spectra within `cutoff`.
+        Cloned. An `EDNNRegressor` with an `AtomTiling` whose tile model has gradients, or any
+        object with ``fit(structures, y, forces=, stress=)`` and ``predict_all(structures)``. None
+        for ridge regression on power spectra within `cutoff`.
     n_members : int, default=5
     cutoff : float, default=5.0, in Å
         For ``member=None``.
@@ -40,9 +40,9 @@ class CommitteeSurrogate(AbstractSurrogate):
     ----------
     members_ : list
     errors_ : ndarray of shape (n_structures,), in eV per atom
-        Absolute errors of the energies that were held out.
+        Absolute errors of held-out energies.
     std_scale_ : float
-        The spread of the members is multiplied by it.
+        Factor by which the spread of the members is multiplied.
 
     Examples
     --------

@@ -9,9 +9,9 @@ from ..structures import Structures, neighbor_pairs
 
 
 class Fingerprint:
-    """Describe a structure by mean and spread of its atoms' power spectra, for each element.
+    """Describe a structure by mean and spread of the power spectra of its atoms, for each element.
 
-    Cells of different size of one crystal have the same fingerprint.
+    Cells of different sizes of the same crystal have the same fingerprint.
 
     Parameters
     ----------

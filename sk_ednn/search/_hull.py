@@ -7,7 +7,7 @@ from scipy.optimize import linprog
 
 
 class ConvexHull:
-    """Energies per atom below which no mixture of known structures lies.
+    """Lower convex hull of the energies per atom of mixtures of structures.
 
     ::
 
@@ -16,7 +16,7 @@ class ConvexHull:
     Parameters
     ----------
     compositions : array-like of shape (n_structures, n_elements)
-        Numbers of atoms, or shares.
+        Numbers of atoms, or fractions.
     energies : array-like of shape (n_structures,), in eV per atom
 
     Examples

@@ -65,16 +65,16 @@ def shortest_distance(structure) -> float:
 
 @dataclass(frozen=True)
 class Sanity:
-    """Limits of structures and labels that make sense.
+    """Limits of plausible structures and labels.
 
     Parameters
     ----------
     min_distance : float, default=0.5, in Å
-        No two atoms are closer.
+        Minimum distance of two atoms.
     volume_range : pair of float, default=(1.0, 1000.0), in Å³ per atom
         Volumes of cells that repeat along all axes.
     max_force : float, default=100.0, in eV/Å
-        Labels with a larger force on an atom are nonsense, or no use for a fit.
+        Maximum force on an atom. Labels with larger forces are wrong, or useless for a fit.
     """
 
     min_distance: float = 0.5
@@ -82,13 +82,13 @@ class Sanity:
     max_force: float = 100.0
 
     def fault_of_structure(self, structure, shortest=None) -> str | None:
-        """Return what makes a structure not worth a label, in a sentence; None for a sound one.
+        """Return the fault of an implausible structure as a sentence, or None.
 
         Parameters
         ----------
         structure : Structure
         shortest : float, default=None, in Å
-            Distance of the two closest atoms, where it is known.
+            Distance of the two closest atoms, if known.
         """
         if not np.isfinite(structure.positions).all() or not np.isfinite(structure.cell).all():
             return "positions or cell are not finite"
@@ -104,7 +104,7 @@ class Sanity:
         return None
 
     def fault_of_label(self, structure, label) -> str | None:
-        """Return what makes a label not worth learning, in a sentence; None for a sound one."""
+        """Return the fault of an implausible label as a sentence, or None."""
         if not label.converged:
             return "the reference method did not converge"
         if not np.isfinite(label.energy):

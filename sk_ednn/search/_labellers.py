@@ -19,10 +19,10 @@ from ._label import Label, Sanity, as_structure
 
 
 class AbstractLabeller(ABC):
-    """A reference method: the energy of a structure, and forces and stress where it has them.
+    """A reference method: the energy of a structure, and forces and stress if it has them.
 
-    Labellers travel to workers, so that they can be pickled. They may raise, hang or return
-    nonsense: `guarded` deals with that.
+    Labellers are sent to workers, so they must be picklable. They may raise errors, hang or return
+    invalid labels; `GuardedLabeller` handles these cases.
     """
 
     @abstractmethod
@@ -33,18 +33,18 @@ class AbstractLabeller(ABC):
         ----------
         structure : Structure
         time_limit : float, default=None, in s
-            Past it, what runs is killed and `TimeLimitError` raised.
+            After this time the computation is killed and `TimeLimitError` is raised.
         """
 
 
 class FunctionLabeller(AbstractLabeller):
-    """Label by a Python function.
+    """Label structures with a Python function.
 
     Parameters
     ----------
     function : callable
-        Takes a `Structure`, returns a `Label`. With a time limit it runs in another process, so
-        that it can be pickled by cloudpickle.
+        Takes a `Structure` and returns a `Label`. With a time limit it runs in another process, so
+        cloudpickle must be able to pickle it.
 
     Examples
     --------
@@ -67,14 +67,14 @@ class FunctionLabeller(AbstractLabeller):
 
 
 class CalculatorLabeller(AbstractLabeller):
-    """Label by a calculator of ASE.
+    """Label structures with a calculator of ASE.
 
     Parameters
     ----------
     calculator : callable
-        Without arguments, such as a class or a function; returns a new calculator. Calculators
-        cannot be pickled in general, and keep files: each label takes a new one. An attribute
-        ``converged``, or a method of that name, is the code's own flag of convergence.
+        Called without arguments, such as a class or a function; returns a new calculator for each
+        label, since calculators write files and cannot always be pickled. An attribute or method
+        ``converged`` of the calculator states whether it converged.
 
     Examples
     --------
@@ -104,7 +104,7 @@ class CalculatorLabeller(AbstractLabeller):
 
 
 class CommandLabeller(AbstractLabeller):
-    """Label by a program: write the input, run the command, read the output.
+    """Label structures with a program: write the input, run the command, read the output.
 
     Each label has a new folder, which is removed afterwards.
 
@@ -122,10 +122,10 @@ class CommandLabeller(AbstractLabeller):
     input_format, output_format : str, default=None
         Formats of ASE; None for those of the names.
     read : callable, default=None
-        Takes the folder, a Path; returns a `Label`. None: ASE reads the output.
+        Takes the folder, a Path, and returns a `Label`. None: ASE reads the output.
     converged : str, default=None
-        Regular expression that the output contains where the program converged. None: what ends
-        with exit code 0 is taken to have converged.
+        Regular expression that the output contains if the program converged. None: an exit code of
+        0 means that it converged.
 
     Examples
     --------
@@ -237,14 +237,14 @@ class Outcome:
 
 @dataclass(frozen=True)
 class GuardedLabeller:
-    """A labeller that always ends, and whose labels make sense or are none.
+    """Limit the time of a labeller, and reject implausible labels.
 
     Parameters
     ----------
     labeller : AbstractLabeller
     fallback : AbstractLabeller, default=None
-        Asked once where the labeller fails: the same method with safer settings. The energies must
-        be comparable.
+        Called once if the labeller fails: the same method with safer settings. The energies must be
+        comparable.
     time_limit : float, default=None, in s
         For each of the two.
     sanity : Sanity, default=Sanity()
@@ -264,7 +264,7 @@ class GuardedLabeller:
     sanity: Sanity = field(default_factory=Sanity)
 
     def outcome(self, structure) -> Outcome:
-        """Label a structure; nothing is raised but what ends the process."""
+        """Label a structure; errors are returned, not raised, unless they end the process."""
         start = time.perf_counter()
         try:
             structure = as_structure(structure)

@@ -37,11 +37,12 @@ class LinearCommittee(AbstractSurrogate):
     Attributes
     ----------
     coef_ : ndarray of shape (n_members, n_species, 1 + n_features)
-        For each element of the centre: the energy of an atom, then those of its power spectrum.
+        For each element of the centre: the energy of an atom, then the coefficients of its power
+        spectrum.
     errors_ : ndarray of shape (n_structures,), in eV per atom
-        Absolute errors of the energies that were held out.
+        Absolute errors of held-out energies.
     std_scale_ : float
-        The spread of the members is multiplied by it.
+        Factor by which the spread of the members is multiplied.
     penalty_ : float
 
     Examples

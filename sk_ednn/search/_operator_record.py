@@ -6,13 +6,13 @@ import numpy as np
 
 
 class OperatorRecord:
-    """Successes of each operator, and a choice by them.
+    """Success rates of operators, and a random choice by these rates.
 
     Parameters
     ----------
     names : sequence of str
     floor : float, default=0.05
-        The least chance of each operator.
+        Minimum probability of each operator.
 
     Examples
     --------
@@ -36,7 +36,7 @@ class OperatorRecord:
             self.succeeded[name] += bool(success)
 
     def chances(self) -> np.ndarray:
-        """Return the chance of each operator."""
+        """Return the probability of each operator."""
         rates = np.array([(self.succeeded[n] + 1) / (self.tried[n] + 2) for n in self.tried])
         free = 1.0 - self.floor * len(rates)
         return self.floor + free * rates / rates.sum()

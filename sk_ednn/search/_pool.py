@@ -27,7 +27,7 @@ class StructurePool:
     ----------
     size : int, default=20
     energy_window : float, default=inf, in eV per atom
-        Structures that far above the best one are left out.
+        Structures with energies further above the best one are left out.
     min_distance : float, default=0.01
         Distance of fingerprints. If two structures are closer, the one of lower energy stays.
     """
@@ -39,7 +39,7 @@ class StructurePool:
         self.members: list[Member] = []
 
     def add(self, member) -> bool:
-        """Add a structure where it is among the best and new; tell whether it was."""
+        """Add a structure if it is new and among the best; return whether it was added."""
         near = [m for m in self.members if self._is_same(m, member)]
         if any(m.energy <= member.energy for m in near):
             return False
@@ -53,6 +53,6 @@ class StructurePool:
         return Fingerprint.distance(a.fingerprint, b.fingerprint) < self.min_distance
 
     def draw(self, rng) -> Member:
-        """Return a member, the better ones more often: the chance falls linearly with the rank."""
+        """Return a random member; the probability decreases linearly with the rank."""
         ranks = np.arange(len(self.members), 0, -1, dtype=float)
         return self.members[rng.choice(len(self.members), p=ranks / ranks.sum())]

@@ -41,16 +41,16 @@ def relax(
     evaluate : callable
         Takes a structure; returns an `Evaluation`.
     variable_cell : bool, default=False
-        Along the axes that repeat: all six strains of a crystal, three of a sheet.
+        Relax the cell along periodic axes, too: all six strains of a crystal, three of a sheet.
     max_std : float, default=inf, in eV per atom
-        Where the committee disagrees by more, and by more than at the start, it ends.
+        Stop if the spread of the committee exceeds this, and its value at the start.
     sanity : Sanity, default=None
-        Where a structure is outside of these limits, it ends with the last one inside.
+        Stop at the last structure within these limits.
     max_force : float, default=0.05, in eV/Å
     max_steps : int, default=100
     pressure : float, default=0.0, in eV/Å³
     n_fixed : int, default=0
-        The first atoms, which do not move: those of a substrate.
+        Number of leading atoms that do not move, such as those of a substrate.
 
     Returns
     -------

@@ -24,9 +24,9 @@ _N_FAILURES = 50
 
 
 def search_report(store, title=None) -> FitReport:
-    """Report a search on one page; it may be running.
+    """Report on a search on one page, also while it is running.
 
-    The page shows energies against calls of the reference method, the convex hull where there are
+    The page shows energies against calls of the reference method, the convex hull if there are
     several compositions, drawings of the best distinct structures, the spread of the committee
     against its errors, calls for each operator, timings for each pool, and failures with reasons.
 
@@ -44,7 +44,7 @@ def search_report(store, title=None) -> FitReport:
     Raises
     ------
     ValueError
-        If the file has no search in it.
+        If the file contains no search.
     MissingExtraError
         If matplotlib is not installed.
 

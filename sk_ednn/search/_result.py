@@ -9,7 +9,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class HullPoint:
-    """The best structure of a composition that no mixture of others beats.
+    """A structure on the convex hull: the best one of its composition.
 
     Attributes
     ----------
@@ -31,18 +31,18 @@ class SearchResult:
     Attributes
     ----------
     structure : Structure or None
-        Structure of the lowest energy per atom; None where no label succeeded.
+        Structure with the lowest energy per atom; None if no label succeeded.
     energy : float
         In eV per atom, by the labeller.
     n_labels : int
-        Calls of the labeller, failed ones included.
+        Number of calls of the labeller, including failed ones.
     energies : ndarray of shape (n_labelled,)
-        In eV per atom, in the order in which structures were chosen.
+        In eV per atom, in the order of selection.
     reason : {"labels", "target", "time", "stopped", "exhausted"}
     hull : list of HullPoint
-        The convex hull of energies over compositions; one point where there is one composition.
+        The convex hull of energies over compositions; one point if there is one composition.
     failures : dict of str to int
-        Why labels failed, and how many, the most frequent reason first.
+        Reasons why labels failed, with their numbers, the most frequent first.
     """
 
     structure: object

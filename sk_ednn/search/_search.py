@@ -23,51 +23,51 @@ _OF_RUN = {
 class StructureSearch:
     """Find the structure of lowest energy with few calls of a reference method.
 
-    A genetic algorithm makes structures and relaxes them on a surrogate that learns meanwhile.
-    Those that may be lowest, and those on which the surrogate's committee disagrees most, are
-    labelled by the reference method. Energies of different surrogates are never compared: parents
-    are chosen by energies of the reference method, and what waits for a choice is predicted anew
-    by each surrogate.
+    A genetic algorithm generates structures and relaxes them on a surrogate, which is trained
+    during the search. The reference method labels structures that may have the lowest energy, and
+    those on which the committee of the surrogate disagrees most. Energies of different surrogates
+    are never compared: parents are chosen by energies of the reference method, and each new
+    surrogate predicts all waiting candidates again.
 
     Parameters
     ----------
     composition : str, dict or list of either
-        Such as ``"Si8"`` or ``{"Ti": 2, "O": 4}``: the atoms of a cell or cluster, those of a
-        substrate not included. With a list the convex hull over its compositions is searched for.
+        Such as ``"Si8"`` or ``{"Ti": 2, "O": 4}``: the atoms of a cell or cluster, without those of
+        a substrate. With a list, the search is for the convex hull over its compositions.
     labeller : AbstractLabeller or GuardedLabeller
-        The reference method; one that is not guarded becomes so, with `sanity`.
+        The reference method. It is wrapped in a `GuardedLabeller` with `sanity`, unless it is one.
     surrogate : AbstractSurrogate, default=None
         Such as `CommitteeSurrogate`. None for ``LinearCommittee()``.
     store : path-like
         File of the search, see `SearchStore`.
     kind : {"crystal", "cluster", "sheet", "surface"}, default="crystal"
-        Repeating along all axes, in a cell that varies; free; repeating along the first two axes,
+        Periodic along all axes, with a variable cell; free; periodic along the first two axes,
         which vary; or on a substrate.
     volume : float, default=None, in Å³ per atom
-        Volume of random starts; None for a guess by covalent radii.
+        Volume of random structures; None for an estimate from covalent radii.
     substrate : ase.Atoms or Structure, default=None
         For surfaces: a slab whose atoms do not move, with vacuum along its third axis.
     thickness : float, default=3.0, in Å
         Thickness of random sheets, and of random layers on a substrate.
     n_initial : int, default=20
-        Random structures that are labelled first.
+        Number of random structures that are labelled first.
     retrain_every : int, default=10
-        Labels after which the surrogate is fitted anew; at once where an energy is off by more
-        than ten times what is doubtful.
+        Number of labels between two fits of the surrogate. It is fitted at once if the error of an
+        energy exceeds ten times the limit for doubtful ones.
     candidates_per_label : int, default=4
-        Relaxed structures among which one is chosen.
+        Number of relaxed structures from which one is chosen.
     loss_weights : LossWeights, default=None
-        Weigh labels by the errors of the last surrogate, too.
+        Weights of labels by the errors of the previous surrogate.
     sanity : Sanity, default=None
-        None: atoms keep 0.6 times the sum of their covalent radii apart.
+        None: distances of atoms are at least 0.6 times the sum of their covalent radii.
     pool_size : int, default=20
     max_doubt : float, default=3.0
-        A relaxation ends where the spread is so many times that below which nine tenths of the
-        held-out errors are. With 1 nearly all ended far from a minimum.
+        A relaxation stops if the spread exceeds this multiple of the 90 % quantile of held-out
+        errors. With 1, nearly all relaxations stopped far from a minimum.
     max_steps : int, default=100
         Steps of a relaxation.
     patience : int, default=200
-        Relaxations in a row that bring nothing new, after which the search ends.
+        Number of consecutive relaxations without a new structure after which the search ends.
     random_state : int, default=0
 
     Examples
@@ -128,22 +128,23 @@ class StructureSearch:
         self.random_state = random_state
 
     def run(self, n_labels, client=None, *, n_workers=1, target=None, max_seconds=None):
-        """Search from nothing.
+        """Start a new search.
 
         Parameters
         ----------
         n_labels : int
-            Calls of the labeller after which the search ends; failed ones count.
+            Maximum number of calls of the labeller, including failed ones.
         client : distributed.Client, concurrent.futures.Executor or dict of them, default=None
-            Where tasks run. A dict has one for each kind of task: "relax", "label" and "train".
-            None for threads of this process.
+            Runs the tasks. A dict has one for each kind of task: "relax", "label" and "train". None
+            for threads of this process.
         n_workers : int or dict, default=1
-            Labels, and relaxations, at the same time; ``{"relax": 2, "label": 16}`` for different
-            numbers. 1 without a client: one task after the other, so that a seed gives one search.
+            Number of simultaneous labels, and of relaxations; ``{"relax": 2, "label": 16}`` for
+            different numbers. With 1 and without a client, tasks run one after the other, so that
+            the search is reproducible.
         target : float, default=None, in eV per atom
             Energy at which the search ends.
         max_seconds : float, default=None
-            Past them no task is started.
+            No task is started after this time.
 
         Returns
         -------
@@ -152,7 +153,7 @@ class StructureSearch:
         Raises
         ------
         ValueError
-            If the file has a search in it, or one that is running.
+            If the file already contains a search.
         """
         identity = self._checked(n_labels, target, max_seconds)
         with SearchStore(self.store) as store, self._alone():
@@ -165,9 +166,9 @@ class StructureSearch:
             return self._run(store, n_labels, client, n_workers, target, max_seconds)
 
     def resume(self, n_labels, client=None, *, n_workers=1, target=None, max_seconds=None):
-        """Continue a search that ended or was killed; parameters are those of `run`.
+        """Continue a search that has ended or was killed; for the parameters see `run`.
 
-        Labels that were finished are kept, those that ran are asked for again.
+        Finished labels are kept; labels in progress are computed again.
 
         Returns
         -------
@@ -176,7 +177,7 @@ class StructureSearch:
         Raises
         ------
         ValueError
-            If the file has no search in it, one of another composition or kind, or one that is
+            If the file contains no search, one of another composition or kind, or one that is
             running.
         """
         now = self._checked(n_labels, target, max_seconds)

@@ -10,14 +10,14 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Thresholds:
-    """Limits of the spread of a committee, in eV per atom, from errors of labels held out.
+    """Limits of the spread of a committee, in eV per atom, from errors of held-out labels.
 
     Attributes
     ----------
     trusted : float
-        Where the spread is below, a label would teach nothing.
+        Spread below which a label would not help.
     doubtful : float
-        Nine tenths of the errors are below.
+        Nine tenths of the errors are below this.
     """
 
     trusted: float
@@ -65,7 +65,7 @@ class Candidate:
 
 
 def select(candidates, n, thresholds, fingerprints, min_distance=0.005, explore=1 / 3, start=0):
-    """Select structures for labels: of lowest energy E − 2σ, and in turn of largest σ.
+    """Select structures for labels: in turn those of lowest E − 2σ and of largest σ.
 
     Parameters
     ----------
@@ -74,13 +74,13 @@ def select(candidates, n, thresholds, fingerprints, min_distance=0.005, explore=
         Maximum number of structures.
     thresholds : Thresholds
     fingerprints : list of ndarray
-        Fingerprints of structures that have a label, wait for one or cannot be labelled.
+        Fingerprints of structures that have a label, wait for one or failed.
     min_distance : float, default=0.005
         Structures closer to a known one, or to one another, are duplicates.
     explore : float, default=1/3
-        Share of those of largest σ.
+        Share of structures with the largest σ.
     start : int, default=0
-        Number of structures selected before, so that shares are right over several calls.
+        Number of structures selected before, so that shares are correct over several calls.
 
     Returns
     -------

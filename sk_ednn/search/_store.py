@@ -39,14 +39,14 @@ CREATE TABLE commands (id INTEGER PRIMARY KEY, name TEXT NOT NULL, done INTEGER 
 class SearchStore:
     """Structures, tasks, models, events and commands of a search, in one SQLite file.
 
-    Each method is one transaction, on the disk when it returns: whatever is killed, the file is
-    as it was after the last one. The write-ahead log lies beside it until the file is closed.
+    Each method is one transaction, which is on disk when it returns: after a kill, the file is in
+    the state after the last transaction. The write-ahead log is beside the file until it is closed.
 
     Parameters
     ----------
     path : path-like
-        Made where it does not exist. On a local disk: SQLite's locks do not work on all network
-        file systems.
+        Created if it does not exist. Use a local disk, since SQLite's locks do not work on all
+        network file systems.
 
     Examples
     --------
@@ -158,7 +158,7 @@ class SearchStore:
         Raises
         ------
         ValueError
-            If the structure has a label, or there is none of this number.
+            If the structure has a label, or the number is unknown.
         """
         forces = None if label.forces is None else np.asarray(label.forces, np.float64).tobytes()
         stress = None if label.stress is None else np.asarray(label.stress, np.float64).tobytes()
@@ -172,7 +172,7 @@ class SearchStore:
         self._finish(number, "state = 'failed', why = ?, seconds = ?", (str(why), seconds))
 
     def retry_failed(self) -> list:
-        """Queue structures again whose label failed; return their numbers."""
+        """Queue structures with failed labels again; return their numbers."""
         with self._transaction() as db:
             rows = db.execute("SELECT id FROM structures WHERE state = 'failed' ORDER BY id")
             numbers = [number for (number,) in rows]
@@ -225,7 +225,7 @@ class SearchStore:
         return counts
 
     def failures(self) -> dict:
-        """Return why labels failed, and how many, the most frequent reason first."""
+        """Return the reasons why labels failed, with their numbers, the most frequent first."""
         return dict(
             self._db.execute(
                 "SELECT COALESCE(why, ''), COUNT(*) FROM structures WHERE state = 'failed' "
@@ -284,12 +284,12 @@ class SearchStore:
         return self._db.execute("SELECT at, kind, text FROM events ORDER BY id").fetchall()
 
     def command(self, name):
-        """Ask the driver for something: "pause", "resume", "stop" or "retry"."""
+        """Send a command to the driver: "pause", "resume", "stop" or "retry"."""
         with self._transaction() as db:
             db.execute("INSERT INTO commands (name) VALUES (?)", (name,))
 
     def take_commands(self) -> list:
-        """Return the names of commands that were not taken yet, and note that they are."""
+        """Return the names of new commands, and mark them as taken."""
         with self._transaction() as db:
             names = [n for (n,) in db.execute("SELECT name FROM commands WHERE done = 0")]
             db.execute("UPDATE commands SET done = 1 WHERE done = 0")

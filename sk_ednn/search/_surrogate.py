@@ -37,10 +37,10 @@ class Evaluation:
 class AbstractSurrogate(ABC, BaseEstimator):
     """A committee of models of energies, forces and stress.
 
-    Labels are dealt into as many folds as there are members, and a member is fitted to all but its
-    fold. So each label is held out once: `errors_` are errors of predictions that did not see it,
-    and the spread of the members is scaled to them. A subclass fits the members
-    (`_fit_members`) and asks them (`_predict_members`, `_evaluate_members`).
+    Labels are divided into as many folds as there are members, and each member is fitted to all
+    folds but one. Each label is thus held out once: `errors_` are errors of held-out predictions,
+    and the spread of the members is scaled to them. A subclass fits the members (`_fit_members`)
+    and evaluates them (`_predict_members`, `_evaluate_members`).
 
     Parameters
     ----------
@@ -50,9 +50,9 @@ class AbstractSurrogate(ABC, BaseEstimator):
     Attributes
     ----------
     errors_ : ndarray of shape (n_structures,), in eV per atom
-        Absolute errors of the energies that were held out.
+        Absolute errors of held-out energies.
     std_scale_ : float
-        The spread of the members is multiplied by it.
+        Factor by which the spread of the members is multiplied.
 
     References
     ----------

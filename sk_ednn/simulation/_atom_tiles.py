@@ -20,20 +20,20 @@ class AtomTileUpdates:
     """The total of one structure under moves of its atoms, for models on `AtomTiling`.
 
     A move changes the environments of the atom and of those within the cutoff of its old and its
-    new position. They alone are described and evaluated again, so that a move costs the same in a
-    structure of any size.
+    new position. Only these are described and evaluated again, so that a move takes the same time
+    in a structure of any size.
 
     Parameters
     ----------
     model : EDNNRegressor
-        Fitted, of one total; each term with an `AtomTiling`.
+        Fitted, with one total; all terms must have an `AtomTiling`.
     structure : structure
-        An `ase.Atoms`, or what else `AtomTiling` takes. It is copied.
+        An `ase.Atoms`, or another structure that `AtomTiling` accepts. It is copied.
 
     Raises
     ------
     TileModelError, TilingError, ValueError
-        If the model or the structure does not suit.
+        If the model or the structure is unsuitable.
 
     Examples
     --------
@@ -93,12 +93,12 @@ class AtomTileUpdates:
 
     @property
     def positions(self) -> np.ndarray:
-        """A copy of the positions as they are now, (n_atoms, 3), in Å."""
+        """A copy of the current positions, (n_atoms, 3), in Å."""
         return self._boxes.positions.copy()
 
     @property
     def total(self) -> float:
-        """The total of the structure as it is now."""
+        """The total of the current structure."""
         return math.fsum(self._contributions)
 
     @property
@@ -119,13 +119,13 @@ class AtomTileUpdates:
         return bool(np.any(near != atom))
 
     def propose(self, atom, position) -> float:
-        """Return what moving an atom would add to the total; nothing is changed.
+        """Return the change of the total if an atom were moved; nothing is changed.
 
         Parameters
         ----------
         atom : int
         position : array-like of shape (3,), in Å
-            Where to, inside the cell or not.
+            New position, inside the cell or not.
 
         Raises
         ------

@@ -24,21 +24,22 @@ from ._atom_tiles import AtomTileUpdates
 class AtomUpdates:
     """The total of one structure, kept up to date while its atoms move one by one.
 
-    A move changes the pixels near the atom, before and after. They alone are drawn, and only the
-    tiles that see them are evaluated, so that a move costs the same in a structure of any size.
+    A move changes the pixels near the atom, before and after. Only these are drawn, and only the
+    tiles that see them are evaluated, so that a move takes the same time in a structure of any
+    size.
 
     Parameters
     ----------
     model : Pipeline of a GaussianRasterizer and an EDNNRegressor; fitted
         With one total, and periodic tilings.
     structure : structure
-        An `ase.Atoms`, a `sk_ednn.structures.Structure`, or what else the rasteriser draws. It is
-        copied.
+        An `ase.Atoms`, a `sk_ednn.structures.Structure`, or another structure that the rasteriser
+        accepts. It is copied.
 
     Raises
     ------
     TileModelError, TilingError, ValueError
-        If the model or the structure is not such.
+        If the model or the structure is unsuitable.
 
     Examples
     --------
@@ -94,12 +95,12 @@ class AtomUpdates:
 
     @property
     def positions(self) -> np.ndarray:
-        """A copy of the positions as they are now, (n_atoms, 2), in Å."""
+        """A copy of the current positions, (n_atoms, 2), in Å."""
         return self._positions.copy()
 
     @property
     def total(self) -> float:
-        """The total of the structure as it is now."""
+        """The total of the current structure."""
         return math.fsum(x for term in self._terms for x in term.contributions.ravel())
 
     @property
@@ -118,13 +119,13 @@ class AtomUpdates:
         return bool(len(away) and (away**2).sum(axis=1).min() < distance**2)
 
     def propose(self, atom, position) -> float:
-        """Return what moving an atom would add to the total; nothing is changed.
+        """Return the change of the total if an atom were moved; nothing is changed.
 
         Parameters
         ----------
         atom : int
         position : array-like of shape (2,) or (3,), in Å
-            Where to, inside the cell or not. A third coordinate is not used.
+            New position, inside the cell or not. A third coordinate is not used.
 
         Raises
         ------
@@ -199,7 +200,8 @@ class AtomUpdates:
 class AtomMetropolis(BaseEstimator):
     """Sample the positions of atoms from the Boltzmann distribution of a fitted model's totals.
 
-    A sweep tries to move as many atoms as there are, drawn at random, one after the other.
+    A sweep attempts as many moves as there are atoms, of atoms drawn at random, one after the
+    other.
 
     Parameters
     ----------
@@ -210,14 +212,11 @@ class AtomMetropolis(BaseEstimator):
     step : float, default=0.1, in Å
         Standard deviation of a move along each axis. An acceptance of 30 to 50 % is a common aim.
     closest : float, default=0.0, in Å
-        Moves that bring an atom closer than this to another are rejected: no model knows much of
-        atoms that overlap.
+        Moves that bring an atom closer than this to another are rejected, since training data
+        rarely contain overlapping atoms.
     random_state : int, RandomState or None, default=None
 
-    See Also
-    --------
-    AtomUpdates : Your own moves.
-    sk_ednn.atoms.EDNNCalculator : Molecular dynamics.
+    See Also -------- AtomUpdates : Custom moves. sk_ednn.atoms.EDNNCalculator : Molecular dynamics.
 
     References
     ----------
@@ -258,7 +257,7 @@ class AtomMetropolis(BaseEstimator):
         Parameters
         ----------
         structure : structure
-            Where to start.
+            Initial structure.
         n_sweeps : int
             Sweeps after the burn-in.
         burn_in : int, default=0

@@ -25,7 +25,7 @@ class Chain:
     Attributes
     ----------
     temperatures : ndarray of shape (n_temperatures,)
-        In units of energy (k_B = 1), as they were given.
+        In units of energy (k_B = 1), in the given order.
     energies : ndarray of shape (n_records, n_temperatures, n_replicas)
         Totals of the model, float64.
     magnetisations : ndarray of shape (n_records, n_temperatures, n_replicas[, n_channels])
@@ -33,11 +33,10 @@ class Chain:
     observables : dict of ndarray of shape (n_records, n_temperatures, n_replicas, ...)
         Results of the user's functions.
     acceptance : ndarray of shape (n_temperatures,)
-        Mean of min(1, exp(-change / temperature)) over all moves tried after the burn-in.
-        Exchanges of equal values, which change nothing, are not counted; NaN where there were no
-        others.
+        Mean of min(1, exp(-change / temperature)) over all moves tried after the burn-in. Exchanges
+        of equal values, which change nothing, are not counted; NaN if there were no others.
     swap_acceptance : ndarray of shape (n_temperatures - 1,)
-        The same for swaps between a temperature and the next. NaN where none was tried.
+        The same for swaps between a temperature and the next. NaN if none was attempted.
     fields : ndarray of shape (n_temperatures, n_replicas, *field_shape)
         The last fields, from which to continue.
     """
@@ -55,9 +54,9 @@ class Metropolis(BaseEstimator):
     """Sample fields from the Boltzmann distribution of a fitted model's totals.
 
     The sites of a field take values from a finite set: spins, occupancies, species. Sites so far
-    apart that no tile sees two of them are updated together, for all replicas at once; what they
-    cost follows from the focus and the context of the model's tilings alone, and detailed balance
-    holds exactly.
+    apart that no tile sees two of them are updated together, for all replicas at once. Which sites
+    these are depends only on the focus and the context of the tilings, and detailed balance holds
+    exactly.
 
     Parameters
     ----------
@@ -68,39 +67,35 @@ class Metropolis(BaseEstimator):
     values : array-like of shape (n_values,) or (n_values, n_channels), default=None
         Values that a site may take. None for those of the starting fields.
     moves : {"change", "exchange"}, default="change"
-        Give a site another of the values (for two values, a spin flip), or exchange the values of
-        two neighbouring sites (Kawasaki), which keeps how often each value occurs.
+        Change a site to another of the values (for two values, a spin flip), or exchange the values
+        of two neighbouring sites (Kawasaki), which conserves the number of sites with each value.
     n_replicas : int, default=1
         Independent systems for each temperature.
     swap_interval : int or None, default=None
-        Parallel tempering: number of sweeps after which replicas of neighbouring temperatures
-        are offered each other's place. None for never. Sort the temperatures, so that neighbours
-        are close.
+        Parallel tempering: number of sweeps between attempts to swap replicas of neighbouring
+        temperatures. None for no swaps. Sort the temperatures, so that neighbours are close.
     random_state : int, RandomState or None, default=None
-        An int gives the same chain on every call of `run`; to continue from the last one, pass a
-        RandomState, or another int.
+        With an int, every call of `run` gives the same chain; to continue a chain, pass a
+        RandomState or another int.
     verbose : int, default=0
-        Whether to show a progress bar, where it takes more than two seconds.
+        Whether to show a progress bar, if a run takes more than two seconds.
     max_states : int, default=2**22
         Largest table of contributions, with 8 bytes for each state of a tile. Tiles with more
         states are evaluated, which is slower.
 
-    See Also
-    --------
-    sk_ednn.evaluation.LocalUpdates : Propose and accept your own moves, in one field.
+    See Also -------- sk_ednn.evaluation.LocalUpdates : Custom moves in one field.
     sk_ednn.datasets.make_ising : Independent samples of Ising systems with their exact energies.
 
-    Notes
-    -----
-    A sweep tries each site (each pair of neighbours) once, sublattice by sublattice, in a random
-    order of those. Moves are accepted with probability ``0.9 min(1, exp(-change / temperature))``:
-    the factor leaves the distribution what it is, and lets hot systems reach all their states.
+    Notes ----- A sweep visits each site (each pair of neighbours) once, sublattice by sublattice,
+    in a random order of sublattices. Moves are accepted with probability
+    ``0.9 min(1, exp(-change / temperature))``: the factor does not change the distribution, and
+    allows hot systems to reach all states.
 
-    Where a tile has at most `max_states` states, contributions are in a table that is filled as
-    it is needed, and a change is found from the numbers of the states alone. Otherwise tiles are
-    evaluated as in `sk_ednn.evaluation.LocalUpdates`.
+    If a tile has at most `max_states` states, contributions are tabulated when they are first
+    needed, and changes are looked up by the numbers of the states. Otherwise tiles are evaluated as
+    in `sk_ednn.evaluation.LocalUpdates`.
 
-    Energies are summed anew for each record, so that rounding errors do not add up.
+    Energies are summed again for each record, so that rounding errors do not accumulate.
 
     References
     ----------
@@ -169,7 +164,7 @@ class Metropolis(BaseEstimator):
         Parameters
         ----------
         fields : array-like of shape field_shape or (n_temperatures, n_replicas, *field_shape)
-            Where to start: one field for all replicas, or one for each, as `Chain.fields`.
+            Initial fields: one for all replicas, or one for each, as in `Chain.fields`.
         n_sweeps : int
             Sweeps after the burn-in. Each tries as many moves as there are sites (for exchanges,
             pairs of neighbours).
@@ -187,8 +182,8 @@ class Metropolis(BaseEstimator):
         Raises
         ------
         TilingError, TileModelError, ValueError
-            If the fields do not suit the model, have a value that is not in `values`, or if
-            a parameter is not what it must be.
+            If the fields do not suit the model or contain a value that is not in `values`, or if a
+            parameter is invalid.
         """
         self._validate_params()
         temperatures = _check_temperatures(self.temperature)

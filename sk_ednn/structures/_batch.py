@@ -28,7 +28,7 @@ class PackedStructure(NamedTuple):
 class Structures:
     """A batch of structures, packed raggedly: structure k owns ``offsets[k]:offsets[k + 1]``.
 
-    Make one with `Structures.of`, which checks what it is given.
+    Use `Structures.of`, which checks its arguments, to create one.
 
     Parameters
     ----------
@@ -39,9 +39,9 @@ class Structures:
     cells : ndarray of float64 of shape (n_structures, 3, 3), in Å
         Lattice vectors as rows, of either handedness. Rows of open axes may be zero.
     pbc : ndarray of bool of shape (n_structures, 3)
-        The lattice vectors along which each structure repeats.
+        Whether each structure is periodic along each lattice vector.
     offsets : ndarray of int of shape (n_structures + 1,)
-        Where the atoms of each structure begin.
+        Index of the first atom of each structure.
 
     Examples
     --------
@@ -68,8 +68,8 @@ class Structures:
         ----------
         X : sequence of structures, or Structures
             Each with ``numbers`` (n_atoms,), ``positions`` (n_atoms, 3) in Å, ``cell`` (3, 3), or
-            (3,) for edge lengths, in Å, and ``pbc``, a bool or three. A structure without ``pbc``
-            repeats along all axes; one without ``cell`` must be open.
+            (3,) for edge lengths, in Å, and ``pbc``, one bool or three. A structure without ``pbc``
+            is periodic along all axes; one without ``cell`` must be open.
 
         Returns
         -------
@@ -78,12 +78,12 @@ class Structures:
         Raises
         ------
         TypeError
-            If `X` is one structure, or contains what is not a structure.
+            If `X` is a single structure, or contains an object that is not a structure.
 
         ValueError
             If a structure has no atoms, numbers that are not elements, positions that are not
-            finite, lattice vectors that are missing or linearly dependent along the axes where it
-            repeats, or two atoms at one place, periodic images included.
+            finite, lattice vectors that are missing or linearly dependent along periodic axes, or
+            coincident atoms, including periodic images.
         """
         if isinstance(X, cls):
             return X
@@ -102,7 +102,7 @@ class Structures:
 
     @classmethod
     def concatenate(cls, batches):
-        """Join batches end to end.
+        """Concatenate batches.
 
         Parameters
         ----------
@@ -151,11 +151,11 @@ class Structures:
 
     @cached_property
     def volumes(self):
-        """Volume of each cell in Å³, of shape (n_structures,); 0 where its vectors span none."""
+        """Volume of each cell in Å³, of shape (n_structures,); 0 if its vectors span none."""
         return np.abs(np.linalg.det(self.cells))
 
     def take(self, indices):
-        """Return the structures of these indices, in their order.
+        """Return the structures at these indices, in their order.
 
         Parameters
         ----------
@@ -180,7 +180,7 @@ class Structures:
         )
 
     def place(self, atom):
-        """Return words for where a packed atom is: "structure 3, atom 17"."""
+        """Return the position of a packed atom in words: "structure 3, atom 17"."""
         structure = int(np.searchsorted(self.offsets, atom, side="right")) - 1
         return f"structure {structure}, atom {atom - self.offsets[structure]}"
 

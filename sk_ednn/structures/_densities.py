@@ -42,7 +42,7 @@ class Density:
     Raises
     ------
     ValueError
-        If shapes do not fit, or the voxel is flat.
+        If shapes are inconsistent, or the voxel is flat.
 
     Examples
     --------
@@ -120,8 +120,8 @@ class Density:
         Returns
         -------
         Density
-            Density of the same cell and the same integral. The grid is taken as periodic; waves too
-            short for a coarser grid are cut off.
+            Density of the same cell and the same integral. The grid is taken as periodic; waves
+            that are too short for a coarser grid are dropped.
         """
         from scipy.signal import resample
 
@@ -157,7 +157,7 @@ def read_densities(names, *, unit=None):
     Returns
     -------
     list of Density
-        Densities in e/Å^3. Frames of a file are in its order. `spin` is set for files
+        Densities in e/Å^3. Frames of a file are in the order of the file. `spin` is set for files
         with a spin density.
 
     Raises

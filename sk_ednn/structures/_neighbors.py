@@ -20,15 +20,15 @@ _BYTES_PER_PAIR = 150
 class Environments:
     """Centres and their neighbours, of a batch of structures.
 
-    A pair is a centre and one periodic image of a neighbour. An atom's own images are neighbours
-    too, and a neighbour whose images are in reach several times is there as often. Pairs are
-    sorted by centre, then by neighbour, then by lattice shift.
+    A pair is a centre and one periodic image of a neighbour. Periodic images of an atom are
+    neighbours of it, too, and each image of a neighbour within the cutoff is a separate pair. Pairs
+    are sorted by centre, then by neighbour, then by lattice shift.
 
     Parameters
     ----------
     structures : Structures
     atoms : ndarray of int of shape (n_centers,)
-        The packed atom that each centre is.
+        Packed index of the atom at each centre.
     centers : ndarray of int of shape (n_pairs,)
         Centre of each pair, ascending, counted within `atoms`.
     neighbors : ndarray of int of shape (n_pairs,)
@@ -36,7 +36,7 @@ class Environments:
     vectors : ndarray of float64 of shape (n_pairs, 3), in Å
         From the centre to the neighbour's image.
     cutoff : float, in Å
-        All pairs closer than this are there.
+        Distance up to which all pairs are included.
 
     Examples
     --------
@@ -71,7 +71,7 @@ class Environments:
 
     @property
     def volumes(self):
-        """Volume of each cell in Å³, of shape (n_structures,); 0 where its vectors span none."""
+        """Volume of each cell in Å³, of shape (n_structures,); 0 if its vectors span none."""
         return self.structures.volumes
 
     @cached_property
@@ -100,7 +100,7 @@ class Environments:
         Parameters
         ----------
         atom_indices : array-like of int, or of bool of shape (n_atoms,)
-            Packed atoms. Each must be a centre here. Centres come in this order.
+            Packed atoms, each of which must be a centre. The centres of the result have this order.
 
         Returns
         -------
@@ -169,7 +169,7 @@ class Environments:
         return positions, strain
 
     def displace(self, positions_tangent, strain_tangent=None):
-        """Return how pair vectors change with positions and strain: the adjoint of `gradient`.
+        """Return the change of pair vectors with positions and strain: the adjoint of `gradient`.
 
         Parameters
         ----------
@@ -192,10 +192,10 @@ class Environments:
 
 
 def neighbor_pairs(structures, cutoff):
-    """Find all neighbours within a cutoff, with vesin, and a k-d tree where vesin cannot.
+    """Find all neighbours within a cutoff, with vesin, or a k-d tree if vesin cannot.
 
-    Each axis repeats or not, as `pbc` has it; cells may be tilted, left-handed and smaller than
-    the cutoff; any number of neighbours is kept.
+    Each axis is periodic or open, according to `pbc`. Cells may be tilted, left-handed and smaller
+    than the cutoff, and the number of neighbours is not limited.
 
     Parameters
     ----------
@@ -213,8 +213,8 @@ def neighbor_pairs(structures, cutoff):
     MissingExtraError
         If vesin is not installed.
     ValueError
-        If the cutoff is not positive and finite, or two atoms, or an atom and its image, are at
-        one place.
+        If the cutoff is not positive and finite, or if two atoms, or an atom and its image,
+        coincide.
     """
     # Imported here: it brings torch where there is one, which takes seconds.
     with needing("Neighbour lists"):

@@ -19,7 +19,7 @@ _NOWHERE = (1.0, 0.0, 0.0)
 
 @dataclass(eq=False)
 class AtomicBatch:
-    """Some atoms with their neighbours, in rows that are padded to the longest.
+    """Some atoms with their neighbours, in rows padded to equal length.
 
     Rows are sorted by the species of the centre, so that each species is one slice.
 
@@ -31,9 +31,9 @@ class AtomicBatch:
         Structure of each centre, from 0.
     n_structures : int
     sizes : Tensor of shape (n_structures,)
-        Atoms of each structure, all of them, also where the batch has only some.
+        Number of all atoms of each structure, even if the batch contains only some.
     atoms : Tensor of shape (n_centers,)
-        Row of each centre in the table that the batch was cut from.
+        Row of each centre in the table of the batch.
     centers : Tensor of shape (n_centers,)
         Row of each centre among the targets, the atoms that gradients are summed over.
     neighbors : Tensor of shape (n_centers, n_neighbors)
@@ -45,13 +45,13 @@ class AtomicBatch:
     vectors : Tensor of shape (n_centers, n_neighbors, 3)
         From the centre to the neighbour, in Å.
     mask : Tensor of shape (n_centers, n_neighbors), bool
-        False where a row is padded.
+        False for padding.
     targets : Tensor of shape (n_targets,)
         Row in the table of each of these atoms.
     volumes : Tensor of shape (n_structures,), float64
-        In Å³; 0 where a structure has none.
+        In Å³; 0 for structures without a volume.
     table : NeighborTable
-        That the batch was cut from.
+        Table from which the batch was taken.
     """
 
     numbers: Tensor
@@ -101,7 +101,7 @@ class AtomicBatch:
         return self.table.environments.restricted(self.atoms.cpu().numpy())
 
     def totals(self, contributions: Tensor) -> Tensor:
-        """Add up what the centres of each structure contribute, in float64.
+        """Add up the contributions of the centres of each structure, in float64.
 
         Parameters
         ----------
@@ -150,7 +150,7 @@ class AtomicBatch:
 
 
 class NeighborTable:
-    """Neighbours of all atoms of many structures, from which batches are cut.
+    """Neighbours of all atoms of many structures, from which batches are taken.
 
     Parameters
     ----------
@@ -160,7 +160,7 @@ class NeighborTable:
         Type of the vectors.
     device : str or torch.device, default="cpu"
     cache_bytes : int, default=0
-        Memory for what batches need again and again and does not depend on weights, such as the
+        Memory for data that batches need repeatedly and that do not depend on weights, such as
         values of descriptors.
     """
 
@@ -204,15 +204,15 @@ class NeighborTable:
         return len(self.sizes)
 
     def cached(self, key, n_bytes, compute) -> Any:
-        """Return what is kept under a key, computed at first use, or None where it does not fit.
+        """Return the cached value of a key, computed at first use, or None if it does not fit.
 
         Parameters
         ----------
         key : hashable
         n_bytes : int
-            Memory that it takes.
+            Memory of the value.
         compute : callable
-            Returns what is kept.
+            Returns the value.
         """
         if key not in self._cache:
             fits = n_bytes <= self.cache_bytes
@@ -251,7 +251,7 @@ class NeighborTable:
         return self._cut(atoms, owners[order], centers, ks, self._rows, atoms)
 
     def n_pairs(self, structure: int) -> int:
-        """Return how many neighbours the atoms of a structure have."""
+        """Return the number of neighbours of the atoms of a structure."""
         start, stop = self._starts[structure : structure + 2]
         return int(self._ends[stop] - self._ends[start])
 

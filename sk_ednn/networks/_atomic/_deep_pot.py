@@ -73,7 +73,7 @@ class DeepPotSE(AbstractAtomicNetwork):
     hidden : sequence of int, default=(64, 64)
         Units of the fitting networks.
     context : int, default=0
-        Numbers of the intensive context. 0 for none.
+        Size of the intensive context. 0 for none.
     activation : {"silu", "tanh", "softplus", "gelu"}, default="silu"
 
     References

@@ -49,13 +49,13 @@ class DescriptorValues:
 class DescriptorRepresentation:
     """Any descriptor with values, pull and push as the representation of a network.
 
-    Values are computed once for all atoms of a table where they fit into its cache, and with each
-    batch otherwise.
+    Values are computed once for all atoms of a table if they fit into its cache, and otherwise for
+    each batch.
 
     Parameters
     ----------
     descriptor : AbstractDescriptor
-        That knows its species.
+        A descriptor with known species.
     """
 
     def __init__(self, descriptor):
@@ -122,12 +122,12 @@ class AtomicNetwork(AbstractAtomicNetwork):
     species : sequence of int or str
         Atomic numbers or symbols. Their order changes nothing.
     descriptor : AbstractDescriptor
-        Any with values, pull and push; it takes the species of the network where it has none.
+        Any descriptor with values, pull and push. If it has no species, those of the network are
+        set.
     hidden : sequence of int, default=(64, 64)
         Units of the hidden layers.
     context : int, default=0
-        Numbers of the intensive context, which tells each atom averages over its structure. 0 for
-        none.
+        Size of the intensive context, averages over the structure that each atom sees. 0 for none.
     activation : {"silu", "tanh", "softplus", "gelu"}, default="silu"
 
     References

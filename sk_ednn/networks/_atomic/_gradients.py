@@ -90,7 +90,7 @@ def energy_forces_stress(
     batch : AtomicBatch
     forces, stress : bool, default=True
     create_graph : bool, default=False
-        Make all of it differentiable with respect to the weights.
+        Make the results differentiable with respect to the weights.
 
     Returns
     -------

@@ -25,10 +25,10 @@ class AbstractAtomicNetwork(nn.Module):
 
     With an intensive context g, ``E = Σ_i e_i(x_i, g)`` and ``g = (1/N) Σ_i h_i(x_i)``, each atom
     also sees averages over all N atoms of its structure. Doubling a periodic structure doubles its
-    energy exactly, and what no neighbourhood shows (charge transfer between defects, a Fermi level)
-    can be learned.
+    energy exactly, and effects that no neighbourhood shows (charge transfer between defects, a
+    Fermi level) can be learned.
 
-    A subclass implements `features`, and calls `_build` once it knows how many there are.
+    A subclass implements `features`, and calls `_build` with their number.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ class AbstractAtomicNetwork(nn.Module):
         """
 
     def feature_map(self, batch: AtomicBatch):
-        """Return the features of a batch with their derivatives, or None where autograd has them.
+        """Return the features of a batch with their derivatives, or None to use autograd.
 
         Parameters
         ----------
@@ -106,12 +106,12 @@ class AbstractAtomicNetwork(nn.Module):
         Returns
         -------
         FlatFeatures, SpectrumFeatures or None
-            With them training takes about half as long.
+            With these, training takes about half as long.
         """
         return None
 
     def encode(self, values: Tensor, batch: AtomicBatch) -> tuple[Tensor, Tensor | None]:
-        """Return the first layer of each centre, and what it adds to the context.
+        """Return the first layer of each centre, and its contribution to the context.
 
         Parameters
         ----------
@@ -146,7 +146,7 @@ class AbstractAtomicNetwork(nn.Module):
         return self.first(self.features(values, batch), batch)
 
     def split(self, rows: Tensor, batch: AtomicBatch) -> tuple[Tensor, Tensor | None]:
-        """Return what `encode` does, from the first layer with that of the context."""
+        """Return the results of `encode` from the first layer and that of the context."""
         if self.context is None:
             return rows, None
         first, before = rows.split([self._width, self.context.width], 1)

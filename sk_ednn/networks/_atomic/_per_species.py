@@ -12,16 +12,16 @@ from ._species import SpeciesIndex
 
 
 class PerSpecies(nn.Module):
-    """Apply to each row of a tensor the module of its atom's species.
+    """Apply to each row of a tensor the module for the species of its atom.
 
-    Modules are kept by atomic number, so that no order of species can be mistaken.
+    Modules are stored by atomic number, so that the order of species does not matter.
 
     Parameters
     ----------
     species : SpeciesIndex or sequence of int
         Atomic numbers.
     make : callable
-        Makes the module of one species, from rows to rows.
+        Returns the module of one species, which maps rows to rows.
 
     Examples
     --------

@@ -25,7 +25,7 @@ class PotentialPrediction(NamedTuple):
     energies : ndarray of shape (n_structures,), float64
         In eV.
     forces : ndarray of shape (n_atoms, 3), float64, or None
-        In eV/Å, of all structures end to end.
+        In eV/Å, of all structures, concatenated.
     stress : ndarray of shape (n_structures, 6), float64, or None
         In eV/Å³, xx, yy, zz, yz, xz, xy, positive under tension; NaN without a volume.
     contributions : ndarray of shape (n_atoms,), float64, or None
@@ -62,7 +62,7 @@ class AtomicPotential:
     def predict(self, structures, *, forces=False, stress=False, per_atom=False):
         """Predict energies and, if requested, forces, stresses and energies of atoms.
 
-        Work goes in blocks of atoms, so that memory beyond the lists of neighbours is bounded. The
+        Atoms are evaluated in blocks, so that memory beyond the neighbour lists is bounded. The
         network runs in its own precision; sums are float64 in a fixed order.
 
         Parameters

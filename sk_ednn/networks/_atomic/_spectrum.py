@@ -74,8 +74,7 @@ class SpectrumNetwork(AbstractAtomicNetwork):
     hidden : sequence of int, default=(64, 64)
         Units of the hidden layers.
     context : int, default=0
-        Numbers of the intensive context, which tells each atom averages over its structure. 0 for
-        none.
+        Size of the intensive context, averages over the structure that each atom sees. 0 for none.
     activation : {"silu", "tanh", "softplus", "gelu"}, default="silu"
 
     Examples

@@ -9,7 +9,7 @@ GPA = 160.21766208
 
 
 def potential_errors(potential, structures, labels) -> dict[str, float]:
-    """Return errors of known labels, in the units of the field.
+    """Return the errors of known labels, in customary units.
 
     Parameters
     ----------

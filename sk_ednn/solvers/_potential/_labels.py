@@ -13,18 +13,18 @@ _NAMES = {"energies": "energy", "forces": "force", "stress": "stress"}
 
 @dataclass(frozen=True, eq=False)
 class PotentialLabels:
-    """Labels of a batch of structures; NaN where one is not known.
+    """Labels of a batch of structures; NaN for unknown ones.
 
-    Make one with `PotentialLabels.of`, which checks what it is given.
+    Use `PotentialLabels.of`, which checks its arguments, to create one.
 
     Attributes
     ----------
     energies : ndarray of shape (n_structures,)
         In eV, of whole cells.
     forces : ndarray of shape (n_atoms, 3)
-        In eV/Å, of all structures end to end.
+        In eV/Å, of all structures, concatenated.
     stress : ndarray of shape (n_structures, 6)
-        In eV/Å³, xx, yy, zz, yz, xz, xy, positive under tension, as ASE has it.
+        In eV/Å³, xx, yy, zz, yz, xz, xy, positive under tension, as in ASE.
     """
 
     energies: np.ndarray
@@ -33,7 +33,7 @@ class PotentialLabels:
 
     @classmethod
     def of(cls, structures, energies=None, forces=None, stress=None):
-        """Check labels and complete those that are not given by NaN.
+        """Check labels, and fill missing ones with NaN.
 
         Parameters
         ----------
@@ -49,8 +49,8 @@ class PotentialLabels:
         Raises
         ------
         TileModelError
-            Naming the structure, where a label is infinite, of the wrong shape, or a stress of a
-            structure that has no volume; or where there is no label at all.
+            If a label is infinite or has the wrong shape, or a structure without a volume has a
+            stress (the message names the structure); or if there are no labels.
 
         Examples
         --------
@@ -87,7 +87,7 @@ class PotentialLabels:
         Parameters
         ----------
         structures : Structures
-            That the labels belong to.
+            Structures of the labels.
         indices : array-like of int
 
         Returns

@@ -29,19 +29,19 @@ _KINDS = ("energy", "force", "stress")
 
 @dataclass
 class FitResult:
-    """A fitted potential and how it came about.
+    """A fitted potential and the history of its training.
 
     Attributes
     ----------
     potential : AtomicPotential
     history : list of dict
         A record of each epoch: ``epoch``, ``seconds`` (of the processor), ``learning_rate``,
-        ``loss``, mean losses by kind, with a `weighting` its ``exponent``, and with a validation
-        set ``valid_loss`` and its errors.
+        ``loss``, mean losses by kind, the ``exponent`` of a `weighting`, and ``valid_loss`` and the
+        errors of a validation set.
     best_epoch : int or None
         Epoch whose weights were kept; None for the last.
     interrupted : bool
-        True if Ctrl-C or the callback ended it.
+        True if Ctrl-C or the callback ended the training.
     """
 
     potential: AtomicPotential

@@ -27,24 +27,25 @@ _CLIP = 10.0
 
 @stored("PotentialTrainer", functions=("callback",))
 class PotentialTrainer(BaseEstimator):
-    """Fit a network of atoms to energies, forces and stresses, each where it is known.
+    """Fit a network of atoms to all known energies, forces and stresses.
 
     ``loss = p_E ⟨ΔE²/N⟩ + p_F ⟨ΔF²⟩ + p_S ⟨(V Δσ)²/N⟩``
 
     Parameters
     ----------
     max_epochs : int or None, default=None
-        Passes over the data. None for no bound; then `max_seconds` is needed.
+        Maximum number of passes over the data. None for no limit; `max_seconds` is then required.
     max_seconds : float or None, default=600.0
-        Seconds of the processor. The first epoch shows how many steps fit, and the schedules are
-        stretched over these. With both bounds, the one that is met first counts.
+        Maximum processor time in seconds. The first epoch shows how many steps fit, and the
+        schedules are stretched over these. With both limits, the training ends at the first that is
+        reached.
     batch_size : int, default=8
         Structures in a batch.
     energy_weight, force_weight, stress_weight : float or (start, end)
-        p_E, p_F and p_S, by default (0.1, 20), 1 and (0.01, 1). A pair is followed geometrically
-        over the training.
+        p_E, p_F and p_S, by default (0.1, 20), 1 and (0.01, 1). A pair is interpolated
+        geometrically over the training.
     energy_delta : float or None, default=None
-        In eV per atom: beyond it, errors count linearly. None for squares throughout.
+        In eV per atom: larger errors count linearly. None for squared errors throughout.
     force_delta : float or None, default=1.0
         The same for forces, in eV/Å.
     weighting : LossWeights, default=None
@@ -58,26 +59,27 @@ class PotentialTrainer(BaseEstimator):
     optimizer_params : dict, default=None
         More parameters of the optimizer, such as ``weight_decay``.
     learning_rate : float, default=2e-3
-        The highest.
+        Maximum learning rate.
     schedule : {"cosine", "constant", "exponential", "one-cycle"}, default="cosine"
     final_rate : float, default=5e-4
         Share of the learning rate at the end.
     warm_up : float, default=0.05
-        Part of the training in which the rate rises from 0.
+        Fraction of the training in which the rate rises from 0.
     ema_decay : float, default=0.999
-        Rate of forgetting of the average of weights that is kept; 0 for the last weights.
+        Decay of the moving average of the weights, which is kept; 0 for the last weights.
     clip : float or None, default=10.0
         Gradients are clipped at this norm times p_E + p_F + p_S.
     validation_fraction : float, default=0.0
-        Part of the structures (whole groups, where `fit` gets groups) that are held out and
-        watched.
+        Fraction of the structures (whole groups, if `fit` gets groups) that are held out and
+        evaluated after each epoch.
     early_stopping : bool, default=False
-        Keep the weights of the epoch with the least loss on structures held out, and stop after
-        `patience` epochs without a smaller one. The loss has the weights of the end.
+        Keep the weights of the epoch with the smallest loss on held-out structures, and stop after
+        `patience` epochs without a smaller one. This loss uses the final weights of energies,
+        forces and stresses.
     patience : int or None, default=None
-        None for never to stop before the end.
+        None to never stop early.
     atomic_energies : dict of int to float, default=None
-        Energies by atomic number, in eV, to start from. None: fitted to the compositions.
+        Initial energies by atomic number, in eV. None: fitted to the compositions.
     cache_megabytes : float, default=2000.0
         Memory for values of descriptors, which are computed once if they fit.
     checkpoint : str or Path, default=None
@@ -88,18 +90,18 @@ class PotentialTrainer(BaseEstimator):
         Precision of the network. Sums are float64.
     device : str, default="cpu"
     distributed : bool, default=False
-        Train with several processes, as `torchrun` starts them: all call `fit` with the same data
-        and seed, each works on a share of every batch, and all return the same potential. With
-        ``device="cuda"`` each process takes a GPU. `checkpoint` and `callback` are for the first.
+        Train with several processes, which `torchrun` starts. All call `fit` with the same data and
+        seed, each works on a share of every batch, and all return the same potential. With
+        ``device="cuda"`` each process uses one GPU. The first process handles `checkpoint` and
+        `callback`.
     random_state : int, RandomState instance or None, default=None
-        Order of batches, structures held out, and weights of a network that a function makes.
+        Determines the order of batches, the held-out structures, and the weights of a network that
+        a function creates.
 
-    Notes
-    -----
-    The default weights, rates and initial values are those that won on sheets, bulk oxides and
-    silicon: energies matter little at first and most at the end. A few forces of tens of eV/Å would
-    rule squared errors; with ``force_delta=1.0`` they do not, and errors of a trained potential
-    are well below it.
+    Notes ----- The default weights, rates and initial values had the smallest errors on sheets,
+    bulk oxides and silicon: energies matter little at first and most at the end. A few forces of
+    tens of eV/Å would dominate squared errors; ``force_delta=1.0`` prevents this, and errors of a
+    trained potential are well below it.
     """
 
     _parameter_constraints = {
@@ -195,16 +197,16 @@ class PotentialTrainer(BaseEstimator):
         structures : Structures or sequence of structures
         labels : PotentialLabels
         network : callable, AbstractAtomicNetwork or AtomicPotential
-            ``network(species)`` makes a network for atomic numbers, with weights drawn from
-            `random_state`. A network is copied, and its weights are where training starts. With a
-            fitted potential, training continues from its weights and its standardisation, and the
-            baseline is fitted anew: for more data, or more time.
+            ``network(species)`` returns a network for atomic numbers, with weights drawn from
+            `random_state`. A network is copied, and training starts from its weights. With a fitted
+            potential, training continues from its weights and standardisation, with more data or
+            time, and the baseline is fitted again.
         sample_weight : array-like of shape (n_structures,), default=None
             Weight of all errors of a structure.
         groups : array-like of shape (n_structures,), default=None
             Structures of one group are held out together.
         validation : (Structures, PotentialLabels), default=None
-            Held out instead of a part of `structures`.
+            Held-out data, instead of a part of `structures`.
 
         Returns
         -------
