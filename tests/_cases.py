@@ -165,12 +165,12 @@ def left_as_it_was(estimator):
 
 
 class CountsCalls(KernelRidge):
-    """Kernel ridge that counts the tiles it has been asked about."""
+    """Kernel ridge that counts the tiles that it predicts."""
 
-    asked = 0
+    n_tiles = 0
 
     def predict(self, X):
-        type(self).asked += len(X)
+        type(self).n_tiles += len(X)
         return super().predict(X)
 
 

@@ -52,7 +52,7 @@ BARE = {
 @pytest.mark.parametrize("case", BARE)
 def test_fit_keeps_no_reference_to_its_arguments(name, case, rng):
     shape, tiling = BARE[case]
-    X, asked = rng.normal(size=shape), rng.normal(size=shape)
+    X, new = rng.normal(size=shape), rng.normal(size=shape)
     y, weight = X.reshape(len(X), -1).sum(axis=1), np.ones(len(X))
     keeper = make_pipeline(KEEPERS[name])
     weight = None if "neighbours" in name else weight
@@ -60,19 +60,19 @@ def test_fit_keeps_no_reference_to_its_arguments(name, case, rng):
     steps = None if "features" in name else steps
     model = EDNNRegressor(clone(keeper), tiling, solver=steps, random_state=0)
     model.fit(X, y, weight)
-    before = model.predict(asked)
+    before = model.predict(new)
     spoil(X, y, *([] if weight is None else [weight]))
-    np.testing.assert_array_equal(model.predict(asked), before)
+    np.testing.assert_array_equal(model.predict(new), before)
 
 
 def test_novelty_keeps_no_reference_to_its_arguments(rng):
     X = rng.normal(size=(12, 6))
     tiling = GridTiling(1, 0)
     model = EDNNRegressor(KernelRidge(kernel="rbf"), tiling).fit(X, X.sum(axis=1))
-    known, asked = TileNovelty(model, X), X[:2].copy() + 0.1
-    before = known.compare(asked)
+    novelty, new = TileNovelty(model, X), X[:2].copy() + 0.1
+    before = novelty.compare(new)
     spoil(X)
-    np.testing.assert_array_equal(known.compare(asked).distance, before.distance)
+    np.testing.assert_array_equal(novelty.compare(new).distance, before.distance)
 
 
 def test_forces_are_copied():
@@ -80,12 +80,12 @@ def test_forces_are_copied():
     cell, numbers = np.array([3.2, 3.2]), np.array([5, 7])
     structure = Structure(numbers, positions, cell)
     draw = GaussianRasterizer(0.2, 0.25).fit([structure])
-    (known,) = draw.position_gradients([structure], [forces])
+    (gradients,) = draw.position_gradients([structure], [forces])
     slope = np.random.default_rng(0).normal(size=(1, 16, 16))
-    values, pulled = known.values.copy(), known.pull(slope)
+    values, pulled = gradients.values.copy(), gradients.pull(slope)
     spoil(positions, forces, cell, numbers)
-    np.testing.assert_array_equal(known.values, values)
-    np.testing.assert_array_equal(known.pull(slope), pulled)
+    np.testing.assert_array_equal(gradients.values, values)
+    np.testing.assert_array_equal(gradients.pull(slope), pulled)
 
 
 def test_a_shift_average_copies_the_model(rng):
@@ -169,7 +169,7 @@ def test_a_rejected_proposal_leaves_no_trace(refused):
 
 def pairs():
     positions = np.random.default_rng(0).random((10, 2, 2)) * 3.2
-    structures = [Structure([6, 6], own, [3.2, 3.2]) for own in positions]
+    structures = [Structure([6, 6], of_structure, [3.2, 3.2]) for of_structure in positions]
     draw = GaussianRasterizer(0.4, 0.4, dtype="float64")
     model = make_pipeline(draw, EDNNRegressor(tiling=GridTiling(2, 1)))
     return model.fit(structures, positions.sum(axis=(1, 2)))

@@ -110,12 +110,12 @@ def test_blocks_of_a_dask_array():
     da = pytest.importorskip("dask.array")
     values = masked(FIELDS_2D, (2, 1, 1))
     estimator = fitted()
-    told = da.from_array(values, chunks=(1, 4, 4))
+    lazy_array = da.from_array(values, chunks=(1, 4, 4))
     # A block that turns out to be masked, of an array that does not know of it.
     untold = da.from_array(np.asarray(values), chunks=(1, 4, 4)).map_blocks(
         lambda block: np.ma.masked_equal(block, MISSING), meta=np.empty((0, 0, 0))
     )
-    for lazy in (told, untold):
+    for lazy in (lazy_array, untold):
         for predict in (estimator.predict, estimator.predict_contributions):
             with pytest.raises((ValueError, RuntimeError), match=REFUSED):
                 predict(lazy).compute(scheduler="synchronous")

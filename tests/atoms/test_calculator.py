@@ -214,14 +214,14 @@ def test_networks_that_learn_strain_derivatives_predict_better_stress():
     rng = np.random.default_rng(5)
     train = [sheet(k, cell=CELL * (1 + rng.uniform(-0.02, 0.02, 2))) for k in range(30)]
     energies = [pair_energy(atoms) for atoms in train]
-    known = [strain_gradient(atoms) for atoms in train]
+    gradients = [strain_gradient(atoms) for atoms in train]
     draw = GaussianRasterizer(
         SPACING, 0.35, channels=("B", "N"), adjust=0.025, multiple=FOCUS
     ).fit(train)  # fmt: skip
     fields, off = draw.transform(train), {}
     unseen = [sheet(1000 + k) for k in range(8)]
     true = np.array([strain_gradient(atoms) for atoms in unseen])
-    for learn in (None, known):
+    for learn in (None, gradients):
         gradient = draw.position_gradients(train, strain_gradients=learn)
         net = ValidCNN(
             (10, 10), focus=(FOCUS,) * 2, n_channels=2, activation="silu",

@@ -108,17 +108,17 @@ def test_push_is_the_adjoint_of_pull_with_strain(name, with_forces):
         draw = GaussianRasterizer(0.1, 0.2, channels=("B", "C", "N")).fit([structure])
     else:
         draw, structure, _ = on_lattice(*LATTICES[name], ("B", "C", "N"))
-    (known,) = draw.position_gradients(
+    (adjoint,) = draw.position_gradients(
         [structure], [rng.normal(size=(4, 3))] if with_forces else None,
         strain_gradients=[np.eye(3)], strain_weight=0.3,
     )  # fmt: skip
-    gradient = rng.normal(size=(3, *known.positions.shape))
-    direction = rng.normal(size=known.values.shape)
-    pushed = known.push(direction)
-    assert np.sum(gradient * pushed) == pytest.approx(np.sum(known.pull(gradient) * direction))
+    gradient = rng.normal(size=(3, *adjoint.positions.shape))
+    direction = rng.normal(size=adjoint.values.shape)
+    pushed = adjoint.push(direction)
+    assert np.sum(gradient * pushed) == pytest.approx(np.sum(adjoint.pull(gradient) * direction))
     if name in LATTICES:  # atom by atom
-        known = replace(known, positions=replace(known.positions, block_pixels=1))
-        np.testing.assert_allclose(known.push(direction), pushed, rtol=1e-12, atol=1e-12)
+        adjoint = replace(adjoint, positions=replace(adjoint.positions, block_pixels=1))
+        np.testing.assert_allclose(adjoint.push(direction), pushed, rtol=1e-12, atol=1e-12)
 
 
 def test_push_is_how_the_drawn_field_changes():
@@ -276,16 +276,16 @@ def test_what_is_known_of_strain_is_pulled_with_the_positions(name):
     else:
         draw, structure, _ = on_lattice(*LATTICES[name], ("B", "C", "N"))
     d, rng = len(draw.spacing_), np.random.default_rng(0)
-    known, forces = rng.normal(size=(3, 3)), rng.normal(size=(4, 3))
-    known += known.T
+    by_strain, forces = rng.normal(size=(3, 3)), rng.normal(size=(4, 3))
+    by_strain += by_strain.T
     joined, of_strain, plain = (
         draw.position_gradients(
             [structure], given, strain_gradients=[strain], strain_weight=0.3
         )[0]
-        for given, strain in (([forces], known), (None, known), ([forces], None))
+        for given, strain in (([forces], by_strain), (None, by_strain), ([forces], None))
     )  # fmt: skip
     axes = ["xyz".index(axis) for axis in draw.plane]
-    in_plane = known[np.ix_(axes, axes)]
+    in_plane = by_strain[np.ix_(axes, axes)]
     np.testing.assert_allclose(of_strain.values, 0.3 * in_plane.ravel())
     np.testing.assert_allclose(joined.values, [*of_strain.values, *-forces[:, axes].ravel()])
     np.testing.assert_array_equal(plain.values, -forces[:, axes])

@@ -99,10 +99,10 @@ def test_missing_energies_are_counted(some, message):
 
 
 def test_missing_forces_are_counted():
-    known = np.zeros((4, 3))
+    forces = np.zeros((4, 3))
     with pytest.raises(ValueError, match=r"1 of 2 structures have no forces.*structure 1"):
-        forces_of([copper(forces=known), copper(energy=1.0)])
+        forces_of([copper(forces=forces), copper(energy=1.0)])
     with pytest.raises(ValueError, match="2 of 2 structures have no dft_forces"):
-        forces_of([copper(forces=known), copper()], "dft_forces")
+        forces_of([copper(forces=forces), copper()], "dft_forces")
     with pytest.raises(ValueError, match="those of structure 0 are not"):
-        forces_of([copper(forces=known * np.nan)])
+        forces_of([copper(forces=forces * np.nan)])

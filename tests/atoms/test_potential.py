@@ -229,9 +229,9 @@ def test_ctrl_c_keeps_what_was_trained(atoms):
 def test_validation_and_progress_are_told(atoms, capsys):
     trainer = PotentialTrainer(validation_fraction=0.25, early_stopping=True)
     potential = network(trainer=trainer, verbose=1).fit(atoms)
-    told = capsys.readouterr().err.splitlines()
-    assert told[0].startswith("12 structures, 48 atoms (Si, Au): energy from 'energy' of 12 of 12")
-    assert told[1].startswith("epoch 1, ") and "meV/Å" in told[1]
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].startswith("12 structures, 48 atoms (Si, Au): energy from 'energy' of 12 of 12")
+    assert lines[1].startswith("epoch 1, ") and "meV/Å" in lines[1]
     assert {"loss", "valid_energy_mae"} < set(potential.history_[-1])
 
 
@@ -339,13 +339,13 @@ def test_the_context_of_an_atom_tiling_is_for_other_models(atoms):
 
 def test_spreads_are_the_errors_of_the_composition_alone(atoms):
     data = labelled(atoms)
-    own = 2.0 * np.array([(each.numbers == 14).sum() for each in atoms])
-    own -= 3.0 * np.array([(each.numbers == 79).sum() for each in atoms])
-    shifted = labelled(atoms, data.energies + own)
+    energies = 2.0 * np.array([(each.numbers == 14).sum() for each in atoms])
+    energies -= 3.0 * np.array([(each.numbers == 79).sum() for each in atoms])
+    shifted = labelled(atoms, data.energies + energies)
     before, after = spreads(data), spreads(shifted)
     assert after["energy"] == pytest.approx(before["energy"]) and before["energy"] > 0
     assert before["force"] == pytest.approx(1e3 * np.sqrt(np.mean(data.forces**2)))
     only = spreads(labelled(atoms[:1], forces=False, stress=False))
     assert only == {}  # one structure determines no energies of species
-    exact = spreads(labelled(atoms, own, forces=False, stress=False))
+    exact = spreads(labelled(atoms, energies, forces=False, stress=False))
     assert exact["energy"] == pytest.approx(0.0, abs=1e-6)

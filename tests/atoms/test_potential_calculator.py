@@ -204,8 +204,8 @@ def test_results_are_written_with_structures(potential, tmp_path):
 
 
 def test_atoms_in_other_surroundings_are_named(potential):
-    known, seen = crystals(5, seed=3), start()
-    assert max(each.max() for each in potential.novelty(known)) < 3
+    train, seen = crystals(5, seed=3), start()
+    assert max(each.max() for each in potential.novelty(train)) < 3
     seen.positions[4] = seen.positions[5] + [1.1, 0.0, 0.0]
     novelty = potential.novelty([seen])[0]
     assert novelty.argmax() in (4, 5) and novelty.max() > 3
@@ -221,7 +221,7 @@ def test_atoms_in_other_surroundings_are_named(potential):
 
 def test_predictions_of_structures_far_from_the_training_are_warned_of(potential):
     """Lengths in nm or other units, say; whatever is predicted."""
-    known = crystals(5, seed=3)
+    train = crystals(5, seed=3)
     uses = {
         "energies": potential.predict,
         "forces": potential.predict_forces,
@@ -231,13 +231,13 @@ def test_predictions_of_structures_far_from_the_training_are_warned_of(potential
     with warnings.catch_warnings():
         warnings.simplefilter("error", NoveltyWarning)
         for use in uses.values():
-            use(known)
+            use(train)
     for scale in (0.1, 0.529177):
         far = start()
         far.set_cell(far.cell[:] * scale, scale_atoms=True)
         for use in uses.values():
             with pytest.warns(NoveltyWarning, match=r"structure 2, atom \d \((Si|Au)\) has surr"):
-                use([*known[:2], far])
+                use([*train[:2], far])
 
 
 def test_novelty_grows_with_what_was_not_seen(potential):

@@ -109,17 +109,17 @@ def test_labels_that_are_not_read_are_told():
     atoms = labelled_atoms(3)
     as_entries(atoms[1], "REF_energy", "forces")
     data = labelled(atoms)
-    told = " ".join(data.notes)
-    assert "'REF_energy' of 1 structure(s) that have no 'energy', the first structure 1" in told
-    assert "1 of 3 structures have no energy or NaN, the first structure 1" in told
-    assert "1 of 3 structures have no stress" in told
+    notes = " ".join(data.notes)
+    assert "'REF_energy' of 1 structure(s) that have no 'energy', the first structure 1" in notes
+    assert "1 of 3 structures have no energy or NaN, the first structure 1" in notes
+    assert "1 of 3 structures have no stress" in notes
     assert np.isnan(data.energies).tolist() == [False, True, False]
     atoms = labelled_atoms(2)
     for each in atoms:
         each.calc.results["free_energy"] = each.calc.results["energy"] - 0.1
-    told = " ".join(labelled(atoms).notes)
-    assert "'free_energy' of 2 structure(s), beside 'energy'" in told
-    assert "Forces are gradients of the free energy" in told
+    notes = " ".join(labelled(atoms).notes)
+    assert "'free_energy' of 2 structure(s), beside 'energy'" in notes
+    assert "Forces are gradients of the free energy" in notes
     for each in atoms:
         each.calc.results["free_energy"] = each.calc.results["energy"]
     assert labelled(atoms).notes == []
@@ -216,9 +216,9 @@ def test_masked_labels_are_unknown(kind, carried):
         values = [result[kind] for result in results]
         given = {"y" if kind == "energy" else kind: [values[0], masked, values[2]]}
     data = labelled(atoms, **given)
-    known = {"energy": data.energies, "forces": data.forces.reshape(3, -1), "stress": data.stress}
-    assert np.isnan(known[kind][1]).all()
-    assert np.isfinite(known[kind][[0, 2]]).all()
+    labels = {"energy": data.energies, "forces": data.forces.reshape(3, -1), "stress": data.stress}
+    assert np.isnan(labels[kind][1]).all()
+    assert np.isfinite(labels[kind][[0, 2]]).all()
     assert any(f"1 of 3 structures have no {kind}" in note for note in data.notes)
 
 

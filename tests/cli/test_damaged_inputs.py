@@ -148,8 +148,8 @@ def check(folder, name, n_cases, seed, monkeypatch):
             assert len(lines) == 1 and err.rstrip().splitlines()[-1] == lines[0], where
             # Without a checksum, a number of 1e300 is read, and the model may say no to it; and
             # settings may name another file, which is not there.
-            told = name in lines[0] or "--config" in words
-            assert told or (checked is None and "The fields have values" in err), where
+            named = name in lines[0] or "--config" in words
+            assert named or (checked is None and "The fields have values" in err), where
         else:
             assert code == 2 and "Usage" in err, where
     if path.is_dir():

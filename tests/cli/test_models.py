@@ -186,9 +186,9 @@ def test_sixteen_bit_images_are_counted_and_not_guessed_at(run, folder):
     report, model = judged(run, folder, images, counts)
     verdict = report["verdict"]
     assert verdict["held_back"] and verdict["n_systems"] == 10
-    unseen, known = blobs(60, size=32, low=2, high=8, seed=1)
-    error = np.sqrt(np.mean((model.predict(unseen) - known) ** 2))
-    assert error < 0.5 * known.std()
+    unseen, true_counts = blobs(60, size=32, low=2, high=8, seed=1)
+    error = np.sqrt(np.mean((model.predict(unseen) - true_counts) ** 2))
+    assert error < 0.5 * true_counts.std()
     assert verdict["over_spread"] < 0.5 and "better" not in verdict["words"]
 
 
@@ -199,10 +199,10 @@ def test_sixteen_bit_images_are_counted_and_not_guessed_at(run, folder):
 )
 def test_images_of_usual_size_are_counted_twice_as_well_as_by_their_mean(run, folder, options):
     report, model = judged(run, folder, *blobs(120), options)
-    unseen, known = blobs(100, seed=1)
-    error = np.sqrt(np.mean((model.predict(unseen) - known) ** 2))
-    assert error < 0.5 * known.std() or "better" in report["verdict"]["words"]
-    assert report["verdict"]["over_spread"] == pytest.approx(error / known.std(), abs=0.3)
+    unseen, true_counts = blobs(100, seed=1)
+    error = np.sqrt(np.mean((model.predict(unseen) - true_counts) ** 2))
+    assert error < 0.5 * true_counts.std() or "better" in report["verdict"]["words"]
+    assert report["verdict"]["over_spread"] == pytest.approx(error / true_counts.std(), abs=0.3)
 
 
 def test_what_has_learned_nothing_says_so(run, folder):

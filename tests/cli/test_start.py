@@ -93,12 +93,12 @@ def test_the_shell_completes_commands_options_and_values(words, found, tmp_path)
         sys.path.insert(0, {str(ROOT)!r})
         from sk_ednn.cli import main
         main([])"""
-    known = {"_SK_EDNN_COMPLETE": "complete_bash", "COMP_WORDS": words}
-    known["COMP_CWORD"] = str(len(words.split()) - 1)
+    environment = {"_SK_EDNN_COMPLETE": "complete_bash", "COMP_WORDS": words}
+    environment["COMP_CWORD"] = str(len(words.split()) - 1)
     import os
 
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False,
-        env={**os.environ, **known},
+        env={**os.environ, **environment},
     )  # fmt: skip
     assert found in done.stdout.split()

@@ -112,8 +112,8 @@ def test_forces_are_learned_where_they_are_asked_for(model, go, files):
     """From a few sheets: fields and what forces add to them, held back sheets as the judge."""
     options = f"--model {model} --focus 4 --context 2 --spacing 0.4 --json"
     plain = json.loads(go(f"fit sheets.extxyz@:12 {options} -o p.ednn").output)
-    known = json.loads(go(f"fit sheets.extxyz@:12 {options} -o f.ednn --forces").output)
-    assert known["strategy"] == plain["strategy"] == "LinearSolver"
+    with_forces = json.loads(go(f"fit sheets.extxyz@:12 {options} -o f.ednn --forces").output)
+    assert with_forces["strategy"] == plain["strategy"] == "LinearSolver"
     structures = io.read(files / "sheets.extxyz", "20:")
     off = []
     for name in ("p.ednn", "f.ednn"):

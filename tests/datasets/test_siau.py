@@ -33,8 +33,8 @@ def test_kinds_and_parents():
     assert siau.kind_names[5] == "liquid" and "synthetic teacher" in siau.DESCR
     # Structures of one parent are of one kind and one list of atoms.
     for parent in np.unique(siau.parents)[::40]:
-        own = np.flatnonzero(siau.parents == parent)
-        assert len({siau.kinds[k] for k in own}) == len({len(siau.numbers[k]) for k in own}) == 1
+        ks = np.flatnonzero(siau.parents == parent)
+        assert len({siau.kinds[k] for k in ks}) == len({len(siau.numbers[k]) for k in ks}) == 1
 
 
 def test_forces_balance_and_cells_hold_their_atoms_apart():

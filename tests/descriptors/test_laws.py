@@ -350,14 +350,14 @@ def test_any_junk_is_refused_in_words_or_described(rng, name):
             changed = clone(descriptor).set_params(**{parameter: junk})
             try:
                 with np.errstate(over="ignore"):
-                    known = changed.with_species(structures.numbers)
-                environments = neighbor_pairs(structures, min(known.cutoff, 5.0))
+                    with_species = changed.with_species(structures.numbers)
+                environments = neighbor_pairs(structures, min(with_species.cutoff, 5.0))
                 with np.errstate(over="ignore"):
-                    values = known.values(environments)
+                    values = with_species.values(environments)
             except ValueError as error:
                 assert str(error).strip(), (parameter, junk)
             else:
-                assert values.shape == (structures.n_atoms, *known.tile_shape)
+                assert values.shape == (structures.n_atoms, *with_species.tile_shape)
 
 
 def test_wrong_shapes_are_refused(rng):

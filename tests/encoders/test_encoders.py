@@ -232,13 +232,13 @@ def test_nothing_beyond_a_boundary_is_no_label():
 def test_slopes_with_respect_to_angles_are_those_of_differences(period, ragged):
     X, y = xy(30, (4, 5), period=period)
     model = make_pipeline(AngleFields(period), EDNNRegressor(PAIRS, CHANNELS)).fit(X, y)
-    asked = [X[0], X[1, :3]] if ragged else X[:2]
+    some = [X[0], X[1, :3]] if ragged else X[:2]
     encoder, regressor = model[0], model[1]
-    slopes = encoder.pull(asked, regressor.predict_gradient(encoder.transform(asked)))
+    slopes = encoder.pull(some, regressor.predict_gradient(encoder.transform(some)))
     assert isinstance(slopes, list) == ragged
     step = 1e-6 * period
     for place in ((0, 0), (2, 3)):
-        moved = [[field.copy() for field in asked] for _ in range(2)]
+        moved = [[field.copy() for field in some] for _ in range(2)]
         for sign, fields in zip((1, -1), moved, strict=True):
             for field in fields:
                 field[place] += sign * step
@@ -249,9 +249,12 @@ def test_slopes_with_respect_to_angles_are_those_of_differences(period, ragged):
 
 def test_pull_and_push_are_adjoint(rng):
     X = xy(2, (4, 5))[0]
-    for known in AngleFields().fit(X).angle_gradients(X, X):
+    for adjoint in AngleFields().fit(X).angle_gradients(X, X):
         slope, direction = rng.normal(size=(2, 4, 5)), rng.normal(size=(4, 5))
-        left, right = (known.pull(slope) * direction).sum(), (slope * known.push(direction)).sum()
+        left, right = (
+            (adjoint.pull(slope) * direction).sum(),
+            (slope * adjoint.push(direction)).sum(),
+        )
         np.testing.assert_allclose(left, right, rtol=1e-12)
 
 
@@ -262,13 +265,13 @@ def torques(X):
 
 def test_derivatives_with_respect_to_angles_are_learned():
     X, y = xy(12, (4, 4))
-    asked, expected = xy(20, (4, 4), seed=1)
+    test, expected = xy(20, (4, 4), seed=1)
     encoder = AngleFields().fit(X)
     errors = []
     for gradient in (None, encoder.angle_gradients(X, torques(X))):
         model = EDNNRegressor(PAIRS, CHANNELS, solver=LinearSolver(16), random_state=0)
         model.fit(encoder.transform(X), y, gradient=gradient)
-        errors.append(np.abs(model.predict(encoder.transform(asked)) - expected).mean())
+        errors.append(np.abs(model.predict(encoder.transform(test)) - expected).mean())
     assert errors[1] < 0.5 * errors[0]
 
 

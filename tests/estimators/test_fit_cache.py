@@ -75,16 +75,16 @@ def test_a_killed_grid_search_fits_nothing_twice(tmp_path, spins):
 
 
 def changed(model, X, y, what):
-    X, y, known = X.copy(), y.copy(), {}
+    X, y, fit_params = X.copy(), y.copy(), {}
     if what == "X":
         X[3, 2, 2] *= -1
     elif what == "y":
         y[3] += 1
     elif what == "sample_weight":
-        known["sample_weight"] = np.linspace(1, 2, len(y))
+        fit_params["sample_weight"] = np.linspace(1, 2, len(y))
     else:
         model.set_params(**what)
-    return model, X, y, known
+    return model, X, y, fit_params
 
 
 @pytest.mark.parametrize(
@@ -96,9 +96,9 @@ def changed(model, X, y, what):
 def test_the_key_depends_on_data_and_parameters(tmp_path, spins, what):
     model = EDNNRegressor(KernelRidge(kernel="rbf", alpha=1e-6), GridTiling(1, 1), memory=tmp_path)
     model.fit(*spins)
-    model, X, y, known = changed(model, *spins, what)
-    kept = model.fit(X, y, **known).predict(X)
-    anew = model.set_params(memory=None).fit(X, y, **known).predict(X)
+    model, X, y, fit_params = changed(model, *spins, what)
+    kept = model.fit(X, y, **fit_params).predict(X)
+    anew = model.set_params(memory=None).fit(X, y, **fit_params).predict(X)
     np.testing.assert_array_equal(kept, anew)
 
 

@@ -108,10 +108,10 @@ def test_weighting_by_site_counts_sizes_alike(rng):
     np.testing.assert_allclose(
         by_site.predict(X), EDNNRegressor(Ridge()).fit(X, y, sample_weight=weight).predict(X)
     )
-    own = rng.uniform(size=40)
+    weights = rng.uniform(size=40)
     np.testing.assert_allclose(
-        by_site.fit(X, y, sample_weight=own).predict(X),
-        EDNNRegressor(Ridge()).fit(X, y, sample_weight=weight * own).predict(X),
+        by_site.fit(X, y, sample_weight=weights).predict(X),
+        EDNNRegressor(Ridge()).fit(X, y, sample_weight=weight * weights).predict(X),
     )
     # The small systems are then described better, per site.
     by_total = EDNNRegressor(Ridge()).fit(X, y)

@@ -71,9 +71,9 @@ def test_example_runs_with_the_commands_of_the_batch_script(tmp_path):
 def test_example_submits_jobs(kind, monkeypatch, capsys):
     """One single-threaded process per core, with the requested time and memory."""
     queues = pytest.importorskip("dask_jobqueue")
-    asked = []
+    n_jobs = []
     monkeypatch.setattr(
-        queues.JobQueueCluster, "scale", lambda self, jobs: asked.append(jobs), raising=False
+        queues.JobQueueCluster, "scale", lambda self, jobs: n_jobs.append(jobs), raising=False
     )
     example = runpy.run_path(str(FOLDER / "predict.py"))
     options = dict.fromkeys(("scheduler", "scheduler_file", "slurm", "pbs", "queue"))
@@ -81,7 +81,7 @@ def test_example_submits_jobs(kind, monkeypatch, capsys):
     with example["connect"](SimpleNamespace(**options)) as client:
         script = capsys.readouterr().out
         client.cluster.close()
-    assert asked[0] == 3
+    assert n_jobs[0] == 3
     assert "--nthreads 1 " in script and "--nworkers 16" in script
     assert "OMP_NUM_THREADS=1" in script and "02:00:00" in script
     assert ("#SBATCH" if kind == "slurm" else "#PBS") in script

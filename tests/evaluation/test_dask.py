@@ -190,9 +190,9 @@ def test_graph_is_small_and_contains_the_model_once():
     X = da.zeros((1, 20_000, 20_000), chunks=2000)
     model = fit(GridTiling(10, 5), evaluation=Direct(max_tiles=400), shape=(20, 20))
     lazy = model.predict(X)
-    own = [key for key in dict(lazy.dask) if "sk-ednn" in str(key)]
-    assert 10_000 / 64 <= len(own) < 400
-    payloads = [key for key in own if str(key).startswith("sk-ednn-term")]
+    keys = [key for key in dict(lazy.dask) if "sk-ednn" in str(key)]
+    assert 10_000 / 64 <= len(keys) < 400
+    payloads = [key for key in keys if str(key).startswith("sk-ednn-term")]
     assert len(payloads) == 1
 
 

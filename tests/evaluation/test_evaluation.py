@@ -31,7 +31,7 @@ def counting(kind="spins"):
     X = make_field(kind, 12, (4, 3))
     model = EDNNRegressor(CountsCalls(kernel="rbf", gamma=0.1), GridTiling())
     model.fit(X, X.astype(float).sum(axis=(1, 2)))
-    CountsCalls.asked = 0
+    CountsCalls.n_tiles = 0
     fields = model.tiling_.check(make_field(kind, 4, (9, 7), 3))
     return model.tile_model_, model.tiling_, fields
 
@@ -142,12 +142,12 @@ def test_unique_evaluates_each_distinct_tile_once():
     tile_model, tiling, fields = counting()
     evaluation = Unique()
     totals = evaluation.totals(tile_model, tiling, fields)
-    assert 0 < CountsCalls.asked <= 512
-    assert evaluation.table_length(tile_model) == CountsCalls.asked
-    CountsCalls.asked = 0
+    assert 0 < CountsCalls.n_tiles <= 512
+    assert evaluation.table_length(tile_model) == CountsCalls.n_tiles
+    CountsCalls.n_tiles = 0
     np.testing.assert_array_equal(evaluation.totals(tile_model, tiling, fields), totals)
     evaluation.contributions(tile_model, tiling, fields)
-    assert CountsCalls.asked == 0
+    assert CountsCalls.n_tiles == 0
     others = tiling.check(make_spins(4, (8, 8), 9))
     np.testing.assert_allclose(
         evaluation.totals(tile_model, tiling, others),
@@ -160,9 +160,9 @@ def test_cache_persists_between_calls_of_predict():
     X = make_spins(100, (4, 4))
     model = EDNNRegressor(CountsCalls(kernel="rbf", gamma=0.1)).fit(X, X.sum(axis=(1, 2)))
     first = model.predict(X)
-    CountsCalls.asked = 0
+    CountsCalls.n_tiles = 0
     np.testing.assert_array_equal(model.predict(X), first)
-    assert CountsCalls.asked == 0
+    assert CountsCalls.n_tiles == 0
     assert isinstance(model.evaluation_, AutoEvaluation)
 
 
@@ -198,11 +198,11 @@ def test_cache_treats_negative_zero_as_zero():
     zeros = tiling.check(np.zeros((1, 4, 4)))
     evaluation = Unique()
     total = evaluation.totals(tile_model, tiling, zeros)
-    CountsCalls.asked = 0
+    CountsCalls.n_tiles = 0
     np.testing.assert_array_equal(
         evaluation.totals(tile_model, tiling, tiling.check(-np.zeros((1, 4, 4)))), total
     )
-    assert CountsCalls.asked == 0
+    assert CountsCalls.n_tiles == 0
 
 
 def test_cache_lives_as_long_as_its_tile_model():

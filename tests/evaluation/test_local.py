@@ -234,21 +234,21 @@ def test_only_affected_tiles_are_evaluated():
     model = EDNNRegressor(CountsCalls(kernel="rbf", gamma=0.1), GridTiling())
     model.fit(X, X.sum(axis=(1, 2)))
     local = LocalUpdates(model, make_field("float64", 1, (24, 24))[0])
-    CountsCalls.asked = 0
+    CountsCalls.n_tiles = 0
     local.propose([[3, 3]], [0.5])
-    assert CountsCalls.asked == 9
+    assert CountsCalls.n_tiles == 9
     local.propose([[3, 3], [3, 4]], [0.5, 0.1])
-    assert CountsCalls.asked == 9 + 12  # the two share six tiles
+    assert CountsCalls.n_tiles == 9 + 12  # the two share six tiles
 
 
 def test_repeated_tiles_are_cached(rng):
     X, y = make_ising(100, (8, 8))
     model = EDNNRegressor(CountsCalls(kernel="rbf", gamma=0.1), evaluation=Unique()).fit(X, y)
     local = LocalUpdates(model, make_spins(1, (128, 128))[0])
-    CountsCalls.asked = 0
+    CountsCalls.n_tiles = 0
     for n_moves in (1, 30):
         local.propose(rng.integers(128, size=(n_moves, 1, 2)), rng.choice([-1, 1], (n_moves, 1)))
-    assert CountsCalls.asked == 0  # all 512 states of 3 x 3 spins were in the field
+    assert CountsCalls.n_tiles == 0  # all 512 states of 3 x 3 spins were in the field
 
 
 # --- errors ----------------------------------------------------------------------------------

@@ -130,15 +130,15 @@ def test_lazy_fields_of_a_far_smaller_scale():
 
 
 def test_a_flat_part_of_a_field_is_not_remarked_upon():
-    known = InputRange(np.zeros(1), np.ones(1), np.ones(1))
+    training_range = InputRange(np.zeros(1), np.ones(1), np.ones(1))
     field = np.zeros((1, 8, 8))
     field[0, 0], field[0, 7, 7] = 1.0, 0.001
     source = WatchedSource(ArraySource(field))
     source.read((slice(0, 1), slice(4, 8), slice(0, 8)))
-    assert source.doubt(known) is None
+    assert source.doubt(training_range) is None
     flat = WatchedSource(ArraySource(0.001 * field))
     flat.read((slice(0, 1), slice(0, 8), slice(0, 8)))
-    assert "to 0.001," in flat.doubt(known)
+    assert "to 0.001," in flat.doubt(training_range)
 
 
 def test_workers_of_a_cluster_tell_the_client(tmp_path):

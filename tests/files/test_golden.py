@@ -32,9 +32,9 @@ def test_there_are_all_of_them(made):
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_predictions_are_those_of_then(path, made):
     schema, _, name = path.stem.partition(", ")
-    own = path.with_suffix(".npy")
-    expected = np.load(own if own.exists() else FOLDER / f"{schema}.npz")
-    expected = expected if own.exists() else expected[name]
+    predictions = path.with_suffix(".npy")
+    expected = np.load(predictions if predictions.exists() else FOLDER / f"{schema}.npz")
+    expected = expected if predictions.exists() else expected[name]
     given, _ = made.data(name)
     model = load(path, modules=[made.Golden])
     # To rounding: another processor, or version of a library, sums up in another order.

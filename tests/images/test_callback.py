@@ -32,10 +32,10 @@ def test_rows_are_those_of_the_history(data):
 
     followed = fitted(data, callback, n_jobs=2)
     for member, history in enumerate(followed.history_):
-        own = [row for row in rows if row["member"] == member]
-        assert [row["epoch"] for row in own] == [1, 2, 3, 4]
-        assert [row["progress"] for row in own] == [0.25, 0.5, 0.75, 1.0]
-        assert [row["error"] for row in own] == [row["error"] for row in history]
+        of_member = [row for row in rows if row["member"] == member]
+        assert [row["epoch"] for row in of_member] == [1, 2, 3, 4]
+        assert [row["progress"] for row in of_member] == [0.25, 0.5, 0.75, 1.0]
+        assert [row["error"] for row in of_member] == [row["error"] for row in history]
     alone = fitted(data, None)
     np.testing.assert_array_equal(followed.predict(data.pictures), alone.predict(data.pictures))
 

@@ -32,8 +32,8 @@ from sk_ednn.images._zarr import MapWriter
 DATA = make_pictures(16, (48, 56), n_objects=(20, 200), random_state=0)
 
 
-def quick(**known):
-    return CountRegressor(**{"max_epochs": 2, "n_members": 1, "random_state": 0, **known})
+def quick(**params):
+    return CountRegressor(**{"max_epochs": 2, "n_members": 1, "random_state": 0, **params})
 
 
 @pytest.fixture(scope="module")
@@ -209,11 +209,11 @@ def test_boxes_and_dots_are_more_samples():
 @pytest.mark.parametrize("unknown", [None, np.nan, np.ma.masked])
 def test_unknown_totals_are_told_and_not_learned_from(unknown):
     totals = [float(total) for total in DATA.totals]
-    known = quick().fit(DATA.pictures[1:], totals[1:])
+    of_known = quick().fit(DATA.pictures[1:], totals[1:])
     with pytest.warns(DataWarning, match="1 of 16 pictures have no total and no boxes.*picture 0"):
         model = quick().fit(DATA.pictures, [unknown, *totals[1:]])
     assert model.held_back_["index"].min() > 0
-    assert len(model.held_back_["index"]) == len(known.held_back_["index"])
+    assert len(model.held_back_["index"]) == len(of_known.held_back_["index"])
 
 
 @pytest.mark.parametrize(

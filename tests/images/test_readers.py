@@ -33,12 +33,12 @@ FLOAT = RNG.normal(size=(20, 30)).astype(np.float32)
 CHANNELS = RNG.integers(0, 65536, (4, 20, 30), dtype=np.uint16)
 
 
-def png(values, **known):
-    return lambda path: Image.fromarray(values).save(path, **known)
+def png(values, **params):
+    return lambda path: Image.fromarray(values).save(path, **params)
 
 
-def tiff(values, **known):
-    return lambda path: tifffile.imwrite(path, values, **known)
+def tiff(values, **params):
+    return lambda path: tifffile.imwrite(path, values, **params)
 
 
 def ome_zarr(values, axes):
@@ -326,11 +326,11 @@ def test_all_pictures_that_cannot_be_used_are_named_at_once(tmp_path):
     assert said.endswith("11.npy and 2 more.")
 
 
-def pages(path, **known):
+def pages(path, **params):
     """Write pages one by one, as programs of microscopes do."""
     with tifffile.TiffWriter(path) as writer:
         for plane in STACK:
-            writer.write(plane, contiguous=False, metadata=None, **known)
+            writer.write(plane, contiguous=False, metadata=None, **params)
 
 
 STACKS = {

@@ -27,10 +27,10 @@ def model():
     return CountRegressor(max_epochs=1, n_members=1, random_state=0).fit(DATA.pictures, DATA.totals)
 
 
-def ome(path, attributes=None, **known):
+def ome(path, attributes=None, **params):
     """Write an OME-Zarr folder."""
     group = zarr.open_group(str(path), mode="w")
-    array = group.create_array("0", shape=PIXELS.shape, chunks=CHUNKS, dtype=PIXELS.dtype, **known)
+    array = group.create_array("0", shape=PIXELS.shape, chunks=CHUNKS, dtype=PIXELS.dtype, **params)
     array[:] = PIXELS
     array.attrs.update(attributes or {})
     datasets = [{"path": "0"}]
@@ -69,10 +69,10 @@ def xarray(attributes=None):
     return module.DataArray(PIXELS, dims=("y", "x"), attrs=attributes or {})
 
 
-def tensor(**known):
+def tensor(**params):
     import torch
 
-    return torch.tensor(PIXELS.astype(np.float32), **known)
+    return torch.tensor(PIXELS.astype(np.float32), **params)
 
 
 def masked():

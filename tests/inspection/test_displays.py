@@ -242,9 +242,9 @@ def test_the_path_of_tilings_is_drawn():
     )  # fmt: skip
     result = display.result
     for label, line in zip((1, 2), display.lines_, strict=True):
-        own = np.array(result.focuses) == label
-        np.testing.assert_array_equal(line.get_xdata(), np.array(result.contexts)[own])
-        np.testing.assert_allclose(line.get_ydata(), -result.mean_scores[own])
+        of_focus = np.array(result.focuses) == label
+        np.testing.assert_array_equal(line.get_xdata(), np.array(result.contexts)[of_focus])
+        np.testing.assert_allclose(line.get_ydata(), -result.mean_scores[of_focus])
     assert display.ax_.get_ylabel() == "mean absolute error / J"
     assert (result.focus, result.context) == (1, 1)
 

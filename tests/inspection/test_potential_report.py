@@ -52,8 +52,8 @@ def test_fit_report_knows_a_potential(fitted):
 def test_energies_alone_make_a_page(fitted):
     potential, train, _ = fitted
     bare = [atoms.copy() for atoms in train]
-    for atoms, known in zip(bare, train, strict=True):
-        atoms.info["energy"] = known.get_potential_energy()
+    for atoms, labelled in zip(bare, train, strict=True):
+        atoms.info["energy"] = labelled.get_potential_energy()
     report = potential_report(potential, bare)
     assert set(report.numbers["errors"]["training"]) == {
         "energy_mae", "energy_median", "energy_rmse"

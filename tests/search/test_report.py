@@ -27,9 +27,9 @@ def filled(path, numbers, several):
     for k in range(12):
         if k >= 6 and k % 6 == 0:
             store.add_model(k, [0.01, 0.1, 0.3])
-        known = {} if k < 6 else {"predicted": -2.0 * k, "std": 0.3, "model": 1}
+        prediction = {} if k < 6 else {"predicted": -2.0 * k, "std": 0.3, "model": 1}
         origin = "start" if k < 6 else "rattle"
-        number = store.add_structure(structure(each[k % len(each)], k), origin, **known)
+        number = store.add_structure(structure(each[k % len(each)], k), origin, **prediction)
         task = store.start_task("label")
         if k == 4:
             store.fail_label(number, "no SCF <convergence>", seconds=1.0)

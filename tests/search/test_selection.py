@@ -25,22 +25,22 @@ def test_low_energies_and_large_spreads_in_turn():
 
 def test_shares_hold_over_calls_of_one():
     pool = [candidate(10.0 * k, 1.0 + k, 0.3 * k) for k in range(12)]
-    counts, known = 0, []
+    counts, fingerprints = 0, []
     for number in range(9):
-        (one,) = select(pool, 1, Thresholds(0.0, 9.0), known, start=number)
+        (one,) = select(pool, 1, Thresholds(0.0, 9.0), fingerprints, start=number)
         counts += one.spread == max(c.spread for c in pool)
         pool.remove(one)
-        known.append(one.fingerprint)
+        fingerprints.append(one.fingerprint)
     assert counts == 3
 
 
 def test_duplicates_are_left_out():
-    known = [candidate(0, 0, 0.5).fingerprint]
+    fingerprints = [candidate(0, 0, 0.5).fingerprint]
     same, other = candidate(-9.0, 0.0, 0.5001), candidate(-1.0, 0.0, 1.0)
-    assert select([same, other], 2, Thresholds(0.0, 1.0), known) == [other]
+    assert select([same, other], 2, Thresholds(0.0, 1.0), fingerprints) == [other]
     twins = [candidate(-1.0, 0.0, 1.0), candidate(-1.1, 0.0, 1.0001)]
-    assert select(twins, 2, Thresholds(0.0, 1.0), known) == [twins[1]]
-    assert select([same], 1, Thresholds(0.0, 1.0), known) == []
+    assert select(twins, 2, Thresholds(0.0, 1.0), fingerprints) == [twins[1]]
+    assert select([same], 1, Thresholds(0.0, 1.0), fingerprints) == []
 
 
 def test_trusted_structures_are_not_explored():

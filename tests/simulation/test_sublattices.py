@@ -36,9 +36,9 @@ def seen(tilings, shape, sites):
 def assert_independent(sublattice, tilings, shape):
     tiles = set()
     for move in sublattice.sites().T:
-        own = seen(tilings, shape, move)
-        assert not tiles & own
-        tiles |= own
+        of_move = seen(tilings, shape, move)
+        assert not tiles & of_move
+        tiles |= of_move
 
 
 @given(cases())

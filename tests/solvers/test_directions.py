@@ -40,8 +40,8 @@ class Waves(TransformerMixin, BaseEstimator):
         return np.hstack([X, np.sin(X @ self.weights_.T)])
 
     def pull(self, X, gradient):
-        own, gradient = np.split(gradient, [X.shape[1]], axis=1)
-        return own + (gradient * np.cos(X @ self.weights_.T)) @ self.weights_
+        by_values, gradient = np.split(gradient, [X.shape[1]], axis=1)
+        return by_values + (gradient * np.cos(X @ self.weights_.T)) @ self.weights_
 
 
 class Pushing(Waves):
@@ -430,17 +430,17 @@ class PushedToNaN(Stretched):
 def test_gradients_with_pull_and_push():
     X = fields(10, (4, 5))
     y, gradients = bonds(X)
-    known = [Stretched(x, gradient) for x, gradient in zip(X, gradients, strict=True)]
+    stretched = [Stretched(x, gradient) for x, gradient in zip(X, gradients, strict=True)]
     for baseline in (None, "content"):
         model = regressor(baseline=baseline)
         results = []
-        for gradient in (None, known):
+        for gradient in (None, stretched):
             model.fit(X, y, gradient=gradient)
             predicted = (model.predict_gradient(X) * X).sum(axis=(1, 2))
-            results.append(np.mean((predicted - [k.values[0] for k in known]) ** 2))
+            results.append(np.mean((predicted - [k.values[0] for k in stretched]) ** 2))
         assert results[1] < 0.2 * results[0], results
     # Target gradients may be arrays for some samples and objects for others.
-    mixed = [*known[:5], *gradients[5:]]
+    mixed = [*stretched[:5], *gradients[5:]]
     model = regressor(solver=LinearSolver(5)).fit(X, y, gradient=mixed)
     np.testing.assert_allclose(model.predict_gradient(X), gradients, atol=1e-4)
 
@@ -524,14 +524,14 @@ def test_gradients_with_respect_to_strain_and_positions(with_forces, rng):
         draw.strain_gradients(structures, gradients),
         draw.forces(structures, gradients),
     )
-    known = draw.position_gradients(
+    target_gradients = draw.position_gradients(
         structures, forces if with_forces else None, strain_gradients=strains
     )
     solver = LinearSolver(8, gradient_weight=1.0)
     model = regressor(Waves(), lm.LinearRegression(), tiling=tiling, solver=solver)
     if not with_forces:  # three numbers a structure, and its total: enough for 12 structures
-        assert known[0].values.shape == (4,)
-    model.fit(X, truth.predict(X), gradient=known)
+        assert target_gradients[0].values.shape == (4,)
+    model.fit(X, truth.predict(X), gradient=target_gradients)
     result = draw.strain_gradients(structures, model.predict_gradient(X))
     np.testing.assert_allclose(result, strains, atol=1e-6 * np.abs(strains).max())
     if with_forces:
@@ -550,9 +550,9 @@ def test_forces_reduce_errors_of_energies_and_forces():
         16, 6, spacing, n_channels=3, degree=4, n_components=12, random_state=0
     )
     tiling = GridTiling(16, 6, channel_axis=-1)
-    known = draw.position_gradients(train, sheets.forces[:16])
+    target_gradients = draw.position_gradients(train, sheets.forces[:16])
     off = {}
-    for name, gradient in (("energies", None), ("forces", known)):
+    for name, gradient in (("energies", None), ("forces", target_gradients)):
         model = EDNNRegressor(
             make_pipeline(describe, lm.Ridge(1e-4)), tiling, baseline="content", random_state=0
         )

@@ -130,8 +130,8 @@ def test_perceptron_weights_apply_to_unscaled_fields(solver):
         tile = factor * X[:1, :4, :4]
         perceptron = fitted.tile_model_.estimator
         alone = perceptron.predict(tile.reshape(1, -1)) * np.ravel(fitted.tile_model_.scale)
-        own = fitted.tile_model_.with_baseline(None).predict(tile)
-        np.testing.assert_allclose(alone, own[0], rtol=1e-12)
+        predicted = fitted.tile_model_.with_baseline(None).predict(tile)
+        np.testing.assert_allclose(alone, predicted[0], rtol=1e-12)
         predictions.append(fitted.predict(factor * X))
     np.testing.assert_allclose(predictions[1], predictions[0], rtol=1e-6)
 
@@ -329,10 +329,10 @@ def test_gradients_of_standardised_networks(boundary):
         close = pytest.approx((ends[0] - ends[1]) / (2 * step), rel=1e-4, abs=1e-9 / step)
         assert gradient[index] == close
     tiles = model.tiling_.tiles(X[:1]).array()
-    own, step = model.tile_model_.with_baseline(None), np.zeros(tiles.shape)
+    net, step = model.tile_model_.with_baseline(None), np.zeros(tiles.shape)
     step[:, 2, 2, 1] = 1e-4 * FACTOR[1]
-    moved = (own.predict(tiles + step) - own.predict(tiles - step))[:, 0] / (2e-4 * FACTOR[1])
-    np.testing.assert_allclose(own.input_gradient(tiles)[:, 2, 2, 1], moved, rtol=1e-4, atol=1e-6)
+    moved = (net.predict(tiles + step) - net.predict(tiles - step))[:, 0] / (2e-4 * FACTOR[1])
+    np.testing.assert_allclose(net.input_gradient(tiles)[:, 2, 2, 1], moved, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("kind", ["conv", "dense"])

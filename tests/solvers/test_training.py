@@ -130,12 +130,12 @@ class Pulled:
 def test_gradients_with_pull():
     X = waves(24, (8, 8))
     y, gradients = energy(X)
-    known = [Pulled(x, s) for x, s in zip(X, gradients, strict=True)]
+    pulled = [Pulled(x, s) for x, s in zip(X, gradients, strict=True)]
     fit = GradientSolver(max_epochs=30, lr=2e-2, batch_size=4)
     model = EDNNRegressor(convolutional(), GridTiling(2, 2), solver=fit, random_state=0)
-    true = np.array([k.values[0] for k in known])
+    true = np.array([k.values[0] for k in pulled])
     explained = {}
-    for name, gradient in (("with", known), ("without", None)):
+    for name, gradient in (("with", pulled), ("without", None)):
         torch.manual_seed(0)
         model.fit(X, y, gradient=gradient, sample_weight=np.linspace(0, 2, 24))
         predicted = (model.predict_gradient(X) * X).sum(axis=(1, 2))
@@ -583,11 +583,11 @@ def test_schedules_span_the_training(schedule, monkeypatch):
 def test_out_of_memory_halves_max_bytes(form):
     X = waves(6, (8, 8))
     y = energy(X)[0]
-    asked, enough = [], 2**28
+    sizes, enough = [], 2**28
 
     class Scarce(NeuralNetRegressor):
         def train_step_single(self, batch, **fit_params):
-            asked.append(self.solver_.max_bytes)
+            sizes.append(self.solver_.max_bytes)
             if self.solver_.max_bytes > enough:
                 raise torch.OutOfMemoryError("out of memory")
             return super().train_step_single(batch, **fit_params)
@@ -602,7 +602,7 @@ def test_out_of_memory_halves_max_bytes(form):
         ).fit(X, y).predict(X)
         for kind in (NeuralNetRegressor, Scarce)
     ]  # fmt: skip
-    assert asked == [2**30, 2**29, 2**28]
+    assert sizes == [2**30, 2**29, 2**28]
     np.testing.assert_allclose(*predictions, rtol=1e-6)
     enough = 0
     with pytest.raises(torch.OutOfMemoryError):

@@ -87,10 +87,10 @@ def test_tiles_end_with_the_averages():
     np.testing.assert_array_equal(rows[:, : local.shape[1]], local)
     of_atoms = plain.tiles(systems).array()  # the element, then the pairs
     for k in range(systems.n_samples):
-        own = systems.structures.owners == k
-        element, pairs = of_atoms[own, :2], of_atoms[own, 2:]
-        expected = np.concatenate([element.mean(0), (element.T @ pairs / own.sum()).ravel()])
-        np.testing.assert_allclose(rows[own, -N_CONTEXT:], np.tile(expected, (own.sum(), 1)))
+        mask = systems.structures.owners == k
+        element, pairs = of_atoms[mask, :2], of_atoms[mask, 2:]
+        expected = np.concatenate([element.mean(0), (element.T @ pairs / mask.sum()).ravel()])
+        np.testing.assert_allclose(rows[mask, -N_CONTEXT:], np.tile(expected, (mask.sum(), 1)))
 
 
 def test_summed_products_are_products_of_sums_over_the_number_of_atoms():
@@ -98,11 +98,11 @@ def test_summed_products_are_products_of_sums_over_the_number_of_atoms():
     rows = tiling().tiles(systems).array()
     made = ContextProducts(N_CONTEXT).fit_transform(rows)[:, rows.shape[1] :]
     for k in range(systems.n_samples):
-        own = systems.structures.owners == k
-        sums = rows[own, :-N_CONTEXT].sum(0)
-        averaged = rows[own, -N_CONTEXT:].sum(0)
-        expected = np.outer(sums, averaged) / own.sum()
-        np.testing.assert_allclose(made[own].sum(0), expected.ravel(), rtol=1e-12)
+        mask = systems.structures.owners == k
+        sums = rows[mask, :-N_CONTEXT].sum(0)
+        averaged = rows[mask, -N_CONTEXT:].sum(0)
+        expected = np.outer(sums, averaged) / mask.sum()
+        np.testing.assert_allclose(made[mask].sum(0), expected.ravel(), rtol=1e-12)
 
 
 @pytest.mark.parametrize("name", MODELS)

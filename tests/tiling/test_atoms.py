@@ -113,8 +113,8 @@ def test_one_term_per_species_learns_pair_energies(name, data):
     maps = model.predict_contributions(X[100:])
     summed = [a.sum() + b.sum() for a, b in zip(maps["Si"], maps["Au"], strict=True)]
     np.testing.assert_allclose(summed, model.predict(X[100:]), rtol=1e-10, atol=1e-10)
-    for structure, own in zip(X[100:], maps["Au"], strict=True):
-        assert len(own) == np.sum(structure.numbers == 79)
+    for structure, contributions in zip(X[100:], maps["Au"], strict=True):
+        assert len(contributions) == np.sum(structure.numbers == 79)
 
 
 def test_gaussian_process_of_all_species_has_std(data):
@@ -253,8 +253,8 @@ def test_dask_and_workers_give_equal_predictions(data, tmp_path):
         np.testing.assert_allclose(model.predict(large), expected, rtol=1e-10)
         again = model.predict_contributions(large)
         for name in ("Si", "Au"):
-            for own, other in zip(again[name], maps[name], strict=True):
-                np.testing.assert_allclose(own, other, rtol=1e-8, atol=1e-10)
+            for of_again, other in zip(again[name], maps[name], strict=True):
+                np.testing.assert_allclose(of_again, other, rtol=1e-8, atol=1e-10)
 
 
 def test_committee_novelty_and_files_of_structures(data, tmp_path):
@@ -346,7 +346,7 @@ def test_linear_models_learn_forces_and_stress(pbc):
     expected, truth = teacher.predict(test), teacher.predict_gradient(test)
     errors = {}
     for kind in ("energies", "positions", "positions and strain"):
-        known = [
+        targets = [
             None if kind == "energies" else Bunch(
                 positions=each.positions, strain=each.strain if "strain" in kind else None
             )
@@ -354,7 +354,7 @@ def test_linear_models_learn_forces_and_stress(pbc):
         ]  # fmt: skip
         solver = LinearSolver(n_directions=100)
         model = EDNNRegressor(clone(teacher).tile_model, solver=solver)
-        model.fit(X[:8], energies[:8], gradient=None if kind == "energies" else known)
+        model.fit(X[:8], energies[:8], gradient=None if kind == "energies" else targets)
         result = model.predict_gradient(test)
         errors[kind] = (
             np.sqrt(np.mean((model.predict(test) - expected) ** 2)),
@@ -378,8 +378,8 @@ def test_push_is_the_adjoint_of_the_gradient():
     (block,) = tiling.plan(systems, 10**6)
     parts = tiling.gradient_of(systems, lambda tiles: weights, 10**6)
     gradients = tiling.gradient_by_sample(systems, parts)
-    known = tiling.known_gradients(systems, gradients)
-    for kind, values in known.items():
+    gradients_of_kinds = tiling.known_gradients(systems, gradients)
+    for kind, values in gradients_of_kinds.items():
         along = [rng.normal(size=len(each)) for each in values]
         (pushed,) = tiling.push(systems, block, kind, [along])
         left = sum(a @ b for a, b in zip(values, along, strict=True))

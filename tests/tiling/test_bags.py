@@ -85,8 +85,10 @@ def test_totals_are_sums_of_contributions_and_extensive(name, fitted):
     model, bags = fitted[name], make_bags(20, seed=2)
     y = model.predict(bags)
     contributions = model.predict_contributions(bags)
-    assert [len(own) for own in contributions] == [len(bag) for bag in bags]
-    np.testing.assert_allclose([own.sum() for own in contributions], y, rtol=1e-10, atol=1e-10)
+    assert [len(values) for values in contributions] == [len(bag) for bag in bags]
+    np.testing.assert_allclose(
+        [values.sum() for values in contributions], y, rtol=1e-10, atol=1e-10
+    )
     doubled = model.predict([np.concatenate([bag, bag]) for bag in bags])
     np.testing.assert_allclose(doubled, 2 * y, rtol=1e-12, atol=1e-12)
     turned = model.predict([bag[::-1] for bag in bags])
@@ -109,8 +111,8 @@ def test_evaluations_agree_for_all_block_sizes(kind, max_tiles, fitted):
         evaluation = {"direct": Direct, "unique": Unique, "auto": AutoEvaluation}[kind]
         model.evaluation_ = evaluation(max_tiles=max_tiles, n_jobs=2)
     np.testing.assert_allclose(model.predict(bags), expected, rtol=1e-12, atol=1e-12)
-    for own, other in zip(model.predict_contributions(bags), maps, strict=True):
-        np.testing.assert_allclose(own, other, rtol=1e-12, atol=1e-12)
+    for values, other in zip(model.predict_contributions(bags), maps, strict=True):
+        np.testing.assert_allclose(values, other, rtol=1e-12, atol=1e-12)
 
 
 def test_journal_resumes_blocks_of_bags(tmp_path, fitted):
@@ -219,7 +221,9 @@ def test_each_kind_has_a_count(tile_model, baseline):
     of_each = model.predict([[[0.0, 8.0]], [[0.0, 22.0]], np.zeros((0, 2))])
     np.testing.assert_allclose(of_each, [-10.0, 35.0, 0.0], atol=2e-3)
     maps = model.predict_contributions(test)
-    assert [len(own) for own in maps["kind_8"]] == [int((bag[:, 1] == 8).sum()) for bag in test]
+    assert [len(values) for values in maps["kind_8"]] == [
+        int((bag[:, 1] == 8).sum()) for bag in test
+    ]
 
 
 def test_collinear_kinds_get_the_minimum_norm_baseline():

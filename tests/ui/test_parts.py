@@ -199,8 +199,8 @@ def test_cluster_is_read_from_what_the_scheduler_says():
 
 def test_settings_of_a_search_follow_the_form():
     pytest.importorskip("ase_ga")
-    asked = Search(composition="Si4", volume=20.0, n_labels=30.0)
-    result = asked.settings()
+    search = Search(composition="Si4", volume=20.0, n_labels=30.0)
+    result = search.settings()
     assert result["labeller"] == {"calculator": "sk_ednn.search.tersoff_silicon"}
     assert (result["composition"], result["volume"], result["n_labels"]) == ("Si4", 20.0, 30)
     with pytest.raises(ValueError, match="such as Si8"):
@@ -276,14 +276,14 @@ def test_tersoff_forces_are_gradients():
 # --- runs
 
 
-def run_of(**known):
+def run_of(**params):
     """Return something like a run, with only what a row asks for."""
     base = {
         "id": "20261129-014512-3f2a", "kind": "fit", "status": "finished", "message": "",
         "settings": {}, "data": {}, "progress": 1.0, "result": None, "started": "", "tags": [],
         "duration": 1.0, "files": dict,
     }  # fmt: skip
-    return SimpleNamespace(**base | known)
+    return SimpleNamespace(**base | params)
 
 
 def test_rows_take_whatever_is_in_the_files():

@@ -292,8 +292,8 @@ def test_density_is_the_spherical_expansion():
     assert torch.equal(Density(SPECIES, CUTOFF, 5, 3).values(batch), prepared.values)
     gradients = torch.randn(prepared.values.shape, dtype=torch.float64)
     pulled = prepared.pull(gradients)[batch.mask]
-    own = environments.restricted(batch.atoms.numpy())
-    expected = expansion.pull(own, gradients.transpose(1, 2).numpy())
+    restricted = environments.restricted(batch.atoms.numpy())
+    expected = expansion.pull(restricted, gradients.transpose(1, 2).numpy())
     np.testing.assert_allclose(pulled.numpy(), expected, atol=1e-11)
     assert not prepared.pull(gradients)[~batch.mask].any()
 
