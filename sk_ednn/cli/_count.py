@@ -13,6 +13,7 @@ import typer
 from .._utils.wording import with_article
 from . import _runs
 from ._errors import Interrupts
+from ._files import check_readable
 from ._inputs import require_model_name
 from ._paths import check_paths, check_pictures, may_replace
 from ._report import show_files
@@ -40,6 +41,7 @@ def fit(ctx: typer.Context, options) -> dict[str, Any]:
     dict
         The output of ``--json``.
     """
+    check_inputs(options)
     from ..files import save
     from ..images import CountRegressor, read_pictures
 
@@ -48,11 +50,6 @@ def fit(ctx: typer.Context, options) -> dict[str, Any]:
     check_paths(options)
     replaced = may_replace("--output", options.output, options.force)
     say = sayer(options)
-    if Path(options.totals).is_dir():
-        raise ValueError(
-            f"{options.totals} is a folder, but the second argument is the table of totals. The "
-            "pictures come first: sk-ednn count fit PICTURES TABLE."
-        )
     pictures = read_pictures(options.pictures, missing_chunks=options.missing_chunks)
     check_pictures(options, pictures)
     matched = matched_totals(options, pictures, say)
@@ -175,6 +172,7 @@ def predict(ctx: typer.Context, options) -> dict[str, Any]:
     -------
     dict
     """
+    check_inputs(options)
     from ..files import describe
     from ..images import read_pictures
     from ..images._geometry import Geometry
@@ -305,6 +303,34 @@ def matched_totals(options, pictures, say):
     for line in matched.notes:
         say(line)
     return matched
+
+
+def check_inputs(options) -> None:
+    """Raise if a file that a command reads does not exist, before libraries are imported.
+
+    Parameters
+    ----------
+    options : namespace
+        With some of ``model``, ``totals``, ``dots`` and ``boxes``, and ``pictures``.
+
+    Raises
+    ------
+    OSError, ValueError
+    """
+    totals = getattr(options, "totals", None)
+    if totals is not None and Path(totals).is_dir():
+        raise ValueError(
+            f"{totals} is a folder, but the second argument is the table of totals. The "
+            "pictures come first: sk-ednn count fit PICTURES TABLE."
+        )
+    for name in ("model", "totals", "dots", "boxes"):
+        path = getattr(options, name, None)
+        if path is not None:
+            check_readable(Path(path))
+    pictures = str(options.pictures)
+    if "://" not in pictures and not set(pictures) & set("*?[") and "::" not in pictures:
+        if not Path(pictures).is_dir():
+            check_readable(Path(pictures))
 
 
 def load_counter(path, max_bytes=None):

@@ -8,7 +8,7 @@ import html
 import numpy as np
 
 from .._utils.writing import replacing
-from ._count import described, load_counter, matched_totals, sayer
+from ._count import check_inputs, described, load_counter, matched_totals, sayer
 from ._paths import check_paths, check_pictures, may_replace
 
 # Number of pictures in the report, those with the largest errors first.
@@ -30,6 +30,7 @@ def run(options) -> None:
     options : namespace
         The parameters of the command, by name.
     """
+    check_inputs(options)
     from ..images import read_pictures
     from ..images._geometry import Geometry
     from ..images._output import overlay_png

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -23,9 +24,19 @@ def one_line_errors():
             warnings.simplefilter("ignore", DataWarning)
             yield
     except (EDNNError, ValueError, TypeError, OSError, MemoryError) as error:
-        why = str(error).partition("\n")[0] or type(error).__name__
+        why = _told(error).partition("\n")[0] or type(error).__name__
         typer.echo(f"error: {why}", err=True)
         raise typer.Exit(1) from None
+
+
+def _told(error) -> str:
+    """Return the message of an error; those of the system begin with the name of the file."""
+    if not isinstance(error, OSError) or error.filename is None or error.strerror is None:
+        return str(error)
+    name = os.fsdecode(error.filename) if isinstance(error.filename, bytes) else error.filename
+    if isinstance(error, FileNotFoundError):
+        return f"{name} does not exist."
+    return f"{name}: {error.strerror}."
 
 
 class Interrupts:

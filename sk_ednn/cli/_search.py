@@ -269,6 +269,9 @@ def report(
 
 
 def _read(path) -> dict:
+    from ._files import check_readable
+
+    check_readable(path)
     with needing("Files of settings"):
         import yaml
     try:
@@ -346,11 +349,11 @@ def _search_of(params, settings, store):
 
 @contextmanager
 def _opened(settings):
-    from ..search import SearchStore
-
     path = _store_path(_read(settings), settings)
     if not path.exists():
         raise ValueError(f"{path} does not exist. Start the search with `sk-ednn search run`.")
+    from ..search import SearchStore
+
     with _naming_damage(path), SearchStore(path) as store:
         yield store
 

@@ -31,8 +31,12 @@ def loaded_by(line, folder, heavy=HEAVY):
 
 
 @pytest.mark.parametrize(
-    "line", ["--version", "--help", "fit --help", "predict --help", "inspect --help", "tile --help"]
-)
+    "line",
+    ["--version", *(f"{command} --help".strip() for command in (
+        "", "fit", "predict", "inspect", "tile", "evaluate", "md", "relax", "count", "count fit",
+        "count report", "search", "search run", "runs", "runs list", "ui",
+    ))],
+)  # fmt: skip
 def test_help_and_version_import_nothing_heavy(line, tmp_path):
     code, loaded, said, _ = loaded_by(line, tmp_path)
     assert (code, loaded) == (0, [])
@@ -58,6 +62,15 @@ def test_the_version_is_that_of_the_package(tmp_path):
         ("predict X.npy nowhere.npy", "nowhere.npy does not exist."),
         ("predict folder X.npy", "folder is a folder. Expected the name of a file."),
         ("predict gone.ednn X.npy", "gone.ednn does not exist (it is a broken link)."),
+        ("count fit nowhere t.csv", "t.csv does not exist."),
+        ("count fit nowhere X.npy", "nowhere does not exist."),
+        ("count fit folder folder", "folder is a folder, but the second argument is the table"),
+        ("count fit folder X.npy --dots d.csv", "d.csv does not exist."),
+        ("count predict nowhere.ednn folder", "nowhere.ednn does not exist."),
+        ("count predict gone.ednn folder", "gone.ednn does not exist (it is a broken link)."),
+        ("count report nowhere.ednn folder", "nowhere.ednn does not exist."),
+        ("search run nowhere.yaml", "nowhere.yaml does not exist."),
+        ("search status folder", "folder is a folder. Expected the name of a file."),
         ("inspect nowhere.ednn", "nowhere.ednn does not exist."),
         ("tile nowhere.npy", "nowhere.npy does not exist."),
     ],
