@@ -232,7 +232,7 @@ class _Watch:
                 )
 
     def button(self, name, command, then=None):
-        """Draw a button that writes a command into the file of the search, and does what follows."""
+        """Draw a button that writes a command into the file of a search, and does what follows."""
 
         def write():
             from ...search import SearchStore
