@@ -20,10 +20,11 @@ from ..exceptions import TileModelError
 from ..networks._over_fields import FORMS
 from ..tile_models._base import is_torch
 from ._base import AbstractSolver, last_step
+from ._network_loss import LOSSES, models_counts
 from ._networks import fit_branches, fit_network
 from ._perceptron import fit_perceptron
 from ._problem import SumProblem
-from ._skorch import LOSSES, SCHEDULES, models_counts, warn_of_warm_start
+from ._skorch import SCHEDULES, warn_of_warm_start
 from ._training import Training
 
 PRECISIONS = ("auto", "float32", "bfloat16", "float64")

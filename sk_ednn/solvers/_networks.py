@@ -19,6 +19,7 @@ from ._best_epoch import keep_best
 from ._checkpoint import Checkpoint, file_of, saving, training_digest
 from ._divergence import warn_of_divergence, warn_of_summed_losses
 from ._features import TileFeatures
+from ._network_loss import with_loss
 from ._reporting import reporting_to
 from ._reweighting import reweighting
 from ._skorch import (
@@ -27,7 +28,6 @@ from ._skorch import (
     require_device,
     translated_callback_errors,
     with_input_shape,
-    with_loss,
 )
 from ._training import Training, overrides_infer, resume, trained_on_sums
 

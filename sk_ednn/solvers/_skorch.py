@@ -23,21 +23,6 @@ from ._progress import TrainingBar
 
 SCHEDULES = ("one_cycle", "cosine", "constant")
 
-LOSSES = {
-    "squared_error": nn.MSELoss,
-    "absolute_error": nn.L1Loss,
-    "huber": nn.HuberLoss,
-    # Used with log_input=False: totals are rates, because logarithms of rates do not add up.
-    "poisson": nn.PoissonNLLLoss,
-}
-
-# Losses for classes. Some accept totals without an error but do not fit them.
-_CLASS_LOSSES = (
-    nn.BCELoss, nn.BCEWithLogitsLoss, nn.CrossEntropyLoss, nn.HingeEmbeddingLoss, nn.KLDivLoss,
-    nn.MultiLabelMarginLoss, nn.MultiLabelSoftMarginLoss, nn.MultiMarginLoss, nn.NLLLoss,
-    nn.SoftMarginLoss,
-)  # fmt: skip
-
 
 def bare_net(settings, module, problem) -> NeuralNet:
     """Return a net that trains a module with the parameters of a `GradientSolver`.
@@ -110,44 +95,6 @@ def _schedule(settings, n_samples) -> LRScheduler:
         step_every="batch",
         last_epoch=-1,
     )
-
-
-def with_loss(net, loss) -> NeuralNet:
-    """Return a net with a loss of `LOSSES`; None keeps its criterion."""
-    if loss is not None:
-        net.set_params(criterion=LOSSES[loss])
-        if loss == "poisson":
-            net.set_params(criterion__log_input=False)
-    return net
-
-
-def models_counts(net) -> bool:
-    """Return True if the criterion of a net is the likelihood of counts.
-
-    Raises
-    ------
-    TileModelError
-        If the criterion is for logarithms of rates, or for classes.
-    """
-    criterion = net.criterion
-    kind = criterion if inspect.isclass(criterion) else type(criterion)
-    if issubclass(kind, _CLASS_LOSSES):
-        raise TileModelError(
-            f"{kind.__name__} compares probabilities of classes, but totals are numbers. Use a "
-            "criterion such as nn.MSELoss, nn.L1Loss, nn.HuberLoss, or nn.PoissonNLLLoss for "
-            "counts."
-        )
-    if not issubclass(kind, nn.PoissonNLLLoss):
-        return False
-    logarithms = getattr(criterion, "log_input", True)
-    if inspect.isclass(criterion):
-        logarithms = net.get_params_for("criterion").get("log_input", True)
-    if logarithms:
-        raise TileModelError(
-            "PoissonNLLLoss expects logarithms of rates, but logarithms of contributions do not "
-            "add up. Set criterion__log_input=False, or use GradientSolver('poisson')."
-        )
-    return True
 
 
 def warn_of_warm_start(net) -> None:

@@ -30,6 +30,7 @@ from ..networks._over_fields import layer_outputs, mixes_tiles, row_per_tile, ti
 from ..networks._sum import BranchBatch
 from ..networks._trial import explained, is_uninitialised, out_of_memory, reads_labels
 from ._base import last_step
+from ._network_loss import loss_of_gradients, loss_of_totals
 from ._skorch import require_split, require_weights
 
 # If layers may take no more than this, something else fills the memory.
@@ -257,13 +258,14 @@ class _SummingNet:
             )
         if training and self.solver_.note_errors is not None:
             self.solver_.note_errors(X.samples, y_pred - y_true.to(y_pred))
-        loss = self._loss_of_totals(y_pred, y_true, X, training)
+        evaluate = partial(super().get_loss, y_pred, y_true, X=X, training=training)
+        loss = loss_of_totals(self.criterion_, evaluate, y_true, None if X is None else X.weights)
         epoch = len(self.history)
         if gradients is not None:
-            gradient_loss = self._gradient_loss(gradients, X)
+            of_gradients = loss_of_gradients(gradients, X) / self.solver_.gradient_spread**2
             if training:
-                self.history.record_batch("gradient_loss", float(gradient_loss.detach()))
-            loss = loss + self.solver_.gradient_weight(epoch - 1) * gradient_loss
+                self.history.record_batch("gradient_loss", float(of_gradients.detach()))
+            loss = loss + self.solver_.gradient_weight(epoch - 1) * of_gradients
         if training and not torch.isfinite(loss):
             batch = len(self.history[-1, "batches"])
             raise TileModelError(
@@ -272,48 +274,6 @@ class _SummingNet:
                 "the fields."
             )
         return loss
-
-    def _gradient_loss(self, gradients, X):
-        """Return the mean squared error of gradients, relative to their mean square."""
-        squares = torch.stack([
-            (gradient - torch.as_tensor(target.values).to(gradient)).square().mean()
-            for gradient, target in zip(gradients, X.gradients, strict=True)
-        ])  # fmt: skip
-        sizes = squares.new_tensor([float(gradient.numel()) for gradient in gradients])
-        weights = sizes if X.weights is None else sizes * X.weights[:, 0].to(sizes)
-        return (squares * weights).sum() / weights.sum() / self.solver_.gradient_spread**2
-
-    def _loss_of_totals(self, y_pred, y_true, X, training):
-        """Return a scalar loss; criteria that return one loss per sample are averaged."""
-        criterion = self.criterion_
-        weights = None if X is None else X.weights
-        reduction = getattr(criterion, "reduction", None)
-        if weights is not None and reduction in ("mean", "sum"):
-            criterion.reduction = "none"
-        try:
-            losses = super().get_loss(y_pred, y_true, X=X, training=training)
-        except (TypeError, ValueError, RuntimeError, IndexError) as error:
-            if isinstance(error, TileModelError) or out_of_memory(error):
-                raise
-            raise TileModelError(
-                f"The criterion {type(criterion).__name__} cannot compare predicted and true "
-                f"totals, both of shape {tuple(y_true.shape)}: {error}. Use one that takes only "
-                "these two, such as nn.MSELoss, nn.L1Loss or nn.HuberLoss."
-            ) from error
-        finally:
-            if weights is not None and reduction in ("mean", "sum"):
-                criterion.reduction = reduction
-        if weights is None:
-            return losses.mean()
-        if losses.ndim == 0 or len(losses) != len(weights):
-            raise TileModelError(
-                "sample_weight needs a criterion that returns a loss for each sample, or has a "
-                f"reduction that can be set to 'none'; {criterion} returned shape "
-                f"{tuple(losses.shape)} for {len(weights)} samples."
-            )
-        losses = losses.reshape(len(losses), -1)
-        weighted = (losses * weights.to(losses)).sum()
-        return weighted if reduction == "sum" else weighted / (weights.sum() * losses.shape[1])
 
     def get_iterator(self, dataset, training=False):
         settings = dict(self.get_params_for("iterator_train" if training else "iterator_valid"))

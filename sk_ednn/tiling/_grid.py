@@ -23,10 +23,10 @@ from ..fields._fields import (
 )
 from ..fields._in_memory import as_array
 from ..fields._sources import read_sites
-from ._adjoint import join_foci
 from ._axes import Axis, grid_axes, per_axis
 from ._gather import gather, wraps_partly
 from ._grid_base import AbstractGridTiling, Block
+from ._grid_gradient import join_foci
 from ._windows import OUTSIDE, axis_positions, axis_windows, n_windows, windows_by_site
 
 

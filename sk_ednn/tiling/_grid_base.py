@@ -12,8 +12,8 @@ from sklearn.base import TransformerMixin
 from ..exceptions import TilingError
 from ..fields._fields import Fields
 from ..fields._range import InputRange, warn_of_range
-from ._adjoint import add_tiles
 from ._base import AbstractTiling, sum_matrix
+from ._grid_gradient import add_tiles
 from ._tiles import Tiles
 
 

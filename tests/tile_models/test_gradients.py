@@ -30,7 +30,7 @@ from sklearn.tree import DecisionTreeRegressor
 from sk_ednn import EDNNRegressor, GridTiling
 from sk_ednn.exceptions import TileModelError
 from sk_ednn.fields._fields import check_fields
-from sk_ednn.tiling._adjoint import add_tiles
+from sk_ednn.tiling._grid_gradient import add_tiles
 from tests._cases import BOUNDARIES, make_field
 
 MODELS = {

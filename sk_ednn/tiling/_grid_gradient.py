@@ -1,4 +1,4 @@
-"""From tiles back to fields: the adjoint of cutting tiles, and the inverse of cutting foci."""
+"""Gradients of fields from those of tiles, the adjoint of cutting; fields from their foci."""
 
 from __future__ import annotations
 
