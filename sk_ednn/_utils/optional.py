@@ -14,6 +14,7 @@ _LIBRARIES = {
     "distributed": ("distributed", "bokeh"),
     "atoms": ("ase", "vesin", "sphericart"),
     "search": ("ase_ga", "spglib"),
+    "symmetry": ("pyxtal",),
     "plot": ("matplotlib",),
     "cli": ("typer", "rich", "yaml"),
     "hdf5": ("h5py",),

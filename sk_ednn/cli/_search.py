@@ -35,7 +35,8 @@ STORE = "search.db"
 _LOOK_SECONDS = 1.0
 _NEEDED = ("composition", "store", "labeller")
 _OF_SEARCH = (
-    "kind", "volume", "substrate", "thickness", "n_initial", "retrain_every",
+    "kind", "volume", "substrate", "thickness", "starts", "initial_structures", "n_initial",
+    "retrain_every",
     "candidates_per_label", "pool_size", "max_doubt", "max_steps", "patience", "random_state",
 )  # fmt: skip
 _OF_PAGE = ("report",)
@@ -335,10 +336,13 @@ def _search_of(params, settings, store):
             raise ValueError("labeller must contain calculator, or command, input and output.")
         method = CommandLabeller(*parts, **labeller)
     guarded = GuardedLabeller(method, time_limit=time_limit)
-    if "substrate" in params:
-        from ..structures import read_structures
+    from ..structures import read_structures
 
+    if "substrate" in params:
         params = {**params, "substrate": read_structures(settings.parent / params["substrate"])[-1]}
+    if "initial_structures" in params:
+        path = settings.parent / params["initial_structures"]
+        params = {**params, "initial_structures": read_structures(path)}
     return StructureSearch(
         params["composition"],
         guarded,

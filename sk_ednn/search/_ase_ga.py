@@ -10,6 +10,7 @@ from .._utils.optional import needing
 from ..structures import Structure
 from ._ase import to_atoms
 from ._soft_modes import soft_modes
+from ._symmetric import symmetric_cell, symmetric_cluster
 
 with needing("Structure search"):
     from ase import Atoms
@@ -54,6 +55,8 @@ class Operators:
         For surfaces; with vacuum along its third axis. These atoms come first in each structure.
     thickness : float, default=3.0, in Å
         Thickness of random sheets, and of random layers on a substrate.
+    symmetric : bool, default=False
+        Random structures have a space group, a layer group or a point group; not for surfaces.
 
     Attributes
     ----------
@@ -61,7 +64,10 @@ class Operators:
         What `make` makes of parents.
     """
 
-    def __init__(self, numbers, kind, *, volume=None, closeness=0.7, substrate=None, thickness=3.0):
+    def __init__(
+        self, numbers, kind, *, volume=None, closeness=0.7, substrate=None, thickness=3.0,
+        symmetric=False,
+    ):  # fmt: skip
         self.numbers = np.sort(np.asarray(numbers, dtype=int))
         self.kind = kind
         if kind not in KINDS:
@@ -69,7 +75,11 @@ class Operators:
         if (substrate is None) is (kind == "surface"):
             raise ValueError('Expected a substrate for kind="surface", and for no other.')
         self.substrate = None if substrate is None else to_atoms(substrate)
+        if symmetric and kind == "surface":
+            raise ValueError('Symmetric starts are for crystals, sheets and clusters; expected '
+                             'starts="random" for kind="surface".')  # fmt: skip
         self.thickness = thickness
+        self.symmetric = symmetric
         species = np.unique(self.numbers).tolist()
         below = [] if substrate is None else np.unique(substrate.numbers).tolist()
         self._closest = closest_distances_generator(sorted({*species, *below}), closeness)
@@ -87,6 +97,8 @@ class Operators:
             self.names += ("strain",)
         if len(species) > 1:
             self.names += ("permutation",)
+        if symmetric:
+            self.names += ("symmetric",)
 
     @property
     def n_cell_vectors(self) -> int:
@@ -105,7 +117,41 @@ class Operators:
 
     def n_parents(self, name) -> int:
         """Return the number of structures that an operator makes one of."""
-        return {"start": 0, "cut_and_splice": 2}.get(name, 1)
+        return {"start": 0, "symmetric": 0, "cut_and_splice": 2}.get(name, 1)
+
+    def admitted(self, structure) -> Structure:
+        """Return a structure of the user's as those that are made: atoms by number, in the box.
+
+        Raises
+        ------
+        ValueError
+            If it is of another composition or kind, or atoms are too close.
+        """
+        atoms = to_atoms(structure)
+        n = self.n_fixed
+        moving = np.sort(atoms.numbers[n:])
+        if not np.array_equal(moving, self.numbers):
+            raise ValueError(
+                f"expected {Atoms(self.numbers).get_chemical_formula()}, "
+                f"got {Atoms(moving).get_chemical_formula()}"
+            )
+        pbc = self._empty().pbc.tolist()
+        if atoms.pbc.tolist() != pbc:
+            raise ValueError(
+                f'expected periodic boundaries {pbc} for kind="{self.kind}", '
+                f"got {atoms.pbc.tolist()}"
+            )
+        if n and not (
+            np.array_equal(atoms.numbers[:n], self.substrate.numbers)
+            and np.allclose(atoms.positions[:n], self.substrate.positions, atol=1e-6)
+            and np.allclose(atoms.cell, self.substrate.cell, atol=1e-6)
+        ):
+            raise ValueError(f"expected the substrate as its first {n} atoms")
+        if self.kind == "sheet" and not np.allclose(atoms.cell[:2, 2], 0.0, atol=1e-6):
+            raise ValueError("expected a sheet whose cell vectors a and b have no z component")
+        if self._is_close(atoms):
+            raise ValueError("two of its atoms are too close")
+        return self._structure(self._boxed(atoms))
 
     def make(self, name, parents, rng):
         """Make a structure.
@@ -113,8 +159,9 @@ class Operators:
         Parameters
         ----------
         name : str
-            "start" for a random one, "transmute" for one of a parent of another composition with
-            as many atoms, or one of `names`; "again" returns the parent.
+            "start" for a random one, "symmetric" for one with a symmetry, "transmute" for one of a
+            parent of another composition with as many atoms, or one of `names`; "again" returns
+            the parent.
         parents : sequence of Structure
         rng : RandomState
 
@@ -123,8 +170,11 @@ class Operators:
         Structure or None
             None where the operator finds none in which atoms keep their distance.
         """
+        if name == "symmetric":
+            return self._symmetric(rng)
         if name == "start":
-            return self._start(rng)
+            # Few groups fit some numbers of atoms.
+            return (self._symmetric(rng) if self.symmetric else None) or self._start(rng)
         atoms = [self._boxed(to_atoms(parent)) for parent in parents]
         if name == "again":
             return self._structure(atoms[0])
@@ -167,6 +217,33 @@ class Operators:
         atoms = generator.get_new_candidate(maxiter=_MOST_TRIES)
         return None if atoms is None else self._structure(atoms)
 
+    def _symmetric(self, rng):
+        n = len(self.numbers)
+        volume = n * self.volume * rng.uniform(0.7, 1.3)
+        if self.kind == "cluster":
+            radius = (3.0 * volume / (4.0 * np.pi)) ** (1 / 3)
+            atoms = symmetric_cluster(self.numbers, radius, self._is_close, rng)
+            return None if atoms is None else self._structure(self._boxed(atoms))
+        atoms = symmetric_cell(self.numbers, self.kind, self.thickness, rng)
+        if atoms is None:
+            return None
+        if self.kind == "crystal":
+            atoms.set_cell(atoms.cell * (volume / atoms.get_volume()) ** (1 / 3), scale_atoms=True)
+        else:
+            # Turned so that a and b are in the plane of the sheet.
+            atoms.set_cell(atoms.cell.standard_form()[0], scale_atoms=True)
+            factor = (volume / self.thickness / abs(np.linalg.det(atoms.cell[:2, :2]))) ** 0.5
+            heights = atoms.positions[:, 2]
+            squeeze = min(1.0, self.thickness / max(np.ptp(heights), 1e-9))
+            atoms.positions *= [factor, factor, squeeze]
+            a, b = factor * atoms.cell[:2]
+            atoms.set_cell([a, b, [0.0, 0.0, 1.0]], scale_atoms=False)
+            atoms = self._boxed(atoms)
+        return None if self._is_close(atoms) else self._structure(atoms)
+
+    def _is_close(self, atoms) -> bool:
+        return atoms_too_close(atoms, self._closest)
+
     def _empty(self):
         """Return what all structures have in common: cell vectors that do not vary, a substrate."""
         if self.kind == "crystal":
@@ -208,7 +285,7 @@ class Operators:
         for distance in np.linspace(*_SOFT_RANGE, 9):
             for sign in (1.0, -1.0):
                 atoms.positions = start + sign * distance * direction
-                if not atoms_too_close(atoms, self._closest):
+                if not self._is_close(atoms):
                     return self._structure(atoms)
         return None
 

@@ -9,7 +9,7 @@ import numpy as np
 from ._label import Sanity
 from ._labellers import GuardedLabeller
 from ._learner import Learner
-from ._progress import SearchProgress, energy_per_atom
+from ._progress import GIVEN, SearchProgress, energy_per_atom
 from ._result import SearchResult
 from ._selection import Candidate, is_known, select
 from ._tasks import label_task, relax_task, train_task
@@ -161,6 +161,8 @@ class Driver:
 
     def _choose(self) -> int | None:
         """Return the number of the structure that is labelled next; None where none is ready."""
+        if self.progress.n_given < len(self.progress.given):
+            return self.progress.add(self.progress.given[self.progress.n_given], GIVEN, ())
         few_starts = self.progress.n_starts < self.search.n_initial
         if few_starts or self._starved() or self._idle_at_first():
             return self._random()

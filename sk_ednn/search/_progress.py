@@ -15,6 +15,9 @@ from ._operator_record import OperatorRecord
 from ._pool import Member, StructurePool
 from ._result import HullPoint
 
+# Origin of the user's own structures.
+GIVEN = "given"
+
 
 @dataclass
 class Group:
@@ -43,6 +46,8 @@ class SearchProgress:
         Structures by their number in the file.
     fingerprints : list of ndarray
         Fingerprints of all structures, those without a label included.
+    given : list of Structure
+        The user's own structures, as those that are made.
     waiting : list of int
         Structures whose label is to be asked for.
     record : OperatorRecord
@@ -57,10 +62,13 @@ class SearchProgress:
         for numbers in compositions_of(search.composition):
             operators = Operators(
                 numbers, search.kind, volume=search.volume, substrate=substrate,
-                thickness=search.thickness,
+                thickness=search.thickness, symmetric=search.starts == "symmetric",
             )  # fmt: skip
             pool = StructurePool(search.pool_size)
             self.groups[tuple(operators.numbers.tolist())] = Group(operators, pool)
+        self.given = [
+            self._admitted(k, as_structure(one)) for k, one in enumerate(search.initial_structures)
+        ]
         self.n_fixed = 0 if substrate is None else len(substrate.numbers)
         fixed = [] if substrate is None else substrate.numbers.tolist()
         self.fingerprint = Fingerprint([*(z for key in self.groups for z in key), *fixed])
@@ -69,6 +77,17 @@ class SearchProgress:
         self.rows, self.fingerprints, self.waiting = {}, [], []
         self._hull: ConvexHull | None = None
         self._read()
+
+    def _admitted(self, k, structure):
+        """Check a structure of the user's; return it as those that are made."""
+        n_fixed = next(iter(self.groups.values())).operators.n_fixed
+        key = tuple(sorted(structure.numbers[n_fixed:].tolist()))
+        # Of another composition: the message is that of the first.
+        group = self.groups.get(key) or next(iter(self.groups.values()))
+        try:
+            return group.operators.admitted(structure)
+        except ValueError as error:
+            raise ValueError(f"initial_structures[{k}]: {error}.") from error
 
     def _read(self):
         for row in self.store.structures():
@@ -112,8 +131,13 @@ class SearchProgress:
 
     @property
     def n_starts(self) -> int:
-        """Random structures so far."""
-        return sum(row["origin"] == "start" for row in self.rows.values())
+        """Structures so far that no surrogate chose: random ones, and the user's own."""
+        return sum(row["origin"] in ("start", GIVEN) for row in self.rows.values())
+
+    @property
+    def n_given(self) -> int:
+        """The user's own structures so far."""
+        return sum(row["origin"] == GIVEN for row in self.rows.values())
 
     def labelled(self) -> list:
         """Return the rows that have a label, in the order in which they were chosen."""

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.utils._param_validation import Interval, validate_parameter_constraints
+from sklearn.utils._param_validation import Interval, StrOptions, validate_parameter_constraints
 
 from .._utils.locking import Lock
 from ._driver import Driver
@@ -49,8 +49,14 @@ class StructureSearch:
         For surfaces: a slab whose atoms do not move, with vacuum along its third axis.
     thickness : float, default=3.0, in Å
         Thickness of random sheets, and of random layers on a substrate.
+    starts : {"random", "symmetric"}, default="random"
+        Random packings, or structures with a random space group, layer group or, for clusters,
+        point group, which are also made and relaxed during the search. Crystals and sheets need
+        pyxtal.
+    initial_structures : sequence of ase.Atoms or Structure, default=()
+        Your own, of any of the compositions, which are labelled first.
     n_initial : int, default=20
-        Number of random structures that are labelled first.
+        Number of structures that are labelled first: `initial_structures`, then random ones.
     retrain_every : int, default=10
         Number of labels between two fits of the surrogate. It is fitted at once if the error of an
         energy exceeds ten times the limit for doubtful ones.
@@ -93,6 +99,7 @@ class StructureSearch:
     _parameter_constraints = {
         "volume": [Interval(Real, 0, None, closed="neither"), None],
         "thickness": [Interval(Real, 0, None, closed="neither")],
+        "starts": [StrOptions({"random", "symmetric"})],
         "n_initial": [Interval(Integral, 1, None, closed="left")],
         "retrain_every": [Interval(Integral, 1, None, closed="left")],
         "candidates_per_label": [Interval(Integral, 1, None, closed="left")],
@@ -104,9 +111,9 @@ class StructureSearch:
 
     def __init__(
         self, composition, labeller, surrogate=None, *, store, kind="crystal", volume=None,
-        substrate=None, thickness=3.0, n_initial=20, retrain_every=10, candidates_per_label=4,
-        loss_weights=None, sanity=None, pool_size=20, max_doubt=3.0, max_steps=100,
-        patience=200, random_state=0,
+        substrate=None, thickness=3.0, starts="random", initial_structures=(), n_initial=20,
+        retrain_every=10, candidates_per_label=4, loss_weights=None, sanity=None, pool_size=20,
+        max_doubt=3.0, max_steps=100, patience=200, random_state=0,
     ):  # fmt: skip
         self.composition = composition
         self.labeller = labeller
@@ -116,6 +123,8 @@ class StructureSearch:
         self.volume = volume
         self.substrate = substrate
         self.thickness = thickness
+        self.starts = starts
+        self.initial_structures = initial_structures
         self.n_initial = n_initial
         self.retrain_every = retrain_every
         self.candidates_per_label = candidates_per_label

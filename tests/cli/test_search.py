@@ -163,3 +163,21 @@ def test_pages_and_exports_overwrite_nothing(settings, capsys):
 def test_status_of_no_search(settings, capsys):
     assert main(["search", "status", str(settings)]) == 1
     assert "does not exist. Start the search" in capsys.readouterr().err
+
+
+def test_starts_of_ones_own_are_read_from_a_file(tmp_path):
+    import ase.io
+    from ase.build import bulk
+
+    from sk_ednn.search import SearchStore
+
+    ase.io.write(tmp_path / "guesses.extxyz", [bulk("Cu", "hcp", a=2.6)])
+    path = tmp_path / "search.yaml"
+    path.write_text(
+        SETTINGS.replace("n_labels: 6", "n_labels: 2\ninitial_structures: guesses.extxyz")
+    )
+    assert main(["search", "run", str(path)]) == 0
+    with SearchStore(tmp_path / "cu.db") as store:
+        assert [row["origin"] for row in store.structures()] == ["given", "start"]
+    path.write_text(SETTINGS.replace("n_labels: 6", "n_labels: 4\nstarts: sorted"))
+    assert main(["search", "run", str(path)]) == 1
