@@ -15,7 +15,7 @@ __version__ = "0.1.0"
 
 __all__ = ["EDNNCommittee", "EDNNRegressor", "GridTiling", "ShiftAveraged", "__version__"]
 
-# Imported when they are asked for: `sk-ednn --help` needs neither scikit-learn nor NumPy.
+# Imported when they are first used: `sk-ednn --help` needs neither scikit-learn nor NumPy.
 _NAMES = {
     "EDNNCommittee": ".estimators",
     "EDNNRegressor": ".estimators",

@@ -1,1 +1,1 @@
-"""Small tools that any module may use: they know nothing of fields, tiles or models."""
+"""Small tools for any module, independent of fields, tiles and models."""

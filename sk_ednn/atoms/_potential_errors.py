@@ -71,7 +71,7 @@ def averages(errors: Errors) -> dict[str, float]:
 
 
 def spreads(data) -> dict[str, float]:
-    """Return the errors of a model that knows the composition alone, by which to judge others.
+    """Return the errors of the composition alone, with which to compare others.
 
     Parameters
     ----------

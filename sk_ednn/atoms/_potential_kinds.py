@@ -178,7 +178,7 @@ def _network(estimator):
             )
         if model.context is not None:
             raise TileModelError(
-                "The context of an AtomTiling is for models other than networks: give "
+                "The context of an AtomTiling is for models other than networks: use "
                 "EDNNPotential(context=8), whose averages are learned."
             )
         model = model.descriptor
@@ -330,8 +330,8 @@ def _gradients(data):
         missing = np.isnan(forces)
         if missing.any() and not missing.all():
             raise TileModelError(
-                f"{data.places[k]} has atoms without forces, and a linear model needs all of them "
-                "or none: leave such structures out, or give forces=False."
+                f"{data.places[k]} has atoms without forces, and a linear model needs all of "
+                "them or none: leave such structures out, or pass forces=False."
             )
         if not missing.any():
             gradients["positions"] = 0.0 - forces

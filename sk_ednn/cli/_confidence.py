@@ -48,7 +48,7 @@ def half_widths(table: Path, sizes) -> np.ndarray:
         fitted = np.array([float(row["size"]) for row in rows])
     except (KeyError, ValueError, TypeError, csv.Error, UnicodeDecodeError) as error:
         raise ValueError(
-            f"{table} is no table of predictions: expected the predictions.csv that "
+            f"{table} is not a table of predictions: expected the predictions.csv that "
             "`sk-ednn fit --run` writes."
         ) from error
     if len(rows) < _FEWEST:

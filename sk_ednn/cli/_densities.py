@@ -39,8 +39,8 @@ def check_densities(options) -> None:
     if not are_densities(options.fields):
         if options.density_unit is not None:
             raise ValueError(
-                f"--density-unit is for densities, such as .cube and .xsf; {options.fields} is no "
-                "file of them."
+                f"--density-unit is for densities, such as .cube and .xsf; {options.fields} "
+                "is not such a file."
             )
         return
     if options.targets is None:

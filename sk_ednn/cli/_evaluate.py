@@ -37,7 +37,9 @@ def _errors(options) -> dict[str, Any]:
     if not (structures or densities):
         check_array_file(options.fields)
     if densities and options.targets is None:
-        raise ValueError(f"{options.fields} contains no totals: name their file behind it.")
+        raise ValueError(
+            f"{options.fields} contains no totals: pass their file as the next argument."
+        )
     if options.targets is not None:
         check_array_file(options.targets)
     model = load_model(options.model, options.max_bytes)

@@ -198,7 +198,7 @@ def _percent(error) -> str:
 
 
 def _count_unique(tiling, X, first_tiles, few_tiles) -> tuple[int, bool]:
-    """Count the unique tiles of some fields, and tell whether all fields were counted.
+    """Count the unique tiles of some fields; also return whether all fields were counted.
 
     The number of fields grows until all are counted, or there are too many tiles for kernel ridge.
     """

@@ -16,7 +16,7 @@ _SECONDS = "max_seconds"
 
 
 def fitted(ctx: typer.Context) -> bool:
-    """Run ``count fit`` if the data of ``fit`` are photographs; tell whether they are."""
+    """Run ``count fit`` if the data of ``fit`` are photographs; return whether they are."""
     params = ctx.params
     if not are_pictures(params["fields"]):
         return False
@@ -33,7 +33,7 @@ def fitted(ctx: typer.Context) -> bool:
 
 
 def predicted(ctx: typer.Context) -> bool:
-    """Run ``count predict`` if ``predict`` counts in photographs; tell whether it does.
+    """Run ``count predict`` if ``predict`` counts in photographs; return whether it does.
 
     Arrays and contributions are written by ``predict`` itself, and other models of pictures, such
     as a Pipeline of `LocalFeatures`, are evaluated by it.

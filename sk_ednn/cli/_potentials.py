@@ -182,7 +182,7 @@ def show(result) -> None:
 
 
 def spreads_of(potential, structures) -> dict[str, float]:
-    """Return the root mean square errors of a model that knows the composition alone."""
+    """Return the root mean square errors of the composition alone."""
     from ..atoms._potential_data import labelled
     from ..atoms._potential_errors import spreads
 
@@ -211,7 +211,7 @@ def show_errors(errors, spreads) -> None:
                 numbers = ("" if value is None else f"{value:.4g}" for value in columns)
                 table.add_row(f"{which}, {title}", *numbers)
     Console().print(table)
-    typer.echo("spread: root mean square error of a model that knows the composition alone")
+    typer.echo("spread: root mean square error of the composition alone")
 
 
 # --- parts ------------------------------------------------------------------------------------

@@ -182,7 +182,9 @@ def _check(options) -> None:
         check_readable(options.interval)
     if options.novelty is not None:
         if are_structures(options.fields):
-            raise ValueError("--novelty is for fields; potentials know it from their fit.")
+            raise ValueError(
+                "--novelty is for fields; potentials contain a sample of their training data."
+            )
         check_array_file(options.novelty)
     others = (are_structures, are_pictures, _densities.are_densities)
     if not any(are(options.fields) for are in others):
@@ -250,7 +252,7 @@ def _field_ndim(estimator) -> int | None:
 
 
 def _evaluate_with(estimator, **params) -> bool:
-    """Set parameters of the evaluations in a model; tell whether there are any."""
+    """Set parameters of the evaluations in a model; return whether there are any."""
     from ..estimators._unwrap import regressors_in
 
     regressors = regressors_in(estimator)

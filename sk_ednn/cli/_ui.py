@@ -27,13 +27,11 @@ def run(options) -> None:
     data = [path for path in options.data or [Path.cwd()]]
     for path in data:
         if not path.is_dir():
-            raise ValueError(
-                f"{path} is no folder. Give --data a folder whose files may be chosen."
-            )
+            raise ValueError(f"{path} is not a folder. Pass --data a folder with data files.")
     if options.host not in ("127.0.0.1", "localhost", "::1"):
         typer.echo(
-            f"warning: {options.host} is reached from other machines. Whoever has the address with "
-            "its token may start commands as you; nothing is encrypted.",
+            f"warning: {options.host} is reachable from other machines. Anyone with the "
+            "address and its token can start commands as you; nothing is encrypted.",
             err=True,
         )
     tools = ui.Tools(

@@ -108,8 +108,8 @@ def load_porous(path=None, *, cells="small", as_ase=False, return_X_y=False):
             return _read(bundled, as_ase, return_X_y, about)
     if cells != "small":
         raise ValueError(
-            f"cells={cells!r} chooses among the bundled sheets; the file {path} contains what it "
-            "contains. Leave out one of the two."
+            f"cells={cells!r} selects bundled sheets, and does not apply to the file {path}. "
+            "Leave out one of the two."
         )
     return _read(path, as_ase, return_X_y, {})
 

@@ -165,7 +165,6 @@ def potts_energy(fields, couplings=1.0):
 def _energy_of_stack(fields, couplings):
     if fields.dtype.kind not in "iu":
         raise ValueError(
-            f"Expected states as integers. Got dtype {fields.dtype}; convert them with astype, "
-            "which says what becomes of fractions."
+            f"Expected states as integers. Got dtype {fields.dtype}; convert them with astype."
         )
     return -(like_pairs(fields) @ check_couplings(couplings, fields.ndim - 1))

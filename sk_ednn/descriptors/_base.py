@@ -92,8 +92,8 @@ class AbstractDescriptor(BaseEstimator, ABC):
         """
         if self.species is None:
             raise ValueError(
-                f"The species of {type(self).__name__} are not known. Set species=('Si', 'O'), or "
-                "take with_species(numbers) with the atomic numbers of the structures."
+                f"The species of {type(self).__name__} are unknown. Set species=('Si', 'O'), "
+                "or call with_species(numbers) with the atomic numbers of the structures."
             )
         one = isinstance(self.species, str) or not isinstance(self.species, Iterable)
         species = (self.species,) if one else tuple(self.species)
@@ -131,7 +131,7 @@ class AbstractDescriptor(BaseEstimator, ABC):
         return copied
 
     def _check_parameters(self):
-        """Raise ValueError for parameters that make no sense; the species are known."""
+        """Raise ValueError for invalid parameters; the species are known."""
         if not (isinstance(self.cutoff, Real) and np.isfinite(self.cutoff) and self.cutoff > 0):
             raise ValueError(f"cutoff must be a positive number of Å. Got {self.cutoff!r}.")
 
@@ -140,8 +140,9 @@ class AbstractDescriptor(BaseEstimator, ABC):
         self._check_parameters()
         if environments.cutoff < self.cutoff:
             raise ValueError(
-                f"{type(self).__name__} looks {self.cutoff:g} Å far, and the environments "
-                f"{environments.cutoff:g} Å. Take neighbor_pairs(structures, {self.cutoff:g})."
+                f"The cutoff of {type(self).__name__} is {self.cutoff:g} Å, but that of the "
+                f"environments {environments.cutoff:g} Å. Use neighbor_pairs(structures, "
+                f"{self.cutoff:g})."
             )
         self._check_known(environments.neighbor_numbers)
 
@@ -152,10 +153,10 @@ class AbstractDescriptor(BaseEstimator, ABC):
         unknown = unknown[present[unknown] > 0]
         if unknown.size:
             raise ValueError(
-                f"{type(self).__name__} knows the species "
-                f"{', '.join(symbol(number) for number in species)}, and the structures contain "
-                f"{', '.join(symbol(number) for number in unknown)}. Add these to species and fit "
-                "to structures that contain them."
+                f"{type(self).__name__} has the species "
+                f"{', '.join(symbol(number) for number in species)}, but the structures "
+                f"contain {', '.join(symbol(number) for number in unknown)}. Add these to "
+                "species and fit to structures that contain them."
             )
 
 

@@ -115,7 +115,7 @@ class ChebyshevDescriptor(AbstractPairDescriptor):
         self._weight_rows()
 
     def _weight_rows(self):
-        """Return the weights of species, (1 or 2, n_species): ones, and those that tell apart."""
+        """Return the weights of species, (1 or 2, n_species): ones, and distinct weights."""
         numbers = self.species_numbers
         ones = np.ones(len(numbers))
         if self.weights is None:

@@ -43,7 +43,7 @@ class AbstractPairDescriptor(AbstractDescriptor):
 
     @abstractmethod
     def _check(self):
-        """Raise ValueError for parameters that make no sense."""
+        """Raise ValueError for invalid parameters."""
 
     @abstractmethod
     def _values(self, pairs):

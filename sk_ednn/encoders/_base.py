@@ -42,7 +42,7 @@ class AbstractFieldEncoder(TransformerMixin, BaseEstimator, ABC):
         """Return the type of the channels of values of a type."""
 
     def fit(self, X, y=None):
-        """Learn what there is to know of the values.
+        """Learn properties of the values.
 
         Parameters
         ----------

@@ -83,8 +83,8 @@ class OneHotFields(AbstractFieldEncoder):
         if len(values) > _MOST:
             raise ValueError(
                 f"The fields have {len(values):,} different values, from {values[0]} to "
-                f"{values[-1]}: labels are at most {_MOST}. Numbers are given as they are; "
-                "angles by AngleFields."
+                f"{values[-1]}: labels are at most {_MOST}. Pass other numbers without an "
+                "encoder, and angles with AngleFields."
             )
         self.categories_ = values
 
@@ -103,10 +103,10 @@ class OneHotFields(AbstractFieldEncoder):
             first = first if place is None else first + np.asarray(place)
             unknown = np.unique(values[wrong])
             raise ValueError(
-                f"The fields contain {_listed(unknown)}, which none of the categories is: "
-                f"{_listed(self.categories_)}; {np.sum(wrong):,} site(s) do, the first at "
-                f"{first.tolist()}. Fit to fields that contain every label, or name them all in "
-                "OneHotFields(categories=...)."
+                f"The fields contain {_listed(unknown)}, not among the categories "
+                f"{_listed(self.categories_)}, at {np.sum(wrong):,} site(s), the first at "
+                f"{first.tolist()}. Fit to fields that contain every label, or list them all "
+                "in OneHotFields(categories=...)."
             )
         return order[index]
 

@@ -46,8 +46,8 @@ def overflow_named(systems):
         if largest <= _LARGEST:
             raise
         raise TileModelError(
-            f"X has numbers as large as {largest:.3g}, whose squares overflow float64, and the "
-            f"fit failed on what came of them ({str(error).partition(chr(10))[0]}). Use larger "
+            f"X has numbers as large as {largest:.3g}, whose squares overflow float64, and "
+            f"the fit failed because of this ({str(error).partition(chr(10))[0]}). Use larger "
             f"units, so that they are below {_LARGEST:g}."
         ) from error
 

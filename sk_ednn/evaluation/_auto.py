@@ -10,7 +10,7 @@ from ._base import AbstractEvaluation
 from ._direct import Direct
 from ._unique import Unique
 
-# Number of tiles from which to tell whether tiles repeat.
+# Number of tiles that are inspected for repetitions.
 _PROBED = 4096
 
 

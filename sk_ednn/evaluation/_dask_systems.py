@@ -83,7 +83,7 @@ class _Work:
             piece, blocks, samples = self.term.tiling.piece(self.systems, group)
             keys = [_key(block) for block in group]
             done = {key: recorded[key] for key in keys if key in recorded}
-            # Asked of all systems, because a piece does not know the tiles outside of it.
+            # For all systems, because a piece does not contain the tiles outside of it.
             whole = [self.term.tiling.covers(self.systems, block) for block in group]
             record = (folder, self.run, keys, whole, done)
             identity = digest((piece, blocks))

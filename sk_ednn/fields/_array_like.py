@@ -142,8 +142,8 @@ def _check_items(X, name) -> None:
             )
         if isinstance(item, tuple) and len(item) == 2 and hasattr(item[0], "shape"):
             raise ValueError(
-                f"{name} must be {_SHAPE}; {what} is a pair. Give fields and totals apart: X = [x "
-                "for x, _ in pairs], y = [total for _, total in pairs]."
+                f"{name} must be {_SHAPE}; {what} is a pair. Pass fields and totals "
+                "separately: X = [x for x, _ in pairs], y = [total for _, total in pairs]."
             )
         doubt = doubt_of_item(item)
         if doubt is not None:

@@ -88,7 +88,7 @@ def check_bags(X, *, caller="sk_ednn") -> Bags:
             (n_samples, n_instances, n_features)
         Finite numbers. Bags may be empty, of shape ``(0, n_features)``.
     caller : str or estimator
-        Who asks, for the messages.
+        Name of the caller, for messages.
 
     Raises
     ------
@@ -108,8 +108,8 @@ def check_bags(X, *, caller="sk_ednn") -> Bags:
         what = f"an array of shape {X.shape}" if is_array else type(X).__name__
         raise TilingError(
             "X must be a list of bags, arrays of shape (n_instances, n_features) each; got "
-            f"{what}. With all instances in one table, and a column with the sample of each "
-            "belongs to, use BagTiling.bags(X, groups)."
+            f"{what}. If all instances are in one table with a column for the sample of each, "
+            "use BagTiling.bags(X, groups)."
         )
     if len(X) == 0:
         raise ValueError("Found array with 0 sample(s): expected at least one bag in the list.")

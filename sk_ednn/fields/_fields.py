@@ -157,7 +157,7 @@ def check_fields(X, *, caller="sk_ednn") -> Fields:
     X : array-like of shape (n_samples, *field_shape) or list of arrays of shape field_shape
         Numbers, all finite. Fields of a list may differ in size, not in dimension.
     caller : str or estimator
-        Who asks, for the messages.
+        Name of the caller, for messages.
 
     Returns
     -------
@@ -276,8 +276,8 @@ def _check_source(x, name):
         _require_axes(tuple(source.shape))
     if not all(n == n for n in source.shape):
         raise TilingError(
-            f"{name} has an unknown shape, {tuple(source.shape)}: where tiles are follows from it. "
-            "Call compute_chunk_sizes() on the dask array first."
+            f"{name} has an unknown shape, {tuple(source.shape)}, but the shape determines "
+            "the tiles. Call compute_chunk_sizes() on the dask array first."
         )
     return source
 

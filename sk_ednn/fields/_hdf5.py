@@ -35,8 +35,9 @@ def check_hdf5(dataset, follow_links, name="X") -> None:
     others += [_text(part[0]) for part in dataset.external or ()]
     if others and not follow_links:
         raise ValueError(
-            f"The HDF5 dataset {dataset.name!r} reads from other files, such as {others[0]!r}. "
-            "Where these are meant to be read, pass ArraySource(array, follow_links=True)."
+            f"The HDF5 dataset {dataset.name!r} reads from other files, such as "
+            f"{others[0]!r}. If these are meant to be read, pass ArraySource(array, "
+            "follow_links=True)."
         )
 
 

@@ -117,8 +117,8 @@ def as_groups(groups, name="groups") -> np.ndarray:
     missing = [k for k, group in enumerate(array.ravel().tolist()) if _is_missing(group)]
     if missing:
         raise ValueError(
-            f"The group of entry {missing[0]} of {name} is missing, one of {len(missing)}. Give "
-            "each sample its group; a sample that belongs to no other is a group alone."
+            f"The group of entry {missing[0]} of {name} is missing, one of {len(missing)}. "
+            "Give each sample a group; a sample without others is a group by itself."
         )
     return array
 

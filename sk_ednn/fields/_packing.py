@@ -99,8 +99,8 @@ class Packing:
             raise ValueError(
                 f"{name} contains {values[place]} at {list(place)} of what was read, one of "
                 f"{int(marks.sum())} values that its attributes (_FillValue, missing_value, "
-                "valid_range) call missing. Sums over tiles need all values: leave these samples "
-                "out, or fill in what is missing."
+                "valid_range) mark as missing. Sums over tiles need all values: leave these "
+                "samples out, or fill in what is missing."
             )
 
 
@@ -135,7 +135,7 @@ def _attributes(array) -> dict[str, Any]:
     names = (*_PACKED, *_MISSING, "_Unsigned", "valid_range", "valid_min", "valid_max")
     try:
         return {name: attrs[name] for name in names if name in attrs}
-    except (RuntimeError, ValueError, OSError):  # of a file that is closed: told elsewhere
+    except (RuntimeError, ValueError, OSError):  # of a closed file, which is reported elsewhere
         return {}
 
 

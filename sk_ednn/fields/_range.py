@@ -1,7 +1,7 @@
 """The range of the fields that a model was fitted to, and a warning where others lie far outside.
 
-A model knows nothing of what it never saw: fitted to pictures from 0 to 1 and given the same
-pictures from 0 to 65,535, it returns numbers that mean nothing.
+Outside the range of its fit, a model cannot be trusted: one fitted to pictures from 0 to 1 and
+given the same pictures from 0 to 65,535 returns meaningless numbers.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ._views import SourceView
 # Values are far outside where they are further from the range than it is wide, and where fields
 # that are not constant vary by less than this part of what each field of the fit did. The range is
 # that of the least and the largest number. Larger fields with heavy tails (lognormal, Cauchy)
-# have numbers that the fit never saw; the model does not know these, and the warning is right.
+# have numbers that are not in the training data, so the warning is right.
 _NARROW = 1e-2
 # A range without width, of a channel that was constant, has this relative width.
 _RELATIVE_WIDTH = 1e-6

@@ -32,8 +32,8 @@ def check_zarr(array: Any, follow_links) -> None:
     if 0 in array.chunks and 0 not in array.shape:
         raise ValueError(
             f"The zarr array {array.name or array.path!r} of shape {array.shape} has chunks of "
-            f"shape {array.chunks}, which have no sites: store it anew, with chunks of one site or "
-            "more along each axis."
+            f"shape {array.chunks}, which have no sites: store it again, with chunks of one site "
+            "or more along each axis."
         )
     folder = local_folder(array)
     if folder is not None:
@@ -106,8 +106,8 @@ def _require_within(path, home) -> None:
     goal = path.resolve()
     if not goal.is_relative_to(home):
         raise ValueError(
-            f"{path} is a link to {goal}, outside of the store, which is not followed: copy the "
-            "goal into the store, or say so with ArraySource(array, follow_links=True)"
+            f"{path} is a link to {goal}, outside of the store, which is not followed: copy "
+            "the target into the store, or pass ArraySource(array, follow_links=True)"
         )
 
 

@@ -225,7 +225,7 @@ def _depth(left, right, leaf) -> int:
 def _require_features(features, n_features):
     features = np.asarray(features).astype(np.int64)
     fine = ((features >= 0) & (features < n_features)).all()
-    _require(fine, "a tree asks for a feature that there is not")
+    _require(fine, "a tree uses a feature that does not exist")
 
 
 def _check_decision_tree(estimator, budget):
@@ -235,7 +235,7 @@ def _check_decision_tree(estimator, budget):
         return
     tree = estimator.tree_
     _require(type(tree) is Tree, "a decision tree has no tree")
-    _require(tree.n_features == _width(estimator), "a tree sees other features than its estimator")
+    _require(tree.n_features == _width(estimator), "a tree has other features than its estimator")
 
 
 def _check_gradient_boosting(estimator, budget):

@@ -216,7 +216,7 @@ def _module(node, decoder) -> nn.Module:
 def bytes_of_forward(tile_model) -> int:
     """Return the memory of one tile in a network, in bytes, without computing it.
 
-    Layers in a file may ask for any padding or output size, independently of their weights.
+    Layers in a file may have any padding or output size, independently of their weights.
     """
     estimator = tile_model.estimator
     if hasattr(estimator, "steps"):

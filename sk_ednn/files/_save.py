@@ -112,7 +112,7 @@ def save(model, path, *, unit=None, about=None) -> str:
 
 
 def _works(model, has_user_code) -> bool:
-    """Return whether the model predicts a test field, for earlier versions that ask the file."""
+    """Return whether the model predicts a test field, which earlier versions read from the file."""
     try:
         require_working(model, Unlimited(), has_user_code, only_as_it_is=True)
     except Exception:  # a function in the model may not be defined for the test values

@@ -133,7 +133,9 @@ def admit(X, y, groups, boxes) -> Admitted:
         raise ValueError(f"Expected {len(given)} groups, got {len(groups)}.")
     for box in boxes:
         if not 0 <= box.picture < len(given):
-            raise ValueError(f"{box} names a picture that there is not: {len(given)} are given.")
+            raise ValueError(
+                f"{box} refers to a picture that does not exist: there are {len(given)} pictures."
+            )
     by_name = isinstance(y, (str, dict, PathLike))
     if by_name:
         kept, totals, counts, y_ndim = _from_table(given, y, boxes)
@@ -141,7 +143,7 @@ def admit(X, y, groups, boxes) -> Admitted:
         kept = list(range(len(given)))
         totals, counts, y_ndim = _from_array(given, y)
     if not boxes and not np.isfinite(totals).all(axis=1).any():
-        raise ValueError("No total is known, and there are no boxes: there is nothing to fit to.")
+        raise ValueError("There are neither totals nor boxes: there is nothing to fit.")
     if not by_name:
         _note_unknown(given, totals, boxes)
     pictures = [given[k] for k in kept]

@@ -37,8 +37,8 @@ def channels_last(shape, name) -> bool:
     if len(shape) == 3 and shape[-1] > _MOST_CHANNELS and shape[0] > _MOST_CHANNELS:
         return True  # a stack
     raise PictureError(
-        f"{name}: shape {shape} may be a stack or channels. Give (height, width, n_channels), or "
-        "say which axis has the channels (channel_axis)."
+        f"{name}: shape {shape} may be a stack or have channels. Pass (height, width, "
+        "n_channels), or set channel_axis."
     )
 
 

@@ -102,7 +102,10 @@ def check_boxes(boxes, pictures, n_outputs) -> None:
     """
     for box in boxes:
         if not 0 <= box.picture < len(pictures):
-            raise ValueError(f"{box} names a picture that there is not: {len(pictures)} are given.")
+            raise ValueError(
+                f"{box} refers to a picture that does not exist: there are {len(pictures)} "
+                "pictures."
+            )
         picture = pictures[box.picture]
         fits = len(box.start) == len(box.stop) == len(picture.grid) and all(
             0 <= a < b <= n for a, b, n in zip(box.start, box.stop, picture.grid, strict=False)

@@ -29,8 +29,8 @@ def require_pixels(values, name, error=ValueError) -> None:
     """
     if values.dtype.kind not in "biuf":
         raise error(
-            f"{name}: pixels of type {values.dtype} are not numbers to count in. Save the picture "
-            "with 8, 16 or 32 bits a channel."
+            f"{name}: pixels of type {values.dtype} are not supported. Save the picture with "
+            "8, 16 or 32 bits per channel."
         )
     if values.dtype.kind == "f":
         finite = np.isfinite(values)
@@ -62,14 +62,14 @@ def require_picture(picture, values=None) -> None:
     some = values.reshape(-1, values.shape[-1])[:_PROBED]
     if np.ptp(some) == 0 and np.ptp(values) == 0:
         raise PictureError(
-            f"{picture.name}: all pixels are {values.ravel()[0]}. There is nothing to see in it."
+            f"{picture.name}: all pixels are {values.ravel()[0]}. The picture shows nothing."
         )
     first = some.min()
     others = some[some != first]
     if others.size and (others == others[0]).all() and len(np.unique(values)) == 2:
         raise PictureError(
-            f"{picture.name}: pixels have the two values {first} and {others[0]} alone, as in a "
-            "mask. Give the picture that the mask was made of."
+            f"{picture.name}: pixels have the two values {first} and {others[0]} only, as in "
+            "a mask. Use the picture from which the mask was made."
         )
 
 
@@ -86,8 +86,8 @@ def require_distinct(pictures, digests) -> None:
     for picture, digest in zip(pictures, digests, strict=True):
         if digest in seen:
             raise PictureError(
-                f"{picture.name}: the same pixels as {seen[digest]}. Remove one of the two, or "
-                "the picture counts twice and is held back from itself."
+                f"{picture.name}: the same pixels as {seen[digest]}. Remove one of the two: "
+                "otherwise the picture counts twice, and may be held out while it is learned."
             )
         seen[digest] = picture.name
 

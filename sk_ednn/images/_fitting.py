@@ -178,7 +178,7 @@ def _recipe(settings, counts, n_totals) -> Recipe:
 
 
 def suited_epochs(n_totals) -> int:
-    """Return how often to pass over so many totals: the fewer, the sooner they are known by heart.
+    """Return the number of passes over so many totals: the fewer, the sooner they are overfitted.
 
     Examples
     --------

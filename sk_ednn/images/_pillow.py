@@ -18,8 +18,8 @@ _GREY = {"L", "I;16", "I;16B", "I;16L", "I;16N", "I", "F"}
 _ALPHA = {"LA": "L", "RGBA": "RGB"}
 _REFUSED = {
     "1": "pixels are single bits, as in a mask. Give the picture that the mask was made of.",
-    "P": "the picture has a palette, so that its numbers are names of colours. Save it as RGB.",
-    "PA": "the picture has a palette, so that its numbers are names of colours. Save it as RGB.",
+    "P": "the picture has a palette, so its numbers are not intensities. Save it as RGB.",
+    "PA": "the picture has a palette, so its numbers are not intensities. Save it as RGB.",
     "CMYK": "the colours are those of printing (CMYK). Save it as RGB.",
     "La": f"the colours are multiplied by their opacity. {_CONVERT}",
     "RGBa": f"the colours are multiplied by their opacity. {_CONVERT}",
@@ -28,7 +28,7 @@ _REFUSED = {
 
 
 def open_plain(path: str, name: str) -> Picture:
-    """Return a picture of a file that Pillow reads; its pixels are read when they are asked for.
+    """Return a picture of a file that Pillow reads; its pixels are read when they are used.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def open_plain(path: str, name: str) -> Picture:
     _require_mode(mode, name)
     if frames > 1:
         raise PictureError(
-            f"{name}: the file has {frames} frames. Save one picture a file, or a stack as TIFF."
+            f"{name}: the file has {frames} frames. Save one picture per file, or a stack as TIFF."
         )
     n_channels = 3 if mode in ("RGB", "RGBA") else 1
     dtype = np.dtype({"I": np.int32, "F": np.float32}.get(mode, np.uint8))
@@ -105,7 +105,7 @@ def _require_mode(mode, name) -> None:
     if mode in _REFUSED:
         raise PictureError(f"{name}: {_REFUSED[mode]}")
     if mode not in _GREY and mode != "RGB" and mode not in _ALPHA:
-        raise PictureError(f"{name}: colours of the kind {mode} are not counted in. {_CONVERT}")
+        raise PictureError(f"{name}: colours of the kind {mode} are not supported. {_CONVERT}")
 
 
 def _pixels(image) -> np.ndarray:
@@ -154,8 +154,8 @@ def opaque(values, name) -> np.ndarray:
     if (alpha != full).any():
         share = 100 * float((alpha != full).mean())
         raise PictureError(
-            f"{name}: {share:.3g} % of the pixels are transparent, and what is behind them is not "
-            "known. Save the picture without an alpha channel."
+            f"{name}: {share:.3g} % of the pixels are transparent, and their background is "
+            "unknown. Save the picture without an alpha channel."
         )
     return values[..., :-1]
 

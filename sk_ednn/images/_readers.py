@@ -77,7 +77,7 @@ def read_pictures(source, *, channel_axis=None, missing_chunks="error") -> list[
         return [as_picture(source, "picture 0", channel_axis)]
     if not isinstance(source, (Sequence, np.ndarray)):
         raise PictureError(
-            f"Pictures are given by the name of a file or folder, or in a list; got a "
+            "Expected the name of a file or folder, or a list of pictures; got a "
             f"{type(source).__name__}."
         )
     pictures = []

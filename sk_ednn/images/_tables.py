@@ -177,7 +177,7 @@ def read_table(path, where) -> tuple[list[str], list[_Row]]:
 
         cells = read_sheet(path)
     elif Path(path).suffix.lower() in _OTHER_SHEETS:
-        raise TableError(f"{where}: spreadsheets are read as .xlsx. Save it so, or as CSV.")
+        raise TableError(f"{where}: spreadsheets are read as .xlsx. Save it as .xlsx or CSV.")
     else:
         cells = _cells(path, where)
     rows = [
@@ -231,7 +231,7 @@ def _cells(path, where) -> list[list[str]]:
 
 
 def is_typed(table) -> bool:
-    """Return whether a table knows numbers, as opposed to texts that are read as such."""
+    """Return whether a table contains numbers rather than text that is read as such."""
     return isinstance(table, dict) or Path(fspath(table)).suffix.lower() in _SHEETS
 
 
@@ -315,8 +315,8 @@ def _total_columns(header, rows, name_column, columns, where) -> list[int]:
         if len(named) == 1:
             return named
         raise TableError(
-            f"{where}: {', '.join(repr(header[j]) for j in numeric)} may all be the totals. Say "
-            "which by columns (--column on the command line)."
+            f"{where}: {', '.join(repr(header[j]) for j in numeric)} could all be the totals. "
+            "Select them with columns (--column on the command line)."
         )
     return numeric
 

@@ -22,7 +22,7 @@ _MEANINGS = {"T": "times", "P": "positions", "R": "tiles", "H": "phases", "L": "
 
 
 def open_tiff(path: str, name: str, missing_chunks="error") -> Picture:
-    """Return the picture of a TIFF file; its pixels are read when they are asked for.
+    """Return the picture of a TIFF file; its pixels are read when they are used.
 
     The finest level of a pyramid is taken.
 
@@ -46,7 +46,7 @@ def open_tiff(path: str, name: str, missing_chunks="error") -> Picture:
     try:
         with tifffile.TiffFile(path) as file:
             if not file.series:
-                raise PictureError(f"{name}: the file has no picture in it.")
+                raise PictureError(f"{name}: the file contains no picture.")
             series = file.series[0].levels[0]
             _require_all_pages(file, series, name)
             if missing_chunks == "error":
@@ -71,7 +71,7 @@ def open_tiff(path: str, name: str, missing_chunks="error") -> Picture:
         )
     if photometric == "PALETTE":
         raise PictureError(
-            f"{name}: the picture has a palette, so that its numbers are names of colours. Save it "
+            f"{name}: the picture has a palette, so its numbers are not intensities. Save it "
             "as RGB."
         )
     if photometric not in ("MINISBLACK", "MINISWHITE", "RGB", "YCBCR"):
@@ -104,7 +104,7 @@ def _require_all_pages(file, series, name) -> None:
     """
     if series.is_multifile or any(page is None for page in series.pages):
         raise PictureError(
-            f"{name}: its planes lie in several files. Save the picture in one file."
+            f"{name}: its planes are in several files. Save the picture in one file."
         )
     offsets = [file.pages[k].offset for k in range(len(file.pages))]
     tiff, handle = file.tiff, file.filehandle
@@ -202,7 +202,7 @@ def layout_of(axes, shape, name) -> _Layout:
         elif length > 1:
             what = _MEANINGS.get(axis, f"entries along the axis {axis}")
             raise PictureError(
-                f"{name}: the file has {length} {what}, and one count. Save one picture a file."
+                f"{name}: the file has {length} {what}, but one count. Save one picture per file."
             )
     if "Y" not in axis_index or "X" not in axis_index:
         raise PictureError(f"{name}: axes {axes} of shape {shape} are not those of a picture.")

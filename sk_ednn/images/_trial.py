@@ -35,14 +35,14 @@ def try_counter(model) -> None:
     ):  # fmt: skip
         raise ValueError(f"its geometry_ is {known!r}")
     if type(model.estimators_) is not list or not model.estimators_:
-        raise ValueError("its estimators_ are no list of members")
+        raise ValueError("its estimators_ are not a list of members")
     shapes: dict[str, tuple] = {"edges_": (len(model.estimators_), 3)}
     parts = {"edges_": model.edges_}
     for name, values in zip(("least", "largest"), model.density_range_, strict=True):
         parts[f"{name} density"], shapes[f"{name} density"] = values, (n_outputs,)
     for name, values in parts.items():
         if not isinstance(values, np.ndarray) or values.shape != shapes[name]:
-            raise ValueError(f"its {name} has not the shape {shapes[name]}")
+            raise ValueError(f"its {name} does not have the shape {shapes[name]}")
     if not np.isfinite(model.edges_).all():
         raise ValueError("its edges_ are not finite")
     geometry = Geometry(*known)
@@ -51,9 +51,9 @@ def try_counter(model) -> None:
         if member.tiling_.get_params() != expected or member.n_outputs_ != n_outputs:
             raise ValueError("a member has another tiling, or other outputs")
     if not isinstance(model.interval_, PictureInterval):
-        raise ValueError("its interval_ is none of pictures")
+        raise ValueError("its interval_ is not a PictureInterval")
     if not isinstance(model.novelty_, PictureNovelty):
-        raise ValueError("its novelty_ is none of pictures")
+        raise ValueError("its novelty_ is not a PictureNovelty")
     if geometry.reduction > _LARGEST_REDUCTION:
         return
     shape = (1,) * (geometry.n_axes - 2) + (_SIDE, _SIDE, n_channels)

@@ -153,7 +153,7 @@ def _of_potential(estimator, X, y, test, title, about):
 
     if y is not None or (test is not None and test[1] is not None):
         raise ValueError(
-            "The structures of a potential carry their energies: give y=None, and test=(X, None)."
+            "The structures of a potential contain their energies: pass y=None, and test=(X, None)."
         )
     held_back = None if test is None else test[0]
     return potential_report(estimator, X, test=held_back, title=title, about=about)

@@ -66,7 +66,7 @@ def write_json(path, record) -> None:
 
 
 def plain(value) -> Any:
-    """Return a value as JSON takes it; objects that it does not know become their repr."""
+    """Return a value as JSON; other objects are replaced by their repr."""
     if value is None or isinstance(value, (bool, str)):
         return value
     if isinstance(value, dict):

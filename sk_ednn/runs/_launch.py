@@ -32,7 +32,7 @@ KINDS = {
     ("count", "predict"): "count-predict",
     ("search", "run"): "search",
 }
-# Entries of model files that tell how long something took, or where it was written.
+# Entries of model files with durations and paths.
 _TIMES = ("dur", "seconds", "minutes", "checkpoint")
 _POLL_SECONDS = 0.1
 # Files with times in them. The labels of a search are in a table, too.

@@ -1,4 +1,4 @@
-"""Learn from a pool of systems without labels: ask for those on which a committee disagrees."""
+"""Active learning: label those systems of a pool on which a committee disagrees."""
 
 from __future__ import annotations
 

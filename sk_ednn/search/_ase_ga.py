@@ -303,7 +303,7 @@ class Operators:
         atoms.numbers[self.n_fixed :] = moving
         if self.kind == "crystal":
             factor = (len(atoms) * self.volume / atoms.get_volume()) ** (1 / 3)
-            # Half of the way, in the logarithm: the parent may know better.
+            # Half of the way, in the logarithm: the parent may be closer to the optimum.
             atoms.set_cell(atoms.cell * factor**0.5, scale_atoms=True)
         return self._structure(atoms)
 

@@ -142,7 +142,7 @@ class Driver:
         self._submit("train", task, numbers, train_task, *training)
 
     def _label(self) -> bool:
-        """Start a label where there is something to label; tell whether it was."""
+        """Start a label if a structure waits for one; return whether it was started."""
         if self.progress.waiting:
             number = self.progress.waiting.pop(0)
         elif self.progress.n_asked >= self.n_labels:
@@ -218,7 +218,7 @@ class Driver:
             if sound:
                 return self.progress.add(structure, "start", ())
         raise ValueError(
-            "No random structure keeps its atoms apart. Give a larger volume per atom than "
+            "Atoms are too close in all random structures. Use a volume per atom larger than "
             f"{operators.volume:.3g} Å³."
         )
 
@@ -276,7 +276,7 @@ class Driver:
     def _finish_disconnected(self, kind, task, about):
         """Request a label again that was lost with its scheduler; it counts as one attempt.
 
-        Relaxations and trainings start anew by themselves.
+        Relaxations and trainings start again by themselves.
         """
         self.store.finish_task(task, "lost", None)
         self.pools.wait_for_schedulers()

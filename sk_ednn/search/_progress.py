@@ -49,7 +49,7 @@ class SearchProgress:
     given : list of Structure
         The user's own structures, as those that are made.
     waiting : list of int
-        Structures whose label is to be asked for.
+        Structures that are to be labelled.
     record : OperatorRecord
     """
 
@@ -126,7 +126,7 @@ class SearchProgress:
 
     @property
     def n_asked(self) -> int:
-        """Labels that were asked for so far."""
+        """Labels requested so far."""
         return len(self.rows)
 
     @property

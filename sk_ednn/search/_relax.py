@@ -70,7 +70,7 @@ def relax(
             break
         std = evaluation.std / len(now.numbers)
         if last is None:
-            # A random start may be outside of what the committee knows; it may come back.
+            # A random start may be far from the training data; it may come back.
             limit = max(max_std, std)
         last = now, evaluation
         if std > limit:
@@ -82,5 +82,5 @@ def relax(
             break
         n_steps += 1
     if last is None:
-        raise ValueError("The structure is not sane to begin with: nothing to relax.")
+        raise ValueError("The initial structure is implausible, so it is not relaxed.")
     return Relaxed(last[0], last[1].energy, last[1].std, n_steps, reason)

@@ -168,8 +168,8 @@ class StructureSearch:
         with SearchStore(self.store) as store, self._alone():
             if store.counts() != {"queued": 0, "labelled": 0, "failed": 0}:
                 raise ValueError(
-                    f"{self.store} contains a search. Continue it by resume(), or give another "
-                    "file."
+                    f"{self.store} contains a search. Continue it with resume(), or use "
+                    "another file."
                 )
             store.set("search", identity)
             return self._run(store, n_labels, client, n_workers, target, max_seconds)
@@ -193,7 +193,7 @@ class StructureSearch:
         with SearchStore(self.store) as store, self._alone():
             before = store.get("search")
             if before is None:
-                raise ValueError(f"{self.store} contains no search. Begin one by run().")
+                raise ValueError(f"{self.store} contains no search. Start one with run().")
             if before != now:
                 raise ValueError(
                     f"{self.store} contains a search of {before}, this one is of {now}."

@@ -1,4 +1,4 @@
-"""One SQLite file with all that a search knows, written by its driver alone."""
+"""One SQLite file with the state of a search, written by its driver alone."""
 
 from __future__ import annotations
 

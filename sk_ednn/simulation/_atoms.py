@@ -75,9 +75,10 @@ class AtomUpdates:
             raise TileModelError(f"Expected one total, the model has {regressor.n_outputs_}.")
         if not draw._separable:
             raise TileModelError(
-                "Atoms are moved one by one where fields are drawn in a plane of right angles that "
-                f"repeats along both axes. The rasteriser draws {draw.plane}, periodic_="
-                f"{draw.periodic_}, angles_={draw.angles_}: evaluate the whole with model.predict."
+                "Moves of single atoms need fields in a plane with right angles that are "
+                f"periodic along both axes. The rasteriser draws {draw.plane}, "
+                f"periodic_={draw.periodic_}, angles_={draw.angles_}: evaluate whole "
+                "structures with model.predict."
             )
         system = draw._gathered([structure])
         shape = draw._shapes(system.lengths)
@@ -349,7 +350,9 @@ class _Term:
 
     def __init__(self, tile_model, tiling, evaluation, field):
         if not tiling.is_grid or tiling.boundary != "periodic":
-            raise TilingError(f"Cells of atoms repeat: expected a periodic tiling, got {tiling!r}.")
+            raise TilingError(
+                f"Cells of atoms are periodic: expected a periodic tiling, got {tiling!r}."
+            )
         self._tile_model, self._tiling = tile_model, tiling
         self._shape, self._dtype = field.shape, field.dtype
         self.axes = [(focus, context) for _, focus, context in tiling._axes(field.shape)]

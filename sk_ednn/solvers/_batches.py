@@ -19,7 +19,7 @@ from ..networks._sum import BranchSums, network_input
 from ._skorch import compile_options
 from ._target_gradients import root_mean_square, target_gradients
 
-# Number of tiles from which to tell whether tiles repeat.
+# Number of tiles that are inspected for repetitions.
 _PROBED = 4096
 # Number of tiles that a network is tried on before it is trained.
 _N_EXAMPLES = 2

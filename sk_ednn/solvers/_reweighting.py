@@ -67,7 +67,7 @@ class Reweighting(Callback):
 
 @contextmanager
 def reweighting(net, problem, sums):
-    """Within the context, reweight the samples of a training if the problem asks for it."""
+    """Within the context, reweight the samples of a training if the problem has loss weights."""
     if problem.loss_weights is None:
         yield
         return

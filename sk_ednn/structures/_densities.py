@@ -86,8 +86,9 @@ class Density:
     def __array__(self, dtype=None, copy=None):
         """Raise, since an array would lose the voxel."""
         raise TypeError(
-            "A Density is no array: its voxel would be lost. Put sk_ednn.encoders.DensityFields "
-            "before the regressor in a Pipeline, or pass density.values."
+            "A Density is not an array, which would lose its voxel. Put "
+            "sk_ednn.encoders.DensityFields before the regressor in a Pipeline, or pass "
+            "density.values."
         )
 
     @property
@@ -294,8 +295,8 @@ def _xsf(path, unit) -> Density:
 
     if unit is None:
         raise ValueError(
-            "XSF files do not tell their unit: pass unit='e/bohr^3' (as Quantum ESPRESSO writes "
-            "densities), 'e/Å^3', or that of the values, such as 'eV'"
+            "XSF files do not state their unit: pass unit='e/bohr^3' (as Quantum ESPRESSO "
+            "writes densities), 'e/Å^3', or that of the values, such as 'eV'"
         )
     text = path.read_text(encoding="utf-8", errors="replace")
     if text.count("BEGIN_DATAGRID_3D") != 1:

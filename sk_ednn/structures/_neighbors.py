@@ -120,7 +120,7 @@ class Environments:
         if (rows < 0).any():
             raise ValueError(
                 f"Atom {chosen[np.argmax(rows < 0)]} is not a centre of these environments. "
-                "Restrict those that neighbor_pairs returned."
+                "Restrict the environments that neighbor_pairs returns."
             )
         counts = self.counts
         starts = np.cumsum(counts) - counts

@@ -1,4 +1,4 @@
-"""The server of the pages: one process, bound to this machine unless told otherwise."""
+"""The server of the pages: one process, bound to this machine by default."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .._utils.optional import needing
 from ._security import Guard, Refused, token_of, within
 from ._site import Site
 
-# A page that a model's report is: it runs nothing and asks nobody.
+# The report of a model: it runs no scripts and loads nothing from elsewhere.
 _REPORT_POLICY = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 # Shown in the browser. All else is downloaded, so that no file of a run can act as a page of ours.
 _SHOWN = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg"}
@@ -154,8 +154,8 @@ def _bound(host, port):
     except OSError as error:
         bound.close()
         raise OSError(
-            f"Port {port} of {host} cannot be used ({error.strerror}). Is a server running there? "
-            "Take another by --port, or 0 for any that is free."
+            f"Port {port} of {host} cannot be used ({error.strerror}). Is a server running "
+            "there? Choose another with --port, or 0 for any that is free."
         ) from error
     bound.set_inheritable(False)
     return bound

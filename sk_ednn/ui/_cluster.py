@@ -48,7 +48,7 @@ class Cluster:
     address, dashboard : str
     workers : list of Worker
     running, waiting, done, failed : int
-        Tasks that the scheduler knows. Results of `done` are kept for their clients.
+        Tasks of the scheduler. Results of `done` are kept for their clients.
     """
 
     address: str
@@ -108,7 +108,7 @@ async def look(address) -> Cluster:
 
 
 def _number_of_tasks(dashboard) -> int:
-    """Return how many tasks the scheduler knows, by its dashboard; 0 if that does not answer."""
+    """Return the number of tasks of the scheduler, by its dashboard; 0 if that does not answer."""
     address = dashboard.removesuffix("/status") + "/json/counts.json"
     try:
         with build_opener(ProxyHandler({})).open(address, timeout=_TIMEOUT_SECONDS) as answer:

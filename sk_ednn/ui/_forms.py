@@ -37,7 +37,7 @@ def part_of(path, name) -> str:
 
 @dataclass
 class Fit:
-    """A fit as the start page asks for it.
+    """A fit, as entered on the start page.
 
     Attributes
     ----------
@@ -120,7 +120,7 @@ class Fit:
 
 @dataclass
 class Count:
-    """A fit of counts as its page asks for it."""
+    """A fit of counts, as entered on its page."""
 
     pictures: Path | None = None
     totals: Path | None = None
@@ -149,7 +149,7 @@ class Count:
 
 @dataclass
 class Search:
-    """A structure search as its page asks for it.
+    """A structure search, as entered on its page.
 
     Attributes
     ----------
@@ -172,7 +172,7 @@ class Search:
 
     @property
     def file_name(self) -> str:
-        """Name of the file of settings, by which people know a search."""
+        """Name of the file of settings, which names the search."""
         return plain_name(f"{self.composition.strip()}.yaml")
 
     def settings(self) -> dict:

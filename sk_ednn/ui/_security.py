@@ -154,16 +154,16 @@ class Guard:
 
     def _check_origin(self, scope, headers, host):
         if scope["type"] == "http" and scope["method"] not in _SAFE_METHODS:
-            raise Refused(405, "Only GET, HEAD and POST are answered.")
+            raise Refused(405, "Only GET, HEAD and POST are supported.")
         origin = headers.get("origin")
         if origin is None:
             if scope["type"] == "websocket" or scope["method"] == "POST":
                 # Browsers send it with both. A program without it could send any.
-                raise Refused(403, "A request without an origin is refused.")
+                raise Refused(403, "Requests without an origin are rejected.")
         elif origin.lower() not in (f"http://{host}", f"https://{host}"):
-            raise Refused(403, "Requests of other pages are refused.")
+            raise Refused(403, "Requests from other pages are rejected.")
         if headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
-            raise Refused(403, "Requests of other pages are refused.")
+            raise Refused(403, "Requests from other pages are rejected.")
 
     def _given(self, scope) -> str | None:
         """Return the token in the address of a page."""
@@ -193,7 +193,7 @@ class Guard:
     def _check_size(self, scope, headers):
         length = headers.get("content-length")
         if length is not None and (not length.isdecimal() or int(length) > self.max_bytes):
-            raise Refused(413, f"More than {self.max_bytes} bytes are not taken at once.")
+            raise Refused(413, f"More than {self.max_bytes} bytes are not accepted at once.")
 
     def _counted(self, scope, receive):
         """Count what arrives, since a length need not be given and need not be true."""

@@ -126,7 +126,7 @@ class Site:
         raise FileExistsError(f"{self.uploads} has too many folders of one second.")
 
     def shown(self, path) -> str:
-        """Return a path as people know it: relative to an opened folder."""
+        """Return a path for display, relative to an opened folder."""
         path = Path(path)
         for root in self.opened:
             if path.is_relative_to(root):

@@ -255,9 +255,9 @@ def test_lengths_in_bohr_are_warned_of_if_atoms_without_neighbours_are_known():
     crystals = [bulk("Cu", cubic=True, a=3.2 * 1.06**k) for k in range(12)]
     for k, each in enumerate(crystals):
         each.rattle(0.1, seed=k)
-    known = [*crystals, Atoms("Cu"), Atoms("Cu2", [[0, 0, 0], [0, 0, 4.0]])]
+    structures = [*crystals, Atoms("Cu"), Atoms("Cu2", [[0, 0, 0], [0, 0, 4.0]])]
     model = EDNNPotential(cutoff=4.5, max_epochs=1, network_params=TINY, random_state=0)
-    model.fit(known, np.arange(14.0))
+    model.fit(structures, np.arange(14.0))
     assert model.distances_[29] == pytest.approx(3.2, abs=0.3)
     far = crystals[6].copy()
     far.set_cell(far.cell[:] * 1.889726, scale_atoms=True)
@@ -269,9 +269,9 @@ def test_lengths_in_bohr_are_warned_of_if_atoms_without_neighbours_are_known():
         model.calculator().get_potential_energy(far)
     with warnings.catch_warnings():
         warnings.simplefilter("error", NoveltyWarning)
-        model.predict([*crystals, known[-2]])
+        model.predict([*crystals, structures[-2]])
         model.predict([far, *crystals])  # one among many may be so on purpose
-        model.predict([known[-2]])
+        model.predict([structures[-2]])
 
 
 def test_files_without_distances_are_read_and_wrong_ones_are_not(potential, tmp_path):

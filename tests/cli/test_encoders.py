@@ -61,7 +61,7 @@ def test_a_label_that_was_not_there_is_named(run, folder, states):
     np.save(folder / "strange.npy", states["potts"][:2] + 1)
     run("fit potts.npz --categorical --model quadratic -o labels.ednn --quiet")
     said = run("predict labels.ednn strange.npy", 1).output
-    assert "contain 4, which none of the categories is: 0, 1, 2, 3" in said
+    assert "contain 4, not among the categories 0, 1, 2, 3" in said
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,7 @@ def test_without_derivatives_the_error_names_the_remedy(environments):
 def test_species_are_checked_once_they_are_known(environments):
     descriptor = DescriptorFunction(describe, (6, 4), CUTOFF)
     descriptor.values(environments)
-    with pytest.raises(ValueError, match="knows the species C, and the structures contain B, N"):
+    with pytest.raises(ValueError, match="has the species C, but the structures contain B, N"):
         descriptor.with_species([6]).values(environments)
     assert descriptor.with_species([7, 5, 6]).values(environments).any()
 
@@ -79,5 +79,5 @@ def test_n_features_must_be_positive(environments, n_features):
 
 
 def test_environments_that_reach_less_far_are_refused(environments):
-    with pytest.raises(ValueError, match="DescriptorFunction looks 5 Å far"):
+    with pytest.raises(ValueError, match="cutoff of DescriptorFunction is 5 Å"):
         DescriptorFunction(describe, (6, 4), 5.0).values(environments)

@@ -38,7 +38,7 @@ NO_ARRAYS = {
     "a set": (lambda: {1, 2}, "a set, which has no order"),
     "a function": (lambda: make_field, "got function make_field"),
     "a class": (lambda: np.ndarray, "got type ndarray"),
-    "pairs": (lambda: list(zip(X, Y, strict=True)), r"X\[0\] is a pair. Give fields and totals"),
+    "pairs": (lambda: list(zip(X, Y, strict=True)), r"X\[0\] is a pair. Pass fields and totals"),
     "records": (lambda: np.zeros(10, dtype=[("a", "f8")]), "a structured array of 'a'"),
     "sparse arrays": (
         lambda: [sparse.csr_array(x) for x in X],

@@ -98,7 +98,7 @@ def test_packed_numbers_are_refused_unless_they_are_decoded(make):
 
 def test_marks_of_missing_values_are_refused_unless_they_are_filled_in(make):
     array, _ = make(_FillValue=float(X[3, 2, 1]))
-    refused(ArraySource(array), "call missing")
+    refused(ArraySource(array), "mark as missing")
     filled = da.where(array == X[3, 2, 1], 0.0, array)
     np.testing.assert_array_equal(ArraySource(filled).read_all(), np.where(X == X[3, 2, 1], 0.0, X))
 

@@ -131,7 +131,7 @@ def test_packed_and_missing_numbers_are_refused_wherever_they_are_handed_over(us
     ask, values = USES[use]
     for attributes, words in (
         ({"scale_factor": 0.5}, "is packed"),
-        ({"_FillValue": values.ravel()[0]}, "call missing"),
+        ({"_FillValue": values.ravel()[0]}, "mark as missing"),
     ):
         with pytest.raises(ValueError, match=words):
             ask(xarray.DataArray(values, attrs=attributes))

@@ -82,10 +82,10 @@ def test_packed_numbers_are_refused(kind, attributes, tmp_path):
 def test_values_that_stand_for_missing_ones_are_refused(kind, attributes, tmp_path):
     pytest.importorskip("dask.array")
     array = stored(kind, tmp_path, attributes)
-    with pytest.raises((ValueError, RuntimeError), match="call missing"):
+    with pytest.raises((ValueError, RuntimeError), match="mark as missing"):
         totals = model().predict(array)
         totals.compute(scheduler="synchronous")
-    with pytest.raises((ValueError, RuntimeError), match="call missing"):
+    with pytest.raises((ValueError, RuntimeError), match="mark as missing"):
         EDNNRegressor(Ridge(), GridTiling(1, 1)).fit(array, Y)
 
 
@@ -126,7 +126,7 @@ def test_a_source_keeps_its_rules_in_a_pickle(tmp_path):
     dataset = stored("h5py", tmp_path, {"_FillValue": 7})
     dataset.file.flush()
     again = pickle.loads(pickle.dumps(ArraySource(dataset)))
-    with pytest.raises(ValueError, match="call missing"):
+    with pytest.raises(ValueError, match="mark as missing"):
         again.read_all()
 
 
@@ -161,7 +161,7 @@ def test_marks_of_missing_values_are_compared_as_what_they_are(dtype, mark, valu
     array = xr.DataArray(np.array([[1, value]], dtype=dtype), attrs={"_FillValue": mark})
     packing = Packing.of(array)
     if missing:
-        with pytest.raises(ValueError, match="call missing"):
+        with pytest.raises(ValueError, match="mark as missing"):
             packing.require_values(array.data)
     else:
         packing.require_values(array.data)

@@ -159,7 +159,9 @@ def test_channels_of_arrays(shape, channel_axis, expected):
 
 
 def test_channels_that_may_be_planes_are_asked_for():
-    with pytest.raises(PictureError, match=r"a\.npy: shape \(5, 40, 30\) may be a stack or chan"):
+    with pytest.raises(
+        PictureError, match=r"a\.npy: shape \(5, 40, 30\) may be a stack or have chan"
+    ):
         as_picture(np.zeros((5, 40, 30)), "a.npy")
 
 
@@ -220,7 +222,7 @@ BAD = {
     "deep.png": (deep_colour, "colours of 16 bits"),
     "times.tif": (
         lambda path: tifffile.imwrite(path, STACK, imagej=True, metadata={"axes": "TYX"}),
-        "5 times, and one count",
+        "5 times, but one count",
     ),
     "frames.gif": (
         lambda path: Image.fromarray(GREY).save(
@@ -247,7 +249,7 @@ def test_bad_files_are_named_in_one_line(name, tmp_path):
     [
         (np.zeros((1, 1), np.uint8), "1 × 1 pixels is too small"),
         (np.full((20, 20), 7, np.uint8), "all pixels are 7"),
-        ((GREY > 100).astype(np.uint8) * 255, "two values 0 and 255 alone, as in a mask"),
+        ((GREY > 100).astype(np.uint8) * 255, "two values 0 and 255 only, as in a mask"),
     ],
 )
 def test_pictures_without_a_picture(values, why):
@@ -388,5 +390,5 @@ def test_planes_in_other_files_are_refused(is_there, tmp_path):
     )
     for k in range(1 + is_there):
         tiff(DEEP, description=described, metadata=None)(tmp_path / f"{k}.ome.tif")
-    with pytest.raises(PictureError, match="its planes lie in several files"):
+    with pytest.raises(PictureError, match="its planes are in several files"):
         read_pictures(tmp_path / "0.ome.tif")

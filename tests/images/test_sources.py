@@ -96,7 +96,7 @@ REFUSED = {
     "packed xarray": (lambda f: [xarray(PACKED)], "is packed: .*scale_factor=0.1"),
     "mark": (
         lambda f: str(ome(f / "a.zarr", {"_FillValue": int(PIXELS[3, 3])})),
-        "its attributes .* call missing",
+        "its attributes .* mark as missing",
     ),
     "link": (lambda f: str(linked(ome(f / "a.zarr"), f)), "is a link to .*, outside of the store"),
     "masked": (lambda f: [masked()], "contains masked entries"),

@@ -61,7 +61,7 @@ def test_several_totals(tmp_path):
     matches = matched(tmp_path, text, columns=["green", "red"])
     assert matches.columns == ("green", "red")
     np.testing.assert_array_equal(matches.totals[:, 0], [2] * 4)
-    with pytest.raises(TableError, match="'red', 'green' may all be the totals"):
+    with pytest.raises(TableError, match="'red', 'green' could all be the totals"):
         matched(tmp_path, text)
 
 

@@ -45,7 +45,7 @@ def test_fit_report_knows_a_potential(fitted):
     potential, train, test = fitted
     page = fit_report(potential, train, None, test=(test, None))
     assert "held back" in page.numbers["errors"]
-    with pytest.raises(ValueError, match="carry their energies"):
+    with pytest.raises(ValueError, match="contain their energies"):
         fit_report(potential, train, np.zeros(12))
 
 

@@ -95,7 +95,7 @@ def test_xsf_grids_repeat_their_first_points(tmp_path, atoms, density):
 
 def test_units_and_grids_of_xsf_are_not_guessed(tmp_path, atoms, density):
     write_grid(tmp_path / "a.xsf", atoms, density)
-    with pytest.raises(ValueError, match=r"a\.xsf .*do not tell their unit"):
+    with pytest.raises(ValueError, match=r"a\.xsf .*do not state their unit"):
         read_densities(tmp_path / "a.xsf")
     write_grid(tmp_path / "b.xsf", atoms, density, repeated=False)
     with pytest.raises(ValueError, match="axis 0 differ from the first"):

@@ -61,6 +61,7 @@ class SpeciesIndex:
         unseen = sorted(set(np.unique(np.asarray(numbers)).tolist()) - set(self.numbers))
         if unseen:
             raise TileModelError(
-                f"The model knows the species {list(self.numbers)} (atomic numbers), and the "
-                f"structures contain {unseen}: train with structures that contain them too."
+                f"The model was trained on the species {list(self.numbers)} (atomic numbers), "
+                f"but the structures contain {unseen}: train it with structures that contain "
+                "them, too."
             )

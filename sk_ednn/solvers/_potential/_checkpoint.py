@@ -35,8 +35,8 @@ def locked(path):
         lock = Lock(path)
     except BlockingIOError as error:
         raise TileModelError(
-            f"{path} is the checkpoint of a training that is running, in {error}. Wait until it "
-            "ends, stop it, or give another path."
+            f"{path} is the checkpoint of a training that is running, in {error}. Wait until "
+            "it ends, stop it, or pass another path."
         ) from None
     try:
         yield
@@ -74,12 +74,12 @@ def read_checkpoint(path, digest):
         version, other, state = saved["version"], saved["digest"], saved["state"]
     except Exception as error:  # torch raises many kinds, for files that are damaged or no such
         raise TileModelError(
-            f"{path} is not a checkpoint of a training, or is damaged ({error}). Remove it, or "
-            "give another path."
+            f"{path} is not a checkpoint of a training, or is damaged ({error}). Remove it, "
+            "or pass another path."
         ) from error
     if version != _VERSION or other != digest:
         raise TileModelError(
-            f"{path} is the checkpoint of another training: of other structures, labels, network "
-            "or parameters. Remove it to begin anew, or give another path."
+            f"{path} is the checkpoint of another training: of other structures, labels, "
+            "network or parameters. Remove it to start again, or pass another path."
         )
     return state

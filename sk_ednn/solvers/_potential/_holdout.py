@@ -35,13 +35,13 @@ def hold_out(n, fraction, groups, rng):
         np.arange(n) if groups is None else np.unique(as_groups(groups), return_inverse=True)[1]
     )
     if labels.shape != (n,):
-        raise TileModelError(f"groups must be of shape ({n},), one a structure.")
+        raise TileModelError(f"groups must be of shape ({n},), one per structure.")
     n_groups = int(labels.max()) + 1
     n_held = max(1, round(fraction * n_groups))
     if n_held >= n_groups:
         raise TileModelError(
-            f"validation_fraction={fraction} of {n_groups} group(s) leaves nothing to learn from: "
-            "take a smaller one, or more groups."
+            f"validation_fraction={fraction} of {n_groups} group(s) leaves nothing to learn "
+            "from: use a smaller one, or more groups."
         )
     is_held_out = np.isin(labels, rng.permutation(n_groups)[:n_held])
     return np.flatnonzero(~is_held_out), np.flatnonzero(is_held_out)

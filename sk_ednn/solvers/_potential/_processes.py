@@ -78,7 +78,7 @@ class Together:
 
 
 def device_of(device) -> str:
-    """Return the device of this process: its own GPU where "cuda" is asked for."""
+    """Return the device of this process: with "cuda", one GPU for each process."""
     if str(device) != "cuda":
         return str(device)
     return f"cuda:{int(os.environ.get('LOCAL_RANK', 0)) % max(torch.cuda.device_count(), 1)}"

@@ -248,7 +248,7 @@ def _checked_weight(weight, n):
     weight = as_array(weight, "sample_weight", np.float64)
     if weight.shape != (n,) or not np.isfinite(weight).all() or (weight < 0).any():
         raise TileModelError(
-            f"sample_weight must be {n} finite numbers of at least 0, one a structure."
+            f"sample_weight must be {n} finite numbers of at least 0, one per structure."
         )
     if not weight.any():
         raise TileModelError("All sample weights are 0: there is nothing to learn from.")

@@ -166,7 +166,7 @@ class _Runs:
         self.show(status=event.value, page=1)
 
     def turn(self, event):
-        """Show the page and the order that were asked for in the browser."""
+        """Show the page and the order that the browser requested."""
         wanted = event.args["pagination"]
         self.show(
             sort_by=wanted["sortBy"] if wanted["sortBy"] in _FIELDS else None,
