@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from copy import deepcopy
 
 import numpy as np
 from sklearn.base import clone
@@ -34,11 +35,18 @@ class CommitteeSurrogate(AbstractSurrogate):
     n_members : int, default=5
     cutoff : float, default=5.0, in Å
         For ``member=None``.
+    retrain : dict, default=None
+        For networks: each fit after the first continues from the members of the one before, with
+        these parameters of theirs, such as ``{"max_epochs": 10}``. It needs the `ids` of
+        structures, so that no member ever sees what it is tested on, and begins anew if structures
+        contain other elements. None: each fit begins anew.
     random_state : int, RandomState or None, default=None
 
     Attributes
     ----------
     members_ : list
+    species_ : tuple of int
+        Atomic numbers that the members were fitted to.
     errors_ : ndarray of shape (n_structures,), in eV per atom
         Absolute errors of held-out energies.
     std_scale_ : float
@@ -59,18 +67,33 @@ class CommitteeSurrogate(AbstractSurrogate):
     True
     """
 
-    def __init__(self, member=None, n_members=5, *, cutoff=5.0, random_state=None):
+    def __init__(self, member=None, n_members=5, *, cutoff=5.0, retrain=None, random_state=None):
         self.member = member
         self.n_members = n_members
         self.cutoff = cutoff
+        self.retrain = retrain
         self.random_state = random_state
+
+    def fit(self, structures, labels, sample_weight=None, *, ids=None):
+        """Fit the members, or continue their training; see `AbstractSurrogate.fit`."""
+        if self.retrain is not None and ids is None:
+            raise ValueError("Expected the ids of structures for a surrogate with retrain=.")
+        return super().fit(structures, labels, sample_weight, ids=ids)
 
     def _fit_members(self, structures, labels, weights, folds, rng):
         kind = _kind_of(self.member)
+        species = tuple(sorted({int(z) for s in structures for z in np.unique(s.numbers)}))
+        is_first = self.retrain is None or species != getattr(self, "species_", None)
+        is_first = is_first or len(self.members_) != self.n_members
         members = []
         for fold in range(self.n_members):
             seen = np.flatnonzero(folds != fold)
-            member = self._member()
+            if is_first:
+                member = self._member()
+            else:
+                # A copy: a fit that fails leaves the surrogate as it was.
+                member = deepcopy(self.members_[fold])
+                member.set_params(warm_start=True, **self.retrain)
             if "random_state" in member.get_params(deep=False):
                 member.set_params(random_state=rng.randint(np.iinfo(np.int32).max))
             members.append(
@@ -81,7 +104,8 @@ class CommitteeSurrogate(AbstractSurrogate):
                     weights[seen],
                 )
             )
-        return {"members_": members}, kind.predict(members, structures)
+        fitted = {"members_": members, "species_": species}
+        return fitted, kind.predict(members, structures)
 
     def _predict_members(self, structures):
         return _kind_of(self.member).predict(self.members_, structures)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from copy import deepcopy
 
 import numpy as np
 from sklearn.base import clone
@@ -59,12 +60,20 @@ class Learner:
         return begun and (not labels_are_running or 4 * n_labels >= 3 * self.n_initial)
 
     def training(self, progress, seed) -> tuple:
-        """Return what a fit needs: an unfitted surrogate, structures, labels and weights."""
+        """Return what a fit needs: a surrogate, structures, labels, weights and their numbers.
+
+        The surrogate is unfitted, or the one in use if it continues its training.
+        """
         rows = progress.labelled()
         self._n_learned, self._surprised = len(rows), False
-        surrogate = clone(self.template).set_params(random_state=seed % (1 << 31))
+        continues = (
+            self.surrogate is not None and getattr(self.template, "retrain", None) is not None
+        )
+        surrogate = deepcopy(self.surrogate) if continues else clone(self.template)
+        surrogate.set_params(random_state=seed % (1 << 31))
         structures, labels = [r["structure"] for r in rows], [r["label"] for r in rows]
-        return surrogate, structures, labels, self._weights(progress, rows)
+        numbers = [r["id"] for r in rows]
+        return surrogate, structures, labels, self._weights(progress, rows), numbers
 
     def _weights(self, progress, rows) -> np.ndarray:
         """Return weights that fall with the energy: what is far above the best matters less."""

@@ -62,7 +62,7 @@ class AbstractSurrogate(ABC, BaseEstimator):
     n_members: int
     random_state: object
 
-    def fit(self, structures, labels, sample_weight=None):
+    def fit(self, structures, labels, sample_weight=None, *, ids=None):
         """Fit the members.
 
         Parameters
@@ -70,6 +70,8 @@ class AbstractSurrogate(ABC, BaseEstimator):
         structures : sequence of structures
         labels : sequence of Label
         sample_weight : array-like of shape (n_structures,), default=None
+        ids : array-like of int of shape (n_structures,), default=None
+            Numbers by which structures keep their fold in every fit. None: folds are drawn anew.
 
         Returns
         -------
@@ -78,7 +80,7 @@ class AbstractSurrogate(ABC, BaseEstimator):
         weights = _checked_labels(structures, labels, sample_weight, self.n_members)
         n = len(structures)
         rng = check_random_state(self.random_state)
-        folds = rng.permutation(n) % self.n_members
+        folds = (rng.permutation(n) if ids is None else np.asarray(ids)) % self.n_members
         fitted, predictions = self._fit_members(structures, labels, weights, folds, rng)
         sizes = np.array([len(s.numbers) for s in structures])
         energies = np.array([label.energy for label in labels])

@@ -146,10 +146,12 @@ def label_task(guarded, structure):
     return guarded.outcome(structure)
 
 
-def train_task(surrogate, structures, labels, sample_weight):
-    """Fit a surrogate; return it."""
+def train_task(surrogate, structures, labels, sample_weight, numbers):
+    """Fit a surrogate to structures of these numbers in the file of the search; return it."""
+    # Folds by number only where it continues: they are drawn anew otherwise.
+    ids = {"ids": numbers} if getattr(surrogate, "retrain", None) is not None else {}
     with threadpool_limits(1):
-        return surrogate.fit(structures, labels, sample_weight)
+        return surrogate.fit(structures, labels, sample_weight, **ids)
 
 
 def relax_task(pickled, operators, name, parents, seed, settings):

@@ -7,6 +7,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -260,3 +261,33 @@ def test_a_lost_scheduler_ends_the_search_and_costs_no_structure(tmp_path, sched
     assert result.n_labels >= kept["labelled"] + 4
     with SearchStore(path) as store:
         assert store.counts()["failed"] == 0 == store.counts()["queued"]
+
+
+class Continuing(Pairs):
+    """A member that tells how often its training was continued."""
+
+    fits: ClassVar[list] = []
+
+    def __init__(self, warm_start=False, random_state=None):
+        super().__init__(random_state)
+        self.warm_start = warm_start
+
+    def fit(self, structures, y, **targets):
+        self.n_fits_ = self.n_fits_ + 1 if self.warm_start else 1
+        self.fits.append(self.n_fits_)
+        return super().fit(structures, y, **targets)
+
+
+@pytest.mark.parametrize("retrain", [None, {}])
+def test_surrogates_continue_their_training_if_they_should(retrain, tmp_path):
+    Continuing.fits.clear()
+    surrogate = CommitteeSurrogate(Continuing(), n_members=3, retrain=retrain)
+    search = StructureSearch(
+        "Ar4", FunctionLabeller(bound), surrogate, store=tmp_path / "s.db", kind="cluster",
+        volume=14.0, n_initial=6, retrain_every=4, candidates_per_label=2, max_steps=30,
+    )  # fmt: skip
+    search.run(18)
+    n = len(Continuing.fits) // 3
+    assert n > 2
+    expected = range(1, n + 1) if retrain is not None else [1] * n
+    assert Continuing.fits == np.repeat(expected, 3).tolist()

@@ -229,6 +229,80 @@ def test_potentials_are_members_too(copper):
     assert prediction.energy == pytest.approx(mean, abs=0.3)
 
 
+class Remembering(Constant):
+    """A member that remembers all energies that it was ever fitted to."""
+
+    def __init__(self, warm_start=False, epochs=9, random_state=None):
+        self.warm_start, self.epochs, self.random_state = warm_start, epochs, random_state
+
+    def get_params(self, deep=True):
+        names = ("warm_start", "epochs", "random_state")
+        return {name: getattr(self, name) for name in names}
+
+    def set_params(self, **params):
+        vars(self).update(params)
+        return self
+
+    def fit(self, structures, y, **targets):
+        before = self.seen_ if self.warm_start else set()
+        self.seen_ = before | set(np.asarray(y).tolist())
+        self.trained_ = [*(self.trained_ if self.warm_start else []), self.epochs]
+        return super().fit(structures, y, **targets)
+
+
+def test_members_that_continue_never_see_what_they_are_tested_on(copper):
+    structures, labels, _ = copper
+    rng = np.random.default_rng(0)
+    surrogate = CommitteeSurrogate(Remembering(), n_members=3, retrain={"epochs": 2})
+    for n in (8, 10, len(structures)):
+        order = rng.permutation(n)  # labels end in any order
+        surrogate.fit([structures[k] for k in order], [labels[k] for k in order], ids=order)
+        energies = np.array([labels[k].energy for k in range(n)])
+        for fold, member in enumerate(surrogate.members_):
+            assert member.seen_ == set(energies[np.arange(n) % 3 != fold].tolist())
+    assert [member.trained_ for member in surrogate.members_] == [[9, 2, 2]] * 3
+    with pytest.raises(ValueError, match="ids of structures"):
+        surrogate.fit(structures, labels)
+    other = [bulk("Au", cubic=True) for _ in labels]
+    surrogate.fit(other, labels, ids=np.arange(len(labels)))
+    assert [member.trained_ for member in surrogate.members_] == [[9]] * 3
+    begun = CommitteeSurrogate(Remembering(), n_members=3, random_state=0)
+    for _ in range(2):
+        begun.fit(structures, labels)
+    assert [member.trained_ for member in begun.members_] == [[9]] * 3
+
+
+def test_a_failed_continuation_leaves_the_members_as_they_were(copper):
+    structures, labels, _ = copper
+    surrogate = CommitteeSurrogate(Remembering(), n_members=3, retrain={"epochs": 2})
+    surrogate.fit(structures[:8], labels[:8], ids=np.arange(8))
+    before = surrogate.members_
+    surrogate.set_params(retrain={"epochs": 2, "warm_start": "no such"})
+    with pytest.raises(TypeError):
+        surrogate.fit(structures, labels, ids=np.arange(len(labels)))
+    assert surrogate.members_ is before and [m.trained_ for m in before] == [[9]] * 3
+
+
+def test_networks_continue_their_training(copper):
+    pytest.importorskip("torch")
+    from sk_ednn.atoms import EDNNPotential
+
+    structures, labels, _ = copper
+    member = EDNNPotential(cutoff=4.5, max_epochs=40)
+    surrogate = CommitteeSurrogate(member, 2, retrain={"max_epochs": 1}, random_state=0)
+    ids = np.arange(len(labels))
+    surrogate.fit(structures[:10], labels[:10], ids=ids[:10])
+    before = surrogate.predict(structures)[0]
+    surrogate.fit(structures, labels, ids=ids)
+    after = surrogate.predict(structures)[0]
+    short = EDNNPotential(cutoff=4.5, max_epochs=1)
+    fresh = CommitteeSurrogate(short, 2, random_state=0)
+    energies = np.array([label.energy for label in labels])
+    anew = fresh.fit(structures, labels).predict(structures)[0]
+    assert not np.array_equal(before, after)
+    assert abs(after - energies).mean() < 0.5 * abs(anew - energies).mean()
+
+
 # ------------------------------------------------------------------------------ what is distinct
 
 
