@@ -54,7 +54,7 @@ def tersoff_carbide():
 
 
 def evaluated(labeller, calls):
-    """Return what `relax` asks, by the reference method, and count."""
+    """Return what `relax` needs, by the reference method, and count."""
 
     def evaluate(structure):
         calls[0] += 1

@@ -40,7 +40,7 @@ potential = EDNNPotential(EDNNRegressor(Ridge(1e-6), tiling, random_state=0))
 potential.fit([shaken() for _ in range(40)])
 
 # %%
-# LAMMPS asks for energies, forces and the virial at each step, through ``fix external``. The box
+# LAMMPS requests energies, forces and the virial at each step, through ``fix external``. The box
 # is a rattled crystal of 108 atoms; velocities are drawn for 300 K.
 
 crystal = bulk("Cu", cubic=True).repeat((3, 3, 3))

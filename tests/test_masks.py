@@ -111,11 +111,11 @@ def test_blocks_of_a_dask_array():
     values = masked(FIELDS_2D, (2, 1, 1))
     estimator = fitted()
     lazy_array = da.from_array(values, chunks=(1, 4, 4))
-    # A block that turns out to be masked, of an array that does not know of it.
-    untold = da.from_array(np.asarray(values), chunks=(1, 4, 4)).map_blocks(
+    # A masked block in an array whose metadata does not mention masks.
+    undeclared = da.from_array(np.asarray(values), chunks=(1, 4, 4)).map_blocks(
         lambda block: np.ma.masked_equal(block, MISSING), meta=np.empty((0, 0, 0))
     )
-    for lazy in (lazy_array, untold):
+    for lazy in (lazy_array, undeclared):
         for predict in (estimator.predict, estimator.predict_contributions):
             with pytest.raises((ValueError, RuntimeError), match=REFUSED):
                 predict(lazy).compute(scheduler="synchronous")

@@ -51,7 +51,7 @@ def tile_model(kind, rng):
 
 
 class Drawn:
-    """One model and the fields it is fitted to and asked about, drawn from a seed."""
+    """One model and the fields it is fitted to and applied to, drawn from a seed."""
 
     def __init__(self, seed):
         rng = np.random.default_rng(seed)

@@ -94,7 +94,7 @@ def test_a_table_is_the_array_that_it_holds(final, front):
     with sklearn.config_context(transform_output="pandas"):
         model = fit_and_predict(final, FRONTS[front](), X, y)
         np.testing.assert_array_equal(model.predict(X), expected)
-    # The setting may be another when the model is asked: in another thread, or process.
+    # The setting may differ at prediction: in another thread, or process.
     np.testing.assert_array_equal(model.predict(X), expected)
     if front != "sparse":  # of which scikit-learn makes no tables
         model = fit_and_predict(final, FRONTS[front]().set_output(transform="pandas"), X, y)

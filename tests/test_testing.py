@@ -78,7 +78,7 @@ class LosesStateInPickles(Sound):
 
 
 class DependsOnGlobalState(Sound):
-    """Random, and no parameter says how."""
+    """Random, and no parameter seeds it."""
 
     def fit(self, X, y):
         self.drift = np.random.default_rng().normal()  # seeded by the machine, on purpose

@@ -25,7 +25,7 @@ Y = (X**2).sum(axis=(1, 2))
 
 
 def _command(line):
-    """Run a command line; return what it said on the error stream."""
+    """Run a command line; return its error stream."""
     pytest.importorskip("typer")
     pytest.importorskip("rich")
     from typer.testing import CliRunner

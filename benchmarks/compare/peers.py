@@ -71,7 +71,7 @@ def write(args, folder):
 
 
 def python_of(code, args):
-    """Return the Python of a code's virtual environment, made if asked for."""
+    """Return the Python of a code's virtual environment, made if requested."""
     if code == "ours":
         return sys.executable
     path = Path(args.venvs) / code

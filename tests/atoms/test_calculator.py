@@ -277,7 +277,7 @@ def test_averaged_over_all_shifts_energies_do_not_depend_on_where_a_sheet_begins
     first, *others = forces[ShiftAveraged]
     for other in others:
         np.testing.assert_allclose(other, first, atol=1e-10)
-    # Fields of Gaussians know little of where pixels are: in between it hardly changes either.
+    # Fields of Gaussians depend little on where pixels are: in between it hardly changes either.
     atoms.calc, start = EDNNCalculator(model, precision="float64"), atoms.positions.copy()
     between = []
     for by in rng.random((5, 2)) * SPACING:

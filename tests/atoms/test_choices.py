@@ -1,4 +1,4 @@
-"""Settings to begin with suit all cells that they are chosen for."""
+"""Suggested settings suit all cells that they are chosen for."""
 
 import numpy as np
 import pytest

@@ -318,7 +318,7 @@ def test_tiles_of_another_width_are_refused(fields):
 
 @pytest.mark.parametrize("n_channels", [1, 3, None])
 def test_fields_of_three_dimensions_are_refused(n_channels):
-    """Rows of 27 numbers could be 3 x 3 pixels of 3 channels; the tiling knows better."""
+    """Rows of 27 numbers could be 3 x 3 pixels of 3 channels; the tiling decides."""
     X = np.random.default_rng(0).random((6, 4, 4, 4))
     invariants = LocalInvariants(1, 1, 0.4, n_channels=n_channels, degree=2, n_components=0)
     model = EDNNRegressor(make_pipeline(invariants, Ridge()), GridTiling(1, 1))

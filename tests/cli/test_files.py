@@ -1,4 +1,4 @@
-"""Arrays from files of every kind, and what is said where there are none."""
+"""Arrays from files of every kind, and the errors where there are none."""
 
 import os
 import re
@@ -19,7 +19,7 @@ ARRAYS = {"first": np.arange(6.0).reshape(2, 3), "second": np.arange(4)}
 
 
 def write(path, arrays):
-    """Write named arrays, or one array, in the format that the name says."""
+    """Write named arrays, or one array, in the format of the suffix."""
     if path.suffix == ".npy":
         np.save(path, arrays)
     elif path.suffix == ".npz":

@@ -14,7 +14,7 @@ HEAVY = ("numpy", "scipy", "sklearn", "torch", "skorch", "dask", "pandas", "matp
 
 
 def loaded_by(line, folder, heavy=HEAVY):
-    """Run a command line in its own process; return what it said and loaded of these."""
+    """Run a command line in its own process; return its output and which of these it loaded."""
     code = f"""if True:
         import sys
         sys.path.insert(0, {str(ROOT)!r})

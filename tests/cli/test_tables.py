@@ -20,7 +20,7 @@ from sk_ednn.cli._files import read_array
 from sk_ednn.exceptions import TileMemoryError
 
 KEYS = ("y", "totals")
-# Text, the column that is asked for, and the numbers.
+# Text, the requested column, and the numbers.
 TABLES = {
     "one column": ("1.5\n-2\n# end\n3e2\n\n", None, [1.5, -2.0, 300.0]),
     "a name of several words": ("energy (eV), relaxed\n1\n2\n", None, [1.0, 2.0]),

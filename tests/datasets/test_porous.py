@@ -34,7 +34,7 @@ def test_the_bundled_sheets(cells, sizes):
     n_atoms = np.array([len(Z) for Z in data.numbers])
     for structure in data.structures:
         assert (structure.positions >= 0).all() and (structure.positions < structure.cell[:2]).all()
-    # Sites of the lattice, less the holes; and what REBO says of an atom of hot graphene.
+    # Sites of the lattice, less the holes; and the energy of REBO for an atom of hot graphene.
     sites = 448 / 35**2 * data.cells[:, 0] * data.cells[:, 1]
     assert (n_atoms <= np.rint(sites)).all() and (n_atoms > 0.8 * sites).all()
     assert (np.abs(data.energies / n_atoms + 7.15) < 0.2).all()

@@ -1,4 +1,4 @@
-"""The bundled sheets: whole, consistent, and what physics says of them."""
+"""The bundled sheets: complete, consistent, and in accord with physics."""
 
 import builtins
 

@@ -1,4 +1,4 @@
-"""Fields that lie in stores, and what is asked of a source of them: to be used, or refused."""
+"""Fields in stores, and the checks of a source of them: it is used, or refused."""
 
 import numpy as np
 import pytest

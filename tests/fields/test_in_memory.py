@@ -75,7 +75,7 @@ def moved(model, **given):
     local.propose(sites, given.get("values", [1.0, 2.0]))
 
 
-# How each thing is asked about: of something given in the place of values, and those values.
+# For each use: a call with something in the place of values, and those values.
 USES = {
     "errors of totals": (lambda given: extensive_errors(given, ROWS[:, 1]), ROWS[:, 0]),
     "predicted totals": (lambda given: extensive_errors(ROWS[:, 1], given), ROWS[:, 0]),

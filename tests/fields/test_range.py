@@ -1,4 +1,4 @@
-"""A fitted model knows the range of what it saw, and says where it is asked for something else."""
+"""A fitted model keeps the range of its fields, and warns of fields far outside."""
 
 import pickle
 import warnings
@@ -230,7 +230,7 @@ def test_a_fit_that_fails_leaves_the_range_as_it_was():
     assert model.input_range_ is before
 
 
-# --- the law: as numpy says ----------------------------------------------------------------------
+# --- the law: as in numpy ------------------------------------------------------------------------
 
 
 @given(st.sampled_from(sorted(TILINGS)), st.integers(0, 5), st.sampled_from(["float64", "spins"]))

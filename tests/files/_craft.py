@@ -192,7 +192,7 @@ def unmemoised(schema):
 
 
 def main(folder):
-    """Load and ask each file; write a line before, and what came of it behind."""
+    """Load each file and predict with it; print its name before and the outcome after."""
     warnings.simplefilter("ignore")
     fields = np.load(Path(folder) / "fields.npy")
     for path in sorted(Path(folder).glob("*.ednn")):

@@ -1,4 +1,4 @@
-"""Load files that were damaged or edited, one after the other, and say what came of each.
+"""Load files that were damaged or edited, one after the other, and print each outcome.
 
 Run as a program with a folder: for each file a line with its name, what came of it and by how many
 MiB it was beyond what reading may take.

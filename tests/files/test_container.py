@@ -1,4 +1,4 @@
-"""Every byte of a file is watched, and a hostile file runs nothing and takes little memory."""
+"""Every byte of a file is checked; a hostile file runs no code and takes little memory."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""Thousands of damaged and edited files: each is refused, or is still a model that works."""
+"""Thousands of damaged and edited files: each is refused, or still gives a working model."""
 
 import copy
 import json
@@ -59,7 +59,7 @@ def every_place(node, path=()):
 
 def with_edited_config(rng, parts):
     config = json.loads(parts["config.json"])
-    # What a model is made of, and not what is said of it.
+    # The parts of the model only, not the description around them.
     changed = config | {"model": edited(rng, {"": config["model"]}).get("")}
     return parts | {"config.json": json.dumps(changed).encode()}
 

@@ -1,4 +1,4 @@
-"""Whatever comes in, what comes out is an answer or an error that says what is wrong."""
+"""Any input gives either a result or an error that names the fault."""
 
 import copy
 import json
@@ -81,7 +81,7 @@ def replaced(document, path, value):
 
 
 def check_config(data, folder):
-    """Change one value of a model's description: it is refused, or what it makes can be asked."""
+    """Change one value of a model's description: it is refused, or the model can predict."""
     parts = GIVEN[data.draw(st.sampled_from(sorted(GIVEN)))]
     config = json.loads(parts["config.json"])
     path = data.draw(st.sampled_from(list(places(config))))

@@ -219,7 +219,7 @@ def test_pipelines_of_atoms(invariant, tmp_path):
         loaded.predict([Structure([6], [[0.0, 0.0]], [2.5, 2.5])])
 
 
-# --- what is said -----------------------------------------------------------------------------
+# --- descriptions of files ---------------------------------------------------------------------
 
 
 def test_what_a_file_says_of_itself(tmp_path):
@@ -238,7 +238,7 @@ def test_what_a_file_says_of_itself(tmp_path):
     assert result["versions"]["numpy"] == np.__version__
     assert result["parameters"]["tiling"] == "None"
     assert "gamma=0.1" in result["parameters"]["tile_model"]
-    # The parts are what any zip tool finds, and the hashes what any hash tool says.
+    # Any zip tool lists the same parts, and any hash tool computes the same hashes.
     import hashlib
 
     with zipfile.ZipFile(path) as archive:

@@ -1,4 +1,4 @@
-"""Networks in files: weights, architecture, and what is asked of the user."""
+"""Networks in files: weights, architecture, and what the user must supply."""
 
 import numpy as np
 import pytest

@@ -276,7 +276,7 @@ def test_settings_of_running_are_not_stored(tmp_path):
 
 @pytest.mark.parametrize("name", ["linear", "kernel", "forest", "perceptron", "committee"])
 def test_settings_of_running_are_not_taken_from_a_file(name, tmp_path):
-    """Neither of our own objects nor of scikit-learn's, whatever a file says."""
+    """Neither for our own objects nor for scikit-learn's, whatever the file contains."""
     parts = parts_of(GOLDEN / f"schema 1, {name}.ednn")
     description = json.loads(parts["config.json"])
     for place in list(places(description, lambda node: node.get("$") == "object")):

@@ -1,4 +1,4 @@
-"""CountRegressor: sums over pictures of any size, and what is known of them."""
+"""CountRegressor: totals of pictures of any size, and their errors and contributions."""
 
 import copy
 import json
@@ -386,7 +386,7 @@ def test_counts_of_crops_carry_over_to_larger_pictures():
     assert error < 0.15 * of_mean < 0.3 * of_control
     bias = learnt.predict(test.pictures).sum() / test.totals.sum() - 1
     assert abs(bias) < 0.06
-    # Where objects are, was never said.
+    # The fit was not given positions of objects.
     found, true = [], []
     for each, positions in zip(
         learnt.predict_contributions(test.pictures), test.positions, strict=True

@@ -95,7 +95,7 @@ def test_other_axes_are_rejected(name, given, fitted, monkeypatch):
 @pytest.mark.parametrize("name", ["TilingPathDisplay", "LocalityDisplay", "ScalingDisplay"])
 def test_axes_are_checked_before_measurements(name, fitted):
     class Fails:
-        """A model that must not be asked."""
+        """A model that must not be used."""
 
         def __getattr__(self, name):
             raise AssertionError(name)

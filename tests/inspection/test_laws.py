@@ -584,7 +584,7 @@ def test_training_tiles_are_familiar_and_distant_tiles_are_novel(kind):
 
 
 def test_the_share_of_novel_tiles_follows_from_the_quantile():
-    """Tiles drawn from the same distribution are beyond the threshold as often as it says."""
+    """Tiles drawn from the same distribution exceed it as often as the quantile implies."""
     X = make_field("float64", 60, (40,), 1)
     model = EDNNRegressor(Ridge(), GridTiling(1, 1)).fit(X, X.sum(axis=1))
     unseen = make_field("float64", 200, (40,), 2)

@@ -1,4 +1,4 @@
-"""The page on a potential: its numbers are the errors, and what is worst comes first."""
+"""The page on a potential: its numbers are the errors, and the worst come first."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Active learning asks for what is rare and unknown, and survives its labeller."""
+"""Active learning selects rare and unfamiliar structures, and survives failing labellers."""
 
 import numpy as np
 import pytest

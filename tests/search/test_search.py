@@ -1,4 +1,4 @@
-"""The loop ends, whatever labellers and workers do, and goes on where it was."""
+"""The loop ends, whatever labellers and workers do, and resumes where it stopped."""
 
 import signal
 import subprocess

@@ -68,7 +68,7 @@ def vars_of(structure):
 
 def test_held_out_errors_are_those_of_members_that_did_not_see(copper):
     structures, labels, fitted = copper
-    # One label is wrong by 1 eV per atom, which the member that did not see it does not know.
+    # One label is wrong by 1 eV per atom; the member fitted without it cannot reproduce that.
     wrong = list(labels)
     wrong[4] = type(labels[4])(labels[4].energy + 4.0)
     surrogate = type(fitted)(random_state=0).fit(structures, wrong)

@@ -51,7 +51,7 @@ def index_of(fields, every):
 
 
 def system(name):
-    """Return a model with energies that mean nothing, all its fields, and their energies."""
+    """Return a model with arbitrary energies, all its fields, and their energies."""
     tiling, shape, values = SYSTEMS[name]
     every = all_fields(shape, values, tiling.channel_axis)
     rng = np.random.default_rng(3)

@@ -70,7 +70,7 @@ def test_training_loss_decreases_at_every_stage(tile_model, n_outputs, weighted,
     assert len(loss) == 8
     assert (np.diff(loss) <= 1e-7 * loss[0]).all()
     assert loss[-1] < loss[0]
-    # What is said of the last stage is what the fitted model does, or better after the last fit.
+    # The loss of the last stage is that of the fitted model, which the final refit may lower.
     result = np.average((model.predict(X) - y) ** 2, axis=0, weights=weight).mean()
     if corrective == "final":
         assert result <= loss[-1] * (1 + 1e-6)

@@ -181,7 +181,7 @@ class Visit:
 
 @pytest.fixture
 def visit(browser, server):
-    """Return a function that opens a visit; whatever they asked of others fails the test."""
+    """Return a function that opens a visit; requests to other hosts fail the test."""
     visits = []
 
     def open_visit(**options):

@@ -383,7 +383,7 @@ def test_pages_fit_and_have_names_for_all_controls(visit, width, dark):
 
 
 # Controls and pictures that a screen reader could not name.
-# The text of an icon is its name in the font, which says nothing.
+# The text of an icon is its name in the font, which means nothing to users.
 _WITHOUT_NAMES = """() => [...document.querySelectorAll(
     'button,a,input,select,img,[role=slider],[role=checkbox]')]
   .filter(e => e.offsetParent !== null && e.type !== 'hidden')
@@ -394,7 +394,7 @@ _WITHOUT_NAMES = """() => [...document.querySelectorAll(
   .map(e => e.outerHTML.slice(0, 120))"""
 
 
-# Buttons whose text has less than the contrast of 4.5 that WCAG 2.2 asks for.
+# Buttons whose text has less than the contrast of 4.5 that WCAG 2.2 requires.
 _FAINT = """() => {
   const light = (colour) => {
     const [r, g, b] = colour.match(/[0-9.]+/g).slice(0, 3).map(Number).map(v => v / 255)

@@ -277,7 +277,7 @@ def test_tersoff_forces_are_gradients():
 
 
 def run_of(**params):
-    """Return something like a run, with only what a row asks for."""
+    """Return something like a run, with only the attributes that a row needs."""
     base = {
         "id": "20261129-014512-3f2a", "kind": "fit", "status": "finished", "message": "",
         "settings": {}, "data": {}, "progress": 1.0, "result": None, "started": "", "tags": [],
