@@ -67,7 +67,7 @@ def relax(structure, calculator, *, fmax=0.05, steps=500, cell=False, trajectory
     steps : int, default=500
         Maximum number of steps.
     cell : bool, default=False
-        Also relax the cell.
+        Also relax the cell, along periodic directions.
     trajectory : str, default=None
         File for the steps, with the extension .traj.
     """
@@ -76,11 +76,42 @@ def relax(structure, calculator, *, fmax=0.05, steps=500, cell=False, trajectory
     if cell:
         from ase.filters import FrechetCellFilter
 
-        moved = FrechetCellFilter(structure)
+        moved = FrechetCellFilter(structure, mask=periodic_strains(structure))
     optimizer = BFGS(moved, logfile=None, trajectory=trajectory)
     converged = bool(optimizer.run(fmax=fmax, steps=steps))
     largest = float(np.linalg.norm(structure.get_forces(), axis=1).max())
     return Relaxed(structure.get_potential_energy(), largest, optimizer.nsteps, converged)
+
+
+def periodic_strains(structure) -> list[int]:
+    """Return which strains, in the order of Voigt, leave the vacuum around a structure as it is.
+
+    Parameters
+    ----------
+    structure : ase.Atoms
+
+    Raises
+    ------
+    ValueError
+        If it has no cell, or repeats along directions that are oblique to the axes.
+    """
+    pbc, cell = structure.pbc, structure.cell.array
+    if not pbc.any() or structure.cell.rank < 3:
+        raise ValueError(
+            f"The cell cannot be relaxed: the structure has {structure.cell.rank} lattice "
+            f"vector(s) and pbc {pbc.tolist()}. It needs three, such as those of "
+            "ase.Atoms.center(vacuum=...), and pbc along one at least."
+        )
+    vectors = np.linalg.qr(cell[pbc].T)[0]
+    along = vectors @ vectors.T  # the projection on periodic directions
+    kept = np.round(np.diag(along)).astype(int)
+    if np.abs(along - np.diag(kept)).max() > 1e-6:
+        raise ValueError(
+            "The cell cannot be relaxed: the lattice vectors along which the structure repeats are "
+            "oblique to x, y and z. Rotate it, so that those of a slab are in the plane xy, say."
+        )
+    x, y, z = kept.tolist()
+    return [x, y, z, y * z, x * z, x * y]
 
 
 def molecular_dynamics(
@@ -152,6 +183,11 @@ def _integrator(structure, ensemble, temperature, pressure, timestep, rng):
         )  # fmt: skip
     if ensemble != "npt":
         raise ValueError(f"ensemble must be one of {', '.join(ENSEMBLES)}; got {ensemble!r}.")
+    if not structure.pbc.all():
+        raise ValueError(
+            f"npt needs a structure that repeats along all lattice vectors; its pbc is "
+            f"{structure.pbc.tolist()}. Use nvt."
+        )
     from ase.md.nose_hoover_chain import IsotropicMTKNPT
 
     return IsotropicMTKNPT(

@@ -242,7 +242,8 @@ def md(
     if as_json:
         _print_json(result)
     else:
-        typer.echo(f"{result['frames']} frames written to {result['output']}")
+        frames = "1 frame" if result["frames"] == 1 else f"{result['frames']} frames"
+        typer.echo(f"{frames} written to {result['output']}")
 
 
 @app.command()

@@ -13,6 +13,9 @@ import typer
 
 from ..exceptions import DataWarning, EDNNError
 
+# ASE raises NotImplementedError for what a calculator does not calculate.
+_EXPECTED = (ValueError, TypeError, OSError, MemoryError, NotImplementedError)
+
 
 @contextmanager
 def one_line_errors():
@@ -23,7 +26,7 @@ def one_line_errors():
             # The commands print these warnings in terms of their options.
             warnings.simplefilter("ignore", DataWarning)
             yield
-    except (EDNNError, ValueError, TypeError, OSError, MemoryError) as error:
+    except (EDNNError, *_EXPECTED) as error:
         why = _told(error).partition("\n")[0] or type(error).__name__
         typer.echo(f"error: {why}", err=True)
         raise typer.Exit(1) from None

@@ -109,8 +109,17 @@ def _begin(options, several=False):
         )
     structure = read.structures[0]
     if options.repeat is not None:
-        structure = structure.repeat(_repeats(options.repeat))
+        structure = _repeated(structure, _repeats(options.repeat))
     return structure, calculator_of(model)
+
+
+def _repeated(structure, repeats):
+    for k, (n, vector) in enumerate(zip(repeats, structure.cell.array, strict=True)):
+        if n > 1 and not vector.any():
+            raise ValueError(
+                f"--repeat {n} along lattice vector {'abc'[k]}, which is zero. Take 1 there."
+            )
+    return structure.repeat(repeats)
 
 
 def _repeats(text) -> tuple[int, ...]:

@@ -10,7 +10,8 @@ pytest.importorskip("torch")
 pytest.importorskip("vesin")
 pytest.importorskip("ase")
 
-from ase import io
+from ase import Atoms, io
+from ase.build import bulk
 
 from sk_ednn.atoms import EDNNPotential
 from sk_ednn.files import load
@@ -173,6 +174,40 @@ def test_structures_relax_and_move(go, files):
     assert "temp" not in go(f"{line} --repeat 2,1,1 -o md.traj -q").stderr
     assert len(io.read(files / "md.traj@0")) == 8
     assert "must be one of nve" in go(f"{line} --ensemble mtk", 1).output
+
+
+def test_cells_are_relaxed_along_periodic_directions_only(go, files):
+    go("fit train.extxyz --epochs 1 --cutoff 4 --json -o p.ednn")
+    pair = Atoms("Si2", [[0, 0, 0], [0, 0, 2.4]])
+    slab = bulk("Si", "sc", a=2.6).repeat((2, 2, 1))
+    slab.pbc, slab.cell[2] = (True, True, False), [0, 0, 9]
+    rotated = slab.copy()
+    rotated.rotate(30, "x", rotate_cell=True)
+    wire = Atoms("Si", cell=[[0, 0, 0], [0, 0, 0], [0, 0, 2.6]], pbc=(0, 0, 1))
+    for name, structure in (("pair", pair), ("slab", slab), ("rotated", rotated), ("wire", wire)):
+        io.write(files / f"{name}.extxyz", structure)
+    relax, md = (
+        "relax p.ednn {}.extxyz -o r.extxyz --force",
+        "md p.ednn {}.extxyz -o m.traj --force",
+    )
+    go(f"{relax} --cell --steps 3".format("slab"))
+    cell = io.read(files / "r.extxyz").cell.array
+    np.testing.assert_array_equal(cell[2], [0, 0, 9])
+    np.testing.assert_array_equal(cell[:, 2], [0, 0, 9])
+    assert not np.array_equal(cell[:2, :2], slab.cell.array[:2, :2])
+    for line, name, words in (
+        (f"{relax} --cell", "pair", "has 0 lattice vector(s) and pbc [False, False, False]"),
+        (f"{relax} --cell", "wire", "has 1 lattice vector(s) and pbc [False, False, True]"),
+        (f"{relax} --cell", "rotated", "oblique to x, y and z"),
+        (f"{md} --ensemble npt", "slab", "npt needs a structure that repeats along all"),
+        (f"{md} --ensemble npt", "wire", "Use nvt"),
+        (f"{md} --repeat 2", "wire", "--repeat 2 along lattice vector a, which is zero"),
+        (f"{relax} --repeat 1,1,2", "pair", "--repeat 2 along lattice vector c, which is zero"),
+    ):  # fmt: skip
+        errors = go(line.format(name), 1).stderr.splitlines()
+        assert words in errors[-1] and errors[-1].startswith("error: ")
+    go(f"{relax} --repeat 1,1,2 --steps 1".format("wire"))
+    assert len(io.read(files / "r.extxyz")) == 2
 
 
 @pytest.mark.parametrize(
