@@ -90,6 +90,7 @@ class Operators:
             else:
                 volume = float(np.mean(4.0 / 3.0 * np.pi * radii**3)) / _FILLING
         self.volume = volume
+        self._check_volume()
         self.names = ("again", "cut_and_splice", "rattle")
         if len(self.numbers) > 1:
             self.names += ("soft",)
@@ -188,9 +189,29 @@ class Operators:
             child = self._mutation(name, rng).mutate(atoms[0])
         return None if child is None else self._structure(child)
 
+    def _smallest_volume(self) -> float:
+        """Return the volume below which hardly any cell keeps its atoms from their own images."""
+        longest = max(self._closest[z, z] for z in np.unique(self.numbers).tolist())
+        if self.kind == "crystal":
+            return longest**3
+        return longest**2 * self.thickness if self.kind == "sheet" else 0.0
+
+    def _check_volume(self):
+        smallest = self._smallest_volume() / len(self.numbers)
+        # Random cells are within 30 % of the volume; a cell that fits no atom is drawn for ever.
+        if 1.3 * self.volume <= smallest:
+            raise ValueError(
+                f"Expected a volume per atom of more than {smallest / 1.3:.3g} Å³, so that atoms "
+                f"keep away from their periodic images; got {self.volume:.3g}."
+            )
+
+    def _random_volume(self, rng) -> float:
+        """Return the volume of a random structure."""
+        volume = len(self.numbers) * self.volume
+        return rng.uniform(max(0.7 * volume, self._smallest_volume()), 1.3 * volume)
+
     def _start(self, rng):
-        n = len(self.numbers)
-        volume = n * self.volume * rng.uniform(0.7, 1.3)
+        volume = self._random_volume(rng)
         blocks = [(int(z), int(np.sum(self.numbers == z))) for z in np.unique(self.numbers)]
         edge = volume ** (1 / 3)
         settings = {"test_too_far": False, "rng": rng}
@@ -214,12 +235,14 @@ class Operators:
             layer = np.array([cell[0], cell[1], [0.0, 0.0, self.thickness]])
             settings["box_to_place_in"] = [[0.0, 0.0, top + _ABOVE], layer]
         generator = StartGenerator(self._empty(), blocks, self._closest, **settings)
-        atoms = generator.get_new_candidate(maxiter=_MOST_TRIES)
+        try:
+            atoms = generator.get_new_candidate(maxiter=_MOST_TRIES)
+        except AssertionError:  # a skewed cell, in which an atom is too close to its image
+            return None
         return None if atoms is None else self._structure(atoms)
 
     def _symmetric(self, rng):
-        n = len(self.numbers)
-        volume = n * self.volume * rng.uniform(0.7, 1.3)
+        volume = self._random_volume(rng)
         if self.kind == "cluster":
             radius = (3.0 * volume / (4.0 * np.pi)) ** (1 / 3)
             atoms = symmetric_cluster(self.numbers, radius, self._is_close, rng)

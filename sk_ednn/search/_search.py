@@ -194,7 +194,9 @@ class StructureSearch:
             before = store.get("search")
             if before is None:
                 raise ValueError(f"{self.store} contains no search. Start one with run().")
-            if before != now:
+            if before != now and not any(store.counts().values()):
+                store.set("search", now)  # nothing was begun, such as after a missing library
+            elif before != now:
                 raise ValueError(
                     f"{self.store} contains a search of {before}, this one is of {now}."
                 )

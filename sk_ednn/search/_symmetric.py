@@ -40,7 +40,7 @@ def symmetric_cell(numbers, kind, thickness, rng) -> Atoms | None:
     ase.Atoms or None
         None where no group that was drawn fits the number of atoms.
     """
-    with needing("Structures with a space group"):
+    with needing("A start with a space group"):
         from pyxtal import pyxtal
         from pyxtal.msg import Comp_CompatibilityError
 
@@ -72,7 +72,7 @@ def symmetric_cell(numbers, kind, thickness, rng) -> Atoms | None:
 
 
 def _primitive(atoms):
-    with needing("Structures with a space group"):
+    with needing("A start with a space group"):
         import spglib
 
     cell = (np.array(atoms.cell), atoms.get_scaled_positions(), atoms.numbers)

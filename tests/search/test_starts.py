@@ -145,3 +145,29 @@ def test_own_structures_that_do_not_fit_are_refused(kind, atoms, message, tmp_pa
     )  # fmt: skip
     with pytest.raises(ValueError, match=message):
         search.run(3)
+
+
+@pytest.mark.parametrize("kind", ["crystal", "sheet"])
+@pytest.mark.parametrize("formula", ["Cu1", "Cu4Au4"])
+def test_a_volume_that_fits_no_atom_is_refused(kind, formula):
+    numbers = numbers_of(formula)
+    with pytest.raises(ValueError, match="volume per atom of more than") as raised:
+        Operators(numbers, kind, volume=0.01)
+    least = float(str(raised.value).split("more than ")[1].split()[0])
+    # Just above, random starts end, whether or not they find a structure.
+    operators = Operators(numbers, kind, volume=1.2 * least)
+    for seed in range(3):
+        operators.make("start", [], np.random.RandomState(seed))
+
+
+def test_a_search_that_could_not_begin_leaves_its_store_to_others(tmp_path):
+    path = tmp_path / "s.db"
+    failing = StructureSearch(
+        "Cu2", CalculatorLabeller(EMT), store=path, volume=0.01, kind="cluster"
+    )
+    with pytest.raises(ValueError, match="Use a volume per atom larger"):
+        failing.run(3)
+    other = StructureSearch("Au2", CalculatorLabeller(EMT), store=path, n_initial=2)
+    assert other.resume(2).n_labels == 2
+    with pytest.raises(ValueError, match="this one is of"):
+        failing.resume(3)
