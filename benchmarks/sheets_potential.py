@@ -2,11 +2,13 @@
 
     python benchmarks/sheets_potential.py --minutes 10 --save sheets_potential.ednn
     python benchmarks/sheets_potential.py --minutes 0 --start sheets_potential.ednn
+    python benchmarks/sheets_potential.py --minutes 10 --larger 8
 
 A network per species on the power spectrum of learned channels, with an intensive context of eight
 averages, is trained on energies and forces of 4,175 sheets for ``--minutes`` on one core. Errors
 per area are those of the 480 sheets that the image network was not trained on either, and of 21
-larger cells, beside those of that network.
+larger cells, beside those of that network. With ``--larger N`` every other larger cell is in the
+training, too, N times, and errors are those of the others.
 """
 
 from _measure import arguments, machine, table
@@ -53,7 +55,7 @@ def errors(model, sheets, chosen):
 
 
 def main():
-    options = arguments(__doc__, minutes=10.0, context=8, start="", save="")
+    options = arguments(__doc__, minutes=10.0, context=8, larger=0, start="", save="")
     machine()
     sheets, large = load_sheets(as_ase=True), load_sheets(cells="large", as_ase=True)
     train, test = parts(sheets)
@@ -63,17 +65,22 @@ def main():
         potential = EDNNPotential(context=options.context, random_state=0, verbose=1)
     start = process_time()
     minutes = 0.1 if options.quick else options.minutes
+    large_train = np.arange(1, len(large.energies), 2) if options.larger else np.arange(0)
+    large_test = np.setdiff1d(np.arange(len(large.energies)), large_train)
     if minutes > 0:
         potential.set_params(max_seconds=60 * minutes)
+        learned = [(sheets, k) for k in train]
+        learned += options.larger * [(large, k) for k in large_train]
         potential.fit(
-            [sheets.structures[k] for k in train], sheets.energies[train],
-            forces=flat([sheets.forces[k] for k in train]),
-        )  # fmt: skip
+            [data.structures[k] for data, k in learned],
+            np.array([data.energies[k] for data, k in learned]),
+            forces=flat([data.forces[k] for data, k in learned]),
+        )
     seconds = process_time() - start
     rows = []
     for name, model in (("atoms", potential), ("images", load_sheets_model("image"))):
         for which, data, chosen in (
-            ("480 sheets", sheets, test), ("larger", large, np.arange(len(large.energies)))
+            ("480 sheets", sheets, test), (f"{len(large_test)} larger", large, large_test)
         ):  # fmt: skip
             rows.append([name, which, *(f"{value:.3f}" for value in errors(model, data, chosen))])
     table(["model", "cells", "mean meV/Å²", "median", "forces meV/Å"], rows)
