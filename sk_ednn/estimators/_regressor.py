@@ -491,7 +491,7 @@ class EDNNRegressor(ScoredByTotals, WithTerms):
 
     def _filled(self, part, random_state):
         """Return a clone of a part, with n_jobs, verbose and random_state set if they are None."""
-        part = clone(part, safe=False)
+        part = _copied(part)
         if isinstance(part, type) or not hasattr(part, "get_params"):
             return part
         fill = {}
@@ -546,3 +546,16 @@ def _require_finite(values, name, tile_model):
             f"{np.sum(~np.isfinite(values))} NaN or infinite value(s). Check its training "
             "(learning rate, scale of the inputs) and the fields passed to it."
         )
+
+
+def _copied(part):
+    try:
+        return clone(part, safe=False)
+    except ValueError as error:
+        if "uninitialized parameter" not in str(error):
+            raise
+        raise TileModelError(
+            "The network has lazy buffers, such as those of LazyBatchNorm1d, which torch does not "
+            "copy before their first use. Pass the class of the network, or take a layer with a "
+            "number of features, such as nn.BatchNorm1d(8)."
+        ) from error

@@ -58,9 +58,12 @@ def prepared(values, lengths, geometry, mean, scale, box=None):
     ndarray of shape (n_channels, *padded), float32
     """
     positions = geometry.positions(lengths, box)
-    around = values[np.ix_(*positions)].astype(np.float32)
-    around -= mean.astype(np.float32)
-    around /= scale.astype(np.float32)
+    # Subtracted in float64 where float32 would not keep small differences of large numbers.
+    exact = np.result_type(values.dtype, np.float32)
+    around = values[np.ix_(*positions)].astype(exact)
+    around -= mean.astype(exact)
+    around /= scale.astype(exact)
+    around = around.astype(np.float32, copy=False)
     r = geometry.reduction
     if r > 1:
         *planes, height, width, n_channels = around.shape

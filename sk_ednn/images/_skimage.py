@@ -102,7 +102,7 @@ class LocalFeatures(TransformerMixin, BaseEstimator):
     def _of(self, picture) -> np.ndarray:
         with needing("LocalFeatures", extra="images"):
             from skimage.feature import multiscale_basic_features
-        values = (picture.array().astype(np.float32) - self.mean_) / self.scale_
+        values = (picture.array().astype(np.float64) - self.mean_) / self.scale_
         features = multiscale_basic_features(
             values.astype(np.float32),
             channel_axis=-1,

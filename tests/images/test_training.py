@@ -11,7 +11,7 @@ from sk_ednn.images._geometry import FOCUS, Geometry, edge_factors  # noqa: E402
 from sk_ednn.images._loss import mosaic_loss  # noqa: E402
 from sk_ednn.images._member import Member  # noqa: E402
 from sk_ednn.images._network import NORMS, folded, tile_network  # noqa: E402
-from sk_ednn.images._samples import prepared  # noqa: E402
+from sk_ednn.images._samples import moments, prepared  # noqa: E402
 from sk_ednn.images._training import bfloat16_pays  # noqa: E402
 
 RNG = np.random.default_rng(0)
@@ -205,3 +205,19 @@ def test_balanced_boxes_have_their_totals_in_true_surroundings():
         each.values = np.ones_like(each.values)
     member.balance(samples)
     np.testing.assert_allclose(member.average.edges.detach(), 0, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.int64, np.uint32])
+def test_small_differences_of_large_numbers_are_learned_from(dtype):
+    """As from those numbers without their level."""
+    geometry = Geometry(1, 2)
+    plain = np.random.default_rng(0).integers(0, 200, (20, 24, 1))
+    level = 10**9
+    shifted = (plain + level).astype(dtype)
+    mean, scale, _ = moments([plain])
+    expected = prepared(plain, (20, 24), geometry, mean, scale)
+    mean, scale, _ = moments([shifted])
+    assert mean[0] == pytest.approx(plain.mean() + level, abs=1e-6)
+    np.testing.assert_allclose(
+        prepared(shifted, (20, 24), geometry, mean, scale), expected, atol=1e-5
+    )

@@ -358,3 +358,15 @@ def test_precision_parameter_overrides_that_of_weights():
     for given in (mixed, module().half(), module().double()):
         fit = GradientSolver(max_epochs=1, precision="float32")
         assert fitted(given, solver=fit).tile_model_.precision == "float32"
+
+
+def test_lazy_buffers_of_an_instance_are_named():
+    """Torch cannot copy them; a class is no problem."""
+    from sk_ednn.tiling import BagTiling
+
+    bags = [np.random.default_rng(n).normal(size=(n, 3)) for n in (2, 3, 4, 5)]
+    lazy = nn.Sequential(nn.Flatten(), nn.LazyLinear(4), nn.LazyBatchNorm1d(), nn.LazyLinear(1))
+    for tile_model, tiling in ((lazy, BagTiling()), ([("a", lazy, BagTiling())], None)):
+        model = EDNNRegressor(tile_model, tiling, solver=GradientSolver(max_epochs=1))
+        with pytest.raises(TileModelError, match=r"lazy buffers, .* Pass the class of the network"):
+            model.fit(bags, np.arange(4.0))

@@ -61,10 +61,10 @@ class TrainingRun:
         self.clock = training_clock("potential", lambda: time.process_time()).start()
         self.now = 0.0  # s of the processor, of the first process
         numbers = np.unique(structures.numbers)
-        dtype = getattr(torch, trainer.dtype)
         # Energies of species that the new data lack stay as they were.
         earlier = network.atomic_energies if isinstance(network, AtomicPotential) else {}
         network, standardized = _started(network, numbers, seed)
+        dtype = _dtype_of(network, trainer.dtype)
         network = network.to(dtype).to(device)
         network.index.check(numbers)
         if trainer.atomic_energies is not None:
@@ -314,6 +314,14 @@ class TrainingRun:
 def _tensor(readings):
     """Return readings of a clock as a checkpoint can contain them."""
     return None if readings is None else torch.from_numpy(readings)
+
+
+def _dtype_of(network, name):
+    """Return the precision of a training: that of the network if none is named."""
+    if name is not None:
+        return getattr(torch, name)
+    types = {parameter.dtype for parameter in network.parameters()}
+    return torch.float64 if torch.float64 in types else torch.float32
 
 
 def _started(network, numbers, seed):

@@ -86,8 +86,9 @@ class PotentialTrainer(BaseEstimator):
         File that is replaced after each epoch, and from which an interrupted training continues.
     callback : callable, default=None
         Called after each epoch with its record of the history; returning True ends the training.
-    dtype : {"float32", "float64"}, default="float32"
-        Precision of the network. Sums are float64.
+    dtype : {"float32", "float64"} or None, default=None
+        Precision of the network. None for that of a network that is given, and float32 for others.
+        Sums are float64.
     device : str, default="cpu"
     distributed : bool, default=False
         Train with several processes, which `torchrun` starts. All call `fit` with the same data and
@@ -121,7 +122,7 @@ class PotentialTrainer(BaseEstimator):
         "early_stopping": ["boolean"],
         "patience": [Interval(Integral, 1, None, closed="left"), None],
         "callback": [callable, None],
-        "dtype": [StrOptions({"float32", "float64"})],
+        "dtype": [StrOptions({"float32", "float64"}), None],
         "distributed": ["boolean"],
         "random_state": ["random_state"],
     }
@@ -153,7 +154,7 @@ class PotentialTrainer(BaseEstimator):
         cache_megabytes=2000.0,
         checkpoint=None,
         callback=None,
-        dtype="float32",
+        dtype=None,
         device="cpu",
         distributed=False,
         random_state=None,

@@ -181,6 +181,25 @@ def test_a_killed_training_goes_on_to_the_last_bit(data, optimizer, tmp_path):
     assert resumed.best_epoch == whole.best_epoch
 
 
+@pytest.mark.parametrize(
+    ("given", "dtype", "expected"),
+    [
+        ("double", None, torch.float64), ("float", None, torch.float32),
+        ("double", "float32", torch.float32), ("float", "float64", torch.float64),
+    ],
+)  # fmt: skip
+def test_the_precision_of_a_network_is_kept_unless_another_is_named(data, given, dtype, expected):
+    train, train_labels, *_ = data
+
+    def network(species):
+        return getattr(small(species), given)()
+
+    fitted = trainer(max_epochs=1, dtype=dtype).fit(train, train_labels, network).potential
+    assert {each.dtype for each in fitted.network.parameters()} == {expected}
+    again = trainer(max_epochs=1).fit(train, train_labels, fitted).potential
+    assert {each.dtype for each in again.network.parameters()} == {expected}
+
+
 def test_a_second_training_on_a_checkpoint_is_refused_while_the_first_one_runs(data, tmp_path):
     train, train_labels, *_ = data
     path, refused = tmp_path / "run.ckpt", []
