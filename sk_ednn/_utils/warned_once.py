@@ -1,4 +1,4 @@
-"""Say once what several models of one kind warn of."""
+"""Show equal warnings of several models once."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def warned_once():
-    """Show one of the warnings within that differ in their numbers alone, the first.
+    """Show only the first of warnings within the block that differ only in their numbers.
 
     Examples
     --------

@@ -33,7 +33,7 @@ class _Reader(ABC):
         """Return the array for an argument of `fit`."""
 
     def known(self, values):
-        """Return which rows are known."""
+        """Return a mask of the known rows."""
         return ~np.isnan(values.reshape(len(values), -1)).any(axis=1)
 
     def named(self, carried: Named, name):

@@ -1,4 +1,4 @@
-"""Compare energies with those that a pair potential, fitted to the forces alone, gives."""
+"""Compare energies with those of a pair potential fitted to the forces only."""
 
 from __future__ import annotations
 

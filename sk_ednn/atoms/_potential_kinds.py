@@ -323,7 +323,7 @@ def _seeded(model, estimator):
 
 
 def _gradients(data):
-    """Return gradients of energies by positions and strain, None where nothing is known."""
+    """Return gradients of energies by positions and strain, None without labels."""
     out: list[dict | None] = []
     for k, (six, volume) in enumerate(zip(data.stress, data.structures.volumes, strict=True)):
         forces, gradients = data.forces_of(k), {}

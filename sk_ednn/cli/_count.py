@@ -241,7 +241,7 @@ def predict(ctx: typer.Context, options) -> dict[str, Any]:
     shown: dict[str, int] = {}
 
     def progress(picture, share):
-        """Say every tenth of a picture of many regions, for the first time after a region."""
+        """Print the progress in a picture of many regions: after the first, then at each tenth."""
         tenth = int(10 * share)
         if shown.get(picture.name, 0) < tenth < 10:
             say(f"{picture.name}: {100 * share:.0f} %")

@@ -27,12 +27,12 @@ def one_line_errors():
             warnings.simplefilter("ignore", DataWarning)
             yield
     except (EDNNError, *_EXPECTED) as error:
-        why = _told(error).partition("\n")[0] or type(error).__name__
+        why = _message_of(error).partition("\n")[0] or type(error).__name__
         typer.echo(f"error: {why}", err=True)
         raise typer.Exit(1) from None
 
 
-def _told(error) -> str:
+def _message_of(error) -> str:
     """Return the message of an error; those of the system begin with the name of the file."""
     if not isinstance(error, OSError) or error.filename is None or error.strerror is None:
         return str(error)

@@ -19,7 +19,7 @@ TARGET_KEYS = ("y", "targets", "energies", "energy", "totals")
 
 
 def chosen(option: str, value: str, choices: dict[str, Any]):
-    """Return the value of a word of the command line."""
+    """Return the choice that a word of the command line names."""
     if value not in choices:
         raise ValueError(f"{option} must be one of {', '.join(choices)}; got {value!r}.")
     return choices[value]
@@ -139,6 +139,6 @@ def tiling_of(focus, context, boundary, channel_axis, remainder="error") -> Grid
 
 
 def say(options, text) -> None:
-    """Print a line on progress, unless it is not wanted."""
+    """Print a line on progress, unless the command is quiet."""
     if not (options.quiet or options.as_json):
         typer.echo(text, err=True)

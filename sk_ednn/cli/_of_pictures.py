@@ -1,4 +1,4 @@
-"""Hand ``fit`` and ``predict`` of photographs to the commands of ``count``."""
+"""Delegate ``fit`` and ``predict`` of photographs to the commands of ``count``."""
 
 from __future__ import annotations
 

@@ -218,7 +218,7 @@ def forget(options, *owners) -> None:
 
 
 def log_stage(options, stage, **numbers) -> None:
-    """Log that a stage begins, or what came of it."""
+    """Log the start of a stage, or its result."""
     if options.recorder is not None:
         options.recorder.log(stage=stage, **numbers)
 
@@ -253,7 +253,7 @@ def keep_results(options, result, names=("output", "report"), stopped=None) -> N
 
 
 def write_predictions(options, rows) -> None:
-    """Write ``predictions.csv``: what was predicted of systems whose totals are known.
+    """Write ``predictions.csv``: predictions for systems with known totals.
 
     Parameters
     ----------

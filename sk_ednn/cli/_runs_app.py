@@ -79,7 +79,7 @@ def list_runs(
 
 
 def _cells(row) -> dict[str, str]:
-    """Return the text of each column: of a run without a result its last message."""
+    """Return the text of each column; for a run without a result, its last message."""
     done = "" if row["progress"] is None else f"{100 * row['progress']:.0f} %"
     return {
         "run": row["id"], "kind": row["kind"], "status": row["status"],

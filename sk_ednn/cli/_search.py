@@ -69,7 +69,7 @@ def run_search(
     path = None
 
     def tell(command):
-        """Hand a command to the run on to its search."""
+        """Pass a command for the run on to its search."""
         from ..search import SearchStore
 
         if path is not None and path.exists():
@@ -232,7 +232,7 @@ def stop(settings: Settings):
 
 @app.command()
 def retry(settings: Settings):
-    """Ask again for labels that failed; an ended search does so when it continues."""
+    """Request failed labels again; an ended search does so when it continues."""
     _tell(settings, "retry")
 
 

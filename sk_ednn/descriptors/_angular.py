@@ -69,7 +69,7 @@ class AngularSeries:
         return np.einsum("ifl,fl->if", by_degree[:, self._radial], self._weights)
 
     def factors(self, gradients):
-        """Return what the densities are multiplied with in the derivative of the sums.
+        """Return the factors of the densities in the derivatives of the sums.
 
         The derivative of Σ gradients · sums(a, b) by a is ``factors(gradients) * b``, and by b it
         is ``factors(gradients) * a``.

@@ -199,7 +199,7 @@ class DeepPotFrame(AbstractPairDescriptor):
 
 @dataclass
 class _Frames:
-    """The axes of each centre, and what they make of its neighbours.
+    """The axes of each centre, and the coordinates of its neighbours in them.
 
     The axes e come from the vectors a and b to two neighbours: e1 along a, e3 along n = a × b,
     e2 = e3 × e1. Centres without a second neighbour off the line have e2 = e3 = 0.

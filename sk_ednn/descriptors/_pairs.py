@@ -39,7 +39,7 @@ class AbstractPairDescriptor(AbstractDescriptor):
     @property
     @abstractmethod
     def _numbers_per_pair(self):
-        """Count roughly the numbers that each pair needs while a block is worked on."""
+        """Estimate how many numbers each pair needs while a block is processed."""
 
     @abstractmethod
     def _check(self):

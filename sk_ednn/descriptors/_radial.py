@@ -1,4 +1,4 @@
-"""Cutoff functions: what takes a neighbour out of sight smoothly, each with its derivative.
+"""Cutoff functions, with which neighbours fade out smoothly, and their derivatives.
 
 How smooth an energy is where a neighbour enters is decided here. The polynomial falls off as
 (1 − r/cutoff)³: the energy, forces and force constants are continuous, and the third derivative of

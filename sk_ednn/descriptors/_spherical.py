@@ -145,7 +145,7 @@ def multiples(angles, n):
 
 
 def check_counts(descriptor, **least):
-    """Raise ValueError unless parameters are integers of at least so much."""
+    """Raise ValueError unless parameters are integers of at least a minimum."""
     for name, lowest in least.items():
         value = getattr(descriptor, name)
         if not isinstance(value, Integral) or isinstance(value, bool) or value < lowest:

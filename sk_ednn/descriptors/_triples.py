@@ -1,4 +1,4 @@
-"""Sums over all pairs of neighbours of a centre, one by one: for what no density can express."""
+"""Explicit sums over pairs of neighbours, for functions that densities cannot express."""
 
 import numpy as np
 

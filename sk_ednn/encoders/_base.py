@@ -123,7 +123,7 @@ class AbstractFieldEncoder(TransformerMixin, BaseEstimator, ABC):
 
 
 def require_axes(n_axes):
-    """Raise ValueError if a number of axes, read from a file, is none."""
+    """Raise ValueError if a number of axes that was read from a file is invalid."""
     if type(n_axes) is not int or not 0 < n_axes <= _MAX_AXES:
         raise ValueError(f"its encoder was fitted to fields of {n_axes!r} axes")
 

@@ -56,7 +56,7 @@ class DensityFields(TransformerMixin, BaseEstimator):
         self.rtol = rtol
 
     def fit(self, X, y=None):
-        """Remember the voxel and the unit.
+        """Store the voxel and the unit.
 
         Parameters
         ----------
@@ -140,7 +140,7 @@ class DensityFields(TransformerMixin, BaseEstimator):
                 raise TilingError(f"X[{k}] has no spin density; set spin=False without one.")
 
     def _try_stored(self):
-        """Raise if parameters that were read from a file are none of densities."""
+        """Raise if parameters that were read from a file are invalid."""
         if not isinstance(self.unit_, str):
             raise TypeError(f"its densities have the unit {self.unit_!r}")
         values = np.zeros((2, 2, 2))

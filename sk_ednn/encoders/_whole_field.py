@@ -52,7 +52,7 @@ class AbstractWholeFieldEncoder(TransformerMixin, BaseEstimator, ABC):
         """Pull gradients of the appended channels back to one field, (*grid, n_channels)."""
 
     def fit(self, X, y=None):
-        """Check the parameters and remember the number of channels.
+        """Check the parameters and store the number of channels.
 
         Parameters
         ----------

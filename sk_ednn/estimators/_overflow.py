@@ -1,4 +1,4 @@
-"""Numbers whose squares overflow, which libraries report as the NaN that comes of them."""
+"""Numbers whose squares overflow, of which libraries report only the resulting NaN."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def require_moderate(values, name) -> None:
 
 @contextmanager
 def overflow_named(systems):
-    """Say that squares of the fields overflow, where a fit fails on fields that large.
+    """Explain errors of a fit by overflow, if the squares of the fields overflow.
 
     Not every tile model squares its inputs: trees do not, so that such fields are not refused.
 

@@ -54,7 +54,7 @@ def as_array_like(X, name="X") -> Any:
 
 
 def require_array_like(X, name, shape) -> None:
-    """Raise if a thing is not an array, by what it is and what to do instead.
+    """Raise if an object is not an array, with its kind and the remedy.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ def require_array_like(X, name, shape) -> None:
 
 
 def _doubt(X, name="X") -> str | None:
-    """Return what a thing is and what to do instead, None where it may be an array."""
+    """Return the kind of an object and the remedy; None if it may be an array."""
     kind = type(X).__name__
     if isinstance(X, (str, bytes, os.PathLike)):
         return (
@@ -130,7 +130,7 @@ def _doubt(X, name="X") -> str | None:
 
 
 def _check_items(X, name) -> None:
-    """Raise if the items of a list are not fields, by the first that is none."""
+    """Raise if the items of a list are not fields, naming the first that is not."""
     for index, item in enumerate(X if not isinstance(X, np.ndarray) or X.ndim == 1 else ()):
         if isinstance(item, (np.ndarray, np.generic, int, float, list)):
             continue
@@ -151,7 +151,7 @@ def _check_items(X, name) -> None:
 
 
 def doubt_of_item(item) -> str | None:
-    """Return what an item of a list is and what to do instead, None where it may be a field.
+    """Return the kind of an item of a list and the remedy; None if it may be a field.
 
     Parameters
     ----------
@@ -171,7 +171,7 @@ def doubt_of_item(item) -> str | None:
 
 
 def is_structure(x) -> bool:
-    """Return True if something is a structure of atoms, by what it has."""
+    """Return True if an object is a structure of atoms, judged by its attributes."""
     return all(hasattr(x, part) for part in ("numbers", "positions", "cell"))
 
 

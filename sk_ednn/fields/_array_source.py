@@ -130,7 +130,7 @@ class ArraySource:
         return digest(np.ascontiguousarray(array))
 
     def __getstate__(self):
-        """Name files in place of what is in them."""
+        """Return the state, with the names of files instead of their content."""
         state = dict(self.__dict__)
         array = self.array
         if _is_whole_memmap(array):
@@ -150,7 +150,7 @@ class ArraySource:
 
 
 class _Ingredient(ArraySource):
-    """A store that a dask array is computed from, which may well decode what is packed."""
+    """A store that a dask array is computed from, which may decode packed values itself."""
 
     _attributes_count = False
 

@@ -75,7 +75,7 @@ class Bags:
         return self._chosen[key]
 
     def __getstate__(self):
-        """Leave out what can be found again."""
+        """Return the state without what can be recomputed."""
         return {"values": self.values, "offsets": self.offsets, "_chosen": {}}
 
 

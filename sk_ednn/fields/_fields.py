@@ -224,7 +224,7 @@ def _require_axes(shape) -> None:
 
 
 def check_ndim(fields, fitted) -> None:
-    """Raise TilingError if fields have not the number of axes of those a model was fitted to."""
+    """Raise TilingError if fields do not have as many axes as those of the fit."""
     if fields.ndim != fitted:
         single = " Give a single field as field[None]." if fields.ndim == fitted - 1 else ""
         raise TilingError(
@@ -303,7 +303,7 @@ def _check_field(field, index, caller) -> np.ndarray:
 
 
 def require_finite(values, name) -> None:
-    """Raise ValueError if an array contains NaN or infinity, saying where the first one is."""
+    """Raise ValueError if an array contains NaN or infinity, with the place of the first one."""
     # Summing is several times faster than asking each value, in their own type most of all; it
     # overflows only where some are huge.
     if values.dtype.kind != "f":

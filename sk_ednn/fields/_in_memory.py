@@ -1,4 +1,4 @@
-"""Arrays that are wanted whole, such as totals, weights, labels and groups."""
+"""Arrays that are needed whole, such as totals, weights, labels and groups."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _NUMBERS = (int, float)
 
 
 def in_memory(values, name, *, expected=_PER_SAMPLE) -> Any:
-    """Return values that are wanted whole, such as totals, read under the rule of `ArraySource`.
+    """Return values that are needed whole, such as totals, read under the rule of `ArraySource`.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ def in_memory(values, name, *, expected=_PER_SAMPLE) -> Any:
 
 
 def as_array(values, name, dtype=None, expected="an array of numbers") -> np.ndarray:
-    """Return what a user hands over as an array in memory: `numpy.asarray` under the same rule.
+    """Return a user's values as an array in memory: `numpy.asarray` under the same rule.
 
     Whatever is not given as fields goes through here: numpy would drop masks, and read what was
     lost from a store as zeros.

@@ -1,4 +1,4 @@
-"""Packed numbers and marks of missing values, as the attributes of netCDF-like arrays name them.
+"""Packed numbers and marks of missing values, as attributes of netCDF-like arrays declare them.
 
 Libraries that do not know these attributes read packed data as the integers in the file, and a
 mark such as -9999 as a number.
@@ -21,7 +21,7 @@ _MISSING = ("_FillValue", "missing_value")
 
 @dataclass(frozen=True)
 class Packing:
-    """Attributes by which the values of an array are not what they look like.
+    """Attributes that declare values of an array to be packed or missing.
 
     Attributes
     ----------

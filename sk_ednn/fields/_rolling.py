@@ -1,4 +1,4 @@
-"""Periodic fields as they look from another site: moved by whole sites, nothing is computed."""
+"""Periodic fields that begin at another site: moved by whole sites, nothing is computed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ._views import OneField, SourceView
 
 
 class RolledSource(SourceView):
-    """A source whose first site along some axes is another one; what is before it comes last.
+    """A view of a periodic source that begins at another site along some axes.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Samples of a source, chosen one by one: what a training that goes in batches needs."""
+"""Selected samples of a source, for training in batches."""
 
 from __future__ import annotations
 
@@ -95,12 +95,12 @@ class SampleReader:
         self._lock = threading.Lock()
 
     def __getstate__(self):
-        """Leave out what was read: workers read for themselves."""
+        """Return the state without the samples read; each worker reads its own."""
         left_out = ("_held", "_lock")
         return {name: value for name, value in self.__dict__.items() if name not in left_out}
 
     def __setstate__(self, state):
-        """Begin with nothing read."""
+        """Restore the state, with nothing read yet."""
         self.__dict__.update(state)
         self._forget()
 

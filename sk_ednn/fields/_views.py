@@ -1,4 +1,4 @@
-"""Sources that show another source in their own way."""
+"""Sources that present another source in another form."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from ._sources import source_identity
 
 
 class SourceView:
-    """A source that shows another one in its own way.
+    """A source that presents another one in another form.
 
     Parameters
     ----------
     source : FieldSource
     shape : tuple of int
-        As it is shown.
+        Shape in that form.
     """
 
     def __init__(self, source, shape):

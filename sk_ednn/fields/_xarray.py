@@ -1,4 +1,4 @@
-"""Arrays of xarray, without importing it: labels that are left aside, and numbers read or not."""
+"""Arrays of xarray, without importing it: values without labels, in memory or in dask arrays."""
 
 from __future__ import annotations
 

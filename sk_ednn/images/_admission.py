@@ -32,7 +32,7 @@ _LEAST_OBJECT_PIXELS = 16
 
 @dataclass(frozen=True)
 class Admitted:
-    """Pictures with what is known of them.
+    """Pictures, with their totals and boxes.
 
     Attributes
     ----------
@@ -94,7 +94,7 @@ class Admitted:
 
 
 def pictures_of(X) -> list[Picture]:
-    """Return pictures; of an array they lie along its first axis, as scikit-learn has it."""
+    """Return pictures; those of an array are along its first axis, as in scikit-learn."""
     if not isinstance(X, Picture) and is_read_in_pieces(X):
         if len(X.shape) >= 3:
             return pictures_along_first_axis(X)
@@ -112,7 +112,7 @@ def _too_few_axes(shape) -> PictureError:
 
 
 def admit(X, y, groups, boxes) -> Admitted:
-    """Read and check what a fit is given.
+    """Read and check the arguments of a fit.
 
     Parameters
     ----------
@@ -186,14 +186,14 @@ def _from_array(given, y):
 
 
 def _countable(pictures, totals) -> bool:
-    """Return False where objects would be too small to be seen, as whole sums of brightness are."""
+    """Return False if objects would be too small to see: totals such as sums of brightness."""
     known = np.isfinite(totals).all(axis=1)
     pixels = np.array([picture.n_pixels for picture in pictures], dtype=float)
     return bool((totals[known].sum(axis=0) * _LEAST_OBJECT_PIXELS <= pixels[known].sum()).all())
 
 
 def _note_unknown(given, totals, boxes):
-    """Warn of pictures that teach nothing: without a total, and without boxes."""
+    """Warn of pictures without a total and without boxes, which a fit cannot use."""
     with_boxes = {box.picture for box in boxes}
     unknown = np.flatnonzero(~np.isfinite(totals).all(axis=1))
     unused = [given[k].name for k in unknown.tolist() if k not in with_boxes]
@@ -207,7 +207,7 @@ def _note_unknown(given, totals, boxes):
 
 
 def _loaded(pictures) -> list[np.ndarray]:
-    """Return the pixels of pictures that go together."""
+    """Return the pixels of pictures, which must agree in axes and channels."""
     for_each(pictures, require_picture)
     require_alike(pictures, len(pictures[0].grid), pictures[0].n_channels)
     n_numbers = sum(picture.n_pixels * picture.n_channels for picture in pictures)

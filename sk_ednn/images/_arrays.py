@@ -1,4 +1,4 @@
-"""Pictures of arrays: numpy's files, and what is in memory."""
+"""Pictures from arrays, in memory or in numpy's files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MOST_CHANNELS = 8
 
 
 def channels_last(shape, name) -> bool:
-    """Return whether an array is without an axis of channels; raise where that is not known.
+    """Return whether an array is without an axis of channels; raise where that is ambiguous.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Batches of pictures and boxes: of similar sizes, shifted, turned and in another light."""
+"""Batches of pictures and boxes of similar sizes, shifted, turned and with varied light."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def collated(batch, shift=(0, 0)):
 
 
 def varied(values, weights, bands, recipe, rng):
-    """Return samples turned, flipped, and in another light."""
+    """Return samples turned, flipped, and with varied light."""
     if recipe.symmetric:
         turns = int(rng.integers(4))
         values, weights, bands = (torch.rot90(x, turns, (-2, -1)) for x in (values, weights, bands))

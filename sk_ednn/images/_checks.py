@@ -43,7 +43,7 @@ def require_pixels(values, name, error=ValueError) -> None:
 
 
 def require_picture(picture, values=None) -> None:
-    """Raise if a picture is too small to be one, or has two values alone, as a mask.
+    """Raise if a picture is too small to be one, or has only two values, like a mask.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ def require_picture(picture, values=None) -> None:
 
 
 def require_distinct(pictures, digests) -> None:
-    """Raise if two pictures have the same pixels: one of them would be counted on twice.
+    """Raise if two pictures have the same pixels: a fit would use them twice.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ def require_distinct(pictures, digests) -> None:
 
 
 def pixel_digest(values) -> str:
-    """Return a name for pixels that others have not."""
+    """Return a hash of pixels."""
     state = hashlib.sha1(usedforsecurity=False)
     state.update(f"{values.dtype.str}{values.shape}".encode())
     state.update(np.ascontiguousarray(values).data)

@@ -1,4 +1,4 @@
-"""Tiles near edges of pictures: which ones see mirror images, and how much they are to count."""
+"""Tiles near edges of pictures: which ones see mirror images, and their weights."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def bands_of(side):
 
 
 def balanced_edges(seen, true):
-    """Return what to add to the weights of bands so that the sums in them are the true ones.
+    """Return additions to the weights of bands with which their sums are the true ones.
 
     Parameters
     ----------

@@ -178,7 +178,7 @@ def _recipe(settings, counts, n_totals) -> Recipe:
 
 
 def suited_epochs(n_totals) -> int:
-    """Return the number of passes over so many totals: the fewer, the sooner they are overfitted.
+    """Return the number of epochs for a number of totals; few are overfitted sooner.
 
     Examples
     --------
@@ -220,7 +220,7 @@ def _units(settings, totals, boxes, sizes, geometry):
 
 
 def _samples(arrays, totals, boxes, geometry, standardization, sizes):
-    """Return what is trained on, and the picture that each is of; whole pictures first."""
+    """Return the samples, and the picture of each; whole pictures first."""
     samples, owners = [], []
     wanted = [
         (k, None, row) for k, row in enumerate(totals) if np.isfinite(row).any()
@@ -245,7 +245,7 @@ def _samples(arrays, totals, boxes, geometry, standardization, sizes):
 
 
 class _Progress:
-    """Say how a training goes; end it where the callback or an interrupt has ended all."""
+    """Print how a training goes; end it if the callback or an interrupt ended the fit."""
 
     def __init__(self, verbose, stop, typical, where, member, callback, ended):
         self.verbose, self.stop = verbose, stop
@@ -276,7 +276,7 @@ class _Progress:
             self.next += _STEP
 
     def write(self, line):
-        """Hand a line on, or print it."""
+        """Pass a line on, or print it."""
         if callable(self.verbose):
             self.verbose(line)
         else:

@@ -53,7 +53,7 @@ class Geometry:
         return plane if self.n_axes == 2 else (PLANES, *plane)
 
     def tiling(self) -> GridTiling:
-        """Return the tiling: mirror images beyond the edges, the last focus may reach over them."""
+        """Return the tiling: mirror images beyond the edges, which the last focus may reach."""
         return GridTiling(
             self.focus, self.context, boundary="reflect", channel_axis=-1, remainder="pad"
         )
@@ -193,10 +193,10 @@ def weights(shares, region=None) -> np.ndarray:
 
 
 def suited_reduction(arrays, totals, counts) -> int:
-    """Return by how much pictures are averaged: as far as objects stay apart and are seen.
+    """Return the factor by which pictures are averaged, with objects still apart and visible.
 
     Objects that are evenly spread are ``sqrt(pixels / count)`` pixels from their neighbours. They
-    are left some 13 pixels apart, which a network that sees 32 pixels tells from each other. Small
+    are left some 13 pixels apart, enough for a network that sees 32 pixels to separate them. Small
     objects that are far apart would fade: most of the variance within blocks of that size is kept.
 
     Parameters
@@ -204,7 +204,7 @@ def suited_reduction(arrays, totals, counts) -> int:
     arrays : list of ndarray of shape (*grid, n_channels)
     totals : ndarray of shape (n_pictures, n_outputs)
     counts : bool
-        Whether totals are counts; of other amounts nothing is known, and nothing is averaged.
+        Whether totals are counts; for other amounts, nothing is averaged.
 
     Examples
     --------

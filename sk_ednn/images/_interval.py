@@ -44,7 +44,7 @@ class PictureInterval:
 
     @classmethod
     def of(cls, predicted, true) -> PictureInterval:
-        """Return the intervals that pictures held back suggest."""
+        """Return the intervals from the errors of held-out pictures."""
         typical = np.abs(true).mean(axis=0) if len(true) else np.ones(true.shape[1])
         typical = np.where(typical > 0, typical, 1.0)
         return cls(np.abs(predicted - true) / unit(predicted, typical), typical)
@@ -74,5 +74,5 @@ class PictureInterval:
 
 
 def unit(predicted, typical) -> np.ndarray:
-    """Return by how much errors grow with the total: as its square root, from some total on."""
+    """Return the unit of errors: the square root of the total, or of a least total."""
     return np.sqrt(np.maximum(np.abs(predicted) / typical, _LEAST_SHARE))

@@ -1,4 +1,4 @@
-"""The loss of a batch: errors of its totals, and of pictures put together of its boxes."""
+"""The loss of a batch: errors of its totals, and of pictures composed of its boxes."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _huber(predicted, totals, units):
 
 
 def mosaic_loss(member, values, weights, bands, contributions, units, rng):
-    """Return the loss of a picture put together of boxes, whose total is that of the boxes.
+    """Return the loss of a picture composed of boxes, whose total is that of the boxes.
 
     Totals alone do not tell tiles that see mirror images, or objects that are cut, from others: in
     small pictures too much there makes up for too little elsewhere, which large pictures show.

@@ -119,7 +119,7 @@ def _map_layer(name, values, step) -> tuple:
 
 
 def _placed(name, focus, scale, origin) -> dict:
-    """Return the options of a layer whose pixels are tiles: their centres lie where they are."""
+    """Return the options of a layer whose pixels are tiles, placed over the picture."""
     return {
         "name": name, "scale": focus * scale, "translate": origin + (focus - 1) / 2 * scale,
         "colormap": "inferno", "blending": "additive", "opacity": 0.7,

@@ -72,7 +72,7 @@ def tile_network(
 
 
 def remove_level(layer):
-    """Subtract from each kernel of a convolution its mean.
+    """Subtract its mean from each kernel of a convolution.
 
     A constant that is added to a channel then changes nothing.
     """

@@ -65,7 +65,7 @@ class PictureNovelty:
         return cls(mean, scale, centre, spread, precision, float(max(farthest, 1.0) * _MARGIN))
 
     def distance(self, picture) -> float:
-        """Return how far a picture is from those of the fit, over the threshold: 1 and more is far.
+        """Return the distance of a picture from those of the fit, relative to the threshold.
 
         Parameters
         ----------
@@ -81,7 +81,7 @@ def _distances(unit, precision) -> np.ndarray:
 
 
 def picture_features(picture, mean, scale) -> np.ndarray:
-    """Return levels of the pixels of each channel, and how rough it is over some distances.
+    """Return levels of the pixels of each channel, and its roughness at some distances.
 
     Parameters
     ----------

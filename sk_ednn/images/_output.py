@@ -1,4 +1,4 @@
-"""Files of what was counted: tables, maps, overlays and peaks."""
+"""Files of counts: tables, maps, overlays and peaks."""
 
 from __future__ import annotations
 

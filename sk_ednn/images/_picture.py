@@ -149,15 +149,15 @@ class _InMemory:
 
 
 def in_memory(values, name, **attributes) -> Picture:
-    """Return a picture of pixels (*grid, n_channels) that are there."""
+    """Return a picture of pixels in memory, (*grid, n_channels)."""
     values = np.asarray(values)
     return Picture(name, tuple(values.shape), values.dtype, _InMemory(values), **attributes)
 
 
 def for_each(items, act) -> list:
-    """Return what a function returns for each item; raise after all of them.
+    """Return the results of a function for all items; raise errors only at the end.
 
-    So that all pictures which cannot be used are named at once, and not one a call.
+    Thus all unusable pictures are named at once, instead of one per call.
 
     Parameters
     ----------

@@ -109,7 +109,7 @@ def _require_mode(mode, name) -> None:
 
 
 def _pixels(image) -> np.ndarray:
-    """Return the numbers of a picture of Pillow, channels last, in the byte order at hand."""
+    """Return the numbers of a picture of Pillow, channels last, in native byte order."""
     values = np.asarray(image)
     values = values[..., None] if values.ndim == 2 else values
     return values.astype(values.dtype.newbyteorder("="), copy=False)
@@ -142,7 +142,7 @@ class _Plain:
 
 
 def opaque(values, name) -> np.ndarray:
-    """Return pixels without their alpha channel, the last one; raise where it hides some.
+    """Return pixels without their alpha channel, the last one; raise where it hides any.
 
     Parameters
     ----------
@@ -161,7 +161,7 @@ def opaque(values, name) -> np.ndarray:
 
 
 def _require_8_bits(path, name) -> None:
-    """Raise for colours of 16 bits in PNG, of which Pillow returns the upper 8 in silence."""
+    """Raise for colours of 16 bits in PNG, of which Pillow silently returns the upper 8."""
     with open(path, "rb") as file:
         head = file.read(26)
     if head[:8] == b"\x89PNG\r\n\x1a\n" and len(head) == 26:

@@ -1,4 +1,4 @@
-"""Find pictures by folders, patterns and lists, and open each by what its file begins with."""
+"""Find pictures by folders, patterns and lists, and open each by the first bytes of its file."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def _is_beside(path) -> bool:
 
 @dataclass(frozen=True)
 class _Opener:
-    """Open the pictures of a file by what it begins with.
+    """Open the pictures of a file by its first bytes.
 
     Attributes
     ----------

@@ -236,7 +236,7 @@ def is_typed(table) -> bool:
 
 
 def thousands(rows, j, header, where) -> str | None:
-    """Return how numbers were read whose points may separate thousands; None if they cannot.
+    """Return a note on numbers whose points may separate thousands; None without such numbers.
 
     Raises
     ------
@@ -274,7 +274,7 @@ def _value(cell) -> float | None:
 
 
 def _keys(name) -> list[str]:
-    """Return what a picture or a row may be called by, the most exact first."""
+    """Return the names that may identify a picture or a row, the most exact first."""
     base = name.replace("\\", "/").rpartition("/")[2]
     return [name, base, stem_of(base), *([name.partition("::")[2]] if "::" in name else [])]
 

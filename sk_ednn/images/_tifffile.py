@@ -97,7 +97,7 @@ def open_tiff(path: str, name: str, missing_chunks="error") -> Picture:
 
 
 def _require_all_pages(file, series, name) -> None:
-    """Raise where pages lie behind the end of the file, or in other files.
+    """Raise if pages are beyond the end of the file, or in other files.
 
     tifffile ends a stack at the first page that it cannot read, and reads zeros for files of an
     OME set that are not there.
@@ -221,7 +221,7 @@ def layout_of(axes, shape, name) -> _Layout:
 
 
 class _Tiff:
-    """Read a region of a TIFF file: the pieces that it touches, or the file whole."""
+    """Read a region of a TIFF file: the pieces that it touches, or the whole file."""
 
     def __init__(self, path, name, layout, has_alpha, inverted, by_region, n_bytes):
         self.path, self.name, self.layout = path, name, layout
@@ -263,5 +263,5 @@ class _Tiff:
         return self._opened
 
     def __getstate__(self):
-        """Leave the open file behind."""
+        """Return the state without the open file."""
         return {**self.__dict__, "_opened": None}

@@ -74,7 +74,7 @@ class Recipe:
 
 @dataclass
 class Trained:
-    """A trained network, and how it went.
+    """A trained network and the record of its training.
 
     Attributes
     ----------

@@ -18,7 +18,7 @@ _LARGEST = 10**6
 
 
 def try_counter(model) -> None:
-    """Raise if the parts of a model contradict each other, or it counts nothing finite.
+    """Raise if the parts of a model contradict each other, or if its totals are not finite.
 
     Parameters
     ----------

@@ -117,7 +117,7 @@ class _Zarr:
         return self._opened.read(box)[within]
 
     def __getstate__(self):
-        """Leave the open store behind."""
+        """Return the state without the open store."""
         return {**self.__dict__, "_opened": None}
 
 
@@ -154,7 +154,7 @@ class MapWriter:
         self._stack = ExitStack()
 
     def __enter__(self):
-        """Create the folder under another name."""
+        """Create the folder under a temporary name."""
         with needing("Writing a map as OME-Zarr", extra="images"):
             import zarr
         with ExitStack() as stack:
@@ -177,7 +177,7 @@ class MapWriter:
         return self
 
     def __exit__(self, *error):
-        """Give the folder its name, or remove it after an error."""
+        """Rename the folder to its final name, or remove it after an error."""
         return self._stack.__exit__(*error)
 
     def __call__(self, region, values):
@@ -188,7 +188,7 @@ class MapWriter:
 
 
 def require_map_or_nothing(path) -> None:
-    """Raise if a folder is there that is no map of `MapWriter`.
+    """Raise if a folder exists and is not a map of `MapWriter`.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Models that were trained already, with what they were trained on and how well they do."""
+"""Pretrained models, with their training data and their errors."""
 
 from ._sheets import load_sheets_model
 

@@ -1,4 +1,4 @@
-"""One page on a potential: parity of energies, forces and stresses, and where it errs most."""
+"""One page on a potential: parity of energies, forces and stresses, and the worst structures."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ class _Part:
         return true[both], estimates[both]
 
     def formulas(self):
-        """Return the composition of each structure, as SiAu2 has it."""
+        """Return the composition of each structure, such as SiAu2."""
         formulas = []
         for structure in self.data.structures:
             numbers, counts = np.unique(structure.numbers, return_counts=True)
@@ -138,7 +138,7 @@ class _Part:
         )
 
     def by_composition(self):
-        """Return rows (composition, structures, meV/atom, meV/Å), those with most errors first."""
+        """Return rows (composition, structures, meV/atom, meV/Å), largest errors first."""
         formulas, forces = self.formulas(), self.force_errors()
         rows = []
         for formula in np.unique(formulas):

@@ -31,7 +31,7 @@ def versions() -> dict[str, str]:
 
 
 def machine() -> dict[str, Any]:
-    """Return what of the machine may change the last bits of results."""
+    """Return the properties of the machine that may change the last bits of results."""
     return {
         "host": socket.gethostname(),
         "platform": platform.platform(),

@@ -167,7 +167,7 @@ def _metrics_of(run, began, kind) -> list:
 
 
 def _name(text) -> str:
-    """Return a name with characters that MLflow takes."""
+    """Return a name with characters that MLflow accepts."""
     return "".join(c if c.isalnum() or c in "_-./ " else "_" for c in str(text))[:250] or "_"
 
 

@@ -40,7 +40,7 @@ def open_regular(path):
 
 
 def signature_of(path) -> tuple | None:
-    """Return what changes when a file is replaced or grows; None if there is none."""
+    """Return a value that changes when a file is replaced or grows; None without a file."""
     try:
         status = os.lstat(path)
     except OSError as error:

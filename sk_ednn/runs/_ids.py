@@ -19,7 +19,7 @@ def new_id() -> str:
 
 
 def is_id(name) -> bool:
-    """Return True for the name of a run; separators, dots and other names are not in it.
+    """Return True for the name of a run, which contains no separators and no dots.
 
     Examples
     --------

@@ -408,7 +408,7 @@ def _interrupt_main():
 
 
 def _heed_interrupts():
-    """Take SIGINT where it is ignored, as in the background of a shell script."""
+    """Handle SIGINT where it is ignored, as in the background of a shell script."""
     here = threading.current_thread() is threading.main_thread()
     if here and signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -1,4 +1,4 @@
-"""Structure search and active learning: a surrogate that learns while it looks."""
+"""Structure search and active learning, with surrogates that are refitted as labels arrive."""
 
 from .._utils.optional import later
 from ._active import ActiveLearning

@@ -117,11 +117,11 @@ class Operators:
         return 2.0 * closeness * float(covalent_radii[[*self.numbers, *fixed]].min())
 
     def n_parents(self, name) -> int:
-        """Return the number of structures that an operator makes one of."""
+        """Return the number of parents of an operator."""
         return {"start": 0, "symmetric": 0, "cut_and_splice": 2}.get(name, 1)
 
     def admitted(self, structure) -> Structure:
-        """Return a structure of the user's as those that are made: atoms by number, in the box.
+        """Return a structure of the user in the form of generated ones: by number, in the box.
 
         Raises
         ------

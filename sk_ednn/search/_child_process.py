@@ -109,7 +109,7 @@ class _Child:
 
 
 def serve():
-    """Answer calls on the standard input until it ends: what the process runs."""
+    """Run the calls on the standard input until it ends, in the child process."""
     parent = os.getppid()
     threading.Thread(target=_watch, args=(parent,), daemon=True).start()
     # Whatever the function prints goes to the standard error, not among the answers.

@@ -1,4 +1,4 @@
-"""The loop: relax on the surrogate, label what is worth it, learn, never wait."""
+"""The loop of a search: relax on the surrogate, label, fit again, without waiting."""
 
 from __future__ import annotations
 

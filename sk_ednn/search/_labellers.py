@@ -1,4 +1,4 @@
-"""Reference methods: a function, a calculator of ASE, a command; and what guards them."""
+"""Reference methods: a function, a calculator of ASE, a command; and their guard."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The surrogate of a search: when it is fitted again, to what, and what it predicts."""
+"""The surrogate of a search: when and to what it is fitted again, and its predictions."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class Learner:
         return surrogate, structures, labels, self._weights(progress, rows), numbers
 
     def _weights(self, progress, rows) -> np.ndarray:
-        """Return weights that fall with the energy: what is far above the best matters less."""
+        """Return weights that fall with the energy: structures far above the best count less."""
         above = np.array(
             [energy_per_atom(row) - progress.reference_energy(row["structure"]) for row in rows]
         )

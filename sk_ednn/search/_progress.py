@@ -28,7 +28,7 @@ class Group:
 
 
 class SearchProgress:
-    """All that follows from the file of a search, and what is added to it.
+    """The state of a search, as read from its file and as it is extended.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ class SearchProgress:
         self._read()
 
     def _admitted(self, k, structure):
-        """Check a structure of the user's; return it as those that are made."""
+        """Check a structure of the user; return it in the form of generated ones."""
         n_fixed = next(iter(self.groups.values())).operators.n_fixed
         key = tuple(sorted(structure.numbers[n_fixed:].tolist()))
         # Of another composition: the message is that of the first.

@@ -203,7 +203,7 @@ class StructureSearch:
             return self._run(store, n_labels, client, n_workers, target, max_seconds)
 
     def _checked(self, n_labels, target, max_seconds) -> dict:
-        """Raise if a parameter is invalid; return what a store has to be of."""
+        """Raise if a parameter is invalid; return the settings that its store must have."""
         validate_parameter_constraints(self._parameter_constraints, vars(self), type(self).__name__)
         given = {"n_labels": n_labels, "target": target, "max_seconds": max_seconds}
         validate_parameter_constraints(_OF_RUN, given, "run")

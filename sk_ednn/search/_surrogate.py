@@ -172,6 +172,6 @@ def _checked_labels(structures, labels, sample_weight, n_members) -> np.ndarray:
 
 
 def _spread_scale(per_atom, errors) -> float:
-    """Return what brings the median spread of members, (n_members, n), to that of the errors."""
+    """Return the factor that scales the median spread of members to the median error."""
     middle = float(np.median(per_atom.std(axis=0, ddof=1)))
     return max(1.0, float(np.median(errors)) / middle) if middle > 0 else 1.0

@@ -119,7 +119,7 @@ def symmetric_cluster(numbers, radius, is_close, rng) -> Atoms | None:
 
 
 def _of_orbits(numbers, group, radius, is_close, rng):
-    """Return a cluster of whole orbits of a group; None if the orbits drawn do not make it up."""
+    """Return a cluster of whole orbits of a group; None if no orbits fit."""
     cluster = Atoms()
     for number in rng.permutation(np.unique(numbers)):
         left = int(np.sum(numbers == number))

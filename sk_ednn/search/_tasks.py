@@ -58,7 +58,7 @@ class Pools:
         return all(client.status == "running" for client in self.clients)
 
     def wait_for_schedulers(self) -> None:
-        """Return when all clients are connected to their schedulers, which they try for a while.
+        """Wait, for a limited time, until all clients are connected to their schedulers.
 
         Raises
         ------
@@ -135,7 +135,7 @@ def _executor(client):
 
 
 def timed(function, *args):
-    """Return what a function returns, and the seconds that it took."""
+    """Return the result of a function, and the seconds that it took."""
     start = time.perf_counter()
     result = function(*args)
     return result, time.perf_counter() - start

@@ -1,4 +1,4 @@
-"""Tersoff's silicon: a reference method that needs no further program, to try a search with."""
+"""Tersoff's silicon: a reference method without an external program, to try a search."""
 
 from __future__ import annotations
 

@@ -186,7 +186,7 @@ class AtomUpdates:
         self._proposed = None
 
     def _profiles(self, position):
-        """Return, for each axis, what an atom at a position is drawn as."""
+        """Return the drawn Gaussian of an atom at a position, for each axis."""
         scaled = position @ self._inverse
         centre = (scaled - np.floor(scaled)) * self._drawn.shape
         profiles = []

@@ -118,7 +118,7 @@ class _Table:
         self._evaluate(self.codes)
 
     def _codes(self, states) -> np.ndarray:
-        """Return the code of each tile; one more row is for tiles that are not there."""
+        """Return the code of each tile; one more row is for absent tiles."""
         codes = np.zeros((self.n_tiles + 1, states.shape[1]), dtype=np.intp)
         for place in np.ndindex(self.window):
             sites, outside = np.zeros(1, dtype=np.intp), np.zeros(1, dtype=bool)
@@ -133,7 +133,7 @@ class _Table:
         return codes
 
     def _evaluate(self, codes) -> None:
-        """Fill in what the table does not have yet."""
+        """Compute missing entries of the table."""
         new = np.unique(codes[np.isnan(self.table[codes])])
         step = block_size(None, 2**26, self.tile_model)
         for start in range(0, len(new), step):

@@ -111,7 +111,7 @@ def union(table, along) -> np.ndarray:
 
 
 def _colours(seen) -> np.ndarray:
-    """Colour moves along an axis, first come first served, so that no window sees a colour twice.
+    """Colour moves along an axis greedily, so that no window sees a colour twice.
 
     `seen` has an array of shape (n_along_axis, n_most) for each term. Around a ring with windows
     of a constant reach this takes the fewest colours, and one or a few more where they do not

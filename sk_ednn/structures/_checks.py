@@ -1,4 +1,4 @@
-"""Reject structures that no neighbour list can be right for."""
+"""Reject structures for which no neighbour list can be right."""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ _FLATTEST = 1e-9
 
 
 def check_structures(structures):
-    """Raise ValueError at the first structure whose atoms or cell cannot be right.
+    """Raise ValueError at the first structure with impossible atoms or an impossible cell.
 
     Parameters
     ----------

@@ -127,7 +127,7 @@ def read_one(path, k):
 
 
 def is_known_to_ase(path) -> bool:
-    """Tell by its name and first lines whether a file has a format of ASE."""
+    """Return True if a file has a format of ASE, by its name and first lines."""
     if find_spec("ase") is None:
         return False
     from ase.io.formats import UnknownFileTypeError, filetype, get_ioformat

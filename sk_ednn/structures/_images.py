@@ -13,7 +13,7 @@ _MOST_BOXES = 1e5  # of vesin
 
 
 def searched_cells(structures, cutoff):
-    """Return cells of full rank, and how far to look, so that work is bounded by what is found.
+    """Return cells of full rank, and ranges of search that bound the work by the pairs found.
 
     vesin goes through all boxes of a cell that the cutoff reaches, also along axes that do not
     repeat: these get lengths of the cutoff. In a structure that does not repeat at all, no two

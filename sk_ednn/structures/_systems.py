@@ -113,7 +113,7 @@ class AtomSystems:
         return next(iter(self.structures.take([k])))
 
     def __getstate__(self):
-        """Leave out what can be computed again."""
+        """Return the state without what can be computed again."""
         parts = self.structures
         return {
             "parts": (parts.numbers, parts.positions, parts.cells, parts.pbc, parts.offsets),

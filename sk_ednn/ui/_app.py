@@ -121,7 +121,7 @@ async def _run(server, bound, address, show, say):
 
 
 def hosts_of(host, port) -> list[str]:
-    """Return the names with port by which a server that is bound so may be called.
+    """Return the names, with port, by which a server bound to an address may be called.
 
     Examples
     --------

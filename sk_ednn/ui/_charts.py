@@ -140,7 +140,7 @@ def scatter(series, *, x="", y="", diagonal=False, title="") -> dict:
 
 
 def points(xs, ys) -> list:
-    """Return pairs for JSON: what is no finite number is a gap."""
+    """Return pairs for JSON: numbers that are not finite become gaps."""
     xs, ys = np.asarray(xs, float), np.asarray(ys, float)
     return [
         [x, y if np.isfinite(y) else None]

@@ -61,7 +61,7 @@ class Cluster:
 
 
 def checked(address) -> str:
-    """Return an address; raise where it is none.
+    """Return an address; raise if it is invalid.
 
     Examples
     --------
@@ -78,7 +78,7 @@ def checked(address) -> str:
 
 
 async def look(address) -> Cluster:
-    """Ask a scheduler once.
+    """Query a scheduler once.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Maps of contributions that a fit or a prediction left in its run."""
+"""Maps of contributions that a fit or a prediction wrote to its run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def file_of(files) -> str | None:
 
 
 def number_of(run, name) -> int:
-    """Return how many samples there are maps of."""
+    """Return the number of samples with maps."""
     arrays = _maps(run.file(name))
     if not arrays:
         return 0

@@ -1,4 +1,4 @@
-"""Files of the opened folders: what is in them, without reading more than is shown."""
+"""Files of the opened folders and their content, of which only what is shown is read."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Array:
 
 
 def kind_of(path) -> str | None:
-    """Return what a file is by its name; None for what cannot be used.
+    """Return the kind of a file by its name; None if it cannot be used.
 
     Examples
     --------
@@ -81,7 +81,7 @@ def kind_of(path) -> str | None:
 
 
 def listing(folder) -> list[Entry]:
-    """Return what can be chosen in a folder: folders first, by name; nothing hidden."""
+    """Return the entries of a folder to choose from: folders first, by name; none hidden."""
     folders, files = [], []
     with os.scandir(folder) as entries:
         for entry in islice(entries, 50 * _MOST_ENTRIES):
@@ -178,7 +178,7 @@ _LISTERS = {".npy": _in_npy, ".npz": _in_npz, ".zarr": _in_zarr}
 
 
 def usual(arrays, names, n_axes) -> str | None:
-    """Return the name that is meant: a usual one, or the only one that may be.
+    """Return the default name: a usual one, or the only candidate.
 
     Parameters
     ----------

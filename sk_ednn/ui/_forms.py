@@ -176,7 +176,7 @@ class Search:
         return plain_name(f"{self.composition.strip()}.yaml")
 
     def settings(self) -> dict:
-        """Return what the file of settings contains.
+        """Return the content of the file of settings.
 
         Raises
         ------

@@ -88,7 +88,7 @@ def frame(request, title, lead=""):
 
 
 def text(tag, content, classes="") -> TextElement:
-    """Return an element with a text, whatever is in it shown as it is."""
+    """Return an element with a text, which is shown literally."""
     return TextElement(tag=tag, text=str(content)).classes(classes)
 
 

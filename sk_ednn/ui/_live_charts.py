@@ -1,4 +1,4 @@
-"""Charts of a page that follows a run: they are kept, and only given new points."""
+"""Charts of a page that follows a run, which are updated with new points."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Model files that runs left."""
+"""Model files written by runs."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ class Fields(Systems):
         return GridTiling(fit.focus, fit.context, boundary=fit.boundary, channel_axis=axis)
 
     def check(self, fit) -> None:
-        """Raise if the fields cannot be cut so."""
+        """Raise if the fields cannot be cut into these tiles."""
         self.tiling(fit).check(self.X[:1])
 
     def tiling_png(self, fit, k) -> tuple[bytes | None, str]:
@@ -93,7 +93,7 @@ class Fields(Systems):
         return tiling_png(tiling, self.X[k]), words
 
     def load(self, fit) -> Load | None:
-        """Return the size of a fit; None where the fields cannot be cut so."""
+        """Return the size of a fit; None if the fields cannot be cut so."""
         try:
             return load_of_fields(self.X, self.tiling(fit), self.n_values)
         except ValueError:  # said where the tiles are drawn

@@ -57,7 +57,7 @@ class Row:
     tags: tuple[str, ...]
 
     def cells(self) -> dict[str, Any]:
-        """Return what the table in the browser is given; sorted by numbers, shown as texts."""
+        """Return cells for the table in the browser: numbers to sort by, texts to show."""
         progress = "" if self.progress is None else f"{100 * self.progress:.0f} %"
         began = "–" if self.started is None else _local(self.started)
         return {
@@ -98,7 +98,7 @@ def row_of(run) -> Row:
 
 
 def data_of(run) -> str:
-    """Return the name of what a run was about."""
+    """Return the name of the data of a run."""
     for name in ("fields", "pictures", "composition", "settings", "structures"):
         value = run.settings.get(name)
         if isinstance(value, str) and value:
@@ -112,7 +112,7 @@ def data_of(run) -> str:
 
 
 def error_of(result) -> float | None:
-    """Return the error by which runs are compared: the mean on what was held back.
+    """Return the error by which runs are compared: the mean over held-out systems.
 
     Examples
     --------
@@ -247,7 +247,7 @@ def _totals(rows) -> Totals:
 
 
 def predicted_of(run) -> tuple[list[str], list[list[str]]]:
-    """Return the table of totals that a prediction left, numbers shortened; empty for others."""
+    """Return the table of totals that a prediction wrote, numbers shortened; empty for others."""
     if run.kind != "predict":
         return [], []
     for name in ("totals.csv", PREDICTIONS):
@@ -269,7 +269,7 @@ def _number(cell, digits) -> str:
 
 
 def identity_of(data) -> str:
-    """Return what identifies data, for reading: file, shapes, size, and the begin of its hash.
+    """Return what identifies data, for reading: file, shapes, size, and the beginning of its hash.
 
     Examples
     --------

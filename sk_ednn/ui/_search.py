@@ -20,7 +20,7 @@ _MOST_TASKS = 60
 
 @dataclass
 class Progress:
-    """A search as far as it is.
+    """The present state of a search.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""Admit requests of this page alone: host, origin, token, size; and paths in opened folders alone.
+"""Admit only requests of these pages (host, origin, token, size) and paths in opened folders.
 
 The guard is the outermost layer of the server and sees every request, those of the websocket
 included, before any other code does.
@@ -86,7 +86,7 @@ def token_of(folder) -> str:
 
 
 def _kept(path) -> str | None:
-    """Return the secret in a file; None where it may be known to others, or is none."""
+    """Return the secret in a file; None if others could read it, or if it is invalid."""
     try:
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
     except OSError:
@@ -196,7 +196,7 @@ class Guard:
             raise Refused(413, f"More than {self.max_bytes} bytes are not accepted at once.")
 
     def _counted(self, scope, receive):
-        """Count what arrives, since a length need not be given and need not be true."""
+        """Count received bytes, since a declared length may be missing or false."""
         if scope["type"] != "http":
             return receive
         n_bytes = 0
@@ -254,7 +254,7 @@ class Guard:
 
 
 def _headers(scope) -> dict[str, str]:
-    """Return headers by their names; one that is given twice as nothing that is admitted."""
+    """Return headers by their names; a repeated host, origin or length is empty."""
     headers: dict[str, str] = {}
     for name, value in scope["headers"]:
         key, text = name.decode("latin-1").lower(), value.decode("latin-1")

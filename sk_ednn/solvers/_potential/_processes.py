@@ -11,7 +11,7 @@ from ...exceptions import TileModelError
 
 
 class Alone:
-    """A single process, which has nobody to agree with."""
+    """A single process, with nothing to exchange."""
 
     rank, size = 0, 1
 

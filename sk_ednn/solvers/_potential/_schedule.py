@@ -154,7 +154,7 @@ class Plan:
         return {"steps": self.steps, "since": list(self._since)}
 
     def restore(self, state) -> None:
-        """Go on with the plan of a checkpoint."""
+        """Continue with the plan of a checkpoint."""
         self.steps = state["steps"]
         first, begun = state["since"]
         self._since = (int(first), float(begun))

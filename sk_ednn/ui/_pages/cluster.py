@@ -77,7 +77,7 @@ class _Watch:
         self.words.classes(replace="bad").set_text(str(error).partition("\n")[0][:300])
 
     async def refresh(self):
-        """Ask the scheduler, and show its answer."""
+        """Query the scheduler, and show the result."""
         try:
             state = await _cluster.look(self.site.scheduler)
         except Exception as error:  # whatever a network raises

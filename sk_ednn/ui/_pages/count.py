@@ -1,4 +1,4 @@
-"""Count: pictures and a table are dropped; a model learns, and counts in new pictures."""
+"""Count: fit a model to dropped pictures and a table, and count in new pictures."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ class _Learn:
                 button.on("click", lambda minutes=minutes: self.minutes.set_value(minutes))
 
     def draw_more(self):
-        """Ask for settings that seldom need a change."""
+        """Draw the fields of settings that seldom need a change."""
         with ui.expansion("More settings").classes("w-full").props("dense"):
             with ui.element("div").classes("line"):
                 self.minutes = ui.number(
@@ -113,7 +113,7 @@ class _Learn:
             ui.checkbox("Pictures may not be turned or flipped", on_change=self.set("upright"))
 
     def set(self, name):
-        """Return what takes the value of a field of the form."""
+        """Return a handler that stores the value of a field of the form."""
         default = getattr(Count(), name)
 
         def changed(event):
@@ -174,7 +174,7 @@ class _Learn:
             complain(error)
 
     def changed(self):
-        """Show what follows from a change."""
+        """Update the page after a change."""
         self.draw_times()
         self.starter.update()
 
@@ -236,5 +236,5 @@ class _Use:
         return ["count", "predict", str(self.model), str(self.pictures)]
 
     def changed(self):
-        """Show what follows from a change."""
+        """Update the page after a change."""
         self.starter.update()

@@ -1,4 +1,4 @@
-"""Predict: files are dropped on a model; numbers, maps and intervals come out."""
+"""Predict: apply a model to dropped files; show totals, maps and intervals."""
 
 from __future__ import annotations
 
@@ -131,6 +131,6 @@ class _Predict:
         return settings
 
     def changed(self):
-        """Show what follows from a change."""
+        """Update the page after a change."""
         self.shown.set_text("" if self.model is None else f"Chosen: {self.model.name}")
         self.starter.update()

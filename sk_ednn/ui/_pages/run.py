@@ -113,7 +113,7 @@ class _Run:
             return text("div", "–", classes)
 
     def draw_tags(self):
-        """Ask for tags."""
+        """Draw the field for tags."""
         with ui.element("div").classes("line"):
             tags = ui.input("Tags, with commas", value=", ".join(self.run.tags))
             tags.props("outlined dense")
@@ -132,7 +132,7 @@ class _Run:
     # --- what changes -----------------------------------------------------------------------
 
     async def refresh(self):
-        """Show what has changed since the last look."""
+        """Show changes since the last refresh."""
         try:
             now = await aside(self.read)
         except Exception as error:  # files of a run may be anything
@@ -214,7 +214,7 @@ class _Run:
                 ).props("unelevated color=primary")
 
     def button(self, name, act):
-        """Draw a button that acts, and then shows what came of it."""
+        """Draw a button that acts, and then shows the result."""
 
         async def pressed():
             try:
@@ -374,7 +374,7 @@ class _Run:
         self.draw_contributions(files)
 
     def draw_contributions(self, files):
-        """Offer maps of what tiles contribute, where the run wrote them."""
+        """Offer maps of the contributions of tiles, if the run wrote them."""
         self.contributions.clear()
         name = _contributions.file_of(files)
         if name is None:

@@ -131,7 +131,7 @@ class _Runs:
         }
 
     def pagination(self, n):
-        """Return the view as the table in the browser knows it; a number of rows makes it ask."""
+        """Return the view in the form of the table in the browser; with `n`, it requests pages."""
         return {
             "sortBy": self.view.sort_by,
             "descending": self.view.descending,

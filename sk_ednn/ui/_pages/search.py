@@ -99,7 +99,7 @@ class _Form:
         self.changed()
 
     def set(self, name):
-        """Return what takes the value of a field of the form."""
+        """Return a handler that stores the value of a field of the form."""
         default = getattr(Search(), name)
 
         def changed(event):
@@ -232,7 +232,7 @@ class _Watch:
                 )
 
     def button(self, name, command, then=None):
-        """Draw a button that writes a command into the file of a search, and does what follows."""
+        """Draw a button that writes a command into the file of a search, then calls `then`."""
 
         def write():
             from ...search import SearchStore

@@ -76,7 +76,7 @@ class _Start:
         self.say_nothing()
 
     def say_nothing(self):
-        """Invite to choose."""
+        """Show an invitation to choose data."""
         self.shown.clear()
         with self.shown:
             text("p", "Choose a file, and it is drawn here.", "muted")
@@ -133,7 +133,7 @@ class _Start:
         self.fit.channels_last = self.data.looks_like_channels
 
     def draw_data(self):
-        """Draw the systems, and what there is to choose among."""
+        """Draw the systems, and the choices."""
         data = self.data
         self.shown.clear()
         with self.shown:
@@ -281,7 +281,7 @@ class _Start:
         self.totals.set_options(self.labels(), value=self.key((path, names[0])))
 
     def draw_tiling(self):
-        """Ask for focus, context, boundary."""
+        """Draw the fields for focus, context and boundary."""
         most = max(1, self.data.shortest)
         text("h3", "Tiles").style("margin-top:1rem")
         text(
@@ -321,7 +321,7 @@ class _Start:
             )
 
     def slid(self, name, shown, words):
-        """Return what takes the value of a slider."""
+        """Return a handler that stores the value of a slider."""
         take = self.set(name)
 
         def changed(event):
@@ -332,7 +332,7 @@ class _Start:
         return changed
 
     def set(self, name):
-        """Return what takes the value of a field of the form."""
+        """Return a handler that stores the value of a field of the form."""
 
         def changed(event):
             setattr(self.fit, name, event.value)
@@ -388,7 +388,7 @@ class _Start:
         return button, time
 
     def draw_more(self):
-        """Ask for settings that seldom need a change."""
+        """Draw the fields of settings that seldom need a change."""
         with ui.expansion("More settings").classes("w-full").props("dense"):
             with ui.element("div").classes("line"):
                 if self.fit.structures:
@@ -405,7 +405,7 @@ class _Start:
                     field.props("outlined dense").on_value_change(self.integer(name))
 
     def integer(self, name):
-        """Return what takes a whole number; an empty field is none."""
+        """Return a handler that stores a whole number, None for an empty field."""
         default = getattr(Fit(), name)
 
         def changed(event):
@@ -417,14 +417,14 @@ class _Start:
     # --- what follows ---------------------------------------------------------------------
 
     def changed(self):
-        """Show what follows from a change: the tiles, times, and the command."""
+        """Update the tiles, the times and the command after a change."""
         self.draw_cards()
         self.starter.update()
         if not self.fit.structures:
             self.draw_tiles_later()
 
     def words(self):
-        """Return the command as words, where the data suits it."""
+        """Return the command as words, if the data suit it."""
         words = self.fit.words()
         if not self.fit.structures:
             self.data.check(self.fit)
