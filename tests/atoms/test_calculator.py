@@ -488,7 +488,7 @@ def test_langevin_holds_the_temperature(kernel):
     assert np.mean(temperatures[30:]) == pytest.approx(300, rel=0.25)
 
 
-def test_novel_tiles_are_told_and_warned_of_once(kernel):
+def test_novel_tiles_are_reported_and_warned_of_once(kernel):
     train = [sheet(k) for k in range(40)]
     atoms = train[0].copy()
     atoms.calc = EDNNCalculator(kernel, training=train, novel_above=0.05)

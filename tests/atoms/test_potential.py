@@ -226,7 +226,7 @@ def test_ctrl_c_keeps_what_was_trained(atoms):
     assert len(potential.history_) == 3 and np.isfinite(potential.predict(atoms)).all()
 
 
-def test_validation_and_progress_are_told(atoms, capsys):
+def test_validation_and_progress_are_printed(atoms, capsys):
     trainer = PotentialTrainer(validation_fraction=0.25, early_stopping=True)
     potential = network(trainer=trainer, verbose=1).fit(atoms)
     lines = capsys.readouterr().err.splitlines()
@@ -299,7 +299,7 @@ def test_energies_are_needed_where_nothing_else_is_learned(atoms):
             linear.fit(atoms, y, forces=False, stress=False)
 
 
-def test_labels_that_a_model_does_not_learn_are_told(atoms):
+def test_labels_that_a_model_does_not_learn_are_reported(atoms):
     kernel = EDNNPotential(EDNNRegressor(KernelRidge(alpha=1e-6), AtomTiling(SPECTRUM)))
     with pytest.warns(DataWarning, match="forces and stress, which this model does not learn"):
         kernel.fit(atoms)

@@ -105,7 +105,7 @@ def test_names_choose_and_none_reads_nothing():
         labelled(atoms)
 
 
-def test_labels_that_are_not_read_are_told():
+def test_labels_that_are_not_read_are_reported():
     atoms = labelled_atoms(3)
     as_entries(atoms[1], "REF_energy", "forces")
     data = labelled(atoms)
@@ -125,7 +125,7 @@ def test_labels_that_are_not_read_are_told():
     assert labelled(atoms).notes == []
 
 
-def test_results_for_other_positions_are_not_read_and_told():
+def test_results_for_other_positions_are_not_read_but_reported():
     atoms = labelled_atoms(3)
     atoms[2].positions[0, 0] += 0.1
     data = labelled(atoms)
@@ -288,7 +288,7 @@ def trajectory(n=10, scale=(1.0, 1.0, 1.0), strained=False):
         ((1, 1, 1602.177), True, "stresses seem to be in kbar"),
     ],
 )
-def test_units_and_signs_are_told_from_neighbouring_structures(scale, strained, message):
+def test_units_and_signs_are_checked_by_neighbouring_structures(scale, strained, message):
     notes = data_notes(labelled(trajectory(scale=scale, strained=strained)))
     if message is None:
         assert notes == []
@@ -305,7 +305,7 @@ def test_units_and_signs_are_told_from_neighbouring_structures(scale, strained, 
         (-1, "energies and forces have opposite signs"),
     ],
 )
-def test_units_are_told_without_a_trajectory(scale, message):
+def test_units_are_checked_without_a_trajectory(scale, message):
     atoms = []
     for seed in range(12):
         cell = bulk("Cu", cubic=True, a=3.5 + 0.02 * seed) * (2, 1, 1)

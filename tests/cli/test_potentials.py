@@ -129,7 +129,7 @@ def without_labels(files, name, lacking):
     io.write(files / name, atoms)
 
 
-def test_labels_that_the_test_structures_lack_are_told(go, files):
+def test_labels_that_the_test_structures_lack_are_reported(go, files):
     held = np.sort(np.random.default_rng(0).permutation(20)[:4])
     without_labels(files, "some.extxyz", held[:1])
     result = go(f"fit some.extxyz {FAST} -o p.ednn")

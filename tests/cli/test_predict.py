@@ -104,7 +104,7 @@ def test_a_table_of_several_outputs_has_a_column_for_each(run, folder):
     assert header == "index,total 0,total 1" and first.count(",") == 2
 
 
-def test_one_field_is_told_from_many_by_the_model(run, folder):
+def test_one_field_is_distinguished_from_many_by_the_model(run, folder):
     fields = RNG.normal(size=(30, 6, 6))
     model = EDNNRegressor(Ridge(), GridTiling(2, 1)).fit(fields, fields.sum(axis=(1, 2)))
     save(model, folder / "plane.ednn")

@@ -287,7 +287,7 @@ def test_settings_of_structures_come_from_a_file_too(go, files):
     assert again["spacing"] == pytest.approx([0.3, 0.3]) and again["width"] == 0.3
 
 
-def test_files_of_structures_are_told_from_arrays(tmp_path):
+def test_files_of_structures_are_distinguished_from_arrays(tmp_path):
     io.write(tmp_path / "run.traj", crystals(1))
     io.write(tmp_path / "CONTCAR.relaxed", crystals(1), format="vasp")
     np.save(tmp_path / "a.npy", np.zeros(3))

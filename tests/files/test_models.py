@@ -332,7 +332,7 @@ def test_what_is_said_must_be_json(tmp_path):
             save(model, tmp_path / "a.ednn", about=about)
 
 
-def test_older_or_newer_libraries_are_told(tmp_path):
+def test_older_or_newer_libraries_are_reported(tmp_path):
     """scikit-learn's own warning of another version reaches the user."""
     path, other = tmp_path / "a.ednn", tmp_path / "b.ednn"
     save(clone(FAMILIES["support vectors"]).fit(X, Y), path)
@@ -391,7 +391,7 @@ def test_of_a_search_what_it_found_is_saved(tmp_path):
     assert (load(tmp_path / "a.ednn").predict(X) == search.predict(X)).all()
 
 
-def test_arrays_are_told_from_a_damaged_model(tmp_path):
+def test_arrays_are_distinguished_from_a_damaged_model(tmp_path):
     np.savez(tmp_path / "data.npz", X=X, y=Y)
     with pytest.raises(
         ModelFileError, match=r"is not a model: it is an \.npz file of the arrays 'X', 'y'"

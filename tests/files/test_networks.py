@@ -160,7 +160,7 @@ def test_a_users_network_is_built_by_the_user(tmp_path):
         load(path, modules={"Mine": lambda width: Mine(width)})
 
 
-def test_what_is_left_out_of_a_net_is_told(tmp_path):
+def test_what_is_left_out_of_a_net_is_reported(tmp_path):
     callbacks = [EpochScoring(lambda net, X, y: 0.0, name="mine")]
     net = skorch.NeuralNetRegressor(Mine, max_epochs=1, verbose=0, callbacks=callbacks)
     model = EDNNRegressor(net).fit(X, Y)

@@ -207,7 +207,7 @@ def test_boxes_and_dots_are_more_samples():
 
 
 @pytest.mark.parametrize("unknown", [None, np.nan, np.ma.masked])
-def test_unknown_totals_are_told_and_not_learned_from(unknown):
+def test_unknown_totals_are_reported_and_left_out(unknown):
     totals = [float(total) for total in DATA.totals]
     of_known = quick().fit(DATA.pictures[1:], totals[1:])
     with pytest.warns(DataWarning, match="1 of 16 pictures have no total and no boxes.*picture 0"):

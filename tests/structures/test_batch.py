@@ -120,7 +120,7 @@ def test_near_the_end_of_a_period_rounding_does_not_matter():
             gather([flat])
 
 
-def test_atoms_of_a_large_crystal_are_told_apart():
+def test_atoms_of_a_large_crystal_are_distinguished():
     crystal = ase.build.bulk("Si", cubic=True).repeat(8)
     assert Structures.of([crystal]).n_atoms == 4096
     crystal.positions[17] = crystal.positions[4001] + crystal.cell[0] + [0, 5e-5, 0]

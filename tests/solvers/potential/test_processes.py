@@ -84,7 +84,7 @@ def test_two_processes_train_what_one_does(tmp_path):
         assert {k: record[k] for k in first} == pytest.approx(first, rel=1e-6)
 
 
-def test_a_single_process_is_told_to_start_others(monkeypatch):
+def test_a_single_process_names_the_launcher(monkeypatch):
     monkeypatch.delenv("RANK", raising=False)
     with pytest.raises(TileModelError, match="torchrun"):
         trained(distributed=True)
