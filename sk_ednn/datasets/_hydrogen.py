@@ -50,9 +50,11 @@ def load_hydrogen(*, cells="small", return_X_y=False):
 
         DESCR : str
 
-    Notes ----- Energies at the gamma point are not extensive: those of the small cells are 12.5
-    meV/atom too high on average, as `denser_energies` show. A model fitted to them predicts too
-    high energies of large cells.
+    Notes
+    -----
+    Energies at the gamma point are not extensive: those of the small cells are 12.5 meV/atom too
+    high on average, as `denser_energies` show. A model fitted to them predicts too high energies of
+    large cells.
 
     Examples
     --------

@@ -96,10 +96,12 @@ def make_ising(
     ValueError
         If a parameter is invalid.
 
-    Notes ----- Every sample is its own Metropolis chain, started in a ground state; samples are
-    independent. All samples are updated at once, one colour of a checkerboard at a time (three
-    colours if a length is odd). An axis of length 2 contains each of its pairs twice, so that a
-    repeated field always has a multiple of the energy.
+    Notes
+    -----
+    Every sample is its own Metropolis chain, started in a ground state; samples are independent.
+    All samples are updated at once, one colour of a checkerboard at a time (three colours if a
+    length is odd). An axis of length 2 contains each of its pairs twice, so that a repeated field
+    always has a multiple of the energy.
 
     References
     ----------

@@ -34,8 +34,10 @@ class ContextProducts(TransformerMixin, BaseEstimator):
     IntensiveContext : Averages of fields as channels.
     sk_ednn.tiling.AtomTiling : Averages of a descriptor, by its parameter `context`.
 
-    Notes ----- Scale the features before: products of features far from 0 are nearly multiples of
-    these features.
+    Notes
+    -----
+    Scale the features before: products of features far from 0 are nearly multiples of these
+    features.
 
     Examples
     --------

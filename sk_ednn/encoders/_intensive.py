@@ -35,8 +35,10 @@ class IntensiveContext(AbstractWholeFieldEncoder):
     n_channels_ : int
         Channels of the fields of the fit.
 
-    Notes ----- Local updates of a field (`LocalUpdates`, `Metropolis`) change the averages, and
-    with them all tiles, so they cannot be used behind this transformer.
+    Notes
+    -----
+    Local updates of a field (`LocalUpdates`, `Metropolis`) change the averages, and with them all
+    tiles, so they cannot be used behind this transformer.
 
     Examples
     --------

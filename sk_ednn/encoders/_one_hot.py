@@ -37,9 +37,11 @@ class OneHotFields(AbstractFieldEncoder):
     AngleFields : For angles.
     sklearn.preprocessing.OneHotEncoder : The same for the columns of a table.
 
-    Notes ----- Beyond a boundary of zeros no channel is 1: there is no label. Totals have no
-    derivative with respect to labels; the derivatives with respect to channels are the changes of a
-    total, in first order, if a site had another label.
+    Notes
+    -----
+    Beyond a boundary of zeros no channel is 1: there is no label. Totals have no derivative with
+    respect to labels; the derivatives with respect to channels are the changes of a total, in first
+    order, if a site had another label.
 
     Examples
     --------

@@ -58,9 +58,11 @@ class ReciprocalContext(AbstractWholeFieldEncoder):
     IntensiveContext : Averages of the whole field.
     sk_ednn.tiling.multiscale : Averages over blocks, additive and of a finite range.
 
-    Notes ----- Extensive means that n copies have n times the total. It does not mean that the
-    total of a system with two different halves is the sum of their totals, since charges of one
-    half act on the other.
+    Notes
+    -----
+    Extensive means that n copies have n times the total. It does not mean that the total of a
+    system with two different halves is the sum of their totals, since charges of one half act on
+    the other.
 
     In larger fields, a band contains more waves, few of which may occur in the fit. Waves longer
     than all fields of the fit are extrapolated: k^-p does so by its formula.

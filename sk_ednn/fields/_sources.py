@@ -32,8 +32,10 @@ class FieldSource(Protocol):
     spacing : tuple of float or None
         Distance between neighbouring sites along each axis; None if it is not defined.
 
-    Notes ----- A source may have a method ``identity()``, which returns a string that changes with
-    the numbers; otherwise its pickle is used. Resuming a run depends on it.
+    Notes
+    -----
+    A source may have a method ``identity()``, which returns a string that changes with the numbers;
+    otherwise its pickle is used. Resuming a run depends on it.
     """
 
     shape: tuple[int, ...]

@@ -117,9 +117,11 @@ class CountRegressor(RegressorMixin, BaseEstimator):
     read_pictures : Folders, patterns and lists of files.
     match_totals : Totals from a table.
 
-    Notes ----- Pictures of one series (a slide, a dish, a patient) are alike. Pass the series as
-    `groups`, so that its pictures are held out together; otherwise the estimated error is smaller
-    than that for a new series.
+    Notes
+    -----
+    Pictures of one series (a slide, a dish, a patient) are alike. Pass the series as `groups`, so
+    that its pictures are held out together; otherwise the estimated error is smaller than that for
+    a new series.
 
     Examples
     --------

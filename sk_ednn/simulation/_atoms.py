@@ -217,7 +217,10 @@ class AtomMetropolis(BaseEstimator):
         rarely contain overlapping atoms.
     random_state : int, RandomState or None, default=None
 
-    See Also -------- AtomUpdates : Custom moves. sk_ednn.atoms.EDNNCalculator : Molecular dynamics.
+    See Also
+    --------
+    AtomUpdates : Custom moves.
+    sk_ednn.atoms.EDNNCalculator : Molecular dynamics.
 
     References
     ----------

@@ -83,11 +83,15 @@ class Metropolis(BaseEstimator):
         Largest table of contributions, with 8 bytes for each state of a tile. Tiles with more
         states are evaluated, which is slower.
 
-    See Also -------- sk_ednn.evaluation.LocalUpdates : Custom moves in one field.
+    See Also
+    --------
+    sk_ednn.evaluation.LocalUpdates : Custom moves in one field.
     sk_ednn.datasets.make_ising : Independent samples of Ising systems with their exact energies.
 
-    Notes ----- A sweep visits each site (each pair of neighbours) once, sublattice by sublattice,
-    in a random order of sublattices. Moves are accepted with probability
+    Notes
+    -----
+    A sweep visits each site (each pair of neighbours) once, sublattice by sublattice, in a random
+    order of sublattices. Moves are accepted with probability
     ``0.9 min(1, exp(-change / temperature))``: the factor does not change the distribution, and
     allows hot systems to reach all states.
 

@@ -99,10 +99,12 @@ class PotentialTrainer(BaseEstimator):
         Determines the order of batches, the held-out structures, and the weights of a network that
         a function creates.
 
-    Notes ----- The default weights, rates and initial values had the smallest errors on sheets,
-    bulk oxides and silicon: energies matter little at first and most at the end. A few forces of
-    tens of eV/Å would dominate squared errors; ``force_delta=1.0`` prevents this, and errors of a
-    trained potential are well below it.
+    Notes
+    -----
+    The default weights, rates and initial values had the smallest errors on sheets, bulk oxides and
+    silicon: energies matter little at first and most at the end. A few forces of tens of eV/Å would
+    dominate squared errors; ``force_delta=1.0`` prevents this, and errors of a trained potential
+    are well below it.
     """
 
     _parameter_constraints = {
