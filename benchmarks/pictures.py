@@ -79,9 +79,10 @@ def ours(pictures, totals, slides, train, test, options):
     inside = 100 * np.mean((low <= totals[test]) & (totals[test] <= high))
     members = np.array([row.spread for row in rows])
     unlike = sum(row.flag == "unlike" for row in rows)
+    share = 0.0 if model.maxima_ is None else model.maxima_.share[0]
     said = (
         f"held back {model.error_:.3g}, 90 % intervals contain {inside:.0f} %, spread "
-        f"{members.mean():.2g}, {unlike} unlike"
+        f"{members.mean():.2g}, {unlike} unlike, part of local maxima {share:.2f}"
     )
     return predicted, said
 

@@ -67,6 +67,10 @@ class CountRegressor(RegressorMixin, BaseEstimator):
         Spread of random changes of brightness and contrast in training, relative to those of the
         pixels. "auto" for 0.1 if totals are counts, else 0, since an amount may depend on
         brightness.
+    maxima : bool, default=True
+        Whether the networks are averaged with a sum over local maxima where totals are counts. Its
+        part follows from the errors of both on pictures that were left out, and may be zero; it is
+        zero where networks hold none back.
     contrast_only : bool, default=False
         Whether the network sees only differences between pixels, so that a constant added to a
         channel, such as another level of the background, does not change predictions. This suits
@@ -101,6 +105,9 @@ class CountRegressor(RegressorMixin, BaseEstimator):
     edges_ : ndarray of shape (n_members, 3)
         Relative additional weight of tiles whose centre is less than 1, 2 and 3 foci from an edge
         of a picture, where they see mirror images.
+    maxima_ : MaximaCounter or None
+        The sum over local maxima, with its ``share`` in the average; None where networks alone
+        predict.
     geometry_ : tuple of (int, int)
         Reduction, and axes of a grid.
     error_ : float
@@ -143,6 +150,7 @@ class CountRegressor(RegressorMixin, BaseEstimator):
         "positive": ["boolean", StrOptions({"auto"})],
         "symmetric": ["boolean"],
         "illumination": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
+        "maxima": ["boolean"],
         "contrast_only": ["boolean"],
         "precision": [StrOptions({"auto", "float32", "bfloat16"})],
         "validation_fraction": [Interval(Real, 0, 0.5, closed="both")],
@@ -166,6 +174,7 @@ class CountRegressor(RegressorMixin, BaseEstimator):
         positive="auto",
         symmetric=True,
         illumination="auto",
+        maxima=True,
         contrast_only=False,
         precision="auto",
         validation_fraction=0.1,
@@ -183,6 +192,7 @@ class CountRegressor(RegressorMixin, BaseEstimator):
         self.positive = positive
         self.symmetric = symmetric
         self.illumination = illumination
+        self.maxima = maxima
         self.contrast_only = contrast_only
         self.precision = precision
         self.validation_fraction = validation_fraction
@@ -243,6 +253,7 @@ class CountRegressor(RegressorMixin, BaseEstimator):
         self._y_ndim = admitted.y_ndim
         self.estimators_ = fitted.regressors(self._y_ndim)
         self.edges_ = fitted.edges
+        self.maxima_ = fitted.maxima
         self.geometry_ = (geometry.reduction, geometry.n_axes)
         self.n_channels_ = admitted.pictures[0].n_channels
         self.n_outputs_ = n_outputs
@@ -346,16 +357,18 @@ class CountRegressor(RegressorMixin, BaseEstimator):
             map : ndarray
                 With ``maps=True``.
         """
-        rows, geometry = [], Geometry(*self.geometry_)
-        for picture in self._admitted(X):
+        pictures, geometry, rows = self._admitted(X), Geometry(*self.geometry_), []
+        models = self._averaged()
+        *_, parts = models
+        for picture in pictures:
             write = None if writers is None else writers(picture)
             with write if hasattr(write, "__enter__") else nullcontext():
                 totals, tile_map, extremes = contributions(
-                    picture, self.estimators_, self.edges_, geometry,
-                    keep=bool(maps) and write is None, write=write, done=progress,
-                    region_pixels=self._region_pixels,
+                    picture, *models, geometry, keep=bool(maps) and write is None,
+                    write=write, done=progress, region_pixels=self._region_pixels,
                 )  # fmt: skip
-            mean = totals.mean(axis=0)
+            mean = (parts * totals).sum(axis=0)
+            spread = np.sqrt((parts * (totals - mean) ** 2).sum(axis=0))
             low, high = self._interval(mean[None], None)
             novelty = self.novelty_.distance(picture)
             unlike = novelty >= 1 or self._doubt(picture, extremes) is not None
@@ -365,7 +378,7 @@ class CountRegressor(RegressorMixin, BaseEstimator):
                 total=self._one(mean),
                 low=self._one(low[0]),
                 high=self._one(high[0]),
-                spread=self._one(totals.std(axis=0)),
+                spread=self._one(spread),
                 novelty=novelty,
                 flag=flag,
             )
@@ -387,25 +400,39 @@ class CountRegressor(RegressorMixin, BaseEstimator):
         return pictures
 
     def _totals(self, X):
-        return np.stack([totals.mean(axis=0) for totals, _ in self._evaluated(X, False)])
+        return np.stack([totals for totals, _ in self._evaluated(X, False)])
 
     def _evaluated(self, X, keep):
         """Yield totals and map of each picture; warn of pixels far outside those of the fit."""
         pictures, geometry = self._admitted(X), Geometry(*self.geometry_)
+        models = self._averaged()
+        *_, parts = models
         with needing("CountRegressor", extra="images"):
             import torch  # noqa: F401
         doubts = []
         for picture in pictures:
             totals, tile_map, extremes = contributions(
-                picture, self.estimators_, self.edges_, geometry, keep=keep,
-                region_pixels=self._region_pixels,
-            )  # fmt: skip
+                picture, *models, geometry, keep=keep, region_pixels=self._region_pixels
+            )
             doubts.append(self._doubt(picture, extremes))
-            yield totals, tile_map
+            yield (parts * totals).sum(axis=0), tile_map
         reasons = [doubt for doubt in doubts if doubt is not None]
         if reasons:
             more = f" So are those of {len(reasons) - 1} more." if len(reasons) > 1 else ""
             warnings.warn(reasons[0] + more, NoveltyWarning, stacklevel=outside_package())
+
+    def _averaged(self):
+        """Return all models, the additions to their weights near edges, and their parts."""
+        models = [member.tile_model_ for member in self.estimators_]
+        parts = np.full((len(models), self.n_outputs_), 1 / len(models))
+        counter = getattr(self, "maxima_", None)  # of a file that was written without
+        if counter is None:
+            return models, self.edges_, parts
+        return (
+            [*models, counter],
+            np.concatenate([self.edges_, counter.edges[None]]),
+            np.concatenate([(1 - counter.share) * parts, counter.share[None]]),
+        )
 
     def _doubt(self, picture, extremes) -> str | None:
         """Return how pixels lie far outside those of the fit, None where they do not."""

@@ -9,17 +9,19 @@ from ._geometry import edge_factors, weights
 
 
 def contributions(
-    picture, regressors, edges, geometry, *, keep=True, write=None, done=None, region_pixels=1 << 20
-):
+    picture, models, edges, parts, geometry, *, keep=True, write=None, done=None,
+    region_pixels=1 << 20,
+):  # fmt: skip
     """Return the totals of a picture, and the part of each tile.
 
     Parameters
     ----------
     picture : Picture
-    regressors : list of EDNNRegressor
-        Members, whose mean is returned as the map.
-    edges : ndarray of shape (n_members, BANDS)
+    models : list of NetworkTileModel or MaximaCounter
+    edges : ndarray of shape (n_models, BANDS)
         Additions to the weights of tiles near an edge.
+    parts : ndarray of shape (n_models, n_outputs)
+        Parts of the models in the average that is returned as the map.
     geometry : Geometry
     keep : bool, default=True
         Whether to return the map.
@@ -33,7 +35,7 @@ def contributions(
 
     Returns
     -------
-    totals : ndarray of shape (n_members, n_outputs), float64
+    totals : ndarray of shape (n_models, n_outputs), float64
     map : ndarray of shape (*tile_grid, n_outputs), float64, or None
     extremes : tuple of (ndarray, ndarray) of shape (n_channels,)
         Least and largest values of the pixels.
@@ -48,12 +50,11 @@ def contributions(
         [
             share * factor
             for share, factor in zip(
-                geometry.shares(picture.grid), edge_factors(bands, of_member), strict=True
+                geometry.shares(picture.grid), edge_factors(bands, of_model), strict=True
             )
         ]
-        for of_member in edges
+        for of_model in edges
     ]
-    models = [regressor.tile_model_ for regressor in regressors]
     n_outputs = models[0].n_outputs
     out = None
     if keep:
@@ -75,7 +76,7 @@ def contributions(
             inside = weights(shares[k], block.region)[..., None]
             values = model.dense_predict(padded, tiling).reshape(*block.grid, n_outputs) * inside
             totals[k] += values.reshape(-1, n_outputs).sum(axis=0)
-            mean = mean + values / len(models)
+            mean = mean + values * parts[k]
         if out is not None:
             out[block.region] = mean
         if write is not None:

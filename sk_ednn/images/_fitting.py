@@ -15,6 +15,8 @@ from joblib import Parallel, delayed, effective_n_jobs
 from .._utils.clocks import training_clock
 from ._batches import Sample
 from ._checkpoint import opened
+from ._maxima import MaximaCounter
+from ._maxima_fitting import fit_maxima
 from ._network import MEAN_OUTPUT, as_regressor, tile_network
 from ._samples import prepared
 from ._training import Recipe, Trained, bfloat16_pays, train
@@ -40,11 +42,13 @@ class Fitted:
     ----------
     trained : list of Trained
     held_back : list of (ndarray of int, ndarray of shape (n, n_outputs))
-        Numbers of pictures, and the predictions of the member.
+        Numbers of pictures, and the predictions of the member, averaged with `maxima`.
+    maxima : MaximaCounter or None
     """
 
     trained: list[Trained]
     held_back: list[tuple[np.ndarray, np.ndarray]]
+    maxima: MaximaCounter | None
     shared: tuple
 
     @property
@@ -154,8 +158,12 @@ def fit_members(settings, admitted, folds, geometry, standardization, seen, rng)
         for held, member in zip(folds, trained, strict=True)
         if len(held)
     ]  # fmt: skip
+    maxima = None
+    if settings.maxima and admitted.counts and positive:
+        groups = range(len(arrays)) if admitted.groups is None else admitted.groups
+        maxima, held_back = fit_maxima(samples, owners, groups, standardization, held_back, totals)
     shared = (geometry, standardization, positive, n_channels, seen)
-    return Fitted(trained, held_back, shared)
+    return Fitted(trained, held_back, maxima, shared)
 
 
 def _train(n_threads, *job):

@@ -9,6 +9,7 @@ import numpy as np
 from ._arrays import as_picture
 from ._geometry import Geometry
 from ._interval import PictureInterval
+from ._maxima import MaximaCounter
 from ._novelty import PictureNovelty
 
 # Pixels of the test picture along each axis, and the largest reduction for it: beyond, the picture
@@ -45,6 +46,11 @@ def try_counter(model) -> None:
             raise ValueError(f"its {name} does not have the shape {shapes[name]}")
     if not np.isfinite(model.edges_).all():
         raise ValueError("its edges_ are not finite")
+    counter = getattr(model, "maxima_", None)
+    if counter is not None:
+        if not isinstance(counter, MaximaCounter):
+            raise ValueError("its maxima_ are none of pictures")
+        counter.check(n_outputs, n_channels)
     geometry = Geometry(*known)
     expected = geometry.tiling().get_params()
     for member in model.estimators_:

@@ -56,7 +56,7 @@ def test_members_are_estimators_of_the_package(model):
     """Where the focus divides a picture and edges have no factors, their mean is the prediction."""
     assert model.edges_.shape == (2, 3) and model.edges_.any()
     model = copy.copy(model)
-    model.edges_ = np.zeros((2, 3))
+    model.edges_, model.maxima_ = np.zeros((2, 3)), None
     pictures = make_pictures(2, (64, 76), random_state=2).pictures
     members = [each.predict(pictures[..., None]) for each in model.estimators_]
     np.testing.assert_allclose(model.predict(pictures), np.mean(members, axis=0), rtol=1e-6)
@@ -64,7 +64,7 @@ def test_members_are_estimators_of_the_package(model):
 
 def test_tiles_count_by_their_part_in_the_picture():
     """With contributions that are equal everywhere, totals are as the areas, to the pixel."""
-    model = quick().fit(DATA.pictures, DATA.totals)
+    model = quick(maxima=False).fit(DATA.pictures, DATA.totals)
     with torch.no_grad():
         for weight in model.estimators_[0].tile_model_.estimator.module_.parameters():
             weight.zero_()
@@ -285,7 +285,7 @@ def test_models_are_written_and_read(model, large, tmp_path):
         ("edges_", 0), ("edges_", np.zeros((2, 2))), ("edges_", np.full((2, 3), np.nan)),
         ("geometry_", 1.5), ("geometry_", (0, 2)), ("geometry_", (2, 7)), ("geometry_", (3, 2)),
         ("n_channels_", 7), ("n_channels_", []), ("n_outputs_", 3), ("n_outputs_", "text"),
-        ("interval_", None), ("novelty_", 1.0),
+        ("interval_", None), ("novelty_", 1.0), ("maxima_", 1.0),
         ("density_range_", (1.0, 2.0)), ("density_range_", ()),
     ],
 )  # fmt: skip
