@@ -24,7 +24,9 @@ DEMO_ARGS ?=
 UI_ARGS ?=
 UI_FOLDER ?= ui-example
 BLAS_TESTS := tests/solvers tests/test_laws.py tests/test_sklearn.py tests/estimators/test_regressor.py \
-    tests/test_guide.py tests/test_readme.py sk_ednn/solvers sk_ednn/estimators/_regressor.py
+    tests/test_guide.py tests/test_readme.py sk_ednn/solvers sk_ednn/estimators/_regressor.py \
+    tests/descriptors tests/atoms/test_potential.py tests/search/test_surrogate.py \
+    tests/images/test_count.py tests/images/test_training.py
 # The index to look in for a CPU build of torch when the default one has none.
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 
@@ -82,7 +84,7 @@ test-slow: $(VENV)/.installed-test
 
 # What hangs on the last bits of sums fails on somebody's processor: old kernels stand for all others.
 test-blas: $(VENV)/.installed-test
-	OPENBLAS_CORETYPE=Nehalem OMP_NUM_THREADS=2 OPENBLAS_NUM_THREADS=2 \
+	OPENBLAS_CORETYPE=Nehalem ATEN_CPU_CAPABILITY=default OMP_NUM_THREADS=2 OPENBLAS_NUM_THREADS=2 \
 	    $(BIN)/python -m pytest -m "not slow and not browser" $(BLAS_TESTS) $(PYTEST_ARGS)
 
 lint: $(VENV)/.installed-lint

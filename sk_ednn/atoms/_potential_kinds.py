@@ -149,6 +149,7 @@ class DrawnKind:
         regressor = _seeded(regressor, estimator)
         structures = list(data.structures)
         fields = draw.fit_transform(structures)
+        _require_channels(draw, regressor)
         gradient, unlearned = None, ["forces", "stress"]
         solver, _ = regressor._parts(check_random_state(0))
         if data.labels["forces"]["known"] and solver.learns_gradients:
@@ -360,6 +361,24 @@ def _checked_pipeline(model):
             f"{' and '.join(type(step).__name__ for step in steps)}."
         )
     return steps
+
+
+def _require_channels(draw, regressor):
+    """Raise if tiles take an axis of the images for channels, or channels for sites."""
+    n_axes = 3 if draw.plane == "xyz" else 2
+    for *_, tiling in regressor._terms() if hasattr(regressor, "_terms") else ():
+        axis = getattr(tiling, "channel_axis", None)
+        if draw.channels_ is None and axis is not None:
+            raise TileModelError(
+                f"The images have no axis of channels, but the tiling has channel_axis={axis}, "
+                "which is an axis of space. Leave it at None, or set "
+                'GaussianRasterizer(channels="species").'
+            )
+        if draw.channels_ is not None and axis not in (-1, n_axes):
+            raise TileModelError(
+                f"The images have a channel per species in the last axis: set "
+                f"GridTiling(channel_axis=-1); got {axis}."
+            )
 
 
 def _drawn_gradients(draw, data, structures):

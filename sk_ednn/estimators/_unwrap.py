@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from .._utils.wording import with_article
 from ..exceptions import TileModelError
 from ..tile_models import AbstractTileModel
 from ..tiling import AbstractTiling
@@ -82,8 +83,23 @@ def unwrap(estimator, X=None):
         else:
             raise TileModelError(
                 "Expected a fitted EDNNRegressor, a Pipeline that ends in one, or a search over "
-                f"either; got {type(estimator).__name__}."
+                f"either; got {with_article(type(estimator).__name__)}.{_part_of(estimator)}"
             )
+
+
+def _part_of(estimator) -> str:
+    """Return a sentence that names a part of an estimator which can be passed instead of it."""
+    places = ("estimators_.0", "potential_.regressor", "potential_.pipeline")
+    for place in places:
+        part = estimator
+        for name in place.split("."):
+            if name == "0":
+                part = part[0] if isinstance(part, list) and part else None
+            else:
+                part = vars(part).get(name) if hasattr(part, "__dict__") else None
+        if hasattr(part, "predict"):
+            return f" Pass a part of it, {place.replace('.0', '[0]')}."
+    return ""
 
 
 def estimators_in(estimator) -> Iterator[Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from .._utils.wording import with_article
 from ..estimators._unwrap import FittedTerm, fitted_term
 from ..exceptions import TilingError
 from ..fields import _channels as channels
@@ -43,6 +44,6 @@ def require_grid(tiling, caller) -> None:
     """Raise TilingError unless tiles are on a grid."""
     if not tiling.is_grid:
         raise TilingError(
-            f"{caller} needs a model of fields on a grid, with a GridTiling; this one has a "
-            f"{type(tiling).__name__}."
+            f"{caller} needs a model of fields on a grid, with a GridTiling; this one has "
+            f"{with_article(type(tiling).__name__)}."
         )

@@ -349,3 +349,21 @@ def test_spreads_are_the_errors_of_the_composition_alone(atoms):
     assert only == {}  # one structure determines no energies of species
     exact = spreads(labelled(atoms, energies, forces=False, stress=False))
     assert exact["energy"] == pytest.approx(0.0, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("channels", "axis", "message"),
+    [
+        (None, -1, r"no axis of channels, but the tiling has channel_axis=-1"),
+        (None, 0, r"no axis of channels, but the tiling has channel_axis=0"),
+        ("species", None, r"set GridTiling\(channel_axis=-1\); got None"),
+        ("species", 0, r"set GridTiling\(channel_axis=-1\); got 0"),
+    ],
+)
+@pytest.mark.parametrize("forces", [None, False])
+def test_axes_of_images_are_not_taken_for_channels(channels, axis, message, forces):
+    """Without forces the fit took an axis of space for channels in silence."""
+    draw = GaussianRasterizer(1.0, width=0.8, plane="xyz", channels=channels, adjust=0.4)
+    images = make_pipeline(draw, EDNNRegressor(Ridge(), GridTiling(1, 0, channel_axis=axis)))
+    with pytest.raises(TileModelError, match=message):
+        EDNNPotential(images).fit(labelled_atoms(4), forces=forces, stress=False)

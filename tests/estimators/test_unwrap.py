@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from sklearn.base import BaseEstimator
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
@@ -115,7 +116,7 @@ def test_unwrap_needs_a_fitted_model(unfitted):
 def test_unwrap_names_the_class_that_is_no_model():
     other = FrozenEstimator(Ridge().fit(X[:, 0], Y))
     assert regressors_in(other) == []
-    with pytest.raises(TileModelError, match=r"fitted EDNNRegressor.* got Ridge"):
+    with pytest.raises(TileModelError, match=r"fitted EDNNRegressor.* got a Ridge\.$"):
         unwrap(other)
 
 
@@ -126,3 +127,18 @@ def test_fitted_term_needs_the_name_of_one_of_several_terms():
     for term in (None, "far"):
         with pytest.raises(TileModelError, match=r"the terms \['near', 'wide'\].*got"):
             fitted_term(model, X, term)
+
+
+def test_models_that_contain_regressors_name_the_part_to_pass():
+    """Instead of a class that the caller does not have."""
+    inner = EDNNRegressor(Ridge()).fit(np.ones((3, 4)), np.ones(3))
+    members, potential, empty = BaseEstimator(), BaseEstimator(), BaseEstimator()
+    members.estimators_, potential.potential_ = [inner], BaseEstimator()
+    potential.potential_.regressor, empty.estimators_ = inner, []
+    for model, words in (
+        (members, r"got a BaseEstimator\. Pass a part of it, estimators_\[0\]\."),
+        (potential, r"Pass a part of it, potential_\.regressor\."),
+        (empty, r"got a BaseEstimator\.$"),
+    ):
+        with pytest.raises(TileModelError, match=words):
+            unwrap(model)

@@ -178,7 +178,7 @@ def test_dots_and_boxes_of_some_pictures_join_the_totals(dishes, tmp_path, capsy
             "-3, and a count cannot be negative",
         ),
         (lambda folder: (folder / "counts.csv").write_text("a,b\n1,2\n"), "no column has names"),
-        (lambda folder: (folder / "counts.csv").unlink(), "counts.csv: the table cannot be opened"),
+        (lambda folder: (folder / "counts.csv").unlink(), "counts.csv does not exist."),
         (lambda folder: None, "exists. Add --force"),
     ],
 )
