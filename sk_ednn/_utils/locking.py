@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import socket
 import stat
 import threading
@@ -17,6 +18,8 @@ _NO_LOCKS = {
 # The locked byte lies beyond the text of the file, so that other processes can read the text on
 # Windows, too.
 _LOCKED_BYTE = 1 << 30
+# The text of a lock; it may be cut off if the disk was full.
+_HOLDER = re.compile(rb"process [0-9]+ on [^\n]*\n?")
 
 # Files locked by this process. System locks exclude other processes, not other threads.
 _held: dict[str, int] = {}
@@ -79,6 +82,10 @@ def _locked(path) -> int:
             status = os.fstat(file)
             if not stat.S_ISREG(status.st_mode):
                 raise FileExistsError(f"{path} is not a regular file. Remove it.")
+            if not _is_lock(file, status):
+                raise FileExistsError(
+                    f"{path} is needed for a lock, but contains something else. Move it."
+                )
             try:
                 _take(file)
             except OSError as error:
@@ -96,6 +103,14 @@ def _locked(path) -> int:
             os.close(file)
             raise
         os.close(file)  # its previous holder removed the file: lock the new one
+
+
+def _is_lock(file, status) -> bool:
+    """Return whether an open file is empty or an earlier lock, which may be replaced."""
+    if not hasattr(os, "pread"):  # Windows
+        return True
+    text = os.pread(file, 400, 0)
+    return status.st_nlink <= 1 and (not text or _HOLDER.fullmatch(text) is not None)
 
 
 def _is_at(path, status) -> bool:

@@ -187,3 +187,21 @@ def test_a_checkpoint_is_copied_without_its_lock(tmp_path):
     assert first.open(3) == 3
     assert pickle.loads(pickle.dumps(first))._lock is None
     first.close()
+
+
+@pytest.mark.skipif(not hasattr(os, "pread"), reason="locks of POSIX")
+def test_a_file_of_others_in_the_place_of_the_lock_is_kept(tmp_path):
+    """It was emptied, and removed with the lock."""
+    for name, text in (("a", "notes\n"), ("b", "process 7\nand more"), ("c", "process 7 on h\nx")):
+        (tmp_path / f"{name}.lock").write_text(text)
+        with pytest.raises(FileExistsError, match=rf"{name}\.lock is needed for a lock, but cont"):
+            Lock(tmp_path / name)
+        assert (tmp_path / f"{name}.lock").read_text() == text
+    (tmp_path / "real").touch()
+    os.link(tmp_path / "real", tmp_path / "d.lock")
+    with pytest.raises(FileExistsError, match="something else"):
+        Lock(tmp_path / "d")
+    for text in ("", "process 999999 on another host\n", "process 7 on h"):  # left by a kill
+        (tmp_path / "e.lock").write_text(text)
+        Lock(tmp_path / "e").release()
+        assert not (tmp_path / "e.lock").exists()
