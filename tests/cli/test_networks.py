@@ -187,7 +187,15 @@ def test_on_a_terminal_you_are_asked_whether_to_keep_the_network(
     assert (folder / "chosen.ednn").exists() is kept
 
 
-def test_the_perceptron_keeps_its_best_on_ctrl_c_as_scikit_learn_has_it(monkeypatch):
+@pytest.fixture
+def heeded():
+    """Let Ctrl-C raise, whatever a shell in whose background tests run, or a library, changed."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_the_perceptron_keeps_its_best_on_ctrl_c_as_scikit_learn_has_it(monkeypatch, heeded):
     from sklearn.neural_network import MLPRegressor
 
     rng = np.random.default_rng(0)
