@@ -143,7 +143,7 @@ def admit(X, y, groups, boxes) -> Admitted:
         kept = list(range(len(given)))
         totals, counts, y_ndim = _from_array(given, y)
     if not boxes and not np.isfinite(totals).all(axis=1).any():
-        raise ValueError("There are neither totals nor boxes: there is nothing to fit.")
+        raise ValueError("Expected the total of at least one picture, or boxes; got neither.")
     if not by_name:
         _note_unknown(given, totals, boxes)
     pictures = [given[k] for k in kept]

@@ -29,7 +29,7 @@ _N_PAIRS = (BANDS + 1) ** 2
 
 
 class MaximaFit:
-    """What is measured once of all samples, for fits to any of them.
+    """Features of all samples, computed once, and fits to any part of the samples.
 
     Parameters
     ----------

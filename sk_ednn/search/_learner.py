@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from copy import deepcopy
+from copy import copy
 
 import numpy as np
 from sklearn.base import clone
@@ -69,7 +69,7 @@ class Learner:
         continues = (
             self.surrogate is not None and getattr(self.template, "retrain", None) is not None
         )
-        surrogate = deepcopy(self.surrogate) if continues else clone(self.template)
+        surrogate = copy(self.surrogate) if continues else clone(self.template)
         surrogate.set_params(random_state=seed % (1 << 31))
         structures, labels = [r["structure"] for r in rows], [r["label"] for r in rows]
         numbers = [r["id"] for r in rows]

@@ -54,7 +54,7 @@ class RunRows:
 
 @dataclass(frozen=True)
 class View:
-    """What a page shows of the table.
+    """The part of the table on a page: filter, order and page number.
 
     Parameters
     ----------

@@ -325,7 +325,7 @@ def test_totals_of_a_table_are_matched(tmp_path):
     # The table leaves out four pictures; one of them has a box, and comes last.
     assert [admitted.pictures[box.picture].name for box in admitted.boxes] == ["15.png", "3.png"]
     assert np.isnan(admitted.totals[-1, 0]) and len(admitted.pictures) == 13
-    with pytest.raises(ValueError, match="There are neither totals nor boxes"):
+    with pytest.raises(ValueError, match="Expected the total of at least one picture, or boxes"):
         model.fit(pictures, np.full(16, np.nan))
     with pytest.raises(ValueError, match=r"a total for each of 16 pictures, got .* shape"):
         model.fit(pictures, [1, 2])

@@ -1,4 +1,4 @@
-"""What a search begins with: the user's structures, random ones, random ones with a symmetry."""
+"""Initial structures of a search: those of the user, random ones, and symmetric ones."""
 
 from itertools import pairwise
 
@@ -106,10 +106,10 @@ def test_symmetric_starts_go_on_during_the_search(tmp_path):
 
 
 def test_own_structures_are_labelled_first(tmp_path):
-    own = [bulk("Cu", "hcp", a=2.6), bulk("Cu", "bcc", a=2.9, cubic=True)]
+    given = [bulk("Cu", "hcp", a=2.6), bulk("Cu", "bcc", a=2.9, cubic=True)]
     search = StructureSearch(
         "Cu2", CalculatorLabeller(EMT), store=tmp_path / "s.db", n_initial=4, volume=12.0,
-        initial_structures=own,
+        initial_structures=given,
     )  # fmt: skip
     search.run(1)
     search.resume(5)
@@ -122,7 +122,7 @@ def test_own_structures_are_labelled_first(tmp_path):
         "start",
         rows[4]["origin"],
     ]
-    for row, atoms in zip(rows, own, strict=False):
+    for row, atoms in zip(rows, given, strict=False):
         expected = CalculatorLabeller(EMT).label(as_structure(atoms)).energy
         assert row["label"].energy == pytest.approx(expected, abs=1e-9)
 
