@@ -47,12 +47,12 @@ COMMON = {
     "hidden": "64,64", "channels": 24, "partners": 8, "l_max": 4, "n_radial": 8,
     "energy_weight": "0.1,20", "force_weight": "1,1", "stress_weight": "0.01,1", "force_delta": 1.0,
     "optimizer": "muon", "weight_decay": 0.0, "ema": 0.999, "early_stopping": False, "watch": 0.0,
-    "committee": 1, "fraction": 0.05, "limit": 0, "force_share": 1.0,
+    "repulsion": 0, "committee": 1, "fraction": 0.05, "limit": 0, "force_share": 1.0,
 }  # fmt: skip
 # What differs for each set.
 RECIPES = {
     "sheets": {"model": "spectrum-context"},
-    "tio2": {"seconds": 700.0, "cutoff": 5.5},
+    "tio2": {"seconds": 700.0, "cutoff": 5.5, "repulsion": 1},
     "si": {"seconds": 200.0, "cutoff": 5.5, "committee": 3},
     "siau": {"seconds": 800.0, "cutoff": 4.7, "committee": 2, "fraction": 0.1},
 }  # fmt: skip
@@ -183,7 +183,8 @@ def main():
             energy_weight=pair(args.energy_weight), force_weight=pair(args.force_weight),
             stress_weight=pair(args.stress_weight), learning_rate=args.rate,
             force_delta=args.force_delta or None,
-            optimizer=args.optimizer, optimizer_params=decay, ema_decay=args.ema,
+            repulsion=bool(args.repulsion), ema_decay=args.ema,
+            optimizer=args.optimizer, optimizer_params=decay,
             validation_fraction=args.watch, early_stopping=args.early_stopping,
             random_state=args.seed + member,
             callback=lambda record: print(

@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 
 from .._utils.masks import unknown_as_nan
+from ..structures._stress import VOIGT
 from ._named_labels import Named
 
-# Components of a symmetric matrix in ASE's order.
-_VOIGT = ((0, 1, 2, 1, 0, 0), (0, 1, 2, 2, 2, 1))
 # Largest difference of a stress from its transpose, relative to its largest entry.
 _ASYMMETRY = 1e-3
 
@@ -141,7 +140,7 @@ class _Stress(_Reader):
                 raise ValueError(
                     f"{self.places[k]}: {name!r} is not symmetric, {matrix.round(6).tolist()}."
                 )
-            value = ((matrix + matrix.T) / 2)[_VOIGT]
+            value = ((matrix + matrix.T) / 2)[VOIGT]
         elif value.shape != (6,) or virial:
             hint = " For a virial pass nine: six have no unique order." if virial else ""
             raise ValueError(

@@ -68,6 +68,11 @@ class EDNNPotential(RegressorMixin, BaseEstimator):
     atomic_energies : dict of int to float, default=None
         Energies of isolated atoms by atomic number, in eV. None for a least-squares fit to the
         composition.
+    repulsion : bool, default=False
+        Whether the model learns what remains of the labels without the repulsion of nuclei that are
+        closer than the sum of their covalent radii, see `sk_ednn.structures.screened_repulsion`.
+        Predictions include it. It helps where atoms come much closer than bonded ones, of which
+        there are few examples. Not for models of images.
     labels : dict, default=None
         Names of "energy", "forces" and "stress" in the structures, such as
         ``{"energy": "free_energy", "stress": None}``; None to ignore a label. Names that are not
@@ -135,6 +140,7 @@ class EDNNPotential(RegressorMixin, BaseEstimator):
         "n_members": [Interval(Integral, 1, None, closed="left")],
         "trainer": "no_validation",
         "atomic_energies": [dict, None],
+        "repulsion": ["boolean"],
         "labels": [dict, None],
         "checkpoint": "no_validation",
         "warm_start": ["boolean"],
@@ -154,6 +160,7 @@ class EDNNPotential(RegressorMixin, BaseEstimator):
         n_members=1,
         trainer=None,
         atomic_energies=None,
+        repulsion=False,
         labels=None,
         checkpoint=None,
         warm_start=False,
@@ -169,6 +176,7 @@ class EDNNPotential(RegressorMixin, BaseEstimator):
         self.n_members = n_members
         self.trainer = trainer
         self.atomic_energies = atomic_energies
+        self.repulsion = repulsion
         self.labels = labels
         self.checkpoint = checkpoint
         self.warm_start = warm_start

@@ -142,7 +142,8 @@ def with_precision(potential, precision):
     if precision is None or not hasattr(potential, "network"):
         return potential
     import copy
+    import dataclasses
 
     network = copy.deepcopy(potential.network)
     network = network.double() if precision == "float64" else network.float()
-    return type(potential)(network, potential.atomic_energies)
+    return dataclasses.replace(potential, network=network)

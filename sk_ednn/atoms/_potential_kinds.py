@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ from .._utils.wording import with_article
 from ..descriptors import AbstractDescriptor
 from ..estimators._regressor import EDNNRegressor
 from ..exceptions import TileModelError
+from ..structures._repulsion import without_repulsion
 from ..tiling import AtomTiling
 from ._potential_committee import (
     MemberCallback,
@@ -117,6 +119,9 @@ class TiledKind:
         model = _seeded(model, estimator)
         species = np.unique(data.structures.numbers).tolist()
         atomic = _checked_atomic(estimator.atomic_energies, species)
+        if estimator.repulsion:
+            labels = without_repulsion(data.structures, data.energies, data.forces, data.stress)
+            data = replace(data, **dict(zip(("energies", "forces", "stress"), labels, strict=True)))
         energies = data.energies - atomic_totals(atomic, data.structures)
         solver, _ = model._parts(check_random_state(0))
         gradient, unlearned = None, ("forces", "stress")
@@ -126,7 +131,8 @@ class TiledKind:
             data.structures, energies, sample_weight=sample_weight, groups=groups,
             gradient=gradient,
         )  # fmt: skip
-        return Fitted(TiledPotential(model, atomic), species, [], unlearned)
+        potential = TiledPotential(model, atomic, estimator.repulsion)
+        return Fitted(potential, species, [], unlearned)
 
 
 class DrawnKind:
@@ -139,6 +145,8 @@ class DrawnKind:
         _refuse(estimator, "trainer", "checkpoint", "context", "network_params", "max_seconds",
                 "max_epochs", "atomic_energies")  # fmt: skip
         _require_energies(data)
+        if estimator.repulsion:
+            raise TileModelError("repulsion is not for models of images; use repulsion=False.")
         model = clone(estimator.model)
         if isinstance(model, GaussianRasterizer):
             raise TileModelError(
@@ -237,6 +245,8 @@ def _trainer(estimator):
         raise TypeError(f"trainer must be a PotentialTrainer or None, got {estimator.trainer!r}.")
     if trainer.random_state is None:
         params["random_state"] = estimator.random_state
+    if estimator.repulsion:
+        params["repulsion"] = True
     if estimator.verbose:
         params["callback"] = _Progress(trainer.callback)
     return trainer.set_params(**params)

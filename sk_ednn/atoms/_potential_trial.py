@@ -42,6 +42,9 @@ def try_potential(estimator) -> None:
         for number, distance in distances.items()
     ):
         raise TypeError("its distances_ are not a dict of lengths by atomic number")
+    for member in members:
+        if type(getattr(member, "repulsion", False)) is not bool:
+            raise TypeError(f"its repulsion must be True or False, got {member.repulsion!r}")
     if networks:
         for member in members:
             _check_network(member, species)

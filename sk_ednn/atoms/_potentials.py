@@ -9,12 +9,13 @@ import numpy as np
 
 from .._utils.stored import stored
 from ..exceptions import TileModelError
+from ..structures import screened_repulsion
 from ..structures._cells import AXES
 from ..structures._elements import symbol
+from ..structures._stress import stress_of
 
 # Atoms per block of descriptors.
 _BLOCK_ATOMS = 1 << 12
-_VOIGT = ((0, 1, 2, 1, 0, 0), (0, 1, 2, 2, 2, 1))
 
 
 class Prediction(NamedTuple):
@@ -45,10 +46,13 @@ class TiledPotential:
     regressor : EDNNRegressor
     atomic_energies : dict of int to float
         Energies by atomic number, in eV, that were subtracted before the fit; empty for none.
+    repulsion : bool, default=False
+        Whether the repulsion of nuclei is added, see `screened_repulsion`.
     """
 
     regressor: Any
     atomic_energies: dict
+    repulsion: bool = False
 
     def predict(self, structures, *, forces=False, stress=False, per_atom=False) -> Prediction:
         """Predict energies and, on request, forces, stresses and energies of atoms.
@@ -61,14 +65,23 @@ class TiledPotential:
         model = self.regressor
         energies = model.predict(structures) + atomic_totals(self.atomic_energies, structures)
         gradients = model.predict_gradient(structures) if forces or stress else []
-        strain = np.array([gradient.strain for gradient in gradients]) if stress else None
+        slopes = np.concatenate([each.positions for each in gradients]) if forces else None
+        strain = np.array([each.strain for each in gradients]) if stress else None
+        contributions = self._contributions(structures) if per_atom else None
+        if self.repulsion:
+            repulsion = screened_repulsion(structures)
+            energies += np.add.reduceat(repulsion.contributions, structures.offsets[:-1])
+            if forces:
+                slopes += repulsion.positions
+            if stress:
+                strain += repulsion.strain
+            if per_atom:
+                contributions += repulsion.contributions
         return Prediction(
             energies,
-            0.0 - np.concatenate([gradient.positions for gradient in gradients])
-            if forces
-            else None,
-            None if strain is None else _stress_of(strain, structures.volumes),
-            self._contributions(structures) if per_atom else None,
+            None if slopes is None else 0.0 - slopes,
+            None if strain is None else stress_of(strain, structures.volumes),
+            contributions,
         )
 
     def features(self, structures):
@@ -155,7 +168,7 @@ class DrawnPotential:
             strain = np.zeros((len(listed), 3, 3))
             rows, columns = np.ix_(axes, axes)
             strain[:, rows, columns] = draw.strain_gradients(listed, gradients)
-            strain = _stress_of(strain, structures.volumes)
+            strain = stress_of(strain, structures.volumes)
         return Prediction(energies, out, strain, None)
 
     @property
@@ -204,9 +217,3 @@ def check_species(fitted, structures, places) -> None:
             f"{', '.join(symbol(int(number)) for number in fitted)}. Fit it to structures that "
             "contain this species."
         )
-
-
-def _stress_of(strain, volumes):
-    volumes = np.where(volumes > 0, volumes, np.nan)
-    rows, columns = _VOIGT
-    return strain[:, rows, columns] / volumes[:, None]

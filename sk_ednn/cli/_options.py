@@ -266,6 +266,14 @@ class Potentials:
             "atoms, such as 8, for charge transfer between defects. Default: 0.",
         ),
     ] = None
+    repulsion: Annotated[
+        bool | None,
+        typer.Option(
+            "--repulsion",
+            help="Potentials: start from the repulsion of nuclei, where some atoms are much closer "
+            "than bonded ones.",
+        ),
+    ] = None
     max_seconds: Annotated[
         float | None,
         typer.Option(

@@ -22,7 +22,10 @@ POTENTIALS = ("spectrum", "symmetry-functions", "chebyshev", "deep-pot")
 _OF_IMAGES = ("spacing", "width", "plane", "adjust", "forces", "focus", "context", "boundary",
               "remainder", "baseline")  # fmt: skip
 # Options of potentials.
-_OF_ATOMS = ("cutoff", "averages", "max_seconds", "members", "labels", "start", "clock")
+_OF_ATOMS = ("cutoff", "averages", "repulsion", "max_seconds", "members", "labels", "start",
+             "clock")  # fmt: skip
+# Those that a fitted potential decides.
+_OF_NETWORK = ("model", "cutoff", "averages", "repulsion")
 # Share of the structures for early stopping.
 _VALIDATION = 0.1
 _NEEDED = ("torch", "skorch", "vesin", "sphericart")
@@ -58,6 +61,12 @@ def check(ctx, options) -> None:
     wrong = [name for name in _OF_IMAGES if options.model in POTENTIALS and _given(ctx, name)]
     if wrong:
         raise ValueError(f"--{wrong[0]} is for --images, but {options.model} is a potential.")
+    fixed = [name for name in _OF_NETWORK if options.start is not None and _given(ctx, name)]
+    if fixed:
+        raise ValueError(
+            f"--{fixed[0]} is decided by the potential of --start {options.start}. Leave it out, or "
+            "fit a new potential."
+        )
     _labels(options)
 
 
@@ -280,7 +289,7 @@ def _potential(options):
     if options.cutoff is not None:
         settings["cutoff"] = options.cutoff
     name = "spectrum" if options.model == "auto" else options.model
-    return EDNNPotential(name, context=options.averages, **settings)
+    return EDNNPotential(name, context=options.averages, repulsion=bool(options.repulsion), **settings)
 
 
 def _start(options):

@@ -18,7 +18,7 @@ _OTHERS = {
 # Options of `fit` that are for structures only.
 _OPTIONS = (
     "spacing", "width", "plane", "adjust", "energy", "forces", "images", "cutoff", "averages",
-    "max_seconds", "members", "labels", "start",
+    "repulsion", "max_seconds", "members", "labels", "start",
 )  # fmt: skip
 _ARRAY_FOLDERS = ("zarr.json", ".zarray", ".zgroup")
 

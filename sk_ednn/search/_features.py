@@ -9,9 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..structures import Structures, neighbor_pairs
+from ..structures._stress import VOIGT
 
-# The six components of a symmetric strain.
-VOIGT = ([0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1])
 _CACHE_BYTES = 256 << 20
 
 

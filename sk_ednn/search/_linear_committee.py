@@ -6,7 +6,8 @@ import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
 from ..descriptors import PowerSpectrum
-from ._features import VOIGT, cached_features, summed
+from ..structures._stress import VOIGT
+from ._features import cached_features, summed
 from ._surrogate import AbstractSurrogate
 
 # Penalties of scaled coefficients, relative to the weight of all labels.

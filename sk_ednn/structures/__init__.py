@@ -5,6 +5,7 @@ from ._densities import Density, read_densities
 from ._elements import atomic_number
 from ._files import read_structures
 from ._neighbors import Environments, neighbor_pairs
+from ._repulsion import screened_repulsion
 from ._structure import Structure
 
 __all__ = [
@@ -16,4 +17,5 @@ __all__ = [
     "neighbor_pairs",
     "read_densities",
     "read_structures",
+    "screened_repulsion",
 ]

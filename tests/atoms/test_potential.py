@@ -1,5 +1,6 @@
 """The potential as one estimator: every kind of model, and what scikit-learn does with it."""
 
+import dataclasses
 import signal
 
 import numpy as np
@@ -30,7 +31,7 @@ from sk_ednn.atoms._potential_errors import spreads
 from sk_ednn.atoms._potential_kinds import _Progress
 from sk_ednn.descriptors import ChebyshevDescriptor, PowerSpectrum
 from sk_ednn.exceptions import DataWarning, TileModelError
-from sk_ednn.structures import Structures
+from sk_ednn.structures import Structures, screened_repulsion
 from sk_ednn.tiling import AtomTiling
 from tests._labelled import labelled_atoms
 from tests._potentials import CUTOFF
@@ -59,11 +60,16 @@ POTENTIALS = {
     "a function": network(
         model=lambda species: SpectrumNetwork(species, CUTOFF, **SMALL), network_params=None
     ),
+    "repulsion": network(repulsion=True),
     "linear": EDNNPotential(EDNNRegressor(Ridge(1e-6), AtomTiling(SPECTRUM))),
+    "linear, repulsion": EDNNPotential(
+        EDNNRegressor(Ridge(1e-6), AtomTiling(SPECTRUM)), repulsion=True
+    ),
     "kernel": EDNNPotential(
         EDNNRegressor(KernelRidge(kernel="rbf", gamma=0.1, alpha=1e-6), AtomTiling(SPECTRUM))
     ),
 }
+NO_FORCES = ("linear", "linear, repulsion", "kernel")
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +83,7 @@ def fitted(atoms):
 
     def fit(name):
         if name not in made:
-            off = {"forces": False, "stress": False} if name in ("linear", "kernel") else {}
+            off = {"forces": False, "stress": False} if name in NO_FORCES else {}
             made[name] = clone(POTENTIALS[name]).fit(atoms, **off)
         return made[name]
 
@@ -282,6 +288,69 @@ def test_given_atomic_energies_are_where_it_starts(atoms):
     )  # fmt: skip
     assert np.isfinite(potential.predict(lone)).all()
     assert np.isfinite(shifted.predict(atoms)).all()
+
+
+@pytest.mark.parametrize("kind", ["spectrum", "linear"])
+def test_repulsion_reaches_where_no_training_atoms_are(kind, atoms):
+    """Two atoms that approach one another: as the nuclei, not as an extrapolation."""
+    model = clone(POTENTIALS[kind])
+    off = {"forces": False, "stress": False} if kind == "linear" else {}
+    close = Structures.of([
+        {"numbers": [14, 14], "positions": [[0, 0, 0], [0, 0, r]], "pbc": False}
+        for r in (0.5, 1.0)
+    ])  # fmt: skip
+    repulsion = screened_repulsion(close).contributions
+    energies = model.set_params(repulsion=True).fit(atoms, **off).predict(close)
+    without = model.potential_.predict(close)  # the same, by the fitted potential
+    np.testing.assert_array_equal(energies, without.energies)
+    model.potential_ = dataclasses.replace(model.potential_, repulsion=False)
+    np.testing.assert_allclose(
+        energies - model.predict(close), repulsion.reshape(2, 2).sum(1), rtol=1e-9
+    )
+
+
+def test_labels_that_are_repulsion_alone_leave_nothing_to_learn():
+    rng = np.random.default_rng(0)
+    cells = [
+        {
+            "numbers": [14, 79],
+            "positions": [[0, 0, 0], [0, 0, r]],
+            "cell": 6 * np.eye(3),
+            "pbc": True,
+        }
+        for r in rng.uniform(1.8, 2.4, 12)
+    ]
+    batch = Structures.of(cells)
+    found = screened_repulsion(batch)
+    energies = np.add.reduceat(found.contributions, batch.offsets[:-1])
+    linear = EDNNPotential(
+        EDNNRegressor(Ridge(1e-3), AtomTiling(SPECTRUM), baseline=None), repulsion=True
+    )
+    linear.fit(
+        batch, energies, forces=list((0.0 - found.positions).reshape(12, 2, 3)), stress=False
+    )
+    np.testing.assert_allclose(linear.predict(batch), energies, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(
+        np.concatenate(linear.predict_forces(batch)), 0.0 - found.positions, atol=1e-8
+    )
+
+
+def test_a_continued_potential_keeps_its_repulsion(atoms):
+    potential = network(repulsion=True, warm_start=True).fit(atoms)
+    assert potential.set_params(repulsion=False).fit(atoms).potential_.repulsion is True
+    plain = network(warm_start=True).fit(atoms)
+    before = plain.predict(atoms)
+    with pytest.raises(TileModelError, match="fitted with repulsion=False"):
+        plain.set_params(repulsion=True).fit(atoms)
+    np.testing.assert_array_equal(plain.predict(atoms), before)
+
+
+def test_images_have_no_repulsion(atoms):
+    drawn = make_pipeline(
+        GaussianRasterizer(0.3, width=0.4), EDNNRegressor(Ridge(), GridTiling(4, 2))
+    )
+    with pytest.raises(TileModelError, match="not for models of images"):
+        EDNNPotential(drawn, repulsion=True).fit(atoms)
 
 
 def test_unknown_species_are_named(atoms, fitted):

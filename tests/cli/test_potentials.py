@@ -257,6 +257,11 @@ def test_frames_outlive_ctrl_c(go, files, monkeypatch):
             "fit train.extxyz --epochs 1 --start model.ednn -o x.ednn",
             "--start must be a file of a potential",
         ),
+        ("fit train.extxyz --start p.ednn --cutoff 4", "--cutoff is decided by the potential"),
+        ("fit train.extxyz --start p.ednn --repulsion", "--repulsion is decided by the potential"),
+        ("fit train.extxyz --start p.ednn --model spectrum", "--model is decided by the potential"),
+        ("fit small.npz --repulsion", "--repulsion is for structures of atoms"),
+        ("fit train.extxyz --images --repulsion", "--repulsion is for potentials"),
         ("evaluate model.ednn train.extxyz", "was fitted to arrays of fields"),
         ("relax model.ednn train.extxyz@0", "was fitted to arrays of fields"),
     ],
@@ -296,9 +301,12 @@ def test_members_are_averaged_recorded_and_continued(go, files, tmp_path):
     assert [row["progress"] for row in rows] == [0.25, 0.5, 0.75, 1.0]
     assert ["loss" in row for row in rows] == ["loss_2" not in row for row in rows]
     assert not list(folder.rglob("*.ckpt"))
-    go(f"fit train.extxyz {FAST} --start two.ednn -o more.ednn")
+    go("fit train.extxyz --epochs 2 --start two.ednn -o more.ednn")
     assert load(files / "more.ednn").n_members == 2
-    refused = go(f"fit train.extxyz {FAST} --start two.ednn --members 3 -o no.ednn", expected=1)
+    go(f"fit train.extxyz {FAST} --repulsion -o repelled.ednn")
+    repelled = load(files / "repelled.ednn")
+    assert repelled.potential_.repulsion is True and not potential.repulsion
+    refused = go("fit train.extxyz --start two.ednn --members 3 -o no.ednn", expected=1)
     assert "--members must be that of --start two.ednn, which is 2" in refused.stderr
     assert (
         "--members is for potentials"

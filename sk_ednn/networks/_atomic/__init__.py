@@ -4,7 +4,7 @@ from ._batch import AtomicBatch, NeighborTable
 from ._deep_pot import DeepPotSE
 from ._density import Density
 from ._descriptor import AtomicNetwork, DescriptorRepresentation
-from ._gradients import VOIGT, EnergyForcesStress, energies_and_gradients, energy_forces_stress
+from ._gradients import EnergyForcesStress, energies_and_gradients, energy_forces_stress
 from ._network import AbstractAtomicNetwork
 from ._per_species import PerSpecies
 from ._potential import AtomicPotential, PotentialPrediction
@@ -12,7 +12,6 @@ from ._spectrum import SpectrumNetwork
 from ._standardize import standardize
 
 __all__ = [
-    "VOIGT",
     "AbstractAtomicNetwork",
     "AtomicBatch",
     "AtomicNetwork",

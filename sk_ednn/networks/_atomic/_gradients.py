@@ -11,8 +11,6 @@ from ._batch import AtomicBatch
 from ._fused import fused_energies_and_gradients
 from ._network import AbstractAtomicNetwork
 
-VOIGT = ((0, 1, 2, 1, 0, 0), (0, 1, 2, 2, 2, 1))
-
 
 class EnergyForcesStress(NamedTuple):
     """Prediction of a network for a batch of whole structures.

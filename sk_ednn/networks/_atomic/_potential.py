@@ -9,10 +9,11 @@ import numpy as np
 import torch
 
 from ..._utils.stored import stored
-from ...structures import Structures, neighbor_pairs
+from ...structures import Structures, neighbor_pairs, screened_repulsion
+from ...structures._stress import stress_of
 from ._batch import NeighborTable
 from ._fused import PartialBatch, fused_energies_and_gradients
-from ._gradients import VOIGT, energies_and_gradients
+from ._gradients import energies_and_gradients
 from ._network import AbstractAtomicNetwork
 from ._species import SpeciesIndex
 
@@ -48,6 +49,8 @@ class AtomicPotential:
     network : AbstractAtomicNetwork
     atomic_energies : dict of int to float
         Baseline by atomic number, in eV.
+    repulsion : bool, default=False
+        Whether the repulsion of nuclei is added, see `screened_repulsion`.
     """
 
     # Pairs that are worked on together: few enough for the second-level cache to matter, many
@@ -58,6 +61,7 @@ class AtomicPotential:
 
     network: AbstractAtomicNetwork
     atomic_energies: dict[int, float]
+    repulsion: bool = False
 
     def predict(self, structures, *, forces=False, stress=False, per_atom=False):
         """Predict energies and, if requested, forces, stresses and energies of atoms.
@@ -94,13 +98,10 @@ class AtomicPotential:
         energies = np.add.reduceat(contributions, structures.offsets[:-1])
         gradient = np.concatenate([part[1] for part in parts]) if forces else None
         strain = np.concatenate([part[2] for part in parts]) if stress else None
-        if strain is not None:
-            volumes = np.where(structures.volumes > 0, structures.volumes, np.nan)
-            strain = strain[:, *VOIGT] / volumes[:, None]
         return PotentialPrediction(
             energies,
             None if gradient is None else 0.0 - gradient,
-            strain,
+            None if strain is None else stress_of(strain, structures.volumes),
             contributions if per_atom else None,
         )
 
@@ -124,7 +125,11 @@ class AtomicPotential:
                     gradient.index_add_(0, batch.atoms, -double.sum(1))
                 if stress:
                     strain[start:stop] += batch.strain_gradient(gradients.double())
-        return contributions.cpu().numpy(), gradient.cpu().numpy(), strain.cpu().numpy()
+        parts = [part.cpu().numpy() for part in (contributions, gradient, strain)]
+        if self.repulsion:
+            repelled = screened_repulsion(structures, environments)
+            parts = [part + more for part, more in zip(parts, repelled, strict=True)]
+        return parts
 
     def _evaluate(self, table, start, stop, differentiate):
         """Yield batches of the atoms of some structures, with their energies and gradients."""

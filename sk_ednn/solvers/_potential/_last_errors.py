@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from sklearn.base import clone
 
-from ...networks._atomic import VOIGT
+from ...structures._stress import VOIGT
 
 _KINDS = ("energy", "force", "stress")
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...networks._atomic import VOIGT
+from ...structures._stress import VOIGT
 
 
 @dataclass(frozen=True)

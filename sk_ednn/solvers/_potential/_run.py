@@ -14,10 +14,12 @@ from ..._utils.clocks import training_clock
 from ...exceptions import TileModelError
 from ...networks._atomic import AtomicPotential, NeighborTable, energy_forces_stress, standardize
 from ...structures import neighbor_pairs
+from ...structures._repulsion import without_repulsion
 from ._checkpoint import check_checkpoint_path, locked, read_checkpoint, write_checkpoint
 from ._composition import check_atomic_energies, composition, fit_atomic_energies
 from ._digest import training_digest
 from ._errors import potential_errors
+from ._labels import PotentialLabels
 from ._last_errors import LastErrors
 from ._loss import Deltas, Targets, known_labels, losses
 from ._optimizer import OptimizerSpec
@@ -63,6 +65,11 @@ class TrainingRun:
         numbers = np.unique(structures.numbers)
         # Energies of species that the new data lack stay as they were.
         earlier = network.atomic_energies if isinstance(network, AtomicPotential) else {}
+        self.repulsion = _repulsion_of(trainer, network)
+        if self.repulsion:
+            labels = PotentialLabels(
+                *without_repulsion(structures, labels.energies, labels.forces, labels.stress)
+            )
         network, standardized = _started(network, numbers, seed)
         dtype = _dtype_of(network, trainer.dtype)
         network = network.to(dtype).to(device)
@@ -128,7 +135,7 @@ class TrainingRun:
             network.load_state_dict(self.best["network"])
             best = self.best["epoch"]
         network.requires_grad_(False).eval()
-        potential = AtomicPotential(network, self.atomic_energies)
+        potential = AtomicPotential(network, self.atomic_energies, self.repulsion)
         return FitResult(potential, self.history, best, interrupted)
 
     def _called_back(self, record):
@@ -269,7 +276,7 @@ class TrainingRun:
 
     def _validate(self, record):
         structures, labels = self.validation
-        potential = AtomicPotential(self.average, self.atomic_energies)
+        potential = AtomicPotential(self.average, self.atomic_energies, self.repulsion)
         errors = potential_errors(potential, structures, labels)
         trainer = self.trainer
         loss = 0.0
@@ -322,6 +329,18 @@ def _dtype_of(network, name):
         return getattr(torch, name)
     types = {parameter.dtype for parameter in network.parameters()}
     return torch.float64 if torch.float64 in types else torch.float32
+
+
+def _repulsion_of(trainer, network) -> bool:
+    """Return whether the network adds to the repulsion of nuclei: as before, if it was fitted."""
+    if not isinstance(network, AtomicPotential):
+        return trainer.repulsion
+    if trainer.repulsion and not network.repulsion:
+        raise TileModelError(
+            "The potential was fitted with repulsion=False, and its network contains the repulsion "
+            "of nuclei. Continue with repulsion=False, or fit a new one with repulsion=True."
+        )
+    return network.repulsion
 
 
 def _started(network, numbers, seed):

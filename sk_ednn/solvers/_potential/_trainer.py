@@ -80,6 +80,11 @@ class PotentialTrainer(BaseEstimator):
         None to never stop early.
     atomic_energies : dict of int to float, default=None
         Initial energies by atomic number, in eV. None: fitted to the compositions.
+    repulsion : bool, default=False
+        Whether the network learns what remains of the labels without the repulsion of nuclei, see
+        `sk_ednn.structures.screened_repulsion`, which predictions then include. This helps where
+        atoms come much closer than bonded ones, of which there are few examples. A fitted potential
+        that is continued keeps its own.
     cache_megabytes : float, default=2000.0
         Memory for values of descriptors, which are computed once if they fit.
     checkpoint : str or Path, default=None
@@ -123,6 +128,7 @@ class PotentialTrainer(BaseEstimator):
         "validation_fraction": [Interval(Real, 0, 1, closed="left")],
         "early_stopping": ["boolean"],
         "patience": [Interval(Integral, 1, None, closed="left"), None],
+        "repulsion": ["boolean"],
         "callback": [callable, None],
         "dtype": [StrOptions({"float32", "float64"}), None],
         "distributed": ["boolean"],
@@ -153,6 +159,7 @@ class PotentialTrainer(BaseEstimator):
         early_stopping=False,
         patience=None,
         atomic_energies=None,
+        repulsion=False,
         cache_megabytes=2000.0,
         checkpoint=None,
         callback=None,
@@ -182,6 +189,7 @@ class PotentialTrainer(BaseEstimator):
         self.early_stopping = early_stopping
         self.patience = patience
         self.atomic_energies = atomic_energies
+        self.repulsion = repulsion
         self.cache_megabytes = cache_megabytes
         self.checkpoint = checkpoint
         self.callback = callback
