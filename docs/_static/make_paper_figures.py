@@ -34,7 +34,6 @@ from sk_ednn.inspection import (
     context_sensitivity,
 )
 from sk_ednn.metrics import extensive_errors
-from sk_ednn.networks import PaperDenseNet
 from sk_ednn.pretrained import load_sheets_model
 from sk_ednn.simulation import Metropolis
 from sk_ednn.solvers import GradientSolver
@@ -210,34 +209,6 @@ def fig6():
     return figure
 
 
-def fig8():
-    """Draw 128 x 128 spins near criticality by kernel ridge and by the dense network."""
-    torch.set_num_threads(1)
-    kernel, _ = spins()
-    small = make_ising(1000, (8, 8), random_state=0)
-    test = make_ising(40, (128, 128), temperature=(2.1, 2.5), n_sweeps=200, random_state=8)
-    solver = GradientSolver(max_epochs=80, lr=3e-3, batch_size=100)
-    dense = EDNNRegressor(PaperDenseNet, GridTiling(1, 1), solver=solver, random_state=0)
-    dense.fit(small.fields, small.energies)
-    figure, axes = plt.subplots(1, 3, figsize=(11.4, 3.6), layout="constrained")
-    axes[0].imshow(test.fields[0], cmap="Greys", vmin=-3, vmax=3)
-    axes[0].set(xticks=[], yticks=[], title=f"128 × 128 spins, kT = {test.temperatures[0]:.2f} J")
-    for name, model, marker in (("kernel ridge", kernel, "o"), ("dense network", dense, "s")):
-        predicted = model.predict(test.fields)
-        off = predicted - test.energies
-        axes[1].plot(test.energies / 1e3, predicted / 1e3, marker, mfc="none", label=name)
-        axes[2].semilogy(test.temperatures, np.abs(off), marker, mfc="none", label=name)
-        print(f"{name}: median {np.median(np.abs(off)):.2g}, mean {np.abs(off).mean():.2g} J")
-    axes[1].axline((-24, -24), slope=1, color="0.7", zorder=0)
-    axes[1].set(xlabel="energy / 1,000 J", ylabel="predicted energy / 1,000 J")
-    axes[2].axvline(2 / np.log(1 + np.sqrt(2)), color="0.6", ls=":", label="critical")
-    axes[2].set(xlabel="kT / J", ylabel="absolute error / J")
-    for ax in axes[1:]:
-        ax.legend(frameon=False, fontsize=9)
-        ax.spines[["top", "right"]].set_visible(False)
-    return figure
-
-
 def fig12():
     """Draw the contributions of a porous sheet from the whole to the nanometre."""
     from sklearn.linear_model import Ridge
@@ -379,7 +350,7 @@ def fig13():
     return figure
 
 
-FIGURES = (fig1, fig2, fig3, fig4, fig5, fig6, fig8, fig9, fig10, fig12, fig13)
+FIGURES = (fig1, fig2, fig3, fig4, fig5, fig6, fig9, fig10, fig12, fig13)
 
 
 def main():
