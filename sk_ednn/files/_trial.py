@@ -440,7 +440,7 @@ def _directly(model, has_user_code):
 
 
 def _without_estimator(tile_model) -> TileModel:
-    kept = {field.name: getattr(tile_model, field.name) for field in fields(TileModel)}
+    kept = {field.name: getattr(tile_model, field.name) for field in fields(AbstractTileModel)}
     return TileModel(**kept | {"estimator": _Zero(tile_model.n_outputs)})
 
 

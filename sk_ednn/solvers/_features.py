@@ -12,6 +12,7 @@ from .._utils.memory import require_memory
 from .._utils.steps import as_arrays, dense, front_and_last, transformed
 from ..exceptions import TileModelError
 from ..tile_models._base import flat
+from ..tile_models._resolution import rounded
 from ..tiling._tiles import Tiles
 from ._problem import Term
 
@@ -27,10 +28,14 @@ class TileFeatures:
     fields : Systems
     block_bytes : int, default=2**26
         Maximum memory of the features of a block of tiles.
+    resolution : ndarray of shape tile_shape or None, default=None
+        Steps to which tiles are rounded before the transformers are fitted. Calls expect tiles
+        that are rounded already.
     """
 
-    def __init__(self, term: Term, fields, block_bytes=1 << 26):
+    def __init__(self, term: Term, fields, block_bytes=1 << 26, resolution=None):
         self.term = term
+        self.resolution = resolution
         self.block_bytes = block_bytes
         self.steps, self.final = front_and_last(term.tile_model)
         _require_none_with_y(self.steps)
@@ -65,7 +70,8 @@ class TileFeatures:
             f"Fitting the transformers of {type(self.term.tile_model).__name__} on all tiles",
             "Fit it to fewer or smaller fields, or use a wider focus (fewer tiles).",
         )
-        rows = self._unshared(flat(tiling.tiles(fields).array()), fields)
+        tiles = rounded(tiling.tiles(fields).array(), self.resolution)
+        rows = self._unshared(flat(tiles), fields)
         for step in self.steps:
             try:
                 step.fit(rows)
@@ -83,7 +89,7 @@ class TileFeatures:
         max_tiles = max(1, self.block_bytes // (8 * int(np.prod(shape))))
         for index, step in enumerate(self.steps):
             for tiles in tiling.blocks(fields, max_tiles):
-                rows = flat(tiles.array())
+                rows = flat(rounded(tiles.array(), self.resolution))
                 for earlier in self.steps[:index]:
                     rows = earlier.transform(rows)
                 step.partial_fit(rows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from .._utils.steps import as_arrays, front_and_last, transformed
 from .._utils.stored import stored
 from ._base import AbstractTileModel, checked_outputs, flat
 from ._gradients import prediction_gradient
+from ._resolution import rounded
 
 
 @stored("TileModel")
@@ -21,10 +23,14 @@ class TileModel(AbstractTileModel):
     ----------
     estimator, tile_shape, n_outputs, has_channels, scale, baseline
         See `AbstractTileModel`.
+    resolution : ndarray of shape tile_shape or None, default=None
+        Steps to which tiles are rounded before the estimator sees them; see `_resolution`.
     """
 
+    resolution: Any = None
+
     def _outputs(self, tiles) -> np.ndarray:
-        return outputs_of_rows(self, tiles)
+        return outputs_of_rows(self, rounded(tiles, self.resolution))
 
     def _input_gradients(self, tiles) -> np.ndarray:
         return gradients_of_rows(self, tiles)

@@ -78,6 +78,7 @@ class AtomTiling(AbstractPackedTiling):
     """
 
     has_gradient = True
+    has_round_off = True
     context: Any = None  # of tilings in files that are older than the parameter
 
     def __init__(self, descriptor, *, species=None, context=None):

@@ -64,6 +64,9 @@ class AbstractTiling(BaseEstimator, ABC):
         Whether this is an `AbstractGridTiling`, which has sites and windows.
     has_gradient : bool
         Whether `gradient_of` is implemented.
+    has_round_off : bool
+        Whether tiles are computed from the systems, so that their last bits depend on the
+        processor, rather than read from them.
     """
 
     __module__ = "sk_ednn.tiling"  # shown in error messages
@@ -72,6 +75,7 @@ class AbstractTiling(BaseEstimator, ABC):
     shares_sites = False
     is_grid = False
     has_gradient = False
+    has_round_off = False
 
     @abstractmethod
     def check(self, X, *, like=None) -> Any:

@@ -168,7 +168,8 @@ def test_groups_are_held_out_together():
             return super().fit(X, y, sample_weight=sample_weight)
 
     boosted(Spy(), GridTiling(1, 0), validation_fraction=0.4, n_stages=1).fit(X, y, groups=groups)
-    used = np.array([np.isin(x, seen[0]).all() for x in X])
+    # Regressors see rounded values.
+    used = np.array([(np.abs(x[:, None] - seen[0].T).min(axis=1) < 1e-5).all() for x in X])
     assert 0 < used.sum() < len(X)
     for group in np.unique(groups):
         assert len(set(used[groups == group])) == 1
@@ -328,6 +329,57 @@ def test_equal_tiles_are_merged_and_weighted():
 
     boosted(Spy(), n_stages=2).fit(spins, ising_energy(spins))
     assert rows == [(8, 400.0)] * 2
+
+
+# --- rounded tiles ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("unit", [1e-35, 1e-7, 1.0, 3e5, 1e30])
+@pytest.mark.parametrize("offset", [0.0, 100.0])
+def test_resolution_keeps_what_regressors_learn_from(unit, offset):
+    """Whatever the unit, and beside a mean of a hundred deviations, values keep six digits."""
+    X = np.random.default_rng(0).integers(0, 4, (16, 6, 6)) * 0.1
+    y = (X * np.roll(X, 1, axis=1)).sum(axis=(1, 2))
+    seen = []
+
+    class Spy(DecisionTreeRegressor):
+        def fit(self, X, y, sample_weight=None):
+            seen.append(X)
+            return super().fit(X, y, sample_weight=sample_weight)
+
+    boosted(Spy(), GridTiling(1, 0), n_stages=1).fit((X + offset) * unit, y)
+    np.testing.assert_allclose(
+        seen[0].ravel() / unit - offset, [0, 0.1, 0.2, 0.3], atol=1e-6 * (1 + offset / 100)
+    )
+
+
+@pytest.mark.parametrize(
+    ("dtype", "scale"),
+    [(np.int8, 1), (np.int64, 2**40), (bool, 1), (float, 1), (float, 2.0**40), (np.float32, 255)],
+)
+def test_whole_numbers_stay_as_they_are(dtype, scale):
+    X = (np.random.default_rng(0).integers(0, 2, (12, 6)) * scale).astype(dtype)
+    if dtype is float and scale > 1:
+        X += np.arange(6) * (X > 0)
+    seen = []
+
+    class Spy(DecisionTreeRegressor):
+        def fit(self, X, y, sample_weight=None):
+            seen.append(X)
+            return super().fit(X, y, sample_weight=sample_weight)
+
+    y = X.astype(float).sum(axis=1) + np.arange(12.0) * scale
+    boosted(Spy(), GridTiling(1, 0), n_stages=1).fit(X, y)
+    assert seen[0].dtype == X.dtype
+    np.testing.assert_array_equal(seen[0].ravel(), np.unique(X))
+
+
+def test_resumed_fit_keeps_the_steps_of_the_first():
+    X, y = noisy()
+    model = boosted(n_stages=2).set_params(warm_start=True).fit(X, y)
+    first = model.tile_model_.resolution
+    wider = [3.7 * x for x in X]
+    np.testing.assert_array_equal(model.fit(wider, y).tile_model_.resolution, first)
 
 
 # --- what is refused ----------------------------------------------------------------------------
