@@ -130,14 +130,18 @@ class Tiles:
     def repeats(self, times=2.0) -> bool:
         """Return True if there are at least `times` as many tiles as distinct tiles.
 
-        If two thousand tiles, spread over all, differ from each other, tiles are assumed not to
+        If two thousand tiles, drawn at random, differ from each other, tiles are assumed not to
         repeat: among n equally frequent distinct tiles, about 2 million / n pairs of these would
         be equal. Otherwise the distinct tiles are counted.
         """
         n_probed = min(self.n_tiles, _PROBED)
         if n_probed < 2:
             return False
-        probed = np.arange(n_probed) * (self.n_tiles // n_probed)
+        probed = np.arange(n_probed)
+        if n_probed < self.n_tiles:
+            # At random: tiles at regular intervals would miss regular copies, as in supercells.
+            probed = np.unique(np.random.default_rng(0).integers(self.n_tiles, size=n_probed))
+            n_probed = len(probed)
         n_elements = int(np.prod(self.tile_shape))
         if n_elements > _PROBED_ELEMENTS:
             # Tiles that differ in a few elements differ, whatever the others are.

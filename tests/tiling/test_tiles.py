@@ -142,6 +142,25 @@ def test_repeats_counts_tiles_that_occur_a_few_times(dtype, n_kinds, seed):
     assert tiles.repeats(59_999 / n_distinct) and not tiles.repeats(60_001 / n_distinct)
 
 
+@pytest.mark.parametrize("arrangement", ["supercells", "copies", "augmented", "interleaved"])
+@pytest.mark.parametrize("dtype", ["uint8", "int64", "float32", "float64"])
+@pytest.mark.parametrize("context", [1, 3])
+def test_repeats_finds_regular_copies(arrangement, dtype, context):
+    """Copies at regular intervals of the tiles are found like any others."""
+    rng = np.random.default_rng(0)
+    fields = (255 * rng.random((12, 16, 16))).astype(dtype)
+    fields = {
+        "supercells": np.tile(fields, (1, 2, 2)),
+        "copies": np.concatenate([fields] * 4),
+        "augmented": np.concatenate([np.roll(fields, (k, 3 * k), axis=(1, 2)) for k in range(4)]),
+        "interleaved": np.repeat(fields, 4, axis=0),
+    }[arrangement]
+    tiles = GridTiling(1, context).tiles(fields)
+    assert tiles.n_tiles == 4 * 12 * 256
+    assert tiles.repeats(3.9)
+    assert tiles.condensed().n_tiles <= 12 * 256
+
+
 def test_unique_calls_admit_before_copying():
     tiles = GridTiling(1, 1).tiles(make_spins(200, (8, 8)))
 
