@@ -27,6 +27,7 @@ _MIN_REACH = 3.0  # Å
 _LONGEST_BOND = 6.0  # Å
 # Layers of a crystal are closer, 3.35 Å in graphite; a vacuum is wider.
 _VACUUM = 4.0  # Å
+_ROUNDING = 1e-6  # relative
 _ATOMS_PER_BLOCK = 2**13
 
 
@@ -53,23 +54,29 @@ def check_flatness(atoms, periods, plane):
     # The vacuum is at least this wide, and wider if the structure crosses the end of a period.
     vacuum = periods - (highest - lowest)
     thick = np.flatnonzero(
-        (highest - lowest > _MAX_THICKNESS) | ((periods > 0) & (vacuum < _VACUUM))
+        (highest - lowest > _MAX_THICKNESS) | ((periods > 0) & (vacuum <= _LONGEST_BOND))
     )
     for k in thick.tolist():
         of_structure = slice(atoms.start[k], atoms.start[k + 1])
         heights, vacuum = _unwrapped(atoms.heights[of_structure], periods[k])
         where = f"Structure {k} is not flat enough for the plane {plane}: "
         z = "xyz"[normal]
-        if vacuum < _VACUUM:
+        is_stacked = vacuum < _VACUUM
+        if not is_stacked:
+            scaled, vectors = atoms.scaled[of_structure], atoms.vectors[k]
+            positions, images = scaled @ vectors, _images(scaled, vectors, atoms.periodic[k])
+            nearest = _nearest(positions, heights, *images)
+            # In crystals of large atoms with one layer in a period, neighbours above an atom are as
+            # near as those beside it.
+            is_stacked = vacuum <= min(nearest.min(), _LONGEST_BOND) * (1 + _ROUNDING)
+        if is_stacked:
             raise ValueError(
                 f"{where}it is periodic along {z} with a period of {periods[k]:.4g} Å and at most "
                 f"{vacuum:.3g} Å between its layers, which would be drawn on top of one another. "
                 f"{_remedy(z, heights)} If it is not periodic along {z}, set its pbc to False "
                 "there."
             )
-        pair = _upright_pair(
-            atoms.scaled[of_structure], atoms.vectors[k], atoms.periodic[k], heights
-        )
+        pair = _upright_pair(positions, heights, *images, nearest)
         if pair is not None:
             below, above, across, up = pair
             raise ValueError(
@@ -101,13 +108,8 @@ def _unwrapped(heights, period):
     return np.where(wrapped > levels[widest], wrapped - period, wrapped), gaps[widest]
 
 
-def _upright_pair(scaled, vectors, periodic, heights):
-    """Return the steepest pair of a block: two atoms, their distances in and normal to the plane.
-
-    None if no pair is steep.
-    """
-    if np.ptp(heights) <= _MAX_THICKNESS:
-        return None
+def _images(scaled, vectors, periodic):
+    """Return the atoms of a cell and of its surroundings: index and position in the plane."""
     # Periodic images within the longest bond of the cell; the margin is in units of edges.
     margin = _LONGEST_BOND * np.sqrt((np.linalg.inv(vectors) ** 2).sum(axis=0))
     far = np.where(periodic, np.ceil(margin), 0).astype(int)
@@ -117,9 +119,17 @@ def _upright_pair(scaled, vectors, periodic, heights):
         near = np.flatnonzero(((moved >= -margin) & (moved <= 1 + margin)).all(axis=1))
         index.append(near)
         images.append(moved[near] @ vectors)
-    index, images = np.concatenate(index), np.concatenate(images)
-    tree, positions = cKDTree(images), scaled @ vectors
-    nearest = _nearest(positions, heights, images, heights[index])
+    return np.concatenate(index), np.concatenate(images)
+
+
+def _upright_pair(positions, heights, index, images, nearest):
+    """Return the steepest pair of a block: two atoms, their distances in and normal to the plane.
+
+    None if no pair is steep.
+    """
+    if np.ptp(heights) <= _MAX_THICKNESS:
+        return None
+    tree = cKDTree(images)
     reach = max(_MIN_REACH, float(nearest[nearest <= _LONGEST_BOND].max(initial=0.0)))
     for start in range(0, len(positions), _ATOMS_PER_BLOCK):
         block = cKDTree(positions[start : start + _ATOMS_PER_BLOCK])
@@ -136,8 +146,8 @@ def _upright_pair(scaled, vectors, periodic, heights):
     return None
 
 
-def _nearest(positions, heights, images, image_heights):
+def _nearest(positions, heights, index, images):
     """Return the distance of each atom to its nearest neighbour; infinite if there is none."""
-    tree = cKDTree(np.column_stack([images, image_heights]))
+    tree = cKDTree(np.column_stack([images, heights[index]]))
     distances, _ = tree.query(np.column_stack([positions, heights]), k=2)  # the first is the atom
     return distances[:, 1]

@@ -13,6 +13,7 @@ from sk_ednn.structures import Structure
 from sk_ednn.structures._structure import gather
 
 build = pytest.importorskip("ase.build")
+Atoms = pytest.importorskip("ase").Atoms
 Icosahedron = pytest.importorskip("ase.cluster").Icosahedron
 
 
@@ -212,6 +213,22 @@ def test_a_calculator_needs_a_slab(model):
     atoms.calc = EDNNCalculator(model, slab=(0, 10))
     flat = Structure(STACK.numbers, STACK.positions[:, :2], [4.0, 4.0])
     assert atoms.get_potential_energy() == pytest.approx(model.predict([flat])[0])
+
+
+@pytest.mark.parametrize("symbol", ["Po", "Ba", "Xe"])
+@pytest.mark.parametrize("edges", [(1, 1, 1), (1, 1, 0.9), (1, 1.2, 1), (0.8, 1, 0.8)])
+@pytest.mark.parametrize("n", [(1, 1, 1), (2, 3, 1)])
+def test_crystals_of_one_layer_in_a_period_are_rejected(symbol, edges, n):
+    """Neighbours above an atom are as near as those beside it, farther apart than a vacuum."""
+    lattice = {"Po": 4.2, "Ba": 4.9, "Xe": 5.9}[symbol]
+    crystal = Atoms(symbol, cell=lattice * np.array(edges), pbc=True) * n
+    with pytest.raises(ValueError, match="periodic along z with a period"):
+        gather([crystal])
+    crystal.cell[2, 2] = 1.2 * lattice * min(edges[:2])  # now a sheet
+    assert len(gather([crystal])) == 1
+    crystal.pbc[2] = False
+    crystal.cell[2, 2] = 3.0
+    assert len(gather([crystal])) == 1
 
 
 def test_many_atoms_are_checked_in_blocks():
