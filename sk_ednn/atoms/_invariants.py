@@ -271,7 +271,7 @@ class LocalInvariants(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         self._map(write, X)
         return features
 
-    def check_tiles(self, window, n_channels) -> None:
+    def check_tiles(self, window, n_channels, focus=None) -> None:
         """Check that this transformer suits a tiling; `EDNNRegressor.fit` calls it.
 
         Parameters
@@ -279,6 +279,8 @@ class LocalInvariants(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         window : tuple of int
             Sites of a tile along each axis.
         n_channels : int
+        focus : tuple of int, default=None
+            Sites of the focus along each axis. None if it is not known.
 
         Raises
         ------
@@ -292,8 +294,14 @@ class LocalInvariants(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
                 "structures in a plane (GaussianRasterizer(plane='xy')), or use other features, "
                 "such as PolynomialFeatures, or a network."
             )
-        focus, context = _pair(self, "focus", Integral, 1), _pair(self, "context", Integral, 0)
-        wanted = tuple(f + 2 * c for f, c in zip(focus, context, strict=True))
+        ours, context = _pair(self, "focus", Integral, 1), _pair(self, "context", Integral, 0)
+        if focus is not None and tuple(ours) != tuple(focus):
+            raise ValueError(
+                f"LocalInvariants(focus={self.focus}) sums over other pixels than the focus of the "
+                f"tiling, {focus[0]} × {focus[1]}, so pixels would count several times or not at "
+                "all. Use the focus and context of the tiling."
+            )
+        wanted = tuple(f + 2 * c for f, c in zip(ours, context, strict=True))
         if wanted != tuple(window):
             raise ValueError(
                 f"LocalInvariants(focus={self.focus}, context={self.context}) expects tiles of "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from numbers import Integral
+
 import numpy as np
 
 from .._utils.wording import with_article
@@ -40,8 +42,18 @@ def grid_term(estimator, X, term, caller) -> FittedTerm:
     return fitted
 
 
+def require_index(name, index, n) -> None:
+    """Raise ValueError unless `index` is that of one of n items, counted from either end."""
+    if not isinstance(index, Integral) or isinstance(index, bool) or not -n <= index < n:
+        raise ValueError(f"{name} must be an integer from 0 to {n - 1}, got {index!r}.")
+
+
 def require_grid(tiling, caller) -> None:
     """Raise TilingError unless tiles are on a grid."""
+    if isinstance(tiling, type):
+        raise TilingError(
+            f"{caller} needs an instance, such as {tiling.__name__}(), got the class."
+        )
     if not tiling.is_grid:
         raise TilingError(
             f"{caller} needs a model of fields on a grid, with a GridTiling; this one has "

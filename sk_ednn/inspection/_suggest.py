@@ -135,10 +135,16 @@ def suggest_tiling(
     ([0, 1, 2, 3, 4], 2)
     """
     X, y, groups = indexable(X, y, groups)
+    if len(y) == 0:
+        raise ValueError("suggest_tiling needs samples to cross-validate, got none.")
     make, template = _factory(estimator)
     if focuses is None:
         focuses = [1 if template is None else template.focus]
-    focuses, n_axes = list(focuses), max(1, getattr(X[0], "ndim", 1))
+    if isinstance(focuses, (Integral, str)) or not (focuses := list(focuses)):
+        raise TilingError(
+            f"focuses must be a list of one focus or more, such as [1, 2], got {focuses!r}."
+        )
+    n_axes = max(1, getattr(X[0], "ndim", 1))
     path, scores, times = [], [], []
     if verbose:
         n_max = len(focuses) * (max_context + 1)
@@ -193,7 +199,11 @@ def _factory(estimator):
     """Return a function of focus and context, and the tiling that is varied (None if unknown)."""
     if estimator is None:
         estimator = EDNNRegressor(tiling=GridTiling())
-    if not hasattr(estimator, "get_params"):
+    if isinstance(estimator, type) or not hasattr(estimator, "get_params"):
+        if isinstance(estimator, type) and hasattr(estimator, "get_params"):
+            raise TilingError(
+                f"estimator must be an instance, such as {estimator.__name__}(...), got the class."
+            )
         if not callable(estimator):
             raise TilingError(
                 "estimator must be an estimator, or a function of focus and context that returns "

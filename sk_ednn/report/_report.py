@@ -86,6 +86,10 @@ def fit_report(
     >>> path.read_text(encoding="utf-8").splitlines()[0]
     '<!DOCTYPE html>'
     """
+    if test is not None and not (isinstance(test, (tuple, list)) and len(test) == 2):
+        raise ValueError(
+            f"test must be a tuple of systems and their totals, (X, y), got {type(test).__name__}."
+        )
     if hasattr(estimator, "predict_stress"):
         return _of_potential(estimator, X, y, test, title, about)
     require_matplotlib()

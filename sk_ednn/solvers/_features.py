@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+from sklearn.base import OneToOneFeatureMixin
 from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
 
@@ -40,23 +41,31 @@ class TileFeatures:
         self.steps, self.final = front_and_last(term.tile_model)
         _require_none_with_y(self.steps)
         if self.steps:
-            self._check_first(fields)
+            self._check_windows(fields)
             with as_arrays():
                 self._fit_transformers(fields)
 
-    def _check_first(self, fields):
-        """Pass the shape of windows to a transformer that checks it."""
-        if not hasattr(self.steps[0], "check_tiles"):
+    def _check_windows(self, fields):
+        """Pass the shape of windows to the first transformer that checks it.
+
+        Those before it must not change the number of features, as scalers.
+        """
+        first = next(
+            step for step in [*self.steps, None]
+            if hasattr(step, "check_tiles") or not isinstance(step, OneToOneFeatureMixin)
+        )  # fmt: skip
+        if not hasattr(first, "check_tiles"):
             return
-        shape = self.term.tiling.shape_of_tiles(fields)
-        channels = self.term.tiling.has_channels
+        tiling = self.term.tiling
+        shape = tiling.shape_of_tiles(fields)
+        channels = tiling.has_channels
         if channels is None:
             raise TileModelError(
-                f"{type(self.steps[0]).__name__} transforms windows of a grid, but the tiles of "
-                f"{type(self.term.tiling).__name__} are feature vectors."
+                f"{type(first).__name__} transforms windows of a grid, but the tiles of "
+                f"{type(tiling).__name__} are feature vectors."
             )
         window, n_channels = (shape[:-1], shape[-1]) if channels else (shape, 1)
-        self.steps[0].check_tiles(window, n_channels)
+        first.check_tiles(window, n_channels, tiling.focus_shape(shape))
 
     def _fit_transformers(self, fields):
         tiling = self.term.tiling

@@ -62,7 +62,7 @@ class TilePool(TransformerMixin, BaseEstimator):
         self.window = window
         self.n_channels = n_channels
 
-    def check_tiles(self, window, n_channels):
+    def check_tiles(self, window, n_channels, focus=None):
         """Take the shape of the tiles that `fit` gets.
 
         Parameters
@@ -70,6 +70,8 @@ class TilePool(TransformerMixin, BaseEstimator):
         window : tuple of int
             Shape of a tile without channels.
         n_channels : int
+        focus : tuple of int, default=None
+            Ignored.
 
         Raises
         ------

@@ -5,6 +5,7 @@ import pytest
 from sklearn.base import clone
 from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sk_ednn import EDNNRegressor, GridTiling
@@ -219,6 +220,27 @@ def test_in_a_sum_over_tiles_a_ridge_on_them_is_extensive(fields, rng):
     )
     twice = model.predict(np.concatenate([fields] * 2, axis=1))
     np.testing.assert_allclose(twice, 2 * model.predict(fields), rtol=1e-10)
+
+
+@pytest.mark.parametrize("front", [(), (StandardScaler(),), ("passthrough", MinMaxScaler())])
+@pytest.mark.parametrize(
+    ("params", "focus", "context", "message"),
+    [
+        ((4, 1), 2, 2, "sums over other pixels than the focus of the tiling, 2 × 2"),
+        ((2, 1), 2, 2, "expects tiles of 4 × 4 pixels, but the tiling cuts tiles of 6 × 6"),
+        ((2, 2), (2, 2, 1), (2, 2, 0), "describes two-dimensional fields"),
+        ((2, 2), None, 2, "sums over other pixels than the focus of the tiling, 8 × 8"),
+    ],
+)
+def test_other_focus_context_or_dimension_than_the_tiling_is_rejected(
+    params, focus, context, message, front, rng
+):
+    """Also behind scalers, and if windows have as many pixels as expected."""
+    X = rng.random((6, 8, 8, 8) if focus == (2, 2, 1) else (6, 8, 8))
+    describe = LocalInvariants(*params, SPACING, n_channels=None, **SMALL)
+    model = EDNNRegressor(make_pipeline(*front, describe, Ridge()), GridTiling(focus, context))
+    with pytest.raises(ValueError, match=message):
+        model.fit(X, rng.random(6))
 
 
 @pytest.mark.parametrize("params", [{}, {"n_components": 0}, {"degree": 1}, {"subsample": 5}])

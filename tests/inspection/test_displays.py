@@ -10,7 +10,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PolynomialFeatures
 
 from sk_ednn import EDNNCommittee, EDNNRegressor, GridTiling
-from sk_ednn.exceptions import MissingExtraError, TileModelError
+from sk_ednn.exceptions import MissingExtraError, TileModelError, TilingError
 from tests._cases import make_field, make_ising
 
 matplotlib = pytest.importorskip("matplotlib")
@@ -202,6 +202,37 @@ def test_contributions_of_channels_terms_and_chains():
         ContributionDisplay.from_contributions(np.zeros((2, 2, 2)))
 
 
+@pytest.mark.parametrize("index", [3, -4, 0.0, "0", (), True])
+@pytest.mark.parametrize("name", ["sample", "output", "channel"])
+def test_error_names_an_index_that_does_not_exist(name, index):
+    X = make_field("float64", 3, (4, 4, 3))
+    tiling = GridTiling(1, 0, channel_axis=-1)
+    model = EDNNRegressor(Ridge(), tiling).fit(X, X.sum(axis=(1, 2)))
+    with pytest.raises(ValueError, match=f"{name} must be an integer from 0 to 2, got"):
+        ContributionDisplay.from_estimator(model, X, **{name: index})
+    if name != "output":
+        with pytest.raises(ValueError, match=f"{name} must be an integer from 0 to 2"):
+            TilingDisplay.from_tiling(tiling, X, **{name: index})
+
+
+def test_figures_of_impossible_parts_are_rejected(ising):
+    model, X, _ = ising
+    for tile in (3, (-1, 0), (0, 3), (1.0, 0.5), (0, 0, 0), "00"):
+        with pytest.raises(ValueError, match=r"tile must be an index in the tile grid \(3, 3\)"):
+            TilingDisplay.from_tiling(GridTiling(2, 1), X, tile=tile)
+    with pytest.raises(ValueError, match="have no channel axis"):
+        ContributionDisplay.from_estimator(model, X, channel=0)
+    with pytest.raises(TilingError, match=r"needs an instance, such as GridTiling\(\)"):
+        TilingDisplay.from_tiling(GridTiling, X)
+    draw = ContributionDisplay.from_contributions
+    for empty in (np.full((2, 2), np.nan), np.zeros((0, 3)), [np.inf]):
+        with pytest.raises(ValueError, match="empty or not all finite"):
+            draw(empty)
+    for values, field in ((np.zeros(3), np.zeros((3, 3))), (np.zeros((3, 3)), np.zeros(9))):
+        with pytest.raises(ValueError, match=r"Expected a field of \d dimension"):
+            draw(values, field)
+
+
 def test_scaling_of_totals_and_times(ising):
     model, X, _ = ising
     larger = [np.tile(X[0], (k, k)) for k in (1, 2, 3, 4)]
@@ -270,7 +301,7 @@ def test_without_matplotlib_displays_contain_the_numbers():
     code = """if True:
         import sys
         sys.modules["matplotlib"] = sys.modules["matplotlib.pyplot"] = None
-        from sk_ednn.exceptions import MissingExtraError, TileModelError
+        from sk_ednn.exceptions import MissingExtraError, TileModelError, TilingError
         from sk_ednn.inspection import ParityDisplay, size_transfer
         print(size_transfer([0., 0.], [1., 2.], [1., 2.]).bias)
         try:

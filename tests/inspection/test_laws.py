@@ -547,6 +547,13 @@ def test_focuses_and_functions():
         suggest_tiling(X, y, estimator=Ridge())
     with pytest.raises(TilingError, match="an estimator, or a function"):
         suggest_tiling(X, y, estimator=3)
+    with pytest.raises(TilingError, match="an instance, such as EDNNRegressor"):
+        suggest_tiling(X, y, estimator=EDNNRegressor)
+    for focuses in (2, [], "12"):
+        with pytest.raises(TilingError, match="focuses must be a list of one focus or more"):
+            suggest_tiling(X, y, focuses=focuses)
+    with pytest.raises(ValueError, match="needs samples"):
+        suggest_tiling(X[:0], y[:0])
 
 
 # --- novelty -------------------------------------------------------------------------------

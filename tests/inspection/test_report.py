@@ -329,6 +329,8 @@ def test_save_and_repr_html(plain, tmp_path):
         ({"y": np.zeros((30, 2))}, r"y has shape \(30, 2\), but the model predicts"),
         ({"sample": 30}, "sample must be from 0 to 29, got 30"),
         ({"estimator": Ridge()}, "Expected a fitted EDNNRegressor"),
+        ({"test": np.zeros((30, 4))}, r"test must be a tuple of systems .*, got ndarray"),
+        ({"test": (np.zeros((3, 4)),)}, r"test must be a tuple of systems .*, got tuple"),
     ],
 )
 def test_invalid_arguments_are_rejected(changed, message):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from numbers import Integral
+
 import numpy as np
 
 from ...estimators._unwrap import terms_in, unwrap
 from ...fields._channels import channels_last
 from ...fields._in_memory import as_array
-from .._grids import grid_term, require_grid
+from .._grids import grid_term, require_grid, require_index
 from ._style import CONTEXT_COLOUR, FOCUS_COLOUR, GREY, INK, new_axes, two_axes, with_unit
 
 # More lines than this along an axis would hide the field.
@@ -88,7 +90,9 @@ class TilingDisplay:
             If the field is not 2-D, or there is no such tile.
         """
         require_grid(tiling, "TilingDisplay")
-        whole = tiling.check(X).unstacked()[sample]
+        fields = tiling.check(X)
+        require_index("sample", sample, fields.n_samples)
+        whole = fields.unstacked()[sample]
         field = shown_field(whole, tiling.channel_axis, channel)
         grid = tiling.tile_grid(whole.shape)
         if len(grid) != 2:
@@ -97,9 +101,11 @@ class TilingDisplay:
                 + ("Pass a plane, such as X[..., 0], and a tiling of two axes."
                    if len(grid) > 2 else "ContributionDisplay draws fields of one.")
             )  # fmt: skip
-        tile = tuple(n // 2 for n in grid) if tile is None else tuple(tile)
-        if len(tile) != 2 or not all(0 <= k < n for k, n in zip(tile, grid, strict=True)):
-            raise ValueError(f"tile must be an index in the tile grid {grid}, got {tile}.")
+        tile = tuple(n // 2 for n in grid) if tile is None else tile
+        if not (isinstance(tile, (tuple, list)) and _is_index_in(tile, grid)):
+            raise ValueError(
+                f"tile must be an index in the tile grid {grid}, such as (0, 0), got {tile!r}."
+            )
         tile_shape = tiling.tile_shape(whole.shape)
         lengths = tiling.focus_shape(tile_shape)
         focus = tuple((k * n, (k + 1) * n) for k, n in zip(tile, lengths, strict=True))
@@ -257,6 +263,8 @@ class ContributionDisplay:
         """
         fitted = grid_term(estimator, X, term, "ContributionDisplay")
         tiling = fitted.tiling
+        require_index("sample", sample, fitted.systems.n_samples)
+        require_index("output", output, fitted.tile_model.n_outputs)
         whole = fitted.systems.unstacked()[sample]
         maps = fitted.regressor.predict_contributions([whole])
         values = np.asarray((maps[term] if isinstance(maps, dict) else maps)[0])
@@ -290,9 +298,19 @@ class ContributionDisplay:
                 "ContributionDisplay draws contributions of one or two dimensions, these have "
                 f"shape {contributions.shape}. Pass a plane of them."
             )
-        return cls(contributions, None if field is None else as_array(field, "field")).plot(
-            ax, **style
-        )
+        if not (contributions.size and np.isfinite(contributions).all()):
+            raise ValueError(
+                f"Contributions of shape {contributions.shape} are empty or not all finite. Pass "
+                "those of at least one tile, without NaN or infinity."
+            )
+        if field is not None:
+            field = as_array(field, "field")
+            if field.ndim != contributions.ndim:
+                raise ValueError(
+                    f"Expected a field of {contributions.ndim} dimension(s), as the contributions, "
+                    f"got shape {field.shape}. Pass a plane or a channel of it."
+                )
+        return cls(contributions, field).plot(ax, **style)
 
     def plot(self, ax=None, *, name="contribution", unit="", cmap="cividis", field_cmap="Greys"):
         """Draw the figure.
@@ -351,9 +369,20 @@ class ContributionDisplay:
 def shown_field(field, channel_axis, channel) -> np.ndarray:
     """Return one channel of a field, or the sum of all."""
     if channel_axis is None:
+        if channel is not None:
+            raise ValueError(f"The fields have no channel axis; leave out {channel=}.")
         return field
     field = channels_last(field, channel_axis)
+    if channel is not None:
+        require_index("channel", channel, field.shape[-1])
     return field.sum(axis=-1) if channel is None else field[..., channel]
+
+
+def _is_index_in(tile, grid) -> bool:
+    """Return True if a tile is one index along each axis, counted from the first."""
+    if len(tile) != len(grid) or not all(isinstance(k, Integral) for k in tile):
+        return False
+    return all(0 <= k < n for k, n in zip(tile, grid, strict=True))
 
 
 def draw_field(ax, field, cmap) -> None:
