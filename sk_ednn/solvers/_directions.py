@@ -16,7 +16,6 @@ from typing import NamedTuple
 import numpy as np
 from scipy.sparse import csr_array
 
-from .._utils.memory import require_memory
 from .._utils.steps import dense
 from ..exceptions import TileModelError
 from ..fields._channels import channels_first, from_channels_first
@@ -24,12 +23,12 @@ from ..fields._fields import Fields, Stack
 from ..tile_models._base import flat
 from ._push import features_along
 from ._random_directions import random_directions
-from ._system_directions import system_rows
+from ._system_directions import system_directions, system_rows
 from ._target_gradients import root_mean_square, target_gradients
 
 
 class DirectionRows(NamedTuple):
-    """Derivatives of summed features and of totals along directions.
+    """Derivatives of summed features and of totals along directions, in units of totals.
 
     Attributes
     ----------
@@ -47,10 +46,8 @@ class DirectionRows(NamedTuple):
     owners: np.ndarray | None
 
 
-def direction_rows(
-    problem, features, widths, weight, n_directions, random_state, condense=False
-) -> DirectionRows:
-    """Return the rows from which gradients are learned, in units of totals.
+class FieldDirections:
+    """Directions of fields, and the rows from which gradients along them are learned.
 
     Parameters
     ----------
@@ -65,45 +62,124 @@ def direction_rows(
     n_directions : int
         Number of directions per sample. If a gradient has no more entries, each entry is a row.
     random_state : RandomState
-    condense : bool, default=False
-        Whether to replace more rows than there are features by a triangular matrix with the same
-        normal equations, so that memory does not grow with the directions.
+
+    Attributes
+    ----------
+    n_rows : int
+        Number of rows of all samples.
 
     Raises
     ------
     TileModelError
-        If the gradients are invalid, or if features have no derivatives.
+        If the gradients are invalid.
     """
-    if not all(term.tiling.is_grid for term in problem.terms):
-        return _rows_of_systems(problem, features, widths, weight, n_directions, random_state)
-    gradients = target_gradients(problem, problem.terms[0].tiling, 1.0)
-    for sample, target in enumerate(problem.gradient):
-        if hasattr(target, "pull") and not hasattr(target, "push"):
-            raise TileModelError(
-                f"gradient[{sample}] ({type(target).__name__}) has no method push(tangent), which "
-                "linear models need. Add it: the adjoint of pull, which returns the change of the "
-                "field (n_channels, *grid) along a tangent of the shape of its values."
+
+    def __init__(self, problem, features, widths, weight, n_directions, random_state):
+        self._problem, self._features, self._widths = problem, features, widths
+        self._gradients = target_gradients(problem, problem.terms[0].tiling, 1.0)
+        for sample, target in enumerate(problem.gradient):
+            if hasattr(target, "pull") and not hasattr(target, "push"):
+                raise TileModelError(
+                    f"gradient[{sample}] ({type(target).__name__}) has no method push(tangent), "
+                    "which linear models need. Add it: the adjoint of pull, which returns the "
+                    "change of the field (n_channels, *grid) along a tangent of the shape of its "
+                    "values."
+                )
+        self._directions = [
+            random_directions(gradient.values.shape, n_directions, random_state)
+            for gradient in self._gradients
+        ]
+        self._counts = np.array([len(of_sample) for of_sample in self._directions])
+        self._scale = np.sqrt(weight) * _unit(problem, self._gradients)
+        self.n_rows = int(self._counts.sum())
+
+    def groups(self, max_rows):
+        """Yield `DirectionRows` of groups of samples with about `max_rows` rows each."""
+        for group in groups_of_samples(self._counts, max_rows):
+            rows, targets = _rows(
+                self._problem.systems.take(group),
+                self._features,
+                self._widths,
+                [self._gradients[k] for k in group],
+                [self._directions[k] for k in group],
             )
-    directions = [
-        random_directions(gradient.values.shape, n_directions, random_state)
-        for gradient in gradients
-    ]
-    n_rows = np.array([len(of_sample) for of_sample in directions])
-    n_features = sum(widths)
-    condense = condense and n_rows.sum() > 2 * n_features
-    kept = n_features + max(n_features, int(n_rows.max())) if condense else n_rows.sum()
-    require_memory(
-        16 * (kept + problem.systems.n_samples) * n_features,
-        f"Learning gradients along {n_directions} directions of each sample",
-        "Use fewer directions (LinearSolver(n_directions=1)), samples or features.",
-    )
-    scale = np.sqrt(weight) * _unit(problem, gradients)
-    if condense:
-        return _condensed(problem, features, widths, gradients, directions, scale)
-    rows, targets = _rows(problem.systems, features, widths, gradients, directions)
-    _require_derivatives(rows, targets)
-    rows *= scale
-    return DirectionRows(rows, targets * scale, np.repeat(np.arange(len(gradients)), n_rows))
+            rows *= self._scale
+            owners = np.repeat(group, self._counts[group])
+            yield DirectionRows(rows, targets * self._scale, owners)
+
+
+def directions_of(problem, features, widths, weight, n_directions, random_state):
+    """Return the directions along which gradients are learned; see `FieldDirections`."""
+    is_grid = all(term.tiling.is_grid for term in problem.terms)
+    kind = FieldDirections if is_grid else SystemDirections
+    return kind(problem, features, widths, weight, n_directions, random_state)
+
+
+def checked_groups(directions, max_rows):
+    """Yield the groups of directions, and raise if features have no derivatives."""
+    any_rows = any_targets = False
+    for group in directions.groups(max_rows):
+        any_rows, any_targets = any_rows or group.rows.any(), any_targets or group.targets.any()
+        yield group
+    if any_targets and not any_rows:
+        raise TileModelError(
+            "The features of tiles do not change with the values of the fields, or only in jumps, "
+            "so that a model of them has no gradients. Use smooth features, or leave out gradient."
+        )
+
+
+def all_rows(directions) -> DirectionRows:
+    """Return the rows of all directions."""
+    parts = list(checked_groups(directions, directions.n_rows))
+    if len(parts) == 1:
+        return parts[0]
+    return DirectionRows(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+
+
+def condensed_rows(directions, n_features, sample_weight) -> DirectionRows:
+    """Return a triangular matrix with the normal equations of all rows.
+
+    ``R`` of ``rows = Q R`` has ``R.T @ R = rows.T @ rows``. It is updated group by group, which
+    keeps the digits that sums of squares would lose (sequential TSQR: J. Demmel et al., SIAM J.
+    Sci. Comput. 2012, 34, A206).
+    """
+    triangle = np.zeros((0, n_features + 1))
+    for group in checked_groups(directions, n_features):
+        joined = np.concatenate([group.rows, group.targets[:, None]], axis=1)
+        if sample_weight is not None:
+            joined *= np.sqrt(sample_weight[group.owners])[:, None]
+        triangle = np.asarray(np.linalg.qr(np.concatenate([triangle, joined]), mode="r"))
+    # The last row, if there is one, has the part of the targets that no coefficients explain.
+    triangle = triangle[:n_features]
+    return DirectionRows(np.ascontiguousarray(triangle[:, :-1]), triangle[:, -1].copy(), None)
+
+
+class SystemDirections:
+    """Directions of bags or structures, with rows of each kind of gradient.
+
+    Parameters and attributes are those of `FieldDirections`.
+    """
+
+    def __init__(self, problem, features, widths, weight, n_directions, random_state):
+        self._problem, self._features, self._widths = problem, features, widths
+        spread = np.sqrt(np.average(problem.y[:, 0] ** 2, weights=problem.sample_weight)) or 1.0
+        self._kinds = system_directions(problem, n_directions, random_state)
+        if not self._kinds:
+            raise TileModelError("gradient contains None only. Leave it out.")
+        self._scale = np.sqrt(weight) * spread
+        self.n_rows = sum(int(kind.counts.sum()) for kind in self._kinds)
+
+    def groups(self, max_rows):
+        """Yield `DirectionRows` of groups of samples with about `max_rows` rows each."""
+        for kind in self._kinds:
+            for group in groups_of_samples(kind.counts, max_rows):
+                rows, targets = system_rows(
+                    self._problem, self._features, self._widths, kind, group
+                )
+                scale = self._scale / kind.size / np.sqrt(kind.n_entries)
+                rows *= scale
+                owners = np.repeat(group, kind.counts[group])
+                yield DirectionRows(rows, targets * scale, owners)
 
 
 def _rows(fields, features, widths, gradients, directions):
@@ -120,65 +196,17 @@ def _rows(fields, features, widths, gradients, directions):
     return rows, targets
 
 
-def _condensed(problem, features, widths, gradients, directions, scale) -> DirectionRows:
-    """Return a triangular matrix with the normal equations of all rows.
-
-    ``R`` of ``rows = Q R`` has ``R.T @ R = rows.T @ rows``. It is updated group by group, which
-    keeps the digits that sums of squares would lose (sequential TSQR: J. Demmel et al., SIAM J.
-    Sci. Comput. 2012, 34, A206).
-    """
-    n_features = sum(widths)
-    weights = problem.sample_weight
-    weights = np.ones(len(gradients)) if weights is None else weights
-    triangle = np.zeros((0, n_features + 1))
-    any_rows, any_targets = False, False
-    for group in _groups([len(of_sample) for of_sample in directions], n_features):
-        of_group = [directions[sample] for sample in group]
-        rows, targets = _rows(
-            problem.systems.take(group), features, widths, [gradients[k] for k in group], of_group
-        )
-        any_rows, any_targets = any_rows or rows.any(), any_targets or targets.any()
-        roots = np.repeat(np.sqrt(weights[group]), [len(of_sample) for of_sample in of_group])
-        joined = np.concatenate([rows, targets[:, None]], axis=1) * (scale * roots)[:, None]
-        triangle = np.asarray(np.linalg.qr(np.concatenate([triangle, joined]), mode="r"))
-    _require_derivatives(any_rows, any_targets)
-    # The last row, if there is one, has the part of the targets that no coefficients explain.
-    triangle = triangle[:n_features]
-    return DirectionRows(np.ascontiguousarray(triangle[:, :-1]), triangle[:, -1].copy(), None)
-
-
-def _groups(n_rows, n_features):
-    """Yield groups of samples with about as many rows as there are features."""
+def groups_of_samples(n_rows, max_rows):
+    """Yield groups of samples with rows, as arrays of indices, with about `max_rows` rows each."""
     group, size = [], 0
-    for sample, n in enumerate(n_rows):
-        if group and size + n > n_features:
+    for sample in np.flatnonzero(n_rows):
+        if group and size + n_rows[sample] > max_rows:
             yield np.array(group)
             group, size = [], 0
         group.append(sample)
-        size += n
-    yield np.array(group)
-
-
-def _require_derivatives(rows, targets) -> None:
-    if np.any(targets) and not np.any(rows):
-        raise TileModelError(
-            "The features of tiles do not change with the values of the fields, or only in jumps, "
-            "so that a model of them has no gradients. Use smooth features, or leave out gradient."
-        )
-
-
-def _rows_of_systems(problem, features, widths, weight, n_directions, random_state):
-    """Return the rows of gradients with respect to bags or structures; see `system_rows`."""
-    spread = np.sqrt(np.average(problem.y[:, 0] ** 2, weights=problem.sample_weight)) or 1.0
-    parts = []
-    for rows, targets, owners, size, n_entries in system_rows(
-        problem, features, widths, n_directions, random_state
-    ):
-        scale = np.sqrt(weight) * spread / size / np.sqrt(n_entries)
-        parts.append((rows * scale, targets * scale, owners))
-    if not parts:
-        raise TileModelError("gradient contains None only. Leave it out.")
-    return DirectionRows(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+        size += n_rows[sample]
+    if group:
+        yield np.array(group)
 
 
 def _unit(problem, gradients) -> float:

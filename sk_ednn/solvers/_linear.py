@@ -19,11 +19,13 @@ from sklearn.model_selection import check_cv
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import has_fit_parameter
 
+from .._utils.memory import require_memory
 from .._utils.stored import stored
 from ..exceptions import TileModelError
 from ._base import AbstractSolver, is_regressor_object, last_step
-from ._directions import direction_rows
+from ._directions import all_rows, checked_groups, condensed_rows, directions_of
 from ._features import TileFeatures
+from ._normal_equations import NormalEquations
 from ._problem import SumProblem
 
 # Models with a squared loss and a penalty (if any) on the coefficients only. For these, projecting
@@ -57,6 +59,8 @@ _MEANS = (
 )
 # Tile counts that are linearly dependent to this relative accuracy are collinear.
 _RESOLVED = 1e-10
+# Rows from which tile counts are projected out at once, so that no copy of all rows is made.
+_ROWS = 1024
 # Models whose prediction is not linear in the features, so that it does not commute with the sum.
 _LINKED = (lm.PoissonRegressor, lm.GammaRegressor, lm.TweedieRegressor)
 
@@ -97,9 +101,11 @@ class LinearSolver(AbstractSolver):
 
     Notes
     -----
-    For `Ridge` and `LinearRegression`, memory does not grow with the directions: if there are more
-    than twice as many rows of gradients as features, they are replaced, group by group, by a
-    triangular matrix with the same normal equations.
+    Memory does not grow with the directions for `Ridge` and `LinearRegression`. With gradients,
+    the normal equations of `Ridge` (``solver="auto"`` or ``"cholesky"``) are added up in float64,
+    group by group, if there are more rows than half the features, and solved by a Cholesky
+    decomposition, as `Ridge` does. For the others, more than twice as many rows of gradients as
+    features are replaced by a triangular matrix with the same normal equations.
 
     Models with internal cross-validation, such as `LassoCV`, hold out samples: gradients of a
     sample are held out with its total, and only totals are scored. `RidgeCV` does this if ``cv`` is
@@ -152,6 +158,9 @@ class LinearSolver(AbstractSolver):
     # Models that depend on rows through their normal equations only. Several times more rows of
     # gradients than features are condensed for them.
     _condensed = (lm.LinearRegression, lm.Ridge)
+    # Models whose normal equations are solved here, without their rows in memory.
+    _normal: tuple = (lm.Ridge,)
+    _equations = NormalEquations
 
     def __init__(self, n_directions=2, *, gradient_weight=0.3, random_state=None):
         self.n_directions = n_directions
@@ -174,19 +183,30 @@ class LinearSolver(AbstractSolver):
         widths = [column.shape[1] for column in columns]
         sums = columns.pop() if len(columns) == 1 else np.hstack(columns)
         counts, counted = problem.counts(), problem.counted
-        model, folds = features[0].final, None
+        model, folds, normal = features[0].final, None, False
         rows = sums, counts, problem.y, problem.sample_weight
         if problem.gradient is not None and self.gradient_weight > 0:
             folds = _folds(model, sums, problem.y)
-            gradients = direction_rows(
+            directions = directions_of(
                 problem, features, widths, self.gradient_weight, self.n_directions,
-                problem.rng(self.random_state), condense=type(model) in self._condensed,
+                problem.rng(self.random_state),
             )  # fmt: skip
-            rows = _with_gradients(model, *rows, gradients)
-            folds = [(_rows_of(train, gradients, len(sums)), test) for train, test in folds]
-            del sums, gradients  # copied to `rows`, which may take most of the memory
-        with _fixed_folds(model, folds):
-            coefficients, intercept = _fit_summed(model, *rows)
+            normal, condense = self._reduced(model, len(sums), directions.n_rows, sum(widths))
+            if normal:
+                equations = self._equations(sum(widths), self._block_bytes)
+                coefficients, intercept = _fit_normal_equations(model, *rows, directions, equations)
+            else:
+                if condense:
+                    gradients = condensed_rows(directions, sum(widths), problem.sample_weight)
+                else:
+                    gradients = all_rows(directions)
+                rows = _with_gradients(model, *rows, gradients)
+                folds = [(_rows_of(train, gradients, len(sums)), test) for train, test in folds]
+                del gradients
+        del sums  # copied to `rows` if gradients are, and may take most of the memory
+        if not normal:
+            with _fixed_folds(model, folds):
+                coefficients, intercept = _fit_summed(model, *rows)
         models = []
         parts = np.split(coefficients, np.cumsum(widths)[:-1], axis=-1)
         for k, (feature, part, width) in enumerate(zip(features, parts, widths, strict=True)):
@@ -198,6 +218,75 @@ class LinearSolver(AbstractSolver):
             fitted.n_features_in_ = width
             models.append(problem.tile_model(feature.term, feature.assemble(fitted)))
         return models
+
+    def _reduced(self, model, n_samples, n_rows, n_features) -> tuple[bool, bool]:
+        """Return whether normal equations replace all rows, or a triangle those of gradients.
+
+        Raises
+        ------
+        TileMemoryError
+            If memory does not suffice.
+        """
+        normal = condense = False
+        if type(model) in self._normal and _is_cholesky(model):
+            # All rows and the copies that a model makes of them take more than the equations.
+            normal = 2 * (n_samples + n_rows) > n_features
+        if not normal:
+            condense = type(model) in self._condensed and n_rows > 2 * n_features
+        kept = 2 * n_features if condense else n_rows
+        n_bytes = 16 * (kept + n_samples) * n_features
+        if normal:
+            n_bytes = 8 * n_features**2 + 4 * self._block_bytes
+        require_memory(
+            n_bytes,
+            f"Learning gradients along {self.n_directions} directions of each sample",
+            "Use fewer directions (LinearSolver(n_directions=1)), samples or features.",
+        )
+        return normal, condense
+
+
+def _is_cholesky(model) -> bool:
+    """Return True if a Ridge solves normal equations with one penalty."""
+    is_one = isinstance(model.alpha, Real) and not isinstance(model.alpha, bool)
+    return is_one and model.solver in ("auto", "cholesky") and not model.positive
+
+
+def _fit_normal_equations(model, sums, counts, y, sample_weight, directions, equations):
+    """Fit a Ridge to sums of features and to directions; return the same as `_fit_summed`.
+
+    The equations are those that ``Ridge(solver="cholesky")`` solves. `sums` are overwritten.
+    """
+    model._validate_params()
+    targets = y[:, 0]
+    means = mean = None
+    if model.fit_intercept:
+        means, mean, targets = _project_out(counts, sums, targets, sample_weight)
+    equations.add(sums, targets, sample_weight)
+    for group in checked_groups(directions, equations.block_rows):
+        weights = None if sample_weight is None else sample_weight[group.owners]
+        equations.add(group.rows, group.targets, weights)
+    model.coef_ = equations.solve(float(model.alpha))
+    model.n_iter_, model.solver_ = None, "cholesky"
+    if not model.fit_intercept:
+        return model.coef_, np.zeros(counts.shape[1])
+    return model.coef_, mean - means @ model.coef_
+
+
+def _project_out(counts, sums, targets, sample_weight):
+    """Subtract the part that tile counts explain, from sums in place.
+
+    Returns
+    -------
+    means : ndarray of shape (n_counts, n_features)
+    mean : ndarray of shape (n_counts, ...)
+    targets : ndarray
+        The rest of the targets.
+    """
+    means, mean = (_per_count(counts, values, sample_weight) for values in (sums, targets))
+    for start in range(0, len(sums), _ROWS):
+        some = slice(start, start + _ROWS)
+        sums[some] -= counts[some] @ means
+    return means, mean, targets - counts @ mean
 
 
 def _folds(model, sums, y) -> list:
@@ -301,11 +390,10 @@ def _fit_summed(model, sums, counts, y, sample_weight) -> tuple[np.ndarray, np.n
         return model.coef_, np.zeros((n_counts, *targets.shape[1:]))
 
     if isinstance(model, _LEAST_SQUARES):
-        means, mean = (_per_count(counts, values, sample_weight) for values in (sums, targets))
+        means, mean, targets = _project_out(counts, sums, targets, sample_weight)
         model.set_params(fit_intercept=False)
         try:
-            sums -= counts @ means
-            model.fit(sums, targets - counts @ mean, **weights)
+            model.fit(sums, targets, **weights)
         finally:
             model.set_params(fit_intercept=True)
         # (n_outputs, n_features) or (n_features,) against (n_counts, n_features).

@@ -6,9 +6,10 @@ of a system to its tiles (`AbstractTiling.push`), and transformers push it to th
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
-from .._utils.memory import require_memory
 from .._utils.steps import dense
 from ..exceptions import TileModelError
 from ..tile_models._base import flat
@@ -16,8 +17,66 @@ from ._push import features_along
 from ._random_directions import random_directions
 
 
-def system_rows(problem, features, widths, n_directions, random_state):
-    """Yield the rows of each kind of target gradient.
+class KindOfGradient(NamedTuple):
+    """Target gradients of one kind, such as those by positions, and their directions.
+
+    Attributes
+    ----------
+    name : str
+    targets : list of ndarray or None
+        Of each sample.
+    directions : list of ndarray of shape (n_rows, size of the target) or None
+    counts : ndarray of int of shape (n_samples,)
+        Number of directions of each sample.
+    size : float
+        Root mean square of the gradients; 1 if all are 0.
+    n_entries : float
+        Mean number of their entries per sample.
+    """
+
+    name: str
+    targets: list
+    directions: list
+    counts: np.ndarray
+    size: float
+    n_entries: float
+
+
+def system_directions(problem, n_directions, random_state) -> list[KindOfGradient]:
+    """Return the kinds of gradients of a problem that are known, with directions.
+
+    Parameters
+    ----------
+    problem : SumProblem
+    n_directions : int
+        Number of random directions per sample and kind. If a gradient has no more entries, each
+        entry is a row.
+    random_state : RandomState
+    """
+    if problem.n_outputs > 1:
+        raise TileModelError(
+            "Gradients can be learned for one total per sample only, but y has "
+            f"{problem.n_outputs} columns."
+        )
+    known = problem.terms[0].tiling.known_gradients(problem.systems, problem.gradient)
+    kinds = []
+    for name, targets in known.items():
+        directions = [
+            None if target is None else random_directions(target.shape, n_directions, random_state)
+            for target in targets
+        ]
+        counts = np.array([0 if of_sample is None else len(of_sample) for of_sample in directions])
+        if not counts.any():
+            continue
+        entries = np.concatenate([target for target in targets if target is not None])
+        size = float(np.sqrt(np.mean(entries**2))) or 1.0
+        n_entries = len(entries) / len(targets)
+        kinds.append(KindOfGradient(name, targets, directions, counts, size, n_entries))
+    return kinds
+
+
+def system_rows(problem, features, widths, kind, group):
+    """Return the derivatives of features and of totals less baselines, of a group of samples.
 
     Parameters
     ----------
@@ -26,63 +85,32 @@ def system_rows(problem, features, widths, n_directions, random_state):
         Features of each term.
     widths : list of int
         Number of features of each term.
-    n_directions : int
-        Number of random directions per sample and kind. If a gradient has no more entries, each
-        entry is a row.
-    random_state : RandomState
+    kind : KindOfGradient
+    group : ndarray of int
+        Samples with directions.
 
-    Yields
-    ------
+    Returns
+    -------
     rows : ndarray of shape (n_rows, n_features)
     targets : ndarray of shape (n_rows,)
-    owners : ndarray of int of shape (n_rows,)
-        Sample of each row.
-    size : float
-        Root mean square of the gradients of this kind; 1 if all are 0.
-    n_entries : float
-        Mean number of their entries per sample.
     """
-    if problem.n_outputs > 1:
-        raise TileModelError(
-            "Gradients can be learned for one total per sample only, but y has "
-            f"{problem.n_outputs} columns."
-        )
-    tiling = problem.terms[0].tiling
-    kinds = tiling.known_gradients(problem.systems, problem.gradient)
-    for kind, targets in kinds.items():
-        directions = [
-            None if target is None else random_directions(target.shape, n_directions, random_state)
-            for target in targets
-        ]
-        counts = [0 if of_sample is None else len(of_sample) for of_sample in directions]
-        owners = np.repeat(np.arange(len(targets)), counts)
-        if len(owners) == 0:
-            continue
-        require_memory(
-            16 * len(owners) * sum(widths),
-            f"Learning gradients along {n_directions} directions of each sample",
-            "Use fewer directions (LinearSolver(n_directions=1)), samples or features.",
-        )
-        rows, baseline_rows = _rows(problem, features, widths, kind, directions, counts)
-        derivatives = np.concatenate(
-            [
-                of_sample @ target
-                for of_sample, target in zip(directions, targets, strict=True)
-                if target is not None
-            ]
-        )
-        entries = np.concatenate([target for target in targets if target is not None])
-        size = float(np.sqrt(np.mean(entries**2))) or 1.0
-        yield rows, derivatives - baseline_rows, owners, size, len(entries) / len(targets)
+    directions = [kind.directions[k] for k in group]
+    rows, baseline_rows = _rows(
+        problem.systems.take(group), problem.baselines, features, widths, kind.name, directions,
+        kind.counts[group],
+    )  # fmt: skip
+    derivatives = np.concatenate(
+        [of_sample @ kind.targets[k] for of_sample, k in zip(directions, group, strict=True)]
+    )
+    return rows, derivatives - baseline_rows
 
 
-def _rows(problem, features, widths, kind, directions, counts):
+def _rows(systems, baselines, features, widths, kind, directions, counts):
     """Return the derivatives of summed features and of baselines along directions."""
     first = np.cumsum(counts) - counts
     n_rows, max_rows = int(np.sum(counts)), max(counts)
     rows, baseline_rows = np.zeros((n_rows, sum(widths))), np.zeros(n_rows)
-    systems, start = problem.systems, 0
-    baselines = problem.baselines or [None] * len(features)
+    start, baselines = 0, baselines or [None] * len(features)
     for feature, width, baseline in zip(features, widths, baselines, strict=True):
         tiling = feature.term.tiling
         shape = tiling.shape_of_tiles(systems)
