@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from ._power_spectrum import power_spectrum, pull_spectrum, push_spectrum
+from .._utils.scratch import Scratch
+from ._power_spectrum import power_spectrum, pull_spectrum, push_spectrum, spectrum_size
 
 
 @dataclass(frozen=True)
@@ -54,10 +55,8 @@ class FocusSums:
         linear = np.matmul(density, invariants.transpose(0, 2, 1)).reshape(n, -1)
         if not self.n_components:
             return linear
-        components = np.matmul(self.components.astype(X.dtype), invariants)
-        components -= (self.components @ self.mean).astype(X.dtype)[:, None]
-        i, j = np.triu_indices(self.n_components)
-        upper = i * self.n_components + j
+        components = self._components(invariants)
+        upper = self._upper()
         sums = [linear]
         for c in range(n_channels):
             products = np.matmul(density[:, c, None] * components, components.transpose(0, 2, 1))
@@ -67,33 +66,32 @@ class FocusSums:
     def invariants(self, X):
         """Return density (n, n_channels, n_pixels) and invariants (n, n_invariants, n_pixels)."""
         density, modes = self.surroundings(X)
-        return density, power_spectrum(modes, self.n_vectors)
+        return density, _by_tile(power_spectrum(modes, self.n_vectors), len(X))
 
-    def surroundings(self, X):
-        """Return density (n, n_channels, n_pixels) and modes (n, n_rows, n_pixels)."""
+    def surroundings(self, X, scratch=None):
+        """Return density (n, n_channels, n_pixels), and modes (n_rows, n * n_pixels)."""
         n, n_channels = len(X), self.n_channels
         tiles = X.reshape(n, *self.window, n_channels)
-        density = tiles[(slice(None), *self.focus)].reshape(n, -1, n_channels).transpose(0, 2, 1)
-        modes = self.modes(tiles)
-        return np.ascontiguousarray(density), modes.reshape(n, -1, modes.shape[-1])
+        density = tiles[(slice(None), *self.focus)].reshape(n, -1, n_channels)
+        density = np.ascontiguousarray(density.transpose(2, 0, 1)).transpose(1, 0, 2)
+        # In memory, the pixels of all tiles are last.
+        modes = self.modes(tiles, scratch).transpose(1, 2, 0, 3)
+        return density, modes.reshape(modes.shape[0] * n_channels, -1)
 
     def push(self, X, directions):
         """Return directional derivatives of the sums, (n, n_features_out), not scaled."""
         density, modes = self.surroundings(X)
         of_density, of_modes = self.surroundings(directions)  # they are linear in the tiles
-        invariants = power_spectrum(modes, self.n_vectors)
-        of_invariants = push_spectrum(modes, of_modes, self.n_vectors)
         n = len(X)
+        invariants = _by_tile(power_spectrum(modes, self.n_vectors), n)
+        of_invariants = _by_tile(push_spectrum(modes, of_modes, self.n_vectors), n)
         linear = np.matmul(of_density, invariants.transpose(0, 2, 1))
         linear += np.matmul(density, of_invariants.transpose(0, 2, 1))
         sums = [linear.reshape(n, -1)]
         if self.n_components:
-            weights = self.components.astype(X.dtype)
-            mean = (self.components @ self.mean).astype(X.dtype)
-            components = np.matmul(weights, invariants) - mean[:, None]
-            of_components = np.matmul(weights, of_invariants)
-            i, j = np.triu_indices(self.n_components)
-            upper = i * self.n_components + j
+            components = self._components(invariants)
+            of_components = np.matmul(self.components.astype(X.dtype), of_invariants)
+            upper = self._upper()
             for c in range(self.n_channels):
                 # Half of the derivative of the product, which is symmetric.
                 half = of_density[:, c, None] * components / 2
@@ -103,52 +101,101 @@ class FocusSums:
                 sums.append(products.reshape(n, -1).take(upper, axis=1))
         return np.hstack(sums)
 
-    def pull(self, X, gradients):
-        """Return gradients by the tiles from gradients by the sums, the adjoint of `push`.
+    def _components(self, invariants):
+        components = np.matmul(self.components.astype(invariants.dtype), invariants)
+        components -= (self.components @ self.mean).astype(invariants.dtype)[:, None]
+        return components
 
-        `gradients` has one row per tile, or one row for all.
+    def _upper(self):
+        """Return the indices of the upper triangle of flat products of components."""
+        i, j = np.triu_indices(self.n_components)
+        return i * self.n_components + j
+
+    def weights(self, gradients, dtype):
+        """Return gradients by the sums as the matrices that `pull` multiplies with.
+
+        Parameters
+        ----------
+        gradients : ndarray of shape (n, n_features_out)
+            A row for each tile, or one row for all.
+        dtype : numpy dtype
+            That of the tiles.
+
+        Returns
+        -------
+        rows : ndarray of shape (n, n_channels + n_components, n_invariants)
+            Gradients by the linear sums, and the components.
+        pairs : ndarray of shape (n, n_channels * n_components, n_components)
+            The symmetric matrices of gradients by products of components.
         """
-        gradients = gradients.astype(X.dtype, copy=False)
-        density, modes = self.surroundings(X)
-        invariants = power_spectrum(modes, self.n_vectors)
+        gradients = gradients.astype(dtype, copy=False)
+        n, n_channels, n_components = len(gradients), self.n_channels, self.n_components
+        n_invariants = spectrum_size(self.n_vectors)
+        linear = gradients[:, : n_channels * n_invariants]
+        rows = np.empty((n, n_channels + n_components, n_invariants), dtype)
+        rows[:, :n_channels] = linear.reshape(n, n_channels, -1)
+        pairs = np.zeros((n, n_channels, n_components, n_components), dtype)
+        if n_components:
+            rows[:, n_channels:] = self.components
+            i, j = np.triu_indices(n_components)
+            products = gradients[:, linear.shape[1] :].reshape(n, n_channels, -1)
+            pairs[:, :, i, j] = products
+            pairs[:, :, j, i] += products  # the diagonal counts twice
+        return rows, pairs.reshape(n, n_channels * n_components, n_components)
+
+    def pull(self, X, weights, scratch=None):
+        """Return gradients by the tiles from the `weights` of gradients by the sums.
+
+        This is the adjoint of `push`. The result is valid until the next call with `scratch`.
+        """
+        rows, pairs = weights
+        scratch = scratch or Scratch()
+        density, modes = self.surroundings(X, scratch)
         n, n_channels, n_pixels = density.shape
-        n_linear = n_channels * invariants.shape[1]
-        linear = gradients[:, :n_linear].reshape(len(gradients), n_channels, -1)
+
+        def empty(name, n_rows):
+            return scratch.empty(name, (n_rows, n, n_pixels), X.dtype)
+
+        invariants = empty("invariants", rows.shape[2]).reshape(rows.shape[2], -1)
+        power_spectrum(modes, self.n_vectors, out=invariants)
+        products = empty("sums", rows.shape[1])
+        np.matmul(rows, _by_tile(invariants, n), out=products.transpose(1, 0, 2))
+        of_density, components = products[:n_channels], products[n_channels:]
+        of_products = empty("gradients of sums", rows.shape[1])
+        of_products[:n_channels] = density.transpose(1, 0, 2)
         if self.n_components:
-            of_density, of_invariants = self._pull_products(density, invariants, gradients, linear)
-        else:
-            of_density = np.matmul(linear, invariants)
-            of_invariants = np.matmul(linear.transpose(0, 2, 1), density)
-        of_modes = pull_spectrum(modes, self.n_vectors, of_invariants)
-        out = self.modes.adjoint(of_modes.reshape(n, -1, n_channels, n_pixels))
+            offset = (self.components @ self.mean).astype(X.dtype)
+            components -= offset[:, None, None]
+            partners = empty("partners", pairs.shape[1])
+            np.matmul(pairs, components.transpose(1, 0, 2), out=partners.transpose(1, 0, 2))
+            self._pull_products(partners, components, of_density, of_products)
+        # The invariants are no longer needed: their gradients take the same memory.
+        of_products = of_products.transpose(1, 0, 2)
+        np.matmul(rows.transpose(0, 2, 1), of_products, out=_by_tile(invariants, n))
+        of_modes = empty("gradients of modes", len(modes)).reshape(modes.shape)
+        pull_spectrum(modes, self.n_vectors, invariants, out=of_modes)
+        of_modes = of_modes.reshape(-1, n_channels, n, n_pixels).transpose(2, 0, 1, 3)
+        out = self.modes.adjoint(of_modes, scratch)
         focus = out[(slice(None), *self.focus)]
-        focus += of_density.transpose(0, 2, 1).reshape(focus.shape)
+        focus += of_density.transpose(1, 2, 0).reshape(focus.shape)
         return out.reshape(n, -1)
 
-    def _pull_products(self, density, invariants, gradients, linear):
-        """Return gradients by density and invariants, of linear sums and of products."""
-        n_channels, n_components = density.shape[1], self.n_components
-        weights = self.components.astype(density.dtype)
-        # The rows of the linear sums and the components in one matrix product, there and back.
-        weights = np.broadcast_to(weights, (len(linear), *weights.shape))
-        rows = np.concatenate([linear, weights], axis=1)
-        products = np.matmul(rows, invariants)
-        of_density, components = products[:, :n_channels], products[:, n_channels:]
-        components -= (self.components @ self.mean).astype(density.dtype)[:, None]
-        i, j = np.triu_indices(n_components)
-        of_products = np.empty_like(products)
-        of_products[:, :n_channels] = density
-        of_components = of_products[:, n_channels:]
-        n_linear = linear.shape[1] * linear.shape[2]
-        for c, of_channel in enumerate(np.split(gradients[:, n_linear:], n_channels, axis=1)):
-            pairs = np.zeros((len(gradients), n_components, n_components), density.dtype)
-            pairs[:, i, j] = of_channel
-            # The gradient of a product by one factor is the other factor.
-            partners = np.matmul(pairs + pairs.transpose(0, 2, 1), components)
-            of_density[:, c] += 0.5 * np.einsum("nkp,nkp->np", components, partners)
-            partners *= density[:, c, None]
+    def _pull_products(self, partners, components, of_density, of_products):
+        """Add gradients by density, and write those by components, of products of components.
+
+        The gradient of a product by one factor is the other factor: the `partners` of a component
+        are the others, multiplied by the gradients by their products.
+        """
+        of_components = of_products[self.n_channels :]
+        for c, of_channel in enumerate(partners.reshape(-1, *components.shape)):
+            of_density[c] += 0.5 * np.einsum("knp,knp->np", components, of_channel)
             if c:
-                of_components += partners
+                of_channel *= of_products[c]
+                of_components += of_channel
             else:
-                of_components[:] = partners
-        return of_density, np.matmul(rows.transpose(0, 2, 1), of_products)
+                np.multiply(of_channel, of_products[c], out=of_components)
+
+
+def _by_tile(rows, n):
+    """Return a view (n, n_rows, n_pixels) of rows (n_rows, n * n_pixels)."""
+    return rows.reshape(len(rows), n, -1).transpose(1, 0, 2)

@@ -18,6 +18,7 @@ from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .._parallel.workers import pools
+from .._utils.scratch import Scratch
 from .._utils.stored import stored
 from ..fields._in_memory import as_array
 from ._focus_sums import FocusSums
@@ -155,8 +156,8 @@ class LocalInvariants(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     True
     """
 
-    # Memory of a block of tiles: it fits in a cache, and its arithmetic takes longer than the call.
-    _block_bytes = 2**24
+    # Memory of a block of tiles: it fits into a cache, and arithmetic takes longer than calls.
+    _block_bytes = 3 * 2**22
 
     _parameter_constraints = {
         "focus": [Interval(Integral, 1, None, closed="left"), "array-like"],
@@ -335,11 +336,12 @@ class LocalInvariants(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         gradient, out = as_array(gradient, "gradient", np.float64), np.empty(X.shape)
         # The gradient of a linear model is one row for all tiles, broadcast.
         is_shared = len(gradient) and gradient.strides[0] == 0
-        shared = gradient[:1] * self.scale_ if is_shared else None
+        sums, scratch = self._sums, Scratch()
+        shared = sums.weights(gradient[:1] * self.scale_, X.dtype) if is_shared else None
 
         def write(rows):
-            by_features = gradient[rows] * self.scale_ if shared is None else shared
-            out[rows] = self._sums.pull(X[rows], by_features)
+            weights = shared or sums.weights(gradient[rows] * self.scale_, X.dtype)
+            out[rows] = sums.pull(X[rows], weights, scratch)
 
         self._map(write, X)
         return out

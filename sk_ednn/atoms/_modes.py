@@ -17,6 +17,7 @@ from math import factorial, sqrt
 
 import numpy as np
 
+from .._utils.scratch import Scratch
 from .._utils.stored import stored
 
 
@@ -105,68 +106,91 @@ class LocalModes:
         ]
         self.mixing, self.n_modes = laguerre_gauss(degree)
 
-    def __call__(self, tiles):
+    def __call__(self, tiles, scratch=None):
         """Return the coefficients.
 
         Parameters
         ----------
         tiles : ndarray of shape (n, window_x, window_y, n_channels), float32 or float64
+        scratch : Scratch or None
+            For intermediate results and the result.
 
         Returns
         -------
         ndarray of shape (n, n_rows, n_channels, focus_x * focus_y), of the same type
-            Rows in the order of `laguerre_gauss`.
+            Rows in the order of `laguerre_gauss`. In memory the rows come first and the pixels of
+            all tiles last, so that operations on rows are long.
         """
         n, window_x, window_y, n_channels = tiles.shape
-        focus_x, focus_y = self.focus
-        along_x, along_y = (filters.astype(tiles.dtype) for filters in self.filters)
+        (focus_x, focus_y), n_orders = self.focus, self.degree + 1
+        along_x, along_y = self._flat_filters(tiles.dtype)
         # One matrix product per tile, so that coefficients do not depend on the batch, to the
         # last bit.
-        fields = np.ascontiguousarray(tiles.transpose(0, 1, 3, 2)).reshape(n, window_x, -1)
-        fields = np.matmul(along_x.reshape(-1, window_x), fields)
-        fields = fields.reshape(n, self.degree + 1, focus_x * n_channels, window_y)
-        products = np.empty((n, self.mixing.shape[1], n_channels, focus_x, focus_y), tiles.dtype)
-        first = 0
-        for i in range(self.degree + 1):
-            last = first + self.degree + 1 - i
-            part = np.matmul(fields[:, i], along_y[: last - first].reshape(-1, window_y).T)
-            part = part.reshape(n, focus_x, n_channels, last - first, focus_y)
-            products[:, first:last] = part.transpose(0, 3, 2, 1, 4)
-            first = last
-        mixed = np.matmul(self.mixing.astype(tiles.dtype), products.reshape(n, first, -1))
-        return mixed.reshape(n, -1, n_channels, focus_x * focus_y)
+        scratch, dtype = scratch or Scratch(), tiles.dtype
+        rows = scratch.empty("rows", (n, n_channels, window_x, window_y), dtype)
+        rows[:] = tiles.transpose(0, 3, 1, 2)
+        fields = scratch.empty("fields", (n, n_channels, window_x, n_orders, focus_y), dtype)
+        np.matmul(rows.reshape(n, -1, window_y), along_y.T, out=fields.reshape(n, -1, len(along_y)))
+        mixing = self._mixing(dtype)
+        shape = n, n_channels, mixing.shape[1] * focus_x, focus_y
+        products = scratch.empty("products", shape, dtype)
+        for j, rows in enumerate(self._rows_of_products()):
+            part = along_x[: rows.stop - rows.start]
+            np.matmul(part, fields[:, :, :, j], out=products[:, :, rows])
+        products = products.reshape(n, n_channels, -1, focus_x * focus_y)
+        modes = scratch.empty("modes", (len(mixing), n_channels, n, focus_x * focus_y), dtype)
+        np.matmul(mixing, products, out=modes.transpose(2, 1, 0, 3))
+        return modes.transpose(2, 0, 1, 3)
 
-    def adjoint(self, gradients):
+    def adjoint(self, gradients, scratch=None):
         """Return gradients by tiles from gradients by coefficients.
 
         Parameters
         ----------
         gradients : ndarray of shape (n, n_rows, n_channels, focus_x * focus_y)
+        scratch : Scratch or None
+            For intermediate results and the result.
 
         Returns
         -------
         ndarray of shape (n, window_x, window_y, n_channels), of the same type
             ``<adjoint(s), t> == <s, self(t)>``.
         """
-        n, n_rows, n_channels, _ = gradients.shape
-        focus_x, focus_y = self.focus
-        along_x, along_y = (filters.astype(gradients.dtype) for filters in self.filters)
+        n, _, n_channels, _ = gradients.shape
+        focus_y, n_orders = self.focus[1], self.degree + 1
+        along_x, along_y = self._flat_filters(gradients.dtype)
         window_x, window_y = along_x.shape[-1], along_y.shape[-1]
-        products = np.matmul(
-            self.mixing.T.astype(gradients.dtype), gradients.reshape(n, n_rows, -1)
-        )
-        products = products.reshape(n, -1, n_channels, focus_x, focus_y)
-        fields = np.empty((n, self.degree + 1, focus_x * n_channels, window_y), gradients.dtype)
+        scratch, dtype = scratch or Scratch(), gradients.dtype
+        mixing = self._mixing(dtype)
+        shape = n, n_channels, mixing.shape[1], gradients.shape[3]
+        products = scratch.empty("products", shape, dtype)
+        np.matmul(mixing.T, gradients.transpose(0, 2, 1, 3), out=products)
+        products = products.reshape(n, n_channels, -1, focus_y)
+        fields = scratch.empty("fields", (n, n_channels, window_x, n_orders, focus_y), dtype)
+        for j, rows in enumerate(self._rows_of_products()):
+            part = along_x[: rows.stop - rows.start]
+            np.matmul(part.T, products[:, :, rows], out=fields[:, :, :, j])
+        tiles = scratch.empty("rows", (n, n_channels, window_x, window_y), dtype)
+        np.matmul(fields.reshape(n, -1, len(along_y)), along_y, out=tiles.reshape(n, -1, window_y))
+        return tiles.transpose(0, 2, 3, 1)
+
+    def _flat_filters(self, dtype):
+        """Return the filters along x and y, ((degree + 1) * focus, window)."""
+        return [f.astype(dtype).reshape(-1, f.shape[-1]) for f in self.filters]
+
+    def _mixing(self, dtype):
+        """Return `mixing` for products in the order of `_rows_of_products`: by j, then by i."""
+        size = self.degree + 1
+        pairs = [(j, i) for i in range(size) for j in range(size - i)]
+        return self.mixing[:, sorted(range(len(pairs)), key=pairs.__getitem__)].astype(dtype)
+
+    def _rows_of_products(self):
+        """Yield the slices of products ``h_i h_j`` of each j, with a row for each i and pixel."""
         first = 0
-        for i in range(self.degree + 1):
-            last = first + self.degree + 1 - i
-            part = products[:, first:last].transpose(0, 3, 2, 1, 4)
-            part = part.reshape(n, focus_x * n_channels, -1)
-            np.matmul(part, along_y[: last - first].reshape(-1, window_y), out=fields[:, i])
+        for j in range(self.degree + 1):
+            last = first + (self.degree + 1 - j) * self.focus[0]
+            yield slice(first, last)
             first = last
-        fields = fields.reshape(n, (self.degree + 1) * focus_x, n_channels * window_y)
-        tiles = np.matmul(along_x.reshape(-1, window_x).T, fields)
-        return tiles.reshape(n, window_x, n_channels, window_y).transpose(0, 1, 3, 2)
 
 
 def _filters(focus, context, spacing, scale, degree):
