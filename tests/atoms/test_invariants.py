@@ -278,6 +278,22 @@ def test_push_is_the_adjoint_of_pull(fields, params, dtype, rng):
     np.testing.assert_array_equal(model.push(X[3:4], direction[3:4]), pushed[3:4])
 
 
+@pytest.mark.parametrize("is_shared", [False, True])
+def test_pull_does_not_depend_on_blocks_or_workers(is_shared, fields, rng):
+    """Blocks use the memory of earlier ones again, in each thread."""
+    model, X = fitted(fields), tiles(fields)
+    gradient = rng.normal(size=(1 if is_shared else len(X), len(model.scale_)))
+    gradient = np.broadcast_to(gradient, (len(X), gradient.shape[1]))
+    of_each = [model.pull(X[k : k + 1], gradient[k : k + 1]) for k in range(len(X))]
+    expected = np.concatenate(of_each)
+    tolerance = 1e-12 * np.abs(expected).max()
+    for block_bytes in (1, 2**22, 2**30):
+        model._block_bytes = block_bytes
+        results = [model.set_params(n_jobs=n_jobs).pull(X, gradient) for n_jobs in (1, 2)]
+        np.testing.assert_array_equal(*results)
+        np.testing.assert_allclose(results[0], expected, rtol=1e-10, atol=tolerance)
+
+
 @pytest.mark.parametrize("kernel", [False, True])
 def test_models_on_them_have_forces(kernel, rng):
     from sklearn.kernel_ridge import KernelRidge
