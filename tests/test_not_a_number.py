@@ -16,6 +16,7 @@ from sk_ednn import EDNNCommittee, EDNNRegressor, GridTiling
 from sk_ednn.evaluation import Direct, LocalUpdates, Unique
 from sk_ednn.exceptions import TileModelError
 from sk_ednn.solvers import BoostingSolver
+from sk_ednn.tiling import BagTiling
 from tests._cases import left_as_it_was
 
 TILING = GridTiling(2, 1)
@@ -113,3 +114,35 @@ def test_networks_whose_outputs_are_not_finite_are_rejected(form):
             way(X)
     with pytest.raises(TileModelError, match=r"gradient of NeuralNetRegressor contains .* NaN"):
         model.predict_gradient(X)
+
+
+INTEGERS = {"odd": 2**53 + 1, "timestamp": 1_700_000_000_123_456_789, "largest": 2**63 - 1}
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.uint64])
+@pytest.mark.parametrize("value", INTEGERS.values(), ids=INTEGERS)
+def test_integers_that_doubles_would_round_are_rejected(value, dtype, tmp_path):
+    fields = np.zeros((12, 4, 4), dtype)
+    fields[1, 2, 3] = value
+    model, words = EDNNRegressor(Ridge(), TILING), f"{value} at .*beyond 2..53"
+    with left_as_it_was(model), pytest.raises(ValueError, match=words):
+        model.fit(fields, Y)
+    model.fit(np.sign(fields), Y)
+    np.save(tmp_path / "X.npy", fields)
+    memory_map = np.load(tmp_path / "X.npy", mmap_mode="r")
+    for given in (fields, list(fields), memory_map, [fields[1], fields[1, :2]]):
+        with pytest.raises(ValueError, match=words):
+            model.predict(given)
+    bags = EDNNRegressor(Ridge(), BagTiling())
+    with pytest.raises(ValueError, match=words):
+        bags.fit(list(fields), Y)
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.uint64])
+@pytest.mark.parametrize("value", [2**53, 2**53 + 2, 2**62, 3 * 2**60])
+def test_large_integers_that_are_doubles_are_as_floats(value, dtype):
+    fields = np.zeros((12, 4, 4), dtype)
+    fields[1:, 2, 3] = value
+    model = EDNNRegressor(DecisionTreeRegressor(random_state=0), TILING, random_state=0)
+    expected = model.fit(fields.astype(float), Y).predict(fields.astype(float))
+    np.testing.assert_array_equal(model.fit(fields, Y).predict(fields), expected)

@@ -25,6 +25,8 @@ from ._views import OneField
 # Fields of a list are copied next to each other only while they are small: a stack saves a
 # Python step per field, which no longer matters where one field contains this many bytes.
 _STACKED_BYTES = 1 << 20
+# All integers up to this are doubles.
+_LARGEST_INTEGER = 2**53
 
 
 @dataclass(frozen=True)
@@ -303,10 +305,14 @@ def _check_field(field, index, caller) -> np.ndarray:
 
 
 def require_finite(values, name) -> None:
-    """Raise ValueError if an array contains NaN or infinity, with the place of the first one."""
+    """Raise ValueError if an array contains NaN, infinity, or integers that are no doubles.
+
+    The message has the place of the first one.
+    """
     # Summing is several times faster than asking each value, in their own type most of all; it
     # overflows only where some are huge.
     if values.dtype.kind != "f":
+        _require_doubles(values, name)
         return
     with np.errstate(over="ignore", invalid="ignore"):
         if np.isfinite(np.sum(values)):
@@ -321,3 +327,22 @@ def require_finite(values, name) -> None:
         "not finite numbers. Sums over tiles need all of them: leave these samples out, or fill in "
         "what is missing."
     )
+
+
+def _require_doubles(values, name) -> None:
+    """Raise ValueError if doubles, with which models compute, would round integers."""
+    if values.dtype.kind not in "iu" or values.dtype.itemsize < 8 or values.size == 0:
+        return
+    if int(values.min()) >= -_LARGEST_INTEGER and int(values.max()) <= _LARGEST_INTEGER:
+        return
+    doubles = values.astype(np.float64)
+    fits = doubles < float(np.iinfo(values.dtype).max)  # which is rounded to a power of two
+    bad = np.ones(values.shape, dtype=bool)
+    bad[fits] = doubles[fits].astype(values.dtype) != values[fits]
+    if bad.any():
+        place = tuple(int(k) for k in np.argwhere(bad)[0])
+        raise ValueError(
+            f"Input {name} contains {values[place]} at {list(place)}, one of {int(bad.sum())} "
+            "integers beyond 2**53 that double precision rounds, so that different values would be "
+            "equal. Subtract a constant, for example the least value, or divide by a power of two."
+        )
