@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from operator import index
 
 import numpy as np
 
 from .._utils.optional import needing
-from ..structures import Structure
+from ..structures import Structure, atomic_number
 from ._ase import to_atoms
 from ._soft_modes import soft_modes
 from ._symmetric import symmetric_cell, symmetric_cluster
@@ -15,6 +16,7 @@ from ._symmetric import symmetric_cell, symmetric_cluster
 with needing("Structure search"):
     from ase import Atoms
     from ase.data import covalent_radii
+    from ase.formula import Formula
     from ase_ga.cutandsplicepairing import CutAndSplicePairing
     from ase_ga.standardmutations import PermutationMutation, RattleMutation, StrainMutation
     from ase_ga.startgenerator import StartGenerator
@@ -27,6 +29,8 @@ _AREA = 1.3
 # Vacuum on each side of a cluster's box, Å; nothing depends on it.
 _VACUUM = 5.0
 _MOST_TRIES = 200
+# Of a cell whose structures are searched; more would not end in a lifetime.
+_MOST_ATOMS = 10_000
 # The chance of each mode beyond the softest, relative to that of the one before.
 _NEXT_MODE = 0.7
 # Å: the largest and the least displacement of the atom that a soft mode moves most.
@@ -379,19 +383,23 @@ def compositions_of(composition) -> list[np.ndarray]:
     several = composition if isinstance(composition, (list, tuple)) else [composition]
     compositions = [numbers_of(one) for one in several]
     keys = {tuple(numbers.tolist()) for numbers in compositions}
-    if not compositions or len(keys) < len(compositions) or () in keys:
+    if not compositions or len(keys) < len(compositions):
         raise ValueError(f"Expected different compositions with atoms, got {composition!r}.")
     return compositions
 
 
 def numbers_of(composition) -> np.ndarray:
-    """Return the atomic numbers of a composition, a formula or a dict of counts."""
+    """Return the sorted atomic numbers of a composition, a formula or a dict of counts."""
     try:
-        if isinstance(composition, str):
-            return np.sort(Atoms(composition).numbers)
-        symbols = [symbol for symbol, count in composition.items() for _ in range(count)]
-        return np.sort(Atoms(symbols).numbers)
+        # Counted before atoms are listed, of which a typing error may ask for a billion.
+        named = Formula(composition).count() if isinstance(composition, str) else composition
+        counts = {atomic_number(name): index(count) for name, count in named.items()}
     except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise ValueError(
-            f"Expected a formula, such as Ti4O8, or a dict of counts, got {composition!r}."
+            f"Expected a formula, such as Ti4O8, or a dict of counts, got {composition!r:.80}."
         ) from error
+    if any(count < 0 for count in counts.values()) or not 0 < sum(counts.values()) <= _MOST_ATOMS:
+        raise ValueError(
+            f"Expected a composition of 1 to {_MOST_ATOMS:,} atoms, got {composition!r:.80}."
+        )
+    return np.repeat(sorted(counts), [counts[number] for number in sorted(counts)])

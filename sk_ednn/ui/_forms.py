@@ -156,7 +156,7 @@ class Search:
     composition : str
     kind : {"crystal", "cluster"}
     volume : float or None
-        In Å³ per atom.
+        In Å³ per atom; None for a guess.
     n_labels : int
     calculator : str
         Key of `CALCULATORS`.
@@ -189,20 +189,27 @@ class Search:
             numbers_of(self.composition)
         except Exception as error:  # ASE's parser raises several types
             raise ValueError(
-                f"Expected the atoms of a cell, such as Si8 or Ti2O4; got {self.composition!r}."
+                f"Expected the atoms of a cell, such as Si8 or Ti2O4; got {self.composition!r:.40}."
             ) from error
         settings = {
             "composition": self.composition,
             "kind": self.kind,
             "store": "search.db",
-            "n_labels": int(self.n_labels),
+            "n_labels": _whole("calls of the reference method", self.n_labels),
             "labeller": CALCULATORS[self.calculator][1],
         }
-        if self.volume:
+        if self.volume is not None:
             settings["volume"] = float(self.volume)
         if self.seed:
-            settings["random_state"] = int(self.seed)
+            settings["random_state"] = _whole("a random seed", self.seed)
         return settings
+
+
+def _whole(name, value) -> int:
+    """Return a number of the form as an integer; raise ValueError if it is none."""
+    if not isinstance(value, (int, float)) or not float(value).is_integer():
+        raise ValueError(f"Expected a whole number for {name}, got {value!r}.")
+    return int(value)
 
 
 # Reference methods that run without further programs: words for people, settings of the labeller.

@@ -34,3 +34,17 @@ def test_random_cells_have_the_volume_asked_for():
 
 def test_numbers_of_formulas():
     assert numbers_of("SiC").tolist() == numbers_of({"C": 1, "Si": 1}).tolist() == [6, 14]
+    assert numbers_of("(TiO2)2").tolist() == [8, 8, 8, 8, 22, 22]
+    assert numbers_of("Ti4O8C0").tolist() == numbers_of({"O": 8, "Ti": np.int64(4)}).tolist()
+
+
+@pytest.mark.parametrize(
+    "composition",
+    ["", "Si0", "8", "Si999999999", "H" * 10_001, {}, {"Si": 0}, {"Si": -2, "O": 4}, "X", "X2",
+     "Xx3", "si8", "Si-1", "Si1.5", "Si 8", " ", None, 3, {"Si": 2.0}, {"Si": "2"}, {None: 2},
+     ["Si"]],
+    ids=lambda composition: repr(composition)[:20],
+)  # fmt: skip
+def test_compositions_without_atoms_or_with_too_many_are_rejected(composition):
+    with pytest.raises(ValueError, match=r"Expected a (formula, such as|composition of 1 to)"):
+        numbers_of(composition)

@@ -205,6 +205,15 @@ def test_settings_of_a_search_follow_the_form():
     assert (result["composition"], result["volume"], result["n_labels"]) == ("Si4", 20.0, 30)
     with pytest.raises(ValueError, match="such as Si8"):
         Search(composition="<script>").settings()
+    assert "volume" not in Search(volume=None).settings()
+    for composition in ("", "Si0", "Si999999999", "X"):
+        with pytest.raises(ValueError, match="Expected the atoms of a cell"):
+            Search(composition=composition).settings()
+    for value in (1.5, float("nan"), None, "x"):
+        with pytest.raises(ValueError, match="Expected a whole number for calls"):
+            Search(n_labels=value).settings()
+    with pytest.raises(ValueError, match="Expected a whole number for a random seed"):
+        Search(seed=1.5).settings()
 
 
 def test_failed_labels_wait_again(tmp_path):

@@ -100,7 +100,7 @@ class _Form:
 
     def set(self, name):
         """Return a handler that stores the value of a field of the form."""
-        default = getattr(Search(), name)
+        default = None if name == "volume" else getattr(Search(), name)
 
         def changed(event):
             setattr(self.form, name, default if event.value is None else event.value)
