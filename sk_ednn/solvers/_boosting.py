@@ -267,7 +267,8 @@ class _Learner:
     def __init__(self, term, problem, start, random_state, max_bytes):
         self.random_state = random_state
         tiles = term.tiling.tiles(problem.systems)
-        per_tile = 24.0 * np.prod(tiles.tile_shape)
+        # Tiles as read, rounded, merged, and sorted.
+        per_tile = 32.0 * np.prod(tiles.tile_shape)
 
         def admit(n_distinct):
             require_memory(

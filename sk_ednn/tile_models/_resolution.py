@@ -23,6 +23,8 @@ _MAX_STEPS = 2.0**52
 _UNEVEN = 1.37
 # Numbers below this have no steps, which could be smaller than the smallest double.
 _SMALLEST = 1e-280
+# Numbers converted at a time.
+_BLOCK_NUMBERS = 1 << 20
 
 
 def resolution_of(rows, counts, computed=False) -> np.ndarray | None:
@@ -58,7 +60,7 @@ def resolution_of(rows, counts, computed=False) -> np.ndarray | None:
     largest = np.zeros(rows.shape[1])
     whole = np.ones(rows.shape[1], dtype=bool)
     mean = share @ rows
-    step = max(1, (1 << 20) // max(rows.shape[1], 1))
+    step = max(1, _BLOCK_NUMBERS // max(rows.shape[1], 1))
     for start in range(0, len(rows), step):
         part = np.asarray(rows[start : start + step], dtype=np.float64)
         deviation += share[start : start + step] @ np.abs(part - mean)
@@ -84,13 +86,16 @@ def rounded(values, resolution) -> np.ndarray:
         )
     if values.dtype.kind != "f" and (resolution <= 1).all():
         return values
-    exact = np.asarray(values, dtype=np.float64)
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        ratio = exact / resolution
-        result = np.where(np.abs(ratio) < _MAX_STEPS, np.rint(ratio) * resolution, exact)
-    # Adding zero turns -0.0 into 0.0.
-    result += 0.0
-    return result.astype(values.dtype, copy=False) if values.dtype.kind == "f" else result
+    result = np.empty(values.shape, values.dtype if values.dtype.kind == "f" else np.float64)
+    step = max(1, _BLOCK_NUMBERS // max(resolution.size, 1))
+    for start in range(0, len(values), step):
+        exact = np.asarray(values[start : start + step], dtype=np.float64)
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            ratio = exact / resolution
+            multiples = np.where(np.abs(ratio) < _MAX_STEPS, np.rint(ratio) * resolution, exact)
+        # Adding zero turns -0.0 into 0.0.
+        result[start : start + step] = multiples + 0.0
+    return result
 
 
 def _power_of_two(fraction, numbers) -> np.ndarray:
