@@ -93,9 +93,9 @@ def fit_report(
     if hasattr(estimator, "predict_stress"):
         return _of_potential(estimator, X, y, test, title, about)
     require_matplotlib()
-    data: dict[str, tuple[Any, Any]] = {TRAINING: (X, y)} | (
-        {} if test is None else {HELD_BACK: test}
-    )
+    data: dict[str, tuple[Any, Any]] = {TRAINING: (X, y)}
+    if test is not None:
+        data[HELD_BACK] = test[0], test[1]
     parts = {which: _Part(estimator, *part, max_sites) for which, part in data.items()}
     shown = parts.get(HELD_BACK, parts[TRAINING])
     model = shown.model
