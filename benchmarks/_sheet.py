@@ -44,9 +44,8 @@ class PorousSheet:
 
     def _outside_pores(self, cell, ideal):
         # Drawn once per cell; pores do not cross cell borders.
-        cells, which = np.unique(cell, axis=0, return_inverse=True)
-        which = which.ravel()
-        key = cells[:, 0] * 1_000_003 + cells[:, 1]
+        key, which = np.unique(cell[:, 0] * 1_000_003 + cell[:, 1], return_inverse=True)
+        cells = np.stack(np.divmod(key, 1_000_003), axis=1)
         n_pores = np.floor((PORES + 1) * self._random(key, 1))
         kept = np.ones(len(ideal), dtype=bool)
         for k in range(PORES):

@@ -8,6 +8,7 @@ median absolute errors of 0.028 J (context 1), 1.090 J (context 2) and 14.816 J 
     python benchmarks/ising_network.py --full --results ising.json --figure fig8.png
     python benchmarks/ising_network.py --context 2 --epochs 20
     python benchmarks/ising_network.py --context 3 --epochs 20 --checkpoint build/context3.ckpt
+    python benchmarks/ising_network.py --context 3 --full --no-speed --device cuda
 
 With ``--results`` every training is kept in a file when it ends, and not repeated. ``--figure``
 draws 128 x 128 systems near criticality, predicted by the networks at their best and at their last
@@ -52,7 +53,7 @@ class BestWeights(Callback):
             self.state = copy.deepcopy(net.module_.state_dict())
 
 
-def network(epochs, split=None, callbacks=()):
+def network(epochs, split=None, callbacks=(), device="cpu"):
     return NeuralNetRegressor(
         PaperDenseNet,
         optimizer=torch.optim.Adam,
@@ -63,6 +64,7 @@ def network(epochs, split=None, callbacks=()):
         iterator_train__shuffle=True,
         train_split=split,
         callbacks=list(callbacks),
+        device=device,
         verbose=0,
     )
 
@@ -137,10 +139,11 @@ def callback_of(net, kind):
     return next(callback for callback in net.callbacks if isinstance(callback, kind))
 
 
-def train(context, data, tests, epochs, seed, checkpoint=None):
+def train(context, data, tests, epochs, seed, device, checkpoint=None):
     """Train for all epochs; return the loss curve, and predictions at the last and best epochs."""
     split = ValidSplit(0.02, random_state=seed)
-    net = network(epochs, split, [BestWeights()]).set_params(verbose=int(checkpoint is not None))
+    net = network(epochs, split, [BestWeights()], device)
+    net.set_params(verbose=int(checkpoint is not None))
     solver = GradientSolver(checkpoint=checkpoint)
     model = EDNNRegressor(net, GridTiling(1, context), solver=solver, random_state=seed)
     start = time.perf_counter()
@@ -175,7 +178,9 @@ def trained(options, data, tests):
         result = next((r for r in results if key.items() <= r.items()), None)
         if result is None:
             checkpoint = f"{options.checkpoint}.{seed}" if options.checkpoint else None
-            result = train(options.context, data, tests, options.epochs, seed, checkpoint)
+            result = train(
+                options.context, data, tests, options.epochs, seed, options.device, checkpoint
+            )
             results.append(result)
             if file:
                 part = file.with_suffix(".part")
@@ -248,7 +253,7 @@ def near_criticality(systems, results):
 def main():
     options = arguments(
         __doc__, context=1, epochs=500, seeds=3, full=False, no_speed=False, checkpoint="",
-        results="", figure="",
+        results="", figure="", device="cpu",
     )  # fmt: skip
     machine()
     n = 10_000 if options.quick else 100_000

@@ -21,9 +21,8 @@ from sklearn.base import clone
 from sklearn.kernel_ridge import KernelRidge
 
 from sk_ednn import EDNNRegressor, GridTiling
-from sk_ednn.atoms import GaussianRasterizer, LocalInvariants
 from sk_ednn.cli._demo import sheets_model
-from sk_ednn.datasets import load_porous, load_sheets, make_dots, make_ising
+from sk_ednn.datasets import load_sheets, make_dots, make_ising
 from sk_ednn.inspection import (
     ContextSensitivityDisplay,
     ContributionDisplay,
@@ -209,40 +208,6 @@ def fig6():
     return figure
 
 
-def fig12():
-    """Draw the contributions of a porous sheet from the whole to the nanometre."""
-    from sklearn.linear_model import Ridge
-    from sklearn.pipeline import make_pipeline
-
-    small, large = load_porous(), load_porous(cells="large")
-    spacing, focus, context = 35 / 80, 2, 9  # the context of plot_porous.py, with small tiles
-    describe = LocalInvariants(focus, context, spacing, scale=0.6, random_state=0)
-    tiles = EDNNRegressor(
-        make_pipeline(describe, Ridge(1e-6)), GridTiling(focus, context), baseline="content"
-    )
-    draw = GaussianRasterizer(spacing, width=0.4, weights={"C": 1.0})
-    model = make_pipeline(draw, tiles).fit(small.structures[:60], small.energies[:60])
-    sheet = int(np.argmax([len(numbers) for numbers in large.numbers]))
-    field = model[0].transform([large.structures[sheet]])
-    contributions = model[1].predict_contributions(field)[0]
-    predicted, n_atoms = contributions.sum(), len(large.numbers[sheet])
-    off = 1e3 * (predicted - large.energies[sheet]) / n_atoms
-    print(f"{n_atoms:,} atoms: error {off:+.2f} meV/atom")
-    step = focus * spacing / 10  # nm
-    side, n = contributions.shape[0] * step, len(contributions)
-    figure, axes = plt.subplots(1, 4, figsize=(12.6, 3.5), layout="constrained")
-    for ax, width in zip(axes, (side, side / 4, side / 16, 1.5), strict=True):
-        sites = min(n, max(2, round(width / step)))
-        part = contributions[:sites, :sites]
-        pool = max(1, sites // 128)
-        part = part[: sites // pool * pool, : sites // pool * pool]
-        part = part.reshape(len(part) // pool, pool, -1, pool).mean(axis=(1, 3)) / step**2
-        image = ax.imshow(part, cmap="cividis", interpolation="nearest")
-        ax.set(xticks=[], yticks=[], title=f"{width:.3g} nm")
-        figure.colorbar(image, ax=ax, shrink=0.7, location="bottom", label="eV nm⁻²")
-    return figure
-
-
 def fig9():
     """Draw parity and errors of cells larger than those of the training."""
     _, parts = sheets()
@@ -350,7 +315,7 @@ def fig13():
     return figure
 
 
-FIGURES = (fig1, fig2, fig3, fig4, fig5, fig6, fig9, fig10, fig12, fig13)
+FIGURES = (fig1, fig2, fig3, fig4, fig5, fig6, fig9, fig10, fig13)
 
 
 def main():
