@@ -25,8 +25,8 @@ import numpy as np
 HERE = Path(__file__).parent
 PACKAGES = {
     "mace": ["torch==2.13.0", "mace-torch==0.3.16"],
-    # Its extra "torch" leads pip to an old version without it.
-    "deepmd": ["torch==2.13.0", "deepmd-kit==3.2.0", "ase"],
+    # The version of torch that its wheel was built with; its extra "torch" leads pip to old ones.
+    "deepmd": ["torch==2.11.0", "deepmd-kit==3.2.0", "mpich", "ase"],
 }
 FILES = {"si": "mlearn/Si.npz", "sheets": "hex_xtb_dev.npz"}
 
