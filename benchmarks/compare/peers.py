@@ -26,7 +26,7 @@ HERE = Path(__file__).parent
 PACKAGES = {
     "mace": ["torch==2.13.0", "mace-torch==0.3.16"],
     # The version of torch that its wheel was built with; its extra "torch" leads pip to old ones.
-    "deepmd": ["torch==2.11.0", "deepmd-kit==3.2.0", "mpich", "ase"],
+    "deepmd": ["torch==2.11.0", "deepmd-kit==3.2.0", "mpich", "e3nn", "ase"],
 }
 FILES = {"si": "mlearn/Si.npz", "sheets": "hex_xtb_dev.npz"}
 
