@@ -64,8 +64,8 @@ def check(ctx, options) -> None:
     fixed = [name for name in _OF_NETWORK if options.start is not None and _given(ctx, name)]
     if fixed:
         raise ValueError(
-            f"--{fixed[0]} is decided by the potential of --start {options.start}. Leave it out, or "
-            "fit a new potential."
+            f"--{fixed[0]} is decided by the potential of --start {options.start}. Leave it out, "
+            "or fit a new potential."
         )
     _labels(options)
 
@@ -289,7 +289,8 @@ def _potential(options):
     if options.cutoff is not None:
         settings["cutoff"] = options.cutoff
     name = "spectrum" if options.model == "auto" else options.model
-    return EDNNPotential(name, context=options.averages, repulsion=bool(options.repulsion), **settings)
+    settings |= {"context": options.averages, "repulsion": bool(options.repulsion)}
+    return EDNNPotential(name, **settings)
 
 
 def _start(options):
