@@ -79,6 +79,8 @@ class Operators:
         if (substrate is None) is (kind == "surface"):
             raise ValueError('Expected a substrate for kind="surface", and for no other.')
         self.substrate = None if substrate is None else to_atoms(substrate)
+        if self.substrate is not None:
+            _require_vacuum(self.substrate, thickness)
         if symmetric and kind == "surface":
             raise ValueError('Symmetric starts are for crystals, sheets and clusters; expected '
                              'starts="random" for kind="surface".')  # fmt: skip
@@ -376,6 +378,19 @@ class Operators:
             atoms.numbers[order].astype(np.int64), atoms.positions[order].copy(),
             np.array(atoms.cell), atoms.pbc.copy(),
         )  # fmt: skip
+
+
+def _require_vacuum(substrate, thickness):
+    """Raise ValueError if a layer does not fit between a substrate and its periodic image."""
+    if not substrate.pbc[2]:
+        return
+    free = substrate.cell[2, 2] - np.ptp(substrate.positions[:, 2])
+    if free < thickness + 2 * _ABOVE:
+        raise ValueError(
+            f"The substrate is periodic along its third axis with {free:.3g} Å above its atoms, "
+            f"too little for layers of thickness={thickness:g} Å. Add vacuum, or set its pbc to "
+            "False along that axis."
+        )
 
 
 def compositions_of(composition) -> list[np.ndarray]:

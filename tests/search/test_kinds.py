@@ -5,7 +5,7 @@ import pytest
 
 pytest.importorskip("ase_ga")
 pytest.importorskip("vesin")
-from ase.build import fcc111
+from ase.build import bulk, fcc111
 from ase.calculators.emt import EMT
 
 from sk_ednn.search import (
@@ -95,6 +95,16 @@ def test_a_substrate_does_not_move(tmp_path):
         other.resume(30)
     with pytest.raises(ValueError, match="Expected a substrate"):
         Operators([79], "surface")
+
+
+def test_a_substrate_without_vacuum_is_rejected():
+    crystal = bulk("Cu", cubic=True)
+    with pytest.raises(ValueError, match=r"1\.8\d? Å above its atoms, too little .*thickness=3 Å"):
+        Operators([79], "surface", substrate=as_structure(crystal))
+    crystal.pbc[2] = False
+    Operators([79], "surface", substrate=as_structure(crystal))
+    crystal.pbc[2], crystal.cell[2, 2] = True, 6.9
+    Operators([79], "surface", substrate=as_structure(crystal))
 
 
 def test_a_sheet_relaxes_in_its_plane(tmp_path):
