@@ -20,6 +20,9 @@ from ..tiling import GridTiling
 _DEFAULTS = {2: (0.4, 0.4, 4, 4.0), 3: (0.45, 0.5, 2, 2.0)}
 # Numbers of principal components and of points of the kernel for tiles in three dimensions.
 _COMPONENTS, _POINTS = 40, 300
+# Numbers of principal components of invariants: with forces a structure has more rows, and with up
+# to this number of channels the normal equations take less than 2 GB.
+_INVARIANTS, _WITH_FORCES, _CHANNELS = 64, 96, 3
 # Least number of systems for cross-validation of the penalty, and the number of folds.
 _MIN_SYSTEMS, _FOLDS = 10, 5
 
@@ -63,9 +66,12 @@ class Drawn(NamedTuple):
         if draw.plane != "xyz" and draw.angles_ == (90.0,):
             from ..atoms import LocalInvariants
 
+            n_channels = len(draw.channels_)
+            many = self.gradients is not None and n_channels <= _CHANNELS
             describe = LocalInvariants(
-                tiling.focus, tiling.context, draw.spacing_, n_channels=len(draw.channels_)
-            )
+                tiling.focus, tiling.context, draw.spacing_, n_channels=n_channels,
+                n_components=_WITH_FORCES if many else _INVARIANTS,
+            )  # fmt: skip
             ridge = self._ridge(len(fields), 1e-3)
             return make_pipeline(describe, ridge), "invariants", "sheets on orthogonal pixels"
         from sklearn.decomposition import PCA

@@ -113,6 +113,10 @@ def test_forces_are_learned_where_they_are_asked_for(model, go, files):
     options = f"--model {model} --focus 4 --context 2 --spacing 0.4 --json"
     plain = json.loads(go(f"fit sheets.extxyz@:12 {options} -o p.ednn").output)
     with_forces = json.loads(go(f"fit sheets.extxyz@:12 {options} -o f.ednn --forces").output)
+    if model == "auto":
+        for name, n_components in (("p.ednn", 64), ("f.ednn", 96)):
+            describe = load(files / name)[-1].tile_model_.estimator[0]
+            assert describe.n_components == n_components
     assert with_forces["strategy"] == plain["strategy"] == "LinearSolver"
     structures = io.read(files / "sheets.extxyz", "20:")
     off = []
