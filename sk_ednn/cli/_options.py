@@ -267,13 +267,13 @@ class Potentials:
         ),
     ] = None
     repulsion: Annotated[
-        bool | None,
+        bool,
         typer.Option(
             "--repulsion",
             help="Potentials: start from the repulsion of nuclei, where some atoms are much closer "
             "than bonded ones.",
         ),
-    ] = None
+    ] = False
     max_seconds: Annotated[
         float | None,
         typer.Option(

@@ -43,6 +43,12 @@ def may_be(ctx, options) -> bool:
     return options.model == "auto" and not any(_given(ctx, name) for name in _OF_IMAGES)
 
 
+def _is_set(options, name) -> bool:
+    """Return True if an option without a default has a value, or a flag is set."""
+    value = getattr(options, name)
+    return value is not None and value is not False
+
+
 def check(ctx, options) -> None:
     """Raise if options contradict each other.
 
@@ -50,7 +56,7 @@ def check(ctx, options) -> None:
     ------
     ValueError
     """
-    wanted = [name for name in _OF_ATOMS if getattr(options, name) is not None]
+    wanted = [name for name in _OF_ATOMS if _is_set(options, name)]
     if wanted and not may_be(ctx, options):
         raise ValueError(
             f"--{wanted[0].replace('_', '-')} is for potentials (--model {', '.join(POTENTIALS)}), "
@@ -82,7 +88,7 @@ def wants(ctx, options, read) -> bool:
     """
     if not may_be(ctx, options):
         return False
-    if options.model in POTENTIALS or any(getattr(options, name) is not None for name in _OF_ATOMS):
+    if options.model in POTENTIALS or any(_is_set(options, name) for name in _OF_ATOMS):
         return True
     from ..atoms._named_labels import named_labels
 
@@ -289,7 +295,7 @@ def _potential(options):
     if options.cutoff is not None:
         settings["cutoff"] = options.cutoff
     name = "spectrum" if options.model == "auto" else options.model
-    settings |= {"context": options.averages, "repulsion": bool(options.repulsion)}
+    settings |= {"context": options.averages, "repulsion": options.repulsion}
     return EDNNPotential(name, **settings)
 
 

@@ -51,6 +51,7 @@ FIT = {
     "images": False,
     "cutoff": None,
     "averages": None,
+    "repulsion": False,
     "max-seconds": None,
     "members": None,
     "labels": None,
