@@ -371,10 +371,11 @@ def test_fields_of_three_dimensions_are_refused(n_channels):
     "tiling, words",
     [
         (
-            GridTiling((1, 2), 1, channel_axis=-1),
-            "tiles of 3 × 3 pixels, but the tiling cuts .* 3 × 4",
+            GridTiling(1, 2, channel_axis=-1),
+            "tiles of 3 × 3 pixels, but the tiling cuts .* 5 × 5",
         ),
-        (GridTiling(2, 1, channel_axis=-1), "the tiling cuts tiles of 4 × 4"),
+        (GridTiling((1, 2), 1, channel_axis=-1), "other pixels than the focus .*, 1 × 2"),
+        (GridTiling(2, 1, channel_axis=-1), "other pixels than the focus .*, 2 × 2"),
         (GridTiling(1, 1, channel_axis=0), "the fields have 4. Use n_channels=4"),
     ],
 )
