@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -14,8 +15,10 @@ from threadpoolctl import threadpool_limits
 from ._relax import relax
 
 KINDS = ("relax", "label", "train")
-# Between two checks of a lost connection. Clients give up after distributed.comm.timeouts.connect.
+# Between two checks of a lost connection. Clients give up after distributed.comm.timeouts.connect;
+# one that still connects after twice that time has died without changing its status.
 _RECONNECT_SECONDS = 0.2
+_SHORTEST_PATIENCE = 60.0
 
 
 class InTurn(Executor):
@@ -39,23 +42,29 @@ class Pools:
     executors : dict of str to concurrent.futures.Executor
         For "relax", "label" and "train".
     sizes : dict of str to int
-    clients : sequence of distributed.Client, default=()
-        Those of the executors.
+    clients : dict of str to distributed.Client, default=None
+        Those of the executors, for the kinds that run on Dask.
     """
 
-    def __init__(self, executors, sizes, clients=()):
+    def __init__(self, executors, sizes, clients=None):
         self.executors = executors
         self.sizes = sizes
-        self.clients = clients
+        self.clients = clients or {}
+        self._kinds = WeakKeyDictionary()  # of futures
 
     def submit(self, kind, function, *args) -> Future:
         """Run a task; the result is what the function returns, and the seconds that it took."""
         self.wait_for_schedulers()
-        return self.executors[kind].submit(timed, function, *args)
+        future = self.executors[kind].submit(timed, function, *args)
+        self._kinds[future] = kind
+        return future
 
     def are_connected(self) -> bool:
         """Return False if the connection to a scheduler is lost."""
-        return all(client.status == "running" for client in self.clients)
+        return not self._disconnected()
+
+    def _disconnected(self) -> set:
+        return {kind for kind, client in self.clients.items() if client.status != "running"}
 
     def wait_for_schedulers(self) -> None:
         """Wait, for a limited time, until all clients are connected to their schedulers.
@@ -65,8 +74,10 @@ class Pools:
         ConnectionError
             If a scheduler is lost.
         """
-        while not self.are_connected():
-            if any(client.status not in ("running", "connecting") for client in self.clients):
+        end = time.monotonic() + _patience()
+        while lost := self._disconnected():
+            ended = any(self.clients[kind].status != "connecting" for kind in lost)
+            if ended or time.monotonic() > end:
                 raise ConnectionError(
                     "The connection to the scheduler of Dask was lost. Finished labels are kept in "
                     "the file of the search: start a cluster and call resume with its client."
@@ -74,8 +85,26 @@ class Pools:
             time.sleep(_RECONNECT_SECONDS)
 
     def wait(self, futures, timeout) -> set:
-        """Wait until a task is done, or for some seconds; return those that are done."""
-        return wait(futures, timeout=timeout, return_when=FIRST_COMPLETED).done
+        """Wait until a task is done, or for some seconds; return those that are done.
+
+        Tasks that were lost with their scheduler are done, too: they are cancelled.
+
+        Raises
+        ------
+        ConnectionError
+            If none is done, and a scheduler is lost.
+        """
+        done = wait(futures, timeout=timeout, return_when=FIRST_COMPLETED).done
+        lost = set() if done else self._disconnected()
+        if lost:
+            # A client cancels its futures as it loses its scheduler, but for those that were
+            # submitted at that moment: nothing would ever end them.
+            self.wait_for_schedulers()
+            for future in futures:
+                if self._kinds.get(future) in lost:
+                    future.cancel()
+            done = {future for future in futures if future.done()}
+        return done
 
     def now(self) -> float:
         """Return a time in s."""
@@ -111,7 +140,9 @@ def pools_of(client, n_workers):
         missing = sorted(set(KINDS) - set(client))
         if missing:
             raise ValueError(f"client lacks an entry for {', '.join(missing)}.")
-        clients = [each for each in client.values() if hasattr(each, "get_executor")]
+        clients = {
+            kind: client[kind] for kind in KINDS if hasattr(client[kind], "get_executor")
+        }  # fmt: skip
         yield Pools({kind: _executor(client[kind]) for kind in KINDS}, sizes, clients)
 
 
@@ -127,6 +158,13 @@ def sizes_of(n_workers) -> dict:
     if min(sizes.values()) < 1:
         raise ValueError(f"Expected at least one worker of each kind, got {n_workers}.")
     return sizes
+
+
+def _patience() -> float:
+    import dask
+
+    timeout = dask.config.get("distributed.comm.timeouts.connect", "30s")
+    return max(2 * dask.utils.parse_timedelta(timeout), _SHORTEST_PATIENCE)
 
 
 def _executor(client):
