@@ -77,7 +77,7 @@ test: $(VENV)/.installed-test
 
 # Screenshots go to UI_SHOTS, if that is set.
 test-ui: $(VENV)/.installed-test-ui
-	$(BIN)/python -m pytest -m browser tests/ui $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -m browser tests/ui $(WORKERS) $(PYTEST_ARGS)
 
 test-slow: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -m slow --timeout=3600 $(PYTEST_ARGS)

@@ -113,17 +113,18 @@ def test_search_is_started_paused_and_downloaded(visit):
     page = one.page
     one.open("/search")
     page.fill("input[aria-label^='Atoms of a cell']", "Si2")
-    page.fill("input[aria-label='Calls of the reference method']", "14")
-    page.wait_for_function("document.querySelector('code').innerText.includes('n_labels: 14')")
+    page.fill("input[aria-label='Calls of the reference method']", "400")
+    page.wait_for_function("document.querySelector('code').innerText.includes('n_labels: 400')")
     page.click("text=Start the search")
     page.wait_for_url("**/search?run=*")
-    page.wait_for_selector("text=Energies against calls", timeout=WAIT_LONG)
-    if one.state("running", "finished") == "running":
-        page.click("button:has-text('Pause')")
-        if one.state("paused", "finished") == "paused":
-            page.click("button:has-text('Go on')")
-    assert one.state("finished", "failed") == "finished"
-    page.wait_for_selector("text=1. Structure")
+    page.click("button:has-text('Pause')")
+    assert one.state("paused", "failed") == "paused"
+    page.click("button:has-text('Go on')")
+    page.wait_for_selector("text=1. Structure", timeout=WAIT_LONG)
+    assert one.state("running", "finished") == "running"
+    page.wait_for_selector("text=Energies against calls")
+    page.click("button:has-text('Stop')")
+    assert one.state("stopped", "failed") == "stopped"
     one.shoot("search")
     result = one.download(lambda: page.click("text=Download structures")).decode()
     assert result.startswith("2\n") and "energy=" in result

@@ -137,6 +137,7 @@ class _Watch:
     def __init__(self, site, run):
         self.site, self.run = site, run
         self.seen: tuple | None = None
+        self.offered: tuple | None = None  # what the buttons were drawn for
         self.views: list = []
         self.drawn_best: dict = {}
 
@@ -210,6 +211,14 @@ class _Watch:
 
     def draw_buttons(self, status, progress):
         """Offer what can be done in this state."""
+        shown = progress is not None
+        state = (
+            status, shown and progress.paused, shown and progress.counts["failed"] > 0,
+            shown and len(progress.energies) > 0,
+        )  # fmt: skip
+        if state == self.offered:
+            return  # a button that is replaced at every label cannot be clicked
+        self.offered = state
         self.buttons.clear()
         with self.buttons:
             if status == "running" and progress is not None:
