@@ -225,8 +225,7 @@ class Driver:
     def _relax(self):
         task = self.store.start_task("relax")
         rng = np.random.RandomState(self._seed(task))
-        groups = list(self.progress.groups.values())
-        group = groups[rng.randint(len(groups))]
+        group = self.progress.draw_group(rng)
         name, parents = self._parents(group, rng)
         settings = {
             "variable_cell": group.operators.n_cell_vectors > 0,

@@ -161,6 +161,18 @@ class SearchProgress:
         # Where nothing is known, whatever is found is welcome.
         return energy if np.isfinite(energy) else max(energy_per_atom(row) for row in rows)
 
+    def draw_group(self, rng) -> Group:
+        """Return the group of the next structure.
+
+        Large cells have more structures to try, so chances are proportional to the atoms; those of
+        elements are doubled, since their energies are the ends of every hull.
+        """
+        groups = list(self.groups.values())
+        if len(groups) == 1:
+            return groups[0]
+        chances = np.array([len(key) * (2.0 if len(set(key)) == 1 else 1.0) for key in self.groups])
+        return groups[rng.choice(len(groups), p=chances / chances.sum())]
+
     def hull_points(self) -> list[HullPoint]:
         """Return the best structures that no mixture of others beats."""
         best = self.best()

@@ -33,7 +33,8 @@ class StructureSearch:
     ----------
     composition : str, dict or list of either
         Such as ``"Si8"`` or ``{"Ti": 2, "O": 4}``: the atoms of a cell or cluster, without those of
-        a substrate. With a list, the search is for the convex hull over its compositions.
+        a substrate. With a list, the search is for the convex hull over its compositions; large
+        cells and elements get more of it.
     labeller : AbstractLabeller or GuardedLabeller
         The reference method. It is wrapped in a `GuardedLabeller` with `sanity`, unless it is one.
     surrogate : AbstractSurrogate, default=None

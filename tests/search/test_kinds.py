@@ -18,6 +18,7 @@ from sk_ednn.search import (
 )
 from sk_ednn.search._ase_ga import Operators
 from sk_ednn.search._label import as_structure
+from sk_ednn.search._progress import SearchProgress
 
 FAST = {"n_initial": 12, "retrain_every": 5, "max_steps": 30, "candidates_per_label": 2}
 SURROGATE = LinearCommittee(4.5, n_radial=4, max_l=2)
@@ -134,6 +135,20 @@ def test_relaxation_of_a_sheet_ends_without_stress():
     assert done.reason == "converged"
     assert np.abs(evaluate(done.structure).strain[:2, :2]).max() < 0.05
     np.testing.assert_array_equal(done.structure.cell[2], start.cell[2])
+
+
+def test_large_cells_and_elements_are_tried_more(tmp_path):
+    weights = {"Cu4": 8, "Cu1Au1": 2, "Cu2Au6": 8, "Au2": 4}
+    search = StructureSearch(
+        list(weights), CalculatorLabeller(EMT), SURROGATE, store=tmp_path / "s.db", **FAST
+    )
+    rng, n = np.random.RandomState(0), 4000
+    with SearchStore(tmp_path / "s.db") as store:
+        progress = SearchProgress(search, store)
+        drawn = [progress.draw_group(rng) for _ in range(n)]
+    for group, weight in zip(progress.groups.values(), weights.values(), strict=True):
+        share = weight / sum(weights.values())
+        assert abs(drawn.count(group) - n * share) < 6 * np.sqrt(n * share)
 
 
 def test_compositions_share_what_is_learned(tmp_path):
