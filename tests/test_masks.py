@@ -11,7 +11,9 @@ from sk_ednn.atoms import GaussianRasterizer
 from sk_ednn.encoders import AngleFields, OneHotFields
 from sk_ednn.evaluation import LocalUpdates
 from sk_ednn.fields import ArraySource
+from sk_ednn.images import boxes_of_dots, peaks
 from sk_ednn.inspection import size_transfer
+from sk_ednn.search import ConvexHull, FunctionLabeller, GuardedLabeller, Label
 from sk_ednn.simulation import Metropolis
 from sk_ednn.structures import Structure
 from sk_ednn.uncertainty import NoveltyGuard, error_ranking
@@ -200,6 +202,54 @@ def test_scores_refuse_masked_totals_and_weights(kind, what, lazy):
     with pytest.raises(ValueError, match=f"Input {what} contains masked entries"):
         model.score(X, totals, sample_weight=weights)
     assert model.score(X, unhidden(y)) == model.score(X, y)
+
+
+@pytest.mark.parametrize("what", ["y", "sample_weight"])
+def test_scores_of_potentials_and_counters(what):
+    pytest.importorskip("vesin")
+    pytest.importorskip("torch")
+    from sk_ednn.atoms import EDNNPotential
+    from sk_ednn.images import CountRegressor
+
+    given = {"y": np.arange(3.0), "sample_weight": np.ones(3)}
+    given[what] = masked(given[what])
+    for estimator, X in (
+        (EDNNPotential(), [Structure([6, 6], [[0, 0, 0], [0, 0, d]], None) for d in (1, 2, 3)]),
+        (CountRegressor(), np.zeros((3, 32, 32))),
+    ):
+        # Rejected before the estimator is asked, which is not fitted.
+        with pytest.raises(ValueError, match=f"Input {what} {REFUSED}"):
+            estimator.score(X, **given)
+
+
+@pytest.mark.parametrize(
+    "label",
+    [
+        Label(np.ma.masked, np.zeros((2, 3))),
+        Label(1.0, masked(np.zeros((2, 3)))),
+        Label(1.0, np.zeros((2, 3)), masked(np.zeros((3, 3)))),
+    ],
+)
+def test_masked_labels_are_not_learned(label):
+    dimer = Structure([18, 18], [[0, 0, 0], [0, 0, 3.8]], [9, 9, 9])
+    outcome = GuardedLabeller(FunctionLabeller(lambda structure: label)).outcome(dimer)
+    assert outcome.why is not None
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda bad: peaks(bad(np.ones((4, 4))), (4, 4)),
+        lambda bad: boxes_of_dots(0, bad([[3.0, 4.0], [5.0, 6.0]]), (40, 40)),
+        lambda bad: ConvexHull([[1, 0], [0, 1]], bad([0.0, -1.0])),
+        lambda bad: ConvexHull(bad([[1.0, 0.0], [0.0, 1.0]]), [0.0, -1.0]),
+    ],
+)
+def test_what_comes_after_a_prediction(call):
+    with pytest.raises(ValueError, match=REFUSED):
+        call(masked)
+    with pytest.raises(ValueError, match="contains NaN"):
+        call(lambda values: masked(values).filled(np.nan))
 
 
 @pytest.mark.parametrize("encoder", [AngleFields(), OneHotFields(categories=[-9999, 0, 1])])

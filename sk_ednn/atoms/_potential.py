@@ -7,7 +7,7 @@ import warnings
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from .._utils.optional import needing
 from .._utils.stacklevel import outside_package
 from .._utils.stored import stored
+from ..estimators._targets import ScoredByTotals
 from ..exceptions import DataWarning, TileModelError
 from ..fields._in_memory import as_groups
 from ..structures._files import naming
@@ -30,7 +31,7 @@ from ._potentials import check_species, models_of
 
 
 @stored("EDNNPotential", functions=("model",))
-class EDNNPotential(RegressorMixin, BaseEstimator):
+class EDNNPotential(ScoredByTotals, BaseEstimator):
     """Fit and predict energies, forces and stresses of structures in one call.
 
     The energy of a structure is a sum of atomic energies, plus a function of the surroundings of

@@ -7,7 +7,7 @@ from numbers import Integral
 import numpy as np
 from joblib import effective_n_jobs
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
-from sklearn.utils import _safe_indexing, check_random_state, indexable
+from sklearn.utils import _safe_indexing, check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted
@@ -17,6 +17,7 @@ from .._utils.stored import stored
 from .._utils.warned_once import warned_once
 from ..fields._fields import check_fields
 from ..fields._in_memory import in_memory
+from ..fields._samples import samples_at, with_samples
 from ..tiling import AbstractTiling
 from ._delegation import copy_feature_names, with_tags_of
 from ._regressor import EDNNRegressor
@@ -125,7 +126,7 @@ class EDNNCommittee(MetaEstimatorMixin, ScoredByTotals, BaseEstimator):
         # Read before drawing: indexing would drop masks and does not accept sources.
         y, sample_weight = in_memory(y, "y"), in_memory(sample_weight, "sample_weight")
         groups, gradient = in_memory(groups, "groups"), in_memory(gradient, "gradient")
-        X, y, sample_weight, groups, gradient = indexable(X, y, sample_weight, groups, gradient)
+        X, y, sample_weight, groups, gradient = with_samples(X, y, sample_weight, groups, gradient)
         template = EDNNRegressor() if self.estimator is None else self.estimator
         n_samples = _n_samples(X, template, self)
         random_state = check_random_state(self.random_state)
@@ -217,7 +218,7 @@ def _fit_member(member, X, y, drawn, **fit_params):
         for name, values in fit_params.items()
         if values is not None
     }
-    return member.fit(_safe_indexing(X, drawn), _safe_indexing(y, drawn), **fit_params)
+    return member.fit(samples_at(X, drawn), _safe_indexing(y, drawn), **fit_params)
 
 
 def _out_of_bag(estimators, samples, X, y) -> np.ndarray:
@@ -225,7 +226,7 @@ def _out_of_bag(estimators, samples, X, y) -> np.ndarray:
     for estimator, drawn in zip(estimators, samples, strict=True):
         unseen = np.setdiff1d(np.arange(len(y)), drawn)
         if len(unseen):
-            total[unseen] += estimator.predict(_safe_indexing(X, unseen))
+            total[unseen] += np.asarray(estimator.predict(samples_at(X, unseen)))
             count[unseen] += 1
     with np.errstate(invalid="ignore"):
         return total / count.reshape(-1, *[1] * (y.ndim - 1))

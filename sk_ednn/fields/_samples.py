@@ -1,4 +1,4 @@
-"""Selected samples of a source, for training in batches."""
+"""Selected samples: of a source, for training in batches, and of whatever users pass as X."""
 
 from __future__ import annotations
 
@@ -6,8 +6,12 @@ import threading
 from collections import OrderedDict
 
 import numpy as np
+from sklearn.utils import _safe_indexing, check_consistent_length, indexable
 
-from ._sources import FieldSource, read_sites
+from .._utils.hashing import digest
+from .._utils.optional import is_from
+from ._array_source import ArraySource
+from ._sources import FieldSource, is_read_in_pieces, read_sites, source_identity
 from ._views import OneField, SourceView
 
 # Memory of samples that are kept for later batches.
@@ -34,6 +38,10 @@ class ChosenSamples(SourceView):
         wanted, place = np.unique(self.index[slices[0]], return_inverse=True)
         sites = [np.arange(part.start, part.stop) for part in slices[1:]]
         return read_sites(self.source, [wanted, *sites])[place.ravel()]
+
+    def identity(self) -> str:
+        """Return a name that changes with the numbers."""
+        return f"samples {digest(self.index)} of {source_identity(self.source)}"
 
 
 class SampleReader:
@@ -117,3 +125,41 @@ def _bounds(source: FieldSource) -> np.ndarray | None:
     if chunks is None:
         return None
     return np.append(np.arange(0, n_samples, chunks[0]), n_samples)
+
+
+def with_samples(X, *others) -> list:
+    """Return X and arrays in memory, of equal length, so that samples can be taken of each.
+
+    `sklearn.utils.indexable` in which X may be a source, a stored or a lazy array.
+    """
+    if not is_read_in_pieces(X):
+        return indexable(X, *others)
+    check_consistent_length(X, *others)
+    return [X, *indexable(*others)]
+
+
+def samples_at(X, index):
+    """Return some samples of X, under the rule of `ArraySource` where X is stored.
+
+    zarr and HDF5 would read chunks that are missing as their fill value, and do not take the
+    numbers of samples in any order.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_samples, ...), FieldSource or list
+    index : ndarray of int of shape (n_chosen,)
+    """
+    if is_from(X, "h5py") or is_from(X, "zarr"):
+        X = ArraySource(X)
+    # Dask and xarray select samples lazily; their stores are checked as they are computed.
+    if is_read_in_pieces(X) and not hasattr(X, "__getitem__"):
+        return ChosenSamples(X, index)
+    return _safe_indexing(X, index)
+
+
+def sample_at(X, k):
+    """Return a sample of X, in memory if it is a field: see `samples_at`."""
+    if not is_read_in_pieces(X):
+        return X[k]
+    source = ArraySource(X) if hasattr(X, "__getitem__") else X
+    return source.read((slice(k, k + 1), *(slice(0, n) for n in source.shape[1:])))[0]

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..fields._fields import require_finite
+from ..fields._in_memory import as_array
 from ._checks import PictureError
 
 
@@ -57,7 +59,7 @@ def boxes_of_dots(picture, positions, grid, *, side=64, output=0, n_outputs=1) -
     Raises
     ------
     ValueError
-        If a dot is outside of the picture.
+        If a dot is outside of the picture, or a position is masked or NaN.
 
     Examples
     --------
@@ -66,7 +68,8 @@ def boxes_of_dots(picture, positions, grid, *, side=64, output=0, n_outputs=1) -
     >>> [box.totals for box in boxes]
     [1.0, 0.0, 0.0, 2.0]
     """
-    positions = np.asarray(positions, dtype=float).reshape(-1, len(grid))
+    positions = as_array(positions, "positions", float).reshape(-1, len(grid))
+    require_finite(positions, "positions")
     outside = ((positions < -0.5) | (positions > np.array(grid) - 0.5)).any(axis=1)
     if outside.any():
         raise ValueError(

@@ -9,7 +9,7 @@ from numbers import Integral, Real
 from pathlib import Path
 
 import numpy as np
-from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.base import BaseEstimator
 from sklearn.utils import Bunch, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
@@ -17,6 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 from .._utils.optional import needing
 from .._utils.stacklevel import outside_package
 from .._utils.stored import stored
+from ..estimators._targets import ScoredByTotals
 from ..exceptions import NoveltyWarning
 from ..fields._range import InputRange
 from ._admission import admit, pictures_of
@@ -33,7 +34,7 @@ _BEYOND = 0.1
 
 
 @stored("CountRegressor", derived=("history_",), functions=("callback",))
-class CountRegressor(RegressorMixin, BaseEstimator):
+class CountRegressor(ScoredByTotals, BaseEstimator):
     """Predict totals of pictures of any size, such as counts, learned from totals alone.
 
     A small convolutional network without padding assigns each 4 × 4 pixels a contribution that

@@ -6,6 +6,9 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
+from ..fields._fields import require_finite
+from ..fields._in_memory import as_array
+
 # Tiles over which a map is smoothed, and the least height of a peak relative to a high one.
 _SMOOTH = 0.8
 _LEAST, _HIGH = 0.15, 0.995
@@ -40,7 +43,8 @@ def peaks(contributions, focus):
     >>> shares, positions[1]
     (array([1. , 0.9]), array([33.5, 37.5]))
     """
-    values = np.asarray(contributions, dtype=np.float64)
+    values = as_array(contributions, "contributions", np.float64)
+    require_finite(values, "contributions")
     if values.max(initial=0.0) <= 0:
         return np.zeros((0, values.ndim)), np.zeros(0)
     smooth = ndimage.gaussian_filter(values, _SMOOTH, mode="constant")

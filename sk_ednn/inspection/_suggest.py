@@ -9,12 +9,14 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import check_cv
-from sklearn.utils import Bunch, _safe_indexing, indexable
+from sklearn.utils import Bunch, _safe_indexing
 from sklearn.utils._param_validation import Interval, validate_params
 from tqdm.auto import tqdm
 
 from ..estimators._regressor import EDNNRegressor
 from ..exceptions import TilingError
+from ..fields._in_memory import in_memory
+from ..fields._samples import sample_at, samples_at, with_samples
 from ..tiling import GridTiling
 
 # A progress bar appears after this many seconds.
@@ -134,7 +136,8 @@ def suggest_tiling(
     >>> suggestion.contexts, suggestion.context
     ([0, 1, 2, 3, 4], 2)
     """
-    X, y, groups = indexable(X, y, groups)
+    y, groups = in_memory(y, "y"), in_memory(groups, "groups")
+    X, y, groups = with_samples(X, y, groups)
     if len(y) == 0:
         raise ValueError("suggest_tiling needs samples to cross-validate, got none.")
     make, template = _factory(estimator)
@@ -144,7 +147,7 @@ def suggest_tiling(
         raise TilingError(
             f"focuses must be a list of one focus or more, such as [1, 2], got {focuses!r}."
         )
-    n_axes = max(1, getattr(X[0], "ndim", 1))
+    n_axes = max(1, getattr(sample_at(X, 0), "ndim", 1))
     path, scores, times = [], [], []
     if verbose:
         n_max = len(focuses) * (max_context + 1)
@@ -246,13 +249,13 @@ def _cross_validate(model, X, y, groups, cv, scoring, label=None):
     """Return the scores of the folds, the mean time of a fit, and n_test / n_train."""
     scorer = check_scoring(model, scoring=scoring)
     scores, seconds, overlap = [], 0.0, 0.0
-    folds = list(check_cv(cv).split(X, y, groups))
+    folds = list(check_cv(cv).split(np.zeros(len(y)), y, groups))
     bar = tqdm(folds, desc=label, unit="fold", delay=_DELAY_SECONDS, leave=False, disable=not label)
     for train, test in bar:
         start = time.perf_counter()
-        fitted = clone(model).fit(_safe_indexing(X, train), _safe_indexing(y, train))
+        fitted = clone(model).fit(samples_at(X, train), _safe_indexing(y, train))
         seconds += time.perf_counter() - start
-        scores.append(scorer(fitted, _safe_indexing(X, test), _safe_indexing(y, test)))
+        scores.append(scorer(fitted, samples_at(X, test), _safe_indexing(y, test)))
         overlap += len(test) / len(train)
     return np.array(scores), seconds / len(folds), overlap / len(folds)
 

@@ -6,10 +6,12 @@ import warnings
 
 import numpy as np
 from sklearn.base import clone
-from sklearn.utils import _safe_indexing, check_random_state
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import _num_samples
 
 from ..estimators import EDNNCommittee, EDNNRegressor
 from ..exceptions import NoveltyWarning
+from ..fields._samples import sample_at, samples_at
 
 _STRATEGIES = ("committee", "random")
 
@@ -131,7 +133,7 @@ class ActiveLearning:
 
     def _left(self) -> np.ndarray:
         labelled = [*self.indices_, *self.failed_]
-        return np.setdiff1d(np.arange(len(self.pool)), labelled)
+        return np.setdiff1d(np.arange(_num_samples(self.pool)), labelled)
 
     def _choose(self, left, n) -> np.ndarray:
         chances = None
@@ -150,11 +152,12 @@ class ActiveLearning:
             # The spread is computed to find where predictions are extrapolations.
             warnings.simplefilter("ignore", NoveltyWarning)
             committee.fit(labelled, totals)
-            return committee.predict(_safe_indexing(self.pool, left), return_std=True)[1]
+            return committee.predict(samples_at(self.pool, left), return_std=True)[1]
 
     def _label(self, k):
+        field = sample_at(self.pool, k)
         try:
-            total = float(self.labeller(self.pool[k]))
+            total = float(self.labeller(field))
         except Exception as error:  # whatever a reference method fails with
             self.failed_[k] = f"{type(error).__name__}: {error}"
             return
@@ -168,7 +171,7 @@ class ActiveLearning:
         self.model_ = self._member().fit(self._labelled(), np.array(self.totals_))
 
     def _labelled(self):
-        return _safe_indexing(self.pool, np.array(self.indices_))
+        return samples_at(self.pool, np.array(self.indices_))
 
     def _member(self):
         return EDNNRegressor() if self.model is None else clone(self.model)

@@ -5,6 +5,9 @@ from __future__ import annotations
 import numpy as np
 from scipy.optimize import linprog
 
+from ..fields._fields import require_finite
+from ..fields._in_memory import as_array
+
 
 class ConvexHull:
     """Lower convex hull of the energies per atom of mixtures of structures.
@@ -31,7 +34,8 @@ class ConvexHull:
 
     def __init__(self, compositions, energies):
         self._shares = _shares(compositions)
-        self._energies = np.asarray(energies, dtype=float)
+        self._energies = as_array(energies, "energies", float)
+        require_finite(self._energies, "energies")
         if len(self._energies) != len(self._shares) or not len(self._energies):
             raise ValueError(
                 f"Expected an energy for each composition, got {len(self._energies)} for "
@@ -65,7 +69,8 @@ class ConvexHull:
 
 
 def _shares(compositions) -> np.ndarray:
-    counts = np.asarray(compositions, dtype=float)
+    counts = as_array(compositions, "compositions", float)
+    require_finite(counts, "compositions")
     if counts.ndim != 2 or (counts < 0).any() or (counts.sum(axis=1) <= 0).any():
         raise ValueError("Expected compositions as numbers of atoms, (n_structures, n_elements).")
     return counts / counts.sum(axis=1, keepdims=True)

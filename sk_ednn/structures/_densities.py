@@ -295,8 +295,8 @@ def _xsf(path, unit) -> Density:
 
     if unit is None:
         raise ValueError(
-            "XSF files do not state their unit: pass unit='e/bohr^3' (as Quantum ESPRESSO "
-            "writes densities), 'e/Å^3', or that of the values, such as 'eV'"
+            "XSF files do not state their unit: pass unit= (--density-unit of sk-ednn) 'e/bohr^3', "
+            "as Quantum ESPRESSO writes densities, 'e/Å^3', or that of the values, such as 'eV'"
         )
     text = path.read_text(encoding="utf-8", errors="replace")
     if text.count("BEGIN_DATAGRID_3D") != 1:

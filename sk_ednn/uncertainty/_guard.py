@@ -8,7 +8,7 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
 from sklearn.model_selection import GroupShuffleSplit, ShuffleSplit
-from sklearn.utils import Bunch, _safe_indexing, check_random_state, indexable
+from sklearn.utils import Bunch, _safe_indexing, check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
@@ -19,6 +19,7 @@ from ..estimators._targets import ScoredByTotals
 from ..estimators._unwrap import unwrap
 from ..exceptions import NoveltyWarning, TileModelError
 from ..fields._in_memory import in_memory
+from ..fields._samples import samples_at, with_samples
 from ._leverage import TrainingSums
 from ._novelty import TileNovelty
 
@@ -158,7 +159,7 @@ class NoveltyGuard(MetaEstimatorMixin, ScoredByTotals, BaseEstimator):
         # Read before splitting: indexing would drop masks and does not accept sources.
         y, sample_weight = in_memory(y, "y"), in_memory(sample_weight, "sample_weight")
         groups = in_memory(groups, "groups")
-        X, y, sample_weight, groups = indexable(X, y, sample_weight, groups)
+        X, y, sample_weight, groups = with_samples(X, y, sample_weight, groups)
         splitter = ShuffleSplit if groups is None else GroupShuffleSplit
         split = splitter(1, test_size=self.held_out, random_state=rng.randint(2**31 - 1))
         kept, held_out = next(split.split(np.zeros(len(y)), groups=groups))
@@ -172,7 +173,7 @@ class NoveltyGuard(MetaEstimatorMixin, ScoredByTotals, BaseEstimator):
         weights = {}
         if sample_weight is not None:
             weights["sample_weight"] = _safe_indexing(sample_weight, kept)
-        reference = _safe_indexing(X, kept)
+        reference = samples_at(X, kept)
         estimator = clone(self.estimator).fit(reference, _safe_indexing(y, kept), **weights)
         inner, fields = unwrap(estimator, reference)
         if self.indicator == "spread" and not isinstance(inner, EDNNCommittee):
@@ -181,7 +182,7 @@ class NoveltyGuard(MetaEstimatorMixin, ScoredByTotals, BaseEstimator):
                 "indicator='distance'."
             )
         training = self._reference(inner, fields, rng)
-        usual = np.sort(self._indicate(estimator, training, _safe_indexing(X, held_out)))
+        usual = np.sort(self._indicate(estimator, training, samples_at(X, held_out)))
         self.estimator_, self.reference_ = estimator, training
         self.usual_, self.held_out_ = usual, held_out
         return self
