@@ -99,6 +99,17 @@ class PorousSheet:
         return f"porous sheet {self.n} {self.seed} {DISPLACED} {PORES} {RADII}"
 
 
+def small_sheets(n_sheets):
+    """Return structures and exact energies of sheets of one cell."""
+    structures, energies = [], []
+    for seed in range(1, n_sheets + 1):
+        sheet = PorousSheet(1, 1, seed)
+        _, numbers, positions = sheet.within(np.zeros(2), sheet.cell - 1e-6)
+        structures.append({"numbers": numbers, "positions": positions, "cell": sheet.cell})
+        energies.append(bonds(positions, sheet.cell))
+    return structures, np.array(energies)
+
+
 def bonds(positions, cell):
     """Return the energy of all bonds of a small periodic structure, in eV."""
     tree = cKDTree(positions % cell, boxsize=cell)

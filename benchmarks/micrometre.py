@@ -15,7 +15,7 @@ performance report. Each row is added to ``--results`` when it is measured, and 
 """
 
 import _measure
-from _sheet import CELL, PorousSheet, bonds
+from _sheet import CELL, PorousSheet, small_sheets
 
 from contextlib import nullcontext
 import json
@@ -81,12 +81,7 @@ def trained(path, kind, train, epochs, n_sheets):
         structures = [data.structures[k] for k in chosen]
         energies = data.energies[chosen]
     else:
-        structures, energies = [], []
-        for seed in range(1, n_sheets + 1):
-            sheet = PorousSheet(1, 1, seed)
-            _, numbers, positions = sheet.within(np.zeros(2), sheet.cell - 1e-6)
-            structures.append({"numbers": numbers, "positions": positions, "cell": sheet.cell})
-            energies.append(bonds(positions, sheet.cell))
+        structures, energies = small_sheets(n_sheets)
     held, start = n_sheets // 10, perf_counter()
     model = make_pipeline(*KINDS[kind](epochs)).fit(structures[held:], energies[held:])
     seconds = perf_counter() - start

@@ -13,7 +13,7 @@ Bands of the map that ``--folder`` contains are not computed again, so that a st
 """
 
 import _measure
-from _sheet import CELL, PorousSheet, bonds
+from _sheet import CELL, PorousSheet, small_sheets
 
 import os
 import tempfile
@@ -34,17 +34,6 @@ COARSE = {"pixels": 60, "focus": 20, "context": 7, "n_components": 16}
 FINE = {"pixels": 80, "focus": 2, "context": 9, "n_components": 64}
 # Corner within the view before, and edge, in cells: 105, 10.5 and 1.05 nm.
 VIEWS = ((70, 110), 30), ((14, 16), 3), ((1.25, 1.2), 0.3)
-
-
-def small_sheets(n_sheets):
-    """Return structures and exact energies of single cells."""
-    structures, energies = [], []
-    for seed in range(1, n_sheets + 1):
-        sheet = PorousSheet(1, 1, seed)
-        _, numbers, positions = sheet.within(np.zeros(2), sheet.cell - 1e-6)
-        structures.append({"numbers": numbers, "positions": positions, "cell": sheet.cell})
-        energies.append(bonds(positions, sheet.cell))
-    return structures, np.array(energies)
 
 
 def fitted(structures, energies, *, pixels, focus, context, n_components):
