@@ -159,7 +159,7 @@ class FocusSums:
         invariants = empty("invariants", rows.shape[2]).reshape(rows.shape[2], -1)
         power_spectrum(modes, self.n_vectors, out=invariants)
         products = empty("sums", rows.shape[1])
-        np.matmul(rows, _by_tile(invariants, n), out=products.transpose(1, 0, 2))
+        _multiply(rows, invariants, products)
         of_density, components = products[:n_channels], products[n_channels:]
         of_products = empty("gradients of sums", rows.shape[1])
         of_products[:n_channels] = density.transpose(1, 0, 2)
@@ -167,11 +167,10 @@ class FocusSums:
             offset = (self.components @ self.mean).astype(X.dtype)
             components -= offset[:, None, None]
             partners = empty("partners", pairs.shape[1])
-            np.matmul(pairs, components.transpose(1, 0, 2), out=partners.transpose(1, 0, 2))
+            _multiply(pairs, components, partners)
             self._pull_products(partners, components, of_density, of_products)
         # The invariants are no longer needed: their gradients take the same memory.
-        of_products = of_products.transpose(1, 0, 2)
-        np.matmul(rows.transpose(0, 2, 1), of_products, out=_by_tile(invariants, n))
+        _multiply(rows.transpose(0, 2, 1), of_products, invariants)
         of_modes = empty("gradients of modes", len(modes)).reshape(modes.shape)
         pull_spectrum(modes, self.n_vectors, invariants, out=of_modes)
         of_modes = of_modes.reshape(-1, n_channels, n, n_pixels).transpose(2, 0, 1, 3)
@@ -194,6 +193,18 @@ class FocusSums:
                 of_components += of_channel
             else:
                 np.multiply(of_channel, of_products[c], out=of_components)
+
+
+def _multiply(matrices, rows, out):
+    """Write the products of a matrix for each tile, or of one for all, with `rows` to `out`.
+
+    Rows are those of `_by_tile`. One product for all tiles is faster than one for each.
+    """
+    if len(matrices) == 1:
+        np.matmul(matrices[0], rows.reshape(len(rows), -1), out=out.reshape(len(out), -1))
+    else:
+        n = len(matrices)
+        np.matmul(matrices, _by_tile(rows, n), out=_by_tile(out, n))
 
 
 def _by_tile(rows, n):
