@@ -4,8 +4,9 @@
     python benchmarks/compare/peers.py --data FOLDER --set sheets --codes ours,mace --train 400
 
 Each code runs in a separate virtual environment below ``--venvs``, one after the other, on one
-thread. ``--install`` creates those that are missing by pip. Sets: ``si`` (mlearn/Si.npz) and
-``sheets`` (hex_xtb_dev.npz), below ``--data``. Ours trains for ``--seconds`` of processor time,
+thread. ``--install`` creates those that are missing by pip. Sets: ``si`` (mlearn/Si.npz),
+``sheets`` (hex_xtb_dev.npz) and ``siau`` (siau_meam_dev.npz; whole parents held out), below
+``--data``. Ours trains for ``--seconds`` of processor time,
 MACE for ``--mace-epochs``, DeePMD-kit for ``--deepmd-steps``; the table contains the time of each.
 """
 
@@ -28,7 +29,7 @@ PACKAGES = {
     # The version of torch that its wheel was built with; its extra "torch" leads pip to old ones.
     "deepmd": ["torch==2.11.0", "deepmd-kit==3.2.0", "mpich", "e3nn", "ase"],
 }
-FILES = {"si": "mlearn/Si.npz", "sheets": "hex_xtb_dev.npz"}
+FILES = {"si": "mlearn/Si.npz", "sheets": "hex_xtb_dev.npz", "siau": "siau_meam_dev.npz"}
 
 
 def structures(path, chosen):
@@ -55,9 +56,16 @@ def write(args, folder):
     from ase.io import write as write_structures
 
     path = Path(args.data) / FILES[args.set]
-    n = len(np.load(path)["energy"])
-    order = np.random.default_rng(7).permutation(n)
-    train, test = order[args.test :][: args.train], order[: args.test]
+    data, rng = np.load(path), np.random.default_rng(7)
+    order = rng.permutation(len(data["energy"]))
+    test = order[: args.test]
+    if "parent" in data:  # structures of one parent are alike: no parent is in both
+        parents = data["parent"]
+        held = np.isin(parents, rng.permutation(np.unique(parents))[: len(np.unique(parents)) // 4])
+        test, order = order[held[order]][: args.test], order[~held[order]]
+    else:
+        order = order[args.test :]
+    train = order[: args.train]
     held = structures(path, np.sort(test))
     write_structures(folder / "train.extxyz", structures(path, np.sort(train)))
     write_structures(folder / "test.extxyz", held)
