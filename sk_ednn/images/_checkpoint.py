@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import copy
-import io
 import os
 import threading
 from contextlib import contextmanager
 
-import torch
-
 from .._utils.hashing import digest
 from .._utils.locking import Lock
-from .._utils.writing import check_writable, replacing
+from .._utils.writing import check_writable
 from ..exceptions import TileModelError
+from ..networks._state_files import read_state, write_state
 
 _VERSION = 1
 
@@ -43,23 +41,14 @@ class Checkpoint:
         state = copy.deepcopy(state)
         with self._writing:
             self._states[member] = state
-            buffer = io.BytesIO()  # torch does not report a full disk
-            torch.save({"version": _VERSION, "key": self.key, "states": self._states}, buffer)
-            with replacing(self.path) as file:
-                file.write(buffer.getbuffer())
+            write_state(self.path, {"version": _VERSION, "key": self.key, "states": self._states})
 
     def _read(self) -> dict:
         if not os.path.exists(self.path):
             return {}
-        try:
-            saved = torch.load(self.path, weights_only=True)
-            version, key, states = saved["version"], saved["key"], saved["states"]
-        except Exception as error:  # torch raises many types for damaged and other files
-            why = str(error).partition("\n")[0]
-            raise TileModelError(
-                f"{self.path} is not a checkpoint of a CountRegressor, or is damaged ({why}). "
-                "Remove it, or pass another path."
-            ) from error
+        version, key, states = read_state(
+            self.path, ["version", "key", "states"], "a CountRegressor"
+        )
         if (version, key) != (_VERSION, self.key):
             raise TileModelError(
                 f"{self.path} is the checkpoint of another fit, with other pictures, totals, "

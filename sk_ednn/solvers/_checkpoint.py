@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import os
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,13 +15,18 @@ from skorch.history import History
 from .._utils.hashing import digest as content_digest
 from .._utils.hashing import fit_key, hashing_errors
 from .._utils.locking import Lock
-from .._utils.writing import check_writable, replacing
+from .._utils.writing import check_writable
 from ..exceptions import TileModelError
 from ..fields._fields import Fields
 from ..fields._sources import source_identity
+from ..networks._state_files import read_state, write_state
 from ._reporting import Report
 
 _VERSION = 1
+_PARTS = [
+    "version", "digest", "finished", "module", "optimizer", "history", "callbacks", "random",
+    "random_cuda",
+]  # fmt: skip
 
 
 class Checkpoint(Callback):
@@ -91,15 +95,8 @@ class Checkpoint(Callback):
         self.saved_ = None
         if not path.exists():
             return max_epochs
-        try:
-            saved = torch.load(path, weights_only=True)
-            version, digest = saved["version"], saved["digest"]
-        except Exception as error:  # torch raises many types for damaged and other files
-            raise TileModelError(
-                f"{path} is not a checkpoint of a training, or is damaged ({error}). Remove it, or "
-                "pass another path."
-            ) from error
-        if version != _VERSION or digest != self.digest:
+        saved = dict(zip(_PARTS, read_state(path, _PARTS, "a training"), strict=True))
+        if saved["version"] != _VERSION or saved["digest"] != self.digest:
             raise TileModelError(
                 f"{path} is the checkpoint of another training, with other fields, totals, network "
                 "or parameters. Remove it to start again, or pass another path."
@@ -156,11 +153,7 @@ class Checkpoint(Callback):
             "random": torch.get_rng_state(),
             "random_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
         }
-        # Through a buffer in memory, because torch does not report a full disk.
-        buffer = io.BytesIO()
-        torch.save(state, buffer)
-        with replacing(self.path) as file:
-            file.write(buffer.getbuffer())
+        write_state(self.path, state)
 
 
 @contextmanager

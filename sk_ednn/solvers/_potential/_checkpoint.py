@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 from contextlib import contextmanager
 
-import torch
-
 from ..._utils.locking import Lock
-from ..._utils.writing import check_writable, replacing
+from ..._utils.writing import check_writable
 from ...exceptions import TileModelError
+from ...networks._state_files import read_state, write_state
 
 _VERSION = 2
 
@@ -55,8 +54,7 @@ def write_checkpoint(path, digest, state) -> None:
     state : dict
         Contains tensors, numbers, strings, lists and dicts.
     """
-    with replacing(path) as file:
-        torch.save({"version": _VERSION, "digest": digest, "state": state}, file)
+    write_state(path, {"version": _VERSION, "digest": digest, "state": state})
 
 
 def read_checkpoint(path, digest):
@@ -69,14 +67,7 @@ def read_checkpoint(path, digest):
     """
     if not os.path.exists(path):
         return None
-    try:
-        saved = torch.load(path, weights_only=True)
-        version, other, state = saved["version"], saved["digest"], saved["state"]
-    except Exception as error:  # torch raises many kinds, for files that are damaged or no such
-        raise TileModelError(
-            f"{path} is not a checkpoint of a training, or is damaged ({error}). Remove it, "
-            "or pass another path."
-        ) from error
+    version, other, state = read_state(path, ["version", "digest", "state"], "a training")
     if version != _VERSION or other != digest:
         raise TileModelError(
             f"{path} is the checkpoint of another training: of other structures, labels, "

@@ -1,0 +1,96 @@
+"""Files of tensors: damages are refused by name, and none changes a number in silence."""
+
+import zipfile
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+import torch
+
+from sk_ednn.exceptions import TileModelError
+from sk_ednn.networks._state_files import read_state, write_state
+
+STATE = {
+    "version": 1,
+    "digest": "abc",
+    "module": {"weight": torch.linspace(0, 1, 300, dtype=torch.float64).reshape(20, 15)},
+    "history": [{"train_loss": 0.5, "epoch": 1}],
+    "random": torch.arange(50, dtype=torch.uint8),
+}
+
+
+@pytest.fixture
+def path(tmp_path):
+    path = tmp_path / "training.ckpt"
+    write_state(path, STATE)
+    return path
+
+
+def same(read):
+    for value, expected in zip(read, STATE.values(), strict=True):
+        if isinstance(expected, torch.Tensor):
+            assert torch.equal(value, expected)
+        elif isinstance(expected, dict):
+            assert torch.equal(value["weight"], expected["weight"])
+        else:
+            assert value == expected
+
+
+def test_what_was_written_is_read(path):
+    same(read_state(path, list(STATE), "a training"))
+    assert read_state(path, ["digest"], "a training") == ["abc"]
+
+
+def test_damages_are_refused_or_change_nothing(path):
+    whole, rng, n_refused = path.read_bytes(), np.random.default_rng(0), 0
+    for _ in range(300):
+        damaged = bytearray(whole)
+        if rng.random() < 0.2:
+            del damaged[rng.integers(len(whole)) :]
+        else:
+            damaged[rng.integers(len(whole))] ^= 1 << rng.integers(8)
+        path.write_bytes(damaged)
+        try:
+            read = read_state(path, list(STATE), "a training")
+        except TileModelError as error:
+            assert str(path) in str(error) and "\n" not in str(error)
+            n_refused += 1
+        else:
+            same(read)  # in bytes between the members
+    assert n_refused > 150
+
+
+def test_each_bit_of_a_tensor_counts(path):
+    whole = path.read_bytes()
+    weight = STATE["module"]["weight"].numpy().tobytes()
+    start = whole.index(weight)
+    for k in range(start, start + len(weight), 97):
+        path.write_bytes(whole[:k] + bytes([whole[k] ^ 1]) + whole[k + 1 :])
+        with pytest.raises(TileModelError, match="checksum"):
+            read_state(path, list(STATE), "a training")
+
+
+@pytest.mark.parametrize("content", [b"", b"nonsense", b"PK\x03\x04", "archive", "state of others"])
+def test_other_files_are_refused_by_name(content, path):
+    if content == "archive":
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("a.txt", "b")
+    elif content == "state of others":
+        write_state(path, {"version": 1})
+    else:
+        path.write_bytes(content)
+    with pytest.raises(TileModelError, match=r"training\.ckpt is not a checkpoint of a training"):
+        read_state(path, list(STATE), "a training")
+
+
+def test_a_full_disk_leaves_the_old_file(path):
+    resource = pytest.importorskip("resource")  # Windows has none
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
+    try:
+        with pytest.raises(OSError):
+            write_state(path, STATE | {"more": torch.zeros(10_000)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    same(read_state(path, list(STATE), "a training"))
