@@ -10,6 +10,7 @@ from sklearn.utils import _safe_indexing, check_consistent_length, indexable
 
 from .._utils.hashing import digest
 from .._utils.optional import is_from
+from ._array_like import require_array_like
 from ._array_source import ArraySource
 from ._sources import FieldSource, is_read_in_pieces, read_sites, source_identity
 from ._views import OneField, SourceView
@@ -131,11 +132,35 @@ def with_samples(X, *others) -> list:
     """Return X and arrays in memory, of equal length, so that samples can be taken of each.
 
     `sklearn.utils.indexable` in which X may be a source, a stored or a lazy array.
+
+    Raises
+    ------
+    ValueError
+        If X is not an array or a list, or the lengths differ.
     """
+    require_samples(X)
     if not is_read_in_pieces(X):
         return indexable(X, *others)
     check_consistent_length(X, *others)
     return [X, *indexable(*others)]
+
+
+def require_samples(X, name="X") -> None:
+    """Raise if samples cannot be taken of an object, with its kind and the remedy.
+
+    Parameters
+    ----------
+    X : object
+    name : str, default="X"
+        For messages.
+
+    Raises
+    ------
+    ValueError
+    """
+    require_array_like(X, name, "an array of shape (n_samples, ...), or a list")
+    if is_from(X, "h5py") or is_from(X, "zarr"):
+        ArraySource(X)
 
 
 def samples_at(X, index):

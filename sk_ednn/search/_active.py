@@ -11,7 +11,7 @@ from sklearn.utils.validation import _num_samples
 
 from ..estimators import EDNNCommittee, EDNNRegressor
 from ..exceptions import NoveltyWarning
-from ..fields._samples import sample_at, samples_at
+from ..fields._samples import require_samples, sample_at, samples_at
 
 _STRATEGIES = ("committee", "random")
 
@@ -106,10 +106,11 @@ class ActiveLearning:
         Raises
         ------
         ValueError
-            If the strategy is unknown, or if no label succeeded.
+            If the strategy is unknown, the pool is not an array or a list, or no label succeeded.
         """
         if self.strategy not in _STRATEGIES:
             raise ValueError(f"Expected a strategy of {_STRATEGIES}, got {self.strategy!r}.")
+        require_samples(self.pool, "pool")
         if not hasattr(self, "indices_"):
             self._rng = check_random_state(self.random_state)
             self.indices_, self.totals_, self.failed_ = [], [], {}

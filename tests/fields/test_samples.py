@@ -97,3 +97,47 @@ def test_chosen_samples_in_any_order(kind, tmp_path):
     np.testing.assert_array_equal(sample_at(X, 12), FIELDS[12])
     assert source_identity(chosen) == source_identity(samples_at(X, index))
     assert source_identity(chosen) != source_identity(samples_at(X, index[::-1]))
+
+
+def without_data(folder):
+    h5py = pytest.importorskip("h5py")
+    file = h5py.File(folder / "empty.h5", "w")
+    file["X"] = h5py.Empty("f8")
+    return file["X"]
+
+
+def closed(folder):
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(folder / "X.h5", "w") as file:
+        return file.create_dataset("X", data=FIELDS)
+
+
+def several(folder):
+    return pytest.importorskip("xarray").Dataset({"X": (("sample", "site"), FIELDS)})
+
+
+def once(folder):
+    return iter(FIELDS)
+
+
+def packed(folder):
+    zarr = pytest.importorskip("zarr")
+    stored = zarr.create_array(folder / "X.zarr", data=FIELDS, attributes={"scale_factor": 0.1})
+    return stored
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (without_data, "has no data"),
+        (closed, "is closed"),
+        (several, "Choose one of its arrays, such as"),
+        (once, "can be read only once"),
+        (packed, "is packed"),
+    ],
+)
+@pytest.mark.parametrize("name", [*CALLS, "guard"])
+def test_what_has_no_samples_is_named_with_the_remedy(name, make, words, tmp_path):
+    call = CALLS.get(name, lambda X: NoveltyGuard(model(), alarm_rate=0.2).fit(X, TOTALS))
+    with pytest.raises(ValueError, match=words):
+        call(make(tmp_path))
