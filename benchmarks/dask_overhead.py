@@ -22,7 +22,7 @@ from sk_ednn.evaluation import Direct, Network
 from sk_ednn.solvers import GradientSolver
 
 FOCUS, CONTEXT = 16, 8
-LONG = 1296  # tiles of a block that takes 5 ms or more
+LEAST = 5.0  # ms of the blocks of the claim
 
 
 class Waves:
@@ -77,6 +77,13 @@ def overhead(max_tiles, n_blocks, repeat):
     assert len(totals) == 1
     alone, together = min(times[::2]), min(times[1::2])
     return [max_tiles, n, 1e3 * alone / n, alone, together, 100 * (together / alone - 1)]
+
+
+def long_block(n_tiles=1296):
+    """Return the number of tiles of a block that takes long enough on this processor."""
+    while (milliseconds := overhead(n_tiles, 100, 2)[2]) < LEAST:
+        n_tiles = (int(n_tiles**0.5 * max(1.1 * LEAST / milliseconds, 1.2) ** 0.5) + 1) ** 2
+    return n_tiles
 
 
 def building(sizes, client):
@@ -169,17 +176,19 @@ def main():
     options = _measure.arguments(__doc__.splitlines()[0], most=False)
     _measure.machine()
     several = 400 if options.quick else 2000
-    runs = [(64, several, 3), (256, several, 3), (LONG, several, 3)]
+    most = long_block()
+    runs = [(64, several, 3), (256, several, 3), (1296, several, 3), (most, several, 3)]
     if not options.quick:
-        runs += [(LONG, 10_000, 2)]
+        runs += [(most, 10_000, 2)]
     if options.most:
-        runs += [(LONG, 100_000, 1)]
+        runs += [(most, 100_000, 1)]
     rows = [overhead(*run) for run in runs]
     headers = ["tiles/block", "blocks", "ms/block", "alone/s", "Dask/s", "more/%"]
     _measure.table(headers, rows)
-    more = max(row[5] for row in rows if row[0] == LONG)
-    print(f"\nAt most {more:.1f} % more over blocks of 5 ms or more\n")
-    assert all(row[2] >= 5 for row in rows if row[0] == LONG)
+    longest = [row for row in rows if row[0] == most]
+    least = min(row[2] for row in longest)
+    more = max(row[5] for row in longest)
+    print(f"\nAt most {more:.1f} % more over blocks of {least:.1f} ms or more\n")
     from distributed import Client, LocalCluster
 
     cluster = LocalCluster(
