@@ -11,6 +11,7 @@ from . import _densities, _runs
 from ._files import check_array_file, check_readable
 from ._inputs import load_model, read_fields, read_targets
 from ._picture_names import are_pictures
+from ._predict import require_model_of_fields
 from ._structure_names import are_structures
 from ._wanted import note
 
@@ -49,6 +50,8 @@ def _errors(options) -> dict[str, Any]:
         read = read_for(model, options.fields)
         with naming(read.places):
             return {"structures": len(read.structures), **_of_structures(model, read, options)}
+    if not densities:
+        require_model_of_fields(model, options)
     X = _densities.read_for(model, options)[0] if densities else read_fields(options.fields)
     y = read_targets(options.targets or options.fields)
     if len(X) != len(y):
@@ -113,10 +116,15 @@ def _of_pictures(options):
 def _of_structures(model, read, options):
     from ..atoms import energies_of
 
-    if not hasattr(model, "errors"):
-        energies, _ = energies_of(read.structures)
-        return {"errors": _of_totals(model, read.structures, energies)}
     y = None if options.targets is None else read_targets(options.targets)
+    if y is not None and len(y) != len(read.structures):
+        raise ValueError(
+            f"{options.fields} contains {len(read.structures)} structures, but there are {len(y)} "
+            "totals."
+        )
+    if not hasattr(model, "errors"):
+        energies = energies_of(read.structures)[0] if y is None else y
+        return {"errors": _of_totals(model, read.structures, energies)}
     errors = model.errors(read.structures, y)
     result: dict[str, Any] = {"errors": errors}
     if y is None:

@@ -211,15 +211,21 @@ def _read(options, estimator):
         from ._structures import read_for
 
         return read_for(estimator, options.fields)
-    if hasattr(estimator, "steps") or hasattr(estimator, "calculator"):
-        from ._structures import is_of_structures
-
-        if is_of_structures(estimator):
-            raise ValueError(
-                f"{options.model} is a model of structures, but {options.fields} is not a file of "
-                "structures that ASE reads, such as .extxyz, .traj or POSCAR."
-            )
+    require_model_of_fields(estimator, options)
     return read_fields(options.fields, _field_ndim(estimator)), None
+
+
+def require_model_of_fields(estimator, options) -> None:
+    """Raise ValueError if a model of structures is to predict fields."""
+    if not (hasattr(estimator, "steps") or hasattr(estimator, "calculator")):
+        return
+    from ._structures import is_of_structures
+
+    if is_of_structures(estimator):
+        raise ValueError(
+            f"{options.model} is a model of structures, but {options.fields} is not a file of "
+            "structures that ASE reads, such as .extxyz, .traj or POSCAR."
+        )
 
 
 def _takes_pictures(estimator) -> bool:

@@ -91,6 +91,21 @@ def test_evaluate_prints_errors_and_the_worst_structure(go, files):
     assert result["spreads"]["force"] == pytest.approx(1e3 * np.sqrt(np.mean(forces**2)), rel=1e-6)
 
 
+@pytest.mark.parametrize("options", [FAST, "--images"])
+def test_evaluate_compares_with_the_totals_that_are_named(options, go, files):
+    go(f"fit train.extxyz {options} --json -o m.ednn")
+    predicted = np.array(json.loads(go("predict m.ednn test.extxyz --json").stdout)["y"])
+    np.savetxt(files / "others.csv", predicted.ravel() + 3)
+    result = json.loads(go("evaluate m.ednn test.extxyz others.csv --json").stdout)["errors"]
+    # The error is 3 eV, of structures or per atom, and not that of the energies in the file.
+    n_atoms = np.array([len(atoms) for atoms in io.read(files / "test.extxyz", ":")])
+    expected = 3e3 * np.mean(1 / n_atoms) if "energy_mae" in result else 3
+    error = result.get("energy_mae", result.get("mean"))
+    assert error == pytest.approx(expected, rel=1e-4)
+    np.savetxt(files / "few.csv", predicted.ravel()[:3])
+    assert "4 structures, but there are 3" in go("evaluate m.ednn test.extxyz few.csv", 1).output
+
+
 def test_evaluate_of_fields(run):
     result = json.loads(run("evaluate model.ednn small.npz --json").stdout)
     assert result["fields"] == 200 and result["errors"]["rmse"] < 0.1
@@ -263,6 +278,7 @@ def test_frames_outlive_ctrl_c(go, files, monkeypatch):
         ("fit small.npz --repulsion", "--repulsion is for structures of atoms"),
         ("fit train.extxyz --images --repulsion", "--repulsion is for potentials"),
         ("evaluate model.ednn train.extxyz", "was fitted to arrays of fields"),
+        ("evaluate p.ednn small.npz", "p.ednn is a model of structures, but small.npz is not"),
         ("relax model.ednn train.extxyz@0", "was fitted to arrays of fields"),
     ],
 )
