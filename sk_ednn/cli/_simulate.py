@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import typer
@@ -27,6 +28,7 @@ def relax(options) -> dict[str, Any]:
     options : namespace
         The parameters of the command, by name.
     """
+    _require_positive("--fmax", options.fmax)
     structure, calculator = _begin(options)
     from ..atoms import _dynamics
 
@@ -50,6 +52,13 @@ def dynamics(options) -> dict[str, Any]:
     if options.ensemble not in _dynamics.ENSEMBLES:
         raise ValueError(
             f"--ensemble must be one of {', '.join(_dynamics.ENSEMBLES)}; got {options.ensemble!r}."
+        )
+    _require_positive("--timestep", options.timestep)
+    if not math.isfinite(options.pressure):
+        raise ValueError(f"--pressure must be a finite number; got {options.pressure}.")
+    if options.pressure != 0 and options.ensemble != "npt":
+        raise ValueError(
+            f"--pressure is for --ensemble npt; {options.ensemble} keeps the cell as it is."
         )
     structure, calculator = _begin(options, several=True)
     frames, records = [], []
@@ -85,6 +94,11 @@ def dynamics(options) -> dict[str, Any]:
 
 
 # --- steps ------------------------------------------------------------------------------------
+
+
+def _require_positive(option, value):
+    if not 0 < value < math.inf:
+        raise ValueError(f"{option} must be a positive number; got {value}.")
 
 
 def _begin(options, several=False):

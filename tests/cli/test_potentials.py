@@ -279,6 +279,11 @@ def test_frames_outlive_ctrl_c(go, files, monkeypatch):
         ("fit train.extxyz --images --repulsion", "--repulsion is for potentials"),
         ("evaluate model.ednn train.extxyz", "was fitted to arrays of fields"),
         ("evaluate p.ednn small.npz", "p.ednn is a model of structures, but small.npz is not"),
+        ("relax p.ednn train.extxyz@0 --fmax nan", "--fmax must be a positive number; got nan"),
+        ("relax p.ednn train.extxyz@0 --fmax -1", "--fmax must be a positive number; got -1.0"),
+        ("md p.ednn train.extxyz@0 --timestep 0", "--timestep must be a positive number"),
+        ("md p.ednn train.extxyz@0 --pressure 5", "--pressure is for --ensemble npt"),
+        ("md p.ednn train.extxyz@0 --ensemble npt --pressure inf", "--pressure must be a finite"),
         ("relax model.ednn train.extxyz@0", "was fitted to arrays of fields"),
     ],
 )
