@@ -3,6 +3,11 @@
 Trees and neighbours decide by comparisons. Numbers that would be equal in exact arithmetic, such as
 descriptors of atoms with equal surroundings, differ in their last bits, in a different way on each
 processor. These bits must not decide which neighbour is the nearest, or how many there are.
+
+One difference remains: `KNeighborsRegressor(weights="distance", algorithm="brute")`, also where
+"auto" chooses it, computes distances by matrix products. If features have large means or different
+scales, the distance of equal rows is then a round-off of 1e-8 instead of 0, and totals differ by
+1e-7 of themselves between processors. Trees ("kd_tree") give 0, but take longer for many features.
 """
 
 from __future__ import annotations
