@@ -283,7 +283,7 @@ def show_predict(result) -> None:
             typer.echo(f"{what} written to {result[key]}")
 
 
-def matched_totals(options, pictures, say):
+def matched_totals(options, pictures, say, known=None):
     """Return the pictures in the table of totals, as `sk_ednn.images.match_totals` does.
 
     Parameters
@@ -292,14 +292,23 @@ def matched_totals(options, pictures, say):
     pictures : list of Picture
     say : function
         Called with notes on the table.
+    known : list of str or None, default=None
+        Columns from which a model was fitted. They are taken if the table has them and ``--column``
+        names no others.
     """
-    from ..images import match_totals
+    from ..images import TableError, match_totals
 
     columns = None
     if options.column is not None:
         columns = [name.strip() for name in options.column.split(",")]
     counts = False if options.amounts else None
-    matched = match_totals(pictures, options.totals, columns=columns, counts=counts)
+    try:
+        matched = match_totals(pictures, options.totals, columns=columns or known, counts=counts)
+    except TableError:
+        if columns or not known or len(known) > 1:
+            raise
+        # The only column of numbers, by whatever name.
+        matched = match_totals(pictures, options.totals, counts=counts)
     for line in matched.notes:
         say(line)
     return matched

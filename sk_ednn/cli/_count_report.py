@@ -31,6 +31,7 @@ def run(options) -> None:
         The parameters of the command, by name.
     """
     check_inputs(options)
+    from ..files import describe
     from ..images import read_pictures
     from ..images._geometry import Geometry
     from ..images._output import overlay_png
@@ -45,7 +46,8 @@ def run(options) -> None:
     check_pictures(options, pictures)
     true = None
     if options.totals is not None:
-        matched = matched_totals(options, pictures, say)
+        known = (describe(options.model)["about"] or {}).get("totals")
+        matched = matched_totals(options, pictures, say, known)
         pictures = matched.pictures
         true = matched.totals.reshape(len(pictures), -1)
     say(described(pictures))

@@ -316,7 +316,8 @@ def _total_columns(header, rows, name_column, columns, where) -> list[int]:
             return named
         raise TableError(
             f"{where}: {', '.join(repr(header[j]) for j in numeric)} could all be the totals. "
-            "Select them with columns (--column on the command line)."
+            f'Name the one to learn, such as --column "{header[numeric[0]]}" on the command line, '
+            f"or columns={header[numeric[0]]!r} in Python."
         )
     return numeric
 

@@ -143,6 +143,27 @@ def test_the_report_is_one_page(dishes):
     assert "http:" not in text and "https:" not in text
 
 
+def test_the_report_knows_the_column_of_the_fit(dishes, tmp_path, capsys):
+    """Other columns of numbers do not matter, nor another name of the only one."""
+    first, *rows = (dishes / "counts.csv").read_text().splitlines()
+    tables = {
+        "more.csv": [f"{first};area", *(f"{row};99" for row in rows)],
+        "renamed.csv": ["image;nuclei", *rows],
+        "neither.csv": ["image;nuclei;area", *(f"{row};99" for row in rows)],
+    }
+    command = ["count", "report", str(dishes / "model.ednn"), str(dishes / "photos")]
+    pages = {}
+    for name, lines in tables.items():
+        (tmp_path / name).write_text("\n".join(lines) + "\n")
+        page = tmp_path / f"{name}.html"
+        code = main([*command, str(tmp_path / name), "-q", "-o", str(page)])
+        pages[name] = page.read_text(encoding="utf-8") if code == 0 else None
+    assert "10 pictures: mean absolute error" in pages["more.csv"]
+    assert pages["more.csv"] == pages["renamed.csv"]
+    assert pages["neither.csv"] is None
+    assert "'nuclei', 'area' could all be the totals" in capsys.readouterr().err
+
+
 def test_a_fit_says_what_it_reads_and_how_far_it_is_off(dishes, capsys):
     command = [part for part in fitting(dishes, "--force", "--series", "5") if part != "-q"]
     assert main(command) == 0
