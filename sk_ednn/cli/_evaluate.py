@@ -10,6 +10,7 @@ import typer
 from . import _densities, _runs
 from ._files import check_array_file, check_readable
 from ._inputs import load_model, read_fields, read_targets
+from ._inspect import printable
 from ._picture_names import are_pictures
 from ._predict import require_model_of_fields
 from ._structure_names import are_structures
@@ -58,7 +59,7 @@ def _errors(options) -> dict[str, Any]:
         raise ValueError(
             f"{options.fields} contains {len(X)} fields, but there are {len(y)} totals."
         )
-    return {"fields": len(X), "errors": _of_totals(model, X, y)}
+    return {"fields": len(X), **_of_totals(model, X, y, options)}
 
 
 def show(result) -> None:
@@ -79,8 +80,11 @@ def show(result) -> None:
                 f"the largest novelty is {largest:.3g}"
             )
         return
+    unit = f" {printable(result['unit'])}" if result["unit"] else ""
     for name, value in result["errors"].items():
-        typer.echo(f"{name}: {value:.4g}")
+        typer.echo(f"{name}: {value:.4g}{unit}")
+    if result["spread"] > 0:
+        typer.echo(f"spread of the totals, the error of their mean: {result['spread']:.4g}{unit}")
 
 
 def _of_pictures(options):
@@ -109,7 +113,7 @@ def _of_pictures(options):
         note(line)
     return {
         "pictures": len(matched.pictures),
-        "errors": _of_totals(model, matched.pictures, matched.totals),
+        **_of_totals(model, matched.pictures, matched.totals, options),
     }
 
 
@@ -124,7 +128,7 @@ def _of_structures(model, read, options):
         )
     if not hasattr(model, "errors"):
         energies = energies_of(read.structures)[0] if y is None else y
-        return {"errors": _of_totals(model, read.structures, energies)}
+        return _of_totals(model, read.structures, energies, options)
     errors = model.errors(read.structures, y)
     result: dict[str, Any] = {"errors": errors}
     if y is None:
@@ -147,7 +151,13 @@ def _of_structures(model, read, options):
     return result
 
 
-def _of_totals(model, X, y) -> dict[str, float]:
+def _of_totals(model, X, y, options) -> dict[str, Any]:
+    """Return errors, the standard deviation of the totals to compare them with, and the unit."""
+    from .. import files as model_files
     from ..metrics import extensive_errors
 
-    return extensive_errors(y, model.predict(X)).as_dict()
+    return {
+        "errors": extensive_errors(y, model.predict(X)).as_dict(),
+        "spread": float(np.std(np.asarray(y, dtype=float), axis=0).mean()),
+        "unit": model_files.describe(options.model, max_bytes=options.max_bytes)["units"],
+    }

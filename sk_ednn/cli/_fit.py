@@ -26,6 +26,7 @@ from ._fit_data import (
 )  # fmt: skip
 from ._fit_results import measured, next_step, write_files
 from ._inputs import chosen, data_line, require_model_name, say
+from ._inspect import printable
 from ._models import TILE_MODELS, suited, tile_model
 from ._networks import NETWORKS, check_options, interrupted, with_options
 from ._paths import check_paths, may_replace
@@ -91,6 +92,7 @@ def run(ctx: typer.Context, options) -> tuple[dict[str, Any], Callable]:
         **({} if kept is None else {"interrupted": kept}),
         **{f"n_{which}": len(split.get(which, ())) for which in ("train", "test")},
         **({} if encoder is not None else _size_of(X, regressor.tiling)),
+        **({} if options.unit is None else {"unit": options.unit}),
         "output": str(options.output),
     }
     errors, verdict = measured(estimator, parts, options)
@@ -108,10 +110,12 @@ def run(ctx: typer.Context, options) -> tuple[dict[str, Any], Callable]:
 def show(result) -> None:
     """Print the result of `run`."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     several = isinstance(result["verdict"], list)
-    table = Table("errors of totals", "median", "mean", "rmse", "bias")
+    unit = f" ({printable(result['unit'])})" if "unit" in result else ""
+    table = Table(escape(f"errors of totals{unit}"), "median", "mean", "rmse", "bias")
     for name in ("train", "test"):
         if name not in result:
             continue

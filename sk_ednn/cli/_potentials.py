@@ -121,7 +121,6 @@ def run(ctx, options, read, say) -> dict[str, Any]:
         The output of ``--json``.
     """
     from ..atoms._potential_committee import checkpoint_of
-    from ..atoms._potential_data import summary
     from ..structures._files import naming
 
     replaced = may_replace("--output", options.output, options.force)
@@ -140,7 +139,7 @@ def run(ctx, options, read, say) -> dict[str, Any]:
         test_places = [read.places[k] for k in parts["test"]]
         _check_test(taken["test"], test_places, potential.labels)
     _runs.log_stage(options, "fit")
-    start = time.perf_counter()
+    start, start_of_processor = time.perf_counter(), time.process_time()
     with _placed_warnings(places):
         first = checkpoint_of(options.checkpoint, 0, potential.n_members)
         bounded = potential.trainer.max_seconds is not None
@@ -153,13 +152,13 @@ def run(ctx, options, read, say) -> dict[str, Any]:
             if options.recorder is not None:
                 options.recorder.finishing()
     seconds = time.perf_counter() - start
+    processor_seconds = time.process_time() - start_of_processor
     kept = None
     if interrupts.seen:
         if not hasattr(potential, "potential_"):
             interrupts.end()
         done = f"interrupted after {len(potential.history_)} epochs"
         kept = interrupts.keep(done, "Keep the network as it is?", options)
-    say(f"data: {summary(potential.labels_)}")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DataWarning)  # printed before
         errors = {which: potential.errors(some) for which, some in taken.items()}
@@ -171,6 +170,7 @@ def run(ctx, options, read, say) -> dict[str, Any]:
         "n_test": len(taken.get("test", ())),
         "epochs": len(potential.history_),
         "seconds": round(seconds, 3),
+        "processor_seconds": round(processor_seconds, 3),
         "labels": potential.labels_,
         "output": str(options.output),
         **errors,
@@ -191,7 +191,7 @@ def show(result) -> None:
     show_errors({which: result[which] for which in parts}, result["spreads"])
     show_files(
         f"{result['model']}, {result['epochs']} epochs on {result['n_train']} structures in "
-        f"{result['seconds']:.3g} s",
+        f"{result['seconds']:.3g} s, {result['processor_seconds']:.3g} s of the processor",
         result,
     )
 

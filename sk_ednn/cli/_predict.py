@@ -282,8 +282,9 @@ def _contributions(estimator, X, path):
 
 
 def _unit(options) -> str | None:
-    """Return the unit in the model file, if it will be shown."""
-    if options.as_json or (options.output is not None and options.output.suffix != ".csv"):
+    """Return the unit in the model file, if it will be shown or written."""
+    shown = not options.as_json and (options.output is None or options.output.suffix == ".csv")
+    if not shown and options.recorder is None:
         return None
     from .. import files as model_files
 

@@ -1,6 +1,7 @@
 """Potentials on the command line: fit, evaluate, predict, relax, md."""
 
 import json
+import re
 import signal
 
 import numpy as np
@@ -61,7 +62,8 @@ def test_a_table_is_shown_and_progress(go):
     result = go("fit train.extxyz --epochs 1 --cutoff 4 -o p.ednn")
     assert "test, forces (meV/Å)" in result.stdout and "epoch 1, " in result.stderr
     assert "spectrum, 1 epochs on 16 structures" in result.stdout
-    assert "forces from 'forces' of 64 of 64 atoms" in result.stderr
+    assert " s of the processor; written to p.ednn" in result.stdout
+    assert result.stderr.count("forces from 'forces' of 64 of 64 atoms") == 1
 
 
 def test_images_and_energies_alone_go_the_other_way(go, files):
@@ -109,6 +111,16 @@ def test_evaluate_compares_with_the_totals_that_are_named(options, go, files):
 def test_evaluate_of_fields(run):
     result = json.loads(run("evaluate model.ednn small.npz --json").stdout)
     assert result["fields"] == 200 and result["errors"]["rmse"] < 0.1
+    assert result["unit"] is None
+
+
+def test_errors_of_fields_have_a_unit_and_a_spread_beside_them(run, folder):
+    run("fit small.npz -m quadratic -o joule.ednn --unit J")
+    shown = run("evaluate joule.ednn small.npz").stdout
+    with np.load(folder / "small.npz") as arrays:
+        spread = arrays["y"].std()
+    assert re.search(r"^rmse: \S+ J$", shown, re.MULTILINE)
+    assert f"the error of their mean: {spread:.4g} J\n" in shown
 
 
 def test_predictions_are_written_with_forces(go, files):

@@ -158,9 +158,18 @@ def test_predictions_and_errors_are_recorded(run, runs, folder):
     assert predicted.files().keys() == {"predictions.csv"}
     assert predicted.result["n_predicted"] == 3
     assert mapped.files().keys() == {"maps.npz", "totals.csv"}
+    assert mapped.file("totals.csv").read_text().startswith("index,total\n")
     assert (folder / "maps.npz").read_bytes() == (mapped.path / "maps.npz").read_bytes()
     assert evaluated.result == said
     assert set(evaluated.data) == {"model", "fields"}
+
+
+def test_tables_of_a_run_have_the_unit_of_the_model(run, runs):
+    run("fit small.npz -m quadratic -o joule.ednn --unit J --run runs")
+    run("predict joule.ednn large.npy --contributions -o joule.npz --run runs")
+    predicted, fitted = runs.runs()
+    assert predicted.file("totals.csv").read_text().startswith("index,total (J)\n")
+    assert predicted.result["unit"] == fitted.result["unit"] == "J"
 
 
 def test_runs_are_listed_shown_and_compared(run, runs, folder):
