@@ -66,6 +66,13 @@ class Browser:
         self.here = self.chosen.parent
         self.draw()
 
+    def open_beside(self, path):
+        """Open the folder of a file, if it is below an opened one."""
+        folder = Path(path).parent
+        if any(folder.is_relative_to(root) for root in self.site.opened):
+            self.here = folder
+            self.draw()
+
     def _root(self) -> Path:
         here = self.here
         return next(root for root in self.site.opened if here and here.is_relative_to(root))

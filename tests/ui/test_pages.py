@@ -76,6 +76,37 @@ def test_clicks_alone_reach_every_start(visit):
     page.wait_for_selector("h1:has-text('Runs')")
 
 
+def test_fields_without_totals_ask_for_a_table_and_errors_have_its_unit(visit, place, tmp_path):
+    """The list of tables is open; a table that is dropped with the fields is used."""
+    with np.load(place / "data" / "spins.npz") as arrays:
+        np.save(tmp_path / "plain.npy", arrays["X"])
+        lines = [f"s{k},{y}" for k, y in enumerate(arrays["y"].tolist())]
+    (tmp_path / "plain.csv").write_text("sample,work\n" + "\n".join(lines) + "\n")
+    one = visit()
+    page = one.page
+    with page.expect_file_chooser() as chooser:
+        page.click(".q-uploader__header .q-btn >> nth=0")
+    chooser.value.set_files(tmp_path / "plain.csv")
+    page.wait_for_selector("text=Choose the file of the systems first")
+    with page.expect_file_chooser() as chooser:
+        page.click(".q-uploader__header .q-btn >> nth=0")
+    chooser.value.set_files(tmp_path / "plain.npy")
+    page.wait_for_selector("[role=group][aria-label='Files with totals']:visible")
+    page.wait_for_selector("text=Choose the array or table column with the totals.")
+    with page.expect_file_chooser() as chooser:
+        page.click(".q-uploader__header .q-btn >> nth=0")
+    chooser.value.set_files([tmp_path / "plain.csv", tmp_path / "plain.npy"])
+    page.wait_for_function("document.querySelector('code')?.innerText.includes('csv::work')")
+    page.fill("input[aria-label='Unit of the totals, such as eV']", "J")
+    page.click("[data-model=quadratic]")
+    page.wait_for_function("document.querySelector('code').innerText.includes('--unit J')")
+    page.click("text=Start the fit")
+    page.wait_for_url("**/runs/2*")
+    assert one.state("finished", "failed") == "finished"
+    page.wait_for_selector("th:has-text('errors of totals (J)')")
+    assert page.inner_text(".facts").count(" J\n") == 1
+
+
 def test_cells_are_counted(visit, place):
     one = visit()
     page = one.page

@@ -142,7 +142,8 @@ class _Run:
             return
         row = now["row"]
         self.status.set_text(row.status).classes(replace=f"state {row.status}")
-        self.error.set_text(number(row.error))
+        unit = now["settings"]["settings"].get("unit")
+        self.error.set_text(f"{number(row.error)} {unit}" if unit else number(row.error))
         self.error.parent_slot.parent.set_visibility(row.error is not None)
         self.time.set_text(duration(row.seconds))
         self.began.set_text(moment(row.started))
@@ -256,7 +257,9 @@ class _Run:
                 names = list(dict.fromkeys(name for values in plain.values() for name in values))
                 rows = [(part, *(number(values.get(name)) for name in names))
                         for part, values in plain.items()]  # fmt: skip
-                table(("errors of totals", *names), rows, numbers=range(1, len(names) + 1))
+                unit = self.run.settings.get("unit")
+                title = f"errors of totals ({unit})" if unit else "errors of totals"
+                table((title, *names), rows, numbers=range(1, len(names) + 1))
             header, rows = predicted_of(self.run)
             if rows:
                 with ui.element("div").classes("long"):

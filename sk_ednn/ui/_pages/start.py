@@ -67,7 +67,8 @@ class _Start:
                 self.files = Browser(site, _SYSTEMS, self.choose, label="Files with systems")
                 ui.element("div").style("height:.6rem")
                 uploader(
-                    site, _SYSTEMS, self.uploaded, label="or drop a file here, or use +",
+                    site, (*_SYSTEMS, "table"), self.uploaded,
+                    label="or drop files here, or use +",
                     multiple=True,
                 )  # fmt: skip
             with panel("What is in it", "preview"):
@@ -84,11 +85,22 @@ class _Start:
     # --- data -----------------------------------------------------------------------------
 
     async def uploaded(self, paths):
-        """Use the dropped files: a file, or several structures as their folder."""
-        kinds = [kind_of(path) for path in paths]
-        several = len(paths) > 1 and set(kinds) == {"structures"}
-        self.files.select(paths[0])
-        await self.choose(paths[0].parent if several else paths[0])
+        """Use the dropped files: a file, perhaps with its table, or structures as their folder."""
+        tables = [path for path in paths if kind_of(path) == "table"]
+        systems = [path for path in paths if path not in tables]
+        if not systems:
+            words = f"{tables[0].name} is a table of totals. Choose the file of the systems first"
+            if self.data is None or self.fit.structures:
+                complain(f"{words}, or drop both together.")
+            else:
+                await self.upload_totals(tables)
+            return
+        kinds = [kind_of(path) for path in systems]
+        several = len(paths) > 1 and not tables and set(kinds) == {"structures"}
+        self.files.select(systems[0])
+        await self.choose(systems[0].parent if several else systems[0])
+        if tables and self.data is not None and not self.fit.structures:
+            await self.upload_totals(tables)
 
     async def choose(self, path):
         """Show what is in a file."""
@@ -229,8 +241,11 @@ class _Start:
                 self.labels(), value=self.key(value), label="Totals", on_change=self.other_totals
             ).props("outlined dense options-dense").classes("w-full")  # fmt: skip
             self.take_totals(value)
-            with ui.expansion("Totals in another file").classes("w-full").props("dense"):
+            # Open where the file of the fields has none: they must be in another one.
+            others = ui.expansion("Totals in another file", value=value is None)
+            with others.classes("w-full").props("dense"):
                 self.other = Browser(self.site, _TOTALS, self.add_totals, label="Files with totals")
+                self.other.open_beside(self.fit.fields)
                 uploader(self.site, _TOTALS, self.upload_totals, label="or drop a table here")
         unit = ui.input("Unit of the totals, such as eV", on_change=self.set("unit"))
         unit.props("outlined dense")
