@@ -82,6 +82,8 @@ def test_fields_without_totals_ask_for_a_table_and_errors_have_its_unit(visit, p
         np.save(tmp_path / "plain.npy", arrays["X"])
         lines = [f"s{k},{y}" for k, y in enumerate(arrays["y"].tolist())]
     (tmp_path / "plain.csv").write_text("sample,work\n" + "\n".join(lines) + "\n")
+    several = [f"{line},{k}" for k, line in enumerate(lines)]
+    (tmp_path / "several.csv").write_text("sample,work,area\n" + "\n".join(several) + "\n")
     one = visit()
     page = one.page
     with page.expect_file_chooser() as chooser:
@@ -92,6 +94,11 @@ def test_fields_without_totals_ask_for_a_table_and_errors_have_its_unit(visit, p
         page.click(".q-uploader__header .q-btn >> nth=0")
     chooser.value.set_files(tmp_path / "plain.npy")
     page.wait_for_selector("[role=group][aria-label='Files with totals']:visible")
+    page.wait_for_selector("text=Choose the array or table column with the totals.")
+    with page.expect_file_chooser() as chooser:
+        page.click(".q-uploader__header .q-btn >> nth=0")
+    chooser.value.set_files(tmp_path / "several.csv")
+    page.wait_for_selector("text=several.csv has several columns of numbers")
     page.wait_for_selector("text=Choose the array or table column with the totals.")
     with page.expect_file_chooser() as chooser:
         page.click(".q-uploader__header .q-btn >> nth=0")

@@ -274,7 +274,7 @@ class _Start:
         await self.add_totals(paths[0])
 
     async def add_totals(self, path):
-        """Add the columns or arrays of a file to the choice, and take the first."""
+        """Add the columns or arrays of a file to the choice, and take the only one or the usual."""
         try:
             if kind_of(path) == "table":
                 header, rows = await aside(table_rows, path, 3)
@@ -293,7 +293,15 @@ class _Start:
         for name in names:
             words = f"{path.name}: {name}" if name else path.name
             self.options[(path, name)] = words
-        self.totals.set_options(self.labels(), value=self.key((path, names[0])))
+        likely = [name for name in TARGET_NAMES if name in names]
+        if len(names) == 1 or likely:
+            chosen = (path, (likely or names)[0])
+        else:
+            chosen = None
+            ui.notify(f"{path.name} has several columns of numbers: choose one under Totals.")
+        self.take_totals(chosen)  # also where nothing was chosen before, which is no change
+        self.totals.set_options(self.labels(), value=self.key(chosen))
+        self.changed()
 
     def draw_tiling(self):
         """Draw the fields for focus, context and boundary."""
