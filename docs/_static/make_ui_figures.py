@@ -55,10 +55,12 @@ def draw(page, address, data, folder):
     page.goto(address)
     page.click("button:has-text('spins.npz')")
     page.wait_for_selector("img[alt='Focus and context over a sample']")
+    page.wait_for_selector("[data-model=auto] .when:text-matches('second|minute')")
     page.wait_for_timeout(1500)
-    page.mouse.wheel(0, 620)
-    page.wait_for_timeout(600)
-    shoot(page, folder / "start.png")
+    # Without the command, which would show a temporary folder.
+    end = page.locator("h2:has-text('4 · Start')").bounding_box()["y"] - 25
+    clip = {"x": 0, "y": 0, "width": 1100, "height": end}
+    shoot(page, folder / "start.png", full_page=True, clip=clip)
     page.click("[data-model=dense]")
     page.click("text=Start the fit")
     page.wait_for_url("**/runs/2*")
@@ -83,9 +85,9 @@ def draw(page, address, data, folder):
     shoot(page, folder / "search.png")
 
 
-def shoot(page, path):
+def shoot(page, path, **options):
     """Write what is seen, with few colours, which a page has."""
-    image = Image.open(BytesIO(page.screenshot())).convert("RGB")
+    image = Image.open(BytesIO(page.screenshot(**options))).convert("RGB")
     image.quantize(200, dither=Image.Dither.NONE).save(path, optimize=True)
     print(path, f"{os.path.getsize(path) / 1000:.0f} kB")
 
