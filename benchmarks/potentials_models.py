@@ -41,7 +41,7 @@ DESCRIPTORS = {
     "symmetry functions": lambda: SymmetryFunctions(CUTOFF),
     "Chebyshev": lambda: ChebyshevDescriptor(CUTOFF),
     "power spectrum": lambda: PowerSpectrum(CUTOFF, n_radial=5, max_l=3),
-    "Deep Potential frame": lambda: DeepPotFrame(CUTOFF, 40),
+    "Deep Potential frame": lambda: DeepPotFrame(CUTOFF, 64),
 }
 # On their own power spectrum or embedding, whose channels are learned.
 LEARNED = {"learned spectrum": "spectrum", "learned embedding": "deep-pot"}

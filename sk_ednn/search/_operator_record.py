@@ -13,6 +13,8 @@ class OperatorRecord:
     names : sequence of str
     floor : float, default=0.05
         Minimum probability of each operator.
+    floors : dict of str to float, default=None
+        Minimum probabilities of some operators, where they differ.
 
     Examples
     --------
@@ -24,10 +26,11 @@ class OperatorRecord:
     [0.54, 0.46]
     """
 
-    def __init__(self, names, floor=0.05):
+    def __init__(self, names, floor=0.05, floors=None):
         self.tried = {name: 0 for name in names}
         self.succeeded = {name: 0 for name in names}
         self.floor = floor
+        self.floors = floors
 
     def add(self, name, success):
         """Record that an operator was tried, and its success; unknown operators are ignored."""
@@ -38,8 +41,8 @@ class OperatorRecord:
     def chances(self) -> np.ndarray:
         """Return the probability of each operator."""
         rates = np.array([(self.succeeded[n] + 1) / (self.tried[n] + 2) for n in self.tried])
-        free = 1.0 - self.floor * len(rates)
-        return self.floor + free * rates / rates.sum()
+        floors = np.array([(self.floors or {}).get(name, self.floor) for name in self.tried])
+        return floors + (1.0 - floors.sum()) * rates / rates.sum()
 
     def draw(self, rng, among=None) -> str:
         """Return the name of an operator, of all or of some."""

@@ -19,6 +19,10 @@ from ._result import HullPoint
 GIVEN = "given"
 
 
+# Structures with a symmetry seldom are among the best, but they lead out of what the others vary.
+_FLOORS = {"symmetric": 0.2}
+
+
 @dataclass
 class Group:
     """Operators that make structures of one composition, and the best ones so far."""
@@ -73,7 +77,9 @@ class SearchProgress:
         fixed = [] if substrate is None else substrate.numbers.tolist()
         self.fingerprint = Fingerprint([*(z for key in self.groups for z in key), *fixed])
         names = dict.fromkeys(n for g in self.groups.values() for n in g.operators.names)
-        self.record = OperatorRecord([*names, *(["transmute"] if len(self.groups) > 1 else [])])
+        self.record = OperatorRecord(
+            [*names, *(["transmute"] if len(self.groups) > 1 else [])], floors=_FLOORS
+        )
         self.rows, self.fingerprints, self.waiting = {}, [], []
         self._hull: ConvexHull | None = None
         self._read()

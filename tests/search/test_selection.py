@@ -68,6 +68,17 @@ def test_success_makes_an_operator_likelier_and_none_dies_out():
     assert drawn.count("b") / 1000 == pytest.approx(b, abs=0.04)
 
 
+def test_operators_keep_a_floor_of_their_own():
+    record = OperatorRecord(["a", "b", "c"], floors={"b": 0.3})
+    for _ in range(500):
+        record.add("a", True)
+        record.add("b", False)
+        record.add("c", False)
+    a, b, c = record.chances()
+    assert b == pytest.approx(0.3, abs=0.01) and c == pytest.approx(0.05, abs=0.01)
+    assert a + b + c == pytest.approx(1.0)
+
+
 @pytest.mark.parametrize("exponent", [0.0, 0.5, 1.0, 3.0])
 def test_weights_equal_their_definition_where_nothing_is_lowered(exponent):
     errors = np.array([0.5, 1.0, 1.0, -1.5, 100.0])
