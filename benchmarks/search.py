@@ -29,6 +29,7 @@ from sk_ednn.search import CalculatorLabeller, Evaluation, Fingerprint, Operator
 from sk_ednn.search import Sanity, StructurePool, StructureSearch, relax
 from sk_ednn.search._ase_ga import Operators, numbers_of
 from sk_ednn.search._label import as_structure
+from sk_ednn.search._operator_record import FLOORS
 from sk_ednn.search._pool import Member
 
 NEAR = 0.005  # eV per atom
@@ -105,7 +106,7 @@ def without(case, labeller, target, most, seed, starts):
     numbers = numbers_of(composition)
     operators = Operators(numbers, kind, volume=volume, symmetric=starts == "symmetric")
     record, pool, fingerprint = (
-        OperatorRecord(operators.names),
+        OperatorRecord(operators.names, floors=FLOORS),
         StructurePool(),
         Fingerprint(numbers),
     )

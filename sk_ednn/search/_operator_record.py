@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+# Structures with a symmetry are seldom among the best, but they lead out of what the others vary.
+FLOORS = {"symmetric": 0.2}
+
 
 class OperatorRecord:
     """Success rates of operators, and a random choice by these rates.

@@ -11,16 +11,12 @@ import numpy as np
 from ._fingerprint import Fingerprint
 from ._hull import ConvexHull
 from ._label import as_structure
-from ._operator_record import OperatorRecord
+from ._operator_record import FLOORS, OperatorRecord
 from ._pool import Member, StructurePool
 from ._result import HullPoint
 
 # Origin of the user's own structures.
 GIVEN = "given"
-
-
-# Structures with a symmetry seldom are among the best, but they lead out of what the others vary.
-_FLOORS = {"symmetric": 0.2}
 
 
 @dataclass
@@ -78,7 +74,7 @@ class SearchProgress:
         self.fingerprint = Fingerprint([*(z for key in self.groups for z in key), *fixed])
         names = dict.fromkeys(n for g in self.groups.values() for n in g.operators.names)
         self.record = OperatorRecord(
-            [*names, *(["transmute"] if len(self.groups) > 1 else [])], floors=_FLOORS
+            [*names, *(["transmute"] if len(self.groups) > 1 else [])], floors=FLOORS
         )
         self.rows, self.fingerprints, self.waiting = {}, [], []
         self._hull: ConvexHull | None = None
