@@ -176,6 +176,11 @@ with record(known[0].path if known else root, "fit", settings={"alpha": 0.1}) as
 """
 
 
+def _lines(root):
+    (run,) = RunFolder(root).runs()
+    return len((run.path / "status.jsonl").read_text().splitlines())
+
+
 @pytest.mark.slow
 def test_kill_9_at_thirty_random_moments(tmp_path):
     """run.json is whole or its folder is not there, the status is right, and the run goes on."""
@@ -184,11 +189,14 @@ def test_kill_9_at_thirty_random_moments(tmp_path):
 
     rng = np.random.default_rng(0)
     root, n_started, n_epochs = tmp_path / "runs", 0, 0
-    for _ in range(30):
+    for k in range(30):
         child = subprocess.Popen([sys.executable, "-c", WORK, str(root)])
         end = time.monotonic() + 300
         while not n_epochs and not RunFolder(root).runs() and time.monotonic() < end:
             time.sleep(0.001)  # the first ones are killed as early as can be
+        # Of the others every second one has begun to work, however long that takes.
+        while n_epochs and k % 2 and _lines(root) <= n_started and time.monotonic() < end:
+            time.sleep(0.01)
         time.sleep(rng.uniform(0, 0.02 if not n_epochs else 2.0))
         child.kill()
         child.wait()
