@@ -1,11 +1,12 @@
 """Tasks whose scheduler is lost end, whatever their client makes of them."""
 
+import sys
 import threading
 from concurrent.futures import Executor, Future
 
 import pytest
 
-from sk_ednn.search._tasks import KINDS, Pools
+from sk_ednn.search._tasks import KINDS, Pools, pools_of
 
 
 class Silent(Executor):
@@ -28,6 +29,15 @@ class Client:
 
 def pools(**clients):
     return Pools(dict.fromkeys(KINDS, Silent()), dict.fromkeys(KINDS, 1), clients)
+
+
+@pytest.mark.parametrize("n_workers", [1, 2])
+def test_searches_without_a_client_need_no_dask(n_workers, monkeypatch):
+    monkeypatch.setitem(sys.modules, "dask", None)
+    with pools_of(None, n_workers) as own:
+        future = own.submit("label", len, "abc")
+        assert own.wait([future], 60) == {future}
+    assert future.result()[0] == 3
 
 
 @pytest.mark.parametrize("status", ["closed", "closing", "connecting"])
