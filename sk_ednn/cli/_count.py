@@ -52,7 +52,8 @@ def fit(ctx: typer.Context, options) -> dict[str, Any]:
     say = sayer(options)
     pictures = read_pictures(options.pictures, missing_chunks=options.missing_chunks)
     check_pictures(options, pictures)
-    matched = matched_totals(options, pictures, say)
+    counts = False if options.amounts else None
+    matched = matched_totals(pictures, options.totals, say, column=options.column, counts=counts)
     pictures, totals, boxes = _with_labels(options, pictures, matched, say)
     say(described(pictures))
     for line in _notes(pictures):
@@ -173,7 +174,6 @@ def predict(ctx: typer.Context, options) -> dict[str, Any]:
     dict
     """
     check_inputs(options)
-    from ..files import describe
     from ..images import read_pictures
     from ..images._geometry import Geometry
     from ..images._output import write_counts, write_map, write_overlay, write_peaks
@@ -190,7 +190,7 @@ def predict(ctx: typer.Context, options) -> dict[str, Any]:
     pictures = read_pictures(options.pictures, missing_chunks=options.missing_chunks)
     check_pictures(options, pictures)
     say(described(pictures))
-    columns = (describe(options.model)["about"] or {}).get("totals") or ["count"]
+    columns = columns_of_fit(options.model) or ["count"]
     if len(columns) != model.n_outputs_:  # written in Python
         columns = [f"total {k}" for k in range(model.n_outputs_)]
     focus = Geometry(*model.geometry_).focus
@@ -283,35 +283,43 @@ def show_predict(result) -> None:
             typer.echo(f"{what} written to {result[key]}")
 
 
-def matched_totals(options, pictures, say, known=None):
-    """Return the pictures in the table of totals, as `sk_ednn.images.match_totals` does.
+def matched_totals(pictures, table, say, *, column=None, counts=None, known=None):
+    """Return the pictures in a table of totals, as `sk_ednn.images.match_totals` does.
 
     Parameters
     ----------
-    options : namespace
     pictures : list of Picture
+    table : str or Path
     say : function
         Called with notes on the table.
+    column : str or None, default=None
+        Names of columns, separated by commas.
+    counts : bool or None, default=None
+        False for totals that are no counts.
     known : list of str or None, default=None
-        Columns from which a model was fitted. They are taken if the table has them and ``--column``
-        names no others.
+        Columns from which a model was fitted. They are taken if the table has them and `column` is
+        None.
     """
     from ..images import TableError, match_totals
 
-    columns = None
-    if options.column is not None:
-        columns = [name.strip() for name in options.column.split(",")]
-    counts = False if options.amounts else None
+    named = None if column is None else [name.strip() for name in column.split(",")]
     try:
-        matched = match_totals(pictures, options.totals, columns=columns or known, counts=counts)
+        matched = match_totals(pictures, table, columns=named or known, counts=counts)
     except TableError:
-        if columns or not known or len(known) > 1:
+        if named or not known or len(known) > 1:
             raise
         # The only column of numbers, by whatever name.
-        matched = match_totals(pictures, options.totals, counts=counts)
+        matched = match_totals(pictures, table, counts=counts)
     for line in matched.notes:
         say(line)
     return matched
+
+
+def columns_of_fit(model) -> list[str] | None:
+    """Return the columns from which a model file was fitted; None if it does not name them."""
+    from ..files import describe
+
+    return (describe(model)["about"] or {}).get("totals")
 
 
 def check_inputs(options) -> None:

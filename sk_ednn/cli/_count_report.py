@@ -8,7 +8,14 @@ import html
 import numpy as np
 
 from .._utils.writing import replacing
-from ._count import check_inputs, described, load_counter, matched_totals, sayer
+from ._count import (
+    check_inputs,
+    columns_of_fit,
+    described,
+    load_counter,
+    matched_totals,
+    sayer,
+)
 from ._paths import check_paths, check_pictures, may_replace
 
 # Number of pictures in the report, those with the largest errors first.
@@ -31,7 +38,6 @@ def run(options) -> None:
         The parameters of the command, by name.
     """
     check_inputs(options)
-    from ..files import describe
     from ..images import read_pictures
     from ..images._geometry import Geometry
     from ..images._output import overlay_png
@@ -46,18 +52,21 @@ def run(options) -> None:
     check_pictures(options, pictures)
     true = None
     if options.totals is not None:
-        known = (describe(options.model)["about"] or {}).get("totals")
-        matched = matched_totals(options, pictures, say, known)
+        matched = matched_totals(
+            pictures, options.totals, say, column=options.column,
+            counts=False if options.amounts else None, known=columns_of_fit(options.model),
+        )  # fmt: skip
         pictures = matched.pictures
         true = matched.totals.reshape(len(pictures), -1)
+        if true.shape[1] != model.n_outputs_:
+            raise ValueError(
+                f"The model predicts {model.n_outputs_} total(s), but the table has "
+                f"{true.shape[1]}. Name the columns with --column."
+            )
     say(described(pictures))
     focus = Geometry(*model.geometry_).focus
     rows = model.count(pictures, done=lambda row: say(f"{row.name}: {np.ravel(row.total)[0]:.4g}"))
     totals = np.stack([np.ravel(row.total) for row in rows])
-    if true is not None and true.shape != totals.shape:
-        raise ValueError(
-            f"The model predicts {totals.shape[1]} total(s), but the table has {true.shape[1]}."
-        )
     order = np.arange(len(rows))
     if true is not None:
         order = np.argsort(-np.abs(totals - true).mean(axis=1), kind="stable")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -64,11 +65,11 @@ def _errors(options) -> dict[str, Any]:
 
 def show(result) -> None:
     """Print the errors."""
-    if "energy_mae" in result.get("errors", {}):
+    if "spreads" in result:  # of a potential
         from ._potentials import show_errors
 
         part = f"{result['structures']} structures"
-        show_errors({part: result["errors"]}, {part: result.get("spreads", {})})
+        show_errors({part: result["errors"]}, {part: result["spreads"]})
         if "largest" in result:
             typer.echo(f"largest error of an energy: {result['largest']}")
         if "novelty" in result:
@@ -81,10 +82,18 @@ def show(result) -> None:
             )
         return
     unit = f" {printable(result['unit'])}" if result["unit"] else ""
-    for name, value in result["errors"].items():
-        typer.echo(f"{name}: {value:.4g}{unit}")
-    if result["spread"] > 0:
-        typer.echo(f"spread of the totals, the error of their mean: {result['spread']:.4g}{unit}")
+    several = isinstance(result["errors"], list)
+    outputs = zip(
+        result["errors"] if several else [result["errors"]],
+        result["spread"] if several else [result["spread"]],
+        strict=True,
+    )
+    for k, (errors, spread) in enumerate(outputs):
+        which = f"output {k}, " if several else ""
+        for name, value in errors.items():
+            typer.echo(f"{which}{name}: {value:.4g}{unit}")
+        if spread > 0:
+            typer.echo(f"{which}spread of the totals, the error of their mean: {spread:.4g}{unit}")
 
 
 def _of_pictures(options):
@@ -95,22 +104,14 @@ def _of_pictures(options):
         )
     if options.density_unit is not None:
         raise ValueError("--density-unit is not for photographs.")
-    from ..files import describe
-    from ..images import TableError, match_totals, read_pictures
-    from ._count import load_counter
+    from ..images import read_pictures
+    from ._count import columns_of_fit, load_counter, matched_totals
 
     model = load_counter(options.model, options.max_bytes)
-    columns = (describe(options.model)["about"] or {}).get("totals")
     pictures = read_pictures(options.fields)
-    try:
-        matched = match_totals(pictures, options.targets, columns=columns, counts=False)
-    except TableError:
-        if model.n_outputs_ > 1:
-            raise
-        # The only column of numbers, by whatever name.
-        matched = match_totals(pictures, options.targets, counts=False)
-    for line in matched.notes:
-        note(line)
+    matched = matched_totals(
+        pictures, options.targets, note, counts=False, known=columns_of_fit(options.model)
+    )
     return {
         "pictures": len(matched.pictures),
         **_of_totals(model, matched.pictures, matched.totals, options),
@@ -129,12 +130,12 @@ def _of_structures(model, read, options):
     if not hasattr(model, "errors"):
         energies = energies_of(read.structures)[0] if y is None else y
         return _of_totals(model, read.structures, energies, options)
-    errors = model.errors(read.structures, y)
-    result: dict[str, Any] = {"errors": errors}
-    if y is None:
-        from ._potentials import spreads_of
+    from ..atoms._potential_data import labelled
+    from ..atoms._potential_errors import spreads
 
-        result["spreads"] = spreads_of(model, read.structures)
+    data = labelled(read.structures, y, names=model.labels)
+    errors = model.errors(read.structures, y)
+    result: dict[str, Any] = {"errors": errors, "spreads": spreads(data)}
     if getattr(model, "novelty_", None) is not None:
         novelty = np.concatenate(model.novelty(read.structures))
         result["novelty"] = {
@@ -142,10 +143,8 @@ def _of_structures(model, read, options):
             "unlike": int((novelty > 1).sum()),
             "largest": float(novelty.max()),
         }
-    if "energy_mae" in errors and y is None:
-        true, _ = energies_of(read.structures, (model.labels or {}).get("energy"))
-        sizes = np.array([len(each) for each in read.structures])
-        off = np.abs(model.predict(read.structures) - true) / sizes
+    if "energy_mae" in errors:
+        off = np.abs(model.predict(read.structures) - data.energies) / data.structures.sizes
         worst = int(np.nanargmax(off))
         result["largest"] = f"{1e3 * off[worst]:.4g} meV/atom, {read.places[worst]}"
     return result
@@ -154,10 +153,18 @@ def _of_structures(model, read, options):
 def _of_totals(model, X, y, options) -> dict[str, Any]:
     """Return errors, the standard deviation of the totals to compare them with, and the unit."""
     from .. import files as model_files
-    from ..metrics import extensive_errors
+    from ._fit_results import errors_of
 
+    predicted, y = np.asarray(model.predict(X)), np.asarray(y, dtype=float)
+    n_predicted, n_true = (math.prod(totals.shape[1:]) for totals in (predicted, y))
+    if n_predicted != n_true:
+        raise ValueError(
+            f"{options.model} predicts {n_predicted} total(s) for each system, but "
+            f"{options.targets or options.fields} has {n_true}."
+        )
+    y = y.reshape(predicted.shape)
     return {
-        "errors": extensive_errors(y, model.predict(X)).as_dict(),
-        "spread": float(np.std(np.asarray(y, dtype=float), axis=0).mean()),
+        "errors": errors_of(y, predicted),
+        "spread": y.std(axis=0).tolist(),
         "unit": model_files.describe(options.model, max_bytes=options.max_bytes)["units"],
     }

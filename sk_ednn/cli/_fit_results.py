@@ -30,9 +30,7 @@ def measured(estimator, parts, options) -> tuple[dict[str, Any], Any]:
         }
         _runs.write_predictions(options, rows)
         _write_maps(options, estimator, parts.get("test", parts["train"])[0])
-    errors = {
-        which: _per_output(_errors, part[1], predicted[which]) for which, part in parts.items()
-    }
+    errors = {which: errors_of(part[1], predicted[which]) for which, part in parts.items()}
     judged = "test" if "test" in parts else "train"
     judge = partial(_verdict, held_back=judged == "test")
     return errors, _per_output(judge, parts[judged][1], predicted[judged])
@@ -102,17 +100,18 @@ def sites_of(estimator, field) -> tuple[int, ...]:
     return shape if axis is None else tuple(np.delete(shape, axis))
 
 
+def errors_of(true, predicted):
+    """Return the errors of totals by name, or a list of such for several outputs."""
+    from ..metrics import extensive_errors
+
+    return _per_output(lambda *totals: extensive_errors(*totals).as_dict(), true, predicted)
+
+
 def _per_output(function, true, predicted):
     """Return the result of a function of totals, or a list for several outputs."""
     if true.ndim == 1:
         return function(true, predicted)
     return [function(*column) for column in zip(true.T, predicted.T, strict=True)]
-
-
-def _errors(true, predicted) -> dict[str, float]:
-    from ..metrics import extensive_errors
-
-    return extensive_errors(true, predicted).as_dict()
 
 
 def _verdict(true, predicted, held_back) -> dict[str, Any]:

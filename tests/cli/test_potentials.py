@@ -104,8 +104,36 @@ def test_evaluate_compares_with_the_totals_that_are_named(options, go, files):
     expected = 3e3 * np.mean(1 / n_atoms) if "energy_mae" in result else 3
     error = result.get("energy_mae", result.get("mean"))
     assert error == pytest.approx(expected, rel=1e-4)
+    shown = go("evaluate m.ednn test.extxyz others.csv").stdout
+    assert "spread" in shown and ("largest error" in shown) == ("energy_mae" in result)
     np.savetxt(files / "few.csv", predicted.ravel()[:3])
     assert "4 structures, but there are 3" in go("evaluate m.ednn test.extxyz few.csv", 1).output
+
+
+@pytest.mark.parametrize("missing", ["one energy", "all energies"])
+def test_evaluate_takes_the_labels_that_are_known(missing, go, files):
+    go(f"fit train.extxyz {FAST} -o p.ednn")
+    structures = io.read(files / "test.extxyz", ":")
+    for atoms in structures[: 1 if missing == "one energy" else None]:
+        del atoms.calc.results["energy"]
+    io.write(files / "part.extxyz", structures)
+    shown = go("evaluate p.ednn part.extxyz").stdout
+    assert "forces" in shown
+    assert ("energy" in shown) == ("largest error" in shown) == (missing == "one energy")
+
+
+def test_errors_of_several_totals(run, folder):
+    with np.load(folder / "small.npz") as arrays:
+        X, y = arrays["X"], arrays["y"]
+    np.savez(folder / "two.npz", X=X, y=np.c_[y, 2 * y + X.sum(axis=(1, 2))])
+    run("fit two.npz -m quadratic -o two.ednn --unit J")
+    result = json.loads(run("evaluate two.ednn two.npz --json").stdout)
+    assert [errors["rmse"] < 0.1 for errors in result["errors"]] == [True, True]
+    assert result["spread"][0] == pytest.approx(y.std())
+    shown = run("evaluate two.ednn two.npz").stdout
+    assert re.search(r"^output 1, rmse: \S+ J$", shown, re.MULTILINE)
+    words = "two.ednn predicts 2 total(s) for each system, but small.npz has 1."
+    assert words in run("evaluate two.ednn small.npz", 1).output.replace("\n", " ")
 
 
 def test_evaluate_of_fields(run):
