@@ -54,8 +54,10 @@ def dynamics(options) -> dict[str, Any]:
             f"--ensemble must be one of {', '.join(_dynamics.ENSEMBLES)}; got {options.ensemble!r}."
         )
     _require_positive("--timestep", options.timestep)
-    if not math.isfinite(options.pressure):
-        raise ValueError(f"--pressure must be a finite number; got {options.pressure}.")
+    _require_finite("--temperature", options.temperature)
+    _require_finite("--pressure", options.pressure)
+    if options.temperature == 0 and options.ensemble == "npt":
+        raise ValueError("--temperature must be positive for --ensemble npt; got 0.")
     if options.pressure != 0 and options.ensemble != "npt":
         raise ValueError(
             f"--pressure is for --ensemble npt; {options.ensemble} keeps the cell as it is."
@@ -99,6 +101,11 @@ def dynamics(options) -> dict[str, Any]:
 def _require_positive(option, value):
     if not 0 < value < math.inf:
         raise ValueError(f"{option} must be a positive number; got {value}.")
+
+
+def _require_finite(option, value):
+    if not math.isfinite(value):
+        raise ValueError(f"{option} must be a finite number; got {value}.")
 
 
 def _begin(options, several=False):

@@ -324,6 +324,8 @@ def test_frames_outlive_ctrl_c(go, files, monkeypatch):
         ("md p.ednn train.extxyz@0 --timestep 0", "--timestep must be a positive number"),
         ("md p.ednn train.extxyz@0 --pressure 5", "--pressure is for --ensemble npt"),
         ("md p.ednn train.extxyz@0 --ensemble npt --pressure inf", "--pressure must be a finite"),
+        ("md p.ednn train.extxyz@0 --temperature inf", "--temperature must be a finite number"),
+        ("md p.ednn train.extxyz@0 --ensemble npt --temperature 0", "must be positive for --ens"),
         ("relax model.ednn train.extxyz@0", "was fitted to arrays of fields"),
     ],
 )
