@@ -8,6 +8,7 @@ import numpy as np
 
 # eV/Å³ in GPa.
 GPA = 160.21766208
+_TITLES = {"energy": "energy (meV/atom)", "force": "forces (meV/Å)", "stress": "stress (GPa)"}
 
 
 class Errors(NamedTuple):
@@ -101,6 +102,32 @@ def spreads(data) -> dict[str, float]:
         if values.size:
             out[name] = float(unit * np.sqrt(np.mean(values**2)))
     return out
+
+
+def table_of(errors, spreads) -> list[list]:
+    """Return a table of errors, None where one is unknown; its first row is the header.
+
+    Parameters
+    ----------
+    errors : dict of str to dict
+        Results of `averages` by part of the data.
+    spreads : dict of str to dict
+        Results of `spreads` by part of the data.
+
+    Examples
+    --------
+    >>> from sk_ednn.atoms._potential_errors import table_of
+    >>> table_of({"test": {"force_mae": 61.0, "force_rmse": 80.0}}, {"test": {"force": 950.0}})[1]
+    ['test, forces (meV/Å)', 61.0, None, 80.0, 950.0]
+    """
+    rows: list[list] = [["errors", "mean", "median", "rmse", "spread"]]
+    for which, values in errors.items():
+        for kind, title in _TITLES.items():
+            if f"{kind}_mae" in values:
+                numbers = [values.get(f"{kind}_{name}") for name in ("mae", "median", "rmse")]
+                spread = spreads.get(which, {}).get(kind)
+                rows.append([f"{which}, {title}", *numbers, spread])
+    return rows
 
 
 def knows_stress(potential) -> bool:

@@ -29,9 +29,6 @@ _OF_NETWORK = ("model", "cutoff", "averages", "repulsion")
 # Share of the structures for early stopping.
 _VALIDATION = 0.1
 _NEEDED = ("torch", "skorch", "vesin", "sphericart")
-_TABLE = (
-    ("energy (meV/atom)", "energy"), ("forces (meV/Å)", "force"), ("stress (GPa)", "stress")
-)  # fmt: skip
 
 
 def may_be(ctx, options) -> bool:
@@ -123,6 +120,11 @@ def run(ctx, options, read, say) -> dict[str, Any]:
     from ..atoms._potential_committee import checkpoint_of
     from ..structures._files import naming
 
+    if options.unit not in (None, "eV"):
+        raise ValueError(
+            f"--unit {options.unit}: potentials learn energies in eV, which their files state. "
+            "Leave --unit out, or pass --images for a model of totals in any unit."
+        )
     replaced = may_replace("--output", options.output, options.force)
     potential = _potential(options)
     import numpy as np
@@ -217,14 +219,12 @@ def show_errors(errors, spreads) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("errors", "mean", "median", "rmse", "spread")
-    for which, values in errors.items():
-        for title, kind in _TABLE:
-            if f"{kind}_mae" in values:
-                columns = [values.get(f"{kind}_{name}") for name in ("mae", "median", "rmse")]
-                columns.append(spreads.get(which, {}).get(kind))
-                numbers = ("" if value is None else f"{value:.4g}" for value in columns)
-                table.add_row(f"{which}, {title}", *numbers)
+    from ..atoms._potential_errors import table_of
+
+    header, *rows = table_of(errors, spreads)
+    table = Table(*header)
+    for title, *numbers in rows:
+        table.add_row(title, *("" if value is None else f"{value:.4g}" for value in numbers))
     Console().print(table)
     typer.echo("spread: root mean square error of the composition alone")
 

@@ -315,6 +315,7 @@ def test_frames_outlive_ctrl_c(go, files, monkeypatch):
         ("fit train.extxyz --start p.ednn --cutoff 4", "--cutoff is decided by the potential"),
         ("fit train.extxyz --start p.ednn --repulsion", "--repulsion is decided by the potential"),
         ("fit train.extxyz --start p.ednn --model spectrum", "--model is decided by the potential"),
+        ("fit train.extxyz --epochs 1 --unit J", "--unit J: potentials learn energies in eV"),
         ("fit small.npz --repulsion", "--repulsion is for structures of atoms"),
         ("fit train.extxyz --images --repulsion", "--repulsion is for potentials"),
         ("evaluate model.ednn train.extxyz", "was fitted to arrays of fields"),

@@ -377,13 +377,20 @@ def test_hostile_file_names_are_shown_as_text(visit, place):
         (place / "data" / name).unlink()
 
 
-def test_structures_are_drawn_in_three_dimensions(visit):
+def test_structures_are_drawn_in_three_dimensions(visit, tmp_path):
     one = visit()
     one.page.click("button:has-text('silicon.extxyz')")
     one.page.wait_for_selector("[role=img][aria-label$='Si8'] canvas")
     one.page.wait_for_selector("text=4 structures of 8 atoms: Si.")
     one.page.wait_for_selector("text=The files have: energy, forces")
     one.shoot("structures")
+    # Their energies and units are in their files.
+    assert one.page.query_selector("input[aria-label^='Unit of the totals']") is None
+    (tmp_path / "energies.csv").write_text("energy\n1\n2\n3\n4\n")
+    with one.page.expect_file_chooser() as chooser:
+        one.page.click(".q-uploader__header .q-btn >> nth=0")
+    chooser.value.set_files(tmp_path / "energies.csv")
+    one.page.wait_for_selector("text=energies of structures are read from the files")
 
 
 def test_damaged_file_is_named_and_nothing_starts(visit, place):

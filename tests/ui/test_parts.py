@@ -15,7 +15,7 @@ from sk_ednn.ui._data import Array, arrays_in, kind_of, listing, table_rows, usu
 from sk_ednn.ui._forms import Count, Fit, Search
 from sk_ednn.ui._preview import Fields
 from sk_ednn.ui._run_table import RunRows, View
-from sk_ednn.ui._runs import curves_of, row_of
+from sk_ednn.ui._runs import curves_of, errors_of, row_of, unit_of
 from sk_ednn.ui._search import lower_hull, progress
 from sk_ednn.ui._site import only_set, shown_command
 
@@ -308,6 +308,23 @@ def some_rows(n=60):
          "error": None if k % 5 == 0 else (k * 7 % 60) / 10, "tags": "Night, x" if k == 41 else ""}
         for k in range(n)
     ]  # fmt: skip
+
+
+def test_errors_of_potentials_have_units_and_spreads_beside_them():
+    errors = {"energy_mae": 4.0, "energy_median": 3.0, "energy_rmse": 5.0, "force_mae": 70.0}
+    result = {"train": errors, "test": errors, "spreads": {"test": {"energy": 69.0}}}
+    header, *rows = errors_of({"unit": "J"}, result)
+    assert header == ["errors", "mean", "median", "rmse", "spread"]
+    assert rows[0] == ["train, energy (meV/atom)", 4.0, 3.0, 5.0, None]
+    assert rows[2] == ["test, energy (meV/atom)", 4.0, 3.0, 5.0, 69.0]
+    assert rows[3][0] == "test, forces (meV/Å)"
+    run = run_of(settings={}, result=result)
+    assert row_of(run).error == 4.0 and unit_of({"unit": "J"}, result) == "meV/atom"
+
+
+@pytest.mark.parametrize("result", [None, [], {"test": []}, {"test": {"mean": "<b>"}}])
+def test_results_without_errors_have_no_table(result):
+    assert errors_of({"unit": 3}, result) == [] and unit_of({"unit": 3}, result) == ""
 
 
 @pytest.mark.parametrize("sort_by", ["id", "error", "tags", "started", None])

@@ -26,7 +26,7 @@ from .._live_charts import LiveCharts
 from .._runs import (
     counting_of,
     curves_of,
-    error_of,
+    errors_of,
     flat,
     identity_of,
     log_of,
@@ -34,6 +34,7 @@ from .._runs import (
     resources_of,
     row_of,
     totals_of,
+    unit_of,
 )
 from .._words import duration, moment, number, size
 
@@ -142,8 +143,8 @@ class _Run:
             return
         row = now["row"]
         self.status.set_text(row.status).classes(replace=f"state {row.status}")
-        unit = now["settings"]["settings"].get("unit")
-        self.error.set_text(f"{number(row.error)} {unit}" if unit else number(row.error))
+        unit = unit_of(now["settings"]["settings"], now["result"])
+        self.error.set_text(f"{number(row.error)} {unit}".rstrip())
         self.error.parent_slot.parent.set_visibility(row.error is not None)
         self.time.set_text(duration(row.seconds))
         self.began.set_text(moment(row.started))
@@ -249,17 +250,11 @@ class _Run:
                 text("p", f"Verdict: {words}")
             for line in counting_of(result):
                 text("p", line)
-            errors = {part: result[part] for part in ("train", "test")
-                      if isinstance(result.get(part), dict)}  # fmt: skip
-            plain = {part: values for part, values in errors.items()
-                     if all(isinstance(v, (int, float)) for v in values.values())}  # fmt: skip
-            if plain:
-                names = list(dict.fromkeys(name for values in plain.values() for name in values))
-                rows = [(part, *(number(values.get(name)) for name in names))
-                        for part, values in plain.items()]  # fmt: skip
-                unit = self.run.settings.get("unit")
-                title = f"errors of totals ({unit})" if unit else "errors of totals"
-                table((title, *names), rows, numbers=range(1, len(names) + 1))
+            errors = errors_of(self.run.settings, result)
+            if errors:
+                header, *rows = errors
+                rows = [(part, *map(number, values)) for part, *values in rows]
+                table(header, rows, numbers=range(1, len(header)))
             header, rows = predicted_of(self.run)
             if rows:
                 with ui.element("div").classes("long"):
@@ -270,7 +265,9 @@ class _Run:
             counts = result.get("counts")
             if isinstance(counts, list):
                 self.draw_counts(counts)
-            skip = {"counts", "verdict", *plain}
+            shown = [part for part in ("train", "test", "spreads")
+                     if errors and isinstance(result.get(part), dict)]  # fmt: skip
+            skip = {"counts", "verdict", *shown}
             rest = [pair for key, value in result.items() if key not in skip
                     for pair in flat(value, str(key).replace("_", " "))]  # fmt: skip
             if rest:
@@ -430,6 +427,3 @@ def _differs(a, b) -> bool:
     if hasattr(a, "true"):
         return _differs((a.true, a.predicted), (b.true, b.predicted))
     return a != b
-
-
-__all__ = ["error_of", "register"]

@@ -88,18 +88,28 @@ class _Start:
         """Use the dropped files: a file, perhaps with its table, or structures as their folder."""
         tables = [path for path in paths if kind_of(path) == "table"]
         systems = [path for path in paths if path not in tables]
-        if not systems:
-            words = f"{tables[0].name} is a table of totals. Choose the file of the systems first"
-            if self.data is None or self.fit.structures:
-                complain(f"{words}, or drop both together.")
-            else:
+        structures = [path for path in systems if kind_of(path) == "structures"]
+        if tables and (structures or (self.fit.structures and not systems)):
+            complain(
+                f"{tables[0].name} is a table, but energies of structures are read from the files "
+                "of the structures. Drop these without it."
+            )
+        elif systems:
+            several = len(systems) > 1 and structures == systems
+            self.files.select(systems[0])
+            await self.choose(systems[0].parent if several else systems[0])
+            if self.data is None:
+                return
+            if len(systems) > 1 and not several:
+                ui.notify(f"{systems[0].name} is used. Add totals under 2, Totals in another file.")
+            if tables:
                 await self.upload_totals(tables)
-            return
-        kinds = [kind_of(path) for path in systems]
-        several = len(paths) > 1 and not tables and set(kinds) == {"structures"}
-        self.files.select(systems[0])
-        await self.choose(systems[0].parent if several else systems[0])
-        if tables and self.data is not None and not self.fit.structures:
+        elif self.data is None:
+            complain(
+                f"{tables[0].name} is a table of totals. Choose the file of the systems first, or "
+                "drop both together."
+            )
+        else:
             await self.upload_totals(tables)
 
     async def choose(self, path):
@@ -247,8 +257,8 @@ class _Start:
                 self.other = Browser(self.site, _TOTALS, self.add_totals, label="Files with totals")
                 self.other.open_beside(self.fit.fields)
                 uploader(self.site, _TOTALS, self.upload_totals, label="or drop a table here")
-        unit = ui.input("Unit of the totals, such as eV", on_change=self.set("unit"))
-        unit.props("outlined dense")
+            unit = ui.input("Unit of the totals, such as eV", on_change=self.set("unit"))
+            unit.props("outlined dense")
 
     def labels(self):
         return {self.key(value): words for value, words in self.options.items()}
