@@ -185,6 +185,6 @@ def samples_at(X, index):
 def sample_at(X, k):
     """Return a sample of X, in memory if it is a field: see `samples_at`."""
     if not is_read_in_pieces(X):
-        return X[k]
+        return _safe_indexing(X, k)
     source = ArraySource(X) if hasattr(X, "__getitem__") else X
     return source.read((slice(k, k + 1), *(slice(0, n) for n in source.shape[1:])))[0]

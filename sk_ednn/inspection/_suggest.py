@@ -15,6 +15,7 @@ from tqdm.auto import tqdm
 
 from ..estimators._regressor import EDNNRegressor
 from ..exceptions import TilingError
+from ..fields._array_like import require_array_like
 from ..fields._in_memory import in_memory
 from ..fields._samples import sample_at, samples_at, with_samples
 from ..tiling import GridTiling
@@ -136,6 +137,7 @@ def suggest_tiling(
     >>> suggestion.contexts, suggestion.context
     ([0, 1, 2, 3, 4], 2)
     """
+    require_array_like(y, "y", "an array with a total for each sample")
     y, groups = in_memory(y, "y"), in_memory(groups, "groups")
     X, y, groups = with_samples(X, y, groups)
     if len(y) == 0:

@@ -16,6 +16,11 @@ N = 40
 FIELDS = np.random.default_rng(0).normal(size=(N, 6))
 TOTALS = FIELDS.sum(axis=1)
 KINDS = ["HDF5", "zarr", "source of zarr", "dask", "xarray"]
+IN_MEMORY = {
+    "list": list,
+    "list of lists": np.ndarray.tolist,
+    "frame": lambda X: pytest.importorskip("pandas").DataFrame(X, columns=list("abcdef")),
+}
 
 
 def model():
@@ -63,6 +68,18 @@ CALLS = {
 def test_stored_fields_are_as_good_as_arrays(kind, name, tmp_path):
     X = store(kind, tmp_path, whole=True)
     np.testing.assert_allclose(CALLS[name](X), CALLS[name](FIELDS), rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", CALLS)
+@pytest.mark.parametrize("kind", IN_MEMORY)
+def test_samples_of_lists_and_frames_are_rows(kind, name):
+    X = IN_MEMORY[kind](FIELDS)
+    np.testing.assert_allclose(CALLS[name](X), CALLS[name](FIELDS), rtol=1e-9, atol=1e-9)
+
+
+def test_suggestions_need_totals():
+    with pytest.raises(ValueError, match="y must be an array with a total for each sample"):
+        suggest_tiling(FIELDS, None, estimator=model())
 
 
 @pytest.mark.parametrize("name", CALLS)
