@@ -11,7 +11,7 @@ from ._inputs import read_fields
 
 _LEVEL = 0.9
 # So many errors are needed for a quantile at this level.
-_FEWEST = 9
+FEWEST_ERRORS = 9
 
 
 def half_widths(table: Path, sizes) -> np.ndarray:
@@ -51,10 +51,10 @@ def half_widths(table: Path, sizes) -> np.ndarray:
             f"{table} is not a table of predictions: expected the predictions.csv that "
             "`sk-ednn fit --run` writes."
         ) from error
-    if len(rows) < _FEWEST:
+    if len(rows) < FEWEST_ERRORS:
         raise ValueError(
             f"{table} has {len(rows)} systems that were held back; an interval of "
-            f"{100 * _LEVEL:.0f} % needs {_FEWEST}. Fit with a larger --test-fraction."
+            f"{100 * _LEVEL:.0f} % needs {FEWEST_ERRORS}. Fit with a larger --test-fraction."
         )
     place = min(len(rows), int(np.ceil((len(rows) + 1) * _LEVEL))) - 1
     quantile = np.sort(np.abs(errors) / fitted[:, None], axis=0)[place]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,6 +23,7 @@ from ._picture_names import are_pictures
 from ._structure_names import are_structures
 
 _ENDINGS = (".csv", ".npy", ".npz")
+_WITH_CONFIDENCE = (".csv", ".npz")
 _OF_STRUCTURES = (".extxyz", ".xyz", ".traj")
 
 
@@ -39,6 +42,8 @@ class Predicted(NamedTuple):
         File and index of each structure, or the name of each picture.
     kind : str
         Kind of the systems.
+    confidence : dict of str to ndarray
+        "half_width" of intervals and "novelty", if they were requested.
     """
 
     y: np.ndarray
@@ -47,10 +52,15 @@ class Predicted(NamedTuple):
     output: Path | None
     places: list[str] | None = None
     kind: str = "structure"
+    confidence: Mapping[str, np.ndarray] = MappingProxyType({})
 
     def as_dict(self) -> dict[str, Any]:
         """Return the output of ``--json``."""
-        return {"y": self.y.tolist(), "output": None if self.output is None else str(self.output)}
+        return {
+            "y": self.y.tolist(),
+            **{name: values.tolist() for name, values in self.confidence.items()},
+            "output": None if self.output is None else str(self.output),
+        }
 
 
 def run(ctx: typer.Context, options) -> Predicted:
@@ -89,13 +99,15 @@ def run(ctx: typer.Context, options) -> Predicted:
     confidence = _confidence(options, estimator, X)
     arrays |= confidence
     kind = "picture" if are_pictures(options.fields) else "structure"
-    predicted = Predicted(arrays["y"], options.fields, _unit(options), options.output, places, kind)
+    predicted = Predicted(
+        arrays["y"], options.fields, _unit(options), options.output, places, kind, confidence
+    )
     if options.output is not None and options.output.suffix == ".csv":
-        _write_table(options.output, predicted, confidence)
+        _write_table(options.output, predicted)
     elif options.output is not None:
         write_arrays(options.output, arrays)
         if options.recorder is not None:  # to be read without Python, too
-            _write_table(options.recorder.path("totals.csv"), predicted, confidence)
+            _write_table(options.recorder.path("totals.csv"), predicted)
     _runs.keep_results(options, _summary(predicted))
     _config.write(ctx, options.save_config)
     return predicted
@@ -155,8 +167,14 @@ def show(predicted) -> None:
         typer.echo(f"{len(predicted.y)} totals written to {predicted.output}")
         return
     unit = f" {printable(predicted.unit)}" if predicted.unit else ""
+    widths, novelty = (predicted.confidence.get(name) for name in ("half_width", "novelty"))
     for index, values in enumerate(_rows(predicted.y)):
         numbers = "  ".join(f"{value:.6g}{unit}" for value in values)
+        if widths is not None:
+            wide = ", ".join(f"{width:.2g}{unit}" for width in _rows(widths)[index])
+            numbers += f"  (90 % within ± {wide})"
+        if novelty is not None:
+            numbers += f"  novel tiles: {100 * novelty[index]:.3g} %"
         if predicted.places is None:
             place = f"{predicted.fields}[{index}]"
         else:
@@ -177,6 +195,12 @@ def _check(options) -> None:
         raise ValueError(f"--output must end in {', '.join(endings)}, got {output}.")
     if options.contributions and (output is None or output.suffix != ".npz"):
         raise ValueError("--contributions needs --output with a name that ends in .npz.")
+    given = [name for name in ("interval", "novelty") if getattr(options, name) is not None]
+    if given and output is not None and output.suffix not in _WITH_CONFIDENCE:
+        raise ValueError(
+            f"--{given[0]} needs --output with a name that ends in "
+            f"{', '.join(_WITH_CONFIDENCE)}, or none; got {output}."
+        )
     check_readable(options.model)
     if options.interval is not None:
         check_readable(options.interval)
@@ -305,15 +329,14 @@ def _confidence(options, estimator, X) -> dict[str, np.ndarray]:
     return columns
 
 
-def _write_table(path, predicted, confidence) -> None:
+def _write_table(path, predicted) -> None:
     """Write totals, with intervals and novelty if requested, as CSV."""
     rows = _rows(predicted.y)
     several = rows.shape[1] > 1
     names = [f"total {k}" for k in range(rows.shape[1])] if several else ["total"]
     unit = f" ({predicted.unit})" if predicted.unit else ""
-    wide = confidence.get("half_width")
-    more = []
-    if wide is not None:
+    confidence, more = predicted.confidence, []
+    if "half_width" in confidence:
         more += [f"{name} plus or minus (90 %)" for name in names]
     more += ["novelty"] if "novelty" in confidence else []
     extra = [_rows(values) for values in confidence.values()]

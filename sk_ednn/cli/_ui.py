@@ -6,6 +6,7 @@ from pathlib import Path
 
 import typer
 
+from ._confidence import FEWEST_ERRORS
 from ._files import read_array
 from ._models import TILE_MODELS
 from ._potentials import POTENTIALS
@@ -39,6 +40,7 @@ def run(options) -> None:
         are_structures=are_structures,
         tile_models=tuple(TILE_MODELS),
         potentials=POTENTIALS,
+        fewest_errors=FEWEST_ERRORS,
     )
 
     def say(address):

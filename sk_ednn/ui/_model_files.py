@@ -22,7 +22,7 @@ class ModelFile:
     fields : str or None
         File of the fields of the fit.
     errors : Path or None
-        Predictions of the systems that were held back.
+        Predictions of the systems that were held back, if these are enough for intervals.
     """
 
     path: Path
@@ -53,7 +53,14 @@ def model_files(site, kinds) -> list[ModelFile]:
         model = f": {row.model}" if row.model else ""
         words = f"{row.data}{model}{error} ({when} UTC)"
         files, fields = run.files(), run.settings.get("fields")
-        errors = run.file(PREDICTIONS) if PREDICTIONS in files else None
+        errors = None
+        if PREDICTIONS in files and _n_held_back(run) >= site.tools.fewest_errors:
+            errors = run.file(PREDICTIONS)
         fields = fields if isinstance(fields, str) else None
         models.append(ModelFile(run.file(name), run.id, words, fields, errors))
     return models
+
+
+def _n_held_back(run) -> int:
+    n_test = run.result.get("n_test") if isinstance(run.result, dict) else None
+    return n_test if isinstance(n_test, int) else 0

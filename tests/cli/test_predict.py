@@ -143,7 +143,9 @@ def test_a_fitted_model_names_sizes_and_no_focuses(quadratic, run, folder):
     assert "or a focus of" in run("tile odd.npy --focus 2", expected=1).stderr
 
 
-def test_interval_grows_with_the_size_and_novelty_names_strange_tiles(tmp_path, monkeypatch):
+def test_interval_grows_with_the_size_and_novelty_names_strange_tiles(
+    tmp_path, monkeypatch, capsys
+):
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)
     X = rng.normal(size=(60, 8, 8))
@@ -163,6 +165,17 @@ def test_interval_grows_with_the_size_and_novelty_names_strange_tiles(tmp_path, 
     assert np.isclose(double["half_width"][0], 2 * same["half_width"][0])
     assert 0.05 < same["half_width"][0] < 0.5
     assert same["novelty"][0] == 0 and np.isclose(same["novelty"][1], 1 / 64)
+    capsys.readouterr()
+    command = ["predict", str(run / "model.ednn"), "same.npy", *options]
+    assert main(command) == 0
+    width = f"(90 % within ± {same['half_width'][1]:.2g})"
+    assert f"{width}  novel tiles: 1.56 %" in capsys.readouterr().out.splitlines()[1]
+    assert main([*command, "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    for name in ("y", "half_width", "novelty"):
+        np.testing.assert_array_equal(said[name], same[name])
+    assert main([*command, "-o", "y.npy"]) == 1
+    assert "--interval needs --output with a name that ends in .csv" in capsys.readouterr().err
 
 
 def test_interval_needs_a_table_of_predictions(tmp_path, monkeypatch, capsys):

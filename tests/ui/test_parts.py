@@ -13,6 +13,7 @@ from sk_ednn.ui._charts import curves, points, scatter, thinned
 from sk_ednn.ui._cluster import checked, read
 from sk_ednn.ui._data import Array, arrays_in, kind_of, listing, table_rows, usual
 from sk_ednn.ui._forms import Count, Fit, Search
+from sk_ednn.ui._model_files import model_files
 from sk_ednn.ui._preview import Fields
 from sk_ednn.ui._run_table import RunRows, View
 from sk_ednn.ui._runs import curves_of, errors_of, row_of, unit_of
@@ -325,6 +326,15 @@ def test_errors_of_potentials_have_units_and_spreads_beside_them():
 @pytest.mark.parametrize("result", [None, [], {"test": []}, {"test": {"mean": "<b>"}}])
 def test_results_without_errors_have_no_table(result):
     assert errors_of({"unit": 3}, result) == [] and unit_of({"unit": 3}, result) == ""
+
+
+@pytest.mark.parametrize(("n_test", "offered"), [(9, True), (8, False), (None, False)])
+def test_intervals_are_offered_if_enough_systems_were_held_back(n_test, offered):
+    names = {"model.ednn": 1, "predictions.csv": 1}
+    run = run_of(files=lambda: names, file=lambda name: name, result={"n_test": n_test})
+    site = SimpleNamespace(runs=lambda: [run], tools=SimpleNamespace(fewest_errors=9))
+    (model,) = model_files(site, ("fit",))
+    assert (model.errors is not None) == offered
 
 
 @pytest.mark.parametrize("sort_by", ["id", "error", "tags", "started", None])
