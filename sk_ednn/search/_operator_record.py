@@ -17,7 +17,12 @@ class OperatorRecord:
     floor : float, default=0.05
         Minimum probability of each operator.
     floors : dict of str to float, default=None
-        Minimum probabilities of some operators, where they differ.
+        Minimum probabilities of some operators, in place of `floor`. Other names are ignored.
+
+    Raises
+    ------
+    ValueError
+        If the minimum probabilities add up to more than 1.
 
     Examples
     --------
@@ -32,8 +37,12 @@ class OperatorRecord:
     def __init__(self, names, floor=0.05, floors=None):
         self.tried = {name: 0 for name in names}
         self.succeeded = {name: 0 for name in names}
-        self.floor = floor
-        self.floors = floors
+        self._floors = np.array([(floors or {}).get(name, floor) for name in self.tried])
+        if self._floors.sum() > 1:
+            raise ValueError(
+                f"The floors of {len(self.tried)} operators must add up to at most 1, got "
+                f"{self._floors.sum():.3g}. Lower floor or floors."
+            )
 
     def add(self, name, success):
         """Record that an operator was tried, and its success; unknown operators are ignored."""
@@ -44,8 +53,7 @@ class OperatorRecord:
     def chances(self) -> np.ndarray:
         """Return the probability of each operator."""
         rates = np.array([(self.succeeded[n] + 1) / (self.tried[n] + 2) for n in self.tried])
-        floors = np.array([(self.floors or {}).get(name, self.floor) for name in self.tried])
-        return floors + (1.0 - floors.sum()) * rates / rates.sum()
+        return self._floors + (1.0 - self._floors.sum()) * rates / rates.sum()
 
     def draw(self, rng, among=None) -> str:
         """Return the name of an operator, of all or of some."""

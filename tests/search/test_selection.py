@@ -68,7 +68,7 @@ def test_success_makes_an_operator_likelier_and_none_dies_out():
     assert drawn.count("b") / 1000 == pytest.approx(b, abs=0.04)
 
 
-def test_operators_keep_a_floor_of_their_own():
+def test_operators_may_have_different_floors():
     record = OperatorRecord(["a", "b", "c"], floors={"b": 0.3})
     for _ in range(500):
         record.add("a", True)
@@ -77,6 +77,8 @@ def test_operators_keep_a_floor_of_their_own():
     a, b, c = record.chances()
     assert b == pytest.approx(0.3, abs=0.01) and c == pytest.approx(0.05, abs=0.01)
     assert a + b + c == pytest.approx(1.0)
+    with pytest.raises(ValueError, match="2 operators must add up to at most 1, got 1.1"):
+        OperatorRecord(["a", "b"], floors={"a": 0.6, "b": 0.5})
 
 
 @pytest.mark.parametrize("exponent", [0.0, 0.5, 1.0, 3.0])
