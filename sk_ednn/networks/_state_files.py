@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+from pickle import UnpicklingError
 
 import torch
 
@@ -42,6 +43,8 @@ def read_state(path, names, owner) -> list:
     ------
     TileModelError
         If the file is damaged, or none of `write_state`.
+    OSError
+        If it cannot be opened.
     """
     try:
         # torch reads tensors without comparing the checksums that it writes.
@@ -50,9 +53,16 @@ def read_state(path, names, owner) -> list:
         if damaged is not None:
             raise ValueError(f"the checksum of {damaged} is wrong")
         saved = torch.load(path, weights_only=True)
+        missing = [name for name in names if name not in saved]
+        if missing:
+            raise ValueError(f"it has no {missing[0]!r}")
         return [saved[name] for name in names]
+    except (FileNotFoundError, IsADirectoryError, PermissionError):
+        raise
     except Exception as error:  # torch raises many types for damaged and other files
         why = str(error).partition("\n")[0]
+        if isinstance(error, UnpicklingError):  # torch advises to load it all the same
+            why = "it contains other objects than tensors, numbers, strings, lists and dicts"
         raise TileModelError(
             f"{path} is not a checkpoint of {owner}, or is damaged ({why}). Remove it, or pass "
             "another path."

@@ -71,17 +71,40 @@ def test_each_bit_of_a_tensor_counts(path):
             read_state(path, list(STATE), "a training")
 
 
-@pytest.mark.parametrize("content", [b"", b"nonsense", b"PK\x03\x04", "archive", "state of others"])
-def test_other_files_are_refused_by_name(content, path):
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"", ""),
+        (b"nonsense", "not a zip file"),
+        (b"PK\x03\x04", "not a zip file"),
+        ("archive", ""),
+        ("state of others", "it has no 'digest'"),
+        ("list", "it has no 'version'"),
+        ("objects", "it contains other objects than tensors"),
+    ],
+)
+def test_other_files_are_refused_by_name(content, why, path):
     if content == "archive":
         with zipfile.ZipFile(path, "w") as archive:
             archive.writestr("a.txt", "b")
     elif content == "state of others":
         write_state(path, {"version": 1})
+    elif content == "list":
+        write_state(path, [1, 2])
+    elif content == "objects":
+        write_state(path, STATE | {"more": zipfile.ZipInfo("a.txt")})
     else:
         path.write_bytes(content)
-    with pytest.raises(TileModelError, match=r"training\.ckpt is not a checkpoint of a training"):
+    words = rf"training\.ckpt is not a checkpoint of a training, or is damaged \(.*{why}"
+    with pytest.raises(TileModelError, match=words):
         read_state(path, list(STATE), "a training")
+
+
+def test_files_that_cannot_be_opened_are_not_called_damaged(path):
+    with pytest.raises(FileNotFoundError):
+        read_state(path.with_name("none.ckpt"), list(STATE), "a training")
+    with pytest.raises((IsADirectoryError, PermissionError)):
+        read_state(path.parent, list(STATE), "a training")
 
 
 def test_a_full_disk_leaves_the_old_file(path):
