@@ -6,8 +6,8 @@
 Each code runs in a separate virtual environment below ``--venvs``, one after the other, on one
 thread. ``--install`` creates those that are missing by pip. Sets: ``si`` (mlearn/Si.npz),
 ``sheets`` (hex_xtb_dev.npz) and ``siau`` (siau_meam_dev.npz; whole parents held out), below
-``--data``. Ours trains for ``--seconds`` of processor time,
-MACE for ``--mace-epochs``, DeePMD-kit for ``--deepmd-steps``; the table contains the time of each.
+``--data``. Ours trains for ``--seconds`` of processor time, MACE for ``--mace-epochs``, DeePMD-kit
+for ``--deepmd-steps``; the table contains the time of each.
 """
 
 import os
@@ -58,14 +58,12 @@ def write(args, folder):
     path = Path(args.data) / FILES[args.set]
     data, rng = np.load(path), np.random.default_rng(7)
     order = rng.permutation(len(data["energy"]))
-    test = order[: args.test]
     if "parent" in data:  # structures of one parent are alike: no parent is in both
-        parents = data["parent"]
-        held = np.isin(parents, rng.permutation(np.unique(parents))[: len(np.unique(parents)) // 4])
-        test, order = order[held[order]][: args.test], order[~held[order]]
+        parents = np.unique(data["parent"])
+        is_test = np.isin(data["parent"], rng.permutation(parents)[: len(parents) // 4])[order]
     else:
-        order = order[args.test :]
-    train = order[: args.train]
+        is_test = np.arange(len(order)) < args.test
+    train, test = order[~is_test][: args.train], order[is_test][: args.test]
     held = structures(path, np.sort(test))
     write_structures(folder / "train.extxyz", structures(path, np.sort(train)))
     write_structures(folder / "test.extxyz", held)
