@@ -101,6 +101,8 @@ class _Predict:
         several = len(paths) > 1 and all(kind_of(path) == "structures" for path in paths)
         self.files.select(paths[0])
         self.take_data(paths[0].parent if several else paths[0])
+        if len(paths) > 1 and not several:
+            ui.notify(f"{paths[0].name} is used: one file of fields is predicted at a time.")
 
     def words(self) -> list[str]:
         """Return the command as words."""
