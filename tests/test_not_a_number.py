@@ -40,6 +40,29 @@ def spoilt(values, value):
     return values
 
 
+NO_NUMBERS = {
+    "complex": lambda: 1j,
+    "date": lambda: np.datetime64("2020-01-01"),
+    "duration": lambda: np.timedelta64(3, "s"),
+    "timestamp": lambda: pytest.importorskip("pandas").Timestamp("2020-01-01"),
+    "NA": lambda: pytest.importorskip("pandas").NA,
+}
+
+
+@pytest.mark.parametrize("where", ["X", "y", "sample_weight"])
+@pytest.mark.parametrize("as_list", [False, True])
+@pytest.mark.parametrize("name", NO_NUMBERS)
+def test_objects_that_are_no_numbers_are_named_with_their_place(name, as_list, where):
+    given = {"X": X, "y": Y, "sample_weight": np.ones(12)}
+    values = given[where].astype(object)
+    values[(1,) * values.ndim] = NO_NUMBERS[name]()
+    given[where] = values.tolist() if as_list else values
+    words = "missing value" if name == "NA" else "must be real numbers"
+    with pytest.raises(ValueError, match=rf"{where} .*{words}.* at \[1") as caught:
+        EDNNRegressor(Ridge(), TILING).fit(**given)
+    assert len(str(caught.value)) < 200
+
+
 @pytest.mark.parametrize("bad", BAD)
 @pytest.mark.parametrize("name", MODELS)
 def test_fit_rejects_nan_and_infinity(name, bad):

@@ -72,7 +72,7 @@ def unmasked(values, name: str, dtype=None) -> np.ndarray:
 
 
 def unknown_as_nan(values, name: str) -> np.ndarray:
-    """Return labels as float64, NaN where they are unknown: masked entries, None and NaN.
+    """Return labels as float64, NaN where they are unknown: masked entries, None, NA and NaN.
 
     Parameters
     ----------
@@ -110,8 +110,12 @@ def unknown_as_nan(values, name: str) -> np.ndarray:
     return out
 
 
+def _is_unknown(value) -> bool:
+    return value is None or value is np.ma.masked or type(value).__name__ == "NAType"  # of pandas
+
+
 def _known_or_nan(value, name):
-    if value is None or value is np.ma.masked:
+    if _is_unknown(value):
         return np.nan
     if isinstance(value, (list, tuple, np.ma.MaskedArray)):
         return unknown_as_nan(value, name)
@@ -119,7 +123,7 @@ def _known_or_nan(value, name):
 
 
 def _number(value, name):
-    if value is None or value is np.ma.masked:
+    if _is_unknown(value):
         return np.nan
     if isinstance(value, (str, bytes, complex)):
         raise ValueError(f"{name} must be real numbers, got {value!r}.")

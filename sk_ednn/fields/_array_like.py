@@ -8,7 +8,7 @@ classes and never imported.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import ItemsView, Iterator, KeysView, Mapping, Set, ValuesView
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,14 @@ from .._utils.optional import is_from
 from .._utils.wording import with_article
 
 _SHAPE = "an array of shape (n_samples, *field_shape), or a list of arrays"
+# Types of torch's tensors that numpy has.
+_TENSORS_OF_NUMPY = {
+    f"torch.{name}"
+    for name in (
+        "bool", "uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64",
+        "float16", "float32", "float64", "complex64", "complex128",
+    )
+}  # fmt: skip
 # Modes of pillow whose numbers are places in a table of colours.
 _PALETTES = ("P", "PA")
 
@@ -97,6 +105,15 @@ def _doubt(X, name="X") -> str | None:
         return _of_names(f"an h5py.{kind}", X)
     if _is_class(X, "zarr", "Group"):
         return _of_names("a zarr.Group", dict(X.members()))
+    if _is_class(X, "scipy", "netcdf_file") or _is_class(X, "netCDF4", "Dataset"):
+        return _of_names(f"{with_article(kind)}", X.variables)
+    if _is_class(X, "scipy", "netcdf_variable") or _is_class(X, "netCDF4", "Variable"):
+        return (
+            "a variable of a netCDF file, of which numpy would read neither masks nor scales. Open "
+            "the file with xarray.open_dataset and give one of its variables."
+        )
+    if isinstance(X, (KeysView, ValuesView, ItemsView)):
+        return f"{with_article(kind)}, a view of a dict. Give list({name})."
     if isinstance(X, Mapping):
         return _of_names(f"{with_article(kind)}", X)
     if is_structure(X):
@@ -118,6 +135,12 @@ def _doubt(X, name="X") -> str | None:
             return f"a sparse tensor. Give {name}.to_dense()."
         if X.device.type != "cpu":
             return f"a tensor on {X.device}. Give {name}.cpu()."
+        if X.is_neg():
+            return (
+                f"a tensor that is a view of another with its signs changed. Give {name}.clone()."
+            )
+        if str(X.dtype) not in _TENSORS_OF_NUMPY:
+            return f"a tensor of {X.dtype}, which numpy does not have. Give {name}.float()."
     if isinstance(X, np.ndarray) and X.dtype.names:
         return _of_names("a structured array", X.dtype.names)
     if isinstance(X, Iterator):

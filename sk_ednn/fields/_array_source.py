@@ -73,7 +73,8 @@ class ArraySource:
             check_hdf5(array, follow_links)
         elif is_from(array, "zarr"):
             check_zarr(array, follow_links)
-        self.packing = Packing.of(array) if self._attributes_count else None
+        holes = missing_chunks == "error"
+        self.packing = Packing.of(array, holes=holes) if self._attributes_count else None
         array = without_labels(array)
         if hasattr(array, "__dask_graph__"):
             # Dask reads the chunks, past this source.

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import copy
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from .._utils.optional import is_from
 
-# Layers of Dask that only move numbers.
-_MOVES = ("getitem", "rechunk-merge", "rechunk-split", "transpose", "concatenate", "reshape")
+# Layers of Dask that only move numbers, or change their type.
+_MOVES = frozenset(
+    (
+        "getitem", "getitem_variadic", "blocks", "partitions", "vindex-merge", "shuffle",
+        "rechunk-merge", "rechunk-split", "transpose", "swapaxes", "reshape", "broadcast_to",
+        "concatenate", "stack", "repeat", "overlap", "astype", "asarray", "asanyarray", "real",
+    )
+)  # fmt: skip
+# Functions with which Dask reads a block of a store.
+_READS = ("getter", "getter_nofancy", "getter_inline", "getitem")
 
 
 def with_checked_stores(array: Any, source_of) -> Any:
@@ -37,7 +46,7 @@ def with_checked_stores(array: Any, source_of) -> Any:
     changed = {}
     for name, layer in layers.items():
         new = _checked_layer(
-            layer, lambda store, name=name: _Checked(source_of(store, name in unchanged))
+            layer, partial(_checked, source_of=source_of, unchanged=name in unchanged)
         )
         if new is not None:
             changed[name] = new
@@ -72,17 +81,51 @@ def _checked_layer(layer, checked):
         )
         vars(new).pop("_cached_dict", None)  # what was built from the former arguments
         return new
-    store = _stored(layer)
-    return None if store is None else type(layer)({next(iter(layer)): checked(store)})
+    if not _only_reads(layer):
+        checked = partial(checked, unchanged=False)
+    changed = {key: _checked_node(node, checked) for key, node in _nodes(layer)}
+    changed = {key: node for key, node in changed.items() if node is not None}
+    return type(layer)({**layer, **changed}) if changed else None
+
+
+def _checked_node(node, checked):
+    """Return a node of a graph with checked stores in place of its stores, None without any."""
+    content = getattr(node, "value", node)  # some versions of Dask wrap data
+    if _is_store(content):
+        return checked(content)
+    if isinstance(content, dict):  # tasks that `dask.optimize` made one of
+        parts = {key: _checked_node(part, checked) for key, part in content.items()}
+        changed = {key: part for key, part in parts.items() if part is not None}
+        return {**content, **changed} if changed else None
+    if not hasattr(node, "func"):
+        return None
+    args = [_checked_node(part, checked) for part in node.args]
+    if all(part is None for part in args):
+        return None
+    args = [old if new is None else new for old, new in zip(node.args, args, strict=True)]
+    return type(node)(node.key, node.func, *args, **node.kwargs)
+
+
+def _nodes(layer):
+    """Return the nodes of a layer that is written out; others are built from their arguments."""
+    return layer.items() if hasattr(layer, "mapping") else ()
 
 
 def _stored(layer):
     """Return the store that a layer contains and nothing else, or None."""
     if hasattr(layer, "indices") or len(layer) != 1:
         return None
-    (value,) = layer.values()
-    value = getattr(value, "value", value)  # some versions of Dask wrap data
+    (node,) = layer.values()
+    value = getattr(node, "value", node)
     return value if _is_store(value) else None
+
+
+def _only_reads(layer) -> bool:
+    """Return True if a layer that is written out, as by `dask.optimize`, computes nothing."""
+    functions = (getattr(node, "func", None) for _, node in _nodes(layer))
+    return all(
+        function is None or getattr(function, "__name__", "") in _READS for function in functions
+    )
 
 
 def _is_store(value) -> bool:

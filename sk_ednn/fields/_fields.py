@@ -7,6 +7,7 @@ equal fields, lists or object arrays of fields of different sizes; the layers be
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date, timedelta
 from numbers import Real
 from typing import Any
 
@@ -14,6 +15,7 @@ import numpy as np
 from sklearn.utils import check_array
 
 from .._utils.masks import require_unmasked
+from .._utils.wording import with_article
 from ..exceptions import TilingError
 from ._array_like import as_array_like
 from ._array_source import ArraySource
@@ -25,6 +27,10 @@ from ._views import OneField
 # Fields of a list are copied next to each other only while they are small: a stack saves a
 # Python step per field, which no longer matters where one field contains this many bytes.
 _STACKED_BYTES = 1 << 20
+# numpy converts some of these without a word; of others, its error names no place.
+_NO_NUMBERS = (complex, np.complexfloating, np.datetime64, np.timedelta64, date, timedelta)
+# Of an object in a message.
+_SHOWN_CHARACTERS = 60
 # All integers up to this are doubles.
 _LARGEST_INTEGER = 2**53
 
@@ -245,16 +251,55 @@ def require_numbers(values, name) -> None:
             f"{name} must be real numbers, got dtype {dtype}. Convert it, as by "
             f"{name}.astype(float)."
         )
+    if isinstance(values, (list, tuple)) or getattr(dtype, "kind", "O") in ("O", "c"):
+        _require_number_objects(values, name)
+
+
+def _require_number_objects(values, name) -> None:
+    """Reject dates, complex numbers and pandas.NA among objects, with their place."""
+    try:
+        values = np.asarray(values)
+    except ValueError:  # of unequal lengths, which is reported elsewhere
+        return
+    if values.dtype.kind in "mMc":
+        kinds = {values.dtype.type}
+    elif values.dtype.kind == "O":
+        kinds = set(map(type, values.ravel()))
+    else:
+        return
+    wrong = {kind for kind in kinds if issubclass(kind, _NO_NUMBERS) or kind.__name__ == "NAType"}
+    if not wrong:
+        return
+    # numpy makes all entries of a list complex that has one.
+    found = (
+        values.imag != 0 if values.dtype.kind == "c" else [type(v) in wrong for v in values.flat]
+    )
+    place = np.unravel_index(int(np.argmax(found)), values.shape)
+    value, where = values[place], f"at {[int(k) for k in place]}"
+    if type(value).__name__ == "NAType":
+        raise ValueError(
+            f"Input {name} contains a missing value (pandas.NA) {where}. Sums over tiles need all "
+            "values: leave these samples out, or fill in what is missing."
+        )
+    shown = repr(value)
+    shown = shown if len(shown) <= _SHOWN_CHARACTERS else f"{shown[:_SHOWN_CHARACTERS]}..."
+    unsupported = (
+        "Complex data not supported: " if isinstance(value, (complex, np.complexfloating)) else ""
+    )
+    raise ValueError(
+        f"{unsupported}{name} must be real numbers, but {where} is {shown}, "
+        f"{with_article(type(value).__name__)}."
+    )
 
 
 def _require_real(X) -> None:
-    require_numbers(X, "X")
     if getattr(getattr(X, "dtype", None), "kind", None) == "c":
         raise ValueError(
             f"Complex data not supported: X must be real numbers, got dtype {X.dtype}. Give real "
             "and imaginary parts as two channels, numpy.stack([X.real, X.imag], axis=-1), with "
             "GridTiling(channel_axis=-1)."
         )
+    require_numbers(X, "X")
 
 
 def _check_dimensions(arrays, n_leading) -> None:

@@ -13,10 +13,16 @@ from typing import Any
 import numpy as np
 
 from .._utils.optional import is_from
-from ._xarray import is_in_memory
+from ._chunks import FILL
+from ._sources import is_read_in_pieces
 
-_PACKED = ("scale_factor", "add_offset")
-_MISSING = ("_FillValue", "missing_value")
+# Names of attributes in lower case, without underscores: HDF-EOS, say, has ScaleFactor.
+_PACKED = ("scalefactor", "addoffset")
+_MISSING = ("fillvalue", "missingvalue", "codemissingvalue", "nodata", "nodatavalue")
+_OTHERS = ("offset", "unsigned", "validrange", "validmin", "validmax")
+_SPELLED = {"scalefactor": "scale_factor", "addoffset": "add_offset"}
+# Fill values up to this size are those of arrays of zeros or ones, so they say nothing.
+_USUAL_FILL = 1
 
 
 @dataclass(frozen=True)
@@ -29,13 +35,16 @@ class Packing:
         Values that mark a missing one.
     valid : tuple of float
         Least and largest valid value.
+    unwritten : tuple of float
+        Fill value of a store, which is read where a part of a chunk was not written.
     """
 
     missing: tuple[float, ...]
     valid: tuple[float, float]
+    unwritten: tuple[float, ...] = ()
 
     @classmethod
-    def of(cls, array, name="X") -> Packing | None:
+    def of(cls, array, name="X", holes=True) -> Packing | None:
         """Return the packing of an array, or None where it has none.
 
         Parameters
@@ -44,6 +53,8 @@ class Packing:
             Attributes are looked for in ``array.attrs``, as h5py, zarr and xarray have them.
         name : str, default="X"
             For messages.
+        holes : bool, default=True
+            Whether the fill value of a store marks values that were not written.
 
         Raises
         ------
@@ -51,17 +62,16 @@ class Packing:
             If the numbers are packed: ``scale_factor``, ``add_offset`` or ``_Unsigned``.
         """
         attributes = _attributes(array)
-        if not attributes:
-            return None
         packed = {key: _numbers(attributes.get(key)) for key in _PACKED}
-        trivial = {"scale_factor": 1.0, "add_offset": 0.0}
+        if packed["scalefactor"]:  # alone, an offset is that of a position, say
+            packed["offset"] = _numbers(attributes.get("offset"))
         wrong = [
-            f"{key}={values[0]:g}"
+            f"{_SPELLED.get(key, key)}={values[0]:g}"
             for key, values in packed.items()
-            if values and any(value != trivial[key] for value in values)
+            if values and any(value != (key == "scalefactor") for value in values)
         ]
-        unsigned = str(_plain(attributes.get("_Unsigned", ""))).lower()
-        kind = np.dtype(getattr(array, "dtype", float)).kind
+        unsigned = str(_plain(attributes.get("unsigned", ""))).lower()
+        kind = getattr(getattr(array, "dtype", None), "kind", "f")
         if (unsigned, kind) in {("true", "i"), ("false", "u")}:
             wrong.append(f"_Unsigned={unsigned}")
         if wrong:
@@ -71,37 +81,57 @@ class Packing:
                 "decodes them, or decode them as values * scale_factor + add_offset."
             )
         missing = [value for key in _MISSING for value in _numbers(attributes.get(key))]
-        valid = _numbers(attributes.get("valid_range"))
+        valid = _numbers(attributes.get("validrange"))
         least, largest = (valid[0], valid[1]) if len(valid) == 2 else (-np.inf, np.inf)
-        least = max([least, *_numbers(attributes.get("valid_min"))[:1]])
-        largest = min([largest, *_numbers(attributes.get("valid_max"))[:1]])
-        if not missing and not np.isfinite([least, largest]).any():
+        least = max([least, *_numbers(attributes.get("validmin"))[:1]])
+        largest = min([largest, *_numbers(attributes.get("validmax"))[:1]])
+        fill, is_mark = _fill_value(array)
+        if is_mark:
+            missing += fill
+        unwritten = fill if holes and not is_mark else []
+        if not missing and not unwritten and not np.isfinite([least, largest]).any():
             return None
-        return cls(tuple(missing), (least, largest))
+        return cls(tuple(missing), (least, largest), tuple(unwritten))
 
     def require_values(self, values, name="X") -> None:
         """Raise if values that were read mark missing ones."""
         values = np.asarray(values)
         if values.dtype.kind not in "biuf":
             return
-        marks = np.zeros(values.shape, dtype=bool)
-        for missing in self.missing:
-            # In the type of the values: a mark of 1e20 in the text of an attribute is the float32
-            # nearest to it in the data.
-            with np.errstate(all="ignore"):
-                mark = np.asarray(missing).astype(values.dtype, copy=False)
-            if values.dtype.kind != "f" and not _may_be(mark, missing):
-                continue  # NaN, say, which no integer is
-            marks |= values == mark
+        marks = _equal_to(values, self.missing)
         marks |= (values < self.valid[0]) | (values > self.valid[1])
         if marks.any():
-            place = tuple(int(k) for k in np.argwhere(marks)[0])
             raise ValueError(
-                f"{name} contains {values[place]} at {list(place)} of what was read, one of "
-                f"{int(marks.sum())} values that its attributes (_FillValue, missing_value, "
-                "valid_range) mark as missing. Sums over tiles need all values: leave these "
-                "samples out, or fill in what is missing."
+                f"{name} contains {_first(values, marks)} values that its attributes (_FillValue, "
+                "missing_value, valid_range) mark as missing. Sums over tiles need all values: "
+                "leave these samples out, or fill in what is missing."
             )
+        marks = _equal_to(values, self.unwritten)
+        if marks.any():
+            raise ValueError(
+                f"{name} contains {_first(values, marks)} values that are the fill value of the "
+                "store, which is read where nothing was written. If they were written, or are "
+                f"meant, {FILL}."
+            )
+
+
+def _first(values, marks) -> str:
+    place = tuple(int(k) for k in np.argwhere(marks)[0])
+    return f"{values[place]} at {list(place)} of what was read, one of {int(marks.sum())}"
+
+
+def _equal_to(values, numbers) -> np.ndarray:
+    """Return which values are one of some numbers, in the type of the values.
+
+    A mark of 1e20 in the text of an attribute is the float32 nearest to it in the data.
+    """
+    marks = np.zeros(values.shape, dtype=bool)
+    for number in numbers:
+        with np.errstate(all="ignore"):
+            mark = np.asarray(number).astype(values.dtype, copy=False)
+        if values.dtype.kind == "f" or _may_be(mark, number):  # NaN, say, is no integer
+            marks |= values == mark
+    return marks
 
 
 def _may_be(mark, missing) -> bool:
@@ -124,19 +154,43 @@ def require_unpacked(values, name="X") -> None:
     if not hasattr(values, "attrs") or not hasattr(values, "dtype"):
         return
     packing = Packing.of(values, name)
-    if packing is not None and is_from(values, "xarray") and is_in_memory(values):
-        packing.require_values(values.data, name)
+    if packing is not None and not is_read_in_pieces(values):
+        packing.require_values(values, name)
 
 
 def _attributes(array) -> dict[str, Any]:
+    """Return the attributes that matter, by their names in lower case without underscores."""
     attrs: Any = getattr(array, "attrs", None)
     if not isinstance(attrs, Mapping) and not hasattr(attrs, "keys"):
         return {}
-    names = (*_PACKED, *_MISSING, "_Unsigned", "valid_range", "valid_min", "valid_max")
     try:
-        return {name: attrs[name] for name in names if name in attrs}
+        names = {str(name).lower().replace("_", ""): name for name in attrs}
+        return {
+            plain: attrs[names[plain]]
+            for plain in (*_PACKED, *_MISSING, *_OTHERS)
+            if plain in names
+        }
     except (RuntimeError, ValueError, OSError):  # of a closed file, which is reported elsewhere
         return {}
+
+
+def _fill_value(array) -> tuple[list[float], bool]:
+    """Return the fill value of a store, and whether it marks missing values by convention.
+
+    xarray and GDAL write ``_FillValue`` as the fill value of zarr arrays of format 2, and the names
+    of their axes as an attribute. Elsewhere a fill value is only what is read of sites that were
+    not written; of unsigned integers, such as pictures with a white background, it says nothing.
+    """
+    if is_from(array, "zarr") and hasattr(array, "metadata"):
+        fill = _numbers(array.fill_value)
+        if array.metadata.zarr_format == 2 and "_ARRAY_DIMENSIONS" in array.attrs:
+            return fill, True
+    elif is_from(array, "h5py") and hasattr(array, "fillvalue"):
+        fill = _numbers(array.fillvalue)
+    else:
+        return [], False
+    unusual = [value for value in fill if np.isfinite(value) and abs(value) > _USUAL_FILL]
+    return (unusual if array.dtype.kind in "if" else []), False
 
 
 def _plain(value):

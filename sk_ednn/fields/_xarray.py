@@ -6,9 +6,11 @@ from .._utils.optional import is_from
 
 
 def is_in_memory(labelled) -> bool:
-    """Return True if an xarray.DataArray contains its numbers."""
+    """Return True if an xarray.DataArray or Variable contains its numbers."""
     # Asking for the numbers would read them, and xarray has no other word for it.
-    return labelled.chunks is None and getattr(labelled.variable, "_in_memory", True)
+    # A DataArray has its numbers in a Variable, which users may have, too.
+    variable = getattr(labelled, "variable", labelled)
+    return labelled.chunks is None and getattr(variable, "_in_memory", True)
 
 
 def without_labels(x):

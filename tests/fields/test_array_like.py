@@ -23,6 +23,18 @@ def optional(module):
     return pytest.importorskip(module)
 
 
+def netcdf():
+    from io import BytesIO
+
+    from scipy.io import netcdf_file
+
+    file = netcdf_file(BytesIO(), "w")
+    for name, length in zip("nab", X.shape, strict=True):
+        file.createDimension(name, length)
+    file.createVariable("spins", "f8", ("n", "a", "b"))[:] = X
+    return file
+
+
 # Name: (what is handed over, words of the message).
 NO_ARRAYS = {
     "a name": (lambda: "X.npy", "got the name 'X.npy'. Read the file, as by numpy.load"),
@@ -39,6 +51,20 @@ NO_ARRAYS = {
     "a function": (lambda: make_field, "got function make_field"),
     "a class": (lambda: np.ndarray, "got type ndarray"),
     "pairs": (lambda: list(zip(X, Y, strict=True)), r"X\[0\] is a pair. Pass fields and totals"),
+    "a view of a dict": (lambda: dict(enumerate(X)).values(), r"a dict_values, .* Give list\(X"),
+    "a tensor without a type of numpy": (
+        lambda: optional("torch").as_tensor(X).bfloat16(),
+        r"a tensor of torch.bfloat16, which numpy does not have. Give X.float\(\)",
+    ),
+    "a tensor with turned signs": (
+        lambda: optional("torch")._neg_view(optional("torch").as_tensor(X)),
+        r"its signs changed. Give X.clone\(\)",
+    ),
+    "a netCDF file": (lambda: netcdf(), r"a netcdf_file of 'spins'. Choose one"),
+    "a variable of a netCDF file": (
+        lambda: netcdf().variables["spins"],
+        "a variable of a netCDF file, .* xarray.open_dataset",
+    ),
     "records": (lambda: np.zeros(10, dtype=[("a", "f8")]), "a structured array of 'a'"),
     "sparse arrays": (
         lambda: [sparse.csr_array(x) for x in X],

@@ -9,7 +9,7 @@ from sk_ednn.fields import ArraySource
 from sk_ednn.fields._in_memory import in_memory
 from tests.fields._stored import X, accepted, refused
 
-da = pytest.importorskip("dask.array")
+dask, da = pytest.importorskip("dask"), pytest.importorskip("dask.array")
 
 
 def _hdf5(folder, written):
@@ -83,17 +83,49 @@ def test_holes_are_refused_wherever_they_end_up(make):
     assert (filled[8:] == 0).all()
 
 
-def test_packed_numbers_are_refused_unless_they_are_decoded(make):
+# Operations of Dask that give the numbers of an array another place or type.
+MOVES = {
+    "plain": lambda a: a,
+    "parts": lambda a: a[2:, ::-1],
+    "rechunk": lambda a: a.rechunk((3, 8, 6)),
+    "concatenate": lambda a: da.concatenate([a, a]),
+    "stack": lambda a: da.stack([a[2], a[0]]),
+    "roll": lambda a: da.roll(a, 1, axis=1),
+    "pad": lambda a: da.pad(a, ((0, 0), (1, 1), (0, 0)), mode="wrap"),
+    "astype": lambda a: a.astype("f4"),
+    "asarray": lambda a: a.map_blocks(np.asarray, dtype=a.dtype),
+    "transpose": lambda a: a.transpose(0, 2, 1),
+    "swapaxes": lambda a: a.swapaxes(1, 2),
+    "reshape": lambda a: a.reshape(len(X), 48),
+    "broadcast": lambda a: da.broadcast_to(a[None], (2, *a.shape))[0],
+    "repeat": lambda a: da.repeat(a, 2, axis=0),
+    "points": lambda a: a.vindex[[0, 1]],
+    "shuffle": lambda a: a.shuffle([[0, 1], [2]], axis=0),
+    "blocks": lambda a: a.blocks[:1],
+    "optimize": lambda a: dask.optimize(a)[0],
+}
+
+
+@pytest.mark.parametrize("move", MOVES)
+def test_packed_numbers_are_refused_wherever_they_are_moved(make, move):
     array, _ = make(scale_factor=0.5)
-    for packed in (
-        array,
-        array[2:, ::-1],
-        array.rechunk((3, 8, 6)),
-        da.concatenate([array, array]),
-    ):
-        with pytest.raises(ValueError, match=r"scale_factor=0\.5"):
-            ArraySource(packed)
-    np.testing.assert_array_equal(ArraySource(array * 0.5).read_all(), X * 0.5)
+    with pytest.raises(ValueError, match=r"scale_factor=0\.5"):
+        ArraySource(MOVES[move](array))
+
+
+@pytest.mark.parametrize("move", MOVES)
+def test_holes_are_refused_wherever_they_are_moved(make, move):
+    array, words = make(written=0)
+    with pytest.raises(FileNotFoundError, match=words):
+        ArraySource(MOVES[move](array)).read_all()
+
+
+@pytest.mark.parametrize("optimized", [False, True])
+def test_decoded_numbers_are_read(make, optimized):
+    array, _ = make(scale_factor=0.5)
+    decoded = (array * 0.5).astype("f8")[1:]
+    decoded = dask.optimize(decoded)[0] if optimized else decoded
+    np.testing.assert_array_equal(ArraySource(decoded).read_all(), X[1:] * 0.5)
 
 
 def test_marks_of_missing_values_are_refused_unless_they_are_filled_in(make):

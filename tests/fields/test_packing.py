@@ -18,6 +18,7 @@ PACKED = [
     {"scale_factor": "0.01"},
     {"add_offset": b"3"},
     {"_Unsigned": "true"},
+    {"ScaleFactor": 1.0, "Offset": 20.0},  # as HDF-EOS spells it
 ]
 UNPACKED = [
     {},
@@ -28,6 +29,7 @@ UNPACKED = [
     {"missing_value": np.array([999, 998])},
     {"valid_range": [-300, 300]},
     {"_Unsigned": "false"},
+    {"offset": [3, 0, 0]},
 ]
 MISSING = [
     {"_FillValue": 7},
@@ -37,6 +39,9 @@ MISSING = [
     {"valid_range": np.array([0, 6], dtype="i2")},
     {"valid_max": 6},
     {"valid_min": 1},
+    {"MissingValue": 7, "ScaleFactor": 1.0},
+    {"CodeMissingValue": "7"},
+    {"nodata": 7},
 ]
 COUNTS = np.random.default_rng(0).integers(0, 7, (12, 8, 6)).astype("i2")
 COUNTS[4, 2, 1] = 7
@@ -165,3 +170,61 @@ def test_marks_of_missing_values_are_compared_as_what_they_are(dtype, mark, valu
             packing.require_values(array.data)
     else:
         packing.require_values(array.data)
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_fill_values_of_xarray_in_zarr_2_mark_missing_values(lazy, tmp_path):
+    """In this format, xarray and GDAL keep ``_FillValue`` in the fill value alone."""
+    xarray, da = pytest.importorskip("xarray"), pytest.importorskip("dask.array")
+    zarr = pytest.importorskip("zarr")
+    data = xarray.Dataset({"X": (("n", "a", "b"), COUNTS), "y": ("n", COUNTS[:, 2, 1])})
+    encoding = {"X": {"_FillValue": 7}, "y": {"_FillValue": 7}}
+    data.to_zarr(tmp_path / "a", zarr_format=2, encoding=encoding, consolidated=False)
+    array, totals = (zarr.open(tmp_path / "a", mode="r")[name] for name in ("X", "y"))
+    assert "_FillValue" not in array.attrs
+    with pytest.raises(ValueError, match=r"^X contains 7 at .* mark as missing"):
+        EDNNRegressor(Ridge(), GridTiling(1, 1)).fit(da.from_zarr(array) if lazy else array, Y)
+    with pytest.raises(ValueError, match=r"^y contains 7 at \[4\].* mark as missing"):
+        EDNNRegressor(Ridge(), GridTiling(1, 1)).fit(X, totals)
+
+
+@pytest.mark.parametrize("fill", [-9999, 9.969209968386869e36])
+@pytest.mark.parametrize("kind", ["h5py", "zarr 2", "zarr 3"])
+def test_parts_of_chunks_that_were_not_written_are_refused(kind, fill, tmp_path):
+    pytest.importorskip("dask.array")
+    options = {"shape": X.shape, "chunks": (4, 8, 6), "dtype": "f4"}
+    if kind == "h5py":
+        file = pytest.importorskip("h5py").File(tmp_path / "a.h5", "w")
+        array = file.create_dataset("X", fillvalue=fill, **options)
+    else:
+        create = pytest.importorskip("zarr").create_array
+        array = create(tmp_path / "a", fill_value=fill, zarr_format=int(kind[-1]), **options)
+    array[:3], array[4:] = X[:3], X[4:]
+    words = r"at \[3, 0, 0\].* one of 48 values that are the fill value .*missing_chunks='fill'"
+    with pytest.raises(ValueError, match=words):
+        EDNNRegressor(Ridge(), GridTiling(1, 1)).fit(array, Y)
+    filled = ArraySource(array, missing_chunks="fill").read_all()
+    assert (filled[3] == np.float32(fill)).all()
+    array[3] = X[3]
+    np.testing.assert_array_equal(ArraySource(array).read_all(), X.astype("f4"))
+
+
+@pytest.mark.parametrize(("dtype", "fill"), [("f8", 1.0), ("i2", -1), ("u1", 255), ("f4", 0)])
+def test_usual_fill_values_are_values(dtype, fill, tmp_path):
+    zarr = pytest.importorskip("zarr")
+    values = np.full((2, 3), fill, dtype=dtype)
+    config = {"write_empty_chunks": True}
+    array = zarr.create_array(tmp_path / "a", shape=(2, 3), dtype=dtype, fill_value=fill,
+                              config=config)  # fmt: skip
+    array[:] = values
+    np.testing.assert_array_equal(ArraySource(array).read_all(), values)
+
+
+def test_variables_of_xarray_are_checked_as_arrays_with_labels_are():
+    xarray = pytest.importorskip("xarray")
+    marked = xarray.Variable(("n", "a", "b"), COUNTS, attrs={"_FillValue": 7})
+    for given in (marked, [marked[k] for k in range(12)]):
+        with pytest.raises(ValueError, match="mark as missing"):
+            model().predict(given)
+    plain = xarray.Variable(("n", "a", "b"), COUNTS)
+    np.testing.assert_array_equal(model().predict(plain), model().predict(COUNTS))
