@@ -14,6 +14,9 @@ import numpy as np
 import sklearn
 from scipy.sparse import issparse
 
+# Of floats that scikit-learn and scipy compute with.
+_LEAST_BYTES = 4
+
 
 def as_arrays():
     """Return a context in which scikit-learn's transformers return arrays by default.
@@ -49,9 +52,27 @@ def first_step(estimator) -> Any:
 def transformed(steps: Iterable, rows):
     """Return rows after fitted transformers, as an array or sparse array."""
     with as_arrays():
-        for step in steps:
-            rows = step.transform(rows)
+        for k, step in enumerate(steps):
+            rows = step.transform(rows if k else as_floats(rows))
     return plain(rows)
+
+
+def as_floats(rows) -> np.ndarray:
+    """Return the input of transformers: float32 or wider, everything else as float64.
+
+    Some transformers, such as FunctionTransformer, compute in the type of their input, in which
+    the square of 16 in 8 bits is 0.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sk_ednn._utils.steps import as_floats
+    >>> pixels = np.array([[16, 250]], dtype="uint8")
+    >>> np.square(pixels).tolist(), np.square(as_floats(pixels)).tolist()
+    ([[0, 36]], [[256.0, 62500.0]])
+    """
+    is_wide = rows.dtype.kind == "f" and rows.dtype.itemsize >= _LEAST_BYTES
+    return rows if is_wide else rows.astype(np.float64)
 
 
 def plain(rows):

@@ -165,7 +165,8 @@ class AbstractWholeFieldEncoder(TransformerMixin, BaseEstimator, ABC):
         else:
             xp = np
         last = self._channels_last(values)
-        dtype = last.dtype if last.dtype.kind == "f" else np.dtype(np.float64)
+        # Squares of half precision overflow, and means over many sites have more digits.
+        dtype = np.result_type(last.dtype, np.float32) if last.dtype.kind == "f" else np.float64
         wide = last.astype(np.float64)
         added = self._added_lazily(wide) if lazy else self._added(wide)
         parts = [last, *(xp.broadcast_to(part, last.shape) for part in added)]

@@ -10,7 +10,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
 
 from .._utils.memory import require_memory
-from .._utils.steps import as_arrays, dense, front_and_last, transformed
+from .._utils.steps import as_arrays, as_floats, dense, front_and_last, transformed
 from ..exceptions import TileModelError
 from ..tile_models._base import flat
 from ..tile_models._resolution import rounded
@@ -73,14 +73,15 @@ class TileFeatures:
         if fields.lazy and all(hasattr(step, "partial_fit") for step in self.steps):
             self._fit_transformers_in_pieces(fields)
             return
-        n_bytes = 3 * tiling.counts(fields).sum() * np.prod(shape) * fields.dtype.itemsize
+        n_bytes = as_floats(np.empty(0, fields.dtype)).itemsize
+        n_bytes *= 3 * tiling.counts(fields).sum() * np.prod(shape)
         require_memory(
             n_bytes,
             f"Fitting the transformers of {type(self.term.tile_model).__name__} on all tiles",
             "Fit it to fewer or smaller fields, or use a wider focus (fewer tiles).",
         )
         tiles = rounded(tiling.tiles(fields).array(), self.resolution)
-        rows = self._unshared(flat(tiles), fields)
+        rows = as_floats(self._unshared(flat(tiles), fields))
         for step in self.steps:
             try:
                 step.fit(rows)
@@ -98,7 +99,7 @@ class TileFeatures:
         max_tiles = max(1, self.block_bytes // (8 * int(np.prod(shape))))
         for index, step in enumerate(self.steps):
             for tiles in tiling.blocks(fields, max_tiles):
-                rows = flat(rounded(tiles.array(), self.resolution))
+                rows = as_floats(flat(rounded(tiles.array(), self.resolution)))
                 for earlier in self.steps[:index]:
                     rows = earlier.transform(rows)
                 step.partial_fit(rows)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.sparse import issparse
 
-from .._utils.steps import as_arrays, dense, plain, with_values
+from .._utils.steps import as_arrays, as_floats, dense, plain, with_values
 from ..exceptions import TileModelError
 
 # Step of central differences in float64, in units of the spread of the varied numbers. Round-off
@@ -31,6 +31,7 @@ def features_along(steps, rows, tangents) -> list:
     -------
     list of ndarray or sparse array of shape (n, n_features)
     """
+    rows = as_floats(rows)
     with as_arrays():
         for step in steps:
             pushed = [_pushed_through(step, rows, tangent) for tangent in tangents]

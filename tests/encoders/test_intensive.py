@@ -24,6 +24,16 @@ def pictures(n=60, shape=(6, 4), n_channels=None, seed=0):
     )
 
 
+@pytest.mark.parametrize("dtype", ["f2", "f4", "u1", "i2"])
+def test_averages_of_narrow_types_neither_overflow_nor_wrap_around(dtype):
+    X = np.random.default_rng(0).integers(0, 255, (3, 30, 20)).astype(dtype)
+    X = X if dtype == "u1" else X * np.array(7, dtype)
+    out = IntensiveContext(("mean", "square")).fit_transform(X)
+    exact = IntensiveContext(("mean", "square")).fit_transform(X.astype(float))
+    assert out.dtype == ("f4" if dtype in ("f2", "f4") else "f8")
+    np.testing.assert_allclose(out, exact, rtol=1e-6)
+
+
 @pytest.mark.parametrize("channel_axis", [None, 0, -1])
 @pytest.mark.parametrize("statistics", [("mean",), ("mean", "square"), ("square",)])
 def test_channels_are_averages(statistics, channel_axis):

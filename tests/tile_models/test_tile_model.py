@@ -4,11 +4,12 @@ import pickle
 
 import numpy as np
 import pytest
-from sklearn.linear_model import LinearRegression
+from sklearn.linear_model import LinearRegression, Ridge
 from sklearn.neighbors import KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import PolynomialFeatures
+from sklearn.preprocessing import FunctionTransformer, PolynomialFeatures
 
+from sk_ednn import EDNNRegressor, GridTiling
 from sk_ednn.exceptions import TileModelError
 from sk_ednn.tile_models._base import checked_outputs, flat, is_torch, module_input
 from sk_ednn.tile_models._baseline import Baseline
@@ -130,3 +131,17 @@ def test_pickled_tile_models_predict_the_same():
 def test_is_torch_rejects_scikit_learn_models():
     assert not is_torch(LinearRegression())
     assert not is_torch(LinearRegression)
+
+
+@pytest.mark.parametrize("dtype", ["u1", "i1", "u2", "u8", "f2", bool])
+@pytest.mark.parametrize("context", [0, 1])
+def test_steps_that_compute_in_the_type_of_their_input_do_not_wrap_around(dtype, context):
+    """The square of 16 in 8 bits is 0, and of 300 in half precision infinite."""
+    largest = {"u1": 255, "i1": 127, "u2": 65535, "u8": 2**33, "f2": 2000, bool: 1}[dtype]
+    X = np.random.default_rng(0).integers(0, largest, (40, 6, 6), endpoint=True).astype(dtype)
+    X64 = X.astype(np.float64)
+    y = (X64**2).sum(axis=(1, 2)) - X64.sum(axis=(1, 2))
+    steps = FunctionTransformer(lambda tiles: np.hstack([np.square(tiles), -tiles, tiles + tiles]))
+    model = EDNNRegressor(make_pipeline(steps, Ridge()), GridTiling(1, context))
+    np.testing.assert_array_equal(model.fit(X, y).predict(X), model.fit(X64, y).predict(X64))
+    np.testing.assert_array_equal(*map(model.predict_contributions, (X, X64)))
