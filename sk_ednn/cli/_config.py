@@ -12,13 +12,13 @@ from typing import Annotated, Any, get_args, get_type_hints
 import typer
 
 from .._utils.optional import needing
+from .._utils.settings import load_plain
 from .._utils.writing import replacing
 from ._errors import one_line_errors
 
 # Options that are not settings.
 _NO_SETTINGS = ("config", "save_config", "help", "force", "run")
 _MAX_BYTES = 1 << 20  # a file of settings has a few hundred
-_MERGE = "tag:yaml.org,2002:merge"
 _PER_AXIS = ("focus", "context")
 # Text that may be a number, such as the period 360.
 _NUMBER_OR_TEXT = ("angles",)
@@ -163,31 +163,11 @@ def _load(path) -> dict:
             f"{path} has more than {_MAX_BYTES} bytes, so it is not a file of settings."
         )
 
-    base: Any = yaml.SafeLoader
-
-    class Loader(base):
-        """Accept plain values and unique keys; PyYAML itself keeps the last of equal keys."""
-
-        def construct_mapping(self, node, deep=False):
-            seen = set()
-            for key, _ in node.value:
-                why = None
-                if not isinstance(key, yaml.ScalarNode):
-                    why = "the name of a setting must be a word"
-                elif key.tag == _MERGE:  # a few of them can expand to billions of settings
-                    why = "<< is not supported: write the settings themselves"
-                elif key.value in seen:
-                    why = f"{_short(key.value)} is a duplicate"
-                if why:
-                    raise yaml.MarkedYAMLError(problem=why, problem_mark=key.start_mark)
-                seen.add(key.value)
-            return super().construct_mapping(node, deep)
-
     with reading(
         path, " as YAML"
     ):  # for errors of PyYAML that are not YAMLError, as for a date of month 13
         try:
-            settings = yaml.load(path.read_text(encoding="utf-8"), Loader)
+            settings = load_plain(path.read_text(encoding="utf-8"))
         except yaml.YAMLError as error:
             mark = getattr(error, "problem_mark", None)
             where = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""

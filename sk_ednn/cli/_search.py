@@ -14,6 +14,8 @@ from typing import Annotated
 import typer
 
 from .._utils.optional import needing
+from .._utils.settings import load_plain
+from .._utils.wording import with_article
 from ._errors import one_line_errors
 from ._runs import RunFolder, keep_results, recorded
 
@@ -276,7 +278,7 @@ def _read(path) -> dict:
     with needing("Files of settings"):
         import yaml
     try:
-        params = yaml.safe_load(path.read_text(encoding="utf-8"))
+        params = load_plain(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(params, dict):
@@ -328,6 +330,12 @@ def _search_of(params, settings, store):
                 f"Calculator {labeller['calculator']!r} not found: {error}. Use its full name, "
                 "such as ase.calculators.emt.EMT."
             ) from error
+        if not callable(calculator):
+            kind = with_article(type(calculator).__name__)
+            raise ValueError(
+                f"Calculator {labeller['calculator']!r} is {kind}, "
+                "not a class. Use the full name of a class, such as ase.calculators.emt.EMT."
+            )
         method = CalculatorLabeller(partial(calculator, **labeller.get("parameters", {})))
     else:
         _check_names(labeller, (*_OF_COMMAND, "calculator", "time_limit"), "labeller")

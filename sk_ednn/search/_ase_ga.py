@@ -408,7 +408,11 @@ def numbers_of(composition) -> np.ndarray:
     try:
         # Counted before atoms are listed, of which a typing error may ask for a billion.
         named = Formula(composition).count() if isinstance(composition, str) else composition
-        counts = {atomic_number(name): index(count) for name, count in named.items()}
+        counts = {}
+        for name, count in named.items():
+            if isinstance(count, bool):
+                raise TypeError("a bool is no count")
+            counts[atomic_number(name)] = index(count)
     except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise ValueError(
             f"Expected a formula, such as Ti4O8, or a dict of counts, got {composition!r:.80}."

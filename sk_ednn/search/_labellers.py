@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import tempfile
 import time
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
+from functools import partial
+from numbers import Real
 from pathlib import Path
 from string import Template
 
@@ -35,6 +38,29 @@ class AbstractLabeller(ABC):
         time_limit : float, default=None, in s
             After this time the computation is killed and `TimeLimitError` is raised.
         """
+
+    def method(self) -> Method:
+        """Return a description of the method, which the store of a search keeps.
+
+        Energies of two methods cannot be compared, so a search is not continued with another one.
+        """
+        return Method(type(self).__qualname__)
+
+
+@dataclass(frozen=True)
+class Method:
+    """Description of a reference method.
+
+    Attributes
+    ----------
+    name : str or None
+        None if it cannot be told from others.
+    settings : str or None
+        What energies may depend on besides. None if it is not known.
+    """
+
+    name: str | None
+    settings: str | None = None
 
 
 class FunctionLabeller(AbstractLabeller):
@@ -94,6 +120,19 @@ class CalculatorLabeller(AbstractLabeller):
         if time_limit is None:
             return self._label(structure)
         return call_in_child(self._label, structure, time_limit)
+
+    def method(self) -> Method:
+        """Return the name of the calculator, and its parameters if they are plain values."""
+        made, args, kwargs = self.calculator, (), {}
+        while isinstance(made, partial):
+            args, kwargs, made = made.args + args, {**made.keywords, **kwargs}, made.func
+        name = f"{getattr(made, '__module__', None)}.{getattr(made, '__qualname__', '<')}"
+        if "<" in name:  # of a lambda, or of a class or function within a function
+            return Method(None)
+        try:
+            return Method(name, json.dumps([args, kwargs], sort_keys=True))
+        except (TypeError, ValueError):
+            return Method(name)
 
     def _label(self, structure) -> Label:
         from ._ase import label_of, to_atoms
@@ -156,6 +195,10 @@ class CommandLabeller(AbstractLabeller):
         self.output_format = output_format
         self.read = read
         self.converged = converged
+
+    def method(self) -> Method:
+        """Return the name of the input and the template, but not how the program is run."""
+        return Method("CommandLabeller", json.dumps([self.input_name, self.template]))
 
     def label(self, structure, time_limit=None) -> Label:
         """Label a structure; see `AbstractLabeller`."""
@@ -262,6 +305,16 @@ class GuardedLabeller:
     fallback: AbstractLabeller | None = None
     time_limit: float | None = None
     sanity: Sanity = field(default_factory=Sanity)
+
+    def __post_init__(self):
+        """Raise if the time limit is no time."""
+        limit = self.time_limit
+        if limit is not None and not (
+            isinstance(limit, Real) and not isinstance(limit, bool) and 0 < limit < np.inf
+        ):
+            raise ValueError(
+                f"time_limit must be a number of seconds above 0, or None; got {limit!r}."
+            )
 
     def outcome(self, structure) -> Outcome:
         """Label a structure; errors are returned, not raised, unless they end the process."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from contextlib import contextmanager
 from numbers import Integral, Real
 
@@ -9,13 +10,17 @@ import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions, validate_parameter_constraints
 
 from .._utils.locking import Lock
+from .._utils.stacklevel import outside_package
+from .._utils.wording import with_article
+from ..exceptions import DataWarning
 from ._driver import Driver
+from ._labellers import AbstractLabeller
 from ._store import SearchStore
 from ._tasks import pools_of
 
 _OF_RUN = {
     "n_labels": [Interval(Integral, 1, None, closed="left")],
-    "target": [Real, None],
+    "target": [Interval(Real, None, None, closed="neither"), None],
     "max_seconds": [Interval(Real, 0, None, closed="right"), None],
 }
 
@@ -108,6 +113,7 @@ class StructureSearch:
         "max_doubt": [Interval(Real, 0, None, closed="right")],
         "max_steps": [Interval(Integral, 1, None, closed="left")],
         "patience": [Interval(Integral, 1, None, closed="left")],
+        "random_state": [Interval(Integral, 0, None, closed="left")],
     }
 
     def __init__(
@@ -165,7 +171,7 @@ class StructureSearch:
         ValueError
             If the file already contains a search.
         """
-        identity = self._checked(n_labels, target, max_seconds)
+        identity, method = self._checked(n_labels, target, max_seconds), self._method()
         with SearchStore(self.store) as store, self._alone():
             if store.counts() != {"queued": 0, "labelled": 0, "failed": 0}:
                 raise ValueError(
@@ -173,6 +179,7 @@ class StructureSearch:
                     "another file."
                 )
             store.set("search", identity)
+            store.set("method", method)
             return self._run(store, n_labels, client, n_workers, target, max_seconds)
 
     def resume(self, n_labels, client=None, *, n_workers=1, target=None, max_seconds=None):
@@ -187,10 +194,11 @@ class StructureSearch:
         Raises
         ------
         ValueError
-            If the file contains no search, one of another composition or kind, or one that is
-            running.
+            If the file contains no search, one of another composition or kind, one with labels of
+            another reference method, or one that is running. Other settings of the method cause a
+            warning.
         """
-        now = self._checked(n_labels, target, max_seconds)
+        now, method = self._checked(n_labels, target, max_seconds), self._method()
         with SearchStore(self.store) as store, self._alone():
             before = store.get("search")
             if before is None:
@@ -201,6 +209,7 @@ class StructureSearch:
                 raise ValueError(
                     f"{self.store} contains a search of {before}, this one is of {now}."
                 )
+            self._compare_methods(store, method)
             return self._run(store, n_labels, client, n_workers, target, max_seconds)
 
     def _checked(self, n_labels, target, max_seconds) -> dict:
@@ -220,6 +229,37 @@ class StructureSearch:
         if self.substrate is not None:
             identity["substrate"] = np.asarray(self.substrate.numbers).tolist()
         return identity
+
+    def _method(self) -> list:
+        labeller = getattr(self.labeller, "labeller", self.labeller)
+        if not isinstance(labeller, AbstractLabeller):
+            raise TypeError(
+                f"labeller must be an AbstractLabeller, such as CalculatorLabeller(EMT); got "
+                f"{with_article(type(labeller).__name__)}."
+            )
+        method = labeller.method()
+        return [method.name, method.settings]
+
+    def _compare_methods(self, store, method):
+        """Raise if the labels of a store are those of another method, warn of other settings."""
+        (before, given), (now, settings) = store.get("method") or (None, None), method
+        if before is None or not store.counts()["labelled"]:
+            store.set("method", [now, settings])
+        elif now is None:
+            return  # which may be the former
+        elif before != now:
+            raise ValueError(
+                f"The labels in {self.store} were made by {before}, and those of this search would "
+                f"be made by {now}. Energies of two methods cannot be compared: use the former, or "
+                "start a search in another file."
+            )
+        elif given is not None and given != settings:
+            warnings.warn(
+                f"The labels in {self.store} were made by {before} with other settings. If "
+                "energies depend on them, they cannot be compared: start a search in another file.",
+                DataWarning,
+                stacklevel=outside_package(),
+            )
 
     @contextmanager
     def _alone(self):

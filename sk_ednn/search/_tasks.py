@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
+from numbers import Integral
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -156,8 +157,11 @@ def sizes_of(n_workers) -> dict:
         raise ValueError(f"Unknown in n_workers: {', '.join(unknown)}. Known: {', '.join(KINDS)}.")
     # Two trainings at the same time would race for the same labels.
     sizes = {"relax": 1, "label": 1, **n_workers, "train": 1}
-    if min(sizes.values()) < 1:
-        raise ValueError(f"Expected at least one worker of each kind, got {n_workers}.")
+    whole = all(isinstance(n, Integral) and not isinstance(n, bool) for n in sizes.values())
+    if not whole or min(sizes.values()) < 1:
+        raise ValueError(
+            f"Expected a whole number of workers of each kind, at least one, got {n_workers}."
+        )
     return sizes
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from .._utils.optional import needing
+from .._utils.settings import load_plain
 from ._security import Refused
 
 _BEST = 6
@@ -165,7 +166,7 @@ def settings_of(path) -> dict[str, Any]:
     with needing("Files of settings"):
         import yaml
     try:
-        settings = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        settings = load_plain(Path(path).read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
         raise ValueError(f"{path} cannot be read: {error}") from error
     if not isinstance(settings, dict) or "store" not in settings:

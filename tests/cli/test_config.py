@@ -187,6 +187,8 @@ BAD = {
     "a: &a [1, *a]\nb: [*a, *a, *a]": "unknown setting 'a'. Valid settings are fields, ",
     "focus: [1": "cannot be read as YAML: ",
     "seed: 1\nseed: 2": "cannot be read as YAML: 'seed' is a duplicate (line 2, column 1).",
+    "seed: 010": "cannot be read as YAML: '010' is 8 in YAML: write 10, or 8 (line 1, column 7).",
+    "quiet: on": "cannot be read as YAML: 'on' is true in YAML: write true, or for the text 'on'",
     "[a]: 1": "cannot be read as YAML: the name of a setting must be a word (line 1, column",
     "seed: !!python/object/apply:os.mkdir [owned]": "cannot be read as YAML: could not determine",
     "a: \x00": "cannot be read as YAML: ",

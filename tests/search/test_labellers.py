@@ -22,6 +22,12 @@ PAIR = Structure(
 )
 
 
+@pytest.mark.parametrize("limit", [0, -3, "1h", True, np.nan, np.inf])
+def test_a_time_limit_is_a_time(limit):
+    with pytest.raises(ValueError, match="time_limit must be a number of seconds above 0"):
+        GuardedLabeller(FunctionLabeller(good), time_limit=limit)
+
+
 def good(structure):
     return Label(-1.0, np.zeros((2, 3)), np.zeros((3, 3)))
 

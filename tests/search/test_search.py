@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import ClassVar
@@ -13,7 +14,9 @@ import numpy as np
 import pytest
 
 pytest.importorskip("ase_ga")
+from sk_ednn.exceptions import DataWarning
 from sk_ednn.search import (
+    CalculatorLabeller,
     CommitteeSurrogate,
     FunctionLabeller,
     GuardedLabeller,
@@ -115,6 +118,53 @@ def test_resume_goes_on_and_other_searches_are_refused(tmp_path):
         other.resume(20)
     with pytest.raises(ValueError, match="contains no search"):
         search(tmp_path / "new.db").resume(8)
+
+
+def test_labels_of_two_methods_are_not_mixed(tmp_path):
+    from functools import partial
+
+    from ase.calculators.emt import EMT
+    from ase.calculators.lj import LennardJones
+
+    def emt(calculator):
+        return StructureSearch("Cu2", CalculatorLabeller(calculator), store=tmp_path / "a.db",
+                               volume=12.0, n_initial=2)  # fmt: skip
+
+    emt(EMT).run(2)
+    with pytest.raises(ValueError, match=r"a\.db were made by ase.*emt\.EMT, .*lj\.LennardJones"):
+        emt(LennardJones).resume(3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", DataWarning)
+        emt(partial(EMT)).resume(3)
+        emt(lambda: EMT()).resume(4)  # which may be anything
+    with pytest.warns(DataWarning, match="other settings"):
+        emt(partial(EMT, fixed_cutoff=5.0)).resume(5)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"n_workers": 1.5}, "whole number of workers"),
+        ({"n_workers": True}, "whole number of workers"),
+        ({"target": np.nan}, "'target' parameter of run"),
+    ],
+)
+def test_settings_of_a_run_that_cannot_be_meant_are_refused(tmp_path, given, words):
+    with pytest.raises(ValueError, match=words):
+        search(tmp_path / "a.db").run(2, **given)
+    assert not SearchStore(tmp_path / "a.db").counts()["labelled"]
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, "a"])
+def test_a_seed_is_a_whole_number(tmp_path, seed):
+    with pytest.raises(ValueError, match="'random_state' parameter of StructureSearch"):
+        search(tmp_path / "a.db", random_state=seed).run(2)
+
+
+def test_what_is_no_labeller_is_named(tmp_path):
+    wrong = StructureSearch("Ar4", bound, store=tmp_path / "a.db", kind="cluster", volume=14.0)
+    with pytest.raises(TypeError, match=r"must be an AbstractLabeller, .* got a function"):
+        wrong.run(2)
 
 
 def test_a_second_search_on_a_store_is_refused_while_the_first_one_runs(tmp_path):
