@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..fields._marks import doubt_of_marks
 from ..structures import neighbor_pairs
 from ..structures._elements import symbol
 from ._pair_consistency import pair_energies
@@ -54,8 +55,19 @@ def data_notes(data) -> list[str]:
     work = [*_work_of_forces(data), *_work_of_stress(data)]
     # Less exact, and for structures that are not steps of a trajectory.
     pairs = [] if work else _pairs(data)
-    doubts = [*_composition(data), *_close(data), *_contradictions(data), *_enormous(data)]
+    doubts = [*_marks(data), *_composition(data), *_close(data), *_contradictions(data)]
+    doubts += _enormous(data)
     return [*doubts, *work, *pairs]
+
+
+def _marks(data):
+    """Labels that seem to mark missing ones, which NaN does."""
+    for name, values in (
+        ("energies", data.energies), ("forces", data.forces), ("stresses", data.stress),
+    ):  # fmt: skip
+        doubt = doubt_of_marks(values, f"The array of {name}", "use NaN for unknown labels")
+        if doubt is not None:
+            yield doubt
 
 
 def _composition(data):

@@ -252,7 +252,7 @@ def _notes(data):
         ("energy", data.energies[:, None]), ("forces", data.forces), ("stress", data.stress)
     ):  # fmt: skip
         is_known = ~np.isnan(values).any(axis=1)
-        if labels[kind]["from"] is None or is_known.all() or not is_known.any():
+        if labels[kind]["from"] is None or is_known.all():
             continue
         missing = np.flatnonzero(~is_known)
         structures = data.structures.owners[missing] if kind == "forces" else missing

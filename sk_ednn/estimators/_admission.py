@@ -10,7 +10,7 @@ import numpy as np
 from .._utils.masks import require_unmasked
 from ..exceptions import TilingError
 from ..fields._in_memory import in_memory
-from ._data_warnings import warn_of_channels, warn_of_wide_context
+from ._data_warnings import warn_of_channels, warn_of_marks, warn_of_wide_context
 from ._targets import check_length, check_targets
 
 
@@ -60,6 +60,8 @@ def admit(estimator, terms, X, y, sample_weight, groups, gradient) -> Admitted:
     y = in_memory(y, "y")
     y_ndim = np.asarray(y).ndim
     y, sample_weight, groups = check_targets(estimator, systems, y, sample_weight, groups)
+    tiling = terms[0].tiling
+    warn_of_marks(systems, y, tiling.channel_axis if tiling.is_grid else None)
     if gradient is not None:
         gradient = in_memory(gradient, "gradient")
         check_length("gradient", gradient, systems)

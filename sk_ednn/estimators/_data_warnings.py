@@ -8,6 +8,8 @@ import numpy as np
 
 from .._utils.stacklevel import outside_package
 from ..exceptions import DataWarning, ExtensivityWarning
+from ..fields._channels import channels_first
+from ..fields._marks import doubt_of_marks
 
 # Totals look standardised if mean and standard deviation are this close to 0 and 1. A part of
 # standardised data has them only approximately.
@@ -162,6 +164,47 @@ def warn_of_means(y, fields) -> None:
         )
 
 
+def warn_of_marks(systems, y, channel_axis=None) -> None:
+    """Warn of fields or bags in memory, and of totals, with marks of missing values.
+
+    Parameters
+    ----------
+    systems : Systems
+    y : ndarray of shape (n_samples, n_outputs)
+    channel_axis : int or None, default=None
+        Axis of one field. Each channel, column or output has its own range.
+    """
+    for parts in (_parts_of(systems, channel_axis), _columns("y", y)):
+        doubts = (doubt_of_marks(values, name) for name, values in parts)
+        doubt = next((doubt for doubt in doubts if doubt is not None), None)
+        if doubt is not None:
+            warnings.warn(doubt, DataWarning, stacklevel=outside_package())
+
+
+def _parts_of(systems, channel_axis):
+    """Yield the name and the values of each channel or column of systems in memory."""
+    if not hasattr(systems, "stacks"):
+        arrays = getattr(systems, "arrays", ())  # structures have none
+        if len(arrays) == 1 and arrays[0].ndim == 2:
+            yield from _columns("X", arrays[0])
+        return
+    for stack in systems.stacks:
+        if not isinstance(stack.values, np.ndarray):
+            continue
+        name = f"X[{int(stack.samples[0])}]" if len(stack.samples) == 1 else "X"
+        if channel_axis is None:
+            yield name, stack.values
+            continue
+        channels = channels_first(stack.values, channel_axis, n_batch=1)
+        for k in range(channels.shape[1]):
+            yield f"channel {k} of {name}", channels[:, k]
+
+
+def _columns(name, values):
+    for k in range(values.shape[1]):
+        yield f"{name}[:, {k}]" if values.shape[1] > 1 else name, values[:, k]
+
+
 def warn_of_wide_context(tiling, fields) -> None:
     """Warn if the context exceeds half of a periodic field, so that it wraps around.
 
@@ -214,6 +257,8 @@ def hint_of_kind(values) -> str | None:
         values = values[:: -(-len(values) // _MAX_VALUES)]
     if values.dtype.kind not in "iuf" or len(values) == 0:
         return None
+    if doubt_of_marks(values, "X") is not None:
+        return None  # -9999, 0, 1 are no labels
     distinct = np.unique(values[: 1 << 12])
     if len(distinct) <= _N_LABELS[1]:
         distinct = np.unique(values)

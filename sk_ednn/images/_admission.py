@@ -14,6 +14,7 @@ from .._utils.memory import require_memory
 from .._utils.stacklevel import outside_package
 from ..exceptions import DataWarning
 from ..fields._in_memory import as_groups
+from ..fields._marks import doubt_of_marks
 from ..fields._sources import is_read_in_pieces
 from ._arrays import pictures_along_first_axis
 from ._boxes import Box, check_boxes
@@ -146,6 +147,7 @@ def admit(X, y, groups, boxes) -> Admitted:
         raise ValueError("Expected the total of at least one picture, or boxes; got neither.")
     if not by_name:
         _note_unknown(given, totals, boxes)
+    _note_marks(totals)
     pictures = [given[k] for k in kept]
     place = {k: number for number, k in enumerate(kept)}
     boxes = [replace(box, picture=place[box.picture]) for box in boxes]
@@ -192,6 +194,13 @@ def _countable(pictures, totals) -> bool:
     return bool((totals[known].sum(axis=0) * _LEAST_OBJECT_PIXELS <= pixels[known].sum()).all())
 
 
+def _note_marks(totals) -> None:
+    """Warn of totals that seem to mark unknown ones, such as areas of -9999."""
+    doubts = [doubt_of_marks(column, "y") for column in totals.T]
+    for doubt in filter(None, doubts):
+        warnings.warn(doubt, DataWarning, stacklevel=outside_package())
+
+
 def _note_unknown(given, totals, boxes):
     """Warn of pictures without a total and without boxes, which a fit cannot use."""
     with_boxes = {box.picture for box in boxes}
@@ -221,5 +230,13 @@ def _loaded(pictures) -> list[np.ndarray]:
         return values
 
     arrays = for_each(pictures, loaded)
+    if arrays[0].dtype.kind in "if":  # pictures in bytes have no marks
+        doubts = (
+            doubt_of_marks(values, picture.name)
+            for picture, values in zip(pictures, arrays, strict=True)
+        )
+        doubt = next(filter(None, doubts), None)
+        if doubt is not None:
+            warnings.warn(doubt, DataWarning, stacklevel=outside_package())
     require_distinct(pictures, [pixel_digest(values) for values in arrays])
     return arrays

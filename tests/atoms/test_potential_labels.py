@@ -323,6 +323,29 @@ def test_units_are_checked_without_a_trajectory(scale, message):
     assert data_notes(labelled(atoms[:1])) == []
 
 
+@pytest.mark.parametrize("kind", ["energy", "forces", "stress"])
+def test_labels_that_seem_to_mark_missing_ones_are_doubted(kind):
+    atoms = labelled_atoms(6)
+    label = np.array(atoms[2].calc.results[kind])
+    atoms[2].calc.results[kind] = np.full(label.shape, -9999.0) if label.ndim else -9999.0
+    (note,) = [each for each in data_notes(labelled(atoms)) if "mark missing values" in each]
+    assert "contains -9999 at [" in note and "use NaN for unknown labels" in note
+
+
+@pytest.mark.parametrize("unknown", [np.nan, None, np.ma.masked], ids=str)
+@pytest.mark.parametrize("kind", ["forces", "stress"])
+def test_labels_that_are_given_and_all_unknown_are_counted(kind, unknown):
+    atoms = bare(3)
+    shape = (4, 3) if kind == "forces" else (6,)
+    given = [
+        np.ma.masked_all(shape) if unknown is np.ma.masked
+        else None if unknown is None else np.full(shape, unknown)
+        for _ in atoms
+    ]  # fmt: skip
+    notes = labelled(atoms, y=[-1.0, -2.0, -3.0], **{kind: given}).notes
+    assert any(f"3 of 3 structures have no {kind} or NaN" in note for note in notes)
+
+
 def test_energies_that_no_physics_has_are_doubted():
     atoms = labelled_atoms(8)
     energies = np.array([each.get_potential_energy() for each in atoms])
