@@ -11,7 +11,6 @@ from ._boxes import Box, boxes_of_dots
 from ._tables import (
     TableError,
     column_of_names,
-    is_typed,
     number_of,
     picture_finder,
     read_table,
@@ -131,9 +130,8 @@ def read_boxes(pictures, table, *, columns=("count",)) -> list[Box]:
     corners = _CORNERS if "top" in _lower(header) else _IMAGEJ
     corner_columns = [_found(header, each, where) for each in corners]
     totals = [_found(header, (name.lower(),), where) for name in columns]
-    if not is_typed(table):
-        for j in totals:
-            thousands(rows, j, header, where)
+    for j in totals:
+        thousands(rows, j, header, where)
     boxes = []
     for row in rows:
         k = picture_of(row)

@@ -95,6 +95,7 @@ def picture_of_image(image, name: str) -> Picture:
     """
     _require_mode(image.mode, name)
     values = _pixels(image)
+    _require_visible(values, image, name)
     has_alpha = image.mode in _ALPHA
     if has_alpha:
         values = opaque(values, name)
@@ -136,6 +137,7 @@ class _Plain:
                     "Save it as a tiled TIFF or as OME-Zarr, which are read by regions.",
                 )  # fmt: skip
                 values = _pixels(image)
+                _require_visible(values, image, self.name)
         if self.has_alpha:
             values = opaque(values, self.name)
         return values[slices]
@@ -158,6 +160,20 @@ def opaque(values, name) -> np.ndarray:
             "unknown. Save the picture without an alpha channel."
         )
     return values[..., :-1]
+
+
+def _require_visible(values, image, name) -> None:
+    """Raise for pixels of the colour that the file declares to be transparent."""
+    colour = image.info.get("transparency")
+    if colour is None or image.mode in _ALPHA:
+        return
+    hidden = (values == np.asarray(colour)).all(axis=-1)
+    if hidden.any():
+        raise PictureError(
+            f"{name}: {100 * float(hidden.mean()):.3g} % of the pixels have the colour {colour}, "
+            "which the file declares to be transparent, and their background is unknown. Save the "
+            "picture without transparency."
+        )
 
 
 def _require_8_bits(path, name) -> None:

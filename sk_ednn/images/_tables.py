@@ -6,19 +6,23 @@ import csv
 import io
 import math
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
-from os import fspath
+from os import PathLike, fspath
 from pathlib import Path
 
 import numpy as np
 
+from .._utils.masks import unknown_as_nan
 from .._utils.thousands import may_be_thousands
+from .._utils.wording import with_article
+from ._excel import NumberCell, read_sheet
 from ._picture import stem_of
 
 _SHEETS = {".xlsx", ".xlsm"}
 _OTHER_SHEETS = {".xls", ".ods", ".numbers"}
 _MISSING = {"", "na", "n/a", "nan", "-", "--", "?", "none", "null", "missing"}
+# Names of a column that numbers the rows.
+_INDICES = {"", "id", "#", "index", "idx", "no", "nr", "num", "number", "row", "unnamed: 0"}
 # Shown of a list of names.
 _SHOWN = 5
 # A column of totals is taken for counts where at least this share of it is whole.
@@ -106,6 +110,11 @@ def match_totals(pictures, table, *, columns=None, counts=None) -> Matched:
     (array([ 7., 12.]), ['no total in the table for c.png; left out', 'no picture for d of the
     table; left out'])
     """
+    if not isinstance(table, (str, PathLike, dict)):
+        raise TableError(
+            "Totals by name are a dict of numbers, or the name of a file; got "
+            f"{with_article(type(table).__name__)}. Give dict(zip(names, totals))."
+        )
     if isinstance(table, dict):
         rows, header, where = _of_mapping(table)
         name_column, total_columns = 0, list(range(1, len(header)))
@@ -119,7 +128,7 @@ def match_totals(pictures, table, *, columns=None, counts=None) -> Matched:
     if not matches:
         raise TableError(f"{where}: no name in the table is that of a picture.")
     remarks: list[str] = []
-    if counts is not False and not is_typed(table):
+    if counts is not False and not isinstance(table, dict):
         matched_rows = [row for _, row in matches]
         remarks = [
             line for j in total_columns if (line := thousands(matched_rows, j, header, where))
@@ -160,9 +169,22 @@ class _Row:
 def _of_mapping(table):
     rows = []
     for k, (name, value) in enumerate(table.items()):
-        values = list(value) if isinstance(value, (Sequence, np.ndarray)) else [value]
-        rows.append(_Row(k + 1, [str(name), *map(repr, map(float, values))]))
+        if isinstance(value, (str, bytes)):
+            raise TableError(
+                f"the totals: that of {name} must be a number, or numbers; got the text {value!r}."
+            )
+        try:
+            values = np.atleast_1d(unknown_as_nan(value, f"the total of {name}"))
+        except ValueError as error:
+            raise TableError(f"the totals: {error}") from error
+        rows.append(_Row(k + 1, [str(name), *map(repr, values.ravel().tolist())]))
     width = max((len(row.cells) for row in rows), default=1)
+    uneven = next((row for row in rows if len(row.cells) != width), None)
+    if uneven is not None:
+        raise TableError(
+            f"the totals: {uneven.cells[0]} has {len(uneven.cells) - 1} of them, others "
+            f"{width - 1}. Give each picture as many, NaN for unknown ones."
+        )
     header = ["file"] + (["total"] if width == 2 else [f"total {k}" for k in range(width - 1)])
     return rows, header, "the totals"
 
@@ -173,15 +195,13 @@ def _of_mapping(table):
 def read_table(path, where) -> tuple[list[str], list[_Row]]:
     """Return the header (made up if there is none) and the rows of a table."""
     if Path(path).suffix.lower() in _SHEETS:
-        from ._excel import read_sheet
-
         cells = read_sheet(path)
     elif Path(path).suffix.lower() in _OTHER_SHEETS:
         raise TableError(f"{where}: spreadsheets are read as .xlsx. Save it as .xlsx or CSV.")
     else:
         cells = _cells(path, where)
     rows = [
-        _Row(k + 1, [cell.strip() for cell in row])
+        _Row(k + 1, [cell if isinstance(cell, NumberCell) else cell.strip() for cell in row])
         for k, row in enumerate(cells)
         if any(cell.strip() for cell in row)
     ]
@@ -227,12 +247,11 @@ def _cells(path, where) -> list[list[str]]:
     lines = text.splitlines()
     first = next((line for line in lines if line.strip()), "")
     separator = max("\t;,", key=lambda mark: (first.count(mark) > 0, mark != ","))
-    return list(csv.reader(io.StringIO(text), delimiter=separator))
-
-
-def is_typed(table) -> bool:
-    """Return whether a table contains numbers rather than text that is read as such."""
-    return isinstance(table, dict) or Path(fspath(table)).suffix.lower() in _SHEETS
+    try:
+        # Old spreadsheets end lines with a carriage return alone.
+        return list(csv.reader(io.StringIO(text, newline=None), delimiter=separator))
+    except csv.Error as error:
+        raise TableError(f"{where}: the table cannot be read: {error}.") from error
 
 
 def thousands(rows, j, header, where) -> str | None:
@@ -243,10 +262,12 @@ def thousands(rows, j, header, where) -> str | None:
     TableError
         If numbers without points are among them, which numbers with three decimals are not.
     """
-    first, mixed = may_be_thousands([row.cells[j].replace("\u2212", "-") for row in rows])
-    if first is None:
+    cells = [row.cells[j] for row in rows]
+    first, mixed = may_be_thousands([cell.replace("\u2212", "-") for cell in cells])
+    texts = [k for k, cell in enumerate(cells) if "." in cell and not isinstance(cell, NumberCell)]
+    if first is None or not texts:
         return None
-    row = rows[first]
+    row = rows[texts[0]]
     cell = row.cells[j]
     whole, what = cell.replace(".", ""), f"{header[j]!r} is {cell}, which may be {cell} or"
     if mixed:
@@ -310,6 +331,13 @@ def _total_columns(header, rows, name_column, columns, where) -> list[int]:
         raise TableError(
             f"{where}: no column of numbers beside {header[name_column]!r}, which has the names."
         )
+    if len(numeric) == 1 and _is_running_number(header[numeric[0]], rows, numeric[0]):
+        name = header[numeric[0]]
+        raise TableError(
+            f"{where}: the only column of numbers, {name!r}, numbers the rows. Add a column of "
+            f'totals; if these are the totals, choose it: --column "{name}" on the command line, '
+            f"or columns={name!r} in Python."
+        )
     if len(numeric) > 1:
         named = [j for j in numeric if header[j].strip().lower() in ("count", "counts", "total")]
         if len(named) == 1:
@@ -320,6 +348,14 @@ def _total_columns(header, rows, name_column, columns, where) -> list[int]:
             f"or columns={header[numeric[0]]!r} in Python."
         )
     return numeric
+
+
+def _is_running_number(name, rows, j) -> bool:
+    """Return True if a column has a name of an index, and numbers that go up by one."""
+    if name.strip().lower().rstrip(".") not in _INDICES:
+        return False
+    values = [_value(row.cells[j]) for row in rows]
+    return None not in values and bool((np.diff(np.array(values, dtype=float)) == 1).all())
 
 
 def _partners(pictures, rows, name_column, where) -> dict[int, _Row]:

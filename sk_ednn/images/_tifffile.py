@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import logging
+import re
 import struct
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import numpy as np
 
 from .._utils.memory import require_memory
 from .._utils.optional import needing
 from ..fields._chunks import FILL
+from ..fields._packing import Packing
 from ._checks import PictureError
 from ._picture import READ_WHOLE_BYTES, Picture, reason_of
 from ._pillow import OPAQUE, opaque
 
 # Axes of tifffile that contain planes of a stack: Z, and pages without a name.
 _PLANES = "ZQI"
+# Tags of GDAL: the mark of missing values, and XML with scales of the numbers.
+_NODATA, _METADATA = 42113, 42112
+_ROLES = re.compile(r'<Item[^>]*role="(scale|offset)"[^>]*>\s*([^<\s]+)\s*</Item>')
 _LOG = logging.getLogger("tifffile")
 _MEANINGS = {"T": "times", "P": "positions", "R": "tiles", "H": "phases", "L": "lifetimes"}
 
@@ -60,6 +66,7 @@ def open_tiff(path: str, name: str, missing_chunks="error") -> Picture:
             in_pieces = page.is_tiled or len(page.dataoffsets) > 1 or len(series.pages) > 1
             n_other = len(file.series) - 1
             needs = _missing_codec(page)
+            packing = _packing(page, dtype, name)
     except PictureError:
         raise
     except Exception as error:
@@ -86,7 +93,7 @@ def open_tiff(path: str, name: str, missing_chunks="error") -> Picture:
     by_region = in_pieces and n_bytes > READ_WHOLE_BYTES
     n_channels = layout.n_channels - has_alpha
     inverted = photometric == "MINISWHITE"
-    reader = _Tiff(path, name, layout, has_alpha, inverted, by_region, n_bytes)
+    reader = _Tiff(path, name, layout, has_alpha, inverted, by_region, n_bytes, packing)
     notes = [OPAQUE] * has_alpha + ["it is stored inverted, and was turned"] * inverted
     if n_other:
         notes.append(f"the first of {1 + n_other} pictures in the file was taken")
@@ -130,6 +137,29 @@ def _require_all_pieces(series, name) -> None:
                 f"{name}: {int((counts == 0).sum())} of {len(counts)} tiles are not in the file. "
                 f"If they were left out because they contain nothing but zeros, {FILL}."
             )
+
+
+def _packing(page, dtype, name):
+    """Return which values mark missing ones, as GDAL declares them in a GeoTIFF; None for none.
+
+    Raises
+    ------
+    PictureError
+        If the numbers are scaled.
+    """
+    tags = {code: page.tags[code].value for code in (_NODATA, _METADATA) if code in page.tags}
+    attributes = {}
+    if _NODATA in tags:
+        attributes["nodata"] = str(tags[_NODATA]).strip("\0 ")
+    for role, number in _ROLES.findall(str(tags.get(_METADATA, ""))):
+        attributes["scale_factor" if role == "scale" else "add_offset"] = number
+    # Black or white without a part of the picture is usual in bytes, and black in it too.
+    if dtype.kind == "u" and attributes.get("nodata") in ("0", str(np.iinfo(dtype).max)):
+        del attributes["nodata"]
+    try:
+        return Packing.of(SimpleNamespace(attrs=attributes, dtype=dtype), "the picture")
+    except ValueError as error:
+        raise PictureError(f"{name}: {error}") from error
 
 
 def _missing_codec(page) -> str | None:
@@ -223,10 +253,10 @@ def layout_of(axes, shape, name) -> _Layout:
 class _Tiff:
     """Read a region of a TIFF file: the pieces that it touches, or the whole file."""
 
-    def __init__(self, path, name, layout, has_alpha, inverted, by_region, n_bytes):
+    def __init__(self, path, name, layout, has_alpha, inverted, by_region, n_bytes, packing=None):
         self.path, self.name, self.layout = path, name, layout
         self.has_alpha, self.inverted = has_alpha, inverted
-        self.by_region, self.n_bytes = by_region, n_bytes
+        self.by_region, self.n_bytes, self.packing = by_region, n_bytes, packing
         self._opened = None
 
     def __call__(self, slices):
@@ -236,6 +266,11 @@ class _Tiff:
         wanted = self.layout.to_file(slices)
         values = self._pieces()[wanted] if self.by_region else self._whole()[wanted]
         values = self.layout.to_picture(np.asarray(values))
+        if self.packing is not None:
+            try:
+                self.packing.require_values(values, "the picture")
+            except ValueError as error:
+                raise PictureError(f"{self.name}: {error}") from error
         if self.has_alpha:
             values = opaque(values, self.name)[..., channels]
         if self.inverted:

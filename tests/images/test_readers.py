@@ -41,6 +41,35 @@ def tiff(values, **params):
     return lambda path: tifffile.imwrite(path, values, **params)
 
 
+def gdal(values, nodata=None, **items):
+    """Write a GeoTIFF with a mark of missing values, or scales, as GDAL does."""
+    tags = [] if nodata is None else [(42113, "s", 0, nodata, True)]
+    if items:
+        inner = "".join(
+            f'<Item name="x" sample="0" role="{k}">{v}</Item>' for k, v in items.items()
+        )
+        tags.append((42112, "s", 0, f"<GDALMetadata>{inner}</GDALMetadata>", True))
+    return lambda path: tifffile.imwrite(path, values, extratags=tags)
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        gdal(GREY, nodata="0"), gdal(GREY, nodata="255"), gdal(GREY, nodata="nan"),
+        gdal(GREY, nodata="-9999"), gdal(GREY, scale="1", offset="0"), gdal(GREY, nodata="none"),
+    ],
+)  # fmt: skip
+def test_tags_of_gdal_that_mean_nothing_change_nothing(write, tmp_path):
+    write(str(tmp_path / "a.tif"))
+    np.testing.assert_array_equal(read_pictures(tmp_path)[0].array()[..., 0], GREY)
+
+
+def test_a_transparent_colour_that_no_pixel_has_changes_nothing(tmp_path):
+    values = np.where(GREY == 5, 6, GREY).astype(np.uint8)
+    png(values, transparency=5)(tmp_path / "a.png")
+    np.testing.assert_array_equal(read_pictures(tmp_path)[0].array()[..., 0], values)
+
+
 def ome_zarr(values, axes):
     def write(path):
         root = zarr.open_group(path, mode="w")
@@ -218,6 +247,10 @@ BAD = {
     ),
     "bits.png": (lambda path: Image.fromarray(GREY > 9).save(path), "as in a mask"),
     "holes.tif": (holes, r"1 pixel value\(s\) are NaN or infinite, the first at \(3, 4, 0\)"),
+    "clear colour.png": (png(GREY, transparency=int(GREY[3, 4])), "declares to be transparent"),
+    "nodata.tif": (gdal(np.where(FLOAT > 2, -9999, FLOAT), nodata="-9999"), "mark as missing"),
+    "nodata.i2.tif": (gdal(GREY.astype("i2") - 99, nodata="-1"), "as missing"),
+    "scaled.tif": (gdal(GREY, scale="0.5", offset="10"), r"scale_factor=0\.5, add_offset=10"),
     "clear.png": (png(np.dstack([COLOUR, GREY])), "% of the pixels are transparent"),
     "deep.png": (deep_colour, "colours of 16 bits"),
     "times.tif": (

@@ -51,6 +51,79 @@ def test_spreadsheets(tmp_path):
     np.testing.assert_array_equal(matches.totals, [5, 7, 9, 11])
 
 
+def spreadsheet(tmp_path, values, cover=False):
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    for row in [("file", "count"), *((f"dish {k}", v) for k, v in enumerate(values, 1))]:
+        book.active.append(row)
+    if cover:
+        book.create_sheet("cover", 0)
+    book.save(tmp_path / "counts.xlsx")
+    return tmp_path / "counts.xlsx"
+
+
+@pytest.mark.parametrize("values", [("1.006", 950, 3, 4), ("950", "1.006", "7", "8")])
+def test_texts_in_spreadsheets_are_read_as_those_of_text_files(values, tmp_path):
+    path = spreadsheet(tmp_path, values)
+    with pytest.raises(
+        TableError, match=r"counts\.xlsx, line \d: .* 1\.006, which may be 1\.006 or"
+    ):
+        match_totals(PICTURES, path)
+    assert 1.006 in match_totals(PICTURES, path, counts=False).totals
+
+
+def test_numbers_in_spreadsheets_are_numbers(tmp_path):
+    found = match_totals(PICTURES, spreadsheet(tmp_path, (1.006, 2.5, "7", 950)))
+    np.testing.assert_array_equal(found.totals, [1.006, 2.5, 7, 950])
+    assert found.notes == []
+
+
+def test_the_first_sheet_with_cells_is_read(tmp_path):
+    found = match_totals(PICTURES, spreadsheet(tmp_path, (5, 7, 9, 11), cover=True))
+    np.testing.assert_array_equal(found.totals, [5, 7, 9, 11])
+
+
+@pytest.mark.parametrize("name", ["id", "No.", "", "#", "Index"])
+def test_a_column_that_numbers_the_rows_is_no_total(name, tmp_path):
+    text = f"{name},file\n" + "".join(f"{k},dish {k}\n" for k in range(1, 5))
+    with pytest.raises(TableError, match=r"the only column of numbers, .*, numbers the rows"):
+        matched(tmp_path, text)
+    if name:
+        np.testing.assert_array_equal(matched(tmp_path, text, columns=name).totals, [1, 2, 3, 4])
+    others = text.replace("4,dish", "9,dish")
+    np.testing.assert_array_equal(matched(tmp_path, others).totals, [1, 2, 3, 9])
+
+
+def test_lines_may_end_as_those_of_old_spreadsheets(tmp_path):
+    found = matched(tmp_path, "file,count\r" + ROWS.replace("\n", "\r"))
+    np.testing.assert_array_equal(found.totals, [5, 7, 9, 11])
+
+
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        ("12", "must be a number, or numbers; got the text '12'"),
+        (None, "'total' of dish 1.ome.tif is missing"),
+        (np.ma.masked, "'total' of dish 1.ome.tif is missing"),
+        (np.ma.array(3.0, mask=True), "'total' of dish 1.ome.tif is missing"),
+        (1j, "must be real numbers"),
+        ([1, 2], "has 1 of them, others 2"),
+    ],
+    ids=str,
+)
+def test_totals_by_name_are_numbers(value, why):
+    with pytest.raises(TableError, match=why):
+        match_totals(PICTURES, {"dish 1": value, "dish 2": 7})
+    both = {"dish 1": np.array(5), "dish 2": np.array([7])}
+    np.testing.assert_array_equal(match_totals(PICTURES, both).totals, [5, 7])
+
+
+def test_other_tables_are_named():
+    for table in ([1, 2], np.ones(4), pytest.importorskip("pandas").Series({"dish 1": 3})):
+        with pytest.raises(TableError, match=r"a dict of numbers, .* Give dict\(zip\("):
+            match_totals(PICTURES, table)
+
+
 def test_other_spreadsheets_are_refused(tmp_path):
     with pytest.raises(TableError, match=r"counts\.ods: spreadsheets are read as \.xlsx"):
         matched(tmp_path, "PK", name="counts.ods")
