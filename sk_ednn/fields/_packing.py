@@ -181,6 +181,8 @@ def _fill_value(array) -> tuple[list[float], bool]:
     of their axes as an attribute. Elsewhere a fill value is only what is read of sites that were
     not written; of unsigned integers, such as pictures with a white background, it says nothing.
     """
+    if getattr(getattr(array, "dtype", None), "kind", "O") not in "biuf":
+        return [], False  # which is reported elsewhere
     if is_from(array, "zarr") and hasattr(array, "metadata"):
         fill = _numbers(array.fill_value)
         if array.metadata.zarr_format == 2 and "_ARRAY_DIMENSIONS" in array.attrs:
