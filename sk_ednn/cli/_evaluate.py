@@ -109,9 +109,11 @@ def _of_pictures(options):
 
     model = load_counter(options.model, options.max_bytes)
     pictures = read_pictures(options.fields)
+    table, _, column = options.targets.partition("::")
     matched = matched_totals(
-        pictures, options.targets, note, counts=False, known=columns_of_fit(options.model)
-    )
+        pictures, table, note, column=column or None, counts=False,
+        known=columns_of_fit(options.model),
+    )  # fmt: skip
     return {
         "pictures": len(matched.pictures),
         **_of_totals(model, matched.pictures, matched.totals, options),

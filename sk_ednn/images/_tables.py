@@ -236,22 +236,19 @@ def _cells(path, where) -> list[list[str]]:
         text = raw.decode("cp1252", errors="replace")
     if "\0" in text:
         raise TableError(f"{where}: not a table of text. Save it as CSV.")
-    separator_line = re.match(
-        r'\s*"?sep=([;,\t])"?[;,\t]*\r?\n', text
-    )  # for spreadsheets, before the table
+    text = re.sub("\r\n?", "\n", text)
+    # Spreadsheets write this line before the table. An empty row keeps the numbers of lines.
+    separator_line = re.match(r'\s*"?sep=([;,\t])"?[;,\t]*\n', text)
     if separator_line is not None:
-        rows = csv.reader(
-            io.StringIO(text[separator_line.end() :]), delimiter=separator_line.group(1)
-        )
-        return [[], *rows]  # so that lines have their numbers
-    lines = text.splitlines()
-    first = next((line for line in lines if line.strip()), "")
-    separator = max("\t;,", key=lambda mark: (first.count(mark) > 0, mark != ","))
+        text, separator = text[separator_line.end() :], separator_line.group(1)
+    else:
+        first = next((line for line in text.splitlines() if line.strip()), "")
+        separator = max("\t;,", key=lambda mark: (first.count(mark) > 0, mark != ","))
     try:
-        # Old spreadsheets end lines with a carriage return alone.
-        return list(csv.reader(io.StringIO(text, newline=None), delimiter=separator))
-    except csv.Error as error:
-        raise TableError(f"{where}: the table cannot be read: {error}.") from error
+        rows = list(csv.reader(io.StringIO(text), delimiter=separator))
+    except csv.Error as error:  # such as a quote that is never closed in a large file
+        raise TableError(f"{where}: not a table of text ({error}). Save it as CSV.") from error
+    return rows if separator_line is None else [[], *rows]
 
 
 def thousands(rows, j, header, where) -> str | None:
@@ -344,8 +341,9 @@ def _total_columns(header, rows, name_column, columns, where) -> list[int]:
             return named
         raise TableError(
             f"{where}: {', '.join(repr(header[j]) for j in numeric)} could all be the totals. "
-            f'Name the one to learn, such as --column "{header[numeric[0]]}" on the command line, '
-            f"or columns={header[numeric[0]]!r} in Python."
+            f'Name the one that is meant, such as --column "{header[numeric[0]]}" on the command '
+            f"line (TABLE::{header[numeric[0]]} for evaluate), or columns={header[numeric[0]]!r} "
+            "in Python."
         )
     return numeric
 

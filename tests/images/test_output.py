@@ -242,6 +242,13 @@ def test_evaluate_prints_the_errors_of_pictures(dishes, tmp_path, capsys):
         assert result["pictures"] == len(rows)
         assert result["errors"]["mean"] == pytest.approx(np.mean(np.abs(off)))
         assert result["errors"]["bias"] == pytest.approx(np.mean(off))
+    first, *rows = text.splitlines()
+    several = [f"{first.replace('cells', 'nuclei')};area", *(f"{row};99" for row in rows)]
+    (tmp_path / "several.csv").write_text("\n".join(several) + "\n")
+    assert main(["evaluate", model, photos, f"{tmp_path / 'several.csv'}::nuclei", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == result
+    assert main(["evaluate", model, photos, str(tmp_path / "several.csv")]) == 1
+    assert "(TABLE::nuclei for evaluate)" in capsys.readouterr().err
     assert main(["evaluate", model, photos]) == 1
     assert "photographs need a table" in capsys.readouterr().err
 
