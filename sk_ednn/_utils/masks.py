@@ -32,8 +32,8 @@ def require_unmasked(values, name: str) -> None:
     >>> require_unmasked([depths[1], depths[0]], "X")
     Traceback (most recent call last):
     ...
-    ValueError: Input X[1] contains masked entries, the first of 1 at [1]. Sums over tiles need all
-    values: leave these samples out, or fill in the missing values with numpy.ma.filled.
+    ValueError: Input X[1] contains masked entries, the first of 1 at [1]. All values are needed:
+    leave these samples out, or fill in the missing values with numpy.ma.filled.
     """
     if isinstance(values, np.ma.MaskedArray):
         if not np.ma.is_masked(values):
@@ -41,8 +41,8 @@ def require_unmasked(values, name: str) -> None:
         masked = np.argwhere(np.ma.getmaskarray(values))
         where = f"at {[int(k) for k in masked[0]]}" if values.ndim else "a single number"
         raise ValueError(
-            f"Input {name} contains masked entries, the first of {len(masked)} {where}. Sums over "
-            "tiles need all values: leave these samples out, or fill in the missing values with "
+            f"Input {name} contains masked entries, the first of {len(masked)} {where}. All values "
+            "are needed: leave these samples out, or fill in the missing values with "
             "numpy.ma.filled."
         )
     if isinstance(values, (list, tuple)):

@@ -369,8 +369,8 @@ def require_finite(values, name) -> None:
     what = "NaN" if np.isnan(values[place]) else "infinity"
     raise ValueError(
         f"Input {name} contains {what} at {list(place)}, one of {int(bad.sum())} values that are "
-        "not finite numbers. Sums over tiles need all of them: leave these samples out, or fill in "
-        "what is missing."
+        "not finite numbers. All of them are needed: leave these samples out, or fill in what is "
+        "missing."
     )
 
 

@@ -108,7 +108,7 @@ class Sanity:
         """Return the fault of an implausible label as a sentence, or None."""
         if not label.converged:
             return "the reference method did not converge"
-        if not np.isfinite(label.energy):
+        if not np.isfinite(unknown_as_nan([label.energy], "energy")).all():
             return f"the energy is {label.energy}"
         for name, shape in (("forces", (len(structure.numbers), 3)), ("stress", (3, 3))):
             values = getattr(label, name)
