@@ -246,7 +246,7 @@ def test_masked_labels_are_not_learned(label):
         lambda bad: ConvexHull(bad([[1.0, 0.0], [0.0, 1.0]]), [0.0, -1.0]),
     ],
 )
-def test_what_comes_after_a_prediction(call):
+def test_peaks_boxes_and_hulls_reject_masks_and_nan(call):
     with pytest.raises(ValueError, match=REFUSED):
         call(masked)
     with pytest.raises(ValueError, match="contains NaN"):

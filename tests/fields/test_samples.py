@@ -91,7 +91,7 @@ def test_samples_of_missing_chunks_are_not_zeros(kind, name, tmp_path):
 
 
 @pytest.mark.parametrize("kind", KINDS[:3])
-def test_a_guard_says_what_it_needs(kind, tmp_path):
+def test_guards_ask_for_fields_in_memory(kind, tmp_path):
     with pytest.raises(ValueError, match="load the fields into memory"):
         NoveltyGuard(model(), alarm_rate=0.2).fit(store(kind, tmp_path, whole=True), TOTALS)
 
@@ -139,8 +139,7 @@ def once(folder):
 
 def packed(folder):
     zarr = pytest.importorskip("zarr")
-    stored = zarr.create_array(folder / "X.zarr", data=FIELDS, attributes={"scale_factor": 0.1})
-    return stored
+    return zarr.create_array(folder / "X.zarr", data=FIELDS, attributes={"scale_factor": 0.1})
 
 
 @pytest.mark.parametrize(
@@ -154,7 +153,7 @@ def packed(folder):
     ],
 )
 @pytest.mark.parametrize("name", [*CALLS, "guard"])
-def test_what_has_no_samples_is_named_with_the_remedy(name, make, words, tmp_path):
+def test_objects_without_samples_are_named_with_the_remedy(name, make, words, tmp_path):
     call = CALLS.get(name, lambda X: NoveltyGuard(model(), alarm_rate=0.2).fit(X, TOTALS))
     with pytest.raises(ValueError, match=words):
         call(make(tmp_path))

@@ -37,7 +37,7 @@ def same(read):
             assert value == expected
 
 
-def test_what_was_written_is_read(path):
+def test_states_are_read_as_written(path):
     same(read_state(path, list(STATE), "a training"))
     assert read_state(path, ["digest"], "a training") == ["abc"]
 
