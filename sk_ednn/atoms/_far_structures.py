@@ -12,15 +12,13 @@ import numpy as np
 
 from .._utils.stacklevel import outside_package
 from ..exceptions import NoveltyWarning
-from ..structures import neighbor_pairs
+from ..structures._distances import nearest_distances as nearest_of_atoms
+from ..structures._distances import spread
 from ..structures._elements import symbol
 
 # Novelty beyond which atoms are far from known ones; a calculator warns much earlier.
 _FAR = 5.0
-# Novelty costs about as much as forces: atoms that are compared in a prediction, from whole
-# structures, and the largest structure.
-_ATOMS, _LARGEST = 256, 1024
-# The same of a fit, and how far neighbours are searched there, in Å.
+# Atoms of a fit that are compared, and how far their neighbours are searched, in Å.
 _ATOMS_OF_FIT, _RADIUS = 4096, 6.0
 # Atoms without a neighbour within so many median distances are far apart: less than Å in bohr.
 _APART = 1.6
@@ -37,23 +35,16 @@ def nearest_distances(structures) -> dict[int, float]:
     ----------
     structures : Structures
     """
-    chosen = _spread(np.diff(structures.offsets), _ATOMS_OF_FIT)
+    chosen = spread(structures.sizes, _ATOMS_OF_FIT)
     if len(chosen) == 0:
         return {}
     some = structures.take(chosen)
-    nearest = _nearest(some, _RADIUS)
+    nearest = nearest_of_atoms(some, _RADIUS)
     medians = {
         number: float(np.median(nearest[some.numbers == number]))
         for number in np.unique(some.numbers).tolist()
     }
     return {number: median for number, median in medians.items() if np.isfinite(median)}
-
-
-def _nearest(structures, radius):
-    pairs = neighbor_pairs(structures, radius)
-    nearest = np.full(structures.n_atoms, np.inf)
-    np.minimum.at(nearest, pairs.atoms[pairs.centers], np.linalg.norm(pairs.vectors, axis=1))
-    return nearest
 
 
 def warn_of_far_structures(novelty_of, distances, batch, places) -> None:
@@ -71,7 +62,7 @@ def warn_of_far_structures(novelty_of, distances, batch, places) -> None:
     places : sequence of str
         Name of each structure.
     """
-    chosen = _spread(np.diff(batch.offsets))
+    chosen = spread(batch.sizes)
     if len(chosen) == 0:
         return
     some = batch.take(chosen)
@@ -114,7 +105,7 @@ def warn_of_expansion(distances, some, places):
     if not compared.any():
         return
     usual = np.array([distances.get(number, 0.0) for number in some.numbers.tolist()])
-    far = compared & (_nearest(some, radius) > _APART * usual)
+    far = compared & (nearest_of_atoms(some, radius) > _APART * usual)
     if far.sum() <= compared.sum() / 2:
         return
     atom = int(np.flatnonzero(far)[0])
@@ -128,12 +119,3 @@ def warn_of_expansion(distances, some, places):
         NoveltyWarning,
         stacklevel=outside_package(),
     )
-
-
-def _spread(sizes, n_atoms=_ATOMS) -> np.ndarray:
-    """Return the numbers of structures, spread over all, with a bounded number of atoms."""
-    suited = np.flatnonzero((sizes > 0) & (sizes <= _LARGEST))
-    if len(suited) == 0:
-        return suited
-    n = int(np.clip(n_atoms // max(1, int(np.mean(sizes[suited]))), 1, len(suited)))
-    return suited[np.unique(np.linspace(0, len(suited) - 1, n).astype(int))]

@@ -131,6 +131,8 @@ class TiledKind:
             data.structures, energies, sample_weight=sample_weight, groups=groups,
             gradient=gradient,
         )  # fmt: skip
+        # The potential compares structures itself, and close atoms are those of the repulsion.
+        vars(model).pop("input_range_", None)
         potential = TiledPotential(model, atomic, estimator.repulsion)
         return Fitted(potential, species, [], unlearned)
 

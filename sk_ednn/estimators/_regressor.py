@@ -95,7 +95,8 @@ class EDNNRegressor(ScoredByTotals, WithTerms):
     input_range_ : ndarray of shape (n_channels, 3)
         Range of the training fields: minimum and maximum of each channel, and the smallest
         span within one field. `predict` warns about fields far outside. If fields are read piece
-        by piece, the range is that of a sample of them.
+        by piece, the range is that of a sample of them. For structures, the range of distances of
+        nearest neighbours in Å.
     n_features_in_ : int
         Width of `X`, if it was 2-D in `fit`. Fields of more dimensions may change their size.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -10,10 +11,13 @@ import numpy as np
 from sklearn.utils import Bunch
 
 from .._utils.memory import free_bytes
+from .._utils.stacklevel import outside_package
 from .._utils.stored import stored
 from ..descriptors import AbstractDescriptor
-from ..exceptions import TilingError
+from ..exceptions import NoveltyWarning, TilingError
+from ..fields._range import InputRange
 from ..structures import Structures, atomic_number
+from ..structures._distances import doubt_of_distances, range_of_distances
 from ..structures._elements import symbol
 from ..structures._environments import cluster_of, environments_of
 from ..structures._systems import AtomSystems
@@ -85,6 +89,24 @@ class AtomTiling(AbstractPackedTiling):
         self.descriptor = descriptor
         self.species = species
         self.context = context
+
+    def range_of(self, systems) -> InputRange | None:
+        """Return the range of distances of nearest neighbours, as that of a single channel."""
+        found = range_of_distances(systems.structures)
+        if found is None:
+            return None
+        least, largest = np.array(found[:1]), np.array(found[1:])
+        return InputRange(least, largest, np.zeros(1))
+
+    def compare_range(self, systems, values) -> AtomSystems:
+        """Warn of structures whose atoms are much closer or further apart; return the systems."""
+        fitted = InputRange.from_array(values)
+        doubt = doubt_of_distances(
+            systems.structures, float(fitted.least[0]), float(fitted.largest[0])
+        )
+        if doubt is not None:
+            warnings.warn(doubt, NoveltyWarning, stacklevel=outside_package())
+        return systems
 
     @classmethod
     def per_species(cls, tile_model, descriptor, species, *, context=None) -> list:

@@ -1,6 +1,7 @@
 """AtomTiling: its interface, physical symmetries, gradients, and large structures."""
 
 import pickle
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -28,7 +29,7 @@ from sk_ednn.descriptors import (
     SymmetryFunctions,
 )
 from sk_ednn.evaluation import Direct, LocalUpdates, Unique
-from sk_ednn.exceptions import TilingError
+from sk_ednn.exceptions import NoveltyWarning, TilingError
 from sk_ednn.solvers import BoostingSolver, LinearSolver
 from sk_ednn.structures import Structures
 from sk_ednn.testing import check_tiling
@@ -397,3 +398,52 @@ def test_errors_name_invalid_target_gradients(data):
     ):
         with pytest.raises(ValueError, match=words):
             model.fit(X, y, gradient=gradient)
+
+
+def copper(length):
+    """Return a cubic cell of copper, with lengths in some unit."""
+    sites = np.array([[0, 0, 0], [0, 1, 1], [1, 0, 1], [1, 1, 0]]) * length / 2
+    return Bunch(numbers=[29] * 4, positions=sites, cell=[length] * 3, pbc=True)
+
+
+@pytest.fixture(scope="module")
+def of_copper():
+    cells = [copper(a) for a in np.linspace(3.4, 3.8, 8)]
+    tiling = AtomTiling(PowerSpectrum(cutoff=4.5, n_radial=4, max_l=1))
+    return EDNNRegressor(Ridge(), tiling).fit(cells, np.linspace(-1, 1, 8))
+
+
+@pytest.mark.parametrize(
+    ("length", "words"),
+    [
+        (0.36, r"structure 1, atom \d \(Cu\), is 0\.255 Å from its .* were 2\.4 Å or more apart"),
+        (1.0, r"is 0\.707 Å from its nearest neighbour"),  # fractions of a cell
+        (3.6 * 1.8897, r"8 of 12 atoms .* no neighbour within 4\.3 Å; .* one within 2\.69 Å"),
+    ],
+    ids=["nm", "fractions", "bohr"],
+)
+def test_structures_in_other_units_are_doubted(of_copper, length, words, tmp_path):
+    files.save(of_copper, tmp_path / "m.ednn")
+    given = [copper(3.6), copper(length), copper(length)]
+    for model in (of_copper, files.load(tmp_path / "m.ednn")):
+        with pytest.warns(NoveltyWarning, match=words):
+            model.predict(given)
+
+
+def test_structures_like_those_of_the_fit_are_not(of_copper):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", NoveltyWarning)
+        alone = Bunch(numbers=[29], positions=[[0, 0, 0]], cell=None, pbc=False)
+        of_copper.predict([copper(3.1), copper(4.1), alone])
+        # Without neighbours in the fit, no distance is known.
+        atoms = EDNNRegressor(Ridge(), clone(of_copper.tiling)).fit([alone, alone], [1.0, 1.0])
+        assert not hasattr(atoms, "input_range_")
+        atoms.predict([copper(0.36)])
+
+
+def test_further_fits_join_the_distances(of_copper):
+    model = clone(of_copper).set_params(warm_start=True, solver=BoostingSolver(n_stages=2))
+    model.set_params(tile_model=RandomForestRegressor(2))
+    model.fit([copper(a) for a in (3.4, 3.5)], [1.0, 2.0])
+    model.fit([copper(a) for a in (4.4, 4.5)], [1.0, 2.0])
+    np.testing.assert_allclose(model.input_range_[0, :2], np.array([3.4, 4.5]) / np.sqrt(2))
