@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 
+import numpy as np
 from ase.calculators.calculator import Calculator, PropertyNotImplementedError, all_changes
 
 from .._utils.stacklevel import outside_package
@@ -14,6 +15,9 @@ from ._far_structures import warn_of_expansion
 from ._potential_committee import PotentialCommittee
 from ._potential_errors import knows_stress
 from ._potentials import DrawnPotential, check_species
+
+# Steps of dynamics and relaxations are smaller, in Å.
+_LARGEST_STEP = 0.5
 
 
 class PotentialCalculator(Calculator):
@@ -29,7 +33,8 @@ class PotentialCalculator(Calculator):
         Warn if the novelty of an atom is above this; see `EDNNPotential.novelty`. None to compute
         no novelty unless it is requested.
     check_every : int, default=10
-        Compute the novelty in every such calculation, since it costs about as much as forces.
+        Compute the novelty in every such calculation, since it costs about as much as forces, and
+        in those of other structures than a step of dynamics or of a relaxation leads to.
     precision : {None, "float32", "float64"}, default=None
         Precision of a network; None for that of the fit. In float64 forces equal the negative
         gradient of the energy to ten digits, at two to three times the cost.
@@ -63,7 +68,7 @@ class PotentialCalculator(Calculator):
         self._estimator = potential
         self._fitted = with_precision(potential.potential_, precision)
         self.novel_above, self.check_every = novel_above, int(check_every)
-        self._n_calculated, self._warned = 0, False
+        self._n_calculated, self._warned, self._last = 0, False, None
         self.implemented_properties = ["energy", "free_energy", "forces"]
         if knows_stress(self._fitted):
             self.implemented_properties.append("stress")
@@ -98,12 +103,24 @@ class PotentialCalculator(Calculator):
             raise PropertyNotImplementedError(
                 "A structure without a periodic cell has no stress. Set its cell and pbc."
             )
+        if self._is_other(structures):
+            self._n_calculated = 0
         if "novelty" in self.implemented_properties:
             self._check_novelty(structures, "novelty" in properties)
         if self._n_calculated == 0 and self.novel_above is not None:
             distances = getattr(self._estimator, "distances_", {})
             warn_of_expansion(distances, structures, ["The structure"])
         self._n_calculated += 1
+
+    def _is_other(self, structures) -> bool:
+        """Return True if a structure is no small step from the last one."""
+        last, self._last = self._last, structures
+        if last is None or len(last.numbers) != len(structures.numbers):
+            return True
+        if (last.numbers != structures.numbers).any() or (last.pbc != structures.pbc).any():
+            return True
+        moved = np.abs(last.positions - structures.positions).max()
+        return bool(max(moved, np.abs(last.cells - structures.cells).max()) > _LARGEST_STEP)
 
     def _check_novelty(self, structures, requested):
         due = self.novel_above is not None and self._n_calculated % self.check_every == 0

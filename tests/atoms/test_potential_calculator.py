@@ -219,6 +219,47 @@ def test_atoms_in_other_surroundings_are_named(potential):
     assert "novelty" not in quiet.results
 
 
+@pytest.mark.parametrize("change", ["lengths", "species", "pbc", "another size"])
+def test_one_calculator_compares_every_other_structure(potential, change):
+    calculator = potential.calculator()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", NoveltyWarning)
+        known = crystals(3, amplitude=0.02)
+        for atoms in known:
+            atoms.calc = calculator
+            atoms.get_potential_energy()
+    other = known[-1].copy()
+    if change == "lengths":
+        other.set_cell(0.1 * other.cell, scale_atoms=True)
+    elif change == "species":
+        other.numbers[:] = 79
+        other.positions *= 0.8
+    elif change == "pbc":
+        other.pbc = False
+        other.positions *= 0.8
+    else:
+        other = Atoms("Si3", positions=[[0, 0, 0], [0, 0, 1.2], [0, 0, 2.4]])
+    other.calc = calculator
+    with pytest.warns(NoveltyWarning, match="unlike those of the training data"):
+        other.get_potential_energy()
+
+
+def test_steps_of_dynamics_are_compared_now_and_then(potential, monkeypatch):
+    calls = []
+    novelty_of = type(potential)._novelty_of
+    monkeypatch.setattr(
+        type(potential),
+        "_novelty_of",
+        lambda self, batch: calls.append(1) or novelty_of(self, batch),
+    )
+    atoms = start()
+    atoms.calc = potential.calculator(check_every=4)
+    for _ in range(9):
+        atoms.positions += 0.001
+        atoms.get_potential_energy()
+    assert len(calls) == 3
+
+
 def test_predictions_of_structures_far_from_the_training_are_warned_of(potential):
     """Lengths in nm or other units, say; whatever is predicted."""
     train = crystals(5, seed=3)
