@@ -155,9 +155,14 @@ def _of_structures(model, read, options):
 def _of_totals(model, X, y, options) -> dict[str, Any]:
     """Return errors, the standard deviation of the totals to compare them with, and the unit."""
     from .. import files as model_files
+    from ..fields._marks import doubt_of_marks
     from ._fit_results import errors_of
 
     predicted, y = np.asarray(model.predict(X)), np.asarray(y, dtype=float)
+    for column in y.reshape(len(y), -1).T:
+        doubt = doubt_of_marks(column, "The array of totals")
+        if doubt is not None:
+            note(doubt)
     n_predicted, n_true = (math.prod(totals.shape[1:]) for totals in (predicted, y))
     if n_predicted != n_true:
         raise ValueError(

@@ -58,6 +58,12 @@ def check_array_file(name: str) -> tuple[Path, str | None]:
     OSError, ValueError
     """
     path, key = split_name(name)
+    if path.suffix.lower() in _NETCDF and path.is_file():
+        raise ValueError(
+            f"{path}: netCDF is not read, since its scales and marks of missing values have to be "
+            "decoded. Write a variable to an .npy file: numpy.save('X.npy', "
+            f"xarray.open_dataset({path.name!r})['NAME'])."
+        )
     if path.suffix.lower() not in _READERS and path.is_file():
         raise ValueError(
             f"{path}: expected a name that ends in {', '.join(_READERS)}, got "
@@ -113,6 +119,7 @@ def _read_table(path: Path, wanted: Wanted) -> np.ndarray:
     return read_columns(path, wanted.key, choose)
 
 
+_NETCDF = (".nc", ".nc4", ".cdf")
 _READERS: dict[str, Callable[[Path, Wanted], np.ndarray]] = {
     ".npy": read_npy,
     ".npz": read_npz,

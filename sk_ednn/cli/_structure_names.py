@@ -15,6 +15,8 @@ _OTHERS = {
     ".npy", ".npz", ".h5", ".hdf5", ".hdf", ".zarr", ".csv", ".tsv", ".txt",
     ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif",
 }  # fmt: skip
+# Trajectories in netCDF, which ASE reads, name their convention near the beginning.
+_NETCDF, _CONVENTION, _BEGIN_BYTES = (".nc", ".nc4", ".cdf"), b"AMBER", 1 << 16
 # Options of `fit` that are for structures only.
 _OPTIONS = (
     "spacing", "width", "plane", "adjust", "energy", "forces", "images", "cutoff", "averages",
@@ -46,6 +48,9 @@ def are_structures(name: str) -> bool:
         return True
     if not path.is_file() or not path.stat().st_size:
         return False
+    if path.suffix.lower() in _NETCDF:
+        with path.open("rb") as file:
+            return _CONVENTION in file.read(_BEGIN_BYTES)
     from ..structures._files import is_known_to_ase
 
     return is_known_to_ase(path)

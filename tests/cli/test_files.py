@@ -13,6 +13,7 @@ pytest.importorskip("typer")
 pytest.importorskip("rich")
 
 from sk_ednn.cli._files import read_array
+from sk_ednn.cli._structure_names import are_structures
 from sk_ednn.exceptions import MissingExtraError, TileMemoryError
 
 ARRAYS = {"first": np.arange(6.0).reshape(2, 3), "second": np.arange(4)}
@@ -415,3 +416,15 @@ def test_arrays_without_numbers_and_numbers_without_axes_are_read(tmp_path):
         np.testing.assert_array_equal(read_array(name, ()), values)
         name = write(tmp_path / "a.npz", {"y": values})
         np.testing.assert_array_equal(read_array(name, ("y",)), values)
+
+
+@pytest.mark.parametrize("suffix", [".nc", ".nc4", ".cdf"])
+@pytest.mark.parametrize("content", [b"CDF\x01 ", b"\x89HDF\r\n\x1a\n "])
+def test_netcdf_has_to_be_decoded(suffix, content, tmp_path):
+    path = tmp_path / f"rain{suffix}"
+    path.write_bytes(content)
+    assert not are_structures(str(path))
+    with pytest.raises(ValueError, match=r"netCDF is not read, .*xarray\.open_dataset\('rain"):
+        read_array(str(path), ("X",))
+    path.write_bytes(content + b"Conventions AMBER")  # a trajectory
+    assert are_structures(str(path))

@@ -188,3 +188,15 @@ def test_interval_needs_a_table_of_predictions(tmp_path, monkeypatch, capsys):
     for name, words in (("t.csv", "larger --test-fraction"), ("wrong.csv", "predictions.csv")):
         assert main(["predict", "model.ednn", "a.npz", "--interval", name]) == 1
         assert words in capsys.readouterr().err
+
+
+def test_totals_with_a_mark_of_missing_values_are_noted(run, folder):
+    save(REGRESSOR.fit(CHAINS, SUMS), folder / "plain.ednn")
+    np.save(folder / "chains.npy", CHAINS)
+    totals = SUMS.copy()
+    np.save(folder / "all.npy", totals)
+    totals[3] = -9999
+    np.save(folder / "marked.npy", totals)
+    assert "seems to mark" not in run("evaluate plain.ednn chains.npy all.npy").stderr
+    shown = run("evaluate plain.ednn chains.npy marked.npy").stderr
+    assert "note: The array of totals contains -9999 at [3]" in shown
