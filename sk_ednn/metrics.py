@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from sklearn.utils import check_consistent_length
 
+from .fields._fields import require_numbers
 from .fields._in_memory import as_array
 
 __all__ = ["ExtensiveErrors", "Verdict", "extensive_errors", "judge"]
@@ -15,6 +16,8 @@ __all__ = ["ExtensiveErrors", "Verdict", "extensive_errors", "judge"]
 # Errors relative to those of a constant, above which a model is called poor or hardly better.
 _POOR = 0.5
 _HARDLY_BETTER = 0.9
+# The least size that errors are divided by.
+_TINY = float(np.finfo(float).tiny)
 # Errors below this, relative to the spread of totals, may be round-off and are not printed.
 _ROUND_OFF = 1e-6
 
@@ -65,20 +68,39 @@ def extensive_errors(y_true, y_pred, sizes=None) -> ExtensiveErrors:
     >>> extensive_errors([1.0, 2.0, 3.0], [1.5, 2.0, 5.5])
     ExtensiveErrors(median=0.5, mean=1.0, rmse=1.4719601443879744, bias=1.0)
     """
-    y_true, y_pred = as_array(y_true, "y_true", float), as_array(y_pred, "y_pred", float)
+    y_true, y_pred = _numbers(y_true, "y_true"), _numbers(y_pred, "y_pred")
     check_consistent_length(y_true, y_pred)
     if y_true.shape != y_pred.shape or y_true.ndim != 1:
         raise ValueError(
             "extensive_errors expects two arrays of shape (n_samples,), got "
             f"{y_true.shape} and {y_pred.shape}."
         )
-    errors = (y_pred - y_true) / (1.0 if sizes is None else as_array(sizes, "sizes", float))
+    if not len(y_true):
+        raise ValueError("extensive_errors expects at least one system, got none.")
+    errors = (y_pred - y_true) / (1.0 if sizes is None else _sizes(sizes, len(y_true), _TINY))
     return ExtensiveErrors(
         median=float(np.median(np.abs(errors))),
         mean=float(np.mean(np.abs(errors))),
         rmse=float(np.sqrt(np.mean(errors**2))),
         bias=float(np.mean(errors)),
     )
+
+
+def _sizes(sizes, n_systems, least=0.0) -> np.ndarray:
+    """Return a size for each system; a bag without instances has size 0."""
+    sizes = _numbers(sizes, "sizes")
+    if sizes.shape != (n_systems,) or not ((sizes >= least) & np.isfinite(sizes)).all():
+        raise ValueError(
+            f"sizes must be {n_systems} numbers {'above' if least else 'not below'} 0, one for "
+            f"each system; got shape {sizes.shape}"
+            + (f" with minimum {sizes.min()}." if sizes.size else ".")
+        )
+    return sizes
+
+
+def _numbers(values, name) -> np.ndarray:
+    require_numbers(values, name)
+    return as_array(values, name, float)
 
 
 @dataclass(frozen=True)
@@ -202,7 +224,7 @@ def judge(y_true, y_pred, sizes=None, *, held_back=True) -> Verdict:
     on 4 systems held back: R² 0.9983, RMSE 0.041 times the spread of totals, 1.2 times the RMSE of
     a constant times the size. The model is no better than a constant times the size of the system.
     """
-    y_true, y_pred = as_array(y_true, "y_true", float), as_array(y_pred, "y_pred", float)
+    y_true, y_pred = _numbers(y_true, "y_true"), _numbers(y_pred, "y_pred")
     error = extensive_errors(y_true, y_pred).rmse
     if not math.isfinite(error):
         raise ValueError(
@@ -213,7 +235,7 @@ def judge(y_true, y_pred, sizes=None, *, held_back=True) -> Verdict:
     if spread <= 1e-14 * float(np.abs(y_true).max()):
         return Verdict(len(y_true), math.nan, math.nan, None, held_back)
     over_size = None
-    if sizes is not None and np.ptp(sizes := as_array(sizes, "sizes", float)) > 0:
+    if sizes is not None and np.ptp(sizes := _sizes(sizes, len(y_true))) > 0:
         residuals = y_true - sizes * (sizes @ y_true / (sizes @ sizes))
         reference = float(np.sqrt(np.mean(residuals**2)))
         # No model is better if sizes explain the totals exactly.

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import r2_score
 
-from sk_ednn.metrics import judge
+from sk_ednn.metrics import extensive_errors, judge
 
 TRUE = np.array([9.0, 21.0, 39.0, 81.0, 60.0])
 SIZES = np.array([1.0, 2.0, 4.0, 8.0, 6.0])
@@ -93,3 +93,27 @@ def test_round_off_has_no_digits():
 def test_totals_must_be_finite(bad):
     with pytest.raises(ValueError, match="finite"):
         judge([1.0, 2.0], [1.0, bad])
+
+
+@pytest.mark.parametrize("measure", [extensive_errors, judge])
+@pytest.mark.parametrize(
+    "sizes", [[1, -1, 2], [1, np.nan, 2], [1, 2], np.ones((3, 1)), []], ids=str
+)
+def test_sizes_are_positive_numbers(measure, sizes):
+    with pytest.raises(ValueError, match=r"sizes must be 3 numbers (above|not below) 0"):
+        measure([1.0, 2.0, 3.0], [1.5, 2.0, 3.0], sizes)
+
+
+@pytest.mark.parametrize("measure", [extensive_errors, judge])
+def test_dates_and_no_systems_have_no_errors(measure):
+    days = np.array(["2020-01-01", "2020-01-02"], "M8[D]")
+    with pytest.raises(ValueError, match="y_true must be real numbers, got dtype datetime64"):
+        measure(days, [1.0, 2.0])
+    with pytest.raises(ValueError, match="at least one system"):
+        measure([], [])
+
+
+def test_errors_per_site_need_sites():
+    with pytest.raises(ValueError, match="sizes must be 2 numbers above 0"):
+        extensive_errors([1.0, 2.0], [1.0, 2.0], [1, 0])
+    assert judge([0.0, 2.0], [0.0, 2.0], [0, 1]).n_systems == 2  # a bag may be empty

@@ -17,6 +17,7 @@ from sk_ednn.evaluation import Direct, LocalUpdates, Unique
 from sk_ednn.exceptions import TileModelError
 from sk_ednn.solvers import BoostingSolver
 from sk_ednn.tiling import BagTiling
+from sk_ednn.uncertainty import NoveltyGuard
 from tests._cases import left_as_it_was
 
 TILING = GridTiling(2, 1)
@@ -169,3 +170,26 @@ def test_large_integers_that_are_doubles_are_as_floats(value, dtype):
     model = EDNNRegressor(DecisionTreeRegressor(random_state=0), TILING, random_state=0)
     expected = model.fit(fields.astype(float), Y).predict(fields.astype(float))
     np.testing.assert_array_equal(model.fit(fields, Y).predict(fields), expected)
+
+
+@pytest.mark.parametrize("where", ["y", "sample_weight", "groups"])
+def test_committees_check_samples_that_no_member_draws(where):
+    given = {"y": Y.copy(), "sample_weight": np.ones(12), "groups": np.arange(12.0)}
+    given[where][3] = np.nan
+    words = "entry 3 of groups" if where == "groups" else f"{where} contains NaN"
+    for seed in range(8):  # in some of them, none of two members draws it
+        model = EDNNCommittee(EDNNRegressor(Ridge(), TILING), n_members=2, random_state=seed)
+        with left_as_it_was(model), pytest.raises(ValueError, match=words):
+            model.fit(X, **given)
+
+
+@pytest.mark.parametrize("where", ["y", "groups"])
+def test_guards_check_samples_that_are_held_back(where):
+    X = np.random.default_rng(0).normal(size=(80, 4, 4))
+    given = {"y": X.sum(axis=(1, 2)), "groups": np.arange(80.0)}
+    given[where][3] = np.nan
+    words = "entry 3 of groups" if where == "groups" else r"y contains NaN at \[3\]"
+    for seed in range(6):
+        guard = NoveltyGuard(EDNNRegressor(Ridge(), TILING), held_out=0.5, random_state=seed)
+        with pytest.raises(ValueError, match=words):
+            guard.fit(X, **given)

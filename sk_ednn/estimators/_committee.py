@@ -21,7 +21,7 @@ from ..fields._samples import samples_at, with_samples
 from ..tiling import AbstractTiling
 from ._delegation import copy_feature_names, with_tags_of
 from ._regressor import EDNNRegressor
-from ._targets import ScoredByTotals
+from ._targets import ScoredByTotals, require_targets
 
 
 @stored("EDNNCommittee")
@@ -119,13 +119,9 @@ class EDNNCommittee(MetaEstimatorMixin, ScoredByTotals, BaseEstimator):
         self
         """
         self._validate_params()
-        if y is None:
-            raise ValueError(
-                "This EDNNCommittee estimator requires y to be passed, but the target y is None."
-            )
-        # Read before drawing: indexing would drop masks and does not accept sources.
-        y, sample_weight = in_memory(y, "y"), in_memory(sample_weight, "sample_weight")
-        groups, gradient = in_memory(groups, "groups"), in_memory(gradient, "gradient")
+        # Before drawing: indexing would drop masks and does not accept sources.
+        y, sample_weight, groups = require_targets(self, y, sample_weight, groups)
+        gradient = in_memory(gradient, "gradient")
         X, y, sample_weight, groups, gradient = with_samples(X, y, sample_weight, groups, gradient)
         template = EDNNRegressor() if self.estimator is None else self.estimator
         n_samples = _n_samples(X, template, self)

@@ -16,6 +16,39 @@ from ._overflow import require_moderate
 
 def check_targets(caller, fields, y, sample_weight, groups):
     """Check totals, weights and groups; return totals of shape (n_samples, n_outputs)."""
+    y, sample_weight, groups = require_targets(caller, y, sample_weight, groups)
+    y = np.asarray(y, dtype=np.float64).reshape(len(y), -1)
+    check_length("y", y, fields)
+    if isinstance(sample_weight, Real):
+        sample_weight = np.full(fields.n_samples, float(sample_weight))
+    if sample_weight is not None:
+        check_length("sample_weight", sample_weight, fields)
+    if groups is not None:
+        check_length("groups", groups, fields)
+    warn_of_standardised(y)
+    warn_of_means(y, fields)
+    return y, sample_weight, groups
+
+
+def require_targets(caller, y, sample_weight=None, groups=None):
+    """Raise unless all totals, weights and groups are known; return them as arrays.
+
+    Whoever draws samples checks all of them first: those that are not drawn may be bad, too.
+
+    Parameters
+    ----------
+    caller : estimator
+        Named in messages.
+    y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+    sample_weight : array-like of shape (n_samples,) or number, default=None
+    groups : array-like of shape (n_samples,), default=None
+
+    Returns
+    -------
+    y : ndarray
+    sample_weight : ndarray, number or None
+    groups : ndarray or None
+    """
     name = type(caller).__name__
     if y is None:
         raise ValueError(
@@ -39,11 +72,7 @@ def check_targets(caller, fields, y, sample_weight, groups):
         )
     require_finite(y, "y")
     require_moderate(y, "y")
-    y = np.asarray(y, dtype=np.float64).reshape(len(y), -1)
-    check_length("y", y, fields)
-    if isinstance(sample_weight, Real):
-        sample_weight = np.full(fields.n_samples, float(sample_weight))
-    if sample_weight is not None:
+    if sample_weight is not None and not isinstance(sample_weight, Real):
         sample_weight = in_memory(sample_weight, "sample_weight")
         require_numbers(sample_weight, "sample_weight")
         sample_weight = check_array(
@@ -52,19 +81,16 @@ def check_targets(caller, fields, y, sample_weight, groups):
             dtype=np.float64,
             input_name="sample_weight",
         )
-        if sample_weight.ndim != 1 or (sample_weight < 0).any() or not sample_weight.any():
-            raise ValueError(
-                "Sample weights must be 1D array or scalar, not negative and not all zero; got "
-                f"shape {sample_weight.shape} with minimum {sample_weight.min()}. To ignore a "
-                "sample give it weight 0."
-            )
-        check_length("sample_weight", sample_weight, fields)
-    if groups is not None:
-        groups = as_groups(groups)
-        check_length("groups", groups, fields)
-    warn_of_standardised(y)
-    warn_of_means(y, fields)
-    return y, sample_weight, groups
+    weights = np.atleast_1d(np.asarray(0.0 if sample_weight is None else sample_weight, float))
+    if sample_weight is not None and (
+        weights.ndim != 1 or not (weights >= 0).all() or not weights.any()
+    ):
+        raise ValueError(
+            "Sample weights must be 1D array or scalar, not negative and not all zero; got "
+            f"shape {np.shape(sample_weight)} with minimum {weights.min()}. To ignore a sample "
+            "give it weight 0."
+        )
+    return y, sample_weight, None if groups is None else as_groups(groups)
 
 
 def check_length(name, values, fields):

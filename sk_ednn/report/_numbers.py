@@ -120,7 +120,9 @@ def errors_of(y_true, y_pred, sizes) -> list[dict[str, float]]:
     some = sizes > 0
     for true, predicted in zip(y_true.T, y_pred.T, strict=True):
         errors = extensive_errors(true, predicted).as_dict()
-        errors["per_site"] = extensive_errors(true[some], predicted[some], sizes[some]).rmse
+        errors["per_site"] = float("nan")
+        if some.any():
+            errors["per_site"] = extensive_errors(true[some], predicted[some], sizes[some]).rmse
         errors["r2"] = float(r2_score(true, predicted)) if len(true) > 1 else float("nan")
         columns.append(errors)
     return columns

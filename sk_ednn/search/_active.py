@@ -106,7 +106,8 @@ class ActiveLearning:
         Raises
         ------
         ValueError
-            If the strategy is unknown, the pool is not an array or a list, or no label succeeded.
+            If the strategy is unknown, the pool is not an array or a list, or none of the first
+            `n_initial` labels succeeded.
         """
         if self.strategy not in _STRATEGIES:
             raise ValueError(f"Expected a strategy of {_STRATEGIES}, got {self.strategy!r}.")
@@ -114,10 +115,11 @@ class ActiveLearning:
         if not hasattr(self, "indices_"):
             self._rng = check_random_state(self.random_state)
             self.indices_, self.totals_, self.failed_ = [], [], {}
+        n_before = len(self.failed_) + self.n_initial
         while len(self.indices_) < n_labels:
             left = self._left()
-            if not len(left):
-                break
+            if not len(left) or (not self.indices_ and len(self.failed_) >= n_before):
+                break  # labels may be slow: one that never succeeds is not asked for all systems
             n = self.batch_size if self.indices_ else self.n_initial
             for k in self._choose(left, min(n, n_labels - len(self.indices_), len(left))):
                 self._label(int(k))

@@ -15,10 +15,9 @@ from sklearn.utils.validation import check_is_fitted
 from .._utils.stacklevel import outside_package
 from ..estimators._committee import EDNNCommittee
 from ..estimators._delegation import with_tags_of
-from ..estimators._targets import ScoredByTotals
+from ..estimators._targets import ScoredByTotals, require_targets
 from ..estimators._unwrap import unwrap
 from ..exceptions import NoveltyWarning, TileModelError
-from ..fields._in_memory import in_memory
 from ..fields._samples import samples_at, with_samples
 from ._leverage import TrainingSums
 from ._novelty import TileNovelty
@@ -151,14 +150,9 @@ class NoveltyGuard(MetaEstimatorMixin, ScoredByTotals, BaseEstimator):
             If ``indicator="spread"`` and the estimator is not a committee.
         """
         self._validate_params()
-        if y is None:
-            raise ValueError(
-                "This NoveltyGuard estimator requires y to be passed, but the target y is None."
-            )
         rng = check_random_state(self.random_state)
-        # Read before splitting: indexing would drop masks and does not accept sources.
-        y, sample_weight = in_memory(y, "y"), in_memory(sample_weight, "sample_weight")
-        groups = in_memory(groups, "groups")
+        # Before splitting: indexing would drop masks and does not accept sources.
+        y, sample_weight, groups = require_targets(self, y, sample_weight, groups)
         X, y, sample_weight, groups = with_samples(X, y, sample_weight, groups)
         splitter = ShuffleSplit if groups is None else GroupShuffleSplit
         split = splitter(1, test_size=self.held_out, random_state=rng.randint(2**31 - 1))
