@@ -87,12 +87,14 @@ def extensive_errors(y_true, y_pred, sizes=None) -> ExtensiveErrors:
 
 
 def _sizes(sizes, n_systems, least=0.0) -> np.ndarray:
-    """Return a size for each system; a bag without instances has size 0."""
+    """Return a size for each system, or for all; a bag without instances has size 0."""
     sizes = _numbers(sizes, "sizes")
+    if sizes.ndim == 0:
+        sizes = np.full(n_systems, sizes)
     if sizes.shape != (n_systems,) or not ((sizes >= least) & np.isfinite(sizes)).all():
         raise ValueError(
             f"sizes must be {n_systems} numbers {'above' if least else 'not below'} 0, one for "
-            f"each system; got shape {sizes.shape}"
+            f"each system, or one for all; got shape {sizes.shape}"
             + (f" with minimum {sizes.min()}." if sizes.size else ".")
         )
     return sizes

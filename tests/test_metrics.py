@@ -97,7 +97,7 @@ def test_totals_must_be_finite(bad):
 
 @pytest.mark.parametrize("measure", [extensive_errors, judge])
 @pytest.mark.parametrize(
-    "sizes", [[1, -1, 2], [1, np.nan, 2], [1, 2], np.ones((3, 1)), []], ids=str
+    "sizes", [-1, [1, -1, 2], [1, np.nan, 2], [1, 2], np.ones((3, 1)), []], ids=str
 )
 def test_sizes_are_positive_numbers(measure, sizes):
     with pytest.raises(ValueError, match=r"sizes must be 3 numbers (above|not below) 0"):
@@ -116,4 +116,5 @@ def test_dates_and_no_systems_have_no_errors(measure):
 def test_errors_per_site_need_sites():
     with pytest.raises(ValueError, match="sizes must be 2 numbers above 0"):
         extensive_errors([1.0, 2.0], [1.0, 2.0], [1, 0])
+    assert extensive_errors([1.0, 2.0], [1.0, 4.0], 4).mean == 0.25  # one size for all
     assert judge([0.0, 2.0], [0.0, 2.0], [0, 1]).n_systems == 2  # a bag may be empty
