@@ -13,7 +13,7 @@ _RADIUS, _ALONE = 6.0, 1e9
 _ATOMS_OF_FIT, _ATOMS, _LARGEST = 4096, 256, 1024
 # Atoms are too close within this many least distances of the fit, and alone without a neighbour in
 # this many of the largest: less than nm or fractions of a cell, and less than Å in bohr.
-_CLOSE, _APART = 0.7, 1.6
+_CLOSE, _APART = 0.5, 1.6
 # Atoms within such a distance on average, of structures that are not searched for neighbours.
 _DENSE = 1e3
 

@@ -28,6 +28,7 @@ def model():
     return EDNNRegressor(AtomTiling.per_species(Ridge(1e-3), DESCRIPTOR, ["Si", "Au"])).fit(X, y)
 
 
+@pytest.mark.filterwarnings("ignore::sk_ednn.exceptions.NoveltyWarning")  # of close atoms
 @settings(max_examples=25, deadline=None)
 @given(
     seed=st.integers(0, 10**6), pbc=st.sampled_from(sorted(PBC)),
