@@ -12,7 +12,7 @@ os.environ["OMP_NUM_THREADS"] = "1"  # one thread per worker
 
 import _measure
 from _sheet import PorousSheet
-from dask_overhead import LONG, field, fitted
+from dask_overhead import field, fitted, long_block
 from micrometre import trained
 
 import statistics
@@ -33,12 +33,12 @@ from sk_ednn.evaluation import DaskBlocks, Network
 REPEAT = 9
 
 
-def linear(model, size):
-    """Return a ridge and a field with blocks of some 8 ms."""
-    return fitted(LONG), field(size**2, LONG)
+def linear(model, size, max_tiles):
+    """Return a ridge and a field with blocks that take some milliseconds."""
+    return fitted(max_tiles), field(size**2, max_tiles)
 
 
-def drawn(model, size):
+def drawn(model, size, max_tiles):
     """Return `ValidCNN` and a porous sheet that the workers draw, with blocks of some 0.2 s."""
     draw, regress = (step for _, step in joblib.load(model).steps)
     regress.evaluation_ = DaskBlocks(Network(max_bytes=2**25))
@@ -54,10 +54,10 @@ def timed(function):
     return perf_counter() - start, total
 
 
-def program(case, model, size):
+def program(case, model, size, max_tiles):
     """Compute the total independently on request, for `together`."""
     torch.set_num_threads(1)
-    regress, X = CASES[case][0](model, size)
+    regress, X = CASES[case][0](model, size, max_tiles)
     for _ in sys.stdin:
         seconds, total = timed(lambda: regress.predict(X).compute(scheduler="synchronous")[0])
         print(seconds, total.hex(), flush=True)
@@ -72,11 +72,11 @@ def together(programs):
     return max(float(seconds) for seconds, _ in answers), {total for _, total in answers}
 
 
-def measure(case, model, size, repeat):
+def measure(case, model, size, max_tiles, repeat):
     """Return the times of all ways, in turns, after comparing the totals."""
     torch.set_num_threads(1)
-    regress, X = CASES[case][0](model, size)
-    command = [sys.executable, __file__, "program", case, str(model), str(size)]
+    regress, X = CASES[case][0](model, size, max_tiles)
+    command = [sys.executable, __file__, "program", case, *map(str, (model, size, max_tiles))]
     programs = [Popen(command, stdin=PIPE, stdout=PIPE, text=True) for _ in range(2)]
     # By default workers return freed memory at once, and networks request it again at once.
     malloc = {
@@ -117,17 +117,17 @@ def measure(case, model, size, repeat):
 
 def main():
     if sys.argv[1:2] == ["program"]:
-        program(sys.argv[2], sys.argv[3], int(sys.argv[4]))
+        program(*sys.argv[2:4], *map(int, sys.argv[4:]))
         return
     options = _measure.arguments(__doc__.splitlines()[0], repeat=REPEAT)
     _measure.machine()
-    rows = []
+    rows, max_tiles = [], long_block()
     with tempfile.TemporaryDirectory() as folder:
         model = Path(folder) / "model.pkl"
         trained(model, "network", "", 1, 40)
         for case, (_, small, large) in CASES.items():
             size, repeat = (small, 3) if options.quick else (large, options.repeat)
-            times = measure(case, model, size, repeat)
+            times = measure(case, model, size, max_tiles, repeat)
             for name in ("worker", "thread", "program"):
                 one, two = times[name, 1], times[name, 2]
                 faster = [a / b for a, b in zip(one, two, strict=True)]
