@@ -169,6 +169,12 @@ class Visit:
         )  # fmt: skip
         return self.page.inner_text(".state").strip()
 
+    def choose(self, files, last=False):
+        """Give files to the first uploader of the page, or to the last one."""
+        with self.page.expect_file_chooser() as chooser:
+            self.page.click(f".q-uploader__header .q-btn >> nth={-1 if last else 0}")
+        chooser.value.set_files(files)
+
     def download(self, click):
         """Return the bytes of what a click downloads."""
         with self.page.expect_download() as started:

@@ -86,23 +86,15 @@ def test_fields_without_totals_ask_for_a_table_and_errors_have_its_unit(visit, p
     (tmp_path / "several.csv").write_text("sample,work,area\n" + "\n".join(several) + "\n")
     one = visit()
     page = one.page
-    with page.expect_file_chooser() as chooser:
-        page.click(".q-uploader__header .q-btn >> nth=0")
-    chooser.value.set_files(tmp_path / "plain.csv")
+    one.choose(tmp_path / "plain.csv")
     page.wait_for_selector("text=Choose the file of the systems first")
-    with page.expect_file_chooser() as chooser:
-        page.click(".q-uploader__header .q-btn >> nth=0")
-    chooser.value.set_files(tmp_path / "plain.npy")
+    one.choose(tmp_path / "plain.npy")
     page.wait_for_selector("[role=group][aria-label='Files with totals']:visible")
     page.wait_for_selector("text=Choose the array or table column with the totals.")
-    with page.expect_file_chooser() as chooser:
-        page.click(".q-uploader__header .q-btn >> nth=0")
-    chooser.value.set_files(tmp_path / "several.csv")
+    one.choose(tmp_path / "several.csv")
     page.wait_for_selector("text=several.csv has several columns of numbers")
     page.wait_for_selector("text=Choose the array or table column with the totals.")
-    with page.expect_file_chooser() as chooser:
-        page.click(".q-uploader__header .q-btn >> nth=0")
-    chooser.value.set_files([tmp_path / "plain.csv", tmp_path / "plain.npy"])
+    one.choose([tmp_path / "plain.csv", tmp_path / "plain.npy"])
     page.wait_for_function("document.querySelector('code')?.innerText.includes('csv::work')")
     page.fill("input[aria-label='Unit of the totals, such as eV']", "J")
     page.click("[data-model=quadratic]")
@@ -118,9 +110,7 @@ def test_cells_are_counted(visit, place):
     one = visit()
     page = one.page
     one.open("/count")
-    with page.expect_file_chooser() as chooser:
-        page.click(".q-uploader__header .q-btn >> nth=0")
-    chooser.value.set_files(sorted((place / "data" / "cells").iterdir()))
+    one.choose(sorted((place / "data" / "cells").iterdir()))
     page.wait_for_selector("text=14 pictures")
     page.wait_for_selector("figcaption:has-text('dish00.png')")
     page.click("text=More settings")
@@ -133,9 +123,7 @@ def test_cells_are_counted(visit, place):
     page.click("text=Count with it")
     page.wait_for_url("**/count?model=*")
     page.wait_for_selector("text=2 · New pictures")
-    with page.expect_file_chooser() as chooser:
-        page.click(".q-uploader__header .q-btn >> nth=-1")
-    chooser.value.set_files(sorted((place / "data" / "cells").glob("dish0[0-2].png")))
+    one.choose(sorted((place / "data" / "cells").glob("dish0[0-2].png")), last=True)
     page.wait_for_selector("text=Pictures: uploads")
     page.click("button.q-btn:enabled >> text=/^Count$/")
     page.wait_for_url("**/runs/2*")
