@@ -177,6 +177,7 @@ def predict(ctx: typer.Context, options) -> dict[str, Any]:
     from ..images import read_pictures
     from ..images._geometry import Geometry
     from ..images._output import write_counts, write_map, write_overlay, write_peaks
+    from ..images._views import NUMBERS_OF_VIEWS
     from ..images._zarr import MapWriter, require_map_or_nothing
 
     _runs.place_output(ctx, options, "counts.csv")
@@ -185,7 +186,11 @@ def predict(ctx: typer.Context, options) -> dict[str, Any]:
     check_paths(options)
     if options.output is not None:
         may_replace("--output", options.output, options.force)
+    if options.views not in (None, *NUMBERS_OF_VIEWS):
+        raise ValueError(f"Expected 1, 2, 4 or 8 for --views, got {options.views}.")
     model = load_counter(options.model)
+    if options.views is not None:
+        model.set_params(views=options.views)
     say = sayer(options)
     pictures = read_pictures(options.pictures, missing_chunks=options.missing_chunks)
     check_pictures(options, pictures)

@@ -101,7 +101,7 @@ def fit(
         ),
     ] = None,
     upright: Annotated[
-        bool, typer.Option("--upright", help="Do not rotate and flip pictures in training.")
+        bool, typer.Option("--upright", help="Do not rotate and flip pictures.")
     ] = False,
     epochs: Annotated[
         int | None,
@@ -154,6 +154,13 @@ def predict(
         typer.Option(
             help="Folder for maps (.tif), overlays (.png) and peaks (.csv); maps of slides are "
             ".ome.zarr."
+        ),
+    ] = None,
+    views: Annotated[
+        int | None,
+        typer.Option(
+            help="Rotated and flipped views that are averaged: 1, 2, 4 or 8. Fewer are faster. "
+            "Default: those of the fit, 8 unless --upright."
         ),
     ] = None,
     run: RunFolder = None,

@@ -97,14 +97,26 @@ def collated(batch, shift=(0, 0)):
     return stacked
 
 
+def turned(parts, turns, flips):
+    """Return values, weights and bands turned by quarters in the plane, then flipped.
+
+    Parameters
+    ----------
+    parts : sequence of Tensor
+    turns : int
+    flips : bool or list of int
+        Axes; True for the last but one.
+    """
+    axes = ([-2] if flips else []) if isinstance(flips, bool) else flips
+    return [torch.rot90(x, turns, (-2, -1)).flip(axes) for x in parts]
+
+
 def varied(values, weights, bands, recipe, rng):
     """Return samples turned, flipped, and with varied light."""
     if recipe.symmetric:
         turns = int(rng.integers(4))
-        values, weights, bands = (torch.rot90(x, turns, (-2, -1)) for x in (values, weights, bands))
         flips = [axis for axis in range(2, values.ndim) if rng.random() < 0.5]
-        if flips:
-            values, weights, bands = (x.flip(flips) for x in (values, weights, bands))
+        values, weights, bands = turned((values, weights, bands), turns, flips)
     if recipe.illumination:
         ones = (1,) * (values.ndim - 2)
         gain = np.exp(recipe.illumination * rng.normal(size=(len(values), 1, *ones)))

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils import Bunch, check_random_state
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from .._utils.optional import needing
@@ -28,6 +28,7 @@ from ._interval import PictureInterval
 from ._novelty import PictureNovelty
 from ._samples import moments
 from ._trial import try_counter
+from ._views import NUMBERS_OF_VIEWS, InViews, suited_views
 
 # Totals beyond those of the fit, per pixel, by so much of their range are called out of range.
 _BEYOND = 0.1
@@ -63,7 +64,11 @@ class CountRegressor(ScoredByTotals, BaseEstimator):
     positive : bool or "auto", default="auto"
         Whether contributions are kept from being negative. "auto" for True if no total is negative.
     symmetric : bool, default=True
-        Whether pictures may be rotated and flipped in training.
+        Whether pictures may be rotated and flipped.
+    views : {"auto", 1, 2, 4, 8}, default="auto"
+        Rotated and flipped views of a picture over which the contributions of the networks are
+        averaged; with 8, those of a rotated picture are the rotated ones. "auto" for 8 if
+        `symmetric`, else 1. Predictions take as many times longer; it may be changed after the fit.
     illumination : float or "auto", default="auto"
         Spread of random changes of brightness and contrast in training, relative to those of the
         pixels. "auto" for 0.1 if totals are counts, else 0, since an amount may depend on
@@ -150,6 +155,7 @@ class CountRegressor(ScoredByTotals, BaseEstimator):
         "reduction": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "positive": ["boolean", StrOptions({"auto"})],
         "symmetric": ["boolean"],
+        "views": [Options(Integral, set(NUMBERS_OF_VIEWS)), StrOptions({"auto"})],
         "illumination": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
         "maxima": ["boolean"],
         "contrast_only": ["boolean"],
@@ -174,6 +180,7 @@ class CountRegressor(ScoredByTotals, BaseEstimator):
         reduction="auto",
         positive="auto",
         symmetric=True,
+        views="auto",
         illumination="auto",
         maxima=True,
         contrast_only=False,
@@ -192,6 +199,7 @@ class CountRegressor(ScoredByTotals, BaseEstimator):
         self.reduction = reduction
         self.positive = positive
         self.symmetric = symmetric
+        self.views = views
         self.illumination = illumination
         self.maxima = maxima
         self.contrast_only = contrast_only
@@ -425,6 +433,9 @@ class CountRegressor(ScoredByTotals, BaseEstimator):
     def _averaged(self):
         """Return all models, the additions to their weights near edges, and their parts."""
         models = [member.tile_model_ for member in self.estimators_]
+        n_views = suited_views(self.views, self.symmetric)
+        if n_views > 1:
+            models = [InViews(model, n_views) for model in models]
         parts = np.full((len(models), self.n_outputs_), 1 / len(models))
         counter = getattr(self, "maxima_", None)  # of a file that was written without
         if counter is None:

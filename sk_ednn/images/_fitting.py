@@ -20,6 +20,7 @@ from ._maxima_fitting import fit_maxima
 from ._network import MEAN_OUTPUT, as_regressor, tile_network
 from ._samples import prepared
 from ._training import Recipe, Trained, bfloat16_pays, train
+from ._views import suited_views
 
 # Totals that vary by less than this, relative to their mean, are judged in units of that.
 _LEAST_SPREAD = 0.1
@@ -179,6 +180,7 @@ def _recipe(settings, counts, n_totals) -> Recipe:
         max_epochs=suited_epochs(n_totals) if epochs == "auto" else epochs,
         minutes=settings.minutes,
         symmetric=settings.symmetric,
+        n_views=suited_views(settings.views, settings.symmetric),
         illumination=light,
         contrast_only=settings.contrast_only,
         half=bfloat16_pays() if settings.precision == "auto" else settings.precision != "float32",

@@ -8,10 +8,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from ._batches import collated
+from ._batches import collated, turned
 from ._edges import LEAST_BOX, balanced_edges, bands_of, inner_ranges, reflected
 from ._geometry import BANDS, CONTEXT, FOCUS
 from ._network import NORMS, remove_level
+from ._views import views
 
 # The average of weights goes back so many steps at most.
 _MEMORY_STEPS = 100
@@ -59,10 +60,16 @@ class Member:
         scale = self.scale.reshape(-1, *(1,) * (values.ndim - 2))
         return out * weights * scale
 
-    def predict(self, samples) -> np.ndarray:
+    def predict(self, samples, n_views=1) -> np.ndarray:
         """Return the totals by the averaged weights, one row a sample."""
         with torch.no_grad():
-            rows = [self.totals(self.average, *collated([each])) for each in samples]
+            rows = [
+                torch.stack(
+                    [self.totals(self.average, *turned(collated([each]), *view))
+                     for view in views(n_views)]
+                ).mean(0)
+                for each in samples
+            ]  # fmt: skip
         return torch.cat(rows).double().numpy() if rows else np.zeros((0, len(self.scale)))
 
     def project(self):
@@ -150,7 +157,7 @@ class Member:
             with torch.no_grad():
                 self.average.edges.copy_(torch.from_numpy(edges))
 
-    def match(self, samples):
+    def match(self, samples, n_views=1):
         """Scale contributions that are not negative so that the totals of samples add up.
 
         Low precision, changes of light and averages of weights leave a bias, which errors of single
@@ -160,7 +167,7 @@ class Member:
             return
         true = torch.stack([each.totals for each in samples]).numpy()
         is_known = np.isfinite(true)
-        predicted = np.where(is_known, self.predict(samples), 0.0).sum(axis=0)
+        predicted = np.where(is_known, self.predict(samples, n_views), 0.0).sum(axis=0)
         total = np.where(is_known, true, 0.0).sum(axis=0)
         fine = (predicted > 0) & (total > 0)
         ratio = np.where(fine, total / np.where(fine, predicted, 1.0), 1.0)

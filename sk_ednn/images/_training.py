@@ -54,6 +54,8 @@ class Recipe:
     lr : float
     symmetric : bool
         Whether pictures are flipped and turned by quarters.
+    n_views : int
+        Views over which predictions are averaged when the training is over.
     illumination : float
         Spread of the random gain and offset of each channel, in its units.
     contrast_only : bool
@@ -67,6 +69,7 @@ class Recipe:
     batch_size: int = 4
     lr: float = 2e-3
     symmetric: bool = True
+    n_views: int = 1
     illumination: float = 0.1
     contrast_only: bool = False
     half: bool = False
@@ -235,10 +238,11 @@ def train(module, train_samples, held_back, scale, spread, positive, recipe, rng
     if best is not None and course.best_error < clearly * history[-1]["error"]:
         member.average.load_state_dict(best)
     member.balance(train_samples)
-    member.match(train_samples)
+    member.match(train_samples, recipe.n_views)
     edges = member.average.edges.detach().double().numpy()
     scale = member.scale.double().numpy()
-    return Trained(member.average.eval(), history, member.predict(held_back), edges, scale)
+    predicted = member.predict(held_back, recipe.n_views)
+    return Trained(member.average.eval(), history, predicted, edges, scale)
 
 
 def _tensor(readings):
