@@ -56,7 +56,7 @@ def test_members_are_estimators_of_the_package(model):
     """Where the focus divides a picture and edges have no factors, their mean is the prediction."""
     assert model.edges_.shape == (2, 3) and model.edges_.any()
     model = copy.copy(model)
-    model.edges_, model.maxima_ = np.zeros((2, 3)), None
+    model.edges_, model.maxima_, model.views = np.zeros((2, 3)), None, 1
     pictures = make_pictures(2, (64, 76), random_state=2).pictures
     members = [each.predict(pictures[..., None]) for each in model.estimators_]
     np.testing.assert_allclose(model.predict(pictures), np.mean(members, axis=0), rtol=1e-6)
