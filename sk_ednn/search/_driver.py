@@ -20,6 +20,8 @@ _LOOK = 0.5
 _MOST_ATTEMPTS = 2
 # Distance of fingerprints below which two structures are the same.
 _SAME = 0.005
+# eV per atom: what a refinement of a best structure promises at least to be worth a label.
+_LEAST_GAIN = 0.001
 
 
 class Driver:
@@ -49,6 +51,8 @@ class Driver:
         if not isinstance(self.labeller, GuardedLabeller):
             self.labeller = GuardedLabeller(self.labeller, sanity=self.sanity)
         self.candidates = []
+        # Numbers of best structures that were relaxed on a surrogate corrected by their labels.
+        self.refined: set[int] = set()
         self.n_chosen = self.progress.n_asked - self.progress.n_starts
         self.fruitless = 0
         self.paused, self.reason = False, None
@@ -168,6 +172,9 @@ class Driver:
             return self._random()
         if self.learner.surrogate is None:
             return None
+        for candidate in self.candidates:
+            if candidate.refines:
+                return self._chosen(candidate)
         if len(self.candidates) < self.search.candidates_per_label:
             return None
         for candidate in self.candidates:
@@ -179,12 +186,16 @@ class Driver:
         if not chosen:
             self.candidates = []
             return None
-        (candidate,) = chosen
+        return self._chosen(*chosen)
+
+    def _chosen(self, candidate) -> int:
+        """Take a candidate off the list, and add its structure to those to be labelled."""
         # The newest are kept, for each node that labels: what was passed over several times is
         # passed over again.
         self.candidates = [
             c for c in self.candidates
-            if c is not candidate and not is_known(c.fingerprint, [candidate.fingerprint], _SAME)
+            if c is not candidate
+            and (c.refines or not is_known(c.fingerprint, [candidate.fingerprint], _SAME))
         ][-2 * self.search.candidates_per_label * self.pools.sizes["label"] :]  # fmt: skip
         self.n_chosen += 1
         self.fruitless = 0
@@ -225,8 +236,16 @@ class Driver:
     def _relax(self):
         task = self.store.start_task("relax")
         rng = np.random.RandomState(self._seed(task))
-        group = self.progress.draw_group(rng)
-        name, parents = self._parents(group, rng)
+        best = self._next_unrefined()
+        if best is None:
+            group = self.progress.draw_group(rng)
+            name, parents = self._parents(group, rng)
+        else:
+            group, name, parents = self.progress.group_of(best.structure), "again", [best]
+        # The surrogate is corrected by the label of what is relaxed again.
+        label = self.progress.rows[parents[0].id]["label"] if name == "again" else None
+        if label is not None and label.forces is None:
+            label = None
         settings = {
             "variable_cell": group.operators.n_cell_vectors > 0,
             "n_fixed": self.progress.n_fixed,
@@ -235,10 +254,19 @@ class Driver:
             "max_steps": self.search.max_steps,
         }
         self._submit(
-            "relax", task, (name, tuple(p.id for p in parents), self.learner.model), relax_task,
-            self.learner.pickled, group.operators, name, [p.structure for p in parents],
-            self._seed(task), settings,
+            "relax", task, (name, tuple(p.id for p in parents), self.learner.model, best),
+            relax_task, self.learner.pickled, group.operators, name,
+            [p.structure for p in parents], self._seed(task), settings, label,
         )  # fmt: skip
+
+    def _next_unrefined(self):
+        """Return a structure of the hull that was not relaxed again yet."""
+        for member in self.progress.hull_members():
+            label = self.progress.rows[member.id]["label"]
+            if member.id not in self.refined and label.forces is not None:
+                self.refined.add(member.id)
+                return member
+        return None
 
     def _parents(self, group, rng):
         """Draw an operator and its parents; a random structure if there are none."""
@@ -303,17 +331,22 @@ class Driver:
         return "labelled"
 
     def _finish_relax(self, about, relaxed, error) -> str:
-        name, parents, model = about
+        name, parents, model, best = about
         self.fruitless += 1
         if relaxed is None:
             return "none" if error is None else f"failed: {error}"
         fingerprint = self.progress.fingerprint(relaxed.structure)
-        if is_known(fingerprint, self.progress.fingerprints, _SAME):
+        if best is None:
+            is_new = not is_known(fingerprint, self.progress.fingerprints, _SAME)
+        else:
+            is_new = best.energy - relaxed.energy / len(relaxed.structure.numbers) >= _LEAST_GAIN
+        if not is_new:
             self.progress.record.add(name, False)
             return "duplicate"
         candidate = Candidate(
-            relaxed.structure, relaxed.energy, relaxed.std, name, parents, fingerprint, model
-        )
+            relaxed.structure, relaxed.energy, relaxed.std, name, parents, fingerprint, model,
+            refines=best is not None,
+        )  # fmt: skip
         if model != self.learner.model:
             self.learner.predict_again([candidate])
         self.candidates.append(candidate)

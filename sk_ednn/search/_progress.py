@@ -120,7 +120,7 @@ class SearchProgress:
         row = self.rows[number]
         row["label"] = label
         member = Member(number, row["structure"], energy_per_atom(row), row["fingerprint"])
-        is_better = self.groups[self._composition(row["structure"])].pool.add(member)
+        is_better = self.group_of(row["structure"]).pool.add(member)
         self._hull = None
         self.record.add(row["origin"], is_better)
 
@@ -149,6 +149,10 @@ class SearchProgress:
         """Return the best structure of each composition that has one."""
         return [group.pool.members[0] for group in self.groups.values() if group.pool.members]
 
+    def group_of(self, structure) -> Group:
+        """Return the group of the composition of a structure."""
+        return self.groups[self._composition(structure)]
+
     def reference_energy(self, structure) -> float:
         """Return the energy of the hull at a composition, per atom; 0 where there is only one."""
         if len(self.groups) == 1:
@@ -175,16 +179,19 @@ class SearchProgress:
         chances = np.array([len(key) * (2.0 if len(set(key)) == 1 else 1.0) for key in self.groups])
         return groups[rng.choice(len(groups), p=chances / chances.sum())]
 
-    def hull_points(self) -> list[HullPoint]:
+    def hull_members(self) -> list[Member]:
         """Return the best structures that no mixture of others beats."""
         best = self.best()
-        if not best:
-            return []
+        if len(best) < 2:
+            return best
         hull = ConvexHull([self._counts(m.structure) for m in best], [m.energy for m in best])
-        vertices = [best[k] for k in hull.vertices()]
+        return [best[k] for k in hull.vertices()]
+
+    def hull_points(self) -> list[HullPoint]:
+        """Return what `hull_members` are made of, and their energies."""
         return [
             HullPoint(dict(Counter(self._composition(m.structure))), m.structure, m.energy)
-            for m in vertices
+            for m in self.hull_members()
         ]
 
     def _composition(self, structure) -> tuple:

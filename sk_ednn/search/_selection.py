@@ -51,6 +51,7 @@ class Candidate:
     fingerprint: np.ndarray
     model: int = 0
     reference: float = 0.0  # eV per atom: the hull at this composition, where there are several
+    refines: bool = False  # the best structure so far, whose label corrected the surrogate
 
     @property
     def lowest(self) -> float:

@@ -13,6 +13,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from ._corrected import Corrected
 from ._relax import relax
 
 KINDS = ("relax", "label", "train")
@@ -197,7 +198,7 @@ def train_task(surrogate, structures, labels, sample_weight, numbers):
         return surrogate.fit(structures, labels, sample_weight, **ids)
 
 
-def relax_task(pickled, operators, name, parents, seed, settings):
+def relax_task(pickled, operators, name, parents, seed, settings, label=None):
     """Make a structure and relax it on the surrogate; return None if there is none to make.
 
     Parameters
@@ -210,10 +211,17 @@ def relax_task(pickled, operators, name, parents, seed, settings):
     seed : int
     settings : dict
         For `relax`.
+    label : Label, default=None
+        Of the only parent, which is relaxed itself on the surrogate corrected by it.
     """
-    rng = np.random.RandomState(seed)
-    child = operators.make(name, parents, rng)
+    if label is None:
+        child = operators.make(name, parents, np.random.RandomState(seed))
+    else:
+        (child,) = parents
     if child is None or settings["sanity"].fault_of_structure(child) is not None:
         return None
     with threadpool_limits(1):
-        return relax(child, pickle.loads(pickled).evaluate, **settings)
+        evaluate = pickle.loads(pickled).evaluate
+        if label is not None:
+            evaluate = Corrected(evaluate, child, label)
+        return relax(child, evaluate, **settings)

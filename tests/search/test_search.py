@@ -25,11 +25,11 @@ from sk_ednn.search import (
     StructureSearch,
 )
 from sk_ednn.solvers import LossWeights
-from tests.search._pairs import Pairs, bound, lowest
+from tests.search._pairs import DISTANCE, Pairs, bound, lowest
 
 
-def search(path, function=bound, **more):
-    surrogate = CommitteeSurrogate(Pairs(), n_members=3)
+def search(path, function=bound, surrogate=None, **more):
+    surrogate = surrogate or CommitteeSurrogate(Pairs(), n_members=3)
     labeller = function if isinstance(function, GuardedLabeller) else FunctionLabeller(function)
     settings = {"n_initial": 6, "retrain_every": 4, "candidates_per_label": 2, "max_steps": 30}
     return StructureSearch(
@@ -341,3 +341,41 @@ def test_surrogates_continue_their_training_if_they_should(retrain, tmp_path):
     assert n > 2
     expected = range(1, n + 1) if retrain is not None else [1] * n
     assert Continuing.fits == np.repeat(expected, 3).tolist()
+
+
+class Longer(Pairs):
+    """Its bonds are a tenth too long, however many labels it sees."""
+
+    def fit(self, structures, y, *, forces=None, stress=None, sample_weight=None):
+        super().fit(structures, y, forces=forces)
+        self.distance_ += 0.1 * DISTANCE
+        return self
+
+
+def test_minima_are_those_of_the_reference_method_whatever_the_surrogate(tmp_path):
+    result = search(tmp_path / "a.db", surrogate=CommitteeSurrogate(Longer(), n_members=3)).run(30)
+    assert result.energy == pytest.approx(lowest(4) / 4, abs=0.002)
+    with SearchStore(tmp_path / "a.db") as store:
+        rows = store.structures("labelled")
+    best = min(rows, key=lambda row: row["label"].energy)
+    # On the surrogate alone no bond would be shorter than its own.
+    apart = np.linalg.norm(
+        best["structure"].positions[:, None] - best["structure"].positions, axis=-1
+    )
+    assert apart[apart > 0].max() < 1.05 * DISTANCE
+
+
+def test_labels_without_forces_are_no_obstacle(tmp_path):
+    def energies(structure):
+        return Label(bound(structure).energy)
+
+    result = search(tmp_path / "a.db", energies, surrogate=CommitteeSurrogate(NoForces(), 3)).run(
+        16
+    )
+    assert result.n_labels == 16 and result.reason == "labels"
+
+
+class NoForces(Pairs):
+    def fit(self, structures, y, *, forces=None, stress=None, sample_weight=None):
+        self.distance_ = DISTANCE + np.random.RandomState(self.random_state).normal() / len(y)
+        return self
