@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +25,17 @@ _ENDING = (
     "time; Ctrl-C again ends it at once, and nothing is kept"
 )
 _MAX_SERIES = 20  # series that are printed by name
+# What a flag says, and what to do.
+_FLAGS = {
+    "unlike": (
+        "unlike the training pictures",
+        "check magnification, contrast and light, and look at the maps",
+    ),
+    "range": (
+        "outside the range of the training pictures",
+        "count some by hand, and add such pictures to the training",
+    ),
+}
 _POOR = 0.5  # of the error of the mean as a prediction: above, a training has hardly begun
 
 
@@ -143,22 +155,30 @@ def _keep(options, model, matched, result) -> None:
 
 def show_fit(result) -> None:
     """Print the result of `fit`."""
+    poor = False
     if result["error"] is None:
         typer.echo("no pictures were held out, so the error is unknown: there are too few pictures")
     else:
         for name, column in result["totals"].items():
             typer.echo(
-                f"{name}: mean error {column['error']:.3g} of {column['mean']:.4g} on "
-                f"{result['held_back']} held-out pictures (of the mean as a prediction: "
-                f"{column['error_of_mean']:.3g}); 90 % within ± {column['half_width']:.3g}"
+                f"{name}: off by {column['error']:.3g} of {column['mean']:.4g} on "
+                f"{result['held_back']} pictures not seen; predicting the mean of all pictures "
+                f"would be off by {column['error_of_mean']:.3g}; 90 % within ± "
+                f"{column['half_width']:.3g}"
             )
             if column["error"] > _POOR * column["error_of_mean"]:
+                poor = True
                 typer.echo(
                     f"next: {name} is hardly learned yet: train longer with --minutes, add "
                     "pictures, or look for wrong numbers in the table and objects larger than "
                     "some 20 pixels (--reduction)"
                 )
     show_files(f"{result['minutes']:.1f} minutes", result)
+    if not poor:
+        model = shlex.quote(str(result["output"]))
+        typer.echo(
+            f"next: sk-ednn count predict {model} NEW_PICTURES --output counts.csv --maps maps"
+        )
 
 
 def predict(ctx: typer.Context, options) -> dict[str, Any]:
@@ -236,12 +256,7 @@ def predict(ctx: typer.Context, options) -> dict[str, Any]:
         return MapWriter(path, picture.name, grid, focus, model.n_outputs_)
 
     def done(row):
-        what = ", ".join(f"{value:.4g}" for value in np.ravel(row.total))
-        word = {
-            "unlike": "  (unlike the training pictures)",
-            "range": "  (outside the range of the training pictures)",
-        }
-        say(f"{row.name}: {what}{word.get(row.flag, '')}")
+        say(counted(row))
 
     shown: dict[str, int] = {}
 
@@ -271,21 +286,47 @@ def show_predict(result) -> None:
     rows = result["counts"]
     if result["output"] is None:
         for row in rows:
-            total, low, high = (np.ravel(row[key]) for key in ("total", "low", "high"))
-            text = ", ".join(
-                f"{t:.4g}" + (f" ({a:.4g} to {b:.4g})" if a is not None and a == a else "")
-                for t, a, b in zip(total, low, high, strict=True)
-            )
-            typer.echo(f"{row['name']}: {text}{'  ' + row['flag'] if row['flag'] else ''}")
-    unlike = [row["name"] for row in rows if row["flag"] == "unlike"]
-    if unlike:
+            typer.echo(counted(row))
+    flagged: dict[str, list[str]] = {}
+    for row in rows:
+        if row["flag"]:
+            flagged.setdefault(row["flag"], []).append(row["name"])
+    for flag, names in flagged.items():
+        what, check = _FLAGS[flag]
         typer.echo(
-            f"{len(unlike)} of {len(rows)} pictures are unlike the training pictures, for example "
-            f"{unlike[0]}: check magnification, contrast and light, and look at the maps"
+            f"flagged as {what}: {len(names)} of {len(rows)}, for example {names[0]}; {check}"
         )
+    if not flagged:
+        typer.echo(f"{len(rows)} picture(s) counted; none is flagged")
     for key, what in (("output", "counts"), ("maps", "maps")):
         if result[key] is not None:
             typer.echo(f"{what} written to {result[key]}")
+
+
+def counted(row) -> str:
+    """Return the line on a picture: its totals with their intervals, and its flag.
+
+    Parameters
+    ----------
+    row : dict
+        Of `CountRegressor.count`, or of the result of `predict`.
+
+    Examples
+    --------
+    >>> from sk_ednn.cli._count import counted
+    >>> row = {"name": "dish 7.png", "total": 174.26, "low": 165.1, "high": 183.4, "flag": ""}
+    >>> counted(row)
+    'dish 7.png: 174.3 (165.1 to 183.4)'
+    >>> counted({**row, "low": None, "high": None, "flag": "unlike"})
+    'dish 7.png: 174.3  unlike the training pictures'
+    """
+    total, low, high = (np.ravel(row[key]) for key in ("total", "low", "high"))
+    # Without held-out pictures there is no interval: NaN, or None in a result.
+    text = ", ".join(
+        f"{t:.4g}" + (f" ({a:.4g} to {b:.4g})" if a is not None and a == a else "")
+        for t, a, b in zip(total, low, high, strict=True)
+    )
+    return f"{row['name']}: {text}{'  ' + _FLAGS[row['flag']][0] if row['flag'] else ''}"
 
 
 def matched_totals(pictures, table, say, *, column=None, counts=None, known=None):
@@ -461,10 +502,11 @@ def _notes(pictures) -> list[str]:
 def _totals_line(matched) -> str:
     totals = matched.totals.reshape(len(matched.pictures), -1)
     parts = [
-        f"{name} from {column.min():.4g} to {column.max():.4g}, mean {column.mean():.4g}"
+        f"{name}: {column.min():.4g} to {column.max():.4g}, mean {column.mean():.4g}"
         for name, column in zip(matched.columns, totals.T, strict=True)
     ]
-    return f"{'counts' if matched.counts else 'amounts'}: {'; '.join(parts)}"
+    word = "column" if len(parts) == 1 else "columns"
+    return f"{word} {'; '.join(parts)}; learned as {'counts' if matched.counts else 'amounts'}"
 
 
 def _series(pictures, pattern, say):

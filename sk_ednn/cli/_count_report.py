@@ -11,6 +11,7 @@ from .._utils.writing import replacing
 from ._count import (
     check_inputs,
     columns_of_fit,
+    counted,
     described,
     load_counter,
     matched_totals,
@@ -65,7 +66,7 @@ def run(options) -> None:
             )
     say(described(pictures))
     focus = Geometry(*model.geometry_).focus
-    rows = model.count(pictures, done=lambda row: say(f"{row.name}: {np.ravel(row.total)[0]:.4g}"))
+    rows = model.count(pictures, done=lambda row: say(counted(row)))
     totals = np.stack([np.ravel(row.total) for row in rows])
     order = np.arange(len(rows))
     if true is not None:

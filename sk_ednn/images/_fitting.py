@@ -33,6 +33,8 @@ _PASSES_PER_TOTAL, _LEAST_STEPS, _MOST_PASSES = 2, 300, 300
 _EARLY = 3.0
 # Between lines on the progress.
 _STEP = 0.1
+# A training that took this share of its time did not end before it.
+_IN_TIME = 0.98
 
 
 @dataclass
@@ -120,6 +122,8 @@ def fit_members(settings, admitted, folds, geometry, standardization, seen, rng)
     typical = float(np.nanmean(np.abs(totals))) if np.isfinite(totals).any() else None
     given = (samples, owners, folds, scale, spread, positive, geometry, recipe, seeds)
     threads = torch.get_num_threads()
+    # Lines of trainings at the same time would mix: those of the first stand for all.
+    alone = n_jobs == 1
     with opened(settings.checkpoint, *given) as checkpoint:
         jobs = []
         for k, (module, held, seed) in enumerate(zip(modules, folds, seeds, strict=True)):
@@ -130,24 +134,23 @@ def fit_members(settings, admitted, folds, geometry, standardization, seen, rng)
             whole = {
                 owner: sample for sample, owner in reversed(list(zip(samples, owners, strict=True)))
             }
-            verbose = settings.verbose if k == 0 else 0
-            where = f"on {len(held)} pictures not seen"
-            if settings.n_members > 1:
-                where += f", network {k + 1} of {settings.n_members}"
-            say = _Progress(verbose, stop, typical, where, k, settings.callback, ended)
+            verbose = settings.verbose if k == 0 or alone else 0
+            head = _heading(k, settings.n_members, n_jobs)
+            say = _Progress(verbose, stop, typical, head, len(held), k, settings.callback, ended)
             kept = (
                 (None, None)
                 if checkpoint is None
                 else (checkpoint.state(k), partial(checkpoint.save, k))
             )
             timer = training_clock(f"member-{k}", time.monotonic)
-            jobs.append((module, inside, [whole[i] for i in held], scale, spread, positive, recipe,
-                         np.random.default_rng(int(seed)), say, *kept, timer))  # fmt: skip
+            job = (module, inside, [whole[i] for i in held], scale, spread, positive, recipe,
+                   np.random.default_rng(int(seed)), say, *kept, timer)  # fmt: skip
+            jobs.append((say, job))
         try:
             # Each member on its share of the cores: layers are too small to share one well.
             each = max(1, threads // n_jobs)
             trained = Parallel(n_jobs=n_jobs, prefer="threads")(
-                delayed(_train)(each, *job) for job in jobs
+                delayed(_train)(each, recipe, say, job) for say, job in jobs
             )
         except BaseException:
             stop.set()
@@ -167,9 +170,33 @@ def fit_members(settings, admitted, folds, geometry, standardization, seen, rng)
     return Fitted(trained, held_back, maxima, shared)
 
 
-def _train(n_threads, *job):
+def _train(n_threads, recipe, say, job):
     torch.set_num_threads(n_threads)
-    return train(*job)
+    say.begin()
+    trained = train(*job)
+    say.end(recipe, trained.history)
+    return trained
+
+
+def _heading(k, n_members, n_jobs) -> str:
+    """Return the first line on the training of a network; empty if there is only one.
+
+    Examples
+    --------
+    >>> from sk_ednn.images._fitting import _heading
+    >>> _heading(0, 2, 2)
+    '2 networks are trained side by side; the lines are of the first'
+    >>> _heading(0, 5, 2)
+    '5 networks are trained, 2 at a time; the lines are of the first'
+    >>> _heading(1, 2, 1)
+    'network 2 of 2'
+    """
+    if n_members == 1:
+        return ""
+    if n_jobs == 1:
+        return f"network {k + 1} of {n_members}"
+    how = " side by side" if n_jobs >= n_members else f", {n_jobs} at a time"
+    return f"{n_members} networks are trained{how}; the lines are of the first"
 
 
 def _recipe(settings, counts, n_totals) -> Recipe:
@@ -257,9 +284,9 @@ def _samples(arrays, totals, boxes, geometry, standardization, sizes):
 class _Progress:
     """Print how a training goes; end it if the callback or an interrupt ended the fit."""
 
-    def __init__(self, verbose, stop, typical, where, member, callback, ended):
+    def __init__(self, verbose, stop, typical, head, n_held, member, callback, ended):
         self.verbose, self.stop = verbose, stop
-        self.typical, self.where, self.member = typical, where, member
+        self.typical, self.head, self.n_held, self.member = typical, head, n_held, member
         self.callback, self.ended = callback, ended
         self.early, self.next = False, _STEP
 
@@ -271,19 +298,44 @@ class _Progress:
                 {**row, "member": self.member, "progress": progress}
             ):
                 self.ended.set()
-            if self.verbose and "error" in row:
+            if self.verbose:
                 self._say(progress, row)
         return self.ended.is_set()
 
+    def begin(self):
+        """Say which networks are trained."""
+        if self.verbose and self.head:
+            self.write(self.head)
+
     def _say(self, progress, row):
-        said = f"off by {row['error']:.3g} of {self.typical:.4g} {self.where}"
-        if not self.early and (row["minutes"] >= _EARLY or progress >= 1):
-            self.early = True
-            self.write(f"after {row['minutes']:.1f} minutes: {said}")
-        elif progress >= self.next:
-            self.write(f"{100 * progress:.0f} % of the training: {said}")
+        early = not self.early and row["minutes"] >= _EARLY
+        if early or progress >= self.next:
+            line = f"{100 * progress:.0f} % of the training ({_shown(row['minutes'])} minutes)"
+            if "error" in row:
+                line += (
+                    f": off by {row['error']:.3g} of {self.typical:.4g} on {self.n_held} pictures "
+                    "not seen"
+                )
+            self.write(line)
+        self.early |= early
         while self.next <= progress:
             self.next += _STEP
+
+    def end(self, recipe, history):
+        """Say why a training ended before its time."""
+        row = history[-1]
+        if not self.verbose or self.ended.is_set() or self.stop.is_set():
+            return
+        done, limit = f"ended after {_shown(row['minutes'])}", recipe.minutes
+        if row["epoch"] < recipe.max_epochs and (limit is None or row["minutes"] < limit):
+            best = min(history, key=lambda each: each["error"])
+            self.write(
+                f"{done} minutes: the error was least, {best['error']:.3g}, after "
+                f"{_shown(best['minutes'])} minutes; the weights of then are kept"
+            )
+        elif limit is not None and row["minutes"] < _IN_TIME * limit:
+            times = "once" if row["epoch"] == 1 else f"{row['epoch']} times"
+            self.write(f"{done} of {_shown(limit)} minutes: every picture was seen {times}")
 
     def write(self, line):
         """Pass a line on, or print it."""
@@ -291,3 +343,15 @@ class _Progress:
             self.verbose(line)
         else:
             print(line, file=sys.stderr, flush=True)
+
+
+def _shown(minutes) -> str:
+    """Return minutes to a tenth, or to two digits if they are fewer than one.
+
+    Examples
+    --------
+    >>> from sk_ednn.images._fitting import _shown
+    >>> _shown(11.94), _shown(6.0), _shown(0.0314)
+    ('11.9', '6', '0.031')
+    """
+    return f"{round(minutes, 1):g}" if minutes >= 1 else f"{minutes:.2g}"

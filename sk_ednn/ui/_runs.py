@@ -205,7 +205,8 @@ def counting_of(result) -> list[str]:
     >>> from sk_ednn.ui._runs import counting_of
     >>> cells = {"mean": 19.77, "error": 3.733, "error_of_mean": 8.553, "half_width": 8.95}
     >>> print(*counting_of({"held_back": 12, "totals": {"cells": cells}}))
-    cells: off by 3.7 of 20 on 12 pictures held back (a guess of the mean by 8.6); 90 % within ± 8.9
+    cells: off by 3.7 of 20 on 12 pictures not seen; predicting the mean of all pictures would be
+    off by 8.6; 90 % within ± 8.9
     """
     totals, n = result.get("totals"), result.get("held_back")
     if not isinstance(totals, dict) or not n:
@@ -219,8 +220,8 @@ def counting_of(result) -> list[str]:
             continue
         mean, error, of_mean, half = (f"{one[each]:.2g}" for each in names)
         lines.append(
-            f"{name}: off by {error} of {mean} on {n} pictures held back (a guess of the mean by "
-            f"{of_mean}); 90 % within ± {half}"
+            f"{name}: off by {error} of {mean} on {n} pictures not seen; predicting the mean of "
+            f"all pictures would be off by {of_mean}; 90 % within ± {half}"
         )
     return lines
 

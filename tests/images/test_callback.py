@@ -1,5 +1,6 @@
-"""A function that follows the training of a `CountRegressor`, and may end it."""
+"""A function that follows the training of a `CountRegressor`, and may end it; its lines."""
 
+import re
 import threading
 
 import numpy as np
@@ -11,6 +12,8 @@ pytest.importorskip("torch")
 pytest.importorskip("skorch")
 
 from sk_ednn.images import CountRegressor
+from sk_ednn.images._fitting import _Progress
+from sk_ednn.images._training import Recipe
 
 
 @pytest.fixture(scope="module")
@@ -45,3 +48,57 @@ def test_true_ends_all_members_which_can_predict(data):
     assert max(history[-1]["epoch"] for history in ended.history_) < 100  # far from the thousand
     assert np.isfinite(ended.predict(data.pictures)).all()
     assert np.isfinite(ended.error_)
+
+
+@pytest.mark.parametrize(
+    ("params", "heads"),
+    [
+        ({"n_members": 1}, []),
+        ({"n_jobs": 1}, ["network 1 of 2", "network 2 of 2"]),
+        ({"n_jobs": 2}, ["2 networks are trained side by side; the lines are of the first"]),
+    ],
+)
+@pytest.mark.parametrize("minutes", [None, 60])
+def test_lines_have_one_form_and_say_which_networks_they_are_of(data, params, heads, minutes):
+    lines = []
+    fitted(data, None, verbose=lines.append, minutes=minutes, **params)
+    form = re.compile(
+        r"(\d+) % of the training \([\d.e-]+ minutes\): off by \S+ of \S+ on \d+ pictures not seen"
+    )
+    limit = 30 if heads[1:] else 60  # of each network
+    end = re.compile(rf"ended after [\d.e-]+ of {limit} minutes: every picture was seen 4 times")
+    percents = [int(form.fullmatch(line)[1]) for line in lines if form.fullmatch(line)]
+    shown = max(1, len(heads))
+    assert percents == [25, 50, 75, 100] * shown
+    assert [line for line in lines if line in heads] == heads
+    ends = [line for line in lines if end.fullmatch(line)]
+    assert len(ends) == (0 if minutes is None else shown)
+    assert len(lines) == len(percents) + len(heads) + len(ends)
+
+
+@pytest.mark.parametrize(
+    ("last", "limit", "stopped", "said"),
+    [
+        ((100, 4.94), 6, False, "ended after 4.9 of 6 minutes: every picture was seen 100 times"),
+        ((100, 4.94), None, False, None),
+        ((100, 5.99), 6, False, None),  # near enough to its time
+        ((80, 6.01), 6, False, None),
+        ((80, 4.0), 6, True, None),  # who stopped it knows
+        ((80, 4.0), 6, False,
+         "ended after 4 minutes: the error was least, 2.5, after 1.2 minutes; the weights of then "
+         "are kept"),
+        ((80, 4.0), None, False,
+         "ended after 4 minutes: the error was least, 2.5, after 1.2 minutes; the weights of then "
+         "are kept"),
+    ],
+)  # fmt: skip
+def test_a_training_that_ended_before_its_time_says_why(last, limit, stopped, said):
+    lines, ended = [], threading.Event()
+    if stopped:
+        ended.set()
+    progress = _Progress(lines.append, threading.Event(), 20.0, "", 3, 0, None, ended)
+    rows = [(1, 0.1, 9.0), (20, 1.2, 2.5), (*last, 7.0)]
+    names = ("epoch", "minutes", "error")
+    history = [dict(zip(names, row, strict=True)) for row in rows]
+    progress.end(Recipe(max_epochs=100, minutes=limit), history)
+    assert lines == ([] if said is None else [said])

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 
 import numpy as np
 import pytest
@@ -164,13 +165,66 @@ def test_the_report_knows_the_column_of_the_fit(dishes, tmp_path, capsys):
     assert "'nuclei', 'area' could all be the totals" in capsys.readouterr().err
 
 
-def test_a_fit_says_what_it_reads_and_how_far_it_is_off(dishes, capsys):
-    command = [part for part in fitting(dishes, "--force", "--series", "5") if part != "-q"]
+def test_a_fit_says_what_it_reads_and_how_far_it_is_off(dishes, tmp_path, capsys):
+    command = fitting(dishes, "--series", "5", "-o", str(tmp_path / "model.ednn"))
+    command.remove("-q")
     assert main(command) == 0
     said = capsys.readouterr()
     assert "10 picture(s), 48 × 56 pixels, grey, uint8" in said.err
     assert "2 series, each held out as a whole: 0, 1" in said.err
-    assert "counts: cells from" in said.err
+    assert "column cells: " in said.err and "; learned as counts" in said.err
+    assert "100 % of the training" in said.err  # also where no picture is held out
+    command = fitting(dishes, "-o", str(tmp_path / "other.ednn"))
+    assert main(command) == 0
+    said = capsys.readouterr()
+    assert " on 2 pictures not seen; predicting the mean of all pictures would be off" in said.out
+
+
+@pytest.mark.parametrize("share", [0.4, 0.6])
+def test_a_fit_names_one_next_step(share, capsys):
+    from sk_ednn.cli._count import show_fit
+
+    column = {"mean": 170.0, "error": share * 45.4, "error_of_mean": 45.4, "half_width": 9.0}
+    show_fit({"error": share * 45.4, "held_back": 9, "totals": {"cells": column}, "minutes": 1.0,
+              "output": "a model.ednn", "replaced": False})  # fmt: skip
+    steps = [line for line in capsys.readouterr().out.splitlines() if line.startswith("next: ")]
+    command = "next: sk-ednn count predict 'a model.ednn' NEW_PICTURES --output counts.csv"
+    assert len(steps) == 1
+    assert steps[0].startswith(command if share < 0.5 else "next: cells is hardly learned yet")
+
+
+@pytest.mark.parametrize("output", [True, False])
+def test_counts_are_printed_with_their_intervals_and_flags(output, dishes, tmp_path, capsys):
+    folder = tmp_path / "others"
+    folder.mkdir()
+    for path in (dishes / "photos").glob("dish [0-2].png"):
+        with Image.open(path) as image:
+            values = np.asarray(image)
+        Image.fromarray(values if "2" not in path.stem else 255 - values).save(folder / path.name)
+    command = ["count", "predict", str(dishes / "model.ednn")]
+    more = ["--output", str(tmp_path / "out.csv")] if output else []
+    assert main([*command, str(folder), *more]) == 0
+    said = capsys.readouterr()
+    for text in [said.err] if output else [said.err, said.out]:
+        lines = [line.split("] ")[-1] for line in text.splitlines() if ".png: " in line]
+        lines = [line for line in lines if line.startswith("dish")]
+        assert len(lines) == 3
+        assert all(re.match(r"dish \d.png: [\d.]+ \([\d.]+ to [\d.]+\)", line) for line in lines)
+        assert lines[2].endswith("  unlike the training pictures")
+    flagged = "flagged as unlike the training pictures: 1 of 3, for example dish 2.png; check"
+    assert flagged in said.out and "none is flagged" not in said.out
+    assert main([*command, str(folder / "dish 2.png"), "-q", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["counts"][0]["flag"] == "unlike"
+
+
+def test_a_prediction_says_that_nothing_is_flagged(capsys):
+    from sk_ednn.cli._count import show_predict
+
+    row = {"name": "dish 1.png", "total": 9.0, "low": None, "high": None, "flag": ""}
+    result = {"counts": [row, {**row, "name": "dish 2.png"}], "output": "out.csv", "maps": None}
+    show_predict(result)
+    said = ["2 picture(s) counted; none is flagged", "counts written to out.csv"]
+    assert capsys.readouterr().out.splitlines() == said
 
 
 def test_dots_and_boxes_of_some_pictures_join_the_totals(dishes, tmp_path, capsys):
@@ -310,7 +364,6 @@ OVERWRITING = {
 
 @pytest.mark.parametrize("name", OVERWRITING)
 def test_nothing_that_is_read_is_overwritten(name, dishes, tmp_path, capsys):
-    import re
     import shutil
 
     folder = tmp_path / "copy"
