@@ -49,6 +49,7 @@ def open_plain(path: str, name: str) -> Picture:
             with Image.open(path) as image:
                 mode, (width, height) = image.mode, image.size
                 frames = getattr(image, "n_frames", 1)
+                is_turned = image.getexif().get(_ORIENTATION, 1) not in (0, 1)
     except UnidentifiedImageError:
         raise PictureError(
             f"{name}: not a picture that can be read. Known are PNG, JPEG, TIFF, OME-Zarr, .npy "
@@ -71,7 +72,7 @@ def open_plain(path: str, name: str) -> Picture:
     dtype = np.dtype(np.uint16) if mode.startswith("I;16") else dtype
     shape = (height, width, n_channels)
     has_alpha = mode in _ALPHA
-    notes = (OPAQUE,) if has_alpha else ()
+    notes = (OPAQUE,) * has_alpha + (TURNED,) * is_turned
     return Picture(name, shape, dtype, _Plain(path, name, has_alpha), path, notes)
 
 
@@ -116,6 +117,12 @@ def _pixels(image) -> np.ndarray:
     return values.astype(values.dtype.newbyteorder("="), copy=False)
 
 
+# The tag of Exif with the orientation in which a camera was held.
+_ORIENTATION = 0x0112
+TURNED = (
+    "viewers show it turned or flipped, as its Exif data say; positions, boxes and maps are those "
+    "of the pixels as stored"
+)
 OPAQUE = "its alpha channel is opaque everywhere and was left out"
 
 

@@ -18,6 +18,7 @@ from ._labellers import AbstractLabeller
 from ._store import SearchStore
 from ._tasks import pools_of
 
+_THICKNESS = 3.0  # Å
 _OF_RUN = {
     "n_labels": [Interval(Integral, 1, None, closed="left")],
     "target": [Interval(Real, None, None, closed="neither"), None],
@@ -118,7 +119,7 @@ class StructureSearch:
 
     def __init__(
         self, composition, labeller, surrogate=None, *, store, kind="crystal", volume=None,
-        substrate=None, thickness=3.0, starts="random", initial_structures=(), n_initial=20,
+        substrate=None, thickness=_THICKNESS, starts="random", initial_structures=(), n_initial=20,
         retrain_every=10, candidates_per_label=4, loss_weights=None, sanity=None, pool_size=20,
         max_doubt=3.0, max_steps=100, patience=200, random_state=0,
     ):  # fmt: skip
@@ -217,6 +218,11 @@ class StructureSearch:
         validate_parameter_constraints(self._parameter_constraints, vars(self), type(self).__name__)
         given = {"n_labels": n_labels, "target": target, "max_seconds": max_seconds}
         validate_parameter_constraints(_OF_RUN, given, "run")
+        if self.kind in ("crystal", "cluster") and self.thickness != _THICKNESS:
+            raise ValueError(
+                f'thickness={self.thickness:g} is for kind="sheet" and kind="surface"; '
+                f'leave it out for kind="{self.kind}".'
+            )
         return self._identity()
 
     def _identity(self) -> dict:

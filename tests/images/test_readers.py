@@ -166,6 +166,20 @@ def test_folders_patterns_and_lists(tmp_path):
     assert len(read_pictures([tmp_path / "day1", GREY, COLOUR])) == 3
 
 
+@pytest.mark.parametrize("orientation", [None, 1, 3, 6])
+@pytest.mark.parametrize("ending", [".jpg", ".png"])
+def test_pictures_that_viewers_turn_are_read_as_stored_with_a_word(tmp_path, ending, orientation):
+    values = np.arange(48, dtype=np.uint8).reshape(6, 8)
+    exif = Image.Exif()
+    if orientation is not None:
+        exif[0x0112] = orientation
+    Image.fromarray(values).save(tmp_path / f"a{ending}", exif=exif)
+    (picture,) = read_pictures(tmp_path)
+    assert picture.grid == (6, 8)
+    turned = orientation in (3, 6)
+    assert any("turned or flipped" in note for note in picture.notes) is turned
+
+
 def test_the_opaque_alpha_channel_is_left_out_with_a_word(tmp_path):
     GOOD["opaque.png"][0](tmp_path / "a.png")
     assert read_pictures(tmp_path)[0].notes == (

@@ -167,6 +167,13 @@ def test_what_is_no_labeller_is_named(tmp_path):
         wrong.run(2)
 
 
+@pytest.mark.parametrize("kind", ["cluster", "crystal"])
+def test_a_thickness_of_what_is_not_flat_is_refused(tmp_path, kind):
+    with pytest.raises(ValueError, match=f'thickness=2 is for .*leave it out for kind="{kind}"'):
+        search(tmp_path / "a.db").set_params(kind=kind, thickness=2.0).run(5)
+    assert not (tmp_path / "a.db").exists()
+
+
 def test_a_second_search_on_a_store_is_refused_while_the_first_one_runs(tmp_path):
     path, refused = tmp_path / "a.db", []
 
