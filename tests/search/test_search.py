@@ -169,8 +169,10 @@ def test_what_is_no_labeller_is_named(tmp_path):
 
 @pytest.mark.parametrize("kind", ["cluster", "crystal"])
 def test_a_thickness_of_what_is_not_flat_is_refused(tmp_path, kind):
+    one = search(tmp_path / "a.db", thickness=2.0)
+    one.kind = kind
     with pytest.raises(ValueError, match=f'thickness=2 is for .*leave it out for kind="{kind}"'):
-        search(tmp_path / "a.db").set_params(kind=kind, thickness=2.0).run(5)
+        one.run(5)
     assert not (tmp_path / "a.db").exists()
 
 
