@@ -81,9 +81,9 @@ def spreads(data) -> dict[str, float]:
     Returns
     -------
     dict of str to float
-        ``energy``, in meV/atom: root mean square deviation of energies from a sum over the
-        species. ``force``, in meV/Å, and ``stress``, in GPa: root mean squares. Unknown labels are
-        left out, and so are energies of too few structures for such a fit.
+        ``energy``, in meV/atom: standard deviation of energies from a sum over the species,
+        fitted to these structures. ``force``, in meV/Å, and ``stress``, in GPa: root mean squares.
+        Unknown labels are left out, and so are energies of too few structures for such a fit.
     """
     out: dict[str, float] = {}
     is_known = ~np.isnan(data.energies)
@@ -91,12 +91,16 @@ def spreads(data) -> dict[str, float]:
     counts = np.zeros((len(data.energies), len(species)))
     np.add.at(counts, (np.repeat(np.arange(len(counts)), data.structures.sizes), which), 1.0)
     sizes = data.structures.sizes[is_known]
-    if is_known.sum() > len(species):
+    if is_known.any():
         # Per atom, so that large structures do not decide alone.
         shares = counts[is_known] / sizes[:, None]
         per_atom = data.energies[is_known] / sizes
-        rest = per_atom - shares @ np.linalg.lstsq(shares, per_atom, rcond=None)[0]
-        out["energy"] = float(1e3 * np.sqrt(np.mean(rest**2)))
+        coefficients, _, rank, _ = np.linalg.lstsq(shares, per_atom, rcond=None)
+        # Over the degrees of freedom: a sum over four species fits five structures far better than
+        # it would predict others.
+        if len(per_atom) > rank:
+            rest = per_atom - shares @ coefficients
+            out["energy"] = float(1e3 * np.sqrt(np.sum(rest**2) / (len(per_atom) - rank)))
     for name, values, unit in (("force", data.forces, 1e3), ("stress", data.stress, GPA)):
         values = values[~np.isnan(values)]
         if values.size:
