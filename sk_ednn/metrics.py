@@ -143,7 +143,7 @@ class Verdict:
                 references.append((self.over_size, "a constant times the size of the system"))
             error, reference = max(references)
             if error >= _POOR:
-                sentences.append(f"The model is {_compared(error)} than {reference}.")
+                sentences.append(f"The model is {compared(error)} than {reference}.")
         if not self.held_back:
             sentences.append(
                 "The model was fitted to these systems. Errors on other systems are unknown, "
@@ -157,10 +157,10 @@ class Verdict:
         text = f"on {self.n_systems:,} systems {'held back' if self.held_back else 'fitted to'}"
         if not math.isnan(self.over_spread):
             text += (
-                f": R² {self.r2:.4g}, RMSE {_ratio(self.over_spread)} times the spread of totals"
+                f": R² {self.r2:.4g}, RMSE {as_ratio(self.over_spread)} times the spread of totals"
             )
             if self.over_size is not None and math.isfinite(self.over_size):
-                text += f", {_ratio(self.over_size)} times the RMSE of a constant times the size"
+                text += f", {as_ratio(self.over_size)} times the RMSE of a constant times the size"
         return f"{text}. {self.doubts}".rstrip()
 
     def as_dict(self) -> dict[str, float | int | bool | str | None]:
@@ -172,11 +172,13 @@ class Verdict:
         return {**values, "words": self.words}
 
 
-def _ratio(error) -> str:
+def as_ratio(error) -> str:
+    """Return an error relative to that of a constant, without the digits of round-off."""
     return f"{error:.2g}" if error >= _ROUND_OFF else f"less than {_ROUND_OFF:f}"
 
 
-def _compared(error) -> str:
+def compared(error) -> str:
+    """Return how much better than a constant a model with such a relative error is."""
     if error >= 1.0:
         return "no better"
     if error >= _HARDLY_BETTER:

@@ -250,7 +250,10 @@ def _trainer(estimator):
     if estimator.repulsion:
         params["repulsion"] = True
     if estimator.verbose:
-        params["callback"] = _Progress(trainer.callback)
+        trainer.set_params(**params)
+        seconds = trainer.max_seconds
+        seconds = None if seconds is None else seconds / estimator.n_members
+        params["callback"] = _Progress(trainer.callback, trainer.max_epochs, seconds)
     return trainer.set_params(**params)
 
 
@@ -258,10 +261,17 @@ class _Progress:
     """Print some epochs, then call the callback of the trainer.
 
     The first epochs are printed, and later ones if a tenth of the time has passed since the last.
+
+    Parameters
+    ----------
+    callback : callable or None
+    max_epochs : int, default=None
+    max_seconds : float, default=None
+        Limits of each member, which are printed too.
     """
 
-    def __init__(self, callback):
-        self.callback = callback
+    def __init__(self, callback, max_epochs=None, max_seconds=None):
+        self.callback, self.max_epochs, self.max_seconds = callback, max_epochs, max_seconds
         self._member, self._seconds = None, 0.0
 
     def __call__(self, record):
@@ -285,8 +295,14 @@ class _Progress:
         }
         text = ", ".join(f"{name} {value:.4g}" for name, value in shown.items())
         member = f"member {record['member']}, " if "member" in record else ""
+        epochs, seconds = (
+            "" if limit is None else f" of {limit:.6g}"
+            for limit in (self.max_epochs, self.max_seconds)
+        )
         print(
-            f"{member}epoch {record['epoch']}, {record['seconds']:.0f} s: {text}", file=sys.stderr
+            f"{member}epoch {record['epoch']}{epochs}, {record['seconds']:.0f}{seconds} s of the "
+            f"processor: {text}",
+            file=sys.stderr,
         )
 
 

@@ -118,7 +118,9 @@ def run(ctx, options, read, say) -> dict[str, Any]:
         The output of ``--json``.
     """
     from ..atoms._potential_committee import checkpoint_of
+    from ..atoms._potential_verdict import verdict_of
     from ..structures._files import naming
+    from ._fit_results import next_step_of_potential
 
     if options.unit not in (None, "eV"):
         raise ValueError(
@@ -135,6 +137,7 @@ def run(ctx, options, read, say) -> dict[str, Any]:
     taken = {
         which: [read.structures[k] for k in some] for which, some in parts.items() if len(some)
     }
+    say(_split_line(len(train), len(test)))
     places = [read.places[k] for k in parts["train"]]
     if len(test):
         # Before the training, which an error would cost.
@@ -164,6 +167,7 @@ def run(ctx, options, read, say) -> dict[str, Any]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DataWarning)  # printed before
         errors = {which: potential.errors(some) for which, some in taken.items()}
+    spreads = {which: spreads_of(potential, some) for which, some in taken.items()}
     result: dict[str, Any] = {
         "model": potential.model,
         "strategy": "PotentialTrainer",
@@ -176,8 +180,14 @@ def run(ctx, options, read, say) -> dict[str, Any]:
         "labels": potential.labels_,
         "output": str(options.output),
         **errors,
-        "spreads": {which: spreads_of(potential, some) for which, some in taken.items()},
+        "spreads": spreads,
     }
+    judged = "test" if "test" in taken else "train"
+    result["verdict"] = verdict_of(
+        errors[judged], spreads[judged], len(taken[judged]), held_back=judged == "test"
+    )
+    step = next_step_of_potential(result)
+    result |= {} if step is None else {"next": step}
     _runs.forget(options, potential, potential.trainer)
     _runs.log_stage(options, "measure")
     _write(ctx, options, potential, taken, result)
@@ -191,6 +201,9 @@ def show(result) -> None:
     """Print the result of `run`."""
     parts = [which for which in ("train", "test") if which in result]
     show_errors({which: result[which] for which in parts}, result["spreads"])
+    typer.echo(f"verdict: {result['verdict']['words']}")
+    if "next" in result:
+        typer.echo(f"next: {result['next']}")
     show_files(
         f"{result['model']}, {result['epochs']} epochs on {result['n_train']} structures in "
         f"{result['seconds']:.3g} s, {result['processor_seconds']:.3g} s of the processor",
@@ -226,10 +239,22 @@ def show_errors(errors, spreads) -> None:
     for title, *numbers in rows:
         table.add_row(title, *("" if value is None else f"{value:.4g}" for value in numbers))
     Console().print(table)
-    typer.echo("spread: root mean square error of the composition alone")
+    typer.echo(
+        "spread: the rmse of the composition alone, with forces and stresses of zero; compare the "
+        "column rmse with it"
+    )
 
 
 # --- parts ------------------------------------------------------------------------------------
+
+
+def _split_line(n_train, n_test) -> str:
+    if not n_test:
+        return f"{n_train} structures, all of them to learn from"
+    return (
+        f"{n_train + n_test} structures: {n_train} to learn from, {n_test} held out for the rows "
+        "'test' of the table (--test-fraction 0 learns from all)"
+    )
 
 
 def _given(ctx, name) -> bool:
@@ -375,6 +400,7 @@ def _write(ctx, options, potential, taken, result) -> None:
     about = {
         "made by": "sk-ednn fit",
         "errors": {which: result[which] for which in taken},
+        "verdict": result["verdict"],
         "labels": {kind: result["labels"][kind] for kind in ("energy", "forces", "stress")},
         **({"interrupted": result["interrupted"]} if "interrupted" in result else {}),
     }

@@ -1,6 +1,7 @@
 """The potential as one estimator: every kind of model, and what scikit-learn does with it."""
 
 import dataclasses
+import re
 import signal
 
 import numpy as np
@@ -237,8 +238,21 @@ def test_validation_and_progress_are_printed(atoms, capsys):
     potential = network(trainer=trainer, verbose=1).fit(atoms)
     lines = capsys.readouterr().err.splitlines()
     assert lines[0].startswith("12 structures, 48 atoms (Si, Au): energy from 'energy' of 12 of 12")
-    assert lines[1].startswith("epoch 1, ") and "meV/Å" in lines[1]
+    assert lines[1].startswith("epoch 1 of 2, ") and "meV/Å" in lines[1]
     assert {"loss", "valid_energy_mae"} < set(potential.history_[-1])
+
+
+@pytest.mark.parametrize(
+    ("limits", "expected"),
+    [
+        ({"max_epochs": 2}, r"member 1, epoch 1 of 2, \d+ s of the processor: loss "),
+        ({"max_epochs": None, "max_seconds": 0.5}, r"member 1, epoch 1, \d+ of 0\.25 s of the pro"),
+        ({"max_epochs": 2, "max_seconds": 90.0}, r"member 1, epoch 1 of 2, \d+ of 45 s of the pro"),
+    ],
+)
+def test_progress_names_the_limits_of_each_member(limits, expected, atoms, capsys):
+    network(verbose=1, n_members=2, **limits).fit(atoms)
+    assert re.match(expected, capsys.readouterr().err.splitlines()[1])
 
 
 def test_long_trainings_print_some_epochs_of_each_member(capsys):
@@ -418,6 +432,18 @@ def test_spreads_are_the_errors_of_the_composition_alone(atoms):
     assert only == {}  # one structure determines no energies of species
     exact = spreads(labelled(atoms, energies, forces=False, stress=False))
     assert exact["energy"] == pytest.approx(0.0, abs=1e-6)
+
+
+def test_the_spread_of_few_structures_is_that_of_many():
+    """Otherwise a sum over species, fitted to the few, would seem hard to improve on."""
+    rng = np.random.default_rng(0)
+    atoms = labelled_atoms(6)
+    few = [
+        spreads(labelled(atoms, rng.normal(size=6) * len(atoms[0]), forces=False, stress=False))
+        for _ in range(300)
+    ]
+    variance = np.mean([each["energy"] ** 2 for each in few])
+    assert variance == pytest.approx(1e6, rel=0.15)  # 1 eV per atom
 
 
 @pytest.mark.parametrize(

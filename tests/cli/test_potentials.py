@@ -60,10 +60,24 @@ def test_structures_with_forces_become_a_potential(go, files):
 
 def test_a_table_is_shown_and_progress(go):
     result = go("fit train.extxyz --epochs 1 --cutoff 4 -o p.ednn")
-    assert "test, forces (meV/Å)" in result.stdout and "epoch 1, " in result.stderr
+    assert "test, forces (meV/Å)" in result.stdout and "epoch 1 of 1, " in result.stderr
     assert "spectrum, 1 epochs on 16 structures" in result.stdout
     assert " s of the processor; written to p.ednn" in result.stdout
     assert result.stderr.count("forces from 'forces' of 64 of 64 atoms") == 1
+    assert "20 structures: 16 to learn from, 4 held out for the rows 'test'" in result.stderr
+    verdict, *following = result.stdout.partition("verdict: ")[2].splitlines()
+    assert verdict.startswith("on 4 structures held back: RMSE of energies ")
+    # Nothing is learned in one epoch.
+    assert "the potential is " in verdict and "better than the composition alone." in verdict
+    assert following[0].startswith("next: the errors of the structures trained on are of similar")
+
+
+def test_without_held_out_structures_the_verdict_is_on_those_of_the_fit(go):
+    result = go("fit train.extxyz --epochs 1 --cutoff 4 --test-fraction 0 -o all.ednn")
+    assert "20 structures, all of them to learn from" in result.stderr
+    assert "verdict: on 20 structures fitted to: " in result.stdout
+    assert "Errors on other structures are unknown" in result.stdout
+    assert "next: " not in result.stdout
 
 
 def test_images_and_energies_alone_go_the_other_way(go, files):
