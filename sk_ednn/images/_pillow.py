@@ -49,7 +49,7 @@ def open_plain(path: str, name: str) -> Picture:
             with Image.open(path) as image:
                 mode, (width, height) = image.mode, image.size
                 frames = getattr(image, "n_frames", 1)
-                is_turned = image.getexif().get(_ORIENTATION, 1) not in (0, 1)
+                is_turned = _is_turned(image)
     except UnidentifiedImageError:
         raise PictureError(
             f"{name}: not a picture that can be read. Known are PNG, JPEG, TIFF, OME-Zarr, .npy "
@@ -117,13 +117,20 @@ def _pixels(image) -> np.ndarray:
     return values.astype(values.dtype.newbyteorder("="), copy=False)
 
 
+OPAQUE = "its alpha channel is opaque everywhere and was left out"
 # The tag of Exif with the orientation in which a camera was held.
 _ORIENTATION = 0x0112
 TURNED = (
     "viewers show it turned or flipped, as its Exif data say; positions, boxes and maps are those "
     "of the pixels as stored"
 )
-OPAQUE = "its alpha channel is opaque everywhere and was left out"
+
+
+def _is_turned(image) -> bool:
+    # Without the tag near its beginning, a PNG would be decoded to its end to look for it.
+    if image.format == "PNG" and "exif" not in image.info:
+        return False
+    return image.getexif().get(_ORIENTATION, 1) not in (0, 1)
 
 
 class _Plain:
