@@ -104,11 +104,10 @@ def turned(parts, turns, flips):
     ----------
     parts : sequence of Tensor
     turns : int
-    flips : bool or list of int
-        Axes; True for the last but one.
+    flips : list of int
+        Axes.
     """
-    axes = ([-2] if flips else []) if isinstance(flips, bool) else flips
-    return [torch.rot90(x, turns, (-2, -1)).flip(axes) for x in parts]
+    return [torch.rot90(x, turns, (-2, -1)).flip(flips) for x in parts]
 
 
 def varied(values, weights, bands, recipe, rng):

@@ -62,14 +62,15 @@ class Member:
 
     def predict(self, samples, n_views=1) -> np.ndarray:
         """Return the totals by the averaged weights, one row a sample."""
+        rows = []
         with torch.no_grad():
-            rows = [
-                torch.stack(
-                    [self.totals(self.average, *turned(collated([each]), *view))
-                     for view in views(n_views)]
-                ).mean(0)
-                for each in samples
-            ]  # fmt: skip
+            for each in samples:
+                parts = collated([each])
+                of_views = [
+                    self.totals(self.average, *turned(parts, turns, [-2] if is_flipped else []))
+                    for turns, is_flipped in views(n_views)
+                ]
+                rows.append(torch.stack(of_views).mean(0))
         return torch.cat(rows).double().numpy() if rows else np.zeros((0, len(self.scale)))
 
     def project(self):
