@@ -84,6 +84,14 @@ class _Energies(_Reader):
     def missing(self):
         return np.full(len(self.structures), np.nan)
 
+    def converted(self, value, k, name):
+        if value.ndim:
+            raise ValueError(
+                f"{self.places[k]}: the energy {name!r} must be one number; got shape "
+                f"{value.shape}."
+            )
+        return value
+
     def given(self, values):
         return self.array(values, (len(self.structures),))
 

@@ -10,6 +10,32 @@ from ..fields._in_memory import as_array
 
 # Names of energies, in the order of preference; then any name that contains "energy".
 _NAMES = ("energy", "REF_energy", "ref_energy", "dft_energy", "DFT_energy", "total_energy")
+# Parts of names, in lower case without underscores, of what is no total although its name contains
+# that of a label: energy_per_atom, fermi_energy, energy_cutoff, forces_error.
+_NO_TOTALS = (
+    "peratom", "fermi", "cutoff", "kinetic", "zeropoint", "abovehull", "error", "std", "sigma",
+    "uncertainty", "variance", "weight", "threshold", "tolerance", "correction",
+)  # fmt: skip
+
+
+def is_label(name, words) -> bool:
+    """Return True if a name contains one of some words, and is not that of another quantity.
+
+    Parameters
+    ----------
+    name : str
+    words : tuple of str
+        In lower case.
+
+    Examples
+    --------
+    >>> from sk_ednn.atoms._labels import is_label
+    >>> is_label("PBE_Energy", ("energy",)), is_label("energy_per_atom", ("energy",))
+    (True, False)
+    """
+    lower = name.lower()
+    plain = lower.replace("_", "").replace("-", "").replace(" ", "").replace("/", "per")
+    return any(word in lower for word in words) and not any(part in plain for part in _NO_TOTALS)
 
 
 def energies_of(structures, name=None):
@@ -21,7 +47,7 @@ def energies_of(structures, name=None):
     name : str, default=None
         Name of a result of the calculators, such as "free_energy", or of an entry of
         ``atoms.info``. None for "energy" of the calculators or, if there is none, for the entry of
-        ``info`` whose name contains "energy".
+        ``info`` whose name contains "energy", except those such as "energy_per_atom".
 
     Returns
     -------
@@ -159,7 +185,7 @@ def _scalars(structure) -> dict[str, float]:
 def _energy_name(named) -> str:
     """Return the name of the energies."""
     everywhere = [name for name in named[0] if all(name in values for values in named)]
-    energies = [name for name in everywhere if "energy" in name.lower() or name.lower() == "e"]
+    energies = [name for name in everywhere if is_label(name, ("energy",)) or name.lower() == "e"]
     for name in _NAMES:
         if name in energies:
             return name
@@ -167,7 +193,7 @@ def _energy_name(named) -> str:
         return energies[0]
     if not energies:
         somewhere = sorted(
-            {name for values in named for name in values if "energy" in name.lower()}
+            {name for values in named for name in values if is_label(name, ("energy",))}
         )
         for name in _NAMES:
             if name in somewhere:

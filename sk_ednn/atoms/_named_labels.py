@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from .._utils.masks import unknown_as_nan
-from ._labels import _NAMES
+from ._labels import _NAMES, is_label
 
 # Names in the order of preference; then any name that contains one of _WORDS.
 _PREFERRED = {
@@ -30,11 +30,15 @@ class Named:
         Labels of each structure.
     stale : list of int
         Structures whose calculator has results for other positions. These are not read.
+    others : dict of str to int
+        Names that contain that of the kind, but are those of another quantity, or whose values do
+        not have its shape; with the first structure. These are not read unless they are requested.
     """
 
     kind: str
     values: list[dict] = field(default_factory=list)
     stale: list[int] = field(default_factory=list)
+    others: dict[str, int] = field(default_factory=dict)
 
     def names(self) -> list[str]:
         """Return all names in the order of preference."""
@@ -70,13 +74,15 @@ class Named:
         return names[0] if names else None
 
 
-def named_labels(structures) -> dict[str, Named]:
+def named_labels(structures, names=None) -> dict[str, Named]:
     """Return the labels of structures: results of calculators, then entries of files.
 
     Parameters
     ----------
     structures : sequence
         Only `ase.Atoms` have labels.
+    names : dict of str to str or None, default=None
+        Requested names by kind, which may be any.
 
     Returns
     -------
@@ -88,7 +94,11 @@ def named_labels(structures) -> dict[str, Named]:
         of_structure: dict[str, dict] = {kind: {} for kind in KINDS}
         if getattr(structure, "calc", None) is not None:
             _of_calculator(structure, of_structure, k, by_kind)
-        _of_entries(structure, of_structure)
+        for kind, name, value in _entries(structure):
+            if (names or {}).get(kind) == name or _may_be(structure, kind, name, value):
+                of_structure[kind].setdefault(name, _array(value))
+            elif any(word in name.lower() for word in _WORDS[kind]):
+                by_kind[kind].others.setdefault(name, k)
         for kind in KINDS:
             by_kind[kind].values.append(of_structure[kind])
     return by_kind
@@ -126,32 +136,31 @@ _RESULTS = {
 }  # fmt: skip
 
 
-def _of_entries(structure, of_structure):
-    """Add entries of ``info`` and ``arrays`` whose names contain one of _WORDS."""
-    for kind, name, value in _entries(structure):
-        if name not in of_structure[kind]:
-            of_structure[kind][name] = value
-
-
 def _entries(structure):
-    n_atoms = len(getattr(structure, "numbers", ()))
+    """Yield the entries of ``info`` and ``arrays`` with the kind of label that they may be."""
     for name, value in getattr(structure, "info", {}).items():
-        if not isinstance(name, str):
-            continue
-        if _names(name, "energy") and np.ndim(value) == 0 and not isinstance(value, bool):
-            yield "energy", name, _array(value)
-        elif _names(name, "stress") and np.size(value) in (6, 9):
-            yield "stress", name, _array(value)
-    arrays = getattr(structure, "arrays", {})
-    for name, value in arrays.items():
-        if _names(name, "forces") and np.shape(value) == (n_atoms, 3):
-            yield "forces", name, _array(value)
+        if isinstance(name, str):
+            yield "energy", name, value
+            yield "stress", name, value
+    for name, value in getattr(structure, "arrays", {}).items():
+        yield "forces", name, value
+
+
+def _may_be(structure, kind, name, value) -> bool:
+    """Return True if an entry is a label by its name and shape.
+
+    The shape of an entry with a usual name does not matter: an error says what is wrong with it.
+    """
+    if name in _PREFERRED[kind]:
+        return True
+    if not is_label(name, _WORDS[kind]):
+        return False
+    if kind == "energy":
+        return np.ndim(value) == 0 and not isinstance(value, bool)
+    if kind == "stress":
+        return np.size(value) in (6, 9)
+    return np.shape(value) == (len(structure.numbers), 3)
 
 
 def _array(value) -> np.ndarray:
     return unknown_as_nan(value, "A label") if np.ma.isMaskedArray(value) else np.asarray(value)
-
-
-def _names(name, kind):
-    lower = name.lower()
-    return any(word in lower for word in _WORDS[kind]) and not lower.endswith("weight")

@@ -129,7 +129,7 @@ def labelled(X, y=None, forces=None, stress=None, names=None) -> LabelledStructu
     unknown = sorted(set(names) - set(KINDS))
     if unknown:
         raise ValueError(f"The keys of labels must be among {', '.join(KINDS)}; got {unknown}.")
-    carried = named_labels(given)
+    carried = named_labels(given, names)
     arguments = {"energy": y, "forces": forces, "stress": stress}
     labels: dict = {"unread": []}
     arrays = {}
@@ -216,6 +216,12 @@ def _note_unread(unread, carried: Named, source, places):
             f"{carried.kind} of {len(carried.stale)} structure(s) whose atoms moved since the "
             f"calculation, the first {places[carried.stale[0]]}"
         )
+    if source is None:  # beside a label they say how good it is, or are derived from it
+        unread.extend(
+            f"{name!r}, which by its name or shape is not the {carried.kind} (the first "
+            f"{places[k]})"
+            for name, k in carried.others.items()
+        )
     for name in carried.names():
         if name == source:
             continue
@@ -263,17 +269,16 @@ def _notes(data):
 
 
 def _of_constraints(data, given):
-    """Yield a warning if forces are exactly 0 on constrained atoms, and not on others."""
+    """Yield a warning if forces are exactly 0 where constraints act, and not elsewhere."""
     zeroed = []
     for k, structure in enumerate(given):
-        fixed = [c.get_indices() for c in getattr(structure, "constraints", None) or ()
-                if hasattr(c, "get_indices")]  # fmt: skip
-        if not fixed:
+        held = _held(structure)
+        if held is None:
             continue
-        fixed = np.unique(np.concatenate([np.ravel(each) for each in fixed]).astype(int))
         forces = data.forces_of(k)
-        others = np.nan_to_num(np.delete(forces, fixed, axis=0))
-        if len(fixed) and not forces[fixed].any() and others.any():
+        # Along axes that are held nowhere, forces of symmetric structures may all be 0.
+        free = np.nan_to_num(forces[:, held.any(axis=0)][~held[:, held.any(axis=0)]])
+        if not forces[held].any() and free.any():
             zeroed.append(k)
     if zeroed:
         yield (
@@ -281,3 +286,20 @@ def _of_constraints(data, given):
             f"first {data.places[zeroed[0]]}. Programs write 0 for constrained atoms. Set these "
             "forces to NaN, so that the fit ignores them, or calculate without constraints."
         )
+
+
+def _held(structure) -> np.ndarray | None:
+    """Return which components of forces the constraints of a structure set to 0; None for none."""
+    constraints = getattr(structure, "constraints", None)
+    if not constraints:
+        return None
+    from ase.constraints import FixAtoms, FixCartesian, FixedLine, FixedPlane, FixScaled
+
+    kinds = (FixAtoms, FixCartesian, FixScaled, FixedLine, FixedPlane)
+    held = np.zeros((len(structure), 3), dtype=bool)
+    for constraint in constraints:
+        if isinstance(constraint, kinds):
+            forces = np.random.default_rng(0).uniform(1, 2, held.shape)
+            constraint.adjust_forces(structure, forces)
+            held |= forces == 0
+    return held if held.any() else None

@@ -7,7 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..fields._in_memory import as_array
 from ._checks import check_structures
+from ._occupancy import require_whole_atoms
 
 _FORMS = (
     "Each must have numbers, positions, cell and pbc, as an ase.Atoms, a sk_ednn.structures."
@@ -218,11 +220,11 @@ def _read(structure, k):
             f"Expected structures. Structure {k} is of type {type(structure).__name__} and lacks "
             f"numbers or positions. {_FORMS}"
         )
-    if any(isinstance(part, np.ma.MaskedArray) for part in (numbers, positions, cell, pbc)):
-        raise ValueError(
-            f"Structure {k} has masked arrays, whose masks would be lost. Leave masked atoms out."
-        )
-    numbers = np.asarray(numbers)
+    require_whole_atoms(structure, k)
+    of = f"of structure {k}"
+    numbers, positions = as_array(numbers, f"numbers {of}"), as_array(positions, f"positions {of}")
+    cell = cell if cell is None else as_array(cell, f"cell {of}")
+    pbc = pbc if pbc is None else as_array(pbc, f"pbc {of}")
     if not numbers.size:
         raise ValueError(f"Structure {k} has no atoms. Leave it out.")
     if numbers.ndim != 1 or numbers.dtype.kind not in "iu":

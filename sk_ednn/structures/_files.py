@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
+from itertools import takewhile
 from os import PathLike, fspath
 
 from .._utils.file_names import files_of
@@ -186,20 +188,41 @@ def _frames(file, index):
 
 
 def _with_whole_lines(frames, file) -> Iterator:
-    """Yield the structure of a POSCAR file; raise if the line of an atom lacks a coordinate.
+    """Yield the structure of a POSCAR file; raise if its lines contradict its numbers of atoms.
 
-    ASE takes a line with one number, as in a file that was cut short, for three equal ones.
+    ASE takes a line with one number, as in a file that was cut short, for three equal ones, and
+    ignores names of species without a number, and coordinates beyond the numbers of atoms.
     """
     for structure in frames:
         with open(file, encoding="utf-8", errors="replace") as text:
             lines = [line.split() for line in text]
+        if len(lines) > 6 and lines[6] and lines[6][0].isdecimal() and lines[5][0][0].isalpha():
+            names, counts = lines[5], list(takewhile(str.isdecimal, lines[6]))
+            if len(names) > len(counts) and all(name[0].isalpha() for name in names):
+                raise ValueError(
+                    f"it names {len(names)} species, {' '.join(names)}, and has {len(counts)} "
+                    "number(s) of atoms"
+                )
         modes = [k for k, line in enumerate(lines[5:10], 5) if line and line[0][0] in "cCdDkK"]
         if modes:  # the last of them: a symbol such as Cu begins with the same letter
-            atoms = lines[modes[-1] + 1 : modes[-1] + 1 + len(structure)]
+            after = modes[-1] + 1 + len(structure)
+            atoms = lines[modes[-1] + 1 : after]
             short = next((k for k, line in enumerate(atoms) if len(line) < 3), None)
             if short is not None:
                 raise ValueError(f"the line of atom {short} has fewer than three coordinates")
+            # Velocities follow a blank line or words.
+            if after < len(lines) and len(lines[after]) >= 3 and _are_numbers(lines[after][:3]):
+                raise ValueError(
+                    f"it has coordinates of more than the {len(structure)} atoms of its numbers"
+                )
         yield structure
+
+
+def _are_numbers(words) -> bool:
+    try:
+        return all(math.isfinite(float(word)) for word in words)
+    except ValueError:
+        return False
 
 
 def _with_energy(frames, file) -> Iterator:

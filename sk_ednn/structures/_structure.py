@@ -23,6 +23,7 @@ from ._coincident import check_overlaps
 from ._elements import HEAVIEST
 from ._files import is_path, read_one, read_structures
 from ._flatness import check_flatness
+from ._occupancy import require_whole_atoms
 
 _FORMS = (
     "Each must have numbers, positions and cell: an ase.Atoms, a sk_ednn.structures.Structure, a "
@@ -177,6 +178,7 @@ def _parts(structure, k, plane):
             f"Expected structures, but X[{k}] is of type {type(structure).__name__} and has no "
             f"numbers, positions or cell. {_FORMS}"
         )
+    require_whole_atoms(structure, k)
     numbers = as_array(parts[0], f"X[{k}].numbers")
     positions = as_array(parts[1], f"X[{k}].positions", np.float64)
     cell = in_memory(parts[2], f"X[{k}].cell", expected="edge lengths or edge vectors")

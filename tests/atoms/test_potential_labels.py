@@ -12,10 +12,11 @@ from ase import Atoms
 from ase.build import bulk, molecule
 from ase.calculators.emt import EMT
 from ase.calculators.singlepoint import SinglePointCalculator
-from ase.constraints import FixAtoms
+from ase.constraints import FixAtoms, FixCartesian, FixCom, FixedLine, FixedPlane, FixScaled
 from ase.io import write
 from ase.stress import voigt_6_to_full_3x3_stress
 
+from sk_ednn.atoms import energies_of
 from sk_ednn.atoms._potential_checks import data_notes
 from sk_ednn.atoms._potential_data import labelled, summary
 from sk_ednn.exceptions import TileModelError
@@ -103,6 +104,77 @@ def test_names_choose_and_none_reads_nothing():
         each.info = {"energy_a": 1.0, "energy_b": 2.0}
     with pytest.raises(ValueError, match="Several entries could be the energy: energy_a, energy_b"):
         labelled(atoms)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "energy_per_atom", "Energy/atom", "formation energy per atom", "fermi_energy",
+        "cutoff_energy", "kinetic_energy", "energy_error", "zero-point_energy", "energy_std",
+    ],
+)  # fmt: skip
+def test_other_quantities_are_no_totals_unless_they_are_requested(name):
+    atoms = labelled_atoms(2)
+    for each in atoms:
+        as_entries(each, "pbe_energy", "forces")
+        each.info[name] = 0.25
+    data = labelled(atoms)
+    assert data.labels["energy"]["from"] == "pbe_energy" and data.notes == []
+    assert energies_of(atoms)[1] == "pbe_energy"
+    for each in atoms:
+        del each.info["pbe_energy"]
+    data = labelled(atoms)
+    assert data.labels["energy"]["known"] == 0
+    assert f"{name!r}, which by its name or shape is not the energy (the first " in data.notes[0]
+    with pytest.raises(ValueError, match=f"no energy.*The first has {name}"):
+        energies_of(atoms)
+    assert labelled(atoms, names={"energy": name}).energies.tolist() == [0.25, 0.25]
+    assert energies_of(atoms, name)[0].tolist() == [0.25, 0.25]
+
+
+def test_names_that_are_requested_may_be_any():
+    atoms = labelled_atoms(2)
+    wanted = labelled(atoms)
+    for each in atoms:
+        stress = each.calc.results["stress"]
+        as_entries(each, "U", "F").info["sigma"] = stress
+    data = labelled(atoms, names={"energy": "U", "forces": "F", "stress": "sigma"})
+    np.testing.assert_array_equal(data.energies, wanted.energies)
+    np.testing.assert_array_equal(data.forces, wanted.forces)
+    np.testing.assert_array_equal(data.stress, wanted.stress)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("energy", np.array([-1.0]), r"'energy' must be one number; got shape \(1,\)"),
+        ("energy", True, "'energy' must be a number, got True"),
+        ("REF_energy", [-1.0, 2.0], "must be one number"),
+        ("forces", np.ones(4), r"'forces' must be of shape \(4, 3\)"),
+        ("dft_forces", np.ones((4, 2)), r"must be of shape \(4, 3\)"),
+        ("stress", np.ones(3), "must be six numbers.*or nine"),
+        ("REF_stress", "1 2 3", "'REF_stress' must be a number"),
+    ],
+)
+def test_usual_names_with_values_of_another_shape_are_errors(name, value, message):
+    atoms = labelled_atoms(2)
+    for each in atoms:
+        as_entries(each, "pbe_energy", "pbe_forces")
+        (each.arrays if "force" in name else each.info)[name] = value
+    with pytest.raises(ValueError, match=message):
+        labelled(atoms)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("virial", "1 2 3"), ("pbe_stress", 0.1), ("pbe_forces", np.ones((4, 2)))]
+)
+def test_other_names_with_values_of_another_shape_are_reported(name, value):
+    atoms = labelled_atoms(2)
+    for each in atoms:
+        as_entries(each, forces=None)
+        (each.arrays if "force" in name else each.info)[name] = value
+    kind = "forces" if "force" in name else "stress"
+    assert f"{name!r}, which by its name or shape is not the {kind}" in labelled(atoms).notes[0]
 
 
 def test_labels_that_are_not_read_are_reported():
@@ -243,13 +315,38 @@ def test_errors_name_the_line_of_a_file(tmp_path):
         labelled(tmp_path / "twice.extxyz")
 
 
-def test_forces_that_constraints_set_to_zero_are_doubted():
+@pytest.mark.parametrize(
+    "constraint",
+    [
+        FixAtoms([0, 2]),
+        FixCartesian([0, 2]),
+        FixCartesian([0, 2], (True, True, False)),
+        FixScaled([0, 2], (True, False, True)),
+        FixedPlane([0, 2], (1, 0, 0)),
+        FixedLine([0, 2], (0, 0, 1)),
+    ],
+    ids=lambda constraint: f"{constraint!r}",
+)
+def test_forces_that_constraints_set_to_zero_are_doubted(constraint):
     atoms = labelled_atoms(2)
-    atoms[1].set_constraint(FixAtoms([0, 2]))
+    atoms[1].set_constraint(constraint)
     assert labelled(atoms).notes == []
-    atoms[1].calc.results["forces"][[0, 2]] = 0.0
+    forces = atoms[1].calc.results["forces"]
+    constraint.adjust_forces(atoms[1], forces)
+    assert (forces == 0).any()
     (note,) = labelled(atoms).notes
     assert "constrained atoms of 1 structure(s) are exactly 0, the first structure 1" in note
+
+
+def test_forces_that_are_zero_without_constraints_are_not_doubted():
+    atoms = labelled_atoms(3)
+    for each in atoms:
+        forces = each.calc.results["forces"]
+        forces[:, :2] = 0.0  # by symmetry, of all atoms
+        forces -= forces.mean(axis=0)
+    atoms[1].set_constraint(FixCartesian([0], (True, True, False)))
+    atoms[2].set_constraint(FixCom())
+    assert labelled(atoms).notes == []
 
 
 # --- units and signs --------------------------------------------------------------------------

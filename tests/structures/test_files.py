@@ -194,3 +194,29 @@ def test_a_poscar_that_is_cut_short_has_no_other_atoms(direct, fixed, tmp_path):
         (tmp_path / "POSCAR").write_text("\n".join([*lines[:-1], last]))
         with pytest.raises(ValueError, match="POSCAR cannot be read, at structure 0"):
             read_structures(tmp_path / "POSCAR")
+
+
+@pytest.mark.parametrize("mode", ["Direct", "Selective dynamics\nCartesian"])
+@pytest.mark.parametrize(
+    ("names", "counts", "n_lines", "message"),
+    [
+        ("Cu", "4", 4, None),
+        ("Cu Cu", "3 1", 4, None),
+        ("Cu", "3", 4, "coordinates of more than the 3 atoms of its numbers"),
+        ("Cu", "4", 5, "coordinates of more than the 4 atoms"),
+        ("Cu O", "4", 4, r"names 2 species, Cu O, and has 1 number\(s\) of atoms"),
+        ("Cu O Ti", "2 2 ! atoms", 4, "names 3 species"),
+    ],
+)
+def test_a_poscar_agrees_with_its_numbers_of_atoms(mode, names, counts, n_lines, message, tmp_path):
+    """ASE reads as many species and atoms as there are numbers, and ignores the others."""
+    flags = " T F T" if "dynamics" in mode else ""
+    atoms = "\n".join(f"0.{k} 0.{k + 1} 0.3{flags}" for k in range(n_lines))
+    text = f"a comment\n1.0\n4 0 0\n0 4 0\n0 0 4\n{names}\n{counts}\n{mode}\n{atoms}\n"
+    for after in ("", "\n" + " 0.1 0.2 0.3\n" * 4):  # velocities
+        (tmp_path / "POSCAR").write_text(text + after)
+        if message is None:
+            assert len(read_structures(tmp_path / "POSCAR")[0]) == 4
+            continue
+        with pytest.raises(ValueError, match=message):
+            read_structures(tmp_path / "POSCAR")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.utils import Bunch
 
-from sk_ednn.structures import Structure
+from sk_ednn.structures import Structure, Structures
 from sk_ednn.structures._elements import atomic_number, symbol
 from sk_ednn.structures._structure import gather
 
@@ -92,3 +92,27 @@ def test_atomic_numbers(species, number):
 def test_unknown_elements(species):
     with pytest.raises(ValueError, match="chemical symbol such as 'C'"):
         atomic_number(species)
+
+
+@pytest.mark.parametrize("pack", [lambda X: gather(X, "xyz"), Structures.of])
+@pytest.mark.parametrize("sites", [{"0": {"B": 0.6, "N": 0.4}}, {"0": {"B": 1}, "1": {"N": 0.5}}])
+def test_sites_that_are_occupied_in_part_are_refused(pack, sites):
+    """A reader keeps one whole atom of the most frequent species in their place."""
+    ase = pytest.importorskip("ase")
+    atoms = ase.Atoms("BN", [[0, 0, 0], [1, 1, 1]], cell=[4, 4, 4], pbc=True)
+    whole = atoms.copy()
+    whole.info["occupancy"] = {"0": {"B": 1}, "1": {"N": 0.999}}
+    pack([atoms, whole])
+    atoms.info["occupancy"] = sites
+    with pytest.raises(ValueError, match="Structure 1 has sites that are occupied in part"):
+        pack([whole, atoms])
+
+
+@pytest.mark.parametrize("pack", [lambda X: gather(X, "xyz"), Structures.of])
+@pytest.mark.parametrize("part", ["numbers", "positions", "cell"])
+def test_masked_entries_of_structures_are_refused_in_lists_too(pack, part):
+    parts = {"numbers": [5, 7], "positions": np.eye(3)[:2], "cell": np.eye(3) * 4, "pbc": True}
+    pack([{**parts, part: np.ma.array(parts[part])}])
+    masked = list(np.ma.masked_equal(parts[part], np.max(parts[part])))
+    with pytest.raises(ValueError, match="masked"):
+        pack([{**parts, part: masked}])
