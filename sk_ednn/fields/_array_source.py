@@ -107,6 +107,10 @@ class ArraySource:
         """Return the box of these slices as an array in memory."""
         return read_checked(self.array, slices, self.packing, self.missing_chunks == "error", "X")
 
+    def require_stored(self, slices) -> None:
+        """Raise if a chunk that a box needs is not there, without reading it."""
+        require_stored(self.array, slices, self.missing_chunks == "error")
+
     def read_all(self) -> np.ndarray:
         """Return the whole array in memory."""
         return self.read(tuple(slice(0, n) for n in self.shape))
@@ -151,7 +155,7 @@ class ArraySource:
 
 
 class _Ingredient(ArraySource):
-    """A store that a dask array is computed from, which may decode packed values itself."""
+    """A store that a dask array is computed from, or xarray reads; it may be decoded there."""
 
     _attributes_count = False
 
@@ -167,16 +171,21 @@ def with_checks(array, missing_chunks, follow_links):
 
 
 def read_checked(array, slices, packing, refuse_holes, name) -> np.ndarray:
+    require_stored(array, slices, refuse_holes)
+    values = unmasked(array[tuple(slices)], name)
+    if packing is not None:
+        packing.require_values(values, name)
+    return values
+
+
+def require_stored(array, slices, refuse_holes) -> None:
+    """Raise if the file of an array is closed, or a chunk of a box is not there."""
     if is_from(array, "h5py") and not array:
         raise ValueError("The file of this HDF5 dataset was closed. Keep it open while it is read.")
     if refuse_holes and is_from(array, "zarr"):
         require_zarr_chunks(array, slices)
     elif refuse_holes and is_from(array, "h5py"):
         require_hdf5_chunks(array, slices)
-    values = unmasked(array[tuple(slices)], name)
-    if packing is not None:
-        packing.require_values(values, name)
-    return values
 
 
 def _checked_chunk(values, packing):

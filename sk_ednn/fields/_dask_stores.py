@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from .._utils.optional import is_from
+from ._xarray import store_within
 
 # Layers of Dask that only move numbers, or change their type.
 _MOVES = frozenset(
@@ -29,7 +30,7 @@ def with_checked_stores(array: Any, source_of) -> Any:
     ----------
     array : dask.array.Array
         Looked at are the stores that `dask.array.from_array` and `from_zarr` put into its graph.
-        Objects that wrap a store, as those of xarray, decode it and are left alone.
+        Objects of xarray that decode a zarr array read it themselves, after a check of its chunks.
     source_of : function
         Called with a store and whether `array` is what is in it, nothing computed from it yet.
         Returns the `FieldSource` to read in its place.
@@ -129,13 +130,18 @@ def _only_reads(layer) -> bool:
 
 
 def _is_store(value) -> bool:
+    if is_from(value, "xarray"):
+        return store_within(value) is not None
     if not (is_from(value, "h5py") or is_from(value, "zarr")):
         return False
     return hasattr(value, "shape") and hasattr(value, "dtype")
 
 
 def _checked(store, source_of, unchanged):
-    return _Checked(source_of(store, unchanged))
+    if not is_from(store, "xarray"):
+        return _Checked(source_of(store, unchanged))
+    array, sites = store_within(store)
+    return _CheckedBefore(store, source_of(array, False), sites)
 
 
 class _Checked:
@@ -153,6 +159,37 @@ class _Checked:
     def __getitem__(self, index):
         box, within = _box_of(index, self.shape)
         return self.source.read(box)[within]
+
+
+class _CheckedBefore:
+    """Stand-in for an array of xarray that decodes a store, whose chunks are checked first.
+
+    Parameters
+    ----------
+    lazy : object of xarray
+    source : ArraySource
+        The store.
+    sites : list or None
+        See `store_within`.
+    """
+
+    def __init__(self, lazy, source, sites):
+        self.lazy, self.source, self.sites = lazy, source, sites
+        self.shape, self.dtype, self.ndim = lazy.shape, lazy.dtype, len(lazy.shape)
+
+    def __getitem__(self, index):
+        self.source.require_stored(self._box_of(index))
+        return self.lazy[index]
+
+    def _box_of(self, index):
+        """Return the box of the store that an index needs."""
+        if self.sites is None:
+            return tuple(slice(0, n) for n in self.source.shape)
+        left, box = list(_box_of(index, self.shape)[0]), []
+        for sites in self.sites:
+            part = np.atleast_1d(sites)[left.pop(0)] if np.ndim(sites) else np.array([sites])
+            box.append(slice(int(part.min()), int(part.max()) + 1) if part.size else slice(0, 0))
+        return tuple(box)
 
 
 def _box_of(index, shape):

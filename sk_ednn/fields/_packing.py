@@ -14,12 +14,16 @@ import numpy as np
 
 from .._utils.optional import is_from
 from ._chunks import FILL
+from ._hdf5 import virtual_sources
 from ._sources import is_read_in_pieces
 
 # Names of attributes in lower case, without underscores: HDF-EOS, say, has ScaleFactor.
 _PACKED = ("scalefactor", "addoffset")
 _MISSING = ("fillvalue", "missingvalue", "codemissingvalue", "nodata", "nodatavalue")
 _OTHERS = ("offset", "unsigned", "validrange", "validmin", "validmax")
+# Factors and offsets that say nothing alone, since a slope may also be a property of what is shown.
+_PAIRS = (("slope", "intercept"), ("rescaleslope", "rescaleintercept"))
+_FACTORS = ("scalefactor", *(factor for factor, _ in _PAIRS))
 _SPELLED = {"scalefactor": "scale_factor", "addoffset": "add_offset"}
 # Fill values up to this size are those of arrays of zeros or ones, so they say nothing.
 _USUAL_FILL = 1
@@ -65,10 +69,13 @@ class Packing:
         packed = {key: _numbers(attributes.get(key)) for key in _PACKED}
         if packed["scalefactor"]:  # alone, an offset is that of a position, say
             packed["offset"] = _numbers(attributes.get("offset"))
+        for pair in _PAIRS:
+            numbers = {key: _numbers(attributes.get(key)) for key in pair}
+            packed |= numbers if all(numbers.values()) else {}
         wrong = [
             f"{_SPELLED.get(key, key)}={values[0]:g}"
             for key, values in packed.items()
-            if values and any(value != (key == "scalefactor") for value in values)
+            if values and any(value != (key in _FACTORS) for value in values)
         ]
         unsigned = str(_plain(attributes.get("unsigned", ""))).lower()
         kind = getattr(getattr(array, "dtype", None), "kind", "f")
@@ -89,6 +96,12 @@ class Packing:
         if is_mark:
             missing += fill
         unwritten = fill if holes and not is_mark else []
+        if is_from(array, "h5py") and array:  # also of what a virtual dataset is composed of
+            parts = [cls.of(source, name, holes) for source in virtual_sources(array)]
+            for part in filter(None, parts):
+                missing += part.missing
+                least, largest = max(least, part.valid[0]), min(largest, part.valid[1])
+                unwritten = [*unwritten, *part.unwritten]
         if not missing and not unwritten and not np.isfinite([least, largest]).any():
             return None
         return cls(tuple(missing), (least, largest), tuple(unwritten))
@@ -167,7 +180,7 @@ def _attributes(array) -> dict[str, Any]:
         names = {str(name).lower().replace("_", ""): name for name in attrs}
         return {
             plain: attrs[names[plain]]
-            for plain in (*_PACKED, *_MISSING, *_OTHERS)
+            for plain in (*_PACKED, *_MISSING, *_OTHERS, *_PAIRS[0], *_PAIRS[1])
             if plain in names
         }
     except (RuntimeError, ValueError, OSError):  # of a closed file, which is reported elsewhere

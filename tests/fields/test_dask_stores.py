@@ -146,3 +146,59 @@ def test_links_to_other_files_are_followed_only_where_asked_for(tmp_path):
         with pytest.raises(ValueError, match="reads from other files"):
             ArraySource(array)
         accepted(ArraySource(array, follow_links=True))
+
+
+# Selections of a DataArray, and whether they need the samples that got lost.
+SELECTIONS = {
+    "all": (lambda a: a, True),
+    "parts": (lambda a: a[2:, ::-1], True),
+    "reversed": (lambda a: a[::-1], True),
+    "a sample": (lambda a: a[7], True),
+    "samples": (lambda a: a[[1, 6]], True),
+    "transposed": (lambda a: a.transpose("y", "n", "x"), True),
+    "computed": (lambda a: a * 2 + 1, True),
+    "other samples": (lambda a: a[:6], False),
+    "other samples, reversed": (lambda a: a[11:7:-1, 1:5], False),
+    "another sample": (lambda a: a[3], False),
+    "some samples": (lambda a: a[[11, 8, 9]], False),
+}
+
+
+@pytest.mark.parametrize("selection", SELECTIONS)
+@pytest.mark.parametrize("chunked", [True, False])
+@pytest.mark.parametrize("packed", [True, False])
+@pytest.mark.parametrize("form", [2, 3])
+def test_holes_are_refused_behind_xarray(form, packed, chunked, selection, tmp_path):
+    """xarray reads a lost chunk of integers as zeros, and decodes others of packed numbers."""
+    xarray = pytest.importorskip("xarray")
+    pytest.importorskip("zarr")
+    numbers = np.round(X, 1) if packed else np.arange(X.size).reshape(X.shape)
+    encoding: dict = {"chunks": (2, 8, 3)}
+    if packed:
+        encoding |= {"dtype": "i2", "scale_factor": 0.1, "_FillValue": -999}
+    data = xarray.Dataset({"X": (("n", "y", "x"), numbers)})
+    plain = {"zarr_format": form, "consolidated": False}
+    data.to_zarr(tmp_path / "X", encoding={"X": encoding}, **plain)
+    (lost,) = (
+        path
+        for path in (tmp_path / "X" / "X").rglob("*")
+        if path.is_file() and "/".join(path.parts[-3:]).replace(".", "/").endswith("3/0/1")
+    )
+    chunk = lost.read_bytes()
+    lost.unlink()
+    chunks = {} if chunked else None
+    array = xarray.open_dataset(tmp_path / "X", engine="zarr", chunks=chunks, consolidated=False)
+    select, needs_lost = SELECTIONS[selection]
+    if selection == "computed" and not chunked:
+        return  # by xarray, at once
+    selected = select(array["X"])
+    if needs_lost:
+        with pytest.raises(FileNotFoundError, match="is not in the store"):
+            ArraySource(selected).read_all()
+        with pytest.raises(FileNotFoundError, match="is not in the store"):
+            in_memory(selected, "y")
+        ArraySource(selected, missing_chunks="fill").read_all()
+        lost.write_bytes(chunk)
+    expected = select(xarray.DataArray(numbers, dims=("n", "y", "x"))).values
+    np.testing.assert_allclose(ArraySource(selected).read_all(), expected)
+    np.testing.assert_allclose(in_memory(selected, "y"), expected)

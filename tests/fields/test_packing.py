@@ -19,6 +19,8 @@ PACKED = [
     {"add_offset": b"3"},
     {"_Unsigned": "true"},
     {"ScaleFactor": 1.0, "Offset": 20.0},  # as HDF-EOS spells it
+    {"Slope": 0.1, "Intercept": 0.0},
+    {"RescaleSlope": "1", "RescaleIntercept": "-1024"},
 ]
 UNPACKED = [
     {},
@@ -30,6 +32,9 @@ UNPACKED = [
     {"valid_range": [-300, 300]},
     {"_Unsigned": "false"},
     {"offset": [3, 0, 0]},
+    {"slope": 0.1},
+    {"intercept": 3.0},
+    {"slope": 1.0, "intercept": 0.0},
 ]
 MISSING = [
     {"_FillValue": 7},
