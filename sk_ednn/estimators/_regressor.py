@@ -516,9 +516,20 @@ class EDNNRegressor(ScoredByTotals, WithTerms):
             if reset or hasattr(self, "n_features_in_"):
                 rows = systems.stacks[0].values if X is systems else X
                 validate_data(self, rows, reset=reset, skip_check_array=True)
-        elif reset:
+            return
+        names = getattr(systems, "feature_names", ())
+        if reset:
             for name in ("n_features_in_", "feature_names_in_"):
                 self.__dict__.pop(name, None)
+            if names:
+                self.feature_names_in_ = np.array(names, dtype=object)
+        elif names and hasattr(self, "feature_names_in_"):
+            fitted = tuple(self.feature_names_in_)
+            if names != fitted:
+                raise TilingError(
+                    f"The model was fitted to bags with the columns {', '.join(fitted)}, in this "
+                    f"order, but these have {', '.join(names)}."
+                )
 
     def _evaluation_of(self, systems) -> AbstractEvaluation:
         """Return the evaluation, wrapped for Dask if the systems are read lazily."""

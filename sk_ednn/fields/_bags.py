@@ -23,10 +23,13 @@ class Bags:
     values : ndarray of shape (n_instances, n_features)
     offsets : ndarray of int of shape (n_samples + 1,)
         Bag i has the rows from ``offsets[i]`` to ``offsets[i + 1]``; it may have none.
+    feature_names : tuple of str, default=()
+        Names of the columns of tables; empty for arrays.
     """
 
     values: np.ndarray
     offsets: np.ndarray
+    feature_names: tuple[str, ...] = ()
     _chosen: dict = field(default_factory=dict, repr=False, compare=False)
 
     lazy = False
@@ -58,7 +61,7 @@ class Bags:
         sizes = np.diff(self.offsets)[indices]
         offsets = _offsets(sizes)
         rows = np.repeat(self.offsets[indices] - offsets[:-1], sizes) + np.arange(offsets[-1])
-        return Bags(self.values[rows], offsets)
+        return Bags(self.values[rows], offsets, self.feature_names)
 
     def chosen(self, column, kind) -> tuple[np.ndarray, np.ndarray]:
         """Return the rows with `kind` in a column, and where each bag's begin among them.
@@ -76,7 +79,7 @@ class Bags:
 
     def __getstate__(self):
         """Return the state without what can be recomputed."""
-        return {"values": self.values, "offsets": self.offsets, "_chosen": {}}
+        return {**self.__dict__, "_chosen": {}}
 
 
 def check_bags(X, *, caller="sk_ednn") -> Bags:
@@ -86,14 +89,15 @@ def check_bags(X, *, caller="sk_ednn") -> Bags:
     ----------
     X : list of array-like of shape (n_instances, n_features), or one of shape \
             (n_samples, n_instances, n_features)
-        Finite numbers. Bags may be empty, of shape ``(0, n_features)``.
+        Finite numbers. Bags may be empty, of shape ``(0, n_features)``. Tables, such as DataFrames,
+        must have the same names of columns in the same order.
     caller : str or estimator
         Name of the caller, for messages.
 
     Raises
     ------
     ValueError, TilingError
-        If `X` is empty, or a bag is not a table of finite numbers as wide as the others.
+        If `X` is empty, or a bag is not a table of finite numbers with the columns of the others.
     """
     if isinstance(X, Bags):
         return X
@@ -121,7 +125,7 @@ def check_bags(X, *, caller="sk_ednn") -> Bags:
             f"All bags must have the same features: X[0] has {widths[0]} column(s), X[{other}] "
             f"has {widths[other]}."
         )
-    return Bags(np.concatenate(bags), _offsets([len(bag) for bag in bags]))
+    return Bags(np.concatenate(bags), _offsets([len(bag) for bag in bags]), _common_names(X))
 
 
 def _check_bag(bag, index, caller) -> np.ndarray:
@@ -145,6 +149,29 @@ def _check_bag(bag, index, caller) -> np.ndarray:
         raise TilingError(f"{name} must be real numbers, got dtype {values.dtype}.")
     require_finite(values, name)
     return values
+
+
+def _common_names(X) -> tuple[str, ...]:
+    """Return the names of the columns of bags; raise if they differ."""
+    first: tuple[int, tuple[str, ...]] | None = None
+    for index, bag in enumerate(X):
+        names = _names_of(bag)
+        if not names:
+            continue
+        first = first or (index, names)
+        if names != first[1]:
+            raise TilingError(
+                f"All bags must have the same columns in the same order: X[{first[0]}] has "
+                f"{', '.join(first[1])}, X[{index}] has {', '.join(names)}."
+            )
+    return first[1] if first else ()
+
+
+def _names_of(bag) -> tuple[str, ...]:
+    # As in scikit-learn, labels that are no texts are no names.
+    columns = getattr(bag, "columns", ())
+    names = tuple(columns) if np.ndim(columns) == 1 else ()
+    return names if all(isinstance(name, str) for name in names) else ()
 
 
 def _offsets(sizes) -> np.ndarray:

@@ -26,7 +26,7 @@ def without_labels(x):
     return x.data
 
 
-def store_within(lazy: Any) -> tuple | None:
+def store_within(lazy) -> tuple | None:
     """Return the zarr array that a lazily indexed array of xarray reads and decodes, and its sites.
 
     Parameters
@@ -45,14 +45,15 @@ def store_within(lazy: Any) -> tuple | None:
     while is_from(lazy, "xarray"):
         layers.append(lazy)
         lazy = getattr(lazy, "array", getattr(lazy, "_array", None))
-    if not layers or not is_from(lazy, "zarr") or not hasattr(lazy, "chunks"):
+    store: Any = lazy
+    if not layers or not is_from(store, "zarr") or not hasattr(store, "chunks"):
         return None
-    sites: list | None = [np.arange(n) for n in lazy.shape]
+    sites: list | None = [np.arange(n) for n in store.shape]
     for layer in reversed(layers):
         key = getattr(layer, "key", None)
         if key is not None and sites is not None:
             sites = _indexed(sites, getattr(key, "tuple", None), layer)
-    return lazy, sites
+    return store, sites
 
 
 def _indexed(sites, key, layer) -> list | None:

@@ -85,7 +85,7 @@ class BagTiling(AbstractPackedTiling):
 
         Returns
         -------
-        bags : list of ndarray
+        bags : list of ndarray, or of DataFrame if `X` is one
             One for each distinct value of `groups`, with the instances in their order in `X`.
         names : ndarray of shape (n_samples,)
             The values of `groups`, sorted.
@@ -98,7 +98,9 @@ class BagTiling(AbstractPackedTiling):
         (array(['a', 'b'], dtype='<U1'), [[2.0], [1.0, 3.0]])
         """
         require_numbers(X, "X")
-        X, groups = as_array(X, "X"), as_groups(groups)
+        # Tables keep the names of their columns, by which a model compares later ones.
+        X = X if hasattr(X, "iloc") else as_array(X, "X")
+        groups = as_groups(groups)
         if X.ndim != 2 or groups.shape != X.shape[:1]:
             raise TilingError(
                 "bags expects X of shape (n_instances, n_features) and the group of each instance, "
@@ -106,7 +108,10 @@ class BagTiling(AbstractPackedTiling):
             )
         names, number = np.unique(groups, return_inverse=True)
         order = np.argsort(number, kind="stable")
-        return np.split(X[order], np.cumsum(np.bincount(number))[:-1]), names
+        ends = np.cumsum(np.bincount(number))[:-1]
+        if hasattr(X, "iloc"):
+            return [X.iloc[rows] for rows in np.split(order, ends)], names
+        return np.split(X[order], ends), names
 
     @classmethod
     def per_kind(cls, tile_model, column, kinds) -> list:

@@ -372,6 +372,40 @@ def test_bag_tiling_passes_check_tiling():
     check_tiling(BagTiling(column=-1, kind=22), with_kinds(9)[0])
 
 
+@pytest.mark.parametrize("how", ["list", "bags"])
+def test_columns_of_tables_are_compared_by_name(how, tmp_path):
+    """As scikit-learn does for tables, and not by position."""
+    from sk_ednn.files import load, save
+
+    pandas = pytest.importorskip("pandas")
+    rng = np.random.default_rng(0)
+    groups = np.repeat(np.arange(30), rng.integers(1, 6, 30))
+    table = pandas.DataFrame(rng.normal(size=(len(groups), 3)), columns=list("abc"))
+    y = table["a"].groupby(groups).sum().to_numpy()
+
+    def bags(table):
+        if how == "bags":
+            return BagTiling.bags(table, groups)[0]
+        return [rows for _, rows in table.groupby(groups)]
+
+    model = EDNNRegressor(Ridge(1e-9), BagTiling()).fit(bags(table), y)
+    assert model.feature_names_in_.tolist() == ["a", "b", "c"]
+    np.testing.assert_allclose(model.predict(bags(table)), y, atol=1e-6)
+    arrays = [each.to_numpy() for each in bags(table)]
+    np.testing.assert_allclose(model.predict(arrays), y, atol=1e-6)
+    save(model, tmp_path / "model.ednn")
+    committee = EDNNCommittee(model, n_members=2, random_state=0).fit(bags(table), y)
+    other, renamed = bags(table[["c", "b", "a"]]), bags(table.rename(columns={"b": "d"}))
+    for fitted in (model, load(tmp_path / "model.ednn"), committee):
+        for X, words in ((other, "these have c, b, a"), (renamed, "these have a, d, c")):
+            for ask in (fitted.predict, lambda X, fitted=fitted: fitted.score(X, y)):
+                with pytest.raises(TilingError, match=f"columns a, b, c, in this order, .*{words}"):
+                    ask(X)
+    with pytest.raises(TilingError, match=r"X\[0\] has a, b, c, X\[1\] has c, b, a"):
+        model.fit([bags(table)[0], *other[1:]], y)
+    assert not hasattr(model.fit(arrays, y), "feature_names_in_")
+
+
 def test_bags_splits_a_table():
     X = np.arange(12.0).reshape(6, 2)
     bags, names = BagTiling.bags(X, ["b", "a", "b", "c", "a", "b"])
