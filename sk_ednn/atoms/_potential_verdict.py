@@ -8,6 +8,8 @@ _NAMES = {"energy": "energies", "force": "forces", "stress": "stresses"}
 # Errors relative to those of the composition alone: a good potential is below the first in all
 # quantities; from the second on it is called poor, as a model of totals is (`metrics.judge`).
 _GOOD, _POOR = 0.1, 0.5
+# Errors that are so many times smaller for the structures learned from show overfitting.
+_OVERFITTED = 3.0
 # In meV/atom, meV/Å and GPa: below it, the composition alone is exact to round-off.
 _ROUND_OFF = 1e-6
 
@@ -45,28 +47,115 @@ def verdict_of(errors, spreads, n_structures, *, held_back) -> dict:
         for kind in _NAMES
         if f"{kind}_rmse" in errors and spreads.get(kind, 0.0) > _ROUND_OFF
     }
-    text = f"on {n_structures:,} structures {'held back' if held_back else 'fitted to'}"
-    if over_spread:
-        ratios = [f"of {_NAMES[kind]} {as_ratio(r)}" for kind, r in over_spread.items()]
-        text += f": RMSE {', '.join(ratios)} times the spread, the error of the composition alone"
-    sentences = [_judgement(over_spread)]
-    if not held_back:
-        sentences.append("Errors on other structures are unknown, since none were held back.")
+    words = _words(over_spread, n_structures) if held_back else _not_measured(over_spread)
     return {
         "n_systems": n_structures,
         "held_back": held_back,
         "over_spread": over_spread,
-        "words": " ".join([f"{text}.", *sentences]),
+        "words": words,
     }
 
 
-def _judgement(over_spread) -> str:
+def next_step(errors, over_spread, *, n_members=1) -> str | None:
+    """Return what to try, or None if the potential is good and its errors agree.
+
+    Parameters
+    ----------
+    errors : dict of str to dict
+        Results of `averages` in `_potential_errors` for "train", and for "test" if structures were
+        held back.
+    over_spread : dict of str to float
+        Of the verdict.
+    n_members : int, default=1
+        Networks of the potential.
+
+    Examples
+    --------
+    >>> from sk_ednn.atoms._potential_verdict import next_step
+    >>> errors = {"train": {"force_rmse": 20.0}, "test": {"force_rmse": 200.0}}
+    >>> print(next_step(errors, {"force": 0.2}, n_members=4))
+    errors of forces are 10 times smaller for the structures learned from (overfitting): add
+    structures like those held back, or weight decay in Python
+    """
+    if "test" not in errors:
+        return (
+            "evaluate other structures (sk-ednn evaluate MODEL OTHERS), or hold some back with "
+            "--test-fraction 0.2"
+        )
+    poor = [kind for kind in over_spread if over_spread[kind] >= _GOOD]
+    gaps = {kind: _gap(errors, kind) for kind in over_spread}
+    widest = max(poor or gaps, key=lambda kind: gaps[kind], default=None)
+    if widest is not None and gaps[widest] >= _OVERFITTED:
+        how = "several networks (--members 4), " if n_members == 1 else ""
+        return (
+            ("" if poor else "it is good; for more accuracy: ")
+            + f"errors of {_NAMES[widest]} are {gaps[widest]:.2g} times smaller for the structures "
+            f"learned from (overfitting): add structures like those held back, {how}or weight "
+            "decay in Python"
+        )
+    if not poor:
+        return None
+    worst = max(poor, key=lambda kind: over_spread[kind])
+    text = (
+        f"errors of {_NAMES[worst]} are of similar size for the structures learned from: train "
+        "longer with --max-seconds or --epochs"
+    )
+    others = [kind for kind in gaps if kind not in poor and gaps[kind] >= _OVERFITTED]
+    if not others:
+        return f"{text}, or add structures"
+    most = max(others, key=lambda kind: gaps[kind])
+    return (
+        f"{text}; those of {_NAMES[most]} are {gaps[most]:.2g} times smaller (overfitting): add "
+        "structures"
+    )
+
+
+def _gap(errors, kind) -> float:
+    """Return how many times smaller the errors are of the structures learned from."""
+    train, test = (errors[which].get(f"{kind}_rmse") for which in ("train", "test"))
+    return test / train if train and test else 1.0
+
+
+def _words(over_spread, n_structures) -> str:
+    text = f"on {n_structures:,} structures held back"
     if not over_spread:
-        return "They are too few, or too similar, to compare with the composition alone."
+        why = "They are too few, or too similar, to compare with the composition alone."
+        return f"{text}. {why}"
+    ratios = [f"of {_NAMES[kind]} {as_ratio(ratio)}" for kind, ratio in over_spread.items()]
+    return (
+        f"{text}: RMSE {', '.join(ratios)} times the spread, the error of the composition alone. "
+        f"{_judgement(over_spread)}"
+    )
+
+
+def _not_measured(over_spread) -> str:
+    """Return the verdict if errors are known only of structures that were learned from."""
+    text = (
+        "not measured, because no structures were held back. Errors of structures that were "
+        "learned from say little about others."
+    )
+    worst = max(over_spread, key=lambda kind: over_spread[kind], default=None)
+    if worst is None or over_spread[worst] < _POOR:
+        return text
+    better = compared(over_spread[worst])
+    return (
+        f"{text} Even for these, {_NAMES[worst]} are {better} than those of the composition alone."
+    )
+
+
+def _judgement(over_spread) -> str:
     worst = max(over_spread, key=lambda kind: over_spread[kind])
+    missed = [kind for kind in over_spread if over_spread[kind] >= _GOOD]
     if over_spread[worst] >= _POOR:
         better = compared(over_spread[worst])
         return f"For {_NAMES[worst]} the potential is {better} than the composition alone."
-    if over_spread[worst] >= _GOOD:
-        return "Those of a good potential are below 0.1."
-    return "The potential is good: all are below 0.1."
+    if not missed:
+        return "The potential is good: all are below 0.1."
+    names = _listed([_NAMES[kind] for kind in missed])
+    text = f"{names.capitalize()} miss 0.1, below which a potential is good"
+    met = [_NAMES[kind] for kind in over_spread if kind not in missed]
+    return f"{text}; {_listed(met)} are below it." if met else f"{text}."
+
+
+def _listed(names) -> str:
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))

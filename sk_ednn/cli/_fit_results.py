@@ -64,30 +64,6 @@ def next_step(result, hint, context) -> str | None:
     )
 
 
-def next_step_of_potential(result) -> str | None:
-    """Return what to try if an error is a sizeable part of the spread, else None.
-
-    Parameters
-    ----------
-    result : dict
-        Errors of each part, and the verdict.
-    """
-    over_spread = result["verdict"]["over_spread"]
-    if "test" not in result or max(over_spread.values(), default=0.0) < _SIZEABLE:
-        return None
-    worst = max(over_spread, key=lambda kind: over_spread[kind])
-    train = result["train"].get(f"{worst}_rmse")
-    if train is not None and train < _SMALLER * result["test"][f"{worst}_rmse"]:
-        return (
-            "the errors of the structures trained on are far smaller: add structures, or average "
-            "several networks with --members"
-        )
-    return (
-        "the errors of the structures trained on are of similar size: train longer with "
-        "--max-seconds or --epochs, or add structures"
-    )
-
-
 def _write_maps(options, estimator, X) -> None:
     """Write ``contributions.npz``: some fields, and what their tiles contribute."""
     from .._utils.steps import front_and_last

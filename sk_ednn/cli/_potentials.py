@@ -118,9 +118,8 @@ def run(ctx, options, read, say) -> dict[str, Any]:
         The output of ``--json``.
     """
     from ..atoms._potential_committee import checkpoint_of
-    from ..atoms._potential_verdict import verdict_of
+    from ..atoms._potential_verdict import next_step, verdict_of
     from ..structures._files import naming
-    from ._fit_results import next_step_of_potential
 
     if options.unit not in (None, "eV"):
         raise ValueError(
@@ -186,7 +185,7 @@ def run(ctx, options, read, say) -> dict[str, Any]:
     result["verdict"] = verdict_of(
         errors[judged], spreads[judged], len(taken[judged]), held_back=judged == "test"
     )
-    step = next_step_of_potential(result)
+    step = next_step(errors, result["verdict"]["over_spread"], n_members=potential.n_members)
     result |= {} if step is None else {"next": step}
     _runs.forget(options, potential, potential.trainer)
     _runs.log_stage(options, "measure")
